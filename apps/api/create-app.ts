@@ -1,0 +1,31 @@
+import { Authentication } from '#access';
+import { createHttpAdapter, nestLog, prepareHttp, type Config, type Installation } from '#platform';
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { SwaggerModule } from '@nestjs/swagger';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { ApiModule } from './api.module.js';
+import { createOpenApi } from './openapi.js';
+
+/** The whole HTTP server, ready to listen; the tests start it just so. */
+export async function createApp(
+  config: Config,
+  installation: Pick<Installation, 'database' | 'sequence'>,
+  log: Logger,
+): Promise<NestFastifyApplication> {
+  const app = await NestFactory.create<NestFastifyApplication>(
+    ApiModule.of(config, installation),
+    createHttpAdapter(config, log),
+    { logger: nestLog(log), bodyParser: false, abortOnError: false },
+  );
+  const finishHttp = prepareHttp(app, config);
+  app.get(Authentication).guard(app.getHttpAdapter().getInstance() as unknown as FastifyInstance);
+  SwaggerModule.setup('docs', app, createOpenApi(app), {
+    jsonDocumentUrl: 'openapi.json',
+    yamlDocumentUrl: 'openapi.yaml',
+  });
+  await app.init();
+  finishHttp();
+  return app;
+}

@@ -1,0 +1,63 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { DEFAULT_PROJECT, KeyService, ProjectService } from '#access';
+import { Config, JsonBody, Problem, projectFile } from '#platform';
+import { BatchService } from '#warehouse';
+import { Injectable } from '@nestjs/common';
+
+/** The keys that this start made; shown once. */
+export interface MadeKeys {
+  admin?: string;
+  operator?: string;
+}
+
+/** Makes what an empty installation needs: the project `default`, a key of an admin and one of an operator, fixtures. */
+@Injectable()
+export class FirstStart {
+  constructor(
+    private readonly projects: ProjectService,
+    private readonly keys: KeyService,
+    private readonly batches: BatchService,
+    private readonly config: Config,
+  ) {}
+
+  /** Does what is still to do; nothing on any later start. Every step can be repeated after a crash in between. */
+  async run(say: (line: string) => void): Promise<MadeKeys> {
+    const { adminKey, operatorKey } = this.config.access;
+    const projectId = await this.defaultProject();
+    const admin = { projectId, role: 'admin', name: 'first admin' } as const;
+    const operator = { projectId: null, role: 'operator', name: 'first operator' } as const;
+    const made: MadeKeys = {};
+    if (adminKey !== null) await this.keys.ensure(admin, adminKey);
+    else if (!(await this.keys.exists(admin))) made.admin = (await this.keys.create(admin)).key;
+    if (operatorKey !== null) await this.keys.ensure(operator, operatorKey);
+    else if (!(await this.keys.exists(operator))) made.operator = (await this.keys.create(operator)).key;
+    if (this.config.rules.seed) await this.seed(projectId, say);
+    return made;
+  }
+
+  private async defaultProject(): Promise<number> {
+    const found = await this.projects.findByName(DEFAULT_PROJECT);
+    return found?.projectId ?? (await this.projects.create(DEFAULT_PROJECT)).project_id;
+  }
+
+  /** Marked in the project, so that fixtures which somebody deleted do not come back. */
+  private async seed(projectId: number, say: (line: string) => void): Promise<void> {
+    const project = await this.projects.findByName(DEFAULT_PROJECT);
+    if (project?.seededAt != null) return;
+    const folder = projectFile('fixtures');
+    const files = (await readdir(folder)).filter((file) => file.endsWith('.json')).sort();
+    let objects = 0;
+    for (const file of files) {
+      const bytes = await readFile(`${folder}/${file}`);
+      try {
+        const batch = await this.batches.create(projectId, new JsonBody(bytes, this.config.limits.bodyLimitBytes));
+        objects += Number(batch.object_count);
+      } catch (error) {
+        // Stored by a start that was cut off before it could make its mark.
+        if (!(error instanceof Problem && error.slug === 'conflict')) throw error;
+      }
+    }
+    await this.projects.markSeeded(projectId);
+    say(`loaded fixtures: ${String(objects)} objects in ${String(files.length)} batches`);
+  }
+}

@@ -1,0 +1,19 @@
+/** A plain page of ours, readable without scripts. `body` is HTML that we wrote ourselves. */
+export function htmlPage(title: string, body: string): string {
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>${title}</title>
+<style>
+  body { font: 16px/1.5 system-ui, sans-serif; max-width: 50em; margin: 2em auto; padding: 0 1em; color: #222 }
+  h1, h2 { line-height: 1.2 } a { color: #05a }
+  td, th { padding: .3em 1em .3em 0; text-align: left; vertical-align: top }
+  code, pre { font: 14px/1.4 ui-monospace, monospace; background: #f4f4f4; padding: .1em .3em }
+  pre { padding: .8em; overflow: auto } :target { background: #ffc }
+</style>
+<h1>${title}</h1>
+${body}
+</html>
+`;
+}

@@ -1,0 +1,92 @@
+import { Answer, API, Config, originOf, Rules } from '#platform';
+import { Controller, Get, Req, Res } from '@nestjs/common';
+import { ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
+import accepts from 'accepts';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { htmlPage } from './html-page.js';
+
+/** What there is, as paths; the order is the order shown. */
+const LISTING = {
+  batches: `${API}/batches`,
+  objects: `${API}/objects`,
+  projects: `${API}/projects`,
+  limits: `${API}/limits`,
+  openapi: '/openapi.json',
+  docs: '/docs',
+  redoc: '/redoc',
+  problems: '/problems',
+  health: '/healthcheck',
+} as const;
+
+const SAYS: Record<keyof typeof LISTING, string> = {
+  batches: 'whole batches of objects: post, list, get, delete',
+  objects: 'every object, found by any key or value',
+  projects: 'projects and their keys (operator, admin)',
+  limits: 'how large a body, a batch or a page may be',
+  openapi: 'this API as OpenAPI 3.1',
+  docs: 'try requests in the browser (Swagger UI)',
+  redoc: 'read the reference (ReDoc)',
+  problems: 'what each error means',
+  health: 'whether the service and its database are up',
+};
+
+export class LimitsDto {
+  @ApiProperty({ description: 'Results on a page when page_size is left out.', example: 10 })
+  page_size: number;
+
+  @ApiProperty({ description: 'The largest page_size.', example: 1000 })
+  page_size_max: number;
+
+  @ApiProperty({ description: 'How far a count is exact unless count=exact asks for all.', example: 1000 })
+  count_cap: number;
+
+  @ApiProperty({ description: 'The largest JSON body, in bytes.', example: 67108864 })
+  body_limit_bytes: number;
+
+  @ApiProperty({ description: 'The most objects in one JSON batch.', example: 100000 })
+  batch_objects_max: number;
+}
+
+@ApiTags('root')
+@Controller(API)
+export class RootController {
+  constructor(private readonly config: Config) {}
+
+  @Get()
+  @Rules({ roles: 'anyone', produces: ['application/json', 'text/html'] })
+  @ApiOperation({ summary: 'List what there is: name to URL; a page for a browser' })
+  @Answer(200, undefined, { description: 'Names and their URLs.' })
+  root(@Req() request: FastifyRequest, @Res({ passthrough: true }) reply: FastifyReply): object | string {
+    const origin = originOf(request);
+    reply.header('Vary', 'Accept');
+    if (accepts(request.raw).type(['application/json', 'text/html']) === 'application/json') {
+      return Object.fromEntries(Object.entries(LISTING).map(([name, path]) => [name, origin + path]));
+    }
+    reply.type('text/html; charset=utf-8');
+    return htmlPage('Stowage', listingHtml());
+  }
+
+  @Get('limits')
+  @Rules({ roles: 'anyone' })
+  @ApiOperation({ summary: 'The limits of this installation' })
+  @Answer(200, LimitsDto)
+  limits(): LimitsDto {
+    const { pageSize, pageSizeMax, countCap, bodyLimitBytes, batchObjectsMax } = this.config.limits;
+    return {
+      page_size: pageSize,
+      page_size_max: pageSizeMax,
+      count_cap: countCap,
+      body_limit_bytes: bodyLimitBytes,
+      batch_objects_max: batchObjectsMax,
+    };
+  }
+}
+
+function listingHtml(): string {
+  const rows = Object.entries(LISTING).map(
+    ([name, path]) =>
+      `<tr><td><a href="${path}">${name}</a></td><td><code>${path}</code></td><td>${SAYS[name as keyof typeof LISTING]}</td></tr>`,
+  );
+  return `<p>A warehouse for batches of small JSON objects. Requests need a key: <code>Authorization: Bearer &lt;key&gt;</code>.</p>
+<table>${rows.join('\n')}</table>`;
+}

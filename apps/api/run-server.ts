@@ -1,0 +1,45 @@
+import { existsSync } from 'node:fs';
+import { Config, StartupError } from '#platform';
+import { serve } from './serve.js';
+
+/** A stop that takes longer is ended: an orchestrator kills after 10 s, and a crash is what the database is made for. */
+const STOP_WITHIN_MS = 9_500;
+
+/** Runs the server until a signal ends it; the process's exit code says how it went. */
+export async function runServer(): Promise<void> {
+  try {
+    const stopping = new Promise<void>((resolve) => {
+      // Stays registered: a second signal must not cut the stop short.
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, resolve);
+    });
+    const server = await serve(readConfig(), say);
+    await stopping;
+    say('stopping');
+    setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
+    await server.stop();
+    say('stopped');
+    process.exit(0);
+  } catch (error) {
+    failStart(error);
+  }
+}
+
+/** The settings, from a file `.env` where there is one, and from the environment, which wins. */
+export function readConfig(): Config {
+  if (existsSync('.env')) process.loadEnvFile();
+  return new Config(process.env);
+}
+
+/** Ends the process with one line for what the user can mend, and with everything for what only we can. */
+export function failStart(error: unknown): never {
+  if (error instanceof StartupError) process.stderr.write(`stowage: ${error.message}\n`);
+  else
+    process.stderr.write(
+      `stowage: this is a fault of ours\n${error instanceof Error ? String(error.stack) : String(error)}\n`,
+    );
+  process.exit(1);
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

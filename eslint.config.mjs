@@ -1,0 +1,64 @@
+import eslint from '@eslint/js';
+import tseslint from 'typescript-eslint';
+
+/** What each part may import; the order goes down. `json` and the migrations are the ground. */
+const MAY_IMPORT = {
+  'libs/json': [],
+  migrations: [],
+  'libs/filter': ['json'],
+  'libs/platform': ['json', 'migrations'],
+  'libs/access': ['platform'],
+  'libs/warehouse': ['json', 'filter', 'platform', 'access'],
+  apps: ['json', 'filter', 'platform', 'access', 'warehouse'],
+};
+const PARTS = ['json', 'migrations', 'filter', 'platform', 'access', 'warehouse'];
+
+const layers = Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
+  files: [`${folder}/**/*.ts`],
+  rules: {
+    'no-restricted-imports': [
+      'error',
+      {
+        patterns: [
+          {
+            group: PARTS.filter((part) => !allowed.includes(part)).map((part) => `#${part}`),
+            message: `${folder} may import ${allowed.join(', ') || 'nothing of ours'}.`,
+          },
+          { group: ['**/libs/**', '**/src/**', '../../*/src/*'], message: 'Import a lib by its name: #platform.' },
+        ],
+      },
+    ],
+  },
+}));
+
+export default tseslint.config(
+  { ignores: ['dist', 'node_modules', 'coverage', '.stowage'] },
+  eslint.configs.recommended,
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.strictTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'inline-type-imports' }],
+      // Nest's modules and DTOs are classes that hold decorators and nothing else.
+      '@typescript-eslint/no-extraneous-class': 'off',
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+      eqeqeq: ['error', 'always', { null: 'ignore' }],
+    },
+  },
+  {
+    files: ['**/*.mjs'],
+    languageOptions: {
+      globals: {
+        process: 'readonly',
+        console: 'readonly',
+        URL: 'readonly',
+        performance: 'readonly',
+        setTimeout: 'readonly',
+        fetch: 'readonly',
+        Buffer: 'readonly',
+      },
+    },
+  },
+  ...layers,
+);

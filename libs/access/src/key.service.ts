@@ -1,0 +1,170 @@
+import {
+  Config,
+  Database,
+  Problem,
+  readSlice,
+  countRows,
+  Sequence,
+  timeOf,
+  type Count,
+  type ListSql,
+  type PageRequest,
+  type Principal,
+  type Role,
+  type Slice,
+} from '#platform';
+import { Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
+import { IsNull, type Repository } from 'typeorm';
+import type { CreatedKeyDto, CreateKeyDto, KeyDto } from './access.dto.js';
+import { ApiKeyEntity } from './api-key.entity.js';
+import { hashOf, makeKey, mayBeKey, prefixOf } from './api-key.js';
+import { KeySecret } from './key-secret.js';
+
+/** How long another process may go on taking a key that was revoked here, and a key's last use lags behind. */
+const CACHE_TTL_MS = 5_000;
+const CACHED_KEYS_MAX = 10_000;
+const LAST_USED_STEP_MS = 60_000;
+
+interface KnownKey {
+  principal: Principal;
+  expiresAtMs: number;
+}
+
+export interface NewKey {
+  projectId: number | null;
+  role: Role;
+  name: string;
+  expiresAt?: Date | null;
+  deviceId?: string | null;
+}
+
+@Injectable()
+export class KeyService {
+  private readonly keys: Repository<ApiKeyEntity>;
+  private readonly known = new LRUCache<string, KnownKey>({ max: CACHED_KEYS_MAX, ttl: CACHE_TTL_MS });
+
+  constructor(
+    private readonly database: Database,
+    private readonly sequence: Sequence,
+    private readonly secret: KeySecret,
+    private readonly config: Config,
+  ) {
+    this.keys = database.dataSource.getRepository(ApiKeyEntity);
+  }
+
+  /** Who presents this key; null for one that is unknown, revoked, expired or mistyped, which must look alike. */
+  async authenticate(key: string): Promise<Principal | null> {
+    if (!mayBeKey(key)) return null;
+    const hash = hashOf(key, this.secret.value);
+    const id = hash.toString('latin1');
+    let known = this.known.get(id);
+    if (known === undefined) {
+      const row = await this.keys.findOneBy({ hash });
+      if (row === null || row.revokedAt !== null) return null;
+      known = {
+        principal: { keyId: row.keyId, role: row.role, projectId: row.projectId, deviceId: row.deviceId },
+        expiresAtMs: row.expiresAt?.getTime() ?? Infinity,
+      };
+      this.known.set(id, known);
+      await this.noteUse(row);
+    }
+    return known.expiresAtMs > Date.now() ? known.principal : null;
+  }
+
+  /** What a body asks for, checked beyond what its fields say one by one. @throws Problem invalid-body */
+  async createFromBody(projectId: number, body: CreateKeyDto): Promise<CreatedKeyDto> {
+    const expiresAt = body.expires_at == null ? null : asDate(body.expires_at);
+    const deviceId = body.device_id ?? null;
+    if (expiresAt !== null && expiresAt.getTime() <= Date.now()) refuse('/expires_at', 'must be in the future');
+    if (body.role === 'device' && deviceId === null) refuse('/device_id', 'is required for the role device');
+    if (body.role !== 'device' && deviceId !== null) refuse('/device_id', 'goes with the role device only');
+    return this.create({ projectId, role: body.role, name: body.name, expiresAt, deviceId });
+  }
+
+  /** Makes a key; the answer is the only place where it is ever seen. */
+  async create(made: NewKey, key = makeKey(made.role)): Promise<CreatedKeyDto> {
+    const row: ApiKeyEntity = {
+      expiresAt: null,
+      deviceId: null,
+      ...made,
+      keyId: this.sequence.next().toString(),
+      prefix: prefixOf(key),
+      hash: hashOf(key, this.secret.value),
+      revokedAt: null,
+      lastUsedAt: null,
+    };
+    await this.keys.insert(row);
+    return { ...toDto(row), key };
+  }
+
+  /** Makes sure that a key which a setting gives exists; leaves it alone when it does, also when it was revoked. */
+  async ensure(made: NewKey, key: string): Promise<void> {
+    if (await this.keys.existsBy({ hash: hashOf(key, this.secret.value) })) return;
+    await this.create(made, key);
+  }
+
+  /** Whether there ever was a key of this role, in this project. */
+  exists({ role, projectId }: Pick<NewKey, 'role' | 'projectId'>): Promise<boolean> {
+    return this.keys.existsBy({ role, projectId: projectId ?? IsNull() });
+  }
+
+  /** A project's keys, newest first, without the revoked ones. */
+  async list(projectId: number, page: PageRequest): Promise<{ slice: Slice<KeyDto & { seq: string }>; count: Count }> {
+    const list: ListSql = {
+      select: `key_id AS seq, key_id::text, name, role, prefix, device_id, expires_at, last_used_at`,
+      from: 'api_keys',
+      where: 'project_id = $1 AND revoked_at IS NULL',
+      seq: 'key_id',
+      values: [projectId],
+    };
+    const slice = await readSlice<KeyDto & { seq: string }>(this.database, list, page);
+    for (const item of slice.items) item.created_at = timeOf(item.seq);
+    return { slice, count: await countRows(this.database, list, page.count, this.config.limits.countCap) };
+  }
+
+  /** The key stops working: here at once, on other processes when their cache runs out. @throws Problem not-found */
+  async revoke(projectId: number, keyId: string): Promise<void> {
+    const isId = /^\d{1,18}$/.test(keyId);
+    const { affected } = await this.keys
+      .createQueryBuilder()
+      .update()
+      .set({ revokedAt: new Date() })
+      .where('project_id = :projectId AND key_id = :keyId AND revoked_at IS NULL', {
+        projectId,
+        keyId: isId ? keyId : '0',
+      })
+      .execute();
+    if (affected !== 1) throw new Problem('not-found', { detail: 'There is no such key in this project.' });
+    for (const [id, { principal }] of this.known.entries()) if (principal.keyId === keyId) this.known.delete(id);
+  }
+
+  /** To the minute: a write a request would cost more than the request. */
+  private async noteUse(row: ApiKeyEntity): Promise<void> {
+    const now = new Date();
+    if (row.lastUsedAt !== null && now.getTime() - row.lastUsedAt.getTime() < LAST_USED_STEP_MS) return;
+    await this.keys.update({ keyId: row.keyId }, { lastUsedAt: now });
+  }
+}
+
+function refuse(pointer: string, detail: string): never {
+  throw new Problem('invalid-body', { detail: `${pointer} ${detail}.`, errors: [{ pointer, detail }] });
+}
+
+/** A time that was checked already; without a zone it is UTC. */
+function asDate(time: string): Date {
+  return new Date(/(?:[Zz]|[+-]\d\d:\d\d)$/.test(time) ? time : `${time}Z`);
+}
+
+function toDto(row: ApiKeyEntity): KeyDto {
+  return {
+    key_id: row.keyId,
+    name: row.name,
+    role: row.role,
+    prefix: row.prefix,
+    device_id: row.deviceId,
+    created_at: timeOf(row.keyId),
+    expires_at: row.expiresAt?.toISOString() ?? null,
+    last_used_at: row.lastUsedAt?.toISOString() ?? null,
+  };
+}

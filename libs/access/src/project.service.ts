@@ -1,0 +1,88 @@
+import { randomInt } from 'node:crypto';
+import {
+  Config,
+  countRows,
+  Database,
+  Problem,
+  readSlice,
+  Sequence,
+  timeOf,
+  type Count,
+  type ListSql,
+  type PageRequest,
+  type Principal,
+  type Slice,
+} from '#platform';
+import { Injectable } from '@nestjs/common';
+import { QueryFailedError, type Repository } from 'typeorm';
+import type { ProjectDto } from './access.dto.js';
+import { ProjectEntity } from './project.entity.js';
+
+/** The project that a first start makes. */
+export const DEFAULT_PROJECT = 'default';
+
+@Injectable()
+export class ProjectService {
+  private readonly projects: Repository<ProjectEntity>;
+
+  constructor(
+    private readonly database: Database,
+    private readonly sequence: Sequence,
+    private readonly config: Config,
+  ) {
+    this.projects = database.dataSource.getRepository(ProjectEntity);
+  }
+
+  /** @throws Problem conflict when there is a project of this name. */
+  async create(name: string): Promise<ProjectDto> {
+    const project = {
+      projectId: randomInt(1, 2 ** 31 - 1),
+      seq: this.sequence.next().toString(),
+      name,
+      seededAt: null,
+    };
+    try {
+      await this.projects.insert(project);
+    } catch (error) {
+      if (!isUniqueViolation(error)) throw error;
+      if (!(await this.projects.existsBy({ name }))) return this.create(name); // The id was taken, once in 2^31.
+      throw new Problem('conflict', {
+        detail: `There is a project "${name}" already.`,
+        errors: [{ pointer: '/name', detail: `"${name}" exists already` }],
+      });
+    }
+    return toDto(project);
+  }
+
+  async findByName(name: string): Promise<ProjectEntity | null> {
+    return this.projects.findOneBy({ name });
+  }
+
+  async markSeeded(projectId: number): Promise<void> {
+    await this.projects.update({ projectId }, { seededAt: new Date() });
+  }
+
+  /** @throws Problem not-found, for an admin also for every project but its own. */
+  async get(principal: Principal, id: string): Promise<ProjectDto> {
+    const projectId = /^[1-9]\d{0,9}$/.test(id) ? Number(id) : NaN;
+    const mayKnow = principal.role === 'operator' || principal.projectId === projectId;
+    const project = mayKnow && projectId < 2 ** 31 ? await this.projects.findOneBy({ projectId }) : null;
+    if (project === null) throw new Problem('not-found', { detail: 'There is no such project.' });
+    return toDto(project);
+  }
+
+  async list(page: PageRequest): Promise<{ slice: Slice<ProjectDto & { seq: string }>; count: Count }> {
+    const list: ListSql = { select: 'seq, project_id, name', from: 'projects', where: 'TRUE', seq: 'seq', values: [] };
+    const slice = await readSlice<ProjectDto & { seq: string }>(this.database, list, page);
+    for (const item of slice.items) item.created_at = timeOf(item.seq);
+    return { slice, count: await countRows(this.database, list, page.count, this.config.limits.countCap) };
+  }
+}
+
+function isUniqueViolation(error: unknown): boolean {
+  return error instanceof QueryFailedError && (error.driverError as { code?: string }).code === '23505';
+}
+
+function toDto({ projectId, name, seq }: Pick<ProjectEntity, 'projectId' | 'name' | 'seq'>): ProjectDto {
+  return { project_id: projectId, name, created_at: timeOf(seq) };
+}

@@ -1,0 +1,17 @@
+/**
+ * json: reads JSON as text, to the letter. `JSON.parse` says whether a text is JSON and what it means to JavaScript; this
+ * lib says what else it holds (every digit, repeated names) and where.
+ * Imports nothing.
+ */
+export {
+  countNames,
+  elementsOf,
+  inspectJson,
+  JSON_DEPTH_MAX,
+  membersOf,
+  skipSpace,
+  surveyJson,
+  type JsonInspection,
+  type JsonMember,
+  type JsonSpan,
+} from './json-text.js';

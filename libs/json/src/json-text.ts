@@ -1,0 +1,213 @@
+/**
+ * Reads JSON as text, so that what a client sent can be judged and cut out to the letter: `JSON.parse` forgets repeated
+ * names, the digits of a number that a double cannot hold, and where anything stood. Every function but `surveyJson`
+ * expects a text that `JSON.parse` has accepted.
+ */
+
+/** Deeper than anything the API takes; it bounds the recursion over a hostile body. */
+export const JSON_DEPTH_MAX = 64;
+
+/** PostgreSQL's `numeric`: digits before and after the decimal point (its documentation, table 8.2). */
+const NUMERIC_DIGITS_BEFORE_MAX = 131_072;
+const NUMERIC_DIGITS_AFTER_MAX = 16_383;
+
+const QUOTE = 34;
+const BACKSLASH = 92;
+
+export interface JsonSurvey {
+  /** How many members the text's objects have in all, repeats included. */
+  names: number;
+  depth: number;
+  /** The text may hold a number or an escape that PostgreSQL cannot: worth an `inspectJson`. */
+  suspect: boolean;
+}
+
+/**
+ * One pass over the characters, about 1 ns each, that tells whether the slow `inspectJson` is needed. It has to be sound,
+ * not exact: it may suspect a good text, never pass a bad one.
+ */
+export function surveyJson(text: string): JsonSurvey {
+  let names = 0;
+  let level = 0;
+  let depth = 0;
+  let digits = 0;
+  let suspect = false;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c === QUOTE) {
+      for (i++; i < text.length; i++) {
+        const s = text.charCodeAt(i);
+        if (s === QUOTE) break;
+        if (s === BACKSLASH) {
+          i++;
+          if (text.charCodeAt(i) === 117 && isSuspectEscape(text, i + 1)) suspect = true;
+        }
+      }
+      digits = 0;
+    } else if (c >= 48 && c <= 57) {
+      if (++digits > NUMERIC_DIGITS_AFTER_MAX) suspect = true;
+    } else {
+      if (c === 58) names++;
+      else if (c === 123 || c === 91) depth = Math.max(depth, ++level);
+      else if (c === 125 || c === 93) level--;
+      // The letter of an exponent; those of `true` and `false` follow no digit.
+      else if ((c | 32) === 101 && digits > 0) suspect = true;
+      digits = 0;
+    }
+  }
+  return { names, depth, suspect };
+}
+
+/** \u0000 or any half of a surrogate pair. */
+function isSuspectEscape(text: string, at: number): boolean {
+  const first = text.charCodeAt(at) | 32;
+  return first === 100 || text.startsWith('0000', at);
+}
+
+/** How many members the objects of a parsed value have in all; fewer than the text has when names were given twice. */
+export function countNames(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  let names = 0;
+  if (Array.isArray(value)) {
+    for (const element of value) names += countNames(element);
+    return names;
+  }
+  for (const name in value) names += 1 + countNames((value as Record<string, unknown>)[name]);
+  return names;
+}
+
+export interface JsonSpan {
+  /** Index of the value's first character. */
+  start: number;
+  /** Index after its last one. */
+  end: number;
+}
+
+export interface JsonMember extends JsonSpan {
+  name: string;
+  /** The name as written, quotes included. */
+  nameText: string;
+}
+
+/** Index of the first character at or after `i` that is not white space. */
+export function skipSpace(text: string, i: number): number {
+  for (;;) {
+    const c = text.charCodeAt(i);
+    if (c !== 32 && c !== 10 && c !== 13 && c !== 9) return i;
+    i++;
+  }
+}
+
+/** Index after the value that starts at `start`. */
+function endOfValue(text: string, start: number): number {
+  const first = text.charCodeAt(start);
+  if (first === QUOTE) return endOfString(text, start);
+  if (first !== 123 && first !== 91) {
+    let i = start + 1;
+    while (i < text.length && /[-+.\w]/.test(text.charAt(i))) i++;
+    return i;
+  }
+  let level = 0;
+  for (let i = start; ; i++) {
+    const c = text.charCodeAt(i);
+    if (c === QUOTE) i = endOfString(text, i) - 1;
+    else if (c === 123 || c === 91) level++;
+    else if ((c === 125 || c === 93) && --level === 0) return i + 1;
+  }
+}
+
+function endOfString(text: string, start: number): number {
+  for (let i = start + 1; ; i++) {
+    const c = text.charCodeAt(i);
+    if (c === QUOTE) return i + 1;
+    if (c === BACKSLASH) i++;
+  }
+}
+
+/** The members of the object that starts at `start`, in the order written, repeats included. */
+export function* membersOf(text: string, start: number): Generator<JsonMember> {
+  let i = skipSpace(text, start + 1);
+  while (text.charAt(i) !== '}') {
+    const nameEnd = endOfString(text, i);
+    const nameText = text.slice(i, nameEnd);
+    const valueStart = skipSpace(text, skipSpace(text, nameEnd) + 1);
+    const end = endOfValue(text, valueStart);
+    yield { name: JSON.parse(nameText) as string, nameText, start: valueStart, end };
+    i = skipSpace(text, end);
+    if (text.charAt(i) === ',') i = skipSpace(text, i + 1);
+  }
+}
+
+/** The elements of the array that starts at `start`. */
+export function* elementsOf(text: string, start: number): Generator<JsonSpan> {
+  let i = skipSpace(text, start + 1);
+  while (text.charAt(i) !== ']') {
+    const end = endOfValue(text, i);
+    yield { start: i, end };
+    i = skipSpace(text, end);
+    if (text.charAt(i) === ',') i = skipSpace(text, i + 1);
+  }
+}
+
+export interface JsonInspection {
+  /** What cannot be stored, and where. */
+  faults: { pointer: string; detail: string }[];
+  /** Names that an object gives twice. */
+  repeats: { pointer: string; parent: string; name: string }[];
+  /** How many characters PostgreSQL will write for the numbers that have an exponent: `1e400` is short here and long there. */
+  expandedLength: number;
+}
+
+/** Finds everything in the text that PostgreSQL could not store as it is, with a pointer to each. */
+export function inspectJson(text: string): JsonInspection {
+  const found: JsonInspection = { faults: [], repeats: [], expandedLength: 0 };
+  inspectValue(text, skipSpace(text, 0), '', found);
+  return found;
+}
+
+function inspectValue(text: string, start: number, pointer: string, found: JsonInspection): void {
+  const first = text.charAt(start);
+  if (first === '{') {
+    const seen = new Set<string>();
+    for (const member of membersOf(text, start)) {
+      const at = pointer + '/' + member.name.replaceAll('~', '~0').replaceAll('/', '~1');
+      if (seen.has(member.name)) found.repeats.push({ pointer: at, parent: pointer, name: member.name });
+      seen.add(member.name);
+      inspectString(member.name, at, found);
+      inspectValue(text, member.start, at, found);
+    }
+  } else if (first === '[') {
+    let index = 0;
+    for (const element of elementsOf(text, start)) {
+      inspectValue(text, element.start, `${pointer}/${String(index++)}`, found);
+    }
+  } else if (first === '"') {
+    inspectString(JSON.parse(text.slice(start, endOfString(text, start))) as string, pointer, found);
+  } else if (/[-\d]/.test(first)) {
+    inspectNumber(text.slice(start, endOfValue(text, start)), pointer, found);
+  }
+}
+
+function inspectString(value: string, pointer: string, found: JsonInspection): void {
+  if (value.includes('\0')) {
+    found.faults.push({ pointer, detail: 'holds the character U+0000, which cannot be stored' });
+  } else if (!value.isWellFormed()) {
+    found.faults.push({ pointer, detail: 'holds half of a surrogate pair, which is no character' });
+  }
+}
+
+function inspectNumber(token: string, pointer: string, found: JsonInspection): void {
+  const [, whole = '', fraction = '', exponentText] = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(token) ?? [];
+  const exponent = Number(exponentText ?? 0);
+  const significant = (whole + fraction).replace(/^0+/, '').length;
+  const before = significant === 0 ? 0 : significant - fraction.length + exponent;
+  const after = fraction.length - exponent;
+  if (before > NUMERIC_DIGITS_BEFORE_MAX || after > NUMERIC_DIGITS_AFTER_MAX || Math.abs(exponent) > 1e9) {
+    found.faults.push({
+      pointer,
+      detail: `is a number that cannot be stored: at most ${String(NUMERIC_DIGITS_BEFORE_MAX)} digits before the point and ${String(NUMERIC_DIGITS_AFTER_MAX)} after it`,
+    });
+  } else if (exponentText !== undefined) {
+    found.expandedLength += Math.max(before, 1) + Math.max(after, 0);
+  }
+}

@@ -1,0 +1,141 @@
+import { StartupError } from './startup-error.js';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/**
+ * Everything that can be set, read once from the environment and frozen.
+ * `.env.example` lists the same names with the same defaults; a test compares the two.
+ */
+export class Config {
+  readonly http: Readonly<{
+    /** HOST: the address to listen on; default 127.0.0.1. */
+    host: string;
+    /** PORT: the TCP port to listen on, 0 for any free one; default 8000. */
+    port: number;
+    /** TRUST_PROXY: take the client's scheme and host from X-Forwarded-*; default false. */
+    trustProxy: boolean;
+  }>;
+  readonly log: Readonly<{
+    /** LOG_LEVEL: fatal, error, warn, info, debug or silent; default info. */
+    level: LogLevel;
+  }>;
+  readonly database: Readonly<{
+    /** DATABASE_URL: PostgreSQL 15 or newer; default none, which starts the embedded one. */
+    url: string | null;
+    /** DATABASE_POOL_MAX: connections this process may hold, 2 to 1,000; default 20. */
+    poolMax: number;
+    /** STOWAGE_DATA_DIR: the embedded database's files and the kept key secret; default .stowage. */
+    dataDir: string;
+  }>;
+  readonly access: Readonly<{
+    /** STOWAGE_ADMIN_KEY: an admin key of the project `default`, at least 32 characters; default none, made on first start. */
+    adminKey: string | null;
+    /** STOWAGE_OPERATOR_KEY: the operator's key, at least 32 characters; default none, made on first start. */
+    operatorKey: string | null;
+    /** STOWAGE_KEY_SECRET: the secret of the keyed hash, at least 32 characters; default kept in the data dir, required with DATABASE_URL. */
+    keySecret: string | null;
+  }>;
+  readonly limits: Readonly<{
+    /** PAGE_SIZE: results on a page when the client does not say, 1 to PAGE_SIZE_MAX; default 10. */
+    pageSize: number;
+    /** PAGE_SIZE_MAX: the most a client may ask for, 1 to 10,000; default 1000. */
+    pageSizeMax: number;
+    /** COUNT_CAP: how far a page's count is exact unless count=exact, 1 to 1,000,000; default 1000. */
+    countCap: number;
+    /** BODY_LIMIT_BYTES: the largest JSON body, 1 KiB to 128 MiB (PostgreSQL's jsonb ends at 256 MB); default 64 MiB. */
+    bodyLimitBytes: number;
+    /** BATCH_OBJECTS_MAX: the most objects in one JSON batch, 1 to 1,000,000; default 100000. */
+    batchObjectsMax: number;
+  }>;
+  readonly rules: Readonly<{
+    /** REQUIRE_IF_MATCH: refuse (428) to change an object without If-Match; default false. */
+    requireIfMatch: boolean;
+    /** STOWAGE_SEED: load fixtures/ on first start; default true when embedded, else false. */
+    seed: boolean;
+  }>;
+
+  /** @throws StartupError naming the first setting that is wrong and what it takes. */
+  constructor(env: Environment) {
+    const url = optional(env, 'DATABASE_URL');
+    if (url !== null && !/^postgres(ql)?:\/\//.test(url)) {
+      throw new StartupError('DATABASE_URL must be a postgresql:// address');
+    }
+    this.http = {
+      host: optional(env, 'HOST') ?? '127.0.0.1',
+      port: integer(env, 'PORT', 8000, 0, 65_535),
+      trustProxy: flag(env, 'TRUST_PROXY', false),
+    };
+    this.log = { level: choice(env, 'LOG_LEVEL', LOG_LEVELS, 'info') };
+    this.database = {
+      url,
+      poolMax: integer(env, 'DATABASE_POOL_MAX', 20, 2, 1000),
+      dataDir: optional(env, 'STOWAGE_DATA_DIR') ?? '.stowage',
+    };
+    this.access = {
+      adminKey: secret(env, 'STOWAGE_ADMIN_KEY'),
+      operatorKey: secret(env, 'STOWAGE_OPERATOR_KEY'),
+      keySecret: secret(env, 'STOWAGE_KEY_SECRET'),
+    };
+    if (url !== null && this.access.keySecret === null) {
+      throw new StartupError(
+        'STOWAGE_KEY_SECRET is required with DATABASE_URL: at least 32 characters, the same on every server',
+      );
+    }
+    const pageSizeMax = integer(env, 'PAGE_SIZE_MAX', 1000, 1, 10_000);
+    this.limits = {
+      pageSizeMax,
+      pageSize: integer(env, 'PAGE_SIZE', Math.min(10, pageSizeMax), 1, pageSizeMax),
+      countCap: integer(env, 'COUNT_CAP', 1000, 1, 1_000_000),
+      bodyLimitBytes: integer(env, 'BODY_LIMIT_BYTES', 64 * 1024 ** 2, 1024, 128 * 1024 ** 2),
+      batchObjectsMax: integer(env, 'BATCH_OBJECTS_MAX', 100_000, 1, 1_000_000),
+    };
+    this.rules = {
+      requireIfMatch: flag(env, 'REQUIRE_IF_MATCH', false),
+      seed: flag(env, 'STOWAGE_SEED', url === null),
+    };
+    for (const group of Object.values(this)) Object.freeze(group);
+    Object.freeze(this);
+  }
+}
+
+/** An empty value counts as not set, so that `NAME=` in a compose file keeps the default. */
+function optional(env: Environment, name: string): string | null {
+  const value = env[name]?.trim();
+  return value === undefined || value === '' ? null : value;
+}
+
+function integer(env: Environment, name: string, fallback: number, min: number, max: number): number {
+  const text = optional(env, name);
+  if (text === null) return fallback;
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
+  if (!(value >= min && value <= max)) {
+    throw new StartupError(`${name} must be a whole number from ${String(min)} to ${String(max)}, not "${text}"`);
+  }
+  return value;
+}
+
+function flag(env: Environment, name: string, fallback: boolean): boolean {
+  return choice(env, name, ['true', 'false'], String(fallback)) === 'true';
+}
+
+function choice<T extends string>(
+  env: Environment,
+  name: string,
+  choices: readonly T[],
+  fallback: NoInfer<T> | string,
+): T {
+  const text = optional(env, name) ?? fallback;
+  const value = choices.find((one) => one === text);
+  if (value === undefined) throw new StartupError(`${name} must be one of ${choices.join(', ')}, not "${text}"`);
+  return value;
+}
+
+/** Never quotes the value: it is a secret. */
+function secret(env: Environment, name: string): string | null {
+  const value = optional(env, name);
+  if (value !== null && value.length < 32) throw new StartupError(`${name} must have at least 32 characters`);
+  return value;
+}

@@ -1,0 +1,159 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LoggerService } from '@nestjs/common';
+import { types, type Pool, type PoolClient, type QueryConfig } from 'pg';
+import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationInterface } from 'typeorm';
+import type { PostgresAddress } from './embedded-postgres.js';
+import { isConnectionLoss, isRetryable } from './sqlstates.js';
+import { StartupError } from './startup-error.js';
+
+export const POSTGRES_VERSION_MIN = 15;
+
+const RETRIES = 3;
+const RETRY_DELAY_MS = 50;
+
+/** A named statement is prepared once per connection: planning is a third of the cost of a lookup by key. */
+export interface Statement {
+  name?: string;
+  text: string;
+}
+
+/** What runs SQL: the pool, or one transaction. */
+export interface Queryable {
+  query<Row extends object>(statement: Statement | string, values?: readonly unknown[]): Promise<Row[]>;
+}
+
+export interface DatabaseOptions {
+  /** A postgresql:// URL, or the socket of the embedded server. */
+  at: string | PostgresAddress;
+  /** Connections this process may hold. */
+  poolMax: number;
+  entities: (new () => object)[] | EntitySchema[];
+  migrations: (new () => MigrationInterface)[];
+  logger: LoggerService;
+}
+
+/**
+ * Rows leave as what the wire wants: bigint and jsonb as text, to the last digit, and times as RFC 3339 in UTC with
+ * microseconds, which a JavaScript Date cannot hold.
+ */
+const TEXT_TYPES = {
+  getTypeParser(oid: number, format?: 'text' | 'binary') {
+    if (oid === types.builtins.TIMESTAMPTZ) return (text: string) => text.replace(' ', 'T').replace(/\+00$/, 'Z');
+    if (oid === types.builtins.JSONB) return (text: string) => text;
+    return types.getTypeParser(oid, format ?? 'text') as (text: string) => unknown;
+  },
+};
+
+/** The one pool of connections: set-based SQL goes through `query`, entities through `dataSource`. */
+export class Database implements Queryable {
+  private constructor(
+    readonly dataSource: DataSource,
+    private readonly pool: Pool,
+  ) {}
+
+  /** @throws StartupError when the server cannot be reached, refuses us, or is too old. */
+  static async connect(options: DatabaseOptions): Promise<Database> {
+    const dataSource = new DataSource(dataSourceOptions(options));
+    try {
+      await dataSource.initialize();
+    } catch (cause) {
+      throw new StartupError(`cannot use the database: ${messageOf(cause)}`, { cause });
+    }
+    const pool = (dataSource.driver as unknown as { master: Pool }).master;
+    const database = new Database(dataSource, pool);
+    const [row] = await database.query<{ version: number }>(
+      `SELECT current_setting('server_version_num')::int / 10000 AS version`,
+    );
+    if (row !== undefined && row.version >= POSTGRES_VERSION_MIN) return database;
+    await database.close();
+    throw new StartupError(
+      `the database is PostgreSQL ${String(row?.version)}; Stowage needs ${String(POSTGRES_VERSION_MIN)} or newer`,
+    );
+  }
+
+  query<Row extends object>(statement: Statement | string, values: readonly unknown[] = []): Promise<Row[]> {
+    return run<Row>(this.pool, statement, values);
+  }
+
+  /**
+   * Runs the work between BEGIN and COMMIT, and again from BEGIN when the transaction lost a race or its connection:
+   * the work must come to the same when it is done twice.
+   */
+  transaction<T>(work: (tx: Queryable) => Promise<T>, begin = 'BEGIN'): Promise<T> {
+    return this.retrying(() => this.transactionOnce(work, begin));
+  }
+
+  /** Tries work again that lost a race or its connection; it must come to the same when it is done twice. */
+  async retrying<T>(work: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (attempt > RETRIES || !isRetryable(error)) throw error;
+        await sleep(RETRY_DELAY_MS * 2 ** attempt * (0.5 + Math.random()));
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.dataSource.destroy();
+  }
+
+  private async transactionOnce<T>(work: (tx: Queryable) => Promise<T>, begin: string): Promise<T> {
+    const client = await this.pool.connect();
+    // A connection that breaks between two queries says so by an event, which without a listener ends the process.
+    const onError = (): void => undefined;
+    client.on('error', onError);
+    let failure: unknown;
+    try {
+      await client.query(begin);
+      const result = await work({ query: (statement, values = []) => run(client, statement, values) });
+      await client.query('COMMIT');
+      return result;
+    } catch (error) {
+      failure = error;
+      if (!isConnectionLoss(error)) await client.query('ROLLBACK').catch((lost: unknown) => (failure = lost));
+      throw error;
+    } finally {
+      client.off('error', onError);
+      client.release(isConnectionLoss(failure));
+    }
+  }
+}
+
+async function run<Row extends object>(
+  on: Pool | PoolClient,
+  statement: Statement | string,
+  values: readonly unknown[],
+): Promise<Row[]> {
+  const config: QueryConfig = typeof statement === 'string' ? { text: statement } : { ...statement };
+  config.values = values as unknown[];
+  return (await on.query<Row>(config)).rows;
+}
+
+function dataSourceOptions({ at, poolMax, entities, migrations, logger }: DatabaseOptions): DataSourceOptions {
+  const where =
+    typeof at === 'string' ? { url: at } : { host: at.host, port: at.port, username: at.user, database: at.database };
+  return {
+    type: 'postgres',
+    ...where,
+    entities,
+    migrations,
+    migrationsTableName: 'migrations',
+    migrationsTransactionMode: 'each',
+    installExtensions: false,
+    applicationName: 'stowage',
+    poolSize: poolMax,
+    connectTimeoutMS: 10_000,
+    poolErrorHandler: (error: unknown) => {
+      logger.warn(`a database connection broke: ${messageOf(error)}`);
+    },
+    extra: { types: TEXT_TYPES, options: '-c timezone=UTC -c datestyle=ISO -c client_encoding=UTF8' },
+  };
+}
+
+/** The first line of what PostgreSQL or the socket said. */
+function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return messageOf(error.errors[0]);
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
+}

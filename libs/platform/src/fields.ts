@@ -1,0 +1,112 @@
+import { applyDecorators } from '@nestjs/common';
+import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
+import { Transform } from 'class-transformer';
+import { IsOptional, ValidateBy, ValidateIf } from 'class-validator';
+import { isTime } from './time.js';
+
+/**
+ * Decorators for DTO fields: each says a rule once, as a class-validator check and as the JSON schema that OpenAPI shows
+ * and the bulk paths validate with. Messages are written to follow the name of the place: "must be …".
+ */
+interface FieldOptions {
+  description: string;
+  example?: unknown;
+  /** The member or parameter may be left out. */
+  optional?: boolean;
+  /** The member may be null, which means the same as left out. */
+  nullable?: boolean;
+}
+
+/** Text of so many Unicode code points. */
+export function TextField(options: FieldOptions & { min?: number; max: number }): PropertyDecorator {
+  const { min = 0, max } = options;
+  return field(options, { type: 'string', minLength: min, maxLength: max }, textRule(min, max), isTextOf(min, max));
+}
+
+/** The id of a batch or an object: 1 to 255 characters, none of them a control character. */
+export function IdField(options: FieldOptions): PropertyDecorator {
+  const schema = { type: 'string', minLength: 1, maxLength: 255, pattern: ID_PATTERN } as const;
+  return field(options, schema, ID_RULE, (value) => isTextOf(1, 255)(value) && ID.test(value));
+}
+
+const ID_PATTERN = '^[^\\p{Cc}]*$';
+const ID = new RegExp(ID_PATTERN, 'u');
+export const ID_RULE = 'must be text of 1 to 255 characters without control characters';
+
+/** A time in RFC 3339; without a zone it is read as UTC. */
+export function TimeField(options: FieldOptions): PropertyDecorator {
+  return field(options, { type: 'string', format: 'date-time' }, TIME_RULE, isTime);
+}
+
+export const TIME_RULE = 'must be a time such as 2024-12-10T16:45:00Z (RFC 3339, at most six digits of a second)';
+
+export function ChoiceField<T extends string>(options: FieldOptions & { choices: readonly T[] }): PropertyDecorator {
+  const { choices } = options;
+  return field(
+    options,
+    { type: 'string', enum: [...choices] },
+    `must be one of ${choices.join(', ')}`,
+    (value) => typeof value === 'string' && (choices as readonly string[]).includes(value),
+  );
+}
+
+/** A whole number in a query parameter. */
+export function IntegerParameter(options: FieldOptions & { min: number; max: number }): PropertyDecorator {
+  const { min, max } = options;
+  return applyDecorators(
+    Transform(({ value }: { value: unknown }) =>
+      typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : value,
+    ),
+    field(
+      { optional: true, ...options },
+      { type: 'integer', minimum: min, maximum: max },
+      `must be a whole number from ${String(min)} to ${String(max)}`,
+      (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
+    ),
+  );
+}
+
+export function FlagParameter(options: FieldOptions): PropertyDecorator {
+  return applyDecorators(
+    Transform(({ value }: { value: unknown }) => (value === 'true' ? true : value === 'false' ? false : value)),
+    field(
+      { optional: true, ...options },
+      { type: 'boolean' },
+      'must be true or false',
+      (value) => typeof value === 'boolean',
+    ),
+  );
+}
+
+function textRule(min: number, max: number): string {
+  return min === 0
+    ? `must be text of at most ${String(max)} characters`
+    : `must be text of ${String(min)} to ${String(max)} characters`;
+}
+
+function isTextOf(min: number, max: number): (value: unknown) => value is string {
+  return (value): value is string => {
+    if (typeof value !== 'string' || value.length > 2 * max) return false;
+    const length = [...value].length;
+    return length >= min && length <= max;
+  };
+}
+
+function field(
+  { description, example, optional = false, nullable = false }: FieldOptions,
+  schema: ApiPropertyOptions,
+  rule: string,
+  check: (value: unknown) => boolean,
+): PropertyDecorator {
+  const documented = {
+    ...schema,
+    description,
+    required: !optional,
+    ...(nullable ? { nullable } : {}),
+  } as ApiPropertyOptions;
+  return applyDecorators(
+    ApiProperty(example === undefined ? documented : { ...documented, example }),
+    ValidateBy({ name: 'rule', validator: { validate: check, defaultMessage: () => rule } }),
+    ...(nullable ? [IsOptional()] : optional ? [ValidateIf((_, value) => value !== undefined)] : []),
+  );
+}

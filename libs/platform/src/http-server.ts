@@ -1,0 +1,171 @@
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import accepts from 'accepts';
+import {
+  LogController,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type HTTPMethods,
+  type RouteOptions,
+} from 'fastify';
+import type { Logger } from 'pino';
+import type { Config } from './config.js';
+import { answerConditionally } from './etag.js';
+import { JsonBody } from './json-body.js';
+import { answerWithProblem, problemBody } from './problem.filter.js';
+import { Problem } from './problems.js';
+
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+/** Longest id in the address: 255 characters of four bytes, each percent-encoded. */
+const PARAM_LENGTH_MAX = 255 * 4 * 3;
+
+/** Fastify as this API wants it, before Nest has added its routes. */
+export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
+  return new FastifyAdapter({
+    loggerInstance: log,
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: requestIds(),
+    requestIdHeader: false,
+    trustProxy: config.http.trustProxy,
+    bodyLimit: config.limits.bodyLimitBytes,
+    // A client that sends its body byte by byte is cut off after five minutes.
+    requestTimeout: 300_000,
+    forceCloseConnections: 'idle',
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: PARAM_LENGTH_MAX },
+    frameworkErrors: (error: unknown, request: unknown, reply: unknown) => {
+      answerWithProblem(error, request as FastifyRequest, reply as FastifyReply);
+    },
+    clientErrorHandler: answerClientError,
+  });
+}
+
+/**
+ * Adds to the adapter's Fastify what holds for every route: JSON bodies, media types, entity tags, one log line a request,
+ * 405 for methods that an address does not take. Call it before `app.init()`, and what it returns after it.
+ */
+export function prepareHttp(app: NestFastifyApplication, config: Config): () => void {
+  const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
+  const routes = new Map<string, Set<string>>();
+  fastify.addHook('onRoute', (route) => {
+    collect(routes, route);
+  });
+  fastify.removeAllContentTypeParsers();
+  const asJsonBody = (_: FastifyRequest, bytes: Buffer, done: (error: null, body: JsonBody) => void): void => {
+    done(null, new JsonBody(bytes, config.limits.bodyLimitBytes));
+  };
+  fastify.addContentTypeParser(['application/json', 'application/merge-patch+json'], { parseAs: 'buffer' }, asJsonBody);
+  fastify.addHook('onRequest', (request, reply, done) => {
+    reply.header('X-Request-Id', request.id);
+    done(refusalOf(request));
+  });
+  fastify.addHook('onSend', answerConditionally);
+  fastify.addHook('onResponse', logResponse);
+  return () => {
+    refuseOtherMethods(fastify, routes);
+  };
+}
+
+function collect(routes: Map<string, Set<string>>, route: RouteOptions): void {
+  if (route.config?.ours !== true) return;
+  const methods = routes.get(route.url) ?? new Set();
+  for (const method of [route.method].flat()) methods.add(method);
+  routes.set(route.url, methods);
+}
+
+/** RFC 9110: an address that exists answers 405 with Allow, not 404, to a method it does not take. */
+function refuseOtherMethods(fastify: FastifyInstance, routes: ReadonlyMap<string, ReadonlySet<string>>): void {
+  for (const [url, methods] of [...routes]) {
+    const others = METHODS.filter((method) => !methods.has(method)) as HTTPMethods[];
+    if (others.length === 0) continue;
+    const allow = [...methods].join(', ');
+    fastify.route({
+      method: others,
+      url,
+      config: { roles: 'anyone' },
+      // Before the body: nothing that comes with a method nobody takes is worth reading.
+      onRequest: (request, _reply, done) => {
+        done(
+          new Problem('method-not-allowed', {
+            detail: `${request.method} is not taken here; ${allow} is.`,
+            headers: { Allow: allow },
+          }),
+        );
+      },
+      handler: () => undefined,
+    });
+  }
+}
+
+/** Refuses what the route's rules tell without reading the body: parameters, media types, ids that cannot be. */
+function refusalOf(request: FastifyRequest): Problem | undefined {
+  const { ours, query, consumes, produces = ['application/json'] } = request.routeOptions.config;
+  if (ours !== true) return undefined;
+  const [path = '', parameters = ''] = request.originalUrl.split('?', 2);
+  if (path.includes('%00'))
+    return new Problem('invalid-path', { detail: 'The character U+0000 cannot be part of an id.' });
+  if (query !== true && parameters !== '') return refuseParameters(request);
+  if (request.headers.accept !== undefined && accepts(request.raw).type([...produces]) === false) {
+    return new Problem('not-acceptable', { detail: `This address answers in ${produces.join(' or ')}.` });
+  }
+  const type = request.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
+  const hasBody =
+    request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
+  if (consumes !== undefined && hasBody && type !== consumes) {
+    const accept = request.method === 'PATCH' ? { 'Accept-Patch': consumes } : { Accept: consumes };
+    return new Problem('unsupported-media-type', { detail: `Send the body as ${consumes}.`, headers: accept });
+  }
+  return undefined;
+}
+
+function refuseParameters(request: FastifyRequest): Problem {
+  const errors = Object.keys(request.query as object).map((parameter) => ({
+    parameter,
+    detail: 'is not a parameter of this address',
+  }));
+  return new Problem('invalid-query', { detail: 'This address takes no query parameters.', errors });
+}
+
+function logResponse(request: FastifyRequest, reply: FastifyReply, done: () => void): void {
+  request.log.info({
+    request_id: request.id,
+    project: request.principal?.projectId,
+    method: request.method,
+    // The pattern, not the address: ids are the client's data.
+    route: request.routeOptions.url,
+    status: reply.statusCode,
+    ms: Math.round(reply.elapsedTime * 10) / 10,
+    items: reply.itemCount,
+  });
+  done();
+}
+
+/** Unique across processes by the random start, cheap by the counter. */
+function requestIds(): () => string {
+  const start = randomBytes(6).toString('hex');
+  let count = 0;
+  return () => `${start}-${(count++).toString(36)}`;
+}
+
+/** What Node.js could not read as HTTP at all; there is no request to answer through. */
+function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const problem = problemOfParser(error.code);
+  const body = JSON.stringify(problemBody(problem, '', '', ''));
+  socket.end(
+    `HTTP/1.1 ${String(problem.status)} ${problem.title}\r\nContent-Type: application/problem+json\r\n` +
+      `Content-Length: ${String(Buffer.byteLength(body))}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
+
+function problemOfParser(code: string | undefined): Problem {
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return new Problem('headers-too-large', { detail: 'The headers are over 16 KiB.' });
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return new Problem('request-timeout', { detail: 'The request did not arrive in time.' });
+  return new Problem('malformed-request', { detail: 'This is not an HTTP request.' });
+}

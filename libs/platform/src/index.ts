@@ -1,0 +1,65 @@
+/**
+ * platform: what every part stands on: settings, the database (embedded or not), problems, pages, entity tags, the HTTP
+ * server, logs, sequence numbers.
+ * Imports json only.
+ */
+export { Config, type LogLevel } from './config.js';
+export { Database, type Queryable, type Statement } from './database.js';
+export { startEmbeddedPostgres, type EmbeddedPostgres, type PostgresAddress } from './embedded-postgres.js';
+export { etagOf, requireMatch } from './etag.js';
+export {
+  ChoiceField,
+  FlagParameter,
+  ID_RULE,
+  IdField,
+  IntegerParameter,
+  TextField,
+  TIME_RULE,
+  TimeField,
+} from './fields.js';
+export { createHttpAdapter, prepareHttp } from './http-server.js';
+export { InputPipe } from './input.pipe.js';
+export { JsonBody, type ReadJson } from './json-body.js';
+export { createLog, nestLog } from './logging.js';
+export { Answer, JsonHeader, ProblemDto, Problems } from './answer.js';
+export { openInstallation, type Installation } from './installation.js';
+export { projectFile } from './project-file.js';
+export { originOf } from './origin.js';
+export {
+  beyondSql,
+  cappedCount,
+  countRows,
+  isAscending,
+  readSlice,
+  sliceSql,
+  toSlice,
+  type ListSql,
+} from './page-sql.js';
+export {
+  fingerprintOf,
+  encodeCursor,
+  pageBody,
+  pageOpening,
+  pageOf,
+  PageQuery,
+  pageRequest,
+  pageText,
+  type Count,
+  type PageRequest,
+  type Place,
+  type Slice,
+} from './paging.js';
+export { ProblemFilter } from './problem.filter.js';
+export {
+  countOf,
+  ERRORS_LISTED_MAX,
+  pointerPart,
+  Problem,
+  PROBLEMS,
+  type InputError,
+  type ProblemSlug,
+} from './problems.js';
+export { API, ROLES, Rules, type Principal, type Role } from './route.js';
+export { SEQ_STEP, Sequence, sqlTimeOf, timeOf } from './sequence.js';
+export { StartupError } from './startup-error.js';
+export { isTime } from './time.js';

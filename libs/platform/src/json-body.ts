@@ -1,0 +1,69 @@
+import { isUtf8 } from 'node:buffer';
+import { countNames, inspectJson, JSON_DEPTH_MAX, surveyJson } from '#json';
+import { countOf, Problem, type InputError } from './problems.js';
+
+export interface ReadJson {
+  /** The body to the letter: what is stored is cut from it, so that no digit is lost on the way through JavaScript. */
+  text: string;
+  value: unknown;
+  /** An object gave a name twice where that was allowed: `value` lacks what `text` holds. */
+  hasRepeats: boolean;
+}
+
+/**
+ * A request's JSON body, not read yet. It holds bytes, not a tree, so that a body waiting for the database costs its own
+ * size and no more.
+ */
+export class JsonBody {
+  constructor(
+    readonly bytes: Buffer,
+    private readonly limitBytes: number,
+  ) {}
+
+  /**
+   * @param allowsRepeats whether the object at this pointer may give a name twice; by default none may.
+   * @throws Problem malformed-request when it is no JSON, invalid-body with a pointer to each thing that could not be kept exactly
+   */
+  read(allowsRepeats: (pointer: string) => boolean = () => false): ReadJson {
+    if (this.bytes.length === 0) {
+      throw new Problem('malformed-request', { detail: 'The body is empty; this address takes JSON.' });
+    }
+    if (!isUtf8(this.bytes)) {
+      throw new Problem('malformed-request', { detail: 'The body is not valid UTF-8.' });
+    }
+    const text = this.bytes.toString('utf8');
+    const survey = surveyJson(text);
+    if (survey.depth > JSON_DEPTH_MAX) {
+      throw new Problem('malformed-request', { detail: `The body is nested over ${String(JSON_DEPTH_MAX)} deep.` });
+    }
+    const value = parse(text);
+    if (!survey.suspect && survey.names === countNames(value)) return { text, value, hasRepeats: false };
+    const { faults, repeats, expandedLength } = inspectJson(text);
+    const errors: InputError[] = faults;
+    for (const { pointer, parent } of repeats) {
+      if (!allowsRepeats(parent)) errors.push({ pointer, detail: 'is given twice, and only one could be kept' });
+    }
+    if (errors.length > 0) throw new Problem('invalid-body', { detail: countOf(errors.length), errors });
+    if (text.length + expandedLength > this.limitBytes) {
+      throw new Problem('too-large', {
+        detail: `Written out, the numbers of this body pass BODY_LIMIT_BYTES, ${String(this.limitBytes)} bytes; see /api/v1/limits.`,
+      });
+    }
+    return { text, value, hasRepeats: repeats.length > 0 };
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const position = /position (\d+)/.exec(String(cause))?.[1];
+    const place = position === undefined ? '' : ` at ${lineAndColumn(text, Number(position))}`;
+    throw new Problem('malformed-request', { detail: `The body is not valid JSON${place}.`, cause });
+  }
+}
+
+function lineAndColumn(text: string, position: number): string {
+  const lines = text.slice(0, position).split('\n');
+  return `line ${String(lines.length)}, column ${String((lines.at(-1) ?? '').length + 1)}`;
+}

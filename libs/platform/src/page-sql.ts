@@ -1,0 +1,86 @@
+import type { Queryable } from './database.js';
+import type { Count, PageRequest, Place, Slice } from './paging.js';
+
+/** A list in SQL: rows of a table that fulfil a condition, newest first by their `seq`. */
+export interface ListSql {
+  /** What a row has; must give `seq`. */
+  select: string;
+  from: string;
+  where: string;
+  /** The column that orders the list. */
+  seq: string;
+  values: readonly unknown[];
+}
+
+/** Whether the rows come by rising `seq`: read backwards in a newest-first list, or forwards in an oldest-first one. */
+export function isAscending(place: Place): boolean {
+  return place.kind !== 'offset' && (place.kind === 'before') !== place.oldestFirst;
+}
+
+/** The condition that a row lies beyond the place, or nothing. */
+export function beyondSql(place: Place, seq: string, values: unknown[]): string {
+  if (place.kind === 'offset') return '';
+  return ` AND ${seq} ${isAscending(place) ? '>' : '<'} $${String(values.push(place.seq))}::bigint`;
+}
+
+/** The rows of one page, one more to know whether another follows, in the direction the page is read. */
+export function sliceSql(list: ListSql, place: Place, size: number): { text: string; values: unknown[] } {
+  const values = [...list.values];
+  const beyond = beyondSql(place, list.seq, values);
+  const order = isAscending(place) ? 'ASC' : 'DESC';
+  const limit = `LIMIT $${String(values.push(size + 1))}::bigint`;
+  const offset =
+    place.kind === 'offset' && place.offset > 0 ? ` OFFSET $${String(values.push(place.offset))}::bigint` : '';
+  const text = `SELECT ${list.select} FROM ${list.from} WHERE ${list.where}${beyond} ORDER BY ${list.seq} ${order} ${limit}${offset}`;
+  return { text, values };
+}
+
+/** Turns what `sliceSql` read into a page in the list's order. */
+export function toSlice<Row>(rows: Row[], place: Place, size: number): Slice<Row> {
+  const more = rows.length > size;
+  const items = rows.slice(0, size);
+  if (place.kind === 'before') return { items: items.reverse(), hasNext: true, hasPrevious: more };
+  return { items, hasNext: more, hasPrevious: place.kind !== 'offset' || place.offset > 0 };
+}
+
+export async function readSlice<Row extends { seq: string }>(
+  on: Queryable,
+  list: ListSql,
+  page: PageRequest,
+): Promise<Slice<Row>> {
+  const { text, values } = sliceSql(list, page.place, page.size);
+  return toSlice(await on.query<Row>(text, values), page.place, page.size);
+}
+
+/** Counts a list as the page asks. Counting costs 2 to 4 ms per 1,000 matches, so unasked it stops at the cap. */
+export async function countRows(on: Queryable, list: ListSql, mode: PageRequest['count'], cap: number): Promise<Count> {
+  const { from, where, values } = list;
+  switch (mode) {
+    case 'none':
+      return { count: null };
+    case 'estimated':
+      return { count: await estimateRows(on, `SELECT 1 FROM ${from} WHERE ${where}`, values), count_is: 'estimated' };
+    case 'exact': {
+      const [row] = await on.query<{ count: string }>(`SELECT count(*) FROM ${from} WHERE ${where}`, values);
+      return { count: Number(row?.count), count_is: 'exact' };
+    }
+    case 'capped': {
+      const limited = `SELECT count(*) FROM (SELECT 1 FROM ${from} WHERE ${where} LIMIT ${String(cap + 1)}) AS found`;
+      const [row] = await on.query<{ count: string }>(limited, values);
+      return cappedCount(Number(row?.count), cap);
+    }
+  }
+}
+
+export function cappedCount(found: number, cap: number): Count {
+  return found > cap ? { count: cap, count_is: 'at_least' } : { count: found, count_is: 'exact' };
+}
+
+/** What the planner expects, from the table's statistics: free, and right to the order of magnitude. */
+async function estimateRows(on: Queryable, text: string, values: readonly unknown[]): Promise<number> {
+  const [row] = await on.query<{ 'QUERY PLAN': [{ Plan: { 'Plan Rows': number } }] }>(
+    `EXPLAIN (FORMAT JSON) ${text}`,
+    values,
+  );
+  return row?.['QUERY PLAN'][0].Plan['Plan Rows'] ?? 0;
+}

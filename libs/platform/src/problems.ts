@@ -1,0 +1,83 @@
+/**
+ * Every kind of problem the API answers with (RFC 9457): slug, status and title.
+ * `docs/problems.md` explains each under a heading of the same slug; a test keeps the two equal.
+ */
+export const PROBLEMS = {
+  'malformed-request': { status: 400, title: 'The request could not be read' },
+  'invalid-body': { status: 400, title: 'The body is not valid' },
+  'invalid-query': { status: 400, title: 'A query parameter is not valid' },
+  'invalid-cursor': { status: 400, title: 'The cursor does not fit this request' },
+  'invalid-path': { status: 400, title: 'The address is not valid' },
+  unauthenticated: { status: 401, title: 'A valid key is needed' },
+  forbidden: { status: 403, title: 'This key may not do that' },
+  'not-found': { status: 404, title: 'There is no such thing here' },
+  'method-not-allowed': { status: 405, title: 'This address does not take that method' },
+  'not-acceptable': { status: 406, title: 'No such representation' },
+  'request-timeout': { status: 408, title: 'The request took too long to arrive' },
+  conflict: { status: 409, title: 'The id exists already' },
+  'batch-not-empty': { status: 409, title: 'The batch still has objects' },
+  'precondition-failed': { status: 412, title: 'The thing has changed since you read it' },
+  'too-large': { status: 413, title: 'Over a limit' },
+  'uri-too-long': { status: 414, title: 'The address is too long' },
+  'unsupported-media-type': { status: 415, title: 'This media type is not taken here' },
+  'precondition-required': { status: 428, title: 'If-Match is required here' },
+  'headers-too-large': { status: 431, title: 'The headers are too large' },
+  internal: { status: 500, title: 'Something went wrong on our side' },
+  unavailable: { status: 503, title: 'Not available right now' },
+} as const satisfies Record<string, { status: number; title: string }>;
+
+export type ProblemSlug = keyof typeof PROBLEMS;
+
+/** One mistake in the input: where it is, and what is wrong there. */
+export type InputError =
+  | { /** JSON Pointer (RFC 6901) into the body. */ pointer: string; detail: string }
+  | { /** Name of the query parameter. */ parameter: string; detail: string };
+
+/** At most so many mistakes are listed; `error_count` tells how many there are. */
+export const ERRORS_LISTED_MAX = 100;
+
+interface ProblemOptions {
+  /** What went wrong this time, for the client: never anything of the inside. */
+  detail: string;
+  errors?: readonly InputError[];
+  /** How many mistakes there are in all, where `errors` does not hold every one; default its length. */
+  errorCount?: number;
+  headers?: Readonly<Record<string, string>>;
+  /** More members of the answer, for problems that carry a figure. */
+  extra?: Readonly<Record<string, unknown>>;
+  /** Only logged. */
+  cause?: unknown;
+}
+
+/** The one way to refuse a request. `detail` is public, `cause` is only logged. */
+export class Problem extends Error {
+  override name = 'Problem';
+  readonly status: number;
+  readonly title: string;
+  readonly errors: readonly InputError[];
+  readonly errorCount: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly extra: Readonly<Record<string, unknown>>;
+
+  constructor(
+    readonly slug: ProblemSlug,
+    options: ProblemOptions,
+  ) {
+    super(options.detail, { cause: options.cause });
+    ({ status: this.status, title: this.title } = PROBLEMS[slug]);
+    this.errors = (options.errors ?? []).slice(0, ERRORS_LISTED_MAX);
+    this.errorCount = options.errorCount ?? options.errors?.length ?? 0;
+    this.headers = options.headers ?? {};
+    this.extra = options.extra ?? {};
+  }
+}
+
+/** Says in one sentence how many mistakes follow. */
+export function countOf(errors: number): string {
+  return errors === 1 ? 'There is one mistake; see errors.' : `There are ${String(errors)} mistakes; see errors.`;
+}
+
+/** A part of a JSON Pointer, escaped (RFC 6901, section 3). */
+export function pointerPart(name: string | number): string {
+  return '/' + String(name).replaceAll('~', '~0').replaceAll('/', '~1');
+}

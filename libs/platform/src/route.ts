@@ -1,0 +1,52 @@
+import { RouteConfig } from '@nestjs/platform-fastify';
+
+/** Where every resource is; documents, health and metrics are at the root. */
+export const API = '/api/v1';
+
+export const ROLES = ['operator', 'admin', 'producer', 'analyst', 'device'] as const;
+/** What a key may do; the contract's "Keys and roles". */
+export type Role = (typeof ROLES)[number];
+
+/** Who sends a request, as its key says. */
+export interface Principal {
+  keyId: string;
+  role: Role;
+  /** null for an operator, who has no data. */
+  projectId: number | null;
+  /** The one device that a key of the role device is bound to. */
+  deviceId: string | null;
+}
+
+interface RouteRules {
+  /** Who may use the route; anyone needs no key. */
+  roles: readonly Role[] | 'anyone';
+  /** The media type of the body it takes. */
+  consumes?: string;
+  /** It takes query parameters, which its DTO checks; any other route refuses them all. */
+  query?: true;
+  /** The media types it answers in, the preferred one first; default application/json. */
+  produces?: readonly string[];
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig extends Partial<RouteRules> {
+    /** The route is ours, not a library's. */
+    ours?: true;
+  }
+  interface FastifyRequest {
+    /** Set by the access lib before anything else sees the request; absent on routes that need no key. */
+    principal?: Principal;
+  }
+  interface FastifyReply {
+    /** How many objects or batches the answer is about, for the log. */
+    itemCount?: number;
+  }
+}
+
+/**
+ * Who may use a handler and which media types it takes and gives. The rules go into Fastify's route, not into Nest's
+ * metadata: they are checked before the body is read, which a Nest guard would be too late for.
+ */
+export function Rules(rules: RouteRules): MethodDecorator {
+  return RouteConfig({ ...rules, ours: true });
+}

@@ -1,0 +1,77 @@
+import { DatabaseError } from 'pg';
+import { Problem, type ProblemSlug } from './problems.js';
+
+/**
+ * What the API says for an error of the database, by SQLSTATE (PostgreSQL, appendix A), or by the class of two characters.
+ * Stores answer the cases they foresee themselves, with a pointer; this is the net below them.
+ */
+const BY_SQLSTATE: Readonly<Record<string, { slug: ProblemSlug; detail: string }>> = {
+  '22003': { slug: 'invalid-body', detail: 'A number is beyond what can be stored.' },
+  '22P02': { slug: 'invalid-body', detail: 'A value cannot be stored as it is.' },
+  '22P05': { slug: 'invalid-body', detail: 'A character cannot be stored.' },
+  '23505': { slug: 'conflict', detail: 'Something with this id exists already.' },
+  '40001': { slug: 'unavailable', detail: 'Too many writers changed the same things at once; send it again.' },
+  '40P01': { slug: 'unavailable', detail: 'Too many writers changed the same things at once; send it again.' },
+  '53': { slug: 'unavailable', detail: 'The database is out of room or connections.' },
+  '54': { slug: 'too-large', detail: 'This is more than the database takes in one piece; see /api/v1/limits.' },
+  '57': { slug: 'unavailable', detail: 'The database is stopping or took too long.' },
+  '08': { slug: 'unavailable', detail: 'The database cannot be reached.' },
+  XX000: { slug: 'unavailable', detail: 'A node of the database cannot be reached.' },
+};
+
+/** Codes of Node.js for a socket that could not be opened or broke. */
+const SOCKET_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOENT',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+]);
+
+/** Seconds after which a client may try again. */
+export const RETRY_AFTER = { 'Retry-After': '5' };
+
+/** True where the connection broke or the transaction lost a race, so that the same work may be tried again. */
+export function isRetryable(error: unknown): boolean {
+  const code = codeOf(error);
+  return isConnectionLoss(error) || code === '40001' || code === '40P01' || code === 'XX000';
+}
+
+/** True where the connection is gone or could not be made. */
+export function isConnectionLoss(error: unknown): boolean {
+  const code = codeOf(error);
+  if (code !== undefined) return code.startsWith('08') || code.startsWith('57P0') || SOCKET_CODES.has(code);
+  // pg throws these without a code.
+  return (
+    error instanceof Error &&
+    /^Connection terminated|timeout exceeded when trying to connect|^Client has encountered/.test(error.message)
+  );
+}
+
+/** The problem for an error of the database, or undefined for any other error. */
+export function problemOfDatabase(error: unknown): Problem | undefined {
+  if (isConnectionLoss(error)) {
+    return new Problem('unavailable', {
+      detail: 'The database cannot be reached.',
+      headers: RETRY_AFTER,
+      cause: error,
+    });
+  }
+  if (!(error instanceof DatabaseError) || error.code === undefined) return undefined;
+  const entry = BY_SQLSTATE[error.code] ?? BY_SQLSTATE[error.code.slice(0, 2)];
+  if (entry === undefined) return undefined;
+  return new Problem(entry.slug, {
+    detail: entry.detail,
+    headers: entry.slug === 'unavailable' ? RETRY_AFTER : {},
+    cause: error,
+  });
+}
+
+function codeOf(error: unknown): string | undefined {
+  // Not by instanceof: errors of Node.js itself come from another realm where code runs in a VM context.
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : undefined;
+}

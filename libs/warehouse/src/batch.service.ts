@@ -1,0 +1,160 @@
+import { Readable } from 'node:stream';
+import {
+  encodeCursor,
+  fingerprintOf,
+  Problem,
+  Sequence,
+  type Count,
+  type InputError,
+  type JsonBody,
+  type PageRequest,
+  type Slice,
+} from '#platform';
+import { Injectable } from '@nestjs/common';
+import { BatchStore, type BatchRow } from './batch.store.js';
+import { Ingest, type IncomingBatch } from './ingest.js';
+import { filterOf } from './list.dto.js';
+import { ObjectStore, type ObjectRow } from './object.store.js';
+import { batchDto, nestedObjectText } from './wire.js';
+
+/** Objects read at a time while a batch is streamed: enough that the round trip does not count, few enough to hold. */
+const CHUNK_OBJECTS = 1_000;
+/** The most objects that a list nests in one batch. */
+const NESTED_OBJECTS_MAX = 1_000;
+/** How often an insert is tried again whose conflict was gone when we looked. */
+const CONFLICT_RETRIES = 3;
+
+@Injectable()
+export class BatchService {
+  constructor(
+    private readonly batches: BatchStore,
+    private readonly objects: ObjectStore,
+    private readonly ingest: Ingest,
+    private readonly sequence: Sequence,
+  ) {}
+
+  /** Stores a batch, all or nothing. @throws Problem as Ingest.readBatch; conflict naming each id that exists */
+  async create(projectId: number, body: JsonBody): Promise<BatchRow> {
+    const batch = this.ingest.readBatch(body);
+    for (let attempt = 1; ; attempt++) {
+      const seq = this.sequence.next(Math.max(batch.objectIds.length, 1));
+      try {
+        await this.batches.insert(projectId, seq, batch);
+        const text = seq.toString();
+        return { seq: text, revision: text, batch_id: batch.batchId, object_count: String(batch.objectIds.length) };
+      } catch (error) {
+        if ((error as { code?: string }).code !== '23505') throw error;
+        await this.refuseConflict(projectId, batch);
+        if (attempt === CONFLICT_RETRIES) throw error;
+      }
+    }
+  }
+
+  /** @throws Problem not-found */
+  async get(projectId: number, batchId: string): Promise<BatchRow> {
+    const row = await this.batches.find(projectId, batchId);
+    if (row === null) throw noSuchBatch();
+    return row;
+  }
+
+  /** @throws Problem not-found; batch-not-empty unless cascade */
+  async delete(projectId: number, batchId: string, cascade: boolean): Promise<void> {
+    if ((await this.batches.delete(projectId, batchId, cascade)) !== null) return;
+    const { object_count } = await this.get(projectId, batchId);
+    throw new Problem('batch-not-empty', {
+      detail: `The batch has ${object_count} objects; ?cascade=true deletes them with it.`,
+      extra: { object_count: Number(object_count) },
+    });
+  }
+
+  /** The whole batch as it was sent, as JSON text in pieces, in memory for one piece. */
+  async stream(projectId: number, batch: BatchRow): Promise<Readable> {
+    // The first piece now, so that a database that is away becomes a problem and not a broken answer.
+    const first = await this.objects.ofBatch(projectId, batch.batch_id, '0', CHUNK_OBJECTS);
+    return Readable.from(this.pieces(projectId, batch.batch_id, first), { objectMode: false });
+  }
+
+  /** A page of batches, each with its first objects, as JSON text in pieces; `head` is the page without its results. */
+  streamNested(projectId: number, base: string, head: string, rows: readonly BatchRow[]): Readable {
+    return Readable.from(this.nestedPieces(projectId, base, head, rows), { objectMode: false });
+  }
+
+  list(
+    projectId: number,
+    filter: ReturnType<typeof filterOf>,
+    page: PageRequest,
+  ): Promise<{ slice: Slice<BatchRow>; count: Count }> {
+    return this.batches.list(projectId, filter, page);
+  }
+
+  private async *pieces(
+    projectId: number,
+    batchId: string,
+    first: (ObjectRow & { is_arrival: boolean })[],
+  ): AsyncGenerator<string> {
+    yield `{"batch_id":${JSON.stringify(batchId)},"objects":[`;
+    let chunk = first;
+    let separator = '';
+    for (;;) {
+      if (chunk.length > 0) yield separator + chunk.map(nestedObjectText).join();
+      separator = ',';
+      const last = chunk.at(-1);
+      if (last === undefined || chunk.length < CHUNK_OBJECTS) break;
+      chunk = await this.objects.ofBatch(projectId, batchId, last.seq, CHUNK_OBJECTS);
+    }
+    yield ']}';
+  }
+
+  private async *nestedPieces(
+    projectId: number,
+    base: string,
+    head: string,
+    rows: readonly BatchRow[],
+  ): AsyncGenerator<string> {
+    yield head;
+    for (const [index, row] of rows.entries()) {
+      const found = await this.objects.ofBatch(projectId, row.batch_id, '0', NESTED_OBJECTS_MAX + 1);
+      const nested = found.slice(0, NESTED_OBJECTS_MAX);
+      const dto = batchDto(base, row);
+      const last = nested.at(-1);
+      const next =
+        found.length > nested.length && last !== undefined
+          ? restOf(dto.objects_url, projectId, row.batch_id, last.seq)
+          : null;
+      const members = JSON.stringify({ ...dto, objects_next: next }).slice(0, -1);
+      yield `${index === 0 ? '' : ','}${members},"objects":[${nested.map(nestedObjectText).join()}]}`;
+    }
+    yield ']}';
+  }
+
+  /** Returns when nothing conflicts any more: what did was deleted meanwhile, or its transaction was rolled back. */
+  private async refuseConflict(projectId: number, batch: IncomingBatch): Promise<void> {
+    const errors: InputError[] = [];
+    if ((await this.batches.find(projectId, batch.batchId)) !== null) {
+      errors.push({ pointer: '/batch_id', detail: `"${batch.batchId}" exists already` });
+    }
+    const existing = await this.objects.existing(projectId, batch.objectIds);
+    batch.objectIds.forEach((id, index) => {
+      if (existing.has(id))
+        errors.push({ pointer: `/objects/${String(index)}/object_id`, detail: `"${id}" exists already` });
+    });
+    if (errors.length === 0) return;
+    const detail = `${String(errors.length)} of the ids sent ${errors.length === 1 ? 'exists' : 'exist'} already; nothing was stored.`;
+    throw new Problem('conflict', { detail, errors });
+  }
+}
+
+export function noSuchBatch(): Problem {
+  return new Problem('not-found', { detail: 'There is no such batch.' });
+}
+
+/** Where the objects of a batch after `seq` are, in the order sent. */
+function restOf(objectsUrl: string, projectId: number, batchId: string, seq: string): string {
+  const fingerprint = objectsFingerprint(projectId, filterOf({ batch_id: batchId }));
+  return `${objectsUrl}&cursor=${encodeCursor({ kind: 'after', seq, oldestFirst: true }, fingerprint)}`;
+}
+
+/** What a cursor of a list of objects is bound to. */
+export function objectsFingerprint(projectId: number, filter: ReturnType<typeof filterOf>): string {
+  return fingerprintOf('objects', projectId, filter);
+}

@@ -1,0 +1,161 @@
+import { Project } from '#access';
+import { Answer, API, Config, etagOf, JsonBody, JsonHeader, pageRequest, pageText, Problems, Rules } from '#platform';
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  Headers,
+  HttpCode,
+  Param,
+  Patch,
+  Post,
+  Put,
+  Query,
+  Req,
+  Res,
+} from '@nestjs/common';
+import { ApiBody, ApiConsumes, ApiHeader, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { objectsFingerprint } from './batch.service.js';
+import { FilterQuery, filterOf } from './list.dto.js';
+import { CreateObjectDto, ObjectDto, ObjectPageDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
+import { ObjectService } from './object.service.js';
+import { ObjectStore, type ObjectRow } from './object.store.js';
+import { baseUrl, idInUrl, objectText } from './wire.js';
+
+const IF_MATCH = {
+  name: 'If-Match',
+  required: false,
+  description: 'The ETag that was read; another present one answers 412.',
+};
+
+@ApiTags('objects')
+@Controller(`${API}/objects`)
+export class ObjectController {
+  constructor(
+    private readonly objects: ObjectService,
+    private readonly store: ObjectStore,
+    private readonly config: Config,
+  ) {}
+
+  @Post()
+  @JsonHeader()
+  @Rules({ roles: ['admin', 'producer'], consumes: 'application/json' })
+  @ApiOperation({ summary: 'Store one object in a batch that exists' })
+  @ApiBody({ type: CreateObjectDto })
+  @Answer(201, ObjectDto, { location: true, etag: true })
+  @Problems('malformed-request', 'invalid-body', 'conflict', 'too-large')
+  async create(
+    @Project() projectId: number,
+    @Body() body: JsonBody,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<string> {
+    const row = await this.objects.create(projectId, body);
+    reply.header('Location', `${baseUrl(request)}/objects/${idInUrl(row.object_id)}`);
+    return represent(row, reply);
+  }
+
+  @Get()
+  @JsonHeader()
+  @Rules({ roles: ['admin', 'analyst'], query: true })
+  @ApiOperation({ summary: 'List the objects that the filter matches, newest first' })
+  @Answer(200, ObjectPageDto)
+  @Problems('invalid-query', 'invalid-cursor')
+  async list(
+    @Project() projectId: number,
+    @Query() query: FilterQuery,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<string> {
+    const filter = filterOf(query);
+    const page = pageRequest(query, this.config.limits, objectsFingerprint(projectId, filter), request);
+    const { slice, count } = await this.store.list(projectId, filter, page);
+    reply.itemCount = slice.items.length;
+    return pageText(page, slice, count, slice.items.map(objectText));
+  }
+
+  @Get(':object_id')
+  @JsonHeader()
+  @Rules({ roles: ['admin', 'analyst'] })
+  @ApiOperation({ summary: 'Get an object' })
+  @Answer(200, ObjectDto, { etag: true })
+  @Problems('not-found')
+  async get(@Project() projectId: number, @Param('object_id') objectId: string): Promise<string> {
+    return objectText(await this.objects.get(projectId, objectId));
+  }
+
+  @Put(':object_id')
+  @JsonHeader()
+  @Rules({ roles: ['admin', 'producer'], consumes: 'application/json' })
+  @ApiOperation({ summary: 'Replace what an object holds' })
+  @ApiHeader(IF_MATCH)
+  @ApiBody({ type: ReplaceObjectDto })
+  @Answer(200, ObjectDto, { etag: true })
+  @Problems(
+    'malformed-request',
+    'invalid-body',
+    'not-found',
+    'precondition-failed',
+    'precondition-required',
+    'too-large',
+  )
+  async replace(
+    @Project() projectId: number,
+    @Param('object_id') objectId: string,
+    @Headers('if-match') ifMatch: string | undefined,
+    @Body() body: JsonBody,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<string> {
+    return represent(await this.objects.replace({ projectId, objectId, ifMatch }, body), reply);
+  }
+
+  @Patch(':object_id')
+  @JsonHeader()
+  @Rules({ roles: ['admin', 'producer'], consumes: 'application/merge-patch+json' })
+  @ApiOperation({ summary: 'Change some of an object (JSON merge patch)' })
+  @ApiConsumes('application/merge-patch+json')
+  @ApiHeader(IF_MATCH)
+  @ApiBody({ type: PatchObjectDto })
+  @Answer(200, ObjectDto, { etag: true })
+  @Problems(
+    'malformed-request',
+    'invalid-body',
+    'not-found',
+    'precondition-failed',
+    'precondition-required',
+    'too-large',
+  )
+  async patch(
+    @Project() projectId: number,
+    @Param('object_id') objectId: string,
+    @Headers('if-match') ifMatch: string | undefined,
+    @Body() body: JsonBody,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<string> {
+    return represent(await this.objects.patch({ projectId, objectId, ifMatch }, body), reply);
+  }
+
+  @Delete(':object_id')
+  @HttpCode(204)
+  @Rules({ roles: ['admin'] })
+  @ApiOperation({ summary: 'Delete an object' })
+  @ApiHeader(IF_MATCH)
+  @Answer(204)
+  @Problems('not-found', 'precondition-failed', 'precondition-required')
+  async delete(
+    @Project() projectId: number,
+    @Param('object_id') objectId: string,
+    @Headers('if-match') ifMatch: string | undefined,
+  ): Promise<void> {
+    await this.objects.delete({ projectId, objectId, ifMatch });
+  }
+}
+
+/** The object with its ETag, so that it can be changed again without being read. */
+function represent(row: ObjectRow, reply: FastifyReply): string {
+  const text = objectText(row);
+  reply.header('ETag', etagOf(text));
+  return text;
+}

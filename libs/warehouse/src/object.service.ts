@@ -1,0 +1,160 @@
+import { Config, Database, etagOf, Problem, requireMatch, Sequence, type JsonBody } from '#platform';
+import { Injectable } from '@nestjs/common';
+import { Ingest } from './ingest.js';
+import { CreateObjectDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
+import { ObjectStore, type ObjectRow } from './object.store.js';
+import { listOfPairs, patchPairs } from './pairs.js';
+import { objectText } from './wire.js';
+
+/** Whose object, and the state that a change of it was made for. */
+export interface ObjectTarget {
+  projectId: number;
+  objectId: string;
+  ifMatch: string | undefined;
+}
+
+type Content = Pick<ObjectRow, 'data' | 'subject'> & { observedAt: string | null };
+
+@Injectable()
+export class ObjectService {
+  constructor(
+    private readonly objects: ObjectStore,
+    private readonly ingest: Ingest,
+    private readonly database: Database,
+    private readonly sequence: Sequence,
+    private readonly config: Config,
+  ) {}
+
+  /** @throws Problem as Ingest.readObject; invalid-body for an unknown batch; conflict for an id that exists */
+  async create(projectId: number, body: JsonBody): Promise<ObjectRow> {
+    const { dto, data } = this.ingest.readObject(CreateObjectDto, body);
+    const object = {
+      projectId,
+      batchId: dto.batch_id,
+      objectId: dto.object_id,
+      subject: dto.subject ?? null,
+      observedAt: dto.observed_at ?? null,
+      data: listOfPairs(required(data)),
+    };
+    const seq = this.sequence.next();
+    const row = await this.database.retrying(() => this.insertOnce({ ...object, seq }));
+    if (row !== null) return row;
+    throw new Problem('invalid-body', {
+      detail: 'There is no such batch; post it first.',
+      errors: [{ pointer: '/batch_id', detail: `"${dto.batch_id}" does not exist` }],
+    });
+  }
+
+  /** @throws Problem not-found */
+  async get(projectId: number, objectId: string): Promise<ObjectRow> {
+    const row = await this.objects.find(projectId, objectId);
+    if (row === null) throw noSuchObject();
+    return row;
+  }
+
+  /** @throws Problem as Ingest.readObject; not-found; precondition-failed; precondition-required */
+  replace(target: ObjectTarget, body: JsonBody): Promise<ObjectRow> {
+    const { dto, data } = this.ingest.readObject(ReplaceObjectDto, body);
+    const content = {
+      data: listOfPairs(required(data)),
+      subject: dto.subject ?? null,
+      observedAt: dto.observed_at ?? null,
+    };
+    return this.update(target, dto, () => content);
+  }
+
+  /** @throws Problem as replace; too-large when the object would grow over the limit of a body */
+  patch(target: ObjectTarget, body: JsonBody): Promise<ObjectRow> {
+    const { dto, data } = this.ingest.readObject(PatchObjectDto, body);
+    return this.update(target, dto, (row) => {
+      const patched = data === undefined ? row.data : patchPairs(row.data, data);
+      this.refuseTooLarge(patched);
+      return {
+        data: patched,
+        subject: dto.subject === undefined ? row.subject : dto.subject,
+        observedAt: dto.observed_at === undefined ? row.observed_at : dto.observed_at,
+      };
+    });
+  }
+
+  /** @throws Problem not-found; precondition-failed; precondition-required */
+  async delete(target: ObjectTarget): Promise<void> {
+    await this.changing(target, 1, async (tx) => {
+      await this.objects.delete(tx, target.projectId, target.objectId);
+    });
+  }
+
+  private update(
+    target: ObjectTarget,
+    ids: { object_id?: string; batch_id?: string },
+    contentFor: (row: ObjectRow) => Content,
+  ): Promise<ObjectRow> {
+    const { projectId, objectId } = target;
+    if (ids.object_id !== undefined && ids.object_id !== objectId) refuseId('/object_id', objectId);
+    return this.changing(target, 0, async (tx, row) => {
+      if (ids.batch_id !== undefined && ids.batch_id !== row.batch_id) refuseId('/batch_id', row.batch_id);
+      const updated = await this.objects.update(tx, { projectId, objectId, ...contentFor(row) });
+      if (updated === null) throw new Error('an object vanished under the lock of its batch');
+      return updated;
+    });
+  }
+
+  /** Runs a change of an object under the lock of its batch, once the object is there and as the client has seen it. */
+  private changing<T>(
+    { projectId, objectId, ifMatch }: ObjectTarget,
+    removes: 0 | 1,
+    change: (tx: Parameters<ObjectStore['update']>[0], row: ObjectRow) => Promise<T>,
+  ): Promise<T> {
+    if (ifMatch === undefined && this.config.rules.requireIfMatch) {
+      throw new Problem('precondition-required', { detail: 'Send If-Match with the ETag that you read.' });
+    }
+    const revision = this.sequence.next();
+    return this.database.transaction(async (tx) => {
+      const isThere = await this.objects.lockBatchOf(tx, projectId, objectId, revision, removes);
+      const row = isThere ? await this.objects.find(projectId, objectId, tx) : null;
+      // Throwing rolls the batch's count back.
+      if (row === null) throw noSuchObject();
+      requireMatch(ifMatch, etagOf(objectText(row)));
+      return change(tx, row);
+    });
+  }
+
+  private async insertOnce(object: Parameters<ObjectStore['insert']>[0]): Promise<ObjectRow | null> {
+    try {
+      return await this.objects.insert(object);
+    } catch (error) {
+      if ((error as { code?: string }).code !== '23505') throw error;
+      const stored = await this.objects.find(object.projectId, object.objectId);
+      // Ours: stored by an attempt whose answer was lost.
+      if (stored?.seq === object.seq.toString()) return stored;
+      throw new Problem('conflict', {
+        detail: `There is an object "${object.objectId}" already.`,
+        errors: [{ pointer: '/object_id', detail: `"${object.objectId}" exists already` }],
+      });
+    }
+  }
+
+  private refuseTooLarge(data: string): void {
+    const max = this.config.limits.bodyLimitBytes;
+    if (data.length <= max) return;
+    throw new Problem('too-large', {
+      detail: `The object would be over BODY_LIMIT_BYTES, ${String(max)}; see /api/v1/limits.`,
+    });
+  }
+}
+
+function noSuchObject(): Problem {
+  return new Problem('not-found', { detail: 'There is no such object.' });
+}
+
+function refuseId(pointer: string, id: string): never {
+  throw new Problem('invalid-body', {
+    detail: 'An object keeps its id and its batch.',
+    errors: [{ pointer, detail: `must be "${id}", as it is, or left out` }],
+  });
+}
+
+function required(data: string | undefined): string {
+  if (data === undefined) throw new Error('a body without data passed the schema that requires it');
+  return data;
+}

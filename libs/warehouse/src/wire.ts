@@ -1,0 +1,42 @@
+import { API, originOf, timeOf } from '#platform';
+import type { FastifyRequest } from 'fastify';
+import type { BatchDto } from './batch.dto.js';
+import type { BatchRow } from './batch.store.js';
+import type { ObjectRow } from './object.store.js';
+
+/** The address of this API as the client sees it. */
+export function baseUrl(request: FastifyRequest): string {
+  return `${originOf(request)}${API}`;
+}
+
+/** An id as a part of an address. Dots as well: a lone one would mean the directory, not the id. */
+export function idInUrl(id: string): string {
+  return encodeURIComponent(id).replace(/^\.{1,2}$/, (dots) => dots.replaceAll('.', '%2E'));
+}
+
+export function batchDto(base: string, row: Pick<BatchRow, 'batch_id' | 'object_count' | 'seq'>): BatchDto {
+  const { batch_id, object_count, seq } = row;
+  return {
+    batch_id,
+    object_count: Number(object_count),
+    created_at: timeOf(seq),
+    url: `${base}/batches/${idInUrl(batch_id)}`,
+    objects_url: `${base}/objects?batch_id=${encodeURIComponent(batch_id)}`,
+  };
+}
+
+/** An object as it is read. Its `data` is spliced in as PostgreSQL wrote it, which keeps every digit and costs nothing. */
+export function objectText(row: ObjectRow): string {
+  const subject = row.subject === null ? 'null' : JSON.stringify(row.subject);
+  return (
+    `{"object_id":${JSON.stringify(row.object_id)},"batch_id":${JSON.stringify(row.batch_id)},` +
+    `"subject":${subject},"observed_at":"${row.observed_at}","data":${row.data}}`
+  );
+}
+
+/** An object inside its batch: what was sent comes back, so nothing that was left out is added. */
+export function nestedObjectText(row: ObjectRow & { is_arrival: boolean }): string {
+  const subject = row.subject === null ? '' : `,"subject":${JSON.stringify(row.subject)}`;
+  const observedAt = row.is_arrival ? '' : `,"observed_at":"${row.observed_at}"`;
+  return `{"object_id":${JSON.stringify(row.object_id)},"data":${row.data}${subject}${observedAt}}`;
+}

@@ -1,0 +1,35 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import pg from 'pg';
+// Compiled: Jest does not transform what its global setup imports.
+import { Config, openInstallation, startEmbeddedPostgres } from '../../dist/libs/platform/src/index.js';
+
+export const TEMPLATE = 'stowage_template';
+
+const QUIET = { log() {}, warn() {}, error() {} };
+
+/** Starts PostgreSQL in the folder and migrates a template database that test files clone. */
+export async function openTestServer(folder) {
+  const postgres = await startEmbeddedPostgres({
+    dataDir: join(folder, 'postgres'),
+    say: () => undefined,
+    // Nothing here outlives the run.
+    settings: { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' },
+  });
+  const admin = new pg.Client({ ...postgres.address, ssl: false });
+  await admin.connect();
+  await admin.query(`CREATE DATABASE ${TEMPLATE}`);
+  await admin.end();
+  const { host, port, user } = postgres.address;
+  const url = `postgresql://${user}@${encodeURIComponent(host)}:${port}/${TEMPLATE}`;
+  const config = new Config({ DATABASE_URL: url, STOWAGE_KEY_SECRET: 'x'.repeat(32) });
+  const installation = await openInstallation({ config, entities: [], logger: QUIET, say: () => undefined });
+  await installation.close();
+  return {
+    address: postgres.address,
+    async close() {
+      await postgres.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}

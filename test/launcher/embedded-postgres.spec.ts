@@ -1,0 +1,339 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { transformFile } from '@swc/core';
+import { spawn, type ChildProcess } from 'node:child_process';
+import {
+  chmod,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../libs/platform/src/embedded-postgres.js';
+import { findPrograms, mendPackage } from '../../libs/platform/src/postgres-cluster.js';
+import { birthOf } from '../../libs/platform/src/postmaster.js';
+import { StartupError } from '../../libs/platform/src/startup-error.js';
+
+/** Only a crash of the whole machine needs fsync, and nothing here goes that far. */
+const SETTINGS = { fsync: 'off', shared_buffers: '16MB' };
+const AS_ROOT = process.geteuid?.() === 0;
+
+/** What a killed process runs: it starts the server, says so, and waits for its end. */
+const OWNER = `
+import { startEmbeddedPostgres } from './embedded-postgres.js';
+const settings = ${JSON.stringify(SETTINGS)};
+await startEmbeddedPostgres({ dataDir: process.argv[2], say: (line) => console.log(line), settings });
+console.log('ready');
+setInterval(() => undefined, 1_000);
+`;
+
+let home: string;
+/** A cluster that several tests in turn start, kill and stop. */
+let shared: string;
+let said: string[] = [];
+const handles: EmbeddedPostgres[] = [];
+const children: ChildProcess[] = [];
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), 'launcher-'));
+  await chmod(home, 0o755);
+  shared = join(home, 'shared');
+  const src = resolve('libs/platform/src');
+  for (const name of ['startup-error', 'postmaster', 'postgres-cluster', 'embedded-postgres']) {
+    const jsc = { target: 'es2023', parser: { syntax: 'typescript' } } as const;
+    const { code } = await transformFile(join(src, `${name}.ts`), { jsc, module: { type: 'es6' } });
+    await writeFile(join(home, `${name}.js`), code);
+  }
+  await writeFile(join(home, 'package.json'), '{ "type": "module" }');
+  await writeFile(join(home, 'owner.js'), OWNER);
+  await symlink(resolve('node_modules'), join(home, 'node_modules'));
+});
+
+afterEach(async () => {
+  for (const child of children.splice(0)) child.kill('SIGKILL');
+  await Promise.all(handles.splice(0).map((handle) => handle.stop()));
+  said = [];
+});
+
+afterAll(() => rm(home, { recursive: true, force: true, maxRetries: 3 }));
+
+async function start(dataDir: string, settings: Record<string, string> = {}): Promise<EmbeddedPostgres> {
+  const say = (line: string): void => void said.push(line);
+  const handle = await startEmbeddedPostgres({ dataDir, say, settings: { ...SETTINGS, ...settings } });
+  handles.push(handle);
+  return handle;
+}
+
+async function query(handle: EmbeddedPostgres, sql: string): Promise<unknown[]> {
+  const client = new pg.Client({ ...handle.address, ssl: false });
+  await client.connect();
+  try {
+    return (await client.query<Record<string, unknown>>(sql)).rows.flatMap((row) => Object.values(row));
+  } finally {
+    await client.end();
+  }
+}
+
+/** Another process that starts the server; resolves when it has said the line. */
+async function startElsewhere(dataDir: string, until: string): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [join(home, 'owner.js'), dataDir], { stdio: ['ignore', 'pipe', 'inherit'] });
+  children.push(child);
+  for await (const chunk of child.stdout) if (String(chunk).includes(until)) break;
+  return child;
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  const gone = new Promise((settle) => child.once('exit', settle));
+  child.kill('SIGKILL');
+  await gone;
+}
+
+async function postmasterPid(dataDir: string): Promise<number> {
+  return Number.parseInt(await readFile(join(dataDir, 'postmaster.pid'), 'utf8'), 10);
+}
+
+async function refusal(start: Promise<unknown>): Promise<string> {
+  const error: unknown = await start.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(StartupError);
+  const { message } = error as StartupError;
+  expect(message).not.toContain('\n');
+  return message;
+}
+
+describe('the embedded PostgreSQL', () => {
+  it('makes a database at the first start and finds its data at the next', async () => {
+    const first = await start(shared);
+    expect(said).toEqual([expect.stringContaining('making the database in'), 'starting PostgreSQL 18']);
+    expect(first.adopted).toBe(false);
+    await query(first, 'CREATE TABLE kept AS SELECT 1 AS n');
+    expect(await query(first, 'SHOW server_encoding')).toEqual(['UTF8']);
+    expect(await query(first, `SELECT string_agg(x, '' ORDER BY x) FROM unnest('{b,B,ä,a}'::text[]) x`)).toEqual([
+      'Babä',
+    ]);
+    const pid = await postmasterPid(shared);
+    await Promise.all([first.stop(), first.stop()]);
+    expect(await birthOf(pid)).toBeUndefined();
+    expect(await readFile(join(shared, 'postgres.log'), 'utf8')).toContain('database system is shut down');
+
+    const second = await start(shared);
+    expect(second.adopted).toBe(false);
+    expect(await query(second, 'SELECT n FROM kept')).toEqual([1]);
+  });
+
+  it('lets nobody in but its own user, and nothing over the network', async () => {
+    const { address } = await start(shared);
+    const dir = await stat(address.host);
+    expect([dir.mode & 0o077, dir.uid]).toEqual([0, (await stat(shared)).uid]);
+    expect(dir.uid).toBe(AS_ROOT ? 65_534 : process.geteuid?.());
+    expect((await stat(join(address.host, '.s.PGSQL.5432'))).mode & 0o777).toBe(0o700);
+    const handle = { address } as EmbeddedPostgres;
+    expect(await query(handle, 'SHOW listen_addresses')).toEqual(['']);
+  });
+
+  it('takes over the server that a killed process left behind, and stops it', async () => {
+    await kill(await startElsewhere(shared, 'ready'));
+    const pid = await postmasterPid(shared);
+
+    const taken = await start(shared);
+    expect(taken.adopted).toBe(true);
+    expect(await postmasterPid(shared)).toBe(pid);
+    expect(await query(taken, 'SELECT n FROM kept')).toEqual([1]);
+    await taken.stop();
+    expect(await birthOf(pid)).toBeUndefined();
+  });
+
+  it('is out of reach of a Ctrl-C meant for the process that started it', async () => {
+    await start(shared);
+    const pid = await postmasterPid(shared);
+    // Throws ESRCH unless the postmaster leads a group of its own.
+    expect(process.kill(-pid, 0)).toBe(true);
+  });
+
+  it('recovers what was committed when PostgreSQL is killed, once the old processes are gone', async () => {
+    const first = await start(shared);
+    await query(first, 'INSERT INTO kept VALUES (2)');
+    const busy = new pg.Client(first.address);
+    busy.on('error', () => undefined);
+    await busy.connect();
+    const loop = `DO $$ DECLARE t timestamptz := clock_timestamp() + '1500 ms';
+      BEGIN WHILE clock_timestamp() < t LOOP END LOOP; END $$`;
+    const work = busy.query(loop).catch(() => undefined);
+    await sleep(100);
+    process.kill(await postmasterPid(shared), 'SIGKILL');
+
+    const second = await start(shared);
+    expect(second.adopted).toBe(false);
+    expect(said).toContain("waiting for the old server's processes to end");
+    expect(await query(second, 'SELECT n FROM kept ORDER BY n')).toEqual([1, 2]);
+    await work;
+  });
+
+  it('starts again when both the process and PostgreSQL were killed', async () => {
+    const child = await startElsewhere(shared, 'ready');
+    const pid = await postmasterPid(shared);
+    await kill(child);
+    process.kill(pid, 'SIGKILL');
+
+    const next = await start(shared);
+    expect(next.adopted).toBe(false);
+    expect(await query(next, 'SELECT n FROM kept ORDER BY n')).toEqual([1, 2]);
+  });
+
+  it.each([
+    ['an unrelated process, which it leaves alone', 'echo $$; exec sleep 60', true],
+    ['a zombie', 'sleep 0.1 & echo $!; exec sleep 60', false],
+  ])('starts in spite of stale locks whose pid is by now %s', async (_, script, lives) => {
+    const { uid, gid } = await stat(shared);
+    const user = AS_ROOT ? { uid, gid } : {};
+    const other = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore'], ...user });
+    children.push(other);
+    let pid = 0;
+    for await (const chunk of other.stdout) {
+      pid = Number(chunk);
+      break;
+    }
+    while (!lives && (await birthOf(pid)) !== undefined) await sleep(20);
+    const lock = `${String(pid)}\n${shared}\n1\n5432\n${shared}\n`;
+    await writeFile(join(shared, 'postmaster.pid'), `${lock}\n1 1\nready   \n`);
+    await writeFile(join(shared, '.s.PGSQL.5432.lock'), lock);
+
+    const handle = await start(shared);
+    expect(handle.adopted).toBe(false);
+    expect(await postmasterPid(shared)).not.toBe(pid);
+    expect(said).toEqual(['starting PostgreSQL 18']);
+    await handle.stop();
+    expect((await birthOf(pid)) !== undefined).toBe(lives);
+    expect(process.kill(pid, 0)).toBe(true);
+  });
+
+  it('starts in spite of a lock that a power loss left empty', async () => {
+    await writeFile(join(shared, 'postmaster.pid'), '');
+    expect((await start(shared)).adopted).toBe(false);
+  });
+
+  it('lets one of several starts make and start the server, and the others take it over', async () => {
+    const dataDir = join(home, 'contested');
+    const here = Promise.all([start(dataDir), start(dataDir)]);
+    await startElsewhere(dataDir, 'ready');
+    const [a, b] = await here;
+    const rivals = [a, b].filter(({ adopted }) => !adopted).length;
+    expect(rivals).toBeLessThanOrEqual(1);
+    expect(said.filter((line) => line.startsWith('making')).length).toBeLessThanOrEqual(1);
+    expect(await query(a, 'SELECT count(*)::int FROM pg_database')).toEqual([4]);
+    expect(await query(b, 'SELECT pg_postmaster_start_time()')).toEqual(
+      await query(a, 'SELECT pg_postmaster_start_time()'),
+    );
+    expect((await readdir(home)).filter((name) => name.includes('.initdb-'))).toEqual([]);
+  });
+
+  it('is stopped by a short command only when nobody else uses it', async () => {
+    const server = await start(shared);
+    const command = await start(shared);
+    expect(command.adopted).toBe(true);
+    await command.stopIfUnused();
+    expect(await query(server, 'SELECT 1')).toEqual([1]);
+
+    const pid = await postmasterPid(shared);
+    await server.stopIfUnused();
+    expect(await birthOf(pid)).toBeUndefined();
+  });
+
+  it('takes no half-made cluster for a whole one when its maker is killed', async () => {
+    const dataDir = join(home, 'half');
+    const child = await startElsewhere(dataDir, 'making');
+    await sleep(100);
+    await kill(child);
+    expect(await readdir(home)).toContainEqual(expect.stringMatching(/^half\.initdb-/));
+    await expect(lstat(dataDir)).rejects.toThrow('ENOENT');
+
+    const handle = await start(dataDir);
+    expect(await query(handle, 'SELECT 1')).toEqual([1]);
+    expect((await readdir(home)).filter((name) => name.startsWith('half.'))).toEqual([]);
+  });
+
+  it('runs below a folder that is closed to other users, in the same way each time', async () => {
+    const closed = join(home, 'closed');
+    await mkdir(closed, { mode: 0o700 });
+    const dataDir = join(closed, 'db');
+    await (await start(dataDir)).stop();
+    // As root it runs in a user namespace, whose files are root's; PostgreSQL itself still is not root there.
+    expect((await stat(dataDir)).uid).toBe(process.geteuid?.());
+    const again = await start(dataDir);
+    expect(again.adopted).toBe(false);
+    expect(await query(again, 'SELECT 1')).toEqual([1]);
+  });
+
+  it('keeps its socket in a private place where the path is too long for one', async () => {
+    const dataDir = join(home, 'x'.repeat(110));
+    const first = await start(dataDir);
+    const { host } = first.address;
+    expect(await query(first, 'SELECT 1')).toEqual([1]);
+    expect((await stat(host)).mode & 0o777).toBe(0o700);
+    await first.stop();
+    await expect(stat(host)).rejects.toThrow('ENOENT');
+
+    // Another user could have made that directory beforehand.
+    await mkdir(host);
+    await chmod(host, 0o777);
+    expect(await refusal(start(dataDir))).toMatch(/is not ours: remove it/);
+    await rm(host, { recursive: true });
+  });
+});
+
+describe('what keeps it from starting is said in one line', () => {
+  it('names the version of a database made by another PostgreSQL', async () => {
+    const dataDir = join(home, 'old');
+    await mkdir(dataDir);
+    await writeFile(join(dataDir, 'PG_VERSION'), '17\n');
+    expect(await refusal(start(dataDir))).toMatch(/made by PostgreSQL 17, this is 18/);
+  });
+
+  it('refuses a folder with something else in it, and changes nothing there', async () => {
+    const dataDir = join(home, 'documents');
+    await mkdir(dataDir, { mode: 0o755 });
+    await writeFile(join(dataDir, 'letter.txt'), 'dear reader');
+    expect(await refusal(start(dataDir))).toMatch(/is not empty and holds no database/);
+    expect([await readdir(dataDir), (await stat(dataDir)).mode & 0o777]).toEqual([['letter.txt'], 0o755]);
+  });
+
+  it('names the path where no folder can be', async () => {
+    const file = join(home, 'file');
+    await writeFile(file, '');
+    expect(await refusal(start(file))).toContain(file);
+    expect(await refusal(start(join(file, 'db')))).toContain(join(file, 'db'));
+  });
+
+  it("quotes PostgreSQL's own last words", async () => {
+    expect(await refusal(start(shared, { shared_buffers: 'plenty' }))).toMatch(
+      /FATAL: invalid value for .*"shared_buffers"/,
+    );
+  });
+
+  it('says what to do on a platform without a package', async () => {
+    expect(await refusal(findPrograms('aix', 'ppc64'))).toMatch(/@embedded-postgres\/aix-ppc64.*DATABASE_URL/);
+  });
+});
+
+it('mends what an install without scripts leaves undone', async () => {
+  const root = join(home, 'package');
+  await mkdir(join(root, 'native/bin'), { recursive: true });
+  await mkdir(join(root, 'native/lib'));
+  const links = [{ source: 'native/lib/libpq.so.5.18', target: 'native/lib/libpq.so.5' }];
+  await writeFile(join(root, 'native/pg-symlinks.json'), JSON.stringify(links));
+  for (const name of ['initdb', 'postgres']) await writeFile(join(root, 'native/bin', name), '', { mode: 0o644 });
+  await Promise.all([mendPackage(root), mendPackage(root)]);
+  expect(await readlink(join(root, 'native/lib/libpq.so.5'))).toBe('libpq.so.5.18');
+  expect((await stat(join(root, 'native/bin/postgres'))).mode & 0o777).toBe(0o755);
+});
