@@ -3,7 +3,6 @@ import { createHttpAdapter, nestLog, prepareHttp, type Config, type Installation
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { SwaggerModule } from '@nestjs/swagger';
-import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { ApiModule } from './api.module.js';
 import { createOpenApi } from './openapi.js';
@@ -19,8 +18,9 @@ export async function createApp(
     createHttpAdapter(config, log),
     { logger: nestLog(log), bodyParser: false, abortOnError: false },
   );
-  const finishHttp = prepareHttp(app, config);
-  app.get(Authentication).guard(app.getHttpAdapter().getInstance() as unknown as FastifyInstance);
+  const finishHttp = prepareHttp(app, config, (fastify) => {
+    app.get(Authentication).guard(fastify);
+  });
   SwaggerModule.setup('docs', app, createOpenApi(app), {
     jsonDocumentUrl: 'openapi.json',
     yamlDocumentUrl: 'openapi.yaml',

@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { DEFAULT_PROJECT, KeyService, ProjectService } from '#access';
+import { DEFAULT_PROJECT, KeySecret, KeyService, ProjectService } from '#access';
 import { Config, JsonBody, Problem, projectFile } from '#platform';
 import { BatchService } from '#warehouse';
 import { Injectable } from '@nestjs/common';
@@ -17,12 +17,18 @@ export class FirstStart {
     private readonly projects: ProjectService,
     private readonly keys: KeyService,
     private readonly batches: BatchService,
+    private readonly secret: KeySecret,
     private readonly config: Config,
   ) {}
 
   /** Does what is still to do; nothing on any later start. Every step can be repeated after a crash in between. */
   async run(say: (line: string) => void): Promise<MadeKeys> {
     const { adminKey, operatorKey } = this.config.access;
+    if (this.secret.isNew && (await this.projects.findByName(DEFAULT_PROJECT)) !== null) {
+      say(
+        'the key secret of this data dir was lost: keys made before work no more; make new ones with `stowage key create`',
+      );
+    }
     const projectId = await this.defaultProject();
     const admin = { projectId, role: 'admin', name: 'first admin' } as const;
     const operator = { projectId: null, role: 'operator', name: 'first operator' } as const;

@@ -66,7 +66,6 @@ export class HealthController {
     } catch (cause) {
       throw new Problem('unavailable', {
         detail: 'The database does not answer.',
-        headers: { 'Retry-After': '5' },
         extra: { details: { database: { status: 'down' } } },
         cause,
       });

@@ -6,6 +6,7 @@ import { FirstStart, type MadeKeys } from './first-start.js';
 
 /** What is under way gets this long to finish when the server is told to stop; the whole stop takes under 10 s. */
 const DRAIN_MS = 5_000;
+const SWEEP_MS = 50;
 
 /** A server that listens, and how to stop it. */
 export interface RunningServer {
@@ -56,28 +57,35 @@ function stopOnce(app: NestFastifyApplication, installation: Installation): () =
 
 async function stop(app: NestFastifyApplication, installation: Installation): Promise<void> {
   const server = app.getHttpServer();
+  // Node.js closes what is idle now; a connection that falls idle later would be kept open for its next request.
+  const sweep = setInterval(() => {
+    server.closeIdleConnections();
+  }, SWEEP_MS);
   const cutOff = setTimeout(() => {
     server.closeAllConnections();
   }, DRAIN_MS);
   await app.close();
+  clearInterval(sweep);
   clearTimeout(cutOff);
   await installation.close();
 }
 
+/** The last line says that it is ready, so that whoever waits for it has seen the rest. */
 function welcome(url: string, { admin, operator }: MadeKeys): string[] {
-  const lines = [`Stowage is ready: ${url}${API}/ (reference at ${url}/docs)`];
-  if (admin !== undefined) lines.push('', `admin key (project default, shown this once): ${admin}`);
-  if (operator !== undefined) lines.push(`operator key (shown this once):               ${operator}`);
-  if (admin === undefined) return lines;
-  const key = `-H 'X-Api-Key: ${admin}'`;
+  return [
+    ...(admin === undefined ? [] : ['', `admin key of the project default, shown this once: ${admin}`]),
+    ...(operator === undefined ? [] : [`operator key, shown this once:                     ${operator}`]),
+    ...(admin === undefined ? [] : ['', 'Three requests to paste:', ...requestsToPaste(url, admin), '']),
+    `Stowage is ready: ${url}${API}/ (reference at ${url}/docs)`,
+  ];
+}
+
+function requestsToPaste(url: string, adminKey: string): string[] {
+  const key = `-H 'X-Api-Key: ${adminKey}'`;
   const batch = '{"batch_id":"hello","objects":[{"object_id":"hello-1","data":{"type":"shoe","size":42}}]}';
   return [
-    ...lines,
-    '',
-    'Three requests to paste:',
     `  curl -s ${key} -H 'Content-Type: application/json' -d '${batch}' ${url}${API}/batches`,
     `  curl -s ${key} -G ${url}${API}/objects --data-urlencode 'data={"type":"shoe","size":42}'`,
     `  curl -s ${key} -X DELETE '${url}${API}/batches/hello?cascade=true' -w '%{http_code}\\n'`,
-    '',
   ];
 }

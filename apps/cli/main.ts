@@ -1,4 +1,4 @@
 #!/usr/bin/env node
-import { runServer } from '../api/run-server.js';
+import { runCommandLine } from './command-line.js';
 
-await runServer();
+await runCommandLine();

@@ -3,6 +3,7 @@ import { transformFile } from '@swc/core';
 import { spawn, type ChildProcess } from 'node:child_process';
 import {
   chmod,
+  chown,
   lstat,
   mkdir,
   mkdtemp,
@@ -130,6 +131,14 @@ describe('the embedded PostgreSQL', () => {
     const second = await start(shared);
     expect(second.adopted).toBe(false);
     expect(await query(second, 'SELECT n FROM kept')).toEqual([1]);
+  });
+
+  it('keeps what it says is committed, unless it is told otherwise', async () => {
+    const handle = await startEmbeddedPostgres({ dataDir: shared, say: () => undefined });
+    handles.push(handle);
+    const promises = ['fsync', 'synchronous_commit', 'full_page_writes'];
+    for (const setting of promises) expect(await query(handle, `SHOW ${setting}`)).toEqual(['on']);
+    await handle.stop();
   });
 
   it('lets nobody in but its own user, and nothing over the network', async () => {
@@ -287,6 +296,11 @@ describe('the embedded PostgreSQL', () => {
     // Another user could have made that directory beforehand.
     await mkdir(host);
     await chmod(host, 0o777);
+    expect(await refusal(start(dataDir))).toMatch(/is not ours: remove it/);
+    await rm(host, { recursive: true });
+    if (!AS_ROOT) return; // nobody else can give a directory away
+    await mkdir(host, { mode: 0o700 });
+    await chown(host, 1234, 1234);
     expect(await refusal(start(dataDir))).toMatch(/is not ours: remove it/);
     await rm(host, { recursive: true });
   });

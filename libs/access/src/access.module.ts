@@ -14,6 +14,6 @@ import { ProjectService } from './project.service.js';
     KeyService,
     ProjectService,
   ],
-  exports: [Authentication, KeyService, ProjectService],
+  exports: [KeySecret, Authentication, KeyService, ProjectService],
 })
 export class AccessModule {}

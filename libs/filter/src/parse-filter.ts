@@ -52,14 +52,17 @@ function refuseNul(parameter: 'key' | 'value' | 'batch_id' | 'subject', text: st
 function parsePairs(text: string, match: 'all' | 'any'): Filter {
   if (!isJsonObject(text)) throw new FilterError('data', 'must be a JSON object such as {"type":"shoe"}');
   const [fault] = inspectJson(text).faults;
-  if (fault !== undefined) throw new FilterError('data', `at ${fault.pointer} ${fault.detail}`);
+  if (fault !== undefined) throw new FilterError('data', `cannot be matched: ${fault.pointer} ${fault.detail}`);
   const pairs: Filter[] = [];
   for (const member of membersOf(text, skipSpace(text, 0))) {
     if (member.name.startsWith('$')) {
-      throw new FilterError('data', `${member.name} is not known: give pairs of a key and the value it must have`);
+      throw new FilterError(
+        'data',
+        `takes no operators such as ${member.name}: give pairs of a key and the value it must have`,
+      );
     }
     if (/[{[]/.test(text.charAt(member.start))) {
-      throw new FilterError('data', `the value of "${member.name}" must be text, a number, true, false or null`);
+      throw new FilterError('data', `must give "${member.name}" text, a number, true, false or null`);
     }
     pairs.push({ kind: 'pair', key: member.name, value: text.slice(member.start, member.end) });
   }

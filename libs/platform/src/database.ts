@@ -1,12 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LoggerService } from '@nestjs/common';
-import { types, type Pool, type PoolClient, type QueryConfig } from 'pg';
+import { types, type CustomTypesConfig, type Pool, type PoolClient, type QueryConfig } from 'pg';
 import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationInterface } from 'typeorm';
 import type { PostgresAddress } from './embedded-postgres.js';
 import { isConnectionLoss, isRetryable } from './sqlstates.js';
 import { StartupError } from './startup-error.js';
 
-export const POSTGRES_VERSION_MIN = 15;
+const POSTGRES_VERSION_MIN = 15;
+
+/** Type ids of PostgreSQL's catalog, which never change. */
+const TIMESTAMPTZ = 1184;
+const JSONB = 3802;
 
 const RETRIES = 3;
 const RETRY_DELAY_MS = 50;
@@ -36,13 +40,16 @@ export interface DatabaseOptions {
  * Rows leave as what the wire wants: bigint and jsonb as text, to the last digit, and times as RFC 3339 in UTC with
  * microseconds, which a JavaScript Date cannot hold.
  */
-const TEXT_TYPES = {
-  getTypeParser(oid: number, format?: 'text' | 'binary') {
-    if (oid === types.builtins.TIMESTAMPTZ) return (text: string) => text.replace(' ', 'T').replace(/\+00$/, 'Z');
-    if (oid === types.builtins.JSONB) return (text: string) => text;
-    return types.getTypeParser(oid, format ?? 'text') as (text: string) => unknown;
-  },
+const TEXT_TYPES: CustomTypesConfig = {
+  getTypeParser: ((type: TypeId, format?: 'text' | 'binary') => {
+    const oid: number = type;
+    if (oid === TIMESTAMPTZ) return (text: string) => text.replace(' ', 'T').replace(/\+00$/, 'Z');
+    if (oid === JSONB) return (text: string) => text;
+    return types.getTypeParser(type, format ?? 'text') as (text: string) => unknown;
+  }) as CustomTypesConfig['getTypeParser'],
 };
+
+type TypeId = Parameters<typeof types.getTypeParser>[0];
 
 /** The one pool of connections: set-based SQL goes through `query`, entities through `dataSource`. */
 export class Database implements Queryable {

@@ -40,13 +40,13 @@ export function TimeField(options: FieldOptions): PropertyDecorator {
 
 export const TIME_RULE = 'must be a time such as 2024-12-10T16:45:00Z (RFC 3339, at most six digits of a second)';
 
-export function ChoiceField<T extends string>(options: FieldOptions & { choices: readonly T[] }): PropertyDecorator {
+export function ChoiceField(options: FieldOptions & { choices: readonly string[] }): PropertyDecorator {
   const { choices } = options;
   return field(
     options,
     { type: 'string', enum: [...choices] },
     `must be one of ${choices.join(', ')}`,
-    (value) => typeof value === 'string' && (choices as readonly string[]).includes(value),
+    (value) => typeof value === 'string' && choices.includes(value),
   );
 }
 

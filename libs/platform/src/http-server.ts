@@ -17,7 +17,6 @@ import { JsonBody } from './json-body.js';
 import { answerWithProblem, problemBody } from './problem.filter.js';
 import { Problem } from './problems.js';
 
-const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 /** Longest id in the address: 255 characters of four bytes, each percent-encoded. */
 const PARAM_LENGTH_MAX = 255 * 4 * 3;
 
@@ -25,7 +24,7 @@ const PARAM_LENGTH_MAX = 255 * 4 * 3;
 export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
   return new FastifyAdapter({
     loggerInstance: log,
-    logController: new LogController({ disableRequestLogging: true }),
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     genReqId: requestIds(),
     requestIdHeader: false,
     trustProxy: config.http.trustProxy,
@@ -33,6 +32,10 @@ export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
     // A client that sends its body byte by byte is cut off after five minutes.
     requestTimeout: 300_000,
     forceCloseConnections: 'idle',
+    // While it stops, what comes on a connection that is still open is served as ever.
+    return503OnClosing: false,
+    // Without a Host header Node.js would answer itself, with nothing; `refusalOf` says why.
+    http: { requireHostHeader: false },
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: PARAM_LENGTH_MAX },
     frameworkErrors: (error: unknown, request: unknown, reply: unknown) => {
       answerWithProblem(error, request as FastifyRequest, reply as FastifyReply);
@@ -43,10 +46,15 @@ export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
 
 /**
  * Adds to the adapter's Fastify what holds for every route: JSON bodies, media types, entity tags, one log line a request,
- * 405 for methods that an address does not take. Call it before `app.init()`, and what it returns after it.
+ * 405 for methods that an address does not take. Call it before `app.init()`, and what it returns after it. `guard` adds the
+ * hook that knows who asks: first of all, so that a stranger learns nothing.
  */
-export function prepareHttp(app: NestFastifyApplication, config: Config): () => void {
-  const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
+export function prepareHttp(
+  app: NestFastifyApplication,
+  config: Config,
+  guard: (fastify: FastifyInstance) => void,
+): () => void {
+  const fastify = app.getHttpAdapter().getInstance();
   const routes = new Map<string, Set<string>>();
   fastify.addHook('onRoute', (route) => {
     collect(routes, route);
@@ -58,9 +66,15 @@ export function prepareHttp(app: NestFastifyApplication, config: Config): () => 
   fastify.addContentTypeParser(['application/json', 'application/merge-patch+json'], { parseAs: 'buffer' }, asJsonBody);
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.header('X-Request-Id', request.id);
+    done();
+  });
+  guard(fastify);
+  fastify.addHook('onRequest', (request, _reply, done) => {
     done(refusalOf(request));
   });
   fastify.addHook('onSend', answerConditionally);
+  // Any expectation but 100-continue may be ignored (RFC 9110, section 10.1.1); Node.js would answer 417 with nothing.
+  fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
   fastify.addHook('onResponse', logResponse);
   return () => {
     refuseOtherMethods(fastify, routes);
@@ -68,16 +82,16 @@ export function prepareHttp(app: NestFastifyApplication, config: Config): () => 
 }
 
 function collect(routes: Map<string, Set<string>>, route: RouteOptions): void {
-  if (route.config?.ours !== true) return;
-  const methods = routes.get(route.url) ?? new Set();
+  const url = route.url.replace(/(?<=.)\/$/, '');
+  const methods = routes.get(url) ?? new Set();
   for (const method of [route.method].flat()) methods.add(method);
-  routes.set(route.url, methods);
+  routes.set(url, methods);
 }
 
 /** RFC 9110: an address that exists answers 405 with Allow, not 404, to a method it does not take. */
 function refuseOtherMethods(fastify: FastifyInstance, routes: ReadonlyMap<string, ReadonlySet<string>>): void {
   for (const [url, methods] of [...routes]) {
-    const others = METHODS.filter((method) => !methods.has(method)) as HTTPMethods[];
+    const others = fastify.supportedMethods.filter((method) => !methods.has(method)) as HTTPMethods[];
     if (others.length === 0) continue;
     const allow = [...methods].join(', ');
     fastify.route({
@@ -88,7 +102,7 @@ function refuseOtherMethods(fastify: FastifyInstance, routes: ReadonlyMap<string
       onRequest: (request, _reply, done) => {
         done(
           new Problem('method-not-allowed', {
-            detail: `${request.method} is not taken here; ${allow} is.`,
+            detail: `This address takes ${allow}, not ${request.method}.`,
             headers: { Allow: allow },
           }),
         );
@@ -100,6 +114,8 @@ function refuseOtherMethods(fastify: FastifyInstance, routes: ReadonlyMap<string
 
 /** Refuses what the route's rules tell without reading the body: parameters, media types, ids that cannot be. */
 function refusalOf(request: FastifyRequest): Problem | undefined {
+  if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
+    return new Problem('malformed-request', { detail: 'A request of HTTP/1.1 has to have a Host header.' });
   const { ours, query, consumes, produces = ['application/json'] } = request.routeOptions.config;
   if (ours !== true) return undefined;
   const [path = '', parameters = ''] = request.originalUrl.split('?', 2);
@@ -129,7 +145,6 @@ function refuseParameters(request: FastifyRequest): Problem {
 
 function logResponse(request: FastifyRequest, reply: FastifyReply, done: () => void): void {
   request.log.info({
-    request_id: request.id,
     project: request.principal?.projectId,
     method: request.method,
     // The pattern, not the address: ids are the client's data.

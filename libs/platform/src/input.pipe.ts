@@ -26,9 +26,16 @@ function checked(dto: new () => unknown, plain: unknown, refuse: (errors: Valida
     throw new Problem('invalid-body', { detail: countOf(1), errors: [{ pointer: '', detail: 'must be an object' }] });
   }
   const instance = plainToInstance(dto, plain) as object;
-  const errors = validateSync(instance, { whitelist: true, forbidNonWhitelisted: true, forbidUnknownValues: false });
+  const options = { whitelist: true, forbidNonWhitelisted: true, forbidUnknownValues: false };
+  const errors = [...unseenMembers(plain), ...validateSync(instance, options)];
   if (errors.length > 0) throw refuse(errors);
   return instance;
+}
+
+/** Members of these names no DTO has, and class-transformer leaves them out without a word. */
+function unseenMembers(plain: object): ValidationError[] {
+  const names = ['__proto__', 'constructor'].filter((name) => Object.hasOwn(plain, name));
+  return names.map((property) => ({ property, constraints: { whitelistValidation: '' } }));
 }
 
 function bodyProblem(errors: ValidationError[]): Problem {

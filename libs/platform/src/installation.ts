@@ -14,8 +14,8 @@ const MIGRATION_LOCK = 7_364_501;
 export interface Installation {
   database: Database;
   sequence: Sequence;
-  /** Closes the connections, and stops the embedded server unless `sharing` and somebody else uses it. */
-  close(options?: { sharing: boolean }): Promise<void>;
+  /** Closes the connections, and stops the embedded server unless another process uses it. */
+  close(): Promise<void>;
 }
 
 export interface InstallationOptions {
@@ -31,6 +31,7 @@ export async function openInstallation({ config, entities, logger, say }: Instal
   let embedded: EmbeddedPostgres | undefined;
   if (config.database.url === null) {
     embedded = await startEmbeddedPostgres({ dataDir: join(config.database.dataDir, 'postgres'), say });
+    if (embedded.adopted) say('using the PostgreSQL of this data dir that runs already');
   } else {
     say('connecting to the database of DATABASE_URL');
   }
@@ -49,9 +50,9 @@ export async function openInstallation({ config, entities, logger, say }: Instal
     return {
       database,
       sequence,
-      close: async ({ sharing } = { sharing: false }) => {
+      close: async () => {
         await opened.close();
-        await (sharing ? embedded?.stopIfUnused() : embedded?.stop());
+        await embedded?.stopIfUnused();
       },
     };
   } catch (error) {

@@ -65,7 +65,11 @@ export async function countRows(on: Queryable, list: ListSql, mode: PageRequest[
       return { count: Number(row?.count), count_is: 'exact' };
     }
     case 'capped': {
-      const limited = `SELECT count(*) FROM (SELECT 1 FROM ${from} WHERE ${where} LIMIT ${String(cap + 1)}) AS found`;
+      // Behind the fence the planner plans for all matches, though only some are read: told of the limit, it would scan
+      // the table in the hope to meet enough of them early.
+      const limited =
+        `WITH found AS MATERIALIZED (SELECT FROM ${from} WHERE ${where}) ` +
+        `SELECT count(*) FROM (SELECT FROM found LIMIT ${String(cap + 1)}) AS counted`;
       const [row] = await on.query<{ count: string }>(limited, values);
       return cappedCount(Number(row?.count), cap);
     }

@@ -6,7 +6,7 @@ import { ChoiceField, IntegerParameter, TextField } from './fields.js';
 import { urlOf } from './origin.js';
 import { Problem } from './problems.js';
 
-export const COUNT_MODES = ['exact', 'estimated', 'none'] as const;
+const COUNT_MODES = ['exact', 'estimated', 'none'] as const;
 export type CountMode = (typeof COUNT_MODES)[number];
 
 /** How many results there are in all, and how sure that is; null when the client asked for none. */

@@ -39,15 +39,18 @@ export class ProblemFilter implements ExceptionFilter {
 
 export function answerWithProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const problem = problemOf(error);
-  if (problem.status >= 500)
-    request.log.error({ err: problem.cause ?? error, request_id: request.id }, problem.message);
+  if (problem.status >= 500) request.log.error({ err: problem.cause ?? error }, problem.message);
   if (reply.sent) {
     // The answer is under way: breaking the connection off is the only way left to say that it is not whole.
     reply.raw.destroy();
     return;
   }
-  // Nobody reads the rest of a body that was refused half-way; a kept connection would wait for it.
-  if (!request.raw.complete) reply.header('Connection', 'close');
+  if (!request.raw.complete) {
+    // The rest of a body that is refused half-way is read and dropped: closed under a client that still sends, the
+    // connection is reset, and the answer is lost with it. The request's timeout is the end of one that never stops.
+    reply.removeHeader('connection');
+    request.raw.resume();
+  }
   const body = problemBody(problem, request.originalUrl, request.id, originOf(request));
   reply.code(problem.status).headers(problem.headers).type('application/problem+json').send(JSON.stringify(body));
 }

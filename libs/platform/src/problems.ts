@@ -33,6 +33,9 @@ export type InputError =
   | { /** JSON Pointer (RFC 6901) into the body. */ pointer: string; detail: string }
   | { /** Name of the query parameter. */ parameter: string; detail: string };
 
+/** Seconds after which a client may try again what is not available now. */
+const RETRY_AFTER = { 'Retry-After': '5' };
+
 /** At most so many mistakes are listed; `error_count` tells how many there are. */
 export const ERRORS_LISTED_MAX = 100;
 
@@ -67,7 +70,7 @@ export class Problem extends Error {
     ({ status: this.status, title: this.title } = PROBLEMS[slug]);
     this.errors = (options.errors ?? []).slice(0, ERRORS_LISTED_MAX);
     this.errorCount = options.errorCount ?? options.errors?.length ?? 0;
-    this.headers = options.headers ?? {};
+    this.headers = { ...(slug === 'unavailable' ? RETRY_AFTER : {}), ...options.headers };
     this.extra = options.extra ?? {};
   }
 }

@@ -31,8 +31,8 @@ const SOCKET_CODES = new Set([
   'EAI_AGAIN',
 ]);
 
-/** Seconds after which a client may try again. */
-export const RETRY_AFTER = { 'Retry-After': '5' };
+/** SQLSTATEs of a connection that broke (08, 57P0x) or that the server does not let in: closed, renamed, other passwords. */
+const CONNECTION_STATES = /^(?:08|57P0|28|3D000|55000)/;
 
 /** True where the connection broke or the transaction lost a race, so that the same work may be tried again. */
 export function isRetryable(error: unknown): boolean {
@@ -43,7 +43,7 @@ export function isRetryable(error: unknown): boolean {
 /** True where the connection is gone or could not be made. */
 export function isConnectionLoss(error: unknown): boolean {
   const code = codeOf(error);
-  if (code !== undefined) return code.startsWith('08') || code.startsWith('57P0') || SOCKET_CODES.has(code);
+  if (code !== undefined) return CONNECTION_STATES.test(code) || SOCKET_CODES.has(code);
   // pg throws these without a code.
   return (
     error instanceof Error &&
@@ -54,20 +54,11 @@ export function isConnectionLoss(error: unknown): boolean {
 /** The problem for an error of the database, or undefined for any other error. */
 export function problemOfDatabase(error: unknown): Problem | undefined {
   if (isConnectionLoss(error)) {
-    return new Problem('unavailable', {
-      detail: 'The database cannot be reached.',
-      headers: RETRY_AFTER,
-      cause: error,
-    });
+    return new Problem('unavailable', { detail: 'The database cannot be reached.', cause: error });
   }
   if (!(error instanceof DatabaseError) || error.code === undefined) return undefined;
   const entry = BY_SQLSTATE[error.code] ?? BY_SQLSTATE[error.code.slice(0, 2)];
-  if (entry === undefined) return undefined;
-  return new Problem(entry.slug, {
-    detail: entry.detail,
-    headers: entry.slug === 'unavailable' ? RETRY_AFTER : {},
-    cause: error,
-  });
+  return entry === undefined ? undefined : new Problem(entry.slug, { detail: entry.detail, cause: error });
 }
 
 function codeOf(error: unknown): string | undefined {

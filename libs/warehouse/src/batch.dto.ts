@@ -43,7 +43,7 @@ export class BatchDto {
 }
 
 /** A batch in a list; with include=objects it brings its objects. */
-export class ListedBatchDto extends BatchDto {
+class ListedBatchDto extends BatchDto {
   @ApiProperty({
     required: false,
     type: [NewObjectDto],

@@ -62,7 +62,7 @@ export class BatchService {
     if ((await this.batches.delete(projectId, batchId, cascade)) !== null) return;
     const { object_count } = await this.get(projectId, batchId);
     throw new Problem('batch-not-empty', {
-      detail: `The batch has ${object_count} objects; ?cascade=true deletes them with it.`,
+      detail: `The batch still has objects (${object_count}); ?cascade=true deletes them with it.`,
       extra: { object_count: Number(object_count) },
     });
   }
@@ -144,7 +144,7 @@ export class BatchService {
   }
 }
 
-export function noSuchBatch(): Problem {
+function noSuchBatch(): Problem {
   return new Problem('not-found', { detail: 'There is no such batch.' });
 }
 

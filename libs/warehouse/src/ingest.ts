@@ -84,7 +84,10 @@ function refuseRepeatedIds(ids: readonly string[]): void {
       errors.push({ pointer: `/objects/${String(index)}/object_id`, detail: `"${id}" stands in this batch already` });
     seen.add(id);
   });
-  throw new Problem('conflict', { detail: `${String(errors.length)} object ids stand in the batch twice.`, errors });
+  throw new Problem('conflict', {
+    detail: 'An object id stands in the batch more than once; nothing was stored.',
+    errors,
+  });
 }
 
 /** The batch's text with every shorthand written out as a list of pairs; nothing else changes. */

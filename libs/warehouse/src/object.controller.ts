@@ -21,7 +21,8 @@ import { objectsFingerprint } from './batch.service.js';
 import { FilterQuery, filterOf } from './list.dto.js';
 import { CreateObjectDto, ObjectDto, ObjectPageDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
 import { ObjectService } from './object.service.js';
-import { ObjectStore, type ObjectRow } from './object.store.js';
+import { ObjectListStore } from './object-list.store.js';
+import type { ObjectRow } from './object.store.js';
 import { baseUrl, idInUrl, objectText } from './wire.js';
 
 const IF_MATCH = {
@@ -35,7 +36,7 @@ const IF_MATCH = {
 export class ObjectController {
   constructor(
     private readonly objects: ObjectService,
-    private readonly store: ObjectStore,
+    private readonly lists: ObjectListStore,
     private readonly config: Config,
   ) {}
 
@@ -71,7 +72,7 @@ export class ObjectController {
   ): Promise<string> {
     const filter = filterOf(query);
     const page = pageRequest(query, this.config.limits, objectsFingerprint(projectId, filter), request);
-    const { slice, count } = await this.store.list(projectId, filter, page);
+    const { slice, count } = await this.lists.page(projectId, filter, page);
     reply.itemCount = slice.items.length;
     return pageText(page, slice, count, slice.items.map(objectText));
   }

@@ -1,11 +1,11 @@
-import { ID_RULE, IdField, pageOf, TextField, TimeField } from '#platform';
+import { IdField, pageOf, TextField, TimeField } from '#platform';
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiExtraModels, getSchemaPath } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
 import { ValidateBy, ValidateIf, ValidateNested } from 'class-validator';
 
 /** Addresses below /objects that are routes, so they cannot be ids. */
-export const RESERVED_OBJECT_IDS = ['keys', 'facets', 'aggregate', 'export', 'search', 'changes'];
+const RESERVED_OBJECT_IDS = ['keys', 'facets', 'aggregate', 'export', 'search', 'changes'];
 
 export type Scalar = string | number | boolean | null;
 
@@ -172,5 +172,3 @@ function isData(data: unknown): boolean {
   if (Array.isArray(data)) return data.every((pair) => typeof pair === 'object' && pair !== null);
   return Object.entries(data).every(([key, value]) => key !== '' && [...key].length <= 255 && isScalar(value));
 }
-
-export { ID_RULE };

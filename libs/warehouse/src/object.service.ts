@@ -110,10 +110,11 @@ export class ObjectService {
     }
     const revision = this.sequence.next();
     return this.database.transaction(async (tx) => {
-      const isThere = await this.objects.lockBatchOf(tx, projectId, objectId, revision, removes);
-      const row = isThere ? await this.objects.find(projectId, objectId, tx) : null;
+      const batchId = await this.objects.lockBatchOf(tx, projectId, objectId, revision, removes);
+      const row = batchId === null ? null : await this.objects.find(projectId, objectId, tx);
+      // While we waited for the lock it may have been deleted, and posted again into a batch that we hold no lock of.
       // Throwing rolls the batch's count back.
-      if (row === null) throw noSuchObject();
+      if (row === null || row.batch_id !== batchId) throw noSuchObject();
       requireMatch(ifMatch, etagOf(objectText(row)));
       return change(tx, row);
     });

@@ -1,0 +1,92 @@
+import { AccessModule, KeyService, ProjectService } from '#access';
+import { InputPipe, JsonBody, Problem, type PageRequest, type Principal, type Slice } from '#platform';
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FoundationModule } from '../api/api.module.js';
+import { sayLine } from './output.js';
+import { UsageError } from './usage-error.js';
+import { withInstallation } from './with-installation.js';
+
+/** What the commands on projects and keys stand on; they import it when they run, for it loads half of the server. */
+export { CreateKeyDto, CreateProjectDto } from '../../libs/access/src/access.dto.js';
+
+/** Whoever may open the database may do what an operator may. */
+const CLI_OPERATOR: Principal = { keyId: 'cli', role: 'operator', projectId: null, deviceId: null };
+
+/** How many rows a list reads at a time. */
+const PAGE_ROWS = 1_000;
+
+export interface AccessServices {
+  projects: ProjectService;
+  keys: KeyService;
+}
+
+@Module({})
+class NoModule {}
+
+/** Opens the installation and the services of `access` on it, without HTTP. */
+export function withAccess<T>(work: (services: AccessServices) => Promise<T>): Promise<T> {
+  return withInstallation(sayLine, async (installation, config) => {
+    const module = { module: NoModule, imports: [FoundationModule.of(config, installation), AccessModule] };
+    const app = await NestFactory.createApplicationContext(module, { logger: false, abortOnError: false });
+    try {
+      return await work({ projects: app.get(ProjectService), keys: app.get(KeyService) });
+    } finally {
+      await app.close();
+    }
+  });
+}
+
+/**
+ * Checks options by the rules of the API's own body, so that nothing can be made here that HTTP would have refused.
+ * @param optionOf which option or argument a member of the body came from
+ * @throws UsageError naming the first one that is wrong
+ */
+export function checkedBody<T>(
+  dto: new () => T,
+  members: Readonly<Record<string, unknown>>,
+  optionOf: Readonly<Record<string, string>>,
+): Promise<T> {
+  const body = new JsonBody(Buffer.from(JSON.stringify(members)), Infinity);
+  return namingOptions(optionOf, () => new InputPipe().transform(body, { type: 'body', metatype: dto }) as T);
+}
+
+/** Turns a problem of a body into one of the options that the body was made from. */
+export async function namingOptions<T>(
+  optionOf: Readonly<Record<string, string>>,
+  work: () => T | Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const [first] = error instanceof Problem && error.slug === 'invalid-body' ? error.errors : [];
+    if (first === undefined || !('pointer' in first)) throw error;
+    throw new UsageError(`${optionOf[first.pointer.slice(1)] ?? first.pointer} ${first.detail}`);
+  }
+}
+
+/** The project of this name, or else of this id. @throws Problem not-found, naming it */
+export async function projectIdOf({ projects }: AccessServices, nameOrId: string): Promise<number> {
+  const found = await projects.findByName(nameOrId);
+  if (found !== null) return found.projectId;
+  try {
+    return (await projects.get(CLI_OPERATOR, nameOrId)).project_id;
+  } catch (error) {
+    if (!(error instanceof Problem && error.slug === 'not-found')) throw error;
+    const detail = `there is no project "${nameOrId}"; stowage project list shows those there are`;
+    throw new Problem('not-found', { detail, cause: error });
+  }
+}
+
+/** Every row of a list that the API pages. */
+export async function allOf<T>(list: (page: PageRequest) => Promise<{ slice: Slice<T> }>): Promise<T[]> {
+  const rows: T[] = [];
+  for (;;) {
+    const place = { kind: 'offset', offset: rows.length } as const;
+    // Nobody follows a link of these pages.
+    const links = { fingerprint: '', url: new URL('http://localhost/') };
+    const { slice } = await list({ place, size: PAGE_ROWS, count: 'none', ...links });
+    rows.push(...slice.items);
+    if (!slice.hasNext) return rows;
+  }
+}

@@ -1,0 +1,29 @@
+import { Injectable, Module } from '@nestjs/common';
+import { InjectCommander, type CommandRunner } from 'nest-commander';
+import { KeyCommand } from './key.command.js';
+import { LoadCommand } from './load.command.js';
+import { MigrateCommand } from './migrate.command.js';
+import { ProjectCommand } from './project.command.js';
+import { ServeCommand } from './serve.command.js';
+
+/** commander's own class, which nest-commander does not export. */
+export type Program = Parameters<CommandRunner['setCommand']>[0];
+
+/** Leads to the tree of commands that nest-commander has built. */
+@Injectable()
+export class CommandTree {
+  constructor(@InjectCommander() readonly program: Program) {}
+}
+
+/** The commands, in the order that the help shows. Each loads what it needs when it runs: `--help` needs none of it. */
+@Module({
+  providers: [
+    ServeCommand,
+    MigrateCommand,
+    LoadCommand,
+    ...ProjectCommand.registerWithSubCommands(),
+    ...KeyCommand.registerWithSubCommands(),
+    CommandTree,
+  ],
+})
+export class CliModule {}

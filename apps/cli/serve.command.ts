@@ -1,0 +1,9 @@
+import { Command, CommandRunner } from 'nest-commander';
+
+@Command({ name: 'serve', description: 'run the server until a signal ends it' })
+export class ServeCommand extends CommandRunner {
+  async run(): Promise<void> {
+    const { runServer } = await import('../api/run-server.js');
+    await runServer();
+  }
+}

@@ -1,0 +1,18 @@
+import { ApiKeyEntity, ProjectEntity } from '#access';
+import { createLog, nestLog, openInstallation, type Config, type Installation } from '#platform';
+import { readConfig } from '../api/run-server.js';
+
+/** Opens the installation for as long as the work takes; a server that uses the same database goes on undisturbed. */
+export async function withInstallation<T>(
+  say: (line: string) => void,
+  work: (installation: Installation, config: Config) => T | Promise<T>,
+): Promise<T> {
+  const config = readConfig();
+  const logger = nestLog(createLog(config.log.level));
+  const installation = await openInstallation({ config, entities: [ProjectEntity, ApiKeyEntity], logger, say });
+  try {
+    return await work(installation, config);
+  } finally {
+    await installation.close({ sharing: true });
+  }
+}

@@ -1,0 +1,113 @@
+import { Agent, request } from 'node:http';
+import pg from 'pg';
+import { makeBatch } from './data.mjs';
+import { percentile, residentBytes } from './stack.mjs';
+
+const BATCH = 5_000;
+const OBJECTS = Number(process.env.BENCH_OBJECTS ?? 1_000_000);
+
+/** The same set-based insert as the product's, without HTTP, validation, or the batch's own row. */
+const PLAIN = `
+  INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
+  SELECT $1, $2, o.object_id, $3::bigint + o.place * 1024, o.subject, coalesce(o.observed_at, now()), o.data
+  FROM ROWS FROM (jsonb_to_recordset($4::jsonb -> 'objects') AS (object_id text, subject text, observed_at timestamptz, data jsonb))
+    WITH ORDINALITY AS o (object_id, subject, observed_at, data, place)`;
+const PLAIN_BATCH =
+  'INSERT INTO batches (project_id, batch_id, seq, object_count, revision) VALUES ($1, $2, $3, $4, $3)';
+
+/** Fills the table, in turns by HTTP and by plain SQL, with one client and with four. */
+export async function benchIngest(stack) {
+  await one(stack, 4, []);
+  const idle = await residentBytes(stack.serverPid);
+  const byClients = [];
+  for (const clients of [1, 4]) {
+    const http = [];
+    const plain = [];
+    const memory = [];
+    for (let stored = 0; stored < OBJECTS / 2; stored += clients * 4 * BATCH) {
+      http.push(await one(stack, clients, memory));
+      plain.push(await plainSql(stack, clients));
+    }
+    const [h, p] = [percentile(http, 0.5), percentile(plain, 0.5)];
+    const perObject = Math.max(0, percentile(memory, 0.95) - idle) / (clients * BATCH);
+    byClients.push(
+      `POST of ${BATCH}-object batches, ${clients} client(s): ${rate(clients, h)} objects/s, plain SQL ${rate(clients, p)}: ratio ${(p / h).toFixed(2)}; ` +
+        `resident memory ${(perObject / 1024).toFixed(2)} KB an object in flight over ${(idle / 2 ** 20).toFixed(0)} MB idle`,
+    );
+  }
+  for (const line of byClients) console.log(line);
+  await stack.sql.query(`SELECT gin_clean_pending_list('objects_data_idx')`);
+  await stack.sql.query('VACUUM ANALYZE objects');
+  await stack.sql.query('VACUUM ANALYZE batches');
+}
+
+function rate(clients, ms) {
+  return Math.round((clients * 2 * BATCH) / (ms / 1000)).toLocaleString('en');
+}
+
+const agent = new Agent({ keepAlive: true, maxSockets: 8 });
+
+/** Two batches a client; milliseconds for all of them. */
+async function one(stack, clients, memory) {
+  const batches = Array.from({ length: clients }, () => [makeBatch(BATCH), makeBatch(BATCH)]);
+  const sampler = setInterval(async () => memory.push(await residentBytes(stack.serverPid)), 20);
+  const start = performance.now();
+  await Promise.all(
+    batches.map(async (own) => {
+      for (const batch of own) await post(stack, batch.text);
+    }),
+  );
+  const ms = performance.now() - start;
+  clearInterval(sampler);
+  return ms;
+}
+
+function post(stack, text) {
+  return new Promise((resolve, reject) => {
+    const headers = {
+      'X-Api-Key': stack.adminKey,
+      'Content-Type': 'application/json',
+      'Content-Length': Buffer.byteLength(text),
+    };
+    const call = request(`${stack.url}/batches`, { method: 'POST', headers, agent }, (response) => {
+      response
+        .resume()
+        .on('end', () =>
+          response.statusCode === 201 ? resolve() : reject(new Error(`answered ${response.statusCode}`)),
+        );
+    });
+    call.on('error', reject).end(text);
+  });
+}
+
+const connections = [];
+let seq = (BigInt(Date.now()) - 1_704_067_200_000n) << 22n;
+
+async function plainSql(stack, clients) {
+  while (connections.length < clients) {
+    const client = new pg.Client(stack.address);
+    await client.connect();
+    connections.push(client);
+  }
+  const batches = Array.from({ length: clients }, () => [makeBatch(BATCH), makeBatch(BATCH)]);
+  const start = performance.now();
+  await Promise.all(
+    batches.map(async (own, index) => {
+      for (const batch of own) {
+        seq += BigInt(BATCH * 1024);
+        await connections[index].query(PLAIN, [stack.projectId, batch.batchId, seq.toString(), batch.text]);
+      }
+    }),
+  );
+  const ms = performance.now() - start;
+  for (const own of batches) {
+    for (const batch of own)
+      await stack.sql.query(PLAIN_BATCH, [stack.projectId, batch.batchId, (seq += 1024n).toString(), BATCH]);
+  }
+  return ms;
+}
+
+export async function closeConnections() {
+  for (const client of connections.splice(0)) await client.end();
+  agent.destroy();
+}

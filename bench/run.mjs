@@ -1,0 +1,39 @@
+/**
+ * The figures of bench/README.md: `npm run bench`, or `npm run bench -- ingest reads single` for some of them.
+ * Everything is a ratio within one run against plain SQL through `pg` on the same database, because machines differ and
+ * are shared; BENCH_OBJECTS sets the size of the table (default 1,000,000).
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { benchIngest } from './ingest.mjs';
+import { benchReads } from './reads.mjs';
+import { benchSingle } from './single.mjs';
+import { startStack } from './stack.mjs';
+
+const PARTS = { ingest: benchIngest, reads: benchReads, single: benchSingle };
+const wanted = process.argv.slice(2);
+const folder = await mkdtemp(join(tmpdir(), 'stowage-bench-'));
+const stack = await startStack(folder);
+try {
+  console.log(
+    `Node ${process.version}, ${os.cpus().length} cores, load ${os
+      .loadavg()
+      .map((load) => load.toFixed(2))
+      .join(' ')}`,
+  );
+  for (const [name, bench] of Object.entries(PARTS)) {
+    // The reads need what the ingest has stored.
+    if (wanted.length === 0 || wanted.includes(name) || name === 'ingest') await bench(stack);
+  }
+  console.log(
+    `load at the end ${os
+      .loadavg()
+      .map((load) => load.toFixed(2))
+      .join(' ')}`,
+  );
+} finally {
+  await stack.stop();
+  await rm(folder, { recursive: true, force: true });
+}

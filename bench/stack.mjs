@@ -1,0 +1,76 @@
+import { spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+
+const MAIN = fileURLToPath(new URL('../dist/apps/api/main.js', import.meta.url));
+
+/** The product as a user starts it, on an embedded database with fsync on, and a connection beside it for plain SQL. */
+export async function startStack(folder) {
+  const dataDir = join(folder, 'data');
+  const adminKey = 'bench-admin-key-of-more-than-32-characters';
+  const server = spawn(process.execPath, [MAIN], {
+    env: {
+      ...process.env,
+      PORT: '0',
+      STOWAGE_DATA_DIR: dataDir,
+      STOWAGE_ADMIN_KEY: adminKey,
+      STOWAGE_SEED: 'false',
+      LOG_LEVEL: 'warn',
+    },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const url = await readyUrl(server);
+  const address = {
+    host: await socketFolder(join(dataDir, 'postgres')),
+    port: 5432,
+    user: 'stowage',
+    database: 'stowage',
+    ssl: false,
+  };
+  const sql = new pg.Client(address);
+  await sql.connect();
+  const { rows } = await sql.query(`SELECT project_id FROM projects WHERE name = 'default'`);
+  return {
+    url,
+    adminKey,
+    sql,
+    address,
+    serverPid: server.pid,
+    projectId: rows[0].project_id,
+    async stop() {
+      await sql.end();
+      const ended = new Promise((resolve) => server.once('exit', resolve));
+      server.kill('SIGTERM');
+      await ended;
+    },
+  };
+}
+
+function readyUrl(server) {
+  return new Promise((resolve, reject) => {
+    server.once('exit', (code) => reject(new Error(`the server ended with ${code}`)));
+    createInterface(server.stdout).on('line', (line) => {
+      const url = /Stowage is ready: (\S+)/.exec(line)?.[1];
+      if (url !== undefined) resolve(url.replace(/\/$/, ''));
+    });
+  });
+}
+
+/** Line 5 of postmaster.pid. */
+async function socketFolder(cluster) {
+  return (await readFile(join(cluster, 'postmaster.pid'), 'utf8')).split('\n')[4];
+}
+
+/** Resident memory of a process, in bytes. */
+export async function residentBytes(pid) {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)[1]) * 1024;
+}
+
+export function percentile(values, p) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * p))];
+}

@@ -1,0 +1,171 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { Config, createLog, projectFile } from '#platform';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { createApp } from '../../apps/api/create-app.js';
+import { FirstStart, type MadeKeys } from '../../apps/api/first-start.js';
+import { cloneDatabase, type TestDatabase } from '../harness/database.js';
+
+interface Start {
+  made: MadeKeys;
+  said: string[];
+  get: (path: string, key: string) => Promise<Response>;
+}
+
+const ADMIN_KEY = 'a setting of an admin, 32 characters long';
+const OPERATOR_KEY = 'the-key-of-the-operator-0123456789';
+
+let db: TestDatabase;
+let apps: NestFastifyApplication[] = [];
+
+beforeEach(async () => {
+  db = await cloneDatabase();
+});
+afterEach(async () => {
+  await Promise.all(apps.map((app) => app.close()));
+  apps = [];
+  await db.close();
+});
+
+/** One start of a server with these settings, on the same database as the starts before it. */
+async function start(settings: Record<string, string> = {}): Promise<Start> {
+  const config = new Config({
+    DATABASE_URL: 'postgresql://test',
+    STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
+    ...settings,
+  });
+  const app = await createApp(config, db, createLog('silent'));
+  apps.push(app);
+  await app.listen(0, '127.0.0.1');
+  const said: string[] = [];
+  const made = await app.get(FirstStart).run((line) => void said.push(line));
+  const origin = await app.getUrl();
+  const get = (path: string, key: string): Promise<Response> =>
+    fetch(`${origin}/api/v1${path}`, { headers: { 'X-Api-Key': key } });
+  return { made, said, get };
+}
+
+async function keys(): Promise<string[]> {
+  const rows = await db.sql<{ key: string }>(
+    `SELECT role || ' of ' || coalesce(p.name, 'all') AS key FROM api_keys LEFT JOIN projects AS p USING (project_id) ORDER BY key_id`,
+  );
+  return rows.map(({ key }) => key);
+}
+
+describe('the first start', () => {
+  it('makes the project default, an admin of it and an operator, once', async () => {
+    const first = await start();
+    expect(first.made).toEqual({ admin: expect.stringMatching(/^stw_admin_/), operator: expect.stringMatching(/^stw_operator_/) });
+    expect((await first.get('/batches', first.made.admin ?? '')).status).toBe(200);
+    expect((await first.get('/projects', first.made.operator ?? '')).status).toBe(200);
+
+    const second = await start();
+    expect(second.made).toEqual({});
+    expect(await keys()).toEqual(['admin of default', 'operator of all']);
+    expect((await second.get('/batches', first.made.admin ?? '')).status).toBe(200);
+  });
+
+  it('makes each once when two servers start at the same time', async () => {
+    const starts = await Promise.all([start({ STOWAGE_SEED: 'true' }), start({ STOWAGE_SEED: 'true' })]);
+    expect(starts.filter(({ made }) => made.admin !== undefined)).toHaveLength(1);
+    expect(starts.filter(({ made }) => made.operator !== undefined)).toHaveLength(1);
+    expect(await keys()).toEqual(['admin of default', 'operator of all']);
+    expect(starts.flatMap(({ said }) => said)).toHaveLength(1);
+  });
+
+  it('makes no new key for one that was revoked', async () => {
+    await start();
+    await db.sql('UPDATE api_keys SET revoked_at = now()');
+    expect((await start()).made).toEqual({});
+  });
+});
+
+describe('keys that settings give', () => {
+  const settings = { STOWAGE_ADMIN_KEY: ADMIN_KEY, STOWAGE_OPERATOR_KEY: OPERATOR_KEY };
+
+  it('are taken as they are and not told', async () => {
+    const first = await start(settings);
+    expect(first.made).toEqual({});
+    expect((await first.get('/batches', ADMIN_KEY)).status).toBe(200);
+    expect((await first.get('/projects', OPERATOR_KEY)).status).toBe(200);
+    expect((await first.get('/projects', ADMIN_KEY)).status).toBe(403);
+    await start(settings);
+    expect(await keys()).toEqual(['admin of default', 'operator of all']);
+  });
+
+  it('show nothing of themselves in the list of keys', async () => {
+    const { get } = await start(settings);
+    const projects = (await (await get('/projects', OPERATOR_KEY)).json()) as { results: { project_id: number }[] };
+    const list = await (await get(`/projects/${String(projects.results[0]?.project_id)}/keys`, OPERATOR_KEY)).text();
+    expect(list).toContain('"first admin"');
+    expect(list).not.toContain(ADMIN_KEY.slice(0, 4));
+  });
+
+  it('stay revoked', async () => {
+    await start(settings);
+    await db.sql(`UPDATE api_keys SET revoked_at = now() WHERE role = 'admin'`);
+    const { get } = await start(settings);
+    expect((await get('/batches', ADMIN_KEY)).status).toBe(401);
+    expect((await get('/projects', OPERATOR_KEY)).status).toBe(200);
+  });
+
+  it('come beside those that were made before', async () => {
+    const { made } = await start();
+    const { get } = await start(settings);
+    expect((await get('/batches', ADMIN_KEY)).status).toBe(200);
+    expect((await get('/batches', made.admin ?? '')).status).toBe(200);
+  });
+});
+
+describe('the fixtures', () => {
+  const seeding = { STOWAGE_SEED: 'true', STOWAGE_ADMIN_KEY: ADMIN_KEY };
+
+  async function batchIds({ get }: Start): Promise<string[]> {
+    const page = (await (await get('/batches?page_size=1000', ADMIN_KEY)).json()) as { results: { batch_id: string }[] };
+    return page.results.map(({ batch_id }) => batch_id).sort();
+  }
+
+  async function fixtures(): Promise<{ batch_id: string; objects: unknown[] }[]> {
+    const files = (await readdir(projectFile('fixtures'))).filter((file) => file.endsWith('.json'));
+    return Promise.all(
+      files.map(async (file) => JSON.parse(await readFile(projectFile(`fixtures/${file}`), 'utf8')) as never),
+    );
+  }
+
+  it('are loaded once, all of them, as they are', async () => {
+    const first = await start(seeding);
+    const expected = await fixtures();
+    const objects = expected.reduce((sum, batch) => sum + batch.objects.length, 0);
+    expect(first.said).toEqual([`loaded fixtures: ${String(objects)} objects in ${String(expected.length)} batches`]);
+    expect(await batchIds(first)).toEqual(expected.map(({ batch_id }) => batch_id).sort());
+    for (const batch of expected) {
+      const read = await first.get(`/batches/${encodeURIComponent(batch.batch_id)}`, ADMIN_KEY);
+      expect(await read.json()).toEqual(batch);
+    }
+    expect((await start(seeding)).said).toEqual([]);
+  });
+
+  it('do not come back once they are deleted', async () => {
+    await start(seeding);
+    await db.sql('DELETE FROM objects');
+    await db.sql('DELETE FROM batches');
+    const second = await start(seeding);
+    expect([second.said, await batchIds(second)]).toEqual([[], []]);
+  });
+
+  it('are completed when the start that loaded them was cut off', async () => {
+    const first = await start(seeding);
+    const [kept = ''] = await batchIds(first);
+    await db.sql('UPDATE projects SET seeded_at = NULL');
+    await db.sql('DELETE FROM objects WHERE batch_id <> $1', [kept]);
+    await db.sql('DELETE FROM batches WHERE batch_id <> $1', [kept]);
+    expect(await batchIds(await start(seeding))).toEqual((await fixtures()).map(({ batch_id }) => batch_id).sort());
+  });
+
+  it('are not loaded without the setting, nor into a database of its own by default', async () => {
+    for (const settings of [{ STOWAGE_SEED: 'false' }, {}]) {
+      const started = await start({ STOWAGE_ADMIN_KEY: ADMIN_KEY, ...settings });
+      expect([started.said, await batchIds(started)]).toEqual([[], []]);
+    }
+  });
+});

@@ -1,0 +1,252 @@
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Config, createLog } from '#platform';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createApp } from '../../apps/api/create-app.js';
+import { expectProblem, placesOf } from '../errors/expect-problem.js';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+
+interface Key {
+  key_id: string;
+  key?: string;
+  name: string;
+  role: string;
+  prefix: string;
+  last_used_at: string | null;
+}
+
+interface KeyPage {
+  count: number;
+  next: string | null;
+  previous: string | null;
+  results: Key[];
+}
+
+let api: TestApi;
+let project: TestProject;
+let keysPath: string;
+
+beforeAll(async () => {
+  api = await TestApi.start();
+  project = await api.project();
+  keysPath = `/projects/${String(project.projectId)}/keys`;
+});
+afterAll(() => api.stop());
+
+function create(body: object, key = project.keys.admin): Promise<Reply> {
+  return api.call('POST', keysPath, { key, body });
+}
+
+async function made(body: object = {}): Promise<Required<Key>> {
+  const reply = await create({ name: 'made', role: 'analyst', ...body });
+  expect(reply.status).toBe(201);
+  return reply.json<Required<Key>>();
+}
+
+async function statusOf(key: string, origin = api.origin): Promise<number> {
+  return (await api.call('GET', `${origin}/api/v1/batches`, { key })).status;
+}
+
+function revoke({ key_id }: Key): Promise<Reply> {
+  return api.call('DELETE', `${keysPath}/${key_id}`, { key: project.keys.admin });
+}
+
+async function listed({ key_id }: Key): Promise<Key | undefined> {
+  const page = await api.call('GET', `${keysPath}?page_size=1000`, { key: project.keys.admin });
+  return page.json<KeyPage>().results.find((one) => one.key_id === key_id);
+}
+
+describe('a key', () => {
+  it.each([
+    ['an admin', (): string => project.keys.admin],
+    ['an operator', (): string => api.operatorKey],
+  ])('is made by %s, with all that is known of it, and works', async (_, by) => {
+    const body = { name: 'loader', role: 'analyst', expires_at: '2999-01-01T00:00:00' };
+    const reply = await create(body, by());
+    expect(reply.status).toBe(201);
+    expect(reply.json()).toEqual({
+      key_id: expect.stringMatching(/^\d+$/),
+      key: expect.stringMatching(/^stw_analyst_[0-9A-Za-z]{36}$/),
+      name: 'loader',
+      role: 'analyst',
+      prefix: expect.stringMatching(/^stw_analyst_[0-9A-Za-z]{4}$/),
+      device_id: null,
+      created_at: expect.stringMatching(/Z$/),
+      expires_at: '2999-01-01T00:00:00.000Z',
+      last_used_at: null,
+    });
+    const { key, prefix } = reply.json<Required<Key>>();
+    expect(key.startsWith(prefix)).toBe(true);
+    expect(await statusOf(key)).toBe(200);
+  });
+
+  it('is shown once and never again', async () => {
+    const { key, ...rest } = await made({ name: 'secret' });
+    const list = await api.call('GET', `${keysPath}?page_size=1000`, { key: project.keys.admin });
+    expect(list.text).not.toContain(key.slice(rest.prefix.length));
+    expect(await listed(rest)).toEqual(rest);
+  });
+
+  it('is kept as a keyed hash only', async () => {
+    const { key, key_id } = await made();
+    const [row] = await api.db.sql<Record<string, unknown>>('SELECT * FROM api_keys WHERE key_id = $1', [key_id]);
+    const { hash, ...others } = row as { hash: Buffer };
+    expect(JSON.stringify(others)).not.toContain(key.slice(-20));
+    expect(hash).toHaveLength(32);
+    expect(hash).not.toEqual(createHash('sha256').update(key).digest());
+    expect(hash.toString('latin1')).not.toContain(key.slice(-20));
+  });
+
+  it.each(['Bearer', 'bearer', 'BEARER', 'Bearer  '])('is taken as Authorization: %s', async (scheme) => {
+    const headers = { Authorization: `${scheme} ${project.keys.analyst}` };
+    expect((await api.call('GET', '/batches', { headers })).status).toBe(200);
+  });
+
+  it('is taken as X-Api-Key', async () => {
+    expect(await statusOf(project.keys.analyst)).toBe(200);
+  });
+
+  it.each(['X-Device-Api-Key', 'X-Project-Membership-Api-Key', 'api_key'])('is not taken as %s', async (name) => {
+    expectProblem(await api.call('GET', '/batches', { headers: { [name]: project.keys.analyst } }), 'unauthenticated');
+  });
+
+  it('tells when it was last used', async () => {
+    const key = await made();
+    expect(await listed(key)).toMatchObject({ last_used_at: null });
+    const before = Date.now();
+    await statusOf(key.key);
+    const { last_used_at } = (await listed(key)) ?? {};
+    expect(Date.parse(last_used_at ?? '')).toBeGreaterThanOrEqual(before - 1);
+  });
+
+  it('of the role device is bound to a device', async () => {
+    expect(await made({ role: 'device', device_id: 'd-1' })).toMatchObject({ role: 'device', device_id: 'd-1' });
+    for (const body of [{ role: 'device' }, { role: 'device', device_id: null }, { role: 'analyst', device_id: 'd-1' }]) {
+      const problem = expectProblem(await create({ name: 'd', ...body }), 'invalid-body');
+      expect(placesOf(problem)).toEqual(['/device_id']);
+    }
+  });
+});
+
+describe('what a key may not be', () => {
+  it.each<[string, object, string]>([
+    ['without a name', { role: 'analyst' }, '/name'],
+    ['of an empty name', { name: '', role: 'analyst' }, '/name'],
+    ['of a name over 255 characters', { name: '😀'.repeat(256), role: 'analyst' }, '/name'],
+    ['without a role', { name: 'n' }, '/role'],
+    ['an operator', { name: 'n', role: 'operator' }, '/role'],
+    ['of an unknown role', { name: 'n', role: 'Admin' }, '/role'],
+    ['expired already', { name: 'n', role: 'analyst', expires_at: '2020-01-01T00:00:00Z' }, '/expires_at'],
+    ['of an expiry that is no time', { name: 'n', role: 'analyst', expires_at: 'tomorrow' }, '/expires_at'],
+    ['of an expiry on no day', { name: 'n', role: 'analyst', expires_at: '2999-02-30T00:00:00Z' }, '/expires_at'],
+    ['of an expiry in seconds', { name: 'n', role: 'analyst', expires_at: 4102444800 }, '/expires_at'],
+    ['for a device with a control character', { name: 'n', role: 'device', device_id: 'a\nb' }, '/device_id'],
+    ['with a project of its own', { name: 'n', role: 'analyst', project_id: 1 }, '/project_id'],
+  ])('%s', async (_, body, pointer) => {
+    expect(placesOf(expectProblem(await create(body), 'invalid-body'))).toEqual([pointer]);
+  });
+});
+
+describe('an expiry', () => {
+  it.each([
+    ['2999-01-01t00:00:00z', '2999-01-01T00:00:00.000Z'],
+    ['2999-01-01T02:00:00+02:00', '2999-01-01T00:00:00.000Z'],
+    ['2999-01-01T00:00:00.5', '2999-01-01T00:00:00.500Z'],
+    [null, null],
+  ])('of %s is kept as %s', async (expires_at, kept) => {
+    expect(await made({ expires_at })).toMatchObject({ expires_at: kept });
+  });
+
+  it('ends the key, also one that was used a moment before', async () => {
+    const { key } = await made({ expires_at: new Date(Date.now() + 1000).toISOString() });
+    expect(await statusOf(key)).toBe(200);
+    await sleep(1050);
+    expectProblem(await api.call('GET', '/batches', { key }), 'unauthenticated');
+  });
+});
+
+describe('a revoked key', () => {
+  it('stops working at once and is listed no more', async () => {
+    const key = await made();
+    expect(await statusOf(key.key)).toBe(200);
+    const reply = await revoke(key);
+    expect([reply.status, reply.text]).toEqual([204, '']);
+    expect(await statusOf(key.key)).toBe(401);
+    expect(await listed(key)).toBeUndefined();
+  });
+
+  it('cannot be revoked again', async () => {
+    const key = await made();
+    await revoke(key);
+    expectProblem(await revoke(key), 'not-found');
+  });
+
+  it('may be the one that revokes', async () => {
+    const { key, key_id } = await made({ role: 'admin' });
+    expect((await api.call('DELETE', `${keysPath}/${key_id}`, { key })).status).toBe(204);
+    expect((await api.call('GET', keysPath, { key })).status).toBe(401);
+  });
+
+  it.each(['0', 'abc', '1e3', '-1', '9'.repeat(18), '9'.repeat(30), '%20'])('is not to be found at %s', async (key_id) => {
+    expectProblem(await api.call('DELETE', `${keysPath}/${key_id}`, { key: project.keys.admin }), 'not-found');
+  });
+
+  it("is never another project's, whose keys an admin cannot reach by any address", async () => {
+    const theirs = await api.project();
+    const key = await made();
+    const path = `/projects/${String(theirs.projectId)}/keys/${key.key_id}`;
+    expectProblem(await api.call('DELETE', path, { key: theirs.keys.admin }), 'not-found');
+    expectProblem(await api.call('DELETE', `${keysPath}/${key.key_id}`, { key: theirs.keys.admin }), 'not-found');
+    expectProblem(await api.call('DELETE', path, { key: api.operatorKey }), 'not-found');
+    expect(await statusOf(key.key)).toBe(200);
+  });
+
+  describe('on another process', () => {
+    let other: NestFastifyApplication;
+
+    beforeAll(async () => {
+      const settings = { DATABASE_URL: 'postgresql://test', STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters' };
+      other = await createApp(new Config(settings), api.db, createLog('silent'));
+      await other.listen(0, '127.0.0.1');
+    });
+    afterAll(() => other.close());
+
+    it('stops working within 5 seconds, also when it is used all the time', async () => {
+      const key = await made();
+      const origin = await other.getUrl();
+      expect(await statusOf(key.key, origin)).toBe(200);
+      await revoke(key);
+      const until = Date.now() + 5000;
+      while (Date.now() < until && (await statusOf(key.key, origin)) === 200) await sleep(100);
+      expect(await statusOf(key.key, origin)).toBe(401);
+    });
+  });
+});
+
+describe('the list of keys', () => {
+  it('gives every key of the project once, newest first, in pages that next and previous lead through', async () => {
+    const { projectId, keys } = await api.project();
+    const list = async (path: string): Promise<KeyPage> => {
+      const reply = await api.call('GET', path, { key: keys.admin });
+      expect(reply.status).toBe(200);
+      return reply.json<KeyPage>();
+    };
+    const first = await list(`/projects/${String(projectId)}/keys?page_size=3`);
+    expect(first).toMatchObject({ count: 4, count_is: 'exact', previous: null });
+    expect(first.results.map(({ role }) => role)).toEqual(['device', 'analyst', 'producer']);
+    const second = await list(first.next ?? '');
+    expect(second.results.map(({ role }) => role)).toEqual(['admin']);
+    expect(second.next).toBeNull();
+    expect((await list(second.previous ?? '')).results).toEqual(first.results);
+  });
+
+  it('refuses the cursor of another list', async () => {
+    const theirs = await api.project();
+    const own = await api.call('GET', `/projects/${String(theirs.projectId)}/keys?page_size=1`, { key: theirs.keys.admin });
+    const { search } = new URL(own.json<KeyPage>().next ?? '');
+    const reply = await api.call('GET', keysPath + search, { key: project.keys.admin });
+    expect(placesOf(expectProblem(reply, 'invalid-cursor'))).toEqual(['cursor']);
+    expectProblem(await api.call('GET', `/projects${search}`, { key: api.operatorKey }), 'invalid-cursor');
+  });
+});

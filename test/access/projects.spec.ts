@@ -1,0 +1,158 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { expectProblem, placesOf } from '../errors/expect-problem.js';
+import { TestApi, type Reply } from '../harness/api.js';
+
+interface Project {
+  project_id: number;
+  name: string;
+  created_at: string;
+}
+
+interface Page {
+  count: number | null;
+  count_is?: string;
+  next: string | null;
+  previous: string | null;
+  results: Project[];
+}
+
+let api: TestApi;
+
+beforeAll(async () => {
+  api = await TestApi.start({ PAGE_SIZE_MAX: '50' });
+});
+afterAll(() => api.stop());
+
+function create(name: unknown): Promise<Reply> {
+  return api.call('POST', '/projects', { key: api.operatorKey, body: { name } });
+}
+
+async function list(path: string): Promise<Page> {
+  const reply = await api.call('GET', path, { key: api.operatorKey });
+  expect(reply.status).toBe(200);
+  return reply.json<Page>();
+}
+
+describe('POST /projects', () => {
+  it('makes a project and says where it is', async () => {
+    const reply = await create('acme');
+    expect(reply.status).toBe(201);
+    const project = reply.json<Project>();
+    expect(project).toEqual({
+      project_id: expect.any(Number),
+      name: 'acme',
+      created_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+    });
+    const read = await api.call('GET', reply.headers.get('location') ?? '', { key: api.operatorKey });
+    expect(read.json()).toEqual(project);
+  });
+
+  it('refuses a name that is taken with a pointer to it, and makes nothing', async () => {
+    await create('taken');
+    const problem = expectProblem(await create('taken'), 'conflict');
+    expect(placesOf(problem)).toEqual(['/name']);
+    expect(problem.detail).toContain('taken');
+    const [row] = await api.db.sql<{ count: string }>(`SELECT count(*) FROM projects WHERE name = 'taken'`);
+    expect(row?.count).toBe('1');
+  });
+
+  it('makes one project when many ask for the same name at once', async () => {
+    const replies = await Promise.all(Array.from({ length: 10 }, () => create('contested')));
+    const statuses = replies.map(({ status }) => status);
+    expect(statuses.sort()).toEqual([201, ...Array<number>(9).fill(409)]);
+  });
+
+  it.each(['x'.repeat(255), '😀'.repeat(255), ' ', 'Ünïcode "quoted" \\ / <b>', 'Acme'])('takes the name %s', async (name) => {
+    expect((await create(name)).json<Project>().name).toBe(name);
+  });
+
+  it.each(['', 'x'.repeat(256), '😀'.repeat(256), 1, null, ['a'], undefined])('refuses the name %p', async (name) => {
+    expect(placesOf(expectProblem(await create(name), 'invalid-body'))).toEqual(['/name']);
+  });
+});
+
+describe('GET /projects/{project_id}', () => {
+  it.each(['0', '-1', '01', '1e3', '99999999999', '2147483648', 'abc', '%20', "1'"])(
+    'has nothing at the id %s',
+    async (id) => {
+      expectProblem(await api.call('GET', `/projects/${id}`, { key: api.operatorKey }), 'not-found');
+    },
+  );
+
+  it('gives an admin its own project', async () => {
+    const { projectId, keys } = await api.project();
+    const read = await api.call('GET', `/projects/${String(projectId)}`, { key: keys.admin });
+    expect(read.json()).toMatchObject({ project_id: projectId });
+  });
+});
+
+describe('GET /projects', () => {
+  it('gives every project once, newest first, in pages that next and previous lead through', async () => {
+    for (let i = 0; i < 5; i++) await create(`listed-${String(i)}`);
+    const all = await list('/projects?page_size=50');
+    expect(all.results.slice(0, 5).map(({ name }) => name)).toEqual([4, 3, 2, 1, 0].map((i) => `listed-${String(i)}`));
+    expect(all).toMatchObject({ count: all.results.length, count_is: 'exact', next: null, previous: null });
+
+    const walked: Project[] = [];
+    let page = await list('/projects?page_size=4');
+    expect(page.previous).toBeNull();
+    let back = page;
+    for (;;) {
+      expect(page.count).toBe(all.count);
+      walked.push(...page.results);
+      if (page.next === null) break;
+      back = page;
+      page = await list(page.next);
+    }
+    expect(walked).toEqual(all.results);
+    expect((await list(page.previous ?? '')).results).toEqual(back.results);
+  });
+
+  it('stays exact while projects are made', async () => {
+    const first = await list('/projects?page_size=2');
+    await create('arrived meanwhile');
+    const second = await list(first.next ?? '');
+    const all = await list('/projects?page_size=50');
+    expect([...first.results, ...second.results]).toEqual(all.results.slice(1, 5));
+  });
+
+  it('counts as it is asked to', async () => {
+    const { length } = (await list('/projects?page_size=50')).results;
+    expect(await list('/projects?count=exact')).toMatchObject({ count: length, count_is: 'exact' });
+    expect(await list('/projects?count=estimated')).toMatchObject({ count: expect.any(Number), count_is: 'estimated' });
+    const uncounted = await list('/projects?count=none');
+    expect([uncounted.count, 'count_is' in uncounted]).toEqual([null, false]);
+  });
+
+  it('takes page numbers as well', async () => {
+    const all = await list('/projects?page_size=50');
+    expect((await list('/projects?page_size=2&page=2')).results).toEqual(all.results.slice(2, 4));
+    expect(await list('/projects?page=1000')).toMatchObject({ results: [], next: null });
+  });
+
+  it.each([
+    ['page_size=0', 'page_size'],
+    ['page_size=51', 'page_size'],
+    ['page_size=1.5', 'page_size'],
+    ['page_size=', 'page_size'],
+    ['page=0', 'page'],
+    ['page=-1', 'page'],
+    ['page=1&page=2', 'page'],
+    ['page=9999999999999999', 'page'],
+    ['count=all', 'count'],
+  ])('refuses %s by name, and does not clamp it', async (query, parameter) => {
+    const reply = await api.call('GET', `/projects?${query}`, { key: api.operatorKey });
+    expect(placesOf(expectProblem(reply, 'invalid-query'))).toEqual([parameter]);
+  });
+
+  it.each(['', 'x', 'n1', 'n1.AAAAAAAAAAAA', 'nzzzzzzzzzzzzz.AAAAAAAAAAAA', '%00'])('refuses the cursor "%s"', async (cursor) => {
+    const reply = await api.call('GET', `/projects?cursor=${cursor}`, { key: api.operatorKey });
+    expect(placesOf(expectProblem(reply, 'invalid-cursor'))).toEqual(['cursor']);
+  });
+
+  it('refuses a page number beside a cursor', async () => {
+    const { next } = await list('/projects?page_size=1');
+    const reply = await api.call('GET', `${next ?? ''}&page=2`, { key: api.operatorKey });
+    expect(placesOf(expectProblem(reply, 'invalid-query'))).toEqual(['page']);
+  });
+});

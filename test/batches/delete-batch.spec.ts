@@ -1,0 +1,95 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { kindOf, places, postBatch, type BatchBody, type ProblemBody } from '../objects/wire.js';
+
+let api: TestApi;
+let project: TestProject;
+
+beforeAll(async () => {
+  api = await TestApi.start();
+  project = await api.project();
+});
+afterAll(() => api.stop());
+
+const remove = (path: string, key = project.keys.admin): Promise<Reply> =>
+  api.call('DELETE', `/batches/${path}`, { key });
+const status = async (path: string): Promise<number> =>
+  (await api.call('GET', path, { key: project.keys.analyst })).status;
+const objectsOf = (name: string, count: number): object[] =>
+  Array.from({ length: count }, (_, i) => ({ object_id: `${name}-${String(i)}`, data: { name } }));
+
+describe('DELETE /batches/{batch_id}', () => {
+  it('deletes a batch that is empty, once', async () => {
+    await postBatch(api, project.keys.producer, 'empty', []);
+    const reply = await remove('empty');
+    expect([reply.status, reply.text]).toEqual([204, '']);
+    expect(await status('/batches/empty')).toBe(404);
+    expect(kindOf(await remove('empty'))).toBe('404 not-found');
+    expect(kindOf(await remove('empty?cascade=true'))).toBe('404 not-found');
+  });
+
+  it('refuses a batch that has objects, says how many, and deletes nothing', async () => {
+    await postBatch(api, project.keys.producer, 'full', objectsOf('full', 3));
+    for (const path of ['full', 'full?cascade=false']) {
+      const reply = await remove(path);
+      expect(kindOf(reply)).toBe('409 batch-not-empty');
+      expect(reply.json<ProblemBody>()).toMatchObject({ object_count: 3 });
+      expect(reply.json<ProblemBody>().detail).toContain('3 objects');
+    }
+    expect(await status('/objects/full-0')).toBe(200);
+  });
+
+  it('deletes a batch whose last object was deleted', async () => {
+    await postBatch(api, project.keys.producer, 'emptied', objectsOf('emptied', 2));
+    for (const id of ['emptied-0', 'emptied-1']) {
+      expect(kindOf(await remove('emptied'))).toBe('409 batch-not-empty');
+      await api.call('DELETE', `/objects/${id}`, { key: project.keys.admin });
+    }
+    expect((await remove('emptied')).status).toBe(204);
+  });
+
+  it('deletes the objects with it on cascade, and those of no other batch or project', async () => {
+    const other = await api.project();
+    await postBatch(api, other.keys.producer, 'cascade', objectsOf('cascade', 2));
+    await postBatch(api, project.keys.producer, 'cascade', objectsOf('cascade', 2));
+    await postBatch(api, project.keys.producer, 'cascade2', objectsOf('bystander', 1));
+    expect((await remove('cascade?cascade=true')).status).toBe(204);
+    expect(await status('/batches/cascade')).toBe(404);
+    expect(await status('/objects/cascade-0')).toBe(404);
+    expect(await status('/objects/cascade-1')).toBe(404);
+    expect(await status('/objects/bystander-0')).toBe(200);
+    const foreign = await api.call('GET', '/batches/cascade', { key: other.keys.analyst });
+    expect(foreign.json<{ objects: unknown[] }>().objects).toHaveLength(2);
+  });
+
+  it('leaves the ids free to be posted again', async () => {
+    for (let round = 0; round < 3; round++) {
+      await postBatch(api, project.keys.producer, 'phoenix', objectsOf('phoenix', 5));
+      expect((await remove('phoenix?cascade=true')).status).toBe(204);
+    }
+    const body = { batch_id: 'phoenix', objects: objectsOf('phoenix', 4) };
+    const reply = await api.call('POST', '/batches', { key: project.keys.producer, body });
+    expect(reply.json<BatchBody>().object_count).toBe(4);
+  });
+
+  it("says not found for another project's batch and leaves it", async () => {
+    const other = await api.project();
+    await postBatch(api, project.keys.producer, 'mine', objectsOf('mine', 1));
+    expect(kindOf(await remove('mine', other.keys.admin))).toBe('404 not-found');
+    expect(kindOf(await remove('mine?cascade=true', other.keys.admin))).toBe('404 not-found');
+    expect(await status('/objects/mine-0')).toBe(200);
+  });
+
+  it.each([
+    ['cascade=yes', 'cascade'],
+    ['cascade=', 'cascade'],
+    ['cascade=true&cascade=true', 'cascade'],
+    ['force=true', 'force'],
+  ])('refuses ?%s and deletes nothing', async (query, parameter) => {
+    await postBatch(api, project.keys.producer, query, []);
+    const reply = await remove(`${encodeURIComponent(query)}?${query}`);
+    expect(kindOf(reply)).toBe('400 invalid-query');
+    expect(places(reply)).toEqual([parameter]);
+    expect(await status(`/batches/${encodeURIComponent(query)}`)).toBe(200);
+  });
+});

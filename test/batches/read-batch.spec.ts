@@ -1,0 +1,105 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { kindOf, postBatch, type WholeBatchBody } from '../objects/wire.js';
+
+let api: TestApi;
+let project: TestProject;
+
+beforeAll(async () => {
+  api = await TestApi.start();
+  project = await api.project();
+  await postBatch(api, project.keys.producer, 'shoes', [
+    { object_id: 's1', data: { type: 'shoe', size: 42 } },
+    { object_id: 's2', data: [], subject: 'shelf-7', observed_at: '2024-05-01T12:00:00' },
+  ]);
+  await postBatch(api, project.keys.producer, 'boots', [{ object_id: 'b1', data: { type: 'boot' } }]);
+});
+afterAll(() => api.stop());
+
+const read = (batchId: string, headers = {}): Promise<Reply> =>
+  api.call('GET', `/batches/${encodeURIComponent(batchId)}`, { key: project.keys.analyst, headers });
+
+async function etagOf(batchId: string): Promise<string> {
+  return (await read(batchId)).headers.get('etag') ?? '';
+}
+
+describe('GET /batches/{batch_id}', () => {
+  it('gives what was sent and adds nothing that was left out', async () => {
+    const reply = await read('shoes');
+    expect(reply.headers.get('content-type')).toMatch(/^application\/json/);
+    expect(reply.json<WholeBatchBody>()).toEqual({
+      batch_id: 'shoes',
+      objects: [
+        {
+          object_id: 's1',
+          data: [
+            { key: 'type', value: 'shoe' },
+            { key: 'size', value: 42 },
+          ],
+        },
+        { object_id: 's2', data: [], subject: 'shelf-7', observed_at: '2024-05-01T12:00:00Z' },
+      ],
+    });
+  });
+
+  it.each([0, 1, 999, 1_000, 1_001, 2_000, 2_001])('gives all of %d objects in the order sent', async (count) => {
+    const ids = Array.from({ length: count }, (_, i) => `n${String(count)}-${String(i)}`);
+    const objects = ids.map((object_id) => ({ object_id, data: [] }));
+    await postBatch(api, project.keys.producer, `count-${String(count)}`, objects);
+    expect((await read(`count-${String(count)}`)).json()).toEqual({ batch_id: `count-${String(count)}`, objects });
+  });
+
+  it('gives an object that was added later at the end', async () => {
+    await postBatch(api, project.keys.producer, 'later', [{ object_id: 'z', data: [] }]);
+    const body = { batch_id: 'later', object_id: 'a', data: [] };
+    expect((await api.call('POST', '/objects', { key: project.keys.producer, body })).status).toBe(201);
+    expect((await read('later')).json<WholeBatchBody>().objects.map((one) => one.object_id)).toEqual(['z', 'a']);
+  });
+
+  it('says not found for an id that differs in one byte, and for another project', async () => {
+    const other = await api.project();
+    expect(kindOf(await read('Shoes'))).toBe('404 not-found');
+    expect(kindOf(await read('shoes '))).toBe('404 not-found');
+    const foreign = await api.call('GET', '/batches/shoes', { key: other.keys.admin });
+    const never = await api.call('GET', '/batches/never', { key: other.keys.admin });
+    expect(kindOf(foreign)).toBe('404 not-found');
+    const body = (reply: Reply): object => ({ ...reply.json<object>(), instance: '', request_id: '' });
+    expect(body(foreign)).toEqual(body(never));
+  });
+
+  it('answers 304 for as long as nothing in it changes', async () => {
+    const etag = await etagOf('shoes');
+    expect(etag).toMatch(/^"[^"]+"$/);
+    const reply = await read('shoes', { 'If-None-Match': `"other", W/${etag}` });
+    expect([reply.status, reply.text, reply.headers.get('etag')]).toEqual([304, '', etag]);
+    expect((await read('shoes', { 'If-None-Match': '"other"' })).status).toBe(200);
+  });
+
+  it.each<[string, string, string, object | undefined]>([
+    ['added', 'POST', '/objects', { batch_id: 'shoes', object_id: 's3', data: [] }],
+    ['replaced', 'PUT', '/objects/s3', { data: { type: 'sandal' } }],
+    ['patched', 'PATCH', '/objects/s3', { data: { size: 7 } }],
+    ['deleted', 'DELETE', '/objects/s3', undefined],
+  ])('changes its ETag when an object is %s, and no other batch does', async (_, method, path, body) => {
+    const [shoes, boots] = [await etagOf('shoes'), await etagOf('boots')];
+    const headers = method === 'PATCH' ? { 'Content-Type': 'application/merge-patch+json' } : {};
+    const reply = await api.call(method, path, { key: project.keys.admin, body, headers });
+    expect(reply.status).toBeLessThan(300);
+    expect(await etagOf('shoes')).not.toBe(shoes);
+    expect(await etagOf('boots')).toBe(boots);
+  });
+
+  it('changes its ETag when the batch is deleted and the same is posted again', async () => {
+    const again = { batch_id: 'phoenix', objects: [{ object_id: 'ph1', data: [] }] };
+    await postBatch(api, project.keys.producer, again.batch_id, again.objects);
+    const etag = await etagOf('phoenix');
+    await api.call('DELETE', '/batches/phoenix?cascade=true', { key: project.keys.admin });
+    await postBatch(api, project.keys.producer, again.batch_id, again.objects);
+    expect(await etagOf('phoenix')).not.toBe(etag);
+  });
+
+  it('refuses parameters, which it has none of', async () => {
+    const reply = await api.call('GET', '/batches/shoes?include=objects', { key: project.keys.analyst });
+    expect(kindOf(reply)).toBe('400 invalid-query');
+  });
+});

@@ -1,0 +1,97 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** The built product: `npm test` builds it first. */
+const MAIN = join(process.cwd(), 'dist/apps/cli/main.js');
+
+/** At least 32 characters, as the setting wants it. */
+export const ADMIN_KEY = 'an admin key of the command line tests'.replaceAll(' ', '-');
+
+export interface Ended {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface Running {
+  child: ChildProcess;
+  ended: Promise<Ended>;
+  /** Resolves when standard output has this; rejects when the command ends without it. */
+  prints(pattern: RegExp): Promise<RegExpExecArray>;
+}
+
+/** A folder for one installation, and the commands on it, run as a user runs them: real processes, nothing else set. */
+export class Stowage {
+  private readonly running: Running[] = [];
+
+  private constructor(
+    readonly folder: string,
+    private readonly settings: Record<string, string>,
+  ) {}
+
+  static async make(settings: Record<string, string> = {}): Promise<Stowage> {
+    return new Stowage(await mkdtemp(join(tmpdir(), 'stowage-cli-')), settings);
+  }
+
+  run(args: readonly string[], settings: Record<string, string> = {}): Promise<Ended> {
+    return this.start(args, settings).ended;
+  }
+
+  /** Runs `serve` until the end of the tests. @returns its address */
+  async serve(): Promise<string> {
+    const [, url = ''] = await this.start(['serve']).prints(/Stowage is ready: (\S+)\/api\/v1\//);
+    return url;
+  }
+
+  start(args: readonly string[], settings: Record<string, string> = {}): Running {
+    const defaults = {
+      PORT: '0',
+      LOG_LEVEL: 'silent',
+      STOWAGE_SEED: 'false',
+      STOWAGE_DATA_DIR: join(this.folder, 'data'),
+    };
+    const env = { PATH: process.env.PATH, ...defaults, ...this.settings, ...settings };
+    const child = spawn(process.execPath, [MAIN, ...args], {
+      cwd: this.folder,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    const ended = new Promise<Ended>((resolve) => {
+      child.once('close', (code) => {
+        resolve({ code, stdout, stderr });
+      });
+    });
+    const prints = (pattern: RegExp): Promise<RegExpExecArray> =>
+      new Promise((resolve, reject) => {
+        const look = (): void => {
+          const found = pattern.exec(stdout);
+          if (found !== null) resolve(found);
+        };
+        look();
+        child.stdout.on('data', look);
+        void ended.then(({ code }) => {
+          reject(new Error(`ended with ${String(code)} before it printed ${String(pattern)}: ${stdout}${stderr}`));
+        });
+      });
+    const running = { child, ended, prints };
+    this.running.push(running);
+    return running;
+  }
+
+  /** Ends what still runs, and removes the folder. */
+  async remove(): Promise<void> {
+    await Promise.all(
+      this.running.map(async ({ child, ended }) => {
+        if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+        await ended;
+      }),
+    );
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,59 @@
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Stowage } from './stowage.js';
+
+let stowage: Stowage;
+
+beforeAll(async () => {
+  stowage = await Stowage.make({ STOWAGE_API_KEY: 'looked-at-by-none-of-these' });
+});
+afterAll(() => stowage.remove());
+
+describe('stowage', () => {
+  it('lists its commands with a line for each', async () => {
+    const { code, stdout, stderr } = await stowage.run(['--help']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    for (const command of ['serve', 'migrate', 'load [options] <place...>', 'project', 'key']) {
+      expect(
+        stdout.split('\n').filter((line) => line.startsWith(`  ${command}  `) || line.startsWith(`  ${command} `)),
+      ).toHaveLength(1);
+    }
+    expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+  });
+
+  it('tells the version of the package', async () => {
+    const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
+    expect(await stowage.run(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+  });
+
+  it.each([
+    ['an unknown command', ['lod', 'x.json'], "unknown command 'lod' (Did you mean load?)"],
+    ['an unknown command of a command', ['project', 'drop'], "unknown command 'project drop'"],
+    ['an unknown option', ['serve', '--port', '1'], "unknown option '--port'"],
+    ['an unknown option of a command of a command', ['key', 'list', '--all'], "unknown option '--all'"],
+    ['a missing argument', ['load'], "missing required argument 'place'"],
+    ['a missing option', ['key', 'create'], "required option '--role <role>' not specified"],
+    ['an argument too many', ['migrate', 'now'], "too many arguments for 'migrate'"],
+    ['a wrong setting of a client', ['load', 'x.json', '--url', 'ftp://x'], '--url must be an address'],
+  ])('refuses %s in one line, and ends with 2', async (_, args, message) => {
+    const { code, stdout, stderr } = await stowage.run(args);
+    expect(stderr).toMatch(/^stowage: .*\n$/);
+    expect(stderr).toContain(message);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  });
+
+  it.each([[[]], [['key']]])('shows the help and ends with 2 when no command is given: %j', async (args) => {
+    const { code, stdout, stderr } = await stowage.run(args);
+    expect(stderr).toMatch(/^Usage: stowage /);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  });
+
+  it.each([['serve'], ['migrate'], ['project list']])(
+    '%s names a wrong setting in one line, and ends with 1',
+    async (words) => {
+      const { code, stdout, stderr } = await stowage.run(words.split(' '), { PORT: 'eighty' });
+      expect(stderr).toBe('stowage: PORT must be a whole number from 0 to 65535, not "eighty"\n');
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    },
+  );
+});

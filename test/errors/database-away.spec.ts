@@ -1,0 +1,124 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { TestApi, type TestProject } from '../harness/api.js';
+import { expectProblem } from './expect-problem.js';
+
+let api: TestApi;
+let project: TestProject;
+
+beforeAll(async () => {
+  api = await TestApi.start();
+  project = await api.project();
+  const body = { batch_id: 'before', objects: [{ object_id: 'o', data: [] }] };
+  await api.call('POST', '/batches', { key: project.keys.producer, body });
+  await api.call('GET', '/batches', { key: project.keys.analyst });
+});
+afterEach(() => letIn(true));
+afterAll(() => api.stop());
+
+/** Opens the database of the tests, or closes it and throws everybody out. */
+async function letIn(isOpen: boolean): Promise<void> {
+  const { database } = api.db.address;
+  const admin = new pg.Client({ ...api.db.address, database: 'postgres', ssl: false });
+  await admin.connect();
+  try {
+    await admin.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS ${String(isOpen)}`);
+    if (!isOpen)
+      await admin.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`);
+  } finally {
+    await admin.end();
+  }
+}
+
+describe('while the database is away', () => {
+  it('every route answers 503 with Retry-After and says nothing of the inside', async () => {
+    await letIn(false);
+    const { producer, analyst, admin } = project.keys;
+    const object = { object_id: 'new', data: [] };
+    const patch = { 'Content-Type': 'application/merge-patch+json' };
+    const replies = await Promise.all([
+      api.call('GET', '/batches', { key: analyst }),
+      api.call('GET', '/batches?include=objects', { key: analyst }),
+      api.call('GET', '/batches/before', { key: analyst }),
+      api.call('GET', '/objects?key=a', { key: analyst }),
+      api.call('GET', '/objects/o', { key: analyst }),
+      api.call('POST', '/batches', { key: producer, body: { batch_id: 'new', objects: [object] } }),
+      api.call('POST', '/objects', { key: producer, body: { batch_id: 'before', ...object } }),
+      api.call('PUT', '/objects/o', { key: producer, body: { data: [] } }),
+      api.call('PATCH', '/objects/o', { key: producer, body: {}, headers: patch }),
+      api.call('DELETE', '/objects/o', { key: admin }),
+      api.call('DELETE', '/batches/before?cascade=true', { key: admin }),
+      api.call('GET', '/projects', { key: api.operatorKey }),
+      api.call('POST', '/projects', { key: api.operatorKey, body: { name: 'new' } }),
+      api.call('GET', '/batches', { key: 'a key that no one has looked up yet' }),
+    ]);
+    for (const reply of replies) {
+      const { detail, errors } = expectProblem(reply, 'unavailable');
+      expect(Number(reply.headers.get('retry-after'))).toBeGreaterThan(0);
+      expect([detail, errors]).toEqual([expect.stringMatching(/^The database /), undefined]);
+      expect(reply.text).not.toMatch(/test_|socket|pg_|postgres|stack|\.js|\/tmp/i);
+    }
+  });
+
+  it('what needs no database is answered', async () => {
+    await letIn(false);
+    expect((await api.call('GET', '/')).status).toBe(200);
+    expect((await api.call('GET', '/limits')).status).toBe(200);
+    expect((await api.call('GET', `${api.origin}/openapi.json`)).status).toBe(200);
+    expectProblem(await api.call('GET', '/batches'), 'unauthenticated');
+  });
+
+  it('the process is alive and not ready', async () => {
+    await letIn(false);
+    expect((await api.call('GET', `${api.origin}/health/live`)).status).toBe(200);
+    for (const path of ['/health/ready', '/healthcheck']) {
+      const reply = await api.call('GET', api.origin + path);
+      expect(expectProblem(reply, 'unavailable')).toMatchObject({ details: { database: { status: 'down' } } });
+      expect(Number(reply.headers.get('retry-after'))).toBeGreaterThan(0);
+    }
+  });
+});
+
+describe('when the database is back', () => {
+  it('everything works again by itself', async () => {
+    await letIn(false);
+    expectProblem(await api.call('GET', '/batches', { key: project.keys.analyst }), 'unavailable');
+    await letIn(true);
+    expect((await api.call('GET', '/batches/before', { key: project.keys.analyst })).status).toBe(200);
+    expect((await api.call('GET', `${api.origin}/health/ready`)).json()).toMatchObject({ status: 'ok' });
+    const body = { batch_id: 'after', objects: [] };
+    expect((await api.call('POST', '/batches', { key: project.keys.producer, body })).status).toBe(201);
+  });
+
+  it('requests that lost their connections in a short break are answered as if nothing was', async () => {
+    const { keys } = await api.project();
+    const before = await api.call('POST', '/batches', { key: keys.admin, body: { batch_id: 'before', objects: [] } });
+    expect(before.status).toBe(201);
+    const posted = Array.from({ length: 10 }, (_, i) => {
+      const body = { batch_id: `break-${String(i)}`, objects: [{ object_id: `break-${String(i)}`, data: [] }] };
+      return api.call('POST', '/batches', { key: keys.admin, body });
+    });
+    await letIn(false);
+    await sleep(20);
+    await letIn(true);
+    for (const [i, reply] of (await Promise.all(posted)).entries()) {
+      const read = await api.call('GET', `/batches/break-${String(i)}`, { key: keys.admin });
+      expect([reply.status, read.status]).toEqual([201, 200]);
+    }
+  });
+});
+
+describe('a fault of the server', () => {
+  it('is a problem that says nothing of the inside', async () => {
+    await api.db.sql('ALTER TABLE objects RENAME TO objects_out_of_reach');
+    try {
+      const reply = await api.call('GET', '/objects/o', { key: project.keys.analyst });
+      const problem = expectProblem(reply, 'internal');
+      expect(problem.request_id).toBe(reply.headers.get('x-request-id'));
+      expect(reply.text).not.toMatch(/relation|out_of_reach|select|postgres|stack|\.js/i);
+    } finally {
+      await api.db.sql('ALTER TABLE objects_out_of_reach RENAME TO objects');
+    }
+  });
+});

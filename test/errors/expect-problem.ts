@@ -1,0 +1,21 @@
+import { PROBLEMS, type ProblemDto, type ProblemSlug } from '#platform';
+import { expect } from '@jest/globals';
+import type { Reply } from '../harness/api.js';
+
+/** Checks that an answer is a whole problem document of this kind (RFC 9457), and gives it. */
+export function expectProblem(reply: Omit<Reply, 'json'>, slug: ProblemSlug): ProblemDto {
+  const { status, title } = PROBLEMS[slug];
+  expect([reply.status, reply.text]).toEqual([status, expect.stringContaining(`/problems#${slug}"`)]);
+  expect(reply.headers.get('content-type')).toMatch(/^application\/problem\+json(?:;|$)/);
+  const problem = JSON.parse(reply.text) as ProblemDto;
+  expect(problem).toMatchObject({ status, title });
+  expect(new URL(problem.type, 'http://server').hash).toBe(`#${slug}`);
+  expect(problem.detail).toMatch(/^\S.*\.$/);
+  for (const member of ['instance', 'request_id'] as const) expect(typeof problem[member]).toBe('string');
+  return problem;
+}
+
+/** The places that a problem points at. */
+export function placesOf({ errors = [] }: ProblemDto): (string | undefined)[] {
+  return errors.map(({ pointer, parameter }) => pointer ?? parameter);
+}

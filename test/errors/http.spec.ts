@@ -1,0 +1,232 @@
+import { Agent, request, type IncomingMessage } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TestApi, type TestProject } from '../harness/api.js';
+import { expectProblem } from './expect-problem.js';
+import { sendRaw } from './send-raw.js';
+
+const LIMIT = 4096;
+
+let api: TestApi;
+let project: TestProject;
+
+beforeAll(async () => {
+  api = await TestApi.start({ BODY_LIMIT_BYTES: String(LIMIT) });
+  project = await api.project();
+});
+afterAll(() => api.stop());
+
+/** The head of a request to store a batch, without its blank line. */
+function postHead(...headers: string[]): string {
+  const own = ['Host: test', `X-Api-Key: ${project.keys.producer}`, 'Content-Type: application/json', ...headers];
+  return `POST /api/v1/batches HTTP/1.1\r\n${own.join('\r\n')}\r\n`;
+}
+
+describe('the address', () => {
+  it.each(['%', '%zz', '%ED%A0%80', '%C3%28', '%FF'])(
+    'is refused when an id is %s, which decodes to no text',
+    async (id) => {
+      const reply = await api.call('GET', `/batches/${id}`, { key: project.keys.analyst });
+      expect(expectProblem(reply, 'invalid-path').instance).toBe(`/api/v1/batches/${id}`);
+    },
+  );
+
+  it.each(['%00', 'a%00b'])('is refused when an id is %s, which cannot be stored', async (id) => {
+    expectProblem(await api.call('GET', `/objects/${id}`, { key: project.keys.analyst }), 'invalid-path');
+  });
+
+  it('may hold an id of 255 characters of any length in bytes', async () => {
+    const id = '😀'.repeat(255);
+    const body = { batch_id: id, objects: [] };
+    expect((await api.call('POST', '/batches', { key: project.keys.producer, body })).status).toBe(201);
+    const read = await api.call('GET', `/batches/${encodeURIComponent(id)}`, { key: project.keys.analyst });
+    expect(read.json()).toEqual(body);
+  });
+
+  it('is refused when an id is longer than any id can be', async () => {
+    const reply = await api.call('GET', `/batches/${'a'.repeat(4000)}`, { key: project.keys.analyst });
+    expectProblem(reply, 'uri-too-long');
+  });
+
+  it('leads to nothing with an id of 256 characters', async () => {
+    const reply = await api.call('GET', `/batches/${'a'.repeat(256)}`, { key: project.keys.analyst });
+    expectProblem(reply, 'not-found');
+  });
+
+  it.each(['/nothing', '/batches/a/b', '', '//api/v1/batches', '/API/V1/batches', '/api/v2/batches'])(
+    'is answered with a problem where there is nothing: %s',
+    async (path) => {
+      const url = path.startsWith('/nothing') || path.startsWith('/batches') ? path : api.origin + path;
+      expectProblem(await api.call('GET', url, { key: project.keys.analyst }), 'not-found');
+    },
+  );
+});
+
+describe('what is no HTTP request', () => {
+  it.each([
+    ['a greeting', 'hello\r\n\r\n'],
+    ['the start of TLS', Buffer.from('16030102000100', 'hex')],
+    ['the start of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+    [
+      'bytes beyond ASCII in the address',
+      Buffer.from('GET /api/v1/batches/\xff HTTP/1.1\r\nHost: test\r\n\r\n', 'latin1'),
+    ],
+    ['a header without a name', 'GET /api/v1/ HTTP/1.1\r\nHost: test\r\n: x\r\n\r\n'],
+  ])('is answered with a problem: %s', async (_, bytes) => {
+    expectProblem(await sendRaw(api.origin, bytes), 'malformed-request');
+  });
+
+  it('is answered with a problem when its body has two lengths', async () => {
+    const head = postHead('Content-Length: 2', 'Transfer-Encoding: chunked');
+    expectProblem(await sendRaw(api.origin, `${head}\r\n{}`), 'malformed-request');
+  });
+
+  it('is answered with a problem when a chunk has no length', async () => {
+    const head = postHead('Transfer-Encoding: chunked');
+    expectProblem(await sendRaw(api.origin, `${head}\r\nzz\r\n{}`), 'malformed-request');
+  });
+
+  it('is answered with a problem when its length is negative', async () => {
+    expectProblem(await sendRaw(api.origin, `${postHead('Content-Length: -2')}\r\n{}`), 'malformed-request');
+  });
+
+  it('is answered with a problem when it ends before its length', async () => {
+    const bytes = `${postHead('Content-Length: 100')}\r\n{}`;
+    expectProblem(await sendRaw(api.origin, bytes, { endsEarly: true }), 'malformed-request');
+  });
+
+  it('is answered with a problem when it goes on after its length', async () => {
+    const bytes = `${postHead('Content-Length: 2')}\r\n{"batch_id":"x","objects":[]}\r\n\r\n`;
+    const reply = await sendRaw(api.origin, bytes);
+    expect(reply.status).toBe(400);
+    expect(reply.text).toContain('/problems#');
+    const [stored] = await api.db.sql<{ count: string }>(`SELECT count(*) FROM batches WHERE batch_id = 'x'`);
+    expect(stored?.count).toBe('0');
+  });
+});
+
+describe('headers', () => {
+  it('are refused over 16 KiB with a problem', async () => {
+    const bytes = `GET /api/v1/ HTTP/1.1\r\nHost: test\r\nX-Long: ${'a'.repeat(17_000)}\r\n\r\n`;
+    expectProblem(await sendRaw(api.origin, bytes), 'headers-too-large');
+  });
+
+  it('are refused without Host, with a problem', async () => {
+    expectProblem(await sendRaw(api.origin, 'GET /api/v1/ HTTP/1.1\r\n\r\n'), 'malformed-request');
+  });
+
+  it('need no Host in HTTP/1.0', async () => {
+    expect((await sendRaw(api.origin, 'GET /api/v1/ HTTP/1.0\r\n\r\n')).status).toBe(200);
+  });
+
+  it('may expect what the server does not know', async () => {
+    const bytes = 'GET /api/v1/limits HTTP/1.1\r\nHost: test\r\nExpect: wonders\r\nConnection: close\r\n\r\n';
+    expect((await sendRaw(api.origin, bytes)).status).toBe(200);
+  });
+
+  it('may wait for 100 Continue', async () => {
+    const body = '{"batch_id":"after-100","objects":[]}';
+    const head = postHead(`Content-Length: ${String(body.length)}`, 'Expect: 100-continue', 'Connection: close');
+    const reply = await sendRaw(api.origin, `${head}\r\n${body}`);
+    expect(reply.status).toBe(100);
+    expect(reply.text).toContain('HTTP/1.1 201 ');
+  });
+
+  it('cannot bring anything but a host into the URLs of an answer', async () => {
+    const reply = await sendRaw(api.origin, 'GET /api/v1/ HTTP/1.1\r\nHost: "><script>\r\nConnection: close\r\n\r\n');
+    expect(reply.text).toContain('"http://localhost/api/v1/batches"');
+    expect(reply.text).not.toContain('script');
+  });
+});
+
+describe('a body over BODY_LIMIT_BYTES', () => {
+  /** A good batch of exactly so many bytes. */
+  function batchOf(bytes: number): string {
+    const start = `{"batch_id":"of-${String(bytes)}","objects":[{"object_id":"o-${String(bytes)}","data":{"k":"`;
+    return `${start}${'x'.repeat(bytes - start.length - 5)}"}}]}`;
+  }
+
+  it('is refused, one of just that many bytes is stored', async () => {
+    const key = project.keys.producer;
+    expect((await api.call('POST', '/batches', { key, body: batchOf(LIMIT) })).status).toBe(201);
+    const refused = await api.call('POST', '/batches', { key, body: batchOf(LIMIT + 1) });
+    const { detail } = expectProblem(refused, 'too-large');
+    expect(detail).toContain('BODY_LIMIT_BYTES');
+    expect(detail).toContain('/api/v1/limits');
+  });
+
+  it('is refused before it is sent when its length says so', async () => {
+    const reply = await sendRaw(api.origin, `${postHead('Content-Length: 99999999')}\r\n{`);
+    expectProblem(reply, 'too-large');
+  });
+
+  it('is refused when it comes in chunks', async () => {
+    const chunk = `400\r\n${'x'.repeat(1024)}\r\n`;
+    const reply = await sendRaw(api.origin, `${postHead('Transfer-Encoding: chunked')}\r\n${chunk.repeat(5)}0\r\n\r\n`);
+    expect(expectProblem(reply, 'too-large').detail).toContain('BODY_LIMIT_BYTES');
+  });
+
+  it('is refused on every route that takes one', async () => {
+    const body = batchOf(LIMIT + 1);
+    const type = 'application/merge-patch+json';
+    const patch = { key: project.keys.producer, body, headers: { 'Content-Type': type } };
+    expectProblem(await api.call('POST', '/objects', { key: project.keys.producer, body }), 'too-large');
+    expectProblem(await api.call('PUT', '/objects/o', { key: project.keys.producer, body }), 'too-large');
+    expectProblem(await api.call('PATCH', '/objects/o', patch), 'too-large');
+    expectProblem(await api.call('POST', '/projects', { key: api.operatorKey, body }), 'too-large');
+  });
+});
+
+describe('a client that sends much before it reads', () => {
+  it.each([
+    ['without a key', 401],
+    ['over the limit', 413],
+  ])('gets its answer all the same: %s', async (_, status) => {
+    const key = status === 401 ? undefined : project.keys.producer;
+    const body = 'x'.repeat(4_000_000);
+    for (let i = 0; i < 8; i++) expect((await api.call('POST', '/batches', { key, body })).status).toBe(status);
+  });
+});
+
+describe('a client that keeps its connections', () => {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  afterAll(() => {
+    agent.destroy();
+  });
+
+  function send(method: string, path: string, headers: Record<string, string>, body = ''): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const sending = request(`${api.origin}/api/v1${path}`, { method, agent, headers }, resolve);
+      sending.on('error', reject);
+      sending.end(body);
+    });
+  }
+
+  const JSON_TYPE = { 'Content-Type': 'application/json' };
+
+  it.each<[string, number, { method?: string; size?: number; headers?: Record<string, string> }]>([
+    ['without a key', 401, {}],
+    ['of a kind that is not taken', 415, { headers: { 'Content-Type': 'text/plain' } }],
+    ['over the limit', 413, { size: LIMIT * 10 }],
+    ['with a method that is not taken', 405, { method: 'PATCH' }],
+  ])('goes on after a body was refused unread: %s', async (_, status, { method = 'POST', size = 100, headers }) => {
+    const key = status === 401 ? {} : { 'X-Api-Key': project.keys.producer };
+    const own = { ...JSON_TYPE, 'Content-Length': String(size), ...key, ...headers };
+    const refused = await send(method, '/batches', own, 'x'.repeat(size));
+    expect(refused.statusCode).toBe(status);
+    expect(JSON.parse(await text(refused))).toMatchObject({ status });
+    const next = await send('GET', '/limits', {});
+    expect(next.statusCode).toBe(200);
+    expect(JSON.parse(await text(next))).toMatchObject({ body_limit_bytes: LIMIT });
+  });
+
+  it('goes on after a body was refused that had been read', async () => {
+    const headers = { ...JSON_TYPE, 'X-Api-Key': project.keys.producer };
+    const refused = await send('POST', '/batches', headers, '{"batch_id":');
+    expect([refused.statusCode, refused.headers.connection]).toEqual([400, 'keep-alive']);
+    await text(refused);
+    const next = await send('GET', '/limits', {});
+    expect([next.statusCode, agent.requests]).toEqual([200, {}]);
+    await text(next);
+  });
+});

@@ -1,0 +1,295 @@
+import { PROBLEMS } from '#platform';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { expectProblem, placesOf } from './expect-problem.js';
+
+let api: TestApi;
+let project: TestProject;
+
+beforeAll(async () => {
+  api = await TestApi.start({ BODY_LIMIT_BYTES: String(1024 * 1024) });
+  project = await api.project();
+  await api.call('POST', '/batches', { key: project.keys.admin, body: { batch_id: 'there', objects: [] } });
+  const object = { batch_id: 'there', object_id: 'there', data: [] };
+  await api.call('POST', '/objects', { key: project.keys.admin, body: object });
+});
+afterAll(() => api.stop());
+
+const MERGE_PATCH = { 'Content-Type': 'application/merge-patch+json' };
+
+function post(body: unknown): Promise<Reply> {
+  return api.call('POST', '/batches', { key: project.keys.admin, body });
+}
+
+/** A batch of one object with this text as its data. */
+function withData(data: string, id = 'data'): string {
+  return `{"batch_id":"${id}","objects":[{"object_id":"${id}","data":${data}}]}`;
+}
+
+/** Sends a body to every kind of route that takes one; the object `there` exists. */
+function toEveryRoute(body: string | Uint8Array): Promise<Reply[]> {
+  const { admin: key } = project.keys;
+  return Promise.all([
+    api.call('POST', '/batches', { key, body }),
+    api.call('POST', '/objects', { key, body }),
+    api.call('PUT', '/objects/there', { key, body }),
+    api.call('PATCH', '/objects/there', { key, body, headers: MERGE_PATCH }),
+    api.call('POST', '/projects', { key: api.operatorKey, body }),
+    api.call('POST', `/projects/${String(project.projectId)}/keys`, { key, body }),
+  ]);
+}
+
+describe('a body that is not JSON', () => {
+  const json = '{"batch_id":"b","objects":[]}';
+
+  it.each<[string, string | Uint8Array]>([
+    ['nothing', ''],
+    ['white space', ' \n'],
+    ['cut off', json.slice(0, -1)],
+    ['followed by more', `${json}{}`],
+    ['with a comma too many', '{"batch_id":"b","objects":[],}'],
+    ['with a comment', `${json}//`],
+    ['with NaN', '{"batch_id":NaN}'],
+    ['with a number of leading zeros', '{"batch_id":01}'],
+    ['with a raw line break in text', '{"batch_id":"a\nb"}'],
+    ['a form', 'batch_id=b'],
+    ['after a byte order mark', `\uFEFF${json}`],
+    ['in UTF-16', Buffer.from(json, 'utf16le')],
+    ['in UTF-8 with a stray byte', Buffer.from('{"batch_id":"\xff"}', 'latin1')],
+    ['in UTF-8 with half of a surrogate pair', Buffer.from('7b2261223a22eda080227d', 'hex')],
+    ['in UTF-8 cut off in a character', Buffer.from('7b2261223a22c3', 'hex')],
+    ['arrays nested 100,000 deep', '['.repeat(100_000) + ']'.repeat(100_000)],
+    ['arrays nested 500,000 deep and not closed', '['.repeat(500_000)],
+    ['objects nested 100,000 deep', '{"a":'.repeat(100_000) + '1' + '}'.repeat(100_000)],
+  ])('is refused on every route: %s', async (_, body) => {
+    for (const reply of await toEveryRoute(body)) expectProblem(reply, 'malformed-request');
+  });
+
+  it('is told where it breaks', async () => {
+    expect(expectProblem(await post('{\n  batch_id: 1\n}'), 'malformed-request').detail).toContain('line 2, column 3');
+  });
+});
+
+describe('a body of the wrong shape', () => {
+  it.each(['null', '[]', '"text"', '1', 'true'])(
+    'is refused on every route with a pointer to all of it: %s',
+    async (body) => {
+      for (const reply of await toEveryRoute(body)) {
+        expect(placesOf(expectProblem(reply, 'invalid-body'))).toEqual(['']);
+      }
+    },
+  );
+
+  it('is refused on every route with a pointer to each member that is unknown', async () => {
+    for (const reply of await toEveryRoute('{"data":[],"a/b~c":1,"__proto__":2,"constructor":{"prototype":{}}}')) {
+      const places = placesOf(expectProblem(reply, 'invalid-body'));
+      expect(places).toEqual(expect.arrayContaining(['/a~1b~0c', '/__proto__', '/constructor']));
+    }
+  });
+
+  it('is told every mistake at its place', async () => {
+    const body = {
+      batch_id: '',
+      objects: [
+        { object_id: 1, data: [{ key: '', value: {} }, { value: 1 }, 'x', { key: 'k', value: 1, more: 1 }] },
+        { data: 7, subject: 'a\nb', observed_at: 'yesterday' },
+        { object_id: 'search', data: { k: [] } },
+        null,
+      ],
+      more: true,
+    };
+    expect(placesOf(expectProblem(await post(body), 'invalid-body')).sort()).toEqual([
+      '/batch_id',
+      '/more',
+      '/objects/0/data/0/key',
+      '/objects/0/data/0/value',
+      '/objects/0/data/1/key',
+      '/objects/0/data/2',
+      '/objects/0/data/3/more',
+      '/objects/0/object_id',
+      '/objects/1/data',
+      '/objects/1/object_id',
+      '/objects/1/observed_at',
+      '/objects/1/subject',
+      '/objects/2/data/k',
+      '/objects/2/object_id',
+      '/objects/3',
+    ]);
+  });
+
+  it('is told 100 mistakes at most, and how many there are', async () => {
+    const objects = Array.from({ length: 1000 }, () => ({ object_id: '', data: [] }));
+    const problem = expectProblem(await post({ batch_id: 'b', objects }), 'invalid-body');
+    expect(problem.errors).toHaveLength(100);
+    expect(problem.error_count).toBe(1000);
+  });
+
+  it('is told 100 conflicts at most, and how many there are', async () => {
+    const objects = Array.from({ length: 251 }, () => ({ object_id: 'twice', data: [] }));
+    const problem = expectProblem(await post({ batch_id: 'b', objects }), 'conflict');
+    expect(problem.errors).toHaveLength(100);
+    expect(problem.error_count).toBe(250);
+  });
+});
+
+describe('a name given twice', () => {
+  it.each([
+    ['/batch_id', '{"batch_id":"a","batch_id":"b","objects":[]}'],
+    ['/objects', '{"batch_id":"a","objects":[],"objects":[]}'],
+    ['/objects/0/object_id', '{"batch_id":"a","objects":[{"object_id":"a","data":[],"object_id":"b"}]}'],
+    ['/objects/0/data', '{"batch_id":"a","objects":[{"object_id":"a","data":[],"data":{}}]}'],
+    ['/objects/0/data/0/key', withData('[{"key":"a","key":"b","value":1}]')],
+    ['/objects/0/data/0/value', withData('[{"key":"a","value":1,"v\\u0061lue":2}]')],
+  ])('is refused with a pointer where one could not be kept: %s', async (pointer, body) => {
+    expect(placesOf(expectProblem(await post(body), 'invalid-body'))).toContain(pointer);
+  });
+
+  it('is refused in the body of a project', async () => {
+    const reply = await api.call('POST', '/projects', { key: api.operatorKey, body: '{"name":"a","name":"b"}' });
+    expect(placesOf(expectProblem(reply, 'invalid-body'))).toEqual(['/name']);
+  });
+
+  it('is two pairs in shorthand data, both kept in their order', async () => {
+    const body = withData('{"k":1,"other":2,"k":"3","\\u006b":null}', 'repeats');
+    expect((await post(body)).status).toBe(201);
+    const read = await api.call('GET', '/objects/repeats', { key: project.keys.analyst });
+    expect(read.json<{ data: unknown }>().data).toEqual([
+      { key: 'k', value: 1 },
+      { key: 'other', value: 2 },
+      { key: 'k', value: '3' },
+      { key: 'k', value: null },
+    ]);
+  });
+
+  it('is refused in shorthand data where one value is no scalar', async () => {
+    const problem = expectProblem(await post(withData('{"k":{"deep":1},"k":2}')), 'invalid-body');
+    expect(placesOf(problem)).toEqual(['/objects/0/data/k']);
+  });
+});
+
+describe('text that cannot be stored', () => {
+  const faults = ['\\u0000', '\\ud800', '\\udc00', '\\udc00\\ud800', 'x\\uD83Dx'];
+
+  it.each(faults)('is refused with a pointer to it wherever it stands: %s', async (text) => {
+    const { admin: key } = project.keys;
+    const cases: [string, string][] = [
+      ['/objects/0/data/0/key', withData(`[{"key":"${text}","value":1}]`)],
+      ['/objects/0/data/0/value', withData(`[{"key":"a","value":"${text}"}]`)],
+      ['/objects/0/data/a', withData(`{"a":"${text}"}`)],
+      [`/objects/0/data/${JSON.parse(`"${text}"`) as string}`, withData(`{"${text}":1}`)],
+      ['/batch_id', `{"batch_id":"${text}","objects":[]}`],
+      ['/objects/0/object_id', `{"batch_id":"a","objects":[{"object_id":"${text}","data":[]}]}`],
+      ['/objects/0/subject', `{"batch_id":"a","objects":[{"object_id":"a","data":[],"subject":"${text}"}]}`],
+    ];
+    for (const [pointer, body] of cases) {
+      const [place] = placesOf(expectProblem(await post(body), 'invalid-body'));
+      expect(place).toBe(pointer);
+    }
+    const named = await api.call('POST', '/projects', { key: api.operatorKey, body: `{"name":"${text}"}` });
+    expect(placesOf(expectProblem(named, 'invalid-body'))).toContain('/name');
+    const patch = { key, body: `{"data":{"a":"${text}"}}`, headers: MERGE_PATCH };
+    expect(placesOf(expectProblem(await api.call('PATCH', '/objects/there', patch), 'invalid-body'))).toEqual([
+      '/data/a',
+    ]);
+  });
+
+  it('is refused in a query parameter', async () => {
+    for (const name of ['key', 'value', 'batch_id', 'subject']) {
+      const problem = expectProblem(
+        await api.call('GET', `/objects?${name}=a%00b`, { key: project.keys.analyst }),
+        'invalid-query',
+      );
+      expect(placesOf(problem)).toEqual([name]);
+    }
+    const data = encodeURIComponent('{"a":"\\u0000"}');
+    const problem = expectProblem(
+      await api.call('GET', `/objects?data=${data}`, { key: project.keys.analyst }),
+      'invalid-query',
+    );
+    expect(placesOf(problem)).toEqual(['data']);
+  });
+
+  it('is not everything that looks like it', async () => {
+    const texts = [
+      '\\\\u0000',
+      '\\u0001',
+      '\\ud83d\\ude00',
+      '😀',
+      '\\u00000'.replace('0000', '0030'),
+      '\\\\ud800',
+      '\\uffff',
+    ];
+    const data = `[${texts.map((text) => `{"key":"k","value":"${text}"}`).join()}]`;
+    expect((await post(withData(data, 'fine-texts'))).status).toBe(201);
+    const read = await api.call('GET', '/objects/fine-texts', { key: project.keys.analyst });
+    expect(read.json<{ data: unknown }>().data).toEqual(JSON.parse(data));
+  });
+});
+
+describe('a number', () => {
+  it.each([
+    '1e200000',
+    '-1e131072',
+    '1e-20000',
+    '1e-16384',
+    '0.1e-16383',
+    '1e99999999999999999999',
+    '9'.repeat(131_073),
+    `0.${'0'.repeat(16_383)}1`,
+  ])('beyond what can be stored is refused with a pointer: %.20s', async (number) => {
+    const listed = await post(withData(`[{"key":"n","value":${number}}]`));
+    expect(placesOf(expectProblem(listed, 'invalid-body'))).toEqual(['/objects/0/data/0/value']);
+    const short = await post(withData(`{"n":${number}}`));
+    expect(placesOf(expectProblem(short, 'invalid-body'))).toEqual(['/objects/0/data/n']);
+  });
+
+  it.each([
+    ['1e400', `1${'0'.repeat(400)}`],
+    ['12345678901234567890', '12345678901234567890'],
+    ['-98765432109876543210.0123456789', '-98765432109876543210.0123456789'],
+    ['0.1000', '0.1000'],
+    ['-0.0', '0.0'],
+    ['1E+2', '100'],
+    ['1.50e1', '15.0'],
+    ['1e-7', '0.0000001'],
+    ['0e99', '0'],
+    ['1e131071', `1${'0'.repeat(131_071)}`],
+    ['1e-16383', `0.${'0'.repeat(16_382)}1`],
+    ['9007199254740993', '9007199254740993'],
+  ])('comes back with exactly the value sent: %s', async (number, digits) => {
+    const id = `number-${number}`;
+    expect((await post(withData(`{"n":${number}}`, id))).status).toBe(201);
+    const read = await api.call('GET', `/objects/${encodeURIComponent(id)}`, { key: project.keys.analyst });
+    const [, value] = /"value": ?([^}]*)\}/.exec(read.text) ?? [];
+    expect(value).toBe(digits);
+  });
+
+  it('is not written out over the limit of a body: a small body of large exponents is refused', async () => {
+    const numbers = (count: number, number: string): string =>
+      `[${Array.from({ length: count }, () => `{"key":"n","value":${number}}`).join()}]`;
+    for (const [number, count] of [
+      ['1e-16383', 70],
+      ['1e131071', 9],
+    ] as const) {
+      const { detail } = expectProblem(await post(withData(numbers(count, number))), 'too-large');
+      expect(detail).toContain('BODY_LIMIT_BYTES');
+    }
+    expect((await post(withData(numbers(60, '1e-16383'), 'many-digits'))).status).toBe(201);
+  });
+});
+
+describe('nothing that is refused', () => {
+  it('is stored', async () => {
+    const [left] = await api.db.sql<{ count: string }>(
+      `SELECT count(*) FROM batches WHERE batch_id IN ('a', 'b', 'data')`,
+    );
+    expect(left?.count).toBe('0');
+  });
+
+  it('is answered in another type than problem+json, whatever is asked for', async () => {
+    for (const accept of ['text/html', '*/*', 'application/json', 'application/problem+json']) {
+      const reply = await api.call('GET', '/nothing', { headers: { Accept: accept } });
+      expect(expectProblem(reply, 'not-found')).toMatchObject(PROBLEMS['not-found']);
+    }
+  });
+});

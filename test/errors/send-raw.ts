@@ -1,0 +1,34 @@
+import { connect } from 'node:net';
+import type { Reply } from '../harness/api.js';
+
+/**
+ * Sends bytes as they are, which no HTTP client would, and reads the one answer that comes back.
+ * @param endsEarly the client ends its side after the bytes, as one that was cut off does
+ */
+export async function sendRaw(
+  origin: string,
+  bytes: string | Buffer,
+  { endsEarly = false } = {},
+): Promise<Omit<Reply, 'json'>> {
+  const socket = connect({ port: Number(new URL(origin).port), host: '127.0.0.1', allowHalfOpen: true });
+  const chunks: Buffer[] = [];
+  if (endsEarly) socket.end(bytes);
+  else socket.write(bytes);
+  let reply = parseReply('');
+  for await (const chunk of socket) {
+    chunks.push(chunk as Buffer);
+    reply = parseReply(Buffer.concat(chunks).toString('utf8'));
+    if (Buffer.byteLength(reply.text) >= Number(reply.headers.get('content-length') ?? Infinity)) break;
+  }
+  socket.destroy();
+  return reply;
+}
+
+function parseReply(reply: string): Omit<Reply, 'json'> {
+  const [head = '', ...rest] = reply.split('\r\n\r\n');
+  const [statusLine = '', ...lines] = head.split('\r\n');
+  const headers = new Headers(
+    lines.map((line): [string, string] => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()]),
+  );
+  return { status: Number(statusLine.split(' ')[1]), headers, text: rest.join('\r\n\r\n') };
+}

@@ -1,0 +1,33 @@
+import { describe, expect, it } from '@jest/globals';
+import { ESLint } from 'eslint';
+
+/** What the linter says of a file of this name with this import. */
+async function lint(filePath: string, source: string): Promise<string[]> {
+  const eslint = new ESLint({ overrideConfig: [{ rules: {} }] });
+  const [result] = await eslint.lintText(source, { filePath });
+  return (result?.messages ?? [])
+    .filter(({ ruleId }) => ruleId === 'no-restricted-imports')
+    .map(({ message }) => message);
+}
+
+describe('imports go down only', () => {
+  it.each([
+    ['libs/json/src/index.ts', '#platform'],
+    ['libs/filter/src/index.ts', '#platform'],
+    ['libs/platform/src/index.ts', '#access'],
+    ['libs/access/src/index.ts', '#warehouse'],
+    ['libs/access/src/index.ts', '#filter'],
+    ['migrations/index.ts', '#platform'],
+    ['libs/access/src/index.ts', '../../platform/src/problems.js'],
+  ])('refuses in %s an import of %s', async (file, imported) => {
+    expect(await lint(file, `export * from '${imported}';\n`)).toHaveLength(1);
+  });
+
+  it.each([
+    ['libs/filter/src/index.ts', '#json'],
+    ['libs/warehouse/src/index.ts', '#access'],
+    ['apps/api/main.ts', '#warehouse'],
+  ])('allows in %s an import of %s', async (file, imported) => {
+    expect(await lint(file, `export * from '${imported}';\n`)).toEqual([]);
+  });
+});

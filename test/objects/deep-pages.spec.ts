@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TestApi, type TestProject } from '../harness/api.js';
+import { address, pagesFrom, postBatch, type ObjectBody, type PageBody } from './wire.js';
+
+/**
+ * Lists look for what is common among the newest objects and ask an index for what is not, in steps of 1,000 to 30,000
+ * objects. Where the steps meet must not show: every kind of match, at every place, is the same list in any pages.
+ */
+const BATCH_SIZE = 1_500;
+const COUNT = 6 * BATCH_SIZE;
+
+/** Which of the objects, numbered from the oldest, have the pair; and what counts as one. */
+const KINDS: Record<string, (n: number) => boolean> = {
+  'one in three': (n) => n % 3 === 0,
+  'one in 97': (n) => n % 97 === 5,
+  'one in 2,500': (n) => n % 2_500 === 17,
+  'the oldest alone': (n) => n === 0,
+  'the newest alone': (n) => n === COUNT - 1,
+  'the 30 oldest': (n) => n < 30,
+  'the 1,300 oldest': (n) => n < 1_300,
+  'the 30 newest': (n) => n >= COUNT - 30,
+  'the 2,040 newest': (n) => n >= COUNT - 2_040,
+  'exactly 1,000 in the middle': (n) => n >= 4_000 && n < 5_000,
+  'exactly 1,001 in the middle': (n) => n >= 4_000 && n < 5_001,
+  'the 5 newest and the 25 oldest': (n) => n >= COUNT - 5 || n < 25,
+  'the 11 newest and the 1,200 oldest': (n) => n >= COUNT - 11 || n < 1_200,
+  'one beside each end of the first 2,000': (n) => [COUNT - 1, COUNT - 2_000, COUNT - 2_001, 0].includes(n),
+  all: () => true,
+  none: () => false,
+};
+const kinds = Object.keys(KINDS);
+
+describe.each([50, 1_000, 1_200])('with COUNT_CAP=%d', (countCap) => {
+  let api: TestApi;
+  let project: TestProject;
+  /** Numbers of the objects that have the pair, newest first. */
+  const numbers = new Map(
+    kinds.map((kind) => {
+      const has = KINDS[kind] ?? (() => false);
+      return [kind, Array.from({ length: COUNT }, (_, i) => COUNT - 1 - i).filter(has)];
+    }),
+  );
+
+  beforeAll(async () => {
+    api = await TestApi.start({ COUNT_CAP: String(countCap) });
+    project = await api.project();
+    for (let start = 0; start < COUNT; start += BATCH_SIZE) {
+      const objects = Array.from({ length: BATCH_SIZE }, (_, i) => {
+        const n = start + i;
+        const pairs = kinds.flatMap((kind, place) => (KINDS[kind]?.(n) === true ? [[`k${String(place)}`, 1]] : []));
+        return { object_id: String(n), data: Object.fromEntries(pairs) as object };
+      });
+      await postBatch(api, project.keys.producer, `batch-${String(start)}`, objects);
+    }
+  });
+  afterAll(() => api.stop());
+
+  const filterOf = (kind: string): Record<string, string> => ({ data: `{"k${String(kinds.indexOf(kind))}":1}` });
+  const read = async (url: string): Promise<PageBody<ObjectBody>> => {
+    const reply = await api.call('GET', url, { key: project.keys.analyst });
+    if (reply.status !== 200) throw new Error(`${url}: ${reply.text}`);
+    return reply.json<PageBody<ObjectBody>>();
+  };
+  const numbersOf = (page: PageBody<ObjectBody>): number[] => page.results.map((one) => Number(one.object_id));
+
+  it.each(kinds)('counts %s', async (kind) => {
+    const { length } = numbers.get(kind) ?? [];
+    for (const page_size of ['1', '10', '1000']) {
+      const page = await read(address('/objects', { ...filterOf(kind), page_size }));
+      const expected = length > countCap ? [countCap, 'at_least'] : [length, 'exact'];
+      expect([page.count, page.count_is]).toEqual(expected);
+    }
+    const exact = await read(address('/objects', { ...filterOf(kind), count: 'exact' }));
+    expect([exact.count, exact.count_is]).toEqual([length, 'exact']);
+  });
+
+  // Pages are cut before anything is counted, so one cap is enough for them.
+  if (countCap !== 1_000) return;
+
+  it.each(kinds)('leads through %s forwards and backwards', async (kind) => {
+    const expected = numbers.get(kind) ?? [];
+    // Large lists in large pages only: it is the places where pages begin that matter.
+    for (const [size, max] of [
+      [7, 40],
+      [100, 1_301],
+      [999, COUNT],
+    ] as const) {
+      if (expected.length > max) continue;
+      const count: Record<string, string> = size === 100 ? { count: 'none' } : {};
+      const start = address('/objects', { ...filterOf(kind), ...count, page_size: String(size) });
+      const pages = await pagesFrom<ObjectBody>(api, project.keys.analyst, start);
+      expect(pages.map(numbersOf)).toEqual(chunks(expected, size));
+      const backwards: number[][] = [];
+      let page = pages.at(-1);
+      while (page !== undefined) {
+        backwards.unshift(numbersOf(page));
+        page = page.previous === null ? undefined : await read(page.previous);
+      }
+      expect(backwards).toEqual(chunks(expected, size));
+    }
+  });
+
+  it.each(kinds)('gives pages of %s by number, and their neighbours', async (kind) => {
+    const expected = numbers.get(kind) ?? [];
+    const last = Math.ceil(expected.length / 10);
+    for (const number of new Set([2, 90, 99, 100, 101, 102, 130, 200, 204, last - 1, last, last + 1])) {
+      if (number < 2 || number > last + 1) continue;
+      const page = await read(address('/objects', { ...filterOf(kind), page: String(number), page_size: '10' }));
+      const start = (number - 1) * 10;
+      expect(numbersOf(page)).toEqual(expected.slice(start, start + 10));
+      expect(page.next === null).toBe(start + 10 >= expected.length);
+      if (page.next !== null) {
+        expect(numbersOf(await read(page.next))).toEqual(expected.slice(start + 10, start + 20));
+      }
+      if (page.previous !== null && page.results.length > 0) {
+        expect(numbersOf(await read(page.previous))).toEqual(expected.slice(start - 10, start));
+      }
+    }
+  });
+
+  it('finds the same within one batch, and with two pairs', async () => {
+    const within = await pagesFrom<ObjectBody>(
+      api,
+      project.keys.analyst,
+      address('/objects', { ...filterOf('one in 97'), batch_id: 'batch-3000', page_size: '4' }),
+    );
+    expect(within.flatMap(numbersOf)).toEqual((numbers.get('one in 97') ?? []).filter((n) => n >= 3_000 && n < 4_500));
+    const both = await pagesFrom<ObjectBody>(
+      api,
+      project.keys.analyst,
+      address('/objects', { data: '{"k0":1,"k1":1}', page_size: '10' }),
+    );
+    expect(both.flatMap(numbersOf)).toEqual((numbers.get('one in 97') ?? []).filter((n) => n % 3 === 0));
+  });
+});
+
+function chunks(list: readonly number[], size: number): number[][] {
+  const found: number[][] = [];
+  for (let start = 0; start === 0 || start < list.length; start += size) found.push(list.slice(start, start + size));
+  return found;
+}

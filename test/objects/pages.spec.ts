@@ -1,0 +1,322 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import {
+  address,
+  allOf,
+  kindOf,
+  pagesFrom,
+  places,
+  postBatch,
+  type BatchBody,
+  type ObjectBody,
+  type PageBody,
+  type ProblemBody,
+} from './wire.js';
+
+const COUNT_CAP = 20;
+
+let api: TestApi;
+/** 25 objects o-0 to o-24 in the batches b-0 to b-4, in this order; `even` tells which are. */
+let project: TestProject;
+
+beforeAll(async () => {
+  api = await TestApi.start({ COUNT_CAP: String(COUNT_CAP), PAGE_SIZE: '7', PAGE_SIZE_MAX: '30' });
+  project = await api.project();
+  for (let batch = 0; batch < 5; batch++) {
+    const numbers = [0, 1, 2, 3, 4].map((i) => batch * 5 + i);
+    const objects = numbers.map((n) => ({ object_id: `o-${String(n)}`, data: { even: n % 2 === 0, n } }));
+    await postBatch(api, project.keys.producer, `b-${String(batch)}`, objects);
+  }
+});
+afterAll(() => api.stop());
+
+const NEWEST_FIRST = Array.from({ length: 25 }, (_, i) => `o-${String(24 - i)}`);
+const get = (url: string, key = project.keys.analyst): Promise<Reply> => api.call('GET', url, { key });
+const page = async (url: string): Promise<PageBody<ObjectBody>> => {
+  const reply = await get(url);
+  if (reply.status !== 200) throw new Error(reply.text);
+  return reply.json<PageBody<ObjectBody>>();
+};
+const ids = ({ results }: PageBody<ObjectBody>): string[] => results.map((one) => one.object_id);
+
+describe('a list', () => {
+  it('is newest first, PAGE_SIZE results a page, with complete addresses of its neighbours', async () => {
+    const first = await page('/objects');
+    expect(ids(first)).toEqual(NEWEST_FIRST.slice(0, 7));
+    expect(first.previous).toBeNull();
+    expect(first.next).toMatch(new RegExp(`^${api.origin}/api/v1/objects\\?cursor=`));
+    expect(Object.keys(first)).toEqual(['count', 'count_is', 'next', 'previous', 'results']);
+    expect(Object.keys(first.results[0] ?? {})).toEqual(['object_id', 'batch_id', 'subject', 'observed_at', 'data']);
+  });
+
+  it.each([1, 2, 5, 7, 12, 24, 25, 26, 30])('is the same in pages of %d', async (size) => {
+    const pages = await pagesFrom<ObjectBody>(api, project.keys.analyst, `/objects?page_size=${String(size)}`);
+    expect(pages.flatMap(ids)).toEqual(NEWEST_FIRST);
+    expect(pages).toHaveLength(Math.ceil(25 / size));
+    for (const one of pages.slice(0, -1)) expect(one.results).toHaveLength(size);
+  });
+
+  it.each([
+    '/objects?page_size=5',
+    '/objects?page_size=4',
+    address('/objects', { data: '{"even":true}', page_size: '3' }),
+  ])('%s is the same pages backwards by previous', async (start) => {
+    const forwards = await pagesFrom<ObjectBody>(api, project.keys.analyst, start);
+    let last = forwards.at(-1);
+    const backwards = [];
+    while (last !== undefined) {
+      backwards.unshift(ids(last));
+      last = last.previous === null ? undefined : await page(last.previous);
+    }
+    expect(backwards).toEqual(forwards.map(ids));
+  });
+
+  it('has pages by number, and its neighbours lead on from there', async () => {
+    const third = await page('/objects?page=3&page_size=4');
+    expect(ids(third)).toEqual(NEWEST_FIRST.slice(8, 12));
+    expect(ids(await page(third.next ?? ''))).toEqual(NEWEST_FIRST.slice(12, 16));
+    expect(ids(await page(third.previous ?? ''))).toEqual(NEWEST_FIRST.slice(4, 8));
+    expect(third.next).not.toContain('page=3');
+  });
+
+  it('says that no page follows the last one, also when that is exactly full', async () => {
+    const last = await page('/objects?page=5&page_size=5');
+    expect(ids(last)).toEqual(NEWEST_FIRST.slice(20));
+    expect(last.next).toBeNull();
+    expect((await page('/objects?page_size=25')).next).toBeNull();
+  });
+
+  it('has an empty page beyond the last', async () => {
+    const beyond = await page('/objects?page=1000000000&page_size=30');
+    expect([beyond.results, beyond.next]).toEqual([[], null]);
+  });
+
+  it('is empty where nothing matches', async () => {
+    const nothing = { count: 0, count_is: 'exact', next: null, previous: null, results: [] };
+    expect(await page(address('/objects', { data: '{"even":"true"}' }))).toEqual(nothing);
+    expect(await page('/objects?batch_id=never')).toEqual(nothing);
+    expect(await page(address('/batches', { data: '{"even":"true"}' }))).toEqual(nothing);
+    expect(await page('/batches?batch_id=never')).toEqual(nothing);
+  });
+
+  it('keeps every parameter in the addresses of its neighbours', async () => {
+    const filter = { data: '{"even":true}', key: 'n', observed_from: '2024-01-01T00:00:00Z', count: 'none' };
+    const first = await page(address('/objects', { ...filter, page_size: '3' }));
+    const next = new URL(first.next ?? '');
+    next.searchParams.delete('cursor');
+    expect(Object.fromEntries(next.searchParams)).toEqual({ ...filter, page_size: '3' });
+    expect(ids(await page(first.next ?? ''))).toEqual(['o-18', 'o-16', 'o-14']);
+  });
+
+  it('takes a trailing slash', async () => {
+    expect(ids(await page('/objects/?page_size=2'))).toEqual(['o-24', 'o-23']);
+  });
+});
+
+describe('count', () => {
+  const count = async (parameters: Record<string, string>, path = '/objects'): Promise<unknown[]> => {
+    const { count: number, count_is } = await page(address(path, parameters));
+    return [number, count_is];
+  };
+
+  it('is exact up to COUNT_CAP and says so beyond it', async () => {
+    expect(await count({})).toEqual([COUNT_CAP, 'at_least']);
+    expect(await count({ data: '{"even":true}' })).toEqual([13, 'exact']);
+    expect(await count({ data: '{"even":true}', page_size: '1' })).toEqual([13, 'exact']);
+    expect(await count({ key: 'n' })).toEqual([COUNT_CAP, 'at_least']);
+    expect(await count({ key: 'n', page_size: '30' })).toEqual([COUNT_CAP, 'at_least']);
+    expect(await count({ batch_id: 'b-1' })).toEqual([5, 'exact']);
+  });
+
+  it('is exact at COUNT_CAP itself', async () => {
+    const other = await api.project();
+    const objects = Array.from({ length: COUNT_CAP }, (_, i) => ({ object_id: String(i), data: { a: 1 } }));
+    await postBatch(api, other.keys.producer, 'b', objects);
+    for (const start of ['/objects', '/objects?key=a', '/objects?batch_id=b']) {
+      const body = (await get(start, other.keys.analyst)).json<PageBody<ObjectBody>>();
+      expect([body.count, body.count_is]).toEqual([COUNT_CAP, 'exact']);
+    }
+  });
+
+  it('is exact beyond COUNT_CAP when asked for', async () => {
+    expect(await count({ count: 'exact' })).toEqual([25, 'exact']);
+    expect(await count({ count: 'exact', key: 'n' })).toEqual([25, 'exact']);
+    expect(await count({ count: 'exact', data: '{"even":false}', page_size: '1' })).toEqual([12, 'exact']);
+    expect(await count({ count: 'exact' }, '/batches')).toEqual([5, 'exact']);
+  });
+
+  it('is null when asked for none', async () => {
+    expect(await count({ count: 'none' })).toEqual([null, undefined]);
+    expect(await count({ count: 'none', data: '{"n":3}' })).toEqual([null, undefined]);
+    expect(await count({ count: 'none' }, '/batches')).toEqual([null, undefined]);
+  });
+
+  it('is a number that says it is estimated when asked for that', async () => {
+    for (const filter of [{}, { data: '{"n":3}' }, { key: 'n' }, { batch_id: 'b-1' }]) {
+      for (const path of ['/objects', '/batches']) {
+        expect(await count({ count: 'estimated', ...filter }, path)).toEqual([expect.any(Number), 'estimated']);
+      }
+    }
+  });
+
+  it('is the same on every page', async () => {
+    const pages = await pagesFrom(api, project.keys.analyst, '/objects?key=even&value=false&page_size=5');
+    expect(pages.map((one) => [one.count, one.count_is])).toEqual([
+      [12, 'exact'],
+      [12, 'exact'],
+      [12, 'exact'],
+    ]);
+  });
+});
+
+describe('what is refused', () => {
+  it.each([
+    ['page=0', 'page'],
+    ['page=-1', 'page'],
+    ['page=1.5', 'page'],
+    ['page=x', 'page'],
+    ['page=', 'page'],
+    ['page=1&page=2', 'page'],
+    ['page=1000000001', 'page'],
+    ['page_size=0', 'page_size'],
+    ['page_size=31', 'page_size'],
+    ['page_size=99999999999999999999', 'page_size'],
+    ['count=all', 'count'],
+    ['count=', 'count'],
+    ['limit=3', 'limit'],
+    ['sort=x', 'sort'],
+    ['pagesize=3', 'pagesize'],
+    ['__proto__=3', '__proto__'],
+  ])('is refused by name: %s', async (query, parameter) => {
+    for (const path of ['/objects', '/batches']) {
+      const reply = await get(`${path}?${query}`);
+      expect(kindOf(reply)).toBe('400 invalid-query');
+      expect(places(reply)).toEqual([parameter]);
+    }
+  });
+
+  it('is a size over PAGE_SIZE_MAX, with the setting in the answer', async () => {
+    const reply = await get('/objects?page_size=31');
+    expect(reply.json<ProblemBody>().detail).toContain('30 (PAGE_SIZE_MAX)');
+  });
+
+  it('is a page number beside a cursor', async () => {
+    const next = (await page('/objects?page_size=2')).next ?? '';
+    const reply = await get(`${next}&page=2`);
+    expect([kindOf(reply), ...places(reply)]).toEqual(['400 invalid-query', 'page']);
+  });
+
+  it.each([
+    '',
+    'x',
+    'n',
+    'n1',
+    'n1.',
+    'n.abc',
+    'x1.AAAAAAAAAAAA',
+    'n1.AAAAAAAAAAAA',
+    'n-1.AAAAAAAAAAAA',
+    'nzzzzzzzzzzzzz.AAAAAAAAAAAA',
+    'n00000000000000000000.AAAAAAAAAAAA',
+    "n1';--.AAAAAAAAAAAA",
+    '\u0000',
+    '👢',
+  ])('is a cursor that was not given here: "%s"', async (cursor) => {
+    for (const path of ['/objects', '/batches']) {
+      const reply = await get(address(path, { cursor }));
+      expect(kindOf(reply)).toBe('400 invalid-cursor');
+      expect(places(reply)).toEqual(['cursor']);
+    }
+  });
+
+  it('is a cursor of another filter, list or project', async () => {
+    const cursorOf = async (url: string): Promise<string> =>
+      new URL((await page(url)).next ?? '').searchParams.get('cursor') ?? '';
+    const all = await cursorOf('/objects?page_size=2');
+    const even = await cursorOf(address('/objects', { data: '{"even":true}', page_size: '2' }));
+    const batches = await cursorOf('/batches?page_size=2');
+    const refused = [
+      address('/objects', { cursor: even }),
+      address('/objects', { cursor: batches }),
+      address('/batches', { cursor: all }),
+      address('/objects', { cursor: even, data: '{"even":false}' }),
+      address('/objects', { cursor: even, data: '{"even":true}', match: 'any' }),
+      address('/objects', { cursor: all, key: 'n' }),
+      address('/objects', { cursor: all, batch_id: 'b-1' }),
+    ];
+    for (const url of refused) {
+      const reply = await get(url);
+      expect([url, kindOf(reply), ...places(reply)]).toEqual([url, '400 invalid-cursor', 'cursor']);
+    }
+    const other = await api.project();
+    const reply = await get(address('/objects', { cursor: all }), other.keys.analyst);
+    expect([kindOf(reply), ...places(reply)]).toEqual(['400 invalid-cursor', 'cursor']);
+    expect((await get(address('/objects', { cursor: all, page_size: '9', count: 'none' }))).status).toBe(200);
+  });
+});
+
+describe('while data changes', () => {
+  it('a page goes on exactly where the last one ended when an object between was deleted', async () => {
+    const { keys } = await api.project();
+    const objects = Array.from({ length: 9 }, (_, i) => ({ object_id: `x${String(9 - i)}`, data: { a: 1 } }));
+    await postBatch(api, keys.producer, 'b', objects);
+    for (const start of ['/objects?page_size=3', '/objects?page_size=3&key=a']) {
+      const first = (await get(start, keys.analyst)).json<PageBody<ObjectBody>>();
+      const [, second = '', third = ''] = ids(first);
+      // The very object that the cursor stands at, and one behind it.
+      const gone = [third, `x${String(Number(third.slice(1)) + 1)}`];
+      for (const id of gone) await api.call('DELETE', `/objects/${id}`, { key: keys.admin });
+      const rest = await allOf<ObjectBody>(api, keys.analyst, first.next ?? '');
+      const left = await allOf<ObjectBody>(api, keys.analyst, start);
+      expect(rest.map((one) => one.object_id)).toEqual(left.slice(2).map((one) => one.object_id));
+      const next = (await get(first.next ?? '', keys.analyst)).json<PageBody<ObjectBody>>();
+      const back = (await get(next.previous ?? '', keys.analyst)).json<PageBody<ObjectBody>>();
+      expect(ids(back).slice(-1)).toEqual([second]);
+    }
+  });
+
+  it('a page that is empty now leads back to where it came from', async () => {
+    const { keys } = await api.project();
+    const objects = Array.from({ length: 4 }, (_, i) => ({ object_id: `y${String(i)}`, data: [] }));
+    await postBatch(api, keys.producer, 'b', objects);
+    const first = (await get('/objects?page_size=2', keys.analyst)).json<PageBody<ObjectBody>>();
+    for (const id of ['y0', 'y1']) await api.call('DELETE', `/objects/${id}`, { key: keys.admin });
+    const second = (await get(first.next ?? '', keys.analyst)).json<PageBody<ObjectBody>>();
+    expect([second.results, second.next]).toEqual([[], null]);
+    expect(ids((await get(second.previous ?? '', keys.analyst)).json<PageBody<ObjectBody>>())).toContain('y3');
+  });
+
+  it('each object is listed exactly once, while four writers post batches', async () => {
+    const { keys } = await api.project();
+    const mine = Array.from({ length: 200 }, (_, i) => ({ object_id: `mine-${String(i)}`, data: { a: 1 } }));
+    await postBatch(api, keys.producer, 'mine', mine);
+    let reading = true;
+    const write = async (writer: string): Promise<number> => {
+      let batches = 0;
+      for (; reading; batches++) {
+        const name = `${writer}-${String(batches)}`;
+        const objects = Array.from({ length: 10 }, (_, i) => ({ object_id: `${name}-${String(i)}`, data: { a: 1 } }));
+        await postBatch(api, keys.producer, name, objects);
+      }
+      return batches;
+    };
+    const writers = Promise.all(['w1', 'w2', 'w3', 'w4'].map(write));
+    for (const start of [
+      '/objects?page_size=20',
+      '/objects?page_size=20&key=a',
+      '/objects?page_size=20&value=1&count=none',
+    ]) {
+      const seen = await allOf<ObjectBody>(api, keys.analyst, start);
+      const seenIds = seen.map((one) => one.object_id);
+      expect(new Set(seenIds).size).toBe(seenIds.length);
+      expect(seenIds.filter((id) => id.startsWith('mine'))).toEqual(mine.map((one) => one.object_id).reverse());
+    }
+    const seenBatches = await allOf<BatchBody>(api, keys.analyst, '/batches?page_size=5');
+    expect(new Set(seenBatches.map((one) => one.batch_id)).size).toBe(seenBatches.length);
+    reading = false;
+    const written = (await writers).reduce((sum, batches) => sum + batches, 0);
+    const all = await get('/objects?count=exact', keys.analyst);
+    expect(all.json<PageBody<ObjectBody>>().count).toBe(200 + written * 10);
+    expect(written).toBeGreaterThan(4);
+  });
+});

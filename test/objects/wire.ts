@@ -1,0 +1,90 @@
+import type { Reply, TestApi } from '../harness/api.js';
+
+/** Bodies as they go over the wire, for the tests of batches and objects. */
+export type Scalar = string | number | boolean | null;
+
+export interface PairBody {
+  key: string;
+  value: Scalar;
+}
+
+export interface NestedBody {
+  object_id: string;
+  data: PairBody[];
+  subject?: string;
+  observed_at?: string;
+}
+
+export interface ObjectBody extends NestedBody {
+  batch_id: string;
+  observed_at: string;
+}
+
+export interface BatchBody {
+  batch_id: string;
+  object_count: number;
+  created_at: string;
+  url: string;
+  objects_url: string;
+  objects?: NestedBody[];
+  objects_next?: string | null;
+}
+
+export interface WholeBatchBody {
+  batch_id: string;
+  objects: NestedBody[];
+}
+
+export interface PageBody<T> {
+  count: number | null;
+  count_is?: string;
+  next: string | null;
+  previous: string | null;
+  results: T[];
+}
+
+export interface ProblemBody {
+  type: string;
+  status: number;
+  detail: string;
+  errors?: { pointer?: string; parameter?: string; detail: string }[];
+  error_count?: number;
+  object_count?: number;
+}
+
+/** The places that a problem names: pointers into the body, or parameters. */
+export function places(reply: Reply): string[] {
+  return (reply.json<ProblemBody>().errors ?? []).map((error) => error.pointer ?? error.parameter ?? '');
+}
+
+export function kindOf(reply: Reply): string {
+  return `${String(reply.status)} ${reply.json<ProblemBody>().type.split('#')[1] ?? ''}`;
+}
+
+/** An address with parameters, percent-encoded. */
+export function address(path: string, parameters: Record<string, string>): string {
+  return `${path}?${new URLSearchParams(parameters).toString()}`;
+}
+
+/** The pages from an address on, each by the `next` of the one before; fails on any that is no page. */
+export async function pagesFrom<T>(api: TestApi, key: string, start: string): Promise<PageBody<T>[]> {
+  const pages: PageBody<T>[] = [];
+  for (let url: string | null = start; url !== null; url = pages.at(-1)?.next ?? null) {
+    const reply = await api.call('GET', url, { key });
+    if (reply.status !== 200) throw new Error(`${url} answered ${String(reply.status)}: ${reply.text}`);
+    pages.push(reply.json<PageBody<T>>());
+    if (pages.length > 10_000) throw new Error(`${start} has no last page`);
+  }
+  return pages;
+}
+
+/** Everything that a list holds. */
+export async function allOf<T>(api: TestApi, key: string, start: string): Promise<T[]> {
+  return (await pagesFrom<T>(api, key, start)).flatMap((page) => page.results);
+}
+
+/** Throws unless the batch was stored; for tests that are about something else. */
+export async function postBatch(api: TestApi, key: string, batchId: string, objects: unknown[]): Promise<void> {
+  const reply = await api.call('POST', '/batches', { key, body: { batch_id: batchId, objects } });
+  if (reply.status !== 201) throw new Error(`${batchId} was not stored: ${reply.text}`);
+}

@@ -1,0 +1,63 @@
+import { ROLES, type Role } from '#platform';
+import type { TestApi } from '../harness/api.js';
+
+export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
+
+/** What the contract says of a route: "Keys and roles" and the tables of requests. */
+export interface ContractRoute {
+  roles: readonly Role[];
+  /** A body that is right in its shape, where the route takes one. */
+  body?: object;
+  type?: string;
+}
+
+const OF_PROJECTS: readonly Role[] = ['operator', 'admin'];
+const PRODUCERS: readonly Role[] = ['admin', 'producer'];
+const READERS: readonly Role[] = ['admin', 'analyst'];
+const OBJECT = { object_id: 'new', data: [{ key: 'type', value: 'shoe' }] };
+
+/** Every route under /api/v1 that needs a key, written from the contract and not from the code. */
+export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
+  'GET /projects': { roles: ['operator'] },
+  'POST /projects': { roles: ['operator'], body: { name: 'new' } },
+  'GET /projects/{project_id}': { roles: OF_PROJECTS },
+  'GET /projects/{project_id}/keys': { roles: OF_PROJECTS },
+  'POST /projects/{project_id}/keys': { roles: OF_PROJECTS, body: { name: 'new', role: 'analyst' } },
+  'DELETE /projects/{project_id}/keys/{key_id}': { roles: OF_PROJECTS },
+  'GET /batches': { roles: READERS },
+  'POST /batches': { roles: PRODUCERS, body: { batch_id: 'new', objects: [OBJECT] } },
+  'GET /batches/{batch_id}': { roles: READERS },
+  'DELETE /batches/{batch_id}': { roles: ['admin'] },
+  'GET /objects': { roles: READERS },
+  'POST /objects': { roles: PRODUCERS, body: { batch_id: 'new', ...OBJECT } },
+  'GET /objects/{object_id}': { roles: READERS },
+  'PUT /objects/{object_id}': { roles: PRODUCERS, body: { data: OBJECT.data } },
+  'PATCH /objects/{object_id}': { roles: PRODUCERS, body: { data: {} }, type: 'application/merge-patch+json' },
+  'DELETE /objects/{object_id}': { roles: ['admin'] },
+};
+
+/** Routes under /api/v1 that need no key. */
+export const OPEN = ['GET /', 'GET /limits'];
+
+export { ROLES };
+
+/** The addresses that the running server knows, with `{name}` for an id; without those that end in a wildcard. */
+export function addressesOf(api: TestApi): string[] {
+  const fastify = api.app.getHttpAdapter().getInstance() as { printRoutes(options: object): string };
+  const parents: string[] = [];
+  const addresses: string[] = [];
+  for (const line of fastify.printRoutes({ commonPrefix: false }).split('\n')) {
+    const [, indent = '', part = '', methods] = /^([\s│]*)[├└]── (.*?)(?: \(([A-Z, ]+)\))?$/.exec(line) ?? [];
+    if (part === '') continue;
+    const depth = indent.length / 4;
+    parents[depth] = part;
+    const address = parents.slice(0, depth + 1).join('');
+    if (methods !== undefined && !address.endsWith('*')) addresses.push(address.replace(/:(\w+)/g, '{$1}'));
+  }
+  return addresses;
+}
+
+/** Fills the ids into an address; one that is not given stays a name that nothing has. */
+export function fill(address: string, ids: Readonly<Record<string, string | number>> = {}): string {
+  return address.replace(/\{(\w+)\}/g, (_, name: string) => String(ids[name] ?? `no-${name}`));
+}

@@ -1,0 +1,278 @@
+import { API, type Role } from '#platform';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { expectProblem, placesOf } from '../errors/expect-problem.js';
+import { TestApi, type CallOptions, type Reply, type TestProject } from '../harness/api.js';
+import { addressesOf, CONTRACT, fill, METHODS, OPEN, ROLES, type ContractRoute } from './route-table.js';
+
+interface OpenApi {
+  paths: Record<string, Record<string, { requestBody?: object }>>;
+}
+
+let api: TestApi;
+let mine: TestProject;
+let theirs: TestProject;
+let openApi: OpenApi;
+
+beforeAll(async () => {
+  api = await TestApi.start();
+  [mine, theirs] = [await api.project(), await api.project()];
+  openApi = (await api.call('GET', `${api.origin}/openapi.json`)).json<OpenApi>();
+});
+afterAll(() => api.stop());
+
+const routes = Object.entries(CONTRACT).map(
+  ([name, rules]): [string, { method: string; path: string } & ContractRoute] => {
+    const [method = '', path = ''] = name.split(' ');
+    return [name, { method, path, ...rules }];
+  },
+);
+const withBody = routes.filter(([, { body }]) => body !== undefined);
+const withId = routes.filter(([, { path }]) => path.includes('{'));
+
+/** A key that may do this. */
+function keyFor({ roles }: ContractRoute): string {
+  return keyOf(roles[0] ?? 'admin');
+}
+
+function keyOf(role: Role): string {
+  return role === 'operator' ? api.operatorKey : mine.keys[role];
+}
+
+/** A request whose body is right in its shape, for ids that may be there or not. */
+function send(
+  route: { method: string; path: string } & ContractRoute,
+  options: CallOptions = {},
+  path = route.path,
+): Promise<Reply> {
+  const headers = { ...(route.type === undefined ? {} : { 'Content-Type': route.type }), ...options.headers };
+  const body = route.body === undefined ? {} : { body: route.body };
+  return api.call(route.method, fill(path, { project_id: mine.projectId }), { ...body, ...options, headers });
+}
+
+/** What of a problem does not depend on when and where it was asked. */
+function essence(reply: Reply): unknown {
+  return { ...reply.json<object>(), request_id: '', instance: '' };
+}
+
+describe('the route table', () => {
+  it('is the same in the server, in OpenAPI and in the contract', () => {
+    const documented = Object.entries(openApi.paths).flatMap(([path, item]) =>
+      Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    const wanted = [...Object.keys(CONTRACT), ...OPEN].map((route) => route.replace(' ', ` ${API}`).replace(/\/$/, ''));
+    expect(documented.filter((route) => route.includes(API)).sort()).toEqual(wanted.sort());
+    const served = addressesOf(api).filter((address) => address.startsWith('/api'));
+    expect(served.sort()).toEqual(
+      Object.keys(openApi.paths)
+        .filter((path) => path.startsWith('/api'))
+        .sort(),
+    );
+  });
+
+  it('has each route with a body documented with it, and no other', () => {
+    for (const [path, item] of Object.entries(openApi.paths)) {
+      for (const [method, { requestBody }] of Object.entries(item)) {
+        const takes = CONTRACT[`${method.toUpperCase()} ${path.replace(API, '')}`]?.body !== undefined;
+        expect([method, path, requestBody !== undefined]).toEqual([method, path, takes]);
+      }
+    }
+  });
+
+  it('answers 405 with Allow to every method that an address does not take, and to no other', async () => {
+    for (const address of addressesOf(api)) {
+      const documented = Object.keys(openApi.paths[address] ?? { get: {} }).map((method) => method.toUpperCase());
+      const taken = documented.includes('GET') ? [...documented, 'HEAD'] : documented;
+      for (const method of METHODS) {
+        const reply = await api.call(method, api.origin + fill(address));
+        if (taken.includes(method)) {
+          expect([method, address, reply.status]).not.toContain(405);
+          continue;
+        }
+        expect([method, address, reply.status]).toContain(405);
+        expect(reply.headers.get('allow')?.split(', ').sort()).toEqual([...taken].sort());
+        if (method !== 'HEAD') expectProblem(reply, 'method-not-allowed');
+      }
+    }
+  });
+});
+
+describe('without a key', () => {
+  it.each(OPEN)('anyone may %s', async (route) => {
+    expect((await api.call('GET', route.replace('GET ', ''))).status).toBe(200);
+    expect((await api.call('GET', route.replace('GET ', ''), { key: 'wrong' })).status).toBe(200);
+  });
+
+  it('and with a wrong one every other route gives one and the same answer', async () => {
+    const { producer } = mine.keys;
+    const mistyped = producer.slice(0, -1) + (producer.endsWith('0') ? '1' : '0');
+    const headers = [
+      { Authorization: `Basic ${producer}` },
+      { Authorization: 'Bearer' },
+      { Authorization: `Bearer ${mistyped}` },
+    ];
+    const keys = ['wrong', mistyped, producer.slice(0, -1), `${producer}0`, '', '\u00ff', 'x'.repeat(5000)];
+    const answers = new Set<string>();
+    for (const [, route] of routes) {
+      for (const options of [{}, ...keys.map((key) => ({ key })), ...headers.map((one) => ({ headers: one }))]) {
+        const reply = await send(route, options);
+        expectProblem(reply, 'unauthenticated');
+        expect(reply.headers.get('www-authenticate')).toBe('Bearer realm="stowage"');
+        answers.add(JSON.stringify(essence(reply)));
+      }
+    }
+    expect(answers.size).toBe(1);
+  });
+});
+
+describe('with a key of another role', () => {
+  it.each(routes)('%s is refused, with one of its own it is not', async (_, route) => {
+    for (const role of ROLES) {
+      // A body of no use, so that nothing is changed by those who may.
+      const reply = await send(route, {
+        key: keyOf(role),
+        ...(route.body === undefined ? {} : { body: { nonsense: 1 } }),
+      });
+      if (route.roles.includes(role)) expect([role, [200, 400, 404].includes(reply.status)]).toEqual([role, true]);
+      else expect([role, expectProblem(reply, 'forbidden').status]).toEqual([role, 403]);
+    }
+  });
+});
+
+describe("another project's things", () => {
+  let ids: Record<string, string | number>;
+
+  beforeAll(async () => {
+    const { admin: key } = theirs.keys;
+    const body = { batch_id: 'theirs', objects: [{ object_id: 'theirs', data: [] }] };
+    await api.call('POST', '/batches', { key, body });
+    const keys = await api.call('GET', `/projects/${String(theirs.projectId)}/keys`, { key });
+    const [{ key_id } = { key_id: '' }] = keys.json<{ results: { key_id: string }[] }>().results;
+    ids = { project_id: theirs.projectId, key_id, batch_id: 'theirs', object_id: 'theirs' };
+  });
+
+  it.each(withId)('are to %s as if they did not exist', async (_, route) => {
+    const others = await send(route, { key: mine.keys.admin }, fill(route.path, ids));
+    const missing = { project_id: theirs.projectId ^ 1, key_id: '1', batch_id: 'nothing', object_id: 'nothing' };
+    const nobodys = await send(route, { key: mine.keys.admin }, fill(route.path, missing));
+    expectProblem(others, 'not-found');
+    expect(essence(others)).toEqual(essence(nobodys));
+    expect(others.headers.get('etag')).toBeNull();
+  });
+
+  it('are not in its lists, and its filters find none of them', async () => {
+    const { analyst: key } = mine.keys;
+    for (const list of [
+      '/batches',
+      '/objects',
+      '/batches?batch_id=theirs',
+      '/objects?batch_id=theirs',
+      '/batches?include=objects',
+    ]) {
+      expect((await api.call('GET', list, { key })).json()).toMatchObject({ count: 0, results: [] });
+    }
+  });
+
+  it('take no id away', async () => {
+    const body = { batch_id: 'theirs', objects: [{ object_id: 'theirs', data: [{ key: 'whose', value: 'mine' }] }] };
+    expect((await api.call('POST', '/batches', { key: mine.keys.producer, body })).status).toBe(201);
+    const read = await api.call('GET', '/objects/theirs', { key: theirs.keys.analyst });
+    expect(read.json()).toMatchObject({ data: [] });
+    expect((await api.call('DELETE', '/batches/theirs?cascade=true', { key: mine.keys.admin })).status).toBe(204);
+    expect((await api.call('GET', '/batches/theirs', { key: theirs.keys.analyst })).json()).toMatchObject({
+      objects: [{ object_id: 'theirs' }],
+    });
+  });
+
+  it('take no object in: their batch is to POST /objects as if it did not exist', async () => {
+    const post = (batch_id: string): Promise<Reply> =>
+      api.call('POST', '/objects', { key: mine.keys.producer, body: { batch_id, object_id: 'o', data: [] } });
+    const others = expectProblem(await post('theirs'), 'invalid-body');
+    const nobodys = expectProblem(await post('nothing'), 'invalid-body');
+    expect(placesOf(others)).toEqual(['/batch_id']);
+    expect(JSON.stringify(others.errors).replace('theirs', 'nothing')).toBe(JSON.stringify(nobodys.errors));
+    expect(others.detail).toBe(nobodys.detail);
+  });
+});
+
+describe('a body', () => {
+  it.each(withBody)('of the wrong shape is refused by %s with a pointer', async (_, route) => {
+    const key = keyFor(route);
+    expect(placesOf(expectProblem(await send(route, { key, body: [] }), 'invalid-body'))).toEqual(['']);
+    const unknown = expectProblem(await send(route, { key, body: { ...route.body, nonsense: 1 } }), 'invalid-body');
+    expect(placesOf(unknown)).toEqual(['/nonsense']);
+  });
+
+  it.each(withBody)('that is broken or missing is refused by %s', async (_, route) => {
+    const key = keyFor(route);
+    for (const body of ['{"a":', '']) expectProblem(await send(route, { key, body }), 'malformed-request');
+  });
+
+  it.each(withBody)('of another media type is refused by %s, which says what it takes', async (_, route) => {
+    for (const type of [
+      'text/plain',
+      'application/xml',
+      'application/x-www-form-urlencoded',
+      'application/jsonx',
+      '',
+    ]) {
+      const reply = await send(route, {
+        key: keyFor(route),
+        body: Buffer.from('x'),
+        headers: { 'Content-Type': type },
+      });
+      expectProblem(reply, 'unsupported-media-type');
+      const name = route.method === 'PATCH' ? 'accept-patch' : 'accept';
+      expect(reply.headers.get(name)).toBe(route.type ?? 'application/json');
+    }
+  });
+
+  it.each(withBody)('may be declared to %s in any case and with parameters', async (_, route) => {
+    const headers = { 'Content-Type': `${(route.type ?? 'application/json').toUpperCase()} ; charset=UTF-8` };
+    expectProblem(await send(route, { key: keyFor(route), body: [], headers }), 'invalid-body');
+  });
+});
+
+describe('every route', () => {
+  const all = [
+    ...routes,
+    ...OPEN.map((name): (typeof routes)[number] => [name, { method: 'GET', path: name.slice(4), roles: [] }]),
+  ];
+
+  it.each(all)('refuses a query parameter that it does not know: %s', async (_, route) => {
+    for (const [query, name] of [
+      ['nonsense=1', 'nonsense'],
+      ['nonsense', 'nonsense'],
+      ['constructor=1', 'constructor'],
+      ['Page=1', 'Page'],
+    ]) {
+      const reply = await send(route, { key: keyFor(route) }, `${route.path}?${String(query)}`);
+      expect(placesOf(expectProblem(reply, 'invalid-query'))).toEqual([name]);
+    }
+  });
+
+  it.each(all)('refuses to answer in XML: %s', async (_, route) => {
+    for (const accept of ['application/xml', 'image/png, text/css', 'application/json;q=0, */*;q=0']) {
+      expectProblem(await send(route, { key: keyFor(route), headers: { Accept: accept } }), 'not-acceptable');
+    }
+  });
+
+  it.each(all)('means the same with a slash at the end: %s', async (_, route) => {
+    const key = keyFor(route);
+    const body = route.body === undefined ? {} : { body: { nonsense: 1 } };
+    const path = route.path.replace(/\/$/, '');
+    const plain = await send(route, { key, ...body }, path);
+    const slash = await send(route, { key, ...body }, `${path}/`);
+    expect([slash.status, essence(slash)]).toEqual([plain.status, essence(plain)]);
+    expectProblem(await api.call(route.method, `${fill(path)}/more/than/there/is`, { key }), 'not-found');
+  });
+
+  it.each(all)('says which request it was: %s', async (_, route) => {
+    const reply = await send(route, { key: keyFor(route), ...(route.body === undefined ? {} : { body: [] }) });
+    expect(reply.headers.get('x-request-id')).toMatch(/^[\w-]+$/);
+    if (reply.status >= 400) {
+      const { request_id, instance } = reply.json<{ request_id: string; instance: string }>();
+      expect(request_id).toBe(reply.headers.get('x-request-id'));
+      expect(instance).toBe(API + fill(route.path, { project_id: mine.projectId }));
+    }
+  });
+});

@@ -1,0 +1,214 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { access, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+
+/** The built product, as `npm start` runs it. */
+const MAIN = join(process.cwd(), 'dist/apps/cli/main.js');
+
+interface Started {
+  child: ChildProcess;
+  lines: string[];
+  /** Resolves with the address once it is ready; rejects when it ends before. */
+  ready: Promise<string>;
+  ended: Promise<{ code: number | null; stderr: string }>;
+}
+
+let folder: string;
+const children: ChildProcess[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'stowage-start-'));
+});
+afterEach(async () => {
+  for (const child of children.splice(0)) {
+    if (child.exitCode === null && child.signalCode === null) {
+      const gone = new Promise((resolve) => child.once('exit', resolve));
+      child.kill('SIGTERM');
+      await gone;
+    }
+  }
+  await stopPostgres();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Ends the database that a killed server left behind. */
+async function stopPostgres(): Promise<void> {
+  const pid = Number((await readFile(pidFile(), 'utf8').catch(() => '')).split('\n')[0]);
+  if (pid === 0) return;
+  process.kill(pid, 'SIGQUIT');
+  while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+function pidFile(): string {
+  return join(folder, 'data/postgres/postmaster.pid');
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+function start(settings: Record<string, string> = {}): Started {
+  const env = { PATH: process.env.PATH, PORT: '0', STOWAGE_DATA_DIR: join(folder, 'data'), ...settings };
+  const child = spawn(process.execPath, [MAIN, 'serve'], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  children.push(child);
+  const lines: string[] = [];
+  let stderr = '';
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const ended = new Promise<{ code: number | null; stderr: string }>((resolve) => {
+    child.once('close', (code) => {
+      resolve({ code, stderr });
+    });
+  });
+  const ready = new Promise<string>((resolve, reject) => {
+    createInterface(child.stdout).on('line', (line) => {
+      lines.push(line);
+      const url = /Stowage is ready: (\S+)/.exec(line)?.[1];
+      if (url !== undefined) resolve(url);
+    });
+    void ended.then((end) => {
+      reject(new Error(`ended with ${String(end.code)}: ${end.stderr}`));
+    });
+  });
+  ready.catch(() => undefined);
+  return { child, lines, ready, ended };
+}
+
+async function stop({ child, ended }: Started, signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+  child.kill(signal);
+  return (await ended).code;
+}
+
+function adminKey(lines: readonly string[]): string {
+  return /stw_admin_\w+/.exec(lines.join('\n'))?.[0] ?? '';
+}
+
+async function countObjects(url: string, key: string): Promise<number> {
+  const response = await fetch(`${url}objects?count=exact`, { headers: { 'X-Api-Key': key } });
+  return ((await response.json()) as { count: number }).count;
+}
+
+describe('stowage serve', () => {
+  it('starts from nothing, says each step and the keys once, and keeps everything over a stop', async () => {
+    const first = start();
+    const url = await first.ready;
+    const key = adminKey(first.lines);
+    expect(first.lines.slice(0, 4).join('\n')).toMatch(
+      /making the database[^]*starting PostgreSQL[^]*ran \d+ migration[^]*loaded fixtures/,
+    );
+    expect(first.lines.filter((line) => line.includes('curl '))).toHaveLength(3);
+    const count = await countObjects(url, key);
+    expect(count).toBeGreaterThan(500);
+    expect(await stop(first)).toBe(0);
+
+    const second = start();
+    expect(await countObjects(await second.ready, key)).toBe(count);
+    expect(second.lines.join('\n')).not.toMatch(/stw_|fixtures|migration/);
+    expect(await stop(second, 'SIGINT')).toBe(0);
+  });
+
+  it('pastes requests that work', async () => {
+    const server = start({ STOWAGE_SEED: 'false' });
+    await server.ready;
+    const commands = server.lines.filter((line) => line.includes('curl ')).map((line) => line.trim());
+    const answers: string[] = [];
+    for (const command of commands) {
+      const shell = spawn('sh', ['-c', command], { stdio: ['ignore', 'pipe', 'inherit'] });
+      let text = '';
+      shell.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      await new Promise((resolve) => shell.once('close', resolve));
+      answers.push(text);
+    }
+    expect(answers[0]).toContain('"object_count":1');
+    expect(answers[1]).toContain('"object_id":"hello-1"');
+    expect(answers[2]?.trim()).toBe('204');
+  });
+
+  it('takes over the database that a killed server left running, with all that was acknowledged', async () => {
+    const first = start({ STOWAGE_SEED: 'false' });
+    const url = await first.ready;
+    const key = adminKey(first.lines);
+    const body = JSON.stringify({ batch_id: 'kept', objects: [{ object_id: 'kept-1', data: { type: 'shoe' } }] });
+    const headers = { 'X-Api-Key': key, 'Content-Type': 'application/json' };
+    expect((await fetch(`${url}batches`, { method: 'POST', headers, body })).status).toBe(201);
+    await stop(first, 'SIGKILL');
+    const postmaster = Number((await readFile(pidFile(), 'utf8')).split('\n')[0]);
+    expect(isAlive(postmaster)).toBe(true);
+
+    const second = start({ STOWAGE_SEED: 'false' });
+    expect(await countObjects(await second.ready, key)).toBe(1);
+    expect(await stop(second)).toBe(0);
+    await expect(access(pidFile())).rejects.toThrow('ENOENT');
+  });
+
+  it('stops once, with 0, when it is told twice, after finishing what is under way', async () => {
+    const server = start({ STOWAGE_SEED: 'false' });
+    const url = await server.ready;
+    const objects = Array.from({ length: 5000 }, (_, index) => ({
+      object_id: `o-${String(index)}`,
+      data: { n: index },
+    }));
+    const headers = { 'X-Api-Key': adminKey(server.lines), 'Content-Type': 'application/json' };
+    const body = JSON.stringify({ batch_id: 'under way', objects });
+    const answer = fetch(`${url}batches`, { method: 'POST', headers, body });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    server.child.kill('SIGTERM');
+    server.child.kill('SIGTERM');
+    expect((await answer).status).toBe(201);
+    expect((await server.ended).code).toBe(0);
+  });
+
+  describe('ends with one line and not 0', () => {
+    async function failure(settings: Record<string, string>): Promise<string> {
+      const { code, stderr } = await start({ LOG_LEVEL: 'silent', ...settings }).ended;
+      expect(code).toBe(1);
+      expect(stderr.trim().split('\n')).toHaveLength(1);
+      return stderr;
+    }
+
+    it('when the port is in use', async () => {
+      const other = createServer().listen(0, '127.0.0.1');
+      await new Promise((resolve) => other.once('listening', resolve));
+      const { port } = other.address() as { port: number };
+      expect(await failure({ PORT: String(port), STOWAGE_SEED: 'false' })).toContain(`PORT ${String(port)}`);
+      other.close();
+    });
+
+    it('when a setting is wrong', async () => {
+      expect(await failure({ PORT: 'http' })).toMatch(/^stowage: PORT must be a whole number/);
+    });
+
+    it('when the data dir is of another PostgreSQL', async () => {
+      await mkdir(join(folder, 'data/postgres'), { recursive: true });
+      await writeFile(join(folder, 'data/postgres/PG_VERSION'), '13\n');
+      expect(await failure({})).toContain('13');
+    });
+
+    it('when DATABASE_URL leads nowhere', async () => {
+      const settings = { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none', STOWAGE_KEY_SECRET: 'x'.repeat(32) };
+      expect(await failure(settings)).toContain('cannot use the database');
+    });
+
+    it('when the database does not let us make tables', async () => {
+      const server = JSON.parse(process.env.STOWAGE_TEST_SERVER ?? '') as { host: string; port: number; user: string };
+      const { default: pg } = await import('pg');
+      const admin = new pg.Client({ ...server, database: 'stowage', ssl: false });
+      await admin.connect();
+      await admin.query('CREATE ROLE powerless LOGIN');
+      const url = `postgresql://powerless@${encodeURIComponent(server.host)}:${String(server.port)}/stowage`;
+      try {
+        expect(await failure({ DATABASE_URL: url, STOWAGE_KEY_SECRET: 'x'.repeat(32) })).toMatch(/permission denied/);
+      } finally {
+        await admin.query('DROP ROLE powerless');
+        await admin.end();
+      }
+    });
+  });
+});
