@@ -1,8 +1,11 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { DEFAULT_PROJECT, KeySecret, KeyService, ProjectService } from '#access';
-import { Config, JsonBody, Problem, projectFile } from '#platform';
+import { Config, Database, JsonBody, Problem, projectFile } from '#platform';
 import { BatchService } from '#warehouse';
 import { Injectable } from '@nestjs/common';
+
+/** Any number; the same in every process, so that of several that start at once only one makes what is missing. */
+const FIRST_START_LOCK = 7_364_502;
 
 /** The keys that this start made; shown once. */
 export interface MadeKeys {
@@ -19,10 +22,21 @@ export class FirstStart {
     private readonly batches: BatchService,
     private readonly secret: KeySecret,
     private readonly config: Config,
+    private readonly database: Database,
   ) {}
 
   /** Does what is still to do; nothing on any later start. Every step can be repeated after a crash in between. */
   async run(say: (line: string) => void): Promise<MadeKeys> {
+    const made: MadeKeys = {};
+    await this.database.transaction(async (tx) => {
+      // Held by this transaction alone; the work is done on other connections.
+      await tx.query('SELECT pg_advisory_xact_lock($1)', [FIRST_START_LOCK]);
+      await this.make(made, say);
+    });
+    return made;
+  }
+
+  private async make(made: MadeKeys, say: (line: string) => void): Promise<void> {
     const { adminKey, operatorKey } = this.config.access;
     if (this.secret.isNew && (await this.projects.findByName(DEFAULT_PROJECT)) !== null) {
       say(
@@ -32,13 +46,11 @@ export class FirstStart {
     const projectId = await this.defaultProject();
     const admin = { projectId, role: 'admin', name: 'first admin' } as const;
     const operator = { projectId: null, role: 'operator', name: 'first operator' } as const;
-    const made: MadeKeys = {};
     if (adminKey !== null) await this.keys.ensure(admin, adminKey);
     else if (!(await this.keys.exists(admin))) made.admin = (await this.keys.create(admin)).key;
     if (operatorKey !== null) await this.keys.ensure(operator, operatorKey);
     else if (!(await this.keys.exists(operator))) made.operator = (await this.keys.create(operator)).key;
     if (this.config.rules.seed) await this.seed(projectId, say);
-    return made;
   }
 
   private async defaultProject(): Promise<number> {

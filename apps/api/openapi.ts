@@ -2,14 +2,18 @@ import { API, ProblemDto, PROBLEMS, type ProblemSlug } from '#platform';
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 
+type Responses = NonNullable<OpenAPIObject['paths'][string]['get']>['responses'];
+
 const DESCRIPTION = `A warehouse for batches of small JSON objects: post a whole batch, find any object by any key or value.
 
 Every resource needs a key: \`Authorization: Bearer <key>\` or \`X-Api-Key: <key>\`. Every error is
 \`application/problem+json\` (RFC 9457); its \`type\` leads to the page that explains it.`;
 
-/** What any route with a key may answer besides its own problems. */
-const COMMON: readonly ProblemSlug[] = ['unauthenticated', 'forbidden', 'not-acceptable', 'unavailable'];
-const WITH_BODY: readonly ProblemSlug[] = ['unsupported-media-type'];
+/** What any route may answer besides its own problems; a test sends every route what leads to each. */
+const ANY: readonly ProblemSlug[] = ['invalid-query', 'not-acceptable'];
+const WITH_KEY: readonly ProblemSlug[] = ['unauthenticated', 'forbidden', 'unavailable'];
+const WITH_ID: readonly ProblemSlug[] = ['invalid-path', 'uri-too-long'];
+const WITH_BODY: readonly ProblemSlug[] = ['malformed-request', 'too-large', 'unsupported-media-type'];
 
 /** OpenAPI of all routes, from the controllers and DTOs themselves. */
 export function createOpenApi(app: INestApplication): OpenAPIObject {
@@ -26,19 +30,24 @@ export function createOpenApi(app: INestApplication): OpenAPIObject {
       const operation = item[method];
       if (operation === undefined) continue;
       const needsKey = path.startsWith(API) && path !== API && path !== `${API}/limits`;
-      const slugs = needsKey ? COMMON : (['not-acceptable'] as const);
-      for (const slug of [...slugs, ...(operation.requestBody === undefined ? [] : WITH_BODY)]) {
-        operation.responses[PROBLEMS[slug].status] ??= problemResponse(slug);
-      }
+      const withKey = needsKey ? WITH_KEY : [];
+      const withId = path.includes('{') ? WITH_ID : [];
+      const withBody = operation.requestBody === undefined ? [] : WITH_BODY;
+      for (const slug of [...ANY, ...withKey, ...withId, ...withBody]) addProblem(operation.responses, slug);
       if (needsKey) operation.security = [{ bearer: [] }, { 'api-key': [] }];
     }
   }
   return document;
 }
 
-function problemResponse(slug: ProblemSlug) {
-  return {
-    description: `${slug}: ${PROBLEMS[slug].title}.`,
-    content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/ProblemDto' } } },
-  };
+function addProblem(responses: Responses, slug: ProblemSlug): void {
+  const { status, title } = PROBLEMS[slug];
+  const description = `${slug}: ${title}.`;
+  const said = responses[status];
+  if (said === undefined) {
+    const content = { 'application/problem+json': { schema: { $ref: '#/components/schemas/ProblemDto' } } };
+    responses[status] = { description, content };
+  } else if ('description' in said && !said.description.includes(`${slug}:`)) {
+    said.description += ` ${description}`;
+  }
 }

@@ -31,7 +31,7 @@ export function readConfig(): Config {
 }
 
 /** Ends the process with one line for what the user can mend, and with everything for what only we can. */
-export function failStart(error: unknown): never {
+function failStart(error: unknown): never {
   if (error instanceof StartupError) process.stderr.write(`stowage: ${error.message}\n`);
   else
     process.stderr.write(

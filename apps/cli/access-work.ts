@@ -1,4 +1,4 @@
-import { AccessModule, KeyService, ProjectService } from '#access';
+import { AccessModule, CreateKeyDto, CreateProjectDto, KeyService, ProjectService } from '#access';
 import { InputPipe, JsonBody, Problem, type PageRequest, type Principal, type Slice } from '#platform';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -8,7 +8,7 @@ import { UsageError } from './usage-error.js';
 import { withInstallation } from './with-installation.js';
 
 /** What the commands on projects and keys stand on; they import it when they run, for it loads half of the server. */
-export { CreateKeyDto, CreateProjectDto } from '../../libs/access/src/access.dto.js';
+export { CreateKeyDto, CreateProjectDto };
 
 /** Whoever may open the database may do what an operator may. */
 const CLI_OPERATOR: Principal = { keyId: 'cli', role: 'operator', projectId: null, deviceId: null };
@@ -24,9 +24,14 @@ export interface AccessServices {
 @Module({})
 class NoModule {}
 
+/** Steps are for somebody who waits; a script gets the result, and of an error the one line that tells it. */
+function sayStep(line: string): void {
+  if (process.stderr.isTTY) sayLine(line);
+}
+
 /** Opens the installation and the services of `access` on it, without HTTP. */
 export function withAccess<T>(work: (services: AccessServices) => Promise<T>): Promise<T> {
-  return withInstallation(sayLine, async (installation, config) => {
+  return withInstallation(sayStep, async (installation, config) => {
     const module = { module: NoModule, imports: [FoundationModule.of(config, installation), AccessModule] };
     const app = await NestFactory.createApplicationContext(module, { logger: false, abortOnError: false });
     try {

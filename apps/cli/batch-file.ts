@@ -1,4 +1,4 @@
-import { SourceError } from './batch-source.js';
+import { NotABatchError, SourceError } from './batch-source.js';
 
 /** A batch file's content, to be sent as it is: what is parsed and written again loses digits. */
 export interface BatchFile {
@@ -13,9 +13,11 @@ export function openBatchFile(content: Buffer): BatchFile {
   // Some editors put it first; JSON on the wire must not have one (RFC 8259, section 8.1).
   const bytes = content.subarray(0, 3).equals(BYTE_ORDER_MARK) ? content.subarray(3) : content;
   const value = parse(bytes);
-  const objects = typeof value === 'object' && value !== null && 'objects' in value ? value.objects : undefined;
-  if (!Array.isArray(objects)) throw new SourceError('is not a batch: {"batch_id": …, "objects": […]}');
-  return { bytes, objectCount: objects.length };
+  const { batch_id, objects } = (value ?? {}) as { batch_id?: unknown; objects?: unknown };
+  if (Array.isArray(objects)) return { bytes, objectCount: objects.length };
+  const detail = 'is not a batch: {"batch_id": …, "objects": […]}';
+  // With one of the two it was meant to be one.
+  throw batch_id === undefined && objects === undefined ? new NotABatchError(detail) : new SourceError(detail);
 }
 
 function parse(bytes: Buffer): unknown {

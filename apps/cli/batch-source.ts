@@ -7,6 +7,8 @@ export interface BatchSource {
   readonly name: string;
   /** 0 where only reading tells. */
   readonly sizeBytes: number;
+  /** Found in a folder, not named: what is no batch there is none of ours, like a schema beside the data. */
+  readonly isFromFolder: boolean;
   /** @throws SourceError */
   read(stop: AbortSignal): Promise<Buffer>;
 }
@@ -14,6 +16,11 @@ export interface BatchSource {
 /** Why a source cannot be sent; the message follows its name. */
 export class SourceError extends Error {
   override name = 'SourceError';
+}
+
+/** A source that is JSON, but not a batch. */
+export class NotABatchError extends SourceError {
+  override name = 'NotABatchError';
 }
 
 /** Files, the *.json files of folders, and URLs, in the order given. What cannot be found fails when it is read. */
@@ -34,13 +41,15 @@ async function pathSources(path: string): Promise<BatchSource[]> {
     const files = entries.filter((entry) => entry.name.endsWith('.json') && !entry.isDirectory());
     if (files.length === 0) return [badSource(path, 'holds no *.json files')];
     const names = files.map((file) => file.name).sort();
-    return await Promise.all(names.map(async (name) => fileSource(join(path, name), await sizeOf(join(path, name)))));
+    return await Promise.all(
+      names.map(async (name) => fileSource(join(path, name), await sizeOf(join(path, name)), true)),
+    );
   } catch (error) {
     return [badSource(path, reasonOf(error))];
   }
 }
 
-function fileSource(name: string, sizeBytes: number): BatchSource {
+function fileSource(name: string, sizeBytes: number, isFromFolder = false): BatchSource {
   const read = async (): Promise<Buffer> => {
     try {
       return await readFile(name);
@@ -48,7 +57,7 @@ function fileSource(name: string, sizeBytes: number): BatchSource {
       throw new SourceError(reasonOf(error));
     }
   };
-  return { name, sizeBytes, read };
+  return { name, sizeBytes, isFromFolder, read };
 }
 
 function urlSource(url: string): BatchSource {
@@ -65,11 +74,11 @@ function urlSource(url: string): BatchSource {
     await response.body?.cancel();
     throw new SourceError(`cannot be downloaded: the answer is ${String(response.status)} ${response.statusText}`);
   };
-  return { name: url, sizeBytes: 0, read };
+  return { name: url, sizeBytes: 0, isFromFolder: false, read };
 }
 
 function badSource(name: string, reason: string): BatchSource {
-  return { name, sizeBytes: 0, read: () => Promise.reject(new SourceError(reason)) };
+  return { name, sizeBytes: 0, isFromFolder: false, read: () => Promise.reject(new SourceError(reason)) };
 }
 
 /** A link that leads nowhere is found out when it is read. */

@@ -19,7 +19,7 @@ interface CreateKeyOptions {
 }
 
 @SubCommand({ name: 'create', description: 'make a key, and print it this once: alone on standard output' })
-export class KeyCreateCommand extends CommandRunner {
+class KeyCreateCommand extends CommandRunner {
   async run(_: string[], { project, role, name, expires, device }: CreateKeyOptions): Promise<void> {
     const isOperator = role === 'operator';
     if (isOperator && [project, expires, device].some((option) => option !== undefined)) {
@@ -79,7 +79,7 @@ export class KeyCreateCommand extends CommandRunner {
 }
 
 @SubCommand({ name: 'list', description: "list a project's keys, newest first, without the keys themselves" })
-export class KeyListCommand extends CommandRunner {
+class KeyListCommand extends CommandRunner {
   async run(_: string[], { project = DEFAULT_PROJECT }: { project?: string }): Promise<void> {
     const { allOf, projectIdOf, withAccess } = await import('./access-work.js');
     const found = await withAccess(async (services) => {
@@ -105,7 +105,7 @@ export class KeyListCommand extends CommandRunner {
 }
 
 @SubCommand({ name: 'revoke', arguments: '<key_id>', description: 'make a key stop working, within 5 seconds' })
-export class KeyRevokeCommand extends CommandRunner {
+class KeyRevokeCommand extends CommandRunner {
   async run([keyId = '']: string[], { project = DEFAULT_PROJECT }: { project?: string }): Promise<void> {
     const { projectIdOf, withAccess } = await import('./access-work.js');
     await withAccess(async (services) => services.keys.revoke(await projectIdOf(services, project), keyId));

@@ -1,6 +1,6 @@
 import { BatchClient, type Outcome } from './batch-client.js';
 import { openBatchFile } from './batch-file.js';
-import { SourceError, type BatchSource } from './batch-source.js';
+import { NotABatchError, SourceError, type BatchSource } from './batch-source.js';
 import type { ClientSettings } from './client-settings.js';
 import { LoadProgress, rateOf, type LoadTally } from './load-progress.js';
 
@@ -13,6 +13,8 @@ export interface LoadResult {
   objectsStored: number;
   already: number;
   rejected: number;
+  /** JSON of a folder that is not a batch. */
+  skipped: number;
   /** Not sent, or sent without an answer: a signal or a lost server came before. */
   unfinished: number;
   elapsedMs: number;
@@ -46,7 +48,7 @@ export class Loader {
     const bytes = sources.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     this.tally = { files: sources.length, filesDone: 0, bytes, bytesDone: 0, objectsDone: 0 };
     this.progress = new LoadProgress(this.tally);
-    const counts = { stored: 0, objectsStored: 0, already: 0, rejected: 0, unfinished: sources.length };
+    const counts = { stored: 0, objectsStored: 0, already: 0, rejected: 0, skipped: 0, unfinished: sources.length };
     this.result = { ...counts, elapsedMs: 0, error: undefined };
   }
 
@@ -84,7 +86,7 @@ export class Loader {
 
   private async load(source: BatchSource): Promise<void> {
     let objectCount = 0;
-    let outcome: Outcome;
+    let outcome: Outcome | { kind: 'skipped' };
     let sizeBytes = source.sizeBytes;
     try {
       const content = await source.read(this.signals.stop);
@@ -96,19 +98,24 @@ export class Loader {
       outcome = await this.client.post(file, this.signals.cut);
     } catch (error) {
       if (!(error instanceof SourceError)) throw error;
-      outcome = { kind: 'rejected', mistakes: [error.message] };
+      const isForeign = error instanceof NotABatchError && source.isFromFolder;
+      outcome = isForeign ? { kind: 'skipped' } : { kind: 'rejected', mistakes: [error.message] };
     }
     this.tally.bytesDone += sizeBytes;
     this.tally.filesDone++;
     this.count(source.name, outcome, objectCount);
   }
 
-  private count(name: string, outcome: Outcome, objectCount: number): void {
+  private count(name: string, outcome: Outcome | { kind: 'skipped' }, objectCount: number): void {
     const objects = counted(objectCount, 'object', 's');
     this.result[outcome.kind]++;
     this.result.unfinished--;
     if (outcome.kind === 'rejected') {
       for (const mistake of outcome.mistakes) this.progress.say(`${name}: ${mistake}`);
+      return;
+    }
+    if (outcome.kind === 'skipped') {
+      this.progress.file(`${name}: skipped, it is not a batch`);
       return;
     }
     this.tally.objectsDone += objectCount;
@@ -122,12 +129,14 @@ export class Loader {
 }
 
 /** One line for a whole load. */
-export function summaryOf({ stored, objectsStored, already, rejected, unfinished, elapsedMs }: LoadResult): string {
+export function summaryOf(result: LoadResult): string {
+  const { stored, objectsStored, already, rejected, skipped, unfinished, elapsedMs } = result;
   const seconds = (elapsedMs / 1000).toFixed(1);
   const rate = `${seconds} s, ${rateOf(objectsStored, elapsedMs)} objects/s`;
   const parts = [`stored ${counted(objectsStored, 'object', 's')} in ${counted(stored, 'batch', 'es')} (${rate})`];
   if (already > 0) parts.push(`${counted(already, 'batch', 'es')} already stored`);
   if (rejected > 0) parts.push(`${String(rejected)} rejected`);
+  if (skipped > 0) parts.push(`${counted(skipped, 'file', 's')} skipped, not a batch`);
   if (unfinished > 0) parts.push(`${String(unfinished)} not finished`);
   return parts.join('; ');
 }

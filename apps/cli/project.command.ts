@@ -3,7 +3,7 @@ import { CommandGroup } from './command-group.js';
 import { printLine, table } from './output.js';
 
 @SubCommand({ name: 'create', arguments: '<name>', description: 'make a project; prints its id and its name' })
-export class ProjectCreateCommand extends CommandRunner {
+class ProjectCreateCommand extends CommandRunner {
   async run([name = '']: string[]): Promise<void> {
     const { checkedBody, CreateProjectDto, withAccess } = await import('./access-work.js');
     const body = await checkedBody(CreateProjectDto, { name }, { name: '<name>' });
@@ -13,7 +13,7 @@ export class ProjectCreateCommand extends CommandRunner {
 }
 
 @SubCommand({ name: 'list', description: 'list the projects, newest first' })
-export class ProjectListCommand extends CommandRunner {
+class ProjectListCommand extends CommandRunner {
   async run(): Promise<void> {
     const { allOf, withAccess } = await import('./access-work.js');
     const found = await withAccess(({ projects }) => allOf((page) => projects.list(page)));

@@ -13,6 +13,6 @@ export async function withInstallation<T>(
   try {
     return await work(installation, config);
   } finally {
-    await installation.close({ sharing: true });
+    await installation.close();
   }
 }

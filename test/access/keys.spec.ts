@@ -122,7 +122,11 @@ describe('a key', () => {
 
   it('of the role device is bound to a device', async () => {
     expect(await made({ role: 'device', device_id: 'd-1' })).toMatchObject({ role: 'device', device_id: 'd-1' });
-    for (const body of [{ role: 'device' }, { role: 'device', device_id: null }, { role: 'analyst', device_id: 'd-1' }]) {
+    for (const body of [
+      { role: 'device' },
+      { role: 'device', device_id: null },
+      { role: 'analyst', device_id: 'd-1' },
+    ]) {
       const problem = expectProblem(await create({ name: 'd', ...body }), 'invalid-body');
       expect(placesOf(problem)).toEqual(['/device_id']);
     }
@@ -188,9 +192,12 @@ describe('a revoked key', () => {
     expect((await api.call('GET', keysPath, { key })).status).toBe(401);
   });
 
-  it.each(['0', 'abc', '1e3', '-1', '9'.repeat(18), '9'.repeat(30), '%20'])('is not to be found at %s', async (key_id) => {
-    expectProblem(await api.call('DELETE', `${keysPath}/${key_id}`, { key: project.keys.admin }), 'not-found');
-  });
+  it.each(['0', 'abc', '1e3', '-1', '9'.repeat(18), '9'.repeat(30), '%20'])(
+    'is not to be found at %s',
+    async (key_id) => {
+      expectProblem(await api.call('DELETE', `${keysPath}/${key_id}`, { key: project.keys.admin }), 'not-found');
+    },
+  );
 
   it("is never another project's, whose keys an admin cannot reach by any address", async () => {
     const theirs = await api.project();
@@ -206,7 +213,10 @@ describe('a revoked key', () => {
     let other: NestFastifyApplication;
 
     beforeAll(async () => {
-      const settings = { DATABASE_URL: 'postgresql://test', STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters' };
+      const settings = {
+        DATABASE_URL: 'postgresql://test',
+        STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
+      };
       other = await createApp(new Config(settings), api.db, createLog('silent'));
       await other.listen(0, '127.0.0.1');
     });
@@ -243,7 +253,9 @@ describe('the list of keys', () => {
 
   it('refuses the cursor of another list', async () => {
     const theirs = await api.project();
-    const own = await api.call('GET', `/projects/${String(theirs.projectId)}/keys?page_size=1`, { key: theirs.keys.admin });
+    const own = await api.call('GET', `/projects/${String(theirs.projectId)}/keys?page_size=1`, {
+      key: theirs.keys.admin,
+    });
     const { search } = new URL(own.json<KeyPage>().next ?? '');
     const reply = await api.call('GET', keysPath + search, { key: project.keys.admin });
     expect(placesOf(expectProblem(reply, 'invalid-cursor'))).toEqual(['cursor']);

@@ -62,9 +62,12 @@ describe('POST /projects', () => {
     expect(statuses.sort()).toEqual([201, ...Array<number>(9).fill(409)]);
   });
 
-  it.each(['x'.repeat(255), '😀'.repeat(255), ' ', 'Ünïcode "quoted" \\ / <b>', 'Acme'])('takes the name %s', async (name) => {
-    expect((await create(name)).json<Project>().name).toBe(name);
-  });
+  it.each(['x'.repeat(255), '😀'.repeat(255), ' ', 'Ünïcode "quoted" \\ / <b>', 'Acme'])(
+    'takes the name %s',
+    async (name) => {
+      expect((await create(name)).json<Project>().name).toBe(name);
+    },
+  );
 
   it.each(['', 'x'.repeat(256), '😀'.repeat(256), 1, null, ['a'], undefined])('refuses the name %p', async (name) => {
     expect(placesOf(expectProblem(await create(name), 'invalid-body'))).toEqual(['/name']);
@@ -145,10 +148,13 @@ describe('GET /projects', () => {
     expect(placesOf(expectProblem(reply, 'invalid-query'))).toEqual([parameter]);
   });
 
-  it.each(['', 'x', 'n1', 'n1.AAAAAAAAAAAA', 'nzzzzzzzzzzzzz.AAAAAAAAAAAA', '%00'])('refuses the cursor "%s"', async (cursor) => {
-    const reply = await api.call('GET', `/projects?cursor=${cursor}`, { key: api.operatorKey });
-    expect(placesOf(expectProblem(reply, 'invalid-cursor'))).toEqual(['cursor']);
-  });
+  it.each(['', 'x', 'n1', 'n1.AAAAAAAAAAAA', 'nzzzzzzzzzzzzz.AAAAAAAAAAAA', '%00'])(
+    'refuses the cursor "%s"',
+    async (cursor) => {
+      const reply = await api.call('GET', `/projects?cursor=${cursor}`, { key: api.operatorKey });
+      expect(placesOf(expectProblem(reply, 'invalid-cursor'))).toEqual(['cursor']);
+    },
+  );
 
   it('refuses a page number beside a cursor', async () => {
     const { next } = await list('/projects?page_size=1');

@@ -34,7 +34,7 @@ describe('DELETE /batches/{batch_id}', () => {
       const reply = await remove(path);
       expect(kindOf(reply)).toBe('409 batch-not-empty');
       expect(reply.json<ProblemBody>()).toMatchObject({ object_count: 3 });
-      expect(reply.json<ProblemBody>().detail).toContain('3 objects');
+      expect(reply.json<ProblemBody>().detail).toContain('(3)');
     }
     expect(await status('/objects/full-0')).toBe(200);
   });

@@ -23,26 +23,18 @@ async function statusOf(path: string, key: string): Promise<number> {
 
 describe('stowage project and stowage key', () => {
   it('makes a project and a key for it, alone on standard output, that the running server takes', async () => {
-    const project = await run('project', 'create', 'acme');
-    expect(project.code).toBe(0);
-    expect(project.stdout).toMatch(/^\d+ {2}acme\n$/);
-    const [id = ''] = project.stdout.split(' ');
+    const made = await run('project', 'create', 'acme');
+    expect(made.code).toBe(0);
+    expect(made.stdout).toMatch(/^\d+ {2}acme\n$/);
+    const [id = ''] = made.stdout.split(' ');
 
     // By its name and by its id.
-    for (const nameOrId of ['acme', id]) {
-      const made = await run(
-        'key',
-        'create',
-        '--project',
-        nameOrId,
-        '--role',
-        'analyst',
-        '--name',
-        `made by ${nameOrId}`,
-      );
-      expect(made.code).toBe(0);
-      expect(made.stdout).toMatch(/^stw_analyst_\w+\n$/);
-      expect(await statusOf('objects', made.stdout.trim())).toBe(200);
+    const roles = ['--role', 'analyst', '--name', 'reader'];
+    for (const key of await Promise.all(
+      ['acme', id].map((project) => run('key', 'create', '--project', project, ...roles)),
+    )) {
+      expect(key).toMatchObject({ code: 0, stdout: expect.stringMatching(/^stw_analyst_\w+\n$/) });
+      expect(await statusOf('objects', key.stdout.trim())).toBe(200);
     }
 
     const { stdout } = await run('project', 'list');

@@ -101,7 +101,8 @@ describe('stowage load', () => {
         '{"batch_id":"bad","objects":[{"object_id":"bad-1","data":[{"key":"","value":1}]},{"data":{"a":[1]}}]}',
       'broken.json': '{"batch_id": "broken", \n',
       'huge.json': JSON.stringify({ batch_id: 'huge', objects: [], remark: 'x'.repeat(BODY_LIMIT_BYTES) }),
-      'list.json': '[1, 2]',
+      'schema.json': '{"type": "object"}',
+      'unnamed.json': '{"batch_id": "unnamed"}',
       'twice.json': batch('twice', 'twice-1', 'twice-1'),
       'zz-good.json': batch('good', 'good-1', 'good-2'),
     });
@@ -113,12 +114,14 @@ describe('stowage load', () => {
       'mistakes/bad.json: /objects/1/object_id: is missing',
       expect.stringMatching(/^mistakes\/broken\.json: is not JSON: /),
       expect.stringMatching(/^mistakes\/huge\.json: Over a limit: .* BODY_LIMIT_BYTES is 150,000/),
-      'mistakes/list.json: is not a batch: {"batch_id": …, "objects": […]}',
       'mistakes/twice.json: /objects/1/object_id: "twice-1" stands in this batch already',
+      'mistakes/unnamed.json: is not a batch: {"batch_id": …, "objects": […]}',
       'nowhere.json: is not there',
     ]);
     expect(stdout).toMatch(/^mistakes\/zz-good\.json: stored 2 objects$/m);
-    expect(stdout).toMatch(/^stored 2 objects in 1 batch \(.*\); 6 rejected\n$/m);
+    expect(stdout).toMatch(/^stored 2 objects in 1 batch \(.*\); 6 rejected; 1 file skipped, not a batch\n$/m);
+    expect(stdout).toMatch(/^mistakes\/schema\.json: skipped, it is not a batch$/m);
+    expect((await load([`${folder}/schema.json`])).stderr).toContain('schema.json: is not a batch');
     expect(await countObjects('bad')).toBe(0);
   });
 
@@ -155,8 +158,6 @@ describe('stowage load', () => {
     const never = `${filesUrl}/never`;
     const running = stowage.start(['load', folder, never, never, 'left.json'], { STOWAGE_URL: origin });
     await running.prints(/a\.json: stored/);
-    // A terminal and npm may both send it.
-    running.child.kill('SIGINT');
     running.child.kill('SIGINT');
     const { code, stdout, stderr } = await running.ended;
     expect(code).toBe(130);

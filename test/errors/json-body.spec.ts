@@ -117,6 +117,19 @@ describe('a body of the wrong shape', () => {
     ]);
   });
 
+  it.each([
+    '0000-12-31T23:00:00-01:00',
+    '0001-01-01T00:00:00+01:00',
+    '9999-12-31T23:59:59-01:00',
+    '2016-12-31T23:59:60Z',
+  ])('is refused with a pointer to a time that cannot be stored: %s', async (observed_at) => {
+    const body = { batch_id: 'b', objects: [{ object_id: 'o', data: [], observed_at }] };
+    expect(placesOf(expectProblem(await post(body), 'invalid-body'))).toEqual(['/objects/0/observed_at']);
+    const path = `/objects?observed_from=${encodeURIComponent(observed_at)}`;
+    const problem = expectProblem(await api.call('GET', path, { key: project.keys.analyst }), 'invalid-query');
+    expect(placesOf(problem)).toEqual(['observed_from']);
+  });
+
   it('is told 100 mistakes at most, and how many there are', async () => {
     const objects = Array.from({ length: 1000 }, () => ({ object_id: '', data: [] }));
     const problem = expectProblem(await post({ batch_id: 'b', objects }), 'invalid-body');

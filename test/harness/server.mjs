@@ -4,7 +4,7 @@ import pg from 'pg';
 // Compiled: Jest does not transform what its global setup imports.
 import { Config, openInstallation, startEmbeddedPostgres } from '../../dist/libs/platform/src/index.js';
 
-export const TEMPLATE = 'stowage_template';
+const TEMPLATE = 'stowage_template';
 
 const QUIET = { log() {}, warn() {}, error() {} };
 

@@ -8,7 +8,7 @@ export interface PairBody {
   value: Scalar;
 }
 
-export interface NestedBody {
+interface NestedBody {
   object_id: string;
   data: PairBody[];
   subject?: string;

@@ -2,6 +2,7 @@
  * access: projects, API keys and roles, and the guard of every route.
  * Imports platform.
  */
+export { CreateKeyDto, CreateProjectDto } from './access.dto.js';
 export { AccessModule } from './access.module.js';
 export { ApiKeyEntity } from './api-key.entity.js';
 export { Authentication, From, Project } from './authentication.js';

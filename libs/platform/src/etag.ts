@@ -48,5 +48,6 @@ export function answerConditionally(
     return;
   }
   reply.code(304).removeHeader('content-type').removeHeader('content-length');
-  done(null, null);
+  // Fastify takes the body from an answer to HEAD itself, and cannot do so where there is none any more.
+  done(null, request.method === 'HEAD' ? payload : null);
 }

@@ -32,9 +32,9 @@ function checked(dto: new () => unknown, plain: unknown, refuse: (errors: Valida
   return instance;
 }
 
-/** Members of these names no DTO has, and class-transformer leaves them out without a word. */
+/** Members with a name that every object has, `constructor` or `toString`: class-transformer leaves them out in silence. */
 function unseenMembers(plain: object): ValidationError[] {
-  const names = ['__proto__', 'constructor'].filter((name) => Object.hasOwn(plain, name));
+  const names = Object.keys(plain).filter((name) => name in Object.prototype);
   return names.map((property) => ({ property, constraints: { whitelistValidation: '' } }));
 }
 

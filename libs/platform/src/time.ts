@@ -16,5 +16,6 @@ export function isTime(text: unknown): text is string {
   const ms = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}${zone.toUpperCase()}`);
   // Date.parse turns 30 February into 1 March.
   const lastDay = new Date(Date.UTC(2000 + (Number(year) % 400), Number(month), 0)).getUTCDate();
-  return Number(day) <= lastDay && ms >= YEAR_1_MS && ms < YEAR_10000_MS;
+  // PostgreSQL knows no year 0, also where its last hours are in the year 1 in UTC.
+  return Number(day) <= lastDay && year !== '0000' && ms >= YEAR_1_MS && ms < YEAR_10000_MS;
 }

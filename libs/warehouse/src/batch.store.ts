@@ -26,7 +26,8 @@ export interface BatchRow {
 /**
  * The batch and all of its objects in one statement, so one transaction and one round trip. The objects are PostgreSQL's
  * own reading of the client's text: no digit passes through JavaScript. Measured with batches of 5,000: jsonb_to_recordset
- * 59 ms, json_to_recordset 92 ms, jsonb_array_elements 56 ms with each field picked out by hand.
+ * 59 ms, json_to_recordset 92 ms, jsonb_array_elements 56 ms with each field picked out by hand. The text goes as the bytes
+ * that came, which JavaScript need neither hold as a string nor encode again.
  */
 const INSERT = {
   name: 'batch.insert',
@@ -38,7 +39,7 @@ const INSERT = {
     INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
     SELECT $1::int, $2::text, o.object_id, s.seq, o.subject, coalesce(o.observed_at, ${sqlTimeOf('s.seq')}), o.data
     FROM ROWS FROM (
-      jsonb_to_recordset($5::jsonb -> 'objects')
+      jsonb_to_recordset(convert_from($5::bytea, 'UTF8')::jsonb -> 'objects')
         AS (object_id text, subject text, observed_at timestamptz, data jsonb)
     ) WITH ORDINALITY AS o (object_id, subject, observed_at, data, place),
     LATERAL (SELECT $3::bigint + (o.place - 1) * ${String(SEQ_STEP)} AS seq) AS s`,

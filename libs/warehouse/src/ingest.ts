@@ -12,7 +12,7 @@ export interface IncomingBatch {
   /** In the order sent; each once. */
   objectIds: string[];
   /** The batch as JSON whose `data` are lists: the client's own text, for PostgreSQL to read. */
-  json: string;
+  json: Buffer;
 }
 
 /** One object's body that was checked, and its text. */
@@ -44,7 +44,7 @@ export class Ingest {
     const objectIds = batch.objects.map((object) => object.object_id);
     refuseRepeatedIds(objectIds);
     const isListed = !hasRepeats && batch.objects.every((object) => Array.isArray(object.data));
-    return { batchId: batch.batch_id, objectIds, json: isListed ? text : withListedData(text) };
+    return { batchId: batch.batch_id, objectIds, json: isListed ? body.bytes : Buffer.from(withListedData(text)) };
   }
 
   /** @throws Problem malformed-request or invalid-body */

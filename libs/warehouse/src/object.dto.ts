@@ -1,7 +1,7 @@
 import { IdField, pageOf, TextField, TimeField } from '#platform';
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiExtraModels, getSchemaPath } from '@nestjs/swagger';
-import { Type } from 'class-transformer';
+import { Transform, Type } from 'class-transformer';
 import { ValidateBy, ValidateIf, ValidateNested } from 'class-validator';
 
 /** Addresses below /objects that are routes, so they cannot be ids. */
@@ -157,9 +157,10 @@ function DataField(options: { optional?: boolean; description?: string; example?
     }),
     ValidateIf((dto: { data?: unknown }) => !optional || dto.data !== undefined),
     ValidateBy({ name: 'pairs', validator: { validate: isData, defaultMessage: () => DATA_RULE } }),
-    // Only a list has elements to look into; a plain object's members are its pairs, not a DTO's fields.
+    // A plain object's members are its pairs, not a DTO's fields: it is looked into as the list that it stands for.
     ValidateNested({ each: true }),
     Type((options) => (Array.isArray(options?.object.data) ? PairDto : Object)),
+    Transform(({ value }: { value: unknown }) => writtenOut(value)),
   );
 }
 
@@ -168,7 +169,10 @@ function isScalar(value: unknown): value is Scalar {
 }
 
 function isData(data: unknown): boolean {
-  if (typeof data !== 'object' || data === null) return false;
-  if (Array.isArray(data)) return data.every((pair) => typeof pair === 'object' && pair !== null);
-  return Object.entries(data).every(([key, value]) => key !== '' && [...key].length <= 255 && isScalar(value));
+  return Array.isArray(data) && data.every((pair) => typeof pair === 'object' && pair !== null && !Array.isArray(pair));
+}
+
+function writtenOut(data: unknown): unknown {
+  if (typeof data !== 'object' || data === null || Array.isArray(data)) return data;
+  return Object.entries(data).map(([key, value]) => Object.assign(new PairDto(), { key, value: value as Scalar }));
 }

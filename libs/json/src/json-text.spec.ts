@@ -1,0 +1,173 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { countNames, elementsOf, inspectJson, membersOf, skipSpace, surveyJson } from './json-text.js';
+
+const space = fc.constantFrom('', '', ' ', '\n', '\t\r\n');
+const string = fc
+  .array(
+    fc.oneof(
+      fc.constantFrom('\\u0000', '\\u00000', '\\ud83d', '\\uDC62', '\\ud83d\\udc62', '\\u00e9', '\\\\u0000', '\\"'),
+      fc.constantFrom('\\\\', '\\n', '\\/', '{', '}', '[', ']', ',', ':', '1e5', 'a', 'é', '👢', ' ', '~', '/'),
+    ),
+    { maxLength: 4 },
+  )
+  .map((pieces) => `"${pieces.join('')}"`);
+const longNumber = fc
+  .record({
+    before: fc.constantFrom(1, 131_071, 131_072, 131_073),
+    after: fc.constantFrom(0, 0, 1, 16_382, 16_383, 16_384),
+    digit: fc.constantFrom('1', '9'),
+    sign: fc.constantFrom('', '-'),
+  })
+  .map(
+    ({ before, after, digit, sign }) => sign + digit.repeat(before) + (after === 0 ? '' : `.${'0'.repeat(after - 1)}1`),
+  );
+const number = fc.oneof(
+  { weight: 8, arbitrary: fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => JSON.stringify(value)) },
+  {
+    weight: 8,
+    arbitrary: fc.constantFrom(
+      '0',
+      '-0',
+      '0.10',
+      '1e5',
+      '1E+131071',
+      '1e131072',
+      '1e-16383',
+      '1e-16384',
+      '0e999999999999',
+    ),
+  },
+  { weight: 1, arbitrary: longNumber },
+);
+const { json } = fc.letrec<{ json: string; list: string; object: string }>((tie) => ({
+  json: fc.oneof({ maxDepth: 4 }, string, number, fc.constantFrom('true', 'false', 'null'), tie('list'), tie('object')),
+  list: fc
+    .tuple(fc.array(tie('json'), { maxLength: 4 }), space)
+    .map(([elements, s]) => `[${s}${elements.join(`${s},${s}`)}${s}]`),
+  object: fc
+    .tuple(
+      fc.array(fc.tuple(fc.oneof(string, fc.constantFrom('"a"', '"\\u0061"')), tie('json')), { maxLength: 4 }),
+      space,
+    )
+    .map(([members, s]) => `{${s}${members.map(([name, value]) => `${name}${s}:${s}${value}`).join(`${s},${s}`)}${s}}`),
+}));
+
+function depthOf(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  return 1 + Math.max(0, ...Object.values(value).map(depthOf));
+}
+
+describe('surveyJson', () => {
+  it('suspects every text in which inspectJson finds a fault or a number with an exponent', () => {
+    fc.assert(
+      fc.property(json, (text) => {
+        const { faults, expandedLength } = inspectJson(text);
+        if (faults.length > 0 || expandedLength > 0) expect(surveyJson(text).suspect).toBe(true);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('counts more names than the value has exactly where inspectJson finds one given twice', () => {
+    fc.assert(
+      fc.property(json, (text) => {
+        const lost = surveyJson(text).names - countNames(JSON.parse(text));
+        expect(lost > 0).toBe(inspectJson(text).repeats.length > 0);
+        expect(lost).toBeGreaterThanOrEqual(0);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('tells at least the depth that the value has', () => {
+    fc.assert(
+      fc.property(json, (text) => {
+        expect(surveyJson(text).depth).toBeGreaterThanOrEqual(depthOf(JSON.parse(text)));
+      }),
+    );
+    expect(surveyJson('[{"a":[1]},[[]]]').depth).toBe(3);
+    expect(surveyJson('"[[[["').depth).toBe(0);
+  });
+
+  it.each([
+    '{"a":"e5","b":5,"c":true,"d":false}',
+    '["1e5","\\\\u0000","\\u0001","\\ue000"]',
+    `[${'1'.repeat(16_383)}]`,
+  ])('does not suspect what is harmless: %.30s', (text) => {
+    expect(surveyJson(text).suspect).toBe(false);
+  });
+});
+
+describe('membersOf and elementsOf', () => {
+  it('cut a text into exactly the values that JSON.parse sees, repeats included', () => {
+    const check = (text: string, start: number, value: unknown): void => {
+      if (Array.isArray(value)) {
+        const spans = [...elementsOf(text, start)];
+        expect(spans.map((span) => JSON.parse(text.slice(span.start, span.end)) as unknown)).toEqual(value);
+        spans.forEach((span, i) => {
+          check(text, span.start, value[i]);
+        });
+      } else if (typeof value === 'object' && value !== null) {
+        const members = [...membersOf(text, start)];
+        // The last of a name wins, as in JSON.parse.
+        const rebuilt = `{${members.map((one) => `${one.nameText}:${text.slice(one.start, one.end)}`).join()}}`;
+        expect(JSON.parse(rebuilt)).toEqual(value);
+        for (const one of members) {
+          expect(one.name).toBe(JSON.parse(one.nameText));
+          check(text, one.start, JSON.parse(text.slice(one.start, one.end)));
+        }
+      }
+    };
+    fc.assert(
+      fc.property(json, space, (text, s) => {
+        check(s + text + s, skipSpace(s + text + s, 0), JSON.parse(text));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('keep names and numbers to the letter', () => {
+    const text = ' { "\\u0061" : 0.100 ,"a":{"b":"}"} } ';
+    expect(Array.from(membersOf(text, 1), (one) => [one.name, one.nameText, text.slice(one.start, one.end)])).toEqual([
+      ['a', '"\\u0061"', '0.100'],
+      ['a', '"a"', '{"b":"}"}'],
+    ]);
+  });
+});
+
+describe('inspectJson', () => {
+  it.each([
+    ['"\\u0000"', ''],
+    ['{"a":["x","\\ud83d"]}', '/a/1'],
+    ['{"a/b~c":{"\\u0000":1}}', '/a~1b~0c/\0'],
+    ['[1,2,1e131072]', '/2'],
+    ['[1e131071,-1e-16383,0e131072,0.00e5,1e-16384]', '/4'],
+    [`[${'1'.repeat(131_072)},${'1'.repeat(131_073)}]`, '/1'],
+    [`[0.${'1'.repeat(16_383)},0.${'1'.repeat(16_384)}]`, '/1'],
+    ['[1e1000000001]', '/0'],
+    ['[0e-16384]', '/0'],
+    ['[0.0000001e131078,0.0000001e131079]', '/1'],
+  ])('points to what cannot be stored: %.40s', (text, pointer) => {
+    expect(inspectJson(text).faults.map((fault) => fault.pointer)).toEqual([pointer]);
+  });
+
+  it('points to each name given twice, and to the object that it is in', () => {
+    expect(inspectJson('{"a":1,"b":[{"c":1,"\\u0063":2,"c":3}],"a":2}').repeats).toEqual([
+      { pointer: '/b/0/c', parent: '/b/0', name: 'c' },
+      { pointer: '/b/0/c', parent: '/b/0', name: 'c' },
+      { pointer: '/a', parent: '', name: 'a' },
+    ]);
+    expect(inspectJson('[{"a":1},{"a":1}]').repeats).toEqual([]);
+  });
+
+  it.each([
+    ['[1e3]', 4],
+    ['[1e-3]', 4],
+    ['[12e3,5]', 5],
+    ['[1.5e1]', 2],
+    ['["1e3",1000]', 0],
+  ])('says how long its exponents become: %s', (text, length) => {
+    expect(inspectJson(text).expandedLength).toBe(length);
+  });
+});

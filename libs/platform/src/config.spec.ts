@@ -1,0 +1,165 @@
+import { readFile } from 'node:fs/promises';
+import { describe, expect, it } from '@jest/globals';
+import { Config } from './config.js';
+import { projectFile } from './project-file.js';
+import { StartupError } from './startup-error.js';
+
+const WITH_URL = { DATABASE_URL: 'postgresql://u:p@host/db', STOWAGE_KEY_SECRET: 's'.repeat(32) };
+
+/** Read by the command line, where it is a client. */
+const CLIENT_SETTINGS = ['STOWAGE_API_KEY', 'STOWAGE_URL'];
+
+/** Why settings are refused: one line. */
+function refusal(env: Record<string, string>): string {
+  try {
+    new Config(env);
+  } catch (error) {
+    expect(error).toBeInstanceOf(StartupError);
+    const { message } = error as StartupError;
+    expect(message).not.toContain('\n');
+    return message;
+  }
+  throw new Error('the settings were taken');
+}
+
+/** The name of every setting that is read. */
+function namesRead(): Set<string> {
+  const names = new Set<string>();
+  const recording = new Proxy<Record<string, string>>(
+    {},
+    {
+      get: (_, name) => {
+        names.add(String(name));
+        return undefined;
+      },
+    },
+  );
+  new Config(recording);
+  return names;
+}
+
+describe('the settings', () => {
+  it('have the defaults that the contract names', () => {
+    expect(new Config({})).toEqual({
+      http: { host: '127.0.0.1', port: 8000, trustProxy: false },
+      log: { level: 'info' },
+      database: { url: null, poolMax: 20, dataDir: '.stowage' },
+      access: { adminKey: null, operatorKey: null, keySecret: null },
+      limits: {
+        pageSize: 10,
+        pageSizeMax: 1000,
+        countCap: 1000,
+        bodyLimitBytes: 64 * 1024 * 1024,
+        batchObjectsMax: 100_000,
+      },
+      rules: { requireIfMatch: false, seed: true },
+    });
+  });
+
+  it('are those that .env.example lists, each with a comment and its default', async () => {
+    const lines = (await readFile(projectFile('.env.example'), 'utf8')).split('\n');
+    const listed: Record<string, string> = {};
+    lines.forEach((line, index) => {
+      const [, name, value = ''] = /^(?:# )?([A-Z][A-Z0-9_]*)=(.*)$/.exec(line) ?? [];
+      if (name === undefined) return;
+      expect([name, lines[index - 1]]).toEqual([name, expect.stringMatching(/^# \S.*\.$/)]);
+      expect(listed).not.toHaveProperty(name);
+      listed[name] = value;
+    });
+    expect(Object.keys(listed).sort()).toEqual([...namesRead(), ...CLIENT_SETTINGS].sort());
+    expect(new Config(listed)).toEqual(new Config({}));
+  });
+
+  it('cannot be changed afterwards', () => {
+    const config = new Config({});
+    expect(() => {
+      (config.http as { port: number }).port = 1;
+    }).toThrow(TypeError);
+    expect(() => {
+      (config as { http: unknown }).http = {};
+    }).toThrow(TypeError);
+  });
+
+  it('count as not set when they are empty', () => {
+    const empty = Object.fromEntries(Array.from(namesRead(), (name) => [name, '']));
+    expect(new Config(empty)).toEqual(new Config({}));
+    expect(new Config({ PORT: ' ', HOST: '\t' })).toEqual(new Config({}));
+  });
+});
+
+describe('a number', () => {
+  const RANGES: [string, number, number, (config: Config) => number][] = [
+    ['PORT', 0, 65_535, (config) => config.http.port],
+    ['DATABASE_POOL_MAX', 2, 1000, (config) => config.database.poolMax],
+    ['PAGE_SIZE_MAX', 1, 10_000, (config) => config.limits.pageSizeMax],
+    ['PAGE_SIZE', 1, 1000, (config) => config.limits.pageSize],
+    ['COUNT_CAP', 1, 1_000_000, (config) => config.limits.countCap],
+    ['BODY_LIMIT_BYTES', 1024, 134_217_728, (config) => config.limits.bodyLimitBytes],
+    ['BATCH_OBJECTS_MAX', 1, 1_000_000, (config) => config.limits.batchObjectsMax],
+  ];
+
+  it.each(RANGES)('%s goes from %i to %i', (name, min, max, read) => {
+    for (const value of [min, max]) expect(read(new Config({ [name]: String(value) }))).toBe(value);
+    for (const value of [min - 1, max + 1]) {
+      const message = refusal({ [name]: String(value) });
+      expect(message).toContain(name);
+      expect(message).toContain(`from ${String(min)} to ${String(max)}`);
+      expect(message).toContain(`"${String(value)}"`);
+    }
+  });
+
+  it.each(['x', '1.5', '1e3', '0x10', '-1', '+5', '5 MiB', '1_000', 'NaN', '9'.repeat(20)])('is never %s', (value) => {
+    for (const [name] of RANGES) expect(refusal({ [name]: value })).toContain(name);
+  });
+
+  it('PAGE_SIZE keeps to PAGE_SIZE_MAX', () => {
+    expect(new Config({ PAGE_SIZE_MAX: '5' }).limits.pageSize).toBe(5);
+    expect(refusal({ PAGE_SIZE_MAX: '5', PAGE_SIZE: '6' })).toContain('from 1 to 5');
+  });
+});
+
+describe('a choice', () => {
+  it.each(['TRUST_PROXY', 'REQUIRE_IF_MATCH', 'STOWAGE_SEED'])('%s is true or false and nothing else', (name) => {
+    for (const value of ['true', 'false']) expect(() => new Config({ [name]: value })).not.toThrow();
+    for (const value of ['TRUE', '1', 'yes', 'on', 'null']) expect(refusal({ [name]: value })).toContain(name);
+  });
+
+  it('LOG_LEVEL is one that the log knows', () => {
+    for (const level of ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const) {
+      expect(new Config({ LOG_LEVEL: level }).log.level).toBe(level);
+    }
+    expect(refusal({ LOG_LEVEL: 'verbose' })).toContain('fatal, error, warn, info, debug, silent');
+  });
+
+  it('STOWAGE_SEED is true with the embedded database only', () => {
+    expect(new Config({}).rules.seed).toBe(true);
+    expect(new Config(WITH_URL).rules.seed).toBe(false);
+    expect(new Config({ ...WITH_URL, STOWAGE_SEED: 'true' }).rules.seed).toBe(true);
+  });
+});
+
+describe('a secret', () => {
+  it.each(['STOWAGE_ADMIN_KEY', 'STOWAGE_OPERATOR_KEY', 'STOWAGE_KEY_SECRET'])(
+    '%s has at least 32 characters and is not repeated in the refusal',
+    (name) => {
+      expect(() => new Config({ [name]: 'q'.repeat(32) })).not.toThrow();
+      const message = refusal({ [name]: 'q'.repeat(31) });
+      expect(message).toContain(name);
+      expect(message).not.toContain('qqq');
+    },
+  );
+
+  it('of the keyed hash is required with DATABASE_URL', () => {
+    expect(refusal({ DATABASE_URL: WITH_URL.DATABASE_URL })).toContain('STOWAGE_KEY_SECRET');
+    expect(new Config(WITH_URL).access.keySecret).toBe(WITH_URL.STOWAGE_KEY_SECRET);
+  });
+
+  it('in DATABASE_URL is not repeated in the refusal', () => {
+    for (const url of ['mysql://u:hunter2@host/db', 'u:hunter2@host', 'http://hunter2']) {
+      const message = refusal({ ...WITH_URL, DATABASE_URL: url });
+      expect(message).toContain('DATABASE_URL');
+      expect(message).not.toContain('hunter2');
+    }
+    expect(new Config({ ...WITH_URL, DATABASE_URL: 'postgres://host/db' }).database.url).toBe('postgres://host/db');
+  });
+});

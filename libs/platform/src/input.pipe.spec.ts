@@ -1,0 +1,143 @@
+import { describe, expect, it } from '@jest/globals';
+import { ChoiceField, FlagParameter, IdField, IntegerParameter, TextField, TimeField } from './fields.js';
+import { InputPipe } from './input.pipe.js';
+import { JsonBody } from './json-body.js';
+import { Problem } from './problems.js';
+
+const description = 'A field of a test.';
+
+class ThingDto {
+  @TextField({ min: 1, max: 5, description })
+  name: string;
+
+  @IdField({ optional: true, description })
+  id?: string;
+
+  @ChoiceField({ optional: true, choices: ['red', 'blue'], description })
+  color?: 'red' | 'blue';
+
+  @TimeField({ optional: true, nullable: true, description })
+  at?: string | null;
+}
+
+class ListQuery {
+  @IntegerParameter({ min: 1, max: 100, description })
+  size?: number;
+
+  @FlagParameter({ description })
+  whole?: boolean;
+
+  @TextField({ optional: true, max: 3, description })
+  text?: string;
+}
+
+const pipe = new InputPipe();
+
+function asBody(body: unknown, metatype: new () => unknown = ThingDto): unknown {
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
+  return pipe.transform(new JsonBody(Buffer.from(text), 1024), { type: 'body', metatype });
+}
+
+function asQuery(query: object): unknown {
+  return pipe.transform(query, { type: 'query', metatype: ListQuery });
+}
+
+/** The slug of a refusal and the places it points at. */
+function refusal(work: () => unknown): [string, ...string[]] {
+  try {
+    work();
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return [error.slug, ...error.errors.map((one) => ('pointer' in one ? one.pointer : one.parameter))];
+  }
+  throw new Error('the input was taken');
+}
+
+describe('a body', () => {
+  it('comes through as what its DTO says', () => {
+    const body = { name: 'a', id: 'b/c', color: 'red', at: '2024-01-01T00:00:00Z' };
+    const thing = asBody(body);
+    expect(thing).toBeInstanceOf(ThingDto);
+    expect(thing).toEqual(body);
+  });
+
+  it('comes through unread where the handler reads it itself', () => {
+    const body = new JsonBody(Buffer.from('not JSON'), 1024);
+    expect(pipe.transform(body, { type: 'body', metatype: JsonBody })).toBe(body);
+  });
+
+  it.each([undefined, null, {}])('is missing when it is %p', (value) => {
+    expect(refusal(() => pipe.transform(value, { type: 'body', metatype: ThingDto }))).toEqual(['malformed-request']);
+  });
+
+  it.each([[[]], ['"text"'], ['1'], ['null'], ['true']])('has to be an object, not %j', (body) => {
+    expect(refusal(() => asBody(body))).toEqual(['invalid-body', '']);
+  });
+
+  it('is told all its mistakes at once', () => {
+    const body = { name: '', id: '', color: 'green', at: 'now', 'a/b': 1 };
+    expect(refusal(() => asBody(body)).sort()).toEqual(['/at', '/a~1b', '/color', '/id', '/name', 'invalid-body']);
+  });
+
+  it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])('has no member %s', (name) => {
+    expect(refusal(() => asBody(`{"name":"a","${name}":{}}`))).toEqual(['invalid-body', `/${name}`]);
+  });
+
+  it('takes null only where it may stand', () => {
+    expect(asBody({ name: 'a', at: null })).toEqual({ name: 'a', at: null });
+    for (const member of ['name', 'id', 'color']) {
+      expect(refusal(() => asBody({ name: 'a', [member]: null }))).toEqual(['invalid-body', `/${member}`]);
+    }
+  });
+});
+
+describe('text', () => {
+  it('is measured in characters, not in units of UTF-16', () => {
+    for (const name of ['a', 'abcde', '😀😀😀😀😀']) expect(asBody({ name })).toEqual({ name });
+    for (const name of ['', 'abcdef', '😀😀😀😀😀😀', 7, ['a'], {}]) {
+      expect(refusal(() => asBody({ name }))).toEqual(['invalid-body', '/name']);
+    }
+  });
+
+  it('of an id has 1 to 255 characters, none of them a control character', () => {
+    for (const id of [' ', '/', '.', 'ü', '😀'.repeat(255), '\u200b', '\u2028'])
+      expect(asBody({ name: 'a', id })).toMatchObject({ id });
+    for (const id of ['', 'x'.repeat(256), 'a\nb', '\t', '\u007f', '\u0085', 5]) {
+      expect(refusal(() => asBody({ name: 'a', id }))).toEqual(['invalid-body', '/id']);
+    }
+  });
+});
+
+describe('query parameters', () => {
+  it('come through as numbers and flags', () => {
+    expect(asQuery({ size: '100', whole: 'true', text: '' })).toEqual({ size: 100, whole: true, text: '' });
+    expect(asQuery({ whole: 'false' })).toEqual({ whole: false });
+    expect(asQuery({})).toEqual({});
+  });
+
+  it.each(['0', '101', '1.5', '1e1', '-1', '+1', ' 1', '', 'x', '0x1', ['1', '2'], '9'.repeat(30)])(
+    'refuse the number %p',
+    (size) => {
+      expect(refusal(() => asQuery({ size }))).toEqual(['invalid-query', 'size']);
+    },
+  );
+
+  it.each(['1', 'yes', 'TRUE', '', ['true', 'true']])('refuse the flag %p', (whole) => {
+    expect(refusal(() => asQuery({ whole }))).toEqual(['invalid-query', 'whole']);
+  });
+
+  it('refuse a text given twice', () => {
+    expect(refusal(() => asQuery({ text: ['a', 'b'] }))).toEqual(['invalid-query', 'text']);
+  });
+
+  it.each(['nonsense', 'Size', 'constructor', '__proto__', ''])('refuse a name that is none: "%s"', (name) => {
+    const query = Object.defineProperty({}, name, { value: '1', enumerable: true });
+    expect(refusal(() => asQuery(query))).toEqual(['invalid-query', name]);
+  });
+});
+
+describe('what is neither', () => {
+  it('comes through as it is', () => {
+    expect(pipe.transform('a%2Fb', { type: 'param', metatype: String })).toBe('a%2Fb');
+  });
+});

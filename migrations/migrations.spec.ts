@@ -1,0 +1,125 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { cloneDatabase, type TestDatabase } from '../test/harness/database.js';
+import { MIGRATIONS } from './index.js';
+
+/** Everything that a migration makes, by name and definition; what TypeORM itself keeps is left out. */
+const CATALOG = `
+  SELECT format('column %s.%s %s%s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
+      CASE WHEN a.attnotnull THEN ' not null' ELSE '' END, coll.collname) AS thing
+    FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid AND c.relkind = 'r'
+    LEFT JOIN pg_collation AS coll ON coll.oid = a.attcollation
+    WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'migrations'
+  UNION ALL
+  SELECT format('index %s', indexdef) FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'migrations'
+  UNION ALL
+  SELECT format('constraint %s %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace AND conrelid <> coalesce(to_regclass('migrations')::oid, 0)
+  UNION ALL
+  SELECT format('sequence %s %s..%s from %s %s', sequencename, min_value, max_value, start_value, cycle) FROM pg_sequences
+    WHERE schemaname = 'public' AND sequencename <> 'migrations_id_seq'
+  UNION ALL
+  SELECT format('function %s', p.oid::regprocedure) FROM pg_proc AS p
+    WHERE p.pronamespace = 'public'::regnamespace
+      AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = p.oid AND d.deptype = 'e')
+  UNION ALL
+  SELECT format('trigger %s', tgname) FROM pg_trigger WHERE NOT tgisinternal
+  ORDER BY thing`;
+
+/** Before any migration: TypeORM's own table comes with the first. */
+let empty: TestDatabase;
+/** As the product finds it. */
+let migrated: TestDatabase;
+
+beforeAll(async () => {
+  empty = await cloneDatabase('template0');
+  migrated = await cloneDatabase();
+});
+afterAll(async () => {
+  await empty.close();
+  await migrated.close();
+});
+
+async function catalogOf(db: TestDatabase): Promise<string[]> {
+  return (await db.sql<{ thing: string }>(CATALOG)).map((row) => row.thing);
+}
+
+describe('the migrations', () => {
+  it('go up, down and up again, and come to the same', async () => {
+    const { dataSource } = empty.database;
+    expect(await catalogOf(empty)).toEqual([]);
+    await dataSource.runMigrations();
+    const first = await catalogOf(empty);
+    expect(first).toEqual(await catalogOf(migrated));
+    expect(first.length).toBeGreaterThan(20);
+    for (const _ of MIGRATIONS) await dataSource.undoLastMigration();
+    expect(await catalogOf(empty)).toEqual([]);
+    await dataSource.runMigrations();
+    expect(await catalogOf(empty)).toEqual(first);
+  });
+
+  it('are all run in the database that the product opens, and none runs twice', async () => {
+    expect(await migrated.database.dataSource.showMigrations()).toBe(false);
+    expect(await migrated.database.dataSource.runMigrations()).toEqual([]);
+  });
+
+  it('are listed oldest first, each with a name and a time of its own', () => {
+    const names = MIGRATIONS.map((migration) => new migration().name);
+    const times = names.map((name) => Number(/\d{13}$/.exec(name)?.[0]));
+    expect(times.every((time) => time > 0)).toBe(true);
+    expect(times).toEqual([...new Set(times)].sort((a, b) => a - b));
+  });
+
+  it('make no trigger, which would not be the same on a cluster', async () => {
+    expect((await catalogOf(migrated)).filter((thing) => thing.startsWith('trigger'))).toEqual([]);
+  });
+
+  it('put the project into every key and index of batches and objects, first', async () => {
+    const indexes = (await catalogOf(migrated)).filter((thing) =>
+      /^index .* ON public\.(batches|objects) /.test(thing),
+    );
+    expect(indexes.length).toBeGreaterThan(5);
+    for (const index of indexes) expect(index).toMatch(/ USING \w+ \(project_id,/);
+  });
+
+  it('compare every id byte for byte', async () => {
+    const columns = (await catalogOf(migrated)).filter((thing) =>
+      /^column \w+\.(batch_id|object_id|subject|device_id) /.test(thing),
+    );
+    expect(columns.length).toBeGreaterThan(4);
+    for (const column of columns) expect(column).toMatch(/ C$/);
+  });
+});
+
+describe('the entities', () => {
+  it('have no column that the tables do not have, nor of another type or nullability', async () => {
+    const drift: string[] = [];
+    const { entityMetadatas } = migrated.database.dataSource;
+    expect(entityMetadatas.length).toBeGreaterThan(1);
+    for (const entity of entityMetadatas) {
+      const columns = await migrated.sql<{ name: string; type: string; is_nullable: string; is_key: boolean }>(
+        `SELECT c.column_name AS name, c.data_type AS type, c.is_nullable, k.column_name IS NOT NULL AS is_key
+         FROM information_schema.columns AS c
+         LEFT JOIN information_schema.key_column_usage AS k
+           ON k.table_name = c.table_name AND k.column_name = c.column_name AND k.constraint_name = c.table_name || '_pkey'
+         WHERE c.table_schema = 'public' AND c.table_name = $1`,
+        [entity.tableName],
+      );
+      const found = new Map(columns.map((one) => [one.name, one]));
+      for (const column of entity.columns) {
+        const there = found.get(column.databaseName);
+        const type = String(column.type).replace(/^timestamptz$/, 'timestamp with time zone');
+        const isSame =
+          there?.type === type &&
+          (there.is_nullable === 'YES') === column.isNullable &&
+          there.is_key === column.isPrimary;
+        if (!isSame) drift.push(`${entity.tableName}.${column.databaseName} is ${JSON.stringify(there)}`);
+        found.delete(column.databaseName);
+      }
+      // A column that must be given and that the entity does not know would refuse every insert.
+      for (const one of found.values()) {
+        if (one.is_nullable === 'NO') drift.push(`${entity.tableName}.${one.name} is not in the entity`);
+      }
+    }
+    expect(drift).toEqual([]);
+  });
+});

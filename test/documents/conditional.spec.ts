@@ -1,0 +1,108 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+
+let api: TestApi;
+let project: TestProject;
+
+beforeAll(async () => {
+  api = await TestApi.start();
+  project = await api.project();
+  const objects = [{ object_id: 'o', data: [{ key: 'n', value: 1 }] }];
+  await api.call('POST', '/batches', { key: project.keys.producer, body: { batch_id: 'b', objects } });
+});
+afterAll(() => api.stop());
+
+function get(path: string, ifNoneMatch?: string, method = 'GET'): Promise<Reply> {
+  const headers = ifNoneMatch === undefined ? {} : { 'If-None-Match': ifNoneMatch };
+  return api.call(method, path, {
+    key: path.startsWith('/projects') ? project.keys.admin : project.keys.analyst,
+    headers,
+  });
+}
+
+async function tagOf(path: string): Promise<string> {
+  const reply = await get(path);
+  expect(reply.status).toBe(200);
+  return reply.headers.get('etag') ?? '';
+}
+
+const READS = [
+  '/',
+  '/limits',
+  '/batches',
+  '/batches?include=objects',
+  '/batches/b',
+  '/objects',
+  '/objects?key=n',
+  '/objects/o',
+];
+
+describe('a read', () => {
+  it.each(READS.filter((path) => !path.includes('include')))(
+    'of %s carries an ETag, and 304 when the client has it',
+    async (path) => {
+      const first = await get(path);
+      const etag = first.headers.get('etag') ?? '';
+      expect(etag).toMatch(/^"[\w-]+"$/);
+      for (const known of [etag, `W/${etag}`, `"other", ${etag}`, '*', `"a,b",W/${etag} , "c"`]) {
+        for (const method of ['GET', 'HEAD']) {
+          const again = await get(path, known, method);
+          expect([again.status, again.text, again.headers.get('etag')]).toEqual([304, '', etag]);
+          expect(again.headers.get('cache-control')).toBe(first.headers.get('cache-control'));
+        }
+      }
+      for (const other of ['"other"', etag.replaceAll('"', ''), '', etag.toUpperCase() + 'x']) {
+        expect([other, (await get(path, other)).status]).toEqual([other, 200]);
+      }
+    },
+  );
+
+  it.each(READS)('of %s may be kept by the client alone, who has to ask each time', async (path) => {
+    expect((await get(path)).headers.get('cache-control')).toBe('private, no-cache');
+  });
+
+  it('that found nothing has no ETag', async () => {
+    const reply = await get('/objects/nothing', '*');
+    expect([reply.status, reply.headers.get('etag')]).toEqual([404, null]);
+  });
+});
+
+describe('the ETag', () => {
+  it.each(['/objects/o', '/batches/b', '/objects', '/objects?key=n'])(
+    'of %s is another after the object has changed',
+    async (path) => {
+      const before = await tagOf(path);
+      const body = { data: { n: Math.random() } };
+      const headers = { 'Content-Type': 'application/merge-patch+json' };
+      const patched = await api.call('PATCH', '/objects/o', { key: project.keys.producer, body, headers });
+      expect(patched.status).toBe(200);
+      const after = await get(path, before);
+      expect(after.status).toBe(200);
+      expect(after.headers.get('etag')).not.toBe(before);
+      if (path === '/objects/o') expect(patched.headers.get('etag')).toBe(after.headers.get('etag'));
+    },
+  );
+
+  it.each(['/batches/b', '/batches', '/objects'])(
+    'of %s is another after an object came and after it went',
+    async (path) => {
+      const before = await tagOf(path);
+      const body = { batch_id: 'b', object_id: 'more', data: [] };
+      await api.call('POST', '/objects', { key: project.keys.producer, body });
+      const between = await tagOf(path);
+      expect(between).not.toBe(before);
+      expect((await api.call('DELETE', '/objects/more', { key: project.keys.admin })).status).toBe(204);
+      expect(await tagOf(path)).not.toBe(between);
+    },
+  );
+
+  it('of a batch is another after it was deleted and posted again', async () => {
+    const body = { batch_id: 'again', objects: [] };
+    const post = () => api.call('POST', '/batches', { key: project.keys.producer, body });
+    await post();
+    const before = await tagOf('/batches/again');
+    await api.call('DELETE', '/batches/again', { key: project.keys.admin });
+    await post();
+    expect(await tagOf('/batches/again')).not.toBe(before);
+  });
+});

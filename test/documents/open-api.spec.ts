@@ -1,0 +1,185 @@
+import { PROBLEMS, type ProblemSlug } from '#platform';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Ajv, type ValidateFunction } from 'ajv';
+import { TestApi, type Reply } from '../harness/api.js';
+import { CONTRACT } from '../routes/route-table.js';
+import { exampleOf, openApiOf, operationsOf, type OpenApi, type Operation } from './open-api.js';
+
+let api: TestApi;
+let document: OpenApi;
+let operations: [string, Operation][];
+
+beforeAll(async () => {
+  api = await TestApi.start();
+  document = await openApiOf(api);
+  operations = operationsOf(document);
+});
+afterAll(() => api.stop());
+
+/** Every `$ref` in a tree. */
+function refsIn(tree: unknown): string[] {
+  if (typeof tree !== 'object' || tree === null) return [];
+  return Object.entries(tree).flatMap(([name, value]) =>
+    name === '$ref' && typeof value === 'string' ? [value] : refsIn(value),
+  );
+}
+
+function lookUp(ref: string): unknown {
+  const parts = ref.replace(/^#\//, '').split('/');
+  return parts.reduce<unknown>((node, part) => (node as Record<string, unknown> | undefined)?.[part], document);
+}
+
+describe('the OpenAPI document', () => {
+  it('is of version 3.1, as JSON and as YAML', async () => {
+    expect(document.openapi).toBe('3.1.0');
+    const yaml = await api.call('GET', `${api.origin}/openapi.yaml`);
+    expect([yaml.status, yaml.text.includes('openapi: 3.1.0')]).toEqual([200, true]);
+  });
+
+  it('refers to nothing that it does not have', () => {
+    const refs = new Set(refsIn(document));
+    expect(refs.size).toBeGreaterThan(10);
+    for (const ref of refs) expect([ref, typeof lookUp(ref)]).toEqual([ref, 'object']);
+  });
+
+  it('has schemas that are schemas, and examples that they allow', () => {
+    const ajv = schemas();
+    for (const name of Object.keys(document.components.schemas)) {
+      const validate = compile(ajv, `#/components/schemas/${name}`);
+      const example = exampleOf({ $ref: `#/components/schemas/${name}` }, document);
+      validate(example);
+      expect([name, validate.errors]).toEqual([name, null]);
+    }
+  });
+
+  it('says of every operation what it is for, and of every parameter where it goes', () => {
+    for (const [name, { summary, parameters = [] }] of operations) {
+      expect([name, summary]).toEqual([name, expect.stringMatching(/\w/)]);
+      const inPath = parameters.filter((one) => one.in === 'path').map((one) => `{${one.name}}`);
+      expect(name.match(/\{\w+\}/g) ?? []).toEqual(inPath);
+    }
+  });
+
+  it('asks for a key where the contract does', () => {
+    for (const [name, { security }] of operations) {
+      const needsKey = name.replace('/api/v1', '') in CONTRACT;
+      expect([name, security]).toEqual([name, needsKey ? [{ bearer: [] }, { 'api-key': [] }] : undefined]);
+    }
+    expect(Object.keys(document.components.securitySchemes)).toEqual(['bearer', 'api-key']);
+  });
+
+  it('has for every operation the problems that all of its kind give', () => {
+    for (const [name, operation] of operations) {
+      const wanted: ProblemSlug[] = ['invalid-query', 'not-acceptable'];
+      if (operation.security !== undefined) wanted.push('unauthenticated', 'forbidden', 'unavailable');
+      if (name.includes('{')) wanted.push('invalid-path', 'uri-too-long', 'not-found');
+      if (operation.requestBody !== undefined)
+        wanted.push('malformed-request', 'invalid-body', 'too-large', 'unsupported-media-type');
+      for (const slug of wanted) {
+        const response = operation.responses[PROBLEMS[slug].status];
+        expect([name, response?.description]).toEqual([name, expect.stringContaining(`${slug}: `)]);
+        expect(Object.keys(response?.content ?? {})).toEqual(['application/problem+json']);
+      }
+    }
+  });
+
+  it('names no problem that there is not', () => {
+    for (const [, { responses }] of operations) {
+      for (const [status, { description }] of Object.entries(responses)) {
+        if (Number(status) < 400) continue;
+        for (const [, slug = ''] of description.matchAll(/(\S+): /g)) {
+          expect([slug, PROBLEMS[slug as ProblemSlug].status]).toEqual([slug, Number(status)]);
+        }
+      }
+    }
+  });
+});
+
+function schemas(): Ajv {
+  const ajv = new Ajv({ allErrors: true, strict: false, formats: { 'date-time': true, uri: true } });
+  return ajv.addSchema({ $id: 'openapi', components: document.components });
+}
+
+function compile(ajv: Ajv, ref: string): ValidateFunction {
+  return ajv.compile({ $ref: `openapi${ref}` });
+}
+
+describe('the examples of the OpenAPI document', () => {
+  const ids: Record<string, string> = { batch_id: 'spring-shoes', object_id: 'shoe-1' };
+  const done = new Set<string>();
+  let admin: string;
+
+  /** Sends an operation as its examples say, and checks that the answer is the success that is documented. */
+  async function perform(name: string, key?: string): Promise<Reply> {
+    const operation = operations.find(([one]) => one === name)?.[1];
+    if (operation === undefined) throw new Error(`${name} is not documented`);
+    const [method = '', template = ''] = name.split(' ');
+    const path = template.replace(/\{(\w+)\}/g, (_, id: string) => ids[id] ?? id);
+    const url = new URL(api.origin + path);
+    for (const { name: parameter, in: place, schema, example = schema.example } of operation.parameters ?? []) {
+      if (place === 'query' && example !== undefined)
+        url.searchParams.set(parameter, typeof example === 'string' ? example : JSON.stringify(example));
+    }
+    const [type, content] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
+    const sent =
+      content === undefined
+        ? {}
+        : { body: exampleOf(content.schema, document), headers: { 'Content-Type': String(type) } };
+    const reply = await api.call(method, url.href, { key, ...sent });
+
+    const success = Object.keys(operation.responses).filter((status) => status.startsWith('2'));
+    expect([name, String(reply.status), reply.text]).toEqual([name, success[0], reply.text]);
+    const documented = operation.responses[String(reply.status)];
+    for (const header of Object.keys(documented?.headers ?? {})) expect(reply.headers.has(header)).toBe(true);
+    const schema = documented?.content?.['application/json']?.schema.$ref;
+    if (schema !== undefined) {
+      const validate = compile(schemas(), schema);
+      validate(reply.json());
+      expect([name, validate.errors]).toEqual([name, null]);
+    }
+    done.add(name);
+    return reply;
+  }
+
+  beforeAll(async () => {
+    admin = (await api.project()).keys.admin;
+  });
+
+  it('of what needs no key do what they say', async () => {
+    for (const path of ['/api/v1', '/api/v1/limits', '/health/live', '/health/ready', '/healthcheck']) {
+      await perform(`GET ${path}`);
+    }
+  });
+
+  it('of projects and keys do what they say', async () => {
+    const { operatorKey } = api;
+    const project = await perform('POST /api/v1/projects', operatorKey);
+    ids.project_id = String(project.json<{ project_id: number }>().project_id);
+    await perform('GET /api/v1/projects', operatorKey);
+    await perform('GET /api/v1/projects/{project_id}', operatorKey);
+    const key = await perform('POST /api/v1/projects/{project_id}/keys', operatorKey);
+    ids.key_id = key.json<{ key_id: string }>().key_id;
+    const list = await perform('GET /api/v1/projects/{project_id}/keys', operatorKey);
+    expect(list.json()).toMatchObject({ count: 1 });
+    await perform('DELETE /api/v1/projects/{project_id}/keys/{key_id}', operatorKey);
+  });
+
+  it('of batches and objects do what they say, and the filters find what was stored', async () => {
+    const batch = await perform('POST /api/v1/batches', admin);
+    expect(batch.json()).toMatchObject({ batch_id: ids.batch_id, object_count: 1 });
+    await perform('GET /api/v1/batches/{batch_id}', admin);
+    for (const list of ['GET /api/v1/batches', 'GET /api/v1/objects']) {
+      expect((await perform(list, admin)).json()).toMatchObject({ count: 1 });
+    }
+    await perform('GET /api/v1/objects/{object_id}', admin);
+    await perform('PUT /api/v1/objects/{object_id}', admin);
+    await perform('PATCH /api/v1/objects/{object_id}', admin);
+    await perform('DELETE /api/v1/objects/{object_id}', admin);
+    await perform('POST /api/v1/objects', admin);
+    await perform('DELETE /api/v1/batches/{batch_id}', admin);
+  });
+
+  it('are all of them', () => {
+    expect([...done].sort()).toEqual(operations.map(([name]) => name).sort());
+  });
+});

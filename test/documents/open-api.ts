@@ -1,0 +1,58 @@
+import type { TestApi } from '../harness/api.js';
+
+export interface Schema {
+  $ref?: string;
+  example?: unknown;
+  type?: string | string[];
+  properties?: Record<string, Schema>;
+  items?: Schema;
+  allOf?: Schema[];
+}
+
+export interface Operation {
+  summary?: string;
+  security?: object[];
+  parameters?: { name: string; in: string; schema: Schema; example?: unknown }[];
+  requestBody?: { content: Record<string, { schema: Schema }> };
+  responses: Record<string, { description: string; headers?: object; content?: Record<string, { schema: Schema }> }>;
+}
+
+export interface OpenApi {
+  openapi: string;
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, Schema>; securitySchemes: Record<string, object> };
+}
+
+export async function openApiOf(api: TestApi): Promise<OpenApi> {
+  return (await api.call('GET', `${api.origin}/openapi.json`)).json<OpenApi>();
+}
+
+/** Every operation, by a name such as `GET /api/v1/batches`. */
+export function operationsOf({ paths }: OpenApi): [string, Operation][] {
+  return Object.entries(paths).flatMap(([path, item]) =>
+    Object.entries(item).map(([method, operation]): [string, Operation] => [
+      `${method.toUpperCase()} ${path}`,
+      operation,
+    ]),
+  );
+}
+
+/** What a schema's own examples make together; undefined where they make nothing. */
+export function exampleOf(schema: Schema, document: OpenApi): unknown {
+  if (schema.example !== undefined) return schema.example;
+  if (schema.$ref !== undefined) {
+    const named = document.components.schemas[schema.$ref.split('/').at(-1) ?? ''];
+    return named === undefined ? undefined : exampleOf(named, document);
+  }
+  if (schema.items !== undefined) {
+    const element = exampleOf(schema.items, document);
+    return element === undefined ? undefined : [element];
+  }
+  if (schema.properties === undefined) return undefined;
+  const members = Object.entries(schema.properties).map(([name, one]): [string, unknown] => [
+    name,
+    exampleOf(one, document),
+  ]);
+  const given = members.filter(([, example]) => example !== undefined);
+  return given.length === 0 ? undefined : Object.fromEntries(given);
+}

@@ -1,0 +1,150 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { expectProblem } from '../errors/expect-problem.js';
+import { TestApi, type TestProject } from '../harness/api.js';
+
+const BROWSER = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8';
+const SETTINGS = {
+  PAGE_SIZE: '7',
+  PAGE_SIZE_MAX: '77',
+  COUNT_CAP: '777',
+  BODY_LIMIT_BYTES: '7777',
+  BATCH_OBJECTS_MAX: '77777',
+};
+
+let api: TestApi;
+let project: TestProject;
+
+beforeAll(async () => {
+  api = await TestApi.start(SETTINGS);
+  project = await api.project();
+});
+afterAll(() => api.stop());
+
+/** The addresses that a page loads or leads to, complete. */
+function linksOf(html: string, page: string): string[] {
+  return Array.from(html.matchAll(/ (?:src|href|spec-url)="([^"]*)"/g), ([, link = '']) => new URL(link, page).href);
+}
+
+describe('GET /api/v1/', () => {
+  it.each([undefined, '*/*', 'application/json', 'application/*', 'text/html;q=0.5, application/json'])(
+    'lists names and complete URLs, all of which lead somewhere, to Accept: %s',
+    async (accept) => {
+      const reply = await api.call('GET', '/', accept === undefined ? {} : { headers: { Accept: accept } });
+      expect(reply.headers.get('content-type')).toBe('application/json; charset=utf-8');
+      const listing = reply.json<Record<string, string>>();
+      expect(listing).toMatchObject({
+        batches: `${api.origin}/api/v1/batches`,
+        objects: `${api.origin}/api/v1/objects`,
+      });
+      for (const [name, url] of Object.entries(listing)) {
+        const key = name === 'projects' ? api.operatorKey : project.keys.analyst;
+        expect([name, (await api.call('GET', url, { key })).status]).toEqual([name, 200]);
+      }
+    },
+  );
+
+  it('gives a browser a page, whose links all lead somewhere', async () => {
+    const reply = await api.call('GET', '/', { headers: { Accept: BROWSER } });
+    expect(reply.headers.get('content-type')).toBe('text/html; charset=utf-8');
+    expect(reply.headers.get('vary')).toBe('Accept');
+    const links = linksOf(reply.text, `${api.origin}/api/v1/`);
+    const listing = (await api.call('GET', '/')).json<Record<string, string>>();
+    expect(links).toEqual(Object.values(listing));
+  });
+
+  it('names the host that the client asked, and no other that it tells', async () => {
+    const host = api.origin.replace('127.0.0.1', 'localhost');
+    const headers = { 'X-Forwarded-Host': 'example.org', 'X-Forwarded-Proto': 'https' };
+    const listing = (await api.call('GET', `${host}/api/v1/`, { headers })).json<Record<string, string>>();
+    expect(listing.batches).toBe(`${host}/api/v1/batches`);
+  });
+
+  it('names the host that a trusted proxy tells', async () => {
+    const behind = await TestApi.start({ TRUST_PROXY: 'true' });
+    try {
+      const headers = { 'X-Forwarded-Host': 'example.org', 'X-Forwarded-Proto': 'https' };
+      const listing = (await behind.call('GET', '/', { headers })).json<Record<string, string>>();
+      expect(listing.batches).toBe('https://example.org/api/v1/batches');
+      expect(expectProblem(await behind.call('GET', '/nothing', { headers }), 'not-found').type).toBe(
+        'https://example.org/problems#not-found',
+      );
+    } finally {
+      await behind.stop();
+    }
+  });
+});
+
+describe('GET /api/v1/limits', () => {
+  it('tells the limits that are set', async () => {
+    const wanted = Object.entries(SETTINGS).map(([name, value]) => [name.toLowerCase(), Number(value)]);
+    expect((await api.call('GET', '/limits')).json()).toEqual(Object.fromEntries(wanted));
+  });
+
+  it('tells the limits that hold', async () => {
+    const { analyst } = project.keys;
+    const page = (size: number) => api.call('GET', `/batches?page_size=${String(size)}`, { key: analyst });
+    expect([(await page(77)).status, (await page(78)).status]).toEqual([200, 400]);
+  });
+});
+
+describe('the reference', () => {
+  it.each(['/docs', '/docs/', '/redoc', '/redoc/', '/problems', '/problems/'])(
+    'is a page at %s that loads all it needs from here',
+    async (path) => {
+      const reply = await api.call('GET', api.origin + path, { headers: { Accept: BROWSER } });
+      expect(reply.status).toBe(200);
+      expect(reply.headers.get('content-type')).toMatch(/^text\/html\b/);
+      for (const link of linksOf(reply.text, api.origin + path)) {
+        expect(link.startsWith(api.origin)).toBe(true);
+        expect([link, (await api.call('GET', link)).status]).toEqual([link, 200]);
+      }
+    },
+  );
+
+  it('comes with its scripts', async () => {
+    for (const path of ['/redoc/redoc.js', '/docs/swagger-ui-bundle.js', '/docs/swagger-ui-init.js']) {
+      const reply = await api.call('GET', api.origin + path);
+      expect(reply.headers.get('content-type')).toMatch(/^(?:text|application)\/javascript\b/);
+      expect(reply.text.length).toBeGreaterThan(1000);
+    }
+  });
+});
+
+describe('health', () => {
+  it.each(['/health/live', '/health/ready', '/healthcheck', '/healthcheck/'])(
+    'is told at %s without a key',
+    async (path) => {
+      const reply = await api.call('GET', api.origin + path);
+      expect([reply.status, reply.json()]).toMatchObject([200, { status: 'ok' }]);
+    },
+  );
+});
+
+describe('HEAD', () => {
+  it('answers as GET does, without the body', async () => {
+    const body = { batch_id: 'b', objects: [{ object_id: 'o', data: [] }] };
+    await api.call('POST', '/batches', { key: project.keys.producer, body });
+    const below = [
+      '/',
+      '/limits',
+      '/batches',
+      '/batches/b',
+      '/objects',
+      '/objects/o',
+      '/objects/nothing',
+      '/batches?page=0',
+    ];
+    const urls = [...below, '/projects'].map((path) => `${api.origin}/api/v1${path}`);
+    for (const url of [
+      ...urls,
+      ...['/redoc', '/problems', '/healthcheck', '/openapi.json'].map((path) => api.origin + path),
+    ]) {
+      const key = url.endsWith('/projects') ? api.operatorKey : project.keys.analyst;
+      const [get, head] = [await api.call('GET', url, { key }), await api.call('HEAD', url, { key })];
+      expect([url, head.status, head.text]).toEqual([url, get.status, '']);
+      for (const name of ['content-type', 'etag', 'cache-control', 'vary']) {
+        expect([url, name, head.headers.get(name)]).toEqual([url, name, get.headers.get(name)]);
+      }
+    }
+  });
+});
