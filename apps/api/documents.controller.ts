@@ -1,8 +1,8 @@
 import { createReadStream, type ReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { projectFile, Rules } from '#platform';
-import { Controller, Get, Header } from '@nestjs/common';
+import { API, projectFile, Rules } from '#platform';
+import { Controller, Get, Header, Redirect } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { Marked } from 'marked';
 import { gfmHeadingId } from 'marked-gfm-heading-id';
@@ -26,6 +26,14 @@ const REDOC_PAGE = `<!doctype html>
 @ApiExcludeController()
 @Controller()
 export class DocumentsController {
+  /** Whoever types the address alone gets to what there is. */
+  @Get()
+  @Rules({ roles: 'anyone', produces: ['text/html', 'application/json'] })
+  @Redirect(`${API}/`)
+  root(): void {
+    // The decorator answers.
+  }
+
   @Get('redoc')
   @Rules({ roles: 'anyone', produces: ['text/html'] })
   @Header('Content-Type', HTML)

@@ -34,6 +34,8 @@ export function createOpenApi(app: INestApplication): OpenAPIObject {
       const withId = path.includes('{') ? WITH_ID : [];
       const withBody = operation.requestBody === undefined ? [] : WITH_BODY;
       for (const slug of [...ANY, ...withKey, ...withId, ...withBody]) addProblem(operation.responses, slug);
+      if (needsKey && method === 'get')
+        operation.responses[304] ??= { description: 'You have it already: If-None-Match.' };
       if (needsKey) operation.security = [{ bearer: [] }, { 'api-key': [] }];
     }
   }

@@ -1,3 +1,4 @@
+import { BatchService } from '#warehouse';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { kindOf, postBatch, type WholeBatchBody } from '../objects/wire.js';
@@ -47,6 +48,30 @@ describe('GET /batches/{batch_id}', () => {
     const objects = ids.map((object_id) => ({ object_id, data: [] }));
     await postBatch(api, project.keys.producer, `count-${String(count)}`, objects);
     expect((await read(`count-${String(count)}`)).json()).toEqual({ batch_id: `count-${String(count)}`, objects });
+  });
+
+  it.each(['deleted', 'changed'])('breaks off rather than end well, when the batch is %s meanwhile', async (what) => {
+    const name = `moving-${what}`;
+    const objects = Array.from({ length: 3_000 }, (_, i) => ({
+      object_id: `${name}-${String(i)}`,
+      data: { a: 'x'.repeat(50) },
+    }));
+    await postBatch(api, project.keys.producer, name, objects);
+    const batches = api.app.get(BatchService);
+    const stream = await batches.stream(project.projectId, await batches.get(project.projectId, name));
+    const pieces: string[] = [];
+    const readAll = async (): Promise<void> => {
+      for await (const piece of stream) {
+        // The first is only the beginning: what follows has not been read yet.
+        if (pieces.length === 0) {
+          if (what === 'deleted') await batches.delete(project.projectId, name, true);
+          else await api.call('DELETE', `/objects/${name}-2999`, { key: project.keys.admin });
+        }
+        pieces.push(String(piece));
+      }
+    };
+    await expect(readAll()).rejects.toThrow('changed while it was being read');
+    expect(() => JSON.parse(pieces.join('')) as unknown).toThrow(SyntaxError);
   });
 
   it('gives an object that was added later at the end', async () => {

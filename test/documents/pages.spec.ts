@@ -25,6 +25,11 @@ function linksOf(html: string, page: string): string[] {
   return Array.from(html.matchAll(/ (?:src|href|spec-url)="([^"]*)"/g), ([, link = '']) => new URL(link, page).href);
 }
 
+it('leads from the bare address to what there is', async () => {
+  const reply = await api.call('GET', `${api.origin}/`);
+  expect([reply.status, reply.headers.get('location')]).toEqual([302, '/api/v1/']);
+});
+
 describe('GET /api/v1/', () => {
   it.each([undefined, '*/*', 'application/json', 'application/*', 'text/html;q=0.5, application/json'])(
     'lists names and complete URLs, all of which lead somewhere, to Accept: %s',

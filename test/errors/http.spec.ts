@@ -43,6 +43,10 @@ describe('the address', () => {
     expect(read.json()).toEqual(body);
   });
 
+  it.each(['key=a&value=%FF', 'key=%zz', 'value=%ED%A0%80'])('is refused with the query %s', async (query) => {
+    expectProblem(await api.call('GET', `/objects?${query}`, { key: project.keys.analyst }), 'invalid-query');
+  });
+
   it('is refused when an id is longer than any id can be', async () => {
     const reply = await api.call('GET', `/batches/${'a'.repeat(4000)}`, { key: project.keys.analyst });
     expectProblem(reply, 'uri-too-long');
@@ -53,7 +57,7 @@ describe('the address', () => {
     expectProblem(reply, 'not-found');
   });
 
-  it.each(['/nothing', '/batches/a/b', '', '//api/v1/batches', '/API/V1/batches', '/api/v2/batches'])(
+  it.each(['/nothing', '/batches/a/b', '//api/v1/batches', '/API/V1/batches', '/api/v2/batches'])(
     'is answered with a problem where there is nothing: %s',
     async (path) => {
       const url = path.startsWith('/nothing') || path.startsWith('/batches') ? path : api.origin + path;
@@ -113,6 +117,13 @@ describe('headers', () => {
 
   it('are refused without Host, with a problem', async () => {
     expectProblem(await sendRaw(api.origin, 'GET /api/v1/ HTTP/1.1\r\n\r\n'), 'malformed-request');
+  });
+
+  it('are refused when they say that the body is encoded, with what is taken instead', async () => {
+    const headers = { 'Content-Encoding': 'gzip' };
+    const reply = await api.call('POST', '/batches', { key: project.keys.producer, body: '{}', headers });
+    expectProblem(reply, 'unsupported-media-type');
+    expect(reply.headers.get('accept-encoding')).toBe('identity');
   });
 
   it('need no Host in HTTP/1.0', async () => {
@@ -182,9 +193,10 @@ describe('a client that sends much before it reads', () => {
     ['without a key', 401],
     ['over the limit', 413],
   ])('gets its answer all the same: %s', async (_, status) => {
-    const key = status === 401 ? undefined : project.keys.producer;
-    const body = 'x'.repeat(4_000_000);
-    for (let i = 0; i < 8; i++) expect((await api.call('POST', '/batches', { key, body })).status).toBe(status);
+    const body = 'x'.repeat(8_000_000);
+    const head = postHead(`Content-Length: ${String(body.length)}`);
+    const sent = status === 401 ? head.replace(project.keys.producer, 'wrong') : head;
+    expect((await sendRaw(api.origin, `${sent}\r\n${body}`)).status).toBe(status);
   });
 });
 

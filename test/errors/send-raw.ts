@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import type { Reply } from '../harness/api.js';
 
 /**
- * Sends bytes as they are, which no HTTP client would, and reads the one answer that comes back.
+ * Sends bytes as they are, which no HTTP client would, and only then reads the one answer that comes back.
  * @param endsEarly the client ends its side after the bytes, as one that was cut off does
  */
 export async function sendRaw(
@@ -12,8 +12,13 @@ export async function sendRaw(
 ): Promise<Omit<Reply, 'json'>> {
   const socket = connect({ port: Number(new URL(origin).port), host: '127.0.0.1', allowHalfOpen: true });
   const chunks: Buffer[] = [];
-  if (endsEarly) socket.end(bytes);
-  else socket.write(bytes);
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', reject);
+    socket.write(bytes, () => {
+      resolve();
+    });
+  });
+  if (endsEarly) socket.end();
   let reply = parseReply('');
   for await (const chunk of socket) {
     chunks.push(chunk as Buffer);

@@ -44,10 +44,15 @@ export class TestApi {
       STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
       ...settings,
     });
-    const app = await createApp(config, db, createLog('silent'));
-    await app.listen(0, '127.0.0.1');
-    const operator = await app.get(KeyService).create({ projectId: null, role: 'operator', name: 'test operator' });
-    return new TestApi(app, db, await app.getUrl(), operator.key);
+    try {
+      const app = await createApp(config, db, createLog('silent'));
+      await app.listen(0, '127.0.0.1');
+      const operator = await app.get(KeyService).create({ projectId: null, role: 'operator', name: 'test operator' });
+      return new TestApi(app, db, await app.getUrl(), operator.key);
+    } catch (error) {
+      await db.close();
+      throw error;
+    }
   }
 
   async stop(): Promise<void> {

@@ -103,17 +103,23 @@ describe.each([50, 1_000, 1_200])('with COUNT_CAP=%d', (countCap) => {
   it.each(kinds)('gives pages of %s by number, and their neighbours', async (kind) => {
     const expected = numbers.get(kind) ?? [];
     const last = Math.ceil(expected.length / 10);
-    for (const number of new Set([2, 90, 99, 100, 101, 102, 130, 200, 204, last - 1, last, last + 1])) {
-      if (number < 2 || number > last + 1) continue;
-      const page = await read(address('/objects', { ...filterOf(kind), page: String(number), page_size: '10' }));
-      const start = (number - 1) * 10;
-      expect(numbersOf(page)).toEqual(expected.slice(start, start + 10));
-      expect(page.next === null).toBe(start + 10 >= expected.length);
+    const pages = [2, 90, 99, 100, 101, 102, 130, 200, 204, last - 1, last, last + 1].map(
+      (page) => [page, 10] as const,
+    );
+    // These end at the 1,000th, the 1,001st and the 2,000th match.
+    for (const [number, size] of [...pages, [25, 40], [143, 7], [77, 13], [250, 8]] as const) {
+      const start = (number - 1) * size;
+      if (number < 2 || start > expected.length + size) continue;
+      const page = await read(
+        address('/objects', { ...filterOf(kind), page: String(number), page_size: String(size) }),
+      );
+      expect(numbersOf(page)).toEqual(expected.slice(start, start + size));
+      expect(page.next === null).toBe(start + size >= expected.length);
       if (page.next !== null) {
-        expect(numbersOf(await read(page.next))).toEqual(expected.slice(start + 10, start + 20));
+        expect(numbersOf(await read(page.next))).toEqual(expected.slice(start + size, start + 2 * size));
       }
       if (page.previous !== null && page.results.length > 0) {
-        expect(numbersOf(await read(page.previous))).toEqual(expected.slice(start - 10, start));
+        expect(numbersOf(await read(page.previous))).toEqual(expected.slice(start - size, start));
       }
     }
   });

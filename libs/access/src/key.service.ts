@@ -60,7 +60,7 @@ export class KeyService {
     const id = hash.toString('latin1');
     let known = this.known.get(id);
     if (known === undefined) {
-      const row = await this.keys.findOneBy({ hash });
+      const row = await this.database.retrying(() => this.keys.findOneBy({ hash }));
       if (row === null || row.revokedAt !== null) return null;
       known = {
         principal: { keyId: row.keyId, role: row.role, projectId: row.projectId, deviceId: row.deviceId },

@@ -121,9 +121,17 @@ function refusalOf(request: FastifyRequest): Problem | undefined {
   const [path = '', parameters = ''] = request.originalUrl.split('?', 2);
   if (path.includes('%00'))
     return new Problem('invalid-path', { detail: 'The character U+0000 cannot be part of an id.' });
+  if (!isDecodable(parameters)) {
+    return new Problem('invalid-query', { detail: 'The query has a percent-encoding that is not valid UTF-8.' });
+  }
   if (query !== true && parameters !== '') return refuseParameters(request);
   if (request.headers.accept !== undefined && accepts(request.raw).type([...produces]) === false) {
     return new Problem('not-acceptable', { detail: `This address answers in ${produces.join(' or ')}.` });
+  }
+  const encoding = request.headers['content-encoding'] ?? 'identity';
+  if (encoding !== 'identity') {
+    const detail = `Send the body as it is, not encoded as ${encoding}.`;
+    return new Problem('unsupported-media-type', { detail, headers: { 'Accept-Encoding': 'identity' } });
   }
   const type = request.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
   const hasBody =
@@ -133,6 +141,16 @@ function refusalOf(request: FastifyRequest): Problem | undefined {
     return new Problem('unsupported-media-type', { detail: `Send the body as ${consumes}.`, headers: accept });
   }
   return undefined;
+}
+
+/** The parser would take what it cannot decode for the text itself, and look for that. */
+function isDecodable(parameters: string): boolean {
+  try {
+    decodeURIComponent(parameters);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function refuseParameters(request: FastifyRequest): Problem {

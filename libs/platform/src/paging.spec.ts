@@ -160,10 +160,13 @@ describe('the links of a page', () => {
     expect(parameters).toEqual({ data: '{"a":"& ü"}', page_size: '2', count: 'none' });
   });
 
-  it('lead back from a page that was emptied since its cursor was made', () => {
-    const cursor = encodeCursor({ kind: 'after', seq: '5', oldestFirst: true }, FINGERPRINT);
+  it.each([
+    [true, '6'],
+    [false, '4'],
+  ])('lead back from an emptied page to the result its cursor was made of (oldest first: %s)', (oldestFirst, seq) => {
+    const cursor = encodeCursor({ kind: 'after', seq: '5', oldestFirst }, FINGERPRINT);
     const { previous } = linksOf(pageOf({ cursor }), { items: [], hasNext: false, hasPrevious: true });
-    expect(placeIn(previous)).toEqual({ kind: 'before', seq: '5', oldestFirst: true });
+    expect(placeIn(previous)).toEqual({ kind: 'before', seq, oldestFirst });
   });
 });
 

@@ -173,25 +173,28 @@ export function fingerprintOf(...parts: unknown[]): string {
 
 /** The complete URLs of the pages beside this one; they keep every parameter of the request but the page's own. */
 function pageLinks(page: PageRequest, slice: Slice<{ seq: string }>): { next: string | null; previous: string | null } {
-  // A page emptied since its cursor was made still leads back to where it came from.
-  const here = page.place.kind === 'offset' ? undefined : page.place.seq;
   return {
-    next: slice.hasNext ? linkTo(page, 'after', slice.items.at(-1)?.seq ?? here) : null,
-    previous: slice.hasPrevious ? linkTo(page, 'before', slice.items[0]?.seq ?? here) : null,
+    next: slice.hasNext ? linkTo(page, 'after', slice.items.at(-1)?.seq) : null,
+    previous: slice.hasPrevious ? linkTo(page, 'before', slice.items[0]?.seq) : null,
   };
 }
 
-function linkTo(
-  { url, place, fingerprint }: PageRequest,
-  kind: Beside['kind'],
-  seq: string | undefined,
-): string | null {
-  if (seq === undefined) return null;
+function linkTo(page: PageRequest, kind: Beside['kind'], beside: string | undefined): string | null {
+  const { url, place, fingerprint } = page;
+  const seq = beside ?? wayBack(place, kind);
+  if (seq === null) return null;
   const oldestFirst = place.kind !== 'offset' && place.oldestFirst;
   const link = new URL(url);
   link.searchParams.delete('page');
   link.searchParams.set('cursor', encodeCursor({ kind, seq, oldestFirst }, fingerprint));
   return link.href;
+}
+
+/** From a page emptied since its cursor was made, back to where that came from, the result beside the cursor included. */
+function wayBack(place: Place, kind: Beside['kind']): string | null {
+  if (place.kind === 'offset') return null;
+  const step = (kind === 'after') === place.oldestFirst ? -1n : 1n;
+  return (BigInt(place.seq) + step).toString();
 }
 
 /** A page as JSON text up to its first result; `]}` closes it. */

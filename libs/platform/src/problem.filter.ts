@@ -51,6 +51,8 @@ export function answerWithProblem(error: unknown, request: FastifyRequest, reply
     reply.removeHeader('connection');
     request.raw.resume();
   }
+  // Also where the router refused before any hook ran.
+  reply.header('X-Request-Id', request.id);
   const body = problemBody(problem, request.originalUrl, request.id, originOf(request));
   reply.code(problem.status).headers(problem.headers).type('application/problem+json').send(JSON.stringify(body));
 }

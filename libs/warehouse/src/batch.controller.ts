@@ -4,6 +4,7 @@ import {
   Answer,
   API,
   Config,
+  etagOf,
   fingerprintOf,
   FlagParameter,
   JsonBody,
@@ -84,7 +85,9 @@ export class BatchController {
         slice.items.map((row) => JSON.stringify(batchDto(base, row))),
       );
     }
-    return this.batches.streamNested(projectId, base, pageOpening(page, slice, count), slice.items);
+    const opening = pageOpening(page, slice, count);
+    reply.header('ETag', etagOf(opening + slice.items.map((row) => row.revision).join()));
+    return this.batches.streamNested(projectId, base, opening, slice.items);
   }
 
   @Get(':batch_id')

@@ -71,7 +71,7 @@ export class BatchService {
   async stream(projectId: number, batch: BatchRow): Promise<Readable> {
     // The first piece now, so that a database that is away becomes a problem and not a broken answer.
     const first = await this.objects.ofBatch(projectId, batch.batch_id, '0', CHUNK_OBJECTS);
-    return Readable.from(this.pieces(projectId, batch.batch_id, first), { objectMode: false });
+    return Readable.from(this.pieces(projectId, batch, first), { objectMode: false });
   }
 
   /** A page of batches, each with its first objects, as JSON text in pieces; `head` is the page without its results. */
@@ -87,12 +87,13 @@ export class BatchService {
     return this.batches.list(projectId, filter, page);
   }
 
+  /** Breaks off when the batch was changed in between: half of one state and half of another is no batch. */
   private async *pieces(
     projectId: number,
-    batchId: string,
+    { batch_id, revision }: BatchRow,
     first: (ObjectRow & { is_arrival: boolean })[],
   ): AsyncGenerator<string> {
-    yield `{"batch_id":${JSON.stringify(batchId)},"objects":[`;
+    yield `{"batch_id":${JSON.stringify(batch_id)},"objects":[`;
     let chunk = first;
     let separator = '';
     for (;;) {
@@ -100,7 +101,10 @@ export class BatchService {
       separator = ',';
       const last = chunk.at(-1);
       if (last === undefined || chunk.length < CHUNK_OBJECTS) break;
-      chunk = await this.objects.ofBatch(projectId, batchId, last.seq, CHUNK_OBJECTS);
+      chunk = await this.objects.ofBatch(projectId, batch_id, last.seq, CHUNK_OBJECTS);
+    }
+    if (chunk !== first && (await this.batches.find(projectId, batch_id))?.revision !== revision) {
+      throw new Error('the batch was changed while it was being read');
     }
     yield ']}';
   }
