@@ -9,13 +9,16 @@ const STOP_WITHIN_MS = 9_500;
 export async function runServer(): Promise<void> {
   try {
     const stopping = new Promise<void>((resolve) => {
-      // Stays registered: a second signal must not cut the stop short.
-      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, resolve);
+      // Stays registered: a second signal must not cut the stop short. Also while it starts, which may last a recovery.
+      const stop = (): void => {
+        setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
+        resolve();
+      };
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop);
     });
     const server = await serve(readConfig(), say);
     await stopping;
     say('stopping');
-    setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
     await server.stop();
     say('stopped');
     process.exit(0);

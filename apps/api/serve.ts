@@ -63,11 +63,12 @@ async function stop(app: NestFastifyApplication, installation: Installation): Pr
   }, SWEEP_MS);
   const cutOff = setTimeout(() => {
     server.closeAllConnections();
+    installation.database.breakOff();
   }, DRAIN_MS);
   await app.close();
   clearInterval(sweep);
-  clearTimeout(cutOff);
   await installation.close();
+  clearTimeout(cutOff);
 }
 
 /** The last line says that it is ready, so that whoever waits for it has seen the rest. */

@@ -58,7 +58,7 @@ describe('GET /batches/{batch_id}', () => {
     }));
     await postBatch(api, project.keys.producer, name, objects);
     const batches = api.app.get(BatchService);
-    const stream = await batches.stream(project.projectId, await batches.get(project.projectId, name));
+    const { stream } = await batches.open(project.projectId, name);
     const pieces: string[] = [];
     const readAll = async (): Promise<void> => {
       for await (const piece of stream) {

@@ -126,6 +126,17 @@ describe('headers', () => {
     expect(reply.headers.get('accept-encoding')).toBe('identity');
   });
 
+  it.each(['x:99999', '1.2.3.4.5', '[', 'a b'])('may name a Host that is none: %s', async (host) => {
+    const request = `GET /api/v1/objects HTTP/1.1\r\nHost: ${host}\r\nX-Api-Key: ${project.keys.analyst}\r\nConnection: close\r\n\r\n`;
+    expect([200, 400]).toContain((await sendRaw(api.origin, request)).status);
+  });
+
+  it('may come with the complete address in the request line', async () => {
+    const { host } = new URL(api.origin);
+    const request = `GET ${api.origin}/api/v1/objects?page_size=1 HTTP/1.1\r\nHost: ${host}\r\nX-Api-Key: ${project.keys.analyst}\r\nConnection: close\r\n\r\n`;
+    expect((await sendRaw(api.origin, request)).status).toBe(200);
+  });
+
   it('need no Host in HTTP/1.0', async () => {
     expect((await sendRaw(api.origin, 'GET /api/v1/ HTTP/1.0\r\n\r\n')).status).toBe(200);
   });

@@ -42,6 +42,7 @@ export interface NewKey {
 @Injectable()
 export class KeyService {
   private readonly keys: Repository<ApiKeyEntity>;
+  private revocations = 0;
   private readonly known = new LRUCache<string, KnownKey>({ max: CACHED_KEYS_MAX, ttl: CACHE_TTL_MS });
 
   constructor(
@@ -59,6 +60,7 @@ export class KeyService {
     const hash = hashOf(key, this.secret.value);
     const id = hash.toString('latin1');
     let known = this.known.get(id);
+    const { revocations } = this;
     if (known === undefined) {
       const row = await this.database.retrying(() => this.keys.findOneBy({ hash }));
       if (row === null || row.revokedAt !== null) return null;
@@ -66,7 +68,8 @@ export class KeyService {
         principal: { keyId: row.keyId, role: row.role, projectId: row.projectId, deviceId: row.deviceId },
         expiresAtMs: row.expiresAt?.getTime() ?? Infinity,
       };
-      this.known.set(id, known);
+      // Not one that was read before a revocation and arrives after it.
+      if (revocations === this.revocations) this.known.set(id, known);
       await this.noteUse(row);
     }
     return known.expiresAtMs > Date.now() ? known.principal : null;
@@ -125,7 +128,7 @@ export class KeyService {
 
   /** The key stops working: here at once, on other processes when their cache runs out. @throws Problem not-found */
   async revoke(projectId: number, keyId: string): Promise<void> {
-    const isId = /^\d{1,18}$/.test(keyId);
+    const isId = /^\d{1,19}$/.test(keyId) && BigInt(keyId) < 2n ** 63n;
     const { affected } = await this.keys
       .createQueryBuilder()
       .update()
@@ -136,6 +139,7 @@ export class KeyService {
       })
       .execute();
     if (affected !== 1) throw new Problem('not-found', { detail: 'There is no such key in this project.' });
+    this.revocations++;
     for (const [id, { principal }] of this.known.entries()) if (principal.keyId === keyId) this.known.delete(id);
   }
 
@@ -143,7 +147,8 @@ export class KeyService {
   private async noteUse(row: ApiKeyEntity): Promise<void> {
     const now = new Date();
     if (row.lastUsedAt !== null && now.getTime() - row.lastUsedAt.getTime() < LAST_USED_STEP_MS) return;
-    await this.keys.update({ keyId: row.keyId }, { lastUsedAt: now });
+    // Worth a line to its reader, not a failed request: a full disk must not stop the reads.
+    await this.keys.update({ keyId: row.keyId }, { lastUsedAt: now }).catch(() => undefined);
   }
 }
 

@@ -3,6 +3,7 @@ import {
   Config,
   countRows,
   Database,
+  isUniqueViolation,
   Problem,
   readSlice,
   Sequence,
@@ -14,7 +15,7 @@ import {
   type Slice,
 } from '#platform';
 import { Injectable } from '@nestjs/common';
-import { QueryFailedError, type Repository } from 'typeorm';
+import type { Repository } from 'typeorm';
 import type { ProjectDto } from './access.dto.js';
 import { ProjectEntity } from './project.entity.js';
 
@@ -77,10 +78,6 @@ export class ProjectService {
     for (const item of slice.items) item.created_at = timeOf(item.seq);
     return { slice, count: await countRows(this.database, list, page.count, this.config.limits.countCap) };
   }
-}
-
-function isUniqueViolation(error: unknown): boolean {
-  return error instanceof QueryFailedError && (error.driverError as { code?: string }).code === '23505';
 }
 
 function toDto({ projectId, name, seq }: Pick<ProjectEntity, 'projectId' | 'name' | 'seq'>): ProjectDto {

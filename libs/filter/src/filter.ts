@@ -11,6 +11,3 @@ export type Filter =
   | { kind: 'subject'; subject: string }
   /** Observed at or after `from`, before `until`; RFC 3339, null is open. */
   | { kind: 'observed'; from: string | null; until: string | null };
-
-/** The filter that every object fulfils. */
-export const EVERYTHING: Filter = { kind: 'and', of: [] };

@@ -19,6 +19,12 @@ describe('parseFilter', () => {
     expect(parseFilter({})).toEqual({ kind: 'and', of: [] });
   });
 
+  it('refuses a value nested as deep as a query can be', () => {
+    const depth = 50_000;
+    const data = `{"a":${'['.repeat(depth)}${']'.repeat(depth)}}`;
+    expect(refusalOf({ data })).toBe('data must give "a" text, a number, true, false or null');
+  });
+
   it('joins all parts that are asked for', () => {
     const filter = parseFilter({
       data: '{"type":"shoe"}',

@@ -51,8 +51,6 @@ function refuseNul(parameter: 'key' | 'value' | 'batch_id' | 'subject', text: st
 /** `data={"type":"shoe","color":"red"}`; a name given twice means two pairs, as keys may repeat in an object. */
 function parsePairs(text: string, match: 'all' | 'any'): Filter {
   if (!isJsonObject(text)) throw new FilterError('data', 'must be a JSON object such as {"type":"shoe"}');
-  const [fault] = inspectJson(text).faults;
-  if (fault !== undefined) throw new FilterError('data', `cannot be matched: ${fault.pointer} ${fault.detail}`);
   const pairs: Filter[] = [];
   for (const member of membersOf(text, skipSpace(text, 0))) {
     if (member.name.startsWith('$')) {
@@ -66,6 +64,9 @@ function parsePairs(text: string, match: 'all' | 'any'): Filter {
     }
     pairs.push({ kind: 'pair', key: member.name, value: text.slice(member.start, member.end) });
   }
+  // After the values are known to be flat: the inspection goes as deep as they do.
+  const [fault] = inspectJson(text, () => true).faults;
+  if (fault !== undefined) throw new FilterError('data', `cannot be matched: ${fault.pointer} ${fault.detail}`);
   if (pairs.length === 0 && match === 'any') throw new FilterError('data', 'must have a pair when match=any');
   return { kind: match === 'any' ? 'or' : 'and', of: pairs };
 }
@@ -87,6 +88,6 @@ function keyAndValue(key: string | null, value: string | undefined): Filter {
 /** A text as what it may stand for: itself, and the number, boolean or null that it reads as. */
 function readings(text: string): JsonScalarText[] {
   const isLiteral = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?)$/.test(text);
-  const canBeStored = isLiteral && inspectJson(text).faults.length === 0;
+  const canBeStored = isLiteral && inspectJson(text, () => true).faultCount === 0;
   return [JSON.stringify(text), ...(canBeStored ? [text] : [])];
 }

@@ -9,6 +9,7 @@ export {
   inspectJson,
   JSON_DEPTH_MAX,
   membersOf,
+  pointerPart,
   skipSpace,
   surveyJson,
   type JsonInspection,

@@ -103,9 +103,11 @@ function endOfValue(text: string, start: number): number {
   const first = text.charCodeAt(start);
   if (first === QUOTE) return endOfString(text, start);
   if (first !== 123 && first !== 91) {
-    let i = start + 1;
-    while (i < text.length && /[-+.\w]/.test(text.charAt(i))) i++;
-    return i;
+    // A number or a literal ends before a comma, a bracket or white space.
+    for (let i = start + 1; ; i++) {
+      const c = text.charCodeAt(i);
+      if (!(c > 32 && c !== 44 && c !== 93 && c !== 125)) return i;
+    }
   }
   let level = 0;
   for (let i = start; ; i++) {
@@ -132,10 +134,14 @@ export function* membersOf(text: string, start: number): Generator<JsonMember> {
     const nameText = text.slice(i, nameEnd);
     const valueStart = skipSpace(text, skipSpace(text, nameEnd) + 1);
     const end = endOfValue(text, valueStart);
-    yield { name: JSON.parse(nameText) as string, nameText, start: valueStart, end };
+    yield { name: nameOf(nameText), nameText, start: valueStart, end };
     i = skipSpace(text, end);
     if (text.charAt(i) === ',') i = skipSpace(text, i + 1);
   }
+}
+
+function nameOf(nameText: string): string {
+  return nameText.includes('\\') ? (JSON.parse(nameText) as string) : nameText.slice(1, -1);
 }
 
 /** The elements of the array that starts at `start`. */
@@ -149,65 +155,95 @@ export function* elementsOf(text: string, start: number): Generator<JsonSpan> {
   }
 }
 
+/** Faults that are listed; a hostile body has millions, and each one kept would cost more than what it is about. */
+const FAULTS_LISTED_MAX = 100;
+
 export interface JsonInspection {
-  /** What cannot be stored, and where. */
+  /** What cannot be stored, and where; the first 100. */
   faults: { pointer: string; detail: string }[];
-  /** Names that an object gives twice. */
-  repeats: { pointer: string; parent: string; name: string }[];
+  faultCount: number;
+  /** An object gives a name twice where that is allowed. */
+  hasRepeats: boolean;
   /** How many characters PostgreSQL will write for the numbers that have an exponent: `1e400` is short here and long there. */
   expandedLength: number;
 }
 
-/** Finds everything in the text that PostgreSQL could not store as it is, with a pointer to each. */
-export function inspectJson(text: string): JsonInspection {
-  const found: JsonInspection = { faults: [], repeats: [], expandedLength: 0 };
-  inspectValue(text, skipSpace(text, 0), '', found);
-  return found;
+/**
+ * Finds everything in the text that PostgreSQL could not store as it is, with a pointer to each.
+ * @param allowsRepeats whether the object at this pointer may give a name twice
+ */
+export function inspectJson(text: string, allowsRepeats: (pointer: string) => boolean): JsonInspection {
+  const inspector = new Inspector(text, allowsRepeats);
+  inspector.inspect(skipSpace(text, 0), '');
+  return inspector.found;
 }
 
-function inspectValue(text: string, start: number, pointer: string, found: JsonInspection): void {
-  const first = text.charAt(start);
-  if (first === '{') {
+class Inspector {
+  readonly found: JsonInspection = { faults: [], faultCount: 0, hasRepeats: false, expandedLength: 0 };
+
+  constructor(
+    private readonly text: string,
+    private readonly allowsRepeats: (pointer: string) => boolean,
+  ) {}
+
+  inspect(start: number, pointer: string): void {
+    const first = this.text.charAt(start);
+    if (first === '{') this.inspectMembers(start, pointer);
+    else if (first === '[') {
+      let index = 0;
+      for (const element of elementsOf(this.text, start)) this.inspect(element.start, `${pointer}/${String(index++)}`);
+    } else if (first === '"') this.inspectString(this.text.slice(start, endOfString(this.text, start)), pointer);
+    else if (first === '-' || (first >= '0' && first <= '9')) {
+      this.inspectNumber(this.text.slice(start, endOfValue(this.text, start)), pointer);
+    }
+  }
+
+  private inspectMembers(start: number, pointer: string): void {
     const seen = new Set<string>();
-    for (const member of membersOf(text, start)) {
-      const at = pointer + '/' + member.name.replaceAll('~', '~0').replaceAll('/', '~1');
-      if (seen.has(member.name)) found.repeats.push({ pointer: at, parent: pointer, name: member.name });
+    for (const member of membersOf(this.text, start)) {
+      const at = pointer + pointerPart(member.name);
+      if (seen.has(member.name)) {
+        if (this.allowsRepeats(pointer)) this.found.hasRepeats = true;
+        else this.fault(at, 'is given twice, and only one could be kept');
+      }
       seen.add(member.name);
-      inspectString(member.name, at, found);
-      inspectValue(text, member.start, at, found);
+      this.inspectString(member.nameText, at);
+      this.inspect(member.start, at);
     }
-  } else if (first === '[') {
-    let index = 0;
-    for (const element of elementsOf(text, start)) {
-      inspectValue(text, element.start, `${pointer}/${String(index++)}`, found);
+  }
+
+  /** Only an escape can write what valid UTF-8 cannot. */
+  private inspectString(token: string, pointer: string): void {
+    if (!token.includes('\\u')) return;
+    const value = JSON.parse(token) as string;
+    if (value.includes('\0')) this.fault(pointer, 'holds the character U+0000, which cannot be stored');
+    else if (!value.isWellFormed()) this.fault(pointer, 'holds half of a surrogate pair, which is no character');
+  }
+
+  private inspectNumber(token: string, pointer: string): void {
+    if (token.length <= NUMERIC_DIGITS_AFTER_MAX && !/[eE]/.test(token)) return;
+    const [, whole = '', fraction = '', exponentText] = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(token) ?? [];
+    const exponent = Number(exponentText ?? 0);
+    const significant = (whole + fraction).replace(/^0+/, '').length;
+    const before = significant === 0 ? 0 : significant - fraction.length + exponent;
+    const after = fraction.length - exponent;
+    if (before > NUMERIC_DIGITS_BEFORE_MAX || after > NUMERIC_DIGITS_AFTER_MAX || Math.abs(exponent) > 1e9) {
+      const [most, least] = [String(NUMERIC_DIGITS_BEFORE_MAX), String(NUMERIC_DIGITS_AFTER_MAX)];
+      this.fault(
+        pointer,
+        `is a number that cannot be stored: at most ${most} digits before the point and ${least} after it`,
+      );
+    } else if (exponentText !== undefined) {
+      this.found.expandedLength += Math.max(before, 1) + Math.max(after, 0);
     }
-  } else if (first === '"') {
-    inspectString(JSON.parse(text.slice(start, endOfString(text, start))) as string, pointer, found);
-  } else if (/[-\d]/.test(first)) {
-    inspectNumber(text.slice(start, endOfValue(text, start)), pointer, found);
+  }
+
+  private fault(pointer: string, detail: string): void {
+    if (++this.found.faultCount <= FAULTS_LISTED_MAX) this.found.faults.push({ pointer, detail });
   }
 }
 
-function inspectString(value: string, pointer: string, found: JsonInspection): void {
-  if (value.includes('\0')) {
-    found.faults.push({ pointer, detail: 'holds the character U+0000, which cannot be stored' });
-  } else if (!value.isWellFormed()) {
-    found.faults.push({ pointer, detail: 'holds half of a surrogate pair, which is no character' });
-  }
-}
-
-function inspectNumber(token: string, pointer: string, found: JsonInspection): void {
-  const [, whole = '', fraction = '', exponentText] = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(token) ?? [];
-  const exponent = Number(exponentText ?? 0);
-  const significant = (whole + fraction).replace(/^0+/, '').length;
-  const before = significant === 0 ? 0 : significant - fraction.length + exponent;
-  const after = fraction.length - exponent;
-  if (before > NUMERIC_DIGITS_BEFORE_MAX || after > NUMERIC_DIGITS_AFTER_MAX || Math.abs(exponent) > 1e9) {
-    found.faults.push({
-      pointer,
-      detail: `is a number that cannot be stored: at most ${String(NUMERIC_DIGITS_BEFORE_MAX)} digits before the point and ${String(NUMERIC_DIGITS_AFTER_MAX)} after it`,
-    });
-  } else if (exponentText !== undefined) {
-    found.expandedLength += Math.max(before, 1) + Math.max(after, 0);
-  }
+/** A part of a JSON Pointer, escaped (RFC 6901, section 3). */
+export function pointerPart(name: string | number): string {
+  return '/' + String(name).replaceAll('~', '~0').replaceAll('/', '~1');
 }

@@ -4,6 +4,7 @@ import { types, type CustomTypesConfig, type Pool, type PoolClient, type QueryCo
 import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationInterface } from 'typeorm';
 import type { PostgresAddress } from './embedded-postgres.js';
 import { isConnectionLoss, isRetryable } from './sqlstates.js';
+import { Problem } from './problems.js';
 import { StartupError } from './startup-error.js';
 
 const POSTGRES_VERSION_MIN = 15;
@@ -12,6 +13,8 @@ const POSTGRES_VERSION_MIN = 15;
 const TIMESTAMPTZ = 1184;
 const JSONB = 3802;
 
+/** Longer than the largest batch takes to store; what takes longer would only keep a connection from everybody else. */
+const STATEMENT_TIMEOUT_MS = 120_000;
 const RETRIES = 3;
 const RETRY_DELAY_MS = 50;
 
@@ -53,10 +56,16 @@ type TypeId = Parameters<typeof types.getTypeParser>[0];
 
 /** The one pool of connections: set-based SQL goes through `query`, entities through `dataSource`. */
 export class Database implements Queryable {
+  private readonly active = new Set<PoolClient>();
+
   private constructor(
     readonly dataSource: DataSource,
     private readonly pool: Pool,
-  ) {}
+  ) {
+    pool.on('acquire', (client) => this.active.add(client));
+    pool.on('release', (_error, client) => this.active.delete(client));
+    pool.on('remove', (client) => this.active.delete(client));
+  }
 
   /** @throws StartupError when the server cannot be reached, refuses us, or is too old. */
   static async connect(options: DatabaseOptions): Promise<Database> {
@@ -102,8 +111,14 @@ export class Database implements Queryable {
     }
   }
 
+  /** Waits for the statements that run. */
   async close(): Promise<void> {
     await this.dataSource.destroy();
+  }
+
+  /** Breaks off every statement that runs, for a stop that cannot wait. */
+  breakOff(): void {
+    for (const client of this.active) void client.end();
   }
 
   private async transactionOnce<T>(work: (tx: Queryable) => Promise<T>, begin: string): Promise<T> {
@@ -111,20 +126,37 @@ export class Database implements Queryable {
     // A connection that breaks between two queries says so by an event, which without a listener ends the process.
     const onError = (): void => undefined;
     client.on('error', onError);
-    let failure: unknown;
+    let isBroken = false;
     try {
       await client.query(begin);
       const result = await work({ query: (statement, values = []) => run(client, statement, values) });
-      await client.query('COMMIT');
+      await commit(client);
       return result;
     } catch (error) {
-      failure = error;
-      if (!isConnectionLoss(error)) await client.query('ROLLBACK').catch((lost: unknown) => (failure = lost));
+      isBroken = await client.query('ROLLBACK').then(
+        () => false,
+        () => true,
+      );
       throw error;
     } finally {
       client.off('error', onError);
-      client.release(isConnectionLoss(failure));
+      client.release(isBroken);
     }
+  }
+}
+
+/** A connection that breaks here leaves it open whether the work was done: doing it again could be wrong, saying so is not. */
+async function commit(client: PoolClient): Promise<void> {
+  try {
+    await client.query('COMMIT');
+  } catch (cause) {
+    // Broken before, so that COMMIT was never sent, is as good as rolled back.
+    const wasSent = !(cause as Error).message.includes('is not queryable');
+    if (!wasSent || !isConnectionLoss(cause)) throw cause;
+    throw new Problem('unavailable', {
+      detail: 'The database was lost while this was being stored; look whether it was.',
+      cause,
+    });
   }
 }
 
@@ -155,7 +187,10 @@ function dataSourceOptions({ at, poolMax, entities, migrations, logger }: Databa
     poolErrorHandler: (error: unknown) => {
       logger.warn(`a database connection broke: ${messageOf(error)}`);
     },
-    extra: { types: TEXT_TYPES, options: '-c timezone=UTC -c datestyle=ISO -c client_encoding=UTF8' },
+    extra: {
+      types: TEXT_TYPES,
+      options: `-c timezone=UTC -c datestyle=ISO -c client_encoding=UTF8 -c statement_timeout=${String(STATEMENT_TIMEOUT_MS)}`,
+    },
   };
 }
 

@@ -118,7 +118,7 @@ function refusalOf(request: FastifyRequest): Problem | undefined {
     return new Problem('malformed-request', { detail: 'A request of HTTP/1.1 has to have a Host header.' });
   const { ours, query, consumes, produces = ['application/json'] } = request.routeOptions.config;
   if (ours !== true) return undefined;
-  const [path = '', parameters = ''] = request.originalUrl.split('?', 2);
+  const [path, parameters] = cutAt(request.originalUrl, '?');
   if (path.includes('%00'))
     return new Problem('invalid-path', { detail: 'The character U+0000 cannot be part of an id.' });
   if (!isDecodable(parameters)) {
@@ -141,6 +141,11 @@ function refusalOf(request: FastifyRequest): Problem | undefined {
     return new Problem('unsupported-media-type', { detail: `Send the body as ${consumes}.`, headers: accept });
   }
   return undefined;
+}
+
+function cutAt(text: string, separator: string): [string, string] {
+  const at = text.indexOf(separator);
+  return at === -1 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
 }
 
 /** The parser would take what it cannot decode for the text itself, and look for that. */

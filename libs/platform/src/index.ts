@@ -1,7 +1,7 @@
 /**
  * platform: what every part stands on: settings, the database (embedded or not), problems, pages, entity tags, the HTTP
  * server, logs, sequence numbers.
- * Imports json only.
+ * Imports json and the migrations.
  */
 export { Config, type LogLevel } from './config.js';
 export { Database, type Queryable, type Statement } from './database.js';
@@ -50,16 +50,9 @@ export {
   type Slice,
 } from './paging.js';
 export { ProblemFilter } from './problem.filter.js';
-export {
-  countOf,
-  ERRORS_LISTED_MAX,
-  pointerPart,
-  Problem,
-  PROBLEMS,
-  type InputError,
-  type ProblemSlug,
-} from './problems.js';
+export { countOf, ERRORS_LISTED_MAX, Problem, PROBLEMS, type InputError, type ProblemSlug } from './problems.js';
 export { API, ROLES, Rules, type Principal, type Role } from './route.js';
 export { SEQ_STEP, Sequence, sqlTimeOf, timeOf } from './sequence.js';
 export { StartupError } from './startup-error.js';
+export { isUniqueViolation } from './sqlstates.js';
 export { isTime } from './time.js';

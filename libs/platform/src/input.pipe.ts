@@ -1,8 +1,9 @@
+import { pointerPart } from '#json';
 import { Injectable, type ArgumentMetadata, type PipeTransform } from '@nestjs/common';
 import { plainToInstance } from 'class-transformer';
 import { validateSync, type ValidationError } from 'class-validator';
 import { JsonBody } from './json-body.js';
-import { countOf, pointerPart, Problem, type InputError } from './problems.js';
+import { countOf, Problem, type InputError } from './problems.js';
 
 /**
  * Checks small bodies and query parameters against the DTO class that a handler declares. A handler that declares

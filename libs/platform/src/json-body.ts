@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { countNames, inspectJson, JSON_DEPTH_MAX, surveyJson } from '#json';
-import { countOf, Problem, type InputError } from './problems.js';
+import { countOf, Problem } from './problems.js';
 
 export interface ReadJson {
   /** The body to the letter: what is stored is cut from it, so that no digit is lost on the way through JavaScript. */
@@ -38,18 +38,16 @@ export class JsonBody {
     }
     const value = parse(text);
     if (!survey.suspect && survey.names === countNames(value)) return { text, value, hasRepeats: false };
-    const { faults, repeats, expandedLength } = inspectJson(text);
-    const errors: InputError[] = faults;
-    for (const { pointer, parent } of repeats) {
-      if (!allowsRepeats(parent)) errors.push({ pointer, detail: 'is given twice, and only one could be kept' });
+    const { faults, faultCount, hasRepeats, expandedLength } = inspectJson(text, allowsRepeats);
+    if (faultCount > 0) {
+      throw new Problem('invalid-body', { detail: countOf(faultCount), errors: faults, errorCount: faultCount });
     }
-    if (errors.length > 0) throw new Problem('invalid-body', { detail: countOf(errors.length), errors });
-    if (text.length + expandedLength > this.limitBytes) {
+    if (this.bytes.length + expandedLength > this.limitBytes) {
       throw new Problem('too-large', {
         detail: `Written out, the numbers of this body pass BODY_LIMIT_BYTES, ${String(this.limitBytes)} bytes; see /api/v1/limits.`,
       });
     }
-    return { text, value, hasRepeats: repeats.length > 0 };
+    return { text, value, hasRepeats };
   }
 }
 

@@ -2,11 +2,13 @@ import type { FastifyRequest } from 'fastify';
 
 /** Scheme and host as the client sees them, for absolute URLs; a Host header that is none does not get into one. */
 export function originOf(request: FastifyRequest): string {
-  const host = /^[\w.:[\]-]+$/.test(request.host) ? request.host : 'localhost';
-  return `${request.protocol}://${host}`;
+  const origin = `${request.protocol}://${request.host}`;
+  return /^[\w.:[\]-]+$/.test(request.host) && URL.canParse(origin) ? origin : `${request.protocol}://localhost`;
 }
 
-/** The address asked for, complete. */
+/** The address asked for, complete; a client may have sent it so already (RFC 9112, section 3.2.2). */
 export function urlOf(request: FastifyRequest): URL {
-  return new URL(originOf(request) + request.originalUrl);
+  const origin = originOf(request);
+  const { pathname, search } = new URL(request.originalUrl, origin);
+  return new URL(origin + pathname + search);
 }

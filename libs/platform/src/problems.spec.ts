@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { countOf, pointerPart, Problem, PROBLEMS, type InputError, type ProblemSlug } from './problems.js';
+import { countOf, Problem, PROBLEMS, type InputError, type ProblemSlug } from './problems.js';
 
 describe('the kinds of problems', () => {
   it('have a status of an error, a title that is no sentence, and a slug that can be an anchor', () => {
@@ -52,17 +52,5 @@ describe('the words of a problem', () => {
       'There is one mistake; see errors.',
       'There are 2 mistakes; see errors.',
     ]);
-  });
-
-  it.each([
-    ['a', '/a'],
-    ['', '/'],
-    ['a/b', '/a~1b'],
-    ['m~n', '/m~0n'],
-    ['~1', '/~01'],
-    ['//~~', '/~1~1~0~0'],
-    [7, '/7'],
-  ])('point at %p with %s', (name, part) => {
-    expect(pointerPart(name)).toBe(part);
   });
 });

@@ -79,8 +79,3 @@ export class Problem extends Error {
 export function countOf(errors: number): string {
   return errors === 1 ? 'There is one mistake; see errors.' : `There are ${String(errors)} mistakes; see errors.`;
 }
-
-/** A part of a JSON Pointer, escaped (RFC 6901, section 3). */
-export function pointerPart(name: string | number): string {
-  return '/' + String(name).replaceAll('~', '~0').replaceAll('/', '~1');
-}

@@ -53,11 +53,15 @@ describe('an error of the database', () => {
   it.each([
     'Connection terminated unexpectedly',
     'Connection terminated due to connection timeout',
-    'timeout exceeded when trying to connect',
     'Client has encountered a connection error and is not queryable',
   ])('without a code is known by its words: %s', (message) => {
     expect(isConnectionLoss(new Error(message))).toBe(true);
     expect(problemOfDatabase(new Error(message))?.slug).toBe('unavailable');
+  });
+
+  it('of a pool that is busy says so, and is not tried again', () => {
+    const error = new Error('timeout exceeded when trying to connect');
+    expect([isRetryable(error), problemOfDatabase(error)?.slug]).toEqual([false, 'unavailable']);
   });
 
   it.each([

@@ -1,4 +1,3 @@
-import { DatabaseError } from 'pg';
 import { Problem, type ProblemSlug } from './problems.js';
 
 /**
@@ -34,6 +33,9 @@ const SOCKET_CODES = new Set([
 /** SQLSTATEs of a connection that broke (08, 57P0x) or that the server does not let in: closed, renamed, other passwords. */
 const CONNECTION_STATES = /^(?:08|57P0|28|3D000|55000)/;
 
+/** What a pool says that had no connection to give in time: the database is there, and asking again makes it no better. */
+const POOL_BUSY = 'timeout exceeded when trying to connect';
+
 /** True where the connection broke or the transaction lost a race, so that the same work may be tried again. */
 export function isRetryable(error: unknown): boolean {
   const code = codeOf(error);
@@ -45,10 +47,12 @@ export function isConnectionLoss(error: unknown): boolean {
   const code = codeOf(error);
   if (code !== undefined) return CONNECTION_STATES.test(code) || SOCKET_CODES.has(code);
   // pg throws these without a code.
-  return (
-    error instanceof Error &&
-    /^Connection terminated|timeout exceeded when trying to connect|^Client has encountered/.test(error.message)
-  );
+  return error instanceof Error && /^Connection terminated|^Client has encountered/.test(error.message);
+}
+
+/** True where a row with this key was there already. */
+export function isUniqueViolation(error: unknown): boolean {
+  return codeOf(error) === '23505';
 }
 
 /** The problem for an error of the database, or undefined for any other error. */
@@ -56,13 +60,19 @@ export function problemOfDatabase(error: unknown): Problem | undefined {
   if (isConnectionLoss(error)) {
     return new Problem('unavailable', { detail: 'The database cannot be reached.', cause: error });
   }
-  if (!(error instanceof DatabaseError) || error.code === undefined) return undefined;
-  const entry = BY_SQLSTATE[error.code] ?? BY_SQLSTATE[error.code.slice(0, 2)];
+  if (error instanceof Error && error.message === POOL_BUSY) {
+    return new Problem('unavailable', {
+      detail: 'The server is busy; every connection to the database is in use.',
+      cause: error,
+    });
+  }
+  const code = codeOf(error);
+  const entry = code === undefined ? undefined : (BY_SQLSTATE[code] ?? BY_SQLSTATE[code.slice(0, 2)]);
   return entry === undefined ? undefined : new Problem(entry.slug, { detail: entry.detail, cause: error });
 }
 
+/** Of pg's errors, of TypeORM's that wrap them, and of Node.js, whose errors come from another realm in a VM context. */
 function codeOf(error: unknown): string | undefined {
-  // Not by instanceof: errors of Node.js itself come from another realm where code runs in a VM context.
   const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
   return typeof code === 'string' ? code : undefined;
 }

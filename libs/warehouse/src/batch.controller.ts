@@ -20,6 +20,7 @@ import { ApiBody, ApiHeader, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { BatchDto, BatchPageDto, CreateBatchDto, WholeBatchDto } from './batch.dto.js';
 import { BatchService } from './batch.service.js';
+import { BatchStore } from './batch.store.js';
 import { BatchListQuery, filterOf } from './list.dto.js';
 import { baseUrl, batchDto } from './wire.js';
 
@@ -33,6 +34,7 @@ class DeleteBatchQuery {
 export class BatchController {
   constructor(
     private readonly batches: BatchService,
+    private readonly store: BatchStore,
     private readonly config: Config,
   ) {}
 
@@ -57,7 +59,7 @@ export class BatchController {
     reply.header('Location', dto.url);
     if (!/(?:^|[,;])\s*return\s*=\s*"?representation"?\s*(?:$|[,;])/i.test(prefer ?? '')) return JSON.stringify(dto);
     reply.header('Preference-Applied', 'return=representation');
-    return this.batches.stream(projectId, batch);
+    return (await this.batches.open(projectId, batch.batch_id)).stream;
   }
 
   @Get()
@@ -74,7 +76,7 @@ export class BatchController {
   ): Promise<string | Readable> {
     const filter = filterOf(query);
     const page = pageRequest(query, this.config.limits, fingerprintOf('batches', projectId, filter), request);
-    const { slice, count } = await this.batches.list(projectId, filter, page);
+    const { slice, count } = await this.store.list(projectId, filter, page);
     reply.itemCount = slice.items.length;
     const base = baseUrl(request);
     if (query.include === undefined) {
@@ -101,10 +103,10 @@ export class BatchController {
     @Param('batch_id') batchId: string,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Readable> {
-    const batch = await this.batches.get(projectId, batchId);
+    const { batch, stream } = await this.batches.open(projectId, batchId);
     reply.itemCount = Number(batch.object_count);
     reply.header('ETag', `"${BigInt(batch.revision).toString(36)}"`);
-    return this.batches.stream(projectId, batch);
+    return stream;
   }
 
   @Delete(':batch_id')

@@ -1,19 +1,9 @@
 import { Readable } from 'node:stream';
-import {
-  encodeCursor,
-  fingerprintOf,
-  Problem,
-  Sequence,
-  type Count,
-  type InputError,
-  type JsonBody,
-  type PageRequest,
-  type Slice,
-} from '#platform';
+import { encodeCursor, isUniqueViolation, Problem, Sequence, type InputError, type JsonBody } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { BatchStore, type BatchRow } from './batch.store.js';
 import { Ingest, type IncomingBatch } from './ingest.js';
-import { filterOf } from './list.dto.js';
+import { filterOf, objectsFingerprint } from './list.dto.js';
 import { ObjectStore, type ObjectRow } from './object.store.js';
 import { batchDto, nestedObjectText } from './wire.js';
 
@@ -43,7 +33,7 @@ export class BatchService {
         const text = seq.toString();
         return { seq: text, revision: text, batch_id: batch.batchId, object_count: String(batch.objectIds.length) };
       } catch (error) {
-        if ((error as { code?: string }).code !== '23505') throw error;
+        if (!isUniqueViolation(error)) throw error;
         await this.refuseConflict(projectId, batch);
         if (attempt === CONFLICT_RETRIES) throw error;
       }
@@ -67,24 +57,24 @@ export class BatchService {
     });
   }
 
-  /** The whole batch as it was sent, as JSON text in pieces, in memory for one piece. */
-  async stream(projectId: number, batch: BatchRow): Promise<Readable> {
-    // The first piece now, so that a database that is away becomes a problem and not a broken answer.
-    const first = await this.objects.ofBatch(projectId, batch.batch_id, '0', CHUNK_OBJECTS);
-    return Readable.from(this.pieces(projectId, batch, first), { objectMode: false });
+  /**
+   * The whole batch as it was sent, as JSON text in pieces, in memory for one piece.
+   * @throws Problem not-found
+   */
+  async open(projectId: number, batchId: string): Promise<{ batch: BatchRow; stream: Readable }> {
+    for (;;) {
+      const batch = await this.get(projectId, batchId);
+      // The first piece now, so that a database that is away becomes a problem and not a broken answer.
+      const first = await this.objects.ofBatch(projectId, batchId, '0', CHUNK_OBJECTS);
+      // A change in between would give one state's ETag to another's objects.
+      if ((await this.get(projectId, batchId)).revision !== batch.revision) continue;
+      return { batch, stream: Readable.from(this.pieces(projectId, batch, first), { objectMode: false }) };
+    }
   }
 
   /** A page of batches, each with its first objects, as JSON text in pieces; `head` is the page without its results. */
   streamNested(projectId: number, base: string, head: string, rows: readonly BatchRow[]): Readable {
     return Readable.from(this.nestedPieces(projectId, base, head, rows), { objectMode: false });
-  }
-
-  list(
-    projectId: number,
-    filter: ReturnType<typeof filterOf>,
-    page: PageRequest,
-  ): Promise<{ slice: Slice<BatchRow>; count: Count }> {
-    return this.batches.list(projectId, filter, page);
   }
 
   /** Breaks off when the batch was changed in between: half of one state and half of another is no batch. */
@@ -156,9 +146,4 @@ function noSuchBatch(): Problem {
 function restOf(objectsUrl: string, projectId: number, batchId: string, seq: string): string {
   const fingerprint = objectsFingerprint(projectId, filterOf({ batch_id: batchId }));
   return `${objectsUrl}&cursor=${encodeCursor({ kind: 'after', seq, oldestFirst: true }, fingerprint)}`;
-}
-
-/** What a cursor of a list of objects is bound to. */
-export function objectsFingerprint(projectId: number, filter: ReturnType<typeof filterOf>): string {
-  return fingerprintOf('objects', projectId, filter);
 }

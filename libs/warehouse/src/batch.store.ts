@@ -3,6 +3,7 @@ import {
   Config,
   countRows,
   Database,
+  isUniqueViolation,
   readSlice,
   SEQ_STEP,
   sqlTimeOf,
@@ -19,7 +20,7 @@ export interface BatchRow {
   seq: string;
   batch_id: string;
   object_count: string;
-  /** Grows with every change to the batch or an object of it. */
+  /** Another one after every change to the batch or an object of it. */
   revision: string;
 }
 
@@ -82,7 +83,7 @@ export class BatchStore {
       try {
         await this.database.query(INSERT, values);
       } catch (error) {
-        const stored = (error as { code?: string }).code === '23505' ? await this.find(projectId, batch.batchId) : null;
+        const stored = isUniqueViolation(error) ? await this.find(projectId, batch.batchId) : null;
         if (stored?.seq !== seq.toString()) throw error;
       }
     });

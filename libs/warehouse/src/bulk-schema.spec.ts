@@ -197,6 +197,15 @@ function rulesWithoutSchema(dto: new () => object): string[] {
     .map((one) => `${one.propertyName}: ${one.name ?? one.type}`);
 }
 
+describe('a body with more mistakes than can be listed', () => {
+  it('lists a hundred and counts them all, piece by piece', () => {
+    const objects = [{ object_id: 'a', data: Array<number>(5_000).fill(1) }, { data: [{ key: '' }] }, 7];
+    const found = bulk.check(CreateBatchDto, { batch_id: 'b', objects });
+    expect([found?.errors.length, found?.errorCount]).toEqual([100, 5_004]);
+    expect(found?.errors[99]).toEqual({ pointer: '/objects/0/data/99', detail: 'must be an object' });
+  });
+});
+
 describe('every rule of a DTO', () => {
   it.each([...Object.values(DTOS), NewObjectDto].map((dto) => [dto.name, dto] as const))(
     'of %s has a schema',

@@ -1,3 +1,4 @@
+import { pointerPart } from '#json';
 import { ERRORS_LISTED_MAX, ID_RULE, isTime, TIME_RULE, type InputError } from '#platform';
 import { Injectable, Module, type OnModuleInit } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -9,6 +10,7 @@ import {
   CreateObjectDto,
   DATA_RULE,
   KEY_RULE,
+  NewObjectDto,
   PairDto,
   PatchObjectDto,
   ReplaceObjectDto,
@@ -16,10 +18,19 @@ import {
   SCALAR_RULE,
 } from './object.dto.js';
 
-const DTOS = [CreateBatchDto, CreateObjectDto, ReplaceObjectDto, PatchObjectDto, PairDto];
+const DTOS = [CreateBatchDto, NewObjectDto, CreateObjectDto, ReplaceObjectDto, PatchObjectDto, PairDto];
 
-/** Errors of one body that are looked at; what is beyond is counted, not listed. */
 type Dto = (typeof DTOS)[number];
+
+/** Of a piece with more members only the first mistake is told. */
+const THOROUGH_MEMBERS_MAX = 1_000;
+
+interface Validators {
+  /** Stops at the first mistake. */
+  quick: ValidateFunction;
+  /** Finds them all. */
+  thorough: ValidateFunction;
+}
 
 export interface BulkErrors {
   errors: InputError[];
@@ -35,7 +46,7 @@ class NoModule {}
  */
 @Injectable()
 export class BulkSchema implements OnModuleInit {
-  private readonly validators = new Map<Dto, { quick: ValidateFunction; thorough: ValidateFunction }>();
+  private readonly validators = new Map<Dto, Validators>();
 
   async onModuleInit(): Promise<void> {
     const schemas = await schemasOfDtos();
@@ -47,15 +58,58 @@ export class BulkSchema implements OnModuleInit {
     }
   }
 
-  /** What is wrong with a body, or null. Stops at the first mistake while there is none, then collects them all. */
+  /** What is wrong with a body, or null: one quick run where nothing is, and piece by piece where something is. */
   check(dto: Dto, value: unknown): BulkErrors | null {
+    if (this.of(dto).quick(value)) return null;
+    const found: BulkErrors = { errors: [], errorCount: 0 };
+    for (const piece of piecesOf(dto, value, '')) {
+      const { quick, thorough } = this.of(piece.dto);
+      const validate = membersIn(piece.value) > THOROUGH_MEMBERS_MAX ? quick : thorough;
+      if (validate(piece.value)) continue;
+      for (const error of validate.errors ?? []) {
+        if (++found.errorCount <= ERRORS_LISTED_MAX) found.errors.push(inputError(error, piece.pointer));
+      }
+    }
+    return found;
+  }
+
+  private of(dto: Dto): Validators {
     const validators = this.validators.get(dto);
     if (validators === undefined) throw new Error(`${dto.name} has no bulk schema`);
-    if (validators.quick(value)) return null;
-    validators.thorough(value);
-    const errors = (validators.thorough.errors ?? []).map(inputError);
-    return { errors: errors.slice(0, ERRORS_LISTED_MAX), errorCount: errors.length };
+    return validators;
   }
+}
+
+/** A part of a body with a schema of its own. */
+interface Piece {
+  dto: Dto;
+  value: unknown;
+  pointer: string;
+}
+
+/**
+ * A body in pieces as small as they come: every mistake is an object in memory while a piece is checked, and a body of
+ * 64 MiB has room for thirty million of them.
+ */
+function* piecesOf(dto: Dto, value: unknown, pointer: string): Generator<Piece> {
+  const { objects, data } = (value ?? {}) as { objects?: unknown; data?: unknown };
+  if (dto === CreateBatchDto && Array.isArray(objects)) {
+    yield { dto, value: { ...(value as object), objects: [] }, pointer };
+    for (const [index, object] of objects.entries())
+      yield* piecesOf(NewObjectDto, object, `${pointer}/objects/${String(index)}`);
+  } else if (Array.isArray(data)) {
+    yield { dto, value: { ...(value as object), data: [] }, pointer };
+    for (const [index, pair] of data.entries())
+      yield { dto: PairDto, value: pair, pointer: `${pointer}/data/${String(index)}` };
+  } else {
+    yield { dto, value, pointer };
+  }
+}
+
+function membersIn(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  const { data } = value as { data?: unknown };
+  return Object.keys(value).length + (typeof data === 'object' && data !== null ? Object.keys(data).length : 0);
 }
 
 function createAjv(schemas: object, allErrors: boolean): Ajv {
@@ -77,12 +131,12 @@ async function schemasOfDtos(): Promise<object> {
 }
 
 /** In the words of the class-validator rules: the same mistake reads the same in a small body and in a large one. */
-function inputError(error: ErrorObject): InputError {
-  const { keyword, instancePath: pointer, params } = error as ErrorObject<string, Record<string, string>>;
+function inputError(error: ErrorObject, parent: string): InputError {
+  const { keyword, params } = error as ErrorObject<string, Record<string, string>>;
+  const pointer = parent + error.instancePath;
   if (keyword === 'required') return { pointer: `${pointer}/${String(params.missingProperty)}`, detail: 'is missing' };
   if (keyword === 'additionalProperties') {
-    const name = String(params.additionalProperty).replaceAll('~', '~0').replaceAll('/', '~1');
-    return { pointer: `${pointer}/${name}`, detail: 'is not a member of this body' };
+    return { pointer: pointer + pointerPart(params.additionalProperty ?? ''), detail: 'is not a member of this body' };
   }
   if (keyword === 'not') return { pointer, detail: RESERVED_RULE };
   const last = pointer.slice(pointer.lastIndexOf('/') + 1);

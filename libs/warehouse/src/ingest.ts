@@ -1,4 +1,4 @@
-import { elementsOf, membersOf, skipSpace } from '#json';
+import { elementsOf, membersOf, pointerPart, skipSpace } from '#json';
 import { Config, countOf, JsonBody, Problem, type InputError } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { CreateBatchDto } from './batch.dto.js';
@@ -117,7 +117,7 @@ function refuseNestedValues(data: string, parent = ''): void {
   if (!data.startsWith('{')) return;
   for (const member of membersOf(data, 0)) {
     if (!/[{[]/.test(data.charAt(member.start))) continue;
-    const pointer = `${parent}/data/${member.name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+    const pointer = `${parent}/data${pointerPart(member.name)}`;
     throw new Problem('invalid-body', {
       detail: countOf(1),
       errors: [{ pointer, detail: 'must be text, a number, true, false or null' }],

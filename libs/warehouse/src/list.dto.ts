@@ -1,5 +1,5 @@
 import { FilterError, parseFilter, type Filter } from '#filter';
-import { ChoiceField, IdField, PageQuery, Problem, TextField, TimeField } from '#platform';
+import { ChoiceField, fingerprintOf, IdField, PageQuery, Problem, TextField, TimeField } from '#platform';
 
 /** The filters that every list of batches and objects takes; docs/filter-language.md explains them. */
 export class FilterQuery extends PageQuery {
@@ -68,4 +68,9 @@ export function filterOf(query: FilterQuery): Filter {
 
 export function isEverything(filter: Filter): boolean {
   return filter.kind === 'and' && filter.of.length === 0;
+}
+
+/** What a cursor of a list of objects is bound to. */
+export function objectsFingerprint(projectId: number, filter: Filter): string {
+  return fingerprintOf('objects', projectId, filter);
 }

@@ -6,6 +6,7 @@ import {
   countRows,
   Database,
   isAscending,
+  readSlice,
   sliceSql,
   toSlice,
   type Count,
@@ -31,6 +32,8 @@ export interface ObjectPage {
 const WALK_ROWS = 2_000;
 /** Counting to the cap needs more matches than a page: a first walk that tells how common they are, and a longer one. */
 const COUNT_WALKS = [5_000, 30_000] as const;
+/** Objects that an estimate looks at. */
+const SAMPLE_ROWS = 10_000;
 /** Matches that the index is asked for at once: enough for the default count and for most pages. */
 const PROBE_ROWS = 1_000;
 
@@ -38,7 +41,7 @@ const FILTER_COLUMNS = { data: 'o.data', batchId: 'o.batch_id', subject: 'o.subj
 
 const BY_SEQ = {
   name: 'object.by-seq',
-  text: `SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = $1 AND o.seq = ANY ($2::bigint[]) ORDER BY o.seq DESC`,
+  text: `SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = $1 AND o.seq = ANY ($2::bigint[])`,
 };
 
 /**
@@ -55,43 +58,65 @@ export class ObjectListStore {
 
   async page(projectId: number, filter: Filter, page: PageRequest): Promise<ObjectPage> {
     const list = listSql(projectId, filter);
-    if (isOrderedByIndex(filter)) return { slice: await this.slice(list, page), count: await this.count(list, page) };
+    if (isOrderedByIndex(filter))
+      return { slice: await this.slice(list, page), count: await this.count(projectId, filter, list, page) };
     const walked = await this.slice({ ...list, ...newestSql(projectId, filter, WALK_ROWS, page) }, page);
     // A walk that ran out says nothing of what lies beyond it.
     const isFull =
       walked.items.length === page.size && (page.place.kind === 'before' ? walked.hasPrevious : walked.hasNext);
     if (isFull) return { slice: walked, count: await this.countCommon(projectId, filter, list, page) };
-    return this.indexed(projectId, list, page);
+    return this.indexed(projectId, filter, list, page);
   }
 
   /** Asks the index, once where that is enough: for the newest matches, of which the page is a part. */
-  private async indexed(projectId: number, list: ListSql, page: PageRequest): Promise<ObjectPage> {
+  private async indexed(projectId: number, filter: Filter, list: ListSql, page: PageRequest): Promise<ObjectPage> {
     const sorted = unordered(list);
-    if (page.count !== 'capped') return { slice: await this.slice(sorted, page), count: await this.count(list, page) };
+    if (page.count !== 'capped')
+      return { slice: await this.slice(sorted, page), count: await this.count(projectId, filter, list, page) };
     const newest = sliceSql({ ...sorted, select: 'o.seq' }, { kind: 'offset', offset: 0 }, PROBE_ROWS);
     const found = (await this.database.query<{ seq: string }>(newest.text, newest.values)).map((row) => row.seq);
     const { countCap } = this.config.limits;
     const isAll = found.length <= PROBE_ROWS;
-    const count = isAll || countCap <= PROBE_ROWS ? cappedCount(found.length, countCap) : await this.count(list, page);
+    const count =
+      isAll || countCap <= PROBE_ROWS
+        ? cappedCount(found.length, countCap)
+        : await this.count(projectId, filter, list, page);
     const seqs = seqsOfPage(found, isAll, page);
     if (seqs === null) return { slice: await this.slice(sorted, page), count };
-    const rows = await this.database.query<ObjectRow>(BY_SEQ, [projectId, seqs]);
-    if (isAscending(page.place)) rows.reverse();
-    return { slice: toSlice(rows, page.place, page.size), count };
+    const { items, ...sides } = toSlice(isAscending(page.place) ? seqs.reverse() : seqs, page.place, page.size);
+    const rows = await this.database.query<ObjectRow>(BY_SEQ, [projectId, items]);
+    // One that was deleted since is missing, which does not make this the last page.
+    const bySeq = new Map(rows.map((row) => [row.seq, row]));
+    return { slice: { items: items.flatMap((seq) => bySeq.get(seq) ?? []), ...sides }, count };
   }
 
-  private async slice(list: ListSql, page: PageRequest): Promise<Slice<ObjectRow>> {
-    const { text, values } = sliceSql(list, page.place, page.size);
-    return toSlice(await this.database.query<ObjectRow>(text, values), page.place, page.size);
+  private slice(list: ListSql, page: PageRequest): Promise<Slice<ObjectRow>> {
+    return readSlice<ObjectRow>(this.database, list, page);
   }
 
-  private count(list: ListSql, page: PageRequest): Promise<Count> {
+  private count(projectId: number, filter: Filter, list: ListSql, page: PageRequest): Promise<Count> {
+    if (page.count === 'estimated') return this.estimate(projectId, filter);
     return countRows(this.database, list, page.count, this.config.limits.countCap);
+  }
+
+  /**
+   * From the share of matches among the project's newest objects. The planner's statistics would be cheaper, but they are
+   * of the whole table: they would tell one project which values another one has.
+   */
+  private async estimate(projectId: number, filter: Filter): Promise<Count> {
+    const { from, where, values } = newestSql(projectId, filter, SAMPLE_ROWS);
+    const text = `
+      SELECT count(*) FILTER (WHERE ${where}) AS matches, count(*) AS seen,
+        (SELECT coalesce(sum(object_count), 0) FROM batches WHERE project_id = $1) AS total
+      FROM ${from}`;
+    const [row] = await this.database.query<{ matches: string; seen: string; total: string }>(text, values);
+    const share = Number(row?.matches) / Math.max(Number(row?.seen), 1);
+    return { count: Math.round(share * Number(row?.total)), count_is: 'estimated' };
   }
 
   /** Counts to the cap what the walk found to be common: by walking on while that promises to be enough. */
   private async countCommon(projectId: number, filter: Filter, list: ListSql, page: PageRequest): Promise<Count> {
-    if (page.count !== 'capped') return this.count(list, page);
+    if (page.count !== 'capped') return this.count(projectId, filter, list, page);
     const cap = this.config.limits.countCap;
     const [short, long] = COUNT_WALKS;
     const seen = await this.countWithin(projectId, filter, short);
@@ -100,7 +125,7 @@ export class ObjectListStore {
       const seenFarther = await this.countWithin(projectId, filter, long);
       if (seenFarther > cap) return cappedCount(seenFarther, cap);
     }
-    return this.count(list, page);
+    return this.count(projectId, filter, list, page);
   }
 
   private async countWithin(projectId: number, filter: Filter, rows: number): Promise<number> {

@@ -17,8 +17,7 @@ import {
 } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiHeader, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { objectsFingerprint } from './batch.service.js';
-import { FilterQuery, filterOf } from './list.dto.js';
+import { FilterQuery, filterOf, objectsFingerprint } from './list.dto.js';
 import { CreateObjectDto, ObjectDto, ObjectPageDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
 import { ObjectService } from './object.service.js';
 import { ObjectListStore } from './object-list.store.js';

@@ -1,4 +1,4 @@
-import { Config, Database, etagOf, Problem, requireMatch, Sequence, type JsonBody } from '#platform';
+import { Config, Database, etagOf, isUniqueViolation, Problem, requireMatch, Sequence, type JsonBody } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { Ingest } from './ingest.js';
 import { CreateObjectDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
@@ -124,7 +124,7 @@ export class ObjectService {
     try {
       return await this.objects.insert(object);
     } catch (error) {
-      if ((error as { code?: string }).code !== '23505') throw error;
+      if (!isUniqueViolation(error)) throw error;
       const stored = await this.objects.find(object.projectId, object.objectId);
       // Ours: stored by an attempt whose answer was lost.
       if (stored?.seq === object.seq.toString()) return stored;
@@ -137,7 +137,7 @@ export class ObjectService {
 
   private refuseTooLarge(data: string): void {
     const max = this.config.limits.bodyLimitBytes;
-    if (data.length <= max) return;
+    if (Buffer.byteLength(data) <= max) return;
     throw new Problem('too-large', {
       detail: `The object would be over BODY_LIMIT_BYTES, ${String(max)}; see /api/v1/limits.`,
     });

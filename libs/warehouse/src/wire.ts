@@ -9,7 +9,10 @@ export function baseUrl(request: FastifyRequest): string {
   return `${originOf(request)}${API}`;
 }
 
-/** An id as a part of an address. Dots as well: a lone one would mean the directory, not the id. */
+/**
+ * An id as a part of an address. Clients that follow the URL standard of the browsers take even %2E for a directory, so
+ * the ids `.` and `..` are reached by other clients only (curl --path-as-is).
+ */
 export function idInUrl(id: string): string {
   return encodeURIComponent(id).replace(/^\.{1,2}$/, (dots) => dots.replaceAll('.', '%2E'));
 }
