@@ -71,23 +71,26 @@ export class ObjectListStore {
   /** Asks the index, once where that is enough: for the newest matches, of which the page is a part. */
   private async indexed(projectId: number, filter: Filter, list: ListSql, page: PageRequest): Promise<ObjectPage> {
     const sorted = unordered(list);
-    if (page.count !== 'capped')
-      return { slice: await this.slice(sorted, page), count: await this.count(projectId, filter, list, page) };
+    // Only their numbers: to sort the whole rows of 50,000 matches takes a third longer.
     const newest = sliceSql({ ...sorted, select: 'o.seq' }, { kind: 'offset', offset: 0 }, PROBE_ROWS);
     const found = (await this.database.query<{ seq: string }>(newest.text, newest.values)).map((row) => row.seq);
-    const { countCap } = this.config.limits;
     const isAll = found.length <= PROBE_ROWS;
-    const count =
-      isAll || countCap <= PROBE_ROWS
-        ? cappedCount(found.length, countCap)
-        : await this.count(projectId, filter, list, page);
+    const { countCap } = this.config.limits;
+    const isCounted =
+      (page.count === 'exact' && isAll) || (page.count === 'capped' && (isAll || countCap <= PROBE_ROWS));
+    const count = isCounted
+      ? cappedCount(found.length, page.count === 'exact' ? PROBE_ROWS : countCap)
+      : await this.count(projectId, filter, list, page);
     const seqs = seqsOfPage(found, isAll, page);
-    if (seqs === null) return { slice: await this.slice(sorted, page), count };
+    return { slice: seqs === null ? await this.slice(sorted, page) : await this.bySeq(projectId, seqs, page), count };
+  }
+
+  private async bySeq(projectId: number, seqs: string[], page: PageRequest): Promise<Slice<ObjectRow>> {
     const { items, ...sides } = toSlice(isAscending(page.place) ? seqs.reverse() : seqs, page.place, page.size);
     const rows = await this.database.query<ObjectRow>(BY_SEQ, [projectId, items]);
     // One that was deleted since is missing, which does not make this the last page.
-    const bySeq = new Map(rows.map((row) => [row.seq, row]));
-    return { slice: { items: items.flatMap((seq) => bySeq.get(seq) ?? []), ...sides }, count };
+    const found = new Map(rows.map((row) => [row.seq, row]));
+    return { items: items.flatMap((seq) => found.get(seq) ?? []), ...sides };
   }
 
   private slice(list: ListSql, page: PageRequest): Promise<Slice<ObjectRow>> {
