@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
 
 /** The built product, as `npm start` runs it. */
 const MAIN = join(process.cwd(), 'dist/apps/cli/main.js');
@@ -165,6 +166,28 @@ describe('stowage serve', () => {
     expect((await server.ended).code).toBe(0);
   });
 
+  it('stops with 0 also when a statement hangs', async () => {
+    const server = start({ STOWAGE_SEED: 'false' });
+    const url = await server.ready;
+    const [, , , , host = ''] = (await readFile(pidFile(), 'utf8')).split('\n');
+    const other = new pg.Client({ host, user: 'stowage', database: 'stowage', ssl: false });
+    await other.connect();
+    await other.query('BEGIN; LOCK TABLE objects IN ACCESS EXCLUSIVE MODE');
+    const hanging = countObjects(url, adminKey(server.lines)).catch(() => 'broken off');
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(await stop(server)).toBe(0);
+    expect(await hanging).toBe('broken off');
+    await other.end();
+  });
+
+  it('leaves the database of a running server alone when a second one cannot start', async () => {
+    const first = start({ STOWAGE_SEED: 'false' });
+    const url = await first.ready;
+    const second = await start({ STOWAGE_SEED: 'false', LOG_LEVEL: 'silent', PORT: new URL(url).port }).ended;
+    expect(second.code).toBe(1);
+    expect(await countObjects(url, adminKey(first.lines))).toBe(0);
+  });
+
   describe('ends with one line and not 0', () => {
     async function failure(settings: Record<string, string>): Promise<string> {
       const { code, stderr } = await start({ LOG_LEVEL: 'silent', ...settings }).ended;
@@ -198,7 +221,6 @@ describe('stowage serve', () => {
 
     it('when the database does not let us make tables', async () => {
       const server = JSON.parse(process.env.STOWAGE_TEST_SERVER ?? '') as { host: string; port: number; user: string };
-      const { default: pg } = await import('pg');
       const admin = new pg.Client({ ...server, database: 'stowage', ssl: false });
       await admin.connect();
       await admin.query('CREATE ROLE powerless LOGIN');
