@@ -11,7 +11,7 @@ import { batchDto, nestedObjectText } from './wire.js';
 const CHUNK_OBJECTS = 1_000;
 /** The most objects that a list nests in one batch. */
 const NESTED_OBJECTS_MAX = 1_000;
-/** How often an insert is tried again whose conflict was gone when we looked. */
+/** How often an insert is tried whose conflict was gone when we looked, and a read that met a change. */
 const CONFLICT_RETRIES = 3;
 
 @Injectable()
@@ -62,12 +62,13 @@ export class BatchService {
    * @throws Problem not-found
    */
   async open(projectId: number, batchId: string): Promise<{ batch: BatchRow; stream: Readable }> {
-    for (;;) {
+    for (let attempt = 1; ; attempt++) {
       const batch = await this.get(projectId, batchId);
       // The first piece now, so that a database that is away becomes a problem and not a broken answer.
       const first = await this.objects.ofBatch(projectId, batchId, '0', CHUNK_OBJECTS);
-      // A change in between would give one state's ETag to another's objects.
-      if ((await this.get(projectId, batchId)).revision !== batch.revision) continue;
+      // A change in between would give one state's ETag to another's objects. A batch that never rests is read all the same.
+      const isChanged = (await this.get(projectId, batchId)).revision !== batch.revision;
+      if (isChanged && attempt < CONFLICT_RETRIES) continue;
       return { batch, stream: Readable.from(this.pieces(projectId, batch, first), { objectMode: false }) };
     }
   }
