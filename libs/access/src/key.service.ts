@@ -147,7 +147,7 @@ export class KeyService {
   private async noteUse(row: ApiKeyEntity): Promise<void> {
     const now = new Date();
     if (row.lastUsedAt !== null && now.getTime() - row.lastUsedAt.getTime() < LAST_USED_STEP_MS) return;
-    // Worth a line to its reader, not a failed request: a full disk must not stop the reads.
+    // Nobody's request may fail for it: a disk that is full must not stop the reads.
     await this.keys.update({ keyId: row.keyId }, { lastUsedAt: now }).catch(() => undefined);
   }
 }

@@ -98,11 +98,12 @@ describe('transaction', () => {
     let attempts = 0;
     const increment = (): Promise<void> =>
       database.transaction(async (tx) => {
+        await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
         const isFirst = attempts++ < 2;
         await tx.query('SELECT value FROM counters');
         if (isFirst) await met();
         await add(tx, 'a');
-      }, 'BEGIN ISOLATION LEVEL REPEATABLE READ');
+      });
     await Promise.all([increment(), increment()]);
     expect([attempts, await value('a')]).toEqual([3, before + 2]);
   });
@@ -127,11 +128,12 @@ describe('transaction', () => {
   it('gives up on a race that is lost every time', async () => {
     let attempts = 0;
     const work = database.transaction(async (tx) => {
+      await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
       attempts++;
       await tx.query('SELECT value FROM counters');
       await add(database, 'a');
       await add(tx, 'a');
-    }, 'BEGIN ISOLATION LEVEL REPEATABLE READ');
+    });
     expect(await codeOf(work)).toBe('40001');
     expect(attempts).toBe(4);
   });

@@ -95,8 +95,8 @@ export class Database implements Queryable {
    * Runs the work between BEGIN and COMMIT, and again from BEGIN when the transaction lost a race or its connection:
    * the work must come to the same when it is done twice.
    */
-  transaction<T>(work: (tx: Queryable) => Promise<T>, begin = 'BEGIN'): Promise<T> {
-    return this.retrying(() => this.transactionOnce(work, begin));
+  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+    return this.retrying(() => this.transactionOnce(work));
   }
 
   /** Tries work again that lost a race or its connection; it must come to the same when it is done twice. */
@@ -121,14 +121,14 @@ export class Database implements Queryable {
     for (const client of this.active) void client.end();
   }
 
-  private async transactionOnce<T>(work: (tx: Queryable) => Promise<T>, begin: string): Promise<T> {
+  private async transactionOnce<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
     const client = await this.pool.connect();
     // A connection that breaks between two queries says so by an event, which without a listener ends the process.
     const onError = (): void => undefined;
     client.on('error', onError);
     let isBroken = false;
     try {
-      await client.query(begin);
+      await client.query('BEGIN');
       const result = await work({ query: (statement, values = []) => run(client, statement, values) });
       await commit(client);
       return result;

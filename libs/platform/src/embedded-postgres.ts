@@ -22,7 +22,7 @@ export interface EmbeddedPostgres {
   readonly adopted: boolean;
   /** Fast, clean shutdown (checkpoint); resolves when the postmaster is gone. Idempotent. */
   stop(): Promise<void>;
-  /** Stops the server unless somebody else (another client backend) is still connected to it; used by short-lived commands that adopted or started it. */
+  /** Stops the server unless somebody else (another client backend) is still connected to it: a server and short commands may share one. */
   stopIfUnused(): Promise<void>;
 }
 
