@@ -8,10 +8,11 @@ const MAY_IMPORT = {
   'libs/filter': ['json'],
   'libs/platform': ['json', 'migrations'],
   'libs/access': ['platform'],
-  'libs/warehouse': ['json', 'filter', 'platform', 'access'],
-  apps: ['json', 'filter', 'platform', 'access', 'warehouse'],
+  'libs/jobs': ['platform', 'access'],
+  'libs/warehouse': ['json', 'filter', 'platform', 'access', 'jobs'],
+  apps: ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse'],
 };
-const PARTS = ['json', 'migrations', 'filter', 'platform', 'access', 'warehouse'];
+const PARTS = ['json', 'migrations', 'filter', 'platform', 'access', 'jobs', 'warehouse'];
 
 const layers = Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
   files: [`${folder}/**/*.ts`],

@@ -1,4 +1,5 @@
 /** Every migration, oldest first. Append only: what has run on somebody's data is never changed. */
 import { FirstTables1764000000000 } from './001-first-tables.js';
+import { Writes1764100000000 } from './002-writes.js';
 
-export const MIGRATIONS = [FirstTables1764000000000];
+export const MIGRATIONS = [FirstTables1764000000000, Writes1764100000000];

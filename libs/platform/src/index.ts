@@ -20,6 +20,7 @@ export {
 export { createHttpAdapter, prepareHttp } from './http-server.js';
 export { InputPipe } from './input.pipe.js';
 export { JsonBody, type ReadJson } from './json-body.js';
+export { NdjsonBody } from './ndjson-body.js';
 export { createLog, nestLog } from './logging.js';
 export { Answer, JsonHeader, ProblemDto, Problems } from './answer.js';
 export { openInstallation, type Installation } from './installation.js';

@@ -1,0 +1,45 @@
+import type { JsonBody, NdjsonBody, Queryable } from '#platform';
+
+/** What came of an operation; its route answers with it, and a job keeps it. */
+export interface Outcome {
+  status: number;
+  /** JSON as it goes out: numbers in it keep every digit. */
+  text: string;
+  headers?: Readonly<Record<string, string>>;
+  /** How many objects it is about, for the log. */
+  items?: number;
+}
+
+/**
+ * Writes down, in the transaction of the effect itself and as its last statement, what came of it: so that the effect and
+ * the note of it are there together or not at all. Throws when the effect must not be, and is rolled back with it.
+ */
+export type Receipt = (tx: Queryable, outcome: Outcome) => Promise<void>;
+
+/** What a write is about, apart from its body; it has to survive JSON. */
+export interface WriteInput {
+  /** The ids in the address, by the names of its parameters. */
+  params: Readonly<Record<string, string>>;
+  /** The query's options, checked. */
+  query: Readonly<Record<string, unknown>>;
+  ifMatch?: string | undefined;
+  /** Where the API is as the client sees it, for the URLs in the answer. */
+  base: string;
+}
+
+/** One call of an operation. */
+export interface Write extends WriteInput {
+  projectId: number;
+  body: JsonBody | NdjsonBody;
+  receipt?: Receipt | undefined;
+}
+
+/**
+ * A write that its route runs at once, and that a worker can run later from what was kept of the request.
+ * `run` throws a Problem for what the client has to mend, and anything else for a fault that may pass.
+ */
+export interface Operation {
+  /** Kept with the job, so it never changes. */
+  readonly name: string;
+  run(write: Write): Promise<Outcome>;
+}

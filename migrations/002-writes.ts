@@ -1,0 +1,59 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+
+/** What makes writes repeatable: a digest of each batch, jobs with their bodies, answers by Idempotency-Key. */
+export class Writes1764100000000 implements MigrationInterface {
+  name = 'Writes1764100000000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    // Null: not known, to be made from the objects when somebody asks; every change of the batch makes it so again.
+    await runner.query(`ALTER TABLE batches ADD COLUMN digest bytea`);
+    // `job_id` is a sequence number: it orders the jobs and tells when they were accepted.
+    await runner.query(`
+      CREATE TABLE jobs (
+        project_id integer NOT NULL,
+        job_id bigint NOT NULL,
+        key_id bigint NOT NULL,
+        operation text NOT NULL,
+        input text NOT NULL,
+        media_type text NOT NULL,
+        status text NOT NULL,
+        attempts integer NOT NULL,
+        finished_at timestamptz,
+        result text,
+        problem text,
+        CONSTRAINT jobs_pkey PRIMARY KEY (project_id, job_id),
+        CONSTRAINT jobs_status_check CHECK (status IN ('queued', 'running', 'succeeded', 'failed'))
+      )`);
+    await runner.query(`CREATE INDEX jobs_status_idx ON jobs (project_id, status, job_id)`);
+    // A body of any size in parts, as it came; gone when the job has succeeded.
+    await runner.query(`
+      CREATE TABLE job_parts (
+        project_id integer NOT NULL,
+        job_id bigint NOT NULL,
+        part integer NOT NULL,
+        bytes bytea NOT NULL,
+        CONSTRAINT job_parts_pkey PRIMARY KEY (project_id, job_id, part)
+      )`);
+    // project_id is 0 for an operator's. `status` and `answer` are null while the first request runs.
+    await runner.query(`
+      CREATE TABLE idempotency_keys (
+        project_id integer NOT NULL,
+        key_id bigint NOT NULL,
+        route text NOT NULL,
+        key_hash bytea NOT NULL,
+        fingerprint bytea NOT NULL,
+        claim_id bigint NOT NULL,
+        claimed_until timestamptz NOT NULL,
+        expires_at timestamptz NOT NULL,
+        status integer,
+        answer bytea,
+        CONSTRAINT idempotency_keys_pkey PRIMARY KEY (project_id, key_id, route, key_hash)
+      )`);
+    await runner.query(`CREATE INDEX idempotency_keys_expires_idx ON idempotency_keys (expires_at)`);
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query(`DROP TABLE idempotency_keys, job_parts, jobs`);
+    await runner.query(`ALTER TABLE batches DROP COLUMN digest`);
+  }
+}
