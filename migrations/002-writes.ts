@@ -18,6 +18,7 @@ export class Writes1764100000000 implements MigrationInterface {
         media_type text NOT NULL,
         status text NOT NULL,
         attempts integer NOT NULL,
+        worker_id text,
         finished_at timestamptz,
         result text,
         problem text,
@@ -25,6 +26,18 @@ export class Writes1764100000000 implements MigrationInterface {
         CONSTRAINT jobs_status_check CHECK (status IN ('queued', 'running', 'succeeded', 'failed'))
       )`);
     await runner.query(`CREATE INDEX jobs_status_idx ON jobs (project_id, status, job_id)`);
+    // A producer sees the jobs of its own key only.
+    await runner.query(`CREATE INDEX jobs_key_idx ON jobs (project_id, key_id, job_id)`);
+    // For what looks at all projects: what a dead worker ran, and what is old. Both are small.
+    await runner.query(`CREATE INDEX jobs_worker_idx ON jobs (worker_id) WHERE status = 'running'`);
+    await runner.query(`CREATE INDEX jobs_finished_idx ON jobs (finished_at) WHERE finished_at IS NOT NULL`);
+    // The workers that live, by the name that graphile-worker locks jobs with.
+    await runner.query(`
+      CREATE TABLE job_workers (
+        worker_id text NOT NULL,
+        beat_at timestamptz NOT NULL,
+        CONSTRAINT job_workers_pkey PRIMARY KEY (worker_id)
+      )`);
     // A body of any size in parts, as it came; gone when the job has succeeded.
     await runner.query(`
       CREATE TABLE job_parts (
@@ -34,26 +47,26 @@ export class Writes1764100000000 implements MigrationInterface {
         bytes bytea NOT NULL,
         CONSTRAINT job_parts_pkey PRIMARY KEY (project_id, job_id, part)
       )`);
-    // project_id is 0 for an operator's. `status` and `answer` are null while the first request runs.
+    // project_id is 0 for an operator's. `key_hash` stands for the API key, the route and the text of the Idempotency-Key.
+    // `status` and `answer` are null while the first request runs.
     await runner.query(`
       CREATE TABLE idempotency_keys (
         project_id integer NOT NULL,
-        key_id bigint NOT NULL,
-        route text NOT NULL,
         key_hash bytea NOT NULL,
         fingerprint bytea NOT NULL,
         claim_id bigint NOT NULL,
+        claimed_at timestamptz NOT NULL,
         claimed_until timestamptz NOT NULL,
         expires_at timestamptz NOT NULL,
         status integer,
         answer bytea,
-        CONSTRAINT idempotency_keys_pkey PRIMARY KEY (project_id, key_id, route, key_hash)
+        CONSTRAINT idempotency_keys_pkey PRIMARY KEY (project_id, key_hash)
       )`);
     await runner.query(`CREATE INDEX idempotency_keys_expires_idx ON idempotency_keys (expires_at)`);
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await runner.query(`DROP TABLE idempotency_keys, job_parts, jobs`);
+    await runner.query(`DROP TABLE idempotency_keys, job_parts, job_workers, jobs`);
     await runner.query(`ALTER TABLE batches DROP COLUMN digest`);
   }
 }

@@ -56,8 +56,11 @@ export const From = createParamDecorator((_: unknown, context: ExecutionContext)
 });
 
 /** The project whose key sent the request. */
-export const Project = createParamDecorator((_: unknown, context: ExecutionContext): number => {
-  const projectId = context.switchToHttp().getRequest<FastifyRequest>().principal?.projectId;
-  if (projectId == null) throw new Error('a route that an operator may use asked for the project');
-  return projectId;
-});
+export function projectOf({ principal }: FastifyRequest): number {
+  if (principal?.projectId == null) throw new Error('a route that an operator may use asked for the project');
+  return principal.projectId;
+}
+
+export const Project = createParamDecorator((_: unknown, context: ExecutionContext): number =>
+  projectOf(context.switchToHttp().getRequest<FastifyRequest>()),
+);

@@ -29,7 +29,7 @@ export class ProjectController {
   ) {}
 
   @Post()
-  @Rules({ roles: ['operator'], consumes: 'application/json' })
+  @Rules({ roles: ['operator'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Make a project' })
   @Answer(201, ProjectDto, { location: true })
   @Problems('malformed-request', 'invalid-body', 'conflict')
@@ -64,7 +64,7 @@ export class ProjectController {
   }
 
   @Post(':project_id/keys')
-  @Rules({ roles: ['operator', 'admin'], consumes: 'application/json' })
+  @Rules({ roles: ['operator', 'admin'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Make a key of a project; it is shown this once' })
   @Answer(201, CreatedKeyDto)
   @Problems('malformed-request', 'invalid-body', 'not-found')

@@ -6,6 +6,7 @@
 export {
   countNames,
   elementsOf,
+  findMember,
   inspectJson,
   JSON_DEPTH_MAX,
   membersOf,

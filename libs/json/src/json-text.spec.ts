@@ -1,6 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { countNames, elementsOf, inspectJson, membersOf, skipSpace, surveyJson, pointerPart } from './json-text.js';
+import {
+  countNames,
+  elementsOf,
+  findMember,
+  inspectJson,
+  membersOf,
+  pointerPart,
+  skipSpace,
+  surveyJson,
+} from './json-text.js';
 
 const space = fc.constantFrom('', '', ' ', '\n', '\t\r\n');
 const string = fc
@@ -149,6 +158,42 @@ describe('membersOf and elementsOf', () => {
       ['a', '"\\u0061"', '0.100'],
       ['a', '"a"', '{"b":"}"}'],
     ]);
+  });
+});
+
+describe('findMember', () => {
+  const NAMES = ['a', 'b', 'data', 'd\u00e9', '', '{', '"', '\\'];
+
+  it('finds the last member of a name that membersOf sees, and where the object ends', () => {
+    fc.assert(
+      fc.property(json, space, fc.constantFrom(...NAMES), (text, s, name) => {
+        fc.pre(text.startsWith('{'));
+        const whole = `${s}${text}${s},{"${name.replaceAll(/["\\]/g, '')}":1}`;
+        const members = [...membersOf(whole, s.length)].filter((one) => one.name === name);
+        const last = members.at(-1);
+        expect(findMember(whole, s.length, name)).toEqual({
+          value: last && { start: last.start, end: last.end },
+          end: s.length + text.length,
+        });
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it.each([
+    ['{"data":[1,{"data":2}]}', '[1,{"data":2}]'],
+    ['{"x":{"data":1},"data" : 2 }', '2'],
+    ['{"data":1,"data":"}"}', '"}"'],
+    ['{"\\u0064ata":1}', '1'],
+    ['{"\\u0064\\u0061\\u0074\\u0061":1}', '1'],
+    ['{"":0,"\\"data":1,"data":2}', '2'],
+    ['{"date":1,"dat":2,"data2":3}', undefined],
+    ['{"x":"data"}', undefined],
+    ['{ }', undefined],
+  ])('takes a name for what it means and only where it is a name: %s', (text, wanted) => {
+    const { value, end } = findMember(text, 0, 'data');
+    expect(value && text.slice(value.start, value.end)).toBe(wanted);
+    expect(end).toBe(text.length);
   });
 });
 

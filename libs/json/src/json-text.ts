@@ -140,6 +140,34 @@ export function* membersOf(text: string, start: number): Generator<JsonMember> {
   }
 }
 
+export interface FoundMember {
+  /** The value of the last member of this name; undefined when there is none. */
+  value: JsonSpan | undefined;
+  /** Index after the object. */
+  end: number;
+}
+
+/** Looks through the object that starts at `start` for one member, without making anything of the others. */
+export function findMember(text: string, start: number, name: string): FoundMember {
+  let value: JsonSpan | undefined;
+  let i = skipSpace(text, start + 1);
+  while (text.charCodeAt(i) !== 125) {
+    const nameEnd = endOfString(text, i);
+    const length = nameEnd - i - 2;
+    // A name written with escapes is longer than what it stands for.
+    const isWanted =
+      length === name.length
+        ? text.startsWith(name, i + 1)
+        : length > name.length && nameOf(text.slice(i, nameEnd)) === name;
+    const valueStart = skipSpace(text, skipSpace(text, nameEnd) + 1);
+    const end = endOfValue(text, valueStart);
+    if (isWanted) value = { start: valueStart, end };
+    i = skipSpace(text, end);
+    if (text.charCodeAt(i) === 44) i = skipSpace(text, i + 1);
+  }
+  return { value, end: i + 1 };
+}
+
 function nameOf(nameText: string): string {
   return nameText.includes('\\') ? (JSON.parse(nameText) as string) : nameText.slice(1, -1);
 }

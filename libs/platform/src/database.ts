@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { LoggerService } from '@nestjs/common';
 import { types, type CustomTypesConfig, type Pool, type PoolClient, type QueryConfig } from 'pg';
 import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationInterface } from 'typeorm';
+import { CopyIn } from './copy-in.js';
 import type { PostgresAddress } from './embedded-postgres.js';
 import { isConnectionLoss, isRetryable } from './sqlstates.js';
 import { Problem } from './problems.js';
@@ -27,6 +28,12 @@ export interface Statement {
 /** What runs SQL: the pool, or one transaction. */
 export interface Queryable {
   query<Row extends object>(statement: Statement | string, values?: readonly unknown[]): Promise<Row[]>;
+}
+
+/** What runs SQL between BEGIN and COMMIT, on one connection. */
+export interface Transaction extends Queryable {
+  /** Starts a `COPY ... FROM STDIN`. */
+  copyIn(statement: string): CopyIn;
 }
 
 export interface DatabaseOptions {
@@ -62,6 +69,8 @@ export class Database implements Queryable {
     readonly dataSource: DataSource,
     private readonly pool: Pool,
   ) {
+    // Else a connection that breaks while somebody holds it and asks nothing ends the process.
+    pool.on('connect', (client) => client.on('error', () => undefined));
     pool.on('acquire', (client) => this.active.add(client));
     pool.on('release', (_error, client) => this.active.delete(client));
     pool.on('remove', (client) => this.active.delete(client));
@@ -87,6 +96,11 @@ export class Database implements Queryable {
     );
   }
 
+  /** For graphile-worker, whose SQL is its own. */
+  get connections(): Pool {
+    return this.pool;
+  }
+
   query<Row extends object>(statement: Statement | string, values: readonly unknown[] = []): Promise<Row[]> {
     return run<Row>(this.pool, statement, values);
   }
@@ -95,7 +109,7 @@ export class Database implements Queryable {
    * Runs the work between BEGIN and COMMIT, and again from BEGIN when the transaction lost a race or its connection:
    * the work must come to the same when it is done twice.
    */
-  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     return this.retrying(() => this.transactionOnce(work));
   }
 
@@ -121,7 +135,8 @@ export class Database implements Queryable {
     for (const client of this.active) void client.end();
   }
 
-  private async transactionOnce<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+  /** The same, but once: for work whose input can be read only once. */
+  async transactionOnce<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     const client = await this.pool.connect();
     // A connection that breaks between two queries says so by an event, which without a listener ends the process.
     const onError = (): void => undefined;
@@ -129,7 +144,10 @@ export class Database implements Queryable {
     let isBroken = false;
     try {
       await client.query('BEGIN');
-      const result = await work({ query: (statement, values = []) => run(client, statement, values) });
+      const result = await work({
+        query: (statement, values = []) => run(client, statement, values),
+        copyIn: (statement) => new CopyIn(client, statement),
+      });
       await commit(client);
       return result;
     } catch (error) {

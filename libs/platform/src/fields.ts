@@ -26,12 +26,17 @@ export function TextField(options: FieldOptions & { min?: number; max: number })
 /** The id of a batch or an object: 1 to 255 characters, none of them a control character. */
 export function IdField(options: FieldOptions): PropertyDecorator {
   const schema = { type: 'string', minLength: 1, maxLength: 255, pattern: ID_PATTERN } as const;
-  return field(options, schema, ID_RULE, (value) => isTextOf(1, 255)(value) && ID.test(value));
+  return field(options, schema, ID_RULE, (value) => typeof value === 'string' && isId(value));
 }
 
 const ID_PATTERN = '^[^\\p{Cc}]*$';
 const ID = new RegExp(ID_PATTERN, 'u');
 export const ID_RULE = 'must be text of 1 to 255 characters without control characters';
+
+/** Whether this can be the id of a batch or an object; for ids that come in an address. */
+export function isId(value: string): boolean {
+  return isTextOf(1, 255)(value) && ID.test(value);
+}
 
 /** A time in RFC 3339; without a zone it is read as UTC. */
 export function TimeField(options: FieldOptions): PropertyDecorator {

@@ -13,6 +13,7 @@ const BY_SQLSTATE: Readonly<Record<string, { slug: ProblemSlug; detail: string }
   '40P01': { slug: 'unavailable', detail: 'Too many writers changed the same things at once; send it again.' },
   '53': { slug: 'unavailable', detail: 'The database is out of room or connections.' },
   '54': { slug: 'too-large', detail: 'This is more than the database takes in one piece; see /api/v1/limits.' },
+  '55P03': { slug: 'unavailable', detail: 'Another request is writing the same thing; send it again.' },
   '57': { slug: 'unavailable', detail: 'The database is stopping or took too long.' },
   '08': { slug: 'unavailable', detail: 'The database cannot be reached.' },
   XX000: { slug: 'unavailable', detail: 'A node of the database cannot be reached.' },

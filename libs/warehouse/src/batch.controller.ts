@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
-import { Project } from '#access';
+import { Project, projectOf } from '#access';
+import { WriteRequests } from '#jobs';
 import {
   Answer,
   API,
@@ -9,16 +10,29 @@ import {
   FlagParameter,
   JsonBody,
   JsonHeader,
+  NdjsonBody,
   pageOpening,
   pageRequest,
   pageText,
+  prefers,
   Problems,
   Rules,
 } from '#platform';
-import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
-import { ApiBody, ApiHeader, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put, Query, Req, Res } from '@nestjs/common';
+import { ApiBody, ApiConsumes, ApiHeader, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { BatchDto, BatchPageDto, CreateBatchDto, WholeBatchDto } from './batch.dto.js';
+import {
+  BatchDto,
+  BatchPageDto,
+  CreateBatchDto,
+  DryRunDto,
+  PartBatchDto,
+  PutBatchDto,
+  PutBatchQuery,
+  WholeBatchDto,
+  WriteBatchQuery,
+} from './batch.dto.js';
+import { BatchOperations } from './batch.operations.js';
 import { BatchService } from './batch.service.js';
 import { BatchStore } from './batch.store.js';
 import { BatchListQuery, filterOf } from './list.dto.js';
@@ -33,6 +47,8 @@ class DeleteBatchQuery {
 @Controller(`${API}/batches`)
 export class BatchController {
   constructor(
+    private readonly requests: WriteRequests,
+    private readonly operations: BatchOperations,
     private readonly batches: BatchService,
     private readonly store: BatchStore,
     private readonly config: Config,
@@ -40,26 +56,58 @@ export class BatchController {
 
   @Post()
   @JsonHeader()
-  @Rules({ roles: ['admin', 'producer'], consumes: 'application/json' })
+  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'], query: true })
   @ApiOperation({ summary: 'Store a whole batch, all or nothing' })
   @ApiBody({ type: CreateBatchDto })
-  @ApiHeader({ name: 'Prefer', required: false, description: '`return=representation` answers with the whole batch.' })
+  @ApiHeader({
+    name: 'Prefer',
+    required: false,
+    description:
+      '`return=representation` answers with the whole batch (not together with an Idempotency-Key); `respond-async` answers 202 and stores it later.',
+  })
   @Answer(201, BatchDto, { location: true })
-  @Problems('malformed-request', 'invalid-body', 'conflict', 'too-large')
+  @Answer(200, DryRunDto, { description: 'With dry_run=true: what would happen.' })
+  @Answer(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })
+  @Problems('malformed-request', 'invalid-query', 'invalid-body', 'conflict', 'too-large')
   async create(
-    @Project() projectId: number,
     @Body() body: JsonBody,
-    @Headers('prefer') prefer: string | undefined,
+    @Query() query: WriteBatchQuery,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<string | Readable> {
-    const batch = await this.batches.create(projectId, body);
-    const dto = batchDto(baseUrl(request), batch);
-    reply.itemCount = dto.object_count;
-    reply.header('Location', dto.url);
-    if (!/(?:^|[,;])\s*return\s*=\s*"?representation"?\s*(?:$|[,;])/i.test(prefer ?? '')) return JSON.stringify(dto);
+    const text = await this.requests.answer(this.operations.create, { body, query, request, reply });
+    const isAsked = prefers(request.headers.prefer, 'return=representation');
+    // An answer that is kept for its Idempotency-Key is a short one; RFC 7240 lets a server pass over a preference.
+    if (!isAsked || reply.statusCode !== 201 || request.receipt !== undefined) return text;
+    const { batch_id: batchId } = JSON.parse(text) as BatchDto;
     reply.header('Preference-Applied', 'return=representation');
-    return (await this.batches.open(projectId, batch.batch_id)).stream;
+    return (await this.batches.open(projectOf(request), batchId)).stream;
+  }
+
+  @Put(':batch_id')
+  @JsonHeader()
+  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json', 'application/x-ndjson'], query: true })
+  @ApiOperation({
+    summary: 'Store a whole batch, repeatably',
+    description:
+      'The same content again is 200 and changes nothing; other content is 409 unless `on_conflict` says what to do. As `application/x-ndjson` it is one object a line, of any number of lines.',
+  })
+  @ApiConsumes('application/json', 'application/x-ndjson')
+  @ApiBody({ type: PutBatchDto })
+  @ApiHeader({ name: 'Prefer', required: false, description: '`respond-async` answers 202 and stores it later.' })
+  @Answer(201, BatchDto, { location: true })
+  @Answer(200, BatchDto, {
+    description: 'It was there already, was replaced or added to; with dry_run=true what would happen.',
+  })
+  @Answer(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })
+  @Problems('malformed-request', 'invalid-query', 'invalid-body', 'conflict', 'too-large', 'request-timeout')
+  put(
+    @Body() body: JsonBody | NdjsonBody,
+    @Query() query: PutBatchQuery,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<string> {
+    return this.requests.answer(this.operations.put, { body, query, request, reply });
   }
 
   @Get()

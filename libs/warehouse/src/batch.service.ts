@@ -1,8 +1,7 @@
 import { Readable } from 'node:stream';
-import { encodeCursor, isUniqueViolation, Problem, Sequence, type InputError, type JsonBody } from '#platform';
+import { encodeCursor, Problem } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { BatchStore, type BatchRow } from './batch.store.js';
-import { Ingest, type IncomingBatch } from './ingest.js';
 import { filterOf, objectsFingerprint } from './list.dto.js';
 import { ObjectStore, type ObjectRow } from './object.store.js';
 import { batchDto, nestedObjectText } from './wire.js';
@@ -11,34 +10,15 @@ import { batchDto, nestedObjectText } from './wire.js';
 const CHUNK_OBJECTS = 1_000;
 /** The most objects that a list nests in one batch. */
 const NESTED_OBJECTS_MAX = 1_000;
-/** How often an insert is tried whose conflict was gone when we looked, and a read that met a change. */
-const CONFLICT_RETRIES = 3;
+/** How often a read is begun anew that met a change. */
+const CHANGE_RETRIES = 3;
 
 @Injectable()
 export class BatchService {
   constructor(
     private readonly batches: BatchStore,
     private readonly objects: ObjectStore,
-    private readonly ingest: Ingest,
-    private readonly sequence: Sequence,
   ) {}
-
-  /** Stores a batch, all or nothing. @throws Problem as Ingest.readBatch; conflict naming each id that exists */
-  async create(projectId: number, body: JsonBody): Promise<BatchRow> {
-    const batch = this.ingest.readBatch(body);
-    for (let attempt = 1; ; attempt++) {
-      const seq = this.sequence.next(Math.max(batch.objectIds.length, 1));
-      try {
-        await this.batches.insert(projectId, seq, batch);
-        const text = seq.toString();
-        return { seq: text, revision: text, batch_id: batch.batchId, object_count: String(batch.objectIds.length) };
-      } catch (error) {
-        if (!isUniqueViolation(error)) throw error;
-        await this.refuseConflict(projectId, batch);
-        if (attempt === CONFLICT_RETRIES) throw error;
-      }
-    }
-  }
 
   /** @throws Problem not-found */
   async get(projectId: number, batchId: string): Promise<BatchRow> {
@@ -68,7 +48,7 @@ export class BatchService {
       const first = await this.objects.ofBatch(projectId, batchId, '0', CHUNK_OBJECTS);
       // A change in between would give one state's ETag to another's objects. A batch that never rests is read all the same.
       const isChanged = (await this.get(projectId, batchId)).revision !== batch.revision;
-      if (isChanged && attempt < CONFLICT_RETRIES) continue;
+      if (isChanged && attempt < CHANGE_RETRIES) continue;
       return { batch, stream: Readable.from(this.pieces(projectId, batch, first), { objectMode: false }) };
     }
   }
@@ -120,22 +100,6 @@ export class BatchService {
       yield `${index === 0 ? '' : ','}${members},"objects":[${nested.map(nestedObjectText).join()}]}`;
     }
     yield ']}';
-  }
-
-  /** Returns when nothing conflicts any more: what did was deleted meanwhile, or its transaction was rolled back. */
-  private async refuseConflict(projectId: number, batch: IncomingBatch): Promise<void> {
-    const errors: InputError[] = [];
-    if ((await this.batches.find(projectId, batch.batchId)) !== null) {
-      errors.push({ pointer: '/batch_id', detail: `"${batch.batchId}" exists already` });
-    }
-    const existing = await this.objects.existing(projectId, batch.objectIds);
-    batch.objectIds.forEach((id, index) => {
-      if (existing.has(id))
-        errors.push({ pointer: `/objects/${String(index)}/object_id`, detail: `"${id}" exists already` });
-    });
-    if (errors.length === 0) return;
-    const detail = `${String(errors.length)} of the ids sent ${errors.length === 1 ? 'exists' : 'exist'} already; nothing was stored.`;
-    throw new Problem('conflict', { detail, errors });
   }
 }
 

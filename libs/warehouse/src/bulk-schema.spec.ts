@@ -17,7 +17,9 @@ beforeAll(() => bulk.onModuleInit());
 /** Where the bulk schema finds mistakes, in order; empty where it accepts. */
 function byBulk(name: Name, value: unknown): string[] {
   const found = bulk.check(DTOS[name], value)?.errors ?? [];
-  return found.map((error) => ('pointer' in error ? error.pointer : error.parameter));
+  return found.map((error) =>
+    'pointer' in error ? error.pointer : 'parameter' in error ? error.parameter : error.header,
+  );
 }
 
 /** The same by the DTO's own decorators, as small bodies are checked. */

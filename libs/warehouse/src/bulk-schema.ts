@@ -5,7 +5,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
-import { CreateBatchDto } from './batch.dto.js';
+import { CreateBatchDto, PutBatchDto } from './batch.dto.js';
 import {
   CreateObjectDto,
   DATA_RULE,
@@ -18,7 +18,7 @@ import {
   SCALAR_RULE,
 } from './object.dto.js';
 
-const DTOS = [CreateBatchDto, NewObjectDto, CreateObjectDto, ReplaceObjectDto, PatchObjectDto, PairDto];
+const DTOS = [CreateBatchDto, PutBatchDto, NewObjectDto, CreateObjectDto, ReplaceObjectDto, PatchObjectDto, PairDto];
 
 type Dto = (typeof DTOS)[number];
 
@@ -93,7 +93,7 @@ interface Piece {
  */
 function* piecesOf(dto: Dto, value: unknown, pointer: string): Generator<Piece> {
   const { objects, data } = (value ?? {}) as { objects?: unknown; data?: unknown };
-  if (dto === CreateBatchDto && Array.isArray(objects)) {
+  if ((dto === CreateBatchDto || dto === PutBatchDto) && Array.isArray(objects)) {
     yield { dto, value: { ...(value as object), objects: [] }, pointer };
     for (const [index, object] of objects.entries())
       yield* piecesOf(NewObjectDto, object, `${pointer}/objects/${String(index)}`);

@@ -1,18 +1,20 @@
-import { elementsOf, membersOf, pointerPart, skipSpace } from '#json';
-import { Config, countOf, JsonBody, Problem, type InputError } from '#platform';
+import { elementsOf, findMember, skipSpace, type JsonSpan } from '#json';
+import { Config, countOf, JsonBody, Problem, type NdjsonBody } from '#platform';
 import { Injectable } from '@nestjs/common';
-import { CreateBatchDto } from './batch.dto.js';
+import { CreateBatchDto, PutBatchDto } from './batch.dto.js';
+import type { BatchSource, CheckedObject } from './batch-source.js';
 import { BulkSchema } from './bulk-schema.js';
-import { CreateObjectDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
-import { listOfPairs } from './pairs.js';
+import { checkedObject, JsonSource, PartialJsonSource } from './json-source.js';
+import { NdjsonSource } from './ndjson-source.js';
+import { CreateObjectDto, NewObjectDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
+import { listOfPairs, refuseNestedValues } from './pairs.js';
 
-/** A batch that was checked and can be stored. */
+/** A batch in a JSON body, checked. */
 export interface IncomingBatch {
-  batchId: string;
-  /** In the order sent; each once. */
-  objectIds: string[];
-  /** The batch as JSON whose `data` are lists: the client's own text, for PostgreSQL to read. */
-  json: Buffer;
+  batchId: string | undefined;
+  /** How many objects were sent. */
+  count: number;
+  source: BatchSource;
 }
 
 /** One object's body that was checked, and its text. */
@@ -22,7 +24,8 @@ export interface IncomingObject<Dto> {
   data: string | undefined;
 }
 
-type ObjectDtoClass = typeof CreateObjectDto | typeof ReplaceObjectDto | typeof PatchObjectDto;
+type ObjectDtoClass = typeof NewObjectDto | typeof CreateObjectDto | typeof ReplaceObjectDto | typeof PatchObjectDto;
+type BatchDtoClass = typeof CreateBatchDto | typeof PutBatchDto;
 
 /** Names that `data` in shorthand gives twice are two pairs, so both are kept. */
 const isShorthand = (pointer: string): boolean => /^(?:\/objects\/\d+)?\/data$/.test(pointer);
@@ -35,92 +38,86 @@ export class Ingest {
     private readonly config: Config,
   ) {}
 
-  /** @throws Problem malformed-request, invalid-body, too-large, or conflict for an object_id that stands in it twice */
-  readBatch(body: JsonBody): IncomingBatch {
-    const { text, value, hasRepeats } = body.read(isShorthand);
-    this.refuseTooMany(value);
-    this.check(CreateBatchDto, value);
-    const batch = value as CreateBatchDto;
-    const objectIds = batch.objects.map((object) => object.object_id);
-    refuseRepeatedIds(objectIds);
-    const isListed = !hasRepeats && batch.objects.every((object) => Array.isArray(object.data));
-    return { batchId: batch.batch_id, objectIds, json: isListed ? body.bytes : Buffer.from(withListedData(text)) };
+  /**
+   * @param partial take the good objects of a batch whose others are bad
+   * @throws Problem malformed-request, invalid-body, or too-large
+   */
+  readBatch(dtoClass: BatchDtoClass, body: JsonBody, partial: boolean): IncomingBatch {
+    try {
+      const { text, value, hasRepeats } = body.read(isShorthand);
+      const sent = (value as { objects?: unknown } | null)?.objects;
+      // Before the schema is run over a list that will be refused anyway.
+      if (Array.isArray(sent)) this.refuseTooMany(sent.length);
+      this.check(dtoClass, value);
+      const list = listOf(text);
+      if (list === undefined) throw new Error('a batch without objects passed the schema that requires them');
+      // Of a key given twice the schema saw one value; the other may be what makes its object a bad one.
+      if (partial && hasRepeats) return this.readPartially(dtoClass, text, list);
+      const { batch_id: batchId, objects } = value as CreateBatchDto | PutBatchDto;
+      return { batchId, count: objects.length, source: new JsonSource(text, list.start, objects) };
+    } catch (error) {
+      if (!partial || !(error instanceof Problem) || error.slug !== 'invalid-body') throw error;
+      const text = body.bytes.toString();
+      const list = listOf(text);
+      if (list === undefined || text.charAt(list.start) !== '[') throw error;
+      return this.readPartially(dtoClass, text, list);
+    }
+  }
+
+  /** One object a line. */
+  readLines(body: NdjsonBody, partial: boolean): BatchSource {
+    const read = (line: JsonBody): Omit<CheckedObject, 'place'> => this.readElement(line);
+    return new NdjsonSource(body, { lineLimitBytes: this.config.limits.bodyLimitBytes, partial, read });
   }
 
   /** @throws Problem malformed-request or invalid-body */
   readObject<Class extends ObjectDtoClass>(dtoClass: Class, body: JsonBody): IncomingObject<InstanceType<Class>> {
     const { text, value } = body.read(isShorthand);
     this.check(dtoClass, value);
-    let data: string | undefined;
-    for (const member of membersOf(text, skipSpace(text, 0))) {
-      if (member.name === 'data') data = text.slice(member.start, member.end);
-    }
+    const { value: span } = findMember(text, skipSpace(text, 0), 'data');
+    const data = span === undefined ? undefined : text.slice(span.start, span.end);
     if (data !== undefined) refuseNestedValues(data);
     return { dto: value as InstanceType<Class>, data };
   }
 
-  private check(dtoClass: typeof CreateBatchDto | ObjectDtoClass, value: unknown): void {
+  private readElement(body: JsonBody): Omit<CheckedObject, 'place'> {
+    const { dto, data } = this.readObject(NewObjectDto, body);
+    if (data === undefined) throw new Error('an object without data passed the schema that requires it');
+    return checkedObject(0, dto, listOfPairs(data));
+  }
+
+  /** The batch without its list of objects has to be right; then each of them is looked at for itself. */
+  private readPartially(dtoClass: BatchDtoClass, text: string, { start, end }: JsonSpan): IncomingBatch {
+    const limitBytes = this.config.limits.bodyLimitBytes;
+    const envelope = Buffer.from(`${text.slice(0, start)}[]${text.slice(end)}`);
+    const { value } = new JsonBody(envelope, limitBytes).read();
+    this.check(dtoClass, value);
+    const elements: string[] = [];
+    let count = 0;
+    for (const element of elementsOf(text, start)) {
+      if (++count <= this.config.limits.batchObjectsMax) elements.push(text.slice(element.start, element.end));
+    }
+    this.refuseTooMany(count);
+    const source = new PartialJsonSource(elements, (element) => this.readElement(element), limitBytes);
+    return { batchId: (value as CreateBatchDto | PutBatchDto).batch_id, count, source };
+  }
+
+  private check(dtoClass: BatchDtoClass | ObjectDtoClass, value: unknown): void {
     const found = this.schema.check(dtoClass, value);
     if (found !== null) throw new Problem('invalid-body', { detail: countOf(found.errorCount), ...found });
   }
 
-  /** Before the schema is run over a list that will be refused anyway. */
-  private refuseTooMany(value: unknown): void {
-    const objects = (value as { objects?: unknown } | null)?.objects;
+  private refuseTooMany(count: number): void {
     const max = this.config.limits.batchObjectsMax;
-    if (!Array.isArray(objects) || objects.length <= max) return;
+    if (count <= max) return;
     throw new Problem('too-large', {
-      detail: `The batch has ${String(objects.length)} objects; BATCH_OBJECTS_MAX is ${String(max)}, see /api/v1/limits.`,
+      detail: `The batch has ${String(count)} objects; BATCH_OBJECTS_MAX is ${String(max)}, see /api/v1/limits.`,
     });
   }
 }
 
-function refuseRepeatedIds(ids: readonly string[]): void {
-  if (new Set(ids).size === ids.length) return;
-  const seen = new Set<string>();
-  const errors: InputError[] = [];
-  ids.forEach((id, index) => {
-    if (seen.has(id))
-      errors.push({ pointer: `/objects/${String(index)}/object_id`, detail: `"${id}" stands in this batch already` });
-    seen.add(id);
-  });
-  throw new Problem('conflict', {
-    detail: 'An object id stands in the batch more than once; nothing was stored.',
-    errors,
-  });
-}
-
-/** The batch's text with every shorthand written out as a list of pairs; nothing else changes. */
-function withListedData(text: string): string {
-  const pieces: string[] = [];
-  let copied = 0;
-  let index = 0;
-  for (const batchMember of membersOf(text, skipSpace(text, 0))) {
-    if (batchMember.name !== 'objects') continue;
-    for (const object of elementsOf(text, batchMember.start)) {
-      for (const member of membersOf(text, object.start)) {
-        if (member.name !== 'data' || text.charAt(member.start) !== '{') continue;
-        const data = text.slice(member.start, member.end);
-        refuseNestedValues(data, `/objects/${String(index)}`);
-        pieces.push(text.slice(copied, member.start), listOfPairs(data));
-        copied = member.end;
-      }
-      index++;
-    }
-  }
-  pieces.push(text.slice(copied));
-  return pieces.join('');
-}
-
-/** The schema saw one value of a name given twice; the others have to be scalars and have a key as well. */
-function refuseNestedValues(data: string, parent = ''): void {
-  if (!data.startsWith('{')) return;
-  for (const member of membersOf(data, 0)) {
-    if (!/[{[]/.test(data.charAt(member.start))) continue;
-    const pointer = `${parent}/data${pointerPart(member.name)}`;
-    throw new Problem('invalid-body', {
-      detail: countOf(1),
-      errors: [{ pointer, detail: 'must be text, a number, true, false or null' }],
-    });
-  }
+/** The list of objects in a batch's text. */
+function listOf(text: string): JsonSpan | undefined {
+  const start = skipSpace(text, 0);
+  return text.charAt(start) === '{' ? findMember(text, start, 'objects').value : undefined;
 }

@@ -1,4 +1,5 @@
 import { Project } from '#access';
+import { WriteRequests } from '#jobs';
 import { Answer, API, Config, etagOf, JsonBody, JsonHeader, pageRequest, pageText, Problems, Rules } from '#platform';
 import {
   Body,
@@ -19,10 +20,10 @@ import { ApiBody, ApiConsumes, ApiHeader, ApiOperation, ApiTags } from '@nestjs/
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { FilterQuery, filterOf, objectsFingerprint } from './list.dto.js';
 import { CreateObjectDto, ObjectDto, ObjectPageDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
+import { ObjectOperations } from './object.operations.js';
 import { ObjectService } from './object.service.js';
 import { ObjectListStore } from './object-list.store.js';
-import type { ObjectRow } from './object.store.js';
-import { baseUrl, idInUrl, objectText } from './wire.js';
+import { objectText } from './wire.js';
 
 const IF_MATCH = {
   name: 'If-Match',
@@ -30,10 +31,18 @@ const IF_MATCH = {
   description: 'The ETag that was read; another present one answers 412.',
 };
 
+const RESPOND_ASYNC = {
+  name: 'Prefer',
+  required: false,
+  description: '`respond-async` answers 202 and stores it later.',
+};
+
 @ApiTags('objects')
 @Controller(`${API}/objects`)
 export class ObjectController {
   constructor(
+    private readonly requests: WriteRequests,
+    private readonly operations: ObjectOperations,
     private readonly objects: ObjectService,
     private readonly lists: ObjectListStore,
     private readonly config: Config,
@@ -41,20 +50,18 @@ export class ObjectController {
 
   @Post()
   @JsonHeader()
-  @Rules({ roles: ['admin', 'producer'], consumes: 'application/json' })
+  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Store one object in a batch that exists' })
   @ApiBody({ type: CreateObjectDto })
+  @ApiHeader(RESPOND_ASYNC)
   @Answer(201, ObjectDto, { location: true, etag: true })
   @Problems('malformed-request', 'invalid-body', 'conflict', 'too-large')
-  async create(
-    @Project() projectId: number,
+  create(
     @Body() body: JsonBody,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<string> {
-    const row = await this.objects.create(projectId, body);
-    reply.header('Location', `${baseUrl(request)}/objects/${idInUrl(row.object_id)}`);
-    return represent(row, reply);
+    return this.requests.answer(this.operations.create, { body, request, reply });
   }
 
   @Get()
@@ -88,9 +95,10 @@ export class ObjectController {
 
   @Put(':object_id')
   @JsonHeader()
-  @Rules({ roles: ['admin', 'producer'], consumes: 'application/json' })
+  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Replace what an object holds' })
   @ApiHeader(IF_MATCH)
+  @ApiHeader(RESPOND_ASYNC)
   @ApiBody({ type: ReplaceObjectDto })
   @Answer(200, ObjectDto, { etag: true })
   @Problems(
@@ -101,19 +109,17 @@ export class ObjectController {
     'precondition-required',
     'too-large',
   )
-  async replace(
-    @Project() projectId: number,
-    @Param('object_id') objectId: string,
-    @Headers('if-match') ifMatch: string | undefined,
+  replace(
     @Body() body: JsonBody,
+    @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<string> {
-    return represent(await this.objects.replace({ projectId, objectId, ifMatch }, body), reply);
+    return this.requests.answer(this.operations.replace, { body, request, reply });
   }
 
   @Patch(':object_id')
   @JsonHeader()
-  @Rules({ roles: ['admin', 'producer'], consumes: 'application/merge-patch+json' })
+  @Rules({ roles: ['admin', 'producer'], consumes: ['application/merge-patch+json'] })
   @ApiOperation({ summary: 'Change some of an object (JSON merge patch)' })
   @ApiConsumes('application/merge-patch+json')
   @ApiHeader(IF_MATCH)
@@ -134,7 +140,10 @@ export class ObjectController {
     @Body() body: JsonBody,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<string> {
-    return represent(await this.objects.patch({ projectId, objectId, ifMatch }, body), reply);
+    const text = objectText(await this.objects.patch({ projectId, objectId, ifMatch }, body));
+    // So that it can be changed again without being read.
+    reply.header('ETag', etagOf(text));
+    return text;
   }
 
   @Delete(':object_id')
@@ -151,11 +160,4 @@ export class ObjectController {
   ): Promise<void> {
     await this.objects.delete({ projectId, objectId, ifMatch });
   }
-}
-
-/** The object with its ETag, so that it can be changed again without being read. */
-function represent(row: ObjectRow, reply: FastifyReply): string {
-  const text = objectText(row);
-  reply.header('ETag', etagOf(text));
-  return text;
 }

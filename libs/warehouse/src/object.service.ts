@@ -1,8 +1,19 @@
-import { Config, Database, etagOf, isUniqueViolation, Problem, requireMatch, Sequence, type JsonBody } from '#platform';
+import {
+  Config,
+  Database,
+  etagOf,
+  isUniqueViolation,
+  Problem,
+  requireMatch,
+  Sequence,
+  type JsonBody,
+  type Queryable,
+} from '#platform';
 import { Injectable } from '@nestjs/common';
+import type { Note } from './batch-writer.js';
 import { Ingest } from './ingest.js';
 import { CreateObjectDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
-import { ObjectStore, type ObjectRow } from './object.store.js';
+import { ObjectStore, type NewObject, type ObjectRow } from './object.store.js';
 import { listOfPairs, patchPairs } from './pairs.js';
 import { objectText } from './wire.js';
 
@@ -26,22 +37,22 @@ export class ObjectService {
   ) {}
 
   /** @throws Problem as Ingest.readObject; invalid-body for an unknown batch; conflict for an id that exists */
-  async create(projectId: number, body: JsonBody): Promise<ObjectRow> {
+  async create(projectId: number, body: JsonBody, note?: Note<ObjectRow>): Promise<ObjectRow> {
     const { dto, data } = this.ingest.readObject(CreateObjectDto, body);
     const object = {
       projectId,
       batchId: dto.batch_id,
       objectId: dto.object_id,
+      seq: this.sequence.next(),
       subject: dto.subject ?? null,
       observedAt: dto.observed_at ?? null,
       data: listOfPairs(required(data)),
     };
-    const seq = this.sequence.next();
-    const row = await this.database.retrying(() => this.insertOnce({ ...object, seq }));
-    if (row !== null) return row;
-    throw new Problem('invalid-body', {
-      detail: 'There is no such batch; post it first.',
-      errors: [{ pointer: '/batch_id', detail: `"${dto.batch_id}" does not exist` }],
+    if (note === undefined) return this.database.retrying(() => this.insert(object));
+    return this.database.transaction(async (tx) => {
+      const row = await this.insert(object, tx);
+      await note(tx, row);
+      return row;
     });
   }
 
@@ -53,14 +64,14 @@ export class ObjectService {
   }
 
   /** @throws Problem as Ingest.readObject; not-found; precondition-failed; precondition-required */
-  replace(target: ObjectTarget, body: JsonBody): Promise<ObjectRow> {
+  replace(target: ObjectTarget, body: JsonBody, note?: Note<ObjectRow>): Promise<ObjectRow> {
     const { dto, data } = this.ingest.readObject(ReplaceObjectDto, body);
     const content = {
       data: listOfPairs(required(data)),
       subject: dto.subject ?? null,
       observedAt: dto.observed_at ?? null,
     };
-    return this.update(target, dto, () => content);
+    return this.update(target, dto, () => content, note);
   }
 
   /** @throws Problem as replace; too-large when the object would grow over the limit of a body */
@@ -88,6 +99,7 @@ export class ObjectService {
     target: ObjectTarget,
     ids: { object_id?: string; batch_id?: string },
     contentFor: (row: ObjectRow) => Content,
+    note?: Note<ObjectRow>,
   ): Promise<ObjectRow> {
     const { projectId, objectId } = target;
     if (ids.object_id !== undefined && ids.object_id !== objectId) refuseId('/object_id', objectId);
@@ -95,6 +107,7 @@ export class ObjectService {
       if (ids.batch_id !== undefined && ids.batch_id !== row.batch_id) refuseId('/batch_id', row.batch_id);
       const updated = await this.objects.update(tx, { projectId, objectId, ...contentFor(row) });
       if (updated === null) throw new Error('an object vanished under the lock of its batch');
+      await note?.(tx, updated);
       return updated;
     });
   }
@@ -120,12 +133,13 @@ export class ObjectService {
     });
   }
 
-  private async insertOnce(object: Parameters<ObjectStore['insert']>[0]): Promise<ObjectRow | null> {
+  private async insert(object: NewObject, tx?: Queryable): Promise<ObjectRow> {
+    let row: ObjectRow | null;
     try {
-      return await this.objects.insert(object);
+      row = await this.objects.insert(object, tx);
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
-      const stored = await this.objects.find(object.projectId, object.objectId);
+      const stored = tx === undefined ? await this.objects.find(object.projectId, object.objectId) : null;
       // Ours: stored by an attempt whose answer was lost.
       if (stored?.seq === object.seq.toString()) return stored;
       throw new Problem('conflict', {
@@ -133,6 +147,11 @@ export class ObjectService {
         errors: [{ pointer: '/object_id', detail: `"${object.objectId}" exists already` }],
       });
     }
+    if (row !== null) return row;
+    throw new Problem('invalid-body', {
+      detail: 'There is no such batch; post it first.',
+      errors: [{ pointer: '/batch_id', detail: `"${object.batchId}" does not exist` }],
+    });
   }
 
   private refuseTooLarge(data: string): void {

@@ -35,7 +35,7 @@ const INSERT = {
   name: 'object.insert',
   text: `
     WITH batch AS (
-      UPDATE batches SET object_count = object_count + 1, revision = $4::bigint
+      UPDATE batches SET object_count = object_count + 1, revision = $4::bigint, digest = NULL
       WHERE project_id = $1::int AND batch_id = $2::text
       RETURNING project_id, batch_id
     )
@@ -50,7 +50,7 @@ const INSERT = {
 const LOCK_BATCH_OF = {
   name: 'object.lock-batch',
   text: `
-    UPDATE batches AS b SET revision = $3::bigint, object_count = b.object_count - $4::int
+    UPDATE batches AS b SET revision = $3::bigint, object_count = b.object_count - $4::int, digest = NULL
     FROM objects AS o
     WHERE o.project_id = $1::int AND o.object_id = $2::text AND b.project_id = $1::int AND b.batch_id = o.batch_id
     RETURNING b.batch_id`,
@@ -77,20 +77,11 @@ export class ObjectStore {
   }
 
   /** Null when there is no such batch; a unique violation when there is such an object. */
-  async insert(object: NewObject): Promise<ObjectRow | null> {
+  async insert(object: NewObject, on: Queryable = this.database): Promise<ObjectRow | null> {
     const { projectId, batchId, objectId, seq, subject, observedAt, data } = object;
     const values = [projectId, batchId, objectId, seq.toString(), subject, observedAt, data];
-    const [row] = await this.database.query<ObjectRow>(INSERT, values);
+    const [row] = await on.query<ObjectRow>(INSERT, values);
     return row ?? null;
-  }
-
-  /** Which of these ids the project has already. */
-  async existing(projectId: number, objectIds: readonly string[]): Promise<Set<string>> {
-    const rows = await this.database.query<{ object_id: string }>(
-      'SELECT object_id FROM objects WHERE project_id = $1 AND object_id = ANY ($2::text[])',
-      [projectId, objectIds],
-    );
-    return new Set(rows.map((row) => row.object_id));
   }
 
   /** Locks the object's batch for a change of it, and says which that is; null when there is no such object. */

@@ -1,4 +1,5 @@
-import { elementsOf, membersOf } from '#json';
+import { elementsOf, membersOf, pointerPart } from '#json';
+import { countOf, Problem } from '#platform';
 
 /** A pair of an object's `data`, its value to the letter. */
 interface Pair {
@@ -10,6 +11,21 @@ interface Pair {
 /** `data` as a list of pairs; the shorthand of a plain object is written out, in its order. */
 export function listOfPairs(data: string): string {
   return data.startsWith('{') ? write(readShorthand(data)) : data;
+}
+
+/**
+ * The schema saw one value of a name that a shorthand gives twice; the others have to be scalars and have a key as well.
+ * @param parent JSON Pointer to the object
+ * @throws Problem invalid-body
+ */
+export function refuseNestedValues(data: string, parent = ''): void {
+  if (!data.startsWith('{')) return;
+  for (const member of membersOf(data, 0)) {
+    if (!/[{[]/.test(data.charAt(member.start))) continue;
+    const pointer = `${parent}/data${pointerPart(member.name)}`;
+    const errors = [{ pointer, detail: 'must be text, a number, true, false or null' }];
+    throw new Problem('invalid-body', { detail: countOf(1), errors });
+  }
 }
 
 /**

@@ -1,17 +1,35 @@
+import { JobsModule } from '#jobs';
 import { Module } from '@nestjs/common';
 import { BatchController } from './batch.controller.js';
+import { BatchOperations } from './batch.operations.js';
 import { BatchService } from './batch.service.js';
 import { BatchStore } from './batch.store.js';
+import { BatchWriteStore } from './batch-write.store.js';
+import { BatchWriter } from './batch-writer.js';
 import { BulkSchema } from './bulk-schema.js';
 import { Ingest } from './ingest.js';
 import { ObjectController } from './object.controller.js';
 import { ObjectListStore } from './object-list.store.js';
+import { ObjectOperations } from './object.operations.js';
 import { ObjectService } from './object.service.js';
 import { ObjectStore } from './object.store.js';
 
 @Module({
+  imports: [JobsModule],
   controllers: [BatchController, ObjectController],
-  providers: [BulkSchema, Ingest, BatchStore, BatchService, ObjectStore, ObjectListStore, ObjectService],
-  exports: [BatchService],
+  providers: [
+    BulkSchema,
+    Ingest,
+    BatchStore,
+    BatchWriteStore,
+    BatchWriter,
+    BatchService,
+    BatchOperations,
+    ObjectStore,
+    ObjectListStore,
+    ObjectService,
+    ObjectOperations,
+  ],
+  exports: [BatchOperations],
 })
 export class WarehouseModule {}

@@ -1,0 +1,183 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import type { CopyIn } from './copy-in.js';
+import type { Database, Queryable, Transaction } from './database.js';
+
+const COPY = `COPY things (name, note) FROM STDIN (FORMAT csv)`;
+/** More than the buffers of a socket and a server hold. */
+const MANY = 60_000;
+
+let db: TestDatabase;
+let database: Database;
+
+beforeAll(async () => {
+  db = await cloneDatabase();
+  database = db.database;
+  await database.query('CREATE TABLE things (name text PRIMARY KEY, note text)');
+});
+afterAll(() => db.close());
+beforeEach(() => database.query('TRUNCATE things'));
+
+const count = async (on: Queryable = database): Promise<number> => {
+  const [row] = await on.query<{ count: string }>('SELECT count(*) FROM things');
+  return Number(row?.count);
+};
+const codeOf = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => 'done',
+    (error: unknown) => (error as { code?: unknown }).code ?? error,
+  );
+
+/** Runs a copy whose rows break it, with time for the server's word to arrive between one call and the next. */
+async function copying(pauseMs: number, rows: string[], work: (tx: Transaction) => Promise<unknown>): Promise<unknown> {
+  return database.transactionOnce(async (tx) => {
+    await tx.query('SAVEPOINT before');
+    const copy = tx.copyIn(COPY);
+    const code = await codeOf(writeAll(copy, pauseMs, rows));
+    await tx.query('ROLLBACK TO SAVEPOINT before');
+    await work(tx);
+    return code;
+  });
+}
+
+async function writeAll(copy: CopyIn, pauseMs: number, rows: string[]): Promise<void> {
+  for (const row of rows) {
+    await copy.write(row);
+    if (pauseMs > 0) await sleep(pauseMs);
+  }
+  await copy.end();
+}
+
+describe('a copy into the database', () => {
+  it('is there when it has ended, for its own transaction at once and for others after COMMIT', async () => {
+    await database.transactionOnce(async (tx) => {
+      const copy = tx.copyIn(COPY);
+      await copy.write('a,1\nb,2\n');
+      await copy.write('c,"3\n4"\n');
+      await copy.end();
+      expect([await count(tx), await count()]).toEqual([3, 0]);
+    });
+    expect(await count()).toBe(3);
+  });
+
+  it('may be empty, and may be followed by another', async () => {
+    await database.transactionOnce(async (tx) => {
+      await tx.copyIn(COPY).end();
+      await writeAll(tx.copyIn(COPY), 0, ['a,1\n']);
+    });
+    expect(await count()).toBe(1);
+  });
+
+  it('is as slow as the database: a writer waits before it has handed over more than some buffers full', async () => {
+    const row = `${'x'.repeat(10_000)}\n`;
+    let written = 0;
+    let copying: Promise<void> | undefined;
+    await database.transactionOnce(async (holding) => {
+      // The copy waits at its first row, until it is known whether this one stays.
+      await holding.query(`INSERT INTO things VALUES ('0')`);
+      copying = database.transactionOnce(async (tx) => {
+        const copy = tx.copyIn(COPY);
+        for (; written < 2_000; written++) await copy.write(`${String(written)},${row}`);
+        await copy.end();
+      });
+      await sleep(300);
+      expect(written * row.length).toBeLessThan(5_000_000);
+      await holding.query('DELETE FROM things');
+    });
+    await copying;
+    expect([written, await count()]).toEqual([2_000, 2_000]);
+  });
+});
+
+describe('a row that the database refuses', () => {
+  const good = (i: number): string => `n${String(i)},x\n`;
+
+  it.each([
+    ['is told by the end, where nothing came after it', 0, ['a,1\n', 'a,2\n']],
+    ['is told by the end, after its error has arrived', 50, ['a,1\n', 'a,2\n']],
+    ['is told by the next write, where one comes after its error has arrived', 50, ['a,1\na,2\n', 'b,1\n', 'c,1\n']],
+    ['is told to a writer that sends on and on', 0, ['a,1\na,2\n', ...Array.from({ length: MANY }, (_, i) => good(i))]],
+  ])('%s, and the transaction can go on from its savepoint', async (_, pauseMs, rows) => {
+    const code = await copying(pauseMs, rows, (tx) => writeAll(tx.copyIn(COPY), 0, ['a,3\n']));
+    expect(code).toBe('23505');
+    expect(await database.query('SELECT * FROM things')).toEqual([{ name: 'a', note: '3' }]);
+  });
+
+  it.each([0, 50])('is told with its own code when it is no row at all (after %d ms)', async (pauseMs) => {
+    expect(await copying(pauseMs, ['a,1,2,3\n', 'b,1\n'], () => Promise.resolve())).toBe('22P04');
+  });
+
+  it('is told when the statement itself is refused, before or after rows were written', async () => {
+    for (const pauseMs of [0, 50]) {
+      const work = database.transactionOnce((tx) =>
+        writeAll(tx.copyIn('COPY nothing FROM STDIN'), pauseMs, ['a,1\n', 'b,1\n']),
+      );
+      expect(await codeOf(work)).toBe('42P01');
+    }
+  });
+});
+
+describe('a copy that is given up', () => {
+  it.each([0, 50])('leaves nothing, and its connection can be used again (after %d ms)', async (pauseMs) => {
+    for (let round = 0; round < 25; round++) {
+      const work = database.transactionOnce(async (tx) => {
+        const copy = tx.copyIn(COPY);
+        await copy.write(`a,${'x'.repeat(round * 10_000)}\n`);
+        if (round < 3) await sleep(pauseMs);
+        copy.giveUp();
+        throw new Error('of the work');
+      });
+      await expect(work).rejects.toThrow('of the work');
+    }
+    expect(await count()).toBe(0);
+    const [row] = await database.query<{ count: string }>(
+      `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'`,
+    );
+    expect(row?.count).toBe('1');
+  });
+
+  it('before anything was written leaves nothing either', async () => {
+    const work = database.transactionOnce((tx) => {
+      tx.copyIn(COPY).giveUp();
+      return Promise.reject(new Error('of the work'));
+    });
+    await expect(work).rejects.toThrow('of the work');
+    expect(await count()).toBe(0);
+  });
+
+  it('after the database has refused it, keeps quiet', async () => {
+    const work = database.transactionOnce(async (tx) => {
+      const copy = tx.copyIn(COPY);
+      await copy.write('a,1\na,2\n');
+      await sleep(50);
+      copy.giveUp();
+      throw new Error('of the work');
+    });
+    await expect(work).rejects.toThrow('of the work');
+  });
+});
+
+describe('a connection that breaks during a copy', () => {
+  it.each([
+    ['between two writes', 100],
+    ['while rows are written', 0],
+  ])('is told as such %s, and the transaction can be tried again', async (_, pauseMs) => {
+    let attempts = 0;
+    await database.transaction(async (tx) => {
+      const [row] = await tx.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+      const copy = tx.copyIn(COPY);
+      try {
+        await copy.write('a,1\n');
+        if (++attempts === 1) await database.query('SELECT pg_terminate_backend($1)', [row?.pid]);
+        if (attempts === 1) await sleep(pauseMs);
+        for (let i = 0; i < MANY; i++) await copy.write(`n${String(i)},x\n`);
+        await copy.end();
+      } catch (error) {
+        copy.giveUp();
+        throw error;
+      }
+    });
+    expect([attempts, await count()]).toEqual([2, MANY + 1]);
+  });
+});

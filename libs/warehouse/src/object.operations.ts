@@ -1,0 +1,59 @@
+import { Operations, type Operation, type Outcome, type Write } from '#jobs';
+import { etagOf, JsonBody } from '#platform';
+import { Injectable, type OnModuleInit } from '@nestjs/common';
+import type { Note } from './batch-writer.js';
+import { ObjectService } from './object.service.js';
+import type { ObjectRow } from './object.store.js';
+import { idInUrl, objectText } from './wire.js';
+
+/** What the routes that store and replace an object do, at once or as a job. */
+@Injectable()
+export class ObjectOperations implements OnModuleInit {
+  readonly create: Operation = { name: 'object.create', run: (write) => this.runCreate(write) };
+  readonly replace: Operation = { name: 'object.replace', run: (write) => this.runReplace(write) };
+
+  constructor(
+    private readonly objects: ObjectService,
+    private readonly operations: Operations,
+  ) {}
+
+  onModuleInit(): void {
+    this.operations.add(this.create);
+    this.operations.add(this.replace);
+  }
+
+  private async runCreate(write: Write): Promise<Outcome> {
+    const outcome = (row: ObjectRow): Outcome => created(write.base, row);
+    return outcome(await this.objects.create(write.projectId, bodyOf(write), noteOf(write, outcome)));
+  }
+
+  private async runReplace(write: Write): Promise<Outcome> {
+    const target = { projectId: write.projectId, objectId: write.params.object_id ?? '', ifMatch: write.ifMatch };
+    return replaced(await this.objects.replace(target, bodyOf(write), noteOf(write, replaced)));
+  }
+}
+
+function bodyOf({ body }: Write): JsonBody {
+  if (body instanceof JsonBody) return body;
+  throw new Error('a route that takes JSON got something else');
+}
+
+function noteOf({ receipt }: Write, outcome: (row: ObjectRow) => Outcome): Note<ObjectRow> | undefined {
+  return receipt && ((tx, row) => receipt(tx, outcome(row)));
+}
+
+function created(base: string, row: ObjectRow): Outcome {
+  const { text, headers } = replaced(row);
+  return {
+    status: 201,
+    text,
+    headers: { ...headers, Location: `${base}/objects/${idInUrl(row.object_id)}` },
+    items: 1,
+  };
+}
+
+/** The object with its ETag, so that it can be changed again without being read. */
+function replaced(row: ObjectRow): Outcome {
+  const text = objectText(row);
+  return { status: 200, text, headers: { ETag: etagOf(text) }, items: 1 };
+}

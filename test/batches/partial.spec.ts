@@ -1,0 +1,174 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { expectProblem, placesOf } from '../errors/expect-problem.js';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { postBatch, type BatchBody, type WholeBatchBody } from '../objects/wire.js';
+
+let api: TestApi;
+let project: TestProject;
+
+beforeAll(async () => {
+  api = await TestApi.start({ BATCH_OBJECTS_MAX: '2000' });
+  project = await api.project();
+  await postBatch(api, project.keys.producer, 'elsewhere', [shoe('e1'), shoe('e2')]);
+});
+afterAll(() => api.stop());
+
+interface PartBody {
+  batch_id: string;
+  stored: number;
+  rejected: number;
+  errors: { pointer: string; detail: string }[];
+  error_count: number;
+}
+
+type Way = 'POST' | 'PUT' | 'lines';
+const WAYS: Way[] = ['POST', 'PUT', 'lines'];
+
+/** Sends objects, each as its JSON text, to be stored in part. */
+function send(way: Way, batchId: string, objects: string[], query = ''): Promise<Reply> {
+  const { producer: key } = project.keys;
+  const path = `/batches/${encodeURIComponent(batchId)}?mode=partial${query}`;
+  const list = `"objects":[${objects.join()}]`;
+  if (way === 'PUT') return api.call('PUT', path, { key, body: `{${list}}` });
+  if (way === 'POST') {
+    const body = `{"batch_id":${JSON.stringify(batchId)},${list}}`;
+    return api.call('POST', `/batches?mode=partial${query}`, { key, body });
+  }
+  const headers = { 'Content-Type': 'application/x-ndjson' };
+  return api.call('PUT', path, { key, body: objects.join('\n'), headers });
+}
+
+const shoe = (object_id: string, size = 1): object => ({ object_id, data: [{ key: 'size', value: size }] });
+const good = (id: string, size = 1): string => JSON.stringify(shoe(id, size));
+const bad = '{"object_id":"bad","data":[{"key":"","value":1}],"at":1}';
+/** The pointer to the object at a place, counted from 0. */
+const at = (way: Way, index: number, rest = ''): string =>
+  way === 'lines' ? `/lines/${String(index + 1)}${rest}` : `/objects/${String(index)}${rest}`;
+const idsIn = async (batchId: string): Promise<string[]> =>
+  (await api.call('GET', `/batches/${encodeURIComponent(batchId)}`, { key: project.keys.analyst }))
+    .json<WholeBatchBody>()
+    .objects.map((one) => one.object_id);
+const isThere = async (batchId: string): Promise<boolean> =>
+  (await api.db.sql('SELECT FROM batches WHERE batch_id = $1', [batchId])).length > 0;
+
+/** Checks a part: so many stored, these places of rejected objects, and nothing that says otherwise. */
+function expectPart(reply: Reply, batchId: string, stored: number, rejected: number, pointers: string[]): void {
+  expect([reply.status, reply.text]).toEqual([207, reply.text]);
+  const part = reply.json<PartBody>();
+  expect(Object.keys(part).sort()).toEqual(['batch_id', 'error_count', 'errors', 'rejected', 'stored']);
+  expect(part).toMatchObject({ batch_id: batchId, stored, rejected, error_count: pointers.length });
+  expect(part.errors.map((error) => error.pointer).sort()).toEqual([...pointers].sort());
+  for (const { detail } of part.errors) expect(detail).not.toBe('');
+}
+
+describe.each(WAYS)('a batch that is stored in part, by %s', (way) => {
+  it('is answered as any other when all of it is good', async () => {
+    const id = `good ${way}`;
+    const reply = await send(way, id, [good(`${id} 1`), good(`${id} 2`)]);
+    expect([reply.status, reply.headers.get('location')]).toEqual([201, reply.json<BatchBody>().url]);
+    expect(reply.json<BatchBody>()).toMatchObject({ batch_id: id, object_count: 2 });
+    expect(await idsIn(id)).toEqual([`${id} 1`, `${id} 2`]);
+    expect((await send(way, `none ${way}`, [])).status).toBe(201);
+  });
+
+  it.each([
+    ['a mistake that the schema finds', bad, ['/at', '/data/0/key']],
+    ['text that cannot be stored', '{"object_id":"bad","data":{"k":"\\u0000"}}', ['/data/k']],
+    ['a name given twice', '{"object_id":"bad","object_id":"bad","data":{}}', ['/object_id']],
+    ['a nested value of a key given twice', '{"object_id":"bad","data":{"k":{},"k":1}}', ['/data/k']],
+    ['null', 'null', ['']],
+  ])('keeps the good objects in their order, and says what is wrong with the others: %s', async (name, wrong, rests) => {
+    const id = `${name} ${way}`;
+    const reply = await send(way, id, [good(`${id} 1`), wrong, good(`${id} 3`), wrong, good(`${id} 5`)]);
+    expectPart(reply, id, 3, 2, [1, 3].flatMap((index) => rests.map((rest) => at(way, index, rest))));
+    const { url } = (await api.call('GET', `/batches?batch_id=${encodeURIComponent(id)}`, { key: project.keys.analyst })).json<{
+      results: [BatchBody];
+    }>().results[0];
+    expect(reply.headers.get('location')).toBe(url);
+    expect(await idsIn(id)).toEqual([`${id} 1`, `${id} 3`, `${id} 5`]);
+  });
+
+  it.each([2, 400])('leaves out ids that are taken, and the second of two that are the same: beside %d good ones', async (count) => {
+    const id = `taken ${way} ${String(count)}`;
+    const own = Array.from({ length: count }, (_, i) => `${id} ${String(i)}`);
+    const ids = [...own, 'e2', own[0] ?? '', 'e1', 'e1'];
+    const places = [0, 1, 2, 3].map((i) => at(way, count + i, '/object_id'));
+    const objects = [...ids.map((one) => good(one)), bad];
+    const wrong = ['/at', '/data/0/key'].map((rest) => at(way, ids.length, rest));
+    expectPart(await send(way, id, objects), id, count, 5, [...places, ...wrong]);
+    expect(await idsIn(id)).toEqual(own);
+    expect(await idsIn('elsewhere')).toEqual(['e1', 'e2']);
+  });
+
+  it('is a refusal when nothing of it is good, and nothing is stored', async () => {
+    const id = `bad ${way}`;
+    for (const objects of [[bad], [bad, good('e1')], [good('e2')]]) {
+      const problem = expectProblem(await send(way, id, objects), 'invalid-body');
+      expect(problem.errors?.length).toBe(problem.error_count);
+      expect(placesOf(problem)).toContain(at(way, objects.length - 1, objects.length === 1 && objects[0] === bad ? '/at' : '/object_id'));
+    }
+    expect(await isThere(id)).toBe(false);
+  });
+
+  it('lists a hundred mistakes and counts the rest, and counts the objects that have them', async () => {
+    const id = `many ${way}`;
+    const twice = Array<string>(80).fill(good('e1'));
+    const reply = await send(way, id, [...Array<string>(60).fill(bad), good(id), ...twice]);
+    const part = reply.json<PartBody>();
+    expect([reply.status, part.stored, part.rejected, part.errors.length, part.error_count]).toEqual([207, 1, 140, 100, 200]);
+    const ids = await send(way, `${id} 2`, [good(`${id} 2`), ...Array<string>(300).fill(good('e1'))]);
+    const { stored, rejected, errors, error_count } = ids.json<PartBody>();
+    expect([ids.status, stored, rejected, errors.length, error_count]).toEqual([207, 1, 300, 100, 300]);
+  });
+});
+
+describe.each(['PUT', 'lines'] as const)('a part that is put again, by %s', (way) => {
+  it('is the same again, and what is rejected is told again', async () => {
+    const id = `again ${way}`;
+    const objects = [good(`${id} 1`), bad, good(`${id} 1`), good('e1'), good(`${id} 5`)];
+    const first = await send(way, id, objects);
+    const second = await send(way, id, objects);
+    expect([second.status, second.text]).toEqual([207, first.text]);
+    expect(second.headers.get('location')).toBeNull();
+    expect((await send(way, id, [good(`${id} 1`), good(`${id} 5`)])).status).toBe(200);
+    expectProblem(await send(way, id, [good(`${id} 1`), bad]), 'conflict');
+    expect(await idsIn(id)).toEqual([`${id} 1`, `${id} 5`]);
+  });
+
+  it('replaces what is there, or adds to it, with what of it is good', async () => {
+    const id = `changed ${way}`;
+    await send(way, id, [good(`${id} 1`), good(`${id} 2`)]);
+    const more = [bad, good(`${id} 2`, 9), good(`${id} 3`), good(`${id} 3`), good('e1')];
+    const added = await send(way, id, more, '&on_conflict=skip');
+    // Those that exist stay, wherever they are, and are no mistake.
+    expectPart(added, id, 3, 2, [at(way, 0, '/at'), at(way, 0, '/data/0/key'), at(way, 3, '/object_id')]);
+    expect(await idsIn(id)).toEqual([`${id} 1`, `${id} 2`, `${id} 3`]);
+    const replaced = await send(way, id, more, '&on_conflict=replace');
+    const taken = [at(way, 3, '/object_id'), at(way, 4, '/object_id')];
+    expectPart(replaced, id, 2, 3, [at(way, 0, '/at'), at(way, 0, '/data/0/key'), ...taken]);
+    expect(await idsIn(id)).toEqual([`${id} 2`, `${id} 3`]);
+    for (const query of ['&on_conflict=skip', '&on_conflict=replace', '']) {
+      expectProblem(await send(way, id, [bad], query), query === '' ? 'conflict' : 'invalid-body');
+    }
+    expect(await idsIn(id)).toEqual([`${id} 2`, `${id} 3`]);
+  });
+});
+
+describe('what is no matter of one object', () => {
+  it('refuses all of it: a batch that exists, is too long, is broken, or is wrong itself', async () => {
+    const { producer: key } = project.keys;
+    const exists = expectProblem(await send('POST', 'elsewhere', [bad, good('e1'), good('new')]), 'conflict');
+    expect(placesOf(exists)).toEqual(['/batch_id', '/objects/1/object_id']);
+    for (const way of ['POST', 'PUT'] as const) {
+      expectProblem(await send(way, 'whole', [...Array<string>(2_000).fill('{"object_id":"\\u0000","data":[]}'), good('w')]), 'too-large');
+      expectProblem(await send(way, 'whole', [good('w'), '{']), 'malformed-request');
+      expectProblem(await send(way, 'whole', [good('w')], '&mode=partial'), 'invalid-query');
+    }
+    const bodies = [`{"objects":[${bad},${good('w')}],"at":1}`, `{"batch_id":"other","objects":[${bad},${good('w')}]}`];
+    for (const body of [...bodies, '{"objects":{}}', '[]']) {
+      expectProblem(await api.call('PUT', '/batches/whole?mode=partial', { key, body }), 'invalid-body');
+    }
+    expect(await isThere('whole')).toBe(false);
+    expect(await idsIn('elsewhere')).toEqual(['e1', 'e2']);
+  });
+});

@@ -1,0 +1,168 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { expectProblem, placesOf } from '../errors/expect-problem.js';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { postBatch, type BatchBody, type WholeBatchBody } from '../objects/wire.js';
+
+let api: TestApi;
+let project: TestProject;
+
+beforeAll(async () => {
+  api = await TestApi.start();
+  project = await api.project();
+  await postBatch(api, project.keys.producer, 'elsewhere', ['e1', 'e2', 'e3'].map((id) => shoe(id)));
+});
+afterAll(() => api.stop());
+
+type Kind = 'objects' | 'lines';
+const KINDS: Kind[] = ['objects', 'lines'];
+const FIRST_PLACE = { objects: 0, lines: 1 };
+
+const shoe = (object_id: string, size: unknown = 1): object => ({ object_id, data: [{ key: 'size', value: size }] });
+
+function put(kind: Kind, batchId: string, objects: object[], query = ''): Promise<Reply> {
+  const { producer: key } = project.keys;
+  const path = `/batches/${encodeURIComponent(batchId)}${query}`;
+  if (kind === 'objects') return api.call('PUT', path, { key, body: { objects } });
+  const body = objects.map((one) => `${JSON.stringify(one)}\n`).join('');
+  return api.call('PUT', path, { key, body, headers: { 'Content-Type': 'application/x-ndjson' } });
+}
+const read = (batchId: string): Promise<Reply> =>
+  api.call('GET', `/batches/${encodeURIComponent(batchId)}`, { key: project.keys.analyst });
+const objectsIn = async (batchId: string): Promise<unknown[]> => (await read(batchId)).json<WholeBatchBody>().objects;
+const idsIn = async (batchId: string): Promise<string[]> =>
+  (await read(batchId)).json<WholeBatchBody>().objects.map((one) => one.object_id);
+const stateOf = (batchId: string): Promise<object[]> =>
+  api.db.sql(
+    `SELECT b.seq AS batch_seq, b.revision, b.object_count, o.* FROM batches AS b
+     LEFT JOIN objects AS o USING (project_id, batch_id) WHERE b.batch_id = $1 ORDER BY o.seq`,
+    [batchId],
+  );
+
+/** Pointers to the ids of the objects at these places, counted from 0. */
+const pointers = (kind: Kind, ...indexes: number[]): string[] =>
+  indexes.map((i) => `/${kind}/${String(i + FIRST_PLACE[kind])}/object_id`);
+/** Checks a conflict: these ids at these places, and nothing else. */
+function expectConflict(reply: Reply, places: string[], ids: string[]): void {
+  const problem = expectProblem(reply, 'conflict');
+  expect([placesOf(problem), problem.error_count]).toEqual([places, places.length]);
+  expect(problem.errors?.map(({ detail }) => /^"(.*?)"/.exec(detail)?.[1])).toEqual(ids);
+}
+
+describe.each(KINDS)('with on_conflict=replace, as %s', (kind) => {
+  const replace = '?on_conflict=replace';
+
+  it('a batch becomes what is sent, and stays the batch that it is', async () => {
+    const id = `replaced ${kind}`;
+    const [a, b, c] = ['a', 'b', 'c'].map((one) => `${id} ${one}`) as [string, string, string];
+    const first = await put(kind, id, [shoe(a), shoe(b)], replace);
+    expect(first.status).toBe(201);
+    const etag = (await read(id)).headers.get('etag');
+    const second = await put(kind, id, [shoe(c), shoe(a, '2')], replace);
+    expect([second.status, second.json()]).toEqual([200, first.json()]);
+    expect(await objectsIn(id)).toEqual([shoe(c), shoe(a, '2')]);
+    expect((await read(id)).headers.get('etag')).not.toBe(etag);
+    expect((await api.call('GET', `/objects/${encodeURIComponent(b)}`, { key: project.keys.analyst })).status).toBe(404);
+    const state = await stateOf(id);
+    expect((await put(kind, id, [shoe(c), shoe(a, '2')])).status).toBe(200);
+    expect((await put(kind, id, [shoe(c), shoe(a, '2')], replace)).status).toBe(200);
+    expect(await stateOf(id)).toEqual(state);
+    const emptied = await put(kind, id, [], replace);
+    expect([emptied.status, emptied.json<BatchBody>().object_count]).toEqual([200, 0]);
+    const filled = await put(kind, id, [shoe(b)], replace);
+    expect([filled.status, filled.json()]).toEqual([200, { ...first.json<BatchBody>(), object_count: 1 }]);
+  });
+
+  it('a batch is left as it is when another one has an object that is sent, and each is named', async () => {
+    const id = `kept ${kind}`;
+    await put(kind, id, [shoe(id)]);
+    const state = await stateOf(id);
+    for (const query of [replace]) {
+      const reply = await put(kind, id, [shoe(`${id} 2`), shoe('e2'), shoe(id), shoe('e1')], query);
+      expectConflict(reply, pointers(kind, 1, 3), ['e2', 'e1']);
+    }
+    expect(await stateOf(id)).toEqual(state);
+    expect(await idsIn('elsewhere')).toEqual(['e1', 'e2', 'e3']);
+  });
+});
+
+describe.each(KINDS)('with on_conflict=skip, as %s', (kind) => {
+  const skip = '?on_conflict=skip';
+
+  it('new objects are added after those that are there, which stay as they are', async () => {
+    const id = `extended ${kind}`;
+    const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((one) => `${id} ${one}`) as [string, string, string, string];
+    const first = await put(kind, id, [shoe(a), shoe(b)], skip);
+    expect(first.status).toBe(201);
+    const etag = (await read(id)).headers.get('etag');
+    const second = await put(kind, id, [shoe(c), shoe(b, 'other'), shoe(d)], skip);
+    expect([second.status, second.json()]).toEqual([200, { ...first.json<BatchBody>(), object_count: 4 }]);
+    expect(await objectsIn(id)).toEqual([shoe(a), shoe(b), shoe(c), shoe(d)]);
+    expect((await read(id)).headers.get('etag')).not.toBe(etag);
+    const state = await stateOf(id);
+    expect((await put(kind, id, [shoe(c), shoe(b, 'other'), shoe(d)], skip)).json()).toEqual(second.json());
+    expect((await put(kind, id, [], skip)).json()).toEqual(second.json());
+    expect(await stateOf(id)).toEqual(state);
+    expectProblem(await put(kind, id, [shoe(a), shoe(b)]), 'conflict');
+    expect((await put(kind, id, [a, b, c, d].map((one) => shoe(one)))).status).toBe(200);
+  });
+
+  it.each([2, 300])('objects that another batch has stay there, also when this batch is new: %d of them are', async (count) => {
+    const id = `beside ${kind} ${String(count)}`;
+    const own = Array.from({ length: count }, (_, i) => `${id} ${String(i)}`);
+    const objects = [...own.slice(0, -1), 'e3', 'e1', ...own.slice(-1)].map((one) => shoe(one, 'mine'));
+    for (const status of [201, 200]) {
+      const reply = await put(kind, id, objects, skip);
+      expect([reply.status, reply.text]).toEqual([status, expect.stringContaining(`"object_count":${String(count)},`)]);
+    }
+    expect(await idsIn(id)).toEqual(own);
+    expect(await objectsIn('elsewhere')).toEqual(['e1', 'e2', 'e3'].map((one) => shoe(one)));
+  });
+});
+
+describe.each(KINDS)('an id that stands twice in what is sent, as %s', (kind) => {
+  it.each(['', '?on_conflict=replace', '?on_conflict=skip'])('is a conflict in every mode: %s', async (query) => {
+    const id = `twice ${kind} ${query}`;
+    const [a, b, c] = ['a', 'b', 'c'].map((one) => `${id} ${one}`) as [string, string, string];
+    const twice = [a, b, a, c, b, a].map((one) => shoe(one));
+    expectConflict(await put(kind, id, twice, query), pointers(kind, 2, 4, 5), [a, b, a]);
+    expect((await read(id)).status).toBe(404);
+    await put(kind, id, [shoe(a)]);
+    const state = await stateOf(id);
+    const reply = await put(kind, id, twice, query);
+    if (query === '') expect(placesOf(expectProblem(reply, 'conflict'))).toEqual(['/batch_id']);
+    else expectConflict(reply, pointers(kind, 2, 4, 5), [a, b, a]);
+    expect(await stateOf(id)).toEqual(state);
+  });
+});
+
+describe.each(KINDS)('a new batch, as %s', (kind) => {
+  it.each([5, 1_500])('names every id that another one has, and is not stored: %d objects', async (count) => {
+    const id = `new ${kind} ${String(count)}`;
+    const objects = Array.from({ length: count }, (_, i) => shoe(`${id} ${String(i)}`));
+    objects.splice(count - 2, 1, shoe('e3'));
+    objects.splice(1, 1, shoe('e1'));
+    expectConflict(await put(kind, id, objects), pointers(kind, 1, count - 2), ['e1', 'e3']);
+    expect((await read(id)).status).toBe(404);
+    expect(await api.db.sql('SELECT FROM objects WHERE object_id = $1', [`${id} 0`])).toHaveLength(0);
+  });
+
+  it('lists a hundred of the ids that are taken, the first ones, and counts them all', async () => {
+    const ids = Array.from({ length: 250 }, (_, i) => `taken ${kind} ${String(i)}`);
+    await postBatch(api, project.keys.producer, `taken ${kind}`, ids.map((one) => shoe(one)));
+    const problem = expectProblem(await put(kind, `wants ${kind}`, ids.map((one) => shoe(one))), 'conflict');
+    expect(problem.error_count).toBe(250);
+    expect(placesOf(problem)).toEqual(pointers(kind, ...Array.from({ length: 100 }, (_, i) => i)));
+  });
+});
+
+describe('POST of a batch that exists', () => {
+  it.each([5, 300])('names it and every object that exists, with their places: %d objects', async (count) => {
+    const id = `posted ${String(count)}`;
+    const objects = Array.from({ length: count }, (_, i) => shoe(`${id} ${String(i)}`));
+    await postBatch(api, project.keys.producer, id, [objects[1] ?? {}]);
+    const body = { batch_id: id, objects: [...objects, shoe('e2')] };
+    const reply = await api.call('POST', '/batches', { key: project.keys.producer, body });
+    expectConflict(reply, ['/batch_id', ...pointers('objects', 1, count)], [id, `${id} 1`, 'e2']);
+    expect(await idsIn(id)).toEqual([`${id} 1`]);
+  });
+});
