@@ -3,4 +3,10 @@
  * Idempotency-Key.
  * Imports platform, access.
  */
+export { Idempotency } from './idempotency.js';
+export { JobRunner } from './job-runner.js';
+export { JobsModule } from './jobs.module.js';
+export { MayRunLater } from './may-run-later.js';
+export { Operations } from './operations.js';
+export { WriteRequests } from './write-requests.js';
 export type { Operation, Outcome, Receipt, Write, WriteInput } from './operation.js';

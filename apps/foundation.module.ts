@@ -1,0 +1,16 @@
+import { Config, Database, Sequence, type Installation } from '#platform';
+import { Global, Module, type DynamicModule } from '@nestjs/common';
+
+/** What every lib is built on, opened before Nest starts, so that a failure is one line and not a stack trace. */
+@Global()
+@Module({})
+export class FoundationModule {
+  static of(config: Config, { database, sequence }: Pick<Installation, 'database' | 'sequence'>): DynamicModule {
+    const providers = [
+      { provide: Config, useValue: config },
+      { provide: Database, useValue: database },
+      { provide: Sequence, useValue: sequence },
+    ];
+    return { module: FoundationModule, providers, exports: [Config, Database, Sequence] };
+  }
+}

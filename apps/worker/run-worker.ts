@@ -1,0 +1,38 @@
+import { ApiKeyEntity, ProjectEntity } from '#access';
+import { JobRunner } from '#jobs';
+import { createLog, nestLog, openInstallation, type Config } from '#platform';
+import { NestFactory } from '@nestjs/core';
+import { runUntilSignal } from '../api/run-server.js';
+import { WorkerModule } from './worker.module.js';
+
+/** Jobs that do not end within the runner's own bound were given back; what is left of them is broken off. */
+const STOP_WITHIN_MS = 6_000;
+
+/** Runs jobs until a signal ends it. */
+export function runWorker(): Promise<void> {
+  return runUntilSignal(work);
+}
+
+async function work(config: Config, say: (line: string) => void): Promise<{ stop(): Promise<void> }> {
+  const logger = nestLog(createLog(config.log.level));
+  const installation = await openInstallation({ config, entities: [ProjectEntity, ApiKeyEntity], logger, say });
+  try {
+    const module = WorkerModule.of(config, installation);
+    const app = await NestFactory.createApplicationContext(module, { logger, abortOnError: false });
+    await app.get(JobRunner).start();
+    say('Stowage works on jobs');
+    return {
+      stop: async () => {
+        const cutOff = setTimeout(() => {
+          installation.database.breakOff();
+        }, STOP_WITHIN_MS);
+        await app.close();
+        await installation.close();
+        clearTimeout(cutOff);
+      },
+    };
+  } catch (error) {
+    await installation.close();
+    throw error;
+  }
+}

@@ -1,0 +1,17 @@
+import { AccessModule } from '#access';
+import { JobsModule } from '#jobs';
+import type { Config, Installation } from '#platform';
+import { WarehouseModule } from '#warehouse';
+import { Module, type DynamicModule } from '@nestjs/common';
+import { FoundationModule } from '../foundation.module.js';
+
+/** The same libs as the server's. Their controllers are made too, and without HTTP nobody calls them. */
+@Module({})
+export class WorkerModule {
+  static of(config: Config, installation: Pick<Installation, 'database' | 'sequence'>): DynamicModule {
+    return {
+      module: WorkerModule,
+      imports: [FoundationModule.of(config, installation), AccessModule, JobsModule, WarehouseModule],
+    };
+  }
+}

@@ -1,0 +1,38 @@
+import { JsonBody } from '#platform';
+import type { FastifyRequest } from 'fastify';
+import { parseIdempotencyKey } from './idempotency-key.js';
+import type { Sealer } from './idempotency-seal.js';
+
+/** The Idempotency-Key of a POST that somebody with a key sent; on everything else the header is ignored. */
+export function headerOf({ headers, method, principal }: FastifyRequest): string | undefined {
+  const header = headers['idempotency-key'];
+  return method === 'POST' && principal !== undefined && header !== undefined ? String(header) : undefined;
+}
+
+export function isBadHeader(request: FastifyRequest): boolean {
+  const header = headerOf(request);
+  return header !== undefined && parseIdempotencyKey(header) === null;
+}
+
+/** What one use of a key is told from another by; the ids of the address, so that the way it is written does not matter. */
+export function scopeOf(request: FastifyRequest): unknown {
+  const { principal, routeOptions, params } = request;
+  return [
+    principal?.projectId,
+    principal?.keyId,
+    routeOptions.url,
+    params,
+    parseIdempotencyKey(headerOf(request) ?? ''),
+  ];
+}
+
+/** Equal for requests that mean the same; null for a body that cannot be read twice. */
+export function fingerprintOf({ headers, originalUrl, body }: FastifyRequest, sealer: Sealer): Buffer | null {
+  if (body != null && !(body instanceof JsonBody)) return null;
+  const mediaType = headers['content-type']?.split(';')[0]?.trim().toLowerCase();
+  const query = /\?.*/s.exec(originalUrl)?.[0];
+  const prefer = String(headers.prefer ?? '')
+    .toLowerCase()
+    .replace(/\s/g, '');
+  return sealer.fingerprintOf([mediaType, query, prefer], body?.bytes);
+}

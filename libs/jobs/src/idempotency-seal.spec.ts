@@ -1,0 +1,56 @@
+import { describe, expect, it } from '@jest/globals';
+import { seal, Sealer, unseal } from './idempotency-seal.js';
+
+const ANSWER = {
+  headers: { 'content-type': 'application/json', location: 'http://host/ü' },
+  body: Buffer.from('{"key":\n"stw_admin_secret"}\n'),
+};
+const sealer = new Sealer('a secret of the tests, 32 characters');
+const slot = sealer.slotOf([1, '2', '/keys', {}, 'my key']);
+
+describe('a sealed answer', () => {
+  it('is the answer again, to the byte', () => {
+    expect(unseal(seal(ANSWER, slot), slot)).toEqual(ANSWER);
+    const empty = { headers: {}, body: Buffer.alloc(0) };
+    expect(unseal(seal(empty, slot), slot)).toEqual(empty);
+  });
+
+  it('shows nothing of it, and never looks the same', () => {
+    const sealed = seal(ANSWER, slot);
+    expect(sealed.includes('stw_admin_secret')).toBe(false);
+    expect(sealed.includes('location')).toBe(false);
+    expect(seal(ANSWER, slot).equals(sealed)).toBe(false);
+  });
+
+  it.each([
+    ['another Idempotency-Key', sealer.slotOf([1, '2', '/keys', {}, 'your key'])],
+    ['another installation', new Sealer('another secret, of 32 characters').slotOf([1, '2', '/keys', {}, 'my key'])],
+    ['the hash that is in the database', { hash: slot.hash, secret: slot.hash }],
+  ])('is not opened with %s', (_, other) => {
+    expect(() => unseal(seal(ANSWER, slot), other)).toThrow();
+  });
+
+  it('is not opened when a byte of it was changed', () => {
+    const sealed = seal(ANSWER, slot);
+    for (const at of [0, 12, 28, sealed.length - 1]) {
+      const changed = Buffer.from(sealed);
+      changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
+      expect(() => unseal(changed, slot)).toThrow();
+    }
+  });
+});
+
+describe('a fingerprint', () => {
+  it('is equal for equal requests, and tells apart what differs in anything', () => {
+    const prints = [
+      sealer.fingerprintOf(['a', 'b'], Buffer.from('c')),
+      sealer.fingerprintOf(['a', 'b'], Buffer.from('d')),
+      sealer.fingerprintOf(['a', 'b'], Buffer.alloc(0)),
+      sealer.fingerprintOf(['a', 'b'], undefined),
+      sealer.fingerprintOf(['a'], Buffer.from('bc')),
+      sealer.fingerprintOf(['a', undefined], Buffer.from('c')),
+    ].map((print) => print.toString('hex'));
+    expect(new Set(prints).size).toBe(prints.length);
+    expect(sealer.fingerprintOf(['a', 'b'], Buffer.from('c')).toString('hex')).toBe(prints[0]);
+  });
+});

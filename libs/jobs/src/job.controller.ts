@@ -1,0 +1,109 @@
+import { From } from '#access';
+import {
+  Answer,
+  API,
+  Config,
+  countRows,
+  Database,
+  fingerprintOf,
+  JsonHeader,
+  originOf,
+  pageRequest,
+  pageText,
+  Problem,
+  Problems,
+  readSlice,
+  Rules,
+  type Principal,
+} from '#platform';
+import { Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import { JobDto, JobListQuery, JobPageDto, jobText } from './job.dto.js';
+import { JobRunner } from './job-runner.js';
+import { JobStore, type JobKey, type JobRow } from './job.store.js';
+
+@ApiTags('jobs')
+@Controller(`${API}/jobs`)
+export class JobController {
+  constructor(
+    private readonly jobs: JobStore,
+    private readonly runner: JobRunner,
+    private readonly database: Database,
+    private readonly config: Config,
+  ) {}
+
+  @Get()
+  @JsonHeader()
+  @Rules({ roles: ['admin', 'producer', 'analyst', 'device'], query: true })
+  @ApiOperation({ summary: 'List the jobs without their results, newest first; producers and devices see their own' })
+  @Answer(200, JobPageDto)
+  @Problems('invalid-query', 'invalid-cursor')
+  async list(@From() from: Principal, @Query() query: JobListQuery, @Req() request: FastifyRequest): Promise<string> {
+    const projectId = projectOf(from);
+    const keyId = ownKeyOf(from);
+    const list = this.jobs.list(projectId, keyId, query.status);
+    const page = pageRequest(query, this.config.limits, fingerprintOf('jobs', projectId, keyId, query.status), request);
+    const slice = await readSlice<JobRow>(this.database, list, page);
+    const count = await countRows(this.database, list, page.count, this.config.limits.countCap);
+    const base = originOf(request) + API;
+    return pageText(
+      page,
+      slice,
+      count,
+      slice.items.map((row) => jobText(base, row)),
+    );
+  }
+
+  @Get(':job_id')
+  @JsonHeader()
+  @Rules({ roles: ['admin', 'producer', 'analyst', 'device'] })
+  @ApiOperation({ summary: 'Get a job and what came of it; producers and devices their own' })
+  @Answer(200, JobDto)
+  @Problems('not-found')
+  async get(@From() from: Principal, @Param('job_id') id: string, @Req() request: FastifyRequest): Promise<string> {
+    return this.text(from, keyOf(from, id), request);
+  }
+
+  @Post(':job_id/retry')
+  @HttpCode(202)
+  @JsonHeader()
+  @Rules({ roles: ['admin'] })
+  @ApiOperation({ summary: 'Have a failed job tried again, from its first attempt on' })
+  @Answer(202, JobDto)
+  @Problems('not-found', 'job-not-failed')
+  async retry(@From() from: Principal, @Param('job_id') id: string, @Req() request: FastifyRequest): Promise<string> {
+    const key = keyOf(from, id);
+    const isQueued = await this.jobs.retry(key);
+    const text = await this.text(from, key, request);
+    if (!isQueued) throw new Problem('job-not-failed', { detail: 'The job has not failed; it can still succeed or has.' });
+    this.runner.wake();
+    return text;
+  }
+
+  private async text(from: Principal, key: JobKey, request: FastifyRequest): Promise<string> {
+    const row = await this.jobs.find(key, ownKeyOf(from));
+    if (row === null) throw noSuchJob();
+    return jobText(originOf(request) + API, row);
+  }
+}
+
+/** Who writes sees what came of its own requests, and of nobody else's. */
+function ownKeyOf({ role, keyId }: Principal): string | null {
+  return role === 'producer' || role === 'device' ? keyId : null;
+}
+
+function projectOf({ projectId }: Principal): number {
+  if (projectId === null) throw new Error('a route of jobs was used without a project');
+  return projectId;
+}
+
+/** @throws Problem not-found for what can be no id */
+function keyOf(from: Principal, id: string): JobKey {
+  if (!/^[1-9]\d{0,18}$/.test(id) || BigInt(id) >= 2n ** 63n) throw noSuchJob();
+  return { projectId: projectOf(from), jobId: id };
+}
+
+function noSuchJob(): Problem {
+  return new Problem('not-found', { detail: 'There is no such job.' });
+}

@@ -1,0 +1,69 @@
+import { ChoiceField, PageQuery, pageOf, ProblemDto, timeOf } from '#platform';
+import { ApiProperty } from '@nestjs/swagger';
+import { JOB_STATUSES, type JobRow, type JobStatus } from './job.store.js';
+
+export class JobListQuery extends PageQuery {
+  @ChoiceField({ optional: true, choices: JOB_STATUSES, description: 'Only jobs that are in this state.' })
+  status?: JobStatus;
+}
+
+/** A job in a list. */
+export class JobItemDto {
+  @ApiProperty({ description: 'Made by the server; jobs accepted later have greater ones.', example: '378104958201857' })
+  id: string;
+
+  @ApiProperty({
+    enum: JOB_STATUSES,
+    description: 'queued also while a job that met a fault waits for its next attempt.',
+    example: 'succeeded',
+  })
+  status: JobStatus;
+
+  @ApiProperty({ description: 'How often it was begun, since it was accepted or an admin had it tried again.', example: 1 })
+  attempts: number;
+
+  @ApiProperty({ format: 'date-time', description: 'When it was accepted.', example: '2024-12-10T16:45:00.000Z' })
+  created_at: string;
+
+  @ApiProperty({
+    type: String,
+    format: 'date-time',
+    nullable: true,
+    description: 'When it succeeded or failed; null before.',
+    example: '2024-12-10T16:45:00.123Z',
+  })
+  finished_at: string | null;
+
+  @ApiProperty({ format: 'uri', example: 'http://127.0.0.1:8000/api/v1/jobs/378104958201857' })
+  url: string;
+
+  @ApiProperty({
+    type: ProblemDto,
+    required: false,
+    description: 'Of a failed job: the problem that the request would have been answered with.',
+  })
+  problem?: ProblemDto;
+}
+
+export class JobDto extends JobItemDto {
+  @ApiProperty({
+    required: false,
+    description: 'Of a job that succeeded: the body that the request would have been answered with.',
+  })
+  result?: unknown;
+}
+
+export class JobPageDto extends pageOf(JobItemDto) {}
+
+/** A job as JSON text: its result is spliced in as it was made, to the last digit. */
+export function jobText(base: string, row: JobRow): string {
+  const { seq, status, attempts, finished_at, result, problem } = row;
+  const job = { id: seq, status, attempts, created_at: timeOf(seq), finished_at, url: jobUrl(base, seq) };
+  const members = JSON.stringify(job).slice(0, -1);
+  const ending = problem !== null ? `,"problem":${problem}` : result == null ? '' : `,"result":${result || 'null'}`;
+  return `${members}${ending}}`;
+}
+
+export function jobUrl(base: string, jobId: string): string {
+  return `${base}/jobs/${jobId}`;
+}

@@ -1,0 +1,42 @@
+import { Database, sqlTimeOf } from '#platform';
+import { Injectable } from '@nestjs/common';
+
+/** How long a job that has ended can be looked up. */
+export const JOBS_KEPT_DAYS = 30;
+
+/** Deleted at a time, so that no statement holds many locks or lasts. */
+const CHUNK_ROWS = 10_000;
+
+/** Every minute: each is a look at an index where there is nothing to do, so it does not matter how many workers do it. */
+const STATEMENTS = [
+  `DELETE FROM idempotency_keys WHERE (project_id, key_hash) IN (
+     SELECT project_id, key_hash FROM idempotency_keys WHERE expires_at < now() LIMIT ${String(CHUNK_ROWS)})`,
+  `WITH old AS (
+     DELETE FROM jobs WHERE (project_id, job_id) IN (
+       SELECT project_id, job_id FROM jobs
+       WHERE finished_at < now() - interval '${String(JOBS_KEPT_DAYS)} days' LIMIT ${String(CHUNK_ROWS)})
+     RETURNING project_id, job_id)
+   DELETE FROM job_parts AS p USING old WHERE p.project_id = old.project_id AND p.job_id = old.job_id`,
+  // What was inserted since the last time waits in a list that every filter reads through, which costs it up to 5 ms.
+  `SELECT gin_clean_pending_list('objects_data_idx')`,
+];
+
+/** Of uploads that broke off with their server. Reads all bodies that are kept, so it runs once an hour. */
+const DELETE_ORPHANS = `
+  DELETE FROM job_parts AS p WHERE ${sqlTimeOf('p.job_id')} < now() - interval '1 day'
+    AND NOT EXISTS (SELECT FROM jobs AS j WHERE j.project_id = p.project_id AND j.job_id = p.job_id)`;
+const RUNS_PER_HOUR = 60;
+
+/** What nobody waits for and has to be done all the same; every process that runs jobs does it. */
+@Injectable()
+export class Maintenance {
+  private runs = 0;
+
+  constructor(private readonly database: Database) {}
+
+  /** To be called every minute. */
+  async run(): Promise<void> {
+    for (const statement of STATEMENTS) await this.database.query(statement);
+    if (this.runs++ % RUNS_PER_HOUR === 0) await this.database.query(DELETE_ORPHANS);
+  }
+}
