@@ -119,11 +119,11 @@ describe('headers', () => {
     expectProblem(await sendRaw(api.origin, 'GET /api/v1/ HTTP/1.1\r\n\r\n'), 'malformed-request');
   });
 
-  it('are refused when they say that the body is encoded, with what is taken instead', async () => {
-    const headers = { 'Content-Encoding': 'gzip' };
+  it('are refused when they say that the body is encoded as nobody reads it, with what is taken instead', async () => {
+    const headers = { 'Content-Encoding': 'br' };
     const reply = await api.call('POST', '/batches', { key: project.keys.producer, body: '{}', headers });
     expectProblem(reply, 'unsupported-media-type');
-    expect(reply.headers.get('accept-encoding')).toBe('identity');
+    expect(reply.headers.get('accept-encoding')).toBe('gzip, zstd, identity');
   });
 
   it.each(['x:99999', '1.2.3.4.5', '[', 'a b'])('may name a Host that is none: %s', async (host) => {
@@ -144,6 +144,11 @@ describe('headers', () => {
   it('may expect what the server does not know', async () => {
     const bytes = 'GET /api/v1/limits HTTP/1.1\r\nHost: test\r\nExpect: wonders\r\nConnection: close\r\n\r\n';
     expect((await sendRaw(api.origin, bytes)).status).toBe(200);
+  });
+
+  it('get no 100 Continue without a key', async () => {
+    const head = postHead('Content-Length: 2', 'Expect: 100-continue').replace(project.keys.producer, 'wrong');
+    expectProblem(await sendRaw(api.origin, `${head}\r\n`), 'unauthenticated');
   });
 
   it('may wait for 100 Continue', async () => {

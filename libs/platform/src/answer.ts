@@ -29,15 +29,20 @@ export class ProblemDto {
   @ApiProperty({
     required: false,
     description:
-      'Each mistake with its place: a JSON Pointer into the body, or the name of a query parameter. At most 100.',
+      'Each mistake with its place: a JSON Pointer into the body, or the name of a query parameter or of a header. At most 100.',
     type: 'array',
     items: {
       type: 'object',
-      properties: { pointer: { type: 'string' }, parameter: { type: 'string' }, detail: { type: 'string' } },
+      properties: {
+        pointer: { type: 'string' },
+        parameter: { type: 'string' },
+        header: { type: 'string' },
+        detail: { type: 'string' },
+      },
       required: ['detail'],
     },
   })
-  errors?: { pointer?: string; parameter?: string; detail: string }[];
+  errors?: { pointer?: string; parameter?: string; header?: string; detail: string }[];
 
   @ApiProperty({ required: false, description: 'How many mistakes there are in all.' })
   error_count?: number;

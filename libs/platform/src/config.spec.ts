@@ -51,7 +51,9 @@ describe('the settings', () => {
         countCap: 1000,
         bodyLimitBytes: 64 * 1024 * 1024,
         batchObjectsMax: 100_000,
+        inflatedLimitBytes: 16 * 1024 ** 3,
       },
+      jobs: { worker: 'inline', concurrency: 4 },
       rules: { requireIfMatch: false, seed: true },
     });
   });
@@ -90,12 +92,14 @@ describe('the settings', () => {
 describe('a number', () => {
   const RANGES: [string, number, number, (config: Config) => number][] = [
     ['PORT', 0, 65_535, (config) => config.http.port],
-    ['DATABASE_POOL_MAX', 2, 1000, (config) => config.database.poolMax],
+    ['DATABASE_POOL_MAX', 4, 1000, (config) => config.database.poolMax],
     ['PAGE_SIZE_MAX', 1, 10_000, (config) => config.limits.pageSizeMax],
     ['PAGE_SIZE', 1, 1000, (config) => config.limits.pageSize],
     ['COUNT_CAP', 1, 1_000_000, (config) => config.limits.countCap],
     ['BODY_LIMIT_BYTES', 1024, 134_217_728, (config) => config.limits.bodyLimitBytes],
     ['BATCH_OBJECTS_MAX', 1, 1_000_000, (config) => config.limits.batchObjectsMax],
+    ['INFLATED_LIMIT_BYTES', 1_048_576, 1_099_511_627_776, (config) => config.limits.inflatedLimitBytes],
+    ['JOB_CONCURRENCY', 1, 100, (config) => config.jobs.concurrency],
   ];
 
   it.each(RANGES)('%s goes from %i to %i', (name, min, max, read) => {
@@ -129,6 +133,15 @@ describe('a choice', () => {
       expect(new Config({ LOG_LEVEL: level }).log.level).toBe(level);
     }
     expect(refusal({ LOG_LEVEL: 'verbose' })).toContain('fatal, error, warn, info, debug, silent');
+  });
+
+  it('WORKER is inline with the embedded database, else separate, and nothing else', () => {
+    expect(new Config({}).jobs.worker).toBe('inline');
+    expect(new Config(WITH_URL).jobs.worker).toBe('separate');
+    for (const worker of ['inline', 'separate'] as const) {
+      expect(new Config({ ...WITH_URL, WORKER: worker }).jobs.worker).toBe(worker);
+    }
+    expect(refusal({ WORKER: 'none' })).toContain('inline, separate');
   });
 
   it('STOWAGE_SEED is true with the embedded database only', () => {

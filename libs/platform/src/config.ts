@@ -25,7 +25,7 @@ export class Config {
   readonly database: Readonly<{
     /** DATABASE_URL: PostgreSQL 15 or newer; default none, which starts the embedded one. */
     url: string | null;
-    /** DATABASE_POOL_MAX: connections this process may hold, 2 to 1,000; default 20. */
+    /** DATABASE_POOL_MAX: connections this process may hold, 4 to 1,000; default 20. */
     poolMax: number;
     /** STOWAGE_DATA_DIR: the embedded database's files and the kept key secret; default .stowage. */
     dataDir: string;
@@ -49,6 +49,14 @@ export class Config {
     bodyLimitBytes: number;
     /** BATCH_OBJECTS_MAX: the most objects in one JSON batch, 1 to 1,000,000; default 100000. */
     batchObjectsMax: number;
+    /** INFLATED_LIMIT_BYTES: the largest compressed NDJSON stream after inflating, 1 MiB to 1 TiB; default 16 GiB. */
+    inflatedLimitBytes: number;
+  }>;
+  readonly jobs: Readonly<{
+    /** WORKER: who runs the jobs, the server itself (inline) or `stowage worker` (separate); default inline when embedded. */
+    worker: 'inline' | 'separate';
+    /** JOB_CONCURRENCY: jobs that one process runs at a time, 1 to 100; each takes a connection; default 4. */
+    concurrency: number;
   }>;
   readonly rules: Readonly<{
     /** REQUIRE_IF_MATCH: refuse (428) to change an object without If-Match; default false. */
@@ -71,7 +79,7 @@ export class Config {
     this.log = { level: choice(env, 'LOG_LEVEL', LOG_LEVELS, 'info') };
     this.database = {
       url,
-      poolMax: integer(env, 'DATABASE_POOL_MAX', 20, 2, 1000),
+      poolMax: integer(env, 'DATABASE_POOL_MAX', 20, 4, 1000),
       dataDir: optional(env, 'STOWAGE_DATA_DIR') ?? '.stowage',
     };
     this.access = {
@@ -91,6 +99,11 @@ export class Config {
       countCap: integer(env, 'COUNT_CAP', 1000, 1, 1_000_000),
       bodyLimitBytes: integer(env, 'BODY_LIMIT_BYTES', 64 * 1024 ** 2, 1024, 128 * 1024 ** 2),
       batchObjectsMax: integer(env, 'BATCH_OBJECTS_MAX', 100_000, 1, 1_000_000),
+      inflatedLimitBytes: integer(env, 'INFLATED_LIMIT_BYTES', 16 * 1024 ** 3, 1024 ** 2, 1024 ** 4),
+    };
+    this.jobs = {
+      worker: choice(env, 'WORKER', ['inline', 'separate'] as const, url === null ? 'inline' : 'separate'),
+      concurrency: integer(env, 'JOB_CONCURRENCY', 4, 1, 100),
     };
     this.rules = {
       requireIfMatch: flag(env, 'REQUIRE_IF_MATCH', false),

@@ -15,7 +15,10 @@ export interface PostgresAddress {
   database: string;
 }
 
-/** A PostgreSQL of our own. It lives on when this process is killed, and the next start takes it over. */
+/**
+ * A PostgreSQL of our own. It lives on when this process is killed, and the next start takes it over. When it is killed
+ * itself, it is started again, at the same address.
+ */
 export interface EmbeddedPostgres {
   readonly address: PostgresAddress;
   /** true when a server that an earlier process left behind was taken over. */
@@ -46,6 +49,9 @@ const OLD_SERVER_GONE_WITHIN_MS = 60_000;
 const SAY_EVERY_MS = 5_000;
 /** How long the connections that we have just closed may still show in the server's list. */
 const CLOSING_MS = 500;
+/** How soon a server that was lost is looked for again, and at the latest, the time doubling with each failure. */
+const RETAKE_MS = 500;
+const RETAKE_MS_MAX = 30_000;
 
 /** fsync and synchronous_commit stay on: an answer 2xx promises that the data is on disk. */
 const SETTINGS: Record<string, string> = {
@@ -77,7 +83,9 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const programs = await cluster.findPrograms();
   const dataDir = await realDataDir(options.dataDir);
   try {
-    return await withStartLock(dataDir, options.say, () => adoptOrStart(programs, dataDir, options));
+    const open = (): Promise<Opened> =>
+      withStartLock(dataDir, options.say, () => adoptOrStart(programs, dataDir, options));
+    return new Handle(await open(), open, dataDir, options.say);
   } catch (cause) {
     // A full disk, a read-only mount: the system's own words name the path.
     if (cause instanceof StartupError || typeof codeOf(cause) !== 'string') throw cause;
@@ -89,7 +97,7 @@ async function adoptOrStart(
   programs: cluster.PostgresPrograms,
   dataDir: string,
   { say, settings = {} }: EmbeddedPostgresOptions,
-): Promise<EmbeddedPostgres> {
+): Promise<Opened> {
   const exists = await isCluster(dataDir, programs.major);
   const runAs = async (): Promise<cluster.RunAs> =>
     cluster.chooseRunAs(
@@ -107,15 +115,15 @@ async function adoptOrStart(
   for (;;) {
     const running = await findServer(dataDir);
     if (running !== undefined) {
-      const handle = await whenReady(running, dataDir, true, say);
-      if (handle !== undefined) return handle;
+      const opened = await whenReady(running, dataDir, true, say);
+      if (opened !== undefined) return opened;
       continue; // it ended meanwhile
     }
 
     if (!saidWaiting) say(`starting PostgreSQL ${programs.major}`);
     const started = await spawnServer(programs, await runAs(), dataDir, settings);
-    const handle = started.server && (await whenReady(started.server, dataDir, false, say));
-    if (handle !== undefined) return handle;
+    const opened = started.server && (await whenReady(started.server, dataDir, false, say));
+    if (opened !== undefined) return opened;
 
     const log = await started.log();
     const inTheWay = /lock file "[^"]*" already exists|pre-existing shared memory block|could not \w+ lock file/.test(
@@ -165,7 +173,7 @@ async function whenReady(
   dataDir: string,
   adopted: boolean,
   say: (line: string) => void,
-): Promise<EmbeddedPostgres | undefined> {
+): Promise<Opened | undefined> {
   const startedAt = Date.now();
   let sayAt = startedAt + SAY_EVERY_MS / 2;
   while (await isAlive(server)) {
@@ -174,7 +182,7 @@ async function whenReady(
     const place = found?.pid === server.pid && found.state === 'ready' ? found.place : undefined;
     const seat = place && (await takeSeat(place));
     if (place !== undefined && seat !== undefined) {
-      return new Handle({ ...place, user: USER, database: DATABASE }, adopted, server, seat, dataDir);
+      return { address: { ...place, user: USER, database: DATABASE }, adopted, server, seat };
     }
     const waitedMs = Date.now() - startedAt;
     if (waitedMs > READY_WITHIN_MS) {
@@ -202,19 +210,32 @@ interface Seat {
   socket: Socket;
 }
 
+/** A server that takes clients, whoever started it, and our seat in it. */
+interface Opened {
+  address: PostgresAddress;
+  adopted: boolean;
+  server: Postmaster;
+  seat: Seat;
+}
+
 class Handle implements EmbeddedPostgres {
+  readonly address: PostgresAddress;
+  readonly adopted: boolean;
+  #server: Postmaster;
   #seat: Seat | undefined;
-  #left = false;
+  #isLeaving = false;
   #stopped: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #retaking: Promise<void> | undefined;
 
   constructor(
-    readonly address: PostgresAddress,
-    readonly adopted: boolean,
-    private readonly server: Postmaster,
-    seat: Seat,
+    opened: Opened,
+    private readonly open: () => Promise<Opened>,
     private readonly dataDir: string,
+    private readonly say: (line: string) => void,
   ) {
-    this.#keep(seat);
+    ({ address: this.address, adopted: this.adopted, server: this.#server } = opened);
+    this.#keep(opened);
   }
 
   stop(): Promise<void> {
@@ -223,20 +244,28 @@ class Handle implements EmbeddedPostgres {
   }
 
   async stopIfUnused(): Promise<void> {
+    await this.#settle();
     if (this.#stopped !== undefined || (await this.#isAlone())) return this.stop();
     await this.#leave();
   }
 
+  /** A server that is being started again is there to be stopped when this resolves. */
+  async #settle(): Promise<void> {
+    this.#isLeaving = true;
+    clearTimeout(this.#timer);
+    await this.#retaking;
+  }
+
   async #leave(): Promise<void> {
-    this.#left = true;
     this.#seat?.socket.ref();
     await this.#seat?.client.end().catch(() => undefined);
     this.#seat = undefined;
   }
 
   async #shutDown(): Promise<void> {
+    await this.#settle();
     await this.#leave();
-    await stopPostmaster(this.server);
+    await stopPostmaster(this.#server);
     // The socket's directory, where it had to be outside of the data dir. Not empty means taken into use again.
     if (this.address.host !== this.dataDir) await rmdir(this.address.host).catch(() => undefined);
   }
@@ -244,7 +273,7 @@ class Handle implements EmbeddedPostgres {
   async #isAlone(): Promise<boolean> {
     const seat = this.#seat ?? (await takeSeat(this.address));
     // No seat and no server is nothing to stop; no seat on a living one means that it is full or recovering.
-    if (seat === undefined) return !(await isAlive(this.server));
+    if (seat === undefined) return !(await isAlive(this.#server));
     this.#seat = seat;
     seat.socket.ref(); // or the process could end in the middle of this
     const giveUpAt = Date.now() + CLOSING_MS;
@@ -258,28 +287,35 @@ class Handle implements EmbeddedPostgres {
     }
   }
 
-  #keep(seat: Seat): void {
-    if (this.#left) {
-      void seat.client.end().catch(() => undefined);
-      return;
-    }
+  #keep({ server, seat }: Opened): void {
+    this.#server = server;
     this.#seat = seat;
     seat.socket.unref(); // does not keep the process alive
     seat.client.once('end', () => {
       this.#seat = undefined;
-      this.#retake();
+      if (!this.#isLeaving) this.#retakeAfter(RETAKE_MS);
     });
   }
 
-  /** PostgreSQL drops all clients when one of its processes crashes, and takes them again after its recovery. */
-  #retake(): void {
-    const again = async (): Promise<void> => {
-      if (this.#left || !(await isAlive(this.server))) return;
-      const seat = await takeSeat(this.address);
-      if (seat === undefined) this.#retake();
-      else this.#keep(seat);
-    };
-    setTimeout(() => void again().catch(() => undefined), 1_000).unref();
+  /**
+   * PostgreSQL drops all clients when one of its processes crashes, and takes them again after its recovery. When it has
+   * ended itself, this starts it again, unless another process that uses it was faster.
+   */
+  #retakeAfter(ms: number): void {
+    this.#timer = setTimeout(() => {
+      this.#retaking = this.#retake(ms);
+    }, ms).unref();
+  }
+
+  async #retake(waitedMs: number): Promise<void> {
+    try {
+      if (!(await isAlive(this.#server))) this.say('PostgreSQL has ended unasked');
+      this.#keep(await this.open());
+    } catch (error) {
+      const ms = Math.min(waitedMs * 2, RETAKE_MS_MAX);
+      this.say(`${cluster.reason(error)}; trying again in ${String(ms / 1000)} s`);
+      if (!this.#isLeaving) this.#retakeAfter(ms);
+    }
   }
 }
 

@@ -11,11 +11,12 @@ import {
   type RouteOptions,
 } from 'fastify';
 import type { Logger } from 'pino';
+import { PACE, type Pace } from './body-pace.js';
 import type { Config } from './config.js';
 import { answerConditionally } from './etag.js';
-import { JsonBody } from './json-body.js';
 import { answerWithProblem, problemBody } from './problem.filter.js';
 import { Problem } from './problems.js';
+import { prepareBodies, refuseBody } from './request-body.js';
 
 /** Longest id in the address: 255 characters of four bytes, each percent-encoded. */
 const PARAM_LENGTH_MAX = 255 * 4 * 3;
@@ -29,8 +30,8 @@ export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
     requestIdHeader: false,
     trustProxy: config.http.trustProxy,
     bodyLimit: config.limits.bodyLimitBytes,
-    // A client that sends its body byte by byte is cut off after five minutes.
-    requestTimeout: 300_000,
+    // `BodyPace` cuts off slow bodies, and only those; headers have Node.js' one minute.
+    requestTimeout: 0,
     forceCloseConnections: 'idle',
     // While it stops, what comes on a connection that is still open is served as ever.
     return503OnClosing: false,
@@ -45,25 +46,23 @@ export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
 }
 
 /**
- * Adds to the adapter's Fastify what holds for every route: JSON bodies, media types, entity tags, one log line a request,
- * 405 for methods that an address does not take. Call it before `app.init()`, and what it returns after it. `guard` adds the
+ * Adds to the adapter's Fastify what holds for every route: bodies, media types, entity tags, one log line a request, 405
+ * for methods that an address does not take. Call it before `app.init()`, and what it returns after it. `guard` adds the
  * hook that knows who asks: first of all, so that a stranger learns nothing.
+ * @param pace how fast a body has to arrive
  */
 export function prepareHttp(
   app: NestFastifyApplication,
   config: Config,
   guard: (fastify: FastifyInstance) => void,
+  pace: Pace = PACE,
 ): () => void {
   const fastify = app.getHttpAdapter().getInstance();
   const routes = new Map<string, Set<string>>();
   fastify.addHook('onRoute', (route) => {
     collect(routes, route);
   });
-  fastify.removeAllContentTypeParsers();
-  const asJsonBody = (_: FastifyRequest, bytes: Buffer, done: (error: null, body: JsonBody) => void): void => {
-    done(null, new JsonBody(bytes, config.limits.bodyLimitBytes));
-  };
-  fastify.addContentTypeParser(['application/json', 'application/merge-patch+json'], { parseAs: 'buffer' }, asJsonBody);
+  prepareBodies(fastify, config, pace);
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.header('X-Request-Id', request.id);
     done();
@@ -116,7 +115,7 @@ function refuseOtherMethods(fastify: FastifyInstance, routes: ReadonlyMap<string
 function refusalOf(request: FastifyRequest): Problem | undefined {
   if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
     return new Problem('malformed-request', { detail: 'A request of HTTP/1.1 has to have a Host header.' });
-  const { ours, query, consumes, produces = ['application/json'] } = request.routeOptions.config;
+  const { ours, query, produces = ['application/json'] } = request.routeOptions.config;
   if (ours !== true) return undefined;
   const [path, parameters] = cutAt(request.originalUrl, '?');
   if (path.includes('%00'))
@@ -128,19 +127,7 @@ function refusalOf(request: FastifyRequest): Problem | undefined {
   if (request.headers.accept !== undefined && accepts(request.raw).type([...produces]) === false) {
     return new Problem('not-acceptable', { detail: `This address answers in ${produces.join(' or ')}.` });
   }
-  const encoding = request.headers['content-encoding'] ?? 'identity';
-  if (encoding !== 'identity') {
-    const detail = `Send the body as it is, not encoded as ${encoding}.`;
-    return new Problem('unsupported-media-type', { detail, headers: { 'Accept-Encoding': 'identity' } });
-  }
-  const type = request.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
-  const hasBody =
-    request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
-  if (consumes !== undefined && hasBody && type !== consumes) {
-    const accept = request.method === 'PATCH' ? { 'Accept-Patch': consumes } : { Accept: consumes };
-    return new Problem('unsupported-media-type', { detail: `Send the body as ${consumes}.`, headers: accept });
-  }
-  return undefined;
+  return refuseBody(request);
 }
 
 function cutAt(text: string, separator: string): [string, string] {

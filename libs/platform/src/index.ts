@@ -4,7 +4,8 @@
  * Imports json and the migrations.
  */
 export { Config, type LogLevel } from './config.js';
-export { Database, type Queryable, type Statement } from './database.js';
+export type { CopyIn } from './copy-in.js';
+export { Database, type Queryable, type Statement, type Transaction } from './database.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type PostgresAddress } from './embedded-postgres.js';
 export { etagOf, requireMatch } from './etag.js';
 export {
@@ -12,6 +13,7 @@ export {
   FlagParameter,
   ID_RULE,
   IdField,
+  isId,
   IntegerParameter,
   TextField,
   TIME_RULE,
@@ -50,10 +52,11 @@ export {
   type Place,
   type Slice,
 } from './paging.js';
-export { ProblemFilter } from './problem.filter.js';
+export { prefers } from './prefer.js';
+export { problemBody, ProblemFilter, problemOf } from './problem.filter.js';
 export { countOf, ERRORS_LISTED_MAX, Problem, PROBLEMS, type InputError, type ProblemSlug } from './problems.js';
 export { API, ROLES, Rules, type Principal, type Role } from './route.js';
 export { SEQ_STEP, Sequence, sqlTimeOf, timeOf } from './sequence.js';
 export { StartupError } from './startup-error.js';
-export { isUniqueViolation } from './sqlstates.js';
+export { isConnectionLoss, isUniqueViolation } from './sqlstates.js';
 export { isTime } from './time.js';

@@ -48,7 +48,10 @@ function refusal(work: () => unknown): [string, ...string[]] {
     work();
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    return [error.slug, ...error.errors.map((one) => ('pointer' in one ? one.pointer : one.parameter))];
+    return [
+      error.slug,
+      ...error.errors.map((one) => ('pointer' in one ? one.pointer : 'parameter' in one ? one.parameter : one.header)),
+    ];
   }
   throw new Error('the input was taken');
 }

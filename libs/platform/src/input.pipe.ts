@@ -3,21 +3,23 @@ import { Injectable, type ArgumentMetadata, type PipeTransform } from '@nestjs/c
 import { plainToInstance } from 'class-transformer';
 import { validateSync, type ValidationError } from 'class-validator';
 import { JsonBody } from './json-body.js';
+import { NdjsonBody } from './ndjson-body.js';
 import { countOf, Problem, type InputError } from './problems.js';
 
 /**
  * Checks small bodies and query parameters against the DTO class that a handler declares. A handler that declares
- * `JsonBody` gets the body unread: the bulk paths check it themselves, faster.
+ * `JsonBody` gets the body unread: the bulk paths check it themselves, faster. So does one that also takes an `NdjsonBody`,
+ * whose declared type is for reflection just `Object`.
  */
 @Injectable()
 export class InputPipe implements PipeTransform {
   transform(value: unknown, { type, metatype }: ArgumentMetadata): unknown {
     if (type === 'query' && metatype !== undefined) return checked(metatype, value, queryProblem);
-    if (type !== 'body') return value;
+    if (type !== 'body' || value instanceof NdjsonBody) return value;
     if (!(value instanceof JsonBody)) {
       throw new Problem('malformed-request', { detail: 'The body is empty; this address takes JSON.' });
     }
-    if (metatype === undefined || metatype === JsonBody) return value;
+    if (metatype === undefined || metatype === JsonBody || metatype === Object) return value;
     return checked(metatype, value.read().value, bodyProblem);
   }
 }

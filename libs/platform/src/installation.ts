@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { MIGRATIONS } from '#migrations';
 import type { LoggerService } from '@nestjs/common';
+import { Logger, runMigrations } from 'graphile-worker';
 import type { Config } from './config.js';
 import { Database } from './database.js';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.js';
@@ -68,6 +69,8 @@ async function migrate(database: Database, say: (line: string) => void): Promise
       // Held by this transaction alone, while the migrations run on connections of their own.
       await tx.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
       const done = await database.dataSource.runMigrations();
+      // The queue of the jobs, in a schema of its own; its migrations keep their own books.
+      await runMigrations({ pgPool: database.connections, logger: new Logger(() => () => undefined) });
       if (done.length > 0) say(`ran ${String(done.length)} migration${done.length === 1 ? '' : 's'}`);
     });
   } catch (cause) {

@@ -1,5 +1,6 @@
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { drain } from './drain.js';
 import { originOf } from './origin.js';
 import { Problem, type ProblemSlug } from './problems.js';
 import { problemOfDatabase } from './sqlstates.js';
@@ -45,12 +46,9 @@ export function answerWithProblem(error: unknown, request: FastifyRequest, reply
     reply.raw.destroy();
     return;
   }
-  if (!request.raw.complete) {
-    // The rest of a body that is refused half-way is read and dropped: closed under a client that still sends, the
-    // connection is reset, and the answer is lost with it. The request's timeout is the end of one that never stops.
-    reply.removeHeader('connection');
-    request.raw.resume();
-  }
+  // Fastify would close the connection whenever a body was not parsed. The rest of one is drained, so it can go on.
+  if (reply.hasHeader('connection') && !reply.raw.hasHeader('connection')) reply.removeHeader('connection');
+  if (!request.raw.complete) drain(request.raw);
   // Also where the router refused before any hook ran.
   reply.header('X-Request-Id', request.id);
   const body = problemBody(problem, request.originalUrl, request.id, originOf(request));
@@ -70,7 +68,8 @@ export function problemBody(problem: Problem, instance: string, requestId: strin
   };
 }
 
-function problemOf(error: unknown): Problem {
+/** What is said of any error: for one that is no problem of the client's, nothing of the inside. */
+export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error;
   const fromDatabase = problemOfDatabase(error);
   if (fromDatabase !== undefined) return fromDatabase;

@@ -6,8 +6,10 @@ export const PROBLEMS = {
   'malformed-request': { status: 400, title: 'The request could not be read' },
   'invalid-body': { status: 400, title: 'The body is not valid' },
   'invalid-query': { status: 400, title: 'A query parameter is not valid' },
+  'invalid-header': { status: 400, title: 'A header is not valid' },
   'invalid-cursor': { status: 400, title: 'The cursor does not fit this request' },
   'invalid-path': { status: 400, title: 'The address is not valid' },
+  'idempotency-key-reused': { status: 400, title: 'The Idempotency-Key belongs to another request' },
   unauthenticated: { status: 401, title: 'A valid key is needed' },
   forbidden: { status: 403, title: 'This key may not do that' },
   'not-found': { status: 404, title: 'There is no such thing here' },
@@ -15,7 +17,9 @@ export const PROBLEMS = {
   'not-acceptable': { status: 406, title: 'No such representation' },
   'request-timeout': { status: 408, title: 'The request took too long to arrive' },
   conflict: { status: 409, title: 'The id exists already' },
+  'job-not-failed': { status: 409, title: 'Only a failed job can be tried again' },
   'batch-not-empty': { status: 409, title: 'The batch still has objects' },
+  'idempotency-in-progress': { status: 409, title: 'The first request with this Idempotency-Key still runs' },
   'precondition-failed': { status: 412, title: 'The thing has changed since you read it' },
   'too-large': { status: 413, title: 'Over a limit' },
   'uri-too-long': { status: 414, title: 'The address is too long' },
@@ -31,7 +35,8 @@ export type ProblemSlug = keyof typeof PROBLEMS;
 /** One mistake in the input: where it is, and what is wrong there. */
 export type InputError =
   | { /** JSON Pointer (RFC 6901) into the body. */ pointer: string; detail: string }
-  | { /** Name of the query parameter. */ parameter: string; detail: string };
+  | { /** Name of the query parameter. */ parameter: string; detail: string }
+  | { /** Name of the header. */ header: string; detail: string };
 
 /** Seconds after which a client may try again what is not available now. */
 const RETRY_AFTER = { 'Retry-After': '5' };

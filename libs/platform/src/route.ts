@@ -20,8 +20,8 @@ export interface Principal {
 interface RouteRules {
   /** Who may use the route; anyone needs no key. */
   roles: readonly Role[] | 'anyone';
-  /** The media type of the body it takes. */
-  consumes?: string;
+  /** The media types of the body it takes, one or more. */
+  consumes?: readonly string[];
   /** It takes query parameters, which its DTO checks; any other route refuses them all. */
   query?: true;
   /** The media types it answers in, the preferred one first; default application/json. */

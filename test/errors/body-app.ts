@@ -1,0 +1,76 @@
+import 'reflect-metadata';
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  Config,
+  createHttpAdapter,
+  createLog,
+  InputPipe,
+  JsonBody,
+  NdjsonBody,
+  prepareHttp,
+  Problem,
+  ProblemFilter,
+  Rules,
+} from '#platform';
+import { Body, Controller, Headers, Module, Post, Put } from '@nestjs/common';
+import { APP_FILTER, APP_PIPE, NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+
+/** What came of a body. */
+export interface Arrived {
+  bytes: number;
+  sha256: string;
+}
+
+@Controller('bodies')
+class BodiesController {
+  @Post()
+  @Rules({ roles: 'anyone', consumes: ['application/json'] })
+  json(@Body() { bytes }: JsonBody): Arrived {
+    return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+  }
+
+  /** Reads it when `X-Wait` milliseconds have gone by. */
+  @Put()
+  @Rules({ roles: 'anyone', consumes: ['application/json', 'application/x-ndjson'] })
+  async lines(@Body() body: JsonBody | NdjsonBody, @Headers('x-wait') waitMs?: string): Promise<Arrived> {
+    if (body instanceof JsonBody) return this.json(body);
+    await sleep(Number(waitMs ?? 0));
+    const hash = createHash('sha256');
+    let bytes = 0;
+    for await (const chunk of body.bytes) {
+      if (chunk.includes('STOP')) throw new Problem('invalid-body', { detail: 'It says STOP.' });
+      hash.update(chunk);
+      bytes += chunk.length;
+    }
+    return { bytes, sha256: hash.digest('hex') };
+  }
+}
+
+@Module({
+  controllers: [BodiesController],
+  providers: [
+    { provide: APP_FILTER, useClass: ProblemFilter },
+    { provide: APP_PIPE, useClass: InputPipe },
+  ],
+})
+class BodiesModule {}
+
+/** The HTTP server of the product with routes that only say what arrived, and bodies that may be impatiently awaited. */
+export async function startBodyApp(
+  settings: Record<string, string>,
+  pace?: { graceMs: number; windowMs: number; bytesPerSecond: number },
+): Promise<{ origin: string; app: NestFastifyApplication }> {
+  const config = new Config(settings);
+  const adapter = createHttpAdapter(config, createLog('silent'));
+  const app = await NestFactory.create<NestFastifyApplication>(BodiesModule, adapter, {
+    logger: false,
+    bodyParser: false,
+  });
+  const finishHttp = prepareHttp(app, config, () => undefined, pace);
+  await app.init();
+  finishHttp();
+  await app.listen(0, '127.0.0.1');
+  return { origin: await app.getUrl(), app };
+}

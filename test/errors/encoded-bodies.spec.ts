@@ -1,0 +1,329 @@
+import { createHash } from 'node:crypto';
+import { connect } from 'node:net';
+import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { constants, createGzip, deflateSync, gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { startBodyApp } from './body-app.js';
+import { expectProblem } from './expect-problem.js';
+
+const MIB = 1024 * 1024;
+const LIMIT = 2 * MIB;
+const INFLATED_LIMIT = 256 * MIB;
+
+/** What the program `zstd` made of a batch, and the batch. */
+const ZSTD_BATCH =
+  'KLUv/QRoXQMAEsYUGHBvDpBGdS0DKBUhbPf/9V5//QQ2AVQ9Ie3a9VlKKGi7fpAgh1EQg8AsZ2p/ZTPfvlP0qOtXqvjt1UKPX7yeAZfSPpnZB8rrI0/r' +
+  '7dFZGoYf/BUIADCKNyTdsiHAB4BcUPeE2uBnxQlr+v8x';
+const BATCH = {
+  batch_id: 'zstd',
+  objects: [
+    {
+      object_id: 'zstd-1',
+      data: [
+        { key: 'type', value: 'shoe' },
+        { key: 'size', value: '12345678901234567890' },
+      ],
+    },
+    { object_id: 'zstd-2', data: [{ key: 'type', value: 'boot' }] },
+  ],
+};
+
+const ZSTD_HEAD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0x68]);
+
+/** A frame of Zstandard that holds these bytes as they are. */
+function zstdPlain(content: Buffer): Buffer {
+  const header = Buffer.alloc(3);
+  header.writeUIntLE(content.length * 8 + 1, 0, 3);
+  return Buffer.concat([ZSTD_HEAD, header, content]);
+}
+
+/** So many blocks of 128 KiB of line feeds, each in four bytes. */
+function zstdBomb(blocks: number): Buffer {
+  return Buffer.concat([
+    ZSTD_HEAD,
+    ...Array.from({ length: blocks }, () => Buffer.from([2, 0, 16, 10])),
+    Buffer.from([1, 0, 0]),
+  ]);
+}
+
+/** Zeros, or another byte, as gzip. */
+function gzipBomb(bytes: number, byte = '0'): Promise<Buffer> {
+  const piece = Buffer.alloc(MIB, byte);
+  return collect(Readable.from(Array.from({ length: bytes / MIB }, () => piece)).pipe(createGzip()));
+}
+
+async function collect(stream: AsyncIterable<Buffer>): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for await (const part of stream) parts.push(part);
+  return Buffer.concat(parts);
+}
+
+function sha256(data: Buffer | string): string {
+  return createHash('sha256').update(data).digest('hex');
+}
+
+let bodies: Awaited<ReturnType<typeof startBodyApp>>;
+
+beforeAll(async () => {
+  bodies = await startBodyApp({ BODY_LIMIT_BYTES: String(LIMIT), INFLATED_LIMIT_BYTES: String(INFLATED_LIMIT) });
+});
+afterAll(() => bodies.app.close());
+
+interface Sent extends Omit<Reply, 'json'> {
+  /** The status of a good request that was sent right after it, on the same connection. */
+  nextStatus: number;
+}
+
+const NEXT =
+  'POST /bodies HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}';
+
+/** Sends all of it, and another request, before it looks at an answer. A body in pieces goes in chunks. */
+async function send(
+  method: 'POST' | 'PUT',
+  type: string,
+  encoding: string,
+  body: Buffer | readonly Buffer[],
+): Promise<Sent> {
+  const length = Buffer.isBuffer(body) ? `Content-Length: ${String(body.length)}` : 'Transfer-Encoding: chunked';
+  const head = [
+    `${method} /bodies HTTP/1.1`,
+    'Host: test',
+    `Content-Type: ${type}`,
+    `Content-Encoding: ${encoding}`,
+    length,
+  ];
+  const socket = connect(Number(new URL(bodies.origin).port), '127.0.0.1');
+  socket.write(`${head.join('\r\n')}\r\n\r\n`);
+  if (Buffer.isBuffer(body)) socket.write(body);
+  else
+    for (const piece of body)
+      socket.write(Buffer.concat([Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n')]));
+  socket.write(Buffer.isBuffer(body) ? NEXT : `0\r\n\r\n${NEXT}`);
+  const [, first = '', next = ''] = (await text(socket)).split(/HTTP\/1\.1 (?=\d{3} )/);
+  const [answerHead = '', answerText = ''] = first.split('\r\n\r\n');
+  const headers = new Headers(
+    answerHead
+      .split('\r\n')
+      .slice(1)
+      .map((line) => line.split(': ', 2) as [string, string]),
+  );
+  return { status: Number(first.slice(0, 3)), headers, text: answerText, nextStatus: Number(next.slice(0, 3)) };
+}
+
+const post = (encoding: string, body: Buffer | readonly Buffer[]): Promise<Sent> =>
+  send('POST', 'application/json', encoding, body);
+const put = (encoding: string, body: Buffer | readonly Buffer[]): Promise<Sent> =>
+  send('PUT', 'application/x-ndjson', encoding, body);
+
+/** The answer is the problem, and the connection serves the next request. */
+async function expectRefusal(sent: Promise<Sent>, slug: Parameters<typeof expectProblem>[1]): Promise<string> {
+  const reply = await sent;
+  expect(reply.nextStatus).toBe(201);
+  return expectProblem(reply, slug).detail;
+}
+
+function pieces(body: Buffer, size: number): Buffer[] {
+  return Array.from({ length: Math.ceil(body.length / size) }, (_, i) => body.subarray(i * size, (i + 1) * size));
+}
+
+describe('an encoded batch', () => {
+  let api: TestApi;
+  let project: TestProject;
+
+  beforeAll(async () => {
+    api = await TestApi.start();
+    project = await api.project();
+  });
+  afterAll(() => api.stop());
+
+  const gzipped = gzipSync(JSON.stringify(BATCH));
+
+  it.each<[string, Buffer]>([
+    ['gzip', gzipped],
+    ['x-gzip', gzipped],
+    ['GZIP', gzipped],
+    ['zstd', Buffer.from(ZSTD_BATCH, 'base64')],
+    ['identity', Buffer.from(JSON.stringify(BATCH))],
+  ])('is stored as the plain one is: %s', async (encoding, body) => {
+    const headers = { 'Content-Encoding': encoding };
+    const posted = await api.call('POST', '/batches', { key: project.keys.producer, body, headers });
+    expect([posted.status, posted.json()]).toEqual([201, expect.objectContaining({ object_count: 2 })]);
+    expect((await api.call('GET', '/batches/zstd', { key: project.keys.analyst })).json()).toEqual(BATCH);
+    expect((await api.call('DELETE', '/batches/zstd?cascade=true', { key: project.keys.admin })).status).toBe(204);
+  });
+
+  it('is taken by every route that takes a body', async () => {
+    const headers = { 'Content-Encoding': 'gzip' };
+    const { admin: key } = project.keys;
+    const data = gzipSync('{"data":{"type":"hat"}}');
+    await api.call('POST', '/batches', { key, body: gzipped, headers });
+    expect((await api.call('PUT', '/objects/zstd-1', { key, body: data, headers })).status).toBe(200);
+    const patch = { ...headers, 'Content-Type': 'application/merge-patch+json' };
+    expect((await api.call('PATCH', '/objects/zstd-2', { key, body: data, headers: patch })).status).toBe(200);
+    const object = gzipSync('{"batch_id":"zstd","object_id":"o","data":{}}');
+    expect((await api.call('POST', '/objects', { key, body: object, headers })).status).toBe(201);
+    const name = gzipSync('{"name":"zipped"}');
+    expect((await api.call('POST', '/projects', { key: api.operatorKey, body: name, headers })).status).toBe(201);
+  });
+
+  it('is refused in another encoding, or in two, with those that are taken', async () => {
+    for (const encoding of ['deflate', 'br', 'gzip, zstd', 'gzip,gzip', 'compress', 'nonsense']) {
+      const body = deflateSync('{}');
+      const headers = { 'Content-Encoding': encoding };
+      const reply = await api.call('POST', '/batches', { key: project.keys.producer, body, headers });
+      expectProblem(reply, 'unsupported-media-type');
+      expect(reply.headers.get('accept-encoding')).toBe('gzip, zstd, identity');
+    }
+  });
+});
+
+describe('an encoded body', () => {
+  const plain = Buffer.from(`${JSON.stringify(BATCH)}\n`.repeat(3000));
+
+  it.each<[string, Buffer, Buffer]>([
+    ['gzip', gzipSync(plain), plain],
+    ['gzip', gzipSync(plain, { level: constants.Z_NO_COMPRESSION }), plain],
+    ['gzip', Buffer.concat([gzipSync('{"a":'), gzipSync(''), gzipSync('1}')]), Buffer.from('{"a":1}')],
+    ['zstd', Buffer.concat([zstdPlain(Buffer.from('{"a":')), zstdPlain(Buffer.from('1}'))]), Buffer.from('{"a":1}')],
+    ['zstd', Buffer.from(ZSTD_BATCH, 'base64'), Buffer.from(JSON.stringify(BATCH))],
+  ])('arrives whole, however it is cut: %s', async (encoding, body, expected) => {
+    const arrived = { bytes: expected.length, sha256: sha256(expected) };
+    for (const sent of [body, pieces(body, 1000), [...pieces(body.subarray(0, 9), 1), body.subarray(9)]]) {
+      expect(JSON.parse((await post(encoding, sent)).text)).toEqual(arrived);
+      expect(JSON.parse((await put(encoding, sent)).text)).toEqual(arrived);
+    }
+  });
+
+  const gzip = gzipSync(plain);
+  const zstd = Buffer.from(ZSTD_BATCH, 'base64');
+  const flipped = (data: Buffer, at: number): Buffer => {
+    const copy = Buffer.from(data);
+    copy[at] = (copy[at] ?? 0) ^ 0xff;
+    return copy;
+  };
+
+  it.each<[string, string, Buffer]>([
+    ['not encoded at all', 'gzip', plain],
+    ['cut off', 'gzip', gzip.subarray(0, -12)],
+    ['without its checksum', 'gzip', gzip.subarray(0, -8)],
+    ['with a wrong checksum', 'gzip', flipped(gzip, gzip.length - 8)],
+    ['broken in the middle', 'gzip', flipped(gzip, gzip.length >> 1)],
+    ['followed by text', 'gzip', Buffer.concat([gzip, Buffer.from('{"a":1}')])],
+    ['followed by zeros', 'gzip', Buffer.concat([gzip, Buffer.alloc(10), Buffer.from('x')])],
+    ['gzip of zlib', 'gzip', deflateSync(plain)],
+    ['not encoded at all', 'zstd', plain],
+    ['cut off', 'zstd', zstd.subarray(0, -12)],
+    ['without its checksum', 'zstd', zstd.subarray(0, -4)],
+    ['with a wrong checksum', 'zstd', flipped(zstd, zstd.length - 2)],
+    ['broken in the middle', 'zstd', flipped(zstd, zstd.length >> 1)],
+    ['followed by text', 'zstd', Buffer.concat([zstd, Buffer.from('{"a":1}')])],
+    ['of a window over 8 MiB', 'zstd', Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0x70, 1, 0, 0])],
+    ['gzip', 'zstd', gzip],
+  ])('is refused when it is %s (%s), also as a stream', async (_, encoding, body) => {
+    for (const sent of [body, pieces(body, 50)]) {
+      const detail = `The body is not valid ${encoding}.`;
+      expect(await expectRefusal(post(encoding, sent), 'malformed-request')).toBe(detail);
+      expect(await expectRefusal(put(encoding, sent), 'malformed-request')).toBe(detail);
+    }
+  });
+});
+
+describe('a body that is large only after inflating', () => {
+  /** How much memory the work took at its worst, in bytes. */
+  async function peakOf(work: () => Promise<unknown>): Promise<number> {
+    const before = process.memoryUsage().rss;
+    let peak = before;
+    const timer = setInterval(() => {
+      peak = Math.max(peak, process.memoryUsage().rss);
+    }, 2);
+    try {
+      await work();
+    } finally {
+      clearInterval(timer);
+    }
+    return Math.max(peak, process.memoryUsage().rss) - before;
+  }
+
+  it('is taken up to BODY_LIMIT_BYTES as JSON, and no further', async () => {
+    const blocks = zstdBomb(LIMIT / (128 * 1024));
+    for (const [encoding, full, over] of [
+      ['gzip', gzipSync(Buffer.alloc(LIMIT, '1')), gzipSync(Buffer.alloc(LIMIT + 1, '1'))],
+      ['zstd', blocks, Buffer.concat([blocks, zstdPlain(Buffer.from('1'))])],
+    ] as const) {
+      expect(JSON.parse((await post(encoding, full)).text)).toMatchObject({ bytes: LIMIT });
+      expect(await expectRefusal(post(encoding, over), 'too-large')).toContain('BODY_LIMIT_BYTES');
+    }
+  });
+
+  it('is refused as JSON in little memory: gzip', async () => {
+    const bomb = await gzipBomb(1024 * MIB);
+    expect(await peakOf(() => expectRefusal(post('gzip', bomb), 'too-large'))).toBeLessThan(150 * MIB);
+    expect(await peakOf(() => expectRefusal(put('gzip', bomb), 'too-large'))).toBeLessThan(150 * MIB);
+  });
+
+  it('is refused in little memory: 80 KB of zstd for 2.6 GB', async () => {
+    const bomb = zstdBomb(20_000);
+    expect(await peakOf(() => expectRefusal(post('zstd', bomb), 'too-large'))).toBeLessThan(150 * MIB);
+    expect(await peakOf(() => expectRefusal(put('zstd', bomb), 'too-large'))).toBeLessThan(150 * MIB);
+  });
+
+  it('is refused in little memory: many frames that each want a large window', async () => {
+    const frame = Buffer.concat([ZSTD_HEAD, Buffer.from([1, 0, 0])]);
+    const bomb = Buffer.alloc(200_000 - (200_000 % frame.length), frame);
+    // Nothing is in them, so that there is nothing to refuse but an empty body.
+    expect(await peakOf(() => put('zstd', bomb))).toBeLessThan(150 * MIB);
+  });
+
+  it('is inflated once, also when it is a bomb in a bomb', async () => {
+    const inner = await gzipBomb(256 * MIB);
+    const inflatedOnce = JSON.parse((await post('gzip', gzipSync(inner))).text) as object;
+    expect(inflatedOnce).toEqual({ bytes: inner.length, sha256: sha256(inner) });
+  });
+
+  it('may inflate to any multiple of its size below 64 MiB, and to no more than 200 times its size above', async () => {
+    const small = await gzipBomb(60 * MIB, '\n');
+    expect(JSON.parse((await put('gzip', small)).text)).toMatchObject({ bytes: 60 * MIB });
+    const large = await gzipBomb(80 * MIB, '\n');
+    expect(await expectRefusal(put('gzip', large), 'too-large')).toContain('over 200 times its size');
+  });
+
+  it('is refused as NDJSON over INFLATED_LIMIT_BYTES', async () => {
+    const even = zstdBomb(1000);
+    // Zeros of which every hundredth byte is sent as it is: less than 200 times.
+    const filler = zstdPlain(Buffer.alloc(8192, '\n'));
+    const blocks = Buffer.concat([even.subarray(0, 6 + 40), Buffer.from([1, 0, 0]), filler]);
+    const count = Math.ceil((INFLATED_LIMIT + MIB) / (10 * 128 * 1024));
+    const detail = await expectRefusal(
+      put(
+        'zstd',
+        Array.from({ length: count }, () => blocks),
+      ),
+      'too-large',
+    );
+    expect(detail).toContain('INFLATED_LIMIT_BYTES');
+  });
+
+  it('counts a plain stream by no limit of its own', async () => {
+    const piece = Buffer.alloc(MIB, '\n');
+    const sent = await put(
+      'identity',
+      Array.from({ length: 20 }, () => piece),
+    );
+    expect(JSON.parse(sent.text)).toMatchObject({ bytes: 20 * MIB });
+  });
+});
+
+describe('a stream that is refused half-way', () => {
+  it.each(['identity', 'gzip', 'zstd'])('leaves a connection that can be used: %s', async (encoding) => {
+    const start = Buffer.from('{"STOP":1}\n');
+    const rest = Buffer.alloc(100_000, 'x');
+    const encode = { identity: (data: Buffer) => data, gzip: gzipSync, zstd: zstdPlain }[encoding] as (
+      d: Buffer,
+    ) => Buffer;
+    const parts = [start, ...Array.from({ length: 50 }, () => rest)].map(encode);
+    await expectRefusal(put(encoding, parts), 'invalid-body');
+    await expectRefusal(put(encoding, Buffer.concat(parts)), 'invalid-body');
+  });
+});
