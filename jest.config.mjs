@@ -20,7 +20,7 @@ export default {
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^#migrations$': '<rootDir>/migrations/index.ts',
-    '^#(json|platform|filter|access|jobs|warehouse)$': '<rootDir>/libs/$1/src/index.ts',
+    '^#(json|zstd|platform|filter|access|jobs|warehouse)$': '<rootDir>/libs/$1/src/index.ts',
   },
   globalSetup: '<rootDir>/test/global-setup.mjs',
   globalTeardown: '<rootDir>/test/global-teardown.mjs',

@@ -19,6 +19,7 @@ interface Arriving {
   ticks: number;
   /** What had come on the connection when the window began, in bytes. */
   bytesBefore: number;
+  /** Says so when it is too slow. */
   refuse: () => void;
 }
 
@@ -43,7 +44,7 @@ export class BodyPace {
     }, this.pace.windowMs / TICKS_PER_WINDOW).unref();
   }
 
-  /** From now on there is a better way to say that it is too slow. */
+  /** From now on there is a better way to say that it is too slow. It is asked for again while nothing changes. */
   refuseWith(raw: IncomingMessage, refuse: () => void): void {
     const body = this.bodies.get(raw);
     if (body !== undefined) body.refuse = refuse;
@@ -67,7 +68,6 @@ export class BodyPace {
     body.bytesBefore = raw.socket.bytesRead;
     const arrivingMs = body.ticks * (windowMs / TICKS_PER_WINDOW);
     if (arrivingMs < graceMs || brought >= (bytesPerSecond * windowMs) / 1000) return;
-    this.bodies.delete(raw);
     body.refuse();
   }
 }

@@ -6,9 +6,6 @@ import type { Readable } from 'node:stream';
  */
 export function drain(raw: Readable): void {
   raw.unpipe();
-  // A reader that has stopped half-way still listens, and as long as it does, nothing flows.
-  // Where nobody does, Node.js would take the removal for a reason to stop what flows already.
-  if (raw.listenerCount('readable') > 0) raw.removeAllListeners('readable');
   raw.removeAllListeners('data');
   raw.resume();
 }

@@ -1,7 +1,7 @@
 /**
  * platform: what every part stands on: settings, the database (embedded or not), problems, pages, entity tags, the HTTP
  * server, logs, sequence numbers.
- * Imports json and the migrations.
+ * Imports json, zstd and the migrations.
  */
 export { Config, type LogLevel } from './config.js';
 export type { CopyIn } from './copy-in.js';

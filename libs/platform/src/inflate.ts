@@ -1,10 +1,9 @@
 import { Duplex, finished, Transform, type Readable, type TransformCallback } from 'node:stream';
-import { createGunzip } from 'node:zlib';
+import { createGunzip, type Gunzip } from 'node:zlib';
+import { CorruptZstd, ZstdFrames } from '#zstd';
 import { Problem } from './problems.js';
-import { CorruptZstd } from './zstd-bits.js';
-import { ZstdFrames } from './zstd-frames.js';
 
-export type Encoding = 'gzip' | 'zstd';
+export type Encoding = 'gzip' | 'zstd' | 'identity';
 
 /** Up to so many bytes any ratio is good; data as even as that is legal, and no harm yet. */
 const RATIO_FREE_BYTES = 64 * 1024 * 1024;
@@ -13,27 +12,31 @@ const RATIO_MAX = 200;
 /** Blocks of 128 KiB that are decoded before other requests are served. */
 const BLOCKS_AT_ONCE = 8;
 
-interface Limit {
-  /** How large the body may be after inflating. */
+interface BodyLimit {
+  /** How large an encoded body may be after inflating. */
   bytes: number;
   /** The setting that says so. */
   setting: string;
 }
 
 /**
- * A body after inflating. It fails with a Problem when it is not whole, not valid or over a limit; whenever it ends, what
- * is left of the request is read and dropped. The connection stays as it is.
+ * What arrives of a body, inflated where it is encoded. It fails with a Problem when it is not whole, not valid or over a
+ * limit; whenever it ends, what is left of the request is read and dropped. The connection stays as it is.
  */
-export function inflate(raw: Readable, encoding: Encoding, limit: Limit): InflatedBody {
-  const decoder = encoding === 'gzip' ? createGunzip({ chunkSize: 64 * 1024 }) : new ZstdDecoder();
-  const body = new InflatedBody(raw, decoder, encoding, limit);
-  decoder.on('error', (error: NodeJS.ErrnoException) => {
+export function bodyStream(raw: Readable, encoding: Encoding, limit: BodyLimit): BodyStream {
+  const decoder = decoderOf(encoding);
+  const body = new BodyStream(encoding, limit, decoder);
+  const first = decoder ?? body;
+  decoder?.on('error', (error: NodeJS.ErrnoException) => {
     const isInput = error instanceof CorruptZstd || error.code?.startsWith('Z_') === true;
     body.destroy(isInput ? invalid(encoding, error) : error);
   });
-  // Whoever drains the request takes it away from the decoder.
-  decoder.on('unpipe', () => {
-    if (!decoder.destroyed && !decoder.writableEnded) body.destroy();
+  raw.on('data', (chunk: Buffer) => {
+    body.receivedEncodedLength += chunk.length;
+  });
+  // Whoever drains the request takes it away from here.
+  first.on('unpipe', () => {
+    if (!first.destroyed && !first.writableEnded) body.destroy();
   });
   finished(raw, { writable: false }, (error) => {
     if (error != null) body.destroy(error);
@@ -41,60 +44,59 @@ export function inflate(raw: Readable, encoding: Encoding, limit: Limit): Inflat
   // A body that fails before anybody reads it is no fault of the process; who reads it later is told.
   body.on('error', () => undefined);
   body.on('close', () => {
-    raw.unpipe(decoder);
-    decoder.destroy();
+    raw.unpipe(first);
+    decoder?.destroy();
     raw.resume();
   });
-  raw.pipe(decoder).pipe(body);
+  raw.pipe(first);
+  decoder?.pipe(body);
   return body;
 }
 
-/** Counts what comes out of the decoder. */
-class InflatedBody extends Transform {
-  private received = 0;
+/** Counts what came, and what it has become. */
+export class BodyStream extends Transform {
+  /** Bytes that came, before inflating; Fastify compares it with Content-Length. */
+  receivedEncodedLength = 0;
   private inflated = 0;
 
   constructor(
-    raw: Readable,
-    private readonly decoder: { bytesWritten: number },
     private readonly encoding: Encoding,
-    private readonly limit: Limit,
+    private readonly limit: BodyLimit,
+    private readonly decoder: { bytesWritten: number } | undefined,
   ) {
     super();
-    raw.on('data', (chunk: Buffer) => {
-      this.received += chunk.length;
-    });
-  }
-
-  /** Fastify compares it with Content-Length. */
-  get receivedEncodedLength(): number {
-    return this.received;
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     this.inflated += chunk.length;
-    const problem = this.overLimit();
+    const problem = this.decoder === undefined ? undefined : this.overLimit(this.decoder.bytesWritten);
     if (problem === undefined) done(null, chunk);
     else done(problem);
   }
 
   /** Node.js ends gzip at the first zero byte after it, and looks at nothing that follows. */
   override _flush(done: TransformCallback): void {
-    done(this.decoder.bytesWritten < this.received ? invalid(this.encoding) : null);
+    const { decoder, receivedEncodedLength } = this;
+    done(decoder !== undefined && decoder.bytesWritten < receivedEncodedLength ? invalid(this.encoding) : null);
   }
 
-  private overLimit(): Problem | undefined {
+  private overLimit(encodedBytes: number): Problem | undefined {
     const { bytes, setting } = this.limit;
     if (this.inflated > bytes) {
       return new Problem('too-large', {
         detail: `After inflating, the body is over ${setting}, ${String(bytes)} bytes; see /api/v1/limits.`,
       });
     }
-    if (this.inflated > RATIO_FREE_BYTES && this.inflated > this.decoder.bytesWritten * RATIO_MAX) {
+    if (this.inflated > RATIO_FREE_BYTES && this.inflated > encodedBytes * RATIO_MAX) {
       return new Problem('too-large', { detail: `The body inflates to over ${String(RATIO_MAX)} times its size.` });
     }
     return undefined;
   }
+}
+
+function decoderOf(encoding: Encoding): Gunzip | ZstdDecoder | undefined {
+  if (encoding === 'identity') return undefined;
+  return encoding === 'gzip' ? createGunzip({ chunkSize: 64 * 1024 }) : new ZstdDecoder();
 }
 
 /** Zstandard as a stream: a block is decoded when there is room for it. */

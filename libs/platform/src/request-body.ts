@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { BodyPace, PACE, type Pace } from './body-pace.js';
 import type { Config } from './config.js';
-import { inflate, type Encoding } from './inflate.js';
+import { bodyStream, type Encoding } from './inflate.js';
 import { JsonBody } from './json-body.js';
 import { NdjsonBody } from './ndjson-body.js';
 import { answerWithProblem } from './problem.filter.js';
@@ -11,7 +11,7 @@ export const NDJSON = 'application/x-ndjson';
 
 /** What a body may be encoded as, for `Accept-Encoding`. */
 const ENCODINGS = 'gzip, zstd, identity';
-const BY_CODING: Readonly<Record<string, Encoding | 'identity'>> = {
+const BY_CODING: Readonly<Record<string, Encoding>> = {
   '': 'identity',
   identity: 'identity',
   gzip: 'gzip',
@@ -20,8 +20,8 @@ const BY_CODING: Readonly<Record<string, Encoding | 'identity'>> = {
 };
 
 /**
- * How bodies arrive, on every route: inflated where they are encoded, as a `JsonBody` or an `NdjsonBody`, within the limits,
- * not too slowly, and after `100 Continue` only when they are wanted. Call it before the hooks that refuse.
+ * How bodies arrive, on every route: inflated where they are encoded, as a `JsonBody` or an `NdjsonBody`, within the
+ * limits, not too slowly, and after `100 Continue` only when they are wanted. Call it before the hooks that refuse.
  */
 export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config, 'limits'>, pace: Pace = PACE): void {
   const bodies = new BodyPace(pace);
@@ -33,14 +33,12 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
       done(null, new JsonBody(bytes, limits.bodyLimitBytes));
     },
   );
-  fastify.addContentTypeParser(NDJSON, (request, payload, done) => {
-    // A plain body is the connection itself, which still has to carry the answer when the reader stops early.
-    const destroyOnReturn = payload !== request.raw;
-    const bytes = { [Symbol.asyncIterator]: () => payload.iterator({ destroyOnReturn }) as AsyncIterator<Buffer> };
-    done(null, new NdjsonBody(bytes as AsyncIterable<Buffer>));
+  fastify.addContentTypeParser(NDJSON, (_, payload, done) => {
+    done(null, new NdjsonBody(payload));
   });
   const { server } = fastify;
-  // First of all, and not in a hook: an address that cannot be decoded is refused before any hook, and its body drained as well.
+  // First of all, and not in a hook: an address that cannot be decoded is refused before any hook, and its body is drained
+  // as well.
   server.prependListener('request', (raw) => {
     if (!raw.complete && hasBody(raw)) bodies.watch(raw);
   });
@@ -71,15 +69,21 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
       reply.raw.writeContinue();
       reply.raw.removeHeader('Connection');
     }
-    const encoding = encodingOf(request);
-    if (encoding === 'identity' || encoding === undefined) {
+    const encoding = encodingOf(request) ?? 'identity';
+    if (encoding === 'identity' && !isStream) {
       done(null, payload);
       return;
     }
     const limit = isStream
       ? { bytes: limits.inflatedLimitBytes, setting: 'INFLATED_LIMIT_BYTES' }
       : { bytes: limits.bodyLimitBytes, setting: 'BODY_LIMIT_BYTES' };
-    done(null, inflate(payload, encoding, limit));
+    const stream = bodyStream(payload, encoding, limit);
+    // Through whoever reads it, so that nothing is going on any more when the answer is given.
+    bodies.refuseWith(request.raw, () => {
+      if (reply.sent) request.raw.socket.destroy();
+      else stream.destroy(tooSlow());
+    });
+    done(null, stream);
   });
 }
 
@@ -112,7 +116,7 @@ function isContinueExpected({ headers, raw }: FastifyRequest): boolean {
 }
 
 /** undefined for what we do not know, which includes several encodings after one another. */
-function encodingOf(request: FastifyRequest): Encoding | 'identity' | undefined {
+function encodingOf(request: FastifyRequest): Encoding | undefined {
   return BY_CODING[(request.headers['content-encoding'] ?? '').trim().toLowerCase()];
 }
 

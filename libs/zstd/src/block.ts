@@ -1,13 +1,6 @@
-import { BackwardBits, byteAt, CorruptZstd } from './zstd-bits.js';
-import {
-  fseTable,
-  onlySymbol,
-  readFseTable,
-  readHuffmanTable,
-  type FseTable,
-  type HuffmanTable,
-} from './zstd-tables.js';
-import type { ZstdWindow } from './zstd-window.js';
+import { BackwardBits, byteAt, CorruptZstd } from './bits.js';
+import { fseTable, onlySymbol, readFseTable, readHuffmanTable, type FseTable, type HuffmanTable } from './tables.js';
+import type { ZstdWindow } from './window.js';
 
 /** The most that a block holds, compressed or not, in bytes. */
 export const BLOCK_MAX = 128 * 1024;
@@ -56,7 +49,9 @@ export class ZstdBlocks {
   private huffman: HuffmanTable | undefined;
   private readonly tables = new Map<Kind, FseTable>();
   private readonly offsets: [number, number, number] = [1, 4, 8];
-  private readonly literals = new Uint8Array(BLOCK_MAX);
+
+  /** @param literals room for `BLOCK_MAX` bytes, which frames after one another may share */
+  constructor(private readonly literals: Uint8Array) {}
 
   /** @throws CorruptZstd */
   decode(block: Uint8Array, window: ZstdWindow, sizeMax: number): void {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { CorruptZstd } from './zstd-bits.js';
-import { ZstdFrames } from './zstd-frames.js';
+import { CorruptZstd } from './bits.js';
+import { ZstdFrames } from './frames.js';
 
 /** What the program `zstd` (1.5) made of `words()` with -19, which uses every kind of table, and of `long()` with -3. */
 const WORDS =

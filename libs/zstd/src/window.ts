@@ -1,11 +1,14 @@
-import { CorruptZstd } from './zstd-bits.js';
+import { CorruptZstd } from './bits.js';
 
 /** Room for output before what is behind the window is dropped, in bytes. */
 const SLACK = 1024 * 1024;
 
-/** The end of a frame's output, as far back as its matches may reach. It grows with what comes, not with what is announced. */
+/**
+ * The end of a frame's output, as far back as its matches may reach. It grows with what comes, not with what is
+ * announced.
+ */
 export class ZstdWindow {
-  private bytes = new Uint8Array(64 * 1024);
+  private bytes = new Uint8Array(0);
   private end = 0;
   private taken = 0;
 

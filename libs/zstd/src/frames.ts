@@ -1,6 +1,6 @@
-import { byteAt, CorruptZstd } from './zstd-bits.js';
-import { BLOCK_MAX, ZstdBlocks } from './zstd-block.js';
-import { ZstdWindow } from './zstd-window.js';
+import { byteAt, CorruptZstd } from './bits.js';
+import { BLOCK_MAX, ZstdBlocks } from './block.js';
+import { ZstdWindow } from './window.js';
 import { XxHash64 } from './xx-hash.js';
 
 /** RFC 9659: who decodes the content coding `zstd` need not keep more than this many bytes, and we do not. */
@@ -20,9 +20,8 @@ interface Frame {
 }
 
 /**
- * Zstandard (RFC 8878), as it arrives: frames after one another, block by block, so that no more than one block of 128 KiB
- * is made before somebody asks for it. The npm package fzstd is not used: it takes 21 s for a block of 10 bytes that claims
- * enough, gives out as much as it is told to, and checks no checksum.
+ * Zstandard (RFC 8878), as it arrives: frames after one another, block by block, so that no more than one block of 128
+ * KiB is made before somebody asks for it.
  */
 export class ZstdFrames {
   private parts: Uint8Array[] = [];
@@ -31,6 +30,8 @@ export class ZstdFrames {
   private need = 4;
   private step: 'start' | 'block' | 'checksum' | 'skip' = 'start';
   private frame: Frame | undefined;
+  /** One for all frames: there may be thousands of a few bytes. */
+  private readonly literals = new Uint8Array(BLOCK_MAX);
 
   /** @throws CorruptZstd */
   *push(chunk: Uint8Array): Generator<Buffer> {
@@ -104,7 +105,7 @@ export class ZstdFrames {
     const windowSize = isSingle ? (size ?? 0) : windowOf(byteAt(bytes, 5));
     if (windowSize > WINDOW_MAX) throw new CorruptZstd('a frame needs a window of over 8 MiB');
     this.frame = {
-      blocks: new ZstdBlocks(),
+      blocks: new ZstdBlocks(this.literals),
       window: new ZstdWindow(windowSize),
       blockMax: Math.min(windowSize, BLOCK_MAX),
       size,

@@ -1,4 +1,4 @@
-import { BackwardBits, byteAt, CorruptZstd, ForwardBits, log2 } from './zstd-bits.js';
+import { BackwardBits, byteAt, CorruptZstd, ForwardBits, log2 } from './bits.js';
 
 /** A table of finite state entropy: for each state its symbol, and how to come to the next state. */
 export interface FseTable {
