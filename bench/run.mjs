@@ -7,12 +7,24 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { benchAsync } from './async.mjs';
+import { benchBusy } from './busy.mjs';
+import { benchCopy } from './copy.mjs';
 import { benchIngest } from './ingest.mjs';
 import { benchReads } from './reads.mjs';
 import { benchSingle } from './single.mjs';
 import { startStack } from './stack.mjs';
 
-const PARTS = { ingest: benchIngest, reads: benchReads, single: benchSingle };
+const PARTS = {
+  copy: benchCopy,
+  async: benchAsync,
+  ingest: benchIngest,
+  reads: benchReads,
+  single: benchSingle,
+  busy: benchBusy,
+};
+/** They read what the ingest has stored. */
+const READERS = ['reads', 'single', 'busy'];
 const wanted = process.argv.slice(2);
 const folder = await mkdtemp(join(tmpdir(), 'stowage-bench-'));
 const stack = await startStack(folder);
@@ -24,8 +36,8 @@ try {
       .join(' ')}`,
   );
   for (const [name, bench] of Object.entries(PARTS)) {
-    // The reads need what the ingest has stored.
-    if (wanted.length === 0 || wanted.includes(name) || name === 'ingest') await bench(stack);
+    const isNeeded = name === 'ingest' && READERS.some((part) => wanted.includes(part));
+    if (wanted.length === 0 || wanted.includes(name) || isNeeded) await bench(stack);
   }
   console.log(
     `load at the end ${os

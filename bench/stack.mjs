@@ -34,6 +34,7 @@ export async function startStack(folder) {
   await sql.connect();
   const { rows } = await sql.query(`SELECT project_id FROM projects WHERE name = 'default'`);
   return {
+    folder,
     url,
     adminKey,
     sql,

@@ -1,27 +1,15 @@
 import { AccessModule } from '#access';
-import { Config, Database, InputPipe, ProblemFilter, Sequence, type Installation } from '#platform';
+import { JobsModule } from '#jobs';
+import { InputPipe, ProblemFilter, type Config, type Installation } from '#platform';
 import { WarehouseModule } from '#warehouse';
-import { Global, Module, type DynamicModule } from '@nestjs/common';
+import { Module, type DynamicModule } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { TerminusModule } from '@nestjs/terminus';
+import { FoundationModule } from '../foundation.module.js';
 import { DocumentsController } from './documents.controller.js';
 import { FirstStart } from './first-start.js';
 import { HealthController } from './health.controller.js';
 import { RootController } from './root.controller.js';
-
-/** What every lib is built on, opened before Nest starts, so that a failure is one line and not a stack trace. */
-@Global()
-@Module({})
-export class FoundationModule {
-  static of(config: Config, { database, sequence }: Pick<Installation, 'database' | 'sequence'>): DynamicModule {
-    const providers = [
-      { provide: Config, useValue: config },
-      { provide: Database, useValue: database },
-      { provide: Sequence, useValue: sequence },
-    ];
-    return { module: FoundationModule, providers, exports: [Config, Database, Sequence] };
-  }
-}
 
 @Module({})
 export class ApiModule {
@@ -31,6 +19,7 @@ export class ApiModule {
       imports: [
         FoundationModule.of(config, installation),
         AccessModule,
+        JobsModule,
         WarehouseModule,
         TerminusModule.forRoot({ logger: false, gracefulShutdownTimeoutMs: 0 }),
       ],

@@ -1,4 +1,5 @@
 import { Authentication } from '#access';
+import { Idempotency } from '#jobs';
 import { createHttpAdapter, nestLog, prepareHttp, type Config, type Installation } from '#platform';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -20,6 +21,7 @@ export async function createApp(
   );
   const finishHttp = prepareHttp(app, config, (fastify) => {
     app.get(Authentication).guard(fastify);
+    app.get(Idempotency).guard(fastify);
   });
   SwaggerModule.setup('docs', app, createOpenApi(app), {
     jsonDocumentUrl: 'openapi.json',

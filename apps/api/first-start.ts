@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { DEFAULT_PROJECT, KeySecret, KeyService, ProjectService } from '#access';
-import { Config, Database, JsonBody, Problem, projectFile } from '#platform';
-import { BatchService } from '#warehouse';
+import { API, Config, Database, JsonBody, Problem, projectFile } from '#platform';
+import { BatchOperations } from '#warehouse';
 import { Injectable } from '@nestjs/common';
 
 /** Any number; the same in every process, so that of several that start at once only one makes what is missing. */
@@ -19,7 +19,7 @@ export class FirstStart {
   constructor(
     private readonly projects: ProjectService,
     private readonly keys: KeyService,
-    private readonly batches: BatchService,
+    private readonly batches: BatchOperations,
     private readonly secret: KeySecret,
     private readonly config: Config,
     private readonly database: Database,
@@ -67,9 +67,10 @@ export class FirstStart {
     let objects = 0;
     for (const file of files) {
       const bytes = await readFile(`${folder}/${file}`);
+      const body = new JsonBody(bytes, this.config.limits.bodyLimitBytes);
       try {
-        const batch = await this.batches.create(projectId, new JsonBody(bytes, this.config.limits.bodyLimitBytes));
-        objects += Number(batch.object_count);
+        const { items = 0 } = await this.batches.create.run({ projectId, body, params: {}, query: {}, base: API });
+        objects += items;
       } catch (error) {
         // Stored by a start that was cut off before it could make its mark.
         if (!(error instanceof Problem && error.slug === 'conflict')) throw error;

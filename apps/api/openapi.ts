@@ -7,13 +7,29 @@ type Responses = NonNullable<OpenAPIObject['paths'][string]['get']>['responses']
 const DESCRIPTION = `A warehouse for batches of small JSON objects: post a whole batch, find any object by any key or value.
 
 Every resource needs a key: \`Authorization: Bearer <key>\` or \`X-Api-Key: <key>\`. Every error is
-\`application/problem+json\` (RFC 9457); its \`type\` leads to the page that explains it.`;
+\`application/problem+json\` (RFC 9457); its \`type\` leads to the page that explains it.
+A body may be compressed: \`Content-Encoding: gzip\` or \`zstd\`.`;
 
 /** What any route may answer besides its own problems; a test sends every route what leads to each. */
 const ANY: readonly ProblemSlug[] = ['invalid-query', 'not-acceptable'];
 const WITH_KEY: readonly ProblemSlug[] = ['unauthenticated', 'forbidden', 'unavailable'];
 const WITH_ID: readonly ProblemSlug[] = ['invalid-path', 'uri-too-long'];
+const WITH_IDEMPOTENCY: readonly ProblemSlug[] = [
+  'invalid-header',
+  'idempotency-key-reused',
+  'idempotency-in-progress',
+];
 const WITH_BODY: readonly ProblemSlug[] = ['malformed-request', 'too-large', 'unsupported-media-type'];
+
+const IDEMPOTENCY_KEY = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  required: false,
+  description:
+    'Makes the request safe to send again: for 24 hours the first answer is given again, with `Idempotency-Replayed: true`.',
+  schema: { type: 'string', minLength: 1, maxLength: 255 },
+  example: '8e03978e-40d5-43e8-bc93-6894a57f9324',
+} as const;
 
 /** OpenAPI of all routes, from the controllers and DTOs themselves. */
 export function createOpenApi(app: INestApplication): OpenAPIObject {
@@ -34,12 +50,26 @@ export function createOpenApi(app: INestApplication): OpenAPIObject {
       const withId = path.includes('{') ? WITH_ID : [];
       const withBody = operation.requestBody === undefined ? [] : WITH_BODY;
       for (const slug of [...ANY, ...withKey, ...withId, ...withBody]) addProblem(operation.responses, slug);
+      if (needsKey && method === 'post') {
+        operation.parameters = [...(operation.parameters ?? []), IDEMPOTENCY_KEY];
+        for (const slug of WITH_IDEMPOTENCY) addProblem(operation.responses, slug);
+      }
       if (needsKey && method === 'get')
         operation.responses[304] ??= { description: 'You have it already: If-None-Match.' };
+      describeLines(operation.requestBody);
       if (needsKey) operation.security = [{ bearer: [] }, { 'api-key': [] }];
     }
   }
   return document;
+}
+
+/** A stream has no schema of its own in OpenAPI 3.1; the generator gives it that of the JSON body. */
+function describeLines(body: { content?: Record<string, { schema?: object; example?: unknown }> } | object = {}): void {
+  const lines = 'content' in body ? body.content['application/x-ndjson'] : undefined;
+  if (lines === undefined) return;
+  lines.schema = { type: 'string', description: 'One object a line, each as in `objects`.' };
+  lines.example =
+    '{"object_id":"shoe-1","data":{"type":"shoe","size":42}}\n{"object_id":"shoe-2","data":{"type":"boot"}}\n';
 }
 
 function addProblem(responses: Responses, slug: ProblemSlug): void {

@@ -9,6 +9,7 @@ import { htmlPage } from './html-page.js';
 const LISTING = {
   batches: `${API}/batches`,
   objects: `${API}/objects`,
+  jobs: `${API}/jobs`,
   projects: `${API}/projects`,
   limits: `${API}/limits`,
   openapi: '/openapi.json',
@@ -21,6 +22,7 @@ const LISTING = {
 const SAYS: Record<keyof typeof LISTING, string> = {
   batches: 'whole batches of objects: post, list, get, delete',
   objects: 'every object, found by any key or value',
+  jobs: 'what became of requests that were accepted to be done later',
   projects: 'projects and their keys (operator, admin)',
   limits: 'how large a body, a batch or a page may be',
   openapi: 'this API as OpenAPI 3.1',
@@ -45,6 +47,9 @@ export class LimitsDto {
 
   @ApiProperty({ description: 'The most objects in one JSON batch.', example: 100000 })
   batch_objects_max: number;
+
+  @ApiProperty({ description: 'The largest compressed NDJSON stream after inflating, in bytes.', example: 17179869184 })
+  inflated_limit_bytes: number;
 }
 
 @ApiTags('root')
@@ -71,13 +76,14 @@ export class RootController {
   @ApiOperation({ summary: 'The limits of this installation' })
   @Answer(200, LimitsDto)
   limits(): LimitsDto {
-    const { pageSize, pageSizeMax, countCap, bodyLimitBytes, batchObjectsMax } = this.config.limits;
+    const { pageSize, pageSizeMax, countCap, bodyLimitBytes, batchObjectsMax, inflatedLimitBytes } = this.config.limits;
     return {
       page_size: pageSize,
       page_size_max: pageSizeMax,
       count_cap: countCap,
       body_limit_bytes: bodyLimitBytes,
       batch_objects_max: batchObjectsMax,
+      inflated_limit_bytes: inflatedLimitBytes,
     };
   }
 }

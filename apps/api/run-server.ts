@@ -5,8 +5,15 @@ import { serve } from './serve.js';
 /** A stop that takes longer is ended: an orchestrator kills after 10 s, and a crash is what the database is made for. */
 const STOP_WITHIN_MS = 9_500;
 
-/** Runs the server until a signal ends it; the process's exit code says how it went. */
-export async function runServer(): Promise<void> {
+/** Runs the server until a signal ends it. */
+export function runServer(): Promise<void> {
+  return runUntilSignal(serve);
+}
+
+type Start = (config: Config, say: (line: string) => void) => Promise<{ stop(): Promise<void> }>;
+
+/** Runs something until a signal ends it; the process's exit code says how it went. */
+export async function runUntilSignal(start: Start): Promise<void> {
   try {
     const stopping = new Promise<void>((resolve) => {
       // Stays registered: a second signal must not cut the stop short. Also while it starts, which may last a recovery.
@@ -16,10 +23,10 @@ export async function runServer(): Promise<void> {
       };
       for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop);
     });
-    const server = await serve(readConfig(), say);
+    const running = await start(readConfig(), say);
     await stopping;
     say('stopping');
-    await server.stop();
+    await running.stop();
     say('stopped');
     process.exit(0);
   } catch (error) {

@@ -20,13 +20,16 @@ export async function serve(config: Config, say: (line: string) => void): Promis
   const log = createLog(config.log.level);
   const logger = nestLog(log);
   const installation = await openInstallation({ config, entities: [ProjectEntity, ApiKeyEntity], logger, say });
+  let app: NestFastifyApplication | undefined;
   try {
-    const app = await createApp(config, installation, log);
+    app = await createApp(config, installation, log);
     const made = await app.get(FirstStart).run(say);
     const url = await listen(app, config);
     for (const line of welcome(url, made)) say(line);
     return { url, stop: stopOnce(app, installation) };
   } catch (error) {
+    // It may run jobs already, which hold connections.
+    await app?.close();
     await installation.close();
     throw error;
   }

@@ -2,7 +2,7 @@ import { AccessModule, CreateKeyDto, CreateProjectDto, KeyService, ProjectServic
 import { InputPipe, JsonBody, Problem, type PageRequest, type Principal, type Slice } from '#platform';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { FoundationModule } from '../api/api.module.js';
+import { FoundationModule } from '../foundation.module.js';
 import { sayLine } from './output.js';
 import { UsageError } from './usage-error.js';
 import { withInstallation } from './with-installation.js';

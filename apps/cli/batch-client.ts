@@ -1,147 +1,146 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ApiClient, type ApiReply } from './api-client.js';
 import type { BatchFile } from './batch-file.js';
 import type { ClientSettings } from './client-settings.js';
-import { UsageError } from './usage-error.js';
+import { mistakesOf, type Mistake, type Mistakes, type ProblemAnswer } from './problem-answer.js';
 
-/** How often a request is sent that finds the server busy, limited, or gone for a moment. */
-const ATTEMPTS_MAX = 5;
-const RETRY_AFTER_MS = 1_000;
-const RETRY_AFTER_MAX_MS = 120_000;
-const STATUSES_TO_RETRY: readonly number[] = [429, 503];
-/** What the key or the address decides, the same for every file. */
-const STATUSES_OF_SETTINGS: readonly number[] = [401, 403, 404, 405];
+const POLL_MS = 100;
+const POLL_MAX_MS = 2_000;
 
-/** What became of a batch; `mistakes` are lines to follow the file's name. */
-export type Outcome = { kind: 'stored' } | { kind: 'already' } | { kind: 'rejected'; mistakes: string[] };
-
-/** The members of problem+json that are read here; none is sure to be there, for a proxy may have answered. */
-interface ProblemBody {
-  title?: string;
-  detail?: string;
-  errors?: { pointer?: string; parameter?: string; detail?: string }[];
-  error_count?: number;
+/** How batches are to be stored. */
+export interface StoreOptions {
+  /** What to do with a batch that exists with other content; undefined refuses it. */
+  onConflict: 'replace' | 'skip' | undefined;
+  /** Store the good objects of a batch, and report the others. */
+  isPartial: boolean;
+  /** Only tell what would happen. */
+  isDryRun: boolean;
+  /** Let the server store it later, and wait for that. */
+  isAsync: boolean;
 }
 
-interface Reply {
-  status: number;
-  /** The number and its words, for an answer that says no more. */
-  statusLine: string;
-  retryAfter: string;
-  /** The answer's JSON; an empty one stands for an answer that is none of ours. */
-  body: ProblemBody & { body_limit_bytes?: number };
+/** What became of a batch. */
+export interface Outcome extends Mistakes {
+  /** changed: it was there with other content, and was replaced or added to. */
+  kind: 'stored' | 'already' | 'changed' | 'rejected';
+  /** How many objects the batch has, or in part how many of those sent are stored. */
+  objects: number;
+  /** How many objects of a batch that is stored were left out. */
+  rejectedObjects: number;
 }
 
-/** Posts batches to a server. @throws UsageError when the server cannot be reached, or the key may not post */
+/** The members of the answers to a batch: of a whole one, of a part, of a dry run, of a refusal. */
+interface BatchAnswer extends ProblemAnswer {
+  object_count: number;
+  created_at: string;
+  stored: number;
+  rejected: number;
+  would: 'create' | 'nothing' | 'replace' | 'extend';
+}
+
+interface JobAnswer {
+  id: string;
+  status: 'queued' | 'running' | 'succeeded' | 'failed';
+  created_at: string;
+  result: Partial<BatchAnswer>;
+  problem: ProblemAnswer;
+}
+
+type BatchReply = ApiReply<Partial<BatchAnswer>>;
+
+const KINDS = { create: 'stored', nothing: 'already', replace: 'changed', extend: 'changed' } as const;
+
+/** Puts batches on a server. @throws UsageError when the server cannot be reached, or the key may not put them */
 export class BatchClient {
-  /** Not known before the server has answered once. */
-  private bodyLimitBytes: number | undefined;
+  private readonly api: ApiClient;
+  private bodyLimitBytes = Infinity;
 
   constructor(
-    private readonly settings: ClientSettings,
-    private readonly say: (line: string) => void,
-  ) {}
+    settings: ClientSettings,
+    private readonly options: StoreOptions,
+    say: (line: string) => void,
+  ) {
+    this.api = new ApiClient(settings, say);
+  }
 
-  /**
-   * Asks for the limits, and whether the key may post, before anything large is sent: a server that refuses a body
-   * half-way hangs up, and its answer may be lost on the way.
-   */
-  async open(stop: AbortSignal): Promise<void> {
-    const limits = await this.send('GET', '/limits', undefined, stop);
-    if (limits.body.body_limit_bytes === undefined) throw this.refusal(limits);
+  /** Asks for the limits, and whether the key may write, before anything large is sent. */
+  async open(signal: AbortSignal): Promise<void> {
+    const limits = await this.api.send<{ body_limit_bytes: number }>({ method: 'GET', path: '/limits' }, signal);
+    if (limits.body.body_limit_bytes === undefined) throw this.api.refusal(limits);
     this.bodyLimitBytes = limits.body.body_limit_bytes;
-    const post = await this.send('POST', '/batches', Buffer.alloc(0), stop);
-    if (STATUSES_OF_SETTINGS.includes(post.status)) throw this.refusal(post);
+    // It is refused, for it holds nothing; but by a key that may not write, for that.
+    const headers = { 'Content-Type': 'application/json' };
+    await this.api.send({ method: 'POST', path: '/batches', headers }, signal);
   }
 
-  /** Stores the batch; one that is there already, whole, is no mistake. */
-  async post({ bytes, objectCount }: BatchFile, stop: AbortSignal): Promise<Outcome> {
-    const limit = this.bodyLimitBytes ?? Infinity;
-    if (bytes.length > limit) {
-      const figures = `${bytes.length.toLocaleString('en')} bytes, and BODY_LIMIT_BYTES is ${limit.toLocaleString('en')}`;
-      return { kind: 'rejected', mistakes: [`Over a limit: the batch has ${figures}; see /api/v1/limits.`] };
+  /** Stores the batch; one that is there already, the same, is no mistake. @throws SourceError */
+  async put(file: BatchFile, signal: AbortSignal): Promise<Outcome> {
+    const limit = this.bodyLimitBytes;
+    if (file.mediaType === 'application/json' && file.encoding === undefined && file.sizeBytes > limit) {
+      const figures = `${file.sizeBytes.toLocaleString('en')} bytes, and BODY_LIMIT_BYTES is ${limit.toLocaleString('en')}`;
+      return rejected([
+        { pointer: '', detail: `Over a limit: the batch has ${figures}; as NDJSON it may have any length` },
+      ]);
     }
-    const reply = await this.send('POST', '/batches', bytes, stop);
-    if (reply.status < 300) return { kind: 'stored' };
-    if (reply.status < 400 || STATUSES_OF_SETTINGS.includes(reply.status)) throw this.refusal(reply);
-    if (reply.status === 409 && isWholeConflict(reply.body, objectCount)) return { kind: 'already' };
-    return { kind: 'rejected', mistakes: mistakesOf(reply) };
-  }
-
-  private async send(method: string, path: string, body: Buffer | undefined, stop: AbortSignal): Promise<Reply> {
-    for (let attempt = 1; ; attempt++) {
-      let reason: string;
-      let waitMs = RETRY_AFTER_MS;
-      try {
-        const reply = await this.sendOnce(method, path, body, stop);
-        if (!STATUSES_TO_RETRY.includes(reply.status)) return reply;
-        if (attempt === ATTEMPTS_MAX) throw this.refusal(reply);
-        reason = reply.body.detail ?? reply.statusLine;
-        waitMs = retryAfterMs(reply);
-      } catch (error) {
-        if (stop.aborted || error instanceof UsageError) throw error;
-        reason = causeOf(error);
-        // Once more is safe even when the first was stored: its ids exist then, which counts as stored. But a server
-        // that has never answered is just not there.
-        if (this.bodyLimitBytes === undefined || attempt === ATTEMPTS_MAX) {
-          throw new UsageError(`cannot reach ${this.settings.origin}: ${reason}`);
-        }
-      }
-      this.say(`waiting ${String(Math.ceil(waitMs / 1000))} s: ${reason}`);
-      await sleep(waitMs, undefined, { signal: stop });
+    const { onConflict, isDryRun } = this.options;
+    // First without: the answer to the other request does not tell a batch that was there already from one that changed.
+    const asksFirst = onConflict !== undefined && file.isRepeatable && !isDryRun;
+    const reply = await this.deliver(file, asksFirst ? undefined : onConflict, signal);
+    if (!asksFirst || reply.status !== 409 || reply.body.errors?.[0]?.pointer !== '/batch_id') {
+      return outcomeOf(reply, asksFirst ? undefined : onConflict);
     }
+    return outcomeOf(await this.deliver(file, onConflict, signal), onConflict);
   }
 
-  private async sendOnce(method: string, path: string, body: Buffer | undefined, stop: AbortSignal): Promise<Reply> {
-    const response = await fetch(`${this.settings.origin}/api/v1${path}`, {
-      method,
-      headers: { 'X-Api-Key': this.settings.key, ...(body && { 'Content-Type': 'application/json' }) },
-      body: (body ?? null) as Uint8Array<ArrayBuffer> | null,
-      // Followed, it would turn the POST into a GET.
-      redirect: 'manual',
-      signal: stop,
+  private async deliver(file: BatchFile, onConflict: string | undefined, signal: AbortSignal): Promise<BatchReply> {
+    const { batchId, mediaType, encoding, isRepeatable } = file;
+    const query = new URLSearchParams({
+      ...(onConflict !== undefined && { on_conflict: onConflict }),
+      ...(this.options.isPartial && { mode: 'partial' }),
+      ...(this.options.isDryRun && { dry_run: 'true' }),
     });
-    const { status, statusText, headers } = response;
-    const text = await response.text();
-    const isJson = /^application\/(?:problem\+)?json\b/.test(headers.get('content-type') ?? '');
-    return {
-      status,
-      statusLine: `${String(status)} ${statusText}`.trim(),
-      retryAfter: headers.get('retry-after') ?? '',
-      body: isJson ? (JSON.parse(text) as Reply['body']) : {},
+    const headers = {
+      'Content-Type': mediaType,
+      ...(encoding !== undefined && { 'Content-Encoding': encoding }),
+      ...(this.options.isAsync && { Prefer: 'respond-async' }),
     };
+    const path = `/batches/${pathPart(batchId)}${query.size > 0 ? `?${query.toString()}` : ''}`;
+    const request = { method: 'PUT', path, headers, isRepeatable, body: () => file.bytes() };
+    const reply = await this.api.send<BatchAnswer & { id: string }>(request, signal);
+    return reply.status === 202 ? this.awaitJob(reply.body.id ?? '', signal) : reply;
   }
 
-  private refusal({ status, statusLine, body: { title, detail = '' } }: Reply): UsageError {
-    const { origin } = this.settings;
-    if (title !== undefined) return new UsageError(`${origin} answers ${String(status)}: ${title}: ${detail}`);
-    return new UsageError(`${origin} answers ${statusLine}, which is not the answer of a Stowage server`);
+  /** @returns what the request would have been answered with at once */
+  private async awaitJob(id: string, signal: AbortSignal): Promise<BatchReply> {
+    for (let waitMs = POLL_MS; ; waitMs = Math.min(waitMs * 1.5, POLL_MAX_MS)) {
+      await sleep(waitMs, undefined, { signal });
+      const reply = await this.api.send<JobAnswer>({ method: 'GET', path: `/jobs/${pathPart(id)}` }, signal);
+      const { status, result = {}, problem = {}, created_at: acceptedAt = '' } = reply.body;
+      if (status === undefined) throw this.api.refusal(reply);
+      if (status === 'failed') return { ...reply, status: problem.status ?? 500, body: problem };
+      if (status !== 'succeeded') continue;
+      // A result has no status: a batch that is older than its job was there already.
+      const isNew = (result.created_at ?? acceptedAt) >= acceptedAt;
+      return { ...reply, status: isNew ? 201 : 200, location: isNew ? '' : undefined, body: result };
+    }
   }
 }
 
-/** The batch's own id exists and so does the id of each of its objects: it was stored before. */
-function isWholeConflict(
-  { errors = [], error_count: count = errors.length }: ProblemBody,
-  objectCount: number,
-): boolean {
-  return errors[0]?.pointer === '/batch_id' && count === objectCount + 1;
+function outcomeOf({ status, statusLine, location, body }: BatchReply, onConflict: string | undefined): Outcome {
+  if (status >= 300) return { ...rejected([]), ...mistakesOf(body, statusLine) };
+  const { would, rejected: rejectedObjects = 0, object_count: count = 0, stored: objects = count } = body;
+  const isNew = status === 201 || location !== undefined;
+  const old = onConflict === undefined ? 'already' : 'changed';
+  const kind = would !== undefined ? KINDS[would] : isNew ? 'stored' : old;
+  const left = rejectedObjects > 0 ? mistakesOf(body, statusLine) : { mistakes: [], unlisted: 0 };
+  return { kind, objects, rejectedObjects, ...left };
 }
 
-function mistakesOf({ statusLine, body }: Reply): string[] {
-  const { title = statusLine, detail, errors = [], error_count: count = errors.length } = body;
-  if (errors.length === 0) return [detail === undefined ? title : `${title}: ${detail}`];
-  const mistakes = errors.map((error) => `${error.pointer ?? error.parameter ?? ''}: ${error.detail ?? title}`);
-  const more = count - errors.length;
-  return more > 0 ? [...mistakes, `and ${String(more)} more, which the server does not list`] : mistakes;
+function rejected(mistakes: readonly Mistake[]): Outcome {
+  return { kind: 'rejected', objects: 0, rejectedObjects: 0, mistakes, unlisted: 0 };
 }
 
-function retryAfterMs({ retryAfter }: Reply): number {
-  const ms = /^\d+$/.test(retryAfter) ? Number(retryAfter) * 1000 : Date.parse(retryAfter) - Date.now();
-  return ms > 0 ? Math.min(ms, RETRY_AFTER_MAX_MS) : RETRY_AFTER_MS;
-}
-
-/** fetch says "fetch failed"; what failed is its cause, or the first of several addresses that were tried. */
-function causeOf(error: unknown): string {
-  const { cause = error } = error as Error;
-  const first: unknown = cause instanceof AggregateError ? cause.errors[0] : cause;
-  return first instanceof Error ? first.message : String(first);
+/** Also the ids `.` and `..`, which are folders in an address. */
+function pathPart(id: string): string {
+  return encodeURIComponent(id).replaceAll('.', '%2E');
 }

@@ -1,36 +1,116 @@
-import { NotABatchError, SourceError } from './batch-source.js';
+import type { Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { NotABatchError, reasonOf, SourceError, type BatchSource } from './batch-source.js';
+import { JsonHead } from './json-head.js';
+import { OpenedSource, type Encoding } from './opened-source.js';
 
-/** A batch file's content, to be sent as it is: what is parsed and written again loses digits. */
-export interface BatchFile {
-  bytes: Buffer;
-  objectCount: number;
-}
+const NDJSON_NAME = /\.(?:ndjson|jsonl)(?:\.\w+)?$/i;
+/** What a name ends in that says what is in the file, and is no part of the batch's id. */
+const ENDINGS = /(?:\.(?:ndjson|jsonl|json))?(?:\.(?:gz|zst|zstd))?$/i;
+/** What starts a JSON value that is no object. */
+const OTHER_JSON = '["-0123456789tfn';
 
-const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
+/** A source whose batch is known. It is sent as it is: what is parsed and written again loses digits. */
+export class BatchFile {
+  /** Nothing was read of what is open. */
+  private isFresh = true;
 
-/** Looks whether this is a batch, and how large; what is in it is the server's to judge. @throws SourceError */
-export function openBatchFile(content: Buffer): BatchFile {
-  // Some editors put it first; JSON on the wire must not have one (RFC 8259, section 8.1).
-  const bytes = content.subarray(0, 3).equals(BYTE_ORDER_MARK) ? content.subarray(3) : content;
-  const value = parse(bytes);
-  const { batch_id, objects } = (value ?? {}) as { batch_id?: unknown; objects?: unknown };
-  if (Array.isArray(objects)) return { bytes, objectCount: objects.length };
-  const detail = 'is not a batch: {"batch_id": …, "objects": […]}';
-  // With one of the two it was meant to be one.
-  throw batch_id === undefined && objects === undefined ? new NotABatchError(detail) : new SourceError(detail);
-}
+  private constructor(
+    private readonly source: BatchSource,
+    private readonly signal: AbortSignal,
+    private opened: OpenedSource,
+    readonly batchId: string,
+    readonly mediaType: 'application/json' | 'application/x-ndjson',
+  ) {}
 
-function parse(bytes: Buffer): unknown {
-  let text: string;
-  try {
-    text = bytes.toString('utf8');
-  } catch {
-    // Node.js ends at half a gigabyte of text, far over what a server takes in one body.
-    throw new SourceError('is too large to be one batch');
+  /**
+   * Finds out which batch this is, and reads no more than that takes.
+   * @param givenId the batch_id that the user gave
+   * @throws SourceError
+   */
+  static async open(source: BatchSource, givenId: string | undefined, signal: AbortSignal): Promise<BatchFile> {
+    const opened = await OpenedSource.open(source, signal);
+    try {
+      const isNdjson = !source.isRepeatable || NDJSON_NAME.test(source.fileName) || opened.encoding === 'zstd';
+      const head = isNdjson ? undefined : await headOf(opened);
+      const isBatch = head !== undefined && isBatchHead(head);
+      const found = isBatch ? head.batchId : source.fileName.replace(ENDINGS, '');
+      const batchId = await checkedId(givenId ?? found, !isBatch || head.names.has('batch_id'));
+      const mediaType = isBatch ? 'application/json' : 'application/x-ndjson';
+      const file = new BatchFile(source, signal, opened, batchId, mediaType);
+      // What was looked through is not there to be sent any more.
+      file.isFresh = head === undefined;
+      return file;
+    } catch (error) {
+      opened.close();
+      throw error;
+    }
   }
+
+  get name(): string {
+    return this.source.name;
+  }
+
+  /** 0 where only reading tells. */
+  get sizeBytes(): number {
+    return this.source.sizeBytes;
+  }
+
+  get isRepeatable(): boolean {
+    return this.source.isRepeatable;
+  }
+
+  /** How far it was read, this time. */
+  get bytesRead(): number {
+    return this.opened.bytesRead;
+  }
+
+  /** How its bytes are compressed; undefined for plain text. */
+  get encoding(): Encoding | undefined {
+    return this.opened.encoding;
+  }
+
+  /** Its bytes from the first one on. Who reads them meets a SourceError where they cannot be read. */
+  async bytes(): Promise<Readable> {
+    if (!this.isFresh) {
+      this.close();
+      this.opened = await OpenedSource.open(this.source, this.signal);
+    }
+    this.isFresh = false;
+    return this.opened.bytes;
+  }
+
+  close(): void {
+    this.opened.close();
+  }
+}
+
+async function headOf({ bytes, encoding }: OpenedSource): Promise<JsonHead> {
+  const head = new JsonHead();
+  const content = encoding === 'gzip' ? bytes.pipe(createGunzip()) : bytes;
+  bytes.once('error', (error) => content.destroy(error));
   try {
-    return JSON.parse(text);
+    for await (const chunk of content) if (head.take(chunk as Buffer)) break;
   } catch (error) {
-    throw new SourceError(`is not JSON: ${(error as Error).message}`);
+    if (error instanceof SourceError) throw error;
+    throw new SourceError(`is not whole gzip: ${reasonOf(error)}`);
   }
+  return head;
+}
+
+/** Whether it is one batch, or one object a line. @throws SourceError when it is neither */
+function isBatchHead({ names, first, batchId, isWhole, hasLineBreak }: JsonHead): boolean {
+  const start = String.fromCharCode(first);
+  if (first === 0) throw new SourceError('is empty');
+  if (start !== '{' && !OTHER_JSON.includes(start)) throw new SourceError(`is not JSON: it begins with ${start}`);
+  if (start === '{' && !isWhole && batchId === undefined) throw new SourceError('is not JSON: it ends too early');
+  if (names.has('batch_id') || names.has('objects')) return true;
+  if (names.has('object_id') && !hasLineBreak) return false;
+  throw new NotABatchError('is not a batch: {"batch_id": …, "objects": […]}');
+}
+
+async function checkedId(batchId: string | undefined, isGiven: boolean): Promise<string> {
+  const { ID_RULE, isId } = await import('#platform');
+  if (batchId !== undefined && batchId.isWellFormed() && isId(batchId)) return batchId;
+  throw new SourceError(isGiven ? ID_RULE : 'is missing', '/batch_id');
 }

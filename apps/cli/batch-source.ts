@@ -1,21 +1,33 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { open } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { Readable } from 'node:stream';
 
-/** One batch file that is to be loaded. */
+/** One place that objects are loaded from. */
 export interface BatchSource {
-  /** As the user knows it: the path as given, or the URL. */
+  /** As the user knows it: the path as given, the URL, or - for standard input. */
   readonly name: string;
+  /** The last part of the name, which tells what it holds; empty where there is none. */
+  readonly fileName: string;
   /** 0 where only reading tells. */
   readonly sizeBytes: number;
-  /** Found in a folder, not named: what is no batch there is none of ours, like a schema beside the data. */
-  readonly isFromFolder: boolean;
-  /** @throws SourceError */
-  read(stop: AbortSignal): Promise<Buffer>;
+  /** Found by a folder or a pattern, not named: what is no batch there is none of ours, like a schema beside the data. */
+  readonly isFound: boolean;
+  /** Can be opened more than once, each time from its beginning. */
+  readonly isRepeatable: boolean;
+  /** @param stop ends the reading, also later on @throws SourceError */
+  open(stop: AbortSignal): Promise<Readable>;
 }
 
-/** Why a source cannot be sent; the message follows its name. */
+/** Why a source cannot be sent; the message follows its name, and the pointer where there is one. */
 export class SourceError extends Error {
   override name = 'SourceError';
+
+  constructor(
+    message: string,
+    readonly pointer = '',
+  ) {
+    super(message);
+  }
 }
 
 /** A source that is JSON, but not a batch. */
@@ -23,67 +35,50 @@ export class NotABatchError extends SourceError {
   override name = 'NotABatchError';
 }
 
-/** Files, the *.json files of folders, and URLs, in the order given. What cannot be found fails when it is read. */
-export async function findSources(places: readonly string[]): Promise<BatchSource[]> {
-  const found: BatchSource[] = [];
-  for (const place of places) {
-    if (/^https?:\/\//i.test(place)) found.push(urlSource(place));
-    else found.push(...(await pathSources(place)));
-  }
-  return found;
-}
-
-async function pathSources(path: string): Promise<BatchSource[]> {
-  try {
-    const found = await stat(path);
-    if (!found.isDirectory()) return [fileSource(path, found.size)];
-    const entries = await readdir(path, { withFileTypes: true });
-    const files = entries.filter((entry) => entry.name.endsWith('.json') && !entry.isDirectory());
-    if (files.length === 0) return [badSource(path, 'holds no *.json files')];
-    const names = files.map((file) => file.name).sort();
-    return await Promise.all(
-      names.map(async (name) => fileSource(join(path, name), await sizeOf(join(path, name)), true)),
-    );
-  } catch (error) {
-    return [badSource(path, reasonOf(error))];
-  }
-}
-
-function fileSource(name: string, sizeBytes: number, isFromFolder = false): BatchSource {
-  const read = async (): Promise<Buffer> => {
+export function fileSource(name: string, sizeBytes: number, isFound = false): BatchSource {
+  const read = async (stop: AbortSignal): Promise<Readable> => {
     try {
-      return await readFile(name);
+      const file = await open(name);
+      if (!(await file.stat()).isDirectory()) return file.createReadStream({ signal: stop });
+      await file.close();
     } catch (error) {
       throw new SourceError(reasonOf(error));
     }
+    throw new SourceError('is a folder');
   };
-  return { name, sizeBytes, isFromFolder, read };
+  return { name, fileName: basename(name), sizeBytes, isFound, isRepeatable: true, open: read };
 }
 
-function urlSource(url: string): BatchSource {
-  const read = async (stop: AbortSignal): Promise<Buffer> => {
+export function urlSource(url: string): BatchSource {
+  const read = async (stop: AbortSignal): Promise<Readable> => {
     let response: Response;
     try {
       response = await fetch(url, { signal: stop });
-      if (response.ok) return Buffer.from(await response.arrayBuffer());
     } catch (error) {
       if (stop.aborted) throw error;
-      const { cause } = error as Error;
-      throw new SourceError(`cannot be downloaded: ${cause instanceof Error ? reasonOf(cause) : reasonOf(error)}`);
+      const { cause = error } = error as Error;
+      throw new SourceError(`cannot be downloaded: ${reasonOf(cause)}`);
     }
+    if (response.ok) return Readable.fromWeb(response.body ?? new Blob([]).stream());
     await response.body?.cancel();
     throw new SourceError(`cannot be downloaded: the answer is ${String(response.status)} ${response.statusText}`);
   };
-  return { name: url, sizeBytes: 0, isFromFolder: false, read };
+  return { name: url, fileName: fileNameOf(url), sizeBytes: 0, isFound: false, isRepeatable: true, open: read };
 }
 
-function badSource(name: string, reason: string): BatchSource {
-  return { name, sizeBytes: 0, isFromFolder: false, read: () => Promise.reject(new SourceError(reason)) };
+/** Standard input, which can be read once. */
+export function stdinSource(): BatchSource {
+  const read = (stop: AbortSignal): Promise<Readable> => {
+    stop.addEventListener('abort', () => process.stdin.destroy());
+    return Promise.resolve(process.stdin);
+  };
+  return { name: '-', fileName: '', sizeBytes: 0, isFound: false, isRepeatable: false, open: read };
 }
 
-/** A link that leads nowhere is found out when it is read. */
-async function sizeOf(path: string): Promise<number> {
-  return (await stat(path).catch(() => undefined))?.size ?? 0;
+/** Stands for a place that there is nothing to read from, so that it is told in its turn. */
+export function badSource(name: string, reason: string): BatchSource {
+  const read = (): Promise<never> => Promise.reject(new SourceError(reason));
+  return { name, fileName: '', sizeBytes: 0, isFound: false, isRepeatable: true, open: read };
 }
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -92,7 +87,17 @@ const REASONS: Readonly<Record<string, string>> = {
   EISDIR: 'is a folder',
 };
 
-function reasonOf(error: unknown): string {
+/** What to say of a fault in reading. */
+export function reasonOf(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return REASONS[code ?? ''] ?? message;
+}
+
+function fileNameOf(url: string): string {
+  const path = URL.canParse(url) ? new URL(url).pathname : '';
+  try {
+    return decodeURIComponent(basename(path));
+  } catch {
+    return basename(path);
+  }
 }

@@ -5,6 +5,7 @@ import { LoadCommand } from './load.command.js';
 import { MigrateCommand } from './migrate.command.js';
 import { ProjectCommand } from './project.command.js';
 import { ServeCommand } from './serve.command.js';
+import { WorkerCommand } from './worker.command.js';
 
 /** commander's own class, which nest-commander does not export. */
 export type Program = Parameters<CommandRunner['setCommand']>[0];
@@ -19,6 +20,7 @@ export class CommandTree {
 @Module({
   providers: [
     ServeCommand,
+    WorkerCommand,
     MigrateCommand,
     LoadCommand,
     ...ProjectCommand.registerWithSubCommands(),

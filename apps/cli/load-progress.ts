@@ -5,13 +5,17 @@ const BAR_EVERY_MS = 200;
 const LINE_EVERY_MS = 1_000;
 const FORMAT = '{bar} {percentage} % | {objects} objects | {rate} objects/s | {left} | {files} files';
 
-/** How far a load is. Its size is known in bytes alone: how many objects there are is seen file by file. */
+/** How far a load is. Its size is known in bytes alone: how many objects there are is what the server answers. */
 export interface LoadTally {
   files: number;
   filesDone: number;
+  /** Of all files whose size is known. */
   bytes: number;
+  /** Of those that are done. */
   bytesDone: number;
   objectsDone: number;
+  /** The files under way. Of what has no size before it is read, the bytes do not count. */
+  underWay: ReadonlySet<{ readonly sizeBytes: number; readonly bytesRead: number }>;
 }
 
 /** Shows a load going on: as a bar on a terminal, as a line a second elsewhere. */
@@ -61,16 +65,23 @@ export class LoadProgress {
     return Date.now() - this.startedAt;
   }
 
+  private get bytesSent(): number {
+    const { bytesDone, underWay } = this.tally;
+    // A file may have grown since its size was taken.
+    return [...underWay].reduce((sum, file) => sum + Math.min(file.bytesRead, file.sizeBytes), bytesDone);
+  }
+
   private show(): void {
-    const { bytes, bytesDone } = this.tally;
+    const { bytes } = this.tally;
     const figures = this.figures();
-    if (this.bar !== undefined) this.bar.update(bytes === 0 ? 0 : bytesDone / bytes, figures);
+    if (this.bar !== undefined) this.bar.update(bytes === 0 ? 0 : this.bytesSent / bytes, figures);
     else printLine(`${figures.files} files, ${figures.objects} objects, ${figures.rate} objects/s, ${figures.left}`);
   }
 
   private figures(): { objects: string; rate: string; left: string; files: string } {
-    const { files, filesDone, bytes, bytesDone, objectsDone } = this.tally;
-    const leftMs = bytesDone === 0 ? undefined : (this.elapsedMs * (bytes - bytesDone)) / bytesDone;
+    const { files, filesDone, bytes, objectsDone } = this.tally;
+    const sent = this.bytesSent;
+    const leftMs = sent === 0 ? undefined : (this.elapsedMs * (bytes - sent)) / sent;
     return {
       objects: objectsDone.toLocaleString('en'),
       rate: rateOf(objectsDone, this.elapsedMs),

@@ -1,25 +1,19 @@
-import { BatchClient, type Outcome } from './batch-client.js';
-import { openBatchFile } from './batch-file.js';
+import { BatchClient, type Outcome, type StoreOptions } from './batch-client.js';
+import { BatchFile } from './batch-file.js';
 import { NotABatchError, SourceError, type BatchSource } from './batch-source.js';
 import type { ClientSettings } from './client-settings.js';
-import { LoadProgress, rateOf, type LoadTally } from './load-progress.js';
+import { LoadProgress, type LoadTally } from './load-progress.js';
+import { lineOf, type LoadResult } from './load-result.js';
+import { Rejects } from './rejects.js';
 
-/** One is checked by the server while the other is being stored; more only wait for the same disk. */
-const FILES_AT_ONCE = 2;
-
-/** What became of a load; in files, but for `objectsStored`. */
-export interface LoadResult {
-  stored: number;
-  objectsStored: number;
-  already: number;
-  rejected: number;
-  /** JSON of a folder that is not a batch. */
-  skipped: number;
-  /** Not sent, or sent without an answer: a signal or a lost server came before. */
-  unfinished: number;
-  elapsedMs: number;
-  /** What ended the load before all files were done. */
-  error: Error | undefined;
+/** How a load goes about it. */
+export interface LoadOptions extends StoreOptions {
+  /** How many files are sent at a time. */
+  concurrency: number;
+  /** The id of the one batch that is loaded; undefined takes each file's own, or its name. */
+  batchId: string | undefined;
+  /** The file for what is rejected. */
+  rejectsPath: string;
 }
 
 /** How a load is ended early. */
@@ -33,23 +27,31 @@ export interface LoadSignals {
 /** Loads files, some at a time, and reports each as it is done. */
 export class Loader {
   private readonly client: BatchClient;
+  private readonly rejects: Rejects;
+  private readonly underWay = new Set<BatchFile>();
   private readonly tally: LoadTally;
   private readonly progress: LoadProgress;
   private readonly result: LoadResult;
+  /** Which file each batch came from. */
+  private readonly names = new Map<string, string>();
 
   constructor(
     private readonly sources: readonly BatchSource[],
     settings: ClientSettings,
+    private readonly options: LoadOptions,
     private readonly signals: LoadSignals,
   ) {
-    this.client = new BatchClient(settings, (line) => {
+    this.client = new BatchClient(settings, options, (line) => {
       this.progress.say(line);
     });
+    this.rejects = new Rejects(options.rejectsPath);
     const bytes = sources.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    this.tally = { files: sources.length, filesDone: 0, bytes, bytesDone: 0, objectsDone: 0 };
+    const { underWay } = this;
+    this.tally = { files: sources.length, filesDone: 0, bytes, bytesDone: 0, objectsDone: 0, underWay };
     this.progress = new LoadProgress(this.tally);
-    const counts = { stored: 0, objectsStored: 0, already: 0, rejected: 0, skipped: 0, unfinished: sources.length };
-    this.result = { ...counts, elapsedMs: 0, error: undefined };
+    const batches = { stored: 0, already: 0, changed: 0, rejected: 0, skipped: 0, unfinished: sources.length };
+    const objects = { objectsStored: 0, objectsRejected: 0 };
+    this.result = { ...batches, ...objects, elapsedMs: 0, rejectsPath: undefined, error: undefined };
   }
 
   /** Never throws: what ended the load early is in the result, beside what was stored until then. */
@@ -59,12 +61,14 @@ export class Loader {
       this.progress.start();
       // One queue for all workers.
       const queue = this.sources.values();
-      await Promise.all(Array.from({ length: FILES_AT_ONCE }, () => this.work(queue)));
+      await Promise.all(Array.from({ length: this.options.concurrency }, () => this.work(queue)));
     } catch (error) {
       this.end(error);
     }
     this.progress.end();
-    return { ...this.result, elapsedMs: this.progress.elapsedMs };
+    this.rejects.close();
+    const rejectsPath = this.rejects.isWritten ? this.rejects.path : undefined;
+    return { ...this.result, rejectsPath, elapsedMs: this.progress.elapsedMs };
   }
 
   private async work(queue: Iterable<BatchSource>): Promise<void> {
@@ -85,62 +89,69 @@ export class Loader {
   }
 
   private async load(source: BatchSource): Promise<void> {
-    let objectCount = 0;
-    let outcome: Outcome | { kind: 'skipped' };
-    let sizeBytes = source.sizeBytes;
+    let file: BatchFile | undefined;
     try {
-      const content = await source.read(this.signals.stop);
-      // Of a URL the size was not known.
-      this.tally.bytes += content.length - sizeBytes;
-      sizeBytes = content.length;
-      const file = openBatchFile(content);
-      ({ objectCount } = file);
-      outcome = await this.client.post(file, this.signals.cut);
+      file = await this.open(source);
+      this.underWay.add(file);
+      const outcome = await this.client.put(file, this.signals.cut);
+      await this.report(source.name, outcome, file);
     } catch (error) {
-      if (!(error instanceof SourceError)) throw error;
-      const isForeign = error instanceof NotABatchError && source.isFromFolder;
-      outcome = isForeign ? { kind: 'skipped' } : { kind: 'rejected', mistakes: [error.message] };
+      if (!(error instanceof SourceError) || this.signals.cut.aborted) throw error;
+      if (error instanceof NotABatchError && source.isFound) {
+        this.result.skipped++;
+        this.progress.file(`${source.name}: skipped, it is not a batch`);
+      } else {
+        const mistakes = [{ pointer: error.pointer, detail: error.message }];
+        const nothing = { kind: 'rejected', objects: 0, rejectedObjects: 0, unlisted: 0 } as const;
+        await this.report(source.name, { ...nothing, mistakes }, file);
+      }
+    } finally {
+      file?.close();
+      if (file !== undefined) this.underWay.delete(file);
     }
-    this.tally.bytesDone += sizeBytes;
-    this.tally.filesDone++;
-    this.count(source.name, outcome, objectCount);
-  }
-
-  private count(name: string, outcome: Outcome | { kind: 'skipped' }, objectCount: number): void {
-    const objects = counted(objectCount, 'object', 's');
-    this.result[outcome.kind]++;
     this.result.unfinished--;
-    if (outcome.kind === 'rejected') {
-      for (const mistake of outcome.mistakes) this.progress.say(`${name}: ${mistake}`);
-      return;
-    }
-    if (outcome.kind === 'skipped') {
-      this.progress.file(`${name}: skipped, it is not a batch`);
-      return;
-    }
-    this.tally.objectsDone += objectCount;
-    if (outcome.kind === 'already') {
-      this.progress.file(`${name}: already stored (${objects})`);
-    } else {
-      this.result.objectsStored += objectCount;
-      this.progress.file(`${name}: stored ${objects}`);
+    this.tally.bytesDone += source.sizeBytes;
+    this.tally.filesDone++;
+  }
+
+  /** What has not begun when a signal comes is not begun; what has is given the time to finish. */
+  private async open(source: BatchSource): Promise<BatchFile> {
+    const { stop, cut } = this.signals;
+    const opening = new AbortController();
+    const onStop = (): void => {
+      opening.abort();
+    };
+    stop.addEventListener('abort', onStop);
+    try {
+      const file = await BatchFile.open(source, this.options.batchId, AbortSignal.any([opening.signal, cut]));
+      this.refuseSameName(file);
+      return file;
+    } catch (error) {
+      stop.throwIfAborted();
+      throw error;
+    } finally {
+      stop.removeEventListener('abort', onStop);
     }
   }
-}
 
-/** One line for a whole load. */
-export function summaryOf(result: LoadResult): string {
-  const { stored, objectsStored, already, rejected, skipped, unfinished, elapsedMs } = result;
-  const seconds = (elapsedMs / 1000).toFixed(1);
-  const rate = `${seconds} s, ${rateOf(objectsStored, elapsedMs)} objects/s`;
-  const parts = [`stored ${counted(objectsStored, 'object', 's')} in ${counted(stored, 'batch', 'es')} (${rate})`];
-  if (already > 0) parts.push(`${counted(already, 'batch', 'es')} already stored`);
-  if (rejected > 0) parts.push(`${String(rejected)} rejected`);
-  if (skipped > 0) parts.push(`${counted(skipped, 'file', 's')} skipped, not a batch`);
-  if (unfinished > 0) parts.push(`${String(unfinished)} not finished`);
-  return parts.join('; ');
-}
+  /** The server tells two files of one batch apart, but not when it is asked to replace the one by the other. */
+  private refuseSameName({ batchId, name }: BatchFile): void {
+    const other = this.names.get(batchId) ?? name;
+    this.names.set(batchId, other);
+    if (other === name || this.options.onConflict === undefined) return;
+    throw new SourceError(`"${batchId}" is also the batch of ${other}; load it alone, with --batch-id`, '/batch_id');
+  }
 
-function counted(count: number, noun: string, plural: string): string {
-  return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : plural}`;
+  private async report(name: string, outcome: Outcome, file: BatchFile | undefined): Promise<void> {
+    const { kind, objects, mistakes, unlisted, rejectedObjects } = outcome;
+    for (const { pointer, detail } of mistakes) this.progress.say(`${name}: ${pointer}${pointer && ': '}${detail}`);
+    if (unlisted > 0) this.progress.say(`${name}: and ${String(unlisted)} more, which the server does not list`);
+    if (mistakes.length > 0) await this.rejects.add(name, outcome, file);
+    this.result[kind]++;
+    if (kind === 'rejected') return;
+    this.tally.objectsDone += objects;
+    this.result.objectsRejected += rejectedObjects;
+    if (kind === 'stored') this.result.objectsStored += objects;
+    this.progress.file(`${name}: ${lineOf(outcome, this.options)}`);
+  }
 }

@@ -1,6 +1,7 @@
 import { ApiKeyEntity, ProjectEntity } from '#access';
 import { JobRunner } from '#jobs';
-import { createLog, nestLog, openInstallation, type Config } from '#platform';
+import { createLog, nestLog, openInstallation, type Config, type Installation } from '#platform';
+import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { runUntilSignal } from '../api/run-server.js';
 import { WorkerModule } from './worker.module.js';
@@ -16,23 +17,26 @@ export function runWorker(): Promise<void> {
 async function work(config: Config, say: (line: string) => void): Promise<{ stop(): Promise<void> }> {
   const logger = nestLog(createLog(config.log.level));
   const installation = await openInstallation({ config, entities: [ProjectEntity, ApiKeyEntity], logger, say });
+  let app: INestApplicationContext | undefined;
   try {
     const module = WorkerModule.of(config, installation);
-    const app = await NestFactory.createApplicationContext(module, { logger, abortOnError: false });
+    app = await NestFactory.createApplicationContext(module, { logger, abortOnError: false });
     await app.get(JobRunner).start();
     say('Stowage works on jobs');
-    return {
-      stop: async () => {
-        const cutOff = setTimeout(() => {
-          installation.database.breakOff();
-        }, STOP_WITHIN_MS);
-        await app.close();
-        await installation.close();
-        clearTimeout(cutOff);
-      },
-    };
+    const running = app;
+    return { stop: () => stop(running, installation) };
   } catch (error) {
+    await app?.close();
     await installation.close();
     throw error;
   }
+}
+
+async function stop(app: INestApplicationContext, installation: Installation): Promise<void> {
+  const cutOff = setTimeout(() => {
+    installation.database.breakOff();
+  }, STOP_WITHIN_MS);
+  await app.close();
+  await installation.close();
+  clearTimeout(cutOff);
 }

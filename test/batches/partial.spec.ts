@@ -77,35 +77,51 @@ describe.each(WAYS)('a batch that is stored in part, by %s', (way) => {
     ['a name given twice', '{"object_id":"bad","object_id":"bad","data":{}}', ['/object_id']],
     ['a nested value of a key given twice', '{"object_id":"bad","data":{"k":{},"k":1}}', ['/data/k']],
     ['null', 'null', ['']],
-  ])('keeps the good objects in their order, and says what is wrong with the others: %s', async (name, wrong, rests) => {
-    const id = `${name} ${way}`;
-    const reply = await send(way, id, [good(`${id} 1`), wrong, good(`${id} 3`), wrong, good(`${id} 5`)]);
-    expectPart(reply, id, 3, 2, [1, 3].flatMap((index) => rests.map((rest) => at(way, index, rest))));
-    const { url } = (await api.call('GET', `/batches?batch_id=${encodeURIComponent(id)}`, { key: project.keys.analyst })).json<{
-      results: [BatchBody];
-    }>().results[0];
-    expect(reply.headers.get('location')).toBe(url);
-    expect(await idsIn(id)).toEqual([`${id} 1`, `${id} 3`, `${id} 5`]);
-  });
+  ])(
+    'keeps the good objects in their order, and says what is wrong with the others: %s',
+    async (name, wrong, rests) => {
+      const id = `${name} ${way}`;
+      const reply = await send(way, id, [good(`${id} 1`), wrong, good(`${id} 3`), wrong, good(`${id} 5`)]);
+      expectPart(
+        reply,
+        id,
+        3,
+        2,
+        [1, 3].flatMap((index) => rests.map((rest) => at(way, index, rest))),
+      );
+      const { url } = (
+        await api.call('GET', `/batches?batch_id=${encodeURIComponent(id)}`, { key: project.keys.analyst })
+      ).json<{
+        results: [BatchBody];
+      }>().results[0];
+      expect(reply.headers.get('location')).toBe(url);
+      expect(await idsIn(id)).toEqual([`${id} 1`, `${id} 3`, `${id} 5`]);
+    },
+  );
 
-  it.each([2, 400])('leaves out ids that are taken, and the second of two that are the same: beside %d good ones', async (count) => {
-    const id = `taken ${way} ${String(count)}`;
-    const own = Array.from({ length: count }, (_, i) => `${id} ${String(i)}`);
-    const ids = [...own, 'e2', own[0] ?? '', 'e1', 'e1'];
-    const places = [0, 1, 2, 3].map((i) => at(way, count + i, '/object_id'));
-    const objects = [...ids.map((one) => good(one)), bad];
-    const wrong = ['/at', '/data/0/key'].map((rest) => at(way, ids.length, rest));
-    expectPart(await send(way, id, objects), id, count, 5, [...places, ...wrong]);
-    expect(await idsIn(id)).toEqual(own);
-    expect(await idsIn('elsewhere')).toEqual(['e1', 'e2']);
-  });
+  it.each([2, 400])(
+    'leaves out ids that are taken, and the second of two that are the same: beside %d good ones',
+    async (count) => {
+      const id = `taken ${way} ${String(count)}`;
+      const own = Array.from({ length: count }, (_, i) => `${id} ${String(i)}`);
+      const ids = [...own, 'e2', own[0] ?? '', 'e1', 'e1'];
+      const places = [0, 1, 2, 3].map((i) => at(way, count + i, '/object_id'));
+      const objects = [...ids.map((one) => good(one)), bad];
+      const wrong = ['/at', '/data/0/key'].map((rest) => at(way, ids.length, rest));
+      expectPart(await send(way, id, objects), id, count, 5, [...places, ...wrong]);
+      expect(await idsIn(id)).toEqual(own);
+      expect(await idsIn('elsewhere')).toEqual(['e1', 'e2']);
+    },
+  );
 
   it('is a refusal when nothing of it is good, and nothing is stored', async () => {
     const id = `bad ${way}`;
     for (const objects of [[bad], [bad, good('e1')], [good('e2')]]) {
       const problem = expectProblem(await send(way, id, objects), 'invalid-body');
       expect(problem.errors?.length).toBe(problem.error_count);
-      expect(placesOf(problem)).toContain(at(way, objects.length - 1, objects.length === 1 && objects[0] === bad ? '/at' : '/object_id'));
+      expect(placesOf(problem)).toContain(
+        at(way, objects.length - 1, objects.length === 1 && objects[0] === bad ? '/at' : '/object_id'),
+      );
     }
     expect(await isThere(id)).toBe(false);
   });
@@ -115,7 +131,9 @@ describe.each(WAYS)('a batch that is stored in part, by %s', (way) => {
     const twice = Array<string>(80).fill(good('e1'));
     const reply = await send(way, id, [...Array<string>(60).fill(bad), good(id), ...twice]);
     const part = reply.json<PartBody>();
-    expect([reply.status, part.stored, part.rejected, part.errors.length, part.error_count]).toEqual([207, 1, 140, 100, 200]);
+    expect([reply.status, part.stored, part.rejected, part.errors.length, part.error_count]).toEqual([
+      207, 1, 140, 100, 200,
+    ]);
     const ids = await send(way, `${id} 2`, [good(`${id} 2`), ...Array<string>(300).fill(good('e1'))]);
     const { stored, rejected, errors, error_count } = ids.json<PartBody>();
     expect([ids.status, stored, rejected, errors.length, error_count]).toEqual([207, 1, 300, 100, 300]);
@@ -160,7 +178,10 @@ describe('what is no matter of one object', () => {
     const exists = expectProblem(await send('POST', 'elsewhere', [bad, good('e1'), good('new')]), 'conflict');
     expect(placesOf(exists)).toEqual(['/batch_id', '/objects/1/object_id']);
     for (const way of ['POST', 'PUT'] as const) {
-      expectProblem(await send(way, 'whole', [...Array<string>(2_000).fill('{"object_id":"\\u0000","data":[]}'), good('w')]), 'too-large');
+      expectProblem(
+        await send(way, 'whole', [...Array<string>(2_000).fill('{"object_id":"\\u0000","data":[]}'), good('w')]),
+        'too-large',
+      );
       expectProblem(await send(way, 'whole', [good('w'), '{']), 'malformed-request');
       expectProblem(await send(way, 'whole', [good('w')], '&mode=partial'), 'invalid-query');
     }

@@ -118,23 +118,33 @@ describe('the id in the address', () => {
     expect((await read(id)).json<WholeBatchBody>()).toMatchObject({ batch_id: id, objects: [{ object_id: objectId }] });
   });
 
-  it.each(['%01', 'a%0Ab', '%7F', '%C2%85', 'x'.repeat(256), '%F0%9F%91%A2'.repeat(256), '%00', '%FF', '%ED%A0%80', 'x'.repeat(9_000)])(
-    'is refused where it cannot be one, and nothing is stored (%#)',
-    async (id) => {
-      const { producer: key } = project.keys;
-      for (const [body, headers] of [
-        ['{"objects":[]}', {}],
-        ['', NDJSON],
-        ['{"object_id":"never","data":[]}', NDJSON],
-      ] as const) {
-        const reply = await api.call('PUT', `/batches/${id}`, { key, body, headers });
-        expect([400, 414]).toContain(reply.status);
-        expectProblem(reply, reply.status === 400 ? 'invalid-path' : 'uri-too-long');
-      }
-      expect(await api.db.sql(`SELECT FROM objects WHERE object_id = 'never'`)).toHaveLength(0);
-      expect(await api.db.sql(`SELECT FROM batches WHERE batch_id ~ '[[:cntrl:]]' OR length(batch_id) > 255`)).toHaveLength(0);
-    },
-  );
+  it.each([
+    '%01',
+    'a%0Ab',
+    '%7F',
+    '%C2%85',
+    'x'.repeat(256),
+    '%F0%9F%91%A2'.repeat(256),
+    '%00',
+    '%FF',
+    '%ED%A0%80',
+    'x'.repeat(9_000),
+  ])('is refused where it cannot be one, and nothing is stored (%#)', async (id) => {
+    const { producer: key } = project.keys;
+    for (const [body, headers] of [
+      ['{"objects":[]}', {}],
+      ['', NDJSON],
+      ['{"object_id":"never","data":[]}', NDJSON],
+    ] as const) {
+      const reply = await api.call('PUT', `/batches/${id}`, { key, body, headers });
+      expect([400, 414]).toContain(reply.status);
+      expectProblem(reply, reply.status === 400 ? 'invalid-path' : 'uri-too-long');
+    }
+    expect(await api.db.sql(`SELECT FROM objects WHERE object_id = 'never'`)).toHaveLength(0);
+    expect(
+      await api.db.sql(`SELECT FROM batches WHERE batch_id ~ '[[:cntrl:]]' OR length(batch_id) > 255`),
+    ).toHaveLength(0);
+  });
 });
 
 const SENT = `[{"object_id":"%-1","data":[{"key":"k","value":"é/"},{"key":"n","value":1.50}],"subject":"s","observed_at":"2024-05-01T12:00:00Z"},
@@ -205,12 +215,16 @@ describe('other content', () => {
     const objects = many(method, 3);
     await put(method, objects);
     expect((await put(method, objects)).status).toBe(200);
-    const sent = body === undefined ? {} : { body: JSON.stringify(body).replaceAll('%', method), headers: { 'Content-Type': `application/${type}` } };
+    const sent =
+      body === undefined
+        ? {}
+        : { body: JSON.stringify(body).replaceAll('%', method), headers: { 'Content-Type': `application/${type}` } };
     const { admin: key } = project.keys;
     expect((await api.call(method, path.replace('%', method), { key, ...sent })).status).toBeLessThan(300);
     expectProblem(await put(method, objects), 'conflict');
     if (method === 'POST') await api.call('DELETE', '/objects/POST-3', { key });
-    else if (method === 'DELETE') await api.call('POST', '/objects', { key, body: { batch_id: 'DELETE', ...objects[2] } });
+    else if (method === 'DELETE')
+      await api.call('POST', '/objects', { key, body: { batch_id: 'DELETE', ...objects[2] } });
     else await api.call('PUT', `/objects/${method}-0`, { key, body: { data: { size: 1 } } });
     expect((await put(method, objects)).status).toBe(200);
     expect(await idsIn(method)).toEqual([0, 1, 2].map((i) => `${method}-${String(i)}`));

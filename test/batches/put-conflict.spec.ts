@@ -9,7 +9,12 @@ let project: TestProject;
 beforeAll(async () => {
   api = await TestApi.start();
   project = await api.project();
-  await postBatch(api, project.keys.producer, 'elsewhere', ['e1', 'e2', 'e3'].map((id) => shoe(id)));
+  await postBatch(
+    api,
+    project.keys.producer,
+    'elsewhere',
+    ['e1', 'e2', 'e3'].map((id) => shoe(id)),
+  );
 });
 afterAll(() => api.stop());
 
@@ -61,7 +66,9 @@ describe.each(KINDS)('with on_conflict=replace, as %s', (kind) => {
     expect([second.status, second.json()]).toEqual([200, first.json()]);
     expect(await objectsIn(id)).toEqual([shoe(c), shoe(a, '2')]);
     expect((await read(id)).headers.get('etag')).not.toBe(etag);
-    expect((await api.call('GET', `/objects/${encodeURIComponent(b)}`, { key: project.keys.analyst })).status).toBe(404);
+    expect((await api.call('GET', `/objects/${encodeURIComponent(b)}`, { key: project.keys.analyst })).status).toBe(
+      404,
+    );
     const state = await stateOf(id);
     expect((await put(kind, id, [shoe(c), shoe(a, '2')])).status).toBe(200);
     expect((await put(kind, id, [shoe(c), shoe(a, '2')], replace)).status).toBe(200);
@@ -103,20 +110,34 @@ describe.each(KINDS)('with on_conflict=skip, as %s', (kind) => {
     expect((await put(kind, id, [], skip)).json()).toEqual(second.json());
     expect(await stateOf(id)).toEqual(state);
     expectProblem(await put(kind, id, [shoe(a), shoe(b)]), 'conflict');
-    expect((await put(kind, id, [a, b, c, d].map((one) => shoe(one)))).status).toBe(200);
+    expect(
+      (
+        await put(
+          kind,
+          id,
+          [a, b, c, d].map((one) => shoe(one)),
+        )
+      ).status,
+    ).toBe(200);
   });
 
-  it.each([2, 300])('objects that another batch has stay there, also when this batch is new: %d of them are', async (count) => {
-    const id = `beside ${kind} ${String(count)}`;
-    const own = Array.from({ length: count }, (_, i) => `${id} ${String(i)}`);
-    const objects = [...own.slice(0, -1), 'e3', 'e1', ...own.slice(-1)].map((one) => shoe(one, 'mine'));
-    for (const status of [201, 200]) {
-      const reply = await put(kind, id, objects, skip);
-      expect([reply.status, reply.text]).toEqual([status, expect.stringContaining(`"object_count":${String(count)},`)]);
-    }
-    expect(await idsIn(id)).toEqual(own);
-    expect(await objectsIn('elsewhere')).toEqual(['e1', 'e2', 'e3'].map((one) => shoe(one)));
-  });
+  it.each([2, 300])(
+    'objects that another batch has stay there, also when this batch is new: %d of them are',
+    async (count) => {
+      const id = `beside ${kind} ${String(count)}`;
+      const own = Array.from({ length: count }, (_, i) => `${id} ${String(i)}`);
+      const objects = [...own.slice(0, -1), 'e3', 'e1', ...own.slice(-1)].map((one) => shoe(one, 'mine'));
+      for (const status of [201, 200]) {
+        const reply = await put(kind, id, objects, skip);
+        expect([reply.status, reply.text]).toEqual([
+          status,
+          expect.stringContaining(`"object_count":${String(count)},`),
+        ]);
+      }
+      expect(await idsIn(id)).toEqual(own);
+      expect(await objectsIn('elsewhere')).toEqual(['e1', 'e2', 'e3'].map((one) => shoe(one)));
+    },
+  );
 });
 
 describe.each(KINDS)('an id that stands twice in what is sent, as %s', (kind) => {
@@ -148,8 +169,20 @@ describe.each(KINDS)('a new batch, as %s', (kind) => {
 
   it('lists a hundred of the ids that are taken, the first ones, and counts them all', async () => {
     const ids = Array.from({ length: 250 }, (_, i) => `taken ${kind} ${String(i)}`);
-    await postBatch(api, project.keys.producer, `taken ${kind}`, ids.map((one) => shoe(one)));
-    const problem = expectProblem(await put(kind, `wants ${kind}`, ids.map((one) => shoe(one))), 'conflict');
+    await postBatch(
+      api,
+      project.keys.producer,
+      `taken ${kind}`,
+      ids.map((one) => shoe(one)),
+    );
+    const problem = expectProblem(
+      await put(
+        kind,
+        `wants ${kind}`,
+        ids.map((one) => shoe(one)),
+      ),
+      'conflict',
+    );
     expect(problem.error_count).toBe(250);
     expect(placesOf(problem)).toEqual(pointers(kind, ...Array.from({ length: 100 }, (_, i) => i)));
   });

@@ -100,8 +100,13 @@ describe('stowage load', () => {
       'bad.json':
         '{"batch_id":"bad","objects":[{"object_id":"bad-1","data":[{"key":"","value":1}]},{"data":{"a":[1]}}]}',
       'broken.json': '{"batch_id": "broken", \n',
+      'cut.json': '{"objects": [{"object_id": "cut-1", "data": {}',
+      'empty.json': '',
       'huge.json': JSON.stringify({ batch_id: 'huge', objects: [], remark: 'x'.repeat(BODY_LIMIT_BYTES) }),
-      'schema.json': '{"type": "object"}',
+      'nameless.json': '{"objects": []}',
+      'numbered.json': '{"batch_id": 7, "objects": []}',
+      'page.json': '<html>',
+      'schema.json': '{"type": "object", "properties": {"batch_id": {"type": "string"}}}',
       'unnamed.json': '{"batch_id": "unnamed"}',
       'twice.json': batch('twice', 'twice-1', 'twice-1'),
       'zz-good.json': batch('good', 'good-1', 'good-2'),
@@ -112,14 +117,19 @@ describe('stowage load', () => {
       'mistakes/bad.json: /objects/0/data/0/key: must be text of 1 to 255 characters',
       'mistakes/bad.json: /objects/1/data/a: must be text, a number, true, false or null',
       'mistakes/bad.json: /objects/1/object_id: is missing',
-      expect.stringMatching(/^mistakes\/broken\.json: is not JSON: /),
-      expect.stringMatching(/^mistakes\/huge\.json: Over a limit: .* BODY_LIMIT_BYTES is 150,000/),
+      'mistakes/broken.json: The request could not be read: The body is not valid JSON at line 2, column 1.',
+      'mistakes/cut.json: is not JSON: it ends too early',
+      'mistakes/empty.json: is empty',
+      expect.stringMatching(/^mistakes\/huge\.json: Over a limit: .* BODY_LIMIT_BYTES is 150,000; as NDJSON it may/),
+      'mistakes/nameless.json: /batch_id: is missing',
+      'mistakes/numbered.json: /batch_id: must be text of 1 to 255 characters without control characters',
+      'mistakes/page.json: is not JSON: it begins with <',
       'mistakes/twice.json: /objects/1/object_id: "twice-1" stands in this batch already',
-      'mistakes/unnamed.json: is not a batch: {"batch_id": …, "objects": […]}',
+      'mistakes/unnamed.json: /objects: is missing',
       'nowhere.json: is not there',
     ]);
     expect(stdout).toMatch(/^mistakes\/zz-good\.json: stored 2 objects$/m);
-    expect(stdout).toMatch(/^stored 2 objects in 1 batch \(.*\); 6 rejected; 1 file skipped, not a batch\n$/m);
+    expect(stdout).toMatch(/^stored 2 objects in 1 batch \(.*\); 11 rejected; 1 file skipped, not a batch\n$/m);
     expect(stdout).toMatch(/^mistakes\/schema\.json: skipped, it is not a batch$/m);
     expect((await load([`${folder}/schema.json`])).stderr).toContain('schema.json: is not a batch');
     expect(await countObjects('bad')).toBe(0);
@@ -135,8 +145,7 @@ describe('stowage load', () => {
     const { code, stdout, stderr } = await load([`${folder}/other.json`, `${folder}/grown.json`]);
     expect(code).toBe(1);
     expect(stderr.trimEnd().split('\n').sort()).toEqual([
-      'conflicts/grown.json: /batch_id: "conflict-old" exists already',
-      'conflicts/grown.json: /objects/0/object_id: "conflict-1" exists already',
+      'conflicts/grown.json: /batch_id: "conflict-old" exists already, with other content',
       'conflicts/other.json: /objects/0/object_id: "conflict-1" exists already',
     ]);
     expect(stdout).not.toContain('already stored');

@@ -72,7 +72,8 @@ describe('the OpenAPI document', () => {
     for (const [name, operation] of operations) {
       const wanted: ProblemSlug[] = ['invalid-query', 'not-acceptable'];
       if (operation.security !== undefined) wanted.push('unauthenticated', 'forbidden', 'unavailable');
-      if (name.includes('{')) wanted.push('invalid-path', 'uri-too-long', 'not-found');
+      if (name.includes('{')) wanted.push('invalid-path', 'uri-too-long');
+      if (name.includes('{') && CONTRACT[name.replace('/api/v1', '')]?.makes !== true) wanted.push('not-found');
       if (operation.requestBody !== undefined)
         wanted.push('malformed-request', 'invalid-body', 'too-large', 'unsupported-media-type');
       for (const slug of wanted) {
@@ -128,7 +129,7 @@ describe('the examples of the OpenAPI document', () => {
     const reply = await api.call(method, url.href, { key, ...sent });
 
     const success = Object.keys(operation.responses).filter((status) => status.startsWith('2'));
-    expect([name, String(reply.status), reply.text]).toEqual([name, success[0], reply.text]);
+    expect([name, success, reply.text]).toEqual([name, expect.arrayContaining([String(reply.status)]), reply.text]);
     const documented = operation.responses[String(reply.status)];
     for (const header of Object.keys(documented?.headers ?? {})) expect(reply.headers.has(header)).toBe(true);
     const schema = documented?.content?.['application/json']?.schema.$ref;
@@ -166,7 +167,9 @@ describe('the examples of the OpenAPI document', () => {
 
   it('of batches and objects do what they say, and the filters find what was stored', async () => {
     const batch = await perform('POST /api/v1/batches', admin);
-    expect(batch.json()).toMatchObject({ batch_id: ids.batch_id, object_count: 1 });
+    expect([batch.status, batch.json()]).toMatchObject([201, { batch_id: ids.batch_id, object_count: 1 }]);
+    const again = await perform('PUT /api/v1/batches/{batch_id}', admin);
+    expect([again.status, again.text]).toEqual([200, batch.text]);
     await perform('GET /api/v1/batches/{batch_id}', admin);
     for (const list of ['GET /api/v1/batches', 'GET /api/v1/objects']) {
       expect((await perform(list, admin)).json()).toMatchObject({ count: 1 });
@@ -177,6 +180,23 @@ describe('the examples of the OpenAPI document', () => {
     await perform('DELETE /api/v1/objects/{object_id}', admin);
     await perform('POST /api/v1/objects', admin);
     await perform('DELETE /api/v1/batches/{batch_id}', admin);
+  });
+
+  it('of jobs do what they say', async () => {
+    const { keys } = await api.project();
+    const body = { batch_id: 'later', objects: [] };
+    const accepted = await api.call('POST', '/batches', {
+      key: keys.admin,
+      body,
+      headers: { Prefer: 'respond-async' },
+    });
+    ids.job_id = accepted.json<{ id: string }>().id;
+    const problem = JSON.stringify(exampleOf({ $ref: '#/components/schemas/ProblemDto' }, document));
+    const end = `UPDATE jobs SET status = 'failed', finished_at = now(), problem = $2 WHERE job_id = $1`;
+    await api.db.sql(end, [ids.job_id, problem]);
+    expect((await perform('GET /api/v1/jobs', keys.admin)).json()).toMatchObject({ count: 1 });
+    await perform('GET /api/v1/jobs/{job_id}', keys.admin);
+    await perform('POST /api/v1/jobs/{job_id}/retry', keys.admin);
   });
 
   it('are all of them', () => {

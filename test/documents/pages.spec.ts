@@ -9,6 +9,7 @@ const SETTINGS = {
   COUNT_CAP: '777',
   BODY_LIMIT_BYTES: '7777',
   BATCH_OBJECTS_MAX: '77777',
+  INFLATED_LIMIT_BYTES: '7777777',
 };
 
 let api: TestApi;

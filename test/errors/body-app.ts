@@ -18,7 +18,7 @@ import { APP_FILTER, APP_PIPE, NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 
 /** What came of a body. */
-export interface Arrived {
+interface Arrived {
   bytes: number;
   sha256: string;
 }

@@ -75,7 +75,11 @@ describe('a request that prefers a later answer', () => {
 
   it('keeps its If-Match, its parameters, and the good part of a batch', async () => {
     const key = producer;
-    const stale = await accepted(api, 'PUT', '/objects/now', { key, body: { data: [] }, headers: { 'If-Match': '"x"' } });
+    const stale = await accepted(api, 'PUT', '/objects/now', {
+      key,
+      body: { data: [] },
+      headers: { 'If-Match': '"x"' },
+    });
     expect((await ended(api, key, stale)).problem).toMatchObject({ status: 412 });
     const body = { batch_id: 'part', objects: [shoe('part-1'), shoe('later-1')] };
     const partial = await accepted(api, 'POST', '/batches?mode=partial', { key, body });
@@ -89,7 +93,10 @@ describe('a request that prefers a later answer', () => {
   });
 
   it('has its body forgotten when it has succeeded', async () => {
-    const job = await accepted(api, 'POST', '/batches', { key: producer, body: { batch_id: 'forgotten', objects: [] } });
+    const job = await accepted(api, 'POST', '/batches', {
+      key: producer,
+      body: { batch_id: 'forgotten', objects: [] },
+    });
     await ended(api, producer, job);
     expect(await api.db.sql('SELECT FROM job_parts WHERE job_id = $1', [job.id])).toEqual([]);
   });
@@ -104,15 +111,18 @@ describe('a request that cannot succeed', () => {
     ['POST', '/objects', { batch_id: 'no such batch', ...shoe('o') }],
     ['PUT', '/objects/no-such-object', { data: [] }],
     ['PUT', '/batches/later', { objects: [] }],
-  ])('ends failed with the problem that it would get at once, after one attempt: %s %s %j', async (method, path, body) => {
-    const now = await api.call(method, path, { key: producer, body });
-    expect(now.status).toBeLessThan(500);
-    const job = await ended(api, producer, await accepted(api, method, path, { key: producer, body }));
-    expect([job.status, job.attempts, job.result]).toEqual(['failed', 1, undefined]);
-    const { problem } = job;
-    expect({ ...problem, request_id: '' }).toEqual({ ...now.json<object>(), request_id: '' });
-    expect(problem?.request_id).toMatch(/^[\w-]+$/);
-  });
+  ])(
+    'ends failed with the problem that it would get at once, after one attempt: %s %s %j',
+    async (method, path, body) => {
+      const now = await api.call(method, path, { key: producer, body });
+      expect(now.status).toBeLessThan(500);
+      const job = await ended(api, producer, await accepted(api, method, path, { key: producer, body }));
+      expect([job.status, job.attempts, job.result]).toEqual(['failed', 1, undefined]);
+      const { problem } = job;
+      expect({ ...problem, request_id: '' }).toEqual({ ...now.json<object>(), request_id: '' });
+      expect(problem?.request_id).toMatch(/^[\w-]+$/);
+    },
+  );
 
   it('is refused at once where the address alone tells it', async () => {
     const headers = { Prefer: 'respond-async' };

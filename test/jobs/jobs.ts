@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProblemDto } from '#platform';
 import { expect } from '@jest/globals';
-import type { Reply, TestApi } from '../harness/api.js';
+import type { TestApi } from '../harness/api.js';
 import type { TestDatabase } from '../harness/database.js';
 
 /** A job as the API shows it. */
@@ -40,7 +40,7 @@ export async function read(api: TestApi, key: string, { url }: Pick<Job, 'url'>)
 
 /** Waits for what is asked to come true. */
 export async function until<T>(ask: () => Promise<T | undefined>, withinMs = 20_000): Promise<T> {
-  for (const end = Date.now() + withinMs; ; ) {
+  for (const end = Date.now() + withinMs; ;) {
     const answer = await ask();
     if (answer !== undefined) return answer;
     if (Date.now() > end) throw new Error(`did not come true within ${String(withinMs)} ms: ${ask.toString()}`);

@@ -144,9 +144,10 @@ describe('stowage worker', () => {
 
   it('runs what was accepted, and kept, before it was there', async () => {
     const job = await postObject('before');
-    const kept = await api.db.sql('SELECT status FROM jobs JOIN job_parts USING (project_id, job_id) WHERE job_id = $1', [
-      job.id,
-    ]);
+    const kept = await api.db.sql(
+      'SELECT status FROM jobs JOIN job_parts USING (project_id, job_id) WHERE job_id = $1',
+      [job.id],
+    );
     expect(kept).toEqual([{ status: 'queued' }]);
     expect((await read(api, key, job)).status).toBe('queued');
     const one = await worker();

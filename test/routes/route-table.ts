@@ -8,7 +8,10 @@ export interface ContractRoute {
   roles: readonly Role[];
   /** A body that is right in its shape, where the route takes one. */
   body?: object;
-  type?: string;
+  /** The media types of that body, the preferred one first; default application/json. */
+  types?: readonly string[];
+  /** It makes what is not there, so it does not say that it is not. */
+  makes?: true;
 }
 
 const OF_PROJECTS: readonly Role[] = ['operator', 'admin'];
@@ -24,15 +27,24 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'GET /projects/{project_id}/keys': { roles: OF_PROJECTS },
   'POST /projects/{project_id}/keys': { roles: OF_PROJECTS, body: { name: 'new', role: 'analyst' } },
   'DELETE /projects/{project_id}/keys/{key_id}': { roles: OF_PROJECTS },
+  'GET /jobs': { roles: ['admin', 'producer', 'analyst', 'device'] },
+  'GET /jobs/{job_id}': { roles: ['admin', 'producer', 'analyst', 'device'] },
+  'POST /jobs/{job_id}/retry': { roles: ['admin'] },
   'GET /batches': { roles: READERS },
   'POST /batches': { roles: PRODUCERS, body: { batch_id: 'new', objects: [OBJECT] } },
   'GET /batches/{batch_id}': { roles: READERS },
+  'PUT /batches/{batch_id}': {
+    roles: PRODUCERS,
+    body: { objects: [OBJECT] },
+    types: ['application/json', 'application/x-ndjson'],
+    makes: true,
+  },
   'DELETE /batches/{batch_id}': { roles: ['admin'] },
   'GET /objects': { roles: READERS },
   'POST /objects': { roles: PRODUCERS, body: { batch_id: 'new', ...OBJECT } },
   'GET /objects/{object_id}': { roles: READERS },
   'PUT /objects/{object_id}': { roles: PRODUCERS, body: { data: OBJECT.data } },
-  'PATCH /objects/{object_id}': { roles: PRODUCERS, body: { data: {} }, type: 'application/merge-patch+json' },
+  'PATCH /objects/{object_id}': { roles: PRODUCERS, body: { data: {} }, types: ['application/merge-patch+json'] },
   'DELETE /objects/{object_id}': { roles: ['admin'] },
 };
 

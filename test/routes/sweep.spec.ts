@@ -27,7 +27,11 @@ const routes = Object.entries(CONTRACT).map(
   },
 );
 const withBody = routes.filter(([, { body }]) => body !== undefined);
-const withId = routes.filter(([, { path }]) => path.includes('{'));
+const withId = routes.filter(([, { path, makes }]) => path.includes('{') && makes !== true);
+
+function typesOf({ types = ['application/json'] }: ContractRoute): readonly string[] {
+  return types;
+}
 
 /** A key that may do this. */
 function keyFor({ roles }: ContractRoute): string {
@@ -44,7 +48,8 @@ function send(
   options: CallOptions = {},
   path = route.path,
 ): Promise<Reply> {
-  const headers = { ...(route.type === undefined ? {} : { 'Content-Type': route.type }), ...options.headers };
+  const [type] = route.types ?? [];
+  const headers = { ...(type === undefined ? {} : { 'Content-Type': type }), ...options.headers };
   const body = route.body === undefined ? {} : { body: route.body };
   return api.call(route.method, fill(path, { project_id: mine.projectId }), { ...body, ...options, headers });
 }
@@ -147,12 +152,21 @@ describe("another project's things", () => {
     await api.call('POST', '/batches', { key, body });
     const keys = await api.call('GET', `/projects/${String(theirs.projectId)}/keys`, { key });
     const [{ key_id } = { key_id: '' }] = keys.json<{ results: { key_id: string }[] }>().results;
-    ids = { project_id: theirs.projectId, key_id, batch_id: 'theirs', object_id: 'theirs' };
+    const headers = { Prefer: 'respond-async' };
+    const job = await api.call('POST', '/batches', { key, headers, body: { ...body, batch_id: 'later' } });
+    const { id: job_id } = job.json<{ id: string }>();
+    ids = { project_id: theirs.projectId, key_id, batch_id: 'theirs', object_id: 'theirs', job_id };
   });
 
   it.each(withId)('are to %s as if they did not exist', async (_, route) => {
     const others = await send(route, { key: mine.keys.admin }, fill(route.path, ids));
-    const missing = { project_id: theirs.projectId ^ 1, key_id: '1', batch_id: 'nothing', object_id: 'nothing' };
+    const missing = {
+      project_id: theirs.projectId ^ 1,
+      key_id: '1',
+      batch_id: 'nothing',
+      object_id: 'nothing',
+      job_id: '1',
+    };
     const nobodys = await send(route, { key: mine.keys.admin }, fill(route.path, missing));
     expectProblem(others, 'not-found');
     expect(essence(others)).toEqual(essence(nobodys));
@@ -222,13 +236,15 @@ describe('a body', () => {
       });
       expectProblem(reply, 'unsupported-media-type');
       const name = route.method === 'PATCH' ? 'accept-patch' : 'accept';
-      expect(reply.headers.get(name)).toBe(route.type ?? 'application/json');
+      expect(reply.headers.get(name)).toBe(typesOf(route).join(', '));
     }
   });
 
   it.each(withBody)('may be declared to %s in any case and with parameters', async (_, route) => {
-    const headers = { 'Content-Type': `${(route.type ?? 'application/json').toUpperCase()} ; charset=UTF-8` };
-    expectProblem(await send(route, { key: keyFor(route), body: [], headers }), 'invalid-body');
+    for (const type of typesOf(route)) {
+      const headers = { 'Content-Type': `${type.toUpperCase()} ; charset=UTF-8` };
+      expectProblem(await send(route, { key: keyFor(route), body: [], headers }), 'invalid-body');
+    }
   });
 });
 

@@ -1,6 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Config, Database, isConnectionLoss } from '#platform';
-import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
+import {
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OnModuleDestroy,
+} from '@nestjs/common';
 import { JobWork } from './job-work.js';
 import { Maintenance } from './maintenance.js';
 import { QueueWorker } from './queue-worker.js';
@@ -119,7 +125,7 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
       },
     });
     this.workers.add(worker);
-    void worker.ended.then(() => this.bury(worker));
+    void worker.ended().then(() => this.bury(worker));
   }
 
   /** A worker that ended by itself may have left jobs locked. One that cannot be buried now is found dead later. */

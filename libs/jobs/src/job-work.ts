@@ -9,7 +9,7 @@ import type { KeptRequest } from './write-requests.js';
  * How often a job is begun that meets faults, or kills its worker, before it is a dead letter. graphile-worker waits e^n
  * seconds after the nth attempt: 2.7 s, 7 s, 20 s, 55 s, 2.5 min, ... 2.3 h, in all about 3.5 h.
  */
-export const ATTEMPTS_MAX = 10;
+const ATTEMPTS_MAX = 10;
 
 /** Another worker did the job while this one was at it: what this one did has to be undone. */
 class DoneElsewhere extends Error {
@@ -46,7 +46,9 @@ export class JobWork {
         this.log.error(`job ${key.jobId} has failed for good: ${String(error)}`, (error as Error).stack);
         await this.jobs.fail(key, bodyOf(deadLetter(job.attempts), input));
       } else {
-        this.log.warn(`attempt ${String(job.attempts)} of job ${key.jobId} met a fault: ${String(problem.cause ?? error)}`);
+        this.log.warn(
+          `attempt ${String(job.attempts)} of job ${key.jobId} met a fault: ${String(problem.cause ?? error)}`,
+        );
         await this.jobs.giveBack(key, workerId);
         throw error;
       }

@@ -76,7 +76,8 @@ export class JobController {
     const key = keyOf(from, id);
     const isQueued = await this.jobs.retry(key);
     const text = await this.text(from, key, request);
-    if (!isQueued) throw new Problem('job-not-failed', { detail: 'The job has not failed; it can still succeed or has.' });
+    if (!isQueued)
+      throw new Problem('job-not-failed', { detail: 'The job has not failed; it can still succeed or has.' });
     this.runner.wake();
     return text;
   }

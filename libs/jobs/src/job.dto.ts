@@ -8,8 +8,11 @@ export class JobListQuery extends PageQuery {
 }
 
 /** A job in a list. */
-export class JobItemDto {
-  @ApiProperty({ description: 'Made by the server; jobs accepted later have greater ones.', example: '378104958201857' })
+class JobItemDto {
+  @ApiProperty({
+    description: 'Made by the server; jobs accepted later have greater ones.',
+    example: '378104958201857',
+  })
   id: string;
 
   @ApiProperty({
@@ -19,7 +22,10 @@ export class JobItemDto {
   })
   status: JobStatus;
 
-  @ApiProperty({ description: 'How often it was begun, since it was accepted or an admin had it tried again.', example: 1 })
+  @ApiProperty({
+    description: 'How often it was begun, since it was accepted or an admin had it tried again.',
+    example: 1,
+  })
   attempts: number;
 
   @ApiProperty({ format: 'date-time', description: 'When it was accepted.', example: '2024-12-10T16:45:00.000Z' })

@@ -2,7 +2,7 @@ import { Database, sqlTimeOf } from '#platform';
 import { Injectable } from '@nestjs/common';
 
 /** How long a job that has ended can be looked up. */
-export const JOBS_KEPT_DAYS = 30;
+const JOBS_KEPT_DAYS = 30;
 
 /** Deleted at a time, so that no statement holds many locks or lasts. */
 const CHUNK_ROWS = 10_000;

@@ -1,10 +1,17 @@
 import { EventEmitter } from 'node:events';
-import { run, Logger as QueueLogger, type Runner, type WorkerEvents, type WorkerPool } from 'graphile-worker';
+import { Logger as QueueLogger, run, type Runner, type WorkerEvents, type WorkerPool } from 'graphile-worker';
 import type { Pool } from 'pg';
 import { TASK, type JobKey } from './job.store.js';
 
 /** Notifications make idle workers look at once; this is for attempts that were put off, and for notifications that were lost. */
 const POLL_MS = 2_000;
+
+/**
+ * After errors graphile-worker may wait for ever for its own end: 0.17.3 counts the batches that failed wrong. So one that
+ * takes no more jobs and has done nothing for so long counts as ended.
+ */
+const IDLE_MS = 2_000;
+const LOOK_MS = 100;
 
 interface QueueWorkerOptions {
   connections: Pool;
@@ -18,26 +25,60 @@ interface QueueWorkerOptions {
  * database restarts; then another one has to take its place.
  */
 export class QueueWorker {
-  /** Takes no more jobs; what it has begun goes on. */
-  isLeaving = false;
-  /** Resolves when it has ended and nothing of it runs. */
-  readonly ended: Promise<void>;
+  private leaving = false;
+  /** Jobs that run. */
+  private busy = 0;
+  /** Not to be returned from what is async, nor resolved with: it is a promise itself, of its own end. */
+  private pool: WorkerPool | undefined;
+  private runner: Runner | undefined;
+  private over: Promise<unknown> = Promise.resolve();
 
-  private constructor(
-    private readonly pool: WorkerPool,
-    private readonly runner: Runner,
-  ) {
-    this.ended = runner.promise.catch(() => undefined);
+  private constructor(private readonly options: QueueWorkerOptions) {}
+
+  static async start(options: QueueWorkerOptions): Promise<QueueWorker> {
+    const worker = new QueueWorker(options);
+    await worker.begin();
+    return worker;
   }
 
-  static async start({ connections, concurrency, work, warn }: QueueWorkerOptions): Promise<QueueWorker> {
+  /** Whether it takes no more jobs; what it has begun goes on. */
+  get isLeaving(): boolean {
+    return this.leaving;
+  }
+
+  /** What it locks jobs with. */
+  get id(): string {
+    return this.pool?.id ?? '';
+  }
+
+  /** Makes an idle worker look for a job. */
+  nudge(): void {
+    if (!this.leaving) this.pool?.nudge(1);
+  }
+
+  /** Begins no more jobs. Resolves when those that it had begun have ended. */
+  async leave(): Promise<void> {
+    if (!this.leaving) {
+      this.leaving = true;
+      this.runner?.stop().catch(() => undefined);
+    }
+    await this.ended();
+  }
+
+  /** Resolves when nothing of it runs any more, whoever ended it. */
+  async ended(): Promise<void> {
+    await this.over;
+  }
+
+  private async begin(): Promise<void> {
+    const { connections, concurrency, warn } = this.options;
     const events = new EventEmitter() as WorkerEvents;
-    // Neither returned nor resolved with: it is a promise itself, of its own end.
-    let pool: WorkerPool | undefined;
     events.once('pool:create', ({ workerPool }) => {
-      pool = workerPool;
+      this.pool = workerPool;
     });
-    const task = (payload: unknown): Promise<void> => work(payload as JobKey, pool?.id ?? '');
+    events.once('pool:gracefulShutdown', () => {
+      this.leaving = true;
+    });
     const options = {
       pgPool: connections,
       concurrency,
@@ -49,32 +90,30 @@ export class QueueWorker {
       // a single job would end the process.
       preset: { worker: { completeJobBatchDelay: 20, failJobBatchDelay: 0 } },
     };
-    const runner = await run(options, { [TASK]: task }, []);
-    if (pool === undefined) throw new Error('graphile-worker made no pool');
-    const worker = new QueueWorker(pool, runner);
-    events.once('pool:gracefulShutdown', () => {
-      worker.isLeaving = true;
-    });
-    return worker;
+    const runner = await run(options, { [TASK]: (payload) => this.work(payload as JobKey) }, []);
+    this.runner = runner;
+    this.over = Promise.race([runner.promise.catch(() => undefined), this.idle()]);
   }
 
-  /** What it locks jobs with. */
-  get id(): string {
-    return this.pool.id;
-  }
-
-  /** Makes an idle worker look for a job. */
-  nudge(): void {
-    if (!this.isLeaving) this.pool.nudge(1);
-  }
-
-  /** Resolves when what it had begun has ended. */
-  async leave(): Promise<void> {
-    if (!this.isLeaving) {
-      this.isLeaving = true;
-      await this.runner.stop().catch(() => undefined);
+  private async work(key: JobKey): Promise<void> {
+    this.busy++;
+    try {
+      await this.options.work(key, this.id);
+    } finally {
+      this.busy--;
     }
-    await this.ended;
+  }
+
+  private idle(): Promise<void> {
+    return new Promise((resolve) => {
+      let idleMs = 0;
+      const timer = setInterval(() => {
+        idleMs = this.leaving && this.busy === 0 ? idleMs + LOOK_MS : 0;
+        if (idleMs < IDLE_MS) return;
+        clearInterval(timer);
+        resolve();
+      }, LOOK_MS).unref();
+    });
   }
 }
 
@@ -82,6 +121,6 @@ export class QueueWorker {
 function queueLogger(warn: (message: string) => void): QueueLogger {
   return new QueueLogger(() => (level, message, meta) => {
     const isOfJob = meta !== undefined && 'failure' in meta;
-    if ((level === 'error' || level === 'warning') && !isOfJob) warn(message.split('\n')[0] ?? '');
+    if (/^(error|warning)$/.test(level) && !isOfJob) warn(message.split('\n')[0] ?? '');
   });
 }

@@ -7,47 +7,42 @@ import { from, type CopyStreamQuery } from 'pg-copy-streams';
  */
 export class CopyIn {
   private readonly stream: CopyStreamQuery;
-  private hasFailed = false;
-  /** Never resolves. The stream tells an error of the database by this event alone, and takes more as if nothing were. */
-  private readonly failure: Promise<never>;
+  private failure: Error | undefined;
+  /** Tells whoever waits for the stream now that it has failed. */
+  private reject: ((error: Error) => void) | undefined;
 
   constructor(client: PoolClient, statement: string) {
     this.stream = client.query(from(statement));
-    this.failure = new Promise((_, reject) => {
-      this.stream.once('error', (error) => {
-        this.hasFailed = true;
-        reject(error);
-      });
+    // It tells an error of the database by this event alone, and takes more as if nothing were.
+    this.stream.once('error', (error: Error) => {
+      this.failure = error;
+      this.reject?.(error);
     });
-    // It may fail between two writes, when nobody listens; the next one tells.
-    this.failure.catch(() => undefined);
   }
 
   /** Resolves when there is room for more, so that whoever produces rows is as slow as the database. */
-  async write(rows: string): Promise<void> {
-    if (this.hasFailed) return this.failure;
-    const taken = new Promise<void>((resolve) => {
-      this.stream.write(rows, () => {
-        resolve();
-      });
-    });
-    return Promise.race([taken, this.failure]);
+  write(rows: string): Promise<void> {
+    return this.unlessFailed((done) => this.stream.write(rows, done));
   }
 
   /** Resolves when the database has taken every row. */
-  async end(): Promise<void> {
-    if (this.hasFailed) return this.failure;
-    const ended = new Promise<void>((resolve) => {
-      this.stream.end(() => {
-        resolve();
-      });
-    });
-    return Promise.race([ended, this.failure]);
+  end(): Promise<void> {
+    return this.unlessFailed((done) => this.stream.end(done));
   }
 
   /** Tells the database to forget the rows; the transaction can only be rolled back then. */
   giveUp(): void {
-    if (this.hasFailed) return;
-    this.stream.destroy();
+    if (this.failure === undefined) this.stream.destroy();
+  }
+
+  private unlessFailed(work: (done: () => void) => unknown): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.failure !== undefined) {
+        reject(this.failure);
+        return;
+      }
+      this.reject = reject;
+      work(resolve);
+    });
   }
 }

@@ -61,6 +61,8 @@ const TEXT_TYPES: CustomTypesConfig = {
 
 type TypeId = Parameters<typeof types.getTypeParser>[0];
 
+const ignore = (): void => undefined;
+
 /** The one pool of connections: set-based SQL goes through `query`, entities through `dataSource`. */
 export class Database implements Queryable {
   private readonly active = new Set<PoolClient>();
@@ -70,8 +72,15 @@ export class Database implements Queryable {
     private readonly pool: Pool,
   ) {
     // Else a connection that breaks while somebody holds it and asks nothing ends the process.
-    pool.on('connect', (client) => client.on('error', () => undefined));
-    pool.on('acquire', (client) => this.active.add(client));
+    const guard = (client: PoolClient): void => {
+      if (!client.listeners('error').includes(ignore)) client.on('error', ignore);
+    };
+    pool.on('connect', guard);
+    pool.on('acquire', (client) => {
+      // The one that TypeORM made before we came had no 'connect' of ours.
+      guard(client);
+      this.active.add(client);
+    });
     pool.on('release', (_error, client) => this.active.delete(client));
     pool.on('remove', (client) => this.active.delete(client));
   }

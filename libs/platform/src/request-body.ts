@@ -7,7 +7,7 @@ import { NdjsonBody } from './ndjson-body.js';
 import { answerWithProblem } from './problem.filter.js';
 import { Problem } from './problems.js';
 
-export const NDJSON = 'application/x-ndjson';
+const NDJSON = 'application/x-ndjson';
 
 /** What a body may be encoded as, for `Accept-Encoding`. */
 const ENCODINGS = 'gzip, zstd, identity';

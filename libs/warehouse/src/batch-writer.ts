@@ -1,5 +1,4 @@
 import {
-  Config,
   Database,
   ERRORS_LISTED_MAX,
   isUniqueViolation,
@@ -9,13 +8,13 @@ import {
   type Transaction,
 } from '#platform';
 import { Injectable } from '@nestjs/common';
-import pLimit, { type LimitFunction } from 'p-limit';
 import { ConflictGone, conflictProblem, otherContent, reject } from './batch-conflicts.js';
 import { BatchPour } from './batch-pour.js';
 import { stagedRows } from './batch-rows.js';
 import { BadInput, type BatchSource, type CheckedObject, type Rejected } from './batch-source.js';
 import { BatchStore, type BatchRow } from './batch.store.js';
 import { BatchWriteStore, type Conflict, type InTheWay, type LockedBatch } from './batch-write.store.js';
+import { StreamSlots } from './stream-slots.js';
 
 /** More objects are copied, fewer inserted in one statement and one round trip; docs/decisions/008. */
 const INSERT_OBJECTS_MAX = 200;
@@ -52,18 +51,13 @@ export type Note<Result> = (tx: Queryable, result: Result) => Promise<void>;
 /** Stores batches: new ones, the same again, others in their place; all or nothing, or in part. See docs/decisions/008. */
 @Injectable()
 export class BatchWriter {
-  /** Streams write for as long as their clients send, so half of the connections are kept for everybody else. */
-  private readonly streams: LimitFunction;
-
   constructor(
     private readonly batches: BatchStore,
     private readonly store: BatchWriteStore,
     private readonly database: Database,
     private readonly sequence: Sequence,
-    config: Config,
-  ) {
-    this.streams = pLimit(Math.floor(config.database.poolMax / 2));
-  }
+    private readonly slots: StreamSlots,
+  ) {}
 
   /** @throws Problem of the source; conflict naming the ids in the way; invalid-body where no object of a part was good */
   async write(write: BatchWrite, note?: Note<BatchResult>): Promise<BatchResult> {
@@ -71,7 +65,7 @@ export class BatchWriter {
     try {
       if (count === undefined) {
         const chunks = await primed(source.chunks());
-        return await this.streams(() =>
+        return await this.slots.run(write.projectId, () =>
           this.database.transactionOnce(undoing(write, (tx) => this.run(tx, write, chunks, note))),
         );
       }

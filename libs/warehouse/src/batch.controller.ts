@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { Project, projectOf } from '#access';
-import { WriteRequests } from '#jobs';
+import { MayRunLater, WriteRequests } from '#jobs';
 import {
   Answer,
   API,
@@ -19,7 +19,7 @@ import {
   Rules,
 } from '#platform';
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put, Query, Req, Res } from '@nestjs/common';
-import { ApiBody, ApiConsumes, ApiHeader, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiConsumes, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import {
   BatchDto,
@@ -59,12 +59,7 @@ export class BatchController {
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'], query: true })
   @ApiOperation({ summary: 'Store a whole batch, all or nothing' })
   @ApiBody({ type: CreateBatchDto })
-  @ApiHeader({
-    name: 'Prefer',
-    required: false,
-    description:
-      '`return=representation` answers with the whole batch (not together with an Idempotency-Key); `respond-async` answers 202 and stores it later.',
-  })
+  @MayRunLater(' `return=representation` answers with the whole batch, but not together with an Idempotency-Key.')
   @Answer(201, BatchDto, { location: true })
   @Answer(200, DryRunDto, { description: 'With dry_run=true: what would happen.' })
   @Answer(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })
@@ -92,9 +87,10 @@ export class BatchController {
     description:
       'The same content again is 200 and changes nothing; other content is 409 unless `on_conflict` says what to do. As `application/x-ndjson` it is one object a line, of any number of lines.',
   })
+  @ApiParam({ name: 'batch_id', type: String })
   @ApiConsumes('application/json', 'application/x-ndjson')
   @ApiBody({ type: PutBatchDto })
-  @ApiHeader({ name: 'Prefer', required: false, description: '`respond-async` answers 202 and stores it later.' })
+  @MayRunLater()
   @Answer(201, BatchDto, { location: true })
   @Answer(200, BatchDto, {
     description: 'It was there already, was replaced or added to; with dry_run=true what would happen.',

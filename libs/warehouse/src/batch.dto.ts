@@ -35,7 +35,7 @@ export class PutBatchDto {
 
 /** How a batch is to be written. */
 export class WriteBatchQuery {
-  @FlagParameter({ description: 'Answer 200 with what would happen, and store nothing.', example: true })
+  @FlagParameter({ description: 'Answer 200 with what would happen, and store nothing.', example: false })
   dry_run?: boolean;
 
   @ChoiceField({
@@ -87,7 +87,7 @@ export class PartBatchDto {
 
 /** What would have happened. */
 export class DryRunDto {
-  @ApiProperty({ enum: [true] })
+  @ApiProperty({ enum: [true], example: true })
   dry_run: boolean;
 
   @ApiProperty({ enum: ['create', 'nothing', 'replace', 'extend'], example: 'create' })

@@ -64,7 +64,11 @@ export class NdjsonSource implements BatchSource {
 
 /** The mistakes of one object, each with its place in the whole; what says no place is about the object itself. */
 export function errorsOf(problem: Problem, parent: string): InputError[] {
-  if (problem.errors.length === 0) return [{ pointer: parent, detail: problem.message }];
+  if (problem.errors.length === 0) {
+    // What JsonBody says of a body is true of a line, which is always its first.
+    const detail = problem.message.replace(/^The body /, '').replace(' at line 1, column ', ' at column ');
+    return [{ pointer: parent, detail }];
+  }
   return problem.errors.map((error) => ({
     pointer: parent + ('pointer' in error ? error.pointer : ''),
     detail: error.detail,

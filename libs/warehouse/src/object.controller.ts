@@ -1,5 +1,5 @@
 import { Project } from '#access';
-import { WriteRequests } from '#jobs';
+import { MayRunLater, WriteRequests } from '#jobs';
 import { Answer, API, Config, etagOf, JsonBody, JsonHeader, pageRequest, pageText, Problems, Rules } from '#platform';
 import {
   Body,
@@ -16,7 +16,7 @@ import {
   Req,
   Res,
 } from '@nestjs/common';
-import { ApiBody, ApiConsumes, ApiHeader, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiConsumes, ApiHeader, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { FilterQuery, filterOf, objectsFingerprint } from './list.dto.js';
 import { CreateObjectDto, ObjectDto, ObjectPageDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
@@ -29,12 +29,6 @@ const IF_MATCH = {
   name: 'If-Match',
   required: false,
   description: 'The ETag that was read; another present one answers 412.',
-};
-
-const RESPOND_ASYNC = {
-  name: 'Prefer',
-  required: false,
-  description: '`respond-async` answers 202 and stores it later.',
 };
 
 @ApiTags('objects')
@@ -53,7 +47,7 @@ export class ObjectController {
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Store one object in a batch that exists' })
   @ApiBody({ type: CreateObjectDto })
-  @ApiHeader(RESPOND_ASYNC)
+  @MayRunLater()
   @Answer(201, ObjectDto, { location: true, etag: true })
   @Problems('malformed-request', 'invalid-body', 'conflict', 'too-large')
   create(
@@ -97,8 +91,9 @@ export class ObjectController {
   @JsonHeader()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Replace what an object holds' })
+  @ApiParam({ name: 'object_id', type: String })
   @ApiHeader(IF_MATCH)
-  @ApiHeader(RESPOND_ASYNC)
+  @MayRunLater()
   @ApiBody({ type: ReplaceObjectDto })
   @Answer(200, ObjectDto, { etag: true })
   @Problems(

@@ -13,6 +13,7 @@ import { ObjectListStore } from './object-list.store.js';
 import { ObjectOperations } from './object.operations.js';
 import { ObjectService } from './object.service.js';
 import { ObjectStore } from './object.store.js';
+import { StreamSlots } from './stream-slots.js';
 
 @Module({
   imports: [JobsModule],
@@ -22,6 +23,7 @@ import { ObjectStore } from './object.store.js';
     Ingest,
     BatchStore,
     BatchWriteStore,
+    StreamSlots,
     BatchWriter,
     BatchService,
     BatchOperations,

@@ -1,0 +1,46 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { JsonHead } from './json-head.js';
+
+function headOf(text: string, pieceBytes = Infinity): JsonHead {
+  const bytes = Buffer.from(text);
+  const head = new JsonHead();
+  for (let at = 0; at < bytes.length; at += pieceBytes) if (head.take(bytes.subarray(at, at + pieceBytes))) break;
+  return head;
+}
+
+describe('JsonHead', () => {
+  it('finds the batch_id that JSON.parse finds, wherever it stands and however the bytes are cut', () => {
+    // Strings that steer a reader which takes a mark inside of text for one outside.
+    const text = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.constantFrom('"', '\\', '{"batch_id":"x"}', '],}', 'batch_id'),
+    );
+    const value = fc.jsonValue({ maxDepth: 3 });
+    const others = fc.dictionary(text, value, { maxKeys: 4 });
+    fc.assert(
+      fc.property(others, text, others, fc.boolean(), fc.nat(7), (before, id, after, isSpaced, cut) => {
+        const batch = { ...without(before), batch_id: id, ...without(after) };
+        const json = JSON.stringify(batch, null, isSpaced ? 2 : 0);
+        expect(headOf(json, cut + 1).batchId).toBe((JSON.parse(json) as typeof batch).batch_id);
+      }),
+    );
+  });
+
+  it('takes no text for the id but that of the outermost object', () => {
+    const head = headOf('{"objects":[{"batch_id":"inner"},["batch_id","x"]],"a":"batch_id","b":{"batch_id":"c"}}');
+    expect(head).toMatchObject({ batchId: undefined, isWhole: true, names: new Set(['objects']) });
+    expect(headOf('["batch_id","x"]').batchId).toBeUndefined();
+    expect(headOf('{"batch_id":7,"x":"y"}')).toMatchObject({ batchId: undefined, isWhole: true });
+  });
+
+  it('tells a whole line from an object of several lines and from one that is cut', () => {
+    expect(headOf('{"object_id":"a\\n","data":{}}\n{"x":1}')).toMatchObject({ isWhole: true, hasLineBreak: false });
+    expect(headOf('{"object_id":\n"a"}')).toMatchObject({ isWhole: true, hasLineBreak: true });
+    expect(headOf('{"object_id":"a}')).toMatchObject({ isWhole: false });
+  });
+});
+
+function without(members: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(members).filter(([name]) => name !== 'batch_id' && name !== '__proto__'));
+}

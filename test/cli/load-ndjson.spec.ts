@@ -1,0 +1,404 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, request as send, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { ADMIN_KEY, Stowage, type Ended } from './stowage.js';
+
+const MAIN = join(process.cwd(), 'dist/apps/cli/main.js');
+
+let stowage: Stowage;
+let origin: string;
+/** Stands between the command and the server, as a network does that is not always kind; and serves files. */
+let network: Server;
+let networkUrl: string;
+/** What becomes of the next PUTs that pass, and of downloads. */
+let onPut: ((request: IncomingMessage, response: ServerResponse) => void)[] = [];
+let onGet: Record<string, (response: ServerResponse) => void> = {};
+
+beforeAll(async () => {
+  stowage = await Stowage.make({ STOWAGE_ADMIN_KEY: ADMIN_KEY });
+  origin = await stowage.serve();
+  network = createServer((request, response) => {
+    const download = onGet[request.url ?? ''];
+    const fault = request.method === 'PUT' ? onPut.shift() : undefined;
+    if (download !== undefined) download(response);
+    else if (fault !== undefined) fault(request, response);
+    else forward(request, response);
+  });
+  await new Promise<void>((resolve) => network.listen(0, '127.0.0.1', resolve));
+  networkUrl = `http://127.0.0.1:${String((network.address() as AddressInfo).port)}`;
+});
+beforeEach(async () => {
+  onPut = [];
+  onGet = {};
+  await rm(join(stowage.folder, 'rejects.ndjson'), { force: true });
+});
+afterAll(async () => {
+  network.closeAllConnections();
+  await new Promise((resolve) => network.close(resolve));
+  await stowage.remove();
+});
+
+function forward(request: IncomingMessage, response: ServerResponse): void {
+  const { method, headers } = request;
+  const onward = send(origin + (request.url ?? ''), { method, headers }, (answer) => {
+    response.writeHead(answer.statusCode ?? 0, answer.headers);
+    answer.pipe(response);
+  });
+  onward.on('error', () => response.destroy());
+  request.pipe(onward);
+}
+
+function load(args: string[], settings: Record<string, string> = {}): Promise<Ended> {
+  return stowage.run(['load', ...args], { STOWAGE_URL: origin, ...settings });
+}
+
+/** Runs the command with this on its standard input. */
+async function loadFrom(input: string | Buffer, args: string[], url = origin): Promise<Ended> {
+  const env = { PATH: process.env.PATH, STOWAGE_URL: url, STOWAGE_API_KEY: ADMIN_KEY };
+  const child = spawn(process.execPath, [MAIN, 'load', ...args], { cwd: stowage.folder, env });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  // It may have ended before it has read everything.
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(input);
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stdout, stderr };
+}
+
+/** Writes files below the folder that the command runs in. */
+async function write(files: Record<string, string | Buffer>): Promise<void> {
+  for (const [name, content] of Object.entries(files)) {
+    await mkdir(dirname(join(stowage.folder, name)), { recursive: true });
+    await writeFile(join(stowage.folder, name), content);
+  }
+}
+
+function lines(prefix: string, count: number, from = 1): string {
+  return Array.from(
+    { length: count },
+    (_, i) => `{"object_id":"${prefix}-${String(from + i)}","data":{"type":"shoe"}}\n`,
+  ).join('');
+}
+
+/** One block that is not compressed (RFC 8878); Node.js has no zstd before 22.15. */
+function zstdFrame(text: string): Buffer {
+  const content = Buffer.from(text);
+  const header = Buffer.alloc(9);
+  header.writeUInt32LE(0xfd2fb528, 0);
+  // A single segment, its size in the byte that follows; then the last block, and its size.
+  header.writeUInt8(0x20, 4);
+  header.writeUInt8(content.length, 5);
+  header.writeUIntLE(content.length * 8 + 1, 6, 3);
+  return Buffer.concat([header, content]);
+}
+
+async function get(path: string): Promise<{ status: number; text: string }> {
+  const response = await fetch(`${origin}/api/v1/${path}`, { headers: { 'X-Api-Key': ADMIN_KEY } });
+  return { status: response.status, text: await response.text() };
+}
+
+async function countObjects(batchId: string): Promise<number> {
+  const { text } = await get(`objects?batch_id=${batchId}&count=exact&page_size=1`);
+  return (JSON.parse(text) as { count: number }).count;
+}
+
+async function rejects(name = 'rejects.ndjson'): Promise<unknown[]> {
+  const text = await readFile(join(stowage.folder, name), 'utf8');
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as unknown);
+}
+
+describe('stowage load of NDJSON', () => {
+  it('loads what a folder and a pattern that no shell expanded find, each as the batch that its name says', async () => {
+    await write({
+      'found/plain.ndjson': lines('plain', 3),
+      'found/packed.v2.jsonl.gz': gzipSync(lines('packed', 2)),
+      'found/framed.ndjson.zst': zstdFrame(lines('framed', 2)),
+      'found/notes.txt': 'not data',
+      'deep/er/deepest.ndjson.gz': gzipSync(lines('deepest', 4)),
+    });
+    const places = ['found', 'deep/**/*.ndjson.gz', 'deep/**/*.csv'];
+    const { code, stdout, stderr } = await load(places);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: 'deep/**/*.csv: matches no files\n' });
+    expect(stdout).toMatch(/^found\/plain\.ndjson: stored 3 objects$/m);
+    expect(stdout).toMatch(/^stored 11 objects in 4 batches \(.* objects\/s\); 1 rejected\n$/m);
+    expect(await countObjects('packed.v2')).toBe(2);
+
+    const again = await load(places.slice(0, 2));
+    expect(again).toMatchObject({ code: 0, stderr: '' });
+    expect(again.stdout).toMatch(/^deep\/er\/deepest\.ndjson\.gz: already stored \(4 objects\)$/m);
+    expect(again.stdout).toMatch(/; 4 batches already stored\n$/);
+    expect(await countObjects('deepest')).toBe(4);
+  });
+
+  it('goes by what is in a file where its name does not tell', async () => {
+    const batch = `{"objects": [{"object_id": "late-1", "data": {"n": 0.10}}], "batch_id": "l\\u0061te"}`;
+    await write({
+      'content/batch.json.gz': gzipSync(batch),
+      'content/lines.json': lines('content-lines', 2),
+      'content/lines-packed.json.gz': gzipSync(lines('content-packed', 2)),
+      'content/inflated.ndjson.gz': `\uFEFF${lines('content-inflated', 2)}`,
+      'content/cut.json.gz': gzipSync(batch).subarray(0, 30),
+    });
+    const { code, stdout, stderr } = await load(['content']);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: 'content/cut.json.gz: is not whole gzip: unexpected end of file\n',
+    });
+    expect(stdout).toMatch(/^stored 7 objects in 4 batches/m);
+    expect((await get('batches/late')).text).toContain('0.10');
+    for (const id of ['lines', 'lines-packed', 'inflated']) expect(await countObjects(id)).toBe(2);
+  });
+
+  it('reads standard input, plain or gzip, as the batch that --batch-id names', async () => {
+    expect(await loadFrom(lines('input', 3), ['-', '--batch-id', 'in/put'])).toMatchObject({ code: 0, stderr: '' });
+    const again = await loadFrom(gzipSync(lines('input', 3)), ['-', '--batch-id', 'in/put']);
+    expect(again).toMatchObject({ code: 0, stderr: '' });
+    expect(again.stdout).toMatch(/^-: already stored \(3 objects\)$/m);
+    expect(await loadFrom('', ['-', '--batch-id', 'nothing'])).toMatchObject({ code: 1, stderr: '-: is empty\n' });
+    expect((await get('batches/nothing')).status).toBe(404);
+    const nameless = await loadFrom(lines('input', 1), ['-']);
+    expect(nameless).toEqual({ code: 2, stdout: '', stderr: 'stowage: standard input has no name: give --batch-id\n' });
+  });
+
+  it('refuses a batch that is stored with other content, or replaces it, or adds to it, as it is told', async () => {
+    await write({ 'other.ndjson': lines('other', 2) });
+    await load(['other.ndjson']);
+    await write({ 'other.ndjson': lines('other', 2, 2) });
+    const refused = await load(['other.ndjson']);
+    expect(refused).toMatchObject({
+      code: 1,
+      stderr: 'other.ndjson: /batch_id: "other" exists already, with other content\n',
+    });
+    expect(refused.stdout).toMatch(/^what was rejected is in rejects\.ndjson$/m);
+    const tried = await load(['other.ndjson', '--on-conflict', 'replace', '--dry-run']);
+    expect(tried.stdout).toMatch(/^other\.ndjson: would be replaced \(2 objects\)$/m);
+    expect((await get('batches/other')).text).toContain('other-1');
+
+    const added = await load(['other.ndjson', '--on-conflict', 'skip']);
+    expect(added).toMatchObject({ code: 0, stderr: '' });
+    expect(added.stdout).toMatch(/^other\.ndjson: added what was missing \(3 objects\)$/m);
+    const replaced = await load(['other.ndjson', '--on-conflict', 'replace']);
+    expect(replaced.stdout).toMatch(/^other\.ndjson: replaced \(2 objects\)$/m);
+    expect(replaced.stdout).toMatch(/; 1 batch changed\n$/);
+    const again = await load(['other.ndjson', '--on-conflict', 'replace']);
+    expect(again.stdout).toMatch(/^other\.ndjson: already stored \(2 objects\)$/m);
+    expect((await get('batches/other')).text).not.toContain('other-1');
+  });
+
+  it('lets no file of a load replace another one of the same name', async () => {
+    await write({ 'one/same.ndjson': lines('one', 1), 'two/same.ndjson': lines('two', 1) });
+    const { code, stderr } = await load(['one', 'two', '--on-conflict', 'replace', '--concurrency', '1']);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr:
+        'two/same.ndjson: /batch_id: "same" is also the batch of one/same.ndjson; load it alone, with --batch-id\n',
+    });
+    expect((await get('batches/same')).text).toContain('one-1');
+  });
+
+  it('stores nothing in a dry run, and tells what it would', async () => {
+    await write({ 'dry.ndjson': lines('dry', 2), 'dry-bad.ndjson': '{"object_id":"dry-3"}\n' });
+    const { code, stdout, stderr } = await load(['dry.ndjson', 'dry-bad.ndjson', '--dry-run']);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: 'dry-bad.ndjson: /lines/1/data: is missing\n' });
+    expect(stdout).toMatch(/^dry\.ndjson: would store 2 objects$/m);
+    expect(stdout).toMatch(/^would store 2 objects in 1 batch/m);
+    expect((await get('batches/dry')).status).toBe(404);
+  });
+
+  it('writes what was rejected, with its lines, into a file that it never takes for data', async () => {
+    const bad = ['{"object_id":"part-2","data":{"":1},"x":1}', 'nonsense', '{"object_id":"part-1","data":{}}'];
+    const content = Buffer.from(`${lines('part', 1)}\n${bad.join('\r\n')}`);
+    await write({
+      'part/part.ndjson': content,
+      'part/packed-part.ndjson.gz': gzipSync(`${bad[1] ?? ''}\n${lines('q', 1)}`),
+    });
+    const args = ['part', '--partial', '--concurrency', '1', '--rejects', 'part/rejects.ndjson'];
+    const { code, stdout, stderr } = await load(args);
+    expect(code).toBe(1);
+    expect(stderr).toContain('part/part.ndjson: /lines/4: The body is not valid JSON.\n');
+    expect(stdout).toMatch(/^part\/part\.ndjson: stored 1 object, 3 objects rejected$/m);
+    expect(stdout).toMatch(/^stored 2 objects in 2 batches \(.*\); 4 objects left out\n$/m);
+    const file = 'part/part.ndjson';
+    const entries = await rejects('part/rejects.ndjson');
+    expect(entries).toEqual([
+      {
+        file: 'part/packed-part.ndjson.gz',
+        batch_id: 'packed-part',
+        pointer: '/lines/1',
+        detail: expect.any(String),
+        line: 'nonsense',
+      },
+      // Two mistakes of one line are one entry.
+      {
+        file,
+        batch_id: 'part',
+        pointer: '/lines/3',
+        detail: expect.stringMatching(/\/data.*; .*\/x|\/x.*; .*\/data/),
+        line: bad[0],
+      },
+      { file, batch_id: 'part', pointer: '/lines/4', detail: 'The body is not valid JSON.', line: 'nonsense' },
+      {
+        file,
+        batch_id: 'part',
+        pointer: '/lines/5/object_id',
+        detail: expect.stringContaining('stands in this batch already'),
+        line: bad[2],
+      },
+    ]);
+    const again = await load(args);
+    expect(again.stdout).toMatch(/^part\/packed-part\.ndjson\.gz: already stored \(1 object\), 1 object rejected$/m);
+    expect(again.stdout + again.stderr).not.toContain('part/rejects.ndjson:');
+    expect(await countObjects('part')).toBe(1);
+  });
+
+  it('writes of a file that was none what it is, and no file of rejects when there are none', async () => {
+    await write({ 'fine.ndjson': lines('fine', 1) });
+    await load(['fine.ndjson']);
+    await expect(rejects()).rejects.toMatchObject({ code: 'ENOENT' });
+    await load(['nowhere.ndjson']);
+    expect(await rejects()).toEqual([{ file: 'nowhere.ndjson', batch_id: null, pointer: '', detail: 'is not there' }]);
+  });
+
+  it('waits for the jobs of an asynchronous load, and counts them like any', async () => {
+    await write({ 'later.ndjson': lines('later', 2), 'later-bad.ndjson': '{"object_id":"later-3"}\n' });
+    const { code, stdout, stderr } = await load(['later.ndjson', 'later-bad.ndjson', '--async']);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: 'later-bad.ndjson: /lines/1/data: is missing\n' });
+    expect(stdout).toMatch(/^later\.ndjson: stored 2 objects$/m);
+    expect(await countObjects('later')).toBe(2);
+    expect((await load(['later.ndjson', '--async'])).stdout).toMatch(/^later\.ndjson: already stored \(2 objects\)$/m);
+  });
+
+  it('sends as many files at a time as it is told', async () => {
+    const waiting: (() => void)[] = [];
+    for (const name of ['a', 'b', 'c']) {
+      onGet[`/at-once-${name}.ndjson`] = (response) => {
+        waiting.push(() => response.end(lines(`at-once-${name}`, 1)));
+        // None is answered before all three are asked for.
+        if (waiting.length === 3) for (const answer of waiting) answer();
+      };
+    }
+    const urls = ['a', 'b', 'c'].map((name) => `${networkUrl}/at-once-${name}.ndjson`);
+    expect(await load([...urls, '--concurrency', '3'])).toMatchObject({ code: 0, stderr: '' });
+    expect(await countObjects('at-once-c')).toBe(1);
+  });
+
+  it('goes on after Ctrl-C where it was cut, without doubling anything', async () => {
+    const whole = lines('stalls', 20_000);
+    let mayEnd: () => void = () => undefined;
+    const isSlow = new Promise<void>((resolve) => {
+      onGet['/slow.ndjson'] = (response) => {
+        response.write(lines('slow', 1));
+        mayEnd = () => response.end(lines('slow', 1, 2));
+        resolve();
+      };
+    });
+    onGet['/stalls.ndjson'] = (response) => response.write(whole.slice(0, whole.length / 2));
+    await write({ 'before.ndjson': lines('before', 3), 'after.ndjson': lines('after', 3) });
+    const places = ['before.ndjson', `${networkUrl}/slow.ndjson`, `${networkUrl}/stalls.ndjson`, 'after.ndjson'];
+    const running = stowage.start(['load', ...places], { STOWAGE_URL: origin });
+    await running.prints(/before\.ndjson: stored/);
+    await isSlow;
+    running.child.kill('SIGINT');
+    setTimeout(mayEnd, 300);
+    const { code, stdout, stderr } = await running.ended;
+    expect(code).toBe(130);
+    // What was under way and could end was let end.
+    expect(stdout).toMatch(/slow\.ndjson: stored 2 objects$/m);
+    expect(stdout).toMatch(/; 2 not finished\n$/);
+    expect(stderr).toBe(`${networkUrl}/stalls.ndjson: not finished; loading it again does no harm\n`);
+    expect((await get('batches/stalls')).status).toBe(404);
+
+    onGet['/stalls.ndjson'] = (response) => response.end(whole);
+    onGet['/slow.ndjson'] = (response) => response.end(lines('slow', 2));
+    const again = await load(places);
+    expect(again).toMatchObject({ code: 0, stderr: '' });
+    expect(again.stdout).toMatch(/^stored 20,003 objects in 2 batches \(.*\); 2 batches already stored\n$/m);
+    expect(await countObjects('stalls')).toBe(20_000);
+  });
+
+  it('sends a file again that a lost connection cut, waits as long as the server asks, and stores it once', async () => {
+    await write({ 'lost.ndjson': lines('lost', 20_000) });
+    let busyAt = 0;
+    let waitedMs = 0;
+    onPut = [
+      (request) => request.once('data', () => request.socket.destroy()),
+      (_, response) => {
+        busyAt = Date.now();
+        response.writeHead(503, { 'Retry-After': '3' }).end();
+      },
+      (request, response) => {
+        waitedMs = Date.now() - busyAt;
+        forward(request, response);
+      },
+    ];
+    const { code, stdout, stderr } = await load(['lost.ndjson'], { STOWAGE_URL: networkUrl });
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^waiting 1 s: .+\nwaiting 3 s: 503 Service Unavailable\n$/);
+    expect(stdout).toMatch(/^lost\.ndjson: stored 20,000 objects$/m);
+    expect(waitedMs).toBeGreaterThan(2_900);
+    expect(await countObjects('lost')).toBe(20_000);
+  });
+
+  it('says that standard input cannot be sent again, and ends with 2', async () => {
+    onPut = [(request) => request.once('data', () => request.socket.destroy())];
+    const { code, stdout, stderr } = await loadFrom(lines('gone', 20_000), ['-', '--batch-id', 'gone'], networkUrl);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(
+      /^stowage: lost http.*; what came from standard input cannot be sent again: run it once more$/m,
+    );
+    expect(stdout).toMatch(/; 1 not finished\n$/);
+    expect((await get('batches/gone')).status).toBe(404);
+  });
+
+  it('sends 50 MB of gzip without keeping them in memory', async () => {
+    // Members of random bytes, which gzip cannot make smaller; a few of them many times, for they take time to make.
+    const texts = Array.from({ length: 50 }, () => randomBytes(6_000).toString('base64'));
+    const packed = (id: string, count: number): Buffer => {
+      const ofTexts = texts.map((text, n) => {
+        const rows = Array.from({ length: count / 50 }, (_, i) => `${id}-${String(n)}-${String(i)}`);
+        return rows.map((objectId) =>
+          gzipSync(`{"object_id":"${objectId}","data":{"text":"${text}"}}\n`, { level: 1 }),
+        );
+      });
+      return Buffer.concat(ofTexts.flat());
+    };
+    await write({ 'small.ndjson.gz': packed('small', 800), 'large.ndjson.gz': packed('large', 8_000) });
+    // What is in use: Node.js collects what was thrown away when there are some 25 MB of it.
+    const report = `import v8 from 'node:v8'; import vm from 'node:vm';
+      v8.setFlagsFromString('--expose-gc');
+      const collect = vm.runInNewContext('gc');
+      let max = 0;
+      setInterval(() => {
+        collect();
+        const { heapUsed, arrayBuffers } = process.memoryUsage();
+        max = Math.max(max, heapUsed + arrayBuffers);
+      }, 250).unref();
+      process.on('exit', () => console.error(max));`;
+    const settings = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(report)}` };
+    const small = await load(['small.ndjson.gz'], settings);
+    const large = await load(['large.ndjson.gz'], settings);
+    expect(large).toMatchObject({ code: 0 });
+    expect(large.stdout).toMatch(/^large\.ndjson\.gz: stored 8,000 objects$/m);
+    expect(Number(large.stderr) - Number(small.stderr)).toBeLessThan(15_000_000);
+  });
+
+  it.each([
+    ['--concurrency', '17', '--concurrency must be a whole number from 1 to 16, not "17"'],
+    ['--on-conflict', 'merge', '--on-conflict must be replace or skip, not "merge"'],
+    ['--batch-id', 'two', '--batch-id is for one file, and these are 2'],
+  ])('refuses %s %s for two files in one line, and ends with 2', async (option, value, message) => {
+    const { code, stderr } = await load(['a.ndjson', 'b.ndjson', option, value]);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: `stowage: ${message}\n` });
+  });
+});

@@ -1,0 +1,64 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** The process of a PostgreSQL that runs on this folder and where its socket is, from its own notes; null when there is none. */
+export async function postmasterOf(dataDir: string): Promise<{ pid: number; host: string } | null> {
+  const text = await readFile(join(dataDir, 'postmaster.pid'), 'utf8').catch(() => '');
+  const [pid = '', , , , host = ''] = text.split('\n');
+  return Number(pid) > 0 ? { pid: Number(pid), host } : null;
+}
+
+/** Kills PostgreSQL: with all of its processes, its first one alone, or a process that serves a client. */
+export async function killPostgres(dataDir: string, what: 'all' | 'postmaster' | 'backend'): Promise<void> {
+  const postmaster = await postmasterOf(dataDir);
+  if (postmaster === null) return;
+  const children = await childrenOf(postmaster.pid);
+  const backend = children.find(({ title }) => /^postgres: stowage stowage /.test(title));
+  if (what === 'backend' && backend !== undefined) kill(backend.pid, 'SIGKILL');
+  if (what !== 'backend') kill(postmaster.pid, 'SIGKILL');
+  if (what === 'all') for (const { pid } of children) kill(pid, 'SIGKILL');
+}
+
+/** Ends what was left behind, and waits for it. */
+export async function endPostgres(dataDir: string): Promise<void> {
+  const postmaster = await postmasterOf(dataDir);
+  if (postmaster === null || !(await isPostgres(postmaster.pid))) return;
+  kill(postmaster.pid, 'SIGQUIT');
+  for (let i = 0; i < 500 && (await isPostgres(postmaster.pid)); i++) await sleep(20);
+}
+
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+/** The number may be another process's by now. */
+async function isPostgres(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${String(pid)}/stat`, 'utf8').catch(() => '');
+  return /^\d+ \(postgres\) [^ZX]/.test(stat);
+}
+
+/** Linux only, as are these tests. */
+async function childrenOf(parent: number): Promise<{ pid: number; title: string }[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      const stat = await readFile(`/proc/${String(pid)}/stat`, 'utf8').catch(() => '');
+      const [, ppid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      if (Number(ppid) !== parent) return [];
+      const title = await readFile(`/proc/${String(pid)}/cmdline`, 'utf8').catch(() => '');
+      return [{ pid, title: title.replaceAll('\0', ' ') }];
+    }),
+  );
+  return found.flat();
+}
+
+/** Memory that a process holds, in bytes. */
+export async function residentBytes(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${String(pid)}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
+}

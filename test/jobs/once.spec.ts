@@ -1,0 +1,61 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { JobRunner, Operations, type Operation } from '#jobs';
+import { Config, createLog } from '#platform';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createApp } from '../../apps/api/create-app.js';
+import { TestApi } from '../harness/api.js';
+import { accepted, settingsFor, until } from './jobs.js';
+
+let api: TestApi;
+let other: NestFastifyApplication;
+let key: string;
+let runs = 0;
+
+/** Leaves a row each time, which no key and no comparison would keep from being there twice. */
+const effect: Operation = {
+  name: 'test.effect',
+  run: async ({ projectId, receipt }) => {
+    runs++;
+    const outcome = { status: 200, text: '{}' };
+    await api.db.database.transaction(async (tx) => {
+      await tx.query('INSERT INTO effects VALUES ($1)', [projectId]);
+      await sleep(20);
+      await receipt?.(tx, outcome);
+    });
+    return outcome;
+  },
+};
+
+beforeAll(async () => {
+  api = await TestApi.start({ WORKER: 'separate' });
+  other = await createApp(new Config({ ...settingsFor(api.db), WORKER: 'separate' }), api.db, createLog('silent'));
+  key = (await api.project()).keys.producer;
+  await api.db.sql('CREATE TABLE effects (project_id integer)');
+  for (const app of [api.app, other]) app.get(Operations).add(effect);
+});
+afterAll(async () => {
+  await other.close();
+  await api.stop();
+});
+
+describe('two runners that are both made to run every job', () => {
+  it('have the effect of each once', async () => {
+    for (let i = 0; i < 40; i++) await accepted(api, 'POST', '/batches', { key, body: { batch_id: String(i) } });
+    await api.db.sql(`UPDATE jobs SET operation = 'test.effect'`);
+    await Promise.all([api.app, other].map((app) => app.get(JobRunner).start()));
+    await until(async () => {
+      await api.db.sql(
+        `SELECT graphile_worker.force_unlock_workers(array_agg(DISTINCT locked_by)) FROM graphile_worker.jobs
+         WHERE locked_by IS NOT NULL`,
+      );
+      const [row] = await api.db.sql<{ left: number }>(
+        `SELECT count(*)::int AS left FROM jobs WHERE status IN ('queued', 'running')`,
+      );
+      return row?.left === 0 ? true : undefined;
+    });
+    expect(runs).toBeGreaterThan(40);
+    expect(await api.db.sql('SELECT FROM effects')).toHaveLength(40);
+    expect(await api.db.sql(`SELECT FROM jobs WHERE status = 'succeeded' AND result = '{}'`)).toHaveLength(40);
+  });
+});
