@@ -226,7 +226,7 @@ describe('stowage load of NDJSON', () => {
     const args = ['part', '--partial', '--concurrency', '1', '--rejects', 'part/rejects.ndjson'];
     const { code, stdout, stderr } = await load(args);
     expect(code).toBe(1);
-    expect(stderr).toContain('part/part.ndjson: /lines/4: The body is not valid JSON.\n');
+    expect(stderr).toContain('part/part.ndjson: /lines/4: is not valid JSON.\n');
     expect(stdout).toMatch(/^part\/part\.ndjson: stored 1 object, 3 objects rejected$/m);
     expect(stdout).toMatch(/^stored 2 objects in 2 batches \(.*\); 4 objects left out\n$/m);
     const file = 'part/part.ndjson';

@@ -102,15 +102,15 @@ describe(`PostgreSQL away for ${String(AWAY_MS / 1000)} s`, () => {
       expect([name, status < 300]).toEqual([name, true]);
     }
     expect(performance.now() - start).toBeLessThan(BACK_WITHIN_MS);
-    expect([stack.server?.child.exitCode, stack.worker?.child.exitCode]).toEqual([null, null]);
+    await stack.checkAlive();
   }, 30_000);
 
   it('loses no job that was accepted before', async () => {
-    if (!LONG.isLong) await stack.moveClocks();
     for (const job of jobs) {
       let status = '';
       for (let i = 0; i < 600 && status !== 'succeeded'; i++) {
         if (i > 0) await sleep(100);
+        if (i % 10 === 1 && !LONG.isLong) await stack.moveClocks();
         ({ status } = JSON.parse((await stack.call(job)).text) as { status: string });
       }
       expect(status).toBe('succeeded');

@@ -65,6 +65,7 @@ async function killOne(stack: Stack, ledger: Ledger, victim: Victim, chance: Cha
   await sleep(afterMs);
   const how = await kill(stack, victim, chance);
   await sleep(AFTER_MS);
+  if (victim !== 'server') await stack.checkAlive();
   enough.abort();
   const start = performance.now();
   if (victim === 'server') {
@@ -76,6 +77,7 @@ async function killOne(stack: Stack, ledger: Ledger, victim: Victim, chance: Cha
   await stack.ready();
   const tookMs = performance.now() - start + AFTER_MS;
   await producing;
+  await stack.checkAlive();
   await ledger.checkWholeness();
   return `killed ${how} after ${afterMs.toFixed(0)} ms, all was ready again ${tookMs.toFixed(0)} ms later`;
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { RudeClient } from './flood.js';
-import { LONG } from './length.js';
+import { LONG, say } from './length.js';
 import { residentBytes } from './postgres-processes.js';
 import { Stack } from './stack.js';
 
@@ -38,6 +38,20 @@ function rude(method: string, path: string, headers: readonly string[]): RudeCli
 
 function chunk(text: string): string {
   return `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
+}
+
+/** So many bytes of objects of 10 KB, a hundred at a time. */
+function* wholeLines(bytes: number): Generator<string> {
+  const note = 'x'.repeat(10_000);
+  for (let sent = 0, n = 0; sent < bytes; n += 100) {
+    const lines = Array.from(
+      { length: 100 },
+      (_, i) => `{"object_id":"line-${String(n + i)}","data":{"note":"${note}"}}\n`,
+    );
+    const piece = lines.join('');
+    sent += piece.length;
+    yield piece;
+  }
 }
 
 /** POST and GET by well-behaved clients, ten at a time. @returns the slowest, in milliseconds */
@@ -106,6 +120,7 @@ describe('300 connections that send one byte a second', () => {
         clearInterval(drip);
       }
     });
+    if (LONG.isLong) say(`300 slow connections: ${String(Math.round(grown / MIB))} MiB more memory`);
     expect(grown).toBeLessThan(150 * MIB);
   }, 150_000);
 });
@@ -129,6 +144,27 @@ describe('a body of 1 GB', () => {
     },
     60_000,
   );
+
+  if (LONG.isLong) {
+    it('of whole lines is stored while others are served, and memory stays bounded', async () => {
+      const grown = await growth(async () => {
+        const stored = new AbortController();
+        const headers = { 'Content-Type': 'application/x-ndjson' };
+        const storing = stack
+          .call('/batches/whole-lines', { method: 'PUT', headers, body: wholeLines(GIB) }, 20 * 60_000)
+          .finally(() => {
+            stored.abort();
+          });
+        for (let n = 0; !stored.signal.aborted; n++) {
+          expect(await serveOthers(`beside-lines-${String(n)}`, 10)).toBeLessThan(SERVED_WITHIN_MS);
+          await sleep(200);
+        }
+        expect((await storing).status).toBe(201);
+      });
+      say(`1 GB of whole lines: ${String(Math.round(grown / MIB))} MiB more memory`);
+      expect(grown).toBeLessThan(400 * MIB);
+    }, 1_200_000);
+  }
 
   it('announced by its Content-Length is 413 before any of it is read', async () => {
     const client = rude('POST', '/batches', [...JSON_HEADERS, `Content-Length: ${String(GIB)}`]);

@@ -4,7 +4,6 @@
  * the same times. Takes about a quarter of a minute a round.
  */
 import { spawn } from 'node:child_process';
-import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 
 const { values } = parseArgs({
@@ -18,9 +17,8 @@ for (const [name, value] of Object.entries(values)) {
   console.error(`--${name} takes a whole number from 1, not "${value}"`);
   process.exit(2);
 }
-const jest = createRequire(import.meta.url).resolve('jest/bin/jest.js');
 const flags = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
 // One after the other, so that their times and their memory are their own.
-const args = [...flags, jest, 'test/faults', '--runInBand', '--verbose'];
+const args = [...flags, 'node_modules/jest/bin/jest.js', 'test/faults', '--runInBand', '--verbose'];
 const env = { ...process.env, FAULT_ROUNDS: values.rounds, FAULT_SEED: values.seed };
 spawn(process.execPath, args, { env, stdio: 'inherit' }).once('exit', (code) => process.exit(code ?? 1));

@@ -57,6 +57,15 @@ export class Stack {
     }
   }
 
+  /** @throws Error with its last words when the server or the worker has ended by itself */
+  async checkAlive(): Promise<void> {
+    for (const running of [this.server, this.worker]) {
+      if (running === undefined || running.child.exitCode === null) continue;
+      const { code, stderr } = await running.ended;
+      throw new Error(`${running.child.spawnargs.join(' ')} ended by itself with ${String(code)}: ${stderr}`);
+    }
+  }
+
   /** Looks at the tables from the side. */
   async sql<Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> {
     const postmaster = await postmasterOf(this.postgresDir);

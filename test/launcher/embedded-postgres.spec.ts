@@ -98,6 +98,15 @@ async function kill(child: ChildProcess): Promise<void> {
   await gone;
 }
 
+async function until<T>(ask: () => Promise<T | undefined>): Promise<T | undefined> {
+  for (let i = 0; i < 100; i++) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    await sleep(100);
+  }
+  return undefined;
+}
+
 async function postmasterPid(dataDir: string): Promise<number> {
   return Number.parseInt(await readFile(join(dataDir, 'postmaster.pid'), 'utf8'), 10);
 }
@@ -187,6 +196,29 @@ describe('the embedded PostgreSQL', () => {
     expect(said).toContain("waiting for the old server's processes to end");
     expect(await query(second, 'SELECT n FROM kept ORDER BY n')).toEqual([1, 2]);
     await work;
+  });
+
+  it('is started again, at the same address, when it is killed under the process that uses it', async () => {
+    const handle = await start(shared);
+    const pid = await postmasterPid(shared);
+    process.kill(pid, 'SIGKILL');
+    const rows = await until(() => query(handle, 'SELECT n FROM kept ORDER BY n').catch(() => undefined));
+    expect(rows).toEqual([1, 2]);
+    expect(said).toContain('PostgreSQL has ended unasked');
+    const next = await postmasterPid(shared);
+    expect(next).not.toBe(pid);
+    await handle.stop();
+    expect(await birthOf(next)).toBeUndefined();
+  });
+
+  it('stays down when it was killed just before it was to be stopped', async () => {
+    const handle = await start(shared);
+    const pid = await postmasterPid(shared);
+    process.kill(pid, 'SIGKILL');
+    while ((await birthOf(pid)) !== undefined) await sleep(10);
+    await handle.stopIfUnused();
+    await sleep(1_500);
+    expect(await birthOf(await postmasterPid(shared))).toBeUndefined();
   });
 
   it('starts again when both the process and PostgreSQL were killed', async () => {

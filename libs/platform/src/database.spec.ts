@@ -193,6 +193,18 @@ describe('transaction', () => {
 });
 
 describe('connect', () => {
+  it('survives also that its very first connection breaks while somebody holds it and asks nothing', async () => {
+    const options = { poolMax: 2, entities: [], migrations: [], logger: { log() {}, warn() {}, error() {} } };
+    const fresh = await Database.connect({ ...options, at: db.address });
+    const client = await fresh.connections.connect();
+    const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    const ended = new Promise((resolve) => client.once('end', resolve));
+    await database.query('SELECT pg_terminate_backend($1)', [rows[0]?.pid]);
+    await ended;
+    client.release(true);
+    await fresh.close();
+  });
+
   it('says in one line that the server cannot be reached', async () => {
     const options = { poolMax: 2, entities: [], migrations: [], logger: { log() {}, warn() {}, error() {} } };
     const connecting = Database.connect({ ...options, at: 'postgresql://nobody@127.0.0.1:1/none' });

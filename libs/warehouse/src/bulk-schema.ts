@@ -66,8 +66,8 @@ export class BulkSchema implements OnModuleInit {
       const { quick, thorough } = this.of(piece.dto);
       const validate = membersIn(piece.value) > THOROUGH_MEMBERS_MAX ? quick : thorough;
       if (validate(piece.value)) continue;
-      for (const error of validate.errors ?? []) {
-        if (++found.errorCount <= ERRORS_LISTED_MAX) found.errors.push(inputError(error, piece.pointer));
+      for (const error of mistakesIn(validate.errors ?? [], piece.pointer)) {
+        if (++found.errorCount <= ERRORS_LISTED_MAX) found.errors.push(error);
       }
     }
     return found;
@@ -128,6 +128,14 @@ async function schemasOfDtos(): Promise<object> {
   return Object.fromEntries(
     Object.entries(schemas).map(([name, schema]) => [name, { ...schema, additionalProperties: false }]),
   );
+}
+
+/** A rule that is made of several keywords is broken once. */
+function mistakesIn(errors: readonly ErrorObject[], parent: string): InputError[] {
+  const found = new Map(
+    errors.map((error) => inputError(error, parent)).map((error) => [JSON.stringify(error), error]),
+  );
+  return [...found.values()];
 }
 
 /** In the words of the class-validator rules: the same mistake reads the same in a small body and in a large one. */
