@@ -1,7 +1,7 @@
 /**
  * Reads JSON as text, so that what a client sent can be judged and cut out to the letter: `JSON.parse` forgets repeated
  * names, the digits of a number that a double cannot hold, and where anything stood. Every function but `surveyJson`
- * expects a text that `JSON.parse` has accepted.
+ * expects a text that `JSON.parse` accepts; given another one it may find nonsense or throw a SyntaxError, but it ends.
  */
 
 /** Deeper than anything the API takes; it bounds the recursion over a hostile body. */
@@ -110,20 +110,22 @@ function endOfValue(text: string, start: number): number {
     }
   }
   let level = 0;
-  for (let i = start; ; i++) {
+  for (let i = start; i < text.length; i++) {
     const c = text.charCodeAt(i);
     if (c === QUOTE) i = endOfString(text, i) - 1;
     else if (c === 123 || c === 91) level++;
     else if ((c === 125 || c === 93) && --level === 0) return i + 1;
   }
+  throw new SyntaxError('a value without an end');
 }
 
 function endOfString(text: string, start: number): number {
-  for (let i = start + 1; ; i++) {
+  for (let i = start + 1; i < text.length; i++) {
     const c = text.charCodeAt(i);
     if (c === QUOTE) return i + 1;
     if (c === BACKSLASH) i++;
   }
+  throw new SyntaxError('a text without an end');
 }
 
 /** The members of the object that starts at `start`, in the order written, repeats included. */

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { isUniqueViolation, type CopyIn, type Sequence, type Transaction } from '#platform';
 import type { CheckedObject } from './batch-source.js';
 import { objectRows, stagedRows } from './batch-rows.js';
@@ -38,7 +39,11 @@ export class BatchPour {
   /** What breaks off leaves a transaction that can only be rolled back. */
   async takeAll(chunks: AsyncIterable<CheckedObject[]> | Iterable<CheckedObject[]>): Promise<void> {
     try {
-      for await (const chunk of chunks) await this.take(chunk);
+      for await (const chunk of chunks) {
+        await this.take(chunk);
+        // Writing to the database may not wait for anything; here other requests have their turn.
+        await setImmediate();
+      }
       if (!this.isBlocked) await this.endSegment();
       if (this.isBlocked) await this.copy?.end();
     } catch (error) {

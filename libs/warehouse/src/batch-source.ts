@@ -14,6 +14,10 @@ export interface CheckedObject {
 
 /** The objects of a batch that somebody sends, in the order sent. */
 export interface BatchSource {
+  /** It can be read only once, and for as long as its client sends. */
+  readonly isStream: boolean;
+  /** How many objects were sent; undefined where only its end tells. */
+  readonly count: number | undefined;
   /**
    * Checked objects, some at a time; can be read once where it is a stream. Throws a Problem, or `BadInput` where there is
    * more to read before all mistakes are known.

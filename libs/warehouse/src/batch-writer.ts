@@ -25,8 +25,6 @@ export interface BatchWrite {
   projectId: number;
   batchId: string;
   source: BatchSource;
-  /** How many objects were sent; undefined for a stream, which can be read only once. */
-  count: number | undefined;
   /** What to do where the batch exists: refuse it, or compare and then refuse, replace, or add what is missing. */
   ifExists: 'refuse' | 'compare' | 'replace' | 'skip';
   /** Store the good objects and leave out the others. */
@@ -61,16 +59,17 @@ export class BatchWriter {
 
   /** @throws Problem of the source; conflict naming the ids in the way; invalid-body where no object of a part was good */
   async write(write: BatchWrite, note?: Note<BatchResult>): Promise<BatchResult> {
-    const { source, count } = write;
+    const { source } = write;
     try {
-      if (count === undefined) {
+      if (source.isStream) {
         const chunks = await primed(source.chunks());
         return await this.slots.run(write.projectId, () =>
           this.database.transactionOnce(undoing(write, (tx) => this.run(tx, write, chunks, note))),
         );
       }
-      if (count <= INSERT_OBJECTS_MAX && note === undefined && !write.dryRun && !write.partial) {
-        const inserted = await this.insert(write, count);
+      const isSmall = source.count !== undefined && source.count <= INSERT_OBJECTS_MAX;
+      if (isSmall && note === undefined && !write.dryRun && !write.partial) {
+        const inserted = await this.insert(write);
         if (inserted !== null) return inserted;
       }
       return await this.repeat(write, note);
@@ -93,8 +92,9 @@ export class BatchWriter {
   }
 
   /** The way of most batches; null when an id exists, to go the long way, which finds out which. */
-  private async insert({ projectId, batchId, source }: BatchWrite, count: number): Promise<BatchResult | null> {
+  private async insert({ projectId, batchId, source }: BatchWrite): Promise<BatchResult | null> {
     const objects = [...(source.chunks() as Iterable<CheckedObject[]>)].flat();
+    const count = objects.length;
     const seq = this.sequence.next(Math.max(count, 1));
     try {
       await this.batches.insert(projectId, batchId, seq, objects);

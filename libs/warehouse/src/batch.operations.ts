@@ -25,8 +25,8 @@ export class BatchOperations implements OnModuleInit {
 
   private runCreate(write: Write): Promise<Outcome> {
     const query: WriteBatchQuery = write.query;
-    const { batchId = '', ...batch } = this.ingest.readBatch(CreateBatchDto, asJson(write.body), isPartial(query));
-    return this.run(write, query, { batchId, ...batch, ifExists: 'refuse' });
+    const { batchId = '', source } = this.ingest.readBatch(CreateBatchDto, asJson(write.body), isPartial(query));
+    return this.run(write, query, { batchId, source, ifExists: 'refuse' });
   }
 
   private runPut(write: Write): Promise<Outcome> {
@@ -40,13 +40,10 @@ export class BatchOperations implements OnModuleInit {
         errors: [{ pointer: '/batch_id', detail: `must be "${batchId}", as in the address, or left out` }],
       });
     }
-    return this.run(write, query, { ...batch, batchId, ifExists: query.on_conflict ?? 'compare' });
+    return this.run(write, query, { batchId, source: batch.source, ifExists: query.on_conflict ?? 'compare' });
   }
 
-  private readPut(
-    body: JsonBody | NdjsonBody,
-    partial: boolean,
-  ): Omit<IncomingBatch, 'count'> & Partial<IncomingBatch> {
+  private readPut(body: JsonBody | NdjsonBody, partial: boolean): IncomingBatch {
     if (body instanceof JsonBody) return this.ingest.readBatch(PutBatchDto, body, partial);
     return { batchId: undefined, source: this.ingest.readLines(body, partial) };
   }
@@ -54,11 +51,11 @@ export class BatchOperations implements OnModuleInit {
   private async run(
     { projectId, base, receipt }: Write,
     query: WriteBatchQuery,
-    batch: Pick<BatchWrite, 'batchId' | 'source' | 'ifExists'> & { count?: number },
+    batch: Pick<BatchWrite, 'batchId' | 'source' | 'ifExists'>,
   ): Promise<Outcome> {
     const dryRun = query.dry_run ?? false;
     const outcome = (result: BatchResult): Outcome => (dryRun ? tried : answer)(base, result);
-    const write = { projectId, count: undefined, ...batch, partial: isPartial(query), dryRun };
+    const write = { projectId, ...batch, partial: isPartial(query), dryRun };
     const result = await this.writer.write(write, receipt && ((tx, done) => receipt(tx, outcome(done))));
     return outcome(result);
   }

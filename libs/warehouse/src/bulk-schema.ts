@@ -73,6 +73,12 @@ export class BulkSchema implements OnModuleInit {
     return found;
   }
 
+  /** Whether nothing is wrong with any of these. */
+  accepts(dto: Dto, values: readonly unknown[]): boolean {
+    const { quick } = this.of(dto);
+    return values.every((value) => quick(value));
+  }
+
   private of(dto: Dto): Validators {
     const validators = this.validators.get(dto);
     if (validators === undefined) throw new Error(`${dto.name} has no bulk schema`);

@@ -1,10 +1,11 @@
+import { isUtf8 } from 'node:buffer';
 import { elementsOf, findMember, skipSpace, type JsonSpan } from '#json';
 import { Config, countOf, JsonBody, Problem, type NdjsonBody } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { CreateBatchDto, PutBatchDto } from './batch.dto.js';
 import type { BatchSource, CheckedObject } from './batch-source.js';
 import { BulkSchema } from './bulk-schema.js';
-import { checkedObject, JsonSource, PartialJsonSource } from './json-source.js';
+import { checkedObject, EagerJsonSource, JsonSource, PartialJsonSource } from './json-source.js';
 import { NdjsonSource } from './ndjson-source.js';
 import { CreateObjectDto, NewObjectDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
 import { listOfPairs, refuseNestedValues } from './pairs.js';
@@ -12,8 +13,6 @@ import { listOfPairs, refuseNestedValues } from './pairs.js';
 /** A batch in a JSON body, checked. */
 export interface IncomingBatch {
   batchId: string | undefined;
-  /** How many objects were sent. */
-  count: number;
   source: BatchSource;
 }
 
@@ -26,6 +25,9 @@ export interface IncomingObject<Dto> {
 
 type ObjectDtoClass = typeof NewObjectDto | typeof CreateObjectDto | typeof ReplaceObjectDto | typeof PatchObjectDto;
 type BatchDtoClass = typeof CreateBatchDto | typeof PutBatchDto;
+
+/** Smaller bodies are read whole in a millisecond. */
+const EAGER_BYTES_MIN = 64 * 1024;
 
 /** Names that `data` in shorthand gives twice are two pairs, so both are kept. */
 const isShorthand = (pointer: string): boolean => /^(?:\/objects\/\d+)?\/data$/.test(pointer);
@@ -43,20 +45,15 @@ export class Ingest {
    * @throws Problem malformed-request, invalid-body, or too-large
    */
   readBatch(dtoClass: BatchDtoClass, body: JsonBody, partial: boolean): IncomingBatch {
+    const eager = partial || body.bytes.length < EAGER_BYTES_MIN ? undefined : this.readEagerly(dtoClass, body);
+    if (eager !== undefined) return eager;
+    if (!partial) return this.readWhole(dtoClass, body);
     try {
-      const { text, value, hasRepeats } = body.read(isShorthand);
-      const sent = (value as { objects?: unknown } | null)?.objects;
-      // Before the schema is run over a list that will be refused anyway.
-      if (Array.isArray(sent)) this.refuseTooMany(sent.length);
-      this.check(dtoClass, value);
-      const list = listOf(text);
-      if (list === undefined) throw new Error('a batch without objects passed the schema that requires them');
+      const { hasRepeats, text, list, ...batch } = this.readWhole(dtoClass, body);
       // Of a key given twice the schema saw one value; the other may be what makes its object a bad one.
-      if (partial && hasRepeats) return this.readPartially(dtoClass, text, list);
-      const { batch_id: batchId, objects } = value as CreateBatchDto | PutBatchDto;
-      return { batchId, count: objects.length, source: new JsonSource(text, list.start, objects) };
+      return hasRepeats ? this.readPartially(dtoClass, text, list) : batch;
     } catch (error) {
-      if (!partial || !(error instanceof Problem) || error.slug !== 'invalid-body') throw error;
+      if (!(error instanceof Problem) || error.slug !== 'invalid-body') throw error;
       const text = body.bytes.toString();
       const list = listOf(text);
       if (list === undefined || text.charAt(list.start) !== '[') throw error;
@@ -86,20 +83,61 @@ export class Ingest {
     return checkedObject(0, dto, listOfPairs(data));
   }
 
-  /** The batch without its list of objects has to be right; then each of them is looked at for itself. */
-  private readPartially(dtoClass: BatchDtoClass, text: string, { start, end }: JsonSpan): IncomingBatch {
-    const limitBytes = this.config.limits.bodyLimitBytes;
-    const envelope = Buffer.from(`${text.slice(0, start)}[]${text.slice(end)}`);
-    const { value } = new JsonBody(envelope, limitBytes).read();
+  private readWhole(
+    dtoClass: BatchDtoClass,
+    body: JsonBody,
+  ): IncomingBatch & { source: JsonSource; text: string; list: JsonSpan; hasRepeats: boolean } {
+    const { text, value, hasRepeats } = body.read(isShorthand);
+    const sent = (value as { objects?: unknown } | null)?.objects;
+    // Before the schema is run over a list that will be refused anyway.
+    if (Array.isArray(sent)) this.refuseTooMany(sent.length);
     this.check(dtoClass, value);
+    const list = listOf(text);
+    if (list === undefined) throw new Error('a batch without objects passed the schema that requires them');
+    const { batch_id: batchId, objects } = value as CreateBatchDto | PutBatchDto;
+    return { batchId, source: new JsonSource(text, list.start, objects), text, list, hasRepeats };
+  }
+
+  /** Undefined for what has to be read whole to say what is wrong with it. */
+  private readEagerly(dtoClass: BatchDtoClass, body: JsonBody): IncomingBatch | undefined {
+    if (!isUtf8(body.bytes)) return undefined;
+    const text = body.bytes.toString();
+    try {
+      const list = listOf(text);
+      if (list === undefined || text.charAt(list.start) !== '[') return undefined;
+      const { batch_id: batchId } = this.readEnvelope(dtoClass, text, list);
+      const source = new EagerJsonSource(text, list.start, {
+        max: this.config.limits.batchObjectsMax,
+        accepts: (objects): objects is NewObjectDto[] => this.schema.accepts(NewObjectDto, objects),
+        strictly: () => this.readWhole(dtoClass, body).source,
+      });
+      return { batchId, source };
+    } catch (error) {
+      if (error instanceof SyntaxError || error instanceof Problem) return undefined;
+      throw error;
+    }
+  }
+
+  /** The batch without its objects. @throws Problem */
+  private readEnvelope(dtoClass: BatchDtoClass, text: string, list: JsonSpan): CreateBatchDto | PutBatchDto {
+    const envelope = Buffer.from(`${text.slice(0, list.start)}[]${text.slice(list.end)}`);
+    const { value } = new JsonBody(envelope, this.config.limits.bodyLimitBytes).read();
+    this.check(dtoClass, value);
+    return value as CreateBatchDto | PutBatchDto;
+  }
+
+  /** The batch without its list of objects has to be right; then each of them is looked at for itself. */
+  private readPartially(dtoClass: BatchDtoClass, text: string, list: JsonSpan): IncomingBatch {
+    const limitBytes = this.config.limits.bodyLimitBytes;
+    const { batch_id: batchId } = this.readEnvelope(dtoClass, text, list);
     const elements: string[] = [];
     let count = 0;
-    for (const element of elementsOf(text, start)) {
+    for (const element of elementsOf(text, list.start)) {
       if (++count <= this.config.limits.batchObjectsMax) elements.push(text.slice(element.start, element.end));
     }
     this.refuseTooMany(count);
     const source = new PartialJsonSource(elements, (element) => this.readElement(element), limitBytes);
-    return { batchId: (value as CreateBatchDto | PutBatchDto).batch_id, count, source };
+    return { batchId, source };
   }
 
   private check(dtoClass: BatchDtoClass | ObjectDtoClass, value: unknown): void {

@@ -1,15 +1,16 @@
-import { findMember, skipSpace } from '#json';
+import { countNames, findMember, JSON_DEPTH_MAX, skipSpace, surveyJson, type JsonSpan } from '#json';
 import { JsonBody, Problem } from '#platform';
 import { Rejected, type BatchSource, type CheckedObject } from './batch-source.js';
 import { errorsOf } from './ndjson-source.js';
 import type { NewObjectDto } from './object.dto.js';
 import { listOfPairs, refuseNestedValues } from './pairs.js';
 
-/** Small enough that the database works on one chunk while the next is cut out of the text. */
-const CHUNK_OBJECTS = 500;
+/** A millisecond's work: the database stores one chunk while the next is read, and other requests are served in between. */
+const CHUNK_OBJECTS = 250;
 
 /** The objects of a JSON body, checked already; each time it is read anew, so that a lost transaction can be done again. */
 export class JsonSource implements BatchSource {
+  readonly isStream = false;
   readonly rejected = new Rejected();
 
   /** @param start where the list of objects begins in the text; `objects` are its elements, parsed */
@@ -23,16 +24,23 @@ export class JsonSource implements BatchSource {
     return `/objects/${String(place)}`;
   }
 
-  *chunks(): Generator<CheckedObject[]> {
+  get count(): number {
+    return this.objects.length;
+  }
+
+  /** @param from the place to begin at */
+  *chunks(from = 0): Generator<CheckedObject[]> {
     let chunk: CheckedObject[] = [];
     let i = this.start;
     for (const [place, object] of this.objects.entries()) {
       i = nextElement(this.text, i);
       const { value: span, end } = findMember(this.text, i, 'data');
       if (span === undefined) throw new Error('an object without data passed the schema that requires it');
-      const data = this.text.slice(span.start, span.end);
-      refuseNestedValues(data, this.pointerOf(place));
-      chunk.push(checkedObject(place, object, listOfPairs(data)));
+      if (place >= from) {
+        const data = this.text.slice(span.start, span.end);
+        refuseNestedValues(data, this.pointerOf(place));
+        chunk.push(checkedObject(place, object, listOfPairs(data)));
+      }
       if (chunk.length === CHUNK_OBJECTS) {
         yield chunk;
         chunk = [];
@@ -43,8 +51,92 @@ export class JsonSource implements BatchSource {
   }
 }
 
+interface EagerOptions {
+  /** The most objects that a batch may have. */
+  max: number;
+  /** Whether every one of these is a good object. */
+  accepts: (objects: readonly unknown[]) => objects is NewObjectDto[];
+  /** The same batch read the other way. @throws Problem saying all that is wrong with it */
+  strictly: () => JsonSource;
+}
+
+/**
+ * The objects of a large JSON body, checked while the first of them are being stored: that hides most of the time that it
+ * takes to read them. It knows only what is plainly good; where something is not, the whole is read again the other way.
+ */
+export class EagerJsonSource implements BatchSource {
+  readonly isStream = false;
+  readonly count = undefined;
+  readonly rejected = new Rejected();
+
+  /** @param start where the list of objects begins */
+  constructor(
+    private readonly text: string,
+    private readonly start: number,
+    private readonly options: EagerOptions,
+  ) {}
+
+  pointerOf(place: number): string {
+    return `/objects/${String(place)}`;
+  }
+
+  *chunks(): Generator<CheckedObject[]> {
+    let place = 0;
+    for (let i: number | undefined = this.start; i !== undefined;) {
+      const found = this.read(i, place);
+      if (found === undefined || place + found.chunk.length > this.options.max) {
+        yield* this.options.strictly().chunks(place);
+        return;
+      }
+      yield found.chunk;
+      place += found.chunk.length;
+      i = found.next;
+    }
+  }
+
+  /** The objects after the bracket or comma at `i`, and where the next ones are; undefined for what is not plainly good. */
+  private read(i: number, place: number): { chunk: CheckedObject[]; next: number | undefined } | undefined {
+    const spans: JsonSpan[] = [];
+    let at = skipSpace(this.text, i + 1);
+    const begin = at;
+    for (;;) {
+      if (this.text.charAt(at) !== '{') return undefined;
+      const { value, end } = findMember(this.text, at, 'data');
+      if (value === undefined) return undefined;
+      spans.push(value);
+      const after = skipSpace(this.text, end);
+      const isLast = this.text.charAt(after) === ']';
+      if (!isLast && this.text.charAt(after) !== ',') return undefined;
+      if (!isLast && spans.length < CHUNK_OBJECTS) {
+        at = skipSpace(this.text, after + 1);
+        continue;
+      }
+      const objects = plainList(`[${this.text.slice(begin, end)}]`);
+      if (objects?.length !== spans.length || !this.options.accepts(objects)) return undefined;
+      const chunk = objects.map((object, index) => {
+        const { start, end } = spans[index] as JsonSpan;
+        return checkedObject(place + index, object, listOfPairs(this.text.slice(start, end)));
+      });
+      return { chunk, next: isLast ? undefined : after };
+    }
+  }
+}
+
+/** A list that JavaScript reads as it is; undefined for any other text, and where a name, a digit or a character may be lost. */
+function plainList(text: string): unknown[] | undefined {
+  const { names, depth, suspect } = surveyJson(text);
+  if (suspect || depth > JSON_DEPTH_MAX) return undefined;
+  try {
+    const value = JSON.parse(text) as unknown[];
+    return countNames(value) === names ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The same where some of the objects are bad: each is read for itself, and the good ones are kept. */
 export class PartialJsonSource implements BatchSource {
+  readonly isStream = false;
   rejected = new Rejected();
 
   constructor(
@@ -52,6 +144,10 @@ export class PartialJsonSource implements BatchSource {
     private readonly read: (element: JsonBody) => Omit<CheckedObject, 'place'>,
     private readonly limitBytes: number,
   ) {}
+
+  get count(): number {
+    return this.elements.length;
+  }
 
   pointerOf(place: number): string {
     return `/objects/${String(place)}`;

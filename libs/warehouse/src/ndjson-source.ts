@@ -16,6 +16,8 @@ interface Options {
 
 /** One object a line, of any number of lines, in memory for some of them. Lines count from 1; empty ones count too. */
 export class NdjsonSource implements BatchSource {
+  readonly isStream = true;
+  readonly count = undefined;
   readonly rejected = new Rejected();
   private lineNumber = 0;
 
