@@ -216,6 +216,18 @@ describe('a client that sends much before it reads', () => {
   });
 });
 
+describe('a client that wants its connection closed', () => {
+  it('gets the answer all the same when it is refused before it has sent everything', async () => {
+    const body = Buffer.alloc(4_000_000, 32);
+    const head =
+      `POST /api/v1/batches HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Api-Key: wrong\r\n` +
+      `Content-Type: application/json\r\nContent-Length: ${String(body.length)}\r\n\r\n`;
+    for (let i = 0; i < 20; i++) {
+      expect((await sendRaw(api.origin, Buffer.concat([Buffer.from(head), body]))).status).toBe(401);
+    }
+  });
+});
+
 describe('a client that keeps its connections', () => {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   afterAll(() => {

@@ -48,7 +48,12 @@ export function answerWithProblem(error: unknown, request: FastifyRequest, reply
   }
   // Fastify would close the connection whenever a body was not parsed. The rest of one is drained, so it can go on.
   if (reply.hasHeader('connection') && !reply.raw.hasHeader('connection')) reply.removeHeader('connection');
-  if (!request.raw.complete) drain(request.raw);
+  if (!request.raw.complete) {
+    // Also where the client asked to close it after the answer: closed under a body that still comes, it is reset, and the
+    // answer lost. The client closes it itself when it has read.
+    if (!reply.raw.hasHeader('connection')) reply.raw.shouldKeepAlive = true;
+    drain(request.raw);
+  }
   // Also where the router refused before any hook ran.
   reply.header('X-Request-Id', request.id);
   const body = problemBody(problem, request.originalUrl, request.id, originOf(request));

@@ -113,7 +113,7 @@ export class Ingest {
       });
       return { batchId, source };
     } catch (error) {
-      if (error instanceof SyntaxError || error instanceof Problem) return undefined;
+      if (error instanceof Problem || (error as Error).name === 'SyntaxError') return undefined;
       throw error;
     }
   }

@@ -83,7 +83,7 @@ export class EagerJsonSource implements BatchSource {
   *chunks(): Generator<CheckedObject[]> {
     let place = 0;
     for (let i: number | undefined = this.start; i !== undefined;) {
-      const found = this.read(i, place);
+      const found = this.tryRead(i, place);
       if (found === undefined || place + found.chunk.length > this.options.max) {
         yield* this.options.strictly().chunks(place);
         return;
@@ -91,6 +91,16 @@ export class EagerJsonSource implements BatchSource {
       yield found.chunk;
       place += found.chunk.length;
       i = found.next;
+    }
+  }
+
+  /** Text that is no JSON leads nowhere, in a way that `read` need not know. */
+  private tryRead(i: number, place: number): ReturnType<typeof this.read> {
+    try {
+      return this.read(i, place);
+    } catch (error) {
+      if ((error as Error).name === 'SyntaxError') return undefined;
+      throw error;
     }
   }
 
