@@ -1,6 +1,6 @@
 import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { send } from './copy.mjs';
+import { send } from './send.mjs';
 
 const CONNECTIONS = 16;
 const SECONDS = 4;

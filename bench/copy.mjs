@@ -1,6 +1,6 @@
 import { createReadStream, createWriteStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { Agent, request } from 'node:http';
+import { Agent } from 'node:http';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { makeBatch } from './data.mjs';
+import { send } from './send.mjs';
 import { percentile, residentBytes } from './stack.mjs';
 
 const BATCH = 5_000;
@@ -37,7 +38,8 @@ async function benchBatches(stack, clients) {
       await timed(() =>
         Promise.all(
           batches.map(async (own) => {
-            for (const { text } of own) await send(stack, 'POST', '/batches', 'application/json', Buffer.from(text));
+            for (const { text } of own)
+              await send(stack, 'POST', '/batches', 'application/json', Buffer.from(text), { agent });
           }),
         ),
       ),
@@ -76,7 +78,7 @@ async function benchStream(stack, size) {
   const body = createReadStream(lines);
   const length = (await stat(lines)).size;
   const http = await timed(() =>
-    send(stack, 'PUT', `/batches/stream-${size}`, 'application/x-ndjson', body, { length }),
+    send(stack, 'PUT', `/batches/stream-${size}`, 'application/x-ndjson', body, { agent, length }),
   );
   clearInterval(sampler);
   const rate = (ms) => Math.round(size / (ms / 1000)).toLocaleString('en');
@@ -119,31 +121,6 @@ async function connect(stack) {
   const client = new pg.Client(stack.address);
   await client.connect();
   return client;
-}
-
-/** One request on a kept connection; its answer's text. @throws for anything but a 2xx */
-export function send(
-  stack,
-  method,
-  path,
-  type,
-  body,
-  { agent: own = agent, length = body?.length, headers = {} } = {},
-) {
-  return new Promise((resolve, reject) => {
-    const all = { 'X-Api-Key': stack.adminKey, ...headers };
-    if (type !== undefined) Object.assign(all, { 'Content-Type': type, 'Content-Length': length });
-    const call = request(`${stack.url}${path}`, { method, headers: all, agent: own }, (response) => {
-      let text = '';
-      response.on('data', (chunk) => (text += chunk));
-      response.on('end', () =>
-        response.statusCode < 300 ? resolve(text) : reject(new Error(`answered ${response.statusCode}: ${text}`)),
-      );
-    });
-    call.on('error', reject);
-    if (body === undefined || Buffer.isBuffer(body)) call.end(body);
-    else body.pipe(call);
-  });
 }
 
 async function timed(work) {

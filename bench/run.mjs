@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { benchAsync } from './async.mjs';
 import { benchBusy } from './busy.mjs';
 import { benchCopy } from './copy.mjs';
-import { benchIngest } from './ingest.mjs';
+import { benchIngest, closeConnections } from './ingest.mjs';
 import { benchReads } from './reads.mjs';
 import { benchSingle } from './single.mjs';
 import { startStack } from './stack.mjs';
@@ -46,6 +46,7 @@ try {
       .join(' ')}`,
   );
 } finally {
+  await closeConnections();
   await stack.stop();
   await rm(folder, { recursive: true, force: true });
 }

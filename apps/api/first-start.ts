@@ -30,6 +30,7 @@ export class FirstStart {
     const made: MadeKeys = {};
     await this.database.transaction(async (tx) => {
       // Held by this transaction alone; the work is done on other connections.
+      await tx.query('SET LOCAL lock_timeout = 0');
       await tx.query('SELECT pg_advisory_xact_lock($1)', [FIRST_START_LOCK]);
       await this.make(made, say);
     });

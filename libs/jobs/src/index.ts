@@ -9,4 +9,4 @@ export { JobsModule } from './jobs.module.js';
 export { MayRunLater } from './may-run-later.js';
 export { Operations } from './operations.js';
 export { WriteRequests } from './write-requests.js';
-export type { Operation, Outcome, Receipt, Write, WriteInput } from './operation.js';
+export { jsonBodyOf, type Operation, type Outcome, type Receipt, type Write, type WriteInput } from './operation.js';

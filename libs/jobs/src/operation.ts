@@ -1,4 +1,4 @@
-import type { JsonBody, NdjsonBody, Queryable } from '#platform';
+import { JsonBody, type NdjsonBody, type Queryable } from '#platform';
 
 /** What came of an operation; its route answers with it, and a job keeps it. */
 export interface Outcome {
@@ -42,4 +42,10 @@ export interface Operation {
   /** Kept with the job, so it never changes. */
   readonly name: string;
   run(write: Write): Promise<Outcome>;
+}
+
+/** The body of a write whose route takes nothing but JSON. */
+export function jsonBodyOf({ body }: Write): JsonBody {
+  if (body instanceof JsonBody) return body;
+  throw new Error('a route that takes JSON got something else');
 }

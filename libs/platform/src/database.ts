@@ -14,6 +14,8 @@ const POSTGRES_VERSION_MIN = 15;
 const TIMESTAMPTZ = 1184;
 const JSONB = 3802;
 
+/** How long a statement waits for others that change the same thing: waiting writers must not hold all connections. */
+const LOCK_TIMEOUT_MS = 10_000;
 /** Longer than the largest batch takes to store; what takes longer would only keep a connection from everybody else. */
 const STATEMENT_TIMEOUT_MS = 120_000;
 const RETRIES = 3;
@@ -122,28 +124,6 @@ export class Database implements Queryable {
     return this.retrying(() => this.transactionOnce(work));
   }
 
-  /** Tries work again that lost a race or its connection; it must come to the same when it is done twice. */
-  async retrying<T>(work: () => Promise<T>): Promise<T> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await work();
-      } catch (error) {
-        if (attempt > RETRIES || !isRetryable(error)) throw error;
-        await sleep(RETRY_DELAY_MS * 2 ** attempt * (0.5 + Math.random()));
-      }
-    }
-  }
-
-  /** Waits for the statements that run. */
-  async close(): Promise<void> {
-    await this.dataSource.destroy();
-  }
-
-  /** Breaks off every statement that runs, for a stop that cannot wait. */
-  breakOff(): void {
-    for (const client of this.active) void client.end();
-  }
-
   /** The same, but once: for work whose input can be read only once. */
   async transactionOnce<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     const client = await this.pool.connect();
@@ -169,6 +149,28 @@ export class Database implements Queryable {
       client.off('error', onError);
       client.release(isBroken);
     }
+  }
+
+  /** Tries work again that lost a race or its connection; it must come to the same when it is done twice. */
+  async retrying<T>(work: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (attempt > RETRIES || !isRetryable(error)) throw error;
+        await sleep(RETRY_DELAY_MS * 2 ** attempt * (0.5 + Math.random()));
+      }
+    }
+  }
+
+  /** Waits for the statements that run. */
+  async close(): Promise<void> {
+    await this.dataSource.destroy();
+  }
+
+  /** Breaks off every statement that runs, for a stop that cannot wait. */
+  breakOff(): void {
+    for (const client of this.active) void client.end();
   }
 }
 
@@ -216,7 +218,7 @@ function dataSourceOptions({ at, poolMax, entities, migrations, logger }: Databa
     },
     extra: {
       types: TEXT_TYPES,
-      options: `-c timezone=UTC -c datestyle=ISO -c client_encoding=UTF8 -c statement_timeout=${String(STATEMENT_TIMEOUT_MS)}`,
+      options: `-c timezone=UTC -c datestyle=ISO -c client_encoding=UTF8 -c lock_timeout=${String(LOCK_TIMEOUT_MS)} -c statement_timeout=${String(STATEMENT_TIMEOUT_MS)}`,
     },
   };
 }

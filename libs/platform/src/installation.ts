@@ -67,6 +67,7 @@ async function migrate(database: Database, say: (line: string) => void): Promise
   try {
     await database.transaction(async (tx) => {
       // Held by this transaction alone, while the migrations run on connections of their own.
+      await tx.query('SET LOCAL lock_timeout = 0');
       await tx.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
       const done = await database.dataSource.runMigrations();
       // The queue of the jobs, in a schema of its own; its migrations keep their own books.

@@ -4,7 +4,14 @@ import type { LogLevel } from './config.js';
 
 /** JSON lines on standard error; standard output is for what a person reads. Keys and bodies never go in. */
 export function createLog(level: LogLevel): Logger {
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination({ dest: 2, sync: true }));
+  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: essenceOf } };
+  return pino(options, destination({ dest: 2, sync: true }));
+}
+
+/** Not its other members: those of a database error quote rows. */
+function essenceOf(error: unknown): object {
+  const { name, message, code, stack } = error as Error & { code?: unknown };
+  return { type: name, message, code, stack };
 }
 
 /** Nest's messages in the same log; what it tells at every start (modules, routes) only at level debug. */

@@ -39,7 +39,10 @@ export class ProblemFilter implements ExceptionFilter {
 }
 
 export function answerWithProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  const problem = problemOf(error);
+  // A client that hangs up is no fault of ours or the database's; nobody reads the answer, but the log tells it apart.
+  const problem = request.raw.readableAborted
+    ? new Problem('malformed-request', { detail: 'The body broke off.', cause: error })
+    : problemOf(error);
   if (problem.status >= 500) request.log.error({ err: problem.cause ?? error }, problem.message);
   if (reply.sent) {
     // The answer is under way: breaking the connection off is the only way left to say that it is not whole.

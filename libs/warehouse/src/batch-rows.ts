@@ -6,6 +6,8 @@ import type { CheckedObject } from './batch-source.js';
  * at a character of it. Line breaks between the tokens of `data` are why that is quoted.
  */
 export const FORMAT = `(FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')`;
+export const SEPARATOR = '\x01';
+
 /** Rows for `copyObjects`, their sequence numbers from `first` on. */
 export function objectRows(
   projectId: number,

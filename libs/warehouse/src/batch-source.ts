@@ -1,4 +1,4 @@
-import { ERRORS_LISTED_MAX, type Problem, type InputError } from '#platform';
+import { ERRORS_LISTED_MAX, type InputError, type Problem } from '#platform';
 
 /** An object that was checked and can be stored. */
 export interface CheckedObject {
@@ -14,13 +14,13 @@ export interface CheckedObject {
 
 /** The objects of a batch that somebody sends, in the order sent. */
 export interface BatchSource {
-  /** It can be read only once, and for as long as its client sends. */
-  readonly isStream: boolean;
+  /** How often it can be read, and how fast: a stream once, `slow` for as long as its client sends. */
+  readonly reading: 'again' | 'once' | 'slow';
   /** How many objects were sent; undefined where only its end tells. */
   readonly count: number | undefined;
   /**
-   * Checked objects, some at a time; can be read once where it is a stream. Throws a Problem, or `BadInput` where there is
-   * more to read before all mistakes are known.
+   * Checked objects, some at a time. Throws a Problem, or `BadInput` where the rest has to be read, or all of it otherwise,
+   * to say what is wrong.
    */
   chunks(): AsyncIterable<CheckedObject[]> | Iterable<CheckedObject[]>;
   /** JSON Pointer to the object at a place. */
@@ -29,11 +29,12 @@ export interface BatchSource {
   readonly rejected: Rejected;
 }
 
-/** Thrown at the first mistake, so that the writer can let go of the database before the rest is read for more of them. */
+/** Thrown at the first mistake, so that the writer can let go of the database before it is found out what is wrong. */
 export class BadInput extends Error {
   override name = 'BadInput';
 
-  constructor(readonly readOn: () => Promise<Problem>) {
+  /** @param readOn throws a Problem that tells all mistakes, or gives the batch again where there is none after all */
+  constructor(readonly readOn: () => BatchSource | Promise<BatchSource>) {
     super('a mistake in the input');
   }
 }
@@ -58,4 +59,22 @@ export class Rejected {
     this.errorCount += errorCount;
     this.objects++;
   }
+}
+
+/** The mistakes of one object, each with its place in the whole; what says no place is about the object itself. */
+export function errorsOf(problem: Problem, parent: string): InputError[] {
+  if (problem.errors.length === 0) {
+    // What JsonBody says of a body is true of a line, which is always its first.
+    const detail = problem.message.replace(/^The body /, '').replace(' at line 1, column ', ' at column ');
+    return [{ pointer: parent, detail }];
+  }
+  return problem.errors.map((error) => ({
+    pointer: parent + ('pointer' in error ? error.pointer : ''),
+    detail: error.detail,
+  }));
+}
+
+/** JSON Pointer to an object in a list. */
+export function objectPointer(place: number): string {
+  return `/objects/${String(place)}`;
 }

@@ -3,13 +3,10 @@ import { Injectable } from '@nestjs/common';
 import { FORMAT } from './batch-rows.js';
 import type { BatchRow } from './batch.store.js';
 
-/** How long a write waits for another one of the same batch; longer, and waiting writers would hold all connections. */
-const LOCK_TIMEOUT_MS = 10_000;
-
 /** A stream writes for as long as it is sent, which the pace of its body bounds and not the time of a statement. */
 const PREPARE = {
   name: 'write.prepare',
-  text: `SELECT set_config('lock_timeout', '${String(LOCK_TIMEOUT_MS)}', true), set_config('statement_timeout', '0', true)`,
+  text: `SELECT set_config('statement_timeout', '0', true)`,
 };
 
 /** Makes the batch, under a lock that keeps everybody else out until the transaction ends; nothing when it is there. */

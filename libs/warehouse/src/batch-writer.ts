@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import {
   Database,
   ERRORS_LISTED_MAX,
@@ -61,34 +62,39 @@ export class BatchWriter {
   async write(write: BatchWrite, note?: Note<BatchResult>): Promise<BatchResult> {
     const { source } = write;
     try {
-      if (source.isStream) {
-        const chunks = await primed(source.chunks());
-        return await this.slots.run(write.projectId, () =>
-          this.database.transactionOnce(undoing(write, (tx) => this.run(tx, write, chunks, note))),
-        );
-      }
       const isSmall = source.count !== undefined && source.count <= INSERT_OBJECTS_MAX;
       if (isSmall && note === undefined && !write.dryRun && !write.partial) {
         const inserted = await this.insert(write);
         if (inserted !== null) return inserted;
       }
-      return await this.repeat(write, note);
+      if (source.reading === 'again') return await this.repeat(write, note);
+      const work = await this.prepare(write, note);
+      const once = (): Promise<BatchResult> => this.database.transactionOnce(work);
+      return await (source.reading === 'slow' ? this.slots.run(write.projectId, once) : once());
     } catch (error) {
       if (error instanceof Undone) return error.result;
-      if (error instanceof BadInput) throw await error.readOn();
+      if (error instanceof BadInput) return this.write({ ...write, source: await error.readOn() }, note);
       throw error;
     }
   }
 
   private async repeat(write: BatchWrite, note: Note<BatchResult> | undefined): Promise<BatchResult> {
-    const work = undoing(write, (tx) => this.run(tx, write, write.source.chunks(), note));
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.database.transaction(work);
+        return await this.database.retrying(async () => this.database.transactionOnce(await this.prepare(write, note)));
       } catch (error) {
         if (!(error instanceof ConflictGone) || attempt === CONFLICT_RETRIES) throw error;
       }
     }
+  }
+
+  /** What is to be done in a transaction; none is opened before the first objects have come and are good. */
+  private async prepare(
+    write: BatchWrite,
+    note: Note<BatchResult> | undefined,
+  ): Promise<(tx: Transaction) => Promise<BatchResult>> {
+    const chunks = await primed(write.source.chunks());
+    return undoing(write, (tx) => this.run(tx, write, chunks, note));
   }
 
   /** The way of most batches; null when an id exists, to go the long way, which finds out which. */
@@ -115,14 +121,21 @@ export class BatchWriter {
   ): Promise<BatchResult> {
     const { projectId, batchId, source, partial } = write;
     await this.store.prepare(tx);
-    const existing = await this.claimOrLock(tx, projectId, batchId);
-    const isPoured = existing === null && !partial && write.ifExists !== 'skip';
-    const stored = isPoured ? await this.pour(tx, write, chunks) : await this.stage(tx, chunks);
-    const rejected = source.rejected.copy();
-    const result =
-      existing === null
-        ? await this.create(tx, write, stored, rejected)
-        : await this.merge(tx, write, existing, rejected);
+    const mayPour = !partial && write.ifExists !== 'skip';
+    const isPoured = mayPour && (await this.store.claim(tx, projectId, batchId, this.sequence.next()));
+    let result: BatchResult;
+    if (isPoured) {
+      const stored = await this.pour(tx, write, chunks);
+      const batch = await this.finish(tx, write, stored, null);
+      result = { kind: 'created', batch, stored, rejected: source.rejected };
+    } else {
+      await this.stage(tx, chunks);
+      // Only now: nobody has to wait for a client that is still sending.
+      const existing = await this.claimOrLock(tx, projectId, batchId);
+      const rejected = source.rejected.copy();
+      result = await (existing === null ? this.create(tx, write, rejected) : this.merge(tx, write, existing, rejected));
+    }
+    const { rejected } = result;
     if (partial && result.stored === 0 && rejected.objects > 0) {
       const { errors, errorCount } = rejected;
       throw new Problem('invalid-body', {
@@ -159,30 +172,21 @@ export class BatchWriter {
   }
 
   /** Copies objects beside the table, where they can be compared with what is in it. */
-  private async stage(tx: Transaction, chunks: Chunks): Promise<number> {
+  private async stage(tx: Transaction, chunks: Chunks): Promise<void> {
     await this.store.stage(tx);
     const copy = this.store.copyStaged(tx);
-    let count = 0;
     try {
-      for await (const chunk of chunks) {
-        await copy.write(stagedRows(this.sequence.next(chunk.length), chunk));
-        count += chunk.length;
-      }
+      for await (const chunk of chunks) await copy.write(stagedRows(this.sequence.next(chunk.length), chunk));
       await copy.end();
-      return count;
     } catch (error) {
       copy.giveUp();
       throw error;
     }
   }
 
-  /** @param stored how many objects are in the table, or only staged where some may be left out */
-  private async create(tx: Queryable, write: BatchWrite, stored: number, rejected: Rejected): Promise<BatchResult> {
-    const { partial, ifExists } = write;
-    const { added, kept } =
-      partial || ifExists === 'skip'
-        ? await this.addStaged(tx, write, ifExists === 'skip' ? 'none' : 'any', true, rejected)
-        : { added: stored, kept: stored };
+  private async create(tx: Queryable, write: BatchWrite, rejected: Rejected): Promise<BatchResult> {
+    const inTheWay = write.ifExists === 'skip' ? 'none' : 'any';
+    const { added, kept } = await this.addStaged(tx, write, inTheWay, true, rejected);
     return { kind: 'created', batch: await this.finish(tx, write, added, null), stored: kept, rejected };
   }
 
@@ -294,11 +298,17 @@ function undoing(
   };
 }
 
-/** The same, its first chunk read: no transaction waits for a client that has not sent anything yet. */
-async function primed(chunks: ReturnType<BatchSource['chunks']>): Promise<AsyncIterable<CheckedObject[]>> {
+/**
+ * The same, its first chunk read. Writing to the database may not wait for anything, so after each chunk others have their
+ * turn.
+ */
+async function primed(chunks: Chunks): Promise<AsyncIterable<CheckedObject[]>> {
   const iterator = Symbol.asyncIterator in chunks ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator]();
   const first = await iterator.next();
   return (async function* () {
-    for (let next = first; next.done !== true; next = await iterator.next()) yield next.value;
+    for (let next = first; next.done !== true; next = await iterator.next()) {
+      yield next.value;
+      await setImmediate();
+    }
   })();
 }

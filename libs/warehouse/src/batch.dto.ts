@@ -1,4 +1,5 @@
 import { ChoiceField, FlagParameter, IdField, pageOf } from '#platform';
+import { applyDecorators } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
 import { IsArray, ValidateNested } from 'class-validator';
@@ -8,13 +9,7 @@ export class CreateBatchDto {
   @IdField({ description: 'Unique in the project.', example: 'spring-shoes' })
   batch_id: string;
 
-  @ApiProperty({
-    type: [NewObjectDto],
-    description: 'The objects, in the order that is kept; at most BATCH_OBJECTS_MAX.',
-  })
-  @IsArray({ message: 'must be a list of objects' })
-  @ValidateNested({ each: true, message: 'must be an object' })
-  @Type(() => NewObjectDto)
+  @ObjectsField()
   objects: NewObjectDto[];
 }
 
@@ -23,13 +18,7 @@ export class PutBatchDto {
   @IdField({ optional: true, description: 'As in the address.', example: 'spring-shoes' })
   batch_id?: string;
 
-  @ApiProperty({
-    type: [NewObjectDto],
-    description: 'The objects, in the order that is kept; at most BATCH_OBJECTS_MAX.',
-  })
-  @IsArray({ message: 'must be a list of objects' })
-  @ValidateNested({ each: true, message: 'must be an object' })
-  @Type(() => NewObjectDto)
+  @ObjectsField()
   objects: NewObjectDto[];
 }
 
@@ -167,3 +156,15 @@ export class WholeBatchDto {
 }
 
 export class BatchPageDto extends pageOf(ListedBatchDto) {}
+
+function ObjectsField(): PropertyDecorator {
+  return applyDecorators(
+    ApiProperty({
+      type: [NewObjectDto],
+      description: 'The objects, in the order that is kept; at most BATCH_OBJECTS_MAX.',
+    }),
+    IsArray({ message: 'must be a list of objects' }),
+    ValidateNested({ each: true, message: 'must be an object' }),
+    Type(() => NewObjectDto),
+  );
+}

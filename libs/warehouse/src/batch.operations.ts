@@ -1,4 +1,4 @@
-import { Operations, type Operation, type Outcome, type Write } from '#jobs';
+import { jsonBodyOf, Operations, type Operation, type Outcome, type Write } from '#jobs';
 import { ID_RULE, isId, JsonBody, Problem, type NdjsonBody } from '#platform';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { CreateBatchDto, PutBatchDto, type WriteBatchQuery, type PutBatchQuery } from './batch.dto.js';
@@ -25,7 +25,7 @@ export class BatchOperations implements OnModuleInit {
 
   private runCreate(write: Write): Promise<Outcome> {
     const query: WriteBatchQuery = write.query;
-    const { batchId = '', source } = this.ingest.readBatch(CreateBatchDto, asJson(write.body), isPartial(query));
+    const { batchId = '', source } = this.ingest.readBatch(CreateBatchDto, jsonBodyOf(write), isPartial(query));
     return this.run(write, query, { batchId, source, ifExists: 'refuse' });
   }
 
@@ -63,11 +63,6 @@ export class BatchOperations implements OnModuleInit {
 
 function isPartial({ mode }: WriteBatchQuery): boolean {
   return mode === 'partial';
-}
-
-function asJson(body: JsonBody | NdjsonBody): JsonBody {
-  if (body instanceof JsonBody) return body;
-  throw new Error('a route that takes JSON got something else');
 }
 
 function answer(base: string, { kind, batch, stored, rejected }: BatchResult): Outcome {

@@ -1,7 +1,6 @@
 import { countNames, findMember, JSON_DEPTH_MAX, skipSpace, surveyJson, type JsonSpan } from '#json';
 import { JsonBody, Problem } from '#platform';
-import { Rejected, type BatchSource, type CheckedObject } from './batch-source.js';
-import { errorsOf } from './ndjson-source.js';
+import { BadInput, errorsOf, objectPointer, Rejected, type BatchSource, type CheckedObject } from './batch-source.js';
 import type { NewObjectDto } from './object.dto.js';
 import { listOfPairs, refuseNestedValues } from './pairs.js';
 
@@ -10,7 +9,8 @@ const CHUNK_OBJECTS = 250;
 
 /** The objects of a JSON body, checked already; each time it is read anew, so that a lost transaction can be done again. */
 export class JsonSource implements BatchSource {
-  readonly isStream = false;
+  readonly reading = 'again';
+  readonly pointerOf = objectPointer;
   readonly rejected = new Rejected();
 
   /** @param start where the list of objects begins in the text; `objects` are its elements, parsed */
@@ -20,27 +20,20 @@ export class JsonSource implements BatchSource {
     private readonly objects: readonly NewObjectDto[],
   ) {}
 
-  pointerOf(place: number): string {
-    return `/objects/${String(place)}`;
-  }
-
   get count(): number {
     return this.objects.length;
   }
 
-  /** @param from the place to begin at */
-  *chunks(from = 0): Generator<CheckedObject[]> {
+  *chunks(): Generator<CheckedObject[]> {
     let chunk: CheckedObject[] = [];
     let i = this.start;
     for (const [place, object] of this.objects.entries()) {
       i = nextElement(this.text, i);
       const { value: span, end } = findMember(this.text, i, 'data');
       if (span === undefined) throw new Error('an object without data passed the schema that requires it');
-      if (place >= from) {
-        const data = this.text.slice(span.start, span.end);
-        refuseNestedValues(data, this.pointerOf(place));
-        chunk.push(checkedObject(place, object, listOfPairs(data)));
-      }
+      const data = this.text.slice(span.start, span.end);
+      refuseNestedValues(data, objectPointer(place));
+      chunk.push(checkedObject(place, object, listOfPairs(data)));
       if (chunk.length === CHUNK_OBJECTS) {
         yield chunk;
         chunk = [];
@@ -65,7 +58,8 @@ interface EagerOptions {
  * takes to read them. It knows only what is plainly good; where something is not, the whole is read again the other way.
  */
 export class EagerJsonSource implements BatchSource {
-  readonly isStream = false;
+  readonly reading = 'again';
+  readonly pointerOf = objectPointer;
   readonly count = undefined;
   readonly rejected = new Rejected();
 
@@ -76,17 +70,12 @@ export class EagerJsonSource implements BatchSource {
     private readonly options: EagerOptions,
   ) {}
 
-  pointerOf(place: number): string {
-    return `/objects/${String(place)}`;
-  }
-
   *chunks(): Generator<CheckedObject[]> {
     let place = 0;
     for (let i: number | undefined = this.start; i !== undefined;) {
       const found = this.tryRead(i, place);
       if (found === undefined || place + found.chunk.length > this.options.max) {
-        yield* this.options.strictly().chunks(place);
-        return;
+        throw new BadInput(this.options.strictly);
       }
       yield found.chunk;
       place += found.chunk.length;
@@ -146,7 +135,8 @@ function plainList(text: string): unknown[] | undefined {
 
 /** The same where some of the objects are bad: each is read for itself, and the good ones are kept. */
 export class PartialJsonSource implements BatchSource {
-  readonly isStream = false;
+  readonly reading = 'again';
+  readonly pointerOf = objectPointer;
   rejected = new Rejected();
 
   constructor(
@@ -159,22 +149,21 @@ export class PartialJsonSource implements BatchSource {
     return this.elements.length;
   }
 
-  pointerOf(place: number): string {
-    return `/objects/${String(place)}`;
-  }
-
   *chunks(): Generator<CheckedObject[]> {
     this.rejected = new Rejected();
-    const good: CheckedObject[] = [];
+    let good: CheckedObject[] = [];
     for (const [place, element] of this.elements.entries()) {
       try {
         good.push({ ...this.read(new JsonBody(Buffer.from(element), this.limitBytes)), place });
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
-        this.rejected.add(errorsOf(error, this.pointerOf(place)), Math.max(1, error.errorCount));
+        this.rejected.add(errorsOf(error, objectPointer(place)), Math.max(1, error.errorCount));
       }
+      if ((place + 1) % CHUNK_OBJECTS !== 0) continue;
+      yield good;
+      good = [];
     }
-    for (let i = 0; i < good.length; i += CHUNK_OBJECTS) yield good.slice(i, i + CHUNK_OBJECTS);
+    yield good;
   }
 }
 

@@ -40,7 +40,7 @@ async function readAll(source: BatchSource): Promise<CheckedObject[]> {
 /** What a source of mistakes comes to in the end. */
 async function problemOf(source: BatchSource): Promise<Problem> {
   let error: unknown = await readAll(source).catch((one: unknown) => one);
-  if (error instanceof BadInput) error = await error.readOn().catch((one: unknown) => one);
+  if (error instanceof BadInput) error = await Promise.resolve(error.readOn()).catch((one: unknown) => one);
   if (error instanceof Problem) return error;
   throw new Error(`no problem: ${JSON.stringify(error)}`);
 }

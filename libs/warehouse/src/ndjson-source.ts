@@ -1,5 +1,5 @@
-import { countOf, JsonBody, Problem, type InputError, type NdjsonBody } from '#platform';
-import { BadInput, Rejected, type BatchSource, type CheckedObject } from './batch-source.js';
+import { countOf, JsonBody, Problem, type NdjsonBody } from '#platform';
+import { BadInput, errorsOf, Rejected, type BatchSource, type CheckedObject } from './batch-source.js';
 
 const LINE_FEED = 10;
 /** Input that is checked at a time: a millisecond or two of work, so that other requests are served in between. */
@@ -16,7 +16,7 @@ interface Options {
 
 /** One object a line, of any number of lines, in memory for some of them. Lines count from 1; empty ones count too. */
 export class NdjsonSource implements BatchSource {
-  readonly isStream = true;
+  readonly reading: 'once' | 'slow';
   readonly count = undefined;
   readonly rejected = new Rejected();
   private lineNumber = 0;
@@ -24,7 +24,9 @@ export class NdjsonSource implements BatchSource {
   constructor(
     private readonly body: NdjsonBody,
     private readonly options: Options,
-  ) {}
+  ) {
+    this.reading = body.isKept ? 'once' : 'slow';
+  }
 
   pointerOf(place: number): string {
     return `/lines/${String(place)}`;
@@ -41,10 +43,10 @@ export class NdjsonSource implements BatchSource {
   }
 
   /** For the mistakes of the lines that are left. */
-  private async readOn(groups: AsyncIterator<Buffer[]>): Promise<Problem> {
+  private async readOn(groups: AsyncIterator<Buffer[]>): Promise<never> {
     for (let next = await groups.next(); next.done !== true; next = await groups.next()) this.check(next.value);
     const { errors, errorCount } = this.rejected;
-    return new Problem('invalid-body', { detail: countOf(errorCount), errors, errorCount });
+    throw new Problem('invalid-body', { detail: countOf(errorCount), errors, errorCount });
   }
 
   private check(lines: readonly Buffer[]): CheckedObject[] {
@@ -62,19 +64,6 @@ export class NdjsonSource implements BatchSource {
     }
     return objects;
   }
-}
-
-/** The mistakes of one object, each with its place in the whole; what says no place is about the object itself. */
-export function errorsOf(problem: Problem, parent: string): InputError[] {
-  if (problem.errors.length === 0) {
-    // What JsonBody says of a body is true of a line, which is always its first.
-    const detail = problem.message.replace(/^The body /, '').replace(' at line 1, column ', ' at column ');
-    return [{ pointer: parent, detail }];
-  }
-  return problem.errors.map((error) => ({
-    pointer: parent + ('pointer' in error ? error.pointer : ''),
-    detail: error.detail,
-  }));
 }
 
 /** Of JSON's white space and nothing else. */

@@ -1,5 +1,5 @@
-import { Operations, type Operation, type Outcome, type Write } from '#jobs';
-import { etagOf, JsonBody } from '#platform';
+import { jsonBodyOf, Operations, type Operation, type Outcome, type Write } from '#jobs';
+import { etagOf } from '#platform';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import type { Note } from './batch-writer.js';
 import { ObjectService } from './object.service.js';
@@ -24,18 +24,13 @@ export class ObjectOperations implements OnModuleInit {
 
   private async runCreate(write: Write): Promise<Outcome> {
     const outcome = (row: ObjectRow): Outcome => created(write.base, row);
-    return outcome(await this.objects.create(write.projectId, bodyOf(write), noteOf(write, outcome)));
+    return outcome(await this.objects.create(write.projectId, jsonBodyOf(write), noteOf(write, outcome)));
   }
 
   private async runReplace(write: Write): Promise<Outcome> {
     const target = { projectId: write.projectId, objectId: write.params.object_id ?? '', ifMatch: write.ifMatch };
-    return replaced(await this.objects.replace(target, bodyOf(write), noteOf(write, replaced)));
+    return replaced(await this.objects.replace(target, jsonBodyOf(write), noteOf(write, replaced)));
   }
-}
-
-function bodyOf({ body }: Write): JsonBody {
-  if (body instanceof JsonBody) return body;
-  throw new Error('a route that takes JSON got something else');
 }
 
 function noteOf({ receipt }: Write, outcome: (row: ObjectRow) => Outcome): Note<ObjectRow> | undefined {
