@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { send } from './send.mjs';
 
 const CONNECTIONS = 16;
-const SECONDS = 4;
-const ROUNDS = 3;
+const SECONDS = 2;
+const ROUNDS = 2;
 
 /** Single objects at 16 connections, each into a batch of its own: stored before the answer, in turns with accepted as jobs. */
 export async function benchAsync(stack) {

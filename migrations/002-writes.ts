@@ -16,10 +16,12 @@ export class Writes1764100000000 implements MigrationInterface {
         operation text NOT NULL,
         input text NOT NULL,
         media_type text NOT NULL,
+        parts integer NOT NULL,
         status text NOT NULL,
         attempts integer NOT NULL,
         worker_id text,
         finished_at timestamptz,
+        result_status integer,
         result text,
         problem text,
         CONSTRAINT jobs_pkey PRIMARY KEY (project_id, job_id),
@@ -38,13 +40,15 @@ export class Writes1764100000000 implements MigrationInterface {
         beat_at timestamptz NOT NULL,
         CONSTRAINT job_workers_pkey PRIMARY KEY (worker_id)
       )`);
-    // A body of any size in parts, as it came; gone when the job has succeeded.
+    // A body of any size in parts, as it came; gone when the job has succeeded. `kept_at` tells an upload that goes on from one
+    // that broke off: a slow one may last for days before its job is there.
     await runner.query(`
       CREATE TABLE job_parts (
         project_id integer NOT NULL,
         job_id bigint NOT NULL,
         part integer NOT NULL,
         bytes bytea NOT NULL,
+        kept_at timestamptz NOT NULL DEFAULT now(),
         CONSTRAINT job_parts_pkey PRIMARY KEY (project_id, job_id, part)
       )`);
     // project_id is 0 for an operator's. `key_hash` stands for the API key, the route and the text of the Idempotency-Key.

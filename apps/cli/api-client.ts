@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Readable } from 'node:stream';
-import { SourceError } from './batch-source.js';
+import { SourceError } from './load-source.js';
 import type { ClientSettings } from './client-settings.js';
 import { exchange, type HttpReply } from './http-exchange.js';
 import type { ProblemAnswer } from './problem-answer.js';

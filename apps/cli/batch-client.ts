@@ -20,9 +20,12 @@ export interface StoreOptions {
 }
 
 /** What became of a batch. */
-export interface Outcome extends Mistakes {
-  /** changed: it was there with other content, and was replaced or added to. */
-  kind: 'stored' | 'already' | 'changed' | 'rejected';
+export interface LoadOutcome extends Mistakes {
+  /**
+   * changed: it was there with other content, and was replaced or added to. kept: it was there, and whether it changed the
+   * server does not tell.
+   */
+  kind: 'stored' | 'already' | 'changed' | 'kept' | 'rejected';
   /** How many objects the batch has, or in part how many of those sent are stored. */
   objects: number;
   /** How many objects of a batch that is stored were left out. */
@@ -32,7 +35,6 @@ export interface Outcome extends Mistakes {
 /** The members of the answers to a batch: of a whole one, of a part, of a dry run, of a refusal. */
 interface BatchAnswer extends ProblemAnswer {
   object_count: number;
-  created_at: string;
   stored: number;
   rejected: number;
   would: 'create' | 'nothing' | 'replace' | 'extend';
@@ -41,7 +43,8 @@ interface BatchAnswer extends ProblemAnswer {
 interface JobAnswer {
   id: string;
   status: 'queued' | 'running' | 'succeeded' | 'failed';
-  created_at: string;
+  /** 200, 201 or 207: what the request would have been answered with. */
+  result_status: number;
   result: Partial<BatchAnswer>;
   problem: ProblemAnswer;
 }
@@ -74,7 +77,7 @@ export class BatchClient {
   }
 
   /** Stores the batch; one that is there already, the same, is no mistake. @throws SourceError */
-  async put(file: BatchFile, signal: AbortSignal): Promise<Outcome> {
+  async put(file: BatchFile, signal: AbortSignal): Promise<LoadOutcome> {
     const limit = this.bodyLimitBytes;
     if (file.mediaType === 'application/json' && file.encoding === undefined && file.sizeBytes > limit) {
       const figures = `${file.sizeBytes.toLocaleString('en')} bytes, and BODY_LIMIT_BYTES is ${limit.toLocaleString('en')}`;
@@ -83,13 +86,12 @@ export class BatchClient {
       ]);
     }
     const { onConflict, isDryRun } = this.options;
-    // First without: the answer to the other request does not tell a batch that was there already from one that changed.
-    const asksFirst = onConflict !== undefined && file.isRepeatable && !isDryRun;
-    const reply = await this.deliver(file, asksFirst ? undefined : onConflict, signal);
-    if (!asksFirst || reply.status !== 409 || reply.body.errors?.[0]?.pointer !== '/batch_id') {
-      return outcomeOf(reply, asksFirst ? undefined : onConflict);
-    }
-    return outcomeOf(await this.deliver(file, onConflict, signal), onConflict);
+    // First without: the answer to the other request does not tell a batch that was there already from a replaced one.
+    const asksFirst = onConflict === 'replace' && file.isRepeatable && !isDryRun;
+    if (!asksFirst) return outcomeOf(await this.deliver(file, onConflict, signal), onConflict && 'kept');
+    const reply = await this.deliver(file, undefined, signal);
+    if (reply.status !== 409) return outcomeOf(reply, 'already');
+    return outcomeOf(await this.deliver(file, onConflict, signal), 'changed');
   }
 
   private async deliver(file: BatchFile, onConflict: string | undefined, signal: AbortSignal): Promise<BatchReply> {
@@ -115,28 +117,30 @@ export class BatchClient {
     for (let waitMs = POLL_MS; ; waitMs = Math.min(waitMs * 1.5, POLL_MAX_MS)) {
       await sleep(waitMs, undefined, { signal });
       const reply = await this.api.send<JobAnswer>({ method: 'GET', path: `/jobs/${pathPart(id)}` }, signal);
-      const { status, result = {}, problem = {}, created_at: acceptedAt = '' } = reply.body;
+      const { status, result = {}, result_status: resultStatus, problem = {} } = reply.body;
       if (status === undefined) throw this.api.refusal(reply);
       if (status === 'failed') return { ...reply, status: problem.status ?? 500, body: problem };
       if (status !== 'succeeded') continue;
-      // A result has no status: a batch that is older than its job was there already.
-      const isNew = (result.created_at ?? acceptedAt) >= acceptedAt;
-      return { ...reply, status: isNew ? 201 : 200, location: isNew ? '' : undefined, body: result };
+      // Of one that is stored in part, a job keeps no Location: it is counted as new, by the objects that it now has.
+      return { ...reply, status: resultStatus === 200 ? 200 : 201, body: result };
     }
   }
 }
 
-function outcomeOf({ status, statusLine, location, body }: BatchReply, onConflict: string | undefined): Outcome {
+/** @param old what it is when it was there before */
+function outcomeOf(
+  { status, statusLine, location, body }: BatchReply,
+  old: LoadOutcome['kind'] = 'already',
+): LoadOutcome {
   if (status >= 300) return { ...rejected([]), ...mistakesOf(body, statusLine) };
   const { would, rejected: rejectedObjects = 0, object_count: count = 0, stored: objects = count } = body;
   const isNew = status === 201 || location !== undefined;
-  const old = onConflict === undefined ? 'already' : 'changed';
   const kind = would !== undefined ? KINDS[would] : isNew ? 'stored' : old;
   const left = rejectedObjects > 0 ? mistakesOf(body, statusLine) : { mistakes: [], unlisted: 0 };
   return { kind, objects, rejectedObjects, ...left };
 }
 
-function rejected(mistakes: readonly Mistake[]): Outcome {
+function rejected(mistakes: readonly Mistake[]): LoadOutcome {
   return { kind: 'rejected', objects: 0, rejectedObjects: 0, mistakes, unlisted: 0 };
 }
 

@@ -1,12 +1,14 @@
 import type { Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
-import { NotABatchError, reasonOf, SourceError, type BatchSource } from './batch-source.js';
 import { JsonHead } from './json-head.js';
-import { OpenedSource, type Encoding } from './opened-source.js';
+import { NotABatchError, reasonOf, SourceError, type LoadSource } from './load-source.js';
+import { inflated, OpenedSource, type Encoding } from './opened-source.js';
 
 const NDJSON_NAME = /\.(?:ndjson|jsonl)(?:\.\w+)?$/i;
+const JSON_NAME = /\.json(?:\.zstd?)?$/i;
 /** What a name ends in that says what is in the file, and is no part of the batch's id. */
 const ENDINGS = /(?:\.(?:ndjson|jsonl|json))?(?:\.(?:gz|zst|zstd))?$/i;
+/** Its beginning cannot be looked at here: Node.js has no zstd before 22.15. */
+const ZSTD_RULE = 'zstd files are taken as lines: name them .ndjson.zst or .jsonl.zst';
 /** What starts a JSON value that is no object. */
 const OTHER_JSON = '["-0123456789tfn';
 
@@ -16,7 +18,7 @@ export class BatchFile {
   private isFresh = true;
 
   private constructor(
-    private readonly source: BatchSource,
+    private readonly source: LoadSource,
     private readonly signal: AbortSignal,
     private opened: OpenedSource,
     readonly batchId: string,
@@ -28,9 +30,11 @@ export class BatchFile {
    * @param givenId the batch_id that the user gave
    * @throws SourceError
    */
-  static async open(source: BatchSource, givenId: string | undefined, signal: AbortSignal): Promise<BatchFile> {
+  static async open(source: LoadSource, givenId: string | undefined, signal: AbortSignal): Promise<BatchFile> {
     const opened = await OpenedSource.open(source, signal);
     try {
+      // Read as lines, a batch would be told as a mistake in each of its lines.
+      if (opened.encoding === 'zstd' && JSON_NAME.test(source.fileName)) throw new SourceError(ZSTD_RULE);
       const isNdjson = !source.isRepeatable || NDJSON_NAME.test(source.fileName) || opened.encoding === 'zstd';
       const head = isNdjson ? undefined : await headOf(opened);
       const isBatch = head !== undefined && isBatchHead(head);
@@ -87,10 +91,8 @@ export class BatchFile {
 
 async function headOf({ bytes, encoding }: OpenedSource): Promise<JsonHead> {
   const head = new JsonHead();
-  const content = encoding === 'gzip' ? bytes.pipe(createGunzip()) : bytes;
-  bytes.once('error', (error) => content.destroy(error));
   try {
-    for await (const chunk of content) if (head.take(chunk as Buffer)) break;
+    for await (const chunk of inflated(bytes, encoding)) if (head.take(chunk as Buffer)) break;
   } catch (error) {
     if (error instanceof SourceError) throw error;
     throw new SourceError(`is not whole gzip: ${reasonOf(error)}`);

@@ -1,10 +1,10 @@
 import type { Stats } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { badSource, fileSource, reasonOf, stdinSource, urlSource, type BatchSource } from './batch-source.js';
+import { badSource, fileSource, reasonOf, stdinSource, urlSource, type LoadSource } from './load-source.js';
 
-/** What of a folder is loaded. */
-const DATA_FILE = /\.(?:json|ndjson|jsonl)(?:\.(?:gz|zst))?$/i;
+/** What of a folder is loaded; zstd is taken as lines. */
+const DATA_FILE = /\.(?:json(?:\.gz)?|(?:ndjson|jsonl)(?:\.(?:gz|zst))?)$/i;
 const STDIN = '-';
 
 /**
@@ -12,8 +12,8 @@ const STDIN = '-';
  * did not expand, URLs, and - for standard input. What cannot be found fails when it is read.
  * @param rejectsPath never taken for data, for it is written while the others are read
  */
-export async function findSources(places: readonly string[], rejectsPath: string): Promise<BatchSource[]> {
-  const found: BatchSource[] = [];
+export async function findSources(places: readonly string[], rejectsPath: string): Promise<LoadSource[]> {
+  const found: LoadSource[] = [];
   for (const place of places) {
     if (place === STDIN) found.push(stdinSource());
     else if (/^https?:\/\//i.test(place)) found.push(urlSource(place));
@@ -22,7 +22,7 @@ export async function findSources(places: readonly string[], rejectsPath: string
   return found.filter(({ name }) => resolve(name) !== resolve(rejectsPath));
 }
 
-async function pathSources(path: string): Promise<BatchSource[]> {
+async function pathSources(path: string): Promise<LoadSource[]> {
   let found: Stats;
   try {
     found = await stat(path);
@@ -41,14 +41,14 @@ async function pathSources(path: string): Promise<BatchSource[]> {
   }
 }
 
-async function patternSources(pattern: string, reason: string): Promise<BatchSource[]> {
+async function patternSources(pattern: string, reason: string): Promise<LoadSource[]> {
   const { glob, isDynamicPattern } = await import('tinyglobby');
   if (!isDynamicPattern(pattern)) return [badSource(pattern, reason)];
   const paths = await glob(pattern, { expandDirectories: false });
   return paths.length === 0 ? [badSource(pattern, 'matches no files')] : await foundSources(paths);
 }
 
-function foundSources(paths: string[]): Promise<BatchSource[]> {
+function foundSources(paths: string[]): Promise<LoadSource[]> {
   return Promise.all(paths.sort().map(async (path) => fileSource(path, await sizeOf(path), true)));
 }
 

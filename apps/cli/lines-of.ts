@@ -1,5 +1,5 @@
-import { createGunzip } from 'node:zlib';
 import type { BatchFile } from './batch-file.js';
+import { inflated } from './opened-source.js';
 
 const LINE_FEED = 10;
 /** A longer line is not copied: what is looked for has to fit into memory, and a person has to read it. */
@@ -13,9 +13,7 @@ export async function linesOf(file: BatchFile, numbers: ReadonlySet<number>): Pr
   const found = new Map<number, string>();
   if (!file.isRepeatable || file.encoding === 'zstd') return found;
   try {
-    const bytes = await file.bytes();
-    const content = file.encoding === 'gzip' ? bytes.pipe(createGunzip()) : bytes;
-    bytes.once('error', (error) => content.destroy(error));
+    const content = inflated(await file.bytes(), file.encoding);
     let number = 1;
     // The part of a wanted line that came before this chunk; undefined for a line that is too long.
     let before: Buffer | undefined = Buffer.alloc(0);

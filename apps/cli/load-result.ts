@@ -1,4 +1,4 @@
-import type { Outcome } from './batch-client.js';
+import type { LoadOutcome } from './batch-client.js';
 import { rateOf } from './load-progress.js';
 
 /** What became of a load; in files, but for objects and time. */
@@ -8,6 +8,8 @@ export interface LoadResult {
   already: number;
   /** Batches that were there with other content, and were replaced or added to. */
   changed: number;
+  /** Batches that were there, and may have been replaced or added to. */
+  kept: number;
   rejected: number;
   /** Objects that were left out of batches that are stored in part. */
   objectsRejected: number;
@@ -29,24 +31,28 @@ export interface Wording {
 }
 
 /** What became of one batch that is stored, to follow its name. */
-export function lineOf({ kind, objects, rejectedObjects }: Outcome, { isDryRun, onConflict }: Wording): string {
+export function lineOf({ kind, objects, rejectedObjects }: LoadOutcome, { isDryRun, onConflict }: Wording): string {
   const count = counted(objects, 'object', 's');
   const rest = rejectedObjects > 0 ? `, ${counted(rejectedObjects, 'object', 's')} rejected` : '';
   if (kind === 'already') return `already stored (${count})${rest}`;
+  if (kind === 'kept') return `already stored, or ${onConflict === 'skip' ? 'added to' : 'replaced'} (${count})${rest}`;
   if (kind === 'stored') return `${isDryRun ? 'would store' : 'stored'} ${count}${rest}`;
   if (onConflict === 'replace') return `${isDryRun ? 'would be replaced' : 'replaced'} (${count})${rest}`;
-  return `${isDryRun ? 'what is missing would be added' : 'added what was missing'} (${count})${rest}`;
+  // Only a dry run tells it.
+  return `what is missing would be added (${count})${rest}`;
 }
 
 /** One line for a whole load. */
-export function summaryOf(result: LoadResult, { isDryRun }: Wording): string {
-  const { stored, objectsStored, already, changed, rejected, objectsRejected, skipped, unfinished } = result;
+export function summaryOf(result: LoadResult, { isDryRun, onConflict }: Wording): string {
+  const { stored, objectsStored, already, changed, kept, rejected, objectsRejected, skipped, unfinished } = result;
   const seconds = (result.elapsedMs / 1000).toFixed(1);
   const rate = `${seconds} s, ${rateOf(objectsStored, result.elapsedMs)} objects/s`;
   const verb = isDryRun ? 'would store' : 'stored';
   const parts = [`${verb} ${counted(objectsStored, 'object', 's')} in ${counted(stored, 'batch', 'es')} (${rate})`];
   if (already > 0) parts.push(`${counted(already, 'batch', 'es')} already stored`);
   if (changed > 0) parts.push(`${counted(changed, 'batch', 'es')} ${isDryRun ? 'would be changed' : 'changed'}`);
+  if (kept > 0)
+    parts.push(`${counted(kept, 'batch', 'es')} already stored or ${onConflict === 'skip' ? 'added to' : 'replaced'}`);
   if (rejected > 0) parts.push(`${String(rejected)} rejected`);
   if (objectsRejected > 0) parts.push(`${counted(objectsRejected, 'object', 's')} left out`);
   if (skipped > 0) parts.push(`${counted(skipped, 'file', 's')} skipped, not a batch`);

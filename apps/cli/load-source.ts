@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { Readable } from 'node:stream';
 
 /** One place that objects are loaded from. */
-export interface BatchSource {
+export interface LoadSource {
   /** As the user knows it: the path as given, the URL, or - for standard input. */
   readonly name: string;
   /** The last part of the name, which tells what it holds; empty where there is none. */
@@ -35,7 +35,7 @@ export class NotABatchError extends SourceError {
   override name = 'NotABatchError';
 }
 
-export function fileSource(name: string, sizeBytes: number, isFound = false): BatchSource {
+export function fileSource(name: string, sizeBytes: number, isFound = false): LoadSource {
   const read = async (stop: AbortSignal): Promise<Readable> => {
     try {
       const file = await open(name);
@@ -49,7 +49,7 @@ export function fileSource(name: string, sizeBytes: number, isFound = false): Ba
   return { name, fileName: basename(name), sizeBytes, isFound, isRepeatable: true, open: read };
 }
 
-export function urlSource(url: string): BatchSource {
+export function urlSource(url: string): LoadSource {
   const read = async (stop: AbortSignal): Promise<Readable> => {
     let response: Response;
     try {
@@ -67,7 +67,7 @@ export function urlSource(url: string): BatchSource {
 }
 
 /** Standard input, which can be read once. */
-export function stdinSource(): BatchSource {
+export function stdinSource(): LoadSource {
   const read = (stop: AbortSignal): Promise<Readable> => {
     stop.addEventListener('abort', () => process.stdin.destroy());
     return Promise.resolve(process.stdin);
@@ -76,7 +76,7 @@ export function stdinSource(): BatchSource {
 }
 
 /** Stands for a place that there is nothing to read from, so that it is told in its turn. */
-export function badSource(name: string, reason: string): BatchSource {
+export function badSource(name: string, reason: string): LoadSource {
   const read = (): Promise<never> => Promise.reject(new SourceError(reason));
   return { name, fileName: '', sizeBytes: 0, isFound: false, isRepeatable: true, open: read };
 }

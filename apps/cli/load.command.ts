@@ -38,8 +38,9 @@ interface Options {
   arguments: '<place...>',
   argsDescription: {
     place:
-      'batch files (*.json), NDJSON files (*.ndjson, *.jsonl), either also compressed (.gz, .zst); folders of them; ' +
-      'patterns such as "data/**/*.ndjson.gz"; http:// and https:// URLs; - for NDJSON from standard input',
+      'batch files (*.json), also compressed (.gz); NDJSON files (*.ndjson, *.jsonl), also compressed (.gz, .zst); ' +
+      'folders of them; patterns such as "data/**/*.ndjson.gz"; http:// and https:// URLs; ' +
+      '- for NDJSON from standard input',
   },
   description: 'store batches, each of them once',
 })

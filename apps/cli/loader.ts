@@ -1,6 +1,6 @@
-import { BatchClient, type Outcome, type StoreOptions } from './batch-client.js';
+import { BatchClient, type LoadOutcome, type StoreOptions } from './batch-client.js';
 import { BatchFile } from './batch-file.js';
-import { NotABatchError, SourceError, type BatchSource } from './batch-source.js';
+import { NotABatchError, SourceError, type LoadSource } from './load-source.js';
 import type { ClientSettings } from './client-settings.js';
 import { LoadProgress, type LoadTally } from './load-progress.js';
 import { lineOf, type LoadResult } from './load-result.js';
@@ -36,7 +36,7 @@ export class Loader {
   private readonly names = new Map<string, string>();
 
   constructor(
-    private readonly sources: readonly BatchSource[],
+    private readonly sources: readonly LoadSource[],
     settings: ClientSettings,
     private readonly options: LoadOptions,
     private readonly signals: LoadSignals,
@@ -49,7 +49,7 @@ export class Loader {
     const { underWay } = this;
     this.tally = { files: sources.length, filesDone: 0, bytes, bytesDone: 0, objectsDone: 0, underWay };
     this.progress = new LoadProgress(this.tally);
-    const batches = { stored: 0, already: 0, changed: 0, rejected: 0, skipped: 0, unfinished: sources.length };
+    const batches = { stored: 0, already: 0, changed: 0, kept: 0, rejected: 0, skipped: 0, unfinished: sources.length };
     const objects = { objectsStored: 0, objectsRejected: 0 };
     this.result = { ...batches, ...objects, elapsedMs: 0, rejectsPath: undefined, error: undefined };
   }
@@ -71,7 +71,7 @@ export class Loader {
     return { ...this.result, rejectsPath, elapsedMs: this.progress.elapsedMs };
   }
 
-  private async work(queue: Iterable<BatchSource>): Promise<void> {
+  private async work(queue: Iterable<LoadSource>): Promise<void> {
     for (const source of queue) {
       if (this.signals.stop.aborted || this.result.error !== undefined) return;
       try {
@@ -88,7 +88,7 @@ export class Loader {
     if (!this.signals.stop.aborted) this.result.error ??= error instanceof Error ? error : new Error(String(error));
   }
 
-  private async load(source: BatchSource): Promise<void> {
+  private async load(source: LoadSource): Promise<void> {
     let file: BatchFile | undefined;
     try {
       file = await this.open(source);
@@ -115,7 +115,7 @@ export class Loader {
   }
 
   /** What has not begun when a signal comes is not begun; what has is given the time to finish. */
-  private async open(source: BatchSource): Promise<BatchFile> {
+  private async open(source: LoadSource): Promise<BatchFile> {
     const { stop, cut } = this.signals;
     const opening = new AbortController();
     const onStop = (): void => {
@@ -142,7 +142,7 @@ export class Loader {
     throw new SourceError(`"${batchId}" is also the batch of ${other}; load it alone, with --batch-id`, '/batch_id');
   }
 
-  private async report(name: string, outcome: Outcome, file: BatchFile | undefined): Promise<void> {
+  private async report(name: string, outcome: LoadOutcome, file: BatchFile | undefined): Promise<void> {
     const { kind, objects, mistakes, unlisted, rejectedObjects } = outcome;
     for (const { pointer, detail } of mistakes) this.progress.say(`${name}: ${pointer}${pointer && ': '}${detail}`);
     if (unlisted > 0) this.progress.say(`${name}: and ${String(unlisted)} more, which the server does not list`);

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
-import { reasonOf, SourceError, type BatchSource } from './batch-source.js';
+import { createGunzip } from 'node:zlib';
+import { reasonOf, SourceError, type LoadSource } from './load-source.js';
 
 /** How many bytes the longest of the marks below has. */
 const MARK_BYTES = 4;
@@ -30,7 +31,7 @@ export class OpenedSource {
     this.bytes.on('error', () => undefined);
   }
 
-  static async open(source: BatchSource, signal: AbortSignal): Promise<OpenedSource> {
+  static async open(source: LoadSource, signal: AbortSignal): Promise<OpenedSource> {
     const stream = await source.open(signal);
     const chunks = chunksOf(stream);
     let head = Buffer.alloc(0);
@@ -62,6 +63,15 @@ export class OpenedSource {
       yield chunk;
     }
   }
+}
+
+/** What bytes hold, of gzip inflated; zstd stays as it is. Who reads it meets what the bytes met. */
+export function inflated(bytes: Readable, encoding: Encoding | undefined): Readable {
+  if (encoding !== 'gzip') return bytes;
+  const content = bytes.pipe(createGunzip());
+  // pipe() does not hand errors on.
+  bytes.once('error', (error) => content.destroy(error));
+  return content;
 }
 
 async function* chunksOf(stream: Readable): AsyncGenerator<Buffer, undefined> {

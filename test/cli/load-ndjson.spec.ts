@@ -105,6 +105,13 @@ async function get(path: string): Promise<{ status: number; text: string }> {
   return { status: response.status, text: await response.text() };
 }
 
+/** Stores a batch without a process, where how it came there does not matter. */
+async function put(batchId: string, content: string): Promise<void> {
+  const headers = { 'X-Api-Key': ADMIN_KEY, 'Content-Type': 'application/x-ndjson' };
+  const response = await fetch(`${origin}/api/v1/batches/${batchId}`, { method: 'PUT', headers, body: content });
+  expect(response.status).toBe(201);
+}
+
 async function countObjects(batchId: string): Promise<number> {
   const { text } = await get(`objects?batch_id=${batchId}&count=exact&page_size=1`);
   return (JSON.parse(text) as { count: number }).count;
@@ -149,12 +156,15 @@ describe('stowage load of NDJSON', () => {
       'content/lines-packed.json.gz': gzipSync(lines('content-packed', 2)),
       'content/inflated.ndjson.gz': `\uFEFF${lines('content-inflated', 2)}`,
       'content/cut.json.gz': gzipSync(batch).subarray(0, 30),
+      // A folder's are not taken, and one that is named is told why.
+      'content/framed.json.zst': zstdFrame(batch),
     });
-    const { code, stdout, stderr } = await load(['content']);
-    expect({ code, stderr }).toEqual({
-      code: 1,
-      stderr: 'content/cut.json.gz: is not whole gzip: unexpected end of file\n',
-    });
+    const { code, stdout, stderr } = await load(['content', 'content/framed.json.zst']);
+    expect(code).toBe(1);
+    expect(stderr.trimEnd().split('\n').sort()).toEqual([
+      'content/cut.json.gz: is not whole gzip: unexpected end of file',
+      'content/framed.json.zst: zstd files are taken as lines: name them .ndjson.zst or .jsonl.zst',
+    ]);
     expect(stdout).toMatch(/^stored 7 objects in 4 batches/m);
     expect((await get('batches/late')).text).toContain('0.10');
     for (const id of ['lines', 'lines-packed', 'inflated']) expect(await countObjects(id)).toBe(2);
@@ -162,32 +172,39 @@ describe('stowage load of NDJSON', () => {
 
   it('reads standard input, plain or gzip, as the batch that --batch-id names', async () => {
     expect(await loadFrom(lines('input', 3), ['-', '--batch-id', 'in/put'])).toMatchObject({ code: 0, stderr: '' });
-    const again = await loadFrom(gzipSync(lines('input', 3)), ['-', '--batch-id', 'in/put']);
+    const [again, nothing, nameless] = await Promise.all([
+      loadFrom(gzipSync(lines('input', 3)), ['-', '--batch-id', 'in/put']),
+      loadFrom('', ['-', '--batch-id', 'nothing']),
+      loadFrom(lines('input', 1), ['-']),
+    ]);
     expect(again).toMatchObject({ code: 0, stderr: '' });
     expect(again.stdout).toMatch(/^-: already stored \(3 objects\)$/m);
-    expect(await loadFrom('', ['-', '--batch-id', 'nothing'])).toMatchObject({ code: 1, stderr: '-: is empty\n' });
+    expect(nothing).toMatchObject({ code: 1, stderr: '-: is empty\n' });
     expect((await get('batches/nothing')).status).toBe(404);
-    const nameless = await loadFrom(lines('input', 1), ['-']);
     expect(nameless).toEqual({ code: 2, stdout: '', stderr: 'stowage: standard input has no name: give --batch-id\n' });
   });
 
   it('refuses a batch that is stored with other content, or replaces it, or adds to it, as it is told', async () => {
-    await write({ 'other.ndjson': lines('other', 2) });
-    await load(['other.ndjson']);
-    await write({ 'other.ndjson': lines('other', 2, 2) });
-    const refused = await load(['other.ndjson']);
+    await put('other', lines('other', 2));
+    await write({ 'other.ndjson': lines('other', 2, 2), 'taken.ndjson': lines('other', 2, 3) });
+    const [refused, tried] = await Promise.all([
+      load(['other.ndjson']),
+      load(['other.ndjson', '--on-conflict', 'replace', '--dry-run']),
+    ]);
     expect(refused).toMatchObject({
       code: 1,
       stderr: 'other.ndjson: /batch_id: "other" exists already, with other content\n',
     });
     expect(refused.stdout).toMatch(/^what was rejected is in rejects\.ndjson$/m);
-    const tried = await load(['other.ndjson', '--on-conflict', 'replace', '--dry-run']);
     expect(tried.stdout).toMatch(/^other\.ndjson: would be replaced \(2 objects\)$/m);
     expect((await get('batches/other')).text).toContain('other-1');
 
-    const added = await load(['other.ndjson', '--on-conflict', 'skip']);
+    // Of a new batch too, what another one has is skipped.
+    const added = await load(['other.ndjson', 'taken.ndjson', '--on-conflict', 'skip', '--concurrency', '1']);
     expect(added).toMatchObject({ code: 0, stderr: '' });
-    expect(added.stdout).toMatch(/^other\.ndjson: added what was missing \(3 objects\)$/m);
+    expect(added.stdout).toMatch(/^other\.ndjson: already stored, or added to \(3 objects\)$/m);
+    expect(added.stdout).toMatch(/^taken\.ndjson: stored 1 object$/m);
+    expect(added.stdout).toMatch(/; 1 batch already stored or added to\n$/);
     const replaced = await load(['other.ndjson', '--on-conflict', 'replace']);
     expect(replaced.stdout).toMatch(/^other\.ndjson: replaced \(2 objects\)$/m);
     expect(replaced.stdout).toMatch(/; 1 batch changed\n$/);
@@ -247,7 +264,13 @@ describe('stowage load of NDJSON', () => {
         detail: expect.stringMatching(/\/data.*; .*\/x|\/x.*; .*\/data/),
         line: bad[0],
       },
-      { file, batch_id: 'part', pointer: '/lines/4', detail: 'The body is not valid JSON.', line: 'nonsense' },
+      {
+        file,
+        batch_id: 'part',
+        pointer: '/lines/4',
+        detail: expect.stringContaining('is not valid JSON.'),
+        line: 'nonsense',
+      },
       {
         file,
         batch_id: 'part',
@@ -264,19 +287,24 @@ describe('stowage load of NDJSON', () => {
 
   it('writes of a file that was none what it is, and no file of rejects when there are none', async () => {
     await write({ 'fine.ndjson': lines('fine', 1) });
-    await load(['fine.ndjson']);
-    await expect(rejects()).rejects.toMatchObject({ code: 'ENOENT' });
-    await load(['nowhere.ndjson']);
+    await Promise.all([load(['fine.ndjson', '--rejects', 'none.ndjson']), load(['nowhere.ndjson'])]);
+    await expect(rejects('none.ndjson')).rejects.toMatchObject({ code: 'ENOENT' });
     expect(await rejects()).toEqual([{ file: 'nowhere.ndjson', batch_id: null, pointer: '', detail: 'is not there' }]);
   });
 
   it('waits for the jobs of an asynchronous load, and counts them like any', async () => {
-    await write({ 'later.ndjson': lines('later', 2), 'later-bad.ndjson': '{"object_id":"later-3"}\n' });
-    const { code, stdout, stderr } = await load(['later.ndjson', 'later-bad.ndjson', '--async']);
+    await put('before-later', lines('before-later', 2));
+    await write({
+      'before-later.ndjson': lines('before-later', 2),
+      'later.ndjson': lines('later', 2),
+      'later-bad.ndjson': '{"object_id":"later-3"}\n',
+    });
+    const args = ['before-later.ndjson', 'later.ndjson', 'later-bad.ndjson', '--async', '--concurrency', '3'];
+    const { code, stdout, stderr } = await load(args);
     expect({ code, stderr }).toEqual({ code: 1, stderr: 'later-bad.ndjson: /lines/1/data: is missing\n' });
     expect(stdout).toMatch(/^later\.ndjson: stored 2 objects$/m);
     expect(await countObjects('later')).toBe(2);
-    expect((await load(['later.ndjson', '--async'])).stdout).toMatch(/^later\.ndjson: already stored \(2 objects\)$/m);
+    expect(stdout).toMatch(/^before-later\.ndjson: already stored \(2 objects\)$/m);
   });
 
   it('sends as many files at a time as it is told', async () => {
@@ -294,7 +322,7 @@ describe('stowage load of NDJSON', () => {
   });
 
   it('goes on after Ctrl-C where it was cut, without doubling anything', async () => {
-    const whole = lines('stalls', 20_000);
+    const whole = lines('stalls', 4_000);
     let mayEnd: () => void = () => undefined;
     const isSlow = new Promise<void>((resolve) => {
       onGet['/slow.ndjson'] = (response) => {
@@ -323,19 +351,19 @@ describe('stowage load of NDJSON', () => {
     onGet['/slow.ndjson'] = (response) => response.end(lines('slow', 2));
     const again = await load(places);
     expect(again).toMatchObject({ code: 0, stderr: '' });
-    expect(again.stdout).toMatch(/^stored 20,003 objects in 2 batches \(.*\); 2 batches already stored\n$/m);
-    expect(await countObjects('stalls')).toBe(20_000);
+    expect(again.stdout).toMatch(/^stored 4,003 objects in 2 batches \(.*\); 2 batches already stored\n$/m);
+    expect(await countObjects('stalls')).toBe(4_000);
   });
 
   it('sends a file again that a lost connection cut, waits as long as the server asks, and stores it once', async () => {
-    await write({ 'lost.ndjson': lines('lost', 20_000) });
+    await write({ 'lost.ndjson': lines('lost', 4_000) });
     let busyAt = 0;
     let waitedMs = 0;
     onPut = [
       (request) => request.once('data', () => request.socket.destroy()),
       (_, response) => {
         busyAt = Date.now();
-        response.writeHead(503, { 'Retry-After': '3' }).end();
+        response.writeHead(503, { 'Retry-After': '1' }).end();
       },
       (request, response) => {
         waitedMs = Date.now() - busyAt;
@@ -344,15 +372,16 @@ describe('stowage load of NDJSON', () => {
     ];
     const { code, stdout, stderr } = await load(['lost.ndjson'], { STOWAGE_URL: networkUrl });
     expect(code).toBe(0);
-    expect(stderr).toMatch(/^waiting 1 s: .+\nwaiting 3 s: 503 Service Unavailable\n$/);
-    expect(stdout).toMatch(/^lost\.ndjson: stored 20,000 objects$/m);
-    expect(waitedMs).toBeGreaterThan(2_900);
-    expect(await countObjects('lost')).toBe(20_000);
+    expect(stderr).toMatch(/^waiting 1 s: .+\nwaiting 1 s: 503 Service Unavailable\n$/);
+    expect(stdout).toMatch(/^lost\.ndjson: stored 4,000 objects$/m);
+    // It would have waited for 2 s of its own accord.
+    expect(waitedMs).toBeGreaterThan(900);
+    expect(await countObjects('lost')).toBe(4_000);
   });
 
   it('says that standard input cannot be sent again, and ends with 2', async () => {
     onPut = [(request) => request.once('data', () => request.socket.destroy())];
-    const { code, stdout, stderr } = await loadFrom(lines('gone', 20_000), ['-', '--batch-id', 'gone'], networkUrl);
+    const { code, stdout, stderr } = await loadFrom(lines('gone', 4_000), ['-', '--batch-id', 'gone'], networkUrl);
     expect(code).toBe(2);
     expect(stderr).toMatch(
       /^stowage: lost http.*; what came from standard input cannot be sent again: run it once more$/m,
@@ -361,7 +390,7 @@ describe('stowage load of NDJSON', () => {
     expect((await get('batches/gone')).status).toBe(404);
   });
 
-  it('sends 50 MB of gzip without keeping them in memory', async () => {
+  it('sends 30 MB of gzip without keeping them in memory', async () => {
     // Members of random bytes, which gzip cannot make smaller; a few of them many times, for they take time to make.
     const texts = Array.from({ length: 50 }, () => randomBytes(6_000).toString('base64'));
     const packed = (id: string, count: number): Buffer => {
@@ -373,7 +402,7 @@ describe('stowage load of NDJSON', () => {
       });
       return Buffer.concat(ofTexts.flat());
     };
-    await write({ 'small.ndjson.gz': packed('small', 800), 'large.ndjson.gz': packed('large', 8_000) });
+    await write({ 'small.ndjson.gz': packed('small', 800), 'large.ndjson.gz': packed('large', 5_000) });
     // What is in use: Node.js collects what was thrown away when there are some 25 MB of it.
     const report = `import v8 from 'node:v8'; import vm from 'node:vm';
       v8.setFlagsFromString('--expose-gc');
@@ -386,19 +415,24 @@ describe('stowage load of NDJSON', () => {
       }, 250).unref();
       process.on('exit', () => console.error(max));`;
     const settings = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(report)}` };
-    const small = await load(['small.ndjson.gz'], settings);
-    const large = await load(['large.ndjson.gz'], settings);
+    const [small, large] = await Promise.all([
+      load(['small.ndjson.gz'], settings),
+      load(['large.ndjson.gz'], settings),
+    ]);
     expect(large).toMatchObject({ code: 0 });
-    expect(large.stdout).toMatch(/^large\.ndjson\.gz: stored 8,000 objects$/m);
+    expect(large.stdout).toMatch(/^large\.ndjson\.gz: stored 5,000 objects$/m);
     expect(Number(large.stderr) - Number(small.stderr)).toBeLessThan(15_000_000);
   });
 
-  it.each([
-    ['--concurrency', '17', '--concurrency must be a whole number from 1 to 16, not "17"'],
-    ['--on-conflict', 'merge', '--on-conflict must be replace or skip, not "merge"'],
-    ['--batch-id', 'two', '--batch-id is for one file, and these are 2'],
-  ])('refuses %s %s for two files in one line, and ends with 2', async (option, value, message) => {
-    const { code, stderr } = await load(['a.ndjson', 'b.ndjson', option, value]);
-    expect({ code, stderr }).toEqual({ code: 2, stderr: `stowage: ${message}\n` });
+  it('refuses an option that cannot be in one line, and ends with 2', async () => {
+    const wrong: [string, string, string][] = [
+      ['--concurrency', '17', '--concurrency must be a whole number from 1 to 16, not "17"'],
+      ['--on-conflict', 'merge', '--on-conflict must be replace or skip, not "merge"'],
+      ['--batch-id', 'two', '--batch-id is for one file, and these are 2'],
+    ];
+    const ended = await Promise.all(wrong.map(([option, value]) => load(['a.ndjson', 'b.ndjson', option, value])));
+    expect(ended.map(({ code, stderr }) => ({ code, stderr }))).toEqual(
+      wrong.map(([, , message]) => ({ code: 2, stderr: `stowage: ${message}\n` })),
+    );
   });
 });

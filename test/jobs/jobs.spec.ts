@@ -48,7 +48,7 @@ describe('a request that prefers a later answer', () => {
     const now = await api.call('POST', '/objects', { key: producer, body: text('now') });
     expect(now.status).toBe(201);
     const job = await accepted(api, 'POST', '/objects', { key: producer, body: text('then') });
-    await ended(api, producer, job);
+    expect((await ended(api, producer, job)).result_status).toBe(201);
     const { text: shown } = await api.call('GET', job.url, { key: producer });
     const result = /"result":(.*)\}$/.exec(shown)?.[1] ?? '';
     expect(timeless(result).replace('then', 'now')).toBe(timeless(now.text));
@@ -62,6 +62,16 @@ describe('a request that prefers a later answer', () => {
   ])('may be a %s of %s', async (method, path, body) => {
     const done = await ended(api, producer, await accepted(api, method, path, { key: producer, body }));
     expect([done.status, done.problem]).toEqual(['succeeded', undefined]);
+  });
+
+  it('tells what was stored from what was there already', async () => {
+    for (const status of [201, 200]) {
+      expect((await api.call('PUT', '/batches/twice-now', { key: producer, body: { objects: [] } })).status).toBe(
+        status,
+      );
+      const job = await accepted(api, 'PUT', '/batches/twice', { key: producer, body: { objects: [] } });
+      expect(await ended(api, producer, job)).toMatchObject({ status: 'succeeded', result_status: status });
+    }
   });
 
   it('may be a stream of lines of any length', async () => {
@@ -85,6 +95,7 @@ describe('a request that prefers a later answer', () => {
     const partial = await accepted(api, 'POST', '/batches?mode=partial', { key, body });
     expect(await ended(api, key, partial)).toMatchObject({
       status: 'succeeded',
+      result_status: 207,
       result: { batch_id: 'part', stored: 1, rejected: 1 },
     });
     const dry = await accepted(api, 'POST', '/batches?dry_run=true', { key, body: { batch_id: 'dry', objects: [] } });
@@ -117,7 +128,7 @@ describe('a request that cannot succeed', () => {
       const now = await api.call(method, path, { key: producer, body });
       expect(now.status).toBeLessThan(500);
       const job = await ended(api, producer, await accepted(api, method, path, { key: producer, body }));
-      expect([job.status, job.attempts, job.result]).toEqual(['failed', 1, undefined]);
+      expect([job.status, job.attempts, job.result, job.result_status]).toEqual(['failed', 1, undefined, undefined]);
       const { problem } = job;
       expect({ ...problem, request_id: '' }).toEqual({ ...now.json<object>(), request_id: '' });
       expect(problem?.request_id).toMatch(/^[\w-]+$/);

@@ -12,6 +12,7 @@ export interface Job {
   created_at: string;
   finished_at: string | null;
   url: string;
+  result_status?: number;
   result?: unknown;
   problem?: ProblemDto;
 }

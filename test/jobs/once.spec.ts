@@ -4,11 +4,12 @@ import { Config, createLog } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
-import { TestApi } from '../harness/api.js';
-import { accepted, settingsFor, until } from './jobs.js';
+import { TestApi, type TestProject } from '../harness/api.js';
+import { accepted, ended, read, settingsFor, until } from './jobs.js';
 
 let api: TestApi;
 let other: NestFastifyApplication;
+let keys: TestProject['keys'];
 let key: string;
 let runs = 0;
 
@@ -30,7 +31,8 @@ const effect: Operation = {
 beforeAll(async () => {
   api = await TestApi.start({ WORKER: 'separate' });
   other = await createApp(new Config({ ...settingsFor(api.db), WORKER: 'separate' }), api.db, createLog('silent'));
-  key = (await api.project()).keys.producer;
+  ({ keys } = await api.project());
+  key = keys.producer;
   await api.db.sql('CREATE TABLE effects (project_id integer)');
   for (const app of [api.app, other]) app.get(Operations).add(effect);
 });
@@ -57,5 +59,27 @@ describe('two runners that are both made to run every job', () => {
     expect(runs).toBeGreaterThan(40);
     expect(await api.db.sql('SELECT FROM effects')).toHaveLength(40);
     expect(await api.db.sql(`SELECT FROM jobs WHERE status = 'succeeded' AND result = '{}'`)).toHaveLength(40);
+  });
+});
+
+describe('a job of an operation that no worker knows', () => {
+  it('waits in the queue for one that does, whatever its attempts', async () => {
+    const job = await accepted(api, 'POST', '/batches', { key, body: { batch_id: 'newer' } });
+    await ended(api, key, job);
+    await api.db.sql(`UPDATE jobs SET status = 'failed', problem = '{}', operation = 'newer' WHERE job_id = $1`, [
+      job.id,
+    ]);
+    const { admin } = keys;
+    expect((await api.call('POST', `${job.url}/retry`, { key: admin })).status).toBe(202);
+    await until(async () => {
+      const [row] = await api.db.sql<{ attempts: number }>(
+        'SELECT attempts FROM graphile_worker.jobs WHERE locked_by IS NULL AND attempts > 0',
+      );
+      return row;
+    });
+    expect(await read(api, key, job)).toMatchObject({ status: 'queued', attempts: 0 });
+    await api.db.sql(`UPDATE jobs SET operation = 'test.effect' WHERE job_id = $1`, [job.id]);
+    await api.db.sql('UPDATE graphile_worker._private_jobs SET run_at = now()');
+    expect(await ended(api, key, job)).toMatchObject({ attempts: 1 });
   });
 });

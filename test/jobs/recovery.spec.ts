@@ -204,6 +204,18 @@ describe('stowage worker', () => {
     expect(await end(other)).toBe(0);
   }, 60_000);
 
+  it('shows that it lives, and can be stopped, while its housekeeping waits', async () => {
+    const beat = async (): Promise<string | undefined> =>
+      (await api.db.sql<{ beat: string }>('SELECT max(beat_at)::text AS beat FROM job_workers'))[0]?.beat;
+    await api.db.database.transaction(async (tx) => {
+      await tx.query('LOCK TABLE idempotency_keys');
+      const one = await worker();
+      const first = await beat();
+      await until(async () => ((await beat()) === first ? undefined : true), 8_000);
+      expect(await end(one)).toBe(0);
+    });
+  }, 30_000);
+
   it('that is stopped in the middle of a job that takes too long gives it back within ten seconds, and ends with 0', async () => {
     await whileLocked(async () => {
       const one = await worker();

@@ -13,11 +13,14 @@ import { QueueWorker } from './queue-worker.js';
 import { WorkerRegistry } from './worker-registry.js';
 
 const BEAT_MS = 5_000;
-const MAINTENANCE_EVERY_BEATS = 12;
 /** What is at work when a stop begins gets so long to end, else it is given back; HTTP drains meanwhile for 5 s. */
 const STOP_WITHIN_MS = 4_000;
 /** Workers of other processes are told of all that was accepted in this time by one notification. */
 const NOTIFY_AFTER_MS = 5;
+/** A job waits so many turns, 0.2 s in all, while more than so many requests are being accepted in the same process. */
+const WAY_TURNS = 10;
+const WAY_TURN_MS = 20;
+const WAY_ACCEPTS = 4;
 /** LISTEN takes one connection, and requests, or the beat, need some too. */
 const CONNECTIONS_LEFT = 3;
 
@@ -27,11 +30,11 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
   private readonly log = new Logger('jobs');
   /** At most one of them takes jobs; the others finish what they began. */
   private readonly workers = new Set<QueueWorker>();
-  private beats = 0;
   private isAway = false;
   private timer: NodeJS.Timeout | undefined;
   private beating: Promise<void> = Promise.resolve();
   private notifying: NodeJS.Timeout | undefined;
+  private acceptsUnderWay = 0;
   private state: 'idle' | 'running' | 'stopping' = 'idle';
   private stopped: Promise<void> | undefined;
 
@@ -62,9 +65,26 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
     this.state = 'running';
     this.beating = this.beat();
     await this.beating;
+    this.maintenance.start();
   }
 
-  /** Makes somebody look for a job that was accepted. Never fails: whoever polls finds it too. */
+  /** Accepts a job, and makes somebody look for it. */
+  async accepting(accept: () => Promise<void>): Promise<void> {
+    this.acceptsUnderWay++;
+    try {
+      await accept();
+    } finally {
+      this.acceptsUnderWay--;
+    }
+    this.wake();
+  }
+
+  /** Many who wait for an answer go before what can wait on disk: at most for a moment, so that jobs are never starved. */
+  private async giveWay(): Promise<void> {
+    for (let turn = 0; turn < WAY_TURNS && this.acceptsUnderWay > WAY_ACCEPTS; turn++) await sleep(WAY_TURN_MS);
+  }
+
+  /** Makes somebody look for a job. Never fails: whoever polls finds it too. */
   wake(): void {
     const worker = this.taking();
     if (worker !== undefined) worker.nudge();
@@ -84,8 +104,11 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
     clearTimeout(this.timer);
     clearTimeout(this.notifying);
     const late = new AbortController();
-    const ended = this.beating.then(() => Promise.all(Array.from(this.workers, (worker) => worker.leave())));
-    await Promise.race([ended, sleep(STOP_WITHIN_MS, undefined, late).catch(() => undefined)]);
+    const left = this.beating.then(() => Promise.all(Array.from(this.workers, (worker) => worker.leave())));
+    await Promise.race([
+      Promise.all([left, this.maintenance.stop()]),
+      sleep(STOP_WITHIN_MS, undefined, late).catch(() => undefined),
+    ]);
     late.abort();
     for (const worker of this.workers) await this.registry.leave(worker.id).catch(this.tell);
   }
@@ -104,7 +127,6 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
       const dead = await this.registry.freeDead();
       if (dead.length > 0) this.log.warn(`took over the jobs of ${String(dead.length)} workers that are gone`);
       this.isAway = false;
-      if (this.beats++ % MAINTENANCE_EVERY_BEATS === 0) await this.maintenance.run();
     } catch (error) {
       this.tell(error);
     }
@@ -119,7 +141,10 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
     const worker = await QueueWorker.start({
       connections: this.database.connections,
       concurrency: Math.max(1, Math.min(jobs.concurrency, database.poolMax - CONNECTIONS_LEFT)),
-      work: (key, workerId) => this.work.run(key, workerId),
+      work: async (key, workerId) => {
+        await this.giveWay();
+        await this.work.run(key, workerId);
+      },
       warn: (message) => {
         this.log.warn(message);
       },

@@ -30,8 +30,11 @@ export class JobWork {
 
   /** Resolves when the job has come to its end, whichever. @throws what it met, where it is to be tried again */
   async run(key: JobKey, workerId: string): Promise<void> {
-    const job = await this.jobs.claim(key, workerId);
-    if (job === null) return;
+    const job = await this.jobs.claim(key, workerId, this.operations.names());
+    if (job === null) {
+      await this.leaveOpen(key);
+      return;
+    }
     const input = JSON.parse(job.input) as KeptRequest;
     try {
       // It killed the worker each time, so that nobody was left to say that it failed.
@@ -55,6 +58,14 @@ export class JobWork {
     }
   }
 
+  /** A job that can still run, but was not begun, is of a newer or older version: it waits for a worker that knows it. */
+  private async leaveOpen(key: JobKey): Promise<void> {
+    const status = await this.jobs.statusOf(key);
+    if (status !== 'queued' && status !== 'running') return;
+    this.log.warn(`job ${key.jobId} is of an operation that this version does not know; it is left to another worker`);
+    throw new Error('a job of an unknown operation');
+  }
+
   private async perform(key: JobKey, job: ClaimedJob, input: KeptRequest): Promise<void> {
     const { params, query, ifMatch, base } = input;
     const outcome = await this.operations.get(job.operation).run({
@@ -64,12 +75,12 @@ export class JobWork {
       base,
       projectId: key.projectId,
       body: this.bodies.open(key, job),
-      receipt: async (tx, { text }) => {
-        if (!(await this.jobs.succeed(tx, key, text))) throw new DoneElsewhere();
+      receipt: async (tx, done) => {
+        if (!(await this.jobs.succeed(tx, key, done))) throw new DoneElsewhere();
       },
     });
     // For an operation that had nothing to commit, or tried it and took it back.
-    await this.jobs.succeed(this.database, key, outcome.text);
+    await this.jobs.succeed(this.database, key, outcome);
   }
 }
 

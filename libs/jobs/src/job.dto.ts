@@ -40,6 +40,17 @@ class JobItemDto {
   })
   finished_at: string | null;
 
+  @ApiProperty({
+    type: 'integer',
+    required: false,
+    description:
+      'Of a job that succeeded: the HTTP status that the request would have been answered with at once. 201 where it ' +
+      'stored something new, 200 where it replaced or found it as it was, or was a dry run, 207 where it stored only ' +
+      'part of it.',
+    example: 201,
+  })
+  result_status?: number;
+
   @ApiProperty({ format: 'uri', example: 'http://127.0.0.1:8000/api/v1/jobs/378104958201857' })
   url: string;
 
@@ -64,7 +75,16 @@ export class JobPageDto extends pageOf(JobItemDto) {}
 /** A job as JSON text: its result is spliced in as it was made, to the last digit. */
 export function jobText(base: string, row: JobRow): string {
   const { seq, status, attempts, finished_at, result, problem } = row;
-  const job = { id: seq, status, attempts, created_at: timeOf(seq), finished_at, url: jobUrl(base, seq) };
+  const result_status = row.result_status ?? undefined;
+  const job = {
+    id: seq,
+    status,
+    attempts,
+    created_at: timeOf(seq),
+    finished_at,
+    result_status,
+    url: jobUrl(base, seq),
+  };
   const members = JSON.stringify(job).slice(0, -1);
   const ending = problem !== null ? `,"problem":${problem}` : result == null ? '' : `,"result":${result || 'null'}`;
   return `${members}${ending}}`;

@@ -1,5 +1,6 @@
 import { Database, type ListSql, type Queryable } from '#platform';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
+import type { Outcome } from './operation.js';
 
 /** What graphile-worker calls our one kind of task. */
 export const TASK = 'stowage.job';
@@ -20,6 +21,8 @@ export interface JobRow {
   status: JobStatus;
   attempts: number;
   finished_at: string | null;
+  /** The HTTP status of its outcome; of a job that succeeded. */
+  result_status?: number | null;
   /** JSON; only where it was asked for. */
   result?: string | null;
   problem: string | null;
@@ -32,16 +35,19 @@ export interface ClaimedJob {
   media_type: string;
   /** This one included. */
   attempts: number;
+  /** How many parts its body was kept in; 0 for an empty stream. */
+  parts: number;
   /** A JSON body; null for a stream. */
   body: Buffer | null;
 }
 
-/** A request to be kept. `body` is null where its parts are kept already. */
+/** A request to be kept. `body` is null where its `parts` are kept already. */
 export interface NewJob extends JobKey {
   keyId: string;
   operation: string;
   input: string;
   mediaType: string;
+  parts: number;
   body: Buffer | null;
 }
 
@@ -54,8 +60,8 @@ const ACCEPT = {
   name: 'job.accept',
   text: `
     WITH job AS (
-      INSERT INTO jobs (project_id, job_id, key_id, operation, input, media_type, status, attempts)
-      VALUES ($1, $2, $3, $4, $5, $6, 'queued', 0) ON CONFLICT DO NOTHING
+      INSERT INTO jobs (project_id, job_id, key_id, operation, input, media_type, parts, status, attempts)
+      VALUES ($1, $2, $3, $4, $5, $6, $12, 'queued', 0) ON CONFLICT DO NOTHING
     ), part AS (
       INSERT INTO job_parts (project_id, job_id, part, bytes)
       SELECT $1::integer, $2::bigint, 0, $7::bytea WHERE $7::bytea IS NOT NULL ON CONFLICT DO NOTHING
@@ -73,16 +79,21 @@ const ADD_PART = {
   text: `INSERT INTO job_parts (project_id, job_id, part, bytes) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
 };
 
-/** Does not wait for the disk: a claim that a crash of the database forgets is made again, and costs nothing but the attempt. */
+/**
+ * Does not wait for the disk: a claim that a crash of the database forgets is made again, and costs nothing but the attempt.
+ * A job of an operation that this process does not know is not begun, so it costs that job no attempt.
+ */
 const CLAIM = {
   name: 'job.claim',
   text: `
     WITH setting AS (SELECT set_config('synchronous_commit', 'off', true) AS value)
     UPDATE jobs SET status = 'running', attempts = attempts + 1, worker_id = $3
-    FROM setting WHERE project_id = $1 AND job_id = $2 AND status IN ('queued', 'running')
-    RETURNING operation, input, media_type, attempts, CASE WHEN media_type = 'application/json' THEN
+    FROM setting WHERE project_id = $1 AND job_id = $2 AND status IN ('queued', 'running') AND operation = ANY ($4)
+    RETURNING operation, input, media_type, attempts, parts, CASE WHEN media_type = 'application/json' THEN
       (SELECT bytes FROM job_parts AS p WHERE p.project_id = $1 AND p.job_id = $2 AND part = 0) END AS body`,
 };
+
+const STATUS = `SELECT status FROM jobs WHERE project_id = $1 AND job_id = $2`;
 
 const PART = {
   name: 'job.part',
@@ -94,7 +105,7 @@ const SUCCEED = {
   name: 'job.succeed',
   text: `
     WITH job AS (
-      UPDATE jobs SET status = 'succeeded', worker_id = NULL, finished_at = $3, result = $4, problem = NULL
+      UPDATE jobs SET status = 'succeeded', worker_id = NULL, finished_at = $3, result_status = $4, result = $5, problem = NULL
       WHERE project_id = $1 AND job_id = $2 AND status <> 'succeeded'
       RETURNING project_id, job_id
     ), parts AS (
@@ -119,7 +130,7 @@ const RETRY = `
 /** Unlike `ACCEPT` this copes with the job's earlier entry, should a worker be about to delete it. */
 const ADD_AGAIN = `SELECT graphile_worker.add_job($1, $2::json, job_key => $3, max_attempts => $4)`;
 
-const COLUMNS = 'job_id AS seq, status, attempts, finished_at, problem';
+const COLUMNS = 'job_id AS seq, status, attempts, finished_at, result_status, problem';
 
 /** The rows of jobs, and what was sent with them. */
 @Injectable()
@@ -133,9 +144,12 @@ export class JobStore implements OnModuleInit {
     );
   }
 
-  async accept(on: Queryable, { projectId, jobId, keyId, operation, input, mediaType, body }: NewJob): Promise<void> {
+  async accept(
+    on: Queryable,
+    { projectId, jobId, keyId, operation, input, mediaType, parts, body }: NewJob,
+  ): Promise<void> {
     const job = [projectId, jobId, keyId, operation, input, mediaType, body];
-    await on.query(ACCEPT, [...job, TASK, ...queueEntry({ projectId, jobId })]);
+    await on.query(ACCEPT, [...job, TASK, ...queueEntry({ projectId, jobId }), parts]);
   }
 
   async addPart({ projectId, jobId }: JobKey, part: number, bytes: Buffer): Promise<void> {
@@ -146,21 +160,31 @@ export class JobStore implements OnModuleInit {
     await this.database.query('DELETE FROM job_parts WHERE project_id = $1 AND job_id = $2', [projectId, jobId]);
   }
 
-  /** Null for a job that has ended, or is no more. */
-  async claim({ projectId, jobId }: JobKey, workerId: string): Promise<ClaimedJob | null> {
-    const [row] = await this.database.query<ClaimedJob>(CLAIM, [projectId, jobId, workerId]);
+  /** Null for a job that has ended, is no more, or is of none of these operations. */
+  async claim(
+    { projectId, jobId }: JobKey,
+    workerId: string,
+    operations: readonly string[],
+  ): Promise<ClaimedJob | null> {
+    const [row] = await this.database.query<ClaimedJob>(CLAIM, [projectId, jobId, workerId, operations]);
     return row ?? null;
   }
 
-  /** Null after the last part. */
+  /** Null for a job that is no more. */
+  async statusOf({ projectId, jobId }: JobKey): Promise<JobStatus | null> {
+    const [row] = await this.database.query<{ status: JobStatus }>(STATUS, [projectId, jobId]);
+    return row?.status ?? null;
+  }
+
+  /** Null for a part that is not there. */
   async part({ projectId, jobId }: JobKey, part: number): Promise<Buffer | null> {
     const [row] = await this.database.query<{ bytes: Buffer }>(PART, [projectId, jobId, part]);
     return row?.bytes ?? null;
   }
 
   /** @returns false where the job had succeeded before */
-  async succeed(on: Queryable, { projectId, jobId }: JobKey, result: string): Promise<boolean> {
-    return (await on.query(SUCCEED, [projectId, jobId, now(), result])).length > 0;
+  async succeed(on: Queryable, { projectId, jobId }: JobKey, { status, text }: Outcome): Promise<boolean> {
+    return (await on.query(SUCCEED, [projectId, jobId, now(), status, text])).length > 0;
   }
 
   async fail({ projectId, jobId }: JobKey, problem: object): Promise<void> {

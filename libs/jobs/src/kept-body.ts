@@ -17,28 +17,35 @@ export class KeptBody {
    * Keeps a stream, then accepts its job. Each part is committed on its own: so a client that sends slowly holds no
    * connection of the database, and parts without a job are nobody's until maintenance deletes them.
    */
-  async keep(key: JobKey, body: NdjsonBody, accept: () => Promise<void>): Promise<void> {
+  async keep(key: JobKey, body: NdjsonBody, accept: (parts: number) => Promise<void>): Promise<void> {
     let parts = 0;
     try {
       for await (const bytes of gathered(body.bytes)) await this.jobs.addPart(key, parts++, bytes);
-      await accept();
     } catch (error) {
       if (parts > 0) await this.jobs.deleteParts(key).catch(() => undefined);
       throw error;
     }
+    // From here on the parts stay, whatever is thrown: the job may be committed although the answer to it was lost.
+    await accept(parts);
   }
 
-  open(key: JobKey, { media_type, body }: ClaimedJob): JsonBody | NdjsonBody {
-    if (media_type === 'application/x-ndjson') return new NdjsonBody(this.parts(key));
+  open(key: JobKey, { media_type, parts, body }: ClaimedJob): JsonBody | NdjsonBody {
+    if (media_type === 'application/x-ndjson') return new NdjsonBody(this.parts(key, parts), true);
     if (body === null) throw new Error('the body of a job is not there');
     return new JsonBody(body, this.config.limits.bodyLimitBytes);
   }
 
-  /** Ends early where another attempt succeeds meanwhile, which deletes them; this one's receipt then undoes all it did. */
-  private async *parts(key: JobKey): AsyncGenerator<Buffer> {
-    for (let part = 0; ; part++) {
+  /**
+   * Ends early where another attempt succeeds meanwhile, which deletes them; this one's receipt then undoes all it did.
+   * @throws Error when a part is missing for any other reason: a body that was lost must never pass for a short one
+   */
+  private async *parts(key: JobKey, count: number): AsyncGenerator<Buffer> {
+    for (let part = 0; part < count; part++) {
       const bytes = await this.jobs.part(key, part);
-      if (bytes === null) return;
+      if (bytes === null) {
+        if ((await this.jobs.statusOf(key)) === 'succeeded') return;
+        throw new Error(`part ${String(part)} of ${String(count)} of the body of job ${key.jobId} is not there`);
+      }
       yield bytes;
     }
   }

@@ -1,5 +1,8 @@
-import { Database, sqlTimeOf } from '#platform';
-import { Injectable } from '@nestjs/common';
+import { Database, isConnectionLoss } from '#platform';
+import { Injectable, Logger } from '@nestjs/common';
+import { WorkerRegistry } from './worker-registry.js';
+
+const EVERY_MS = 60_000;
 
 /** How long a job that has ended can be looked up. */
 const JOBS_KEPT_DAYS = 30;
@@ -21,22 +24,60 @@ const STATEMENTS = [
   `SELECT gin_clean_pending_list('objects_data_idx')`,
 ];
 
-/** Of uploads that broke off with their server. Reads all bodies that are kept, so it runs once an hour. */
+/**
+ * Of uploads that broke off with their server: those whose newest part is old. How long ago an upload began says nothing, it
+ * may last for days. Looks at all parts that are kept, so it runs once an hour.
+ */
 const DELETE_ORPHANS = `
-  DELETE FROM job_parts AS p WHERE ${sqlTimeOf('p.job_id')} < now() - interval '1 day'
-    AND NOT EXISTS (SELECT FROM jobs AS j WHERE j.project_id = p.project_id AND j.job_id = p.job_id)`;
+  DELETE FROM job_parts WHERE (project_id, job_id) IN (
+    SELECT project_id, job_id FROM job_parts AS p
+    WHERE NOT EXISTS (SELECT FROM jobs AS j WHERE j.project_id = p.project_id AND j.job_id = p.job_id)
+    GROUP BY project_id, job_id HAVING max(kept_at) < now() - interval '1 day')`;
 const RUNS_PER_HOUR = 60;
 
 /** What nobody waits for and has to be done all the same; every process that runs jobs does it. */
 @Injectable()
 export class Maintenance {
+  private readonly log = new Logger('jobs');
   private runs = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private running: Promise<void> = Promise.resolve();
+  private isStopped = false;
 
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly registry: WorkerRegistry,
+  ) {}
 
-  /** To be called every minute. */
+  /** Runs now and every minute. On its own, so that a slow run does not make this process look dead. */
+  start(): void {
+    if (!this.isStopped) this.running = this.turn();
+  }
+
+  /** Resolves when nothing of it runs any more. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    clearTimeout(this.timer);
+    await this.running;
+  }
+
+  /** Once; everything that is due. */
   async run(): Promise<void> {
+    await this.registry.freeUnknown();
     for (const statement of STATEMENTS) await this.database.query(statement);
     if (this.runs++ % RUNS_PER_HOUR === 0) await this.database.query(DELETE_ORPHANS);
+  }
+
+  private async turn(): Promise<void> {
+    try {
+      await this.run();
+    } catch (error) {
+      // That the database is away is told by the beat.
+      if (!isConnectionLoss(error)) this.log.warn(`housekeeping failed: ${String(error)}`);
+    }
+    if (this.isStopped) return;
+    this.timer = setTimeout(() => {
+      this.start();
+    }, EVERY_MS);
   }
 }

@@ -13,7 +13,12 @@ export class Operations {
     }
   }
 
-  /** @throws Error for a name that this process does not know: a job of another version, left to a worker of that. */
+  /** What this process can run; a job of another version, with another name, is left to a worker of that. */
+  names(): string[] {
+    return [...this.byName.keys()];
+  }
+
+  /** @throws Error for a name that is not among `names` */
   get(name: string): Operation {
     const operation = this.byName.get(name);
     if (operation === undefined) throw new Error(`there is no operation ${name}`);

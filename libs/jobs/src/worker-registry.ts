@@ -14,6 +14,16 @@ const TAKE_DEAD = `
     SELECT worker_id FROM job_workers WHERE beat_at < now() - $1 * interval '1 second' FOR UPDATE SKIP LOCKED)
   RETURNING worker_id`;
 
+/**
+ * Workers that were killed between their first job and their first beat. Reads the whole queue, because graphile-worker has
+ * no index of what is locked.
+ */
+const UNKNOWN = `
+  SELECT DISTINCT locked_by FROM graphile_worker._private_jobs AS j
+  WHERE locked_at < now() - $1 * interval '1 second'
+    AND NOT EXISTS (SELECT FROM job_workers WHERE worker_id = j.locked_by)`;
+const UNKNOWN_AFTER_S = 30;
+
 const REQUEUE = `
   UPDATE jobs SET status = 'queued', worker_id = NULL, attempts = attempts - $2
   WHERE status = 'running' AND worker_id = ANY ($1)`;
@@ -41,6 +51,19 @@ export class WorkerRegistry {
       const dead = (await tx.query<{ worker_id: string }>(TAKE_DEAD, [DEAD_AFTER_S])).map((row) => row.worker_id);
       if (dead.length > 0) await free(tx, dead, 0);
       return dead;
+    });
+  }
+
+  /** Frees what is held by workers that never said that they live. To be called once a minute. */
+  async freeUnknown(): Promise<void> {
+    await this.database.transaction(async (tx) => {
+      const rows = await tx.query<{ locked_by: string }>(UNKNOWN, [UNKNOWN_AFTER_S]);
+      if (rows.length === 0) return;
+      await free(
+        tx,
+        rows.map((row) => row.locked_by),
+        0,
+      );
     });
   }
 

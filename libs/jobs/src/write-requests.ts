@@ -61,7 +61,7 @@ export class WriteRequests {
     const jobId = this.sequence.next().toString();
     const kept: KeptRequest = { ...input, instance: originalUrl, requestId: id };
     const { projectId, keyId } = principal as { projectId: number; keyId: string };
-    const job: NewJob = {
+    const job: Omit<NewJob, 'parts'> = {
       projectId,
       jobId,
       keyId,
@@ -75,16 +75,17 @@ export class WriteRequests {
       text: jobText(input.base, { seq: jobId, status: 'queued', attempts: 0, finished_at: null, problem: null }),
       headers: { Location: jobUrl(input.base, jobId), 'Preference-Applied': 'respond-async' },
     };
-    const store = async (on: Queryable): Promise<void> => {
-      await this.jobs.accept(on, job);
+    const store = async (on: Queryable, parts: number): Promise<void> => {
+      await this.jobs.accept(on, { ...job, parts });
       await receipt?.(on, outcome);
     };
-    const commit = (): Promise<void> =>
-      receipt === undefined
-        ? this.database.retrying(() => store(this.database))
-        : this.database.transaction((tx) => store(tx));
-    await (body instanceof JsonBody ? commit() : this.bodies.keep(job, body, commit));
-    this.runner.wake();
+    const commit = (parts: number): Promise<void> =>
+      this.runner.accepting(() =>
+        receipt === undefined
+          ? this.database.retrying(() => store(this.database, parts))
+          : this.database.transaction((tx) => store(tx, parts)),
+      );
+    await (body instanceof JsonBody ? commit(1) : this.bodies.keep(job, body, commit));
     return outcome;
   }
 }
