@@ -3,6 +3,9 @@ const COLORS = ['red', 'blue', 'purple', 'gold', 'white', 'black'];
 /** So many of the first objects have the pair era=old, and no later one. */
 export const OLD_OBJECTS = 50_000;
 
+/** Each thread that makes batches has ids of its own. */
+const THREAD = Math.random().toString(36).slice(2, 8);
+
 let made = 0;
 
 /** A batch of objects like our users' (two to five pairs), with the pairs that the reads ask for. */
@@ -23,8 +26,8 @@ export function makeBatch(size) {
     });
   }
   return {
-    batchId: `bench-${made}`,
+    batchId: `bench-${THREAD}-${made}`,
     ids: objects.map((object) => object.object_id),
-    text: JSON.stringify({ batch_id: `bench-${made}`, objects }),
+    text: JSON.stringify({ batch_id: `bench-${THREAD}-${made}`, objects }),
   };
 }

@@ -1,5 +1,5 @@
 /**
- * The figures of bench/README.md: `npm run bench`, or `npm run bench -- ingest reads single` for some of them.
+ * The figures of bench/README.md: `npm run bench`, or `npm run bench -- copy async` for some of them.
  * Everything is a ratio within one run against plain SQL through `pg` on the same database, because machines differ and
  * are shared; BENCH_OBJECTS sets the size of the table (default 1,000,000).
  */
@@ -15,13 +15,14 @@ import { benchReads } from './reads.mjs';
 import { benchSingle } from './single.mjs';
 import { startStack } from './stack.mjs';
 
+/** The reads come first, while the table has the size that is said. */
 const PARTS = {
-  copy: benchCopy,
-  async: benchAsync,
   ingest: benchIngest,
   reads: benchReads,
   single: benchSingle,
   busy: benchBusy,
+  copy: benchCopy,
+  async: benchAsync,
 };
 /** They read what the ingest has stored. */
 const READERS = ['reads', 'single', 'busy'];

@@ -15,7 +15,7 @@ import { stagedRows } from './batch-rows.js';
 import { BadInput, type BatchSource, type CheckedObject, type Rejected } from './batch-source.js';
 import { BatchStore, type BatchRow } from './batch.store.js';
 import { BatchWriteStore, type Conflict, type InTheWay, type LockedBatch } from './batch-write.store.js';
-import { StreamSlots } from './stream-slots.js';
+import { WriteSlots } from './write-slots.js';
 
 /** More objects are copied, fewer inserted in one statement and one round trip; docs/decisions/008. */
 const INSERT_OBJECTS_MAX = 200;
@@ -55,7 +55,7 @@ export class BatchWriter {
     private readonly store: BatchWriteStore,
     private readonly database: Database,
     private readonly sequence: Sequence,
-    private readonly slots: StreamSlots,
+    private readonly slots: WriteSlots,
   ) {}
 
   /** @throws Problem of the source; conflict naming the ids in the way; invalid-body where no object of a part was good */
@@ -67,10 +67,12 @@ export class BatchWriter {
         const inserted = await this.insert(write);
         if (inserted !== null) return inserted;
       }
-      if (source.reading === 'again') return await this.repeat(write, note);
+      if (source.reading === 'again') {
+        return await this.slots.forBatch(write.projectId, () => this.repeat(write, note));
+      }
       const work = await this.prepare(write, note);
       const once = (): Promise<BatchResult> => this.database.transactionOnce(work);
-      return await (source.reading === 'slow' ? this.slots.run(write.projectId, once) : once());
+      return await (source.reading === 'slow' ? this.slots.forStream(write.projectId, once) : once());
     } catch (error) {
       if (error instanceof Undone) return error.result;
       if (error instanceof BadInput) return this.write({ ...write, source: await error.readOn() }, note);

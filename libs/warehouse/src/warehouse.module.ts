@@ -13,7 +13,7 @@ import { ObjectListStore } from './object-list.store.js';
 import { ObjectOperations } from './object.operations.js';
 import { ObjectService } from './object.service.js';
 import { ObjectStore } from './object.store.js';
-import { StreamSlots } from './stream-slots.js';
+import { WriteSlots } from './write-slots.js';
 
 @Module({
   imports: [JobsModule],
@@ -23,7 +23,7 @@ import { StreamSlots } from './stream-slots.js';
     Ingest,
     BatchStore,
     BatchWriteStore,
-    StreamSlots,
+    WriteSlots,
     BatchWriter,
     BatchService,
     BatchOperations,
