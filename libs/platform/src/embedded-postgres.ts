@@ -278,10 +278,16 @@ class Handle implements EmbeddedPostgres {
     seat.socket.ref(); // or the process could end in the middle of this
     const giveUpAt = Date.now() + CLOSING_MS;
     for (;;) {
-      const { rows } = await seat.client.query<{ alone: boolean }>(
+      const asked = seat.client.query<{ alone: boolean }>(
         `SELECT count(*) = 0 AS alone FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`,
       );
-      if (rows[0]?.alone === true) return true;
+      const answer = await asked.catch(() => undefined);
+      if (answer === undefined) {
+        // Killed just now, before we could hear of it; or only our connection was.
+        this.#seat = undefined;
+        return !(await isAlive(this.#server));
+      }
+      if (answer.rows[0]?.alone === true) return true;
       if (Date.now() > giveUpAt) return false;
       await sleep(50);
     }
