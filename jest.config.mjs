@@ -25,6 +25,6 @@ export default {
   globalSetup: '<rootDir>/test/global-setup.mjs',
   globalTeardown: '<rootDir>/test/global-teardown.mjs',
   testTimeout: 30_000,
-  // Most of the time goes into waiting for servers that start and stop; one worker would leave half of two cores idle.
-  maxWorkers: 2,
+  // The faults, the races and the memory tests each want the machine for themselves.
+  maxWorkers: 1,
 };

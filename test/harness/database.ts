@@ -52,7 +52,7 @@ async function connectionsTo(server: PostgresAddress, name: string): Promise<num
       `SELECT count(*) FROM pg_stat_activity WHERE datname = '${name}'`,
     );
     const count = Number(row?.count);
-    if (count === 0 || attempt === 20) return count;
+    if (count === 0 || attempt === 100) return count;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
