@@ -1,9 +1,9 @@
 import {
   Answer,
   API,
+  baseUrl,
   Config,
   fingerprintOf,
-  originOf,
   pageBody,
   PageQuery,
   pageRequest,
@@ -39,7 +39,7 @@ export class ProjectController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ProjectDto> {
     const project = await this.projects.create(body.name);
-    reply.header('Location', `${originOf(request)}${API}/projects/${String(project.project_id)}`);
+    reply.header('Location', `${baseUrl(request)}/projects/${String(project.project_id)}`);
     return project;
   }
 

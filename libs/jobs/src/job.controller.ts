@@ -1,13 +1,13 @@
-import { From } from '#access';
+import { From, Project } from '#access';
 import {
   Answer,
   API,
+  baseUrl,
   Config,
   countRows,
   Database,
   fingerprintOf,
   JsonHeader,
-  originOf,
   pageRequest,
   pageText,
   Problem,
@@ -39,14 +39,18 @@ export class JobController {
   @ApiOperation({ summary: 'List the jobs without their results, newest first; producers and devices see their own' })
   @Answer(200, JobPageDto)
   @Problems('invalid-query', 'invalid-cursor')
-  async list(@From() from: Principal, @Query() query: JobListQuery, @Req() request: FastifyRequest): Promise<string> {
-    const projectId = projectOf(from);
+  async list(
+    @From() from: Principal,
+    @Project() projectId: number,
+    @Query() query: JobListQuery,
+    @Req() request: FastifyRequest,
+  ): Promise<string> {
     const keyId = ownKeyOf(from);
     const list = this.jobs.list(projectId, keyId, query.status);
     const page = pageRequest(query, this.config.limits, fingerprintOf('jobs', projectId, keyId, query.status), request);
     const slice = await readSlice<JobRow>(this.database, list, page);
     const count = await countRows(this.database, list, page.count, this.config.limits.countCap);
-    const base = originOf(request) + API;
+    const base = baseUrl(request);
     return pageText(
       page,
       slice,
@@ -61,8 +65,13 @@ export class JobController {
   @ApiOperation({ summary: 'Get a job and what came of it; producers and devices their own' })
   @Answer(200, JobDto)
   @Problems('not-found')
-  async get(@From() from: Principal, @Param('job_id') id: string, @Req() request: FastifyRequest): Promise<string> {
-    return this.text(from, keyOf(from, id), request);
+  async get(
+    @From() from: Principal,
+    @Project() projectId: number,
+    @Param('job_id') id: string,
+    @Req() request: FastifyRequest,
+  ): Promise<string> {
+    return this.text(from, keyOf(projectId, id), request);
   }
 
   @Post(':job_id/retry')
@@ -72,8 +81,13 @@ export class JobController {
   @ApiOperation({ summary: 'Have a failed job tried again, from its first attempt on' })
   @Answer(202, JobDto)
   @Problems('not-found', 'job-not-failed')
-  async retry(@From() from: Principal, @Param('job_id') id: string, @Req() request: FastifyRequest): Promise<string> {
-    const key = keyOf(from, id);
+  async retry(
+    @From() from: Principal,
+    @Project() projectId: number,
+    @Param('job_id') id: string,
+    @Req() request: FastifyRequest,
+  ): Promise<string> {
+    const key = keyOf(projectId, id);
     const isQueued = await this.jobs.retry(key);
     const text = await this.text(from, key, request);
     if (!isQueued)
@@ -85,7 +99,7 @@ export class JobController {
   private async text(from: Principal, key: JobKey, request: FastifyRequest): Promise<string> {
     const row = await this.jobs.find(key, ownKeyOf(from));
     if (row === null) throw noSuchJob();
-    return jobText(originOf(request) + API, row);
+    return jobText(baseUrl(request), row);
   }
 }
 
@@ -94,15 +108,10 @@ function ownKeyOf({ role, keyId }: Principal): string | null {
   return role === 'producer' || role === 'device' ? keyId : null;
 }
 
-function projectOf({ projectId }: Principal): number {
-  if (projectId === null) throw new Error('a route of jobs was used without a project');
-  return projectId;
-}
-
 /** @throws Problem not-found for what can be no id */
-function keyOf(from: Principal, id: string): JobKey {
+function keyOf(projectId: number, id: string): JobKey {
   if (!/^[1-9]\d{0,18}$/.test(id) || BigInt(id) >= 2n ** 63n) throw noSuchJob();
-  return { projectId: projectOf(from), jobId: id };
+  return { projectId, jobId: id };
 }
 
 function noSuchJob(): Problem {

@@ -1,4 +1,5 @@
-import { API, Database, JsonBody, NdjsonBody, originOf, prefers, Sequence, type Queryable } from '#platform';
+import { projectOf } from '#access';
+import { baseUrl, Database, JsonBody, NdjsonBody, prefers, Sequence, type Queryable } from '#platform';
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { jobText, jobUrl } from './job.dto.js';
@@ -35,13 +36,12 @@ export class WriteRequests {
 
   /** Sets status and headers. @returns the JSON to answer with @throws what the operation throws, unless it runs later */
   async answer(operation: Operation, { body, query = {}, request, reply }: WriteRequest): Promise<string> {
-    const projectId = request.principal?.projectId;
-    if (projectId == null) throw new Error('a route that writes was used without a project');
+    const projectId = projectOf(request);
     const input: WriteInput = {
       params: request.params as Record<string, string>,
       query: { ...query },
       ifMatch: request.headers['if-match'],
-      base: originOf(request) + API,
+      base: baseUrl(request),
     };
     const outcome = prefers(request.headers.prefer, 'respond-async')
       ? await this.accept(operation, input, body, request)

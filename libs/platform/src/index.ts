@@ -27,7 +27,7 @@ export { createLog, nestLog } from './logging.js';
 export { Answer, JsonHeader, ProblemDto, Problems } from './answer.js';
 export { openInstallation, type Installation } from './installation.js';
 export { projectFile } from './project-file.js';
-export { originOf } from './origin.js';
+export { baseUrl, originOf } from './origin.js';
 export {
   beyondSql,
   cappedCount,

@@ -1,9 +1,15 @@
 import type { FastifyRequest } from 'fastify';
+import { API } from './route.js';
 
 /** Scheme and host as the client sees them, for absolute URLs; a Host header that is none does not get into one. */
 export function originOf(request: FastifyRequest): string {
   const origin = `${request.protocol}://${request.host}`;
   return /^[\w.:[\]-]+$/.test(request.host) && URL.canParse(origin) ? origin : `${request.protocol}://localhost`;
+}
+
+/** The address of this API as the client sees it. */
+export function baseUrl(request: FastifyRequest): string {
+  return originOf(request) + API;
 }
 
 /** The address asked for, complete; a client may have sent it so already (RFC 9112, section 3.2.2). */

@@ -1,10 +1,11 @@
 import { isUniqueViolation, type CopyIn, type Sequence, type Transaction } from '#platform';
-import type { CheckedObject } from './batch-source.js';
+import type { CheckedObject, Chunks } from './batch-source.js';
 import { objectRows, SEPARATOR, stagedRows } from './batch-rows.js';
 import type { BatchWriteStore } from './batch-write.store.js';
 
 /** Objects that are copied under one savepoint; the writer waits once a segment for the database to catch up. */
 const SEGMENT_OBJECTS = 20_000;
+
 /** What is enough of a chunk to find out which of its ids are taken, as small as it can be kept. */
 interface Claims {
   places: number[];
@@ -33,7 +34,7 @@ export class BatchPour {
   ) {}
 
   /** What breaks off leaves a transaction that can only be rolled back. */
-  async takeAll(chunks: AsyncIterable<CheckedObject[]> | Iterable<CheckedObject[]>): Promise<void> {
+  async takeAll(chunks: Chunks): Promise<void> {
     try {
       for await (const chunk of chunks) await this.take(chunk);
       if (!this.isBlocked) await this.endSegment();

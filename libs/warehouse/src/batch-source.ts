@@ -12,6 +12,9 @@ export interface CheckedObject {
   data: string;
 }
 
+/** Objects, some at a time. */
+export type Chunks = AsyncIterable<CheckedObject[]> | Iterable<CheckedObject[]>;
+
 /** The objects of a batch that somebody sends, in the order sent. */
 export interface BatchSource {
   /** How often it can be read, and how fast: a stream once, `slow` for as long as its client sends. */
@@ -22,7 +25,7 @@ export interface BatchSource {
    * Checked objects, some at a time. Throws a Problem, or `BadInput` where the rest has to be read, or all of it otherwise,
    * to say what is wrong.
    */
-  chunks(): AsyncIterable<CheckedObject[]> | Iterable<CheckedObject[]>;
+  chunks(): Chunks;
   /** JSON Pointer to the object at a place. */
   pointerOf(place: number): string;
   /** What was left out so far, where the batch may be stored in part. */

@@ -1,4 +1,4 @@
-import { sqlTimeOf, type CopyIn, type Queryable, type Transaction } from '#platform';
+import { ERRORS_LISTED_MAX, sqlTimeOf, type CopyIn, type Queryable, type Transaction } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { FORMAT } from './batch-rows.js';
 import type { BatchRow } from './batch.store.js';
@@ -76,13 +76,13 @@ const DIGEST_STORED = digestSql(`
 /** Which objects of the project stand in the way of the staged ones. */
 export type InTheWay = 'any' | 'of other batches' | 'none';
 
-/** $3: whether objects of this very batch are earlier ones of the same stream. */
 const CONDITIONS: Readonly<Record<InTheWay, string>> = {
   any: 'true',
   'of other batches': 'o.batch_id <> $2',
   none: 'false',
 };
 
+/** $3: whether objects of this very batch are earlier ones of the same stream. */
 const conflictsSql = (inTheWay: InTheWay): string => `
   SELECT s.place, s.seq, s.object_id, o.batch_id <> $2 OR NOT $3::boolean AS exists
   FROM staged AS s JOIN objects AS o ON o.project_id = $1 AND o.object_id = s.object_id AND ${CONDITIONS[inTheWay]}
@@ -164,31 +164,31 @@ export class BatchWriteStore {
     return digest;
   }
 
-  /** The first of the staged objects whose ids are taken. */
+  /**
+   * The first of the staged objects whose ids are taken.
+   * @param ownAreEarlier whether objects of this very batch are earlier ones of the same stream
+   */
   conflicts(
     tx: Queryable,
     [projectId, batchId]: readonly [number, string],
     inTheWay: InTheWay,
-    { ownAreEarlier, limit }: { ownAreEarlier: boolean; limit: number },
+    ownAreEarlier = false,
   ): Promise<Conflict[]> {
     return tx.query<Conflict>(
       `SELECT place, object_id, bool_or(exists) AS exists, count(*) OVER () AS total
        FROM (${conflictsSql(inTheWay)}) AS c GROUP BY place, object_id ORDER BY place LIMIT $4`,
-      [projectId, batchId, ownAreEarlier, limit],
+      [projectId, batchId, ownAreEarlier, ERRORS_LISTED_MAX],
     );
   }
 
+  /** Takes them off the stage. */
   async dropConflicts(
     tx: Queryable,
     [projectId, batchId]: readonly [number, string],
     inTheWay: InTheWay,
-    ownAreEarlier: boolean,
   ): Promise<void> {
-    await tx.query(`DELETE FROM staged WHERE seq IN (SELECT seq FROM (${conflictsSql(inTheWay)}) AS c)`, [
-      projectId,
-      batchId,
-      ownAreEarlier,
-    ]);
+    const text = `DELETE FROM staged WHERE seq IN (SELECT seq FROM (${conflictsSql(inTheWay)}) AS c)`;
+    await tx.query(text, [projectId, batchId, false]);
   }
 
   /**

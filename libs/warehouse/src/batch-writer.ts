@@ -1,18 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
-import {
-  Database,
-  ERRORS_LISTED_MAX,
-  isUniqueViolation,
-  Problem,
-  Sequence,
-  type Queryable,
-  type Transaction,
-} from '#platform';
+import { Database, isUniqueViolation, Problem, Sequence, type Queryable, type Transaction } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { ConflictGone, conflictProblem, otherContent, reject } from './batch-conflicts.js';
 import { BatchPour } from './batch-pour.js';
 import { stagedRows } from './batch-rows.js';
-import { BadInput, type BatchSource, type CheckedObject, type Rejected } from './batch-source.js';
+import { BadInput, type BatchSource, type CheckedObject, type Chunks, type Rejected } from './batch-source.js';
 import { BatchStore, type BatchRow } from './batch.store.js';
 import { BatchWriteStore, type Conflict, type InTheWay, type LockedBatch } from './batch-write.store.js';
 import { WriteSlots } from './write-slots.js';
@@ -41,8 +33,6 @@ export interface BatchResult {
   stored: number;
   rejected: Rejected;
 }
-
-type Chunks = AsyncIterable<CheckedObject[]> | Iterable<CheckedObject[]>;
 
 /** Writes down what came of a write, in its transaction. */
 export type Note<Result> = (tx: Queryable, result: Result) => Promise<void>;
@@ -165,8 +155,7 @@ export class BatchWriter {
     const pour = new BatchPour(this.store, this.sequence, tx, write);
     await pour.takeAll(chunks);
     if (!pour.isBlocked) return pour.stored;
-    const options = { ownAreEarlier: true, limit: ERRORS_LISTED_MAX };
-    const conflicts = await this.store.conflicts(tx, [write.projectId, write.batchId], 'any', options);
+    const conflicts = await this.store.conflicts(tx, [write.projectId, write.batchId], 'any', true);
     if (conflicts.length > 0) throw conflictProblem(conflicts, write.source);
     throw new ConflictGone('unavailable', {
       detail: 'An id was taken for a moment while this was stored; send it again.',
@@ -188,7 +177,7 @@ export class BatchWriter {
 
   private async create(tx: Queryable, write: BatchWrite, rejected: Rejected): Promise<BatchResult> {
     const inTheWay = write.ifExists === 'skip' ? 'none' : 'any';
-    const { added, kept } = await this.addStaged(tx, write, inTheWay, true, rejected);
+    const { added, kept } = await this.addStaged(tx, write, inTheWay, rejected);
     return { kind: 'created', batch: await this.finish(tx, write, added, null), stored: kept, rejected };
   }
 
@@ -202,7 +191,7 @@ export class BatchWriter {
     if (ifExists === 'refuse') await this.refuseAll(tx, write);
     // First, so that a part that is put again is the same again.
     if (write.partial) {
-      const conflicts = await this.leaveOut(tx, write, ifExists === 'skip' ? 'none' : 'of other batches', false);
+      const conflicts = await this.leaveOut(tx, write, ifExists === 'skip' ? 'none' : 'of other batches');
       reject(rejected, conflicts, write.source);
     }
     const digest = await this.store.digestStaged(tx);
@@ -214,12 +203,12 @@ export class BatchWriter {
     if (ifExists === 'replace') {
       await this.store.empty(tx, projectId, batchId);
       const before = rejected.objects;
-      const { added } = await this.addStaged(tx, write, 'any', false, rejected);
+      const { added } = await this.addStaged(tx, write, 'any', rejected);
       const isWhole = rejected.objects === before;
       const batch = await this.finish(tx, write, added, isWhole ? digest : null);
       return { kind: 'replaced', batch, stored: added, rejected };
     }
-    const { added, kept } = await this.addStaged(tx, write, 'none', true, rejected);
+    const { added, kept } = await this.addStaged(tx, write, 'none', rejected);
     if (added === 0) return { kind: 'unchanged', batch: existing, stored: kept, rejected };
     return { kind: 'extended', batch: await this.finish(tx, write, added, null), stored: kept, rejected };
   }
@@ -241,12 +230,11 @@ export class BatchWriter {
     tx: Queryable,
     write: BatchWrite,
     inTheWay: InTheWay,
-    ownAreEarlier: boolean,
     rejected: Rejected,
   ): Promise<{ added: number; kept: number }> {
     for (let attempt = 1; ; attempt++) {
       await tx.query('SAVEPOINT adding');
-      const conflicts = await this.leaveOut(tx, write, inTheWay, ownAreEarlier);
+      const conflicts = await this.leaveOut(tx, write, inTheWay);
       try {
         const counts = await this.store.insertStaged(tx, write.projectId, write.batchId, inTheWay === 'none');
         reject(rejected, conflicts, write.source);
@@ -264,19 +252,17 @@ export class BatchWriter {
     tx: Queryable,
     { projectId, batchId, source, partial }: BatchWrite,
     inTheWay: InTheWay,
-    ownAreEarlier: boolean,
   ): Promise<Conflict[]> {
     const target = [projectId, batchId] as const;
-    const conflicts = await this.store.conflicts(tx, target, inTheWay, { ownAreEarlier, limit: ERRORS_LISTED_MAX });
+    const conflicts = await this.store.conflicts(tx, target, inTheWay);
     if (conflicts.length > 0 && !partial) throw conflictProblem(conflicts, source);
-    if (conflicts.length > 0) await this.store.dropConflicts(tx, target, inTheWay, ownAreEarlier);
+    if (conflicts.length > 0) await this.store.dropConflicts(tx, target, inTheWay);
     return conflicts;
   }
 
   /** For a batch that was to be made: names it and every object that exists. */
   private async refuseAll(tx: Queryable, { projectId, batchId, source }: BatchWrite): Promise<never> {
-    const options = { ownAreEarlier: false, limit: ERRORS_LISTED_MAX };
-    const conflicts = await this.store.conflicts(tx, [projectId, batchId], 'any', options);
+    const conflicts = await this.store.conflicts(tx, [projectId, batchId], 'any');
     throw conflictProblem(conflicts, source, [{ pointer: '/batch_id', detail: `"${batchId}" exists already` }]);
   }
 }

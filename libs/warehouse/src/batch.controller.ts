@@ -4,6 +4,7 @@ import { MayRunLater, WriteRequests } from '#jobs';
 import {
   Answer,
   API,
+  baseUrl,
   Config,
   etagOf,
   fingerprintOf,
@@ -36,7 +37,7 @@ import { BatchOperations } from './batch.operations.js';
 import { BatchService } from './batch.service.js';
 import { BatchStore } from './batch.store.js';
 import { BatchListQuery, filterOf } from './list.dto.js';
-import { baseUrl, batchDto } from './wire.js';
+import { batchDto } from './wire.js';
 
 class DeleteBatchQuery {
   @FlagParameter({ description: 'Delete the objects with the batch.', example: true })

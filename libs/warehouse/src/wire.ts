@@ -1,13 +1,7 @@
-import { API, originOf, timeOf } from '#platform';
-import type { FastifyRequest } from 'fastify';
+import { timeOf } from '#platform';
 import type { BatchDto } from './batch.dto.js';
 import type { BatchRow } from './batch.store.js';
 import type { ObjectRow } from './object.store.js';
-
-/** The address of this API as the client sees it. */
-export function baseUrl(request: FastifyRequest): string {
-  return `${originOf(request)}${API}`;
-}
 
 /**
  * An id as a part of an address. Clients that follow the URL standard of the browsers take even %2E for a directory, so
