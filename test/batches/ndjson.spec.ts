@@ -199,6 +199,24 @@ describe('a connection that breaks off half-way', () => {
   });
 });
 
+describe('a stream into a batch that exists', () => {
+  it('keeps nobody from changing the batch while it is still being sent', async () => {
+    const { producer: key } = project.keys;
+    expect((await put('busy', line('busy'))).status).toBe(201);
+    const socket = await begin('busy?on_conflict=skip', linesOf('more', 5_000).join(''));
+    try {
+      await waitForOpen(1);
+      const object = { batch_id: 'busy', object_id: 'beside a stream', data: [] };
+      const begun = Date.now();
+      expect((await api.call('POST', '/objects', { key, body: object })).status).toBe(201);
+      expect(Date.now() - begun).toBeLessThan(5_000);
+    } finally {
+      socket.destroy();
+    }
+    await waitForOpen(0);
+  });
+});
+
 describe('a stream of any length', () => {
   it('is read no faster than the database takes it', async () => {
     const text = 'x'.repeat(1_000);

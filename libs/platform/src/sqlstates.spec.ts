@@ -22,6 +22,7 @@ describe('an error of the database', () => {
     ['53100', 'unavailable'],
     ['53300', 'unavailable'],
     ['54000', 'too-large'],
+    ['55P03', 'unavailable'],
     ['57014', 'unavailable'],
     ['57P01', 'unavailable'],
     ['57P03', 'unavailable'],
