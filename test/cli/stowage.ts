@@ -18,6 +18,8 @@ export interface Ended {
 export interface Running {
   child: ChildProcess;
   ended: Promise<Ended>;
+  /** What it has printed up to now. */
+  said(): string;
   /** Resolves when standard output has this; rejects when the command ends without it. */
   prints(pattern: RegExp): Promise<RegExpExecArray>;
 }
@@ -79,7 +81,7 @@ export class Stowage {
           reject(new Error(`ended with ${String(code)} before it printed ${String(pattern)}: ${stdout}${stderr}`));
         });
       });
-    const running = { child, ended, prints };
+    const running = { child, ended, said: () => stdout + stderr, prints };
     this.running.push(running);
     return running;
   }

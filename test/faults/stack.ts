@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -49,10 +50,16 @@ export class Stack {
   async ready(): Promise<number> {
     const start = performance.now();
     for (;;) {
-      const { status } = await send(`${new URL(this.url).origin}/health/ready`, { method: 'GET' });
+      const { status, text } = await send(`${new URL(this.url).origin}/health/ready`, { method: 'GET' });
       const tookMs = performance.now() - start;
       if (status === 200) return tookMs;
-      if (tookMs > READY_WITHIN_MS) throw new Error('the server does not get ready again');
+      if (tookMs > READY_WITHIN_MS) {
+        const last = [`${String(status)} ${text}`, this.server?.said() ?? '', this.worker?.said() ?? ''];
+        const log = await readFile(join(this.postgresDir, 'postgres.log'), 'utf8');
+        throw new Error(
+          `the server does not get ready again:\n${[...last, log].map((part) => part.slice(-4_000)).join('\n---\n')}`,
+        );
+      }
       await sleep(50);
     }
   }

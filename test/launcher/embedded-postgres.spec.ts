@@ -198,6 +198,20 @@ describe('the embedded PostgreSQL', () => {
     await work;
   });
 
+  it('starts again also when a process of the killed server hangs for ever', async () => {
+    const first = await start(shared);
+    const hung = new pg.Client(first.address);
+    hung.on('error', () => undefined);
+    await hung.connect();
+    const { rows } = await hung.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    process.kill(rows[0]?.pid ?? 0, 'SIGSTOP');
+    process.kill(await postmasterPid(shared), 'SIGKILL');
+
+    const second = await start(shared);
+    expect(said).toContain('killed those that hung');
+    expect(await query(second, 'SELECT n FROM kept ORDER BY n')).toEqual([1, 2]);
+  });
+
   it('is started again, at the same address, when it is killed under the process that uses it', async () => {
     const handle = await start(shared);
     const pid = await postmasterPid(shared);

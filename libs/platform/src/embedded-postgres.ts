@@ -4,7 +4,16 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import * as cluster from './postgres-cluster.js';
-import { birthOf, codeOf, findServer, isAlive, stopPostmaster, withStartLock, type Postmaster } from './postmaster.js';
+import {
+  birthOf,
+  codeOf,
+  findServer,
+  isAlive,
+  killOrphans,
+  stopPostmaster,
+  withStartLock,
+  type Postmaster,
+} from './postmaster.js';
 import { StartupError } from './startup-error.js';
 
 /** Where a client connects: `host` is the directory of a unix socket. */
@@ -44,8 +53,10 @@ const PORT = 5432;
 
 /** Recovery replays up to `max_wal_size` of log, which takes 20 s and more on a small disk. */
 const READY_WITHIN_MS = 5 * 60_000;
-/** A backend of a killed server ends with its current statement, not before. */
+/** Where they cannot be killed: a backend of a killed server ends with its current statement, not before. */
 const OLD_SERVER_GONE_WITHIN_MS = 60_000;
+/** What is still there then waits for something that will never come. */
+const ORPHANS_END_WITHIN_MS = 5_000;
 const SAY_EVERY_MS = 5_000;
 /** How long the connections that we have just closed may still show in the server's list. */
 const CLOSING_MS = 500;
@@ -111,7 +122,7 @@ async function adoptOrStart(
   }
 
   let saidWaiting = false;
-  const giveUpAt = Date.now() + OLD_SERVER_GONE_WITHIN_MS;
+  const startedAt = Date.now();
   for (;;) {
     const running = await findServer(dataDir);
     if (running !== undefined) {
@@ -129,13 +140,15 @@ async function adoptOrStart(
     const inTheWay = /lock file "[^"]*" already exists|pre-existing shared memory block|could not \w+ lock file/.test(
       log,
     );
-    if (!inTheWay || Date.now() > giveUpAt) {
+    const waitedMs = Date.now() - startedAt;
+    if (!inTheWay || waitedMs > OLD_SERVER_GONE_WITHIN_MS) {
       const line =
         /.*\b((?:FATAL|PANIC): .*)/s.exec(log)?.[1]?.split('\n')[0]?.replace(/\s+/, ' ') ?? cluster.lastLine(log);
       throw new StartupError(`PostgreSQL did not start: ${line} (its log: ${join(dataDir, 'postgres.log')})`);
     }
     if (!saidWaiting) say("waiting for the old server's processes to end");
     saidWaiting = true;
+    if (waitedMs > ORPHANS_END_WITHIN_MS && (await killOrphans(dataDir)) > 0) say('killed those that hung');
     await sleep(250);
   }
 }

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFile, readlink, rm } from 'node:fs/promises';
+import { readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -98,6 +98,37 @@ export async function stopPostmaster(postmaster: Postmaster): Promise<void> {
     }
   }
   throw new Error(`PostgreSQL (process ${String(postmaster.pid)}) does not end`);
+}
+
+/**
+ * Kills what a killed postmaster left behind on this data dir, to be called when no server runs on it and its processes had
+ * time to notice. One that waits for a lock whose holder was killed too would wait for ever, and no server starts beside it.
+ * What it was doing was not answered yet, and recovery takes it for a crash.
+ * @param dataDir the real path, without links
+ * @returns how many were killed; always 0 where the system does not tell whose they are
+ */
+export async function killOrphans(dataDir: string): Promise<number> {
+  if (process.platform !== 'linux') return 0;
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  let killed = 0;
+  for (const pid of pids) {
+    if (!(await isOrphan(pid, dataDir))) continue;
+    try {
+      process.kill(pid, 'SIGKILL');
+      killed++;
+    } catch (error) {
+      if (codeOf(error) !== 'ESRCH') throw error; // it ended in this very moment
+    }
+  }
+  return killed;
+}
+
+/** A server's process names itself `postgres: …`, unlike a postmaster, or a `postgres --single` that somebody mends with. */
+async function isOrphan(pid: number, dataDir: string): Promise<boolean> {
+  const cwd = await readlink(`/proc/${String(pid)}/cwd`).catch(() => undefined);
+  if (cwd !== dataDir) return false;
+  const title = await readFile(`/proc/${String(pid)}/cmdline`, 'utf8').catch(() => '');
+  return title.startsWith('postgres: ');
 }
 
 /**
