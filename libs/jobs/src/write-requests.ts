@@ -17,6 +17,8 @@ export interface KeptRequest extends WriteInput {
 
 interface WriteRequest {
   body: JsonBody | NdjsonBody;
+  /** What the operation is about; left out: the ids in the address. */
+  params?: Readonly<Record<string, string>>;
   /** The query's options, checked. */
   query?: object;
   request: FastifyRequest;
@@ -35,29 +37,21 @@ export class WriteRequests {
   ) {}
 
   /** Sets status and headers. @returns the JSON to answer with @throws what the operation throws, unless it runs later */
-  async answer(operation: Operation, { body, query = {}, request, reply }: WriteRequest): Promise<string> {
+  async answer(operation: Operation, write: WriteRequest): Promise<string> {
+    const { body, request } = write;
+    if (prefers(request.headers.prefer, 'respond-async')) return this.accept(operation, write);
     const projectId = projectOf(request);
-    const input: WriteInput = {
-      params: request.params as Record<string, string>,
-      query: { ...query },
-      ifMatch: request.headers['if-match'],
-      base: baseUrl(request),
-    };
-    const outcome = prefers(request.headers.prefer, 'respond-async')
-      ? await this.accept(operation, input, body, request)
-      : await operation.run({ ...input, projectId, body, receipt: request.receipt });
-    reply.code(outcome.status).headers(outcome.headers ?? {});
-    if (outcome.items !== undefined) reply.itemCount = outcome.items;
-    return outcome.text;
+    return send(await operation.run({ ...inputOf(write), projectId, body, receipt: request.receipt }), write);
   }
 
-  /** Resolves when the request is on disk. */
-  private async accept(
-    operation: Operation,
-    input: WriteInput,
-    body: JsonBody | NdjsonBody,
-    { principal, receipt, originalUrl, id }: FastifyRequest,
-  ): Promise<Outcome> {
+  /**
+   * Answers 202 with a job, whatever the client prefers. Resolves when the request is on disk.
+   * @param textOf the body of the answer, from the URL of the job; left out: the job
+   */
+  async accept(operation: Operation, write: WriteRequest, textOf?: (jobUrl: string) => string): Promise<string> {
+    const { body, request } = write;
+    const { principal, receipt, originalUrl, id } = request;
+    const input = inputOf(write);
     const jobId = this.sequence.next().toString();
     const kept: KeptRequest = { ...input, instance: originalUrl, requestId: id };
     const { projectId, keyId } = principal as { projectId: number; keyId: string };
@@ -70,10 +64,13 @@ export class WriteRequests {
       mediaType: body instanceof JsonBody ? 'application/json' : 'application/x-ndjson',
       body: body instanceof JsonBody ? body.bytes : null,
     };
+    const url = jobUrl(input.base, jobId);
     const outcome: Outcome = {
       status: 202,
-      text: jobText(input.base, { seq: jobId, status: 'queued', attempts: 0, finished_at: null, problem: null }),
-      headers: { Location: jobUrl(input.base, jobId), 'Preference-Applied': 'respond-async' },
+      text:
+        textOf?.(url) ??
+        jobText(input.base, { seq: jobId, status: 'queued', attempts: 0, finished_at: null, problem: null }),
+      headers: { Location: url, ...(textOf === undefined ? { 'Preference-Applied': 'respond-async' } : {}) },
     };
     const store = async (on: Queryable, parts: number): Promise<void> => {
       await this.jobs.accept(on, { ...job, parts });
@@ -86,6 +83,21 @@ export class WriteRequests {
           : this.database.transaction((tx) => store(tx, parts)),
       );
     await (body instanceof JsonBody ? commit(1) : this.bodies.keep(job, body, commit));
-    return outcome;
+    return send(outcome, write);
   }
+}
+
+function inputOf({ params, query = {}, request }: WriteRequest): WriteInput {
+  return {
+    params: params ?? (request.params as Record<string, string>),
+    query: { ...query },
+    ifMatch: request.headers['if-match'],
+    base: baseUrl(request),
+  };
+}
+
+function send({ status, text, headers = {}, items }: Outcome, { reply }: WriteRequest): string {
+  reply.code(status).headers(headers);
+  if (items !== undefined) reply.itemCount = items;
+  return text;
 }

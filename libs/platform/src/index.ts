@@ -20,7 +20,7 @@ export {
   TimeField,
 } from './fields.js';
 export { createHttpAdapter, prepareHttp } from './http-server.js';
-export { InputPipe } from './input.pipe.js';
+export { InputPipe, mistakesIn, readBody } from './input.pipe.js';
 export { JsonBody, type ReadJson } from './json-body.js';
 export { NdjsonBody } from './ndjson-body.js';
 export { createLog, nestLog } from './logging.js';
@@ -41,6 +41,7 @@ export {
 export {
   fingerprintOf,
   encodeCursor,
+  linkHeader,
   pageBody,
   pageOpening,
   pageOf,

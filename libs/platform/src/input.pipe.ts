@@ -20,17 +20,38 @@ export class InputPipe implements PipeTransform {
       throw new Problem('malformed-request', { detail: 'The body is empty; this address takes JSON.' });
     }
     if (metatype === undefined || metatype === JsonBody || metatype === Object) return value;
-    return checked(metatype, value.read().value, bodyProblem);
+    return readBody(metatype, value).dto;
   }
 }
 
-function checked(dto: new () => unknown, plain: unknown, refuse: (errors: ValidationError[]) => Problem): unknown {
-  if (typeof plain !== 'object' || plain === null || Array.isArray(plain)) {
-    throw new Problem('invalid-body', { detail: countOf(1), errors: [{ pointer: '', detail: 'must be an object' }] });
+/**
+ * A small body, checked against the DTO class, and its text, from which numbers can be cut to the last digit.
+ * @throws Problem malformed-request or invalid-body
+ */
+export function readBody<T>(dto: new () => T, body: JsonBody): { dto: T; text: string } {
+  const { value, text } = body.read();
+  return { dto: checked(dto, value, bodyProblem), text };
+}
+
+/** What is wrong with a part of a body, one of a list: nothing where the DTO class accepts it. @param parent its JSON Pointer */
+export function mistakesIn(dto: new () => unknown, plain: unknown, parent: string): InputError[] {
+  const refuse = (errors: ValidationError[]): Problem => bodyProblem(errors, parent);
+  try {
+    checked(dto, plain, refuse, parent);
+    return [];
+  } catch (error) {
+    if (error instanceof Problem) return [...error.errors];
+    throw error;
   }
-  const instance = plainToInstance(dto, plain) as object;
+}
+
+function checked<T>(dto: new () => T, plain: unknown, refuse: (errors: ValidationError[]) => Problem, pointer = ''): T {
+  if (typeof plain !== 'object' || plain === null || Array.isArray(plain)) {
+    throw new Problem('invalid-body', { detail: countOf(1), errors: [{ pointer, detail: 'must be an object' }] });
+  }
+  const instance = plainToInstance(dto, plain);
   const options = { whitelist: true, forbidNonWhitelisted: true, forbidUnknownValues: false };
-  const errors = [...unseenMembers(plain), ...validateSync(instance, options)];
+  const errors = [...unseenMembers(plain), ...validateSync(instance as object, options)];
   if (errors.length > 0) throw refuse(errors);
   return instance;
 }
@@ -41,8 +62,8 @@ function unseenMembers(plain: object): ValidationError[] {
   return names.map((property) => ({ property, constraints: { whitelistValidation: '' } }));
 }
 
-function bodyProblem(errors: ValidationError[]): Problem {
-  const found = errors.flatMap((error) => bodyErrors(error, ''));
+function bodyProblem(errors: ValidationError[], parent = ''): Problem {
+  const found = errors.flatMap((error) => bodyErrors(error, parent));
   return new Problem('invalid-body', { detail: countOf(found.length), errors: found });
 }
 

@@ -1,14 +1,16 @@
 import type { Queryable } from './database.js';
 import type { Count, PageRequest, Place, Slice } from './paging.js';
 
-/** A list in SQL: rows of a table that fulfil a condition, newest first by their `seq`. */
+/** A list in SQL: rows of a table that fulfil a condition, newest first by their `seq`, or by a time and then by it. */
 export interface ListSql {
-  /** What a row has; must give `seq`. */
+  /** What a row has; must give `seq`, and in a list ordered by time also that, as `at`. */
   select: string;
   from: string;
   where: string;
   /** The column that orders the list. */
   seq: string;
+  /** The column of the time that orders the list first; an index has to have both. */
+  time?: string;
   values: readonly unknown[];
 }
 
@@ -18,20 +20,26 @@ export function isAscending(place: Place): boolean {
 }
 
 /** The condition that a row lies beyond the place, or nothing. */
-export function beyondSql(place: Place, seq: string, values: unknown[]): string {
+export function beyondSql(place: Place, { seq, time }: Pick<ListSql, 'seq' | 'time'>, values: unknown[]): string {
   if (place.kind === 'offset') return '';
-  return ` AND ${seq} ${isAscending(place) ? '>' : '<'} $${String(values.push(place.seq))}::bigint`;
+  const beyond = isAscending(place) ? '>' : '<';
+  const bySeq = `$${String(values.push(place.seq))}::bigint`;
+  if (time === undefined) return ` AND ${seq} ${beyond} ${bySeq}`;
+  return ` AND (${time}, ${seq}) ${beyond} ($${String(values.push(place.at))}::timestamptz, ${bySeq})`;
 }
 
 /** The rows of one page, one more to know whether another follows, in the direction the page is read. */
 export function sliceSql(list: ListSql, place: Place, size: number): { text: string; values: unknown[] } {
   const values = [...list.values];
-  const beyond = beyondSql(place, list.seq, values);
+  const beyond = beyondSql(place, list, values);
   const order = isAscending(place) ? 'ASC' : 'DESC';
   const limit = `LIMIT $${String(values.push(size + 1))}::bigint`;
   const offset =
     place.kind === 'offset' && place.offset > 0 ? ` OFFSET $${String(values.push(place.offset))}::bigint` : '';
-  const text = `SELECT ${list.select} FROM ${list.from} WHERE ${list.where}${beyond} ORDER BY ${list.seq} ${order} ${limit}${offset}`;
+  const byTime = list.time === undefined ? '' : `${list.time} ${order}, `;
+  const text =
+    `SELECT ${list.select} FROM ${list.from} WHERE ${list.where}${beyond} ` +
+    `ORDER BY ${byTime}${list.seq} ${order} ${limit}${offset}`;
   return { text, values };
 }
 
@@ -43,7 +51,7 @@ export function toSlice<Row>(rows: Row[], place: Place, size: number): Slice<Row
   return { items, hasNext: more, hasPrevious: place.kind !== 'offset' || place.offset > 0 };
 }
 
-export async function readSlice<Row extends { seq: string }>(
+export async function readSlice<Row extends { seq: string; at?: string }>(
   on: Queryable,
   list: ListSql,
   page: PageRequest,

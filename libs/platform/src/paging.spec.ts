@@ -6,6 +6,7 @@ import {
   decodeCursor,
   encodeCursor,
   fingerprintOf,
+  linkHeader,
   pageBody,
   pageRequest,
   pageText,
@@ -14,6 +15,7 @@ import {
   type PageRequest,
 } from './paging.js';
 import { Problem } from './problems.js';
+import { MICROS_END, timeOfMicros } from './time.js';
 
 const FINGERPRINT = fingerprintOf('things', 1);
 const { limits } = new Config({});
@@ -43,9 +45,13 @@ describe('a cursor', () => {
       seq: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }).map(String),
       oldestFirst: fc.boolean(),
     });
+    const at = fc
+      .bigInt({ min: 0n, max: MICROS_END - 1n })
+      .chain((micros) => fc.constantFrom({}, { at: timeOfMicros(micros) }));
     fc.assert(
-      fc.property(place, (beside) => {
-        expect(decodeCursor(encodeCursor(beside, FINGERPRINT), FINGERPRINT)).toEqual(beside);
+      fc.property(place, at, (beside, time) => {
+        const full = { ...beside, ...time };
+        expect(decodeCursor(encodeCursor(full, FINGERPRINT), FINGERPRINT)).toEqual(full);
       }),
     );
   });
@@ -59,12 +65,23 @@ describe('a cursor', () => {
     ]);
   });
 
-  it.each(['', 'n', 'n5', 'x5.', 'n.', '5.', 'n-5.', 'nA.', 'nzzzzzzzzzzzzz.', 'n1y2p0ij32e8e8.', 'n5.\n'])(
-    'is refused when it was not made here: "%s"',
-    (start) => {
-      expect(problemOf(() => decodeCursor(start + FINGERPRINT, FINGERPRINT)).slug).toBe('invalid-cursor');
-    },
-  );
+  it.each([
+    '',
+    'n',
+    'n5',
+    'x5.',
+    'n.',
+    '5.',
+    'n-5.',
+    'nA.',
+    'nzzzzzzzzzzzzz.',
+    'n1y2p0ij32e8e8.',
+    'n5.\n',
+    'n5-.',
+    'n5-zzzzzzzzzzzz.',
+  ])('is refused when it was not made here: "%s"', (start) => {
+    expect(problemOf(() => decodeCursor(start + FINGERPRINT, FINGERPRINT)).slug).toBe('invalid-cursor');
+  });
 
   it('is refused, and breaks nothing, whatever the text', () => {
     fc.assert(
@@ -167,6 +184,24 @@ describe('the links of a page', () => {
     const cursor = encodeCursor({ kind: 'after', seq: '5', oldestFirst }, FINGERPRINT);
     const { previous } = linksOf(pageOf({ cursor }), { items: [], hasNext: false, hasPrevious: true });
     expect(placeIn(previous)).toEqual({ kind: 'before', seq, oldestFirst });
+  });
+});
+
+describe('the Link header of a page', () => {
+  it('names the pages beside it, and is left out where all is on one', () => {
+    const items = [
+      { seq: '9', at: '2024-12-10T16:45:00.5Z' },
+      { seq: '7', at: '2024-12-10T16:45:00Z' },
+    ];
+    const page = pageOf({ page: 2 });
+    const header = linkHeader(page, { items, hasNext: true, hasPrevious: true }) ?? '';
+    const [, next = '', previous = ''] = /^<([^>]+)>; rel="next", <([^>]+)>; rel="prev"$/.exec(header) ?? [];
+    const places = [next, previous].map((link) => new URL(link).searchParams.get('cursor') ?? '');
+    expect(places.map((cursor) => decodeCursor(cursor, FINGERPRINT))).toEqual([
+      { kind: 'after', seq: '7', oldestFirst: false, at: '2024-12-10T16:45:00.000000Z' },
+      { kind: 'before', seq: '9', oldestFirst: false, at: '2024-12-10T16:45:00.500000Z' },
+    ]);
+    expect(linkHeader(page, { items, hasNext: false, hasPrevious: false })).toBeUndefined();
   });
 });
 

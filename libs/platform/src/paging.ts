@@ -5,6 +5,7 @@ import type { Config } from './config.js';
 import { ChoiceField, IntegerParameter, TextField } from './fields.js';
 import { urlOf } from './origin.js';
 import { Problem } from './problems.js';
+import { MICROS_END, microsOf, timeOfMicros } from './time.js';
 
 const COUNT_MODES = ['exact', 'estimated', 'none'] as const;
 export type CountMode = (typeof COUNT_MODES)[number];
@@ -90,6 +91,14 @@ export interface Beside {
   kind: 'after' | 'before';
   seq: string;
   oldestFirst: boolean;
+  /** Its time, in a list that is ordered by time before `seq`; RFC 3339 in UTC. */
+  at?: string | undefined;
+}
+
+/** What a result tells of its place: `at` only in a list that is ordered by time. */
+interface Placed {
+  seq: string;
+  at?: string;
 }
 
 /** Where a page starts: beside a result, or so many results from the start. */
@@ -141,22 +150,30 @@ const DIRECTIONS = { n: 'after', p: 'before' } as const;
 
 /**
  * A cursor is `<direction><seq>.<fingerprint>`: the place (in capitals where the list runs oldest first), and a digest of
- * the filter that it was made for, so that it is refused with another. It is readable, not secret: it grants nothing that
- * the key does not.
+ * the filter that it was made for, so that it is refused with another. In a list ordered by time `-<microseconds>` follows
+ * the seq. It is readable, not secret: it grants nothing that the key does not.
  */
-export function encodeCursor({ kind, seq, oldestFirst }: Beside, fingerprint: string): string {
+export function encodeCursor({ kind, seq, oldestFirst, at }: Beside, fingerprint: string): string {
   const direction = kind === 'after' ? 'n' : 'p';
-  return `${oldestFirst ? direction.toUpperCase() : direction}${BigInt(seq).toString(36)}.${fingerprint}`;
+  const time = at === undefined ? '' : `-${microsOf(at).toString(36)}`;
+  return `${oldestFirst ? direction.toUpperCase() : direction}${BigInt(seq).toString(36)}${time}.${fingerprint}`;
 }
 
 /** @throws Problem invalid-cursor for a cursor that we did not make, or that was made for another filter. */
 export function decodeCursor(cursor: string, fingerprint: string): Beside {
-  const [, letter = '', seq = '', made] = /^([npNP])([0-9a-z]{1,13})\.([\w-]+)$/.exec(cursor) ?? [];
-  const value = [...seq].reduce((sum, digit) => sum * 36n + BigInt(parseInt(digit, 36)), 0n);
-  if (letter === '' || value >= 2n ** 63n) refuse('is not a cursor that was given here');
+  const [, letter = '', seq = '', time, made] =
+    /^([npNP])([0-9a-z]{1,13})(?:-([0-9a-z]{1,12}))?\.([\w-]+)$/.exec(cursor) ?? [];
+  const value = fromBase36(seq);
+  const micros = time === undefined ? 0n : fromBase36(time);
+  if (letter === '' || value >= 2n ** 63n || micros >= MICROS_END) refuse('is not a cursor that was given here');
   if (made !== fingerprint) refuse('was given for another filter or list; start again without it');
   const direction = letter.toLowerCase() as keyof typeof DIRECTIONS;
-  return { kind: DIRECTIONS[direction], seq: value.toString(), oldestFirst: letter !== direction };
+  const place: Beside = { kind: DIRECTIONS[direction], seq: value.toString(), oldestFirst: letter !== direction };
+  return time === undefined ? place : { ...place, at: timeOfMicros(micros) };
+}
+
+function fromBase36(text: string): bigint {
+  return [...text].reduce((sum, digit) => sum * 36n + BigInt(parseInt(digit, 36)), 0n);
 }
 
 function refuse(detail: string): never {
@@ -172,33 +189,45 @@ export function fingerprintOf(...parts: unknown[]): string {
 }
 
 /** The complete URLs of the pages beside this one; they keep every parameter of the request but the page's own. */
-function pageLinks(page: PageRequest, slice: Slice<{ seq: string }>): { next: string | null; previous: string | null } {
+function pageLinks(page: PageRequest, slice: Slice<Placed>): { next: string | null; previous: string | null } {
   return {
-    next: slice.hasNext ? linkTo(page, 'after', slice.items.at(-1)?.seq) : null,
-    previous: slice.hasPrevious ? linkTo(page, 'before', slice.items[0]?.seq) : null,
+    next: slice.hasNext ? linkTo(page, 'after', slice.items.at(-1)) : null,
+    previous: slice.hasPrevious ? linkTo(page, 'before', slice.items[0]) : null,
   };
 }
 
-function linkTo(page: PageRequest, kind: Beside['kind'], beside: string | undefined): string | null {
+/** The same as a `Link` header (RFC 8288), for a list whose body is a plain array; undefined where all is on the page. */
+export function linkHeader(page: PageRequest, slice: Slice<Placed>): string | undefined {
+  const { next, previous } = pageLinks(page, slice);
+  const links = [
+    ...(next === null ? [] : [`<${next}>; rel="next"`]),
+    ...(previous === null ? [] : [`<${previous}>; rel="prev"`]),
+  ];
+  return links.length === 0 ? undefined : links.join(', ');
+}
+
+function linkTo(page: PageRequest, kind: Beside['kind'], item: Placed | undefined): string | null {
   const { url, place, fingerprint } = page;
-  const seq = beside ?? wayBack(place, kind);
-  if (seq === null) return null;
+  const beside = item ?? wayBack(place, kind);
+  if (beside === null) return null;
   const oldestFirst = place.kind !== 'offset' && place.oldestFirst;
   const link = new URL(url);
   link.searchParams.delete('page');
-  link.searchParams.set('cursor', encodeCursor({ kind, seq, oldestFirst }, fingerprint));
+  const { seq, at } = beside;
+  link.searchParams.set('cursor', encodeCursor({ kind, seq, oldestFirst, at }, fingerprint));
   return link.href;
 }
 
 /** From a page emptied since its cursor was made, back to where that came from, the result beside the cursor included. */
-function wayBack(place: Place, kind: Beside['kind']): string | null {
+function wayBack(place: Place, kind: Beside['kind']): Placed | null {
   if (place.kind === 'offset') return null;
   const step = (kind === 'after') === place.oldestFirst ? -1n : 1n;
-  return (BigInt(place.seq) + step).toString();
+  const seq = (BigInt(place.seq) + step).toString();
+  return place.at === undefined ? { seq } : { seq, at: place.at };
 }
 
 /** A page as JSON text up to its first result; `]}` closes it. */
-export function pageOpening(page: PageRequest, slice: Slice<{ seq: string }>, count: Count): string {
+export function pageOpening(page: PageRequest, slice: Slice<Placed>, count: Count): string {
   return `${JSON.stringify({ ...count, ...pageLinks(page, slice) }).slice(0, -1)},"results":[`;
 }
 
@@ -208,11 +237,6 @@ export function pageBody<T extends { seq: string }>(page: PageRequest, slice: Sl
 }
 
 /** The same, of results that are JSON text already. */
-export function pageText(
-  page: PageRequest,
-  slice: Slice<{ seq: string }>,
-  count: Count,
-  results: readonly string[],
-): string {
+export function pageText(page: PageRequest, slice: Slice<Placed>, count: Count, results: readonly string[]): string {
   return `${pageOpening(page, slice, count)}${results.join()}]}`;
 }

@@ -19,3 +19,17 @@ export function isTime(text: unknown): text is string {
   // PostgreSQL knows no year 0, also where its last hours are in the year 1 in UTC.
   return Number(day) <= lastDay && year !== '0000' && ms >= YEAR_1_MS && ms < YEAR_10000_MS;
 }
+
+/** The first microsecond, counted by `microsOf`, that is no time of ours. */
+export const MICROS_END = BigInt(YEAR_10000_MS - YEAR_1_MS) * 1_000n;
+
+/** Microseconds from the start of the year 1 to a time as PostgreSQL tells it: RFC 3339 in UTC. */
+export function microsOf(time: string): bigint {
+  const [seconds = '', fraction = ''] = time.replace('Z', '').split('.');
+  return BigInt(Date.parse(`${seconds}Z`) - YEAR_1_MS) * 1_000n + BigInt(fraction.padEnd(6, '0'));
+}
+
+export function timeOfMicros(micros: bigint): string {
+  const seconds = new Date(Number(micros / 1_000_000n) * 1_000 + YEAR_1_MS).toISOString().slice(0, 19);
+  return `${seconds}.${(micros % 1_000_000n).toString().padStart(6, '0')}Z`;
+}

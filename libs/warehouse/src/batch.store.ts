@@ -108,7 +108,8 @@ export class BatchStore {
   }
 }
 
-function insertRow({ objectId, subject, observedAt, data }: CheckedObject): string {
+/** An object as the statements take it that insert some at a time. */
+export function insertRow({ objectId, subject, observedAt, data }: Omit<CheckedObject, 'place'>): string {
   return `{"i":${JSON.stringify(objectId)},"s":${JSON.stringify(subject)},"t":${JSON.stringify(observedAt)},"d":${data}}`;
 }
 

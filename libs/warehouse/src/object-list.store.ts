@@ -164,7 +164,7 @@ function newestSql(
   page?: PageRequest,
 ): Omit<ListSql, 'select' | 'seq'> {
   const values: unknown[] = [projectId];
-  const beyond = page === undefined ? '' : beyondSql(page.place, 'seq', values);
+  const beyond = page === undefined ? '' : beyondSql(page.place, { seq: 'seq' }, values);
   const order = page !== undefined && isAscending(page.place) ? 'ASC' : 'DESC';
   const from = `(SELECT * FROM objects WHERE project_id = $1${beyond} ORDER BY seq ${order} LIMIT ${String(rows)}) AS o`;
   return { from, where: filterSql(filter, FILTER_COLUMNS, values), values };

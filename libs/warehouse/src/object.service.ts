@@ -24,7 +24,8 @@ export interface ObjectTarget {
   ifMatch: string | undefined;
 }
 
-type Content = Pick<ObjectRow, 'data' | 'subject'> & { observedAt: string | null };
+/** What can be changed of an object; `observedAt` is null for when it arrived. */
+export type Content = Pick<ObjectRow, 'data' | 'subject'> & { observedAt: string | null };
 
 @Injectable()
 export class ObjectService {
@@ -101,10 +102,22 @@ export class ObjectService {
     contentFor: (row: ObjectRow) => Content,
     note?: Note<ObjectRow>,
   ): Promise<ObjectRow> {
-    const { projectId, objectId } = target;
-    if (ids.object_id !== undefined && ids.object_id !== objectId) refuseId('/object_id', objectId);
-    return this.changing(target, 0, async (tx, row) => {
+    if (ids.object_id !== undefined && ids.object_id !== target.objectId) refuseId('/object_id', target.objectId);
+    const checked = (row: ObjectRow): Content => {
       if (ids.batch_id !== undefined && ids.batch_id !== row.batch_id) refuseId('/batch_id', row.batch_id);
+      return contentFor(row);
+    };
+    return this.change(target, checked, note);
+  }
+
+  /**
+   * Puts other content into an object.
+   * @param contentFor may throw, where the object that is there cannot be changed so
+   * @throws Problem not-found; precondition-failed; precondition-required
+   */
+  change(target: ObjectTarget, contentFor: (row: ObjectRow) => Content, note?: Note<ObjectRow>): Promise<ObjectRow> {
+    const { projectId, objectId } = target;
+    return this.changing(target, 0, async (tx, row) => {
       const updated = await this.objects.update(tx, { projectId, objectId, ...contentFor(row) });
       if (updated === null) throw new Error('an object vanished under the lock of its batch');
       await note?.(tx, updated);

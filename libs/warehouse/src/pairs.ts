@@ -2,10 +2,20 @@ import { elementsOf, membersOf, pointerPart } from '#json';
 import { countOf, Problem } from '#platform';
 
 /** A pair of an object's `data`, its value to the letter. */
-interface Pair {
+export interface Pair {
   key: string;
   keyText: string;
   valueText: string;
+}
+
+/** The pairs of a stored object, in order. */
+export function pairsOf(data: string): Pair[] {
+  return readList(data);
+}
+
+/** `data` of keys and values, these as JSON text. */
+export function dataOf(pairs: readonly (readonly [key: string, valueText: string])[]): string {
+  return write(pairs.map(([key, valueText]) => ({ key, keyText: JSON.stringify(key), valueText })));
 }
 
 /** `data` as a list of pairs; the shorthand of a plain object is written out, in its order. */

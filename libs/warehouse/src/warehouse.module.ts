@@ -7,12 +7,15 @@ import { BatchStore } from './batch.store.js';
 import { BatchWriteStore } from './batch-write.store.js';
 import { BatchWriter } from './batch-writer.js';
 import { BulkSchema } from './bulk-schema.js';
+import { FeedWriteStore } from './feed-write.store.js';
+import { FeedWriter } from './feed-writer.js';
 import { Ingest } from './ingest.js';
 import { ObjectController } from './object.controller.js';
 import { ObjectListStore } from './object-list.store.js';
 import { ObjectOperations } from './object.operations.js';
 import { ObjectService } from './object.service.js';
 import { ObjectStore } from './object.store.js';
+import { ObservationStore } from './observation.store.js';
 import { WriteSlots } from './write-slots.js';
 
 @Module({
@@ -31,7 +34,10 @@ import { WriteSlots } from './write-slots.js';
     ObjectListStore,
     ObjectService,
     ObjectOperations,
+    ObservationStore,
+    FeedWriteStore,
+    FeedWriter,
   ],
-  exports: [BatchOperations],
+  exports: [BatchOperations, FeedWriter, ObjectListStore, ObjectService, ObservationStore],
 })
 export class WarehouseModule {}

@@ -1,0 +1,114 @@
+import { Database, SEQ_STEP, sqlTimeOf, type Queryable } from '#platform';
+import { Injectable } from '@nestjs/common';
+import { insertRow } from './batch.store.js';
+
+/** An object that a feed makes of what came through its door. */
+export interface FeedObject {
+  /** Of the feed's own making, so that the same thing sent again has the same id. */
+  objectId: string;
+  subject: string | null;
+  /** RFC 3339; null for when it arrives. */
+  observedAt: string | null;
+  /** A JSON list of pairs. */
+  data: string;
+}
+
+/** Where an object is that exists. */
+export interface Existing {
+  object_id: string;
+  batch_id: string;
+}
+
+const ROWS = `
+  FROM ROWS FROM (jsonb_to_recordset($5::jsonb) AS (i text, s text, t timestamptz, d jsonb))
+    WITH ORDINALITY AS o (i, s, t, d, place),
+  LATERAL (SELECT $3::bigint + (o.place - 1) * ${String(SEQ_STEP)} AS seq) AS n`;
+
+/**
+ * New objects in their batch, which is made when it is missing: one statement, so one round trip and one commit. The
+ * batch's lock comes first, as in every change. A unique violation when an object exists.
+ */
+const ADD = {
+  name: 'feed.add',
+  text: `
+    WITH batch AS (
+      INSERT INTO batches AS b (project_id, batch_id, seq, object_count, revision)
+      VALUES ($1::int, $2::text, $3::bigint, $4::bigint, $3::bigint)
+      ON CONFLICT (project_id, batch_id) DO UPDATE
+        SET object_count = b.object_count + excluded.object_count, revision = excluded.revision, digest = NULL
+      RETURNING project_id, batch_id
+    )
+    INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
+    SELECT batch.project_id, batch.batch_id, new.i, new.seq, new.s, coalesce(new.t, ${sqlTimeOf('new.seq')}), new.d
+    FROM batch, LATERAL (SELECT o.i, o.s, o.t, o.d, n.seq ${ROWS}) AS new`,
+};
+
+const MAKE_BATCH = `
+  INSERT INTO batches (project_id, batch_id, seq, object_count, revision) VALUES ($1, $2, $3, 0, $3)
+  ON CONFLICT (project_id, batch_id) DO NOTHING`;
+
+/** In one order, so that two that lock the same ones never wait for each other in a circle. */
+const LOCK_BATCHES = `
+  SELECT b.batch_id FROM batches AS b
+  WHERE b.project_id = $1 AND (b.batch_id = $2 OR b.batch_id IN (
+    SELECT o.batch_id FROM objects AS o WHERE o.project_id = $1 AND o.object_id = ANY ($3::text[])))
+  ORDER BY b.batch_id FOR UPDATE`;
+
+const EXISTING = `
+  SELECT o.object_id, o.batch_id FROM objects AS o WHERE o.project_id = $1 AND o.object_id = ANY ($2::text[])`;
+
+const REPLACE = `
+  UPDATE objects AS e SET data = o.d, subject = o.s, observed_at = coalesce(o.t, e.observed_at)
+  FROM jsonb_to_recordset($2::jsonb) AS o (i text, s text, t timestamptz, d jsonb)
+  WHERE e.project_id = $1 AND e.object_id = o.i`;
+
+const TOUCH = `
+  UPDATE batches SET revision = $3, digest = NULL WHERE project_id = $1 AND batch_id = ANY ($2::text[])`;
+
+/** Writes of objects one by one or some at a time, to batches that grow. */
+@Injectable()
+export class FeedWriteStore {
+  constructor(private readonly database: Database) {}
+
+  /** Adds objects to the batch, made when missing; a unique violation when one exists. */
+  async add(
+    target: readonly [projectId: number, batchId: string],
+    seq: bigint,
+    objects: readonly FeedObject[],
+    on: Queryable = this.database,
+  ): Promise<void> {
+    await on.query(ADD, [...target, seq.toString(), objects.length, rowsOf(objects)]);
+  }
+
+  /** Locks the batch, made when missing, and those of the objects that exist. @returns their ids */
+  async lock(
+    tx: Queryable,
+    target: readonly [projectId: number, batchId: string],
+    seq: bigint,
+    objectIds: readonly string[],
+  ): Promise<string[]> {
+    await tx.query(MAKE_BATCH, [...target, seq.toString()]);
+    const rows = await tx.query<{ batch_id: string }>(LOCK_BATCHES, [...target, objectIds]);
+    return rows.map((row) => row.batch_id);
+  }
+
+  existing(tx: Queryable, projectId: number, objectIds: readonly string[]): Promise<Existing[]> {
+    return tx.query<Existing>(EXISTING, [projectId, objectIds]);
+  }
+
+  /** Puts other content into objects that exist, under the lock of their batches. */
+  async replace(
+    tx: Queryable,
+    projectId: number,
+    revision: bigint,
+    objects: readonly FeedObject[],
+    batchIds: readonly string[],
+  ): Promise<void> {
+    await tx.query(REPLACE, [projectId, rowsOf(objects)]);
+    await tx.query(TOUCH, [projectId, batchIds, revision.toString()]);
+  }
+}
+
+function rowsOf(objects: readonly FeedObject[]): string {
+  return `[${objects.map(insertRow).join()}]`;
+}

@@ -1,0 +1,160 @@
+import { Database, isUniqueViolation, Sequence, type Queryable } from '#platform';
+import { Injectable } from '@nestjs/common';
+import type { Note } from './batch-writer.js';
+import { FeedWriteStore, type FeedObject } from './feed-write.store.js';
+
+/** Objects that share a statement at most; a larger write goes alone. */
+const SHARED_OBJECTS_MAX = 1_000;
+/** How often objects are looked for again that came or went while we waited for their batches. */
+const RACES_MAX = 5;
+
+export interface FeedWrite {
+  projectId: number;
+  /** Made when it is missing. */
+  batchId: string;
+  objects: readonly FeedObject[];
+  /** What becomes of an object that exists: it stays as it is, or becomes what was sent. */
+  ifExists: 'keep' | 'replace';
+}
+
+/** What became of an object. */
+export type Became = 'added' | 'replaced' | 'kept';
+
+/** A write that waits for its turn. */
+interface Waiting {
+  write: FeedWrite;
+  resolve: (became: Became[]) => void;
+  reject: (error: unknown) => void;
+}
+
+/**
+ * Stores what comes through the feeds: single objects, often many at once. Those that arrive while others are being
+ * stored share one statement and one commit, which costs a statement of one object little more; nobody waits for company,
+ * for the first one starts at once. Each is durable before its answer. See docs/decisions/012.
+ */
+@Injectable()
+export class FeedWriter {
+  /** By project, batch and rule: what is to be stored when those before it are. */
+  private readonly queues = new Map<string, Waiting[]>();
+
+  constructor(
+    private readonly store: FeedWriteStore,
+    private readonly database: Database,
+    private readonly sequence: Sequence,
+  ) {}
+
+  /**
+   * Stores the objects, all of them or none.
+   * @param note what is to be written down in the same transaction; then it is one of its own
+   * @returns what became of each, in their order
+   */
+  write(write: FeedWrite, note?: Note<Became[]>): Promise<Became[]> {
+    if (note !== undefined) return this.alone(write, note);
+    return new Promise((resolve, reject) => {
+      const { projectId, batchId, ifExists } = write;
+      const key = JSON.stringify([projectId, batchId, ifExists]);
+      const queue = this.queues.get(key);
+      const waiting = { write, resolve, reject };
+      if (queue !== undefined) {
+        queue.push(waiting);
+        return;
+      }
+      this.queues.set(key, [waiting]);
+      void this.drain(key);
+    });
+  }
+
+  private async drain(key: string): Promise<void> {
+    const queue = this.queues.get(key) ?? [];
+    while (queue.length > 0) await this.settle(taken(queue));
+    this.queues.delete(key);
+  }
+
+  /** Never fails: each gets its answer. */
+  private async settle(group: readonly Waiting[]): Promise<void> {
+    const [first] = group;
+    if (first === undefined) return;
+    try {
+      const objects = group.flatMap(({ write }) => write.objects);
+      const became = await this.storeAll({ ...first.write, objects });
+      let start = 0;
+      for (const { write, resolve } of group) resolve(became.slice(start, (start += write.objects.length)));
+    } catch (error) {
+      if (group.length === 1) first.reject(error);
+      // What is wrong with one is not the others' fault.
+      else for (const one of group) await this.settle([one]);
+    }
+  }
+
+  private async storeAll(write: FeedWrite): Promise<Became[]> {
+    const { projectId, batchId, objects } = write;
+    if (isEachOnce(objects)) {
+      const seq = this.sequence.next(objects.length);
+      try {
+        await this.database.retrying(() => this.store.add([projectId, batchId], seq, objects));
+        return objects.map(() => 'added');
+      } catch (error) {
+        if (!isUniqueViolation(error)) throw error;
+      }
+    }
+    return this.alone(write);
+  }
+
+  /** The long way, which finds out what exists. */
+  private async alone(write: FeedWrite, note?: Note<Became[]>): Promise<Became[]> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.database.transaction(async (tx) => {
+          const became = await this.merge(tx, write);
+          await note?.(tx, became);
+          return became;
+        });
+      } catch (error) {
+        const isRace = error instanceof Moved || isUniqueViolation(error);
+        if (!isRace || attempt === RACES_MAX) throw error;
+      }
+    }
+  }
+
+  private async merge(tx: Queryable, { projectId, batchId, objects, ifExists }: FeedWrite): Promise<Became[]> {
+    const unique = new Map<string, FeedObject>();
+    for (const one of objects) if (ifExists === 'replace' || !unique.has(one.objectId)) unique.set(one.objectId, one);
+    const ids = [...unique.keys()];
+    const target = [projectId, batchId] as const;
+
+    const locked = new Set(await this.store.lock(tx, target, this.sequence.next(), ids));
+    const existing = await this.store.existing(tx, projectId, ids);
+    if (existing.some((one) => !locked.has(one.batch_id))) throw new Moved('an object came into another batch');
+    const known = new Set(existing.map((one) => one.object_id));
+    const [there, added] = [ids.filter((id) => known.has(id)), ids.filter((id) => !known.has(id))];
+    const pick = (list: string[]): FeedObject[] => list.flatMap((id) => unique.get(id) ?? []);
+
+    if (ifExists === 'replace' && there.length > 0) {
+      const batchIds = [...new Set(existing.map((one) => one.batch_id))];
+      await this.store.replace(tx, projectId, this.sequence.next(), pick(there), batchIds);
+    }
+    if (added.length > 0) await this.store.add(target, this.sequence.next(added.length), pick(added), tx);
+    return objects.map(({ objectId }) => {
+      const became = known.has(objectId) ? (ifExists === 'replace' ? 'replaced' : 'kept') : 'added';
+      // The same again, later in the same write.
+      known.add(objectId);
+      return became;
+    });
+  }
+}
+
+/** The objects, or one of them, are no more where they were when their batches were locked. */
+class Moved extends Error {
+  override name = 'Moved';
+}
+
+/** Takes from the front of the queue what shares the next statement. */
+function taken(queue: Waiting[]): Waiting[] {
+  let count = 0;
+  const end = queue.findIndex(({ write }, place) => (count += write.objects.length) > SHARED_OBJECTS_MAX && place > 0);
+  return queue.splice(0, end === -1 ? queue.length : end);
+}
+
+function isEachOnce(objects: readonly FeedObject[]): boolean {
+  return new Set(objects.map(({ objectId }) => objectId)).size === objects.length;
+}
