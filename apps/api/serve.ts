@@ -1,4 +1,4 @@
-import { ApiKeyEntity, ProjectEntity } from '#access';
+import { ACCESS_ENTITIES } from '#access';
 import { API, createLog, nestLog, openInstallation, StartupError, type Config, type Installation } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp } from './create-app.js';
@@ -19,7 +19,7 @@ export interface RunningServer {
 export async function serve(config: Config, say: (line: string) => void): Promise<RunningServer> {
   const log = createLog(config.log.level);
   const logger = nestLog(log);
-  const installation = await openInstallation({ config, entities: [ProjectEntity, ApiKeyEntity], logger, say });
+  const installation = await openInstallation({ config, entities: ACCESS_ENTITIES, logger, say });
   let app: NestFastifyApplication | undefined;
   try {
     app = await createApp(config, installation, log);

@@ -1,14 +1,22 @@
-import { AccessModule, CreateKeyDto, CreateProjectDto, KeyService, ProjectService } from '#access';
-import { InputPipe, JsonBody, Problem, type PageRequest, type Principal, type Slice } from '#platform';
-import { Module } from '@nestjs/common';
+import {
+  AccessModule,
+  CreateDeviceDto,
+  CreateKeyDto,
+  CreateProjectDto,
+  DeviceService,
+  KeyService,
+  ProjectService,
+} from '#access';
+import { InputPipe, JsonBody, Problem, type Config, type PageRequest, type Principal, type Slice } from '#platform';
+import { Module, type INestApplicationContext, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FoundationModule } from '../foundation.module.js';
 import { sayLine } from './output.js';
 import { UsageError } from './usage-error.js';
 import { withInstallation } from './with-installation.js';
 
-/** What the commands on projects and keys stand on; they import it when they run, for it loads half of the server. */
-export { CreateKeyDto, CreateProjectDto };
+/** What the commands on projects, keys and devices stand on; they import it when they run: it loads half of the server. */
+export { CreateDeviceDto, CreateKeyDto, CreateProjectDto };
 
 /** Whoever may open the database may do what an operator may. */
 const CLI_OPERATOR: Principal = { keyId: 'cli', role: 'operator', projectId: null, deviceId: null };
@@ -19,6 +27,7 @@ const PAGE_ROWS = 1_000;
 export interface AccessServices {
   projects: ProjectService;
   keys: KeyService;
+  devices: DeviceService;
 }
 
 @Module({})
@@ -31,11 +40,22 @@ function sayStep(line: string): void {
 
 /** Opens the installation and the services of `access` on it, without HTTP. */
 export function withAccess<T>(work: (services: AccessServices) => Promise<T>): Promise<T> {
+  return withModule(AccessModule, (app) => work(accessOf(app)));
+}
+
+export function accessOf(app: INestApplicationContext): AccessServices {
+  return { projects: app.get(ProjectService), keys: app.get(KeyService), devices: app.get(DeviceService) };
+}
+
+/** Opens the installation and a lib on it, without HTTP. */
+export function withModule<T>(lib: Type, work: (app: INestApplicationContext) => Promise<T>): Promise<T> {
   return withInstallation(sayStep, async (installation, config) => {
-    const module = { module: NoModule, imports: [FoundationModule.of(config, installation), AccessModule] };
+    // A command does what it was told and goes; the jobs are the servers' and the workers'.
+    const withoutJobs: Config = { ...config, jobs: { ...config.jobs, worker: 'separate' } };
+    const module = { module: NoModule, imports: [FoundationModule.of(withoutJobs, installation), lib] };
     const app = await NestFactory.createApplicationContext(module, { logger: false, abortOnError: false });
     try {
-      return await work({ projects: app.get(ProjectService), keys: app.get(KeyService) });
+      return await work(app);
     } finally {
       await app.close();
     }

@@ -1,4 +1,4 @@
-import { ApiKeyEntity, ProjectEntity } from '#access';
+import { ACCESS_ENTITIES } from '#access';
 import { createLog, nestLog, openInstallation, type Config, type Installation } from '#platform';
 import { readConfig } from '../api/run-server.js';
 
@@ -9,7 +9,7 @@ export async function withInstallation<T>(
 ): Promise<T> {
   const config = readConfig();
   const logger = nestLog(createLog(config.log.level));
-  const installation = await openInstallation({ config, entities: [ProjectEntity, ApiKeyEntity], logger, say });
+  const installation = await openInstallation({ config, entities: ACCESS_ENTITIES, logger, say });
   try {
     return await work(installation, config);
   } finally {

@@ -1,4 +1,4 @@
-import { ApiKeyEntity, ProjectEntity } from '#access';
+import { ACCESS_ENTITIES } from '#access';
 import { JobRunner } from '#jobs';
 import { createLog, nestLog, openInstallation, type Config, type Installation } from '#platform';
 import type { INestApplicationContext } from '@nestjs/common';
@@ -16,7 +16,7 @@ export function runWorker(): Promise<void> {
 
 async function work(config: Config, say: (line: string) => void): Promise<{ stop(): Promise<void> }> {
   const logger = nestLog(createLog(config.log.level));
-  const installation = await openInstallation({ config, entities: [ProjectEntity, ApiKeyEntity], logger, say });
+  const installation = await openInstallation({ config, entities: ACCESS_ENTITIES, logger, say });
   let app: INestApplicationContext | undefined;
   try {
     const module = WorkerModule.of(config, installation);

@@ -121,12 +121,9 @@ describe('a key', () => {
   });
 
   it('of the role device is bound to a device', async () => {
-    expect(await made({ role: 'device', device_id: 'd-1' })).toMatchObject({ role: 'device', device_id: 'd-1' });
-    for (const body of [
-      { role: 'device' },
-      { role: 'device', device_id: null },
-      { role: 'analyst', device_id: 'd-1' },
-    ]) {
+    const { deviceId: device_id } = project;
+    expect(await made({ role: 'device', device_id })).toMatchObject({ role: 'device', device_id });
+    for (const body of [{ role: 'device' }, { role: 'device', device_id: null }, { role: 'analyst', device_id }]) {
       const problem = expectProblem(await create({ name: 'd', ...body }), 'invalid-body');
       expect(placesOf(problem)).toEqual(['/device_id']);
     }

@@ -103,6 +103,45 @@ describe('stowage project and stowage key', () => {
   });
 });
 
+describe('stowage device', () => {
+  it('makes a device with a key, alone on standard output, moves it, which ends the key, and lists it', async () => {
+    const made = await run('device', 'create', 'd 1');
+    expect(made).toMatchObject({ code: 0, stdout: expect.stringMatching(/^stw_device_\w+\n$/) });
+    expect(made.stderr).toMatch(/^made the device d 1 in the project default; its key \d+ is shown this once:\n$/);
+    const key = made.stdout.trim();
+    expect(await statusOf('jobs', key)).toBe(200);
+
+    await run('project', 'create', 'elsewhere');
+    const moved = await run('device', 'move', 'd 1', '--to', 'elsewhere');
+    expect(moved).toMatchObject({ code: 0, stderr: '' });
+    expect(moved.stdout).toMatch(/^the device d 1 is in the project elsewhere; .*\n$/);
+    const listed = await run('device', 'list', '--project', 'elsewhere');
+    expect(listed.stdout).toMatch(/^CREATED_AT +DEVICE_ID\n\S+Z +d 1\n$/);
+    for (let waitedMs = 0; (await statusOf('jobs', key)) !== 401; waitedMs += 100) {
+      expect(waitedMs).toBeLessThan(5_500);
+      await sleep(100);
+    }
+    const taken = await run('device', 'create', 'd 1');
+    expect(taken).toEqual({ code: 1, stdout: '', stderr: 'stowage: There is a device "d 1" already.\n' });
+  });
+
+  it.each([
+    ['a device without an id', 2, ['device', 'create', ''], '<device_id> must be text of 1 to 255 characters'],
+    ['to move a device that is not there', 1, ['device', 'move', 'x', '--to', 'default'], 'There is no such device.'],
+    [
+      'a key of a device that is not there',
+      2,
+      ['key', 'create', '--role', 'device', '--device', 'x'],
+      '--device names no device of this project',
+    ],
+  ])('refuses %s in one line', async (_, code, args, line) => {
+    const ended = await run(...args);
+    expect(ended.stderr).toMatch(/^stowage: .*\n$/);
+    expect(ended.stderr).toContain(line);
+    expect(ended).toMatchObject({ code, stdout: '' });
+  });
+});
+
 describe('stowage migrate', () => {
   it('makes the tables of an empty database, says so, and changes nothing when it runs again', async () => {
     const db = await cloneDatabase('template1');

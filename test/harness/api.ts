@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { KeyService, ProjectService } from '#access';
+import { DeviceService, KeyService, ProjectService } from '#access';
 import { Config, createLog, type Role } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp } from '../../apps/api/create-app.js';
@@ -25,6 +25,8 @@ export interface CallOptions {
 /** A project of a test's own, with a key for each role. */
 export interface TestProject {
   projectId: number;
+  /** The device that the key of the role device is bound to. */
+  deviceId: string;
   keys: Record<Exclude<Role, 'operator'>, string>;
 }
 
@@ -65,15 +67,16 @@ export class TestApi {
       .get(ProjectService)
       .create(`project-${Math.random().toString(36)}`);
     const keys = this.app.get(KeyService);
-    const make = async (role: Role): Promise<string> =>
-      (await keys.create({ projectId, role, name: role, deviceId: role === 'device' ? 'device-1' : null })).key;
+    const make = async (role: Role): Promise<string> => (await keys.create({ projectId, role, name: role })).key;
+    const deviceId = `device-${String(projectId)}`;
     return {
       projectId,
+      deviceId,
       keys: {
         admin: await make('admin'),
         producer: await make('producer'),
         analyst: await make('analyst'),
-        device: await make('device'),
+        device: (await this.app.get(DeviceService).create(projectId, deviceId)).key,
       },
     };
   }

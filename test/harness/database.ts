@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { ApiKeyEntity, ProjectEntity } from '#access';
+import { ACCESS_ENTITIES } from '#access';
 import { MIGRATIONS } from '#migrations';
 import { Database, Sequence, type PostgresAddress } from '#platform';
 import pg from 'pg';
@@ -26,7 +26,7 @@ export async function cloneDatabase(template = 'stowage_template'): Promise<Test
   const database = await Database.connect({
     at: address,
     poolMax: 20,
-    entities: [ProjectEntity, ApiKeyEntity],
+    entities: ACCESS_ENTITIES,
     migrations: MIGRATIONS,
     logger: QUIET,
   });

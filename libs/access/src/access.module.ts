@@ -1,19 +1,22 @@
 import { Config } from '#platform';
 import { Module } from '@nestjs/common';
 import { Authentication } from './authentication.js';
+import { DeviceController } from './device.controller.js';
+import { DeviceService } from './device.service.js';
 import { KeySecret } from './key-secret.js';
 import { KeyService } from './key.service.js';
 import { ProjectController } from './project.controller.js';
 import { ProjectService } from './project.service.js';
 
 @Module({
-  controllers: [ProjectController],
+  controllers: [ProjectController, DeviceController],
   providers: [
     { provide: KeySecret, inject: [Config], useFactory: (config: Config) => KeySecret.load(config) },
     Authentication,
     KeyService,
     ProjectService,
+    DeviceService,
   ],
-  exports: [KeySecret, Authentication, KeyService, ProjectService],
+  exports: [KeySecret, Authentication, KeyService, ProjectService, DeviceService],
 })
 export class AccessModule {}

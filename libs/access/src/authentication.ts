@@ -38,10 +38,12 @@ function isOfApi(request: FastifyRequest): boolean {
   return !request.is404 && request.routeOptions.url?.startsWith(API) === true;
 }
 
-function presentedKey({ headers }: FastifyRequest): string | undefined {
+/** The first that is there: the bearer, `X-Api-Key`, then the headers that the route names. An empty one counts as none. */
+function presentedKey({ headers, routeOptions }: FastifyRequest): string | undefined {
   const bearer = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1];
-  const apiKey = headers['x-api-key'];
-  return bearer ?? (typeof apiKey === 'string' && apiKey !== '' ? apiKey : undefined);
+  if (bearer !== undefined) return bearer;
+  const values = ['x-api-key', ...(routeOptions.config.keyHeaders ?? [])].map((name) => headers[name]);
+  return values.find((value) => typeof value === 'string' && value !== '') as string | undefined;
 }
 
 function forbidden(role: Role, roles: readonly Role[]): Problem {

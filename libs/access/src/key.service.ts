@@ -10,6 +10,7 @@ import {
   type ListSql,
   type PageRequest,
   type Principal,
+  type Queryable,
   type Role,
   type Slice,
 } from '#platform';
@@ -25,6 +26,15 @@ import { KeySecret } from './key-secret.js';
 const CACHE_TTL_MS = 5_000;
 const CACHED_KEYS_MAX = 10_000;
 const LAST_USED_STEP_MS = 60_000;
+
+const INSERT = `
+  INSERT INTO api_keys (key_id, project_id, role, name, prefix, hash, device_id, expires_at)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`;
+
+/** Under this lock the device stays in its project until the key is stored; a move waits, and then revokes the key too. */
+const LOCK_DEVICE = `SELECT FROM devices WHERE device_id = $1 AND project_id = $2 FOR SHARE`;
+
+const REVOKE_OF_DEVICE = `UPDATE api_keys SET revoked_at = now() WHERE device_id = $1 AND revoked_at IS NULL`;
 
 interface KnownKey {
   principal: Principal;
@@ -82,11 +92,21 @@ export class KeyService {
     if (expiresAt !== null && expiresAt.getTime() <= Date.now()) refuse('/expires_at', 'must be in the future');
     if (body.role === 'device' && deviceId === null) refuse('/device_id', 'is required for the role device');
     if (body.role !== 'device' && deviceId !== null) refuse('/device_id', 'goes with the role device only');
-    return this.create({ projectId, role: body.role, name: body.name, expiresAt, deviceId });
+    const made = { projectId, role: body.role, name: body.name, expiresAt, deviceId };
+    if (deviceId === null) return this.create(made);
+    return this.database.transaction(async (tx) => {
+      const devices = await tx.query(LOCK_DEVICE, [deviceId, projectId]);
+      if (devices.length === 0) refuse('/device_id', 'names no device of this project');
+      return this.create(made, tx);
+    });
   }
 
   /** Makes a key; the answer is the only place where it is ever seen. */
-  async create(made: NewKey, key = makeKey(made.role)): Promise<CreatedKeyDto> {
+  create(made: NewKey, on: Queryable = this.database): Promise<CreatedKeyDto> {
+    return this.insert(made, makeKey(made.role), on);
+  }
+
+  private async insert(made: NewKey, key: string, on: Queryable): Promise<CreatedKeyDto> {
     const row: ApiKeyEntity = {
       expiresAt: null,
       deviceId: null,
@@ -97,14 +117,15 @@ export class KeyService {
       revokedAt: null,
       lastUsedAt: null,
     };
-    await this.keys.insert(row);
+    const { keyId, projectId, role, name, prefix, hash, deviceId, expiresAt } = row;
+    await on.query(INSERT, [keyId, projectId, role, name, prefix, hash, deviceId, expiresAt]);
     return { ...toDto(row), key };
   }
 
   /** Makes sure that a key which a setting gives exists; leaves it alone when it does, also when it was revoked. */
   async ensure(made: NewKey, key: string): Promise<void> {
     if (await this.keys.existsBy({ hash: hashOf(key, this.secret.value) })) return;
-    await this.create(made, key);
+    await this.insert(made, key, this.database);
   }
 
   /** Whether there ever was a key of this role, in this project. */
@@ -139,8 +160,22 @@ export class KeyService {
       })
       .execute();
     if (affected !== 1) throw new Problem('not-found', { detail: 'There is no such key in this project.' });
+    this.forget((principal) => principal.keyId === keyId);
+  }
+
+  /** All keys of the device stop working when the transaction is committed; call `forgetDevice` then. */
+  async revokeOfDevice(deviceId: string, tx: Queryable): Promise<void> {
+    await tx.query(REVOKE_OF_DEVICE, [deviceId]);
+  }
+
+  /** Looks the keys of the device up anew from now on. */
+  forgetDevice(deviceId: string): void {
+    this.forget((principal) => principal.deviceId === deviceId);
+  }
+
+  private forget(which: (principal: Principal) => boolean): void {
     this.revocations++;
-    for (const [id, { principal }] of this.known.entries()) if (principal.keyId === keyId) this.known.delete(id);
+    for (const [id, { principal }] of this.known.entries()) if (which(principal)) this.known.delete(id);
   }
 
   /** To the minute: a write a request would cost more than the request. */

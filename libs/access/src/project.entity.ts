@@ -1,5 +1,8 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
+/** Of PostgreSQL's integer. */
+export const PROJECT_ID_MAX = 2 ** 31 - 1;
+
 /** A tenant. */
 @Entity('projects')
 export class ProjectEntity {

@@ -17,7 +17,7 @@ import {
 import { Injectable } from '@nestjs/common';
 import type { Repository } from 'typeorm';
 import type { ProjectDto } from './access.dto.js';
-import { ProjectEntity } from './project.entity.js';
+import { PROJECT_ID_MAX, ProjectEntity } from './project.entity.js';
 
 /** The project that a first start makes. */
 export const DEFAULT_PROJECT = 'default';
@@ -37,7 +37,7 @@ export class ProjectService {
   /** @throws Problem conflict when there is a project of this name. */
   async create(name: string): Promise<ProjectDto> {
     const project = {
-      projectId: randomInt(1, 2 ** 31 - 1),
+      projectId: randomInt(1, PROJECT_ID_MAX),
       seq: this.sequence.next().toString(),
       name,
       seededAt: null,
@@ -67,7 +67,7 @@ export class ProjectService {
   async get(principal: Principal, id: string): Promise<ProjectDto> {
     const projectId = /^[1-9]\d{0,9}$/.test(id) ? Number(id) : NaN;
     const mayKnow = principal.role === 'operator' || principal.projectId === projectId;
-    const project = mayKnow && projectId < 2 ** 31 ? await this.projects.findOneBy({ projectId }) : null;
+    const project = mayKnow && projectId <= PROJECT_ID_MAX ? await this.projects.findOneBy({ projectId }) : null;
     if (project === null) throw new Problem('not-found', { detail: 'There is no such project.' });
     return toDto(project);
   }

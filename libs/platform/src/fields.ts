@@ -23,7 +23,7 @@ export function TextField(options: FieldOptions & { min?: number; max: number })
   return field(options, { type: 'string', minLength: min, maxLength: max }, textRule(min, max), isTextOf(min, max));
 }
 
-/** The id of a batch or an object: 1 to 255 characters, none of them a control character. */
+/** The id of a batch, an object or a device: 1 to 255 characters, none of them a control character. */
 export function IdField(options: FieldOptions): PropertyDecorator {
   const schema = { type: 'string', minLength: 1, maxLength: 255, pattern: ID_PATTERN } as const;
   return field(options, schema, ID_RULE, (value) => typeof value === 'string' && isId(value));
@@ -55,19 +55,24 @@ export function ChoiceField(options: FieldOptions & { choices: readonly string[]
   );
 }
 
+/** A whole number in a body. */
+export function IntegerField(options: FieldOptions & { min: number; max: number }): PropertyDecorator {
+  const { min, max } = options;
+  return field(
+    options,
+    { type: 'integer', minimum: min, maximum: max },
+    `must be a whole number from ${String(min)} to ${String(max)}`,
+    (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
+  );
+}
+
 /** A whole number in a query parameter. */
 export function IntegerParameter(options: FieldOptions & { min: number; max: number }): PropertyDecorator {
-  const { min, max } = options;
   return applyDecorators(
     Transform(({ value }: { value: unknown }) =>
       typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : value,
     ),
-    field(
-      { optional: true, ...options },
-      { type: 'integer', minimum: min, maximum: max },
-      `must be a whole number from ${String(min)} to ${String(max)}`,
-      (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
-    ),
+    IntegerField({ optional: true, ...options }),
   );
 }
 

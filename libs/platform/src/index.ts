@@ -14,6 +14,7 @@ export {
   ID_RULE,
   IdField,
   isId,
+  IntegerField,
   IntegerParameter,
   TextField,
   TIME_RULE,

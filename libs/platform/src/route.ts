@@ -20,6 +20,11 @@ export interface Principal {
 interface RouteRules {
   /** Who may use the route; anyone needs no key. */
   roles: readonly Role[] | 'anyone';
+  /**
+   * More headers, in lower case, that the route takes the key in, after `Authorization` and `X-Api-Key`. Only the firmware
+   * door has any: its clients are devices that send the names of other systems, and cannot be changed.
+   */
+  keyHeaders?: readonly string[];
   /** The media types of the body it takes, one or more. */
   consumes?: readonly string[];
   /** It takes query parameters, which its DTO checks; any other route refuses them all. */

@@ -50,7 +50,9 @@ async function counts(): Promise<[string, number, number][]> {
   return rows.map(({ batch_id, said, found }) => [batch_id, said, found]);
 }
 
-beforeEach(() => project++);
+beforeEach(() => {
+  project++;
+});
 
 describe('what comes through a feed', () => {
   it('is stored in its batch, which is made for the first and counts the others', async () => {

@@ -1,0 +1,87 @@
+import {
+  Answer,
+  API,
+  baseUrl,
+  Config,
+  fingerprintOf,
+  pageBody,
+  PageQuery,
+  pageRequest,
+  Problems,
+  Rules,
+} from '#platform';
+import { Body, Controller, Get, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
+import { ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Project } from './authentication.js';
+import {
+  CreatedDeviceDto,
+  CreateDeviceDto,
+  DeviceDto,
+  DevicePageDto,
+  MovedDeviceDto,
+  MoveDeviceDto,
+} from './device.dto.js';
+import { DeviceService } from './device.service.js';
+
+const PATCH_TYPES = ['application/merge-patch+json', 'application/json'];
+
+@ApiTags('devices')
+@Controller(`${API}/devices`)
+export class DeviceController {
+  constructor(
+    private readonly devices: DeviceService,
+    private readonly config: Config,
+  ) {}
+
+  @Post()
+  @Rules({ roles: ['admin'], consumes: ['application/json'] })
+  @ApiOperation({ summary: 'Make a device and a key of it; the key is shown this once' })
+  @Answer(201, CreatedDeviceDto, { location: true })
+  @Problems('malformed-request', 'invalid-body', 'conflict')
+  async create(
+    @Project() projectId: number,
+    @Body() body: CreateDeviceDto,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<CreatedDeviceDto> {
+    const device = await this.devices.create(projectId, body.device_id);
+    reply.header('Location', `${baseUrl(request)}/devices/${idInUrl(body.device_id)}`);
+    return device;
+  }
+
+  @Get()
+  @Rules({ roles: ['admin', 'analyst'], query: true })
+  @ApiOperation({ summary: 'List the devices of the project, newest first' })
+  @Answer(200, DevicePageDto)
+  @Problems('invalid-query', 'invalid-cursor')
+  async list(@Project() projectId: number, @Query() query: PageQuery, @Req() request: FastifyRequest): Promise<object> {
+    const page = pageRequest(query, this.config.limits, fingerprintOf('devices', projectId), request);
+    const { slice, count } = await this.devices.list(projectId, page);
+    return pageBody(page, slice, count);
+  }
+
+  @Get(':device_id')
+  @Rules({ roles: ['admin', 'analyst'] })
+  @ApiOperation({ summary: 'Get a device' })
+  @Answer(200, DeviceDto)
+  @Problems('not-found')
+  get(@Project() projectId: number, @Param('device_id') deviceId: string): Promise<DeviceDto> {
+    return this.devices.get(projectId, deviceId);
+  }
+
+  @Patch(':device_id')
+  @Rules({ roles: ['operator'], consumes: PATCH_TYPES })
+  @ApiOperation({ summary: 'Move a device to another project; its keys stop working' })
+  @ApiConsumes(...PATCH_TYPES)
+  @Answer(200, MovedDeviceDto)
+  @Problems('malformed-request', 'invalid-body', 'not-found')
+  move(@Param('device_id') deviceId: string, @Body() body: MoveDeviceDto): Promise<MovedDeviceDto> {
+    return this.devices.move(deviceId, body.project_id);
+  }
+}
+
+/** An id as a part of an address; `.` and `..` would be taken for directories. */
+function idInUrl(id: string): string {
+  return encodeURIComponent(id).replace(/^\.{1,2}$/, (dots) => dots.replaceAll('.', '%2E'));
+}

@@ -1,0 +1,386 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { KeyService } from '#access';
+import { Config, createLog } from '#platform';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createApp } from '../../apps/api/create-app.js';
+import { expectProblem, placesOf } from '../errors/expect-problem.js';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { cloneDatabase } from '../harness/database.js';
+
+interface Device {
+  device_id: string;
+  created_at: string;
+}
+
+interface MadeDevice {
+  device_id: string;
+  key_id: string;
+  key: string;
+}
+
+interface Page {
+  count: number;
+  next: string | null;
+  previous: string | null;
+  results: Device[];
+}
+
+let api: TestApi;
+let mine: TestProject;
+let theirs: TestProject;
+let made = 0;
+
+beforeAll(async () => {
+  api = await TestApi.start();
+  [mine, theirs] = [await api.project(), await api.project()];
+});
+afterAll(() => api.stop());
+
+function create(device_id: unknown, { keys }: TestProject = mine): Promise<Reply> {
+  return api.call('POST', '/devices', { key: keys.admin, body: { device_id } });
+}
+
+/** A device that no other test has. */
+async function device(project = mine): Promise<MadeDevice> {
+  const reply = await create(`made-${String(++made)}`, project);
+  expect(reply.status).toBe(201);
+  return reply.json<MadeDevice>();
+}
+
+function read(deviceId: string, { keys }: TestProject = mine): Promise<Reply> {
+  return api.call('GET', `/devices/${encodeURIComponent(deviceId)}`, { key: keys.analyst });
+}
+
+async function list(path: string, { keys }: TestProject = mine): Promise<Page> {
+  const reply = await api.call('GET', path, { key: keys.analyst });
+  expect(reply.status).toBe(200);
+  return reply.json<Page>();
+}
+
+function move(deviceId: string, { projectId }: Pick<TestProject, 'projectId'>): Promise<Reply> {
+  const body = { project_id: projectId };
+  return api.call('PATCH', `/devices/${encodeURIComponent(deviceId)}`, { key: api.operatorKey, body });
+}
+
+function makeKey(device_id: string, { projectId, keys }: TestProject = mine): Promise<Reply> {
+  const body = { name: 'another', role: 'device', device_id };
+  return api.call('POST', `/projects/${String(projectId)}/keys`, { key: keys.admin, body });
+}
+
+async function statusOf(key: string, origin = api.origin): Promise<number> {
+  return (await api.call('GET', `${origin}/api/v1/jobs`, { key })).status;
+}
+
+/** What of a problem does not depend on when and where it was asked. */
+function essence(reply: Reply): unknown {
+  return { ...reply.json<object>(), request_id: '', instance: '' };
+}
+
+describe('POST /devices', () => {
+  it('makes a device with a key that works, and says where it is', async () => {
+    const reply = await create('thermometer');
+    expect(reply.status).toBe(201);
+    expect(reply.json()).toEqual({
+      device_id: 'thermometer',
+      key_id: expect.stringMatching(/^\d+$/),
+      key: expect.stringMatching(/^stw_device_[0-9A-Za-z]{36}$/),
+    });
+    expect(await statusOf(reply.json<MadeDevice>().key)).toBe(200);
+    const location = reply.headers.get('location') ?? '';
+    expect((await api.call('GET', location, { key: mine.keys.analyst })).json()).toEqual({
+      device_id: 'thermometer',
+      created_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+    });
+  });
+
+  it('shows the key this once, and has it among the keys of the project, where it can be revoked', async () => {
+    const { key, key_id, device_id } = await device();
+    const path = `/projects/${String(mine.projectId)}/keys`;
+    const keys = await api.call('GET', `${path}?page_size=1000`, { key: mine.keys.admin });
+    const { results } = keys.json<{ results: { key_id: string; prefix: string }[] }>();
+    const listed = results.find((one) => one.key_id === key_id);
+    expect(listed).toMatchObject({ role: 'device', device_id, expires_at: null });
+    expect(keys.text).not.toContain(key.slice(listed?.prefix.length));
+    expect((await api.call('DELETE', `${path}/${key_id}`, { key: mine.keys.admin })).status).toBe(204);
+    expect(await statusOf(key)).toBe(401);
+    expect((await read(device_id)).status).toBe(200);
+  });
+
+  it('refuses an id that exists, in whichever project, in the same words, and makes no key', async () => {
+    const keysOf = async (id: string): Promise<object[]> =>
+      api.db.sql('SELECT key_id FROM api_keys WHERE device_id = $1', [id]);
+    const { device_id } = await device();
+    const own = await create(device_id);
+    const others = await create(device_id, theirs);
+    expect(placesOf(expectProblem(own, 'conflict'))).toEqual(['/device_id']);
+    expect(essence(others)).toEqual(essence(own));
+    expect(own.text).not.toContain(String(mine.projectId));
+    expect(await keysOf(device_id)).toHaveLength(1);
+    expectProblem(await read(device_id, theirs), 'not-found');
+  });
+
+  it('makes one device with one key when many ask for the same id at once, from two projects', async () => {
+    const replies = await Promise.all(Array.from({ length: 10 }, (_, i) => create('wanted', i % 2 ? mine : theirs)));
+    expect(replies.map(({ status }) => status).sort()).toEqual([201, ...Array<number>(9).fill(409)]);
+    expect(await api.db.sql(`SELECT FROM api_keys WHERE device_id = 'wanted'`)).toHaveLength(1);
+    const winner = replies.findIndex(({ status }) => status === 201) % 2 ? mine : theirs;
+    expect((await read('wanted', winner)).status).toBe(200);
+  });
+
+  it('stores a device together with its key, or neither', async () => {
+    // Refused at COMMIT, when both have been written.
+    await api.db.sql('CREATE TABLE nowhere (id integer PRIMARY KEY)');
+    await api.db.sql(`
+      ALTER TABLE devices ADD CONSTRAINT late FOREIGN KEY (project_id) REFERENCES nowhere
+        DEFERRABLE INITIALLY DEFERRED NOT VALID`);
+    const reply = await create('half');
+    await api.db.sql('DROP TABLE nowhere CASCADE');
+    expectProblem(reply, 'internal');
+    expect(await api.db.sql(`SELECT FROM api_keys WHERE device_id = 'half'`)).toEqual([]);
+    expect((await create('half')).status).toBe(201);
+  });
+
+  it.each(['x'.repeat(255), '😀'.repeat(255), ' ', '...', 'a/b', '00:1B:44', 'Ünïcode "quoted" \\ <b>', 'Thermometer'])(
+    'takes the id %s',
+    async (id) => {
+      expect((await create(id)).json()).toMatchObject({ device_id: id });
+      expect((await read(id)).json()).toMatchObject({ device_id: id });
+    },
+  );
+
+  it.each(['', 'x'.repeat(256), '😀'.repeat(256), 'a\nb', '\u0000', '\u0085', 1, null, ['a'], undefined])(
+    'refuses the id %j',
+    async (id) => {
+      expect(placesOf(expectProblem(await create(id), 'invalid-body'))).toEqual(['/device_id']);
+    },
+  );
+});
+
+describe('GET /devices', () => {
+  it('gives every device of the project once, newest first, in pages that next and previous lead through', async () => {
+    const project = await api.project();
+    const ids = [project.deviceId];
+    for (let i = 0; i < 4; i++) ids.unshift((await device(project)).device_id);
+    const all = await list('/devices', project);
+    expect(all).toMatchObject({ count: 5, count_is: 'exact', next: null, previous: null });
+    expect(all.results.map(({ device_id }) => device_id)).toEqual(ids);
+    const first = await list('/devices?page_size=3', project);
+    const second = await list(first.next ?? '', project);
+    expect([...first.results, ...second.results]).toEqual(all.results);
+    expect((await list(second.previous ?? '', project)).results).toEqual(first.results);
+  });
+
+  it("refuses the cursor of another project's list", async () => {
+    await device(theirs);
+    const { search } = new URL((await list('/devices?page_size=1', theirs)).next ?? '');
+    const reply = await api.call('GET', `/devices${search}`, { key: mine.keys.analyst });
+    expect(placesOf(expectProblem(reply, 'invalid-cursor'))).toEqual(['cursor']);
+  });
+});
+
+describe('a device of another project', () => {
+  it('is to every read and list as if it did not exist', async () => {
+    const { device_id } = await device(theirs);
+    expect(essence(await read(device_id))).toEqual(essence(await read('nothing')));
+    expectProblem(await read(device_id), 'not-found');
+    const ids = (await list('/devices?page_size=1000')).results.map((one) => one.device_id);
+    expect(ids).toContain(mine.deviceId);
+    expect(ids).not.toContain(device_id);
+  });
+
+  it('gets no key from here, in the same words as one that does not exist', async () => {
+    const { device_id } = await device(theirs);
+    const others = await makeKey(device_id);
+    expect(placesOf(expectProblem(others, 'invalid-body'))).toEqual(['/device_id']);
+    expect(essence(others)).toEqual(essence(await makeKey('nothing')));
+    expect(await api.db.sql('SELECT FROM api_keys WHERE device_id = $1', [device_id])).toHaveLength(1);
+  });
+});
+
+describe('a device that the operator moves', () => {
+  it('is in the new project, and the old one no longer sees it', async () => {
+    const { device_id } = await device();
+    const before = (await read(device_id)).json();
+    const reply = await move(device_id, theirs);
+    expect([reply.status, reply.json()]).toEqual([200, { device_id, project_id: theirs.projectId }]);
+    expect((await read(device_id, theirs)).json()).toEqual(before);
+    expect(essence(await read(device_id))).toEqual(essence(await read('nothing')));
+    expect((await list('/devices?page_size=1000')).results).not.toContainEqual(before);
+    expect((await list('/devices?page_size=1000', theirs)).results).toContainEqual(before);
+  });
+
+  it('stops all its keys at once, also one used a moment before, with the answer that an unknown key gets', async () => {
+    const first = await device();
+    const second = (await makeKey(first.device_id)).json<MadeDevice>();
+    const other = await device();
+    for (const { key } of [first, second, other]) expect(await statusOf(key)).toBe(200);
+    await move(first.device_id, theirs);
+    const unknown = await api.call('GET', '/jobs', { key: 'unknown' });
+    for (const { key } of [first, second]) {
+      const reply = await api.call('GET', '/jobs', { key });
+      expectProblem(reply, 'unauthenticated');
+      expect([essence(reply), reply.headers.get('www-authenticate')]).toEqual([
+        essence(unknown),
+        unknown.headers.get('www-authenticate'),
+      ]);
+    }
+    expect(await statusOf(other.key)).toBe(200);
+    await move(first.device_id, mine);
+    expect(await statusOf(first.key)).toBe(401);
+  });
+
+  it('gets keys from the new project, and none from the old', async () => {
+    const { device_id } = await device();
+    await move(device_id, theirs);
+    expectProblem(await makeKey(device_id, mine), 'invalid-body');
+    const key = await makeKey(device_id, theirs);
+    expect([key.status, await statusOf(key.json<MadeDevice>().key)]).toEqual([201, 200]);
+  });
+
+  it('changes in nothing when it is there already', async () => {
+    const { device_id, key } = await device();
+    const reply = await move(device_id, mine);
+    expect([reply.status, reply.json()]).toEqual([200, { device_id, project_id: mine.projectId }]);
+    expect(await statusOf(key)).toBe(200);
+  });
+
+  it('is moved by a merge patch too', async () => {
+    const { device_id } = await device();
+    const headers = { 'Content-Type': 'application/merge-patch+json' };
+    const body = { project_id: theirs.projectId };
+    const reply = await api.call('PATCH', `/devices/${device_id}`, { key: api.operatorKey, body, headers });
+    expect([reply.status, (await read(device_id, theirs)).status]).toEqual([200, 200]);
+  });
+
+  it('stays where it is, and its key works on, when there is no such project', async () => {
+    const { device_id, key } = await device();
+    expect(placesOf(expectProblem(await move(device_id, { projectId: 1 }), 'invalid-body'))).toEqual(['/project_id']);
+    expect([(await read(device_id)).status, await statusOf(key)]).toEqual([200, 200]);
+  });
+
+  it.each([0, -1, 1.5, 2 ** 31, '1', null, undefined])('refuses the project %j', async (project_id) => {
+    const options = { key: api.operatorKey, body: { project_id } };
+    const reply = await api.call('PATCH', `/devices/${mine.deviceId}`, options);
+    expect(placesOf(expectProblem(reply, 'invalid-body'))).toEqual(['/project_id']);
+  });
+
+  it('has to exist', async () => {
+    expectProblem(await move('nothing', mine), 'not-found');
+  });
+
+  describe('on another process', () => {
+    let other: NestFastifyApplication;
+
+    beforeAll(async () => {
+      const settings = {
+        DATABASE_URL: 'postgresql://test',
+        STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
+      };
+      other = await createApp(new Config(settings), api.db, createLog('silent'));
+      await other.listen(0, '127.0.0.1');
+    });
+    afterAll(() => other.close());
+
+    it('stops its keys within 5 seconds, also one that is used all the time', async () => {
+      const { device_id, key } = await device();
+      const origin = await other.getUrl();
+      expect(await statusOf(key, origin)).toBe(200);
+      await move(device_id, theirs);
+      const until = Date.now() + 5000;
+      while (Date.now() < until && (await statusOf(key, origin)) === 200) await sleep(100);
+      expect(await statusOf(key, origin)).toBe(401);
+    });
+  });
+});
+
+describe('a key that is made while its device moves', () => {
+  /** Runs requests while a transaction from the side holds a lock, then lets go of it. */
+  async function meanwhile<T>(lock: string, values: unknown[], start: () => Promise<T>): Promise<T> {
+    // Keys that were used within the last minute are not written to again, which could wait for the lock.
+    await Promise.all([read('nothing'), makeKey('nothing'), move('nothing', mine)]);
+    let running: Promise<T> | undefined;
+    await api.db.database.transactionOnce(async (tx) => {
+      await tx.query(lock, values);
+      running = start();
+      await sleep(300);
+    });
+    if (running === undefined) throw new Error('the transaction did not run');
+    return running;
+  }
+
+  it('is refused when the move came first', async () => {
+    const { device_id } = await device();
+    const moving = 'UPDATE devices SET project_id = $2 WHERE device_id = $1';
+    const reply = await meanwhile(moving, [device_id, theirs.projectId], () => makeKey(device_id));
+    expect(placesOf(expectProblem(reply, 'invalid-body'))).toEqual(['/device_id']);
+  });
+
+  it('works no more when the key came first', async () => {
+    const { device_id } = await device();
+    const [key, moved] = await meanwhile('LOCK TABLE api_keys IN SHARE MODE', [], async () => {
+      const making = makeKey(device_id);
+      await sleep(100);
+      return Promise.all([making, move(device_id, theirs)]);
+    });
+    expect([key.status, moved.status]).toEqual([201, 200]);
+    expect(await statusOf(key.json<MadeDevice>().key)).toBe(401);
+  });
+
+  it('works on in the new project when the same move was asked twice at once', async () => {
+    const { device_id } = await device();
+    let key = '';
+    let again: Promise<Reply> | undefined;
+    await api.db.database.transactionOnce(async (tx) => {
+      await tx.query('UPDATE devices SET project_id = $2 WHERE device_id = $1', [device_id, theirs.projectId]);
+      again = move(device_id, theirs);
+      await sleep(300);
+      const { projectId } = theirs;
+      ({ key } = await api.app
+        .get(KeyService)
+        .create({ projectId, role: 'device', name: 'n', deviceId: device_id }, tx));
+    });
+    expect([(await again)?.status, await statusOf(key)]).toEqual([200, 200]);
+  });
+
+  it('never works in the old project, whichever came first', async () => {
+    for (let round = 0; round < 5; round++) {
+      const { device_id } = await device();
+      const [moved, ...keys] = await Promise.all([
+        move(device_id, theirs),
+        ...Array.from({ length: 6 }, () => makeKey(device_id)),
+      ]);
+      expect(moved.status).toBe(200);
+      for (const reply of keys) {
+        expect([201, 400]).toContain(reply.status);
+        if (reply.status === 201) expect(await statusOf(reply.json<MadeDevice>().key)).toBe(401);
+      }
+    }
+  });
+});
+
+describe('device keys from before there were devices', () => {
+  it('keep the id for the project that named it first, and stop where another one did', async () => {
+    const db = await cloneDatabase();
+    try {
+      const { dataSource } = db.database;
+      const hasDevices = async (): Promise<boolean> =>
+        (await db.sql(`SELECT FROM pg_tables WHERE schemaname = 'public' AND tablename = 'devices'`)).length > 0;
+      while (await hasDevices()) await dataSource.undoLastMigration();
+      await db.sql(`INSERT INTO projects (project_id, seq, name) VALUES (1, 1, 'one'), (2, 2, 'two')`);
+      await db.sql(`
+        INSERT INTO api_keys (key_id, project_id, role, name, prefix, hash, device_id, revoked_at)
+        SELECT id, project, CASE WHEN device IS NULL THEN 'admin' ELSE 'device' END, 'n', 'p', id::text::bytea, device, gone
+        FROM (VALUES (1, 1, 'a', now()), (2, 2, 'a', NULL), (3, 1, 'a', NULL), (4, 2, 'a', NULL), (5, 1, NULL, NULL))
+          AS k (id, project, device, gone)`);
+      await dataSource.runMigrations();
+      expect(await db.sql('SELECT project_id, device_id, seq FROM devices')).toEqual([
+        { project_id: 2, device_id: 'a', seq: '2' },
+      ]);
+      const working = await db.sql('SELECT key_id FROM api_keys WHERE revoked_at IS NULL ORDER BY key_id');
+      expect(working).toEqual([{ key_id: '2' }, { key_id: '4' }, { key_id: '5' }]);
+    } finally {
+      await db.close();
+    }
+  });
+});
