@@ -10,6 +10,8 @@ export interface ContractRoute {
   body?: object;
   /** The media types of that body, the preferred one first; default application/json. */
   types?: readonly string[];
+  /** Query parameters that it needs, as they stand in an address. */
+  query?: string;
   /** It makes what is not there, so it does not say that it is not. */
   makes?: true;
 }
@@ -17,6 +19,9 @@ export interface ContractRoute {
 const OF_PROJECTS: readonly Role[] = ['operator', 'admin'];
 const PRODUCERS: readonly Role[] = ['admin', 'producer'];
 const READERS: readonly Role[] = ['admin', 'analyst'];
+const READERS_AND_DEVICES: readonly Role[] = ['admin', 'analyst', 'device'];
+const SPROCKET = { teeth: 5, pitch_diameter: 5, outside_diameter: 6, pitch: 1 };
+const CHART = { sprocket_production_actual: [32], sprocket_production_goal: [30], time: [1611194818] };
 const OBJECT = { object_id: 'new', data: [{ key: 'type', value: 'shoe' }] };
 
 /** Every route under /api/v1 that needs a key, written from the contract and not from the code. */
@@ -27,6 +32,22 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'GET /projects/{project_id}/keys': { roles: OF_PROJECTS },
   'POST /projects/{project_id}/keys': { roles: OF_PROJECTS, body: { name: 'new', role: 'analyst' } },
   'DELETE /projects/{project_id}/keys/{key_id}': { roles: OF_PROJECTS },
+  'GET /devices': { roles: READERS },
+  'POST /devices': { roles: ['admin'], body: { device_id: 'new' } },
+  'GET /devices/{device_id}': { roles: READERS },
+  'PATCH /devices/{device_id}': {
+    roles: ['operator'],
+    body: { project_id: 1 },
+    types: ['application/merge-patch+json', 'application/json'],
+  },
+  'GET /firmware': { roles: READERS_AND_DEVICES, query: 'device_id={device_id}' },
+  'POST /firmware': { roles: ['device'], body: { version: '1.0.0', timestamp: 1700000000 } },
+  'GET /firmware/{device_id}': { roles: READERS_AND_DEVICES },
+  'POST /firmware/{device_id}': {
+    roles: ['device'],
+    body: { firmware: '1.0.0', timestamp: 1700000000 },
+    makes: true,
+  },
   'GET /jobs': { roles: ['admin', 'producer', 'analyst', 'device'] },
   'GET /jobs/{job_id}': { roles: ['admin', 'producer', 'analyst', 'device'] },
   'POST /jobs/{job_id}/retry': { roles: ['admin'] },
@@ -42,10 +63,25 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'DELETE /batches/{batch_id}': { roles: ['admin'] },
   'GET /objects': { roles: READERS },
   'POST /objects': { roles: PRODUCERS, body: { batch_id: 'new', ...OBJECT } },
+  'GET /objects/aggregate': { roles: READERS, query: 'op=count' },
   'GET /objects/{object_id}': { roles: READERS },
   'PUT /objects/{object_id}': { roles: PRODUCERS, body: { data: OBJECT.data } },
   'PATCH /objects/{object_id}': { roles: PRODUCERS, body: { data: {} }, types: ['application/merge-patch+json'] },
   'DELETE /objects/{object_id}': { roles: ['admin'] },
+  'GET /factories': { roles: READERS },
+  'POST /factories': { roles: PRODUCERS, body: { factory: { chart_data: CHART } } },
+  'GET /factories/{factory_id}': { roles: READERS },
+  'GET /sprockets': { roles: READERS },
+  'POST /sprockets': { roles: PRODUCERS, body: SPROCKET },
+  'GET /sprockets/{sprocket_id}': { roles: READERS },
+  'PUT /sprockets/{sprocket_id}': { roles: PRODUCERS, body: SPROCKET },
+  'POST /buildings/{building}/rooms/{room}/temperatures': {
+    roles: PRODUCERS,
+    body: { temperature: 10.5, recorded_at: '2024-12-10T16:45:00' },
+    makes: true,
+  },
+  'GET /buildings/{building}/rooms/{room}/temperatures': { roles: READERS },
+  'GET /buildings/{building}/rooms/{room}/temperatures/average': { roles: READERS, query: 'duration=15m' },
 };
 
 /** Routes under /api/v1 that need no key. */

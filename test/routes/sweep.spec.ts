@@ -27,7 +27,10 @@ const routes = Object.entries(CONTRACT).map(
   },
 );
 const withBody = routes.filter(([, { body }]) => body !== undefined);
-const withId = routes.filter(([, { path, makes }]) => path.includes('{') && makes !== true);
+/** Those of a project's own: what only an operator may is about all projects. */
+const withId = routes.filter(
+  ([, { path, makes, roles }]) => path.includes('{') && makes !== true && roles.includes('admin'),
+);
 
 function typesOf({ types = ['application/json'] }: ContractRoute): readonly string[] {
   return types;
@@ -42,16 +45,25 @@ function keyOf(role: Role): string {
   return role === 'operator' ? api.operatorKey : mine.keys[role];
 }
 
+/** What there is of mine, for the routes that take no other. */
+function ownIds(): Record<string, string | number> {
+  return { project_id: mine.projectId, device_id: mine.deviceId };
+}
+
+function addressWithQuery({ path, query }: { path: string } & ContractRoute): string {
+  return query === undefined ? path : `${path}?${query}`;
+}
+
 /** A request whose body is right in its shape, for ids that may be there or not. */
 function send(
   route: { method: string; path: string } & ContractRoute,
   options: CallOptions = {},
-  path = route.path,
+  path = addressWithQuery(route),
 ): Promise<Reply> {
   const [type] = route.types ?? [];
   const headers = { ...(type === undefined ? {} : { 'Content-Type': type }), ...options.headers };
   const body = route.body === undefined ? {} : { body: route.body };
-  return api.call(route.method, fill(path, { project_id: mine.projectId }), { ...body, ...options, headers });
+  return api.call(route.method, fill(path, ownIds()), { ...body, ...options, headers });
 }
 
 /** What of a problem does not depend on when and where it was asked. */
@@ -155,19 +167,25 @@ describe("another project's things", () => {
     const headers = { Prefer: 'respond-async' };
     const job = await api.call('POST', '/batches', { key, headers, body: { ...body, batch_id: 'later' } });
     const { id: job_id } = job.json<{ id: string }>();
-    ids = { project_id: theirs.projectId, key_id, batch_id: 'theirs', object_id: 'theirs', job_id };
+    await api.call('POST', '/factories', { key, body: { id: 'factory', ...CONTRACT['POST /factories']?.body } });
+    await api.call('POST', '/sprockets', { key, body: { id: 'sprocket', ...CONTRACT['POST /sprockets']?.body } });
+    const { projectId: project_id, deviceId: device_id } = theirs;
+    await api.call('POST', '/buildings/theirs/rooms/theirs/temperatures', { key, body: { temperature: 10.5 } });
+    const feeds = { factory_id: 'factory', sprocket_id: 'sprocket', building: 'theirs', room: 'theirs' };
+    ids = { project_id, key_id, device_id, batch_id: 'theirs', object_id: 'theirs', job_id, ...feeds };
   });
 
   it.each(withId)('are to %s as if they did not exist', async (_, route) => {
-    const others = await send(route, { key: mine.keys.admin }, fill(route.path, ids));
+    const others = await send(route, { key: mine.keys.admin }, fill(addressWithQuery(route), ids));
     const missing = {
       project_id: theirs.projectId ^ 1,
       key_id: '1',
+      device_id: 'nothing',
       batch_id: 'nothing',
       object_id: 'nothing',
       job_id: '1',
     };
-    const nobodys = await send(route, { key: mine.keys.admin }, fill(route.path, missing));
+    const nobodys = await send(route, { key: mine.keys.admin }, fill(addressWithQuery(route), missing));
     expectProblem(others, 'not-found');
     expect(essence(others)).toEqual(essence(nobodys));
     expect(others.headers.get('etag')).toBeNull();
@@ -181,9 +199,15 @@ describe("another project's things", () => {
       '/batches?batch_id=theirs',
       '/objects?batch_id=theirs',
       '/batches?include=objects',
+      '/sprockets',
     ]) {
       expect((await api.call('GET', list, { key })).json()).toMatchObject({ count: 0, results: [] });
     }
+  });
+
+  it('are not in its list of devices, which has its own', async () => {
+    const { results } = (await api.call('GET', '/devices', { key: mine.keys.analyst })).json<{ results: object[] }>();
+    expect(results).toEqual([{ device_id: mine.deviceId, created_at: expect.any(String) }]);
   });
 
   it('take no id away', async () => {
@@ -261,7 +285,8 @@ describe('every route', () => {
       ['constructor=1', 'constructor'],
       ['Page=1', 'Page'],
     ]) {
-      const reply = await send(route, { key: keyFor(route) }, `${route.path}?${String(query)}`);
+      const asked = [query, ...(route.query === undefined ? [] : [route.query])].join('&');
+      const reply = await send(route, { key: keyFor(route) }, `${route.path}?${asked}`);
       expect(placesOf(expectProblem(reply, 'invalid-query'))).toEqual([name]);
     }
   });
@@ -288,7 +313,7 @@ describe('every route', () => {
     if (reply.status >= 400) {
       const { request_id, instance } = reply.json<{ request_id: string; instance: string }>();
       expect(request_id).toBe(reply.headers.get('x-request-id'));
-      expect(instance).toBe(API + fill(route.path, { project_id: mine.projectId }));
+      expect(instance).toBe(API + fill(addressWithQuery(route), ownIds()));
     }
   });
 });

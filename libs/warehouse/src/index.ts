@@ -2,13 +2,14 @@
  * warehouse: batches and objects: what producers post, analysts find and admins delete.
  * Imports json, filter, platform, access, jobs.
  */
+export { AggregateStore } from './aggregate.store.js';
 export { CreateBatchDto, PutBatchDto, WholeBatchDto } from './batch.dto.js';
 export { BatchService } from './batch.service.js';
 export { BatchOperations } from './batch.operations.js';
 export { BulkSchema } from './bulk-schema.js';
 export type { FeedObject } from './feed-write.store.js';
 export { FeedWriter, type Became, type FeedWrite } from './feed-writer.js';
-export { CreateObjectDto, ObjectDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
+export { CreateObjectDto, ObjectDto, ObjectIdField, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
 export { ObjectListStore } from './object-list.store.js';
 export { ObjectService } from './object.service.js';
 export type { ObjectRow } from './object.store.js';

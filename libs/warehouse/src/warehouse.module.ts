@@ -1,5 +1,7 @@
 import { JobsModule } from '#jobs';
 import { Module } from '@nestjs/common';
+import { AggregateController } from './aggregate.controller.js';
+import { AggregateStore } from './aggregate.store.js';
 import { BatchController } from './batch.controller.js';
 import { BatchOperations } from './batch.operations.js';
 import { BatchService } from './batch.service.js';
@@ -20,7 +22,7 @@ import { WriteSlots } from './write-slots.js';
 
 @Module({
   imports: [JobsModule],
-  controllers: [BatchController, ObjectController],
+  controllers: [AggregateController, BatchController, ObjectController],
   providers: [
     BulkSchema,
     Ingest,
@@ -37,7 +39,8 @@ import { WriteSlots } from './write-slots.js';
     ObservationStore,
     FeedWriteStore,
     FeedWriter,
+    AggregateStore,
   ],
-  exports: [BatchOperations, FeedWriter, ObjectListStore, ObjectService, ObservationStore],
+  exports: [AggregateStore, BatchOperations, FeedWriter, ObjectListStore, ObjectService, ObservationStore],
 })
 export class WarehouseModule {}

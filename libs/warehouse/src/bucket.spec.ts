@@ -1,0 +1,61 @@
+import { describe, expect, it } from '@jest/globals';
+import { isTimeZone, parseBucket, timeOfEpoch, type Bucket } from './bucket.js';
+
+describe('a bucket', () => {
+  it.each<[string, Bucket]>([
+    ['1m', { kind: 'span', minutes: 1 }],
+    ['15m', { kind: 'span', minutes: 15 }],
+    ['24h', { kind: 'span', minutes: 1_440 }],
+    ['8784h', { kind: 'span', minutes: 527_040 }],
+    ['1d', { kind: 'days', days: 1 }],
+    ['2w', { kind: 'days', days: 14 }],
+    ['366d', { kind: 'days', days: 366 }],
+    ['month', { kind: 'month' }],
+  ])('of %s is understood', (text, bucket) => {
+    expect(parseBucket(text)).toEqual(bucket);
+  });
+
+  it.each(['', '0m', '01m', '15', 'm', '1s', '1mo', '1M', '1y', '1.5h', '-1h', '1h30m', ' 1h', '1h ', '1h\n', '１h'])(
+    'of %j is none',
+    (text) => {
+      expect(parseBucket(text)).toBeNull();
+    },
+  );
+
+  it.each(['527041m', '8785h', '367d', '53w', '9999999m', '10000000m', '99999999999999999999d'])(
+    'of %s is too long',
+    (text) => {
+      expect(parseBucket(text)).toBeNull();
+    },
+  );
+});
+
+describe('a time zone', () => {
+  it.each(['UTC', 'Europe/Lisbon', 'europe/lisbon', 'America/Argentina/Buenos_Aires', 'Etc/GMT+5', 'US/Eastern'])(
+    'is %s',
+    (text) => {
+      expect(isTimeZone(text)).toBe(true);
+    },
+  );
+
+  it.each([
+    '',
+    'IST',
+    'EST',
+    'CET',
+    '+01:00',
+    'UTC+1',
+    'Europe/Atlantis',
+    'Europe',
+    '../UTC',
+    'Europe/Lisbon ',
+    'a/b\n',
+  ])('is not %j', (text) => {
+    expect(isTimeZone(text)).toBe(false);
+  });
+});
+
+it('writes times of all years that RFC 3339 has, with no more of a second than there is', () => {
+  const times = ['0000-01-01T00:00:00Z', '0000-12-31T04:56:02Z', '2024-03-31T01:00:00Z', '9999-12-31T15:00:00Z'];
+  for (const time of times) expect(timeOfEpoch(`${String(Date.parse(time) / 1_000)}.000000`)).toBe(time);
+});
