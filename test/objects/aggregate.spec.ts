@@ -11,13 +11,13 @@ interface AggregateBody {
 }
 
 let api: TestApi;
-/** Has the fixtures and nothing else. */
+/** Has the batches of the fixtures and nothing else. */
 let fixtures: TestProject;
 
 beforeAll(async () => {
   api = await TestApi.start();
   fixtures = await api.project();
-  for (const name of (await readdir('fixtures')).filter((one) => one.endsWith('.json'))) {
+  for (const name of (await readdir('fixtures')).filter((one) => /^2024-.*\.json$/.test(one))) {
     const body = await readFile(`fixtures/${name}`, 'utf8');
     const reply = await api.call('POST', '/batches', { key: fixtures.keys.producer, body });
     expect(reply.status).toBe(201);

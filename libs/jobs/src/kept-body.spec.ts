@@ -128,6 +128,17 @@ describe('maintenance', () => {
     expect(await partsKept()).toBe(0);
   });
 
+  it('deletes marks of hours that have no sum an hour later, and no others', async () => {
+    const [hour, old] = ['2024-12-10T16:00:00Z', `now() - interval '61 minutes'`];
+    await db.sql(`
+      INSERT INTO rollup_marks (project_id, subject, hour, marked_at)
+      VALUES (1, 'useless', '${hour}', ${old}), (1, 'new', '${hour}', now()), (1, 'summed up', '${hour}', ${old})`);
+    await db.sql(`INSERT INTO rollups VALUES (1, 'summed up', '${hour}', 1, 1, 1, 1)`);
+    await run();
+    const left = await db.sql<{ subject: string }>('SELECT subject FROM rollup_marks ORDER BY subject');
+    expect(left.map(({ subject }) => subject)).toEqual(['new', 'summed up']);
+  });
+
   it('frees what a worker holds that never said that it lives, once half a minute is over', async () => {
     await bodies.keep(key, stream(), accept);
     await db.sql('UPDATE jobs SET status = $1, worker_id = $2', ['running', 'worker']);

@@ -20,6 +20,10 @@ const STATEMENTS = [
        WHERE finished_at < now() - interval '${String(JOBS_KEPT_DAYS)} days' LIMIT ${String(CHUNK_ROWS)})
      RETURNING project_id, job_id)
    DELETE FROM job_parts AS p USING old WHERE p.project_id = old.project_id AND p.job_id = old.job_id`,
+  // A mark says that a sum by the hour holds no more. Where there is none yet, it is needed only while somebody who does not
+  // see it sums up, which takes minutes at most.
+  `DELETE FROM rollup_marks AS m WHERE marked_at < now() - interval '1 hour' AND NOT EXISTS (
+     SELECT FROM rollups AS r WHERE r.project_id = m.project_id AND r.subject = m.subject AND r.hour = m.hour)`,
   // What was inserted since the last time waits in a list that every filter reads through, which costs it up to 5 ms.
   `SELECT gin_clean_pending_list('objects_data_idx')`,
 ];

@@ -3,13 +3,18 @@ import type { Aggregate, Dimension, Op } from './aggregate.js';
 import type { Bucket } from './bucket.js';
 
 /**
- * Exact, because the values are `numeric`. Left to itself an average of large numbers would lose what comes after the point;
- * the sum's sixteen decimals make it keep at least as many. A percentile is the nearest rank: a value that occurs.
+ * An average of `numeric` values. Left to itself that of large numbers would lose what comes after the point; the sum's
+ * sixteen decimals make it keep at least as many.
  */
+export function averageSql(sum: string, count: string): string {
+  return `${sum} * 1.0000000000000000 / ${count}`;
+}
+
+/** Exact, because the values are `numeric`. A percentile is the nearest rank: a value that occurs. */
 const OP_SQL: Readonly<Record<Op, string>> = {
   count: 'count(*)',
   sum: 'sum(v.number)',
-  avg: 'sum(v.number) * 1.0000000000000000 / count(*)',
+  avg: averageSql('sum(v.number)', 'count(*)'),
   min: 'min(v.number)',
   max: 'max(v.number)',
   p50: 'percentile_disc(0.5) WITHIN GROUP (ORDER BY v.number)',

@@ -7,6 +7,8 @@ import { OPS, type Aggregate, type Dimension, type Op } from './aggregate.js';
 import { aggregateSql } from './aggregate-sql.js';
 import { AggregateStore } from './aggregate.store.js';
 import type { Bucket } from './bucket.js';
+import { RollupStore } from './rollup.store.js';
+import { Rollups } from './rollups.js';
 
 /** A stored object; a value is JSON text, to the letter. */
 interface Known {
@@ -21,7 +23,7 @@ let projects = 0;
 
 beforeAll(async () => {
   db = await cloneDatabase();
-  store = new AggregateStore(db.database);
+  store = new AggregateStore(db.database, new Rollups(new RollupStore(db.database)));
 });
 afterAll(() => db.close());
 

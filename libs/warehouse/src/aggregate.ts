@@ -20,3 +20,11 @@ export interface Aggregate {
   /** One more level below `by`. */
   series: Dimension | null;
 }
+
+/** What is computed of one group. */
+export interface Computed {
+  /** A JSON number to the last digit; null where there was nothing to compute. */
+  value: string | null;
+  /** How many values, or objects where no key was asked for. */
+  count: number;
+}

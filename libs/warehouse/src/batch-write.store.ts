@@ -2,6 +2,7 @@ import { ERRORS_LISTED_MAX, sqlTimeOf, type CopyIn, type Queryable, type Transac
 import { Injectable } from '@nestjs/common';
 import { FORMAT } from './batch-rows.js';
 import type { BatchRow } from './batch.store.js';
+import { MARKED_COLUMNS, markSql } from './rollup-marks.js';
 
 /** A stream writes for as long as it is sent, which the pace of its body bounds and not the time of a statement. */
 const PREPARE = {
@@ -35,8 +36,15 @@ const FINISH = {
 const EMPTY = {
   name: 'write.empty',
   text: `
-    WITH gone AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2)
+    WITH gone AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${MARKED_COLUMNS}),
+    marked AS (${markSql('gone')})
     UPDATE batches SET object_count = 0 WHERE project_id = $1 AND batch_id = $2`,
+};
+
+/** COPY cannot tell what it has added, so that is looked for in the batch. */
+const MARK = {
+  name: 'write.mark',
+  text: markSql(`(SELECT ${MARKED_COLUMNS} FROM objects WHERE project_id = $1 AND batch_id = $2)`),
 };
 
 const KEEP_DIGEST = {
@@ -135,6 +143,11 @@ export class BatchWriteStore {
     const [row] = await tx.query<BatchRow>(FINISH, [projectId, batchId, added, revision.toString(), digest]);
     if (row === undefined) throw new Error('a batch vanished under its lock');
     return row;
+  }
+
+  /** For a batch that has got objects with subjects. */
+  async mark(tx: Queryable, projectId: number, batchId: string): Promise<void> {
+    await tx.query(MARK, [projectId, batchId]);
   }
 
   async empty(tx: Queryable, projectId: number, batchId: string): Promise<void> {

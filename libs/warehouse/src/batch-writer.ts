@@ -112,21 +112,23 @@ export class BatchWriter {
     note: Note<BatchResult> | undefined,
   ): Promise<BatchResult> {
     const { projectId, batchId, source, partial } = write;
+    const seen = { subjects: false };
     await this.store.prepare(tx);
     const mayPour = !partial && write.ifExists !== 'skip';
     const isPoured = mayPour && (await this.store.claim(tx, projectId, batchId, this.sequence.next()));
     let result: BatchResult;
     if (isPoured) {
-      const stored = await this.pour(tx, write, chunks);
+      const stored = await this.pour(tx, write, watched(chunks, seen));
       const batch = await this.finish(tx, write, stored, null);
       result = { kind: 'created', batch, stored, rejected: source.rejected };
     } else {
-      await this.stage(tx, chunks);
+      await this.stage(tx, watched(chunks, seen));
       // Only now: nobody has to wait for a client that is still sending.
       const existing = await this.claimOrLock(tx, projectId, batchId);
       const rejected = source.rejected.copy();
       result = await (existing === null ? this.create(tx, write, rejected) : this.merge(tx, write, existing, rejected));
     }
+    if (seen.subjects) await this.store.mark(tx, projectId, batchId);
     const { rejected } = result;
     if (partial && result.stored === 0 && rejected.objects > 0) {
       const { errors, errorCount } = rejected;
@@ -284,6 +286,14 @@ function undoing(
   return async (tx) => {
     throw new Undone(await work(tx));
   };
+}
+
+/** The same, and whether any object is about something: only those are summed up by the hour. */
+async function* watched(chunks: Chunks, seen: { subjects: boolean }): AsyncIterable<CheckedObject[]> {
+  for await (const chunk of chunks) {
+    seen.subjects ||= chunk.some(({ subject }) => subject !== null);
+    yield chunk;
+  }
 }
 
 /**

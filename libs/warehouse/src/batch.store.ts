@@ -15,6 +15,7 @@ import {
 import { Injectable } from '@nestjs/common';
 import type { CheckedObject } from './batch-source.js';
 import { isEverything } from './list.dto.js';
+import { MARKED_COLUMNS, markSql } from './rollup-marks.js';
 
 export interface BatchRow {
   seq: string;
@@ -34,12 +35,16 @@ const INSERT = {
     WITH batch AS (
       INSERT INTO batches (project_id, batch_id, seq, object_count, revision)
       VALUES ($1::int, $2::text, $3::bigint, $4::bigint, $3::bigint)
+    ),
+    added AS (
+      INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
+      SELECT $1::int, $2::text, o.i, s.seq, o.s, coalesce(o.t, ${sqlTimeOf('s.seq')}), o.d
+      FROM ROWS FROM (jsonb_to_recordset($5::jsonb) AS (i text, s text, t timestamptz, d jsonb))
+        WITH ORDINALITY AS o (i, s, t, d, place),
+      LATERAL (SELECT $3::bigint + (o.place - 1) * ${String(SEQ_STEP)} AS seq) AS s
+      RETURNING ${MARKED_COLUMNS}
     )
-    INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
-    SELECT $1::int, $2::text, o.i, s.seq, o.s, coalesce(o.t, ${sqlTimeOf('s.seq')}), o.d
-    FROM ROWS FROM (jsonb_to_recordset($5::jsonb) AS (i text, s text, t timestamptz, d jsonb))
-      WITH ORDINALITY AS o (i, s, t, d, place),
-    LATERAL (SELECT $3::bigint + (o.place - 1) * ${String(SEQ_STEP)} AS seq) AS s`,
+    ${markSql('added')}`,
 };
 
 const COLUMNS = 'b.seq, b.batch_id, b.object_count, b.revision';
@@ -56,7 +61,9 @@ const DELETE = {
 
 const DELETE_OBJECTS = {
   name: 'batch.delete-objects',
-  text: `DELETE FROM objects WHERE project_id = $1 AND batch_id = $2`,
+  text: `
+    WITH gone AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${MARKED_COLUMNS})
+    ${markSql('gone')}`,
 };
 
 /** A filter of batches asks for one object that fulfils all of it, but for the batch's own id. */

@@ -1,6 +1,7 @@
 import { Database, SEQ_STEP, sqlTimeOf, type Queryable } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { insertRow } from './batch.store.js';
+import { MARKED_COLUMNS, markSql } from './rollup-marks.js';
 
 /** An object that a feed makes of what came through its door. */
 export interface FeedObject {
@@ -37,10 +38,14 @@ const ADD = {
       ON CONFLICT (project_id, batch_id) DO UPDATE
         SET object_count = b.object_count + excluded.object_count, revision = excluded.revision, digest = NULL
       RETURNING project_id, batch_id
+    ),
+    added AS (
+      INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
+      SELECT batch.project_id, batch.batch_id, new.i, new.seq, new.s, coalesce(new.t, ${sqlTimeOf('new.seq')}), new.d
+      FROM batch, LATERAL (SELECT o.i, o.s, o.t, o.d, n.seq ${ROWS}) AS new
+      RETURNING ${MARKED_COLUMNS}
     )
-    INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
-    SELECT batch.project_id, batch.batch_id, new.i, new.seq, new.s, coalesce(new.t, ${sqlTimeOf('new.seq')}), new.d
-    FROM batch, LATERAL (SELECT o.i, o.s, o.t, o.d, n.seq ${ROWS}) AS new`,
+    ${markSql('added')}`,
 };
 
 const MAKE_BATCH = `
@@ -58,9 +63,14 @@ const EXISTING = `
   SELECT o.object_id, o.batch_id FROM objects AS o WHERE o.project_id = $1 AND o.object_id = ANY ($2::text[])`;
 
 const REPLACE = `
-  UPDATE objects AS e SET data = o.d, subject = o.s, observed_at = coalesce(o.t, e.observed_at)
-  FROM jsonb_to_recordset($2::jsonb) AS o (i text, s text, t timestamptz, d jsonb)
-  WHERE e.project_id = $1 AND e.object_id = o.i`;
+  WITH new AS (SELECT * FROM jsonb_to_recordset($2::jsonb) AS o (i text, s text, t timestamptz, d jsonb)),
+  was AS (SELECT ${MARKED_COLUMNS} FROM objects WHERE project_id = $1 AND object_id IN (SELECT i FROM new)),
+  changed AS (
+    UPDATE objects AS e SET data = new.d, subject = new.s, observed_at = coalesce(new.t, e.observed_at)
+    FROM new WHERE e.project_id = $1 AND e.object_id = new.i
+    RETURNING e.project_id, e.subject, e.observed_at, e.measure
+  )
+  ${markSql('(TABLE was UNION ALL TABLE changed)')}`;
 
 const TOUCH = `
   UPDATE batches SET revision = $3, digest = NULL WHERE project_id = $1 AND batch_id = ANY ($2::text[])`;

@@ -1,5 +1,6 @@
 import { Database, sqlTimeOf, type Queryable } from '#platform';
 import { Injectable } from '@nestjs/common';
+import { MARKED_COLUMNS, markSql } from './rollup-marks.js';
 
 /** A stored object; `data` is JSON text that goes out as it is. */
 export interface ObjectRow {
@@ -38,12 +39,16 @@ const INSERT = {
       UPDATE batches SET object_count = object_count + 1, revision = $4::bigint, digest = NULL
       WHERE project_id = $1::int AND batch_id = $2::text
       RETURNING project_id, batch_id
-    )
-    INSERT INTO objects AS o (project_id, batch_id, object_id, seq, subject, observed_at, data)
-    SELECT project_id, batch_id, $3::text, $4::bigint, $5::text,
-      coalesce($6::timestamptz, ${sqlTimeOf('$4::bigint')}), $7::jsonb
-    FROM batch
-    RETURNING ${OBJECT_COLUMNS}`,
+    ),
+    o AS (
+      INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
+      SELECT project_id, batch_id, $3::text, $4::bigint, $5::text,
+        coalesce($6::timestamptz, ${sqlTimeOf('$4::bigint')}), $7::jsonb
+      FROM batch
+      RETURNING *
+    ),
+    marked AS (${markSql('o')})
+    SELECT ${OBJECT_COLUMNS} FROM o`,
 };
 
 /** The batch's lock comes first in every change, so that changes to one batch wait for each other and never deadlock. */
@@ -59,13 +64,23 @@ const LOCK_BATCH_OF = {
 const UPDATE = {
   name: 'object.update',
   text: `
-    UPDATE objects AS o SET data = $3::jsonb, subject = $4::text,
-      observed_at = coalesce($5::timestamptz, ${sqlTimeOf('o.seq')})
-    WHERE o.project_id = $1::int AND o.object_id = $2::text
-    RETURNING ${OBJECT_COLUMNS}`,
+    WITH was AS (SELECT ${MARKED_COLUMNS} FROM objects WHERE project_id = $1::int AND object_id = $2::text),
+    o AS (
+      UPDATE objects SET data = $3::jsonb, subject = $4::text,
+        observed_at = coalesce($5::timestamptz, ${sqlTimeOf('seq')})
+      WHERE project_id = $1::int AND object_id = $2::text
+      RETURNING *
+    ),
+    marked AS (${markSql(`(TABLE was UNION ALL SELECT ${MARKED_COLUMNS} FROM o)`)})
+    SELECT ${OBJECT_COLUMNS} FROM o`,
 };
 
-const DELETE = { name: 'object.delete', text: `DELETE FROM objects WHERE project_id = $1 AND object_id = $2` };
+const DELETE = {
+  name: 'object.delete',
+  text: `
+    WITH gone AS (DELETE FROM objects WHERE project_id = $1 AND object_id = $2 RETURNING ${MARKED_COLUMNS})
+    ${markSql('gone')}`,
+};
 
 @Injectable()
 export class ObjectStore {

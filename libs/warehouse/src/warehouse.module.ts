@@ -18,6 +18,8 @@ import { ObjectOperations } from './object.operations.js';
 import { ObjectService } from './object.service.js';
 import { ObjectStore } from './object.store.js';
 import { ObservationStore } from './observation.store.js';
+import { RollupStore } from './rollup.store.js';
+import { Rollups } from './rollups.js';
 import { WriteSlots } from './write-slots.js';
 
 @Module({
@@ -39,6 +41,8 @@ import { WriteSlots } from './write-slots.js';
     ObservationStore,
     FeedWriteStore,
     FeedWriter,
+    RollupStore,
+    Rollups,
     AggregateStore,
   ],
   exports: [AggregateStore, BatchOperations, FeedWriter, ObjectListStore, ObjectService, ObservationStore],

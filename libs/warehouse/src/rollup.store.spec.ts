@@ -1,0 +1,209 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { TestApi, type TestProject } from '../../../test/harness/api.js';
+import { RollupStore, type MeasuredOp, type MeasuredSpan } from './rollup.store.js';
+
+const FROM = '2024-12-10T00:00:00Z';
+const UNTIL = '2024-12-11T00:00:00Z';
+
+let api: TestApi;
+let rollups: RollupStore;
+let project: TestProject;
+let span: MeasuredSpan;
+beforeAll(async () => {
+  api = await TestApi.start();
+  rollups = new RollupStore(api.db.database);
+});
+afterAll(() => api.stop());
+beforeEach(async () => {
+  project = await api.project();
+  span = { projectId: project.projectId, subject: 'HQ/lab', from: FROM, until: UNTIL };
+});
+
+interface Reading {
+  id: string;
+  minute: number;
+  value: unknown;
+}
+
+function objectOf({ id, minute, value }: Reading): object {
+  const at = new Date(Date.parse(FROM) + minute * 60_000).toISOString();
+  return { object_id: id, subject: 'HQ/lab', observed_at: at, data: [{ key: 'temperature', value }] };
+}
+
+type Sums = Record<MeasuredOp, string | null>;
+
+const OPS: readonly MeasuredOp[] = ['count', 'sum', 'avg', 'min', 'max'];
+
+/** What the objects say, whatever was kept of them. */
+async function truth({ from, until }: MeasuredSpan = span): Promise<Sums> {
+  const [row] = await api.db.sql<Sums>(
+    `SELECT count(*)::text AS count, trim_scale(sum(v)) AS sum,
+       trim_scale(sum(v) * 1.0000000000000000 / nullif(count(*), 0)) AS avg, trim_scale(min(v)) AS min,
+       trim_scale(max(v)) AS max
+     FROM objects, LATERAL (SELECT (jsonb_path_query(data, '$[*] ? (@.key == "temperature").value'))::numeric AS v) AS n
+     WHERE project_id = $1 AND subject = 'HQ/lab' AND observed_at >= $2 AND observed_at < $3`,
+    [project.projectId, from, until],
+  );
+  return row as Sums;
+}
+
+async function sums(of: MeasuredSpan = span): Promise<Sums> {
+  const pairs = OPS.map(async (op) => [op, (await rollups.measure(of, op)).value] as const);
+  return Object.fromEntries(await Promise.all(pairs)) as Sums;
+}
+
+/** Measures of settled hours that no rollup holds. */
+async function unrolled(of: MeasuredSpan = span): Promise<string> {
+  return (await rollups.measure(of, 'sum')).unrolled;
+}
+
+async function post(batchId: string, readings: Reading[]): Promise<void> {
+  const body = { batch_id: batchId, objects: readings.map(objectOf) };
+  expect((await api.call('POST', '/batches', { key: project.keys.producer, body })).status).toBe(201);
+}
+
+async function change(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<void> {
+  const { status, text } = await api.call(method, path, { key: project.keys.admin, body, headers: headers ?? {} });
+  if (status >= 300) throw new Error(`${method} ${path}: ${text}`);
+}
+
+const readings = (count: number): Reading[] =>
+  Array.from({ length: count }, (_, n) => ({ id: `r${String(n)}`, minute: n * 7, value: n / 10 }));
+
+describe('sums by the hour', () => {
+  it('are the same as those of the objects, before and after the hours are summed up', async () => {
+    await post('b', readings(150));
+    expect(await sums()).toEqual(await truth());
+    expect(await unrolled()).toBe('150');
+    await rollups.sumUp(span);
+    expect(await sums()).toEqual(await truth());
+    expect(await unrolled()).toBe('0');
+  });
+
+  it('are right for spans that begin and end anywhere in an hour, or in the same', async () => {
+    await post('b', readings(200));
+    await rollups.sumUp(span);
+    const minute = fc.integer({ min: -30, max: 1_500 });
+    await fc.assert(
+      fc.asyncProperty(minute, minute, async (a, b) => {
+        const at = (n: number): string => new Date(Date.parse(FROM) + n * 60_000).toISOString();
+        const some = { ...span, from: at(Math.min(a, b)), until: at(Math.max(a, b)) };
+        expect(await sums(some)).toEqual(await truth(some));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it.each<[string, () => Promise<void>]>([
+    ['a batch is posted', () => post('c', [{ id: 'new', minute: 61, value: 99 }])],
+    [
+      'a large one is',
+      () =>
+        post(
+          'c',
+          readings(500).map((one) => ({ ...one, id: `c${one.id}`, minute: one.minute % 900 })),
+        ),
+    ],
+    [
+      'a batch is put in the place of another',
+      () => change('PUT', '/batches/b?on_conflict=replace', { objects: readings(3).map(objectOf) }),
+    ],
+    [
+      'a batch is added to',
+      () =>
+        change('PUT', '/batches/b?on_conflict=skip', {
+          objects: [...readings(100), { id: 'x', minute: 5, value: 50 }].map(objectOf),
+        }),
+    ],
+    [
+      'lines are put',
+      () =>
+        change('PUT', '/batches/lines', `${JSON.stringify(objectOf({ id: 'line', minute: 130, value: -40 }))}\n`, {
+          'Content-Type': 'application/x-ndjson',
+        }),
+    ],
+    [
+      'an object is posted',
+      () => change('POST', '/objects', { batch_id: 'b', ...objectOf({ id: 'one', minute: 3, value: 7 }) }),
+    ],
+    ['an object is replaced', () => change('PUT', '/objects/r5', { ...objectOf({ id: 'r5', minute: 35, value: 77 }) })],
+    [
+      'an object moves to another hour',
+      () => change('PUT', '/objects/r5', { ...objectOf({ id: 'r5', minute: 2_000, value: 0.5 }) }),
+    ],
+    [
+      'an object changes its subject',
+      () => change('PUT', '/objects/r5', { ...objectOf({ id: 'r5', minute: 35, value: 1 }), subject: 'x' }),
+    ],
+    [
+      'an object is patched',
+      () =>
+        change(
+          'PATCH',
+          '/objects/r5',
+          { data: { temperature: null, other: 1 } },
+          {
+            'Content-Type': 'application/merge-patch+json',
+          },
+        ),
+    ],
+    ['an object is deleted', () => change('DELETE', '/objects/r5')],
+    ['a batch is deleted with its objects', () => change('DELETE', '/batches/b?cascade=true')],
+  ])('are right again at once when %s, and when they are summed up anew', async (_, act) => {
+    await post('b', readings(100));
+    await rollups.sumUp(span);
+    const before = await sums();
+    await act();
+    expect(await sums()).not.toEqual(before);
+    expect(await sums()).toEqual(await truth());
+    await rollups.sumUp(span);
+    expect(await sums()).toEqual(await truth());
+    expect(await unrolled()).toBe('0');
+  });
+
+  it('are never wrong while hours are summed up and readings change at the same time', async () => {
+    await post('b', readings(100));
+    await Promise.all([
+      ...Array.from({ length: 40 }, (_, n) =>
+        change('PUT', `/objects/r${String(n)}`, objectOf({ id: `r${String(n)}`, minute: n * 11, value: n })),
+      ),
+      ...Array.from({ length: 20 }, () => rollups.sumUp(span)),
+    ]);
+    expect(await sums()).toEqual(await truth());
+    await rollups.sumUp(span);
+    expect(await sums()).toEqual(await truth());
+    expect(await unrolled()).toBe('0');
+  });
+
+  it('hold nothing of the last two hours, in which most is still coming', async () => {
+    const now = Date.now();
+    const minutes = (now - Date.parse(FROM)) / 60_000;
+    await post('b', [{ id: 'late', minute: minutes - 90, value: 1 }]);
+    const today = { ...span, from: new Date(now - 86_400_000).toISOString(), until: new Date(now).toISOString() };
+    await rollups.sumUp(today);
+    const kept = await api.db.sql('SELECT FROM rollups WHERE project_id = $1', [project.projectId]);
+    expect(kept).toHaveLength(0);
+    expect((await sums(today)).count).toBe('1');
+  });
+
+  it('leave it to the objects themselves where an object has several numbers, or one of many digits', async () => {
+    await post('b', [{ id: 'long', minute: 1, value: 1 }]);
+    const [object] = [
+      {
+        object_id: 'two',
+        subject: 'HQ/lab',
+        observed_at: FROM,
+        data: [1, 2].map((value) => ({ key: 'temperature', value })),
+      },
+    ];
+    await change('POST', '/batches', { batch_id: 'c', objects: [object] });
+    expect(new Set(Object.values(await sums()))).toEqual(new Set(['NaN']));
+    await rollups.sumUp(span);
+    expect(new Set(Object.values(await sums()))).toEqual(new Set(['NaN']));
+    const digits = '1'.repeat(5_000);
+    const body = `{"batch_id":"d","objects":[{"object_id":"many","subject":"far","observed_at":"${FROM}","data":{"temperature":${digits}}}]}`;
+    await change('POST', '/batches', body);
+    expect(new Set(Object.values(await sums({ ...span, subject: 'far' })))).toEqual(new Set(['NaN']));
+  });
+});

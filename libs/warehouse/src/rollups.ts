@@ -1,0 +1,56 @@
+import type { Filter } from '#filter';
+import { isConnectionLoss } from '#platform';
+import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
+import type { Aggregate, Computed, Op } from './aggregate.js';
+import { MEASURED_KEY } from './rollup-marks.js';
+import { RollupStore, type MeasuredOp, type MeasuredSpan } from './rollup.store.js';
+
+/** Sums of what was measured about one subject in a time, in milliseconds also where that is a year of seconds. */
+@Injectable()
+export class Rollups implements BeforeApplicationShutdown {
+  private readonly log = new Logger('rollups');
+  /** What is being summed up for the next one who asks, by subject. */
+  private readonly underWay = new Map<string, Promise<void>>();
+
+  constructor(private readonly store: RollupStore) {}
+
+  /** Null where the filter asks for something else, or where the numbers have to be read from the objects themselves. */
+  async measure(projectId: number, filter: Filter, { op, key, by, series }: Aggregate): Promise<Computed | null> {
+    const span = key === MEASURED_KEY && by === null && series === null ? spanOf(projectId, filter) : null;
+    if (span === null || !isMeasured(op)) return null;
+    const { value, count, unrolled } = await this.store.measure(span, op);
+    if (Number(unrolled) > 0) this.sumUp(span);
+    return value === 'NaN' ? null : { value, count: Number(count) };
+  }
+
+  /** Resolves when nothing of it runs any more. */
+  async beforeApplicationShutdown(): Promise<void> {
+    await Promise.all(this.underWay.values());
+  }
+
+  /** Nobody waits for it, and one at a time is enough for a subject. */
+  private sumUp(span: MeasuredSpan): void {
+    const key = JSON.stringify([span.projectId, span.subject]);
+    if (this.underWay.has(key)) return;
+    const work = this.store
+      .sumUp(span)
+      .catch((error: unknown) => {
+        if (!isConnectionLoss(error)) this.log.warn(`summing up by the hour failed: ${String(error)}`);
+      })
+      .finally(() => this.underWay.delete(key));
+    this.underWay.set(key, work);
+  }
+}
+
+function isMeasured(op: Op): op is MeasuredOp {
+  return op !== 'p50' && op !== 'p95';
+}
+
+/** The span that a filter asks for when it asks for one subject from one time to another and nothing else. */
+function spanOf(projectId: number, filter: Filter): MeasuredSpan | null {
+  const parts = filter.kind === 'and' ? filter.of : [filter];
+  const [first, second] = [...parts].sort((a, b) => a.kind.localeCompare(b.kind));
+  if (parts.length !== 2 || first?.kind !== 'observed' || second?.kind !== 'subject') return null;
+  const { from, until } = first;
+  return from === null || until === null ? null : { projectId, subject: second.subject, from, until };
+}
