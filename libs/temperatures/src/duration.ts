@@ -1,0 +1,18 @@
+const UNITS = { w: 604_800, d: 86_400, h: 3_600, m: 60, s: 1 } as const;
+const PATTERN =
+  '^(?=.)(?:[1-9]\\d{0,8}w)?(?:[1-9]\\d{0,8}d)?(?:[1-9]\\d{0,8}h)?(?:[1-9]\\d{0,8}m)?(?:[1-9]\\d{0,8}s)?$';
+const DURATION = new RegExp(PATTERN);
+/** Ten years, with as many leap days as they can have. */
+const SECONDS_MAX = 3_653 * UNITS.d;
+
+export const DURATION_SCHEMA = { type: 'string', pattern: PATTERN } as const;
+export const DURATION_RULE =
+  'must be a duration such as 90s, 15m, 1h, 1d, 2w or 1h30m: whole numbers of w, d, h, m, s in this order, at most 3653d in all';
+
+/** Null where the text is no duration. */
+export function secondsOf(text: unknown): number | null {
+  if (typeof text !== 'string' || !DURATION.test(text)) return null;
+  const parts = Array.from(text.matchAll(/(\d+)([wdhms])/g), ([, digits, unit]) => Number(digits) * UNITS[unit as 's']);
+  const seconds = parts.reduce((sum, part) => sum + part);
+  return seconds > SECONDS_MAX ? null : seconds;
+}

@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto';
+import { ID_RULE, isId, Problem } from '#platform';
+import { dataOf, pairsOf, type FeedObject, type ObjectRow } from '#warehouse';
+
+/** A room as the address names it. */
+export interface Room {
+  building: string;
+  room: string;
+  /** What its readings are about: both names, `%` and `/` in them percent-encoded. */
+  subject: string;
+}
+
+export interface Reading {
+  /** A JSON number, to the last digit. */
+  temperature: string;
+  /** As PostgreSQL tells it. */
+  recordedAt: string;
+}
+
+/** @throws Problem invalid-path for names that cannot be ids, or are too long together */
+export function roomOf({ building = '', room = '' }: Readonly<Record<string, string>>): Room {
+  for (const [name, value] of Object.entries({ building, room })) {
+    if (!isId(value)) throw new Problem('invalid-path', { detail: `The name of a ${name} ${ID_RULE}.` });
+  }
+  const subject = `${escaped(building)}/${escaped(room)}`;
+  if (isId(subject)) return { building, room, subject };
+  const detail = 'The names of building and room must have at most 254 characters together, / and % counted as three.';
+  throw new Problem('invalid-path', { detail });
+}
+
+function escaped(name: string): string {
+  return name.replaceAll('%', '%25').replaceAll('/', '%2F');
+}
+
+/** The same room and time give the same id, and as JSON no two pairs of names are one text. */
+export function toObject({ building, room, subject }: Room, { temperature, recordedAt }: Reading): FeedObject {
+  const digest = createHash('sha256')
+    .update(JSON.stringify([building, room, recordedAt]))
+    .digest('base64url');
+  const data = dataOf([
+    ['building', JSON.stringify(building)],
+    ['room', JSON.stringify(room)],
+    ['temperature', temperature],
+  ]);
+  return { objectId: `temperature-${digest.slice(0, 32)}`, subject, observedAt: recordedAt, data };
+}
+
+/** Of an object about a room: what the average counts, so whatever has a number; undefined for any other. */
+export function fromObject({ data, observed_at }: Pick<ObjectRow, 'data' | 'observed_at'>): Reading | undefined {
+  const pair = pairsOf(data).find(({ key, valueText }) => key === 'temperature' && /^[-\d]/.test(valueText));
+  return pair && { temperature: pair.valueText, recordedAt: observed_at };
+}
+
+export function readingText({ building, room }: Room, { temperature, recordedAt }: Reading): string {
+  return (
+    `{"building":${JSON.stringify(building)},"room":${JSON.stringify(room)},` +
+    `"temperature":${temperature},"recorded_at":"${recordedAt}"}`
+  );
+}

@@ -1,0 +1,378 @@
+import { get as httpGet } from 'node:http';
+import { JobRunner, Operations } from '#jobs';
+import { JsonBody } from '#platform';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { expectProblem, placesOf } from '../errors/expect-problem.js';
+import { TestApi, type TestProject } from '../harness/api.js';
+import { accepted, ended } from '../jobs/jobs.js';
+import { places, type ObjectBody, type PageBody } from '../objects/wire.js';
+import { RoomClient, type ReadingBody } from './rooms.js';
+
+const AT = '2024-12-10T16:45:00';
+
+let api: TestApi;
+let project: TestProject;
+let lab: RoomClient;
+
+beforeAll(async () => {
+  api = await TestApi.start();
+});
+beforeEach(async () => {
+  project = await api.project();
+  lab = new RoomClient(api, project);
+});
+afterAll(() => api.stop());
+
+interface Row {
+  object_id: string;
+  batch_id: string;
+  subject: string;
+  data: string;
+}
+
+function rows(): Promise<Row[]> {
+  const text = 'SELECT object_id, batch_id, subject, data FROM objects WHERE project_id = $1 ORDER BY observed_at';
+  return api.db.sql<Row>(text, [project.projectId]);
+}
+
+describe('a reading', () => {
+  it('is answered as it is read, its time in UTC', async () => {
+    const reply = await lab.post({ temperature: 10.5, recorded_at: AT });
+    const reading = { building: 'HQ', room: 'lab', temperature: 10.5, recorded_at: `${AT}Z` };
+    expect([reply.status, reply.json()]).toEqual([201, reading]);
+    expect((await lab.get()).json()).toEqual({
+      count: 1,
+      count_is: 'exact',
+      next: null,
+      previous: null,
+      results: [reading],
+    });
+  });
+
+  it('is in the table when it is answered', async () => {
+    for (let n = 0; n < 20; n++) {
+      const reply = await lab.post({ temperature: n });
+      expect([reply.status, (await rows()).length]).toEqual([201, n + 1]);
+    }
+  });
+
+  it('is an object of the batch of the day, at the address that the answer names', async () => {
+    const reply = await lab.post({ temperature: 10.5, recorded_at: AT });
+    const { analyst: key } = project.keys;
+    const object = (await api.call('GET', reply.headers.get('location') ?? '', { key })).json<ObjectBody>();
+    expect(object).toEqual({
+      object_id: expect.stringMatching(/^temperature-[\w-]{32}$/),
+      batch_id: `temperatures-${new Date().toISOString().slice(0, 10)}`,
+      subject: 'HQ/lab',
+      observed_at: `${AT}Z`,
+      data: [
+        { key: 'building', value: 'HQ' },
+        { key: 'room', value: 'lab' },
+        { key: 'temperature', value: 10.5 },
+      ],
+    });
+  });
+
+  it.each(['0', '-0', '0.0', '-40', '-273.15', '-1e3'])('of %s degrees is a reading', async (temperature) => {
+    expect((await lab.post(`{"temperature":${temperature}}`)).status).toBe(201);
+    expect((await lab.get()).json<PageBody<ReadingBody>>().results).toHaveLength(1);
+    expect((await lab.average('1h')).json()).toMatchObject({ average_temperature: Number(temperature) + 0 });
+  });
+
+  it('again for the same room and time, however the time is written, replaces it', async () => {
+    await lab.stored({ temperature: 1, recorded_at: AT });
+    for (const recorded_at of [`${AT}Z`, `${AT}.000`, '2024-12-10T17:45:00+01:00', '2024-12-10t16:45:00z']) {
+      const reply = await lab.post({ temperature: 2, recorded_at });
+      expect([reply.status, reply.json<ReadingBody>().recorded_at]).toEqual([201, `${AT}Z`]);
+    }
+    const { count, results } = (await lab.get()).json<PageBody<ReadingBody>>();
+    expect([count, results.map((one) => one.temperature)]).toEqual([1, [2]]);
+  });
+
+  it('of another room, time or project is another one', async () => {
+    await lab.stored({ temperature: 1, recorded_at: AT });
+    await lab.stored({ temperature: 2, recorded_at: `${AT}.000001` });
+    await new RoomClient(api, project, 'HQ', 'hall').stored({ temperature: 3, recorded_at: AT });
+    await new RoomClient(api, await api.project()).stored({ temperature: 4, recorded_at: AT });
+    expect(await rows()).toHaveLength(3);
+    expect((await lab.get()).json()).toMatchObject({ count: 2, results: [{ temperature: 2 }, { temperature: 1 }] });
+  });
+
+  it('without a time has that of its arrival, and is one of many that come at once', async () => {
+    const before = new Date().toISOString();
+    const sent = Array.from({ length: 50 }, (_, n) =>
+      n % 2 === 0 ? { temperature: n } : { temperature: n, recorded_at: null },
+    );
+    const replies = await Promise.all(sent.map((one) => lab.post(one)));
+    expect(new Set(replies.map((one) => one.status))).toEqual(new Set([201]));
+    const { results } = (await lab.get('?page_size=100')).json<PageBody<ReadingBody>>();
+    const answers = replies.map((one) => one.json<ReadingBody>());
+    expect(results).toEqual(answers.sort((a, b) => (micros(a) < micros(b) ? 1 : -1)));
+    expect(Date.parse(answers[0]?.recorded_at ?? '') - Date.parse(before)).toBeLessThan(10_000);
+    expect(results.every((one) => Date.parse(one.recorded_at) >= Date.parse(before))).toBe(true);
+  });
+
+  it.each([
+    ['text', '"10.5"'],
+    ['null', 'null'],
+    ['a boolean', 'true'],
+    ['a-list', '[1]'],
+    ['the text NaN', '"NaN"'],
+    ['the text Infinity', '"Infinity"'],
+    ['more digits than can be stored', '1e131072'],
+    ['a finer number than can be stored', '-1e-16384'],
+  ])('is refused with %s for a temperature, with its place', async (_, temperature) => {
+    const one = `{"recorded_at":"${AT}","temperature":${temperature}}`;
+    expect(placesOf(expectProblem(await lab.post(one), 'invalid-body'))).toEqual(['/temperature']);
+    const list = `[{"temperature":1},${one}]`;
+    expect(placesOf(expectProblem(await lab.post(list), 'invalid-body'))).toEqual(['/1/temperature']);
+    expect(await rows()).toEqual([]);
+  });
+
+  it.each(['NaN', 'Infinity', '-Infinity', '+1', '01', '.5', '1.', '0x10'])(
+    'is no JSON with %s',
+    async (temperature) => {
+      expectProblem(await lab.post(`{"temperature":${temperature}}`), 'malformed-request');
+    },
+  );
+
+  it('is refused with each of its mistakes', async () => {
+    const missing = expectProblem(await lab.post({}), 'invalid-body');
+    expect(missing.errors).toEqual([{ pointer: '/temperature', detail: 'must be a number' }]);
+    const times = ['yesterday', '', 0, '2024-02-30T00:00:00Z', '2024-12-10', '2024-12-10T16:45:00.1234567Z', false];
+    for (const recorded_at of times) {
+      const reply = await lab.post({ temperature: 1, recorded_at });
+      expect(placesOf(expectProblem(reply, 'invalid-body'))).toEqual(['/recorded_at']);
+    }
+    const twice = await lab.post('{"temperature":1,"temperature":2}');
+    expect(placesOf(expectProblem(twice, 'invalid-body'))).toEqual(['/temperature']);
+    expect(await rows()).toEqual([]);
+  });
+});
+
+function micros({ recorded_at }: ReadingBody): string {
+  const [seconds = '', fraction = ''] = recorded_at.replace('Z', '').split('.');
+  return `${seconds}.${fraction.padEnd(6, '0')}`;
+}
+
+describe('an array of readings', () => {
+  it('is stored whole, and says how many and how many of them were there', async () => {
+    const sent = (first: number): object[] =>
+      Array.from({ length: 3 }, (_, n) => ({
+        temperature: first + n,
+        recorded_at: `2024-12-10T0${String(first + n)}:00:00`,
+      }));
+    const answer = { building: 'HQ', room: 'lab', stored: 3 };
+    const [one, two] = [await lab.post(sent(0)), await lab.post(sent(2))];
+    expect([one.status, one.json()]).toEqual([201, { ...answer, replaced: 0 }]);
+    expect([two.status, two.json()]).toEqual([201, { ...answer, replaced: 1 }]);
+    const { results } = (await lab.get()).json<PageBody<ReadingBody>>();
+    expect(results.map((reading) => reading.temperature)).toEqual([4, 3, 2, 1, 0]);
+  });
+
+  it('that has one time twice keeps the later one', async () => {
+    const sent = [1, 2].map((temperature) => ({ temperature, recorded_at: AT }));
+    expect((await lab.post(sent)).json()).toMatchObject({ stored: 2, replaced: 1 });
+    expect((await lab.get()).json()).toMatchObject({ count: 1, results: [{ temperature: 2 }] });
+  });
+
+  it('without times has them in its order, each of its own', async () => {
+    await lab.stored(Array.from({ length: 100 }, (_, temperature) => ({ temperature })));
+    const { count, results } = (await lab.get('?page_size=100')).json<PageBody<ReadingBody>>();
+    expect(count).toBe(100);
+    expect(results.map((one) => one.temperature)).toEqual(Array.from({ length: 100 }, (_, n) => 99 - n));
+  });
+
+  it('is refused whole, with a pointer to every mistake', async () => {
+    const sent = [
+      { temperature: 1 },
+      { temperature: '2' },
+      3,
+      { temperature: 4, recorded_at: 'now', room: 'x' },
+      null,
+      {},
+    ];
+    const { errors } = expectProblem(await lab.post(sent), 'invalid-body');
+    expect(errors?.map((error) => error.pointer).sort()).toEqual([
+      '/1/temperature',
+      '/2',
+      '/3/recorded_at',
+      '/3/room',
+      '/4',
+      '/5/temperature',
+    ]);
+    expect(await rows()).toEqual([]);
+  });
+
+  it('that is empty is refused', async () => {
+    expect(placesOf(expectProblem(await lab.post([]), 'invalid-body'))).toEqual(['']);
+  });
+
+  it('may have 10,000 readings, and one more is over the limit that is listed', async () => {
+    const sent = Array.from({ length: 10_001 }, (_, temperature) => ({ temperature }));
+    const { readings_max } = (await api.call('GET', '/limits')).json<{ readings_max: number }>();
+    expect(readings_max).toBe(10_000);
+    expect(expectProblem(await lab.post(sent), 'too-large').detail).toContain('10000');
+    expect(await rows()).toEqual([]);
+    expect((await lab.post(sent.slice(1))).json()).toMatchObject({ stored: 10_000, replaced: 0 });
+    expect((await lab.get('?count=exact&page_size=1')).json()).toMatchObject({
+      count: 10_000,
+      results: [{ temperature: 10_000 }],
+    });
+    const bad = sent.slice(1).map(({ temperature }) => ({ temperature: String(temperature) }));
+    expect(expectProblem(await lab.post(bad), 'invalid-body')).toMatchObject({ error_count: 10_000 });
+  });
+});
+
+const NAMES = [
+  `a'; DROP TABLE objects; --`,
+  `a" OR "1"="1`,
+  '/',
+  '%2F',
+  '%',
+  '%00',
+  'a/b',
+  '👩‍🏭',
+  ' ',
+  '\\',
+  "' OR 1=1",
+  '$1',
+  '...',
+  'null',
+  '{"$ne":null}',
+  '*',
+];
+
+describe('the names of building and room', () => {
+  it.each(NAMES)('may be %j, and mean nothing but themselves', async (name) => {
+    await lab.stored({ temperature: 1, recorded_at: AT });
+    const odd = [
+      new RoomClient(api, project, name, 'lab'),
+      new RoomClient(api, project, 'HQ', name),
+      new RoomClient(api, project, name, name),
+    ];
+    for (const room of odd) {
+      expect((await room.get()).status).toBe(404);
+      const answer = await room.post({ temperature: 2, recorded_at: AT });
+      const reading = { building: room.building, room: room.room, temperature: 2, recorded_at: `${AT}Z` };
+      expect([answer.status, answer.json()]).toEqual([201, reading]);
+      expect((await room.get()).json()).toMatchObject({ count: 1, results: [reading] });
+      expect((await room.average('3000d')).json()).toMatchObject({ average_temperature: 2, reading_count: 1 });
+    }
+    expect((await lab.get()).json()).toMatchObject({ count: 1, results: [{ temperature: 1 }] });
+    expect(await rows()).toHaveLength(4);
+  });
+
+  it.each(['..', '.'])('may be %s, for clients that send it as it is', async (name) => {
+    const path = `/api/v1/buildings/${name}/rooms/${name}/temperatures`;
+    const status = await new Promise<number | undefined>((resolve, reject) => {
+      const headers = { 'X-Api-Key': project.keys.analyst };
+      const { hostname, port } = new URL(api.origin);
+      httpGet({ hostname, port, path, headers }, (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      }).on('error', reject);
+    });
+    expect(status).toBe(404);
+  });
+
+  it('of 256 characters, with control characters, or too long together are refused by each route', async () => {
+    const rooms = [
+      ['x'.repeat(256), 'lab'],
+      ['HQ', 'x'.repeat(256)],
+      ['a\nb', 'lab'],
+      ['HQ', '\u0085'],
+      ['x'.repeat(128), 'y'.repeat(127)],
+      ['/'.repeat(84), 'lab'],
+    ].map(([building, room]) => new RoomClient(api, project, building, room));
+    for (const room of rooms) {
+      for (const reply of [await room.post({ temperature: 1 }), await room.get(), await room.average('1h')]) {
+        expectProblem(reply, 'invalid-path');
+      }
+    }
+    const longest = new RoomClient(api, project, 'x'.repeat(127), '👢'.repeat(127));
+    expect([(await longest.post({ temperature: 1 })).status, (await longest.get()).status]).toEqual([201, 200]);
+  });
+});
+
+describe('a request that is sent again or done later', () => {
+  it('stores a reading without a time once with an Idempotency-Key', async () => {
+    const send = (body: object) => lab.post(body, { headers: { 'Idempotency-Key': 'once' } });
+    const [first, second] = [await send({ temperature: 1 }), await send({ temperature: 1 })];
+    expect([second.status, second.text, second.headers.get('idempotency-replayed')]).toEqual([201, first.text, 'true']);
+    expectProblem(await send({ temperature: 2 }), 'idempotency-key-reused');
+    expect(await rows()).toHaveLength(1);
+    const list = { headers: { 'Idempotency-Key': 'a-list' } };
+    const sent = [{ temperature: 1 }, { temperature: 2 }];
+    expect((await lab.post(sent, list)).text).toBe((await lab.post(sent, list)).text);
+    expect(await rows()).toHaveLength(3);
+  });
+
+  it('stores nothing when the note of it cannot be written', async () => {
+    const write = {
+      projectId: project.projectId,
+      params: { building: 'HQ', room: 'lab' },
+      query: { arrivedAt: Date.now() * 1_000 },
+      base: api.origin,
+      receipt: () => Promise.reject(new Error('no room for a note')),
+    };
+    for (const text of ['{"temperature":1}', '[{"temperature":1}]']) {
+      const body = new JsonBody(Buffer.from(text), 1_000);
+      const run = api.app
+        .get(Operations)
+        .get('temperatures.record')
+        .run({ ...write, body });
+      await expect(run).rejects.toThrow('no room for a note');
+    }
+    expect(await rows()).toEqual([]);
+  });
+
+  it('is a job with Prefer: respond-async, and the time of the reading is that of the request', async () => {
+    const { producer: key, admin } = project.keys;
+    const from = Date.now();
+    const job = await accepted(api, 'POST', lab.path, { key, body: '{"temperature":1.50}' });
+    const until = Date.now();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await api.app.get(JobRunner).start();
+    const done = await ended(api, key, job);
+    expect(done).toMatchObject({ status: 'succeeded', result_status: 201, result: { temperature: 1.5 } });
+    const [reading] = (await lab.get()).json<PageBody<ReadingBody>>().results;
+    expect(reading).toEqual(done.result);
+    const time = Date.parse(reading?.recorded_at ?? '');
+    expect(time >= from && time <= until + 10).toBe(true);
+    expect((await api.call('GET', '/jobs', { key: admin })).json()).toMatchObject({
+      count: 1,
+      results: [{ id: job.id }],
+    });
+  });
+
+  it('fails with the problem of a mistake when it is done later', async () => {
+    const { producer: key } = project.keys;
+    await api.app.get(JobRunner).start();
+    const job = await ended(api, key, await accepted(api, 'POST', lab.path, { key, body: [{ temperature: 'x' }] }));
+    expect(job).toMatchObject({ status: 'failed', problem: { status: 400, errors: [{ pointer: '/0/temperature' }] } });
+    expect(await rows()).toEqual([]);
+  });
+});
+
+describe('a key', () => {
+  it('of a device or an analyst stores no reading, that of a device or a producer reads none', async () => {
+    const { analyst, device, producer } = project.keys;
+    for (const key of [analyst, device]) expectProblem(await lab.post({ temperature: 1 }, { key }), 'forbidden');
+    for (const key of [device, producer]) {
+      for (const path of [lab.path, `${lab.path}/average?duration=1h`]) {
+        expectProblem(await api.call('GET', path, { key }), 'forbidden');
+      }
+    }
+    expect(await rows()).toEqual([]);
+  });
+
+  it('of another project finds no room', async () => {
+    await lab.stored({ temperature: 1 });
+    const other = new RoomClient(api, await api.project());
+    for (const reply of [await other.get(), await other.average('1h')]) expectProblem(reply, 'not-found');
+    await other.stored({ temperature: 2 });
+    expect((await lab.average('1h')).json()).toMatchObject({ average_temperature: 1, reading_count: 1 });
+    expect(places(await other.get('?from=x'))).toEqual(['from']);
+  });
+});
