@@ -1,0 +1,14 @@
+import { AccessModule } from '#access';
+import { JobsModule } from '#jobs';
+import { WarehouseModule } from '#warehouse';
+import { Module } from '@nestjs/common';
+import { FirmwareController } from './firmware.controller.js';
+import { FirmwareOperations } from './firmware.operations.js';
+
+@Module({
+  imports: [AccessModule, JobsModule, WarehouseModule],
+  controllers: [FirmwareController],
+  providers: [FirmwareOperations],
+  exports: [FirmwareOperations],
+})
+export class FirmwareModule {}

@@ -1,0 +1,41 @@
+import { jsonBodyOf, Operations, type Operation, type Outcome, type Write } from '#jobs';
+import type { JsonBody } from '#platform';
+import { FeedWriter } from '#warehouse';
+import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { eventDto, readReport, readUpdate } from './firmware.dto.js';
+import { toObject, type FirmwareEvent } from './firmware.js';
+
+/** What the routes that store an event do, at once or as a job: in the project that the device was in when it sent it. */
+@Injectable()
+export class FirmwareOperations implements OnModuleInit {
+  readonly report: Operation = { name: 'firmware.report', run: (write) => this.run(write, readReport) };
+  readonly update: Operation = { name: 'firmware.update', run: (write) => this.run(write, readUpdate) };
+
+  constructor(
+    private readonly writer: FeedWriter,
+    private readonly operations: Operations,
+  ) {}
+
+  onModuleInit(): void {
+    this.operations.add(this.report);
+    this.operations.add(this.update);
+  }
+
+  /** Stores events, those that are there already but once, in the batch of the day. */
+  async store(
+    projectId: number,
+    events: readonly FirmwareEvent[],
+    note?: Parameters<FeedWriter['write']>[1],
+  ): Promise<void> {
+    const batchId = `firmware-${new Date().toISOString().slice(0, 10)}`;
+    await this.writer.write({ projectId, batchId, objects: events.map(toObject), ifExists: 'keep' }, note);
+  }
+
+  private async run(write: Write, read: (deviceId: string, body: JsonBody) => FirmwareEvent): Promise<Outcome> {
+    const { projectId, params, receipt } = write;
+    const event = read(params.device_id ?? '', jsonBodyOf(write));
+    const outcome = { status: 201, text: JSON.stringify(eventDto(toObject(event).objectId, event)), items: 1 };
+    await this.store(projectId, [event], receipt && ((tx) => receipt(tx, outcome)));
+    return outcome;
+  }
+}

@@ -1,0 +1,62 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Stowage, type Ended } from './stowage.js';
+
+/** A server, and beside it the command that opens the same embedded database. */
+let stowage: Stowage;
+let origin: string;
+
+beforeAll(async () => {
+  stowage = await Stowage.make();
+  origin = await stowage.serve();
+});
+afterAll(() => stowage.remove());
+
+function demo(...args: string[]): Promise<Ended> {
+  return stowage.run(['demo', ...args], { STOWAGE_URL: origin });
+}
+
+describe('stowage demo', () => {
+  it('makes a project whose printed requests do what they say when they are pasted', async () => {
+    const { code, stdout, stderr } = await demo('--devices', '2');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/^project \d+ {2}demo-1\n/);
+    const devices = stdout.match(/^device-\d+-\d +stw_device_\w+$/gm) ?? [];
+    expect(devices).toHaveLength(2);
+    const [deviceId = ''] = devices[0]?.split(' ') ?? [];
+
+    const lines = stdout.split('\n').filter((line) => line.startsWith('  curl '));
+    const answers: unknown[] = [];
+    for (const line of lines) answers.push(JSON.parse((await promisify(execFile)('sh', ['-c', line])).stdout));
+    const [event, events, batch] = answers;
+    expect(event).toMatchObject({ device_id: deviceId, version: '2.0.0', status: 'updated' });
+    const versions = ['1.2.0', '1.1.0', '1.0.0'].map((version) => ({ device_id: deviceId, version }));
+    expect(events).toMatchObject([event, ...versions]);
+    expect(batch).toMatchObject({ batch_id: 'hello', object_count: 1 });
+  });
+
+  it('makes another project when it is run again, and one of the name that it is given', async () => {
+    expect((await demo('--devices', '1')).stdout).toMatch(/^project \d+ {2}demo-2\n/);
+    const named = await demo('--project', "it's mine");
+    expect(named.stdout).toMatch(/^project \d+ {2}it's mine\n/);
+    expect(named.stdout.match(/^device-/gm)).toHaveLength(5);
+    expect(await demo('--project', "it's mine")).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'stowage: There is a project "it\'s mine" already.\n',
+    });
+  });
+
+  it.each([
+    [['--devices', '0'], '--devices must be a whole number from 1 to 1000'],
+    [['--devices', '1001'], '--devices must be a whole number from 1 to 1000'],
+    [['--devices', '1e2'], '--devices must be a whole number from 1 to 1000'],
+    [['--project', ''], '--project must be text of 1 to 255 characters'],
+  ])('refuses %j in one line', async (args, line) => {
+    const ended = await demo(...args);
+    expect(ended.stderr).toMatch(/^stowage: .*\n$/);
+    expect(ended.stderr).toContain(line);
+    expect(ended).toMatchObject({ code: 2, stdout: '' });
+  });
+});
