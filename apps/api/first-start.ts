@@ -1,8 +1,7 @@
-import { readdir, readFile } from 'node:fs/promises';
 import { DEFAULT_PROJECT, KeySecret, KeyService, ProjectService } from '#access';
-import { API, Config, Database, JsonBody, Problem, projectFile } from '#platform';
-import { BatchOperations } from '#warehouse';
+import { Config, Database } from '#platform';
 import { Injectable } from '@nestjs/common';
+import { Fixtures } from './fixtures.js';
 
 /** Any number; the same in every process, so that of several that start at once only one makes what is missing. */
 const FIRST_START_LOCK = 7_364_502;
@@ -19,7 +18,7 @@ export class FirstStart {
   constructor(
     private readonly projects: ProjectService,
     private readonly keys: KeyService,
-    private readonly batches: BatchOperations,
+    private readonly fixtures: Fixtures,
     private readonly secret: KeySecret,
     private readonly config: Config,
     private readonly database: Database,
@@ -63,21 +62,8 @@ export class FirstStart {
   private async seed(projectId: number, say: (line: string) => void): Promise<void> {
     const project = await this.projects.findByName(DEFAULT_PROJECT);
     if (project?.seededAt != null) return;
-    const folder = projectFile('fixtures');
-    const files = (await readdir(folder)).filter((file) => file.endsWith('.json')).sort();
-    let objects = 0;
-    for (const file of files) {
-      const bytes = await readFile(`${folder}/${file}`);
-      const body = new JsonBody(bytes, this.config.limits.bodyLimitBytes);
-      try {
-        const { items = 0 } = await this.batches.create.run({ projectId, body, params: {}, query: {}, base: API });
-        objects += items;
-      } catch (error) {
-        // Stored by a start that was cut off before it could make its mark.
-        if (!(error instanceof Problem && error.slug === 'conflict')) throw error;
-      }
-    }
+    const { objects, files } = await this.fixtures.load(projectId);
     await this.projects.markSeeded(projectId);
-    say(`loaded fixtures: ${String(objects)} objects in ${String(files.length)} batches`);
+    say(`loaded fixtures: ${String(objects)} objects of ${String(files)} files`);
   }
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiClient, type ApiReply } from './api-client.js';
 import type { BatchFile } from './batch-file.js';
 import type { ClientSettings } from './client-settings.js';
+import { SourceError } from './load-source.js';
 import { mistakesOf, type Mistake, type Mistakes, type ProblemAnswer } from './problem-answer.js';
 
 const POLL_MS = 100;
@@ -28,15 +29,18 @@ export interface LoadOutcome extends Mistakes {
   kind: 'stored' | 'already' | 'changed' | 'kept' | 'rejected';
   /** How many objects the batch has, or in part how many of those sent are stored. */
   objects: number;
+  /** How many objects of a feed's file, some of which are new, were there already. */
+  oldObjects: number;
   /** How many objects of a batch that is stored were left out. */
   rejectedObjects: number;
 }
 
-/** The members of the answers to a batch: of a whole one, of a part, of a dry run, of a refusal. */
+/** The members of the answers to a batch: of a whole one, of a part, of a feed's file, of a dry run, of a refusal. */
 interface BatchAnswer extends ProblemAnswer {
   object_count: number;
   stored: number;
   rejected: number;
+  unchanged: number;
   would: 'create' | 'nothing' | 'replace' | 'extend';
 }
 
@@ -79,12 +83,17 @@ export class BatchClient {
   /** Stores the batch; one that is there already, the same, is no mistake. @throws SourceError */
   async put(file: BatchFile, signal: AbortSignal): Promise<LoadOutcome> {
     const limit = this.bodyLimitBytes;
-    if (file.mediaType === 'application/json' && file.encoding === undefined && file.sizeBytes > limit) {
+    const { mediaType, feed } = file.content;
+    if (mediaType === 'application/json' && file.encoding === undefined && file.sizeBytes > limit) {
       const figures = `${file.sizeBytes.toLocaleString('en')} bytes, and BODY_LIMIT_BYTES is ${limit.toLocaleString('en')}`;
       return rejected([
-        { pointer: '', detail: `Over a limit: the batch has ${figures}; as NDJSON it may have any length` },
+        {
+          pointer: '',
+          detail: `Over a limit: the batch has ${figures}; ${feed ? 'split it' : 'as NDJSON it may have any length'}`,
+        },
       ]);
     }
+    if (feed !== undefined) return this.post(file, feed, signal);
     const { onConflict, isDryRun } = this.options;
     // First without: the answer to the other request does not tell a batch that was there already from a replaced one.
     const asksFirst = onConflict === 'replace' && file.isRepeatable && !isDryRun;
@@ -94,20 +103,33 @@ export class BatchClient {
     return outcomeOf(await this.deliver(file, onConflict, signal), 'changed');
   }
 
-  private async deliver(file: BatchFile, onConflict: string | undefined, signal: AbortSignal): Promise<BatchReply> {
-    const { batchId, mediaType, encoding, isRepeatable } = file;
+  /** Hands a feed its file, which it stores once, however often it is sent. */
+  private async post(file: BatchFile, feed: string, signal: AbortSignal): Promise<LoadOutcome> {
+    const { isDryRun, isPartial, onConflict } = this.options;
+    const flags = { '--dry-run': isDryRun, '--partial': isPartial, '--on-conflict': onConflict !== undefined };
+    const given = Object.entries(flags).flatMap(([flag, isGiven]) => (isGiven ? [flag] : []));
+    if (given.length > 0) throw new SourceError(`holds ${feed}, which take no ${given.join(' and no ')}`);
+    return outcomeOf(await this.request(file, 'POST', `/${feed}`, signal));
+  }
+
+  private deliver(file: BatchFile, onConflict: string | undefined, signal: AbortSignal): Promise<BatchReply> {
     const query = new URLSearchParams({
       ...(onConflict !== undefined && { on_conflict: onConflict }),
       ...(this.options.isPartial && { mode: 'partial' }),
       ...(this.options.isDryRun && { dry_run: 'true' }),
     });
+    const path = `/batches/${pathPart(file.content.batchId)}${query.size > 0 ? `?${query.toString()}` : ''}`;
+    return this.request(file, 'PUT', path, signal);
+  }
+
+  private async request(file: BatchFile, method: string, path: string, signal: AbortSignal): Promise<BatchReply> {
+    const { encoding, isRepeatable } = file;
     const headers = {
-      'Content-Type': mediaType,
+      'Content-Type': file.content.mediaType,
       ...(encoding !== undefined && { 'Content-Encoding': encoding }),
       ...(this.options.isAsync && { Prefer: 'respond-async' }),
     };
-    const path = `/batches/${pathPart(batchId)}${query.size > 0 ? `?${query.toString()}` : ''}`;
-    const request = { method: 'PUT', path, headers, isRepeatable, body: () => file.bytes() };
+    const request = { method, path, headers, isRepeatable, body: () => file.bytes() };
     const reply = await this.api.send<BatchAnswer & { id: string }>(request, signal);
     return reply.status === 202 ? this.awaitJob(reply.body.id ?? '', signal) : reply;
   }
@@ -133,15 +155,17 @@ function outcomeOf(
   old: LoadOutcome['kind'] = 'already',
 ): LoadOutcome {
   if (status >= 300) return { ...rejected([]), ...mistakesOf(body, statusLine) };
-  const { would, rejected: rejectedObjects = 0, object_count: count = 0, stored: objects = count } = body;
+  const { would, rejected: rejectedObjects = 0, object_count: count = 0, stored = count, unchanged = 0 } = body;
   const isNew = status === 201 || location !== undefined;
   const kind = would !== undefined ? KINDS[would] : isNew ? 'stored' : old;
   const left = rejectedObjects > 0 ? mistakesOf(body, statusLine) : { mistakes: [], unlisted: 0 };
-  return { kind, objects, rejectedObjects, ...left };
+  const isOld = stored === 0 && unchanged > 0;
+  const figures = isOld ? { objects: unchanged, oldObjects: 0 } : { objects: stored, oldObjects: unchanged };
+  return { kind, ...figures, rejectedObjects, ...left };
 }
 
 function rejected(mistakes: readonly Mistake[]): LoadOutcome {
-  return { kind: 'rejected', objects: 0, rejectedObjects: 0, mistakes, unlisted: 0 };
+  return { kind: 'rejected', objects: 0, oldObjects: 0, rejectedObjects: 0, mistakes, unlisted: 0 };
 }
 
 /** Also the ids `.` and `..`, which are folders in an address. */

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { JsonHead } from './json-head.js';
+import { JsonHead, type FeedName } from './json-head.js';
 import { NotABatchError, reasonOf, SourceError, type LoadSource } from './load-source.js';
 import { inflated, OpenedSource, type Encoding } from './opened-source.js';
 
@@ -12,6 +12,14 @@ const ZSTD_RULE = 'zstd files are taken as lines: name them .ndjson.zst or .json
 /** What starts a JSON value that is no object. */
 const OTHER_JSON = '["-0123456789tfn';
 
+/** Which batch a source holds, and as what it is sent. */
+interface Content {
+  readonly batchId: string;
+  readonly mediaType: 'application/json' | 'application/x-ndjson';
+  /** The feed that takes the file whole, and keeps it in a batch of that name; undefined for a batch. */
+  readonly feed: FeedName | undefined;
+}
+
 /** A source whose batch is known. It is sent as it is: what is parsed and written again loses digits. */
 export class BatchFile {
   /** Nothing was read of what is open. */
@@ -21,8 +29,7 @@ export class BatchFile {
     private readonly source: LoadSource,
     private readonly signal: AbortSignal,
     private opened: OpenedSource,
-    readonly batchId: string,
-    readonly mediaType: 'application/json' | 'application/x-ndjson',
+    readonly content: Content,
   ) {}
 
   /**
@@ -37,11 +44,7 @@ export class BatchFile {
       if (opened.encoding === 'zstd' && JSON_NAME.test(source.fileName)) throw new SourceError(ZSTD_RULE);
       const isNdjson = !source.isRepeatable || NDJSON_NAME.test(source.fileName) || opened.encoding === 'zstd';
       const head = isNdjson ? undefined : await headOf(opened);
-      const isBatch = head !== undefined && isBatchHead(head);
-      const found = isBatch ? head.batchId : source.fileName.replace(ENDINGS, '');
-      const batchId = await checkedId(givenId ?? found, !isBatch || head.names.has('batch_id'));
-      const mediaType = isBatch ? 'application/json' : 'application/x-ndjson';
-      const file = new BatchFile(source, signal, opened, batchId, mediaType);
+      const file = new BatchFile(source, signal, opened, await contentOf(head, givenId, source.fileName));
       // What was looked through is not there to be sent any more.
       file.isFresh = head === undefined;
       return file;
@@ -98,6 +101,18 @@ async function headOf({ bytes, encoding }: OpenedSource): Promise<JsonHead> {
     throw new SourceError(`is not whole gzip: ${reasonOf(error)}`);
   }
   return head;
+}
+
+/** @param head undefined for a source that is taken as lines @throws SourceError */
+async function contentOf(head: JsonHead | undefined, givenId: string | undefined, fileName: string): Promise<Content> {
+  if (head?.feed !== undefined) {
+    if (givenId !== undefined) throw new SourceError(`holds ${head.feed}, which take no --batch-id`);
+    return { batchId: head.feed, mediaType: 'application/json', feed: head.feed };
+  }
+  const isBatch = head !== undefined && isBatchHead(head);
+  const found = isBatch ? head.batchId : fileName.replace(ENDINGS, '');
+  const batchId = await checkedId(givenId ?? found, !isBatch || head.names.has('batch_id'));
+  return { batchId, mediaType: isBatch ? 'application/json' : 'application/x-ndjson', feed: undefined };
 }
 
 /** Whether it is one batch, or one object a line. @throws SourceError when it is neither */

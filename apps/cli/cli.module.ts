@@ -1,5 +1,7 @@
 import { Injectable, Module } from '@nestjs/common';
 import { InjectCommander, type CommandRunner } from 'nest-commander';
+import { DemoCommand } from './demo.command.js';
+import { DeviceCommand } from './device.command.js';
 import { KeyCommand } from './key.command.js';
 import { LoadCommand } from './load.command.js';
 import { MigrateCommand } from './migrate.command.js';
@@ -25,6 +27,8 @@ export class CommandTree {
     LoadCommand,
     ...ProjectCommand.registerWithSubCommands(),
     ...KeyCommand.registerWithSubCommands(),
+    ...DeviceCommand.registerWithSubCommands(),
+    DemoCommand,
     CommandTree,
   ],
 })

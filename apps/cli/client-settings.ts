@@ -15,16 +15,21 @@ export interface ClientSettings {
  */
 export async function clientSettings(options: { url?: string; key?: string }): Promise<ClientSettings> {
   const config = await serverSettings();
-  const url = options.url ?? setting('STOWAGE_URL') ?? ownServer(config);
+  const origin = serverOrigin(config, options.url);
   const key = options.key ?? setting('STOWAGE_API_KEY') ?? config.access.adminKey;
   if (key === null) throw new UsageError('no key: set STOWAGE_API_KEY, or give --key');
   // Never quotes the key: it is a secret.
   if (!/^[\x21-\x7e]+$/.test(key)) throw new UsageError('the key holds characters that a key cannot have');
-  return { origin: originOf(url), key };
+  return { origin, key };
+}
+
+/** Where the server is, without a slash at its end. @throws UsageError */
+export function serverOrigin(config: Config, url?: string): string {
+  return originOf(url ?? setting('STOWAGE_URL') ?? ownServer(config));
 }
 
 /** The same settings as the server's, and the same file `.env`. */
-async function serverSettings(): Promise<Config> {
+export async function serverSettings(): Promise<Config> {
   const { readConfig } = await import('../api/run-server.js');
   try {
     return readConfig();

@@ -34,6 +34,15 @@ describe('JsonHead', () => {
     expect(headOf('{"batch_id":7,"x":"y"}')).toMatchObject({ batchId: undefined, isWhole: true });
   });
 
+  it('takes a file for one of a feed by its first member, however the bytes are cut', () => {
+    for (const feed of ['factories', 'sprockets'] as const) {
+      for (const cut of [1, 2, 5, Infinity]) expect(headOf(`{ "${feed}": [{"batch_id":"x"}`, cut).feed).toBe(feed);
+      expect(headOf(`{"batch_id":"x","${feed}":[]}`).feed).toBeUndefined();
+      expect(headOf(`{"objects":[{"${feed}":1}],"${feed}":[]}`)).toMatchObject({ feed: undefined, isWhole: true });
+      expect(headOf(`["${feed}"]`).feed).toBeUndefined();
+    }
+  });
+
   it('tells a whole line from an object of several lines and from one that is cut', () => {
     expect(headOf('{"object_id":"a\\n","data":{}}\n{"x":1}')).toMatchObject({ isWhole: true, hasLineBreak: false });
     expect(headOf('{"object_id":\n"a"}')).toMatchObject({ isWhole: true, hasLineBreak: true });

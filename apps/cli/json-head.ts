@@ -9,6 +9,9 @@ const COLON = 0x3a;
 const COMMA = 0x2c;
 /** What tells a batch from an object, and both from anything else. */
 const NAMES: readonly string[] = ['batch_id', 'objects', 'object_id'];
+/** What a file of a feed begins with: the member that lists what it holds, which is also its address and its batch. */
+const FEEDS = ['factories', 'sprockets'] as const;
+export type FeedName = (typeof FEEDS)[number];
 /** No id is longer: 255 characters, each two escapes of six bytes. */
 const TEXT_BYTES_MAX = 255 * 2 * 6;
 
@@ -21,6 +24,8 @@ export class JsonHead {
   readonly names = new Set<string>();
   /** The value of `batch_id`, when it is text. */
   batchId: string | undefined;
+  /** Which feed's file it is, by its first member. */
+  feed: FeedName | undefined;
   /** The first value has ended. */
   isWhole = false;
   /** There is a line break in it. */
@@ -32,6 +37,7 @@ export class JsonHead {
   private isInText = false;
   private isEscaped = false;
   private isName = true;
+  private isFirstName = true;
   private name = '';
   /** The bytes of the text that is being read, for the outermost object's own only. */
   private text: number[] = [];
@@ -47,9 +53,10 @@ export class JsonHead {
     return this.isDone;
   }
 
-  /** Nothing can be learnt from what follows: the id is known, or the first value has ended, or it is no object. */
+  /** Nothing can be learnt from what follows: what it is is known, or the first value has ended, or it is no object. */
   private get isDone(): boolean {
-    return this.isWhole || this.batchId !== undefined || (this.first !== 0 && this.first !== OPEN_BRACE);
+    const isKnown = this.batchId !== undefined || this.feed !== undefined;
+    return this.isWhole || isKnown || (this.first !== 0 && this.first !== OPEN_BRACE);
   }
 
   private takeMark(byte: number): void {
@@ -83,6 +90,8 @@ export class JsonHead {
     if (this.isName) {
       this.name = value;
       if (NAMES.includes(value)) this.names.add(value);
+      if (this.isFirstName) this.feed = FEEDS.find((feed) => feed === value);
+      this.isFirstName = false;
     } else if (this.name === 'batch_id') this.batchId = value;
   }
 }

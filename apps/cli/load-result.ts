@@ -31,12 +31,16 @@ export interface Wording {
 }
 
 /** What became of one batch that is stored, to follow its name. */
-export function lineOf({ kind, objects, rejectedObjects }: LoadOutcome, { isDryRun, onConflict }: Wording): string {
+export function lineOf(
+  { kind, objects, oldObjects, rejectedObjects }: LoadOutcome,
+  { isDryRun, onConflict }: Wording,
+): string {
   const count = counted(objects, 'object', 's');
   const rest = rejectedObjects > 0 ? `, ${counted(rejectedObjects, 'object', 's')} rejected` : '';
   if (kind === 'already') return `already stored (${count})${rest}`;
   if (kind === 'kept') return `already stored, or ${onConflict === 'skip' ? 'added to' : 'replaced'} (${count})${rest}`;
-  if (kind === 'stored') return `${isDryRun ? 'would store' : 'stored'} ${count}${rest}`;
+  const old = oldObjects > 0 ? `, ${counted(oldObjects, 'object', 's')} already stored` : '';
+  if (kind === 'stored') return `${isDryRun ? 'would store' : 'stored'} ${count}${old}${rest}`;
   if (onConflict === 'replace') return `${isDryRun ? 'would be replaced' : 'replaced'} (${count})${rest}`;
   // Only a dry run tells it.
   return `what is missing would be added (${count})${rest}`;

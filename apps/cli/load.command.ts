@@ -38,11 +38,11 @@ interface Options {
   arguments: '<place...>',
   argsDescription: {
     place:
-      'batch files (*.json), also compressed (.gz); NDJSON files (*.ndjson, *.jsonl), also compressed (.gz, .zst); ' +
+      'batch files (*.json) and files of factories or sprockets, also compressed (.gz); NDJSON files (*.ndjson, *.jsonl), also compressed (.gz, .zst); ' +
       'folders of them; patterns such as "data/**/*.ndjson.gz"; http:// and https:// URLs; ' +
       '- for NDJSON from standard input',
   },
-  description: 'store batches, each of them once',
+  description: 'store batches, factories and sprockets, each of them once',
 })
 export class LoadCommand extends CommandRunner {
   override setCommand(command: Parameters<CommandRunner['setCommand']>[0]): this {

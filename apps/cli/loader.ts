@@ -102,7 +102,7 @@ export class Loader {
         this.progress.file(`${source.name}: skipped, it is not a batch`);
       } else {
         const mistakes = [{ pointer: error.pointer, detail: error.message }];
-        const nothing = { kind: 'rejected', objects: 0, rejectedObjects: 0, unlisted: 0 } as const;
+        const nothing = { kind: 'rejected', objects: 0, oldObjects: 0, rejectedObjects: 0, unlisted: 0 } as const;
         await this.report(source.name, { ...nothing, mistakes }, file);
       }
     } finally {
@@ -135,7 +135,8 @@ export class Loader {
   }
 
   /** The server tells two files of one batch apart, but not when it is asked to replace the one by the other. */
-  private refuseSameName({ batchId, name }: BatchFile): void {
+  private refuseSameName({ name, content: { batchId, feed } }: BatchFile): void {
+    if (feed !== undefined) return;
     const other = this.names.get(batchId) ?? name;
     this.names.set(batchId, other);
     if (other === name || this.options.onConflict === undefined) return;

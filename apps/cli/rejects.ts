@@ -4,7 +4,7 @@ import { linesOf } from './lines-of.js';
 import type { Mistake, Mistakes } from './problem-answer.js';
 import { UsageError } from './usage-error.js';
 
-const PART = /^(\/lines\/(\d+)|\/objects\/\d+)(.*)$/s;
+const PART = /^(\/lines\/(\d+)|\/(?:objects|factories|sprockets)\/\d+)(.*)$/s;
 
 /** The file of what was rejected, one JSON line each. It is begun anew with the first of them, and not made without. */
 export class Rejects {
@@ -21,7 +21,7 @@ export class Rejects {
     const parts = byObject(mistakes);
     const numbers = parts.flatMap(({ line }) => (line === undefined ? [] : [line]));
     const lines = batch === undefined || numbers.length === 0 ? undefined : await linesOf(batch, new Set(numbers));
-    const batchId = batch?.batchId ?? null;
+    const batchId = batch?.content.batchId ?? null;
     const written = parts.map(({ pointer, detail, line }) =>
       JSON.stringify({ file: name, batch_id: batchId, pointer, detail, line: lines?.get(line ?? 0) }),
     );

@@ -45,9 +45,11 @@ async function start(settings: Record<string, string> = {}): Promise<Start> {
   return { made, said, get };
 }
 
+/** Whose keys there are, but for those of the fixtures' devices. */
 async function keys(): Promise<string[]> {
   const rows = await db.sql<{ key: string }>(
-    `SELECT role || ' of ' || coalesce(p.name, 'all') AS key FROM api_keys LEFT JOIN projects AS p USING (project_id) ORDER BY key_id`,
+    `SELECT role || ' of ' || coalesce(p.name, 'all') AS key FROM api_keys LEFT JOIN projects AS p USING (project_id)
+     WHERE device_id IS NULL ORDER BY key_id`,
   );
   return rows.map(({ key }) => key);
 }
@@ -130,24 +132,58 @@ describe('the fixtures', () => {
     return page.results.map(({ batch_id }) => batch_id).sort();
   }
 
-  async function fixtures(): Promise<{ batch_id: string; objects: unknown[] }[]> {
+  async function fixtures(): Promise<Record<string, unknown>[]> {
     const files = (await readdir(projectFile('fixtures'))).filter((file) => file.endsWith('.json'));
     return Promise.all(
       files.map(async (file) => JSON.parse(await readFile(projectFile(`fixtures/${file}`), 'utf8')) as never),
     );
   }
 
+  /** Which batch a fixture makes, and of what: a file of a feed makes the one that the feed has. */
+  function batchOf(fixture: Record<string, unknown>): { batch_id: string; objects: unknown[] } {
+    const [[name, list] = ['', []]] = Object.entries(fixture);
+    const today = new Date().toISOString().slice(0, 10);
+    const lists = list as Record<string, unknown[]>[];
+    if (name === 'devices') return { batch_id: `firmware-${today}`, objects: lists.flatMap(({ events }) => events) };
+    if (name === 'rooms') return { batch_id: `temperatures-${today}`, objects: lists.flatMap(({ hourly }) => hourly) };
+    const isFeed = name === 'factories' || name === 'sprockets';
+    return (isFeed ? { batch_id: name, objects: list } : fixture) as never;
+  }
+
   it('are loaded once, all of them, as they are', async () => {
     const first = await start(seeding);
-    const expected = await fixtures();
+    const expected = (await fixtures()).map(batchOf);
     const objects = expected.reduce((sum, batch) => sum + batch.objects.length, 0);
-    expect(first.said).toEqual([`loaded fixtures: ${String(objects)} objects in ${String(expected.length)} batches`]);
+    expect(first.said).toEqual([`loaded fixtures: ${String(objects)} objects of ${String(expected.length)} files`]);
     expect(await batchIds(first)).toEqual(expected.map(({ batch_id }) => batch_id).sort());
     for (const batch of expected) {
+      if (/^(factories|sprockets|firmware-.*|temperatures-.*)$/.test(batch.batch_id)) continue;
       const read = await first.get(`/batches/${encodeURIComponent(batch.batch_id)}`, ADMIN_KEY);
       expect(await read.json()).toEqual(batch);
     }
     expect((await start(seeding)).said).toEqual([]);
+  });
+
+  it('of factories and sprockets are what their own addresses give', async () => {
+    const { get } = await start(seeding);
+    const listed = async (path: string, member: string): Promise<object[]> => {
+      const list = (await (await get(path, ADMIN_KEY)).json()) as Record<string, { id?: string }[]>;
+      return (list[member] ?? []).map(({ id: _, ...one }) => one);
+    };
+    const [factories] = (await fixtures()).filter((fixture) => 'factories' in fixture);
+    const [sprockets] = (await fixtures()).filter((fixture) => 'sprockets' in fixture);
+    expect({ factories: await listed('/factories', 'factories') }).toEqual(factories);
+    expect({ sprockets: (await listed('/sprockets', 'results')).reverse() }).toEqual(sprockets);
+  });
+
+  it('have a fleet that has reported, and rooms with a week of readings until now', async () => {
+    const { get } = await start(seeding);
+    const read = async (path: string): Promise<unknown> => (await get(path, ADMIN_KEY)).json();
+    expect(await read('/devices')).toMatchObject({ count: 5 });
+    expect(await read('/firmware?device_id=till-2&page_size=1')).toMatchObject([{ version: '2.3.1', status: null }]);
+    const average = '/buildings/workshop/rooms/cold%20store/temperatures/average?duration=';
+    expect(await read(`${average}1w`)).toMatchObject({ reading_count: 168 });
+    expect(await read(`${average}1h`)).toMatchObject({ reading_count: 1 });
   });
 
   it('do not come back once they are deleted', async () => {
@@ -164,7 +200,8 @@ describe('the fixtures', () => {
     await db.sql('UPDATE projects SET seeded_at = NULL');
     await db.sql('DELETE FROM objects WHERE batch_id <> $1', [kept]);
     await db.sql('DELETE FROM batches WHERE batch_id <> $1', [kept]);
-    expect(await batchIds(await start(seeding))).toEqual((await fixtures()).map(({ batch_id }) => batch_id).sort());
+    const wanted = (await fixtures()).map((fixture) => batchOf(fixture).batch_id).sort();
+    expect(await batchIds(await start(seeding))).toEqual(wanted);
   });
 
   it('are not loaded without the setting, nor into a database of its own by default', async () => {

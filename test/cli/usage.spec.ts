@@ -13,7 +13,15 @@ describe('stowage', () => {
   it('lists its commands with a line for each', async () => {
     const { code, stdout, stderr } = await stowage.run(['--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    for (const command of ['serve', 'migrate', 'load [options] <place...>', 'project', 'key']) {
+    for (const command of [
+      'serve',
+      'migrate',
+      'load [options] <place...>',
+      'project',
+      'key',
+      'device',
+      'demo [options]',
+    ]) {
       expect(
         stdout.split('\n').filter((line) => line.startsWith(`  ${command}  `) || line.startsWith(`  ${command} `)),
       ).toHaveLength(1);
@@ -33,6 +41,7 @@ describe('stowage', () => {
     ['an unknown option of a command of a command', ['key', 'list', '--all'], "unknown option '--all'"],
     ['a missing argument', ['load'], "missing required argument 'place'"],
     ['a missing option', ['key', 'create'], "required option '--role <role>' not specified"],
+    ['a move to nowhere', ['device', 'move', 'd-1'], "required option '--to <name or id>' not specified"],
     ['an argument too many', ['migrate', 'now'], "too many arguments for 'migrate'"],
     ['a wrong setting of a client', ['load', 'x.json', '--url', 'ftp://x'], '--url must be an address'],
   ])('refuses %s in one line, and ends with 2', async (_, args, message) => {

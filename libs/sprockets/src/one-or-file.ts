@@ -1,0 +1,20 @@
+import { Answer } from '#platform';
+import { applyDecorators, type Type } from '@nestjs/common';
+import { ApiBody, ApiExtraModels, ApiResponse, getSchemaPath } from '@nestjs/swagger';
+import { StoredDto } from './sprocket.dto.js';
+
+/** Documents a body that is one thing or a file of them; Swagger UI offers the one. */
+export function OneOrFile(one: Type, file: Type): MethodDecorator {
+  const oneOf = [one, file].map((type) => ({ $ref: getSchemaPath(type) }));
+  return applyDecorators(ApiExtraModels(one, file), ApiBody({ schema: { oneOf } }));
+}
+
+/** Documents what comes of either. */
+export function Stored(one: Type): MethodDecorator {
+  const oneOf = [one, StoredDto].map((type) => ({ $ref: getSchemaPath(type) }));
+  return applyDecorators(
+    ApiExtraModels(one, StoredDto),
+    Answer(201, one, { location: true, description: 'The one that was stored; of a file, how many were.' }),
+    ApiResponse({ status: 200, description: 'Nothing was new.', schema: { oneOf } }),
+  );
+}

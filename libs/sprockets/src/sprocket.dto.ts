@@ -1,0 +1,64 @@
+import { IntegerParameter, pageOf, PageQuery } from '#platform';
+import { ObjectIdField } from '#warehouse';
+import { applyDecorators } from '@nestjs/common';
+import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
+import { ValidateBy } from 'class-validator';
+
+export const TEETH_RULE = 'must be a whole number above 0';
+export const LENGTH_RULE = 'must be a number above 0';
+
+class Measures {
+  @NumberField({ type: 'integer', description: 'How many teeth it has.', example: 12 }, TEETH_RULE)
+  teeth: number;
+
+  @NumberField({ type: 'number', description: 'Across its pitch circle.', example: 3.86 }, LENGTH_RULE)
+  pitch_diameter: number;
+
+  @NumberField({ type: 'number', description: 'Across the tips of its teeth.', example: 4.25 }, LENGTH_RULE)
+  outside_diameter: number;
+
+  @NumberField({ type: 'number', description: 'From one roller of its chain to the next.', example: 1 }, LENGTH_RULE)
+  pitch: number;
+}
+
+/** A sprocket as it is sent. */
+export class NewSprocketDto extends Measures {
+  @ObjectIdField({ optional: true, example: 'sprocket-12' })
+  id?: string;
+}
+
+export class NewSprocketsDto {
+  @ApiProperty({ type: [NewSprocketDto], minItems: 1, maxItems: 10_000, description: 'A file of them.' })
+  sprockets: NewSprocketDto[];
+}
+
+/** A sprocket as it is read. */
+export class SprocketDto extends Measures {
+  @ApiProperty({ example: 'sprocket-12' })
+  id: string;
+}
+
+export class SprocketPageDto extends pageOf(SprocketDto) {}
+
+export class SprocketListQuery extends PageQuery {
+  @IntegerParameter({ min: 1, max: 10_000, description: 'The same as page_size; not together with it.' })
+  limit?: number;
+}
+
+/** What came of a file. */
+export class StoredDto {
+  @ApiProperty({ description: 'How many are new.', example: 3 })
+  stored: number;
+
+  @ApiProperty({ description: 'How many were there already, and stay as they are.', example: 0 })
+  unchanged: number;
+}
+
+/** A number; whether it fits is judged by its text, for a double would round it. */
+function NumberField(documented: ApiPropertyOptions, rule: string): PropertyDecorator {
+  const validator = { validate: (value: unknown) => typeof value === 'number', defaultMessage: () => rule };
+  return applyDecorators(
+    ApiProperty({ ...documented, exclusiveMinimum: 0 } as unknown as ApiPropertyOptions),
+    ValidateBy({ name: 'rule', validator }),
+  );
+}
