@@ -1,4 +1,4 @@
-/** What a bare handler does: the same row by the same key, through a pool of `pg`, sent as JSON. */
+/** What bare handlers do: the same rows by the same keys, through a pool of `pg`, as JSON; no checks, no keys, no problems. */
 import fastify from 'fastify';
 import pg from 'pg';
 
@@ -12,6 +12,30 @@ app.get('/objects/:id', async (request, reply) => {
   );
   if (rows.length === 0) return reply.code(404).send();
   return rows[0];
+});
+let seq = 0;
+app.post('/same-row', async (request, reply) => {
+  const { temperature, recorded_at } = request.body;
+  const data = [
+    { key: 'building', value: 'HQ' },
+    { key: 'room', value: 'lab' },
+    { key: 'temperature', value: temperature },
+  ];
+  await pool.query(
+    `INSERT INTO bare_objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
+     VALUES ($1, 'temperatures', $2, $3, 'HQ/lab', $4, $5)`,
+    [projectId, `temperature-${recorded_at}`, seq++, recorded_at, JSON.stringify(data)],
+  );
+  return reply.code(201).send({ building: 'HQ', room: 'lab', temperature, recorded_at });
+});
+app.post('/typed-table', async (request, reply) => {
+  const { temperature, recorded_at } = request.body;
+  await pool.query('INSERT INTO bare_readings (room, recorded_at, temperature) VALUES ($1, $2, $3)', [
+    'HQ/lab',
+    recorded_at,
+    temperature,
+  ]);
+  return reply.code(201).send({ building: 'HQ', room: 'lab', temperature, recorded_at });
 });
 process.on('SIGTERM', () => process.exit(0));
 console.log(await app.listen({ port: 0, host: '127.0.0.1' }));

@@ -8,8 +8,10 @@ import os from 'node:os';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { benchAsync } from './async.mjs';
+import { benchAverages } from './averages.mjs';
 import { benchBusy } from './busy.mjs';
 import { benchCopy } from './copy.mjs';
+import { benchReadings } from './feeds.mjs';
 import { benchIngest, closeConnections } from './ingest.mjs';
 import { benchReads } from './reads.mjs';
 import { benchSingle } from './single.mjs';
@@ -23,6 +25,8 @@ const PARTS = {
   busy: benchBusy,
   copy: benchCopy,
   async: benchAsync,
+  readings: benchReadings,
+  averages: benchAverages,
 };
 /** They read what the ingest has stored. */
 const READERS = ['reads', 'single', 'busy'];

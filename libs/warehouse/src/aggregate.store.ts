@@ -12,7 +12,7 @@ export interface AggregateRow extends Computed {
 }
 
 /** More lines than a chart shows and a person reads; an answer of so many is about 1 MB. */
-export const GROUPS_MAX = 10_000;
+const GROUPS_MAX = 10_000;
 /** Groups may be texts of any length, and a number may have 147,000 digits. */
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 

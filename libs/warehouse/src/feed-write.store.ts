@@ -48,10 +48,6 @@ const ADD = {
     ${markSql('added')}`,
 };
 
-const MAKE_BATCH = `
-  INSERT INTO batches (project_id, batch_id, seq, object_count, revision) VALUES ($1, $2, $3, 0, $3)
-  ON CONFLICT (project_id, batch_id) DO NOTHING`;
-
 /** In one order, so that two that lock the same ones never wait for each other in a circle. */
 const LOCK_BATCHES = `
   SELECT b.batch_id FROM batches AS b
@@ -90,14 +86,12 @@ export class FeedWriteStore {
     await on.query(ADD, [...target, seq.toString(), objects.length, rowsOf(objects)]);
   }
 
-  /** Locks the batch, made when missing, and those of the objects that exist. @returns their ids */
+  /** Locks the batch, where there is one, and those of the objects that exist. @returns their ids */
   async lock(
     tx: Queryable,
     target: readonly [projectId: number, batchId: string],
-    seq: bigint,
     objectIds: readonly string[],
   ): Promise<string[]> {
-    await tx.query(MAKE_BATCH, [...target, seq.toString()]);
     const rows = await tx.query<{ batch_id: string }>(LOCK_BATCHES, [...target, objectIds]);
     return rows.map((row) => row.batch_id);
   }

@@ -88,6 +88,13 @@ describe('what comes through a feed', () => {
     expect(await counts()).toEqual([['readings', 2, 2]]);
   });
 
+  it('makes no batch where all of it exists already', async () => {
+    await ask([reading('a', 1)], 'keep', 'monday');
+    expect(await ask([reading('a', 1)], 'keep', 'tuesday')).toEqual(['kept']);
+    expect(await ask([reading('a', 2)], 'replace', 'wednesday')).toEqual(['replaced']);
+    expect(await counts()).toEqual([['monday', 1, 1]]);
+  });
+
   it('takes the last of what is sent twice at once, and with the other rule the first', async () => {
     expect(await ask([reading('a', 1), reading('a', 2)])).toEqual(['added', 'replaced']);
     expect(await ask([reading('b', 1), reading('b', 2)], 'keep')).toEqual(['added', 'kept']);

@@ -29,8 +29,8 @@ interface Waiting {
 
 /**
  * Stores what comes through the feeds: single objects, often many at once. Those that arrive while others are being
- * stored share one statement and one commit, which costs a statement of one object little more; nobody waits for company,
- * for the first one starts at once. Each is durable before its answer. See docs/decisions/012.
+ * stored share one statement and one commit, which costs a statement of one object little more. Nobody waits for company
+ * that has not arrived. Each is durable before its answer. See docs/decisions/012.
  */
 @Injectable()
 export class FeedWriter {
@@ -60,7 +60,8 @@ export class FeedWriter {
         return;
       }
       this.queues.set(key, [waiting]);
-      void this.drain(key);
+      // Not before all is read that has arrived already: else the first of many would go alone, and the others wait for it.
+      setImmediate(() => void this.drain(key));
     });
   }
 
@@ -122,7 +123,7 @@ export class FeedWriter {
     const ids = [...unique.keys()];
     const target = [projectId, batchId] as const;
 
-    const locked = new Set(await this.store.lock(tx, target, this.sequence.next(), ids));
+    const locked = new Set(await this.store.lock(tx, target, ids));
     const existing = await this.store.existing(tx, projectId, ids);
     if (existing.some((one) => !locked.has(one.batch_id))) throw new Moved('an object came into another batch');
     const known = new Set(existing.map((one) => one.object_id));

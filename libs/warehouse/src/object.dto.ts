@@ -105,9 +105,10 @@ export class ObjectDto {
 
 export class ObjectPageDto extends pageOf(ObjectDto) {}
 
-function ObjectIdField({ optional = false } = {}): PropertyDecorator {
+/** The id of an object, also where a feed has it under another name. */
+export function ObjectIdField({ optional = false, example = 'shoe-1' } = {}): PropertyDecorator {
   return applyDecorators(
-    IdField({ optional, description: 'Unique in the project.', example: 'shoe-1' }),
+    IdField({ optional, description: 'Unique in the project.', example }),
     ApiProperty({ not: { enum: RESERVED_OBJECT_IDS } }),
     ValidateBy({
       name: 'reserved',

@@ -1,5 +1,14 @@
 import { filterSql, type Filter } from '#filter';
-import { Database, readSlice, type PageRequest, type Slice } from '#platform';
+import {
+  Config,
+  countRows,
+  Database,
+  readSlice,
+  type Count,
+  type ListSql,
+  type PageRequest,
+  type Slice,
+} from '#platform';
 import { Injectable } from '@nestjs/common';
 import { OBJECT_COLUMNS, type ObjectRow } from './object.store.js';
 
@@ -13,17 +22,25 @@ export interface Observation extends ObjectRow {
 /** What is known about a subject, in the order in which it happened, which need not be that in which it arrived. */
 @Injectable()
 export class ObservationStore {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly config: Config,
+  ) {}
 
   /** The latest first. The index of (project_id, subject, observed_at) gives them in order, so that a page costs a page. */
   page(projectId: number, subject: string, filter: Filter, page: PageRequest): Promise<Slice<Observation>> {
-    const values: unknown[] = [projectId, subject];
-    const where = `o.project_id = $1 AND o.subject = $2 AND ${filterSql(filter, FILTER_COLUMNS, values)}`;
-    const select = `${OBJECT_COLUMNS}, o.observed_at AS at`;
-    return readSlice<Observation>(
-      this.database,
-      { select, from: 'objects AS o', where, seq: 'o.seq', time: 'o.observed_at', values },
-      page,
-    );
+    return readSlice<Observation>(this.database, listSql(projectId, subject, filter), page);
   }
+
+  /** How many the list has in all, as far as the page asks. */
+  count(projectId: number, subject: string, filter: Filter, mode: PageRequest['count']): Promise<Count> {
+    return countRows(this.database, listSql(projectId, subject, filter), mode, this.config.limits.countCap);
+  }
+}
+
+function listSql(projectId: number, subject: string, filter: Filter): ListSql {
+  const values: unknown[] = [projectId, subject];
+  const where = `o.project_id = $1 AND o.subject = $2 AND ${filterSql(filter, FILTER_COLUMNS, values)}`;
+  const select = `${OBJECT_COLUMNS}, o.observed_at AS at`;
+  return { select, from: 'objects AS o', where, seq: 'o.seq', time: 'o.observed_at', values };
 }

@@ -1,0 +1,137 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { askInflux, startInflux } from './influx.mjs';
+import { percentile } from './stack.mjs';
+
+const READINGS = Number(process.env.BENCH_READINGS ?? 10_000_000);
+const ROOMS = 100;
+const SLICE = 500_000;
+const POINTS_A_REQUEST = 20_000;
+/** One reading a second for 30 days, and for as long as this run takes: it ends in the future, so that every window is full. */
+const HOT_SECONDS = 30 * 86_400 + 1_800;
+const WINDOWS = { '15m': '15 minutes', '1d': '1 day', '30d': '30 days' };
+const TIMES = { '15m': 60, '1d': 40, '30d': 10 };
+
+/**
+ * The average of one room, of a reading a second, among READINGS of 100 rooms: over HTTP, and plain SQL `avg` over a typed
+ * table with a covering index, one after the other through one connection; and InfluxDB, where it is installed.
+ */
+export async function benchAverages(stack) {
+  const { sql } = stack;
+  await fill(stack);
+  const influx = await startInflux();
+  try {
+    if (influx !== null) await fillInflux(stack, influx.url);
+    console.log(`averages of one room among ${READINGS.toLocaleString('en')} readings of ${ROOMS} rooms, p50 in ms`);
+    for (const [duration, interval] of Object.entries(WINDOWS)) {
+      const ask = async () => {
+        const reply = await fetch(`${stack.url}/buildings/HQ/rooms/room-0/temperatures/average?duration=${duration}`, {
+          headers: { 'X-Api-Key': stack.adminKey },
+        });
+        return JSON.parse(await reply.text());
+      };
+      const plain = () =>
+        sql.query({
+          name: `avg-${duration}`,
+          text: `SELECT avg(temperature), count(*) FROM bench_readings
+                 WHERE room = $1 AND recorded_at >= now() - $2::interval AND recorded_at < now()`,
+          values: [0, interval],
+        });
+      const influxQuery = `SELECT mean(value) FROM temperature WHERE room = 'room-0' AND time >= now() - ${duration} AND time < now()`;
+      const first = await timed(ask);
+      const { reading_count } = await ask();
+      // The hours are summed up when somebody has asked; until that is done the next ones read the readings.
+      await settled(stack);
+      const ours = await median(ask, TIMES[duration]);
+      const theirs = await median(plain, TIMES[duration]);
+      const others = influx === null ? null : await median(() => askInflux(influx.url, influxQuery), TIMES[duration]);
+      console.log(
+        `  ${duration} (${reading_count} readings): ${ours.toFixed(2)}, the first time ${first.toFixed(2)}; plain SQL ` +
+          `${theirs.toFixed(2)}: ${(ours / theirs).toFixed(2)} times` +
+          (others === null ? '' : `; InfluxDB ${others.toFixed(2)}: ${(ours / others).toFixed(2)} times`),
+      );
+    }
+  } finally {
+    await influx?.stop();
+  }
+}
+
+/** Straight into the table, its indexes made afterwards: hours of requests would say nothing more about reads. */
+async function fill({ sql, projectId }) {
+  const { rows: indexes } = await sql.query(`SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'objects'`);
+  await sql.query(`ALTER TABLE objects DROP CONSTRAINT objects_pkey, DROP CONSTRAINT objects_object_id_key`);
+  for (const { indexname } of indexes) await sql.query(`DROP INDEX IF EXISTS ${indexname}`);
+  await sql.query(
+    `INSERT INTO batches (project_id, batch_id, seq, object_count, revision) VALUES ($1, 'readings', 1, $2, 1)`,
+    [projectId, READINGS],
+  );
+  await sql.query(`CREATE TABLE bench_readings (room integer, recorded_at timestamptz, temperature double precision)`);
+  const { rows } = await sql.query(`SELECT date_trunc('second', now()) + interval '30 minutes' AS last`);
+  const step = `${(HOT_SECONDS / READINGS).toFixed(9)} seconds`;
+  const every = READINGS / HOT_SECONDS;
+  for (let from = 0; from < READINGS; from += SLICE) {
+    await sql.query(
+      `WITH readings AS (
+         SELECT n, CASE WHEN floor(n / $5::float8) > floor((n - 1) / $5::float8) THEN 0 ELSE 1 + n % ${ROOMS - 1} END AS room,
+           $1::timestamptz - ($2::bigint - n) * interval '${step}' AS at, round((20 + 5 * sin(n / 5000.0))::numeric, 2) AS value
+         FROM generate_series($3::bigint + 1, $4::bigint) AS n),
+       typed AS (INSERT INTO bench_readings SELECT room, at, value FROM readings)
+       INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
+       SELECT ${projectId}, 'readings', 'temperature-' || md5(n::text), n, 'HQ/room-' || room, at,
+         jsonb_build_array(jsonb_build_object('key', 'building', 'value', 'HQ'),
+           jsonb_build_object('key', 'room', 'value', 'room-' || room),
+           jsonb_build_object('key', 'temperature', 'value', value))
+       FROM readings`,
+      [rows[0].last, READINGS, from, Math.min(READINGS, from + SLICE), every],
+    );
+  }
+  await sql.query(`SET maintenance_work_mem = '1GB'`);
+  for (const { indexdef } of indexes) await sql.query(indexdef);
+  await sql.query(`
+    ALTER TABLE objects ADD CONSTRAINT objects_pkey PRIMARY KEY USING INDEX objects_pkey,
+      ADD CONSTRAINT objects_object_id_key UNIQUE USING INDEX objects_object_id_key`);
+  await sql.query(`CREATE INDEX ON bench_readings (room, recorded_at) INCLUDE (temperature)`);
+  await sql.query('VACUUM ANALYZE objects');
+  await sql.query('VACUUM ANALYZE bench_readings');
+}
+
+async function fillInflux({ sql }, url) {
+  const start = performance.now();
+  for (let room = 0; room < ROOMS; room++) {
+    for (let offset = 0; ; offset += POINTS_A_REQUEST) {
+      const { rows } = await sql.query(
+        `SELECT string_agg('temperature,room=room-' || room || ' value=' || temperature || ' ' ||
+           (extract(epoch FROM recorded_at) * 1000000)::bigint, E'\n') AS lines, count(*)::int AS count
+         FROM (SELECT * FROM bench_readings WHERE room = $1 ORDER BY recorded_at OFFSET $2 LIMIT $3) AS some`,
+        [room, offset, POINTS_A_REQUEST],
+      );
+      if (rows[0].count === 0) break;
+      const reply = await fetch(`${url}/write?db=bench&precision=u`, { method: 'POST', body: rows[0].lines });
+      if (!reply.ok) throw new Error(`InfluxDB answered ${reply.status}: ${await reply.text()}`);
+      if (rows[0].count < POINTS_A_REQUEST) break;
+    }
+  }
+  console.log(`  InfluxDB took ${READINGS} points in ${((performance.now() - start) / 1000).toFixed(0)} s`);
+}
+
+/** Waits until nobody sums up. */
+async function settled({ sql }) {
+  for (let i = 0; i < 1_200; i++) {
+    const { rows } = await sql.query(
+      `SELECT count(*)::int AS busy FROM pg_stat_activity WHERE state <> 'idle' AND query LIKE '%INSERT INTO rollups%' AND pid <> pg_backend_pid()`,
+    );
+    if (rows[0].busy === 0) return;
+    await sleep(50);
+  }
+}
+
+async function timed(work) {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+async function median(work, times) {
+  const took = [];
+  for (let i = 0; i < times; i++) took.push(await timed(work));
+  return percentile(took, 0.5);
+}

@@ -1,0 +1,87 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import autocannon from 'autocannon';
+import { startInflux } from './influx.mjs';
+
+const CONNECTIONS = 16;
+const SECONDS = 4;
+const ROUNDS = 3;
+
+/**
+ * Single readings at 16 connections, each durable before its answer, in turns with a bare Fastify handler that does one
+ * INSERT of the same row through `pg`, and one that inserts into a typed table of its own; and InfluxDB, where it is installed.
+ */
+export async function benchReadings(stack) {
+  await stack.sql.query(`CREATE TABLE IF NOT EXISTS bare_objects (LIKE objects INCLUDING ALL)`);
+  await stack.sql.query(`
+    CREATE TABLE IF NOT EXISTS bare_readings (
+      room text NOT NULL, recorded_at timestamptz NOT NULL, temperature double precision NOT NULL,
+      PRIMARY KEY (room, recorded_at))`);
+  const bare = spawn(process.execPath, [fileURLToPath(new URL('bare-fastify.mjs', import.meta.url))], {
+    env: { ...process.env, BARE: JSON.stringify({ address: stack.address, projectId: stack.projectId }) },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [bareUrl] = await once(createInterface(bare.stdout), 'line');
+  const influx = await startInflux();
+  const room = '/buildings/HQ/rooms/lab/temperatures';
+  const ways = {
+    ours: { url: `${stack.url}${room}`, body: reading },
+    'bare, the same row': { url: `${bareUrl}/same-row`, body: reading },
+    'bare, a typed table': { url: `${bareUrl}/typed-table`, body: reading },
+    ...(influx === null ? {} : { InfluxDB: { url: `${influx.url}/write?db=bench`, body: line } }),
+  };
+  const best = {};
+  try {
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const [name, { url, body }] of Object.entries(ways))
+        best[name] = Math.max(best[name] ?? 0, await load(url, body, stack.adminKey));
+    }
+  } finally {
+    bare.kill('SIGTERM');
+    await once(bare, 'exit');
+    await influx?.stop();
+  }
+  const told = Object.entries(best).map(
+    ([name, rate]) => `${name} ${Math.round(rate)} (ratio ${(best.ours / rate).toFixed(2)})`,
+  );
+  console.log(`POST of one reading, ${CONNECTIONS} connections, requests/s: ${told.join(', ')}`);
+}
+
+let made = 0;
+const start = Date.parse('2020-01-01T00:00:00Z');
+
+/** Each of another time, so that none replaces another. */
+function reading() {
+  const recorded_at = new Date(start + made++ * 1000).toISOString();
+  return { type: 'application/json', text: JSON.stringify({ temperature: 20 + (made % 100) / 10, recorded_at }) };
+}
+
+function line() {
+  return {
+    type: 'text/plain',
+    text: `temperature,room=lab value=${20 + (made % 100) / 10} ${start + made++ * 1000}000000`,
+  };
+}
+
+async function load(url, body, key) {
+  const result = await autocannon({
+    url,
+    method: 'POST',
+    connections: CONNECTIONS,
+    duration: SECONDS,
+    headers: { 'X-Api-Key': key },
+    requests: [
+      {
+        setupRequest: (request) => {
+          const { type, text } = body();
+          return { ...request, headers: { ...request.headers, 'Content-Type': type }, body: text };
+        },
+      },
+    ],
+  });
+  if (result.non2xx > 0 || result.errors > 0)
+    throw new Error(`${url}: ${result.non2xx} answers were not 2xx, ${result.errors} failed`);
+  return result.requests.average;
+}
