@@ -11,9 +11,24 @@ const MAY_IMPORT = {
   'libs/access': ['platform'],
   'libs/jobs': ['platform', 'access'],
   'libs/warehouse': ['json', 'filter', 'platform', 'access', 'jobs'],
-  apps: ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse'],
+  'libs/firmware': ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse'],
+  'libs/sprockets': ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse'],
+  'libs/temperatures': ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse'],
+  apps: ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse', 'firmware', 'sprockets', 'temperatures'],
 };
-const PARTS = ['json', 'zstd', 'migrations', 'filter', 'platform', 'access', 'jobs', 'warehouse'];
+const PARTS = [
+  'json',
+  'zstd',
+  'migrations',
+  'filter',
+  'platform',
+  'access',
+  'jobs',
+  'warehouse',
+  'firmware',
+  'sprockets',
+  'temperatures',
+];
 
 const layers = Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
   files: [`${folder}/**/*.ts`],
@@ -57,9 +72,17 @@ export default tseslint.config(
     files: ['**/*.mjs'],
     languageOptions: {
       globals: Object.fromEntries(
-        ['process', 'console', 'URL', 'URLSearchParams', 'performance', 'setInterval', 'clearInterval', 'Buffer'].map(
-          (name) => [name, 'readonly'],
-        ),
+        [
+          'process',
+          'console',
+          'URL',
+          'URLSearchParams',
+          'performance',
+          'setInterval',
+          'clearInterval',
+          'Buffer',
+          'fetch',
+        ].map((name) => [name, 'readonly']),
       ),
     },
   },

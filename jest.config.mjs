@@ -20,7 +20,8 @@ export default {
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^#migrations$': '<rootDir>/migrations/index.ts',
-    '^#(json|zstd|platform|filter|access|jobs|warehouse)$': '<rootDir>/libs/$1/src/index.ts',
+    '^#(json|zstd|platform|filter|access|jobs|warehouse|firmware|sprockets|temperatures)$':
+      '<rootDir>/libs/$1/src/index.ts',
   },
   globalSetup: '<rootDir>/test/global-setup.mjs',
   globalTeardown: '<rootDir>/test/global-teardown.mjs',

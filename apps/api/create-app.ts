@@ -1,6 +1,7 @@
 import { Authentication } from '#access';
 import { Idempotency } from '#jobs';
 import { createHttpAdapter, nestLog, prepareHttp, type Config, type Installation } from '#platform';
+import type { Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { SwaggerModule } from '@nestjs/swagger';
@@ -13,9 +14,10 @@ export async function createApp(
   config: Config,
   installation: Pick<Installation, 'database' | 'sequence'>,
   log: Logger,
+  feeds?: readonly Type[],
 ): Promise<NestFastifyApplication> {
   const app = await NestFactory.create<NestFastifyApplication>(
-    ApiModule.of(config, installation),
+    ApiModule.of(config, installation, feeds),
     createHttpAdapter(config, log),
     { logger: nestLog(log), bodyParser: false, abortOnError: false },
   );

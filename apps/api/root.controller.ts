@@ -1,4 +1,5 @@
 import { Answer, API, Config, originOf, Rules } from '#platform';
+import { READINGS_MAX } from '#temperatures';
 import { Controller, Get, Req, Res } from '@nestjs/common';
 import { ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import accepts from 'accepts';
@@ -10,6 +11,11 @@ const LISTING = {
   batches: `${API}/batches`,
   objects: `${API}/objects`,
   jobs: `${API}/jobs`,
+  devices: `${API}/devices`,
+  firmware: `${API}/firmware`,
+  factories: `${API}/factories`,
+  sprockets: `${API}/sprockets`,
+  temperatures: `${API}/objects?key=temperature`,
   projects: `${API}/projects`,
   limits: `${API}/limits`,
   openapi: '/openapi.json',
@@ -23,6 +29,11 @@ const SAYS: Record<keyof typeof LISTING, string> = {
   batches: 'whole batches of objects: post, list, get, delete',
   objects: 'every object, found by any key or value',
   jobs: 'what became of requests that were accepted to be done later',
+  devices: 'what reports about itself, each with keys of its own',
+  firmware: 'which firmware a device runs and ran: ?device_id=',
+  factories: 'factories, and what they made over time',
+  sprockets: 'sprockets: post one or a file, list, get, replace',
+  temperatures: 'all readings; those of a room: /buildings/{building}/rooms/{room}/temperatures',
   projects: 'projects and their keys (operator, admin)',
   limits: 'how large a body, a batch or a page may be',
   openapi: 'this API as OpenAPI 3.1',
@@ -50,6 +61,9 @@ export class LimitsDto {
 
   @ApiProperty({ description: 'The largest compressed NDJSON stream after inflating, in bytes.', example: 17179869184 })
   inflated_limit_bytes: number;
+
+  @ApiProperty({ description: 'The most temperature readings in one array.', example: 10000 })
+  readings_max: number;
 }
 
 @ApiTags('root')
@@ -84,6 +98,7 @@ export class RootController {
       body_limit_bytes: bodyLimitBytes,
       batch_objects_max: batchObjectsMax,
       inflated_limit_bytes: inflatedLimitBytes,
+      readings_max: READINGS_MAX,
     };
   }
 }

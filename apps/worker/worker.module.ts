@@ -3,6 +3,7 @@ import { JobsModule } from '#jobs';
 import type { Config, Installation } from '#platform';
 import { WarehouseModule } from '#warehouse';
 import { Module, type DynamicModule } from '@nestjs/common';
+import { FEEDS } from '../feeds.js';
 import { FoundationModule } from '../foundation.module.js';
 
 /** The same libs as the server's. Their controllers are made too, and without HTTP nobody calls them. */
@@ -11,7 +12,7 @@ export class WorkerModule {
   static of(config: Config, installation: Pick<Installation, 'database' | 'sequence'>): DynamicModule {
     return {
       module: WorkerModule,
-      imports: [FoundationModule.of(config, installation), AccessModule, JobsModule, WarehouseModule],
+      imports: [FoundationModule.of(config, installation), AccessModule, JobsModule, WarehouseModule, ...FEEDS],
     };
   }
 }

@@ -146,6 +146,10 @@ describe('the examples of the OpenAPI document', () => {
     admin = (await api.project()).keys.admin;
   });
 
+  function exampleNamed(schema: string): Record<string, unknown> {
+    return exampleOf({ $ref: `#/components/schemas/${schema}` }, document) as Record<string, unknown>;
+  }
+
   it('of what needs no key do what they say', async () => {
     for (const path of ['/api/v1', '/api/v1/limits', '/health/live', '/health/ready', '/healthcheck']) {
       await perform(`GET ${path}`);
@@ -165,6 +169,29 @@ describe('the examples of the OpenAPI document', () => {
     await perform('DELETE /api/v1/projects/{project_id}/keys/{key_id}', operatorKey);
   });
 
+  it('of devices do what they say', async () => {
+    const device = await perform('POST /api/v1/devices', admin);
+    ids.device_id = device.json<{ device_id: string }>().device_id;
+    expect((await perform('GET /api/v1/devices', admin)).json()).toMatchObject({ count: 2 });
+    await perform('GET /api/v1/devices/{device_id}', admin);
+    const { project_id } = exampleNamed('MoveDeviceDto');
+    await api.db.sql(`INSERT INTO projects (project_id, seq, name) VALUES ($1, 1, 'moved to')`, [project_id]);
+    await perform('PATCH /api/v1/devices/{device_id}', api.operatorKey);
+  });
+
+  it('of firmware do what they say', async () => {
+    const { keys } = await api.project();
+    const made = await api.call('POST', '/devices', { key: keys.admin, body: { device_id: 'sensor-9' } });
+    const device = made.json<{ device_id: string; key: string }>();
+    ids.device_id = device.device_id;
+    await perform('POST /api/v1/firmware', device.key);
+    const event = await perform('POST /api/v1/firmware/{device_id}', device.key);
+    expect(event.json()).toEqual({ ...exampleNamed('FirmwareEventDto'), id: expect.any(String) });
+    for (const list of ['GET /api/v1/firmware', 'GET /api/v1/firmware/{device_id}']) {
+      expect((await perform(list, keys.analyst)).json()).toContainEqual(event.json());
+    }
+  });
+
   it('of batches and objects do what they say, and the filters find what was stored', async () => {
     const batch = await perform('POST /api/v1/batches', admin);
     expect([batch.status, batch.json()]).toMatchObject([201, { batch_id: ids.batch_id, object_count: 1 }]);
@@ -174,12 +201,34 @@ describe('the examples of the OpenAPI document', () => {
     for (const list of ['GET /api/v1/batches', 'GET /api/v1/objects']) {
       expect((await perform(list, admin)).json()).toMatchObject({ count: 1 });
     }
+    const aggregate = await perform('GET /api/v1/objects/aggregate', admin);
+    expect(aggregate.json()).toMatchObject({ op: 'count', results: [{ value: 1, count: 1 }] });
     await perform('GET /api/v1/objects/{object_id}', admin);
     await perform('PUT /api/v1/objects/{object_id}', admin);
     await perform('PATCH /api/v1/objects/{object_id}', admin);
     await perform('DELETE /api/v1/objects/{object_id}', admin);
     await perform('POST /api/v1/objects', admin);
     await perform('DELETE /api/v1/batches/{batch_id}', admin);
+  });
+
+  it('of factories and sprockets do what they say', async () => {
+    for (const [name, id] of [
+      ['factories', 'factory_id'],
+      ['sprockets', 'sprocket_id'],
+    ] as const) {
+      const made = await perform(`POST /api/v1/${name}`, admin);
+      ids[id] = made.json<{ id: string }>().id;
+      expect((await perform(`GET /api/v1/${name}`, admin)).text).toContain(made.text);
+      expect((await perform(`GET /api/v1/${name}/{${id}}`, admin)).text).toBe(made.text);
+    }
+    await perform('PUT /api/v1/sprockets/{sprocket_id}', admin);
+  });
+
+  it('of temperatures do what they say', async () => {
+    const room = '/api/v1/buildings/{building}/rooms/{room}/temperatures';
+    const reading = await perform(`POST ${room}`, admin);
+    expect((await perform(`GET ${room}`, admin)).json()).toMatchObject({ count: 1, results: [reading.json()] });
+    expect((await perform(`GET ${room}/average`, admin)).json()).toMatchObject({ reading_count: 1 });
   });
 
   it('of jobs do what they say', async () => {

@@ -7,6 +7,7 @@ export interface Schema {
   properties?: Record<string, Schema>;
   items?: Schema;
   allOf?: Schema[];
+  oneOf?: Schema[];
 }
 
 export interface Operation {
@@ -44,6 +45,7 @@ export function exampleOf(schema: Schema, document: OpenApi): unknown {
     const named = document.components.schemas[schema.$ref.split('/').at(-1) ?? ''];
     return named === undefined ? undefined : exampleOf(named, document);
   }
+  if (schema.oneOf?.[0] !== undefined) return exampleOf(schema.oneOf[0], document);
   if (schema.items !== undefined) {
     const element = exampleOf(schema.items, document);
     return element === undefined ? undefined : [element];

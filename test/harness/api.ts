@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { DeviceService, KeyService, ProjectService } from '#access';
 import { Config, createLog, type Role } from '#platform';
+import type { Type } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp } from '../../apps/api/create-app.js';
 import { cloneDatabase, type TestDatabase } from './database.js';
@@ -39,7 +40,8 @@ export class TestApi {
     readonly operatorKey: string,
   ) {}
 
-  static async start(settings: Record<string, string> = {}): Promise<TestApi> {
+  /** @param feeds beside or instead of the product's own */
+  static async start(settings: Record<string, string> = {}, feeds?: readonly Type[]): Promise<TestApi> {
     const db = await cloneDatabase();
     const config = new Config({
       DATABASE_URL: 'postgresql://given-to-the-installation-directly',
@@ -47,7 +49,7 @@ export class TestApi {
       ...settings,
     });
     try {
-      const app = await createApp(config, db, createLog('silent'));
+      const app = await createApp(config, db, createLog('silent'), feeds);
       await app.listen(0, '127.0.0.1');
       const operator = await app.get(KeyService).create({ projectId: null, role: 'operator', name: 'test operator' });
       return new TestApi(app, db, await app.getUrl(), operator.key);

@@ -17,6 +17,8 @@ describe('imports go down only', () => {
     ['libs/platform/src/index.ts', '#access'],
     ['libs/access/src/index.ts', '#warehouse'],
     ['libs/access/src/index.ts', '#filter'],
+    ['libs/warehouse/src/index.ts', '#firmware'],
+    ['libs/firmware/src/index.ts', '#temperatures'],
     ['migrations/index.ts', '#platform'],
     ['libs/access/src/index.ts', '../../platform/src/problems.js'],
   ])('refuses in %s an import of %s', async (file, imported) => {
@@ -26,6 +28,7 @@ describe('imports go down only', () => {
   it.each([
     ['libs/filter/src/index.ts', '#json'],
     ['libs/warehouse/src/index.ts', '#access'],
+    ['libs/firmware/src/index.ts', '#warehouse'],
     ['apps/api/main.ts', '#warehouse'],
   ])('allows in %s an import of %s', async (file, imported) => {
     expect(await lint(file, `export * from '${imported}';\n`)).toEqual([]);

@@ -132,7 +132,10 @@ beforeAll(async () => {
   const texts = await Promise.all(names.map((name) => readFile(`fixtures/${name}`, 'utf8')));
   fixtures = await storeOf(
     api,
-    texts.map((text) => JSON.parse(text) as { batch_id: string; objects: Partial<Known>[] }),
+    texts
+      .map((text) => JSON.parse(text) as { batch_id: string; objects?: Partial<Known>[] })
+      // The others are files of feeds.
+      .flatMap(({ batch_id, objects }) => (objects === undefined ? [] : [{ batch_id, objects }])),
   );
 });
 afterAll(() => api.stop());

@@ -1,0 +1,7 @@
+import { FirmwareModule } from '#firmware';
+import { SprocketsModule } from '#sprockets';
+import { TemperaturesModule } from '#temperatures';
+import type { Type } from '@nestjs/common';
+
+/** The typed doors onto the store, for the server and the worker; docs/adding-a-feed.md shows how to make another. */
+export const FEEDS: readonly Type[] = [FirmwareModule, SprocketsModule, TemperaturesModule];
