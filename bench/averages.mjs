@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { startBare } from './bare.mjs';
 import { askInflux, startInflux } from './influx.mjs';
 import { percentile } from './stack.mjs';
 
@@ -12,13 +13,15 @@ const WINDOWS = { '15m': '15 minutes', '1d': '1 day', '30d': '30 days' };
 const TIMES = { '15m': 60, '1d': 40, '30d': 10 };
 
 /**
- * The average of one room, of a reading a second, among READINGS of 100 rooms: over HTTP, and plain SQL `avg` over a typed
- * table with a covering index, one after the other through one connection; and InfluxDB, where it is installed.
+ * The average of one room, of a reading a second, among READINGS of 100 rooms, one request after the other: over HTTP, plain
+ * SQL `avg` over a typed table with a covering index through `pg`, the same behind a bare Fastify handler; and InfluxDB,
+ * where it is installed.
  */
 export async function benchAverages(stack) {
   const { sql } = stack;
   await fill(stack);
   const influx = await startInflux();
+  const bare = await startBare(stack);
   try {
     if (influx !== null) await fillInflux(stack, influx.url);
     console.log(`averages of one room among ${READINGS.toLocaleString('en')} readings of ${ROOMS} rooms, p50 in ms`);
@@ -43,16 +46,22 @@ export async function benchAverages(stack) {
       await settled(stack);
       const ours = await median(ask, TIMES[duration]);
       const theirs = await median(plain, TIMES[duration]);
+      const behind = await median(() => readWhole(`${bare.url}/average/0/${interval}`), TIMES[duration]);
       const others = influx === null ? null : await median(() => askInflux(influx.url, influxQuery), TIMES[duration]);
       console.log(
         `  ${duration} (${reading_count} readings): ${ours.toFixed(2)}, the first time ${first.toFixed(2)}; plain SQL ` +
-          `${theirs.toFixed(2)}: ${(ours / theirs).toFixed(2)} times` +
+          `${theirs.toFixed(2)}: ${(ours / theirs).toFixed(2)} times; behind bare Fastify ${behind.toFixed(2)}: ${(ours / behind).toFixed(2)} times` +
           (others === null ? '' : `; InfluxDB ${others.toFixed(2)}: ${(ours / others).toFixed(2)} times`),
       );
     }
   } finally {
+    await bare.stop();
     await influx?.stop();
   }
+}
+
+async function readWhole(url) {
+  await (await fetch(url)).text();
 }
 
 /** Straight into the table, its indexes made afterwards: hours of requests would say nothing more about reads. */

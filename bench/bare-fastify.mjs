@@ -37,5 +37,14 @@ app.post('/typed-table', async (request, reply) => {
   ]);
   return reply.code(201).send({ building: 'HQ', room: 'lab', temperature, recorded_at });
 });
+app.get('/average/:room/:interval', async (request) => {
+  const { rows } = await pool.query({
+    name: 'average',
+    text: `SELECT avg(temperature) AS average_temperature, count(*)::int AS reading_count FROM bench_readings
+           WHERE room = $1 AND recorded_at >= now() - $2::interval AND recorded_at < now()`,
+    values: [request.params.room, request.params.interval],
+  });
+  return rows[0];
+});
 process.on('SIGTERM', () => process.exit(0));
 console.log(await app.listen({ port: 0, host: '127.0.0.1' }));

@@ -1,8 +1,5 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import autocannon from 'autocannon';
+import { startBare } from './bare.mjs';
 import { startInflux } from './influx.mjs';
 
 const CONNECTIONS = 16;
@@ -19,17 +16,13 @@ export async function benchReadings(stack) {
     CREATE TABLE IF NOT EXISTS bare_readings (
       room text NOT NULL, recorded_at timestamptz NOT NULL, temperature double precision NOT NULL,
       PRIMARY KEY (room, recorded_at))`);
-  const bare = spawn(process.execPath, [fileURLToPath(new URL('bare-fastify.mjs', import.meta.url))], {
-    env: { ...process.env, BARE: JSON.stringify({ address: stack.address, projectId: stack.projectId }) },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const [bareUrl] = await once(createInterface(bare.stdout), 'line');
+  const bare = await startBare(stack);
   const influx = await startInflux();
   const room = '/buildings/HQ/rooms/lab/temperatures';
   const ways = {
     ours: { url: `${stack.url}${room}`, body: reading },
-    'bare, the same row': { url: `${bareUrl}/same-row`, body: reading },
-    'bare, a typed table': { url: `${bareUrl}/typed-table`, body: reading },
+    'bare, the same row': { url: `${bare.url}/same-row`, body: reading },
+    'bare, a typed table': { url: `${bare.url}/typed-table`, body: reading },
     ...(influx === null ? {} : { InfluxDB: { url: `${influx.url}/write?db=bench`, body: line } }),
   };
   const best = {};
@@ -39,8 +32,7 @@ export async function benchReadings(stack) {
         best[name] = Math.max(best[name] ?? 0, await load(url, body, stack.adminKey));
     }
   } finally {
-    bare.kill('SIGTERM');
-    await once(bare, 'exit');
+    await bare.stop();
     await influx?.stop();
   }
   const told = Object.entries(best).map(

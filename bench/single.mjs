@@ -1,8 +1,5 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import autocannon from 'autocannon';
+import { startBare } from './bare.mjs';
 
 const CONNECTIONS = 8;
 const SECONDS = 4;
@@ -15,19 +12,14 @@ export async function benchSingle(stack) {
     [stack.projectId],
   );
   const ids = rows.map((row) => row.object_id);
-  const bare = spawn(process.execPath, [fileURLToPath(new URL('bare-fastify.mjs', import.meta.url))], {
-    env: { ...process.env, BARE: JSON.stringify({ address: stack.address, projectId: stack.projectId }) },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const [bareUrl] = await once(createInterface(bare.stdout), 'line');
+  const bare = await startBare(stack);
   const ours = [];
   const theirs = [];
   for (let round = 0; round < ROUNDS; round++) {
     ours.push(await load(`${stack.url}/objects/`, ids, stack.adminKey));
-    theirs.push(await load(`${bareUrl}/objects/`, ids, stack.adminKey));
+    theirs.push(await load(`${bare.url}/objects/`, ids, stack.adminKey));
   }
-  bare.kill('SIGTERM');
-  await once(bare, 'exit');
+  await bare.stop();
   const [o, t] = [Math.max(...ours), Math.max(...theirs)];
   console.log(
     `GET of one object, ${CONNECTIONS} connections: ${Math.round(o)} requests/s, bare Fastify with pg ${Math.round(t)}: ratio ${(o / t).toFixed(2)}`,

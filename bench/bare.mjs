@@ -1,0 +1,21 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+/** The bare handlers of bare-fastify.mjs, in a process of their own as the product is. */
+export async function startBare({ address, projectId }) {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('bare-fastify.mjs', import.meta.url))], {
+    env: { ...process.env, BARE: JSON.stringify({ address, projectId }) },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [url] = await once(createInterface(child.stdout), 'line');
+  return {
+    url,
+    async stop() {
+      const ended = once(child, 'exit');
+      child.kill('SIGTERM');
+      await ended;
+    },
+  };
+}
