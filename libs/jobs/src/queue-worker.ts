@@ -58,10 +58,7 @@ export class QueueWorker {
 
   /** Begins no more jobs. Resolves when those that it had begun have ended. */
   async leave(): Promise<void> {
-    if (!this.leaving) {
-      this.leaving = true;
-      this.runner?.stop().catch(() => undefined);
-    }
+    this.stop();
     await this.ended();
   }
 
@@ -77,7 +74,7 @@ export class QueueWorker {
       this.pool = workerPool;
     });
     events.once('pool:gracefulShutdown', () => {
-      this.leaving = true;
+      this.stop();
     });
     const options = {
       pgPool: connections,
@@ -92,7 +89,14 @@ export class QueueWorker {
     };
     const runner = await run(options, { [TASK]: (payload) => this.work(payload as JobKey) }, []);
     this.runner = runner;
+    if (this.leaving) this.stop();
     this.over = Promise.race([runner.promise.catch(() => undefined), this.idle()]);
+  }
+
+  /** Also of one that ends by itself: its timetable, which is empty, would be looked at every minute for ever. */
+  private stop(): void {
+    this.leaving = true;
+    this.runner?.stop().catch(() => undefined);
   }
 
   private async work(key: JobKey): Promise<void> {

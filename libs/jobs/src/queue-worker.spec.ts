@@ -1,0 +1,55 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { TASK } from './job.store.js';
+import { QueueWorker } from './queue-worker.js';
+
+const JOBS = 4;
+
+let db: TestDatabase;
+beforeAll(async () => {
+  db = await cloneDatabase();
+});
+afterAll(() => db.close());
+
+it('a worker that ends by itself, because the database was lost under its job, leaves nothing that goes on', async () => {
+  // Its timetable waits for the next minute; all else waits for less.
+  const waiting = new Set<unknown>();
+  const [set, clear] = [globalThis.setTimeout, globalThis.clearTimeout];
+  const watched = (work: () => void, ms?: number): NodeJS.Timeout => {
+    const timer = set(work, ms);
+    if (ms !== undefined && ms > 0 && String(work).includes('loop()')) waiting.add(timer);
+    return timer;
+  };
+  globalThis.setTimeout = watched as typeof setTimeout;
+  globalThis.clearTimeout = (timer) => {
+    waiting.delete(timer);
+    clear(timer);
+  };
+  try {
+    let begun = 0;
+    const worker = await QueueWorker.start({
+      connections: db.database.connections,
+      concurrency: JOBS,
+      // What is written down after this fails, of one job after the other, and then it takes no more.
+      work: async () => {
+        const place = begun++;
+        while (begun < JOBS) await new Promise((resolve) => set(resolve, 5));
+        if (place === 0) await db.sql('ALTER TABLE graphile_worker._private_jobs RENAME TO away');
+        await new Promise((resolve) => set(resolve, 50 * place));
+      },
+      warn: () => undefined,
+    });
+    for (let i = 0; i < JOBS; i++) await db.sql(`SELECT graphile_worker.add_job($1, '{}')`, [TASK]);
+    for (let i = 0; i < JOBS; i++) worker.nudge();
+    let most = 0;
+    while (!worker.isLeaving) {
+      most = Math.max(most, waiting.size);
+      await new Promise((resolve) => set(resolve, 5));
+    }
+    await worker.ended();
+    expect([most, waiting.size]).toEqual([1, 0]);
+  } finally {
+    Object.assign(globalThis, { setTimeout: set, clearTimeout: clear });
+    await db.sql('ALTER TABLE graphile_worker.away RENAME TO _private_jobs');
+  }
+});
