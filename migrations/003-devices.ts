@@ -22,7 +22,8 @@ export class Devices1764200000000 implements MigrationInterface {
     await runner.query(`
       INSERT INTO devices (project_id, device_id, seq)
       SELECT DISTINCT ON (device_id) project_id, device_id, key_id FROM api_keys
-      WHERE device_id IS NOT NULL AND revoked_at IS NULL ORDER BY device_id, key_id`);
+      WHERE device_id IS NOT NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+      ORDER BY device_id, key_id`);
     await runner.query(`
       UPDATE api_keys AS k SET revoked_at = now()
       WHERE k.device_id IS NOT NULL AND k.revoked_at IS NULL

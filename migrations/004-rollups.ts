@@ -11,6 +11,9 @@ export class Rollups1764300000000 implements MigrationInterface {
   name = 'Rollups1764300000000';
 
   async up(runner: QueryRunner): Promise<void> {
+    // The table is written anew, which takes longer than any statement of ours may.
+    await runner.query(`SET LOCAL statement_timeout = 0`);
+    await runner.query(`SET LOCAL lock_timeout = 0`);
     // NaN, which JSON does not have, stands for what one number cannot say: several of them, or more digits than an index
     // can hold. Whoever meets it reads `data`. The containment comes first because it is cheap, and most objects lack the key.
     await runner.query(`
@@ -28,7 +31,7 @@ export class Rollups1764300000000 implements MigrationInterface {
       ) STORED`);
     await runner.query(`DROP INDEX objects_subject_idx`);
     await runner.query(`
-      CREATE INDEX objects_subject_idx ON objects (project_id, subject, observed_at) INCLUDE (measure)
+      CREATE INDEX objects_subject_idx ON objects (project_id, subject, observed_at, seq) INCLUDE (measure)
       WHERE subject IS NOT NULL`);
     await runner.query(`
       CREATE TABLE rollups (

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { killAtRandom } from './kills.js';
 import { LONG, say } from './length.js';
 
-describe('SIGKILL of the server, of the worker and of PostgreSQL at random moments, under four producers', () => {
+describe('SIGKILL of the server, of the worker and of PostgreSQL at random moments, under five producers', () => {
   it(
     'loses nothing that was answered 2xx, ends every job, leaves no batch in part, and lets all be sent again',
     async () => {

@@ -23,7 +23,7 @@ export interface KillRun {
   say: (line: string) => void;
 }
 
-/** In each round kills the server, the worker and PostgreSQL, in any order, at random moments, under four producers. */
+/** In each round kills the server, the worker and PostgreSQL, in any order, at random moments, under five producers. */
 export async function killAtRandom({
   rounds,
   seed,

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import { Hangs, NoAnswer, type Reply } from './http.js';
 import type { Stack } from './stack.js';
-import { KINDS, writeOf, type Kind, type SentObject, type Write } from './writes.js';
+import { KINDS, writeOf, type Kind, type Write } from './writes.js';
 
 /** A dead worker is noticed after 20 s, and a job that met a fault waits for up to a minute before its fifth attempt. */
 const JOBS_END_WITHIN_MS = 120_000;
@@ -41,7 +41,7 @@ export class Ledger {
   /** Each in a sentence; there have to be none. */
   readonly faults: string[] = [];
   private entries: Entry[] = [];
-  private readonly next: Record<Kind, number> = { batches: 0, streams: 0, objects: 0, keyed: 0 };
+  private readonly next: Record<Kind, number> = { batches: 0, streams: 0, objects: 0, keyed: 0, readings: 0 };
 
   constructor(private readonly stack: Stack) {}
 
@@ -165,12 +165,9 @@ export class Ledger {
   }
 
   private async look(write: Write): Promise<'whole' | 'absent' | 'in part'> {
-    const path = `${write.isBatch ? '/batches/' : '/objects/'}${write.id}`;
-    const { status, text } = await this.stack.call(path);
-    if (status === 404) return 'absent';
-    const read = JSON.parse(text) as { objects: SentObject[] } & SentObject;
-    const { object_id, data, subject } = read;
-    const objects = write.isBatch ? read.objects : [{ object_id, data, subject }];
+    const { status, text } = await this.stack.call(write.lookAt);
+    const objects = status === 404 ? [] : write.found(text);
+    if (objects.length === 0) return 'absent';
     return isDeepStrictEqual(objects, write.objects()) ? 'whole' : 'in part';
   }
 

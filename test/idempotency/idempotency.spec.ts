@@ -144,6 +144,7 @@ describe('a preference', () => {
       body: { batch_id: 'job', objects: [] },
       headers: { Prefer: 'respond-async' },
     };
+    await api.db.sql('DELETE FROM jobs');
     const first = await post('/batches', text, options);
     expect([first.status, first.headers.get('preference-applied')]).toEqual([202, 'respond-async']);
     const second = await post('/batches', text, options);

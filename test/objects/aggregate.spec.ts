@@ -1,5 +1,6 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Fixtures } from '../../apps/api/fixtures.js';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { address, postBatch, type Scalar } from './wire.js';
@@ -11,17 +12,13 @@ interface AggregateBody {
 }
 
 let api: TestApi;
-/** Has the batches of the fixtures and nothing else. */
+/** Has the fixtures and nothing else. */
 let fixtures: TestProject;
 
 beforeAll(async () => {
   api = await TestApi.start();
   fixtures = await api.project();
-  for (const name of (await readdir('fixtures')).filter((one) => /^2024-.*\.json$/.test(one))) {
-    const body = await readFile(`fixtures/${name}`, 'utf8');
-    const reply = await api.call('POST', '/batches', { key: fixtures.keys.producer, body });
-    expect(reply.status).toBe(201);
-  }
+  await api.app.get(Fixtures).load(fixtures.projectId);
 });
 afterAll(() => api.stop());
 
@@ -175,11 +172,11 @@ describe('an op', () => {
 
 describe('every filter', () => {
   it.each<[Record<string, string>, number]>([
-    [{}, 867],
+    [{}, 1565],
     [{ data: '{"type":"boot","color":"red"}' }, 70],
     [{ data: '{"type":"boot","color":"red"}', match: 'any' }, 311],
     [{ batch_id: '2024-05-03-delivery-lisbon', data: '{"color":"red"}' }, 42],
-    [{ subject: 'till-2' }, 107],
+    [{ subject: 'till-2' }, 111],
     [{ subject: 'till-2', observed_from: '2024-05-12T00:00:00Z', observed_until: '2024-05-13T00:00:00Z' }, 44],
   ])('holds: %j leaves %d objects', async (filter, count) => {
     expect(await valuesOf(fixtures, { op: 'count', ...filter })).toEqual([[null, count]]);

@@ -128,15 +128,22 @@ describe('maintenance', () => {
     expect(await partsKept()).toBe(0);
   });
 
-  it('deletes marks of hours that have no sum an hour later, and no others', async () => {
-    const [hour, old] = ['2024-12-10T16:00:00Z', `now() - interval '61 minutes'`];
+  it('deletes marks after a day, and with them the sums that they end', async () => {
+    const [hour, old] = ['2024-12-10T16:00:00Z', `now() - interval '25 hours'`];
     await db.sql(`
       INSERT INTO rollup_marks (project_id, subject, hour, marked_at)
-      VALUES (1, 'useless', '${hour}', ${old}), (1, 'new', '${hour}', now()), (1, 'summed up', '${hour}', ${old})`);
-    await db.sql(`INSERT INTO rollups VALUES (1, 'summed up', '${hour}', 1, 1, 1, 1)`);
+      VALUES (1, 'old', '${hour}', ${old}), (1, 'new', '${hour}', now()), (1, 'both', '${hour}', ${old}),
+        (1, 'both', '${hour}', now())`);
+    await db.sql(`
+      INSERT INTO rollups (project_id, subject, hour, count, sum, min, max)
+      SELECT 1, subject, '${hour}', 1, 1, 1, 1 FROM unnest(ARRAY['old', 'new', 'both', 'good']) AS s (subject)`);
     await run();
-    const left = await db.sql<{ subject: string }>('SELECT subject FROM rollup_marks ORDER BY subject');
-    expect(left.map(({ subject }) => subject)).toEqual(['new', 'summed up']);
+    const left = async (table: string): Promise<string[]> =>
+      (await db.sql<{ subject: string }>(`SELECT subject FROM ${table} ORDER BY subject`)).map((row) => row.subject);
+    expect([await left('rollup_marks'), await left('rollups')]).toEqual([
+      ['both', 'new'],
+      ['good', 'new'],
+    ]);
   });
 
   it('frees what a worker holds that never said that it lives, once half a minute is over', async () => {

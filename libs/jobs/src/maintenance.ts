@@ -20,10 +20,16 @@ const STATEMENTS = [
        WHERE finished_at < now() - interval '${String(JOBS_KEPT_DAYS)} days' LIMIT ${String(CHUNK_ROWS)})
      RETURNING project_id, job_id)
    DELETE FROM job_parts AS p USING old WHERE p.project_id = old.project_id AND p.job_id = old.job_id`,
-  // A mark says that a sum by the hour holds no more. Where there is none yet, it is needed only while somebody who does not
-  // see it sums up, which takes minutes at most.
-  `DELETE FROM rollup_marks AS m WHERE marked_at < now() - interval '1 hour' AND NOT EXISTS (
-     SELECT FROM rollups AS r WHERE r.project_id = m.project_id AND r.subject = m.subject AND r.hour = m.hour)`,
+  // A mark says that a sum by the hour holds no more. It is needed as long as the sum is there, or somebody who does not see
+  // the mark may write one, which takes minutes at most.
+  `WITH old AS (
+     SELECT project_id, subject, hour, marked_at FROM rollup_marks
+     WHERE marked_at < now() - interval '1 day' ORDER BY marked_at LIMIT ${String(CHUNK_ROWS)}),
+   gone AS (
+     DELETE FROM rollups AS r USING old
+     WHERE r.project_id = old.project_id AND r.subject = old.subject AND r.hour = old.hour)
+   DELETE FROM rollup_marks AS m USING old
+   WHERE m.project_id = old.project_id AND m.subject = old.subject AND m.hour = old.hour AND m.marked_at = old.marked_at`,
   // What was inserted since the last time waits in a list that every filter reads through, which costs it up to 5 ms.
   `SELECT gin_clean_pending_list('objects_data_idx')`,
 ];

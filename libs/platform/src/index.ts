@@ -60,5 +60,5 @@ export { countOf, ERRORS_LISTED_MAX, Problem, PROBLEMS, type InputError, type Pr
 export { API, ROLES, Rules, type Principal, type Role } from './route.js';
 export { SEQ_STEP, Sequence, sqlTimeOf, timeOf } from './sequence.js';
 export { StartupError } from './startup-error.js';
-export { isConnectionLoss, isUniqueViolation } from './sqlstates.js';
+export { isConnectionLoss, isDataError, isUniqueViolation } from './sqlstates.js';
 export { isTime } from './time.js';

@@ -1,5 +1,5 @@
 import type { Queryable } from './database.js';
-import type { Count, PageRequest, Place, Slice } from './paging.js';
+import { refuseCursor, type Count, type PageRequest, type Place, type Slice } from './paging.js';
 
 /** A list in SQL: rows of a table that fulfil a condition, newest first by their `seq`, or by a time and then by it. */
 export interface ListSql {
@@ -19,11 +19,12 @@ export function isAscending(place: Place): boolean {
   return place.kind !== 'offset' && (place.kind === 'before') !== place.oldestFirst;
 }
 
-/** The condition that a row lies beyond the place, or nothing. */
+/** The condition that a row lies beyond the place, or nothing. @throws Problem invalid-cursor for a place in a list of another order */
 export function beyondSql(place: Place, { seq, time }: Pick<ListSql, 'seq' | 'time'>, values: unknown[]): string {
   if (place.kind === 'offset') return '';
   const beyond = isAscending(place) ? '>' : '<';
   const bySeq = `$${String(values.push(place.seq))}::bigint`;
+  if ((time === undefined) !== (place.at === undefined)) refuseCursor('is not one of this list');
   if (time === undefined) return ` AND ${seq} ${beyond} ${bySeq}`;
   return ` AND (${time}, ${seq}) ${beyond} ($${String(values.push(place.at))}::timestamptz, ${bySeq})`;
 }

@@ -165,8 +165,8 @@ export function decodeCursor(cursor: string, fingerprint: string): Beside {
     /^([npNP])([0-9a-z]{1,13})(?:-([0-9a-z]{1,12}))?\.([\w-]+)$/.exec(cursor) ?? [];
   const value = fromBase36(seq);
   const micros = time === undefined ? 0n : fromBase36(time);
-  if (letter === '' || value >= 2n ** 63n || micros >= MICROS_END) refuse('is not a cursor that was given here');
-  if (made !== fingerprint) refuse('was given for another filter or list; start again without it');
+  if (letter === '' || value >= 2n ** 63n || micros >= MICROS_END) refuseCursor('is not a cursor that was given here');
+  if (made !== fingerprint) refuseCursor('was given for another filter or list; start again without it');
   const direction = letter.toLowerCase() as keyof typeof DIRECTIONS;
   const place: Beside = { kind: DIRECTIONS[direction], seq: value.toString(), oldestFirst: letter !== direction };
   return time === undefined ? place : { ...place, at: timeOfMicros(micros) };
@@ -176,7 +176,8 @@ function fromBase36(text: string): bigint {
   return [...text].reduce((sum, digit) => sum * 36n + BigInt(parseInt(digit, 36)), 0n);
 }
 
-function refuse(detail: string): never {
+/** @throws Problem invalid-cursor */
+export function refuseCursor(detail: string): never {
   throw new Problem('invalid-cursor', {
     detail: `The cursor ${detail}.`,
     errors: [{ parameter: 'cursor', detail }],

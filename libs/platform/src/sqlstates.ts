@@ -56,6 +56,11 @@ export function isUniqueViolation(error: unknown): boolean {
   return codeOf(error) === '23505';
 }
 
+/** True where a value is what the database cannot take: what else is sent at the same time may be fine. */
+export function isDataError(error: unknown): boolean {
+  return /^(?:22|23|54)/.test(codeOf(error) ?? '');
+}
+
 /** The problem for an error of the database, or undefined for any other error. */
 export function problemOfDatabase(error: unknown): Problem | undefined {
   if (isConnectionLoss(error)) {

@@ -2,7 +2,7 @@ import { ERRORS_LISTED_MAX, sqlTimeOf, type CopyIn, type Queryable, type Transac
 import { Injectable } from '@nestjs/common';
 import { FORMAT } from './batch-rows.js';
 import type { BatchRow } from './batch.store.js';
-import { MARKED_COLUMNS, markSql } from './rollup-marks.js';
+import { markAllSql, MARKED_COLUMNS, markSql } from './rollup-marks.js';
 
 /** A stream writes for as long as it is sent, which the pace of its body bounds and not the time of a statement. */
 const PREPARE = {
@@ -37,7 +37,7 @@ const EMPTY = {
   name: 'write.empty',
   text: `
     WITH gone AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${MARKED_COLUMNS}),
-    marked AS (${markSql('gone')})
+    marked AS (${markAllSql('gone')})
     UPDATE batches SET object_count = 0 WHERE project_id = $1 AND batch_id = $2`,
 };
 

@@ -128,7 +128,7 @@ export class BatchWriter {
       const rejected = source.rejected.copy();
       result = await (existing === null ? this.create(tx, write, rejected) : this.merge(tx, write, existing, rejected));
     }
-    if (seen.subjects) await this.store.mark(tx, projectId, batchId);
+    if (seen.subjects && result.kind !== 'unchanged') await this.store.mark(tx, projectId, batchId);
     const { rejected } = result;
     if (partial && result.stored === 0 && rejected.objects > 0) {
       const { errors, errorCount } = rejected;

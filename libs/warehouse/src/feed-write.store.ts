@@ -18,6 +18,7 @@ export interface FeedObject {
 export interface Existing {
   object_id: string;
   batch_id: string;
+  seq: string;
 }
 
 const ROWS = `
@@ -56,7 +57,7 @@ const LOCK_BATCHES = `
   ORDER BY b.batch_id FOR UPDATE`;
 
 const EXISTING = `
-  SELECT o.object_id, o.batch_id FROM objects AS o WHERE o.project_id = $1 AND o.object_id = ANY ($2::text[])`;
+  SELECT o.object_id, o.batch_id, o.seq FROM objects AS o WHERE o.project_id = $1 AND o.object_id = ANY ($2::text[])`;
 
 const REPLACE = `
   WITH new AS (SELECT * FROM jsonb_to_recordset($2::jsonb) AS o (i text, s text, t timestamptz, d jsonb)),

@@ -1,10 +1,12 @@
-import { Database, isUniqueViolation, Sequence, type Queryable } from '#platform';
+import { Database, isDataError, isUniqueViolation, Problem, SEQ_STEP, Sequence, type Queryable } from '#platform';
 import { Injectable } from '@nestjs/common';
 import type { Note } from './batch-writer.js';
 import { FeedWriteStore, type FeedObject } from './feed-write.store.js';
 
 /** Objects that share a statement at most; a larger write goes alone. */
 const SHARED_OBJECTS_MAX = 1_000;
+/** Objects that may wait for their turn; what is more would be answered too late to be of use, and fill the memory. */
+const WAITING_OBJECTS_MAX = 100_000;
 /** How often objects are looked for again that came or went while we waited for their batches. */
 const RACES_MAX = 5;
 
@@ -19,6 +21,12 @@ export interface FeedWrite {
 
 /** What became of an object. */
 export type Became = 'added' | 'replaced' | 'kept';
+
+/** What waits for those before it. */
+interface Queue {
+  writes: Waiting[];
+  objects: number;
+}
 
 /** A write that waits for its turn. */
 interface Waiting {
@@ -35,7 +43,7 @@ interface Waiting {
 @Injectable()
 export class FeedWriter {
   /** By project, batch and rule: what is to be stored when those before it are. */
-  private readonly queues = new Map<string, Waiting[]>();
+  private readonly queues = new Map<string, Queue>();
 
   constructor(
     private readonly store: FeedWriteStore,
@@ -51,23 +59,27 @@ export class FeedWriter {
   write(write: FeedWrite, note?: Note<Became[]>): Promise<Became[]> {
     if (note !== undefined) return this.alone(write, note);
     return new Promise((resolve, reject) => {
-      const { projectId, batchId, ifExists } = write;
+      const { projectId, batchId, ifExists, objects } = write;
       const key = JSON.stringify([projectId, batchId, ifExists]);
-      const queue = this.queues.get(key);
-      const waiting = { write, resolve, reject };
-      if (queue !== undefined) {
-        queue.push(waiting);
+      const queue = this.queues.get(key) ?? { writes: [], objects: 0 };
+      if (queue.objects > WAITING_OBJECTS_MAX) {
+        reject(new Problem('unavailable', { detail: 'As much as may be is waiting to be stored; send it again.' }));
         return;
       }
-      this.queues.set(key, [waiting]);
+      queue.objects += objects.length;
+      if (queue.writes.push({ write, resolve, reject }) > 1 || this.queues.has(key)) return;
+      this.queues.set(key, queue);
       // Not before all is read that has arrived already: else the first of many would go alone, and the others wait for it.
-      setImmediate(() => void this.drain(key));
+      setImmediate(() => void this.drain(key, queue));
     });
   }
 
-  private async drain(key: string): Promise<void> {
-    const queue = this.queues.get(key) ?? [];
-    while (queue.length > 0) await this.settle(taken(queue));
+  private async drain(key: string, queue: Queue): Promise<void> {
+    while (queue.writes.length > 0) {
+      const group = taken(queue.writes);
+      await this.settle(group);
+      for (const { write } of group) queue.objects -= write.objects.length;
+    }
     this.queues.delete(key);
   }
 
@@ -81,9 +93,9 @@ export class FeedWriter {
       let start = 0;
       for (const { write, resolve } of group) resolve(became.slice(start, (start += write.objects.length)));
     } catch (error) {
-      if (group.length === 1) first.reject(error);
-      // What is wrong with one is not the others' fault.
-      else for (const one of group) await this.settle([one]);
+      // What is wrong with one is not the others' fault; a lock or a database that is away is everybody's.
+      if (group.length > 1 && isDataError(error)) for (const one of group) await this.settle([one]);
+      else for (const { reject } of group) reject(error);
     }
   }
 
@@ -96,9 +108,18 @@ export class FeedWriter {
         return objects.map(() => 'added');
       } catch (error) {
         if (!isUniqueViolation(error)) throw error;
+        if (await this.isStored(write, seq)) return objects.map(() => 'added');
       }
     }
     return this.alone(write);
+  }
+
+  /** Whether they are there by an attempt of ours whose answer was lost. */
+  private async isStored({ projectId, objects }: FeedWrite, seq: bigint): Promise<boolean> {
+    const ids = objects.map(({ objectId }) => objectId);
+    const existing = await this.store.existing(this.database, projectId, ids);
+    const seqs = new Map(existing.map((one) => [one.object_id, one.seq]));
+    return ids.every((id, place) => seqs.get(id) === (seq + BigInt(place * SEQ_STEP)).toString());
   }
 
   /** The long way, which finds out what exists. */
@@ -111,8 +132,13 @@ export class FeedWriter {
           return became;
         });
       } catch (error) {
-        const isRace = error instanceof Moved || isUniqueViolation(error);
-        if (!isRace || attempt === RACES_MAX) throw error;
+        if (!(error instanceof Moved || isUniqueViolation(error))) throw error;
+        if (attempt === RACES_MAX) {
+          throw new Problem('unavailable', {
+            detail: 'Too many change the same at once; send it again.',
+            cause: error,
+          });
+        }
       }
     }
   }

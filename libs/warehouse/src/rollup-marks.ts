@@ -17,9 +17,14 @@ const UNMARKED_FROM = `date_trunc('hour', statement_timestamp() - interval '1 ho
  * @param changed a table, or a CTE of the same statement, with `MARKED_COLUMNS` of the objects as they were and as they are
  */
 export function markSql(changed: string): string {
+  return `${markAllSql(changed)} AND c.observed_at < ${UNMARKED_FROM}`;
+}
+
+/** The same without regard to how old the hour is: for a statement that is not followed by its COMMIT within an hour. */
+export function markAllSql(changed: string): string {
   return `
     INSERT INTO rollup_marks (project_id, subject, hour, marked_at)
     SELECT DISTINCT c.project_id, c.subject, date_trunc('hour', c.observed_at), statement_timestamp()
     FROM ${changed} AS c
-    WHERE c.subject IS NOT NULL AND c.measure IS NOT NULL AND c.observed_at < ${UNMARKED_FROM}`;
+    WHERE c.subject IS NOT NULL AND c.measure IS NOT NULL`;
 }

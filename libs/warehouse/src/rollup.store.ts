@@ -88,26 +88,33 @@ const shortSql = (op: MeasuredOp): string => `
   ) AS parts`;
 const SHORT_MS = 2 * 3_600_000;
 
-const TAKE_MARKS = `
-  WITH hours AS (${HOURS}), taken AS (
-    DELETE FROM rollup_marks AS m USING hours
-    WHERE m.project_id = $1 AND m.subject = $2 AND m.hour >= hours.first AND m.hour < hours.last
-    RETURNING m.hour)
-  DELETE FROM rollups WHERE project_id = $1 AND subject = $2 AND hour IN (SELECT hour FROM taken)`;
+const DROP_MARKED = `
+  DELETE FROM rollups AS r USING (${HOURS}) AS hours
+  WHERE r.project_id = $1 AND r.subject = $2 AND r.hour >= hours.first AND r.hour < hours.last
+    AND EXISTS (SELECT FROM rollup_marks AS m WHERE m.project_id = $1 AND m.subject = $2 AND m.hour = r.hour)`;
 
+/**
+ * Takes only the marks of hours that it writes: somebody with an older snapshot may write one that is empty by now, and no
+ * conflict would tell.
+ */
 const SUM_UP = `
-  WITH ${GAPS}
-  INSERT INTO rollups (project_id, subject, hour, count, sum, min, max)
-  SELECT $1::int, $2::text, date_trunc('hour', o.observed_at) AS hour,
-    count(o.measure), sum(o.measure), min(o.measure), max(o.measure)
-  FROM hours, gaps, LATERAL (
-    SELECT o.observed_at, o.measure FROM objects AS o
-    WHERE o.project_id = $1 AND o.subject = $2 AND o.measure IS NOT NULL
-      AND o.observed_at >= greatest(gaps.first, hours.first) AND o.observed_at < least(gaps.last, hours.last)
-  ) AS o
-  GROUP BY hour
-  ON CONFLICT (project_id, subject, hour) DO UPDATE
-    SET count = excluded.count, sum = excluded.sum, min = excluded.min, max = excluded.max`;
+  WITH ${GAPS},
+  written AS (
+    INSERT INTO rollups (project_id, subject, hour, count, sum, min, max)
+    SELECT $1::int, $2::text, date_trunc('hour', o.observed_at) AS hour,
+      count(o.measure), sum(o.measure), min(o.measure), max(o.measure)
+    FROM hours, gaps, LATERAL (
+      SELECT o.observed_at, o.measure FROM objects AS o
+      WHERE o.project_id = $1 AND o.subject = $2 AND o.measure IS NOT NULL
+        AND o.observed_at >= greatest(gaps.first, hours.first) AND o.observed_at < least(gaps.last, hours.last)
+    ) AS o
+    GROUP BY hour
+    ON CONFLICT (project_id, subject, hour) DO UPDATE
+      SET count = excluded.count, sum = excluded.sum, min = excluded.min, max = excluded.max
+    RETURNING hour
+  )
+  DELETE FROM rollup_marks AS m USING written AS w
+  WHERE m.project_id = $1 AND m.subject = $2 AND m.hour = w.hour`;
 
 /**
  * Sums of what was measured about a subject, by the hour: made when somebody asks for them, used as long as no change has
@@ -135,7 +142,7 @@ export class RollupStore {
     const span = [projectId, subject, from, until];
     await this.database.transaction(async (tx: Queryable) => {
       await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
-      await tx.query(TAKE_MARKS, span);
+      await tx.query(DROP_MARKED, span);
       await tx.query(SUM_UP, span);
     });
   }
