@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import pg from 'pg';
 import { TestApi, type TestProject } from '../../../test/harness/api.js';
 import { RollupStore, type MeasuredOp, type MeasuredSpan } from './rollup.store.js';
 
@@ -174,6 +175,30 @@ describe('sums by the hour', () => {
     await rollups.sumUp(span);
     expect(await sums()).toEqual(await truth());
     expect(await unrolled()).toBe('0');
+  });
+
+  it('are right when an hour became empty while somebody summed it up from an older snapshot', async () => {
+    await post('b', [
+      { id: 'other', minute: 60, value: 1 },
+      { id: 'only', minute: 300, value: 10 },
+    ]);
+    await rollups.sumUp(span);
+    await api.db.sql(`DELETE FROM rollups WHERE hour = '2024-12-10T05:00:00Z'`);
+    await change('PUT', '/objects/other', objectOf({ id: 'other', minute: 60, value: 2 }));
+
+    // Holds the first one up after it has its snapshot.
+    const blocker = new pg.Client({ ...api.db.address, ssl: false });
+    await blocker.connect();
+    await blocker.query('BEGIN; SELECT FROM rollups FOR UPDATE');
+    const first = rollups.sumUp(span);
+    const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+    while ((await api.db.sql(waiting)).length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await change('DELETE', '/objects/only');
+    await rollups.sumUp({ ...span, from: '2024-12-10T04:00:00Z' });
+    await blocker.query('ROLLBACK');
+    await blocker.end();
+    await first;
+    expect(await sums()).toEqual(await truth());
   });
 
   it('hold nothing of the last two hours, in which most is still coming', async () => {

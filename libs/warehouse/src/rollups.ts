@@ -1,9 +1,13 @@
 import type { Filter } from '#filter';
 import { isConnectionLoss } from '#platform';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
+import pLimit from 'p-limit';
 import type { Aggregate, Computed, Op } from './aggregate.js';
 import { MEASURED_KEY } from './rollup-marks.js';
 import { RollupStore, type MeasuredOp, type MeasuredSpan } from './rollup.store.js';
+
+/** Subjects that wait to be summed up; who asks for more of them is answered all the same, and sums them up next time. */
+const WAITING_MAX = 100;
 
 /** Sums of what was measured about one subject in a time, in milliseconds also where that is a year of seconds. */
 @Injectable()
@@ -11,6 +15,8 @@ export class Rollups implements BeforeApplicationShutdown {
   private readonly log = new Logger('rollups');
   /** What is being summed up for the next one who asks, by subject. */
   private readonly underWay = new Map<string, Promise<void>>();
+  /** One at a time, so that a chart of many rooms takes no connections from anybody. */
+  private readonly turn = pLimit(1);
 
   constructor(private readonly store: RollupStore) {}
 
@@ -28,12 +34,11 @@ export class Rollups implements BeforeApplicationShutdown {
     await Promise.all(this.underWay.values());
   }
 
-  /** Nobody waits for it, and one at a time is enough for a subject. */
+  /** Nobody waits for it. */
   private sumUp(span: MeasuredSpan): void {
     const key = JSON.stringify([span.projectId, span.subject]);
-    if (this.underWay.has(key)) return;
-    const work = this.store
-      .sumUp(span)
+    if (this.underWay.has(key) || this.underWay.size >= WAITING_MAX) return;
+    const work = this.turn(() => this.store.sumUp(span))
       .catch((error: unknown) => {
         if (!isConnectionLoss(error)) this.log.warn(`summing up by the hour failed: ${String(error)}`);
       })
