@@ -17,6 +17,7 @@ export class Rollups implements BeforeApplicationShutdown {
   private readonly underWay = new Map<string, Promise<void>>();
   /** One at a time, so that a chart of many rooms takes no connections from anybody. */
   private readonly turn = pLimit(1);
+  private isStopping = false;
 
   constructor(private readonly store: RollupStore) {}
 
@@ -29,8 +30,9 @@ export class Rollups implements BeforeApplicationShutdown {
     return value === 'NaN' ? null : { value, count: Number(count) };
   }
 
-  /** Resolves when nothing of it runs any more. */
+  /** Resolves when nothing of it runs any more; what waits is left for another time. */
   async beforeApplicationShutdown(): Promise<void> {
+    this.isStopping = true;
     await Promise.all(this.underWay.values());
   }
 
@@ -38,7 +40,9 @@ export class Rollups implements BeforeApplicationShutdown {
   private sumUp(span: MeasuredSpan): void {
     const key = JSON.stringify([span.projectId, span.subject]);
     if (this.underWay.has(key) || this.underWay.size >= WAITING_MAX) return;
-    const work = this.turn(() => this.store.sumUp(span))
+    const work = this.turn(async () => {
+      if (!this.isStopping) await this.store.sumUp(span);
+    })
       .catch((error: unknown) => {
         if (!isConnectionLoss(error)) this.log.warn(`summing up by the hour failed: ${String(error)}`);
       })
