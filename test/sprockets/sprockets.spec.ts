@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { Client } from 'pg';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type CallOptions, type Reply, type TestProject } from '../harness/api.js';
 import { accepted, ended, read as readJob } from '../jobs/jobs.js';
@@ -70,6 +71,18 @@ describe('POST /sprockets', () => {
     };
     expect(placesOf(expectProblem(await post(twice), 'conflict'))).toEqual(['/sprockets/1/id']);
     expect((await page()).count).toBe(before);
+  });
+
+  it('compares a whole file of ids that exist in one look at what is stored', async () => {
+    const all = Array.from({ length: 10_000 }, (_, n) => ({ id: `many-${String(n)}`, ...SPROCKET }));
+    expect((await post({ sprockets: all })).json()).toEqual({ stored: 10_000, unchanged: 0 });
+    const queries = jest.spyOn(Client.prototype, 'query');
+    expect((await post({ sprockets: all })).json()).toEqual({ stored: 0, unchanged: 10_000 });
+    const other = all.map((one, n) => (n === 9_998 ? { ...one, teeth: 6 } : one));
+    expect(placesOf(expectProblem(await post({ sprockets: other }), 'conflict'))).toEqual(['/sprockets/9998/id']);
+    expect(queries.mock.calls.length).toBeGreaterThan(1);
+    expect(queries.mock.calls.length).toBeLessThan(50);
+    queries.mockRestore();
   });
 
   it('does not take an id that is an address, or that an object of another kind has', async () => {

@@ -167,6 +167,11 @@ describe('GET .../temperatures/average', () => {
     expect(await averageOf('1e400')).toBe(`1${'0'.repeat(400)}`);
   });
 
+  it('of a sum with more digits than can be written is refused, and the duration named', async () => {
+    await lab.stored('[{"temperature":9e131071},{"temperature":9e131071}]');
+    expect(placesOf(expectProblem(await lab.average('1h'), 'invalid-query'))).toEqual(['duration']);
+  });
+
   it('of nothing is 404: a window without readings as a room without any', async () => {
     await lab.stored({ temperature: 1, recorded_at: minute(0) });
     const replies = [await lab.average('1h'), await new RoomClient(api, project, 'HQ', 'never').average('1h')];

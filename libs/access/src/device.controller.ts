@@ -4,6 +4,7 @@ import {
   baseUrl,
   Config,
   fingerprintOf,
+  idInUrl,
   pageBody,
   PageQuery,
   pageRequest,
@@ -79,9 +80,4 @@ export class DeviceController {
   move(@Param('device_id') deviceId: string, @Body() body: MoveDeviceDto): Promise<MovedDeviceDto> {
     return this.devices.move(deviceId, body.project_id);
   }
-}
-
-/** An id as a part of an address; `.` and `..` would be taken for directories. */
-function idInUrl(id: string): string {
-  return encodeURIComponent(id).replace(/^\.{1,2}$/, (dots) => dots.replaceAll('.', '%2E'));
 }

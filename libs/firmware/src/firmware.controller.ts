@@ -1,36 +1,19 @@
 import { DeviceService, From, projectOf } from '#access';
-import { MayRunLater, WriteRequests } from '#jobs';
-import {
-  Answer,
-  API,
-  Config,
-  fingerprintOf,
-  JsonBody,
-  JsonHeader,
-  linkHeader,
-  pageRequest,
-  Problem,
-  Problems,
-  Rules,
-  type Principal,
-} from '#platform';
-import { ObservationStore } from '#warehouse';
-import { Body, Controller, Get, Param, Post, Query, Req, Res } from '@nestjs/common';
+import { Incoming, jsonBodyOf, MayRunLater, WriteRequests, type WriteRequest } from '#jobs';
+import { Answer, API, Http, Problem, Problems, Rules, type Exchange, type Principal } from '#platform';
+import { FeedReader, type FeedList, type ObjectRow } from '#warehouse';
+import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiBody, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import type { FastifyReply, FastifyRequest } from 'fastify';
 import {
-  eventDto,
   FirmwareAcceptedDto,
   FirmwareEventDto,
   FirmwareListQuery,
   FirmwarePageQuery,
   FirmwareReportDto,
   FirmwareUpdateDto,
-  readReport,
-  readUpdate,
 } from './firmware.dto.js';
 import { fromObject } from './firmware.js';
-import { FirmwareOperations } from './firmware.operations.js';
+import { eventDto, FirmwareOperations, readReport, readUpdate } from './firmware.operations.js';
 
 /** Names of the systems that this one replaces; their devices cannot be changed. */
 const keyHeaders = ['x-device-api-key', 'x-project-membership-api-key', 'api_key'];
@@ -40,7 +23,6 @@ const EVENTS = {
   isArray: true,
   description: 'The events; the header Link leads to the pages beside this.',
 };
-const HAS_VERSION = { kind: 'pair', key: 'version', value: null } as const;
 
 @ApiTags('firmware')
 @Controller(`${API}/firmware`)
@@ -49,34 +31,24 @@ export class FirmwareController {
     private readonly requests: WriteRequests,
     private readonly operations: FirmwareOperations,
     private readonly devices: DeviceService,
-    private readonly observations: ObservationStore,
-    private readonly config: Config,
+    private readonly reader: FeedReader,
   ) {}
 
   @Post()
-  @JsonHeader()
   @Rules({ roles: ['device'], keyHeaders, consumes: ['application/json'] })
   @ApiOperation({ summary: 'Report which version the device runs; it is stored by a job', description: KEYS })
   @ApiBody({ type: FirmwareReportDto })
   @Answer(202, FirmwareAcceptedDto, { location: true, description: 'Accepted, and on disk.' })
   @Problems('malformed-request', 'invalid-body')
-  report(
-    @From() from: Principal,
-    @Body() body: JsonBody,
-    @Req() request: FastifyRequest,
-    @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<string> {
-    const device_id = deviceOf(from);
+  report(@From() { deviceId }: Principal, @Incoming() write: WriteRequest): Promise<string> {
+    if (deviceId === null) throw new Error('a key of the role device is bound to none');
     // What a job would refuse is refused now: nobody may look at the job.
-    readReport(device_id, body);
-    const write = { body, params: { device_id }, request, reply };
-    return this.requests.accept(this.operations.report, write, (job) =>
-      JSON.stringify({ message: 'Update Accepted.', job }),
-    );
+    readReport(deviceId, jsonBodyOf(write));
+    const textOf = (job: string): string => JSON.stringify({ message: 'Update Accepted.', job });
+    return this.requests.accept(this.operations.report, { ...write, params: { device_id: deviceId } }, textOf);
   }
 
   @Post(':device_id')
-  @JsonHeader()
   @Rules({ roles: ['device'], keyHeaders, consumes: ['application/json'] })
   @ApiOperation({ summary: 'Report what became of an update of the device', description: KEYS })
   @ApiParam({ name: 'device_id', type: String })
@@ -84,16 +56,14 @@ export class FirmwareController {
   @MayRunLater()
   @Answer(201, FirmwareEventDto)
   @Problems('malformed-request', 'invalid-body')
-  async update(
+  update(
     @From() from: Principal,
     @Param('device_id') deviceId: string,
-    @Body() body: JsonBody,
-    @Req() request: FastifyRequest,
-    @Res({ passthrough: true }) reply: FastifyReply,
+    @Incoming() write: WriteRequest,
   ): Promise<string> {
     if (from.deviceId !== deviceId) throw new Problem('forbidden', { detail: 'A device reports for itself only.' });
-    readUpdate(deviceId, body);
-    return this.requests.answer(this.operations.update, { body, request, reply });
+    readUpdate(deviceId, jsonBodyOf(write));
+    return this.requests.answer(this.operations.update, write);
   }
 
   @Get()
@@ -101,13 +71,8 @@ export class FirmwareController {
   @ApiOperation({ summary: "List a device's events, newest first; a device its own", description: KEYS })
   @ApiOkResponse(EVENTS)
   @Problems('invalid-query', 'invalid-cursor', 'not-found')
-  list(
-    @From() from: Principal,
-    @Query() query: FirmwareListQuery,
-    @Req() request: FastifyRequest,
-    @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<FirmwareEventDto[]> {
-    return this.eventsOf(from, query.device_id, query, request, reply);
+  list(@Query() query: FirmwareListQuery, @Http() http: Exchange): Promise<readonly FirmwareEventDto[]> {
+    return this.eventsOf(query.device_id, query, http);
   }
 
   @Get(':device_id')
@@ -116,42 +81,38 @@ export class FirmwareController {
   @ApiOkResponse(EVENTS)
   @Problems('invalid-query', 'invalid-cursor', 'not-found')
   listAt(
-    @From() from: Principal,
     @Param('device_id') deviceId: string,
     @Query() query: FirmwarePageQuery,
-    @Req() request: FastifyRequest,
-    @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<FirmwareEventDto[]> {
-    return this.eventsOf(from, deviceId, query, request, reply);
+    @Http() http: Exchange,
+  ): Promise<readonly FirmwareEventDto[]> {
+    return this.eventsOf(deviceId, query, http);
   }
 
   private async eventsOf(
-    from: Principal,
     deviceId: string,
     query: FirmwarePageQuery,
-    request: FastifyRequest,
-    reply: FastifyReply,
-  ): Promise<FirmwareEventDto[]> {
-    const projectId = projectOf(request);
-    const page = pageRequest(query, this.config.limits, fingerprintOf('firmware', projectId, deviceId), request);
-    await this.requireReadable(from, projectId, deviceId);
-    const slice = await this.observations.page(projectId, deviceId, HAS_VERSION, page);
-    reply.itemCount = slice.items.length;
-    const link = linkHeader(page, slice);
-    if (link !== undefined) reply.header('Link', link);
-    const events = slice.items.map((row) => ({ id: row.object_id, event: fromObject(row) }));
-    return events.flatMap(({ id, event }) => (event === undefined ? [] : eventDto(id, event)));
+    http: Exchange,
+  ): Promise<readonly FirmwareEventDto[]> {
+    const list: FeedList<FirmwareEventDto> = {
+      is: ['firmware', deviceId],
+      subject: deviceId,
+      filter: { kind: 'pair', key: 'version', value: null },
+      allow: () => this.requireReadable(deviceId, http),
+      read: eventOf,
+    };
+    return (await this.reader.page(list, query, http)).linked();
   }
 
   /** @throws Problem not-found: one answer for what does not exist, is another project's, or is not this device's to see */
-  private async requireReadable(from: Principal, projectId: number, deviceId: string): Promise<void> {
-    const isOthers = from.role === 'device' && from.deviceId !== deviceId;
-    if (isOthers || (await this.devices.find(projectId, deviceId)) === null)
+  private async requireReadable(deviceId: string, { request }: Exchange): Promise<void> {
+    const { principal } = request;
+    const isOthers = principal?.role === 'device' && principal.deviceId !== deviceId;
+    if (isOthers || (await this.devices.find(projectOf(request), deviceId)) === null)
       throw new Problem('not-found', { detail: 'There is no such device.' });
   }
 }
 
-function deviceOf({ deviceId }: Principal): string {
-  if (deviceId === null) throw new Error('a key of the role device is bound to none');
-  return deviceId;
+function eventOf(row: ObjectRow): FirmwareEventDto | undefined {
+  const event = fromObject(row);
+  return event && eventDto(row.object_id, event);
 }

@@ -1,46 +1,21 @@
-import { IdField, PageQuery, readBody, TextField, TIME_RULE, type JsonBody } from '#platform';
-import { applyDecorators } from '@nestjs/common';
+import { IdField, PageQuery, RuleField, TextField, TimestampField } from '#platform';
 import { ApiProperty, OmitType } from '@nestjs/swagger';
-import { ValidateBy } from 'class-validator';
-import {
-  EPOCH_SECONDS_MAX,
-  isTimestamp,
-  isVersion,
-  timeIn,
-  VERSION_LENGTH_MAX,
-  type FirmwareEvent,
-} from './firmware.js';
-
-const DEVICE_ID = { description: 'The device.', example: 'sensor-9' };
+import { isVersion, VERSION_LENGTH_MAX } from './firmware.js';
 
 function VersionField(example: string): PropertyDecorator {
   const description = 'The version of the firmware: Semantic Versioning 2.0.0, without a leading v.';
-  const message = `must be a version such as 1.0.0 (Semantic Versioning 2.0.0), of at most ${String(VERSION_LENGTH_MAX)} characters`;
-  return applyDecorators(
-    ApiProperty({ description, example, minLength: 1, maxLength: VERSION_LENGTH_MAX }),
-    ValidateBy({ name: 'rule', validator: { validate: isVersion, defaultMessage: () => message } }),
-  );
+  const rule = `must be a version such as 1.0.0 (Semantic Versioning 2.0.0), of at most ${String(VERSION_LENGTH_MAX)} characters`;
+  return RuleField({ description, example, minLength: 1, maxLength: VERSION_LENGTH_MAX }, rule, isVersion);
 }
 
-function TimestampField(example: string | number): PropertyDecorator {
-  const description = 'When it was so: seconds since 1970, whole or with a fraction to the microsecond, or RFC 3339.';
-  const message = `must be seconds since 1970, from 0 to ${String(EPOCH_SECONDS_MAX)}, or text that ${TIME_RULE}`;
-  const oneOf = [
-    { type: 'number', minimum: 0, maximum: EPOCH_SECONDS_MAX },
-    { type: 'string', format: 'date-time' },
-  ];
-  return applyDecorators(
-    ApiProperty({ description, example, oneOf }),
-    ValidateBy({ name: 'rule', validator: { validate: isTimestamp, defaultMessage: () => message } }),
-  );
-}
+const WHEN = 'When it was so: seconds since 1970, whole or with a fraction to the microsecond, or RFC 3339.';
 
 /** What a device runs. */
 export class FirmwareReportDto {
   @VersionField('1.0.0')
   version: string;
 
-  @TimestampField(1700000000)
+  @TimestampField({ description: WHEN, example: 1700000000 })
   timestamp: number | string;
 }
 
@@ -49,7 +24,7 @@ export class FirmwareUpdateDto {
   @VersionField('1.0.3')
   firmware: string;
 
-  @TimestampField('2023-01-01T00:00:00.000000Z')
+  @TimestampField({ description: WHEN, example: '2023-01-01T00:00:00.000000Z' })
   timestamp: number | string;
 
   @TextField({
@@ -99,22 +74,6 @@ export class FirmwareEventDto {
 export class FirmwarePageQuery extends OmitType(PageQuery, ['count'] as const) {}
 
 export class FirmwareListQuery extends FirmwarePageQuery {
-  @IdField(DEVICE_ID)
+  @IdField({ description: 'The device.', example: 'sensor-9' })
   device_id: string;
-}
-
-/** @throws Problem malformed-request or invalid-body */
-export function readReport(deviceId: string, body: JsonBody): FirmwareEvent {
-  const { dto, text } = readBody(FirmwareReportDto, body);
-  return { deviceId, version: dto.version, time: timeIn(text), status: null };
-}
-
-/** @throws Problem malformed-request or invalid-body */
-export function readUpdate(deviceId: string, body: JsonBody): FirmwareEvent {
-  const { dto, text } = readBody(FirmwareUpdateDto, body);
-  return { deviceId, version: dto.firmware, time: timeIn(text), status: dto.status ?? null };
-}
-
-export function eventDto(id: string, { deviceId, version, time, status }: FirmwareEvent): FirmwareEventDto {
-  return { id, device_id: deviceId, version, timestamp: time, status };
 }

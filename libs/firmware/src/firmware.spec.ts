@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { fromObject, isTimestamp, isVersion, timeIn, toObject, type FirmwareEvent } from './firmware.js';
+import { fromObject, isVersion, toObject, type FirmwareEvent } from './firmware.js';
 
 const EVENT: FirmwareEvent = {
   deviceId: 'd-1',
@@ -104,58 +104,5 @@ describe('a version', () => {
     ['1.0.0'],
   ])('is not %j', (version) => {
     expect(isVersion(version)).toBe(false);
-  });
-});
-
-describe('a timestamp', () => {
-  it.each([
-    ['1700000000', '2023-11-14T22:13:20Z'],
-    ['0', '1970-01-01T00:00:00Z'],
-    ['-0.0', '1970-01-01T00:00:00Z'],
-    ['0e999999999', '1970-01-01T00:00:00Z'],
-    ['1700000000.5', '2023-11-14T22:13:20.5Z'],
-    ['1700000000.123456', '2023-11-14T22:13:20.123456Z'],
-    ['1700000000.1234567', '2023-11-14T22:13:20.123457Z'],
-    ['1699999999.9999999', '2023-11-14T22:13:20Z'],
-    ['1.7e9', '2023-11-14T22:13:20Z'],
-    ['17000000000000010E-7', '2023-11-14T22:13:20.000001Z'],
-    ['1e-16000', '1970-01-01T00:00:00Z'],
-    ['253402300799', '9999-12-31T23:59:59Z'],
-    // A double would end in 123444.
-    ['253402300798.123456', '9999-12-31T23:59:58.123456Z'],
-    ['"2023-01-01T00:00:00.000000Z"', '2023-01-01T00:00:00Z'],
-    ['"2023-01-01T00:00:00"', '2023-01-01T00:00:00Z'],
-    ['"2023-01-01t05:30:00.120000000+05:30"', '2023-01-01T00:00:00.12Z'],
-    ['"2023-01-01T00:00:00.123456z"', '2023-01-01T00:00:00.123456Z'],
-    ['"0001-01-01T00:00:00Z"', '0001-01-01T00:00:00Z'],
-    ['"1969-12-31T23:59:59.5Z"', '1969-12-31T23:59:59.5Z'],
-  ])('%s is %s', (sent = '', time) => {
-    expect(isTimestamp(JSON.parse(sent))).toBe(true);
-    expect(timeIn(` {"version":{"timestamp":1},"timestamp": ${sent} }`)).toBe(time);
-  });
-
-  it.each([
-    '-1',
-    '-1e-300',
-    '253402300800',
-    '253402300799.5',
-    '1e400',
-    '1700000000000',
-    '"1700000000"',
-    '""',
-    '"now"',
-    '"2023-02-30T00:00:00Z"',
-    '"2023-01-01"',
-    '"2023-01-01T00:00:00.1234567Z"',
-    'true',
-    'null',
-    '[]',
-    '{}',
-  ])('is not %s', (sent) => {
-    expect(isTimestamp(JSON.parse(sent))).toBe(false);
-  });
-
-  it('cannot be left out', () => {
-    expect(isTimestamp(undefined)).toBe(false);
   });
 });

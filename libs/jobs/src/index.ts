@@ -8,5 +8,5 @@ export { JobRunner } from './job-runner.js';
 export { JobsModule } from './jobs.module.js';
 export { MayRunLater } from './may-run-later.js';
 export { Operations } from './operations.js';
-export { WriteRequests } from './write-requests.js';
+export { Incoming, WriteRequests, type WriteRequest } from './write-requests.js';
 export { jsonBodyOf, type Operation, type Outcome, type Receipt, type Write, type WriteInput } from './operation.js';

@@ -45,7 +45,7 @@ export interface Operation {
 }
 
 /** The body of a write whose route takes nothing but JSON. */
-export function jsonBodyOf({ body }: Write): JsonBody {
+export function jsonBodyOf({ body }: Pick<Write, 'body'>): JsonBody {
   if (body instanceof JsonBody) return body;
   throw new Error('a route that takes JSON got something else');
 }

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Operation } from './operation.js';
 
-/** Every operation that a job can be made of, by name. Libs above add theirs in `onModuleInit`. */
+/** Every operation that a job can be made of, by name. Libs above add theirs as they are made. */
 @Injectable()
 export class Operations {
   private readonly byName = new Map<string, Operation>();

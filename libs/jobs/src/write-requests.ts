@@ -1,7 +1,17 @@
 import { projectOf } from '#access';
-import { baseUrl, Database, JsonBody, NdjsonBody, prefers, Sequence, type Queryable } from '#platform';
-import { Injectable } from '@nestjs/common';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import {
+  baseUrl,
+  Database,
+  exchangeOf,
+  JsonBody,
+  NdjsonBody,
+  prefers,
+  requireBody,
+  Sequence,
+  type Exchange,
+  type Queryable,
+} from '#platform';
+import { createParamDecorator, Injectable, type ExecutionContext } from '@nestjs/common';
 import { jobText, jobUrl } from './job.dto.js';
 import { JobRunner } from './job-runner.js';
 import { JobStore, type NewJob } from './job.store.js';
@@ -15,15 +25,19 @@ export interface KeptRequest extends WriteInput {
   requestId: string;
 }
 
-interface WriteRequest {
+export interface WriteRequest extends Exchange {
   body: JsonBody | NdjsonBody;
   /** What the operation is about; left out: the ids in the address. */
   params?: Readonly<Record<string, string>>;
   /** The query's options, checked. */
   query?: object;
-  request: FastifyRequest;
-  reply: FastifyReply;
 }
+
+/** The request of a handler that writes. @throws Problem malformed-request where it has no body */
+export const Incoming = createParamDecorator((_: unknown, context: ExecutionContext): WriteRequest => {
+  const exchange = exchangeOf(context);
+  return { ...exchange, body: requireBody(exchange.request.body) };
+});
 
 /** Answers the routes that write: at once, or with `Prefer: respond-async` with a job. */
 @Injectable()
@@ -36,7 +50,7 @@ export class WriteRequests {
     private readonly sequence: Sequence,
   ) {}
 
-  /** Sets status and headers. @returns the JSON to answer with @throws what the operation throws, unless it runs later */
+  /** Sets status and headers, the media type too. @returns the JSON to answer with @throws what the operation throws, unless it runs later */
   async answer(operation: Operation, write: WriteRequest): Promise<string> {
     const { body, request } = write;
     if (prefers(request.headers.prefer, 'respond-async')) return this.accept(operation, write);
@@ -97,7 +111,7 @@ function inputOf({ params, query = {}, request }: WriteRequest): WriteInput {
 }
 
 function send({ status, text, headers = {}, items }: Outcome, { reply }: WriteRequest): string {
-  reply.code(status).headers(headers);
+  reply.code(status).type('application/json; charset=utf-8').headers(headers);
   if (items !== undefined) reply.itemCount = items;
   return text;
 }

@@ -8,8 +8,10 @@ export {
   elementsOf,
   findMember,
   inspectJson,
+  isObject,
   JSON_DEPTH_MAX,
   membersOf,
+  memberText,
   pointerPart,
   skipSpace,
   surveyJson,
@@ -17,3 +19,4 @@ export {
   type JsonMember,
   type JsonSpan,
 } from './json-text.js';
+export { canonicalNumber, isPositive, isWhole } from './number-text.js';

@@ -170,6 +170,13 @@ export function findMember(text: string, start: number, name: string): FoundMemb
   return { value, end: i + 1 };
 }
 
+/** The text of a member's value, of an object at `start` that was checked to have it. */
+export function memberText(text: string, start: number, name: string): string {
+  const { value } = findMember(text, start, name);
+  if (value === undefined) throw new Error(`a text without ${name} passed the check that requires it`);
+  return text.slice(value.start, value.end);
+}
+
 function nameOf(nameText: string): string {
   return nameText.includes('\\') ? (JSON.parse(nameText) as string) : nameText.slice(1, -1);
 }
@@ -271,6 +278,11 @@ class Inspector {
   private fault(pointer: string, detail: string): void {
     if (++this.found.faultCount <= FAULTS_LISTED_MAX) this.found.faults.push({ pointer, detail });
   }
+}
+
+/** Whether a parsed value is an object, and no list. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** A part of a JSON Pointer, escaped (RFC 6901, section 3). */

@@ -2,7 +2,7 @@ import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { IsOptional, ValidateBy, ValidateIf } from 'class-validator';
-import { isTime } from './time.js';
+import { EPOCH_SECONDS_MAX, isTime, isTimestamp } from './time.js';
 
 /**
  * Decorators for DTO fields: each says a rule once, as a class-validator check and as the JSON schema that OpenAPI shows
@@ -44,6 +44,16 @@ export function TimeField(options: FieldOptions): PropertyDecorator {
 }
 
 export const TIME_RULE = 'must be a time such as 2024-12-10T16:45:00Z (RFC 3339, at most six digits of a second)';
+
+/** A time in either of the two forms that machines tell it in. */
+export function TimestampField({ description, example }: FieldOptions): PropertyDecorator {
+  const rule = `must be seconds since 1970, from 0 to ${String(EPOCH_SECONDS_MAX)}, or text that ${TIME_RULE}`;
+  const oneOf = [
+    { type: 'number', minimum: 0, maximum: EPOCH_SECONDS_MAX },
+    { type: 'string', format: 'date-time' },
+  ];
+  return RuleField({ description, example, oneOf }, rule, isTimestamp);
+}
 
 export function ChoiceField(options: FieldOptions & { choices: readonly string[] }): PropertyDecorator {
   const { choices } = options;
@@ -88,6 +98,16 @@ export function FlagParameter(options: FieldOptions): PropertyDecorator {
   );
 }
 
+/** A field with a rule of its own, and what OpenAPI shows of it. */
+export function RuleField(
+  documented: ApiPropertyOptions,
+  rule: string,
+  check: (value: unknown) => boolean,
+): PropertyDecorator {
+  const validator = { validate: check, defaultMessage: () => rule };
+  return applyDecorators(ApiProperty(documented), ValidateBy({ name: 'rule', validator }));
+}
+
 function textRule(min: number, max: number): string {
   return min === 0
     ? `must be text of at most ${String(max)} characters`
@@ -115,8 +135,7 @@ function field(
     ...(nullable ? { nullable } : {}),
   } as ApiPropertyOptions;
   return applyDecorators(
-    ApiProperty(example === undefined ? documented : { ...documented, example }),
-    ValidateBy({ name: 'rule', validator: { validate: check, defaultMessage: () => rule } }),
+    RuleField(example === undefined ? documented : { ...documented, example }, rule, check),
     ...(nullable ? [IsOptional()] : optional ? [ValidateIf((_, value) => value !== undefined)] : []),
   );
 }

@@ -8,6 +8,7 @@ export type { CopyIn } from './copy-in.js';
 export { Database, type Queryable, type Statement, type Transaction } from './database.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type PostgresAddress } from './embedded-postgres.js';
 export { etagOf, requireMatch } from './etag.js';
+export { exchangeOf, Http, type Exchange } from './exchange.js';
 export {
   ChoiceField,
   FlagParameter,
@@ -16,19 +17,21 @@ export {
   isId,
   IntegerField,
   IntegerParameter,
+  RuleField,
   TextField,
   TIME_RULE,
   TimeField,
+  TimestampField,
 } from './fields.js';
 export { createHttpAdapter, prepareHttp } from './http-server.js';
-export { InputPipe, mistakesIn, readBody } from './input.pipe.js';
+export { InputPipe, mistakesIn, readBody, requireBody } from './input.pipe.js';
 export { JsonBody, type ReadJson } from './json-body.js';
 export { NdjsonBody } from './ndjson-body.js';
 export { createLog, nestLog } from './logging.js';
 export { Answer, JsonHeader, ProblemDto, Problems } from './answer.js';
 export { openInstallation, type Installation } from './installation.js';
 export { projectFile } from './project-file.js';
-export { baseUrl, originOf } from './origin.js';
+export { baseUrl, idInUrl, originOf } from './origin.js';
 export {
   beyondSql,
   cappedCount,
@@ -61,4 +64,4 @@ export { API, ROLES, Rules, type Principal, type Role } from './route.js';
 export { SEQ_STEP, Sequence, sqlTimeOf, timeOf } from './sequence.js';
 export { StartupError } from './startup-error.js';
 export { isConnectionLoss, isDataError, isUniqueViolation } from './sqlstates.js';
-export { isTime } from './time.js';
+export { EPOCH_SECONDS_MAX, isTime, utcOf, utcOfMicros, utcOfTimestamp } from './time.js';

@@ -1,10 +1,10 @@
-import { pointerPart } from '#json';
+import { isObject, pointerPart } from '#json';
 import { Injectable, type ArgumentMetadata, type PipeTransform } from '@nestjs/common';
 import { plainToInstance } from 'class-transformer';
 import { validateSync, type ValidationError } from 'class-validator';
 import { JsonBody } from './json-body.js';
 import { NdjsonBody } from './ndjson-body.js';
-import { countOf, Problem, type InputError } from './problems.js';
+import { countOf, ERRORS_LISTED_MAX, Problem, type InputError } from './problems.js';
 
 /**
  * Checks small bodies and query parameters against the DTO class that a handler declares. A handler that declares
@@ -15,13 +15,18 @@ import { countOf, Problem, type InputError } from './problems.js';
 export class InputPipe implements PipeTransform {
   transform(value: unknown, { type, metatype }: ArgumentMetadata): unknown {
     if (type === 'query' && metatype !== undefined) return checked(metatype, value, queryProblem);
-    if (type !== 'body' || value instanceof NdjsonBody) return value;
-    if (!(value instanceof JsonBody)) {
-      throw new Problem('malformed-request', { detail: 'The body is empty; this address takes JSON.' });
-    }
-    if (metatype === undefined || metatype === JsonBody || metatype === Object) return value;
-    return readBody(metatype, value).dto;
+    if (type !== 'body') return value;
+    const body = requireBody(value);
+    if (body instanceof NdjsonBody || metatype === undefined || metatype === JsonBody || metatype === Object)
+      return body;
+    return readBody(metatype, body).dto;
   }
+}
+
+/** The body of a request, where it has one that is read as JSON. @throws Problem malformed-request */
+export function requireBody(body: unknown): JsonBody | NdjsonBody {
+  if (body instanceof JsonBody || body instanceof NdjsonBody) return body;
+  throw new Problem('malformed-request', { detail: 'The body is empty; this address takes JSON.' });
 }
 
 /**
@@ -33,27 +38,32 @@ export function readBody<T>(dto: new () => T, body: JsonBody): { dto: T; text: s
   return { dto: checked(dto, value, bodyProblem), text };
 }
 
-/** What is wrong with a part of a body, one of a list: nothing where the DTO class accepts it. @param parent its JSON Pointer */
-export function mistakesIn(dto: new () => unknown, plain: unknown, parent: string): InputError[] {
-  const refuse = (errors: ValidationError[]): Problem => bodyProblem(errors, parent);
-  try {
-    checked(dto, plain, refuse, parent);
-    return [];
-  } catch (error) {
-    if (error instanceof Problem) return [...error.errors];
-    throw error;
-  }
+/**
+ * What is wrong with a part of a body, one of a list, as far as it is told: nothing where the DTO class accepts it.
+ * @param parent its JSON Pointer
+ */
+export function mistakesIn(dto: new () => object, plain: unknown, parent: string): InputError[] {
+  if (!isObject(plain)) return [{ pointer: parent, detail: 'must be an object' }];
+  // Its members as they are: class-transformer would copy all that is in them.
+  const members = Object.entries(plain).filter(([name]) => !(name in Object.prototype));
+  const instance = Object.assign(new dto(), Object.fromEntries(members));
+  const mistakes = errorsOf(plain, instance).flatMap((error) => bodyErrors(error, parent));
+  return mistakes.slice(0, ERRORS_LISTED_MAX);
 }
 
-function checked<T>(dto: new () => T, plain: unknown, refuse: (errors: ValidationError[]) => Problem, pointer = ''): T {
-  if (typeof plain !== 'object' || plain === null || Array.isArray(plain)) {
-    throw new Problem('invalid-body', { detail: countOf(1), errors: [{ pointer, detail: 'must be an object' }] });
+function checked<T>(dto: new () => T, plain: unknown, refuse: (errors: ValidationError[]) => Problem): T {
+  if (!isObject(plain)) {
+    throw new Problem('invalid-body', { detail: countOf(1), errors: [{ pointer: '', detail: 'must be an object' }] });
   }
   const instance = plainToInstance(dto, plain);
-  const options = { whitelist: true, forbidNonWhitelisted: true, forbidUnknownValues: false };
-  const errors = [...unseenMembers(plain), ...validateSync(instance as object, options)];
+  const errors = errorsOf(plain, instance as object);
   if (errors.length > 0) throw refuse(errors);
   return instance;
+}
+
+function errorsOf(plain: object, instance: object): ValidationError[] {
+  const options = { whitelist: true, forbidNonWhitelisted: true, forbidUnknownValues: false };
+  return [...unseenMembers(plain), ...validateSync(instance, options)];
 }
 
 /** Members with a name that every object has, `constructor` or `toString`: class-transformer leaves them out in silence. */
@@ -62,8 +72,8 @@ function unseenMembers(plain: object): ValidationError[] {
   return names.map((property) => ({ property, constraints: { whitelistValidation: '' } }));
 }
 
-function bodyProblem(errors: ValidationError[], parent = ''): Problem {
-  const found = errors.flatMap((error) => bodyErrors(error, parent));
+function bodyProblem(errors: ValidationError[]): Problem {
+  const found = errors.flatMap((error) => bodyErrors(error, ''));
   return new Problem('invalid-body', { detail: countOf(found.length), errors: found });
 }
 

@@ -12,6 +12,14 @@ export function baseUrl(request: FastifyRequest): string {
   return originOf(request) + API;
 }
 
+/**
+ * An id as a part of an address. Clients that follow the URL standard of the browsers take even %2E for a directory, so
+ * the ids `.` and `..` are reached by other clients only (curl --path-as-is).
+ */
+export function idInUrl(id: string): string {
+  return encodeURIComponent(id).replace(/^\.{1,2}$/, (dots) => dots.replaceAll('.', '%2E'));
+}
+
 /** The address asked for, complete; a client may have sent it so already (RFC 9112, section 3.2.2). */
 export function urlOf(request: FastifyRequest): URL {
   const origin = originOf(request);

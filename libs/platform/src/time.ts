@@ -20,6 +20,46 @@ export function isTime(text: unknown): text is string {
   return Number(day) <= lastDay && year !== '0000' && ms >= YEAR_1_MS && ms < YEAR_10000_MS;
 }
 
+/** A time that `isTime` takes, as PostgreSQL tells it: in UTC, a fraction without zeros at its end. */
+export function utcOf(time: string): string {
+  const [, local = '', fraction = '', zone = 'Z'] = /^(.{19})(?:\.(\d*?)0*)?([Zz]|[+-].{5})?$/.exec(time) ?? [];
+  const sent = `${local}${zone}`.toUpperCase();
+  const seconds = sent.endsWith('Z') ? sent.slice(0, 19) : new Date(sent).toISOString().slice(0, 19);
+  return `${seconds}${fraction === '' ? '' : `.${fraction}`}Z`;
+}
+
+/** The same of microseconds since 1970. */
+export function utcOfMicros(micros: number | bigint): string {
+  const [seconds, fraction] = [BigInt(micros) / 1_000_000n, BigInt(micros) % 1_000_000n];
+  const time = new Date(Number(seconds) * 1_000).toISOString().slice(0, 19);
+  return utcOf(`${time}.${fraction.toString().padStart(6, '0')}`);
+}
+
+/**
+ * The same of seconds since 1970, a JSON number that is not below 0, told from its text: a double has not every digit. To
+ * the nearest microsecond: what a clock's double has beyond it is noise, and PostgreSQL keeps no more.
+ */
+function utcOfSeconds(number: string): string {
+  const [, whole = '', fraction = '', exponent = '0'] = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(number) ?? [];
+  const digits = BigInt(whole + fraction);
+  const shift = digits === 0n ? 0 : Number(exponent) - fraction.length + 6;
+  const divisor = 10n ** BigInt(Math.max(-shift, 0));
+  return utcOfMicros((digits * 10n ** BigInt(Math.max(shift, 0)) + divisor / 2n) / divisor);
+}
+
+/** The last whole second of the year 9999, counted from 1970. */
+export const EPOCH_SECONDS_MAX = YEAR_10000_MS / 1_000 - 1;
+
+/** Whether a value is a time in one of two forms: seconds since 1970, or RFC 3339. */
+export function isTimestamp(value: unknown): boolean {
+  return typeof value === 'number' ? value >= 0 && value <= EPOCH_SECONDS_MAX : isTime(value);
+}
+
+/** A timestamp as PostgreSQL tells it, from its JSON text. */
+export function utcOfTimestamp(text: string): string {
+  return text.startsWith('"') ? utcOf(JSON.parse(text) as string) : utcOfSeconds(text);
+}
+
 /** The first microsecond, counted by `microsOf`, that is no time of ours. */
 export const MICROS_END = BigInt(YEAR_10000_MS - YEAR_1_MS) * 1_000n;
 

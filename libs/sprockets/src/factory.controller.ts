@@ -1,29 +1,12 @@
 import { Project } from '#access';
-import { MayRunLater, WriteRequests } from '#jobs';
-import {
-  Answer,
-  API,
-  Config,
-  fingerprintOf,
-  JsonBody,
-  JsonHeader,
-  linkHeader,
-  pageRequest,
-  Problems,
-  Rules,
-  type PageQuery,
-} from '#platform';
-import { Body, Controller, Get, Param, Post, Query, Req, Res } from '@nestjs/common';
+import { Incoming, MayRunLater, WriteRequests, type WriteRequest } from '#jobs';
+import { Answer, API, Http, JsonHeader, Problems, Rules, type Exchange } from '#platform';
+import { FeedReader, KindService, listOf, OneOrFile, Stored } from '#warehouse';
+import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import type { FastifyReply, FastifyRequest } from 'fastify';
 import { FACTORIES } from './factory.js';
 import { FactoryDto, FactoryListDto, FactoryListQuery, NewFactoriesDto, NewFactoryDto } from './factory.dto.js';
-import { OneOrFile, Stored } from './one-or-file.js';
 import { SprocketsOperations } from './sprockets.operations.js';
-import { ThingReader } from './thing-reader.js';
-
-/** Before the first that was stored. */
-const FIRST = { kind: 'after', seq: '0', oldestFirst: true } as const;
 
 @ApiTags('sprockets')
 @Controller(`${API}/factories`)
@@ -31,24 +14,19 @@ export class FactoryController {
   constructor(
     private readonly requests: WriteRequests,
     private readonly operations: SprocketsOperations,
-    private readonly things: ThingReader,
-    private readonly config: Config,
+    private readonly kinds: KindService,
+    private readonly reader: FeedReader,
   ) {}
 
   @Post()
-  @JsonHeader()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Store a factory, or a file of factories, each once' })
   @OneOrFile(NewFactoryDto, NewFactoriesDto)
   @MayRunLater()
   @Stored(FactoryDto)
   @Problems('malformed-request', 'invalid-body', 'conflict', 'too-large')
-  create(
-    @Body() body: JsonBody,
-    @Req() request: FastifyRequest,
-    @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<string> {
-    return this.requests.answer(this.operations.createFactories, { body, request, reply });
+  create(@Incoming() write: WriteRequest): Promise<string> {
+    return this.requests.answer(this.operations.createFactories, write);
   }
 
   @Get()
@@ -59,26 +37,9 @@ export class FactoryController {
   })
   @Answer(200, FactoryListDto)
   @Problems('invalid-query', 'invalid-cursor')
-  async list(
-    @Project() projectId: number,
-    @Query() query: FactoryListQuery,
-    @Req() request: FastifyRequest,
-    @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<string> {
-    const { limits } = this.config;
-    const asked = {
-      page_size: query.page_size ?? limits.pageSizeMax,
-      cursor: query.cursor,
-      count: 'none',
-    } as PageQuery;
-    const page = pageRequest(asked, limits, fingerprintOf('factories', projectId), request);
-    const isFirst = query.cursor === undefined;
-    if (isFirst) page.place = FIRST;
-    const { slice, texts } = await this.things.page(FACTORIES, projectId, page);
-    const links = linkHeader(page, { ...slice, hasPrevious: slice.hasPrevious && !isFirst });
-    if (links !== undefined) reply.header('Link', links);
-    reply.itemCount = texts.length;
-    return `{"factories":[${texts.join()}]}`;
+  async list(@Query() query: FactoryListQuery, @Http() http: Exchange): Promise<string> {
+    const page = await this.reader.page({ ...listOf(FACTORIES), isWhole: true }, query, http);
+    return `{"factories":[${page.linked().join()}]}`;
   }
 
   @Get(':factory_id')
@@ -88,6 +49,6 @@ export class FactoryController {
   @Answer(200, FactoryDto, { etag: true })
   @Problems('not-found')
   get(@Project() projectId: number, @Param('factory_id') factoryId: string): Promise<string> {
-    return this.things.get(FACTORIES, projectId, factoryId);
+    return this.kinds.get(FACTORIES, projectId, factoryId);
   }
 }

@@ -1,16 +1,13 @@
-import { PageQuery } from '#platform';
+import { isObject } from '#json';
+import { EPOCH_SECONDS_MAX, PageQuery, RuleField } from '#platform';
 import { ObjectIdField } from '#warehouse';
-import { applyDecorators, type Type } from '@nestjs/common';
+import type { Type } from '@nestjs/common';
 import { ApiProperty, PickType } from '@nestjs/swagger';
-import { ValidateBy } from 'class-validator';
-import { isObject } from './thing.js';
 
 /** Of one factory: more make an object that nobody wants to read whole. */
-export const POINTS_MAX = 10_000;
-/** The last second of the year 9999. */
-const TIME_MAX = 253_402_300_799;
+const POINTS_MAX = 10_000;
 
-export const TIMES_RULE = `must be a list of 1 to ${String(POINTS_MAX)} whole numbers from 0 to ${String(TIME_MAX)}`;
+export const TIMES_RULE = `must be a list of 1 to ${String(POINTS_MAX)} whole numbers from 0 to ${String(EPOCH_SECONDS_MAX)}`;
 const SERIES_RULE = `must be a list of 1 to ${String(POINTS_MAX)} numbers`;
 
 export class ChartDataDto {
@@ -61,12 +58,11 @@ export class FactoryListQuery extends PickType(PageQuery, ['page_size', 'cursor'
 
 /** Whether this can be a time, as far as a double tells. */
 export function isTimeNumber(value: number): boolean {
-  return Number.isInteger(value) && value >= 0 && value <= TIME_MAX;
+  return Number.isInteger(value) && value >= 0 && value <= EPOCH_SECONDS_MAX;
 }
 
 function PartField(type: Type): PropertyDecorator {
-  const validator = { validate: isObject, defaultMessage: () => 'must be an object' };
-  return applyDecorators(ApiProperty({ type }), ValidateBy({ name: 'rule', validator }));
+  return RuleField({ type }, 'must be an object', isObject);
 }
 
 /** One mistake for the whole list, however many of its elements are bad. */
@@ -78,11 +74,10 @@ function SeriesField(
 ): PropertyDecorator {
   const isElement = (value: unknown): boolean =>
     typeof value === 'number' && (type === 'number' || isTimeNumber(value));
-  const validate = (value: unknown): boolean =>
-    Array.isArray(value) && value.length >= 1 && value.length <= POINTS_MAX && value.every(isElement);
-  const items = type === 'number' ? { type } : { type, minimum: 0, maximum: TIME_MAX };
-  return applyDecorators(
-    ApiProperty({ type: 'array', items, minItems: 1, maxItems: POINTS_MAX, description, example }),
-    ValidateBy({ name: 'rule', validator: { validate, defaultMessage: () => rule } }),
+  const items = type === 'number' ? { type } : { type, minimum: 0, maximum: EPOCH_SECONDS_MAX };
+  return RuleField(
+    { type: 'array', items, minItems: 1, maxItems: POINTS_MAX, description, example },
+    rule,
+    (value) => Array.isArray(value) && value.length >= 1 && value.length <= POINTS_MAX && value.every(isElement),
   );
 }

@@ -1,27 +1,23 @@
 import { Project } from '#access';
-import { MayRunLater, WriteRequests } from '#jobs';
+import { Incoming, MayRunLater, WriteRequests, type WriteRequest } from '#jobs';
 import {
   Answer,
   API,
   Config,
-  fingerprintOf,
-  JsonBody,
+  Http,
   JsonHeader,
-  pageRequest,
-  pageText,
   Problem,
   Problems,
   Rules,
+  type Exchange,
   type PageQuery,
 } from '#platform';
-import { Body, Controller, Get, Param, Post, Put, Query, Req, Res } from '@nestjs/common';
+import { FeedReader, KindService, listOf, OneOrFile, Stored } from '#warehouse';
+import { Controller, Get, Param, Post, Put, Query } from '@nestjs/common';
 import { ApiBody, ApiHeader, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import type { FastifyReply, FastifyRequest } from 'fastify';
-import { OneOrFile, Stored } from './one-or-file.js';
 import { NewSprocketDto, NewSprocketsDto, SprocketDto, SprocketListQuery, SprocketPageDto } from './sprocket.dto.js';
 import { SPROCKETS } from './sprocket.js';
 import { SprocketsOperations } from './sprockets.operations.js';
-import { ThingReader } from './thing-reader.js';
 
 @ApiTags('sprockets')
 @Controller(`${API}/sprockets`)
@@ -29,44 +25,30 @@ export class SprocketController {
   constructor(
     private readonly requests: WriteRequests,
     private readonly operations: SprocketsOperations,
-    private readonly things: ThingReader,
+    private readonly kinds: KindService,
+    private readonly reader: FeedReader,
     private readonly config: Config,
   ) {}
 
   @Post()
-  @JsonHeader()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Store a sprocket, or a file of sprockets, each once' })
   @OneOrFile(NewSprocketDto, NewSprocketsDto)
   @MayRunLater()
   @Stored(SprocketDto)
   @Problems('malformed-request', 'invalid-body', 'conflict', 'too-large')
-  create(
-    @Body() body: JsonBody,
-    @Req() request: FastifyRequest,
-    @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<string> {
-    return this.requests.answer(this.operations.createSprockets, { body, request, reply });
+  create(@Incoming() write: WriteRequest): Promise<string> {
+    return this.requests.answer(this.operations.createSprockets, write);
   }
 
   @Get()
-  @JsonHeader()
   @Rules({ roles: ['admin', 'analyst'], query: true })
   @ApiOperation({ summary: 'List the sprockets, newest first' })
   @Answer(200, SprocketPageDto)
   @Problems('invalid-query', 'invalid-cursor')
-  async list(
-    @Project() projectId: number,
-    @Query() query: SprocketListQuery,
-    @Req() request: FastifyRequest,
-    @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<string> {
-    const { limits } = this.config;
-    const asked = withLimit(query, limits.pageSizeMax);
-    const page = pageRequest(asked, limits, fingerprintOf('sprockets', projectId), request);
-    const { slice, count, texts } = await this.things.page(SPROCKETS, projectId, page);
-    reply.itemCount = texts.length;
-    return pageText(page, slice, count, texts);
+  async list(@Query() query: SprocketListQuery, @Http() http: Exchange): Promise<string> {
+    const asked = withLimit(query, this.config.limits.pageSizeMax);
+    return (await this.reader.page(listOf(SPROCKETS), asked, http)).text((text) => text);
   }
 
   @Get(':sprocket_id')
@@ -76,11 +58,10 @@ export class SprocketController {
   @Answer(200, SprocketDto, { etag: true })
   @Problems('not-found')
   get(@Project() projectId: number, @Param('sprocket_id') sprocketId: string): Promise<string> {
-    return this.things.get(SPROCKETS, projectId, sprocketId);
+    return this.kinds.get(SPROCKETS, projectId, sprocketId);
   }
 
   @Put(':sprocket_id')
-  @JsonHeader()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Replace a sprocket' })
   @ApiParam({ name: 'sprocket_id', type: String })
@@ -96,12 +77,8 @@ export class SprocketController {
     'precondition-required',
     'too-large',
   )
-  replace(
-    @Body() body: JsonBody,
-    @Req() request: FastifyRequest,
-    @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<string> {
-    return this.requests.answer(this.operations.replaceSprocket, { body, request, reply });
+  replace(@Incoming() write: WriteRequest): Promise<string> {
+    return this.requests.answer(this.operations.replaceSprocket, write);
   }
 }
 

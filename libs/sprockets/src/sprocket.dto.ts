@@ -1,8 +1,6 @@
-import { IntegerParameter, pageOf, PageQuery } from '#platform';
+import { IntegerParameter, pageOf, PageQuery, RuleField } from '#platform';
 import { ObjectIdField } from '#warehouse';
-import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
-import { ValidateBy } from 'class-validator';
 
 export const TEETH_RULE = 'must be a whole number above 0';
 export const LENGTH_RULE = 'must be a number above 0';
@@ -45,20 +43,8 @@ export class SprocketListQuery extends PageQuery {
   limit?: number;
 }
 
-/** What came of a file. */
-export class StoredDto {
-  @ApiProperty({ description: 'How many are new.', example: 3 })
-  stored: number;
-
-  @ApiProperty({ description: 'How many were there already, and stay as they are.', example: 0 })
-  unchanged: number;
-}
-
 /** A number; whether it fits is judged by its text, for a double would round it. */
 function NumberField(documented: ApiPropertyOptions, rule: string): PropertyDecorator {
-  const validator = { validate: (value: unknown) => typeof value === 'number', defaultMessage: () => rule };
-  return applyDecorators(
-    ApiProperty({ ...documented, exclusiveMinimum: 0 } as unknown as ApiPropertyOptions),
-    ValidateBy({ name: 'rule', validator }),
-  );
+  const schema = { ...documented, exclusiveMinimum: 0 } as unknown as ApiPropertyOptions;
+  return RuleField(schema, rule, (value) => typeof value === 'number');
 }

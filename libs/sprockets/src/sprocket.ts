@@ -1,21 +1,19 @@
-import { membersOf } from '#json';
+import { isPositive, isWhole, membersOf } from '#json';
 import { mistakesIn } from '#platform';
-import { dataOf, pairsOf, type ObjectRow } from '#warehouse';
-import { isPositive, isWhole } from './number-text.js';
+import { dataOf, pairsOf, type Kind, type Made, type ObjectRow, type Sent } from '#warehouse';
 import { LENGTH_RULE, NewSprocketDto, TEETH_RULE } from './sprocket.dto.js';
-import type { Kind, Made } from './thing.js';
 
 const KEYS = ['teeth', 'pitch_diameter', 'outside_diameter', 'pitch'] as const;
 
-export const SPROCKETS: Kind = { name: 'sprockets', key: 'teeth', toObject, fromObject };
+export const SPROCKETS: Kind = { name: 'sprockets', one: 'sprocket', key: 'teeth', toObject, fromObject };
 
-function toObject(value: unknown, text: string, start: number, pointer: string): Made {
+function toObject({ value, text, start, pointer }: Sent): Made<string> {
   const mistakes = mistakesIn(NewSprocketDto, value, pointer);
   if (mistakes.length > 0) return { mistakes };
   const texts = new Map(Array.from(membersOf(text, start), (one) => [one.name, text.slice(one.start, one.end)]));
   const pairs = KEYS.map((key) => [key, texts.get(key) ?? ''] as const);
   const bad = pairs.filter(([key, number]) => !fits(key, number));
-  if (bad.length === 0) return { data: dataOf(pairs) };
+  if (bad.length === 0) return { made: dataOf(pairs) };
   const detailOf = (key: string): string => (key === 'teeth' ? TEETH_RULE : LENGTH_RULE);
   return { mistakes: bad.map(([key]) => ({ pointer: `${pointer}/${key}`, detail: detailOf(key) })) };
 }

@@ -4,12 +4,11 @@ import { Module } from '@nestjs/common';
 import { FactoryController } from './factory.controller.js';
 import { SprocketController } from './sprocket.controller.js';
 import { SprocketsOperations } from './sprockets.operations.js';
-import { ThingReader } from './thing-reader.js';
 
 @Module({
   imports: [JobsModule, WarehouseModule],
   controllers: [FactoryController, SprocketController],
-  providers: [SprocketsOperations, ThingReader],
+  providers: [SprocketsOperations],
   exports: [SprocketsOperations],
 })
 export class SprocketsModule {}

@@ -15,17 +15,3 @@ export class Clock {
     return first;
   }
 }
-
-/** As PostgreSQL tells it, see `utcOf`. */
-export function timeOfMicros(micros: number): string {
-  const time = new Date(Math.floor(micros / 1_000)).toISOString().slice(0, -1);
-  return utcOf(`${time}${String(micros % 1_000).padStart(3, '0')}`);
-}
-
-/** A time that was checked, as PostgreSQL tells it: in UTC, a fraction without zeros at its end. */
-export function utcOf(time: string): string {
-  const [, local = '', fraction = '', zone = 'Z'] = /^(.{19})(?:\.(\d*?)0*)?([Zz]|[+-].{5})?$/.exec(time) ?? [];
-  const sent = `${local}${zone}`.toUpperCase();
-  const seconds = sent.endsWith('Z') ? sent.slice(0, 19) : new Date(sent).toISOString().slice(0, 19);
-  return `${seconds}${fraction === '' ? '' : `.${fraction}`}Z`;
-}

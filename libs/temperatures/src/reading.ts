@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
 import { ID_RULE, isId, Problem } from '#platform';
-import { dataOf, pairsOf, type FeedObject, type ObjectRow } from '#warehouse';
+import { dataOf, idOf, pairsOf, type FeedObject, type ObjectRow } from '#warehouse';
 
 /** A room as the address names it. */
 export interface Room {
@@ -34,15 +33,12 @@ function escaped(name: string): string {
 
 /** The same room and time give the same id, and as JSON no two pairs of names are one text. */
 export function toObject({ building, room, subject }: Room, { temperature, recordedAt }: Reading): FeedObject {
-  const digest = createHash('sha256')
-    .update(JSON.stringify([building, room, recordedAt]))
-    .digest('base64url');
   const data = dataOf([
     ['building', JSON.stringify(building)],
     ['room', JSON.stringify(room)],
     ['temperature', temperature],
   ]);
-  return { objectId: `temperature-${digest.slice(0, 32)}`, subject, observedAt: recordedAt, data };
+  return { objectId: idOf('temperature', building, room, recordedAt), subject, observedAt: recordedAt, data };
 }
 
 /** Of an object about a room: what the average counts, so whatever has a number; undefined for any other. */
@@ -51,9 +47,7 @@ export function fromObject({ data, observed_at }: Pick<ObjectRow, 'data' | 'obse
   return pair && { temperature: pair.valueText, recordedAt: observed_at };
 }
 
-export function readingText({ building, room }: Room, { temperature, recordedAt }: Reading): string {
-  return (
-    `{"building":${JSON.stringify(building)},"room":${JSON.stringify(room)},` +
-    `"temperature":${temperature},"recorded_at":"${recordedAt}"}`
-  );
+export function readingText({ building, room }: Omit<Room, 'subject'>, { temperature, recordedAt }: Reading): string {
+  const names = JSON.stringify({ building, room }).slice(0, -1);
+  return `${names},"temperature":${temperature},"recorded_at":"${recordedAt}"}`;
 }

@@ -1,22 +1,21 @@
-import { isTime, pageOf, PageQuery, TimeField } from '#platform';
+import { isTime, pageOf, PageQuery, RuleField, TimeField } from '#platform';
 import { ApiProperty } from '@nestjs/swagger';
-import { ValidateBy } from 'class-validator';
 import { DURATION_RULE, DURATION_SCHEMA, secondsOf } from './duration.js';
 
 /** The most readings in one array; half a second where all of them are wrong. */
 export const READINGS_MAX = 10_000;
 
 export class NewReadingDto {
-  @ApiProperty({
-    description:
-      'Any JSON number, zero and below too, kept to the last digit: at most 131,072 digits before the point and 16,383 after it. No text, no null.',
-    example: 10.5,
-  })
   // Infinity is what JavaScript makes of 1e400; what PostgreSQL cannot hold was refused when the body was read.
-  @ValidateBy({
-    name: 'number',
-    validator: { validate: (value) => typeof value === 'number', defaultMessage: () => 'must be a number' },
-  })
+  @RuleField(
+    {
+      description:
+        'Any JSON number, zero and below too, kept to the last digit: at most 131,072 digits before the point and 16,383 after it. No text, no null.',
+      example: 10.5,
+    },
+    'must be a number',
+    (value) => typeof value === 'number',
+  )
   temperature: number;
 
   @TimeField({
@@ -71,15 +70,15 @@ export class ReadingsQuery extends PageQuery {
 }
 
 export class AverageQuery {
-  @ApiProperty({
-    ...DURATION_SCHEMA,
-    description: 'How far back from now: `w`, `d`, `h`, `m` and `s` in this order, at most 3653d (ten years) in all.',
-    example: '15m',
-  })
-  @ValidateBy({
-    name: 'duration',
-    validator: { validate: (value) => secondsOf(value) !== null, defaultMessage: () => DURATION_RULE },
-  })
+  @RuleField(
+    {
+      ...DURATION_SCHEMA,
+      description: 'How far back from now: `w`, `d`, `h`, `m` and `s` in this order, at most 3653d (ten years) in all.',
+      example: '15m',
+    },
+    DURATION_RULE,
+    (value) => secondsOf(value) !== null,
+  )
   duration: string;
 }
 

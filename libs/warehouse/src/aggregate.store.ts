@@ -16,6 +16,17 @@ const GROUPS_MAX = 10_000;
 /** Groups may be texts of any length, and a number may have 147,000 digits. */
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 
+/** What a refusal names; the detail follows the parameter. */
+interface Blame {
+  parameter: string;
+  detail: string;
+}
+
+const BEYOND: Blame = {
+  parameter: 'op',
+  detail: 'comes to a number of more digits than can be written; narrow the filter',
+};
+
 interface Row {
   groups: string;
   bytes: string;
@@ -36,13 +47,13 @@ export class AggregateStore {
    * By rising group, then series; numbers before text before booleans before null. Without `by` there is always one row.
    * @throws Problem invalid-query for too many groups, a sum beyond what a number can have, an unknown time zone
    */
-  async rows(projectId: number, filter: Filter, aggregate: Aggregate): Promise<AggregateRow[]> {
+  async rows(projectId: number, filter: Filter, aggregate: Aggregate, beyond: Blame = BEYOND): Promise<AggregateRow[]> {
     const measured = await this.rollups.measure(projectId, filter, aggregate);
     if (measured !== null) return [{ by: 'null', series: 'null', ...measured }];
     const limits = { groups: GROUPS_MAX, bytes: ANSWER_BYTES_MAX };
     const { text, values } = aggregateSql(projectId, filter, aggregate, limits);
     const rows = await this.database.query<Row>(text, values).catch((error: unknown) => {
-      throw refusalOf(error) ?? error;
+      throw refusalOf(error, beyond) ?? error;
     });
     refuseTooMuch(rows[0], aggregate);
     return rows.flatMap(({ by, series, value, count }) =>
@@ -50,19 +61,22 @@ export class AggregateStore {
     );
   }
 
-  /** One op over all numeric values of a key. @throws Problem invalid-query for a sum beyond what a number can have */
-  async total(projectId: number, filter: Filter, op: Op, key: string): Promise<Computed> {
-    const [row] = await this.rows(projectId, filter, { op, key, by: null, series: null });
+  /**
+   * One op over all numeric values of a key.
+   * @param beyond which of the route's parameters a sum beyond what a number can have is to be blamed on
+   * @throws Problem invalid-query for such a sum
+   */
+  async total(projectId: number, filter: Filter, op: Op, key: string, beyond?: Blame): Promise<Computed> {
+    const [row] = await this.rows(projectId, filter, { op, key, by: null, series: null }, beyond);
     if (row === undefined) throw new Error('an aggregate in all has no row');
     return { value: row.value, count: row.count };
   }
 }
 
 /** What PostgreSQL finds wrong only when it computes, by SQLSTATE. */
-function refusalOf(error: unknown): Problem | undefined {
+function refusalOf(error: unknown, beyond: Blame): Problem | undefined {
   const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
-  if (code === '22003')
-    return refusal('op', 'comes to a number of more digits than can be written; narrow the filter', error);
+  if (code === '22003') return refusal(beyond.parameter, beyond.detail, error);
   if (code === '22023') return refusal('time_zone', 'is not known to the database', error);
   return undefined;
 }

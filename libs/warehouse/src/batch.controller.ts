@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { Project, projectOf } from '#access';
-import { MayRunLater, WriteRequests } from '#jobs';
+import { Incoming, MayRunLater, WriteRequests, type WriteRequest } from '#jobs';
 import {
   Answer,
   API,
@@ -9,9 +9,7 @@ import {
   etagOf,
   fingerprintOf,
   FlagParameter,
-  JsonBody,
   JsonHeader,
-  NdjsonBody,
   pageOpening,
   pageRequest,
   pageText,
@@ -19,7 +17,7 @@ import {
   Problems,
   Rules,
 } from '#platform';
-import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put, Query, Req, Res } from '@nestjs/common';
+import { Controller, Delete, Get, HttpCode, Param, Post, Put, Query, Req, Res } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import {
@@ -56,7 +54,6 @@ export class BatchController {
   ) {}
 
   @Post()
-  @JsonHeader()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'], query: true })
   @ApiOperation({ summary: 'Store a whole batch, all or nothing' })
   @ApiBody({ type: CreateBatchDto })
@@ -65,13 +62,9 @@ export class BatchController {
   @Answer(200, DryRunDto, { description: 'With dry_run=true: what would happen.' })
   @Answer(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })
   @Problems('malformed-request', 'invalid-query', 'invalid-body', 'conflict', 'too-large')
-  async create(
-    @Body() body: JsonBody,
-    @Query() query: WriteBatchQuery,
-    @Req() request: FastifyRequest,
-    @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<string | Readable> {
-    const text = await this.requests.answer(this.operations.create, { body, query, request, reply });
+  async create(@Incoming() write: WriteRequest, @Query() query: WriteBatchQuery): Promise<string | Readable> {
+    const { request, reply } = write;
+    const text = await this.requests.answer(this.operations.create, { ...write, query });
     const isAsked = prefers(request.headers.prefer, 'return=representation');
     // An answer that is kept for its Idempotency-Key is a short one; RFC 7240 lets a server pass over a preference.
     if (!isAsked || reply.statusCode !== 201 || request.receipt !== undefined) return text;
@@ -81,7 +74,6 @@ export class BatchController {
   }
 
   @Put(':batch_id')
-  @JsonHeader()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json', 'application/x-ndjson'], query: true })
   @ApiOperation({
     summary: 'Store a whole batch, repeatably',
@@ -98,13 +90,8 @@ export class BatchController {
   })
   @Answer(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })
   @Problems('malformed-request', 'invalid-query', 'invalid-body', 'conflict', 'too-large', 'request-timeout')
-  put(
-    @Body() body: JsonBody | NdjsonBody,
-    @Query() query: PutBatchQuery,
-    @Req() request: FastifyRequest,
-    @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<string> {
-    return this.requests.answer(this.operations.put, { body, query, request, reply });
+  put(@Incoming() write: WriteRequest, @Query() query: PutBatchQuery): Promise<string> {
+    return this.requests.answer(this.operations.put, { ...write, query });
   }
 
   @Get()

@@ -1,6 +1,6 @@
 import { jsonBodyOf, Operations, type Operation, type Outcome, type Write } from '#jobs';
 import { ID_RULE, isId, JsonBody, Problem, type NdjsonBody } from '#platform';
-import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { CreateBatchDto, PutBatchDto, type WriteBatchQuery, type PutBatchQuery } from './batch.dto.js';
 import { BatchWriter, type BatchResult, type BatchWrite } from './batch-writer.js';
 import { Ingest, type IncomingBatch } from './ingest.js';
@@ -8,19 +8,16 @@ import { batchDto } from './wire.js';
 
 /** What the routes that write batches do, at once or as a job. */
 @Injectable()
-export class BatchOperations implements OnModuleInit {
+export class BatchOperations {
   readonly create: Operation = { name: 'batch.create', run: (write) => this.runCreate(write) };
   readonly put: Operation = { name: 'batch.put', run: (write) => this.runPut(write) };
 
   constructor(
     private readonly writer: BatchWriter,
     private readonly ingest: Ingest,
-    private readonly operations: Operations,
-  ) {}
-
-  onModuleInit(): void {
-    this.operations.add(this.create);
-    this.operations.add(this.put);
+    operations: Operations,
+  ) {
+    operations.add(this.create, this.put);
   }
 
   private runCreate(write: Write): Promise<Outcome> {

@@ -1,5 +1,5 @@
 import { Project } from '#access';
-import { MayRunLater, WriteRequests } from '#jobs';
+import { Incoming, MayRunLater, WriteRequests, type WriteRequest } from '#jobs';
 import { Answer, API, Config, etagOf, JsonBody, JsonHeader, pageRequest, pageText, Problems, Rules } from '#platform';
 import {
   Body,
@@ -43,19 +43,14 @@ export class ObjectController {
   ) {}
 
   @Post()
-  @JsonHeader()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Store one object in a batch that exists' })
   @ApiBody({ type: CreateObjectDto })
   @MayRunLater()
   @Answer(201, ObjectDto, { location: true, etag: true })
   @Problems('malformed-request', 'invalid-body', 'conflict', 'too-large')
-  create(
-    @Body() body: JsonBody,
-    @Req() request: FastifyRequest,
-    @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<string> {
-    return this.requests.answer(this.operations.create, { body, request, reply });
+  create(@Incoming() write: WriteRequest): Promise<string> {
+    return this.requests.answer(this.operations.create, write);
   }
 
   @Get()
@@ -88,7 +83,6 @@ export class ObjectController {
   }
 
   @Put(':object_id')
-  @JsonHeader()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Replace what an object holds' })
   @ApiParam({ name: 'object_id', type: String })
@@ -104,12 +98,8 @@ export class ObjectController {
     'precondition-required',
     'too-large',
   )
-  replace(
-    @Body() body: JsonBody,
-    @Req() request: FastifyRequest,
-    @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<string> {
-    return this.requests.answer(this.operations.replace, { body, request, reply });
+  replace(@Incoming() write: WriteRequest): Promise<string> {
+    return this.requests.answer(this.operations.replace, write);
   }
 
   @Patch(':object_id')

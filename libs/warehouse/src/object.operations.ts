@@ -1,25 +1,22 @@
 import { jsonBodyOf, Operations, type Operation, type Outcome, type Write } from '#jobs';
-import { etagOf } from '#platform';
-import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { etagOf, idInUrl } from '#platform';
+import { Injectable } from '@nestjs/common';
 import type { Note } from './batch-writer.js';
 import { ObjectService } from './object.service.js';
 import type { ObjectRow } from './object.store.js';
-import { idInUrl, objectText } from './wire.js';
+import { objectText } from './wire.js';
 
 /** What the routes that store and replace an object do, at once or as a job. */
 @Injectable()
-export class ObjectOperations implements OnModuleInit {
+export class ObjectOperations {
   readonly create: Operation = { name: 'object.create', run: (write) => this.runCreate(write) };
   readonly replace: Operation = { name: 'object.replace', run: (write) => this.runReplace(write) };
 
   constructor(
     private readonly objects: ObjectService,
-    private readonly operations: Operations,
-  ) {}
-
-  onModuleInit(): void {
-    this.operations.add(this.create);
-    this.operations.add(this.replace);
+    operations: Operations,
+  ) {
+    operations.add(this.create, this.replace);
   }
 
   private async runCreate(write: Write): Promise<Outcome> {

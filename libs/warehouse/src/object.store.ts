@@ -31,6 +31,8 @@ const GET = {
   text: `SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = $1 AND o.object_id = $2`,
 };
 
+const GET_ALL = `SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = $1 AND o.object_id = ANY ($2::text[])`;
+
 /** Counts the object into its batch and stores it; no row comes back when there is no such batch. */
 const INSERT = {
   name: 'object.insert',
@@ -89,6 +91,11 @@ export class ObjectStore {
   async find(projectId: number, objectId: string, on: Queryable = this.database): Promise<ObjectRow | null> {
     const [row] = await on.query<ObjectRow>(GET, [projectId, objectId]);
     return row ?? null;
+  }
+
+  /** Those of these that exist, in no order. */
+  findAll(projectId: number, objectIds: readonly string[], on: Queryable = this.database): Promise<ObjectRow[]> {
+    return on.query<ObjectRow>(GET_ALL, [projectId, objectIds]);
   }
 
   /** Null when there is no such batch; a unique violation when there is such an object. */

@@ -13,6 +13,11 @@ export function pairsOf(data: string): Pair[] {
   return readList(data);
 }
 
+/** The value of the first pair of this key; null where there is none. */
+export function valueIn(data: string, key: string): unknown {
+  return JSON.parse(readList(data).find((pair) => pair.key === key)?.valueText ?? 'null');
+}
+
 /** `data` of keys and values, these as JSON text. */
 export function dataOf(pairs: readonly (readonly [key: string, valueText: string])[]): string {
   return write(pairs.map(([key, valueText]) => ({ key, keyText: JSON.stringify(key), valueText })));

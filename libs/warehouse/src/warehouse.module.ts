@@ -9,9 +9,11 @@ import { BatchStore } from './batch.store.js';
 import { BatchWriteStore } from './batch-write.store.js';
 import { BatchWriter } from './batch-writer.js';
 import { BulkSchema } from './bulk-schema.js';
+import { FeedReader } from './feed-reader.js';
 import { FeedWriteStore } from './feed-write.store.js';
 import { FeedWriter } from './feed-writer.js';
 import { Ingest } from './ingest.js';
+import { KindService } from './kind.service.js';
 import { ObjectController } from './object.controller.js';
 import { ObjectListStore } from './object-list.store.js';
 import { ObjectOperations } from './object.operations.js';
@@ -41,10 +43,12 @@ import { WriteSlots } from './write-slots.js';
     ObservationStore,
     FeedWriteStore,
     FeedWriter,
+    FeedReader,
+    KindService,
     RollupStore,
     Rollups,
     AggregateStore,
   ],
-  exports: [AggregateStore, BatchOperations, FeedWriter, ObjectListStore, ObjectService, ObservationStore],
+  exports: [AggregateStore, BatchOperations, FeedReader, FeedWriter, KindService],
 })
 export class WarehouseModule {}

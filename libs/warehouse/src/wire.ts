@@ -1,15 +1,7 @@
-import { timeOf } from '#platform';
+import { idInUrl, timeOf } from '#platform';
 import type { BatchDto } from './batch.dto.js';
 import type { BatchRow } from './batch.store.js';
 import type { ObjectRow } from './object.store.js';
-
-/**
- * An id as a part of an address. Clients that follow the URL standard of the browsers take even %2E for a directory, so
- * the ids `.` and `..` are reached by other clients only (curl --path-as-is).
- */
-export function idInUrl(id: string): string {
-  return encodeURIComponent(id).replace(/^\.{1,2}$/, (dots) => dots.replaceAll('.', '%2E'));
-}
 
 export function batchDto(base: string, row: Pick<BatchRow, 'batch_id' | 'object_count' | 'seq'>): BatchDto {
   const { batch_id, object_count, seq } = row;

@@ -1,22 +1,20 @@
 import { jsonBodyOf, Operations, type Operation, type Outcome, type Write } from '#jobs';
 import { readBody } from '#platform';
 import { FeedWriter } from '#warehouse';
-import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { NewVisitDto } from './doors.dto.js';
 import { toObject } from './visit.js';
 
 /** What the route that writes does, at once or as a job. */
 @Injectable()
-export class DoorOperations implements OnModuleInit {
+export class DoorOperations {
   readonly count: Operation = { name: 'doors.count', run: (write) => this.runCount(write) };
 
   constructor(
     private readonly writer: FeedWriter,
-    private readonly operations: Operations,
-  ) {}
-
-  onModuleInit(): void {
-    this.operations.add(this.count);
+    operations: Operations,
+  ) {
+    operations.add(this.count);
   }
 
   private async runCount(write: Write): Promise<Outcome> {

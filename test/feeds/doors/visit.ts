@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { dataOf, pairsOf, type FeedObject, type ObjectRow } from '#warehouse';
+import { dataOf, idOf, valueIn, type FeedObject, type ObjectRow } from '#warehouse';
 
 /** So many people went through a door in the hour that began at `at`. */
 export interface Visit {
@@ -11,11 +10,8 @@ export interface Visit {
 
 /** The same door and hour are the same object, however often they are sent. */
 export function toObject({ door, at, people }: Visit): FeedObject {
-  const digest = createHash('sha256')
-    .update(JSON.stringify([door, at]))
-    .digest('base64url');
   return {
-    objectId: `visit-${digest.slice(0, 32)}`,
+    objectId: idOf('visit', door, at),
     subject: door,
     observedAt: at,
     data: dataOf([['people', String(people)]]),
@@ -24,7 +20,6 @@ export function toObject({ door, at, people }: Visit): FeedObject {
 
 /** Undefined for an object about a door that is no visit: others may post what they like about it. */
 export function fromObject({ subject, observed_at, data }: ObjectRow): Visit | undefined {
-  const pair = pairsOf(data).find(({ key }) => key === 'people');
-  const people: unknown = JSON.parse(pair?.valueText ?? 'null');
+  const people = valueIn(data, 'people');
   return subject === null || typeof people !== 'number' ? undefined : { door: subject, at: observed_at, people };
 }

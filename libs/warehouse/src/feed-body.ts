@@ -1,0 +1,50 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { elementsOf } from '#json';
+import { countOf, Problem, type InputError } from '#platform';
+
+/** So long a body is read without a pause: other requests wait no longer. */
+const SLICE_MS = 5;
+
+/** One thing that a body holds, and where. */
+export interface Sent {
+  value: unknown;
+  /** The whole body, from which numbers are cut to the letter; the thing stands there at `start`. */
+  text: string;
+  start: number;
+  pointer: string;
+}
+
+/** What a thing was made into, or why it cannot be. */
+export type Made<T> = { made: T } | { mistakes: readonly InputError[] };
+
+/** The things of a list that stands in a body at `start`. */
+export function* sentIn(list: readonly unknown[], { text, start, pointer }: Omit<Sent, 'value'>): Generator<Sent> {
+  let place = 0;
+  for (const element of elementsOf(text, start)) {
+    yield { value: list[place], text, start: element.start, pointer: `${pointer}/${String(place)}` };
+    place++;
+  }
+}
+
+/** Makes something of each, while the event loop lives. @throws Problem invalid-body with the mistakes of all of them */
+export async function makeEach<T>(things: Iterable<Sent>, make: (sent: Sent, place: number) => Made<T>): Promise<T[]> {
+  const mistakes: InputError[] = [];
+  const all: T[] = [];
+  let place = 0;
+  let pauseAt = performance.now() + SLICE_MS;
+  for (const sent of things) {
+    if (performance.now() > pauseAt) {
+      await nextTurn();
+      pauseAt = performance.now() + SLICE_MS;
+    }
+    const one = make(sent, place++);
+    if ('mistakes' in one) mistakes.push(...one.mistakes);
+    else if (mistakes.length === 0) all.push(one.made);
+  }
+  if (mistakes.length > 0) throw invalidBody(mistakes);
+  return all;
+}
+
+export function invalidBody(errors: readonly InputError[]): Problem {
+  return new Problem('invalid-body', { detail: countOf(errors.length), errors });
+}

@@ -1,0 +1,80 @@
+import { findMember, isObject, pointerPart, skipSpace } from '#json';
+import { Problem, type JsonBody } from '#platform';
+import { invalidBody, makeEach, sentIn, type Made, type Sent } from './feed-body.js';
+import type { ObjectRow } from './object.store.js';
+
+/** Things of one kind, each an object of one batch: with ids that may be given, sent one by one or as a file of them. */
+export interface Kind {
+  /** The batch that they are in, the member that lists them in a file, and their address. */
+  name: string;
+  /** One of them, in words. */
+  one: string;
+  /** A key that each of them has. */
+  key: string;
+  /** The `data` of one as it was sent, a list of pairs. */
+  toObject(sent: Sent): Made<string>;
+  /** The JSON of one as it is read; undefined for an object that is none. */
+  fromObject(object: Pick<ObjectRow, 'object_id' | 'data'>): string | undefined;
+}
+
+/** One that is to be stored. */
+export interface Thing {
+  /** Where it stands in the body. */
+  pointer: string;
+  /** As it was sent; undefined where none was. */
+  givenId: string | undefined;
+  data: string;
+}
+
+/** In one file. */
+const THINGS_MAX = 10_000;
+
+/** One, or a file of them, whose list's text comes with it. @throws Problem malformed-request, invalid-body, or too-large */
+export async function readThings(
+  kind: Kind,
+  body: JsonBody,
+  limitBytes: number,
+): Promise<{ things: Thing[]; list?: string }> {
+  const { text, value } = body.read();
+  const start = skipSpace(text, 0);
+  if (!isObject(value) || !Object.hasOwn(value, kind.name)) {
+    return { things: await thingsOf(kind, [{ value, text, start, pointer: '' }], limitBytes) };
+  }
+  const list = value[kind.name];
+  const mistakes = Object.keys(value)
+    .filter((name) => name !== kind.name)
+    .map((name) => ({ pointer: pointerPart(name), detail: 'is not a member of this body' }));
+  if (!Array.isArray(list) || list.length === 0 || list.length > THINGS_MAX) {
+    const detail = `must be a list of 1 to ${String(THINGS_MAX)} ${kind.name}`;
+    throw invalidBody([...mistakes, { pointer: `/${kind.name}`, detail }]);
+  }
+  if (mistakes.length > 0) throw invalidBody(mistakes);
+  const span = findMember(text, start, kind.name).value ?? { start, end: start };
+  const sent = sentIn(list, { text, start: span.start, pointer: `/${kind.name}` });
+  return { things: await thingsOf(kind, sent, limitBytes), list: text.slice(span.start, span.end) };
+}
+
+/** One, and no file of them. @throws Problem as readThings */
+export async function readThing(kind: Kind, body: JsonBody, limitBytes: number): Promise<Thing> {
+  const { text, value } = body.read();
+  const [thing] = await thingsOf(kind, [{ value, text, start: skipSpace(text, 0), pointer: '' }], limitBytes);
+  if (thing === undefined) throw new Error('a body came to nothing');
+  return thing;
+}
+
+async function thingsOf(kind: Kind, sent: Iterable<Sent>, limitBytes: number): Promise<Thing[]> {
+  let length = 0;
+  return makeEach(sent, (one) => {
+    const made = kind.toObject(one);
+    if ('mistakes' in made) return made;
+    // As pairs they may take more room than as they were sent, and it is as pairs that they go to the database.
+    length += made.made.length;
+    if (length > limitBytes) throw tooLong(kind, limitBytes);
+    return { made: { pointer: one.pointer, givenId: (one.value as { id?: string }).id, data: made.made } };
+  });
+}
+
+function tooLong(kind: Kind, limitBytes: number): Problem {
+  const limit = `BODY_LIMIT_BYTES, ${String(limitBytes)} bytes; see /api/v1/limits`;
+  return new Problem('too-large', { detail: `Written out as pairs, these ${kind.name} pass ${limit}.` });
+}
