@@ -110,7 +110,7 @@ async function fillInflux({ sql }, url) {
       const { rows } = await sql.query(
         `SELECT string_agg('temperature,room=room-' || room || ' value=' || temperature || ' ' ||
            (extract(epoch FROM recorded_at) * 1000000)::bigint, E'\n') AS lines, count(*)::int AS count
-         FROM (SELECT * FROM bench_readings WHERE room = $1 ORDER BY recorded_at OFFSET $2 LIMIT $3) AS some`,
+         FROM (SELECT * FROM bench_readings WHERE room = $1 ORDER BY recorded_at OFFSET $2 LIMIT $3) AS slice`,
         [room, offset, POINTS_A_REQUEST],
       );
       if (rows[0].count === 0) break;

@@ -1,5 +1,5 @@
 import { Answer, API, Config, originOf, Rules } from '#platform';
-import { READINGS_MAX } from '#temperatures';
+import { FEED_LIST_MAX } from '#warehouse';
 import { Controller, Get, Req, Res } from '@nestjs/common';
 import { ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import accepts from 'accepts';
@@ -62,8 +62,8 @@ export class LimitsDto {
   @ApiProperty({ description: 'The largest compressed NDJSON stream after inflating, in bytes.', example: 17179869184 })
   inflated_limit_bytes: number;
 
-  @ApiProperty({ description: 'The most temperature readings in one array.', example: 10000 })
-  readings_max: number;
+  @ApiProperty({ description: 'The most readings, factories or sprockets in one request.', example: 10000 })
+  feed_list_max: number;
 }
 
 @ApiTags('root')
@@ -98,7 +98,7 @@ export class RootController {
       body_limit_bytes: bodyLimitBytes,
       batch_objects_max: batchObjectsMax,
       inflated_limit_bytes: inflatedLimitBytes,
-      readings_max: READINGS_MAX,
+      feed_list_max: FEED_LIST_MAX,
     };
   }
 }

@@ -4,7 +4,7 @@ import type { Outgoing } from './http.js';
 export const SHELF = 'shelf';
 const PIECE_LINES = 500;
 
-export interface SentObject {
+interface SentObject {
   object_id: string;
   data: { key: string; value: string | number | boolean | null }[];
   subject: string;

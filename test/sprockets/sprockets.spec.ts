@@ -178,7 +178,8 @@ describe('a file of sprockets', () => {
     const most = { sprockets: Array.from({ length: 10_000 }, () => SPROCKET) };
     expect((await post(most)).json()).toEqual({ stored: 10_000, unchanged: 0 });
     most.sprockets.push(SPROCKET);
-    expect(placesOf(expectProblem(await post(most), 'invalid-body'))).toEqual(['/sprockets']);
+    expect(expectProblem(await post(most), 'too-large').detail).toContain('feed_list_max');
+    expect(placesOf(expectProblem(await post({ sprockets: [] }), 'invalid-body'))).toEqual(['/sprockets']);
   });
 });
 

@@ -75,6 +75,21 @@ describe('GET .../temperatures', () => {
     }
   });
 
+  it('passes over what others say about the room, and does not count it', async () => {
+    const others = [
+      { object_id: 'note', subject: 'HQ/lab', data: { remark: 'window open' } },
+      { object_id: 'text', subject: 'HQ/lab', data: { temperature: 'warm' } },
+    ];
+    const { producer: key } = project.keys;
+    expect((await api.call('POST', '/batches', { key, body: { batch_id: 'notes', objects: others } })).status).toBe(
+      201,
+    );
+    expectProblem(await lab.get(), 'not-found');
+    await storeMinutes(3);
+    const page = (await lab.get('?page_size=2')).json<PageBody<ReadingBody>>();
+    expect([page.count, page.results.length]).toEqual([3, 2]);
+  });
+
   it('refuses what it does not understand, and the cursor of another room or window', async () => {
     await storeMinutes(3);
     for (const query of [
@@ -119,7 +134,7 @@ describe('GET .../temperatures', () => {
 describe('GET .../temperatures/average', () => {
   const NOW = Date.parse('2024-12-10T17:00:00Z') * 1_000;
   const atNow = (micros = NOW): void => {
-    jest.spyOn(api.app.get(Clock), 'next').mockReturnValue(micros);
+    jest.spyOn(api.app.get(Clock), 'now').mockReturnValue(micros);
   };
 
   it('is over [now - duration, now)', async () => {

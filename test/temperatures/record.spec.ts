@@ -1,10 +1,12 @@
 import { get as httpGet } from 'node:http';
 import { JobRunner, Operations } from '#jobs';
-import { JsonBody } from '#platform';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Config, createLog, JsonBody, Sequence } from '#platform';
+import { Clock } from '#temperatures';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { createApp } from '../../apps/api/create-app.js';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type TestProject } from '../harness/api.js';
-import { accepted, ended } from '../jobs/jobs.js';
+import { accepted, ended, settingsFor } from '../jobs/jobs.js';
 import { places, type ObjectBody, type PageBody } from '../objects/wire.js';
 import { RoomClient, type ReadingBody } from './rooms.js';
 
@@ -107,9 +109,36 @@ describe('a reading', () => {
     expect(new Set(replies.map((one) => one.status))).toEqual(new Set([201]));
     const { results } = (await lab.get('?page_size=100')).json<PageBody<ReadingBody>>();
     const answers = replies.map((one) => one.json<ReadingBody>());
-    expect(results).toEqual(answers.sort((a, b) => (micros(a) < micros(b) ? 1 : -1)));
+    const byDegrees = (a: ReadingBody, b: ReadingBody): number => a.temperature - b.temperature;
+    expect([...results].sort(byDegrees)).toEqual(answers.sort(byDegrees));
+    expect(results.map(micros)).toEqual(results.map(micros).sort((a, b) => (a < b ? 1 : a > b ? -1 : 0)));
     expect(Date.parse(answers[0]?.recorded_at ?? '') - Date.parse(before)).toBeLessThan(10_000);
     expect(results.every((one) => Date.parse(one.recorded_at) >= Date.parse(before))).toBe(true);
+  });
+
+  it('without a time is two readings even where two servers take them in the same millisecond', async () => {
+    const other = await createApp(
+      new Config(settingsFor(api.db)),
+      { ...api.db, sequence: new Sequence(77) },
+      createLog('silent'),
+    );
+    await other.listen(0, '127.0.0.1');
+    try {
+      const at = Date.now() * 1_000;
+      for (const app of [api.app, other]) jest.spyOn(app.get(Clock), 'arrival').mockReturnValue(at);
+      const { producer: key } = project.keys;
+      const url = `${await other.getUrl()}/api/v1${lab.path}`;
+      const replies = await Promise.all(
+        [lab.path, url, lab.path, url].map((path) => api.call('POST', path, { key, body: [{ temperature: 1 }] })),
+      );
+      expect(replies.map((reply) => reply.json())).toEqual(
+        replies.map(() => ({ building: 'HQ', room: 'lab', stored: 1, replaced: 0 })),
+      );
+      expect((await lab.get()).json()).toMatchObject({ count: 4 });
+    } finally {
+      jest.restoreAllMocks();
+      await other.close();
+    }
   });
 
   it.each([
@@ -210,8 +239,8 @@ describe('an array of readings', () => {
 
   it('may have 10,000 readings, and one more is over the limit that is listed', async () => {
     const sent = Array.from({ length: 10_001 }, (_, temperature) => ({ temperature }));
-    const { readings_max } = (await api.call('GET', '/limits')).json<{ readings_max: number }>();
-    expect(readings_max).toBe(10_000);
+    const { feed_list_max } = (await api.call('GET', '/limits')).json<{ feed_list_max: number }>();
+    expect(feed_list_max).toBe(10_000);
     expect(expectProblem(await lab.post(sent), 'too-large').detail).toContain('10000');
     expect(await rows()).toEqual([]);
     expect((await lab.post(sent.slice(1))).json()).toMatchObject({ stored: 10_000, replaced: 0 });

@@ -1,6 +1,6 @@
 import { isObject } from '#json';
 import { EPOCH_SECONDS_MAX, PageQuery, RuleField } from '#platform';
-import { ObjectIdField } from '#warehouse';
+import { FEED_LIST_MAX, ObjectIdField } from '#warehouse';
 import type { Type } from '@nestjs/common';
 import { ApiProperty, PickType } from '@nestjs/swagger';
 
@@ -36,7 +36,7 @@ export class NewFactoryDto {
 }
 
 export class NewFactoriesDto {
-  @ApiProperty({ type: [NewFactoryDto], minItems: 1, maxItems: 10_000, description: 'A file of them.' })
+  @ApiProperty({ type: [NewFactoryDto], minItems: 1, maxItems: FEED_LIST_MAX, description: 'A file of them.' })
   factories: NewFactoryDto[];
 }
 

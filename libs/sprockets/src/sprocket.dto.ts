@@ -1,5 +1,5 @@
 import { IntegerParameter, pageOf, PageQuery, RuleField } from '#platform';
-import { ObjectIdField } from '#warehouse';
+import { FEED_LIST_MAX, ObjectIdField } from '#warehouse';
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
 
 export const TEETH_RULE = 'must be a whole number above 0';
@@ -26,7 +26,7 @@ export class NewSprocketDto extends Measures {
 }
 
 export class NewSprocketsDto {
-  @ApiProperty({ type: [NewSprocketDto], minItems: 1, maxItems: 10_000, description: 'A file of them.' })
+  @ApiProperty({ type: [NewSprocketDto], minItems: 1, maxItems: FEED_LIST_MAX, description: 'A file of them.' })
   sprockets: NewSprocketDto[];
 }
 

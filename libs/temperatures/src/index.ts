@@ -4,6 +4,5 @@
  * Imports json, filter, platform, access, jobs, warehouse.
  */
 export { Clock } from './clock.js';
-export { READINGS_MAX } from './temperatures.dto.js';
 export { TemperaturesModule } from './temperatures.module.js';
 export { TemperatureOperations } from './temperatures.operations.js';

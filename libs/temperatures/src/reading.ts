@@ -14,6 +14,8 @@ export interface Reading {
   temperature: string;
   /** As PostgreSQL tells it. */
   recordedAt: string;
+  /** Of one that came without a time: what tells it from all others of the same microsecond, in this process or another. */
+  arrival?: string | undefined;
 }
 
 /** @throws Problem invalid-path for names that cannot be ids, or are too long together */
@@ -31,14 +33,15 @@ function escaped(name: string): string {
   return name.replaceAll('%', '%25').replaceAll('/', '%2F');
 }
 
-/** The same room and time give the same id, and as JSON no two pairs of names are one text. */
-export function toObject({ building, room, subject }: Room, { temperature, recordedAt }: Reading): FeedObject {
+/** The same room and time give the same id. One that came without a time takes nobody's place. */
+export function toObject({ building, room, subject }: Room, { temperature, recordedAt, arrival }: Reading): FeedObject {
   const data = dataOf([
     ['building', JSON.stringify(building)],
     ['room', JSON.stringify(room)],
     ['temperature', temperature],
   ]);
-  return { objectId: idOf('temperature', building, room, recordedAt), subject, observedAt: recordedAt, data };
+  const identity = arrival === undefined ? [recordedAt] : [recordedAt, arrival];
+  return { objectId: idOf('temperature', building, room, ...identity), subject, observedAt: recordedAt, data };
 }
 
 /** Of an object about a room: what the average counts, so whatever has a number; undefined for any other. */

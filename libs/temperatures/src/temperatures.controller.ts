@@ -1,8 +1,19 @@
-import { Project, projectOf } from '#access';
+import { Project } from '#access';
 import type { Filter } from '#filter';
-import { Incoming, jsonBodyOf, MayRunLater, WriteRequests, type WriteRequest } from '#jobs';
-import { Answer, API, Http, JsonHeader, Problem, Problems, Rules, utcOfMicros, type Exchange } from '#platform';
-import { AggregateStore, FeedReader, type FeedList } from '#warehouse';
+import { Incoming, MayRunLater, WriteRequests, type WriteRequest } from '#jobs';
+import {
+  Answer,
+  API,
+  Http,
+  JsonHeader,
+  Problem,
+  Problems,
+  Rules,
+  Sequence,
+  utcOfMicros,
+  type Exchange,
+} from '#platform';
+import { AggregateStore, FEED_LIST_MAX, FeedReader, type FeedList } from '#warehouse';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiBody, ApiExtraModels, ApiOperation, ApiParam, ApiResponse, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import { Clock } from './clock.js';
@@ -14,7 +25,6 @@ import {
   NewReadingDto,
   ReadingDto,
   ReadingPageDto,
-  READINGS_MAX,
   ReadingsQuery,
   StoredReadingsDto,
 } from './temperatures.dto.js';
@@ -23,7 +33,7 @@ import { TemperatureOperations } from './temperatures.operations.js';
 const LIST = {
   type: 'array',
   minItems: 1,
-  maxItems: READINGS_MAX,
+  maxItems: FEED_LIST_MAX,
   items: { $ref: getSchemaPath(NewReadingDto) },
 } as const;
 const BODY = { oneOf: [{ $ref: getSchemaPath(NewReadingDto) }, LIST], example: { temperature: 10.5 } };
@@ -48,6 +58,7 @@ export class TemperaturesController {
     private readonly reader: FeedReader,
     private readonly aggregates: AggregateStore,
     private readonly clock: Clock,
+    private readonly sequence: Sequence,
   ) {}
 
   @Post()
@@ -58,14 +69,14 @@ export class TemperaturesController {
   @ApiResponse({
     status: 201,
     description: 'The reading, with its object at Location; of an array how many.',
+    headers: { Location: { description: 'The URL of what was made.', schema: { type: 'string', format: 'uri' } } },
     schema: STORED,
   })
   @Problems('malformed-request', 'invalid-body', 'too-large')
   record(@Incoming() write: WriteRequest): Promise<string> {
-    // Each reading of an array that has no time gets one of its own, before anything of it is read.
-    const readings = Math.ceil(jsonBodyOf(write).bytes.length / '{"temperature":0}'.length);
-    const arrivedAt = this.clock.next(Math.min(READINGS_MAX, readings));
-    return this.requests.answer(this.operations.record, { ...write, query: { arrivedAt } });
+    // Kept with a job, so that a reading without a time has that of its arrival whenever it is stored, and is one.
+    const query = { arrivedAt: this.clock.arrival(), arrival: this.sequence.next().toString() };
+    return this.requests.answer(this.operations.record, { ...write, query });
   }
 
   @Get()
@@ -80,7 +91,8 @@ export class TemperaturesController {
   ): Promise<string> {
     const room = roomOf(params);
     const page = await this.reader.page(readingsOf(room, within(query.from, query.until)), query, http);
-    if (page.isEmpty && !(await this.reader.knows(projectOf(http.request), room.subject))) throw noReadings();
+    const everything = readingsOf(room, within());
+    if (page.isEmpty && !(await this.reader.hasAny(everything, http))) throw noReadings();
     return page.text((reading) => readingText(room, reading));
   }
 
@@ -96,7 +108,7 @@ export class TemperaturesController {
     @Query() { duration }: AverageQuery,
   ): Promise<string> {
     const { building, room, subject } = roomOf(params);
-    const now = this.clock.next();
+    const now = this.clock.now();
     const window = within(utcOfMicros(now - Number(secondsOf(duration)) * 1e6), utcOfMicros(now));
     const filter: Filter = { kind: 'and', of: [{ kind: 'subject', subject }, window] };
     const { value, count } = await this.aggregates.total(projectId, filter, 'avg', 'temperature', TOO_LONG);
@@ -107,7 +119,7 @@ export class TemperaturesController {
 }
 
 function readingsOf({ subject }: Room, filter: Filter): FeedList<Reading> {
-  return { is: ['temperatures', subject, filter], subject, filter, read: fromObject };
+  return { is: ['temperatures', subject, filter], subject, isMeasured: true, filter, read: fromObject };
 }
 
 function within(from?: string, until?: string): Filter {

@@ -2,9 +2,6 @@ import { isTime, pageOf, PageQuery, RuleField, TimeField } from '#platform';
 import { ApiProperty } from '@nestjs/swagger';
 import { DURATION_RULE, DURATION_SCHEMA, secondsOf } from './duration.js';
 
-/** The most readings in one array; half a second where all of them are wrong. */
-export const READINGS_MAX = 10_000;
-
 export class NewReadingDto {
   // Infinity is what JavaScript makes of 1e400; what PostgreSQL cannot hold was refused when the body was read.
   @RuleField(

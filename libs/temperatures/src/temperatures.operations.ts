@@ -1,10 +1,17 @@
 import { memberText, skipSpace } from '#json';
 import { jsonBodyOf, Operations, type Operation, type Outcome, type Write } from '#jobs';
-import { mistakesIn, Problem, utcOf, utcOfMicros } from '#platform';
-import { FeedWriter, invalidBody, makeEach, sentIn, type Became, type Made, type Sent } from '#warehouse';
+import { mistakesIn, utcOf, utcOfMicros } from '#platform';
+import { FeedWriter, makeEach, refuseCount, sentIn, type Became, type Made, type Sent } from '#warehouse';
 import { Injectable } from '@nestjs/common';
 import { readingText, roomOf, toObject, type Reading } from './reading.js';
-import { isReading, NewReadingDto, READINGS_MAX } from './temperatures.dto.js';
+import { isReading, NewReadingDto } from './temperatures.dto.js';
+
+/** When readings arrived, by what this arrival is known, and how many they are. */
+interface Arrival {
+  at: number;
+  id: string;
+  count: number;
+}
 
 /** What the route that stores readings does, at once or as a job. */
 @Injectable()
@@ -21,12 +28,12 @@ export class TemperatureOperations {
   private async runRecord(write: Write): Promise<Outcome> {
     const { projectId, params, query, base, receipt } = write;
     const { building, room, subject } = roomOf(params);
-    const arrivedAt = Number(query.arrivedAt);
+    const arrival = { at: Number(query.arrivedAt), id: String(query.arrival), count: 1 };
     const { value, text } = jsonBodyOf(write).read();
     const body = { text, start: skipSpace(text, 0), pointer: '' };
-    if (Array.isArray(value)) refuseCount(value.length);
+    if (Array.isArray(value)) refuseCount((arrival.count = value.length), '', 'readings');
     const sent = Array.isArray(value) ? sentIn(value, body) : [{ value, ...body }];
-    const readings = await makeEach(sent, (one, place) => readingOf(one, arrivedAt + place));
+    const readings = await makeEach(sent, (one, place) => readingOf(one, arrival, place));
     const objects = readings.map((reading) => toObject({ building, room, subject }, reading));
 
     const outcome = (became: readonly Became[]): Outcome => {
@@ -38,7 +45,7 @@ export class TemperatureOperations {
       const counts = { stored: became.length, replaced: became.filter((one) => one === 'replaced').length };
       return { status: 201, text: JSON.stringify({ building, room, ...counts }), items: counts.stored };
     };
-    const batchId = `temperatures-${utcOfMicros(arrivedAt).slice(0, 10)}`;
+    const batchId = `temperatures-${utcOfMicros(arrival.at).slice(0, 10)}`;
     const became = await this.writer.write(
       { projectId, batchId, objects, ifExists: 'replace' },
       receipt && ((tx, stored) => receipt(tx, outcome(stored))),
@@ -47,16 +54,11 @@ export class TemperatureOperations {
   }
 }
 
-/** @throws Problem invalid-body for no reading; too-large */
-function refuseCount(count: number): void {
-  if (count === 0) throw invalidBody([{ pointer: '', detail: 'must have a reading at least' }]);
-  if (count <= READINGS_MAX) return;
-  const detail = `The array has ${String(count)} readings; readings_max is ${String(READINGS_MAX)}, see /api/v1/limits.`;
-  throw new Problem('too-large', { detail });
-}
-
-function readingOf({ value, text, start, pointer }: Sent, arrivedAt: number): Made<Reading> {
+function readingOf({ value, text, start, pointer }: Sent, arrival: Arrival, place: number): Made<Reading> {
   if (!isReading(value)) return { mistakes: mistakesIn(NewReadingDto, value, pointer) };
-  const recordedAt = value.recorded_at == null ? utcOfMicros(arrivedAt) : utcOf(value.recorded_at);
-  return { made: { temperature: memberText(text, start, 'temperature'), recordedAt } };
+  const temperature = memberText(text, start, 'temperature');
+  if (value.recorded_at != null) return { made: { temperature, recordedAt: utcOf(value.recorded_at) } };
+  // A microsecond apart, the last one when they arrived: nothing lies in the future.
+  const recordedAt = utcOfMicros(arrival.at - (arrival.count - 1 - place));
+  return { made: { temperature, recordedAt, arrival: `${arrival.id}-${String(place)}` } };
 }

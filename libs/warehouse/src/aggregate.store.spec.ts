@@ -1,5 +1,5 @@
 import { parseFilter, type FilterParameters } from '#filter';
-import { Problem } from '#platform';
+import { Config, Problem } from '#platform';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
@@ -23,7 +23,7 @@ let projects = 0;
 
 beforeAll(async () => {
   db = await cloneDatabase();
-  store = new AggregateStore(db.database, new Rollups(new RollupStore(db.database)));
+  store = new AggregateStore(db.database, new Rollups(new RollupStore(db.database)), new Config({}));
 });
 afterAll(() => db.close());
 

@@ -1,8 +1,9 @@
 import type { Filter } from '#filter';
-import { Database, Problem } from '#platform';
+import { Config, Database, Problem } from '#platform';
 import { Injectable } from '@nestjs/common';
 import type { Aggregate, Computed, Op } from './aggregate.js';
 import { aggregateSql } from './aggregate-sql.js';
+import { LimitsByProject } from './limits-by-project.js';
 import { Rollups } from './rollups.js';
 
 /** `by` and `series` are JSON; of times they are the seconds since 1970. */
@@ -38,10 +39,16 @@ interface Row {
 
 @Injectable()
 export class AggregateStore {
+  /** Each may take a connection for minutes: a quarter of them for one project, and the others wait for those only. */
+  private readonly ofProject: LimitsByProject;
+
   constructor(
     private readonly database: Database,
     private readonly rollups: Rollups,
-  ) {}
+    { database: { poolMax } }: Config,
+  ) {
+    this.ofProject = new LimitsByProject(Math.max(1, Math.floor(poolMax / 4)));
+  }
 
   /**
    * By rising group, then series; numbers before text before booleans before null. Without `by` there is always one row.
@@ -52,7 +59,8 @@ export class AggregateStore {
     if (measured !== null) return [{ by: 'null', series: 'null', ...measured }];
     const limits = { groups: GROUPS_MAX, bytes: ANSWER_BYTES_MAX };
     const { text, values } = aggregateSql(projectId, filter, aggregate, limits);
-    const rows = await this.database.query<Row>(text, values).catch((error: unknown) => {
+    const ask = (): Promise<Row[]> => this.database.query<Row>(text, values);
+    const rows = await this.ofProject.run(projectId, ask).catch((error: unknown) => {
       throw refusalOf(error, beyond) ?? error;
     });
     refuseTooMuch(rows[0], aggregate);

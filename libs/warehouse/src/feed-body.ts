@@ -5,6 +5,9 @@ import { countOf, Problem, type InputError } from '#platform';
 /** So long a body is read without a pause: other requests wait no longer. */
 const SLICE_MS = 5;
 
+/** The most things in one request, as /limits says; half a second where all of them are wrong. */
+export const FEED_LIST_MAX = 10_000;
+
 /** One thing that a body holds, and where. */
 export interface Sent {
   value: unknown;
@@ -43,6 +46,14 @@ export async function makeEach<T>(things: Iterable<Sent>, make: (sent: Sent, pla
   }
   if (mistakes.length > 0) throw invalidBody(mistakes);
   return all;
+}
+
+/** @throws Problem invalid-body for none; too-large for more than FEED_LIST_MAX @param pointer where the list is */
+export function refuseCount(count: number, pointer: string, things: string): void {
+  if (count === 0) throw invalidBody([{ pointer, detail: `must have one of the ${things} at least` }]);
+  if (count <= FEED_LIST_MAX) return;
+  const limit = `feed_list_max is ${String(FEED_LIST_MAX)}, see /api/v1/limits`;
+  throw new Problem('too-large', { detail: `The list has ${String(count)} ${things}; ${limit}.` });
 }
 
 export function invalidBody(errors: readonly InputError[]): Problem {

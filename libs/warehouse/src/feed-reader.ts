@@ -23,6 +23,8 @@ export interface FeedList<T> {
   is: readonly [name: string, ...rest: unknown[]];
   /** Only what is about it, the latest first; left out: whatever matches, the newest first. */
   subject?: string;
+  /** Of what is about it only what has a measure: a number under the key `temperature`. */
+  isMeasured?: true;
   filter: Filter;
   /** Reads an object; undefined for one that is none of the feed's, which is passed over. */
   read(row: ObjectRow): T | undefined;
@@ -34,7 +36,6 @@ export interface FeedList<T> {
 
 /** Before the first that was stored. */
 const FIRST = { kind: 'after', seq: '0', oldestFirst: true } as const;
-const EVERYTHING: Filter = { kind: 'and', of: [] };
 
 /** A page of such a list. */
 export class FeedPage<T> {
@@ -94,17 +95,17 @@ export class FeedReader {
     const found =
       subject === undefined
         ? await this.objects.page(projectId, filter, page)
-        : { slice: await this.observations.page(projectId, subject, filter, page), count: undefined };
+        : { slice: await this.observations.page(projectId, { ...list, subject }, page), count: undefined };
     const slice = { ...found.slice, hasPrevious: found.slice.hasPrevious && !isFirst };
     const count = async (): Promise<Count> =>
-      found.count ?? (await this.observations.count(projectId, subject ?? '', filter, page.count));
+      found.count ?? (await this.observations.count(projectId, { ...list, subject: subject ?? '' }, page.count));
     const items = slice.items.flatMap((row) => list.read(row) ?? []);
     return new FeedPage(items, page, slice, count, reply);
   }
 
-  /** Whether there is anything about it, of any time. */
-  async knows(projectId: number, subject: string): Promise<boolean> {
-    const { count } = await this.observations.count(projectId, subject, EVERYTHING, 'capped');
+  /** Whether there is anything at all in a list about a subject. */
+  async hasAny<T>({ subject = '', ...list }: FeedList<T>, { request }: Exchange): Promise<boolean> {
+    const { count } = await this.observations.count(projectOf(request), { subject, ...list }, 'capped');
     return count !== 0;
   }
 }

@@ -7,7 +7,7 @@ export { CreateBatchDto, PutBatchDto, WholeBatchDto } from './batch.dto.js';
 export { BatchService } from './batch.service.js';
 export { BatchOperations } from './batch.operations.js';
 export { BulkSchema } from './bulk-schema.js';
-export { invalidBody, makeEach, sentIn, type Made, type Sent } from './feed-body.js';
+export { FEED_LIST_MAX, invalidBody, makeEach, refuseCount, sentIn, type Made, type Sent } from './feed-body.js';
 export { idOf } from './feed-id.js';
 export { FeedReader, type FeedList } from './feed-reader.js';
 export type { FeedObject } from './feed-write.store.js';

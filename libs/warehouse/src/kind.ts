@@ -1,6 +1,6 @@
 import { findMember, isObject, pointerPart, skipSpace } from '#json';
 import { Problem, type JsonBody } from '#platform';
-import { invalidBody, makeEach, sentIn, type Made, type Sent } from './feed-body.js';
+import { invalidBody, makeEach, refuseCount, sentIn, type Made, type Sent } from './feed-body.js';
 import type { ObjectRow } from './object.store.js';
 
 /** Things of one kind, each an object of one batch: with ids that may be given, sent one by one or as a file of them. */
@@ -26,9 +26,6 @@ export interface Thing {
   data: string;
 }
 
-/** In one file. */
-const THINGS_MAX = 10_000;
-
 /** One, or a file of them, whose list's text comes with it. @throws Problem malformed-request, invalid-body, or too-large */
 export async function readThings(
   kind: Kind,
@@ -44,11 +41,9 @@ export async function readThings(
   const mistakes = Object.keys(value)
     .filter((name) => name !== kind.name)
     .map((name) => ({ pointer: pointerPart(name), detail: 'is not a member of this body' }));
-  if (!Array.isArray(list) || list.length === 0 || list.length > THINGS_MAX) {
-    const detail = `must be a list of 1 to ${String(THINGS_MAX)} ${kind.name}`;
-    throw invalidBody([...mistakes, { pointer: `/${kind.name}`, detail }]);
-  }
-  if (mistakes.length > 0) throw invalidBody(mistakes);
+  if (!Array.isArray(list)) mistakes.push({ pointer: `/${kind.name}`, detail: `must be a list of ${kind.name}` });
+  if (mistakes.length > 0 || !Array.isArray(list)) throw invalidBody(mistakes);
+  refuseCount(list.length, `/${kind.name}`, kind.name);
   const span = findMember(text, start, kind.name).value ?? { start, end: start };
   const sent = sentIn(list, { text, start: span.start, pointer: `/${kind.name}` });
   return { things: await thingsOf(kind, sent, limitBytes), list: text.slice(span.start, span.end) };

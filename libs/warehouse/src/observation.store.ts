@@ -19,6 +19,14 @@ export interface Observation extends ObjectRow {
   at: string;
 }
 
+/** What of what is known about a subject. */
+export interface About {
+  subject: string;
+  filter: Filter;
+  /** Only what has a measure, which the index tells. */
+  isMeasured?: true;
+}
+
 /** What is known about a subject, in the order in which it happened, which need not be that in which it arrived. */
 @Injectable()
 export class ObservationStore {
@@ -27,20 +35,21 @@ export class ObservationStore {
     private readonly config: Config,
   ) {}
 
-  /** The latest first. The index of (project_id, subject, observed_at) gives them in order, so that a page costs a page. */
-  page(projectId: number, subject: string, filter: Filter, page: PageRequest): Promise<Slice<Observation>> {
-    return readSlice<Observation>(this.database, listSql(projectId, subject, filter), page);
+  /** The latest first. The index of (project_id, subject, observed_at, seq) gives them in order, so that a page costs a page. */
+  page(projectId: number, about: About, page: PageRequest): Promise<Slice<Observation>> {
+    return readSlice<Observation>(this.database, listSql(projectId, about), page);
   }
 
   /** How many the list has in all, as far as the page asks. */
-  count(projectId: number, subject: string, filter: Filter, mode: PageRequest['count']): Promise<Count> {
-    return countRows(this.database, listSql(projectId, subject, filter), mode, this.config.limits.countCap);
+  count(projectId: number, about: About, mode: PageRequest['count']): Promise<Count> {
+    return countRows(this.database, listSql(projectId, about), mode, this.config.limits.countCap);
   }
 }
 
-function listSql(projectId: number, subject: string, filter: Filter): ListSql {
+function listSql(projectId: number, { subject, filter, isMeasured }: About): ListSql {
   const values: unknown[] = [projectId, subject];
-  const where = `o.project_id = $1 AND o.subject = $2 AND ${filterSql(filter, FILTER_COLUMNS, values)}`;
+  const measured = isMeasured ? ' AND o.measure IS NOT NULL' : '';
+  const where = `o.project_id = $1 AND o.subject = $2${measured} AND ${filterSql(filter, FILTER_COLUMNS, values)}`;
   const select = `${OBJECT_COLUMNS}, o.observed_at AS at`;
   return { select, from: 'objects AS o', where, seq: 'o.seq', time: 'o.observed_at', values };
 }

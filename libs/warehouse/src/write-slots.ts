@@ -1,6 +1,7 @@
 import { Config, Problem } from '#platform';
 import { Injectable } from '@nestjs/common';
 import pLimit, { type LimitFunction } from 'p-limit';
+import { LimitsByProject } from './limits-by-project.js';
 
 /** Who waits longer for a turn to write a stream is told to come again: what it has sent so far is kept in memory. */
 const WAIT_MS = 10_000;
@@ -36,24 +37,6 @@ export class WriteSlots {
    */
   forStream<T>(projectId: number, work: () => Promise<T>): Promise<T> {
     return inTime((turn) => this.streamsOfProject.run(projectId, () => this.streams(turn)), work);
-  }
-}
-
-/** So much at a time for each project; keeps nothing of a project that does nothing. */
-class LimitsByProject {
-  private readonly byProject = new Map<number, { limit: LimitFunction; users: number }>();
-
-  constructor(private readonly atATime: number) {}
-
-  async run<T>(projectId: number, work: () => Promise<T>): Promise<T> {
-    const slots = this.byProject.get(projectId) ?? { limit: pLimit(this.atATime), users: 0 };
-    this.byProject.set(projectId, slots);
-    slots.users++;
-    try {
-      return await slots.limit(work);
-    } finally {
-      if (--slots.users === 0) this.byProject.delete(projectId);
-    }
   }
 }
 
