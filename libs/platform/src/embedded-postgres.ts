@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, realpath, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdir, readFile, realpath, rm, rmdir, stat } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -109,12 +109,12 @@ async function adoptOrStart(
   dataDir: string,
   { say, settings = {} }: EmbeddedPostgresOptions,
 ): Promise<Opened> {
-  const exists = await isCluster(dataDir, programs.major);
+  const exists = await cluster.isCluster(dataDir, programs.major);
   const runAs = async (): Promise<cluster.RunAs> =>
     cluster.chooseRunAs(
       programs,
       dataDir,
-      (await isCluster(dataDir, programs.major)) ? await stat(dataDir) : undefined,
+      (await cluster.isCluster(dataDir, programs.major)) ? await stat(dataDir) : undefined,
     );
   if (!exists) {
     say(`making the database in ${dataDir}`);
@@ -365,29 +365,6 @@ async function takeSeat({ host, port }: { host: string; port: number }): Promise
     if (code !== '28000' && code !== '3D000') return undefined;
     throw new StartupError(`the PostgreSQL in ${host} was not made by Stowage: ${cluster.reason(cause)}`, { cause });
   }
-}
-
-/** @throws StartupError when the folder holds something else than a cluster of this version */
-async function isCluster(dataDir: string, major: string): Promise<boolean> {
-  const another = 'choose another folder with STOWAGE_DATA_DIR';
-  let version: string;
-  try {
-    const entries = await readdir(dataDir);
-    if (entries.length === 0) return false;
-    if (!entries.includes('PG_VERSION')) {
-      throw new StartupError(`${dataDir} is not empty and holds no database: ${another}`);
-    }
-    version = (await readFile(join(dataDir, 'PG_VERSION'), 'utf8')).trim();
-  } catch (cause) {
-    if (codeOf(cause) === 'ENOENT') return false;
-    if (cause instanceof StartupError) throw cause;
-    throw new StartupError(`the database in ${dataDir} cannot be read (${cluster.reason(cause)}): ${another}`, {
-      cause,
-    });
-  }
-  if (version === major) return true;
-  const mend = `dump it with PostgreSQL ${version} and load it into a new one, or ${another}`;
-  throw new StartupError(`the database in ${dataDir} was made by PostgreSQL ${version}, this is ${major}: ${mend}`);
 }
 
 /** Without links, so that one data dir has one name: the lock's, the socket's, and that of the server's own files. */

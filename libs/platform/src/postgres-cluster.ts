@@ -277,3 +277,26 @@ async function run(runAs: RunAs, program: string, args: string[]): Promise<{ cod
     });
   });
 }
+
+/** @throws StartupError when the folder holds something else than a cluster of this version */
+export async function isCluster(dataDir: string, major: string): Promise<boolean> {
+  const another = 'choose another folder with STOWAGE_DATA_DIR';
+  let version: string;
+  try {
+    const entries = await fs.readdir(dataDir);
+    if (entries.length === 0) return false;
+    if (!entries.includes('PG_VERSION')) {
+      throw new StartupError(`${dataDir} is not empty and holds no database: ${another}`);
+    }
+    version = (await fs.readFile(join(dataDir, 'PG_VERSION'), 'utf8')).trim();
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') return false;
+    if (cause instanceof StartupError) throw cause;
+    throw new StartupError(`the database in ${dataDir} cannot be read (${reason(cause)}): ${another}`, {
+      cause,
+    });
+  }
+  if (version === major) return true;
+  const mend = `dump it with PostgreSQL ${version} and load it into a new one, or ${another}`;
+  throw new StartupError(`the database in ${dataDir} was made by PostgreSQL ${version}, this is ${major}: ${mend}`);
+}
