@@ -1,7 +1,7 @@
 import { memberText, skipSpace } from '#json';
 import { jsonBodyOf, Operations, type Operation, type Outcome, type Write } from '#jobs';
 import { readBody, utcOfTimestamp, type JsonBody } from '#platform';
-import { FeedWriter } from '#warehouse';
+import { FeedWriter, type Became, type Note } from '#warehouse';
 import { Injectable } from '@nestjs/common';
 import { FirmwareReportDto, FirmwareUpdateDto, type FirmwareEventDto } from './firmware.dto.js';
 import { toObject, type FirmwareEvent } from './firmware.js';
@@ -20,11 +20,7 @@ export class FirmwareOperations {
   }
 
   /** Stores events, those that are there already but once, in the batch of the day. */
-  async store(
-    projectId: number,
-    events: readonly FirmwareEvent[],
-    note?: Parameters<FeedWriter['write']>[1],
-  ): Promise<void> {
+  async store(projectId: number, events: readonly FirmwareEvent[], note?: Note<Became[]>): Promise<void> {
     const batchId = `firmware-${new Date().toISOString().slice(0, 10)}`;
     await this.writer.write({ projectId, batchId, objects: events.map(toObject), ifExists: 'keep' }, note);
   }

@@ -7,6 +7,7 @@ import { stagedRows } from './batch-rows.js';
 import { BadInput, type BatchSource, type CheckedObject, type Chunks, type Rejected } from './batch-source.js';
 import { BatchStore, type BatchRow } from './batch.store.js';
 import { BatchWriteStore, type Conflict, type InTheWay, type LockedBatch } from './batch-write.store.js';
+import type { Note } from './note.js';
 import { WriteSlots } from './write-slots.js';
 
 /** More objects are copied, fewer inserted in one statement and one round trip; docs/decisions/008. */
@@ -33,9 +34,6 @@ export interface BatchResult {
   stored: number;
   rejected: Rejected;
 }
-
-/** Writes down what came of a write, in its transaction. */
-export type Note<Result> = (tx: Queryable, result: Result) => Promise<void>;
 
 /** Stores batches: new ones, the same again, others in their place; all or nothing, or in part. See docs/decisions/008. */
 @Injectable()

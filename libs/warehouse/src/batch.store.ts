@@ -26,6 +26,24 @@ export interface BatchRow {
 }
 
 /**
+ * The end of a statement that adds objects, and marks their hours: $1 is the project, $2 the batch, $3 the first sequence
+ * number and $5 a JSON list of `insertRow`.
+ * @param after a CTE of the statement, which has to be done before
+ */
+export function addObjectsSql(after?: string): string {
+  return `added AS (
+      INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
+      SELECT $1::int, $2::text, o.i, s.seq, o.s, coalesce(o.t, ${sqlTimeOf('s.seq')}), o.d
+      FROM ${after === undefined ? '' : `${after}, `}ROWS FROM (
+          jsonb_to_recordset($5::jsonb) AS (i text, s text, t timestamptz, d jsonb)
+        ) WITH ORDINALITY AS o (i, s, t, d, place),
+      LATERAL (SELECT $3::bigint + (o.place - 1) * ${String(SEQ_STEP)} AS seq) AS s
+      RETURNING ${MARKED_COLUMNS}
+    )
+    ${markSql('added')}`;
+}
+
+/**
  * The batch and all of its objects in one statement, so one transaction and one round trip. `data` is PostgreSQL's own
  * reading of the client's text: no digit passes through JavaScript.
  */
@@ -36,15 +54,7 @@ const INSERT = {
       INSERT INTO batches (project_id, batch_id, seq, object_count, revision)
       VALUES ($1::int, $2::text, $3::bigint, $4::bigint, $3::bigint)
     ),
-    added AS (
-      INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
-      SELECT $1::int, $2::text, o.i, s.seq, o.s, coalesce(o.t, ${sqlTimeOf('s.seq')}), o.d
-      FROM ROWS FROM (jsonb_to_recordset($5::jsonb) AS (i text, s text, t timestamptz, d jsonb))
-        WITH ORDINALITY AS o (i, s, t, d, place),
-      LATERAL (SELECT $3::bigint + (o.place - 1) * ${String(SEQ_STEP)} AS seq) AS s
-      RETURNING ${MARKED_COLUMNS}
-    )
-    ${markSql('added')}`,
+    ${addObjectsSql()}`,
 };
 
 const COLUMNS = 'b.seq, b.batch_id, b.object_count, b.revision';

@@ -1,6 +1,6 @@
-import { Database, SEQ_STEP, sqlTimeOf, type Queryable } from '#platform';
+import { Database, type Queryable } from '#platform';
 import { Injectable } from '@nestjs/common';
-import { insertRow } from './batch.store.js';
+import { addObjectsSql, insertRow } from './batch.store.js';
 import { MARKED_COLUMNS, markSql } from './rollup-marks.js';
 
 /** An object that a feed makes of what came through its door. */
@@ -21,11 +21,6 @@ export interface Existing {
   seq: string;
 }
 
-const ROWS = `
-  FROM ROWS FROM (jsonb_to_recordset($5::jsonb) AS (i text, s text, t timestamptz, d jsonb))
-    WITH ORDINALITY AS o (i, s, t, d, place),
-  LATERAL (SELECT $3::bigint + (o.place - 1) * ${String(SEQ_STEP)} AS seq) AS n`;
-
 /**
  * New objects in their batch, which is made when it is missing: one statement, so one round trip and one commit. The
  * batch's lock comes first, as in every change. A unique violation when an object exists.
@@ -38,15 +33,9 @@ const ADD = {
       VALUES ($1::int, $2::text, $3::bigint, $4::bigint, $3::bigint)
       ON CONFLICT (project_id, batch_id) DO UPDATE
         SET object_count = b.object_count + excluded.object_count, revision = excluded.revision, digest = NULL
-      RETURNING project_id, batch_id
+      RETURNING batch_id
     ),
-    added AS (
-      INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
-      SELECT batch.project_id, batch.batch_id, new.i, new.seq, new.s, coalesce(new.t, ${sqlTimeOf('new.seq')}), new.d
-      FROM batch, LATERAL (SELECT o.i, o.s, o.t, o.d, n.seq ${ROWS}) AS new
-      RETURNING ${MARKED_COLUMNS}
-    )
-    ${markSql('added')}`,
+    ${addObjectsSql('batch')}`,
 };
 
 /** In one order, so that two that lock the same ones never wait for each other in a circle. */

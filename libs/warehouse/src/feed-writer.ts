@@ -1,6 +1,6 @@
 import { Database, isDataError, isUniqueViolation, Problem, SEQ_STEP, Sequence, type Queryable } from '#platform';
 import { Injectable } from '@nestjs/common';
-import type { Note } from './batch-writer.js';
+import type { Note } from './note.js';
 import { FeedWriteStore, type FeedObject } from './feed-write.store.js';
 
 /** Objects that share a statement at most; a larger write goes alone. */

@@ -16,6 +16,7 @@ export type { Kind } from './kind.js';
 export { OneOrFile, Stored } from './kind.dto.js';
 export { KindService, listOf } from './kind.service.js';
 export { CreateObjectDto, ObjectDto, ObjectIdField, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
+export type { Note } from './note.js';
 export type { ObjectRow } from './object.store.js';
 export { dataOf, pairsOf, valueIn } from './pairs.js';
 export { WarehouseModule } from './warehouse.module.js';

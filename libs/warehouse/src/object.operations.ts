@@ -1,7 +1,7 @@
 import { jsonBodyOf, Operations, type Operation, type Outcome, type Write } from '#jobs';
 import { etagOf, idInUrl } from '#platform';
 import { Injectable } from '@nestjs/common';
-import type { Note } from './batch-writer.js';
+import type { Note } from './note.js';
 import { ObjectService } from './object.service.js';
 import type { ObjectRow } from './object.store.js';
 import { objectText } from './wire.js';

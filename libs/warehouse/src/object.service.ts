@@ -10,7 +10,7 @@ import {
   type Queryable,
 } from '#platform';
 import { Injectable } from '@nestjs/common';
-import type { Note } from './batch-writer.js';
+import type { Note } from './note.js';
 import { Ingest } from './ingest.js';
 import { CreateObjectDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
 import { ObjectStore, type NewObject, type ObjectRow } from './object.store.js';
