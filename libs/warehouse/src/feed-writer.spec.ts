@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { setImmediate } from 'node:timers/promises';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import type { FeedObject } from './feed-write.store.js';
 import { FeedWriteStore } from './feed-write.store.js';
@@ -128,6 +129,38 @@ describe('what comes through a feed', () => {
     expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
     expect(Object.keys(await stored())).toEqual(['readings/a', 'readings/b', 'readings/first']);
     expect(await counts()).toEqual([['readings', 3, 3]]);
+  });
+
+  it('is refused with the others, and not tried one by one, when the fault is none of the data', async () => {
+    await db.sql('ALTER TABLE batches RENAME TO away');
+    const outcomes = await Promise.allSettled([ask([reading('a', 1)]), ask([reading('b', 2)])]);
+    await db.sql('ALTER TABLE away RENAME TO batches');
+    const reasons = outcomes.map((one) => (one.status === 'rejected' ? (one.reason as unknown) : undefined));
+    expect(reasons[0]).toBeInstanceOf(Error);
+    expect(reasons[1]).toBe(reasons[0]);
+  });
+
+  it('is told to come again where too much is waiting already', async () => {
+    const many = ask(Array.from({ length: 100_001 }, (_, n) => reading(`m${String(n)}`, n)));
+    await expect(ask([reading('a', 1)])).rejects.toMatchObject({ slug: 'unavailable' });
+    expect(await many).toHaveLength(100_001);
+    await setImmediate();
+    expect(await ask([reading('a', 1)])).toEqual(['added']);
+  });
+
+  it('is told as added when it was, though the database was lost before it could say so', async () => {
+    let isLost = false;
+    class LossyStore extends FeedWriteStore {
+      override async add(...given: Parameters<FeedWriteStore['add']>): Promise<void> {
+        await super.add(...given);
+        if (isLost) return;
+        isLost = true;
+        throw Object.assign(new Error('the connection broke'), { code: '08006' });
+      }
+    }
+    const lossy = new FeedWriter(new LossyStore(db.database), db.database, db.sequence);
+    expect(await ask([reading('a', 1), reading('b', 2)], 'replace', 'readings', lossy)).toEqual(['added', 'added']);
+    expect(await counts()).toEqual([['readings', 2, 2]]);
   });
 
   it('is stored whole or not at all', async () => {
