@@ -12,9 +12,21 @@ const MAY_IMPORT = {
   'libs/jobs': ['platform', 'access'],
   'libs/warehouse': ['json', 'filter', 'platform', 'access', 'jobs'],
   'libs/firmware': ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse'],
+  'libs/factories': ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse'],
   'libs/sprockets': ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse'],
   'libs/temperatures': ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse'],
-  apps: ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse', 'firmware', 'sprockets', 'temperatures'],
+  apps: [
+    'json',
+    'filter',
+    'platform',
+    'access',
+    'jobs',
+    'warehouse',
+    'firmware',
+    'factories',
+    'sprockets',
+    'temperatures',
+  ],
 };
 const PARTS = [
   'json',
@@ -26,6 +38,7 @@ const PARTS = [
   'jobs',
   'warehouse',
   'firmware',
+  'factories',
   'sprockets',
   'temperatures',
 ];

@@ -20,7 +20,7 @@ export default {
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^#migrations$': '<rootDir>/migrations/index.ts',
-    '^#(json|zstd|platform|filter|access|jobs|warehouse|firmware|sprockets|temperatures)$':
+    '^#(json|zstd|platform|filter|access|jobs|warehouse|firmware|factories|sprockets|temperatures)$':
       '<rootDir>/libs/$1/src/index.ts',
   },
   globalSetup: '<rootDir>/test/global-setup.mjs',

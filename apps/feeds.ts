@@ -1,7 +1,8 @@
+import { FactoriesModule } from '#factories';
 import { FirmwareModule } from '#firmware';
 import { SprocketsModule } from '#sprockets';
 import { TemperaturesModule } from '#temperatures';
 import type { Type } from '@nestjs/common';
 
 /** The typed doors onto the store, for the server and the worker; docs/adding-a-feed.md shows how to make another. */
-export const FEEDS: readonly Type[] = [FirmwareModule, SprocketsModule, TemperaturesModule];
+export const FEEDS: readonly Type[] = [FirmwareModule, FactoriesModule, SprocketsModule, TemperaturesModule];

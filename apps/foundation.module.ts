@@ -1,4 +1,4 @@
-import { Config, Database, Sequence, type Installation } from '#platform';
+import { Clock, Config, Database, Sequence, type Installation } from '#platform';
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 
 /** What every lib is built on, opened before Nest starts, so that a failure is one line and not a stack trace. */
@@ -10,7 +10,8 @@ export class FoundationModule {
       { provide: Config, useValue: config },
       { provide: Database, useValue: database },
       { provide: Sequence, useValue: sequence },
+      Clock,
     ];
-    return { module: FoundationModule, providers, exports: [Config, Database, Sequence] };
+    return { module: FoundationModule, providers, exports: [Config, Database, Sequence, Clock] };
   }
 }

@@ -1,11 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { DeviceService } from '#access';
-import { FirmwareOperations } from '#firmware';
-import type { Operation } from '#jobs';
-import { API, Config, JsonBody, Problem, projectFile } from '#platform';
-import { SprocketsOperations } from '#sprockets';
-import { TemperatureOperations } from '#temperatures';
-import { BatchOperations } from '#warehouse';
+import { Operations } from '#jobs';
+import { API, Clock, Config, JsonBody, Problem, projectFile, Sequence } from '#platform';
 import { Injectable } from '@nestjs/common';
 
 const HOUR_MS = 3_600_000;
@@ -24,11 +20,10 @@ interface Rooms {
 @Injectable()
 export class Fixtures {
   constructor(
-    private readonly batches: BatchOperations,
-    private readonly sprockets: SprocketsOperations,
+    private readonly operations: Operations,
     private readonly devices: DeviceService,
-    private readonly firmware: FirmwareOperations,
-    private readonly temperatures: TemperatureOperations,
+    private readonly clock: Clock,
+    private readonly sequence: Sequence,
     private readonly config: Config,
   ) {}
 
@@ -47,9 +42,8 @@ export class Fixtures {
     const [first] = Object.keys(file);
     if (first === 'devices') return this.loadFleet(projectId, file as Fleet);
     if (first === 'rooms') return this.loadRooms(projectId, file as Rooms);
-    if (first === 'factories') return this.run(this.sprockets.createFactories, projectId, bytes);
-    if (first === 'sprockets') return this.run(this.sprockets.createSprockets, projectId, bytes);
-    return this.run(this.batches.create, projectId, bytes);
+    const isFeed = first === 'factories' || first === 'sprockets';
+    return this.run(isFeed ? `${first}.create` : 'batch.create', projectId, bytes);
   }
 
   private async loadFleet(projectId: number, { devices }: Fleet): Promise<number> {
@@ -58,11 +52,11 @@ export class Fixtures {
     for (const { device_id: deviceId, events } of devices) {
       // Nobody sees the key that comes with it; an admin makes another.
       await orThere(this.devices.create(projectId, deviceId));
-      const reports = events.map(({ version, hours_ago: hours, status = null }) => {
-        return { deviceId, version, time: rfc3339(now - hours * HOUR_MS), status };
-      });
-      await this.firmware.store(projectId, reports);
-      count += reports.length;
+      for (const { version, hours_ago: hours, status } of events) {
+        const update = { firmware: version, timestamp: rfc3339(now - hours * HOUR_MS), status };
+        const bytes = Buffer.from(JSON.stringify(update));
+        count += await this.run('firmware.update', projectId, bytes, { device_id: deviceId });
+      }
     }
     return count;
   }
@@ -75,20 +69,21 @@ export class Fixtures {
         return { temperature, recorded_at: rfc3339(now - (hourly.length - 1 - place) * HOUR_MS) };
       });
       const bytes = Buffer.from(JSON.stringify(readings));
-      count += await this.run(this.temperatures.record, projectId, bytes, params, { arrivedAt: Date.now() * 1_000 });
+      count += await this.run('temperatures.record', projectId, bytes, params);
     }
     return count;
   }
 
   private async run(
-    operation: Operation,
+    operation: string,
     projectId: number,
     bytes: Buffer,
     params: Record<string, string> = {},
-    query: Record<string, unknown> = {},
   ): Promise<number> {
     const body = new JsonBody(bytes, this.config.limits.bodyLimitBytes);
-    const outcome = await orThere(operation.run({ projectId, body, params, query, base: API }));
+    const arrival = { at: this.clock.arrival(), id: this.sequence.next().toString() };
+    const write = { projectId, body, params, query: {}, arrival, base: API };
+    const outcome = await orThere(this.operations.get(operation).run(write));
     return outcome?.items ?? 0;
   }
 }

@@ -1,4 +1,5 @@
-import { FirmwareModule, FirmwareOperations, type FirmwareEvent } from '#firmware';
+import { FirmwareModule, storing, type FirmwareEvent } from '#firmware';
+import { FeedWriter } from '#warehouse';
 import type { INestApplicationContext } from '@nestjs/common';
 import pLimit from 'p-limit';
 import { accessOf, withModule, type AccessServices } from './access-work.js';
@@ -56,9 +57,9 @@ async function report(app: INestApplicationContext, projectId: number, devices: 
   const now = Math.floor(Date.now() / 1_000) * 1_000;
   const events = HISTORY.flatMap(({ version, daysAgo, status }) =>
     devices.map(({ deviceId }, at): FirmwareEvent => {
-      const time = new Date(now - daysAgo * DAY_MS - at * 1_000).toISOString().replace('.000', '');
-      return { deviceId, version, time, status };
+      const timestamp = new Date(now - daysAgo * DAY_MS - at * 1_000).toISOString().replace('.000', '');
+      return { device_id: deviceId, version, timestamp, status };
     }),
   );
-  await app.get(FirmwareOperations).store(projectId, events);
+  await app.get(FeedWriter, { strict: false }).write({ projectId, ...storing(events, { at: now * 1_000 }) });
 }

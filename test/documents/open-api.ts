@@ -15,7 +15,14 @@ export interface Operation {
   security?: object[];
   parameters?: { name: string; in: string; schema: Schema; example?: unknown }[];
   requestBody?: { content: Record<string, { schema: Schema }> };
-  responses: Record<string, { description: string; headers?: object; content?: Record<string, { schema: Schema }> }>;
+  responses: Record<
+    string,
+    {
+      description: string;
+      headers?: Record<string, { required?: boolean }>;
+      content?: Record<string, { schema: Schema }>;
+    }
+  >;
 }
 
 export interface OpenApi {

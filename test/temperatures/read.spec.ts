@@ -1,5 +1,5 @@
+import { Clock } from '#platform';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { Clock } from '#temperatures';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type TestProject } from '../harness/api.js';
 import { address, allOf, pagesFrom, postBatch, type PageBody } from '../objects/wire.js';

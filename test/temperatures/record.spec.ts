@@ -1,7 +1,6 @@
 import { get as httpGet } from 'node:http';
 import { JobRunner, Operations } from '#jobs';
-import { Config, createLog, JsonBody, Sequence } from '#platform';
-import { Clock } from '#temperatures';
+import { Clock, Config, createLog, JsonBody, Sequence } from '#platform';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
@@ -341,7 +340,8 @@ describe('a request that is sent again or done later', () => {
     const write = {
       projectId: project.projectId,
       params: { building: 'HQ', room: 'lab' },
-      query: { arrivedAt: Date.now() * 1_000 },
+      query: {},
+      arrival: { at: Date.now() * 1_000, id: '1' },
       base: api.origin,
       receipt: () => Promise.reject(new Error('no room for a note')),
     };

@@ -10,6 +10,7 @@ import {
   type Count,
   type ListSql,
   type PageRequest,
+  type Principal,
   type Slice,
 } from '#platform';
 import { Injectable } from '@nestjs/common';
@@ -72,6 +73,15 @@ export class DeviceService {
     const device = await this.find(projectId, deviceId);
     if (device === null) throw noSuchDevice();
     return device;
+  }
+
+  /**
+   * Of a device, only the one that asks.
+   * @throws Problem not-found: one answer for what does not exist, is another project's, or is another device
+   */
+  async requireReadable({ projectId, role, deviceId: own }: Principal, deviceId: string): Promise<void> {
+    const isOthers = role === 'device' && own !== deviceId;
+    if (projectId === null || isOthers || (await this.find(projectId, deviceId)) === null) throw noSuchDevice();
   }
 
   /** A project's devices, newest first. */

@@ -1,9 +1,9 @@
-import { DeviceService, From, projectOf } from '#access';
-import { Incoming, jsonBodyOf, MayRunLater, WriteRequests, type WriteRequest } from '#jobs';
-import { Answer, API, Http, Problem, Problems, Rules, type Exchange, type Principal } from '#platform';
-import { FeedReader, type FeedList, type ObjectRow } from '#warehouse';
+import { DeviceService, From } from '#access';
+import { Incoming, jsonBodyOf, MayRunLater, WriteRequests, type Operation, type WriteRequest } from '#jobs';
+import { Answer, API, Http, Problem, Problems, readBody, Rules, type Exchange, type Principal } from '#platform';
+import { FeedOperations, FeedReader, type FeedList } from '#warehouse';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
-import { ApiBody, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import {
   FirmwareAcceptedDto,
   FirmwareEventDto,
@@ -13,26 +13,30 @@ import {
   FirmwareUpdateDto,
 } from './firmware.dto.js';
 import { fromObject } from './firmware.js';
-import { eventDto, FirmwareOperations, readReport, readUpdate } from './firmware.operations.js';
+import { report, update } from './firmware.operations.js';
 
 /** Names of the systems that this one replaces; their devices cannot be changed. */
 const keyHeaders = ['x-device-api-key', 'x-project-membership-api-key', 'api_key'];
 const KEYS = 'The key may also come as `X-Device-Api-Key`, `X-Project-Membership-Api-Key` or `api_key`.';
-const EVENTS = {
-  type: FirmwareEventDto,
-  isArray: true,
-  description: 'The events; the header Link leads to the pages beside this.',
-};
+const EVENTS = { link: true, description: 'The events.' };
+
+type Events = readonly FirmwareEventDto[];
 
 @ApiTags('firmware')
 @Controller(`${API}/firmware`)
 export class FirmwareController {
+  private readonly reporting: Operation;
+  private readonly updating: Operation;
+
   constructor(
     private readonly requests: WriteRequests,
-    private readonly operations: FirmwareOperations,
     private readonly devices: DeviceService,
     private readonly reader: FeedReader,
-  ) {}
+    feeds: FeedOperations,
+  ) {
+    this.reporting = feeds.add('firmware.report', report);
+    this.updating = feeds.add('firmware.update', update);
+  }
 
   @Post()
   @Rules({ roles: ['device'], keyHeaders, consumes: ['application/json'] })
@@ -43,9 +47,9 @@ export class FirmwareController {
   report(@From() { deviceId }: Principal, @Incoming() write: WriteRequest): Promise<string> {
     if (deviceId === null) throw new Error('a key of the role device is bound to none');
     // What a job would refuse is refused now: nobody may look at the job.
-    readReport(deviceId, jsonBodyOf(write));
+    readBody(FirmwareReportDto, jsonBodyOf(write));
     const textOf = (job: string): string => JSON.stringify({ message: 'Update Accepted.', job });
-    return this.requests.accept(this.operations.report, { ...write, params: { device_id: deviceId } }, textOf);
+    return this.requests.accept(this.reporting, { ...write, params: { device_id: deviceId } }, textOf);
   }
 
   @Post(':device_id')
@@ -62,57 +66,41 @@ export class FirmwareController {
     @Incoming() write: WriteRequest,
   ): Promise<string> {
     if (from.deviceId !== deviceId) throw new Problem('forbidden', { detail: 'A device reports for itself only.' });
-    readUpdate(deviceId, jsonBodyOf(write));
-    return this.requests.answer(this.operations.update, write);
+    readBody(FirmwareUpdateDto, jsonBodyOf(write));
+    return this.requests.answer(this.updating, write);
   }
 
   @Get()
   @Rules({ roles: ['admin', 'analyst', 'device'], keyHeaders, query: true })
   @ApiOperation({ summary: "List a device's events, newest first; a device its own", description: KEYS })
-  @ApiOkResponse(EVENTS)
+  @Answer(200, [FirmwareEventDto], EVENTS)
   @Problems('invalid-query', 'invalid-cursor', 'not-found')
-  list(@Query() query: FirmwareListQuery, @Http() http: Exchange): Promise<readonly FirmwareEventDto[]> {
-    return this.eventsOf(query.device_id, query, http);
+  list(@From() from: Principal, @Query() query: FirmwareListQuery, @Http() http: Exchange): Promise<Events> {
+    return this.eventsOf(query.device_id, from, query, http);
   }
 
   @Get(':device_id')
   @Rules({ roles: ['admin', 'analyst', 'device'], keyHeaders, query: true })
   @ApiOperation({ summary: 'The same, the device in the address', description: KEYS })
-  @ApiOkResponse(EVENTS)
+  @Answer(200, [FirmwareEventDto], EVENTS)
   @Problems('invalid-query', 'invalid-cursor', 'not-found')
   listAt(
+    @From() from: Principal,
     @Param('device_id') deviceId: string,
     @Query() query: FirmwarePageQuery,
     @Http() http: Exchange,
-  ): Promise<readonly FirmwareEventDto[]> {
-    return this.eventsOf(deviceId, query, http);
+  ): Promise<Events> {
+    return this.eventsOf(deviceId, from, query, http);
   }
 
-  private async eventsOf(
-    deviceId: string,
-    query: FirmwarePageQuery,
-    http: Exchange,
-  ): Promise<readonly FirmwareEventDto[]> {
+  private async eventsOf(deviceId: string, from: Principal, query: FirmwarePageQuery, http: Exchange): Promise<Events> {
     const list: FeedList<FirmwareEventDto> = {
       is: ['firmware', deviceId],
       subject: deviceId,
       filter: { kind: 'pair', key: 'version', value: null },
-      allow: () => this.requireReadable(deviceId, http),
-      read: eventOf,
+      allow: () => this.devices.requireReadable(from, deviceId),
+      read: fromObject,
     };
     return (await this.reader.page(list, query, http)).linked();
   }
-
-  /** @throws Problem not-found: one answer for what does not exist, is another project's, or is not this device's to see */
-  private async requireReadable(deviceId: string, { request }: Exchange): Promise<void> {
-    const { principal } = request;
-    const isOthers = principal?.role === 'device' && principal.deviceId !== deviceId;
-    if (isOthers || (await this.devices.find(projectOf(request), deviceId)) === null)
-      throw new Problem('not-found', { detail: 'There is no such device.' });
-  }
-}
-
-function eventOf(row: ObjectRow): FirmwareEventDto | undefined {
-  const event = fromObject(row);
-  return event && eventDto(row.object_id, event);
 }

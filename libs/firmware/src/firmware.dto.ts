@@ -1,6 +1,15 @@
 import { IdField, PageQuery, RuleField, TextField, TimestampField } from '#platform';
 import { ApiProperty, OmitType } from '@nestjs/swagger';
-import { isVersion, VERSION_LENGTH_MAX } from './firmware.js';
+import { parse } from 'semver';
+
+const VERSION_LENGTH_MAX = 255;
+
+/** Semantic Versioning 2.0.0 to the letter; the library alone would take white space around it and a leading v. */
+export function isVersion(value: unknown): boolean {
+  return (
+    typeof value === 'string' && value.length <= VERSION_LENGTH_MAX && /^\d\S*$/.test(value) && parse(value) !== null
+  );
+}
 
 function VersionField(example: string): PropertyDecorator {
   const description = 'The version of the firmware: Semantic Versioning 2.0.0, without a leading v.';
@@ -51,10 +60,7 @@ export class FirmwareAcceptedDto {
 }
 
 export class FirmwareEventDto {
-  @ApiProperty({
-    description: 'The id of the object that it is.',
-    example: 'firmware-x7Qa2nVb0pLr5sTu8wYz1cDe3fGh6jKm',
-  })
+  @ApiProperty({ description: 'Of the object that it is.', example: 'firmware-x7Qa2nVb0pLr5sTu8wYz1cDe3fGh6jKm' })
   id: string;
 
   @ApiProperty({ example: 'sensor-9' })

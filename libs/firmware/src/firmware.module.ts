@@ -3,12 +3,6 @@ import { JobsModule } from '#jobs';
 import { WarehouseModule } from '#warehouse';
 import { Module } from '@nestjs/common';
 import { FirmwareController } from './firmware.controller.js';
-import { FirmwareOperations } from './firmware.operations.js';
 
-@Module({
-  imports: [AccessModule, JobsModule, WarehouseModule],
-  controllers: [FirmwareController],
-  providers: [FirmwareOperations],
-  exports: [FirmwareOperations],
-})
+@Module({ imports: [AccessModule, JobsModule, WarehouseModule], controllers: [FirmwareController] })
 export class FirmwareModule {}

@@ -1,17 +1,19 @@
+import 'reflect-metadata';
 import { describe, expect, it } from '@jest/globals';
-import { fromObject, isVersion, toObject, type FirmwareEvent } from './firmware.js';
+import { isVersion } from './firmware.dto.js';
+import { fromObject, toObject, type FirmwareEvent } from './firmware.js';
 
 const EVENT: FirmwareEvent = {
-  deviceId: 'd-1',
+  device_id: 'd-1',
   version: '1.0.3',
-  time: '2023-01-01T00:00:00.5Z',
+  timestamp: '2023-01-01T00:00:00.5Z',
   status: 'updated',
 };
 
 /** What the database gives back of an event. */
 function stored(event: FirmwareEvent): Parameters<typeof fromObject>[0] {
-  const { subject, observedAt, data } = toObject(event);
-  return { subject, observed_at: observedAt ?? '', data };
+  const { objectId, subject, observedAt, data } = toObject(event);
+  return { object_id: objectId, subject, observed_at: observedAt ?? '', data };
 }
 
 describe('an event as an object', () => {
@@ -27,9 +29,9 @@ describe('an event as an object', () => {
 
   it('has the same id as the same event, and no other', () => {
     const others = [
-      { deviceId: 'd-2' },
+      { device_id: 'd-2' },
       { version: '1.0.4' },
-      { time: '2023-01-01T00:00:00Z' },
+      { timestamp: '2023-01-01T00:00:00Z' },
       { status: null },
       { status: 'null' },
     ];
@@ -40,10 +42,10 @@ describe('an event as an object', () => {
     expect(new Set(ids).size).toBe(1 + others.length);
   });
 
-  it.each([EVENT, { ...EVENT, status: null }, { ...EVENT, deviceId: 'ü/"\\', status: '"\n' }])(
+  it.each([EVENT, { ...EVENT, status: null }, { ...EVENT, device_id: 'ü/"\\', status: '"\n' }])(
     'is read back as it was: %j',
     (event) => {
-      expect(fromObject(stored(event))).toEqual(event);
+      expect(fromObject(stored(event))).toEqual({ id: toObject(event).objectId, ...event });
     },
   );
 
@@ -53,7 +55,7 @@ describe('an event as an object', () => {
     ['a version that is null', '[{"key":"version","value":null}]'],
     ['a status that is a truth', '[{"key":"version","value":"1.0.0"},{"key":"status","value":true}]'],
   ])('is none with %s', (_, data) => {
-    expect(fromObject({ subject: 'd-1', observed_at: '2023-01-01T00:00:00Z', data })).toBeUndefined();
+    expect(fromObject({ ...stored(EVENT), data })).toBeUndefined();
   });
 
   it('is none about nothing', () => {

@@ -1,8 +1,7 @@
 /**
  * firmware: a feed. Devices report which firmware they run, with keys of their own; analysts read the events of a device,
  * the latest first. An event is an object about the device, with the pair `version` and perhaps `status`.
- * Imports json, filter, platform, access, jobs, warehouse; never another feed.
+ * Imports json, platform, access, jobs, warehouse; never another feed.
  */
-export type { FirmwareEvent } from './firmware.js';
+export { storing, type FirmwareEvent } from './firmware.js';
 export { FirmwareModule } from './firmware.module.js';
-export { FirmwareOperations } from './firmware.operations.js';

@@ -9,4 +9,12 @@ export { JobsModule } from './jobs.module.js';
 export { MayRunLater } from './may-run-later.js';
 export { Operations } from './operations.js';
 export { Incoming, WriteRequests, type WriteRequest } from './write-requests.js';
-export { jsonBodyOf, type Operation, type Outcome, type Receipt, type Write, type WriteInput } from './operation.js';
+export {
+  jsonBodyOf,
+  type Arrival,
+  type Operation,
+  type Outcome,
+  type Receipt,
+  type Write,
+  type WriteInput,
+} from './operation.js';

@@ -67,11 +67,12 @@ export class JobWork {
   }
 
   private async perform(key: JobKey, job: ClaimedJob, input: KeptRequest): Promise<void> {
-    const { params, query, ifMatch, base } = input;
+    const { params, query, ifMatch, arrival, base } = input;
     const outcome = await this.operations.get(job.operation).run({
       params,
       query,
       ifMatch,
+      arrival,
       base,
       projectId: key.projectId,
       body: this.bodies.open(key, job),

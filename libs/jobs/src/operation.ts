@@ -16,6 +16,14 @@ export interface Outcome {
  */
 export type Receipt = (tx: Queryable, outcome: Outcome) => Promise<void>;
 
+/** When a request arrived; a job that runs later, or again, has that of the request it was. */
+export interface Arrival {
+  /** In microseconds since 1970. */
+  at: number;
+  /** A sequence number, which tells it from all others of the same microsecond, in this process or another. */
+  id: string;
+}
+
 /** What a write is about, apart from its body; it has to survive JSON. */
 export interface WriteInput {
   /** The ids in the address, by the names of its parameters. */
@@ -23,6 +31,7 @@ export interface WriteInput {
   /** The query's options, checked. */
   query: Readonly<Record<string, unknown>>;
   ifMatch?: string | undefined;
+  arrival: Arrival;
   /** Where the API is as the client sees it, for the URLs in the answer. */
   base: string;
 }

@@ -1,6 +1,7 @@
 import { projectOf } from '#access';
 import {
   baseUrl,
+  Clock,
   Database,
   exchangeOf,
   JsonBody,
@@ -48,6 +49,7 @@ export class WriteRequests {
     private readonly runner: JobRunner,
     private readonly database: Database,
     private readonly sequence: Sequence,
+    private readonly clock: Clock,
   ) {}
 
   /** Sets status and headers, the media type too. @returns the JSON to answer with @throws what the operation throws, unless it runs later */
@@ -55,7 +57,7 @@ export class WriteRequests {
     const { body, request } = write;
     if (prefers(request.headers.prefer, 'respond-async')) return this.accept(operation, write);
     const projectId = projectOf(request);
-    return send(await operation.run({ ...inputOf(write), projectId, body, receipt: request.receipt }), write);
+    return send(await operation.run({ ...this.inputOf(write), projectId, body, receipt: request.receipt }), write);
   }
 
   /**
@@ -65,8 +67,8 @@ export class WriteRequests {
   async accept(operation: Operation, write: WriteRequest, textOf?: (jobUrl: string) => string): Promise<string> {
     const { body, request } = write;
     const { principal, receipt, originalUrl, id } = request;
-    const input = inputOf(write);
-    const jobId = this.sequence.next().toString();
+    const input = this.inputOf(write);
+    const jobId = input.arrival.id;
     const kept: KeptRequest = { ...input, instance: originalUrl, requestId: id };
     const { projectId, keyId } = principal as { projectId: number; keyId: string };
     const job: Omit<NewJob, 'parts'> = {
@@ -99,15 +101,16 @@ export class WriteRequests {
     await (body instanceof JsonBody ? commit(1) : this.bodies.keep(job, body, commit));
     return send(outcome, write);
   }
-}
 
-function inputOf({ params, query = {}, request }: WriteRequest): WriteInput {
-  return {
-    params: params ?? (request.params as Record<string, string>),
-    query: { ...query },
-    ifMatch: request.headers['if-match'],
-    base: baseUrl(request),
-  };
+  private inputOf({ params, query = {}, request }: WriteRequest): WriteInput {
+    return {
+      params: params ?? (request.params as Record<string, string>),
+      query: { ...query },
+      ifMatch: request.headers['if-match'],
+      arrival: { at: this.clock.arrival(), id: this.sequence.next().toString() },
+      base: baseUrl(request),
+    };
+  }
 }
 
 function send({ status, text, headers = {}, items }: Outcome, { reply }: WriteRequest): string {

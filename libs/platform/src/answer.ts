@@ -1,5 +1,5 @@
 import { applyDecorators, Header, type Type } from '@nestjs/common';
-import { ApiProperty, ApiResponse } from '@nestjs/swagger';
+import { ApiExtraModels, ApiProperty, ApiResponse, getSchemaPath } from '@nestjs/swagger';
 import { PROBLEMS, type ProblemSlug } from './problems.js';
 
 /** RFC 9457. */
@@ -55,32 +55,43 @@ export function JsonHeader(): MethodDecorator {
 
 interface AnswerOptions {
   description?: string;
+  /** What it may be instead. */
+  or?: Type;
   /** Says where the new thing is. */
   location?: boolean;
   /** Carries an ETag. */
   etag?: boolean;
+  /** Leads to the pages beside this. */
+  link?: boolean;
 }
 
 const LOCATION = {
-  Location: { description: 'The URL of what was made.', schema: { type: 'string', format: 'uri' } },
+  Location: { description: 'The URL of what was made.', required: true, schema: { type: 'string', format: 'uri' } },
 } as const;
 const ETAG = {
-  ETag: { description: 'Identifies this state; for If-Match and If-None-Match.', schema: { type: 'string' } },
+  ETag: {
+    description: 'Identifies this state; for If-Match and If-None-Match.',
+    required: true,
+    schema: { type: 'string' },
+  },
+} as const;
+const LINK = {
+  Link: { description: 'The next page and the previous one, by `rel` (RFC 8288).', schema: { type: 'string' } },
 } as const;
 
-/** Documents what a handler answers when all went well. */
-export function Answer(status: number, type?: Type, options: AnswerOptions = {}): MethodDecorator {
-  const {
-    description = status === 204 ? 'Done; there is nothing to say.' : 'Done.',
-    location = false,
-    etag = false,
-  } = options;
-  return ApiResponse({
-    status,
-    description,
-    headers: { ...(location ? LOCATION : {}), ...(etag ? ETAG : {}) },
-    ...(type === undefined ? {} : { type }),
-  });
+/** Documents what a handler answers when all went well. @param type in brackets for a list of it */
+export function Answer(status: number, type?: Type | [Type], options: AnswerOptions = {}): MethodDecorator {
+  const { description = status === 204 ? 'Done; there is nothing to say.' : 'Done.', or } = options;
+  const headers = {
+    ...(options.location ? LOCATION : {}),
+    ...(options.etag ? ETAG : {}),
+    ...(options.link ? LINK : {}),
+  };
+  if (type === undefined || or === undefined)
+    return ApiResponse({ status, description, headers, ...(type === undefined ? {} : { type }) });
+  const types = [...[type].flat(), or];
+  const schema = { oneOf: types.map((one) => ({ $ref: getSchemaPath(one) })) };
+  return applyDecorators(ApiExtraModels(...types), ApiResponse({ status, description, headers, schema }));
 }
 
 /** Documents which problems a handler may answer with, beside those that every route has. */

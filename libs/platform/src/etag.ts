@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Problem } from './problems.js';
 
 /** A strong entity tag: a digest of the representation, so that equal tags mean equal bytes. */
 export function etagOf(representation: string): string {
-  return `"${createHash('sha256').update(representation).digest('base64url').slice(0, 22)}"`;
+  return `"${hash('sha256', representation, 'base64url').slice(0, 22)}"`;
 }
 
 /** Whether an If-None-Match names this tag; compares weakly (RFC 9110, section 13.1.2). */

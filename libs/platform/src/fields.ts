@@ -2,6 +2,7 @@ import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { IsOptional, ValidateBy, ValidateIf } from 'class-validator';
+import { DURATION_PATTERN, DURATION_RULE, secondsOf } from './duration.js';
 import { EPOCH_SECONDS_MAX, isTime, isTimestamp } from './time.js';
 
 /**
@@ -43,16 +44,23 @@ export function TimeField(options: FieldOptions): PropertyDecorator {
   return field(options, { type: 'string', format: 'date-time' }, TIME_RULE, isTime);
 }
 
-export const TIME_RULE = 'must be a time such as 2024-12-10T16:45:00Z (RFC 3339, at most six digits of a second)';
+const TIME = 'a time such as 2024-12-10T16:45:00Z (RFC 3339, at most six digits of a second)';
+export const TIME_RULE = `must be ${TIME}`;
 
 /** A time in either of the two forms that machines tell it in. */
 export function TimestampField({ description, example }: FieldOptions): PropertyDecorator {
-  const rule = `must be seconds since 1970, from 0 to ${String(EPOCH_SECONDS_MAX)}, or text that ${TIME_RULE}`;
+  const rule = `must be seconds since 1970, from 0 to ${String(EPOCH_SECONDS_MAX)}, or ${TIME}`;
   const oneOf = [
     { type: 'number', minimum: 0, maximum: EPOCH_SECONDS_MAX },
     { type: 'string', format: 'date-time' },
   ];
   return RuleField({ description, example, oneOf }, rule, isTimestamp);
+}
+
+/** How long, in whole units of weeks to seconds. */
+export function DurationField(options: FieldOptions): PropertyDecorator {
+  const schema = { type: 'string', pattern: DURATION_PATTERN } as const;
+  return field(options, schema, DURATION_RULE, (value) => secondsOf(value) !== null);
 }
 
 export function ChoiceField(options: FieldOptions & { choices: readonly string[] }): PropertyDecorator {
@@ -63,6 +71,14 @@ export function ChoiceField(options: FieldOptions & { choices: readonly string[]
     `must be one of ${choices.join(', ')}`,
     (value) => typeof value === 'string' && choices.includes(value),
   );
+}
+
+/**
+ * Any number in a body; its digits are to be cut from the text. Infinity is what JavaScript makes of 1e400: what PostgreSQL
+ * cannot hold was refused when the body was read.
+ */
+export function NumberField(options: FieldOptions): PropertyDecorator {
+  return field(options, { type: 'number' }, 'must be a number', (value) => typeof value === 'number');
 }
 
 /** A whole number in a body. */

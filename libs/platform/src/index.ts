@@ -3,20 +3,24 @@
  * server, logs, sequence numbers.
  * Imports json, zstd and the migrations.
  */
+export { Clock } from './clock.js';
 export { Config, type LogLevel } from './config.js';
 export type { CopyIn } from './copy-in.js';
 export { Database, type Queryable, type Statement, type Transaction } from './database.js';
+export { secondsOf } from './duration.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type PostgresAddress } from './embedded-postgres.js';
 export { etagOf, requireMatch } from './etag.js';
 export { exchangeOf, Http, type Exchange } from './exchange.js';
 export {
   ChoiceField,
+  DurationField,
   FlagParameter,
   ID_RULE,
   IdField,
   isId,
   IntegerField,
   IntegerParameter,
+  NumberField,
   RuleField,
   TextField,
   TIME_RULE,

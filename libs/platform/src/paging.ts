@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { ApiProperty } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { Config } from './config.js';
@@ -186,7 +186,7 @@ export function refuseCursor(detail: string): never {
 
 /** A short digest of what decides which results a list has and in which order. */
 export function fingerprintOf(...parts: unknown[]): string {
-  return createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, 12);
+  return hash('sha256', JSON.stringify(parts), 'base64url').slice(0, 12);
 }
 
 /** The complete URLs of the pages beside this one; they keep every parameter of the request but the page's own. */

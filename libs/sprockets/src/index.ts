@@ -1,7 +1,5 @@
 /**
- * sprockets: the feed of factories, each with what it made over time, and of the sprockets that they make. Both are ordinary
- * objects, in the batches `factories` and `sprockets`.
- * Imports json, platform, access, jobs, warehouse.
+ * sprockets: a feed: sprockets by id and by page. They are the objects of one batch, `sprockets`.
+ * Imports json, platform, access, jobs, warehouse; never another feed.
  */
 export { SprocketsModule } from './sprockets.module.js';
-export { SprocketsOperations } from './sprockets.operations.js';

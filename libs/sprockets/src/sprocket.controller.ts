@@ -1,5 +1,5 @@
 import { Project } from '#access';
-import { Incoming, MayRunLater, WriteRequests, type WriteRequest } from '#jobs';
+import { Incoming, MayRunLater, WriteRequests, type Operation, type WriteRequest } from '#jobs';
 import {
   Answer,
   API,
@@ -17,18 +17,22 @@ import { Controller, Get, Param, Post, Put, Query } from '@nestjs/common';
 import { ApiBody, ApiHeader, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { NewSprocketDto, NewSprocketsDto, SprocketDto, SprocketListQuery, SprocketPageDto } from './sprocket.dto.js';
 import { SPROCKETS } from './sprocket.js';
-import { SprocketsOperations } from './sprockets.operations.js';
 
 @ApiTags('sprockets')
 @Controller(`${API}/sprockets`)
 export class SprocketController {
+  private readonly creating: Operation;
+  private readonly replacing: Operation;
+
   constructor(
     private readonly requests: WriteRequests,
-    private readonly operations: SprocketsOperations,
     private readonly kinds: KindService,
     private readonly reader: FeedReader,
     private readonly config: Config,
-  ) {}
+  ) {
+    this.creating = kinds.creating(SPROCKETS);
+    this.replacing = kinds.replacing(SPROCKETS);
+  }
 
   @Post()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
@@ -38,7 +42,7 @@ export class SprocketController {
   @Stored(SprocketDto)
   @Problems('malformed-request', 'invalid-body', 'conflict', 'too-large')
   create(@Incoming() write: WriteRequest): Promise<string> {
-    return this.requests.answer(this.operations.createSprockets, write);
+    return this.requests.answer(this.creating, write);
   }
 
   @Get()
@@ -78,7 +82,7 @@ export class SprocketController {
     'too-large',
   )
   replace(@Incoming() write: WriteRequest): Promise<string> {
-    return this.requests.answer(this.operations.replaceSprocket, write);
+    return this.requests.answer(this.replacing, write);
   }
 }
 

@@ -1,8 +1,6 @@
 /**
- * temperatures: readings of the rooms of buildings, a door onto ordinary objects: one object a reading, in a batch for
- * each day, its subject `building/room`.
- * Imports json, filter, platform, access, jobs, warehouse.
+ * temperatures: a feed: readings of the rooms of buildings, one object a reading, in a batch for each day, its subject
+ * `building/room`.
+ * Imports json, filter, platform, access, jobs, warehouse; never another feed.
  */
-export { Clock } from './clock.js';
 export { TemperaturesModule } from './temperatures.module.js';
-export { TemperatureOperations } from './temperatures.operations.js';

@@ -1,23 +1,22 @@
 import { Project } from '#access';
 import type { Filter } from '#filter';
-import { Incoming, MayRunLater, WriteRequests, type WriteRequest } from '#jobs';
+import { Incoming, MayRunLater, WriteRequests, type Operation, type WriteRequest } from '#jobs';
 import {
   Answer,
   API,
+  Clock,
   Http,
   JsonHeader,
   Problem,
   Problems,
   Rules,
-  Sequence,
+  secondsOf,
   utcOfMicros,
   type Exchange,
 } from '#platform';
-import { AggregateStore, FEED_LIST_MAX, FeedReader, type FeedList } from '#warehouse';
+import { AggregateStore, FeedOperations, FeedReader, OneOrList, type FeedList } from '#warehouse';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
-import { ApiBody, ApiExtraModels, ApiOperation, ApiParam, ApiResponse, ApiTags, getSchemaPath } from '@nestjs/swagger';
-import { Clock } from './clock.js';
-import { secondsOf } from './duration.js';
+import { ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { fromObject, readingText, roomOf, type Reading, type Room } from './reading.js';
 import {
   AverageDto,
@@ -28,16 +27,7 @@ import {
   ReadingsQuery,
   StoredReadingsDto,
 } from './temperatures.dto.js';
-import { TemperatureOperations } from './temperatures.operations.js';
-
-const LIST = {
-  type: 'array',
-  minItems: 1,
-  maxItems: FEED_LIST_MAX,
-  items: { $ref: getSchemaPath(NewReadingDto) },
-} as const;
-const BODY = { oneOf: [{ $ref: getSchemaPath(NewReadingDto) }, LIST], example: { temperature: 10.5 } };
-const STORED = { oneOf: [{ $ref: getSchemaPath(ReadingDto) }, { $ref: getSchemaPath(StoredReadingsDto) }] };
+import { record } from './temperatures.operations.js';
 
 /** What to say of a sum beyond what a number can have. */
 const TOO_LONG = {
@@ -49,34 +39,29 @@ const TOO_LONG = {
 // From the bottom up, as decorators are run.
 @ApiParam({ name: 'room', type: String, example: 'lab' })
 @ApiParam({ name: 'building', type: String, example: 'HQ' })
-@ApiExtraModels(NewReadingDto, ReadingDto, StoredReadingsDto)
 @Controller(`${API}/buildings/:building/rooms/:room/temperatures`)
 export class TemperaturesController {
+  private readonly recording: Operation;
+
   constructor(
     private readonly requests: WriteRequests,
-    private readonly operations: TemperatureOperations,
     private readonly reader: FeedReader,
     private readonly aggregates: AggregateStore,
     private readonly clock: Clock,
-    private readonly sequence: Sequence,
-  ) {}
+    feeds: FeedOperations,
+  ) {
+    this.recording = feeds.add('temperatures.record', record);
+  }
 
   @Post()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Store a reading, or an array of them, all or none; one of the same time is replaced' })
-  @ApiBody({ schema: BODY })
+  @OneOrList(NewReadingDto, { temperature: 10.5 })
   @MayRunLater()
-  @ApiResponse({
-    status: 201,
-    description: 'The reading, with its object at Location; of an array how many.',
-    headers: { Location: { description: 'The URL of what was made.', schema: { type: 'string', format: 'uri' } } },
-    schema: STORED,
-  })
+  @Answer(201, ReadingDto, { or: StoredReadingsDto, location: true, description: 'The reading; of an array how many.' })
   @Problems('malformed-request', 'invalid-body', 'too-large')
   record(@Incoming() write: WriteRequest): Promise<string> {
-    // Kept with a job, so that a reading without a time has that of its arrival whenever it is stored, and is one.
-    const query = { arrivedAt: this.clock.arrival(), arrival: this.sequence.next().toString() };
-    return this.requests.answer(this.operations.record, { ...write, query });
+    return this.requests.answer(this.recording, write);
   }
 
   @Get()

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { elementsOf } from '#json';
-import { countOf, Problem, type InputError } from '#platform';
+import { elementsOf, skipSpace } from '#json';
+import { countOf, Problem, type InputError, type JsonBody } from '#platform';
 
 /** So long a body is read without a pause: other requests wait no longer. */
 const SLICE_MS = 5;
@@ -19,6 +19,22 @@ export interface Sent {
 
 /** What a thing was made into, or why it cannot be. */
 export type Made<T> = { made: T } | { mistakes: readonly InputError[] };
+
+/** What a body holds that is one thing, or a list of them. */
+export interface OneOrMany {
+  sent: Iterable<Sent>;
+  count: number;
+  isList: boolean;
+}
+
+/** @throws Problem malformed-request; invalid-body for an empty list; too-large @param things what they are, in words */
+export function oneOrMany(body: JsonBody, things: string): OneOrMany {
+  const { value, text } = body.read();
+  const whole = { text, start: skipSpace(text, 0), pointer: '' };
+  if (!Array.isArray(value)) return { sent: [{ value, ...whole }], count: 1, isList: false };
+  refuseCount(value.length, '', things);
+  return { sent: sentIn(value, whole), count: value.length, isList: true };
+}
 
 /** The things of a list that stands in a body at `start`. */
 export function* sentIn(list: readonly unknown[], { text, start, pointer }: Omit<Sent, 'value'>): Generator<Sent> {

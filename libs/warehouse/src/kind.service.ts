@@ -1,11 +1,12 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { canonicalNumber } from '#json';
-import { jsonBodyOf, type Outcome, type Write } from '#jobs';
+import { jsonBodyOf, Operations, type Operation, type Outcome, type Write } from '#jobs';
 import { Config, countOf, etagOf, idInUrl, Problem, requireMatch, Sequence, type Queryable } from '#platform';
 import { Injectable } from '@nestjs/common';
+import { FeedOperations, type FeedPlan } from './feed-operations.js';
 import type { FeedList } from './feed-reader.js';
 import type { FeedObject } from './feed-write.store.js';
-import { FeedWriter, type Became } from './feed-writer.js';
+import type { Became } from './feed-writer.js';
 import { readThing, readThings, type Kind, type Thing } from './kind.js';
 import { ObjectService, type Content } from './object.service.js';
 import { ObjectStore, type ObjectRow } from './object.store.js';
@@ -15,7 +16,8 @@ import { pairsOf } from './pairs.js';
 @Injectable()
 export class KindService {
   constructor(
-    private readonly writer: FeedWriter,
+    private readonly feeds: FeedOperations,
+    private readonly operations: Operations,
     private readonly objects: ObjectService,
     private readonly store: ObjectStore,
     private readonly sequence: Sequence,
@@ -27,9 +29,23 @@ export class KindService {
     return textOf(kind, await this.objects.get(projectId, id));
   }
 
-  /** Stores one, or a file of them, each once. @throws Problem as readThings; conflict */
-  async create(kind: Kind, write: Write): Promise<Outcome> {
-    const { projectId, base, receipt } = write;
+  /** Stores one, or a file of them, each once. Its run throws the Problems of readThings, and conflict. */
+  creating(kind: Kind): Operation {
+    return this.feeds.add(`${kind.name}.create`, (write) => this.toCreate(kind, write));
+  }
+
+  /**
+   * Puts one in the place of another, the id of which stands in the address.
+   * Its run throws the Problems of readThing, and not-found, precondition-failed, precondition-required.
+   */
+  replacing(kind: Kind): Operation {
+    const operation = { name: `${kind.name}.replace`, run: (write: Write) => this.replace(kind, write) };
+    this.operations.add(operation);
+    return operation;
+  }
+
+  private async toCreate(kind: Kind, write: Write): Promise<FeedPlan> {
+    const { projectId, base } = write;
     const { things, list } = await readThings(kind, jsonBodyOf(write), this.config.limits.bodyLimitBytes);
     // An id made of content and place: three equal ones in a file stay three, and the same file again is the same three.
     const digest = list === undefined ? undefined : digestOf(list);
@@ -39,23 +55,19 @@ export class KindService {
       const objectId = givenId ?? madeId(index);
       return { objectId, subject: objectId, observedAt: null, data };
     });
-    const outcome = (became: Became[]): Outcome =>
-      digest === undefined ? createdOf(kind, base, objects, became) : storedOf(became);
-    const note = async (tx: Queryable, became: Became[]): Promise<void> => {
-      await this.refuseOthers(tx, projectId, kind, things, became);
-      await receipt?.(tx, outcome(became));
+    const hasIds = things.some(({ givenId }) => givenId !== undefined);
+    return {
+      batchId: kind.name,
+      objects,
+      ifExists: 'keep',
+      check: hasIds ? (tx, became) => this.refuseOthers(tx, projectId, kind, things, became) : undefined,
+      outcome: (became) => (digest === undefined ? createdOf(kind, base, objects, became) : storedOf(became)),
     };
-    const isNoted = receipt !== undefined || things.some(({ givenId }) => givenId !== undefined);
-    const feed = { projectId, batchId: kind.name, objects, ifExists: 'keep' } as const;
-    return outcome(await this.writer.write(feed, isNoted ? note : undefined));
   }
 
-  /**
-   * Puts one in the place of another, the id of which stands in the address.
-   * @throws Problem as readThing; not-found; precondition-failed; precondition-required
-   */
-  async replace(kind: Kind, objectId: string, write: Write): Promise<Outcome> {
-    const { projectId, ifMatch, receipt } = write;
+  private async replace(kind: Kind, write: Write): Promise<Outcome> {
+    const { projectId, params, ifMatch, receipt } = write;
+    const objectId = params[`${kind.one}_id`] ?? '';
     const { givenId, data } = await readThing(kind, jsonBodyOf(write), this.config.limits.bodyLimitBytes);
     if (givenId !== undefined && givenId !== objectId) {
       const errors = [{ pointer: '/id', detail: `must be "${objectId}", as it is, or left out` }];
@@ -140,5 +152,5 @@ function isSame(kind: Kind, stored: ObjectRow | undefined, sent: string): boolea
 /** Of the text without the white space that means nothing; 128 bits are enough never to meet by chance. */
 function digestOf(list: string): string {
   const compact = list.replace(/("[^"\\]*(?:\\.[^"\\]*)*")|\s+/g, '$1');
-  return createHash('sha256').update(compact).digest('hex').slice(0, 32);
+  return hash('sha256', compact, 'hex').slice(0, 32);
 }

@@ -7,7 +7,7 @@ import type { ObjectRow } from './object.store.js';
 export interface Kind {
   /** The batch that they are in, the member that lists them in a file, and their address. */
   name: string;
-  /** One of them, in words. */
+  /** One of them, in words; with `_id` the parameter of its address. */
   one: string;
   /** A key that each of them has. */
   key: string;

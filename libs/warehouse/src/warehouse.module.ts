@@ -9,6 +9,7 @@ import { BatchStore } from './batch.store.js';
 import { BatchWriteStore } from './batch-write.store.js';
 import { BatchWriter } from './batch-writer.js';
 import { BulkSchema } from './bulk-schema.js';
+import { FeedOperations } from './feed-operations.js';
 import { FeedReader } from './feed-reader.js';
 import { FeedWriteStore } from './feed-write.store.js';
 import { FeedWriter } from './feed-writer.js';
@@ -43,12 +44,13 @@ import { WriteSlots } from './write-slots.js';
     ObservationStore,
     FeedWriteStore,
     FeedWriter,
+    FeedOperations,
     FeedReader,
     KindService,
     RollupStore,
     Rollups,
     AggregateStore,
   ],
-  exports: [AggregateStore, BatchOperations, FeedReader, FeedWriter, KindService],
+  exports: [AggregateStore, FeedOperations, FeedReader, FeedWriter, KindService],
 })
 export class WarehouseModule {}

@@ -1,21 +1,25 @@
-import { Incoming, MayRunLater, WriteRequests, type WriteRequest } from '#jobs';
+import { Incoming, MayRunLater, WriteRequests, type Operation, type WriteRequest } from '#jobs';
 import { Answer, API, Http, PageQuery, Problems, Rules, type Exchange } from '#platform';
-import { FeedReader, type FeedList } from '#warehouse';
+import { FeedOperations, FeedReader, type FeedList } from '#warehouse';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { NewVisitDto, VisitDto, VisitPageDto } from './doors.dto.js';
-import { DoorOperations } from './doors.operations.js';
+import { count } from './doors.operations.js';
 import { fromObject, type Visit } from './visit.js';
 
 @ApiTags('doors')
 @ApiParam({ name: 'door', type: String, example: 'north' })
 @Controller(`${API}/doors/:door/visits`)
 export class DoorController {
+  private readonly counting: Operation;
+
   constructor(
     private readonly requests: WriteRequests,
-    private readonly operations: DoorOperations,
     private readonly reader: FeedReader,
-  ) {}
+    feeds: FeedOperations,
+  ) {
+    this.counting = feeds.add('doors.count', count);
+  }
 
   @Post()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
@@ -25,7 +29,7 @@ export class DoorController {
   @Answer(201, VisitDto)
   @Problems('malformed-request', 'invalid-body')
   count(@Incoming() write: WriteRequest): Promise<string> {
-    return this.requests.answer(this.operations.count, write);
+    return this.requests.answer(this.counting, write);
   }
 
   @Get()

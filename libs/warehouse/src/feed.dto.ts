@@ -1,6 +1,7 @@
 import { Answer } from '#platform';
 import { applyDecorators, type Type } from '@nestjs/common';
-import { ApiBody, ApiExtraModels, ApiProperty, ApiResponse, getSchemaPath } from '@nestjs/swagger';
+import { ApiBody, ApiExtraModels, ApiProperty, getSchemaPath } from '@nestjs/swagger';
+import { FEED_LIST_MAX } from './feed-body.js';
 
 /** What came of a file. */
 class StoredDto {
@@ -11,6 +12,13 @@ class StoredDto {
   unchanged: number;
 }
 
+/** Documents a body that is one thing or a list of them. */
+export function OneOrList(one: Type, example: object): MethodDecorator {
+  const items = { $ref: getSchemaPath(one) };
+  const list = { type: 'array', minItems: 1, maxItems: FEED_LIST_MAX, items } as const;
+  return applyDecorators(ApiExtraModels(one), ApiBody({ schema: { oneOf: [items, list], example } }));
+}
+
 /** Documents a body that is one thing of a kind or a file of them; Swagger UI offers the one. */
 export function OneOrFile(one: Type, file: Type): MethodDecorator {
   const oneOf = [one, file].map((type) => ({ $ref: getSchemaPath(type) }));
@@ -19,10 +27,9 @@ export function OneOrFile(one: Type, file: Type): MethodDecorator {
 
 /** Documents what comes of either. */
 export function Stored(one: Type): MethodDecorator {
-  const oneOf = [one, StoredDto].map((type) => ({ $ref: getSchemaPath(type) }));
+  const description = 'The one that was stored; of a file, how many were.';
   return applyDecorators(
-    ApiExtraModels(one, StoredDto),
-    Answer(201, one, { location: true, description: 'The one that was stored; of a file, how many were.' }),
-    ApiResponse({ status: 200, description: 'Nothing was new.', schema: { oneOf } }),
+    Answer(201, one, { or: StoredDto, location: true, description }),
+    Answer(200, one, { or: StoredDto, description: 'Nothing was new.' }),
   );
 }

@@ -1,11 +1,11 @@
 const UNITS = { w: 604_800, d: 86_400, h: 3_600, m: 60, s: 1 } as const;
-const PATTERN =
+/** Of a text that may be a duration; what is too long is told by `secondsOf`. */
+export const DURATION_PATTERN =
   '^(?=.)(?:[1-9]\\d{0,8}w)?(?:[1-9]\\d{0,8}d)?(?:[1-9]\\d{0,8}h)?(?:[1-9]\\d{0,8}m)?(?:[1-9]\\d{0,8}s)?$';
-const DURATION = new RegExp(PATTERN);
+const DURATION = new RegExp(DURATION_PATTERN);
 /** Ten years, with as many leap days as they can have. */
 const SECONDS_MAX = 3_653 * UNITS.d;
 
-export const DURATION_SCHEMA = { type: 'string', pattern: PATTERN } as const;
 export const DURATION_RULE =
   'must be a duration such as 90s, 15m, 1h, 1d, 2w or 1h30m: whole numbers of w, d, h, m, s in this order, at most 3653d in all';
 
