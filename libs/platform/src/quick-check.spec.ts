@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { describe, expect, it } from '@jest/globals';
 import { OmitType, PickType } from '@nestjs/swagger';
-import { IsInt, validateSync } from 'class-validator';
+import { ValidateBy, ValidateNested, validateSync } from 'class-validator';
 import fc from 'fast-check';
 import { IdField, NumberField, RuleField, TimeField } from './fields.js';
 import { isGood } from './quick-check.js';
@@ -70,11 +70,18 @@ describe('a quick check', () => {
   });
 
   it('does not say that it is good where it does not know a rule', () => {
-    class OtherDto extends ReadingDto {
-      @IsInt({ each: true })
-      sizes: number[];
+    class EachDto {
+      @ValidateBy({ name: 'not-text', validator: { validate: (one) => typeof one !== 'string' } }, { each: true })
+      sizes: unknown[];
     }
-    const instance = Object.assign(new OtherDto(), { temperature: 1, sizes: [1] });
-    expect([slowly(instance), isGood(instance)]).toEqual([true, false]);
+    class NestedDto {
+      @ValidateNested()
+      reading: ReadingDto;
+    }
+    const bad = [
+      Object.assign(new EachDto(), { sizes: ['1'] }),
+      Object.assign(new NestedDto(), { reading: new ReadingDto() }),
+    ];
+    expect(bad.map((one) => [slowly(one), isGood(one)])).toEqual(bad.map(() => [false, false]));
   });
 });
