@@ -1,10 +1,12 @@
 import autocannon from 'autocannon';
 import { startBare } from './bare.mjs';
 import { startInflux } from './influx.mjs';
+import { percentile } from './stack.mjs';
 
 const CONNECTIONS = 16;
 const SECONDS = 4;
 const ROUNDS = 3;
+const COMMITS = 300;
 
 /**
  * Single readings at 16 connections, each durable before its answer, in turns with a bare Fastify handler that does one
@@ -39,6 +41,30 @@ export async function benchReadings(stack) {
     ([name, rate]) => `${name} ${Math.round(rate)} (ratio ${(best.ours / rate).toFixed(2)})`,
   );
   console.log(`POST of one reading, ${CONNECTIONS} connections, requests/s: ${told.join(', ')}`);
+  await tellLimit(stack);
+}
+
+/** What is left when reading and storing a reading cost nothing: the way of a request, and one commit for all that wait. */
+async function tellLimit({ url, adminKey, sql, projectId }) {
+  const empty = (await loaded({ url: `${url}/limits`, headers: { 'X-Api-Key': adminKey } })).requests.average;
+  const took = [];
+  for (let i = 0; i < COMMITS; i++) {
+    const start = performance.now();
+    await sql.query(
+      `INSERT INTO bare_objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
+       SELECT $1, 'limit', $2 || n, $3::bigint + n, 'HQ/lab', now() + n * interval '1 second',
+         jsonb_build_array(jsonb_build_object('key', 'temperature', 'value', n))
+       FROM generate_series(1, ${CONNECTIONS}) AS n`,
+      [projectId, `limit-${i}-`, i * CONNECTIONS],
+    );
+    took.push(performance.now() - start);
+  }
+  const commitMs = percentile(took, 0.5);
+  const limit = (CONNECTIONS * 1000) / ((CONNECTIONS * 1000) / empty + commitMs);
+  console.log(
+    `  a request that stores nothing: ${Math.round(empty)} a second; ${CONNECTIONS} such rows in one statement and commit: ` +
+      `${commitMs.toFixed(2)} ms; together at most ${Math.round(limit)} a second`,
+  );
 }
 
 let made = 0;
@@ -58,11 +84,9 @@ function line() {
 }
 
 async function load(url, body, key) {
-  const result = await autocannon({
+  const result = await loaded({
     url,
     method: 'POST',
-    connections: CONNECTIONS,
-    duration: SECONDS,
     headers: { 'X-Api-Key': key },
     requests: [
       {
@@ -73,7 +97,12 @@ async function load(url, body, key) {
       },
     ],
   });
-  if (result.non2xx > 0 || result.errors > 0)
-    throw new Error(`${url}: ${result.non2xx} answers were not 2xx, ${result.errors} failed`);
   return result.requests.average;
+}
+
+async function loaded(options) {
+  const result = await autocannon({ ...options, connections: CONNECTIONS, duration: SECONDS });
+  if (result.non2xx > 0 || result.errors > 0)
+    throw new Error(`${options.url}: ${result.non2xx} answers were not 2xx, ${result.errors} failed`);
+  return result;
 }
