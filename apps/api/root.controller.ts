@@ -1,5 +1,5 @@
 import { Answer, API, Config, originOf, Rules } from '#platform';
-import { FEED_LIST_MAX } from '#warehouse';
+import { FEED_LIST_MAX, PAGE_BYTES_MAX } from '#warehouse';
 import { Controller, Get, Req, Res } from '@nestjs/common';
 import { ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import accepts from 'accepts';
@@ -50,6 +50,9 @@ export class LimitsDto {
   @ApiProperty({ description: 'The largest page_size.', example: 1000 })
   page_size_max: number;
 
+  @ApiProperty({ description: 'What the objects of a page may hold together, about, in bytes.', example: 67108864 })
+  page_bytes_max: number;
+
   @ApiProperty({ description: 'How far a count is exact unless count=exact asks for all.', example: 1000 })
   count_cap: number;
 
@@ -94,6 +97,7 @@ export class RootController {
     return {
       page_size: pageSize,
       page_size_max: pageSizeMax,
+      page_bytes_max: PAGE_BYTES_MAX,
       count_cap: countCap,
       body_limit_bytes: bodyLimitBytes,
       batch_objects_max: batchObjectsMax,

@@ -88,7 +88,8 @@ describe('GET /api/v1/', () => {
 describe('GET /api/v1/limits', () => {
   it('tells the limits that are set', async () => {
     const wanted = Object.entries(SETTINGS).map(([name, value]) => [name.toLowerCase(), Number(value)]);
-    expect((await api.call('GET', '/limits')).json()).toEqual({ ...Object.fromEntries(wanted), feed_list_max: 10_000 });
+    const fixed = { feed_list_max: 10_000, page_bytes_max: 67_108_864 };
+    expect((await api.call('GET', '/limits')).json()).toEqual({ ...Object.fromEntries(wanted), ...fixed });
   });
 
   it('tells the limits that hold', async () => {

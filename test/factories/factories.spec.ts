@@ -236,3 +236,39 @@ it('another project sees none of them, and can have the same', async () => {
   expect((await post(fileOf(1))).json()).toEqual({ stored: 1, unchanged: 0 });
   expect((await post({ id: 'mine', ...FACTORY })).status).toBe(201);
 });
+
+describe('factories of thousands of points', () => {
+  it('are all there, over as many pages as it takes to hold them, in both directions', async () => {
+    const heavy = await TestApi.start();
+    try {
+      const { keys } = await heavy.project();
+      const points = Array.from({ length: 10_000 }, (_, at) => at);
+      const ids = Array.from({ length: 40 }, (_, at) => `factory-${String(at)}`);
+      for (const part of [ids.slice(0, 20), ids.slice(20)]) {
+        const list = part.map((id) => {
+          const made = points.map(() => Math.random());
+          const chart = { sprocket_production_actual: made, sprocket_production_goal: made, time: points };
+          return { id, factory: { chart_data: chart } };
+        });
+        const reply = await heavy.call('POST', '/factories', { key: keys.producer, body: { factories: list } });
+        expect([reply.status, reply.text]).toEqual([201, '{"stored":20,"unchanged":0}']);
+      }
+      let lastLink = '/factories';
+      const pages = async (first: Reply, rel: string): Promise<string[][]> => {
+        const found = [first];
+        for (let link = linkTo(rel, first); link !== undefined; link = linkTo(rel, found.at(-1) ?? first)) {
+          found.push(await heavy.call('GET', link, { key: keys.analyst }));
+          lastLink = link;
+        }
+        return found.map((page) => factories(page).map(({ id }) => id));
+      };
+      const forwards = await pages(await heavy.call('GET', '/factories', { key: keys.analyst }), 'next');
+      expect(forwards.flat()).toEqual(ids);
+      expect(forwards.length).toBeGreaterThan(1);
+      const backwards = await pages(await heavy.call('GET', lastLink, { key: keys.analyst }), 'prev');
+      expect(backwards.toReversed().flat()).toEqual(ids);
+    } finally {
+      await heavy.stop();
+    }
+  });
+});

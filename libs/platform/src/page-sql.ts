@@ -12,6 +12,8 @@ export interface ListSql {
   /** The column of the time that orders the list first; an index has to have both. */
   time?: string;
   values: readonly unknown[];
+  /** SQL around that of a page's rows, which it gives in the same order. */
+  around?: (rows: string) => string;
 }
 
 /** Whether the rows come by rising `seq`: read backwards in a newest-first list, or forwards in an oldest-first one. */
@@ -41,7 +43,7 @@ export function sliceSql(list: ListSql, place: Place, size: number): { text: str
   const text =
     `SELECT ${list.select} FROM ${list.from} WHERE ${list.where}${beyond} ` +
     `ORDER BY ${byTime}${list.seq} ${order} ${limit}${offset}`;
-  return { text, values };
+  return { text: list.around?.(text) ?? text, values };
 }
 
 /** Turns what `sliceSql` read into a page in the list's order. */

@@ -3,7 +3,7 @@ import { encodeCursor, Problem } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { BatchStore, type BatchRow } from './batch.store.js';
 import { filterOf, objectsFingerprint } from './list.dto.js';
-import { ObjectStore, type ObjectRow } from './object.store.js';
+import { ObjectStore, type NestedRow } from './object.store.js';
 import { batchDto, nestedObjectText } from './wire.js';
 
 /** Objects read at a time while a batch is streamed: enough that the round trip does not count, few enough to hold. */
@@ -12,6 +12,12 @@ const CHUNK_OBJECTS = 1_000;
 const NESTED_OBJECTS_MAX = 1_000;
 /** How often a read is begun anew that met a change. */
 const CHANGE_RETRIES = 3;
+
+/** A piece of a batch. */
+interface Chunk {
+  rows: NestedRow[];
+  hasMore: boolean;
+}
 
 @Injectable()
 export class BatchService {
@@ -59,19 +65,15 @@ export class BatchService {
   }
 
   /** Breaks off when the batch was changed in between: half of one state and half of another is no batch. */
-  private async *pieces(
-    projectId: number,
-    { batch_id, revision }: BatchRow,
-    first: (ObjectRow & { is_arrival: boolean })[],
-  ): AsyncGenerator<string> {
+  private async *pieces(projectId: number, { batch_id, revision }: BatchRow, first: Chunk): AsyncGenerator<string> {
     yield `{"batch_id":${JSON.stringify(batch_id)},"objects":[`;
     let chunk = first;
     let separator = '';
     for (;;) {
-      if (chunk.length > 0) yield separator + chunk.map(nestedObjectText).join();
+      if (chunk.rows.length > 0) yield separator + chunk.rows.map(nestedObjectText).join();
       separator = ',';
-      const last = chunk.at(-1);
-      if (last === undefined || chunk.length < CHUNK_OBJECTS) break;
+      const last = chunk.rows.at(-1);
+      if (last === undefined || !chunk.hasMore) break;
       chunk = await this.objects.ofBatch(projectId, batch_id, last.seq, CHUNK_OBJECTS);
     }
     if (chunk !== first && (await this.batches.find(projectId, batch_id))?.revision !== revision) {
@@ -88,14 +90,10 @@ export class BatchService {
   ): AsyncGenerator<string> {
     yield head;
     for (const [index, row] of rows.entries()) {
-      const found = await this.objects.ofBatch(projectId, row.batch_id, '0', NESTED_OBJECTS_MAX + 1);
-      const nested = found.slice(0, NESTED_OBJECTS_MAX);
+      const { rows: nested, hasMore } = await this.objects.ofBatch(projectId, row.batch_id, '0', NESTED_OBJECTS_MAX);
       const dto = batchDto(base, row);
       const last = nested.at(-1);
-      const next =
-        found.length > nested.length && last !== undefined
-          ? restOf(dto.objects_url, projectId, row.batch_id, last.seq)
-          : null;
+      const next = hasMore && last !== undefined ? restOf(dto.objects_url, projectId, row.batch_id, last.seq) : null;
       const members = JSON.stringify({ ...dto, objects_next: next }).slice(0, -1);
       yield `${index === 0 ? '' : ','}${members},"objects":[${nested.map(nestedObjectText).join()}]}`;
     }

@@ -30,7 +30,7 @@ export interface FeedList<T> {
   read(row: ObjectRow): T | undefined;
   /** Throws where who asks may not see it, before anything is read. */
   allow?: () => Promise<void>;
-  /** To be read as one: the oldest first, on a page as many as there may be, and not counted. Not of one about a subject. */
+  /** To be read as one: the oldest first, on a page as many as there may be, fewer of large ones, and not counted. Not of one about a subject. */
   isWhole?: true;
 }
 
@@ -94,7 +94,7 @@ export class FeedReader {
 
     const found =
       subject === undefined
-        ? await this.objects.page(projectId, filter, page)
+        ? await this.objects.page(projectId, filter, page, isWhole)
         : { slice: await this.observations.page(projectId, { ...list, subject }, page), count: undefined };
     const slice = { ...found.slice, hasPrevious: found.slice.hasPrevious && !isFirst };
     const count = async (): Promise<Count> =>

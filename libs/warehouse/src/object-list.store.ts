@@ -16,13 +16,17 @@ import {
 } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { isEverything } from './list.dto.js';
-import { OBJECT_COLUMNS, type ObjectRow } from './object.store.js';
+import { LIGHT_COLUMNS, OBJECT_COLUMNS, type ObjectRow } from './object.store.js';
+import { cutShort, lightSql, PAGE_BYTES_MAX, whole, type Light } from './page-bytes.js';
 
 /** A page of objects and how many there are in all. */
 export interface ObjectPage {
   slice: Slice<ObjectRow>;
   count: Count;
 }
+
+type LightSlice = Slice<Light<ObjectRow>>;
+type LightPage = Omit<ObjectPage, 'slice'> & { slice: LightSlice };
 
 /**
  * How many of the newest objects a filtered page looks through one by one before it asks the GIN index. At 1 M objects the
@@ -41,7 +45,7 @@ const FILTER_COLUMNS = { data: 'o.data', batchId: 'o.batch_id', subject: 'o.subj
 
 const BY_SEQ = {
   name: 'object.by-seq',
-  text: `SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = $1 AND o.seq = ANY ($2::bigint[])`,
+  text: aroundSql(`SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = $1 AND o.seq = ANY ($2::bigint[])`),
 };
 
 /**
@@ -56,7 +60,16 @@ export class ObjectListStore {
     private readonly config: Config,
   ) {}
 
-  async page(projectId: number, filter: Filter, page: PageRequest): Promise<ObjectPage> {
+  /**
+   * @param mayBeShort whether a page of large objects may end early; otherwise it is refused
+   * @throws Problem invalid-query for a page that is too large
+   */
+  async page(projectId: number, filter: Filter, page: PageRequest, mayBeShort = false): Promise<ObjectPage> {
+    const { slice, count } = await this.lightPage(projectId, filter, page);
+    return { slice: mayBeShort ? cutShort(slice, page.place) : whole(slice), count };
+  }
+
+  private async lightPage(projectId: number, filter: Filter, page: PageRequest): Promise<LightPage> {
     const list = listSql(projectId, filter);
     if (isOrderedByIndex(filter))
       return { slice: await this.slice(list, page), count: await this.count(projectId, filter, list, page) };
@@ -69,7 +82,7 @@ export class ObjectListStore {
   }
 
   /** Asks the index, once where that is enough: for the newest matches, of which the page is a part. */
-  private async indexed(projectId: number, filter: Filter, list: ListSql, page: PageRequest): Promise<ObjectPage> {
+  private async indexed(projectId: number, filter: Filter, list: ListSql, page: PageRequest): Promise<LightPage> {
     const sorted = unordered(list);
     // Only their numbers: to sort the whole rows of 50,000 matches takes a third longer.
     const newest = sliceSql({ ...sorted, select: 'o.seq' }, { kind: 'offset', offset: 0 }, PROBE_ROWS);
@@ -85,16 +98,16 @@ export class ObjectListStore {
     return { slice: seqs === null ? await this.slice(sorted, page) : await this.bySeq(projectId, seqs, page), count };
   }
 
-  private async bySeq(projectId: number, seqs: string[], page: PageRequest): Promise<Slice<ObjectRow>> {
+  private async bySeq(projectId: number, seqs: string[], page: PageRequest): Promise<LightSlice> {
     const { items, ...sides } = toSlice(isAscending(page.place) ? seqs.reverse() : seqs, page.place, page.size);
-    const rows = await this.database.query<ObjectRow>(BY_SEQ, [projectId, items]);
+    const rows = await this.database.query<Light<ObjectRow>>(BY_SEQ, [projectId, items]);
     // One that was deleted since is missing, which does not make this the last page.
     const found = new Map(rows.map((row) => [row.seq, row]));
     return { items: items.flatMap((seq) => found.get(seq) ?? []), ...sides };
   }
 
-  private slice(list: ListSql, page: PageRequest): Promise<Slice<ObjectRow>> {
-    return readSlice<ObjectRow>(this.database, list, page);
+  private slice(list: ListSql, page: PageRequest): Promise<LightSlice> {
+    return readSlice<Light<ObjectRow>>(this.database, { ...list, around: aroundSql }, page);
   }
 
   private count(projectId: number, filter: Filter, list: ListSql, page: PageRequest): Promise<Count> {
@@ -138,6 +151,10 @@ export class ObjectListStore {
     const [row] = await this.database.query<{ count: string }>(text, values);
     return Number(row?.count);
   }
+}
+
+function aroundSql(rows: string): string {
+  return lightSql(LIGHT_COLUMNS, rows, PAGE_BYTES_MAX);
 }
 
 /** True where a btree gives the matches in order: everything, or one batch whatever else is asked of it. */

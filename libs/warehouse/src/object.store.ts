@@ -1,5 +1,6 @@
 import { Database, sqlTimeOf, type Queryable } from '#platform';
 import { Injectable } from '@nestjs/common';
+import { held, lightSql, type Light } from './page-bytes.js';
 import { MARKED_COLUMNS, markSql } from './rollup-marks.js';
 
 /** A stored object; `data` is JSON text that goes out as it is. */
@@ -25,6 +26,8 @@ export interface NewObject {
 }
 
 export const OBJECT_COLUMNS = 'o.seq, o.object_id, o.batch_id, o.subject, o.observed_at, o.data';
+/** The same but for `data`, of rows around those. */
+export const LIGHT_COLUMNS = 'seq, object_id, batch_id, subject, observed_at';
 
 const GET = {
   name: 'object.get',
@@ -84,6 +87,23 @@ const DELETE = {
     ${markSql('gone')}`,
 };
 
+/** An object inside its batch. */
+export type NestedRow = ObjectRow & { is_arrival: boolean };
+
+/** What is read of a batch at a time, when it comes to more than so many objects do. */
+const NESTED_BYTES_MAX = 8 * 1024 * 1024;
+
+const OF_BATCH = {
+  name: 'object.of-batch',
+  text: lightSql(
+    `${LIGHT_COLUMNS}, is_arrival`,
+    `SELECT ${OBJECT_COLUMNS}, o.observed_at = ${sqlTimeOf('o.seq')} AS is_arrival FROM objects AS o
+     WHERE o.project_id = $1 AND o.batch_id = $2 AND o.seq > $3::bigint
+     ORDER BY o.seq LIMIT $4::int`,
+    NESTED_BYTES_MAX,
+  ),
+};
+
 @Injectable()
 export class ObjectStore {
   constructor(private readonly database: Database) {}
@@ -132,22 +152,15 @@ export class ObjectStore {
     await tx.query(DELETE, [projectId, objectId]);
   }
 
-  /** The objects of a batch in the order sent, from after `seq`, at most `limit`. */
-  ofBatch(
+  /** Objects of a batch in the order sent, from after `seq`: at most `limit`, fewer where they are large. */
+  async ofBatch(
     projectId: number,
     batchId: string,
     seq: string,
     limit: number,
-  ): Promise<(ObjectRow & { is_arrival: boolean })[]> {
-    return this.database.query(
-      {
-        name: 'object.of-batch',
-        text: `
-          SELECT ${OBJECT_COLUMNS}, o.observed_at = ${sqlTimeOf('o.seq')} AS is_arrival FROM objects AS o
-          WHERE o.project_id = $1 AND o.batch_id = $2 AND o.seq > $3::bigint
-          ORDER BY o.seq LIMIT $4::int`,
-      },
-      [projectId, batchId, seq, limit],
-    );
+  ): Promise<{ rows: NestedRow[]; hasMore: boolean }> {
+    const found = await this.database.query<Light<NestedRow>>(OF_BATCH, [projectId, batchId, seq, limit + 1]);
+    const rows = held(found.slice(0, limit));
+    return { rows, hasMore: rows.length < found.length };
   }
 }

@@ -10,7 +10,8 @@ import {
   type Slice,
 } from '#platform';
 import { Injectable } from '@nestjs/common';
-import { OBJECT_COLUMNS, type ObjectRow } from './object.store.js';
+import { LIGHT_COLUMNS, OBJECT_COLUMNS, type ObjectRow } from './object.store.js';
+import { lightSql, PAGE_BYTES_MAX, whole, type Light } from './page-bytes.js';
 
 const FILTER_COLUMNS = { data: 'o.data', batchId: 'o.batch_id', subject: 'o.subject', observedAt: 'o.observed_at' };
 
@@ -35,9 +36,12 @@ export class ObservationStore {
     private readonly config: Config,
   ) {}
 
-  /** The latest first. The index of (project_id, subject, observed_at, seq) gives them in order, so that a page costs a page. */
-  page(projectId: number, about: About, page: PageRequest): Promise<Slice<Observation>> {
-    return readSlice<Observation>(this.database, listSql(projectId, about), page);
+  /**
+   * The latest first. The index of (project_id, subject, observed_at, seq) gives them in order, so that a page costs a page.
+   * @throws Problem invalid-query for a page that is too large
+   */
+  async page(projectId: number, about: About, page: PageRequest): Promise<Slice<Observation>> {
+    return whole<Observation>(await readSlice<Light<Observation>>(this.database, listSql(projectId, about), page));
   }
 
   /** How many the list has in all, as far as the page asks. */
@@ -51,5 +55,6 @@ function listSql(projectId: number, { subject, filter, isMeasured }: About): Lis
   const measured = isMeasured ? ' AND o.measure IS NOT NULL' : '';
   const where = `o.project_id = $1 AND o.subject = $2${measured} AND ${filterSql(filter, FILTER_COLUMNS, values)}`;
   const select = `${OBJECT_COLUMNS}, o.observed_at AS at`;
-  return { select, from: 'objects AS o', where, seq: 'o.seq', time: 'o.observed_at', values };
+  const around = (rows: string): string => lightSql(`${LIGHT_COLUMNS}, at`, rows, PAGE_BYTES_MAX);
+  return { select, from: 'objects AS o', where, seq: 'o.seq', time: 'o.observed_at', values, around };
 }
