@@ -3,5 +3,12 @@ import { FirstTables1764000000000 } from './001-first-tables.js';
 import { Writes1764100000000 } from './002-writes.js';
 import { Devices1764200000000 } from './003-devices.js';
 import { Rollups1764300000000 } from './004-rollups.js';
+import { RewrittenBatches1764400000000 } from './005-rewritten-batches.js';
 
-export const MIGRATIONS = [FirstTables1764000000000, Writes1764100000000, Devices1764200000000, Rollups1764300000000];
+export const MIGRATIONS = [
+  FirstTables1764000000000,
+  Writes1764100000000,
+  Devices1764200000000,
+  Rollups1764300000000,
+  RewrittenBatches1764400000000,
+];

@@ -1,7 +1,7 @@
 import { BatchService } from '#warehouse';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
-import { kindOf, postBatch, type WholeBatchBody } from '../objects/wire.js';
+import { kindOf, postBatch, type BatchBody, type PageBody, type WholeBatchBody } from '../objects/wire.js';
 
 let api: TestApi;
 let project: TestProject;
@@ -50,28 +50,97 @@ describe('GET /batches/{batch_id}', () => {
     expect((await read(`count-${String(count)}`)).json()).toEqual({ batch_id: `count-${String(count)}`, objects });
   });
 
-  it.each(['deleted', 'changed'])('breaks off rather than end well, when the batch is %s meanwhile', async (what) => {
-    const name = `moving-${what}`;
+  /** Reads a batch of 3,000 objects; what happens to it does so when the first piece is out and the others have not been read. */
+  async function readMeanwhile(
+    name: string,
+    happen: () => Promise<unknown>,
+  ): Promise<{ text: string; error?: unknown }> {
     const objects = Array.from({ length: 3_000 }, (_, i) => ({
       object_id: `${name}-${String(i)}`,
       data: { a: 'x'.repeat(50) },
     }));
     await postBatch(api, project.keys.producer, name, objects);
-    const batches = api.app.get(BatchService);
-    const { stream } = await batches.open(project.projectId, name);
-    const pieces: string[] = [];
-    const readAll = async (): Promise<void> => {
+    const { stream } = await api.app.get(BatchService).open(project.projectId, name);
+    let text = '';
+    try {
       for await (const piece of stream) {
-        // The first is only the beginning: what follows has not been read yet.
-        if (pieces.length === 0) {
-          if (what === 'deleted') await batches.delete(project.projectId, name, true);
-          else await api.call('DELETE', `/objects/${name}-2999`, { key: project.keys.admin });
-        }
-        pieces.push(String(piece));
+        if (text === '') await happen();
+        text += String(piece);
       }
+      return { text };
+    } catch (error) {
+      return { text, error };
+    }
+  }
+  const brokenOff = {
+    text: expect.stringMatching(/"\}\]\}$/),
+    error: new Error('the batch was changed while it was being read'),
+  };
+  const change = async (method: string, path: string, body?: object): Promise<void> => {
+    const reply = await api.call(method, path, { key: project.keys.admin, body });
+    expect([reply.status < 300, reply.text]).toEqual([true, reply.text]);
+  };
+
+  it.each<[string, string, string, object | undefined]>([
+    ['deleted', 'DELETE', '/batches/m-deleted?cascade=true', undefined],
+    ['robbed of an object', 'DELETE', '/objects/m-robbed of an object-2999', undefined],
+    ['changed in an object', 'PUT', '/objects/m-changed in an object-0', { data: [] }],
+    ['replaced', 'PUT', '/batches/m-replaced?on_conflict=replace', { objects: [] }],
+  ])('breaks off rather than end well, when the batch is %s meanwhile', async (what, method, path, body) => {
+    expect(await readMeanwhile(`m-${what}`, () => change(method, path, body))).toEqual(brokenOff);
+  });
+
+  it('breaks off when an object came among those read, from a server whose clock is behind', async () => {
+    const amongThem = async (): Promise<void> => {
+      await api.db.database.query(
+        `INSERT INTO objects (project_id, batch_id, object_id, seq, observed_at, data)
+         SELECT project_id, batch_id, 'among them', max(seq) - 1, now(), '[]' FROM objects
+         WHERE project_id = $1 AND batch_id = 'm-among' GROUP BY project_id, batch_id`,
+        [project.projectId],
+      );
+      await api.db.database.query(
+        `UPDATE batches SET object_count = object_count + 1, revision = revision + 1 WHERE project_id = $1 AND batch_id = 'm-among'`,
+        [project.projectId],
+      );
     };
-    await expect(readAll()).rejects.toThrow('changed while it was being read');
-    expect(() => JSON.parse(pieces.join('')) as unknown).toThrow(SyntaxError);
+    expect(await readMeanwhile('m-among', amongThem)).toEqual(brokenOff);
+  });
+
+  it('is read to the end that it had while it grows, with the ETag of that', async () => {
+    let etag = '';
+    const { text } = await readMeanwhile('m-growing', async () => {
+      etag = await etagOf('m-growing');
+      await change('POST', '/objects', { batch_id: 'm-growing', object_id: 'one more', data: [] });
+      await change('PUT', '/batches/m-growing?on_conflict=skip', { objects: [{ object_id: 'and another', data: [] }] });
+    });
+    expect((JSON.parse(text) as WholeBatchBody).objects).toHaveLength(3_000);
+    const { objects } = (await read('m-growing')).json<WholeBatchBody>();
+    expect([objects.length, objects.at(-1)?.object_id]).toEqual([3_002, 'and another']);
+    expect(await etagOf('m-growing')).not.toBe(etag);
+  });
+
+  it.each<[string, string | undefined]>([
+    ['is read while readings arrive', undefined],
+    ['breaks off when one of its readings is replaced', '2024-01-01T00:00:00Z'],
+  ])('of a feed %s', async (_, time) => {
+    const path = `/buildings/HQ/rooms/${time ?? 'any'}/temperatures`;
+    const reading = { temperature: 1, ...(time === undefined ? {} : { recorded_at: time }) };
+    const { keys, projectId } = await api.project();
+    const post = (body: object): Promise<Reply> => api.call('POST', path, { key: keys.producer, body });
+    expect((await post([reading, ...Array.from({ length: 2_499 }, () => ({ temperature: 2 }))])).status).toBe(201);
+    const list = await api.call('GET', '/batches', { key: keys.admin });
+    const day = list.json<PageBody<BatchBody>>().results[0]?.batch_id ?? '';
+    const { stream } = await api.app.get(BatchService).open(projectId, day);
+    const readAll = async (): Promise<number> => {
+      let text = '';
+      for await (const piece of stream) {
+        expect((await post(reading)).status).toBe(201);
+        text += String(piece);
+      }
+      return (JSON.parse(text) as WholeBatchBody).objects.length;
+    };
+    if (time === undefined) expect(await readAll()).toBe(2_500);
+    else await expect(readAll()).rejects.toThrow('changed while it was being read');
   });
 
   it('gives an object that was added later at the end', async () => {

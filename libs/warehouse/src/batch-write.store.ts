@@ -38,7 +38,7 @@ const EMPTY = {
   text: `
     WITH gone AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${MARKED_COLUMNS}),
     marked AS (${markAllSql('gone')})
-    UPDATE batches SET object_count = 0 WHERE project_id = $1 AND batch_id = $2`,
+    UPDATE batches SET object_count = 0, rewritten = $3 WHERE project_id = $1 AND batch_id = $2`,
 };
 
 /** COPY cannot tell what it has added, so that is looked for in the batch. */
@@ -150,8 +150,8 @@ export class BatchWriteStore {
     await tx.query(MARK, [projectId, batchId]);
   }
 
-  async empty(tx: Queryable, projectId: number, batchId: string): Promise<void> {
-    await tx.query(EMPTY, [projectId, batchId]);
+  async empty(tx: Queryable, projectId: number, batchId: string, revision: bigint): Promise<void> {
+    await tx.query(EMPTY, [projectId, batchId, revision.toString()]);
   }
 
   copyObjects(tx: Transaction): CopyIn {

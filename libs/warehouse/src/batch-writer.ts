@@ -201,7 +201,7 @@ export class BatchWriter {
     }
     if (ifExists === 'compare') throw otherContent(batchId);
     if (ifExists === 'replace') {
-      await this.store.empty(tx, projectId, batchId);
+      await this.store.empty(tx, projectId, batchId, this.sequence.next());
       const before = rejected.objects;
       const { added } = await this.addStaged(tx, write, 'any', rejected);
       const isWhole = rejected.objects === before;

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { encodeCursor, Problem } from '#platform';
 import { Injectable } from '@nestjs/common';
-import { BatchStore, type BatchRow } from './batch.store.js';
+import { BatchStore, type BatchRow, type OpenBatch } from './batch.store.js';
 import { filterOf, objectsFingerprint } from './list.dto.js';
 import { ObjectStore, type NestedRow } from './object.store.js';
 import { batchDto, nestedObjectText } from './wire.js';
@@ -49,12 +49,13 @@ export class BatchService {
    */
   async open(projectId: number, batchId: string): Promise<{ batch: BatchRow; stream: Readable }> {
     for (let attempt = 1; ; attempt++) {
-      const batch = await this.get(projectId, batchId);
+      const batch = await this.batches.findOpen(projectId, batchId);
+      if (batch === null) throw noSuchBatch();
       // The first piece now, so that a database that is away becomes a problem and not a broken answer.
-      const first = await this.objects.ofBatch(projectId, batchId, '0', CHUNK_OBJECTS);
-      // A change in between would give one state's ETag to another's objects. A batch that never rests is read all the same.
-      const isChanged = (await this.get(projectId, batchId)).revision !== batch.revision;
-      if (isChanged && attempt < CHANGE_RETRIES) continue;
+      const first = await this.chunk(projectId, batch);
+      const count = first.hasMore ? Number(batch.object_count) : first.rows.length;
+      // Else one state's ETag could stand before another's objects. A batch that never rests is read all the same.
+      if (attempt < CHANGE_RETRIES && !(await this.isStill(projectId, batch, count))) continue;
       return { batch, stream: Readable.from(this.pieces(projectId, batch, first), { objectMode: false }) };
     }
   }
@@ -64,22 +65,34 @@ export class BatchService {
     return Readable.from(this.nestedPieces(projectId, base, head, rows), { objectMode: false });
   }
 
-  /** Breaks off when the batch was changed in between: half of one state and half of another is no batch. */
-  private async *pieces(projectId: number, { batch_id, revision }: BatchRow, first: Chunk): AsyncGenerator<string> {
-    yield `{"batch_id":${JSON.stringify(batch_id)},"objects":[`;
+  /** Breaks off when the batch was rewritten in between: half of one state and half of another is no batch. It may grow. */
+  private async *pieces(projectId: number, batch: OpenBatch, first: Chunk): AsyncGenerator<string> {
+    yield `{"batch_id":${JSON.stringify(batch.batch_id)},"objects":[`;
     let chunk = first;
-    let separator = '';
+    let count = 0;
     for (;;) {
-      if (chunk.rows.length > 0) yield separator + chunk.rows.map(nestedObjectText).join();
-      separator = ',';
+      if (chunk.rows.length > 0) yield (count > 0 ? ',' : '') + chunk.rows.map(nestedObjectText).join();
+      count += chunk.rows.length;
       const last = chunk.rows.at(-1);
       if (last === undefined || !chunk.hasMore) break;
-      chunk = await this.objects.ofBatch(projectId, batch_id, last.seq, CHUNK_OBJECTS);
+      chunk = await this.chunk(projectId, batch, last.seq);
     }
-    if (chunk !== first && (await this.batches.find(projectId, batch_id))?.revision !== revision) {
+    if (chunk !== first && !(await this.isStill(projectId, batch, count)))
       throw new Error('the batch was changed while it was being read');
-    }
     yield ']}';
+  }
+
+  private chunk(projectId: number, { batch_id, last }: OpenBatch, seq = '0'): Promise<Chunk> {
+    return this.objects.ofBatch(projectId, batch_id, { seq, last, limit: CHUNK_OBJECTS });
+  }
+
+  /**
+   * Whether so many objects are what the batch had when it was opened: none of them was changed or taken away, and none came
+   * among them, from a process whose clock is behind.
+   */
+  private async isStill(projectId: number, batch: OpenBatch, count: number): Promise<boolean> {
+    const now = await this.batches.findOpen(projectId, batch.batch_id);
+    return now?.seq === batch.seq && now.rewritten === batch.rewritten && count === Number(batch.object_count);
   }
 
   private async *nestedPieces(
@@ -90,7 +103,9 @@ export class BatchService {
   ): AsyncGenerator<string> {
     yield head;
     for (const [index, row] of rows.entries()) {
-      const { rows: nested, hasMore } = await this.objects.ofBatch(projectId, row.batch_id, '0', NESTED_OBJECTS_MAX);
+      const { rows: nested, hasMore } = await this.objects.ofBatch(projectId, row.batch_id, {
+        limit: NESTED_OBJECTS_MAX,
+      });
       const dto = batchDto(base, row);
       const last = nested.at(-1);
       const next = hasMore && last !== undefined ? restOf(dto.objects_url, projectId, row.batch_id, last.seq) : null;

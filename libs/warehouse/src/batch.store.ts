@@ -25,6 +25,14 @@ export interface BatchRow {
   revision: string;
 }
 
+/** A batch as it is at one moment, to be read to its end whatever comes after. */
+export interface OpenBatch extends BatchRow {
+  /** Another one after a change that was not just one more object. */
+  rewritten: string;
+  /** The sequence number of its last object; 0 for none. */
+  last: string;
+}
+
 /**
  * The end of a statement that adds objects, and marks their hours: $1 is the project, $2 the batch, $3 the first sequence
  * number and $5 a JSON list of `insertRow`.
@@ -62,6 +70,14 @@ const COLUMNS = 'b.seq, b.batch_id, b.object_count, b.revision';
 const GET = {
   name: 'batch.get',
   text: `SELECT ${COLUMNS} FROM batches AS b WHERE b.project_id = $1 AND b.batch_id = $2`,
+};
+
+const OPEN = {
+  name: 'batch.open',
+  text: `
+    SELECT ${COLUMNS}, b.rewritten, coalesce(
+      (SELECT max(o.seq) FROM objects AS o WHERE o.project_id = $1 AND o.batch_id = $2), 0) AS last
+    FROM batches AS b WHERE b.project_id = $1 AND b.batch_id = $2`,
 };
 
 const DELETE = {
@@ -104,6 +120,11 @@ export class BatchStore {
 
   async find(projectId: number, batchId: string): Promise<BatchRow | null> {
     const [row] = await this.database.query<BatchRow>(GET, [projectId, batchId]);
+    return row ?? null;
+  }
+
+  async findOpen(projectId: number, batchId: string): Promise<OpenBatch | null> {
+    const [row] = await this.database.query<OpenBatch>(OPEN, [projectId, batchId]);
     return row ?? null;
   }
 

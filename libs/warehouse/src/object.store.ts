@@ -60,7 +60,7 @@ const INSERT = {
 const LOCK_BATCH_OF = {
   name: 'object.lock-batch',
   text: `
-    UPDATE batches AS b SET revision = $3::bigint, object_count = b.object_count - $4::int, digest = NULL
+    UPDATE batches AS b SET revision = $3::bigint, rewritten = $3::bigint, object_count = b.object_count - $4::int, digest = NULL
     FROM objects AS o
     WHERE o.project_id = $1::int AND o.object_id = $2::text AND b.project_id = $1::int AND b.batch_id = o.batch_id
     RETURNING b.batch_id`,
@@ -87,6 +87,9 @@ const DELETE = {
     ${markSql('gone')}`,
 };
 
+/** Of PostgreSQL's bigint. */
+const SEQ_MAX = '9223372036854775807';
+
 /** An object inside its batch. */
 export type NestedRow = ObjectRow & { is_arrival: boolean };
 
@@ -98,7 +101,7 @@ const OF_BATCH = {
   text: lightSql(
     `${LIGHT_COLUMNS}, is_arrival`,
     `SELECT ${OBJECT_COLUMNS}, o.observed_at = ${sqlTimeOf('o.seq')} AS is_arrival FROM objects AS o
-     WHERE o.project_id = $1 AND o.batch_id = $2 AND o.seq > $3::bigint
+     WHERE o.project_id = $1 AND o.batch_id = $2 AND o.seq > $3::bigint AND o.seq <= $5::bigint
      ORDER BY o.seq LIMIT $4::int`,
     NESTED_BYTES_MAX,
   ),
@@ -152,14 +155,13 @@ export class ObjectStore {
     await tx.query(DELETE, [projectId, objectId]);
   }
 
-  /** Objects of a batch in the order sent, from after `seq`: at most `limit`, fewer where they are large. */
+  /** Objects of a batch in the order sent, from after `seq` up to `last`: at most `limit`, fewer where they are large. */
   async ofBatch(
     projectId: number,
     batchId: string,
-    seq: string,
-    limit: number,
+    { seq = '0', last = SEQ_MAX, limit }: { seq?: string; last?: string; limit: number },
   ): Promise<{ rows: NestedRow[]; hasMore: boolean }> {
-    const found = await this.database.query<Light<NestedRow>>(OF_BATCH, [projectId, batchId, seq, limit + 1]);
+    const found = await this.database.query<Light<NestedRow>>(OF_BATCH, [projectId, batchId, seq, limit + 1, last]);
     const rows = held(found.slice(0, limit));
     return { rows, hasMore: rows.length < found.length };
   }
