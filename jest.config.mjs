@@ -1,8 +1,13 @@
+/**
+ * They kill processes and databases at random moments, or hold time and memory against a limit: what else runs would
+ * make them slow or fail.
+ */
+const ALONE = ['test/faults/*.spec.ts'];
+
 /** Compiled by swc for speed; `npm run types` is what checks the types of the tests. */
-export default {
-  rootDir: '.',
+const project = {
+  rootDir: import.meta.dirname,
   testEnvironment: 'node',
-  testMatch: ['<rootDir>/{apps,libs,migrations,test}/**/*.spec.ts'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '^.+\\.ts$': [
@@ -23,9 +28,27 @@ export default {
     '^#(json|zstd|platform|filter|access|jobs|warehouse|firmware|factories|sprockets|temperatures)$':
       '<rootDir>/libs/$1/src/index.ts',
   },
+};
+
+export default {
+  projects: [
+    {
+      ...project,
+      displayName: 'together',
+      testMatch: ['<rootDir>/{apps,libs,migrations,test}/**/*.spec.ts', ...ALONE.map((specs) => `!**/${specs}`)],
+    },
+    {
+      ...project,
+      displayName: 'alone',
+      testMatch: ALONE.map((specs) => `<rootDir>/${specs}`),
+      runner: '<rootDir>/test/alone-runner.mjs',
+    },
+  ],
   globalSetup: '<rootDir>/test/global-setup.mjs',
   globalTeardown: '<rootDir>/test/global-teardown.mjs',
-  testTimeout: 30_000,
-  // The faults, the races and the memory tests each want the machine for themselves.
-  maxWorkers: 1,
+  maxWorkers: 2,
+  // One that has loaded the product some fifty times needs a moment to go.
+  workerGracefulExitTimeout: 5_000,
+  // Only what hangs takes longer, also on a machine that does something else as well.
+  testTimeout: 60_000,
 };

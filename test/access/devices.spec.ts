@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { lastStatusWithin } from './moved-clock.js';
 import { cloneDatabase } from '../harness/database.js';
 
 interface Device {
@@ -287,9 +288,7 @@ describe('a device that the operator moves', () => {
       const origin = await other.getUrl();
       expect(await statusOf(key, origin)).toBe(200);
       await move(device_id, theirs);
-      const until = Date.now() + 5000;
-      while (Date.now() < until && (await statusOf(key, origin)) === 200) await sleep(100);
-      expect(await statusOf(key, origin)).toBe(401);
+      expect(await lastStatusWithin(5_000, () => statusOf(key, origin))).toBe(401);
     });
   });
 });

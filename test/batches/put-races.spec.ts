@@ -103,8 +103,7 @@ describe.each(KINDS)('the same new batch put many times at once, as %s', (kind) 
 
 describe.each(KINDS)('a batch put, as %s, while', (kind) => {
   it('others with the same ids are put: each is whole or a conflict that names them', async () => {
-    // Each deadlock takes PostgreSQL a second to find.
-    for (let round = 0; round < 2; round++) {
+    for (let round = 0; round < ROUNDS; round++) {
       const name = `ids-${kind}-${String(round)}`;
       const objects = objectsOf(name, 400);
       const calls = [objects, objects.toReversed(), objects].map((one, i) => put(kind, `${name}-${String(i)}`, one));

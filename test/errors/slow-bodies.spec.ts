@@ -48,8 +48,9 @@ class Client {
 const JSON_HEAD = ['POST /bodies HTTP/1.1', 'Content-Type: application/json'];
 const NDJSON_HEAD = ['PUT /bodies HTTP/1.1', 'Content-Type: application/x-ndjson'];
 
+// They wait, most of their time.
 describe('a body that arrives too slowly', () => {
-  it.each<[string, string[]]>([
+  it.concurrent.each<[string, string[]]>([
     ['JSON', [...JSON_HEAD, 'Content-Length: 60000']],
     ['NDJSON', [...NDJSON_HEAD, 'Content-Length: 60000']],
     ['gzip', [...NDJSON_HEAD, 'Content-Length: 60000', 'Content-Encoding: gzip']],
@@ -66,13 +67,13 @@ describe('a body that arrives too slowly', () => {
     expect(client.received).toContain('/problems#request-timeout"');
   });
 
-  it('is refused when nothing arrives any more', async () => {
+  it.concurrent('is refused when nothing arrives any more', async () => {
     const client = new Client([...JSON_HEAD, 'Content-Length: 60000']);
     await client.send('', 40);
     expect(client.received).toMatch(/^HTTP\/1\.1 408 /);
   });
 
-  it.each<[string, string[], number]>([
+  it.concurrent.each<[string, string[], number]>([
     ['over a limit', [...JSON_HEAD, 'Content-Length: 99999999'], 413],
     ['of another media type', ['POST /bodies HTTP/1.1', 'Content-Type: text/plain', 'Content-Length: 60000'], 415],
     ['at an address that cannot be', ['POST /%zz HTTP/1.1', 'Content-Length: 60000'], 400],
@@ -85,7 +86,7 @@ describe('a body that arrives too slowly', () => {
     expect(client.isClosed).toBe(true);
   });
 
-  it('is none of those that arrive fast enough, however long they take', async () => {
+  it.concurrent('is none of those that arrive fast enough, however long they take', async () => {
     const client = new Client([...NDJSON_HEAD, 'Content-Length: 20000']);
     await client.send('x'.repeat(400), 50);
     await sleep(50);
@@ -93,7 +94,7 @@ describe('a body that arrives too slowly', () => {
     client.close();
   });
 
-  it('is none of those that the server is slow to read', async () => {
+  it.concurrent('is none of those that the server is slow to read', async () => {
     const client = new Client([...NDJSON_HEAD, 'X-Wait: 2000', 'Content-Length: 8000000']);
     await client.send('x'.repeat(8_000_000), 1);
     await sleep(2500);
@@ -101,7 +102,7 @@ describe('a body that arrives too slowly', () => {
     client.close();
   });
 
-  it('says nothing about a connection that waits for its next request', async () => {
+  it.concurrent('says nothing about a connection that waits for its next request', async () => {
     const client = new Client([...JSON_HEAD, 'Content-Length: 2']);
     await client.send('{}', 1);
     await sleep(1500);

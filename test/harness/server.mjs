@@ -6,6 +6,9 @@ import { Config, openInstallation, startEmbeddedPostgres } from '../../dist/libs
 
 const TEMPLATE = 'stowage_template';
 
+/** Nothing here outlives the run; and a deadlock, which tests make on purpose, is otherwise waited for a second. */
+const SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', deadlock_timeout: '100ms' };
+
 const QUIET = { log() {}, warn() {}, error() {} };
 
 /** Starts PostgreSQL in the folder and migrates a template database that test files clone. */
@@ -13,8 +16,7 @@ export async function openTestServer(folder) {
   const postgres = await startEmbeddedPostgres({
     dataDir: join(folder, 'postgres'),
     say: () => undefined,
-    // Nothing here outlives the run.
-    settings: { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' },
+    settings: SETTINGS,
   });
   const admin = new pg.Client({ ...postgres.address, ssl: false });
   await admin.connect();

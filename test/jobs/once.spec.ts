@@ -80,6 +80,7 @@ describe('a job of an operation that no worker knows', () => {
     expect(await read(api, key, job)).toMatchObject({ status: 'queued', attempts: 0 });
     await api.db.sql(`UPDATE jobs SET operation = 'test.effect' WHERE job_id = $1`, [job.id]);
     await api.db.sql('UPDATE graphile_worker._private_jobs SET run_at = now()');
+    await api.db.sql('NOTIFY "jobs:insert"');
     expect(await ended(api, key, job)).toMatchObject({ attempts: 1 });
   });
 });

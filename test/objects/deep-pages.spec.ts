@@ -1,4 +1,7 @@
+import { Config, createLog } from '#platform';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createApp } from '../../apps/api/create-app.js';
 import { TestApi, type TestProject } from '../harness/api.js';
 import { address, pagesFrom, postBatch, type ObjectBody, type PageBody } from './wire.js';
 
@@ -30,31 +33,49 @@ const KINDS: Record<string, (n: number) => boolean> = {
 };
 const kinds = Object.keys(KINDS);
 
+/** Numbers of the objects that have the pair, newest first. */
+const numbers = new Map(
+  kinds.map((kind) => {
+    const has = KINDS[kind] ?? (() => false);
+    return [kind, Array.from({ length: COUNT }, (_, i) => COUNT - 1 - i).filter(has)];
+  }),
+);
+
+let api: TestApi;
+let project: TestProject;
+
+beforeAll(async () => {
+  api = await TestApi.start();
+  project = await api.project();
+  for (let start = 0; start < COUNT; start += BATCH_SIZE) {
+    const objects = Array.from({ length: BATCH_SIZE }, (_, i) => {
+      const n = start + i;
+      const pairs = kinds.flatMap((kind, place) => (KINDS[kind]?.(n) === true ? [[`k${String(place)}`, 1]] : []));
+      return { object_id: String(n), data: Object.fromEntries(pairs) as object };
+    });
+    await postBatch(api, project.keys.producer, `batch-${String(start)}`, objects);
+  }
+});
+afterAll(() => api.stop());
+
 describe.each([50, 1_000, 1_200])('with COUNT_CAP=%d', (countCap) => {
-  let api: TestApi;
-  let project: TestProject;
-  /** Numbers of the objects that have the pair, newest first. */
-  const numbers = new Map(
-    kinds.map((kind) => {
-      const has = KINDS[kind] ?? (() => false);
-      return [kind, Array.from({ length: COUNT }, (_, i) => COUNT - 1 - i).filter(has)];
-    }),
-  );
+  /** A server of its own on the objects of all. */
+  let server: NestFastifyApplication;
+  let origin: string;
 
   beforeAll(async () => {
-    api = await TestApi.start({ COUNT_CAP: String(countCap) });
-    project = await api.project();
-    for (let start = 0; start < COUNT; start += BATCH_SIZE) {
-      const objects = Array.from({ length: BATCH_SIZE }, (_, i) => {
-        const n = start + i;
-        const pairs = kinds.flatMap((kind, place) => (KINDS[kind]?.(n) === true ? [[`k${String(place)}`, 1]] : []));
-        return { object_id: String(n), data: Object.fromEntries(pairs) as object };
-      });
-      await postBatch(api, project.keys.producer, `batch-${String(start)}`, objects);
-    }
+    const config = new Config({
+      DATABASE_URL: 'postgresql://test',
+      STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
+      COUNT_CAP: String(countCap),
+    });
+    server = await createApp(config, api.db, createLog('silent'));
+    await server.listen(0, '127.0.0.1');
+    origin = await server.getUrl();
   });
-  afterAll(() => api.stop());
+  afterAll(() => server.close());
 
+  const objectsOf = (query: Record<string, string>): string => `${origin}/api/v1${address('/objects', query)}`;
   const filterOf = (kind: string): Record<string, string> => ({ data: `{"k${String(kinds.indexOf(kind))}":1}` });
   const read = async (url: string): Promise<PageBody<ObjectBody>> => {
     const reply = await api.call('GET', url, { key: project.keys.analyst });
@@ -66,11 +87,11 @@ describe.each([50, 1_000, 1_200])('with COUNT_CAP=%d', (countCap) => {
   it.each(kinds)('counts %s', async (kind) => {
     const { length } = numbers.get(kind) ?? [];
     for (const page_size of ['1', '10', '1000']) {
-      const page = await read(address('/objects', { ...filterOf(kind), page_size }));
+      const page = await read(objectsOf({ ...filterOf(kind), page_size }));
       const expected = length > countCap ? [countCap, 'at_least'] : [length, 'exact'];
       expect([page.count, page.count_is]).toEqual(expected);
     }
-    const exact = await read(address('/objects', { ...filterOf(kind), count: 'exact' }));
+    const exact = await read(objectsOf({ ...filterOf(kind), count: 'exact' }));
     expect([exact.count, exact.count_is]).toEqual([length, 'exact']);
   });
 
@@ -87,7 +108,7 @@ describe.each([50, 1_000, 1_200])('with COUNT_CAP=%d', (countCap) => {
     ] as const) {
       if (expected.length > max) continue;
       const count: Record<string, string> = size === 100 ? { count: 'none' } : {};
-      const start = address('/objects', { ...filterOf(kind), ...count, page_size: String(size) });
+      const start = objectsOf({ ...filterOf(kind), ...count, page_size: String(size) });
       const pages = await pagesFrom<ObjectBody>(api, project.keys.analyst, start);
       expect(pages.map(numbersOf)).toEqual(chunks(expected, size));
       const backwards: number[][] = [];
@@ -110,9 +131,7 @@ describe.each([50, 1_000, 1_200])('with COUNT_CAP=%d', (countCap) => {
     for (const [number, size] of [...pages, [25, 40], [143, 7], [77, 13], [250, 8]] as const) {
       const start = (number - 1) * size;
       if (number < 2 || start > expected.length + size) continue;
-      const page = await read(
-        address('/objects', { ...filterOf(kind), page: String(number), page_size: String(size) }),
-      );
+      const page = await read(objectsOf({ ...filterOf(kind), page: String(number), page_size: String(size) }));
       expect(numbersOf(page)).toEqual(expected.slice(start, start + size));
       expect(page.next === null).toBe(start + size >= expected.length);
       if (page.next !== null) {
@@ -128,13 +147,13 @@ describe.each([50, 1_000, 1_200])('with COUNT_CAP=%d', (countCap) => {
     const within = await pagesFrom<ObjectBody>(
       api,
       project.keys.analyst,
-      address('/objects', { ...filterOf('one in 97'), batch_id: 'batch-3000', page_size: '4' }),
+      objectsOf({ ...filterOf('one in 97'), batch_id: 'batch-3000', page_size: '4' }),
     );
     expect(within.flatMap(numbersOf)).toEqual((numbers.get('one in 97') ?? []).filter((n) => n >= 3_000 && n < 4_500));
     const both = await pagesFrom<ObjectBody>(
       api,
       project.keys.analyst,
-      address('/objects', { data: '{"k0":1,"k1":1}', page_size: '10' }),
+      objectsOf({ data: '{"k0":1,"k1":1}', page_size: '10' }),
     );
     expect(both.flatMap(numbersOf)).toEqual((numbers.get('one in 97') ?? []).filter((n) => n % 3 === 0));
   });
