@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
-import { kindOf, places, postBatch, type BatchBody, type ProblemBody } from '../objects/wire.js';
+import { kindOf, places, postBatch, type BatchBody, type PageBody, type ProblemBody } from '../objects/wire.js';
 
 let api: TestApi;
 let project: TestProject;
@@ -46,6 +46,24 @@ describe('DELETE /batches/{batch_id}', () => {
       await api.call('DELETE', `/objects/${id}`, { key: project.keys.admin });
     }
     expect((await remove('emptied')).status).toBe(204);
+  });
+
+  it('on cascade is never told that there are objects, also where others make the batch again meanwhile', async () => {
+    const { keys } = await api.project();
+    const reading = (): Promise<Reply> =>
+      api.call('POST', '/buildings/HQ/rooms/lab/temperatures', { key: keys.producer, body: { temperature: 1 } });
+    expect((await reading()).status).toBe(201);
+    const list = await api.call('GET', '/batches', { key: keys.admin });
+    const day = list.json<PageBody<BatchBody>>().results[0]?.batch_id ?? '';
+    const statuses = new Set<number>();
+    const deleting = async (): Promise<void> => {
+      for (let i = 0; i < 60; i++) statuses.add((await remove(`${day}?cascade=true`, keys.admin)).status);
+    };
+    const writing = async (): Promise<void> => {
+      for (let i = 0; i < 60; i++) expect((await reading()).status).toBe(201);
+    };
+    await Promise.all([deleting(), deleting(), writing(), writing(), writing()]);
+    expect([...statuses].sort()).toEqual([204, 404]);
   });
 
   it('deletes the objects with it on cascade, and those of no other batch or project', async () => {

@@ -81,21 +81,21 @@ describe('POST /factories', () => {
     [chartOf({ more: [1] }), ['/factory/chart_data/more']],
     [chartOf({ constructor: [1] }), ['/factory/chart_data/constructor']],
     [chartOf({ time: undefined }), ['/factory/chart_data/time']],
-    [chartOf({ time: [1, 2, 3.5] }), ['/factory/chart_data/time']],
-    [chartOf({ time: [1, 2, -1] }), ['/factory/chart_data/time']],
-    [chartOf({ time: [1, 2, 253402300800] }), ['/factory/chart_data/time']],
-    [chartOf({ time: ['1', 2, 3] }), ['/factory/chart_data/time']],
+    [chartOf({ time: [1, 2, 3.5] }), ['/factory/chart_data/time/2']],
+    [chartOf({ time: [1, 2, -1] }), ['/factory/chart_data/time/2']],
+    [chartOf({ time: [1, 2, 253402300800] }), ['/factory/chart_data/time/2']],
+    [chartOf({ time: ['1', 2, 3] }), ['/factory/chart_data/time/0']],
     [chartOf({ time: [1, 2] }), ['/factory/chart_data/time']],
     [chartOf({ sprocket_production_goal: [] }), ['/factory/chart_data/sprocket_production_goal']],
-    [chartOf({ sprocket_production_goal: [1, 2, 'nan'] }), ['/factory/chart_data/sprocket_production_goal']],
-    [chartOf({ sprocket_production_goal: [1, 2, null] }), ['/factory/chart_data/sprocket_production_goal']],
-    [chartOf({ sprocket_production_goal: [1, 2, [3]] }), ['/factory/chart_data/sprocket_production_goal']],
+    [chartOf({ sprocket_production_goal: [1, 2, 'nan'] }), ['/factory/chart_data/sprocket_production_goal/2']],
+    [chartOf({ sprocket_production_goal: [1, 2, null] }), ['/factory/chart_data/sprocket_production_goal/2']],
+    [chartOf({ sprocket_production_goal: [1, 2, [3]] }), ['/factory/chart_data/sprocket_production_goal/2']],
     [chartOf({ sprocket_production_goal: 'many' }), ['/factory/chart_data/sprocket_production_goal']],
     [chartOf({ sprocket_production_goal: [1, 2, 3, 4] }), ['/factory/chart_data/sprocket_production_goal']],
     [{ factories: 5 }, ['/factories']],
     [
       { factories: [FACTORY, chartOf({ time: ['nan', 2, 3] }), null] },
-      ['/factories/1/factory/chart_data/time', '/factories/2'],
+      ['/factories/1/factory/chart_data/time/0', '/factories/2'],
     ],
   ])('refuses %j where it is wrong, and stores nothing of it', async (body, wrong) => {
     expect(placesOf(expectProblem(await post(body), 'invalid-body'))).toEqual(wrong);
@@ -104,7 +104,7 @@ describe('POST /factories', () => {
 
   it('refuses a time that is not whole by less than a double can tell', async () => {
     const body = JSON.stringify(FACTORY).replace('1611194818', '1611194818.00000000000000000001');
-    expect(placesOf(expectProblem(await post(body), 'invalid-body'))).toEqual(['/factory/chart_data/time']);
+    expect(placesOf(expectProblem(await post(body), 'invalid-body'))).toEqual(['/factory/chart_data/time/0']);
   });
 
   it('takes 10,000 points, and refuses more, however many, at once', async () => {

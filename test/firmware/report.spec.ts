@@ -1,7 +1,10 @@
+import { Operations } from '#jobs';
+import { JsonBody } from '#platform';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi } from '../harness/api.js';
 import { ended, until } from '../jobs/jobs.js';
+import type { ObjectBody, PageBody } from '../objects/wire.js';
 import { Door, type Event } from './wire.js';
 
 const TIME = '2023-11-14T22:13:20Z';
@@ -28,6 +31,16 @@ async function reported(body: unknown): Promise<unknown> {
 }
 
 describe('POST /firmware', () => {
+  it('is stored in the batch of the day on which it was sent, however late its job is run', async () => {
+    const { projectId, deviceId, keys } = door.project;
+    const arrival = { at: Date.parse('2024-02-03T23:59:59Z') * 1_000, id: '1' };
+    const body = new JsonBody(Buffer.from('{"version":"1.0.0","timestamp":1700000000}'), 1_000);
+    const write = { projectId, params: { device_id: deviceId }, query: {}, arrival, base: api.origin, body };
+    await api.app.get(Operations).get('firmware.report').run(write);
+    const day = await api.call('GET', '/objects?batch_id=firmware-2024-02-03', { key: keys.admin });
+    expect(day.json<PageBody<ObjectBody>>().results).toMatchObject([{ subject: deviceId, observed_at: TIME }]);
+  });
+
   it('is accepted with the job at Location, which the device can follow, and stored', async () => {
     const reply = await door.report({ version: '1.0.0', timestamp: 1700000000 });
     expect([reply.status, reply.headers.get('preference-applied')]).toEqual([202, null]);

@@ -122,6 +122,7 @@ describe('POST /sprockets', () => {
     ['"text"', ['']],
     [{}, ['/teeth', '/pitch_diameter', '/outside_diameter', '/pitch']],
     [{ ...SPROCKET, color: 'red' }, ['/color']],
+    [{ ...SPROCKET, teeth: 0, pitch: 'wide', pitch_diameter: -1 }, ['/pitch', '/teeth', '/pitch_diameter']],
     [{ ...SPROCKET, toString: 1 }, ['/toString']],
     [{ ...SPROCKET, id: 7 }, ['/id']],
     [{ sprockets: [] }, ['/sprockets']],

@@ -356,6 +356,20 @@ describe('a request that is sent again or done later', () => {
     expect(await rows()).toEqual([]);
   });
 
+  it('is in the batch of the day on which it was sent, however late its job is run', async () => {
+    const write = {
+      projectId: project.projectId,
+      params: { building: 'HQ', room: 'lab' },
+      query: {},
+      arrival: { at: Date.parse('2024-02-03T23:59:59Z') * 1_000, id: '1' },
+      base: api.origin,
+      body: new JsonBody(Buffer.from('{"temperature":1}'), 1_000),
+    };
+    await api.app.get(Operations).get('temperatures.record').run(write);
+    const days = await api.call('GET', '/objects?batch_id=temperatures-2024-02-03', { key: project.keys.analyst });
+    expect(days.json<PageBody<ObjectBody>>().results).toMatchObject([{ observed_at: '2024-02-03T23:59:59Z' }]);
+  });
+
   it('is a job with Prefer: respond-async, and the time of the reading is that of the request', async () => {
     const { producer: key, admin } = project.keys;
     const from = Date.now();

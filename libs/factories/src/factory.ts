@@ -1,7 +1,7 @@
 import { elementsOf, isWhole, memberText } from '#json';
-import { mistakesIn, type InputError } from '#platform';
+import { Mistakes, mistakesIn } from '#platform';
 import { dataOf, type Kind, type Made, type ObjectRow, type Sent } from '#warehouse';
-import { ChartDataDto, isTimeNumber, NewFactoryDto, ProductionDto, TIMES_RULE } from './factory.dto.js';
+import { ChartDataDto, isTimeNumber, NewFactoryDto, NUMBER_RULE, ProductionDto, TIME_RULE } from './factory.dto.js';
 
 const KEYS = ['sprocket_production_actual', 'sprocket_production_goal', 'time'] as const;
 
@@ -11,11 +11,18 @@ const KEYS = ['sprocket_production_actual', 'sprocket_production_goal', 'time'] 
  */
 const PAIR = new RegExp(`\\{"key": ?"(${KEYS.join('|')})", ?"value": ?([^"}]*)`, 'g');
 
-export const FACTORIES: Kind = { name: 'factories', one: 'factory', key: 'time', toObject, fromObject };
+export const FACTORIES: Kind = {
+  name: 'factories',
+  one: 'factory',
+  param: 'factory_id',
+  key: 'time',
+  toObject,
+  fromObject,
+};
 
 function toObject({ value, text, start, pointer: parent }: Sent): Made<string> {
   const shape = shapeMistakes(value, parent);
-  if (shape.length > 0) return { mistakes: shape };
+  if (shape.count > 0) return { mistakes: shape };
   const pointer = `${parent}/factory/chart_data`;
   const chart = memberText(memberText(text, start, 'factory'), 0, 'chart_data');
   const series = KEYS.map((key) => {
@@ -23,13 +30,14 @@ function toObject({ value, text, start, pointer: parent }: Sent): Made<string> {
     return Array.from(elementsOf(list, 0), (one) => list.slice(one.start, one.end));
   });
   const [actual = [], , times = []] = series;
-  const mistakes = KEYS.filter((_, place) => series[place]?.length !== actual.length).map((key) => ({
-    pointer: `${pointer}/${key}`,
-    detail: `must have ${String(actual.length)} points, as sprocket_production_actual has`,
-  }));
+  const mistakes = new Mistakes();
+  const detail = `must have ${String(actual.length)} points, as sprocket_production_actual has`;
+  for (const [place, key] of KEYS.entries())
+    if (series[place]?.length !== actual.length) mistakes.add({ pointer: `${pointer}/${key}`, detail });
   // A double took 1.00000000000000000001 for a whole number.
-  if (!times.every(isWhole)) mistakes.push({ pointer: `${pointer}/time`, detail: TIMES_RULE });
-  if (mistakes.length > 0) return { mistakes };
+  for (const [place, one] of times.entries())
+    if (!isWhole(one)) mistakes.add({ pointer: `${pointer}/time/${String(place)}`, detail: TIME_RULE });
+  if (mistakes.count > 0) return { mistakes };
   const pairs = times.flatMap((_, point) => KEYS.map((key, place) => [key, series[place]?.[point] ?? ''] as const));
   return { made: dataOf(pairs) };
 }
@@ -48,10 +56,27 @@ function fromObject({ object_id, data }: Pick<ObjectRow, 'object_id' | 'data'>):
 }
 
 /** Level by level: what is in a part that is none would be only more of the same mistake. */
-function shapeMistakes(value: unknown, pointer: string): readonly InputError[] {
+function shapeMistakes(value: unknown, pointer: string): Mistakes {
   const mistakes = mistakesIn(NewFactoryDto, value, pointer);
-  if (mistakes.length > 0) return mistakes;
+  if (mistakes.count > 0) return mistakes;
   const { factory } = value as NewFactoryDto;
   const inner = mistakesIn(ProductionDto, factory, `${pointer}/factory`);
-  return inner.length > 0 ? inner : mistakesIn(ChartDataDto, factory.chart_data, `${pointer}/factory/chart_data`);
+  if (inner.count > 0) return inner;
+  const chart = `${pointer}/factory/chart_data`;
+  const ofChart = mistakesIn(ChartDataDto, factory.chart_data, chart);
+  return ofChart.count > 0 ? ofChart : pointMistakes(factory.chart_data, chart);
+}
+
+function pointMistakes(chart: ChartDataDto, pointer: string): Mistakes {
+  const mistakes = new Mistakes();
+  for (const key of KEYS) {
+    const [isPoint, detail] = key === 'time' ? [isTimeNumber, TIME_RULE] : [isNumber, NUMBER_RULE];
+    for (const [place, one] of chart[key].entries())
+      if (!isPoint(one)) mistakes.add({ pointer: `${pointer}/${key}/${String(place)}`, detail });
+  }
+  return mistakes;
+}
+
+function isNumber(value: unknown): boolean {
+  return typeof value === 'number';
 }

@@ -46,7 +46,7 @@ export class FirmwareController {
   @Problems('malformed-request', 'invalid-body')
   report(@From() { deviceId }: Principal, @Incoming() write: WriteRequest): Promise<string> {
     if (deviceId === null) throw new Error('a key of the role device is bound to none');
-    // What a job would refuse is refused now: nobody may look at the job.
+    // What a job would refuse is refused now: to a device its 202 is the last word.
     readBody(FirmwareReportDto, jsonBodyOf(write));
     const textOf = (job: string): string => JSON.stringify({ message: 'Update Accepted.', job });
     return this.requests.accept(this.reporting, { ...write, params: { device_id: deviceId } }, textOf);
@@ -66,6 +66,7 @@ export class FirmwareController {
     @Incoming() write: WriteRequest,
   ): Promise<string> {
     if (from.deviceId !== deviceId) throw new Problem('forbidden', { detail: 'A device reports for itself only.' });
+    // Here too, for it may be run as a job.
     readBody(FirmwareUpdateDto, jsonBodyOf(write));
     return this.requests.answer(this.updating, write);
   }

@@ -1,5 +1,5 @@
 import { memberText, skipSpace } from '#json';
-import { jsonBodyOf, type Write } from '#jobs';
+import { jsonBodyOf, paramOf, type Write } from '#jobs';
 import { readBody, utcOfTimestamp } from '#platform';
 import type { FeedPlan } from '#warehouse';
 import { FirmwareReportDto, FirmwareUpdateDto } from './firmware.dto.js';
@@ -18,10 +18,10 @@ export function update(write: Write): FeedPlan {
 }
 
 /** In the project that the device was in when it sent it. */
-function toStore({ params, arrival }: Write, body: string, said: Pick<FirmwareEvent, 'version' | 'status'>): FeedPlan {
+function toStore(write: Write, body: string, said: Pick<FirmwareEvent, 'version' | 'status'>): FeedPlan {
   // From the text of a body that was checked, for a double has not every digit.
   const timestamp = utcOfTimestamp(memberText(body, skipSpace(body, 0), 'timestamp'));
-  const event = { device_id: params.device_id ?? '', version: said.version, timestamp, status: said.status };
+  const event = { device_id: paramOf(write, 'device_id'), version: said.version, timestamp, status: said.status };
   const text = JSON.stringify({ id: toObject(event).objectId, ...event });
-  return { ...storing([event], arrival), outcome: () => ({ status: 201, text, items: 1 }) };
+  return { ...storing([event], write.arrival), outcome: () => ({ status: 201, text, items: 1 }) };
 }

@@ -11,6 +11,7 @@ export { Operations } from './operations.js';
 export { Incoming, WriteRequests, type WriteRequest } from './write-requests.js';
 export {
   jsonBodyOf,
+  paramOf,
   type Arrival,
   type Operation,
   type Outcome,

@@ -1,4 +1,4 @@
-import { API, Database, Problem, problemBody, problemOf } from '#platform';
+import { API, Database, Problem, problemBody, problemOf, timeOf } from '#platform';
 import { Injectable, Logger } from '@nestjs/common';
 import { JobStore, type ClaimedJob, type JobKey } from './job.store.js';
 import { KeptBody } from './kept-body.js';
@@ -67,7 +67,9 @@ export class JobWork {
   }
 
   private async perform(key: JobKey, job: ClaimedJob, input: KeptRequest): Promise<void> {
-    const { params, query, ifMatch, arrival, base } = input;
+    const { params, query, ifMatch, base } = input;
+    // The job's number is the one that its request got.
+    const arrival = { at: Date.parse(timeOf(key.jobId)) * 1_000, id: key.jobId };
     const outcome = await this.operations.get(job.operation).run({
       params,
       query,

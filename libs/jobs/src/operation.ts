@@ -53,6 +53,13 @@ export interface Operation {
   run(write: Write): Promise<Outcome>;
 }
 
+/** An id in the address that the route has; in the address of a job's request, too. */
+export function paramOf({ params }: Pick<WriteInput, 'params'>, name: string): string {
+  const value = params[name];
+  if (value === undefined) throw new Error(`the route has no parameter ${name}`);
+  return value;
+}
+
 /** The body of a write whose route takes nothing but JSON. */
 export function jsonBodyOf({ body }: Pick<Write, 'body'>): JsonBody {
   if (body instanceof JsonBody) return body;

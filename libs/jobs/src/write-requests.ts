@@ -20,7 +20,7 @@ import { KeptBody } from './kept-body.js';
 import type { Operation, Outcome, WriteInput } from './operation.js';
 
 /** What a job keeps of its request, beside the body; as JSON. */
-export interface KeptRequest extends WriteInput {
+export interface KeptRequest extends Omit<WriteInput, 'arrival'> {
   /** For the problem of a job that fails, so that it is the one that a synchronous request would get. */
   instance: string;
   requestId: string;
@@ -67,8 +67,8 @@ export class WriteRequests {
   async accept(operation: Operation, write: WriteRequest, textOf?: (jobUrl: string) => string): Promise<string> {
     const { body, request } = write;
     const { principal, receipt, originalUrl, id } = request;
-    const input = this.inputOf(write);
-    const jobId = input.arrival.id;
+    const { arrival, ...input } = this.inputOf(write);
+    const jobId = arrival.id;
     const kept: KeptRequest = { ...input, instance: originalUrl, requestId: id };
     const { projectId, keyId } = principal as { projectId: number; keyId: string };
     const job: Omit<NewJob, 'parts'> = {

@@ -57,7 +57,7 @@ interface AnswerOptions {
   description?: string;
   /** What it may be instead. */
   or?: Type;
-  /** Says where the new thing is. */
+  /** Says where the new thing is; `or` does not. */
   location?: boolean;
   /** Carries an ETag. */
   etag?: boolean;
@@ -65,33 +65,30 @@ interface AnswerOptions {
   link?: boolean;
 }
 
-const LOCATION = {
-  Location: { description: 'The URL of what was made.', required: true, schema: { type: 'string', format: 'uri' } },
-} as const;
+const LOCATION = { description: 'The URL of what was made.', schema: { type: 'string', format: 'uri' } } as const;
 const ETAG = {
-  ETag: {
-    description: 'Identifies this state; for If-Match and If-None-Match.',
-    required: true,
-    schema: { type: 'string' },
-  },
+  description: 'Identifies this state; for If-Match and If-None-Match.',
+  required: true,
+  schema: { type: 'string' },
 } as const;
 const LINK = {
-  Link: { description: 'The next page and the previous one, by `rel` (RFC 8288).', schema: { type: 'string' } },
+  description: 'The next page and the previous one, by `rel` (RFC 8288).',
+  schema: { type: 'string' },
 } as const;
 
 /** Documents what a handler answers when all went well. @param type in brackets for a list of it */
 export function Answer(status: number, type?: Type | [Type], options: AnswerOptions = {}): MethodDecorator {
   const { description = status === 204 ? 'Done; there is nothing to say.' : 'Done.', or } = options;
   const headers = {
-    ...(options.location ? LOCATION : {}),
-    ...(options.etag ? ETAG : {}),
-    ...(options.link ? LINK : {}),
+    ...(options.location ? { Location: { ...LOCATION, required: or === undefined } } : {}),
+    ...(options.etag ? { ETag: ETAG } : {}),
+    ...(options.link ? { Link: LINK } : {}),
   };
-  if (type === undefined || or === undefined)
+  if (or === undefined || type === undefined)
     return ApiResponse({ status, description, headers, ...(type === undefined ? {} : { type }) });
-  const types = [...[type].flat(), or];
-  const schema = { oneOf: types.map((one) => ({ $ref: getSchemaPath(one) })) };
-  return applyDecorators(ApiExtraModels(...types), ApiResponse({ status, description, headers, schema }));
+  if (Array.isArray(type)) throw new Error('a list or else something else is documented nowhere yet');
+  const oneOf = [type, or].map((one) => ({ $ref: getSchemaPath(one) }));
+  return applyDecorators(ApiExtraModels(type, or), ApiResponse({ status, description, headers, schema: { oneOf } }));
 }
 
 /** Documents which problems a handler may answer with, beside those that every route has. */

@@ -16,3 +16,10 @@ export function secondsOf(text: unknown): number | null {
   const seconds = parts.reduce((sum, part) => sum + part);
   return seconds > SECONDS_MAX ? null : seconds;
 }
+
+/** @throws Error for a text that DurationField would not have let through */
+export function secondsIn(duration: string): number {
+  const seconds = secondsOf(duration);
+  if (seconds === null) throw new Error(`${duration} is no duration`);
+  return seconds;
+}

@@ -7,7 +7,7 @@ export { Clock } from './clock.js';
 export { Config, type LogLevel } from './config.js';
 export type { CopyIn } from './copy-in.js';
 export { Database, type Queryable, type Statement, type Transaction } from './database.js';
-export { secondsOf } from './duration.js';
+export { secondsIn } from './duration.js';
 export { startEmbeddedPostgres, type EmbeddedPostgres, type PostgresAddress } from './embedded-postgres.js';
 export { etagOf, requireMatch } from './etag.js';
 export { exchangeOf, Http, type Exchange } from './exchange.js';
@@ -63,7 +63,15 @@ export {
 } from './paging.js';
 export { prefers } from './prefer.js';
 export { problemBody, ProblemFilter, problemOf } from './problem.filter.js';
-export { countOf, ERRORS_LISTED_MAX, Problem, PROBLEMS, type InputError, type ProblemSlug } from './problems.js';
+export {
+  countOf,
+  ERRORS_LISTED_MAX,
+  Mistakes,
+  Problem,
+  PROBLEMS,
+  type InputError,
+  type ProblemSlug,
+} from './problems.js';
 export { API, ROLES, Rules, type Principal, type Role } from './route.js';
 export { SEQ_STEP, Sequence, sqlTimeOf, timeOf } from './sequence.js';
 export { StartupError } from './startup-error.js';

@@ -94,6 +94,27 @@ describe('a body', () => {
   });
 });
 
+describe('a body of hundreds of thousands of members', () => {
+  const many = Object.fromEntries(Array.from({ length: 200_000 }, (_, i) => [`m${String(i)}`, 0]));
+
+  it.each<[string, object, number]>([
+    ['that are none of its DTO', { name: 'a', ...many }, 200_000],
+    ['in one of its members', { name: many }, 1],
+  ])('%s is refused in a moment, and all of them are counted', (_, body, count) => {
+    const before = process.cpuUsage();
+    let problem: unknown;
+    try {
+      pipe.transform(new JsonBody(Buffer.from(JSON.stringify(body)), 10_000_000), { type: 'body', metatype: ThingDto });
+    } catch (error) {
+      problem = error;
+    }
+    expect(problem).toMatchObject({ slug: 'invalid-body', errorCount: count });
+    expect((problem as Problem).errors).toHaveLength(Math.min(count, 100));
+    // It took half a minute when each name was looked for among all others.
+    expect(process.cpuUsage(before).user / 1e6).toBeLessThan(5);
+  });
+});
+
 describe('text', () => {
   it('is measured in characters, not in units of UTF-16', () => {
     for (const name of ['a', 'abcde', '😀😀😀😀😀']) expect(asBody({ name })).toEqual({ name });

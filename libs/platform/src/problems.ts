@@ -44,6 +44,31 @@ const RETRY_AFTER = { 'Retry-After': '5' };
 /** At most so many mistakes are listed; `error_count` tells how many there are. */
 export const ERRORS_LISTED_MAX = 100;
 
+/** Mistakes as they are found: all of them are counted, the first ones listed. */
+export class Mistakes {
+  readonly listed: InputError[] = [];
+  count = 0;
+
+  constructor(...mistakes: readonly InputError[]) {
+    for (const mistake of mistakes) this.add(mistake);
+  }
+
+  add(mistake: InputError): void {
+    this.count++;
+    if (this.listed.length < ERRORS_LISTED_MAX) this.listed.push(mistake);
+  }
+
+  addAll({ listed, count }: Mistakes): void {
+    this.listed.push(...listed.slice(0, ERRORS_LISTED_MAX - this.listed.length));
+    this.count += count;
+  }
+
+  /** The refusal of what has them. */
+  problem(slug: 'invalid-body' | 'invalid-query' | 'conflict'): Problem {
+    return new Problem(slug, { detail: countOf(this.count), errors: this.listed, errorCount: this.count });
+  }
+}
+
 interface ProblemOptions {
   /** What went wrong this time, for the client: never anything of the inside. */
   detail: string;

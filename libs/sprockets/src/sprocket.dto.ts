@@ -6,16 +6,16 @@ export const TEETH_RULE = 'must be a whole number above 0';
 export const LENGTH_RULE = 'must be a number above 0';
 
 class Measures {
-  @NumberField({ type: 'integer', description: 'How many teeth it has.', example: 12 }, TEETH_RULE)
+  @MeasureField({ type: 'integer', description: 'How many teeth it has.', example: 12 }, TEETH_RULE)
   teeth: number;
 
-  @NumberField({ type: 'number', description: 'Across its pitch circle.', example: 3.86 }, LENGTH_RULE)
+  @MeasureField({ type: 'number', description: 'Across its pitch circle.', example: 3.86 }, LENGTH_RULE)
   pitch_diameter: number;
 
-  @NumberField({ type: 'number', description: 'Across the tips of its teeth.', example: 4.25 }, LENGTH_RULE)
+  @MeasureField({ type: 'number', description: 'Across the tips of its teeth.', example: 4.25 }, LENGTH_RULE)
   outside_diameter: number;
 
-  @NumberField({ type: 'number', description: 'From one roller of its chain to the next.', example: 1 }, LENGTH_RULE)
+  @MeasureField({ type: 'number', description: 'From one roller of its chain to the next.', example: 1 }, LENGTH_RULE)
   pitch: number;
 }
 
@@ -44,7 +44,7 @@ export class SprocketListQuery extends PageQuery {
 }
 
 /** A number; whether it fits is judged by its text, for a double would round it. */
-function NumberField(documented: ApiPropertyOptions, rule: string): PropertyDecorator {
+function MeasureField(documented: ApiPropertyOptions, rule: string): PropertyDecorator {
   const schema = { ...documented, exclusiveMinimum: 0 } as unknown as ApiPropertyOptions;
   return RuleField(schema, rule, (value) => typeof value === 'number');
 }

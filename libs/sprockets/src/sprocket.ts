@@ -1,21 +1,28 @@
-import { isPositive, isWhole, membersOf } from '#json';
+import { isObject, isPositive, isWhole, memberText } from '#json';
 import { mistakesIn } from '#platform';
 import { dataOf, pairsOf, type Kind, type Made, type ObjectRow, type Sent } from '#warehouse';
 import { LENGTH_RULE, NewSprocketDto, TEETH_RULE } from './sprocket.dto.js';
 
 const KEYS = ['teeth', 'pitch_diameter', 'outside_diameter', 'pitch'] as const;
 
-export const SPROCKETS: Kind = { name: 'sprockets', one: 'sprocket', key: 'teeth', toObject, fromObject };
+export const SPROCKETS: Kind = {
+  name: 'sprockets',
+  one: 'sprocket',
+  param: 'sprocket_id',
+  key: 'teeth',
+  toObject,
+  fromObject,
+};
 
 function toObject({ value, text, start, pointer }: Sent): Made<string> {
   const mistakes = mistakesIn(NewSprocketDto, value, pointer);
-  if (mistakes.length > 0) return { mistakes };
-  const texts = new Map(Array.from(membersOf(text, start), (one) => [one.name, text.slice(one.start, one.end)]));
-  const pairs = KEYS.map((key) => [key, texts.get(key) ?? ''] as const);
-  const bad = pairs.filter(([key, number]) => !fits(key, number));
-  if (bad.length === 0) return { made: dataOf(pairs) };
-  const detailOf = (key: string): string => (key === 'teeth' ? TEETH_RULE : LENGTH_RULE);
-  return { mistakes: bad.map(([key]) => ({ pointer: `${pointer}/${key}`, detail: detailOf(key) })) };
+  if (!isObject(value)) return { mistakes };
+  const pairs = KEYS.map((key) => [key, typeof value[key] === 'number' ? memberText(text, start, key) : ''] as const);
+  for (const [key, number] of pairs) {
+    const detail = key === 'teeth' ? TEETH_RULE : LENGTH_RULE;
+    if (number !== '' && !fits(key, number)) mistakes.add({ pointer: `${pointer}/${key}`, detail });
+  }
+  return mistakes.count > 0 ? { mistakes } : { made: dataOf(pairs) };
 }
 
 function fromObject({ object_id, data }: Pick<ObjectRow, 'object_id' | 'data'>): string | undefined {

@@ -9,6 +9,9 @@ export interface Room {
   subject: string;
 }
 
+/** The parameters of an address. */
+export type Names = Pick<Room, 'building' | 'room'>;
+
 export interface Reading {
   /** A JSON number, to the last digit. */
   temperature: string;
@@ -19,7 +22,7 @@ export interface Reading {
 }
 
 /** @throws Problem invalid-path for names that cannot be ids, or are too long together */
-export function roomOf({ building = '', room = '' }: Readonly<Record<string, string>>): Room {
+export function roomOf({ building, room }: Names): Room {
   for (const [name, value] of Object.entries({ building, room })) {
     if (!isId(value)) throw new Problem('invalid-path', { detail: `The name of a ${name} ${ID_RULE}.` });
   }
@@ -50,7 +53,7 @@ export function fromObject({ data, observed_at }: Pick<ObjectRow, 'data' | 'obse
   return pair && { temperature: pair.valueText, recordedAt: observed_at };
 }
 
-export function readingText({ building, room }: Omit<Room, 'subject'>, { temperature, recordedAt }: Reading): string {
+export function readingText({ building, room }: Names, { temperature, recordedAt }: Reading): string {
   const names = JSON.stringify({ building, room }).slice(0, -1);
   return `${names},"temperature":${temperature},"recorded_at":"${recordedAt}"}`;
 }

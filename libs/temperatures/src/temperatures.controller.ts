@@ -10,14 +10,14 @@ import {
   Problem,
   Problems,
   Rules,
-  secondsOf,
+  secondsIn,
   utcOfMicros,
   type Exchange,
 } from '#platform';
 import { AggregateStore, FeedOperations, FeedReader, OneOrList, type FeedList } from '#warehouse';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { fromObject, readingText, roomOf, type Reading, type Room } from './reading.js';
+import { fromObject, readingText, roomOf, type Names, type Reading, type Room } from './reading.js';
 import {
   AverageDto,
   AverageQuery,
@@ -69,12 +69,8 @@ export class TemperaturesController {
   @ApiOperation({ summary: 'List the readings of a room, the latest first' })
   @Answer(200, ReadingPageDto)
   @Problems('invalid-query', 'invalid-cursor', 'not-found')
-  async list(
-    @Param() params: Record<string, string>,
-    @Query() query: ReadingsQuery,
-    @Http() http: Exchange,
-  ): Promise<string> {
-    const room = roomOf(params);
+  async list(@Param() names: Names, @Query() query: ReadingsQuery, @Http() http: Exchange): Promise<string> {
+    const room = roomOf(names);
     const page = await this.reader.page(readingsOf(room, within(query.from, query.until)), query, http);
     const everything = readingsOf(room, within());
     if (page.isEmpty && !(await this.reader.hasAny(everything, http))) throw noReadings();
@@ -89,12 +85,12 @@ export class TemperaturesController {
   @Problems('invalid-query', 'not-found')
   async average(
     @Project() projectId: number,
-    @Param() params: Record<string, string>,
+    @Param() names: Names,
     @Query() { duration }: AverageQuery,
   ): Promise<string> {
-    const { building, room, subject } = roomOf(params);
+    const { building, room, subject } = roomOf(names);
     const now = this.clock.now();
-    const window = within(utcOfMicros(now - Number(secondsOf(duration)) * 1e6), utcOfMicros(now));
+    const window = within(utcOfMicros(now - secondsIn(duration) * 1e6), utcOfMicros(now));
     const filter: Filter = { kind: 'and', of: [{ kind: 'subject', subject }, window] };
     const { value, count } = await this.aggregates.total(projectId, filter, 'avg', 'temperature', TOO_LONG);
     if (value === null) throw noReadings();

@@ -12,7 +12,8 @@ export class NewReadingDto {
   @TimeField({
     optional: true,
     nullable: true,
-    description: 'When it was measured; without a zone it is UTC. Left out or null: when it arrived.',
+    description:
+      'When it was measured; without a zone it is UTC. Left out or null: when it arrived, and it takes no place of another.',
     example: '2024-12-10T16:45:00',
   })
   recorded_at?: string | null;

@@ -1,5 +1,5 @@
 import { memberText } from '#json';
-import { jsonBodyOf, type Outcome, type Write } from '#jobs';
+import { jsonBodyOf, paramOf, type Outcome, type Write } from '#jobs';
 import { mistakesIn, utcOf, utcOfMicros } from '#platform';
 import { batchOfDay, makeEach, oneOrMany, type Became, type FeedPlan, type Made, type Sent } from '#warehouse';
 import { readingText, roomOf, toObject, type Reading } from './reading.js';
@@ -7,18 +7,20 @@ import { NewReadingDto } from './temperatures.dto.js';
 
 /** A reading, or a list of them, in the batch of the day. @throws Problem invalid-path, malformed-request, invalid-body, too-large */
 export async function record(write: Write): Promise<FeedPlan> {
-  const { params, base, arrival } = write;
-  const room = roomOf(params);
+  const { base, arrival } = write;
+  const room = roomOf({ building: paramOf(write, 'building'), room: paramOf(write, 'room') });
   const { sent, count, isList } = oneOrMany(jsonBodyOf(write), 'readings');
-  const readings = await makeEach(sent, (one, place) => {
+  let first: Reading | undefined;
+  const objects = await makeEach(sent, (one, place) => {
     // A microsecond apart, the last one when they arrived: nothing lies in the future.
     const recordedAt = utcOfMicros(arrival.at - (count - 1 - place));
-    return readingOf(one, { recordedAt, arrival: `${arrival.id}-${String(place)}` });
+    const reading = readingOf(one, { recordedAt, arrival: `${arrival.id}-${String(place)}` });
+    if ('mistakes' in reading) return reading;
+    first ??= reading.made;
+    return { made: toObject(room, reading.made) };
   });
-  const objects = readings.map((reading) => toObject(room, reading));
 
   const outcome = (became: readonly Became[]): Outcome => {
-    const [first] = readings;
     if (first !== undefined && !isList) {
       const headers = { Location: `${base}/objects/${objects[0]?.objectId ?? ''}` };
       return { status: 201, text: readingText(room, first), headers, items: 1 };
@@ -32,7 +34,7 @@ export async function record(write: Write): Promise<FeedPlan> {
 
 function readingOf({ value, text, start, pointer }: Sent, arrived: Omit<Reading, 'temperature'>): Made<Reading> {
   const mistakes = mistakesIn(NewReadingDto, value, pointer);
-  if (mistakes.length > 0) return { mistakes };
+  if (mistakes.count > 0) return { mistakes };
   const temperature = memberText(text, start, 'temperature');
   const { recorded_at: recordedAt } = value as NewReadingDto;
   return { made: { temperature, ...(recordedAt == null ? arrived : { recordedAt: utcOf(recordedAt) }) } };

@@ -1,5 +1,6 @@
 import { parseFilter, type FilterParameters } from '#filter';
 import { Config, Problem } from '#platform';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
@@ -347,5 +348,33 @@ describe('an aggregate', () => {
     expect(valuesWith({ data: '{"a":1}' })).toContain('[{"key":"n"}]');
     expect(valuesWith({ subject: 's' })).not.toContain('[{"key":"n"}]');
     expect(valuesWith({ batch_id: 'b' })).not.toContain('[{"key":"n"}]');
+  });
+});
+
+describe('the aggregates of one project', () => {
+  it.each<[string, Aggregate, FilterParameters]>([
+    ['read from objects', { op: 'p50', key: 'temperature', by: null, series: null }, {}],
+    [
+      'of a measure',
+      { op: 'avg', key: 'temperature', by: null, series: null },
+      { subject: 'lab', observed_from: '2024-01-01T00:00:00Z', observed_until: '2024-03-01T00:00:00Z' },
+    ],
+  ])('%s leave connections to the others, however many are asked for at once', async (_, aggregate, filter) => {
+    const project = await projectOf([]);
+    let asked: Promise<unknown>[] = [];
+    await db.database.transactionOnce(async (tx) => {
+      await tx.query('LOCK TABLE objects');
+      asked = Array.from({ length: 30 }, () => store.rows(project, parseFilter(filter), aggregate));
+      const waiting = async (): Promise<number> => {
+        const [row] = await tx.query<{ n: string }>(
+          `SELECT count(*) AS n FROM pg_locks WHERE NOT granted AND relation = 'objects'::regclass`,
+        );
+        return Number(row?.n);
+      };
+      while ((await waiting()) < 5) await sleep(10);
+      const { ok } = (await db.database.query<{ ok: boolean }>('SELECT true AS ok'))[0] ?? { ok: false };
+      expect([ok, await waiting()]).toEqual([true, 5]);
+    });
+    expect(await Promise.all(asked)).toHaveLength(30);
   });
 });

@@ -55,12 +55,22 @@ export class AggregateStore {
    * @throws Problem invalid-query for too many groups, a sum beyond what a number can have, an unknown time zone
    */
   async rows(projectId: number, filter: Filter, aggregate: Aggregate, beyond: Blame = BEYOND): Promise<AggregateRow[]> {
-    const measured = await this.rollups.measure(projectId, filter, aggregate);
-    if (measured !== null) return [{ by: 'null', series: 'null', ...measured }];
+    return this.ofProject.run(projectId, async () => {
+      const measured = await this.rollups.measure(projectId, filter, aggregate);
+      if (measured !== null) return [{ by: 'null', series: 'null', ...measured }];
+      return this.computed(projectId, filter, aggregate, beyond);
+    });
+  }
+
+  private async computed(
+    projectId: number,
+    filter: Filter,
+    aggregate: Aggregate,
+    beyond: Blame,
+  ): Promise<AggregateRow[]> {
     const limits = { groups: GROUPS_MAX, bytes: ANSWER_BYTES_MAX };
     const { text, values } = aggregateSql(projectId, filter, aggregate, limits);
-    const ask = (): Promise<Row[]> => this.database.query<Row>(text, values);
-    const rows = await this.ofProject.run(projectId, ask).catch((error: unknown) => {
+    const rows = await this.database.query<Row>(text, values).catch((error: unknown) => {
       throw refusalOf(error, beyond) ?? error;
     });
     refuseTooMuch(rows[0], aggregate);

@@ -36,6 +36,8 @@ export class BatchService {
   /** @throws Problem not-found; batch-not-empty unless cascade */
   async delete(projectId: number, batchId: string, cascade: boolean): Promise<void> {
     if ((await this.batches.delete(projectId, batchId, cascade)) !== null) return;
+    // There was none; one that has come meanwhile is another.
+    if (cascade) throw noSuchBatch();
     const { object_count } = await this.get(projectId, batchId);
     throw new Problem('batch-not-empty', {
       detail: `The batch still has objects (${object_count}); ?cascade=true deletes them with it.`,

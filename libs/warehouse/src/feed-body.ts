@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { elementsOf, skipSpace } from '#json';
-import { countOf, Problem, type InputError, type JsonBody } from '#platform';
+import { Mistakes, Problem, type JsonBody } from '#platform';
 
-/** So long a body is read without a pause: other requests wait no longer. */
+/** So long things are made without a pause; what one of them takes, and the reading of the body before, is beside that. */
 const SLICE_MS = 5;
 
 /** The most things in one request, as /limits says; half a second where all of them are wrong. */
@@ -18,7 +18,7 @@ export interface Sent {
 }
 
 /** What a thing was made into, or why it cannot be. */
-export type Made<T> = { made: T } | { mistakes: readonly InputError[] };
+export type Made<T> = { made: T } | { mistakes: Mistakes };
 
 /** What a body holds that is one thing, or a list of them. */
 export interface OneOrMany {
@@ -47,7 +47,7 @@ export function* sentIn(list: readonly unknown[], { text, start, pointer }: Omit
 
 /** Makes something of each, while the event loop lives. @throws Problem invalid-body with the mistakes of all of them */
 export async function makeEach<T>(things: Iterable<Sent>, make: (sent: Sent, place: number) => Made<T>): Promise<T[]> {
-  const mistakes: InputError[] = [];
+  const mistakes = new Mistakes();
   const all: T[] = [];
   let place = 0;
   let pauseAt = performance.now() + SLICE_MS;
@@ -57,21 +57,18 @@ export async function makeEach<T>(things: Iterable<Sent>, make: (sent: Sent, pla
       pauseAt = performance.now() + SLICE_MS;
     }
     const one = make(sent, place++);
-    if ('mistakes' in one) mistakes.push(...one.mistakes);
-    else if (mistakes.length === 0) all.push(one.made);
+    if ('mistakes' in one) mistakes.addAll(one.mistakes);
+    else if (mistakes.count === 0) all.push(one.made);
   }
-  if (mistakes.length > 0) throw invalidBody(mistakes);
+  if (mistakes.count > 0) throw mistakes.problem('invalid-body');
   return all;
 }
 
 /** @throws Problem invalid-body for none; too-large for more than FEED_LIST_MAX @param pointer where the list is */
 export function refuseCount(count: number, pointer: string, things: string): void {
-  if (count === 0) throw invalidBody([{ pointer, detail: `must have one of the ${things} at least` }]);
+  if (count === 0)
+    throw new Mistakes({ pointer, detail: `must have one of the ${things} at least` }).problem('invalid-body');
   if (count <= FEED_LIST_MAX) return;
   const limit = `feed_list_max is ${String(FEED_LIST_MAX)}, see /api/v1/limits`;
   throw new Problem('too-large', { detail: `The list has ${String(count)} ${things}; ${limit}.` });
-}
-
-export function invalidBody(errors: readonly InputError[]): Problem {
-  return new Problem('invalid-body', { detail: countOf(errors.length), errors });
 }

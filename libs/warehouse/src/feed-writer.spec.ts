@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { setImmediate } from 'node:timers/promises';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import type { FeedObject } from './feed-write.store.js';
 import { FeedWriteStore } from './feed-write.store.js';
@@ -23,6 +22,11 @@ function writerOf({ database, sequence }: TestDatabase): FeedWriter {
 function reading(objectId: string, value: number): FeedObject {
   const data = dataOf([['temperature', String(value)]]);
   return { objectId, subject: 'lab', observedAt: '2024-12-10T16:45:00Z', data };
+}
+
+/** Of so many characters. */
+function heavy(objectId: string, length: number): FeedObject {
+  return { ...reading(objectId, 1), data: dataOf([['text', JSON.stringify('x'.repeat(length))]]) };
 }
 
 const ask = (
@@ -141,11 +145,28 @@ describe('what comes through a feed', () => {
   });
 
   it('is told to come again where too much is waiting already', async () => {
-    const many = ask(Array.from({ length: 100_001 }, (_, n) => reading(`m${String(n)}`, n)));
+    const large = ask(Array.from({ length: 40 }, (_, n) => heavy(`m${String(n)}`, 1024 * 1024)));
     await expect(ask([reading('a', 1)])).rejects.toMatchObject({ slug: 'unavailable' });
-    expect(await many).toHaveLength(100_001);
-    await setImmediate();
+    expect(await large).toHaveLength(40);
     expect(await ask([reading('a', 1)])).toEqual(['added']);
+  });
+
+  it('shares a statement only as far as a statement goes, however many wait', async () => {
+    const lengths: number[] = [];
+    class CountingStore extends FeedWriteStore {
+      override add(...given: Parameters<FeedWriteStore['add']>): Promise<void> {
+        lengths.push(given[2].reduce((sum, { data }) => sum + data.length, 0));
+        return super.add(...given);
+      }
+    }
+    const counting = new FeedWriter(new CountingStore(db.database), db.database, db.sequence);
+    const all = Array.from({ length: 10 }, (_, n) =>
+      ask([heavy(`h${String(n)}`, 2_000_000)], 'keep', 'heavy', counting),
+    );
+    expect((await Promise.all(all)).flat()).toEqual(Array.from({ length: 10 }, () => 'added'));
+    expect(Math.max(...lengths)).toBeLessThan(4_200_000);
+    expect(lengths.length).toBeGreaterThanOrEqual(5);
+    expect(await counts()).toEqual([['heavy', 10, 10]]);
   });
 
   it('is told as added when it was, though the database was lost before it could say so', async () => {

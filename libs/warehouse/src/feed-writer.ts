@@ -3,10 +3,13 @@ import { Injectable } from '@nestjs/common';
 import type { Note } from './note.js';
 import { FeedWriteStore, type FeedObject } from './feed-write.store.js';
 
-/** Objects that share a statement at most; a larger write goes alone. */
+/** Writes share a statement up to so many objects, and so many characters of them; a larger write goes alone. */
 const SHARED_OBJECTS_MAX = 1_000;
-/** Objects that may wait for their turn; what is more would be answered too late to be of use, and fill the memory. */
-const WAITING_OBJECTS_MAX = 100_000;
+const SHARED_LENGTH_MAX = 4 * 1024 * 1024;
+/** Characters that may wait for their turn before a write is told to come again: more would be late, and fill the memory. */
+const WAITING_LENGTH_MAX = 32 * 1024 * 1024;
+/** About what an object takes beside its data. */
+const OBJECT_LENGTH = 200;
 /** How often objects are looked for again that came or went while we waited for their batches. */
 const RACES_MAX = 5;
 
@@ -25,12 +28,14 @@ export type Became = 'added' | 'replaced' | 'kept';
 /** What waits for those before it. */
 interface Queue {
   writes: Waiting[];
-  objects: number;
+  length: number;
 }
 
 /** A write that waits for its turn. */
 interface Waiting {
   write: FeedWrite;
+  /** About how many characters it is. */
+  length: number;
   resolve: (became: Became[]) => void;
   reject: (error: unknown) => void;
 }
@@ -61,13 +66,14 @@ export class FeedWriter {
     return new Promise((resolve, reject) => {
       const { projectId, batchId, ifExists, objects } = write;
       const key = JSON.stringify([projectId, batchId, ifExists]);
-      const queue = this.queues.get(key) ?? { writes: [], objects: 0 };
-      if (queue.objects > WAITING_OBJECTS_MAX) {
+      const queue = this.queues.get(key) ?? { writes: [], length: 0 };
+      if (queue.length > WAITING_LENGTH_MAX) {
         reject(new Problem('unavailable', { detail: 'As much as may be is waiting to be stored; send it again.' }));
         return;
       }
-      queue.objects += objects.length;
-      if (queue.writes.push({ write, resolve, reject }) > 1 || this.queues.has(key)) return;
+      const length = objects.reduce((sum, { data }) => sum + data.length + OBJECT_LENGTH, 0);
+      queue.length += length;
+      if (queue.writes.push({ write, length, resolve, reject }) > 1 || this.queues.has(key)) return;
       this.queues.set(key, queue);
       // Not before all is read that has arrived already: else the first of many would go alone, and the others wait for it.
       setImmediate(() => void this.drain(key, queue));
@@ -76,9 +82,7 @@ export class FeedWriter {
 
   private async drain(key: string, queue: Queue): Promise<void> {
     while (queue.writes.length > 0) {
-      const group = taken(queue.writes);
-      await this.settle(group);
-      for (const { write } of group) queue.objects -= write.objects.length;
+      await this.settle(taken(queue));
     }
     this.queues.delete(key);
   }
@@ -176,10 +180,17 @@ class Moved extends Error {
 }
 
 /** Takes from the front of the queue what shares the next statement. */
-function taken(queue: Waiting[]): Waiting[] {
-  let count = 0;
-  const end = queue.findIndex(({ write }, place) => (count += write.objects.length) > SHARED_OBJECTS_MAX && place > 0);
-  return queue.splice(0, end === -1 ? queue.length : end);
+function taken(queue: Queue): Waiting[] {
+  const { writes } = queue;
+  let [objects, length] = [0, 0];
+  const end = writes.findIndex((one, place) => {
+    objects += one.write.objects.length;
+    length += one.length;
+    return (objects > SHARED_OBJECTS_MAX || length > SHARED_LENGTH_MAX) && place > 0;
+  });
+  const group = writes.splice(0, end === -1 ? writes.length : end);
+  for (const one of group) queue.length -= one.length;
+  return group;
 }
 
 function isEachOnce(objects: readonly FeedObject[]): boolean {

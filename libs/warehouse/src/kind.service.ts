@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { canonicalNumber } from '#json';
-import { jsonBodyOf, Operations, type Operation, type Outcome, type Write } from '#jobs';
+import { jsonBodyOf, Operations, paramOf, type Operation, type Outcome, type Write } from '#jobs';
 import { Config, countOf, etagOf, idInUrl, Problem, requireMatch, Sequence, type Queryable } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { FeedOperations, type FeedPlan } from './feed-operations.js';
@@ -66,8 +66,8 @@ export class KindService {
   }
 
   private async replace(kind: Kind, write: Write): Promise<Outcome> {
-    const { projectId, params, ifMatch, receipt } = write;
-    const objectId = params[`${kind.one}_id`] ?? '';
+    const { projectId, ifMatch, receipt } = write;
+    const objectId = paramOf(write, kind.param);
     const { givenId, data } = await readThing(kind, jsonBodyOf(write), this.config.limits.bodyLimitBytes);
     if (givenId !== undefined && givenId !== objectId) {
       const errors = [{ pointer: '/id', detail: `must be "${objectId}", as it is, or left out` }];

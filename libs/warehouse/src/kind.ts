@@ -1,14 +1,16 @@
 import { findMember, isObject, pointerPart, skipSpace } from '#json';
-import { Problem, type JsonBody } from '#platform';
-import { invalidBody, makeEach, refuseCount, sentIn, type Made, type Sent } from './feed-body.js';
+import { Mistakes, Problem, type JsonBody } from '#platform';
+import { makeEach, refuseCount, sentIn, type Made, type Sent } from './feed-body.js';
 import type { ObjectRow } from './object.store.js';
 
 /** Things of one kind, each an object of one batch: with ids that may be given, sent one by one or as a file of them. */
 export interface Kind {
   /** The batch that they are in, the member that lists them in a file, and their address. */
   name: string;
-  /** One of them, in words; with `_id` the parameter of its address. */
+  /** One of them, in words. */
   one: string;
+  /** The parameter of an address that is the id of one. */
+  param: string;
   /** A key that each of them has. */
   key: string;
   /** The `data` of one as it was sent, a list of pairs. */
@@ -38,11 +40,11 @@ export async function readThings(
     return { things: await thingsOf(kind, [{ value, text, start, pointer: '' }], limitBytes) };
   }
   const list = value[kind.name];
-  const mistakes = Object.keys(value)
-    .filter((name) => name !== kind.name)
-    .map((name) => ({ pointer: pointerPart(name), detail: 'is not a member of this body' }));
-  if (!Array.isArray(list)) mistakes.push({ pointer: `/${kind.name}`, detail: `must be a list of ${kind.name}` });
-  if (mistakes.length > 0 || !Array.isArray(list)) throw invalidBody(mistakes);
+  const mistakes = new Mistakes();
+  for (const name of Object.keys(value))
+    if (name !== kind.name) mistakes.add({ pointer: pointerPart(name), detail: 'is not a member of this body' });
+  if (!Array.isArray(list)) mistakes.add({ pointer: `/${kind.name}`, detail: `must be a list of ${kind.name}` });
+  if (mistakes.count > 0 || !Array.isArray(list)) throw mistakes.problem('invalid-body');
   refuseCount(list.length, `/${kind.name}`, kind.name);
   const span = findMember(text, start, kind.name).value ?? { start, end: start };
   const sent = sentIn(list, { text, start: span.start, pointer: `/${kind.name}` });

@@ -3,20 +3,22 @@ import { isConnectionLoss } from '#platform';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import pLimit from 'p-limit';
 import type { Aggregate, Computed, Op } from './aggregate.js';
+import { LimitsByProject } from './limits-by-project.js';
 import { MEASURED_KEY } from './rollup-marks.js';
 import { RollupStore, type MeasuredOp, type MeasuredSpan } from './rollup.store.js';
 
-/** Subjects that wait to be summed up; who asks for more of them is answered all the same, and sums them up next time. */
+/** Subjects of a project that wait to be summed up; who asks for more is answered all the same, and sums them up next time. */
 const WAITING_MAX = 100;
 
 /** Sums of what was measured about one subject in a time, in milliseconds also where that is a year of seconds. */
 @Injectable()
 export class Rollups implements BeforeApplicationShutdown {
   private readonly log = new Logger('rollups');
-  /** What is being summed up for the next one who asks, by subject. */
-  private readonly underWay = new Map<string, Promise<void>>();
-  /** One at a time, so that a chart of many rooms takes no connections from anybody. */
+  /** What is being summed up for the next one who asks, by project and subject. */
+  private readonly underWay = new Map<number, Map<string, Promise<void>>>();
+  /** One at a time, so that a chart of many rooms takes no connections from anybody; and of each project one waits for that. */
   private readonly turn = pLimit(1);
+  private readonly ofProject = new LimitsByProject(1);
   private isStopping = false;
 
   constructor(private readonly store: RollupStore) {}
@@ -33,21 +35,29 @@ export class Rollups implements BeforeApplicationShutdown {
   /** Resolves when nothing of it runs any more; what waits is left for another time. */
   async beforeApplicationShutdown(): Promise<void> {
     this.isStopping = true;
-    await Promise.all(this.underWay.values());
+    await Promise.all([...this.underWay.values()].flatMap((bySubject) => [...bySubject.values()]));
   }
 
   /** Nobody waits for it. */
   private sumUp(span: MeasuredSpan): void {
-    const key = JSON.stringify([span.projectId, span.subject]);
-    if (this.underWay.has(key) || this.underWay.size >= WAITING_MAX) return;
-    const work = this.turn(async () => {
-      if (!this.isStopping) await this.store.sumUp(span);
-    })
+    const { projectId, subject } = span;
+    const bySubject = this.underWay.get(projectId) ?? new Map<string, Promise<void>>();
+    if (bySubject.has(subject) || bySubject.size >= WAITING_MAX) return;
+    this.underWay.set(projectId, bySubject);
+    const work = this.ofProject
+      .run(projectId, () =>
+        this.turn(async () => {
+          if (!this.isStopping) await this.store.sumUp(span);
+        }),
+      )
       .catch((error: unknown) => {
         if (!isConnectionLoss(error)) this.log.warn(`summing up by the hour failed: ${String(error)}`);
       })
-      .finally(() => this.underWay.delete(key));
-    this.underWay.set(key, work);
+      .finally(() => {
+        bySubject.delete(subject);
+        if (bySubject.size === 0) this.underWay.delete(projectId);
+      });
+    bySubject.set(subject, work);
   }
 }
 
