@@ -3,6 +3,7 @@
  * lib says what else it holds (every digit, repeated names) and where.
  * Imports nothing.
  */
+export { faultIn } from './json-fault.js';
 export {
   countNames,
   elementsOf,

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { countNames, inspectJson, JSON_DEPTH_MAX, surveyJson } from '#json';
+import { countNames, faultIn, inspectJson, JSON_DEPTH_MAX, surveyJson } from '#json';
 import { countOf, Problem } from './problems.js';
 
 export interface ReadJson {
@@ -55,9 +55,8 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    const position = /position (\d+)/.exec(String(cause))?.[1];
-    const place = position === undefined ? '' : ` at ${lineAndColumn(text, Number(position))}`;
-    throw new Problem('malformed-request', { detail: `The body is not valid JSON${place}.`, cause });
+    const detail = `The body is not valid JSON at ${lineAndColumn(text, faultIn(text) ?? 0)}.`;
+    throw new Problem('malformed-request', { detail, cause });
   }
 }
 
