@@ -8,6 +8,7 @@ import { SwaggerModule } from '@nestjs/swagger';
 import type { Logger } from 'pino';
 import { ApiModule } from './api.module.js';
 import { createOpenApi } from './openapi.js';
+import { addressAssets } from './swagger-ui.js';
 
 /** The whole HTTP server, ready to listen; the tests start it just so. */
 export async function createApp(
@@ -21,6 +22,7 @@ export async function createApp(
     createHttpAdapter(config, log),
     { logger: nestLog(log), bodyParser: false, abortOnError: false },
   );
+  addressAssets(app.getHttpAdapter().getInstance());
   const finishHttp = prepareHttp(app, config, (fastify) => {
     app.get(Authentication).guard(fastify);
     app.get(Idempotency).guard(fastify);

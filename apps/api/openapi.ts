@@ -2,13 +2,17 @@ import { API, ProblemDto, PROBLEMS, type ProblemSlug } from '#platform';
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 
-type Responses = NonNullable<OpenAPIObject['paths'][string]['get']>['responses'];
+type Operation = NonNullable<OpenAPIObject['paths'][string]['get']>;
+type Responses = Operation['responses'];
+type Security = NonNullable<Operation['security']>;
 
 const DESCRIPTION = `A warehouse for batches of small JSON objects: post a whole batch, find any object by any key or value.
 
 Every resource needs a key: \`Authorization: Bearer <key>\` or \`X-Api-Key: <key>\`. Every error is
 \`application/problem+json\` (RFC 9457); its \`type\` leads to the page that explains it.
-A body may be compressed: \`Content-Encoding: gzip\` or \`zstd\`.`;
+\`x-roles\` of an operation are the roles whose keys may do it. A body may be compressed: \`Content-Encoding: gzip\` or \`zstd\`.
+
+An id is any text; in an address it is percent-encoded, so a \`/\` inside an id is \`%2F\`.`;
 
 /** What any route may answer besides its own problems; a test sends every route what leads to each. */
 const ANY: readonly ProblemSlug[] = ['invalid-query', 'not-acceptable'];
@@ -38,7 +42,8 @@ export function createOpenApi(app: INestApplication): OpenAPIObject {
     .setTitle('Stowage')
     .setDescription(DESCRIPTION)
     .setVersion('1')
-    .addBearerAuth({ type: 'http', scheme: 'bearer' }, 'bearer')
+    // Not addBearerAuth: that would say that a key is a JWT.
+    .addSecurity('bearer', { type: 'http', scheme: 'bearer' })
     .addApiKey({ type: 'apiKey', in: 'header', name: 'X-Api-Key' }, 'api-key');
   const document = SwaggerModule.createDocument(app, builder.build(), { extraModels: [ProblemDto] });
   for (const [path, item] of Object.entries(document.paths)) {
@@ -57,10 +62,20 @@ export function createOpenApi(app: INestApplication): OpenAPIObject {
       if (needsKey && method === 'get')
         operation.responses[304] ??= { description: 'You have it already: If-None-Match.' };
       describeLines(operation.requestBody);
-      if (needsKey) operation.security = [{ bearer: [] }, { 'api-key': [] }];
+      if (needsKey) operation.security = securityOf(operation.security, document);
     }
   }
   return document;
+}
+
+/** Either of the two ways that every route takes a key in, or one of the headers that its rules add. */
+function securityOf(added: Security = [], { components = {} }: OpenAPIObject): Security {
+  for (const header of added.flatMap((one) => Object.keys(one))) {
+    // Rules have it in lower case, as Node.js does; a reader looks for the name that the contract has.
+    const name = header.replace(/^x(?=-)|(?<=-)[a-z]/g, (letter) => letter.toUpperCase());
+    components.securitySchemes = { ...components.securitySchemes, [header]: { type: 'apiKey', in: 'header', name } };
+  }
+  return [{ bearer: [] }, { 'api-key': [] }, ...added];
 }
 
 /** A stream has no schema of its own in OpenAPI 3.1; the generator gives it that of the JSON body. */

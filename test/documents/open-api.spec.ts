@@ -60,12 +60,24 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  it('asks for a key where the contract does', () => {
-    for (const [name, { security }] of operations) {
-      const needsKey = name.replace('/api/v1', '') in CONTRACT;
-      expect([name, security]).toEqual([name, needsKey ? [{ bearer: [] }, { 'api-key': [] }] : undefined]);
+  it('asks for a key where the contract does, of the roles and in the headers that it names', () => {
+    const inHeader = (name: string) => ({ type: 'apiKey', in: 'header', name });
+    const ofFirmware = {
+      'x-device-api-key': inHeader('X-Device-Api-Key'),
+      'x-project-membership-api-key': inHeader('X-Project-Membership-Api-Key'),
+      api_key: inHeader('api_key'),
+    };
+    // No bearerFormat: our keys are of no format that others know.
+    const ofAll = { bearer: { type: 'http', scheme: 'bearer' }, 'api-key': inHeader('X-Api-Key') };
+    expect(document.components.securitySchemes).toEqual({ ...ofAll, ...ofFirmware });
+    for (const [name, operation] of operations) {
+      const { roles } = CONTRACT[name.replace('/api/v1', '')] ?? {};
+      const more = name.includes('/firmware') ? ofFirmware : {};
+      const schemes = roles === undefined ? undefined : Object.keys({ ...ofAll, ...more }).sort();
+      const security = operation.security?.flatMap((one) => Object.keys(one)).sort();
+      const isEither = operation.security?.every((one) => Object.keys(one).length === 1) ?? true;
+      expect([name, operation['x-roles'], security, isEither]).toEqual([name, roles, schemes, true]);
     }
-    expect(Object.keys(document.components.securitySchemes)).toEqual(['bearer', 'api-key']);
   });
 
   it('has for every operation the problems that all of its kind give', () => {

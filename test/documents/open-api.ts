@@ -13,6 +13,7 @@ export interface Schema {
 export interface Operation {
   summary?: string;
   security?: object[];
+  'x-roles'?: string[];
   parameters?: { name: string; in: string; schema: Schema; example?: unknown }[];
   requestBody?: { content: Record<string, { schema: Schema }> };
   responses: Record<

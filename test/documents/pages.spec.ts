@@ -113,6 +113,19 @@ describe('the reference', () => {
     },
   );
 
+  // With the test above: it loads all it needs at every one of them.
+  it.each([
+    ['/docs', ['/docs/', '/docs/?tag=jobs', '/docs?tag=a/', '/docs/index.html', '/docs/index.html/']],
+    ['/redoc', ['/redoc/']],
+    ['/problems', ['/problems/']],
+  ])('is the same page as %s at %j', async (path, others) => {
+    const page = await api.call('GET', api.origin + path);
+    for (const other of others) {
+      const reply = await api.call('GET', api.origin + other);
+      expect([other, reply.status, reply.text]).toEqual([other, 200, page.text]);
+    }
+  });
+
   it('comes with its scripts', async () => {
     for (const path of ['/redoc/redoc.js', '/docs/swagger-ui-bundle.js', '/docs/swagger-ui-init.js']) {
       const reply = await api.call('GET', api.origin + path);

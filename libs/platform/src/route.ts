@@ -1,4 +1,6 @@
+import { applyDecorators } from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
+import { ApiExtension, ApiSecurity } from '@nestjs/swagger';
 
 /** Where every resource is; documents, health and metrics are at the root. */
 export const API = '/api/v1';
@@ -50,8 +52,14 @@ declare module 'fastify' {
 
 /**
  * Who may use a handler and which media types it takes and gives. The rules go into Fastify's route, not into Nest's
- * metadata: they are checked before the body is read, which a Nest guard would be too late for.
+ * metadata: they are checked before the body is read, which a Nest guard would be too late for. The OpenAPI document has
+ * the roles as `x-roles`, and the further headers as what the route asks for.
  */
 export function Rules(rules: RouteRules): MethodDecorator {
-  return RouteConfig({ ...rules, ours: true });
+  const { roles, keyHeaders = [] } = rules;
+  return applyDecorators(
+    RouteConfig({ ...rules, ours: true }),
+    ...(roles === 'anyone' ? [] : [ApiExtension('x-roles', roles)]),
+    ...keyHeaders.map((header) => ApiSecurity(header)),
+  );
 }
