@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { readFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { FEEDS } from '../../apps/feeds.js';
-import { TestApi, type TestProject } from '../harness/api.js';
+import { openApiOf } from '../documents/open-api.js';
+import { expectProblem } from '../errors/expect-problem.js';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { DoorsModule } from './doors/doors.module.js';
 
 let api: TestApi;
@@ -15,9 +17,12 @@ afterAll(() => api.stop());
 const VISITS = '/doors/north/visits';
 const at = (hour: number): string => `2026-11-21T${String(hour).padStart(2, '0')}:00:00Z`;
 
+function post(door: string, body: object, headers: Record<string, string> = {}): Promise<Reply> {
+  return api.call('POST', door, { key: project.keys.producer, body, headers });
+}
+
 async function count(hour: number, people: number, headers: Record<string, string> = {}): Promise<number> {
-  const body = { at: at(hour), people };
-  return (await api.call('POST', VISITS, { key: project.keys.producer, body, headers })).status;
+  return (await post(VISITS, { at: at(hour), people }, headers)).status;
 }
 
 async function read<T>(path: string): Promise<T> {
@@ -56,15 +61,47 @@ describe('the feed of docs/adding-a-feed.md', () => {
   });
 
   it('refuses what is no visit, with a pointer to it, and whom it does not know', async () => {
-    const bad = await api.call('POST', VISITS, { key: project.keys.producer, body: { at: at(9), people: -1 } });
+    const bad = await post(VISITS, { at: at(9), people: -1 });
     expect([bad.status, bad.json<{ errors: object[] }>().errors]).toMatchObject([400, [{ pointer: '/people' }]]);
     expect((await api.call('GET', VISITS)).status).toBe(401);
     expect((await api.call('POST', VISITS, { key: project.keys.analyst, body: {} })).status).toBe(403);
   });
 
-  it('is in the OpenAPI document', async () => {
-    const { paths } = (await api.call('GET', `${api.origin}/openapi.json`)).json<{ paths: object }>();
-    expect(Object.keys(paths)).toContain('/api/v1/doors/{door}/visits');
+  it('tells one hour from another by when it is, not by how it is written, and tells it in UTC', async () => {
+    const door = '/doors/clock/visits';
+    const written = ['2026-11-21T10:00:00+01:00', '2026-11-21t08:00:00.000-01:00', '2026-11-21T09:00:00'];
+    for (const [people, hour] of written.entries()) {
+      const reply = await post(door, { at: hour, people });
+      expect([reply.status, reply.json()]).toEqual([201, { door: 'clock', at: at(9), people }]);
+    }
+    expect((await read<{ results: object[] }>(door)).results).toEqual([{ door: 'clock', at: at(9), people: 2 }]);
+  });
+
+  it.each([
+    ['of 256 characters', 'x'.repeat(256)],
+    ['with a control character', 'a\u0007b'],
+    ['with a control character beyond ASCII', '\u0085'],
+  ])('refuses a name that cannot be a subject: one %s', async (_, name) => {
+    const door = `/doors/${encodeURIComponent(name)}/visits`;
+    expectProblem(await post(door, { at: at(9), people: 1 }), 'invalid-path');
+    expectProblem(await api.call('GET', door, { key: project.keys.analyst }), 'invalid-path');
+  });
+
+  it("has another project's door as if it did not exist, and one of its own also where a page is empty", async () => {
+    const { keys } = await api.project();
+    const essence = (reply: Reply) => ({ ...expectProblem(reply, 'not-found'), request_id: '', instance: '' });
+    await count(9, 13);
+    const others = await api.call('GET', VISITS, { key: keys.analyst });
+    const nobodys = await api.call('GET', '/doors/nothing/visits', { key: keys.analyst });
+    expect(essence(others)).toEqual(essence(nobodys));
+    expect((await read<{ results: object[] }>(`${VISITS}?page=99`)).results).toEqual([]);
+  });
+
+  it('is in the OpenAPI document, with the problems of an address with a name in it', async () => {
+    const { paths } = await openApiOf(api);
+    const { get, post } = paths['/api/v1/doors/{door}/visits'] ?? {};
+    expect(get?.responses['404']?.description).toContain('not-found: ');
+    for (const operation of [get, post]) expect(operation?.responses['400']?.description).toContain('invalid-path: ');
   });
 });
 
@@ -74,5 +111,12 @@ describe('docs/adding-a-feed.md', () => {
     const shown = [...page.matchAll(/^`(test\/feeds\/\S+)`\n\n```ts\n([\s\S]*?)```$/gm)];
     expect(shown.length).toBeGreaterThan(3);
     for (const [, path = '', text] of shown) expect(text).toBe(await readFile(path, 'utf8'));
+  });
+
+  it('names files that are there', async () => {
+    const [, putIn = ''] = (await readFile('docs/adding-a-feed.md', 'utf8')).split('## 6.');
+    const files = [...putIn.matchAll(/`((?:[\w-]+\/)*[\w-]+(?:\.[\w-]+)*\.(?:ts|mjs|json|md))`/g)];
+    expect(files.length).toBeGreaterThan(10);
+    for (const [, file = ''] of files) await expect(access(file)).resolves.toBeUndefined();
   });
 });

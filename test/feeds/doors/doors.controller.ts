@@ -1,11 +1,11 @@
 import { Incoming, MayRunLater, WriteRequests, type Operation, type WriteRequest } from '#jobs';
-import { Answer, API, Http, PageQuery, Problems, Rules, type Exchange } from '#platform';
+import { Answer, API, Http, PageQuery, Problem, Problems, Rules, type Exchange } from '#platform';
 import { FeedOperations, FeedReader, type FeedList } from '#warehouse';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { NewVisitDto, VisitDto, VisitPageDto } from './doors.dto.js';
 import { count } from './doors.operations.js';
-import { fromObject, type Visit } from './visit.js';
+import { doorOf, fromObject, type Visit } from './visit.js';
 
 @ApiTags('doors')
 @ApiParam({ name: 'door', type: String, example: 'north' })
@@ -36,14 +36,22 @@ export class DoorController {
   @Rules({ roles: ['admin', 'analyst'], query: true })
   @ApiOperation({ summary: 'List the visits of a door, the latest first' })
   @Answer(200, VisitPageDto)
-  @Problems('invalid-query', 'invalid-cursor')
+  @Problems('invalid-query', 'invalid-cursor', 'not-found')
   async list(@Param('door') door: string, @Query() query: PageQuery, @Http() http: Exchange): Promise<string> {
-    const visits: FeedList<Visit> = {
-      is: ['doors', door],
-      subject: door,
-      filter: { kind: 'pair', key: 'people', value: null },
-      read: fromObject,
-    };
-    return (await this.reader.page(visits, query, http)).text((visit) => JSON.stringify(visit));
+    const visits = visitsOf(doorOf(door));
+    const page = await this.reader.page(visits, query, http);
+    if (page.isEmpty && !(await this.reader.hasAny(visits, http))) {
+      throw new Problem('not-found', { detail: 'There is no such door.' });
+    }
+    return page.text((visit) => JSON.stringify(visit));
   }
+}
+
+function visitsOf(door: string): FeedList<Visit> {
+  return {
+    is: ['doors', door],
+    subject: door,
+    filter: { kind: 'pair', key: 'people', value: null },
+    read: fromObject,
+  };
 }

@@ -1,11 +1,18 @@
+import { ID_RULE, isId, Problem } from '#platform';
 import { dataOf, idOf, valueIn, type FeedObject, type ObjectRow } from '#warehouse';
 
 /** So many people went through a door in the hour that began at `at`. */
 export interface Visit {
   door: string;
-  /** RFC 3339. */
+  /** As PostgreSQL tells it. */
   at: string;
   people: number;
+}
+
+/** The name as it stands in the address. @throws Problem invalid-path for one that cannot be a subject */
+export function doorOf(name: string): string {
+  if (isId(name)) return name;
+  throw new Problem('invalid-path', { detail: `The name of a door ${ID_RULE}.` });
 }
 
 /** The same door and hour are the same object, however often they are sent. */
