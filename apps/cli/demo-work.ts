@@ -1,3 +1,4 @@
+import { Config } from '#platform';
 import { FirmwareModule, storing, type FirmwareEvent } from '#firmware';
 import { FeedWriter } from '#warehouse';
 import type { INestApplicationContext } from '@nestjs/common';
@@ -6,6 +7,8 @@ import { accessOf, withModule, type AccessServices } from './access-work.js';
 
 /** What a demo made; the keys are nowhere else. */
 export interface Demo {
+  /** Where it was made, in words. */
+  database: string;
   projectId: number;
   name: string;
   keys: Record<'analyst' | 'producer', string>;
@@ -31,7 +34,9 @@ export function makeDemo(name: string | undefined, deviceCount: number): Promise
       (await services.keys.create({ projectId, role, name: `demo ${role}` })).key;
     const devices = await makeDevices(services, projectId, deviceCount);
     await report(app, projectId, devices);
+    const { url, dataDir } = app.get(Config, { strict: false }).database;
     return {
+      database: url === null ? `in ${dataDir}` : 'of DATABASE_URL',
       projectId,
       name: made,
       keys: { analyst: await keyFor('analyst'), producer: await keyFor('producer') },

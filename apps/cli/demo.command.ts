@@ -41,9 +41,10 @@ export class DemoCommand extends CommandRunner {
 }
 
 /** What was made: the keys are shown this once. */
-function linesOf({ projectId, name, keys, devices }: Demo, api: string): string[] {
+function linesOf({ database, projectId, name, keys, devices }: Demo, api: string): string[] {
   return [
     `project ${String(projectId)}  ${oneLine(name)}`,
+    `made in the database ${database}, which a server has to use for these requests`,
     '',
     ...table(['ROLE', 'KEY'], Object.entries(keys)),
     '',

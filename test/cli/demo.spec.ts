@@ -21,7 +21,9 @@ describe('stowage demo', () => {
   it('makes a project whose printed requests do what they say when they are pasted', async () => {
     const { code, stdout, stderr } = await demo('--devices', '2');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout).toMatch(/^project \d+ {2}demo-1\n/);
+    expect(stdout).toMatch(
+      /^project \d+ {2}demo-1\nmade in the database in \S+, which a server has to use for these requests\n/,
+    );
     const devices = stdout.match(/^device-\d+-\d +stw_device_\w+$/gm) ?? [];
     expect(devices).toHaveLength(2);
     const [deviceId = ''] = devices[0]?.split(' ') ?? [];

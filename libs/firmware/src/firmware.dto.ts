@@ -4,7 +4,10 @@ import { parse } from 'semver';
 
 const VERSION_LENGTH_MAX = 255;
 
-/** Semantic Versioning 2.0.0 to the letter; the library alone would take white space around it and a leading v. */
+/**
+ * Semantic Versioning 2.0.0, its numbers up to 2^53 - 1, which the library can compare. Alone it would take white space around
+ * a version and a leading v.
+ */
 export function isVersion(value: unknown): boolean {
   return (
     typeof value === 'string' && value.length <= VERSION_LENGTH_MAX && /^\d\S*$/.test(value) && parse(value) !== null
@@ -12,7 +15,8 @@ export function isVersion(value: unknown): boolean {
 }
 
 function VersionField(example: string): PropertyDecorator {
-  const description = 'The version of the firmware: Semantic Versioning 2.0.0, without a leading v.';
+  const description =
+    'The version of the firmware: Semantic Versioning 2.0.0, without a leading v, its numbers up to 2^53 - 1.';
   const rule = `must be a version such as 1.0.0 (Semantic Versioning 2.0.0), of at most ${String(VERSION_LENGTH_MAX)} characters`;
   return RuleField({ description, example, minLength: 1, maxLength: VERSION_LENGTH_MAX }, rule, isVersion);
 }

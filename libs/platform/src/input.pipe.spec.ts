@@ -152,6 +152,9 @@ describe('query parameters', () => {
 
   it('refuse a text given twice', () => {
     expect(refusal(() => asQuery({ text: ['a', 'b'] }))).toEqual(['invalid-query', 'text']);
+    expect(() => asQuery({ text: ['a', 'b'] })).toThrow(
+      expect.objectContaining({ errors: [{ parameter: 'text', detail: 'is given more than once' }] }),
+    );
   });
 
   it.each(['nonsense', 'Size', 'constructor', '__proto__', ''])('refuse a name that is none: "%s"', (name) => {

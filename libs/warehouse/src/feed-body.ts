@@ -1,9 +1,6 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { elementsOf, skipSpace } from '#json';
 import { Mistakes, Problem, type JsonBody } from '#platform';
-
-/** So long things are made without a pause; what one of them takes, and the reading of the body before, is beside that. */
-const SLICE_MS = 5;
+import { Pause } from './pause.js';
 
 /** The most things in one request, as /limits says; half a second where all of them are wrong. */
 export const FEED_LIST_MAX = 10_000;
@@ -50,12 +47,9 @@ export async function makeEach<T>(things: Iterable<Sent>, make: (sent: Sent, pla
   const mistakes = new Mistakes();
   const all: T[] = [];
   let place = 0;
-  let pauseAt = performance.now() + SLICE_MS;
+  const pause = new Pause();
   for (const sent of things) {
-    if (performance.now() > pauseAt) {
-      await nextTurn();
-      pauseAt = performance.now() + SLICE_MS;
-    }
+    if (pause.isDue) await pause.take();
     const one = make(sent, place++);
     if ('mistakes' in one) mistakes.addAll(one.mistakes);
     else if (mistakes.count === 0) all.push(one.made);

@@ -16,6 +16,7 @@ import { Injectable } from '@nestjs/common';
 import { ObjectListStore } from './object-list.store.js';
 import type { ObjectRow } from './object.store.js';
 import { ObservationStore } from './observation.store.js';
+import { Pause } from './pause.js';
 
 /** A list as a feed shows it: objects that are read as something. */
 export interface FeedList<T> {
@@ -27,7 +28,7 @@ export interface FeedList<T> {
   isMeasured?: true;
   filter: Filter;
   /** Reads an object; undefined for one that is none of the feed's, which is passed over. */
-  read(row: ObjectRow): T | undefined;
+  read: (row: ObjectRow) => T | undefined;
   /** Throws where who asks may not see it, before anything is read. */
   allow?: () => Promise<void>;
   /** To be read as one: the oldest first, on a page as many as there may be, fewer of large ones, and not counted. Not of one about a subject. */
@@ -99,8 +100,7 @@ export class FeedReader {
     const slice = { ...found.slice, hasPrevious: found.slice.hasPrevious && !isFirst };
     const count = async (): Promise<Count> =>
       found.count ?? (await this.observations.count(projectId, { ...list, subject: subject ?? '' }, page.count));
-    const items = slice.items.flatMap((row) => list.read(row) ?? []);
-    return new FeedPage(items, page, slice, count, reply);
+    return new FeedPage(await readAll(slice.items, list), page, slice, count, reply);
   }
 
   /** Whether there is anything at all in a list about a subject. */
@@ -108,4 +108,16 @@ export class FeedReader {
     const { count } = await this.observations.count(projectOf(request), { subject, ...list }, 'capped');
     return count !== 0;
   }
+}
+
+/** A factory may have thousands of points, and take milliseconds. */
+async function readAll<T>(rows: readonly ObjectRow[], { read }: FeedList<T>): Promise<T[]> {
+  const items: T[] = [];
+  const pause = new Pause();
+  for (const row of rows) {
+    if (pause.isDue) await pause.take();
+    const item = read(row);
+    if (item !== undefined) items.push(item);
+  }
+  return items;
 }
