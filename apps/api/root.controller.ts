@@ -1,5 +1,5 @@
 import { Answer, API, Config, originOf, Rules } from '#platform';
-import { FEED_LIST_MAX, PAGE_BYTES_MAX } from '#warehouse';
+import { FEED_LIST_MAX } from '#warehouse';
 import { Controller, Get, Req, Res } from '@nestjs/common';
 import { ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import accepts from 'accepts';
@@ -93,11 +93,12 @@ export class RootController {
   @ApiOperation({ summary: 'The limits of this installation' })
   @Answer(200, LimitsDto)
   limits(): LimitsDto {
-    const { pageSize, pageSizeMax, countCap, bodyLimitBytes, batchObjectsMax, inflatedLimitBytes } = this.config.limits;
+    const { pageSize, pageSizeMax, pageBytesMax, countCap, bodyLimitBytes, batchObjectsMax, inflatedLimitBytes } =
+      this.config.limits;
     return {
       page_size: pageSize,
       page_size_max: pageSizeMax,
-      page_bytes_max: PAGE_BYTES_MAX,
+      page_bytes_max: pageBytesMax,
       count_cap: countCap,
       body_limit_bytes: bodyLimitBytes,
       batch_objects_max: batchObjectsMax,

@@ -237,12 +237,12 @@ it('another project sees none of them, and can have the same', async () => {
   expect((await post({ id: 'mine', ...FACTORY })).status).toBe(201);
 });
 
-describe('factories of thousands of points', () => {
+describe('factories of many points', () => {
   it('are all there, over as many pages as it takes to hold them, in both directions', async () => {
-    const heavy = await TestApi.start();
+    const heavy = await TestApi.start({ PAGE_BYTES_MAX: String(1024 * 1024) });
     try {
       const { keys } = await heavy.project();
-      const points = Array.from({ length: 10_000 }, (_, at) => at);
+      const points = Array.from({ length: 1_000 }, (_, at) => at);
       const ids = Array.from({ length: 40 }, (_, at) => `factory-${String(at)}`);
       for (const part of [ids.slice(0, 20), ids.slice(20)]) {
         const list = part.map((id) => {

@@ -48,6 +48,7 @@ describe('the settings', () => {
       limits: {
         pageSize: 10,
         pageSizeMax: 1000,
+        pageBytesMax: 67_108_864,
         countCap: 1000,
         bodyLimitBytes: 64 * 1024 * 1024,
         batchObjectsMax: 100_000,

@@ -43,6 +43,8 @@ export class Config {
     pageSize: number;
     /** PAGE_SIZE_MAX: the most a client may ask for, 1 to 10,000; default 1000. */
     pageSizeMax: number;
+    /** PAGE_BYTES_MAX: what the objects of a page may hold together, about, 1 KiB to 256 MiB; default 64 MiB. */
+    pageBytesMax: number;
     /** COUNT_CAP: how far a page's count is exact unless count=exact, 1 to 1,000,000; default 1000. */
     countCap: number;
     /** BODY_LIMIT_BYTES: the largest JSON body, 1 KiB to 128 MiB (PostgreSQL's jsonb ends at 256 MB); default 64 MiB. */
@@ -96,6 +98,7 @@ export class Config {
     this.limits = {
       pageSizeMax,
       pageSize: integer(env, 'PAGE_SIZE', Math.min(10, pageSizeMax), 1, pageSizeMax),
+      pageBytesMax: integer(env, 'PAGE_BYTES_MAX', 64 * 1024 ** 2, 1024, 256 * 1024 ** 2),
       countCap: integer(env, 'COUNT_CAP', 1000, 1, 1_000_000),
       bodyLimitBytes: integer(env, 'BODY_LIMIT_BYTES', 64 * 1024 ** 2, 1024, 128 * 1024 ** 2),
       batchObjectsMax: integer(env, 'BATCH_OBJECTS_MAX', 100_000, 1, 1_000_000),

@@ -18,6 +18,5 @@ export { KindService, listOf } from './kind.service.js';
 export { CreateObjectDto, ObjectDto, ObjectIdField, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
 export type { Note } from './note.js';
 export type { ObjectRow } from './object.store.js';
-export { PAGE_BYTES_MAX } from './page-bytes.js';
 export { dataOf, pairsOf, valueIn } from './pairs.js';
 export { WarehouseModule } from './warehouse.module.js';

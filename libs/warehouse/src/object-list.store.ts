@@ -13,11 +13,12 @@ import {
   type ListSql,
   type PageRequest,
   type Slice,
+  type Statement,
 } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { isEverything } from './list.dto.js';
 import { LIGHT_COLUMNS, OBJECT_COLUMNS, type ObjectRow } from './object.store.js';
-import { cutShort, lightSql, PAGE_BYTES_MAX, whole, type Light } from './page-bytes.js';
+import { cutShort, lightSql, whole, type Light } from './page-bytes.js';
 
 /** A page of objects and how many there are in all. */
 export interface ObjectPage {
@@ -43,10 +44,7 @@ const PROBE_ROWS = 1_000;
 
 const FILTER_COLUMNS = { data: 'o.data', batchId: 'o.batch_id', subject: 'o.subject', observedAt: 'o.observed_at' };
 
-const BY_SEQ = {
-  name: 'object.by-seq',
-  text: aroundSql(`SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = $1 AND o.seq = ANY ($2::bigint[])`),
-};
+const BY_SEQ = `SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = $1 AND o.seq = ANY ($2::bigint[])`;
 
 /**
  * Pages of objects in time that is bounded by the page and the number of matches, not by the table. Left to itself the
@@ -55,10 +53,14 @@ const BY_SEQ = {
  */
 @Injectable()
 export class ObjectListStore {
+  private readonly bySeqSql: Statement;
+
   constructor(
     private readonly database: Database,
     private readonly config: Config,
-  ) {}
+  ) {
+    this.bySeqSql = { name: 'object.by-seq', text: lightSql(LIGHT_COLUMNS, BY_SEQ, config.limits.pageBytesMax) };
+  }
 
   /**
    * @param mayBeShort whether a page of large objects may end early; otherwise it is refused
@@ -66,7 +68,7 @@ export class ObjectListStore {
    */
   async page(projectId: number, filter: Filter, page: PageRequest, mayBeShort = false): Promise<ObjectPage> {
     const { slice, count } = await this.lightPage(projectId, filter, page);
-    return { slice: mayBeShort ? cutShort(slice, page.place) : whole(slice), count };
+    return { slice: mayBeShort ? cutShort(slice, page.place) : whole(slice, this.config.limits.pageBytesMax), count };
   }
 
   private async lightPage(projectId: number, filter: Filter, page: PageRequest): Promise<LightPage> {
@@ -100,14 +102,15 @@ export class ObjectListStore {
 
   private async bySeq(projectId: number, seqs: string[], page: PageRequest): Promise<LightSlice> {
     const { items, ...sides } = toSlice(isAscending(page.place) ? seqs.reverse() : seqs, page.place, page.size);
-    const rows = await this.database.query<Light<ObjectRow>>(BY_SEQ, [projectId, items]);
+    const rows = await this.database.query<Light<ObjectRow>>(this.bySeqSql, [projectId, items]);
     // One that was deleted since is missing, which does not make this the last page.
     const found = new Map(rows.map((row) => [row.seq, row]));
     return { items: items.flatMap((seq) => found.get(seq) ?? []), ...sides };
   }
 
   private slice(list: ListSql, page: PageRequest): Promise<LightSlice> {
-    return readSlice<Light<ObjectRow>>(this.database, { ...list, around: aroundSql }, page);
+    const around = (rows: string): string => lightSql(LIGHT_COLUMNS, rows, this.config.limits.pageBytesMax);
+    return readSlice<Light<ObjectRow>>(this.database, { ...list, around }, page);
   }
 
   private count(projectId: number, filter: Filter, list: ListSql, page: PageRequest): Promise<Count> {
@@ -151,10 +154,6 @@ export class ObjectListStore {
     const [row] = await this.database.query<{ count: string }>(text, values);
     return Number(row?.count);
   }
-}
-
-function aroundSql(rows: string): string {
-  return lightSql(LIGHT_COLUMNS, rows, PAGE_BYTES_MAX);
 }
 
 /** True where a btree gives the matches in order: everything, or one batch whatever else is asked of it. */

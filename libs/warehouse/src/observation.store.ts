@@ -11,7 +11,7 @@ import {
 } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { LIGHT_COLUMNS, OBJECT_COLUMNS, type ObjectRow } from './object.store.js';
-import { lightSql, PAGE_BYTES_MAX, whole, type Light } from './page-bytes.js';
+import { lightSql, whole, type Light } from './page-bytes.js';
 
 const FILTER_COLUMNS = { data: 'o.data', batchId: 'o.batch_id', subject: 'o.subject', observedAt: 'o.observed_at' };
 
@@ -41,7 +41,10 @@ export class ObservationStore {
    * @throws Problem invalid-query for a page that is too large
    */
   async page(projectId: number, about: About, page: PageRequest): Promise<Slice<Observation>> {
-    return whole<Observation>(await readSlice<Light<Observation>>(this.database, listSql(projectId, about), page));
+    const { pageBytesMax } = this.config.limits;
+    const around = (rows: string): string => lightSql(`${LIGHT_COLUMNS}, at`, rows, pageBytesMax);
+    const list = { ...listSql(projectId, about), around };
+    return whole<Observation>(await readSlice<Light<Observation>>(this.database, list, page), pageBytesMax);
   }
 
   /** How many the list has in all, as far as the page asks. */
@@ -55,6 +58,5 @@ function listSql(projectId: number, { subject, filter, isMeasured }: About): Lis
   const measured = isMeasured ? ' AND o.measure IS NOT NULL' : '';
   const where = `o.project_id = $1 AND o.subject = $2${measured} AND ${filterSql(filter, FILTER_COLUMNS, values)}`;
   const select = `${OBJECT_COLUMNS}, o.observed_at AS at`;
-  const around = (rows: string): string => lightSql(`${LIGHT_COLUMNS}, at`, rows, PAGE_BYTES_MAX);
-  return { select, from: 'objects AS o', where, seq: 'o.seq', time: 'o.observed_at', values, around };
+  return { select, from: 'objects AS o', where, seq: 'o.seq', time: 'o.observed_at', values };
 }

@@ -1,7 +1,5 @@
 import { Problem, type Place, type Slice } from '#platform';
 
-/** What the objects of a page may hold together: it is made in memory, and a thousand objects may be of megabytes each. */
-export const PAGE_BYTES_MAX = 64 * 1024 * 1024;
 /** Of compressed JSON the size is not known before it is read: five to eight times as much is usual. */
 const COMPRESSION = 8;
 /** Where it was more than that; JavaScript has no text of 512 Mi characters. */
@@ -11,6 +9,7 @@ const TEXT_LENGTH_MAX = 256 * 1024 * 1024;
 export type Light<Row extends { data: string }> = Omit<Row, 'data'> & { data: string | null };
 
 /**
+ * Pages are made in memory, and a thousand objects may be of megabytes each: so what they hold is bounded.
  * SQL around that of rows with `columns` and `data`, in the same order. What those before a row hold is told from the sizes in the
  * table, which cost 0.1 µs each and not the reading of the values.
  */
@@ -33,10 +32,13 @@ export function held<Row extends { data: string }>(rows: readonly Light<Row>[]):
 }
 
 /** @throws Problem invalid-query for a page that is too much to be held */
-export function whole<Row extends { data: string }>({ items, ...sides }: Slice<Light<Row>>): Slice<Row> {
+export function whole<Row extends { data: string }>(
+  { items, ...sides }: Slice<Light<Row>>,
+  bytesMax: number,
+): Slice<Row> {
   const all = held(items);
   if (all.length === items.length) return { items: all, ...sides };
-  const detail = `asks for objects of more than ${String(PAGE_BYTES_MAX)} bytes together (page_bytes_max, see /api/v1/limits); ask for fewer`;
+  const detail = `asks for objects of more than ${String(bytesMax)} bytes together (PAGE_BYTES_MAX); ask for fewer`;
   throw new Problem('invalid-query', { detail: `page_size ${detail}.`, errors: [{ parameter: 'page_size', detail }] });
 }
 
