@@ -12,6 +12,7 @@ export async function startBare({ address, projectId }) {
   const [url] = await once(createInterface(child.stdout), 'line');
   return {
     url,
+    pid: child.pid,
     async stop() {
       const ended = once(child, 'exit');
       child.kill('SIGTERM');

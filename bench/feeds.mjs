@@ -1,12 +1,11 @@
 import autocannon from 'autocannon';
 import { startBare } from './bare.mjs';
 import { startInflux } from './influx.mjs';
-import { percentile } from './stack.mjs';
+import { cpuMicros, postgresPids } from './cpu.mjs';
 
 const CONNECTIONS = 16;
 const SECONDS = 4;
 const ROUNDS = 3;
-const COMMITS = 300;
 
 /**
  * Single readings at 16 connections, each durable before its answer, in turns with a bare Fastify handler that does one
@@ -22,16 +21,24 @@ export async function benchReadings(stack) {
   const influx = await startInflux();
   const room = '/buildings/HQ/rooms/lab/temperatures';
   const ways = {
-    ours: { url: `${stack.url}${room}`, body: reading },
-    'bare, the same row': { url: `${bare.url}/same-row`, body: reading },
-    'bare, a typed table': { url: `${bare.url}/typed-table`, body: reading },
-    ...(influx === null ? {} : { InfluxDB: { url: `${influx.url}/write?db=bench`, body: line } }),
+    ours: { url: `${stack.url}${room}`, body: reading, pid: stack.serverPid },
+    'bare, the same row': { url: `${bare.url}/same-row`, body: reading, pid: bare.pid },
+    'bare, a typed table': { url: `${bare.url}/typed-table`, body: reading, pid: bare.pid },
+    ...(influx === null ? {} : { InfluxDB: { url: `${influx.url}/write?db=bench`, body: line, pid: influx.pid } }),
   };
   const best = {};
+  const cost = {};
   try {
     for (let round = 0; round < ROUNDS; round++) {
-      for (const [name, { url, body }] of Object.entries(ways))
-        best[name] = Math.max(best[name] ?? 0, await load(url, body, stack.adminKey));
+      for (const [name, { url, body, pid }] of Object.entries(ways)) {
+        const processes = async () => [[pid], ...(name === 'InfluxDB' ? [] : [await postgresPids(stack)])];
+        const before = await Promise.all((await processes()).map(cpuMicros));
+        const { rate, count } = await load(url, body, stack.adminKey);
+        const after = await Promise.all((await processes()).map(cpuMicros));
+        if (rate <= (best[name] ?? 0)) continue;
+        best[name] = rate;
+        cost[name] = after.map((micros, place) => (micros - before[place]) / count);
+      }
     }
   } finally {
     await bare.stop();
@@ -41,30 +48,8 @@ export async function benchReadings(stack) {
     ([name, rate]) => `${name} ${Math.round(rate)} (ratio ${(best.ours / rate).toFixed(2)})`,
   );
   console.log(`POST of one reading, ${CONNECTIONS} connections, requests/s: ${told.join(', ')}`);
-  await tellLimit(stack);
-}
-
-/** What is left when reading and storing a reading cost nothing: the way of a request, and one commit for all that wait. */
-async function tellLimit({ url, adminKey, sql, projectId }) {
-  const empty = (await loaded({ url: `${url}/limits`, headers: { 'X-Api-Key': adminKey } })).requests.average;
-  const took = [];
-  for (let i = 0; i < COMMITS; i++) {
-    const start = performance.now();
-    await sql.query(
-      `INSERT INTO bare_objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
-       SELECT $1, 'limit', $2 || n, $3::bigint + n, 'HQ/lab', now() + n * interval '1 second',
-         jsonb_build_array(jsonb_build_object('key', 'temperature', 'value', n))
-       FROM generate_series(1, ${CONNECTIONS}) AS n`,
-      [projectId, `limit-${i}-`, i * CONNECTIONS],
-    );
-    took.push(performance.now() - start);
-  }
-  const commitMs = percentile(took, 0.5);
-  const limit = (CONNECTIONS * 1000) / ((CONNECTIONS * 1000) / empty + commitMs);
-  console.log(
-    `  a request that stores nothing: ${Math.round(empty)} a second; ${CONNECTIONS} such rows in one statement and commit: ` +
-      `${commitMs.toFixed(2)} ms; together at most ${Math.round(limit)} a second`,
-  );
+  const cpu = Object.entries(cost).map(([name, us]) => `${name} ${us.map(Math.round).join(' + ')}`);
+  console.log(`  processor time a request, in µs (the server, and PostgreSQL where it has one): ${cpu.join(', ')}`);
 }
 
 let made = 0;
@@ -84,8 +69,10 @@ function line() {
 }
 
 async function load(url, body, key) {
-  const result = await loaded({
+  const result = await autocannon({
     url,
+    connections: CONNECTIONS,
+    duration: SECONDS,
     method: 'POST',
     headers: { 'X-Api-Key': key },
     requests: [
@@ -97,12 +84,7 @@ async function load(url, body, key) {
       },
     ],
   });
-  return result.requests.average;
-}
-
-async function loaded(options) {
-  const result = await autocannon({ ...options, connections: CONNECTIONS, duration: SECONDS });
   if (result.non2xx > 0 || result.errors > 0)
-    throw new Error(`${options.url}: ${result.non2xx} answers were not 2xx, ${result.errors} failed`);
-  return result;
+    throw new Error(`${url}: ${result.non2xx} answers were not 2xx, ${result.errors} failed`);
+  return { rate: result.requests.average, count: result.requests.total };
 }

@@ -58,7 +58,7 @@ bind-address = "127.0.0.1:${PORT + 2}"
     await sleep(100);
   }
   await fetch(`${url}/query?q=${encodeURIComponent('CREATE DATABASE bench')}`, { method: 'POST' });
-  return { url, stop };
+  return { url, pid: child.pid, stop };
 }
 
 /** @returns the first value of the first series, or null */

@@ -98,6 +98,7 @@ describe('a number', () => {
     ['PAGE_SIZE', 1, 1000, (config) => config.limits.pageSize],
     ['COUNT_CAP', 1, 1_000_000, (config) => config.limits.countCap],
     ['BODY_LIMIT_BYTES', 1024, 134_217_728, (config) => config.limits.bodyLimitBytes],
+    ['PAGE_BYTES_MAX', 1_024, 268_435_456, (config) => config.limits.pageBytesMax],
     ['BATCH_OBJECTS_MAX', 1, 1_000_000, (config) => config.limits.batchObjectsMax],
     ['INFLATED_LIMIT_BYTES', 1_048_576, 1_099_511_627_776, (config) => config.limits.inflatedLimitBytes],
     ['JOB_CONCURRENCY', 1, 100, (config) => config.jobs.concurrency],
