@@ -10,58 +10,77 @@ const POINTS_A_REQUEST = 20_000;
 /** One reading a second for 30 days, and for as long as this run takes: it ends in the future, so that every window is full. */
 const HOT_SECONDS = 30 * 86_400 + 1_800;
 const WINDOWS = { '15m': '15 minutes', '1d': '1 day', '30d': '30 days' };
+/** Long enough for 10,000,000 points. */
+const INFLUX_RESTS_MS = 30_000;
 const TIMES = { '15m': 1_500, '1d': 100, '30d': 10 };
 
 /**
  * The average of one room, of a reading a second, among READINGS of 100 rooms, one request after the other and each way in
  * turn: over HTTP, plain SQL `avg` over a typed table with a covering index through `pg`, the same behind a bare Fastify
- * handler; and InfluxDB, where it is installed.
+ * handler; then over HTTP and by InfluxDB, where it is installed.
  */
 export async function benchAverages(stack) {
-  const { sql } = stack;
   await fill(stack);
-  const influx = await startInflux();
+  console.log(`averages of one room among ${READINGS.toLocaleString('en')} readings of ${ROOMS} rooms, p50 in ms`);
   const bare = await startBare(stack);
   try {
-    if (influx !== null) await fillInflux(stack, influx.url);
-    console.log(`averages of one room among ${READINGS.toLocaleString('en')} readings of ${ROOMS} rooms, p50 in ms`);
     for (const [duration, interval] of Object.entries(WINDOWS)) {
-      const ask = async () => {
-        const reply = await fetch(`${stack.url}/buildings/HQ/rooms/room-0/temperatures/average?duration=${duration}`, {
-          headers: { 'X-Api-Key': stack.adminKey },
-        });
-        return reply.text();
-      };
-      const plain = () =>
-        sql.query({
-          name: `avg-${duration}`,
-          text: `SELECT avg(temperature), count(*) FROM bench_readings
-                 WHERE room = $1 AND recorded_at >= now() - $2::interval AND recorded_at < now()`,
-          values: [0, interval],
-        });
-      const influxQuery = `SELECT mean(value) FROM temperature WHERE room = 'room-0' AND time >= now() - ${duration} AND time < now()`;
+      const ask = oursOf(stack, duration);
       const first = await timed(ask);
       const { reading_count } = JSON.parse(await ask());
       // The hours are summed up when somebody has asked; until that is done the next ones read the readings.
       await settled(stack);
       const ways = {
         ours: ask,
-        'plain SQL': plain,
+        'plain SQL': plainOf(stack, duration, interval),
         'behind bare Fastify': () => readWhole(`${bare.url}/average/0/${interval}`),
-        ...(influx === null ? {} : { InfluxDB: () => askInflux(influx.url, influxQuery) }),
       };
-      const { ours, ...others } = await medians(ways, TIMES[duration]);
-      const told = Object.entries(others).map(
-        ([name, took]) => `; ${name} ${took.toFixed(2)}: ${(ours / took).toFixed(2)} times`,
-      );
-      console.log(
-        `  ${duration} (${reading_count} readings): ${ours.toFixed(2)}, the first time ${first.toFixed(2)}${told.join('')}`,
-      );
+      const beside = besideOurs(await medians(ways, TIMES[duration]));
+      console.log(`  ${duration} (${reading_count} readings): the first time ${first.toFixed(2)}; ${beside}`);
     }
   } finally {
     await bare.stop();
-    await influx?.stop();
   }
+  const influx = await startInflux();
+  if (influx === null) return;
+  try {
+    await fillInflux(stack, influx.url);
+    // It goes on compacting what it was given.
+    await sleep(INFLUX_RESTS_MS);
+    for (const duration of Object.keys(WINDOWS)) {
+      const query = `SELECT mean(value) FROM temperature WHERE room = 'room-0' AND time >= now() - ${duration} AND time < now()`;
+      const ways = { ours: oursOf(stack, duration), InfluxDB: () => askInflux(influx.url, query) };
+      console.log(`  ${duration} beside InfluxDB: ${besideOurs(await medians(ways, TIMES[duration]))}`);
+    }
+  } finally {
+    await influx.stop();
+  }
+}
+
+function oursOf({ url, adminKey }, duration) {
+  return async () => {
+    const reply = await fetch(`${url}/buildings/HQ/rooms/room-0/temperatures/average?duration=${duration}`, {
+      headers: { 'X-Api-Key': adminKey },
+    });
+    return reply.text();
+  };
+}
+
+function plainOf({ sql }, duration, interval) {
+  return () =>
+    sql.query({
+      name: `avg-${duration}`,
+      text: `SELECT avg(temperature), count(*) FROM bench_readings
+             WHERE room = $1 AND recorded_at >= now() - $2::interval AND recorded_at < now()`,
+      values: [0, interval],
+    });
+}
+
+function besideOurs({ ours, ...others }) {
+  const told = Object.entries(others).map(
+    ([name, took]) => `; ${name} ${took.toFixed(2)}: ${(ours / took).toFixed(2)} times`,
+  );
+  return `${ours.toFixed(2)}${told.join('')}`;
 }
 
 async function readWhole(url) {

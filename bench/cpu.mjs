@@ -4,10 +4,15 @@ import { join } from 'node:path';
 /** Of Linux' clock in /proc; the same on every machine that one meets. */
 const TICK_MICROS = 10_000;
 
-/** The processor time that processes have taken, in microseconds. */
+/** The processor time that each of the processes has taken, in microseconds. */
 export async function cpuMicros(pids) {
-  const all = await Promise.all(pids.map(statOf));
-  return all.reduce((sum, { cpuTicks }) => sum + cpuTicks * TICK_MICROS, 0);
+  const all = await Promise.all(pids.map(async (pid) => [pid, (await statOf(pid)).cpuTicks * TICK_MICROS]));
+  return new Map(all);
+}
+
+/** What those that are there now have taken since. */
+export function spentMicros(before, now) {
+  return [...now].reduce((sum, [pid, micros]) => sum + micros - (before.get(pid) ?? 0), 0);
 }
 
 /** The postmaster and its children. */

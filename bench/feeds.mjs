@@ -1,7 +1,7 @@
 import autocannon from 'autocannon';
 import { startBare } from './bare.mjs';
 import { startInflux } from './influx.mjs';
-import { cpuMicros, postgresPids } from './cpu.mjs';
+import { cpuMicros, postgresPids, spentMicros } from './cpu.mjs';
 
 const CONNECTIONS = 16;
 const SECONDS = 4;
@@ -37,7 +37,7 @@ export async function benchReadings(stack) {
         const after = await Promise.all((await processes()).map(cpuMicros));
         if (rate <= (best[name] ?? 0)) continue;
         best[name] = rate;
-        cost[name] = after.map((micros, place) => (micros - before[place]) / count);
+        cost[name] = after.map((now, place) => spentMicros(before[place], now) / count);
       }
     }
   } finally {

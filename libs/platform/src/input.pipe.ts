@@ -68,8 +68,8 @@ function checkedQuery(dto: new () => object, plain: object): object {
 function instanceOf<T extends object>(dto: new () => T, plain: object): T {
   const members = plain as Record<string, unknown>;
   const instance = new dto();
-  for (const name of fieldsOf(dto).keys())
-    if (Object.hasOwn(members, name)) Object.assign(instance, { [name]: members[name] });
+  const set = instance as Record<string, unknown>;
+  for (const name of fieldsOf(dto).keys()) if (Object.hasOwn(members, name)) set[name] = members[name];
   return instance;
 }
 

@@ -1,5 +1,5 @@
 import { memberText } from '#json';
-import { jsonBodyOf, paramOf, type Outcome, type Write } from '#jobs';
+import { jsonBodyOf, paramOf, type Arrival, type Outcome, type Write } from '#jobs';
 import { mistakesIn, utcOf, utcOfMicros } from '#platform';
 import { batchOfDay, makeEach, oneOrMany, type Became, type FeedPlan, type Made, type Sent } from '#warehouse';
 import { readingText, roomOf, toObject, type Reading } from './reading.js';
@@ -13,8 +13,7 @@ export async function record(write: Write): Promise<FeedPlan> {
   let first: Reading | undefined;
   const objects = await makeEach(sent, (one, place) => {
     // A microsecond apart, the last one when they arrived: nothing lies in the future.
-    const recordedAt = utcOfMicros(arrival.at - (count - 1 - place));
-    const reading = readingOf(one, { recordedAt, arrival: `${arrival.id}-${String(place)}` });
+    const reading = readingOf(one, { at: arrival.at - (count - 1 - place), id: `${arrival.id}-${String(place)}` });
     if ('mistakes' in reading) return reading;
     first ??= reading.made;
     return { made: toObject(room, reading.made) };
@@ -32,10 +31,11 @@ export async function record(write: Write): Promise<FeedPlan> {
   return { batchId: batchOfDay('temperatures', arrival), objects, ifExists: 'replace', outcome };
 }
 
-function readingOf({ value, text, start, pointer }: Sent, arrived: Omit<Reading, 'temperature'>): Made<Reading> {
+function readingOf({ value, text, start, pointer }: Sent, arrival: Arrival): Made<Reading> {
   const mistakes = mistakesIn(NewReadingDto, value, pointer);
   if (mistakes.count > 0) return { mistakes };
   const temperature = memberText(text, start, 'temperature');
   const { recorded_at: recordedAt } = value as NewReadingDto;
-  return { made: { temperature, ...(recordedAt == null ? arrived : { recordedAt: utcOf(recordedAt) }) } };
+  if (recordedAt != null) return { made: { temperature, recordedAt: utcOf(recordedAt) } };
+  return { made: { temperature, recordedAt: utcOfMicros(arrival.at), arrival: arrival.id } };
 }
