@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
-import { allOf, type BatchBody, type ObjectBody, type PageBody, type WholeBatchBody } from './wire.js';
+import { allOf, pagesFrom, type BatchBody, type ObjectBody, type PageBody, type WholeBatchBody } from './wire.js';
 
 /** Of 3 MiB, which nothing makes smaller: with three of them before it no fourth is on a page. */
 const LARGE = randomBytes(1.5 * 1024 * 1024).toString('hex');
@@ -25,6 +25,8 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
+/** The address of a page, with as many on it as there may be. */
+const many = (url: string | null): string => (url ?? '').replace('page_size=1', 'page_size=1000');
 const get = (path: string): Promise<Reply> => api.call('GET', path, { key: project.keys.analyst });
 const idsOf = (objects: { object_id: string }[]): string[] => objects.map((one) => one.object_id);
 
@@ -46,6 +48,15 @@ describe('objects of megabytes', () => {
     expect(oldest?.object_id).toBe('a');
   });
 
+  it.each(['', '&key=id', '&subject=heavy'])('are read on by a cursor, on pages that end early: %s', async (filter) => {
+    const first = (await get(`/objects?page_size=1${filter}`)).json<PageBody<ObjectBody>>();
+    const forwards = await pagesFrom<ObjectBody>(api, project.keys.analyst, many(first.next));
+    expect(forwards.map((page) => idsOf(page.results))).toEqual([['c', 'b', 'a']]);
+    const last = (await get(`/objects?page_size=1&page=4${filter}`)).json<PageBody<ObjectBody>>();
+    const backwards = (await get(many(last.previous))).json<PageBody<ObjectBody>>();
+    expect(idsOf(backwards.results)).toEqual(['d', 'c', 'b']);
+  });
+
   it('are all in their batch, and as many as can be held where batches are listed', async () => {
     expect(idsOf((await get('/batches/large')).json<WholeBatchBody>().objects)).toEqual(IDS);
     const [batch] = (await get('/batches?include=objects')).json<PageBody<BatchBody>>().results;
@@ -54,5 +65,24 @@ describe('objects of megabytes', () => {
     expect(nested.length).toBeLessThan(IDS.length);
     const rest = await allOf<ObjectBody>(api, project.keys.analyst, `${batch?.objects_next ?? ''}&page_size=2`);
     expect([...nested, ...idsOf(rest)]).toEqual(IDS);
+  });
+});
+
+describe('objects whose numbers are long when they are written out', () => {
+  it('are bounded by what goes out, not by what is stored', async () => {
+    const { keys } = await api.project();
+    const numbers = Array.from({ length: 10 }, () => '{"key":"n","value":1e130000}').join();
+    const objects = Array.from({ length: 20 }, (_, n) => `{"object_id":"${String(n)}","data":[${numbers}]}`).join();
+    for (const part of [1, 2]) {
+      const body = `{"batch_id":"${String(part)}","objects":[${objects.replaceAll('"object_id":"', `"object_id":"${String(part)}-`)}]}`;
+      expect((await api.call('POST', '/batches', { key: keys.producer, body })).status).toBe(201);
+    }
+    const read = (path: string): Promise<Reply> => api.call('GET', path, { key: keys.analyst });
+    expectProblem(await read('/objects?page_size=40'), 'invalid-query');
+    const first = (await read('/objects?page_size=1')).json<PageBody<ObjectBody>>();
+    const page = await read(many(first.next));
+    expect([page.status, page.text.length < 12_000_000]).toEqual([200, true]);
+    expect(page.json<PageBody<ObjectBody>>().results.length).toBeGreaterThan(3);
+    expect((await read('/batches/1')).text.length).toBeGreaterThan(26_000_000);
   });
 });

@@ -6,6 +6,7 @@
 export { Idempotency } from './idempotency.js';
 export { JobRunner } from './job-runner.js';
 export { JobsModule } from './jobs.module.js';
+export { Maintenance, MAINTENANCE_ROWS } from './maintenance.js';
 export { MayRunLater } from './may-run-later.js';
 export { Operations } from './operations.js';
 export { Incoming, WriteRequests, type WriteRequest } from './write-requests.js';

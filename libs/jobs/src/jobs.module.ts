@@ -27,6 +27,6 @@ import { WriteRequests } from './write-requests.js';
     Maintenance,
     JobRunner,
   ],
-  exports: [Idempotency, Operations, WriteRequests, JobRunner],
+  exports: [Idempotency, Maintenance, Operations, WriteRequests, JobRunner],
 })
 export class JobsModule {}

@@ -128,22 +128,15 @@ describe('maintenance', () => {
     expect(await partsKept()).toBe(0);
   });
 
-  it('deletes marks after a day, and with them the sums that they end', async () => {
-    const [hour, old] = ['2024-12-10T16:00:00Z', `now() - interval '25 hours'`];
-    await db.sql(`
-      INSERT INTO rollup_marks (project_id, subject, hour, marked_at)
-      VALUES (1, 'old', '${hour}', ${old}), (1, 'new', '${hour}', now()), (1, 'both', '${hour}', ${old}),
-        (1, 'both', '${hour}', now())`);
-    await db.sql(`
-      INSERT INTO rollups (project_id, subject, hour, count, sum, min, max)
-      SELECT 1, subject, '${hour}', 1, 1, 1, 1 FROM unnest(ARRAY['old', 'new', 'both', 'good']) AS s (subject)`);
-    await run();
-    const left = async (table: string): Promise<string[]> =>
-      (await db.sql<{ subject: string }>(`SELECT subject FROM ${table} ORDER BY subject`)).map((row) => row.subject);
-    expect([await left('rollup_marks'), await left('rollups')]).toEqual([
-      ['both', 'new'],
-      ['good', 'new'],
-    ]);
+  it('does what other libs have added', async () => {
+    const maintenance = new Maintenance(db.database, registry);
+    maintenance.add(
+      `DELETE FROM job_workers WHERE worker_id = 'one'`,
+      `DELETE FROM job_workers WHERE worker_id = 'two'`,
+    );
+    await registry.beat(['one', 'two', 'three']);
+    await maintenance.run();
+    expect(await db.sql('SELECT worker_id FROM job_workers')).toEqual([{ worker_id: 'three' }]);
   });
 
   it('frees what a worker holds that never said that it lives, once half a minute is over', async () => {

@@ -8,30 +8,17 @@ const EVERY_MS = 60_000;
 const JOBS_KEPT_DAYS = 30;
 
 /** Deleted at a time, so that no statement holds many locks or lasts. */
-const CHUNK_ROWS = 10_000;
+export const MAINTENANCE_ROWS = 10_000;
 
-/** Every minute: each is a look at an index where there is nothing to do, so it does not matter how many workers do it. */
 const STATEMENTS = [
   `DELETE FROM idempotency_keys WHERE (project_id, key_hash) IN (
-     SELECT project_id, key_hash FROM idempotency_keys WHERE expires_at < now() LIMIT ${String(CHUNK_ROWS)})`,
+     SELECT project_id, key_hash FROM idempotency_keys WHERE expires_at < now() LIMIT ${String(MAINTENANCE_ROWS)})`,
   `WITH old AS (
      DELETE FROM jobs WHERE (project_id, job_id) IN (
        SELECT project_id, job_id FROM jobs
-       WHERE finished_at < now() - interval '${String(JOBS_KEPT_DAYS)} days' LIMIT ${String(CHUNK_ROWS)})
+       WHERE finished_at < now() - interval '${String(JOBS_KEPT_DAYS)} days' LIMIT ${String(MAINTENANCE_ROWS)})
      RETURNING project_id, job_id)
    DELETE FROM job_parts AS p USING old WHERE p.project_id = old.project_id AND p.job_id = old.job_id`,
-  // A mark says that a sum by the hour holds no more. It is needed as long as the sum is there, or somebody who does not see
-  // the mark may write one, which takes minutes at most.
-  `WITH old AS (
-     SELECT project_id, subject, hour, marked_at FROM rollup_marks
-     WHERE marked_at < now() - interval '1 day' ORDER BY marked_at LIMIT ${String(CHUNK_ROWS)}),
-   gone AS (
-     DELETE FROM rollups AS r USING old
-     WHERE r.project_id = old.project_id AND r.subject = old.subject AND r.hour = old.hour)
-   DELETE FROM rollup_marks AS m USING old
-   WHERE m.project_id = old.project_id AND m.subject = old.subject AND m.hour = old.hour AND m.marked_at = old.marked_at`,
-  // What was inserted since the last time waits in a list that every filter reads through, which costs it up to 5 ms.
-  `SELECT gin_clean_pending_list('objects_data_idx')`,
 ];
 
 /**
@@ -49,6 +36,7 @@ const RUNS_PER_HOUR = 60;
 @Injectable()
 export class Maintenance {
   private readonly log = new Logger('jobs');
+  private readonly statements = [...STATEMENTS];
   private runs = 0;
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> = Promise.resolve();
@@ -58,6 +46,14 @@ export class Maintenance {
     private readonly database: Database,
     private readonly registry: WorkerRegistry,
   ) {}
+
+  /**
+   * For libs above, as they are made: SQL to be run every minute, by every process that runs jobs. So it has to be no more than a
+   * look at an index where there is nothing to do.
+   */
+  add(...statements: readonly string[]): void {
+    this.statements.push(...statements);
+  }
 
   /** Runs now and every minute. On its own, so that a slow run does not make this process look dead. */
   start(): void {
@@ -74,7 +70,7 @@ export class Maintenance {
   /** Once; everything that is due. */
   async run(): Promise<void> {
     await this.registry.freeUnknown();
-    for (const statement of STATEMENTS) await this.database.query(statement);
+    for (const statement of this.statements) await this.database.query(statement);
     if (this.runs++ % RUNS_PER_HOUR === 0) await this.database.query(DELETE_ORPHANS);
   }
 

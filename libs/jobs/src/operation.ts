@@ -24,7 +24,7 @@ export interface Arrival {
   id: string;
 }
 
-/** What a write is about, apart from its body; it has to survive JSON. */
+/** What a write is about, apart from its body. All but its arrival, which a job's number tells, has to survive JSON. */
 export interface WriteInput {
   /** The ids in the address, by the names of its parameters. */
   params: Readonly<Record<string, string>>;

@@ -56,9 +56,10 @@ function checkedQuery(dto: new () => object, plain: object): object {
   const instance = plainToInstance(dto, instanceOf(dto, plain));
   const mistakes = mistakesOfAll(dto, plain, instance, (parameter, detail) => ({
     parameter,
-    detail: Array.isArray((plain as Record<string, unknown>)[parameter])
-      ? 'is given more than once'
-      : (detail ?? 'is not a parameter of this address'),
+    detail:
+      detail !== undefined && Array.isArray((plain as Record<string, unknown>)[parameter])
+        ? 'is given more than once'
+        : (detail ?? 'is not a parameter of this address'),
   }));
   if (mistakes.count > 0) throw mistakes.problem('invalid-query');
   return instance;

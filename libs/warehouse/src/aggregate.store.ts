@@ -41,6 +41,8 @@ interface Row {
 export class AggregateStore {
   /** Each may take a connection for minutes: a quarter of them for one project, and the others wait for those only. */
   private readonly ofProject: LimitsByProject;
+  /** Those take milliseconds, and do not wait for the others. */
+  private readonly measuresOfProject: LimitsByProject;
 
   constructor(
     private readonly database: Database,
@@ -48,6 +50,7 @@ export class AggregateStore {
     { database: { poolMax } }: Config,
   ) {
     this.ofProject = new LimitsByProject(Math.max(1, Math.floor(poolMax / 4)));
+    this.measuresOfProject = new LimitsByProject(Math.max(1, Math.floor(poolMax / 4)));
   }
 
   /**
@@ -55,11 +58,10 @@ export class AggregateStore {
    * @throws Problem invalid-query for too many groups, a sum beyond what a number can have, an unknown time zone
    */
   async rows(projectId: number, filter: Filter, aggregate: Aggregate, beyond: Blame = BEYOND): Promise<AggregateRow[]> {
-    return this.ofProject.run(projectId, async () => {
-      const measured = await this.rollups.measure(projectId, filter, aggregate);
-      if (measured !== null) return [{ by: 'null', series: 'null', ...measured }];
-      return this.computed(projectId, filter, aggregate, beyond);
-    });
+    const measure = (): Promise<Computed | null> => this.rollups.measure(projectId, filter, aggregate);
+    const measured = await this.measuresOfProject.run(projectId, measure);
+    if (measured !== null) return [{ by: 'null', series: 'null', ...measured }];
+    return this.ofProject.run(projectId, () => this.computed(projectId, filter, aggregate, beyond));
   }
 
   private async computed(

@@ -90,7 +90,7 @@ export class BatchService {
 
   /**
    * Whether so many objects are what the batch had when it was opened: none of them was changed or taken away, and none came
-   * among them, from a process whose clock is behind.
+   * among them: from a process whose clock is behind, or that had its number before it had its turn.
    */
   private async isStill(projectId: number, batch: OpenBatch, count: number): Promise<boolean> {
     const now = await this.batches.findOpen(projectId, batch.batch_id);

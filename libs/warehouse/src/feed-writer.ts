@@ -8,6 +8,8 @@ const SHARED_OBJECTS_MAX = 1_000;
 const SHARED_LENGTH_MAX = 4 * 1024 * 1024;
 /** Characters that may wait for their turn before a write is told to come again: more would be late, and fill the memory. */
 const WAITING_LENGTH_MAX = 32 * 1024 * 1024;
+/** In all queues, with what is being stored: whatever comes for whatever projects, the memory does not fill. */
+const HELD_LENGTH_MAX = 256 * 1024 * 1024;
 /** About what an object takes beside its data. */
 const OBJECT_LENGTH = 200;
 /** How often objects are looked for again that came or went while we waited for their batches. */
@@ -49,6 +51,7 @@ interface Waiting {
 export class FeedWriter {
   /** By project, batch and rule: what is to be stored when those before it are. */
   private readonly queues = new Map<string, Queue>();
+  private heldLength = 0;
 
   constructor(
     private readonly store: FeedWriteStore,
@@ -67,12 +70,13 @@ export class FeedWriter {
       const { projectId, batchId, ifExists, objects } = write;
       const key = JSON.stringify([projectId, batchId, ifExists]);
       const queue = this.queues.get(key) ?? { writes: [], length: 0 };
-      if (queue.length > WAITING_LENGTH_MAX) {
+      if (queue.length > WAITING_LENGTH_MAX || this.heldLength > HELD_LENGTH_MAX) {
         reject(new Problem('unavailable', { detail: 'As much as may be is waiting to be stored; send it again.' }));
         return;
       }
       const length = objects.reduce((sum, { data }) => sum + data.length + OBJECT_LENGTH, 0);
       queue.length += length;
+      this.heldLength += length;
       if (queue.writes.push({ write, length, resolve, reject }) > 1 || this.queues.has(key)) return;
       this.queues.set(key, queue);
       // Not before all is read that has arrived already: else the first of many would go alone, and the others wait for it.
@@ -82,7 +86,9 @@ export class FeedWriter {
 
   private async drain(key: string, queue: Queue): Promise<void> {
     while (queue.writes.length > 0) {
-      await this.settle(taken(queue));
+      const group = taken(queue);
+      await this.settle(group);
+      for (const { length } of group) this.heldLength -= length;
     }
     this.queues.delete(key);
   }

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { canonicalNumber } from '#json';
 import { jsonBodyOf, Operations, paramOf, type Operation, type Outcome, type Write } from '#jobs';
-import { Config, countOf, etagOf, idInUrl, Problem, requireMatch, Sequence, type Queryable } from '#platform';
+import { Config, etagOf, idInUrl, Mistakes, Problem, requireMatch, Sequence, type Queryable } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { FeedOperations, type FeedPlan } from './feed-operations.js';
 import type { FeedList } from './feed-reader.js';
@@ -97,10 +97,11 @@ export class KindService {
     if (kept.length === 0) return;
     const ids = [...new Set(kept.map(({ id }) => id))];
     const stored = new Map((await this.store.findAll(projectId, ids, tx)).map((row) => [row.object_id, row]));
-    const errors = kept
-      .filter(({ id, data }) => !isSame(kind, stored.get(id), data))
-      .map(({ id, pointer }) => ({ pointer: `${pointer}/id`, detail: `"${id}" exists already, with other content` }));
-    if (errors.length > 0) throw new Problem('conflict', { detail: countOf(errors.length), errors });
+    const mistakes = new Mistakes();
+    for (const { id, pointer, data } of kept)
+      if (!isSame(kind, stored.get(id), data))
+        mistakes.add({ pointer: `${pointer}/id`, detail: `"${id}" exists already, with other content` });
+    if (mistakes.count > 0) throw mistakes.problem('conflict');
   }
 }
 

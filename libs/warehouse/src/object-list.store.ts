@@ -12,13 +12,14 @@ import {
   type Count,
   type ListSql,
   type PageRequest,
+  type Place,
   type Slice,
   type Statement,
 } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { isEverything } from './list.dto.js';
 import { LIGHT_COLUMNS, OBJECT_COLUMNS, type ObjectRow } from './object.store.js';
-import { cutShort, lightSql, whole, type Light } from './page-bytes.js';
+import { bounded, lightSql, type Light } from './page-bytes.js';
 
 /** A page of objects and how many there are in all. */
 export interface ObjectPage {
@@ -44,7 +45,7 @@ const PROBE_ROWS = 1_000;
 
 const FILTER_COLUMNS = { data: 'o.data', batchId: 'o.batch_id', subject: 'o.subject', observedAt: 'o.observed_at' };
 
-const BY_SEQ = `SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = $1 AND o.seq = ANY ($2::bigint[])`;
+const BY_SEQ = `SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = $1 AND o.seq = ANY ($2::bigint[]) ORDER BY o.seq`;
 
 /**
  * Pages of objects in time that is bounded by the page and the number of matches, not by the table. Left to itself the
@@ -53,22 +54,18 @@ const BY_SEQ = `SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = 
  */
 @Injectable()
 export class ObjectListStore {
-  private readonly bySeqSql: Statement;
-
   constructor(
     private readonly database: Database,
     private readonly config: Config,
-  ) {
-    this.bySeqSql = { name: 'object.by-seq', text: lightSql(LIGHT_COLUMNS, BY_SEQ, config.limits.pageBytesMax) };
-  }
+  ) {}
 
   /**
-   * @param mayBeShort whether a page of large objects may end early; otherwise it is refused
+   * @param mayBeShort whether a page of large objects may end early, also where pages can be numbered
    * @throws Problem invalid-query for a page that is too large
    */
-  async page(projectId: number, filter: Filter, page: PageRequest, mayBeShort = false): Promise<ObjectPage> {
+  async page(projectId: number, filter: Filter, page: PageRequest, mayBeShort?: boolean): Promise<ObjectPage> {
     const { slice, count } = await this.lightPage(projectId, filter, page);
-    return { slice: mayBeShort ? cutShort(slice, page.place) : whole(slice, this.config.limits.pageBytesMax), count };
+    return { slice: bounded(slice, page.place, this.config.limits.pageBytesMax, mayBeShort), count };
   }
 
   private async lightPage(projectId: number, filter: Filter, page: PageRequest): Promise<LightPage> {
@@ -102,10 +99,18 @@ export class ObjectListStore {
 
   private async bySeq(projectId: number, seqs: string[], page: PageRequest): Promise<LightSlice> {
     const { items, ...sides } = toSlice(isAscending(page.place) ? seqs.reverse() : seqs, page.place, page.size);
-    const rows = await this.database.query<Light<ObjectRow>>(this.bySeqSql, [projectId, items]);
+    const rows = await this.database.query<Light<ObjectRow>>(this.bySeqSql(page.place), [projectId, items]);
     // One that was deleted since is missing, which does not make this the last page.
     const found = new Map(rows.map((row) => [row.seq, row]));
     return { items: items.flatMap((seq) => found.get(seq) ?? []), ...sides };
+  }
+
+  private bySeqSql(place: Place): Statement {
+    const order = isAscending(place) ? 'ASC' : 'DESC';
+    return {
+      name: `object.by-seq-${order}`,
+      text: lightSql(LIGHT_COLUMNS, `${BY_SEQ} ${order}`, this.config.limits.pageBytesMax),
+    };
   }
 
   private slice(list: ListSql, page: PageRequest): Promise<LightSlice> {

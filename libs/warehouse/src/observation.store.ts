@@ -11,7 +11,7 @@ import {
 } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { LIGHT_COLUMNS, OBJECT_COLUMNS, type ObjectRow } from './object.store.js';
-import { lightSql, whole, type Light } from './page-bytes.js';
+import { bounded, lightSql, type Light } from './page-bytes.js';
 
 const FILTER_COLUMNS = { data: 'o.data', batchId: 'o.batch_id', subject: 'o.subject', observedAt: 'o.observed_at' };
 
@@ -44,7 +44,8 @@ export class ObservationStore {
     const { pageBytesMax } = this.config.limits;
     const around = (rows: string): string => lightSql(`${LIGHT_COLUMNS}, at`, rows, pageBytesMax);
     const list = { ...listSql(projectId, about), around };
-    return whole<Observation>(await readSlice<Light<Observation>>(this.database, list, page), pageBytesMax);
+    const slice = await readSlice<Light<Observation>>(this.database, list, page);
+    return bounded<Observation>(slice, page.place, pageBytesMax);
   }
 
   /** How many the list has in all, as far as the page asks. */

@@ -1,52 +1,52 @@
 import { Problem, type Place, type Slice } from '#platform';
 
-/** Of compressed JSON the size is not known before it is read: five to eight times as much is usual. */
-const COMPRESSION = 8;
-/** Where it was more than that; JavaScript has no text of 512 Mi characters. */
-const TEXT_LENGTH_MAX = 256 * 1024 * 1024;
-
 /** A row whose data was left out because those before it hold enough. */
 export type Light<Row extends { data: string }> = Omit<Row, 'data'> & { data: string | null };
 
 /**
- * Pages are made in memory, and a thousand objects may be of megabytes each: so what they hold is bounded.
- * SQL around that of rows with `columns` and `data`, in the same order. What those before a row hold is told from the sizes in the
- * table, which cost 0.1 µs each and not the reading of the values.
+ * Pages are made in memory, and a thousand objects may be of megabytes each: so what they hold is bounded. SQL around that of
+ * rows, in the same order. First by what the rows take in the table, which is told without reading them; then by their text, which may be
+ * much longer: compressed it was, or a number with an exponent. OFFSET 0 keeps the planner from writing each text twice.
  */
 export function lightSql(columns: string, rows: string, bytesMax: number): string {
+  const before = 'OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before';
+  const most = String(bytesMax);
   return `
-    SELECT ${columns}, CASE WHEN coalesce(before, 0) < ${String(bytesMax)} THEN data END AS data FROM (
-      SELECT *, sum(pg_column_size(data) * CASE WHEN pg_column_compression(data) IS NULL THEN 1 ELSE ${String(COMPRESSION)} END)
-        OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-      FROM (${rows}) AS listed
+    SELECT ${columns}, CASE WHEN coalesce(before, 0) < ${most} THEN data END AS data FROM (
+      SELECT *, sum(octet_length(data)) ${before} FROM (
+        SELECT ${columns}, CASE WHEN coalesce(before, 0) < ${most} THEN data::text END AS data FROM (
+          SELECT *, sum(pg_column_size(data)) ${before} FROM (${rows}) AS listed
+        ) AS stored OFFSET 0
+      ) AS written
     ) AS summed`;
 }
 
-/** The first of the rows, as many as are to be held together; of one or more always one. */
+/** The first of the rows, as many as came with their data; of one or more always one. */
 export function held<Row extends { data: string }>(rows: readonly Light<Row>[]): Row[] {
-  let length = 0;
-  const end = rows.findIndex(
-    ({ data }, place) => data === null || ((length += data.length) > TEXT_LENGTH_MAX && place > 0),
-  );
+  const end = rows.findIndex(({ data }) => data === null);
   return rows.slice(0, end === -1 ? rows.length : end) as unknown as Row[];
 }
 
-/** @throws Problem invalid-query for a page that is too much to be held */
-export function whole<Row extends { data: string }>(
-  { items, ...sides }: Slice<Light<Row>>,
+/**
+ * A page of rows that may be light: one that has a number whole, for who counts pages would miss what was cut off; any other
+ * cut short, the rest of it being on those beside it.
+ * @throws Problem invalid-query for a page with a number that is too much to be held
+ */
+export function bounded<Row extends { data: string }>(
+  slice: Slice<Light<Row>>,
+  place: Place,
   bytesMax: number,
+  mayBeShort = place.kind !== 'offset',
 ): Slice<Row> {
+  if (mayBeShort) return cutShort(slice, place);
+  const { items, ...sides } = slice;
   const all = held(items);
   if (all.length === items.length) return { items: all, ...sides };
   const detail = `asks for objects of more than ${String(bytesMax)} bytes together (PAGE_BYTES_MAX); ask for fewer`;
   throw new Problem('invalid-query', { detail: `page_size ${detail}.`, errors: [{ parameter: 'page_size', detail }] });
 }
 
-/** As much of a page as is to be held; the rest is on those beside it. Not of a page that has a number. */
-export function cutShort<Row extends { data: string }>(
-  { items, ...sides }: Slice<Light<Row>>,
-  place: Place,
-): Slice<Row> {
+function cutShort<Row extends { data: string }>({ items, ...sides }: Slice<Light<Row>>, place: Place): Slice<Row> {
   const isBackwards = place.kind === 'before';
   const some = held(isBackwards ? items.toReversed() : items);
   const isCut = some.length < items.length;

@@ -13,6 +13,7 @@ import { FeedOperations } from './feed-operations.js';
 import { FeedReader } from './feed-reader.js';
 import { FeedWriteStore } from './feed-write.store.js';
 import { FeedWriter } from './feed-writer.js';
+import { Housekeeping } from './housekeeping.js';
 import { Ingest } from './ingest.js';
 import { KindService } from './kind.service.js';
 import { ObjectController } from './object.controller.js';
@@ -50,6 +51,7 @@ import { WriteSlots } from './write-slots.js';
     RollupStore,
     Rollups,
     AggregateStore,
+    Housekeeping,
   ],
   exports: [AggregateStore, FeedOperations, FeedReader, FeedWriter, KindService],
 })
