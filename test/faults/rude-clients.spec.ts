@@ -115,9 +115,12 @@ describe('300 connections that send one byte a second', () => {
         if (!LONG.isLong) return;
         const end = Date.now() + CUT_WITHIN_MS;
         while (!slow.every(({ isClosed }) => isClosed) && Date.now() < end) await sleep(500);
-        expect(new Set(slow.map(({ isClosed, status }) => `${String(isClosed)} ${String(status)}`))).toEqual(
-          new Set(['true 408']),
-        );
+        const statuses = slow.map(({ isClosed, status }) => `${String(isClosed)} ${String(status)}`);
+        // Who began with objects asks for a turn to write, and is told to come again where there is none in ten seconds.
+        const began = statuses.filter((_, i) => i % 2 === 1 && i < FAST_BEGINNERS * 2);
+        expect(new Set(began)).toEqual(new Set(began.map((status) => (status === 'true 503' ? status : 'true 408'))));
+        const others = statuses.filter((_, i) => i % 2 === 0 || i >= FAST_BEGINNERS * 2);
+        expect(new Set(others)).toEqual(new Set(['true 408']));
       } finally {
         clearInterval(drip);
       }
