@@ -1,6 +1,9 @@
 import eslint from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
+const BELOW_FEEDS = ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse'];
+const FEEDS = ['firmware', 'factories', 'sprockets', 'temperatures'];
+
 /** What each part may import; the order goes down. `json`, `zstd` and the migrations are the ground. */
 const MAY_IMPORT = {
   'libs/json': [],
@@ -11,37 +14,10 @@ const MAY_IMPORT = {
   'libs/access': ['platform'],
   'libs/jobs': ['platform', 'access'],
   'libs/warehouse': ['json', 'filter', 'platform', 'access', 'jobs'],
-  'libs/firmware': ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse'],
-  'libs/factories': ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse'],
-  'libs/sprockets': ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse'],
-  'libs/temperatures': ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse'],
-  apps: [
-    'json',
-    'filter',
-    'platform',
-    'access',
-    'jobs',
-    'warehouse',
-    'firmware',
-    'factories',
-    'sprockets',
-    'temperatures',
-  ],
+  ...Object.fromEntries(FEEDS.map((feed) => [`libs/${feed}`, BELOW_FEEDS])),
+  apps: [...BELOW_FEEDS, ...FEEDS],
 };
-const PARTS = [
-  'json',
-  'zstd',
-  'migrations',
-  'filter',
-  'platform',
-  'access',
-  'jobs',
-  'warehouse',
-  'firmware',
-  'factories',
-  'sprockets',
-  'temperatures',
-];
+const PARTS = [...BELOW_FEEDS, ...FEEDS, 'zstd', 'migrations'];
 
 const layers = Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
   files: [`${folder}/**/*.ts`],
