@@ -31,7 +31,10 @@ export interface FeedList<T> {
   read: (row: ObjectRow) => T | undefined;
   /** Throws where who asks may not see it, before anything is read. */
   allow?: () => Promise<void>;
-  /** To be read as one: the oldest first, on a page as many as there may be (fewer of large ones), and not counted. Not of one about a subject. */
+  /**
+   * To be read as one: the oldest first, on a page as many as there may be (fewer of large ones), and not counted. Not of one
+   * about a subject.
+   */
   isWhole?: true;
 }
 
