@@ -41,7 +41,7 @@ interface Row {
 export class AggregateStore {
   /** Each may take a connection for minutes: a quarter of them for one project, and the others wait for those only. */
   private readonly ofProject: LimitsByProject;
-  /** Those take milliseconds, and do not wait for the others. */
+  /** What rollups may answer in milliseconds does not wait for those. */
   private readonly measuresOfProject: LimitsByProject;
 
   constructor(
@@ -49,8 +49,9 @@ export class AggregateStore {
     private readonly rollups: Rollups,
     { database: { poolMax } }: Config,
   ) {
-    this.ofProject = new LimitsByProject(Math.max(1, Math.floor(poolMax / 4)));
-    this.measuresOfProject = new LimitsByProject(Math.max(1, Math.floor(poolMax / 4)));
+    const share = Math.max(1, Math.floor(poolMax / 4));
+    this.ofProject = new LimitsByProject(share);
+    this.measuresOfProject = new LimitsByProject(share);
   }
 
   /**
