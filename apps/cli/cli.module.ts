@@ -9,16 +9,16 @@ import { ProjectCommand } from './project.command.js';
 import { ServeCommand } from './serve.command.js';
 import { WorkerCommand } from './worker.command.js';
 
-/** commander's own class, which nest-commander does not export. */
+/** The class Command of commander, which nest-commander does not export. */
 export type Program = Parameters<CommandRunner['setCommand']>[0];
 
-/** Leads to the tree of commands that nest-commander has built. */
+/** Gives access to the root command that nest-commander built. */
 @Injectable()
 export class CommandTree {
   constructor(@InjectCommander() readonly program: Program) {}
 }
 
-/** The commands, in the order that the help shows. Each loads what it needs when it runs: `--help` needs none of it. */
+/** The commands, in the order that the help shows. Each imports its dependencies when it runs, so that `--help` is fast. */
 @Module({
   providers: [
     ServeCommand,

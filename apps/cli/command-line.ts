@@ -1,31 +1,28 @@
 import { readFileSync } from 'node:fs';
 import { CommandFactory } from 'nest-commander';
 import { CliModule, CommandTree, type Program } from './cli.module.js';
-import { sayLine } from './output.js';
+import { printMessage } from './output.js';
 import { UsageError } from './usage-error.js';
 
-/** Ended as asked; also what commander says after --help and --version. */
-const DONE = 0;
-const FAILED = 1;
-/** The command line, or the settings of a client, have to be mended first. */
-const WRONG_USAGE = 2;
+/** Exit codes. Commander also ends with 0 after --help and --version. */
+const SUCCESS = 0;
+const FAILURE = 1;
+/** The command line or a client setting is invalid. */
+const USAGE_ERROR = 2;
 
-/**
- * Runs the command of this process's arguments. It sets the exit code and lets the process end by itself, so that what was
- * written to a pipe arrives.
- */
+/** Runs the command of this process's arguments. Sets the exit code and does not call exit(), which would cut off writes to a pipe. */
 export async function runCommandLine(): Promise<void> {
-  // The reader of a pipe may go before we have said all (`stowage key list | head -1`); there is nobody left to tell.
-  process.stdout.on('error', () => process.exit(FAILED));
+  // EPIPE: the reader of a pipe ended first (`stowage key list | head -1`).
+  process.stdout.on('error', () => process.exit(FAILURE));
   try {
     const app = await CommandFactory.createWithoutRunning(CliModule);
     const { program } = app.get(CommandTree);
-    program.name('stowage').description('Keeps batches of small JSON objects, and finds any of them.');
+    program.name('stowage').description('A warehouse for batches of small JSON objects.');
     program.version(versionOf(), '-V, --version', 'print the version');
     for (const command of [program, ...descendants(program)]) makeStrict(command);
     await program.parseAsync(process.argv);
   } catch (error) {
-    process.exitCode = report(error);
+    process.exitCode = printError(error);
   }
 }
 
@@ -33,38 +30,38 @@ function descendants({ commands }: Program): Program[] {
   return commands.flatMap((command) => [command, ...descendants(command)]);
 }
 
-/** nest-commander sets these for the outermost command only; the others would end the process on their own, with 1. */
+/** nest-commander sets these on the root command only; subcommands would end the process themselves, with exit code 1. */
 function makeStrict(command: Program): void {
   command
     .exitOverride()
     .configureOutput({ outputError: () => undefined })
-    // Those that have commands of their own say themselves which one is unknown.
+    // A CommandGroup reports an unknown subcommand itself.
     .allowExcessArguments(command.commands.length > 0)
     .helpOption('-h, --help', 'print this help');
   if (command.commands.length > 0) command.addHelpCommand('help [command]', 'print the help of a command');
 }
 
-/** Says what went wrong, on one line unless it is a fault of ours. @returns the exit code */
-function report(error: unknown): number {
+/** Prints the error: on one line, or with the stack when it is a bug. @returns the exit code */
+function printError(error: unknown): number {
   const { name, code, exitCode, message, stack } = error as Error & { code?: unknown; exitCode?: unknown };
   if (typeof code === 'string' && code.startsWith('commander.')) {
-    if (exitCode === 0) return DONE;
-    // The help, where no command was given, is printed already.
-    if (code !== 'commander.help') sayLine(`stowage: ${message.replace(/^error: /, '')} (see stowage --help)`);
-    return WRONG_USAGE;
+    if (exitCode === 0) return SUCCESS;
+    // Commander has printed the help already.
+    if (code !== 'commander.help') printMessage(`stowage: ${message.replace(/^error: /, '')} (see stowage --help)`);
+    return USAGE_ERROR;
   }
   if (error instanceof UsageError) {
-    sayLine(`stowage: ${message}`);
-    return WRONG_USAGE;
+    printMessage(`stowage: ${message}`);
+    return USAGE_ERROR;
   }
-  // By name: importing the classes would load the whole API before `--help` can answer.
-  if (name === 'StartupError' || name === 'Problem') sayLine(`stowage: ${message}`);
-  else process.stderr.write(`stowage: this is a fault of ours\n${stack ?? String(error)}\n`);
-  return FAILED;
+  // Compared by name: importing the classes would load the whole API, also for `--help`.
+  if (name === 'StartupError' || name === 'Problem') printMessage(`stowage: ${message}`);
+  else process.stderr.write(`stowage: internal error\n${stack ?? String(error)}\n`);
+  return FAILURE;
 }
 
 function versionOf(): string {
-  // The folder is two levels deeper where the code is compiled.
+  // Compiled code is one folder deeper, in dist.
   for (const path of ['../../package.json', '../../../package.json']) {
     try {
       const text = readFileSync(new URL(path, import.meta.url), 'utf8');
@@ -73,5 +70,5 @@ function versionOf(): string {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     }
   }
-  throw new Error('there is no package.json above the command line');
+  throw new Error('package.json not found');
 }

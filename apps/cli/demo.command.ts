@@ -1,6 +1,6 @@
 import { Command, CommandRunner, Option } from 'nest-commander';
-import { serverOrigin, serverSettings } from './client-settings.js';
-import type { Demo } from './demo-work.js';
+import { readSettings, serverOrigin } from './client-settings.js';
+import type { Demo } from './create-demo.js';
 import { oneLine, printLine, table } from './output.js';
 import { UsageError } from './usage-error.js';
 
@@ -9,20 +9,20 @@ const DEVICES_MAX = 1_000;
 
 @Command({
   name: 'demo',
-  description: 'make a project with devices and firmware events, and print its keys and requests to paste',
+  description: 'create a project with devices and firmware events; print its keys and example requests',
 })
 export class DemoCommand extends CommandRunner {
   async run(_: string[], { project, devices }: { project?: string; devices: number }): Promise<void> {
-    const api = `${serverOrigin(await serverSettings())}/api/v1`;
-    const { checkedBody, CreateProjectDto } = await import('./access-work.js');
-    if (project !== undefined) await checkedBody(CreateProjectDto, { name: project }, { name: '--project' });
-    const { makeDemo } = await import('./demo-work.js');
-    linesOf(await makeDemo(project, devices), api).forEach(printLine);
+    const api = `${serverOrigin(await readSettings())}/api/v1`;
+    const { CreateProjectDto, validateOptions } = await import('./access-services.js');
+    if (project !== undefined) await validateOptions(CreateProjectDto, { name: project }, { name: '--project' });
+    const { createDemo } = await import('./create-demo.js');
+    formatDemo(await createDemo(project, devices), api).forEach(printLine);
   }
 
   @Option({
     flags: '--project <name>',
-    description: 'the name of the project (default: the first demo-<n> that is free)',
+    description: 'the name of the project (default: the first unused demo-<n>)',
   })
   parseProject(value: string): string {
     return value;
@@ -30,7 +30,7 @@ export class DemoCommand extends CommandRunner {
 
   @Option({
     flags: '--devices <n>',
-    description: `how many devices, 1 to ${String(DEVICES_MAX)}`,
+    description: `number of devices, 1 to ${String(DEVICES_MAX)}`,
     defaultValue: DEVICES_DEFAULT,
   })
   parseDevices(value: string): number {
@@ -40,11 +40,11 @@ export class DemoCommand extends CommandRunner {
   }
 }
 
-/** What was made: the keys are shown this once. */
-function linesOf({ database, projectId, name, keys, devices }: Demo, api: string): string[] {
+function formatDemo({ database, projectId, name, keys, devices }: Demo, api: string): string[] {
   return [
     `project ${String(projectId)}  ${oneLine(name)}`,
-    `made in the database ${database}, which a server has to use for these requests`,
+    `created in the database of ${database}; the requests need a server that uses this database`,
+    'the keys are shown only once:',
     '',
     ...table(['ROLE', 'KEY'], Object.entries(keys)),
     '',
@@ -53,12 +53,12 @@ function linesOf({ database, projectId, name, keys, devices }: Demo, api: string
       devices.map(({ deviceId, key }) => [deviceId, key]),
     ),
     '',
-    'Requests to paste, as a device, an analyst and a producer:',
-    ...requestsToPaste({ keys, devices }, api),
+    'Example requests, as a device, an analyst and a producer:',
+    ...exampleRequests({ keys, devices }, api),
   ];
 }
 
-function requestsToPaste(
+function exampleRequests(
   { keys: { analyst, producer }, devices }: Pick<Demo, 'keys' | 'devices'>,
   api: string,
 ): string[] {

@@ -1,47 +1,49 @@
 import { Command, CommandRunner, Option, SubCommand } from 'nest-commander';
 import { CommandGroup } from './command-group.js';
-import { printLine, sayLine, table } from './output.js';
-
-/** The project that a first start makes; #access would tell, after half a second of loading. */
-const DEFAULT_PROJECT = 'default';
-const PROJECT_FLAGS = '--project <name or id>';
-const PROJECT_HELP = `the project (default: "${DEFAULT_PROJECT}")`;
+import { printLine, printMessage, table } from './output.js';
+import { PROJECT_OPTION } from './project-option.js';
 
 @SubCommand({
   name: 'create',
   arguments: '<device_id>',
-  description: 'make a device, and print its key this once: alone on standard output',
+  description: 'create a device and print its key; it is shown only once',
 })
 class DeviceCreateCommand extends CommandRunner {
-  async run([deviceId = '']: string[], { project = DEFAULT_PROJECT }: { project?: string }): Promise<void> {
-    const { checkedBody, CreateDeviceDto, projectIdOf, withAccess } = await import('./access-work.js');
-    const body = await checkedBody(CreateDeviceDto, { device_id: deviceId }, { device_id: '<device_id>' });
-    const made = await withAccess(async (services) =>
-      services.devices.create(await projectIdOf(services, project), body.device_id),
+  async run([deviceId = '']: string[], { project }: { project?: string }): Promise<void> {
+    const access = await import('./access-services.js');
+    const body = await access.validateOptions(
+      access.CreateDeviceDto,
+      { device_id: deviceId },
+      { device_id: '<device_id>' },
     );
-    sayLine(`made the device ${made.device_id} in the project ${project}; its key ${made.key_id} is shown this once:`);
-    printLine(made.key);
+    const projectName = project ?? access.DEFAULT_PROJECT;
+    const created = await access.withAccess(async (services) =>
+      services.devices.create(await access.getProjectId(services, projectName), body.device_id),
+    );
+    const { device_id: id, key_id: keyId } = created;
+    printMessage(`created device ${id} in project ${projectName}; its key ${keyId} is shown only once:`);
+    printLine(created.key);
   }
 
-  @Option({ flags: PROJECT_FLAGS, description: PROJECT_HELP })
+  @Option(PROJECT_OPTION)
   parseProject(value: string): string {
     return value;
   }
 }
 
-@SubCommand({ name: 'list', description: "list a project's devices, newest first" })
+@SubCommand({ name: 'list', description: 'list the devices of a project, newest first' })
 class DeviceListCommand extends CommandRunner {
-  async run(_: string[], { project = DEFAULT_PROJECT }: { project?: string }): Promise<void> {
-    const { allOf, projectIdOf, withAccess } = await import('./access-work.js');
-    const found = await withAccess(async (services) => {
-      const projectId = await projectIdOf(services, project);
-      return allOf((page) => services.devices.list(projectId, page));
+  async run(_: string[], { project }: { project?: string }): Promise<void> {
+    const access = await import('./access-services.js');
+    const devices = await access.withAccess(async (services) => {
+      const projectId = await access.getProjectId(services, project ?? access.DEFAULT_PROJECT);
+      return access.listAll((page) => services.devices.list(projectId, page));
     });
-    const rows = found.map(({ device_id, created_at }) => [created_at, device_id]);
+    const rows = devices.map(({ device_id, created_at }) => [created_at, device_id]);
     table(['CREATED_AT', 'DEVICE_ID'], rows).forEach(printLine);
   }
 
-  @Option({ flags: PROJECT_FLAGS, description: PROJECT_HELP })
+  @Option(PROJECT_OPTION)
   parseProject(value: string): string {
     return value;
   }
@@ -50,17 +52,17 @@ class DeviceListCommand extends CommandRunner {
 @SubCommand({
   name: 'move',
   arguments: '<device_id>',
-  description: 'put a device into another project; its keys stop working, within 5 seconds',
+  description: 'move a device to another project; every server rejects its old keys within 5 seconds',
 })
 class DeviceMoveCommand extends CommandRunner {
   async run([deviceId = '']: string[], { to }: { to: string }): Promise<void> {
-    const { projectIdOf, withAccess } = await import('./access-work.js');
-    await withAccess(async (services) => services.devices.move(deviceId, await projectIdOf(services, to)));
-    // A server that has just seen a key remembers it that long.
-    printLine(`the device ${deviceId} is in the project ${to}; every server refuses keys of another within 5 s`);
+    const { getProjectId, withAccess } = await import('./access-services.js');
+    await withAccess(async (services) => services.devices.move(deviceId, await getProjectId(services, to)));
+    // A server caches a key that it has authenticated for that long.
+    printLine(`device ${deviceId} is in project ${to}; every server rejects keys of its former project within 5 s`);
   }
 
-  @Option({ flags: '--to <name or id>', description: 'the project that it moves to', required: true })
+  @Option({ flags: '--to <name or id>', description: 'the project to move the device to', required: true })
   parseTo(value: string): string {
     return value;
   }
@@ -68,7 +70,7 @@ class DeviceMoveCommand extends CommandRunner {
 
 @Command({
   name: 'device',
-  description: 'make, list and move devices, on the database',
+  description: 'create, list and move devices, in the database',
   subCommands: [DeviceCreateCommand, DeviceListCommand, DeviceMoveCommand],
 })
 export class DeviceCommand extends CommandGroup {}

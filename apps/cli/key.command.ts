@@ -1,14 +1,13 @@
 import type { Role } from '#platform';
 import { Command, CommandRunner, Option, SubCommand } from 'nest-commander';
+import type { AccessServices } from './access-services.js';
 import { CommandGroup } from './command-group.js';
-import { printLine, sayLine, table } from './output.js';
+import { printLine, printMessage, table } from './output.js';
+import { PROJECT_OPTION } from './project-option.js';
 import { UsageError } from './usage-error.js';
 
-/** The project that a first start makes; #access would tell, after half a second of loading. */
-const DEFAULT_PROJECT = 'default';
-const PROJECT_FLAGS = '--project <name or id>';
-const PROJECT_HELP = `the project (default: "${DEFAULT_PROJECT}")`;
-const OPTION_OF = { name: '--name', role: '--role', expires_at: '--expires', device_id: '--device' };
+const ROLES: readonly Role[] = ['admin', 'producer', 'analyst', 'device', 'operator'];
+const OPTION_NAMES = { name: '--name', role: '--role', expires_at: '--expires', device_id: '--device' };
 
 interface CreateKeyOptions {
   project?: string;
@@ -18,41 +17,47 @@ interface CreateKeyOptions {
   device?: string;
 }
 
-@SubCommand({ name: 'create', description: 'make a key, and print it this once: alone on standard output' })
+/** The keys that a command is about: those of a project, or the operator keys, which belong to no project. */
+interface ScopeOptions {
+  project?: string;
+  operator?: boolean;
+}
+
+@SubCommand({ name: 'create', description: 'create a key and print it; it is shown only once' })
 class KeyCreateCommand extends CommandRunner {
   async run(_: string[], { project, role, name, expires, device }: CreateKeyOptions): Promise<void> {
     const isOperator = role === 'operator';
     if (isOperator && [project, expires, device].some((option) => option !== undefined)) {
       throw new UsageError('--role operator takes no --project, --expires or --device: it is for all projects');
     }
-    const access = await import('./access-work.js');
-    // HTTP makes no operator's keys, so its rules know the other roles only; the name's are the same for all.
+    const access = await import('./access-services.js');
+    // The API creates no operator keys, so its DTO rejects that role. The rules for the name are the same for every role.
     const members = { name, role: isOperator ? 'admin' : role, expires_at: expires, device_id: device };
-    const body = await access.checkedBody(access.CreateKeyDto, members, OPTION_OF);
-    const made = await access.withAccess(async (services) => {
+    const body = await access.validateOptions(access.CreateKeyDto, members, OPTION_NAMES);
+    const projectName = project ?? access.DEFAULT_PROJECT;
+    const created = await access.withAccess(async (services) => {
       if (isOperator) return services.keys.create({ projectId: null, role: 'operator', name: body.name });
-      const projectId = await access.projectIdOf(services, project ?? DEFAULT_PROJECT);
-      return access.namingOptions(OPTION_OF, () => services.keys.createFromBody(projectId, body));
+      const projectId = await access.getProjectId(services, projectName);
+      return access.withOptionNames(OPTION_NAMES, () => services.keys.createFromBody(projectId, body));
     });
-    const where = isOperator ? 'for all projects' : `in the project ${project ?? DEFAULT_PROJECT}`;
-    sayLine(`made the ${made.role} key ${made.key_id} ${where}; it is shown this once:`);
-    printLine(made.key);
+    const scope = isOperator ? 'for all projects' : `in project ${projectName}`;
+    printMessage(`created ${created.role} key ${created.key_id} ${scope}; it is shown only once:`);
+    printLine(created.key);
   }
 
-  @Option({ flags: PROJECT_FLAGS, description: PROJECT_HELP })
+  @Option(PROJECT_OPTION)
   parseProject(value: string): string {
     return value;
   }
 
   @Option({
     flags: '--role <role>',
-    description: 'admin, producer, analyst, device, or operator (of no project)',
+    description: 'admin, producer, analyst, device, or operator (belongs to no project)',
     required: true,
   })
   parseRole(value: string): string {
-    const roles: readonly Role[] = ['admin', 'producer', 'analyst', 'device', 'operator'];
-    if ((roles as readonly string[]).includes(value)) return value;
-    throw new UsageError(`--role must be one of ${roles.join(', ')}, not "${value}"`);
+    if ((ROLES as readonly string[]).includes(value)) return value;
+    throw new UsageError(`--role must be one of ${ROLES.join(', ')}, not "${value}"`);
   }
 
   @Option({
@@ -66,27 +71,30 @@ class KeyCreateCommand extends CommandRunner {
 
   @Option({
     flags: '--expires <time>',
-    description: 'when it stops working, such as 2031-01-01T00:00:00Z (default: never)',
+    description: 'when the key expires, such as 2031-01-01T00:00:00Z (default: never)',
   })
   parseExpires(value: string): string {
     return value;
   }
 
-  @Option({ flags: '--device <id>', description: 'the device that a key of the role device speaks for' })
+  @Option({ flags: '--device <id>', description: 'the device of a key with the role device' })
   parseDevice(value: string): string {
     return value;
   }
 }
 
-@SubCommand({ name: 'list', description: "list a project's keys, newest first, without the keys themselves" })
+@SubCommand({
+  name: 'list',
+  description: 'list the keys of a project or the operator keys, newest first, without secrets',
+})
 class KeyListCommand extends CommandRunner {
-  async run(_: string[], { project = DEFAULT_PROJECT }: { project?: string }): Promise<void> {
-    const { allOf, projectIdOf, withAccess } = await import('./access-work.js');
-    const found = await withAccess(async (services) => {
-      const projectId = await projectIdOf(services, project);
-      return allOf((page) => services.keys.list(projectId, page));
+  async run(_: string[], options: ScopeOptions): Promise<void> {
+    const { listAll, withAccess } = await import('./access-services.js');
+    const keys = await withAccess(async (services) => {
+      const projectId = await getScopeProjectId(services, options);
+      return listAll((page) => services.keys.list(projectId, page));
     });
-    const rows = found.map((key) => [
+    const rows = keys.map((key) => [
       key.key_id,
       key.role,
       key.prefix,
@@ -98,30 +106,57 @@ class KeyListCommand extends CommandRunner {
     table(['KEY_ID', 'ROLE', 'PREFIX', 'EXPIRES_AT', 'LAST_USED_AT', 'DEVICE_ID', 'NAME'], rows).forEach(printLine);
   }
 
-  @Option({ flags: PROJECT_FLAGS, description: PROJECT_HELP })
+  @Option(PROJECT_OPTION)
   parseProject(value: string): string {
     return value;
+  }
+
+  @Option({ flags: '--operator', description: 'list the operator keys, which belong to no project' })
+  parseOperator(): boolean {
+    return true;
   }
 }
 
-@SubCommand({ name: 'revoke', arguments: '<key_id>', description: 'make a key stop working, within 5 seconds' })
+@SubCommand({
+  name: 'revoke',
+  arguments: '<key_id>',
+  description: 'revoke a key; every server rejects it within 5 seconds',
+})
 class KeyRevokeCommand extends CommandRunner {
-  async run([keyId = '']: string[], { project = DEFAULT_PROJECT }: { project?: string }): Promise<void> {
-    const { projectIdOf, withAccess } = await import('./access-work.js');
-    await withAccess(async (services) => services.keys.revoke(await projectIdOf(services, project), keyId));
-    // A server that has just seen the key remembers it that long.
-    printLine(`revoked the key ${keyId}; every server refuses it within 5 s`);
+  async run([keyId = '']: string[], options: ScopeOptions): Promise<void> {
+    const { withAccess } = await import('./access-services.js');
+    await withAccess(async (services) => services.keys.revoke(await getScopeProjectId(services, options), keyId));
+    // A server caches a key that it has authenticated for that long.
+    printLine(`revoked key ${keyId}; every server rejects it within 5 s`);
   }
 
-  @Option({ flags: PROJECT_FLAGS, description: PROJECT_HELP })
+  @Option(PROJECT_OPTION)
   parseProject(value: string): string {
     return value;
   }
+
+  @Option({ flags: '--operator', description: 'revoke an operator key, which belongs to no project' })
+  parseOperator(): boolean {
+    return true;
+  }
+}
+
+/** Returns the id of the project whose keys are meant; null for the operator keys. @throws UsageError */
+async function getScopeProjectId(
+  services: AccessServices,
+  { project, operator = false }: ScopeOptions,
+): Promise<number | null> {
+  if (operator && project !== undefined) {
+    throw new UsageError('--operator takes no --project: operator keys belong to no project');
+  }
+  if (operator) return null;
+  const { DEFAULT_PROJECT, getProjectId } = await import('./access-services.js');
+  return getProjectId(services, project ?? DEFAULT_PROJECT);
 }
 
 @Command({
   name: 'key',
-  description: 'make, list and revoke keys, on the database',
+  description: 'create, list and revoke API keys, in the database',
   subCommands: [KeyCreateCommand, KeyListCommand, KeyRevokeCommand],
 })
 export class KeyCommand extends CommandGroup {}

@@ -1,5 +1,5 @@
 import { MultiBar, type SingleBar } from 'cli-progress';
-import { oneLine, printLine, sayLine } from './output.js';
+import { oneLine, printLine, printMessage } from './output.js';
 
 const BAR_EVERY_MS = 200;
 const LINE_EVERY_MS = 1_000;
@@ -49,7 +49,7 @@ export class LoadProgress {
   say(line: string): void {
     // Two streams on one terminal: the line goes above the bar, not into it.
     if (this.bars !== undefined && process.stderr.isTTY) this.bars.log(`${oneLine(line)}\n`);
-    else sayLine(line);
+    else printMessage(line);
   }
 
   end(): void {

@@ -1,13 +1,13 @@
 import { Command, CommandRunner } from 'nest-commander';
 import { printLine } from './output.js';
 
-@Command({ name: 'migrate', description: 'bring the tables of the database up to date' })
+@Command({ name: 'migrate', description: 'run the pending migrations of the database' })
 export class MigrateCommand extends CommandRunner {
   async run(): Promise<void> {
     const { withInstallation } = await import('./with-installation.js');
-    // Opening an installation migrates it, and says so when there was something to do.
+    // Opening an installation runs its pending migrations and prints how many there were.
     await withInstallation(printLine, () => {
-      printLine('the tables are up to date');
+      printLine('the database is up to date');
     });
   }
 }

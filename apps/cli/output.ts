@@ -1,5 +1,5 @@
-/** Writes one line for a person to standard error: standard output is for what another program may read. */
-export function sayLine(text: string): void {
+/** Writes one line for a person to standard error; standard output is for results that another program may read. */
+export function printMessage(text: string): void {
   process.stderr.write(`${oneLine(text)}\n`);
 }
 
@@ -8,12 +8,12 @@ export function printLine(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** Ids, names and answers of servers may hold line breaks and what steers a terminal; none of it may do so here. */
+/** Escapes control characters: ids, names and responses may contain line breaks and terminal control sequences. */
 export function oneLine(text: string): string {
   return text.replace(/\s*\n\s*/g, ' ').replace(/\p{Cc}/gu, (control) => JSON.stringify(control).slice(1, -1));
 }
 
-/** Rows under a heading, in columns as wide as their widest value. */
+/** Formats rows under a heading; each column is as wide as its widest value. */
 export function table(heading: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const lines = [heading, ...rows].map((row) => row.map(oneLine));
   const widths = heading.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));

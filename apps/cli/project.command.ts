@@ -2,21 +2,21 @@ import { Command, CommandRunner, SubCommand } from 'nest-commander';
 import { CommandGroup } from './command-group.js';
 import { printLine, table } from './output.js';
 
-@SubCommand({ name: 'create', arguments: '<name>', description: 'make a project; prints its id and its name' })
+@SubCommand({ name: 'create', arguments: '<name>', description: 'create a project and print its id and name' })
 class ProjectCreateCommand extends CommandRunner {
   async run([name = '']: string[]): Promise<void> {
-    const { checkedBody, CreateProjectDto, withAccess } = await import('./access-work.js');
-    const body = await checkedBody(CreateProjectDto, { name }, { name: '<name>' });
-    const made = await withAccess(({ projects }) => projects.create(body.name));
-    printLine(`${String(made.project_id)}  ${made.name}`);
+    const { CreateProjectDto, validateOptions, withAccess } = await import('./access-services.js');
+    const body = await validateOptions(CreateProjectDto, { name }, { name: '<name>' });
+    const created = await withAccess(({ projects }) => projects.create(body.name));
+    printLine(`${String(created.project_id)}  ${created.name}`);
   }
 }
 
 @SubCommand({ name: 'list', description: 'list the projects, newest first' })
 class ProjectListCommand extends CommandRunner {
   async run(): Promise<void> {
-    const { allOf, withAccess } = await import('./access-work.js');
-    const found = await withAccess(({ projects }) => allOf((page) => projects.list(page)));
+    const { listAll, withAccess } = await import('./access-services.js');
+    const found = await withAccess(({ projects }) => listAll((page) => projects.list(page)));
     const rows = found.map(({ project_id, name, created_at }) => [String(project_id), name, created_at]);
     table(['PROJECT_ID', 'NAME', 'CREATED_AT'], rows).forEach(printLine);
   }
@@ -24,7 +24,7 @@ class ProjectListCommand extends CommandRunner {
 
 @Command({
   name: 'project',
-  description: 'make and list projects, on the database',
+  description: 'create and list projects, in the database',
   subCommands: [ProjectCreateCommand, ProjectListCommand],
 })
 export class ProjectCommand extends CommandGroup {}

@@ -1,4 +1,4 @@
-/** What the user has to mend in the command or in a client's settings, in one line; exit code 2. */
+/** An invalid command line or client setting. The message is one line; the exit code is 2. */
 export class UsageError extends Error {
   override name = 'UsageError';
 }

@@ -2,7 +2,7 @@ import { ACCESS_ENTITIES } from '#access';
 import { createLog, nestLog, openInstallation, type Config, type Installation } from '#platform';
 import { readConfig } from '../api/run-server.js';
 
-/** Opens the installation for as long as the work takes; a server that uses the same database goes on undisturbed. */
+/** Opens the installation while `work` runs. A server can use the same database at the same time. */
 export async function withInstallation<T>(
   say: (line: string) => void,
   work: (installation: Installation, config: Config) => T | Promise<T>,

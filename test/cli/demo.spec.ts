@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Stowage, type Ended } from './stowage.js';
 
-/** A server, and beside it the command that opens the same embedded database. */
+/** A server; the command opens the same embedded database while it runs. */
 let stowage: Stowage;
 let origin: string;
 
@@ -18,11 +18,11 @@ function demo(...args: string[]): Promise<Ended> {
 }
 
 describe('stowage demo', () => {
-  it('makes a project whose printed requests do what they say when they are pasted', async () => {
+  it('creates a project and prints requests that work when they are pasted', async () => {
     const { code, stdout, stderr } = await demo('--devices', '2');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(
-      /^project \d+ {2}demo-1\nmade in the database in \S+, which a server has to use for these requests\n/,
+      /^project \d+ {2}demo-1\ncreated in the database of \S+; the requests need a server that uses this database\n/,
     );
     const devices = stdout.match(/^device-\d+-\d +stw_device_\w+$/gm) ?? [];
     expect(devices).toHaveLength(2);
@@ -38,7 +38,7 @@ describe('stowage demo', () => {
     expect(batch).toMatchObject({ batch_id: 'hello', object_count: 1 });
   });
 
-  it('makes another project when it is run again, and one of the name that it is given', async () => {
+  it('creates another project when it runs again, and one with the given name', async () => {
     expect((await demo('--devices', '1')).stdout).toMatch(/^project \d+ {2}demo-2\n/);
     const named = await demo('--project', "it's mine");
     expect(named.stdout).toMatch(/^project \d+ {2}it's mine\n/);
@@ -55,7 +55,7 @@ describe('stowage demo', () => {
     [['--devices', '1001'], '--devices must be a whole number from 1 to 1000'],
     [['--devices', '1e2'], '--devices must be a whole number from 1 to 1000'],
     [['--project', ''], '--project must be text of 1 to 255 characters'],
-  ])('refuses %j in one line', async (args, line) => {
+  ])('rejects %j in one line', async (args, line) => {
     const ended = await demo(...args);
     expect(ended.stderr).toMatch(/^stowage: .*\n$/);
     expect(ended.stderr).toContain(line);

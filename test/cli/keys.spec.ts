@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { cloneDatabase } from '../harness/database.js';
 import { ADMIN_KEY, Stowage, type Ended } from './stowage.js';
 
-/** A server, and beside it commands that open the same embedded database. */
+/** A server; the commands open the same embedded database while it runs. */
 let stowage: Stowage;
 let origin: string;
 
@@ -21,8 +21,8 @@ async function statusOf(path: string, key: string): Promise<number> {
   return (await fetch(`${origin}/api/v1/${path}`, { headers: { 'X-Api-Key': key } })).status;
 }
 
-/** The server has just seen the key, and may remember it for five seconds. */
-async function untilRefused(path: string, key: string): Promise<void> {
+/** The server caches a key that it has authenticated for 5 seconds. */
+async function waitUntilRejected(path: string, key: string): Promise<void> {
   for (let waitedMs = 0; (await statusOf(path, key)) !== 401; waitedMs += 100) {
     expect(waitedMs).toBeLessThan(5_500);
     await sleep(100);
@@ -30,16 +30,16 @@ async function untilRefused(path: string, key: string): Promise<void> {
 }
 
 describe('stowage project and stowage key', () => {
-  it('makes a project and a key for it, alone on standard output, that the running server takes', async () => {
-    const made = await run('project', 'create', 'acme');
-    expect(made.code).toBe(0);
-    expect(made.stdout).toMatch(/^\d+ {2}acme\n$/);
-    const [id = ''] = made.stdout.split(' ');
+  it('creates a project and a key, alone on standard output, which the running server accepts', async () => {
+    const created = await run('project', 'create', 'acme');
+    expect(created.code).toBe(0);
+    expect(created.stdout).toMatch(/^\d+ {2}acme\n$/);
+    const [id = ''] = created.stdout.split(' ');
 
-    // By its name and by its id.
-    const roles = ['--role', 'analyst', '--name', 'reader'];
+    // The project by its name and by its id.
+    const options = ['--role', 'analyst', '--name', 'reader'];
     for (const key of await Promise.all(
-      ['acme', id].map((project) => run('key', 'create', '--project', project, ...roles)),
+      ['acme', id].map((project) => run('key', 'create', '--project', project, ...options)),
     )) {
       expect(key).toMatchObject({ code: 0, stdout: expect.stringMatching(/^stw_analyst_\w+\n$/) });
       expect(await statusOf('objects', key.stdout.trim())).toBe(200);
@@ -50,16 +50,37 @@ describe('stowage project and stowage key', () => {
     expect(stdout).toMatch(/^\d+ +default /m);
   });
 
-  it('makes an operator key of no project', async () => {
-    const { code, stdout } = await run('key', 'create', '--role', 'operator');
+  it('creates, lists and revokes operator keys, which belong to no project', async () => {
+    const { code, stdout } = await run('key', 'create', '--role', 'operator', '--name', 'to revoke');
     expect(code).toBe(0);
-    expect(await statusOf('projects', stdout.trim())).toBe(200);
-    expect(await statusOf('objects', stdout.trim())).toBe(403);
+    const key = stdout.trim();
+    expect(await statusOf('projects', key)).toBe(200);
+    expect(await statusOf('objects', key)).toBe(403);
+
+    const [operators, ofProject] = await Promise.all([run('key', 'list', '--operator'), run('key', 'list')]);
+    expect(operators.stdout).not.toContain(key);
+    expect(operators.stdout).not.toMatch(/ admin /);
+    expect(ofProject.stdout).not.toMatch(/ operator /);
+    const [line = ''] = /^.* to revoke$/m.exec(operators.stdout) ?? [];
+    expect(line).toContain(key.slice(0, 'stw_operator_'.length + 4));
+    const [keyId = ''] = line.split(' ');
+
+    // Without --operator the key is looked for in the project.
+    const inProject = await run('key', 'revoke', keyId);
+    expect(inProject).toMatchObject({ code: 1, stderr: 'stowage: There is no such key in this project.\n' });
+    expect(await run('key', 'revoke', '--operator', keyId)).toMatchObject({ code: 0, stderr: '' });
+    const [again, listed] = await Promise.all([
+      run('key', 'revoke', '--operator', keyId),
+      run('key', 'list', '--operator'),
+      waitUntilRejected('projects', key),
+    ]);
+    expect(again).toMatchObject({ code: 1, stderr: 'stowage: There is no such operator key.\n' });
+    expect(listed.stdout).not.toContain(keyId);
   });
 
-  it('lists the keys of a project without the keys, and revokes one for every server', async () => {
-    const { stdout: made } = await run('key', 'create', '--role', 'analyst', '--name', 'to go');
-    const key = made.trim();
+  it('lists the keys of a project without secrets, and revokes one on every server', async () => {
+    const created = await run('key', 'create', '--role', 'analyst', '--name', 'to go');
+    const key = created.stdout.trim();
     expect(await statusOf('objects', key)).toBe(200);
 
     const listed = await run('key', 'list');
@@ -69,7 +90,7 @@ describe('stowage project and stowage key', () => {
     const [keyId = ''] = line.split(' ');
 
     expect(await run('key', 'revoke', '--project', 'default', keyId)).toMatchObject({ code: 0 });
-    const [again] = await Promise.all([run('key', 'revoke', keyId), untilRefused('objects', key)]);
+    const [again] = await Promise.all([run('key', 'revoke', keyId), waitUntilRejected('objects', key)]);
     expect(again).toMatchObject({
       code: 1,
       stderr: 'stowage: There is no such key in this project.\n',
@@ -79,19 +100,25 @@ describe('stowage project and stowage key', () => {
   it.each([
     ['a project of a name that exists', 1, ['project', 'create', 'default'], 'There is a project "default" already.'],
     ['a project without a name', 2, ['project', 'create', ''], '<name> must be text of 1 to 255 characters'],
+    ['a key of an unknown project', 1, ['key', 'create', '--role', 'admin', '--project', 'x'], 'project "x" not found'],
+    ['a key with an unknown role', 2, ['key', 'create', '--role', 'boss'], '--role must be one of admin, '],
     [
-      'a key of a project that is not there',
-      1,
-      ['key', 'create', '--role', 'admin', '--project', 'x'],
-      'there is no project "x"',
+      'a device key without a device',
+      2,
+      ['key', 'create', '--role', 'device'],
+      '--device is required for the role device',
     ],
-    ['a key of a role that is none', 2, ['key', 'create', '--role', 'boss'], '--role must be one of admin, '],
-    ['a device key of no device', 2, ['key', 'create', '--role', 'device'], '--device is required for the role device'],
     [
-      'a key of the past',
+      'a key that has expired',
       2,
       ['key', 'create', '--role', 'admin', '--expires', '2001-01-01T00:00:00Z'],
       '--expires must be in the future',
+    ],
+    [
+      'to list the operator keys of a project',
+      2,
+      ['key', 'list', '--operator', '--project', 'x'],
+      '--operator takes no --project',
     ],
     [
       'an operator key of a project',
@@ -99,7 +126,7 @@ describe('stowage project and stowage key', () => {
       ['key', 'create', '--role', 'operator', '--project', 'x'],
       '--role operator takes no --project',
     ],
-  ])('refuses %s in one line', async (_, code, args, line) => {
+  ])('rejects %s in one line', async (_, code, args, line) => {
     const ended = await run(...args);
     expect(ended.stderr).toMatch(/^stowage: .*\n$/);
     expect(ended.stderr).toContain(line);
@@ -108,33 +135,33 @@ describe('stowage project and stowage key', () => {
 });
 
 describe('stowage device', () => {
-  it('makes a device with a key, alone on standard output, moves it, which ends the key, and lists it', async () => {
-    const made = await run('device', 'create', 'd 1');
-    expect(made).toMatchObject({ code: 0, stdout: expect.stringMatching(/^stw_device_\w+\n$/) });
-    expect(made.stderr).toMatch(/^made the device d 1 in the project default; its key \d+ is shown this once:\n$/);
-    const key = made.stdout.trim();
+  it('creates a device with a key, alone on standard output, moves it, which revokes the key, and lists it', async () => {
+    const created = await run('device', 'create', 'd 1');
+    expect(created).toMatchObject({ code: 0, stdout: expect.stringMatching(/^stw_device_\w+\n$/) });
+    expect(created.stderr).toMatch(/^created device d 1 in project default; its key \d+ is shown only once:\n$/);
+    const key = created.stdout.trim();
     expect(await statusOf('jobs', key)).toBe(200);
 
     await run('project', 'create', 'elsewhere');
     const moved = await run('device', 'move', 'd 1', '--to', 'elsewhere');
     expect(moved).toMatchObject({ code: 0, stderr: '' });
-    expect(moved.stdout).toMatch(/^the device d 1 is in the project elsewhere; .*\n$/);
+    expect(moved.stdout).toMatch(/^device d 1 is in project elsewhere; .*\n$/);
     const listed = await run('device', 'list', '--project', 'elsewhere');
     expect(listed.stdout).toMatch(/^CREATED_AT +DEVICE_ID\n\S+Z +d 1\n$/);
-    const [taken] = await Promise.all([run('device', 'create', 'd 1'), untilRefused('jobs', key)]);
+    const [taken] = await Promise.all([run('device', 'create', 'd 1'), waitUntilRejected('jobs', key)]);
     expect(taken).toEqual({ code: 1, stdout: '', stderr: 'stowage: There is a device "d 1" already.\n' });
   });
 
   it.each([
     ['a device without an id', 2, ['device', 'create', ''], '<device_id> must be text of 1 to 255 characters'],
-    ['to move a device that is not there', 1, ['device', 'move', 'x', '--to', 'default'], 'There is no such device.'],
+    ['to move an unknown device', 1, ['device', 'move', 'x', '--to', 'default'], 'There is no such device.'],
     [
-      'a key of a device that is not there',
+      'a key of an unknown device',
       2,
       ['key', 'create', '--role', 'device', '--device', 'x'],
       '--device names no device of this project',
     ],
-  ])('refuses %s in one line', async (_, code, args, line) => {
+  ])('rejects %s in one line', async (_, code, args, line) => {
     const ended = await run(...args);
     expect(ended.stderr).toMatch(/^stowage: .*\n$/);
     expect(ended.stderr).toContain(line);
@@ -143,7 +170,7 @@ describe('stowage device', () => {
 });
 
 describe('stowage migrate', () => {
-  it('makes the tables of an empty database, says so, and changes nothing when it runs again', async () => {
+  it('migrates an empty database, reports the migrations, and changes nothing when it runs again', async () => {
     const db = await cloneDatabase('template1');
     try {
       const { host, port, user, database } = db.address;
@@ -153,7 +180,7 @@ describe('stowage migrate', () => {
       };
       const first = await stowage.run(['migrate'], settings);
       expect(first).toMatchObject({ code: 0, stderr: '' });
-      expect(first.stdout).toMatch(/^ran \d+ migrations?\nthe tables are up to date\n$/m);
+      expect(first.stdout).toMatch(/^ran \d+ migrations?\nthe database is up to date\n$/m);
       expect(await db.sql('SELECT FROM projects')).toEqual([]);
       const second = await stowage.run(['migrate'], settings);
       expect(second).toMatchObject({ code: 0, stderr: '' });

@@ -5,7 +5,7 @@ import { Stowage } from './stowage.js';
 let stowage: Stowage;
 
 beforeAll(async () => {
-  stowage = await Stowage.make({ STOWAGE_API_KEY: 'looked-at-by-none-of-these' });
+  stowage = await Stowage.make({ STOWAGE_API_KEY: 'not-used-by-these-commands' });
 });
 afterAll(() => stowage.remove());
 
@@ -29,7 +29,7 @@ describe('stowage', () => {
     expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
   });
 
-  it('tells the version of the package', async () => {
+  it('prints the version of the package', async () => {
     const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
     expect(await stowage.run(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
@@ -41,24 +41,24 @@ describe('stowage', () => {
     ['an unknown option of a command of a command', ['key', 'list', '--all'], "unknown option '--all'"],
     ['a missing argument', ['load'], "missing required argument 'place'"],
     ['a missing option', ['key', 'create'], "required option '--role <role>' not specified"],
-    ['a move to nowhere', ['device', 'move', 'd-1'], "required option '--to <name or id>' not specified"],
+    ['a move without a target', ['device', 'move', 'd-1'], "required option '--to <name or id>' not specified"],
     ['an argument too many', ['migrate', 'now'], "too many arguments for 'migrate'"],
-    ['a wrong setting of a client', ['load', 'x.json', '--url', 'ftp://x'], '--url must be an address'],
-  ])('refuses %s in one line, and ends with 2', async (_, args, message) => {
+    ['an invalid client setting', ['load', 'x.json', '--url', 'ftp://x'], '--url must be a URL'],
+  ])('rejects %s in one line and exits with 2', async (_, args, message) => {
     const { code, stdout, stderr } = await stowage.run(args);
     expect(stderr).toMatch(/^stowage: .*\n$/);
     expect(stderr).toContain(message);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   });
 
-  it.each([[[]], [['key']]])('shows the help and ends with 2 when no command is given: %j', async (args) => {
+  it.each([[[]], [['key']]])('prints the help and exits with 2 when no command is given: %j', async (args) => {
     const { code, stdout, stderr } = await stowage.run(args);
     expect(stderr).toMatch(/^Usage: stowage /);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   });
 
   it.each([['serve'], ['migrate'], ['project list']])(
-    '%s names a wrong setting in one line, and ends with 1',
+    '%s names an invalid setting in one line and exits with 1',
     async (words) => {
       const { code, stdout, stderr } = await stowage.run(words.split(' '), { PORT: 'eighty' });
       expect(stderr).toBe('stowage: PORT must be a whole number from 0 to 65535, not "eighty"\n');

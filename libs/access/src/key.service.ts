@@ -133,33 +133,41 @@ export class KeyService {
     return this.keys.existsBy({ role, projectId: projectId ?? IsNull() });
   }
 
-  /** A project's keys, newest first, without the revoked ones. */
-  async list(projectId: number, page: PageRequest): Promise<{ slice: Slice<KeyDto & { seq: string }>; count: Count }> {
+  /**
+   * Lists keys, newest first, without the revoked ones.
+   * @param projectId null lists the operator keys, which belong to no project
+   */
+  async list(
+    projectId: number | null,
+    page: PageRequest,
+  ): Promise<{ slice: Slice<KeyDto & { seq: string }>; count: Count }> {
     const list: ListSql = {
       select: `key_id AS seq, key_id::text, name, role, prefix, device_id, expires_at, last_used_at`,
       from: 'api_keys',
-      where: 'project_id = $1 AND revoked_at IS NULL',
+      where: `${projectId === null ? 'project_id IS NULL' : 'project_id = $1'} AND revoked_at IS NULL`,
       seq: 'key_id',
-      values: [projectId],
+      values: projectId === null ? [] : [projectId],
     };
     const slice = await readSlice<KeyDto & { seq: string }>(this.database, list, page);
     for (const item of slice.items) item.created_at = timeOf(item.seq);
     return { slice, count: await countRows(this.database, list, page.count, this.config.limits.countCap) };
   }
 
-  /** The key stops working: here at once, on other processes when their cache runs out. @throws Problem not-found */
-  async revoke(projectId: number, keyId: string): Promise<void> {
+  /**
+   * Revokes a key: at once in this process, in others when their cache expires (5 seconds).
+   * @param projectId the key's project; null for an operator key
+   * @throws Problem not-found
+   */
+  async revoke(projectId: number | null, keyId: string): Promise<void> {
     const isId = /^\d{1,19}$/.test(keyId) && BigInt(keyId) < 2n ** 63n;
-    const { affected } = await this.keys
-      .createQueryBuilder()
-      .update()
-      .set({ revokedAt: new Date() })
-      .where('project_id = :projectId AND key_id = :keyId AND revoked_at IS NULL', {
-        projectId,
-        keyId: isId ? keyId : '0',
-      })
-      .execute();
-    if (affected !== 1) throw new Problem('not-found', { detail: 'There is no such key in this project.' });
+    const { affected } = await this.keys.update(
+      { keyId: isId ? keyId : '0', projectId: projectId ?? IsNull(), revokedAt: IsNull() },
+      { revokedAt: new Date() },
+    );
+    if (affected !== 1) {
+      const detail = projectId === null ? 'There is no such operator key.' : 'There is no such key in this project.';
+      throw new Problem('not-found', { detail });
+    }
     this.forget((principal) => principal.keyId === keyId);
   }
 

@@ -6,9 +6,6 @@ import { StartupError } from './startup-error.js';
 
 const WITH_URL = { DATABASE_URL: 'postgresql://u:p@host/db', STOWAGE_KEY_SECRET: 's'.repeat(32) };
 
-/** Read by the command line, where it is a client. */
-const CLIENT_SETTINGS = ['STOWAGE_API_KEY', 'STOWAGE_URL'];
-
 /** Why settings are refused: one line. */
 function refusal(env: Record<string, string>): string {
   try {
@@ -56,6 +53,7 @@ describe('the settings', () => {
       },
       jobs: { worker: 'inline', concurrency: 4 },
       rules: { requireIfMatch: false, seed: true },
+      client: { url: null, apiKey: null },
     });
   });
 
@@ -69,7 +67,7 @@ describe('the settings', () => {
       expect(listed).not.toHaveProperty(name);
       listed[name] = value;
     });
-    expect(Object.keys(listed).sort()).toEqual([...namesRead(), ...CLIENT_SETTINGS].sort());
+    expect(Object.keys(listed).sort()).toEqual([...namesRead()].sort());
     expect(new Config(listed)).toEqual(new Config({}));
   });
 

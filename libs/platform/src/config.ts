@@ -66,6 +66,12 @@ export class Config {
     /** STOWAGE_SEED: load fixtures/ on first start; default true when embedded, else false. */
     seed: boolean;
   }>;
+  readonly client: Readonly<{
+    /** STOWAGE_URL: the server that client commands such as `load` send requests to; default none: http://HOST:PORT. */
+    url: string | null;
+    /** STOWAGE_API_KEY: the key that client commands send; default none: STOWAGE_ADMIN_KEY. */
+    apiKey: string | null;
+  }>;
 
   /** @throws StartupError naming the first setting that is wrong and what it takes. */
   constructor(env: Environment) {
@@ -112,6 +118,7 @@ export class Config {
       requireIfMatch: flag(env, 'REQUIRE_IF_MATCH', false),
       seed: flag(env, 'STOWAGE_SEED', url === null),
     };
+    this.client = { url: optional(env, 'STOWAGE_URL'), apiKey: optional(env, 'STOWAGE_API_KEY') };
     for (const group of Object.values(this)) Object.freeze(group);
     Object.freeze(this);
   }

@@ -1,0 +1,124 @@
+import {
+  AccessModule,
+  CreateDeviceDto,
+  CreateKeyDto,
+  CreateProjectDto,
+  DEFAULT_PROJECT,
+  DeviceService,
+  KeyService,
+  ProjectService,
+} from '#access';
+import { InputPipe, JsonBody, Problem, type Config, type PageRequest, type Principal, type Slice } from '#platform';
+import { Module, type INestApplicationContext, type Type } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FoundationModule } from '../foundation.module.js';
+import { printMessage } from './output.js';
+import { UsageError } from './usage-error.js';
+import { withInstallation } from './with-installation.js';
+
+/**
+ * The services behind the commands on projects, keys and devices. The commands import this module when they run: it loads
+ * half of the server, which takes more than a second.
+ */
+export { CreateDeviceDto, CreateKeyDto, CreateProjectDto, DEFAULT_PROJECT };
+
+/** A user who can open the database has the rights of an operator. */
+const CLI_OPERATOR: Principal = { keyId: 'cli', role: 'operator', projectId: null, deviceId: null };
+
+/** Rows that are read at a time when a command lists all of them. */
+const PAGE_ROWS = 1_000;
+
+export interface AccessServices {
+  projects: ProjectService;
+  keys: KeyService;
+  devices: DeviceService;
+}
+
+@Module({})
+class CliContextModule {}
+
+/** Start-up messages of the database are for a person at a terminal; a script gets the result or one error line. */
+function printStartupMessage(line: string): void {
+  if (process.stderr.isTTY) printMessage(line);
+}
+
+/** Opens the installation without HTTP and runs `work` with the services of `access`. */
+export function withAccess<T>(work: (services: AccessServices) => Promise<T>): Promise<T> {
+  return withModule(AccessModule, (app) => work(getAccessServices(app)));
+}
+
+export function getAccessServices(app: INestApplicationContext): AccessServices {
+  return { projects: app.get(ProjectService), keys: app.get(KeyService), devices: app.get(DeviceService) };
+}
+
+/** Opens the installation without HTTP and runs `work` with a Nest context of this module. */
+export function withModule<T>(module: Type, work: (app: INestApplicationContext) => Promise<T>): Promise<T> {
+  return withInstallation(printStartupMessage, async (installation, config) => {
+    // A short command runs no jobs: servers and workers do.
+    const withoutJobs: Config = { ...config, jobs: { ...config.jobs, worker: 'separate' } };
+    const imports = [FoundationModule.of(withoutJobs, installation), module];
+    const app = await NestFactory.createApplicationContext(
+      { module: CliContextModule, imports },
+      { logger: false, abortOnError: false },
+    );
+    try {
+      return await work(app);
+    } finally {
+      await app.close();
+    }
+  });
+}
+
+/**
+ * Validates options with the DTO of the API's request body, so that both accept the same values.
+ * @param optionNames the option or argument that each member of the body came from
+ * @throws UsageError naming the first invalid option
+ */
+export function validateOptions<T>(
+  dto: new () => T,
+  members: Readonly<Record<string, unknown>>,
+  optionNames: Readonly<Record<string, string>>,
+): Promise<T> {
+  const body = new JsonBody(Buffer.from(JSON.stringify(members)), Infinity);
+  return withOptionNames(optionNames, () => new InputPipe().transform(body, { type: 'body', metatype: dto }) as T);
+}
+
+/** Runs `work` and reports a validation error of a body member as an error of the option it came from. */
+export async function withOptionNames<T>(
+  optionNames: Readonly<Record<string, string>>,
+  work: () => T | Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const [first] = error instanceof Problem && error.slug === 'invalid-body' ? error.errors : [];
+    if (first === undefined || !('pointer' in first)) throw error;
+    throw new UsageError(`${optionNames[first.pointer.slice(1)] ?? first.pointer} ${first.detail}`);
+  }
+}
+
+/** Returns the id of the project with this name or, when there is none, with this id. @throws Problem not-found */
+export async function getProjectId({ projects }: AccessServices, nameOrId: string): Promise<number> {
+  const found = await projects.findByName(nameOrId);
+  if (found !== null) return found.projectId;
+  try {
+    return (await projects.get(CLI_OPERATOR, nameOrId)).project_id;
+  } catch (error) {
+    if (!(error instanceof Problem && error.slug === 'not-found')) throw error;
+    const detail = `project "${nameOrId}" not found; "stowage project list" lists all projects`;
+    throw new Problem('not-found', { detail, cause: error });
+  }
+}
+
+/** Reads all pages of a list. */
+export async function listAll<T>(list: (page: PageRequest) => Promise<{ slice: Slice<T> }>): Promise<T[]> {
+  const rows: T[] = [];
+  for (;;) {
+    const place = { kind: 'offset', offset: rows.length } as const;
+    // A page request needs them for its links, which are not used here.
+    const links = { fingerprint: '', url: new URL('http://localhost/') };
+    const { slice } = await list({ place, size: PAGE_ROWS, count: 'none', ...links });
+    rows.push(...slice.items);
+    if (!slice.hasNext) return rows;
+  }
+}
