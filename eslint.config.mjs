@@ -1,23 +1,30 @@
 import eslint from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
-const BELOW_FEEDS = ['json', 'filter', 'platform', 'access', 'jobs', 'warehouse'];
 const FEEDS = ['firmware', 'factories', 'sprockets', 'temperatures'];
+const BELOW_STORE = ['json', 'filter', 'platform', 'database', 'http', 'access', 'jobs'];
+const BELOW_FEEDS = [...BELOW_STORE, 'store', 'objects', 'analytics', 'feeds'];
 
-/** What each part may import; the order goes down. `json`, `zstd` and the migrations are the ground. */
+/** What each part may import; the order goes down. `json`, `zstd`, `platform` and the migrations import nothing of ours. */
 const MAY_IMPORT = {
   'libs/json': [],
   'libs/zstd': [],
   migrations: [],
+  'libs/platform': [],
   'libs/filter': ['json'],
-  'libs/platform': ['json', 'zstd', 'migrations'],
-  'libs/access': ['platform'],
-  'libs/jobs': ['platform', 'access'],
-  'libs/warehouse': ['json', 'filter', 'platform', 'access', 'jobs'],
+  'libs/database': ['platform', 'migrations'],
+  'libs/http': ['json', 'zstd', 'platform', 'database'],
+  'libs/access': ['platform', 'database', 'http'],
+  'libs/jobs': ['platform', 'database', 'http', 'access'],
+  'libs/store': BELOW_STORE,
+  'libs/objects': [...BELOW_STORE, 'store'],
+  'libs/batches': [...BELOW_STORE, 'store', 'objects'],
+  'libs/analytics': [...BELOW_STORE, 'store', 'objects'],
+  'libs/feeds': [...BELOW_STORE, 'store', 'objects'],
   ...Object.fromEntries(FEEDS.map((feed) => [`libs/${feed}`, BELOW_FEEDS])),
-  apps: [...BELOW_FEEDS, ...FEEDS],
+  apps: [...BELOW_FEEDS, 'batches', ...FEEDS],
 };
-const PARTS = [...BELOW_FEEDS, ...FEEDS, 'zstd', 'migrations'];
+const PARTS = [...BELOW_FEEDS, 'batches', ...FEEDS, 'zstd', 'migrations'];
 
 const layers = Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
   files: [`${folder}/**/*.ts`],
@@ -31,7 +38,10 @@ const layers = Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
             regex: `^#(${PARTS.filter((part) => !allowed.includes(part)).join('|')})$`,
             message: `${folder} may import ${allowed.join(', ') || 'nothing of ours'}.`,
           },
-          { group: ['**/libs/**', '**/src/**', '../../*/src/*'], message: 'Import a lib by its name: #platform.' },
+          {
+            group: ['**/libs/**', '**/src/**', '../../*/src/*'],
+            message: 'Import a lib by its name, such as #platform.',
+          },
         ],
       },
     ],

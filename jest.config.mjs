@@ -25,8 +25,7 @@ const project = {
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^#migrations$': '<rootDir>/migrations/index.ts',
-    '^#(json|zstd|platform|filter|access|jobs|warehouse|firmware|factories|sprockets|temperatures)$':
-      '<rootDir>/libs/$1/src/index.ts',
+    '^#([a-z]+)$': '<rootDir>/libs/$1/src/index.ts',
   },
 };
 

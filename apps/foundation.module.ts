@@ -1,4 +1,5 @@
-import { Clock, Config, Database, Sequence, type Installation } from '#platform';
+import { Clock, Config } from '#platform';
+import { Database, Sequence, type Installation } from '#database';
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 
 /** What every lib is built on, opened before Nest starts, so that a failure is one line and not a stack trace. */

@@ -67,7 +67,7 @@ export class FirstTables1764000000000 implements MigrationInterface {
     await runner.query(`
       CREATE INDEX objects_subject_idx ON objects (project_id, subject, observed_at) WHERE subject IS NOT NULL`);
     await runner.query(`CREATE INDEX objects_data_idx ON objects USING gin (project_id, data jsonb_path_ops)`);
-    // Hands each process that starts its own lane of sequence numbers; see libs/platform/src/sequence.ts.
+    // Hands each process that starts its own lane of sequence numbers; see libs/database/src/sequence.ts.
     await runner.query(`CREATE SEQUENCE lanes AS integer MINVALUE 0 MAXVALUE 1023 START 0 CYCLE`);
   }
 

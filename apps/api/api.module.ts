@@ -1,7 +1,11 @@
 import { AccessModule } from '#access';
+import { AnalyticsModule } from '#analytics';
+import { BatchesModule } from '#batches';
 import { JobsModule } from '#jobs';
-import { InputPipe, ProblemFilter, type Config, type Installation } from '#platform';
-import { WarehouseModule } from '#warehouse';
+import { ObjectsModule } from '#objects';
+import { InputPipe, ProblemFilter } from '#http';
+import { type Config } from '#platform';
+import { type Installation } from '#database';
 import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { TerminusModule } from '@nestjs/terminus';
@@ -26,7 +30,9 @@ export class ApiModule {
         FoundationModule.of(config, installation),
         AccessModule,
         JobsModule,
-        WarehouseModule,
+        ObjectsModule,
+        BatchesModule,
+        AnalyticsModule,
         ...feeds,
         TerminusModule.forRoot({ logger: false, gracefulShutdownTimeoutMs: 0 }),
       ],

@@ -1,6 +1,8 @@
 import { Authentication } from '#access';
 import { Idempotency } from '#jobs';
-import { createHttpAdapter, nestLog, prepareHttp, type Config, type Installation } from '#platform';
+import { createHttpAdapter, prepareHttp } from '#http';
+import { nestLog, type Config } from '#platform';
+import { type Installation } from '#database';
 import type { Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';

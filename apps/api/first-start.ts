@@ -1,5 +1,6 @@
 import { DEFAULT_PROJECT, KeySecret, KeyService, ProjectService } from '#access';
-import { Config, Database } from '#platform';
+import { Config } from '#platform';
+import { Database } from '#database';
 import { Injectable } from '@nestjs/common';
 import { Fixtures } from './fixtures.js';
 

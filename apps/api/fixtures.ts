@@ -1,7 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { DeviceService } from '#access';
 import { Operations } from '#jobs';
-import { API, Clock, Config, JsonBody, Problem, projectFile, Sequence } from '#platform';
+import { API, JsonBody, Problem } from '#http';
+import { Clock, Config, projectFile } from '#platform';
+import { Sequence } from '#database';
 import { Injectable } from '@nestjs/common';
 
 const HOUR_MS = 3_600_000;

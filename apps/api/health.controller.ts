@@ -1,4 +1,5 @@
-import { Answer, Database, Problem, Problems, Rules } from '#platform';
+import { ApiResult, Problem, ApiProblems, Rules } from '#http';
+import { Database } from '#database';
 import { Controller, Get } from '@nestjs/common';
 import { ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import { HealthCheckService, type HealthCheckResult, type HealthIndicatorResult } from '@nestjs/terminus';
@@ -25,7 +26,7 @@ export class HealthController {
   @Get('health/live')
   @Rules({ roles: 'anyone' })
   @ApiOperation({ summary: 'Whether the process runs; a failing one is to be restarted' })
-  @Answer(200, HealthDto)
+  @ApiResult(200, HealthDto)
   live(): Promise<HealthDto> {
     return this.report([]);
   }
@@ -33,8 +34,8 @@ export class HealthController {
   @Get('health/ready')
   @Rules({ roles: 'anyone' })
   @ApiOperation({ summary: 'Whether requests can be served; a failing one is to get none' })
-  @Answer(200, HealthDto)
-  @Problems('unavailable')
+  @ApiResult(200, HealthDto)
+  @ApiProblems('unavailable')
   ready(): Promise<HealthDto> {
     return this.report([() => this.ping()]);
   }
@@ -42,8 +43,8 @@ export class HealthController {
   @Get('healthcheck')
   @Rules({ roles: 'anyone' })
   @ApiOperation({ summary: 'The same as /health/ready' })
-  @Answer(200, HealthDto)
-  @Problems('unavailable')
+  @ApiResult(200, HealthDto)
+  @ApiProblems('unavailable')
   check(): Promise<HealthDto> {
     return this.report([() => this.ping()]);
   }

@@ -1,4 +1,4 @@
-import { API, ProblemDto, PROBLEMS, type ProblemSlug } from '#platform';
+import { API, ProblemDto, PROBLEMS, type ProblemSlug } from '#http';
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 

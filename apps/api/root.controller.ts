@@ -1,5 +1,6 @@
-import { Answer, API, Config, originOf, Rules } from '#platform';
-import { FEED_LIST_MAX } from '#warehouse';
+import { ApiResult, API, requestOrigin, Rules } from '#http';
+import { Config } from '#platform';
+import { FEED_LIST_MAX } from '#feeds';
 import { Controller, Get, Req, Res } from '@nestjs/common';
 import { ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import accepts from 'accepts';
@@ -77,9 +78,9 @@ export class RootController {
   @Get()
   @Rules({ roles: 'anyone', produces: ['application/json', 'text/html'] })
   @ApiOperation({ summary: 'List what there is: name to URL; a page for a browser' })
-  @Answer(200, undefined, { description: 'Names and their URLs.' })
+  @ApiResult(200, undefined, { description: 'Names and their URLs.' })
   root(@Req() request: FastifyRequest, @Res({ passthrough: true }) reply: FastifyReply): object | string {
-    const origin = originOf(request);
+    const origin = requestOrigin(request);
     reply.header('Vary', 'Accept');
     if (accepts(request.raw).type(['application/json', 'text/html']) === 'application/json') {
       return Object.fromEntries(Object.entries(LISTING).map(([name, path]) => [name, origin + path]));
@@ -91,7 +92,7 @@ export class RootController {
   @Get('limits')
   @Rules({ roles: 'anyone' })
   @ApiOperation({ summary: 'The limits of this installation' })
-  @Answer(200, LimitsDto)
+  @ApiResult(200, LimitsDto)
   limits(): LimitsDto {
     const { pageSize, pageSizeMax, pageBytesMax, countCap, bodyLimitBytes, batchObjectsMax, inflatedLimitBytes } =
       this.config.limits;

@@ -1,5 +1,7 @@
 import { ACCESS_ENTITIES } from '#access';
-import { API, createLog, nestLog, openInstallation, StartupError, type Config, type Installation } from '#platform';
+import { API } from '#http';
+import { createLog, nestLog, StartupError, type Config } from '#platform';
+import { openInstallation, type Installation } from '#database';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp } from './create-app.js';
 import { FirstStart, type MadeKeys } from './first-start.js';

@@ -8,7 +8,8 @@ import {
   KeyService,
   ProjectService,
 } from '#access';
-import { InputPipe, JsonBody, Problem, type Config, type PageRequest, type Principal, type Slice } from '#platform';
+import { InputPipe, JsonBody, Problem, type PageRequest, type Principal, type Slice } from '#http';
+import type { Config } from '#platform';
 import { Module, type INestApplicationContext, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FoundationModule } from '../foundation.module.js';
@@ -114,10 +115,10 @@ export async function getProjectId({ projects }: AccessServices, nameOrId: strin
 export async function listAll<T>(list: (page: PageRequest) => Promise<{ slice: Slice<T> }>): Promise<T[]> {
   const rows: T[] = [];
   for (;;) {
-    const place = { kind: 'offset', offset: rows.length } as const;
+    const position = { kind: 'offset', offset: rows.length } as const;
     // A page request needs them for its links, which are not used here.
     const links = { fingerprint: '', url: new URL('http://localhost/') };
-    const { slice } = await list({ place, size: PAGE_ROWS, count: 'none', ...links });
+    const { slice } = await list({ position, size: PAGE_ROWS, count: 'none', ...links });
     rows.push(...slice.items);
     if (!slice.hasNext) return rows;
   }

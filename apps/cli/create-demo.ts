@@ -1,6 +1,6 @@
 import { Config } from '#platform';
 import { FirmwareModule, storing, type FirmwareEvent } from '#firmware';
-import { FeedWriter } from '#warehouse';
+import { FeedWriter } from '#feeds';
 import type { INestApplicationContext } from '@nestjs/common';
 import pLimit from 'p-limit';
 import { getAccessServices, withModule, type AccessServices } from './access-services.js';

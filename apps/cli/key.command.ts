@@ -1,4 +1,4 @@
-import type { Role } from '#platform';
+import type { Role } from '#http';
 import { Command, CommandRunner, Option, SubCommand } from 'nest-commander';
 import type { AccessServices } from './access-services.js';
 import { CommandGroup } from './command-group.js';

@@ -1,5 +1,6 @@
 import { ACCESS_ENTITIES } from '#access';
-import { createLog, nestLog, openInstallation, type Config, type Installation } from '#platform';
+import { createLog, nestLog, type Config } from '#platform';
+import { openInstallation, type Installation } from '#database';
 import { readConfig } from '../api/run-server.js';
 
 /** Opens the installation while `work` runs. A server can use the same database at the same time. */

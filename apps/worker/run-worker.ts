@@ -1,6 +1,7 @@
 import { ACCESS_ENTITIES } from '#access';
 import { JobRunner } from '#jobs';
-import { createLog, nestLog, openInstallation, type Config, type Installation } from '#platform';
+import { createLog, nestLog, type Config } from '#platform';
+import { openInstallation, type Installation } from '#database';
 import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { runUntilSignal } from '../api/run-server.js';

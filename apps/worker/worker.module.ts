@@ -1,7 +1,10 @@
 import { AccessModule } from '#access';
+import { AnalyticsModule } from '#analytics';
+import { BatchesModule } from '#batches';
 import { JobsModule } from '#jobs';
-import type { Config, Installation } from '#platform';
-import { WarehouseModule } from '#warehouse';
+import { ObjectsModule } from '#objects';
+import type { Config } from '#platform';
+import type { Installation } from '#database';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { FEEDS } from '../feeds.js';
 import { FoundationModule } from '../foundation.module.js';
@@ -12,7 +15,15 @@ export class WorkerModule {
   static of(config: Config, installation: Pick<Installation, 'database' | 'sequence'>): DynamicModule {
     return {
       module: WorkerModule,
-      imports: [FoundationModule.of(config, installation), AccessModule, JobsModule, WarehouseModule, ...FEEDS],
+      imports: [
+        FoundationModule.of(config, installation),
+        AccessModule,
+        JobsModule,
+        ObjectsModule,
+        BatchesModule,
+        AnalyticsModule,
+        ...FEEDS,
+      ],
     };
   }
 }

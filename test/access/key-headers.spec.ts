@@ -1,5 +1,6 @@
 import { AccessModule, Authentication, DeviceService, KeyService, ProjectService } from '#access';
-import { API, Config, createHttpAdapter, createLog, prepareHttp, ProblemFilter, Rules } from '#platform';
+import { API, createHttpAdapter, prepareHttp, ProblemFilter, Rules } from '#http';
+import { Config, createLog } from '#platform';
 import { Controller, Get, Module } from '@nestjs/common';
 import { APP_FILTER, NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';

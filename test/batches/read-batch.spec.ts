@@ -1,4 +1,4 @@
-import { BatchService } from '#warehouse';
+import { BatchService } from '#batches';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { kindOf, postBatch, type BatchBody, type PageBody, type WholeBatchBody } from '../objects/wire.js';

@@ -1,4 +1,4 @@
-import { PROBLEMS, type ProblemSlug } from '#platform';
+import { PROBLEMS, type ProblemSlug } from '#http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Ajv, type ValidateFunction } from 'ajv';
 import { TestApi, type Reply } from '../harness/api.js';

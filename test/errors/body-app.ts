@@ -1,18 +1,8 @@
 import 'reflect-metadata';
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  Config,
-  createHttpAdapter,
-  createLog,
-  InputPipe,
-  JsonBody,
-  NdjsonBody,
-  prepareHttp,
-  Problem,
-  ProblemFilter,
-  Rules,
-} from '#platform';
+import { Config, createLog } from '#platform';
+import { createHttpAdapter, InputPipe, JsonBody, NdjsonBody, prepareHttp, Problem, ProblemFilter, Rules } from '#http';
 import { Body, Controller, Headers, Module, Post, Put } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE, NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';

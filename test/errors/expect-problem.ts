@@ -1,4 +1,4 @@
-import { PROBLEMS, type ProblemDto, type ProblemSlug } from '#platform';
+import { PROBLEMS, type ProblemDto, type ProblemSlug } from '#http';
 import { expect } from '@jest/globals';
 import type { Reply } from '../harness/api.js';
 

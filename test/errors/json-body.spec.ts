@@ -1,4 +1,4 @@
-import { PROBLEMS } from '#platform';
+import { PROBLEMS } from '#http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { expectProblem, placesOf } from './expect-problem.js';

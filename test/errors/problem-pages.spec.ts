@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { PROBLEMS, projectFile } from '#platform';
+import { PROBLEMS } from '#http';
+import { projectFile } from '#platform';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApi } from '../harness/api.js';
 import { expectProblem } from './expect-problem.js';

@@ -1,5 +1,5 @@
 import { Operations } from '#jobs';
-import { JsonBody } from '#platform';
+import { JsonBody } from '#http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi } from '../harness/api.js';

@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { DeviceService, KeyService, ProjectService } from '#access';
-import { Config, createLog, type Role } from '#platform';
+import { Config, createLog } from '#platform';
+import { type Role } from '#http';
 import type { Type } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp } from '../../apps/api/create-app.js';

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { ACCESS_ENTITIES } from '#access';
 import { MIGRATIONS } from '#migrations';
-import { Database, Sequence, type PostgresAddress } from '#platform';
+import { Database, Sequence, type PostgresAddress } from '#database';
 import pg from 'pg';
 
 const QUIET = { log: () => undefined, warn: () => undefined, error: () => undefined };

@@ -2,7 +2,8 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 // Compiled: Jest does not transform what its global setup imports.
-import { Config, openInstallation, startEmbeddedPostgres } from '../../dist/libs/platform/src/index.js';
+import { openInstallation, startEmbeddedPostgres } from '../../dist/libs/database/src/index.js';
+import { Config } from '../../dist/libs/platform/src/index.js';
 
 const TEMPLATE = 'stowage_template';
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ProblemDto } from '#platform';
+import type { ProblemDto } from '#http';
 import { expect } from '@jest/globals';
 import type { TestApi } from '../harness/api.js';
 import type { TestDatabase } from '../harness/database.js';

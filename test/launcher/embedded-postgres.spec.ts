@@ -16,12 +16,12 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../libs/platform/src/embedded-postgres.js';
-import { findPrograms, mendPackage } from '../../libs/platform/src/postgres-cluster.js';
-import { birthOf } from '../../libs/platform/src/postmaster.js';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../libs/database/src/embedded-postgres.js';
+import { findPrograms, mendPackage } from '../../libs/database/src/postgres-cluster.js';
+import { birthOf } from '../../libs/database/src/postmaster.js';
 import { StartupError } from '../../libs/platform/src/startup-error.js';
 
 /** Only a crash of the whole machine needs fsync, and nothing here goes that far. */
@@ -48,13 +48,15 @@ beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'launcher-'));
   await chmod(home, 0o755);
   shared = join(home, 'shared');
-  const src = resolve('libs/platform/src');
-  for (const name of ['startup-error', 'postmaster', 'postgres-cluster', 'embedded-postgres']) {
+  for (const path of [
+    'platform/src/startup-error',
+    ...['postmaster', 'postgres-cluster', 'embedded-postgres'].map((name) => `database/src/${name}`),
+  ]) {
     const jsc = { target: 'es2023', parser: { syntax: 'typescript' } } as const;
-    const { code } = await transformFile(join(src, `${name}.ts`), { jsc, module: { type: 'es6' } });
-    await writeFile(join(home, `${name}.js`), code);
+    const { code } = await transformFile(resolve(`libs/${path}.ts`), { jsc, module: { type: 'es6' } });
+    await writeFile(join(home, `${basename(path)}.js`), code);
   }
-  await writeFile(join(home, 'package.json'), '{ "type": "module" }');
+  await writeFile(join(home, 'package.json'), '{ "type": "module", "imports": { "#platform": "./startup-error.js" } }');
   await writeFile(join(home, 'owner.js'), OWNER);
   await symlink(resolve('node_modules'), join(home, 'node_modules'));
 });

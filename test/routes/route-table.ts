@@ -1,4 +1,4 @@
-import { ROLES, type Role } from '#platform';
+import { ROLES, type Role } from '#http';
 import type { TestApi } from '../harness/api.js';
 
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;

@@ -1,4 +1,4 @@
-import { API, type Role } from '#platform';
+import { API, type Role } from '#http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type CallOptions, type Reply, type TestProject } from '../harness/api.js';

@@ -1,6 +1,8 @@
 import { get as httpGet } from 'node:http';
 import { JobRunner, Operations } from '#jobs';
-import { Clock, Config, createLog, JsonBody, Sequence } from '#platform';
+import { Clock, Config, createLog } from '#platform';
+import { JsonBody } from '#http';
+import { Sequence } from '#database';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';

@@ -1,4 +1,4 @@
-import { ChoiceField, IdField, pageOf, ROLES, TextField, TimeField, type Role } from '#platform';
+import { ChoiceField, IdField, pageOf, ROLES, TextField, TimeField, type Role } from '#http';
 import { ApiProperty } from '@nestjs/swagger';
 
 /** An operator is made on the command line only, never by a key over HTTP. */

@@ -1,4 +1,4 @@
-import type { Role } from '#platform';
+import type { Role } from '#http';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /** A key, without the key: only its keyed hash is kept. */

@@ -1,4 +1,4 @@
-import { ROLES } from '#platform';
+import { ROLES } from '#http';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { hashOf, makeKey, mayBeKey, prefixOf } from './api-key.js';

@@ -1,4 +1,4 @@
-import { API, Problem, type Principal, type Role } from '#platform';
+import { API, Problem, type Principal, type Role } from '#http';
 import { createParamDecorator, Injectable, type ExecutionContext } from '@nestjs/common';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { KeyService } from './key.service.js';
@@ -51,18 +51,18 @@ function forbidden(role: Role, roles: readonly Role[]): Problem {
 }
 
 /** Who sends the request. */
-export const From = createParamDecorator((_: unknown, context: ExecutionContext): Principal => {
+export const CurrentPrincipal = createParamDecorator((_: unknown, context: ExecutionContext): Principal => {
   const { principal } = context.switchToHttp().getRequest<FastifyRequest>();
   if (principal === undefined) throw new Error('a route without a key asked who sent the request');
   return principal;
 });
 
 /** The project whose key sent the request. */
-export function projectOf({ principal }: FastifyRequest): number {
+export function projectIdOf({ principal }: FastifyRequest): number {
   if (principal?.projectId == null) throw new Error('a route that an operator may use asked for the project');
   return principal.projectId;
 }
 
-export const Project = createParamDecorator((_: unknown, context: ExecutionContext): number =>
-  projectOf(context.switchToHttp().getRequest<FastifyRequest>()),
+export const ProjectId = createParamDecorator((_: unknown, context: ExecutionContext): number =>
+  projectIdOf(context.switchToHttp().getRequest<FastifyRequest>()),
 );

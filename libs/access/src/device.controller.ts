@@ -1,20 +1,20 @@
 import {
-  Answer,
+  ApiResult,
   API,
   baseUrl,
-  Config,
   fingerprintOf,
-  idInUrl,
+  encodeIdForUrl,
   pageBody,
   PageQuery,
   pageRequest,
-  Problems,
+  ApiProblems,
   Rules,
-} from '#platform';
+} from '#http';
+import { Config } from '#platform';
 import { Body, Controller, Get, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { Project } from './authentication.js';
+import { ProjectId } from './authentication.js';
 import {
   CreatedDeviceDto,
   CreateDeviceDto,
@@ -38,25 +38,29 @@ export class DeviceController {
   @Post()
   @Rules({ roles: ['admin'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Make a device and a key of it; the key is shown this once' })
-  @Answer(201, CreatedDeviceDto, { location: true })
-  @Problems('malformed-request', 'invalid-body', 'conflict')
+  @ApiResult(201, CreatedDeviceDto, { location: true })
+  @ApiProblems('malformed-request', 'invalid-body', 'conflict')
   async create(
-    @Project() projectId: number,
+    @ProjectId() projectId: number,
     @Body() body: CreateDeviceDto,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<CreatedDeviceDto> {
     const device = await this.devices.create(projectId, body.device_id);
-    reply.header('Location', `${baseUrl(request)}/devices/${idInUrl(body.device_id)}`);
+    reply.header('Location', `${baseUrl(request)}/devices/${encodeIdForUrl(body.device_id)}`);
     return device;
   }
 
   @Get()
   @Rules({ roles: ['admin', 'analyst'], query: true })
   @ApiOperation({ summary: 'List the devices of the project, newest first' })
-  @Answer(200, DevicePageDto)
-  @Problems('invalid-query', 'invalid-cursor')
-  async list(@Project() projectId: number, @Query() query: PageQuery, @Req() request: FastifyRequest): Promise<object> {
+  @ApiResult(200, DevicePageDto)
+  @ApiProblems('invalid-query', 'invalid-cursor')
+  async list(
+    @ProjectId() projectId: number,
+    @Query() query: PageQuery,
+    @Req() request: FastifyRequest,
+  ): Promise<object> {
     const page = pageRequest(query, this.config.limits, fingerprintOf('devices', projectId), request);
     const { slice, count } = await this.devices.list(projectId, page);
     return pageBody(page, slice, count);
@@ -65,9 +69,9 @@ export class DeviceController {
   @Get(':device_id')
   @Rules({ roles: ['admin', 'analyst'] })
   @ApiOperation({ summary: 'Get a device' })
-  @Answer(200, DeviceDto)
-  @Problems('not-found')
-  get(@Project() projectId: number, @Param('device_id') deviceId: string): Promise<DeviceDto> {
+  @ApiResult(200, DeviceDto)
+  @ApiProblems('not-found')
+  get(@ProjectId() projectId: number, @Param('device_id') deviceId: string): Promise<DeviceDto> {
     return this.devices.get(projectId, deviceId);
   }
 
@@ -75,8 +79,8 @@ export class DeviceController {
   @Rules({ roles: ['operator'], consumes: PATCH_TYPES })
   @ApiOperation({ summary: 'Move a device to another project; its keys stop working' })
   @ApiConsumes(...PATCH_TYPES)
-  @Answer(200, MovedDeviceDto)
-  @Problems('malformed-request', 'invalid-body', 'not-found')
+  @ApiResult(200, MovedDeviceDto)
+  @ApiProblems('malformed-request', 'invalid-body', 'not-found')
   move(@Param('device_id') deviceId: string, @Body() body: MoveDeviceDto): Promise<MovedDeviceDto> {
     return this.devices.move(deviceId, body.project_id);
   }

@@ -1,4 +1,4 @@
-import { IdField, IntegerField, pageOf } from '#platform';
+import { IdField, IntegerField, pageOf } from '#http';
 import { ApiProperty } from '@nestjs/swagger';
 import { PROJECT_ID_MAX } from './project.entity.js';
 

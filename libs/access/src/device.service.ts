@@ -1,18 +1,15 @@
+import { Config } from '#platform';
 import {
-  Config,
   countRows,
-  Database,
-  isUniqueViolation,
   Problem,
   readSlice,
-  Sequence,
-  timeOf,
   type Count,
   type ListSql,
   type PageRequest,
   type Principal,
   type Slice,
-} from '#platform';
+} from '#http';
+import { Database, isUniqueViolation, Sequence, timeOfSeq } from '#database';
 import { Injectable } from '@nestjs/common';
 import type { Repository } from 'typeorm';
 import type { CreatedDeviceDto, DeviceDto, MovedDeviceDto } from './device.dto.js';
@@ -65,7 +62,7 @@ export class DeviceService {
 
   async find(projectId: number, deviceId: string): Promise<DeviceDto | null> {
     const device = await this.devices.findOneBy({ projectId, deviceId });
-    return device === null ? null : { device_id: deviceId, created_at: timeOf(device.seq) };
+    return device === null ? null : { device_id: deviceId, created_at: timeOfSeq(device.seq) };
   }
 
   /** @throws Problem not-found, the same for a device of another project */
@@ -97,7 +94,7 @@ export class DeviceService {
       values: [projectId],
     };
     const slice = await readSlice<DeviceDto & { seq: string }>(this.database, list, page);
-    for (const item of slice.items) item.created_at = timeOf(item.seq);
+    for (const item of slice.items) item.created_at = timeOfSeq(item.seq);
     return { slice, count: await countRows(this.database, list, page.count, this.config.limits.countCap) };
   }
 

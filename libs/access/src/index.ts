@@ -5,7 +5,7 @@
 export { CreateKeyDto, CreateProjectDto } from './access.dto.js';
 export { ACCESS_ENTITIES } from './access-entities.js';
 export { AccessModule } from './access.module.js';
-export { Authentication, From, Project, projectOf } from './authentication.js';
+export { Authentication, CurrentPrincipal, ProjectId, projectIdOf } from './authentication.js';
 export { CreateDeviceDto } from './device.dto.js';
 export { DeviceService } from './device.service.js';
 export { KeyService } from './key.service.js';

@@ -1,19 +1,16 @@
+import { Config } from '#platform';
+import { Database, Sequence, timeOfSeq, type Queryable } from '#database';
 import {
-  Config,
-  Database,
   Problem,
   readSlice,
   countRows,
-  Sequence,
-  timeOf,
   type Count,
   type ListSql,
   type PageRequest,
   type Principal,
-  type Queryable,
   type Role,
   type Slice,
-} from '#platform';
+} from '#http';
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { IsNull, type Repository } from 'typeorm';
@@ -149,7 +146,7 @@ export class KeyService {
       values: projectId === null ? [] : [projectId],
     };
     const slice = await readSlice<KeyDto & { seq: string }>(this.database, list, page);
-    for (const item of slice.items) item.created_at = timeOf(item.seq);
+    for (const item of slice.items) item.created_at = timeOfSeq(item.seq);
     return { slice, count: await countRows(this.database, list, page.count, this.config.limits.countCap) };
   }
 
@@ -211,7 +208,7 @@ function toDto(row: ApiKeyEntity): KeyDto {
     role: row.role,
     prefix: row.prefix,
     device_id: row.deviceId,
-    created_at: timeOf(row.keyId),
+    created_at: timeOfSeq(row.keyId),
     expires_at: row.expiresAt?.toISOString() ?? null,
     last_used_at: row.lastUsedAt?.toISOString() ?? null,
   };

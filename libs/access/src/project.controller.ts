@@ -1,21 +1,21 @@
 import {
-  Answer,
+  ApiResult,
   API,
   baseUrl,
-  Config,
   fingerprintOf,
   pageBody,
   PageQuery,
   pageRequest,
-  Problems,
+  ApiProblems,
   Rules,
   type Principal,
-} from '#platform';
+} from '#http';
+import { Config } from '#platform';
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CreatedKeyDto, CreateKeyDto, CreateProjectDto, KeyPageDto, ProjectDto, ProjectPageDto } from './access.dto.js';
-import { From } from './authentication.js';
+import { CurrentPrincipal } from './authentication.js';
 import { KeyService } from './key.service.js';
 import { ProjectService } from './project.service.js';
 
@@ -31,8 +31,8 @@ export class ProjectController {
   @Post()
   @Rules({ roles: ['operator'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Make a project' })
-  @Answer(201, ProjectDto, { location: true })
-  @Problems('malformed-request', 'invalid-body', 'conflict')
+  @ApiResult(201, ProjectDto, { location: true })
+  @ApiProblems('malformed-request', 'invalid-body', 'conflict')
   async create(
     @Body() body: CreateProjectDto,
     @Req() request: FastifyRequest,
@@ -46,8 +46,8 @@ export class ProjectController {
   @Get()
   @Rules({ roles: ['operator'], query: true })
   @ApiOperation({ summary: 'List the projects, newest first' })
-  @Answer(200, ProjectPageDto)
-  @Problems('invalid-query', 'invalid-cursor')
+  @ApiResult(200, ProjectPageDto)
+  @ApiProblems('invalid-query', 'invalid-cursor')
   async list(@Query() query: PageQuery, @Req() request: FastifyRequest): Promise<object> {
     const page = pageRequest(query, this.config.limits, fingerprintOf('projects'), request);
     const { slice, count } = await this.projects.list(page);
@@ -57,19 +57,19 @@ export class ProjectController {
   @Get(':project_id')
   @Rules({ roles: ['operator', 'admin'] })
   @ApiOperation({ summary: 'Get a project; an admin only its own' })
-  @Answer(200, ProjectDto)
-  @Problems('not-found')
-  get(@From() principal: Principal, @Param('project_id') id: string): Promise<ProjectDto> {
+  @ApiResult(200, ProjectDto)
+  @ApiProblems('not-found')
+  get(@CurrentPrincipal() principal: Principal, @Param('project_id') id: string): Promise<ProjectDto> {
     return this.projects.get(principal, id);
   }
 
   @Post(':project_id/keys')
   @Rules({ roles: ['operator', 'admin'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Make a key of a project; it is shown this once' })
-  @Answer(201, CreatedKeyDto)
-  @Problems('malformed-request', 'invalid-body', 'not-found')
+  @ApiResult(201, CreatedKeyDto)
+  @ApiProblems('malformed-request', 'invalid-body', 'not-found')
   async createKey(
-    @From() principal: Principal,
+    @CurrentPrincipal() principal: Principal,
     @Param('project_id') id: string,
     @Body() body: CreateKeyDto,
   ): Promise<CreatedKeyDto> {
@@ -80,10 +80,10 @@ export class ProjectController {
   @Get(':project_id/keys')
   @Rules({ roles: ['operator', 'admin'], query: true })
   @ApiOperation({ summary: "List a project's keys, newest first, without the keys themselves" })
-  @Answer(200, KeyPageDto)
-  @Problems('invalid-query', 'invalid-cursor', 'not-found')
+  @ApiResult(200, KeyPageDto)
+  @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
   async listKeys(
-    @From() principal: Principal,
+    @CurrentPrincipal() principal: Principal,
     @Param('project_id') id: string,
     @Query() query: PageQuery,
     @Req() request: FastifyRequest,
@@ -98,10 +98,10 @@ export class ProjectController {
   @HttpCode(204)
   @Rules({ roles: ['operator', 'admin'] })
   @ApiOperation({ summary: 'Revoke a key' })
-  @Answer(204)
-  @Problems('not-found')
+  @ApiResult(204)
+  @ApiProblems('not-found')
   async revokeKey(
-    @From() principal: Principal,
+    @CurrentPrincipal() principal: Principal,
     @Param('project_id') id: string,
     @Param('key_id') keyId: string,
   ): Promise<void> {

@@ -1,19 +1,16 @@
 import { randomInt } from 'node:crypto';
+import { Config } from '#platform';
 import {
-  Config,
   countRows,
-  Database,
-  isUniqueViolation,
   Problem,
   readSlice,
-  Sequence,
-  timeOf,
   type Count,
   type ListSql,
   type PageRequest,
   type Principal,
   type Slice,
-} from '#platform';
+} from '#http';
+import { Database, isUniqueViolation, Sequence, timeOfSeq } from '#database';
 import { Injectable } from '@nestjs/common';
 import type { Repository } from 'typeorm';
 import type { ProjectDto } from './access.dto.js';
@@ -75,11 +72,11 @@ export class ProjectService {
   async list(page: PageRequest): Promise<{ slice: Slice<ProjectDto & { seq: string }>; count: Count }> {
     const list: ListSql = { select: 'seq, project_id, name', from: 'projects', where: 'TRUE', seq: 'seq', values: [] };
     const slice = await readSlice<ProjectDto & { seq: string }>(this.database, list, page);
-    for (const item of slice.items) item.created_at = timeOf(item.seq);
+    for (const item of slice.items) item.created_at = timeOfSeq(item.seq);
     return { slice, count: await countRows(this.database, list, page.count, this.config.limits.countCap) };
   }
 }
 
 function toDto({ projectId, name, seq }: Pick<ProjectEntity, 'projectId' | 'name' | 'seq'>): ProjectDto {
-  return { project_id: projectId, name, created_at: timeOf(seq) };
+  return { project_id: projectId, name, created_at: timeOfSeq(seq) };
 }

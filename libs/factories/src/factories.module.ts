@@ -1,7 +1,7 @@
 import { JobsModule } from '#jobs';
-import { WarehouseModule } from '#warehouse';
+import { FeedsModule } from '#feeds';
 import { Module } from '@nestjs/common';
 import { FactoryController } from './factory.controller.js';
 
-@Module({ imports: [JobsModule, WarehouseModule], controllers: [FactoryController] })
+@Module({ imports: [JobsModule, FeedsModule], controllers: [FactoryController] })
 export class FactoriesModule {}

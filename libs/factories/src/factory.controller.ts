@@ -1,7 +1,7 @@
-import { Project } from '#access';
+import { ProjectId } from '#access';
 import { Incoming, MayRunLater, WriteRequests, type Operation, type WriteRequest } from '#jobs';
-import { Answer, API, Http, JsonHeader, Problems, Rules, type Exchange } from '#platform';
-import { FeedReader, KindService, listOf, OneOrFile, Stored } from '#warehouse';
+import { ApiResult, API, Http, JsonHeader, ApiProblems, Rules, type HttpContext } from '#http';
+import { FeedReader, KindService, listOf, OneOrFile, Stored } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { FACTORIES } from './factory.js';
@@ -26,7 +26,7 @@ export class FactoryController {
   @OneOrFile(NewFactoryDto, NewFactoriesDto)
   @MayRunLater()
   @Stored(FactoryDto)
-  @Problems('malformed-request', 'invalid-body', 'conflict', 'too-large')
+  @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large')
   create(@Incoming() write: WriteRequest): Promise<string> {
     return this.requests.answer(this.creating, write);
   }
@@ -35,9 +35,9 @@ export class FactoryController {
   @JsonHeader()
   @Rules({ roles: ['admin', 'analyst'], query: true })
   @ApiOperation({ summary: 'List the factories in the order stored, as many as PAGE_SIZE_MAX' })
-  @Answer(200, FactoryListDto, { link: true })
-  @Problems('invalid-query', 'invalid-cursor')
-  async list(@Query() query: FactoryListQuery, @Http() http: Exchange): Promise<string> {
+  @ApiResult(200, FactoryListDto, { link: true })
+  @ApiProblems('invalid-query', 'invalid-cursor')
+  async list(@Query() query: FactoryListQuery, @Http() http: HttpContext): Promise<string> {
     const page = await this.reader.page({ ...listOf(FACTORIES), isWhole: true }, query, http);
     return `{"factories":[${page.linked().join()}]}`;
   }
@@ -46,9 +46,9 @@ export class FactoryController {
   @JsonHeader()
   @Rules({ roles: ['admin', 'analyst'] })
   @ApiOperation({ summary: 'Get a factory' })
-  @Answer(200, FactoryDto, { etag: true })
-  @Problems('not-found')
-  get(@Project() projectId: number, @Param('factory_id') factoryId: string): Promise<string> {
+  @ApiResult(200, FactoryDto, { etag: true })
+  @ApiProblems('not-found')
+  get(@ProjectId() projectId: number, @Param('factory_id') factoryId: string): Promise<string> {
     return this.kinds.get(FACTORIES, projectId, factoryId);
   }
 }

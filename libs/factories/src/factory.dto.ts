@@ -1,6 +1,8 @@
 import { isObject } from '#json';
-import { EPOCH_SECONDS_MAX, PageQuery, RuleField } from '#platform';
-import { FEED_LIST_MAX, ObjectIdField } from '#warehouse';
+import { EPOCH_SECONDS_MAX } from '#platform';
+import { PageQuery, RuleField } from '#http';
+import { FEED_LIST_MAX } from '#feeds';
+import { ObjectIdField } from '#objects';
 import type { Type } from '@nestjs/common';
 import { ApiProperty, PickType } from '@nestjs/swagger';
 

@@ -1,6 +1,8 @@
 import { elementsOf, isWhole, memberText } from '#json';
-import { Mistakes, mistakesIn } from '#platform';
-import { dataOf, type Kind, type Made, type ObjectRow, type Sent } from '#warehouse';
+import { ValidationErrors, validateDto } from '#http';
+import { dataOf } from '#store';
+import { type Kind, type Made, type Sent } from '#feeds';
+import { type ObjectRow } from '#objects';
 import { ChartDataDto, isTimeNumber, NewFactoryDto, NUMBER_RULE, ProductionDto, TIME_RULE } from './factory.dto.js';
 
 const KEYS = ['sprocket_production_actual', 'sprocket_production_goal', 'time'] as const;
@@ -30,7 +32,7 @@ function toObject({ value, text, start, pointer: parent }: Sent): Made<string> {
     return Array.from(elementsOf(list, 0), (one) => list.slice(one.start, one.end));
   });
   const [actual = [], , times = []] = series;
-  const mistakes = new Mistakes();
+  const mistakes = new ValidationErrors();
   const detail = `must have ${String(actual.length)} points, as sprocket_production_actual has`;
   for (const [place, key] of KEYS.entries())
     if (series[place]?.length !== actual.length) mistakes.add({ pointer: `${pointer}/${key}`, detail });
@@ -56,19 +58,19 @@ function fromObject({ object_id, data }: Pick<ObjectRow, 'object_id' | 'data'>):
 }
 
 /** Level by level: what is in a part that is none would be only more of the same mistake. */
-function shapeMistakes(value: unknown, pointer: string): Mistakes {
-  const mistakes = mistakesIn(NewFactoryDto, value, pointer);
+function shapeMistakes(value: unknown, pointer: string): ValidationErrors {
+  const mistakes = validateDto(NewFactoryDto, value, pointer);
   if (mistakes.count > 0) return mistakes;
   const { factory } = value as NewFactoryDto;
-  const inner = mistakesIn(ProductionDto, factory, `${pointer}/factory`);
+  const inner = validateDto(ProductionDto, factory, `${pointer}/factory`);
   if (inner.count > 0) return inner;
   const chart = `${pointer}/factory/chart_data`;
-  const ofChart = mistakesIn(ChartDataDto, factory.chart_data, chart);
+  const ofChart = validateDto(ChartDataDto, factory.chart_data, chart);
   return ofChart.count > 0 ? ofChart : pointMistakes(factory.chart_data, chart);
 }
 
-function pointMistakes(chart: ChartDataDto, pointer: string): Mistakes {
-  const mistakes = new Mistakes();
+function pointMistakes(chart: ChartDataDto, pointer: string): ValidationErrors {
+  const mistakes = new ValidationErrors();
   for (const key of KEYS) {
     const [isPoint, detail] = key === 'time' ? [isTimeNumber, TIME_RULE] : [isNumber, NUMBER_RULE];
     for (const [place, one] of chart[key].entries())

@@ -11,3 +11,8 @@ export type Filter =
   | { kind: 'subject'; subject: string }
   /** Observed at or after `from`, before `until`; RFC 3339, null is open. */
   | { kind: 'observed'; from: string | null; until: string | null };
+
+/** True for a filter without conditions. */
+export function isEverything(filter: Filter): boolean {
+  return filter.kind === 'and' && filter.of.length === 0;
+}

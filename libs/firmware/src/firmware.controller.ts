@@ -1,7 +1,7 @@
-import { DeviceService, From } from '#access';
+import { DeviceService, CurrentPrincipal } from '#access';
 import { Incoming, jsonBodyOf, MayRunLater, WriteRequests, type Operation, type WriteRequest } from '#jobs';
-import { Answer, API, Http, Problem, Problems, readBody, Rules, type Exchange, type Principal } from '#platform';
-import { FeedOperations, FeedReader, type FeedList } from '#warehouse';
+import { ApiResult, API, Http, Problem, ApiProblems, readBody, Rules, type HttpContext, type Principal } from '#http';
+import { FeedOperations, FeedReader, type FeedList } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import {
@@ -42,9 +42,9 @@ export class FirmwareController {
   @Rules({ roles: ['device'], keyHeaders, consumes: ['application/json'] })
   @ApiOperation({ summary: 'Report which version the device runs; it is stored by a job', description: KEYS })
   @ApiBody({ type: FirmwareReportDto })
-  @Answer(202, FirmwareAcceptedDto, { location: true, description: 'Accepted, and on disk.' })
-  @Problems('malformed-request', 'invalid-body')
-  report(@From() { deviceId }: Principal, @Incoming() write: WriteRequest): Promise<string> {
+  @ApiResult(202, FirmwareAcceptedDto, { location: true, description: 'Accepted, and on disk.' })
+  @ApiProblems('malformed-request', 'invalid-body')
+  report(@CurrentPrincipal() { deviceId }: Principal, @Incoming() write: WriteRequest): Promise<string> {
     if (deviceId === null) throw new Error('a key of the role device is bound to none');
     // What a job would refuse is refused now: to a device its 202 is the last word.
     readBody(FirmwareReportDto, jsonBodyOf(write));
@@ -58,10 +58,10 @@ export class FirmwareController {
   @ApiParam({ name: 'device_id', type: String })
   @ApiBody({ type: FirmwareUpdateDto })
   @MayRunLater()
-  @Answer(201, FirmwareEventDto)
-  @Problems('malformed-request', 'invalid-body')
+  @ApiResult(201, FirmwareEventDto)
+  @ApiProblems('malformed-request', 'invalid-body')
   update(
-    @From() from: Principal,
+    @CurrentPrincipal() from: Principal,
     @Param('device_id') deviceId: string,
     @Incoming() write: WriteRequest,
   ): Promise<string> {
@@ -74,27 +74,36 @@ export class FirmwareController {
   @Get()
   @Rules({ roles: ['admin', 'analyst', 'device'], keyHeaders, query: true })
   @ApiOperation({ summary: "List a device's events, newest first; a device its own", description: KEYS })
-  @Answer(200, [FirmwareEventDto], EVENTS)
-  @Problems('invalid-query', 'invalid-cursor', 'not-found')
-  list(@From() from: Principal, @Query() query: FirmwareListQuery, @Http() http: Exchange): Promise<Events> {
+  @ApiResult(200, [FirmwareEventDto], EVENTS)
+  @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
+  list(
+    @CurrentPrincipal() from: Principal,
+    @Query() query: FirmwareListQuery,
+    @Http() http: HttpContext,
+  ): Promise<Events> {
     return this.eventsOf(query.device_id, from, query, http);
   }
 
   @Get(':device_id')
   @Rules({ roles: ['admin', 'analyst', 'device'], keyHeaders, query: true })
   @ApiOperation({ summary: 'The same, the device in the address', description: KEYS })
-  @Answer(200, [FirmwareEventDto], EVENTS)
-  @Problems('invalid-query', 'invalid-cursor', 'not-found')
+  @ApiResult(200, [FirmwareEventDto], EVENTS)
+  @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
   listAt(
-    @From() from: Principal,
+    @CurrentPrincipal() from: Principal,
     @Param('device_id') deviceId: string,
     @Query() query: FirmwarePageQuery,
-    @Http() http: Exchange,
+    @Http() http: HttpContext,
   ): Promise<Events> {
     return this.eventsOf(deviceId, from, query, http);
   }
 
-  private async eventsOf(deviceId: string, from: Principal, query: FirmwarePageQuery, http: Exchange): Promise<Events> {
+  private async eventsOf(
+    deviceId: string,
+    from: Principal,
+    query: FirmwarePageQuery,
+    http: HttpContext,
+  ): Promise<Events> {
     const list: FeedList<FirmwareEventDto> = {
       is: ['firmware', deviceId],
       subject: deviceId,

@@ -1,4 +1,4 @@
-import { IdField, PageQuery, RuleField, TextField, TimestampField } from '#platform';
+import { IdField, PageQuery, RuleField, TextField, TimestampField } from '#http';
 import { ApiProperty, OmitType } from '@nestjs/swagger';
 import { parse } from 'semver';
 

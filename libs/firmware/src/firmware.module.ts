@@ -1,8 +1,8 @@
 import { AccessModule } from '#access';
 import { JobsModule } from '#jobs';
-import { WarehouseModule } from '#warehouse';
+import { FeedsModule } from '#feeds';
 import { Module } from '@nestjs/common';
 import { FirmwareController } from './firmware.controller.js';
 
-@Module({ imports: [AccessModule, JobsModule, WarehouseModule], controllers: [FirmwareController] })
+@Module({ imports: [AccessModule, JobsModule, FeedsModule], controllers: [FirmwareController] })
 export class FirmwareModule {}

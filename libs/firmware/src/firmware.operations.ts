@@ -1,7 +1,8 @@
 import { memberText, skipSpace } from '#json';
 import { jsonBodyOf, paramOf, type Write } from '#jobs';
-import { readBody, utcOfTimestamp } from '#platform';
-import type { FeedPlan } from '#warehouse';
+import { readBody } from '#http';
+import { utcFromTimestamp } from '#platform';
+import type { FeedPlan } from '#feeds';
 import { FirmwareReportDto, FirmwareUpdateDto } from './firmware.dto.js';
 import { storing, toObject, type FirmwareEvent } from './firmware.js';
 
@@ -20,7 +21,7 @@ export function update(write: Write): FeedPlan {
 /** In the project that the device was in when it sent it. */
 function toStore(write: Write, body: string, said: Pick<FirmwareEvent, 'version' | 'status'>): FeedPlan {
   // From the text of a body that was checked, for a double has not every digit.
-  const timestamp = utcOfTimestamp(memberText(body, skipSpace(body, 0), 'timestamp'));
+  const timestamp = utcFromTimestamp(memberText(body, skipSpace(body, 0), 'timestamp'));
   const event = { device_id: paramOf(write, 'device_id'), version: said.version, timestamp, status: said.status };
   const text = JSON.stringify({ id: toObject(event).objectId, ...event });
   return { ...storing([event], write.arrival), outcome: () => ({ status: 201, text, items: 1 }) };

@@ -1,12 +1,14 @@
 import type { Arrival } from '#jobs';
-import { batchOfDay, dataOf, idOf, valueIn, type FeedObject, type FeedPlan, type ObjectRow } from '#warehouse';
+import { batchOfDay, idOf, type FeedPlan } from '#feeds';
+import { dataOf, valueIn, type NewObjectRow } from '#store';
+import { type ObjectRow } from '#objects';
 import type { FirmwareEventDto } from './firmware.dto.js';
 
 /** What a device says of itself: the version that it runs, since when (as PostgreSQL tells it), and how it came to it. */
 export type FirmwareEvent = Omit<FirmwareEventDto, 'id'>;
 
 /** The same event again has the same id, so that it is one event however often a device sends it. */
-export function toObject({ device_id, version, timestamp, status }: FirmwareEvent): FeedObject {
+export function toObject({ device_id, version, timestamp, status }: FirmwareEvent): NewObjectRow {
   const pairs: [string, string][] = [['version', JSON.stringify(version)]];
   if (status !== null) pairs.push(['status', JSON.stringify(status)]);
   return {

@@ -1,4 +1,4 @@
-import { JsonBody } from '#platform';
+import { JsonBody } from '#http';
 import type { FastifyRequest } from 'fastify';
 import { parseIdempotencyKey } from './idempotency-key.js';
 import type { Sealer } from './idempotency-seal.js';

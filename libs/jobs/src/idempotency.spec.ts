@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { KeySecret } from '#access';
-import { Config, JsonBody, NdjsonBody, Problem, type ProblemSlug } from '#platform';
+import { Config } from '#platform';
+import { JsonBody, NdjsonBody, Problem, type ProblemSlug } from '#http';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { fastify as createFastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';

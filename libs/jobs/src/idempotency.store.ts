@@ -1,4 +1,4 @@
-import { Database, type Queryable } from '#platform';
+import { Database, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { seal, unseal, type KeptAnswer, type Slot } from './idempotency-seal.js';
 

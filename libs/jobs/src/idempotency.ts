@@ -1,5 +1,6 @@
 import { KeySecret } from '#access';
-import { Problem, Sequence } from '#platform';
+import { Problem } from '#http';
+import { Sequence } from '#database';
 import { Injectable } from '@nestjs/common';
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { fingerprintOf, headerOf, isBadHeader, scopeOf } from './idempotency-request.js';

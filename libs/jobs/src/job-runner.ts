@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Config, Database, isConnectionLoss } from '#platform';
+import { Config } from '#platform';
+import { Database, isConnectionLoss } from '#database';
 import {
   Injectable,
   Logger,

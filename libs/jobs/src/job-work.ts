@@ -1,4 +1,5 @@
-import { API, Database, Problem, problemBody, problemOf, timeOf } from '#platform';
+import { API, Problem, problemBody, toProblem } from '#http';
+import { Database, timeOfSeq } from '#database';
 import { Injectable, Logger } from '@nestjs/common';
 import { JobStore, type ClaimedJob, type JobKey } from './job.store.js';
 import { KeptBody } from './kept-body.js';
@@ -42,7 +43,7 @@ export class JobWork {
       await this.perform(key, job, input);
     } catch (error) {
       if (error instanceof DoneElsewhere) return;
-      const problem = problemOf(error);
+      const problem = toProblem(error);
       if (problem.status < 500) {
         await this.jobs.fail(key, bodyOf(problem, input));
       } else if (job.attempts >= ATTEMPTS_MAX) {
@@ -69,7 +70,7 @@ export class JobWork {
   private async perform(key: JobKey, job: ClaimedJob, input: KeptRequest): Promise<void> {
     const { params, query, ifMatch, base } = input;
     // The job's number is the one that its request got.
-    const arrival = { at: Date.parse(timeOf(key.jobId)) * 1_000, id: key.jobId };
+    const arrival = { at: Date.parse(timeOfSeq(key.jobId)) * 1_000, id: key.jobId };
     const outcome = await this.operations.get(job.operation).run({
       params,
       query,

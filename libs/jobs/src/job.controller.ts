@@ -1,21 +1,21 @@
-import { From, Project } from '#access';
+import { CurrentPrincipal, ProjectId } from '#access';
 import {
-  Answer,
+  ApiResult,
   API,
   baseUrl,
-  Config,
   countRows,
-  Database,
   fingerprintOf,
   JsonHeader,
   pageRequest,
   pageText,
   Problem,
-  Problems,
+  ApiProblems,
   readSlice,
   Rules,
   type Principal,
-} from '#platform';
+} from '#http';
+import { Config } from '#platform';
+import { Database } from '#database';
 import { Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
@@ -37,11 +37,11 @@ export class JobController {
   @JsonHeader()
   @Rules({ roles: ['admin', 'producer', 'analyst', 'device'], query: true })
   @ApiOperation({ summary: 'List the jobs without their results, newest first; producers and devices see their own' })
-  @Answer(200, JobPageDto)
-  @Problems('invalid-query', 'invalid-cursor')
+  @ApiResult(200, JobPageDto)
+  @ApiProblems('invalid-query', 'invalid-cursor')
   async list(
-    @From() from: Principal,
-    @Project() projectId: number,
+    @CurrentPrincipal() from: Principal,
+    @ProjectId() projectId: number,
     @Query() query: JobListQuery,
     @Req() request: FastifyRequest,
   ): Promise<string> {
@@ -63,11 +63,11 @@ export class JobController {
   @JsonHeader()
   @Rules({ roles: ['admin', 'producer', 'analyst', 'device'] })
   @ApiOperation({ summary: 'Get a job and what came of it; producers and devices their own' })
-  @Answer(200, JobDto)
-  @Problems('not-found')
+  @ApiResult(200, JobDto)
+  @ApiProblems('not-found')
   async get(
-    @From() from: Principal,
-    @Project() projectId: number,
+    @CurrentPrincipal() from: Principal,
+    @ProjectId() projectId: number,
     @Param('job_id') id: string,
     @Req() request: FastifyRequest,
   ): Promise<string> {
@@ -79,11 +79,11 @@ export class JobController {
   @JsonHeader()
   @Rules({ roles: ['admin'] })
   @ApiOperation({ summary: 'Have a failed job tried again, from its first attempt on' })
-  @Answer(202, JobDto)
-  @Problems('not-found', 'job-not-failed')
+  @ApiResult(202, JobDto)
+  @ApiProblems('not-found', 'job-not-failed')
   async retry(
-    @From() from: Principal,
-    @Project() projectId: number,
+    @CurrentPrincipal() from: Principal,
+    @ProjectId() projectId: number,
     @Param('job_id') id: string,
     @Req() request: FastifyRequest,
   ): Promise<string> {

@@ -1,4 +1,5 @@
-import { ChoiceField, PageQuery, pageOf, ProblemDto, timeOf } from '#platform';
+import { ChoiceField, PageQuery, pageOf, ProblemDto } from '#http';
+import { timeOfSeq } from '#database';
 import { ApiProperty } from '@nestjs/swagger';
 import { JOB_STATUSES, type JobRow, type JobStatus } from './job.store.js';
 
@@ -80,7 +81,7 @@ export function jobText(base: string, row: JobRow): string {
     id: seq,
     status,
     attempts,
-    created_at: timeOf(seq),
+    created_at: timeOfSeq(seq),
     finished_at,
     result_status,
     url: jobUrl(base, seq),

@@ -1,4 +1,5 @@
-import { Database, type ListSql, type Queryable } from '#platform';
+import { Database, type Queryable } from '#database';
+import { type ListSql } from '#http';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import type { Outcome } from './operation.js';
 

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { Config, NdjsonBody } from '#platform';
+import { Config } from '#platform';
+import { NdjsonBody } from '#http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { JobStore, type ClaimedJob, type JobKey } from './job.store.js';

@@ -1,4 +1,5 @@
-import { Config, JsonBody, NdjsonBody } from '#platform';
+import { Config } from '#platform';
+import { JsonBody, NdjsonBody } from '#http';
 import { Injectable } from '@nestjs/common';
 import { JobStore, type ClaimedJob, type JobKey } from './job.store.js';
 

@@ -1,4 +1,4 @@
-import { Database, isConnectionLoss } from '#platform';
+import { Database, isConnectionLoss } from '#database';
 import { Injectable, Logger } from '@nestjs/common';
 import { WorkerRegistry } from './worker-registry.js';
 

@@ -1,4 +1,4 @@
-import { Answer } from '#platform';
+import { ApiResult } from '#http';
 import { applyDecorators } from '@nestjs/common';
 import { ApiHeader } from '@nestjs/swagger';
 import { JobDto } from './job.dto.js';
@@ -8,6 +8,6 @@ export function MayRunLater(more = ''): MethodDecorator {
   const description = '`respond-async` answers 202 with a job, as soon as the request is on disk.' + more;
   return applyDecorators(
     ApiHeader({ name: 'Prefer', required: false, description }),
-    Answer(202, JobDto, { location: true, description: 'Accepted; the job at Location tells what comes of it.' }),
+    ApiResult(202, JobDto, { location: true, description: 'Accepted; the job at Location tells what comes of it.' }),
   );
 }

@@ -1,4 +1,5 @@
-import { JsonBody, type NdjsonBody, type Queryable } from '#platform';
+import { JsonBody, type NdjsonBody } from '#http';
+import { type Queryable } from '#database';
 
 /** What came of an operation; its route answers with it, and a job keeps it. */
 export interface Outcome {

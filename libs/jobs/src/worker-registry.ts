@@ -1,4 +1,4 @@
-import { Database, type Queryable } from '#platform';
+import { Database, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 
 /** A worker that has not been heard of for so long is taken for dead; it beats four times in it. */

@@ -1,17 +1,7 @@
-import { projectOf } from '#access';
-import {
-  baseUrl,
-  Clock,
-  Database,
-  exchangeOf,
-  JsonBody,
-  NdjsonBody,
-  prefers,
-  requireBody,
-  Sequence,
-  type Exchange,
-  type Queryable,
-} from '#platform';
+import { projectIdOf } from '#access';
+import { baseUrl, httpContextOf, JsonBody, NdjsonBody, hasPreference, requireBody, type HttpContext } from '#http';
+import { Clock } from '#platform';
+import { Database, Sequence, type Queryable } from '#database';
 import { createParamDecorator, Injectable, type ExecutionContext } from '@nestjs/common';
 import { jobText, jobUrl } from './job.dto.js';
 import { JobRunner } from './job-runner.js';
@@ -26,7 +16,7 @@ export interface KeptRequest extends Omit<WriteInput, 'arrival'> {
   requestId: string;
 }
 
-export interface WriteRequest extends Exchange {
+export interface WriteRequest extends HttpContext {
   body: JsonBody | NdjsonBody;
   /** What the operation is about; left out: the ids in the address. */
   params?: Readonly<Record<string, string>>;
@@ -36,7 +26,7 @@ export interface WriteRequest extends Exchange {
 
 /** The request of a handler that writes. @throws Problem malformed-request where it has no body */
 export const Incoming = createParamDecorator((_: unknown, context: ExecutionContext): WriteRequest => {
-  const exchange = exchangeOf(context);
+  const exchange = httpContextOf(context);
   return { ...exchange, body: requireBody(exchange.request.body) };
 });
 
@@ -55,8 +45,8 @@ export class WriteRequests {
   /** Sets status and headers, the media type too. @returns the JSON to answer with @throws what the operation throws, unless it runs later */
   async answer(operation: Operation, write: WriteRequest): Promise<string> {
     const { body, request } = write;
-    if (prefers(request.headers.prefer, 'respond-async')) return this.accept(operation, write);
-    const projectId = projectOf(request);
+    if (hasPreference(request.headers.prefer, 'respond-async')) return this.accept(operation, write);
+    const projectId = projectIdOf(request);
     return send(await operation.run({ ...this.inputOf(write), projectId, body, receipt: request.receipt }), write);
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { secondsOf } from './duration.js';
+import { parseDurationSeconds } from './duration.js';
 
 describe('a duration', () => {
   it.each([
@@ -13,7 +13,7 @@ describe('a duration', () => {
     ['3653d', 315_619_200],
     ['521w6d', 315_619_200],
   ])('%s is so many seconds: %d', (text, seconds) => {
-    expect(secondsOf(text)).toBe(seconds);
+    expect(parseDurationSeconds(text)).toBe(seconds);
   });
 
   it.each([
@@ -46,6 +46,6 @@ describe('a duration', () => {
     ['1h', '1h'],
     undefined,
   ])('%j is none', (text) => {
-    expect(secondsOf(text)).toBeNull();
+    expect(parseDurationSeconds(text)).toBeNull();
   });
 });

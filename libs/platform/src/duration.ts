@@ -10,7 +10,7 @@ export const DURATION_RULE =
   'must be a duration such as 90s, 15m, 1h, 1d, 2w or 1h30m: whole numbers of w, d, h, m, s in this order, at most 3653d in all';
 
 /** Null where the text is no duration. */
-export function secondsOf(text: unknown): number | null {
+export function parseDurationSeconds(text: unknown): number | null {
   if (typeof text !== 'string' || !DURATION.test(text)) return null;
   const parts = Array.from(text.matchAll(/(\d+)([wdhms])/g), ([, digits, unit]) => Number(digits) * UNITS[unit as 's']);
   const seconds = parts.reduce((sum, part) => sum + part);
@@ -18,8 +18,8 @@ export function secondsOf(text: unknown): number | null {
 }
 
 /** @throws Error for a text that DurationField would not have let through */
-export function secondsIn(duration: string): number {
-  const seconds = secondsOf(duration);
+export function durationSeconds(duration: string): number {
+  const seconds = parseDurationSeconds(duration);
   if (seconds === null) throw new Error(`${duration} is no duration`);
   return seconds;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { isTime, isTimestamp, utcOf, utcOfMicros, utcOfTimestamp } from './time.js';
+import { isTime, isTimestamp, toUtc, utcFromMicros, utcFromTimestamp } from './time.js';
 
 describe('isTime', () => {
   it.each([
@@ -95,13 +95,13 @@ describe('a time', () => {
     ['2024-12-10t16:45:00-00:00', '2024-12-10T16:45:00Z'],
     ['0001-01-01T14:00:00+14:00', '0001-01-01T00:00:00Z'],
   ])('%s is told as %s', (sent, told) => {
-    expect(utcOf(sent)).toBe(told);
+    expect(toUtc(sent)).toBe(told);
   });
 
   it('in microseconds since 1970 is told to the last of them', () => {
-    expect(utcOfMicros(1_733_849_100_000_000)).toBe('2024-12-10T16:45:00Z');
-    expect(utcOfMicros(1_733_849_100_000_001)).toBe('2024-12-10T16:45:00.000001Z');
-    expect(utcOfMicros(1_733_849_100_120_000)).toBe('2024-12-10T16:45:00.12Z');
+    expect(utcFromMicros(1_733_849_100_000_000)).toBe('2024-12-10T16:45:00Z');
+    expect(utcFromMicros(1_733_849_100_000_001)).toBe('2024-12-10T16:45:00.000001Z');
+    expect(utcFromMicros(1_733_849_100_120_000)).toBe('2024-12-10T16:45:00.12Z');
   });
 });
 
@@ -129,7 +129,7 @@ describe('a timestamp', () => {
     ['"1969-12-31T23:59:59.5Z"', '1969-12-31T23:59:59.5Z'],
   ])('%s is %s', (sent = '', time) => {
     expect(isTimestamp(JSON.parse(sent))).toBe(true);
-    expect(utcOfTimestamp(sent)).toBe(time);
+    expect(utcFromTimestamp(sent)).toBe(time);
   });
 
   it.each([

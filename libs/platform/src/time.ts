@@ -21,7 +21,7 @@ export function isTime(text: unknown): text is string {
 }
 
 /** A time that `isTime` takes, as PostgreSQL tells it: in UTC, a fraction without zeros at its end. */
-export function utcOf(time: string): string {
+export function toUtc(time: string): string {
   const [, local = '', fraction = '', zone = 'Z'] = /^(.{19})(?:\.(\d*?)0*)?([Zz]|[+-].{5})?$/.exec(time) ?? [];
   const sent = `${local}${zone}`.toUpperCase();
   const seconds = sent.endsWith('Z') ? sent.slice(0, 19) : new Date(sent).toISOString().slice(0, 19);
@@ -29,10 +29,10 @@ export function utcOf(time: string): string {
 }
 
 /** The same of microseconds since 1970. */
-export function utcOfMicros(micros: number | bigint): string {
+export function utcFromMicros(micros: number | bigint): string {
   const [seconds, fraction] = [BigInt(micros) / 1_000_000n, BigInt(micros) % 1_000_000n];
   const time = new Date(Number(seconds) * 1_000).toISOString().slice(0, 19);
-  return utcOf(`${time}.${fraction.toString().padStart(6, '0')}`);
+  return toUtc(`${time}.${fraction.toString().padStart(6, '0')}`);
 }
 
 /**
@@ -44,7 +44,7 @@ function utcOfSeconds(number: string): string {
   const digits = BigInt(whole + fraction);
   const shift = digits === 0n ? 0 : Number(exponent) - fraction.length + 6;
   const divisor = 10n ** BigInt(Math.max(-shift, 0));
-  return utcOfMicros((digits * 10n ** BigInt(Math.max(shift, 0)) + divisor / 2n) / divisor);
+  return utcFromMicros((digits * 10n ** BigInt(Math.max(shift, 0)) + divisor / 2n) / divisor);
 }
 
 /** The last whole second of the year 9999, counted from 1970. */
@@ -56,8 +56,8 @@ export function isTimestamp(value: unknown): boolean {
 }
 
 /** A timestamp as PostgreSQL tells it, from its JSON text. */
-export function utcOfTimestamp(text: string): string {
-  return text.startsWith('"') ? utcOf(JSON.parse(text) as string) : utcOfSeconds(text);
+export function utcFromTimestamp(text: string): string {
+  return text.startsWith('"') ? toUtc(JSON.parse(text) as string) : utcOfSeconds(text);
 }
 
 /** The first microsecond, counted by `microsOf`, that is no time of ours. */

@@ -1,18 +1,8 @@
-import { Project } from '#access';
+import { ProjectId } from '#access';
 import { Incoming, MayRunLater, WriteRequests, type Operation, type WriteRequest } from '#jobs';
-import {
-  Answer,
-  API,
-  Config,
-  Http,
-  JsonHeader,
-  Problem,
-  Problems,
-  Rules,
-  type Exchange,
-  type PageQuery,
-} from '#platform';
-import { FeedReader, KindService, listOf, OneOrFile, Stored } from '#warehouse';
+import { ApiResult, API, Http, JsonHeader, Problem, ApiProblems, Rules, type HttpContext, type PageQuery } from '#http';
+import { Config } from '#platform';
+import { FeedReader, KindService, listOf, OneOrFile, Stored } from '#feeds';
 import { Controller, Get, Param, Post, Put, Query } from '@nestjs/common';
 import { ApiBody, ApiHeader, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { NewSprocketDto, NewSprocketsDto, SprocketDto, SprocketListQuery, SprocketPageDto } from './sprocket.dto.js';
@@ -40,7 +30,7 @@ export class SprocketController {
   @OneOrFile(NewSprocketDto, NewSprocketsDto)
   @MayRunLater()
   @Stored(SprocketDto)
-  @Problems('malformed-request', 'invalid-body', 'conflict', 'too-large')
+  @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large')
   create(@Incoming() write: WriteRequest): Promise<string> {
     return this.requests.answer(this.creating, write);
   }
@@ -48,9 +38,9 @@ export class SprocketController {
   @Get()
   @Rules({ roles: ['admin', 'analyst'], query: true })
   @ApiOperation({ summary: 'List the sprockets, newest first' })
-  @Answer(200, SprocketPageDto)
-  @Problems('invalid-query', 'invalid-cursor')
-  async list(@Query() query: SprocketListQuery, @Http() http: Exchange): Promise<string> {
+  @ApiResult(200, SprocketPageDto)
+  @ApiProblems('invalid-query', 'invalid-cursor')
+  async list(@Query() query: SprocketListQuery, @Http() http: HttpContext): Promise<string> {
     const asked = withLimit(query, this.config.limits.pageSizeMax);
     return (await this.reader.page(listOf(SPROCKETS), asked, http)).text((text) => text);
   }
@@ -59,9 +49,9 @@ export class SprocketController {
   @JsonHeader()
   @Rules({ roles: ['admin', 'analyst'] })
   @ApiOperation({ summary: 'Get a sprocket' })
-  @Answer(200, SprocketDto, { etag: true })
-  @Problems('not-found')
-  get(@Project() projectId: number, @Param('sprocket_id') sprocketId: string): Promise<string> {
+  @ApiResult(200, SprocketDto, { etag: true })
+  @ApiProblems('not-found')
+  get(@ProjectId() projectId: number, @Param('sprocket_id') sprocketId: string): Promise<string> {
     return this.kinds.get(SPROCKETS, projectId, sprocketId);
   }
 
@@ -72,8 +62,8 @@ export class SprocketController {
   @ApiHeader({ name: 'If-Match', required: false, description: 'The ETag that was read; another one answers 412.' })
   @ApiBody({ type: NewSprocketDto })
   @MayRunLater()
-  @Answer(200, SprocketDto, { etag: true })
-  @Problems(
+  @ApiResult(200, SprocketDto, { etag: true })
+  @ApiProblems(
     'malformed-request',
     'invalid-body',
     'not-found',

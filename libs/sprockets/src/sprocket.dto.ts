@@ -1,5 +1,6 @@
-import { IntegerParameter, pageOf, PageQuery, RuleField } from '#platform';
-import { FEED_LIST_MAX, ObjectIdField } from '#warehouse';
+import { IntegerParameter, pageOf, PageQuery, RuleField } from '#http';
+import { FEED_LIST_MAX } from '#feeds';
+import { ObjectIdField } from '#objects';
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
 
 export const TEETH_RULE = 'must be a whole number above 0';

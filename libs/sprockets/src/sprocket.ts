@@ -1,6 +1,8 @@
 import { isObject, isPositive, isWhole, memberText } from '#json';
-import { mistakesIn } from '#platform';
-import { dataOf, pairsOf, type Kind, type Made, type ObjectRow, type Sent } from '#warehouse';
+import { validateDto } from '#http';
+import { dataOf, pairsOf } from '#store';
+import { type Kind, type Made, type Sent } from '#feeds';
+import { type ObjectRow } from '#objects';
 import { LENGTH_RULE, NewSprocketDto, TEETH_RULE } from './sprocket.dto.js';
 
 const KEYS = ['teeth', 'pitch_diameter', 'outside_diameter', 'pitch'] as const;
@@ -15,7 +17,7 @@ export const SPROCKETS: Kind = {
 };
 
 function toObject({ value, text, start, pointer }: Sent): Made<string> {
-  const mistakes = mistakesIn(NewSprocketDto, value, pointer);
+  const mistakes = validateDto(NewSprocketDto, value, pointer);
   if (!isObject(value)) return { mistakes };
   const pairs = KEYS.map((key) => [key, typeof value[key] === 'number' ? memberText(text, start, key) : ''] as const);
   for (const [key, number] of pairs) {

@@ -1,7 +1,7 @@
 import { JobsModule } from '#jobs';
-import { WarehouseModule } from '#warehouse';
+import { FeedsModule } from '#feeds';
 import { Module } from '@nestjs/common';
 import { SprocketController } from './sprocket.controller.js';
 
-@Module({ imports: [JobsModule, WarehouseModule], controllers: [SprocketController] })
+@Module({ imports: [JobsModule, FeedsModule], controllers: [SprocketController] })
 export class SprocketsModule {}

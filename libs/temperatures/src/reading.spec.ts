@@ -1,4 +1,4 @@
-import { Problem } from '#platform';
+import { Problem } from '#http';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { fromObject, readingText, roomOf, toObject } from './reading.js';

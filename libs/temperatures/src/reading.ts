@@ -1,5 +1,7 @@
-import { ID_RULE, isId, Problem } from '#platform';
-import { dataOf, idOf, pairsOf, type FeedObject, type ObjectRow } from '#warehouse';
+import { ID_RULE, isId, Problem } from '#http';
+import { dataOf, pairsOf, type NewObjectRow } from '#store';
+import { idOf } from '#feeds';
+import { type ObjectRow } from '#objects';
 
 /** A room as the address names it. */
 export interface Room {
@@ -37,7 +39,10 @@ function escaped(name: string): string {
 }
 
 /** The same room and time give the same id. One that came without a time takes nobody's place. */
-export function toObject({ building, room, subject }: Room, { temperature, recordedAt, arrival }: Reading): FeedObject {
+export function toObject(
+  { building, room, subject }: Room,
+  { temperature, recordedAt, arrival }: Reading,
+): NewObjectRow {
   const data = dataOf([
     ['building', JSON.stringify(building)],
     ['room', JSON.stringify(room)],

@@ -1,20 +1,10 @@
-import { Project } from '#access';
+import { ProjectId } from '#access';
 import type { Filter } from '#filter';
 import { Incoming, MayRunLater, WriteRequests, type Operation, type WriteRequest } from '#jobs';
-import {
-  Answer,
-  API,
-  Clock,
-  Http,
-  JsonHeader,
-  Problem,
-  Problems,
-  Rules,
-  secondsIn,
-  utcOfMicros,
-  type Exchange,
-} from '#platform';
-import { AggregateStore, FeedOperations, FeedReader, OneOrList, type FeedList } from '#warehouse';
+import { ApiResult, API, Http, JsonHeader, Problem, ApiProblems, Rules, type HttpContext } from '#http';
+import { Clock, durationSeconds, utcFromMicros } from '#platform';
+import { AggregateStore } from '#analytics';
+import { FeedOperations, FeedReader, OneOrList, type FeedList } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { fromObject, readingText, roomOf, type Names, type Reading, type Room } from './reading.js';
@@ -58,8 +48,12 @@ export class TemperaturesController {
   @ApiOperation({ summary: 'Store a reading, or an array of them, all or none; one of the same time is replaced' })
   @OneOrList(NewReadingDto, { temperature: 10.5 })
   @MayRunLater()
-  @Answer(201, ReadingDto, { or: StoredReadingsDto, location: true, description: 'The reading; of an array how many.' })
-  @Problems('malformed-request', 'invalid-body', 'too-large')
+  @ApiResult(201, ReadingDto, {
+    or: StoredReadingsDto,
+    location: true,
+    description: 'The reading; of an array how many.',
+  })
+  @ApiProblems('malformed-request', 'invalid-body', 'too-large')
   record(@Incoming() write: WriteRequest): Promise<string> {
     return this.requests.answer(this.recording, write);
   }
@@ -67,9 +61,9 @@ export class TemperaturesController {
   @Get()
   @Rules({ roles: ['admin', 'analyst'], query: true })
   @ApiOperation({ summary: 'List the readings of a room, the latest first' })
-  @Answer(200, ReadingPageDto)
-  @Problems('invalid-query', 'invalid-cursor', 'not-found')
-  async list(@Param() names: Names, @Query() query: ReadingsQuery, @Http() http: Exchange): Promise<string> {
+  @ApiResult(200, ReadingPageDto)
+  @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
+  async list(@Param() names: Names, @Query() query: ReadingsQuery, @Http() http: HttpContext): Promise<string> {
     const room = roomOf(names);
     const page = await this.reader.page(readingsOf(room, within(query.from, query.until)), query, http);
     const everything = readingsOf(room, within());
@@ -81,16 +75,16 @@ export class TemperaturesController {
   @JsonHeader()
   @Rules({ roles: ['admin', 'analyst'], query: true })
   @ApiOperation({ summary: 'The average temperature of a room from so long ago until now' })
-  @Answer(200, AverageDto)
-  @Problems('invalid-query', 'not-found')
+  @ApiResult(200, AverageDto)
+  @ApiProblems('invalid-query', 'not-found')
   async average(
-    @Project() projectId: number,
+    @ProjectId() projectId: number,
     @Param() names: Names,
     @Query() { duration }: AverageQuery,
   ): Promise<string> {
     const { building, room, subject } = roomOf(names);
     const now = this.clock.now();
-    const window = within(utcOfMicros(now - secondsIn(duration) * 1e6), utcOfMicros(now));
+    const window = within(utcFromMicros(now - durationSeconds(duration) * 1e6), utcFromMicros(now));
     const filter: Filter = { kind: 'and', of: [{ kind: 'subject', subject }, window] };
     const { value, count } = await this.aggregates.total(projectId, filter, 'avg', 'temperature', TOO_LONG);
     if (value === null) throw noReadings();

@@ -1,4 +1,4 @@
-import { DurationField, NumberField, pageOf, PageQuery, TimeField } from '#platform';
+import { DurationField, NumberField, pageOf, PageQuery, TimeField } from '#http';
 import { ApiProperty } from '@nestjs/swagger';
 
 export class NewReadingDto {

@@ -1,7 +1,8 @@
+import { AnalyticsModule } from '#analytics';
 import { JobsModule } from '#jobs';
-import { WarehouseModule } from '#warehouse';
+import { FeedsModule } from '#feeds';
 import { Module } from '@nestjs/common';
 import { TemperaturesController } from './temperatures.controller.js';
 
-@Module({ imports: [JobsModule, WarehouseModule], controllers: [TemperaturesController] })
+@Module({ imports: [JobsModule, AnalyticsModule, FeedsModule], controllers: [TemperaturesController] })
 export class TemperaturesModule {}

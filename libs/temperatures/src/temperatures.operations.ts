@@ -1,7 +1,8 @@
 import { memberText } from '#json';
 import { jsonBodyOf, paramOf, type Arrival, type Outcome, type Write } from '#jobs';
-import { mistakesIn, utcOf, utcOfMicros } from '#platform';
-import { batchOfDay, makeEach, oneOrMany, type Became, type FeedPlan, type Made, type Sent } from '#warehouse';
+import { validateDto } from '#http';
+import { toUtc, utcFromMicros } from '#platform';
+import { batchOfDay, makeEach, oneOrMany, type Became, type FeedPlan, type Made, type Sent } from '#feeds';
 import { readingText, roomOf, toObject, type Reading } from './reading.js';
 import { NewReadingDto } from './temperatures.dto.js';
 
@@ -32,10 +33,10 @@ export async function record(write: Write): Promise<FeedPlan> {
 }
 
 function readingOf({ value, text, start, pointer }: Sent, arrival: Arrival): Made<Reading> {
-  const mistakes = mistakesIn(NewReadingDto, value, pointer);
+  const mistakes = validateDto(NewReadingDto, value, pointer);
   if (mistakes.count > 0) return { mistakes };
   const temperature = memberText(text, start, 'temperature');
   const { recorded_at: recordedAt } = value as NewReadingDto;
-  if (recordedAt != null) return { made: { temperature, recordedAt: utcOf(recordedAt) } };
-  return { made: { temperature, recordedAt: utcOfMicros(arrival.at), arrival: arrival.id } };
+  if (recordedAt != null) return { made: { temperature, recordedAt: toUtc(recordedAt) } };
+  return { made: { temperature, recordedAt: utcFromMicros(arrival.at), arrival: arrival.id } };
 }

@@ -1,6 +1,6 @@
 import { Incoming, MayRunLater, WriteRequests, type Operation, type WriteRequest } from '#jobs';
-import { Answer, API, Http, PageQuery, Problem, Problems, Rules, type Exchange } from '#platform';
-import { FeedOperations, FeedReader, type FeedList } from '#warehouse';
+import { ApiResult, API, Http, PageQuery, Problem, ApiProblems, Rules, type HttpContext } from '#http';
+import { FeedOperations, FeedReader, type FeedList } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { NewVisitDto, VisitDto, VisitPageDto } from './doors.dto.js';
@@ -26,8 +26,8 @@ export class DoorController {
   @ApiOperation({ summary: 'Tell how many people went through a door' })
   @ApiBody({ type: NewVisitDto })
   @MayRunLater()
-  @Answer(201, VisitDto)
-  @Problems('malformed-request', 'invalid-body')
+  @ApiResult(201, VisitDto)
+  @ApiProblems('malformed-request', 'invalid-body')
   count(@Incoming() write: WriteRequest): Promise<string> {
     return this.requests.answer(this.counting, write);
   }
@@ -35,9 +35,9 @@ export class DoorController {
   @Get()
   @Rules({ roles: ['admin', 'analyst'], query: true })
   @ApiOperation({ summary: 'List the visits of a door, the latest first' })
-  @Answer(200, VisitPageDto)
-  @Problems('invalid-query', 'invalid-cursor', 'not-found')
-  async list(@Param('door') door: string, @Query() query: PageQuery, @Http() http: Exchange): Promise<string> {
+  @ApiResult(200, VisitPageDto)
+  @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
+  async list(@Param('door') door: string, @Query() query: PageQuery, @Http() http: HttpContext): Promise<string> {
     const visits = visitsOf(doorOf(door));
     const page = await this.reader.page(visits, query, http);
     if (page.isEmpty && !(await this.reader.hasAny(visits, http))) {

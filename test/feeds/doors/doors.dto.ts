@@ -1,4 +1,4 @@
-import { IntegerField, pageOf, TimeField } from '#platform';
+import { IntegerField, pageOf, TimeField } from '#http';
 import { ApiProperty } from '@nestjs/swagger';
 
 export class NewVisitDto {

@@ -1,7 +1,7 @@
 import { JobsModule } from '#jobs';
-import { WarehouseModule } from '#warehouse';
+import { FeedsModule } from '#feeds';
 import { Module } from '@nestjs/common';
 import { DoorController } from './doors.controller.js';
 
-@Module({ imports: [JobsModule, WarehouseModule], controllers: [DoorController] })
+@Module({ imports: [JobsModule, FeedsModule], controllers: [DoorController] })
 export class DoorsModule {}

@@ -1,5 +1,7 @@
-import { ID_RULE, isId, Problem } from '#platform';
-import { dataOf, idOf, valueIn, type FeedObject, type ObjectRow } from '#warehouse';
+import { ID_RULE, isId, Problem } from '#http';
+import { dataOf, valueIn, type NewObjectRow } from '#store';
+import { idOf } from '#feeds';
+import { type ObjectRow } from '#objects';
 
 /** So many people went through a door in the hour that began at `at`. */
 export interface Visit {
@@ -16,7 +18,7 @@ export function doorOf(name: string): string {
 }
 
 /** The same door and hour are the same object, however often they are sent. */
-export function toObject({ door, at, people }: Visit): FeedObject {
+export function toObject({ door, at, people }: Visit): NewObjectRow {
   return {
     objectId: idOf('visit', door, at),
     subject: door,

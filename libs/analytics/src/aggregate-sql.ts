@@ -1,0 +1,155 @@
+import { filterSql, type Filter } from '#filter';
+import type { Aggregate, Dimension, Op } from './aggregate.js';
+import type { Bucket } from './bucket.js';
+import { OBJECT_FILTER_COLUMNS } from '#store';
+
+/**
+ * An average of `numeric` values. Left to itself that of large numbers would lose what comes after the point; the sum's
+ * sixteen decimals make it keep at least as many.
+ */
+export function averageSql(sum: string, count: string): string {
+  return `${sum} * 1.0000000000000000 / ${count}`;
+}
+
+/** Exact, because the values are `numeric`. A percentile is the nearest rank: a value that occurs. */
+const OP_SQL: Readonly<Record<Op, string>> = {
+  count: 'count(*)',
+  sum: 'sum(v.number)',
+  avg: averageSql('sum(v.number)', 'count(*)'),
+  min: 'min(v.number)',
+  max: 'max(v.number)',
+  p50: 'percentile_disc(0.5) WITHIN GROUP (ORDER BY v.number)',
+  p95: 'percentile_disc(0.95) WITHIN GROUP (ORDER BY v.number)',
+};
+
+/** Where buckets are counted from, on the zone's clock: a Monday, so that weeks begin with one. */
+const ORIGIN = `timestamp '2001-01-01'`;
+
+/** A dimension in SQL: what it adds to FROM, what rows are grouped by, and the JSON that a group goes out as. */
+interface DimensionSql {
+  from: string;
+  key: string;
+  json: (key: string) => string;
+}
+
+/** Whether one group too many, or more text than this, would go out is decided before any of it is sent. */
+export interface AggregateLimits {
+  groups: number;
+  bytes: number;
+}
+
+/**
+ * One pass over the objects that the filter finds, each of them read once; then at most `limits.groups` rows are sorted and
+ * written. There is always a row: `groups` and `bytes` say whether the others are there or were too many.
+ *
+ * jsonb_array_elements pulls a number out of an object of 3 pairs in 0.9 µs and of 9 pairs in 3.5 µs, jsonb_path_query in
+ * 1.8 and 3.1 µs (PostgreSQL 18, 50,000 and 67,000 objects out of 400,000, no parallel workers).
+ */
+export function aggregateSql(
+  projectId: number,
+  filter: Filter,
+  { op, key, by, series }: Aggregate,
+  limits: AggregateLimits,
+): { text: string; values: unknown[] } {
+  const values: unknown[] = [projectId];
+  const parameter = (value: unknown): string => `$${String(values.push(value))}`;
+  const where = filterSql(key === null ? filter : withKey(filter, key), OBJECT_FILTER_COLUMNS, values);
+  const from = key === null ? '' : numbersSql(parameter(key));
+  const groups = dimensionSql('g', by, parameter);
+  const lines = dimensionSql('s', series, parameter);
+  const grouping = [...(by === null ? [] : ['by_key']), ...(series === null ? [] : ['series_key'])].join(', ');
+  const text = `
+    WITH groups AS MATERIALIZED (
+      SELECT ${groups.json('by_key')} AS by, ${lines.json('series_key')} AS series, trim_scale(value) AS value, count
+      FROM (
+        SELECT ${groups.key} AS by_key, ${lines.key} AS series_key, ${OP_SQL[op]} AS value, count(*) AS count
+        FROM objects AS o ${from} ${groups.from} ${lines.from}
+        WHERE o.project_id = $1 AND ${where}
+        ${grouping === '' ? '' : `GROUP BY ${grouping}`}
+        LIMIT ${String(limits.groups + 1)}
+      ) AS grouped
+    ),
+    size AS (
+      SELECT count(*) AS groups,
+        coalesce(sum(octet_length(by::text) + octet_length(series::text) + coalesce(octet_length(value::text), 0)), 0) AS bytes
+      FROM groups
+    )
+    SELECT size.groups, size.bytes, by, series, value, count FROM size
+    LEFT JOIN groups ON size.groups <= ${String(limits.groups)} AND size.bytes <= ${String(limits.bytes)}
+    ORDER BY ${jsonOrder('by')}, ${jsonOrder('series')}`;
+  return { text, values };
+}
+
+/**
+ * Only objects that have the key, so that the GIN index finds a rare one. Not where a btree has the objects of one subject or
+ * batch at hand: the planner takes any key for rare, and would read the index's list of all objects beside those few.
+ */
+function withKey(filter: Filter, key: string): Filter {
+  const isOfBtree = filter.kind === 'and' && filter.of.some((part) => part.kind === 'subject' || part.kind === 'batch');
+  return isOfBtree ? filter : { kind: 'and', of: [filter, { kind: 'pair', key, value: null }] };
+}
+
+/** One row for each number that the object has under the key; values of other types are passed over. */
+function numbersSql(key: string): string {
+  return `
+    CROSS JOIN LATERAL (
+      SELECT (e.value -> 'value')::numeric AS number FROM jsonb_array_elements(o.data) AS e
+      WHERE e.value ->> 'key' = ${key}::text AND jsonb_typeof(e.value -> 'value') = 'number'
+    ) AS v`;
+}
+
+function dimensionSql(alias: string, dimension: Dimension | null, parameter: (value: unknown) => string): DimensionSql {
+  switch (dimension?.kind) {
+    case undefined:
+      return { from: '', key: `'null'::jsonb`, json: (key) => key };
+    case 'subject':
+      return { from: '', key: 'o.subject', json: (key) => `coalesce(to_jsonb(${key}), 'null')` };
+    case 'key':
+      return valuesOfKeySql(alias, parameter(dimension.key));
+    case 'time':
+      return timeSql(dimension.bucket, parameter(dimension.timeZone), parameter);
+  }
+}
+
+/** One row for each distinct value of the key. 1 and 1.0 are one value, which goes out without the zeros. */
+function valuesOfKeySql(alias: string, key: string): DimensionSql {
+  return {
+    from: `
+      CROSS JOIN LATERAL (
+        SELECT DISTINCT e.value -> 'value' AS value FROM jsonb_array_elements(o.data) AS e
+        WHERE e.value ->> 'key' = ${key}::text
+      ) AS ${alias}`,
+    key: `${alias}.value`,
+    json: (value) =>
+      `CASE jsonb_typeof(${value}) WHEN 'number' THEN to_jsonb(trim_scale(${value}::numeric)) ELSE ${value} END`,
+  };
+}
+
+/** The start of the bucket, in seconds since 1970. */
+function timeSql(bucket: Bucket, zone: string, parameter: (value: unknown) => string): DimensionSql {
+  const seconds = (time: string): string => `to_jsonb(extract(epoch FROM ${time}))`;
+  if (bucket.kind === 'span') {
+    const key = `date_bin(make_interval(mins => ${parameter(bucket.minutes)}::int), o.observed_at, ${ORIGIN} AT TIME ZONE ${zone}::text)`;
+    return { from: '', key, json: seconds };
+  }
+  const local = `o.observed_at AT TIME ZONE ${zone}::text`;
+  const key =
+    bucket.kind === 'month'
+      ? `date_trunc('month', ${local})`
+      : `date_bin(make_interval(days => ${parameter(bucket.days)}::int), ${local}, ${ORIGIN})`;
+  return { from: '', key, json: (start) => seconds(firstMoment(start, zone)) };
+}
+
+/** Of a time on the zone's clock. Where the clock is put back over midnight it shows it twice, and PostgreSQL takes the second. */
+function firstMoment(local: string, zone: string): string {
+  const moment = `${local} AT TIME ZONE ${zone}::text`;
+  const hourBefore = `(${moment} - interval '1 hour')`;
+  return `CASE WHEN ${hourBefore} AT TIME ZONE ${zone}::text = ${local} THEN ${hourBefore} ELSE ${moment} END`;
+}
+
+/** Numbers by value, then text byte by byte, then booleans, then null. */
+function jsonOrder(json: string): string {
+  return `
+    array_position(ARRAY['number', 'string', 'boolean', 'null'], jsonb_typeof(${json})),
+    CASE jsonb_typeof(${json}) WHEN 'number' THEN ${json}::numeric END, (${json} #>> '{}') COLLATE "C"`;
+}

@@ -1,0 +1,381 @@
+import { parseFilter, type FilterParameters } from '#filter';
+import { Config } from '#platform';
+import { Problem } from '#http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { OPS, type Aggregate, type Dimension, type Op } from './aggregate.js';
+import { aggregateSql } from './aggregate-sql.js';
+import { AggregateStore } from './aggregate.store.js';
+import type { Bucket } from './bucket.js';
+import { RollupStore } from './rollup.store.js';
+import { Rollups } from './rollups.js';
+
+/** A stored object; a value is JSON text, to the letter. */
+interface Known {
+  data: { key: string; value: string }[];
+  subject: string | null;
+  observed_at: string;
+}
+
+let db: TestDatabase;
+let store: AggregateStore;
+let projects = 0;
+
+beforeAll(async () => {
+  db = await cloneDatabase();
+  store = new AggregateStore(db.database, new Rollups(new RollupStore(db.database)), new Config({}));
+});
+afterAll(() => db.close());
+
+async function projectOf(objects: readonly Known[]): Promise<number> {
+  const list = objects.map(({ data, subject, observed_at }) => {
+    const pairs = data.map(({ key, value }) => `{"key":${JSON.stringify(key)},"value":${value}}`);
+    return `{"subject":${JSON.stringify(subject)},"observed_at":"${observed_at}","data":[${pairs.join()}]}`;
+  });
+  const text = `
+    INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
+    SELECT $1::int, 'b', n::text, n, o->>'subject', (o->>'observed_at')::timestamptz, o->'data'
+    FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS list (o, n)`;
+  await db.sql(text, [++projects, `[${list.join()}]`]);
+  return projects;
+}
+
+/** Exact decimals as whole numbers of 10^-SCALE. */
+const SCALE = 60;
+
+function decimalOf(text: string): bigint {
+  const [, sign = '', whole = '', fraction = '', exponent = '0'] =
+    /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([-+]?\d+))?$/.exec(text) ?? [];
+  const units = BigInt(whole + fraction) * 10n ** BigInt(SCALE + Number(exponent) - fraction.length);
+  return sign === '-' ? -units : units;
+}
+
+function textOf(units: bigint): string {
+  const digits = (units < 0n ? -units : units).toString().padStart(SCALE + 1, '0');
+  const fraction = digits.slice(-SCALE).replace(/0+$/, '');
+  return `${units < 0n ? '-' : ''}${digits.slice(0, -SCALE)}${fraction === '' ? '' : `.${fraction}`}`;
+}
+
+function isNumber(json: string): boolean {
+  return /^[-\d]/.test(json);
+}
+
+/** A JSON value in the one way of writing it. */
+function normal(json: string): string {
+  return isNumber(json) ? textOf(decimalOf(json)) : json;
+}
+
+function compareJson(a: string, b: string): number {
+  const kind = (json: string): number => (isNumber(json) ? 0 : json.startsWith('"') ? 1 : json === 'null' ? 3 : 2);
+  if (kind(a) !== kind(b)) return kind(a) - kind(b);
+  if (isNumber(a)) return decimalOf(a) < decimalOf(b) ? -1 : decimalOf(a) > decimalOf(b) ? 1 : 0;
+  return Buffer.compare(Buffer.from(String(JSON.parse(a))), Buffer.from(String(JSON.parse(b))));
+}
+
+const DAY_MS = 86_400_000;
+const QUARTER_MS = 900_000;
+const ORIGIN_MS = Date.parse('2001-01-01T00:00:00Z');
+const clocks = new Map<string, Intl.DateTimeFormat>();
+
+/** The day that the calendar of a zone shows, as its midnight in UTC. */
+function dayOf(ms: number, zone: string): number {
+  const clock = clocks.get(zone) ?? new Intl.DateTimeFormat('en-CA', { timeZone: zone });
+  clocks.set(zone, clock);
+  return Date.parse(clock.format(ms));
+}
+
+/** Which bucket a time is in, by a name that all of it and nothing else has. */
+function nameOfBucket(ms: number, bucket: Bucket, zone: string): string {
+  const day = dayOf(ms, zone);
+  if (bucket.kind === 'month') return new Date(day).toISOString().slice(0, 7);
+  if (bucket.kind === 'days') return String(Math.floor((day - ORIGIN_MS) / DAY_MS / bucket.days));
+  return String(
+    Math.floor((ms - startOf(ORIGIN_MS + DAY_MS / 2, { kind: 'days', days: 1 }, zone)) / (bucket.minutes * 60_000)),
+  );
+}
+
+/** Found by going back in steps that begin all buckets and changes of clocks, until it is another bucket. */
+function startOf(ms: number, bucket: Bucket, zone: string): number {
+  const step = bucket.kind === 'span' ? 60_000 : QUARTER_MS;
+  let start = ms - (((ms % step) + step) % step);
+  const name = nameOfBucket(ms, bucket, zone);
+  while (nameOfBucket(start - step, bucket, zone) === name) start -= step;
+  return start;
+}
+
+function groupsOf(object: Known, dimension: Dimension | null): string[] {
+  switch (dimension?.kind) {
+    case undefined:
+      return ['null'];
+    case 'subject':
+      return [JSON.stringify(object.subject)];
+    case 'key':
+      return [...new Set(object.data.filter(({ key }) => key === dimension.key).map(({ value }) => normal(value)))];
+    case 'time':
+      return [String(startOf(Date.parse(object.observed_at), dimension.bucket, dimension.timeZone) / 1_000)];
+  }
+}
+
+function compute(op: Op, values: readonly bigint[]): bigint | null {
+  const sorted = values.toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  /** Nearest rank: the first value that at least so many hundredths of all are not above. */
+  const rank = (hundredths: number): bigint | null => sorted[Math.ceil((hundredths * sorted.length) / 100) - 1] ?? null;
+  switch (op) {
+    case 'count':
+      return BigInt(values.length) * 10n ** BigInt(SCALE);
+    case 'min':
+      return sorted[0] ?? null;
+    case 'max':
+      return sorted.at(-1) ?? null;
+    case 'p50':
+      return rank(50);
+    case 'p95':
+      return rank(95);
+    default: {
+      const sum = values.length === 0 ? null : values.reduce((a, b) => a + b, 0n);
+      return op === 'sum' || sum === null ? sum : sum / BigInt(values.length);
+    }
+  }
+}
+
+function expectedOf(
+  objects: readonly Known[],
+  { op, key, by, series }: Aggregate,
+): [string, string, bigint | null, number][] {
+  const groups = new Map<string, bigint[]>();
+  if (by === null) groups.set('["null","null"]', []);
+  for (const object of objects) {
+    const numbers = object.data.filter((pair) => pair.key === key && isNumber(pair.value));
+    const values = key === null ? [0n] : numbers.map(({ value }) => decimalOf(value));
+    if (values.length === 0) continue;
+    for (const group of groupsOf(object, by)) {
+      for (const line of groupsOf(object, series)) {
+        const name = JSON.stringify([group, line]);
+        groups.set(name, [...(groups.get(name) ?? []), ...values]);
+      }
+    }
+  }
+  return [...groups]
+    .map(([name, values]): [string, string, bigint | null, number] => {
+      const [group, line] = JSON.parse(name) as [string, string];
+      return [group, line, compute(op, values), values.length];
+    })
+    .sort((a, b) => compareJson(a[0], b[0]) || compareJson(a[1], b[1]));
+}
+
+/** An average has sixteen decimals and more, rounded; everything else is exact. */
+function expectSame(op: Op, found: string | null, expected: bigint | null): void {
+  if (op !== 'avg' || expected === null || found === null) {
+    expect(found).toBe(expected === null ? null : textOf(expected));
+    return;
+  }
+  const difference = decimalOf(found) - expected;
+  expect(difference < 0n ? -difference : difference).toBeLessThanOrEqual(10n ** BigInt(SCALE - 16));
+}
+
+const NUMBERS = [
+  '0',
+  '-0.0',
+  '1',
+  '1.0',
+  '1e0',
+  '-7.25',
+  '0.1',
+  '0.20',
+  '1e-20',
+  '12345678901234567890',
+  '12345678901234567890.5',
+  '-9E25',
+];
+const ROOMS = ['"a"', '"B"', '"é"', '""', '"1"', '1', '1.00', '10', '9.5', 'true', 'false', 'null'];
+/** Around the changes of clocks of several zones, and in quiet times. */
+const TIMES = [
+  '2024-01-01T00:00:00Z',
+  '2024-02-29T23:59:59.999999Z',
+  '2024-03-10T04:59:00Z',
+  '2024-03-10T05:00:00Z',
+  '2024-03-30T23:59:59Z',
+  '2024-03-31T00:59:00Z',
+  '2024-03-31T01:00:00Z',
+  '2024-03-31T22:59:00Z',
+  '2024-03-31T23:00:00Z',
+  '2024-04-06T14:29:00Z',
+  '2024-04-06T15:10:00Z',
+  '2024-10-26T22:59:00Z',
+  '2024-10-27T00:30:00Z',
+  '2024-10-27T01:30:00Z',
+  '2024-10-27T23:59:59Z',
+  '2024-11-03T04:00:00Z',
+  '2024-11-03T04:30:00Z',
+  '2024-11-03T05:30:00Z',
+  '2024-11-04T04:59:00Z',
+];
+const ZONES = ['UTC', 'Europe/Lisbon', 'America/Havana', 'America/New_York', 'Asia/Kolkata', 'Australia/Lord_Howe'];
+
+const pair = fc.oneof(
+  fc.record({
+    key: fc.constantFrom('n', 'm'),
+    value: fc.oneof(
+      { arbitrary: fc.constantFrom(...NUMBERS), weight: 3 },
+      {
+        arbitrary: fc.tuple(fc.integer(), fc.nat()).map(([whole, part]) => `${String(whole)}.${String(part)}`),
+        weight: 2,
+      },
+      fc.constantFrom('"5"', '"NaN"', 'true', 'null', '""'),
+    ),
+  }),
+  fc.record({ key: fc.constant('room'), value: fc.constantFrom(...ROOMS) }),
+);
+const objects = fc.array(
+  fc.record<Known>({
+    data: fc.array(pair, { maxLength: 6 }),
+    subject: fc.constantFrom('s', 'S', 'ß', '10', null),
+    observed_at: fc.constantFrom(...TIMES),
+  }),
+  { maxLength: 30 },
+);
+const bucket: fc.Arbitrary<Bucket> = fc.oneof(
+  fc.record({ kind: fc.constant('span' as const), minutes: fc.constantFrom(1, 15, 60, 180, 1_440) }),
+  fc.record({ kind: fc.constant('days' as const), days: fc.constantFrom(1, 3, 7, 14) }),
+  fc.constant<Bucket>({ kind: 'month' }),
+);
+const named = fc.oneof(
+  fc.constant<Dimension>({ kind: 'subject' }),
+  fc.record({ kind: fc.constant('key' as const), key: fc.constantFrom('room', 'n', 'none') }),
+);
+const time = fc.record({ kind: fc.constant('time' as const), bucket, timeZone: fc.constantFrom(...ZONES) });
+const question: fc.Arbitrary<Aggregate> = fc
+  .record({
+    op: fc.constantFrom(...OPS),
+    key: fc.constantFrom('n', 'm', 'none'),
+    isOfObjects: fc.boolean(),
+    by: fc.oneof(fc.constant(null), named, time),
+    series: fc.oneof(fc.constant(null), named),
+  })
+  .map(({ op, key, isOfObjects, by, series }) => ({
+    op,
+    key: op === 'count' && isOfObjects ? null : key,
+    by,
+    series: by === null ? null : series,
+  }));
+
+describe('an aggregate', () => {
+  it('is what exact arithmetic and the calendar say, over any objects, by anything', async () => {
+    await fc.assert(
+      fc.asyncProperty(objects, fc.array(question, { minLength: 8, maxLength: 8 }), async (known, questions) => {
+        const projectId = await projectOf(known);
+        for (const asked of questions) {
+          const rows = await store.rows(projectId, parseFilter({}), asked);
+          const expected = expectedOf(known, asked);
+          const isTime = asked.by?.kind === 'time';
+          const found = rows.map(({ by, series, count }) => [isTime ? String(Number(by)) : by, series, count]);
+          expect(found).toEqual(expected.map(([group, line, , count]) => [group, line, count]));
+          expected.forEach(([, , value], i) => {
+            expectSame(asked.op, rows[i]?.value ?? null, value);
+          });
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it.each<[string, FilterParameters, number]>([
+    ['of a subject', { subject: 's' }, 24],
+    ['of a batch', { batch_id: 'b' }, 48],
+    ['of a pair', { data: '{"room":"a"}' }, 4],
+    ['of either pair, 1.00 being 1', { data: '{"room":"a","room":1}', match: 'any' }, 12],
+  ])('in all, %s, is the total for a feed', async (_, parameters, count) => {
+    const known: Known[] = ['s', null].flatMap((subject) =>
+      ROOMS.map((room) => ({
+        data: [
+          { key: 'room', value: room },
+          { key: 'n', value: '0.1' },
+          { key: 'n', value: '0.2' },
+        ],
+        subject,
+        observed_at: '2024-01-01T00:00:00Z',
+      })),
+    );
+    const projectId = await projectOf(known);
+    const filter = parseFilter(parameters);
+    expect(await store.total(projectId, filter, 'avg', 'n')).toEqual({ value: '0.15', count });
+    expect(await store.total(projectId, filter, 'max', 'none')).toEqual({ value: null, count: 0 });
+    expect(await store.total(projectId + 1, filter, 'sum', 'n')).toEqual({ value: null, count: 0 });
+  });
+
+  it('keeps what comes after the point of an average of numbers that a double cannot hold', async () => {
+    const numbers = ['12345678901234567890', '12345678901234567891'];
+    const data = numbers.map((value) => ({ key: 'n', value }));
+    const projectId = await projectOf([{ data, subject: null, observed_at: '2024-01-01T00:00:00Z' }]);
+    expect(await store.total(projectId, parseFilter({}), 'avg', 'n')).toEqual({
+      value: '12345678901234567890.5',
+      count: 2,
+    });
+  });
+
+  it('refuses a time zone that the database does not know, by name', async () => {
+    const by: Dimension = { kind: 'time', bucket: { kind: 'month' }, timeZone: 'Europe/Atlantis' };
+    const known: Known = { data: [], subject: null, observed_at: '2024-01-01T00:00:00Z' };
+    const asked = store.rows(await projectOf([known]), parseFilter({}), { op: 'count', key: null, by, series: null });
+    const problem = await asked.then(
+      () => null,
+      (error: unknown) => error,
+    );
+    expect(problem).toBeInstanceOf(Problem);
+    expect(problem).toMatchObject({ slug: 'invalid-query', errors: [{ parameter: 'time_zone' }] });
+  });
+
+  it('sends none of an answer that is too much', async () => {
+    const data = [{ key: 'n', value: '12345' }];
+    const known: Known[] = ['a', 'b'].map((subject) => ({ data, subject, observed_at: '2024-01-01T00:00:00Z' }));
+    const asked: Aggregate = { op: 'max', key: 'n', by: { kind: 'subject' }, series: null };
+    const projectId = await projectOf(known);
+    const rowsWithin = (groups: number, bytes: number): Promise<{ value: string | null }[]> => {
+      const { text, values } = aggregateSql(projectId, parseFilter({}), asked, { groups, bytes });
+      return db.sql(text, values);
+    };
+    expect(await rowsWithin(2, 24)).toMatchObject([{ value: '12345' }, { value: '12345' }]);
+    expect(await rowsWithin(1, 24)).toMatchObject([{ value: null }]);
+    expect(await rowsWithin(2, 23)).toMatchObject([{ value: null }]);
+  });
+
+  it('asks the index of data for the key, but not where a subject or a batch is at hand', () => {
+    const asked: Aggregate = { op: 'max', key: 'n', by: null, series: null };
+    const valuesWith = (filter: FilterParameters): unknown[] =>
+      aggregateSql(1, parseFilter(filter), asked, { groups: 1, bytes: 1 }).values;
+    expect(valuesWith({})).toContain('[{"key":"n"}]');
+    expect(valuesWith({ data: '{"a":1}' })).toContain('[{"key":"n"}]');
+    expect(valuesWith({ subject: 's' })).not.toContain('[{"key":"n"}]');
+    expect(valuesWith({ batch_id: 'b' })).not.toContain('[{"key":"n"}]');
+  });
+});
+
+describe('the aggregates of one project', () => {
+  it.each<[string, Aggregate, FilterParameters]>([
+    ['read from objects', { op: 'p50', key: 'temperature', by: null, series: null }, {}],
+    [
+      'of a measure',
+      { op: 'avg', key: 'temperature', by: null, series: null },
+      { subject: 'lab', observed_from: '2024-01-01T00:00:00Z', observed_until: '2024-03-01T00:00:00Z' },
+    ],
+  ])('%s leave connections to the others, however many are asked for at once', async (_, aggregate, filter) => {
+    const project = await projectOf([]);
+    let asked: Promise<unknown>[] = [];
+    await db.database.transactionOnce(async (tx) => {
+      await tx.query('LOCK TABLE objects');
+      asked = Array.from({ length: 30 }, () => store.rows(project, parseFilter(filter), aggregate));
+      const waiting = async (): Promise<number> => {
+        const [row] = await tx.query<{ n: string }>(
+          `SELECT count(*) AS n FROM pg_locks WHERE NOT granted AND relation = 'objects'::regclass`,
+        );
+        return Number(row?.n);
+      };
+      while ((await waiting()) < 5) await sleep(10);
+      const { ok } = (await db.database.query<{ ok: boolean }>('SELECT true AS ok'))[0] ?? { ok: false };
+      expect([ok, await waiting()]).toEqual([true, 5]);
+    });
+    expect(await Promise.all(asked)).toHaveLength(30);
+  });
+});

@@ -1,0 +1,157 @@
+import type { Readable } from 'node:stream';
+import { ProjectId, projectIdOf } from '#access';
+import { Incoming, MayRunLater, WriteRequests, type WriteRequest } from '#jobs';
+import {
+  ApiResult,
+  API,
+  baseUrl,
+  etagOf,
+  fingerprintOf,
+  FlagParameter,
+  JsonHeader,
+  pageHead,
+  pageRequest,
+  pageText,
+  hasPreference,
+  ApiProblems,
+  Rules,
+} from '#http';
+import { Config } from '#platform';
+import { Controller, Delete, Get, HttpCode, Param, Post, Put, Query, Req, Res } from '@nestjs/common';
+import { ApiBody, ApiConsumes, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import {
+  BatchDto,
+  BatchPageDto,
+  CreateBatchDto,
+  DryRunDto,
+  PartBatchDto,
+  PutBatchDto,
+  PutBatchQuery,
+  WholeBatchDto,
+  WriteBatchQuery,
+} from './batch.dto.js';
+import { BatchOperations } from './batch.operations.js';
+import { BatchService } from './batch.service.js';
+import { BatchStore } from './batch.store.js';
+import { BatchListQuery, filterOf } from '#objects';
+import { batchDto } from './batch-wire.js';
+
+class DeleteBatchQuery {
+  @FlagParameter({ description: 'Delete the objects with the batch.', example: true })
+  cascade?: boolean;
+}
+
+@ApiTags('batches')
+@Controller(`${API}/batches`)
+export class BatchController {
+  constructor(
+    private readonly requests: WriteRequests,
+    private readonly operations: BatchOperations,
+    private readonly batches: BatchService,
+    private readonly store: BatchStore,
+    private readonly config: Config,
+  ) {}
+
+  @Post()
+  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'], query: true })
+  @ApiOperation({ summary: 'Store a whole batch, all or nothing' })
+  @ApiBody({ type: CreateBatchDto })
+  @MayRunLater(' `return=representation` answers with the whole batch, but not together with an Idempotency-Key.')
+  @ApiResult(201, BatchDto, { location: true })
+  @ApiResult(200, DryRunDto, { description: 'With dry_run=true: what would happen.' })
+  @ApiResult(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })
+  @ApiProblems('malformed-request', 'invalid-query', 'invalid-body', 'conflict', 'too-large')
+  async create(@Incoming() write: WriteRequest, @Query() query: WriteBatchQuery): Promise<string | Readable> {
+    const { request, reply } = write;
+    const text = await this.requests.answer(this.operations.create, { ...write, query });
+    const isAsked = hasPreference(request.headers.prefer, 'return=representation');
+    // An answer that is kept for its Idempotency-Key is a short one; RFC 7240 lets a server pass over a preference.
+    if (!isAsked || reply.statusCode !== 201 || request.receipt !== undefined) return text;
+    const { batch_id: batchId } = JSON.parse(text) as BatchDto;
+    reply.header('Preference-Applied', 'return=representation');
+    return (await this.batches.open(projectIdOf(request), batchId)).stream;
+  }
+
+  @Put(':batch_id')
+  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json', 'application/x-ndjson'], query: true })
+  @ApiOperation({
+    summary: 'Store a whole batch, repeatably',
+    description:
+      'The same content again is 200 and changes nothing; other content is 409 unless `on_conflict` says what to do. As `application/x-ndjson` it is one object a line, of any number of lines.',
+  })
+  @ApiParam({ name: 'batch_id', type: String })
+  @ApiConsumes('application/json', 'application/x-ndjson')
+  @ApiBody({ type: PutBatchDto })
+  @MayRunLater()
+  @ApiResult(201, BatchDto, { location: true })
+  @ApiResult(200, BatchDto, {
+    description: 'It was there already, was replaced or added to; with dry_run=true what would happen.',
+  })
+  @ApiResult(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })
+  @ApiProblems('malformed-request', 'invalid-query', 'invalid-body', 'conflict', 'too-large', 'request-timeout')
+  put(@Incoming() write: WriteRequest, @Query() query: PutBatchQuery): Promise<string> {
+    return this.requests.answer(this.operations.put, { ...write, query });
+  }
+
+  @Get()
+  @JsonHeader()
+  @Rules({ roles: ['admin', 'analyst'], query: true })
+  @ApiOperation({ summary: 'List the batches that have an object which the filter matches, newest first' })
+  @ApiResult(200, BatchPageDto)
+  @ApiProblems('invalid-query', 'invalid-cursor')
+  async list(
+    @ProjectId() projectId: number,
+    @Query() query: BatchListQuery,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<string | Readable> {
+    const filter = filterOf(query);
+    const page = pageRequest(query, this.config.limits, fingerprintOf('batches', projectId, filter), request);
+    const { slice, count } = await this.store.list(projectId, filter, page);
+    reply.itemCount = slice.items.length;
+    const base = baseUrl(request);
+    if (query.include === undefined) {
+      return pageText(
+        page,
+        slice,
+        count,
+        slice.items.map((row) => JSON.stringify(batchDto(base, row))),
+      );
+    }
+    const opening = pageHead(page, slice, count);
+    reply.header('ETag', etagOf(opening + slice.items.map((row) => row.revision).join()));
+    return this.batches.streamNested(projectId, base, opening, slice.items);
+  }
+
+  @Get(':batch_id')
+  @JsonHeader()
+  @Rules({ roles: ['admin', 'analyst'] })
+  @ApiOperation({ summary: 'Get a whole batch as it was sent, in the order sent' })
+  @ApiResult(200, WholeBatchDto, { etag: true })
+  @ApiProblems('not-found')
+  async get(
+    @ProjectId() projectId: number,
+    @Param('batch_id') batchId: string,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Readable> {
+    const { batch, stream } = await this.batches.open(projectId, batchId);
+    reply.itemCount = Number(batch.object_count);
+    reply.header('ETag', `"${BigInt(batch.revision).toString(36)}"`);
+    return stream;
+  }
+
+  @Delete(':batch_id')
+  @HttpCode(204)
+  @Rules({ roles: ['admin'], query: true })
+  @ApiOperation({ summary: 'Delete a batch that is empty, or with cascade=true whole' })
+  @ApiResult(204)
+  @ApiProblems('invalid-query', 'not-found', 'batch-not-empty')
+  async delete(
+    @ProjectId() projectId: number,
+    @Param('batch_id') batchId: string,
+    @Query() query: DeleteBatchQuery,
+  ): Promise<void> {
+    await this.batches.delete(projectId, batchId, query.cascade ?? false);
+  }
+}

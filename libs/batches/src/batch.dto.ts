@@ -1,0 +1,170 @@
+import { ChoiceField, FlagParameter, IdField, pageOf } from '#http';
+import { applyDecorators } from '@nestjs/common';
+import { ApiProperty } from '@nestjs/swagger';
+import { Type } from 'class-transformer';
+import { IsArray, ValidateNested } from 'class-validator';
+import { NewObjectDto } from '#objects';
+
+export class CreateBatchDto {
+  @IdField({ description: 'Unique in the project.', example: 'spring-shoes' })
+  batch_id: string;
+
+  @ObjectsField()
+  objects: NewObjectDto[];
+}
+
+/** A whole batch that is put at its address; its id may be given, but cannot be another. */
+export class PutBatchDto {
+  @IdField({ optional: true, description: 'As in the address.', example: 'spring-shoes' })
+  batch_id?: string;
+
+  @ObjectsField()
+  objects: NewObjectDto[];
+}
+
+/** How a batch is to be written. */
+export class WriteBatchQuery {
+  @FlagParameter({ description: 'Answer 200 with what would happen, and store nothing.', example: false })
+  dry_run?: boolean;
+
+  @ChoiceField({
+    optional: true,
+    choices: ['partial'],
+    description: '`partial` stores the good objects and reports the others: 207 where there were any.',
+  })
+  mode?: 'partial';
+}
+
+export class PutBatchQuery extends WriteBatchQuery {
+  @ChoiceField({
+    optional: true,
+    choices: ['replace', 'skip'],
+    description:
+      'Where the batch exists with other content: `replace` makes it what is sent, `skip` adds the objects that do not exist. Default: 409.',
+  })
+  on_conflict?: 'replace' | 'skip';
+}
+
+class InputErrorDto {
+  @ApiProperty({
+    description: 'JSON Pointer into what was sent; `/lines/7/…` in the seventh line.',
+    example: '/objects/1/data',
+  })
+  pointer: string;
+
+  @ApiProperty({ example: 'is missing' })
+  detail: string;
+}
+
+/** What became of a batch that was stored in part. */
+export class PartBatchDto {
+  @ApiProperty({ example: 'spring-shoes' })
+  batch_id: string;
+
+  @ApiProperty({ description: 'How many of the objects sent are stored.', example: 1 })
+  stored: number;
+
+  @ApiProperty({ description: 'How many are not.', example: 1 })
+  rejected: number;
+
+  @ApiProperty({ type: [InputErrorDto], description: 'Why not: at most 100 of the mistakes.' })
+  errors: InputErrorDto[];
+
+  @ApiProperty({ description: 'How many mistakes there are in all.', example: 1 })
+  error_count: number;
+}
+
+/** What would have happened. */
+export class DryRunDto {
+  @ApiProperty({ enum: [true], example: true })
+  dry_run: boolean;
+
+  @ApiProperty({ enum: ['create', 'nothing', 'replace', 'extend'], example: 'create' })
+  would: string;
+
+  @ApiProperty({ description: 'The status of the answer without dry_run.', example: 201 })
+  would_answer: number;
+
+  @ApiProperty({ example: 'spring-shoes' })
+  batch_id: string;
+
+  @ApiProperty({ description: 'How many objects the batch would have.', example: 2 })
+  object_count: number;
+
+  @ApiProperty({ description: 'How many of the objects sent would be stored.', example: 2 })
+  stored: number;
+
+  @ApiProperty({ description: 'How many would not.', example: 0 })
+  rejected: number;
+
+  @ApiProperty({ required: false, type: [InputErrorDto] })
+  errors?: InputErrorDto[];
+
+  @ApiProperty({ required: false })
+  error_count?: number;
+}
+
+/** A batch without its objects. */
+export class BatchDto {
+  @ApiProperty({ example: 'spring-shoes' })
+  batch_id: string;
+
+  @ApiProperty({ example: 2 })
+  object_count: number;
+
+  @ApiProperty({ format: 'date-time', example: '2026-11-21T09:00:00.000Z' })
+  created_at: string;
+
+  @ApiProperty({
+    description: 'The batch with all its objects.',
+    example: 'http://127.0.0.1:8000/api/v1/batches/spring-shoes',
+  })
+  url: string;
+
+  @ApiProperty({
+    description: 'Its objects in pages.',
+    example: 'http://127.0.0.1:8000/api/v1/objects?batch_id=spring-shoes',
+  })
+  objects_url: string;
+}
+
+/** A batch in a list; with include=objects it brings its objects. */
+class ListedBatchDto extends BatchDto {
+  @ApiProperty({
+    required: false,
+    type: [NewObjectDto],
+    description: 'With include=objects: at most 1,000, in the order sent.',
+  })
+  objects?: NewObjectDto[];
+
+  @ApiProperty({
+    required: false,
+    type: String,
+    nullable: true,
+    description: 'With include=objects: where the rest is, or null.',
+  })
+  objects_next?: string | null;
+}
+
+/** A batch as it was sent. */
+export class WholeBatchDto {
+  @ApiProperty({ example: 'spring-shoes' })
+  batch_id: string;
+
+  @ApiProperty({ type: [NewObjectDto] })
+  objects: NewObjectDto[];
+}
+
+export class BatchPageDto extends pageOf(ListedBatchDto) {}
+
+function ObjectsField(): PropertyDecorator {
+  return applyDecorators(
+    ApiProperty({
+      type: [NewObjectDto],
+      description: 'The objects, in the order that is kept; at most BATCH_OBJECTS_MAX.',
+    }),
+    IsArray({ message: 'must be a list of objects' }),
+    ValidateNested({ each: true, message: 'must be an object' }),
+    Type(() => NewObjectDto),
+  );
+}

@@ -1,0 +1,28 @@
+import { JobsModule } from '#jobs';
+import { BulkSchema, ObjectsModule } from '#objects';
+import { Module } from '@nestjs/common';
+import { BatchController } from './batch.controller.js';
+import { BatchOperations } from './batch.operations.js';
+import { BatchService } from './batch.service.js';
+import { BatchStore } from './batch.store.js';
+import { BatchWriteStore } from './batch-write.store.js';
+import { BatchWriter } from './batch-writer.js';
+import { BATCH_DTOS, Ingest } from './ingest.js';
+import { WriteSlots } from './write-slots.js';
+
+/** Whole batches: created, replaced, listed, read and deleted. */
+@Module({
+  imports: [JobsModule, ObjectsModule],
+  controllers: [BatchController],
+  providers: [
+    { provide: BulkSchema, useFactory: () => new BulkSchema(BATCH_DTOS) },
+    Ingest,
+    BatchStore,
+    BatchWriteStore,
+    WriteSlots,
+    BatchWriter,
+    BatchService,
+    BatchOperations,
+  ],
+})
+export class BatchesModule {}

@@ -1,0 +1,214 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { Database, type Queryable } from './database.js';
+import { StartupError } from '#platform';
+
+let db: TestDatabase;
+let database: Database;
+
+beforeAll(async () => {
+  db = await cloneDatabase();
+  database = db.database;
+  await database.query('CREATE TABLE counters (name text PRIMARY KEY, value bigint NOT NULL)');
+  await database.query(`INSERT INTO counters VALUES ('a', 0), ('b', 0)`);
+});
+afterAll(() => db.close());
+
+const value = async (name: string): Promise<number> => {
+  const [row] = await database.query<{ value: string }>('SELECT value FROM counters WHERE name = $1', [name]);
+  return Number(row?.value);
+};
+const add = (tx: Queryable, name: string): Promise<object[]> =>
+  tx.query('UPDATE counters SET value = value + 1 WHERE name = $1', [name]);
+const codeOf = async (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => 'done',
+    (error: unknown) => (error as { code?: unknown }).code,
+  );
+
+/** Resolves for all when as many have come. */
+function meeting(parties: number): () => Promise<void> {
+  const waiting: (() => void)[] = [];
+  return () =>
+    new Promise((resolve) => {
+      waiting.push(resolve);
+      if (waiting.length === parties) for (const go of waiting) go();
+    });
+}
+
+/** Ends the server's side of a transaction's connection, as a restart or a failover does. */
+async function breakConnection(tx: Queryable): Promise<void> {
+  const [row] = await tx.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+  await database.query('SELECT pg_terminate_backend($1)', [row?.pid]);
+}
+
+describe('query', () => {
+  it('gives times in RFC 3339 with microseconds, and bigint and jsonb to the last digit', async () => {
+    const [row] = await database.query(`
+      SELECT timestamptz '2024-05-01 12:00:00.123456+02' AS at, timestamptz '0001-01-01 00:00:00Z' AS first,
+        9223372036854775807::bigint AS large, '{"n": 0.1000}'::jsonb AS data, NULL::jsonb AS nothing`);
+    expect(row).toEqual({
+      at: '2024-05-01T10:00:00.123456Z',
+      first: '0001-01-01T00:00:00Z',
+      large: '9223372036854775807',
+      data: '{"n": 0.1000}',
+      nothing: null,
+    });
+  });
+});
+
+describe('transaction', () => {
+  it('commits what was done and gives its result', async () => {
+    const before = await value('a');
+    const result = await database.transaction(async (tx) => {
+      await add(tx, 'a');
+      return 'result';
+    });
+    expect([result, await value('a')]).toEqual(['result', before + 1]);
+  });
+
+  it('undoes all of it when the work fails, and does not try again', async () => {
+    const before = await value('a');
+    let attempts = 0;
+    const work = database.transaction(async (tx) => {
+      attempts++;
+      await add(tx, 'a');
+      throw new Error('of the work');
+    });
+    await expect(work).rejects.toThrow('of the work');
+    expect([attempts, await value('a')]).toEqual([1, before]);
+  });
+
+  it.each([
+    ['23505', `INSERT INTO counters VALUES ('a', 0)`],
+    ['22P02', `SELECT 'x'::int`],
+    ['42601', 'SELEC'],
+  ])('does not try again what will fail again (%s)', async (code, sql) => {
+    let attempts = 0;
+    const work = database.transaction(async (tx) => {
+      attempts++;
+      await tx.query(sql);
+    });
+    expect([await codeOf(work), attempts]).toEqual([code, 1]);
+  });
+
+  it('runs again one that lost a race for a row (40001), and both count', async () => {
+    const before = await value('a');
+    const met = meeting(2);
+    let attempts = 0;
+    const increment = (): Promise<void> =>
+      database.transaction(async (tx) => {
+        await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+        const isFirst = attempts++ < 2;
+        await tx.query('SELECT value FROM counters');
+        if (isFirst) await met();
+        await add(tx, 'a');
+      });
+    await Promise.all([increment(), increment()]);
+    expect([attempts, await value('a')]).toEqual([3, before + 2]);
+  });
+
+  it('runs again the one that a deadlock ended (40P01), and both count', async () => {
+    const before = [await value('a'), await value('b')];
+    const met = meeting(2);
+    let attempts = 0;
+    const both = (first: string, second: string): Promise<void> =>
+      database.transaction(async (tx) => {
+        const isFirst = attempts++ < 2;
+        await tx.query(`SET LOCAL deadlock_timeout = '50ms'`);
+        await add(tx, first);
+        if (isFirst) await met();
+        await add(tx, second);
+      });
+    await Promise.all([both('a', 'b'), both('b', 'a')]);
+    expect(attempts).toBe(3);
+    expect([await value('a'), await value('b')]).toEqual(before.map((one) => one + 2));
+  });
+
+  it('gives up on a race that is lost every time', async () => {
+    let attempts = 0;
+    const work = database.transaction(async (tx) => {
+      await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+      attempts++;
+      await tx.query('SELECT value FROM counters');
+      await add(database, 'a');
+      await add(tx, 'a');
+    });
+    expect(await codeOf(work)).toBe('40001');
+    expect(attempts).toBe(4);
+  });
+
+  it('runs again one whose connection broke, on another connection', async () => {
+    const before = await value('a');
+    let attempts = 0;
+    await database.transaction(async (tx) => {
+      attempts++;
+      await add(tx, 'a');
+      if (attempts === 1) await breakConnection(tx);
+      await add(tx, 'a');
+    });
+    expect([attempts, await value('a')]).toEqual([2, before + 2]);
+  });
+
+  it('survives a connection that breaks while it is not in use', async () => {
+    let attempts = 0;
+    await database.transaction(async (tx) => {
+      if (attempts++ > 0) return;
+      await breakConnection(tx);
+      // The server's word arrives while no query waits for it.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    });
+    expect(attempts).toBe(2);
+  });
+
+  it('never hands out a connection that broke, nor one with a transaction left open', async () => {
+    for (let round = 0; round < 5; round++) {
+      const broken = database.transaction(async (tx) => {
+        await breakConnection(tx);
+        throw new Error('of the work');
+      });
+      await expect(broken).rejects.toThrow();
+    }
+    const rows = await Promise.all(
+      Array.from({ length: 30 }, () =>
+        database.query<{ is_clean: boolean }>('SELECT pg_current_xact_id_if_assigned() IS NULL AS is_clean'),
+      ),
+    );
+    expect(rows.flat().every((row) => row.is_clean)).toBe(true);
+    const idle = await database.query(
+      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'`,
+    );
+    expect(idle).toHaveLength(0);
+  });
+
+  it('replaces connections that broke while they were idle', async () => {
+    await Promise.all(Array.from({ length: 10 }, () => database.query('SELECT pg_sleep(0.01)')));
+    const [row] = await database.query<{ count: string }>(`
+      SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+      WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'stowage'`);
+    expect(Number(row?.count)).toBeGreaterThan(0);
+    const queries = Array.from({ length: 20 }, () => database.retrying(() => value('a')));
+    await expect(Promise.all(queries)).resolves.toHaveLength(20);
+  });
+});
+
+describe('connect', () => {
+  it('survives also that its very first connection breaks while somebody holds it and asks nothing', async () => {
+    const options = { poolMax: 2, entities: [], migrations: [], logger: { log() {}, warn() {}, error() {} } };
+    const fresh = await Database.connect({ ...options, at: db.address });
+    const client = await fresh.connections.connect();
+    const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    const ended = new Promise((resolve) => client.once('end', resolve));
+    await database.query('SELECT pg_terminate_backend($1)', [rows[0]?.pid]);
+    await ended;
+    client.release(true);
+    await fresh.close();
+  });
+
+  it('says in one line that the server cannot be reached', async () => {
+    const options = { poolMax: 2, entities: [], migrations: [], logger: { log() {}, warn() {}, error() {} } };
+    const connecting = Database.connect({ ...options, at: 'postgresql://nobody@127.0.0.1:1/none' });
+    await expect(connecting).rejects.toThrow(StartupError);
+    await expect(connecting).rejects.toThrow(/^cannot use the database: .*ECONNREFUSED[^\n]*$/);
+  });
+});

@@ -1,0 +1,231 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LoggerService } from '@nestjs/common';
+import { types, type CustomTypesConfig, type Pool, type PoolClient, type QueryConfig } from 'pg';
+import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationInterface } from 'typeorm';
+import { CopyIn } from './copy-in.js';
+import type { PostgresAddress } from './embedded-postgres.js';
+import { isConnectionLoss, isRetryable } from './sqlstates.js';
+import { StartupError } from '#platform';
+
+const POSTGRES_VERSION_MIN = 15;
+
+/** Type ids of PostgreSQL's catalog, which never change. */
+const TIMESTAMPTZ = 1184;
+const JSONB = 3802;
+
+/** How long a statement waits for others that change the same thing: waiting writers must not hold all connections. */
+const LOCK_TIMEOUT_MS = 10_000;
+/** Longer than the largest batch takes to store; what takes longer would only keep a connection from everybody else. */
+const STATEMENT_TIMEOUT_MS = 120_000;
+const RETRIES = 3;
+const RETRY_DELAY_MS = 50;
+
+/** A named statement is prepared once per connection: planning is a third of the cost of a lookup by key. */
+export interface Statement {
+  name?: string;
+  text: string;
+}
+
+/** What runs SQL: the pool, or one transaction. */
+export interface Queryable {
+  query<Row extends object>(statement: Statement | string, values?: readonly unknown[]): Promise<Row[]>;
+}
+
+/** What runs SQL between BEGIN and COMMIT, on one connection. */
+export interface Transaction extends Queryable {
+  /** Starts a `COPY ... FROM STDIN`. */
+  copyIn(statement: string): CopyIn;
+}
+
+export interface DatabaseOptions {
+  /** A postgresql:// URL, or the socket of the embedded server. */
+  at: string | PostgresAddress;
+  /** Connections this process may hold. */
+  poolMax: number;
+  entities: (new () => object)[] | EntitySchema[];
+  migrations: (new () => MigrationInterface)[];
+  logger: LoggerService;
+}
+
+/**
+ * Rows leave as what the wire wants: bigint and jsonb as text, to the last digit, and times as RFC 3339 in UTC with
+ * microseconds, which a JavaScript Date cannot hold.
+ */
+const TEXT_TYPES: CustomTypesConfig = {
+  getTypeParser: ((type: TypeId, format?: 'text' | 'binary') => {
+    const oid: number = type;
+    if (oid === TIMESTAMPTZ) return (text: string) => text.replace(' ', 'T').replace(/\+00$/, 'Z');
+    if (oid === JSONB) return (text: string) => text;
+    return types.getTypeParser(type, format ?? 'text') as (text: string) => unknown;
+  }) as CustomTypesConfig['getTypeParser'],
+};
+
+type TypeId = Parameters<typeof types.getTypeParser>[0];
+
+const ignore = (): void => undefined;
+
+/** The one pool of connections: set-based SQL goes through `query`, entities through `dataSource`. */
+export class Database implements Queryable {
+  private readonly active = new Set<PoolClient>();
+
+  private constructor(
+    readonly dataSource: DataSource,
+    private readonly pool: Pool,
+  ) {
+    // Else a connection that breaks while somebody holds it and asks nothing ends the process.
+    const guard = (client: PoolClient): void => {
+      if (!client.listeners('error').includes(ignore)) client.on('error', ignore);
+    };
+    pool.on('connect', guard);
+    pool.on('acquire', (client) => {
+      // The one that TypeORM made before we came had no 'connect' of ours.
+      guard(client);
+      this.active.add(client);
+    });
+    pool.on('release', (_error, client) => this.active.delete(client));
+    pool.on('remove', (client) => this.active.delete(client));
+  }
+
+  /** @throws StartupError when the server cannot be reached, refuses us, or is too old. */
+  static async connect(options: DatabaseOptions): Promise<Database> {
+    const dataSource = new DataSource(dataSourceOptions(options));
+    try {
+      await dataSource.initialize();
+    } catch (cause) {
+      throw new StartupError(`cannot use the database: ${messageOf(cause)}`, { cause });
+    }
+    const pool = (dataSource.driver as unknown as { master: Pool }).master;
+    const database = new Database(dataSource, pool);
+    const [row] = await database.query<{ version: number }>(
+      `SELECT current_setting('server_version_num')::int / 10000 AS version`,
+    );
+    if (row !== undefined && row.version >= POSTGRES_VERSION_MIN) return database;
+    await database.close();
+    throw new StartupError(
+      `the database is PostgreSQL ${String(row?.version)}; Stowage needs ${String(POSTGRES_VERSION_MIN)} or newer`,
+    );
+  }
+
+  /** For graphile-worker, whose SQL is its own. */
+  get connections(): Pool {
+    return this.pool;
+  }
+
+  query<Row extends object>(statement: Statement | string, values: readonly unknown[] = []): Promise<Row[]> {
+    return run<Row>(this.pool, statement, values);
+  }
+
+  /**
+   * Runs the work between BEGIN and COMMIT, and again from BEGIN when the transaction lost a race or its connection:
+   * the work must come to the same when it is done twice.
+   */
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    return this.retrying(() => this.transactionOnce(work));
+  }
+
+  /** The same, but once: for work whose input can be read only once. */
+  async transactionOnce<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    const client = await this.pool.connect();
+    // A connection that breaks between two queries says so by an event, which without a listener ends the process.
+    const onError = (): void => undefined;
+    client.on('error', onError);
+    let isBroken = false;
+    try {
+      await client.query('BEGIN');
+      const result = await work({
+        query: (statement, values = []) => run(client, statement, values),
+        copyIn: (statement) => new CopyIn(client, statement),
+      });
+      await commit(client);
+      return result;
+    } catch (error) {
+      isBroken = await client.query('ROLLBACK').then(
+        () => false,
+        () => true,
+      );
+      throw error;
+    } finally {
+      client.off('error', onError);
+      client.release(isBroken);
+    }
+  }
+
+  /** Tries work again that lost a race or its connection; it must come to the same when it is done twice. */
+  async retrying<T>(work: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (attempt > RETRIES || !isRetryable(error)) throw error;
+        await sleep(RETRY_DELAY_MS * 2 ** attempt * (0.5 + Math.random()));
+      }
+    }
+  }
+
+  /** Waits for the statements that run. */
+  async close(): Promise<void> {
+    await this.dataSource.destroy();
+  }
+
+  /** Breaks off every statement that runs, for a stop that cannot wait. */
+  breakOff(): void {
+    for (const client of this.active) void client.end();
+  }
+}
+
+/** The connection was lost during COMMIT: the transaction may or may not be committed, so it must not be retried blindly. */
+export class OutcomeUnknownError extends Error {
+  override name = 'OutcomeUnknownError';
+}
+
+/** @throws OutcomeUnknownError when the connection breaks after COMMIT was sent */
+async function commit(client: PoolClient): Promise<void> {
+  try {
+    await client.query('COMMIT');
+  } catch (cause) {
+    // Broken before, so that COMMIT was never sent, is as good as rolled back.
+    const wasSent = !(cause as Error).message.includes('is not queryable');
+    if (!wasSent || !isConnectionLoss(cause)) throw cause;
+    throw new OutcomeUnknownError('the connection was lost during COMMIT', { cause });
+  }
+}
+
+async function run<Row extends object>(
+  on: Pool | PoolClient,
+  statement: Statement | string,
+  values: readonly unknown[],
+): Promise<Row[]> {
+  const config: QueryConfig = typeof statement === 'string' ? { text: statement } : { ...statement };
+  config.values = values as unknown[];
+  return (await on.query<Row>(config)).rows;
+}
+
+function dataSourceOptions({ at, poolMax, entities, migrations, logger }: DatabaseOptions): DataSourceOptions {
+  const where =
+    typeof at === 'string' ? { url: at } : { host: at.host, port: at.port, username: at.user, database: at.database };
+  return {
+    type: 'postgres',
+    ...where,
+    entities,
+    migrations,
+    migrationsTableName: 'migrations',
+    migrationsTransactionMode: 'each',
+    installExtensions: false,
+    applicationName: 'stowage',
+    poolSize: poolMax,
+    connectTimeoutMS: 10_000,
+    poolErrorHandler: (error: unknown) => {
+      logger.warn(`a database connection broke: ${messageOf(error)}`);
+    },
+    extra: {
+      types: TEXT_TYPES,
+      options: `-c timezone=UTC -c datestyle=ISO -c client_encoding=UTF8 -c lock_timeout=${String(LOCK_TIMEOUT_MS)} -c statement_timeout=${String(STATEMENT_TIMEOUT_MS)}`,
+    },
+  };
+}
+
+/** The first line of what PostgreSQL or the socket said. */
+function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return messageOf(error.errors[0]);
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
+}

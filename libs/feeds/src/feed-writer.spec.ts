@@ -1,0 +1,221 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import type { NewObjectRow } from '#store';
+import { FeedWriteStore } from './feed-write.store.js';
+import { FeedWriter, type Became } from './feed-writer.js';
+import { dataOf } from '#store';
+
+let db: TestDatabase;
+let writer: FeedWriter;
+let project = 0;
+
+beforeAll(async () => {
+  db = await cloneDatabase();
+  writer = writerOf(db);
+});
+afterAll(() => db.close());
+
+function writerOf({ database, sequence }: TestDatabase): FeedWriter {
+  return new FeedWriter(new FeedWriteStore(database), database, sequence);
+}
+
+function reading(objectId: string, value: number): NewObjectRow {
+  const data = dataOf([['temperature', String(value)]]);
+  return { objectId, subject: 'lab', observedAt: '2024-12-10T16:45:00Z', data };
+}
+
+/** Of so many characters. */
+function heavy(objectId: string, length: number): NewObjectRow {
+  return { ...reading(objectId, 1), data: dataOf([['text', JSON.stringify('x'.repeat(length))]]) };
+}
+
+const ask = (
+  objects: NewObjectRow[],
+  ifExists: 'keep' | 'replace' = 'replace',
+  batchId = 'readings',
+  by = writer,
+): Promise<Became[]> => by.write({ projectId: project, batchId, objects, ifExists });
+
+async function stored(): Promise<Record<string, string>> {
+  const rows = await db.sql<{ object_id: string; batch_id: string; value: string }>(
+    `SELECT object_id, batch_id, data->0->>'value' AS value FROM objects WHERE project_id = $1 ORDER BY object_id`,
+    [project],
+  );
+  return Object.fromEntries(rows.map((row) => [`${row.batch_id}/${row.object_id}`, row.value]));
+}
+
+/** What each batch says it has beside what it has. */
+async function counts(): Promise<[string, number, number][]> {
+  const rows = await db.sql<{ batch_id: string; said: number; found: number }>(
+    `SELECT batch_id, object_count::int AS said,
+       (SELECT count(*)::int FROM objects AS o WHERE o.project_id = b.project_id AND o.batch_id = b.batch_id) AS found
+     FROM batches AS b WHERE project_id = $1 ORDER BY batch_id`,
+    [project],
+  );
+  return rows.map(({ batch_id, said, found }) => [batch_id, said, found]);
+}
+
+beforeEach(() => {
+  project++;
+});
+
+describe('what comes through a feed', () => {
+  it('is stored in its batch, which is made for the first and counts the others', async () => {
+    expect(await ask([reading('a', 1), reading('b', 2)])).toEqual(['added', 'added']);
+    expect(await ask([reading('c', 3)])).toEqual(['added']);
+    expect(await stored()).toEqual({ 'readings/a': '1', 'readings/b': '2', 'readings/c': '3' });
+    expect(await counts()).toEqual([['readings', 3, 3]]);
+  });
+
+  it('replaces what exists, wherever it is, and changes the revision of its batch and no count', async () => {
+    await ask([reading('a', 1)], 'replace', 'monday');
+    const revision = async (): Promise<string[]> =>
+      (
+        await db.sql<{ revision: string }>(
+          `SELECT revision FROM batches WHERE project_id = $1 AND batch_id = 'monday'`,
+          [project],
+        )
+      ).map((row) => row.revision);
+    const before = await revision();
+    expect(await ask([reading('a', 5), reading('b', 2)], 'replace', 'tuesday')).toEqual(['replaced', 'added']);
+    expect(await stored()).toEqual({ 'monday/a': '5', 'tuesday/b': '2' });
+    expect(await counts()).toEqual([
+      ['monday', 1, 1],
+      ['tuesday', 1, 1],
+    ]);
+    expect(await revision()).not.toEqual(before);
+  });
+
+  it('leaves alone what exists, where that is the rule', async () => {
+    await ask([reading('a', 1)], 'keep');
+    expect(await ask([reading('a', 5), reading('b', 2)], 'keep')).toEqual(['kept', 'added']);
+    expect(await stored()).toEqual({ 'readings/a': '1', 'readings/b': '2' });
+    expect(await counts()).toEqual([['readings', 2, 2]]);
+  });
+
+  it('makes no batch where all of it exists already', async () => {
+    await ask([reading('a', 1)], 'keep', 'monday');
+    expect(await ask([reading('a', 1)], 'keep', 'tuesday')).toEqual(['kept']);
+    expect(await ask([reading('a', 2)], 'replace', 'wednesday')).toEqual(['replaced']);
+    expect(await counts()).toEqual([['monday', 1, 1]]);
+  });
+
+  it('takes the last of what is sent twice at once, and with the other rule the first', async () => {
+    expect(await ask([reading('a', 1), reading('a', 2)])).toEqual(['added', 'replaced']);
+    expect(await ask([reading('b', 1), reading('b', 2)], 'keep')).toEqual(['added', 'kept']);
+    expect(await stored()).toEqual({ 'readings/a': '2', 'readings/b': '1' });
+  });
+
+  it('is each stored once when hundreds arrive together, in a fraction of as many commits', async () => {
+    const commits = async (): Promise<number> =>
+      Number(
+        (
+          await db.sql<{ n: string }>(`SELECT count(DISTINCT xmin::text) AS n FROM objects WHERE project_id = $1`, [
+            project,
+          ])
+        )[0]?.n,
+      );
+    const all = Array.from({ length: 300 }, (_, n) => ask([reading(`r${String(n)}`, n)]));
+    expect((await Promise.all(all)).flat()).toEqual(Array.from({ length: 300 }, () => 'added'));
+    expect(Object.keys(await stored())).toHaveLength(300);
+    expect(await counts()).toEqual([['readings', 300, 300]]);
+    expect(await commits()).toBeLessThan(30);
+  });
+
+  it('fails alone when it cannot be stored, and those that came with it are stored', async () => {
+    const bad = { ...reading('bad', 1), data: '[{"key":"temperature","value":"\\u0000"}]' };
+    const outcomes = await Promise.allSettled([
+      ask([reading('first', 0)]),
+      ask([reading('a', 1)]),
+      ask([bad]),
+      ask([reading('b', 2)]),
+    ]);
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
+    expect(Object.keys(await stored())).toEqual(['readings/a', 'readings/b', 'readings/first']);
+    expect(await counts()).toEqual([['readings', 3, 3]]);
+  });
+
+  it('is refused with the others, and not tried one by one, when the fault is none of the data', async () => {
+    await db.sql('ALTER TABLE batches RENAME TO away');
+    const outcomes = await Promise.allSettled([ask([reading('a', 1)]), ask([reading('b', 2)])]);
+    await db.sql('ALTER TABLE away RENAME TO batches');
+    const reasons = outcomes.map((one) => (one.status === 'rejected' ? (one.reason as unknown) : undefined));
+    expect(reasons[0]).toBeInstanceOf(Error);
+    expect(reasons[1]).toBe(reasons[0]);
+  });
+
+  it('is told to come again where too much is waiting already', async () => {
+    const large = ask(Array.from({ length: 40 }, (_, n) => heavy(`m${String(n)}`, 1024 * 1024)));
+    await expect(ask([reading('a', 1)])).rejects.toMatchObject({ slug: 'unavailable' });
+    expect(await large).toHaveLength(40);
+    expect(await ask([reading('a', 1)])).toEqual(['added']);
+  });
+
+  it('shares a statement only as far as a statement goes, however many wait', async () => {
+    const lengths: number[] = [];
+    class CountingStore extends FeedWriteStore {
+      override add(...given: Parameters<FeedWriteStore['add']>): Promise<void> {
+        lengths.push(given[2].reduce((sum, { data }) => sum + data.length, 0));
+        return super.add(...given);
+      }
+    }
+    const counting = new FeedWriter(new CountingStore(db.database), db.database, db.sequence);
+    const all = Array.from({ length: 10 }, (_, n) =>
+      ask([heavy(`h${String(n)}`, 2_000_000)], 'keep', 'heavy', counting),
+    );
+    expect((await Promise.all(all)).flat()).toEqual(Array.from({ length: 10 }, () => 'added'));
+    expect(Math.max(...lengths)).toBeLessThan(4_200_000);
+    expect(lengths.length).toBeGreaterThanOrEqual(5);
+    expect(await counts()).toEqual([['heavy', 10, 10]]);
+  });
+
+  it('is told as added when it was, though the database was lost before it could say so', async () => {
+    let isLost = false;
+    class LossyStore extends FeedWriteStore {
+      override async add(...given: Parameters<FeedWriteStore['add']>): Promise<void> {
+        await super.add(...given);
+        if (isLost) return;
+        isLost = true;
+        throw Object.assign(new Error('the connection broke'), { code: '08006' });
+      }
+    }
+    const lossy = new FeedWriter(new LossyStore(db.database), db.database, db.sequence);
+    expect(await ask([reading('a', 1), reading('b', 2)], 'replace', 'readings', lossy)).toEqual(['added', 'added']);
+    expect(await counts()).toEqual([['readings', 2, 2]]);
+  });
+
+  it('is stored whole or not at all', async () => {
+    const bad = { ...reading('bad', 1), data: '[{"key":"temperature","value":"\\u0000"}]' };
+    await expect(ask([reading('a', 1), bad])).rejects.toThrow();
+    expect(await stored()).toEqual({});
+  });
+
+  it('comes to the same from several processes at once, whatever exists and in whatever order it is sent', async () => {
+    const others = [writer, writerOf(db), writerOf(db)];
+    const ids = Array.from({ length: 20 }, (_, n) => `x${String(n)}`);
+    await Promise.all(
+      Array.from({ length: 60 }, (_, n) => {
+        const some = ids.filter((_id, i) => (i * 7 + n) % 3 === 0);
+        const order = n % 2 === 0 ? some : some.reverse();
+        return ask(
+          order.map((id) => reading(id, n)),
+          n % 5 === 0 ? 'keep' : 'replace',
+          `day${String(n % 4)}`,
+          others[n % 3],
+        );
+      }),
+    );
+    expect(Object.keys(await stored())).toHaveLength(20);
+    for (const [, said, found] of await counts()) expect(said).toBe(found);
+  });
+
+  it('is there with the note of it, or neither is', async () => {
+    const write = { projectId: project, batchId: 'readings', objects: [reading('a', 1)], ifExists: 'replace' as const };
+    const noted: Became[][] = [];
+    await writer.write(write, (_tx, became) => Promise.resolve(void noted.push(became)));
+    expect(noted).toEqual([['added']]);
+    const failing = writer.write({ ...write, objects: [reading('b', 2)] }, () => Promise.reject(new Error('no')));
+    await expect(failing).rejects.toThrow('no');
+    expect(await stored()).toEqual({ 'readings/a': '1' });
+  });
+});

@@ -1,0 +1,17 @@
+import { JobsModule } from '#jobs';
+import { ObjectsModule } from '#objects';
+import { Module } from '@nestjs/common';
+import { FeedOperations } from './feed-operations.js';
+import { FeedReader } from './feed-reader.js';
+import { FeedWriteStore } from './feed-write.store.js';
+import { FeedWriter } from './feed-writer.js';
+import { KindService } from './kind.service.js';
+import { ObservationStore } from './observation.store.js';
+
+/** What every feed reads and writes objects with. */
+@Module({
+  imports: [JobsModule, ObjectsModule],
+  providers: [FeedWriteStore, FeedWriter, FeedOperations, FeedReader, ObservationStore, KindService],
+  exports: [FeedOperations, FeedReader, FeedWriter, KindService],
+})
+export class FeedsModule {}

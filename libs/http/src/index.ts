@@ -1,0 +1,65 @@
+/**
+ * http: the Fastify and Nest set-up: request bodies, validation, problems, pages, ETags, route rules.
+ * Imports json, zstd, platform, database.
+ */
+export { ApiResult, JsonHeader, ProblemDto, ApiProblems } from './api-decorators.js';
+export { etagOf, requireMatch } from './etag.js';
+export {
+  ChoiceField,
+  DurationField,
+  FlagParameter,
+  ID_RULE,
+  IdField,
+  IntegerField,
+  IntegerParameter,
+  isId,
+  NumberField,
+  RuleField,
+  TextField,
+  TIME_RULE,
+  TimeField,
+  TimestampField,
+} from './fields.js';
+export { type HttpContext, httpContextOf, Http } from './http-context.js';
+export { createHttpAdapter, prepareHttp } from './http-server.js';
+export { InputPipe, validateDto, readBody, requireBody } from './input.pipe.js';
+export { JsonBody } from './json-body.js';
+export { NdjsonBody } from './ndjson-body.js';
+export { baseUrl, encodeIdForUrl, requestOrigin } from './origin.js';
+export {
+  keysetConditionSql,
+  cappedCount,
+  countRows,
+  isAscending,
+  type ListSql,
+  readSlice,
+  pageSql,
+  toSlice,
+} from './page-sql.js';
+export {
+  type Count,
+  encodeCursor,
+  fingerprintOf,
+  linkHeader,
+  pageBody,
+  pageOf,
+  pageHead,
+  PageQuery,
+  pageRequest,
+  type PageRequest,
+  pageText,
+  type PagePosition,
+  type Slice,
+} from './paging.js';
+export { hasPreference } from './prefer.js';
+export { problemBody, ProblemFilter, toProblem } from './problem.filter.js';
+export {
+  validationSummary,
+  ERRORS_LISTED_MAX,
+  type InputError,
+  ValidationErrors,
+  Problem,
+  PROBLEMS,
+  type ProblemSlug,
+} from './problems.js';
+export { API, type Principal, type Role, ROLES, Rules } from './route.js';

@@ -1,0 +1,227 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import type { FastifyRequest } from 'fastify';
+import { Config } from '#platform';
+import {
+  decodeCursor,
+  encodeCursor,
+  fingerprintOf,
+  linkHeader,
+  pageBody,
+  pageRequest,
+  pageText,
+  type CursorPosition,
+  type PageQuery,
+  type PageRequest,
+} from './paging.js';
+import { Problem } from './problems.js';
+import { MICROS_END, timeOfMicros } from '#platform';
+
+const FINGERPRINT = fingerprintOf('things', 1);
+const { limits } = new Config({});
+
+/** What of a request the pages look at. */
+function requestOf(originalUrl: string): FastifyRequest {
+  return { protocol: 'http', host: 'server:8000', originalUrl } as FastifyRequest;
+}
+
+function pageOf(query: PageQuery, originalUrl = '/things'): PageRequest {
+  return pageRequest(query, limits, FINGERPRINT, requestOf(originalUrl));
+}
+
+function problemOf(work: () => unknown): Problem {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof Problem) return error;
+  }
+  throw new Error('no problem');
+}
+
+describe('a cursor', () => {
+  it('leads back to its place, for every number and direction', () => {
+    const place = fc.record<CursorPosition>({
+      kind: fc.constantFrom('after', 'before'),
+      seq: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }).map(String),
+      oldestFirst: fc.boolean(),
+    });
+    const at = fc
+      .bigInt({ min: 0n, max: MICROS_END - 1n })
+      .chain((micros) => fc.constantFrom({}, { at: timeOfMicros(micros) }));
+    fc.assert(
+      fc.property(place, at, (beside, time) => {
+        const full = { ...beside, ...time };
+        expect(decodeCursor(encodeCursor(full, FINGERPRINT), FINGERPRINT)).toEqual(full);
+      }),
+    );
+  });
+
+  it('is refused with another filter than its own', () => {
+    const cursor = encodeCursor({ kind: 'after', seq: '5', oldestFirst: false }, FINGERPRINT);
+    const problem = problemOf(() => decodeCursor(cursor, fingerprintOf('things', 2)));
+    expect([problem.slug, problem.errors]).toEqual([
+      'invalid-cursor',
+      [{ parameter: 'cursor', detail: expect.stringContaining('another filter') }],
+    ]);
+  });
+
+  it.each([
+    '',
+    'n',
+    'n5',
+    'x5.',
+    'n.',
+    '5.',
+    'n-5.',
+    'nA.',
+    'nzzzzzzzzzzzzz.',
+    'n1y2p0ij32e8e8.',
+    'n5.\n',
+    'n5-.',
+    'n5-zzzzzzzzzzzz.',
+  ])('is refused when it was not made here: "%s"', (start) => {
+    expect(problemOf(() => decodeCursor(start + FINGERPRINT, FINGERPRINT)).slug).toBe('invalid-cursor');
+  });
+
+  it('is refused, and breaks nothing, whatever the text', () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        expect(problemOf(() => decodeCursor(text, FINGERPRINT)).slug).toBe('invalid-cursor');
+      }),
+    );
+  });
+});
+
+describe('fingerprintOf', () => {
+  it('tells apart what decides the results of a list', () => {
+    const all = [
+      ['a', 'b'],
+      ['ab'],
+      ['a', ['b']],
+      ['b', 'a'],
+      ['a', 1],
+      ['a', '1'],
+      ['a', null],
+      ['a', { b: 1 }],
+      ['a', {}],
+    ];
+    expect(new Set(all.map((parts) => fingerprintOf(...parts))).size).toBe(all.length);
+    expect(fingerprintOf('a', { b: [1] })).toBe(fingerprintOf('a', { b: [1] }));
+  });
+});
+
+describe('pageRequest', () => {
+  it('starts at the first result, with the size that is set', () => {
+    expect(pageOf({})).toMatchObject({ position: { kind: 'offset', offset: 0 }, size: 10, count: 'capped' });
+  });
+
+  it('starts a numbered page after those before it', () => {
+    expect(pageOf({ page: 3, page_size: 7 })).toMatchObject({ position: { kind: 'offset', offset: 14 }, size: 7 });
+  });
+
+  it('takes the largest size and refuses one more, by name', () => {
+    expect(pageOf({ page_size: 1000 }).size).toBe(1000);
+    expect(problemOf(() => pageOf({ page_size: 1001 }))).toMatchObject({
+      slug: 'invalid-query',
+      errors: [{ parameter: 'page_size', detail: 'must be at most 1000 (PAGE_SIZE_MAX)' }],
+    });
+  });
+
+  it('refuses a number beside a cursor', () => {
+    const cursor = encodeCursor({ kind: 'after', seq: '5', oldestFirst: false }, FINGERPRINT);
+    expect(problemOf(() => pageOf({ cursor, page: 1 })).errors).toEqual([
+      expect.objectContaining({ parameter: 'page' }),
+    ]);
+  });
+});
+
+describe('the links of a page', () => {
+  const items = [{ seq: '9' }, { seq: '7' }];
+
+  interface Links {
+    next: string | null;
+    previous: string | null;
+  }
+
+  function linksOf(
+    page: PageRequest,
+    slice: { items: { seq: string }[]; hasNext: boolean; hasPrevious: boolean },
+  ): Links {
+    return pageBody(page, slice, { count: 2, count_is: 'exact' }) as Links;
+  }
+
+  function placeIn(link: string | null): CursorPosition {
+    return decodeCursor(new URL(link ?? '').searchParams.get('cursor') ?? '', FINGERPRINT);
+  }
+
+  it('lead beyond its first and its last result', () => {
+    const links = linksOf(pageOf({ page: 2 }), { items, hasNext: true, hasPrevious: true });
+    expect(placeIn(links.next)).toEqual({ kind: 'after', seq: '7', oldestFirst: false });
+    expect(placeIn(links.previous)).toEqual({ kind: 'before', seq: '9', oldestFirst: false });
+  });
+
+  it('are null where there is nothing more', () => {
+    expect(linksOf(pageOf({}), { items, hasNext: false, hasPrevious: false })).toMatchObject({
+      next: null,
+      previous: null,
+    });
+    expect(linksOf(pageOf({ page: 9 }), { items: [], hasNext: false, hasPrevious: true }).previous).toBeNull();
+  });
+
+  it('are complete URLs that keep every parameter but the page and the cursor', () => {
+    const url = '/things?data=%7B%22a%22%3A%22%26%20%C3%BC%22%7D&page=2&page_size=2&count=none';
+    const { next } = linksOf(pageOf({ page: 2, page_size: 2 }, url), { items, hasNext: true, hasPrevious: true });
+    const link = new URL(next ?? '');
+    expect([link.origin, link.pathname]).toEqual(['http://server:8000', '/things']);
+    const { cursor: _, ...parameters } = Object.fromEntries(link.searchParams);
+    expect(parameters).toEqual({ data: '{"a":"& ü"}', page_size: '2', count: 'none' });
+  });
+
+  it.each([
+    [true, '6'],
+    [false, '4'],
+  ])('lead back from an emptied page to the result its cursor was made of (oldest first: %s)', (oldestFirst, seq) => {
+    const cursor = encodeCursor({ kind: 'after', seq: '5', oldestFirst }, FINGERPRINT);
+    const { previous } = linksOf(pageOf({ cursor }), { items: [], hasNext: false, hasPrevious: true });
+    expect(placeIn(previous)).toEqual({ kind: 'before', seq, oldestFirst });
+  });
+});
+
+describe('the Link header of a page', () => {
+  it('names the pages beside it, and is left out where all is on one', () => {
+    const items = [
+      { seq: '9', at: '2024-12-10T16:45:00.5Z' },
+      { seq: '7', at: '2024-12-10T16:45:00Z' },
+    ];
+    const page = pageOf({ page: 2 });
+    const header = linkHeader(page, { items, hasNext: true, hasPrevious: true }) ?? '';
+    const [, next = '', previous = ''] = /^<([^>]+)>; rel="next", <([^>]+)>; rel="prev"$/.exec(header) ?? [];
+    const places = [next, previous].map((link) => new URL(link).searchParams.get('cursor') ?? '');
+    expect(places.map((cursor) => decodeCursor(cursor, FINGERPRINT))).toEqual([
+      { kind: 'after', seq: '7', oldestFirst: false, at: '2024-12-10T16:45:00.000000Z' },
+      { kind: 'before', seq: '9', oldestFirst: false, at: '2024-12-10T16:45:00.500000Z' },
+    ]);
+    expect(linkHeader(page, { items, hasNext: false, hasPrevious: false })).toBeUndefined();
+  });
+});
+
+describe('a page as it goes out', () => {
+  it('is the same from values and from text, and tells no sequence number', () => {
+    const slice = {
+      items: [
+        { seq: '9', a: 'x' },
+        { seq: '7', a: 'y' },
+      ],
+      hasNext: true,
+      hasPrevious: false,
+    };
+    const texts = slice.items.map(({ a }) => JSON.stringify({ a }));
+    const text = pageText(pageOf({}), slice, { count: 2, count_is: 'exact' }, texts);
+    expect(JSON.parse(text)).toEqual(pageBody(pageOf({}), slice, { count: 2, count_is: 'exact' }));
+    expect(text).not.toContain('"seq"');
+    expect(JSON.parse(pageText(pageOf({}), { ...slice, items: [] }, { count: null }, []))).toMatchObject({
+      count: null,
+      results: [],
+    });
+  });
+});

@@ -1,0 +1,247 @@
+import { hash } from 'node:crypto';
+import { ApiProperty } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import type { Config } from '#platform';
+import { ChoiceField, IntegerParameter, TextField } from './fields.js';
+import { requestUrl } from './origin.js';
+import { Problem } from './problems.js';
+import { MICROS_END, microsOf, timeOfMicros } from '#platform';
+
+const COUNT_MODES = ['exact', 'estimated', 'none'] as const;
+export type CountMode = (typeof COUNT_MODES)[number];
+
+/** How many results there are in all, and how sure that is; null when the client asked for none. */
+export type Count = { count: number; count_is: 'exact' | 'at_least' | 'estimated' } | { count: null };
+
+/** What every list takes. */
+export class PageQuery {
+  @IntegerParameter({
+    min: 1,
+    max: 1_000_000_000,
+    description: 'The number of the page, from 1; not together with cursor.',
+  })
+  page?: number;
+
+  @IntegerParameter({
+    min: 1,
+    max: 10_000,
+    description: 'Results on a page: PAGE_SIZE when left out, PAGE_SIZE_MAX at most; /api/v1/limits tells both.',
+    example: 10,
+  })
+  page_size?: number;
+
+  @TextField({ optional: true, max: 100, description: 'From `next` or `previous` of a page; fits that filter only.' })
+  cursor?: string;
+
+  @ChoiceField({
+    optional: true,
+    choices: COUNT_MODES,
+    description:
+      'How to count all results: exact however many; estimated from statistics; none. Left out: exact up to COUNT_CAP.',
+  })
+  count?: CountMode;
+}
+
+export interface Page<T> {
+  count: number | null;
+  count_is?: string;
+  next: string | null;
+  previous: string | null;
+  results: T[];
+}
+
+/** The class of a page of such results, for OpenAPI. */
+export function pageOf<T>(result: new () => T): new () => Page<T> {
+  class PageDto implements Page<T> {
+    @ApiProperty({ type: Number, nullable: true, description: 'All results; null with count=none.', example: 1 })
+    count: number | null;
+
+    @ApiProperty({
+      required: false,
+      enum: ['exact', 'at_least', 'estimated'],
+      description: 'How sure the count is.',
+      example: 'exact',
+    })
+    count_is?: string;
+
+    @ApiProperty({
+      type: String,
+      nullable: true,
+      description: 'The URL of the next page; null on the last.',
+      example: null,
+    })
+    next: string | null;
+
+    @ApiProperty({
+      type: String,
+      nullable: true,
+      description: 'The URL of the page before; null on the first.',
+      example: null,
+    })
+    previous: string | null;
+
+    @ApiProperty({ type: [result] })
+    results: T[];
+  }
+  return PageDto;
+}
+
+/** A place beside a result, in a list that is read newest first or, with `oldestFirst`, the other way round. */
+export interface CursorPosition {
+  kind: 'after' | 'before';
+  seq: string;
+  oldestFirst: boolean;
+  /** Its time, in a list that is ordered by time before `seq`; RFC 3339 in UTC. */
+  at?: string | undefined;
+}
+
+/** What a result tells of its place: `at` only in a list that is ordered by time. */
+interface SortKeys {
+  seq: string;
+  at?: string;
+}
+
+/** Where a page starts: beside a result, or so many results from the start. */
+export type PagePosition = CursorPosition | { kind: 'offset'; offset: number };
+
+/** A page as asked for: where it starts, and how many results at most. */
+export interface PageRequest {
+  position: PagePosition;
+  size: number;
+  count: CountMode | 'capped';
+  fingerprint: string;
+  /** The address asked for, complete. */
+  url: URL;
+}
+
+/**
+ * @param fingerprint see `fingerprintOf`
+ * @throws Problem invalid-query for a size over the limit, or a page number beside a cursor; invalid-cursor
+ */
+export function pageRequest(
+  query: PageQuery,
+  limits: Config['limits'],
+  fingerprint: string,
+  request: FastifyRequest,
+): PageRequest {
+  const size = query.page_size ?? limits.pageSize;
+  if (size > limits.pageSizeMax)
+    refuseParameter('page_size', `must be at most ${String(limits.pageSizeMax)} (PAGE_SIZE_MAX)`);
+  if (query.cursor !== undefined && query.page !== undefined) refuseParameter('page', 'cannot stand beside cursor');
+  const place: PagePosition =
+    query.cursor === undefined
+      ? { kind: 'offset', offset: ((query.page ?? 1) - 1) * size }
+      : decodeCursor(query.cursor, fingerprint);
+  return { position: place, size, count: query.count ?? 'capped', fingerprint, url: requestUrl(request) };
+}
+
+function refuseParameter(parameter: string, detail: string): never {
+  throw new Problem('invalid-query', { detail: `${parameter} ${detail}.`, errors: [{ parameter, detail }] });
+}
+
+/** Results of one page, and whether there are more on either side. */
+export interface Slice<T> {
+  items: T[];
+  hasNext: boolean;
+  hasPrevious: boolean;
+}
+
+const DIRECTIONS = { n: 'after', p: 'before' } as const;
+
+/**
+ * A cursor is `<direction><seq>.<fingerprint>`: the place (in capitals where the list runs oldest first), and a digest of
+ * the filter that it was made for, so that it is refused with another. In a list ordered by time `-<microseconds>` follows
+ * the seq. It is readable, not secret: it grants nothing that the key does not.
+ */
+export function encodeCursor({ kind, seq, oldestFirst, at }: CursorPosition, fingerprint: string): string {
+  const direction = kind === 'after' ? 'n' : 'p';
+  const time = at === undefined ? '' : `-${microsOf(at).toString(36)}`;
+  return `${oldestFirst ? direction.toUpperCase() : direction}${BigInt(seq).toString(36)}${time}.${fingerprint}`;
+}
+
+/** @throws Problem invalid-cursor for a cursor that we did not make, or that was made for another filter. */
+export function decodeCursor(cursor: string, fingerprint: string): CursorPosition {
+  const [, letter = '', seq = '', time, made] =
+    /^([npNP])([0-9a-z]{1,13})(?:-([0-9a-z]{1,12}))?\.([\w-]+)$/.exec(cursor) ?? [];
+  const value = fromBase36(seq);
+  const micros = time === undefined ? 0n : fromBase36(time);
+  if (letter === '' || value >= 2n ** 63n || micros >= MICROS_END) refuseCursor('is not a cursor that was given here');
+  if (made !== fingerprint) refuseCursor('was given for another filter or list; start again without it');
+  const direction = letter.toLowerCase() as keyof typeof DIRECTIONS;
+  const place: CursorPosition = {
+    kind: DIRECTIONS[direction],
+    seq: value.toString(),
+    oldestFirst: letter !== direction,
+  };
+  return time === undefined ? place : { ...place, at: timeOfMicros(micros) };
+}
+
+function fromBase36(text: string): bigint {
+  return [...text].reduce((sum, digit) => sum * 36n + BigInt(parseInt(digit, 36)), 0n);
+}
+
+/** @throws Problem invalid-cursor */
+export function refuseCursor(detail: string): never {
+  throw new Problem('invalid-cursor', {
+    detail: `The cursor ${detail}.`,
+    errors: [{ parameter: 'cursor', detail }],
+  });
+}
+
+/** A short digest of what decides which results a list has and in which order. */
+export function fingerprintOf(...parts: unknown[]): string {
+  return hash('sha256', JSON.stringify(parts), 'base64url').slice(0, 12);
+}
+
+/** The complete URLs of the pages beside this one; they keep every parameter of the request but the page's own. */
+function pageLinks(page: PageRequest, slice: Slice<SortKeys>): { next: string | null; previous: string | null } {
+  return {
+    next: slice.hasNext ? linkTo(page, 'after', slice.items.at(-1)) : null,
+    previous: slice.hasPrevious ? linkTo(page, 'before', slice.items[0]) : null,
+  };
+}
+
+/** The same as a `Link` header (RFC 8288), for a list whose body is a plain array; undefined where all is on the page. */
+export function linkHeader(page: PageRequest, slice: Slice<SortKeys>): string | undefined {
+  const { next, previous } = pageLinks(page, slice);
+  const links = [
+    ...(next === null ? [] : [`<${next}>; rel="next"`]),
+    ...(previous === null ? [] : [`<${previous}>; rel="prev"`]),
+  ];
+  return links.length === 0 ? undefined : links.join(', ');
+}
+
+function linkTo(page: PageRequest, kind: CursorPosition['kind'], item: SortKeys | undefined): string | null {
+  const { url, position: place, fingerprint } = page;
+  const beside = item ?? wayBack(place, kind);
+  if (beside === null) return null;
+  const oldestFirst = place.kind !== 'offset' && place.oldestFirst;
+  const link = new URL(url);
+  link.searchParams.delete('page');
+  const { seq, at } = beside;
+  link.searchParams.set('cursor', encodeCursor({ kind, seq, oldestFirst, at }, fingerprint));
+  return link.href;
+}
+
+/** From a page emptied since its cursor was made, back to where that came from, the result beside the cursor included. */
+function wayBack(place: PagePosition, kind: CursorPosition['kind']): SortKeys | null {
+  if (place.kind === 'offset') return null;
+  const step = (kind === 'after') === place.oldestFirst ? -1n : 1n;
+  const seq = (BigInt(place.seq) + step).toString();
+  return place.at === undefined ? { seq } : { seq, at: place.at };
+}
+
+/** A page as JSON text up to its first result; `]}` closes it. */
+export function pageHead(page: PageRequest, slice: Slice<SortKeys>, count: Count): string {
+  return `${JSON.stringify({ ...count, ...pageLinks(page, slice) }).slice(0, -1)},"results":[`;
+}
+
+/** A whole page as it goes out. */
+export function pageBody<T extends { seq: string }>(page: PageRequest, slice: Slice<T>, count: Count): object {
+  return { ...count, ...pageLinks(page, slice), results: slice.items.map(({ seq: _, ...result }) => result) };
+}
+
+/** The same, of results that are JSON text already. */
+export function pageText(page: PageRequest, slice: Slice<SortKeys>, count: Count, results: readonly string[]): string {
+  return `${pageHead(page, slice, count)}${results.join()}]}`;
+}

@@ -1,0 +1,21 @@
+/**
+ * objects: single objects and lists of objects: create, read, replace, patch, delete, filter.
+ * Imports json, filter, platform, database, http, access, jobs, store.
+ */
+export { BulkSchema, OBJECT_DTOS } from './bulk-schema.js';
+export { BatchListQuery, filterOf, FilterQuery, objectsFingerprint } from './filter.dto.js';
+export { isShorthand, newObjectRow, ObjectBodies } from './object-body.js';
+export { ObjectListStore } from './object-list.store.js';
+export { nestedObjectText } from './object-wire.js';
+export {
+  CreateObjectDto,
+  NewObjectDto,
+  ObjectIdField,
+  PairDto,
+  PatchObjectDto,
+  ReplaceObjectDto,
+  type Scalar,
+} from './object.dto.js';
+export { type Content, ObjectService } from './object.service.js';
+export { COLUMNS_WITHOUT_DATA, type NestedRow, OBJECT_COLUMNS, type ObjectRow, ObjectStore } from './object.store.js';
+export { ObjectsModule } from './objects.module.js';

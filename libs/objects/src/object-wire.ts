@@ -1,0 +1,17 @@
+import type { ObjectRow } from './object.store.js';
+
+/** An object as it is read. Its `data` is spliced in as PostgreSQL wrote it, which keeps every digit and costs nothing. */
+export function objectText(row: ObjectRow): string {
+  const subject = row.subject === null ? 'null' : JSON.stringify(row.subject);
+  return (
+    `{"object_id":${JSON.stringify(row.object_id)},"batch_id":${JSON.stringify(row.batch_id)},` +
+    `"subject":${subject},"observed_at":"${row.observed_at}","data":${row.data}}`
+  );
+}
+
+/** An object inside its batch: what was sent comes back, so nothing that was left out is added. */
+export function nestedObjectText(row: ObjectRow & { is_arrival: boolean }): string {
+  const subject = row.subject === null ? '' : `,"subject":${JSON.stringify(row.subject)}`;
+  const observedAt = row.is_arrival ? '' : `,"observed_at":"${row.observed_at}"`;
+  return `{"object_id":${JSON.stringify(row.object_id)},"data":${row.data}${subject}${observedAt}}`;
+}

@@ -1,0 +1,149 @@
+import { ProjectId } from '#access';
+import { Incoming, MayRunLater, WriteRequests, type WriteRequest } from '#jobs';
+import { ApiResult, API, etagOf, JsonBody, JsonHeader, pageRequest, pageText, ApiProblems, Rules } from '#http';
+import { Config } from '#platform';
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  Headers,
+  HttpCode,
+  Param,
+  Patch,
+  Post,
+  Put,
+  Query,
+  Req,
+  Res,
+} from '@nestjs/common';
+import { ApiBody, ApiConsumes, ApiHeader, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { FilterQuery, filterOf, objectsFingerprint } from './filter.dto.js';
+import { CreateObjectDto, ObjectDto, ObjectPageDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
+import { ObjectOperations } from './object.operations.js';
+import { ObjectService } from './object.service.js';
+import { ObjectListStore } from './object-list.store.js';
+import { objectText } from './object-wire.js';
+
+const IF_MATCH = {
+  name: 'If-Match',
+  required: false,
+  description: 'The ETag that was read; another present one answers 412.',
+};
+
+@ApiTags('objects')
+@Controller(`${API}/objects`)
+export class ObjectController {
+  constructor(
+    private readonly requests: WriteRequests,
+    private readonly operations: ObjectOperations,
+    private readonly objects: ObjectService,
+    private readonly lists: ObjectListStore,
+    private readonly config: Config,
+  ) {}
+
+  @Post()
+  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
+  @ApiOperation({ summary: 'Store one object in a batch that exists' })
+  @ApiBody({ type: CreateObjectDto })
+  @MayRunLater()
+  @ApiResult(201, ObjectDto, { location: true, etag: true })
+  @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large')
+  create(@Incoming() write: WriteRequest): Promise<string> {
+    return this.requests.answer(this.operations.create, write);
+  }
+
+  @Get()
+  @JsonHeader()
+  @Rules({ roles: ['admin', 'analyst'], query: true })
+  @ApiOperation({ summary: 'List the objects that the filter matches, newest first' })
+  @ApiResult(200, ObjectPageDto)
+  @ApiProblems('invalid-query', 'invalid-cursor')
+  async list(
+    @ProjectId() projectId: number,
+    @Query() query: FilterQuery,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<string> {
+    const filter = filterOf(query);
+    const page = pageRequest(query, this.config.limits, objectsFingerprint(projectId, filter), request);
+    const { slice, count } = await this.lists.page(projectId, filter, page);
+    reply.itemCount = slice.items.length;
+    return pageText(page, slice, count, slice.items.map(objectText));
+  }
+
+  @Get(':object_id')
+  @JsonHeader()
+  @Rules({ roles: ['admin', 'analyst'] })
+  @ApiOperation({ summary: 'Get an object' })
+  @ApiResult(200, ObjectDto, { etag: true })
+  @ApiProblems('not-found')
+  async get(@ProjectId() projectId: number, @Param('object_id') objectId: string): Promise<string> {
+    return objectText(await this.objects.get(projectId, objectId));
+  }
+
+  @Put(':object_id')
+  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
+  @ApiOperation({ summary: 'Replace what an object holds' })
+  @ApiParam({ name: 'object_id', type: String })
+  @ApiHeader(IF_MATCH)
+  @MayRunLater()
+  @ApiBody({ type: ReplaceObjectDto })
+  @ApiResult(200, ObjectDto, { etag: true })
+  @ApiProblems(
+    'malformed-request',
+    'invalid-body',
+    'not-found',
+    'precondition-failed',
+    'precondition-required',
+    'too-large',
+  )
+  replace(@Incoming() write: WriteRequest): Promise<string> {
+    return this.requests.answer(this.operations.replace, write);
+  }
+
+  @Patch(':object_id')
+  @JsonHeader()
+  @Rules({ roles: ['admin', 'producer'], consumes: ['application/merge-patch+json'] })
+  @ApiOperation({ summary: 'Change some of an object (JSON merge patch)' })
+  @ApiConsumes('application/merge-patch+json')
+  @ApiHeader(IF_MATCH)
+  @ApiBody({ type: PatchObjectDto })
+  @ApiResult(200, ObjectDto, { etag: true })
+  @ApiProblems(
+    'malformed-request',
+    'invalid-body',
+    'not-found',
+    'precondition-failed',
+    'precondition-required',
+    'too-large',
+  )
+  async patch(
+    @ProjectId() projectId: number,
+    @Param('object_id') objectId: string,
+    @Headers('if-match') ifMatch: string | undefined,
+    @Body() body: JsonBody,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<string> {
+    const text = objectText(await this.objects.patch({ projectId, objectId, ifMatch }, body));
+    // So that it can be changed again without being read.
+    reply.header('ETag', etagOf(text));
+    return text;
+  }
+
+  @Delete(':object_id')
+  @HttpCode(204)
+  @Rules({ roles: ['admin'] })
+  @ApiOperation({ summary: 'Delete an object' })
+  @ApiHeader(IF_MATCH)
+  @ApiResult(204)
+  @ApiProblems('not-found', 'precondition-failed', 'precondition-required')
+  async delete(
+    @ProjectId() projectId: number,
+    @Param('object_id') objectId: string,
+    @Headers('if-match') ifMatch: string | undefined,
+  ): Promise<void> {
+    await this.objects.delete({ projectId, objectId, ifMatch });
+  }
+}

@@ -1,0 +1,179 @@
+import { IdField, pageOf, TextField, TimeField } from '#http';
+import { applyDecorators } from '@nestjs/common';
+import { ApiProperty, ApiExtraModels, getSchemaPath } from '@nestjs/swagger';
+import { Transform, Type } from 'class-transformer';
+import { ValidateBy, ValidateIf, ValidateNested } from 'class-validator';
+
+/** Addresses below /objects that are routes, so they cannot be ids. */
+const RESERVED_OBJECT_IDS = ['keys', 'facets', 'aggregate', 'export', 'search', 'changes'];
+
+export type Scalar = string | number | boolean | null;
+
+const SCALAR_SCHEMA = { type: ['string', 'number', 'boolean', 'null'] };
+export const SCALAR_RULE = 'must be text, a number, true, false or null';
+export const KEY_RULE = 'must be text of 1 to 255 characters';
+export const DATA_RULE = 'must be a list of {"key", "value"} or an object of keys and values';
+export const RESERVED_RULE = `must not be one of ${RESERVED_OBJECT_IDS.join(', ')}, which are addresses`;
+
+export class PairDto {
+  @TextField({ min: 1, max: 255, description: 'May repeat within an object.', example: 'type' })
+  key: string;
+
+  @ApiProperty({ allOf: [SCALAR_SCHEMA], type: Object, description: 'Comes back to the last digit.', example: 'shoe' })
+  @ValidateBy({ name: 'scalar', validator: { validate: isScalar, defaultMessage: () => SCALAR_RULE } })
+  value: Scalar;
+}
+
+/** An object as it is sent inside a batch. */
+@ApiExtraModels(PairDto)
+export class NewObjectDto {
+  @ObjectIdField()
+  object_id: string;
+
+  @DataField({})
+  data: PairDto[] | Record<string, Scalar>;
+
+  @SubjectField()
+  subject?: string | null;
+
+  @ObservedAtField()
+  observed_at?: string | null;
+}
+
+export class CreateObjectDto extends NewObjectDto {
+  @IdField({ description: 'The batch it goes into; it has to exist.', example: 'spring-shoes' })
+  batch_id: string;
+}
+
+/** The whole of an object; the ids may be given, as a read object has them, but cannot change. */
+export class ReplaceObjectDto {
+  @ObjectIdField({ optional: true })
+  object_id?: string;
+
+  @IdField({ optional: true, description: 'The batch it is in.' })
+  batch_id?: string;
+
+  @DataField({})
+  data: PairDto[] | Record<string, Scalar>;
+
+  @SubjectField()
+  subject?: string | null;
+
+  @ObservedAtField()
+  observed_at?: string | null;
+}
+
+/** A JSON merge patch (RFC 7396) of an object. */
+export class PatchObjectDto {
+  @ObjectIdField({ optional: true })
+  object_id?: string;
+
+  @IdField({ optional: true, description: 'The batch it is in.' })
+  batch_id?: string;
+
+  @DataField({
+    optional: true,
+    description: 'An object sets its keys, null removes one; a list replaces all pairs.',
+    example: { color: 'green', size: null },
+  })
+  data?: PairDto[] | Record<string, Scalar>;
+
+  @SubjectField()
+  subject?: string | null;
+
+  @ObservedAtField()
+  observed_at?: string | null;
+}
+
+/** An object as it is read. */
+export class ObjectDto {
+  @ApiProperty({ example: 'shoe-1' })
+  object_id: string;
+
+  @ApiProperty({ example: 'spring-shoes' })
+  batch_id: string;
+
+  @ApiProperty({ type: String, nullable: true, example: 'shelf-7' })
+  subject: string | null;
+
+  @ApiProperty({ format: 'date-time', example: '2026-11-21T09:00:00Z' })
+  observed_at: string;
+
+  @ApiProperty({ type: [PairDto] })
+  data: PairDto[];
+}
+
+export class ObjectPageDto extends pageOf(ObjectDto) {}
+
+/** The id of an object, also where a feed has it under another name. */
+export function ObjectIdField({ optional = false, example = 'shoe-1' } = {}): PropertyDecorator {
+  return applyDecorators(
+    IdField({ optional, description: 'Unique in the project.', example }),
+    ApiProperty({ not: { enum: RESERVED_OBJECT_IDS } }),
+    ValidateBy({
+      name: 'reserved',
+      validator: {
+        validate: (value) => !RESERVED_OBJECT_IDS.includes(value as string),
+        defaultMessage: () => RESERVED_RULE,
+      },
+    }),
+  );
+}
+
+function SubjectField(): PropertyDecorator {
+  return IdField({
+    optional: true,
+    nullable: true,
+    description: 'What the object is about: a device, a room, a factory.',
+    example: 'shelf-7',
+  });
+}
+
+function ObservedAtField(): PropertyDecorator {
+  return TimeField({
+    optional: true,
+    nullable: true,
+    description: 'When it happened; left out or null: when it arrived.',
+    example: '2026-11-21T09:00:00Z',
+  });
+}
+
+/** The pairs, as a list or in the shorthand of a plain object: one schema whose keywords each apply to one of the two. */
+function DataField(options: { optional?: boolean; description?: string; example?: unknown }): PropertyDecorator {
+  const { optional = false, description = 'The pairs, in order; a plain object is taken as shorthand.' } = options;
+  return applyDecorators(
+    ApiProperty({
+      type: Object,
+      required: !optional,
+      description,
+      example: options.example ?? [{ key: 'type', value: 'shoe' }],
+      allOf: [
+        {
+          type: ['array', 'object'] as unknown as 'array',
+          items: { $ref: getSchemaPath(PairDto) },
+          propertyNames: { minLength: 1, maxLength: 255 },
+          additionalProperties: SCALAR_SCHEMA,
+        } as object,
+      ],
+    }),
+    ValidateIf((dto: { data?: unknown }) => !optional || dto.data !== undefined),
+    ValidateBy({ name: 'pairs', validator: { validate: isData, defaultMessage: () => DATA_RULE } }),
+    // A plain object's members are its pairs, not a DTO's fields: it is looked into as the list that it stands for.
+    ValidateNested({ each: true }),
+    Type((options) => (Array.isArray(options?.object.data) ? PairDto : Object)),
+    Transform(({ value }: { value: unknown }) => writtenOut(value)),
+  );
+}
+
+function isScalar(value: unknown): value is Scalar {
+  return value === null || ['string', 'number', 'boolean'].includes(typeof value);
+}
+
+function isData(data: unknown): boolean {
+  return Array.isArray(data) && data.every((pair) => typeof pair === 'object' && pair !== null && !Array.isArray(pair));
+}
+
+function writtenOut(data: unknown): unknown {
+  if (typeof data !== 'object' || data === null || Array.isArray(data)) return data;
+  return Object.entries(data).map(([key, value]) => Object.assign(new PairDto(), { key, value: value as Scalar }));
+}

@@ -1,0 +1,174 @@
+import { Database, timeOfSeqSql, type Queryable } from '#database';
+import { Injectable } from '@nestjs/common';
+import { rowsWithData, boundedRowsSql, type WithoutData } from '#store';
+import { ROLLUP_COLUMNS, invalidateRollupsSql } from '#store';
+
+/** A stored object; `data` is JSON text that goes out as it is. */
+export interface ObjectRow {
+  seq: string;
+  object_id: string;
+  batch_id: string;
+  subject: string | null;
+  observed_at: string;
+  data: string;
+}
+
+export interface NewObject {
+  projectId: number;
+  batchId: string;
+  objectId: string;
+  seq: bigint;
+  subject: string | null;
+  /** null for when it arrived. */
+  observedAt: string | null;
+  /** A JSON list of pairs. */
+  data: string;
+}
+
+export const OBJECT_COLUMNS = 'o.seq, o.object_id, o.batch_id, o.subject, o.observed_at, o.data';
+/** The same but for `data`, of rows around those. */
+export const COLUMNS_WITHOUT_DATA = 'seq, object_id, batch_id, subject, observed_at';
+
+const GET = {
+  name: 'object.get',
+  text: `SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = $1 AND o.object_id = $2`,
+};
+
+const GET_ALL = `SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = $1 AND o.object_id = ANY ($2::text[])`;
+
+/** Counts the object into its batch and stores it; no row comes back when there is no such batch. */
+const INSERT = {
+  name: 'object.insert',
+  text: `
+    WITH batch AS (
+      UPDATE batches SET object_count = object_count + 1, revision = $4::bigint, digest = NULL
+      WHERE project_id = $1::int AND batch_id = $2::text
+      RETURNING project_id, batch_id
+    ),
+    o AS (
+      INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
+      SELECT project_id, batch_id, $3::text, $4::bigint, $5::text,
+        coalesce($6::timestamptz, ${timeOfSeqSql('$4::bigint')}), $7::jsonb
+      FROM batch
+      RETURNING *
+    ),
+    marked AS (${invalidateRollupsSql('o')})
+    SELECT ${OBJECT_COLUMNS} FROM o`,
+};
+
+/** The batch's lock comes first in every change, so that changes to one batch wait for each other and never deadlock. */
+const LOCK_BATCH_OF = {
+  name: 'object.lock-batch',
+  text: `
+    UPDATE batches AS b SET revision = $3::bigint, rewritten = $3::bigint, object_count = b.object_count - $4::int, digest = NULL
+    FROM objects AS o
+    WHERE o.project_id = $1::int AND o.object_id = $2::text AND b.project_id = $1::int AND b.batch_id = o.batch_id
+    RETURNING b.batch_id`,
+};
+
+const UPDATE = {
+  name: 'object.update',
+  text: `
+    WITH was AS (SELECT ${ROLLUP_COLUMNS} FROM objects WHERE project_id = $1::int AND object_id = $2::text),
+    o AS (
+      UPDATE objects SET data = $3::jsonb, subject = $4::text,
+        observed_at = coalesce($5::timestamptz, ${timeOfSeqSql('seq')})
+      WHERE project_id = $1::int AND object_id = $2::text
+      RETURNING *
+    ),
+    marked AS (${invalidateRollupsSql(`(TABLE was UNION ALL SELECT ${ROLLUP_COLUMNS} FROM o)`)})
+    SELECT ${OBJECT_COLUMNS} FROM o`,
+};
+
+const DELETE = {
+  name: 'object.delete',
+  text: `
+    WITH gone AS (DELETE FROM objects WHERE project_id = $1 AND object_id = $2 RETURNING ${ROLLUP_COLUMNS})
+    ${invalidateRollupsSql('gone')}`,
+};
+
+/** Of PostgreSQL's bigint. */
+const SEQ_MAX = '9223372036854775807';
+
+/** An object inside its batch. */
+export type NestedRow = ObjectRow & { is_arrival: boolean };
+
+/** What is read of a batch at a time, when it comes to more than so many objects do. */
+const NESTED_BYTES_MAX = 8 * 1024 * 1024;
+
+const OF_BATCH = {
+  name: 'object.of-batch',
+  text: boundedRowsSql(
+    `${COLUMNS_WITHOUT_DATA}, is_arrival`,
+    `SELECT ${OBJECT_COLUMNS}, o.observed_at = ${timeOfSeqSql('o.seq')} AS is_arrival FROM objects AS o
+     WHERE o.project_id = $1 AND o.batch_id = $2 AND o.seq > $3::bigint AND o.seq <= $5::bigint
+     ORDER BY o.seq LIMIT $4::int`,
+    NESTED_BYTES_MAX,
+  ),
+};
+
+@Injectable()
+export class ObjectStore {
+  constructor(private readonly database: Database) {}
+
+  async find(projectId: number, objectId: string, on: Queryable = this.database): Promise<ObjectRow | null> {
+    const [row] = await on.query<ObjectRow>(GET, [projectId, objectId]);
+    return row ?? null;
+  }
+
+  /** Those of these that exist, in no order. */
+  findAll(projectId: number, objectIds: readonly string[], on: Queryable = this.database): Promise<ObjectRow[]> {
+    return on.query<ObjectRow>(GET_ALL, [projectId, objectIds]);
+  }
+
+  /** Null when there is no such batch; a unique violation when there is such an object. */
+  async insert(object: NewObject, on: Queryable = this.database): Promise<ObjectRow | null> {
+    const { projectId, batchId, objectId, seq, subject, observedAt, data } = object;
+    const values = [projectId, batchId, objectId, seq.toString(), subject, observedAt, data];
+    const [row] = await on.query<ObjectRow>(INSERT, values);
+    return row ?? null;
+  }
+
+  /** Locks the object's batch for a change of it, and says which that is; null when there is no such object. */
+  async lockBatchOf(
+    tx: Queryable,
+    projectId: number,
+    objectId: string,
+    revision: bigint,
+    removes: 0 | 1,
+  ): Promise<string | null> {
+    const values = [projectId, objectId, revision.toString(), removes];
+    const [row] = await tx.query<{ batch_id: string }>(LOCK_BATCH_OF, values);
+    return row?.batch_id ?? null;
+  }
+
+  async update(
+    tx: Queryable,
+    change: Pick<NewObject, 'projectId' | 'objectId' | 'data' | 'subject' | 'observedAt'>,
+  ): Promise<ObjectRow | null> {
+    const { projectId, objectId, data, subject, observedAt } = change;
+    const [row] = await tx.query<ObjectRow>(UPDATE, [projectId, objectId, data, subject, observedAt]);
+    return row ?? null;
+  }
+
+  async delete(tx: Queryable, projectId: number, objectId: string): Promise<void> {
+    await tx.query(DELETE, [projectId, objectId]);
+  }
+
+  /** Objects of a batch in the order sent, from after `seq` up to `last`: at most `limit`, fewer where they are large. */
+  async ofBatch(
+    projectId: number,
+    batchId: string,
+    { seq = '0', last = SEQ_MAX, limit }: { seq?: string; last?: string; limit: number },
+  ): Promise<{ rows: NestedRow[]; hasMore: boolean }> {
+    const found = await this.database.query<WithoutData<NestedRow>>(OF_BATCH, [
+      projectId,
+      batchId,
+      seq,
+      limit + 1,
+      last,
+    ]);
+    const rows = rowsWithData(found.slice(0, limit));
+    return { rows, hasMore: rows.length < found.length };
+  }
+}

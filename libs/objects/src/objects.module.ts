@@ -1,0 +1,25 @@
+import { JobsModule } from '#jobs';
+import { Module } from '@nestjs/common';
+import { BulkSchema, OBJECT_DTOS } from './bulk-schema.js';
+import { ObjectBodies } from './object-body.js';
+import { ObjectController } from './object.controller.js';
+import { ObjectListStore } from './object-list.store.js';
+import { ObjectOperations } from './object.operations.js';
+import { ObjectService } from './object.service.js';
+import { ObjectStore } from './object.store.js';
+
+/** Single objects and lists of objects. */
+@Module({
+  imports: [JobsModule],
+  controllers: [ObjectController],
+  providers: [
+    { provide: BulkSchema, useFactory: () => new BulkSchema(OBJECT_DTOS) },
+    ObjectBodies,
+    ObjectStore,
+    ObjectListStore,
+    ObjectService,
+    ObjectOperations,
+  ],
+  exports: [ObjectBodies, ObjectStore, ObjectListStore, ObjectService],
+})
+export class ObjectsModule {}

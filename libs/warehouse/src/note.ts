@@ -1,4 +1,0 @@
-import type { Queryable } from '#platform';
-
-/** Writes down what came of a write, in its transaction. */
-export type Note<Result> = (tx: Queryable, result: Result) => Promise<void>;
