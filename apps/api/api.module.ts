@@ -8,7 +8,6 @@ import { type Config } from '#platform';
 import { type Installation } from '#database';
 import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
-import { TerminusModule } from '@nestjs/terminus';
 import { FEEDS } from '../feeds.js';
 import { FoundationModule } from '../foundation.module.js';
 import { DocumentsController } from './documents.controller.js';
@@ -34,7 +33,6 @@ export class ApiModule {
         BatchesModule,
         AnalyticsModule,
         ...feeds,
-        TerminusModule.forRoot({ logger: false, gracefulShutdownTimeoutMs: 0 }),
       ],
       controllers: [RootController, DocumentsController, HealthController],
       providers: [
