@@ -13,7 +13,7 @@ import {
 import type { Logger } from 'pino';
 import { PACE, type Pace } from './body-pace.js';
 import type { Config } from '#platform';
-import { answerConditionalGet } from './etag.js';
+import { answerConditionalGet } from './preconditions.js';
 import { sendProblem, problemBody } from './problem.filter.js';
 import { Problem } from './problems.js';
 import { prepareBodies, refuseBody } from './request-body.js';

@@ -51,6 +51,7 @@ export {
   type PagePosition,
   type Slice,
 } from './paging.js';
+export { checkPreconditions, type Preconditions, preconditionsOf } from './preconditions.js';
 export { hasPreference } from './prefer.js';
 export { problemBody, ProblemFilter, toProblem } from './problem.filter.js';
 export {

@@ -1,0 +1,101 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Config } from '#platform';
+import { etagOf } from './etag.js';
+import { Problem } from './problems.js';
+
+/** The precondition headers of a request as they were sent; plain data, so that a job can keep them. */
+export interface Preconditions {
+  ifMatch?: string | undefined;
+  ifNoneMatch?: string | undefined;
+}
+
+export function preconditionsOf({ headers }: Pick<FastifyRequest, 'headers'>): Preconditions {
+  return { ifMatch: headers['if-match'], ifNoneMatch: headers['if-none-match'] };
+}
+
+/**
+ * Evaluates the preconditions of an unsafe method (PUT, PATCH, DELETE) in the order of RFC 9110, section 13.2.2. Call it
+ * under the lock that protects the change, after authorization and validation, and only where the request would succeed
+ * without preconditions (section 13.2.1): a method that cannot create answers 404 for a missing resource before it gets here.
+ * @param etag the current strong ETag; null where the resource does not exist and the method would create it
+ * @param rules `requireIfMatch` refuses to change an existing resource without If-Match; creating one needs none
+ * @throws Problem precondition-failed (412, with the current ETag); precondition-required (428)
+ */
+export function checkPreconditions(
+  { ifMatch, ifNoneMatch }: Preconditions,
+  etag: string | null,
+  { requireIfMatch }: Pick<Config['rules'], 'requireIfMatch'>,
+): void {
+  if (ifMatch !== undefined && !isMatch(ifMatch, etag)) {
+    const detail =
+      etag === null
+        ? 'If-Match requires an existing resource; nothing exists at this URL.'
+        : 'If-Match does not name the current ETag; read the resource again and repeat the change on its current state.';
+    throw failed(detail, etag);
+  }
+  if (ifNoneMatch !== undefined && isWeakMatch(ifNoneMatch, etag)) {
+    const detail =
+      ifNoneMatch.trim() === '*'
+        ? 'If-None-Match: * requires that the resource does not exist, but it does.'
+        : 'If-None-Match names the current ETag.';
+    throw failed(detail, etag);
+  }
+  if (requireIfMatch && ifMatch === undefined && etag !== null) {
+    throw new Problem('precondition-required', {
+      detail: 'This server requires If-Match: read the resource and send the ETag of the response.',
+    });
+  }
+}
+
+/**
+ * Adds an ETag and a Cache-Control to every successful read, and answers 304 where If-None-Match names the ETag. A cache may
+ * keep a response but has to revalidate it each time, so that a read after a write is fresh.
+ */
+export function answerConditionalGet(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  payload: unknown,
+  done: (error: null, payload?: unknown) => void,
+): void {
+  const isRead = request.method === 'GET' || request.method === 'HEAD';
+  if (!isRead || reply.statusCode !== 200) {
+    done(null, payload);
+    return;
+  }
+  if (!reply.hasHeader('cache-control')) reply.header('Cache-Control', 'private, no-cache');
+  if (!reply.hasHeader('etag') && typeof payload === 'string') reply.header('ETag', etagOf(payload));
+  const etag = reply.getHeader('etag');
+  const { ifNoneMatch } = preconditionsOf(request);
+  if (ifNoneMatch === undefined || typeof etag !== 'string' || !isWeakMatch(ifNoneMatch, etag)) {
+    done(null, payload);
+    return;
+  }
+  reply.code(304).removeHeader('content-type').removeHeader('content-length');
+  // Fastify removes the body of a response to HEAD itself, and fails where there is none.
+  done(null, request.method === 'HEAD' ? payload : null);
+}
+
+/** Strong comparison (RFC 9110, section 13.1.1): a weak tag never matches. */
+function isMatch(header: string, etag: string | null): boolean {
+  if (etag === null) return false;
+  return header.trim() === '*' || tagsIn(header).includes(etag);
+}
+
+/** Weak comparison (RFC 9110, section 13.1.2). */
+function isWeakMatch(header: string, etag: string | null): boolean {
+  if (etag === null) return false;
+  return header.trim() === '*' || tagsIn(header).some((tag) => opaque(tag) === opaque(etag));
+}
+
+/** The entity tags of a list; a comma inside the quotes is part of the tag. */
+function tagsIn(header: string): string[] {
+  return header.match(/(?:W\/)?"[^"]*"/gi) ?? [];
+}
+
+function opaque(tag: string): string {
+  return tag.replace(/^W\//, '');
+}
+
+function failed(detail: string, etag: string | null): Problem {
+  return new Problem('precondition-failed', { detail, headers: etag === null ? {} : { ETag: etag } });
+}
