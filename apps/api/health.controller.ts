@@ -23,7 +23,7 @@ export class HealthController {
   @Rules({ roles: 'anyone' })
   @ApiOperation({ summary: 'Report whether the process runs; restart it when this fails' })
   @ApiResult(200, HealthDto)
-  live(): HealthDto {
+  getLiveness(): HealthDto {
     return { status: 'ok', details: {} };
   }
 
@@ -32,7 +32,7 @@ export class HealthController {
   @ApiOperation({ summary: 'Report whether requests can be served; send none while this fails' })
   @ApiResult(200, HealthDto)
   @ApiProblems('unavailable')
-  ready(): Promise<HealthDto> {
+  getReadiness(): Promise<HealthDto> {
     return this.pingDatabase();
   }
 
@@ -41,7 +41,7 @@ export class HealthController {
   @ApiOperation({ summary: 'Same as /health/ready' })
   @ApiResult(200, HealthDto)
   @ApiProblems('unavailable')
-  check(): Promise<HealthDto> {
+  getHealth(): Promise<HealthDto> {
     return this.pingDatabase();
   }
 

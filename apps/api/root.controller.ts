@@ -79,7 +79,7 @@ export class RootController {
   @Rules({ roles: 'anyone', produces: ['application/json', 'text/html'] })
   @ApiOperation({ summary: 'List what there is: name to URL; a page for a browser' })
   @ApiResult(200, undefined, { description: 'Names and their URLs.' })
-  root(@Req() request: FastifyRequest, @Res({ passthrough: true }) reply: FastifyReply): object | string {
+  getRoot(@Req() request: FastifyRequest, @Res({ passthrough: true }) reply: FastifyReply): object | string {
     const origin = requestOrigin(request);
     reply.header('Vary', 'Accept');
     if (accepts(request.raw).type(['application/json', 'text/html']) === 'application/json') {
@@ -93,7 +93,7 @@ export class RootController {
   @Rules({ roles: 'anyone' })
   @ApiOperation({ summary: 'The limits of this installation' })
   @ApiResult(200, LimitsDto)
-  limits(): LimitsDto {
+  getLimits(): LimitsDto {
     const { pageSize, pageSizeMax, pageBytesMax, countCap, bodyLimitBytes, batchObjectsMax, inflatedLimitBytes } =
       this.config.limits;
     return {

@@ -5,6 +5,54 @@ import { TestApi, type Reply } from '../harness/api.js';
 import { CONTRACT } from '../routes/route-table.js';
 import { exampleOf, openApiOf, operationsOf, type OpenApi, type Operation } from './open-api.js';
 
+/** Generated clients call these names: renaming one breaks its users. */
+const OPERATION_IDS: Readonly<Record<string, string>> = {
+  'GET /api/v1': 'getRoot',
+  'GET /api/v1/limits': 'getLimits',
+  'GET /api/v1/projects': 'listProjects',
+  'POST /api/v1/projects': 'createProject',
+  'GET /api/v1/projects/{project_id}': 'getProject',
+  'GET /api/v1/projects/{project_id}/keys': 'listKeys',
+  'POST /api/v1/projects/{project_id}/keys': 'createKey',
+  'DELETE /api/v1/projects/{project_id}/keys/{key_id}': 'revokeKey',
+  'GET /api/v1/devices': 'listDevices',
+  'POST /api/v1/devices': 'createDevice',
+  'GET /api/v1/devices/{device_id}': 'getDevice',
+  'PATCH /api/v1/devices/{device_id}': 'moveDevice',
+  'GET /api/v1/firmware': 'listFirmwareEvents',
+  'POST /api/v1/firmware': 'reportFirmware',
+  'GET /api/v1/firmware/{device_id}': 'listDeviceFirmwareEvents',
+  'POST /api/v1/firmware/{device_id}': 'createFirmwareEvent',
+  'GET /api/v1/jobs': 'listJobs',
+  'GET /api/v1/jobs/{job_id}': 'getJob',
+  'POST /api/v1/jobs/{job_id}/retry': 'retryJob',
+  'GET /api/v1/batches': 'listBatches',
+  'POST /api/v1/batches': 'createBatch',
+  'GET /api/v1/batches/{batch_id}': 'getBatch',
+  'PUT /api/v1/batches/{batch_id}': 'putBatch',
+  'DELETE /api/v1/batches/{batch_id}': 'deleteBatch',
+  'GET /api/v1/objects': 'listObjects',
+  'POST /api/v1/objects': 'createObject',
+  'GET /api/v1/objects/aggregate': 'aggregateObjects',
+  'GET /api/v1/objects/{object_id}': 'getObject',
+  'PUT /api/v1/objects/{object_id}': 'replaceObject',
+  'PATCH /api/v1/objects/{object_id}': 'patchObject',
+  'DELETE /api/v1/objects/{object_id}': 'deleteObject',
+  'GET /api/v1/factories': 'listFactories',
+  'POST /api/v1/factories': 'createFactories',
+  'GET /api/v1/factories/{factory_id}': 'getFactory',
+  'GET /api/v1/sprockets': 'listSprockets',
+  'POST /api/v1/sprockets': 'createSprockets',
+  'GET /api/v1/sprockets/{sprocket_id}': 'getSprocket',
+  'PUT /api/v1/sprockets/{sprocket_id}': 'replaceSprocket',
+  'GET /api/v1/buildings/{building}/rooms/{room}/temperatures': 'listTemperatures',
+  'POST /api/v1/buildings/{building}/rooms/{room}/temperatures': 'recordTemperatures',
+  'GET /api/v1/buildings/{building}/rooms/{room}/temperatures/average': 'getRoomAverage',
+  'GET /health/live': 'getLiveness',
+  'GET /health/ready': 'getReadiness',
+  'GET /healthcheck': 'getHealth',
+};
+
 let api: TestApi;
 let document: OpenApi;
 let operations: [string, Operation][];
@@ -58,6 +106,12 @@ describe('the OpenAPI document', () => {
       const inPath = parameters.filter((one) => one.in === 'path').map((one) => `{${one.name}}`);
       expect(name.match(/\{\w+\}/g) ?? []).toEqual(inPath);
     }
+  });
+
+  it('has a stable operation id for every operation, which a client generator can use as a function name', () => {
+    expect(Object.fromEntries(operations.map(([name, { operationId }]) => [name, operationId]))).toEqual(OPERATION_IDS);
+    const ids = operations.map(([, { operationId }]) => operationId);
+    expect(new Set(ids).size).toBe(ids.length);
   });
 
   it('asks for a key where the contract does, of the roles and in the headers that it names', () => {

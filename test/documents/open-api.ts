@@ -11,6 +11,7 @@ export interface Schema {
 }
 
 export interface Operation {
+  operationId?: string;
   summary?: string;
   security?: object[];
   'x-roles'?: string[];

@@ -40,7 +40,7 @@ export class DeviceController {
   @ApiOperation({ summary: 'Make a device and a key of it; the key is shown this once' })
   @ApiResult(201, CreatedDeviceDto, { location: true })
   @ApiProblems('malformed-request', 'invalid-body', 'conflict')
-  async create(
+  async createDevice(
     @ProjectId() projectId: number,
     @Body() body: CreateDeviceDto,
     @Req() request: FastifyRequest,
@@ -56,7 +56,7 @@ export class DeviceController {
   @ApiOperation({ summary: 'List the devices of the project, newest first' })
   @ApiResult(200, DevicePageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
-  async list(
+  async listDevices(
     @ProjectId() projectId: number,
     @Query() query: PageQuery,
     @Req() request: FastifyRequest,
@@ -71,7 +71,7 @@ export class DeviceController {
   @ApiOperation({ summary: 'Get a device' })
   @ApiResult(200, DeviceDto)
   @ApiProblems('not-found')
-  get(@ProjectId() projectId: number, @Param('device_id') deviceId: string): Promise<DeviceDto> {
+  getDevice(@ProjectId() projectId: number, @Param('device_id') deviceId: string): Promise<DeviceDto> {
     return this.devices.get(projectId, deviceId);
   }
 
@@ -81,7 +81,7 @@ export class DeviceController {
   @ApiConsumes(...PATCH_TYPES)
   @ApiResult(200, MovedDeviceDto)
   @ApiProblems('malformed-request', 'invalid-body', 'not-found')
-  move(@Param('device_id') deviceId: string, @Body() body: MoveDeviceDto): Promise<MovedDeviceDto> {
+  moveDevice(@Param('device_id') deviceId: string, @Body() body: MoveDeviceDto): Promise<MovedDeviceDto> {
     return this.devices.move(deviceId, body.project_id);
   }
 }

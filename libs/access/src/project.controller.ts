@@ -33,7 +33,7 @@ export class ProjectController {
   @ApiOperation({ summary: 'Make a project' })
   @ApiResult(201, ProjectDto, { location: true })
   @ApiProblems('malformed-request', 'invalid-body', 'conflict')
-  async create(
+  async createProject(
     @Body() body: CreateProjectDto,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
@@ -48,7 +48,7 @@ export class ProjectController {
   @ApiOperation({ summary: 'List the projects, newest first' })
   @ApiResult(200, ProjectPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
-  async list(@Query() query: PageQuery, @Req() request: FastifyRequest): Promise<object> {
+  async listProjects(@Query() query: PageQuery, @Req() request: FastifyRequest): Promise<object> {
     const page = pageRequest(query, this.config.limits, fingerprintOf('projects'), request);
     const { slice, count } = await this.projects.list(page);
     return pageBody(page, slice, count);
@@ -59,7 +59,7 @@ export class ProjectController {
   @ApiOperation({ summary: 'Get a project; an admin only its own' })
   @ApiResult(200, ProjectDto)
   @ApiProblems('not-found')
-  get(@CurrentPrincipal() principal: Principal, @Param('project_id') id: string): Promise<ProjectDto> {
+  getProject(@CurrentPrincipal() principal: Principal, @Param('project_id') id: string): Promise<ProjectDto> {
     return this.projects.get(principal, id);
   }
 

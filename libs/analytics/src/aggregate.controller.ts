@@ -19,7 +19,7 @@ export class AggregateController {
   @ApiOperation({ summary: 'Count, add up, average or rank what the filter matches: in all, over time, or by value' })
   @ApiResult(200, AggregateDto)
   @ApiProblems('invalid-query')
-  async aggregate(
+  async aggregateObjects(
     @ProjectId() projectId: number,
     @Query() query: AggregateQuery,
     @Res({ passthrough: true }) reply: FastifyReply,

@@ -62,7 +62,7 @@ export class BatchController {
   @ApiResult(200, DryRunDto, { description: 'With dry_run=true: what would happen.' })
   @ApiResult(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })
   @ApiProblems('malformed-request', 'invalid-query', 'invalid-body', 'conflict', 'too-large')
-  async create(@Incoming() write: WriteRequest, @Query() query: WriteBatchQuery): Promise<string | Readable> {
+  async createBatch(@Incoming() write: WriteRequest, @Query() query: WriteBatchQuery): Promise<string | Readable> {
     const { request, reply } = write;
     const text = await this.requests.answer(this.operations.create, { ...write, query });
     const isAsked = hasPreference(request.headers.prefer, 'return=representation');
@@ -90,7 +90,7 @@ export class BatchController {
   })
   @ApiResult(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })
   @ApiProblems('malformed-request', 'invalid-query', 'invalid-body', 'conflict', 'too-large', 'request-timeout')
-  put(@Incoming() write: WriteRequest, @Query() query: PutBatchQuery): Promise<string> {
+  putBatch(@Incoming() write: WriteRequest, @Query() query: PutBatchQuery): Promise<string> {
     return this.requests.answer(this.operations.put, { ...write, query });
   }
 
@@ -100,7 +100,7 @@ export class BatchController {
   @ApiOperation({ summary: 'List the batches that have an object which the filter matches, newest first' })
   @ApiResult(200, BatchPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
-  async list(
+  async listBatches(
     @ProjectId() projectId: number,
     @Query() query: BatchListQuery,
     @Req() request: FastifyRequest,
@@ -130,7 +130,7 @@ export class BatchController {
   @ApiOperation({ summary: 'Get a whole batch as it was sent, in the order sent' })
   @ApiResult(200, WholeBatchDto, { etag: true })
   @ApiProblems('not-found')
-  async get(
+  async getBatch(
     @ProjectId() projectId: number,
     @Param('batch_id') batchId: string,
     @Res({ passthrough: true }) reply: FastifyReply,
@@ -147,7 +147,7 @@ export class BatchController {
   @ApiOperation({ summary: 'Delete a batch that is empty, or with cascade=true whole' })
   @ApiResult(204)
   @ApiProblems('invalid-query', 'not-found', 'batch-not-empty')
-  async delete(
+  async deleteBatch(
     @ProjectId() projectId: number,
     @Param('batch_id') batchId: string,
     @Query() query: DeleteBatchQuery,

@@ -27,7 +27,7 @@ export class FactoryController {
   @MayRunLater()
   @Stored(FactoryDto)
   @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large')
-  create(@Incoming() write: WriteRequest): Promise<string> {
+  createFactories(@Incoming() write: WriteRequest): Promise<string> {
     return this.requests.answer(this.creating, write);
   }
 
@@ -37,7 +37,7 @@ export class FactoryController {
   @ApiOperation({ summary: 'List the factories in the order stored, as many as PAGE_SIZE_MAX' })
   @ApiResult(200, FactoryListDto, { link: true })
   @ApiProblems('invalid-query', 'invalid-cursor')
-  async list(@Query() query: FactoryListQuery, @Http() http: HttpContext): Promise<string> {
+  async listFactories(@Query() query: FactoryListQuery, @Http() http: HttpContext): Promise<string> {
     const page = await this.reader.page({ ...listOf(FACTORIES), isWhole: true }, query, http);
     return `{"factories":[${page.linked().join()}]}`;
   }
@@ -48,7 +48,7 @@ export class FactoryController {
   @ApiOperation({ summary: 'Get a factory' })
   @ApiResult(200, FactoryDto, { etag: true })
   @ApiProblems('not-found')
-  get(@ProjectId() projectId: number, @Param('factory_id') factoryId: string): Promise<string> {
+  getFactory(@ProjectId() projectId: number, @Param('factory_id') factoryId: string): Promise<string> {
     return this.kinds.get(FACTORIES, projectId, factoryId);
   }
 }

@@ -44,7 +44,7 @@ export class FirmwareController {
   @ApiBody({ type: FirmwareReportDto })
   @ApiResult(202, FirmwareAcceptedDto, { location: true, description: 'Accepted, and on disk.' })
   @ApiProblems('malformed-request', 'invalid-body')
-  report(@CurrentPrincipal() { deviceId }: Principal, @Incoming() write: WriteRequest): Promise<string> {
+  reportFirmware(@CurrentPrincipal() { deviceId }: Principal, @Incoming() write: WriteRequest): Promise<string> {
     if (deviceId === null) throw new Error('a key of the role device is bound to none');
     // What a job would refuse is refused now: to a device its 202 is the last word.
     readBody(FirmwareReportDto, jsonBodyOf(write));
@@ -60,7 +60,7 @@ export class FirmwareController {
   @MayRunLater()
   @ApiResult(201, FirmwareEventDto)
   @ApiProblems('malformed-request', 'invalid-body')
-  update(
+  createFirmwareEvent(
     @CurrentPrincipal() from: Principal,
     @Param('device_id') deviceId: string,
     @Incoming() write: WriteRequest,
@@ -76,7 +76,7 @@ export class FirmwareController {
   @ApiOperation({ summary: "List a device's events, newest first; a device its own", description: KEYS })
   @ApiResult(200, [FirmwareEventDto], EVENTS)
   @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
-  list(
+  listFirmwareEvents(
     @CurrentPrincipal() from: Principal,
     @Query() query: FirmwareListQuery,
     @Http() http: HttpContext,
@@ -89,7 +89,7 @@ export class FirmwareController {
   @ApiOperation({ summary: 'The same, the device in the address', description: KEYS })
   @ApiResult(200, [FirmwareEventDto], EVENTS)
   @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
-  listAt(
+  listDeviceFirmwareEvents(
     @CurrentPrincipal() from: Principal,
     @Param('device_id') deviceId: string,
     @Query() query: FirmwarePageQuery,

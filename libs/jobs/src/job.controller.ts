@@ -39,7 +39,7 @@ export class JobController {
   @ApiOperation({ summary: 'List the jobs without their results, newest first; producers and devices see their own' })
   @ApiResult(200, JobPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
-  async list(
+  async listJobs(
     @CurrentPrincipal() from: Principal,
     @ProjectId() projectId: number,
     @Query() query: JobListQuery,
@@ -65,7 +65,7 @@ export class JobController {
   @ApiOperation({ summary: 'Get a job and what came of it; producers and devices their own' })
   @ApiResult(200, JobDto)
   @ApiProblems('not-found')
-  async get(
+  async getJob(
     @CurrentPrincipal() from: Principal,
     @ProjectId() projectId: number,
     @Param('job_id') id: string,
@@ -81,7 +81,7 @@ export class JobController {
   @ApiOperation({ summary: 'Have a failed job tried again, from its first attempt on' })
   @ApiResult(202, JobDto)
   @ApiProblems('not-found', 'job-not-failed')
-  async retry(
+  async retryJob(
     @CurrentPrincipal() from: Principal,
     @ProjectId() projectId: number,
     @Param('job_id') id: string,

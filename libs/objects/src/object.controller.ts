@@ -50,7 +50,7 @@ export class ObjectController {
   @MayRunLater()
   @ApiResult(201, ObjectDto, { location: true, etag: true })
   @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large')
-  create(@Incoming() write: WriteRequest): Promise<string> {
+  createObject(@Incoming() write: WriteRequest): Promise<string> {
     return this.requests.answer(this.operations.create, write);
   }
 
@@ -60,7 +60,7 @@ export class ObjectController {
   @ApiOperation({ summary: 'List the objects that the filter matches, newest first' })
   @ApiResult(200, ObjectPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
-  async list(
+  async listObjects(
     @ProjectId() projectId: number,
     @Query() query: FilterQuery,
     @Req() request: FastifyRequest,
@@ -79,7 +79,7 @@ export class ObjectController {
   @ApiOperation({ summary: 'Get an object' })
   @ApiResult(200, ObjectDto, { etag: true })
   @ApiProblems('not-found')
-  async get(@ProjectId() projectId: number, @Param('object_id') objectId: string): Promise<string> {
+  async getObject(@ProjectId() projectId: number, @Param('object_id') objectId: string): Promise<string> {
     return objectText(await this.objects.get(projectId, objectId));
   }
 
@@ -99,7 +99,7 @@ export class ObjectController {
     'precondition-required',
     'too-large',
   )
-  replace(@Incoming() write: WriteRequest): Promise<string> {
+  replaceObject(@Incoming() write: WriteRequest): Promise<string> {
     return this.requests.answer(this.operations.replace, write);
   }
 
@@ -119,7 +119,7 @@ export class ObjectController {
     'precondition-required',
     'too-large',
   )
-  async patch(
+  async patchObject(
     @ProjectId() projectId: number,
     @Param('object_id') objectId: string,
     @Headers('if-match') ifMatch: string | undefined,
@@ -139,7 +139,7 @@ export class ObjectController {
   @ApiHeader(IF_MATCH)
   @ApiResult(204)
   @ApiProblems('not-found', 'precondition-failed', 'precondition-required')
-  async delete(
+  async deleteObject(
     @ProjectId() projectId: number,
     @Param('object_id') objectId: string,
     @Headers('if-match') ifMatch: string | undefined,

@@ -31,7 +31,7 @@ export class SprocketController {
   @MayRunLater()
   @Stored(SprocketDto)
   @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large')
-  create(@Incoming() write: WriteRequest): Promise<string> {
+  createSprockets(@Incoming() write: WriteRequest): Promise<string> {
     return this.requests.answer(this.creating, write);
   }
 
@@ -40,7 +40,7 @@ export class SprocketController {
   @ApiOperation({ summary: 'List the sprockets, newest first' })
   @ApiResult(200, SprocketPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
-  async list(@Query() query: SprocketListQuery, @Http() http: HttpContext): Promise<string> {
+  async listSprockets(@Query() query: SprocketListQuery, @Http() http: HttpContext): Promise<string> {
     const asked = withLimit(query, this.config.limits.pageSizeMax);
     return (await this.reader.page(listOf(SPROCKETS), asked, http)).text((text) => text);
   }
@@ -51,7 +51,7 @@ export class SprocketController {
   @ApiOperation({ summary: 'Get a sprocket' })
   @ApiResult(200, SprocketDto, { etag: true })
   @ApiProblems('not-found')
-  get(@ProjectId() projectId: number, @Param('sprocket_id') sprocketId: string): Promise<string> {
+  getSprocket(@ProjectId() projectId: number, @Param('sprocket_id') sprocketId: string): Promise<string> {
     return this.kinds.get(SPROCKETS, projectId, sprocketId);
   }
 
@@ -71,7 +71,7 @@ export class SprocketController {
     'precondition-required',
     'too-large',
   )
-  replace(@Incoming() write: WriteRequest): Promise<string> {
+  replaceSprocket(@Incoming() write: WriteRequest): Promise<string> {
     return this.requests.answer(this.replacing, write);
   }
 }

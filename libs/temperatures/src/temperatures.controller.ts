@@ -54,7 +54,7 @@ export class TemperaturesController {
     description: 'The reading; of an array how many.',
   })
   @ApiProblems('malformed-request', 'invalid-body', 'too-large')
-  record(@Incoming() write: WriteRequest): Promise<string> {
+  recordTemperatures(@Incoming() write: WriteRequest): Promise<string> {
     return this.requests.answer(this.recording, write);
   }
 
@@ -63,7 +63,11 @@ export class TemperaturesController {
   @ApiOperation({ summary: 'List the readings of a room, the latest first' })
   @ApiResult(200, ReadingPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
-  async list(@Param() names: Names, @Query() query: ReadingsQuery, @Http() http: HttpContext): Promise<string> {
+  async listTemperatures(
+    @Param() names: Names,
+    @Query() query: ReadingsQuery,
+    @Http() http: HttpContext,
+  ): Promise<string> {
     const room = roomOf(names);
     const page = await this.reader.page(readingsOf(room, within(query.from, query.until)), query, http);
     const everything = readingsOf(room, within());
@@ -77,7 +81,7 @@ export class TemperaturesController {
   @ApiOperation({ summary: 'The average temperature of a room from so long ago until now' })
   @ApiResult(200, AverageDto)
   @ApiProblems('invalid-query', 'not-found')
-  async average(
+  async getRoomAverage(
     @ProjectId() projectId: number,
     @Param() names: Names,
     @Query() { duration }: AverageQuery,
