@@ -81,6 +81,8 @@ export default tseslint.config(
           'clearInterval',
           'Buffer',
           'fetch',
+          'setTimeout',
+          'clearTimeout',
         ].map((name) => [name, 'readonly']),
       ),
     },

@@ -1,11 +1,16 @@
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openTestServer } from './harness/server.mjs';
+import { startTestRun } from './harness/test-run.mjs';
 
-/** One throw-away PostgreSQL for the whole run, with a template database that holds the migrations' result. */
+/** Starts what the specs share; its addresses go to them in the environment. */
 export default async function setup() {
   const folder = await mkdtemp(join(tmpdir(), 'stowage-test-'));
-  globalThis.stowageTestServer = await openTestServer(folder);
-  process.env.STOWAGE_TEST_SERVER = JSON.stringify(globalThis.stowageTestServer.address);
+  try {
+    globalThis.stowageTestRun = await startTestRun(folder);
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+  process.env.STOWAGE_TEST_RUN = JSON.stringify(globalThis.stowageTestRun.facts);
 }

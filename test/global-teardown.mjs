@@ -1,4 +1,4 @@
-/** Stops the run's PostgreSQL and removes its files. */
+/** Stops what the specs shared. @throws Error when one of the servers failed, or leaked a connection */
 export default async function teardown() {
-  await globalThis.stowageTestServer.close();
+  await globalThis.stowageTestRun.close();
 }

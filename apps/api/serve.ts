@@ -13,6 +13,8 @@ const SWEEP_MS = 50;
 /** A server that listens, and how to stop it. */
 export interface RunningServer {
   url: string;
+  /** For tests that set its clock. */
+  app: NestFastifyApplication;
   /** Finishes what is under way, then closes the database. Idempotent. */
   stop(): Promise<void>;
 }
@@ -28,7 +30,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
     const made = await app.get(FirstStart).run(say);
     const url = await listen(app, config);
     for (const line of welcome(url, made)) say(line);
-    return { url, stop: stopOnce(app, installation) };
+    return { url, app, stop: stopOnce(app, installation) };
   } catch (error) {
     // It may run jobs already, which hold connections.
     await app?.close();

@@ -5,7 +5,8 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
-import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import type { Reply, TestProject } from '../harness/api.js';
+import { TestApp } from '../harness/app.js';
 import { lastStatusWithin } from './moved-clock.js';
 import { cloneDatabase } from '../harness/database.js';
 
@@ -27,13 +28,13 @@ interface Page {
   results: Device[];
 }
 
-let api: TestApi;
+let api: TestApp;
 let mine: TestProject;
 let theirs: TestProject;
 let made = 0;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApp.start();
   [mine, theirs] = [await api.project(), await api.project()];
 });
 afterAll(() => api.stop());

@@ -5,7 +5,8 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
-import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import type { Reply, TestProject } from '../harness/api.js';
+import { TestApp } from '../harness/app.js';
 import { lastStatusWithin } from './moved-clock.js';
 
 interface Key {
@@ -24,12 +25,12 @@ interface KeyPage {
   results: Key[];
 }
 
-let api: TestApi;
+let api: TestApp;
 let project: TestProject;
 let keysPath: string;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApp.start();
   project = await api.project();
   keysPath = `/projects/${String(project.projectId)}/keys`;
 });

@@ -18,7 +18,7 @@ let api: TestApi;
 let project: TestProject;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApi.shared();
   project = await api.project();
   for (let n = 0; n < 12; n++) {
     const objects = Array.from({ length: n }, (_, i) => ({

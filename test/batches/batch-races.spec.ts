@@ -70,7 +70,7 @@ describe('many clients at once', () => {
 
   it('may send the same ids in opposite order: the deadlock is solved, one is stored, the other is a conflict', async () => {
     let replies: Promise<Reply[]> | undefined;
-    await api.db.database.transaction(async (tx) => {
+    await api.db.transaction(async (tx) => {
       // Holds the id in the middle until both have stored their first, so that each then waits for the other.
       await tx.query(
         `INSERT INTO objects (project_id, batch_id, object_id, seq, observed_at, data)
@@ -129,7 +129,7 @@ describe('many clients at once', () => {
     await postBatch(api, project.keys.producer, 'from', objects(['mover', 'stayer']));
     await postBatch(api, project.keys.producer, 'to', objects([]));
     let deleted: Promise<Reply> | undefined;
-    await api.db.database.transaction(async (tx) => {
+    await api.db.transaction(async (tx) => {
       await tx.query(`UPDATE batches SET object_count = 1 WHERE batch_id = 'from'`);
       deleted = api.call('DELETE', '/objects/mover', { key: project.keys.admin });
       await waitForLockWaits(1);

@@ -14,7 +14,7 @@ let api: TestApi;
 let project: TestProject;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApi.shared();
   project = await api.project();
 });
 afterAll(() => api.stop());
@@ -27,8 +27,9 @@ const shoe = (objectId: string): object => ({ object_id: objectId, data: [{ key:
 
 async function rowsOf(batchId: string): Promise<number> {
   const [row] = await api.db.sql<{ count: string }>(
-    'SELECT (SELECT count(*) FROM objects WHERE batch_id = $1) + (SELECT count(*) FROM batches WHERE batch_id = $1) AS count',
-    [batchId],
+    `SELECT (SELECT count(*) FROM objects WHERE project_id = $1 AND batch_id = $2)
+       + (SELECT count(*) FROM batches WHERE project_id = $1 AND batch_id = $2) AS count`,
+    [project.projectId, batchId],
   );
   return Number(row?.count);
 }

@@ -7,7 +7,7 @@ let posting: TestProject;
 let putting: TestProject;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApi.shared();
   [posting, putting] = [await api.project(), await api.project()];
 });
 afterAll(() => api.stop());
@@ -145,8 +145,9 @@ describe('what was put as NDJSON', () => {
       const again = { key: putting.keys.producer, body: `{"objects":[${objects.join()}]}` };
       const same = [await putLines(posting, path, body), await api.call('PUT', path, again)];
       expect(same.map((reply) => reply.status)).toEqual([200, 200]);
-      await api.db.sql('DELETE FROM objects');
-      await api.db.sql('DELETE FROM batches');
+      const both = [[posting.projectId, putting.projectId]];
+      await api.db.sql('DELETE FROM objects WHERE project_id = ANY ($1)', both);
+      await api.db.sql('DELETE FROM batches WHERE project_id = ANY ($1)', both);
     };
     await fc.assert(fc.asyncProperty(batch, check), { numRuns: 100 });
   });

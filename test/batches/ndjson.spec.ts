@@ -5,14 +5,15 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
-import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import type { Reply, TestProject } from '../harness/api.js';
+import { TestApp } from '../harness/app.js';
 import { postBatch, type BatchBody, type WholeBatchBody } from '../objects/wire.js';
 
-let api: TestApi;
+let api: TestApp;
 let project: TestProject;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApp.start();
   project = await api.project();
 });
 afterAll(() => api.stop());
@@ -130,7 +131,7 @@ describe('PUT as application/x-ndjson', () => {
   });
 
   it('refuses a line over BODY_LIMIT_BYTES, and says which', async () => {
-    const small = await TestApi.start({ BODY_LIMIT_BYTES: '1024' });
+    const small = await TestApp.start({ BODY_LIMIT_BYTES: '1024' });
     try {
       const { producer: key } = (await small.project()).keys;
       const lines = [...linesOf('fits', 500), line('x'.repeat(200), `,"subject":"${'s'.repeat(900)}"`), line('after')];
@@ -222,7 +223,7 @@ describe('a stream of any length', () => {
     const text = 'x'.repeat(1_000);
     let sent = 0;
     let sending: Promise<Reply> | undefined;
-    await api.db.database.transaction(async (tx) => {
+    await api.db.transaction(async (tx) => {
       // Until it is known whether this one stays, the stream's first object waits.
       await tx.query(
         `INSERT INTO objects (project_id, batch_id, object_id, seq, observed_at, data) VALUES ($1, 'held', 'pressed-0', 1, now(), '[]')`,

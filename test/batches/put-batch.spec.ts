@@ -7,7 +7,7 @@ let api: TestApi;
 let project: TestProject;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApi.shared();
   project = await api.project();
 });
 afterAll(() => api.stop());
@@ -31,8 +31,8 @@ const many = (name: string, count: number): object[] =>
 const stateOf = (batchId: string): Promise<object[]> =>
   api.db.sql(
     `SELECT b.seq AS batch_seq, b.revision, b.object_count, o.* FROM batches AS b
-     LEFT JOIN objects AS o USING (project_id, batch_id) WHERE b.batch_id = $1 ORDER BY o.seq`,
-    [batchId],
+     LEFT JOIN objects AS o USING (project_id, batch_id) WHERE b.project_id = $1 AND b.batch_id = $2 ORDER BY o.seq`,
+    [project.projectId, batchId],
   );
 
 describe('a batch that is put', () => {
@@ -140,9 +140,14 @@ describe('the id in the address', () => {
       expect([400, 414]).toContain(reply.status);
       expectProblem(reply, reply.status === 400 ? 'invalid-path' : 'uri-too-long');
     }
-    expect(await api.db.sql(`SELECT FROM objects WHERE object_id = 'never'`)).toHaveLength(0);
     expect(
-      await api.db.sql(`SELECT FROM batches WHERE batch_id ~ '[[:cntrl:]]' OR length(batch_id) > 255`),
+      await api.db.sql(`SELECT FROM objects WHERE project_id = $1 AND object_id = 'never'`, [project.projectId]),
+    ).toHaveLength(0);
+    expect(
+      await api.db.sql(
+        `SELECT FROM batches WHERE project_id = $1 AND (batch_id ~ '[[:cntrl:]]' OR length(batch_id) > 255)`,
+        [project.projectId],
+      ),
     ).toHaveLength(0);
   });
 });

@@ -7,7 +7,7 @@ let api: TestApi;
 let project: TestProject;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApi.shared();
   project = await api.project();
   await postBatch(
     api,
@@ -39,8 +39,8 @@ const idsIn = async (batchId: string): Promise<string[]> =>
 const stateOf = (batchId: string): Promise<object[]> =>
   api.db.sql(
     `SELECT b.seq AS batch_seq, b.revision, b.object_count, o.* FROM batches AS b
-     LEFT JOIN objects AS o USING (project_id, batch_id) WHERE b.batch_id = $1 ORDER BY o.seq`,
-    [batchId],
+     LEFT JOIN objects AS o USING (project_id, batch_id) WHERE b.project_id = $1 AND b.batch_id = $2 ORDER BY o.seq`,
+    [project.projectId, batchId],
   );
 
 /** Pointers to the ids of the objects at these places, counted from 0. */
@@ -164,7 +164,9 @@ describe.each(KINDS)('a new batch, as %s', (kind) => {
     objects.splice(1, 1, shoe('e1'));
     expectConflict(await put(kind, id, objects), pointers(kind, 1, count - 2), ['e1', 'e3']);
     expect((await read(id)).status).toBe(404);
-    expect(await api.db.sql('SELECT FROM objects WHERE object_id = $1', [`${id} 0`])).toHaveLength(0);
+    expect(
+      await api.db.sql('SELECT FROM objects WHERE project_id = $1 AND object_id = $2', [project.projectId, `${id} 0`]),
+    ).toHaveLength(0);
   });
 
   it('lists a hundred of the ids that are taken, the first ones, and counts them all', async () => {

@@ -1,13 +1,14 @@
 import { BatchService } from '#batches';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import type { Reply, TestProject } from '../harness/api.js';
+import { TestApp } from '../harness/app.js';
 import { kindOf, postBatch, type BatchBody, type PageBody, type WholeBatchBody } from '../objects/wire.js';
 
-let api: TestApi;
+let api: TestApp;
 let project: TestProject;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApp.start();
   project = await api.project();
   await postBatch(api, project.keys.producer, 'shoes', [
     { object_id: 's1', data: { type: 'shoe', size: 42 } },

@@ -201,7 +201,7 @@ let api: TestApi;
 let project: TestProject;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApi.shared();
   project = await api.project();
 });
 afterAll(() => api.stop());
@@ -236,7 +236,7 @@ describe('what was posted', () => {
       }
     };
     await fc.assert(fc.asyncProperty(batch, postAndRead), { numRuns: 80 });
-    expect(await api.db.sql('SELECT FROM objects')).toHaveLength(0);
+    expect(await api.db.sql('SELECT FROM objects WHERE project_id = $1', [project.projectId])).toHaveLength(0);
   });
 
   it.each([

@@ -5,7 +5,7 @@ let api: TestApi;
 let project: TestProject;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApi.shared();
   project = await api.project();
   const objects = [{ object_id: 'o', data: [{ key: 'n', value: 1 }] }];
   await api.call('POST', '/batches', { key: project.keys.producer, body: { batch_id: 'b', objects } });

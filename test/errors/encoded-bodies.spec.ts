@@ -133,7 +133,7 @@ describe('an encoded batch', () => {
   let project: TestProject;
 
   beforeAll(async () => {
-    api = await TestApi.start();
+    api = await TestApi.shared();
     project = await api.project();
   });
   afterAll(() => api.stop());

@@ -1,10 +1,11 @@
-import { PROBLEMS, type ProblemDto, type ProblemSlug } from '#http';
+import type { ProblemDto, ProblemSlug } from '#http';
 import { expect } from '@jest/globals';
 import type { Reply } from '../harness/api.js';
+import { RUN } from '../harness/run.js';
 
 /** Checks that an answer is a whole problem document of this kind (RFC 9457), and gives it. */
 export function expectProblem(reply: Omit<Reply, 'json'>, slug: ProblemSlug): ProblemDto {
-  const { status, title } = PROBLEMS[slug];
+  const { status, title } = RUN.problems[slug];
   expect([reply.status, reply.text]).toEqual([status, expect.stringContaining(`/problems#${slug}"`)]);
   expect(reply.headers.get('content-type')).toMatch(/^application\/problem\+json(?:;|$)/);
   const problem = JSON.parse(reply.text) as ProblemDto;

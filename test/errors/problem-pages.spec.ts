@@ -8,7 +8,7 @@ import { expectProblem } from './expect-problem.js';
 let api: TestApi;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApi.shared();
 });
 afterAll(() => api.stop());
 

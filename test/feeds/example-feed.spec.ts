@@ -1,15 +1,17 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { access, readFile } from 'node:fs/promises';
+import { Client } from 'pg';
 import { FEEDS } from '../../apps/feeds.js';
 import { openApiOf } from '../documents/open-api.js';
-import { expectProblem } from '../errors/expect-problem.js';
-import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { expectProblem, placesOf } from '../errors/expect-problem.js';
+import type { Reply, TestProject } from '../harness/api.js';
+import { TestApp } from '../harness/app.js';
 import { DoorsModule } from './doors/doors.module.js';
 
-let api: TestApi;
+let api: TestApp;
 let project: TestProject;
 beforeAll(async () => {
-  api = await TestApi.start({}, [...FEEDS, DoorsModule]);
+  api = await TestApp.start({}, [...FEEDS, DoorsModule]);
   project = await api.project();
 });
 afterAll(() => api.stop());
@@ -118,5 +120,21 @@ describe('docs/adding-a-feed.md', () => {
     const files = [...putIn.matchAll(/`((?:[\w-]+\/)*[\w-]+(?:\.[\w-]+)*\.(?:ts|mjs|json|md))`/g)];
     expect(files.length).toBeGreaterThan(10);
     for (const [, file = ''] of files) await expect(access(file)).resolves.toBeUndefined();
+  });
+});
+
+describe('a file of 10,000 ids that exist', () => {
+  it('is compared with what is stored in a few statements', async () => {
+    const measures = { teeth: 5, pitch_diameter: 5, outside_diameter: 6, pitch: 1 };
+    const sprockets = Array.from({ length: 10_000 }, (_, n) => ({ id: `many-${String(n)}`, ...measures }));
+    const other = sprockets.map((one, n) => (n === 9_998 ? { ...one, teeth: 6 } : one));
+    expect((await post('/sprockets', { sprockets })).json()).toEqual({ stored: 10_000, unchanged: 0 });
+    const queries = jest.spyOn(Client.prototype, 'query');
+    expect((await post('/sprockets', { sprockets })).json()).toEqual({ stored: 0, unchanged: 10_000 });
+    const conflict = expectProblem(await post('/sprockets', { sprockets: other }), 'conflict');
+    expect(placesOf(conflict)).toEqual(['/sprockets/9998/id']);
+    expect(queries.mock.calls.length).toBeGreaterThan(1);
+    expect(queries.mock.calls.length).toBeLessThan(50);
+    queries.mockRestore();
   });
 });

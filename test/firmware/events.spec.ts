@@ -9,7 +9,7 @@ let api: TestApi;
 let door: Door;
 
 beforeAll(async () => {
-  api = await TestApi.start({ WORKER: 'inline' });
+  api = await TestApi.shared();
 });
 beforeEach(async () => {
   door = await Door.open(api);

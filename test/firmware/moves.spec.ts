@@ -4,17 +4,18 @@ import { NestFactory } from '@nestjs/core';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { WorkerModule } from '../../apps/worker/worker.module.js';
 import { expectProblem } from '../errors/expect-problem.js';
-import { TestApi, type Reply } from '../harness/api.js';
-import { ended, settingsFor } from '../jobs/jobs.js';
+import { settingsFor, type Reply } from '../harness/api.js';
+import { TestApp } from '../harness/app.js';
+import { ended } from '../jobs/jobs.js';
 import { Door, type Event } from './wire.js';
 
-let api: TestApi;
+let api: TestApp;
 let from: Door;
 let to: Door;
 
 beforeAll(async () => {
   // Nobody runs jobs until the test says so.
-  api = await TestApi.start({ WORKER: 'separate' });
+  api = await TestApp.start({ WORKER: 'separate' });
   [from, to] = [await Door.open(api), await Door.open(api)];
 });
 afterAll(() => api.stop());

@@ -2,18 +2,18 @@ import { Operations } from '#jobs';
 import { JsonBody } from '#http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
-import { TestApi } from '../harness/api.js';
+import { TestApp } from '../harness/app.js';
 import { ended, until } from '../jobs/jobs.js';
 import type { ObjectBody, PageBody } from '../objects/wire.js';
 import { Door, type Event } from './wire.js';
 
 const TIME = '2023-11-14T22:13:20Z';
 
-let api: TestApi;
+let api: TestApp;
 let door: Door;
 
 beforeAll(async () => {
-  api = await TestApi.start({ WORKER: 'inline' });
+  api = await TestApp.start({ WORKER: 'inline' });
 });
 beforeEach(async () => {
   door = await Door.open(api);

@@ -10,7 +10,7 @@ let api: TestApi;
 let door: Door;
 
 beforeAll(async () => {
-  api = await TestApi.start({ WORKER: 'inline' });
+  api = await TestApi.shared();
   door = await Door.open(api);
 });
 afterAll(() => api.stop());

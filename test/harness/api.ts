@@ -1,11 +1,7 @@
-import 'reflect-metadata';
-import { DeviceService, KeyService, ProjectService } from '#access';
-import { Config, createLog } from '#platform';
-import { type Role } from '#http';
-import type { Type } from '@nestjs/common';
-import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { createApp } from '../../apps/api/create-app.js';
-import { cloneDatabase, type TestDatabase } from './database.js';
+import { readFile } from 'node:fs/promises';
+import type { Role } from '#http';
+import { RUN } from './run.js';
+import { createDatabase, dropDatabase, Tables, urlOf, type TestTables } from './tables.js';
 
 /** An answer, read whole. */
 export interface Reply {
@@ -32,62 +28,94 @@ export interface TestProject {
   keys: Record<Exclude<Role, 'operator'>, string>;
 }
 
-/** The whole product over HTTP, as `stowage serve` starts it, on a database of the test file's own. */
+/** What `test/harness/servers.mjs` returns of a server. */
+interface StartedServer {
+  id: string;
+  origin: string;
+  said: string[];
+  routes: string;
+}
+
+/** A server and a client of it; imports nothing of the product, which would cost each spec seconds. */
 export class TestApi {
-  private constructor(
-    readonly app: NestFastifyApplication,
-    readonly db: TestDatabase,
+  readonly operatorKey = RUN.operatorKey;
+
+  protected constructor(
     readonly origin: string,
-    readonly operatorKey: string,
+    readonly db: TestTables,
+    readonly stop: () => Promise<void>,
+    private readonly server?: StartedServer,
   ) {}
 
-  /** @param feeds beside or instead of the product's own */
-  static async start(settings: Record<string, string> = {}, feeds?: readonly Type[]): Promise<TestApi> {
-    const db = await cloneDatabase();
-    const config = new Config({
-      DATABASE_URL: 'postgresql://given-to-the-installation-directly',
-      STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
-      ...settings,
-    });
+  /**
+   * The server that all specs share, with default settings and `WORKER=inline`. Each test makes projects of its own;
+   * what changes a setting, a table's definition or the rows of every project needs `start`.
+   */
+  static async shared(): Promise<TestApi> {
+    const server = await order<StartedServer>('GET', '/shared');
+    const tables = new Tables({ ...RUN.postgres, database: RUN.sharedDatabase });
+    return new TestApi(server.origin, tables, () => tables.close(), server);
+  }
+
+  /** A server of the spec's own, on a database of its own. */
+  static async start(settings: Record<string, string> = {}): Promise<TestApi> {
+    const address = await createDatabase();
+    const tables = new Tables(address);
     try {
-      const app = await createApp(config, db, createLog('silent'), feeds);
-      await app.listen(0, '127.0.0.1');
-      const operator = await app.get(KeyService).create({ projectId: null, role: 'operator', name: 'test operator' });
-      return new TestApi(app, db, await app.getUrl(), operator.key);
+      const server = await startServer(tables, settings);
+      const stop = async (): Promise<void> => {
+        await order('DELETE', `/servers/${server.id}`);
+        await tables.close();
+        await dropDatabase(address);
+      };
+      return new TestApi(server.origin, tables, stop, server);
     } catch (error) {
-      await db.close();
+      await tables.close();
+      await dropDatabase(address);
       throw error;
     }
   }
 
-  async stop(): Promise<void> {
-    await this.app.close();
-    await this.db.close();
+  /** Another server on the same database; to be stopped before this one. */
+  async another(settings: Record<string, string> = {}): Promise<TestApi> {
+    const server = await startServer(this.db, settings);
+    return new TestApi(server.origin, this.db, () => order('DELETE', `/servers/${server.id}`), server);
+  }
+
+  /** The lines that the server printed when it started. */
+  get said(): readonly string[] {
+    return this.started.said;
+  }
+
+  /** Fastify's tree of routes, as text. */
+  get routes(): string {
+    return this.started.routes;
+  }
+
+  /** Sets the time that reads end at; null lets it run again. Not for the shared server. @param micros since 1970 */
+  async setClock(micros: number | null): Promise<void> {
+    await order('PUT', `/servers/${this.started.id}/clock`, { micros });
   }
 
   async project(): Promise<TestProject> {
-    const { project_id: projectId } = await this.app
-      .get(ProjectService)
-      .create(`project-${Math.random().toString(36)}`);
-    const keys = this.app.get(KeyService);
-    const make = async (role: Role): Promise<string> => (await keys.create({ projectId, role, name: role })).key;
+    const { project_id: projectId } = await this.make<{ project_id: number }>('/projects', this.operatorKey, {
+      name: `project-${Math.random().toString(36)}`,
+    });
+    const make = async (role: Role): Promise<string> =>
+      (await this.make<{ key: string }>(`/projects/${String(projectId)}/keys`, this.operatorKey, { name: role, role }))
+        .key;
     const deviceId = `device-${String(projectId)}`;
-    return {
-      projectId,
-      deviceId,
-      keys: {
-        admin: await make('admin'),
-        producer: await make('producer'),
-        analyst: await make('analyst'),
-        device: (await this.app.get(DeviceService).create(projectId, deviceId)).key,
-      },
-    };
+    // One after the other: lists show them in this order.
+    const [admin, producer, analyst] = [await make('admin'), await make('producer'), await make('analyst')];
+    const { key: device } = await this.make<{ key: string }>('/devices', admin, { device_id: deviceId });
+    return { projectId, deviceId, keys: { admin, producer, analyst, device } };
   }
 
   /** @param path below /api/v1, or a complete URL as the API gave it */
   async call(method: string, path: string, { key, body, headers = {} }: CallOptions = {}): Promise<Reply> {
     const isRaw = typeof body === 'string' || body instanceof Uint8Array;
-    const response = await fetch(path.startsWith('http') ? path : `${this.origin}/api/v1${path}`, {
+    const url = path.startsWith('http') ? path : `${this.origin}/api/v1${path}`;
+    const response = await send(url, {
       method,
       headers: {
         ...(key === undefined ? {} : { 'X-Api-Key': key }),
@@ -99,5 +127,48 @@ export class TestApi {
     });
     const text = await response.text();
     return { status: response.status, headers: response.headers, text, json: () => JSON.parse(text) as never };
+  }
+
+  private get started(): StartedServer {
+    if (this.server === undefined) throw new Error('this server was started in the process of the spec');
+    return this.server;
+  }
+
+  private async make<T>(path: string, key: string, body: object): Promise<T> {
+    const reply = await this.call('POST', path, { key, body });
+    if (reply.status !== 201) throw new Error(`POST ${path}: ${String(reply.status)} ${reply.text}`);
+    return reply.json<T>();
+  }
+}
+
+/** The settings of a server on this database. */
+export function settingsFor({ address }: Pick<TestTables, 'address'>): Record<string, string> {
+  return { DATABASE_URL: urlOf(address), STOWAGE_KEY_SECRET: RUN.keySecret };
+}
+
+function startServer(tables: Pick<TestTables, 'address'>, settings: Record<string, string>): Promise<StartedServer> {
+  const own = { PORT: '0', LOG_LEVEL: 'silent', STOWAGE_OPERATOR_KEY: RUN.operatorKey };
+  return order('POST', '/servers', { ...own, ...settingsFor(tables), ...settings });
+}
+
+async function order<T = void>(method: string, path: string, body?: object): Promise<T> {
+  const response = await send(RUN.control + path, { method, body: JSON.stringify(body ?? {}) });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${path} of the test servers: ${text}`);
+  return JSON.parse(text) as T;
+}
+
+/** @throws Error with the end of the servers' log when there is no response */
+async function send(url: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, init.method === 'GET' ? { ...init, body: null } : init);
+  } catch (cause) {
+    const log = await readFile(RUN.log, 'utf8');
+    throw new Error(
+      `no response to ${String(init.method)} ${url}; the log of the servers ends with:\n${log.slice(-4_000)}`,
+      {
+        cause,
+      },
+    );
   }
 }

@@ -9,7 +9,7 @@ let producer: string;
 let analyst: string;
 
 beforeAll(async () => {
-  api = await TestApi.start({ WORKER: 'inline' });
+  api = await TestApi.shared();
   project = await api.project();
   ({ producer, analyst } = project.keys);
 });

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProblemDto } from '#http';
 import { expect } from '@jest/globals';
 import type { TestApi } from '../harness/api.js';
-import type { TestDatabase } from '../harness/database.js';
 
 /** A job as the API shows it. */
 export interface Job {
@@ -59,12 +58,4 @@ export function reaches(api: TestApi, key: string, job: Pick<Job, 'url'>, ...sta
 
 export function ended(api: TestApi, key: string, job: Pick<Job, 'url'>): Promise<Job> {
   return reaches(api, key, job, 'succeeded', 'failed');
-}
-
-/** Settings that lead a process of its own to the database of the test. */
-export function settingsFor({ address: { user, host, port, database } }: TestDatabase): Record<string, string> {
-  return {
-    DATABASE_URL: `postgresql://${user}@${encodeURIComponent(host)}:${String(port)}/${database}`,
-    STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
-  };
 }

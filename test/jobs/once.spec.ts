@@ -4,10 +4,11 @@ import { Config, createLog } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
-import { TestApi, type TestProject } from '../harness/api.js';
-import { accepted, ended, read, settingsFor, until } from './jobs.js';
+import { settingsFor, type TestProject } from '../harness/api.js';
+import { TestApp } from '../harness/app.js';
+import { accepted, ended, read, until } from './jobs.js';
 
-let api: TestApi;
+let api: TestApp;
 let other: NestFastifyApplication;
 let keys: TestProject['keys'];
 let key: string;
@@ -19,7 +20,7 @@ const effect: Operation = {
   run: async ({ projectId, receipt }) => {
     runs++;
     const outcome = { status: 200, text: '{}' };
-    await api.db.database.transaction(async (tx) => {
+    await api.db.transaction(async (tx) => {
       await tx.query('INSERT INTO effects VALUES ($1)', [projectId]);
       await sleep(20);
       await receipt?.(tx, outcome);
@@ -29,7 +30,7 @@ const effect: Operation = {
 };
 
 beforeAll(async () => {
-  api = await TestApi.start({ WORKER: 'separate' });
+  api = await TestApp.start({ WORKER: 'separate' });
   other = await createApp(new Config({ ...settingsFor(api.db), WORKER: 'separate' }), api.db, createLog('silent'));
   ({ keys } = await api.project());
   key = keys.producer;

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem } from '../errors/expect-problem.js';
 import { Stowage, type Running } from '../cli/stowage.js';
-import { TestApi, type TestProject } from '../harness/api.js';
-import { accepted, ended, reaches, read, settingsFor, until, type Job } from './jobs.js';
+import { settingsFor, TestApi, type TestProject } from '../harness/api.js';
+import { accepted, ended, reaches, read, until, type Job } from './jobs.js';
 
 const batch = (batch_id: string): object => ({ batch_id, objects: [{ object_id: `${batch_id}-1`, data: [] }] });
 
@@ -141,7 +141,7 @@ describe('stowage worker', () => {
 
   /** Runs the work while every job that wants to write into the batch has to wait. */
   async function whileLocked(work: () => Promise<void>): Promise<void> {
-    await api.db.database.transaction(async (tx) => {
+    await api.db.transaction(async (tx) => {
       await tx.query(`SELECT FROM batches WHERE batch_id = 'all' FOR UPDATE`);
       await work();
     });
@@ -212,7 +212,7 @@ describe('stowage worker', () => {
   it('shows that it lives, and can be stopped, while its housekeeping waits', async () => {
     const beat = async (): Promise<string | undefined> =>
       (await api.db.sql<{ beat: string }>('SELECT max(beat_at)::text AS beat FROM job_workers'))[0]?.beat;
-    await api.db.database.transaction(async (tx) => {
+    await api.db.transaction(async (tx) => {
       await tx.query('LOCK TABLE idempotency_keys');
       const one = await worker();
       const first = await beat();

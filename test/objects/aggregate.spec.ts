@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Fixtures } from '../../apps/api/fixtures.js';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
-import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import type { Reply, TestProject } from '../harness/api.js';
+import { TestApp } from '../harness/app.js';
 import { address, postBatch, type Scalar } from './wire.js';
 
 interface AggregateBody {
@@ -11,12 +12,12 @@ interface AggregateBody {
   results: { group: Scalar; series?: Scalar; value: number | null; count: number }[];
 }
 
-let api: TestApi;
+let api: TestApp;
 /** Has the fixtures and nothing else. */
 let fixtures: TestProject;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApp.start();
   fixtures = await api.project();
   await api.app.get(Fixtures).load(fixtures.projectId);
 });

@@ -2,7 +2,8 @@ import { Config, createLog } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
-import { TestApi, type TestProject } from '../harness/api.js';
+import type { TestProject } from '../harness/api.js';
+import { TestApp } from '../harness/app.js';
 import { address, pagesFrom, postBatch, type ObjectBody, type PageBody } from './wire.js';
 
 /**
@@ -41,11 +42,11 @@ const numbers = new Map(
   }),
 );
 
-let api: TestApi;
+let api: TestApp;
 let project: TestProject;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApp.start();
   project = await api.project();
   for (let start = 0; start < COUNT; start += BATCH_SIZE) {
     const objects = Array.from({ length: BATCH_SIZE }, (_, i) => {

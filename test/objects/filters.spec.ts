@@ -127,7 +127,7 @@ let api: TestApi;
 let fixtures: Store;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApi.shared();
   const names = (await readdir('fixtures')).filter((name) => name.endsWith('.json')).sort();
   const texts = await Promise.all(names.map((name) => readFile(`fixtures/${name}`, 'utf8')));
   fixtures = await storeOf(

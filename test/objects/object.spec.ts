@@ -7,7 +7,7 @@ let api: TestApi;
 let project: TestProject;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApi.shared();
   project = await api.project();
   await postBatch(api, project.keys.producer, 'shoes', []);
 });

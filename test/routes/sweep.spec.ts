@@ -1,8 +1,10 @@
-import { API, type Role } from '#http';
+import type { Role } from '#http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type CallOptions, type Reply, type TestProject } from '../harness/api.js';
 import { addressesOf, CONTRACT, fill, METHODS, OPEN, ROLES, type ContractRoute } from './route-table.js';
+
+const API = '/api/v1';
 
 interface OpenApi {
   paths: Record<string, Record<string, { requestBody?: object }>>;

@@ -1,5 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { Client } from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type CallOptions, type Reply, type TestProject } from '../harness/api.js';
 import { accepted, ended, read as readJob } from '../jobs/jobs.js';
@@ -16,7 +15,7 @@ let api: TestApi;
 let project: TestProject;
 
 beforeAll(async () => {
-  api = await TestApi.start({ WORKER: 'inline' });
+  api = await TestApi.shared();
 });
 afterAll(() => api.stop());
 
@@ -71,18 +70,6 @@ describe('POST /sprockets', () => {
     };
     expect(placesOf(expectProblem(await post(twice), 'conflict'))).toEqual(['/sprockets/1/id']);
     expect((await page()).count).toBe(before);
-  });
-
-  it('compares a whole file of ids that exist in one look at what is stored', async () => {
-    const all = Array.from({ length: 10_000 }, (_, n) => ({ id: `many-${String(n)}`, ...SPROCKET }));
-    expect((await post({ sprockets: all })).json()).toEqual({ stored: 10_000, unchanged: 0 });
-    const queries = jest.spyOn(Client.prototype, 'query');
-    expect((await post({ sprockets: all })).json()).toEqual({ stored: 0, unchanged: 10_000 });
-    const other = all.map((one, n) => (n === 9_998 ? { ...one, teeth: 6 } : one));
-    expect(placesOf(expectProblem(await post({ sprockets: other }), 'conflict'))).toEqual(['/sprockets/9998/id']);
-    expect(queries.mock.calls.length).toBeGreaterThan(1);
-    expect(queries.mock.calls.length).toBeLessThan(50);
-    queries.mockRestore();
   });
 
   it('does not take an id that is an address, or that an object of another kind has', async () => {

@@ -8,7 +8,7 @@ let project: TestProject;
 let round = 0;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApi.shared();
   project = await api.project();
 });
 afterAll(() => api.stop());

@@ -1,11 +1,11 @@
 import { Maintenance } from '#jobs';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { TestApi } from '../harness/api.js';
+import { TestApp } from '../harness/app.js';
 
-let api: TestApi;
+let api: TestApp;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApp.start();
 });
 afterAll(() => api.stop());
 

@@ -1,16 +1,17 @@
 import { Clock } from '#platform';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
-import { TestApi, type TestProject } from '../harness/api.js';
+import type { TestProject } from '../harness/api.js';
+import { TestApp } from '../harness/app.js';
 import { address, allOf, pagesFrom, postBatch, type PageBody } from '../objects/wire.js';
 import { RoomClient, type AverageBody, type ReadingBody } from './rooms.js';
 
-let api: TestApi;
+let api: TestApp;
 let project: TestProject;
 let lab: RoomClient;
 
 beforeAll(async () => {
-  api = await TestApi.start({ COUNT_CAP: '20' });
+  api = await TestApp.start({ COUNT_CAP: '20' });
 });
 beforeEach(async () => {
   project = await api.project();

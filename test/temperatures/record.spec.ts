@@ -6,19 +6,20 @@ import { Sequence } from '#database';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
-import { TestApi, type TestProject } from '../harness/api.js';
-import { accepted, ended, settingsFor } from '../jobs/jobs.js';
+import { settingsFor, type TestProject } from '../harness/api.js';
+import { TestApp } from '../harness/app.js';
+import { accepted, ended } from '../jobs/jobs.js';
 import { places, type ObjectBody, type PageBody } from '../objects/wire.js';
 import { RoomClient, type ReadingBody } from './rooms.js';
 
 const AT = '2024-12-10T16:45:00';
 
-let api: TestApi;
+let api: TestApp;
 let project: TestProject;
 let lab: RoomClient;
 
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApp.start();
 });
 beforeEach(async () => {
   project = await api.project();

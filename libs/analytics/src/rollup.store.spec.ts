@@ -1,18 +1,19 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import pg from 'pg';
-import { TestApi, type TestProject } from '../../../test/harness/api.js';
+import type { TestProject } from '../../../test/harness/api.js';
+import { TestApp } from '../../../test/harness/app.js';
 import { RollupStore, type MeasuredOp, type MeasuredSpan } from './rollup.store.js';
 
 const FROM = '2024-12-10T00:00:00Z';
 const UNTIL = '2024-12-11T00:00:00Z';
 
-let api: TestApi;
+let api: TestApp;
 let rollups: RollupStore;
 let project: TestProject;
 let span: MeasuredSpan;
 beforeAll(async () => {
-  api = await TestApi.start();
+  api = await TestApp.start();
   rollups = new RollupStore(api.db.database);
 });
 afterAll(() => api.stop());

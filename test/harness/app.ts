@@ -1,0 +1,41 @@
+import 'reflect-metadata';
+import { KeyService } from '#access';
+import { Config, createLog } from '#platform';
+import type { Type } from '@nestjs/common';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { createApp } from '../../apps/api/create-app.js';
+import { settingsFor, TestApi } from './api.js';
+import { cloneDatabase, type TestDatabase } from './database.js';
+import { RUN } from './run.js';
+
+/**
+ * A server in the process of the spec, on a database of the spec's own, for specs that need the application itself: other
+ * feeds, a replaced provider, a method that no route calls. Loading the product costs such a spec some seconds.
+ */
+export class TestApp extends TestApi {
+  private constructor(
+    readonly app: NestFastifyApplication,
+    override readonly db: TestDatabase,
+    origin: string,
+  ) {
+    super(origin, db, async () => {
+      await app.close();
+      await db.close();
+    });
+  }
+
+  /** @param feeds in place of the product's own */
+  static override async start(settings: Record<string, string> = {}, feeds?: readonly Type[]): Promise<TestApp> {
+    const db = await cloneDatabase();
+    const config = new Config({ ...settingsFor(db), ...settings });
+    try {
+      const app = await createApp(config, db, createLog('silent'), feeds);
+      await app.listen(0, '127.0.0.1');
+      await app.get(KeyService).ensure({ projectId: null, role: 'operator', name: 'test operator' }, RUN.operatorKey);
+      return new TestApp(app, db, await app.getUrl());
+    } catch (error) {
+      await db.close();
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,114 @@
+import { randomBytes } from 'node:crypto';
+import type { PostgresAddress } from '#database';
+import pg, { type CustomTypesConfig } from 'pg';
+import { RUN } from './run.js';
+
+/** Type ids of PostgreSQL's catalog, which never change. */
+const TIMESTAMPTZ = 1184;
+const JSONB = 3802;
+
+/** As the product reads them: jsonb as text, times as RFC 3339. */
+const TEXT_TYPES: CustomTypesConfig = {
+  getTypeParser: ((type: TypeId, format?: 'text' | 'binary') => {
+    const oid: number = type;
+    if (oid === TIMESTAMPTZ) return (text: string) => text.replace(' ', 'T').replace(/\+00$/, 'Z');
+    if (oid === JSONB) return (text: string) => text;
+    return pg.types.getTypeParser(type, format ?? 'text') as (text: string) => unknown;
+  }) as CustomTypesConfig['getTypeParser'],
+};
+
+type TypeId = Parameters<typeof pg.types.getTypeParser>[0];
+
+type Query = <Row extends object>(text: string, values?: unknown[]) => Promise<Row[]>;
+
+/** The tables of a server, read and changed without it. */
+export interface TestTables {
+  readonly address: PostgresAddress;
+  readonly sql: Query;
+  /** Runs the work between BEGIN and COMMIT, on a connection of its own. */
+  transaction<T>(work: (tx: { query: Query }) => Promise<T>): Promise<T>;
+}
+
+/** Imports nothing of the product. */
+export class Tables implements TestTables {
+  private readonly pool: pg.Pool;
+
+  constructor(readonly address: PostgresAddress) {
+    this.pool = new pg.Pool({
+      ...address,
+      ssl: false,
+      max: 5,
+      application_name: 'stowage tests',
+      options: '-c timezone=UTC -c datestyle=ISO',
+      types: TEXT_TYPES,
+    });
+    // Specs that close the database break idle connections; the pool replaces them.
+    this.pool.on('error', () => undefined);
+  }
+
+  readonly sql: Query = async <Row extends object>(text: string, values?: unknown[]) =>
+    (await this.pool.query<Row>(text, values)).rows;
+
+  async transaction<T>(work: (tx: { query: Query }) => Promise<T>): Promise<T> {
+    const client = await this.pool.connect();
+    try {
+      await client.query('BEGIN');
+      const result = await work({
+        query: async <Row extends object>(text: string, values?: unknown[]) =>
+          (await client.query<Row>(text, values)).rows,
+      });
+      await client.query('COMMIT');
+      return result;
+    } catch (error) {
+      await client.query('ROLLBACK');
+      throw error;
+    } finally {
+      client.release();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.pool.end();
+  }
+}
+
+/** Creates a database like the template. @returns its address */
+export async function createDatabase(template = 'stowage_template'): Promise<PostgresAddress> {
+  const database = `test_${randomBytes(6).toString('hex')}`;
+  await asAdmin(`CREATE DATABASE ${database} TEMPLATE ${template}`);
+  return { ...RUN.postgres, database };
+}
+
+/** Drops a database. @throws Error when connections to it were leaked */
+export async function dropDatabase({ database }: PostgresAddress): Promise<void> {
+  const leaked = await connectionsTo(database);
+  await asAdmin(`DROP DATABASE ${database} WITH (FORCE)`);
+  if (leaked > 0) throw new Error(`${String(leaked)} connections to the database were leaked`);
+}
+
+/** The address as a setting: DATABASE_URL. */
+export function urlOf({ user, host, port, database }: PostgresAddress): string {
+  return `postgresql://${user}@${encodeURIComponent(host)}:${String(port)}/${database}`;
+}
+
+async function connectionsTo(database: string): Promise<number> {
+  // PostgreSQL may list a closed connection for a moment.
+  for (let attempt = 0; ; attempt++) {
+    const [row] = await asAdmin<{ count: string }>(
+      `SELECT count(*) FROM pg_stat_activity WHERE datname = '${database}'`,
+    );
+    const count = Number(row?.count);
+    if (count === 0 || attempt === 100) return count;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+async function asAdmin<Row extends object>(text: string): Promise<Row[]> {
+  const client = new pg.Client({ ...RUN.postgres, ssl: false });
+  await client.connect();
+  try {
+    return (await client.query<Row>(text)).rows;
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,88 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { open, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { PROBLEMS } from '#http';
+import { connectionsTo, startPostgres, urlOf } from './postgres.mjs';
+
+const SERVERS = join(import.meta.dirname, 'servers.mjs');
+const SHARED_DATABASE = 'shared';
+const OPERATOR_KEY = 'an-operator-key-of-the-tests-of-the-api';
+const KEY_SECRET = 'a secret of the tests, 32 characters';
+
+/** Idle servers stop within a second; one that leaked a connection waits five before it breaks it off. */
+const STOP_WITHIN_MS = 4_000;
+
+/** Starts PostgreSQL and the process of the servers. The server that the specs share starts with the first of them. */
+export async function startTestRun(folder) {
+  const log = join(folder, 'servers.log');
+  const servers = await startServers(log);
+  let postgres;
+  try {
+    postgres = await startPostgres(folder, SHARED_DATABASE);
+    const shared = { ...postgres.address, database: SHARED_DATABASE };
+    const control = await servers.control;
+    const settings = {
+      DATABASE_URL: urlOf(shared),
+      STOWAGE_KEY_SECRET: KEY_SECRET,
+      STOWAGE_OPERATOR_KEY: OPERATOR_KEY,
+      PORT: '0',
+      LOG_LEVEL: 'error',
+      WORKER: 'inline',
+    };
+    await fetch(`${control}/shared`, { method: 'PUT', body: JSON.stringify(settings) });
+    return {
+      facts: {
+        postgres: postgres.address,
+        sharedDatabase: SHARED_DATABASE,
+        control,
+        log,
+        operatorKey: OPERATOR_KEY,
+        keySecret: KEY_SECRET,
+        problems: PROBLEMS,
+      },
+      async close() {
+        try {
+          await stopServers(servers.child, log);
+          const left = await connectionsTo(shared);
+          if (left.length > 0) throw new Error(`connections of the shared server were leaked: ${JSON.stringify(left)}`);
+        } finally {
+          await postgres.stop();
+          await rm(folder, { recursive: true, force: true });
+        }
+      },
+    };
+  } catch (error) {
+    servers.child.kill('SIGKILL');
+    await postgres?.stop();
+    throw error;
+  }
+}
+
+/** @returns the process, and a promise of its address */
+async function startServers(log) {
+  const file = await open(log, 'w');
+  // Its standard input ends when this process does, however that happens; then it exits too.
+  const child = spawn(process.execPath, [SERVERS], { stdio: ['pipe', 'pipe', file.fd] });
+  await file.close();
+  const ended = once(child, 'exit').then(async ([code, signal]) => {
+    throw new Error(`the test servers ended with ${code ?? signal}:\n${await readFile(log, 'utf8')}`);
+  });
+  ended.catch(() => undefined);
+  const [line] = await Promise.race([once(createInterface(child.stdout), 'line'), ended]);
+  return { child, control: line };
+}
+
+/** @throws Error when the process failed, logged an error, or does not stop in time */
+async function stopServers(child, log) {
+  const ended = child.exitCode === null && child.signalCode === null ? once(child, 'exit') : undefined;
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS);
+  await ended;
+  clearTimeout(timer);
+  const text = await readFile(log, 'utf8');
+  if (ended === undefined || child.exitCode !== 0 || text !== '') {
+    throw new Error(`the test servers ended with ${child.exitCode ?? child.signalCode}; their log:\n${text}`);
+  }
+}
