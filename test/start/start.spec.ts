@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
+import { RUN } from '../harness/run.js';
 
 /** The built product, as `npm start` runs it. */
 const MAIN = join(process.cwd(), 'dist/apps/cli/main.js');
@@ -220,7 +221,7 @@ describe('stowage serve', () => {
     });
 
     it('when the database does not let us make tables', async () => {
-      const server = JSON.parse(process.env.STOWAGE_TEST_SERVER ?? '') as { host: string; port: number; user: string };
+      const server = RUN.postgres;
       const admin = new pg.Client({ ...server, database: 'stowage', ssl: false });
       await admin.connect();
       await admin.query('CREATE ROLE powerless LOGIN');
