@@ -44,7 +44,7 @@ export class FirstStart {
         'the key secret of this data dir was lost: keys made before work no more; make new ones with `stowage key create`',
       );
     }
-    const projectId = await this.defaultProject();
+    const projectId = await this.projects.ensureDefault();
     const admin = { projectId, role: 'admin', name: 'first admin' } as const;
     const operator = { projectId: null, role: 'operator', name: 'first operator' } as const;
     if (adminKey !== null) await this.keys.ensure(admin, adminKey);
@@ -52,11 +52,6 @@ export class FirstStart {
     if (operatorKey !== null) await this.keys.ensure(operator, operatorKey);
     else if (!(await this.keys.exists(operator))) made.operator = (await this.keys.create(operator)).key;
     if (this.config.rules.seed) await this.seed(projectId, say);
-  }
-
-  private async defaultProject(): Promise<number> {
-    const found = await this.projects.findByName(DEFAULT_PROJECT);
-    return found?.projectId ?? (await this.projects.create(DEFAULT_PROJECT)).project_id;
   }
 
   /** Marked in the project, so that fixtures which somebody deleted do not come back. */

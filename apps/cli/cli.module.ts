@@ -7,6 +7,7 @@ import { LoadCommand } from './load.command.js';
 import { MigrateCommand } from './migrate.command.js';
 import { ProjectCommand } from './project.command.js';
 import { ServeCommand } from './serve.command.js';
+import { ShellCommand } from './shell.command.js';
 import { WorkerCommand } from './worker.command.js';
 
 /** The class Command of commander, which nest-commander does not export. */
@@ -29,6 +30,7 @@ export class CommandTree {
     ...KeyCommand.registerWithSubCommands(),
     ...DeviceCommand.registerWithSubCommands(),
     DemoCommand,
+    ShellCommand,
     CommandTree,
   ],
 })

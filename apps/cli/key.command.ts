@@ -37,7 +37,8 @@ class KeyCreateCommand extends CommandRunner {
     const projectName = project ?? access.DEFAULT_PROJECT;
     const created = await access.withAccess(async (services) => {
       if (isOperator) return services.keys.create({ projectId: null, role: 'operator', name: body.name });
-      const projectId = await access.getProjectId(services, projectName);
+      const projectId =
+        project === undefined ? await services.projects.ensureDefault() : await access.getProjectId(services, project);
       return access.withOptionNames(OPTION_NAMES, () => services.keys.createFromBody(projectId, body));
     });
     const scope = isOperator ? 'for all projects' : `in project ${projectName}`;

@@ -21,6 +21,7 @@ describe('stowage', () => {
       'key',
       'device',
       'demo [options]',
+      'shell',
     ]) {
       expect(
         stdout.split('\n').filter((line) => line.startsWith(`  ${command}  `) || line.startsWith(`  ${command} `)),

@@ -56,6 +56,19 @@ export class ProjectService {
     return this.projects.findOneBy({ name });
   }
 
+  /** The id of the project `default`, which is created when it is missing. */
+  async ensureDefault(): Promise<number> {
+    const found = await this.findByName(DEFAULT_PROJECT);
+    if (found !== null) return found.projectId;
+    try {
+      return (await this.create(DEFAULT_PROJECT)).project_id;
+    } catch (error) {
+      // Another process created it in between.
+      if (!(error instanceof Problem && error.slug === 'conflict')) throw error;
+      return this.ensureDefault();
+    }
+  }
+
   async markSeeded(projectId: number): Promise<void> {
     await this.projects.update({ projectId }, { seededAt: new Date() });
   }

@@ -1,0 +1,34 @@
+FROM node:24-trixie-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+COPY tsconfig.json tsconfig.build.json ./
+COPY bin ./bin
+COPY migrations ./migrations
+COPY libs ./libs
+COPY apps ./apps
+RUN npm run build
+RUN npm prune --omit=dev
+
+FROM node:24-trixie-slim
+ENV NODE_ENV=production
+# Outside of the container only what is published is reachable.
+ENV HOST=0.0.0.0
+ENV PORT=8000
+# Used without DATABASE_URL: the embedded database lives on this volume.
+ENV STOWAGE_DATA_DIR=/data
+WORKDIR /app
+RUN mkdir /data && chown node:node /data
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules ./node_modules
+COPY --from=build /app/dist ./dist
+COPY fixtures ./fixtures
+COPY docs ./docs
+COPY docker-entrypoint.sh ./
+USER node
+VOLUME /data
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/ready`).then((response) => process.exit(response.ok ? 0 : 1), () => process.exit(1))"]
+ENTRYPOINT ["/app/docker-entrypoint.sh"]
+CMD ["serve"]

@@ -1,0 +1,38 @@
+#!/bin/sh
+# The container's entry point: docker-entrypoint.sh <command> [arguments]. It runs without a container as well.
+set -eu
+
+usage() {
+  cat <<'TEXT'
+Usage: docker-entrypoint.sh <command> [arguments]
+
+  serve            run the HTTP server
+  worker           run jobs
+  migrate          bring the database's tables up to date, and exit
+  load <path>...   send batch files to a running server
+  demo             create a project with devices and events, and print its keys
+  createsuperuser  create an admin key of the project "default", and print it
+  shell            open a Node.js prompt with the services
+TEXT
+}
+
+main="$(dirname "$0")/dist/apps/cli/main.js"
+command=${1:-}
+[ $# -eq 0 ] || shift
+
+# exec: the server replaces the shell, so that it gets the container's signals.
+case $command in
+  serve | worker | migrate | load | demo | shell)
+    exec node "$main" "$command" "$@"
+    ;;
+  createsuperuser)
+    exec node "$main" key create --role admin --name createsuperuser "$@"
+    ;;
+  -h | --help | help)
+    usage
+    ;;
+  *)
+    usage >&2
+    exit 2
+    ;;
+esac

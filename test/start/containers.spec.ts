@@ -1,0 +1,285 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { access, constants, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { DockerfileParser, type Copy, type Instruction, type JSONInstruction } from 'dockerfile-ast';
+import { validate } from 'dockerfile-utils';
+import { parse } from 'yaml';
+import { cloneDatabase, type TestDatabase } from '../harness/database.js';
+
+const ENTRYPOINT = join(process.cwd(), 'docker-entrypoint.sh');
+const COMMANDS = ['serve', 'worker', 'migrate', 'load', 'demo', 'createsuperuser', 'shell'];
+
+interface Result {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+interface Running {
+  child: ChildProcess;
+  /** Resolves when standard output matches; rejects when the process ends without that. */
+  prints(pattern: RegExp): Promise<RegExpExecArray>;
+  result: Promise<Result>;
+}
+
+let db: TestDatabase;
+let folder: string;
+const children: ChildProcess[] = [];
+
+/** An empty database, and a working directory that is not the project's. */
+beforeAll(async () => {
+  db = await cloneDatabase('template1');
+  folder = await mkdtemp(join(tmpdir(), 'stowage-containers-'));
+});
+afterAll(async () => {
+  for (const child of children) child.kill('SIGKILL');
+  await db.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+function start(program: string, args: readonly string[], settings: Record<string, string> = {}, input = ''): Running {
+  const { user, host, port, database } = db.address;
+  const env = {
+    PATH: process.env.PATH,
+    DATABASE_URL: `postgresql://${user}@${encodeURIComponent(host)}:${String(port)}/${database}`,
+    STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
+    PORT: '0',
+    LOG_LEVEL: 'silent',
+    ...settings,
+  };
+  const child = spawn(program, args, { cwd: folder, env, stdio: 'pipe' });
+  children.push(child);
+  child.stdin.end(input);
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const result = new Promise<Result>((resolve) => {
+    child.once('close', (code) => {
+      resolve({ code, stdout, stderr });
+    });
+  });
+  const prints = (pattern: RegExp): Promise<RegExpExecArray> =>
+    new Promise((resolve, reject) => {
+      child.stdout.on('data', () => {
+        const found = pattern.exec(stdout);
+        if (found !== null) resolve(found);
+      });
+      void result.then(() => {
+        reject(new Error(`ended without printing ${String(pattern)}: ${stdout}${stderr}`));
+      });
+    });
+  return { child, prints, result };
+}
+
+function entrypoint(args: readonly string[], settings: Record<string, string> = {}, input = ''): Running {
+  return start('sh', [ENTRYPOINT, ...args], settings, input);
+}
+
+describe('docker-entrypoint.sh', () => {
+  let server: Running;
+  let origin: string;
+  let adminKey: string;
+
+  it('is executable, and lists its commands', async () => {
+    await access(ENTRYPOINT, constants.X_OK);
+    const { code, stdout } = await entrypoint(['--help']).result;
+    expect(code).toBe(0);
+    for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+  });
+
+  it.each([[[]], [['sevre']], [['key', 'list']]])('rejects %j with the usage and exit code 2', async (args) => {
+    const { code, stdout, stderr } = await entrypoint(args).result;
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(/^Usage: /);
+  });
+
+  it('migrate creates the tables', async () => {
+    const { code, stdout } = await entrypoint(['migrate']).result;
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/ran \d+ migrations/) });
+    expect(await db.sql('SELECT FROM objects')).toEqual([]);
+  });
+
+  it('createsuperuser prints an admin key of the project "default", which need not exist', async () => {
+    const { code, stdout } = await entrypoint(['createsuperuser']).result;
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^stw_admin_\w+\n$/) });
+    adminKey = stdout.trim();
+    expect(await db.sql('SELECT p.name, k.role FROM api_keys AS k JOIN projects AS p USING (project_id)')).toEqual([
+      { name: 'default', role: 'admin' },
+    ]);
+  });
+
+  it('serve runs the server, which accepts the key of createsuperuser', async () => {
+    server = entrypoint(['serve']);
+    [, origin = ''] = await server.prints(/Stowage is ready: (\S+)\/api\/v1\//);
+    const response = await fetch(`${origin}/api/v1/batches`, { headers: { 'X-Api-Key': adminKey } });
+    expect(response.status).toBe(200);
+  });
+
+  it('load sends a file to the server', async () => {
+    await writeFile(join(folder, 'hello.json'), '{"batch_id": "hello", "objects": [{"object_id": "1", "data": {}}]}');
+    const settings = { STOWAGE_URL: origin, STOWAGE_API_KEY: adminKey };
+    const { code, stderr } = await entrypoint(['load', 'hello.json'], settings).result;
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    expect(await db.sql('SELECT batch_id FROM objects')).toEqual([{ batch_id: 'hello' }]);
+  });
+
+  it('demo creates a project with devices', async () => {
+    const { code, stdout } = await entrypoint(['demo', '--devices', '1'], { STOWAGE_URL: origin }).result;
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/stw_device_\w+/) });
+  });
+
+  it('shell runs JavaScript with the services', async () => {
+    const { code, stdout } = await entrypoint(['shell'], {}, `(await get(ProjectService).findByName('default')).name\n`)
+      .result;
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining(`'default'`) });
+  });
+
+  it('worker runs jobs until SIGTERM, and exits with 0', async () => {
+    const worker = entrypoint(['worker']);
+    const headers = { 'X-Api-Key': adminKey, 'Content-Type': 'application/json', Prefer: 'respond-async' };
+    const body = '{"batch_id": "later", "objects": []}';
+    const accepted = await fetch(`${origin}/api/v1/batches`, { method: 'POST', headers, body });
+    expect(accepted.status).toBe(202);
+    const status = async (): Promise<string> => {
+      const job = await fetch(accepted.headers.get('Location') ?? '', { headers });
+      return ((await job.json()) as { status: string }).status;
+    };
+    while ((await status()) !== 'succeeded') await new Promise((resolve) => setTimeout(resolve, 50));
+    worker.child.kill('SIGTERM');
+    expect((await worker.result).code).toBe(0);
+  });
+
+  it('the health check of the Dockerfile succeeds while the server runs, and fails after it has stopped', async () => {
+    const [program = '', ...args] = await healthCheck();
+    const settings = { PORT: new URL(origin).port };
+    expect(await start(program, args, settings).result).toMatchObject({ code: 0, stderr: '' });
+    server.child.kill('SIGTERM');
+    expect((await server.result).code).toBe(0);
+    expect((await start(program, args, settings).result).code).toBe(1);
+  });
+});
+
+async function dockerfile(): Promise<{ text: string; instructions: Instruction[] }> {
+  const text = await readFile('Dockerfile', 'utf8');
+  return { text, instructions: DockerfileParser.parse(text).getInstructions() };
+}
+
+/** The words of the last instruction of this name, which is written as a JSON array. */
+async function wordsOf(keyword: string): Promise<string[]> {
+  const found = (await dockerfile()).instructions.filter((instruction) => instruction.getKeyword() === keyword).at(-1);
+  return (found as JSONInstruction).getJSONStrings().map((word) => JSON.parse(word.getValue()) as string);
+}
+
+async function healthCheck(): Promise<string[]> {
+  const found = (await dockerfile()).instructions.find((instruction) => instruction.getKeyword() === 'HEALTHCHECK');
+  const [, json = '[]'] = /CMD (\[.*\])/s.exec(found?.getRawArgumentsContent() ?? '') ?? [];
+  return JSON.parse(json) as string[];
+}
+
+describe('Dockerfile', () => {
+  it('is valid', async () => {
+    expect(validate((await dockerfile()).text)).toEqual([]);
+  });
+
+  it('copies only paths that exist and that .dockerignore lets through', async () => {
+    const included = (await readFile('.dockerignore', 'utf8'))
+      .split('\n')
+      .flatMap((line) => line.match(/^!(.+)$/)?.[1] ?? []);
+    const copies = (await dockerfile()).instructions.filter((instruction) => instruction.getKeyword() === 'COPY');
+    const sources = copies
+      .filter((copy) => (copy as Copy).getFromFlag() === null)
+      .flatMap((copy) => copy.getArguments().slice(0, -1))
+      .map((argument) => argument.getValue());
+    expect(sources.sort()).toEqual(included.sort());
+    for (const source of sources) await access(source);
+  });
+
+  it('copies from its build stage what the server needs: the code, its dependencies and the files it reads', async () => {
+    const { text } = await dockerfile();
+    const [, stage = ''] = text.split(/^FROM .*(?<!AS build)$/m);
+    const copied = [...stage.matchAll(/^COPY (?:--from=build \/app\/)?(\S+) /gm)].map(([, path]) => path);
+    expect(copied).toEqual(
+      expect.arrayContaining(['package.json', 'node_modules', 'dist', 'fixtures', 'docs', 'docker-entrypoint.sh']),
+    );
+  });
+
+  it('runs npm scripts that exist', async () => {
+    const { scripts } = JSON.parse(await readFile('package.json', 'utf8')) as { scripts: Record<string, string> };
+    const names = [...(await dockerfile()).text.matchAll(/npm run (\S+)/g)].map(([, name]) => name);
+    expect(names).toEqual(['build']);
+    for (const name of names) expect(scripts).toHaveProperty(name ?? '');
+  });
+
+  it('starts the entry point with a command that it knows, not as root', async () => {
+    expect(await wordsOf('ENTRYPOINT')).toEqual(['/app/docker-entrypoint.sh']);
+    expect(COMMANDS).toEqual(expect.arrayContaining(await wordsOf('CMD')));
+    expect((await dockerfile()).text).toMatch(/^USER node$/m);
+  });
+});
+
+interface Service {
+  image: string;
+  command?: string[];
+  environment: Record<string, string>;
+  volumes?: string[];
+  depends_on?: Record<string, { condition: string }>;
+  healthcheck?: { test?: string[]; disable?: boolean };
+}
+
+async function compose(): Promise<{ services: Record<string, Service>; volumes: Record<string, unknown> }> {
+  return parse(await readFile('docker-compose.yml', 'utf8'), { merge: true }) as Awaited<ReturnType<typeof compose>>;
+}
+
+describe('docker-compose.yml', () => {
+  it('conforms to the compose schema and the linter rules', async () => {
+    // The linter contains the schema of the Compose Specification.
+    const linter = join(process.cwd(), 'node_modules/.bin/dclint');
+    const { code, stdout, stderr } = await start(linter, [join(process.cwd(), 'docker-compose.yml')]).result;
+    expect({ code, messages: `${stdout}${stderr}`.trim() }).toEqual({ code: 0, messages: '' });
+  });
+
+  it('has the API, a worker and PostgreSQL 18, whose health the others wait for', async () => {
+    const { services } = await compose();
+    expect(Object.keys(services)).toEqual(['api', 'postgres', 'worker']);
+    expect(services.postgres).toMatchObject({
+      image: expect.stringMatching(/^postgres:18/),
+      healthcheck: { test: expect.arrayContaining(['pg_isready']) },
+    });
+    for (const name of ['api', 'worker']) {
+      expect(services[name]?.depends_on).toEqual({ postgres: { condition: 'service_healthy' } });
+    }
+  });
+
+  it('runs commands that the entry point knows', async () => {
+    const { services } = await compose();
+    expect([services.api?.command, services.worker?.command]).toEqual([['serve'], ['worker']]);
+  });
+
+  it('refuses to start without the key secret and the database password', async () => {
+    const { services } = await compose();
+    for (const name of ['api', 'worker']) {
+      expect(services[name]?.environment.STOWAGE_KEY_SECRET).toMatch(/^\$\{STOWAGE_KEY_SECRET:\?.+\}$/);
+      expect(services[name]?.environment.DATABASE_URL).toMatch(/\$\{POSTGRES_PASSWORD:\?.+\}/);
+    }
+    expect(services.postgres?.environment.POSTGRES_PASSWORD).toMatch(/^\$\{POSTGRES_PASSWORD:\?.+\}$/);
+  });
+
+  it('sets only settings that Stowage has', async () => {
+    const { services } = await compose();
+    const known = [...(await readFile('.env.example', 'utf8')).matchAll(/^(?:# )?([A-Z_]+)=/gm)].map(
+      ([, name]) => name,
+    );
+    for (const name of ['api', 'worker']) {
+      expect(known).toEqual(expect.arrayContaining(Object.keys(services[name]?.environment ?? {})));
+    }
+  });
+
+  it('keeps the database on a named volume', async () => {
+    const { services, volumes } = await compose();
+    expect(services.postgres?.volumes).toEqual(['database:/var/lib/postgresql']);
+    expect(Object.keys(volumes)).toEqual(['database']);
+  });
+});
