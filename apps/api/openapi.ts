@@ -1,20 +1,42 @@
-import { API, ProblemDto, PROBLEMS, type ProblemSlug } from '#http';
+import { ProblemDto, PROBLEMS, type ProblemSlug } from '#http';
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 
 type Operation = NonNullable<OpenAPIObject['paths'][string]['get']>;
 type Responses = Operation['responses'];
 type Security = NonNullable<Operation['security']>;
+type Parameter = Extract<NonNullable<Operation['parameters']>[number], { in: string }>;
+type License = NonNullable<OpenAPIObject['info']['license']>;
+
+/** OpenAPI 3.1 identifies a license by its SPDX identifier, which the types of @nestjs/swagger lack. */
+const LICENSE: License & { identifier: string } = { name: 'MIT', identifier: 'MIT' };
 
 const DESCRIPTION = `A warehouse for batches of small JSON objects: post a whole batch, find any object by any key or value.
 
-Every resource needs a key: \`Authorization: Bearer <key>\` or \`X-Api-Key: <key>\`. Every error is
-\`application/problem+json\` (RFC 9457); its \`type\` leads to the page that explains it.
-\`x-roles\` of an operation are the roles whose keys may do it. A body may be compressed: \`Content-Encoding: gzip\` or \`zstd\`.
+**Authentication.** Send an API key as \`Authorization: Bearer <key>\` or \`X-Api-Key: <key>\`. \`x-roles\` lists the roles
+that may call an operation.
 
-An id is any text; in an address it is percent-encoded, so a \`/\` inside an id is \`%2F\`.`;
+**Errors.** Every error is \`application/problem+json\` (RFC 9457). Its \`type\` is the URL of the page that explains it.
 
-/** What any route may answer besides its own problems; a test sends every route what leads to each. */
+**Compression.** A request body may be compressed with \`Content-Encoding: gzip\` or \`zstd\`.
+
+**Ids.** An id is any text without control characters. Percent-encode it in a URL: a \`/\` inside an id is \`%2F\`.`;
+
+const TAGS: Readonly<Record<string, string>> = {
+  root: 'The list of resources, the limits of this installation, and the key that a request uses.',
+  batches: 'Whole batches of objects: store, list, read and delete.',
+  objects: 'Single objects, filtered lists and aggregates.',
+  jobs: 'Requests that were accepted with 202 and run in the background.',
+  'projects and keys': 'Projects, their API keys, and the operator keys.',
+  devices: 'Devices, each with API keys of its own.',
+  firmware: 'Feed: which firmware a device runs.',
+  factories: 'Feed: factories and their production over time.',
+  sprockets: 'Feed: sprockets and their dimensions.',
+  temperatures: 'Feed: temperatures of rooms and their averages.',
+  operations: 'Health of the service and its database.',
+};
+
+/** Problems that every route can return besides its own. A test makes every route return each of them. */
 const ANY: readonly ProblemSlug[] = ['invalid-query', 'not-acceptable'];
 const WITH_KEY: readonly ProblemSlug[] = ['unauthenticated', 'forbidden', 'unavailable'];
 const WITH_ID: readonly ProblemSlug[] = ['invalid-path', 'uri-too-long'];
@@ -30,75 +52,112 @@ const IDEMPOTENCY_KEY = {
   in: 'header',
   required: false,
   description:
-    'Makes the request safe to send again: for 24 hours the first answer is given again, with `Idempotency-Replayed: true`.',
+    'Makes the request safe to retry. Use a new value, such as a UUID, for each request. For 24 hours a repeated request with the same value gets the first response again, with `Idempotency-Replayed: true`, and changes nothing.',
   schema: { type: 'string', minLength: 1, maxLength: 255 },
-  example: '8e03978e-40d5-43e8-bc93-6894a57f9324',
 } as const;
 
-/** OpenAPI of all routes, from the controllers and DTOs themselves. */
+/** Builds the OpenAPI document of all routes from the controllers and DTOs. */
 export function createOpenApi(app: INestApplication): OpenAPIObject {
   const builder = new DocumentBuilder()
     .setOpenAPIVersion('3.1.0')
     .setTitle('Stowage')
     .setDescription(DESCRIPTION)
     .setVersion('1')
-    // Not addBearerAuth: that would say that a key is a JWT.
-    .addSecurity('bearer', { type: 'http', scheme: 'bearer' })
-    .addApiKey({ type: 'apiKey', in: 'header', name: 'X-Api-Key' }, 'api-key');
+    .addServer('/')
+    // addBearerAuth would declare the format JWT.
+    .addSecurity('bearer', {
+      type: 'http',
+      scheme: 'bearer',
+      description: 'An API key, such as `stw_analyst_…`, sent as `Authorization: Bearer <key>`. This one is enough.',
+    })
+    .addApiKey(
+      { type: 'apiKey', in: 'header', name: 'X-Api-Key', description: 'The same API key in a header of its own.' },
+      'api-key',
+    );
+  for (const [name, description] of Object.entries(TAGS)) builder.addTag(name, description);
   const document = SwaggerModule.createDocument(app, builder.build(), {
     extraModels: [ProblemDto],
     // Client generators name their functions after the operation id, so each handler is named for what it does.
     operationIdFactory: (_controller, handler) => handler,
   });
+  document.info.license = LICENSE;
   for (const [path, item] of Object.entries(document.paths)) {
     for (const method of ['get', 'post', 'put', 'patch', 'delete'] as const) {
       const operation = item[method];
-      if (operation === undefined) continue;
-      const needsKey = path.startsWith(API) && path !== API && path !== `${API}/limits`;
-      const withKey = needsKey ? WITH_KEY : [];
-      const withId = path.includes('{') ? WITH_ID : [];
-      const withBody = operation.requestBody === undefined ? [] : WITH_BODY;
-      for (const slug of [...ANY, ...withKey, ...withId, ...withBody]) addProblem(operation.responses, slug);
-      if (needsKey && method === 'post') {
-        operation.parameters = [...(operation.parameters ?? []), IDEMPOTENCY_KEY];
-        for (const slug of WITH_IDEMPOTENCY) addProblem(operation.responses, slug);
-      }
-      if (needsKey && method === 'get')
-        operation.responses[304] ??= { description: 'You have it already: If-None-Match.' };
-      describeLines(operation.requestBody);
-      if (needsKey) operation.security = securityOf(operation.security, document);
+      if (operation !== undefined) completeOperation(operation, path, method, document);
     }
   }
   return document;
 }
 
-/** Either of the two ways that every route takes a key in, or one of the headers that its rules add. */
+/** Adds what holds for every operation of its kind and no controller repeats. */
+function completeOperation(operation: Operation, path: string, method: string, document: OpenAPIObject): void {
+  const needsKey = 'x-roles' in operation;
+  const withKey = needsKey ? WITH_KEY : [];
+  const withId = path.includes('{') ? WITH_ID : [];
+  const withBody = operation.requestBody === undefined ? [] : WITH_BODY;
+  for (const slug of [...ANY, ...withKey, ...withId, ...withBody]) addProblem(operation.responses, slug);
+  for (const parameter of operation.parameters ?? []) if ('in' in parameter) moveExample(parameter);
+  if (needsKey && method === 'post') {
+    operation.parameters = [...(operation.parameters ?? []), IDEMPOTENCY_KEY];
+    for (const slug of WITH_IDEMPOTENCY) addProblem(operation.responses, slug);
+  }
+  if (needsKey && method === 'get')
+    operation.responses[304] ??= { description: 'Not modified: If-None-Match lists the current ETag.' };
+  describeNdjson(operation.requestBody);
+  operation.security = needsKey ? securityOf(operation.security, document) : [];
+}
+
+/**
+ * Returns the two schemes that every route accepts, followed by one for each further header of the route's rules. Swagger UI
+ * lists the schemes in the order in which they are added, so those of the firmware routes come last.
+ */
 function securityOf(added: Security = [], { components = {} }: OpenAPIObject): Security {
   for (const header of added.flatMap((one) => Object.keys(one))) {
-    // Rules have it in lower case, as Node.js does; a reader looks for the name that the contract has.
+    // The rules have header names in lower case, as Node.js does; the document shows the names of the contract.
     const name = header.replace(/^x(?=-)|(?<=-)[a-z]/g, (letter) => letter.toUpperCase());
-    components.securitySchemes = { ...components.securitySchemes, [header]: { type: 'apiKey', in: 'header', name } };
+    const description = 'Firmware routes only: for devices that cannot send `Authorization` or `X-Api-Key`.';
+    components.securitySchemes = {
+      ...components.securitySchemes,
+      [header]: { type: 'apiKey', in: 'header', name, description },
+    };
   }
   return [{ bearer: [] }, { 'api-key': [] }, ...added];
 }
 
-/** A stream has no schema of its own in OpenAPI 3.1; the generator gives it that of the JSON body. */
-function describeLines(body: { content?: Record<string, { schema?: object; example?: unknown }> } | object = {}): void {
-  const lines = 'content' in body ? body.content['application/x-ndjson'] : undefined;
-  if (lines === undefined) return;
-  lines.schema = { type: 'string', description: 'One object a line, each as in `objects`.' };
-  lines.example =
+/**
+ * Moves the example of an optional parameter to its description and to `examples` of its schema. Swagger UI fills in
+ * `example`, `default` and the parameter's own `examples`: a reader who presses Execute would send a filter, or delete with
+ * `cascade=true`, without having chosen it.
+ */
+function moveExample(parameter: Parameter): void {
+  const { schema } = parameter;
+  if (parameter.required === true || schema === undefined || !('example' in schema)) return;
+  const { example, ...rest } = schema as { example: unknown };
+  const text = typeof example === 'string' ? example : JSON.stringify(example);
+  parameter.schema = { ...rest, examples: [example] };
+  parameter.description = `${parameter.description ?? ''} Example: \`${text}\`.`.trimStart();
+}
+
+/** Replaces the schema of NDJSON bodies: the generator gives them that of the JSON body. */
+function describeNdjson(
+  body: { content?: Record<string, { schema?: object; example?: unknown }> } | object = {},
+): void {
+  const ndjson = 'content' in body ? body.content['application/x-ndjson'] : undefined;
+  if (ndjson === undefined) return;
+  ndjson.schema = { type: 'string', description: 'One object per line, each as in `objects`.' };
+  ndjson.example =
     '{"object_id":"shoe-1","data":{"type":"shoe","size":42}}\n{"object_id":"shoe-2","data":{"type":"boot"}}\n';
 }
 
 function addProblem(responses: Responses, slug: ProblemSlug): void {
   const { status, title } = PROBLEMS[slug];
   const description = `${slug}: ${title}.`;
-  const said = responses[status];
-  if (said === undefined) {
+  const documented = responses[status];
+  if (documented === undefined) {
     const content = { 'application/problem+json': { schema: { $ref: '#/components/schemas/ProblemDto' } } };
     responses[status] = { description, content };
-  } else if ('description' in said && !said.description.includes(`${slug}:`)) {
-    said.description += ` ${description}`;
+  } else if ('description' in documented && !documented.description.includes(`${slug}:`)) {
+    documented.description += ` ${description}`;
   }
 }

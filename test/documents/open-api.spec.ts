@@ -1,5 +1,6 @@
 import { PROBLEMS, type ProblemSlug } from '#http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createConfig, lintFromString } from '@redocly/openapi-core';
 import { Ajv, type ValidateFunction } from 'ajv';
 import { TestApi, type Reply } from '../harness/api.js';
 import { CONTRACT } from '../routes/route-table.js';
@@ -53,6 +54,16 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'GET /healthcheck': 'getHealth',
 };
 
+/** Rules that newer versions of redocly recommend for OpenAPI 3.1 and the installed one only has. */
+const STRICTER_RULES = [
+  'no-duplicated-tag-names',
+  'no-invalid-parameter-examples',
+  'no-invalid-schema-examples',
+  'no-required-schema-properties-undefined',
+  'no-schema-type-mismatch',
+  'security-scopes-defined',
+];
+
 let api: TestApi;
 let document: OpenApi;
 let operations: [string, Operation][];
@@ -78,19 +89,19 @@ function lookUp(ref: string): unknown {
 }
 
 describe('the OpenAPI document', () => {
-  it('is of version 3.1, as JSON and as YAML', async () => {
+  it('is OpenAPI 3.1, as JSON and as YAML', async () => {
     expect(document.openapi).toBe('3.1.0');
     const yaml = await api.call('GET', `${api.origin}/openapi.yaml`);
     expect([yaml.status, yaml.text.includes('openapi: 3.1.0')]).toEqual([200, true]);
   });
 
-  it('refers to nothing that it does not have', () => {
+  it('resolves every reference', () => {
     const refs = new Set(refsIn(document));
     expect(refs.size).toBeGreaterThan(10);
     for (const ref of refs) expect([ref, typeof lookUp(ref)]).toEqual([ref, 'object']);
   });
 
-  it('has schemas that are schemas, and examples that they allow', () => {
+  it('has valid schemas with valid examples', () => {
     const ajv = schemas();
     for (const name of Object.keys(document.components.schemas)) {
       const validate = compile(ajv, `#/components/schemas/${name}`);
@@ -100,7 +111,7 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  it('says of every operation what it is for, and of every parameter where it goes', () => {
+  it('has a summary for every operation and declares each parameter of its path', () => {
     for (const [name, { summary, parameters = [] }] of operations) {
       expect([name, summary]).toEqual([name, expect.stringMatching(/\w/)]);
       const inPath = parameters.filter((one) => one.in === 'path').map((one) => `{${one.name}}`);
@@ -114,30 +125,78 @@ describe('the OpenAPI document', () => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  it('asks for a key where the contract does, of the roles and in the headers that it names', () => {
-    const inHeader = (name: string) => ({ type: 'apiKey', in: 'header', name });
+  it('passes the recommended rules of redocly, warnings included', async () => {
+    const rules = Object.fromEntries(STRICTER_RULES.map((rule) => [rule, 'warn'] as const));
+    const config = await createConfig({ extends: ['recommended'], rules });
+    const { text } = await api.call('GET', `${api.origin}/openapi.json`);
+    const problems = await lintFromString({ source: text, absoluteRef: 'openapi.json', config });
+    const found = problems.map(({ ruleId, message, location }) => [ruleId, message, location[0]?.pointer]);
+    expect(found).toEqual([]);
+  });
+
+  it('describes every tag that an operation uses, and lists no other', () => {
+    const used = new Set(operations.flatMap(([, { tags = [] }]) => tags));
+    expect(document.tags.map(({ name }) => name).sort()).toEqual([...used].sort());
+    for (const { name, description } of document.tags) expect([name, description]).toEqual([name, expect.any(String)]);
+  });
+
+  // Swagger UI fills in example, default and examples of a parameter, and example and default of its schema.
+  it('lets Swagger UI fill in no optional parameter', () => {
+    for (const [name, { parameters = [] }] of operations) {
+      for (const { name: parameter, required, schema, ...rest } of parameters) {
+        if (required === true) continue;
+        const filledIn = [rest.example, rest.examples, schema.example, schema.default];
+        expect([name, parameter, filledIn]).toEqual([name, parameter, [undefined, undefined, undefined, undefined]]);
+      }
+    }
+  });
+
+  it('shows the example of an optional parameter in its description', () => {
+    const data = operations.find(([name]) => name === 'GET /api/v1/objects')?.[1].parameters;
+    const [parameter] = data?.filter(({ name }) => name === 'data') ?? [];
+    expect(parameter?.schema.examples).toEqual(['{"type":"shoe"}']);
+    expect(parameter?.description).toMatch(/ Example: `\{"type":"shoe"\}`\.$/);
+  });
+
+  it('describes the ways to send a key, the bearer first and the firmware headers last', () => {
+    const schemes = Object.entries(document.components.securitySchemes);
+    expect(schemes.map(([name]) => name)).toEqual([
+      'bearer',
+      'api-key',
+      'x-device-api-key',
+      'x-project-membership-api-key',
+      'api_key',
+    ]);
+    for (const [name, { description }] of schemes) expect([name, description]).toEqual([name, expect.any(String)]);
+    for (const [, { description }] of schemes.slice(2)) expect(description).toMatch(/^Firmware routes only/);
+  });
+
+  it('requires a key where the contract does, with the roles and headers of the contract', () => {
+    const inHeader = (name: string) => ({ type: 'apiKey', in: 'header', name, description: expect.any(String) });
     const ofFirmware = {
       'x-device-api-key': inHeader('X-Device-Api-Key'),
       'x-project-membership-api-key': inHeader('X-Project-Membership-Api-Key'),
       api_key: inHeader('api_key'),
     };
-    // No bearerFormat: our keys are of no format that others know.
-    const ofAll = { bearer: { type: 'http', scheme: 'bearer' }, 'api-key': inHeader('X-Api-Key') };
+    const ofAll = {
+      // No bearerFormat: the format of the keys is our own.
+      bearer: { type: 'http', scheme: 'bearer', description: expect.any(String) },
+      'api-key': inHeader('X-Api-Key'),
+    };
     expect(document.components.securitySchemes).toEqual({ ...ofAll, ...ofFirmware });
     for (const [name, operation] of operations) {
       const { roles } = CONTRACT[name.replace('/api/v1', '')] ?? {};
       const more = name.includes('/firmware') ? ofFirmware : {};
-      const schemes = roles === undefined ? undefined : Object.keys({ ...ofAll, ...more }).sort();
-      const security = operation.security?.flatMap((one) => Object.keys(one)).sort();
-      const isEither = operation.security?.every((one) => Object.keys(one).length === 1) ?? true;
-      expect([name, operation['x-roles'], security, isEither]).toEqual([name, roles, schemes, true]);
+      const schemes = roles === undefined ? [] : Object.keys({ ...ofAll, ...more });
+      const security = operation.security?.map((one) => Object.keys(one));
+      expect([name, operation['x-roles'], security]).toEqual([name, roles, schemes.map((scheme) => [scheme])]);
     }
   });
 
-  it('has for every operation the problems that all of its kind give', () => {
+  it('documents for every operation the problems that all of its kind can return', () => {
     for (const [name, operation] of operations) {
       const wanted: ProblemSlug[] = ['invalid-query', 'not-acceptable'];
-      if (operation.security !== undefined) wanted.push('unauthenticated', 'forbidden', 'unavailable');
+      if (operation.security?.length !== 0) wanted.push('unauthenticated', 'forbidden', 'unavailable');
       if (name.includes('{')) wanted.push('invalid-path', 'uri-too-long');
       if (name.includes('{') && CONTRACT[name.replace('/api/v1', '')]?.makes !== true) wanted.push('not-found');
       if (operation.requestBody !== undefined)
@@ -150,7 +209,7 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  it('names no problem that there is not', () => {
+  it('documents no unknown problem', () => {
     for (const [, { responses }] of operations) {
       for (const [status, { description }] of Object.entries(responses)) {
         if (Number(status) < 400) continue;
@@ -162,8 +221,10 @@ describe('the OpenAPI document', () => {
   });
 });
 
+const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/;
+
 function schemas(): Ajv {
-  const ajv = new Ajv({ allErrors: true, strict: false, formats: { 'date-time': true, uri: true } });
+  const ajv = new Ajv({ allErrors: true, strict: false, formats: { 'date-time': RFC_3339, uri: true } });
   return ajv.addSchema({ $id: 'openapi', components: document.components });
 }
 
@@ -171,19 +232,24 @@ function compile(ajv: Ajv, ref: string): ValidateFunction {
   return ajv.compile({ $ref: `openapi${ref}` });
 }
 
-describe('the examples of the OpenAPI document', () => {
+describe('the examples in the OpenAPI document', () => {
   const ids: Record<string, string> = { batch_id: 'spring-shoes', object_id: 'shoe-1' };
   const done = new Set<string>();
   let admin: string;
 
-  /** Sends an operation as its examples say, and checks that the answer is the success that is documented. */
+  /** Sends the request that the examples of an operation describe; the response must be a documented success. */
   async function perform(name: string, key?: string): Promise<Reply> {
     const operation = operations.find(([one]) => one === name)?.[1];
     if (operation === undefined) throw new Error(`${name} is not documented`);
     const [method = '', template = ''] = name.split(' ');
     const path = template.replace(/\{(\w+)\}/g, (_, id: string) => ids[id] ?? id);
     const url = new URL(api.origin + path);
-    for (const { name: parameter, in: place, schema, example = schema.example } of operation.parameters ?? []) {
+    for (const {
+      name: parameter,
+      in: place,
+      schema,
+      example = schema.example ?? schema.examples?.[0],
+    } of operation.parameters ?? []) {
       if (place === 'query' && example !== undefined)
         url.searchParams.set(parameter, typeof example === 'string' ? example : JSON.stringify(example));
     }
@@ -217,13 +283,13 @@ describe('the examples of the OpenAPI document', () => {
     return exampleOf({ $ref: `#/components/schemas/${schema}` }, document) as Record<string, unknown>;
   }
 
-  it('of what needs no key do what they say', async () => {
+  it('work for the routes that need no key', async () => {
     for (const path of ['/api/v1', '/api/v1/limits', '/health/live', '/health/ready', '/healthcheck']) {
       await perform(`GET ${path}`);
     }
   });
 
-  it('of projects and keys do what they say', async () => {
+  it('work for projects and keys', async () => {
     const { operatorKey } = api;
     const project = await perform('POST /api/v1/projects', operatorKey);
     ids.project_id = String(project.json<{ project_id: number }>().project_id);
@@ -236,7 +302,7 @@ describe('the examples of the OpenAPI document', () => {
     await perform('DELETE /api/v1/projects/{project_id}/keys/{key_id}', operatorKey);
   });
 
-  it('of devices do what they say', async () => {
+  it('work for devices', async () => {
     const device = await perform('POST /api/v1/devices', admin);
     ids.device_id = device.json<{ device_id: string }>().device_id;
     expect((await perform('GET /api/v1/devices', admin)).json()).toMatchObject({ count: 2 });
@@ -246,7 +312,7 @@ describe('the examples of the OpenAPI document', () => {
     await perform('PATCH /api/v1/devices/{device_id}', api.operatorKey);
   });
 
-  it('of firmware do what they say', async () => {
+  it('work for firmware', async () => {
     const { keys } = await api.project();
     const made = await api.call('POST', '/devices', { key: keys.admin, body: { device_id: 'sensor-9' } });
     const device = made.json<{ device_id: string; key: string }>();
@@ -259,7 +325,7 @@ describe('the examples of the OpenAPI document', () => {
     }
   });
 
-  it('of batches and objects do what they say, and the filters find what was stored', async () => {
+  it('work for batches and objects, and the filters find the stored object', async () => {
     const batch = await perform('POST /api/v1/batches', admin);
     expect([batch.status, batch.json()]).toMatchObject([201, { batch_id: ids.batch_id, object_count: 1 }]);
     const again = await perform('PUT /api/v1/batches/{batch_id}', admin);
@@ -278,7 +344,7 @@ describe('the examples of the OpenAPI document', () => {
     await perform('DELETE /api/v1/batches/{batch_id}', admin);
   });
 
-  it('of factories and sprockets do what they say', async () => {
+  it('work for factories and sprockets', async () => {
     for (const [name, id] of [
       ['factories', 'factory_id'],
       ['sprockets', 'sprocket_id'],
@@ -291,14 +357,14 @@ describe('the examples of the OpenAPI document', () => {
     await perform('PUT /api/v1/sprockets/{sprocket_id}', admin);
   });
 
-  it('of temperatures do what they say', async () => {
+  it('work for temperatures', async () => {
     const room = '/api/v1/buildings/{building}/rooms/{room}/temperatures';
     const reading = await perform(`POST ${room}`, admin);
     expect((await perform(`GET ${room}`, admin)).json()).toMatchObject({ count: 1, results: [reading.json()] });
     expect((await perform(`GET ${room}/average`, admin)).json()).toMatchObject({ reading_count: 1 });
   });
 
-  it('of jobs do what they say', async () => {
+  it('work for jobs', async () => {
     const { keys } = await api.project();
     const body = { batch_id: 'later', objects: [] };
     const accepted = await api.call('POST', '/batches', {
@@ -315,7 +381,7 @@ describe('the examples of the OpenAPI document', () => {
     await perform('POST /api/v1/jobs/{job_id}/retry', keys.admin);
   });
 
-  it('are all of them', () => {
+  it('cover every operation', () => {
     expect([...done].sort()).toEqual(operations.map(([name]) => name).sort());
   });
 });

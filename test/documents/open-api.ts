@@ -3,6 +3,8 @@ import type { TestApi } from '../harness/api.js';
 export interface Schema {
   $ref?: string;
   example?: unknown;
+  examples?: unknown[];
+  default?: unknown;
   type?: string | string[];
   properties?: Record<string, Schema>;
   items?: Schema;
@@ -10,12 +12,23 @@ export interface Schema {
   oneOf?: Schema[];
 }
 
+export interface Parameter {
+  name: string;
+  in: string;
+  required?: boolean;
+  description?: string;
+  schema: Schema;
+  example?: unknown;
+  examples?: unknown;
+}
+
 export interface Operation {
   operationId?: string;
   summary?: string;
   security?: object[];
   'x-roles'?: string[];
-  parameters?: { name: string; in: string; schema: Schema; example?: unknown }[];
+  tags?: string[];
+  parameters?: Parameter[];
   requestBody?: { content: Record<string, { schema: Schema }> };
   responses: Record<
     string,
@@ -29,8 +42,9 @@ export interface Operation {
 
 export interface OpenApi {
   openapi: string;
+  tags: { name: string; description?: string }[];
   paths: Record<string, Record<string, Operation>>;
-  components: { schemas: Record<string, Schema>; securitySchemes: Record<string, object> };
+  components: { schemas: Record<string, Schema>; securitySchemes: Record<string, { description?: string }> };
 }
 
 export async function openApiOf(api: TestApi): Promise<OpenApi> {

@@ -14,7 +14,7 @@ export class NewReadingDto {
     nullable: true,
     description:
       'When it was measured; without a zone it is UTC. Left out or null: when it arrived, and it takes no place of another.',
-    example: '2024-12-10T16:45:00',
+    example: '2024-12-10T16:45:00Z',
   })
   recorded_at?: string | null;
 }
