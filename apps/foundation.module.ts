@@ -1,18 +1,23 @@
 import { Clock, Config } from '#platform';
 import { Database, Sequence, type Installation } from '#database';
 import { Global, Module, type DynamicModule } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
 
 /** What every lib is built on, opened before Nest starts, so that a failure is one line and not a stack trace. */
 @Global()
 @Module({})
 export class FoundationModule {
   static of(config: Config, { database, sequence }: Pick<Installation, 'database' | 'sequence'>): DynamicModule {
+    const typeOrm = TypeOrmModule.forRootAsync({
+      useFactory: () => database.dataSource.options,
+      dataSourceFactory: () => Promise.resolve(database.dataSource),
+    });
     const providers = [
       { provide: Config, useValue: config },
       { provide: Database, useValue: database },
       { provide: Sequence, useValue: sequence },
       Clock,
     ];
-    return { module: FoundationModule, providers, exports: [Config, Database, Sequence, Clock] };
+    return { module: FoundationModule, imports: [typeOrm], providers, exports: [Config, Database, Sequence, Clock] };
   }
 }

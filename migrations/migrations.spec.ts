@@ -89,37 +89,3 @@ describe('the migrations', () => {
     for (const column of columns) expect(column).toMatch(/ C$/);
   });
 });
-
-describe('the entities', () => {
-  it('have no column that the tables do not have, nor of another type or nullability', async () => {
-    const drift: string[] = [];
-    const { entityMetadatas } = migrated.database.dataSource;
-    expect(entityMetadatas.length).toBeGreaterThan(1);
-    for (const entity of entityMetadatas) {
-      const columns = await migrated.sql<{ name: string; type: string; is_nullable: string; is_key: boolean }>(
-        `SELECT c.column_name AS name, c.data_type AS type, c.is_nullable, k.column_name IS NOT NULL AS is_key
-         FROM information_schema.columns AS c
-         LEFT JOIN information_schema.key_column_usage AS k
-           ON k.table_name = c.table_name AND k.column_name = c.column_name AND k.constraint_name = c.table_name || '_pkey'
-         WHERE c.table_schema = 'public' AND c.table_name = $1`,
-        [entity.tableName],
-      );
-      const found = new Map(columns.map((one) => [one.name, one]));
-      for (const column of entity.columns) {
-        const there = found.get(column.databaseName);
-        const type = String(column.type).replace(/^timestamptz$/, 'timestamp with time zone');
-        const isSame =
-          there?.type === type &&
-          (there.is_nullable === 'YES') === column.isNullable &&
-          there.is_key === column.isPrimary;
-        if (!isSame) drift.push(`${entity.tableName}.${column.databaseName} is ${JSON.stringify(there)}`);
-        found.delete(column.databaseName);
-      }
-      // A column that must be given and that the entity does not know would refuse every insert.
-      for (const one of found.values()) {
-        if (one.is_nullable === 'NO') drift.push(`${entity.tableName}.${one.name} is not in the entity`);
-      }
-    }
-    expect(drift).toEqual([]);
-  });
-});

@@ -1,10 +1,10 @@
-import { ACCESS_ENTITIES } from '#access';
 import { API } from '#http';
 import { createLog, nestLog, StartupError, type Config } from '#platform';
 import { openInstallation, type Installation } from '#database';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp } from './create-app.js';
 import { FirstStart, type MadeKeys } from './first-start.js';
+import { ENTITIES } from '../entities.js';
 
 /** What is under way gets this long to finish when the server is told to stop; the whole stop takes under 10 s. */
 const DRAIN_MS = 5_000;
@@ -23,7 +23,7 @@ export interface RunningServer {
 export async function serve(config: Config, say: (line: string) => void): Promise<RunningServer> {
   const log = createLog(config.log.level);
   const logger = nestLog(log);
-  const installation = await openInstallation({ config, entities: ACCESS_ENTITIES, logger, say });
+  const installation = await openInstallation({ config, entities: ENTITIES, logger, say });
   let app: NestFastifyApplication | undefined;
   try {
     app = await createApp(config, installation, log);

@@ -1,7 +1,7 @@
-import { ACCESS_ENTITIES } from '#access';
 import { createLog, nestLog, type Config } from '#platform';
 import { openInstallation, type Installation } from '#database';
 import { readConfig } from '../api/run-server.js';
+import { ENTITIES } from '../entities.js';
 
 /** Opens the installation while `work` runs. A server can use the same database at the same time. */
 export async function withInstallation<T>(
@@ -10,7 +10,7 @@ export async function withInstallation<T>(
 ): Promise<T> {
   const config = readConfig();
   const logger = nestLog(createLog(config.log.level));
-  const installation = await openInstallation({ config, entities: ACCESS_ENTITIES, logger, say });
+  const installation = await openInstallation({ config, entities: ENTITIES, logger, say });
   try {
     return await work(installation, config);
   } finally {

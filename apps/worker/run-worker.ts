@@ -1,4 +1,3 @@
-import { ACCESS_ENTITIES } from '#access';
 import { JobRunner } from '#jobs';
 import { createLog, nestLog, type Config } from '#platform';
 import { openInstallation, type Installation } from '#database';
@@ -6,6 +5,7 @@ import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { runUntilSignal } from '../api/run-server.js';
 import { WorkerModule } from './worker.module.js';
+import { ENTITIES } from '../entities.js';
 
 /** Jobs that do not end within the runner's own bound were given back; what is left of them is broken off. */
 const STOP_WITHIN_MS = 6_000;
@@ -17,7 +17,7 @@ export function runWorker(): Promise<void> {
 
 async function work(config: Config, say: (line: string) => void): Promise<{ stop(): Promise<void> }> {
   const logger = nestLog(createLog(config.log.level));
-  const installation = await openInstallation({ config, entities: ACCESS_ENTITIES, logger, say });
+  const installation = await openInstallation({ config, entities: ENTITIES, logger, say });
   let app: INestApplicationContext | undefined;
   try {
     const module = WorkerModule.of(config, installation);

@@ -1,6 +1,6 @@
-import { ACCESS_ENTITIES } from '#access';
 import { MIGRATIONS } from '#migrations';
 import { Database, Sequence } from '#database';
+import { ENTITIES } from '../../apps/entities.js';
 import { createDatabase, dropDatabase, type TestTables } from './tables.js';
 
 const QUIET = { log: () => undefined, warn: () => undefined, error: () => undefined };
@@ -19,7 +19,7 @@ export async function cloneDatabase(template?: string): Promise<TestDatabase> {
   const database = await Database.connect({
     at: address,
     poolMax: 20,
-    entities: ACCESS_ENTITIES,
+    entities: ENTITIES,
     migrations: MIGRATIONS,
     logger: QUIET,
   });

@@ -1,5 +1,7 @@
 import { Config } from '#platform';
 import { Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { ACCESS_ENTITIES } from './access-entities.js';
 import { Authentication } from './authentication.js';
 import { DeviceController } from './device.controller.js';
 import { DeviceService } from './device.service.js';
@@ -9,6 +11,7 @@ import { ProjectController } from './project.controller.js';
 import { ProjectService } from './project.service.js';
 
 @Module({
+  imports: [TypeOrmModule.forFeature(ACCESS_ENTITIES)],
   controllers: [ProjectController, DeviceController],
   providers: [
     { provide: KeySecret, inject: [Config], useFactory: (config: Config) => KeySecret.load(config) },

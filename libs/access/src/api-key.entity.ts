@@ -1,11 +1,14 @@
 import type { Role } from '#http';
-import { Column, Entity, PrimaryColumn } from 'typeorm';
+import { Column, Entity, Index, PrimaryColumn, Unique } from 'typeorm';
 
 /** A key, without the key: only its keyed hash is kept. */
 @Entity('api_keys')
+@Unique('api_keys_hash_key', ['hash'])
+@Index('api_keys_project_idx', ['projectId', 'keyId'])
+@Index('api_keys_device_idx', ['deviceId'], { where: 'device_id IS NOT NULL' })
 export class ApiKeyEntity {
   /** A sequence number: it orders the keys by when they were made. */
-  @PrimaryColumn('bigint', { name: 'key_id' })
+  @PrimaryColumn('bigint', { name: 'key_id', primaryKeyConstraintName: 'api_keys_pkey' })
   keyId: string;
 
   /** null for an operator's key. */
@@ -25,7 +28,7 @@ export class ApiKeyEntity {
   @Column('bytea')
   hash: Buffer;
 
-  @Column('text', { name: 'device_id', nullable: true })
+  @Column({ type: 'text', name: 'device_id', collation: 'C', nullable: true })
   deviceId: string | null;
 
   @Column('timestamptz', { name: 'expires_at', nullable: true })

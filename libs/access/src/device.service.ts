@@ -11,7 +11,8 @@ import {
 } from '#http';
 import { Database, isUniqueViolation, Sequence, timeOfSeq } from '#database';
 import { Injectable } from '@nestjs/common';
-import type { Repository } from 'typeorm';
+import { InjectRepository } from '@nestjs/typeorm';
+import { Repository } from 'typeorm';
 import type { CreatedDeviceDto, DeviceDto, MovedDeviceDto } from './device.dto.js';
 import { DeviceEntity } from './device.entity.js';
 import { KeyService } from './key.service.js';
@@ -27,16 +28,13 @@ const MOVE = `UPDATE devices SET project_id = $2 WHERE device_id = $1`;
 
 @Injectable()
 export class DeviceService {
-  private readonly devices: Repository<DeviceEntity>;
-
   constructor(
+    @InjectRepository(DeviceEntity) private readonly devices: Repository<DeviceEntity>,
     private readonly keys: KeyService,
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly config: Config,
-  ) {
-    this.devices = database.dataSource.getRepository(DeviceEntity);
-  }
+  ) {}
 
   /**
    * Makes a device together with its first key; the answer is the only place where that is ever seen.

@@ -12,8 +12,9 @@ import {
   type Slice,
 } from '#http';
 import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
 import { LRUCache } from 'lru-cache';
-import { IsNull, type Repository } from 'typeorm';
+import { IsNull, Repository } from 'typeorm';
 import type { CreatedKeyDto, CreateKeyDto, KeyDto } from './access.dto.js';
 import { ApiKeyEntity } from './api-key.entity.js';
 import { hashOf, makeKey, mayBeKey, prefixOf } from './api-key.js';
@@ -48,18 +49,16 @@ export interface NewKey {
 
 @Injectable()
 export class KeyService {
-  private readonly keys: Repository<ApiKeyEntity>;
   private revocations = 0;
   private readonly known = new LRUCache<string, KnownKey>({ max: CACHED_KEYS_MAX, ttl: CACHE_TTL_MS });
 
   constructor(
+    @InjectRepository(ApiKeyEntity) private readonly keys: Repository<ApiKeyEntity>,
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly secret: KeySecret,
     private readonly config: Config,
-  ) {
-    this.keys = database.dataSource.getRepository(ApiKeyEntity);
-  }
+  ) {}
 
   /** Who presents this key; null for one that is unknown, revoked, expired or mistyped, which must look alike. */
   async authenticate(key: string): Promise<Principal | null> {

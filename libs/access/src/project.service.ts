@@ -12,7 +12,8 @@ import {
 } from '#http';
 import { Database, isUniqueViolation, Sequence, timeOfSeq } from '#database';
 import { Injectable } from '@nestjs/common';
-import type { Repository } from 'typeorm';
+import { InjectRepository } from '@nestjs/typeorm';
+import { Repository } from 'typeorm';
 import type { ProjectDto } from './access.dto.js';
 import { PROJECT_ID_MAX, ProjectEntity } from './project.entity.js';
 
@@ -21,15 +22,12 @@ export const DEFAULT_PROJECT = 'default';
 
 @Injectable()
 export class ProjectService {
-  private readonly projects: Repository<ProjectEntity>;
-
   constructor(
+    @InjectRepository(ProjectEntity) private readonly projects: Repository<ProjectEntity>,
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly config: Config,
-  ) {
-    this.projects = database.dataSource.getRepository(ProjectEntity);
-  }
+  ) {}
 
   /** @throws Problem conflict when there is a project of this name. */
   async create(name: string): Promise<ProjectDto> {

@@ -2,8 +2,19 @@ import { ERRORS_LISTED_MAX } from '#http';
 import { timeOfSeqSql, type CopyIn, type Queryable, type Transaction } from '#database';
 import { Injectable } from '@nestjs/common';
 import { FORMAT } from './batch-rows.js';
-import type { BatchRow } from './batch.store.js';
-import { invalidateAllRollupsSql, ROLLUP_COLUMNS, invalidateRollupsSql } from '#store';
+import {
+  BATCH_COLUMNS,
+  type BatchEntity,
+  type BatchRow,
+  columnListSql,
+  columns,
+  invalidateAllRollupsSql,
+  invalidateRollupsSql,
+  NEW_BATCH_COLUMNS,
+  NEW_OBJECT_COLUMNS,
+  ObjectEntity,
+  ROLLUP_COLUMNS,
+} from '#store';
 
 /** A stream writes for as long as it is sent, which the pace of its body bounds and not the time of a statement. */
 const PREPARE = {
@@ -15,7 +26,7 @@ const PREPARE = {
 const CLAIM = {
   name: 'write.claim',
   text: `
-    INSERT INTO batches (project_id, batch_id, seq, object_count, revision)
+    INSERT INTO batches (${NEW_BATCH_COLUMNS})
     VALUES ($1::int, $2::text, $3::bigint, 0, $3::bigint)
     ON CONFLICT (project_id, batch_id) DO NOTHING RETURNING seq`,
 };
@@ -23,15 +34,15 @@ const CLAIM = {
 const LOCK = {
   name: 'write.lock',
   text: `
-    SELECT seq, batch_id, object_count, revision, digest FROM batches
-    WHERE project_id = $1 AND batch_id = $2 FOR UPDATE`,
+    SELECT ${BATCH_COLUMNS}, b.digest FROM batches AS b
+    WHERE b.project_id = $1 AND b.batch_id = $2 FOR UPDATE`,
 };
 
 const FINISH = {
   name: 'write.finish',
   text: `
-    UPDATE batches SET object_count = object_count + $3::bigint, revision = $4::bigint, digest = $5::bytea
-    WHERE project_id = $1 AND batch_id = $2 RETURNING seq, batch_id, object_count, revision`,
+    UPDATE batches AS b SET object_count = b.object_count + $3::bigint, revision = $4::bigint, digest = $5::bytea
+    WHERE b.project_id = $1 AND b.batch_id = $2 RETURNING ${BATCH_COLUMNS}`,
 };
 
 const EMPTY = {
@@ -53,8 +64,9 @@ const KEEP_DIGEST = {
   text: `UPDATE batches SET digest = $3 WHERE project_id = $1 AND batch_id = $2`,
 };
 
-const COPY_OBJECTS = `COPY objects (project_id, batch_id, object_id, seq, subject, observed_at, data) FROM STDIN ${FORMAT}`;
-const COPY_STAGED = `COPY staged (place, object_id, seq, subject, observed_at, data) FROM STDIN ${FORMAT}`;
+const COPY_OBJECTS = `COPY objects (${NEW_OBJECT_COLUMNS}) FROM STDIN ${FORMAT}`;
+const STAGED_COLUMNS = columnListSql(columns(ObjectEntity, 'object_id', 'seq', 'subject', 'observed_at', 'data'));
+const COPY_STAGED = `COPY staged (place, ${STAGED_COLUMNS}) FROM STDIN ${FORMAT}`;
 
 /** Of the connection, and empty in every transaction: making it costs each connection once. */
 const STAGE = `
@@ -77,7 +89,7 @@ function digestSql(objects: string): string {
     ) AS parts`;
 }
 
-const DIGEST_STAGED = digestSql('SELECT seq, object_id, subject, observed_at, data FROM staged');
+const DIGEST_STAGED = digestSql(`SELECT ${STAGED_COLUMNS} FROM staged`);
 const DIGEST_STORED = digestSql(`
   SELECT seq, object_id, subject, nullif(observed_at, ${timeOfSeqSql('seq')}) AS observed_at, data
   FROM objects WHERE project_id = $1 AND batch_id = $2`);
@@ -101,13 +113,11 @@ const conflictsSql = (inTheWay: InTheWay): string => `
   ) AS numbered WHERE nth > 1`;
 
 const INSERT_STAGED = `
-  INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
+  INSERT INTO objects (${NEW_OBJECT_COLUMNS})
   SELECT $1::int, $2::text, object_id, seq, subject, coalesce(observed_at, ${timeOfSeqSql('seq')}), data
   FROM staged ORDER BY seq`;
 
-export interface LockedBatch extends BatchRow {
-  digest: Buffer | null;
-}
+export type LockedBatch = BatchRow & Pick<BatchEntity, 'digest'>;
 
 /** An id that stands in the way: stored, or earlier in the same batch. */
 export interface Conflict {

@@ -6,9 +6,9 @@ import { ConflictGone, conflictProblem, otherContent, reject } from './batch-con
 import { BatchPour } from './batch-pour.js';
 import { stagedRows } from './batch-rows.js';
 import { BadInput, type BatchSource, type CheckedObject, type Chunks, type Rejected } from './batch-source.js';
-import { BatchStore, type BatchRow } from './batch.store.js';
+import { BatchStore } from './batch.store.js';
 import { BatchWriteStore, type Conflict, type InTheWay, type LockedBatch } from './batch-write.store.js';
-import type { Note } from '#store';
+import type { BatchRow, Note } from '#store';
 import { WriteSlots } from './write-slots.js';
 
 /** More objects are copied, fewer inserted in one statement and one round trip; docs/decisions/008. */

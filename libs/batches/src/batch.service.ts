@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream';
 import { encodeCursor, Problem } from '#http';
 import { Injectable } from '@nestjs/common';
-import { BatchStore, type BatchRow, type OpenBatch } from './batch.store.js';
+import { BatchStore, type OpenBatch } from './batch.store.js';
+import type { BatchRow } from '#store';
 import { filterOf, objectsFingerprint } from '#objects';
 import { ObjectStore, type NestedRow } from '#objects';
 import { batchDto } from './batch-wire.js';

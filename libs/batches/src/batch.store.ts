@@ -3,23 +3,23 @@ import { Config } from '#platform';
 import { countRows, readSlice, type Count, type ListSql, type PageRequest, type Slice } from '#http';
 import { Database, isUniqueViolation } from '#database';
 import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import { Repository } from 'typeorm';
 import type { CheckedObject } from './batch-source.js';
-import { OBJECT_FILTER_COLUMNS } from '#store';
-import { addObjectsSql, insertRow } from '#store';
-import { ROLLUP_COLUMNS, invalidateRollupsSql } from '#store';
-
-export interface BatchRow {
-  seq: string;
-  batch_id: string;
-  object_count: string;
-  /** Another one after every change to the batch or an object of it. */
-  revision: string;
-}
+import {
+  addObjectsSql,
+  BATCH_COLUMNS,
+  BatchEntity,
+  type BatchRow,
+  insertRow,
+  invalidateRollupsSql,
+  NEW_BATCH_COLUMNS,
+  OBJECT_FILTER_COLUMNS,
+  ROLLUP_COLUMNS,
+} from '#store';
 
 /** A batch as it is at one moment, to be read to its end whatever comes after. */
-export interface OpenBatch extends BatchRow {
-  /** Another one after a change that was not just one more object. */
-  rewritten: string;
+export interface OpenBatch extends BatchRow, Pick<BatchEntity, 'rewritten'> {
   /** The sequence number of its last object; 0 for none. */
   last: string;
 }
@@ -32,23 +32,16 @@ const INSERT = {
   name: 'batch.insert',
   text: `
     WITH batch AS (
-      INSERT INTO batches (project_id, batch_id, seq, object_count, revision)
+      INSERT INTO batches (${NEW_BATCH_COLUMNS})
       VALUES ($1::int, $2::text, $3::bigint, $4::bigint, $3::bigint)
     ),
     ${addObjectsSql()}`,
 };
 
-const COLUMNS = 'b.seq, b.batch_id, b.object_count, b.revision';
-
-const GET = {
-  name: 'batch.get',
-  text: `SELECT ${COLUMNS} FROM batches AS b WHERE b.project_id = $1 AND b.batch_id = $2`,
-};
-
 const OPEN = {
   name: 'batch.open',
   text: `
-    SELECT ${COLUMNS}, b.rewritten, coalesce(
+    SELECT ${BATCH_COLUMNS}, b.rewritten, coalesce(
       (SELECT max(o.seq) FROM objects AS o WHERE o.project_id = $1 AND o.batch_id = $2), 0) AS last
     FROM batches AS b WHERE b.project_id = $1 AND b.batch_id = $2`,
 };
@@ -68,6 +61,7 @@ const DELETE_OBJECTS = {
 @Injectable()
 export class BatchStore {
   constructor(
+    @InjectRepository(BatchEntity) private readonly batches: Repository<BatchEntity>,
     private readonly database: Database,
     private readonly config: Config,
   ) {}
@@ -88,9 +82,8 @@ export class BatchStore {
     });
   }
 
-  async find(projectId: number, batchId: string): Promise<BatchRow | null> {
-    const [row] = await this.database.query<BatchRow>(GET, [projectId, batchId]);
-    return row ?? null;
+  find(projectId: number, batchId: string): Promise<BatchRow | null> {
+    return this.batches.findOneBy({ project_id: projectId, batch_id: batchId });
   }
 
   async findOpen(projectId: number, batchId: string): Promise<OpenBatch | null> {
@@ -130,7 +123,7 @@ function listSql(projectId: number, filter: Filter): ListSql {
     );
   }
   return {
-    select: COLUMNS,
+    select: BATCH_COLUMNS,
     from: 'batches AS b',
     where: ['b.project_id = $1', ...conditions].join(' AND '),
     seq: 'b.seq',

@@ -1,6 +1,8 @@
 import { JobsModule } from '#jobs';
 import { BulkSchema, ObjectsModule } from '#objects';
+import { BatchEntity } from '#store';
 import { Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
 import { BatchController } from './batch.controller.js';
 import { BatchOperations } from './batch.operations.js';
 import { BatchService } from './batch.service.js';
@@ -12,7 +14,7 @@ import { WriteSlots } from './write-slots.js';
 
 /** Whole batches: created, replaced, listed, read and deleted. */
 @Module({
-  imports: [JobsModule, ObjectsModule],
+  imports: [JobsModule, ObjectsModule, TypeOrmModule.forFeature([BatchEntity])],
   controllers: [BatchController],
   providers: [
     { provide: BulkSchema, useFactory: () => new BulkSchema(BATCH_DTOS) },

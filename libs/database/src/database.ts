@@ -64,12 +64,27 @@ type TypeId = Parameters<typeof types.getTypeParser>[0];
 
 const ignore = (): void => undefined;
 
+/**
+ * A data source that only `Database.close` destroys. @nestjs/typeorm destroys the data sources registered with it when the
+ * application shuts down; by then jobs may still run, and the installation has statements of its own to run.
+ */
+class OwnedDataSource extends DataSource {
+  // eslint-disable-next-line @typescript-eslint/require-await -- the signature of DataSource
+  override async destroy(): Promise<void> {
+    return;
+  }
+
+  async destroyByOwner(): Promise<void> {
+    await super.destroy();
+  }
+}
+
 /** The one pool of connections: set-based SQL goes through `query`, entities through `dataSource`. */
 export class Database implements Queryable {
   private readonly active = new Set<PoolClient>();
 
   private constructor(
-    readonly dataSource: DataSource,
+    readonly dataSource: OwnedDataSource,
     private readonly pool: Pool,
   ) {
     // Else a connection that breaks while somebody holds it and asks nothing ends the process.
@@ -88,10 +103,11 @@ export class Database implements Queryable {
 
   /** @throws StartupError when the server cannot be reached, refuses us, or is too old. */
   static async connect(options: DatabaseOptions): Promise<Database> {
-    const dataSource = new DataSource(dataSourceOptions(options));
+    const dataSource = new OwnedDataSource(dataSourceOptions(options));
     try {
       await dataSource.initialize();
     } catch (cause) {
+      if (dataSource.isInitialized) await dataSource.destroyByOwner();
       throw new StartupError(`cannot use the database: ${messageOf(cause)}`, { cause });
     }
     const pool = (dataSource.driver as unknown as { master: Pool }).master;
@@ -164,7 +180,7 @@ export class Database implements Queryable {
 
   /** Waits for the statements that run. */
   async close(): Promise<void> {
-    await this.dataSource.destroy();
+    await this.dataSource.destroyByOwner();
   }
 
   /** Breaks off every statement that runs, for a stop that cannot wait. */

@@ -2,7 +2,7 @@ import { elementsOf, isWhole, memberText } from '#json';
 import { ValidationErrors, validateDto } from '#http';
 import { dataOf } from '#store';
 import { type Kind, type Made, type Sent } from '#feeds';
-import { type ObjectRow } from '#objects';
+import type { ObjectRow } from '#store';
 import { ChartDataDto, isTimeNumber, NewFactoryDto, NUMBER_RULE, ProductionDto, TIME_RULE } from './factory.dto.js';
 
 const KEYS = ['sprocket_production_actual', 'sprocket_production_goal', 'time'] as const;

@@ -14,7 +14,7 @@ import {
 } from '#http';
 import { Injectable } from '@nestjs/common';
 import { ObjectListStore } from '#objects';
-import type { ObjectRow } from '#objects';
+import type { ObjectRow } from '#store';
 import { ObservationStore } from './observation.store.js';
 import { Pause } from './pause.js';
 

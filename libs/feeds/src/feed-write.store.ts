@@ -1,14 +1,17 @@
 import { Database, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
-import { addObjectsSql, insertRow, type NewObjectRow } from '#store';
-import { ROLLUP_COLUMNS, invalidateRollupsSql } from '#store';
+import {
+  addObjectsSql,
+  insertRow,
+  invalidateRollupsSql,
+  NEW_BATCH_COLUMNS,
+  type NewObjectRow,
+  type ObjectEntity,
+  ROLLUP_COLUMNS,
+} from '#store';
 
 /** Where an object is that exists. */
-export interface Existing {
-  object_id: string;
-  batch_id: string;
-  seq: string;
-}
+export type Existing = Pick<ObjectEntity, 'object_id' | 'batch_id' | 'seq'>;
 
 /**
  * New objects in their batch, which is made when it is missing: one statement, so one round trip and one commit. The
@@ -18,7 +21,7 @@ const ADD = {
   name: 'feed.add',
   text: `
     WITH batch AS (
-      INSERT INTO batches AS b (project_id, batch_id, seq, object_count, revision)
+      INSERT INTO batches AS b (${NEW_BATCH_COLUMNS})
       VALUES ($1::int, $2::text, $3::bigint, $4::bigint, $3::bigint)
       ON CONFLICT (project_id, batch_id) DO UPDATE
         SET object_count = b.object_count + excluded.object_count, revision = excluded.revision, digest = NULL

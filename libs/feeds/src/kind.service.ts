@@ -11,7 +11,8 @@ import type { NewObjectRow } from '#store';
 import type { Became } from './feed-writer.js';
 import { readThing, readThings, type Kind, type Thing } from './kind.js';
 import { ObjectService, type Content } from '#objects';
-import { ObjectStore, type ObjectRow } from '#objects';
+import { ObjectStore } from '#objects';
+import type { ObjectRow } from '#store';
 import { pairsOf } from '#store';
 
 /** Stores and reads things of a kind. What other doors put among them and is none of the kind is passed over. */

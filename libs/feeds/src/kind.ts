@@ -1,7 +1,7 @@
 import { findMember, isObject, pointerPart, skipSpace } from '#json';
 import { ValidationErrors, Problem, type JsonBody } from '#http';
 import { makeEach, refuseCount, sentIn, type Made, type Sent } from './feed-body.js';
-import type { ObjectRow } from '#objects';
+import type { ObjectRow } from '#store';
 
 /** Things of one kind, each an object of one batch: with ids that may be given, sent one by one or as a file of them. */
 export interface Kind {

@@ -3,9 +3,15 @@ import { Config } from '#platform';
 import { countRows, readSlice, type Count, type ListSql, type PageRequest, type Slice } from '#http';
 import { Database } from '#database';
 import { Injectable } from '@nestjs/common';
-import { OBJECT_FILTER_COLUMNS } from '#store';
-import { COLUMNS_WITHOUT_DATA, OBJECT_COLUMNS, type ObjectRow } from '#objects';
-import { boundedSlice, boundedRowsSql, type WithoutData } from '#store';
+import {
+  boundedRowsSql,
+  boundedSlice,
+  COLUMNS_WITHOUT_DATA,
+  OBJECT_COLUMNS,
+  OBJECT_FILTER_COLUMNS,
+  type ObjectRow,
+  type WithoutData,
+} from '#store';
 
 /** An object in a list that is ordered by when things happened. */
 export interface Observation extends ObjectRow {

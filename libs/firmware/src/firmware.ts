@@ -1,7 +1,7 @@
 import type { Arrival } from '#jobs';
 import { batchOfDay, idOf, type FeedPlan } from '#feeds';
 import { dataOf, valueIn, type NewObjectRow } from '#store';
-import { type ObjectRow } from '#objects';
+import type { ObjectRow } from '#store';
 import type { FirmwareEventDto } from './firmware.dto.js';
 
 /** What a device says of itself: the version that it runs, since when (as PostgreSQL tells it), and how it came to it. */

@@ -17,5 +17,5 @@ export {
   type Scalar,
 } from './object.dto.js';
 export { type Content, ObjectService } from './object.service.js';
-export { COLUMNS_WITHOUT_DATA, type NestedRow, OBJECT_COLUMNS, type ObjectRow, ObjectStore } from './object.store.js';
+export { type NestedRow, ObjectStore } from './object.store.js';
 export { ObjectsModule } from './objects.module.js';

@@ -16,9 +16,15 @@ import {
 import { Config } from '#platform';
 import { Database, type Statement } from '#database';
 import { Injectable } from '@nestjs/common';
-import { OBJECT_FILTER_COLUMNS } from '#store';
-import { COLUMNS_WITHOUT_DATA, OBJECT_COLUMNS, type ObjectRow } from './object.store.js';
-import { boundedSlice, boundedRowsSql, type WithoutData } from '#store';
+import {
+  boundedRowsSql,
+  boundedSlice,
+  COLUMNS_WITHOUT_DATA,
+  OBJECT_COLUMNS,
+  OBJECT_FILTER_COLUMNS,
+  type ObjectRow,
+  type WithoutData,
+} from '#store';
 
 /** A page of objects and how many there are in all. */
 export interface ObjectPage {

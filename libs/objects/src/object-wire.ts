@@ -1,4 +1,4 @@
-import type { ObjectRow } from './object.store.js';
+import type { ObjectRow } from '#store';
 
 /** An object as it is read. Its `data` is spliced in as PostgreSQL wrote it, which keeps every digit and costs nothing. */
 export function objectText(row: ObjectRow): string {

@@ -3,7 +3,7 @@ import { etagOf, encodeIdForUrl } from '#http';
 import { Injectable } from '@nestjs/common';
 import type { Note } from '#store';
 import { ObjectService } from './object.service.js';
-import type { ObjectRow } from './object.store.js';
+import type { ObjectRow } from '#store';
 import { objectText } from './object-wire.js';
 
 /** What the routes that store and replace an object do, at once or as a job. */

@@ -2,11 +2,10 @@ import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable } from '#database';
 import { etagOf, Problem, requireMatch, type JsonBody } from '#http';
 import { Injectable } from '@nestjs/common';
-import type { Note } from '#store';
 import { ObjectBodies } from './object-body.js';
 import { CreateObjectDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
-import { ObjectStore, type NewObject, type ObjectRow } from './object.store.js';
-import { listOfPairs, patchPairs } from '#store';
+import { ObjectStore, type NewObject } from './object.store.js';
+import { listOfPairs, type Note, type ObjectRow, patchPairs } from '#store';
 import { objectText } from './object-wire.js';
 
 /** Whose object, and the state that a change of it was made for. */
@@ -144,9 +143,9 @@ export class ObjectService {
       row = await this.objects.insert(object, tx);
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
-      const stored = tx === undefined ? await this.objects.find(object.projectId, object.objectId) : null;
-      // Ours: stored by an attempt whose answer was lost.
-      if (stored?.seq === object.seq.toString()) return stored;
+      // An earlier attempt may have stored it and lost its connection before the response of the database.
+      const isRetry = tx === undefined && (await this.objects.isStored(object));
+      if (isRetry) return this.get(object.projectId, object.objectId);
       throw new Problem('conflict', {
         detail: `There is an object "${object.objectId}" already.`,
         errors: [{ pointer: '/object_id', detail: `"${object.objectId}" exists already` }],

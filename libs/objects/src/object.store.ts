@@ -1,17 +1,19 @@
 import { Database, timeOfSeqSql, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
-import { rowsWithData, boundedRowsSql, type WithoutData } from '#store';
-import { ROLLUP_COLUMNS, invalidateRollupsSql } from '#store';
-
-/** A stored object; `data` is JSON text that goes out as it is. */
-export interface ObjectRow {
-  seq: string;
-  object_id: string;
-  batch_id: string;
-  subject: string | null;
-  observed_at: string;
-  data: string;
-}
+import { InjectRepository } from '@nestjs/typeorm';
+import { Repository } from 'typeorm';
+import {
+  boundedRowsSql,
+  COLUMNS_WITHOUT_DATA,
+  invalidateRollupsSql,
+  NEW_OBJECT_COLUMNS,
+  OBJECT_COLUMNS,
+  ObjectEntity,
+  type ObjectRow,
+  ROLLUP_COLUMNS,
+  rowsWithData,
+  type WithoutData,
+} from '#store';
 
 export interface NewObject {
   projectId: number;
@@ -24,10 +26,6 @@ export interface NewObject {
   /** A JSON list of pairs. */
   data: string;
 }
-
-export const OBJECT_COLUMNS = 'o.seq, o.object_id, o.batch_id, o.subject, o.observed_at, o.data';
-/** The same but for `data`, of rows around those. */
-export const COLUMNS_WITHOUT_DATA = 'seq, object_id, batch_id, subject, observed_at';
 
 const GET = {
   name: 'object.get',
@@ -46,7 +44,7 @@ const INSERT = {
       RETURNING project_id, batch_id
     ),
     o AS (
-      INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
+      INSERT INTO objects (${NEW_OBJECT_COLUMNS})
       SELECT project_id, batch_id, $3::text, $4::bigint, $5::text,
         coalesce($6::timestamptz, ${timeOfSeqSql('$4::bigint')}), $7::jsonb
       FROM batch
@@ -109,11 +107,19 @@ const OF_BATCH = {
 
 @Injectable()
 export class ObjectStore {
-  constructor(private readonly database: Database) {}
+  constructor(
+    @InjectRepository(ObjectEntity) private readonly objects: Repository<ObjectEntity>,
+    private readonly database: Database,
+  ) {}
 
   async find(projectId: number, objectId: string, on: Queryable = this.database): Promise<ObjectRow | null> {
     const [row] = await on.query<ObjectRow>(GET, [projectId, objectId]);
     return row ?? null;
+  }
+
+  /** Whether this very object is stored: the same id under the same sequence number. */
+  isStored({ projectId, objectId, seq }: Pick<NewObject, 'projectId' | 'objectId' | 'seq'>): Promise<boolean> {
+    return this.objects.existsBy({ project_id: projectId, object_id: objectId, seq: seq.toString() });
   }
 
   /** Those of these that exist, in no order. */

@@ -1,5 +1,7 @@
 import { JobsModule } from '#jobs';
+import { ObjectEntity } from '#store';
 import { Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
 import { BulkSchema, OBJECT_DTOS } from './bulk-schema.js';
 import { ObjectBodies } from './object-body.js';
 import { ObjectController } from './object.controller.js';
@@ -10,7 +12,7 @@ import { ObjectStore } from './object.store.js';
 
 /** Single objects and lists of objects. */
 @Module({
-  imports: [JobsModule],
+  imports: [JobsModule, TypeOrmModule.forFeature([ObjectEntity])],
   controllers: [ObjectController],
   providers: [
     { provide: BulkSchema, useFactory: () => new BulkSchema(OBJECT_DTOS) },

@@ -2,7 +2,7 @@ import { isObject, isPositive, isWhole, memberText } from '#json';
 import { validateDto } from '#http';
 import { dataOf, pairsOf } from '#store';
 import { type Kind, type Made, type Sent } from '#feeds';
-import { type ObjectRow } from '#objects';
+import type { ObjectRow } from '#store';
 import { LENGTH_RULE, NewSprocketDto, TEETH_RULE } from './sprocket.dto.js';
 
 const KEYS = ['teeth', 'pitch_diameter', 'outside_diameter', 'pitch'] as const;

@@ -1,16 +1,21 @@
 /**
- * store: what batches and objects share: inserting objects, invalidating rollups, bounded reads, pairs.
+ * store: what batches and objects share: both entities, their column lists, inserting objects, invalidating rollups,
+ * bounded reads, pairs.
  * Imports json, filter, platform, database, http, access, jobs.
  */
 export { boundedSlice, rowsWithData, type WithoutData, boundedRowsSql } from './bounded-rows.js';
-export { OBJECT_FILTER_COLUMNS } from './filter-columns.js';
+export { BATCH_COLUMNS, NEW_BATCH_COLUMNS, type BatchRow } from './batch-columns.js';
+export { BatchEntity } from './batch.entity.js';
+export { columnListSql, columns } from './columns.js';
+export {
+  COLUMNS_WITHOUT_DATA,
+  NEW_OBJECT_COLUMNS,
+  OBJECT_COLUMNS,
+  OBJECT_FILTER_COLUMNS,
+  type ObjectRow,
+} from './object-columns.js';
+export { MEASURED_KEY, ObjectEntity } from './object.entity.js';
 export type { Note } from './note.js';
 export { addObjectsSql, insertRow, type NewObjectRow } from './object-insert.js';
 export { dataOf, listOfPairs, pairsOf, patchPairs, refuseNestedValues, valueIn } from './pairs.js';
-export {
-  invalidateAllRollupsSql,
-  ROLLUP_COLUMNS,
-  invalidateRollupsSql,
-  MEASURED_KEY,
-  SETTLED_UNTIL,
-} from './rollup-marks.js';
+export { invalidateAllRollupsSql, ROLLUP_COLUMNS, invalidateRollupsSql, SETTLED_UNTIL } from './rollup-marks.js';

@@ -1,4 +1,5 @@
 import { SEQ_STEP, timeOfSeqSql } from '#database';
+import { NEW_OBJECT_COLUMNS } from './object-columns.js';
 import { ROLLUP_COLUMNS, invalidateRollupsSql } from './rollup-marks.js';
 
 /** A validated object, ready to be stored. */
@@ -18,7 +19,7 @@ export interface NewObjectRow {
  */
 export function addObjectsSql(after?: string): string {
   return `added AS (
-      INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
+      INSERT INTO objects (${NEW_OBJECT_COLUMNS})
       SELECT $1::int, $2::text, o.i, s.seq, o.s, coalesce(o.t, ${timeOfSeqSql('s.seq')}), o.d
       FROM ${after === undefined ? '' : `${after}, `}ROWS FROM (
           jsonb_to_recordset($5::jsonb) AS (i text, s text, t timestamptz, d jsonb)

@@ -1,7 +1,7 @@
 import { ID_RULE, isId, Problem } from '#http';
 import { dataOf, pairsOf, type NewObjectRow } from '#store';
 import { idOf } from '#feeds';
-import { type ObjectRow } from '#objects';
+import type { ObjectRow } from '#store';
 
 /** A room as the address names it. */
 export interface Room {

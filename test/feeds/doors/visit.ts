@@ -1,7 +1,7 @@
 import { ID_RULE, isId, Problem } from '#http';
 import { dataOf, valueIn, type NewObjectRow } from '#store';
 import { idOf } from '#feeds';
-import { type ObjectRow } from '#objects';
+import type { ObjectRow } from '#store';
 
 /** So many people went through a door in the hour that began at `at`. */
 export interface Visit {
