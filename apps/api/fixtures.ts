@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { DeviceService } from '#access';
-import { Operations } from '#jobs';
+import { WriteOperations, type WriteRequest } from '#jobs';
 import { API, JsonBody, Problem } from '#http';
 import { Clock, Config, projectFile } from '#platform';
 import { Sequence } from '#database';
@@ -22,7 +22,7 @@ interface Rooms {
 @Injectable()
 export class Fixtures {
   constructor(
-    private readonly operations: Operations,
+    private readonly operations: WriteOperations,
     private readonly devices: DeviceService,
     private readonly clock: Clock,
     private readonly sequence: Sequence,
@@ -83,10 +83,19 @@ export class Fixtures {
     params: Record<string, string> = {},
   ): Promise<number> {
     const body = new JsonBody(bytes, this.config.limits.bodyLimitBytes);
-    const arrival = { at: this.clock.arrival(), id: this.sequence.next().toString() };
-    const write = { projectId, body, params, query: {}, arrival, base: API };
-    const outcome = await orThere(this.operations.get(operation).run(write));
-    return outcome?.items ?? 0;
+    const request: WriteRequest = {
+      projectId,
+      role: 'admin',
+      params,
+      query: {},
+      body,
+      preconditions: {},
+      receivedAtMicros: this.clock.arrival(),
+      requestSeq: this.sequence.next().toString(),
+      baseUrl: API,
+    };
+    const response = await orThere(this.operations.get(operation).run(request));
+    return response?.items ?? 0;
   }
 }
 

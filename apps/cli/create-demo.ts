@@ -70,5 +70,5 @@ async function storeEvents(app: INestApplicationContext, projectId: number, devi
       return { device_id: deviceId, version, timestamp, status };
     }),
   );
-  await app.get(FeedWriter, { strict: false }).write({ projectId, ...storing(events, { at: now * 1_000 }) });
+  await app.get(FeedWriter, { strict: false }).write({ projectId, ...storing(events, now * 1_000) });
 }

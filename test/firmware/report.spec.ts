@@ -1,9 +1,9 @@
-import { Operations } from '#jobs';
+import { WriteOperations } from '#jobs';
 import { JsonBody } from '#http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApp } from '../harness/app.js';
-import { ended, until } from '../jobs/jobs.js';
+import { ended, until, writeRequest } from '../jobs/jobs.js';
 import type { ObjectBody, PageBody } from '../objects/wire.js';
 import { Door, type Event } from './wire.js';
 
@@ -33,10 +33,10 @@ async function reported(body: unknown): Promise<unknown> {
 describe('POST /firmware', () => {
   it('is stored in the batch of the day on which it was sent, however late its job is run', async () => {
     const { projectId, deviceId, keys } = door.project;
-    const arrival = { at: Date.parse('2024-02-03T23:59:59Z') * 1_000, id: '1' };
+    const receivedAtMicros = Date.parse('2024-02-03T23:59:59Z') * 1_000;
     const body = new JsonBody(Buffer.from('{"version":"1.0.0","timestamp":1700000000}'), 1_000);
-    const write = { projectId, params: { device_id: deviceId }, query: {}, arrival, base: api.origin, body };
-    await api.app.get(Operations).get('firmware.report').run(write);
+    const request = writeRequest({ projectId, params: { device_id: deviceId }, receivedAtMicros, body });
+    await api.app.get(WriteOperations).get('firmware.report').run(request);
     const day = await api.call('GET', '/objects?batch_id=firmware-2024-02-03', { key: keys.admin });
     expect(day.json<PageBody<ObjectBody>>().results).toMatchObject([{ subject: deviceId, observed_at: TIME }]);
   });

@@ -232,7 +232,7 @@ describe('the list of jobs', () => {
         ['POST', `/jobs/${id}/retry`],
       ] as const) {
         const reply: Reply = await api.call(method, path, { key: others.keys.admin });
-        expect(expectProblem(reply, 'not-found').detail).toBe('There is no such job.');
+        expect(expectProblem(reply, 'not-found').detail).toBe('No job of this project has this id.');
       }
     },
   );

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProblemDto } from '#http';
+import type { WriteRequest } from '#jobs';
 import { expect } from '@jest/globals';
 import type { TestApi } from '../harness/api.js';
 
@@ -58,4 +59,18 @@ export function reaches(api: TestApi, key: string, job: Pick<Job, 'url'>, ...sta
 
 export function ended(api: TestApi, key: string, job: Pick<Job, 'url'>): Promise<Job> {
   return reaches(api, key, job, 'succeeded', 'failed');
+}
+
+/** A request for an operation that a test runs itself; received now. */
+export function writeRequest(fields: Pick<WriteRequest, 'projectId' | 'body'> & Partial<WriteRequest>): WriteRequest {
+  return {
+    role: 'producer',
+    params: {},
+    query: {},
+    preconditions: {},
+    receivedAtMicros: Date.now() * 1_000,
+    requestSeq: '1',
+    baseUrl: 'http://localhost/api/v1',
+    ...fields,
+  };
 }

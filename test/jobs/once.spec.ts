@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { JobRunner, Operations, type Operation } from '#jobs';
+import { JobRunner, WriteOperations, type WriteOperation } from '#jobs';
 import { Config, createLog } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -14,18 +14,18 @@ let keys: TestProject['keys'];
 let key: string;
 let runs = 0;
 
-/** Leaves a row each time, which no key and no comparison would keep from being there twice. */
-const effect: Operation = {
+/** Inserts a row in a table without a key, so that a second effect is visible. */
+const effect: WriteOperation = {
   name: 'test.effect',
-  run: async ({ projectId, receipt }) => {
+  run: async ({ projectId }, receipt) => {
     runs++;
-    const outcome = { status: 200, text: '{}' };
+    const response = { status: 200, text: '{}' };
     await api.db.transaction(async (tx) => {
       await tx.query('INSERT INTO effects VALUES ($1)', [projectId]);
       await sleep(20);
-      await receipt?.(tx, outcome);
+      await receipt?.(tx, response);
     });
-    return outcome;
+    return response;
   },
 };
 
@@ -35,7 +35,7 @@ beforeAll(async () => {
   ({ keys } = await api.project());
   key = keys.producer;
   await api.db.sql('CREATE TABLE effects (project_id integer)');
-  for (const app of [api.app, other]) app.get(Operations).add(effect);
+  for (const app of [api.app, other]) app.get(WriteOperations).register(effect);
 });
 afterAll(async () => {
   await other.close();

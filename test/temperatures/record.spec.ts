@@ -1,5 +1,5 @@
 import { get as httpGet } from 'node:http';
-import { JobRunner, Operations } from '#jobs';
+import { JobRunner, WriteOperations } from '#jobs';
 import { Clock, Config, createLog } from '#platform';
 import { JsonBody } from '#http';
 import { Sequence } from '#database';
@@ -8,7 +8,7 @@ import { createApp } from '../../apps/api/create-app.js';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { settingsFor, type TestProject } from '../harness/api.js';
 import { TestApp } from '../harness/app.js';
-import { accepted, ended } from '../jobs/jobs.js';
+import { accepted, ended, writeRequest } from '../jobs/jobs.js';
 import { places, type ObjectBody, type PageBody } from '../objects/wire.js';
 import { RoomClient, type ReadingBody } from './rooms.js';
 
@@ -339,36 +339,29 @@ describe('a request that is sent again or done later', () => {
     expect(await rows()).toHaveLength(3);
   });
 
-  it('stores nothing when the note of it cannot be written', async () => {
-    const write = {
-      projectId: project.projectId,
-      params: { building: 'HQ', room: 'lab' },
-      query: {},
-      arrival: { at: Date.now() * 1_000, id: '1' },
-      base: api.origin,
-      receipt: () => Promise.reject(new Error('no room for a note')),
-    };
+  it('stores nothing when the receipt fails', async () => {
+    const { projectId } = project;
+    const params = { building: 'HQ', room: 'lab' };
+    const receipt = (): Promise<void> => Promise.reject(new Error('the receipt failed'));
     for (const text of ['{"temperature":1}', '[{"temperature":1}]']) {
       const body = new JsonBody(Buffer.from(text), 1_000);
       const run = api.app
-        .get(Operations)
+        .get(WriteOperations)
         .get('temperatures.record')
-        .run({ ...write, body });
-      await expect(run).rejects.toThrow('no room for a note');
+        .run(writeRequest({ projectId, params, body }), receipt);
+      await expect(run).rejects.toThrow('the receipt failed');
     }
     expect(await rows()).toEqual([]);
   });
 
   it('is in the batch of the day on which it was sent, however late its job is run', async () => {
-    const write = {
+    const request = writeRequest({
       projectId: project.projectId,
       params: { building: 'HQ', room: 'lab' },
-      query: {},
-      arrival: { at: Date.parse('2024-02-03T23:59:59Z') * 1_000, id: '1' },
-      base: api.origin,
+      receivedAtMicros: Date.parse('2024-02-03T23:59:59Z') * 1_000,
       body: new JsonBody(Buffer.from('{"temperature":1}'), 1_000),
-    };
-    await api.app.get(Operations).get('temperatures.record').run(write);
+    });
+    await api.app.get(WriteOperations).get('temperatures.record').run(request);
     const days = await api.call('GET', '/objects?batch_id=temperatures-2024-02-03', { key: project.keys.analyst });
     expect(days.json<PageBody<ObjectBody>>().results).toMatchObject([{ observed_at: '2024-02-03T23:59:59Z' }]);
   });

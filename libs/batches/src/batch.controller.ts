@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { ProjectId, projectIdOf } from '#access';
-import { Incoming, MayRunLater, WriteRequests, type WriteRequest } from '#jobs';
+import { ApiRespondAsync, WriteService } from '#jobs';
 import {
   ApiResult,
   API,
@@ -8,6 +8,8 @@ import {
   etagOf,
   fingerprintOf,
   FlagParameter,
+  Http,
+  type HttpContext,
   JsonHeader,
   pageHead,
   pageRequest,
@@ -46,7 +48,7 @@ class DeleteBatchQuery {
 @Controller(`${API}/batches`)
 export class BatchController {
   constructor(
-    private readonly requests: WriteRequests,
+    private readonly writes: WriteService,
     private readonly operations: BatchOperations,
     private readonly batches: BatchService,
     private readonly store: BatchStore,
@@ -57,14 +59,14 @@ export class BatchController {
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'], query: true })
   @ApiOperation({ summary: 'Store a whole batch, all or nothing' })
   @ApiBody({ type: CreateBatchDto })
-  @MayRunLater(' `return=representation` answers with the whole batch, but not together with an Idempotency-Key.')
+  @ApiRespondAsync(' `return=representation` answers with the whole batch, but not together with an Idempotency-Key.')
   @ApiResult(201, BatchDto, { location: true })
   @ApiResult(200, DryRunDto, { description: 'With dry_run=true: what would happen.' })
   @ApiResult(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })
   @ApiProblems('malformed-request', 'invalid-query', 'invalid-body', 'conflict', 'too-large')
-  async createBatch(@Incoming() write: WriteRequest, @Query() query: WriteBatchQuery): Promise<string | Readable> {
-    const { request, reply } = write;
-    const text = await this.requests.answer(this.operations.create, { ...write, query });
+  async createBatch(@Http() http: HttpContext, @Query() query: WriteBatchQuery): Promise<string | Readable> {
+    const { request, reply } = http;
+    const text = await this.writes.handle(this.operations.create, http, { query });
     const isAsked = hasPreference(request.headers.prefer, 'return=representation');
     // An answer that is kept for its Idempotency-Key is a short one; RFC 7240 lets a server pass over a preference.
     if (!isAsked || reply.statusCode !== 201 || request.receipt !== undefined) return text;
@@ -83,15 +85,15 @@ export class BatchController {
   @ApiParam({ name: 'batch_id', type: String })
   @ApiConsumes('application/json', 'application/x-ndjson')
   @ApiBody({ type: PutBatchDto })
-  @MayRunLater()
+  @ApiRespondAsync()
   @ApiResult(201, BatchDto, { location: true })
   @ApiResult(200, BatchDto, {
     description: 'It was there already, was replaced or added to; with dry_run=true what would happen.',
   })
   @ApiResult(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })
   @ApiProblems('malformed-request', 'invalid-query', 'invalid-body', 'conflict', 'too-large', 'request-timeout')
-  putBatch(@Incoming() write: WriteRequest, @Query() query: PutBatchQuery): Promise<string> {
-    return this.requests.answer(this.operations.put, { ...write, query });
+  putBatch(@Http() http: HttpContext, @Query() query: PutBatchQuery): Promise<string> {
+    return this.writes.handle(this.operations.put, http, { query });
   }
 
   @Get()

@@ -1,4 +1,11 @@
-import { jsonBodyOf, Operations, type Operation, type Outcome, type Write } from '#jobs';
+import {
+  jsonBody,
+  WriteOperations,
+  type Receipt,
+  type WriteOperation,
+  type WriteResponse,
+  type WriteRequest,
+} from '#jobs';
 import { ID_RULE, isId, JsonBody, Problem, type NdjsonBody } from '#http';
 import { Injectable } from '@nestjs/common';
 import { CreateBatchDto, PutBatchDto, type WriteBatchQuery, type PutBatchQuery } from './batch.dto.js';
@@ -9,24 +16,27 @@ import { batchDto } from './batch-wire.js';
 /** What the routes that write batches do, at once or as a job. */
 @Injectable()
 export class BatchOperations {
-  readonly create: Operation = { name: 'batch.create', run: (write) => this.runCreate(write) };
-  readonly put: Operation = { name: 'batch.put', run: (write) => this.runPut(write) };
+  readonly create: WriteOperation = {
+    name: 'batch.create',
+    run: (request, receipt) => this.runCreate(request, receipt),
+  };
+  readonly put: WriteOperation = { name: 'batch.put', run: (request, receipt) => this.runPut(request, receipt) };
 
   constructor(
     private readonly writer: BatchWriter,
     private readonly ingest: Ingest,
-    operations: Operations,
+    operations: WriteOperations,
   ) {
-    operations.add(this.create, this.put);
+    operations.register(this.create, this.put);
   }
 
-  private runCreate(write: Write): Promise<Outcome> {
+  private runCreate(write: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
     const query: WriteBatchQuery = write.query;
-    const { batchId = '', source } = this.ingest.readBatch(CreateBatchDto, jsonBodyOf(write), isPartial(query));
-    return this.run(write, query, { batchId, source, ifExists: 'refuse' });
+    const { batchId = '', source } = this.ingest.readBatch(CreateBatchDto, jsonBody(write), isPartial(query));
+    return this.run(write, query, { batchId, source, ifExists: 'refuse' }, receipt);
   }
 
-  private runPut(write: Write): Promise<Outcome> {
+  private runPut(write: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
     const query: PutBatchQuery = write.query;
     const { batch_id: batchId = '' } = write.params;
     if (!isId(batchId)) throw new Problem('invalid-path', { detail: `The id of a batch ${ID_RULE}.` });
@@ -37,7 +47,7 @@ export class BatchOperations {
         errors: [{ pointer: '/batch_id', detail: `must be "${batchId}", as in the address, or left out` }],
       });
     }
-    return this.run(write, query, { batchId, source: batch.source, ifExists: query.on_conflict ?? 'compare' });
+    return this.run(write, query, { batchId, source: batch.source, ifExists: query.on_conflict ?? 'compare' }, receipt);
   }
 
   private readPut(body: JsonBody | NdjsonBody, partial: boolean): IncomingBatch {
@@ -46,12 +56,13 @@ export class BatchOperations {
   }
 
   private async run(
-    { projectId, base, receipt }: Write,
+    { projectId, baseUrl: base }: WriteRequest,
     query: WriteBatchQuery,
     batch: Pick<BatchWrite, 'batchId' | 'source' | 'ifExists'>,
-  ): Promise<Outcome> {
+    receipt: Receipt | undefined,
+  ): Promise<WriteResponse> {
     const dryRun = query.dry_run ?? false;
-    const outcome = (result: BatchResult): Outcome => (dryRun ? tried : answer)(base, result);
+    const outcome = (result: BatchResult): WriteResponse => (dryRun ? tried : answer)(base, result);
     const write = { projectId, ...batch, partial: isPartial(query), dryRun };
     const result = await this.writer.write(write, receipt && ((tx, done) => receipt(tx, outcome(done))));
     return outcome(result);
@@ -62,7 +73,7 @@ function isPartial({ mode }: WriteBatchQuery): boolean {
   return mode === 'partial';
 }
 
-function answer(base: string, { kind, batch, stored, rejected }: BatchResult): Outcome {
+function answer(base: string, { kind, batch, stored, rejected }: BatchResult): WriteResponse {
   const dto = batchDto(base, batch);
   const headers = { ...(kind === 'created' ? { Location: dto.url } : {}) };
   if (rejected.objects === 0) {
@@ -75,7 +86,7 @@ function answer(base: string, { kind, batch, stored, rejected }: BatchResult): O
 
 const WOULD = { created: 'create', unchanged: 'nothing', replaced: 'replace', extended: 'extend' } as const;
 
-function tried(base: string, result: BatchResult): Outcome {
+function tried(base: string, result: BatchResult): WriteResponse {
   const { kind, batch, stored, rejected } = result;
   const { errors, errorCount, objects } = rejected;
   const text = JSON.stringify({

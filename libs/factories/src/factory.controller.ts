@@ -1,5 +1,5 @@
 import { ProjectId } from '#access';
-import { Incoming, MayRunLater, WriteRequests, type Operation, type WriteRequest } from '#jobs';
+import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
 import { ApiResult, API, Http, JsonHeader, ApiProblems, Rules, type HttpContext } from '#http';
 import { FeedReader, KindService, listOf, OneOrFile, Stored } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
@@ -10,10 +10,10 @@ import { FactoryDto, FactoryListDto, FactoryListQuery, NewFactoriesDto, NewFacto
 @ApiTags('factories')
 @Controller(`${API}/factories`)
 export class FactoryController {
-  private readonly creating: Operation;
+  private readonly creating: WriteOperation;
 
   constructor(
-    private readonly requests: WriteRequests,
+    private readonly writes: WriteService,
     private readonly kinds: KindService,
     private readonly reader: FeedReader,
   ) {
@@ -24,11 +24,11 @@ export class FactoryController {
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Store a factory, or a file of factories, each once' })
   @OneOrFile(NewFactoryDto, NewFactoriesDto)
-  @MayRunLater()
+  @ApiRespondAsync()
   @Stored(FactoryDto)
   @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large')
-  createFactories(@Incoming() write: WriteRequest): Promise<string> {
-    return this.requests.answer(this.creating, write);
+  createFactories(@Http() http: HttpContext): Promise<string> {
+    return this.writes.handle(this.creating, http);
   }
 
   @Get()

@@ -1,4 +1,4 @@
-import { Operations, type Operation, type Outcome, type Write } from '#jobs';
+import { WriteOperations, type Receipt, type WriteOperation, type WriteResponse, type WriteRequest } from '#jobs';
 import type { Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { FeedWriter, type Became, type FeedWrite } from './feed-writer.js';
@@ -6,7 +6,7 @@ import { FeedWriter, type Became, type FeedWrite } from './feed-writer.js';
 /** What a feed wants to store, and what it then answers. */
 export interface FeedPlan extends Omit<FeedWrite, 'projectId'> {
   /** @param became what became of each object, in their order */
-  outcome: (became: readonly Became[]) => Outcome;
+  outcome: (became: readonly Became[]) => WriteResponse;
   /** A last look, in the same transaction. @throws Problem for what must not be stored after all */
   check?: ((tx: Queryable, became: readonly Became[]) => Promise<void>) | undefined;
 }
@@ -16,7 +16,7 @@ export interface FeedPlan extends Omit<FeedWrite, 'projectId'> {
 export class FeedOperations {
   constructor(
     private readonly writer: FeedWriter,
-    private readonly operations: Operations,
+    private readonly operations: WriteOperations,
   ) {}
 
   /**
@@ -24,13 +24,20 @@ export class FeedOperations {
    * @param name kept with its jobs, so it never changes
    * @param plan reads what was sent; throws a Problem for what the client has to mend
    */
-  add(name: string, plan: (write: Write) => FeedPlan | Promise<FeedPlan>): Operation {
-    const operation: Operation = { name, run: async (write) => this.run(write, await plan(write)) };
-    this.operations.add(operation);
+  add(name: string, plan: (write: WriteRequest) => FeedPlan | Promise<FeedPlan>): WriteOperation {
+    const operation: WriteOperation = {
+      name,
+      run: async (request, receipt) => this.run(request, await plan(request), receipt),
+    };
+    this.operations.register(operation);
     return operation;
   }
 
-  private async run({ projectId, receipt }: Write, { outcome, check, ...objects }: FeedPlan): Promise<Outcome> {
+  private async run(
+    { projectId }: WriteRequest,
+    { outcome, check, ...objects }: FeedPlan,
+    receipt: Receipt | undefined,
+  ): Promise<WriteResponse> {
     const note = async (tx: Queryable, became: Became[]): Promise<void> => {
       await check?.(tx, became);
       await receipt?.(tx, outcome(became));

@@ -1,6 +1,14 @@
 import { hash } from 'node:crypto';
 import { canonicalNumber } from '#json';
-import { jsonBodyOf, Operations, paramOf, type Operation, type Outcome, type Write } from '#jobs';
+import {
+  jsonBody,
+  WriteOperations,
+  pathParam,
+  type Receipt,
+  type WriteOperation,
+  type WriteResponse,
+  type WriteRequest,
+} from '#jobs';
 import { Config } from '#platform';
 import { etagOf, encodeIdForUrl, ValidationErrors, Problem, requireMatch } from '#http';
 import { Sequence, type Queryable } from '#database';
@@ -20,7 +28,7 @@ import { pairsOf } from '#store';
 export class KindService {
   constructor(
     private readonly feeds: FeedOperations,
-    private readonly operations: Operations,
+    private readonly operations: WriteOperations,
     private readonly objects: ObjectService,
     private readonly store: ObjectStore,
     private readonly sequence: Sequence,
@@ -33,7 +41,7 @@ export class KindService {
   }
 
   /** Stores one, or a file of them, each once. Its run throws the Problems of readThings, and conflict. */
-  creating(kind: Kind): Operation {
+  creating(kind: Kind): WriteOperation {
     return this.feeds.add(`${kind.name}.create`, (write) => this.toCreate(kind, write));
   }
 
@@ -41,15 +49,18 @@ export class KindService {
    * Puts one in the place of another, the id of which stands in the address.
    * Its run throws the Problems of readThing, and not-found, precondition-failed, precondition-required.
    */
-  replacing(kind: Kind): Operation {
-    const operation = { name: `${kind.name}.replace`, run: (write: Write) => this.replace(kind, write) };
-    this.operations.add(operation);
+  replacing(kind: Kind): WriteOperation {
+    const operation = {
+      name: `${kind.name}.replace`,
+      run: (request: WriteRequest, receipt?: Receipt) => this.replace(kind, request, receipt),
+    };
+    this.operations.register(operation);
     return operation;
   }
 
-  private async toCreate(kind: Kind, write: Write): Promise<FeedPlan> {
-    const { projectId, base } = write;
-    const { things, list } = await readThings(kind, jsonBodyOf(write), this.config.limits.bodyLimitBytes);
+  private async toCreate(kind: Kind, write: WriteRequest): Promise<FeedPlan> {
+    const { projectId, baseUrl: base } = write;
+    const { things, list } = await readThings(kind, jsonBody(write), this.config.limits.bodyLimitBytes);
     // An id made of content and place: three equal ones in a file stay three, and the same file again is the same three.
     const digest = list === undefined ? undefined : digestOf(list);
     const madeId = (index: number): string =>
@@ -68,10 +79,13 @@ export class KindService {
     };
   }
 
-  private async replace(kind: Kind, write: Write): Promise<Outcome> {
-    const { projectId, ifMatch, receipt } = write;
-    const objectId = paramOf(write, kind.param);
-    const { givenId, data } = await readThing(kind, jsonBodyOf(write), this.config.limits.bodyLimitBytes);
+  private async replace(kind: Kind, write: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
+    const {
+      projectId,
+      preconditions: { ifMatch },
+    } = write;
+    const objectId = pathParam(write, kind.param);
+    const { givenId, data } = await readThing(kind, jsonBody(write), this.config.limits.bodyLimitBytes);
     if (givenId !== undefined && givenId !== objectId) {
       const errors = [{ pointer: '/id', detail: `must be "${objectId}", as it is, or left out` }];
       throw new Problem('invalid-body', { detail: `A ${kind.one} keeps its id.`, errors });
@@ -124,14 +138,19 @@ function textOf(kind: Kind, row: ObjectRow): string {
 }
 
 /** What came of a file. */
-function storedOf(became: readonly Became[]): Outcome {
+function storedOf(became: readonly Became[]): WriteResponse {
   const stored = became.filter((one) => one === 'added').length;
   const text = JSON.stringify({ stored, unchanged: became.length - stored });
   return { status: stored > 0 ? 201 : 200, text, items: stored };
 }
 
 /** What came of one; 200 for one that was there, the same. */
-function createdOf(kind: Kind, base: string, [object]: readonly NewObjectRow[], [became]: readonly Became[]): Outcome {
+function createdOf(
+  kind: Kind,
+  base: string,
+  [object]: readonly NewObjectRow[],
+  [became]: readonly Became[],
+): WriteResponse {
   const text = object && kind.fromObject({ object_id: object.objectId, data: object.data });
   if (object === undefined || text === undefined) throw new Error('what was checked and stored is none of its kind');
   const headers = { Location: `${base}/${kind.name}/${encodeIdForUrl(object.objectId)}` };
@@ -139,7 +158,7 @@ function createdOf(kind: Kind, base: string, [object]: readonly NewObjectRow[], 
 }
 
 /** With its ETag, so that it can be changed again without being read. */
-function replacedOf(kind: Kind, row: ObjectRow): Outcome {
+function replacedOf(kind: Kind, row: ObjectRow): WriteResponse {
   const text = textOf(kind, row);
   return { status: 200, text, headers: { ETag: etagOf(text) }, items: 1 };
 }

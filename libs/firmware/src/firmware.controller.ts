@@ -1,6 +1,17 @@
 import { DeviceService, CurrentPrincipal } from '#access';
-import { Incoming, jsonBodyOf, MayRunLater, WriteRequests, type Operation, type WriteRequest } from '#jobs';
-import { ApiResult, API, Http, Problem, ApiProblems, readBody, Rules, type HttpContext, type Principal } from '#http';
+import { jsonBody, ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
+import {
+  ApiResult,
+  API,
+  Http,
+  Problem,
+  ApiProblems,
+  readBody,
+  requireBody,
+  Rules,
+  type HttpContext,
+  type Principal,
+} from '#http';
 import { FeedOperations, FeedReader, type FeedList } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
@@ -25,11 +36,11 @@ type Events = readonly FirmwareEventDto[];
 @ApiTags('firmware')
 @Controller(`${API}/firmware`)
 export class FirmwareController {
-  private readonly reporting: Operation;
-  private readonly updating: Operation;
+  private readonly reporting: WriteOperation;
+  private readonly updating: WriteOperation;
 
   constructor(
-    private readonly requests: WriteRequests,
+    private readonly writes: WriteService,
     private readonly devices: DeviceService,
     private readonly reader: FeedReader,
     feeds: FeedOperations,
@@ -44,12 +55,12 @@ export class FirmwareController {
   @ApiBody({ type: FirmwareReportDto })
   @ApiResult(202, FirmwareAcceptedDto, { location: true, description: 'Accepted, and on disk.' })
   @ApiProblems('malformed-request', 'invalid-body')
-  reportFirmware(@CurrentPrincipal() { deviceId }: Principal, @Incoming() write: WriteRequest): Promise<string> {
+  reportFirmware(@CurrentPrincipal() { deviceId }: Principal, @Http() http: HttpContext): Promise<string> {
     if (deviceId === null) throw new Error('a key of the role device is bound to none');
-    // What a job would refuse is refused now: to a device its 202 is the last word.
-    readBody(FirmwareReportDto, jsonBodyOf(write));
+    // Validated before it is accepted: a device does not read its job.
+    readBody(FirmwareReportDto, jsonBody({ body: requireBody(http.request.body) }));
     const textOf = (job: string): string => JSON.stringify({ message: 'Update Accepted.', job });
-    return this.requests.accept(this.reporting, { ...write, params: { device_id: deviceId } }, textOf);
+    return this.writes.accept(this.reporting, http, { params: { device_id: deviceId }, textOf });
   }
 
   @Post(':device_id')
@@ -57,18 +68,18 @@ export class FirmwareController {
   @ApiOperation({ summary: 'Report what became of an update of the device', description: KEYS })
   @ApiParam({ name: 'device_id', type: String })
   @ApiBody({ type: FirmwareUpdateDto })
-  @MayRunLater()
+  @ApiRespondAsync()
   @ApiResult(201, FirmwareEventDto)
   @ApiProblems('malformed-request', 'invalid-body')
   createFirmwareEvent(
     @CurrentPrincipal() from: Principal,
     @Param('device_id') deviceId: string,
-    @Incoming() write: WriteRequest,
+    @Http() http: HttpContext,
   ): Promise<string> {
     if (from.deviceId !== deviceId) throw new Problem('forbidden', { detail: 'A device reports for itself only.' });
-    // Here too, for it may be run as a job.
-    readBody(FirmwareUpdateDto, jsonBodyOf(write));
-    return this.requests.answer(this.updating, write);
+    // Also where it runs later as a job.
+    readBody(FirmwareUpdateDto, jsonBody({ body: requireBody(http.request.body) }));
+    return this.writes.handle(this.updating, http);
   }
 
   @Get()

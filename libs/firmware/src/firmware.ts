@@ -1,4 +1,3 @@
-import type { Arrival } from '#jobs';
 import { batchOfDay, idOf, type FeedPlan } from '#feeds';
 import { dataOf, valueIn, type NewObjectRow } from '#store';
 import type { ObjectRow } from '#store';
@@ -33,6 +32,6 @@ export function fromObject({
 }
 
 /** Stores events, those that are there already but once. */
-export function storing(events: readonly FirmwareEvent[], arrival: Pick<Arrival, 'at'>): Omit<FeedPlan, 'outcome'> {
-  return { batchId: batchOfDay('firmware', arrival), objects: events.map(toObject), ifExists: 'keep' };
+export function storing(events: readonly FirmwareEvent[], receivedAtMicros: number): Omit<FeedPlan, 'outcome'> {
+  return { batchId: batchOfDay('firmware', receivedAtMicros), objects: events.map(toObject), ifExists: 'keep' };
 }

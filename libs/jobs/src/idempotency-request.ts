@@ -1,9 +1,9 @@
 import { JsonBody } from '#http';
 import type { FastifyRequest } from 'fastify';
 import { parseIdempotencyKey } from './idempotency-key.js';
-import type { Sealer } from './idempotency-seal.js';
+import type { ResponseSealer } from './idempotency-seal.js';
 
-/** The Idempotency-Key of a POST that somebody with a key sent; on everything else the header is ignored. */
+/** The Idempotency-Key of an authenticated POST; on other requests the header is ignored. */
 export function headerOf({ headers, method, principal }: FastifyRequest): string | undefined {
   const header = headers['idempotency-key'];
   return method === 'POST' && principal !== undefined && header !== undefined ? String(header) : undefined;
@@ -14,7 +14,7 @@ export function isBadHeader(request: FastifyRequest): boolean {
   return header !== undefined && parseIdempotencyKey(header) === null;
 }
 
-/** What one use of a key is told from another by; the ids of the address, so that the way it is written does not matter. */
+/** Everything that distinguishes one use of a key from another. Path parameters are decoded, so spelling does not matter. */
 export function scopeOf(request: FastifyRequest): unknown {
   const { principal, routeOptions, params } = request;
   return [
@@ -26,8 +26,8 @@ export function scopeOf(request: FastifyRequest): unknown {
   ];
 }
 
-/** Equal for requests that mean the same; null for a body that cannot be read twice. */
-export function fingerprintOf({ headers, originalUrl, body }: FastifyRequest, sealer: Sealer): Buffer | null {
+/** Equal for equivalent requests; null for a body that can be read only once. */
+export function fingerprintOf({ headers, originalUrl, body }: FastifyRequest, sealer: ResponseSealer): Buffer | null {
   if (body != null && !(body instanceof JsonBody)) return null;
   const mediaType = headers['content-type']?.split(';')[0]?.trim().toLowerCase();
   const query = /\?.*/s.exec(originalUrl)?.[0];

@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import { seal, Sealer, unseal } from './idempotency-seal.js';
+import { ResponseSealer, seal, unseal } from './idempotency-seal.js';
 
 const ANSWER = {
   headers: { 'content-type': 'application/json', location: 'http://host/ü' },
   body: Buffer.from('{"key":\n"stw_admin_secret"}\n'),
 };
-const sealer = new Sealer('a secret of the tests, 32 characters');
+const sealer = new ResponseSealer('a secret of the tests, 32 characters');
 const slot = sealer.slotOf([1, '2', '/keys', {}, 'my key']);
 
 describe('a sealed answer', () => {
@@ -24,7 +24,10 @@ describe('a sealed answer', () => {
 
   it.each([
     ['another Idempotency-Key', sealer.slotOf([1, '2', '/keys', {}, 'your key'])],
-    ['another installation', new Sealer('another secret, of 32 characters').slotOf([1, '2', '/keys', {}, 'my key'])],
+    [
+      'another installation',
+      new ResponseSealer('another secret, of 32 characters').slotOf([1, '2', '/keys', {}, 'my key']),
+    ],
     ['the hash that is in the database', { hash: slot.hash, secret: slot.hash }],
   ])('is not opened with %s', (_, other) => {
     expect(() => unseal(seal(ANSWER, slot), other)).toThrow();

@@ -4,37 +4,37 @@ const CIPHER = 'aes-256-gcm';
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
-/** An answer that is given again. */
-export interface KeptAnswer {
+/** A response that is sent again for the same Idempotency-Key. */
+export interface StoredResponse {
   status: number;
   headers: Readonly<Record<string, string>>;
   body: Buffer;
 }
 
-/** The place of one Idempotency-Key in the table, and the secret that its answer is sealed with. */
-export interface Slot {
+/** The hash that one use of an Idempotency-Key is stored under, and the secret that encrypts its response. */
+export interface KeySlot {
   hash: Buffer;
   secret: Buffer;
 }
 
 /**
- * Hides what is kept. An answer may hold an API key, which is stored nowhere else: it is encrypted with a secret that takes
- * both the installation's secret and the client's Idempotency-Key to make, and neither is in the database.
+ * Encrypts stored responses. One may contain an API key, which is stored nowhere else, so the secret is derived from both the
+ * installation's secret and the client's Idempotency-Key; neither is in the database.
  */
-export class Sealer {
+export class ResponseSealer {
   private readonly root: Buffer;
 
   constructor(installationSecret: string) {
     this.root = Buffer.from(hkdfSync('sha256', installationSecret, '', 'stowage idempotency', 32));
   }
 
-  /** @param scope everything that tells one use of a key from another, the text of the key itself included */
-  slotOf(scope: unknown): Slot {
+  /** @param scope everything that distinguishes one use of a key from another, the text of the key included */
+  slotOf(scope: unknown): KeySlot {
     const text = JSON.stringify(scope);
     return { hash: this.digest(`slot ${text}`), secret: this.digest(`answer ${text}`) };
   }
 
-  /** Equal for requests that mean the same. */
+  /** Equal for equivalent requests. */
   fingerprintOf(meaning: unknown, body: Buffer | undefined): Buffer {
     return this.digest(`request ${JSON.stringify(meaning)}`, body);
   }
@@ -45,16 +45,16 @@ export class Sealer {
   }
 }
 
-/** The status is not part of it: a column of its own tells it. */
-export function seal({ headers, body }: Omit<KeptAnswer, 'status'>, { secret }: Slot): Buffer {
+/** The status is not included; it has a column of its own. */
+export function seal({ headers, body }: Omit<StoredResponse, 'status'>, { secret }: KeySlot): Buffer {
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv(CIPHER, secret, nonce);
-  const hidden = [cipher.update(`${JSON.stringify(headers)}\n`), cipher.update(body), cipher.final()];
-  return Buffer.concat([nonce, cipher.getAuthTag(), ...hidden]);
+  const encrypted = [cipher.update(`${JSON.stringify(headers)}\n`), cipher.update(body), cipher.final()];
+  return Buffer.concat([nonce, cipher.getAuthTag(), ...encrypted]);
 }
 
-/** @throws Error when it was sealed with another secret, or changed since */
-export function unseal(sealed: Buffer, { secret }: Slot): Omit<KeptAnswer, 'status'> {
+/** @throws Error where it was encrypted with another secret, or was changed */
+export function unseal(sealed: Buffer, { secret }: KeySlot): Omit<StoredResponse, 'status'> {
   const nonce = sealed.subarray(0, NONCE_BYTES);
   const decipher = createDecipheriv(CIPHER, secret, nonce, { authTagLength: TAG_BYTES });
   decipher.setAuthTag(sealed.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES));

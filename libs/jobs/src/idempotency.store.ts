@@ -1,24 +1,24 @@
 import { Database, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
-import { seal, unseal, type KeptAnswer, type Slot } from './idempotency-seal.js';
+import { seal, unseal, type KeySlot, type StoredResponse } from './idempotency-seal.js';
 
-/** What one request holds while it runs: nobody else takes the same Idempotency-Key. */
+/** The exclusive hold of a running request on its Idempotency-Key. */
 export interface Claim {
-  /** 0 for an operator's. */
+  /** 0 for an operator. */
   projectId: number;
-  slot: Slot;
+  slot: KeySlot;
   fingerprint: Buffer;
-  /** Tells this request from every other that ever had the same key. */
+  /** Unique among all requests with the same key. */
   claimId: string;
 }
 
-/** What is in the way of a claim: the same request that runs, another request, or the answer. */
-export type Found = 'running' | 'another' | KeptAnswer;
+/** Why a key cannot be claimed: the same request is running, another request has it, or the response is stored. */
+export type ClaimConflict = 'running' | 'another' | StoredResponse;
 
 /**
- * Takes a place that is free, has expired, or was left by a server that died: one round trip, and no row when it is taken.
- * All times are the database's, so that the clocks of several servers do not matter. Its own claim it takes again: the first
- * answer may have been lost with the connection.
+ * Claims a key that is free, has expired, or was left by a dead server, in one round trip; no row where it is taken. All times
+ * are the database's, so the clocks of servers do not matter. A request can repeat its own claim, because the connection may
+ * break before the first acknowledgement.
  */
 const CLAIM = {
   name: 'idempotency.claim',
@@ -43,8 +43,8 @@ const FIND = {
 
 const OURS = 'project_id = $1 AND key_hash = $2 AND claim_id = $3 AND status IS NULL';
 
-const KEEP = {
-  name: 'idempotency.keep',
+const COMPLETE = {
+  name: 'idempotency.complete',
   text: `UPDATE idempotency_keys SET status = $4, answer = $5 WHERE ${OURS} RETURNING status`,
 };
 
@@ -57,16 +57,16 @@ const RENEW = {
     WHERE project_id = $1 AND key_hash = ANY($2::bytea[]) AND claim_id = ANY($3::bigint[]) AND status IS NULL`,
 };
 
-/** A place that is freed or expires between two looks at it is looked at again, so often. */
-const LOOKS = 3;
+/** Attempts where the key is released or expires between CLAIM and FIND. */
+const CLAIM_ATTEMPTS = 3;
 
 @Injectable()
 export class IdempotencyStore {
   constructor(private readonly database: Database) {}
 
-  /** Takes the place of the claim, or tells who has it; null when it is ours. */
-  async claim({ projectId, slot, fingerprint, claimId }: Claim): Promise<Found | null> {
-    for (let look = 0; look < LOOKS; look++) {
+  /** Null when the key is claimed. */
+  async claim({ projectId, slot, fingerprint, claimId }: Claim): Promise<ClaimConflict | null> {
+    for (let attempt = 0; attempt < CLAIM_ATTEMPTS; attempt++) {
       const taken = await this.database.retrying(() =>
         this.database.query(CLAIM, [projectId, slot.hash, fingerprint, claimId]),
       );
@@ -82,23 +82,23 @@ export class IdempotencyStore {
     return 'running';
   }
 
-  /** Ends a claim with its answer; false when it was ended before, or another request has taken it over. */
-  async keep({ projectId, slot, claimId }: Claim, answer: KeptAnswer, tx: Queryable): Promise<boolean> {
-    const sealed = seal(answer, slot);
-    return (await tx.query(KEEP, [projectId, slot.hash, claimId, answer.status, sealed])).length > 0;
+  /** Stores the response of a claim; false where the claim has ended or another request has taken it over. */
+  async complete({ projectId, slot, claimId }: Claim, response: StoredResponse, tx: Queryable): Promise<boolean> {
+    const sealed = seal(response, slot);
+    return (await tx.query(COMPLETE, [projectId, slot.hash, claimId, response.status, sealed])).length > 0;
   }
 
-  /** The same after the effect, for what has no transaction to share. */
-  keepAlone(claim: Claim, answer: KeptAnswer): Promise<boolean> {
-    return this.database.retrying(() => this.keep(claim, answer, this.database));
+  /** The same outside the transaction of the effect. */
+  completeAlone(claim: Claim, response: StoredResponse): Promise<boolean> {
+    return this.database.retrying(() => this.complete(claim, response, this.database));
   }
 
-  /** Ends a claim without an answer, as if it had never been; one that has its answer stays. */
+  /** Releases a claim without a response; one with a response stays. */
   async release({ projectId, slot, claimId }: Claim): Promise<void> {
     await this.database.query(RELEASE, [projectId, slot.hash, claimId]);
   }
 
-  /** Keeps claims from running out while their requests run. */
+  /** Extends the claims of running requests. */
   async renew(claims: readonly Claim[]): Promise<void> {
     for (const project of new Set(claims.map(({ projectId }) => projectId))) {
       const own = claims.filter(({ projectId }) => projectId === project);

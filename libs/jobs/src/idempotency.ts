@@ -4,43 +4,43 @@ import { Sequence } from '#database';
 import { Injectable } from '@nestjs/common';
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { fingerprintOf, headerOf, isBadHeader, scopeOf } from './idempotency-request.js';
-import { Sealer, type KeptAnswer } from './idempotency-seal.js';
+import { ResponseSealer, type StoredResponse } from './idempotency-seal.js';
 import { IdempotencyStore, type Claim } from './idempotency.store.js';
-import type { Outcome, Receipt } from './operation.js';
+import type { Receipt, WriteResponse } from './write-operation.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
     /**
-     * Set when the request has an Idempotency-Key. Who stores something calls it in the transaction that stores, last of
-     * all; where nobody calls it, the answer is kept after it was made.
+     * Set when the request has an Idempotency-Key. An operation calls it in the transaction of its effect; where none does,
+     * the response is stored after it was made.
      */
     receipt?: Receipt;
   }
 }
 
-/** A claim runs out after three of these: so a server that died keeps nobody waiting for longer. */
+/** A claim expires after three of these, so that the claim of a dead server blocks no longer. */
 const RENEW_EVERY_MS = 5_000;
 
-/** An answer that was made does not wait longer for a database that hangs. */
-const ANSWER_WAITS_MS = 5_000;
+/** How long a response waits for a database that hangs. */
+const STORE_TIMEOUT_MS = 5_000;
 
-/** What of the headers belongs to the answer; the others are about this one message. */
-const KEPT_HEADERS = ['content-type', 'location', 'etag', 'retry-after', 'preference-applied'];
+/** Headers that are part of the stored response; the others are about one message only. */
+const STORED_HEADERS = ['content-type', 'location', 'etag', 'retry-after', 'preference-applied'];
 
-interface Running extends Claim {
-  /** The status of the answer that a receipt has written down. */
-  notedStatus?: number;
+interface RunningClaim extends Claim {
+  /** Status of the response that the receipt has recorded. */
+  recordedStatus?: number;
 }
 
 /**
- * Idempotency-Key: the first answer to a POST is given again for 24 hours. Hooks of Fastify, because problems are answers
- * too. A request without the header costs a look at its headers and no more.
+ * Idempotency-Key: a POST with the key of an earlier one gets the first response again, for 24 hours. Implemented as hooks of
+ * Fastify, because problems are responses too. A request without the header costs one header lookup.
  */
 @Injectable()
 export class Idempotency {
-  private readonly sealer: Sealer;
-  private readonly claims = new WeakMap<FastifyRequest, Running>();
-  private readonly running = new Set<Running>();
+  private readonly sealer: ResponseSealer;
+  private readonly claims = new WeakMap<FastifyRequest, RunningClaim>();
+  private readonly running = new Set<RunningClaim>();
   private renewal: NodeJS.Timeout | undefined;
 
   constructor(
@@ -48,13 +48,13 @@ export class Idempotency {
     private readonly sequence: Sequence,
     secret: KeySecret,
   ) {
-    this.sealer = new Sealer(secret.value);
+    this.sealer = new ResponseSealer(secret.value);
   }
 
-  /** Call it after the guard that says who asks. */
+  /** Register it after the guard, which sets the principal. */
   guard(fastify: FastifyInstance): void {
     fastify.addHook('onRequest', (request, _reply, done) => {
-      done(isBadHeader(request) ? refuseHeader('must be 1 to 255 visible ASCII characters, sent once') : undefined);
+      done(isBadHeader(request) ? invalidHeader('must be 1 to 255 visible ASCII characters, sent once') : undefined);
     });
     fastify.addHook('preHandler', (request, reply, done) => {
       if (headerOf(request) === undefined) done();
@@ -73,11 +73,11 @@ export class Idempotency {
     });
   }
 
-  /** Claims the key and gives false, or answers from what is kept and gives true. @throws Problem */
+  /** Claims the key and returns false, or sends the stored response and returns true. @throws Problem */
   private async begin(request: FastifyRequest, reply: FastifyReply): Promise<boolean> {
     const fingerprint = fingerprintOf(request, this.sealer);
-    if (fingerprint === null) throw refuseHeader('does not go with a body that is a stream');
-    const claim: Running = {
+    if (fingerprint === null) throw invalidHeader('cannot be used with a streamed body');
+    const claim: RunningClaim = {
       projectId: request.principal?.projectId ?? 0,
       slot: this.sealer.slotOf(scopeOf(request)),
       fingerprint,
@@ -90,30 +90,36 @@ export class Idempotency {
     }
     if (found === 'running') throw inProgress();
     if (found === 'another') throw reused();
-    answerAgain(reply, found);
+    sendStored(reply, found);
     return true;
   }
 
-  private start(request: FastifyRequest, claim: Running): void {
+  private start(request: FastifyRequest, claim: RunningClaim): void {
     this.claims.set(request, claim);
     this.running.add(claim);
     this.renewal ??= setInterval(() => void this.renew(request.log), RENEW_EVERY_MS).unref();
-    request.receipt = async (tx, outcome) => {
-      // Taken over by another request while this one slept: its effect would be the second one.
-      if (!(await this.store.keep(claim, answerOf(outcome), tx))) throw inProgress();
-      claim.notedStatus = outcome.status;
+    request.receipt = async (tx, response) => {
+      // Another request took the claim over while this one slept; a second effect must not be committed.
+      if (!(await this.store.complete(claim, storedResponseOf(response), tx))) throw inProgress();
+      claim.recordedStatus = response.status;
     };
   }
 
-  /** Keeps the answer, or gives the key back. Never fails: the client gets the answer that was made in any case. */
-  private async end(request: FastifyRequest, claim: Running, reply: FastifyReply, payload: unknown): Promise<void> {
+  /** Stores the response, or releases the key. Never fails: the client gets its response in any case. */
+  private async end(
+    request: FastifyRequest,
+    claim: RunningClaim,
+    reply: FastifyReply,
+    payload: unknown,
+  ): Promise<void> {
     this.claims.delete(request);
-    // What a receipt has written down is what came of it, unless its transaction was rolled back.
-    if (claim.notedStatus !== reply.statusCode) {
-      const answer = keptAnswer(reply, payload);
-      const work: Promise<unknown> = answer === null ? this.store.release(claim) : this.store.keepAlone(claim, answer);
-      await within(ANSWER_WAITS_MS, work).catch((err: unknown) => {
-        request.log.warn({ err }, 'the answer for an Idempotency-Key could not be kept');
+    // A receipt has recorded the response, unless its transaction was rolled back.
+    if (claim.recordedStatus !== reply.statusCode) {
+      const response = storableResponse(reply, payload);
+      const work: Promise<unknown> =
+        response === null ? this.store.release(claim) : this.store.completeAlone(claim, response);
+      await within(STORE_TIMEOUT_MS, work).catch((err: unknown) => {
+        request.log.warn({ err }, 'the response for an Idempotency-Key could not be stored');
       });
     }
     this.running.delete(claim);
@@ -132,53 +138,53 @@ export class Idempotency {
   }
 }
 
-/** Null for what another attempt may change, and for a stream, which is not worth its room. */
-function keptAnswer(reply: FastifyReply, payload: unknown): KeptAnswer | null {
+/** Null for a response that another attempt may change, and for a stream, which would take too much space. */
+function storableResponse(reply: FastifyReply, payload: unknown): StoredResponse | null {
   const { statusCode: status } = reply;
   if (status >= 500 || status === 408 || status === 429) return null;
   const isText = typeof payload === 'string' || Buffer.isBuffer(payload);
   if (!isText && payload != null) return null;
-  const given = KEPT_HEADERS.filter((name) => reply.hasHeader(name));
+  const given = STORED_HEADERS.filter((name) => reply.hasHeader(name));
   const headers = Object.fromEntries(given.map((name) => [name, String(reply.getHeader(name))]));
   return { status, headers, body: Buffer.from(isText ? payload : '') };
 }
 
-function answerOf({ status, text, headers }: Outcome): KeptAnswer {
+function storedResponseOf({ status, text, headers }: WriteResponse): StoredResponse {
   const type = text === '' ? {} : { 'content-type': 'application/json; charset=utf-8' };
   return { status, headers: { ...type, ...headers }, body: Buffer.from(text) };
 }
 
-function answerAgain(reply: FastifyReply, { status, headers, body }: KeptAnswer): void {
+function sendStored(reply: FastifyReply, { status, headers, body }: StoredResponse): void {
   reply.code(status).headers(headers).header('Idempotency-Replayed', 'true');
   reply.send(body.length === 0 ? undefined : body);
 }
 
 async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  const tooLate = new Promise<never>((_, reject) => {
-    timer = setTimeout(reject, ms, new Error(`no answer from the database in ${String(ms)} ms`));
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(reject, ms, new Error(`no response from the database within ${String(ms)} ms`));
   });
-  return Promise.race([work, tooLate]).finally(() => {
+  return Promise.race([work, timeout]).finally(() => {
     clearTimeout(timer);
   });
 }
 
-function refuseHeader(detail: string): Problem {
+function invalidHeader(detail: string): Problem {
   const header = 'Idempotency-Key';
   return new Problem('invalid-header', { detail: `${header} ${detail}.`, errors: [{ header, detail }] });
 }
 
 function inProgress(): Problem {
   return new Problem('idempotency-in-progress', {
-    detail: 'Another request with this Idempotency-Key runs; send it again to get its answer.',
+    detail: 'A request with this Idempotency-Key is in progress; retry to get its response.',
     headers: { 'Retry-After': '1' },
   });
 }
 
 function reused(): Problem {
-  const detail = 'came with another body, query, media type or Prefer before; use a new one';
+  const detail = 'was used before with another body, query, media type or Prefer; use a new key';
   return new Problem('idempotency-key-reused', {
-    detail: `This Idempotency-Key ${detail}.`,
+    detail: `Idempotency-Key ${detail}.`,
     errors: [{ header: 'Idempotency-Key', detail }],
   });
 }

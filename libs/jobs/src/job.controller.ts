@@ -20,7 +20,7 @@ import { Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/comm
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { JobDto, JobListQuery, JobPageDto, jobText } from './job.dto.js';
-import { JobRunner } from './job-runner.js';
+import { JobNotifier } from './job-notifier.js';
 import { JobStore, type JobKey, type JobRow } from './job.store.js';
 
 @ApiTags('jobs')
@@ -28,7 +28,7 @@ import { JobStore, type JobKey, type JobRow } from './job.store.js';
 export class JobController {
   constructor(
     private readonly jobs: JobStore,
-    private readonly runner: JobRunner,
+    private readonly notifier: JobNotifier,
     private readonly database: Database,
     private readonly config: Config,
   ) {}
@@ -62,7 +62,7 @@ export class JobController {
   @Get(':job_id')
   @JsonHeader()
   @Rules({ roles: ['admin', 'producer', 'analyst', 'device'] })
-  @ApiOperation({ summary: 'Get a job and what came of it; producers and devices their own' })
+  @ApiOperation({ summary: 'Get a job and its result; producers and devices see their own' })
   @ApiResult(200, JobDto)
   @ApiProblems('not-found')
   async getJob(
@@ -78,7 +78,7 @@ export class JobController {
   @HttpCode(202)
   @JsonHeader()
   @Rules({ roles: ['admin'] })
-  @ApiOperation({ summary: 'Have a failed job tried again, from its first attempt on' })
+  @ApiOperation({ summary: 'Retry a failed job, from its first attempt' })
   @ApiResult(202, JobDto)
   @ApiProblems('not-found', 'job-not-failed')
   async retryJob(
@@ -91,29 +91,29 @@ export class JobController {
     const isQueued = await this.jobs.retry(key);
     const text = await this.text(from, key, request);
     if (!isQueued)
-      throw new Problem('job-not-failed', { detail: 'The job has not failed; it can still succeed or has.' });
-    this.runner.wake();
+      throw new Problem('job-not-failed', { detail: 'Only a failed job can be retried; this one has not failed.' });
+    this.notifier.wake();
     return text;
   }
 
   private async text(from: Principal, key: JobKey, request: FastifyRequest): Promise<string> {
     const row = await this.jobs.find(key, ownKeyOf(from));
-    if (row === null) throw noSuchJob();
+    if (row === null) throw jobNotFound();
     return jobText(baseUrl(request), row);
   }
 }
 
-/** Who writes sees what came of its own requests, and of nobody else's. */
+/** Producers and devices see the jobs of their own key only. */
 function ownKeyOf({ role, keyId }: Principal): string | null {
   return role === 'producer' || role === 'device' ? keyId : null;
 }
 
-/** @throws Problem not-found for what can be no id */
+/** @throws Problem not-found for an id that no job can have */
 function keyOf(projectId: number, id: string): JobKey {
-  if (!/^[1-9]\d{0,18}$/.test(id) || BigInt(id) >= 2n ** 63n) throw noSuchJob();
+  if (!/^[1-9]\d{0,18}$/.test(id) || BigInt(id) >= 2n ** 63n) throw jobNotFound();
   return { projectId, jobId: id };
 }
 
-function noSuchJob(): Problem {
-  return new Problem('not-found', { detail: 'There is no such job.' });
+function jobNotFound(): Problem {
+  return new Problem('not-found', { detail: 'No job of this project has this id.' });
 }

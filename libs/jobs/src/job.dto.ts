@@ -4,27 +4,27 @@ import { ApiProperty } from '@nestjs/swagger';
 import { JOB_STATUSES, type JobRow, type JobStatus } from './job.store.js';
 
 export class JobListQuery extends PageQuery {
-  @ChoiceField({ optional: true, choices: JOB_STATUSES, description: 'Only jobs that are in this state.' })
+  @ChoiceField({ optional: true, choices: JOB_STATUSES, description: 'Only jobs in this state.' })
   status?: JobStatus;
 }
 
 /** A job in a list. */
 class JobItemDto {
   @ApiProperty({
-    description: 'Made by the server; jobs accepted later have greater ones.',
+    description: 'Assigned by the server; jobs accepted later have greater ids.',
     example: '378104958201857',
   })
   id: string;
 
   @ApiProperty({
     enum: JOB_STATUSES,
-    description: 'queued also while a job that met a fault waits for its next attempt.',
+    description: '`queued` also while a job waits for its next attempt after a fault.',
     example: 'succeeded',
   })
   status: JobStatus;
 
   @ApiProperty({
-    description: 'How often it was begun, since it was accepted or an admin had it tried again.',
+    description: 'Number of attempts since it was accepted or an admin retried it.',
     example: 1,
   })
   attempts: number;
@@ -45,9 +45,9 @@ class JobItemDto {
     type: 'integer',
     required: false,
     description:
-      'Of a job that succeeded: the HTTP status that the request would have been answered with at once. 201 where it ' +
-      'stored something new, 200 where it replaced or found it as it was, or was a dry run, 207 where it stored only ' +
-      'part of it.',
+      'For a job that succeeded: the HTTP status of the response that the request would have had without ' +
+      'respond-async. 201 where it stored something new, 200 where it replaced something, changed nothing or was a dry ' +
+      'run, 207 where it stored part of it.',
     example: 201,
   })
   result_status?: number;
@@ -58,7 +58,7 @@ class JobItemDto {
   @ApiProperty({
     type: ProblemDto,
     required: false,
-    description: 'Of a failed job: the problem that the request would have been answered with.',
+    description: 'For a failed job: the problem that the request would have had as its response.',
   })
   problem?: ProblemDto;
 }
@@ -66,14 +66,14 @@ class JobItemDto {
 export class JobDto extends JobItemDto {
   @ApiProperty({
     required: false,
-    description: 'Of a job that succeeded: the body that the request would have been answered with.',
+    description: 'For a job that succeeded: the body of the response that the request would have had.',
   })
   result?: unknown;
 }
 
 export class JobPageDto extends pageOf(JobItemDto) {}
 
-/** A job as JSON text: its result is spliced in as it was made, to the last digit. */
+/** A job as JSON text. Its result is inserted as stored, so numbers keep every digit. */
 export function jobText(base: string, row: JobRow): string {
   const { seq, status, attempts, finished_at, result, problem } = row;
   const result_status = row.result_status ?? undefined;

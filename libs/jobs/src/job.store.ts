@@ -1,88 +1,102 @@
 import { Database, type Queryable } from '#database';
 import { type ListSql } from '#http';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
-import type { Outcome } from './operation.js';
+import type { WriteResponse } from './write-operation.js';
 
-/** What graphile-worker calls our one kind of task. */
+/** The identifier of our one kind of task in graphile-worker. */
 export const TASK = 'stowage.job';
 
 export type JobStatus = 'queued' | 'running' | 'succeeded' | 'failed';
 export const JOB_STATUSES: readonly JobStatus[] = ['queued', 'running', 'succeeded', 'failed'];
 
-/** Which job; as graphile-worker keeps it, so it is JSON. */
+/** Identifies a job; also the payload of its entry in graphile-worker's queue. */
 export interface JobKey {
   projectId: number;
   jobId: string;
 }
 
-/** A job as its readers see it. */
+/** A job as the API returns it. */
 export interface JobRow {
-  /** job_id: when it was accepted, and its place in lists. */
+  /** job_id. It contains the time of acceptance and orders lists. */
   seq: string;
   status: JobStatus;
   attempts: number;
   finished_at: string | null;
-  /** The HTTP status of its outcome; of a job that succeeded. */
+  /** HTTP status of the response of a job that succeeded. */
   result_status?: number | null;
-  /** JSON; only where it was asked for. */
+  /** JSON text; lists leave it out. */
   result?: string | null;
   problem: string | null;
 }
 
-/** What was kept of a request, to be run. */
+/** The stored request of a job that a worker has claimed. */
 export interface ClaimedJob {
   operation: string;
   input: string;
   media_type: string;
-  /** This one included. */
+  /** Number of attempts, this one included. */
   attempts: number;
-  /** How many parts its body was kept in; 0 for an empty stream. */
+  /** Number of parts of the body. Only jobs of earlier versions have none, for an empty stream. */
   parts: number;
-  /** A JSON body; null for a stream. */
+  /** The JSON body; null for a stream, whose parts are read one by one. */
   body: Buffer | null;
 }
 
-/** A request to be kept. `body` is null where its `parts` are kept already. */
+/** A job to be stored with its JSON body, or with the parts that a stream has stored before. */
 export interface NewJob extends JobKey {
   keyId: string;
   operation: string;
   input: string;
   mediaType: string;
   parts: number;
+  /** The JSON body; null for a stream. */
   body: Buffer | null;
+  /** The number that the parts of a stream are stored under; the job's own unless that was taken. */
+  bodyId: string;
 }
 
 /**
- * One round trip, and one commit, for the job, its body and its place in the queue. graphile-worker's own `add_job` would
- * be the way in, but it notifies, and PostgreSQL commits transactions that notify one after the other: 2,100 a second here
- * with 20 clients, against 8,500; docs/decisions/010. Repeated after a lost connection it does nothing.
+ * One round trip, and one commit, for the job, its body and its entry in the queue. graphile-worker's own `add_job` would be
+ * the usual way in, but it notifies, and PostgreSQL commits transactions that notify one after the other: 2,100 a second
+ * with 20 clients instead of 8,500; docs/decisions/010. A number that is taken is a unique violation.
  */
-const ACCEPT = {
-  name: 'job.accept',
+const INSERT = {
+  name: 'job.insert',
   text: `
     WITH job AS (
       INSERT INTO jobs (project_id, job_id, key_id, operation, input, media_type, parts, status, attempts)
-      VALUES ($1, $2, $3, $4, $5, $6, $12, 'queued', 0) ON CONFLICT DO NOTHING
+      VALUES ($1, $2, $3, $4, $5, $6, $12, 'queued', 0)
     ), part AS (
       INSERT INTO job_parts (project_id, job_id, part, bytes)
-      SELECT $1::integer, $2::bigint, 0, $7::bytea WHERE $7::bytea IS NOT NULL ON CONFLICT DO NOTHING
+      SELECT $1::integer, $2::bigint, 0, $7::bytea WHERE $7::bytea IS NOT NULL
     )
     INSERT INTO graphile_worker._private_jobs (task_id, payload, key, max_attempts)
-    VALUES ((SELECT id FROM graphile_worker._private_tasks WHERE identifier = $8), $9::json, $10, $11)
-    ON CONFLICT (key) DO NOTHING`,
+    VALUES ((SELECT id FROM graphile_worker._private_tasks WHERE identifier = $8), $9::json, $10, $11)`,
 };
 
-/** We count the attempts ourselves: graphile-worker would keep a job that killed its last worker for ever, and say nothing. */
+/** `input` contains the id of the request, so no other job has the same. */
+const IS_STORED = `SELECT FROM jobs WHERE project_id = $1 AND job_id = $2 AND input = $3`;
+
+const MOVE_PARTS = `UPDATE job_parts SET job_id = $3 WHERE project_id = $1 AND job_id = $2`;
+
+/** We count the attempts ourselves: graphile-worker would keep a job that killed its last worker for ever, without an error. */
 const QUEUE_ATTEMPTS_MAX = 32_767;
 
+/** A unique violation where another upload uses the number. */
 const ADD_PART = {
   name: 'job.add-part',
-  text: `INSERT INTO job_parts (project_id, job_id, part, bytes) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+  text: `INSERT INTO job_parts (project_id, job_id, part, bytes) VALUES ($1, $2, $3, $4)`,
+};
+
+/** Repeatable: a part other than the first belongs to whoever stored the first. */
+const ADD_NEXT_PART = {
+  name: 'job.add-next-part',
+  text: `${ADD_PART.text} ON CONFLICT DO NOTHING`,
 };
 
 /**
- * Does not wait for the disk: a claim that a crash of the database forgets is made again, and costs nothing but the attempt.
- * A job of an operation that this process does not know is not begun, so it costs that job no attempt.
+ * Does not wait for the disk: a claim that is lost in a crash of the database is made again and costs one attempt.
+ * A job of an operation that this version does not know is not claimed and loses no attempt.
  */
 const CLAIM = {
   name: 'job.claim',
@@ -101,7 +115,7 @@ const PART = {
   text: `SELECT bytes FROM job_parts WHERE project_id = $1 AND job_id = $2 AND part = $3`,
 };
 
-/** Waits for another worker that does the same job, and gives no row when that one was first. */
+/** Waits for another worker that runs the same job; returns no row where that worker was first. */
 const SUCCEED = {
   name: 'job.succeed',
   text: `
@@ -128,12 +142,12 @@ const RETRY = `
   WHERE project_id = $1 AND job_id = $2 AND status = 'failed'
   RETURNING job_id`;
 
-/** Unlike `ACCEPT` this copes with the job's earlier entry, should a worker be about to delete it. */
+/** Unlike `INSERT` this also works while a worker is deleting the job's earlier entry. */
 const ADD_AGAIN = `SELECT graphile_worker.add_job($1, $2::json, job_key => $3, max_attempts => $4)`;
 
 const COLUMNS = 'job_id AS seq, status, attempts, finished_at, result_status, problem';
 
-/** The rows of jobs, and what was sent with them. */
+/** Jobs, their stored requests and bodies, and their entries in graphile-worker's queue. */
 @Injectable()
 export class JobStore implements OnModuleInit {
   constructor(private readonly database: Database) {}
@@ -145,23 +159,30 @@ export class JobStore implements OnModuleInit {
     );
   }
 
-  async accept(
-    on: Queryable,
-    { projectId, jobId, keyId, operation, input, mediaType, parts, body }: NewJob,
-  ): Promise<void> {
-    const job = [projectId, jobId, keyId, operation, input, mediaType, body];
-    await on.query(ACCEPT, [...job, TASK, ...queueEntry({ projectId, jobId }), parts]);
+  /** Stores a job and queues it. @throws a unique violation where its number, or that of its body, is taken */
+  async insert(on: Queryable, job: NewJob): Promise<void> {
+    const { projectId, jobId, keyId, operation, input, mediaType, parts, body, bodyId } = job;
+    if (bodyId !== jobId && body === null) await on.query(MOVE_PARTS, [projectId, bodyId, jobId]);
+    const values = [projectId, jobId, keyId, operation, input, mediaType, body];
+    await on.query(INSERT, [...values, TASK, ...queueEntry(job), parts]);
   }
 
+  /** Whether this very job is stored; false where its number is that of another. */
+  async isStored({ projectId, jobId, input }: NewJob): Promise<boolean> {
+    return (await this.database.query(IS_STORED, [projectId, jobId, input])).length > 0;
+  }
+
+  /** Stores a part of a stream's body. @throws a unique violation where the first part of another upload has the number */
   async addPart({ projectId, jobId }: JobKey, part: number, bytes: Buffer): Promise<void> {
-    await this.database.retrying(() => this.database.query(ADD_PART, [projectId, jobId, part, bytes]));
+    const statement = part === 0 ? ADD_PART : ADD_NEXT_PART;
+    await this.database.retrying(() => this.database.query(statement, [projectId, jobId, part, bytes]));
   }
 
   async deleteParts({ projectId, jobId }: JobKey): Promise<void> {
     await this.database.query('DELETE FROM job_parts WHERE project_id = $1 AND job_id = $2', [projectId, jobId]);
   }
 
-  /** Null for a job that has ended, is no more, or is of none of these operations. */
+  /** Null where the job has ended, was deleted, or is of another operation. */
   async claim(
     { projectId, jobId }: JobKey,
     workerId: string,
@@ -171,20 +192,20 @@ export class JobStore implements OnModuleInit {
     return row ?? null;
   }
 
-  /** Null for a job that is no more. */
+  /** Null for a job that does not exist. */
   async statusOf({ projectId, jobId }: JobKey): Promise<JobStatus | null> {
     const [row] = await this.database.query<{ status: JobStatus }>(STATUS, [projectId, jobId]);
     return row?.status ?? null;
   }
 
-  /** Null for a part that is not there. */
+  /** Null for a missing part. */
   async part({ projectId, jobId }: JobKey, part: number): Promise<Buffer | null> {
     const [row] = await this.database.query<{ bytes: Buffer }>(PART, [projectId, jobId, part]);
     return row?.bytes ?? null;
   }
 
   /** @returns false where the job had succeeded before */
-  async succeed(on: Queryable, { projectId, jobId }: JobKey, { status, text }: Outcome): Promise<boolean> {
+  async succeed(on: Queryable, { projectId, jobId }: JobKey, { status, text }: WriteResponse): Promise<boolean> {
     return (await on.query(SUCCEED, [projectId, jobId, now(), status, text])).length > 0;
   }
 
@@ -192,12 +213,12 @@ export class JobStore implements OnModuleInit {
     await this.database.query(FAIL, [projectId, jobId, now(), JSON.stringify(problem)]);
   }
 
-  /** Queued again, unless another worker has it by now. */
+  /** Queues the job again, unless another worker has claimed it. */
   async giveBack({ projectId, jobId }: JobKey, workerId: string): Promise<void> {
     await this.database.query(GIVE_BACK, [projectId, jobId, workerId]);
   }
 
-  /** Queues a failed job again, its attempts counted anew. @returns false where it had not failed */
+  /** Queues a failed job again and resets its attempts. @returns false where it had not failed */
   async retry(key: JobKey): Promise<boolean> {
     return this.database.transaction(async (tx) => {
       if ((await tx.query(RETRY, [key.projectId, key.jobId])).length === 0) return false;
@@ -206,7 +227,7 @@ export class JobStore implements OnModuleInit {
     });
   }
 
-  /** @param keyId of whoever may see the jobs of this key only; null sees all of the project */
+  /** @param keyId finds only jobs of this key; null finds all jobs of the project */
   async find({ projectId, jobId }: JobKey, keyId: string | null): Promise<JobRow | null> {
     const [row] = await this.database.query<JobRow>(
       `SELECT ${COLUMNS}, result FROM jobs WHERE project_id = $1 AND job_id = $2 AND key_id = coalesce($3, key_id)`,
@@ -224,7 +245,7 @@ export class JobStore implements OnModuleInit {
   }
 }
 
-/** payload, key and attempts of a job in graphile-worker's queue */
+/** Payload, key and maximum attempts of a job in graphile-worker's queue. */
 function queueEntry({ projectId, jobId }: JobKey): unknown[] {
   return [JSON.stringify({ projectId, jobId }), `${String(projectId)}/${jobId}`, QUEUE_ATTEMPTS_MAX];
 }

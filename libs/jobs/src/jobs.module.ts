@@ -5,12 +5,13 @@ import { IdempotencyStore } from './idempotency.store.js';
 import { JobController } from './job.controller.js';
 import { JobRunner } from './job-runner.js';
 import { JobStore } from './job.store.js';
-import { JobWork } from './job-work.js';
-import { KeptBody } from './kept-body.js';
+import { JobExecutor } from './job-executor.js';
+import { JobNotifier } from './job-notifier.js';
+import { JobBodyStore } from './job-body.store.js';
 import { Maintenance } from './maintenance.js';
-import { Operations } from './operations.js';
 import { WorkerRegistry } from './worker-registry.js';
-import { WriteRequests } from './write-requests.js';
+import { WriteOperations } from './write-operations.js';
+import { WriteService } from './write.service.js';
 
 @Module({
   imports: [AccessModule],
@@ -18,15 +19,16 @@ import { WriteRequests } from './write-requests.js';
   providers: [
     IdempotencyStore,
     Idempotency,
-    Operations,
-    WriteRequests,
+    WriteOperations,
+    WriteService,
     JobStore,
-    KeptBody,
-    JobWork,
+    JobBodyStore,
+    JobNotifier,
+    JobExecutor,
     WorkerRegistry,
     Maintenance,
     JobRunner,
   ],
-  exports: [Idempotency, Maintenance, Operations, WriteRequests, JobRunner],
+  exports: [Idempotency, Maintenance, WriteOperations, WriteService, JobRunner],
 })
 export class JobsModule {}

@@ -4,10 +4,10 @@ import { WorkerRegistry } from './worker-registry.js';
 
 const EVERY_MS = 60_000;
 
-/** How long a job that has ended can be looked up. */
+/** How long a job that has ended is kept. */
 const JOBS_KEPT_DAYS = 30;
 
-/** Deleted at a time, so that no statement holds many locks or lasts. */
+/** Rows deleted by one statement, so that none holds many locks or runs long. */
 export const MAINTENANCE_ROWS = 10_000;
 
 const STATEMENTS = [
@@ -22,8 +22,8 @@ const STATEMENTS = [
 ];
 
 /**
- * Of uploads that broke off with their server: those whose newest part is old. How long ago an upload began says nothing, it
- * may last for days. Looks at all parts that are kept, so it runs once an hour.
+ * Deletes the parts of uploads whose server died: those without a job whose newest part is old. The age of the first part says
+ * nothing, because an upload may last for days. Reads all stored parts, so it runs once an hour.
  */
 const DELETE_ORPHANS = `
   DELETE FROM job_parts WHERE (project_id, job_id) IN (
@@ -32,7 +32,7 @@ const DELETE_ORPHANS = `
     GROUP BY project_id, job_id HAVING max(kept_at) < now() - interval '1 day')`;
 const RUNS_PER_HOUR = 60;
 
-/** What nobody waits for and has to be done all the same; every process that runs jobs does it. */
+/** Deletes expired rows and frees locked jobs, every minute in every process that runs jobs. */
 @Injectable()
 export class Maintenance {
   private readonly log = new Logger('jobs');
@@ -48,39 +48,43 @@ export class Maintenance {
   ) {}
 
   /**
-   * For libs above, as they are made: SQL to be run every minute, by every process that runs jobs. So it has to be no more than a
-   * look at an index where there is nothing to do.
+   * Adds SQL statements of other libs. Each runs every minute in every process that runs jobs, so where there is nothing to do
+   * it must cost no more than an index lookup.
    */
   add(...statements: readonly string[]): void {
     this.statements.push(...statements);
   }
 
-  /** Runs now and every minute. On its own, so that a slow run does not make this process look dead. */
+  /** Runs now and every minute, with a timer of its own, so that a slow run does not delay the heartbeat. */
   start(): void {
     if (!this.isStopped) this.running = this.turn();
   }
 
-  /** Resolves when nothing of it runs any more. */
+  /** Resolves when the current run has ended. */
   async stop(): Promise<void> {
     this.isStopped = true;
     clearTimeout(this.timer);
     await this.running;
   }
 
-  /** Once; everything that is due. */
+  /** Runs everything that is due, once. A statement that fails is logged and does not stop the others. */
   async run(): Promise<void> {
-    await this.registry.freeUnknown();
-    for (const statement of this.statements) await this.database.query(statement);
-    if (this.runs++ % RUNS_PER_HOUR === 0) await this.database.query(DELETE_ORPHANS);
+    await this.attempt(this.registry.freeUnknown());
+    for (const statement of this.statements) await this.attempt(this.database.query(statement));
+    if (this.runs++ % RUNS_PER_HOUR === 0) await this.attempt(this.database.query(DELETE_ORPHANS));
+  }
+
+  private async attempt(work: Promise<unknown>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      // The heartbeat logs that the database is away.
+      if (!isConnectionLoss(error)) this.log.warn(`maintenance failed: ${String(error)}`);
+    }
   }
 
   private async turn(): Promise<void> {
-    try {
-      await this.run();
-    } catch (error) {
-      // That the database is away is told by the beat.
-      if (!isConnectionLoss(error)) this.log.warn(`housekeeping failed: ${String(error)}`);
-    }
+    await this.run();
     if (this.isStopped) return;
     this.timer = setTimeout(() => {
       this.start();

@@ -3,15 +3,15 @@ import { Logger as QueueLogger, run, type Runner, type WorkerEvents, type Worker
 import type { Pool } from 'pg';
 import { TASK, type JobKey } from './job.store.js';
 
-/** Notifications make idle workers look at once; this is for attempts that were put off, and for notifications that were lost. */
+/** Notifications wake idle workers at once; polls find delayed attempts and jobs whose notification was lost. */
 const POLL_MS = 2_000;
 
 /**
- * After errors graphile-worker may wait for ever for its own end: 0.17.3 counts the batches that failed wrong. So one that
- * takes no more jobs and has done nothing for so long counts as ended.
+ * After errors graphile-worker 0.17.3 may wait for ever for its own end, because it counts failed batches wrong. A pool that
+ * takes no more jobs and has run none for this time counts as ended.
  */
 const IDLE_MS = 2_000;
-const LOOK_MS = 100;
+const IDLE_CHECK_MS = 100;
 
 interface QueueWorkerOptions {
   connections: Pool;
@@ -21,14 +21,14 @@ interface QueueWorkerOptions {
 }
 
 /**
- * One of graphile-worker's pools of workers. It ends by itself when it could not write down that a job is done, as when the
- * database restarts; then another one has to take its place.
+ * A pool of graphile-worker's workers. It ends by itself when it could not record that a job is done, as when the database
+ * restarts; then another pool has to take its place.
  */
 export class QueueWorker {
   private leaving = false;
-  /** Jobs that run. */
+  /** Number of running jobs. */
   private busy = 0;
-  /** Not to be returned from what is async, nor resolved with: it is a promise itself, of its own end. */
+  /** Never return it from an async function or resolve with it: it is itself a promise, of its own end. */
   private pool: WorkerPool | undefined;
   private runner: Runner | undefined;
   private over: Promise<unknown> = Promise.resolve();
@@ -41,28 +41,28 @@ export class QueueWorker {
     return worker;
   }
 
-  /** Whether it takes no more jobs; what it has begun goes on. */
+  /** Whether it takes no more jobs; those that it has begun go on. */
   get isLeaving(): boolean {
     return this.leaving;
   }
 
-  /** What it locks jobs with. */
+  /** The id that it locks jobs with. */
   get id(): string {
     return this.pool?.id ?? '';
   }
 
-  /** Makes an idle worker look for a job. */
+  /** Wakes an idle worker. */
   nudge(): void {
     if (!this.leaving) this.pool?.nudge(1);
   }
 
-  /** Begins no more jobs. Resolves when those that it had begun have ended. */
+  /** Takes no more jobs. Resolves when those that it has begun have ended. */
   async leave(): Promise<void> {
     this.stop();
     await this.ended();
   }
 
-  /** Resolves when nothing of it runs any more, whoever ended it. */
+  /** Resolves when it has ended, by `leave` or by itself. */
   async ended(): Promise<void> {
     await this.over;
   }
@@ -83,8 +83,8 @@ export class QueueWorker {
       noHandleSignals: true,
       events,
       logger: queueLogger(warn),
-      // In batches: one commit for what ends within some milliseconds. And an error of a batch ends the pool, where that of
-      // a single job would end the process.
+      // In batches: one commit for all jobs that end within 20 ms. An error of a batch ends the pool, where that of a single
+      // job would end the process.
       preset: { worker: { completeJobBatchDelay: 20, failJobBatchDelay: 0 } },
     };
     const runner = await run(options, { [TASK]: (payload) => this.work(payload as JobKey) }, []);
@@ -93,7 +93,7 @@ export class QueueWorker {
     this.over = Promise.race([runner.promise.catch(() => undefined), this.idle()]);
   }
 
-  /** Also of one that ends by itself: its timetable, which is empty, would be looked at every minute for ever. */
+  /** Also for a pool that ends by itself: it would go on to check its empty crontab every minute. */
   private stop(): void {
     this.leaving = true;
     this.runner?.stop().catch(() => undefined);
@@ -112,16 +112,16 @@ export class QueueWorker {
     return new Promise((resolve) => {
       let idleMs = 0;
       const timer = setInterval(() => {
-        idleMs = this.leaving && this.busy === 0 ? idleMs + LOOK_MS : 0;
+        idleMs = this.leaving && this.busy === 0 ? idleMs + IDLE_CHECK_MS : 0;
         if (idleMs < IDLE_MS) return;
         clearInterval(timer);
         resolve();
-      }, LOOK_MS).unref();
+      }, IDLE_CHECK_MS).unref();
     });
   }
 }
 
-/** Jobs that failed are logged by us, with what they are; the rest of what it says at level info is of no use to anybody. */
+/** Failed jobs are logged by JobExecutor; messages at level info are of no use to an operator. */
 function queueLogger(warn: (message: string) => void): QueueLogger {
   return new QueueLogger(() => (level, message, meta) => {
     const isOfJob = meta !== undefined && 'failure' in meta;

@@ -1,26 +1,29 @@
 import { Database, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
+import { NOTIFY_WORKERS } from './job-notifier.js';
+import { TASK } from './job.store.js';
 
-/** A worker that has not been heard of for so long is taken for dead; it beats four times in it. */
+/** A worker without a heartbeat for this time counts as dead; it sends four in it. */
 const DEAD_AFTER_S = 20;
 
 const BEAT = `
   INSERT INTO job_workers (worker_id, beat_at) SELECT unnest($1::text[]), now()
   ON CONFLICT (worker_id) DO UPDATE SET beat_at = excluded.beat_at`;
 
-/** Of several that look at once only one takes a dead worker's row. */
+/** Where several processes look at once, only one takes the row of a dead worker. */
 const TAKE_DEAD = `
   DELETE FROM job_workers WHERE worker_id IN (
     SELECT worker_id FROM job_workers WHERE beat_at < now() - $1 * interval '1 second' FOR UPDATE SKIP LOCKED)
   RETURNING worker_id`;
 
 /**
- * Workers that were killed between their first job and their first beat. Reads the whole queue, because graphile-worker has
- * no index of what is locked.
+ * Workers that were killed between their first job and their first heartbeat. Only jobs of our own task: another application
+ * may use the same graphile-worker schema. Reads the whole queue, because graphile-worker has no index of locked jobs.
  */
 const UNKNOWN = `
-  SELECT DISTINCT locked_by FROM graphile_worker._private_jobs AS j
-  WHERE locked_at < now() - $1 * interval '1 second'
+  SELECT DISTINCT j.locked_by FROM graphile_worker._private_jobs AS j
+  JOIN graphile_worker._private_tasks AS t ON t.id = j.task_id AND t.identifier = $2
+  WHERE j.locked_at < now() - $1 * interval '1 second'
     AND NOT EXISTS (SELECT FROM job_workers WHERE worker_id = j.locked_by)`;
 const UNKNOWN_AFTER_S = 30;
 
@@ -30,12 +33,9 @@ const REQUEUE = `
 
 const UNLOCK = `SELECT graphile_worker.force_unlock_workers($1)`;
 
-/** What graphile-worker's own `add_job` sends, so that idle workers look. */
-const NOTIFY = `SELECT pg_notify('jobs:insert', '{"count":10}')`;
-
 /**
- * Which workers live. graphile-worker leaves the jobs of a dead one locked for four hours. Here they are free after half a
- * minute; that a worker was taken for dead which only slept does no harm, because a job's effect carries its own receipt.
+ * Records which workers live. graphile-worker keeps the jobs of a dead worker locked for four hours; here they are free after
+ * half a minute. A worker that was only asleep does no harm, because the receipt of a job lets only one attempt commit.
  */
 @Injectable()
 export class WorkerRegistry {
@@ -45,7 +45,7 @@ export class WorkerRegistry {
     await this.database.query(BEAT, [workerIds]);
   }
 
-  /** Frees what dead workers held. @returns who was dead */
+  /** Frees the jobs of dead workers. @returns the ids of these workers */
   async freeDead(): Promise<string[]> {
     return this.database.transaction(async (tx) => {
       const dead = (await tx.query<{ worker_id: string }>(TAKE_DEAD, [DEAD_AFTER_S])).map((row) => row.worker_id);
@@ -54,35 +54,28 @@ export class WorkerRegistry {
     });
   }
 
-  /** Frees what is held by workers that never said that they live. To be called once a minute. */
+  /** Frees the jobs of workers that never sent a heartbeat. */
   async freeUnknown(): Promise<void> {
     await this.database.transaction(async (tx) => {
-      const rows = await tx.query<{ locked_by: string }>(UNKNOWN, [UNKNOWN_AFTER_S]);
-      if (rows.length === 0) return;
-      await free(
-        tx,
-        rows.map((row) => row.locked_by),
-        0,
-      );
+      const rows = await tx.query<{ locked_by: string }>(UNKNOWN, [UNKNOWN_AFTER_S, TASK]);
+      const workerIds = rows.map((row) => row.locked_by);
+      if (workerIds.length > 0) await free(tx, workerIds, 0);
     });
   }
 
-  /** Frees what a worker of this process still holds that has ended, or cannot wait for its jobs. */
+  /** Frees the jobs of a worker of this process that has ended or must not wait for them. */
   async leave(workerId: string): Promise<void> {
     await this.database.transaction(async (tx) => {
       await tx.query('DELETE FROM job_workers WHERE worker_id = $1', [workerId]);
-      // An attempt that was broken off by a stop was none of the job's own.
+      // An attempt that a shutdown interrupts does not count.
       await free(tx, [workerId], 1);
     });
   }
-
-  async notify(): Promise<void> {
-    await this.database.query(NOTIFY);
-  }
 }
 
+/** @param attempts to subtract from each job */
 async function free(tx: Queryable, workerIds: readonly string[], attempts: number): Promise<void> {
   await tx.query(REQUEUE, [workerIds, attempts]);
   await tx.query(UNLOCK, [workerIds]);
-  await tx.query(NOTIFY);
+  await tx.query(NOTIFY_WORKERS);
 }

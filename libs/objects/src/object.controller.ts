@@ -1,6 +1,18 @@
 import { ProjectId } from '#access';
-import { Incoming, MayRunLater, WriteRequests, type WriteRequest } from '#jobs';
-import { ApiResult, API, etagOf, JsonBody, JsonHeader, pageRequest, pageText, ApiProblems, Rules } from '#http';
+import { ApiRespondAsync, WriteService } from '#jobs';
+import {
+  ApiResult,
+  API,
+  etagOf,
+  Http,
+  type HttpContext,
+  JsonBody,
+  JsonHeader,
+  pageRequest,
+  pageText,
+  ApiProblems,
+  Rules,
+} from '#http';
 import { Config } from '#platform';
 import {
   Body,
@@ -36,7 +48,7 @@ const IF_MATCH = {
 @Controller(`${API}/objects`)
 export class ObjectController {
   constructor(
-    private readonly requests: WriteRequests,
+    private readonly writes: WriteService,
     private readonly operations: ObjectOperations,
     private readonly objects: ObjectService,
     private readonly lists: ObjectListStore,
@@ -47,11 +59,11 @@ export class ObjectController {
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Store one object in a batch that exists' })
   @ApiBody({ type: CreateObjectDto })
-  @MayRunLater()
+  @ApiRespondAsync()
   @ApiResult(201, ObjectDto, { location: true, etag: true })
   @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large')
-  createObject(@Incoming() write: WriteRequest): Promise<string> {
-    return this.requests.answer(this.operations.create, write);
+  createObject(@Http() http: HttpContext): Promise<string> {
+    return this.writes.handle(this.operations.create, http);
   }
 
   @Get()
@@ -88,7 +100,7 @@ export class ObjectController {
   @ApiOperation({ summary: 'Replace what an object holds' })
   @ApiParam({ name: 'object_id', type: String })
   @ApiHeader(IF_MATCH)
-  @MayRunLater()
+  @ApiRespondAsync()
   @ApiBody({ type: ReplaceObjectDto })
   @ApiResult(200, ObjectDto, { etag: true })
   @ApiProblems(
@@ -99,8 +111,8 @@ export class ObjectController {
     'precondition-required',
     'too-large',
   )
-  replaceObject(@Incoming() write: WriteRequest): Promise<string> {
-    return this.requests.answer(this.operations.replace, write);
+  replaceObject(@Http() http: HttpContext): Promise<string> {
+    return this.writes.handle(this.operations.replace, http);
   }
 
   @Patch(':object_id')

@@ -1,5 +1,5 @@
 import { ProjectId } from '#access';
-import { Incoming, MayRunLater, WriteRequests, type Operation, type WriteRequest } from '#jobs';
+import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
 import { ApiResult, API, Http, JsonHeader, Problem, ApiProblems, Rules, type HttpContext, type PageQuery } from '#http';
 import { Config } from '#platform';
 import { FeedReader, KindService, listOf, OneOrFile, Stored } from '#feeds';
@@ -11,11 +11,11 @@ import { SPROCKETS } from './sprocket.js';
 @ApiTags('sprockets')
 @Controller(`${API}/sprockets`)
 export class SprocketController {
-  private readonly creating: Operation;
-  private readonly replacing: Operation;
+  private readonly creating: WriteOperation;
+  private readonly replacing: WriteOperation;
 
   constructor(
-    private readonly requests: WriteRequests,
+    private readonly writes: WriteService,
     private readonly kinds: KindService,
     private readonly reader: FeedReader,
     private readonly config: Config,
@@ -28,11 +28,11 @@ export class SprocketController {
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Store a sprocket, or a file of sprockets, each once' })
   @OneOrFile(NewSprocketDto, NewSprocketsDto)
-  @MayRunLater()
+  @ApiRespondAsync()
   @Stored(SprocketDto)
   @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large')
-  createSprockets(@Incoming() write: WriteRequest): Promise<string> {
-    return this.requests.answer(this.creating, write);
+  createSprockets(@Http() http: HttpContext): Promise<string> {
+    return this.writes.handle(this.creating, http);
   }
 
   @Get()
@@ -61,7 +61,7 @@ export class SprocketController {
   @ApiParam({ name: 'sprocket_id', type: String })
   @ApiHeader({ name: 'If-Match', required: false, description: 'The ETag that was read; another one answers 412.' })
   @ApiBody({ type: NewSprocketDto })
-  @MayRunLater()
+  @ApiRespondAsync()
   @ApiResult(200, SprocketDto, { etag: true })
   @ApiProblems(
     'malformed-request',
@@ -71,8 +71,8 @@ export class SprocketController {
     'precondition-required',
     'too-large',
   )
-  replaceSprocket(@Incoming() write: WriteRequest): Promise<string> {
-    return this.requests.answer(this.replacing, write);
+  replaceSprocket(@Http() http: HttpContext): Promise<string> {
+    return this.writes.handle(this.replacing, http);
   }
 }
 

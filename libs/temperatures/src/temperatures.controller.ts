@@ -1,6 +1,6 @@
 import { ProjectId } from '#access';
 import type { Filter } from '#filter';
-import { Incoming, MayRunLater, WriteRequests, type Operation, type WriteRequest } from '#jobs';
+import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
 import { ApiResult, API, Http, JsonHeader, Problem, ApiProblems, Rules, type HttpContext } from '#http';
 import { Clock, durationSeconds, utcFromMicros } from '#platform';
 import { AggregateStore } from '#analytics';
@@ -31,10 +31,10 @@ const TOO_LONG = {
 @ApiParam({ name: 'building', type: String, example: 'HQ' })
 @Controller(`${API}/buildings/:building/rooms/:room/temperatures`)
 export class TemperaturesController {
-  private readonly recording: Operation;
+  private readonly recording: WriteOperation;
 
   constructor(
-    private readonly requests: WriteRequests,
+    private readonly writes: WriteService,
     private readonly reader: FeedReader,
     private readonly aggregates: AggregateStore,
     private readonly clock: Clock,
@@ -47,15 +47,15 @@ export class TemperaturesController {
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Store a reading, or an array of them, all or none; one of the same time is replaced' })
   @OneOrList(NewReadingDto, { temperature: 10.5 })
-  @MayRunLater()
+  @ApiRespondAsync()
   @ApiResult(201, ReadingDto, {
     or: StoredReadingsDto,
     location: true,
     description: 'The reading; of an array how many.',
   })
   @ApiProblems('malformed-request', 'invalid-body', 'too-large')
-  recordTemperatures(@Incoming() write: WriteRequest): Promise<string> {
-    return this.requests.answer(this.recording, write);
+  recordTemperatures(@Http() http: HttpContext): Promise<string> {
+    return this.writes.handle(this.recording, http);
   }
 
   @Get()

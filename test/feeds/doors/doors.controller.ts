@@ -1,4 +1,4 @@
-import { Incoming, MayRunLater, WriteRequests, type Operation, type WriteRequest } from '#jobs';
+import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
 import { ApiResult, API, Http, PageQuery, Problem, ApiProblems, Rules, type HttpContext } from '#http';
 import { FeedOperations, FeedReader, type FeedList } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
@@ -11,10 +11,10 @@ import { doorOf, fromObject, type Visit } from './visit.js';
 @ApiParam({ name: 'door', type: String, example: 'north' })
 @Controller(`${API}/doors/:door/visits`)
 export class DoorController {
-  private readonly counting: Operation;
+  private readonly counting: WriteOperation;
 
   constructor(
-    private readonly requests: WriteRequests,
+    private readonly writes: WriteService,
     private readonly reader: FeedReader,
     feeds: FeedOperations,
   ) {
@@ -25,11 +25,11 @@ export class DoorController {
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Tell how many people went through a door' })
   @ApiBody({ type: NewVisitDto })
-  @MayRunLater()
+  @ApiRespondAsync()
   @ApiResult(201, VisitDto)
   @ApiProblems('malformed-request', 'invalid-body')
-  count(@Incoming() write: WriteRequest): Promise<string> {
-    return this.requests.answer(this.counting, write);
+  count(@Http() http: HttpContext): Promise<string> {
+    return this.writes.handle(this.counting, http);
   }
 
   @Get()

@@ -2,10 +2,11 @@ import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { Config } from '#platform';
 import { NdjsonBody } from '#http';
+import { Logger } from '@nestjs/common';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
-import { JobStore, type ClaimedJob, type JobKey } from './job.store.js';
-import { KeptBody } from './kept-body.js';
+import { JobBodyStore } from './job-body.store.js';
+import { JobStore, type ClaimedJob, type JobKey, type NewJob } from './job.store.js';
 import { Maintenance } from './maintenance.js';
 import { WorkerRegistry } from './worker-registry.js';
 
@@ -14,15 +15,20 @@ const MIB = 1024 ** 2;
 
 let db: TestDatabase;
 let jobs: JobStore;
-let bodies: KeptBody;
+let bodies: JobBodyStore;
 let registry: WorkerRegistry;
 let key: JobKey;
 
 beforeAll(async () => {
+  Logger.overrideLogger(false);
   db = await cloneDatabase();
   jobs = new JobStore(db.database);
   await jobs.onModuleInit();
-  bodies = new KeptBody(jobs, new Config({ STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters' }));
+  bodies = new JobBodyStore(
+    jobs,
+    db.sequence,
+    new Config({ STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters' }),
+  );
   registry = new WorkerRegistry(db.database);
 });
 beforeEach(async () => {
@@ -31,7 +37,7 @@ beforeEach(async () => {
 });
 afterAll(() => db.close());
 
-/** A stream of three parts; breaks off after the second where it `breaks`. */
+/** A stream of three parts. @param breaks fails after the second part */
 function stream(breaks = false): NdjsonBody {
   return new NdjsonBody(
     // eslint-disable-next-line @typescript-eslint/require-await -- what arrives over the network does so later
@@ -44,9 +50,19 @@ function stream(breaks = false): NdjsonBody {
   );
 }
 
-async function accept(parts: number): Promise<void> {
-  const request = { keyId: '1', operation: OPERATION, input: '{}', mediaType: 'application/x-ndjson', body: null };
-  await jobs.accept(db.database, { ...key, ...request, parts });
+async function save(body: NdjsonBody): Promise<{ jobId: string; parts: number }> {
+  const saved = await bodies.save(key.projectId, key.jobId, body);
+  key.jobId = saved.jobId;
+  return saved;
+}
+
+async function accept(body = stream()): Promise<void> {
+  await jobs.insert(db.database, newJob(await save(body)));
+}
+
+function newJob({ jobId, parts }: { jobId: string; parts: number }, input = '{}'): NewJob {
+  const media = { mediaType: 'application/x-ndjson', body: null };
+  return { projectId: key.projectId, jobId, bodyId: jobId, keyId: '1', operation: OPERATION, input, parts, ...media };
 }
 
 async function claim(...operations: string[]): Promise<ClaimedJob> {
@@ -63,43 +79,56 @@ async function read(job: ClaimedJob): Promise<string> {
   return text((bodies.open(key, job) as NdjsonBody).bytes);
 }
 
-describe('the kept body of a job', () => {
-  it('is what came', async () => {
-    await bodies.keep(key, stream(), accept);
+describe('the stored body of a job', () => {
+  it('is read as it was sent', async () => {
+    await accept();
     expect(await read(await claim())).toBe(`${'a'.repeat(MIB)}${'b'.repeat(MIB)}c`);
   });
 
   it('may be empty', async () => {
-    await bodies.keep(key, new NdjsonBody(Readable.from([])), accept);
+    await accept(new NdjsonBody(Readable.from([])));
     expect(await read(await claim())).toBe('');
   });
 
-  it.each([0, 1, 2])('is never read as a shorter one when part %i is missing', async (part) => {
-    await bodies.keep(key, stream(), accept);
+  it.each([0, 1, 2])('is an error, not a shorter body, when part %i is missing', async (part) => {
+    await accept();
     const job = await claim();
     await db.sql('DELETE FROM job_parts WHERE part = $1', [part]);
-    await expect(read(job)).rejects.toThrow(/is not there/);
+    await expect(read(job)).rejects.toThrow(/is missing/);
   });
 
-  it('ends early where another worker has succeeded, whose note undoes this attempt', async () => {
-    await bodies.keep(key, stream(), accept);
+  it('ends early when another worker has completed the job', async () => {
+    await accept();
     const job = await claim();
     expect(await jobs.succeed(db.database, key, { status: 200, text: '{}' })).toBe(true);
     expect(await read(job)).toBe('');
     expect(await jobs.succeed(db.database, key, { status: 200, text: '{}' })).toBe(false);
   });
 
-  it('stays when nobody knows whether its job was accepted', async () => {
-    const lost = bodies.keep(key, stream(), async (parts) => {
-      await accept(parts);
-      throw new Error('the answer was lost');
-    });
-    await expect(lost).rejects.toThrow('the answer was lost');
-    expect(await read(await claim())).toHaveLength(2 * MIB + 1);
+  it('is stored under another number when an upload has its own', async () => {
+    const first = await save(stream());
+    const second = await bodies.save(
+      key.projectId,
+      first.jobId,
+      new NdjsonBody(Readable.from([Buffer.from('second')])),
+    );
+    expect(second).not.toEqual(first);
+    await jobs.insert(db.database, newJob(first));
+    expect(await read(await claim())).toBe(`${'a'.repeat(MIB)}${'b'.repeat(MIB)}c`);
+    key.jobId = second.jobId;
+    await jobs.insert(db.database, newJob(second));
+    expect(await read(await claim())).toBe('second');
   });
 
-  it('is deleted when the client goes before its end', async () => {
-    await expect(bodies.keep(key, stream(true), accept)).rejects.toThrow('the client has gone');
+  it('moves to the number of its job', async () => {
+    const saved = await save(stream());
+    key.jobId = db.sequence.next().toString();
+    await jobs.insert(db.database, { ...newJob(saved), jobId: key.jobId });
+    expect(await read(await claim())).toBe(`${'a'.repeat(MIB)}${'b'.repeat(MIB)}c`);
+  });
+
+  it('is deleted when the client disconnects before its end', async () => {
+    await expect(save(stream(true))).rejects.toThrow('the client has gone');
     expect(await partsKept()).toBe(0);
   });
 });
@@ -111,7 +140,7 @@ describe('maintenance', () => {
 
   it('keeps an upload that began days ago and goes on', async () => {
     key.jobId = '1';
-    await bodies.keep(key, stream(), () => Promise.resolve());
+    await save(stream());
     await age(72, 0);
     await age(30, 1);
     await age(23, 2);
@@ -120,7 +149,7 @@ describe('maintenance', () => {
   });
 
   it('deletes an upload whose newest part is older than a day, unless there is its job', async () => {
-    await bodies.keep(key, stream(), accept);
+    await accept();
     for (const part of [0, 1, 2]) await age(25, part);
     await run();
     expect(await partsKept()).toBe(3);
@@ -129,9 +158,10 @@ describe('maintenance', () => {
     expect(await partsKept()).toBe(0);
   });
 
-  it('does what other libs have added', async () => {
+  it('runs the statements that other libs have added, also after one that fails', async () => {
     const maintenance = new Maintenance(db.database, registry);
     maintenance.add(
+      'SELECT 1 / 0',
       `DELETE FROM job_workers WHERE worker_id = 'one'`,
       `DELETE FROM job_workers WHERE worker_id = 'two'`,
     );
@@ -140,8 +170,8 @@ describe('maintenance', () => {
     expect(await db.sql('SELECT worker_id FROM job_workers')).toEqual([{ worker_id: 'three' }]);
   });
 
-  it('frees what a worker holds that never said that it lives, once half a minute is over', async () => {
-    await bodies.keep(key, stream(), accept);
+  it('frees the jobs of a worker that never sent a heartbeat, after half a minute', async () => {
+    await accept();
     await db.sql('UPDATE jobs SET status = $1, worker_id = $2', ['running', 'worker']);
     const lock = (seconds: number): Promise<unknown> =>
       db.sql(
@@ -162,11 +192,20 @@ describe('maintenance', () => {
     await run();
     expect([await isLocked(), await jobs.statusOf(key)]).toEqual([false, 'queued']);
   });
+
+  it('leaves the jobs of another application in the same graphile-worker schema locked', async () => {
+    await db.sql(`SELECT graphile_worker.add_job('another.application', '{}')`);
+    await db.sql(
+      `UPDATE graphile_worker._private_jobs SET locked_by = 'their worker', locked_at = now() - interval '1 minute'`,
+    );
+    await run();
+    expect(await db.sql('SELECT locked_by FROM graphile_worker.jobs')).toEqual([{ locked_by: 'their worker' }]);
+  });
 });
 
 describe('a job of an operation that this version does not know', () => {
-  it('is not begun, and loses no attempt', async () => {
-    await bodies.keep(key, stream(), accept);
+  it('is not claimed and loses no attempt', async () => {
+    await accept();
     for (let i = 0; i < 3; i++) expect(await jobs.claim(key, 'worker', ['another'])).toBeNull();
     expect(await jobs.statusOf(key)).toBe('queued');
     expect((await claim('another', OPERATION)).attempts).toBe(1);

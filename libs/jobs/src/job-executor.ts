@@ -1,0 +1,88 @@
+import { API, Problem, problemBody, toProblem } from '#http';
+import { Database, type Queryable } from '#database';
+import { Injectable, Logger } from '@nestjs/common';
+import { JobBodyStore } from './job-body.store.js';
+import { JobStore, type ClaimedJob, type JobKey } from './job.store.js';
+import { restoreRequest, type StoredRequest } from './stored-request.js';
+import type { WriteResponse } from './write-operation.js';
+import { WriteOperations } from './write-operations.js';
+
+/**
+ * Attempts before a job that meets faults, or kills its worker, becomes a dead letter. graphile-worker waits e^n seconds
+ * after attempt n: 2.7 s, 7 s, 20 s, 55 s, 2.5 min, ... 2.3 h, about 3.5 h in all.
+ */
+const ATTEMPTS_MAX = 10;
+
+/** Rolls an attempt back because another worker has completed the job meanwhile. */
+class AlreadyCompletedError extends Error {
+  override name = 'AlreadyCompletedError';
+}
+
+/** Runs one job. */
+@Injectable()
+export class JobExecutor {
+  private readonly log = new Logger('jobs');
+
+  constructor(
+    private readonly jobs: JobStore,
+    private readonly bodies: JobBodyStore,
+    private readonly operations: WriteOperations,
+    private readonly database: Database,
+  ) {}
+
+  /** Resolves when the job has succeeded or failed for good. @throws the fault after which the job is to be retried */
+  async run(key: JobKey, workerId: string): Promise<void> {
+    const job = await this.jobs.claim(key, workerId, this.operations.names());
+    if (job === null) {
+      await this.requireEnded(key);
+      return;
+    }
+    const stored = JSON.parse(job.input) as StoredRequest;
+    try {
+      // A job that kills its worker never gets to the end of an attempt.
+      if (job.attempts > ATTEMPTS_MAX) throw new Error('the worker of the job died in every attempt');
+      await this.runOperation(key, job, stored);
+    } catch (error) {
+      if (error instanceof AlreadyCompletedError) return;
+      const problem = toProblem(error);
+      if (problem.status < 500) {
+        await this.jobs.fail(key, problemOf(problem, stored));
+      } else if (job.attempts >= ATTEMPTS_MAX) {
+        this.log.error(`job ${key.jobId} has failed for good: ${String(error)}`, (error as Error).stack);
+        await this.jobs.fail(key, problemOf(deadLetter(job.attempts), stored));
+      } else {
+        this.log.warn(`attempt ${String(job.attempts)} of job ${key.jobId} failed: ${String(problem.cause ?? error)}`);
+        await this.jobs.giveBack(key, workerId);
+        throw error;
+      }
+    }
+  }
+
+  /** A job that could not be claimed but has not ended is of another version, and stays queued for a worker of that version. */
+  private async requireEnded(key: JobKey): Promise<void> {
+    const status = await this.jobs.statusOf(key);
+    if (status !== 'queued' && status !== 'running') return;
+    this.log.warn(`job ${key.jobId} is of an operation that this version does not know; it stays queued`);
+    throw new Error('a job of an unknown operation');
+  }
+
+  private async runOperation(key: JobKey, job: ClaimedJob, stored: StoredRequest): Promise<void> {
+    const request = restoreRequest(stored, key, this.bodies.open(key, job));
+    const receipt = async (tx: Queryable, response: WriteResponse): Promise<void> => {
+      if (!(await this.jobs.succeed(tx, key, response))) throw new AlreadyCompletedError();
+    };
+    const response = await this.operations.get(job.operation).run(request, receipt);
+    // An operation that stored nothing has not called the receipt.
+    await this.jobs.succeed(this.database, key, response);
+  }
+}
+
+function deadLetter(attempts: number): Problem {
+  return new Problem('internal', {
+    detail: `The job failed in ${String(attempts)} attempts because of server faults, which were logged. An admin can retry it.`,
+  });
+}
+
+function problemOf(problem: Problem, { instance, requestId, base }: StoredRequest): object {
+  return problemBody(problem, instance, requestId, base.slice(0, -API.length));
+}

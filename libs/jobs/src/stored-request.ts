@@ -1,0 +1,47 @@
+import { timeOfSeq } from '#database';
+import type { Role } from '#http';
+import type { JobKey } from './job.store.js';
+import type { WriteRequest } from './write-operation.js';
+
+/**
+ * The part of a request that a job stores as JSON; the body is stored apart. Jobs of an earlier version may be in the queue,
+ * so members are never renamed and new ones are optional.
+ */
+export interface StoredRequest {
+  params: Readonly<Record<string, string>>;
+  query: Readonly<Record<string, unknown>>;
+  ifMatch?: string | undefined;
+  ifNoneMatch?: string | undefined;
+  role?: Role;
+  receivedAtMicros?: number;
+  /** URL of the API as the client saw it. */
+  base: string;
+  /** `instance` and `request_id` of the problem where the job fails. The id is unique across processes. */
+  instance: string;
+  requestId: string;
+}
+
+export function storedRequest(request: WriteRequest, instance: string, requestId: string): StoredRequest {
+  const { params, query, preconditions, role, receivedAtMicros, baseUrl } = request;
+  return { params, query, ...preconditions, role, receivedAtMicros, base: baseUrl, instance, requestId };
+}
+
+/** The request as it was, with the body that the job stored. */
+export function restoreRequest(
+  stored: StoredRequest,
+  { projectId, jobId }: JobKey,
+  body: WriteRequest['body'],
+): WriteRequest {
+  return {
+    projectId,
+    // Jobs of an earlier version have no role; the least one may read nothing.
+    role: stored.role ?? 'producer',
+    params: stored.params,
+    query: stored.query,
+    body,
+    preconditions: { ifMatch: stored.ifMatch, ifNoneMatch: stored.ifNoneMatch },
+    receivedAtMicros: stored.receivedAtMicros ?? Date.parse(timeOfSeq(jobId)) * 1_000,
+    requestSeq: jobId,
+    baseUrl: stored.base,
+  };
+}
