@@ -1,7 +1,6 @@
-import { ChoiceField, FlagParameter, IdField, pageOf } from '#http';
+import { ChoiceField, FlagParameter, IdField, type NestedContext, pageOf } from '#http';
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
-import { Type } from 'class-transformer';
 import { IsArray, ValidateNested } from 'class-validator';
 import { NewObjectDto } from '#objects';
 
@@ -164,7 +163,6 @@ function ObjectsField(): PropertyDecorator {
       description: 'The objects, in the order that is kept; at most BATCH_OBJECTS_MAX.',
     }),
     IsArray({ message: 'must be a list of objects' }),
-    ValidateNested({ each: true, message: 'must be an object' }),
-    Type(() => NewObjectDto),
+    ValidateNested({ each: true, context: { dto: NewObjectDto } satisfies NestedContext }),
   );
 }

@@ -1,5 +1,5 @@
 import { JobsModule } from '#jobs';
-import { BulkSchema, ObjectsModule } from '#objects';
+import { ObjectsModule } from '#objects';
 import { BatchEntity } from '#store';
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
@@ -9,22 +9,13 @@ import { BatchService } from './batch.service.js';
 import { BatchStore } from './batch.store.js';
 import { BatchWriteStore } from './batch-write.store.js';
 import { BatchWriter } from './batch-writer.js';
-import { BATCH_DTOS, Ingest } from './ingest.js';
+import { Ingest } from './ingest.js';
 import { WriteSlots } from './write-slots.js';
 
 /** Whole batches: created, replaced, listed, read and deleted. */
 @Module({
   imports: [JobsModule, ObjectsModule, TypeOrmModule.forFeature([BatchEntity])],
   controllers: [BatchController],
-  providers: [
-    { provide: BulkSchema, useFactory: () => new BulkSchema(BATCH_DTOS) },
-    Ingest,
-    BatchStore,
-    BatchWriteStore,
-    WriteSlots,
-    BatchWriter,
-    BatchService,
-    BatchOperations,
-  ],
+  providers: [Ingest, BatchStore, BatchWriteStore, WriteSlots, BatchWriter, BatchService, BatchOperations],
 })
 export class BatchesModule {}

@@ -1,18 +1,14 @@
 import { isUtf8 } from 'node:buffer';
 import { elementsOf, findMember, skipSpace, type JsonSpan } from '#json';
 import { Config } from '#platform';
-import { validationSummary, JsonBody, Problem, type NdjsonBody } from '#http';
+import { JsonBody, Problem, validateDto, type NdjsonBody } from '#http';
 import { Injectable } from '@nestjs/common';
-import { CreateBatchDto, PutBatchDto } from './batch.dto.js';
+import type { CreateBatchDto, PutBatchDto } from './batch.dto.js';
 import type { BatchSource, CheckedObject } from './batch-source.js';
-import { BulkSchema, OBJECT_DTOS } from '#objects';
 import { EagerJsonSource, JsonSource, PartialJsonSource } from './json-source.js';
 import { NdjsonSource } from './ndjson-source.js';
 import { isShorthand, ObjectBodies } from '#objects';
 import { NewObjectDto } from '#objects';
-
-/** Every DTO that the bodies of batches are validated with. */
-export const BATCH_DTOS = [CreateBatchDto, PutBatchDto, ...OBJECT_DTOS];
 
 /** A batch in a JSON body, checked. */
 export interface IncomingBatch {
@@ -29,7 +25,6 @@ const EAGER_BYTES_MIN = 64 * 1024;
 @Injectable()
 export class Ingest {
   constructor(
-    private readonly schema: BulkSchema,
     private readonly objects: ObjectBodies,
     private readonly config: Config,
   ) {}
@@ -43,9 +38,7 @@ export class Ingest {
     if (eager !== undefined) return eager;
     if (!partial) return this.readWhole(dtoClass, body);
     try {
-      const { hasRepeats, text, list, ...batch } = this.readWhole(dtoClass, body);
-      // Of a key given twice the schema saw one value; the other may be what makes its object a bad one.
-      return hasRepeats ? this.readPartially(dtoClass, text, list) : batch;
+      return this.readWhole(dtoClass, body);
     } catch (error) {
       if (!(error instanceof Problem) || error.slug !== 'invalid-body') throw error;
       const text = body.bytes.toString();
@@ -61,19 +54,16 @@ export class Ingest {
     return new NdjsonSource(body, { lineLimitBytes: this.config.limits.bodyLimitBytes, partial, read });
   }
 
-  private readWhole(
-    dtoClass: BatchDtoClass,
-    body: JsonBody,
-  ): IncomingBatch & { source: JsonSource; text: string; list: JsonSpan; hasRepeats: boolean } {
-    const { text, value, hasRepeats } = body.read(isShorthand);
+  private readWhole(dtoClass: BatchDtoClass, body: JsonBody): IncomingBatch & { source: JsonSource } {
+    const { text, value } = body.read(isShorthand);
     const sent = (value as { objects?: unknown } | null)?.objects;
     // Before the schema is run over a list that will be refused anyway.
     if (Array.isArray(sent)) this.refuseTooMany(sent.length);
-    this.check(dtoClass, value);
+    requireValid(dtoClass, value);
     const list = listOf(text);
     if (list === undefined) throw new Error('a batch without objects passed the schema that requires them');
     const { batch_id: batchId, objects } = value as CreateBatchDto | PutBatchDto;
-    return { batchId, source: new JsonSource(text, list.start, objects), text, list, hasRepeats };
+    return { batchId, source: new JsonSource(text, list.start, objects) };
   }
 
   /** Undefined for what has to be read whole to say what is wrong with it. */
@@ -86,7 +76,8 @@ export class Ingest {
       const { batch_id: batchId } = this.readEnvelope(dtoClass, text, list);
       const source = new EagerJsonSource(text, list.start, {
         max: this.config.limits.batchObjectsMax,
-        accepts: (objects): objects is NewObjectDto[] => this.schema.accepts(NewObjectDto, objects),
+        accepts: (objects): objects is NewObjectDto[] =>
+          objects.every((object) => validateDto(NewObjectDto, object, '').count === 0),
         strictly: () => this.readWhole(dtoClass, body).source,
       });
       return { batchId, source };
@@ -100,7 +91,7 @@ export class Ingest {
   private readEnvelope(dtoClass: BatchDtoClass, text: string, list: JsonSpan): CreateBatchDto | PutBatchDto {
     const envelope = Buffer.from(`${text.slice(0, list.start)}[]${text.slice(list.end)}`);
     const { value } = new JsonBody(envelope, this.config.limits.bodyLimitBytes).read();
-    this.check(dtoClass, value);
+    requireValid(dtoClass, value);
     return value as CreateBatchDto | PutBatchDto;
   }
 
@@ -118,11 +109,6 @@ export class Ingest {
     return { batchId, source };
   }
 
-  private check(dtoClass: BatchDtoClass, value: unknown): void {
-    const found = this.schema.check(dtoClass, value);
-    if (found !== null) throw new Problem('invalid-body', { detail: validationSummary(found.errorCount), ...found });
-  }
-
   private refuseTooMany(count: number): void {
     const max = this.config.limits.batchObjectsMax;
     if (count <= max) return;
@@ -130,6 +116,12 @@ export class Ingest {
       detail: `The batch has ${String(count)} objects; BATCH_OBJECTS_MAX is ${String(max)}, see /api/v1/limits.`,
     });
   }
+}
+
+/** @throws Problem invalid-body */
+function requireValid(dtoClass: BatchDtoClass, value: unknown): void {
+  const errors = validateDto(dtoClass, value, '');
+  if (errors.count > 0) throw errors.problem('invalid-body');
 }
 
 /** The list of objects in a batch's text. */

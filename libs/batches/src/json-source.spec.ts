@@ -3,8 +3,7 @@ import { JsonBody, Problem } from '#http';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { CreateBatchDto } from './batch.dto.js';
 import type { BatchSource, CheckedObject } from './batch-source.js';
-import { BulkSchema } from '#objects';
-import { BATCH_DTOS, Ingest } from './ingest.js';
+import { Ingest } from './ingest.js';
 import { ObjectBodies } from '#objects';
 
 const LIMIT = 100_000;
@@ -12,12 +11,10 @@ const OBJECTS_MAX = 2_000;
 
 let ingest: Ingest;
 
-beforeAll(async () => {
-  const schema = new BulkSchema(BATCH_DTOS);
-  await schema.onModuleInit();
+beforeAll(() => {
   const settings = { DATABASE_URL: 'postgresql://none', STOWAGE_KEY_SECRET: 'x'.repeat(32) };
   const limits = { BODY_LIMIT_BYTES: String(LIMIT), BATCH_OBJECTS_MAX: String(OBJECTS_MAX) };
-  ingest = new Ingest(schema, new ObjectBodies(schema), new Config({ ...settings, ...limits }));
+  ingest = new Ingest(new ObjectBodies(), new Config({ ...settings, ...limits }));
 });
 
 const read = (text: string, partial = false): BatchSource =>

@@ -3,19 +3,16 @@ import { NdjsonBody, Problem } from '#http';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { BadInput, type BatchSource, type CheckedObject } from './batch-source.js';
-import { BulkSchema } from '#objects';
-import { BATCH_DTOS, Ingest } from './ingest.js';
+import { Ingest } from './ingest.js';
 import { ObjectBodies } from '#objects';
 
 const LIMIT = 2_000;
 
 let ingest: Ingest;
 
-beforeAll(async () => {
-  const schema = new BulkSchema(BATCH_DTOS);
-  await schema.onModuleInit();
+beforeAll(() => {
   const settings = { DATABASE_URL: 'postgresql://none', STOWAGE_KEY_SECRET: 'x'.repeat(32) };
-  ingest = new Ingest(schema, new ObjectBodies(schema), new Config({ ...settings, BODY_LIMIT_BYTES: String(LIMIT) }));
+  ingest = new Ingest(new ObjectBodies(), new Config({ ...settings, BODY_LIMIT_BYTES: String(LIMIT) }));
 });
 
 /** A body that arrives in these pieces; `taken` tells how many of them were asked for. */

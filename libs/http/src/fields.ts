@@ -1,40 +1,41 @@
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
-import { IsOptional, ValidateBy, ValidateIf } from 'class-validator';
+import { IsOptional, ValidateBy, ValidateIf, type ValidationArguments } from 'class-validator';
 import { DURATION_PATTERN, DURATION_RULE, parseDurationSeconds } from '#platform';
 import { EPOCH_SECONDS_MAX, isTime, isTimestamp } from '#platform';
 
 /**
- * Decorators for DTO fields: each says a rule once, as a class-validator check and as the JSON schema that OpenAPI shows
- * and the bulk paths validate with. Messages are written to follow the name of the place: "must be …".
+ * Decorators for DTO fields: each declares a rule once, for class-validator and for OpenAPI. Error texts follow the place of
+ * the error: "/objects/7/object_id must be …".
  */
 interface FieldOptions {
   description: string;
   example?: unknown;
   /** The member or parameter may be left out. */
   optional?: boolean;
-  /** The member may be null, which means the same as left out. */
+  /** The member may be null, which means the same as leaving it out. */
   nullable?: boolean;
 }
 
 /** Text of so many Unicode code points. */
 export function TextField(options: FieldOptions & { min?: number; max: number }): PropertyDecorator {
   const { min = 0, max } = options;
-  return field(options, { type: 'string', minLength: min, maxLength: max }, textRule(min, max), isTextOf(min, max));
+  const schema = { type: 'string', minLength: min, maxLength: max } as const;
+  return field(options, schema, (value) => textError(value, min, max), isTextOf(min, max));
 }
 
 /** The id of a batch, an object or a device: 1 to 255 characters, none of them a control character. */
 export function IdField(options: FieldOptions): PropertyDecorator {
   const schema = { type: 'string', minLength: 1, maxLength: 255, pattern: ID_PATTERN } as const;
-  return field(options, schema, ID_RULE, (value) => typeof value === 'string' && isId(value));
+  return field(options, schema, idError, (value) => typeof value === 'string' && isId(value));
 }
 
 const ID_PATTERN = '^[^\\p{Cc}]*$';
 const ID = new RegExp(ID_PATTERN, 'u');
 export const ID_RULE = 'must be text of 1 to 255 characters without control characters';
 
-/** Whether this can be the id of a batch or an object; for ids that come in an address. */
+/** Whether a text can be an id; for ids in a path. */
 export function isId(value: string): boolean {
   return isTextOf(1, 255)(value) && ID.test(value);
 }
@@ -47,7 +48,7 @@ export function TimeField(options: FieldOptions): PropertyDecorator {
 const TIME = 'a time such as 2024-12-10T16:45:00Z (RFC 3339, at most six digits of a second)';
 export const TIME_RULE = `must be ${TIME}`;
 
-/** A time in either of the two forms that machines tell it in. */
+/** A time in seconds since 1970 or in RFC 3339. */
 export function TimestampField({ description, example }: FieldOptions): PropertyDecorator {
   const rule = `must be seconds since 1970, from 0 to ${String(EPOCH_SECONDS_MAX)}, or ${TIME}`;
   const oneOf = [
@@ -57,7 +58,7 @@ export function TimestampField({ description, example }: FieldOptions): Property
   return RuleField({ description, example, oneOf }, rule, isTimestamp);
 }
 
-/** How long, in whole units of weeks to seconds. */
+/** A duration such as 1h30m, in whole weeks to seconds. */
 export function DurationField(options: FieldOptions): PropertyDecorator {
   const schema = { type: 'string', pattern: DURATION_PATTERN } as const;
   return field(options, schema, DURATION_RULE, (value) => parseDurationSeconds(value) !== null);
@@ -114,34 +115,57 @@ export function FlagParameter(options: FieldOptions): PropertyDecorator {
   );
 }
 
-/** A field with a rule of its own, and what OpenAPI shows of it. */
+/** The error text of a field, or a function that makes it for an invalid value. */
+type ErrorText = string | ((value: unknown) => string);
+
+/** A field with a rule of its own, and its schema in OpenAPI. */
 export function RuleField(
   documented: ApiPropertyOptions,
-  rule: string,
+  rule: ErrorText,
   check: (value: unknown) => boolean,
 ): PropertyDecorator {
-  const validator = { validate: check, defaultMessage: () => rule };
+  const defaultMessage = (args?: ValidationArguments): string =>
+    typeof rule === 'string' ? rule : rule(args?.value as unknown);
+  const validator = { validate: check, defaultMessage };
   return applyDecorators(ApiProperty(documented), ValidateBy({ name: 'rule', validator }));
 }
 
-function textRule(min: number, max: number): string {
-  return min === 0
-    ? `must be text of at most ${String(max)} characters`
-    : `must be text of ${String(min)} to ${String(max)} characters`;
+function textError(value: unknown, min: number, max: number): string {
+  const length = min === 0 ? `at most ${String(max)} characters` : `${String(min)} to ${String(max)} characters`;
+  if (typeof value !== 'string') return `must be text of ${length}`;
+  return `must be ${length}; got ${String(codePointsIn(value))}`;
+}
+
+function idError(value: unknown): string {
+  if (typeof value !== 'string') return ID_RULE;
+  return ID.test(value) ? textError(value, 1, 255) : 'must not contain control characters';
 }
 
 function isTextOf(min: number, max: number): (value: unknown) => value is string {
   return (value): value is string => {
-    if (typeof value !== 'string' || value.length > 2 * max) return false;
-    const length = [...value].length;
+    if (typeof value !== 'string' || value.length < min || value.length > 2 * max) return false;
+    // A text of 1 to `max` UTF-16 units has 1 to `max` characters; only others are counted.
+    if (min <= 1 && value.length <= max) return true;
+    const length = codePointsIn(value);
     return length >= min && length <= max;
   };
+}
+
+function codePointsIn(text: string): number {
+  let surrogatePairs = 0;
+  for (let i = 0; i < text.length; i++) {
+    if ((text.codePointAt(i) ?? 0) > 0xffff) {
+      surrogatePairs++;
+      i++;
+    }
+  }
+  return text.length - surrogatePairs;
 }
 
 function field(
   { description, example, optional = false, nullable = false }: FieldOptions,
   schema: ApiPropertyOptions,
-  rule: string,
+  rule: ErrorText,
   check: (value: unknown) => boolean,
 ): PropertyDecorator {
   const documented = {

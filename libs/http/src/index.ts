@@ -3,6 +3,7 @@
  * Imports json, zstd, platform, database.
  */
 export { ApiResult, JsonHeader, ProblemDto, ApiProblems } from './api-decorators.js';
+export { type DtoClass, DtoValidator, type NestedContext, validateDto } from './dto-validator.js';
 export { etagOf, requireMatch } from './etag.js';
 export {
   ChoiceField,
@@ -22,7 +23,7 @@ export {
 } from './fields.js';
 export { type HttpContext, httpContextOf, Http } from './http-context.js';
 export { createHttpAdapter, prepareHttp } from './http-server.js';
-export { InputPipe, validateDto, readBody, requireBody } from './input.pipe.js';
+export { InputPipe, readBody, requireBody } from './input.pipe.js';
 export { JsonBody } from './json-body.js';
 export { NdjsonBody } from './ndjson-body.js';
 export { baseUrl, encodeIdForUrl, requestOrigin } from './origin.js';

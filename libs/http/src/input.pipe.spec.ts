@@ -59,9 +59,7 @@ function refusal(work: () => unknown): [string, ...string[]] {
 describe('a body', () => {
   it('comes through as what its DTO says', () => {
     const body = { name: 'a', id: 'b/c', color: 'red', at: '2024-01-01T00:00:00Z' };
-    const thing = asBody(body);
-    expect(thing).toBeInstanceOf(ThingDto);
-    expect(thing).toEqual(body);
+    expect(asBody(body)).toEqual(body);
   });
 
   it('comes through unread where the handler reads it itself', () => {

@@ -9,8 +9,6 @@ export interface ReadJson {
   /** The body to the letter: what is stored is cut from it, so that no digit is lost on the way through JavaScript. */
   text: string;
   value: unknown;
-  /** An object gave a name twice where that was allowed: `value` lacks what `text` holds. */
-  hasRepeats: boolean;
 }
 
 /**
@@ -40,8 +38,8 @@ export class JsonBody {
       throw new Problem('malformed-request', { detail: `The body is nested over ${String(JSON_DEPTH_MAX)} deep.` });
     }
     const value = parse(text);
-    if (!survey.suspect && survey.names === countNames(value)) return { text, value, hasRepeats: false };
-    const { faults, faultCount, hasRepeats, expandedLength } = inspectJson(text, allowsRepeats);
+    if (!survey.suspect && survey.names === countNames(value)) return { text, value };
+    const { faults, faultCount, expandedLength } = inspectJson(text, allowsRepeats);
     if (faultCount > 0) {
       throw new Problem('invalid-body', {
         detail: validationSummary(faultCount),
@@ -54,7 +52,7 @@ export class JsonBody {
         detail: `Written out, the numbers of this body pass BODY_LIMIT_BYTES, ${String(this.limitBytes)} bytes; see /api/v1/limits.`,
       });
     }
-    return { text, value, hasRepeats };
+    return { text, value };
   }
 }
 

@@ -53,9 +53,14 @@ export class ValidationErrors {
     for (const mistake of mistakes) this.add(mistake);
   }
 
+  /** No more errors are listed; further ones are only counted. */
+  get isFull(): boolean {
+    return this.listed.length >= ERRORS_LISTED_MAX;
+  }
+
   add(mistake: InputError): void {
     this.count++;
-    if (this.listed.length < ERRORS_LISTED_MAX) this.listed.push(mistake);
+    if (!this.isFull) this.listed.push(mistake);
   }
 
   addAll({ listed, count }: ValidationErrors): void {

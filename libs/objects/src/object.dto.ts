@@ -1,7 +1,7 @@
-import { IdField, pageOf, TextField, TimeField } from '#http';
+import { isObject } from '#json';
+import { IdField, type NestedContext, pageOf, TextField, TimeField } from '#http';
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiExtraModels, getSchemaPath } from '@nestjs/swagger';
-import { Transform, Type } from 'class-transformer';
 import { ValidateBy, ValidateIf, ValidateNested } from 'class-validator';
 
 /** Addresses below /objects that are routes, so they cannot be ids. */
@@ -23,6 +23,8 @@ export class PairDto {
   @ValidateBy({ name: 'scalar', validator: { validate: isScalar, defaultMessage: () => SCALAR_RULE } })
   value: Scalar;
 }
+
+const PAIRS: NestedContext = { dto: PairDto, shorthand: { name: 'key', value: 'value' } };
 
 /** An object as it is sent inside a batch. */
 @ApiExtraModels(PairDto)
@@ -158,10 +160,7 @@ function DataField(options: { optional?: boolean; description?: string; example?
     }),
     ValidateIf((dto: { data?: unknown }) => !optional || dto.data !== undefined),
     ValidateBy({ name: 'pairs', validator: { validate: isData, defaultMessage: () => DATA_RULE } }),
-    // A plain object's members are its pairs, not a DTO's fields: it is looked into as the list that it stands for.
-    ValidateNested({ each: true }),
-    Type((options) => (Array.isArray(options?.object.data) ? PairDto : Object)),
-    Transform(({ value }: { value: unknown }) => writtenOut(value)),
+    ValidateNested({ each: true, context: PAIRS }),
   );
 }
 
@@ -170,10 +169,5 @@ function isScalar(value: unknown): value is Scalar {
 }
 
 function isData(data: unknown): boolean {
-  return Array.isArray(data) && data.every((pair) => typeof pair === 'object' && pair !== null && !Array.isArray(pair));
-}
-
-function writtenOut(data: unknown): unknown {
-  if (typeof data !== 'object' || data === null || Array.isArray(data)) return data;
-  return Object.entries(data).map(([key, value]) => Object.assign(new PairDto(), { key, value: value as Scalar }));
+  return Array.isArray(data) || isObject(data);
 }

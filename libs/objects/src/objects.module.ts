@@ -2,7 +2,6 @@ import { JobsModule } from '#jobs';
 import { ObjectEntity } from '#store';
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { BulkSchema, OBJECT_DTOS } from './bulk-schema.js';
 import { ObjectBodies } from './object-body.js';
 import { ObjectController } from './object.controller.js';
 import { ObjectListStore } from './object-list.store.js';
@@ -14,14 +13,7 @@ import { ObjectStore } from './object.store.js';
 @Module({
   imports: [JobsModule, TypeOrmModule.forFeature([ObjectEntity])],
   controllers: [ObjectController],
-  providers: [
-    { provide: BulkSchema, useFactory: () => new BulkSchema(OBJECT_DTOS) },
-    ObjectBodies,
-    ObjectStore,
-    ObjectListStore,
-    ObjectService,
-    ObjectOperations,
-  ],
+  providers: [ObjectBodies, ObjectStore, ObjectListStore, ObjectService, ObjectOperations],
   exports: [ObjectBodies, ObjectStore, ObjectListStore, ObjectService],
 })
 export class ObjectsModule {}

@@ -1,5 +1,4 @@
-import { elementsOf, membersOf, pointerPart } from '#json';
-import { validationSummary, Problem } from '#http';
+import { elementsOf, membersOf } from '#json';
 
 /** A pair of an object's `data`, its value to the letter. */
 export interface Pair {
@@ -26,21 +25,6 @@ export function dataOf(pairs: readonly (readonly [key: string, valueText: string
 /** `data` as a list of pairs; the shorthand of a plain object is written out, in its order. */
 export function listOfPairs(data: string): string {
   return data.startsWith('{') ? write(readShorthand(data)) : data;
-}
-
-/**
- * The schema saw one value of a name that a shorthand gives twice; the others have to be scalars and have a key as well.
- * @param parent JSON Pointer to the object
- * @throws Problem invalid-body
- */
-export function refuseNestedValues(data: string, parent = ''): void {
-  if (!data.startsWith('{')) return;
-  for (const member of membersOf(data, 0)) {
-    if (!/[{[]/.test(data.charAt(member.start))) continue;
-    const pointer = `${parent}/data${pointerPart(member.name)}`;
-    const errors = [{ pointer, detail: 'must be text, a number, true, false or null' }];
-    throw new Problem('invalid-body', { detail: validationSummary(1), errors });
-  }
 }
 
 /**
