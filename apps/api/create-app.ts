@@ -6,11 +6,9 @@ import { type Installation } from '#database';
 import type { Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { SwaggerModule } from '@nestjs/swagger';
 import type { Logger } from 'pino';
 import { ApiModule } from './api.module.js';
-import { createOpenApi } from './openapi.js';
-import { addressAssets } from './swagger-ui.js';
+import { serveOpenApi, useAbsoluteAssetUrls } from './swagger-ui.js';
 
 /** The whole HTTP server, ready to listen; the tests start it just so. */
 export async function createApp(
@@ -24,15 +22,12 @@ export async function createApp(
     createHttpAdapter(config, log),
     { logger: nestLog(log), bodyParser: false, abortOnError: false },
   );
-  addressAssets(app.getHttpAdapter().getInstance());
+  useAbsoluteAssetUrls(app.getHttpAdapter().getInstance());
   const finishHttp = prepareHttp(app, config, (fastify) => {
     app.get(Authentication).guard(fastify);
     app.get(Idempotency).guard(fastify);
   });
-  SwaggerModule.setup('docs', app, createOpenApi(app), {
-    jsonDocumentUrl: 'openapi.json',
-    yamlDocumentUrl: 'openapi.yaml',
-  });
+  serveOpenApi(app);
   await app.init();
   finishHttp();
   return app;

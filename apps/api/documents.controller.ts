@@ -23,16 +23,17 @@ const REDOC_PAGE = `<!doctype html>
 </html>
 `;
 
-/** The documents at the root of the server that are not Swagger UI's. */
+/** The pages at the root of the server, except those of Swagger UI. */
 @ApiExcludeController()
 @Controller()
 export class DocumentsController {
-  /** Whoever types the address alone gets to what there is. */
+  private problemsPage: Promise<string> | undefined;
+
   @Get()
   @Rules({ roles: 'anyone', produces: ['text/html', 'application/json'] })
   @Redirect(`${API}/`)
   root(): void {
-    // The decorator answers.
+    // The decorator redirects.
   }
 
   @Get('redoc')
@@ -42,7 +43,7 @@ export class DocumentsController {
     return REDOC_PAGE;
   }
 
-  /** From our own server: the reference has to work on a machine without the internet. */
+  /** Served from here, so that the reference works without internet access. */
   @Get('redoc/redoc.js')
   @Rules({ roles: 'anyone', produces: ['text/javascript'] })
   @Header('Content-Type', 'text/javascript; charset=utf-8')
@@ -51,13 +52,17 @@ export class DocumentsController {
     return createReadStream(REDOC_SCRIPT);
   }
 
-  /** Where the `type` of every problem leads. */
+  /** The page that the `type` of every problem links to. */
   @Get('problems')
   @Rules({ roles: 'anyone', produces: ['text/html'] })
   @Header('Content-Type', HTML)
-  async problems(): Promise<string> {
-    const markdown = await readFile(projectFile('docs/problems.md'), 'utf8');
-    const body = await new Marked().use(gfmHeadingId()).parse(markdown.replace(/^# .*\n/, ''));
-    return htmlPage('Problems', body);
+  problems(): Promise<string> {
+    return (this.problemsPage ??= renderProblemsPage());
   }
+}
+
+async function renderProblemsPage(): Promise<string> {
+  const markdown = await readFile(projectFile('docs/problems.md'), 'utf8');
+  const body = await new Marked().use(gfmHeadingId()).parse(markdown.replace(/^# .*\n/, ''));
+  return htmlPage('Problems', body);
 }

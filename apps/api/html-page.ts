@@ -1,4 +1,4 @@
-/** A plain page of ours, readable without scripts. `body` is HTML that we wrote ourselves. */
+/** An HTML page that needs no scripts. @param body HTML from the project's own files; it is not escaped */
 export function htmlPage(title: string, body: string): string {
   return `<!doctype html>
 <html lang="en">

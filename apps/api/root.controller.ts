@@ -7,66 +7,55 @@ import accepts from 'accepts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { htmlPage } from './html-page.js';
 
-/** What there is, as paths; the order is the order shown. */
-const LISTING = {
-  batches: `${API}/batches`,
-  objects: `${API}/objects`,
-  jobs: `${API}/jobs`,
-  devices: `${API}/devices`,
-  firmware: `${API}/firmware`,
-  factories: `${API}/factories`,
-  sprockets: `${API}/sprockets`,
-  temperatures: `${API}/objects?key=temperature`,
-  projects: `${API}/projects`,
-  limits: `${API}/limits`,
-  openapi: '/openapi.json',
-  docs: '/docs',
-  redoc: '/redoc',
-  problems: '/problems',
-  health: '/healthcheck',
-} as const;
-
-const SAYS: Record<keyof typeof LISTING, string> = {
-  batches: 'whole batches of objects: post, list, get, delete',
-  objects: 'every object, found by any key or value',
-  jobs: 'what became of requests that were accepted to be done later',
-  devices: 'what reports about itself, each with keys of its own',
-  firmware: 'which firmware a device runs and ran: ?device_id=',
-  factories: 'factories, and what they made over time',
-  sprockets: 'sprockets: post one or a file, list, get, replace',
-  temperatures: 'all readings; those of a room: /buildings/{building}/rooms/{room}/temperatures',
-  projects: 'projects and their keys (operator, admin)',
-  limits: 'how large a body, a batch or a page may be',
-  openapi: 'this API as OpenAPI 3.1',
-  docs: 'try requests in the browser (Swagger UI)',
-  redoc: 'read the reference (ReDoc)',
-  problems: 'what each error means',
-  health: 'whether the service and its database are up',
-};
+/** The resources and documents, in the order in which they are listed. */
+const LISTING = [
+  ['batches', `${API}/batches`, 'whole batches of objects: store, list, read, delete'],
+  ['objects', `${API}/objects`, 'objects of all batches, found by any key or value'],
+  ['jobs', `${API}/jobs`, 'requests that run in the background, and their results'],
+  ['devices', `${API}/devices`, 'devices, each with keys of its own'],
+  ['firmware', `${API}/firmware`, 'firmware events of a device; needs ?device_id='],
+  ['factories', `${API}/factories`, 'factories and their production over time'],
+  ['sprockets', `${API}/sprockets`, 'sprockets: store, list, read, replace'],
+  [
+    'temperatures',
+    `${API}/objects?key=temperature`,
+    'all readings; those of one room: /buildings/{building}/rooms/{room}/temperatures',
+  ],
+  ['projects', `${API}/projects`, 'projects and their keys (operator)'],
+  ['limits', `${API}/limits`, 'the largest body, batch and page'],
+  ['openapi', '/openapi.json', 'this API as an OpenAPI 3.1 document'],
+  ['docs', '/docs', 'try requests in the browser (Swagger UI)'],
+  ['redoc', '/redoc', 'the reference (ReDoc)'],
+  ['problems', '/problems', 'what each error means'],
+  ['health', '/healthcheck', 'whether the service and its database are up'],
+] as const;
 
 export class LimitsDto {
-  @ApiProperty({ description: 'Results on a page when page_size is left out.', example: 10 })
+  @ApiProperty({ description: 'Results on a page without page_size.', example: 10 })
   page_size: number;
 
   @ApiProperty({ description: 'The largest page_size.', example: 1000 })
   page_size_max: number;
 
-  @ApiProperty({ description: 'What the objects of a page may hold together, about, in bytes.', example: 67108864 })
+  @ApiProperty({ description: 'About the largest total size of the objects on a page, in bytes.', example: 67108864 })
   page_bytes_max: number;
 
-  @ApiProperty({ description: 'How far a count is exact unless count=exact asks for all.', example: 1000 })
+  @ApiProperty({ description: 'The largest exact count without count=exact.', example: 1000 })
   count_cap: number;
 
   @ApiProperty({ description: 'The largest JSON body, in bytes.', example: 67108864 })
   body_limit_bytes: number;
 
-  @ApiProperty({ description: 'The most objects in one JSON batch.', example: 100000 })
+  @ApiProperty({ description: 'The maximum number of objects in one JSON batch.', example: 100000 })
   batch_objects_max: number;
 
   @ApiProperty({ description: 'The largest compressed NDJSON stream after inflating, in bytes.', example: 17179869184 })
   inflated_limit_bytes: number;
 
-  @ApiProperty({ description: 'The most readings, factories or sprockets in one request.', example: 10000 })
+  @ApiProperty({
+    description: 'The maximum number of readings, factories or sprockets in one request.',
+    example: 10000,
+  })
   feed_list_max: number;
 }
 
@@ -77,13 +66,13 @@ export class RootController {
 
   @Get()
   @Rules({ roles: 'anyone', produces: ['application/json', 'text/html'] })
-  @ApiOperation({ summary: 'List what there is: name to URL; a page for a browser' })
-  @ApiResult(200, undefined, { description: 'Names and their URLs.' })
+  @ApiOperation({ summary: 'List the resources: name to URL, or a page for a browser' })
+  @ApiResult(200, undefined, { description: 'Names and URLs.' })
   getRoot(@Req() request: FastifyRequest, @Res({ passthrough: true }) reply: FastifyReply): object | string {
     const origin = requestOrigin(request);
     reply.header('Vary', 'Accept');
     if (accepts(request.raw).type(['application/json', 'text/html']) === 'application/json') {
-      return Object.fromEntries(Object.entries(LISTING).map(([name, path]) => [name, origin + path]));
+      return Object.fromEntries(LISTING.map(([name, path]) => [name, origin + path]));
     }
     reply.type('text/html; charset=utf-8');
     return htmlPage('Stowage', listingHtml());
@@ -110,9 +99,9 @@ export class RootController {
 }
 
 function listingHtml(): string {
-  const rows = Object.entries(LISTING).map(
-    ([name, path]) =>
-      `<tr><td><a href="${path}">${name}</a></td><td><code>${path}</code></td><td>${SAYS[name as keyof typeof LISTING]}</td></tr>`,
+  const rows = LISTING.map(
+    ([name, path, description]) =>
+      `<tr><td><a href="${path}">${name}</a></td><td><code>${path}</code></td><td>${description}</td></tr>`,
   );
   return `<p>A warehouse for batches of small JSON objects. Requests need a key: <code>Authorization: Bearer &lt;key&gt;</code>.</p>
 <table>${rows.join('\n')}</table>`;

@@ -22,19 +22,19 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-/** The addresses that a page loads or leads to, complete. */
+/** The URLs that a page loads or links to, absolute. */
 function linksOf(html: string, page: string): string[] {
   return Array.from(html.matchAll(/ (?:src|href|spec-url)="([^"]*)"/g), ([, link = '']) => new URL(link, page).href);
 }
 
-it('leads from the bare address to what there is', async () => {
+it('redirects / to the list of resources', async () => {
   const reply = await api.call('GET', `${api.origin}/`);
   expect([reply.status, reply.headers.get('location')]).toEqual([302, '/api/v1/']);
 });
 
 describe('GET /api/v1/', () => {
   it.each([undefined, '*/*', 'application/json', 'application/*', 'text/html;q=0.5, application/json'])(
-    'lists names and complete URLs, all of which lead somewhere, to Accept: %s',
+    'lists names and absolute URLs, each of which works, for Accept: %s',
     async (accept) => {
       const reply = await api.call('GET', '/', accept === undefined ? {} : { headers: { Accept: accept } });
       expect(reply.headers.get('content-type')).toBe('application/json; charset=utf-8');
@@ -48,14 +48,14 @@ describe('GET /api/v1/', () => {
       for (const [name, url] of Object.entries(listing)) {
         const key = name === 'projects' ? api.operatorKey : project.keys.analyst;
         const reply = await api.call('GET', url, { key });
-        // Which device, it has to be told.
+        // It requires device_id.
         if (name === 'firmware') expect(placesOf(expectProblem(reply, 'invalid-query'))).toEqual(['device_id']);
         else expect([name, reply.status]).toEqual([name, 200]);
       }
     },
   );
 
-  it('gives a browser a page, whose links all lead somewhere', async () => {
+  it('returns an HTML page with the same links to a browser', async () => {
     const reply = await api.call('GET', '/', { headers: { Accept: BROWSER } });
     expect(reply.headers.get('content-type')).toBe('text/html; charset=utf-8');
     expect(reply.headers.get('vary')).toBe('Accept');
@@ -64,14 +64,14 @@ describe('GET /api/v1/', () => {
     expect(links).toEqual(Object.values(listing));
   });
 
-  it('names the host that the client asked, and no other that it tells', async () => {
+  it('uses the host of the request, and ignores X-Forwarded-Host of an untrusted client', async () => {
     const host = api.origin.replace('127.0.0.1', 'localhost');
     const headers = { 'X-Forwarded-Host': 'example.org', 'X-Forwarded-Proto': 'https' };
     const listing = (await api.call('GET', `${host}/api/v1/`, { headers })).json<Record<string, string>>();
     expect(listing.batches).toBe(`${host}/api/v1/batches`);
   });
 
-  it('names the host that a trusted proxy tells', async () => {
+  it('uses the host that a trusted proxy forwards', async () => {
     const behind = await TestApi.start({ TRUST_PROXY: 'true' });
     try {
       const headers = { 'X-Forwarded-Host': 'example.org', 'X-Forwarded-Proto': 'https' };
@@ -87,12 +87,12 @@ describe('GET /api/v1/', () => {
 });
 
 describe('GET /api/v1/limits', () => {
-  it('tells the limits that are set', async () => {
+  it('returns the configured limits', async () => {
     const wanted = Object.entries(SETTINGS).map(([name, value]) => [name.toLowerCase(), Number(value)]);
     expect((await api.call('GET', '/limits')).json()).toEqual({ ...Object.fromEntries(wanted), feed_list_max: 10_000 });
   });
 
-  it('tells the limits that hold', async () => {
+  it('returns the limits that the server enforces', async () => {
     const { analyst } = project.keys;
     const page = (size: number) => api.call('GET', `/batches?page_size=${String(size)}`, { key: analyst });
     expect([(await page(77)).status, (await page(78)).status]).toEqual([200, 400]);
@@ -101,7 +101,7 @@ describe('GET /api/v1/limits', () => {
 
 describe('the reference', () => {
   it.each(['/docs', '/docs/', '/redoc', '/redoc/', '/problems', '/problems/'])(
-    'is a page at %s that loads all it needs from here',
+    'at %s is a page that loads everything from this server',
     async (path) => {
       const reply = await api.call('GET', api.origin + path, { headers: { Accept: BROWSER } });
       expect(reply.status).toBe(200);
@@ -113,12 +113,12 @@ describe('the reference', () => {
     },
   );
 
-  // With the test above: it loads all it needs at every one of them.
+  // Together with the test above: it loads everything at each of these URLs.
   it.each([
     ['/docs', ['/docs/', '/docs/?tag=jobs', '/docs?tag=a/', '/docs/index.html', '/docs/index.html/']],
     ['/redoc', ['/redoc/']],
     ['/problems', ['/problems/']],
-  ])('is the same page as %s at %j', async (path, others) => {
+  ])('at %s is the same page as at %j', async (path, others) => {
     const page = await api.call('GET', api.origin + path);
     for (const other of others) {
       const reply = await api.call('GET', api.origin + other);
@@ -126,7 +126,7 @@ describe('the reference', () => {
     }
   });
 
-  it('comes with its scripts', async () => {
+  it('serves its scripts', async () => {
     for (const path of ['/redoc/redoc.js', '/docs/swagger-ui-bundle.js', '/docs/swagger-ui-init.js']) {
       const reply = await api.call('GET', api.origin + path);
       expect(reply.headers.get('content-type')).toMatch(/^(?:text|application)\/javascript\b/);
@@ -135,18 +135,47 @@ describe('the reference', () => {
   });
 });
 
-describe('health', () => {
-  it.each(['/health/live', '/health/ready', '/healthcheck', '/healthcheck/'])(
-    'is told at %s without a key',
+describe('documents', () => {
+  it.each(['/docs', '/docs/swagger-ui-init.js', '/redoc', '/problems', '/openapi.json', '/openapi.yaml'])(
+    'at %s can be revalidated',
     async (path) => {
-      const reply = await api.call('GET', api.origin + path);
-      expect([reply.status, reply.json()]).toMatchObject([200, { status: 'ok' }]);
+      const first = await api.call('GET', api.origin + path);
+      expect([first.status, first.headers.get('cache-control')]).toEqual([200, 'private, no-cache']);
+      const etag = first.headers.get('etag') ?? '';
+      const again = await api.call('GET', api.origin + path, { headers: { 'If-None-Match': etag } });
+      expect([again.status, again.text, again.headers.get('etag')]).toEqual([304, '', etag]);
     },
   );
+
+  it.each([
+    '/docs/nothing',
+    '/docs/%00',
+    '/docs/swagger-ui.css%00',
+    '/docs//x',
+    '/docs///',
+    '/docs/%5c',
+    '/docs/%2Fx',
+    '/docs/..%2f..%2fpackage.json',
+    '/docs/.git',
+    `/docs/${'x'.repeat(5000)}`,
+  ])('return 404 for %s', async (path) => {
+    for (const method of ['GET', 'HEAD']) {
+      const reply = await api.call(method, api.origin + path);
+      expect(reply.status).toBe(404);
+      if (method === 'GET') expectProblem(reply, 'not-found');
+    }
+  });
+});
+
+describe('health', () => {
+  it.each(['/health/live', '/health/ready', '/healthcheck', '/healthcheck/'])('is public at %s', async (path) => {
+    const reply = await api.call('GET', api.origin + path);
+    expect([reply.status, reply.json()]).toMatchObject([200, { status: 'ok' }]);
+  });
 });
 
 describe('HEAD', () => {
-  it('answers as GET does, without the body', async () => {
+  it('returns the headers of GET without a body', async () => {
     const body = { batch_id: 'b', objects: [{ object_id: 'o', data: [] }] };
     await api.call('POST', '/batches', { key: project.keys.producer, body });
     const below = [

@@ -20,9 +20,16 @@ const BY_FASTIFY_CODE: Readonly<Record<string, { slug: ProblemSlug; detail: stri
   FST_ERR_MAX_PARAM_LENGTH: { slug: 'uri-too-long', detail: 'An id in the address is too long.' },
 };
 
+const NOT_FOUND = {
+  slug: 'not-found',
+  detail: 'There is nothing at this address; /api/v1/ lists what there is.',
+} as const;
+
 const BY_STATUS: Readonly<Record<number, { slug: ProblemSlug; detail: string }>> = {
   400: { slug: 'malformed-request', detail: 'The request could not be read.' },
-  404: { slug: 'not-found', detail: 'There is nothing at this address; /api/v1/ lists what there is.' },
+  // @fastify/static refuses paths such as /docs/%00 and /docs//x with 403; routes of ours throw a Problem.
+  403: NOT_FOUND,
+  404: NOT_FOUND,
   413: BY_FASTIFY_CODE.FST_ERR_CTP_BODY_TOO_LARGE as { slug: ProblemSlug; detail: string },
   414: { slug: 'uri-too-long', detail: 'The address is too long.' },
   415: BY_FASTIFY_CODE.FST_ERR_CTP_INVALID_MEDIA_TYPE as { slug: ProblemSlug; detail: string },
