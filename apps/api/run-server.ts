@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
-import { Config, StartupError } from '#platform';
+import { StartupError, type Config } from '#platform';
+import { readConfig } from '../read-config.js';
 import { serve } from './serve.js';
 
 /** A stop that takes longer is ended: an orchestrator kills after 10 s, and a crash is what the database is made for. */
@@ -32,12 +32,6 @@ export async function runUntilSignal(start: Start): Promise<void> {
   } catch (error) {
     failStart(error);
   }
-}
-
-/** The settings, from a file `.env` where there is one, and from the environment, which wins. */
-export function readConfig(): Config {
-  if (existsSync('.env')) process.loadEnvFile();
-  return new Config(process.env);
 }
 
 /** Ends the process with one line for what the user can mend, and with everything for what only we can. */

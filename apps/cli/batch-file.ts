@@ -127,7 +127,7 @@ function isBatchHead({ names, first, batchId, isWhole, hasLineBreak }: JsonHead)
 }
 
 async function checkedId(batchId: string | undefined, isGiven: boolean): Promise<string> {
-  const { ID_RULE, isId } = await import('#http');
+  const { ID_RULE, isId } = await import('#platform');
   if (batchId !== undefined && batchId.isWellFormed() && isId(batchId)) return batchId;
   throw new SourceError(isGiven ? ID_RULE : 'is missing', '/batch_id');
 }

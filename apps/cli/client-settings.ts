@@ -30,7 +30,7 @@ export function serverOrigin(config: Config, url?: string): string {
 
 /** Reads the settings from the environment and `.env`, like the server. @throws UsageError */
 export async function readSettings(): Promise<Config> {
-  const { readConfig } = await import('../api/run-server.js');
+  const { readConfig } = await import('../read-config.js');
   try {
     return readConfig();
   } catch (error) {

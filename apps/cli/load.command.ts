@@ -143,7 +143,7 @@ export class LoadCommand extends CommandRunner {
 
 async function checkBatchId(batchId: string | undefined, places: readonly string[], count: number): Promise<void> {
   if (batchId !== undefined) {
-    const { ID_RULE, isId } = await import('#http');
+    const { ID_RULE, isId } = await import('#platform');
     if (!isId(batchId)) throw new UsageError(`--batch-id ${ID_RULE}`);
     if (count > 1) throw new UsageError(`--batch-id is for one file, and these are ${String(count)}`);
   } else if (places.includes('-')) {

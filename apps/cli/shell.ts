@@ -4,7 +4,7 @@ import { openInstallation } from '#database';
 import { createLog, nestLog, type Config } from '#platform';
 import { Module } from '@nestjs/common';
 import { repl } from '@nestjs/core';
-import { readConfig } from '../api/run-server.js';
+import { readConfig } from '../read-config.js';
 import { WorkerModule } from '../worker/worker.module.js';
 import { printMessage } from './output.js';
 

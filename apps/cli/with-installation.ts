@@ -1,6 +1,6 @@
 import { createLog, nestLog, type Config } from '#platform';
 import { openInstallation, type Installation } from '#database';
-import { readConfig } from '../api/run-server.js';
+import { readConfig } from '../read-config.js';
 import { ENTITIES } from '../entities.js';
 
 /** Opens the installation while `work` runs. A server can use the same database at the same time. */

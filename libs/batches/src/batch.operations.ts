@@ -6,7 +6,8 @@ import {
   type WriteResponse,
   type WriteRequest,
 } from '#jobs';
-import { ID_RULE, isId, JsonBody, Problem, type NdjsonBody } from '#http';
+import { JsonBody, Problem, type NdjsonBody } from '#http';
+import { ID_RULE, isId } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { CreateBatchDto, PutBatchDto, type WriteBatchQuery, type PutBatchQuery } from './batch.dto.js';
 import { BatchWriter, type BatchResult, type BatchWrite } from './batch-writer.js';

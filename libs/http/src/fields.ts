@@ -2,7 +2,7 @@ import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { IsOptional, ValidateBy, ValidateIf, type ValidationArguments } from 'class-validator';
-import { DURATION_PATTERN, DURATION_RULE, parseDurationSeconds } from '#platform';
+import { DURATION_PATTERN, DURATION_RULE, ID_PATTERN, ID_RULE, isId, parseDurationSeconds } from '#platform';
 import { EPOCH_SECONDS_MAX, isTime, isTimestamp } from '#platform';
 
 /**
@@ -29,15 +29,6 @@ export function TextField(options: FieldOptions & { min?: number; max: number })
 export function IdField(options: FieldOptions): PropertyDecorator {
   const schema = { type: 'string', minLength: 1, maxLength: 255, pattern: ID_PATTERN } as const;
   return field(options, schema, idError, (value) => typeof value === 'string' && isId(value));
-}
-
-const ID_PATTERN = '^[^\\p{Cc}]*$';
-const ID = new RegExp(ID_PATTERN, 'u');
-export const ID_RULE = 'must be text of 1 to 255 characters without control characters';
-
-/** Whether a text can be an id; for ids in a path. */
-export function isId(value: string): boolean {
-  return isTextOf(1, 255)(value) && ID.test(value);
 }
 
 /** A time in RFC 3339; without a zone it is read as UTC. */
@@ -136,9 +127,11 @@ function textError(value: unknown, min: number, max: number): string {
   return `must be ${length}; got ${String(codePointsIn(value))}`;
 }
 
+const WITHOUT_CONTROLS = new RegExp(ID_PATTERN, 'u');
+
 function idError(value: unknown): string {
   if (typeof value !== 'string') return ID_RULE;
-  return ID.test(value) ? textError(value, 1, 255) : 'must not contain control characters';
+  return WITHOUT_CONTROLS.test(value) ? textError(value, 1, 255) : 'must not contain control characters';
 }
 
 function isTextOf(min: number, max: number): (value: unknown) => value is string {

@@ -5,6 +5,7 @@
 export { Clock } from './clock.js';
 export { Config } from './config.js';
 export { DURATION_PATTERN, DURATION_RULE, durationSeconds, parseDurationSeconds } from './duration.js';
+export { ID_PATTERN, ID_RULE, isId } from './id.js';
 export { createLog, nestLog } from './logging.js';
 export { ProjectConcurrency } from './project-concurrency.js';
 export { projectFile } from './project-file.js';

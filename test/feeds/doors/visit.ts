@@ -1,4 +1,5 @@
-import { ID_RULE, isId, Problem } from '#http';
+import { Problem } from '#http';
+import { ID_RULE, isId } from '#platform';
 import { dataOf, valueIn, type NewObjectRow } from '#store';
 import { idOf } from '#feeds';
 import type { ObjectRow } from '#store';
