@@ -1,4 +1,7 @@
-import { BatchService } from '#batches';
+import { BatchReader } from '#batches';
+import { get as httpGet, type IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Reply, TestProject } from '../harness/api.js';
 import { TestApp } from '../harness/app.js';
@@ -49,99 +52,6 @@ describe('GET /batches/{batch_id}', () => {
     const objects = ids.map((object_id) => ({ object_id, data: [] }));
     await postBatch(api, project.keys.producer, `count-${String(count)}`, objects);
     expect((await read(`count-${String(count)}`)).json()).toEqual({ batch_id: `count-${String(count)}`, objects });
-  });
-
-  /** Reads a batch of 3,000 objects; what happens to it does so when the first piece is out and the others have not been read. */
-  async function readMeanwhile(
-    name: string,
-    happen: () => Promise<unknown>,
-  ): Promise<{ text: string; error?: unknown }> {
-    const objects = Array.from({ length: 3_000 }, (_, i) => ({
-      object_id: `${name}-${String(i)}`,
-      data: { a: 'x'.repeat(50) },
-    }));
-    await postBatch(api, project.keys.producer, name, objects);
-    const { stream } = await api.app.get(BatchService).open(project.projectId, name);
-    let text = '';
-    try {
-      for await (const piece of stream) {
-        if (text === '') await happen();
-        text += String(piece);
-      }
-      return { text };
-    } catch (error) {
-      return { text, error };
-    }
-  }
-  const brokenOff = {
-    text: expect.stringMatching(/"\}\]\}$/),
-    error: new Error('the batch was changed while it was being read'),
-  };
-  const change = async (method: string, path: string, body?: object): Promise<void> => {
-    const reply = await api.call(method, path, { key: project.keys.admin, body });
-    expect([reply.status < 300, reply.text]).toEqual([true, reply.text]);
-  };
-
-  it.each<[string, string, string, object | undefined]>([
-    ['deleted', 'DELETE', '/batches/m-deleted?cascade=true', undefined],
-    ['robbed of an object', 'DELETE', '/objects/m-robbed of an object-2999', undefined],
-    ['changed in an object', 'PUT', '/objects/m-changed in an object-0', { data: [] }],
-    ['replaced', 'PUT', '/batches/m-replaced?on_conflict=replace', { objects: [] }],
-  ])('breaks off rather than end well, when the batch is %s meanwhile', async (what, method, path, body) => {
-    expect(await readMeanwhile(`m-${what}`, () => change(method, path, body))).toEqual(brokenOff);
-  });
-
-  it('breaks off when an object came among those read, from a server whose clock is behind', async () => {
-    const amongThem = async (): Promise<void> => {
-      await api.db.database.query(
-        `INSERT INTO objects (project_id, batch_id, object_id, seq, observed_at, data)
-         SELECT project_id, batch_id, 'among them', max(seq) - 1, now(), '[]' FROM objects
-         WHERE project_id = $1 AND batch_id = 'm-among' GROUP BY project_id, batch_id`,
-        [project.projectId],
-      );
-      await api.db.database.query(
-        `UPDATE batches SET object_count = object_count + 1, revision = revision + 1 WHERE project_id = $1 AND batch_id = 'm-among'`,
-        [project.projectId],
-      );
-    };
-    expect(await readMeanwhile('m-among', amongThem)).toEqual(brokenOff);
-  });
-
-  it('is read to the end that it had while it grows, with the ETag of that', async () => {
-    let etag = '';
-    const { text } = await readMeanwhile('m-growing', async () => {
-      etag = await etagOf('m-growing');
-      await change('POST', '/objects', { batch_id: 'm-growing', object_id: 'one more', data: [] });
-      await change('PUT', '/batches/m-growing?on_conflict=skip', { objects: [{ object_id: 'and another', data: [] }] });
-    });
-    expect((JSON.parse(text) as WholeBatchBody).objects).toHaveLength(3_000);
-    const { objects } = (await read('m-growing')).json<WholeBatchBody>();
-    expect([objects.length, objects.at(-1)?.object_id]).toEqual([3_002, 'and another']);
-    expect(await etagOf('m-growing')).not.toBe(etag);
-  });
-
-  it.each<[string, string | undefined]>([
-    ['is read while readings arrive', undefined],
-    ['breaks off when one of its readings is replaced', '2024-01-01T00:00:00Z'],
-  ])('of a feed %s', async (_, time) => {
-    const path = `/buildings/HQ/rooms/${time ?? 'any'}/temperatures`;
-    const reading = { temperature: 1, ...(time === undefined ? {} : { recorded_at: time }) };
-    const { keys, projectId } = await api.project();
-    const post = (body: object): Promise<Reply> => api.call('POST', path, { key: keys.producer, body });
-    expect((await post([reading, ...Array.from({ length: 2_499 }, () => ({ temperature: 2 }))])).status).toBe(201);
-    const list = await api.call('GET', '/batches', { key: keys.admin });
-    const day = list.json<PageBody<BatchBody>>().results[0]?.batch_id ?? '';
-    const { stream } = await api.app.get(BatchService).open(projectId, day);
-    const readAll = async (): Promise<number> => {
-      let text = '';
-      for await (const piece of stream) {
-        expect((await post(reading)).status).toBe(201);
-        text += String(piece);
-      }
-      return (JSON.parse(text) as WholeBatchBody).objects.length;
-    };
-    if (time === undefined) expect(await readAll()).toBe(2_500);
-    else await expect(readAll()).rejects.toThrow('changed while it was being read');
   });
 
   it('gives an object that was added later at the end', async () => {
@@ -196,5 +106,161 @@ describe('GET /batches/{batch_id}', () => {
   it('refuses parameters, which it has none of', async () => {
     const reply = await api.call('GET', '/batches/shoes?include=objects', { key: project.keys.analyst });
     expect(kindOf(reply)).toBe('400 invalid-query');
+  });
+});
+
+describe('GET of a batch that is larger than one chunk', () => {
+  const change = async (method: string, path: string, body?: object, key = project.keys.admin): Promise<void> => {
+    const reply = await api.call(method, path, { key, body });
+    expect([reply.status < 300, reply.text]).toEqual([true, reply.text]);
+  };
+
+  /** Starts to read a batch: its row and its first chunk are read, the rest is not. */
+  async function startReading(
+    batchId: string,
+    projectId = project.projectId,
+  ): Promise<{ etag: string; body: Readable }> {
+    const { batch, body } = await api.app.get(BatchReader).read(projectId, batchId);
+    if (typeof body === 'string') throw new Error('the batch fits into one chunk');
+    return { etag: `"${BigInt(batch.revision).toString(36)}"`, body };
+  }
+
+  async function postLarge(batchId: string, bytes = 50): Promise<object[]> {
+    const objects = Array.from({ length: 3_000 }, (_, i) => ({
+      object_id: `${batchId}-${String(i)}`,
+      data: [{ key: 'a', value: 'x'.repeat(bytes) }],
+    }));
+    await postBatch(api, project.keys.producer, batchId, objects);
+    return objects;
+  }
+
+  async function openTransactions(): Promise<number> {
+    const [row] = await api.db.sql<{ count: string }>(
+      `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()`,
+    );
+    return Number(row?.count);
+  }
+
+  /** Resolves when no snapshot is open, which a closed connection or response may take a moment to bring about. */
+  async function expectNoOpenTransaction(): Promise<void> {
+    for (let attempt = 0; (await openTransactions()) > 0; attempt++) {
+      if (attempt === 200) throw new Error('a transaction was left open');
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+  }
+
+  it.each<[string, string, string, object | undefined]>([
+    ['deleted', 'DELETE', '/batches/m-deleted?cascade=true', undefined],
+    ['relieved of an object', 'DELETE', '/objects/m-relieved of an object-2999', undefined],
+    ['changed in an object', 'PUT', '/objects/m-changed in an object-2999', { data: [] }],
+    ['extended', 'POST', '/objects', { batch_id: 'm-extended', object_id: 'm-one more', data: [] }],
+    ['replaced', 'PUT', '/batches/m-replaced?on_conflict=replace', { objects: [] }],
+    ['added to', 'PUT', '/batches/m-added to?on_conflict=skip', { objects: [{ object_id: 'm-another', data: [] }] }],
+  ])('reads the state with its ETag to the end when the batch is %s meanwhile', async (what, method, path, body) => {
+    const batchId = `m-${what}`;
+    const objects = await postLarge(batchId);
+    const before = await etagOf(batchId);
+    const reading = await startReading(batchId);
+    await change(method, path, body);
+    expect(JSON.parse(await text(reading.body))).toEqual({ batch_id: batchId, objects });
+    expect(reading.etag).toBe(before);
+    if (what !== 'deleted') expect(await etagOf(batchId)).not.toBe(before);
+  });
+
+  it('reads one state when an object comes among those read, from a server whose clock is behind', async () => {
+    const objects = await postLarge('m-among');
+    const { body } = await startReading('m-among');
+    await api.db.sql(
+      `INSERT INTO objects (project_id, batch_id, object_id, seq, observed_at, data)
+       SELECT project_id, batch_id, 'among them', max(seq) - 1, now(), '[]' FROM objects
+       WHERE project_id = $1 AND batch_id = 'm-among' GROUP BY project_id, batch_id`,
+      [project.projectId],
+    );
+    expect(JSON.parse(await text(body))).toEqual({ batch_id: 'm-among', objects });
+  });
+
+  it('reads the batch of a feed to the end while readings arrive and are replaced', async () => {
+    const path = '/buildings/HQ/rooms/lab/temperatures';
+    const { keys, projectId } = await api.project();
+    const last = { temperature: 1, recorded_at: '2024-01-01T00:00:00Z' };
+    await change('POST', path, [...Array.from({ length: 2_499 }, () => ({ temperature: 2 })), last], keys.producer);
+    const list = await api.call('GET', '/batches', { key: keys.admin });
+    const day = list.json<PageBody<BatchBody>>().results[0]?.batch_id ?? '';
+    const { body } = await startReading(day, projectId);
+    let json = '';
+    for await (const chunk of body) {
+      await change('POST', path, [{ ...last, temperature: 99 }, { temperature: 99 }], keys.producer);
+      json += String(chunk);
+    }
+    const { objects } = JSON.parse(json) as WholeBatchBody;
+    expect(objects).toHaveLength(2_500);
+    expect(json).not.toContain('99}');
+  });
+
+  it('reads 30 MB to a client that pauses while four writers change the batch', async () => {
+    const objects = await postLarge('m-busy', 10_000);
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const url = `${api.origin}/api/v1/batches/m-busy`;
+      httpGet(url, { headers: { 'X-Api-Key': project.keys.analyst } }, resolve).on('error', reject);
+    });
+    expect(await openTransactions()).toBeGreaterThan(0);
+    const writer = async (id: number): Promise<void> => {
+      for (let round = 0; round < 10; round++) {
+        const name = `m-busy-${String(id)}-${String(round)}`;
+        await change('POST', '/objects', { batch_id: 'm-busy', object_id: name, data: [] });
+        await change('PUT', `/objects/m-busy-${String(2_999 - id * 10 - round)}`, { data: [] });
+        await change('DELETE', `/objects/m-busy-${String(2_900 - id * 10 - round)}`);
+      }
+    };
+    await Promise.all([1, 2, 3, 4].map(writer));
+    expect(JSON.parse(await text(response))).toEqual({ batch_id: 'm-busy', objects });
+    await expectNoOpenTransaction();
+  });
+
+  it('leaves no transaction open when its client hangs up, in the middle or before the first byte', async () => {
+    await postLarge('m-aborted', 10_000);
+    const url = `${api.origin}/api/v1/batches/m-aborted`;
+    const headers = { 'X-Api-Key': project.keys.analyst };
+    await new Promise<void>((resolve, reject) => {
+      const request = httpGet(url, { headers }, (response) => {
+        response.once('data', () => {
+          response.once('close', resolve);
+          request.destroy();
+        });
+      }).on('error', reject);
+    });
+    await expectNoOpenTransaction();
+    await new Promise<void>((resolve) => {
+      const request = httpGet(url, { headers }).on('error', () => {
+        resolve();
+      });
+      request.on('socket', (socket) => socket.once('connect', () => setImmediate(() => request.destroy())));
+    });
+    await expectNoOpenTransaction();
+  });
+
+  it('leaves no transaction open after 304 and after HEAD', async () => {
+    await postLarge('m-head');
+    const etag = await etagOf('m-head');
+    expect((await read('m-head', { 'If-None-Match': etag })).status).toBe(304);
+    const head = await api.call('HEAD', '/batches/m-head', { key: project.keys.analyst });
+    expect([head.status, head.headers.get('etag'), head.text]).toEqual([200, etag, '']);
+    await expectNoOpenTransaction();
+  });
+
+  it('waits for a slot when its project reads as many as it may, and keeps no other project waiting', async () => {
+    const other = await api.project();
+    await postLarge('m-slots');
+    const objects = Array.from({ length: 1_001 }, (_, i) => ({ object_id: String(i), data: [] }));
+    await postBatch(api, other.keys.producer, 'm-slots', objects);
+    // With DATABASE_POOL_MAX at its default of 20, one project has 2 slots.
+    const readings = [await startReading('m-slots'), await startReading('m-slots')];
+    const third = startReading('m-slots');
+    const foreign = await api.call('GET', '/batches/m-slots', { key: other.keys.analyst });
+    expect(foreign.json<WholeBatchBody>().objects).toHaveLength(1_001);
+    readings[0]?.body.destroy();
+    (await third).body.destroy();
+    readings[1]?.body.destroy();
+    await expectNoOpenTransaction();
   });
 });

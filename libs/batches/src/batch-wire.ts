@@ -1,6 +1,7 @@
 import { encodeIdForUrl } from '#http';
 import { timeOfSeq } from '#database';
 import type { BatchDto } from './batch.dto.js';
+import type { NestedRow } from './batch-read.store.js';
 import type { BatchRow } from '#store';
 
 export function batchDto(base: string, row: Pick<BatchRow, 'batch_id' | 'object_count' | 'seq'>): BatchDto {
@@ -12,4 +13,16 @@ export function batchDto(base: string, row: Pick<BatchRow, 'batch_id' | 'object_
     url: `${base}/batches/${encodeIdForUrl(batch_id)}`,
     objects_url: `${base}/objects?batch_id=${encodeURIComponent(batch_id)}`,
   };
+}
+
+/** A whole batch as JSON text up to its first object; `]}` ends it. */
+export function wholeBatchHead(batchId: string): string {
+  return `{"batch_id":${JSON.stringify(batchId)},"objects":[`;
+}
+
+/** An object inside its batch: only what was sent, so members that were left out stay out. */
+export function nestedObjectText(row: NestedRow): string {
+  const subject = row.subject === null ? '' : `,"subject":${JSON.stringify(row.subject)}`;
+  const observedAt = row.is_arrival ? '' : `,"observed_at":"${row.observed_at}"`;
+  return `{"object_id":${JSON.stringify(row.object_id)},"data":${row.data}${subject}${observedAt}}`;
 }

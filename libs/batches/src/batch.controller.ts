@@ -34,6 +34,7 @@ import {
   WriteBatchQuery,
 } from './batch.dto.js';
 import { BatchOperations } from './batch.operations.js';
+import { BatchReader } from './batch-reader.js';
 import { BatchService } from './batch.service.js';
 import { BatchStore } from './batch.store.js';
 import { BatchListQuery, filterOf } from '#objects';
@@ -51,6 +52,7 @@ export class BatchController {
     private readonly writes: WriteService,
     private readonly operations: BatchOperations,
     private readonly batches: BatchService,
+    private readonly reader: BatchReader,
     private readonly store: BatchStore,
     private readonly config: Config,
   ) {}
@@ -72,7 +74,7 @@ export class BatchController {
     if (!isAsked || reply.statusCode !== 201 || request.receipt !== undefined) return text;
     const { batch_id: batchId } = JSON.parse(text) as BatchDto;
     reply.header('Preference-Applied', 'return=representation');
-    return (await this.batches.open(projectIdOf(request), batchId)).stream;
+    return (await this.reader.read(projectIdOf(request), batchId)).body;
   }
 
   @Put(':batch_id')
@@ -123,7 +125,7 @@ export class BatchController {
     }
     const opening = pageHead(page, slice, count);
     reply.header('ETag', etagOf(opening + slice.items.map((row) => row.revision).join()));
-    return this.batches.streamNested(projectId, base, opening, slice.items);
+    return this.reader.streamPage(projectId, base, opening, slice.items);
   }
 
   @Get(':batch_id')
@@ -136,11 +138,11 @@ export class BatchController {
     @ProjectId() projectId: number,
     @Param('batch_id') batchId: string,
     @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<Readable> {
-    const { batch, stream } = await this.batches.open(projectId, batchId);
+  ): Promise<string | Readable> {
+    const { batch, body } = await this.reader.read(projectId, batchId);
     reply.itemCount = Number(batch.object_count);
     reply.header('ETag', `"${BigInt(batch.revision).toString(36)}"`);
-    return stream;
+    return body;
   }
 
   @Delete(':batch_id')

@@ -18,12 +18,6 @@ import {
   ROLLUP_COLUMNS,
 } from '#store';
 
-/** A batch as it is at one moment, to be read to its end whatever comes after. */
-export interface OpenBatch extends BatchRow, Pick<BatchEntity, 'rewritten'> {
-  /** The sequence number of its last object; 0 for none. */
-  last: string;
-}
-
 /**
  * The batch and all of its objects in one statement, so one transaction and one round trip. `data` is PostgreSQL's own
  * reading of the client's text: no digit passes through JavaScript.
@@ -36,14 +30,6 @@ const INSERT = {
       VALUES ($1::int, $2::text, $3::bigint, $4::bigint, $3::bigint)
     ),
     ${addObjectsSql()}`,
-};
-
-const OPEN = {
-  name: 'batch.open',
-  text: `
-    SELECT ${BATCH_COLUMNS}, b.rewritten, coalesce(
-      (SELECT max(o.seq) FROM objects AS o WHERE o.project_id = $1 AND o.batch_id = $2), 0) AS last
-    FROM batches AS b WHERE b.project_id = $1 AND b.batch_id = $2`,
 };
 
 const DELETE = {
@@ -84,11 +70,6 @@ export class BatchStore {
 
   find(projectId: number, batchId: string): Promise<BatchRow | null> {
     return this.batches.findOneBy({ project_id: projectId, batch_id: batchId });
-  }
-
-  async findOpen(projectId: number, batchId: string): Promise<OpenBatch | null> {
-    const [row] = await this.database.query<OpenBatch>(OPEN, [projectId, batchId]);
-    return row ?? null;
   }
 
   /** The number of objects deleted with it; null when nothing was: no such batch, or not empty and no cascade. */

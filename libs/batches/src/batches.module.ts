@@ -5,6 +5,8 @@ import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { BatchController } from './batch.controller.js';
 import { BatchOperations } from './batch.operations.js';
+import { BatchReadStore } from './batch-read.store.js';
+import { BatchReader } from './batch-reader.js';
 import { BatchService } from './batch.service.js';
 import { BatchStore } from './batch.store.js';
 import { BatchWriteStore } from './batch-write.store.js';
@@ -16,6 +18,16 @@ import { WriteSlots } from './write-slots.js';
 @Module({
   imports: [JobsModule, ObjectsModule, TypeOrmModule.forFeature([BatchEntity])],
   controllers: [BatchController],
-  providers: [Ingest, BatchStore, BatchWriteStore, WriteSlots, BatchWriter, BatchService, BatchOperations],
+  providers: [
+    Ingest,
+    BatchStore,
+    BatchReadStore,
+    BatchReader,
+    BatchWriteStore,
+    WriteSlots,
+    BatchWriter,
+    BatchService,
+    BatchOperations,
+  ],
 })
 export class BatchesModule {}

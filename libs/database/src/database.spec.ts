@@ -212,3 +212,39 @@ describe('connect', () => {
     await expect(connecting).rejects.toThrow(/^cannot use the database: .*ECONNREFUSED[^\n]*$/);
   });
 });
+
+describe('openSnapshot', () => {
+  const valueIn = async (snapshot: Queryable): Promise<number> => {
+    const [row] = await snapshot.query<{ value: string }>(`SELECT value FROM counters WHERE name = 'a'`);
+    return Number(row?.value);
+  };
+
+  it('reads one state until it is closed, whatever is committed meanwhile', async () => {
+    const snapshot = await database.openSnapshot();
+    const before = await valueIn(snapshot);
+    await add(database, 'a');
+    expect([await valueIn(snapshot), await value('a')]).toEqual([before, before + 1]);
+    await snapshot.close();
+  });
+
+  it('refuses to write', async () => {
+    const snapshot = await database.openSnapshot();
+    expect(await codeOf(add(snapshot, 'a'))).toBe('25006');
+    await snapshot.close();
+  });
+
+  it.each(['whole', 'after a failed statement', 'on a broken connection'])(
+    'leaves no transaction open when closed %s',
+    async (how) => {
+      const snapshot = await database.openSnapshot();
+      if (how === 'after a failed statement') expect(await codeOf(snapshot.query('SELECT 1 / 0'))).toBe('22012');
+      if (how === 'on a broken connection') await breakConnection(snapshot);
+      await snapshot.close();
+      await snapshot.close();
+      const [row] = await database.query<{ count: string }>(
+        `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'`,
+      );
+      expect(row?.count).toBe('0');
+    },
+  );
+});

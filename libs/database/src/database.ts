@@ -17,6 +17,8 @@ const JSONB = 3802;
 const LOCK_TIMEOUT_MS = 10_000;
 /** Longer than the largest batch takes to store; what takes longer would only keep a connection from everybody else. */
 const STATEMENT_TIMEOUT_MS = 120_000;
+/** After this time PostgreSQL itself ends a snapshot that nobody reads: its owner is frozen or gone. */
+const SNAPSHOT_IDLE_TIMEOUT_MS = 15 * 60_000;
 const RETRIES = 3;
 const RETRY_DELAY_MS = 50;
 
@@ -35,6 +37,12 @@ export interface Queryable {
 export interface Transaction extends Queryable {
   /** Starts a `COPY ... FROM STDIN`. */
   copyIn(statement: string): CopyIn;
+}
+
+/** Reads one state of the database, whatever is committed meanwhile. It holds a connection until it is closed. */
+export interface Snapshot extends Queryable {
+  /** Gives the connection back; calling it again does nothing. */
+  close(): Promise<void>;
 }
 
 export interface DatabaseOptions {
@@ -166,6 +174,26 @@ export class Database implements Queryable {
     }
   }
 
+  /**
+   * Starts a read-only transaction that sees one state of the database until it is closed. Its owner must close it, and must not
+   * keep it longer than it needs: it holds a connection, and VACUUM keeps every row that is visible to it.
+   */
+  openSnapshot(): Promise<Snapshot> {
+    return this.retrying(async () => {
+      const client = await this.pool.connect();
+      try {
+        await client.query(
+          'BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; ' +
+            `SET LOCAL idle_in_transaction_session_timeout = ${String(SNAPSHOT_IDLE_TIMEOUT_MS)}`,
+        );
+      } catch (error) {
+        client.release(true);
+        throw error;
+      }
+      return snapshotOn(client);
+    });
+  }
+
   /** Tries work again that lost a race or its connection; it must come to the same when it is done twice. */
   async retrying<T>(work: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
@@ -187,6 +215,22 @@ export class Database implements Queryable {
   breakOff(): void {
     for (const client of this.active) void client.end();
   }
+}
+
+function snapshotOn(client: PoolClient): Snapshot {
+  let isOpen = true;
+  return {
+    query: (statement, values = []) => run(client, statement, values),
+    close: async () => {
+      if (!isOpen) return;
+      isOpen = false;
+      const isBroken = await client.query('COMMIT').then(
+        () => false,
+        () => true,
+      );
+      client.release(isBroken);
+    },
+  };
 }
 
 /** The connection was lost during COMMIT: the transaction may or may not be committed, so it must not be retried blindly. */

@@ -3,7 +3,14 @@
  * Imports platform and the migrations.
  */
 export { CopyIn } from './copy-in.js';
-export { Database, OutcomeUnknownError, type Queryable, type Statement, type Transaction } from './database.js';
+export {
+  Database,
+  OutcomeUnknownError,
+  type Queryable,
+  type Snapshot,
+  type Statement,
+  type Transaction,
+} from './database.js';
 export { startEmbeddedPostgres, type PostgresAddress } from './embedded-postgres.js';
 export { type Installation, openInstallation } from './installation.js';
 export { SEQ_STEP, Sequence, timeOfSeqSql, timeOfSeq } from './sequence.js';

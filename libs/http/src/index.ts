@@ -62,4 +62,5 @@ export {
   PROBLEMS,
   type ProblemSlug,
 } from './problems.js';
+export { type BodySource, StreamedBody } from './streamed-body.js';
 export { API, type Principal, type Role, ROLES, Rules } from './route.js';

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '#platform';
 import { etagOf } from './etag.js';
@@ -66,7 +67,10 @@ export function answerConditionalGet(
   if (!reply.hasHeader('etag') && typeof payload === 'string') reply.header('ETag', etagOf(payload));
   const etag = reply.getHeader('etag');
   const { ifNoneMatch } = preconditionsOf(request);
-  if (ifNoneMatch === undefined || typeof etag !== 'string' || !isWeakMatch(ifNoneMatch, etag)) {
+  const isNotModified = ifNoneMatch !== undefined && typeof etag === 'string' && isWeakMatch(ifNoneMatch, etag);
+  // A stream that is not sent would keep what it reads from, such as a snapshot of the database.
+  if (payload instanceof Readable && (isNotModified || request.method === 'HEAD')) payload.destroy();
+  if (!isNotModified) {
     done(null, payload);
     return;
   }

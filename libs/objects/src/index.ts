@@ -5,7 +5,6 @@
 export { BatchListQuery, filterOf, FilterQuery, objectsFingerprint } from './filter.dto.js';
 export { isShorthand, newObjectRow, ObjectBodies } from './object-body.js';
 export { ObjectListStore } from './object-list.store.js';
-export { nestedObjectText } from './object-wire.js';
 export {
   CreateObjectDto,
   NewObjectDto,
@@ -16,5 +15,5 @@ export {
   type Scalar,
 } from './object.dto.js';
 export { type Content, ObjectService } from './object.service.js';
-export { type NestedRow, ObjectStore } from './object.store.js';
+export { ObjectStore } from './object.store.js';
 export { ObjectsModule } from './objects.module.js';

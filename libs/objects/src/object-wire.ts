@@ -8,10 +8,3 @@ export function objectText(row: ObjectRow): string {
     `"subject":${subject},"observed_at":"${row.observed_at}","data":${row.data}}`
   );
 }
-
-/** An object inside its batch: what was sent comes back, so nothing that was left out is added. */
-export function nestedObjectText(row: ObjectRow & { is_arrival: boolean }): string {
-  const subject = row.subject === null ? '' : `,"subject":${JSON.stringify(row.subject)}`;
-  const observedAt = row.is_arrival ? '' : `,"observed_at":"${row.observed_at}"`;
-  return `{"object_id":${JSON.stringify(row.object_id)},"data":${row.data}${subject}${observedAt}}`;
-}

@@ -3,16 +3,12 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository } from 'typeorm';
 import {
-  boundedRowsSql,
-  COLUMNS_WITHOUT_DATA,
   invalidateRollupsSql,
   NEW_OBJECT_COLUMNS,
   OBJECT_COLUMNS,
   ObjectEntity,
   type ObjectRow,
   ROLLUP_COLUMNS,
-  rowsWithData,
-  type WithoutData,
 } from '#store';
 
 export interface NewObject {
@@ -85,26 +81,6 @@ const DELETE = {
     ${invalidateRollupsSql('gone')}`,
 };
 
-/** Of PostgreSQL's bigint. */
-const SEQ_MAX = '9223372036854775807';
-
-/** An object inside its batch. */
-export type NestedRow = ObjectRow & { is_arrival: boolean };
-
-/** What is read of a batch at a time, when it comes to more than so many objects do. */
-const NESTED_BYTES_MAX = 8 * 1024 * 1024;
-
-const OF_BATCH = {
-  name: 'object.of-batch',
-  text: boundedRowsSql(
-    `${COLUMNS_WITHOUT_DATA}, is_arrival`,
-    `SELECT ${OBJECT_COLUMNS}, o.observed_at = ${timeOfSeqSql('o.seq')} AS is_arrival FROM objects AS o
-     WHERE o.project_id = $1 AND o.batch_id = $2 AND o.seq > $3::bigint AND o.seq <= $5::bigint
-     ORDER BY o.seq LIMIT $4::int`,
-    NESTED_BYTES_MAX,
-  ),
-};
-
 @Injectable()
 export class ObjectStore {
   constructor(
@@ -159,22 +135,5 @@ export class ObjectStore {
 
   async delete(tx: Queryable, projectId: number, objectId: string): Promise<void> {
     await tx.query(DELETE, [projectId, objectId]);
-  }
-
-  /** Objects of a batch in the order sent, from after `seq` up to `last`: at most `limit`, fewer where they are large. */
-  async ofBatch(
-    projectId: number,
-    batchId: string,
-    { seq = '0', last = SEQ_MAX, limit }: { seq?: string; last?: string; limit: number },
-  ): Promise<{ rows: NestedRow[]; hasMore: boolean }> {
-    const found = await this.database.query<WithoutData<NestedRow>>(OF_BATCH, [
-      projectId,
-      batchId,
-      seq,
-      limit + 1,
-      last,
-    ]);
-    const rows = rowsWithData(found.slice(0, limit));
-    return { rows, hasMore: rows.length < found.length };
   }
 }

@@ -8,6 +8,7 @@ export { DURATION_PATTERN, DURATION_RULE, durationSeconds, parseDurationSeconds 
 export { ID_PATTERN, ID_RULE, isId } from './id.js';
 export { createLog, nestLog } from './logging.js';
 export { ProjectConcurrency } from './project-concurrency.js';
+export { ProjectSlots } from './project-slots.js';
 export { projectFile } from './project-file.js';
 export { StartupError } from './startup-error.js';
 export {

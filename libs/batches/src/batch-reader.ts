@@ -1,0 +1,105 @@
+import { Readable } from 'node:stream';
+import { Database } from '#database';
+import { encodeCursor, Problem, StreamedBody } from '#http';
+import { filterOf, objectsFingerprint } from '#objects';
+import { Config, ProjectSlots } from '#platform';
+import type { BatchRow } from '#store';
+import { Injectable } from '@nestjs/common';
+import { BatchReadStore } from './batch-read.store.js';
+import { LargeBatchSource } from './large-batch-source.js';
+import { batchDto, nestedObjectText, wholeBatchHead } from './batch-wire.js';
+
+/** The most objects of a batch that one statement reads for a response, and that a list nests in one batch. */
+const OBJECTS_MAX = 1_000;
+/** How long a request waits for its turn to read a large batch. */
+const SLOT_WAIT_MS = 10_000;
+
+/** Reads whole batches as JSON text, each in one state. */
+@Injectable()
+export class BatchReader {
+  /**
+   * Reading a large batch holds a connection for as long as its client reads. A quarter of the pool is the limit, which leaves
+   * most of it to short requests, and half of that for one project.
+   */
+  private readonly slots: ProjectSlots;
+
+  constructor(
+    private readonly store: BatchReadStore,
+    private readonly database: Database,
+    { database: { poolMax } }: Config,
+  ) {
+    this.slots = new ProjectSlots({
+      total: Math.max(1, Math.floor(poolMax / 4)),
+      perProject: Math.max(1, Math.floor(poolMax / 8)),
+      waitMs: SLOT_WAIT_MS,
+    });
+  }
+
+  /**
+   * The batch as it was sent, with its row in the same state. A batch of up to `OBJECTS_MAX` objects is read by one statement.
+   * A larger one is streamed from a snapshot, so that writes in the meantime do not change what is read.
+   * @throws Problem not-found; unavailable when all slots for large batches are in use
+   */
+  async read(projectId: number, batchId: string): Promise<{ batch: BatchRow; body: string | Readable }> {
+    const found = await this.store.findWithObjects(projectId, batchId, { limit: OBJECTS_MAX, onlyIfWhole: true });
+    if (found === null) throw batchNotFound();
+    if (found.hasMore) return this.stream(projectId, batchId);
+    return { batch: found.batch, body: `${wholeBatchHead(batchId)}${found.objects.map(nestedObjectText).join()}]}` };
+  }
+
+  private async stream(projectId: number, batchId: string): Promise<{ batch: BatchRow; body: Readable }> {
+    const releaseSlot = await this.slots.acquire(projectId);
+    if (releaseSlot === null) {
+      throw new Problem('unavailable', { detail: 'All slots for reading large batches are in use; retry later.' });
+    }
+    const source = new LargeBatchSource(this.store, projectId, batchId, releaseSlot);
+    try {
+      // Before the response begins: an error is a problem now, and a broken response later.
+      const batch = await source.open(this.database);
+      if (batch === null) throw batchNotFound();
+      return { batch, body: new StreamedBody(source) };
+    } catch (error) {
+      await source.close();
+      throw error;
+    }
+  }
+
+  /**
+   * A page of batches as JSON text, each with its first objects in one state of that batch; one that is deleted meanwhile is left
+   * out. `head` is the page without its results.
+   */
+  streamPage(projectId: number, base: string, head: string, rows: readonly BatchRow[]): Readable {
+    return Readable.from(this.pageChunks(projectId, base, head, rows), { objectMode: false });
+  }
+
+  private async *pageChunks(
+    projectId: number,
+    base: string,
+    head: string,
+    rows: readonly BatchRow[],
+  ): AsyncGenerator<string> {
+    yield head;
+    let separator = '';
+    for (const { batch_id: batchId } of rows) {
+      const found = await this.store.findWithObjects(projectId, batchId, { limit: OBJECTS_MAX });
+      if (found === null) continue;
+      const dto = batchDto(base, found.batch);
+      const last = found.objects.at(-1);
+      const next = found.hasMore && last ? urlOfRest(dto.objects_url, projectId, batchId, last.seq) : null;
+      const members = JSON.stringify({ ...dto, objects_next: next }).slice(0, -1);
+      yield `${separator}${members},"objects":[${found.objects.map(nestedObjectText).join()}]}`;
+      separator = ',';
+    }
+    yield ']}';
+  }
+}
+
+export function batchNotFound(): Problem {
+  return new Problem('not-found', { detail: 'The project has no such batch.' });
+}
+
+/** The URL of the objects of a batch after `seq`, in the order sent. */
+function urlOfRest(objectsUrl: string, projectId: number, batchId: string, seq: string): string {
+  const fingerprint = objectsFingerprint(projectId, filterOf({ batch_id: batchId }));
+  return `${objectsUrl}&cursor=${encodeCursor({ kind: 'after', seq, oldestFirst: true }, fingerprint)}`;
+}

@@ -1,0 +1,60 @@
+import type { Database, Snapshot } from '#database';
+import type { BodySource } from '#http';
+import type { BatchRow } from '#store';
+import type { BatchObjects, BatchReadStore } from './batch-read.store.js';
+import { nestedObjectText, wholeBatchHead } from './batch-wire.js';
+
+/** Objects that one statement reads: enough that the round trip does not count, few enough to keep in memory. */
+const CHUNK_OBJECTS = 1_000;
+
+/** A batch as JSON text, read in chunks from a snapshot: one state of it, whatever is written meanwhile. */
+export class LargeBatchSource implements BodySource {
+  private snapshot: Snapshot | null = null;
+  /** The chunk that `next` gives next; null after the last. */
+  private chunk: BatchObjects | null = null;
+  private isFirst = true;
+  private isClosed = false;
+
+  /** @param releaseSlot is called once, when the source is closed */
+  constructor(
+    private readonly store: BatchReadStore,
+    private readonly projectId: number,
+    private readonly batchId: string,
+    private readonly releaseSlot: () => void,
+  ) {}
+
+  /** Opens the snapshot and reads the batch and its first chunk; null when there is no such batch. */
+  async open(database: Database): Promise<BatchRow | null> {
+    this.snapshot = await database.openSnapshot();
+    const found = await this.store.findWithObjects(
+      this.projectId,
+      this.batchId,
+      { limit: CHUNK_OBJECTS },
+      this.snapshot,
+    );
+    this.chunk = found;
+    return found?.batch ?? null;
+  }
+
+  async next(): Promise<string | null> {
+    if (this.chunk === null || this.snapshot === null) return null;
+    const { objects, hasMore } = this.chunk;
+    const last = objects.at(-1);
+    const start = this.isFirst ? wholeBatchHead(this.batchId) : ',';
+    const text = start + objects.map(nestedObjectText).join();
+    this.isFirst = false;
+    if (!hasMore || last === undefined) {
+      this.chunk = null;
+      return `${text}]}`;
+    }
+    this.chunk = await this.store.objectsAfter(this.snapshot, this.projectId, this.batchId, last.seq, CHUNK_OBJECTS);
+    return text;
+  }
+
+  async close(): Promise<void> {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    await this.snapshot?.close();
+    this.releaseSlot();
+  }
+}
