@@ -2,113 +2,113 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Readable } from 'node:stream';
 import { SourceError } from './load-source.js';
 import type { ClientSettings } from './client-settings.js';
-import { exchange, type HttpReply } from './http-exchange.js';
-import type { ProblemAnswer } from './problem-answer.js';
+import { sendHttpRequest, type HttpResponse } from './http-request.js';
+import type { ProblemBody } from './problem-response.js';
 import { UsageError } from './usage-error.js';
 
-/** How often a request is sent that finds the server busy, limited, or gone: half a minute in all, a restart and more. */
+/** With waits of 1, 2, 4, 8 and 16 seconds in between: longer than a server takes to restart. */
 const ATTEMPTS_MAX = 6;
-const WAIT_MS = 1_000;
+const FIRST_WAIT_MS = 1_000;
 const RETRY_AFTER_MAX_MS = 120_000;
-/** Not now, or (of a proxy) nobody there. */
-const STATUSES_TO_RETRY: readonly number[] = [429, 502, 503, 504];
-/** What the key or the address decides, the same for every file. */
-const STATUSES_OF_SETTINGS: readonly number[] = [401, 403, 404, 405];
+/** The server is busy or limits the rate, or a proxy cannot reach it. */
+const RETRYABLE_STATUSES: readonly number[] = [429, 502, 503, 504];
+/** The key or the address is wrong, which is the same for every source. */
+const SETTINGS_STATUSES: readonly number[] = [401, 403, 404, 405];
 
 export interface ApiRequest {
   method: string;
   /** Below /api/v1. */
   path: string;
   headers?: Readonly<Record<string, string>>;
-  /** Opens the body from its beginning, for each attempt anew. */
-  body?: () => Promise<Readable>;
-  /** The body can be opened again; default true. */
+  /** Opens the body from its beginning, once for each attempt. */
+  openBody?: () => Promise<Readable>;
+  /** The body can be opened more than once; default true. */
   isRepeatable?: boolean;
 }
 
-export interface ApiReply<Body = ProblemAnswer> {
+export interface ApiResponse<Body = ProblemBody> {
   status: number;
   statusLine: string;
   location: string | undefined;
-  /** The answer's JSON; an empty one stands for an answer that is none of ours. */
+  /** The JSON of the response; an empty object when it is not JSON. */
   body: Body;
 }
 
-/** Sends requests until they are answered. @throws UsageError when the server cannot be reached, or the key is no good */
+/** Sends requests and retries them. @throws UsageError when the server cannot be reached or does not accept the key */
 export class ApiClient {
-  private hasAnswered = false;
+  private hasResponded = false;
 
   constructor(
     private readonly settings: ClientSettings,
-    private readonly say: (line: string) => void,
+    private readonly printMessage: (line: string) => void,
   ) {}
 
-  async send<Body>(request: ApiRequest, signal: AbortSignal): Promise<ApiReply<Partial<Body>>> {
+  async send<Body>(request: ApiRequest, signal: AbortSignal): Promise<ApiResponse<Partial<Body>>> {
     for (let attempt = 1; ; attempt++) {
       const isLast = attempt === ATTEMPTS_MAX || request.isRepeatable === false;
       let reason: string;
-      let waitMs = WAIT_MS * 2 ** (attempt - 1);
+      let waitMs = FIRST_WAIT_MS * 2 ** (attempt - 1);
       try {
-        const answer = await this.sendOnce(request, signal);
-        this.hasAnswered = true;
-        const reply = replyOf(answer);
-        const isElsewhere = reply.status >= 300 && reply.status < 400;
-        if (isElsewhere || STATUSES_OF_SETTINGS.includes(reply.status)) throw this.refusal(reply);
-        if (!STATUSES_TO_RETRY.includes(reply.status)) return reply as ApiReply<Partial<Body>>;
-        if (isLast) throw this.refusal(reply);
-        reason = reply.body.detail ?? reply.statusLine;
-        waitMs = retryAfterMs(answer) ?? waitMs;
+        const httpResponse = await this.sendOnce(request, signal);
+        this.hasResponded = true;
+        const response = parseResponse(httpResponse);
+        const isRedirect = response.status >= 300 && response.status < 400;
+        if (isRedirect || SETTINGS_STATUSES.includes(response.status)) throw this.toUsageError(response);
+        if (!RETRYABLE_STATUSES.includes(response.status)) return response as ApiResponse<Partial<Body>>;
+        if (isLast) throw this.toUsageError(response);
+        reason = response.body.detail ?? response.statusLine;
+        waitMs = retryAfterMs(httpResponse) ?? waitMs;
       } catch (error) {
         if (signal.aborted || error instanceof UsageError || error instanceof SourceError) throw error;
-        reason = causeOf(error);
-        // A server that has never answered is just not there.
-        if (!this.hasAnswered) throw new UsageError(`cannot reach ${this.settings.origin}: ${reason}`);
-        if (isLast) throw this.lost(request, reason);
+        reason = reasonOf(error);
+        // A server that has never responded is not running: retrying would only delay the message.
+        if (!this.hasResponded) throw new UsageError(`cannot reach ${this.settings.origin}: ${reason}`);
+        if (isLast) throw this.connectionLost(request, reason);
       }
-      this.say(`waiting ${String(Math.ceil(waitMs / 1000))} s: ${reason}`);
+      this.printMessage(`retrying in ${String(Math.ceil(waitMs / 1000))} s: ${reason}`);
       await sleep(waitMs, undefined, { signal });
     }
   }
 
-  /** What to say of an answer that ends everything. */
-  refusal({ status, statusLine, body }: ApiReply<object>): UsageError {
+  /** The error for a response that no other source would change. */
+  toUsageError({ status, statusLine, body }: ApiResponse<object>): UsageError {
     const { origin } = this.settings;
-    const { title, detail = '' } = body as ProblemAnswer;
-    if (title !== undefined) return new UsageError(`${origin} answers ${String(status)}: ${title}: ${detail}`);
-    return new UsageError(`${origin} answers ${statusLine}, which is not the answer of a Stowage server`);
+    const { title, detail = '' } = body as ProblemBody;
+    if (title !== undefined) return new UsageError(`${origin} responded ${String(status)}: ${title}: ${detail}`);
+    return new UsageError(`${origin} responded ${statusLine}; it is not a Stowage server`);
   }
 
-  private async sendOnce({ method, path, headers, body }: ApiRequest, signal: AbortSignal): Promise<HttpReply> {
+  private async sendOnce({ method, path, headers, openBody }: ApiRequest, signal: AbortSignal): Promise<HttpResponse> {
     const { origin, key } = this.settings;
-    return exchange({
+    return sendHttpRequest({
       method,
       origin,
       path: `/api/v1${path}`,
       headers: { 'X-Api-Key': key, Accept: 'application/json', ...headers },
-      body: await body?.(),
+      body: await openBody?.(),
       signal,
     });
   }
 
-  private lost({ isRepeatable }: ApiRequest, reason: string): UsageError {
-    const text = `lost ${this.settings.origin}: ${reason}`;
-    if (isRepeatable !== false) return new UsageError(text);
-    return new UsageError(`${text}; what came from standard input cannot be sent again: run it once more`);
+  private connectionLost({ isRepeatable }: ApiRequest, reason: string): UsageError {
+    const message = `lost the connection to ${this.settings.origin}: ${reason}`;
+    if (isRepeatable !== false) return new UsageError(message);
+    return new UsageError(`${message}; standard input cannot be sent again: run the command again`);
   }
 }
 
-function replyOf({ status, statusLine, headers, text }: HttpReply): ApiReply {
+function parseResponse({ status, statusLine, headers, text }: HttpResponse): ApiResponse {
   const isJson = /^application\/(?:problem\+)?json\b/.test(headers['content-type'] ?? '');
-  return { status, statusLine, location: headers.location, body: isJson ? (JSON.parse(text) as ProblemAnswer) : {} };
+  return { status, statusLine, location: headers.location, body: isJson ? (JSON.parse(text) as ProblemBody) : {} };
 }
 
-function retryAfterMs({ headers: { 'retry-after': text = '' } }: HttpReply): number | undefined {
+function retryAfterMs({ headers: { 'retry-after': text = '' } }: HttpResponse): number | undefined {
   const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
   return ms > 0 ? Math.min(ms, RETRY_AFTER_MAX_MS) : undefined;
 }
 
-/** Of several addresses that were tried, the first says it. */
-function causeOf(error: unknown): string {
+/** An AggregateError has one error for each address that was tried; the first one is reported. */
+function reasonOf(error: unknown): string {
   const { errors: [first] = [error] } = error as { errors?: unknown[] };
   return first instanceof Error ? first.message : String(first);
 }

@@ -1,42 +1,44 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ApiClient, type ApiReply } from './api-client.js';
-import type { BatchFile } from './batch-file.js';
+import { ApiClient, type ApiResponse } from './api-client.js';
+import type { BatchFile, RequestBody } from './batch-file.js';
 import type { ClientSettings } from './client-settings.js';
 import { SourceError } from './load-source.js';
-import { mistakesOf, type Mistake, type Mistakes, type ProblemAnswer } from './problem-answer.js';
+import { parseErrors, type LoadErrors, type ProblemBody } from './problem-response.js';
 
 const POLL_MS = 100;
 const POLL_MAX_MS = 2_000;
+/** `{"object_id":"a","data":{}},`: no object takes fewer bytes in a JSON batch, but for the last, which needs no comma. */
+const OBJECT_BYTES_MIN = 28;
 
-/** How batches are to be stored. */
+/** How batches are stored. */
 export interface StoreOptions {
-  /** What to do with a batch that exists with other content; undefined refuses it. */
+  /** What to do with a batch that exists with other content; undefined rejects it. */
   onConflict: 'replace' | 'skip' | undefined;
-  /** Store the good objects of a batch, and report the others. */
+  /** Store the valid objects of a batch and report the others. */
   isPartial: boolean;
-  /** Only tell what would happen. */
+  /** Only report what would happen. */
   isDryRun: boolean;
-  /** Let the server store it later, and wait for that. */
+  /** Have the server store each batch as a job, and wait for the job. */
   isAsync: boolean;
 }
 
-/** What became of a batch. */
-export interface LoadOutcome extends Mistakes {
+/** The result of sending one batch. */
+export interface BatchResult extends LoadErrors {
   /**
-   * changed: it was there with other content, and was replaced or added to. kept: it was there, and whether it changed the
-   * server does not tell.
+   * `unchanged`: the batch existed with the same content. `changed`: it existed with other content and was replaced or
+   * extended. `unchangedOrChanged`: it existed, and the response does not say whether it was changed.
    */
-  kind: 'stored' | 'already' | 'changed' | 'kept' | 'rejected';
-  /** How many objects the batch has, or in part how many of those sent are stored. */
-  objects: number;
-  /** How many objects of a feed's file, some of which are new, were there already. */
-  oldObjects: number;
-  /** How many objects of a batch that is stored were left out. */
-  rejectedObjects: number;
+  kind: 'stored' | 'unchanged' | 'changed' | 'unchangedOrChanged' | 'rejected';
+  /** Objects of the batch; for a partial load, those that are stored. */
+  objectCount: number;
+  /** Objects of a feed's file that existed, when others of the same file are new. */
+  existingCount: number;
+  /** Objects that were left out of a batch that is stored. */
+  rejectedCount: number;
 }
 
-/** The members of the answers to a batch: of a whole one, of a part, of a feed's file, of a dry run, of a refusal. */
-interface BatchAnswer extends ProblemAnswer {
+/** The members of all responses to a batch: stored, partially stored, a feed's file, a dry run, a problem. */
+interface BatchBody extends ProblemBody {
   object_count: number;
   stored: number;
   rejected: number;
@@ -44,131 +46,177 @@ interface BatchAnswer extends ProblemAnswer {
   would: 'create' | 'nothing' | 'replace' | 'extend';
 }
 
-interface JobAnswer {
+interface JobBody {
   id: string;
   status: 'queued' | 'running' | 'succeeded' | 'failed';
-  /** 200, 201 or 207: what the request would have been answered with. */
+  /** The status of the response to the same request without `respond-async`: 200, 201 or 207. */
   result_status: number;
-  result: Partial<BatchAnswer>;
-  problem: ProblemAnswer;
+  result: Partial<BatchBody>;
+  problem: ProblemBody;
 }
 
-type BatchReply = ApiReply<Partial<BatchAnswer>>;
+interface LimitsBody {
+  body_limit_bytes: number;
+  batch_objects_max: number;
+}
 
-const KINDS = { create: 'stored', nothing: 'already', replace: 'changed', extend: 'changed' } as const;
+type BatchResponse = ApiResponse<Partial<BatchBody>>;
 
-/** Puts batches on a server. @throws UsageError when the server cannot be reached, or the key may not put them */
+const DRY_RUN_KINDS = { create: 'stored', nothing: 'unchanged', replace: 'changed', extend: 'changed' } as const;
+
+/** Stores batches on a server. @throws UsageError when the server cannot be reached or does not accept the key */
 export class BatchClient {
   private readonly api: ApiClient;
   private bodyLimitBytes = Infinity;
+  private batchObjectsMax = Infinity;
+  /** Batch files that the server refused as JSON because they are over a limit. */
+  private readonly overLimit = new WeakSet<BatchFile>();
 
   constructor(
     settings: ClientSettings,
     private readonly options: StoreOptions,
-    say: (line: string) => void,
+    printMessage: (line: string) => void,
   ) {
-    this.api = new ApiClient(settings, say);
+    this.api = new ApiClient(settings, printMessage);
   }
 
-  /** Asks for the limits, and whether the key may write, before anything large is sent. */
+  /** Reads the limits of the server, and checks before anything large is sent that the key may write. */
   async open(signal: AbortSignal): Promise<void> {
-    const limits = await this.api.send<{ body_limit_bytes: number }>({ method: 'GET', path: '/limits' }, signal);
-    if (limits.body.body_limit_bytes === undefined) throw this.api.refusal(limits);
-    this.bodyLimitBytes = limits.body.body_limit_bytes;
-    // It is refused, for it holds nothing; but by a key that may not write, for that.
+    const limits = await this.api.send<LimitsBody>({ method: 'GET', path: '/limits' }, signal);
+    const { body_limit_bytes: bodyLimitBytes, batch_objects_max: batchObjectsMax } = limits.body;
+    if (bodyLimitBytes === undefined || batchObjectsMax === undefined) throw this.api.toUsageError(limits);
+    this.bodyLimitBytes = bodyLimitBytes;
+    this.batchObjectsMax = batchObjectsMax;
+    // The server rejects this request in any case, because it has no body; 401 or 403 if the key may not write.
     const headers = { 'Content-Type': 'application/json' };
     await this.api.send({ method: 'POST', path: '/batches', headers }, signal);
   }
 
-  /** Stores the batch; one that is there already, the same, is no mistake. @throws SourceError */
-  async put(file: BatchFile, signal: AbortSignal): Promise<LoadOutcome> {
-    const limit = this.bodyLimitBytes;
-    const { mediaType, feed } = file.content;
-    if (mediaType === 'application/json' && file.encoding === undefined && file.sizeBytes > limit) {
-      const figures = `${file.sizeBytes.toLocaleString('en')} bytes, and BODY_LIMIT_BYTES is ${limit.toLocaleString('en')}`;
-      return rejected([
-        {
-          pointer: '',
-          detail: `Over a limit: the batch has ${figures}; ${feed ? 'split it' : 'as NDJSON it may have any length'}`,
-        },
-      ]);
-    }
-    if (feed !== undefined) return this.post(file, feed, signal);
+  /** Stores the batch. A batch that exists with the same content is not an error. @throws SourceError */
+  async put(file: BatchFile, signal: AbortSignal): Promise<BatchResult> {
+    const { feed } = file.content;
+    if (feed !== undefined) return this.postToFeed(file, feed, signal);
     const { onConflict, isDryRun } = this.options;
-    // First without: the answer to the other request does not tell a batch that was there already from a replaced one.
-    const asksFirst = onConflict === 'replace' && file.isRepeatable && !isDryRun;
-    if (!asksFirst) return outcomeOf(await this.deliver(file, onConflict, signal), onConflict && 'kept');
-    const reply = await this.deliver(file, undefined, signal);
-    if (reply.status !== 409) return outcomeOf(reply, 'already');
-    return outcomeOf(await this.deliver(file, onConflict, signal), 'changed');
+    // The response to a replacing request does not say whether the batch was changed. The first request, without
+    // on_conflict, does: it is 409 for a batch with other content.
+    const isSentTwice = onConflict === 'replace' && file.isRepeatable && !isDryRun;
+    if (!isSentTwice) {
+      return toResult(await this.putBatch(file, onConflict, signal), onConflict && 'unchangedOrChanged');
+    }
+    const response = await this.putBatch(file, undefined, signal);
+    if (response.status !== 409) return toResult(response, 'unchanged');
+    return toResult(await this.putBatch(file, onConflict, signal), 'changed');
   }
 
-  /** Hands a feed its file, which it stores once, however often it is sent. */
-  private async post(file: BatchFile, feed: string, signal: AbortSignal): Promise<LoadOutcome> {
+  /** Sends a file to its feed. Sending it again does not store it twice. */
+  private async postToFeed(file: BatchFile, feed: string, signal: AbortSignal): Promise<BatchResult> {
     const { isDryRun, isPartial, onConflict } = this.options;
     const flags = { '--dry-run': isDryRun, '--partial': isPartial, '--on-conflict': onConflict !== undefined };
     const given = Object.entries(flags).flatMap(([flag, isGiven]) => (isGiven ? [flag] : []));
-    if (given.length > 0) throw new SourceError(`holds ${feed}, which take no ${given.join(' and no ')}`);
-    return outcomeOf(await this.request(file, 'POST', `/${feed}`, signal));
+    if (given.length > 0) throw new SourceError(`contains ${feed}, which cannot be used with ${given.join(', ')}`);
+    if (file.encoding === undefined && file.sizeBytes > this.bodyLimitBytes) {
+      const size = `${file.sizeBytes.toLocaleString('en')} bytes`;
+      const limit = this.bodyLimitBytes.toLocaleString('en');
+      throw new SourceError(`Over a limit: the file has ${size}, and BODY_LIMIT_BYTES is ${limit}; split it`);
+    }
+    return toResult(await this.send(file, file.body, 'POST', `/${feed}`, signal));
   }
 
-  private deliver(file: BatchFile, onConflict: string | undefined, signal: AbortSignal): Promise<BatchReply> {
+  /** Sends a batch file as NDJSON if it is over the limits of a JSON batch; anything else as it is. */
+  private async putBatch(
+    file: BatchFile,
+    onConflict: StoreOptions['onConflict'],
+    signal: AbortSignal,
+  ): Promise<BatchResponse> {
     const query = new URLSearchParams({
       ...(onConflict !== undefined && { on_conflict: onConflict }),
       ...(this.options.isPartial && { mode: 'partial' }),
       ...(this.options.isDryRun && { dry_run: 'true' }),
     });
-    const path = `/batches/${pathPart(file.content.batchId)}${query.size > 0 ? `?${query.toString()}` : ''}`;
-    return this.request(file, 'PUT', path, signal);
+    const path = `/batches/${encodePathPart(file.content.batchId)}${query.size > 0 ? `?${query.toString()}` : ''}`;
+    const { ndjsonBody } = file;
+    if (ndjsonBody === undefined) return this.send(file, file.body, 'PUT', path, signal);
+    if (!this.mayBeOverLimit(file)) {
+      const response = await this.send(file, file.body, 'PUT', path, signal);
+      if (response.status !== 413) return response;
+      this.overLimit.add(file);
+    }
+    return toObjectPointers(await this.send(file, ndjsonBody, 'PUT', path, signal));
   }
 
-  private async request(file: BatchFile, method: string, path: string, signal: AbortSignal): Promise<BatchReply> {
-    const { encoding, isRepeatable } = file;
+  /** How large a compressed file or a download is shows only when it is sent. */
+  private mayBeOverLimit(file: BatchFile): boolean {
+    if (this.overLimit.has(file)) return true;
+    const isSizeKnown = file.encoding === undefined;
+    return isSizeKnown && file.sizeBytes > Math.min(this.bodyLimitBytes, this.batchObjectsMax * OBJECT_BYTES_MIN);
+  }
+
+  private async send(
+    file: BatchFile,
+    body: RequestBody,
+    method: string,
+    path: string,
+    signal: AbortSignal,
+  ): Promise<BatchResponse> {
     const headers = {
-      'Content-Type': file.content.mediaType,
-      ...(encoding !== undefined && { 'Content-Encoding': encoding }),
+      'Content-Type': body.mediaType,
+      ...(body.encoding !== undefined && { 'Content-Encoding': body.encoding }),
       ...(this.options.isAsync && { Prefer: 'respond-async' }),
     };
-    const request = { method, path, headers, isRepeatable, body: () => file.bytes() };
-    const reply = await this.api.send<BatchAnswer & { id: string }>(request, signal);
-    return reply.status === 202 ? this.awaitJob(reply.body.id ?? '', signal) : reply;
+    const request = { method, path, headers, isRepeatable: file.isRepeatable, openBody: () => body.open() };
+    const response = await this.api.send<BatchBody & { id: string }>(request, signal);
+    return response.status === 202 ? this.waitForJob(response.body.id ?? '', signal) : response;
   }
 
-  /** @returns what the request would have been answered with at once */
-  private async awaitJob(id: string, signal: AbortSignal): Promise<BatchReply> {
+  /** @returns the response that the request would have had without `respond-async` */
+  private async waitForJob(id: string, signal: AbortSignal): Promise<BatchResponse> {
     for (let waitMs = POLL_MS; ; waitMs = Math.min(waitMs * 1.5, POLL_MAX_MS)) {
       await sleep(waitMs, undefined, { signal });
-      const reply = await this.api.send<JobAnswer>({ method: 'GET', path: `/jobs/${pathPart(id)}` }, signal);
-      const { status, result = {}, result_status: resultStatus, problem = {} } = reply.body;
-      if (status === undefined) throw this.api.refusal(reply);
-      if (status === 'failed') return { ...reply, status: problem.status ?? 500, body: problem };
+      const response = await this.api.send<JobBody>({ method: 'GET', path: `/jobs/${encodePathPart(id)}` }, signal);
+      const { status, result = {}, result_status: resultStatus, problem = {} } = response.body;
+      if (status === undefined) throw this.api.toUsageError(response);
+      if (status === 'failed') return { ...response, status: problem.status ?? 500, body: problem };
       if (status !== 'succeeded') continue;
-      // Of one that is stored in part, a job keeps no Location: it is counted as new, by the objects that it now has.
-      return { ...reply, status: resultStatus === 200 ? 200 : 201, body: result };
+      // The result of a job has no Location, so a partially stored batch counts as new.
+      return { ...response, status: resultStatus === 200 ? 200 : 201, body: result };
     }
   }
 }
 
-/** @param old what it is when it was there before */
-function outcomeOf(
-  { status, statusLine, location, body }: BatchReply,
-  old: LoadOutcome['kind'] = 'already',
-): LoadOutcome {
-  if (status >= 300) return { ...rejected([]), ...mistakesOf(body, statusLine) };
-  const { would, rejected: rejectedObjects = 0, object_count: count = 0, stored = count, unchanged = 0 } = body;
+/** @param existingKind the kind of a batch that existed before the request */
+function toResult(
+  { status, statusLine, location, body }: BatchResponse,
+  existingKind: BatchResult['kind'] = 'unchanged',
+): BatchResult {
+  if (status >= 300) {
+    const counts = { objectCount: 0, existingCount: 0, rejectedCount: 0 };
+    return { kind: 'rejected', ...counts, ...parseErrors(body, statusLine) };
+  }
+  const { would, rejected: rejectedCount = 0, object_count: count = 0, stored = count, unchanged = 0 } = body;
   const isNew = status === 201 || location !== undefined;
-  const kind = would !== undefined ? KINDS[would] : isNew ? 'stored' : old;
-  const left = rejectedObjects > 0 ? mistakesOf(body, statusLine) : { mistakes: [], unlisted: 0 };
-  const isOld = stored === 0 && unchanged > 0;
-  const figures = isOld ? { objects: unchanged, oldObjects: 0 } : { objects: stored, oldObjects: unchanged };
-  return { kind, ...figures, rejectedObjects, ...left };
+  const kind = would !== undefined ? DRY_RUN_KINDS[would] : isNew ? 'stored' : existingKind;
+  const errors = rejectedCount > 0 ? parseErrors(body, statusLine) : { errors: [], unlistedCount: 0 };
+  const allExisted = stored === 0 && unchanged > 0;
+  const counts = allExisted
+    ? { objectCount: unchanged, existingCount: 0 }
+    : { objectCount: stored, existingCount: unchanged };
+  return { kind, ...counts, rejectedCount, ...errors };
 }
 
-function rejected(mistakes: readonly Mistake[]): LoadOutcome {
-  return { kind: 'rejected', objects: 0, oldObjects: 0, rejectedObjects: 0, mistakes, unlisted: 0 };
+/** Changes the pointers of an NDJSON request to those of the batch file: `/lines/1` is its object 0. */
+function toObjectPointers(response: BatchResponse): BatchResponse {
+  const { errors } = response.body;
+  if (errors === undefined) return response;
+  const changed = errors.map((error) => ({
+    ...error,
+    ...(error.pointer !== undefined && {
+      pointer: error.pointer.replace(/^\/lines\/(\d+)/, (_, line) => `/objects/${String(Number(line) - 1)}`),
+    }),
+  }));
+  return { ...response, body: { ...response.body, errors: changed } };
 }
 
-/** Also the ids `.` and `..`, which are folders in an address. */
-function pathPart(id: string): string {
+/** Also encodes the ids `.` and `..`, which a URL parser would resolve. */
+function encodePathPart(id: string): string {
   return encodeURIComponent(id).replaceAll('.', '%2E');
 }

@@ -1,29 +1,40 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { JsonHead, type FeedName } from './json-head.js';
 import { NotABatchError, reasonOf, SourceError, type LoadSource } from './load-source.js';
-import { inflated, OpenedSource, type Encoding } from './opened-source.js';
+import { ObjectLines } from './object-lines.js';
+import { decompress, OpenedSource, type Encoding } from './opened-source.js';
 
 const NDJSON_NAME = /\.(?:ndjson|jsonl)(?:\.\w+)?$/i;
 const JSON_NAME = /\.json(?:\.zstd?)?$/i;
-/** What a name ends in that says what is in the file, and is no part of the batch's id. */
-const ENDINGS = /(?:\.(?:ndjson|jsonl|json))?(?:\.(?:gz|zst|zstd))?$/i;
-/** Its beginning cannot be looked at here: Node.js has no zstd before 22.15. */
-const ZSTD_RULE = 'zstd files are taken as lines: name them .ndjson.zst or .jsonl.zst';
-/** What starts a JSON value that is no object. */
+/** File name extensions, which are not part of the batch_id. */
+const EXTENSIONS = /(?:\.(?:ndjson|jsonl|json))?(?:\.(?:gz|zst|zstd))?$/i;
+/** Node.js has no zstd before 22.15, so the content of a zstd file cannot be detected. */
+const ZSTD_ERROR = 'a zstd file must contain NDJSON and be named .ndjson.zst or .jsonl.zst';
+/** The first characters of JSON values that are not objects. */
 const OTHER_JSON = '["-0123456789tfn';
 
-/** Which batch a source holds, and as what it is sent. */
+/** What a source contains. */
 interface Content {
   readonly batchId: string;
   readonly mediaType: 'application/json' | 'application/x-ndjson';
-  /** The feed that takes the file whole, and keeps it in a batch of that name; undefined for a batch. */
+  /** The feed that the file is for, which keeps it in a batch of that name; undefined for a batch. */
   readonly feed: FeedName | undefined;
 }
 
-/** A source whose batch is known. It is sent as it is: what is parsed and written again loses digits. */
+/** A request body that a source can be sent as. */
+export interface RequestBody {
+  readonly mediaType: Content['mediaType'];
+  /** The compression; undefined for plain text. */
+  readonly encoding: Encoding | undefined;
+  /** Opens the body from its beginning. Errors of reading are SourceErrors of the stream. */
+  open(): Promise<Readable>;
+}
+
+/** A source whose content is known. It is sent without parsing and writing its JSON again, which would lose digits. */
 export class BatchFile {
-  /** Nothing was read of what is open. */
+  /** Nothing was read from `opened`. */
   private isFresh = true;
+  private objectLines: ObjectLines | undefined;
 
   private constructor(
     private readonly source: LoadSource,
@@ -33,19 +44,18 @@ export class BatchFile {
   ) {}
 
   /**
-   * Finds out which batch this is, and reads no more than that takes.
+   * Opens a source and detects what it contains, reading no more than that takes.
    * @param givenId the batch_id that the user gave
    * @throws SourceError
    */
   static async open(source: LoadSource, givenId: string | undefined, signal: AbortSignal): Promise<BatchFile> {
     const opened = await OpenedSource.open(source, signal);
     try {
-      // Read as lines, a batch would be told as a mistake in each of its lines.
-      if (opened.encoding === 'zstd' && JSON_NAME.test(source.fileName)) throw new SourceError(ZSTD_RULE);
+      // Sent as NDJSON, a batch file would give an error for each of its lines.
+      if (opened.encoding === 'zstd' && JSON_NAME.test(source.fileName)) throw new SourceError(ZSTD_ERROR);
       const isNdjson = !source.isRepeatable || NDJSON_NAME.test(source.fileName) || opened.encoding === 'zstd';
-      const head = isNdjson ? undefined : await headOf(opened);
-      const file = new BatchFile(source, signal, opened, await contentOf(head, givenId, source.fileName));
-      // What was looked through is not there to be sent any more.
+      const head = isNdjson ? undefined : await readHead(opened);
+      const file = new BatchFile(source, signal, opened, await detectContent(head, givenId, source.fileName));
       file.isFresh = head === undefined;
       return file;
     } catch (error) {
@@ -58,7 +68,7 @@ export class BatchFile {
     return this.source.name;
   }
 
-  /** 0 where only reading tells. */
+  /** The size on disk; 0 when it is unknown. */
   get sizeBytes(): number {
     return this.source.sizeBytes;
   }
@@ -67,67 +77,118 @@ export class BatchFile {
     return this.source.isRepeatable;
   }
 
-  /** How far it was read, this time. */
+  /** Bytes read in the current attempt. */
   get bytesRead(): number {
     return this.opened.bytesRead;
   }
 
-  /** How its bytes are compressed; undefined for plain text. */
+  /** Objects read in the current attempt; 0 when they cannot be counted: in a compressed file, and in a body of JSON. */
+  get objectsRead(): number {
+    if (this.objectLines !== undefined) return this.objectLines.objectCount;
+    const isCountable = this.content.mediaType === 'application/x-ndjson' && this.encoding === undefined;
+    return isCountable ? this.opened.linesRead : 0;
+  }
+
+  /** The compression; undefined for plain text. */
   get encoding(): Encoding | undefined {
     return this.opened.encoding;
   }
 
-  /** Its bytes from the first one on. Who reads them meets a SourceError where they cannot be read. */
-  async bytes(): Promise<Readable> {
+  /** The source as it is. */
+  get body(): RequestBody {
+    return { mediaType: this.content.mediaType, encoding: this.encoding, open: () => this.openBytes() };
+  }
+
+  /** A batch file as NDJSON, which has no size limit; undefined for other content. */
+  get ndjsonBody(): RequestBody | undefined {
+    if (this.content.mediaType !== 'application/json' || this.content.feed !== undefined) return undefined;
+    return { mediaType: 'application/x-ndjson', encoding: undefined, open: () => this.openObjectLines() };
+  }
+
+  /** Opens the source from its beginning. */
+  async openBytes(): Promise<Readable> {
     if (!this.isFresh) {
       this.close();
       this.opened = await OpenedSource.open(this.source, this.signal);
     }
     this.isFresh = false;
+    this.objectLines = undefined;
     return this.opened.bytes;
   }
 
   close(): void {
     this.opened.close();
   }
+
+  private async openObjectLines(): Promise<Readable> {
+    const content = decompress(await this.openBytes(), this.encoding);
+    this.objectLines = new ObjectLines();
+    return Readable.from(convertToLines(content, this.objectLines), { objectMode: false });
+  }
 }
 
-async function headOf({ bytes, encoding }: OpenedSource): Promise<JsonHead> {
+async function* convertToLines(content: Readable, lines: ObjectLines): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of content) {
+      const converted = lines.convert(chunk as Buffer);
+      if (converted.length > 0) yield converted;
+    }
+  } catch (error) {
+    throw toSourceError(error);
+  }
+  lines.end();
+}
+
+async function readHead({ bytes, encoding }: OpenedSource): Promise<JsonHead> {
   const head = new JsonHead();
   try {
-    for await (const chunk of inflated(bytes, encoding)) if (head.take(chunk as Buffer)) break;
+    for await (const chunk of decompress(bytes, encoding)) if (head.take(chunk as Buffer)) break;
   } catch (error) {
-    if (error instanceof SourceError) throw error;
-    throw new SourceError(`is not whole gzip: ${reasonOf(error)}`);
+    throw toSourceError(error);
   }
   return head;
 }
 
-/** @param head undefined for a source that is taken as lines @throws SourceError */
-async function contentOf(head: JsonHead | undefined, givenId: string | undefined, fileName: string): Promise<Content> {
+/** An error that is not a SourceError is one of gunzip. */
+function toSourceError(error: unknown): SourceError {
+  return error instanceof SourceError ? error : new SourceError(`is not a valid gzip file: ${reasonOf(error)}`);
+}
+
+/** @param head undefined for NDJSON @throws SourceError */
+async function detectContent(
+  head: JsonHead | undefined,
+  givenId: string | undefined,
+  fileName: string,
+): Promise<Content> {
   if (head?.feed !== undefined) {
-    if (givenId !== undefined) throw new SourceError(`holds ${head.feed}, which take no --batch-id`);
+    if (givenId !== undefined) throw new SourceError(`contains ${head.feed}, which cannot be used with --batch-id`);
     return { batchId: head.feed, mediaType: 'application/json', feed: head.feed };
   }
   const isBatch = head !== undefined && isBatchHead(head);
-  const found = isBatch ? head.batchId : fileName.replace(ENDINGS, '');
-  const batchId = await checkedId(givenId ?? found, !isBatch || head.names.has('batch_id'));
+  const defaultId = isBatch ? head.batchId : fileName.replace(EXTENSIONS, '');
+  const batchId = await validateId(givenId ?? defaultId, !isBatch || head.names.has('batch_id'));
+  if (isBatch && head.batchId !== undefined && head.batchId !== batchId) {
+    throw new SourceError(`is "${head.batchId}", but --batch-id is "${batchId}"`, '/batch_id');
+  }
   return { batchId, mediaType: isBatch ? 'application/json' : 'application/x-ndjson', feed: undefined };
 }
 
-/** Whether it is one batch, or one object a line. @throws SourceError when it is neither */
-function isBatchHead({ names, first, batchId, isWhole, hasLineBreak }: JsonHead): boolean {
+/** Returns true for a batch file and false for NDJSON. @throws SourceError for anything else */
+function isBatchHead({ names, first, batchId, isComplete, hasLineBreak }: JsonHead): boolean {
   const start = String.fromCharCode(first);
   if (first === 0) throw new SourceError('is empty');
   if (start !== '{' && !OTHER_JSON.includes(start)) throw new SourceError(`is not JSON: it begins with ${start}`);
-  if (start === '{' && !isWhole && batchId === undefined) throw new SourceError('is not JSON: it ends too early');
+  if (start === '{' && !isComplete && batchId === undefined) {
+    throw new SourceError('is not valid JSON: unexpected end of file');
+  }
   if (names.has('batch_id') || names.has('objects')) return true;
   if (names.has('object_id') && !hasLineBreak) return false;
   throw new NotABatchError('is not a batch: {"batch_id": …, "objects": […]}');
 }
 
-async function checkedId(batchId: string | undefined, isGiven: boolean): Promise<string> {
+/** @param isPresent whether a missing id is an invalid one @throws SourceError */
+async function validateId(batchId: string | undefined, isPresent: boolean): Promise<string> {
   const { ID_RULE, isId } = await import('#platform');
   if (batchId !== undefined && batchId.isWellFormed() && isId(batchId)) return batchId;
-  throw new SourceError(isGiven ? ID_RULE : 'is missing', '/batch_id');
+  throw new SourceError(isPresent ? ID_RULE : 'is missing', '/batch_id');
 }

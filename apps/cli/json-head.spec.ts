@@ -2,16 +2,16 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { JsonHead } from './json-head.js';
 
-function headOf(text: string, pieceBytes = Infinity): JsonHead {
+function headOf(text: string, chunkBytes = Infinity): JsonHead {
   const bytes = Buffer.from(text);
   const head = new JsonHead();
-  for (let at = 0; at < bytes.length; at += pieceBytes) if (head.take(bytes.subarray(at, at + pieceBytes))) break;
+  for (let at = 0; at < bytes.length; at += chunkBytes) if (head.take(bytes.subarray(at, at + chunkBytes))) break;
   return head;
 }
 
 describe('JsonHead', () => {
-  it('finds the batch_id that JSON.parse finds, wherever it stands and however the bytes are cut', () => {
-    // Strings that steer a reader which takes a mark inside of text for one outside.
+  it('finds the same batch_id as JSON.parse, at any position and for any chunks', () => {
+    // Strings that contain tokens of JSON.
     const text = fc.oneof(
       fc.string({ unit: 'binary' }),
       fc.constantFrom('"', '\\', '{"batch_id":"x"}', '],}', 'batch_id'),
@@ -27,26 +27,26 @@ describe('JsonHead', () => {
     );
   });
 
-  it('takes no text for the id but that of the outermost object', () => {
+  it('ignores batch_id outside of the outermost object', () => {
     const head = headOf('{"objects":[{"batch_id":"inner"},["batch_id","x"]],"a":"batch_id","b":{"batch_id":"c"}}');
-    expect(head).toMatchObject({ batchId: undefined, isWhole: true, names: new Set(['objects']) });
+    expect(head).toMatchObject({ batchId: undefined, isComplete: true, names: new Set(['objects']) });
     expect(headOf('["batch_id","x"]').batchId).toBeUndefined();
-    expect(headOf('{"batch_id":7,"x":"y"}')).toMatchObject({ batchId: undefined, isWhole: true });
+    expect(headOf('{"batch_id":7,"x":"y"}')).toMatchObject({ batchId: undefined, isComplete: true });
   });
 
-  it('takes a file for one of a feed by its first member, however the bytes are cut', () => {
+  it('detects a feed by the first member, for any chunks', () => {
     for (const feed of ['factories', 'sprockets'] as const) {
       for (const cut of [1, 2, 5, Infinity]) expect(headOf(`{ "${feed}": [{"batch_id":"x"}`, cut).feed).toBe(feed);
       expect(headOf(`{"batch_id":"x","${feed}":[]}`).feed).toBeUndefined();
-      expect(headOf(`{"objects":[{"${feed}":1}],"${feed}":[]}`)).toMatchObject({ feed: undefined, isWhole: true });
+      expect(headOf(`{"objects":[{"${feed}":1}],"${feed}":[]}`)).toMatchObject({ feed: undefined, isComplete: true });
       expect(headOf(`["${feed}"]`).feed).toBeUndefined();
     }
   });
 
-  it('tells a whole line from an object of several lines and from one that is cut', () => {
-    expect(headOf('{"object_id":"a\\n","data":{}}\n{"x":1}')).toMatchObject({ isWhole: true, hasLineBreak: false });
-    expect(headOf('{"object_id":\n"a"}')).toMatchObject({ isWhole: true, hasLineBreak: true });
-    expect(headOf('{"object_id":"a}')).toMatchObject({ isWhole: false });
+  it('detects line breaks in the first object, and whether it is complete', () => {
+    expect(headOf('{"object_id":"a\\n","data":{}}\n{"x":1}')).toMatchObject({ isComplete: true, hasLineBreak: false });
+    expect(headOf('{"object_id":\n"a"}')).toMatchObject({ isComplete: true, hasLineBreak: true });
+    expect(headOf('{"object_id":"a}')).toMatchObject({ isComplete: false });
   });
 });
 

@@ -1,66 +1,71 @@
-import type { LoadOutcome } from './batch-client.js';
-import { rateOf } from './load-progress.js';
+import type { BatchResult } from './batch-client.js';
+import { perSecond } from './load-meter.js';
 
-/** What became of a load; in files, but for objects and time. */
+/** The result of a load: numbers of files, except for objects and time. */
 export interface LoadResult {
   stored: number;
-  objectsStored: number;
-  already: number;
-  /** Batches that were there with other content, and were replaced or added to. */
+  unchanged: number;
+  /** Batches that existed with other content and were replaced or extended. */
   changed: number;
-  /** Batches that were there, and may have been replaced or added to. */
-  kept: number;
+  /** Batches that existed and may have been replaced or extended. */
+  unchangedOrChanged: number;
   rejected: number;
-  /** Objects that were left out of batches that are stored in part. */
-  objectsRejected: number;
-  /** JSON of a folder that is not a batch. */
+  /** JSON files of a folder that are not batches. */
   skipped: number;
-  /** Not sent, or sent without an answer: a signal or a lost server came before. */
+  /** Not sent, or sent without a response, because of a signal or a lost connection. */
   unfinished: number;
+  objectsStored: number;
+  /** Objects that were left out of partially stored batches. */
+  objectsRejected: number;
   elapsedMs: number;
-  /** Where what was rejected stands; undefined when nothing was. */
+  /** The file of rejects; undefined when there are none. */
   rejectsPath: string | undefined;
-  /** What ended the load before all files were done. */
+  /** The error that ended the load early. */
   error: Error | undefined;
 }
 
-/** How what is said depends on what was asked for. */
-export interface Wording {
+/** The options that the wording of results depends on. */
+export interface ResultOptions {
   isDryRun: boolean;
   onConflict: 'replace' | 'skip' | undefined;
 }
 
-/** What became of one batch that is stored, to follow its name. */
-export function lineOf(
-  { kind, objects, oldObjects, rejectedObjects }: LoadOutcome,
-  { isDryRun, onConflict }: Wording,
+/** Describes the result of one batch that was not rejected, for the line that begins with its file name. */
+export function describeBatch(
+  { kind, objectCount, existingCount, rejectedCount }: BatchResult,
+  { isDryRun, onConflict }: ResultOptions,
 ): string {
-  const count = counted(objects, 'object', 's');
-  const rest = rejectedObjects > 0 ? `, ${counted(rejectedObjects, 'object', 's')} rejected` : '';
-  if (kind === 'already') return `already stored (${count})${rest}`;
-  if (kind === 'kept') return `already stored, or ${onConflict === 'skip' ? 'added to' : 'replaced'} (${count})${rest}`;
-  const old = oldObjects > 0 ? `, ${counted(oldObjects, 'object', 's')} already stored` : '';
-  if (kind === 'stored') return `${isDryRun ? 'would store' : 'stored'} ${count}${old}${rest}`;
+  const count = counted(objectCount, 'object', 's');
+  const rest = rejectedCount > 0 ? `, ${counted(rejectedCount, 'object', 's')} rejected` : '';
+  if (kind === 'unchanged') return `already stored (${count})${rest}`;
+  if (kind === 'unchangedOrChanged') {
+    return `already stored or ${onConflict === 'skip' ? 'extended' : 'replaced'} (${count})${rest}`;
+  }
+  const existing = existingCount > 0 ? `, ${counted(existingCount, 'object', 's')} already stored` : '';
+  if (kind === 'stored') return `${isDryRun ? 'would store' : 'stored'} ${count}${existing}${rest}`;
   if (onConflict === 'replace') return `${isDryRun ? 'would be replaced' : 'replaced'} (${count})${rest}`;
-  // Only a dry run tells it.
-  return `what is missing would be added (${count})${rest}`;
+  // Only a dry run reports an extended batch as such.
+  return `would be extended (${count})${rest}`;
 }
 
-/** One line for a whole load. */
-export function summaryOf(result: LoadResult, { isDryRun, onConflict }: Wording): string {
-  const { stored, objectsStored, already, changed, kept, rejected, objectsRejected, skipped, unfinished } = result;
+/** Describes the result of a load in one line. */
+export function summarize(result: LoadResult, { isDryRun, onConflict }: ResultOptions): string {
+  const { stored, objectsStored, unchanged, changed, unchangedOrChanged } = result;
+  const { rejected, objectsRejected, skipped, unfinished } = result;
   const seconds = (result.elapsedMs / 1000).toFixed(1);
-  const rate = `${seconds} s, ${rateOf(objectsStored, result.elapsedMs)} objects/s`;
+  const rate = `${seconds} s, ${perSecond(objectsStored, result.elapsedMs)} objects/s`;
   const verb = isDryRun ? 'would store' : 'stored';
   const parts = [`${verb} ${counted(objectsStored, 'object', 's')} in ${counted(stored, 'batch', 'es')} (${rate})`];
-  if (already > 0) parts.push(`${counted(already, 'batch', 'es')} already stored`);
+  if (unchanged > 0) parts.push(`${counted(unchanged, 'batch', 'es')} already stored`);
   if (changed > 0) parts.push(`${counted(changed, 'batch', 'es')} ${isDryRun ? 'would be changed' : 'changed'}`);
-  if (kept > 0)
-    parts.push(`${counted(kept, 'batch', 'es')} already stored or ${onConflict === 'skip' ? 'added to' : 'replaced'}`);
-  if (rejected > 0) parts.push(`${String(rejected)} rejected`);
+  if (unchangedOrChanged > 0) {
+    const change = onConflict === 'skip' ? 'extended' : 'replaced';
+    parts.push(`${counted(unchangedOrChanged, 'batch', 'es')} already stored or ${change}`);
+  }
+  if (rejected > 0) parts.push(`${counted(rejected, 'file', 's')} rejected`);
   if (objectsRejected > 0) parts.push(`${counted(objectsRejected, 'object', 's')} left out`);
   if (skipped > 0) parts.push(`${counted(skipped, 'file', 's')} skipped, not a batch`);
-  if (unfinished > 0) parts.push(`${String(unfinished)} not finished`);
+  if (unfinished > 0) parts.push(`${counted(unfinished, 'file', 's')} not finished`);
   return parts.join('; ');
 }
 

@@ -2,24 +2,24 @@ import { Command, CommandRunner, Option } from 'nest-commander';
 import { clientSettings } from './client-settings.js';
 import { findSources } from './find-sources.js';
 import { Loader, type LoadOptions } from './loader.js';
-import { summaryOf } from './load-result.js';
+import { summarize } from './load-result.js';
 import { printLine } from './output.js';
 import { UsageError } from './usage-error.js';
 
-/** How long the files under way may take to finish after Ctrl-C. */
-const FINISH_WITHIN_MS = 3_000;
+/** After Ctrl-C, the time that files which are being sent get to finish. */
+const FINISH_TIMEOUT_MS = 3_000;
 const CONCURRENCY_MAX = 16;
-const REJECTED = 1;
-/** What a shell shows for a command that Ctrl-C ended: 128 + SIGINT. */
-const INTERRUPTED = 130;
+const EXIT_REJECTED = 1;
+/** The exit code of a shell for a command that SIGINT ended: 128 + 2. */
+const EXIT_INTERRUPTED = 130;
 
 const EXIT_CODES = `
 Exit codes:
-  0    everything is stored, or was there already
-  1    something was rejected; each mistake is a line on standard error and in
-       the file of rejects
-  2    the command or a setting is wrong, or the server cannot be reached
-  130  ended by Ctrl-C; run it again to go on`;
+  0    everything is stored
+  1    something was rejected; each error is a line on standard error and in the
+       file of rejects
+  2    the command or a setting is invalid, or the server cannot be reached
+  130  interrupted by Ctrl-C; run it again to continue`;
 
 interface Options {
   url?: string;
@@ -35,14 +35,14 @@ interface Options {
 
 @Command({
   name: 'load',
-  arguments: '<place...>',
+  arguments: '<source...>',
   argsDescription: {
-    place:
-      'batch files (*.json) and files of factories or sprockets, also compressed (.gz); NDJSON files (*.ndjson, *.jsonl), also compressed (.gz, .zst); ' +
-      'folders of them; patterns such as "data/**/*.ndjson.gz"; http:// and https:// URLs; ' +
+    source:
+      'batch files and files of factories or sprockets (*.json, *.json.gz); NDJSON files (*.ndjson, *.jsonl, also with .gz ' +
+      'or .zst); folders of these; patterns such as "data/**/*.ndjson.gz"; http:// and https:// URLs; ' +
       '- for NDJSON from standard input',
   },
-  description: 'store batches, factories and sprockets, each of them once',
+  description: 'store batches, factories and sprockets; it can be run again safely',
 })
 export class LoadCommand extends CommandRunner {
   override setCommand(command: Parameters<CommandRunner['setCommand']>[0]): this {
@@ -50,38 +50,38 @@ export class LoadCommand extends CommandRunner {
     return super.setCommand(command);
   }
 
-  async run(places: string[], options: Options): Promise<void> {
+  async run(args: string[], options: Options): Promise<void> {
     const { batchId, onConflict, concurrency, rejects } = options;
     const { partial = false, dryRun = false, async = false } = options;
     const flags = { isPartial: partial, isDryRun: dryRun, isAsync: async };
     const loading: LoadOptions = { ...flags, batchId, onConflict, concurrency, rejectsPath: rejects };
     const stop = new AbortController();
     const cut = new AbortController();
-    // Stays registered: the shell and npm may both send it, and the second must not cut the summary off.
+    // The handler stays registered, because npm may send a second SIGINT, which must not cut off the summary.
     process.on('SIGINT', () => {
       if (stop.signal.aborted) return;
       stop.abort();
       setTimeout(() => {
         cut.abort();
-      }, FINISH_WITHIN_MS).unref();
+      }, FINISH_TIMEOUT_MS).unref();
     });
     const settings = await clientSettings(options);
-    const sources = await findSources(places, rejects);
-    await checkBatchId(batchId, places, sources.length);
+    const sources = await findSources(args, rejects);
+    await validateBatchId(batchId, args, sources.length);
     const result = await new Loader(sources, settings, loading, { stop: stop.signal, cut: cut.signal }).run();
-    if (result.rejectsPath !== undefined) printLine(`what was rejected is in ${result.rejectsPath}`);
-    printLine(summaryOf(result, loading));
+    if (result.rejectsPath !== undefined) printLine(`rejects are in ${result.rejectsPath}`);
+    printLine(summarize(result, loading));
     if (result.error !== undefined) throw result.error;
-    if (stop.signal.aborted) process.exitCode = INTERRUPTED;
-    else if (result.rejected + result.objectsRejected > 0) process.exitCode = REJECTED;
+    if (stop.signal.aborted) process.exitCode = EXIT_INTERRUPTED;
+    else if (result.rejected + result.objectsRejected > 0) process.exitCode = EXIT_REJECTED;
   }
 
-  @Option({ flags: '--url <url>', description: 'the server (default: STOWAGE_URL, or else http://HOST:PORT)' })
+  @Option({ flags: '--url <url>', description: 'the server (default: STOWAGE_URL, otherwise http://HOST:PORT)' })
   parseUrl(value: string): string {
     return value;
   }
 
-  @Option({ flags: '--key <key>', description: 'the API key (default: STOWAGE_API_KEY, or else STOWAGE_ADMIN_KEY)' })
+  @Option({ flags: '--key <key>', description: 'the API key (default: STOWAGE_API_KEY, otherwise STOWAGE_ADMIN_KEY)' })
   parseKey(value: string): string {
     return value;
   }
@@ -89,40 +89,40 @@ export class LoadCommand extends CommandRunner {
   @Option({
     flags: '--batch-id <id>',
     description:
-      "the batch's id, for one file or standard input (default: the batch file's own, or an NDJSON file's name)",
+      'the batch_id for a single file or standard input (default: the one in a batch file, or the name of an NDJSON file)',
   })
   parseBatchId(value: string): string {
     return value;
   }
 
   @Option({
-    flags: '--on-conflict <what>',
+    flags: '--on-conflict <action>',
     description:
-      'for a batch that exists with other content: replace it, or skip the objects that exist (default: reject)',
+      'for a batch that exists with other content: replace it, or skip existing objects (default: reject the file)',
   })
   parseOnConflict(value: string): string {
     if (value === 'replace' || value === 'skip') return value;
     throw new UsageError(`--on-conflict must be replace or skip, not "${value}"`);
   }
 
-  @Option({ flags: '--partial', description: 'store the good objects of a batch, and reject the others alone' })
+  @Option({ flags: '--partial', description: 'store the valid objects of a batch and reject only the others' })
   parsePartial(): boolean {
     return true;
   }
 
-  @Option({ flags: '--dry-run', description: 'tell what would happen, and store nothing' })
+  @Option({ flags: '--dry-run', description: 'report what would happen, and store nothing' })
   parseDryRun(): boolean {
     return true;
   }
 
-  @Option({ flags: '--async', description: 'let the server store each batch as a job, and wait for the jobs' })
+  @Option({ flags: '--async', description: 'have the server store each batch as a job, and wait for the jobs' })
   parseAsync(): boolean {
     return true;
   }
 
   @Option({
     flags: '--concurrency <number>',
-    description: `how many files are sent at a time, 1 to ${String(CONCURRENCY_MAX)}`,
+    description: `files sent at a time, 1 to ${String(CONCURRENCY_MAX)}`,
     defaultValue: 2,
   })
   parseConcurrency(value: string): number {
@@ -133,7 +133,7 @@ export class LoadCommand extends CommandRunner {
 
   @Option({
     flags: '--rejects <file>',
-    description: 'where what is rejected is written, one JSON line each',
+    description: 'the file for rejected objects and files, one JSON line each',
     defaultValue: 'rejects.ndjson',
   })
   parseRejects(value: string): string {
@@ -141,12 +141,12 @@ export class LoadCommand extends CommandRunner {
   }
 }
 
-async function checkBatchId(batchId: string | undefined, places: readonly string[], count: number): Promise<void> {
+async function validateBatchId(batchId: string | undefined, args: readonly string[], count: number): Promise<void> {
   if (batchId !== undefined) {
     const { ID_RULE, isId } = await import('#platform');
     if (!isId(batchId)) throw new UsageError(`--batch-id ${ID_RULE}`);
-    if (count > 1) throw new UsageError(`--batch-id is for one file, and these are ${String(count)}`);
-  } else if (places.includes('-')) {
-    throw new UsageError('standard input has no name: give --batch-id');
+    if (count > 1) throw new UsageError(`--batch-id is for one file; got ${String(count)}`);
+  } else if (args.includes('-')) {
+    throw new UsageError('standard input has no name: use --batch-id');
   }
 }

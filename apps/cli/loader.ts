@@ -1,39 +1,39 @@
-import { BatchClient, type LoadOutcome, type StoreOptions } from './batch-client.js';
+import { BatchClient, type BatchResult, type StoreOptions } from './batch-client.js';
 import { BatchFile } from './batch-file.js';
 import { NotABatchError, SourceError, type LoadSource } from './load-source.js';
 import type { ClientSettings } from './client-settings.js';
-import { LoadProgress, type LoadTally } from './load-progress.js';
-import { lineOf, type LoadResult } from './load-result.js';
-import { Rejects } from './rejects.js';
+import type { LoadCounters } from './load-meter.js';
+import { LoadProgress } from './load-progress.js';
+import { describeBatch, type LoadResult } from './load-result.js';
+import { RejectsFile } from './rejects-file.js';
 
-/** How a load goes about it. */
 export interface LoadOptions extends StoreOptions {
-  /** How many files are sent at a time. */
+  /** Files sent at a time. */
   concurrency: number;
-  /** The id of the one batch that is loaded; undefined takes each file's own, or its name. */
+  /** The id of the batch of a single source; undefined takes the id in the file, or the file name. */
   batchId: string | undefined;
-  /** The file for what is rejected. */
+  /** The file for rejected objects and files. */
   rejectsPath: string;
 }
 
-/** How a load is ended early. */
+/** Signals that end a load early. */
 export interface LoadSignals {
-  /** Take no further file. */
+  /** Begin no other file. */
   stop: AbortSignal;
-  /** Wait no longer for those under way either. */
+  /** Abort the files that are being sent, too. */
   cut: AbortSignal;
 }
 
-/** Loads files, some at a time, and reports each as it is done. */
+/** Loads sources, several at a time, and reports the result of each. */
 export class Loader {
   private readonly client: BatchClient;
-  private readonly rejects: Rejects;
-  private readonly underWay = new Set<BatchFile>();
-  private readonly tally: LoadTally;
+  private readonly rejects: RejectsFile;
+  private readonly active = new Set<BatchFile>();
+  private readonly counters: LoadCounters;
   private readonly progress: LoadProgress;
   private readonly result: LoadResult;
-  /** Which file each batch came from. */
-  private readonly names = new Map<string, string>();
+  /** The file of each batch_id. */
+  private readonly fileNames = new Map<string, string>();
 
   constructor(
     private readonly sources: readonly LoadSource[],
@@ -42,28 +42,37 @@ export class Loader {
     private readonly signals: LoadSignals,
   ) {
     this.client = new BatchClient(settings, options, (line) => {
-      this.progress.say(line);
+      this.progress.message(line);
     });
-    this.rejects = new Rejects(options.rejectsPath);
-    const bytes = sources.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    const { underWay } = this;
-    this.tally = { files: sources.length, filesDone: 0, bytes, bytesDone: 0, objectsDone: 0, underWay };
-    this.progress = new LoadProgress(this.tally);
-    const batches = { stored: 0, already: 0, changed: 0, kept: 0, rejected: 0, skipped: 0, unfinished: sources.length };
+    this.rejects = new RejectsFile(options.rejectsPath);
+    this.counters = {
+      files: sources.length,
+      filesDone: 0,
+      bytesTotal: sources.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      filesOfUnknownSize: sources.filter(({ sizeBytes }) => sizeBytes === 0).length,
+      bytesDone: 0,
+      unsizedBytesDone: 0,
+      objectsDone: 0,
+      objectsReadDone: 0,
+      active: this.active,
+    };
+    this.progress = new LoadProgress(this.counters, options.isDryRun ? 'checked' : 'stored');
+    const batches = { stored: 0, unchanged: 0, changed: 0, unchangedOrChanged: 0, rejected: 0, skipped: 0 };
     const objects = { objectsStored: 0, objectsRejected: 0 };
-    this.result = { ...batches, ...objects, elapsedMs: 0, rejectsPath: undefined, error: undefined };
+    const unfinished = sources.length;
+    this.result = { ...batches, unfinished, ...objects, elapsedMs: 0, rejectsPath: undefined, error: undefined };
   }
 
-  /** Never throws: what ended the load early is in the result, beside what was stored until then. */
+  /** Never throws: the result has the error that ended the load, and what was stored before. */
   async run(): Promise<LoadResult> {
     try {
       await this.client.open(this.signals.stop);
       this.progress.start();
-      // One queue for all workers.
+      // The workers share one iterator.
       const queue = this.sources.values();
       await Promise.all(Array.from({ length: this.options.concurrency }, () => this.work(queue)));
     } catch (error) {
-      this.end(error);
+      this.fail(error);
     }
     this.progress.end();
     this.rejects.close();
@@ -77,44 +86,54 @@ export class Loader {
       try {
         await this.load(source);
       } catch (error) {
-        this.progress.say(`${source.name}: not finished; loading it again does no harm`);
-        this.end(error);
+        this.progress.message(`${source.name}: not finished; it is safe to load it again`);
+        this.fail(error);
       }
     }
   }
 
-  /** What a signal broke off is no error of its own. */
-  private end(error: unknown): void {
+  /** After a signal, errors of aborted requests are not reported. */
+  private fail(error: unknown): void {
     if (!this.signals.stop.aborted) this.result.error ??= error instanceof Error ? error : new Error(String(error));
   }
 
   private async load(source: LoadSource): Promise<void> {
     let file: BatchFile | undefined;
+    let result: BatchResult | undefined;
     try {
       file = await this.open(source);
-      this.underWay.add(file);
-      const outcome = await this.client.put(file, this.signals.cut);
-      await this.report(source.name, outcome, file);
+      this.active.add(file);
+      result = await this.client.put(file, this.signals.cut);
+      await this.report(source.name, result, file);
     } catch (error) {
       if (!(error instanceof SourceError) || this.signals.cut.aborted) throw error;
       if (error instanceof NotABatchError && source.isFound) {
         this.result.skipped++;
-        this.progress.file(`${source.name}: skipped, it is not a batch`);
+        this.progress.file(`${source.name}: skipped, not a batch`);
       } else {
-        const mistakes = [{ pointer: error.pointer, detail: error.message }];
-        const nothing = { kind: 'rejected', objects: 0, oldObjects: 0, rejectedObjects: 0, unlisted: 0 } as const;
-        await this.report(source.name, { ...nothing, mistakes }, file);
+        const errors = [{ pointer: error.pointer, detail: error.message }];
+        const counts = { objectCount: 0, existingCount: 0, rejectedCount: 0, unlistedCount: 0 };
+        await this.report(source.name, { kind: 'rejected', ...counts, errors }, file);
       }
     } finally {
       file?.close();
-      if (file !== undefined) this.underWay.delete(file);
+      if (file !== undefined) this.active.delete(file);
     }
     this.result.unfinished--;
-    this.tally.bytesDone += source.sizeBytes;
-    this.tally.filesDone++;
+    this.countDone(source, file, result);
   }
 
-  /** What has not begun when a signal comes is not begun; what has is given the time to finish. */
+  private countDone({ sizeBytes }: LoadSource, file: BatchFile | undefined, result: BatchResult | undefined): void {
+    this.counters.filesDone++;
+    this.counters.bytesDone += sizeBytes;
+    if (sizeBytes === 0) {
+      this.counters.filesOfUnknownSize--;
+      this.counters.unsizedBytesDone += file?.bytesRead ?? 0;
+    }
+    this.counters.objectsReadDone += Math.max(file?.objectsRead ?? 0, result?.objectCount ?? 0);
+  }
+
+  /** A stop signal aborts the opening of a source, but not the sending of one that is open. */
   private async open(source: LoadSource): Promise<BatchFile> {
     const { stop, cut } = this.signals;
     const opening = new AbortController();
@@ -124,7 +143,7 @@ export class Loader {
     stop.addEventListener('abort', onStop);
     try {
       const file = await BatchFile.open(source, this.options.batchId, AbortSignal.any([opening.signal, cut]));
-      this.refuseSameName(file);
+      this.rejectDuplicateId(file);
       return file;
     } catch (error) {
       stop.throwIfAborted();
@@ -134,25 +153,27 @@ export class Loader {
     }
   }
 
-  /** The server tells two files of one batch apart, but not when it is asked to replace the one by the other. */
-  private refuseSameName({ name, content: { batchId, feed } }: BatchFile): void {
+  /** The server rejects a second file of a batch, unless it was asked to replace or extend batches. */
+  private rejectDuplicateId({ name, content: { batchId, feed } }: BatchFile): void {
     if (feed !== undefined) return;
-    const other = this.names.get(batchId) ?? name;
-    this.names.set(batchId, other);
+    const other = this.fileNames.get(batchId) ?? name;
+    this.fileNames.set(batchId, other);
     if (other === name || this.options.onConflict === undefined) return;
     throw new SourceError(`"${batchId}" is also the batch of ${other}; load it alone, with --batch-id`, '/batch_id');
   }
 
-  private async report(name: string, outcome: LoadOutcome, file: BatchFile | undefined): Promise<void> {
-    const { kind, objects, mistakes, unlisted, rejectedObjects } = outcome;
-    for (const { pointer, detail } of mistakes) this.progress.say(`${name}: ${pointer}${pointer && ': '}${detail}`);
-    if (unlisted > 0) this.progress.say(`${name}: and ${String(unlisted)} more, which the server does not list`);
-    if (mistakes.length > 0) await this.rejects.add(name, outcome, file);
+  private async report(name: string, result: BatchResult, file: BatchFile | undefined): Promise<void> {
+    const { kind, objectCount, errors, unlistedCount, rejectedCount } = result;
+    for (const { pointer, detail } of errors) this.progress.message(`${name}: ${pointer}${pointer && ': '}${detail}`);
+    if (unlistedCount > 0) {
+      this.progress.message(`${name}: and ${String(unlistedCount)} more errors, which the server does not list`);
+    }
+    if (errors.length > 0) await this.rejects.add(name, result, file);
     this.result[kind]++;
     if (kind === 'rejected') return;
-    this.tally.objectsDone += objects;
-    this.result.objectsRejected += rejectedObjects;
-    if (kind === 'stored') this.result.objectsStored += objects;
-    this.progress.file(`${name}: ${lineOf(outcome, this.options)}`);
+    this.counters.objectsDone += objectCount;
+    this.result.objectsRejected += rejectedCount;
+    if (kind === 'stored') this.result.objectsStored += objectCount;
+    this.progress.file(`${name}: ${describeBatch(result, this.options)}`);
   }
 }

@@ -8,7 +8,7 @@ let stowage: Stowage;
 let origin: string;
 
 beforeAll(async () => {
-  stowage = await Stowage.make();
+  stowage = await Stowage.create();
   origin = await stowage.serve();
 });
 afterAll(() => stowage.remove());

@@ -8,7 +8,7 @@ let stowage: Stowage;
 let origin: string;
 
 beforeAll(async () => {
-  stowage = await Stowage.make({ STOWAGE_ADMIN_KEY: ADMIN_KEY });
+  stowage = await Stowage.create({ STOWAGE_ADMIN_KEY: ADMIN_KEY });
   origin = await stowage.serve();
 });
 afterAll(() => stowage.remove());

@@ -8,7 +8,7 @@ let stowage: Stowage;
 let origin: string;
 
 beforeAll(async () => {
-  stowage = await Stowage.make({ STOWAGE_ADMIN_KEY: ADMIN_KEY });
+  stowage = await Stowage.create({ STOWAGE_ADMIN_KEY: ADMIN_KEY });
   origin = await stowage.serve();
 });
 afterAll(() => stowage.remove());
@@ -35,12 +35,12 @@ const factory = (actual: number, time: unknown = [1611194818, 1611194878]): obje
 const sprocket = (teeth: number): object => ({ teeth, pitch_diameter: 5, outside_diameter: 6, pitch: 1 });
 
 describe('stowage load', () => {
-  it('loads files of factories and sprockets, and says of a second time that nothing was new', async () => {
+  it('loads files of factories and sprockets, and stores nothing when it runs again', async () => {
     const factories = { factories: [factory(3), factory(1), factory(1)] };
     const folder = await folderOf('feeds', {
       'factories.json': JSON.stringify(factories, null, 2),
       'sprockets.json.gz': gzipSync(JSON.stringify({ sprockets: [sprocket(5), sprocket(5)] })),
-      'batch.json': JSON.stringify({ batch_id: 'beside', objects: [{ object_id: 'beside-1', data: { n: 1 } }] }),
+      'batch.json': JSON.stringify({ batch_id: 'neighbor', objects: [{ object_id: 'neighbor-1', data: { n: 1 } }] }),
     });
     const first = await load(folder);
     expect(first).toMatchObject({ code: 0, stderr: '' });
@@ -58,7 +58,7 @@ describe('stowage load', () => {
     expect((await get('sprockets')).results).toHaveLength(2);
   });
 
-  it('stores them as jobs with --async, and tells the new ones from those that were there', async () => {
+  it('stores them as jobs with --async, and counts new and existing objects', async () => {
     const known = { id: 'known', ...sprocket(7) };
     const headers = { 'X-Api-Key': ADMIN_KEY, 'Content-Type': 'application/json' };
     await fetch(`${origin}/api/v1/sprockets`, { method: 'POST', headers, body: JSON.stringify(known) });
@@ -69,44 +69,47 @@ describe('stowage load', () => {
     expect((await get('jobs')).results?.[0]).toMatchObject({ status: 'succeeded', result_status: 201 });
   });
 
-  it('names the file and the place of every mistake, goes on with the other files, and ends with 1', async () => {
-    const folder = await folderOf('mistakes', {
+  it('names the file and the location of every error, continues with the other files, and exits with 1', async () => {
+    const folder = await folderOf('errors', {
       'a.json': JSON.stringify({ factories: [factory(1), factory(2, ['nan', 2]), factory(3, [1])] }),
       'b.json': '{"sprockets": [{"teeth": 5, ',
       'c.json': JSON.stringify({ sprockets: [], batch_id: 'c' }),
       'd.json': JSON.stringify({ sprockets: [sprocket(12)] }),
-      'e.json': JSON.stringify({ remark: 'none of ours', sprockets: [] }),
+      'e.json': JSON.stringify({ remark: 'not a batch', sprockets: [] }),
     });
     const { code, stdout, stderr } = await load(folder);
     expect(code).toBe(1);
     const times = 'must be a whole number from 0 to 253402300799';
     expect(stderr.trimEnd().split('\n').sort()).toEqual([
-      `mistakes/a.json: /factories/1/factory/chart_data/time/0: ${times}`,
-      'mistakes/a.json: /factories/2/factory/chart_data/time: must have 2 points, as sprocket_production_actual has',
-      'mistakes/b.json: The request could not be read: The body is not valid JSON at line 1, column 29.',
-      'mistakes/c.json: /batch_id: is not a member of this body',
+      `errors/a.json: /factories/1/factory/chart_data/time/0: ${times}`,
+      'errors/a.json: /factories/2/factory/chart_data/time: must have 2 points, as sprocket_production_actual has',
+      'errors/b.json: The request could not be read: The body is not valid JSON at line 1, column 29.',
+      'errors/c.json: /batch_id: is not a member of this body',
     ]);
-    expect(stdout).toMatch(/^mistakes\/d\.json: stored 1 object$/m);
-    expect(stdout).toMatch(/^mistakes\/e\.json: skipped, it is not a batch$/m);
+    expect(stdout).toMatch(/^errors\/d\.json: stored 1 object$/m);
+    expect(stdout).toMatch(/^errors\/e\.json: skipped, not a batch$/m);
     const rejects = (await readFile(join(stowage.folder, 'rejects.ndjson'), 'utf8')).trimEnd().split('\n');
     const place = '/factories/1/factory/chart_data/time/0';
     expect(rejects.map((line) => JSON.parse(line) as object)).toContainEqual({
-      file: 'mistakes/a.json',
+      file: 'errors/a.json',
       batch_id: 'factories',
       pointer: place,
       detail: times,
     });
   });
 
-  it('refuses for them what is for batches alone', async () => {
+  it('rejects options that only batches support', async () => {
     const folder = await folderOf('flags', { 'a.json': JSON.stringify({ sprockets: [sprocket(90)] }) });
     const [flags, named] = await Promise.all([
       load(folder, '--dry-run', '--partial', '--on-conflict', 'replace'),
       load(`${folder}/a.json`, '--batch-id', 'mine', '--rejects', 'named.ndjson'),
     ]);
-    const told = 'flags/a.json: holds sprockets, which take no --dry-run and no --partial and no --on-conflict\n';
-    expect([flags.code, flags.stderr]).toEqual([1, told]);
-    expect([named.code, named.stderr]).toEqual([1, 'flags/a.json: holds sprockets, which take no --batch-id\n']);
+    const message = 'flags/a.json: contains sprockets, which cannot be used with --dry-run, --partial, --on-conflict\n';
+    expect([flags.code, flags.stderr]).toEqual([1, message]);
+    expect([named.code, named.stderr]).toEqual([
+      1,
+      'flags/a.json: contains sprockets, which cannot be used with --batch-id\n',
+    ]);
     expect(JSON.stringify((await get('sprockets?limit=100')).results)).not.toContain('"teeth":90');
   });
 });

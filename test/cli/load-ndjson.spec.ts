@@ -11,17 +11,31 @@ import { ADMIN_KEY, Stowage, type Ended } from './stowage.js';
 
 const MAIN = join(process.cwd(), 'dist/apps/cli/main.js');
 
+/** The command prints the most memory that it used, after garbage collection: Node.js keeps some 25 MB of unused objects. */
+const REPORT_MEMORY = {
+  NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(`import v8 from 'node:v8'; import vm from 'node:vm';
+    v8.setFlagsFromString('--expose-gc');
+    const collect = vm.runInNewContext('gc');
+    let max = 0;
+    setInterval(() => {
+      collect();
+      const { heapUsed, arrayBuffers } = process.memoryUsage();
+      max = Math.max(max, heapUsed + arrayBuffers);
+    }, 250).unref();
+    process.on('exit', () => console.error(max));`)}`,
+};
+
 let stowage: Stowage;
 let origin: string;
-/** Stands between the command and the server, as a network does that is not always kind; and serves files. */
+/** A proxy between the command and the server, which can inject faults and serves files. */
 let network: Server;
 let networkUrl: string;
-/** What becomes of the next PUTs that pass, and of downloads. */
+/** Handlers of the next PUT requests, and of downloads by path. */
 let onPut: ((request: IncomingMessage, response: ServerResponse) => void)[] = [];
 let onGet: Record<string, (response: ServerResponse) => void> = {};
 
 beforeAll(async () => {
-  stowage = await Stowage.make({ STOWAGE_ADMIN_KEY: ADMIN_KEY });
+  stowage = await Stowage.create({ STOWAGE_ADMIN_KEY: ADMIN_KEY });
   origin = await stowage.serve();
   network = createServer((request, response) => {
     const download = onGet[request.url ?? ''];
@@ -58,7 +72,7 @@ function load(args: string[], settings: Record<string, string> = {}): Promise<En
   return stowage.run(['load', ...args], { STOWAGE_URL: origin, ...settings });
 }
 
-/** Runs the command with this on its standard input. */
+/** Runs the command with this standard input. */
 async function loadFrom(input: string | Buffer, args: string[], url = origin): Promise<Ended> {
   const env = { PATH: process.env.PATH, STOWAGE_URL: url, STOWAGE_API_KEY: ADMIN_KEY };
   const child = spawn(process.execPath, [MAIN, 'load', ...args], { cwd: stowage.folder, env });
@@ -66,14 +80,14 @@ async function loadFrom(input: string | Buffer, args: string[], url = origin): P
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  // It may have ended before it has read everything.
+  // The command may end before it has read everything.
   child.stdin.on('error', () => undefined);
   child.stdin.end(input);
   const [code] = (await once(child, 'close')) as [number | null];
   return { code, stdout, stderr };
 }
 
-/** Writes files below the folder that the command runs in. */
+/** Writes files into the working directory of the command. */
 async function write(files: Record<string, string | Buffer>): Promise<void> {
   for (const [name, content] of Object.entries(files)) {
     await mkdir(dirname(join(stowage.folder, name)), { recursive: true });
@@ -88,12 +102,12 @@ function lines(prefix: string, count: number, from = 1): string {
   ).join('');
 }
 
-/** One block that is not compressed (RFC 8878); Node.js has no zstd before 22.15. */
+/** A zstd frame with one uncompressed block (RFC 8878); Node.js has no zstd before 22.15. */
 function zstdFrame(text: string): Buffer {
   const content = Buffer.from(text);
   const header = Buffer.alloc(9);
   header.writeUInt32LE(0xfd2fb528, 0);
-  // A single segment, its size in the byte that follows; then the last block, and its size.
+  // A single segment and its size in one byte; then the last block and its size.
   header.writeUInt8(0x20, 4);
   header.writeUInt8(content.length, 5);
   header.writeUIntLE(content.length * 8 + 1, 6, 3);
@@ -105,7 +119,7 @@ async function get(path: string): Promise<{ status: number; text: string }> {
   return { status: response.status, text: await response.text() };
 }
 
-/** Stores a batch without a process, where how it came there does not matter. */
+/** Stores a batch without the command. */
 async function put(batchId: string, content: string): Promise<void> {
   const headers = { 'X-Api-Key': ADMIN_KEY, 'Content-Type': 'application/x-ndjson' };
   const response = await fetch(`${origin}/api/v1/batches/${batchId}`, { method: 'PUT', headers, body: content });
@@ -126,7 +140,7 @@ async function rejects(name = 'rejects.ndjson'): Promise<unknown[]> {
 }
 
 describe('stowage load of NDJSON', () => {
-  it('loads what a folder and a pattern that no shell expanded find, each as the batch that its name says', async () => {
+  it('loads the files of a folder and of an unexpanded pattern, each as the batch of its file name', async () => {
     await write({
       'found/plain.ndjson': lines('plain', 3),
       'found/packed.v2.jsonl.gz': gzipSync(lines('packed', 2)),
@@ -134,21 +148,21 @@ describe('stowage load of NDJSON', () => {
       'found/notes.txt': 'not data',
       'deep/er/deepest.ndjson.gz': gzipSync(lines('deepest', 4)),
     });
-    const places = ['found', 'deep/**/*.ndjson.gz', 'deep/**/*.csv'];
-    const { code, stdout, stderr } = await load(places);
+    const sources = ['found', 'deep/**/*.ndjson.gz', 'deep/**/*.csv'];
+    const { code, stdout, stderr } = await load(sources);
     expect({ code, stderr }).toEqual({ code: 1, stderr: 'deep/**/*.csv: matches no files\n' });
     expect(stdout).toMatch(/^found\/plain\.ndjson: stored 3 objects$/m);
-    expect(stdout).toMatch(/^stored 11 objects in 4 batches \(.* objects\/s\); 1 rejected\n$/m);
+    expect(stdout).toMatch(/^stored 11 objects in 4 batches \(.* objects\/s\); 1 file rejected\n$/m);
     expect(await countObjects('packed.v2')).toBe(2);
 
-    const again = await load(places.slice(0, 2));
+    const again = await load(sources.slice(0, 2));
     expect(again).toMatchObject({ code: 0, stderr: '' });
     expect(again.stdout).toMatch(/^deep\/er\/deepest\.ndjson\.gz: already stored \(4 objects\)$/m);
     expect(again.stdout).toMatch(/; 4 batches already stored\n$/);
     expect(await countObjects('deepest')).toBe(4);
   });
 
-  it('goes by what is in a file where its name does not tell', async () => {
+  it('detects the content of a file that its name does not determine', async () => {
     const batch = `{"objects": [{"object_id": "late-1", "data": {"n": 0.10}}], "batch_id": "l\\u0061te"}`;
     await write({
       'content/batch.json.gz': gzipSync(batch),
@@ -156,21 +170,21 @@ describe('stowage load of NDJSON', () => {
       'content/lines-packed.json.gz': gzipSync(lines('content-packed', 2)),
       'content/inflated.ndjson.gz': `\uFEFF${lines('content-inflated', 2)}`,
       'content/cut.json.gz': gzipSync(batch).subarray(0, 30),
-      // A folder's are not taken, and one that is named is told why.
+      // Not loaded from a folder; rejected when it is named.
       'content/framed.json.zst': zstdFrame(batch),
     });
     const { code, stdout, stderr } = await load(['content', 'content/framed.json.zst']);
     expect(code).toBe(1);
     expect(stderr.trimEnd().split('\n').sort()).toEqual([
-      'content/cut.json.gz: is not whole gzip: unexpected end of file',
-      'content/framed.json.zst: zstd files are taken as lines: name them .ndjson.zst or .jsonl.zst',
+      'content/cut.json.gz: is not a valid gzip file: unexpected end of file',
+      'content/framed.json.zst: a zstd file must contain NDJSON and be named .ndjson.zst or .jsonl.zst',
     ]);
     expect(stdout).toMatch(/^stored 7 objects in 4 batches/m);
     expect((await get('batches/late')).text).toContain('0.10');
     for (const id of ['lines', 'lines-packed', 'inflated']) expect(await countObjects(id)).toBe(2);
   });
 
-  it('reads standard input, plain or gzip, as the batch that --batch-id names', async () => {
+  it('loads standard input, plain or gzip, as the batch of --batch-id', async () => {
     expect(await loadFrom(lines('input', 3), ['-', '--batch-id', 'in/put'])).toMatchObject({ code: 0, stderr: '' });
     const [again, nothing, nameless] = await Promise.all([
       loadFrom(gzipSync(lines('input', 3)), ['-', '--batch-id', 'in/put']),
@@ -181,10 +195,10 @@ describe('stowage load of NDJSON', () => {
     expect(again.stdout).toMatch(/^-: already stored \(3 objects\)$/m);
     expect(nothing).toMatchObject({ code: 1, stderr: '-: is empty\n' });
     expect((await get('batches/nothing')).status).toBe(404);
-    expect(nameless).toEqual({ code: 2, stdout: '', stderr: 'stowage: standard input has no name: give --batch-id\n' });
+    expect(nameless).toEqual({ code: 2, stdout: '', stderr: 'stowage: standard input has no name: use --batch-id\n' });
   });
 
-  it('refuses a batch that is stored with other content, or replaces it, or adds to it, as it is told', async () => {
+  it('rejects, replaces or extends a batch that exists with other content', async () => {
     await put('other', lines('other', 2));
     await write({ 'other.ndjson': lines('other', 2, 2), 'taken.ndjson': lines('other', 2, 3) });
     const [refused, tried] = await Promise.all([
@@ -195,16 +209,16 @@ describe('stowage load of NDJSON', () => {
       code: 1,
       stderr: 'other.ndjson: /batch_id: "other" exists already, with other content\n',
     });
-    expect(refused.stdout).toMatch(/^what was rejected is in rejects\.ndjson$/m);
+    expect(refused.stdout).toMatch(/^rejects are in rejects\.ndjson$/m);
     expect(tried.stdout).toMatch(/^other\.ndjson: would be replaced \(2 objects\)$/m);
     expect((await get('batches/other')).text).toContain('other-1');
 
-    // Of a new batch too, what another one has is skipped.
+    // Objects that exist in another batch are skipped in a new batch, too.
     const added = await load(['other.ndjson', 'taken.ndjson', '--on-conflict', 'skip', '--concurrency', '1']);
     expect(added).toMatchObject({ code: 0, stderr: '' });
-    expect(added.stdout).toMatch(/^other\.ndjson: already stored, or added to \(3 objects\)$/m);
+    expect(added.stdout).toMatch(/^other\.ndjson: already stored or extended \(3 objects\)$/m);
     expect(added.stdout).toMatch(/^taken\.ndjson: stored 1 object$/m);
-    expect(added.stdout).toMatch(/; 1 batch already stored or added to\n$/);
+    expect(added.stdout).toMatch(/; 1 batch already stored or extended\n$/);
     const replaced = await load(['other.ndjson', '--on-conflict', 'replace']);
     expect(replaced.stdout).toMatch(/^other\.ndjson: replaced \(2 objects\)$/m);
     expect(replaced.stdout).toMatch(/; 1 batch changed\n$/);
@@ -213,7 +227,7 @@ describe('stowage load of NDJSON', () => {
     expect((await get('batches/other')).text).not.toContain('other-1');
   });
 
-  it('lets no file of a load replace another one of the same name', async () => {
+  it('rejects a second file of a batch when it would replace the first', async () => {
     await write({ 'one/same.ndjson': lines('one', 1), 'two/same.ndjson': lines('two', 1) });
     const { code, stderr } = await load(['one', 'two', '--on-conflict', 'replace', '--concurrency', '1']);
     expect({ code, stderr }).toEqual({
@@ -224,7 +238,7 @@ describe('stowage load of NDJSON', () => {
     expect((await get('batches/same')).text).toContain('one-1');
   });
 
-  it('stores nothing in a dry run, and tells what it would', async () => {
+  it('stores nothing in a dry run, and reports what would be stored', async () => {
     await write({ 'dry.ndjson': lines('dry', 2), 'dry-bad.ndjson': '{"object_id":"dry-3"}\n' });
     const { code, stdout, stderr } = await load(['dry.ndjson', 'dry-bad.ndjson', '--dry-run']);
     expect({ code, stderr }).toEqual({ code: 1, stderr: 'dry-bad.ndjson: /lines/1/data: is missing\n' });
@@ -233,7 +247,7 @@ describe('stowage load of NDJSON', () => {
     expect((await get('batches/dry')).status).toBe(404);
   });
 
-  it('writes what was rejected, with its lines, into a file that it never takes for data', async () => {
+  it('writes rejected lines to a file, which it never loads as data', async () => {
     const bad = ['{"object_id":"part-2","data":{"":1},"x":1}', 'nonsense', '{"object_id":"part-1","data":{}}'];
     const content = Buffer.from(`${lines('part', 1)}\n${bad.join('\r\n')}`);
     await write({
@@ -256,7 +270,7 @@ describe('stowage load of NDJSON', () => {
         detail: expect.any(String),
         line: 'nonsense',
       },
-      // Two mistakes of one line are one entry.
+      // Two errors of one line are one entry.
       {
         file,
         batch_id: 'part',
@@ -285,14 +299,16 @@ describe('stowage load of NDJSON', () => {
     expect(await countObjects('part')).toBe(1);
   });
 
-  it('writes of a file that was none what it is, and no file of rejects when there are none', async () => {
+  it('writes an entry for a file that does not exist, and no file of rejects when there are none', async () => {
     await write({ 'fine.ndjson': lines('fine', 1) });
-    await Promise.all([load(['fine.ndjson', '--rejects', 'none.ndjson']), load(['nowhere.ndjson'])]);
-    await expect(rejects('none.ndjson')).rejects.toMatchObject({ code: 'ENOENT' });
-    expect(await rejects()).toEqual([{ file: 'nowhere.ndjson', batch_id: null, pointer: '', detail: 'is not there' }]);
+    await Promise.all([load(['fine.ndjson', '--rejects', 'no-rejects.ndjson']), load(['nowhere.ndjson'])]);
+    await expect(rejects('no-rejects.ndjson')).rejects.toMatchObject({ code: 'ENOENT' });
+    expect(await rejects()).toEqual([
+      { file: 'nowhere.ndjson', batch_id: null, pointer: '', detail: 'does not exist' },
+    ]);
   });
 
-  it('waits for the jobs of an asynchronous load, and counts them like any', async () => {
+  it('waits for the jobs of an asynchronous load, and reports their results', async () => {
     await put('before-later', lines('before-later', 2));
     await write({
       'before-later.ndjson': lines('before-later', 2),
@@ -307,12 +323,12 @@ describe('stowage load of NDJSON', () => {
     expect(stdout).toMatch(/^before-later\.ndjson: already stored \(2 objects\)$/m);
   });
 
-  it('sends as many files at a time as it is told', async () => {
+  it('sends as many files at a time as --concurrency says', async () => {
     const waiting: (() => void)[] = [];
     for (const name of ['a', 'b', 'c']) {
       onGet[`/at-once-${name}.ndjson`] = (response) => {
         waiting.push(() => response.end(lines(`at-once-${name}`, 1)));
-        // None is answered before all three are asked for.
+        // Responds to no request before all three have arrived.
         if (waiting.length === 3) for (const answer of waiting) answer();
       };
     }
@@ -321,7 +337,7 @@ describe('stowage load of NDJSON', () => {
     expect(await countObjects('at-once-c')).toBe(1);
   });
 
-  it('goes on after Ctrl-C where it was cut, without doubling anything', async () => {
+  it('continues after Ctrl-C when it runs again, and stores nothing twice', async () => {
     const whole = lines('stalls', 4_000);
     let mayEnd: () => void = () => undefined;
     const isSlow = new Promise<void>((resolve) => {
@@ -333,29 +349,29 @@ describe('stowage load of NDJSON', () => {
     });
     onGet['/stalls.ndjson'] = (response) => response.write(whole.slice(0, whole.length / 2));
     await write({ 'before.ndjson': lines('before', 3), 'after.ndjson': lines('after', 3) });
-    const places = ['before.ndjson', `${networkUrl}/slow.ndjson`, `${networkUrl}/stalls.ndjson`, 'after.ndjson'];
-    const running = stowage.start(['load', ...places], { STOWAGE_URL: origin });
+    const sources = ['before.ndjson', `${networkUrl}/slow.ndjson`, `${networkUrl}/stalls.ndjson`, 'after.ndjson'];
+    const running = stowage.start(['load', ...sources], { STOWAGE_URL: origin });
     await running.prints(/before\.ndjson: stored/);
     await isSlow;
     running.child.kill('SIGINT');
     setTimeout(mayEnd, 300);
     const { code, stdout, stderr } = await running.ended;
     expect(code).toBe(130);
-    // What was under way and could end was let end.
+    // The file that was being sent was completed.
     expect(stdout).toMatch(/slow\.ndjson: stored 2 objects$/m);
-    expect(stdout).toMatch(/; 2 not finished\n$/);
-    expect(stderr).toBe(`${networkUrl}/stalls.ndjson: not finished; loading it again does no harm\n`);
+    expect(stdout).toMatch(/; 2 files not finished\n$/);
+    expect(stderr).toBe(`${networkUrl}/stalls.ndjson: not finished; it is safe to load it again\n`);
     expect((await get('batches/stalls')).status).toBe(404);
 
     onGet['/stalls.ndjson'] = (response) => response.end(whole);
     onGet['/slow.ndjson'] = (response) => response.end(lines('slow', 2));
-    const again = await load(places);
+    const again = await load(sources);
     expect(again).toMatchObject({ code: 0, stderr: '' });
     expect(again.stdout).toMatch(/^stored 4,003 objects in 2 batches \(.*\); 2 batches already stored\n$/m);
     expect(await countObjects('stalls')).toBe(4_000);
   });
 
-  it('sends a file again that a lost connection cut, waits as long as the server asks, and stores it once', async () => {
+  it('sends a file again after a lost connection and after Retry-After, and stores it once', async () => {
     await write({ 'lost.ndjson': lines('lost', 4_000) });
     let busyAt = 0;
     let waitedMs = 0;
@@ -372,26 +388,26 @@ describe('stowage load of NDJSON', () => {
     ];
     const { code, stdout, stderr } = await load(['lost.ndjson'], { STOWAGE_URL: networkUrl });
     expect(code).toBe(0);
-    expect(stderr).toMatch(/^waiting 1 s: .+\nwaiting 1 s: 503 Service Unavailable\n$/);
+    expect(stderr).toMatch(/^retrying in 1 s: .+\nretrying in 1 s: 503 Service Unavailable\n$/);
     expect(stdout).toMatch(/^lost\.ndjson: stored 4,000 objects$/m);
-    // It would have waited for 2 s of its own accord.
+    // Without Retry-After it would have waited for 2 s.
     expect(waitedMs).toBeGreaterThan(900);
     expect(await countObjects('lost')).toBe(4_000);
   });
 
-  it('says that standard input cannot be sent again, and ends with 2', async () => {
+  it('does not send standard input again, and exits with 2', async () => {
     onPut = [(request) => request.once('data', () => request.socket.destroy())];
     const { code, stdout, stderr } = await loadFrom(lines('gone', 4_000), ['-', '--batch-id', 'gone'], networkUrl);
     expect(code).toBe(2);
     expect(stderr).toMatch(
-      /^stowage: lost http.*; what came from standard input cannot be sent again: run it once more$/m,
+      /^stowage: lost the connection to http.*; standard input cannot be sent again: run the command again$/m,
     );
-    expect(stdout).toMatch(/; 1 not finished\n$/);
+    expect(stdout).toMatch(/; 1 file not finished\n$/);
     expect((await get('batches/gone')).status).toBe(404);
   });
 
-  it('sends 30 MB of gzip without keeping them in memory', async () => {
-    // Members of random bytes, which gzip cannot make smaller; a few of them many times, for they take time to make.
+  it('sends 30 MB of gzip in constant memory', async () => {
+    // gzip members of random bytes, which cannot be compressed; a few of them repeated, because they take time to create.
     const texts = Array.from({ length: 50 }, () => randomBytes(6_000).toString('base64'));
     const packed = (id: string, count: number): Buffer => {
       const ofTexts = texts.map((text, n) => {
@@ -403,32 +419,64 @@ describe('stowage load of NDJSON', () => {
       return Buffer.concat(ofTexts.flat());
     };
     await write({ 'small.ndjson.gz': packed('small', 800), 'large.ndjson.gz': packed('large', 5_000) });
-    // What is in use: Node.js collects what was thrown away when there are some 25 MB of it.
-    const report = `import v8 from 'node:v8'; import vm from 'node:vm';
-      v8.setFlagsFromString('--expose-gc');
-      const collect = vm.runInNewContext('gc');
-      let max = 0;
-      setInterval(() => {
-        collect();
-        const { heapUsed, arrayBuffers } = process.memoryUsage();
-        max = Math.max(max, heapUsed + arrayBuffers);
-      }, 250).unref();
-      process.on('exit', () => console.error(max));`;
-    const settings = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(report)}` };
     const [small, large] = await Promise.all([
-      load(['small.ndjson.gz'], settings),
-      load(['large.ndjson.gz'], settings),
+      load(['small.ndjson.gz'], REPORT_MEMORY),
+      load(['large.ndjson.gz'], REPORT_MEMORY),
     ]);
     expect(large).toMatchObject({ code: 0 });
     expect(large.stdout).toMatch(/^large\.ndjson\.gz: stored 5,000 objects$/m);
     expect(Number(large.stderr) - Number(small.stderr)).toBeLessThan(15_000_000);
   });
 
-  it('refuses an option that cannot be in one line, and ends with 2', async () => {
+  it('sends a batch file of 30 MB as NDJSON in constant memory', async () => {
+    const text = 'x'.repeat(10_000);
+    const batch = (id: string, count: number): string => {
+      const objects = Array.from({ length: count }, (_, n) => ({ object_id: `${id}-${String(n)}`, data: { text } }));
+      return JSON.stringify({ objects, batch_id: id });
+    };
+    // Both are over the size from which a batch file may have more than BATCH_OBJECTS_MAX objects.
+    await write({ 'small-batch.json': batch('small-batch', 300), 'large-batch.json': batch('large-batch', 3_000) });
+    const [small, large] = await Promise.all([
+      load(['small-batch.json'], REPORT_MEMORY),
+      load(['large-batch.json'], REPORT_MEMORY),
+    ]);
+    expect(large).toMatchObject({ code: 0 });
+    expect(large.stdout).toMatch(/^large-batch\.json: stored 3,000 objects$/m);
+    expect(Number(large.stderr) - Number(small.stderr)).toBeLessThan(15_000_000);
+  });
+
+  it('prints the bytes read and the objects sent while a file is being sent', async () => {
+    const content = lines('progress', 3);
+    await write({ 'progress.ndjson': content });
+    let release: () => void = () => undefined;
+    onPut = [
+      (request, response) => {
+        const chunks: Buffer[] = [];
+        request.on('data', (chunk: Buffer) => chunks.push(chunk));
+        release = () => {
+          const { method, headers } = request;
+          const onward = send(origin + (request.url ?? ''), { method, headers }, (answer) => {
+            response.writeHead(answer.statusCode ?? 0, answer.headers);
+            answer.pipe(response);
+          });
+          onward.end(Buffer.concat(chunks));
+        };
+      },
+    ];
+    const running = stowage.start(['load', 'progress.ndjson'], { STOWAGE_URL: networkUrl });
+    const size = (content.length / 1_000).toFixed(1);
+    const [line] = await running.prints(/^0 of 1 files, .*$/m);
+    expect(line).toMatch(`0 of 1 files, ${size} kB of ${size} kB read, 0 objects stored, 3 sent, `);
+    expect(line).toMatch(/, waiting for the server$/);
+    release();
+    expect((await running.ended).stdout).toMatch(/^progress\.ndjson: stored 3 objects$/m);
+  });
+
+  it('rejects an invalid option in one line, and exits with 2', async () => {
     const wrong: [string, string, string][] = [
       ['--concurrency', '17', '--concurrency must be a whole number from 1 to 16, not "17"'],
       ['--on-conflict', 'merge', '--on-conflict must be replace or skip, not "merge"'],
-      ['--batch-id', 'two', '--batch-id is for one file, and these are 2'],
+      ['--batch-id', 'two', '--batch-id is for one file; got 2'],
     ];
     const ended = await Promise.all(wrong.map(([option, value]) => load(['a.ndjson', 'b.ndjson', option, value])));
     expect(ended.map(({ code, stderr }) => ({ code, stderr }))).toEqual(

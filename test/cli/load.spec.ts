@@ -2,6 +2,7 @@ import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ADMIN_KEY, Stowage, type Ended } from './stowage.js';
 
@@ -9,15 +10,22 @@ const FIXTURES = join(process.cwd(), 'fixtures');
 const DELIVERY = '2024-05-03-delivery-lisbon.json';
 const RETURNS = '2024-06-14-returns-with-reasons.json';
 const BODY_LIMIT_BYTES = 150_000;
+const BATCH_OBJECTS_MAX = 1_000;
+const OPERATOR_KEY = 'an-operator-key-of-the-command-line-tests';
 
 let stowage: Stowage;
 let origin: string;
-/** Serves the returns' file; anything else it never answers. */
+/** Serves the file of returns. It does not respond to any other request. */
 let files: Server;
 let filesUrl: string;
 
 beforeAll(async () => {
-  stowage = await Stowage.make({ STOWAGE_ADMIN_KEY: ADMIN_KEY, BODY_LIMIT_BYTES: String(BODY_LIMIT_BYTES) });
+  stowage = await Stowage.create({
+    STOWAGE_ADMIN_KEY: ADMIN_KEY,
+    STOWAGE_OPERATOR_KEY: OPERATOR_KEY,
+    BODY_LIMIT_BYTES: String(BODY_LIMIT_BYTES),
+    BATCH_OBJECTS_MAX: String(BATCH_OBJECTS_MAX),
+  });
   origin = await stowage.serve();
   const returns = await readFile(join(FIXTURES, RETURNS));
   files = createServer((request, response) => {
@@ -32,18 +40,20 @@ afterAll(async () => {
   await stowage.remove();
 });
 
-function load(places: string[], settings: Record<string, string> = {}): Promise<Ended> {
-  return stowage.run(['load', ...places], { STOWAGE_URL: origin, ...settings });
+function load(args: string[], settings: Record<string, string> = {}): Promise<Ended> {
+  return stowage.run(['load', ...args], { STOWAGE_URL: origin, ...settings });
 }
 
-/** Writes files into a folder of their own, below the one that the command runs in. */
-async function folderOf(name: string, contents: Record<string, string>): Promise<string> {
+/** Writes files into a new folder in the working directory of the command. */
+async function folderOf(name: string, contents: Record<string, string | Buffer>): Promise<string> {
   await mkdir(join(stowage.folder, name));
-  for (const [file, text] of Object.entries(contents)) await writeFile(join(stowage.folder, name, file), text);
+  for (const [file, content] of Object.entries(contents)) {
+    await writeFile(join(stowage.folder, name, file), content);
+  }
   return name;
 }
 
-/** A batch file; each test has ids of its own. */
+/** A batch file. Each test uses other ids. */
 function batch(batchId: string, ...objectIds: string[]): string {
   return JSON.stringify({
     batch_id: batchId,
@@ -51,16 +61,27 @@ function batch(batchId: string, ...objectIds: string[]): string {
   });
 }
 
-async function get(path: string): Promise<{ status: number; text: string }> {
-  const response = await fetch(`${origin}/api/v1/${path}`, { headers: { 'X-Api-Key': ADMIN_KEY } });
+async function get(path: string, key = ADMIN_KEY): Promise<{ status: number; text: string }> {
+  const response = await fetch(`${origin}/api/v1/${path}`, { headers: { 'X-Api-Key': key } });
   return { status: response.status, text: await response.text() };
 }
 
-/** Stores a batch without a process, where how it came there does not matter. */
-async function put(batchId: string, content: string): Promise<void> {
-  const headers = { 'X-Api-Key': ADMIN_KEY, 'Content-Type': 'application/json' };
+/** Stores a batch without the command. */
+async function put(batchId: string, content: string, mediaType = 'application/json'): Promise<void> {
+  const headers = { 'X-Api-Key': ADMIN_KEY, 'Content-Type': mediaType };
   const response = await fetch(`${origin}/api/v1/batches/${batchId}`, { method: 'PUT', headers, body: content });
   expect(response.status).toBe(201);
+}
+
+/** Creates a project. @returns an admin key of it */
+async function createProject(name: string): Promise<string> {
+  const post = async (path: string, body: object): Promise<{ project_id: number; key: string }> => {
+    const headers = { 'X-Api-Key': OPERATOR_KEY, 'Content-Type': 'application/json' };
+    const response = await fetch(`${origin}/api/v1/${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+    return (await response.json()) as never;
+  };
+  const { project_id: projectId } = await post('projects', { name });
+  return (await post(`projects/${String(projectId)}/keys`, { name, role: 'admin' })).key;
 }
 
 async function countObjects(batchId: string): Promise<number> {
@@ -69,7 +90,7 @@ async function countObjects(batchId: string): Promise<number> {
 }
 
 describe('stowage load', () => {
-  it('loads files and folders, and loads them again without doubling anything', async () => {
+  it('loads files and folders, and stores nothing twice when it runs again', async () => {
     const folder = await folderOf('again', { 'b.json': batch('again-b', 'again-3'), 'notes.txt': 'not a batch' });
     await copyFile(join(FIXTURES, DELIVERY), join(stowage.folder, folder, 'a.json'));
 
@@ -86,7 +107,7 @@ describe('stowage load', () => {
     expect(await countObjects('2024-05-03-delivery-lisbon')).toBe(283);
   });
 
-  it('loads a URL, stores every digit of a file, and takes a byte order mark for none of it', async () => {
+  it('loads a URL, stores every digit of a file, and ignores a byte order mark', async () => {
     const data = '[{"key":"n","value":12345678901234567890},{"key":"n","value":0.1000},{"key":"t","value":"ß\\n"}]';
     const text = `\uFEFF{ "batch_id": "digits", "objects": [ {"object_id": "digits-1", "data": ${data}} ] }`;
     const folder = await folderOf('digits', { 'digits.json': text });
@@ -98,8 +119,61 @@ describe('stowage load', () => {
     expect((await get('batches/digits')).text).toContain('0.1000');
   });
 
-  it('names the file and the place of every mistake, goes on with the other files, and ends with 1', async () => {
-    const folder = await folderOf('mistakes', {
+  it('loads a batch that was read by GET into another project, also over the limits of a JSON batch', async () => {
+    const lines = Array.from(
+      { length: BATCH_OBJECTS_MAX + 500 },
+      (_, n) => `{"object_id":"copy-${String(n)}","data":{"n":${String(n)}.10,"big":12345678901234567890}}\n`,
+    );
+    await put('copy', lines.join(''), 'application/x-ndjson');
+    const { text } = await get('batches/copy');
+    const [, objects = ''] = /^\{"batch_id":"copy","objects":(\[.*\])\}\s*$/s.exec(text) ?? [];
+    const folder = await folderOf('copies', {
+      'copy.json': text,
+      // The size of its content is unknown before it is sent.
+      'compressed.json.gz': gzipSync(text),
+      'id-last.json': `{"objects": ${objects.replaceAll('},{', '}\n,\n{\n')}, "batch_id": "copy"}`,
+    });
+    const key = await createProject('copies');
+    const first = await load([`${folder}/copy.json`], { STOWAGE_API_KEY: key });
+    expect(first).toMatchObject({ code: 0, stderr: '' });
+    expect(first.stdout).toMatch(/^copies\/copy\.json: stored 1,500 objects$/m);
+    expect(await get('batches/copy', key)).toEqual({ status: 200, text });
+
+    const again = await load([folder], { STOWAGE_API_KEY: key });
+    expect(again).toMatchObject({ code: 0, stderr: '' });
+    expect(again.stdout.match(/: already stored \(1,500 objects\)$/gm)).toHaveLength(3);
+  });
+
+  it('reports errors in a batch file over the limits with pointers into the file, and stores nothing', async () => {
+    const objects = Array.from({ length: BATCH_OBJECTS_MAX + 1 }, (_, n) => ({
+      object_id: `over-${String(n)}`,
+      data: {},
+    }));
+    objects[700] = { object_id: '', data: {} };
+    const text = JSON.stringify({ batch_id: 'over', objects });
+    const folder = await folderOf('over', {
+      'invalid.json': text,
+      'cut.json': text.slice(0, -5),
+      'other-id.json': JSON.stringify({ batch_id: 'other', objects: [] }),
+    });
+    const [{ code, stderr }, renamed] = await Promise.all([
+      load([`${folder}/invalid.json`, `${folder}/cut.json`]),
+      load([`${folder}/other-id.json`, '--batch-id', 'over', '--rejects', 'renamed.ndjson']),
+    ]);
+    expect(code).toBe(1);
+    expect(stderr.trimEnd().split('\n').sort()).toEqual([
+      'over/cut.json: is not valid JSON: unexpected end of file',
+      expect.stringMatching(/^over\/invalid\.json: \/objects\/700\/object_id: must be text of 1 to 255 characters/),
+    ]);
+    expect(renamed).toMatchObject({
+      code: 1,
+      stderr: 'over/other-id.json: /batch_id: is "other", but --batch-id is "over"\n',
+    });
+    expect((await get('batches/over')).status).toBe(404);
+  });
+
+  it('names the file and the location of every error, continues with the other files, and exits with 1', async () => {
+    const folder = await folderOf('errors', {
       'bad.json':
         '{"batch_id":"bad","objects":[{"object_id":"bad-1","data":[{"key":"","value":1}]},{"data":{"a":[1]}}]}',
       'broken.json': '{"batch_id": "broken", \n',
@@ -120,28 +194,28 @@ describe('stowage load', () => {
     ]);
     expect(code).toBe(1);
     expect(stderr.trimEnd().split('\n').sort()).toEqual([
-      'mistakes/bad.json: /objects/0/data/0/key: must be text of 1 to 255 characters',
-      'mistakes/bad.json: /objects/1/data/a: must be text, a number, true, false or null',
-      'mistakes/bad.json: /objects/1/object_id: is missing',
-      'mistakes/broken.json: The request could not be read: The body is not valid JSON at line 2, column 1.',
-      'mistakes/cut.json: is not JSON: it ends too early',
-      'mistakes/empty.json: is empty',
-      expect.stringMatching(/^mistakes\/huge\.json: Over a limit: .* BODY_LIMIT_BYTES is 150,000; as NDJSON it may/),
-      'mistakes/nameless.json: /batch_id: is missing',
-      'mistakes/numbered.json: /batch_id: must be text of 1 to 255 characters without control characters',
-      'mistakes/page.json: is not JSON: it begins with <',
-      'mistakes/twice.json: /objects/1/object_id: "twice-1" stands in this batch already',
-      'mistakes/unnamed.json: /objects: is missing',
-      'nowhere.json: is not there',
+      'errors/bad.json: /objects/0/data/0/key: must be text of 1 to 255 characters',
+      'errors/bad.json: /objects/1/data/a: must be text, a number, true, false or null',
+      'errors/bad.json: /objects/1/object_id: is missing',
+      'errors/broken.json: The request could not be read: The body is not valid JSON at line 2, column 1.',
+      'errors/cut.json: is not valid JSON: unexpected end of file',
+      'errors/empty.json: is empty',
+      'errors/huge.json: /remark: is not a member of a batch',
+      'errors/nameless.json: /batch_id: is missing',
+      'errors/numbered.json: /batch_id: must be text of 1 to 255 characters without control characters',
+      'errors/page.json: is not JSON: it begins with <',
+      'errors/twice.json: /objects/1/object_id: "twice-1" stands in this batch already',
+      'errors/unnamed.json: /objects: is missing',
+      'nowhere.json: does not exist',
     ]);
-    expect(stdout).toMatch(/^mistakes\/zz-good\.json: stored 2 objects$/m);
-    expect(stdout).toMatch(/^stored 2 objects in 1 batch \(.*\); 11 rejected; 1 file skipped, not a batch\n$/m);
-    expect(stdout).toMatch(/^mistakes\/schema\.json: skipped, it is not a batch$/m);
+    expect(stdout).toMatch(/^errors\/zz-good\.json: stored 2 objects$/m);
+    expect(stdout).toMatch(/^stored 2 objects in 1 batch \(.*\); 11 files rejected; 1 file skipped, not a batch\n$/m);
+    expect(stdout).toMatch(/^errors\/schema\.json: skipped, not a batch$/m);
     expect(named.stderr).toContain('schema.json: is not a batch');
     expect(await countObjects('bad')).toBe(0);
   });
 
-  it('takes ids that exist in another batch for a mistake, not for a batch that was loaded before', async () => {
+  it('rejects ids that exist in another batch, and a batch that exists with other content', async () => {
     const folder = await folderOf('conflicts', {
       'other.json': batch('conflict-other', 'conflict-1'),
       'grown.json': batch('conflict-old', 'conflict-1', 'conflict-2'),
@@ -157,17 +231,17 @@ describe('stowage load', () => {
     expect(await countObjects('conflict-other')).toBe(0);
   });
 
-  it('tells how many mistakes there are beyond those that the server lists', async () => {
+  it('prints the number of errors that the server does not list', async () => {
     const objects = Array.from({ length: 130 }, () => ({ data: {} }));
     const folder = await folderOf('many', { 'many.json': JSON.stringify({ batch_id: 'many', objects }) });
     const { code, stderr } = await load([folder]);
     expect(code).toBe(1);
     expect(stderr.trimEnd().split('\n')).toHaveLength(101);
     expect(stderr).toContain('many/many.json: /objects/99/object_id: is missing\n');
-    expect(stderr).toContain('many/many.json: and 30 more, which the server does not list\n');
+    expect(stderr).toContain('many/many.json: and 30 more errors, which the server does not list\n');
   });
 
-  it('says on Ctrl-C what was stored, and ends with 130', async () => {
+  it('prints what was stored after Ctrl-C, and exits with 130', async () => {
     const folder = await folderOf('interrupt', { 'a.json': batch('interrupt', 'interrupt-1') });
     const never = `${filesUrl}/never`;
     const running = stowage.start(['load', folder, never, never, 'left.json'], { STOWAGE_URL: origin });
@@ -176,16 +250,16 @@ describe('stowage load', () => {
     const { code, stdout, stderr } = await running.ended;
     expect(code).toBe(130);
     expect(stdout).toMatch(/^stored 1 object in 1 batch \(.*\)/m);
-    expect(stdout).toMatch(/; 3 not finished\n$/);
+    expect(stdout).toMatch(/; 3 files not finished\n$/);
     expect(stderr).toContain(`${never}: not finished`);
   });
 
-  it('ends with 2 and one line when there is no server, no address of one, no key or a wrong one', async () => {
+  it('exits with 2 and one line when there is no server, no address, no key or an invalid key', async () => {
     const wrong: [Record<string, string>, RegExp][] = [
       [{ STOWAGE_URL: 'http://127.0.0.1:4' }, /^stowage: cannot reach http:\/\/127\.0\.0\.1:4: .+\n$/],
-      [{ STOWAGE_URL: '' }, /^stowage: PORT is 0, any free one: set STOWAGE_URL .*\n$/],
-      [{ STOWAGE_API_KEY: 'wrong' }, /^stowage: .* answers 401: A valid key is needed: .*\n$/],
-      [{ STOWAGE_ADMIN_KEY: '' }, /^stowage: no key: set STOWAGE_API_KEY, or give --key\n$/],
+      [{ STOWAGE_URL: '' }, /^stowage: PORT is 0 \(any free port\): set STOWAGE_URL .*\n$/],
+      [{ STOWAGE_API_KEY: 'wrong' }, /^stowage: .* responded 401: A valid key is needed: .*\n$/],
+      [{ STOWAGE_ADMIN_KEY: '' }, /^stowage: no key: set STOWAGE_API_KEY or use --key\n$/],
     ];
     const ended = await Promise.all(wrong.map(([settings]) => load(['nowhere.json'], settings)));
     expect(ended.map(({ code, stderr }) => ({ code, stderr }))).toEqual(

@@ -3,10 +3,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** The built product: `npm test` builds it first. */
+/** The compiled product: `npm test` builds it first. */
 const MAIN = join(process.cwd(), 'dist/apps/cli/main.js');
 
-/** At least 32 characters, as the setting wants it. */
+/** The setting requires at least 32 characters. */
 export const ADMIN_KEY = 'an admin key of the command line tests'.replaceAll(' ', '-');
 
 export interface Ended {
@@ -18,13 +18,13 @@ export interface Ended {
 export interface Running {
   child: ChildProcess;
   ended: Promise<Ended>;
-  /** What it has printed up to now. */
-  said(): string;
+  /** The output so far. */
+  output(): string;
   /** Resolves when standard output has this; rejects when the command ends without it. */
   prints(pattern: RegExp): Promise<RegExpExecArray>;
 }
 
-/** A folder for one installation, and the commands on it, run as a user runs them: real processes, nothing else set. */
+/** A folder with one installation. Commands run as processes, with an environment that has only these settings. */
 export class Stowage {
   private readonly running: Running[] = [];
 
@@ -33,7 +33,7 @@ export class Stowage {
     private readonly settings: Record<string, string>,
   ) {}
 
-  static async make(settings: Record<string, string> = {}): Promise<Stowage> {
+  static async create(settings: Record<string, string> = {}): Promise<Stowage> {
     return new Stowage(await mkdtemp(join(tmpdir(), 'stowage-cli-')), settings);
   }
 
@@ -71,22 +71,22 @@ export class Stowage {
     });
     const prints = (pattern: RegExp): Promise<RegExpExecArray> =>
       new Promise((resolve, reject) => {
-        const look = (): void => {
+        const search = (): void => {
           const found = pattern.exec(stdout);
           if (found !== null) resolve(found);
         };
-        look();
-        child.stdout.on('data', look);
+        search();
+        child.stdout.on('data', search);
         void ended.then(({ code }) => {
           reject(new Error(`ended with ${String(code)} before it printed ${String(pattern)}: ${stdout}${stderr}`));
         });
       });
-    const running = { child, ended, said: () => stdout + stderr, prints };
+    const running = { child, ended, output: () => stdout + stderr, prints };
     this.running.push(running);
     return running;
   }
 
-  /** Ends what still runs, and removes the folder. */
+  /** Stops the running commands and removes the folder. */
   async remove(): Promise<void> {
     await Promise.all(
       this.running.map(async ({ child, ended }) => {

@@ -5,7 +5,7 @@ import { Stowage } from './stowage.js';
 let stowage: Stowage;
 
 beforeAll(async () => {
-  stowage = await Stowage.make({ STOWAGE_API_KEY: 'not-used-by-these-commands' });
+  stowage = await Stowage.create({ STOWAGE_API_KEY: 'not-used-by-these-commands' });
 });
 afterAll(() => stowage.remove());
 
@@ -16,7 +16,7 @@ describe('stowage', () => {
     for (const command of [
       'serve',
       'migrate',
-      'load [options] <place...>',
+      'load [options] <source...>',
       'project',
       'key',
       'device',
@@ -40,7 +40,7 @@ describe('stowage', () => {
     ['an unknown command of a command', ['project', 'drop'], "unknown command 'project drop'"],
     ['an unknown option', ['serve', '--port', '1'], "unknown option '--port'"],
     ['an unknown option of a command of a command', ['key', 'list', '--all'], "unknown option '--all'"],
-    ['a missing argument', ['load'], "missing required argument 'place'"],
+    ['a missing argument', ['load'], "missing required argument 'source'"],
     ['a missing option', ['key', 'create'], "required option '--role <role>' not specified"],
     ['a move without a target', ['device', 'move', 'd-1'], "required option '--to <name or id>' not specified"],
     ['an argument too many', ['migrate', 'now'], "too many arguments for 'migrate'"],

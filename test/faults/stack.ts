@@ -21,7 +21,7 @@ export class Stack {
   ) {}
 
   static async make(settings: Record<string, string> = {}): Promise<Stack> {
-    const stowage = await Stowage.make({ STOWAGE_ADMIN_KEY: ADMIN_KEY, LOG_LEVEL: 'warn', ...settings });
+    const stowage = await Stowage.create({ STOWAGE_ADMIN_KEY: ADMIN_KEY, LOG_LEVEL: 'warn', ...settings });
     return new Stack(stowage, join(stowage.folder, 'data/postgres'));
   }
 
@@ -54,7 +54,7 @@ export class Stack {
       const tookMs = performance.now() - start;
       if (status === 200) return tookMs;
       if (tookMs > READY_WITHIN_MS) {
-        const last = [`${String(status)} ${text}`, this.server?.said() ?? '', this.worker?.said() ?? ''];
+        const last = [`${String(status)} ${text}`, this.server?.output() ?? '', this.worker?.output() ?? ''];
         const log = await readFile(join(this.postgresDir, 'postgres.log'), 'utf8');
         throw new Error(
           `the server does not get ready again:\n${[...last, log].map((part) => part.slice(-4_000)).join('\n---\n')}`,

@@ -116,7 +116,7 @@ describe('stowage worker', () => {
 
   beforeAll(async () => {
     api = await TestApi.start({ WORKER: 'separate' });
-    stowage = await Stowage.make(settingsFor(api.db));
+    stowage = await Stowage.create(settingsFor(api.db));
     key = (await api.project()).keys.admin;
     await api.call('POST', '/batches', { key, body: { batch_id: 'all', objects: [] } });
   });

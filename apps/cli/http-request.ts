@@ -6,45 +6,45 @@ import { urlToHttpOptions } from 'node:url';
 
 export interface HttpRequest {
   method: string;
-  /** The server, and the path before the API's own where a proxy gives it one. */
+  /** The server, with the path prefix of a proxy if there is one. */
   origin: string;
-  /** As it is to be sent: an id such as `..` has to arrive as it is, and a URL would resolve it. */
+  /** Sent unchanged: a URL would resolve an id such as `..`. */
   path: string;
   headers: Readonly<Record<string, string>>;
-  /** A stream is read at the speed at which the server takes it. */
+  /** Read as fast as the server accepts it. */
   body?: Readable | undefined;
   signal: AbortSignal;
 }
 
-export interface HttpReply {
+export interface HttpResponse {
   status: number;
-  /** The number and its words, for an answer that says no more. */
+  /** Status code and reason phrase. */
   statusLine: string;
   headers: IncomingHttpHeaders;
   text: string;
 }
 
 /**
- * Sends one request. Node's own client and not fetch, which gives up on an answer that takes five minutes, loses one that
- * comes before all of the body is sent, and resolves paths.
- * @throws what the body met, or else what the connection met
+ * Sends one request. It uses node:http because fetch times out after five minutes without a response, loses a response that
+ * arrives before the whole body is sent, and resolves paths.
+ * @throws the error of the body or of the connection
  */
-export function exchange({ method, origin, path, headers, body, signal }: HttpRequest): Promise<HttpReply> {
+export function sendHttpRequest({ method, origin, path, headers, body, signal }: HttpRequest): Promise<HttpResponse> {
   return new Promise((resolve, reject) => {
     const url = new URL(origin);
     const options = { ...urlToHttpOptions(url), path: url.pathname.replace(/\/$/, '') + path, method, headers, signal };
     const request = (url.protocol === 'https:' ? requestHttps : requestHttp)(options);
-    let hasAnswer = false;
-    // A server that answers early may hang up on what is still being sent; its answer is what counts then.
+    let hasResponse = false;
+    // A server that responds early may close the connection while the body is being sent; the response counts then.
     const fail = (error: Error): void => {
-      if (!hasAnswer) reject(error);
+      if (!hasResponse) reject(error);
     };
     request.on('error', fail);
-    request.once('response', (response) => {
-      hasAnswer = true;
-      read(response).then((reply) => {
-        resolve(reply);
-        // Answered before it has heard all: what is left to send is of no use.
+    request.once('response', (message) => {
+      hasResponse = true;
+      readResponse(message).then((response) => {
+        resolve(response);
+        // The server responded before it read the whole body and does not need the rest.
         if (!request.writableFinished) request.destroy();
       }, reject);
     });
@@ -59,12 +59,12 @@ export function exchange({ method, origin, path, headers, body, signal }: HttpRe
   });
 }
 
-async function read(response: IncomingMessage): Promise<HttpReply> {
-  const { statusCode = 0, statusMessage = '', headers } = response;
+async function readResponse(message: IncomingMessage): Promise<HttpResponse> {
+  const { statusCode = 0, statusMessage = '', headers } = message;
   return {
     status: statusCode,
     statusLine: `${String(statusCode)} ${statusMessage}`.trim(),
     headers,
-    text: await text(response),
+    text: await text(message),
   };
 }

@@ -1,13 +1,14 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { BatchFile } from './batch-file.js';
-import { linesOf } from './lines-of.js';
-import type { Mistake, Mistakes } from './problem-answer.js';
+import { readLines } from './read-lines.js';
+import type { LoadError, LoadErrors } from './problem-response.js';
 import { UsageError } from './usage-error.js';
 
-const PART = /^(\/lines\/(\d+)|\/(?:objects|factories|sprockets)\/\d+)(.*)$/s;
+/** The pointer of an object, and the rest of the pointer. */
+const OBJECT_POINTER = /^(\/lines\/(\d+)|\/(?:objects|factories|sprockets)\/\d+)(.*)$/s;
 
-/** The file of what was rejected, one JSON line each. It is begun anew with the first of them, and not made without. */
-export class Rejects {
+/** The file of rejected objects and files, one JSON line each. The first one creates or overwrites it. */
+export class RejectsFile {
   private file: number | undefined;
 
   constructor(readonly path: string) {}
@@ -16,17 +17,17 @@ export class Rejects {
     return this.file !== undefined;
   }
 
-  /** @param batch undefined for a source that was none; its lines are copied where it can be read again */
-  async add(name: string, { mistakes, unlisted }: Mistakes, batch: BatchFile | undefined): Promise<void> {
-    const parts = byObject(mistakes);
+  /** @param batch undefined for a source that is not a batch; otherwise the rejected lines are copied from it */
+  async add(name: string, { errors, unlistedCount }: LoadErrors, batch: BatchFile | undefined): Promise<void> {
+    const parts = groupByObject(errors);
     const numbers = parts.flatMap(({ line }) => (line === undefined ? [] : [line]));
-    const lines = batch === undefined || numbers.length === 0 ? undefined : await linesOf(batch, new Set(numbers));
+    const lines = batch === undefined || numbers.length === 0 ? undefined : await readLines(batch, new Set(numbers));
     const batchId = batch?.content.batchId ?? null;
     const written = parts.map(({ pointer, detail, line }) =>
       JSON.stringify({ file: name, batch_id: batchId, pointer, detail, line: lines?.get(line ?? 0) }),
     );
-    if (unlisted > 0) {
-      const detail = `${String(unlisted)} more mistakes, which the server does not list`;
+    if (unlistedCount > 0) {
+      const detail = `${String(unlistedCount)} more errors, which the server does not list`;
       written.push(JSON.stringify({ file: name, batch_id: batchId, pointer: '', detail }));
     }
     this.write(`${written.join('\n')}\n`);
@@ -39,7 +40,7 @@ export class Rejects {
   private write(text: string): void {
     try {
       this.file ??= openSync(this.path, 'w');
-      // At once: nothing that a signal or another file's rejects could come between.
+      // Synchronous: a signal or the rejects of another file cannot interrupt it.
       writeSync(this.file, text);
     } catch (error) {
       throw new UsageError(`cannot write ${this.path}: ${(error as Error).message}`);
@@ -47,11 +48,11 @@ export class Rejects {
   }
 }
 
-/** One entry for each object, though it has several mistakes: so that its line stands there once, to be mended and sent. */
-function byObject(mistakes: readonly Mistake[]): (Mistake & { line?: number })[] {
-  const entries = new Map<string, Mistake & { line?: number }>();
-  for (const { pointer, detail } of mistakes) {
-    const [, part = pointer, number, rest = ''] = PART.exec(pointer) ?? [];
+/** Returns one entry for each object, also if it has several errors, so that its line can be corrected and sent again. */
+function groupByObject(errors: readonly LoadError[]): (LoadError & { line?: number })[] {
+  const entries = new Map<string, LoadError & { line?: number }>();
+  for (const { pointer, detail } of errors) {
+    const [, part = pointer, number, rest = ''] = OBJECT_POINTER.exec(pointer) ?? [];
     const known = entries.get(part);
     if (known === undefined) entries.set(part, { pointer, detail, ...(number && { line: Number(number) }) });
     else {

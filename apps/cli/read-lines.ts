@@ -1,21 +1,21 @@
 import type { BatchFile } from './batch-file.js';
-import { inflated } from './opened-source.js';
+import { decompress } from './opened-source.js';
 
 const LINE_FEED = 10;
-/** A longer line is not copied: what is looked for has to fit into memory, and a person has to read it. */
+/** A longer line is left out, because the lines are kept in memory. */
 const LINE_BYTES_MAX = 1024 ** 2;
 
 /**
- * Reads a file again, for the lines of these numbers; they count from 1, empty ones too. Of what cannot be read again
- * (standard input) or not here (zstd) there are none.
+ * Reads a file again and returns the lines with these numbers, which count from 1 and include empty lines. Standard input,
+ * which cannot be read again, and zstd give no lines.
  */
-export async function linesOf(file: BatchFile, numbers: ReadonlySet<number>): Promise<Map<number, string>> {
+export async function readLines(file: BatchFile, numbers: ReadonlySet<number>): Promise<Map<number, string>> {
   const found = new Map<number, string>();
   if (!file.isRepeatable || file.encoding === 'zstd') return found;
   try {
-    const content = inflated(await file.bytes(), file.encoding);
+    const content = decompress(await file.openBytes(), file.encoding);
     let number = 1;
-    // The part of a wanted line that came before this chunk; undefined for a line that is too long.
+    // The part of a requested line in earlier chunks; undefined for a line that is too long.
     let before: Buffer | undefined = Buffer.alloc(0);
     for await (const piece of content) {
       const chunk = piece as Buffer;
@@ -30,7 +30,7 @@ export async function linesOf(file: BatchFile, numbers: ReadonlySet<number>): Pr
     }
     if (numbers.has(number)) keep(found, number, before, Buffer.alloc(0));
   } catch {
-    // It is gone or has changed: its mistakes are told without their lines.
+    // The file was removed or changed: its errors are reported without their lines.
   }
   return found;
 }
