@@ -4,6 +4,7 @@ import { Writes1764100000000 } from './002-writes.js';
 import { Devices1764200000000 } from './003-devices.js';
 import { Rollups1764300000000 } from './004-rollups.js';
 import { RewrittenBatches1764400000000 } from './005-rewritten-batches.js';
+import { FirstKeys1764500000000 } from './006-first-keys.js';
 
 export const MIGRATIONS = [
   FirstTables1764000000000,
@@ -11,4 +12,5 @@ export const MIGRATIONS = [
   Devices1764200000000,
   Rollups1764300000000,
   RewrittenBatches1764400000000,
+  FirstKeys1764500000000,
 ];

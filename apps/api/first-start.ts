@@ -4,16 +4,16 @@ import { Database } from '#database';
 import { Injectable } from '@nestjs/common';
 import { Fixtures } from './fixtures.js';
 
-/** Any number; the same in every process, so that of several that start at once only one makes what is missing. */
+/** An arbitrary number, the same in every process: of several first starts at once, one does the work. */
 const FIRST_START_LOCK = 7_364_502;
 
-/** The keys that this start made; shown once. */
-export interface MadeKeys {
+/** The keys that this start prints. */
+export interface FirstKeys {
   admin?: string;
   operator?: string;
 }
 
-/** Makes what an empty installation needs: the project `default`, a key of an admin and one of an operator, fixtures. */
+/** Creates what an empty installation lacks: the project `default`, an admin key, an operator key, the fixtures. */
 @Injectable()
 export class FirstStart {
   constructor(
@@ -25,36 +25,50 @@ export class FirstStart {
     private readonly database: Database,
   ) {}
 
-  /** Does what is still to do; nothing on any later start. Every step can be repeated after a crash in between. */
-  async run(say: (line: string) => void): Promise<MadeKeys> {
-    const made: MadeKeys = {};
+  /**
+   * Does what no earlier start has finished. Each step can be repeated after a crash.
+   * @returns the keys of the first start until one of them has been used, so that a start that failed after it created
+   *   them does not lose them
+   */
+  async run(say: (line: string) => void): Promise<FirstKeys> {
     await this.database.transaction(async (tx) => {
-      // Held by this transaction alone; the work is done on other connections.
+      // This transaction only holds the lock; the work uses other connections.
       await tx.query('SET LOCAL lock_timeout = 0');
       await tx.query('SELECT pg_advisory_xact_lock($1)', [FIRST_START_LOCK]);
-      await this.make(made, say);
+      await this.createMissing(say);
     });
-    return made;
+    return this.findFirstKeys();
   }
 
-  private async make(made: MadeKeys, say: (line: string) => void): Promise<void> {
+  private async createMissing(say: (line: string) => void): Promise<void> {
     const { adminKey, operatorKey } = this.config.access;
     if (this.secret.isNew && (await this.projects.findByName(DEFAULT_PROJECT)) !== null) {
       say(
-        'the key secret of this data dir was lost: keys made before work no more; make new ones with `stowage key create`',
+        'the key secret of this data dir is lost: no earlier key is valid; create new ones with `stowage key create`',
       );
     }
     const projectId = await this.projects.ensureDefault();
     const admin = { projectId, role: 'admin', name: 'first admin' } as const;
     const operator = { projectId: null, role: 'operator', name: 'first operator' } as const;
     if (adminKey !== null) await this.keys.ensure(admin, adminKey);
-    else if (!(await this.keys.exists(admin))) made.admin = (await this.keys.create(admin)).key;
+    else if (!(await this.keys.exists(admin))) await this.keys.createFirst(admin);
     if (operatorKey !== null) await this.keys.ensure(operator, operatorKey);
-    else if (!(await this.keys.exists(operator))) made.operator = (await this.keys.create(operator)).key;
+    else if (!(await this.keys.exists(operator))) await this.keys.createFirst(operator);
     if (this.config.rules.seed) await this.seed(projectId, say);
   }
 
-  /** Marked in the project, so that fixtures which somebody deleted do not come back. */
+  /** Without those that a setting replaces. */
+  private async findFirstKeys(): Promise<FirstKeys> {
+    const { adminKey, operatorKey } = this.config.access;
+    const keys: FirstKeys = {};
+    for (const { role, key } of await this.keys.listFirstKeys()) {
+      if (role === 'admin' && adminKey === null) keys.admin = key;
+      if (role === 'operator' && operatorKey === null) keys.operator = key;
+    }
+    return keys;
+  }
+
+  /** Records it in the project, so that deleted fixtures do not come back. */
   private async seed(projectId: number, say: (line: string) => void): Promise<void> {
     const project = await this.projects.findByName(DEFAULT_PROJECT);
     if (project?.seededAt != null) return;

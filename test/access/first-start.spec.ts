@@ -3,11 +3,12 @@ import { Config, createLog, projectFile } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
-import { FirstStart, type MadeKeys } from '../../apps/api/first-start.js';
+import { FirstStart, type FirstKeys } from '../../apps/api/first-start.js';
 import { cloneDatabase, type TestDatabase } from '../harness/database.js';
 
 interface Start {
-  made: MadeKeys;
+  /** What the start prints. */
+  printed: FirstKeys;
   said: string[];
   get: (path: string, key: string) => Promise<Response>;
 }
@@ -38,14 +39,14 @@ async function start(settings: Record<string, string> = {}): Promise<Start> {
   apps.push(app);
   await app.listen(0, '127.0.0.1');
   const said: string[] = [];
-  const made = await app.get(FirstStart).run((line) => void said.push(line));
+  const printed = await app.get(FirstStart).run((line) => void said.push(line));
   const origin = await app.getUrl();
   const get = (path: string, key: string): Promise<Response> =>
     fetch(`${origin}/api/v1${path}`, { headers: { 'X-Api-Key': key } });
-  return { made, said, get };
+  return { printed, said, get };
 }
 
-/** Whose keys there are, but for those of the fixtures' devices. */
+/** The role and project of each key, without those of the fixtures' devices. */
 async function keys(): Promise<string[]> {
   const rows = await db.sql<{ key: string }>(
     `SELECT role || ' of ' || coalesce(p.name, 'all') AS key FROM api_keys LEFT JOIN projects AS p USING (project_id)
@@ -55,42 +56,67 @@ async function keys(): Promise<string[]> {
 }
 
 describe('the first start', () => {
-  it('makes the project default, an admin of it and an operator, once', async () => {
+  it('creates the project "default", an admin key and an operator key, once', async () => {
     const first = await start();
-    expect(first.made).toEqual({
+    expect(first.printed).toEqual({
       admin: expect.stringMatching(/^stw_admin_/),
       operator: expect.stringMatching(/^stw_operator_/),
     });
-    expect((await first.get('/batches', first.made.admin ?? '')).status).toBe(200);
-    expect((await first.get('/projects', first.made.operator ?? '')).status).toBe(200);
-
-    const second = await start();
-    expect(second.made).toEqual({});
+    await start();
     expect(await keys()).toEqual(['admin of default', 'operator of all']);
-    expect((await second.get('/batches', first.made.admin ?? '')).status).toBe(200);
+    expect((await first.get('/batches', first.printed.admin ?? '')).status).toBe(200);
+    expect((await first.get('/projects', first.printed.operator ?? '')).status).toBe(200);
   });
 
-  it('makes each once when two servers start at the same time', async () => {
-    const starts = await Promise.all([start({ STOWAGE_SEED: 'true' }), start({ STOWAGE_SEED: 'true' })]);
-    expect(starts.filter(({ made }) => made.admin !== undefined)).toHaveLength(1);
-    expect(starts.filter(({ made }) => made.operator !== undefined)).toHaveLength(1);
+  it('creates each once when two servers start at the same time, and both print the same keys', async () => {
+    const [one, two] = await Promise.all([start({ STOWAGE_SEED: 'true' }), start({ STOWAGE_SEED: 'true' })]);
+    expect(one.printed).toEqual({ admin: expect.any(String), operator: expect.any(String) });
+    expect(two.printed).toEqual(one.printed);
     expect(await keys()).toEqual(['admin of default', 'operator of all']);
-    expect(starts.flatMap(({ said }) => said)).toHaveLength(1);
+    expect([...one.said, ...two.said]).toHaveLength(1);
   });
 
-  it('makes no new key for one that was revoked', async () => {
+  it.each(['admin', 'operator'] as const)(
+    'prints the same keys at every start until the %s key is used',
+    async (role) => {
+      const { printed } = await start();
+      const second = await start();
+      expect(second.printed).toEqual(printed);
+      const path = role === 'admin' ? '/batches' : '/projects';
+      expect((await second.get(path, second.printed[role] ?? '')).status).toBe(200);
+      expect((await start()).printed).toEqual({});
+    },
+  );
+
+  it('stores no key, and nothing that gives one without the key secret', async () => {
+    const { printed } = await start();
+    const rows = JSON.stringify(await db.sql(`SELECT to_jsonb(k) FROM api_keys AS k`));
+    for (const key of [printed.admin ?? '', printed.operator ?? '']) {
+      expect(rows).not.toContain(key.slice(key.lastIndexOf('_') + 5));
+    }
+    expect((await start({ STOWAGE_KEY_SECRET: 'another secret of the tests, 32 characters' })).printed).toEqual({});
+  });
+
+  it('removes what the keys were derived from when one of them is used', async () => {
+    const { printed, get } = await start();
+    await get('/batches', printed.admin ?? '');
+    expect(await db.sql('SELECT FROM api_keys WHERE nonce IS NOT NULL')).toEqual([]);
+  });
+
+  it('prints no key that is revoked, and creates no other in its place', async () => {
     await start();
     await db.sql('UPDATE api_keys SET revoked_at = now()');
-    expect((await start()).made).toEqual({});
+    expect((await start()).printed).toEqual({});
+    expect(await keys()).toEqual(['admin of default', 'operator of all']);
   });
 });
 
-describe('keys that settings give', () => {
+describe('keys from settings', () => {
   const settings = { STOWAGE_ADMIN_KEY: ADMIN_KEY, STOWAGE_OPERATOR_KEY: OPERATOR_KEY };
 
-  it('are taken as they are and not told', async () => {
+  it('are accepted as they are and not printed', async () => {
     const first = await start(settings);
-    expect(first.made).toEqual({});
+    expect(first.printed).toEqual({});
     expect((await first.get('/batches', ADMIN_KEY)).status).toBe(200);
     expect((await first.get('/projects', OPERATOR_KEY)).status).toBe(200);
     expect((await first.get('/projects', ADMIN_KEY)).status).toBe(403);
@@ -98,7 +124,7 @@ describe('keys that settings give', () => {
     expect(await keys()).toEqual(['admin of default', 'operator of all']);
   });
 
-  it('show nothing of themselves in the list of keys', async () => {
+  it('show no part of themselves in the list of keys', async () => {
     const { get } = await start(settings);
     const projects = (await (await get('/projects', OPERATOR_KEY)).json()) as { results: { project_id: number }[] };
     const list = await (await get(`/projects/${String(projects.results[0]?.project_id)}/keys`, OPERATOR_KEY)).text();
@@ -114,11 +140,11 @@ describe('keys that settings give', () => {
     expect((await get('/projects', OPERATOR_KEY)).status).toBe(200);
   });
 
-  it('come beside those that were made before', async () => {
-    const { made } = await start();
+  it('work together with the keys of an earlier start', async () => {
+    const { printed } = await start();
     const { get } = await start(settings);
     expect((await get('/batches', ADMIN_KEY)).status).toBe(200);
-    expect((await get('/batches', made.admin ?? '')).status).toBe(200);
+    expect((await get('/batches', printed.admin ?? '')).status).toBe(200);
   });
 });
 
@@ -139,7 +165,7 @@ describe('the fixtures', () => {
     );
   }
 
-  /** Which batch a fixture makes, and of what: a file of a feed makes the one that the feed has. */
+  /** The batch that a fixture becomes: a file of a feed is stored in the batch of that feed. */
   function batchOf(fixture: Record<string, unknown>): { batch_id: string; objects: unknown[] } {
     const [[name, list] = ['', []]] = Object.entries(fixture);
     const today = new Date().toISOString().slice(0, 10);
@@ -150,7 +176,7 @@ describe('the fixtures', () => {
     return (isFeed ? { batch_id: name, objects: list } : fixture) as never;
   }
 
-  it('are loaded once, all of them, as they are', async () => {
+  it('are loaded once, completely and unchanged', async () => {
     const first = await start(seeding);
     const expected = (await fixtures()).map(batchOf);
     const objects = expected.reduce((sum, batch) => sum + batch.objects.length, 0);
@@ -164,7 +190,7 @@ describe('the fixtures', () => {
     expect((await start(seeding)).said).toEqual([]);
   });
 
-  it('of factories and sprockets are what their own addresses give', async () => {
+  it('of factories and sprockets are returned by the routes of these feeds', async () => {
     const { get } = await start(seeding);
     const listed = async (path: string, member: string): Promise<object[]> => {
       const list = (await (await get(path, ADMIN_KEY)).json()) as Record<string, { id?: string }[]>;
@@ -176,7 +202,7 @@ describe('the fixtures', () => {
     expect({ sprockets: (await listed('/sprockets', 'results')).reverse() }).toEqual(sprockets);
   });
 
-  it('have a fleet that has reported, and rooms with a week of readings until now', async () => {
+  it('contain devices with events, and rooms with readings of the last seven days', async () => {
     const { get } = await start(seeding);
     const read = async (path: string): Promise<unknown> => (await get(path, ADMIN_KEY)).json();
     expect(await read('/devices')).toMatchObject({ count: 5 });
@@ -186,7 +212,7 @@ describe('the fixtures', () => {
     expect(await read(`${average}1h`)).toMatchObject({ reading_count: 1 });
   });
 
-  it('do not come back once they are deleted', async () => {
+  it('are not loaded again after they were deleted', async () => {
     await start(seeding);
     await db.sql('DELETE FROM objects');
     await db.sql('DELETE FROM batches');
@@ -194,7 +220,7 @@ describe('the fixtures', () => {
     expect([second.said, await batchIds(second)]).toEqual([[], []]);
   });
 
-  it('are completed when the start that loaded them was cut off', async () => {
+  it('are completed after a start that was interrupted while it loaded them', async () => {
     const first = await start(seeding);
     const [kept = ''] = await batchIds(first);
     await db.sql('UPDATE projects SET seeded_at = NULL');
@@ -204,7 +230,7 @@ describe('the fixtures', () => {
     expect(await batchIds(await start(seeding))).toEqual(wanted);
   });
 
-  it('are not loaded without the setting, nor into a database of its own by default', async () => {
+  it('are not loaded when the setting is false, nor by default with DATABASE_URL', async () => {
     for (const settings of [{ STOWAGE_SEED: 'false' }, {}]) {
       const started = await start({ STOWAGE_ADMIN_KEY: ADMIN_KEY, ...settings });
       expect([started.said, await batchIds(started)]).toEqual([[], []]);

@@ -98,7 +98,7 @@ async function countObjects(url: string, key: string): Promise<number> {
 }
 
 describe('stowage serve', () => {
-  it('starts from nothing, says each step and the keys once, and keeps everything over a stop', async () => {
+  it('creates the database, reports each step, prints the keys, and keeps the data over a restart', async () => {
     const first = start();
     const url = await first.ready;
     const key = adminKey(first.lines);
@@ -116,7 +116,25 @@ describe('stowage serve', () => {
     expect(await stop(second, 'SIGINT')).toBe(0);
   });
 
-  it('pastes requests that work', async () => {
+  it('prints the keys again at each start until one is used, also after a start that was killed', async () => {
+    const first = start({ STOWAGE_SEED: 'false' });
+    await first.ready;
+    const key = adminKey(first.lines);
+    await stop(first, 'SIGKILL');
+    const second = start({ STOWAGE_SEED: 'false' });
+    const url = await second.ready;
+    expect(adminKey(second.lines)).toBe(key);
+    await countObjects(url, key);
+    await stop(second);
+    const third = start({ STOWAGE_SEED: 'false' });
+    await third.ready;
+    expect(third.lines.join('\n')).not.toContain('stw_');
+    third.child.kill('SIGTERM');
+    // The log goes to standard error, and a start logs nothing at level info.
+    expect(await third.ended).toEqual({ code: 0, stderr: '' });
+  });
+
+  it('prints requests that work when they are pasted', async () => {
     const server = start({ STOWAGE_SEED: 'false' });
     await server.ready;
     const commands = server.lines.filter((line) => line.includes('curl ')).map((line) => line.trim());
@@ -197,12 +215,18 @@ describe('stowage serve', () => {
       return stderr;
     }
 
-    it('when the port is in use', async () => {
+    it('when the port is in use, before it creates a database', async () => {
       const other = createServer().listen(0, '127.0.0.1');
       await new Promise((resolve) => other.once('listening', resolve));
       const { port } = other.address() as { port: number };
       expect(await failure({ PORT: String(port), STOWAGE_SEED: 'false' })).toContain(`PORT ${String(port)}`);
+      await expect(access(join(folder, 'data'))).rejects.toThrow('ENOENT');
       other.close();
+    });
+
+    it('when HOST is not an address of this machine, before it creates a database', async () => {
+      expect(await failure({ HOST: '192.0.2.1' })).toContain('HOST 192.0.2.1');
+      await expect(access(join(folder, 'data'))).rejects.toThrow('ENOENT');
     });
 
     it('when a setting is wrong', async () => {

@@ -39,4 +39,8 @@ export class ApiKeyEntity {
 
   @Column('timestamptz', { name: 'last_used_at', nullable: true })
   lastUsedAt: Date | null;
+
+  /** What a key of the first start is derived from, with the key secret; null for other keys, and after the first use. */
+  @Column('bytea', { nullable: true })
+  nonce: Buffer | null;
 }

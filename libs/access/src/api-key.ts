@@ -1,4 +1,4 @@
-import { createHmac, randomInt } from 'node:crypto';
+import { createHmac, hkdfSync, randomInt } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Role } from '#http';
 
@@ -11,7 +11,27 @@ const SHAPE = new RegExp(`^stw_[a-z]+_[0-9A-Za-z]{${String(RANDOM_LENGTH + CHECK
 /** `stw_<role>_<random><checksum>`: people and secret scanners see what it is, and a typing error costs no look-up. */
 export function makeKey(role: Role): string {
   const random = Array.from({ length: RANDOM_LENGTH }, () => ALPHABET.charAt(randomInt(ALPHABET.length))).join('');
-  const start = `stw_${role}_${random}`;
+  return withChecksum(`stw_${role}_${random}`);
+}
+
+/**
+ * The key that belongs to a nonce of the database: the same one each time. Neither the nonce nor the secret reveals it
+ * without the other.
+ */
+export function deriveKey(role: Role, secret: string, nonce: Buffer): string {
+  // 40 bytes for 178 bits: the bias of the remainder is below 2^-140.
+  let number = BigInt(
+    `0x${Buffer.from(hkdfSync('sha256', secret, nonce, `stowage key: ${role}`, 40)).toString('hex')}`,
+  );
+  let random = '';
+  for (let i = 0; i < RANDOM_LENGTH; i++) {
+    random += ALPHABET.charAt(Number(number % BigInt(ALPHABET.length)));
+    number /= BigInt(ALPHABET.length);
+  }
+  return withChecksum(`stw_${role}_${random}`);
+}
+
+function withChecksum(start: string): string {
   return start + checksumOf(start);
 }
 

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { Config } from '#platform';
 import { Database, Sequence, timeOfSeq, type Queryable } from '#database';
 import {
@@ -14,10 +15,10 @@ import {
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { LRUCache } from 'lru-cache';
-import { IsNull, Repository } from 'typeorm';
+import { IsNull, Not, Repository } from 'typeorm';
 import type { CreatedKeyDto, CreateKeyDto, KeyDto } from './access.dto.js';
 import { ApiKeyEntity } from './api-key.entity.js';
-import { hashOf, makeKey, mayBeKey, prefixOf } from './api-key.js';
+import { deriveKey, hashOf, makeKey, mayBeKey, prefixOf } from './api-key.js';
 import { KeySecret } from './key-secret.js';
 
 /** How long another process may go on taking a key that was revoked here, and a key's last use lags behind. */
@@ -26,8 +27,8 @@ const CACHED_KEYS_MAX = 10_000;
 const LAST_USED_STEP_MS = 60_000;
 
 const INSERT = `
-  INSERT INTO api_keys (key_id, project_id, role, name, prefix, hash, device_id, expires_at)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`;
+  INSERT INTO api_keys (key_id, project_id, role, name, prefix, hash, device_id, expires_at, nonce)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`;
 
 /** Under this lock the device stays in its project until the key is stored; a move waits, and then revokes the key too. */
 const LOCK_DEVICE = `SELECT FROM devices WHERE device_id = $1 AND project_id = $2 FOR SHARE`;
@@ -102,7 +103,24 @@ export class KeyService {
     return this.insert(made, makeKey(made.role), on);
   }
 
-  private async insert(made: NewKey, key: string, on: Queryable): Promise<CreatedKeyDto> {
+  /** Creates a key that `listFirstKeys` returns until one of these keys is used. */
+  async createFirst(made: NewKey): Promise<void> {
+    const nonce = randomBytes(32);
+    await this.insert(made, deriveKey(made.role, this.secret.value, nonce), this.database, nonce);
+  }
+
+  /** The keys of the first start, as long as none of them has been used. */
+  async listFirstKeys(): Promise<{ role: Role; key: string }[]> {
+    const rows = await this.keys.findBy({ nonce: Not(IsNull()), revokedAt: IsNull() });
+    return rows.flatMap(({ role, nonce, hash }) => {
+      if (nonce === null) return [];
+      const key = deriveKey(role, this.secret.value, nonce);
+      // With another secret the key would not be accepted.
+      return hashOf(key, this.secret.value).equals(hash) ? [{ role, key }] : [];
+    });
+  }
+
+  private async insert(made: NewKey, key: string, on: Queryable, nonce: Buffer | null = null): Promise<CreatedKeyDto> {
     const row: ApiKeyEntity = {
       expiresAt: null,
       deviceId: null,
@@ -112,9 +130,10 @@ export class KeyService {
       hash: hashOf(key, this.secret.value),
       revokedAt: null,
       lastUsedAt: null,
+      nonce,
     };
     const { keyId, projectId, role, name, prefix, hash, deviceId, expiresAt } = row;
-    await on.query(INSERT, [keyId, projectId, role, name, prefix, hash, deviceId, expiresAt]);
+    await on.query(INSERT, [keyId, projectId, role, name, prefix, hash, deviceId, expiresAt, nonce]);
     return { ...toDto(row), key };
   }
 
@@ -188,6 +207,8 @@ export class KeyService {
     if (row.lastUsedAt !== null && now.getTime() - row.lastUsedAt.getTime() < LAST_USED_STEP_MS) return;
     // Nobody's request may fail for it: a disk that is full must not stop the reads.
     await this.keys.update({ keyId: row.keyId }, { lastUsedAt: now }).catch(() => undefined);
+    // One of the keys of the first start is in use: no later start prints any of them.
+    if (row.nonce !== null) await this.keys.update({ nonce: Not(IsNull()) }, { nonce: null }).catch(() => undefined);
   }
 }
 

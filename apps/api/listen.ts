@@ -1,0 +1,57 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { StartupError, type Config } from '#platform';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+
+type Address = Pick<Config['http'], 'host' | 'port'>;
+
+/**
+ * Listens on the address for a moment, so that a start that cannot succeed ends before it creates a database.
+ * @throws StartupError when the address cannot be used
+ */
+export async function checkAddress({ host, port }: Address): Promise<void> {
+  const server = createServer();
+  try {
+    server.listen({ host, port, exclusive: true });
+    await once(server, 'listening');
+  } catch (cause) {
+    throw addressError({ host, port }, cause);
+  }
+  server.close();
+  await once(server, 'close');
+}
+
+/** @returns the origin of the server's URLs @throws StartupError when the address cannot be used */
+export async function listen(app: NestFastifyApplication, { host, port }: Address): Promise<string> {
+  const { log } = app.getHttpAdapter().getInstance();
+  const { level } = log;
+  // Fastify logs a line with the address, in the middle of the text that the start prints with the same address.
+  log.level = 'silent';
+  try {
+    await app.listen(port, host);
+  } catch (cause) {
+    throw addressError({ host, port }, cause);
+  } finally {
+    log.level = level;
+  }
+  return (await app.getUrl()).replace('[::1]', 'localhost');
+}
+
+/** What the user can do about it; the error itself when it is none of these. */
+function addressError({ host, port }: Address, cause: unknown): unknown {
+  switch ((cause as NodeJS.ErrnoException).code) {
+    case 'EADDRINUSE':
+      return new StartupError(`PORT ${String(port)} on ${host} is in use; set PORT to another port`, { cause });
+    case 'EACCES':
+      return new StartupError(`this user may not listen on PORT ${String(port)}; set PORT to a port above 1023`, {
+        cause,
+      });
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return new StartupError(`HOST ${host} is not an address of this machine; set HOST to one, or to 0.0.0.0`, {
+        cause,
+      });
+    default:
+      return cause;
+  }
+}
