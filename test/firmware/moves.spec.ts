@@ -1,36 +1,29 @@
-import { JobRunner } from '#jobs';
-import { Config } from '#platform';
-import { NestFactory } from '@nestjs/core';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { WorkerModule } from '../../apps/worker/worker.module.js';
 import { expectProblem } from '../errors/expect-problem.js';
-import { settingsFor, type Reply } from '../harness/api.js';
-import { TestApp } from '../harness/app.js';
+import { TestApi, type Reply } from '../harness/api.js';
 import { ended } from '../jobs/jobs.js';
 import { Door, type Event } from './wire.js';
 
-let api: TestApp;
+let api: TestApi;
 let from: Door;
 let to: Door;
 
 beforeAll(async () => {
   // Nobody runs jobs until the test says so.
-  api = await TestApp.start({ WORKER: 'separate' });
+  api = await TestApi.start({ WORKER: 'separate' });
   [from, to] = [await Door.open(api), await Door.open(api)];
 });
 afterAll(() => api.stop());
 
 const objectsOf = (door: Door): Promise<Reply> => door.get(`/objects?subject=${from.project.deviceId}`);
 
-/** Has the jobs run as `stowage worker` runs them, for as long as the work takes. */
-async function runByWorker(work: () => Promise<void>): Promise<void> {
-  const module = WorkerModule.of(new Config(settingsFor(api.db)), api.db);
-  const worker = await NestFactory.createApplicationContext(module, { logger: false });
+/** Has another server run the jobs for as long as the work takes. */
+async function whileJobsRun(work: () => Promise<void>): Promise<void> {
+  const runner = await api.another({ WORKER: 'inline' });
   try {
-    await worker.get(JobRunner).start();
     await work();
   } finally {
-    await worker.close();
+    await runner.stop();
   }
 }
 
@@ -49,7 +42,7 @@ it('a device that moves leaves its events behind, and what it had sent before is
     expectProblem(reply, 'unauthenticated');
   }
 
-  await runByWorker(async () => {
+  await whileJobsRun(async () => {
     expect((await ended(api, keys.admin, { url: queued.job })).status).toBe('succeeded');
   });
   expect((await to.get(from.at)).json()).toEqual([]);

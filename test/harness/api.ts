@@ -97,10 +97,9 @@ export class TestApi {
     await order('PUT', `/servers/${this.started.id}/clock`, { micros });
   }
 
-  async project(): Promise<TestProject> {
-    const { project_id: projectId } = await this.make<{ project_id: number }>('/projects', this.operatorKey, {
-      name: `project-${Math.random().toString(36)}`,
-    });
+  /** @param name of a project that exists; default a new one */
+  async project(name?: string): Promise<TestProject> {
+    const projectId = name === undefined ? await this.createProject() : await this.findProject(name);
     const make = async (role: Role): Promise<string> =>
       (await this.make<{ key: string }>(`/projects/${String(projectId)}/keys`, this.operatorKey, { name: role, role }))
         .key;
@@ -132,6 +131,19 @@ export class TestApi {
   private get started(): StartedServer {
     if (this.server === undefined) throw new Error('this server was started in the process of the spec');
     return this.server;
+  }
+
+  private async createProject(): Promise<number> {
+    const name = `project-${Math.random().toString(36)}`;
+    return (await this.make<{ project_id: number }>('/projects', this.operatorKey, { name })).project_id;
+  }
+
+  private async findProject(name: string): Promise<number> {
+    const reply = await this.call('GET', '/projects', { key: this.operatorKey });
+    const { results } = reply.json<{ results: { project_id: number; name: string }[] }>();
+    const found = results.find((one) => one.name === name);
+    if (found === undefined) throw new Error(`there is no project ${name}: ${reply.text}`);
+    return found.project_id;
   }
 
   private async make<T>(path: string, key: string, body: object): Promise<T> {

@@ -1,9 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Fixtures } from '../../apps/api/fixtures.js';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
-import type { Reply, TestProject } from '../harness/api.js';
-import { TestApp } from '../harness/app.js';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { address, postBatch, type Scalar } from './wire.js';
 
 interface AggregateBody {
@@ -12,14 +10,13 @@ interface AggregateBody {
   results: { group: Scalar; series?: Scalar; value: number | null; count: number }[];
 }
 
-let api: TestApp;
+let api: TestApi;
 /** Has the fixtures and nothing else. */
 let fixtures: TestProject;
 
 beforeAll(async () => {
-  api = await TestApp.start();
-  fixtures = await api.project();
-  await api.app.get(Fixtures).load(fixtures.projectId);
+  api = await TestApi.start({ STOWAGE_SEED: 'true' });
+  fixtures = await api.project('default');
 });
 afterAll(() => api.stop());
 

@@ -1,9 +1,5 @@
-import { Config, createLog } from '#platform';
-import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createApp } from '../../apps/api/create-app.js';
-import type { TestProject } from '../harness/api.js';
-import { TestApp } from '../harness/app.js';
+import { TestApi, type TestProject } from '../harness/api.js';
 import { address, pagesFrom, postBatch, type ObjectBody, type PageBody } from './wire.js';
 
 /**
@@ -42,11 +38,11 @@ const numbers = new Map(
   }),
 );
 
-let api: TestApp;
+let api: TestApi;
 let project: TestProject;
 
 beforeAll(async () => {
-  api = await TestApp.start();
+  api = await TestApi.start();
   project = await api.project();
   for (let start = 0; start < COUNT; start += BATCH_SIZE) {
     const objects = Array.from({ length: BATCH_SIZE }, (_, i) => {
@@ -60,23 +56,15 @@ beforeAll(async () => {
 afterAll(() => api.stop());
 
 describe.each([50, 1_000, 1_200])('with COUNT_CAP=%d', (countCap) => {
-  /** A server of its own on the objects of all. */
-  let server: NestFastifyApplication;
-  let origin: string;
+  /** Another server on the same objects. */
+  let server: TestApi;
 
   beforeAll(async () => {
-    const config = new Config({
-      DATABASE_URL: 'postgresql://test',
-      STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
-      COUNT_CAP: String(countCap),
-    });
-    server = await createApp(config, api.db, createLog('silent'));
-    await server.listen(0, '127.0.0.1');
-    origin = await server.getUrl();
+    server = await api.another({ COUNT_CAP: String(countCap) });
   });
-  afterAll(() => server.close());
+  afterAll(() => server.stop());
 
-  const objectsOf = (query: Record<string, string>): string => `${origin}/api/v1${address('/objects', query)}`;
+  const objectsOf = (query: Record<string, string>): string => `${server.origin}/api/v1${address('/objects', query)}`;
   const filterOf = (kind: string): Record<string, string> => ({ data: `{"k${String(kinds.indexOf(kind))}":1}` });
   const read = async (url: string): Promise<PageBody<ObjectBody>> => {
     const reply = await api.call('GET', url, { key: project.keys.analyst });

@@ -1,25 +1,21 @@
-import { Clock } from '#platform';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
-import type { TestProject } from '../harness/api.js';
-import { TestApp } from '../harness/app.js';
+import { TestApi, type TestProject } from '../harness/api.js';
 import { address, allOf, pagesFrom, postBatch, type PageBody } from '../objects/wire.js';
 import { RoomClient, type AverageBody, type ReadingBody } from './rooms.js';
 
-let api: TestApp;
+let api: TestApi;
 let project: TestProject;
 let lab: RoomClient;
 
 beforeAll(async () => {
-  api = await TestApp.start({ COUNT_CAP: '20' });
+  api = await TestApi.start({ COUNT_CAP: '20' });
 });
 beforeEach(async () => {
   project = await api.project();
   lab = new RoomClient(api, project);
 });
-afterEach(() => {
-  jest.restoreAllMocks();
-});
+afterEach(() => api.setClock(null));
 afterAll(() => api.stop());
 
 const minute = (n: number): string => `2024-12-10T16:${String(n).padStart(2, '0')}:00Z`;
@@ -134,9 +130,7 @@ describe('GET .../temperatures', () => {
 
 describe('GET .../temperatures/average', () => {
   const NOW = Date.parse('2024-12-10T17:00:00Z') * 1_000;
-  const atNow = (micros = NOW): void => {
-    jest.spyOn(api.app.get(Clock), 'now').mockReturnValue(micros);
-  };
+  const atNow = (micros = NOW): Promise<void> => api.setClock(micros);
 
   it('is over [now - duration, now)', async () => {
     await lab.stored([
@@ -145,13 +139,13 @@ describe('GET .../temperatures/average', () => {
       { temperature: 2, recorded_at: '2024-12-10T16:59:59.999999Z' },
       { temperature: 1000, recorded_at: '2024-12-10T17:00:00Z' },
     ]);
-    atNow();
+    await atNow();
     const reply = await lab.average('15m');
     expect([reply.status, reply.json()]).toEqual([
       200,
       { building: 'HQ', room: 'lab', duration: '15m', average_temperature: 1.5, reading_count: 2 },
     ]);
-    atNow(NOW + 1);
+    await atNow(NOW + 1);
     expect((await lab.average('15m')).json()).toMatchObject({ reading_count: 2 });
   });
 
@@ -164,7 +158,7 @@ describe('GET .../temperatures/average', () => {
   ])('of %s has %d readings', async (duration, count) => {
     const times = ['10T16:59:30', '10T16:58:31', '10T16:46:00', '10T15:31:00', '09T18:00:00', '01T00:00:00'];
     await lab.stored(times.map((time) => ({ temperature: 5, recorded_at: `2024-12-${time}Z` })));
-    atNow();
+    await atNow();
     expect((await lab.average(duration)).json<AverageBody>()).toMatchObject({ duration, reading_count: count });
   });
 
