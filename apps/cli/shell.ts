@@ -1,9 +1,9 @@
 import { once } from 'node:events';
-import { ACCESS_ENTITIES } from '#access';
 import { openInstallation } from '#database';
 import { createLog, nestLog, type Config } from '#platform';
 import { Module } from '@nestjs/common';
 import { repl } from '@nestjs/core';
+import { ENTITIES } from '../entities.js';
 import { readConfig } from '../read-config.js';
 import { WorkerModule } from '../worker/worker.module.js';
 import { printMessage } from './output.js';
@@ -18,7 +18,7 @@ class ShellModule {}
 export async function openShell(): Promise<void> {
   const config = readConfig();
   const logger = nestLog(createLog(config.log.level));
-  const installation = await openInstallation({ config, entities: ACCESS_ENTITIES, logger, say: printMessage });
+  const installation = await openInstallation({ config, entities: ENTITIES, logger, say: printMessage });
   const withoutJobs: Config = { ...config, jobs: { ...config.jobs, worker: 'separate' } };
   // The prompt closes its Nest application when it ends, without a way to await that. The last shutdown hook closes the
   // database, so that no provider uses it afterwards.
