@@ -54,7 +54,7 @@ describe('stowage demo', () => {
     [['--devices', '0'], '--devices must be a whole number from 1 to 1000'],
     [['--devices', '1001'], '--devices must be a whole number from 1 to 1000'],
     [['--devices', '1e2'], '--devices must be a whole number from 1 to 1000'],
-    [['--project', ''], '--project must be text of 1 to 255 characters'],
+    [['--project', ''], '--project must be 1 to 255 characters; got 0'],
   ])('rejects %j in one line', async (args, line) => {
     const ended = await demo(...args);
     expect(ended.stderr).toMatch(/^stowage: .*\n$/);

@@ -99,7 +99,7 @@ describe('stowage project and stowage key', () => {
 
   it.each([
     ['a project of a name that exists', 1, ['project', 'create', 'default'], 'There is a project "default" already.'],
-    ['a project without a name', 2, ['project', 'create', ''], '<name> must be text of 1 to 255 characters'],
+    ['a project without a name', 2, ['project', 'create', ''], '<name> must be 1 to 255 characters; got 0'],
     ['a key of an unknown project', 1, ['key', 'create', '--role', 'admin', '--project', 'x'], 'project "x" not found'],
     ['a key with an unknown role', 2, ['key', 'create', '--role', 'boss'], '--role must be one of admin, '],
     [
@@ -153,7 +153,7 @@ describe('stowage device', () => {
   });
 
   it.each([
-    ['a device without an id', 2, ['device', 'create', ''], '<device_id> must be text of 1 to 255 characters'],
+    ['a device without an id', 2, ['device', 'create', ''], '<device_id> must be 1 to 255 characters; got 0'],
     ['to move an unknown device', 1, ['device', 'move', 'x', '--to', 'default'], 'There is no such device.'],
     [
       'a key of an unknown device',

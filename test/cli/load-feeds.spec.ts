@@ -83,7 +83,7 @@ describe('stowage load', () => {
     expect(stderr.trimEnd().split('\n').sort()).toEqual([
       `errors/a.json: /factories/1/factory/chart_data/time/0: ${times}`,
       'errors/a.json: /factories/2/factory/chart_data/time: must have 2 points, as sprocket_production_actual has',
-      'errors/b.json: The request could not be read: The body is not valid JSON at line 1, column 29.',
+      'errors/b.json: Malformed request: The body is not valid JSON at line 1, column 29.',
       'errors/c.json: /batch_id: is not a member of this body',
     ]);
     expect(stdout).toMatch(/^errors\/d\.json: stored 1 object$/m);

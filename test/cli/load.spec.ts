@@ -194,10 +194,10 @@ describe('stowage load', () => {
     ]);
     expect(code).toBe(1);
     expect(stderr.trimEnd().split('\n').sort()).toEqual([
-      'errors/bad.json: /objects/0/data/0/key: must be text of 1 to 255 characters',
+      'errors/bad.json: /objects/0/data/0/key: must be 1 to 255 characters; got 0',
       'errors/bad.json: /objects/1/data/a: must be text, a number, true, false or null',
       'errors/bad.json: /objects/1/object_id: is missing',
-      'errors/broken.json: The request could not be read: The body is not valid JSON at line 2, column 1.',
+      'errors/broken.json: Malformed request: The body is not valid JSON at line 2, column 1.',
       'errors/cut.json: is not valid JSON: unexpected end of file',
       'errors/empty.json: is empty',
       'errors/huge.json: /remark: is not a member of a batch',
@@ -258,7 +258,7 @@ describe('stowage load', () => {
     const wrong: [Record<string, string>, RegExp][] = [
       [{ STOWAGE_URL: 'http://127.0.0.1:4' }, /^stowage: cannot reach http:\/\/127\.0\.0\.1:4: .+\n$/],
       [{ STOWAGE_URL: '' }, /^stowage: PORT is 0 \(any free port\): set STOWAGE_URL .*\n$/],
-      [{ STOWAGE_API_KEY: 'wrong' }, /^stowage: .* responded 401: A valid key is needed: .*\n$/],
+      [{ STOWAGE_API_KEY: 'wrong' }, /^stowage: .* responded 401: Unauthorized: .*\n$/],
       [{ STOWAGE_ADMIN_KEY: '' }, /^stowage: no key: set STOWAGE_API_KEY or use --key\n$/],
     ];
     const ended = await Promise.all(wrong.map(([settings]) => load(['nowhere.json'], settings)));

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { PROBLEMS } from '#http';
+import { PROBLEMS, type ProblemDto } from '#http';
 import { projectFile } from '#platform';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApi } from '../harness/api.js';
@@ -14,19 +14,33 @@ afterAll(() => api.stop());
 
 const slugs = Object.keys(PROBLEMS).sort();
 
-describe('the page of problems', () => {
+describe('docs/problems.md', () => {
   it('has a heading for every problem and no other', async () => {
     const page = await readFile(projectFile('docs/problems.md'), 'utf8');
     const headings = Array.from(page.matchAll(/^## (.*)$/gm), ([, heading]) => heading);
     expect(headings.sort()).toEqual(slugs);
   });
 
-  it('says something under every heading', async () => {
+  it('shows the title and status of each problem in its example', async () => {
+    const page = await readFile(projectFile('docs/problems.md'), 'utf8');
+    const examples = Array.from(
+      page.matchAll(/^```json\n(.*?)^```/gms),
+      ([, json = '']) => JSON.parse(json) as ProblemDto,
+    );
+    expect(examples.length).toBeGreaterThan(5);
+    for (const { type, title, status, errors, error_count } of examples) {
+      const slug = new URL(type).hash.slice(1) as keyof typeof PROBLEMS;
+      expect({ title, status }).toEqual(PROBLEMS[slug]);
+      expect(error_count).toBe(errors?.length);
+    }
+  });
+
+  it('explains every problem', async () => {
     const page = await readFile(projectFile('docs/problems.md'), 'utf8');
     for (const section of page.split(/^## /m).slice(1)) expect(section).toMatch(/^[a-z-]+\n+\S/);
   });
 
-  it('is where the type of a problem leads, to an anchor of its own', async () => {
+  it('is the page that the type of a problem leads to, at an anchor of its own', async () => {
     const { type } = expectProblem(await api.call('GET', '/nothing'), 'not-found');
     const page = await api.call('GET', type);
     expect(page.status).toBe(200);
@@ -36,7 +50,7 @@ describe('the page of problems', () => {
     expect(new URL(type).hash).toBe('#not-found');
   });
 
-  it('is at the address that the client used', async () => {
+  it('is linked by the host that the client used', async () => {
     const { type } = expectProblem(
       await api.call('GET', `${api.origin.replace('127.0.0.1', 'localhost')}/nothing`),
       'not-found',

@@ -1,5 +1,5 @@
 import type { Filter } from '#filter';
-import { ChoiceField, validationSummary, Problem, TextField, type InputError } from '#http';
+import { ChoiceField, TextField, ValidationErrors, type InputError } from '#http';
 import { ApiProperty, OmitType } from '@nestjs/swagger';
 import type { Aggregate, Dimension, Op } from './aggregate.js';
 import { OPS } from './aggregate.js';
@@ -147,7 +147,7 @@ export function aggregateOf(query: AggregateQuery): Aggregate {
   };
 
   const asked = { op, key, by: dimension('by', by), series: dimension('series', series) };
-  if (errors.length > 0) throw new Problem('invalid-query', { detail: validationSummary(errors.length), errors });
+  if (errors.length > 0) throw new ValidationErrors(...errors).problem('invalid-query');
   return asked;
 }
 

@@ -46,7 +46,7 @@ export class NdjsonSource implements BatchSource {
   private async readOn(groups: AsyncIterator<Buffer[]>): Promise<never> {
     for (let next = await groups.next(); next.done !== true; next = await groups.next()) this.check(next.value);
     const { errors, errorCount } = this.rejected;
-    throw new Problem('invalid-body', { detail: validationSummary(errorCount), errors, errorCount });
+    throw new Problem('invalid-body', { detail: validationSummary(errors, errorCount), errors, errorCount });
   }
 
   private check(lines: readonly Buffer[]): CheckedObject[] {

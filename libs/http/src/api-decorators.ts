@@ -11,7 +11,7 @@ export class ProblemDto {
   })
   type: string;
 
-  @ApiProperty({ example: 'There is no such thing here' })
+  @ApiProperty({ example: 'Not found' })
   title: string;
 
   @ApiProperty({ example: 404 })

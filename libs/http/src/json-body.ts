@@ -42,7 +42,7 @@ export class JsonBody {
     const { faults, faultCount, expandedLength } = inspectJson(text, allowsRepeats);
     if (faultCount > 0) {
       throw new Problem('invalid-body', {
-        detail: validationSummary(faultCount),
+        detail: validationSummary(faults, faultCount),
         errors: faults,
         errorCount: faultCount,
       });

@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Config } from '#platform';
 import { ChoiceField, IntegerParameter, TextField } from './fields.js';
 import { requestUrl } from './origin.js';
-import { Problem } from './problems.js';
+import { Problem, ValidationErrors } from './problems.js';
 import { MICROS_END, microsOf, timeOfMicros } from '#platform';
 
 const COUNT_MODES = ['exact', 'estimated', 'none'] as const;
@@ -127,7 +127,7 @@ export function pageRequest(
   const size = query.page_size ?? limits.pageSize;
   if (size > limits.pageSizeMax)
     refuseParameter('page_size', `must be at most ${String(limits.pageSizeMax)} (PAGE_SIZE_MAX)`);
-  if (query.cursor !== undefined && query.page !== undefined) refuseParameter('page', 'cannot stand beside cursor');
+  if (query.cursor !== undefined && query.page !== undefined) refuseParameter('page', 'cannot be combined with cursor');
   const place: PagePosition =
     query.cursor === undefined
       ? { kind: 'offset', offset: ((query.page ?? 1) - 1) * size }
@@ -136,7 +136,7 @@ export function pageRequest(
 }
 
 function refuseParameter(parameter: string, detail: string): never {
-  throw new Problem('invalid-query', { detail: `${parameter} ${detail}.`, errors: [{ parameter, detail }] });
+  throw new ValidationErrors({ parameter, detail }).problem('invalid-query');
 }
 
 /** Results of one page, and whether there are more on either side. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { validationSummary, Problem, PROBLEMS, type InputError, type ProblemSlug } from './problems.js';
+import { Problem, PROBLEMS, ValidationErrors, type InputError, type ProblemSlug } from './problems.js';
 
-describe('the kinds of problems', () => {
-  it('have a status of an error, a title that is no sentence, and a slug that can be an anchor', () => {
+describe('PROBLEMS', () => {
+  it('have an error status, a title without a full stop and a slug that can be an anchor', () => {
     for (const [slug, { status, title }] of Object.entries(PROBLEMS)) {
       expect(slug).toMatch(/^[a-z]+(?:-[a-z]+)*$/);
       expect(title).toMatch(/^[A-Z].*[^.]$/);
@@ -11,27 +11,27 @@ describe('the kinds of problems', () => {
     }
   });
 
-  it('have a title each of their own', () => {
+  it('have different titles', () => {
     const titles = Object.values(PROBLEMS).map(({ title }) => title);
     expect(new Set(titles).size).toBe(titles.length);
   });
 });
 
-describe('a problem', () => {
-  it('takes status and title from its kind', () => {
+describe('Problem', () => {
+  it('takes status and title from its slug', () => {
     for (const slug of Object.keys(PROBLEMS) as ProblemSlug[]) {
       expect(new Problem(slug, { detail: 'x' })).toMatchObject({ slug, message: 'x', ...PROBLEMS[slug] });
     }
   });
 
-  it('lists 100 mistakes and counts them all', () => {
+  it('lists 100 errors and counts all of them', () => {
     const errors = Array.from({ length: 101 }, (_, i): InputError => ({ pointer: `/${String(i)}`, detail: 'x' }));
     const problem = new Problem('invalid-body', { detail: 'x', errors });
     expect([problem.errors.length, problem.errorCount]).toEqual([100, 101]);
     expect(problem.errors).toEqual(errors.slice(0, 100));
   });
 
-  it('counts more mistakes than it was given, where told so', () => {
+  it('takes a number of errors that is higher than that of the errors given', () => {
     const problem = new Problem('invalid-body', {
       detail: 'x',
       errors: [{ pointer: '', detail: 'x' }],
@@ -40,17 +40,26 @@ describe('a problem', () => {
     expect([problem.errors.length, problem.errorCount]).toEqual([1, 5000]);
   });
 
-  it('keeps its cause to itself', () => {
+  it('does not put its cause into its message', () => {
     const problem = new Problem('internal', { detail: 'public', cause: new Error('private') });
     expect([problem.message, (problem.cause as Error).message]).toEqual(['public', 'private']);
   });
 });
 
-describe('the words of a problem', () => {
-  it('count mistakes', () => {
-    expect([validationSummary(1), validationSummary(2)]).toEqual([
-      'There is one mistake; see errors.',
-      'There are 2 mistakes; see errors.',
-    ]);
+describe('the detail of validation errors', () => {
+  it.each<[string, InputError]>([
+    ['/objects/7/data/0/key must be text.', { pointer: '/objects/7/data/0/key', detail: 'must be text' }],
+    ['The body must be an object.', { pointer: '', detail: 'must be an object' }],
+    ['page_size must be at most 1000.', { parameter: 'page_size', detail: 'must be at most 1000' }],
+    ['Prefer must be sent once.', { header: 'Prefer', detail: 'must be sent once' }],
+  ])('is the text of a single error with its place: %s', (detail, error) => {
+    const problem = new ValidationErrors(error).problem('invalid-body');
+    expect([problem.message, problem.errors, problem.errorCount]).toEqual([detail, [error], 1]);
+  });
+
+  it('is the number of several errors', () => {
+    const errors = new ValidationErrors(...Array<InputError>(101).fill({ pointer: '', detail: 'x' }));
+    expect(errors.problem('invalid-body')).toMatchObject({ message: '101 validation errors.', errorCount: 101 });
+    expect(errors.problem('invalid-body').errors).toHaveLength(100);
   });
 });

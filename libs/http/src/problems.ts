@@ -1,56 +1,56 @@
 /**
- * Every kind of problem the API answers with (RFC 9457): slug, status and title.
- * `docs/problems.md` explains each under a heading of the same slug; a test keeps the two equal.
+ * The problems that the API responds with (RFC 9457): slug, status and title. docs/problems.md explains each of them under a
+ * heading of the same slug; a test keeps the table and the page equal.
  */
 export const PROBLEMS = {
-  'malformed-request': { status: 400, title: 'The request could not be read' },
-  'invalid-body': { status: 400, title: 'The body is not valid' },
-  'invalid-query': { status: 400, title: 'A query parameter is not valid' },
-  'invalid-header': { status: 400, title: 'A header is not valid' },
-  'invalid-cursor': { status: 400, title: 'The cursor does not fit this request' },
-  'invalid-path': { status: 400, title: 'The address is not valid' },
-  'idempotency-key-reused': { status: 400, title: 'The Idempotency-Key belongs to another request' },
-  unauthenticated: { status: 401, title: 'A valid key is needed' },
-  forbidden: { status: 403, title: 'This key may not do that' },
-  'not-found': { status: 404, title: 'There is no such thing here' },
-  'method-not-allowed': { status: 405, title: 'This address does not take that method' },
-  'not-acceptable': { status: 406, title: 'No such representation' },
-  'request-timeout': { status: 408, title: 'The request took too long to arrive' },
-  conflict: { status: 409, title: 'The id exists already' },
-  'job-not-failed': { status: 409, title: 'Only a failed job can be tried again' },
-  'batch-not-empty': { status: 409, title: 'The batch still has objects' },
-  'idempotency-in-progress': { status: 409, title: 'The first request with this Idempotency-Key still runs' },
-  'precondition-failed': { status: 412, title: 'The thing has changed since you read it' },
-  'too-large': { status: 413, title: 'Over a limit' },
-  'uri-too-long': { status: 414, title: 'The address is too long' },
-  'unsupported-media-type': { status: 415, title: 'This media type is not taken here' },
-  'precondition-required': { status: 428, title: 'If-Match is required here' },
-  'headers-too-large': { status: 431, title: 'The headers are too large' },
-  internal: { status: 500, title: 'Something went wrong on our side' },
-  unavailable: { status: 503, title: 'Not available right now' },
+  'malformed-request': { status: 400, title: 'Malformed request' },
+  'invalid-body': { status: 400, title: 'Invalid request body' },
+  'invalid-query': { status: 400, title: 'Invalid query parameter' },
+  'invalid-header': { status: 400, title: 'Invalid header' },
+  'invalid-cursor': { status: 400, title: 'Invalid cursor' },
+  'invalid-path': { status: 400, title: 'Invalid path' },
+  'idempotency-key-reused': { status: 400, title: 'Idempotency-Key reused' },
+  unauthenticated: { status: 401, title: 'Unauthorized' },
+  forbidden: { status: 403, title: 'Forbidden' },
+  'not-found': { status: 404, title: 'Not found' },
+  'method-not-allowed': { status: 405, title: 'Method not allowed' },
+  'not-acceptable': { status: 406, title: 'Not acceptable' },
+  'request-timeout': { status: 408, title: 'Request timeout' },
+  conflict: { status: 409, title: 'Conflict' },
+  'job-not-failed': { status: 409, title: 'Job has not failed' },
+  'batch-not-empty': { status: 409, title: 'Batch not empty' },
+  'idempotency-in-progress': { status: 409, title: 'Idempotency-Key in use' },
+  'precondition-failed': { status: 412, title: 'Precondition failed' },
+  'too-large': { status: 413, title: 'Content too large' },
+  'uri-too-long': { status: 414, title: 'URI too long' },
+  'unsupported-media-type': { status: 415, title: 'Unsupported media type' },
+  'precondition-required': { status: 428, title: 'Precondition required' },
+  'headers-too-large': { status: 431, title: 'Request header fields too large' },
+  internal: { status: 500, title: 'Internal server error' },
+  unavailable: { status: 503, title: 'Service unavailable' },
 } as const satisfies Record<string, { status: number; title: string }>;
 
 export type ProblemSlug = keyof typeof PROBLEMS;
 
-/** One mistake in the input: where it is, and what is wrong there. */
+/** An error in the input: its place, and what is wrong there, to follow the place: "must be …". */
 export type InputError =
   | { /** JSON Pointer (RFC 6901) into the body. */ pointer: string; detail: string }
   | { /** Name of the query parameter. */ parameter: string; detail: string }
   | { /** Name of the header. */ header: string; detail: string };
 
-/** Seconds after which a client may try again what is not available now. */
+/** Seconds after which a client may retry. */
 const RETRY_AFTER = { 'Retry-After': '5' };
 
-/** At most so many mistakes are listed; `error_count` tells how many there are. */
+/** How many errors a response lists; `error_count` has the number of all. */
 export const ERRORS_LISTED_MAX = 100;
 
-/** Mistakes as they are found: all of them are counted, the first ones listed. */
+/** Collects errors: the first 100 are listed, all are counted. */
 export class ValidationErrors {
   readonly listed: InputError[] = [];
   count = 0;
 
-  constructor(...mistakes: readonly InputError[]) {
-    for (const mistake of mistakes) this.add(mistake);
+  constructor(...errors: readonly InputError[]) {
+    for (const error of errors) this.add(error);
   }
 
   /** No more errors are listed; further ones are only counted. */
@@ -58,9 +58,9 @@ export class ValidationErrors {
     return this.listed.length >= ERRORS_LISTED_MAX;
   }
 
-  add(mistake: InputError): void {
+  add(error: InputError): void {
     this.count++;
-    if (!this.isFull) this.listed.push(mistake);
+    if (!this.isFull) this.listed.push(error);
   }
 
   addAll({ listed, count }: ValidationErrors): void {
@@ -68,26 +68,39 @@ export class ValidationErrors {
     this.count += count;
   }
 
-  /** The refusal of what has them. */
-  problem(slug: 'invalid-body' | 'invalid-query' | 'conflict'): Problem {
-    return new Problem(slug, { detail: validationSummary(this.count), errors: this.listed, errorCount: this.count });
+  problem(slug: 'invalid-body' | 'invalid-query' | 'invalid-header' | 'conflict'): Problem {
+    const detail = validationSummary(this.listed, this.count);
+    return new Problem(slug, { detail, errors: this.listed, errorCount: this.count });
   }
 }
 
+/** The `detail` of validation errors: the text of a single one with its place, else their number. */
+export function validationSummary(errors: readonly InputError[], count = errors.length): string {
+  const [first] = errors;
+  if (first === undefined || count !== 1) return `${String(count)} validation errors.`;
+  return `${placeOf(first)} ${first.detail}.`;
+}
+
+function placeOf(error: InputError): string {
+  if ('parameter' in error) return error.parameter;
+  if ('header' in error) return error.header;
+  return error.pointer === '' ? 'The body' : error.pointer;
+}
+
 interface ProblemOptions {
-  /** What went wrong this time, for the client: never anything of the inside. */
+  /** What is wrong with this request; public, so without internals. */
   detail: string;
   errors?: readonly InputError[];
-  /** How many mistakes there are in all, where `errors` does not hold every one; default its length. */
+  /** The number of errors, where `errors` does not hold all of them; default its length. */
   errorCount?: number;
   headers?: Readonly<Record<string, string>>;
-  /** More members of the answer, for problems that carry a figure. */
+  /** Further members of the response. */
   extra?: Readonly<Record<string, unknown>>;
-  /** Only logged. */
+  /** Logged, never sent. */
   cause?: unknown;
 }
 
-/** The one way to refuse a request. `detail` is public, `cause` is only logged. */
+/** An error response. `detail` is public, `cause` is logged only. */
 export class Problem extends Error {
   override name = 'Problem';
   readonly status: number;
@@ -108,9 +121,4 @@ export class Problem extends Error {
     this.headers = { ...(slug === 'unavailable' ? RETRY_AFTER : {}), ...options.headers };
     this.extra = options.extra ?? {};
   }
-}
-
-/** Says in one sentence how many mistakes follow. */
-export function validationSummary(errors: number): string {
-  return errors === 1 ? 'There is one mistake; see errors.' : `There are ${String(errors)} mistakes; see errors.`;
 }
