@@ -14,6 +14,8 @@ const SWEEP_MS = 50;
 /** A server that accepts requests. */
 export interface RunningServer {
   url: string;
+  /** For tests that set its clock. */
+  app: NestFastifyApplication;
   /** Finishes the requests in progress, then closes the database. Idempotent. */
   stop(): Promise<void>;
 }
@@ -30,7 +32,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
     const keys = await app.get(FirstStart).run(say);
     const url = await listen(app, config.http);
     for (const line of welcomeLines(url, keys)) say(line);
-    return { url, stop: stopOnce(app, installation) };
+    return { url, app, stop: stopOnce(app, installation) };
   } catch (error) {
     // The application may run jobs already, which hold connections.
     await app?.close();
