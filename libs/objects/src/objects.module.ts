@@ -4,6 +4,7 @@ import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { ObjectBodies } from './object-body.js';
 import { ObjectController } from './object.controller.js';
+import { ObjectCountStore } from './object-count.store.js';
 import { ObjectListStore } from './object-list.store.js';
 import { ObjectOperations } from './object.operations.js';
 import { ObjectService } from './object.service.js';
@@ -13,7 +14,7 @@ import { ObjectStore } from './object.store.js';
 @Module({
   imports: [JobsModule, TypeOrmModule.forFeature([ObjectEntity])],
   controllers: [ObjectController],
-  providers: [ObjectBodies, ObjectStore, ObjectListStore, ObjectService, ObjectOperations],
+  providers: [ObjectBodies, ObjectStore, ObjectCountStore, ObjectListStore, ObjectService, ObjectOperations],
   exports: [ObjectBodies, ObjectStore, ObjectListStore, ObjectService],
 })
 export class ObjectsModule {}

@@ -1,0 +1,194 @@
+import { filterSql, isEverything, type Filter } from '#filter';
+import { Config } from '#platform';
+import { cappedCount, countRows, type Count, type PageRequest, type Slice } from '#http';
+import { Database } from '#database';
+import { Injectable } from '@nestjs/common';
+import { OBJECT_FILTER_COLUMNS } from '#store';
+import { newestObjectsSql, objectListSql } from './object-list-sql.js';
+
+/** Batches whose counts are added up for a page that did not ask for a count: about 5 ms. */
+const SUMMED_BATCHES_MAX = 10_000;
+/**
+ * Objects that counting to the cap looks through, newest first, before it asks the GIN index: a first pass that shows how common
+ * the matches are, and a longer one.
+ */
+const COUNT_WALKS = [5_000, 30_000] as const;
+/** An estimate looks at this many places of the list, and at this many objects in each: about 10 ms. */
+const SAMPLE_PLACES = 200;
+const SAMPLE_OBJECTS = 10;
+
+/** A page whose objects are known, to be counted. */
+export interface CountedPage {
+  page: PageRequest;
+  slice: Pick<Slice<unknown>, 'items' | 'hasNext' | 'hasPrevious'>;
+}
+
+/** How many objects a filter matches, as exactly as the page asks. */
+@Injectable()
+export class ObjectCountStore {
+  constructor(
+    private readonly database: Database,
+    private readonly config: Config,
+  ) {}
+
+  /**
+   * Where the filter is nothing or one batch, the sum of `object_count`. Otherwise exact where the page shows it: its first page
+   * is also its last. Otherwise by counting rows or by a sample.
+   * @param areMatchesCommon the newest objects alone filled the page
+   */
+  async count(
+    projectId: number,
+    filter: Filter,
+    { page, slice }: CountedPage,
+    areMatchesCommon = false,
+  ): Promise<Count> {
+    const mode = page.count;
+    const { countCap } = this.config.limits;
+    if (mode === 'none') return { count: null };
+    const scope = batchScopeOf(filter);
+    if (scope !== null) {
+      const sum = await this.sumOfBatches(projectId, scope.batchId, mode === 'capped' ? SUMMED_BATCHES_MAX : null);
+      if (sum !== null) return { count: sum, count_is: 'exact' };
+    }
+    const shown = exactCountShownBy(page, slice);
+    if (shown !== null) return cappedCount(shown, mode === 'capped' ? countCap : shown);
+    if (mode === 'estimated') return this.estimate(projectId, filter, { page, slice });
+    if (mode === 'capped' && areMatchesCommon && (await this.isOverCap(projectId, filter))) {
+      return { count: countCap, count_is: 'at_least' };
+    }
+    return countRows(this.database, objectListSql(projectId, filter), mode, countCap);
+  }
+
+  /** The number of objects of the project or of one batch; null when the project has more than `batchesMax` batches. */
+  private async sumOfBatches(
+    projectId: number,
+    batchId: string | null,
+    batchesMax: number | null,
+  ): Promise<number | null> {
+    const [row] = await this.database.query<{ batches: string; objects: string }>(SUM_OF_BATCHES, [
+      projectId,
+      batchId,
+      batchesMax === null ? null : batchesMax + 1,
+    ]);
+    if (batchesMax !== null && Number(row?.batches) > batchesMax) return null;
+    return Number(row?.objects);
+  }
+
+  /**
+   * From a sample of the project's objects, or of those of the batch that the filter names. The planner's statistics would be
+   * cheaper, but they cover all projects: they would show one project which values another one has.
+   *
+   * Few matches are counted, because the index finds them quickly and a sample misses them. An estimate is never less than
+   * what the page itself shows.
+   */
+  private async estimate(projectId: number, filter: Filter, { page, slice }: CountedPage): Promise<Count> {
+    const { countCap } = this.config.limits;
+    const estimate = await this.sample(projectId, filter);
+    let atLeast = leastCountShownBy(page, slice);
+    if (estimate <= 2 * countCap) {
+      const counted = await countRows(this.database, objectListSql(projectId, filter), 'capped', countCap);
+      if (counted.count === null || counted.count_is === 'exact') return counted;
+      atLeast = Math.max(atLeast, countCap + 1);
+    }
+    return { count: Math.max(estimate, atLeast), count_is: 'estimated' };
+  }
+
+  /** An unbiased estimate of the number of matches, the same each time for the same objects. */
+  private async sample(projectId: number, filter: Filter): Promise<number> {
+    const values: unknown[] = [projectId, batchIdOf(filter)];
+    const text = sampleSql(filterSql(filter, OBJECT_FILTER_COLUMNS, values));
+    const [row] = await this.database.query<{ estimate: number | null }>(text, values);
+    return Math.round(row?.estimate ?? 0);
+  }
+
+  /** Whether more than COUNT_CAP of the newest objects match; a false may be wrong. */
+  private async isOverCap(projectId: number, filter: Filter): Promise<boolean> {
+    const { countCap } = this.config.limits;
+    const [short, long] = COUNT_WALKS;
+    const seen = await this.countNewest(projectId, filter, short);
+    if (seen > countCap) return true;
+    const isLikely = (seen * long) / short > countCap;
+    return isLikely && (await this.countNewest(projectId, filter, long)) > countCap;
+  }
+
+  private async countNewest(projectId: number, filter: Filter, objects: number): Promise<number> {
+    const { from, where, values } = newestObjectsSql(projectId, filter, objects);
+    const limit = String(this.config.limits.countCap + 1);
+    const text = `SELECT count(*) FROM (SELECT 1 FROM ${from} WHERE ${where} LIMIT ${limit}) AS found`;
+    const [row] = await this.database.query<{ count: string }>(text, values);
+    return Number(row?.count);
+  }
+}
+
+const SUM_OF_BATCHES = {
+  name: 'object.sum-of-batches',
+  text: `
+    SELECT count(*) AS batches, coalesce(sum(object_count), 0) AS objects FROM (
+      SELECT object_count FROM batches
+      WHERE project_id = $1::int AND ($2::text IS NULL OR batch_id = $2::text) LIMIT $3::bigint
+    ) AS b`,
+};
+
+/**
+ * Stratified sampling. The objects are lined up batch by batch, the batches in an order that has nothing to do with their
+ * content, and cut into SAMPLE_PLACES parts of equal size. From each part one run of objects is read, and its share of matches
+ * stands for the part. Where a run begins depends on a hash, because regular distances would meet the same kind of object
+ * every time where objects repeat in a cycle.
+ */
+function sampleSql(matches: string): string {
+  const places = `${String(SAMPLE_PLACES)} / nullif(total, 0)`;
+  return `
+    WITH batch AS (
+      SELECT batch_id, object_count::float8 AS count,
+        (sum(object_count) OVER (ORDER BY hashtext(batch_id), batch_id))::float8 AS upto,
+        (sum(object_count) OVER ())::float8 AS total
+      FROM batches WHERE project_id = $1::int AND ($2::text IS NULL OR batch_id = $2::text)
+    ),
+    sampled AS (
+      SELECT batch_id, total, (floor(upto * ${places}) - floor((upto - count) * ${places}))::int AS runs FROM batch
+    )
+    SELECT avg(found.share) * max(s.total) AS estimate
+    FROM sampled AS s
+    CROSS JOIN LATERAL (
+      SELECT min(seq) AS first, max(seq) AS last FROM objects WHERE project_id = $1 AND batch_id = s.batch_id
+    ) AS bounds
+    CROSS JOIN generate_series(1, s.runs) AS run
+    CROSS JOIN LATERAL (
+      SELECT (run - 1 + (hashtextextended(s.batch_id, run) & 65535) / 65536.0) / s.runs AS fraction
+    ) AS place
+    CROSS JOIN LATERAL (
+      SELECT count(*) FILTER (WHERE ${matches})::float8 / nullif(count(*), 0) AS share FROM (
+        SELECT * FROM objects
+        WHERE project_id = $1 AND batch_id = s.batch_id
+          AND seq >= bounds.first + ((bounds.last - bounds.first) * place.fraction)::bigint
+        ORDER BY seq LIMIT ${String(SAMPLE_OBJECTS)}
+      ) AS o
+    ) AS found
+    WHERE s.runs > 0`;
+}
+
+/** What the counts of the batches answer: all objects, or those of one batch; null for any other filter. */
+function batchScopeOf(filter: Filter): { batchId: string | null } | null {
+  if (isEverything(filter)) return { batchId: null };
+  const parts = filter.kind === 'and' ? filter.of : [filter];
+  const [part] = parts;
+  return parts.length === 1 && part?.kind === 'batch' ? { batchId: part.batchId } : null;
+}
+
+/** The batch that a filter names, whatever else it asks; null for none. */
+function batchIdOf(filter: Filter): string | null {
+  const parts = filter.kind === 'and' ? filter.of : [filter];
+  return parts.find((part) => part.kind === 'batch')?.batchId ?? null;
+}
+
+/** The number of all matches where a page shows it: it has a number, and no page follows. */
+function exactCountShownBy({ position }: PageRequest, { items, hasNext }: CountedPage['slice']): number | null {
+  if (position.kind !== 'offset' || hasNext || (items.length === 0 && position.offset > 0)) return null;
+  return position.offset + items.length;
+}
+
+/** Matches that a page shows: its own, those before it, and one behind each link. */
+function leastCountShownBy({ position }: PageRequest, { items, hasNext, hasPrevious }: CountedPage['slice']): number {
+  const before = position.kind === 'offset' ? (items.length > 0 ? position.offset : 0) : Number(hasPrevious);
+  return before + items.length + Number(hasNext);
+}

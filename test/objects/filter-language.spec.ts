@@ -1,0 +1,61 @@
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Fixtures } from '../../apps/api/fixtures.js';
+import type { TestProject } from '../harness/api.js';
+import { TestApp } from '../harness/app.js';
+import type { ObjectBody, PageBody, ProblemBody } from './wire.js';
+
+let api: TestApp;
+/** Has the fixtures and nothing else. */
+let fixtures: TestProject;
+let page: string;
+
+beforeAll(async () => {
+  api = await TestApp.start();
+  fixtures = await api.project();
+  await api.app.get(Fixtures).load(fixtures.projectId);
+  page = await readFile('docs/filter-language.md', 'utf8');
+});
+afterAll(() => api.stop());
+
+/** Rows of the tables below a heading that begins so: the query, and the next cell. */
+function rowsBelow(heading: string): [query: string, cell: string][] {
+  return page
+    .split(/^(?=\|[^\n]*\n\| -)/m)
+    .filter((table) => table.startsWith(heading))
+    .flatMap((table) =>
+      Array.from(table.matchAll(/^\| (?:`([^`]*=[^`]*)`|no filter) *\| *(.*?) *\|/gm), ([, query = '', cell = '']) => {
+        const row: [string, string] = [query, cell];
+        return row;
+      }),
+    );
+}
+
+async function read<T>(path: string, query: string): Promise<T> {
+  const parameters = new URLSearchParams(query).toString();
+  const reply = await api.call('GET', `${path}?${parameters}`, { key: fixtures.keys.analyst });
+  return reply.json<T>();
+}
+
+describe('docs/filter-language.md', () => {
+  it.each([
+    ['/objects', 20],
+    ['/batches', 5],
+  ])('shows the counts of the fixtures in lists of %s', async (path, atLeast) => {
+    const rows = rowsBelow(`| on \`/api/v1${path}\``);
+    expect(rows.length).toBeGreaterThan(atLeast);
+    for (const [query, expected] of rows) {
+      const { count } = await read<PageBody<ObjectBody>>(path, query);
+      expect([query, count]).toEqual([query, Number(expected)]);
+    }
+  });
+
+  it('shows the errors of invalid queries', async () => {
+    const rows = rowsBelow('| request');
+    expect(rows.length).toBeGreaterThan(5);
+    for (const [query, expected] of rows) {
+      const { errors } = await read<ProblemBody>('/objects', query);
+      expect([query, errors?.[0]?.detail]).toEqual([query, expected]);
+    }
+  });
+});
