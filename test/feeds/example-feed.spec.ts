@@ -32,7 +32,7 @@ async function read<T>(path: string): Promise<T> {
 }
 
 describe('the feed of docs/adding-a-feed.md', () => {
-  it('stores what comes through its door, and replaces what comes again', async () => {
+  it('stores visits, and replaces a visit that is sent again', async () => {
     expect(await count(9, 12)).toBe(201);
     expect(await count(10, 30)).toBe(201);
     expect(await count(9, 13)).toBe(201);
@@ -43,7 +43,7 @@ describe('the feed of docs/adding-a-feed.md', () => {
     ]);
   });
 
-  it('has filters, aggregates, deletes, jobs and repeatable requests without a line of its own', async () => {
+  it('supports filters, aggregates, deletes, jobs and idempotency keys without code of its own', async () => {
     const { results } = await read<{ results: { object_id: string }[] }>(
       `/objects?subject=north&key=people&value=30&observed_from=${at(10)}`,
     );
@@ -62,14 +62,14 @@ describe('the feed of docs/adding-a-feed.md', () => {
     expect([await count(12, 5, headers), await count(12, 5, headers)]).toEqual([201, 201]);
   });
 
-  it('refuses what is no visit, with a pointer to it, and whom it does not know', async () => {
+  it('rejects an invalid visit with a pointer, a missing key and a forbidden role', async () => {
     const bad = await post(VISITS, { at: at(9), people: -1 });
     expect([bad.status, bad.json<{ errors: object[] }>().errors]).toMatchObject([400, [{ pointer: '/people' }]]);
     expect((await api.call('GET', VISITS)).status).toBe(401);
     expect((await api.call('POST', VISITS, { key: project.keys.analyst, body: {} })).status).toBe(403);
   });
 
-  it('tells one hour from another by when it is, not by how it is written, and tells it in UTC', async () => {
+  it('identifies an hour by its instant, whatever its time zone, and returns it in UTC', async () => {
     const door = '/doors/clock/visits';
     const written = ['2026-11-21T10:00:00+01:00', '2026-11-21t08:00:00.000-01:00', '2026-11-21T09:00:00'];
     for (const [people, hour] of written.entries()) {
@@ -83,13 +83,13 @@ describe('the feed of docs/adding-a-feed.md', () => {
     ['of 256 characters', 'x'.repeat(256)],
     ['with a control character', 'a\u0007b'],
     ['with a control character beyond ASCII', '\u0085'],
-  ])('refuses a name that cannot be a subject: one %s', async (_, name) => {
+  ])('rejects a name that is not a valid subject: %s', async (_, name) => {
     const door = `/doors/${encodeURIComponent(name)}/visits`;
     expectProblem(await post(door, { at: at(9), people: 1 }), 'invalid-path');
     expectProblem(await api.call('GET', door, { key: project.keys.analyst }), 'invalid-path');
   });
 
-  it("has another project's door as if it did not exist, and one of its own also where a page is empty", async () => {
+  it("returns 404 for another project's door, and an empty page past the end of its own", async () => {
     const { keys } = await api.project();
     const essence = (reply: Reply) => ({ ...expectProblem(reply, 'not-found'), request_id: '', instance: '' });
     await count(9, 13);
@@ -99,7 +99,7 @@ describe('the feed of docs/adding-a-feed.md', () => {
     expect((await read<{ results: object[] }>(`${VISITS}?page=99`)).results).toEqual([]);
   });
 
-  it('is in the OpenAPI document, with the problems of an address with a name in it', async () => {
+  it('is in the OpenAPI document, with the problems of a route with a path parameter', async () => {
     const { paths } = await openApiOf(api);
     const { get, post } = paths['/api/v1/doors/{door}/visits'] ?? {};
     expect(get?.responses['404']?.description).toContain('not-found: ');
@@ -108,14 +108,14 @@ describe('the feed of docs/adding-a-feed.md', () => {
 });
 
 describe('docs/adding-a-feed.md', () => {
-  it('shows the files of the example as they are', async () => {
+  it('shows the current files of the example', async () => {
     const page = await readFile('docs/adding-a-feed.md', 'utf8');
     const shown = [...page.matchAll(/^`(test\/feeds\/\S+)`\n\n```ts\n([\s\S]*?)```$/gm)];
     expect(shown.length).toBeGreaterThan(3);
     for (const [, path = '', text] of shown) expect(text).toBe(await readFile(path, 'utf8'));
   });
 
-  it('names files that are there', async () => {
+  it('names files that exist', async () => {
     const [, putIn = ''] = (await readFile('docs/adding-a-feed.md', 'utf8')).split('## 6.');
     const files = [...putIn.matchAll(/`((?:[\w-]+\/)*[\w-]+(?:\.[\w-]+)*\.(?:ts|mjs|json|md))`/g)];
     expect(files.length).toBeGreaterThan(10);

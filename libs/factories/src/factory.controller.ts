@@ -1,7 +1,7 @@
 import { ProjectId } from '#access';
 import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
 import { ApiResult, API, Http, JsonHeader, ApiProblems, Rules, type HttpContext } from '#http';
-import { FeedReader, KindService, listOf, OneOrFile, Stored } from '#feeds';
+import { FeedReader, CollectionService, collectionList, ApiOneOrFile, ApiStoredResult } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { FACTORIES } from './factory.js';
@@ -14,18 +14,18 @@ export class FactoryController {
 
   constructor(
     private readonly writes: WriteService,
-    private readonly kinds: KindService,
+    private readonly kinds: CollectionService,
     private readonly reader: FeedReader,
   ) {
-    this.creating = kinds.creating(FACTORIES);
+    this.creating = kinds.registerCreate(FACTORIES);
   }
 
   @Post()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Store a factory, or a file of factories, each once' })
-  @OneOrFile(NewFactoryDto, NewFactoriesDto)
+  @ApiOneOrFile(NewFactoryDto, NewFactoriesDto)
   @ApiRespondAsync()
-  @Stored(FactoryDto)
+  @ApiStoredResult(FactoryDto)
   @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large')
   createFactories(@Http() http: HttpContext): Promise<string> {
     return this.writes.handle(this.creating, http);
@@ -38,7 +38,7 @@ export class FactoryController {
   @ApiResult(200, FactoryListDto, { link: true })
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listFactories(@Query() query: FactoryListQuery, @Http() http: HttpContext): Promise<string> {
-    const page = await this.reader.page({ ...listOf(FACTORIES), isWhole: true }, query, http);
+    const page = await this.reader.page({ ...collectionList(FACTORIES), isUnpaged: true }, query, http);
     return `{"factories":[${page.linked().join()}]}`;
   }
 

@@ -6,22 +6,22 @@ import { ObjectIdField } from '#objects';
 import type { Type } from '@nestjs/common';
 import { ApiProperty, PickType } from '@nestjs/swagger';
 
-/** Of one factory: more make an object that nobody wants to read whole. */
+/** The most points of one factory; a larger object is too large to read at once. */
 const POINTS_MAX = 10_000;
 
 export const TIME_RULE = `must be a whole number from 0 to ${String(EPOCH_SECONDS_MAX)}`;
-export const NUMBER_RULE = 'must be a number';
+export const NUMBER_RULE = 'must be a number of at most 1.8e308';
 
 export class ChartDataDto {
-  @SeriesField({ type: 'number' }, 'Sprockets made, one number for each time.', [32, 29])
+  @SeriesField({ type: 'number' }, 'Sprockets produced, one number for each time.', [32, 29])
   sprocket_production_actual: number[];
 
-  @SeriesField({ type: 'number' }, 'Sprockets that were to be made.', [32, 30])
+  @SeriesField({ type: 'number' }, 'Sprockets planned, one number for each time.', [32, 30])
   sprocket_production_goal: number[];
 
   @SeriesField(
     { type: 'integer', minimum: 0, maximum: EPOCH_SECONDS_MAX },
-    'When, in seconds since 1970.',
+    'Times in seconds since 1970.',
     [1611194818, 1611194878],
   )
   time: number[];
@@ -42,7 +42,7 @@ export class NewFactoryDto {
 }
 
 export class NewFactoriesDto {
-  @ApiProperty({ type: [NewFactoryDto], minItems: 1, maxItems: FEED_LIST_MAX, description: 'A file of them.' })
+  @ApiProperty({ type: [NewFactoryDto], minItems: 1, maxItems: FEED_LIST_MAX, description: 'A file of factories.' })
   factories: NewFactoryDto[];
 }
 
@@ -62,7 +62,7 @@ export class FactoryListDto {
 
 export class FactoryListQuery extends PickType(PageQuery, ['page_size', 'cursor'] as const) {}
 
-/** Whether this can be a time, as far as a double tells. */
+/** Whether a number can be a time; that it is whole has to be checked on its text as well. */
 export function isTimeNumber(value: unknown): boolean {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= EPOCH_SECONDS_MAX;
 }
@@ -71,7 +71,7 @@ function PartField(type: Type): PropertyDecorator {
   return RuleField({ type }, 'must be an object', isObject);
 }
 
-/** A list; each of its elements is judged by itself, and told with its place. */
+/** A list of numbers; the elements are validated one by one, each with its pointer. */
 function SeriesField(
   items: { type: string; minimum?: number; maximum?: number },
   description: string,

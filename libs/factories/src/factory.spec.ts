@@ -1,8 +1,10 @@
+import 'reflect-metadata';
 import { expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { FACTORIES } from './factory.js';
+import { NUMBER_RULE } from './factory.dto.js';
 
-/** Numbers as text, in all the ways to write them. */
+/** Numbers as text, in every notation. */
 const number = fc
   .tuple(
     fc.constantFrom('', '-'),
@@ -12,23 +14,31 @@ const number = fc
   .map((parts) => parts.join(''));
 const time = fc.integer({ min: 0, max: 253_402_300_799 }).map(String);
 
-it('a factory comes back to the letter, its points in order', () => {
+it('reads a factory back with every digit and its points in order', () => {
   const points = fc.array(fc.tuple(number, number, time), { minLength: 1, maxLength: 20 });
   fc.assert(
     fc.property(points, (list) => {
-      const [actual, goal, times] = [0, 1, 2].map((place) => list.map((point) => point[place]).join());
+      const [actual, goal, times] = [0, 1, 2].map((index) => list.map((point) => point[index]).join());
       const series = `"sprocket_production_actual":[${actual ?? ''}],"sprocket_production_goal":[${goal ?? ''}]`;
       const chart = `"factory":{"chart_data":{${series},"time":[${times ?? ''}]}}`;
       const text = `{${chart}}`;
-      const made = FACTORIES.toObject({ value: JSON.parse(text), text, start: 0, pointer: '' });
-      expect(made).toHaveProperty('made');
-      const read = FACTORIES.fromObject({ object_id: 'ß"', data: 'made' in made ? made.made : '' });
+      const parsed = FACTORIES.toObject({ value: JSON.parse(text), text, start: 0, pointer: '' });
+      expect(parsed).toHaveProperty('value');
+      const read = FACTORIES.fromObject({ object_id: 'ß"', data: 'value' in parsed ? parsed.value : '' });
       expect(read).toBe(`{"id":"ß\\"",${chart}}`);
     }),
   );
 });
 
-it('a text that looks like points is none', () => {
+it.each(['1e309', '-1e309'])('rejects a point of %s, which is not a finite double', (number) => {
+  const text = `{"factory":{"chart_data":{"sprocket_production_actual":[${number}],"sprocket_production_goal":[1],"time":[1]}}}`;
+  const parsed = FACTORIES.toObject({ value: JSON.parse(text), text, start: 0, pointer: '' });
+  expect(parsed).toMatchObject({
+    errors: { listed: [{ pointer: '/factory/chart_data/sprocket_production_actual/0', detail: NUMBER_RULE }] },
+  });
+});
+
+it('does not take text that looks like points for points', () => {
   const text = '{"key": "time", "value": 5}';
   const data = JSON.stringify([
     { key: 'time', value: text },

@@ -1,6 +1,6 @@
 /**
- * factories: a feed: factories with what they made and were to make, whole and by id. They are the objects of one batch,
+ * factories: a feed. Factories with their production and their goals, as a list and by id. They are the objects of the batch
  * `factories`.
- * Imports json, platform, access, jobs, warehouse; never another feed.
+ * Imports json, platform, http, access, jobs, store, objects, feeds.
  */
 export { FactoriesModule } from './factories.module.js';

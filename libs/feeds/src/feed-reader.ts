@@ -16,32 +16,32 @@ import { Injectable } from '@nestjs/common';
 import { ObjectListStore } from '#objects';
 import type { ObjectRow } from '#store';
 import { ObservationStore } from './observation.store.js';
-import { Pause } from './pause.js';
+import { EventLoopYield } from './event-loop-yield.js';
 
-/** A list as a feed shows it: objects that are read as something. */
+/** A list of a feed: a filter over objects, and how an object is shown. */
 export interface FeedList<T> {
-  /** A name, and what else makes another list of it: a cursor fits no other. */
-  is: readonly [name: string, ...rest: unknown[]];
-  /** Only what is about it, the latest first; left out: whatever matches, the newest first. */
+  /** Identifies the list; a cursor is valid only for the list that it was made for. */
+  scope: readonly [name: string, ...rest: unknown[]];
+  /** Lists only objects about this subject, latest `observed_at` first. Default: every match, newest first. */
   subject?: string;
-  /** Of what is about it only what has a measure: a number under the key `temperature`. */
+  /** With `subject`: lists only objects that have a number under the key `temperature`. */
   isMeasured?: true;
   filter: Filter;
-  /** Reads an object; undefined for one that is none of the feed's, which is passed over. */
+  /** Converts an object; undefined for an object of another shape, which the list skips. */
   read: (row: ObjectRow) => T | undefined;
-  /** Throws where who asks may not see it, before anything is read. */
-  allow?: () => Promise<void>;
+  /** Runs before anything is read. @throws Problem where the principal may not read the list */
+  authorize?: () => Promise<void>;
   /**
-   * To be read as one: the oldest first, on a page as many as there may be (fewer of large ones), and not counted. Not of one
-   * about a subject.
+   * Lists oldest first, up to PAGE_SIZE_MAX results on a page (fewer if they are large), without a count. Not together with
+   * `subject`.
    */
-  isWhole?: true;
+  isUnpaged?: true;
 }
 
-/** Before the first that was stored. */
+/** The position before the first stored object. */
 const FIRST = { kind: 'after', seq: '0', oldestFirst: true } as const;
 
-/** A page of such a list. */
+/** A page of a feed's list. */
 export class FeedPage<T> {
   constructor(
     readonly items: readonly T[],
@@ -51,18 +51,18 @@ export class FeedPage<T> {
     private readonly reply: HttpContext['reply'],
   ) {}
 
-  /** Nothing was found; of what was, `items` may have none. */
+  /** Whether no object matches; `items` may also be empty because the matches have another shape. */
   get isEmpty(): boolean {
     return this.slice.items.length === 0;
   }
 
-  /** The body of a page, of results as JSON text. */
+  /** The page as JSON text. */
   async text(textOf: (item: T) => string): Promise<string> {
     this.reply.type('application/json; charset=utf-8').itemCount = this.items.length;
     return pageText(this.page, this.slice, await this.count(), this.items.map(textOf));
   }
 
-  /** The results alone, for a body that is nothing else; the header Link leads to the pages beside it. */
+  /** The results alone, for a body without page members; the header `Link` has the next and the previous page. */
   linked(): readonly T[] {
     const link = linkHeader(this.page, this.slice);
     this.reply.itemCount = this.items.length;
@@ -71,7 +71,7 @@ export class FeedPage<T> {
   }
 }
 
-/** Reads lists of what came through the feeds. */
+/** Reads the lists of feeds. */
 @Injectable()
 export class FeedReader {
   constructor(
@@ -83,22 +83,22 @@ export class FeedReader {
   /** @throws Problem invalid-query; invalid-cursor */
   async page<T>(list: FeedList<T>, query: PageQuery, { request, reply }: HttpContext): Promise<FeedPage<T>> {
     const projectId = projectIdOf(request);
-    const { is, subject, filter, isWhole } = list;
+    const { scope, subject, filter, isUnpaged } = list;
     const { limits } = this.config;
-    const [name, ...rest] = is;
-    const whole = {
+    const [name, ...rest] = scope;
+    const unpaged = {
       page_size: query.page_size ?? limits.pageSizeMax,
       cursor: query.cursor,
       count: 'none',
     } as PageQuery;
-    const page = pageRequest(isWhole ? whole : query, limits, fingerprintOf(name, projectId, ...rest), request);
-    const isFirst = isWhole && query.cursor === undefined;
+    const page = pageRequest(isUnpaged ? unpaged : query, limits, fingerprintOf(name, projectId, ...rest), request);
+    const isFirst = isUnpaged && query.cursor === undefined;
     if (isFirst) page.position = FIRST;
-    await list.allow?.();
+    await list.authorize?.();
 
     const found =
       subject === undefined
-        ? await this.objects.page(projectId, filter, page, isWhole)
+        ? await this.objects.page(projectId, filter, page, isUnpaged)
         : { slice: await this.observations.page(projectId, { ...list, subject }, page), count: undefined };
     const slice = { ...found.slice, hasPrevious: found.slice.hasPrevious && !isFirst };
     const count = async (): Promise<Count> =>
@@ -106,19 +106,19 @@ export class FeedReader {
     return new FeedPage(await readAll(slice.items, list), page, slice, count, reply);
   }
 
-  /** Whether there is anything at all in a list about a subject. */
+  /** Whether a list about a subject has any object. */
   async hasAny<T>({ subject = '', ...list }: FeedList<T>, { request }: HttpContext): Promise<boolean> {
     const { count } = await this.observations.count(projectIdOf(request), { subject, ...list }, 'capped');
     return count !== 0;
   }
 }
 
-/** A factory may have thousands of points, and take milliseconds. */
+/** Yields to the event loop in between: a factory with thousands of points takes milliseconds. */
 async function readAll<T>(rows: readonly ObjectRow[], { read }: FeedList<T>): Promise<T[]> {
   const items: T[] = [];
-  const pause = new Pause();
+  const pause = new EventLoopYield();
   for (const row of rows) {
-    if (pause.isDue) await pause.take();
+    if (pause.isDue) await pause.yield();
     const item = read(row);
     if (item !== undefined) items.push(item);
   }

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import type { NewObjectRow } from '#store';
 import { FeedWriteStore } from './feed-write.store.js';
-import { FeedWriter, type Became } from './feed-writer.js';
+import { FeedWriter, type FeedWriteResult } from './feed-writer.js';
 import { dataOf } from '#store';
 
 let db: TestDatabase;
@@ -34,7 +34,7 @@ const ask = (
   ifExists: 'keep' | 'replace' = 'replace',
   batchId = 'readings',
   by = writer,
-): Promise<Became[]> => by.write({ projectId: project, batchId, objects, ifExists });
+): Promise<FeedWriteResult[]> => by.write({ projectId: project, batchId, objects, ifExists });
 
 async function stored(): Promise<Record<string, string>> {
   const rows = await db.sql<{ object_id: string; batch_id: string; value: string }>(
@@ -211,7 +211,7 @@ describe('what comes through a feed', () => {
 
   it('is there with the note of it, or neither is', async () => {
     const write = { projectId: project, batchId: 'readings', objects: [reading('a', 1)], ifExists: 'replace' as const };
-    const noted: Became[][] = [];
+    const noted: FeedWriteResult[][] = [];
     await writer.write(write, (_tx, became) => Promise.resolve(void noted.push(became)));
     expect(noted).toEqual([['added']]);
     const failing = writer.write({ ...write, objects: [reading('b', 2)] }, () => Promise.reject(new Error('no')));

@@ -27,7 +27,7 @@ export interface FeedWrite {
 }
 
 /** What became of an object. */
-export type Became = 'added' | 'replaced' | 'kept';
+export type FeedWriteResult = 'added' | 'replaced' | 'kept';
 
 /** What waits for those before it. */
 interface Queue {
@@ -40,7 +40,7 @@ interface Waiting {
   write: FeedWrite;
   /** About how many characters it is. */
   length: number;
-  resolve: (became: Became[]) => void;
+  resolve: (became: FeedWriteResult[]) => void;
   reject: (error: unknown) => void;
 }
 
@@ -66,7 +66,7 @@ export class FeedWriter {
    * @param note what is to be written down in the same transaction; then it is one of its own
    * @returns what became of each, in their order
    */
-  write(write: FeedWrite, note?: Note<Became[]>): Promise<Became[]> {
+  write(write: FeedWrite, note?: Note<FeedWriteResult[]>): Promise<FeedWriteResult[]> {
     if (note !== undefined) return this.alone(write, note);
     return new Promise((resolve, reject) => {
       const { projectId, batchId, ifExists, objects } = write;
@@ -111,7 +111,7 @@ export class FeedWriter {
     }
   }
 
-  private async storeAll(write: FeedWrite): Promise<Became[]> {
+  private async storeAll(write: FeedWrite): Promise<FeedWriteResult[]> {
     const { projectId, batchId, objects } = write;
     if (isEachOnce(objects)) {
       const seq = this.sequence.next(objects.length);
@@ -135,7 +135,7 @@ export class FeedWriter {
   }
 
   /** The long way, which finds out what exists. */
-  private async alone(write: FeedWrite, note?: Note<Became[]>): Promise<Became[]> {
+  private async alone(write: FeedWrite, note?: Note<FeedWriteResult[]>): Promise<FeedWriteResult[]> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.database.transaction(async (tx) => {
@@ -155,7 +155,7 @@ export class FeedWriter {
     }
   }
 
-  private async merge(tx: Queryable, { projectId, batchId, objects, ifExists }: FeedWrite): Promise<Became[]> {
+  private async merge(tx: Queryable, { projectId, batchId, objects, ifExists }: FeedWrite): Promise<FeedWriteResult[]> {
     const unique = new Map<string, NewObjectRow>();
     for (const one of objects) if (ifExists === 'replace' || !unique.has(one.objectId)) unique.set(one.objectId, one);
     const ids = [...unique.keys()];

@@ -5,13 +5,13 @@ import { FeedOperations } from './feed-operations.js';
 import { FeedReader } from './feed-reader.js';
 import { FeedWriteStore } from './feed-write.store.js';
 import { FeedWriter } from './feed-writer.js';
-import { KindService } from './kind.service.js';
+import { CollectionService } from './collection.service.js';
 import { ObservationStore } from './observation.store.js';
 
 /** What every feed reads and writes objects with. */
 @Module({
   imports: [JobsModule, ObjectsModule],
-  providers: [FeedWriteStore, FeedWriter, FeedOperations, FeedReader, ObservationStore, KindService],
-  exports: [FeedOperations, FeedReader, FeedWriter, KindService],
+  providers: [FeedWriteStore, FeedWriter, FeedOperations, FeedReader, ObservationStore, CollectionService],
+  exports: [FeedOperations, FeedReader, FeedWriter, CollectionService],
 })
 export class FeedsModule {}

@@ -24,9 +24,9 @@ import {
   FirmwareUpdateDto,
 } from './firmware.dto.js';
 import { fromObject } from './firmware.js';
-import { report, update } from './firmware.operations.js';
+import { planReport, planUpdate } from './firmware.operations.js';
 
-/** Names of the systems that this one replaces; their devices cannot be changed. */
+/** Header names of the systems that Stowage replaces; their devices cannot be changed. */
 const keyHeaders = ['x-device-api-key', 'x-project-membership-api-key', 'api_key'];
 const KEYS = 'The key may also come as `X-Device-Api-Key`, `X-Project-Membership-Api-Key` or `api_key`.';
 const EVENTS = { link: true, description: 'The events.' };
@@ -45,18 +45,18 @@ export class FirmwareController {
     private readonly reader: FeedReader,
     feeds: FeedOperations,
   ) {
-    this.reporting = feeds.add('firmware.report', report);
-    this.updating = feeds.add('firmware.update', update);
+    this.reporting = feeds.register('firmware.report', planReport);
+    this.updating = feeds.register('firmware.update', planUpdate);
   }
 
   @Post()
   @Rules({ roles: ['device'], keyHeaders, consumes: ['application/json'] })
-  @ApiOperation({ summary: 'Report which version the device runs; it is stored by a job', description: KEYS })
+  @ApiOperation({ summary: 'Report the version that the device runs; a job stores it', description: KEYS })
   @ApiBody({ type: FirmwareReportDto })
-  @ApiResult(202, FirmwareAcceptedDto, { location: true, description: 'Accepted, and on disk.' })
+  @ApiResult(202, FirmwareAcceptedDto, { location: true, description: 'The report is on disk.' })
   @ApiProblems('malformed-request', 'invalid-body')
   reportFirmware(@CurrentPrincipal() { deviceId }: Principal, @Http() http: HttpContext): Promise<string> {
-    if (deviceId === null) throw new Error('a key of the role device is bound to none');
+    if (deviceId === null) throw new Error('a key of the role device has no device');
     // Validated before it is accepted: a device does not read its job.
     readBody(FirmwareReportDto, jsonBody({ body: requireBody(http.request.body) }));
     const textOf = (job: string): string => JSON.stringify({ message: 'Update Accepted.', job });
@@ -65,7 +65,7 @@ export class FirmwareController {
 
   @Post(':device_id')
   @Rules({ roles: ['device'], keyHeaders, consumes: ['application/json'] })
-  @ApiOperation({ summary: 'Report what became of an update of the device', description: KEYS })
+  @ApiOperation({ summary: 'Report the result of an update of the device', description: KEYS })
   @ApiParam({ name: 'device_id', type: String })
   @ApiBody({ type: FirmwareUpdateDto })
   @ApiRespondAsync()
@@ -76,7 +76,8 @@ export class FirmwareController {
     @Param('device_id') deviceId: string,
     @Http() http: HttpContext,
   ): Promise<string> {
-    if (from.deviceId !== deviceId) throw new Problem('forbidden', { detail: 'A device reports for itself only.' });
+    if (from.deviceId !== deviceId)
+      throw new Problem('forbidden', { detail: 'A device key can report only for its own device.' });
     // Also where it runs later as a job.
     readBody(FirmwareUpdateDto, jsonBody({ body: requireBody(http.request.body) }));
     return this.writes.handle(this.updating, http);
@@ -84,7 +85,7 @@ export class FirmwareController {
 
   @Get()
   @Rules({ roles: ['admin', 'analyst', 'device'], keyHeaders, query: true })
-  @ApiOperation({ summary: "List a device's events, newest first; a device its own", description: KEYS })
+  @ApiOperation({ summary: 'List the events of a device, newest first; a device key lists its own', description: KEYS })
   @ApiResult(200, [FirmwareEventDto], EVENTS)
   @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
   listFirmwareEvents(
@@ -97,7 +98,7 @@ export class FirmwareController {
 
   @Get(':device_id')
   @Rules({ roles: ['admin', 'analyst', 'device'], keyHeaders, query: true })
-  @ApiOperation({ summary: 'The same, the device in the address', description: KEYS })
+  @ApiOperation({ summary: 'List the events of a device, newest first; a device key lists its own', description: KEYS })
   @ApiResult(200, [FirmwareEventDto], EVENTS)
   @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
   listDeviceFirmwareEvents(
@@ -116,10 +117,10 @@ export class FirmwareController {
     http: HttpContext,
   ): Promise<Events> {
     const list: FeedList<FirmwareEventDto> = {
-      is: ['firmware', deviceId],
+      scope: ['firmware', deviceId],
       subject: deviceId,
       filter: { kind: 'pair', key: 'version', value: null },
-      allow: () => this.devices.requireReadable(from, deviceId),
+      authorize: () => this.devices.requireReadable(from, deviceId),
       read: fromObject,
     };
     return (await this.reader.page(list, query, http)).linked();

@@ -1,29 +1,31 @@
 import { IdField, PageQuery, RuleField, TextField, TimestampField } from '#http';
 import { ApiProperty, OmitType } from '@nestjs/swagger';
-import { parse } from 'semver';
 
 const VERSION_LENGTH_MAX = 255;
 
-/**
- * Semantic Versioning 2.0.0, its numbers up to 2^53 - 1, which the library can compare. Alone it would take white space around
- * a version and a leading v.
- */
+const NUMBER = '(?:0|[1-9]\\d*)';
+/** A pre-release identifier: a number, or alphanumeric with at least one letter or hyphen. */
+const PRE_RELEASE = `(?:${NUMBER}|\\d*[A-Za-z-][0-9A-Za-z-]*)`;
+const BUILD = '[0-9A-Za-z-]+';
+/** Semantic Versioning 2.0.0, section "Backus-Naur Form Grammar"; its numbers may have any length. */
+const VERSION = new RegExp(
+  `^${NUMBER}\\.${NUMBER}\\.${NUMBER}(?:-${PRE_RELEASE}(?:\\.${PRE_RELEASE})*)?(?:\\+${BUILD}(?:\\.${BUILD})*)?$`,
+);
+
+/** Whether a value is a version by Semantic Versioning 2.0.0, of at most 255 characters. */
 export function isVersion(value: unknown): boolean {
-  return (
-    typeof value === 'string' && value.length <= VERSION_LENGTH_MAX && /^\d\S*$/.test(value) && parse(value) !== null
-  );
+  return typeof value === 'string' && value.length <= VERSION_LENGTH_MAX && VERSION.test(value);
 }
 
 function VersionField(example: string): PropertyDecorator {
-  const description =
-    'The version of the firmware: Semantic Versioning 2.0.0, without a leading v, its numbers up to 2^53 - 1.';
-  const rule = `must be a version such as 1.0.0 (Semantic Versioning 2.0.0), of at most ${String(VERSION_LENGTH_MAX)} characters`;
+  const description = 'The version of the firmware by Semantic Versioning 2.0.0, without a leading v.';
+  const rule = `must be a version such as 1.0.0 (Semantic Versioning 2.0.0) of at most ${String(VERSION_LENGTH_MAX)} characters`;
   return RuleField({ description, example, minLength: 1, maxLength: VERSION_LENGTH_MAX }, rule, isVersion);
 }
 
-const WHEN = 'When it was so: seconds since 1970, whole or with a fraction to the microsecond, or RFC 3339.';
+const WHEN = 'Since when, in seconds since 1970 with up to six decimals, or as RFC 3339.';
 
-/** What a device runs. */
+/** The version that a device runs. */
 export class FirmwareReportDto {
   @VersionField('1.0.0')
   version: string;
@@ -32,7 +34,7 @@ export class FirmwareReportDto {
   timestamp: number | string;
 }
 
-/** What became of an update of a device. */
+/** The result of an update of a device. */
 export class FirmwareUpdateDto {
   @VersionField('1.0.3')
   firmware: string;
@@ -45,7 +47,7 @@ export class FirmwareUpdateDto {
     nullable: true,
     min: 1,
     max: 255,
-    description: 'What became of the update, in words of your own.',
+    description: 'The result of the update, in any words.',
     example: 'updated',
   })
   status?: string | null;
@@ -57,14 +59,17 @@ export class FirmwareAcceptedDto {
 
   @ApiProperty({
     format: 'uri',
-    description: 'The job that stores it; the same as Location.',
+    description: 'URL of the job that stores the event; the same as the header Location.',
     example: 'http://127.0.0.1:8000/api/v1/jobs/378104958201857',
   })
   job: string;
 }
 
 export class FirmwareEventDto {
-  @ApiProperty({ description: 'Of the object that it is.', example: 'firmware-x7Qa2nVb0pLr5sTu8wYz1cDe3fGh6jKm' })
+  @ApiProperty({
+    description: 'Id of the object that stores the event.',
+    example: 'firmware-x7Qa2nVb0pLr5sTu8wYz1cDe3fGh6jKm',
+  })
   id: string;
 
   @ApiProperty({ example: 'sensor-9' })
@@ -76,14 +81,14 @@ export class FirmwareEventDto {
   @ApiProperty({ format: 'date-time', description: 'In UTC.', example: '2023-01-01T00:00:00Z' })
   timestamp: string;
 
-  @ApiProperty({ type: String, nullable: true, description: 'null where none was sent.', example: 'updated' })
+  @ApiProperty({ type: String, nullable: true, description: 'null where no status was sent.', example: 'updated' })
   status: string | null;
 }
 
-/** An array says nothing of how many there are in all, so it cannot be asked to. */
+/** The response is an array and has no count. */
 export class FirmwarePageQuery extends OmitType(PageQuery, ['count'] as const) {}
 
 export class FirmwareListQuery extends FirmwarePageQuery {
-  @IdField({ description: 'The device.', example: 'sensor-9' })
+  @IdField({ description: 'The id of the device.', example: 'sensor-9' })
   device_id: string;
 }

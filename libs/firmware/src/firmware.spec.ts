@@ -10,14 +10,14 @@ const EVENT: FirmwareEvent = {
   status: 'updated',
 };
 
-/** What the database gives back of an event. */
+/** The row that stores an event. */
 function stored(event: FirmwareEvent): Parameters<typeof fromObject>[0] {
   const { objectId, subject, observedAt, data } = toObject(event);
   return { object_id: objectId, subject, observed_at: observedAt ?? '', data };
 }
 
 describe('an event as an object', () => {
-  it('is about the device, at its time, with its version and its status', () => {
+  it('has the device as subject, the time of the event, and its version and status as data', () => {
     expect(toObject(EVENT)).toEqual({
       objectId: expect.stringMatching(/^firmware-[\w-]{32}$/),
       subject: 'd-1',
@@ -27,7 +27,7 @@ describe('an event as an object', () => {
     expect(toObject({ ...EVENT, status: null }).data).toBe('[{"key":"version","value":"1.0.3"}]');
   });
 
-  it('has the same id as the same event, and no other', () => {
+  it('has an id that equal events share and different events do not', () => {
     const others = [
       { device_id: 'd-2' },
       { version: '1.0.4' },
@@ -43,7 +43,7 @@ describe('an event as an object', () => {
   });
 
   it.each([EVENT, { ...EVENT, status: null }, { ...EVENT, device_id: 'ü/"\\', status: '"\n' }])(
-    'is read back as it was: %j',
+    'reads an event back unchanged: %j',
     (event) => {
       expect(fromObject(stored(event))).toEqual({ id: toObject(event).objectId, ...event });
     },
@@ -53,12 +53,12 @@ describe('an event as an object', () => {
     ['a version that is a number', '[{"key":"version","value":1.0}]'],
     ['no version', '[{"key":"status","value":"updated"}]'],
     ['a version that is null', '[{"key":"version","value":null}]'],
-    ['a status that is a truth', '[{"key":"version","value":"1.0.0"},{"key":"status","value":true}]'],
-  ])('is none with %s', (_, data) => {
+    ['a status that is a boolean', '[{"key":"version","value":"1.0.0"},{"key":"status","value":true}]'],
+  ])('is not an event with %s', (_, data) => {
     expect(fromObject({ ...stored(EVENT), data })).toBeUndefined();
   });
 
-  it('is none about nothing', () => {
+  it('is not an event without a subject', () => {
     expect(fromObject({ ...stored(EVENT), subject: null })).toBeUndefined();
   });
 });
@@ -70,10 +70,12 @@ describe('a version', () => {
     '10.20.30-alpha.1',
     '1.0.0-0A.is.legal',
     '1.0.0--',
+    '9007199254740993.18446744073709551616.0',
+    '1.0.0-99999999999999999999999',
     '1.0.0+build.007',
     '1.0.0-rc.1+exp.sha.5114f85',
     `1.0.0-${'a'.repeat(249)}`,
-  ])('may be %s', (version) => {
+  ])('accepts %s', (version) => {
     expect(isVersion(version)).toBe(true);
   });
 
@@ -104,7 +106,7 @@ describe('a version', () => {
     true,
     undefined,
     ['1.0.0'],
-  ])('is not %j', (version) => {
+  ])('rejects %j', (version) => {
     expect(isVersion(version)).toBe(false);
   });
 });

@@ -1,24 +1,24 @@
-import { batchOfDay, idOf, type FeedPlan } from '#feeds';
+import { dailyBatchId, contentId, type FeedPlan } from '#feeds';
 import { dataOf, valueIn, type NewObjectRow } from '#store';
 import type { ObjectRow } from '#store';
 import type { FirmwareEventDto } from './firmware.dto.js';
 
-/** What a device says of itself: the version that it runs, since when (as PostgreSQL tells it), and how it came to it. */
+/** The version that a device runs, since when (RFC 3339 in UTC), and the status of the update that installed it. */
 export type FirmwareEvent = Omit<FirmwareEventDto, 'id'>;
 
-/** The same event again has the same id, so that it is one event however often a device sends it. */
+/** The id is derived from the event, so that an event is stored once however often a device sends it. */
 export function toObject({ device_id, version, timestamp, status }: FirmwareEvent): NewObjectRow {
   const pairs: [string, string][] = [['version', JSON.stringify(version)]];
   if (status !== null) pairs.push(['status', JSON.stringify(status)]);
   return {
-    objectId: idOf('firmware', device_id, version, timestamp, status),
+    objectId: contentId('firmware', device_id, version, timestamp, status),
     subject: device_id,
     observedAt: timestamp,
     data: dataOf(pairs),
   };
 }
 
-/** The event that an object is, through whichever door it came; undefined for one whose values are no text. */
+/** The event that an object stores; undefined for an object of another shape, which another route may have stored. */
 export function fromObject({
   object_id,
   subject,
@@ -31,7 +31,7 @@ export function fromObject({
   return { id: object_id, device_id: subject, version, timestamp: observed_at, status };
 }
 
-/** Stores events, those that are there already but once. */
-export function storing(events: readonly FirmwareEvent[], receivedAtMicros: number): Omit<FeedPlan, 'outcome'> {
-  return { batchId: batchOfDay('firmware', receivedAtMicros), objects: events.map(toObject), ifExists: 'keep' };
+/** The plan that stores events in the batch of the day; events that exist already are kept. */
+export function eventsPlan(events: readonly FirmwareEvent[], receivedAtMicros: number): Omit<FeedPlan, 'respond'> {
+  return { batchId: dailyBatchId('firmware', receivedAtMicros), objects: events.map(toObject), ifExists: 'keep' };
 }

@@ -1,7 +1,7 @@
 /**
- * firmware: a feed. Devices report which firmware they run, with keys of their own; analysts read the events of a device,
- * the latest first. An event is an object about the device, with the pair `version` and perhaps `status`.
- * Imports json, platform, access, jobs, warehouse; never another feed.
+ * firmware: a feed. Devices report the firmware that they run with keys of their own; analysts read the events of a device,
+ * newest first. An event is an object about the device with the pair `version` and optionally `status`.
+ * Imports json, platform, http, access, jobs, store, feeds.
  */
-export { storing, type FirmwareEvent } from './firmware.js';
+export { eventsPlan, type FirmwareEvent } from './firmware.js';
 export { FirmwareModule } from './firmware.module.js';

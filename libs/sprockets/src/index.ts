@@ -1,5 +1,5 @@
 /**
- * sprockets: a feed: sprockets by id and by page. They are the objects of one batch, `sprockets`.
- * Imports json, platform, access, jobs, warehouse; never another feed.
+ * sprockets: a feed. Sprockets as pages and by id. They are the objects of the batch `sprockets`.
+ * Imports json, platform, http, access, jobs, store, objects, feeds.
  */
 export { SprocketsModule } from './sprockets.module.js';

@@ -2,7 +2,7 @@ import { ProjectId } from '#access';
 import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
 import { ApiResult, API, Http, JsonHeader, Problem, ApiProblems, Rules, type HttpContext, type PageQuery } from '#http';
 import { Config } from '#platform';
-import { FeedReader, KindService, listOf, OneOrFile, Stored } from '#feeds';
+import { FeedReader, CollectionService, collectionList, ApiOneOrFile, ApiStoredResult } from '#feeds';
 import { Controller, Get, Param, Post, Put, Query } from '@nestjs/common';
 import { ApiBody, ApiHeader, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { NewSprocketDto, NewSprocketsDto, SprocketDto, SprocketListQuery, SprocketPageDto } from './sprocket.dto.js';
@@ -16,20 +16,20 @@ export class SprocketController {
 
   constructor(
     private readonly writes: WriteService,
-    private readonly kinds: KindService,
+    private readonly kinds: CollectionService,
     private readonly reader: FeedReader,
     private readonly config: Config,
   ) {
-    this.creating = kinds.creating(SPROCKETS);
-    this.replacing = kinds.replacing(SPROCKETS);
+    this.creating = kinds.registerCreate(SPROCKETS);
+    this.replacing = kinds.registerReplace(SPROCKETS);
   }
 
   @Post()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Store a sprocket, or a file of sprockets, each once' })
-  @OneOrFile(NewSprocketDto, NewSprocketsDto)
+  @ApiOneOrFile(NewSprocketDto, NewSprocketsDto)
   @ApiRespondAsync()
-  @Stored(SprocketDto)
+  @ApiStoredResult(SprocketDto)
   @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large')
   createSprockets(@Http() http: HttpContext): Promise<string> {
     return this.writes.handle(this.creating, http);
@@ -42,7 +42,7 @@ export class SprocketController {
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listSprockets(@Query() query: SprocketListQuery, @Http() http: HttpContext): Promise<string> {
     const asked = withLimit(query, this.config.limits.pageSizeMax);
-    return (await this.reader.page(listOf(SPROCKETS), asked, http)).text((text) => text);
+    return (await this.reader.page(collectionList(SPROCKETS), asked, http)).text((text) => text);
   }
 
   @Get(':sprocket_id')

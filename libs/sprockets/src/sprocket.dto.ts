@@ -3,20 +3,20 @@ import { FEED_LIST_MAX } from '#feeds';
 import { ObjectIdField } from '#objects';
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
 
-export const TEETH_RULE = 'must be a whole number above 0';
-export const LENGTH_RULE = 'must be a number above 0';
+export const TEETH_RULE = 'must be a whole number greater than 0 and at most 1.8e308';
+export const LENGTH_RULE = 'must be a number greater than 0 and at most 1.8e308';
 
 class Measures {
-  @MeasureField({ type: 'integer', description: 'How many teeth it has.', example: 12 }, TEETH_RULE)
+  @MeasureField({ type: 'integer', description: 'Number of teeth.', example: 12 }, TEETH_RULE)
   teeth: number;
 
-  @MeasureField({ type: 'number', description: 'Across its pitch circle.', example: 3.86 }, LENGTH_RULE)
+  @MeasureField({ type: 'number', description: 'Diameter of the pitch circle.', example: 3.86 }, LENGTH_RULE)
   pitch_diameter: number;
 
-  @MeasureField({ type: 'number', description: 'Across the tips of its teeth.', example: 4.25 }, LENGTH_RULE)
+  @MeasureField({ type: 'number', description: 'Diameter over the tips of the teeth.', example: 4.25 }, LENGTH_RULE)
   outside_diameter: number;
 
-  @MeasureField({ type: 'number', description: 'From one roller of its chain to the next.', example: 1 }, LENGTH_RULE)
+  @MeasureField({ type: 'number', description: 'Distance between two rollers of the chain.', example: 1 }, LENGTH_RULE)
   pitch: number;
 }
 
@@ -27,7 +27,7 @@ export class NewSprocketDto extends Measures {
 }
 
 export class NewSprocketsDto {
-  @ApiProperty({ type: [NewSprocketDto], minItems: 1, maxItems: FEED_LIST_MAX, description: 'A file of them.' })
+  @ApiProperty({ type: [NewSprocketDto], minItems: 1, maxItems: FEED_LIST_MAX, description: 'A file of sprockets.' })
   sprockets: NewSprocketDto[];
 }
 
@@ -40,12 +40,12 @@ export class SprocketDto extends Measures {
 export class SprocketPageDto extends pageOf(SprocketDto) {}
 
 export class SprocketListQuery extends PageQuery {
-  @IntegerParameter({ min: 1, max: 10_000, description: 'The same as page_size; not together with it.' })
+  @IntegerParameter({ min: 1, max: 10_000, description: 'Another name for page_size; do not send both.' })
   limit?: number;
 }
 
-/** A number; whether it fits is judged by its text, for a double would round it. */
+/** A finite number. That it is positive, or whole, is checked on its text, because a double would round it. */
 function MeasureField(documented: ApiPropertyOptions, rule: string): PropertyDecorator {
   const schema = { ...documented, exclusiveMinimum: 0 } as unknown as ApiPropertyOptions;
-  return RuleField(schema, rule, (value) => typeof value === 'number');
+  return RuleField(schema, rule, (value) => Number.isFinite(value));
 }

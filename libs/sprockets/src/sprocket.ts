@@ -1,42 +1,42 @@
 import { isObject, isPositive, isWhole, memberText } from '#json';
 import { validateDto } from '#http';
 import { dataOf, pairsOf } from '#store';
-import { type Kind, type Made, type Sent } from '#feeds';
+import { type TypedCollection, type Parsed, type InputItem } from '#feeds';
 import type { ObjectRow } from '#store';
 import { LENGTH_RULE, NewSprocketDto, TEETH_RULE } from './sprocket.dto.js';
 
 const KEYS = ['teeth', 'pitch_diameter', 'outside_diameter', 'pitch'] as const;
 
-export const SPROCKETS: Kind = {
+export const SPROCKETS: TypedCollection = {
   name: 'sprockets',
-  one: 'sprocket',
-  param: 'sprocket_id',
+  singular: 'sprocket',
+  idParam: 'sprocket_id',
   key: 'teeth',
   toObject,
   fromObject,
 };
 
-function toObject({ value, text, start, pointer }: Sent): Made<string> {
-  const mistakes = validateDto(NewSprocketDto, value, pointer);
-  if (!isObject(value)) return { mistakes };
-  const pairs = KEYS.map((key) => [key, typeof value[key] === 'number' ? memberText(text, start, key) : ''] as const);
+function toObject({ value, text, start, pointer }: InputItem): Parsed<string> {
+  const errors = validateDto(NewSprocketDto, value, pointer);
+  if (!isObject(value)) return { errors };
+  const pairs = KEYS.map((key) => [key, Number.isFinite(value[key]) ? memberText(text, start, key) : ''] as const);
   for (const [key, number] of pairs) {
     const detail = key === 'teeth' ? TEETH_RULE : LENGTH_RULE;
-    if (number !== '' && !fits(key, number)) mistakes.add({ pointer: `${pointer}/${key}`, detail });
+    if (number !== '' && !isValid(key, number)) errors.add({ pointer: `${pointer}/${key}`, detail });
   }
-  return mistakes.count > 0 ? { mistakes } : { made: dataOf(pairs) };
+  return errors.count > 0 ? { errors } : { value: dataOf(pairs) };
 }
 
 function fromObject({ object_id, data }: Pick<ObjectRow, 'object_id' | 'data'>): string | undefined {
   const pairs = pairsOf(data);
   const members = KEYS.map((key) => {
     const [only, more] = pairs.filter((pair) => pair.key === key);
-    const isOne = only !== undefined && more === undefined && fits(key, only.valueText);
+    const isOne = only !== undefined && more === undefined && isValid(key, only.valueText);
     return isOne ? `"${key}":${only.valueText}` : undefined;
   });
   return members.includes(undefined) ? undefined : `{"id":${JSON.stringify(object_id)},${members.join()}}`;
 }
 
-function fits(key: (typeof KEYS)[number], number: string): boolean {
-  return isPositive(number) && (key !== 'teeth' || isWhole(number));
+function isValid(key: (typeof KEYS)[number], number: string): boolean {
+  return Number.isFinite(Number(number)) && isPositive(number) && (key !== 'teeth' || isWhole(number));
 }

@@ -1,6 +1,6 @@
 /**
- * temperatures: a feed: readings of the rooms of buildings, one object a reading, in a batch for each day, its subject
- * `building/room`.
- * Imports json, filter, platform, access, jobs, warehouse; never another feed.
+ * temperatures: a feed. Temperature readings of the rooms of buildings: one object per reading, in a batch per day, with the
+ * subject `building/room`.
+ * Imports json, filter, platform, http, access, jobs, store, analytics, feeds.
  */
 export { TemperaturesModule } from './temperatures.module.js';

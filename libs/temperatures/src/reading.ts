@@ -1,31 +1,31 @@
 import { Problem } from '#http';
 import { ID_RULE, isId } from '#platform';
 import { dataOf, pairsOf, type NewObjectRow } from '#store';
-import { idOf } from '#feeds';
+import { contentId } from '#feeds';
 import type { ObjectRow } from '#store';
 
-/** A room as the address names it. */
+/** A room. */
 export interface Room {
   building: string;
   room: string;
-  /** What its readings are about: both names, `%` and `/` in them percent-encoded. */
+  /** The subject of its readings: `building/room`, with `%` and `/` in the names percent-encoded. */
   subject: string;
 }
 
-/** The parameters of an address. */
-export type Names = Pick<Room, 'building' | 'room'>;
+/** The path parameters of the routes of a room. */
+export type RoomParams = Pick<Room, 'building' | 'room'>;
 
 export interface Reading {
-  /** A JSON number, to the last digit. */
+  /** A JSON number with every digit. */
   temperature: string;
-  /** As PostgreSQL tells it. */
+  /** RFC 3339 in UTC. */
   recordedAt: string;
-  /** Of one that came without a time: what tells it from all others of the same microsecond, in this process or another. */
+  /** For a reading sent without a time: distinguishes it from all others of the same microsecond, in any process. */
   arrival?: string | undefined;
 }
 
-/** @throws Problem invalid-path for names that cannot be ids, or are too long together */
-export function roomOf({ building, room }: Names): Room {
+/** @throws Problem invalid-path for names that are not valid ids, or are too long together */
+export function roomOf({ building, room }: RoomParams): Room {
   for (const [name, value] of Object.entries({ building, room })) {
     if (!isId(value)) throw new Problem('invalid-path', { detail: `The name of a ${name} ${ID_RULE}.` });
   }
@@ -39,7 +39,7 @@ function escaped(name: string): string {
   return name.replaceAll('%', '%25').replaceAll('/', '%2F');
 }
 
-/** The same room and time give the same id. One that came without a time takes nobody's place. */
+/** The same room and time give the same id. A reading sent without a time replaces no other. */
 export function toObject(
   { building, room, subject }: Room,
   { temperature, recordedAt, arrival }: Reading,
@@ -50,16 +50,16 @@ export function toObject(
     ['temperature', temperature],
   ]);
   const identity = arrival === undefined ? [recordedAt] : [recordedAt, arrival];
-  return { objectId: idOf('temperature', building, room, ...identity), subject, observedAt: recordedAt, data };
+  return { objectId: contentId('temperature', building, room, ...identity), subject, observedAt: recordedAt, data };
 }
 
-/** Of an object about a room: what the average counts, so whatever has a number; undefined for any other. */
+/** The reading that an object about a room stores; undefined for an object without a number, which averages ignore too. */
 export function fromObject({ data, observed_at }: Pick<ObjectRow, 'data' | 'observed_at'>): Reading | undefined {
   const pair = pairsOf(data).find(({ key, valueText }) => key === 'temperature' && /^[-\d]/.test(valueText));
   return pair && { temperature: pair.valueText, recordedAt: observed_at };
 }
 
-export function readingText({ building, room }: Names, { temperature, recordedAt }: Reading): string {
+export function readingText({ building, room }: RoomParams, { temperature, recordedAt }: Reading): string {
   const names = JSON.stringify({ building, room }).slice(0, -1);
   return `${names},"temperature":${temperature},"recorded_at":"${recordedAt}"}`;
 }

@@ -4,10 +4,10 @@ import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
 import { ApiResult, API, Http, JsonHeader, Problem, ApiProblems, Rules, type HttpContext } from '#http';
 import { Clock, durationSeconds, utcFromMicros } from '#platform';
 import { AggregateStore } from '#analytics';
-import { FeedOperations, FeedReader, OneOrList, type FeedList } from '#feeds';
+import { FeedOperations, FeedReader, ApiOneOrList, type FeedList } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import { fromObject, readingText, roomOf, type Names, type Reading, type Room } from './reading.js';
+import { fromObject, readingText, roomOf, type RoomParams, type Reading, type Room } from './reading.js';
 import {
   AverageDto,
   AverageQuery,
@@ -17,7 +17,7 @@ import {
   ReadingsQuery,
   StoredReadingsDto,
 } from './temperatures.dto.js';
-import { record } from './temperatures.operations.js';
+import { planReadings } from './temperatures.operations.js';
 
 /** What to say of a sum beyond what a number can have. */
 const TOO_LONG = {
@@ -40,13 +40,13 @@ export class TemperaturesController {
     private readonly clock: Clock,
     feeds: FeedOperations,
   ) {
-    this.recording = feeds.add('temperatures.record', record);
+    this.recording = feeds.register('temperatures.record', planReadings);
   }
 
   @Post()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Store a reading, or an array of them, all or none; one of the same time is replaced' })
-  @OneOrList(NewReadingDto, { temperature: 10.5 })
+  @ApiOneOrList(NewReadingDto, { temperature: 10.5 })
   @ApiRespondAsync()
   @ApiResult(201, ReadingDto, {
     or: StoredReadingsDto,
@@ -64,7 +64,7 @@ export class TemperaturesController {
   @ApiResult(200, ReadingPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
   async listTemperatures(
-    @Param() names: Names,
+    @Param() names: RoomParams,
     @Query() query: ReadingsQuery,
     @Http() http: HttpContext,
   ): Promise<string> {
@@ -83,7 +83,7 @@ export class TemperaturesController {
   @ApiProblems('invalid-query', 'not-found')
   async getRoomAverage(
     @ProjectId() projectId: number,
-    @Param() names: Names,
+    @Param() names: RoomParams,
     @Query() { duration }: AverageQuery,
   ): Promise<string> {
     const { building, room, subject } = roomOf(names);
@@ -98,7 +98,7 @@ export class TemperaturesController {
 }
 
 function readingsOf({ subject }: Room, filter: Filter): FeedList<Reading> {
-  return { is: ['temperatures', subject, filter], subject, isMeasured: true, filter, read: fromObject };
+  return { scope: ['temperatures', subject, filter], subject, isMeasured: true, filter, read: fromObject };
 }
 
 function within(from?: string, until?: string): Filter {

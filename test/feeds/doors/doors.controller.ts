@@ -4,44 +4,44 @@ import { FeedOperations, FeedReader, type FeedList } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { NewVisitDto, VisitDto, VisitPageDto } from './doors.dto.js';
-import { count } from './doors.operations.js';
-import { doorOf, fromObject, type Visit } from './visit.js';
+import { planVisit } from './doors.operations.js';
+import { requireDoor, fromObject, type Visit } from './visit.js';
 
 @ApiTags('doors')
 @ApiParam({ name: 'door', type: String, example: 'north' })
 @Controller(`${API}/doors/:door/visits`)
 export class DoorController {
-  private readonly counting: WriteOperation;
+  private readonly recording: WriteOperation;
 
   constructor(
     private readonly writes: WriteService,
     private readonly reader: FeedReader,
     feeds: FeedOperations,
   ) {
-    this.counting = feeds.add('doors.count', count);
+    this.recording = feeds.register('doors.record', planVisit);
   }
 
   @Post()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
-  @ApiOperation({ summary: 'Tell how many people went through a door' })
+  @ApiOperation({ summary: 'Record how many people went through a door in an hour' })
   @ApiBody({ type: NewVisitDto })
   @ApiRespondAsync()
   @ApiResult(201, VisitDto)
   @ApiProblems('malformed-request', 'invalid-body')
-  count(@Http() http: HttpContext): Promise<string> {
-    return this.writes.handle(this.counting, http);
+  recordVisit(@Http() http: HttpContext): Promise<string> {
+    return this.writes.handle(this.recording, http);
   }
 
   @Get()
   @Rules({ roles: ['admin', 'analyst'], query: true })
-  @ApiOperation({ summary: 'List the visits of a door, the latest first' })
+  @ApiOperation({ summary: 'List the visits of a door, latest first' })
   @ApiResult(200, VisitPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
-  async list(@Param('door') door: string, @Query() query: PageQuery, @Http() http: HttpContext): Promise<string> {
-    const visits = visitsOf(doorOf(door));
+  async listVisits(@Param('door') door: string, @Query() query: PageQuery, @Http() http: HttpContext): Promise<string> {
+    const visits = visitsOf(requireDoor(door));
     const page = await this.reader.page(visits, query, http);
     if (page.isEmpty && !(await this.reader.hasAny(visits, http))) {
-      throw new Problem('not-found', { detail: 'There is no such door.' });
+      throw new Problem('not-found', { detail: 'No visit of this door exists.' });
     }
     return page.text((visit) => JSON.stringify(visit));
   }
@@ -49,7 +49,7 @@ export class DoorController {
 
 function visitsOf(door: string): FeedList<Visit> {
   return {
-    is: ['doors', door],
+    scope: ['doors', door],
     subject: door,
     filter: { kind: 'pair', key: 'people', value: null },
     read: fromObject,

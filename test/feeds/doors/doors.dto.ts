@@ -2,10 +2,10 @@ import { IntegerField, pageOf, TimeField } from '#http';
 import { ApiProperty } from '@nestjs/swagger';
 
 export class NewVisitDto {
-  @TimeField({ description: 'The beginning of the hour.', example: '2026-11-21T09:00:00Z' })
+  @TimeField({ description: 'The start of the hour.', example: '2026-11-21T09:00:00Z' })
   at: string;
 
-  @IntegerField({ min: 0, max: 1_000_000, description: 'How many people went through the door.', example: 12 })
+  @IntegerField({ min: 0, max: 1_000_000, description: 'Number of people who went through the door.', example: 12 })
   people: number;
 }
 

@@ -3,13 +3,13 @@ import { readBody } from '#http';
 import { toUtc } from '#platform';
 import type { FeedPlan } from '#feeds';
 import { NewVisitDto } from './doors.dto.js';
-import { doorOf, toObject } from './visit.js';
+import { requireDoor, toObject } from './visit.js';
 
-/** So many went through the door; said again of the same hour, it counts instead. @throws Problem invalid-path; malformed-request; invalid-body */
-export function count(write: WriteRequest): FeedPlan {
-  const { dto } = readBody(NewVisitDto, jsonBody(write));
-  // In UTC before it becomes an id: the same hour may be sent in any zone.
-  const visit = { door: doorOf(pathParam(write, 'door')), at: toUtc(dto.at), people: dto.people };
-  const outcome = { status: 201, text: JSON.stringify(visit), items: 1 };
-  return { batchId: 'visits', objects: [toObject(visit)], ifExists: 'replace', outcome: () => outcome };
+/** Plans a visit, which replaces that of the same door and hour. @throws Problem invalid-path; malformed-request; invalid-body */
+export function planVisit(request: WriteRequest): FeedPlan {
+  const { dto } = readBody(NewVisitDto, jsonBody(request));
+  // In UTC, so that the id does not depend on the time zone of the client.
+  const visit = { door: requireDoor(pathParam(request, 'door')), at: toUtc(dto.at), people: dto.people };
+  const response = { status: 201, text: JSON.stringify(visit), items: 1 };
+  return { batchId: 'visits', objects: [toObject(visit)], ifExists: 'replace', respond: () => response };
 }

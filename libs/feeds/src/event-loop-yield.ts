@@ -1,17 +1,17 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** So long a list is worked on without a pause; one thing of it may take longer. */
+/** The longest time that a list is processed without a yield; a single item may take longer. */
 const SLICE_MS = 5;
 
-/** Lets other requests have their turn while a long list is worked on. */
-export class Pause {
+/** Lets other requests run while a long list is processed. */
+export class EventLoopYield {
   private until = performance.now() + SLICE_MS;
 
   get isDue(): boolean {
     return performance.now() > this.until;
   }
 
-  async take(): Promise<void> {
+  async yield(): Promise<void> {
     await nextTurn();
     this.until = performance.now() + SLICE_MS;
   }

@@ -1,0 +1,188 @@
+import { hash } from 'node:crypto';
+import { canonicalNumber } from '#json';
+import {
+  jsonBody,
+  WriteOperations,
+  pathParam,
+  type Receipt,
+  type WriteOperation,
+  type WriteResponse,
+  type WriteRequest,
+} from '#jobs';
+import { Config } from '#platform';
+import { etagOf, encodeIdForUrl, ValidationErrors, Problem, requireMatch } from '#http';
+import { Sequence, type Queryable } from '#database';
+import { Injectable } from '@nestjs/common';
+import { FeedOperations, type FeedPlan } from './feed-operations.js';
+import type { FeedList } from './feed-reader.js';
+import type { NewObjectRow } from '#store';
+import type { FeedWriteResult } from './feed-writer.js';
+import { parseItem, parseItems, type TypedCollection, type CollectionItem } from './typed-collection.js';
+import { ObjectService, type Content } from '#objects';
+import { ObjectStore } from '#objects';
+import type { ObjectRow } from '#store';
+import { pairsOf } from '#store';
+
+/** Stores and reads the items of typed collections. Objects of another shape in the same batch are skipped. */
+@Injectable()
+export class CollectionService {
+  constructor(
+    private readonly feeds: FeedOperations,
+    private readonly operations: WriteOperations,
+    private readonly objects: ObjectService,
+    private readonly store: ObjectStore,
+    private readonly sequence: Sequence,
+    private readonly config: Config,
+  ) {}
+
+  /** @throws Problem not-found */
+  async get(collection: TypedCollection, projectId: number, id: string): Promise<string> {
+    return itemText(collection, await this.objects.get(projectId, id));
+  }
+
+  /**
+   * Registers the operation that stores one item, or a file of items, each once. It throws the Problems of `parseItems`, and
+   * conflict.
+   */
+  registerCreate(collection: TypedCollection): WriteOperation {
+    return this.feeds.register(`${collection.name}.create`, (write) => this.planCreate(collection, write));
+  }
+
+  /**
+   * Registers the operation that replaces the item whose id is in the path. It throws the Problems of `parseItem`, and
+   * not-found, precondition-failed, precondition-required.
+   */
+  registerReplace(collection: TypedCollection): WriteOperation {
+    const operation = {
+      name: `${collection.name}.replace`,
+      run: (request: WriteRequest, receipt?: Receipt) => this.replace(collection, request, receipt),
+    };
+    this.operations.register(operation);
+    return operation;
+  }
+
+  private async planCreate(collection: TypedCollection, write: WriteRequest): Promise<FeedPlan> {
+    const { projectId, baseUrl: base } = write;
+    const { items, list } = await parseItems(collection, jsonBody(write), this.config.limits.bodyLimitBytes);
+    // An id from the file's content and the index: three equal items of a file stay three, and the same file adds none.
+    const digest = list === undefined ? undefined : digestOf(list);
+    const newId = (index: number): string =>
+      digest === undefined ? this.sequence.next().toString() : `${digest}-${String(index)}`;
+    const objects = items.map(({ givenId, data }, index) => {
+      const objectId = givenId ?? newId(index);
+      return { objectId, subject: objectId, observedAt: null, data };
+    });
+    const hasIds = items.some(({ givenId }) => givenId !== undefined);
+    return {
+      batchId: collection.name,
+      objects,
+      ifExists: 'keep',
+      check: hasIds ? (tx, results) => this.requireSameContent(tx, projectId, collection, items, results) : undefined,
+      respond: (results) =>
+        digest === undefined ? createdResponse(collection, base, objects, results) : fileResponse(results),
+    };
+  }
+
+  private async replace(
+    collection: TypedCollection,
+    write: WriteRequest,
+    receipt: Receipt | undefined,
+  ): Promise<WriteResponse> {
+    const {
+      projectId,
+      preconditions: { ifMatch },
+    } = write;
+    const objectId = pathParam(write, collection.idParam);
+    const { givenId, data } = await parseItem(collection, jsonBody(write), this.config.limits.bodyLimitBytes);
+    if (givenId !== undefined && givenId !== objectId) {
+      const errors = [{ pointer: '/id', detail: `must be "${objectId}", the id in the path, or be left out` }];
+      throw new Problem('invalid-body', { detail: `The id of a ${collection.singular} cannot change.`, errors });
+    }
+    const contentFor = (row: ObjectRow): Content => {
+      // The ETag that the client read is that of the item, not of its object.
+      requireMatch(ifMatch, etagOf(itemText(collection, row)));
+      return { data, subject: row.subject, observedAt: row.observed_at };
+    };
+    const target = { projectId, objectId, ifMatch: ifMatch === undefined ? undefined : '*' };
+    const note = receipt && ((tx: Queryable, row: ObjectRow) => receipt(tx, itemResponse(collection, row)));
+    return itemResponse(collection, await this.objects.change(target, contentFor, note));
+  }
+
+  /** @throws Problem conflict where a given id belongs to an object with other content */
+  private async requireSameContent(
+    tx: Queryable,
+    projectId: number,
+    collection: TypedCollection,
+    items: readonly CollectionItem[],
+    results: readonly FeedWriteResult[],
+  ): Promise<void> {
+    const kept = items.flatMap(({ givenId, ...thing }, index) =>
+      givenId === undefined || results[index] !== 'kept' ? [] : { ...thing, id: givenId },
+    );
+    if (kept.length === 0) return;
+    const ids = [...new Set(kept.map(({ id }) => id))];
+    const stored = new Map((await this.store.findAll(projectId, ids, tx)).map((row) => [row.object_id, row]));
+    const errors = new ValidationErrors();
+    for (const { id, pointer, data } of kept)
+      if (!isSame(collection, stored.get(id), data))
+        errors.add({ pointer: `${pointer}/id`, detail: `"${id}" exists already with other content` });
+    if (errors.count > 0) throw errors.problem('conflict');
+  }
+}
+
+/** Every item of a collection. */
+export function collectionList(collection: TypedCollection): FeedList<string> {
+  const batch = { kind: 'batch', batchId: collection.name } as const;
+  const filter = { kind: 'and', of: [batch, { kind: 'pair', key: collection.key, value: null }] } as const;
+  return { scope: [collection.name], filter, read: (row) => collection.fromObject(row) };
+}
+
+/** The JSON of the item that an object stores. @throws Problem not-found for an object of another shape */
+function itemText(collection: TypedCollection, row: ObjectRow): string {
+  const text = row.batch_id === collection.name ? collection.fromObject(row) : undefined;
+  // The same text as for an object that does not exist.
+  if (text === undefined) throw new Problem('not-found', { detail: 'There is no such object.' });
+  return text;
+}
+
+/** The response to a file. */
+function fileResponse(results: readonly FeedWriteResult[]): WriteResponse {
+  const stored = results.filter((one) => one === 'added').length;
+  const text = JSON.stringify({ stored, unchanged: results.length - stored });
+  return { status: stored > 0 ? 201 : 200, text, items: stored };
+}
+
+/** The response to one item; 200 where the same item exists already. */
+function createdResponse(
+  collection: TypedCollection,
+  base: string,
+  [object]: readonly NewObjectRow[],
+  [results]: readonly FeedWriteResult[],
+): WriteResponse {
+  const text = object && collection.fromObject({ object_id: object.objectId, data: object.data });
+  if (object === undefined || text === undefined)
+    throw new Error('a validated item does not have the shape of its collection');
+  const headers = { Location: `${base}/${collection.name}/${encodeIdForUrl(object.objectId)}` };
+  return { status: results === 'kept' ? 200 : 201, text, headers, items: 1 };
+}
+
+/** The item with its ETag, so that a client can change it again without reading it. */
+function itemResponse(collection: TypedCollection, row: ObjectRow): WriteResponse {
+  const text = itemText(collection, row);
+  return { status: 200, text, headers: { ETag: etagOf(text) }, items: 1 };
+}
+
+/** Whether a stored item equals one that was sent, in whatever form its numbers are written. */
+function isSame(collection: TypedCollection, stored: ObjectRow | undefined, sent: string): boolean {
+  if (stored?.batch_id !== collection.name) return false;
+  const [left, right] = [stored.data, sent].map((data) =>
+    JSON.stringify(pairsOf(data).map(({ key, valueText }) => [key, canonicalNumber(valueText) ?? valueText])),
+  );
+  return left === right;
+}
+
+/** A digest of the list without insignificant white space; with 128 bits a collision by chance is not to be expected. */
+function digestOf(list: string): string {
+  const compact = list.replace(/("[^"\\]*(?:\\.[^"\\]*)*")|\s+/g, '$1');
+  return hash('sha256', compact, 'hex').slice(0, 32);
+}
