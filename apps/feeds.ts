@@ -4,5 +4,5 @@ import { SprocketsModule } from '#sprockets';
 import { TemperaturesModule } from '#temperatures';
 import type { Type } from '@nestjs/common';
 
-/** The typed doors onto the store, for the server and the worker; docs/adding-a-feed.md shows how to make another. */
+/** The feeds of the server and the worker; docs/adding-a-feed.md shows how to write another. */
 export const FEEDS: readonly Type[] = [FirmwareModule, FactoriesModule, SprocketsModule, TemperaturesModule];

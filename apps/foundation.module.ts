@@ -3,7 +3,10 @@ import { Database, Sequence, type Installation } from '#database';
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 
-/** What every lib is built on, opened before Nest starts, so that a failure is one line and not a stack trace. */
+/**
+ * The providers that every lib uses. The database is opened before Nest starts: an error there is one line for the user,
+ * where Nest would print a stack trace.
+ */
 @Global()
 @Module({})
 export class FoundationModule {

@@ -8,17 +8,17 @@ import { Injectable } from '@nestjs/common';
 
 const HOUR_MS = 3_600_000;
 
-/** A fleet; its times are told from now, so that something has always just happened. */
+/** Devices. Times are hours before now, so that the example always has recent events. */
 interface Fleet {
   devices: { device_id: string; events: { version: string; hours_ago: number; status?: string }[] }[];
 }
 
-/** Rooms; the last of each one's temperatures is that of the hour that goes on. */
+/** Rooms. The last temperature of each is of the current hour. */
 interface Rooms {
   rooms: { building: string; room: string; hourly: number[] }[];
 }
 
-/** Loads `fixtures/`: what they hold goes through the same doors as what users send. */
+/** Loads the files of `fixtures/` with the operations that requests use. */
 @Injectable()
 export class Fixtures {
   constructor(
@@ -29,7 +29,7 @@ export class Fixtures {
     private readonly config: Config,
   ) {}
 
-  /** Can be repeated where it was cut off. @returns how many objects of how many files there are now */
+  /** Loads every file; what an interrupted load has stored already is skipped. @returns the objects and files loaded */
   async load(projectId: number): Promise<{ objects: number; files: number }> {
     const folder = projectFile('fixtures');
     const names = (await readdir(folder)).filter((file) => file.endsWith('.json')).sort();
@@ -38,7 +38,7 @@ export class Fixtures {
     return { objects, files: names.length };
   }
 
-  /** By its first member a file says what it holds. */
+  /** The first member of a file decides what it is. */
   private loadFile(projectId: number, bytes: Buffer): Promise<number> {
     const file = JSON.parse(bytes.toString()) as object;
     const [first] = Object.keys(file);
@@ -52,8 +52,8 @@ export class Fixtures {
     const now = Math.floor(Date.now() / HOUR_MS) * HOUR_MS;
     let count = 0;
     for (const { device_id: deviceId, events } of devices) {
-      // Nobody sees the key that comes with it; an admin makes another.
-      await orThere(this.devices.create(projectId, deviceId));
+      // The key of the new device is not shown to anyone; an admin can create another.
+      await skipStored(this.devices.create(projectId, deviceId));
       for (const { version, hours_ago: hours, status } of events) {
         const update = { firmware: version, timestamp: rfc3339(now - hours * HOUR_MS), status };
         const bytes = Buffer.from(JSON.stringify(update));
@@ -94,13 +94,13 @@ export class Fixtures {
       requestSeq: this.sequence.next().toString(),
       baseUrl: API,
     };
-    const response = await orThere(this.operations.get(operation).run(request));
+    const response = await skipStored(this.operations.get(operation).run(request));
     return response?.items ?? 0;
   }
 }
 
-/** Undefined where it was stored by a start that was cut off before it could make its mark. */
-async function orThere<T>(work: Promise<T>): Promise<T | undefined> {
+/** @returns undefined when an earlier start, interrupted before it recorded the load, has stored it already */
+async function skipStored<T>(work: Promise<T>): Promise<T | undefined> {
   return work.catch((error: unknown) => {
     if (error instanceof Problem && error.slug === 'conflict') return undefined;
     throw error;

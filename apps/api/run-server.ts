@@ -2,7 +2,7 @@ import { StartupError, type Config } from '#platform';
 import { readConfig } from '../read-config.js';
 import { serve } from './serve.js';
 
-/** A stop that takes longer is ended: an orchestrator kills after 10 s, and a crash is what the database is made for. */
+/** A stop that takes longer is cut short: orchestrators kill after 10 s, and the database recovers from a crash. */
 const STOP_WITHIN_MS = 9_500;
 
 /** Runs the server until a signal ends it. */
@@ -12,11 +12,11 @@ export function runServer(): Promise<void> {
 
 type Start = (config: Config, say: (line: string) => void) => Promise<{ stop(): Promise<void> }>;
 
-/** Runs something until a signal ends it; the process's exit code says how it went. */
+/** Runs a server or a worker until SIGTERM or SIGINT. Ends the process: exit code 0 after a stop, 1 after an error. */
 export async function runUntilSignal(start: Start): Promise<void> {
   try {
     const stopping = new Promise<void>((resolve) => {
-      // Stays registered: a second signal must not cut the stop short. Also while it starts, which may last a recovery.
+      // Registered before the start, which may wait for a recovery. Not removed: a second signal must not cut the stop short.
       const stop = (): void => {
         setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
         resolve();
@@ -34,13 +34,11 @@ export async function runUntilSignal(start: Start): Promise<void> {
   }
 }
 
-/** Ends the process with one line for what the user can mend, and with everything for what only we can. */
+/** Prints one line for an error that the user can fix, the stack for a bug. */
 function failStart(error: unknown): never {
   if (error instanceof StartupError) process.stderr.write(`stowage: ${error.message}\n`);
   else
-    process.stderr.write(
-      `stowage: this is a fault of ours\n${error instanceof Error ? String(error.stack) : String(error)}\n`,
-    );
+    process.stderr.write(`stowage: internal error\n${error instanceof Error ? String(error.stack) : String(error)}\n`);
   process.exit(1);
 }
 

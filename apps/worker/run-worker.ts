@@ -7,15 +7,15 @@ import { runUntilSignal } from '../api/run-server.js';
 import { WorkerModule } from './worker.module.js';
 import { ENTITIES } from '../entities.js';
 
-/** Jobs that do not end within the runner's own bound were given back; what is left of them is broken off. */
+/** The job runner has returned unfinished jobs to the queue by then; their statements are cancelled. */
 const STOP_WITHIN_MS = 6_000;
 
-/** Runs jobs until a signal ends it. */
+/** Runs jobs until SIGTERM or SIGINT. */
 export function runWorker(): Promise<void> {
-  return runUntilSignal(work);
+  return runUntilSignal(startWorker);
 }
 
-async function work(config: Config, say: (line: string) => void): Promise<{ stop(): Promise<void> }> {
+async function startWorker(config: Config, say: (line: string) => void): Promise<{ stop(): Promise<void> }> {
   const logger = nestLog(createLog(config.log.level));
   const installation = await openInstallation({ config, entities: ENTITIES, logger, say });
   let app: INestApplicationContext | undefined;
@@ -23,7 +23,7 @@ async function work(config: Config, say: (line: string) => void): Promise<{ stop
     const module = WorkerModule.of(config, installation);
     app = await NestFactory.createApplicationContext(module, { logger, abortOnError: false });
     await app.get(JobRunner).start();
-    say('Stowage works on jobs');
+    say('Stowage worker is ready');
     const running = app;
     return { stop: () => stop(running, installation) };
   } catch (error) {

@@ -9,7 +9,7 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { FEEDS } from '../feeds.js';
 import { FoundationModule } from '../foundation.module.js';
 
-/** The same libs as the server's. Their controllers are made too: without HTTP nobody calls them, but feeds' name what they write. */
+/** The libs of the server. Their controllers are created too: those of the feeds register the operations that jobs run. */
 @Module({})
 export class WorkerModule {
   static of(config: Config, installation: Pick<Installation, 'database' | 'sequence'>): DynamicModule {

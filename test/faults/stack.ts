@@ -37,7 +37,7 @@ export class Stack {
 
   async work(settings: Record<string, string> = {}): Promise<void> {
     this.worker = this.stowage.start(['worker'], settings);
-    await this.worker.prints(/Stowage works on jobs/);
+    await this.worker.prints(/Stowage worker is ready/);
   }
 
   /** @param path below /api/v1 */

@@ -127,7 +127,7 @@ describe('stowage worker', () => {
 
   async function worker(): Promise<Running> {
     const running = stowage.start(['worker']);
-    await running.prints(/works on jobs/);
+    await running.prints(/worker is ready/);
     return running;
   }
 

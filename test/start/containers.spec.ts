@@ -139,6 +139,7 @@ describe('docker-entrypoint.sh', () => {
 
   it('worker runs jobs until SIGTERM, and exits with 0', async () => {
     const worker = entrypoint(['worker']);
+    await worker.prints(/Stowage worker is ready/);
     const headers = { 'X-Api-Key': adminKey, 'Content-Type': 'application/json', Prefer: 'respond-async' };
     const body = '{"batch_id": "later", "objects": []}';
     const accepted = await fetch(`${origin}/api/v1/batches`, { method: 'POST', headers, body });

@@ -14,7 +14,7 @@ const MAIN = join(process.cwd(), 'dist/apps/cli/main.js');
 interface Started {
   child: ChildProcess;
   lines: string[];
-  /** Resolves with the address once it is ready; rejects when it ends before. */
+  /** Resolves with the URL of the API; rejects when the process ends first. */
   ready: Promise<string>;
   ended: Promise<{ code: number | null; stderr: string }>;
 }
@@ -37,7 +37,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Ends the database that a killed server left behind. */
+/** Stops the database of a killed server. */
 async function stopPostgres(): Promise<void> {
   const pid = Number((await readFile(pidFile(), 'utf8').catch(() => '')).split('\n')[0]);
   if (pid === 0) return;
@@ -97,7 +97,54 @@ async function countObjects(url: string, key: string): Promise<number> {
   return ((await response.json()) as { count: number }).count;
 }
 
+/** The code blocks of a language in a section of the README. */
+async function readmeBlocks(heading: string, language: string): Promise<string[]> {
+  const readme = await readFile('README.md', 'utf8');
+  const [, section = ''] = readme.split(`\n## ${heading}\n`);
+  const [text = ''] = section.split('\n## ');
+  return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)].flatMap(([, name, block]) =>
+    name === language ? [block ?? ''] : [],
+  );
+}
+
+/** Replaces what differs from one installation, or one request, to the next. */
+function normalize(text: string): string {
+  return text
+    .replaceAll(/127\.0\.0\.1:\d+/g, '127.0.0.1:8000')
+    .replaceAll(/(making the database in ).*/g, '$1(a folder)')
+    .replaceAll(/(stw_[a-z]+_)[\w.]+/g, '$1...')
+    .replaceAll(/"created_at":"[^"]+"/g, '"created_at":"(a time)"')
+    .replaceAll(/cursor=[\w.-]+/g, 'cursor=(a cursor)')
+    .trim();
+}
+
+/** @returns the standard output of a command line */
+async function shell(command: string, env: Record<string, string> = {}): Promise<string> {
+  const child = spawn('sh', ['-c', command], {
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let text = '';
+  child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  await new Promise((resolve) => child.once('close', resolve));
+  return text;
+}
+
 describe('stowage serve', () => {
+  it('prints what the README quotes, and answers its three requests as quoted', async () => {
+    const server = start();
+    const url = await server.ready;
+    const [output = ''] = await readmeBlocks('Start', 'text');
+    expect(normalize(server.lines.join('\n'))).toBe(normalize(output));
+
+    const { host } = new URL(url);
+    const answers: string[] = [];
+    for (const command of await readmeBlocks('Three requests', 'sh')) {
+      answers.push(await shell(command.replace('127.0.0.1:8000', host), { KEY: adminKey(server.lines) }));
+    }
+    expect(answers.map(normalize)).toEqual((await readmeBlocks('Three requests', 'text')).map(normalize));
+  });
+
   it('creates the database, reports each step, prints the keys, and keeps the data over a restart', async () => {
     const first = start();
     const url = await first.ready;
@@ -139,19 +186,13 @@ describe('stowage serve', () => {
     await server.ready;
     const commands = server.lines.filter((line) => line.includes('curl ')).map((line) => line.trim());
     const answers: string[] = [];
-    for (const command of commands) {
-      const shell = spawn('sh', ['-c', command], { stdio: ['ignore', 'pipe', 'inherit'] });
-      let text = '';
-      shell.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
-      await new Promise((resolve) => shell.once('close', resolve));
-      answers.push(text);
-    }
+    for (const command of commands) answers.push(await shell(command));
     expect(answers[0]).toContain('"object_count":1');
     expect(answers[1]).toContain('"object_id":"hello-1"');
     expect(answers[2]?.trim()).toBe('204');
   });
 
-  it('takes over the database that a killed server left running, with all that was acknowledged', async () => {
+  it('adopts the database that a killed server left running, with every acknowledged write', async () => {
     const first = start({ STOWAGE_SEED: 'false' });
     const url = await first.ready;
     const key = adminKey(first.lines);
@@ -168,7 +209,7 @@ describe('stowage serve', () => {
     await expect(access(pidFile())).rejects.toThrow('ENOENT');
   });
 
-  it('stops once, with 0, when it is told twice, after finishing what is under way', async () => {
+  it('exits with 0 after two signals, when the requests in progress are finished', async () => {
     const server = start({ STOWAGE_SEED: 'false' });
     const url = await server.ready;
     const objects = Array.from({ length: 5000 }, (_, index) => ({
@@ -185,7 +226,7 @@ describe('stowage serve', () => {
     expect((await server.ended).code).toBe(0);
   });
 
-  it('stops with 0 also when a statement hangs', async () => {
+  it('exits with 0 when a statement hangs', async () => {
     const server = start({ STOWAGE_SEED: 'false' });
     const url = await server.ready;
     const [, , , , host = ''] = (await readFile(pidFile(), 'utf8')).split('\n');
@@ -207,7 +248,7 @@ describe('stowage serve', () => {
     expect(await countObjects(url, adminKey(first.lines))).toBe(0);
   });
 
-  describe('ends with one line and not 0', () => {
+  describe('ends with one line on standard error and exit code 1', () => {
     async function failure(settings: Record<string, string>): Promise<string> {
       const { code, stderr } = await start({ LOG_LEVEL: 'silent', ...settings }).ended;
       expect(code).toBe(1);
@@ -244,7 +285,7 @@ describe('stowage serve', () => {
       expect(await failure(settings)).toContain('cannot use the database');
     });
 
-    it('when the database does not let us make tables', async () => {
+    it('when the database user may not create tables', async () => {
       const server = RUN.postgres;
       const admin = new pg.Client({ ...server, database: 'stowage', ssl: false });
       await admin.connect();
