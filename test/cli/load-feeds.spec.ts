@@ -2,16 +2,24 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { ADMIN_KEY, Stowage, type Ended } from './stowage.js';
+import { TestApi } from '../harness/api.js';
+import { Stowage, type Ended } from './stowage.js';
 
+let api: TestApi;
 let stowage: Stowage;
 let origin: string;
+let adminKey: string;
 
 beforeAll(async () => {
-  stowage = await Stowage.create({ STOWAGE_ADMIN_KEY: ADMIN_KEY });
-  origin = await stowage.serve();
+  api = await TestApi.shared();
+  ({ origin } = api);
+  adminKey = (await api.project()).keys.admin;
+  stowage = await Stowage.create({ STOWAGE_API_KEY: adminKey });
 });
-afterAll(() => stowage.remove());
+afterAll(async () => {
+  await stowage.remove();
+  await api.stop();
+});
 
 const load = (...args: string[]): Promise<Ended> => stowage.run(['load', ...args], { STOWAGE_URL: origin });
 
@@ -23,7 +31,7 @@ async function folderOf(name: string, contents: Record<string, string | Buffer>)
 }
 
 async function get(path: string): Promise<Record<string, { id?: string }[]>> {
-  const response = await fetch(`${origin}/api/v1/${path}`, { headers: { 'X-Api-Key': ADMIN_KEY } });
+  const response = await fetch(`${origin}/api/v1/${path}`, { headers: { 'X-Api-Key': adminKey } });
   return (await response.json()) as never;
 }
 
@@ -60,7 +68,7 @@ describe('stowage load', () => {
 
   it('stores them as jobs with --async, and counts new and existing objects', async () => {
     const known = { id: 'known', ...sprocket(7) };
-    const headers = { 'X-Api-Key': ADMIN_KEY, 'Content-Type': 'application/json' };
+    const headers = { 'X-Api-Key': adminKey, 'Content-Type': 'application/json' };
     await fetch(`${origin}/api/v1/sprockets`, { method: 'POST', headers, body: JSON.stringify(known) });
     const folder = await folderOf('async', { 'some.json': JSON.stringify({ sprockets: [known, sprocket(8)] }) });
     const { code, stdout } = await load(`${folder}/some.json`, '--async');

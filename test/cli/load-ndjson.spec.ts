@@ -7,7 +7,8 @@ import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { ADMIN_KEY, Stowage, type Ended } from './stowage.js';
+import { TestApi } from '../harness/api.js';
+import { Stowage, type Ended } from './stowage.js';
 
 const MAIN = join(process.cwd(), 'dist/apps/cli/main.js');
 
@@ -25,8 +26,10 @@ const REPORT_MEMORY = {
     process.on('exit', () => console.error(max));`)}`,
 };
 
+let api: TestApi;
 let stowage: Stowage;
 let origin: string;
+let adminKey: string;
 /** A proxy between the command and the server, which can inject faults and serves files. */
 let network: Server;
 let networkUrl: string;
@@ -35,8 +38,10 @@ let onPut: ((request: IncomingMessage, response: ServerResponse) => void)[] = []
 let onGet: Record<string, (response: ServerResponse) => void> = {};
 
 beforeAll(async () => {
-  stowage = await Stowage.create({ STOWAGE_ADMIN_KEY: ADMIN_KEY });
-  origin = await stowage.serve();
+  api = await TestApi.shared();
+  ({ origin } = api);
+  adminKey = (await api.project()).keys.admin;
+  stowage = await Stowage.create({ STOWAGE_API_KEY: adminKey });
   network = createServer((request, response) => {
     const download = onGet[request.url ?? ''];
     const fault = request.method === 'PUT' ? onPut.shift() : undefined;
@@ -56,6 +61,7 @@ afterAll(async () => {
   network.closeAllConnections();
   await new Promise((resolve) => network.close(resolve));
   await stowage.remove();
+  await api.stop();
 });
 
 function forward(request: IncomingMessage, response: ServerResponse): void {
@@ -74,7 +80,7 @@ function load(args: string[], settings: Record<string, string> = {}): Promise<En
 
 /** Runs the command with this standard input. */
 async function loadFrom(input: string | Buffer, args: string[], url = origin): Promise<Ended> {
-  const env = { PATH: process.env.PATH, STOWAGE_URL: url, STOWAGE_API_KEY: ADMIN_KEY };
+  const env = { PATH: process.env.PATH, STOWAGE_URL: url, STOWAGE_API_KEY: adminKey };
   const child = spawn(process.execPath, [MAIN, 'load', ...args], { cwd: stowage.folder, env });
   let stdout = '';
   let stderr = '';
@@ -115,13 +121,13 @@ function zstdFrame(text: string): Buffer {
 }
 
 async function get(path: string): Promise<{ status: number; text: string }> {
-  const response = await fetch(`${origin}/api/v1/${path}`, { headers: { 'X-Api-Key': ADMIN_KEY } });
+  const response = await fetch(`${origin}/api/v1/${path}`, { headers: { 'X-Api-Key': adminKey } });
   return { status: response.status, text: await response.text() };
 }
 
 /** Stores a batch without the command. */
 async function put(batchId: string, content: string): Promise<void> {
-  const headers = { 'X-Api-Key': ADMIN_KEY, 'Content-Type': 'application/x-ndjson' };
+  const headers = { 'X-Api-Key': adminKey, 'Content-Type': 'application/x-ndjson' };
   const response = await fetch(`${origin}/api/v1/batches/${batchId}`, { method: 'PUT', headers, body: content });
   expect(response.status).toBe(201);
 }

@@ -4,29 +4,31 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { ADMIN_KEY, Stowage, type Ended } from './stowage.js';
+import { TestApi } from '../harness/api.js';
+import { Stowage, type Ended } from './stowage.js';
 
 const FIXTURES = join(process.cwd(), 'fixtures');
 const DELIVERY = '2024-05-03-delivery-lisbon.json';
 const RETURNS = '2024-06-14-returns-with-reasons.json';
 const BODY_LIMIT_BYTES = 150_000;
 const BATCH_OBJECTS_MAX = 1_000;
-const OPERATOR_KEY = 'an-operator-key-of-the-command-line-tests';
 
+let api: TestApi;
 let stowage: Stowage;
 let origin: string;
+let adminKey: string;
 /** Serves the file of returns. It does not respond to any other request. */
 let files: Server;
 let filesUrl: string;
 
 beforeAll(async () => {
-  stowage = await Stowage.create({
-    STOWAGE_ADMIN_KEY: ADMIN_KEY,
-    STOWAGE_OPERATOR_KEY: OPERATOR_KEY,
+  api = await TestApi.start({
     BODY_LIMIT_BYTES: String(BODY_LIMIT_BYTES),
     BATCH_OBJECTS_MAX: String(BATCH_OBJECTS_MAX),
   });
-  origin = await stowage.serve();
+  ({ origin } = api);
+  adminKey = (await api.project()).keys.admin;
+  stowage = await Stowage.create({ STOWAGE_API_KEY: adminKey });
   const returns = await readFile(join(FIXTURES, RETURNS));
   files = createServer((request, response) => {
     if (request.url === '/returns.json') response.end(returns);
@@ -38,6 +40,7 @@ afterAll(async () => {
   files.closeAllConnections();
   await new Promise((resolve) => files.close(resolve));
   await stowage.remove();
+  await api.stop();
 });
 
 function load(args: string[], settings: Record<string, string> = {}): Promise<Ended> {
@@ -61,27 +64,16 @@ function batch(batchId: string, ...objectIds: string[]): string {
   });
 }
 
-async function get(path: string, key = ADMIN_KEY): Promise<{ status: number; text: string }> {
+async function get(path: string, key = adminKey): Promise<{ status: number; text: string }> {
   const response = await fetch(`${origin}/api/v1/${path}`, { headers: { 'X-Api-Key': key } });
   return { status: response.status, text: await response.text() };
 }
 
 /** Stores a batch without the command. */
 async function put(batchId: string, content: string, mediaType = 'application/json'): Promise<void> {
-  const headers = { 'X-Api-Key': ADMIN_KEY, 'Content-Type': mediaType };
+  const headers = { 'X-Api-Key': adminKey, 'Content-Type': mediaType };
   const response = await fetch(`${origin}/api/v1/batches/${batchId}`, { method: 'PUT', headers, body: content });
   expect(response.status).toBe(201);
-}
-
-/** Creates a project. @returns an admin key of it */
-async function createProject(name: string): Promise<string> {
-  const post = async (path: string, body: object): Promise<{ project_id: number; key: string }> => {
-    const headers = { 'X-Api-Key': OPERATOR_KEY, 'Content-Type': 'application/json' };
-    const response = await fetch(`${origin}/api/v1/${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
-    return (await response.json()) as never;
-  };
-  const { project_id: projectId } = await post('projects', { name });
-  return (await post(`projects/${String(projectId)}/keys`, { name, role: 'admin' })).key;
 }
 
 async function countObjects(batchId: string): Promise<number> {
@@ -133,7 +125,7 @@ describe('stowage load', () => {
       'compressed.json.gz': gzipSync(text),
       'id-last.json': `{"objects": ${objects.replaceAll('},{', '}\n,\n{\n')}, "batch_id": "copy"}`,
     });
-    const key = await createProject('copies');
+    const key = (await api.project()).keys.admin;
     const first = await load([`${folder}/copy.json`], { STOWAGE_API_KEY: key });
     expect(first).toMatchObject({ code: 0, stderr: '' });
     expect(first.stdout).toMatch(/^copies\/copy\.json: stored 1,500 objects$/m);
@@ -259,7 +251,7 @@ describe('stowage load', () => {
       [{ STOWAGE_URL: 'http://127.0.0.1:4' }, /^stowage: cannot reach http:\/\/127\.0\.0\.1:4: .+\n$/],
       [{ STOWAGE_URL: '' }, /^stowage: PORT is 0 \(any free port\): set STOWAGE_URL .*\n$/],
       [{ STOWAGE_API_KEY: 'wrong' }, /^stowage: .* responded 401: Unauthorized: .*\n$/],
-      [{ STOWAGE_ADMIN_KEY: '' }, /^stowage: no key: set STOWAGE_API_KEY or use --key\n$/],
+      [{ STOWAGE_API_KEY: '' }, /^stowage: no key: set STOWAGE_API_KEY or use --key\n$/],
     ];
     const ended = await Promise.all(wrong.map(([settings]) => load(['nowhere.json'], settings)));
     expect(ended.map(({ code, stderr }) => ({ code, stderr }))).toEqual(
