@@ -114,8 +114,9 @@ export class BatchClient {
     const flags = { '--dry-run': isDryRun, '--partial': isPartial, '--on-conflict': onConflict !== undefined };
     const given = Object.entries(flags).flatMap(([flag, isGiven]) => (isGiven ? [flag] : []));
     if (given.length > 0) throw new SourceError(`contains ${feed}, which cannot be used with ${given.join(', ')}`);
-    if (file.encoding === undefined && file.sizeBytes > this.bodyLimitBytes) {
-      const size = `${file.sizeBytes.toLocaleString('en')} bytes`;
+    const { encoding, sizeBytes = 0 } = file;
+    if (encoding === undefined && sizeBytes > this.bodyLimitBytes) {
+      const size = `${sizeBytes.toLocaleString('en')} bytes`;
       const limit = this.bodyLimitBytes.toLocaleString('en');
       throw new SourceError(`Over a limit: the file has ${size}, and BODY_LIMIT_BYTES is ${limit}; split it`);
     }
@@ -144,11 +145,11 @@ export class BatchClient {
     return toObjectPointers(await this.send(file, ndjsonBody, 'PUT', path, signal));
   }
 
-  /** How large a compressed file or a download is shows only when it is sent. */
   private mayBeOverLimit(file: BatchFile): boolean {
     if (this.overLimit.has(file)) return true;
-    const isSizeKnown = file.encoding === undefined;
-    return isSizeKnown && file.sizeBytes > Math.min(this.bodyLimitBytes, this.batchObjectsMax * OBJECT_BYTES_MIN);
+    // The size of a download or of the content of a compressed file is unknown; the server responds 413 if it is too large.
+    const { encoding, sizeBytes = 0 } = file;
+    return encoding === undefined && sizeBytes > Math.min(this.bodyLimitBytes, this.batchObjectsMax * OBJECT_BYTES_MIN);
   }
 
   private async send(

@@ -68,8 +68,8 @@ export class BatchFile {
     return this.source.name;
   }
 
-  /** The size on disk; 0 when it is unknown. */
-  get sizeBytes(): number {
+  /** The size on disk; undefined when it is unknown. */
+  get sizeBytes(): number | undefined {
     return this.source.sizeBytes;
   }
 

@@ -4,7 +4,7 @@ import { LoadMeter, type LoadCounters, type LoadFigures } from './load-meter.js'
 const MB = 1e6;
 
 interface ActiveFile {
-  sizeBytes: number;
+  sizeBytes: number | undefined;
   bytesRead: number;
   objectsRead: number;
 }
@@ -13,8 +13,8 @@ function countersOf(active: ActiveFile[], other: Partial<LoadCounters> = {}): Lo
   return {
     files: active.length,
     filesDone: 0,
-    bytesTotal: active.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-    filesOfUnknownSize: active.filter(({ sizeBytes }) => sizeBytes === 0).length,
+    bytesTotal: active.reduce((sum, { sizeBytes }) => sum + (sizeBytes ?? 0), 0),
+    filesOfUnknownSize: active.filter(({ sizeBytes }) => sizeBytes === undefined).length,
     bytesDone: 0,
     unsizedBytesDone: 0,
     objectsDone: 0,
@@ -44,7 +44,7 @@ describe('LoadMeter', () => {
     });
     expect(figures).toEqual({
       fraction: 0.2,
-      bytes: '20.0 MB of 100.0 MB read',
+      bytes: '20.0 of 100.0 MB',
       objects: '0 objects stored, 100,000 sent',
       rate: '10,000 objects/s',
       left: '40 s left',
@@ -73,7 +73,7 @@ describe('LoadMeter', () => {
     const figures = run(countersOf([file]), 40, (second) => {
       file.bytesRead += second <= 20 ? 40 * MB : MB;
     });
-    expect(figures).toMatchObject({ bytes: '820.0 MB of 1.00 GB read', left: '3 min 0 s left' });
+    expect(figures).toMatchObject({ bytes: '0.82 of 1.00 GB', left: '3 min 0 s left' });
   });
 
   it('shows a stalled load as unknown time left', () => {
@@ -90,7 +90,7 @@ describe('LoadMeter', () => {
   });
 
   it('shows no fraction and no time left when the size of a file is unknown', () => {
-    const file = { sizeBytes: 0, bytesRead: 0, objectsRead: 0 };
+    const file = { sizeBytes: undefined, bytesRead: 0, objectsRead: 0 };
     const figures = run(countersOf([file]), 10, () => {
       file.bytesRead += MB;
     });
@@ -107,7 +107,18 @@ describe('LoadMeter', () => {
     const figures = run(countersOf([file]), 10, (second) => {
       file.bytesRead = second <= 5 ? second * 10 * MB : (second - 6) * MB;
     });
-    expect(figures).toMatchObject({ bytes: '4.0 MB of 100.0 MB read', rate: '1.0 MB/s', left: '1 min 36 s left' });
+    expect(figures).toMatchObject({ bytes: '4.0 of 100.0 MB', rate: '1.0 MB/s', left: '1 min 36 s left' });
+  });
+
+  it('shows the average rate when the load is done, however short it was', () => {
+    const counters = countersOf([], { files: 1, bytesTotal: MB });
+    const figures = run(counters, 1, () => {
+      counters.filesDone = 1;
+      counters.bytesDone = MB;
+      counters.objectsDone = 300;
+      counters.objectsReadDone = 300;
+    });
+    expect(figures).toMatchObject({ fraction: 1, rate: '300 objects/s', left: 'done' });
   });
 
   it('counts many small files by what the server has confirmed', () => {
@@ -120,7 +131,7 @@ describe('LoadMeter', () => {
     });
     expect(figures).toEqual({
       fraction: 0.2,
-      bytes: '20.0 MB of 100.0 MB read',
+      bytes: '20.0 of 100.0 MB',
       objects: '5,000 objects stored',
       rate: '500 objects/s',
       left: '40 s left',

@@ -16,8 +16,8 @@ export interface LoadCounters {
   objectsReadDone: number;
   /** The files that are being sent. */
   active: ReadonlySet<{
-    /** 0 when it is unknown. */
-    readonly sizeBytes: number;
+    /** undefined when it is unknown. */
+    readonly sizeBytes: number | undefined;
     readonly bytesRead: number;
     /** 0 when they cannot be counted. */
     readonly objectsRead: number;
@@ -48,6 +48,11 @@ interface Sample {
   objects: number;
 }
 
+interface Rates {
+  bytesPerMs: number;
+  objectsPerMs: number;
+}
+
 /** Computes rates and the time left from counters that are sampled regularly. */
 export class LoadMeter {
   private readonly samples: Sample[] = [];
@@ -68,30 +73,32 @@ export class LoadMeter {
       this.counters;
     const active = [...this.counters.active];
     // A file may have grown after its size was read.
-    const sizedBytes = active.reduce((sum, file) => sum + Math.min(file.bytesRead, file.sizeBytes), bytesDone);
+    const sizedBytes = active.reduce((sum, file) => sum + Math.min(file.bytesRead, file.sizeBytes ?? 0), bytesDone);
     const unsizedBytes = active.reduce(
-      (sum, file) => sum + (file.sizeBytes === 0 ? file.bytesRead : 0),
+      (sum, file) => sum + (file.sizeBytes === undefined ? file.bytesRead : 0),
       unsizedBytesDone,
     );
     const objectsInTransit = active.reduce((sum, { objectsRead }) => sum + objectsRead, 0);
     const objects = this.counters.objectsReadDone + objectsInTransit;
-    this.add({ atMs: nowMs, bytes: sizedBytes + unsizedBytes, objects });
+    const sample = { atMs: nowMs, bytes: sizedBytes + unsizedBytes, objects };
+    this.add(sample);
 
     const isSizeKnown = filesOfUnknownSize === 0;
-    const rates = this.rates();
+    const isDone = filesDone === files;
+    const rates = isDone ? averageOf({ atMs: this.startMs, bytes: 0, objects: 0 }, sample) : this.recentRates();
     const isAllRead = isSizeKnown && sizedBytes === bytesTotal;
     const leftMs = isSizeKnown && rates !== undefined ? (bytesTotal - sizedBytes) / rates.bytesPerMs : Infinity;
-    const read = formatBytes(sizedBytes + unsizedBytes);
     return {
       fraction: !isSizeKnown ? undefined : bytesTotal === 0 ? 1 : sizedBytes / bytesTotal,
-      bytes: isSizeKnown ? `${read} of ${formatBytes(bytesTotal)} read` : `${read} read`,
+      bytes: isSizeKnown ? formatBytesOf(sample.bytes, bytesTotal) : `${formatBytes(sample.bytes)} read`,
       objects:
         objectsInTransit > 0
           ? `${formatCount(objectsDone)} objects ${this.verb}, ${formatCount(objectsInTransit)} sent`
           : `${formatCount(objectsDone)} objects ${this.verb}`,
       rate: formatRate(rates),
-      left:
-        isAllRead && active.length > 0
+      left: isDone
+        ? 'done'
+        : isAllRead && active.length > 0
           ? 'waiting for the server'
           : Number.isFinite(leftMs)
             ? `${formatDuration(leftMs)} left`
@@ -110,20 +117,25 @@ export class LoadMeter {
     while ((this.samples[1]?.atMs ?? Infinity) <= sample.atMs - WINDOW_MS) this.samples.shift();
   }
 
-  private rates(): { bytesPerMs: number; objectsPerMs: number } | undefined {
+  /** The average of the samples; undefined while they cover less than EVIDENCE_MS. */
+  private recentRates(): Rates | undefined {
     const [first] = this.samples;
     const last = this.samples.at(-1);
     if (first === undefined || last === undefined || last.atMs - first.atMs < EVIDENCE_MS) return undefined;
-    const ms = last.atMs - first.atMs;
-    return {
-      bytesPerMs: (last.bytes - first.bytes) / ms,
-      objectsPerMs: Math.max(0, last.objects - first.objects) / ms,
-    };
+    return averageOf(first, last);
   }
 }
 
+function averageOf(first: Sample, last: Sample): Rates {
+  const ms = Math.max(1, last.atMs - first.atMs);
+  return {
+    bytesPerMs: (last.bytes - first.bytes) / ms,
+    objectsPerMs: Math.max(0, last.objects - first.objects) / ms,
+  };
+}
+
 /** In bytes where objects cannot be counted. */
-function formatRate(rates: { bytesPerMs: number; objectsPerMs: number } | undefined): string {
+function formatRate(rates: Rates | undefined): string {
   if (rates === undefined) return 'rate unknown';
   if (rates.objectsPerMs > 0 || rates.bytesPerMs === 0) return `${perSecond(rates.objectsPerMs, 1)} objects/s`;
   return `${formatBytes(rates.bytesPerMs * 1000)}/s`;
@@ -138,9 +150,20 @@ function formatCount(count: number): string {
   return count.toLocaleString('en');
 }
 
+/** Both numbers in the unit of the total, such as `0.2 of 1.0 MB`. */
+function formatBytesOf(bytes: number, total: number): string {
+  const { name, size, digits } = byteUnitOf(total);
+  return `${(bytes / size).toFixed(digits)} of ${(total / size).toFixed(digits)} ${name}`;
+}
+
 function formatBytes(bytes: number): string {
-  if (bytes < 1e6) return `${(bytes / 1e3).toFixed(1)} kB`;
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+  const { name, size, digits } = byteUnitOf(bytes);
+  return `${(bytes / size).toFixed(digits)} ${name}`;
+}
+
+function byteUnitOf(bytes: number): { name: string; size: number; digits: number } {
+  if (bytes < 1e6) return { name: 'kB', size: 1e3, digits: 1 };
+  return bytes < 1e9 ? { name: 'MB', size: 1e6, digits: 1 } : { name: 'GB', size: 1e9, digits: 2 };
 }
 
 function formatDuration(ms: number): string {

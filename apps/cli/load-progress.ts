@@ -72,13 +72,14 @@ export class LoadProgress {
   }
 }
 
-function formatBarLine({ fraction, bytes, left, files }: LoadFigures): string {
-  if (fraction === undefined) return `${bytes} | ${left} | ${files}`;
+/** Fits into 80 columns, like the second line. */
+function formatBarLine({ fraction, bytes, left }: LoadFigures): string {
+  if (fraction === undefined) return `${bytes} | ${left}`;
   const full = Math.floor(fraction * BAR_COLUMNS);
   const percent = String(Math.floor(fraction * 100)).padStart(3);
-  return `${'█'.repeat(full)}${'░'.repeat(BAR_COLUMNS - full)} ${percent} % | ${bytes} | ${left} | ${files}`;
+  return `${'█'.repeat(full)}${'░'.repeat(BAR_COLUMNS - full)} ${percent} % | ${bytes} | ${left}`;
 }
 
-function formatObjectsLine({ objects, rate }: LoadFigures): string {
-  return `${objects} | ${rate}`;
+function formatObjectsLine({ files, objects, rate }: LoadFigures): string {
+  return `${files} | ${objects} | ${rate}`;
 }

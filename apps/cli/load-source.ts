@@ -8,8 +8,8 @@ export interface LoadSource {
   readonly name: string;
   /** The last part of the name; empty for standard input. */
   readonly fileName: string;
-  /** The size on disk; 0 when it is unknown. */
-  readonly sizeBytes: number;
+  /** The size on disk; undefined for a download and standard input. */
+  readonly sizeBytes: number | undefined;
   /** Found in a folder or by a pattern: JSON that is not a batch is skipped, such as a schema next to the data. */
   readonly isFound: boolean;
   /** Can be opened more than once. */
@@ -63,7 +63,7 @@ export function urlSource(url: string): LoadSource {
     await response.body?.cancel();
     throw new SourceError(`cannot be downloaded: the response is ${String(response.status)} ${response.statusText}`);
   };
-  return { name: url, fileName: fileNameOf(url), sizeBytes: 0, isFound: false, isRepeatable: true, open: read };
+  return { name: url, fileName: fileNameOf(url), sizeBytes: undefined, isFound: false, isRepeatable: true, open: read };
 }
 
 /** Standard input, which can be read once. */
@@ -72,7 +72,7 @@ export function stdinSource(): LoadSource {
     signal.addEventListener('abort', () => process.stdin.destroy());
     return Promise.resolve(process.stdin);
   };
-  return { name: '-', fileName: '', sizeBytes: 0, isFound: false, isRepeatable: false, open: read };
+  return { name: '-', fileName: '', sizeBytes: undefined, isFound: false, isRepeatable: false, open: read };
 }
 
 /** A source that cannot be found; opening it throws a SourceError, so that it is reported like the others. */

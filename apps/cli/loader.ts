@@ -48,8 +48,8 @@ export class Loader {
     this.counters = {
       files: sources.length,
       filesDone: 0,
-      bytesTotal: sources.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-      filesOfUnknownSize: sources.filter(({ sizeBytes }) => sizeBytes === 0).length,
+      bytesTotal: sources.reduce((sum, { sizeBytes }) => sum + (sizeBytes ?? 0), 0),
+      filesOfUnknownSize: sources.filter(({ sizeBytes }) => sizeBytes === undefined).length,
       bytesDone: 0,
       unsizedBytesDone: 0,
       objectsDone: 0,
@@ -125,11 +125,10 @@ export class Loader {
 
   private countDone({ sizeBytes }: LoadSource, file: BatchFile | undefined, result: BatchResult | undefined): void {
     this.counters.filesDone++;
-    this.counters.bytesDone += sizeBytes;
-    if (sizeBytes === 0) {
+    if (sizeBytes === undefined) {
       this.counters.filesOfUnknownSize--;
       this.counters.unsizedBytesDone += file?.bytesRead ?? 0;
-    }
+    } else this.counters.bytesDone += sizeBytes;
     this.counters.objectsReadDone += Math.max(file?.objectsRead ?? 0, result?.objectCount ?? 0);
   }
 

@@ -472,7 +472,7 @@ describe('stowage load of NDJSON', () => {
     const running = stowage.start(['load', 'progress.ndjson'], { STOWAGE_URL: networkUrl });
     const size = (content.length / 1_000).toFixed(1);
     const [line] = await running.prints(/^0 of 1 files, .*$/m);
-    expect(line).toMatch(`0 of 1 files, ${size} kB of ${size} kB read, 0 objects stored, 3 sent, `);
+    expect(line).toMatch(`0 of 1 files, ${size} of ${size} kB, 0 objects stored, 3 sent, `);
     expect(line).toMatch(/, waiting for the server$/);
     release();
     expect((await running.ended).stdout).toMatch(/^progress\.ndjson: stored 3 objects$/m);
