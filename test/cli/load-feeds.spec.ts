@@ -97,11 +97,11 @@ describe('stowage load', () => {
     expect(stdout).toMatch(/^errors\/d\.json: stored 1 object$/m);
     expect(stdout).toMatch(/^errors\/e\.json: skipped, not a batch$/m);
     const rejects = (await readFile(join(stowage.folder, 'rejects.ndjson'), 'utf8')).trimEnd().split('\n');
-    const place = '/factories/1/factory/chart_data/time/0';
+    const pointer = '/factories/1/factory/chart_data/time/0';
     expect(rejects.map((line) => JSON.parse(line) as object)).toContainEqual({
       file: 'errors/a.json',
       batch_id: 'factories',
-      pointer: place,
+      pointer,
       detail: times,
     });
   });

@@ -155,7 +155,7 @@ describe('stowage load', () => {
     expect(code).toBe(1);
     expect(stderr.trimEnd().split('\n').sort()).toEqual([
       'over/cut.json: is not valid JSON: unexpected end of file',
-      expect.stringMatching(/^over\/invalid\.json: \/objects\/700\/object_id: must be text of 1 to 255 characters/),
+      expect.stringMatching(/^over\/invalid\.json: \/objects\/700\/object_id: must be 1 to 255 characters/),
     ]);
     expect(renamed).toMatchObject({
       code: 1,
