@@ -5,6 +5,7 @@ import { Devices1764200000000 } from './003-devices.js';
 import { Rollups1764300000000 } from './004-rollups.js';
 import { RewrittenBatches1764400000000 } from './005-rewritten-batches.js';
 import { FirstKeys1764500000000 } from './006-first-keys.js';
+import { SequenceLanes1764600000000 } from './007-sequence-lanes.js';
 
 export const MIGRATIONS = [
   FirstTables1764000000000,
@@ -13,4 +14,5 @@ export const MIGRATIONS = [
   Rollups1764300000000,
   RewrittenBatches1764400000000,
   FirstKeys1764500000000,
+  SequenceLanes1764600000000,
 ];

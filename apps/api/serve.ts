@@ -25,7 +25,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
   await checkAddress(config.http);
   const log = createLog(config.log.level);
   const logger = nestLog(log);
-  const installation = await openInstallation({ config, entities: ENTITIES, logger, say });
+  const installation = await openInstallation({ config, entities: ENTITIES, logger, leasesLane: true, say });
   let app: NestFastifyApplication | undefined;
   try {
     app = await createApp(config, installation, log);

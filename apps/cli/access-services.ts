@@ -43,9 +43,14 @@ function printStartupMessage(line: string): void {
   if (process.stderr.isTTY) printMessage(line);
 }
 
-/** Opens the installation without HTTP and runs `work` with the services of `access`. */
+/** Opens the installation without HTTP and runs `work`, which creates nothing, with the services of `access`. */
 export function withAccess<T>(work: (services: AccessServices) => Promise<T>): Promise<T> {
-  return withModule(AccessModule, (app) => work(getAccessServices(app)));
+  return withModule(AccessModule, { leasesLane: false }, (app) => work(getAccessServices(app)));
+}
+
+/** The same for work that creates projects, keys or devices: each of them gets a sequence number. */
+export function withAccessToCreate<T>(work: (services: AccessServices) => Promise<T>): Promise<T> {
+  return withModule(AccessModule, { leasesLane: true }, (app) => work(getAccessServices(app)));
 }
 
 export function getAccessServices(app: INestApplicationContext): AccessServices {
@@ -53,8 +58,12 @@ export function getAccessServices(app: INestApplicationContext): AccessServices 
 }
 
 /** Opens the installation without HTTP and runs `work` with a Nest context of this module. */
-export function withModule<T>(module: Type, work: (app: INestApplicationContext) => Promise<T>): Promise<T> {
-  return withInstallation(printStartupMessage, async (installation, config) => {
+export function withModule<T>(
+  module: Type,
+  { leasesLane }: { leasesLane: boolean },
+  work: (app: INestApplicationContext) => Promise<T>,
+): Promise<T> {
+  return withInstallation({ say: printStartupMessage, leasesLane }, async (installation, config) => {
     // A short command runs no jobs: servers and workers do.
     const withoutJobs: Config = { ...config, jobs: { ...config.jobs, worker: 'separate' } };
     const imports = [FoundationModule.of(withoutJobs, installation), module];

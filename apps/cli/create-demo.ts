@@ -30,7 +30,7 @@ const HISTORY = [
  * @param name the name of the project; undefined takes the first unused demo-<n>
  */
 export function createDemo(name: string | undefined, deviceCount: number): Promise<Demo> {
-  return withModule(FirmwareModule, async (app) => {
+  return withModule(FirmwareModule, { leasesLane: true }, async (app) => {
     const services = getAccessServices(app);
     const project = await services.projects.create(name ?? (await findUnusedName(services)));
     const projectId = project.project_id;

@@ -17,7 +17,7 @@ class DeviceCreateCommand extends CommandRunner {
       { device_id: '<device_id>' },
     );
     const projectName = project ?? access.DEFAULT_PROJECT;
-    const created = await access.withAccess(async (services) =>
+    const created = await access.withAccessToCreate(async (services) =>
       services.devices.create(await access.getProjectId(services, projectName), body.device_id),
     );
     const { device_id: id, key_id: keyId } = created;

@@ -35,7 +35,7 @@ class KeyCreateCommand extends CommandRunner {
     const members = { name, role: isOperator ? 'admin' : role, expires_at: expires, device_id: device };
     const body = await access.validateOptions(access.CreateKeyDto, members, OPTION_NAMES);
     const projectName = project ?? access.DEFAULT_PROJECT;
-    const created = await access.withAccess(async (services) => {
+    const created = await access.withAccessToCreate(async (services) => {
       if (isOperator) return services.keys.create({ projectId: null, role: 'operator', name: body.name });
       const projectId =
         project === undefined ? await services.projects.ensureDefault() : await access.getProjectId(services, project);

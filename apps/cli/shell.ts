@@ -18,7 +18,13 @@ class ShellModule {}
 export async function openShell(): Promise<void> {
   const config = readConfig();
   const logger = nestLog(createLog(config.log.level));
-  const installation = await openInstallation({ config, entities: ENTITIES, logger, say: printMessage });
+  const installation = await openInstallation({
+    config,
+    entities: ENTITIES,
+    logger,
+    leasesLane: true,
+    say: printMessage,
+  });
   const withoutJobs: Config = { ...config, jobs: { ...config.jobs, worker: 'separate' } };
   // The prompt closes its Nest application when it ends, without a way to await that. The last shutdown hook closes the
   // database, so that no provider uses it afterwards.

@@ -3,14 +3,21 @@ import { openInstallation, type Installation } from '#database';
 import { readConfig } from '../read-config.js';
 import { ENTITIES } from '../entities.js';
 
+export interface InstallationUse {
+  /** Receives one line for each step that takes time. */
+  say: (line: string) => void;
+  /** Whether the command creates something, and so draws sequence numbers. */
+  leasesLane: boolean;
+}
+
 /** Opens the installation while `work` runs. A server can use the same database at the same time. */
 export async function withInstallation<T>(
-  say: (line: string) => void,
+  { say, leasesLane }: InstallationUse,
   work: (installation: Installation, config: Config) => T | Promise<T>,
 ): Promise<T> {
   const config = readConfig();
   const logger = nestLog(createLog(config.log.level));
-  const installation = await openInstallation({ config, entities: ENTITIES, logger, say });
+  const installation = await openInstallation({ config, entities: ENTITIES, logger, leasesLane, say });
   try {
     return await work(installation, config);
   } finally {

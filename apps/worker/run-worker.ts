@@ -17,7 +17,7 @@ export function runWorker(): Promise<void> {
 
 async function startWorker(config: Config, say: (line: string) => void): Promise<{ stop(): Promise<void> }> {
   const logger = nestLog(createLog(config.log.level));
-  const installation = await openInstallation({ config, entities: ENTITIES, logger, say });
+  const installation = await openInstallation({ config, entities: ENTITIES, logger, leasesLane: true, say });
   let app: INestApplicationContext | undefined;
   try {
     const module = WorkerModule.of(config, installation);

@@ -14,6 +14,13 @@ export interface TestDatabase extends TestTables {
   close(): Promise<void>;
 }
 
+/** A sequence that needs no lease. */
+export function sequenceOfLane(lane: number, now: () => number = Date.now): Sequence {
+  const sequence = new Sequence({ now, monotonicNow: () => 0 });
+  sequence.use({ lane, afterTick: 0, untilTick: Number.MAX_SAFE_INTEGER, endsAtMs: Infinity });
+  return sequence;
+}
+
 export async function cloneDatabase(template?: string): Promise<TestDatabase> {
   const address = await createDatabase(template);
   const database = await Database.connect({
@@ -25,7 +32,7 @@ export async function cloneDatabase(template?: string): Promise<TestDatabase> {
   });
   return {
     database,
-    sequence: new Sequence(lane++),
+    sequence: sequenceOfLane(lane++),
     address,
     sql: (text, values) => database.query(text, values),
     transaction: (work) => database.transactionOnce(work),

@@ -24,7 +24,13 @@ export async function startPostgres(folder, sharedDatabase) {
     await admin.query(`CREATE DATABASE ${TEMPLATE}`);
     const url = urlOf({ ...postgres.address, database: TEMPLATE });
     const config = new Config({ DATABASE_URL: url, STOWAGE_KEY_SECRET: 'x'.repeat(32) });
-    const installation = await openInstallation({ config, entities: [], logger: QUIET, say: () => undefined });
+    const installation = await openInstallation({
+      config,
+      entities: [],
+      logger: QUIET,
+      leasesLane: false,
+      say: () => undefined,
+    });
     await installation.close();
     await admin.query(`CREATE DATABASE ${sharedDatabase} TEMPLATE ${TEMPLATE}`);
   } finally {

@@ -1,11 +1,11 @@
 import { JobRunner } from '#jobs';
-import { Sequence } from '#database';
 import { Config, createLog } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
 import { settingsFor, type TestProject } from '../harness/api.js';
 import { TestApp } from '../harness/app.js';
+import { sequenceOfLane } from '../harness/database.js';
 import { ended, type Job } from './jobs.js';
 
 const LANE = 1_000;
@@ -21,7 +21,7 @@ beforeAll(async () => {
   ({ keys } = await api.project());
   const config = new Config({ ...settingsFor(api.db), WORKER: 'separate' });
   const createServer = (): Promise<NestFastifyApplication> =>
-    createApp(config, { ...api.db, sequence: new Sequence(LANE, () => NOW) }, createLog('silent'));
+    createApp(config, { ...api.db, sequence: sequenceOfLane(LANE, () => NOW) }, createLog('silent'));
   servers = [await createServer(), await createServer()];
 });
 afterAll(async () => {

@@ -2,12 +2,12 @@ import { get as httpGet } from 'node:http';
 import { JobRunner, WriteOperations } from '#jobs';
 import { Clock, Config, createLog } from '#platform';
 import { JsonBody } from '#http';
-import { Sequence } from '#database';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { settingsFor, type TestProject } from '../harness/api.js';
 import { TestApp } from '../harness/app.js';
+import { sequenceOfLane } from '../harness/database.js';
 import { accepted, ended, writeRequest } from '../jobs/jobs.js';
 import { places, type ObjectBody, type PageBody } from '../objects/wire.js';
 import { RoomClient, type ReadingBody } from './rooms.js';
@@ -121,7 +121,7 @@ describe('a reading', () => {
   it('without a time is two readings even where two servers take them in the same millisecond', async () => {
     const other = await createApp(
       new Config(settingsFor(api.db)),
-      { ...api.db, sequence: new Sequence(77) },
+      { ...api.db, sequence: sequenceOfLane(77) },
       createLog('silent'),
     );
     await other.listen(0, '127.0.0.1');

@@ -26,6 +26,8 @@ const RETRY_DELAY_MS = 50;
 export interface Statement {
   name?: string;
   text: string;
+  /** Milliseconds to wait for the response; then the query fails and its connection is closed. Default: no limit. */
+  query_timeout?: number;
 }
 
 /** What runs SQL: the pool, or one transaction. */

@@ -13,7 +13,8 @@ export {
 } from './database.js';
 export { startEmbeddedPostgres, type PostgresAddress } from './embedded-postgres.js';
 export { type Installation, openInstallation } from './installation.js';
-export { SEQ_STEP, Sequence, timeOfSeqSql, timeOfSeq } from './sequence.js';
+export { LaneLease } from './lane-lease.js';
+export { SEQ_STEP, Sequence, SequenceUnavailableError, timeOfSeq, timeOfSeqSql } from './sequence.js';
 export {
   isConnectionLoss,
   isDataError,

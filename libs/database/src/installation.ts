@@ -5,6 +5,7 @@ import { Logger, runMigrations } from 'graphile-worker';
 import type { Config } from '#platform';
 import { Database } from './database.js';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.js';
+import { LaneLease } from './lane-lease.js';
 import { Sequence } from './sequence.js';
 import { StartupError } from '#platform';
 
@@ -23,12 +24,20 @@ export interface InstallationOptions {
   config: Config;
   entities: (new () => object)[];
   logger: LoggerService;
-  /** Gets one line for each thing that takes time. */
+  /** Whether this process draws sequence numbers; without a lane `sequence.next` throws. */
+  leasesLane: boolean;
+  /** Receives one line for each step that takes time. */
   say: (line: string) => void;
 }
 
 /** Starts the embedded database or finds the one that is set, and brings its tables up to date. @throws StartupError */
-export async function openInstallation({ config, entities, logger, say }: InstallationOptions): Promise<Installation> {
+export async function openInstallation({
+  config,
+  entities,
+  logger,
+  leasesLane,
+  say,
+}: InstallationOptions): Promise<Installation> {
   let embedded: EmbeddedPostgres | undefined;
   if (config.database.url === null) {
     embedded = await startEmbeddedPostgres({ dataDir: join(config.database.dataDir, 'postgres'), say });
@@ -46,12 +55,14 @@ export async function openInstallation({ config, entities, logger, say }: Instal
       logger,
     });
     await migrate(database, say);
-    const sequence = new Sequence(await drawLane(database));
+    const sequence = new Sequence();
+    const lease = leasesLane ? await LaneLease.open(database, sequence, logger) : undefined;
     const opened = database;
     return {
       database,
       sequence,
       close: async () => {
+        await lease?.close();
         await opened.close();
         await embedded?.stopIfUnused();
       },
@@ -79,10 +90,4 @@ async function migrate(database: Database, say: (line: string) => void): Promise
       cause,
     });
   }
-}
-
-async function drawLane(database: Database): Promise<number> {
-  const [row] = await database.query<{ lane: number }>(`SELECT nextval('lanes')::int AS lane`);
-  if (row === undefined) throw new Error('the sequence of lanes gave no number');
-  return row.lane;
 }

@@ -3,37 +3,98 @@ const EPOCH_MS = Date.parse(EPOCH);
 const TICKS_PER_MS = 4096;
 const LANES = 1024;
 
-/** The distance between neighbours of one range; the bits below it are the lane. */
+/** The distance between neighbouring numbers of one lane; the bits below it are the lane. */
 export const SEQ_STEP = LANES;
 
-/** SQL for the time that a sequence number was made at, to the millisecond. */
+/** SQL for the time at which a sequence number was drawn, to the millisecond. */
 export function timeOfSeqSql(seq: string): string {
   return `(timestamptz '${EPOCH}' + (${seq} >> 22) * interval '1 millisecond')`;
 }
 
-/** The time that a sequence number was made at, RFC 3339 in UTC. */
+/** The time at which a sequence number was drawn, RFC 3339 in UTC. */
 export function timeOfSeq(seq: string | bigint): string {
   return new Date(EPOCH_MS + Number(BigInt(seq) >> 22n)).toISOString();
 }
 
+/** The part of a lane that one process may draw numbers from. Ticks are numbers without their lane. */
+export interface LaneRange {
+  lane: number;
+  /** The last tick that an earlier holder of the lane may have used. */
+  afterTick: number;
+  /** The last tick of the range. */
+  untilTick: number;
+  /** The end of the lease on the monotonic clock of this process, in ms. */
+  endsAtMs: number;
+}
+
+/** No number can be drawn now: the lease of the lane has ended, or the clock is beyond the range. A retry may succeed. */
+export class SequenceUnavailableError extends Error {
+  override name = 'SequenceUnavailableError';
+}
+
+/** The clocks of a process, which tests replace. */
+export interface SequenceClocks {
+  /** Milliseconds since 1970. It may be set forward and back. */
+  now: () => number;
+  /** Milliseconds since any moment. It never goes back. */
+  monotonicNow: () => number;
+}
+
 /**
- * Makes the numbers that order everything: 41 bits of milliseconds, 12 of a counter, 10 of a lane. They grow with time, need
- * no round trip to the database and no lock, and are unique because each process writes in its own lane, which it draws at
- * start from a database sequence of 1,024. A range longer than a millisecond's counter runs ahead of the clock, 25 ms for
- * 100,000 numbers.
+ * Draws the numbers that order everything: 41 bits of milliseconds since 2024, 12 of a counter, 10 of a lane. They grow with
+ * time, and need no round trip to the database and no lock. They are unique because each process has a lane of its own, see
+ * `LaneLease`, and each holder of a lane a range of its own. Within a process they also grow when the clock is set back.
+ * Many numbers at once run ahead of the clock: 100,000 by 25 ms.
  */
 export class Sequence {
-  private lastTick = 0;
+  private range: LaneRange | undefined;
+  private drawnTick = 0;
 
-  constructor(
-    private readonly lane: number,
-    private readonly now: () => number = Date.now,
-  ) {}
+  constructor(private readonly clocks: SequenceClocks = { now: Date.now, monotonicNow: () => performance.now() }) {}
 
-  /** The first of `count` numbers, `SEQ_STEP` apart. */
+  /**
+   * Returns the first of `count` numbers, `SEQ_STEP` apart.
+   * @throws SequenceUnavailableError when there is no valid lease
+   */
   next(count = 1): bigint {
-    const tick = Math.max((this.now() - EPOCH_MS) * TICKS_PER_MS, this.lastTick + 1);
-    this.lastTick = tick + count - 1;
-    return BigInt(tick) * BigInt(LANES) + BigInt(this.lane);
+    const { range } = this;
+    if (range === undefined) throw new SequenceUnavailableError('this process has no lane of sequence numbers');
+    const tick = Math.max(this.tickOfClock(), this.drawnTick + 1);
+    const last = tick + count - 1;
+    if (last > range.untilTick || this.clocks.monotonicNow() >= range.endsAtMs) {
+      throw new SequenceUnavailableError(`the lease of lane ${String(range.lane)} has ended`);
+    }
+    this.drawnTick = last;
+    return BigInt(tick) * BigInt(LANES) + BigInt(range.lane);
   }
+
+  /** Draws from this range from now on; without one, no more numbers are drawn. */
+  use(range: LaneRange | undefined): void {
+    this.range = range;
+    this.drawnTick = Math.max(this.drawnTick, range?.afterTick ?? 0);
+  }
+
+  /** The last tick that was drawn, or the end of the ticks of the lane's earlier holders. */
+  get lastTick(): number {
+    return this.drawnTick;
+  }
+
+  /** The tick of the next number, were it drawn now. */
+  get nextTick(): number {
+    return Math.max(this.tickOfClock(), this.drawnTick + 1);
+  }
+
+  /** The time on the monotonic clock that leases are measured with, in ms. */
+  monotonicNow(): number {
+    return this.clocks.monotonicNow();
+  }
+
+  private tickOfClock(): number {
+    return (this.clocks.now() - EPOCH_MS) * TICKS_PER_MS;
+  }
+}
+
+/** How many ticks a number of milliseconds has. */
+export function ticksOf(ms: number): number {
+  return ms * TICKS_PER_MS;
 }

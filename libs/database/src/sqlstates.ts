@@ -1,3 +1,5 @@
+import { SequenceUnavailableError } from './sequence.js';
+
 /** Codes of Node.js for a socket that could not be opened or broke. */
 const SOCKET_CODES = new Set([
   'ECONNREFUSED',
@@ -13,10 +15,16 @@ const SOCKET_CODES = new Set([
 /** SQLSTATEs of a connection that broke (08, 57P0x) or that the server does not let in: closed, renamed, other passwords. */
 const CONNECTION_STATES = /^(?:08|57P0|28|3D000|55000)/;
 
-/** True where the connection broke or the transaction lost a race, so that the same work may be tried again. */
+/** Whether the same work may succeed when it is repeated: the connection broke, the transaction lost a race, or the lane's lease ended. */
 export function isRetryable(error: unknown): boolean {
   const code = sqlStateOf(error);
-  return isConnectionLoss(error) || code === '40001' || code === '40P01' || code === 'XX000';
+  return (
+    isConnectionLoss(error) ||
+    error instanceof SequenceUnavailableError ||
+    code === '40001' ||
+    code === '40P01' ||
+    code === 'XX000'
+  );
 }
 
 /** True where the connection is gone or could not be made. */

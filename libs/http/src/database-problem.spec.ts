@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { DatabaseError } from 'pg';
-import { isConnectionLoss, isRetryable } from '#database';
+import { isConnectionLoss, isRetryable, SequenceUnavailableError } from '#database';
 import { databaseProblem } from './database-problem.js';
 
 function ofState(code: string): DatabaseError {
@@ -64,6 +64,13 @@ describe('an error of the database', () => {
   it('of a pool that is busy says so, and is not tried again', () => {
     const error = new Error('timeout exceeded when trying to connect');
     expect([isRetryable(error), databaseProblem(error)?.slug]).toEqual([false, 'unavailable']);
+  });
+
+  it('of a lease of sequence numbers that has ended is a 503 that may be retried', () => {
+    const error = new SequenceUnavailableError('the lease of lane 5 has ended');
+    expect(databaseProblem(error)).toMatchObject({ slug: 'unavailable', cause: error });
+    expect(databaseProblem(error)?.message).not.toContain('lane');
+    expect(isRetryable(error)).toBe(true);
   });
 
   it.each([

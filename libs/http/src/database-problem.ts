@@ -1,5 +1,10 @@
-import { OutcomeUnknownError } from '#database';
-import { isConnectionLoss, isPoolExhausted, sqlStateOf } from '#database';
+import {
+  isConnectionLoss,
+  isPoolExhausted,
+  OutcomeUnknownError,
+  SequenceUnavailableError,
+  sqlStateOf,
+} from '#database';
 import { Problem, type ProblemSlug } from './problems.js';
 
 /**
@@ -31,6 +36,10 @@ export function databaseProblem(error: unknown): Problem | undefined {
   }
   if (isConnectionLoss(error)) {
     return new Problem('unavailable', { detail: 'The database cannot be reached.', cause: error });
+  }
+  if (error instanceof SequenceUnavailableError) {
+    const detail = 'This server cannot assign sequence numbers at the moment; retry later.';
+    return new Problem('unavailable', { detail, cause: error });
   }
   if (isPoolExhausted(error)) {
     return new Problem('unavailable', { detail: 'All database connections are in use; retry later.', cause: error });
