@@ -71,7 +71,7 @@ export class FirstStart {
   /** Records it in the project, so that deleted fixtures do not come back. */
   private async seed(projectId: number, say: (line: string) => void): Promise<void> {
     const project = await this.projects.findByName(DEFAULT_PROJECT);
-    if (project?.seededAt != null) return;
+    if (project?.seeded_at != null) return;
     const { objects, files } = await this.fixtures.load(projectId);
     await this.projects.markSeeded(projectId);
     say(`loaded fixtures: ${String(objects)} objects of ${String(files)} files`);

@@ -22,6 +22,8 @@ const LISTING = [
     'all readings; those of one room: /buildings/{building}/rooms/{room}/temperatures',
   ],
   ['projects', `${API}/projects`, 'projects and their keys (operator)'],
+  ['operator_keys', `${API}/operator-keys`, 'operator keys, which belong to no project (operator)'],
+  ['me', `${API}/me`, 'the key of the request: its name, role, project and expiry'],
   ['limits', `${API}/limits`, 'the largest body, batch and page'],
   ['openapi', '/openapi.json', 'this API as an OpenAPI 3.1 document'],
   ['docs', '/docs', 'try requests in the browser (Swagger UI)'],

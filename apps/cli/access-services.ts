@@ -5,7 +5,9 @@ import {
   CreateProjectDto,
   DEFAULT_PROJECT,
   DeviceService,
+  DeviceStore,
   KeyService,
+  KeyStore,
   ProjectService,
 } from '#access';
 import { InputPipe, JsonBody, Problem, type PageRequest, type Principal, type Slice } from '#http';
@@ -32,7 +34,9 @@ const PAGE_ROWS = 1_000;
 export interface AccessServices {
   projects: ProjectService;
   keys: KeyService;
+  keyStore: KeyStore;
   devices: DeviceService;
+  deviceStore: DeviceStore;
 }
 
 @Module({})
@@ -54,7 +58,13 @@ export function withAccessToCreate<T>(work: (services: AccessServices) => Promis
 }
 
 export function getAccessServices(app: INestApplicationContext): AccessServices {
-  return { projects: app.get(ProjectService), keys: app.get(KeyService), devices: app.get(DeviceService) };
+  return {
+    projects: app.get(ProjectService),
+    keys: app.get(KeyService),
+    keyStore: app.get(KeyStore),
+    devices: app.get(DeviceService),
+    deviceStore: app.get(DeviceStore),
+  };
 }
 
 /** Opens the installation without HTTP and runs `work` with a Nest context of this module. */
@@ -110,7 +120,7 @@ export async function withOptionNames<T>(
 /** Returns the id of the project with this name or, when there is none, with this id. @throws Problem not-found */
 export async function getProjectId({ projects }: AccessServices, nameOrId: string): Promise<number> {
   const found = await projects.findByName(nameOrId);
-  if (found !== null) return found.projectId;
+  if (found !== null) return found.project_id;
   try {
     return (await projects.get(CLI_OPERATOR, nameOrId)).project_id;
   } catch (error) {

@@ -37,7 +37,7 @@ class DeviceListCommand extends CommandRunner {
     const access = await import('./access-services.js');
     const devices = await access.withAccess(async (services) => {
       const projectId = await access.getProjectId(services, project ?? access.DEFAULT_PROJECT);
-      return access.listAll((page) => services.devices.list(projectId, page));
+      return access.listAll((page) => services.deviceStore.list(projectId, page));
     });
     const rows = devices.map(({ device_id, created_at }) => [created_at, device_id]);
     table(['CREATED_AT', 'DEVICE_ID'], rows).forEach(printLine);

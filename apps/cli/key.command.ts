@@ -93,7 +93,7 @@ class KeyListCommand extends CommandRunner {
     const { listAll, withAccess } = await import('./access-services.js');
     const keys = await withAccess(async (services) => {
       const projectId = await getScopeProjectId(services, options);
-      return listAll((page) => services.keys.list(projectId, page));
+      return listAll((page) => services.keyStore.list(projectId, page));
     });
     const rows = keys.map((key) => [
       key.key_id,

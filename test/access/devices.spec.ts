@@ -12,6 +12,7 @@ import { cloneDatabase } from '../harness/database.js';
 
 interface Device {
   device_id: string;
+  project_id: number;
   created_at: string;
 }
 
@@ -92,6 +93,7 @@ describe('POST /devices', () => {
     const location = reply.headers.get('location') ?? '';
     expect((await api.call('GET', location, { key: mine.keys.analyst })).json()).toEqual({
       device_id: 'thermometer',
+      project_id: mine.projectId,
       created_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
     });
   });
@@ -203,13 +205,14 @@ describe('a device of another project', () => {
 describe('a device that the operator moves', () => {
   it('is in the new project, and the old one no longer sees it', async () => {
     const { device_id } = await device();
-    const before = (await read(device_id)).json();
+    const before = (await read(device_id)).json<Device>();
+    const after = { ...before, project_id: theirs.projectId };
     const reply = await move(device_id, theirs);
-    expect([reply.status, reply.json()]).toEqual([200, { device_id, project_id: theirs.projectId }]);
-    expect((await read(device_id, theirs)).json()).toEqual(before);
+    expect([reply.status, reply.json()]).toEqual([200, after]);
+    expect((await read(device_id, theirs)).json()).toEqual(after);
     expect(essence(await read(device_id))).toEqual(essence(await read('nothing')));
     expect((await list('/devices?page_size=1000')).results).not.toContainEqual(before);
-    expect((await list('/devices?page_size=1000', theirs)).results).toContainEqual(before);
+    expect((await list('/devices?page_size=1000', theirs)).results).toContainEqual(after);
   });
 
   it('stops all its keys at once, also one used a moment before, with the answer that an unknown key gets', async () => {
@@ -243,7 +246,7 @@ describe('a device that the operator moves', () => {
   it('changes in nothing when it is there already', async () => {
     const { device_id, key } = await device();
     const reply = await move(device_id, mine);
-    expect([reply.status, reply.json()]).toEqual([200, { device_id, project_id: mine.projectId }]);
+    expect([reply.status, reply.json()]).toEqual([200, (await read(device_id)).json()]);
     expect(await statusOf(key)).toBe(200);
   });
 
@@ -269,6 +272,26 @@ describe('a device that the operator moves', () => {
 
   it('has to exist', async () => {
     expectProblem(await move('nothing', mine), 'not-found');
+  });
+
+  it('stays where it is, with its keys, unless If-Match and If-None-Match hold', async () => {
+    const { device_id, key } = await device();
+    const etag = (await read(device_id)).headers.get('etag') ?? '';
+    const body = { project_id: theirs.projectId };
+    const patch = (headers: Record<string, string>, id = device_id): Promise<Reply> =>
+      api.call('PATCH', `/devices/${id}`, { key: api.operatorKey, body, headers });
+    for (const headers of [{ 'If-Match': '"old"' }, { 'If-None-Match': '*' }, { 'If-None-Match': etag }]) {
+      const reply = await patch(headers);
+      expectProblem(reply, 'precondition-failed');
+      expect(reply.headers.get('etag')).toBe(etag);
+    }
+    expect([(await read(device_id)).status, await statusOf(key)]).toEqual([200, 200]);
+    expectProblem(await patch({ 'If-Match': '*' }, 'nothing'), 'not-found');
+    const moved = await patch({ 'If-Match': etag });
+    expect(moved.status).toBe(200);
+    expect(moved.headers.get('etag')).toBe((await read(device_id, theirs)).headers.get('etag'));
+    expect(moved.headers.get('etag')).not.toBe(etag);
+    expectProblem(await patch({ 'If-Match': etag }), 'precondition-failed');
   });
 
   describe('on another process', () => {

@@ -132,6 +132,51 @@ describe('a key', () => {
   });
 });
 
+describe('GET /projects/{project_id}/keys/{key_id}', () => {
+  it('returns the key as the list does, at the Location of its creation', async () => {
+    const reply = await create({ name: 'one', role: 'analyst' });
+    const { key: _, ...rest } = reply.json<Required<Key>>();
+    const read = await api.call('GET', reply.headers.get('location') ?? '', { key: project.keys.admin });
+    expect([read.status, read.json()]).toEqual([200, rest]);
+    expect(await listed(rest)).toEqual(rest);
+  });
+
+  it('returns 404 for a revoked key, a key of another project, and any other text', async () => {
+    const revoked = await made();
+    await revoke(revoked);
+    const theirs = await api.project();
+    const ofTheirs = (await api.call('GET', '/me', { key: theirs.keys.admin })).json<Key>();
+    for (const id of [revoked.key_id, ofTheirs.key_id, 'abc', '9'.repeat(30)])
+      expectProblem(await api.call('GET', `${keysPath}/${id}`, { key: project.keys.admin }), 'not-found');
+  });
+});
+
+describe('DELETE /projects/{project_id}/keys/{key_id}', () => {
+  it('honours If-Match and If-None-Match', async () => {
+    const { key_id } = await made();
+    const path = `${keysPath}/${key_id}`;
+    const { admin: key } = project.keys;
+    const etag = (await api.call('GET', path, { key })).headers.get('etag') ?? '';
+    for (const headers of [{ 'If-Match': '"old"' }, { 'If-None-Match': '*' }, { 'If-None-Match': etag }]) {
+      const reply = await api.call('DELETE', path, { key, headers });
+      expectProblem(reply, 'precondition-failed');
+      expect(reply.headers.get('etag')).toBe(etag);
+    }
+    const reply = await api.call('DELETE', path, { key, headers: { 'If-Match': etag } });
+    expect(reply.status).toBe(204);
+    expectProblem(await api.call('DELETE', path, { key, headers: { 'If-Match': '*' } }), 'not-found');
+  });
+
+  it('refuses with the ETag of a key that was used since', async () => {
+    const { key_id, key } = await made();
+    const path = `${keysPath}/${key_id}`;
+    const etag = (await api.call('GET', path, { key: project.keys.admin })).headers.get('etag') ?? '';
+    expect(await statusOf(key)).toBe(200);
+    const headers = { 'If-Match': etag };
+    expectProblem(await api.call('DELETE', path, { key: project.keys.admin, headers }), 'precondition-failed');
+  });
+});
+
 describe('what a key may not be', () => {
   it.each<[string, object, string]>([
     ['without a name', { role: 'analyst' }, '/name'],

@@ -46,7 +46,7 @@ describe('stowage demo', () => {
     expect(await demo('--project', "it's mine")).toEqual({
       code: 1,
       stdout: '',
-      stderr: 'stowage: There is a project "it\'s mine" already.\n',
+      stderr: 'stowage: The project name "it\'s mine" exists already.\n',
     });
   });
 

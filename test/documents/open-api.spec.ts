@@ -15,7 +15,12 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'GET /api/v1/projects/{project_id}': 'getProject',
   'GET /api/v1/projects/{project_id}/keys': 'listKeys',
   'POST /api/v1/projects/{project_id}/keys': 'createKey',
+  'GET /api/v1/projects/{project_id}/keys/{key_id}': 'getKey',
   'DELETE /api/v1/projects/{project_id}/keys/{key_id}': 'revokeKey',
+  'GET /api/v1/operator-keys': 'listOperatorKeys',
+  'GET /api/v1/operator-keys/{key_id}': 'getOperatorKey',
+  'DELETE /api/v1/operator-keys/{key_id}': 'revokeOperatorKey',
+  'GET /api/v1/me': 'getMe',
   'GET /api/v1/devices': 'listDevices',
   'POST /api/v1/devices': 'createDevice',
   'GET /api/v1/devices/{device_id}': 'getDevice',
@@ -299,7 +304,20 @@ describe('the examples in the OpenAPI document', () => {
     ids.key_id = key.json<{ key_id: string }>().key_id;
     const list = await perform('GET /api/v1/projects/{project_id}/keys', operatorKey);
     expect(list.json()).toMatchObject({ count: 1 });
+    await perform('GET /api/v1/projects/{project_id}/keys/{key_id}', operatorKey);
     await perform('DELETE /api/v1/projects/{project_id}/keys/{key_id}', operatorKey);
+    expect((await perform('GET /api/v1/me', admin)).json()).toMatchObject({ role: 'admin' });
+  });
+
+  it('work for operator keys', async () => {
+    const { operatorKey } = api;
+    expect((await perform('GET /api/v1/operator-keys', operatorKey)).json()).toMatchObject({ count: 1 });
+    // Only the command line creates one.
+    await api.db.sql(`
+      INSERT INTO api_keys (key_id, role, name, prefix, hash) VALUES (1, 'operator', 'another', 'stw_operator_x7Qa', 'x')`);
+    ids.key_id = '1';
+    await perform('GET /api/v1/operator-keys/{key_id}', operatorKey);
+    await perform('DELETE /api/v1/operator-keys/{key_id}', operatorKey);
   });
 
   it('work for devices', async () => {

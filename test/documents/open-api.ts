@@ -10,6 +10,7 @@ export interface Schema {
   items?: Schema;
   allOf?: Schema[];
   oneOf?: Schema[];
+  anyOf?: Schema[];
 }
 
 export interface Parameter {
@@ -61,14 +62,15 @@ export function operationsOf({ paths }: OpenApi): [string, Operation][] {
   );
 }
 
-/** What a schema's own examples make together; undefined where they make nothing. */
+/** Builds a value from the examples of a schema; undefined where it has none. */
 export function exampleOf(schema: Schema, document: OpenApi): unknown {
   if (schema.example !== undefined) return schema.example;
   if (schema.$ref !== undefined) {
     const named = document.components.schemas[schema.$ref.split('/').at(-1) ?? ''];
     return named === undefined ? undefined : exampleOf(named, document);
   }
-  if (schema.oneOf?.[0] !== undefined) return exampleOf(schema.oneOf[0], document);
+  const [first] = schema.oneOf ?? schema.anyOf ?? schema.allOf ?? [];
+  if (first !== undefined) return exampleOf(first, document);
   if (schema.items !== undefined) {
     const element = exampleOf(schema.items, document);
     return element === undefined ? undefined : [element];

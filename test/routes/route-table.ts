@@ -3,6 +3,10 @@ import type { TestApi } from '../harness/api.js';
 
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
 
+/** A record: a missing role fails to compile. */
+const EVERY_ROLE: Record<Role, true> = { operator: true, admin: true, producer: true, analyst: true, device: true };
+export const ROLES = Object.keys(EVERY_ROLE) as Role[];
+
 /** What the contract says of a route: "Keys and roles" and the tables of requests. */
 export interface ContractRoute {
   roles: readonly Role[];
@@ -31,7 +35,12 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'GET /projects/{project_id}': { roles: OF_PROJECTS },
   'GET /projects/{project_id}/keys': { roles: OF_PROJECTS },
   'POST /projects/{project_id}/keys': { roles: OF_PROJECTS, body: { name: 'new', role: 'analyst' } },
+  'GET /projects/{project_id}/keys/{key_id}': { roles: OF_PROJECTS },
   'DELETE /projects/{project_id}/keys/{key_id}': { roles: OF_PROJECTS },
+  'GET /operator-keys': { roles: ['operator'] },
+  'GET /operator-keys/{key_id}': { roles: ['operator'] },
+  'DELETE /operator-keys/{key_id}': { roles: ['operator'] },
+  'GET /me': { roles: ROLES },
   'GET /devices': { roles: READERS },
   'POST /devices': { roles: ['admin'], body: { device_id: 'new' } },
   'GET /devices/{device_id}': { roles: READERS },
@@ -86,10 +95,6 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
 
 /** Routes under /api/v1 that need no key. */
 export const OPEN = ['GET /', 'GET /limits'];
-
-/** A record, so that a role which is missing here fails to compile. */
-const EVERY_ROLE: Record<Role, true> = { operator: true, admin: true, producer: true, analyst: true, device: true };
-export const ROLES = Object.keys(EVERY_ROLE) as Role[];
 
 /** The addresses that the running server knows, with `{name}` for an id; without those that end in a wildcard. */
 export function addressesOf(api: TestApi): string[] {

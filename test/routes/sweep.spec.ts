@@ -209,7 +209,7 @@ describe("another project's things", () => {
 
   it('are not in its list of devices, which has its own', async () => {
     const { results } = (await api.call('GET', '/devices', { key: mine.keys.analyst })).json<{ results: object[] }>();
-    expect(results).toEqual([{ device_id: mine.deviceId, created_at: expect.any(String) }]);
+    expect(results).toEqual([{ device_id: mine.deviceId, project_id: mine.projectId, created_at: expect.any(String) }]);
   });
 
   it('take no id away', async () => {

@@ -5,21 +5,28 @@ import { ACCESS_ENTITIES } from './access-entities.js';
 import { Authentication } from './authentication.js';
 import { DeviceController } from './device.controller.js';
 import { DeviceService } from './device.service.js';
+import { DeviceStore } from './device.store.js';
+import { KeyController } from './key.controller.js';
 import { KeySecret } from './key-secret.js';
 import { KeyService } from './key.service.js';
+import { KeyStore } from './key.store.js';
+import { MeController } from './me.controller.js';
+import { OperatorKeyController } from './operator-key.controller.js';
 import { ProjectController } from './project.controller.js';
 import { ProjectService } from './project.service.js';
 
 @Module({
   imports: [TypeOrmModule.forFeature(ACCESS_ENTITIES)],
-  controllers: [ProjectController, DeviceController],
+  controllers: [ProjectController, KeyController, OperatorKeyController, MeController, DeviceController],
   providers: [
     { provide: KeySecret, inject: [Config], useFactory: (config: Config) => KeySecret.load(config) },
     Authentication,
+    KeyStore,
     KeyService,
     ProjectService,
+    DeviceStore,
     DeviceService,
   ],
-  exports: [KeySecret, Authentication, KeyService, ProjectService, DeviceService],
+  exports: [KeySecret, Authentication, KeyStore, KeyService, ProjectService, DeviceStore, DeviceService],
 })
 export class AccessModule {}

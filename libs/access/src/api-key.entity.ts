@@ -1,19 +1,19 @@
 import type { Role } from '#http';
 import { Column, Entity, Index, PrimaryColumn, Unique } from 'typeorm';
 
-/** A key, without the key: only its keyed hash is kept. */
+/** An API key; of the key itself only a keyed hash is stored. Properties are named like the columns. */
 @Entity('api_keys')
 @Unique('api_keys_hash_key', ['hash'])
-@Index('api_keys_project_idx', ['projectId', 'keyId'])
-@Index('api_keys_device_idx', ['deviceId'], { where: 'device_id IS NOT NULL' })
+@Index('api_keys_project_idx', ['project_id', 'key_id'])
+@Index('api_keys_device_idx', ['device_id'], { where: 'device_id IS NOT NULL' })
 export class ApiKeyEntity {
-  /** A sequence number: it orders the keys by when they were made. */
-  @PrimaryColumn('bigint', { name: 'key_id', primaryKeyConstraintName: 'api_keys_pkey' })
-  keyId: string;
+  /** A sequence number, as text; it contains the time of creation. */
+  @PrimaryColumn('bigint', { primaryKeyConstraintName: 'api_keys_pkey' })
+  key_id: string;
 
-  /** null for an operator's key. */
-  @Column('integer', { name: 'project_id', nullable: true })
-  projectId: number | null;
+  /** null for an operator key. */
+  @Column('integer', { nullable: true })
+  project_id: number | null;
 
   @Column('text')
   role: Role;
@@ -21,26 +21,28 @@ export class ApiKeyEntity {
   @Column('text')
   name: string;
 
-  /** The beginning of the key, by which its owner recognises it. */
+  /** The first characters of the key, by which its owner recognizes it. */
   @Column('text')
   prefix: string;
 
   @Column('bytea')
   hash: Buffer;
 
-  @Column({ type: 'text', name: 'device_id', collation: 'C', nullable: true })
-  deviceId: string | null;
+  /** The device of a key with the role device; null for every other role. */
+  @Column({ type: 'text', collation: 'C', nullable: true })
+  device_id: string | null;
 
-  @Column('timestamptz', { name: 'expires_at', nullable: true })
-  expiresAt: Date | null;
+  @Column('timestamptz', { nullable: true })
+  expires_at: Date | null;
 
-  @Column('timestamptz', { name: 'revoked_at', nullable: true })
-  revokedAt: Date | null;
+  @Column('timestamptz', { nullable: true })
+  revoked_at: Date | null;
 
-  @Column('timestamptz', { name: 'last_used_at', nullable: true })
-  lastUsedAt: Date | null;
+  /** To the minute. */
+  @Column('timestamptz', { nullable: true })
+  last_used_at: Date | null;
 
-  /** What a key of the first start is derived from, with the key secret; null for other keys, and after the first use. */
+  /** A key of the first start is derived from it and the key secret; null for other keys, and after the first use. */
   @Column('bytea', { nullable: true })
   nonce: Buffer | null;
 }

@@ -1,13 +1,16 @@
 import {
-  ApiResult,
   API,
+  ApiPreconditions,
+  ApiProblems,
+  ApiResult,
   baseUrl,
-  fingerprintOf,
   encodeIdForUrl,
+  etagOf,
+  fingerprintOf,
   pageBody,
   PageQuery,
   pageRequest,
-  ApiProblems,
+  preconditionsOf,
   Rules,
 } from '#http';
 import { Config } from '#platform';
@@ -15,15 +18,9 @@ import { Body, Controller, Get, Param, Patch, Post, Query, Req, Res } from '@nes
 import { ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ProjectId } from './authentication.js';
-import {
-  CreatedDeviceDto,
-  CreateDeviceDto,
-  DeviceDto,
-  DevicePageDto,
-  MovedDeviceDto,
-  MoveDeviceDto,
-} from './device.dto.js';
+import { CreatedDeviceDto, CreateDeviceDto, DeviceDto, DevicePageDto, MoveDeviceDto } from './device.dto.js';
 import { DeviceService } from './device.service.js';
+import { DeviceStore } from './device.store.js';
 
 const PATCH_TYPES = ['application/merge-patch+json', 'application/json'];
 
@@ -32,12 +29,13 @@ const PATCH_TYPES = ['application/merge-patch+json', 'application/json'];
 export class DeviceController {
   constructor(
     private readonly devices: DeviceService,
+    private readonly store: DeviceStore,
     private readonly config: Config,
   ) {}
 
   @Post()
   @Rules({ roles: ['admin'], consumes: ['application/json'] })
-  @ApiOperation({ summary: 'Make a device and a key of it; the key is shown this once' })
+  @ApiOperation({ summary: 'Create a device and its first key; only this response contains the key' })
   @ApiResult(201, CreatedDeviceDto, { location: true })
   @ApiProblems('malformed-request', 'invalid-body', 'conflict')
   async createDevice(
@@ -62,14 +60,14 @@ export class DeviceController {
     @Req() request: FastifyRequest,
   ): Promise<object> {
     const page = pageRequest(query, this.config.limits, fingerprintOf('devices', projectId), request);
-    const { slice, count } = await this.devices.list(projectId, page);
+    const { slice, count } = await this.store.list(projectId, page);
     return pageBody(page, slice, count);
   }
 
   @Get(':device_id')
   @Rules({ roles: ['admin', 'analyst'] })
   @ApiOperation({ summary: 'Get a device' })
-  @ApiResult(200, DeviceDto)
+  @ApiResult(200, DeviceDto, { etag: true })
   @ApiProblems('not-found')
   getDevice(@ProjectId() projectId: number, @Param('device_id') deviceId: string): Promise<DeviceDto> {
     return this.devices.get(projectId, deviceId);
@@ -79,9 +77,17 @@ export class DeviceController {
   @Rules({ roles: ['operator'], consumes: PATCH_TYPES })
   @ApiOperation({ summary: 'Move a device to another project; its keys stop working' })
   @ApiConsumes(...PATCH_TYPES)
-  @ApiResult(200, MovedDeviceDto)
+  @ApiPreconditions()
+  @ApiResult(200, DeviceDto, { etag: true })
   @ApiProblems('malformed-request', 'invalid-body', 'not-found')
-  moveDevice(@Param('device_id') deviceId: string, @Body() body: MoveDeviceDto): Promise<MovedDeviceDto> {
-    return this.devices.move(deviceId, body.project_id);
+  async moveDevice(
+    @Param('device_id') deviceId: string,
+    @Body() body: MoveDeviceDto,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<DeviceDto> {
+    const device = await this.devices.move(deviceId, body.project_id, preconditionsOf(request));
+    reply.header('ETag', etagOf(JSON.stringify(device)));
+    return device;
   }
 }

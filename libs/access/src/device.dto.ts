@@ -14,10 +14,7 @@ export class CreatedDeviceDto {
   @ApiProperty({ description: 'Identifies the key, to revoke it.', example: '384573930291204096' })
   key_id: string;
 
-  @ApiProperty({
-    description: "The device's key. It is shown this once and kept nowhere.",
-    example: 'stw_device_x7Qa…',
-  })
+  @ApiProperty({ description: 'The key of the device. Only this response contains it.', example: 'stw_device_x7Qa…' })
   key: string;
 }
 
@@ -25,20 +22,15 @@ export class DeviceDto {
   @ApiProperty({ example: 'thermometer-7' })
   device_id: string;
 
+  @ApiProperty({ description: 'The project that the device belongs to.', example: 1804289383 })
+  project_id: number;
+
   @ApiProperty({ format: 'date-time', example: '2026-11-21T09:00:00.000Z' })
   created_at: string;
 }
 
 export class MoveDeviceDto {
-  @IntegerField({ min: 1, max: PROJECT_ID_MAX, description: 'The project that it moves to.', example: 1804289383 })
-  project_id: number;
-}
-
-export class MovedDeviceDto {
-  @ApiProperty({ example: 'thermometer-7' })
-  device_id: string;
-
-  @ApiProperty({ description: 'The project that it is in now.', example: 1804289383 })
+  @IntegerField({ min: 1, max: PROJECT_ID_MAX, description: 'The project to move the device to.', example: 1804289383 })
   project_id: number;
 }
 

@@ -1,16 +1,18 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 
-/** What reports about itself with keys of its own. Its id is unique in the installation; its project can change. */
+/** A device, which sends data with keys of its own. Properties are named like the columns. */
 @Entity('devices')
-@Index('devices_seq_idx', ['projectId', 'seq'])
+@Index('devices_seq_idx', ['project_id', 'seq'])
 export class DeviceEntity {
-  @PrimaryColumn('text', { name: 'device_id', collation: 'C', primaryKeyConstraintName: 'devices_pkey' })
-  deviceId: string;
+  /** Unique in the installation. */
+  @PrimaryColumn('text', { collation: 'C', primaryKeyConstraintName: 'devices_pkey' })
+  device_id: string;
 
-  @Column('integer', { name: 'project_id' })
-  projectId: number;
+  /** Changes when the operator moves the device. */
+  @Column('integer')
+  project_id: number;
 
-  /** Of when it was made; it stays when the device moves. */
+  /** A sequence number, as text; it contains the time of creation. */
   @Column('bigint')
   seq: string;
 }

@@ -1,121 +1,83 @@
-import { Config } from '#platform';
-import {
-  countRows,
-  Problem,
-  readSlice,
-  type Count,
-  type ListSql,
-  type PageRequest,
-  type Principal,
-  type Slice,
-} from '#http';
-import { Database, isUniqueViolation, Sequence, timeOfSeq } from '#database';
+import { checkPreconditions, etagOf, Problem, type Preconditions, type Principal } from '#http';
+import { Database, isUniqueViolation, Sequence } from '#database';
 import { Injectable } from '@nestjs/common';
-import { InjectRepository } from '@nestjs/typeorm';
-import { Repository } from 'typeorm';
-import type { CreatedDeviceDto, DeviceDto, MovedDeviceDto } from './device.dto.js';
-import { DeviceEntity } from './device.entity.js';
+import type { CreatedDeviceDto, DeviceDto } from './device.dto.js';
+import { DeviceStore } from './device.store.js';
 import { KeyService } from './key.service.js';
+import { ProjectService } from './project.service.js';
 
-const INSERT = `INSERT INTO devices (project_id, device_id, seq) VALUES ($1, $2, $3)`;
-
-/** Who makes a key of the device holds it FOR SHARE: so no key of the old project is stored after a move has revoked them. */
-const LOCK = `
-  SELECT d.project_id, EXISTS (SELECT FROM projects WHERE project_id = $2::int) AS is_project
-  FROM devices AS d WHERE d.device_id = $1::text FOR UPDATE OF d`;
-
-const MOVE = `UPDATE devices SET project_id = $2 WHERE device_id = $1`;
+/** REQUIRE_IF_MATCH is about objects. */
+const PRECONDITION_RULES = { requireIfMatch: false };
 
 @Injectable()
 export class DeviceService {
   constructor(
-    @InjectRepository(DeviceEntity) private readonly devices: Repository<DeviceEntity>,
+    private readonly store: DeviceStore,
     private readonly keys: KeyService,
+    private readonly projects: ProjectService,
     private readonly database: Database,
     private readonly sequence: Sequence,
-    private readonly config: Config,
   ) {}
 
   /**
-   * Makes a device together with its first key; the answer is the only place where that is ever seen.
-   * @throws Problem conflict when there is a device of this id in any project; it does not say in which
+   * Creates a device together with its first key.
+   * @throws Problem conflict when the id exists in any project; the problem does not reveal which
    */
   async create(projectId: number, deviceId: string): Promise<CreatedDeviceDto> {
-    const seq = this.sequence.next().toString();
+    const device = { device_id: deviceId, project_id: projectId, seq: this.sequence.next().toString() };
     try {
       return await this.database.transaction(async (tx) => {
-        await tx.query(INSERT, [projectId, deviceId, seq]);
-        const made = { projectId, role: 'device', name: 'made with the device', deviceId } as const;
-        const { key_id, key } = await this.keys.create(made, tx);
+        await this.store.insert(device, tx);
+        const newKey = { projectId, role: 'device', name: 'created with the device', deviceId } as const;
+        const { key_id, key } = await this.keys.create(newKey, tx);
         return { device_id: deviceId, key_id, key };
       });
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
       throw new Problem('conflict', {
-        detail: `There is a device "${deviceId}" already.`,
+        detail: `The device id "${deviceId}" exists already; device ids are unique in the installation.`,
         errors: [{ pointer: '/device_id', detail: `"${deviceId}" exists already` }],
       });
     }
   }
 
-  async find(projectId: number, deviceId: string): Promise<DeviceDto | null> {
-    const device = await this.devices.findOneBy({ projectId, deviceId });
-    return device === null ? null : { device_id: deviceId, created_at: timeOfSeq(device.seq) };
-  }
-
-  /** @throws Problem not-found, the same for a device of another project */
+  /** @throws Problem not-found, also for a device of another project */
   async get(projectId: number, deviceId: string): Promise<DeviceDto> {
-    const device = await this.find(projectId, deviceId);
+    const device = await this.store.find(projectId, deviceId);
     if (device === null) throw noSuchDevice();
     return device;
   }
 
   /**
-   * Of a device, only the one that asks.
-   * @throws Problem not-found: one answer for what does not exist, is another project's, or is another device
+   * Allows to read the data of a device; a device may read its own only.
+   * @throws Problem not-found, the same for a device that does not exist, is of another project, or is not the principal's
    */
   async requireReadable({ projectId, role, deviceId: own }: Principal, deviceId: string): Promise<void> {
-    const isOthers = role === 'device' && own !== deviceId;
-    if (projectId === null || isOthers || (await this.find(projectId, deviceId)) === null) throw noSuchDevice();
-  }
-
-  /** A project's devices, newest first. */
-  async list(
-    projectId: number,
-    page: PageRequest,
-  ): Promise<{ slice: Slice<DeviceDto & { seq: string }>; count: Count }> {
-    const list: ListSql = {
-      select: 'seq, device_id',
-      from: 'devices',
-      where: 'project_id = $1',
-      seq: 'seq',
-      values: [projectId],
-    };
-    const slice = await readSlice<DeviceDto & { seq: string }>(this.database, list, page);
-    for (const item of slice.items) item.created_at = timeOfSeq(item.seq);
-    return { slice, count: await countRows(this.database, list, page.count, this.config.limits.countCap) };
+    if (projectId === null || (role === 'device' && own !== deviceId)) throw noSuchDevice();
+    await this.get(projectId, deviceId);
   }
 
   /**
-   * Puts a device into another project. Its keys stop working: here at once, on other processes when their cache runs out.
-   * Where it is there already nothing changes.
-   * @throws Problem not-found; invalid-body for a project that does not exist
+   * Moves a device to another project and revokes its keys: at once in this process, in others when their cache expires.
+   * A move to the project that it is in changes nothing.
+   * @throws Problem not-found; invalid-body for an unknown project; precondition-failed
    */
-  async move(deviceId: string, projectId: number): Promise<MovedDeviceDto> {
+  async move(deviceId: string, projectId: number, preconditions: Preconditions = {}): Promise<DeviceDto> {
     try {
-      await this.database.transaction(async (tx) => {
-        const [device] = await tx.query<{ project_id: number; is_project: boolean }>(LOCK, [deviceId, projectId]);
-        if (device === undefined) throw noSuchDevice();
-        if (!device.is_project) throw noSuchProject();
-        if (device.project_id === projectId) return;
-        await tx.query(MOVE, [deviceId, projectId]);
+      return await this.database.transaction(async (tx) => {
+        const device = await this.store.lock(deviceId, tx);
+        if (device === null) throw noSuchDevice();
+        if (!(await this.projects.exists(projectId, tx))) throw noSuchProject();
+        checkPreconditions(preconditions, etagOf(JSON.stringify(device)), PRECONDITION_RULES);
+        if (device.project_id === projectId) return device;
+        await this.store.move(deviceId, projectId, tx);
         await this.keys.revokeOfDevice(deviceId, tx);
+        return { ...device, project_id: projectId };
       });
     } finally {
-      // Also where it is not known whether the commit was done.
+      // Also where the outcome of the commit is unknown.
       this.keys.forgetDevice(deviceId);
     }
-    return { device_id: deviceId, project_id: projectId };
   }
 }
 
@@ -125,7 +87,7 @@ function noSuchDevice(): Problem {
 
 function noSuchProject(): Problem {
   return new Problem('invalid-body', {
-    detail: 'There is no such project.',
-    errors: [{ pointer: '/project_id', detail: 'names no project' }],
+    detail: '/project_id does not exist.',
+    errors: [{ pointer: '/project_id', detail: 'does not exist' }],
   });
 }

@@ -1,13 +1,16 @@
 /**
- * access: projects, API keys and roles, devices, and the guard of every route.
- * Imports platform.
+ * access: projects, API keys and roles, devices, and the authentication of every route.
+ * Imports platform, database, http.
  */
-export { CreateKeyDto, CreateProjectDto } from './access.dto.js';
 export { ACCESS_ENTITIES } from './access-entities.js';
 export { AccessModule } from './access.module.js';
 export { Authentication, CurrentPrincipal, ProjectId, projectIdOf } from './authentication.js';
 export { CreateDeviceDto } from './device.dto.js';
 export { DeviceService } from './device.service.js';
+export { DeviceStore } from './device.store.js';
+export { CreateKeyDto } from './key.dto.js';
 export { KeyService } from './key.service.js';
+export { KeyStore } from './key.store.js';
 export { KeySecret } from './key-secret.js';
+export { CreateProjectDto } from './project.dto.js';
 export { DEFAULT_PROJECT, ProjectService } from './project.service.js';

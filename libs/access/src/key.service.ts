@@ -1,46 +1,31 @@
 import { randomBytes } from 'node:crypto';
-import { Config } from '#platform';
-import { Database, Sequence, timeOfSeq, type Queryable } from '#database';
-import {
-  Problem,
-  readSlice,
-  countRows,
-  type Count,
-  type ListSql,
-  type PageRequest,
-  type Principal,
-  type Role,
-  type Slice,
-} from '#http';
+import { Database, Sequence, type Queryable } from '#database';
+import { checkPreconditions, etagOf, Problem, type Preconditions, type Principal, type Role } from '#http';
+import { toUtc } from '#platform';
 import { Injectable } from '@nestjs/common';
-import { InjectRepository } from '@nestjs/typeorm';
 import { LRUCache } from 'lru-cache';
-import { IsNull, Not, Repository } from 'typeorm';
-import type { CreatedKeyDto, CreateKeyDto, KeyDto } from './access.dto.js';
-import { ApiKeyEntity } from './api-key.entity.js';
+import type { ApiKeyEntity } from './api-key.entity.js';
 import { deriveKey, hashOf, makeKey, mayBeKey, prefixOf } from './api-key.js';
+import { DeviceStore } from './device.store.js';
+import type { CreatedKeyDto, CreateKeyDto, KeyDto } from './key.dto.js';
 import { KeySecret } from './key-secret.js';
+import { KeyStore, toKeyDto, type NewKeyRow } from './key.store.js';
 
-/** How long another process may go on taking a key that was revoked here, and a key's last use lags behind. */
+/** How long another process may accept a key that was revoked here. */
 const CACHE_TTL_MS = 5_000;
 const CACHED_KEYS_MAX = 10_000;
 const LAST_USED_STEP_MS = 60_000;
 
-const INSERT = `
-  INSERT INTO api_keys (key_id, project_id, role, name, prefix, hash, device_id, expires_at, nonce)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`;
+/** REQUIRE_IF_MATCH is about objects. A revocation must not fail because `last_used_at`, and so the ETag, has changed. */
+const PRECONDITION_RULES = { requireIfMatch: false };
 
-/** Under this lock the device stays in its project until the key is stored; a move waits, and then revokes the key too. */
-const LOCK_DEVICE = `SELECT FROM devices WHERE device_id = $1 AND project_id = $2 FOR SHARE`;
-
-const REVOKE_OF_DEVICE = `UPDATE api_keys SET revoked_at = now() WHERE device_id = $1 AND revoked_at IS NULL`;
-
-interface KnownKey {
+interface CachedKey {
   principal: Principal;
   expiresAtMs: number;
 }
 
 export interface NewKey {
+  /** null for an operator key. */
   projectId: number | null;
   role: Role;
   name: string;
@@ -51,67 +36,67 @@ export interface NewKey {
 @Injectable()
 export class KeyService {
   private revocations = 0;
-  private readonly known = new LRUCache<string, KnownKey>({ max: CACHED_KEYS_MAX, ttl: CACHE_TTL_MS });
+  private readonly cache = new LRUCache<string, CachedKey>({ max: CACHED_KEYS_MAX, ttl: CACHE_TTL_MS });
 
   constructor(
-    @InjectRepository(ApiKeyEntity) private readonly keys: Repository<ApiKeyEntity>,
+    private readonly store: KeyStore,
+    private readonly devices: DeviceStore,
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly secret: KeySecret,
-    private readonly config: Config,
   ) {}
 
-  /** Who presents this key; null for one that is unknown, revoked, expired or mistyped, which must look alike. */
+  /** Returns the principal of a key; null for a key that is unknown, malformed, revoked or expired. */
   async authenticate(key: string): Promise<Principal | null> {
     if (!mayBeKey(key)) return null;
     const hash = hashOf(key, this.secret.value);
-    const id = hash.toString('latin1');
-    let known = this.known.get(id);
+    const cacheKey = hash.toString('latin1');
+    let cached = this.cache.get(cacheKey);
     const { revocations } = this;
-    if (known === undefined) {
-      const row = await this.database.retrying(() => this.keys.findOneBy({ hash }));
-      if (row === null || row.revokedAt !== null) return null;
-      known = {
-        principal: { keyId: row.keyId, role: row.role, projectId: row.projectId, deviceId: row.deviceId },
-        expiresAtMs: row.expiresAt?.getTime() ?? Infinity,
+    if (cached === undefined) {
+      const row = await this.store.findByHash(hash);
+      if (row === null || row.revoked_at !== null) return null;
+      cached = {
+        principal: { keyId: row.key_id, role: row.role, projectId: row.project_id, deviceId: row.device_id },
+        expiresAtMs: row.expires_at?.getTime() ?? Infinity,
       };
-      // Not one that was read before a revocation and arrives after it.
-      if (revocations === this.revocations) this.known.set(id, known);
+      // A row that was read before a revocation must not enter the cache after it.
+      if (revocations === this.revocations) this.cache.set(cacheKey, cached);
       await this.noteUse(row);
     }
-    return known.expiresAtMs > Date.now() ? known.principal : null;
+    return cached.expiresAtMs > Date.now() ? cached.principal : null;
   }
 
-  /** What a body asks for, checked beyond what its fields say one by one. @throws Problem invalid-body */
+  /** Creates a key as a request body describes it. @throws Problem invalid-body for rules about more than one member */
   async createFromBody(projectId: number, body: CreateKeyDto): Promise<CreatedKeyDto> {
-    const expiresAt = body.expires_at == null ? null : asDate(body.expires_at);
+    const expiresAt = body.expires_at == null ? null : new Date(toUtc(body.expires_at));
     const deviceId = body.device_id ?? null;
-    if (expiresAt !== null && expiresAt.getTime() <= Date.now()) refuse('/expires_at', 'must be in the future');
-    if (body.role === 'device' && deviceId === null) refuse('/device_id', 'is required for the role device');
-    if (body.role !== 'device' && deviceId !== null) refuse('/device_id', 'goes with the role device only');
-    const made = { projectId, role: body.role, name: body.name, expiresAt, deviceId };
-    if (deviceId === null) return this.create(made);
+    if (expiresAt !== null && expiresAt.getTime() <= Date.now()) throw invalid('/expires_at', 'must be in the future');
+    if (body.role === 'device' && deviceId === null) throw invalid('/device_id', 'is required for the role device');
+    if (body.role !== 'device' && deviceId !== null) throw invalid('/device_id', 'is allowed for the role device only');
+    const key = { projectId, role: body.role, name: body.name, expiresAt, deviceId };
+    if (deviceId === null) return this.create(key);
     return this.database.transaction(async (tx) => {
-      const devices = await tx.query(LOCK_DEVICE, [deviceId, projectId]);
-      if (devices.length === 0) refuse('/device_id', 'names no device of this project');
-      return this.create(made, tx);
+      if (!(await this.devices.lockShared(projectId, deviceId, tx)))
+        throw invalid('/device_id', 'does not exist in this project');
+      return this.create(key, tx);
     });
   }
 
-  /** Makes a key; the answer is the only place where it is ever seen. */
-  create(made: NewKey, on: Queryable = this.database): Promise<CreatedKeyDto> {
-    return this.insert(made, makeKey(made.role), on);
+  /** Creates a key and returns it together with its secret, which is not stored. */
+  create(key: NewKey, on: Queryable = this.database): Promise<CreatedKeyDto> {
+    return this.insert(key, makeKey(key.role), on);
   }
 
   /** Creates a key that `listFirstKeys` returns until one of these keys is used. */
-  async createFirst(made: NewKey): Promise<void> {
+  async createFirst(key: NewKey): Promise<void> {
     const nonce = randomBytes(32);
-    await this.insert(made, deriveKey(made.role, this.secret.value, nonce), this.database, nonce);
+    await this.insert(key, deriveKey(key.role, this.secret.value, nonce), this.database, nonce);
   }
 
-  /** The keys of the first start, as long as none of them has been used. */
+  /** Returns the keys of the first start, unless one of them has been used. */
   async listFirstKeys(): Promise<{ role: Role; key: string }[]> {
-    const rows = await this.keys.findBy({ nonce: Not(IsNull()), revokedAt: IsNull() });
+    const rows = await this.store.findFirst();
     return rows.flatMap(({ role, nonce, hash }) => {
       if (nonce === null) return [];
       const key = deriveKey(role, this.secret.value, nonce);
@@ -120,116 +105,125 @@ export class KeyService {
     });
   }
 
-  private async insert(made: NewKey, key: string, on: Queryable, nonce: Buffer | null = null): Promise<CreatedKeyDto> {
-    const row: ApiKeyEntity = {
-      expiresAt: null,
-      deviceId: null,
-      ...made,
-      keyId: this.sequence.next().toString(),
-      prefix: prefixOf(key),
-      hash: hashOf(key, this.secret.value),
-      revokedAt: null,
-      lastUsedAt: null,
-      nonce,
-    };
-    const { keyId, projectId, role, name, prefix, hash, deviceId, expiresAt } = row;
-    await on.query(INSERT, [keyId, projectId, role, name, prefix, hash, deviceId, expiresAt, nonce]);
-    return { ...toDto(row), key };
+  /** Creates the key of a setting unless it exists, or existed and was revoked. */
+  async ensure(key: NewKey, secret: string): Promise<void> {
+    if (await this.store.existsByHash(hashOf(secret, this.secret.value))) return;
+    await this.insert(key, secret, this.database);
   }
 
-  /** Makes sure that a key which a setting gives exists; leaves it alone when it does, also when it was revoked. */
-  async ensure(made: NewKey, key: string): Promise<void> {
-    if (await this.keys.existsBy({ hash: hashOf(key, this.secret.value) })) return;
-    await this.insert(made, key, this.database);
-  }
-
-  /** Whether there ever was a key of this role, in this project. */
+  /** Whether a key with this role was ever created in this project. */
   exists({ role, projectId }: Pick<NewKey, 'role' | 'projectId'>): Promise<boolean> {
-    return this.keys.existsBy({ role, projectId: projectId ?? IsNull() });
+    return this.store.existsByRole(projectId, role);
   }
 
-  /**
-   * Lists keys, newest first, without the revoked ones.
-   * @param projectId null lists the operator keys, which belong to no project
-   */
-  async list(
-    projectId: number | null,
-    page: PageRequest,
-  ): Promise<{ slice: Slice<KeyDto & { seq: string }>; count: Count }> {
-    const list: ListSql = {
-      select: `key_id AS seq, key_id::text, name, role, prefix, device_id, expires_at, last_used_at`,
-      from: 'api_keys',
-      where: `${projectId === null ? 'project_id IS NULL' : 'project_id = $1'} AND revoked_at IS NULL`,
-      seq: 'key_id',
-      values: projectId === null ? [] : [projectId],
-    };
-    const slice = await readSlice<KeyDto & { seq: string }>(this.database, list, page);
-    for (const item of slice.items) item.created_at = timeOfSeq(item.seq);
-    return { slice, count: await countRows(this.database, list, page.count, this.config.limits.countCap) };
+  /** @param projectId null for an operator key. @throws Problem not-found */
+  async get(projectId: number | null, keyId: string): Promise<KeyDto> {
+    const key = await this.store.find(projectId, keyId);
+    if (key === null) throw notFound(projectId);
+    return key;
   }
 
   /**
    * Revokes a key: at once in this process, in others when their cache expires (5 seconds).
-   * @param projectId the key's project; null for an operator key
-   * @throws Problem not-found
+   * @param projectId null for an operator key
+   * @throws Problem not-found; precondition-failed
    */
-  async revoke(projectId: number | null, keyId: string): Promise<void> {
-    const isId = /^\d{1,19}$/.test(keyId) && BigInt(keyId) < 2n ** 63n;
-    const { affected } = await this.keys.update(
-      { keyId: isId ? keyId : '0', projectId: projectId ?? IsNull(), revokedAt: IsNull() },
-      { revokedAt: new Date() },
-    );
-    if (affected !== 1) {
-      const detail = projectId === null ? 'There is no such operator key.' : 'There is no such key in this project.';
-      throw new Problem('not-found', { detail });
+  async revoke(projectId: number | null, keyId: string, preconditions: Preconditions = {}): Promise<void> {
+    try {
+      await this.database.transaction((tx) => this.revokeIn(tx, projectId, keyId, preconditions));
+    } finally {
+      // Also where the outcome of the commit is unknown.
+      this.forget((principal) => principal.keyId === keyId);
     }
-    this.forget((principal) => principal.keyId === keyId);
   }
 
-  /** All keys of the device stop working when the transaction is committed; call `forgetDevice` then. */
+  /**
+   * Revokes an operator key unless no other one works: without one, no request can create a project or its first key.
+   * @throws Problem not-found; last-operator-key; precondition-failed
+   */
+  async revokeOperatorKey(keyId: string, preconditions: Preconditions): Promise<void> {
+    try {
+      await this.database.transaction(async (tx) => {
+        const [first, second] = await this.store.lockWorkingOperatorKeys(tx);
+        if (first === keyId && second === undefined) throw lastOperatorKey(keyId);
+        await this.revokeIn(tx, null, keyId, preconditions);
+      });
+    } finally {
+      this.forget((principal) => principal.keyId === keyId);
+    }
+  }
+
+  /** Revokes all keys of a device when the transaction is committed; call `forgetDevice` then. */
   async revokeOfDevice(deviceId: string, tx: Queryable): Promise<void> {
-    await tx.query(REVOKE_OF_DEVICE, [deviceId]);
+    await this.store.revokeOfDevice(deviceId, tx);
   }
 
-  /** Looks the keys of the device up anew from now on. */
+  /** Removes the keys of a device from the cache. */
   forgetDevice(deviceId: string): void {
     this.forget((principal) => principal.deviceId === deviceId);
   }
 
-  private forget(which: (principal: Principal) => boolean): void {
+  private async insert(
+    key: NewKey,
+    secret: string,
+    on: Queryable,
+    nonce: Buffer | null = null,
+  ): Promise<CreatedKeyDto> {
+    const row: NewKeyRow = {
+      key_id: this.sequence.next().toString(),
+      project_id: key.projectId,
+      role: key.role,
+      name: key.name,
+      prefix: prefixOf(secret),
+      hash: hashOf(secret, this.secret.value),
+      device_id: key.deviceId ?? null,
+      expires_at: key.expiresAt ?? null,
+      nonce,
+    };
+    await this.store.insert(row, on);
+    return { ...toKeyDto({ ...row, last_used_at: null }), key: secret };
+  }
+
+  private async revokeIn(
+    tx: Queryable,
+    projectId: number | null,
+    keyId: string,
+    preconditions: Preconditions,
+  ): Promise<void> {
+    const key = await this.store.lock(projectId, keyId, tx);
+    if (key === null) throw notFound(projectId);
+    checkPreconditions(preconditions, etagOf(JSON.stringify(key)), PRECONDITION_RULES);
+    await this.store.revoke(keyId, tx);
+  }
+
+  private forget(matches: (principal: Principal) => boolean): void {
     this.revocations++;
-    for (const [id, { principal }] of this.known.entries()) if (which(principal)) this.known.delete(id);
+    for (const [cacheKey, { principal }] of this.cache.entries()) if (matches(principal)) this.cache.delete(cacheKey);
   }
 
-  /** To the minute: a write a request would cost more than the request. */
-  private async noteUse(row: ApiKeyEntity): Promise<void> {
+  /** Stores the time of use to the minute: a write per request would cost more than the request. */
+  private async noteUse({ key_id, last_used_at, nonce }: ApiKeyEntity): Promise<void> {
     const now = new Date();
-    if (row.lastUsedAt !== null && now.getTime() - row.lastUsedAt.getTime() < LAST_USED_STEP_MS) return;
-    // Nobody's request may fail for it: a disk that is full must not stop the reads.
-    await this.keys.update({ keyId: row.keyId }, { lastUsedAt: now }).catch(() => undefined);
-    // One of the keys of the first start is in use: no later start prints any of them.
-    if (row.nonce !== null) await this.keys.update({ nonce: Not(IsNull()) }, { nonce: null }).catch(() => undefined);
+    if (last_used_at !== null && now.getTime() - last_used_at.getTime() < LAST_USED_STEP_MS) return;
+    // No request fails for it: a full disk must not stop reads.
+    await this.store.setLastUsed(key_id, now).catch(() => undefined);
+    // A key of the first start is in use: no later start prints any of them.
+    if (nonce !== null) await this.store.clearNonces().catch(() => undefined);
   }
 }
 
-function refuse(pointer: string, detail: string): never {
-  throw new Problem('invalid-body', { detail: `${pointer} ${detail}.`, errors: [{ pointer, detail }] });
+function invalid(pointer: string, detail: string): Problem {
+  return new Problem('invalid-body', { detail: `${pointer} ${detail}.`, errors: [{ pointer, detail }] });
 }
 
-/** A time that was checked already; without a zone it is UTC. */
-function asDate(time: string): Date {
-  return new Date(/(?:[Zz]|[+-]\d\d:\d\d)$/.test(time) ? time : `${time}Z`);
+function notFound(projectId: number | null): Problem {
+  const detail = projectId === null ? 'There is no such operator key.' : 'There is no such key in this project.';
+  return new Problem('not-found', { detail });
 }
 
-function toDto(row: ApiKeyEntity): KeyDto {
-  return {
-    key_id: row.keyId,
-    name: row.name,
-    role: row.role,
-    prefix: row.prefix,
-    device_id: row.deviceId,
-    created_at: timeOfSeq(row.keyId),
-    expires_at: row.expiresAt?.toISOString() ?? null,
-    last_used_at: row.lastUsedAt?.toISOString() ?? null,
-  };
+function lastOperatorKey(keyId: string): Problem {
+  const detail =
+    'No other operator key works. Create one first with `stowage key create --role operator`, or revoke this one on ' +
+    `the command line with \`stowage key revoke ${keyId} --operator\`.`;
+  return new Problem('last-operator-key', { detail });
 }

@@ -10,15 +10,20 @@ import {
   type Principal,
   type Slice,
 } from '#http';
-import { Database, isUniqueViolation, Sequence, timeOfSeq } from '#database';
+import { Database, isUniqueViolation, Sequence, timeOfSeq, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository } from 'typeorm';
-import type { ProjectDto } from './access.dto.js';
+import type { ProjectDto } from './project.dto.js';
 import { PROJECT_ID_MAX, ProjectEntity } from './project.entity.js';
 
-/** The project that a first start makes. */
+/** The project that the first start creates. */
 export const DEFAULT_PROJECT = 'default';
+
+const PROJECT_COLUMNS = ['project_id', 'name', 'seq'] as const satisfies readonly (keyof ProjectEntity)[];
+type ProjectRow = Pick<ProjectEntity, (typeof PROJECT_COLUMNS)[number]>;
+
+const SELECT_BY_ID = `SELECT FROM projects WHERE project_id = $1`;
 
 @Injectable()
 export class ProjectService {
@@ -29,35 +34,36 @@ export class ProjectService {
     private readonly config: Config,
   ) {}
 
-  /** @throws Problem conflict when there is a project of this name. */
+  /** @throws Problem conflict when the name exists already */
   async create(name: string): Promise<ProjectDto> {
-    const project = {
-      projectId: randomInt(1, PROJECT_ID_MAX),
+    const project: ProjectEntity = {
+      project_id: randomInt(1, PROJECT_ID_MAX),
       seq: this.sequence.next().toString(),
       name,
-      seededAt: null,
+      seeded_at: null,
     };
     try {
       await this.projects.insert(project);
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
-      if (!(await this.projects.existsBy({ name }))) return this.create(name); // The id was taken, once in 2^31.
+      // The random id exists: one case in 2^31.
+      if (!(await this.projects.existsBy({ name }))) return this.create(name);
       throw new Problem('conflict', {
-        detail: `There is a project "${name}" already.`,
+        detail: `The project name "${name}" exists already.`,
         errors: [{ pointer: '/name', detail: `"${name}" exists already` }],
       });
     }
-    return toDto(project);
+    return toProjectDto(project);
   }
 
-  async findByName(name: string): Promise<ProjectEntity | null> {
+  findByName(name: string): Promise<ProjectEntity | null> {
     return this.projects.findOneBy({ name });
   }
 
-  /** The id of the project `default`, which is created when it is missing. */
+  /** Returns the id of the project `default`, which is created if it does not exist. */
   async ensureDefault(): Promise<number> {
     const found = await this.findByName(DEFAULT_PROJECT);
-    if (found !== null) return found.projectId;
+    if (found !== null) return found.project_id;
     try {
       return (await this.create(DEFAULT_PROJECT)).project_id;
     } catch (error) {
@@ -67,27 +73,37 @@ export class ProjectService {
     }
   }
 
-  async markSeeded(projectId: number): Promise<void> {
-    await this.projects.update({ projectId }, { seededAt: new Date() });
+  async exists(projectId: number, on: Queryable): Promise<boolean> {
+    return (await on.query(SELECT_BY_ID, [projectId])).length > 0;
   }
 
-  /** @throws Problem not-found, for an admin also for every project but its own. */
+  async markSeeded(projectId: number): Promise<void> {
+    await this.projects.update({ project_id: projectId }, { seeded_at: new Date() });
+  }
+
+  /** @param id as in a URL. @throws Problem not-found, for an admin also for every project but its own */
   async get(principal: Principal, id: string): Promise<ProjectDto> {
     const projectId = /^[1-9]\d{0,9}$/.test(id) ? Number(id) : NaN;
-    const mayKnow = principal.role === 'operator' || principal.projectId === projectId;
-    const project = mayKnow && projectId <= PROJECT_ID_MAX ? await this.projects.findOneBy({ projectId }) : null;
+    const isAllowed = principal.role === 'operator' || principal.projectId === projectId;
+    const project =
+      isAllowed && projectId <= PROJECT_ID_MAX ? await this.projects.findOneBy({ project_id: projectId }) : null;
     if (project === null) throw new Problem('not-found', { detail: 'There is no such project.' });
-    return toDto(project);
+    return toProjectDto(project);
   }
 
+  /** Lists all projects, newest first. */
   async list(page: PageRequest): Promise<{ slice: Slice<ProjectDto & { seq: string }>; count: Count }> {
-    const list: ListSql = { select: 'seq, project_id, name', from: 'projects', where: 'TRUE', seq: 'seq', values: [] };
-    const slice = await readSlice<ProjectDto & { seq: string }>(this.database, list, page);
-    for (const item of slice.items) item.created_at = timeOfSeq(item.seq);
-    return { slice, count: await countRows(this.database, list, page.count, this.config.limits.countCap) };
+    const select = PROJECT_COLUMNS.join(', ');
+    const list: ListSql = { select, from: 'projects', where: 'TRUE', seq: 'seq', values: [] };
+    const slice = await readSlice<ProjectRow>(this.database, list, page);
+    const items = slice.items.map((project) => ({ seq: project.seq, ...toProjectDto(project) }));
+    return {
+      slice: { ...slice, items },
+      count: await countRows(this.database, list, page.count, this.config.limits.countCap),
+    };
   }
 }
 
-function toDto({ projectId, name, seq }: Pick<ProjectEntity, 'projectId' | 'name' | 'seq'>): ProjectDto {
-  return { project_id: projectId, name, created_at: timeOfSeq(seq) };
+function toProjectDto({ project_id, name, seq }: ProjectRow): ProjectDto {
+  return { project_id, name, created_at: timeOfSeq(seq) };
 }

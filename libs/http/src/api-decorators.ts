@@ -1,5 +1,5 @@
 import { applyDecorators, Header, type Type } from '@nestjs/common';
-import { ApiExtraModels, ApiProperty, ApiResponse, getSchemaPath } from '@nestjs/swagger';
+import { ApiExtraModels, ApiHeader, ApiProperty, ApiResponse, getSchemaPath } from '@nestjs/swagger';
 import { PROBLEMS, type ProblemSlug } from './problems.js';
 
 /** RFC 9457. */
@@ -105,5 +105,15 @@ export function ApiProblems(...slugs: ProblemSlug[]): MethodDecorator {
         content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/ProblemDto' } } },
       }),
     ),
+  );
+}
+
+/** Documents that a handler evaluates If-Match and If-None-Match with `checkPreconditions`. */
+export function ApiPreconditions(): MethodDecorator {
+  const description = 'Makes the request conditional on the ETag of the resource, or on `*` for any (RFC 9110, 13.1).';
+  return applyDecorators(
+    ApiHeader({ name: 'If-Match', required: false, description }),
+    ApiHeader({ name: 'If-None-Match', required: false, description }),
+    ApiProblems('precondition-failed'),
   );
 }

@@ -1,24 +1,8 @@
 import { ChoiceField, IdField, pageOf, ROLES, TextField, TimeField, type Role } from '#http';
 import { ApiProperty } from '@nestjs/swagger';
 
-/** An operator is made on the command line only, never by a key over HTTP. */
+/** Operator keys are created on the command line only, so that no key of the API can create one. */
 const PROJECT_ROLES = ROLES.filter((role) => role !== 'operator');
-
-export class CreateProjectDto {
-  @TextField({ min: 1, max: 255, description: 'The name of the project, unique in the installation.', example: 'acme' })
-  name: string;
-}
-
-export class ProjectDto {
-  @ApiProperty({ description: 'Identifies the project in the addresses of its keys.', example: 1804289383 })
-  project_id: number;
-
-  @ApiProperty({ example: 'acme' })
-  name: string;
-
-  @ApiProperty({ format: 'date-time', example: '2026-11-21T09:00:00.000Z' })
-  created_at: string;
-}
 
 export class CreateKeyDto {
   @TextField({ min: 1, max: 255, description: 'What the key is for.', example: 'loader in Lisbon' })
@@ -30,7 +14,7 @@ export class CreateKeyDto {
   @TimeField({
     optional: true,
     nullable: true,
-    description: 'When the key stops working; it has to be in the future. Left out: never.',
+    description: 'When the key stops working, in the future. Default: never.',
     example: '2031-01-01T00:00:00Z',
   })
   expires_at?: string | null;
@@ -38,8 +22,7 @@ export class CreateKeyDto {
   @IdField({
     optional: true,
     nullable: true,
-    description:
-      'The one device that a key of the role device speaks for; required with that role, refused with others.',
+    description: 'The device of a key with the role device; required for that role, refused for every other.',
   })
   device_id?: string | null;
 }
@@ -54,7 +37,7 @@ export class KeyDto {
   @ApiProperty({ enum: ROLES, example: 'producer' })
   role: Role;
 
-  @ApiProperty({ description: 'How the key begins.', example: 'stw_producer_x7Qa' })
+  @ApiProperty({ description: 'The first characters of the key.', example: 'stw_producer_x7Qa' })
   prefix: string;
 
   @ApiProperty({ type: String, nullable: true, example: null })
@@ -71,10 +54,52 @@ export class KeyDto {
 }
 
 export class CreatedKeyDto extends KeyDto {
-  @ApiProperty({ description: 'The key. It is shown this once and kept nowhere.', example: 'stw_producer_x7Qa…' })
+  @ApiProperty({ description: 'The key. Only this response contains it.', example: 'stw_producer_x7Qa…' })
   key: string;
 }
 
-export class ProjectPageDto extends pageOf(ProjectDto) {}
-
 export class KeyPageDto extends pageOf(KeyDto) {}
+
+class KeyProjectDto {
+  @ApiProperty({ example: 1804289383 })
+  project_id: number;
+
+  @ApiProperty({ example: 'acme' })
+  name: string;
+}
+
+/** The key of a request. */
+export class MeDto {
+  @ApiProperty({ example: '384573930291204096' })
+  key_id: string;
+
+  @ApiProperty({ example: 'loader in Lisbon' })
+  name: string;
+
+  @ApiProperty({ enum: ROLES, example: 'producer' })
+  role: Role;
+
+  @ApiProperty({
+    type: KeyProjectDto,
+    nullable: true,
+    description: 'The project of the key; null for an operator key.',
+  })
+  project: KeyProjectDto | null;
+
+  @ApiProperty({
+    type: String,
+    nullable: true,
+    example: null,
+    description: 'The device of a key with the role device; null for every other role.',
+  })
+  device_id: string | null;
+
+  @ApiProperty({
+    type: String,
+    format: 'date-time',
+    nullable: true,
+    example: '2031-01-01T00:00:00.000Z',
+    description: 'When the key stops working; null for never.',
+  })
+  expires_at: string | null;
+}

@@ -1,0 +1,104 @@
+import {
+  API,
+  ApiPreconditions,
+  ApiProblems,
+  ApiResult,
+  baseUrl,
+  fingerprintOf,
+  pageBody,
+  PageQuery,
+  pageRequest,
+  preconditionsOf,
+  Rules,
+  type Principal,
+} from '#http';
+import { Config } from '#platform';
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { CurrentPrincipal } from './authentication.js';
+import { CreatedKeyDto, CreateKeyDto, KeyDto, KeyPageDto } from './key.dto.js';
+import { KeyService } from './key.service.js';
+import { KeyStore } from './key.store.js';
+import { ProjectService } from './project.service.js';
+
+/** The keys of one project. */
+@ApiTags('projects and keys')
+@Controller(`${API}/projects/:project_id/keys`)
+export class KeyController {
+  constructor(
+    private readonly keys: KeyService,
+    private readonly store: KeyStore,
+    private readonly projects: ProjectService,
+    private readonly config: Config,
+  ) {}
+
+  @Post()
+  @Rules({ roles: ['operator', 'admin'], consumes: ['application/json'] })
+  @ApiOperation({ summary: 'Create a key of a project; only this response contains the key itself' })
+  @ApiResult(201, CreatedKeyDto, { location: true })
+  @ApiProblems('malformed-request', 'invalid-body', 'not-found')
+  async createKey(
+    @CurrentPrincipal() principal: Principal,
+    @Param('project_id') id: string,
+    @Body() body: CreateKeyDto,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<CreatedKeyDto> {
+    const { project_id } = await this.projects.get(principal, id);
+    const key = await this.keys.createFromBody(project_id, body);
+    reply.header('Location', `${baseUrl(request)}/projects/${String(project_id)}/keys/${key.key_id}`);
+    return key;
+  }
+
+  @Get()
+  @Rules({ roles: ['operator', 'admin'], query: true })
+  @ApiOperation({ summary: 'List the keys of a project, newest first, without the keys themselves' })
+  @ApiResult(200, KeyPageDto)
+  @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
+  async listKeys(
+    @CurrentPrincipal() principal: Principal,
+    @Param('project_id') id: string,
+    @Query() query: PageQuery,
+    @Req() request: FastifyRequest,
+  ): Promise<object> {
+    const { project_id } = await this.projects.get(principal, id);
+    const page = pageRequest(query, this.config.limits, fingerprintOf('keys', project_id), request);
+    const { slice, count } = await this.store.list(project_id, page);
+    return pageBody(page, slice, count);
+  }
+
+  @Get(':key_id')
+  @Rules({ roles: ['operator', 'admin'] })
+  @ApiOperation({ summary: 'Get a key of a project, without the key itself' })
+  @ApiResult(200, KeyDto, { etag: true })
+  @ApiProblems('not-found')
+  async getKey(
+    @CurrentPrincipal() principal: Principal,
+    @Param('project_id') id: string,
+    @Param('key_id') keyId: string,
+  ): Promise<KeyDto> {
+    const { project_id } = await this.projects.get(principal, id);
+    return this.keys.get(project_id, keyId);
+  }
+
+  @Delete(':key_id')
+  @HttpCode(204)
+  @Rules({ roles: ['operator', 'admin'] })
+  @ApiOperation({
+    summary: 'Revoke a key of a project',
+    description: 'The process that handles the request rejects the key at once, every other process within 5 seconds.',
+  })
+  @ApiPreconditions()
+  @ApiResult(204)
+  @ApiProblems('not-found')
+  async revokeKey(
+    @CurrentPrincipal() principal: Principal,
+    @Param('project_id') id: string,
+    @Param('key_id') keyId: string,
+    @Req() request: FastifyRequest,
+  ): Promise<void> {
+    const { project_id } = await this.projects.get(principal, id);
+    await this.keys.revoke(project_id, keyId, preconditionsOf(request));
+  }
+}

@@ -1,0 +1,197 @@
+import { Config } from '#platform';
+import { Database, timeOfSeq, type Queryable } from '#database';
+import { countRows, readSlice, type Count, type ListSql, type PageRequest, type Role, type Slice } from '#http';
+import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import { IsNull, Not, Repository } from 'typeorm';
+import { ApiKeyEntity } from './api-key.entity.js';
+import type { KeyDto, MeDto } from './key.dto.js';
+
+const KEY_COLUMNS = [
+  'key_id',
+  'name',
+  'role',
+  'prefix',
+  'device_id',
+  'expires_at',
+  'last_used_at',
+] as const satisfies readonly (keyof ApiKeyEntity)[];
+
+const NEW_KEY_COLUMNS = [
+  'key_id',
+  'project_id',
+  'role',
+  'name',
+  'prefix',
+  'hash',
+  'device_id',
+  'expires_at',
+  'nonce',
+] as const satisfies readonly (keyof ApiKeyEntity)[];
+
+/** The columns of a new key; the others are null until it is used or revoked. */
+export type NewKeyRow = Pick<ApiKeyEntity, (typeof NEW_KEY_COLUMNS)[number]>;
+
+type TimeColumn = 'expires_at' | 'last_used_at';
+
+/** A key without its secret; SQL returns times as text, the repository as Date. */
+type KeyRow = Omit<Pick<ApiKeyEntity, (typeof KEY_COLUMNS)[number]>, TimeColumn> &
+  Record<TimeColumn, Date | string | null>;
+
+const INSERT = `
+  INSERT INTO api_keys (${NEW_KEY_COLUMNS.join(', ')})
+  VALUES (${NEW_KEY_COLUMNS.map((_, index) => `$${String(index + 1)}`).join(', ')})`;
+
+const LOCK = `
+  SELECT ${KEY_COLUMNS.join(', ')} FROM api_keys
+  WHERE key_id = $1 AND project_id IS NOT DISTINCT FROM $2::int AND revoked_at IS NULL FOR UPDATE`;
+
+/** In the order of their ids: of two transactions that lock them at once, one waits and then sees the other's change. */
+const LOCK_WORKING_OPERATOR_KEYS = `
+  SELECT key_id FROM api_keys
+  WHERE project_id IS NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+  ORDER BY key_id FOR UPDATE`;
+
+const REVOKE = `UPDATE api_keys SET revoked_at = now() WHERE key_id = $1`;
+
+const REVOKE_OF_DEVICE = `UPDATE api_keys SET revoked_at = now() WHERE device_id = $1 AND revoked_at IS NULL`;
+
+const FIND_WITH_PROJECT = `
+  SELECT k.key_id, k.name, k.role, k.device_id, k.expires_at, p.project_id, p.name AS project_name
+  FROM api_keys AS k LEFT JOIN projects AS p USING (project_id)
+  WHERE k.key_id = $1 AND k.revoked_at IS NULL`;
+
+interface KeyWithProject extends Pick<KeyRow, 'key_id' | 'name' | 'role' | 'device_id' | 'expires_at'> {
+  project_id: number | null;
+  project_name: string;
+}
+
+/** The rows of `api_keys`. Where a method takes a `projectId`, null means the operator keys, which belong to no project. */
+@Injectable()
+export class KeyStore {
+  constructor(
+    @InjectRepository(ApiKeyEntity) private readonly keys: Repository<ApiKeyEntity>,
+    private readonly database: Database,
+    private readonly config: Config,
+  ) {}
+
+  async insert(row: NewKeyRow, on: Queryable = this.database): Promise<void> {
+    await on.query(
+      INSERT,
+      NEW_KEY_COLUMNS.map((column) => row[column]),
+    );
+  }
+
+  /** Returns the key with this hash, also when it is revoked or expired. */
+  findByHash(hash: Buffer): Promise<ApiKeyEntity | null> {
+    return this.database.retrying(() => this.keys.findOneBy({ hash }));
+  }
+
+  /** Whether a key with this hash was ever created. */
+  existsByHash(hash: Buffer): Promise<boolean> {
+    return this.keys.existsBy({ hash });
+  }
+
+  /** Whether a key with this role was ever created. */
+  existsByRole(projectId: number | null, role: Role): Promise<boolean> {
+    return this.keys.existsBy({ role, project_id: projectId ?? IsNull() });
+  }
+
+  /** Returns the keys of the first start, unless one of them has been used. */
+  findFirst(): Promise<ApiKeyEntity[]> {
+    return this.keys.findBy({ nonce: Not(IsNull()), revoked_at: IsNull() });
+  }
+
+  /** Returns null for a key that is unknown, revoked, or of another project. */
+  async find(projectId: number | null, keyId: string): Promise<KeyDto | null> {
+    if (!isKeyId(keyId)) return null;
+    const key = await this.keys.findOneBy({
+      key_id: keyId,
+      project_id: projectId ?? IsNull(),
+      revoked_at: IsNull(),
+    });
+    return key === null ? null : toKeyDto(key);
+  }
+
+  /** Returns null for a revoked key. */
+  async findWithProject(keyId: string): Promise<MeDto | null> {
+    const [key] = await this.database.query<KeyWithProject>(FIND_WITH_PROJECT, [keyId]);
+    if (key === undefined) return null;
+    const { key_id, name, role, project_id, project_name, device_id, expires_at } = key;
+    const project = project_id === null ? null : { project_id, name: project_name };
+    return { key_id, name, role, project, device_id, expires_at: toTime(expires_at) };
+  }
+
+  /** Lists the keys that are not revoked, newest first. */
+  async list(
+    projectId: number | null,
+    page: PageRequest,
+  ): Promise<{ slice: Slice<KeyDto & { seq: string }>; count: Count }> {
+    const list: ListSql = {
+      select: `key_id AS seq, ${KEY_COLUMNS.join(', ')}`,
+      from: 'api_keys',
+      where: `${projectId === null ? 'project_id IS NULL' : 'project_id = $1'} AND revoked_at IS NULL`,
+      seq: 'key_id',
+      values: projectId === null ? [] : [projectId],
+    };
+    const slice = await readSlice<KeyRow & { seq: string }>(this.database, list, page);
+    const items = slice.items.map((row) => ({ seq: row.seq, ...toKeyDto(row) }));
+    return {
+      slice: { ...slice, items },
+      count: await countRows(this.database, list, page.count, this.config.limits.countCap),
+    };
+  }
+
+  /** Locks a key until the end of the transaction. Returns null for one that is unknown, revoked, or of another project. */
+  async lock(projectId: number | null, keyId: string, tx: Queryable): Promise<KeyDto | null> {
+    if (!isKeyId(keyId)) return null;
+    const [key] = await tx.query<KeyRow>(LOCK, [keyId, projectId]);
+    return key === undefined ? null : toKeyDto(key);
+  }
+
+  /** Locks the operator keys that are neither revoked nor expired, and returns their ids. */
+  async lockWorkingOperatorKeys(tx: Queryable): Promise<string[]> {
+    const keys = await tx.query<Pick<ApiKeyEntity, 'key_id'>>(LOCK_WORKING_OPERATOR_KEYS);
+    return keys.map(({ key_id }) => key_id);
+  }
+
+  async revoke(keyId: string, tx: Queryable): Promise<void> {
+    await tx.query(REVOKE, [keyId]);
+  }
+
+  async revokeOfDevice(deviceId: string, tx: Queryable): Promise<void> {
+    await tx.query(REVOKE_OF_DEVICE, [deviceId]);
+  }
+
+  async setLastUsed(keyId: string, at: Date): Promise<void> {
+    await this.keys.update({ key_id: keyId }, { last_used_at: at });
+  }
+
+  /** No later start can derive, and print, a key of the first start. */
+  async clearNonces(): Promise<void> {
+    await this.keys.update({ nonce: Not(IsNull()) }, { nonce: null });
+  }
+}
+
+export function toKeyDto(key: KeyRow): KeyDto {
+  const { key_id, name, role, prefix, device_id, expires_at, last_used_at } = key;
+  return {
+    key_id,
+    name,
+    role,
+    prefix,
+    device_id,
+    created_at: timeOfSeq(key_id),
+    expires_at: toTime(expires_at),
+    last_used_at: toTime(last_used_at),
+  };
+}
+
+/** PostgreSQL fails to compare a bigint with any other text. */
+function isKeyId(text: string): boolean {
+  return /^\d{1,19}$/.test(text) && BigInt(text) < 2n ** 63n;
+}
+
+function toTime(time: Date | string | null): string | null {
+  return time === null ? null : new Date(time).toISOString();
+}

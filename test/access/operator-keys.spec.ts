@@ -1,0 +1,151 @@
+import { KeyService } from '#access';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { expectProblem } from '../errors/expect-problem.js';
+import type { Reply } from '../harness/api.js';
+import { TestApp } from '../harness/app.js';
+
+interface Key {
+  key_id: string;
+  key: string;
+  role: string;
+}
+
+interface Page {
+  count: number;
+  next: string | null;
+  results: Key[];
+}
+
+let api: TestApp;
+/** The key that the requests of this spec use. */
+let ownKeyId: string;
+
+beforeAll(async () => {
+  api = await TestApp.start();
+  ownKeyId = (await api.call('GET', '/me', { key: api.operatorKey })).json<Key>().key_id;
+});
+/** Each test starts with one operator key. */
+beforeEach(async () => {
+  await api.db.sql('DELETE FROM api_keys WHERE project_id IS NULL AND key_id <> $1', [ownKeyId]);
+  await api.db.sql('UPDATE api_keys SET revoked_at = NULL WHERE key_id = $1', [ownKeyId]);
+});
+afterAll(() => api.stop());
+
+function call(method: string, path = '', headers: Record<string, string> = {}, key = api.operatorKey) {
+  return api.call(method, `/operator-keys${path}`, { key, headers });
+}
+
+function create(expiresAt: Date | null = null): Promise<Key> {
+  return api.app.get(KeyService).create({ projectId: null, role: 'operator', name: 'another', expiresAt });
+}
+
+async function list(path = ''): Promise<Page> {
+  return (await call('GET', path)).json<Page>();
+}
+
+async function statusOf(key: string): Promise<number> {
+  return (await api.call('GET', '/me', { key })).status;
+}
+
+describe('GET /operator-keys', () => {
+  it('lists the operator keys, newest first, in pages, without secrets and without keys of projects', async () => {
+    await api.project();
+    const ids = [ownKeyId];
+    const created = [await create(), await create()];
+    for (const { key_id } of created) ids.unshift(key_id);
+    const reply = await call('GET');
+    const page = reply.json<Page>();
+    expect(page).toMatchObject({ count: 3, count_is: 'exact', next: null, previous: null });
+    expect(page.results.map(({ key_id }) => key_id)).toEqual(ids);
+    expect(page.results[0]).toEqual({
+      key_id: ids[0],
+      name: 'another',
+      role: 'operator',
+      prefix: expect.stringMatching(/^stw_operator_[0-9A-Za-z]{4}$/),
+      device_id: null,
+      created_at: expect.stringMatching(/Z$/),
+      expires_at: null,
+      last_used_at: null,
+    });
+    for (const { key } of created) expect(reply.text).not.toContain(key.slice(-20));
+    const first = await list('?page_size=2');
+    const second = (await call('GET', new URL(first.next ?? '').search)).json<Page>();
+    expect([...first.results, ...second.results]).toEqual(page.results);
+  });
+});
+
+describe('GET /operator-keys/{key_id}', () => {
+  it('returns the key as the list does', async () => {
+    const { key_id } = await create();
+    expect((await call('GET', `/${key_id}`)).json()).toEqual((await list()).results[0]);
+  });
+
+  it('returns 404 for a key of a project, whose route returns 404 for an operator key', async () => {
+    const { projectId, keys } = await api.project();
+    const ofProject = await api.call('GET', '/me', { key: keys.admin });
+    expectProblem(await call('GET', `/${ofProject.json<Key>().key_id}`), 'not-found');
+    const path = `/projects/${String(projectId)}/keys/${ownKeyId}`;
+    for (const method of ['GET', 'DELETE'])
+      expectProblem(await api.call(method, path, { key: api.operatorKey }), 'not-found');
+  });
+
+  it.each(['0', 'abc', '-1', '9'.repeat(30), '%20'])('returns 404 for the id %s', async (id) => {
+    for (const method of ['GET', 'DELETE']) expectProblem(await call(method, `/${id}`), 'not-found');
+  });
+});
+
+describe('DELETE /operator-keys/{key_id}', () => {
+  it('revokes a key at once and removes it from the list', async () => {
+    const { key, key_id } = await create();
+    expect(await statusOf(key)).toBe(200);
+    const reply = await call('DELETE', `/${key_id}`);
+    expect([reply.status, reply.text]).toEqual([204, '']);
+    expect(await statusOf(key)).toBe(401);
+    expect((await list()).results.map((one) => one.key_id)).not.toContain(key_id);
+    for (const method of ['GET', 'DELETE']) expectProblem(await call(method, `/${key_id}`), 'not-found');
+  });
+
+  it('revokes the key of the request while another one works', async () => {
+    const { key } = await create();
+    expect((await call('DELETE', `/${ownKeyId}`)).status).toBe(204);
+    expect([await statusOf(api.operatorKey), await statusOf(key)]).toEqual([401, 200]);
+  });
+
+  it('refuses to revoke the last key that works, and names the commands that help', async () => {
+    const { detail } = expectProblem(await call('DELETE', `/${ownKeyId}`), 'last-operator-key');
+    expect(detail).toContain('`stowage key create --role operator`');
+    expect(detail).toContain(`\`stowage key revoke ${ownKeyId} --operator\``);
+    expect(await statusOf(api.operatorKey)).toBe(200);
+  });
+
+  it('does not count an expired key as one that works, and can revoke it', async () => {
+    const { key_id } = await create(new Date(Date.now() - 1_000));
+    expectProblem(await call('DELETE', `/${ownKeyId}`), 'last-operator-key');
+    expect((await call('DELETE', `/${key_id}`)).status).toBe(204);
+  });
+
+  it('leaves one of two keys that revoke each other at the same time', async () => {
+    const { key, key_id } = await create();
+    const replies = await Promise.all([call('DELETE', `/${key_id}`), call('DELETE', `/${ownKeyId}`, {}, key)]);
+    // The loser was refused, or its own key was revoked before it was authenticated.
+    const statuses = replies.map(({ status }) => status).sort();
+    expect([
+      [204, 409],
+      [204, 401],
+    ]).toContainEqual(statuses[0] === 204 ? statuses : statuses.reverse());
+    expect([await statusOf(api.operatorKey), await statusOf(key)].sort()).toEqual([200, 401]);
+  });
+
+  it('honours If-Match and If-None-Match', async () => {
+    const { key_id } = await create();
+    const etag = (await call('GET', `/${key_id}`)).headers.get('etag') ?? '';
+    const refused: Reply[] = [];
+    for (const headers of [{ 'If-Match': '"old"' }, { 'If-None-Match': '*' }, { 'If-None-Match': etag }])
+      refused.push(await call('DELETE', `/${key_id}`, headers));
+    for (const reply of refused) {
+      expectProblem(reply, 'precondition-failed');
+      expect(reply.headers.get('etag')).toBe(etag);
+    }
+    expect((await call('DELETE', `/${key_id}`, { 'If-Match': etag })).status).toBe(204);
+  });
+});
