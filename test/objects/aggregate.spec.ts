@@ -384,7 +384,7 @@ describe('a question that cannot be understood', () => {
     [{ op: 'count', by: 'time', bucket: '1d', time_zone: 'Europe/Atlantis' }, ['time_zone']],
     [{ op: 'count', by: 'time', bucket: '1d', time_zone: '+01:00' }, ['time_zone']],
     [{ op: 'count', by: 'time', bucket: '1d', time_zone: 'a\0' }, ['time_zone']],
-    [{ op: 'count', by: 'time', bucket: '1x', time_zone: 'x' }, ['time_zone']],
+    [{ op: 'count', by: 'time', bucket: '1x', time_zone: 'x' }, ['bucket', 'time_zone']],
     [{ op: 'count', series: 'subject' }, ['series']],
     [{ op: 'count', by: 'subject', series: 'time' }, ['series']],
     [{ op: 'count', by: 'subject', series: 'data.' }, ['series']],

@@ -5,13 +5,14 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import type { Aggregate } from './aggregate.js';
 import { AggregateDto, aggregateOf, AggregateQuery, filterOfAggregate } from './aggregate.dto.js';
-import { AggregateStore, type AggregateRow } from './aggregate.store.js';
+import { AggregateService } from './aggregate.service.js';
+import type { AggregateRow } from './aggregate.store.js';
 import { timeOfEpoch } from './bucket.js';
 
 @ApiTags('objects')
 @Controller(`${API}/objects/aggregate`)
 export class AggregateController {
-  constructor(private readonly aggregates: AggregateStore) {}
+  constructor(private readonly aggregates: AggregateService) {}
 
   @Get()
   @JsonHeader()
@@ -25,13 +26,13 @@ export class AggregateController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<string> {
     const aggregate = aggregateOf(query);
-    const rows = await this.aggregates.rows(projectId, filterOfAggregate(query), aggregate);
+    const rows = await this.aggregates.compute(projectId, filterOfAggregate(query), aggregate);
     reply.itemCount = rows.length;
     return aggregateText(aggregate, rows);
   }
 }
 
-/** The answer, its numbers spliced in as PostgreSQL wrote them. */
+/** The response body. Numbers are inserted as PostgreSQL wrote them, so that they keep every digit. */
 function aggregateText({ op, key, by, series }: Aggregate, rows: readonly AggregateRow[]): string {
   const groupText = by?.kind === 'time' ? (seconds: string) => `"${timeOfEpoch(seconds)}"` : (json: string) => json;
   const results = rows.map((row) => {

@@ -1,13 +1,12 @@
 import type { Filter } from '#filter';
-import { ChoiceField, TextField, ValidationErrors, type InputError } from '#http';
+import { ChoiceField, TextField, ValidationErrors } from '#http';
 import { ApiProperty, OmitType } from '@nestjs/swagger';
 import type { Aggregate, Dimension, Op } from './aggregate.js';
 import { OPS } from './aggregate.js';
 import { BUCKET_RULE, isTimeZone, parseBucket, TIME_ZONE_RULE } from './bucket.js';
-import { FilterQuery, filterOf } from '#objects';
-import type { Scalar } from '#objects';
+import { FilterQuery, filterOf, SCALAR_SCHEMA, type Scalar } from '#objects';
 
-/** The filters of lists, without their pages, and without `key` and `value`: here `key` is what is computed. */
+/** The filters of lists without paging, and without `key` and `value`: here `key` names what is computed. */
 class FilterOnlyQuery extends OmitType(FilterQuery, [
   'page',
   'page_size',
@@ -26,14 +25,15 @@ export class AggregateQuery extends FilterOnlyQuery {
     min: 1,
     max: 255,
     description:
-      'The key whose numeric values are computed, not a filter; needed for every op but count, which counts objects without.',
+      'The key whose numeric values are computed; not a filter. Required except with op=count, which counts objects without it.',
   })
   key?: string;
 
   @TextField({
     optional: true,
     max: 1_000,
-    description: 'One result for each `time` bucket, `subject`, or value of a key, `data.<key>`; left out: one in all.',
+    description:
+      'One result for each `time` bucket, `subject`, or value of a key (`data.<key>`). Default: one result in all.',
     example: 'time',
   })
   by?: string;
@@ -41,7 +41,7 @@ export class AggregateQuery extends FilterOnlyQuery {
   @TextField({
     optional: true,
     max: 1_000,
-    description: 'With `by=time`: `15m`, `1h`, `1d`, `1w` or any number of them up to 366d, or `month`.',
+    description: 'With `by=time`: a multiple of `1m`, `1h`, `1d` or `1w` such as `15m`, at most `366d`, or `month`.',
     example: '1d',
   })
   bucket?: string;
@@ -49,7 +49,7 @@ export class AggregateQuery extends FilterOnlyQuery {
   @TextField({
     optional: true,
     max: 1_000,
-    description: 'With `by=time`: whose days, weeks and months; the IANA name of a time zone. Left out: UTC.',
+    description: 'With `by=time`: the IANA name of the time zone whose days, weeks and months are used. Default: UTC.',
     example: 'Europe/Lisbon',
   })
   time_zone?: string;
@@ -57,18 +57,16 @@ export class AggregateQuery extends FilterOnlyQuery {
   @TextField({
     optional: true,
     max: 1_000,
-    description: 'Splits each group once more, by `subject` or `data.<key>`: all lines of a chart in one request.',
+    description: 'Divides each group by `subject` or `data.<key>`, so that one request returns all lines of a chart.',
   })
   series?: string;
 }
-
-const SCALAR_SCHEMA = { type: ['string', 'number', 'boolean', 'null'] };
 
 export class AggregateResultDto {
   @ApiProperty({
     allOf: [SCALAR_SCHEMA],
     type: Object,
-    description: 'The start of the time bucket, the subject, or the value of the key; null in all.',
+    description: 'The start of the time bucket, the subject, or the value of the key; null without `by`.',
     example: '2026-11-21T00:00:00Z',
   })
   group: Scalar;
@@ -81,10 +79,10 @@ export class AggregateResultDto {
   })
   series?: Scalar;
 
-  @ApiProperty({ type: Number, nullable: true, description: 'null where there is nothing to compute.', example: 21.5 })
+  @ApiProperty({ type: Number, nullable: true, description: 'null where no value exists.', example: 21.5 })
   value: number | null;
 
-  @ApiProperty({ description: 'How many values this is of; of `count` without a key, how many objects.', example: 4 })
+  @ApiProperty({ description: 'The number of values; for `count` without a key the number of objects.', example: 4 })
   count: number;
 }
 
@@ -97,58 +95,63 @@ export class AggregateDto {
 
   @ApiProperty({
     type: [AggregateResultDto],
-    description: 'By rising group, then series; groups of nothing are left out.',
+    description: 'In ascending order of group and series; empty groups are left out.',
   })
   results: AggregateResultDto[];
 }
 
-/** The filters of the question. @throws Problem as `filterOf` */
-export function filterOfAggregate({
-  data,
-  match,
-  batch_id,
-  subject,
-  observed_from,
-  observed_until,
-}: AggregateQuery): Filter {
+/** The filter of the query. @throws Problem as `filterOf` */
+export function filterOfAggregate(query: AggregateQuery): Filter {
+  const { data, match, batch_id, subject, observed_from, observed_until } = query;
   const filters = { data, match, batch_id, subject, observed_from, observed_until };
   return filterOf(Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== undefined)));
 }
 
-/** @throws Problem invalid-query naming each parameter that is missing, cannot be understood or has nothing to do here. */
+const NUL_RULE = 'must not contain U+0000';
+
+/** @throws Problem invalid-query with an error for each parameter that is missing, invalid or not allowed with the others */
 export function aggregateOf(query: AggregateQuery): Aggregate {
-  const { op, key = null, by, bucket, time_zone = 'UTC', series } = query;
-  const errors: InputError[] = [];
-  const refuse = (parameter: keyof AggregateQuery, detail: string): null => {
-    errors.push({ parameter, detail });
-    return null;
+  const { op, key = null, by, bucket, time_zone, series } = query;
+  const errors = new ValidationErrors();
+  if (key === null && op !== 'count') errors.add({ parameter: 'key', detail: `is required with op=${op}` });
+  if (key?.includes('\0') === true) errors.add({ parameter: 'key', detail: NUL_RULE });
+  if (by !== 'time' && bucket !== undefined) errors.add({ parameter: 'bucket', detail: 'requires by=time' });
+  if (by !== 'time' && time_zone !== undefined) errors.add({ parameter: 'time_zone', detail: 'requires by=time' });
+  if (by === undefined && series !== undefined) errors.add({ parameter: 'series', detail: 'requires by' });
+  const aggregate: Aggregate = {
+    op,
+    key,
+    by: by === 'time' ? parseTimeDimension(query, errors) : parseDimension('by', by, errors),
+    series: parseDimension('series', series, errors),
   };
-
-  if (key === null && op !== 'count') refuse('key', `is needed with op=${op}`);
-  if (key?.includes('\0') === true) refuse('key', NUL_RULE);
-  if (by !== 'time' && bucket !== undefined) refuse('bucket', 'needs by=time');
-  if (by !== 'time' && query.time_zone !== undefined) refuse('time_zone', 'needs by=time');
-  if (by === undefined && series !== undefined) refuse('series', 'needs by, whose groups it splits');
-
-  const timeDimension = (): Dimension | null => {
-    const step = bucket === undefined ? null : parseBucket(bucket);
-    if (!isTimeZone(time_zone)) return refuse('time_zone', TIME_ZONE_RULE);
-    if (step !== null) return { kind: 'time', bucket: step, timeZone: time_zone };
-    return refuse('bucket', bucket === undefined ? 'is needed with by=time, such as bucket=1h' : BUCKET_RULE);
-  };
-  const dimension = (name: 'by' | 'series', text: string | undefined): Dimension | null => {
-    if (text === undefined) return null;
-    if (text.includes('\0')) return refuse(name, NUL_RULE);
-    if (text === 'subject') return { kind: 'subject' };
-    if (name === 'by' && text === 'time') return timeDimension();
-    const named = /^data\.(.{1,255})$/su.exec(text)?.[1];
-    if (named !== undefined) return { kind: 'key', key: named };
-    return refuse(name, `must be ${name === 'by' ? 'time, ' : ''}subject, or data. and a key of 1 to 255 characters`);
-  };
-
-  const asked = { op, key, by: dimension('by', by), series: dimension('series', series) };
-  if (errors.length > 0) throw new ValidationErrors(...errors).problem('invalid-query');
-  return asked;
+  if (errors.count > 0) throw errors.problem('invalid-query');
+  return aggregate;
 }
 
-const NUL_RULE = 'holds the character U+0000, which nothing stored has';
+/** Null after adding an error. */
+function parseTimeDimension({ bucket, time_zone = 'UTC' }: AggregateQuery, errors: ValidationErrors): Dimension | null {
+  const parsed = bucket === undefined ? null : parseBucket(bucket);
+  const isZone = isTimeZone(time_zone);
+  if (parsed === null) {
+    const detail = bucket === undefined ? 'is required with by=time, for example bucket=1h' : BUCKET_RULE;
+    errors.add({ parameter: 'bucket', detail });
+  }
+  if (!isZone) errors.add({ parameter: 'time_zone', detail: TIME_ZONE_RULE });
+  return parsed !== null && isZone ? { kind: 'time', bucket: parsed, timeZone: time_zone } : null;
+}
+
+/** Null where the parameter is left out, and after adding an error. */
+function parseDimension(
+  parameter: 'by' | 'series',
+  text: string | undefined,
+  errors: ValidationErrors,
+): Dimension | null {
+  if (text === undefined) return null;
+  if (text === 'subject') return { kind: 'subject' };
+  const key = /^data\.(.{1,255})$/su.exec(text)?.[1];
+  if (key !== undefined && !text.includes('\0')) return { kind: 'key', key };
+  const choices = parameter === 'by' ? 'time, subject' : 'subject';
+  const rule = `must be ${choices}, or data.<key> with a key of 1 to 255 characters`;
+  errors.add({ parameter, detail: text.includes('\0') ? NUL_RULE : rule });
+  return null;
+}

@@ -1,8 +1,8 @@
-/** How long one step of a series in time is. */
+/** The length of a time bucket. */
 export type Bucket =
-  /** So much time that passes, whatever the clocks on the wall do. */
+  /** Elapsed time, independent of changes between standard and daylight time. */
   | { kind: 'span'; minutes: number }
-  /** Days of the calendar, of 23 or 25 hours where the clocks change; weeks are seven of them, from Monday. */
+  /** Calendar days, which have 23 or 25 hours when the clocks change. A week is seven days from Monday. */
   | { kind: 'days'; days: number }
   | { kind: 'month' };
 
@@ -10,7 +10,7 @@ export const BUCKET_RULE = 'must be a number and m, h, d or w, such as 15m, 1h, 
 
 const MINUTES_MAX = 366 * 24 * 60;
 
-/** Null where the text is no bucket. */
+/** Null for text that is not a bucket. */
 export function parseBucket(text: string): Bucket | null {
   if (text === 'month') return { kind: 'month' };
   const [, digits = '', unit = ''] = /^([1-9]\d{0,6})([mhdw])$/.exec(text) ?? [];
@@ -36,8 +36,8 @@ function bucketOf(count: number, unit: string): Bucket {
 export const TIME_ZONE_RULE = 'must be the name of a time zone such as Europe/Lisbon, or UTC';
 
 /**
- * Whether this names a time zone of the IANA database, by area and place. Abbreviations and offsets, which JavaScript takes
- * too, are refused: IST is three zones, and PostgreSQL reads +01:00 as an hour west.
+ * True for names of the IANA time zone database such as Europe/Lisbon, and UTC. False for abbreviations and offsets, which
+ * JavaScript accepts too: IST means three zones, and PostgreSQL reads +01:00 as one hour west of UTC.
  */
 export function isTimeZone(text: string): boolean {
   if (!/^(?:UTC|[A-Za-z][\w+-]*(?:\/[A-Za-z][\w+-]*)+)$/.test(text)) return false;
@@ -49,7 +49,7 @@ export function isTimeZone(text: string): boolean {
   }
 }
 
-/** The start of a bucket as it goes out. A bucket of the year 1 may start in the year 0, which RFC 3339 has. */
+/** The start of a bucket in RFC 3339. A bucket of the year 1 may start in the year 0, which RFC 3339 allows. */
 export function timeOfEpoch(seconds: string): string {
   return new Date(Number(seconds) * 1_000).toISOString().replace('.000Z', 'Z');
 }

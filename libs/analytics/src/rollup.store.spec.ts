@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import pg from 'pg';
 import type { TestProject } from '../../../test/harness/api.js';
 import { TestApp } from '../../../test/harness/app.js';
-import { RollupStore, type MeasuredOp, type MeasuredSpan } from './rollup.store.js';
+import { RollupStore, type MeasuredSpan, type RollupOp } from './rollup.store.js';
 
 const FROM = '2024-12-10T00:00:00Z';
 const UNTIL = '2024-12-11T00:00:00Z';
@@ -33,11 +33,11 @@ function objectOf({ id, minute, value }: Reading): object {
   return { object_id: id, subject: 'HQ/lab', observed_at: at, data: [{ key: 'temperature', value }] };
 }
 
-type Sums = Record<MeasuredOp, string | null>;
+type Sums = Record<RollupOp, string | null>;
 
-const OPS: readonly MeasuredOp[] = ['count', 'sum', 'avg', 'min', 'max'];
+const OPS: readonly RollupOp[] = ['count', 'sum', 'avg', 'min', 'max'];
 
-/** What the objects say, whatever was kept of them. */
+/** The same figures computed from `data`. */
 async function truth({ from, until }: MeasuredSpan = span): Promise<Sums> {
   const [row] = await api.db.sql<Sums>(
     `SELECT count(*)::text AS count, trim_scale(sum(v)) AS sum,
@@ -51,13 +51,13 @@ async function truth({ from, until }: MeasuredSpan = span): Promise<Sums> {
 }
 
 async function sums(of: MeasuredSpan = span): Promise<Sums> {
-  const pairs = OPS.map(async (op) => [op, (await rollups.measure(of, op)).value] as const);
+  const pairs = OPS.map(async (op) => [op, (await rollups.read(of, op)).value] as const);
   return Object.fromEntries(await Promise.all(pairs)) as Sums;
 }
 
-/** Measures of settled hours that no rollup holds. */
-async function unrolled(of: MeasuredSpan = span): Promise<string> {
-  return (await rollups.measure(of, 'sum')).unrolled;
+/** Measures of settled hours that no valid rollup covers. */
+async function notInRollups(of: MeasuredSpan = span): Promise<string> {
+  return (await rollups.read(of, 'sum')).not_in_rollups;
 }
 
 async function post(batchId: string, readings: Reading[]): Promise<void> {
@@ -73,19 +73,19 @@ async function change(method: string, path: string, body?: unknown, headers?: Re
 const readings = (count: number): Reading[] =>
   Array.from({ length: count }, (_, n) => ({ id: `r${String(n)}`, minute: n * 7, value: n / 10 }));
 
-describe('sums by the hour', () => {
-  it('are the same as those of the objects, before and after the hours are summed up', async () => {
+describe('rollups', () => {
+  it('give the figures of the objects, before and after a refresh', async () => {
     await post('b', readings(150));
     expect(await sums()).toEqual(await truth());
-    expect(await unrolled()).toBe('150');
-    await rollups.sumUp(span);
+    expect(await notInRollups()).toBe('150');
+    await rollups.refresh(span);
     expect(await sums()).toEqual(await truth());
-    expect(await unrolled()).toBe('0');
+    expect(await notInRollups()).toBe('0');
   });
 
-  it('are right for spans that begin and end anywhere in an hour, or in the same', async () => {
+  it('are correct for spans that begin and end anywhere in an hour', async () => {
     await post('b', readings(200));
-    await rollups.sumUp(span);
+    await rollups.refresh(span);
     const minute = fc.integer({ min: -30, max: 1_500 });
     await fc.assert(
       fc.asyncProperty(minute, minute, async (a, b) => {
@@ -100,7 +100,7 @@ describe('sums by the hour', () => {
   it.each<[string, () => Promise<void>]>([
     ['a batch is posted', () => post('c', [{ id: 'new', minute: 61, value: 99 }])],
     [
-      'a large one is',
+      'a large batch is posted',
       () =>
         post(
           'c',
@@ -108,7 +108,7 @@ describe('sums by the hour', () => {
         ),
     ],
     [
-      'a batch is put in the place of another',
+      'a batch is replaced',
       () => change('PUT', '/batches/b?on_conflict=replace', { objects: readings(3).map(objectOf) }),
     ],
     [
@@ -119,7 +119,7 @@ describe('sums by the hour', () => {
         }),
     ],
     [
-      'lines are put',
+      'NDJSON lines are put',
       () =>
         change('PUT', '/batches/lines', `${JSON.stringify(objectOf({ id: 'line', minute: 130, value: -40 }))}\n`, {
           'Content-Type': 'application/x-ndjson',
@@ -152,68 +152,68 @@ describe('sums by the hour', () => {
     ],
     ['an object is deleted', () => change('DELETE', '/objects/r5')],
     ['a batch is deleted with its objects', () => change('DELETE', '/batches/b?cascade=true')],
-  ])('are right again at once when %s, and when they are summed up anew', async (_, act) => {
+  ])('are correct immediately when %s, and after the next refresh', async (_, act) => {
     await post('b', readings(100));
-    await rollups.sumUp(span);
+    await rollups.refresh(span);
     const before = await sums();
     await act();
     expect(await sums()).not.toEqual(before);
     expect(await sums()).toEqual(await truth());
-    await rollups.sumUp(span);
+    await rollups.refresh(span);
     expect(await sums()).toEqual(await truth());
-    expect(await unrolled()).toBe('0');
+    expect(await notInRollups()).toBe('0');
   });
 
-  it('are never wrong while hours are summed up and readings change at the same time', async () => {
+  it('are correct while refreshes and changes run concurrently', async () => {
     await post('b', readings(100));
     await Promise.all([
       ...Array.from({ length: 40 }, (_, n) =>
         change('PUT', `/objects/r${String(n)}`, objectOf({ id: `r${String(n)}`, minute: n * 11, value: n })),
       ),
-      ...Array.from({ length: 20 }, () => rollups.sumUp(span)),
+      ...Array.from({ length: 20 }, () => rollups.refresh(span)),
     ]);
     expect(await sums()).toEqual(await truth());
-    await rollups.sumUp(span);
+    await rollups.refresh(span);
     expect(await sums()).toEqual(await truth());
-    expect(await unrolled()).toBe('0');
+    expect(await notInRollups()).toBe('0');
   });
 
-  it('are right when an hour became empty while somebody summed it up from an older snapshot', async () => {
+  it('are correct when an hour becomes empty during a refresh with an older snapshot', async () => {
     await post('b', [
       { id: 'other', minute: 60, value: 1 },
       { id: 'only', minute: 300, value: 10 },
     ]);
-    await rollups.sumUp(span);
+    await rollups.refresh(span);
     await api.db.sql(`DELETE FROM rollups WHERE hour = '2024-12-10T05:00:00Z'`);
     await change('PUT', '/objects/other', objectOf({ id: 'other', minute: 60, value: 2 }));
 
-    // Holds the first one up after it has its snapshot.
+    // Blocks the first refresh after it has taken its snapshot.
     const blocker = new pg.Client({ ...api.db.address, ssl: false });
     await blocker.connect();
     await blocker.query('BEGIN; SELECT FROM rollups FOR UPDATE');
-    const first = rollups.sumUp(span);
+    const first = rollups.refresh(span);
     const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
     while ((await api.db.sql(waiting)).length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     await change('DELETE', '/objects/only');
-    await rollups.sumUp({ ...span, from: '2024-12-10T04:00:00Z' });
+    await rollups.refresh({ ...span, from: '2024-12-10T04:00:00Z' });
     await blocker.query('ROLLBACK');
     await blocker.end();
     await first;
     expect(await sums()).toEqual(await truth());
   });
 
-  it('hold nothing of the last two hours, in which most is still coming', async () => {
+  it('are not stored for the last two hours, in which most readings arrive', async () => {
     const now = Date.now();
     const minutes = (now - Date.parse(FROM)) / 60_000;
     await post('b', [{ id: 'late', minute: minutes - 90, value: 1 }]);
     const today = { ...span, from: new Date(now - 86_400_000).toISOString(), until: new Date(now).toISOString() };
-    await rollups.sumUp(today);
+    await rollups.refresh(today);
     const kept = await api.db.sql('SELECT FROM rollups WHERE project_id = $1', [project.projectId]);
     expect(kept).toHaveLength(0);
     expect((await sums(today)).count).toBe('1');
   });
 
-  it('leave it to the objects themselves where an object has several numbers, or one of many digits', async () => {
+  it('return NaN where an object has several numbers, or one with many digits', async () => {
     await post('b', [{ id: 'long', minute: 1, value: 1 }]);
     const [object] = [
       {
@@ -225,7 +225,7 @@ describe('sums by the hour', () => {
     ];
     await change('POST', '/batches', { batch_id: 'c', objects: [object] });
     expect(new Set(Object.values(await sums()))).toEqual(new Set(['NaN']));
-    await rollups.sumUp(span);
+    await rollups.refresh(span);
     expect(new Set(Object.values(await sums()))).toEqual(new Set(['NaN']));
     const digits = '1'.repeat(5_000);
     const body = `{"batch_id":"d","objects":[{"object_id":"many","subject":"far","observed_at":"${FROM}","data":{"temperature":${digits}}}]}`;

@@ -1,9 +1,10 @@
 import { Database, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
+import type { Op } from './aggregate.js';
 import { averageSql } from './aggregate-sql.js';
 import { SETTLED_UNTIL } from '#store';
 
-/** A subject's measures from a time on, before another; RFC 3339. */
+/** The measures of one subject in [from, until); RFC 3339. */
 export interface MeasuredSpan {
   projectId: number;
   subject: string;
@@ -11,20 +12,25 @@ export interface MeasuredSpan {
   until: string;
 }
 
-/** What is asked of a span; all of them tell how many measures there are, and whether one is NaN. */
-export type MeasuredOp = 'count' | 'sum' | 'avg' | 'min' | 'max';
+/** Operations that rollups can answer. */
+const ROLLUP_OPS = ['count', 'sum', 'avg', 'min', 'max'] as const satisfies readonly Op[];
+export type RollupOp = (typeof ROLLUP_OPS)[number];
 
-/** A span in one number. */
-export interface Measured {
-  /** A JSON number to the last digit, null where there is nothing to compute; NaN where the objects have to be read. */
-  value: string | null;
-  count: string;
-  /** Measures of hours that could have a rollup and have none. */
-  unrolled: string;
+export function isRollupOp(op: Op): op is RollupOp {
+  return ROLLUP_OPS.some((one) => one === op);
 }
 
-/** Each from the sums of parts; the average as in aggregate-sql.ts. */
-const VALUES: Readonly<Record<MeasuredOp, string>> = {
+/** One figure of a span. */
+export interface RollupResult {
+  /** A JSON number with all digits; null for an empty span; NaN where the objects have to be read. */
+  value: string | null;
+  count: string;
+  /** Measures of settled hours that have no valid rollup. */
+  not_in_rollups: string;
+}
+
+/** The result from partial results; the average as in aggregate-sql.ts. */
+const VALUES: Readonly<Record<RollupOp, string>> = {
   count: `CASE WHEN sum(sum) = 'NaN' THEN 'NaN' ELSE coalesce(sum(count), 0) END`,
   sum: 'sum(sum)',
   avg: averageSql('sum(sum)', 'nullif(sum(count), 0)'),
@@ -32,25 +38,25 @@ const VALUES: Readonly<Record<MeasuredOp, string>> = {
   max: 'max(most)',
 };
 
-/** The whole hours of the span that may have a rollup. */
+/** The complete hours of the span that may have a rollup. */
 const HOURS = `
   SELECT date_trunc('hour', $3::timestamptz + interval '1 hour' - interval '1 microsecond') AS first,
     least(date_trunc('hour', $4::timestamptz), ${SETTLED_UNTIL}) AS last`;
 
-/** A rollup that holds: nothing of its hour has changed since. */
+/** Valid rollups: nothing in their hour has changed since. */
 const VALID = `
   SELECT r.hour, r.count, r.sum, r.min, r.max FROM rollups AS r, hours
   WHERE r.project_id = $1 AND r.subject = $2 AND r.hour >= hours.first AND r.hour < hours.last
     AND NOT EXISTS (SELECT FROM rollup_marks AS m WHERE m.project_id = $1 AND m.subject = $2 AND m.hour = r.hour)`;
 
-/** Of the measures of objects, no more than the op needs: each aggregate costs a few milliseconds a day of seconds. */
-function partsSql(op: MeasuredOp): string {
+/** Aggregates only what the operation needs: each aggregate costs a few milliseconds per 86,400 measures. */
+function partsSql(op: RollupOp): string {
   const least = op === 'min' ? 'min(o.measure)' : 'NULL::numeric';
   const most = op === 'max' ? 'max(o.measure)' : 'NULL::numeric';
   return `count(o.measure) AS count, sum(o.measure) AS sum, ${least} AS least, ${most} AS most`;
 }
 
-/** What of the span lies between the rollups that hold. */
+/** The parts of the span that no valid rollup covers. */
 const GAPS = `
   hours AS MATERIALIZED (${HOURS}),
   valid AS MATERIALIZED (${VALID}),
@@ -61,43 +67,42 @@ const GAPS = `
   )`;
 
 /**
- * One statement, so that the rollups, the marks and the objects are those of one moment. The objects of the gaps are summed up
- * from the index alone.
+ * One statement, so that rollups, marks and objects are of one snapshot. The objects in the gaps are read from the index alone.
  */
-const longSql = (op: MeasuredOp): string => `
+const longSql = (op: RollupOp): string => `
   WITH ${GAPS},
   raw AS (
     SELECT o.* FROM hours, gaps, LATERAL (
       SELECT ${partsSql(op)},
-        count(o.measure) FILTER (WHERE o.observed_at >= hours.first AND o.observed_at < hours.last) AS unrolled
+        count(o.measure) FILTER (WHERE o.observed_at >= hours.first AND o.observed_at < hours.last) AS not_in_rollups
       FROM objects AS o
       WHERE o.project_id = $1 AND o.subject = $2 AND o.observed_at >= gaps.first AND o.observed_at < gaps.last
     ) AS o WHERE gaps.first < gaps.last
   )
-  SELECT trim_scale(${VALUES[op]}) AS value, coalesce(sum(count), 0) AS count, coalesce(sum(unrolled), 0) AS unrolled
+  SELECT trim_scale(${VALUES[op]}) AS value, coalesce(sum(count), 0) AS count, coalesce(sum(not_in_rollups), 0) AS not_in_rollups
   FROM (
-    SELECT count, sum, least, most, unrolled FROM raw
+    SELECT count, sum, least, most, not_in_rollups FROM raw
     UNION ALL SELECT count, sum, min, max, 0 FROM valid
   ) AS parts`;
 
-/** A span that has hardly a whole hour: without a look at the rollups it takes half as long. */
-const shortSql = (op: MeasuredOp): string => `
-  SELECT trim_scale(${VALUES[op]}) AS value, sum(count) AS count, 0 AS unrolled FROM (
+/** A span with at most one complete hour: reading only the objects takes half as long. */
+const shortSql = (op: RollupOp): string => `
+  SELECT trim_scale(${VALUES[op]}) AS value, sum(count) AS count, 0 AS not_in_rollups FROM (
     SELECT ${partsSql(op)} FROM objects AS o
     WHERE o.project_id = $1 AND o.subject = $2 AND o.observed_at >= $3::timestamptz AND o.observed_at < $4::timestamptz
   ) AS parts`;
 const SHORT_MS = 2 * 3_600_000;
 
-const DROP_MARKED = `
+const DELETE_INVALID = `
   DELETE FROM rollups AS r USING (${HOURS}) AS hours
   WHERE r.project_id = $1 AND r.subject = $2 AND r.hour >= hours.first AND r.hour < hours.last
     AND EXISTS (SELECT FROM rollup_marks AS m WHERE m.project_id = $1 AND m.subject = $2 AND m.hour = r.hour)`;
 
 /**
- * Takes only the marks of hours that it writes: somebody with an older snapshot may write one that is empty by now, and no
- * conflict would tell.
+ * Deletes the marks of the hours that it writes and no others. The mark of an hour that has become empty stays, because a
+ * transaction with an older snapshot may still write that hour without a conflict.
  */
-const SUM_UP = `
+const WRITE_MISSING = `
   WITH ${GAPS},
   written AS (
     INSERT INTO rollups (project_id, subject, hour, count, sum, min, max)
@@ -117,33 +122,34 @@ const SUM_UP = `
   WHERE m.project_id = $1 AND m.subject = $2 AND m.hour = w.hour`;
 
 /**
- * Sums of what was measured about a subject, by the hour: made when somebody asks for them, used as long as no change has
- * marked their hour. docs/decisions/013 says why they can never be wrong.
+ * Hourly sums of the measures of each subject, computed after the first request that needs them and used until a change marks
+ * their hour. docs/decisions/013 explains why they are always correct.
  */
 @Injectable()
 export class RollupStore {
   constructor(private readonly database: Database) {}
 
-  async measure({ projectId, subject, from, until }: MeasuredSpan, op: MeasuredOp): Promise<Measured> {
+  /** One figure of a span: from valid rollups, and from the objects in the gaps between them. */
+  async read({ projectId, subject, from, until }: MeasuredSpan, op: RollupOp): Promise<RollupResult> {
     const isShort = Date.parse(until) - Date.parse(from) < SHORT_MS;
     const statement = isShort
       ? { name: `rollup.short-${op}`, text: shortSql(op) }
       : { name: `rollup.long-${op}`, text: longSql(op) };
-    const [row] = await this.database.query<Measured>(statement, [projectId, subject, from, until]);
-    if (row === undefined) throw new Error('an aggregate without groups has a row');
+    const [row] = await this.database.query<RollupResult>(statement, [projectId, subject, from, until]);
+    if (row === undefined) throw new Error('an aggregate without groups returned no row');
     return row;
   }
 
   /**
-   * Sums up the hours of a span that have no rollup or one that holds no more. In one snapshot, so that a change which it
-   * does not see keeps its mark; of two that do it at once the later one starts again.
+   * Computes the missing and the invalid rollups of a span in one snapshot, so that a change which it does not see keeps its
+   * mark. Of two concurrent refreshes the later one fails to serialize and is retried.
    */
-  async sumUp({ projectId, subject, from, until }: MeasuredSpan): Promise<void> {
+  async refresh({ projectId, subject, from, until }: MeasuredSpan): Promise<void> {
     const span = [projectId, subject, from, until];
     await this.database.transaction(async (tx: Queryable) => {
       await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
-      await tx.query(DROP_MARKED, span);
-      await tx.query(SUM_UP, span);
+      await tx.query(DELETE_INVALID, span);
+      await tx.query(WRITE_MISSING, span);
     });
   }
 }

@@ -13,6 +13,7 @@ export {
   PatchObjectDto,
   ReplaceObjectDto,
   type Scalar,
+  SCALAR_SCHEMA,
 } from './object.dto.js';
 export { type Content, ObjectService } from './object.service.js';
 export { ObjectStore } from './object.store.js';

@@ -9,7 +9,8 @@ const RESERVED_OBJECT_IDS = ['keys', 'facets', 'aggregate', 'export', 'search', 
 
 export type Scalar = string | number | boolean | null;
 
-const SCALAR_SCHEMA = { type: ['string', 'number', 'boolean', 'null'] };
+/** The OpenAPI schema of a value. */
+export const SCALAR_SCHEMA = { type: ['string', 'number', 'boolean', 'null'] };
 export const SCALAR_RULE = 'must be text, a number, true, false or null';
 export const KEY_RULE = 'must be text of 1 to 255 characters';
 export const DATA_RULE = 'must be a list of {"key", "value"} or an object of keys and values';

@@ -3,7 +3,7 @@ import type { Filter } from '#filter';
 import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
 import { ApiResult, API, Http, JsonHeader, Problem, ApiProblems, Rules, type HttpContext } from '#http';
 import { Clock, durationSeconds, utcFromMicros } from '#platform';
-import { AggregateStore } from '#analytics';
+import { AggregateService } from '#analytics';
 import { FeedOperations, FeedReader, ApiOneOrList, type FeedList } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
@@ -19,10 +19,10 @@ import {
 } from './temperatures.dto.js';
 import { planReadings } from './temperatures.operations.js';
 
-/** What to say of a sum beyond what a number can have. */
-const TOO_LONG = {
+/** The error for temperatures whose sum exceeds PostgreSQL's numeric. */
+const SUM_TOO_LONG = {
   parameter: 'duration',
-  detail: 'takes in temperatures whose sum has more digits than can be written; ask for less',
+  detail: 'covers temperatures whose sum has too many digits; use a shorter duration',
 };
 
 @ApiTags('temperatures')
@@ -36,7 +36,7 @@ export class TemperaturesController {
   constructor(
     private readonly writes: WriteService,
     private readonly reader: FeedReader,
-    private readonly aggregates: AggregateStore,
+    private readonly aggregates: AggregateService,
     private readonly clock: Clock,
     feeds: FeedOperations,
   ) {
@@ -88,9 +88,9 @@ export class TemperaturesController {
   ): Promise<string> {
     const { building, room, subject } = roomOf(names);
     const now = this.clock.now();
-    const window = within(utcFromMicros(now - durationSeconds(duration) * 1e6), utcFromMicros(now));
-    const filter: Filter = { kind: 'and', of: [{ kind: 'subject', subject }, window] };
-    const { value, count } = await this.aggregates.total(projectId, filter, 'avg', 'temperature', TOO_LONG);
+    const from = utcFromMicros(now - durationSeconds(duration) * 1e6);
+    const span = { projectId, subject, from, until: utcFromMicros(now) };
+    const { value, count } = await this.aggregates.average(span, SUM_TOO_LONG);
     if (value === null) throw noReadings();
     const opening = JSON.stringify({ building, room, duration }).slice(0, -1);
     return `${opening},"average_temperature":${value},"reading_count":${String(count)}}`;

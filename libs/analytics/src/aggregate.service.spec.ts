@@ -1,16 +1,17 @@
-import { parseFilter, type FilterParameters } from '#filter';
+import { parseFilter, type Filter, type FilterParameters } from '#filter';
 import { Config } from '#platform';
 import { Problem } from '#http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
-import { OPS, type Aggregate, type Dimension, type Op } from './aggregate.js';
+import { OPS, type Aggregate, type Computed, type Dimension, type Op } from './aggregate.js';
 import { aggregateSql } from './aggregate-sql.js';
+import { AggregateService } from './aggregate.service.js';
 import { AggregateStore } from './aggregate.store.js';
 import type { Bucket } from './bucket.js';
+import { RollupRefresher } from './rollup-refresher.js';
 import { RollupStore } from './rollup.store.js';
-import { Rollups } from './rollups.js';
 
 /** A stored object; a value is JSON text, to the letter. */
 interface Known {
@@ -20,14 +21,27 @@ interface Known {
 }
 
 let db: TestDatabase;
-let store: AggregateStore;
+let aggregates: AggregateService;
 let projects = 0;
 
 beforeAll(async () => {
   db = await cloneDatabase();
-  store = new AggregateStore(db.database, new Rollups(new RollupStore(db.database)), new Config({}));
+  const rollups = new RollupStore(db.database);
+  aggregates = new AggregateService(
+    new AggregateStore(db.database),
+    rollups,
+    new RollupRefresher(rollups),
+    new Config({}),
+  );
 });
 afterAll(() => db.close());
+
+/** The one result over all objects that a filter matches. */
+async function totalOf(projectId: number, filter: Filter, op: Op, key: string): Promise<Computed> {
+  const [row] = await aggregates.compute(projectId, filter, { op, key, by: null, series: null });
+  if (row === undefined) throw new Error('an aggregate without groups returned no row');
+  return { value: row.value, count: row.count };
+}
 
 async function projectOf(objects: readonly Known[]): Promise<number> {
   const list = objects.map(({ data, subject, observed_at }) => {
@@ -267,7 +281,7 @@ describe('an aggregate', () => {
       fc.asyncProperty(objects, fc.array(question, { minLength: 8, maxLength: 8 }), async (known, questions) => {
         const projectId = await projectOf(known);
         for (const asked of questions) {
-          const rows = await store.rows(projectId, parseFilter({}), asked);
+          const rows = await aggregates.compute(projectId, parseFilter({}), asked);
           const expected = expectedOf(known, asked);
           const isTime = asked.by?.kind === 'time';
           const found = rows.map(({ by, series, count }) => [isTime ? String(Number(by)) : by, series, count]);
@@ -286,7 +300,7 @@ describe('an aggregate', () => {
     ['of a batch', { batch_id: 'b' }, 48],
     ['of a pair', { data: '{"room":"a"}' }, 4],
     ['of either pair, 1.00 being 1', { data: '{"room":"a","room":1}', match: 'any' }, 12],
-  ])('in all, %s, is the total for a feed', async (_, parameters, count) => {
+  ])('without groups, %s, has one result', async (_, parameters, count) => {
     const known: Known[] = ['s', null].flatMap((subject) =>
       ROOMS.map((room) => ({
         data: [
@@ -300,25 +314,68 @@ describe('an aggregate', () => {
     );
     const projectId = await projectOf(known);
     const filter = parseFilter(parameters);
-    expect(await store.total(projectId, filter, 'avg', 'n')).toEqual({ value: '0.15', count });
-    expect(await store.total(projectId, filter, 'max', 'none')).toEqual({ value: null, count: 0 });
-    expect(await store.total(projectId + 1, filter, 'sum', 'n')).toEqual({ value: null, count: 0 });
+    expect(await totalOf(projectId, filter, 'avg', 'n')).toEqual({ value: '0.15', count });
+    expect(await totalOf(projectId, filter, 'max', 'none')).toEqual({ value: null, count: 0 });
+    expect(await totalOf(projectId + 1, filter, 'sum', 'n')).toEqual({ value: null, count: 0 });
   });
 
   it('keeps what comes after the point of an average of numbers that a double cannot hold', async () => {
     const numbers = ['12345678901234567890', '12345678901234567891'];
     const data = numbers.map((value) => ({ key: 'n', value }));
     const projectId = await projectOf([{ data, subject: null, observed_at: '2024-01-01T00:00:00Z' }]);
-    expect(await store.total(projectId, parseFilter({}), 'avg', 'n')).toEqual({
+    expect(await totalOf(projectId, parseFilter({}), 'avg', 'n')).toEqual({
       value: '12345678901234567890.5',
       count: 2,
+    });
+  });
+
+  it.each([
+    ['rollups and objects', ['1.5', '2'], '1.75', 2],
+    ['the objects alone, where one of them has several numbers', ['1.5', '2', '[3,4]'], '2.625', 4],
+  ])('averages a subject over a time from %s', async (_, values, value, count) => {
+    const known: Known[] = values.map((text, i) => ({
+      data: (JSON.parse(`[${text}]`) as unknown[]).flat().map((one) => ({ key: 'temperature', value: String(one) })),
+      subject: 'HQ/lab',
+      observed_at: `2024-01-01T0${String(i)}:30:00Z`,
+    }));
+    const projectId = await projectOf([...known, { ...known[0], subject: 'HQ/attic' } as Known]);
+    const span = { projectId, subject: 'HQ/lab', from: '2024-01-01T00:00:00Z', until: '2024-01-02T00:00:00Z' };
+    const overflow = { parameter: 'duration', detail: 'is too long' };
+    expect(await aggregates.average(span, overflow)).toMatchObject({ value, count });
+    const query = { subject: 'HQ/lab', observed_from: span.from, observed_until: span.until };
+    expect(await totalOf(projectId, parseFilter(query), 'avg', 'temperature')).toEqual({ value, count });
+    expect(await aggregates.average({ ...span, subject: 'HQ' }, overflow)).toMatchObject({ value: null, count: 0 });
+  });
+
+  it('reports the error that it was given when an average has too many digits', async () => {
+    const values = ['1e131071', '9e131071', '9e131071'];
+    const known = values.map((value) => ({
+      data: [{ key: 'temperature', value }],
+      subject: 's',
+      observed_at: '2024-01-01T00:00:00Z',
+    }));
+    const span = {
+      projectId: await projectOf(known),
+      subject: 's',
+      from: '2024-01-01T00:00:00Z',
+      until: '2024-01-02T00:00:00Z',
+    };
+    const overflow = { parameter: 'duration', detail: 'is too long' };
+    await expect(aggregates.average(span, overflow)).rejects.toMatchObject({
+      slug: 'invalid-query',
+      errors: [overflow],
     });
   });
 
   it('refuses a time zone that the database does not know, by name', async () => {
     const by: Dimension = { kind: 'time', bucket: { kind: 'month' }, timeZone: 'Europe/Atlantis' };
     const known: Known = { data: [], subject: null, observed_at: '2024-01-01T00:00:00Z' };
-    const asked = store.rows(await projectOf([known]), parseFilter({}), { op: 'count', key: null, by, series: null });
+    const asked = aggregates.compute(await projectOf([known]), parseFilter({}), {
+      op: 'count',
+      key: null,
+      by,
+      series: null,
+    });
     const problem = await asked.then(
       () => null,
       (error: unknown) => error,
@@ -365,7 +422,7 @@ describe('the aggregates of one project', () => {
     let asked: Promise<unknown>[] = [];
     await db.database.transactionOnce(async (tx) => {
       await tx.query('LOCK TABLE objects');
-      asked = Array.from({ length: 30 }, () => store.rows(project, parseFilter(filter), aggregate));
+      asked = Array.from({ length: 30 }, () => aggregates.compute(project, parseFilter(filter), aggregate));
       const waiting = async (): Promise<number> => {
         const [row] = await tx.query<{ n: string }>(
           `SELECT count(*) AS n FROM pg_locks WHERE NOT granted AND relation = 'objects'::regclass`,

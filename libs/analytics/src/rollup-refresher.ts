@@ -1,0 +1,52 @@
+import { isConnectionLoss } from '#database';
+import { ProjectConcurrency } from '#platform';
+import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
+import pLimit from 'p-limit';
+import { RollupStore, type MeasuredSpan } from './rollup.store.js';
+
+/** Subjects of one project that may wait; a subject beyond them is refreshed after a later request. */
+const WAITING_MAX = 100;
+
+/** Computes missing rollups in the background, one subject at a time, so that it uses one connection. */
+@Injectable()
+export class RollupRefresher implements BeforeApplicationShutdown {
+  private readonly log = new Logger('rollups');
+  /** Refreshes that wait or run, by project and subject. */
+  private readonly pending = new Map<number, Map<string, Promise<void>>>();
+  private readonly running = pLimit(1);
+  /** Lets one subject of each project wait for its turn, so that projects take turns. */
+  private readonly ofProject = new ProjectConcurrency(1);
+  private isStopping = false;
+
+  constructor(private readonly store: RollupStore) {}
+
+  /** Returns at once. Does nothing while a refresh of the same subject is pending. */
+  refreshLater(span: MeasuredSpan): void {
+    const { projectId, subject } = span;
+    const bySubject = this.pending.get(projectId) ?? new Map<string, Promise<void>>();
+    if (bySubject.has(subject) || bySubject.size >= WAITING_MAX) return;
+    this.pending.set(projectId, bySubject);
+    const refresh = this.ofProject
+      .run(projectId, () => this.running(() => this.refresh(span)))
+      .finally(() => {
+        bySubject.delete(subject);
+        if (bySubject.size === 0) this.pending.delete(projectId);
+      });
+    bySubject.set(subject, refresh);
+  }
+
+  /** Resolves when no refresh runs any more; waiting ones are dropped. */
+  async beforeApplicationShutdown(): Promise<void> {
+    this.isStopping = true;
+    await Promise.all([...this.pending.values()].flatMap((bySubject) => [...bySubject.values()]));
+  }
+
+  private async refresh(span: MeasuredSpan): Promise<void> {
+    if (this.isStopping) return;
+    try {
+      await this.store.refresh(span);
+    } catch (error) {
+      if (!isConnectionLoss(error)) this.log.warn(`computing rollups failed: ${String(error)}`);
+    }
+  }
+}
