@@ -6,7 +6,7 @@ import { LONG } from './length.js';
 import { Stack } from './stack.js';
 import { writeOf } from './writes.js';
 
-const AWAY_MS = LONG.isLong ? 30_000 : 4_000;
+const AWAY_MS = LONG.isLong ? 30_000 : 2_000;
 /** Some tries to reach the database, with pauses between them. */
 const ANSWERED_WITHIN_MS = 5_000;
 const BACK_WITHIN_MS = 10_000;

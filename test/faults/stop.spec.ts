@@ -42,17 +42,22 @@ async function put(id: string, pace: { lines: number; pauseMs: number }): Promis
   }
 }
 
+/** Waits until so many transactions of the server have been open for a moment. */
+async function transactionsOpen(count: number): Promise<void> {
+  const open = `SELECT FROM pg_stat_activity WHERE application_name = 'stowage' AND xact_start < now() - interval '0.2 s'`;
+  for (let waitedMs = 0; (await stack.sql(open)).length < count; waitedMs += 50) {
+    if (waitedMs > 20_000) throw new Error(`the streams opened fewer than ${String(count)} transactions`);
+    await sleep(50);
+  }
+}
+
 describe('SIGTERM during streams', () => {
   it('ends the server with 0 within 10 s, with no 2xx for any of them and nothing stored in part', async () => {
     const { server } = stack;
     if (server === undefined) throw new Error('there is no server');
     const ids = Object.keys(STREAMS).map((_, i) => `stream-${String(i)}`);
     const statuses = Promise.all(Object.values(STREAMS).map((pace, i) => put(ids[i] ?? '', pace)));
-    await sleep(1_500);
-    const open = await stack.sql(
-      `SELECT FROM pg_stat_activity WHERE application_name = 'stowage' AND xact_start < now() - interval '0.2 s'`,
-    );
-    expect(open.length).toBeGreaterThanOrEqual(2);
+    await transactionsOpen(2);
     const { code, ms } = await stop(server);
     expect(code).toBe(0);
     expect(ms).toBeLessThan(EXIT_WITHIN_MS);
