@@ -2,22 +2,23 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { expectProblem } from '../errors/expect-problem.js';
 import { TestApi, type Reply } from '../harness/api.js';
 import { ended } from '../jobs/jobs.js';
-import { Door, type Event } from './wire.js';
+import { FirmwareClient, type Event } from './firmware-client.js';
 
 let api: TestApi;
-let from: Door;
-let to: Door;
+let oldProject: FirmwareClient;
+let newProject: FirmwareClient;
 
 beforeAll(async () => {
-  // Nobody runs jobs until the test says so.
+  // Jobs run only in the server that whileJobsRun starts.
   api = await TestApi.start({ WORKER: 'separate' });
-  [from, to] = [await Door.open(api), await Door.open(api)];
+  [oldProject, newProject] = [await FirmwareClient.create(api), await FirmwareClient.create(api)];
 });
 afterAll(() => api.stop());
 
-const objectsOf = (door: Door): Promise<Reply> => door.get(`/objects?subject=${from.project.deviceId}`);
+const listObjects = (firmware: FirmwareClient): Promise<Reply> =>
+  firmware.get(`/objects?subject=${oldProject.project.deviceId}`);
 
-/** Has another server run the jobs for as long as the work takes. */
+/** Starts a server that runs jobs, and stops it after `work`. */
 async function whileJobsRun(work: () => Promise<void>): Promise<void> {
   const runner = await api.another({ WORKER: 'inline' });
   try {
@@ -27,39 +28,45 @@ async function whileJobsRun(work: () => Promise<void>): Promise<void> {
   }
 }
 
-it('a device that moves leaves its events behind, and what it had sent before is stored where it was accepted', async () => {
-  const old = await from.made('1.0.0', 1700000000);
-  const queued = (await from.report({ version: '1.0.1', timestamp: 1700000001 })).json<{ job: string }>();
-  const { deviceId, keys } = from.project;
-  const body = { project_id: to.project.projectId };
+it('a moved device leaves its events and its accepted reports in the old project', async () => {
+  const oldEvent = await oldProject.store('1.0.0', 1700000000);
+  const queued = (await oldProject.report({ version: '1.0.1', timestamp: 1700000001 })).json<{ job: string }>();
+  const { deviceId, keys } = oldProject.project;
+  const body = { project_id: newProject.project.projectId };
   expect((await api.call('PATCH', `/devices/${deviceId}`, { key: api.operatorKey, body })).status).toBe(200);
 
-  // To its old project it is gone, to the new one it is new, and its old key is nobody's.
-  expectProblem(await from.get(from.at), 'not-found');
-  expect((await to.get(from.at)).json()).toEqual([]);
-  expect((await objectsOf(to)).json()).toMatchObject({ count: 0 });
-  for (const reply of [await from.report({}), await from.update({}), await from.get(from.at, keys.device)]) {
+  // The old project no longer knows the device, the new one has none of its events, and its old key is revoked.
+  expectProblem(await oldProject.get(oldProject.path), 'not-found');
+  expect((await newProject.get(oldProject.path)).json()).toEqual([]);
+  expect((await listObjects(newProject)).json()).toMatchObject({ count: 0 });
+  for (const reply of [
+    await oldProject.report({}),
+    await oldProject.update({}),
+    await oldProject.get(oldProject.path, keys.device),
+  ]) {
     expectProblem(reply, 'unauthenticated');
   }
 
   await whileJobsRun(async () => {
     expect((await ended(api, keys.admin, { url: queued.job })).status).toBe('succeeded');
   });
-  expect((await to.get(from.at)).json()).toEqual([]);
-  expect((await objectsOf(from)).json()).toMatchObject({ count: 2 });
-  expectProblem(await to.get(queued.job, to.project.keys.admin), 'not-found');
-  expectProblem(await to.get(`/objects/${old.id}`), 'not-found');
+  expect((await newProject.get(oldProject.path)).json()).toEqual([]);
+  expect((await listObjects(oldProject)).json()).toMatchObject({ count: 2 });
+  expectProblem(await newProject.get(queued.job, newProject.project.keys.admin), 'not-found');
+  expectProblem(await newProject.get(`/objects/${oldEvent.id}`), 'not-found');
 
-  // With a key of its new project it goes on there; even the same event again is one of the new project.
-  const path = `/projects/${String(to.project.projectId)}/keys`;
-  const made = { name: 'moved', role: 'device', device_id: deviceId };
-  const { key } = (await api.call('POST', path, { key: to.project.keys.admin, body: made })).json<{ key: string }>();
+  // With a key of the new project the device reports there; an event that it sends again is stored there too.
+  const path = `/projects/${String(newProject.project.projectId)}/keys`;
+  const newKey = { name: 'moved', role: 'device', device_id: deviceId };
+  const { key } = (await api.call('POST', path, { key: newProject.project.keys.admin, body: newKey })).json<{
+    key: string;
+  }>();
   const update = { firmware: '1.0.0', timestamp: 1700000000 };
-  const again = await api.call('POST', from.at, { key, body: update });
-  expect([again.status, again.json<Event>().id]).toEqual([201, old.id]);
-  for (const reader of [key, to.project.keys.analyst]) {
-    expect((await to.get(from.at, reader)).json()).toEqual([again.json()]);
+  const again = await api.call('POST', oldProject.path, { key, body: update });
+  expect([again.status, again.json<Event>().id]).toEqual([201, oldEvent.id]);
+  for (const reader of [key, newProject.project.keys.analyst]) {
+    expect((await newProject.get(oldProject.path, reader)).json()).toEqual([again.json()]);
   }
-  expectProblem(await from.get(from.at), 'not-found');
-  expect((await objectsOf(from)).json()).toMatchObject({ count: 2 });
+  expectProblem(await oldProject.get(oldProject.path), 'not-found');
+  expect((await listObjects(oldProject)).json()).toMatchObject({ count: 2 });
 });

@@ -1,6 +1,6 @@
 import type { Reply, TestApi, TestProject } from '../harness/api.js';
 
-/** An event as it goes over the wire. */
+/** A firmware event in the JSON format of the API. */
 export interface Event {
   id: string;
   device_id: string;
@@ -9,23 +9,23 @@ export interface Event {
   status: string | null;
 }
 
-/** The address of the page after this one, from the header Link. */
-export function nextOf(reply: Reply): string | undefined {
+/** Returns the URL of the next page from the Link header. */
+export function nextLink(reply: Reply): string | undefined {
   return /<([^>]+)>; rel="next"/.exec(reply.headers.get('link') ?? '')?.[1];
 }
 
-/** What the firmware door does for the keys of one project. */
-export class Door {
+/** A client of the firmware feed, with the keys of one project. */
+export class FirmwareClient {
   constructor(
     private readonly api: TestApi,
     readonly project: TestProject,
   ) {}
 
-  static async open(api: TestApi): Promise<Door> {
-    return new Door(api, await api.project());
+  static async create(api: TestApi): Promise<FirmwareClient> {
+    return new FirmwareClient(api, await api.project());
   }
 
-  get at(): string {
+  get path(): string {
     return `/firmware/${this.project.deviceId}`;
   }
 
@@ -34,21 +34,21 @@ export class Door {
   }
 
   update(body: unknown, headers: Record<string, string> = {}, key = this.project.keys.device): Promise<Reply> {
-    return this.api.call('POST', this.at, { key, body, headers });
+    return this.api.call('POST', this.path, { key, body, headers });
   }
 
   get(path: string, key = this.project.keys.analyst): Promise<Reply> {
     return this.api.call('GET', path, { key });
   }
 
-  /** Stores an event and gives it. */
-  async made(version: string, timestamp: string | number, status?: string): Promise<Event> {
+  /** Stores an event and returns it. Throws unless the response is 201. */
+  async store(version: string, timestamp: string | number, status?: string): Promise<Event> {
     const reply = await this.update({ firmware: version, timestamp, ...(status === undefined ? {} : { status }) });
     if (reply.status !== 201) throw new Error(reply.text);
     return reply.json<Event>();
   }
 
-  async events(): Promise<Event[]> {
-    return (await this.get(`${this.at}?page_size=1000`)).json<Event[]>();
+  async listEvents(): Promise<Event[]> {
+    return (await this.get(`${this.path}?page_size=1000`)).json<Event[]>();
   }
 }
