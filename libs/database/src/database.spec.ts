@@ -1,6 +1,11 @@
+import { readFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { Database, type Queryable } from './database.js';
+import { isConnectionLoss, sqlStateOf } from './sqlstates.js';
+import type { PoolClient } from 'pg';
+import { QueryFailedError } from 'typeorm';
 import { StartupError } from '#platform';
 
 let db: TestDatabase;
@@ -192,6 +197,28 @@ describe('transaction', () => {
   });
 });
 
+describe('an error', () => {
+  it('of the socket of a connection is a lost connection, also when TypeORM wraps it', async () => {
+    const client = (await database.connections.connect()) as PoolClient & { connection: { stream: Socket } };
+    const reset = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET', syscall: 'read' });
+    const query = client.query('SELECT pg_sleep(0.1)').catch((error: unknown) => error);
+    client.connection.stream.destroy(reset);
+    const error = await query;
+    client.release(true);
+    expect([error, isConnectionLoss(error)]).toEqual([reset, true]);
+    const wrapped = new QueryFailedError('SELECT', [], error as Error);
+    expect([sqlStateOf(wrapped), isConnectionLoss(wrapped)]).toEqual(['ECONNRESET', true]);
+  });
+
+  it('of an HTTP client or a file is no lost connection', async () => {
+    const file: unknown = await readFile('/no/such/file').catch((error: unknown) => error);
+    const aborted = Object.assign(new Error('aborted'), { code: 'ECONNRESET' });
+    const pipe = Object.assign(new Error('write EPIPE'), { code: 'EPIPE', syscall: 'write' });
+    expect(sqlStateOf(file)).toBe('ENOENT');
+    expect([file, aborted, pipe].map(isConnectionLoss)).toEqual([false, false, false]);
+  });
+});
+
 describe('connect', () => {
   it('survives also that its very first connection breaks while somebody holds it and asks nothing', async () => {
     const options = { poolMax: 2, entities: [], migrations: [], logger: { log() {}, warn() {}, error() {} } };
@@ -210,6 +237,8 @@ describe('connect', () => {
     const connecting = Database.connect({ ...options, at: 'postgresql://nobody@127.0.0.1:1/none' });
     await expect(connecting).rejects.toThrow(StartupError);
     await expect(connecting).rejects.toThrow(/^cannot use the database: .*ECONNREFUSED[^\n]*$/);
+    const error: unknown = await connecting.catch((reason: unknown) => reason);
+    expect(isConnectionLoss((error as StartupError).cause)).toBe(true);
   });
 });
 

@@ -4,7 +4,7 @@ import { types, type CustomTypesConfig, type Pool, type PoolClient, type QueryCo
 import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationInterface } from 'typeorm';
 import { CopyIn } from './copy-in.js';
 import type { PostgresAddress } from './embedded-postgres.js';
-import { isConnectionLoss, isRetryable } from './sqlstates.js';
+import { isConnectionLoss, isRetryable, recordConnectionError } from './sqlstates.js';
 import { StartupError } from '#platform';
 
 const POSTGRES_VERSION_MIN = 15;
@@ -72,8 +72,6 @@ const TEXT_TYPES: CustomTypesConfig = {
 
 type TypeId = Parameters<typeof types.getTypeParser>[0];
 
-const ignore = (): void => undefined;
-
 /**
  * A data source that only `Database.close` destroys. @nestjs/typeorm destroys the data sources registered with it when the
  * application shuts down; by then jobs may still run, and the installation has statements of its own to run.
@@ -97,14 +95,10 @@ export class Database implements Queryable {
     readonly dataSource: OwnedDataSource,
     private readonly pool: Pool,
   ) {
-    // Else a connection that breaks while somebody holds it and asks nothing ends the process.
-    const guard = (client: PoolClient): void => {
-      if (!client.listeners('error').includes(ignore)) client.on('error', ignore);
-    };
-    pool.on('connect', guard);
+    pool.on('connect', handleErrors);
     pool.on('acquire', (client) => {
-      // The one that TypeORM made before we came had no 'connect' of ours.
-      guard(client);
+      // TypeORM opened the first connection before this pool had our listener for 'connect'.
+      handleErrors(client);
       this.active.add(client);
     });
     pool.on('release', (_error, client) => this.active.delete(client));
@@ -152,9 +146,6 @@ export class Database implements Queryable {
   /** The same, but once: for work whose input can be read only once. */
   async transactionOnce<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     const client = await this.pool.connect();
-    // A connection that breaks between two queries says so by an event, which without a listener ends the process.
-    const onError = (): void => undefined;
-    client.on('error', onError);
     let isBroken = false;
     try {
       await client.query('BEGIN');
@@ -171,7 +162,6 @@ export class Database implements Queryable {
       );
       throw error;
     } finally {
-      client.off('error', onError);
       client.release(isBroken);
     }
   }
@@ -233,6 +223,14 @@ function snapshotOn(client: PoolClient): Snapshot {
       client.release(isBroken);
     },
   };
+}
+
+/**
+ * Listens for the errors of a connection: an error between two queries is reported by an event only, which ends the process
+ * where it has no listener.
+ */
+function handleErrors(client: PoolClient): void {
+  if (!client.listeners('error').includes(recordConnectionError)) client.on('error', recordConnectionError);
 }
 
 /** The connection was lost during COMMIT: the transaction may or may not be committed, so it must not be retried blindly. */

@@ -1,6 +1,6 @@
 import { SequenceUnavailableError } from './sequence.js';
 
-/** Codes of Node.js for a socket that could not be opened or broke. */
+/** Codes of Node.js for a socket that could not be opened, or that broke. */
 const SOCKET_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -12,10 +12,24 @@ const SOCKET_CODES = new Set([
   'EAI_AGAIN',
 ]);
 
-/** SQLSTATEs of a connection that broke (08, 57P0x) or that the server does not let in: closed, renamed, other passwords. */
+/** System calls that open a socket. Connections to the database are the only ones that Stowage's servers open. */
+const CONNECT_CALLS = new Set(['connect', 'getaddrinfo']);
+
+/** SQLSTATEs of a connection that broke (08, 57P0x) or that the server does not accept: closed, renamed, other passwords. */
 const CONNECTION_STATES = /^(?:08|57P0|28|3D000|55000)/;
 
-/** Whether the same work may succeed when it is repeated: the connection broke, the transaction lost a race, or the lane's lease ended. */
+/** Errors of open connections to the database: the sockets of clients and files have errors with the same codes. */
+const connectionErrors = new WeakSet<object>();
+
+/** Records that a connection to the database reported this error. */
+export function recordConnectionError(error: Error): void {
+  connectionErrors.add(error);
+}
+
+/**
+ * Whether the same work may succeed when it is repeated: the connection broke, the transaction lost a race, or the lease of
+ * sequence numbers has ended.
+ */
 export function isRetryable(error: unknown): boolean {
   const code = sqlStateOf(error);
   return (
@@ -27,25 +41,25 @@ export function isRetryable(error: unknown): boolean {
   );
 }
 
-/** True where the connection is gone or could not be made. */
+/** Whether the connection to the database broke or could not be opened. */
 export function isConnectionLoss(error: unknown): boolean {
   const code = sqlStateOf(error);
-  if (code !== undefined) return CONNECTION_STATES.test(code) || SOCKET_CODES.has(code);
+  if (code !== undefined) return CONNECTION_STATES.test(code) || (SOCKET_CODES.has(code) && isOfConnection(error));
   // pg throws these without a code.
   return error instanceof Error && /^Connection terminated|^Client has encountered/.test(error.message);
 }
 
-/** True where a row with this key was there already. */
+/** Whether a row with this key exists. */
 export function isUniqueViolation(error: unknown): boolean {
   return sqlStateOf(error) === '23505';
 }
 
-/** True when the pool had no free connection within its time limit: the database is up, and a retry does not help now. */
+/** Whether the pool had no free connection within its time limit: the database is up, and a retry at once does not help. */
 export function isPoolExhausted(error: unknown): boolean {
   return error instanceof Error && error.message === 'timeout exceeded when trying to connect';
 }
 
-/** True where a value is what the database cannot take: what else is sent at the same time may be fine. */
+/** Whether the database cannot store a value; other values of the same statement may be fine. */
 export function isDataError(error: unknown): boolean {
   return /^(?:22|23|54)/.test(sqlStateOf(error) ?? '');
 }
@@ -55,6 +69,23 @@ export function isDataError(error: unknown): boolean {
  * Not `instanceof Error`: in a VM context the errors of Node.js belong to another realm.
  */
 export function sqlStateOf(error: unknown): string | undefined {
-  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  const code = memberOf(error, 'code');
   return typeof code === 'string' ? code : undefined;
+}
+
+function isOfConnection(error: unknown): boolean {
+  // TypeORM wraps the errors of a query; Node.js collects those of a host with several addresses.
+  const [first] = (memberOf(error, 'errors') as unknown[] | undefined) ?? [];
+  return [error, memberOf(error, 'driverError'), first].some(
+    (one) =>
+      typeof one === 'object' &&
+      one !== null &&
+      (connectionErrors.has(one) || CONNECT_CALLS.has(String(memberOf(one, 'syscall')))),
+  );
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null && name in value
+    ? (value as Record<string, unknown>)[name]
+    : undefined;
 }

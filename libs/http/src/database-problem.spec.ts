@@ -9,8 +9,8 @@ function ofState(code: string): DatabaseError {
   return error;
 }
 
-function ofSocket(code: string): Error {
-  return Object.assign(new Error(`connect ${code} /secret/socket`), { code });
+function ofSocket(code: string, syscall = 'connect'): Error {
+  return Object.assign(new Error(`${syscall} ${code} /secret/socket`), { code, syscall });
 }
 
 describe('an error of the database', () => {
@@ -81,6 +81,8 @@ describe('an error of the database', () => {
     'ECONNRESET',
     { code: 23505 },
     ofSocket('EACCES'),
+    ofSocket('ENOENT', 'open'),
+    ofSocket('ECONNRESET', 'read'),
   ])('is not what is none: %p', (error) => {
     expect([databaseProblem(error), isConnectionLoss(error), isRetryable(error)]).toEqual([undefined, false, false]);
   });
