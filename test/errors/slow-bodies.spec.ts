@@ -54,11 +54,13 @@ describe('a body that arrives too slowly', () => {
     ['JSON', [...JSON_HEAD, 'Content-Length: 60000']],
     ['NDJSON', [...NDJSON_HEAD, 'Content-Length: 60000']],
     ['gzip', [...NDJSON_HEAD, 'Content-Length: 60000', 'Content-Encoding: gzip']],
-  ])('is refused with a problem, and its connection closed: %s', async (_, head) => {
+  ])('is refused with a problem, and its connection closed: %s', async (encoding, head) => {
     const client = new Client(head);
     const start = performance.now();
-    await client.send('\x1f', 1);
-    await client.send('\x8b', 1);
+    if (encoding === 'gzip') {
+      await client.send('\x1f', 1);
+      await client.send('\x8b', 1);
+    }
     await client.send('\x08', 60);
     expect(client.isClosed).toBe(true);
     expect(performance.now() - start).toBeGreaterThan(PACE.graceMs * 0.8);

@@ -150,6 +150,8 @@ describe('a reading', () => {
     ['a-list', '[1]'],
     ['the text NaN', '"NaN"'],
     ['the text Infinity', '"Infinity"'],
+    ['a number beyond a double', '1e400'],
+    ['a number below a double', '-1e400'],
     ['more digits than can be stored', '1e131072'],
     ['a finer number than can be stored', '-1e-16384'],
   ])('is refused with %s for a temperature, with its place', async (_, temperature) => {

@@ -58,7 +58,12 @@ export class BatchController {
   ) {}
 
   @Post()
-  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'], query: true })
+  @Rules({
+    roles: ['admin', 'producer'],
+    consumes: ['application/json'],
+    consumedBy: { 'application/x-ndjson': 'PUT /batches/{batch_id}' },
+    query: true,
+  })
   @ApiOperation({ summary: 'Store a whole batch, all or nothing' })
   @ApiBody({ type: CreateBatchDto })
   @ApiRespondAsync(' `return=representation` answers with the whole batch, but not together with an Idempotency-Key.')

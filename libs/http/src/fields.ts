@@ -36,7 +36,9 @@ export function TimeField(options: FieldOptions): PropertyDecorator {
   return field(options, { type: 'string', format: 'date-time' }, TIME_RULE, isTime);
 }
 
-const TIME = 'a time such as 2024-12-10T16:45:00Z (RFC 3339, at most six digits of a second)';
+/** PostgreSQL keeps microseconds, refuses larger offsets, and would store the leap second as the next minute. */
+const TIME =
+  'a time such as 2024-12-10T16:45:00Z (RFC 3339; years 1 to 9999, offsets up to 14:59, at most six digits of a second, no leap second)';
 export const TIME_RULE = `must be ${TIME}`;
 
 /** A time in seconds since 1970 or in RFC 3339. */
@@ -66,29 +68,32 @@ export function ChoiceField(options: FieldOptions & { choices: readonly string[]
 }
 
 /**
- * Any number in a body; its digits are to be cut from the text. Infinity is what JavaScript makes of 1e400: what PostgreSQL
- * cannot hold was refused when the body was read.
+ * A number in a body, whose digits are cut from the body's text.
+ * @param options `finite` refuses numbers beyond the range of a double, such as 1e400, which JavaScript reads as Infinity
  */
-export function NumberField(options: FieldOptions): PropertyDecorator {
-  return field(options, { type: 'number' }, 'must be a number', (value) => typeof value === 'number');
+export function NumberField({ finite = false, ...options }: FieldOptions & { finite?: boolean }): PropertyDecorator {
+  const rule = (value: unknown): string => (typeof value === 'number' ? FINITE_RULE : 'must be a number');
+  return field(options, { type: 'number' }, rule, finite ? Number.isFinite : (value) => typeof value === 'number');
 }
 
-/** A whole number in a body. */
-export function IntegerField(options: FieldOptions & { min: number; max: number }): PropertyDecorator {
+export const FINITE_RULE = 'must be a number from -1.8e308 to 1.8e308';
+
+/** A whole number in a body. @param options without `max`, the handler checks the upper limit */
+export function IntegerField(options: FieldOptions & { min: number; max?: number }): PropertyDecorator {
   const { min, max } = options;
   return field(
     options,
-    { type: 'integer', minimum: min, maximum: max },
-    `must be a whole number from ${String(min)} to ${String(max)}`,
-    (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
+    { type: 'integer', minimum: min, ...(max === undefined ? {} : { maximum: max }) },
+    `must be a whole number ${max === undefined ? `of at least ${String(min)}` : `from ${String(min)} to ${String(max)}`}`,
+    (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= (max ?? Infinity),
   );
 }
 
-/** A whole number in a query parameter. */
-export function IntegerParameter(options: FieldOptions & { min: number; max: number }): PropertyDecorator {
+/** A whole number in a query parameter. @param options see IntegerField */
+export function IntegerParameter(options: FieldOptions & { min: number; max?: number }): PropertyDecorator {
   return applyDecorators(
     Transform(({ value }: { value: unknown }) =>
-      typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : value,
+      typeof value === 'string' && /^\d{1,100}$/.test(value) ? Number(value) : value,
     ),
     IntegerField({ optional: true, ...options }),
   );

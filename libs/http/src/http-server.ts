@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import accepts from 'accepts';
@@ -14,12 +15,19 @@ import type { Logger } from 'pino';
 import { PACE, type Pace } from './body-pace.js';
 import type { Config } from '#platform';
 import { answerConditionalGet } from './preconditions.js';
+import { URL_LENGTH_MAX, urlTooLong } from './paging.js';
 import { sendProblem, problemBody } from './problem.filter.js';
 import { Problem } from './problems.js';
 import { prepareBodies, refuseBody } from './request-body.js';
 
 /** Longest id in the address: 255 characters of four bytes, each percent-encoded. */
 const PARAM_LENGTH_MAX = 255 * 4 * 3;
+
+/**
+ * Node.js' limit of the request line and the headers together. Its default of 16 KiB would be used up by a filter of 5,000
+ * characters, percent-encoded; this leaves 32 KiB for the headers beside the longest URL.
+ */
+const HEADERS_LENGTH_MAX = 64 * 1024;
 
 /** Fastify as this API wants it, before Nest has added its routes. */
 export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
@@ -36,7 +44,7 @@ export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
     // While it stops, what comes on a connection that is still open is served as ever.
     return503OnClosing: false,
     // Without a Host header Node.js would answer itself, with nothing; `refusalOf` says why.
-    http: { requireHostHeader: false },
+    http: { requireHostHeader: false, maxHeaderSize: HEADERS_LENGTH_MAX },
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: PARAM_LENGTH_MAX },
     frameworkErrors: (error: unknown, request: unknown, reply: unknown) => {
       sendProblem(error, request as FastifyRequest, reply as FastifyReply);
@@ -117,6 +125,7 @@ function refusalOf(request: FastifyRequest): Problem | undefined {
     return new Problem('malformed-request', { detail: 'A request of HTTP/1.1 has to have a Host header.' });
   const { ours, query, produces = ['application/json'] } = request.routeOptions.config;
   if (ours !== true) return undefined;
+  if (request.originalUrl.length > URL_LENGTH_MAX) return urlTooLong(request.originalUrl.length);
   const [path, parameters] = cutAt(request.originalUrl, '?');
   if (path.includes('%00'))
     return new Problem('invalid-path', { detail: 'The character U+0000 cannot be part of an id.' });
@@ -124,10 +133,20 @@ function refusalOf(request: FastifyRequest): Problem | undefined {
     return new Problem('invalid-query', { detail: 'The query has a percent-encoding that is not valid UTF-8.' });
   }
   if (query !== true && parameters !== '') return refuseParameters(request);
-  if (request.headers.accept !== undefined && accepts(request.raw).type([...produces]) === false) {
+  if (!isAcceptable(request.headers.accept, produces)) {
     return new Problem('not-acceptable', { detail: `This address answers in ${produces.join(' or ')}.` });
   }
   return refuseBody(request);
+}
+
+/**
+ * Whether Accept allows one of the media types. Parameters of a media range other than the weight do not exclude a type:
+ * `application/json; charset=utf-8` means JSON.
+ */
+function isAcceptable(accept: string | undefined, produces: readonly string[]): boolean {
+  if (accept === undefined) return true;
+  const ranges = accept.replace(/;(?!\s*q\s*=)[^;,="]*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^;,]*))?/gi, '');
+  return accepts({ headers: { accept: ranges } } as IncomingMessage).type([...produces]) !== false;
 }
 
 function cutAt(text: string, separator: string): [string, string] {
@@ -148,9 +167,9 @@ function isDecodable(parameters: string): boolean {
 function refuseParameters(request: FastifyRequest): Problem {
   const errors = Object.keys(request.query as object).map((parameter) => ({
     parameter,
-    detail: 'is not a parameter of this address',
+    detail: 'is not a parameter of this resource, which has none',
   }));
-  return new Problem('invalid-query', { detail: 'This address takes no query parameters.', errors });
+  return new Problem('invalid-query', { detail: 'This resource takes no query parameters.', errors });
 }
 
 function logResponse(request: FastifyRequest, reply: FastifyReply, done: () => void): void {
@@ -189,7 +208,9 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
 
 function problemOfParser(code: string | undefined): Problem {
   if (code === 'HPE_HEADER_OVERFLOW')
-    return new Problem('headers-too-large', { detail: 'The headers are over 16 KiB.' });
+    return new Problem('headers-too-large', {
+      detail: `The request line and the headers are over ${String(HEADERS_LENGTH_MAX)} bytes.`,
+    });
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
     return new Problem('request-timeout', { detail: 'The request did not arrive in time.' });
   return new Problem('malformed-request', { detail: 'This is not an HTTP request.' });

@@ -8,6 +8,7 @@ export { etagOf, requireMatch } from './etag.js';
 export {
   ChoiceField,
   DurationField,
+  FINITE_RULE,
   FlagParameter,
   IdField,
   IntegerField,

@@ -53,8 +53,12 @@ function readQuery(dto: DtoClass, query: Readonly<Record<string, unknown>>): obj
   };
   validator.validate(instance, new Walk(errors, toError));
   for (const parameter of Object.keys(query)) {
-    if (!validator.names.has(parameter)) errors.add({ parameter, detail: 'is not a parameter of this address' });
+    if (!validator.names.has(parameter)) errors.add({ parameter, detail: unknownParameter(validator.names) });
   }
   if (errors.count > 0) throw errors.problem('invalid-query');
   return instance;
+}
+
+function unknownParameter(names: Iterable<string>): string {
+  return `is not a parameter of this resource; its parameters are ${[...names].join(', ')}`;
 }

@@ -1,10 +1,16 @@
 import type { FastifyRequest } from 'fastify';
 import { API } from './route.js';
 
-/** Scheme and host as the client sees them, for absolute URLs; a Host header that is none does not get into one. */
+/**
+ * Scheme and host as the client uses them, for absolute URLs. Where Host is missing (HTTP/1.0) or invalid, the address of
+ * the socket that the request arrived at.
+ */
 export function requestOrigin(request: FastifyRequest): string {
   const origin = `${request.protocol}://${request.host}`;
-  return /^[\w.:[\]-]+$/.test(request.host) && URL.canParse(origin) ? origin : `${request.protocol}://localhost`;
+  if (/^[\w.:[\]-]+$/.test(request.host) && URL.canParse(origin)) return origin;
+  const { localAddress = 'localhost', localPort } = request.socket;
+  const host = localAddress.includes(':') ? `[${localAddress}]` : localAddress;
+  return `${request.protocol}://${host}${localPort === undefined ? '' : `:${String(localPort)}`}`;
 }
 
 /** The address of this API as the client sees it. */

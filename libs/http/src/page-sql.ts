@@ -1,5 +1,5 @@
 import type { Queryable } from '#database';
-import { refuseCursor, type Count, type PageRequest, type PagePosition, type Slice } from './paging.js';
+import { isLastPage, refuseCursor, type Count, type PageRequest, type PagePosition, type Slice } from './paging.js';
 
 /** A list in SQL: rows of a table that fulfil a condition, newest first by their `seq`, or by a time and then by it. */
 export interface ListSql {
@@ -27,7 +27,7 @@ export function keysetConditionSql(
   { seq, time }: Pick<ListSql, 'seq' | 'time'>,
   values: unknown[],
 ): string {
-  if (place.kind === 'offset') return '';
+  if (place.kind === 'offset' || isLastPage(place)) return '';
   const beyond = isAscending(place) ? '>' : '<';
   const bySeq = `$${String(values.push(place.seq))}::bigint`;
   if ((time === undefined) !== (place.at === undefined)) refuseCursor('is not one of this list');
@@ -54,7 +54,7 @@ export function pageSql(list: ListSql, place: PagePosition, size: number): { tex
 export function toSlice<Row>(rows: Row[], place: PagePosition, size: number): Slice<Row> {
   const more = rows.length > size;
   const items = rows.slice(0, size);
-  if (place.kind === 'before') return { items: items.reverse(), hasNext: true, hasPrevious: more };
+  if (place.kind === 'before') return { items: items.reverse(), hasNext: !isLastPage(place), hasPrevious: more };
   return { items, hasNext: more, hasPrevious: place.kind !== 'offset' || place.offset > 0 };
 }
 

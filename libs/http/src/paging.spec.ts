@@ -6,6 +6,7 @@ import {
   decodeCursor,
   encodeCursor,
   fingerprintOf,
+  isLastPage,
   linkHeader,
   pageBody,
   pageRequest,
@@ -13,7 +14,9 @@ import {
   type CursorPosition,
   type PageQuery,
   type PageRequest,
+  URL_LENGTH_MAX,
 } from './paging.js';
+import { pageSql, toSlice } from './page-sql.js';
 import { Problem } from './problems.js';
 import { MICROS_END, timeOfMicros } from '#platform';
 
@@ -23,6 +26,11 @@ const { limits } = new Config({});
 /** What of a request the pages look at. */
 function requestOf(originalUrl: string): FastifyRequest {
   return { protocol: 'http', host: 'server:8000', originalUrl } as FastifyRequest;
+}
+
+/** What a link's cursor was made for. */
+function positionOf(link: string | null): CursorPosition {
+  return decodeCursor(new URL(link ?? '').searchParams.get('cursor') ?? '', FINGERPRINT);
 }
 
 function pageOf(query: PageQuery, originalUrl = '/things'): PageRequest {
@@ -165,7 +173,6 @@ describe('the links of a page', () => {
       next: null,
       previous: null,
     });
-    expect(linksOf(pageOf({ page: 9 }), { items: [], hasNext: false, hasPrevious: true }).previous).toBeNull();
   });
 
   it('are complete URLs that keep every parameter but the page and the cursor', () => {
@@ -184,6 +191,44 @@ describe('the links of a page', () => {
     const cursor = encodeCursor({ kind: 'after', seq: '5', oldestFirst }, FINGERPRINT);
     const { previous } = linksOf(pageOf({ cursor }), { items: [], hasNext: false, hasPrevious: true });
     expect(placeIn(previous)).toEqual({ kind: 'before', seq, oldestFirst });
+  });
+});
+
+describe('a page past the end', () => {
+  const page = pageOf({ page: 50, page_size: 10 }, '/things?page=50&page_size=10');
+  const empty = { items: [], hasNext: false, hasPrevious: true };
+
+  it('links to the last page as the previous one', () => {
+    const { next, previous } = pageBody(page, empty, { count: null }) as { next: null; previous: string };
+    expect(next).toBeNull();
+    const position = positionOf(previous);
+    expect(isLastPage(position)).toBe(true);
+    for (const list of [{ seq: 'seq' }, { seq: 'seq', time: 'at' }]) {
+      const sql = pageSql({ ...list, select: 'seq', from: 'things', where: 'true', values: [] }, position, 2);
+      expect(sql.text).toMatch(/WHERE true ORDER BY (?:at ASC, )?seq ASC LIMIT/);
+    }
+    expect(toSlice([1, 2, 3], position, 2)).toEqual({ items: [2, 1], hasNext: false, hasPrevious: true });
+  });
+});
+
+describe('the links of a page', () => {
+  const slice = { items: [{ seq: '7' }], hasNext: true, hasPrevious: false };
+  const nextOf = (path: string): string =>
+    (pageBody(pageOf({}, path), slice, { count: null }) as { next: string }).next;
+
+  it('keep the other parameters as they were sent', () => {
+    const next = nextOf('/things?data={%22a%22:1}&page=3&%70age=4&cursor=x&value=a+b%20c');
+    expect(next).toMatch(/^http:\/\/server:8000\/things\?data=\{%22a%22:1\}&value=a\+b%20c&cursor=n7\.[\w-]{12}$/);
+  });
+
+  it('are never longer than the server accepts', () => {
+    const longest = `/things?value=${'x'.repeat(URL_LENGTH_MAX - 79)}`;
+    const path = nextOf(longest).slice('http://server:8000'.length);
+    expect(path.length).toBeLessThanOrEqual(URL_LENGTH_MAX);
+    expect(nextOf(path).length).toBe(nextOf(longest).length);
+    expect(problemOf(() => pageOf({}, `${longest}x`)).slug).toBe('uri-too-long');
+    // Quotation marks are percent-encoded in links.
+    expect(problemOf(() => pageOf({}, `/things?value=${'"'.repeat(12_000)}`)).slug).toBe('uri-too-long');
   });
 });
 

@@ -24,7 +24,6 @@ export class PageQuery {
 
   @IntegerParameter({
     min: 1,
-    max: 10_000,
     description: 'Results on a page: PAGE_SIZE when left out, PAGE_SIZE_MAX at most; /api/v1/limits tells both.',
     example: 10,
   })
@@ -101,6 +100,13 @@ interface SortKeys {
   at?: string;
 }
 
+/** Before this sequence number, which no result has, is the last page of a list that is read newest first. */
+const LAST_PAGE_SEQ = '0';
+
+export function isLastPage(position: PagePosition): boolean {
+  return position.kind === 'before' && position.seq === LAST_PAGE_SEQ && !position.oldestFirst;
+}
+
 /** Where a page starts: beside a result, or so many results from the start. */
 export type PagePosition = CursorPosition | { kind: 'offset'; offset: number };
 
@@ -114,9 +120,21 @@ export interface PageRequest {
   url: URL;
 }
 
+/** The longest path and query that a request may have. */
+export const URL_LENGTH_MAX = 32 * 1024;
+/** The longest `&cursor=…` that a link adds: a direction, a sequence number, a time and a fingerprint. */
+const CURSOR_PARAMETER_LENGTH_MAX = 64;
+
+export function urlTooLong(length: number): Problem {
+  return new Problem('uri-too-long', {
+    detail: `The path and query have ${String(length)} characters, with links to further pages; at most ${String(URL_LENGTH_MAX)} are accepted. Use a shorter filter.`,
+  });
+}
+
 /**
  * @param fingerprint see `fingerprintOf`
- * @throws Problem invalid-query for a size over the limit, or a page number beside a cursor; invalid-cursor
+ * @throws Problem invalid-query for a size over the limit, or a page number together with a cursor; invalid-cursor;
+ * uri-too-long where the links to other pages would be too long to be accepted
  */
 export function pageRequest(
   query: PageQuery,
@@ -132,7 +150,10 @@ export function pageRequest(
     query.cursor === undefined
       ? { kind: 'offset', offset: ((query.page ?? 1) - 1) * size }
       : decodeCursor(query.cursor, fingerprint);
-  return { position: place, size, count: query.count ?? 'capped', fingerprint, url: requestUrl(request) };
+  const url = requestUrl(request);
+  const linkLength = url.pathname.length + withoutPlace(url.search).length + CURSOR_PARAMETER_LENGTH_MAX;
+  if (linkLength > URL_LENGTH_MAX) throw urlTooLong(linkLength);
+  return { position: place, size, count: query.count ?? 'capped', fingerprint, url };
 }
 
 function refuseParameter(parameter: string, detail: string): never {
@@ -217,15 +238,30 @@ function linkTo(page: PageRequest, kind: CursorPosition['kind'], item: SortKeys 
   if (beside === null) return null;
   const oldestFirst = place.kind !== 'offset' && place.oldestFirst;
   const link = new URL(url);
-  link.searchParams.delete('page');
   const { seq, at } = beside;
-  link.searchParams.set('cursor', encodeCursor({ kind, seq, oldestFirst, at }, fingerprint));
+  link.search = `${withoutPlace(url.search)}cursor=${encodeCursor({ kind, seq, oldestFirst, at }, fingerprint)}`;
   return link.href;
 }
 
-/** From a page emptied since its cursor was made, back to where that came from, the result beside the cursor included. */
+/** A query up to a further parameter, without `page` and `cursor`. The others stay as sent: encoding them anew lengthens them. */
+function withoutPlace(search: string): string {
+  const kept = search
+    .slice(1)
+    .split('&')
+    .filter((parameter) => parameter !== '' && !['page', 'cursor'].includes(nameOf(parameter)));
+  return ['?', ...kept.map((parameter) => `${parameter}&`)].join('');
+}
+
+function nameOf(parameter: string): string {
+  return decodeURIComponent(parameter.split('=', 1)[0] ?? '');
+}
+
+/**
+ * From an empty page back: to the result that its cursor was made for, which is included; or from a page past the end to
+ * the last page.
+ */
 function wayBack(place: PagePosition, kind: CursorPosition['kind']): SortKeys | null {
-  if (place.kind === 'offset') return null;
+  if (place.kind === 'offset') return kind === 'before' ? { seq: LAST_PAGE_SEQ } : null;
   const step = (kind === 'after') === place.oldestFirst ? -1n : 1n;
   const seq = (BigInt(place.seq) + step).toString();
   return place.at === undefined ? { seq } : { seq, at: place.at };

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { BodyPace, PACE, type Pace } from './body-pace.js';
 import type { Config } from '#platform';
+import { plainBytes, plainStream } from './body-start.js';
 import { bodyStream, type Encoding } from './inflate.js';
 import { JsonBody } from './json-body.js';
 import { NdjsonBody } from './ndjson-body.js';
@@ -30,11 +31,15 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
     ['application/json', 'application/merge-patch+json'],
     { parseAs: 'buffer' },
     (_, bytes, done) => {
-      done(null, new JsonBody(bytes, limits.bodyLimitBytes));
+      try {
+        done(null, new JsonBody(plainBytes(bytes), limits.bodyLimitBytes));
+      } catch (error) {
+        done(error as Error);
+      }
     },
   );
   fastify.addContentTypeParser(NDJSON, (_, payload, done) => {
-    done(null, new NdjsonBody(payload));
+    done(null, new NdjsonBody(plainStream(payload)));
   });
   const { server } = fastify;
   // First of all, and not in a hook: an address that cannot be decoded is refused before any hook, and its body is drained
@@ -49,6 +54,8 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
     server.emit('request', raw, response);
   });
   fastify.addHook('onRequest', (request, reply, done) => {
+    // Without content it means nothing (RFC 9110, section 8.3), but Fastify would refuse a type that it has no parser for.
+    if (!hasBody(request.raw)) delete request.raw.headers['content-type'];
     bodies.refuseWith(request.raw, () => {
       if (reply.sent) request.raw.socket.destroy();
       else sendProblem(tooSlow(), request, reply);
@@ -89,6 +96,7 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
 
 /** Refuses a body that the route does not take as it is sent: another encoding, another media type. */
 export function refuseBody(request: FastifyRequest): Problem | undefined {
+  if (!hasBody(request.raw)) return undefined;
   const { consumes } = request.routeOptions.config;
   const encoding = encodingOf(request);
   if (encoding === undefined || (consumes === undefined && encoding !== 'identity')) {
@@ -96,9 +104,16 @@ export function refuseBody(request: FastifyRequest): Problem | undefined {
     const detail = `Send the body encoded as ${accepted.replaceAll(', ', ' or ')}.`;
     return new Problem('unsupported-media-type', { detail, headers: { 'Accept-Encoding': accepted } });
   }
-  if (consumes === undefined || !hasBody(request.raw) || consumes.includes(mediaTypeOf(request))) return undefined;
+  return consumes === undefined || consumes.includes(mediaTypeOf(request)) ? undefined : unsupportedMediaType(request);
+}
+
+function unsupportedMediaType(request: FastifyRequest): Problem {
+  const { consumes = ['application/json'], consumedBy } = request.routeOptions.config;
+  const mediaType = mediaTypeOf(request);
+  const other = consumedBy?.[mediaType];
+  const hint = other === undefined ? '' : ` ${other} takes ${mediaType}.`;
+  const detail = `Send the body as ${consumes.join(' or ')}.${hint}`;
   const header = request.method === 'PATCH' ? 'Accept-Patch' : 'Accept';
-  const detail = `Send the body as ${consumes.join(' or ')}.`;
   return new Problem('unsupported-media-type', { detail, headers: { [header]: consumes.join(', ') } });
 }
 

@@ -29,6 +29,8 @@ interface RouteRules {
   keyHeaders?: readonly string[];
   /** The media types of the body it takes, one or more. */
   consumes?: readonly string[];
+  /** Other media types, with the route that takes them: "PUT /batches/{batch_id}"; for the error message. */
+  consumedBy?: Readonly<Record<string, string>>;
   /** It takes query parameters, which its DTO checks; any other route refuses them all. */
   query?: true;
   /** The media types it answers in, the preferred one first; default application/json. */

@@ -1,6 +1,16 @@
 import { ProjectId } from '#access';
 import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
-import { ApiResult, API, Http, JsonHeader, Problem, ApiProblems, Rules, type HttpContext, type PageQuery } from '#http';
+import {
+  ApiResult,
+  API,
+  Http,
+  JsonHeader,
+  ApiProblems,
+  Rules,
+  ValidationErrors,
+  type HttpContext,
+  type PageQuery,
+} from '#http';
 import { Config } from '#platform';
 import { FeedReader, CollectionService, collectionList, ApiOneOrFile, ApiStoredResult } from '#feeds';
 import { Controller, Get, Param, Post, Put, Query } from '@nestjs/common';
@@ -81,6 +91,6 @@ function withLimit({ limit, ...query }: SprocketListQuery, max: number): PageQue
   if (limit === undefined) return query;
   const isTwice = query.page_size !== undefined;
   if (!isTwice && limit <= max) return { ...query, page_size: limit };
-  const detail = isTwice ? 'cannot stand beside page_size' : `must be at most ${String(max)} (PAGE_SIZE_MAX)`;
-  throw new Problem('invalid-query', { detail: `limit ${detail}.`, errors: [{ parameter: 'limit', detail }] });
+  const detail = isTwice ? 'cannot be combined with page_size' : `must be at most ${String(max)} (PAGE_SIZE_MAX)`;
+  throw new ValidationErrors({ parameter: 'limit', detail }).problem('invalid-query');
 }

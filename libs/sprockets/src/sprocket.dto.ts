@@ -40,7 +40,7 @@ export class SprocketDto extends Measures {
 export class SprocketPageDto extends pageOf(SprocketDto) {}
 
 export class SprocketListQuery extends PageQuery {
-  @IntegerParameter({ min: 1, max: 10_000, description: 'Another name for page_size; do not send both.' })
+  @IntegerParameter({ min: 1, description: 'Another name for page_size; do not send both.' })
   limit?: number;
 }
 

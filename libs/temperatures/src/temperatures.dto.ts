@@ -3,6 +3,7 @@ import { ApiProperty } from '@nestjs/swagger';
 
 export class NewReadingDto {
   @NumberField({
+    finite: true,
     description:
       'Any JSON number, zero and below too, kept to the last digit: at most 131,072 digits before the point and 16,383 after it.',
     example: 10.5,
