@@ -37,13 +37,13 @@ const fileOf = (...actual: number[]): { factories: object[] } => ({
   factories: actual.map((one) => chartOf({ sprocket_production_actual: [one, one, one] })),
 });
 
-/** The address that a Link header gives for this. */
+/** Returns the URL with this relation from the Link header. */
 function linkTo(rel: string, reply: Reply): string | undefined {
   return new RegExp(`<([^>]*)>; rel="${rel}"`).exec(reply.headers.get('link') ?? '')?.[1];
 }
 
 describe('POST /factories', () => {
-  it('stores one, says where it is, and gives it an id', async () => {
+  it('stores a factory, generates its id, and returns its address in Location', async () => {
     const reply = await post(FACTORY);
     expect([reply.status, reply.json()]).toEqual([201, { id: expect.stringMatching(/^\d+$/), ...FACTORY }]);
     const found = await get(reply.headers.get('location') ?? '');
@@ -51,7 +51,7 @@ describe('POST /factories', () => {
     expect((await get()).text).toBe(`{"factories":[${reply.text}]}`);
   });
 
-  it('keeps every digit, as a double could not, and the order of the points', async () => {
+  it('keeps every digit, beyond the precision of a double, and the order of the points', async () => {
     const numbers = '"time":[2,1],"sprocket_production_goal":[1e400,0.10],"sprocket_production_actual":[0,1e-2]';
     const { text } = await post(`{"factory":{"chart_data":{${numbers}}}}`);
     expect(text).toContain('"sprocket_production_goal":[1e400,0.10],"time":[2,1]');
@@ -60,7 +60,7 @@ describe('POST /factories', () => {
     ).toBe(true);
   });
 
-  it('keeps an id that is given, and refuses other content for it', async () => {
+  it('stores a factory under the given id, and rejects other data for that id', async () => {
     const mine = { id: 'north', ...FACTORY };
     expect((await post(mine)).status).toBe(201);
     expect((await get('/factories/north')).json()).toEqual(mine);
@@ -97,17 +97,17 @@ describe('POST /factories', () => {
       { factories: [FACTORY, chartOf({ time: ['nan', 2, 3] }), null] },
       ['/factories/1/factory/chart_data/time/0', '/factories/2'],
     ],
-  ])('refuses %j where it is wrong, and stores nothing of it', async (body, wrong) => {
-    expect(placesOf(expectProblem(await post(body), 'invalid-body'))).toEqual(wrong);
+  ])('rejects %j with a pointer to each error, and stores nothing', async (body, pointers) => {
+    expect(placesOf(expectProblem(await post(body), 'invalid-body'))).toEqual(pointers);
     expect((await get()).text).toBe('{"factories":[]}');
   });
 
-  it('refuses a time that is not whole by less than a double can tell', async () => {
+  it('rejects a time whose fraction is too small for a double', async () => {
     const body = JSON.stringify(FACTORY).replace('1611194818', '1611194818.00000000000000000001');
     expect(placesOf(expectProblem(await post(body), 'invalid-body'))).toEqual(['/factory/chart_data/time/0']);
   });
 
-  it('takes 10,000 points, and refuses more, however many, at once', async () => {
+  it('accepts 10,000 points, and rejects larger charts within 5 seconds', async () => {
     const chart = (points: number): object => {
       const series = Array.from({ length: points }, () => 7);
       return chartOf({ sprocket_production_actual: series, sprocket_production_goal: series, time: series });
@@ -117,14 +117,14 @@ describe('POST /factories', () => {
     const startedAt = Date.now();
     expect(placesOf(expectProblem(await post(chart(400_000)), 'invalid-body'))).toHaveLength(3);
     expect(Date.now() - startedAt).toBeLessThan(5_000);
-    // 1.3 MB each as pairs.
+    // 1.3 MB each in stored form.
     const large = expectProblem(await post({ factories: [chart(9_000), chart(9_000), chart(9_000)] }), 'too-large');
     expect(large.detail).toContain('BODY_LIMIT_BYTES');
   });
 });
 
-describe('a file of factories', () => {
-  it('comes back as it was loaded, in its order, and makes no doubles when it is loaded again', async () => {
+describe('POST /factories with a list', () => {
+  it('stores the factories in order, and reports them as unchanged when the list is sent again', async () => {
     const file = fileOf(3, 1, 2, 2);
     expect((await post(file)).json()).toEqual({ stored: 4, unchanged: 0 });
     const read = await get();
@@ -136,14 +136,14 @@ describe('a file of factories', () => {
     expect([withIds.status, withIds.json()]).toEqual([200, { stored: 0, unchanged: 4 }]);
   });
 
-  it('that grew is another file', async () => {
+  it('stores all factories of a longer list anew', async () => {
     await post(fileOf(1));
     expect((await post(fileOf(1, 2))).json()).toEqual({ stored: 2, unchanged: 0 });
   });
 });
 
 describe('GET /factories', () => {
-  it('leads by Link headers through more than PAGE_SIZE_MAX, in the order stored, while others arrive', async () => {
+  it('returns each factory once over linked pages, in stored order, while more are stored', async () => {
     await post(fileOf(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12));
     const all: object[] = [];
     let reply = await get();
@@ -169,11 +169,11 @@ describe('GET /factories', () => {
     ['?page_size=6', 'page_size'],
     ['?page=1', 'page'],
     ['?count=exact', 'count'],
-  ])('refuses %s, and names %s', async (query, name) => {
+  ])('rejects %s with an error at %s', async (query, name) => {
     expect(placesOf(expectProblem(await get(`/factories${query}`), 'invalid-query'))).toEqual([name]);
   });
 
-  it('passes over what other doors put into the batch and is no factory', async () => {
+  it('skips objects of the batch that are not factories', async () => {
     const pairs = (...list: [string, unknown][]): object[] => list.map(([key, value]) => ({ key, value }));
     const [actual, goal] = [
       ['sprocket_production_actual', 1],
@@ -198,7 +198,7 @@ describe('GET /factories', () => {
     expectProblem(await get('/factories/sprocket'), 'not-found');
   });
 
-  it('carries an ETag, is 304 for who has it, and fresh right after a write', async () => {
+  it('returns 304 when If-None-Match matches, and new data after a write', async () => {
     await post({ id: 'north', ...FACTORY });
     for (const path of ['/factories', '/factories/north']) {
       const first = await get(path);
@@ -215,7 +215,7 @@ describe('GET /factories', () => {
   });
 });
 
-it('what works on every object works on factories: filters, deletion, jobs', async () => {
+it('supports filters, deletion and jobs as for any object', async () => {
   const { producer: key } = project.keys;
   const job = await accepted(api, 'POST', '/factories', { key, body: fileOf(1, 2) });
   expect(await ended(api, key, job)).toMatchObject({ status: 'succeeded', result: { stored: 2, unchanged: 0 } });
@@ -227,7 +227,7 @@ it('what works on every object works on factories: filters, deletion, jobs', asy
   expect((await post(fileOf(1, 2))).json()).toEqual({ stored: 1, unchanged: 1 });
 });
 
-it('another project sees none of them, and can have the same', async () => {
+it("hides another project's factories, and accepts the same ids and data", async () => {
   await post({ id: 'mine', ...FACTORY });
   await post(fileOf(1));
   project = await api.project();
@@ -237,8 +237,8 @@ it('another project sees none of them, and can have the same', async () => {
   expect((await post({ id: 'mine', ...FACTORY })).status).toBe(201);
 });
 
-describe('factories of many points', () => {
-  it('are all there, over as many pages as it takes to hold them, in both directions', async () => {
+describe('GET /factories with more data than PAGE_BYTES_MAX', () => {
+  it('returns every factory once over several pages, in both directions', async () => {
     const heavy = await TestApi.start({ PAGE_BYTES_MAX: String(1024 * 1024) });
     try {
       const { keys } = await heavy.project();
@@ -246,8 +246,8 @@ describe('factories of many points', () => {
       const ids = Array.from({ length: 40 }, (_, at) => `factory-${String(at)}`);
       for (const part of [ids.slice(0, 20), ids.slice(20)]) {
         const list = part.map((id) => {
-          const made = points.map(() => Math.random());
-          const chart = { sprocket_production_actual: made, sprocket_production_goal: made, time: points };
+          const values = points.map(() => Math.random());
+          const chart = { sprocket_production_actual: values, sprocket_production_goal: values, time: points };
           return { id, factory: { chart_data: chart } };
         });
         const reply = await heavy.call('POST', '/factories', { key: keys.producer, body: { factories: list } });
