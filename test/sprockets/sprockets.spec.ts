@@ -19,8 +19,8 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-/** Each group has a project of its own. */
-const anew = async (): Promise<void> => {
+/** Each describe block uses a project of its own. */
+const useNewProject = async (): Promise<void> => {
   project = await api.project();
 };
 const post = (body: unknown, headers = {}): Promise<Reply> =>
@@ -34,24 +34,24 @@ const page = async (query = ''): Promise<PageBody<Sprocket>> =>
 const file = (...teeth: number[]): object => ({ sprockets: teeth.map((one) => ({ ...SPROCKET, teeth: one })) });
 
 describe('POST /sprockets', () => {
-  beforeAll(anew);
+  beforeAll(useNewProject);
 
-  it('stores one, says where it is, and gives it an id', async () => {
+  it('stores a sprocket, generates its id, and returns its address in Location', async () => {
     const reply = await post(SPROCKET);
     expect([reply.status, reply.json()]).toEqual([201, { id: expect.stringMatching(/^\d+$/), ...SPROCKET }]);
     const found = await get(reply.headers.get('location') ?? '');
     expect([found.status, found.text]).toEqual([200, reply.text]);
   });
 
-  it('keeps every digit, as a double could not', async () => {
+  it('keeps every digit, beyond the precision of a double', async () => {
     const numbers = '"teeth":12345678901234567890,"pitch_diameter":0.1000,"outside_diameter":1e300,"pitch":1e-400';
-    const made = await post(`{${numbers}}`);
-    const { text } = await get(made.headers.get('location') ?? '');
+    const created = await post(`{${numbers}}`);
+    const { text } = await get(created.headers.get('location') ?? '');
     expect(text).toContain('"teeth":12345678901234567890,"pitch_diameter":0.1000,"outside_diameter":1000');
     expect(/"outside_diameter":10{300},"pitch":0\.0{399}1}$/.test(text)).toBe(true);
   });
 
-  it('keeps an id that is given, and refuses other content for it', async () => {
+  it('stores a sprocket under the given id, and rejects other data for that id', async () => {
     const mine = { id: 'a/b ü', ...SPROCKET };
     expect((await post(mine)).json()).toEqual(mine);
     expect((await get(`/sprockets/${encodeURIComponent('a/b ü')}`)).json()).toEqual(mine);
@@ -72,7 +72,7 @@ describe('POST /sprockets', () => {
     expect((await page()).count).toBe(before);
   });
 
-  it('does not take an id that is an address, or that an object of another kind has', async () => {
+  it('rejects an id that is reserved by a route or used by another object', async () => {
     expect(placesOf(expectProblem(await post({ id: 'search', ...SPROCKET }), 'invalid-body'))).toEqual(['/id']);
     const body = { batch_id: 'others', objects: [{ object_id: 'shoe', data: SPROCKET }] };
     await api.call('POST', '/batches', { key: project.keys.producer, body });
@@ -82,7 +82,7 @@ describe('POST /sprockets', () => {
   });
 
   it.each(['"nan"', '"NaN"', '0', '-1', '"5"', 'null', 'true', '[5]', '{}', '-0.0', '0e5'])(
-    'refuses %s for every measure, with a pointer',
+    'rejects %s for every measure, with a pointer',
     async (bad) => {
       for (const name of Object.keys(SPROCKET)) {
         const text = JSON.stringify(SPROCKET).replace(new RegExp(`"${name}":\\d+`), `"${name}":${bad}`);
@@ -93,7 +93,7 @@ describe('POST /sprockets', () => {
     },
   );
 
-  it('refuses teeth that are not whole, also by less than a double can tell', async () => {
+  it('rejects teeth with a fraction, even one too small for a double', async () => {
     for (const teeth of ['1.5', '12345678901234567890.5', '5e-1', '1.00000000000000000001']) {
       const body = JSON.stringify(SPROCKET).replace('"teeth":5', `"teeth":${teeth}`);
       expect(placesOf(expectProblem(await post(body), 'invalid-body'))).toEqual(['/teeth']);
@@ -116,18 +116,18 @@ describe('POST /sprockets', () => {
     [{ sprockets: {} }, ['/sprockets']],
     [{ sprockets: [SPROCKET], more: 1 }, ['/more']],
     [{ sprockets: [SPROCKET, 5, { ...SPROCKET, color: 'red' }] }, ['/sprockets/1', '/sprockets/2/color']],
-  ])('refuses %j where it is wrong, and stores nothing of it', async (body, wrong) => {
+  ])('rejects %j with a pointer to each error, and stores nothing', async (body, pointers) => {
     const before = (await page()).count;
     const places = placesOf(expectProblem(await post(body), 'invalid-body'));
-    expect(places.sort()).toEqual(wrong.sort());
+    expect(places.sort()).toEqual(pointers.sort());
     expect((await page()).count).toBe(before);
   });
 });
 
-describe('a file of sprockets', () => {
-  beforeAll(anew);
+describe('POST /sprockets with a list', () => {
+  beforeAll(useNewProject);
 
-  it('keeps three equal ones three, and the same file again makes no doubles and says so', async () => {
+  it('stores equal sprockets separately, and reports them as unchanged when the list is sent again', async () => {
     const first = await post(file(7, 7, 7));
     expect([first.status, first.json()]).toEqual([201, { stored: 3, unchanged: 0 }]);
     const spaced = JSON.stringify(file(7, 7, 7), null, 2);
@@ -139,14 +139,14 @@ describe('a file of sprockets', () => {
     expect((await post(file(7, 7, 8))).json()).toEqual({ stored: 3, unchanged: 0 });
   });
 
-  it('is stored once also when it is sent twice at the same time', async () => {
+  it('stores a list once when it is sent several times concurrently', async () => {
     const before = (await page()).count ?? NaN;
     const replies = await Promise.all([1, 2, 3, 4].map(() => post(file(9, 10))));
     expect(replies.map(({ status }) => status).sort()).toEqual([200, 200, 200, 201]);
     expect((await page()).count).toBe(before + 2);
   });
 
-  it('brings back what of it was deleted, and leaves alone what of it was changed', async () => {
+  it('stores deleted sprockets again, and leaves changed ones as they are', async () => {
     await post(file(21, 22, 23));
     const [last, middle] = (await page()).results;
     expect([last?.teeth, middle?.teeth]).toEqual([23, 22]);
@@ -157,24 +157,24 @@ describe('a file of sprockets', () => {
     expect((await get(`/sprockets/${middle?.id ?? ''}`)).json()).toMatchObject({ teeth: 99 });
   });
 
-  it('that was read with its ids is the same when it is sent', async () => {
+  it('reports a list that was read from the API, with ids, as unchanged', async () => {
     const { results } = await page('?limit=100');
     expect((await post({ sprockets: results })).json()).toEqual({ stored: 0, unchanged: results.length });
   });
 
-  it('may have 10,000 and no more', async () => {
-    const most = { sprockets: Array.from({ length: 10_000 }, () => SPROCKET) };
-    expect((await post(most)).json()).toEqual({ stored: 10_000, unchanged: 0 });
-    most.sprockets.push(SPROCKET);
-    expect(expectProblem(await post(most), 'too-large').detail).toContain('feed_list_max');
+  it('accepts 1 to 10,000 sprockets', async () => {
+    const full = { sprockets: Array.from({ length: 10_000 }, () => SPROCKET) };
+    expect((await post(full)).json()).toEqual({ stored: 10_000, unchanged: 0 });
+    full.sprockets.push(SPROCKET);
+    expect(expectProblem(await post(full), 'too-large').detail).toContain('feed_list_max');
     expect(placesOf(expectProblem(await post({ sprockets: [] }), 'invalid-body'))).toEqual(['/sprockets']);
   });
 });
 
 describe('GET /sprockets', () => {
-  beforeAll(anew);
+  beforeAll(useNewProject);
 
-  it('is a page, newest first, of the size that limit or page_size says', async () => {
+  it('returns a page, newest first, of the size in limit or page_size', async () => {
     await post(file(...Array.from({ length: 25 }, (_, index) => index + 1)));
     const all = await page('?page_size=100');
     expect(all.results.map(({ teeth }) => teeth)).toEqual(Array.from({ length: 25 }, (_, index) => 25 - index));
@@ -193,11 +193,11 @@ describe('GET /sprockets', () => {
     ['?page_size=1001', 'page_size'],
     ['?page=0', 'page'],
     ['?teeth=5', 'teeth'],
-  ])('refuses %s, and names %s', async (query, name) => {
+  ])('rejects %s with an error at %s', async (query, name) => {
     expect(placesOf(expectProblem(await get(`/sprockets${query}`), 'invalid-query'))).toEqual([name]);
   });
 
-  it('gives each once, in one order, while others arrive between its pages', async () => {
+  it('returns each sprocket once and in order while others are stored between the pages', async () => {
     const before = (await page('?limit=1000')).results.map(({ id }) => id);
     const walked: string[] = [];
     for (let next: string | null = '/sprockets?limit=4'; next !== null;) {
@@ -209,14 +209,14 @@ describe('GET /sprockets', () => {
     expect(walked).toEqual(before);
   });
 
-  it('refuses the cursor of another list', async () => {
+  it('rejects the cursor of another list', async () => {
     const { next } = (await get('/objects?page_size=1')).json<PageBody<object>>();
     const cursor = new URL(next ?? '').searchParams.get('cursor') ?? '';
     expectProblem(await get(`/sprockets?cursor=${cursor}`), 'invalid-cursor');
   });
 
-  it('has what came through other doors, and passes over what is no sprocket', async () => {
-    await anew();
+  it('includes sprockets that were sent with POST /batches, and skips objects that are not sprockets', async () => {
+    await useNewProject();
     const objects = [
       { object_id: 'good', data: { pitch: 1, outside_diameter: 0.5, color: 'red', pitch_diameter: 2, teeth: 3 } },
       { object_id: 'text', data: { ...SPROCKET, teeth: 'five' } },
@@ -237,9 +237,9 @@ describe('GET /sprockets', () => {
 });
 
 describe('PUT /sprockets/{id}', () => {
-  beforeAll(anew);
+  beforeAll(useNewProject);
 
-  it('replaces one, to the digit, and nothing but a sprocket that is there', async () => {
+  it('replaces an existing sprocket, keeps every digit, and creates none', async () => {
     const { id } = (await post(SPROCKET)).json<Sprocket>();
     const reply = await put(id, '{"teeth":6,"pitch_diameter":0.100,"outside_diameter":6,"pitch":1}');
     const found = await get(`/sprockets/${id}`);
@@ -257,7 +257,7 @@ describe('PUT /sprockets/{id}', () => {
     }
   });
 
-  it('honours If-Match with the ETag that the sprocket was read with', async () => {
+  it('returns 412 when If-Match does not match the current ETag', async () => {
     const { id } = (await post(SPROCKET)).json<Sprocket>();
     const etag = (await get(`/sprockets/${id}`)).headers.get('etag') ?? '';
     const changed = await put(id, { ...SPROCKET, teeth: 7 }, { 'If-Match': etag });
@@ -268,7 +268,7 @@ describe('PUT /sprockets/{id}', () => {
     expect((await put(id, SPROCKET, { 'If-Match': '*' })).status).toBe(200);
   });
 
-  it('lets one of two changes through that were made of the same state', async () => {
+  it('accepts one of several concurrent changes with the same If-Match', async () => {
     const { id } = (await post(SPROCKET)).json<Sprocket>();
     const headers = { 'If-Match': (await get(`/sprockets/${id}`)).headers.get('etag') ?? '' };
     const replies = await Promise.all([6, 7, 8].map((teeth) => put(id, { ...SPROCKET, teeth }, headers)));
@@ -276,10 +276,10 @@ describe('PUT /sprockets/{id}', () => {
   });
 });
 
-describe('what works on every object works on sprockets', () => {
-  beforeAll(anew);
+describe('sprockets as objects', () => {
+  beforeAll(useNewProject);
 
-  it('filters, and deletion', async () => {
+  it('support filters and deletion', async () => {
     await post({
       sprockets: [
         { id: 's-1', ...SPROCKET },
@@ -295,7 +295,7 @@ describe('what works on every object works on sprockets', () => {
     expect((await page()).results.map(({ id }) => id)).toEqual(['s-1']);
   });
 
-  it('jobs, for POST and PUT', async () => {
+  it('support jobs for POST and PUT', async () => {
     const { producer: key } = project.keys;
     const job = await accepted(api, 'POST', '/sprockets', { key, body: file(41, 42) });
     expect(await ended(api, key, job)).toMatchObject({ status: 'succeeded', result: { stored: 2, unchanged: 0 } });
@@ -308,7 +308,7 @@ describe('what works on every object works on sprockets', () => {
     expect(placesOf((await readJob(api, key, bad)).problem ?? ({} as never))).toEqual(['/sprockets/0/teeth']);
   });
 
-  it('Idempotency-Key, for one without an id', async () => {
+  it('support Idempotency-Key for a sprocket without an id', async () => {
     const before = (await page()).count ?? NaN;
     const headers = { 'Idempotency-Key': '"once"' };
     const replies = [await post(SPROCKET, headers), await post(SPROCKET, headers)];
@@ -316,7 +316,7 @@ describe('what works on every object works on sprockets', () => {
     expect((await page()).count).toBe(before + 1);
   });
 
-  it('conditional reads, which are fresh right after a write', async () => {
+  it('return 304 when If-None-Match matches, and new data after a write', async () => {
     for (const path of ['/sprockets', '/sprockets/s-1']) {
       const first = await get(path);
       expect(first.headers.get('cache-control')).toBe('private, no-cache');
@@ -329,11 +329,11 @@ describe('what works on every object works on sprockets', () => {
   });
 });
 
-it('another project sees none of them, and can have the same ids', async () => {
-  await anew();
+it("hides another project's sprockets, and accepts the same ids and data", async () => {
+  await useNewProject();
   await post({ id: 'mine', ...SPROCKET });
   await post(file(5));
-  await anew();
+  await useNewProject();
   expect(await page()).toMatchObject({ count: 0, results: [] });
   expectProblem(await get('/sprockets/mine'), 'not-found');
   expectProblem(await put('mine', SPROCKET), 'not-found');
