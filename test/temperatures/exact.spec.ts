@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { TestApi, type TestProject } from '../harness/api.js';
-import { RoomClient } from './rooms.js';
+import { RoomClient } from './room-client.js';
 
 let api: TestApi;
 let project: TestProject;
-let round = 0;
+let runs = 0;
 
 beforeAll(async () => {
   api = await TestApi.shared();
@@ -13,8 +13,8 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-/** A number as a whole number of some power of ten, without a double in between. */
-function exact(token: string): string {
+/** Normalizes a JSON number to an integer times a power of ten, without the rounding of a double. */
+function normalize(token: string): string {
   const [, sign = '', whole = '', fraction = '', exponent = '0'] =
     /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(token) ?? [];
   const digits = (whole + fraction).replace(/^0+/, '');
@@ -72,31 +72,31 @@ const name = fc
   })
   .filter((text) => !/^\.{1,2}$/.test(text));
 
-interface Told {
+interface ReadingText {
   temperature: string;
   recordedAt: string;
 }
 
-/** The readings in a text, their numbers to the letter. */
-function toldIn(text: string): Told[] {
+/** Returns the readings in a response with their numbers as text. */
+function parseReadings(text: string): ReadingText[] {
   const found = text.matchAll(/"temperature": ?([^,]+), ?"recorded_at": ?"([^"]+)"/g);
   return Array.from(found, ([, temperature = '', recordedAt = '']) => ({ temperature, recordedAt }));
 }
 
-it('a reading comes back with the very value and time that were answered and sent', async () => {
+it('returns a reading with the exact value and time that were sent', async () => {
   await fc.assert(
     fc.asyncProperty(name, name, reading, fc.boolean(), async (building, room, sent, isList) => {
-      const client = new RoomClient(api, project, `${String(round++)}${building}`, room);
+      const client = new RoomClient(api, project, `${String(runs++)}${building}`, room);
       const at = sent.recorded_at === null ? '' : `"recorded_at":"${sent.recorded_at}",`;
       const body = `{${at}"temperature":${sent.temperature}}`;
-      const reply = await client.stored(isList ? `[${body}]` : body);
+      const reply = await client.store(isList ? `[${body}]` : body);
       const page = await client.get();
-      const [read] = toldIn(page.text);
+      const [read] = parseReadings(page.text);
       expect(page.json()).toMatchObject({ count: 1, results: [{ building: client.building, room }] });
-      expect(exact(read?.temperature ?? '')).toBe(exact(sent.temperature));
+      expect(normalize(read?.temperature ?? '')).toBe(normalize(sent.temperature));
       if (!isList) {
-        const [answered] = toldIn(reply.text);
-        expect([answered?.temperature, answered?.recordedAt]).toEqual([sent.temperature, read?.recordedAt]);
+        const [stored] = parseReadings(reply.text);
+        expect([stored?.temperature, stored?.recordedAt]).toEqual([sent.temperature, read?.recordedAt]);
       }
       if (sent.recorded_at === null) return;
       const rows = await api.db.sql<{ same: boolean }>('SELECT $1::timestamptz = $2::timestamptz AS same', [
@@ -104,8 +104,8 @@ it('a reading comes back with the very value and time that were answered and sen
         read?.recordedAt,
       ]);
       expect(rows).toEqual([{ same: true }]);
-      // Sent again as it was told, it is the same reading.
-      await client.stored({ temperature: 0, recorded_at: read?.recordedAt });
+      // The returned time identifies the same reading.
+      await client.store({ temperature: 0, recorded_at: read?.recordedAt });
       expect((await client.get()).json()).toMatchObject({ count: 1, results: [{ temperature: 0 }] });
     }),
     { numRuns: 60 },

@@ -9,7 +9,7 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-it('marks are deleted after a day, and with them the sums that they end', async () => {
+it('deletes marks after a day, and the rollups that they invalidate', async () => {
   const [hour, old] = ['2024-12-10T16:00:00Z', `now() - interval '25 hours'`];
   await api.db.sql(`
     INSERT INTO rollup_marks (project_id, subject, hour, marked_at)
@@ -18,14 +18,14 @@ it('marks are deleted after a day, and with them the sums that they end', async 
   await api.db.sql(`
     INSERT INTO rollups (project_id, subject, hour, count, sum, min, max)
     SELECT 1, subject, '${hour}', 1, 1, 1, 1 FROM unnest(ARRAY['old', 'new', 'both', 'good']) AS s (subject)`);
-  const left = async (table: string): Promise<string[]> =>
+  const subjectsIn = async (table: string): Promise<string[]> =>
     (await api.db.sql<{ subject: string }>(`SELECT subject FROM ${table} ORDER BY subject`)).map((row) => row.subject);
-  const both = async (): Promise<string[][]> => [await left('rollup_marks'), await left('rollups')];
-  // A server that runs jobs does its housekeeping when it starts.
+  const remaining = async (): Promise<string[][]> => [await subjectsIn('rollup_marks'), await subjectsIn('rollups')];
+  // A server that runs jobs starts with its housekeeping.
   const server = await api.another({ WORKER: 'inline' });
   try {
-    await until(async () => ((await both()).every(({ length }) => length === 2) ? true : undefined));
-    expect(await both()).toEqual([
+    await until(async () => ((await remaining()).every(({ length }) => length === 2) ? true : undefined));
+    expect(await remaining()).toEqual([
       ['both', 'new'],
       ['good', 'new'],
     ]);

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type TestProject } from '../harness/api.js';
 import { address, allOf, pagesFrom, postBatch, type PageBody } from '../objects/wire.js';
-import { RoomClient, type AverageBody, type ReadingBody } from './rooms.js';
+import { RoomClient, type AverageBody, type ReadingBody } from './room-client.js';
 
 let api: TestApi;
 let project: TestProject;
@@ -20,19 +20,19 @@ afterAll(() => api.stop());
 
 const minute = (n: number): string => `2024-12-10T16:${String(n).padStart(2, '0')}:00Z`;
 
-/** Readings of the minutes of an hour, the temperature that of the minute, sent in no order. */
+/** Stores one reading per minute, out of order. The temperature is the minute. */
 async function storeMinutes(count: number): Promise<void> {
   const readings = Array.from({ length: count }, (_, n) => ({ temperature: n, recorded_at: minute(n) }));
-  await lab.stored(readings.sort((a, b) => ((a.temperature * 7) % 11) - ((b.temperature * 7) % 11)));
+  await lab.store(readings.sort((a, b) => ((a.temperature * 7) % 11) - ((b.temperature * 7) % 11)));
 }
 
 describe('GET .../temperatures', () => {
-  const degrees = async (query: string): Promise<number[]> =>
+  const temperatures = async (query: string): Promise<number[]> =>
     (await allOf<ReadingBody>(api, project.keys.analyst, lab.path + query)).map((one) => one.temperature);
 
-  it('pages through the readings, the latest first, whatever the order of their arrival', async () => {
+  it('returns pages of readings, latest first, in whatever order they were sent', async () => {
     await storeMinutes(15);
-    expect(await degrees('?page_size=4')).toEqual(Array.from({ length: 15 }, (_, n) => 14 - n));
+    expect(await temperatures('?page_size=4')).toEqual(Array.from({ length: 15 }, (_, n) => 14 - n));
     const pages = await pagesFrom<ReadingBody>(api, project.keys.analyst, `${lab.path}?page_size=4`);
     expect(pages.map((page) => [page.count, page.count_is, page.results.length])).toEqual(
       [4, 4, 4, 3].map((size) => [15, 'exact', size]),
@@ -42,27 +42,27 @@ describe('GET .../temperatures', () => {
     expect((await lab.get('?page=2&page_size=4')).json()).toMatchObject({ results: pages[1]?.results });
   });
 
-  it('counts as it is asked to, and to the cap unasked', async () => {
+  it('counts up to COUNT_CAP by default, exactly with count=exact, and not at all with count=none', async () => {
     await storeMinutes(30);
-    const counted = async (query: string): Promise<unknown> => {
+    const countOf = async (query: string): Promise<unknown> => {
       const { count, count_is } = (await lab.get(query)).json<PageBody<ReadingBody>>();
       return [count, count_is];
     };
-    expect(await counted('')).toEqual([20, 'at_least']);
-    expect(await counted('?count=exact')).toEqual([30, 'exact']);
-    expect(await counted('?count=none')).toEqual([null, undefined]);
-    expect(await counted(`?from=${minute(20)}`)).toEqual([10, 'exact']);
+    expect(await countOf('')).toEqual([20, 'at_least']);
+    expect(await countOf('?count=exact')).toEqual([30, 'exact']);
+    expect(await countOf('?count=none')).toEqual([null, undefined]);
+    expect(await countOf(`?from=${minute(20)}`)).toEqual([10, 'exact']);
   });
 
-  it('starts at from and ends before until', async () => {
+  it('includes from and excludes until', async () => {
     await storeMinutes(10);
-    expect(await degrees(`?from=${minute(3)}&until=${minute(6)}`)).toEqual([5, 4, 3]);
-    expect(await degrees(`?from=${minute(8)}`)).toEqual([9, 8]);
-    expect(await degrees('?until=2024-12-10T18:02:00%2B02:00')).toEqual([1, 0]);
-    expect(await degrees(`?from=${minute(6)}&until=${minute(3)}`)).toEqual([]);
+    expect(await temperatures(`?from=${minute(3)}&until=${minute(6)}`)).toEqual([5, 4, 3]);
+    expect(await temperatures(`?from=${minute(8)}`)).toEqual([9, 8]);
+    expect(await temperatures('?until=2024-12-10T18:02:00%2B02:00')).toEqual([1, 0]);
+    expect(await temperatures(`?from=${minute(6)}&until=${minute(3)}`)).toEqual([]);
   });
 
-  it('is an empty page where the room has readings of other times, and 404 where it has none', async () => {
+  it('returns an empty page for a time without readings, and 404 for a room without readings', async () => {
     await storeMinutes(3);
     const empty = await lab.get('?from=2030-01-01T00:00:00Z');
     expect([empty.status, empty.json()]).toMatchObject([200, { count: 0, next: null, previous: null, results: [] }]);
@@ -72,7 +72,7 @@ describe('GET .../temperatures', () => {
     }
   });
 
-  it('passes over what others say about the room, and does not count it', async () => {
+  it('neither returns nor counts objects of the room that are not readings', async () => {
     const others = [
       { object_id: 'note', subject: 'HQ/lab', data: { remark: 'window open' } },
       { object_id: 'text', subject: 'HQ/lab', data: { temperature: 'warm' } },
@@ -87,7 +87,7 @@ describe('GET .../temperatures', () => {
     expect([page.count, page.results.length]).toEqual([3, 2]);
   });
 
-  it('refuses what it does not understand, and the cursor of another room or window', async () => {
+  it('rejects unknown and invalid parameters, and the cursor of another room or period', async () => {
     await storeMinutes(3);
     for (const query of [
       '?from=now',
@@ -108,22 +108,22 @@ describe('GET .../temperatures', () => {
     }
   });
 
-  it('has what was written before it was asked, at once', async () => {
+  it('returns a reading immediately after it was stored, and counts it in the average', async () => {
     for (let n = 0; n < 30; n++) {
-      await lab.stored({ temperature: n });
+      await lab.store({ temperature: n });
       expect((await lab.get('?page_size=1')).json()).toMatchObject({ results: [{ temperature: n }] });
       expect((await lab.average('1h')).json()).toMatchObject({ reading_count: n + 1, average_temperature: n / 2 });
     }
   });
 
-  it('carries an ETag, and answers 304 to who has it', async () => {
+  it('returns 304 when If-None-Match matches', async () => {
     await storeMinutes(1);
     const first = await lab.get();
     const etag = first.headers.get('etag') ?? '';
     expect([etag, first.headers.get('cache-control')]).toEqual([expect.stringMatching(/^"/), expect.any(String)]);
     const options = { key: project.keys.analyst, headers: { 'If-None-Match': etag } };
     expect((await api.call('GET', lab.path, options)).status).toBe(304);
-    await lab.stored({ temperature: 9, recorded_at: minute(0) });
+    await lab.store({ temperature: 9, recorded_at: minute(0) });
     expect((await api.call('GET', lab.path, options)).status).toBe(200);
   });
 });
@@ -132,8 +132,8 @@ describe('GET .../temperatures/average', () => {
   const NOW = Date.parse('2024-12-10T17:00:00Z') * 1_000;
   const atNow = (micros = NOW): Promise<void> => api.setClock(micros);
 
-  it('is over [now - duration, now)', async () => {
-    await lab.stored([
+  it('covers [now - duration, now)', async () => {
+    await lab.store([
       { temperature: 1000, recorded_at: '2024-12-10T16:44:59.999999Z' },
       { temperature: 1, recorded_at: '2024-12-10T16:45:00Z' },
       { temperature: 2, recorded_at: '2024-12-10T16:59:59.999999Z' },
@@ -155,17 +155,17 @@ describe('GET .../temperatures/average', () => {
     ['1h30m', 4],
     ['1d', 5],
     ['2w', 6],
-  ])('of %s has %d readings', async (duration, count) => {
+  ])('covers the readings of the last %s: %d in this test', async (duration, count) => {
     const times = ['10T16:59:30', '10T16:58:31', '10T16:46:00', '10T15:31:00', '09T18:00:00', '01T00:00:00'];
-    await lab.stored(times.map((time) => ({ temperature: 5, recorded_at: `2024-12-${time}Z` })));
+    await lab.store(times.map((time) => ({ temperature: 5, recorded_at: `2024-12-${time}Z` })));
     await atNow();
     expect((await lab.average(duration)).json<AverageBody>()).toMatchObject({ duration, reading_count: count });
   });
 
-  it('is exact', async () => {
+  it('returns the exact average, without the rounding of a double', async () => {
     const averageOf = async (...temperatures: string[]): Promise<string | undefined> => {
       const room = new RoomClient(api, project, 'HQ', temperatures.join());
-      await room.stored(`[${temperatures.map((text) => `{"temperature":${text}}`).join()}]`);
+      await room.store(`[${temperatures.map((text) => `{"temperature":${text}}`).join()}]`);
       return /"average_temperature":([^,]*)/.exec((await room.average('1h')).text)?.[1];
     };
     expect(await averageOf('0.1', '0.2')).toBe('0.15');
@@ -177,8 +177,8 @@ describe('GET .../temperatures/average', () => {
     expect(await averageOf('1e300')).toBe(`1${'0'.repeat(300)}`);
   });
 
-  it('of a sum with more digits than can be written is refused, and the duration named', async () => {
-    // Only objects can have such numbers; readings are finite doubles.
+  it('rejects a duration whose sum has more digits than numeric can hold', async () => {
+    // Only other objects can have such numbers; readings are finite doubles.
     const at = new Date().toISOString();
     const objects = ['a', 'b'].map(
       (id) => `{"object_id":"${id}","subject":"HQ/lab","observed_at":"${at}","data":{"temperature":9e131071}}`,
@@ -188,17 +188,17 @@ describe('GET .../temperatures/average', () => {
     expect(placesOf(expectProblem(await lab.average('1h'), 'invalid-query'))).toEqual(['duration']);
   });
 
-  it('of nothing is 404: a window without readings as a room without any', async () => {
-    await lab.stored({ temperature: 1, recorded_at: minute(0) });
+  it('returns the same 404 for a period without readings and for a room without readings', async () => {
+    await lab.store({ temperature: 1, recorded_at: minute(0) });
     const replies = [await lab.average('1h'), await new RoomClient(api, project, 'HQ', 'never').average('1h')];
     const details = replies.map((reply) => expectProblem(reply, 'not-found').detail);
     expect(new Set(details).size).toBe(1);
   });
 
   it.each(['', '15', '0m', '-1h', '30m1h', '1h1h', '1.5h', '1y', '3654d', 'PT15M', "1h'--"])(
-    'refuses the duration %j by its name, and to go without',
+    'rejects the duration %j, a missing or repeated duration, and other parameters',
     async (duration) => {
-      await lab.stored({ temperature: 1 });
+      await lab.store({ temperature: 1 });
       expect(placesOf(expectProblem(await lab.average(duration), 'invalid-query'))).toEqual(['duration']);
       for (const query of ['/average', '/average?duration=1h&duration=2h']) {
         expect(placesOf(expectProblem(await lab.get(query), 'invalid-query'))).toEqual(['duration']);
@@ -215,9 +215,9 @@ describe('readings as objects', () => {
     return reply.json<PageBody<object>>().count;
   };
 
-  it('are found by their room, time and temperature', async () => {
+  it('can be filtered by room, time and temperature', async () => {
     await storeMinutes(5);
-    await new RoomClient(api, project, 'a/b', '50%').stored({ temperature: 4, recorded_at: minute(4) });
+    await new RoomClient(api, project, 'a/b', '50%').store({ temperature: 4, recorded_at: minute(4) });
     expect(await list({ subject: 'HQ/lab' })).toBe(5);
     expect(await list({ subject: 'a%2Fb/50%25' })).toBe(1);
     expect(await list({ subject: 'HQ/lab', observed_from: minute(3) })).toBe(2);
@@ -225,21 +225,21 @@ describe('readings as objects', () => {
     expect(await list({ data: '{"building":"a/b","temperature":4.0}' })).toBe(1);
   });
 
-  it('are deleted as objects and with the batch of their day', async () => {
+  it('can be deleted one by one and with the batch of their day', async () => {
     await storeMinutes(5);
     const { admin: key } = project.keys;
-    const reply = await lab.stored({ temperature: 99, recorded_at: minute(9) });
+    const reply = await lab.store({ temperature: 99, recorded_at: minute(9) });
     expect((await api.call('DELETE', reply.headers.get('location') ?? '', { key })).status).toBe(204);
     expect((await lab.get()).json()).toMatchObject({ count: 5, results: [{ temperature: 4 }, {}, {}, {}, {}] });
     const [batch] = (await api.call('GET', '/batches', { key })).json<PageBody<{ batch_id: string }>>().results;
     expect((await api.call('DELETE', `/batches/${String(batch?.batch_id)}`, { key })).status).toBe(409);
     expect((await api.call('DELETE', `/batches/${String(batch?.batch_id)}?cascade=true`, { key })).status).toBe(204);
     expectProblem(await lab.get(), 'not-found');
-    await lab.stored({ temperature: 1 });
+    await lab.store({ temperature: 1 });
     expect((await lab.get()).json()).toMatchObject({ count: 1 });
   });
 
-  it('that came as a batch are readings, and those without a number are passed over', async () => {
+  it('include readings that were sent with POST /batches, and skip objects that are not readings', async () => {
     const object = (n: number, data: object): object => ({
       object_id: `o${String(n)}`,
       subject: 'HQ/lab',

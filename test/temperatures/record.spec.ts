@@ -10,7 +10,7 @@ import { TestApp } from '../harness/app.js';
 import { sequenceOfLane } from '../harness/database.js';
 import { accepted, ended, writeRequest } from '../jobs/jobs.js';
 import { places, type ObjectBody, type PageBody } from '../objects/wire.js';
-import { RoomClient, type ReadingBody } from './rooms.js';
+import { RoomClient, type ReadingBody } from './room-client.js';
 
 const AT = '2024-12-10T16:45:00';
 
@@ -39,8 +39,8 @@ function rows(): Promise<Row[]> {
   return api.db.sql<Row>(text, [project.projectId]);
 }
 
-describe('a reading', () => {
-  it('is answered as it is read, its time in UTC', async () => {
+describe('POST .../temperatures with one reading', () => {
+  it('returns the reading as GET does, with its time in UTC', async () => {
     const reply = await lab.post({ temperature: 10.5, recorded_at: AT });
     const reading = { building: 'HQ', room: 'lab', temperature: 10.5, recorded_at: `${AT}Z` };
     expect([reply.status, reply.json()]).toEqual([201, reading]);
@@ -53,14 +53,14 @@ describe('a reading', () => {
     });
   });
 
-  it('is in the table when it is answered', async () => {
+  it('stores the reading before it responds', async () => {
     for (let n = 0; n < 20; n++) {
       const reply = await lab.post({ temperature: n });
       expect([reply.status, (await rows()).length]).toEqual([201, n + 1]);
     }
   });
 
-  it('is an object of the batch of the day, at the address that the answer names', async () => {
+  it('stores the reading as an object in the batch of the day, at the address in Location', async () => {
     const reply = await lab.post({ temperature: 10.5, recorded_at: AT });
     const { analyst: key } = project.keys;
     const object = (await api.call('GET', reply.headers.get('location') ?? '', { key })).json<ObjectBody>();
@@ -77,14 +77,14 @@ describe('a reading', () => {
     });
   });
 
-  it.each(['0', '-0', '0.0', '-40', '-273.15', '-1e3'])('of %s degrees is a reading', async (temperature) => {
+  it.each(['0', '-0', '0.0', '-40', '-273.15', '-1e3'])('accepts %s degrees', async (temperature) => {
     expect((await lab.post(`{"temperature":${temperature}}`)).status).toBe(201);
     expect((await lab.get()).json<PageBody<ReadingBody>>().results).toHaveLength(1);
     expect((await lab.average('1h')).json()).toMatchObject({ average_temperature: Number(temperature) + 0 });
   });
 
-  it('again for the same room and time, however the time is written, replaces it', async () => {
-    await lab.stored({ temperature: 1, recorded_at: AT });
+  it('replaces a reading with the same room and time, also when the time is written differently', async () => {
+    await lab.store({ temperature: 1, recorded_at: AT });
     for (const recorded_at of [`${AT}Z`, `${AT}.000`, '2024-12-10T17:45:00+01:00', '2024-12-10t16:45:00z']) {
       const reply = await lab.post({ temperature: 2, recorded_at });
       expect([reply.status, reply.json<ReadingBody>().recorded_at]).toEqual([201, `${AT}Z`]);
@@ -93,16 +93,16 @@ describe('a reading', () => {
     expect([count, results.map((one) => one.temperature)]).toEqual([1, [2]]);
   });
 
-  it('of another room, time or project is another one', async () => {
-    await lab.stored({ temperature: 1, recorded_at: AT });
-    await lab.stored({ temperature: 2, recorded_at: `${AT}.000001` });
-    await new RoomClient(api, project, 'HQ', 'hall').stored({ temperature: 3, recorded_at: AT });
-    await new RoomClient(api, await api.project()).stored({ temperature: 4, recorded_at: AT });
+  it('stores readings with another room, time or project separately', async () => {
+    await lab.store({ temperature: 1, recorded_at: AT });
+    await lab.store({ temperature: 2, recorded_at: `${AT}.000001` });
+    await new RoomClient(api, project, 'HQ', 'hall').store({ temperature: 3, recorded_at: AT });
+    await new RoomClient(api, await api.project()).store({ temperature: 4, recorded_at: AT });
     expect(await rows()).toHaveLength(3);
     expect((await lab.get()).json()).toMatchObject({ count: 2, results: [{ temperature: 2 }, { temperature: 1 }] });
   });
 
-  it('without a time has that of its arrival, and is one of many that come at once', async () => {
+  it('uses the time of the request when recorded_at is missing or null, a different one for each concurrent request', async () => {
     const before = new Date().toISOString();
     const sent = Array.from({ length: 50 }, (_, n) =>
       n % 2 === 0 ? { temperature: n } : { temperature: n, recorded_at: null },
@@ -110,15 +110,15 @@ describe('a reading', () => {
     const replies = await Promise.all(sent.map((one) => lab.post(one)));
     expect(new Set(replies.map((one) => one.status))).toEqual(new Set([201]));
     const { results } = (await lab.get('?page_size=100')).json<PageBody<ReadingBody>>();
-    const answers = replies.map((one) => one.json<ReadingBody>());
-    const byDegrees = (a: ReadingBody, b: ReadingBody): number => a.temperature - b.temperature;
-    expect([...results].sort(byDegrees)).toEqual(answers.sort(byDegrees));
+    const stored = replies.map((one) => one.json<ReadingBody>());
+    const byTemperature = (a: ReadingBody, b: ReadingBody): number => a.temperature - b.temperature;
+    expect([...results].sort(byTemperature)).toEqual(stored.sort(byTemperature));
     expect(results.map(micros)).toEqual(results.map(micros).sort((a, b) => (a < b ? 1 : a > b ? -1 : 0)));
-    expect(Date.parse(answers[0]?.recorded_at ?? '') - Date.parse(before)).toBeLessThan(10_000);
+    expect(Date.parse(stored[0]?.recorded_at ?? '') - Date.parse(before)).toBeLessThan(10_000);
     expect(results.every((one) => Date.parse(one.recorded_at) >= Date.parse(before))).toBe(true);
   });
 
-  it('without a time is two readings even where two servers take them in the same millisecond', async () => {
+  it('stores separate readings without a time from two servers in the same microsecond', async () => {
     const other = await createApp(
       new Config(settingsFor(api.db)),
       { ...api.db, sequence: sequenceOfLane(77) },
@@ -147,14 +147,14 @@ describe('a reading', () => {
     ['text', '"10.5"'],
     ['null', 'null'],
     ['a boolean', 'true'],
-    ['a-list', '[1]'],
+    ['a list', '[1]'],
     ['the text NaN', '"NaN"'],
     ['the text Infinity', '"Infinity"'],
-    ['a number beyond a double', '1e400'],
-    ['a number below a double', '-1e400'],
-    ['more digits than can be stored', '1e131072'],
-    ['a finer number than can be stored', '-1e-16384'],
-  ])('is refused with %s for a temperature, with its place', async (_, temperature) => {
+    ['a number above the range of a double', '1e400'],
+    ['a number below the range of a double', '-1e400'],
+    ['a number with more digits than numeric can hold', '1e131072'],
+    ['a number with more decimals than numeric can hold', '-1e-16384'],
+  ])('rejects %s as a temperature, with a pointer', async (_, temperature) => {
     const one = `{"recorded_at":"${AT}","temperature":${temperature}}`;
     expect(placesOf(expectProblem(await lab.post(one), 'invalid-body'))).toEqual(['/temperature']);
     const list = `[{"temperature":1},${one}]`;
@@ -163,13 +163,13 @@ describe('a reading', () => {
   });
 
   it.each(['NaN', 'Infinity', '-Infinity', '+1', '01', '.5', '1.', '0x10'])(
-    'is no JSON with %s',
+    'rejects %s, which is not a JSON number, as malformed',
     async (temperature) => {
       expectProblem(await lab.post(`{"temperature":${temperature}}`), 'malformed-request');
     },
   );
 
-  it('is refused with each of its mistakes', async () => {
+  it('rejects a missing temperature, an invalid time and a duplicate key', async () => {
     const missing = expectProblem(await lab.post({}), 'invalid-body');
     expect(missing.errors).toEqual([{ pointer: '/temperature', detail: 'is missing' }]);
     const times = ['yesterday', '', 0, '2024-02-30T00:00:00Z', '2024-12-10', '2024-12-10T16:45:00.1234567Z', false];
@@ -188,35 +188,35 @@ function micros({ recorded_at }: ReadingBody): string {
   return `${seconds}.${fraction.padEnd(6, '0')}`;
 }
 
-describe('an array of readings', () => {
-  it('is stored whole, and says how many and how many of them were there', async () => {
+describe('POST .../temperatures with an array', () => {
+  it('stores all readings, and returns the numbers of stored and replaced ones', async () => {
     const sent = (first: number): object[] =>
       Array.from({ length: 3 }, (_, n) => ({
         temperature: first + n,
         recorded_at: `2024-12-10T0${String(first + n)}:00:00`,
       }));
-    const answer = { building: 'HQ', room: 'lab', stored: 3 };
+    const summary = { building: 'HQ', room: 'lab', stored: 3 };
     const [one, two] = [await lab.post(sent(0)), await lab.post(sent(2))];
-    expect([one.status, one.json()]).toEqual([201, { ...answer, replaced: 0 }]);
-    expect([two.status, two.json()]).toEqual([201, { ...answer, replaced: 1 }]);
+    expect([one.status, one.json()]).toEqual([201, { ...summary, replaced: 0 }]);
+    expect([two.status, two.json()]).toEqual([201, { ...summary, replaced: 1 }]);
     const { results } = (await lab.get()).json<PageBody<ReadingBody>>();
     expect(results.map((reading) => reading.temperature)).toEqual([4, 3, 2, 1, 0]);
   });
 
-  it('that has one time twice keeps the later one', async () => {
+  it('keeps the last of several readings with the same time', async () => {
     const sent = [1, 2].map((temperature) => ({ temperature, recorded_at: AT }));
     expect((await lab.post(sent)).json()).toMatchObject({ stored: 2, replaced: 1 });
     expect((await lab.get()).json()).toMatchObject({ count: 1, results: [{ temperature: 2 }] });
   });
 
-  it('without times has them in its order, each of its own', async () => {
-    await lab.stored(Array.from({ length: 100 }, (_, temperature) => ({ temperature })));
+  it('gives readings without a time different times, in the order of the array', async () => {
+    await lab.store(Array.from({ length: 100 }, (_, temperature) => ({ temperature })));
     const { count, results } = (await lab.get('?page_size=100')).json<PageBody<ReadingBody>>();
     expect(count).toBe(100);
     expect(results.map((one) => one.temperature)).toEqual(Array.from({ length: 100 }, (_, n) => 99 - n));
   });
 
-  it('is refused whole, with a pointer to every mistake', async () => {
+  it('rejects an array with errors as a whole, with a pointer to each error', async () => {
     const sent = [
       { temperature: 1 },
       { temperature: '2' },
@@ -237,11 +237,11 @@ describe('an array of readings', () => {
     expect(await rows()).toEqual([]);
   });
 
-  it('that is empty is refused', async () => {
+  it('rejects an empty array', async () => {
     expect(placesOf(expectProblem(await lab.post([]), 'invalid-body'))).toEqual(['']);
   });
 
-  it('may have 10,000 readings, and one more is over the limit that is listed', async () => {
+  it('accepts 10,000 readings, and rejects more than feed_list_max in GET /limits', async () => {
     const sent = Array.from({ length: 10_001 }, (_, temperature) => ({ temperature }));
     const { feed_list_max } = (await api.call('GET', '/limits')).json<{ feed_list_max: number }>();
     expect(feed_list_max).toBe(10_000);
@@ -276,19 +276,19 @@ const NAMES = [
   '*',
 ];
 
-describe('the names of building and room', () => {
-  it.each(NAMES)('may be %j, and mean nothing but themselves', async (name) => {
-    await lab.stored({ temperature: 1, recorded_at: AT });
-    const odd = [
+describe('building and room names', () => {
+  it.each(NAMES)('may be %j, which refers to no other room', async (name) => {
+    await lab.store({ temperature: 1, recorded_at: AT });
+    const rooms = [
       new RoomClient(api, project, name, 'lab'),
       new RoomClient(api, project, 'HQ', name),
       new RoomClient(api, project, name, name),
     ];
-    for (const room of odd) {
+    for (const room of rooms) {
       expect((await room.get()).status).toBe(404);
-      const answer = await room.post({ temperature: 2, recorded_at: AT });
+      const reply = await room.post({ temperature: 2, recorded_at: AT });
       const reading = { building: room.building, room: room.room, temperature: 2, recorded_at: `${AT}Z` };
-      expect([answer.status, answer.json()]).toEqual([201, reading]);
+      expect([reply.status, reply.json()]).toEqual([201, reading]);
       expect((await room.get()).json()).toMatchObject({ count: 1, results: [reading] });
       expect((await room.average('3000d')).json()).toMatchObject({ average_temperature: 2, reading_count: 1 });
     }
@@ -296,7 +296,7 @@ describe('the names of building and room', () => {
     expect(await rows()).toHaveLength(4);
   });
 
-  it.each(['..', '.'])('may be %s, for clients that send it as it is', async (name) => {
+  it.each(['..', '.'])('may be %s in requests of clients that do not normalize paths', async (name) => {
     const path = `/api/v1/buildings/${name}/rooms/${name}/temperatures`;
     const status = await new Promise<number | undefined>((resolve, reject) => {
       const headers = { 'X-Api-Key': project.keys.analyst };
@@ -309,7 +309,7 @@ describe('the names of building and room', () => {
     expect(status).toBe(404);
   });
 
-  it('of 256 characters, with control characters, or too long together are refused by each route', async () => {
+  it('are rejected by each route if they have 256 characters, control characters or are too long together', async () => {
     const rooms = [
       ['x'.repeat(256), 'lab'],
       ['HQ', 'x'.repeat(256)],
@@ -328,8 +328,8 @@ describe('the names of building and room', () => {
   });
 });
 
-describe('a request that is sent again or done later', () => {
-  it('stores a reading without a time once with an Idempotency-Key', async () => {
+describe('POST .../temperatures with idempotency keys and jobs', () => {
+  it('stores a reading without a time once for an Idempotency-Key', async () => {
     const send = (body: object) => lab.post(body, { headers: { 'Idempotency-Key': 'once' } });
     const [first, second] = [await send({ temperature: 1 }), await send({ temperature: 1 })];
     expect([second.status, second.text, second.headers.get('idempotency-replayed')]).toEqual([201, first.text, 'true']);
@@ -341,7 +341,7 @@ describe('a request that is sent again or done later', () => {
     expect(await rows()).toHaveLength(3);
   });
 
-  it('stores nothing when the receipt fails', async () => {
+  it('stores nothing when the receipt cannot be stored', async () => {
     const { projectId } = project;
     const params = { building: 'HQ', room: 'lab' };
     const receipt = (): Promise<void> => Promise.reject(new Error('the receipt failed'));
@@ -356,7 +356,7 @@ describe('a request that is sent again or done later', () => {
     expect(await rows()).toEqual([]);
   });
 
-  it('is in the batch of the day on which it was sent, however late its job is run', async () => {
+  it('stores a reading in the batch of the day on which it was received, even if its job runs later', async () => {
     const request = writeRequest({
       projectId: project.projectId,
       params: { building: 'HQ', room: 'lab' },
@@ -368,7 +368,7 @@ describe('a request that is sent again or done later', () => {
     expect(days.json<PageBody<ObjectBody>>().results).toMatchObject([{ observed_at: '2024-02-03T23:59:59Z' }]);
   });
 
-  it('is a job with Prefer: respond-async, and the time of the reading is that of the request', async () => {
+  it('runs as a job with Prefer: respond-async, with the time of the request', async () => {
     const { producer: key, admin } = project.keys;
     const from = Date.now();
     const job = await accepted(api, 'POST', lab.path, { key, body: '{"temperature":1.50}' });
@@ -387,7 +387,7 @@ describe('a request that is sent again or done later', () => {
     });
   });
 
-  it('fails with the problem of a mistake when it is done later', async () => {
+  it('fails a job with the problem of an invalid reading', async () => {
     const { producer: key } = project.keys;
     await api.app.get(JobRunner).start();
     const job = await ended(api, key, await accepted(api, 'POST', lab.path, { key, body: [{ temperature: 'x' }] }));
@@ -396,8 +396,8 @@ describe('a request that is sent again or done later', () => {
   });
 });
 
-describe('a key', () => {
-  it('of a device or an analyst stores no reading, that of a device or a producer reads none', async () => {
+describe('access to temperatures', () => {
+  it('is write-only for producers and read-only for analysts; devices have none', async () => {
     const { analyst, device, producer } = project.keys;
     for (const key of [analyst, device]) expectProblem(await lab.post({ temperature: 1 }, { key }), 'forbidden');
     for (const key of [device, producer]) {
@@ -408,11 +408,11 @@ describe('a key', () => {
     expect(await rows()).toEqual([]);
   });
 
-  it('of another project finds no room', async () => {
-    await lab.stored({ temperature: 1 });
+  it("hides another project's rooms", async () => {
+    await lab.store({ temperature: 1 });
     const other = new RoomClient(api, await api.project());
     for (const reply of [await other.get(), await other.average('1h')]) expectProblem(reply, 'not-found');
-    await other.stored({ temperature: 2 });
+    await other.store({ temperature: 2 });
     expect((await lab.average('1h')).json()).toMatchObject({ average_temperature: 1, reading_count: 1 });
     expect(places(await other.get('?from=x'))).toEqual(['from']);
   });

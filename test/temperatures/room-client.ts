@@ -15,7 +15,7 @@ export interface AverageBody {
   reading_count: number;
 }
 
-/** The requests of one room, with the keys that may make them. */
+/** A client of the readings of one room: writes with the producer key, reads with the analyst key. */
 export class RoomClient {
   readonly path: string;
 
@@ -28,13 +28,13 @@ export class RoomClient {
     this.path = `/buildings/${encodeURIComponent(building)}/rooms/${encodeURIComponent(room)}/temperatures`;
   }
 
-  /** @param body text goes as it is */
+  /** @param body sent unchanged if it is text, otherwise as JSON */
   post(body: unknown, options: CallOptions = {}): Promise<Reply> {
     return this.api.call('POST', this.path, { key: this.project.keys.producer, body, ...options });
   }
 
-  /** Throws unless it was stored; for tests that are about something else. */
-  async stored(body: unknown): Promise<Reply> {
+  /** Stores readings. Throws unless the response is 201. */
+  async store(body: unknown): Promise<Reply> {
     const reply = await this.post(body);
     if (reply.status !== 201) throw new Error(`not stored: ${reply.text}`);
     return reply;
