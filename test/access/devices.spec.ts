@@ -16,7 +16,7 @@ interface Device {
   created_at: string;
 }
 
-interface MadeDevice {
+interface CreatedDevice {
   device_id: string;
   key_id: string;
   key: string;
@@ -32,7 +32,7 @@ interface Page {
 let api: TestApp;
 let mine: TestProject;
 let theirs: TestProject;
-let made = 0;
+let created = 0;
 
 beforeAll(async () => {
   api = await TestApp.start();
@@ -44,11 +44,11 @@ function create(device_id: unknown, { keys }: TestProject = mine): Promise<Reply
   return api.call('POST', '/devices', { key: keys.admin, body: { device_id } });
 }
 
-/** A device that no other test has. */
-async function device(project = mine): Promise<MadeDevice> {
-  const reply = await create(`made-${String(++made)}`, project);
+/** Creates a device for one test. */
+async function device(project = mine): Promise<CreatedDevice> {
+  const reply = await create(`created-${String(++created)}`, project);
   expect(reply.status).toBe(201);
-  return reply.json<MadeDevice>();
+  return reply.json<CreatedDevice>();
 }
 
 function read(deviceId: string, { keys }: TestProject = mine): Promise<Reply> {
@@ -75,13 +75,13 @@ async function statusOf(key: string, origin = api.origin): Promise<number> {
   return (await api.call('GET', `${origin}/api/v1/jobs`, { key })).status;
 }
 
-/** What of a problem does not depend on when and where it was asked. */
+/** A problem without the members that differ for each request. */
 function essence(reply: Reply): unknown {
   return { ...reply.json<object>(), request_id: '', instance: '' };
 }
 
 describe('POST /devices', () => {
-  it('makes a device with a key that works, and says where it is', async () => {
+  it('creates a device with a working key and returns its Location', async () => {
     const reply = await create('thermometer');
     expect(reply.status).toBe(201);
     expect(reply.json()).toEqual({
@@ -89,7 +89,7 @@ describe('POST /devices', () => {
       key_id: expect.stringMatching(/^\d+$/),
       key: expect.stringMatching(/^stw_device_[0-9A-Za-z]{36}$/),
     });
-    expect(await statusOf(reply.json<MadeDevice>().key)).toBe(200);
+    expect(await statusOf(reply.json<CreatedDevice>().key)).toBe(200);
     const location = reply.headers.get('location') ?? '';
     expect((await api.call('GET', location, { key: mine.keys.analyst })).json()).toEqual({
       device_id: 'thermometer',
@@ -98,7 +98,7 @@ describe('POST /devices', () => {
     });
   });
 
-  it('shows the key this once, and has it among the keys of the project, where it can be revoked', async () => {
+  it('returns the key only once; it is listed with the keys of the project and can be revoked', async () => {
     const { key, key_id, device_id } = await device();
     const path = `/projects/${String(mine.projectId)}/keys`;
     const keys = await api.call('GET', `${path}?page_size=1000`, { key: mine.keys.admin });
@@ -111,7 +111,7 @@ describe('POST /devices', () => {
     expect((await read(device_id)).status).toBe(200);
   });
 
-  it('refuses an id that exists, in whichever project, in the same words, and makes no key', async () => {
+  it('returns the same 409 for an id that exists in its own or another project, and creates no key', async () => {
     const keysOf = async (id: string): Promise<object[]> =>
       api.db.sql('SELECT key_id FROM api_keys WHERE device_id = $1', [id]);
     const { device_id } = await device();
@@ -124,7 +124,7 @@ describe('POST /devices', () => {
     expectProblem(await read(device_id, theirs), 'not-found');
   });
 
-  it('makes one device with one key when many ask for the same id at once, from two projects', async () => {
+  it('creates one device with one key for concurrent requests with the same id from two projects', async () => {
     const replies = await Promise.all(Array.from({ length: 10 }, (_, i) => create('wanted', i % 2 ? mine : theirs)));
     expect(replies.map(({ status }) => status).sort()).toEqual([201, ...Array<number>(9).fill(409)]);
     expect(await api.db.sql(`SELECT FROM api_keys WHERE device_id = 'wanted'`)).toHaveLength(1);
@@ -132,8 +132,8 @@ describe('POST /devices', () => {
     expect((await read('wanted', winner)).status).toBe(200);
   });
 
-  it('stores a device together with its key, or neither', async () => {
-    // Refused at COMMIT, when both have been written.
+  it('stores a device together with its key or not at all', async () => {
+    // Fails at COMMIT, after both INSERTs.
     await api.db.sql('CREATE TABLE nowhere (id integer PRIMARY KEY)');
     await api.db.sql(`
       ALTER TABLE devices ADD CONSTRAINT late FOREIGN KEY (project_id) REFERENCES nowhere
@@ -146,7 +146,7 @@ describe('POST /devices', () => {
   });
 
   it.each(['x'.repeat(255), '😀'.repeat(255), ' ', '...', 'a/b', '00:1B:44', 'Ünïcode "quoted" \\ <b>', 'Thermometer'])(
-    'takes the id %s',
+    'accepts the id %s',
     async (id) => {
       expect((await create(id)).json()).toMatchObject({ device_id: id });
       expect((await read(id)).json()).toMatchObject({ device_id: id });
@@ -154,7 +154,7 @@ describe('POST /devices', () => {
   );
 
   it.each(['', 'x'.repeat(256), '😀'.repeat(256), 'a\nb', '\u0000', '\u0085', 1, null, ['a'], undefined])(
-    'refuses the id %j',
+    'rejects the id %j',
     async (id) => {
       expect(placesOf(expectProblem(await create(id), 'invalid-body'))).toEqual(['/device_id']);
     },
@@ -162,7 +162,7 @@ describe('POST /devices', () => {
 });
 
 describe('GET /devices', () => {
-  it('gives every device of the project once, newest first, in pages that next and previous lead through', async () => {
+  it('lists every device of the project once, newest first, through next and previous', async () => {
     const project = await api.project();
     const ids = [project.deviceId];
     for (let i = 0; i < 4; i++) ids.unshift((await device(project)).device_id);
@@ -175,7 +175,7 @@ describe('GET /devices', () => {
     expect((await list(second.previous ?? '', project)).results).toEqual(first.results);
   });
 
-  it("refuses the cursor of another project's list", async () => {
+  it("rejects the cursor of another project's list", async () => {
     await device(theirs);
     const { search } = new URL((await list('/devices?page_size=1', theirs)).next ?? '');
     const reply = await api.call('GET', `/devices${search}`, { key: mine.keys.analyst });
@@ -184,7 +184,7 @@ describe('GET /devices', () => {
 });
 
 describe('a device of another project', () => {
-  it('is to every read and list as if it did not exist', async () => {
+  it('is hidden from every read and list', async () => {
     const { device_id } = await device(theirs);
     expect(essence(await read(device_id))).toEqual(essence(await read('nothing')));
     expectProblem(await read(device_id), 'not-found');
@@ -193,7 +193,7 @@ describe('a device of another project', () => {
     expect(ids).not.toContain(device_id);
   });
 
-  it('gets no key from here, in the same words as one that does not exist', async () => {
+  it('gets no key; the error is that of a device that does not exist', async () => {
     const { device_id } = await device(theirs);
     const others = await makeKey(device_id);
     expect(placesOf(expectProblem(others, 'invalid-body'))).toEqual(['/device_id']);
@@ -202,8 +202,8 @@ describe('a device of another project', () => {
   });
 });
 
-describe('a device that the operator moves', () => {
-  it('is in the new project, and the old one no longer sees it', async () => {
+describe('moving a device', () => {
+  it('shows it in the new project and hides it from the old one', async () => {
     const { device_id } = await device();
     const before = (await read(device_id)).json<Device>();
     const after = { ...before, project_id: theirs.projectId };
@@ -215,9 +215,9 @@ describe('a device that the operator moves', () => {
     expect((await list('/devices?page_size=1000', theirs)).results).toContainEqual(after);
   });
 
-  it('stops all its keys at once, also one used a moment before, with the answer that an unknown key gets', async () => {
+  it('revokes all its keys at once, cached ones too; they get the response of an unknown key', async () => {
     const first = await device();
-    const second = (await makeKey(first.device_id)).json<MadeDevice>();
+    const second = (await makeKey(first.device_id)).json<CreatedDevice>();
     const other = await device();
     for (const { key } of [first, second, other]) expect(await statusOf(key)).toBe(200);
     await move(first.device_id, theirs);
@@ -235,22 +235,22 @@ describe('a device that the operator moves', () => {
     expect(await statusOf(first.key)).toBe(401);
   });
 
-  it('gets keys from the new project, and none from the old', async () => {
+  it('lets the new project create keys, and the old one no longer', async () => {
     const { device_id } = await device();
     await move(device_id, theirs);
     expectProblem(await makeKey(device_id, mine), 'invalid-body');
     const key = await makeKey(device_id, theirs);
-    expect([key.status, await statusOf(key.json<MadeDevice>().key)]).toEqual([201, 200]);
+    expect([key.status, await statusOf(key.json<CreatedDevice>().key)]).toEqual([201, 200]);
   });
 
-  it('changes in nothing when it is there already', async () => {
+  it('to the project that it is in changes nothing', async () => {
     const { device_id, key } = await device();
     const reply = await move(device_id, mine);
     expect([reply.status, reply.json()]).toEqual([200, (await read(device_id)).json()]);
     expect(await statusOf(key)).toBe(200);
   });
 
-  it('is moved by a merge patch too', async () => {
+  it('accepts application/merge-patch+json', async () => {
     const { device_id } = await device();
     const headers = { 'Content-Type': 'application/merge-patch+json' };
     const body = { project_id: theirs.projectId };
@@ -258,23 +258,23 @@ describe('a device that the operator moves', () => {
     expect([reply.status, (await read(device_id, theirs)).status]).toEqual([200, 200]);
   });
 
-  it('stays where it is, and its key works on, when there is no such project', async () => {
+  it('to an unknown project is rejected and changes nothing', async () => {
     const { device_id, key } = await device();
     expect(placesOf(expectProblem(await move(device_id, { projectId: 1 }), 'invalid-body'))).toEqual(['/project_id']);
     expect([(await read(device_id)).status, await statusOf(key)]).toEqual([200, 200]);
   });
 
-  it.each([0, -1, 1.5, 2 ** 31, '1', null, undefined])('refuses the project %j', async (project_id) => {
+  it.each([0, -1, 1.5, 2 ** 31, '1', null, undefined])('rejects the project %j', async (project_id) => {
     const options = { key: api.operatorKey, body: { project_id } };
     const reply = await api.call('PATCH', `/devices/${mine.deviceId}`, options);
     expect(placesOf(expectProblem(reply, 'invalid-body'))).toEqual(['/project_id']);
   });
 
-  it('has to exist', async () => {
+  it('returns 404 for an unknown device', async () => {
     expectProblem(await move('nothing', mine), 'not-found');
   });
 
-  it('stays where it is, with its keys, unless If-Match and If-None-Match hold', async () => {
+  it('honours If-Match and If-None-Match', async () => {
     const { device_id, key } = await device();
     const etag = (await read(device_id)).headers.get('etag') ?? '';
     const body = { project_id: theirs.projectId };
@@ -307,7 +307,7 @@ describe('a device that the operator moves', () => {
     });
     afterAll(() => other.close());
 
-    it('stops its keys within 5 seconds, also one that is used all the time', async () => {
+    it('revokes its keys within 5 seconds, also one that is in constant use', async () => {
       const { device_id, key } = await device();
       const origin = await other.getUrl();
       expect(await statusOf(key, origin)).toBe(200);
@@ -317,16 +317,29 @@ describe('a device that the operator moves', () => {
   });
 });
 
-describe('a key that is made while its device moves', () => {
-  /** Runs requests while a transaction from the side holds a lock, then lets go of it. */
-  async function meanwhile<T>(lock: string, values: unknown[], start: () => Promise<T>): Promise<T> {
+describe('a key that is created while its device moves', () => {
+  /** Waits until so many connections wait for a lock. */
+  async function untilWaiting(count: number): Promise<void> {
+    const end = Date.now() + 30_000;
+    while (Date.now() < end) {
+      const waiting = await api.db.sql(
+        `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+      );
+      if (waiting.length >= count) return;
+      await sleep(10);
+    }
+    throw new Error('no request waits for a lock');
+  }
+
+  /** Runs requests while another transaction holds a lock, and commits it when so many of them wait. */
+  async function meanwhile<T>(lock: string, values: unknown[], waiting: number, start: () => Promise<T>): Promise<T> {
     // Keys that were used within the last minute are not written to again, which could wait for the lock.
     await Promise.all([read('nothing'), makeKey('nothing'), move('nothing', mine)]);
     let running: Promise<T> | undefined;
     await api.db.database.transactionOnce(async (tx) => {
       await tx.query(lock, values);
       running = start();
-      await sleep(300);
+      await untilWaiting(waiting);
     });
     if (running === undefined) throw new Error('the transaction did not run');
     return running;
@@ -335,29 +348,29 @@ describe('a key that is made while its device moves', () => {
   it('is refused when the move came first', async () => {
     const { device_id } = await device();
     const moving = 'UPDATE devices SET project_id = $2 WHERE device_id = $1';
-    const reply = await meanwhile(moving, [device_id, theirs.projectId], () => makeKey(device_id));
+    const reply = await meanwhile(moving, [device_id, theirs.projectId], 1, () => makeKey(device_id));
     expect(placesOf(expectProblem(reply, 'invalid-body'))).toEqual(['/device_id']);
   });
 
-  it('works no more when the key came first', async () => {
+  it('is revoked when the key came first', async () => {
     const { device_id } = await device();
-    const [key, moved] = await meanwhile('LOCK TABLE api_keys IN SHARE MODE', [], async () => {
+    const [key, moved] = await meanwhile('LOCK TABLE api_keys IN SHARE MODE', [], 2, async () => {
       const making = makeKey(device_id);
-      await sleep(100);
+      await untilWaiting(1);
       return Promise.all([making, move(device_id, theirs)]);
     });
     expect([key.status, moved.status]).toEqual([201, 200]);
-    expect(await statusOf(key.json<MadeDevice>().key)).toBe(401);
+    expect(await statusOf(key.json<CreatedDevice>().key)).toBe(401);
   });
 
-  it('works on in the new project when the same move was asked twice at once', async () => {
+  it('keeps working in the new project when the same move is requested twice at once', async () => {
     const { device_id } = await device();
     let key = '';
     let again: Promise<Reply> | undefined;
     await api.db.database.transactionOnce(async (tx) => {
       await tx.query('UPDATE devices SET project_id = $2 WHERE device_id = $1', [device_id, theirs.projectId]);
       again = move(device_id, theirs);
-      await sleep(300);
+      await untilWaiting(1);
       const { projectId } = theirs;
       ({ key } = await api.app
         .get(KeyService)
@@ -366,7 +379,7 @@ describe('a key that is made while its device moves', () => {
     expect([(await again)?.status, await statusOf(key)]).toEqual([200, 200]);
   });
 
-  it('never works in the old project, whichever came first', async () => {
+  it('never works in the old project, whichever comes first', async () => {
     for (let round = 0; round < 5; round++) {
       const { device_id } = await device();
       const [moved, ...keys] = await Promise.all([
@@ -376,14 +389,14 @@ describe('a key that is made while its device moves', () => {
       expect(moved.status).toBe(200);
       for (const reply of keys) {
         expect([201, 400]).toContain(reply.status);
-        if (reply.status === 201) expect(await statusOf(reply.json<MadeDevice>().key)).toBe(401);
+        if (reply.status === 201) expect(await statusOf(reply.json<CreatedDevice>().key)).toBe(401);
       }
     }
   });
 });
 
-describe('device keys from before there were devices', () => {
-  it('keep the id for the project that named it first, and stop where another one did', async () => {
+describe('the migration of device keys that are older than the table of devices', () => {
+  it('gives the device to the project of its oldest working key and revokes the keys of others', async () => {
     const db = await cloneDatabase();
     try {
       const { dataSource } = db.database;

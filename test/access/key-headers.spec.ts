@@ -11,22 +11,22 @@ import { cloneDatabase, type TestDatabase } from '../harness/database.js';
 const HEADERS = ['x-device-api-key', 'x-project-membership-api-key', 'api_key'];
 
 @Controller(API)
-class DoorsController {
-  @Get('wide')
+class RoutesController {
+  @Get('more-headers')
   @Rules({ roles: ['device'], keyHeaders: HEADERS })
-  wide(): object {
+  getMoreHeaders(): object {
     return {};
   }
 
-  @Get('narrow')
+  @Get('standard-headers')
   @Rules({ roles: ['device'] })
-  narrow(): object {
+  getStandardHeaders(): object {
     return {};
   }
 }
 
-@Module({ controllers: [DoorsController], providers: [{ provide: APP_FILTER, useClass: ProblemFilter }] })
-class DoorsModule {}
+@Module({ controllers: [RoutesController], providers: [{ provide: APP_FILTER, useClass: ProblemFilter }] })
+class RoutesModule {}
 
 let db: TestDatabase;
 let app: NestFastifyApplication;
@@ -37,7 +37,7 @@ let admin: string;
 beforeAll(async () => {
   db = await cloneDatabase();
   const config = new Config({ DATABASE_URL: 'postgresql://test', STOWAGE_KEY_SECRET: 'x'.repeat(32) });
-  const module = { module: DoorsModule, imports: [FoundationModule.of(config, db), AccessModule] };
+  const module = { module: RoutesModule, imports: [FoundationModule.of(config, db), AccessModule] };
   const adapter = createHttpAdapter(config, createLog('silent'));
   app = await NestFactory.create<NestFastifyApplication>(module, adapter, { logger: false, bodyParser: false });
   const finishHttp = prepareHttp(app, config, (fastify) => {
@@ -47,7 +47,7 @@ beforeAll(async () => {
   finishHttp();
   await app.listen(0, '127.0.0.1');
   origin = await app.getUrl();
-  const { project_id: projectId } = await app.get(ProjectService).create('doors');
+  const { project_id: projectId } = await app.get(ProjectService).create('key headers');
   device = (await app.get(DeviceService).create(projectId, 'd-1')).key;
   admin = (await app.get(KeyService).create({ projectId, role: 'admin', name: 'admin' })).key;
 });
@@ -56,37 +56,37 @@ afterAll(async () => {
   await db.close();
 });
 
-async function statusOf(door: string, headers: Record<string, string>): Promise<number> {
-  return (await fetch(`${origin}${API}/${door}`, { headers })).status;
+async function statusOf(route: string, headers: Record<string, string>): Promise<number> {
+  return (await fetch(`${origin}${API}/${route}`, { headers })).status;
 }
 
-describe('a route that names more headers for the key', () => {
-  it.each([...HEADERS, 'X-Device-Api-Key', 'X-Api-Key'])('takes it as %s', async (name) => {
-    expect(await statusOf('wide', { [name]: device })).toBe(200);
-    expect(await statusOf('wide', { [name]: 'wrong' })).toBe(401);
+describe('a route whose rules name more headers for the key', () => {
+  it.each([...HEADERS, 'X-Device-Api-Key', 'X-Api-Key'])('accepts the key as %s', async (name) => {
+    expect(await statusOf('more-headers', { [name]: device })).toBe(200);
+    expect(await statusOf('more-headers', { [name]: 'wrong' })).toBe(401);
   });
 
-  it('takes the first that is there, in the order bearer, X-Api-Key, then as it names them', async () => {
+  it('uses the first of: bearer, X-Api-Key, the headers in the order of its rules', async () => {
     const order = ['authorization', 'x-api-key', ...HEADERS];
     for (const [at, first] of order.entries()) {
       for (const second of order.slice(at + 1)) {
-        // An admin's key is good, and refused: that tells which of the two was read.
+        // A valid key without the role gets 403, which shows which of the two was used.
         const one = { [first]: first === 'authorization' ? `Bearer ${device}` : device, [second]: admin };
-        expect([first, second, await statusOf('wide', one)]).toEqual([first, second, 200]);
+        expect([first, second, await statusOf('more-headers', one)]).toEqual([first, second, 200]);
         const other = { [first]: first === 'authorization' ? `Bearer ${admin}` : admin, [second]: device };
-        expect([first, second, await statusOf('wide', other)]).toEqual([first, second, 403]);
+        expect([first, second, await statusOf('more-headers', other)]).toEqual([first, second, 403]);
       }
     }
   });
 
-  it('takes an empty one as none', async () => {
-    expect(await statusOf('wide', { 'x-api-key': '', 'x-device-api-key': '', api_key: device })).toBe(200);
+  it('ignores an empty header', async () => {
+    expect(await statusOf('more-headers', { 'x-api-key': '', 'x-device-api-key': '', api_key: device })).toBe(200);
   });
 });
 
-describe('a route that names none', () => {
-  it.each(HEADERS)('does not take it as %s', async (name) => {
-    expect(await statusOf('narrow', { [name]: device })).toBe(401);
-    expect(await statusOf('narrow', { [name]: 'wrong', 'x-api-key': device })).toBe(200);
+describe('a route without such headers', () => {
+  it.each(HEADERS)('does not accept the key as %s', async (name) => {
+    expect(await statusOf('standard-headers', { [name]: device })).toBe(401);
+    expect(await statusOf('standard-headers', { [name]: 'wrong', 'x-api-key': device })).toBe(200);
   });
 });

@@ -1,8 +1,8 @@
 import { jest } from '@jest/globals';
 
 /**
- * Asks for a status every 100 ms, of a clock that is moved on instead of waited for, until it is not 200 any more or so much
- * time is over. What is remembered for a while is remembered by that clock.
+ * Requests a status for each 100 ms of a mocked clock, which is advanced instead of waited for, until it is not 200 or the
+ * time is over. Caches of this process expire by that clock.
  * @returns the last status
  */
 export async function lastStatusWithin(ms: number, ask: () => Promise<number>): Promise<number> {

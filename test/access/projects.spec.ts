@@ -34,7 +34,7 @@ async function list(path: string): Promise<Page> {
 }
 
 describe('POST /projects', () => {
-  it('makes a project and says where it is', async () => {
+  it('creates a project and returns its Location', async () => {
     const reply = await create('acme');
     expect(reply.status).toBe(201);
     const project = reply.json<Project>();
@@ -47,7 +47,7 @@ describe('POST /projects', () => {
     expect(read.json()).toEqual(project);
   });
 
-  it('refuses a name that is taken with a pointer to it, and makes nothing', async () => {
+  it('rejects a name that exists with a pointer to it, and creates nothing', async () => {
     await create('taken');
     const problem = expectProblem(await create('taken'), 'conflict');
     expect(placesOf(problem)).toEqual(['/name']);
@@ -56,33 +56,33 @@ describe('POST /projects', () => {
     expect(row?.count).toBe('1');
   });
 
-  it('makes one project when many ask for the same name at once', async () => {
+  it('creates one project for concurrent requests with the same name', async () => {
     const replies = await Promise.all(Array.from({ length: 10 }, () => create('contested')));
     const statuses = replies.map(({ status }) => status);
     expect(statuses.sort()).toEqual([201, ...Array<number>(9).fill(409)]);
   });
 
   it.each(['x'.repeat(255), '😀'.repeat(255), ' ', 'Ünïcode "quoted" \\ / <b>', 'Acme'])(
-    'takes the name %s',
+    'accepts the name %s',
     async (name) => {
       expect((await create(name)).json<Project>().name).toBe(name);
     },
   );
 
-  it.each(['', 'x'.repeat(256), '😀'.repeat(256), 1, null, ['a'], undefined])('refuses the name %p', async (name) => {
+  it.each(['', 'x'.repeat(256), '😀'.repeat(256), 1, null, ['a'], undefined])('rejects the name %p', async (name) => {
     expect(placesOf(expectProblem(await create(name), 'invalid-body'))).toEqual(['/name']);
   });
 });
 
 describe('GET /projects/{project_id}', () => {
   it.each(['0', '-1', '01', '1e3', '99999999999', '2147483648', 'abc', '%20', "1'"])(
-    'has nothing at the id %s',
+    'returns 404 for the id %s',
     async (id) => {
       expectProblem(await api.call('GET', `/projects/${id}`, { key: api.operatorKey }), 'not-found');
     },
   );
 
-  it('gives an admin its own project', async () => {
+  it('returns its own project to an admin', async () => {
     const { projectId, keys } = await api.project();
     const read = await api.call('GET', `/projects/${String(projectId)}`, { key: keys.admin });
     expect(read.json()).toMatchObject({ project_id: projectId });
@@ -90,7 +90,7 @@ describe('GET /projects/{project_id}', () => {
 });
 
 describe('GET /projects', () => {
-  it('gives every project once, newest first, in pages that next and previous lead through', async () => {
+  it('lists every project once, newest first, through next and previous', async () => {
     for (let i = 0; i < 5; i++) await create(`listed-${String(i)}`);
     const all = await list('/projects?page_size=50');
     expect(all.results.slice(0, 5).map(({ name }) => name)).toEqual([4, 3, 2, 1, 0].map((i) => `listed-${String(i)}`));
@@ -111,15 +111,15 @@ describe('GET /projects', () => {
     expect((await list(page.previous ?? '')).results).toEqual(back.results);
   });
 
-  it('stays exact while projects are made', async () => {
+  it('stays exact while projects are created', async () => {
     const first = await list('/projects?page_size=2');
-    await create('arrived meanwhile');
+    await create('created meanwhile');
     const second = await list(first.next ?? '');
     const all = await list('/projects?page_size=50');
     expect([...first.results, ...second.results]).toEqual(all.results.slice(1, 5));
   });
 
-  it('counts as it is asked to', async () => {
+  it('counts as the count parameter says', async () => {
     const { length } = (await list('/projects?page_size=50')).results;
     expect(await list('/projects?count=exact')).toMatchObject({ count: length, count_is: 'exact' });
     expect(await list('/projects?count=estimated')).toMatchObject({ count: expect.any(Number), count_is: 'exact' });
@@ -127,7 +127,7 @@ describe('GET /projects', () => {
     expect([uncounted.count, 'count_is' in uncounted]).toEqual([null, false]);
   });
 
-  it('takes page numbers as well', async () => {
+  it('accepts page numbers', async () => {
     const all = await list('/projects?page_size=50');
     expect((await list('/projects?page_size=2&page=2')).results).toEqual(all.results.slice(2, 4));
     expect(await list('/projects?page=1000')).toMatchObject({ results: [], next: null });
@@ -143,20 +143,20 @@ describe('GET /projects', () => {
     ['page=1&page=2', 'page'],
     ['page=9999999999999999', 'page'],
     ['count=all', 'count'],
-  ])('refuses %s by name, and does not clamp it', async (query, parameter) => {
+  ])('rejects %s, names the parameter, and does not clamp it', async (query, parameter) => {
     const reply = await api.call('GET', `/projects?${query}`, { key: api.operatorKey });
     expect(placesOf(expectProblem(reply, 'invalid-query'))).toEqual([parameter]);
   });
 
   it.each(['', 'x', 'n1', 'n1.AAAAAAAAAAAA', 'nzzzzzzzzzzzzz.AAAAAAAAAAAA', '%00'])(
-    'refuses the cursor "%s"',
+    'rejects the cursor "%s"',
     async (cursor) => {
       const reply = await api.call('GET', `/projects?cursor=${cursor}`, { key: api.operatorKey });
       expect(placesOf(expectProblem(reply, 'invalid-cursor'))).toEqual(['cursor']);
     },
   );
 
-  it('refuses a page number beside a cursor', async () => {
+  it('rejects a page number together with a cursor', async () => {
     const { next } = await list('/projects?page_size=1');
     const reply = await api.call('GET', `${next ?? ''}&page=2`, { key: api.operatorKey });
     expect(placesOf(expectProblem(reply, 'invalid-query'))).toEqual(['page']);

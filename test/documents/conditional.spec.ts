@@ -14,7 +14,8 @@ afterAll(() => api.stop());
 
 function get(path: string, ifNoneMatch?: string, method = 'GET'): Promise<Reply> {
   const headers = ifNoneMatch === undefined ? {} : { 'If-None-Match': ifNoneMatch };
-  return api.call(method, path, {
+  const filled = path.replace('{project_id}', String(project.projectId)).replace('{device_id}', project.deviceId);
+  return api.call(method, filled, {
     key: path.startsWith('/projects') ? project.keys.admin : project.keys.analyst,
     headers,
   });
@@ -29,6 +30,10 @@ async function tagOf(path: string): Promise<string> {
 const READS = [
   '/',
   '/limits',
+  '/me',
+  '/devices',
+  '/devices/{device_id}',
+  '/projects/{project_id}',
   '/batches',
   '/batches?include=objects',
   '/batches/b',
@@ -39,7 +44,7 @@ const READS = [
 
 describe('a read', () => {
   it.each(READS.filter((path) => !path.includes('include')))(
-    'of %s carries an ETag, and 304 when the client has it',
+    'of %s has an ETag and returns 304 when If-None-Match lists it',
     async (path) => {
       const first = await get(path);
       const etag = first.headers.get('etag') ?? '';
@@ -57,34 +62,31 @@ describe('a read', () => {
     },
   );
 
-  it.each(READS)('of %s may be kept by the client alone, who has to ask each time', async (path) => {
+  it.each(READS)('of %s may be cached by the client, which must revalidate it', async (path) => {
     expect((await get(path)).headers.get('cache-control')).toBe('private, no-cache');
   });
 
-  it('that found nothing has no ETag', async () => {
+  it('that returns 404 has no ETag', async () => {
     const reply = await get('/objects/nothing', '*');
     expect([reply.status, reply.headers.get('etag')]).toEqual([404, null]);
   });
 });
 
 describe('the ETag', () => {
-  it.each(['/objects/o', '/batches/b', '/objects', '/objects?key=n'])(
-    'of %s is another after the object has changed',
-    async (path) => {
-      const before = await tagOf(path);
-      const body = { data: { n: Math.random() } };
-      const headers = { 'Content-Type': 'application/merge-patch+json' };
-      const patched = await api.call('PATCH', '/objects/o', { key: project.keys.producer, body, headers });
-      expect(patched.status).toBe(200);
-      const after = await get(path, before);
-      expect(after.status).toBe(200);
-      expect(after.headers.get('etag')).not.toBe(before);
-      if (path === '/objects/o') expect(patched.headers.get('etag')).toBe(after.headers.get('etag'));
-    },
-  );
+  it.each(['/objects/o', '/batches/b', '/objects', '/objects?key=n'])('of %s changes with an object', async (path) => {
+    const before = await tagOf(path);
+    const body = { data: { n: Math.random() } };
+    const headers = { 'Content-Type': 'application/merge-patch+json' };
+    const patched = await api.call('PATCH', '/objects/o', { key: project.keys.producer, body, headers });
+    expect(patched.status).toBe(200);
+    const after = await get(path, before);
+    expect(after.status).toBe(200);
+    expect(after.headers.get('etag')).not.toBe(before);
+    if (path === '/objects/o') expect(patched.headers.get('etag')).toBe(after.headers.get('etag'));
+  });
 
   it.each(['/batches/b', '/batches', '/objects'])(
-    'of %s is another after an object came and after it went',
+    'of %s changes when an object is added and when it is deleted',
     async (path) => {
       const before = await tagOf(path);
       const body = { batch_id: 'b', object_id: 'more', data: [] };
@@ -96,7 +98,7 @@ describe('the ETag', () => {
     },
   );
 
-  it('of a batch is another after it was deleted and posted again', async () => {
+  it('of a batch changes when it is deleted and posted again', async () => {
     const body = { batch_id: 'again', objects: [] };
     const post = () => api.call('POST', '/batches', { key: project.keys.producer, body });
     await post();

@@ -203,7 +203,7 @@ describe('the OpenAPI document', () => {
       const wanted: ProblemSlug[] = ['invalid-query', 'not-acceptable'];
       if (operation.security?.length !== 0) wanted.push('unauthenticated', 'forbidden', 'unavailable');
       if (name.includes('{')) wanted.push('invalid-path', 'uri-too-long');
-      if (name.includes('{') && CONTRACT[name.replace('/api/v1', '')]?.makes !== true) wanted.push('not-found');
+      if (name.includes('{') && CONTRACT[name.replace('/api/v1', '')]?.creates !== true) wanted.push('not-found');
       if (operation.requestBody !== undefined)
         wanted.push('malformed-request', 'invalid-body', 'too-large', 'unsupported-media-type');
       for (const slug of wanted) {

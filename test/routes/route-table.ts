@@ -7,17 +7,17 @@ export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTION
 const EVERY_ROLE: Record<Role, true> = { operator: true, admin: true, producer: true, analyst: true, device: true };
 export const ROLES = Object.keys(EVERY_ROLE) as Role[];
 
-/** What the contract says of a route: "Keys and roles" and the tables of requests. */
+/** A route of the contract: its chapter "Keys and roles" and its tables of requests. */
 export interface ContractRoute {
   roles: readonly Role[];
-  /** A body that is right in its shape, where the route takes one. */
+  /** A valid body, for a route that takes one. */
   body?: object;
   /** The media types of that body, the preferred one first; default application/json. */
   types?: readonly string[];
-  /** Query parameters that it needs, as they stand in an address. */
+  /** The query parameters that it requires. */
   query?: string;
-  /** It makes what is not there, so it does not say that it is not. */
-  makes?: true;
+  /** It creates the resource, so it never returns 404. */
+  creates?: true;
 }
 
 const OF_PROJECTS: readonly Role[] = ['operator', 'admin'];
@@ -55,7 +55,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'POST /firmware/{device_id}': {
     roles: ['device'],
     body: { firmware: '1.0.0', timestamp: 1700000000 },
-    makes: true,
+    creates: true,
   },
   'GET /jobs': { roles: ['admin', 'producer', 'analyst', 'device'] },
   'GET /jobs/{job_id}': { roles: ['admin', 'producer', 'analyst', 'device'] },
@@ -67,7 +67,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
     roles: PRODUCERS,
     body: { objects: [OBJECT] },
     types: ['application/json', 'application/x-ndjson'],
-    makes: true,
+    creates: true,
   },
   'DELETE /batches/{batch_id}': { roles: ['admin'] },
   'GET /objects': { roles: READERS },
@@ -87,7 +87,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'POST /buildings/{building}/rooms/{room}/temperatures': {
     roles: PRODUCERS,
     body: { temperature: 10.5, recorded_at: '2024-12-10T16:45:00' },
-    makes: true,
+    creates: true,
   },
   'GET /buildings/{building}/rooms/{room}/temperatures': { roles: READERS },
   'GET /buildings/{building}/rooms/{room}/temperatures/average': { roles: READERS, query: 'duration=15m' },
@@ -96,7 +96,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
 /** Routes under /api/v1 that need no key. */
 export const OPEN = ['GET /', 'GET /limits'];
 
-/** The addresses that the running server knows, with `{name}` for an id; without those that end in a wildcard. */
+/** The paths of the running server, with `{name}` for an id, without those that end in a wildcard. */
 export function addressesOf(api: TestApi): string[] {
   const parents: string[] = [];
   const addresses: string[] = [];
@@ -111,7 +111,7 @@ export function addressesOf(api: TestApi): string[] {
   return addresses;
 }
 
-/** Fills the ids into an address; one that is not given stays a name that nothing has. */
+/** Fills ids into a path; an id that is not given becomes one that does not exist. */
 export function fill(address: string, ids: Readonly<Record<string, string | number>> = {}): string {
   return address.replace(/\{(\w+)\}/g, (_, name: string) => String(ids[name] ?? `no-${name}`));
 }

@@ -29,16 +29,16 @@ const routes = Object.entries(CONTRACT).map(
   },
 );
 const withBody = routes.filter(([, { body }]) => body !== undefined);
-/** Those of a project's own: what only an operator may is about all projects. */
+/** Routes of one project; those that only an operator may call are about all projects. */
 const withId = routes.filter(
-  ([, { path, makes, roles }]) => path.includes('{') && makes !== true && roles.includes('admin'),
+  ([, { path, creates, roles }]) => path.includes('{') && creates !== true && roles.includes('admin'),
 );
 
 function typesOf({ types = ['application/json'] }: ContractRoute): readonly string[] {
   return types;
 }
 
-/** A key that may do this. */
+/** A key with a role that may call the route. */
 function keyFor({ roles }: ContractRoute): string {
   return keyOf(roles[0] ?? 'admin');
 }
@@ -47,7 +47,7 @@ function keyOf(role: Role): string {
   return role === 'operator' ? api.operatorKey : mine.keys[role];
 }
 
-/** What there is of mine, for the routes that take no other. */
+/** Ids of the own project, for routes that need existing ones. */
 function ownIds(): Record<string, string | number> {
   return { project_id: mine.projectId, device_id: mine.deviceId };
 }
@@ -56,7 +56,7 @@ function addressWithQuery({ path, query }: { path: string } & ContractRoute): st
   return query === undefined ? path : `${path}?${query}`;
 }
 
-/** A request whose body is right in its shape, for ids that may be there or not. */
+/** Sends a valid request; its ids may not exist. */
 function send(
   route: { method: string; path: string } & ContractRoute,
   options: CallOptions = {},
@@ -68,13 +68,13 @@ function send(
   return api.call(route.method, fill(path, ownIds()), { ...body, ...options, headers });
 }
 
-/** What of a problem does not depend on when and where it was asked. */
+/** A problem without the members that differ for each request. */
 function essence(reply: Reply): unknown {
   return { ...reply.json<object>(), request_id: '', instance: '' };
 }
 
 describe('the route table', () => {
-  it('is the same in the server, in OpenAPI and in the contract', () => {
+  it('is equal in the server, in OpenAPI and in the contract', () => {
     const documented = Object.entries(openApi.paths).flatMap(([path, item]) =>
       Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`),
     );
@@ -88,7 +88,7 @@ describe('the route table', () => {
     );
   });
 
-  it('has each route with a body documented with it, and no other', () => {
+  it('documents a body for exactly the routes that take one', () => {
     for (const [path, item] of Object.entries(openApi.paths)) {
       for (const [method, { requestBody }] of Object.entries(item)) {
         const takes = CONTRACT[`${method.toUpperCase()} ${path.replace(API, '')}`]?.body !== undefined;
@@ -97,7 +97,7 @@ describe('the route table', () => {
     }
   });
 
-  it('answers 405 with Allow to every method that an address does not take, and to no other', async () => {
+  it('returns 405 with Allow for exactly the methods that a path does not support', async () => {
     for (const address of addressesOf(api)) {
       const documented = Object.keys(openApi.paths[address] ?? { get: {} }).map((method) => method.toUpperCase());
       const taken = documented.includes('GET') ? [...documented, 'HEAD'] : documented;
@@ -116,12 +116,12 @@ describe('the route table', () => {
 });
 
 describe('without a key', () => {
-  it.each(OPEN)('anyone may %s', async (route) => {
+  it.each(OPEN)('%s is public', async (route) => {
     expect((await api.call('GET', route.replace('GET ', ''))).status).toBe(200);
     expect((await api.call('GET', route.replace('GET ', ''), { key: 'wrong' })).status).toBe(200);
   });
 
-  it('and with a wrong one every other route gives one and the same answer', async () => {
+  it('or with an invalid one, every other route returns the same response', async () => {
     const { producer } = mine.keys;
     const mistyped = producer.slice(0, -1) + (producer.endsWith('0') ? '1' : '0');
     const headers = [
@@ -143,10 +143,10 @@ describe('without a key', () => {
   });
 });
 
-describe('with a key of another role', () => {
-  it.each(routes)('%s is refused, with one of its own it is not', async (_, route) => {
+describe('the roles of a route', () => {
+  it.each(routes)('%s returns 403 to every role but its own', async (_, route) => {
     for (const role of ROLES) {
-      // A body of no use, so that nothing is changed by those who may.
+      // An invalid body, so that the allowed roles change nothing.
       const reply = await send(route, {
         key: keyOf(role),
         ...(route.body === undefined ? {} : { body: { nonsense: 1 } }),
@@ -157,7 +157,7 @@ describe('with a key of another role', () => {
   });
 });
 
-describe("another project's things", () => {
+describe('the resources of another project', () => {
   let ids: Record<string, string | number>;
 
   beforeAll(async () => {
@@ -177,7 +177,7 @@ describe("another project's things", () => {
     ids = { project_id, key_id, device_id, batch_id: 'theirs', object_id: 'theirs', job_id, ...feeds };
   });
 
-  it.each(withId)('are to %s as if they did not exist', async (_, route) => {
+  it.each(withId)('%s returns the same 404 as for resources that do not exist', async (_, route) => {
     const others = await send(route, { key: mine.keys.admin }, fill(addressWithQuery(route), ids));
     const missing = {
       project_id: theirs.projectId ^ 1,
@@ -193,7 +193,7 @@ describe("another project's things", () => {
     expect(others.headers.get('etag')).toBeNull();
   });
 
-  it('are not in its lists, and its filters find none of them', async () => {
+  it('are in no list, and no filter finds them', async () => {
     const { analyst: key } = mine.keys;
     for (const list of [
       '/batches',
@@ -207,12 +207,12 @@ describe("another project's things", () => {
     }
   });
 
-  it('are not in its list of devices, which has its own', async () => {
+  it('are not in the list of devices', async () => {
     const { results } = (await api.call('GET', '/devices', { key: mine.keys.analyst })).json<{ results: object[] }>();
     expect(results).toEqual([{ device_id: mine.deviceId, project_id: mine.projectId, created_at: expect.any(String) }]);
   });
 
-  it('take no id away', async () => {
+  it('do not reserve ids', async () => {
     const body = { batch_id: 'theirs', objects: [{ object_id: 'theirs', data: [{ key: 'whose', value: 'mine' }] }] };
     expect((await api.call('POST', '/batches', { key: mine.keys.producer, body })).status).toBe(201);
     const read = await api.call('GET', '/objects/theirs', { key: theirs.keys.analyst });
@@ -223,7 +223,7 @@ describe("another project's things", () => {
     });
   });
 
-  it('take no object in: their batch is to POST /objects as if it did not exist', async () => {
+  it('accept no object: POST /objects treats their batch as one that does not exist', async () => {
     const post = (batch_id: string): Promise<Reply> =>
       api.call('POST', '/objects', { key: mine.keys.producer, body: { batch_id, object_id: 'o', data: [] } });
     const others = expectProblem(await post('theirs'), 'invalid-body');
@@ -235,38 +235,41 @@ describe("another project's things", () => {
 });
 
 describe('a body', () => {
-  it.each(withBody)('of the wrong shape is refused by %s with a pointer', async (_, route) => {
+  it.each(withBody)('with wrong members is rejected by %s with a pointer', async (_, route) => {
     const key = keyFor(route);
     expect(placesOf(expectProblem(await send(route, { key, body: [] }), 'invalid-body'))).toEqual(['']);
     const unknown = expectProblem(await send(route, { key, body: { ...route.body, nonsense: 1 } }), 'invalid-body');
     expect(placesOf(unknown)).toEqual(['/nonsense']);
   });
 
-  it.each(withBody)('that is broken or missing is refused by %s', async (_, route) => {
+  it.each(withBody)('that is malformed or missing is rejected by %s', async (_, route) => {
     const key = keyFor(route);
     for (const body of ['{"a":', '']) expectProblem(await send(route, { key, body }), 'malformed-request');
   });
 
-  it.each(withBody)('of another media type is refused by %s, which says what it takes', async (_, route) => {
-    for (const type of [
-      'text/plain',
-      'application/xml',
-      'application/x-www-form-urlencoded',
-      'application/jsonx',
-      '',
-    ]) {
-      const reply = await send(route, {
-        key: keyFor(route),
-        body: Buffer.from('x'),
-        headers: { 'Content-Type': type },
-      });
-      expectProblem(reply, 'unsupported-media-type');
-      const name = route.method === 'PATCH' ? 'accept-patch' : 'accept';
-      expect(reply.headers.get(name)).toBe(typesOf(route).join(', '));
-    }
-  });
+  it.each(withBody)(
+    'with another media type is rejected by %s, which returns the types that it accepts',
+    async (_, route) => {
+      for (const type of [
+        'text/plain',
+        'application/xml',
+        'application/x-www-form-urlencoded',
+        'application/jsonx',
+        '',
+      ]) {
+        const reply = await send(route, {
+          key: keyFor(route),
+          body: Buffer.from('x'),
+          headers: { 'Content-Type': type },
+        });
+        expectProblem(reply, 'unsupported-media-type');
+        const name = route.method === 'PATCH' ? 'accept-patch' : 'accept';
+        expect(reply.headers.get(name)).toBe(typesOf(route).join(', '));
+      }
+    },
+  );
 
-  it.each(withBody)('may be declared to %s in any case and with parameters', async (_, route) => {
+  it.each(withBody)('of %s may have its media type in any case and with parameters', async (_, route) => {
     for (const type of typesOf(route)) {
       const headers = { 'Content-Type': `${type.toUpperCase()} ; charset=UTF-8` };
       expectProblem(await send(route, { key: keyFor(route), body: [], headers }), 'invalid-body');
@@ -280,7 +283,7 @@ describe('every route', () => {
     ...OPEN.map((name): (typeof routes)[number] => [name, { method: 'GET', path: name.slice(4), roles: [] }]),
   ];
 
-  it.each(all)('refuses a query parameter that it does not know: %s', async (_, route) => {
+  it.each(all)('rejects an unknown query parameter: %s', async (_, route) => {
     for (const [query, name] of [
       ['nonsense=1', 'nonsense'],
       ['nonsense', 'nonsense'],
@@ -293,13 +296,13 @@ describe('every route', () => {
     }
   });
 
-  it.each(all)('refuses to answer in XML: %s', async (_, route) => {
+  it.each(all)('returns 406 for XML: %s', async (_, route) => {
     for (const accept of ['application/xml', 'image/png, text/css', 'application/json;q=0, */*;q=0']) {
       expectProblem(await send(route, { key: keyFor(route), headers: { Accept: accept } }), 'not-acceptable');
     }
   });
 
-  it.each(all)('means the same with a slash at the end: %s', async (_, route) => {
+  it.each(all)('ignores a trailing slash: %s', async (_, route) => {
     const key = keyFor(route);
     const body = route.body === undefined ? {} : { body: { nonsense: 1 } };
     const path = route.path.replace(/\/$/, '');
@@ -309,7 +312,7 @@ describe('every route', () => {
     expectProblem(await api.call(route.method, `${fill(path)}/more/than/there/is`, { key }), 'not-found');
   });
 
-  it.each(all)('says which request it was: %s', async (_, route) => {
+  it.each(all)('returns the id of the request: %s', async (_, route) => {
     const reply = await send(route, { key: keyFor(route), ...(route.body === undefined ? {} : { body: [] }) });
     expect(reply.headers.get('x-request-id')).toMatch(/^[\w-]+$/);
     if (reply.status >= 400) {

@@ -3,24 +3,24 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { hashOf, makeKey, mayBeKey, prefixOf } from './api-key.js';
 
-describe('a key that is made', () => {
-  it.each(ROLES)('says that it is ours and a %s', (role) => {
+describe('makeKey', () => {
+  it.each(ROLES)('makes a key with the prefix of a %s', (role) => {
     expect(makeKey(role)).toMatch(new RegExp(`^stw_${role}_[0-9A-Za-z]{36}$`));
   });
 
-  it('is made once', () => {
+  it('makes a different key each time', () => {
     expect(new Set(Array.from({ length: 1000 }, () => makeKey('admin'))).size).toBe(1000);
   });
 
-  it('may be a key', () => {
+  it('makes keys that mayBeKey accepts', () => {
     for (const role of ROLES) expect(mayBeKey(makeKey(role))).toBe(true);
   });
 });
 
-describe('a key that is mistyped', () => {
+describe('mayBeKey', () => {
   const characters = fc.constantFrom(...'0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz');
 
-  it('is known by its checksum when one character is another', () => {
+  it('rejects a key with one wrong character', () => {
     const key = makeKey('producer');
     const start = 'stw_producer_'.length;
     fc.assert(
@@ -31,7 +31,7 @@ describe('a key that is mistyped', () => {
     );
   });
 
-  it('is known by its checksum when two neighbours are swapped, or another role is put in', () => {
+  it('rejects a key with two adjacent characters swapped or with another role', () => {
     const key = makeKey('producer');
     for (let at = 'stw_producer_'.length; at < key.length - 1; at++) {
       const [a = '', b = ''] = [key[at], key[at + 1]];
@@ -42,24 +42,24 @@ describe('a key that is mistyped', () => {
 });
 
 describe('a key from a setting', () => {
-  it('may have any shape but ours, up to 1,024 characters', () => {
+  it('may have any other format, up to 1,024 characters', () => {
     for (const key of ['a'.repeat(32), 'stw_admin_short', makeKey('admin') + '0', 'x'.repeat(1024)])
       expect(mayBeKey(key)).toBe(true);
     expect(mayBeKey('x'.repeat(1025))).toBe(false);
   });
 
-  it('shows nothing of itself', () => {
+  it('has a prefix that reveals nothing of it', () => {
     expect(prefixOf('my own secret of 32 characters!!')).toBe('(from a setting)');
   });
 });
 
-describe('what is kept of a key', () => {
-  it('is its beginning, with four of its characters', () => {
+describe('the stored parts of a key', () => {
+  it('include the prefix, with four random characters', () => {
     const key = makeKey('analyst');
     expect(prefixOf(key)).toBe(key.slice(0, 'stw_analyst_'.length + 4));
   });
 
-  it('is a hash that only the secret can make', () => {
+  it('include a hash that needs the secret', () => {
     const key = makeKey('analyst');
     expect(hashOf(key, 'secret')).toHaveLength(32);
     expect(hashOf(key, 'secret')).toEqual(hashOf(key, 'secret'));

@@ -5,28 +5,30 @@ import { StartupError, type Config } from '#platform';
 
 const FILE = 'key-secret';
 
-/** The secret of the keyed hash: without it the stored hashes are worth nothing, and no key can be checked. */
+/** The secret of the keyed hash. Without it no key can be verified. */
 export class KeySecret {
   private constructor(
     readonly value: string,
-    /** Made by this start: no key that exists was made with it. */
+    /** Created by this start, so that it matches no existing key. */
     readonly isNew: boolean,
   ) {}
 
-  /** From the setting, or kept in the data dir, where it is made on first start. */
+  /** Reads it from the setting or from a file in the data directory, which the first start creates. @throws StartupError */
   static async load(config: Config): Promise<KeySecret> {
     if (config.access.keySecret !== null) return new KeySecret(config.access.keySecret, false);
     const path = join(config.database.dataDir, FILE);
-    const isNew = await makeOnce(path);
+    const isNew = await createOnce(path);
     const value = (await readFile(path, 'utf8')).trim();
     if (value.length < 32)
-      throw new StartupError(`${path} holds no key secret; restore it, or every key must be made anew`);
+      throw new StartupError(
+        `${path} holds no key secret of at least 32 characters; restore the file, or delete it and create all keys again`,
+      );
     return new KeySecret(value, isNew);
   }
 }
 
-/** Whether this call made the file; whole or not at all, also when two processes start at once. */
-async function makeOnce(path: string): Promise<boolean> {
+/** Creates the file atomically, also when two processes start at once. Returns whether this call created it. */
+async function createOnce(path: string): Promise<boolean> {
   const draft = `${path}.${String(process.pid)}`;
   try {
     await mkdir(dirname(path), { recursive: true });
@@ -35,7 +37,7 @@ async function makeOnce(path: string): Promise<boolean> {
     return true;
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw new StartupError(`cannot keep the key secret in ${path}: ${(cause as Error).message}`, { cause });
+    throw new StartupError(`cannot store the key secret in ${path}: ${(cause as Error).message}`, { cause });
   } finally {
     await rm(draft, { force: true });
   }
