@@ -100,7 +100,7 @@ describe('many clients at once', () => {
           }),
     );
     const replies = await Promise.all(posts);
-    expect(new Set(statuses(replies.toSpliced(30, 1)))).toEqual(new Set([201, 400]));
+    expect([201, 400]).toEqual(expect.arrayContaining(statuses(replies.toSpliced(30, 1))));
     expect(replies[30]?.status).toBe(204);
     const left = await api.db.sql(`SELECT FROM objects WHERE batch_id = 'doomed'`);
     expect(left).toHaveLength(0);

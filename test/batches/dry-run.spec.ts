@@ -27,17 +27,17 @@ type Send = (query: string) => Promise<Reply>;
 const post =
   (batch_id: string, objects: unknown): Send =>
   (query) =>
-    api.call('POST', `/batches?${query}`, { key: project.keys.producer, body: { batch_id, objects } });
+    api.call('POST', `/batches?${query}`, { key: project.keys.admin, body: { batch_id, objects } });
 const put =
   (batchId: string, objects: unknown, more = ''): Send =>
   (query) =>
-    api.call('PUT', `/batches/${batchId}?${query}${more}`, { key: project.keys.producer, body: { objects } });
+    api.call('PUT', `/batches/${batchId}?${query}${more}`, { key: project.keys.admin, body: { objects } });
 const putLines =
   (batchId: string, objects: unknown[], more = ''): Send =>
   (query) => {
     const body = objects.map((one) => (typeof one === 'string' ? one : JSON.stringify(one))).join('\n');
     const headers = { 'Content-Type': 'application/x-ndjson' };
-    return api.call('PUT', `/batches/${batchId}?${query}${more}`, { key: project.keys.producer, body, headers });
+    return api.call('PUT', `/batches/${batchId}?${query}${more}`, { key: project.keys.admin, body, headers });
   };
 
 /** Each with what it would come to: what is done, the status, the batch's objects then, and those of the request that are there. */

@@ -118,9 +118,9 @@ describe('PUT as application/x-ndjson', () => {
     const problem = expectProblem(await put('late', lines.join('')), 'conflict');
     expect(problem.errors).toEqual([
       { pointer: '/lines/65000/object_id', detail: '"late-taken" exists already' },
-      { pointer: '/lines/66000/object_id', detail: '"late-3" stands in this batch already' },
-      { pointer: '/lines/67000/object_id', detail: '"late-66000" stands in this batch already' },
-      { pointer: '/lines/69000/object_id', detail: '"late-45000" stands in this batch already' },
+      { pointer: '/lines/66000/object_id', detail: '"late-3" appears twice in this request' },
+      { pointer: '/lines/67000/object_id', detail: '"late-66000" appears twice in this request' },
+      { pointer: '/lines/69000/object_id', detail: '"late-45000" appears twice in this request' },
     ]);
     expect([
       await countOf(`batches WHERE batch_id = 'late'`),
@@ -137,7 +137,9 @@ describe('PUT as application/x-ndjson', () => {
       const lines = [...linesOf('fits', 500), line('x'.repeat(200), `,"subject":"${'s'.repeat(900)}"`), line('after')];
       for (const query of ['', '?mode=partial']) {
         const reply = await small.call('PUT', `/batches/limited${query}`, { key, body: lines.join(''), headers: TYPE });
-        expect(expectProblem(reply, 'too-large').detail).toMatch(/^Line 501 is over BODY_LIMIT_BYTES, 1024 bytes/);
+        expect(expectProblem(reply, 'too-large').detail).toMatch(
+          /^Line 501 is longer than BODY_LIMIT_BYTES, 1024 bytes/,
+        );
       }
       const fits = await small.call('PUT', '/batches/limited', {
         key,

@@ -25,7 +25,7 @@ const FIRST_PLACE = { objects: 0, lines: 1 };
 const shoe = (object_id: string, size: unknown = 1): object => ({ object_id, data: [{ key: 'size', value: size }] });
 
 function put(kind: Kind, batchId: string, objects: object[], query = ''): Promise<Reply> {
-  const { producer: key } = project.keys;
+  const { admin: key } = project.keys;
   const path = `/batches/${encodeURIComponent(batchId)}${query}`;
   if (kind === 'objects') return api.call('PUT', path, { key, body: { objects } });
   const body = objects.map((one) => `${JSON.stringify(one)}\n`).join('');

@@ -300,7 +300,7 @@ describe('stowage load of NDJSON', () => {
         file,
         batch_id: 'part',
         pointer: '/lines/5/object_id',
-        detail: expect.stringContaining('stands in this batch already'),
+        detail: expect.stringContaining('appears twice in this request'),
         line: bad[2],
       },
     ]);

@@ -196,7 +196,7 @@ describe('stowage load', () => {
       'errors/nameless.json: /batch_id: is missing',
       'errors/numbered.json: /batch_id: must be text of 1 to 255 characters without control characters',
       'errors/page.json: is not JSON: it begins with <',
-      'errors/twice.json: /objects/1/object_id: "twice-1" stands in this batch already',
+      'errors/twice.json: /objects/1/object_id: "twice-1" appears twice in this request',
       'errors/unnamed.json: /objects: is missing',
       'nowhere.json: does not exist',
     ]);

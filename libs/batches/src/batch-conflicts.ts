@@ -1,48 +1,51 @@
 import { Problem, type InputError } from '#http';
-import type { BatchSource, Rejected } from './batch-source.js';
+import type { BatchInput, RejectedObjects } from './batch-input.js';
 import type { Conflict } from './batch-write.store.js';
 
-/** What stood in the way was gone when we looked: deleted meanwhile, or its transaction was rolled back. */
-export class ConflictGone extends Problem {}
+/** Adds objects that are left out because of a conflict. */
+export function rejectConflicts(rejected: RejectedObjects, conflicts: readonly Conflict[], input: BatchInput): void {
+  for (const error of conflictErrors(conflicts, input)) rejected.add(error);
+  rejected.count += totalOf(conflicts) - conflicts.length;
+  rejected.objects += totalOf(conflicts);
+}
 
-/** One for each of the listed ids, with a pointer to it. */
-function conflictErrors(conflicts: readonly Conflict[], source: BatchSource): InputError[] {
-  return conflicts.map(({ place, object_id, exists }) => ({
-    pointer: `${source.pointerOf(Number(place))}/object_id`,
-    detail: exists ? `"${object_id}" exists already` : `"${object_id}" stands in this batch already`,
+/** @param batchErrors conflicts other than those of the objects */
+export function conflictProblem(
+  conflicts: readonly Conflict[],
+  input: BatchInput,
+  batchErrors: readonly InputError[] = [],
+): Problem {
+  const errors = [...batchErrors, ...conflictErrors(conflicts, input)];
+  const errorCount = batchErrors.length + totalOf(conflicts);
+  const [only] = errors;
+  if (errorCount === 1 && only !== undefined) {
+    return new Problem('conflict', { detail: `${only.detail}; nothing was stored.`, errors });
+  }
+  const isExisting = batchErrors.length > 0 || conflicts.some(({ exists }) => exists);
+  const isRepeated = conflicts.some(({ exists }) => !exists);
+  const reasons = [...(isExisting ? ['exist already'] : []), ...(isRepeated ? ['appear twice in this request'] : [])];
+  const detail = `${String(errorCount)} of the ids sent ${reasons.join(' or ')}; nothing was stored.`;
+  return new Problem('conflict', { detail, errors, errorCount });
+}
+
+export function differentContent(batchId: string): Problem {
+  return new Problem('conflict', {
+    detail:
+      `The batch "${batchId}" exists already, with other content. ` +
+      'Use on_conflict=replace to replace it, or on_conflict=skip to add only the objects that do not exist.',
+    errors: [{ pointer: '/batch_id', detail: `"${batchId}" exists already, with other content` }],
+  });
+}
+
+/** One error for each of the listed conflicts, with a pointer to the id. */
+function conflictErrors(conflicts: readonly Conflict[], input: BatchInput): InputError[] {
+  return conflicts.map(({ position, object_id, exists }) => ({
+    pointer: `${input.pointerTo(Number(position))}/object_id`,
+    detail: exists ? `"${object_id}" exists already` : `"${object_id}" appears twice in this request`,
   }));
 }
 
-/** How many ids are taken in all. */
+/** Number of conflicts, those that are not listed included. */
 function totalOf(conflicts: readonly Conflict[]): number {
   return Number(conflicts[0]?.total ?? 0);
-}
-
-/** Counts objects that were left out among the rejected ones. */
-export function reject(rejected: Rejected, conflicts: readonly Conflict[], source: BatchSource): void {
-  const errors = conflictErrors(conflicts, source);
-  for (const error of errors) rejected.add([error]);
-  const unlisted = totalOf(conflicts) - errors.length;
-  rejected.errorCount += unlisted;
-  rejected.objects += unlisted;
-}
-
-/** @param before what is in the way beside the objects */
-export function conflictProblem(
-  conflicts: readonly Conflict[],
-  source: BatchSource,
-  before: readonly InputError[] = [],
-): Problem {
-  const errorCount = before.length + totalOf(conflicts);
-  const ids = errorCount === 1 ? 'One of the ids sent is taken' : `${String(errorCount)} of the ids sent are taken`;
-  const errors = [...before, ...conflictErrors(conflicts, source)];
-  return new Problem('conflict', { detail: `${ids}; nothing was stored.`, errors, errorCount });
-}
-
-export function otherContent(batchId: string): Problem {
-  return new Problem('conflict', {
-    detail:
-      'The batch exists with other content; ?on_conflict=replace puts this in its place, skip adds what is missing.',
-    errors: [{ pointer: '/batch_id', detail: `"${batchId}" exists already, with other content` }],
-  });
 }

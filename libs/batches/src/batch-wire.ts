@@ -26,3 +26,8 @@ export function nestedObjectText(row: NestedRow): string {
   const observedAt = row.is_arrival ? '' : `,"observed_at":"${row.observed_at}"`;
   return `{"object_id":${JSON.stringify(row.object_id)},"data":${row.data}${subject}${observedAt}}`;
 }
+
+/** The strong ETag of a batch; it changes with every change to the batch or to one of its objects. */
+export function batchEtag(revision: string): string {
+  return `"${BigInt(revision).toString(36)}"`;
+}

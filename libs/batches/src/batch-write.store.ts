@@ -1,30 +1,49 @@
 import { ERRORS_LISTED_MAX } from '#http';
-import { timeOfSeqSql, type CopyIn, type Queryable, type Transaction } from '#database';
+import { Database, isUniqueViolation, timeOfSeqSql, type CopyIn, type Queryable, type Transaction } from '#database';
 import { Injectable } from '@nestjs/common';
-import { FORMAT } from './batch-rows.js';
+import { InjectRepository } from '@nestjs/typeorm';
+import { Repository } from 'typeorm';
 import {
+  addObjectsSql,
   BATCH_COLUMNS,
-  type BatchEntity,
+  BatchEntity,
   type BatchRow,
   columnListSql,
   columns,
+  insertRow,
   invalidateAllRollupsSql,
   invalidateRollupsSql,
   NEW_BATCH_COLUMNS,
   NEW_OBJECT_COLUMNS,
+  type NewObjectRow,
   ObjectEntity,
   ROLLUP_COLUMNS,
 } from '#store';
+import { COPY_FORMAT } from './copy-rows.js';
 
-/** A stream writes for as long as it is sent, which the pace of its body bounds and not the time of a statement. */
-const PREPARE = {
-  name: 'write.prepare',
+/**
+ * A batch and all of its objects in one statement, which is one transaction and one round trip. PostgreSQL parses the client's
+ * own text, so no digit passes through JavaScript.
+ */
+const INSERT_BATCH = {
+  name: 'batch.insert',
+  text: `
+    WITH batch AS (
+      INSERT INTO batches (${NEW_BATCH_COLUMNS})
+      VALUES ($1::int, $2::text, $3::bigint, $4::bigint, $3::bigint)
+    ),
+    ${addObjectsSql()}`,
+};
+
+/** A stream is written for as long as its client sends; the pace of its body bounds that, not the time of a statement. */
+const DISABLE_STATEMENT_TIMEOUT = {
+  name: 'batch.disable-statement-timeout',
   text: `SELECT set_config('statement_timeout', '0', true)`,
 };
 
-/** Makes the batch, under a lock that keeps everybody else out until the transaction ends; nothing when it is there. */
-const CLAIM = {
-  name: 'write.claim',
+/** Creates the batch and locks it until the transaction ends; no row where it exists. */
+const CREATE = {
+  name: 'batch.create',
   text: `
     INSERT INTO batches (${NEW_BATCH_COLUMNS})
     VALUES ($1::int, $2::text, $3::bigint, 0, $3::bigint)
@@ -32,51 +51,58 @@ const CLAIM = {
 };
 
 const LOCK = {
-  name: 'write.lock',
-  text: `
-    SELECT ${BATCH_COLUMNS}, b.digest FROM batches AS b
-    WHERE b.project_id = $1 AND b.batch_id = $2 FOR UPDATE`,
+  name: 'batch.lock',
+  text: `SELECT ${BATCH_COLUMNS}, b.digest FROM batches AS b WHERE b.project_id = $1 AND b.batch_id = $2 FOR UPDATE`,
 };
 
 const FINISH = {
-  name: 'write.finish',
+  name: 'batch.finish',
   text: `
     UPDATE batches AS b SET object_count = b.object_count + $3::bigint, revision = $4::bigint, digest = $5::bytea
     WHERE b.project_id = $1 AND b.batch_id = $2 RETURNING ${BATCH_COLUMNS}`,
 };
 
-const EMPTY = {
-  name: 'write.empty',
+const CLEAR = {
+  name: 'batch.clear',
   text: `
     WITH gone AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${ROLLUP_COLUMNS}),
     marked AS (${invalidateAllRollupsSql('gone')})
     UPDATE batches SET object_count = 0, rewritten = $3 WHERE project_id = $1 AND batch_id = $2`,
 };
 
-/** COPY cannot tell what it has added, so that is looked for in the batch. */
-const MARK = {
-  name: 'write.mark',
+const DELETE_OBJECTS = {
+  name: 'batch.delete-objects',
+  text: `
+    WITH gone AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${ROLLUP_COLUMNS})
+    ${invalidateRollupsSql('gone')}`,
+};
+
+const DELETE_BATCH = { name: 'batch.delete', text: `DELETE FROM batches WHERE project_id = $1 AND batch_id = $2` };
+
+/** COPY does not return what it has added, so the objects of the batch are read again. */
+const INVALIDATE_ROLLUPS = {
+  name: 'batch.invalidate-rollups',
   text: invalidateRollupsSql(`(SELECT ${ROLLUP_COLUMNS} FROM objects WHERE project_id = $1 AND batch_id = $2)`),
 };
 
-const KEEP_DIGEST = {
-  name: 'write.keep-digest',
+const STORE_DIGEST = {
+  name: 'batch.store-digest',
   text: `UPDATE batches SET digest = $3 WHERE project_id = $1 AND batch_id = $2`,
 };
 
-const COPY_OBJECTS = `COPY objects (${NEW_OBJECT_COLUMNS}) FROM STDIN ${FORMAT}`;
+const COPY_OBJECTS = `COPY objects (${NEW_OBJECT_COLUMNS}) FROM STDIN ${COPY_FORMAT}`;
 const STAGED_COLUMNS = columnListSql(columns(ObjectEntity, 'object_id', 'seq', 'subject', 'observed_at', 'data'));
-const COPY_STAGED = `COPY staged (place, ${STAGED_COLUMNS}) FROM STDIN ${FORMAT}`;
+const COPY_STAGED = `COPY staged (position, ${STAGED_COLUMNS}) FROM STDIN ${COPY_FORMAT}`;
 
-/** Of the connection, and empty in every transaction: making it costs each connection once. */
-const STAGE = `
+/** A temporary table of the connection, empty at the start of every transaction; each connection creates it once. */
+const CREATE_STAGE = `
   CREATE TEMP TABLE IF NOT EXISTS staged (
-    place bigint, object_id text COLLATE "C", seq bigint, subject text COLLATE "C", observed_at timestamptz, data jsonb
+    position bigint, object_id text COLLATE "C", seq bigint, subject text COLLATE "C", observed_at timestamptz, data jsonb
   ) ON COMMIT DELETE ROWS`;
 
 /**
- * A digest of objects in their order. In slices, because an aggregate's value ends at 1 GB: 32 bytes of 33 million objects.
- * `observed_at` counts where it was given, as when the batch is read.
+ * A digest of objects in their order. In slices, because a value of PostgreSQL is limited to 1 GB, which is 32 bytes for each of
+ * 33 million objects. As when a batch is read, `observed_at` counts only where it was sent.
  */
 function digestSql(objects: string): string {
   return `
@@ -94,22 +120,22 @@ const DIGEST_STORED = digestSql(`
   SELECT seq, object_id, subject, nullif(observed_at, ${timeOfSeqSql('seq')}) AS observed_at, data
   FROM objects WHERE project_id = $1 AND batch_id = $2`);
 
-/** Which objects of the project stand in the way of the staged ones. */
-export type InTheWay = 'any' | 'of other batches' | 'none';
+/** Which stored objects conflict with staged ones of the same id. */
+export type ConflictScope = 'any' | 'of other batches' | 'none';
 
-const CONDITIONS: Readonly<Record<InTheWay, string>> = {
+const SCOPE_CONDITIONS: Readonly<Record<ConflictScope, string>> = {
   any: 'true',
   'of other batches': 'o.batch_id <> $2',
   none: 'false',
 };
 
-/** $3: whether objects of this very batch are earlier ones of the same stream. */
-const conflictsSql = (inTheWay: InTheWay): string => `
-  SELECT s.place, s.seq, s.object_id, o.batch_id <> $2 OR NOT $3::boolean AS exists
-  FROM staged AS s JOIN objects AS o ON o.project_id = $1 AND o.object_id = s.object_id AND ${CONDITIONS[inTheWay]}
+/** $3: whether stored objects of this batch are earlier objects of the same request. */
+const conflictsSql = (scope: ConflictScope): string => `
+  SELECT s.position, s.seq, s.object_id, o.batch_id <> $2 OR NOT $3::boolean AS exists
+  FROM staged AS s JOIN objects AS o ON o.project_id = $1 AND o.object_id = s.object_id AND ${SCOPE_CONDITIONS[scope]}
   UNION ALL
-  SELECT place, seq, object_id, false FROM (
-    SELECT place, seq, object_id, row_number() OVER (PARTITION BY object_id ORDER BY seq) AS nth FROM staged
+  SELECT position, seq, object_id, false FROM (
+    SELECT position, seq, object_id, row_number() OVER (PARTITION BY object_id ORDER BY seq) AS nth FROM staged
   ) AS numbered WHERE nth > 1`;
 
 const INSERT_STAGED = `
@@ -119,58 +145,91 @@ const INSERT_STAGED = `
 
 export type LockedBatch = BatchRow & Pick<BatchEntity, 'digest'>;
 
-/** An id that stands in the way: stored, or earlier in the same batch. */
+/** An object whose id exists, or appears earlier in the same batch. */
 export interface Conflict {
-  place: string;
+  position: string;
   object_id: string;
   exists: boolean;
-  /** How many there are in all. */
+  /** Number of conflicts in all; the list has at most 100. */
   total: string;
 }
 
-/** The statements of one write of a batch, in its transaction; `project_id` and `batch_id` are the same in all. */
+export type BatchTarget = readonly [projectId: number, batchId: string];
+
+/** The statements that write batches. */
 @Injectable()
 export class BatchWriteStore {
-  async prepare(tx: Queryable): Promise<void> {
-    await tx.query(PREPARE);
+  constructor(
+    @InjectRepository(BatchEntity) private readonly batches: Repository<BatchEntity>,
+    private readonly database: Database,
+  ) {}
+
+  /**
+   * Stores a batch with its objects in one statement. A statement that is repeated after a lost connection finds its own batch,
+   * which has the same `seq`.
+   * @throws a unique violation where an id exists
+   */
+  async insert([projectId, batchId]: BatchTarget, seq: bigint, objects: readonly NewObjectRow[]): Promise<void> {
+    const rows = `[${objects.map(insertRow).join()}]`;
+    await this.database.retrying(async () => {
+      try {
+        await this.database.query(INSERT_BATCH, [projectId, batchId, seq.toString(), objects.length, rows]);
+      } catch (error) {
+        if (!isUniqueViolation(error)) throw error;
+        const own = { project_id: projectId, batch_id: batchId, seq: seq.toString() };
+        if (!(await this.batches.existsBy(own))) throw error;
+      }
+    });
   }
 
-  /** False when there is such a batch. */
-  async claim(tx: Queryable, projectId: number, batchId: string, seq: bigint): Promise<boolean> {
-    return (await tx.query(CLAIM, [projectId, batchId, seq.toString()])).length > 0;
+  async disableStatementTimeout(tx: Queryable): Promise<void> {
+    await tx.query(DISABLE_STATEMENT_TIMEOUT);
   }
 
-  /** The batch, locked; null when it was deleted just now. */
-  async lock(tx: Queryable, projectId: number, batchId: string): Promise<LockedBatch | null> {
-    const [row] = await tx.query<LockedBatch>(LOCK, [projectId, batchId]);
+  /** Creates and locks the batch. @returns false where it exists */
+  async create(tx: Queryable, target: BatchTarget, seq: bigint): Promise<boolean> {
+    return (await tx.query(CREATE, [...target, seq.toString()])).length > 0;
+  }
+
+  /** Locks the batch; null where it does not exist. */
+  async lock(tx: Queryable, target: BatchTarget): Promise<LockedBatch | null> {
+    const [row] = await tx.query<LockedBatch>(LOCK, target);
     return row ?? null;
   }
 
+  /** Updates a locked batch after objects were added. */
   async finish(
     tx: Queryable,
-    [projectId, batchId]: readonly [number, string],
+    target: BatchTarget,
     { added, revision, digest }: { added: number; revision: bigint; digest: Buffer | null },
   ): Promise<BatchRow> {
-    const [row] = await tx.query<BatchRow>(FINISH, [projectId, batchId, added, revision.toString(), digest]);
-    if (row === undefined) throw new Error('a batch vanished under its lock');
+    const [row] = await tx.query<BatchRow>(FINISH, [...target, added, revision.toString(), digest]);
+    if (row === undefined) throw new Error('a locked batch does not exist');
     return row;
   }
 
-  /** For a batch that has got objects with subjects. */
-  async mark(tx: Queryable, projectId: number, batchId: string): Promise<void> {
-    await tx.query(MARK, [projectId, batchId]);
+  /** Invalidates the rollups of a batch that has got objects with subjects. */
+  async invalidateRollups(tx: Queryable, target: BatchTarget): Promise<void> {
+    await tx.query(INVALIDATE_ROLLUPS, target);
   }
 
-  async empty(tx: Queryable, projectId: number, batchId: string, revision: bigint): Promise<void> {
-    await tx.query(EMPTY, [projectId, batchId, revision.toString()]);
+  /** Deletes the objects of a locked batch. */
+  async clear(tx: Queryable, target: BatchTarget, revision: bigint): Promise<void> {
+    await tx.query(CLEAR, [...target, revision.toString()]);
+  }
+
+  /** Deletes a locked batch with its objects. */
+  async delete(tx: Queryable, target: BatchTarget): Promise<void> {
+    await tx.query(DELETE_OBJECTS, target);
+    await tx.query(DELETE_BATCH, target);
   }
 
   copyObjects(tx: Transaction): CopyIn {
     return tx.copyIn(COPY_OBJECTS);
   }
 
-  async stage(tx: Queryable): Promise<void> {
-    await tx.query(STAGE);
+  async createStage(tx: Queryable): Promise<void> {
+    await tx.query(CREATE_STAGE);
   }
 
   copyStaged(tx: Transaction): CopyIn {
@@ -181,57 +240,48 @@ export class BatchWriteStore {
     return digestOf(await tx.query(DIGEST_STAGED));
   }
 
-  /** Makes the digest of what is stored, and keeps it. */
-  async digestStored(tx: Queryable, projectId: number, batchId: string): Promise<Buffer> {
-    const digest = digestOf(await tx.query(DIGEST_STORED, [projectId, batchId]));
-    await tx.query(KEEP_DIGEST, [projectId, batchId, digest]);
+  /** Computes the digest of the stored objects, and stores it with the batch. */
+  async digestStored(tx: Queryable, target: BatchTarget): Promise<Buffer> {
+    const digest = digestOf(await tx.query(DIGEST_STORED, target));
+    await tx.query(STORE_DIGEST, [...target, digest]);
     return digest;
   }
 
   /**
-   * The first of the staged objects whose ids are taken.
-   * @param ownAreEarlier whether objects of this very batch are earlier ones of the same stream
+   * Lists the first staged objects with a conflict.
+   * @param isOwnEarlier whether stored objects of this batch are earlier objects of the same request
    */
-  conflicts(
-    tx: Queryable,
-    [projectId, batchId]: readonly [number, string],
-    inTheWay: InTheWay,
-    ownAreEarlier = false,
-  ): Promise<Conflict[]> {
+  conflicts(tx: Queryable, target: BatchTarget, scope: ConflictScope, isOwnEarlier = false): Promise<Conflict[]> {
     return tx.query<Conflict>(
-      `SELECT place, object_id, bool_or(exists) AS exists, count(*) OVER () AS total
-       FROM (${conflictsSql(inTheWay)}) AS c GROUP BY place, object_id ORDER BY place LIMIT $4`,
-      [projectId, batchId, ownAreEarlier, ERRORS_LISTED_MAX],
+      `SELECT position, object_id, bool_or(exists) AS exists, count(*) OVER () AS total
+       FROM (${conflictsSql(scope)}) AS c GROUP BY position, object_id ORDER BY position LIMIT $4`,
+      [...target, isOwnEarlier, ERRORS_LISTED_MAX],
     );
   }
 
-  /** Takes them off the stage. */
-  async dropConflicts(
-    tx: Queryable,
-    [projectId, batchId]: readonly [number, string],
-    inTheWay: InTheWay,
-  ): Promise<void> {
-    const text = `DELETE FROM staged WHERE seq IN (SELECT seq FROM (${conflictsSql(inTheWay)}) AS c)`;
-    await tx.query(text, [projectId, batchId, false]);
+  /** Removes the staged objects with a conflict. */
+  async removeConflicts(tx: Queryable, target: BatchTarget, scope: ConflictScope): Promise<void> {
+    const text = `DELETE FROM staged WHERE seq IN (SELECT seq FROM (${conflictsSql(scope)}) AS c)`;
+    await tx.query(text, [...target, false]);
   }
 
   /**
-   * A unique violation when one of the ids was taken meanwhile, unless those that exist are to stay.
-   * @returns how many were added, and how many were to be
+   * Inserts the staged objects.
+   * @param skipExisting leaves existing objects as they are; without it an existing id is a unique violation
+   * @returns how many were added, and how many were staged
    */
   async insertStaged(
     tx: Queryable,
-    projectId: number,
-    batchId: string,
+    target: BatchTarget,
     skipExisting: boolean,
-  ): Promise<{ added: number; kept: number }> {
+  ): Promise<{ added: number; staged: number }> {
     const onConflict = skipExisting ? 'ON CONFLICT (project_id, object_id) DO NOTHING' : '';
-    const [row] = await tx.query<{ added: string; kept: string }>(
+    const [row] = await tx.query<{ added: string; staged: string }>(
       `WITH added AS (${INSERT_STAGED} ${onConflict} RETURNING 1)
-       SELECT count(*) AS added, (SELECT count(*) FROM staged) AS kept FROM added`,
-      [projectId, batchId],
+       SELECT count(*) AS added, (SELECT count(*) FROM staged) AS staged FROM added`,
+      target,
     );
-    return { added: Number(row?.added), kept: Number(row?.kept) };
+    return { added: Number(row?.added), staged: Number(row?.staged) };
   }
 }
 

@@ -1,311 +1,335 @@
-import { setImmediate } from 'node:timers/promises';
+import { checkPreconditions, Problem, type Preconditions, type Role } from '#http';
+import type { Receipt, WriteResponse } from '#jobs';
+import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable, type Transaction } from '#database';
-import { Problem } from '#http';
+import type { BatchRow } from '#store';
 import { Injectable } from '@nestjs/common';
-import { ConflictGone, conflictProblem, otherContent, reject } from './batch-conflicts.js';
-import { BatchPour } from './batch-pour.js';
-import { stagedRows } from './batch-rows.js';
-import { BadInput, type BatchSource, type CheckedObject, type Chunks, type Rejected } from './batch-source.js';
-import { BatchStore } from './batch.store.js';
-import { BatchWriteStore, type Conflict, type InTheWay, type LockedBatch } from './batch-write.store.js';
-import type { BatchRow, Note } from '#store';
-import { WriteSlots } from './write-slots.js';
+import { conflictProblem, differentContent, rejectConflicts } from './batch-conflicts.js';
+import type { BatchInput, BatchObject, RejectedObjects } from './batch-input.js';
+import { batchNotFound } from './batch-reader.js';
+import { batchResponse } from './batch-response.js';
+import { batchEtag } from './batch-wire.js';
+import { BatchWriteStore, type BatchTarget, type Conflict, type ConflictScope } from './batch-write.store.js';
+import { ChunkReader } from './chunk-reader.js';
+import { stagedRows } from './copy-rows.js';
+import { ObjectCopy } from './object-copy.js';
+import { WriteSlots, type ReleaseSlot } from './write-slots.js';
 
-/** More objects are copied, fewer inserted in one statement and one round trip; docs/decisions/008. */
+/** Larger batches are copied; smaller ones are inserted in one statement and one round trip (docs/decisions/008). */
 const INSERT_OBJECTS_MAX = 200;
-/** How often an insert is tried whose conflict was gone when we looked. */
-const CONFLICT_RETRIES = 3;
+/** Attempts where another transaction takes or frees an id while a batch is being stored. */
+const CONFLICT_ATTEMPTS = 3;
 
 export interface BatchWrite {
   projectId: number;
   batchId: string;
-  source: BatchSource;
-  /** What to do where the batch exists: refuse it, or compare and then refuse, replace, or add what is missing. */
+  input: BatchInput;
+  /** What to do where the batch exists: refuse it, or compare the content and then refuse, replace, or add what is missing. */
   ifExists: 'refuse' | 'compare' | 'replace' | 'skip';
-  /** Store the good objects and leave out the others. */
-  partial: boolean;
-  /** Do it, tell what came of it, and undo it. */
-  dryRun: boolean;
+  /** Store the valid objects and report the others. */
+  isPartial: boolean;
+  /** Report the result without storing anything. */
+  isDryRun: boolean;
+  /** Preconditions on the batch; undefined where the URL is not that of the batch. */
+  preconditions?: Preconditions | undefined;
+  baseUrl: string;
+  role: Role;
 }
 
 export interface BatchResult {
   kind: 'created' | 'unchanged' | 'replaced' | 'extended';
   batch: BatchRow;
-  /** Objects of this write that are in the store now. */
+  /** Number of objects of the request that are in the store now. */
   stored: number;
-  rejected: Rejected;
+  rejected: RejectedObjects;
+  /** Whether the batch may have objects that the request did not contain. */
+  hasOtherObjects: boolean;
 }
 
-/** Stores batches: new ones, the same again, others in their place; all or nothing, or in part. See docs/decisions/008. */
+/** Writes batches: parse and validate, plan, store, respond. See docs/decisions/009. */
 @Injectable()
 export class BatchWriter {
   constructor(
-    private readonly batches: BatchStore,
     private readonly store: BatchWriteStore,
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly slots: WriteSlots,
+    private readonly config: Config,
   ) {}
 
-  /** @throws Problem of the source; conflict naming the ids in the way; invalid-body where no object of a part was good */
-  async write(write: BatchWrite, note?: Note<BatchResult>): Promise<BatchResult> {
-    const { source } = write;
+  /**
+   * @throws Problem malformed-request, invalid-body, too-large; conflict with every id that exists; precondition-failed,
+   *   precondition-required; unavailable
+   */
+  async write(write: BatchWrite, receipt?: Receipt): Promise<WriteResponse> {
+    const { input, isPartial } = write;
+    const reader = await ChunkReader.open(input, isPartial);
+    if (reader.isInvalid) throw await reader.readErrors();
+
+    const small = canInsert(write, receipt) ? reader.onlyChunk : null;
+    if (small !== null && small.length <= INSERT_OBJECTS_MAX) {
+      const inserted = await this.insert(write, small, reader.rejected);
+      if (inserted !== null) return batchResponse(write, inserted);
+      // An id exists; the transaction finds out which.
+    }
+
+    const releaseSlot = await this.acquireSlot(write);
+    let response: WriteResponse | null;
     try {
-      const isSmall = source.count !== undefined && source.count <= INSERT_OBJECTS_MAX;
-      if (isSmall && note === undefined && !write.dryRun && !write.partial) {
-        const inserted = await this.insert(write);
-        if (inserted !== null) return inserted;
-      }
-      if (source.reading === 'again') {
-        return await this.slots.forBatch(write.projectId, () => this.repeat(write, note));
-      }
-      const work = await this.prepare(write, note);
-      const once = (): Promise<BatchResult> => this.database.transactionOnce(work);
-      return await (source.reading === 'slow' ? this.slots.forStream(write.projectId, once) : once());
-    } catch (error) {
-      if (error instanceof Undone) return error.result;
-      if (error instanceof BadInput) return this.write({ ...write, source: await error.readOn() }, note);
-      throw error;
+      response = await this.storeWithRetries(write, reader, receipt);
+    } finally {
+      releaseSlot?.();
     }
+    // The rest of an invalid batch is validated without a slot and without a connection.
+    if (response === null) throw await reader.readErrors();
+    return response;
   }
 
-  private async repeat(write: BatchWrite, note: Note<BatchResult> | undefined): Promise<BatchResult> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.database.retrying(async () => this.database.transactionOnce(await this.prepare(write, note)));
-      } catch (error) {
-        if (!(error instanceof ConflictGone) || attempt === CONFLICT_RETRIES) throw error;
+  /**
+   * Deletes a batch.
+   * @throws Problem not-found; precondition-failed, precondition-required; batch-not-empty unless `cascade`
+   */
+  async delete(target: BatchTarget, cascade: boolean, preconditions: Preconditions): Promise<void> {
+    await this.database.transaction(async (tx) => {
+      // The lock of the batch keeps new objects out.
+      const batch = await this.store.lock(tx, target);
+      if (batch === null) throw batchNotFound();
+      checkPreconditions(preconditions, batchEtag(batch.revision), this.config.rules);
+      const count = Number(batch.object_count);
+      if (count > 0 && !cascade) {
+        throw new Problem('batch-not-empty', {
+          detail: `The batch still has objects (${batch.object_count}); use cascade=true to delete them with it.`,
+          extra: { object_count: count },
+        });
       }
-    }
+      await this.store.delete(tx, target);
+    });
   }
 
-  /** What is to be done in a transaction; none is opened before the first objects have come and are good. */
-  private async prepare(
-    write: BatchWrite,
-    note: Note<BatchResult> | undefined,
-  ): Promise<(tx: Transaction) => Promise<BatchResult>> {
-    const chunks = await primed(write.source.chunks());
-    return undoing(write, (tx) => this.run(tx, write, chunks, note));
+  private acquireSlot({ projectId, input }: BatchWrite): Promise<ReleaseSlot> | null {
+    if (input.source === 'memory') return this.slots.acquireForBatch(projectId);
+    return input.source === 'client' ? this.slots.acquireForStream(projectId) : null;
   }
 
-  /** The way of most batches; null when an id exists, to go the long way, which finds out which. */
-  private async insert({ projectId, batchId, source }: BatchWrite): Promise<BatchResult | null> {
-    const objects = [...(source.chunks() as Iterable<CheckedObject[]>)].flat();
+  /** Stores a small batch in one statement; null where an id exists. */
+  private async insert(
+    { projectId, batchId }: BatchWrite,
+    objects: readonly BatchObject[],
+    rejected: RejectedObjects,
+  ): Promise<BatchResult | null> {
     const count = objects.length;
     const seq = this.sequence.next(Math.max(count, 1));
     try {
-      await this.batches.insert(projectId, batchId, seq, objects);
+      await this.store.insert([projectId, batchId], seq, objects);
     } catch (error) {
       if (isUniqueViolation(error)) return null;
       throw error;
     }
     const text = seq.toString();
     const batch = { seq: text, revision: text, batch_id: batchId, object_count: String(count) };
-    return { kind: 'created', batch, stored: count, rejected: source.rejected };
+    return { kind: 'created', batch, stored: count, rejected, hasOtherObjects: false };
   }
 
-  private async run(
-    tx: Transaction,
+  /** Null where the batch is not valid. An input in memory is read again when the transaction lost a race or its connection. */
+  private async storeWithRetries(
     write: BatchWrite,
-    chunks: Chunks,
-    note: Note<BatchResult> | undefined,
-  ): Promise<BatchResult> {
-    const { projectId, batchId, source, partial } = write;
-    const seen = { subjects: false };
-    await this.store.prepare(tx);
-    const mayPour = !partial && write.ifExists !== 'skip';
-    const isPoured = mayPour && (await this.store.claim(tx, projectId, batchId, this.sequence.next()));
-    let result: BatchResult;
-    if (isPoured) {
-      const stored = await this.pour(tx, write, watched(chunks, seen));
-      const batch = await this.finish(tx, write, stored, null);
-      result = { kind: 'created', batch, stored, rejected: source.rejected };
-    } else {
-      await this.stage(tx, watched(chunks, seen));
-      // Only now: nobody has to wait for a client that is still sending.
-      const existing = await this.claimOrLock(tx, projectId, batchId);
-      const rejected = source.rejected.copy();
-      result = await (existing === null ? this.create(tx, write, rejected) : this.merge(tx, write, existing, rejected));
+    reader: ChunkReader,
+    receipt: Receipt | undefined,
+  ): Promise<WriteResponse | null> {
+    const isRepeatable = write.input.source === 'memory';
+    for (let attempt = 1; attempt <= (isRepeatable ? CONFLICT_ATTEMPTS : 1); attempt++) {
+      const response = isRepeatable
+        ? await this.database.retrying(async () => {
+            await reader.rewind();
+            return this.storeOnce(write, reader, receipt);
+          })
+        : await this.storeOnce(write, reader, receipt);
+      if (response !== 'conflict gone') return response;
     }
-    if (seen.subjects && result.kind !== 'unchanged') await this.store.mark(tx, projectId, batchId);
-    const { rejected } = result;
-    if (partial && result.stored === 0 && rejected.objects > 0) {
-      const { errors, errorCount } = rejected;
-      throw new Problem('invalid-body', {
-        detail: 'None of the objects can be stored; see errors.',
-        errors,
-        errorCount,
-      });
-    }
-    // That of a dry run would be undone with it.
-    if (!write.dryRun) await note?.(tx, result);
-    return result;
-  }
-
-  private async claimOrLock(tx: Queryable, projectId: number, batchId: string): Promise<LockedBatch | null> {
-    // It may be deleted between the two.
-    for (;;) {
-      if (await this.store.claim(tx, projectId, batchId, this.sequence.next())) return null;
-      const locked = await this.store.lock(tx, projectId, batchId);
-      if (locked !== null) return locked;
-    }
-  }
-
-  /** Copies the objects of a new batch into the table. @returns how many */
-  private async pour(tx: Transaction, write: BatchWrite, chunks: Chunks): Promise<number> {
-    const pour = new BatchPour(this.store, this.sequence, tx, write);
-    await pour.takeAll(chunks);
-    if (!pour.isBlocked) return pour.stored;
-    const conflicts = await this.store.conflicts(tx, [write.projectId, write.batchId], 'any', true);
-    if (conflicts.length > 0) throw conflictProblem(conflicts, write.source);
-    throw new ConflictGone('unavailable', {
-      detail: 'An id was taken for a moment while this was stored; send it again.',
+    throw new Problem('unavailable', {
+      detail: 'An id of the batch was in use while it was stored; retry the request.',
     });
   }
 
-  /** Copies objects beside the table, where they can be compared with what is in it. */
-  private async stage(tx: Transaction, chunks: Chunks): Promise<void> {
-    await this.store.stage(tx);
-    const copy = this.store.copyStaged(tx);
-    try {
-      for await (const chunk of chunks) await copy.write(stagedRows(this.sequence.next(chunk.length), chunk));
-      await copy.end();
-    } catch (error) {
-      copy.giveUp();
-      throw error;
+  /** @returns null where the batch is not valid; `conflict gone` where an id that was taken is free again */
+  private storeOnce(
+    write: BatchWrite,
+    reader: ChunkReader,
+    receipt: Receipt | undefined,
+  ): Promise<WriteResponse | null | 'conflict gone'> {
+    return this.database.transactionOnce(async (tx) => {
+      await this.store.disableStatementTimeout(tx);
+      const result = await this.storeIn(tx, write, reader);
+      if (result === null || result === 'conflict gone') {
+        tx.setRollbackOnly();
+        return result;
+      }
+      const { kind, stored, rejected } = result;
+      if (reader.hasSubjects && kind !== 'unchanged') await this.store.invalidateRollups(tx, targetOf(write));
+      if (write.isPartial && stored === 0 && rejected.objects > 0) {
+        const detail = 'None of the objects can be stored; see errors.';
+        throw new Problem('invalid-body', { detail, errors: rejected.listed, errorCount: rejected.count });
+      }
+      const response = batchResponse(write, result);
+      if (write.isDryRun) tx.setRollbackOnly();
+      else await receipt?.(tx, response);
+      return response;
+    });
+  }
+
+  /** Plans how to store the batch, and stores it. */
+  private async storeIn(
+    tx: Transaction,
+    write: BatchWrite,
+    reader: ChunkReader,
+  ): Promise<BatchResult | null | 'conflict gone'> {
+    const target = targetOf(write);
+    const mayCopy = !write.isPartial && write.ifExists !== 'skip';
+    if (mayCopy && (await this.store.create(tx, target, this.sequence.next()))) {
+      this.checkPreconditions(write, null);
+      return this.copy(tx, write, reader);
+    }
+    if (!(await this.stage(tx, reader))) return null;
+    // Locked only now, so that nobody waits for a client that is still sending.
+    for (;;) {
+      if (await this.store.create(tx, target, this.sequence.next())) {
+        this.checkPreconditions(write, null);
+        return this.insertStaged(tx, write, reader.rejected);
+      }
+      const existing = await this.store.lock(tx, target);
+      // It may be deleted between the two statements.
+      if (existing === null) continue;
+      this.checkPreconditions(write, existing);
+      return this.merge(tx, write, existing, reader.rejected);
     }
   }
 
-  private async create(tx: Queryable, write: BatchWrite, rejected: Rejected): Promise<BatchResult> {
-    const inTheWay = write.ifExists === 'skip' ? 'none' : 'any';
-    const { added, kept } = await this.addStaged(tx, write, inTheWay, rejected);
-    return { kind: 'created', batch: await this.finish(tx, write, added, null), stored: kept, rejected };
+  private checkPreconditions({ preconditions }: BatchWrite, batch: BatchRow | null): void {
+    if (preconditions === undefined) return;
+    checkPreconditions(preconditions, batch && batchEtag(batch.revision), this.config.rules);
   }
 
+  /** Copies a new batch into `objects`. */
+  private async copy(
+    tx: Transaction,
+    write: BatchWrite,
+    reader: ChunkReader,
+  ): Promise<BatchResult | null | 'conflict gone'> {
+    const copy = new ObjectCopy(this.store, this.sequence, tx, write);
+    for (let objects = await reader.next(); objects !== null; objects = await reader.next()) await copy.write(objects);
+    if (reader.isInvalid) return null;
+    await copy.end();
+    if (copy.hasConflict) {
+      const conflicts = await this.store.conflicts(tx, targetOf(write), 'any', true);
+      if (conflicts.length > 0) throw conflictProblem(conflicts, write.input);
+      return 'conflict gone';
+    }
+    const batch = await this.finish(tx, write, copy.copied, null);
+    return { kind: 'created', batch, stored: copy.copied, rejected: reader.rejected, hasOtherObjects: false };
+  }
+
+  /** Copies the batch into a temporary table, to compare it with what is stored. @returns false where it is not valid */
+  private async stage(tx: Transaction, reader: ChunkReader): Promise<boolean> {
+    await this.store.createStage(tx);
+    const copy = this.store.copyStaged(tx);
+    for (let objects = await reader.next(); objects !== null; objects = await reader.next()) {
+      if (objects.length > 0) await copy.write(stagedRows(this.sequence.next(objects.length), objects));
+    }
+    if (reader.isInvalid) return false;
+    await copy.end();
+    return true;
+  }
+
+  /** Stores a staged batch that is new. */
+  private async insertStaged(tx: Queryable, write: BatchWrite, rejected: RejectedObjects): Promise<BatchResult> {
+    const scope = write.ifExists === 'skip' ? 'none' : 'any';
+    const { added, staged } = await this.addStaged(tx, write, scope, rejected);
+    const batch = await this.finish(tx, write, added, null);
+    return { kind: 'created', batch, stored: staged, rejected, hasOtherObjects: false };
+  }
+
+  /** Stores a staged batch that exists. */
   private async merge(
     tx: Queryable,
     write: BatchWrite,
-    existing: LockedBatch,
-    rejected: Rejected,
+    existing: BatchRow & { digest: Buffer | null },
+    rejected: RejectedObjects,
   ): Promise<BatchResult> {
-    const { projectId, batchId, ifExists } = write;
-    if (ifExists === 'refuse') await this.refuseAll(tx, write);
-    // First, so that a part that is put again is the same again.
-    if (write.partial) {
-      const conflicts = await this.leaveOut(tx, write, ifExists === 'skip' ? 'none' : 'of other batches');
-      reject(rejected, conflicts, write.source);
+    const { ifExists, batchId, input, isPartial } = write;
+    const target = targetOf(write);
+    if (ifExists === 'refuse') {
+      const conflicts = await this.store.conflicts(tx, target, 'any');
+      const error = { pointer: '/batch_id', detail: `"${batchId}" exists already` };
+      throw conflictProblem(conflicts, input, [error]);
+    }
+    // Before the comparison, so that the same part again is unchanged.
+    if (isPartial) {
+      const scope = ifExists === 'skip' ? 'none' : 'of other batches';
+      rejectConflicts(rejected, await this.removeConflicts(tx, write, scope), input);
     }
     const digest = await this.store.digestStaged(tx);
-    const stored = existing.digest ?? (await this.store.digestStored(tx, projectId, batchId));
-    if (digest.equals(stored)) {
-      return { kind: 'unchanged', batch: existing, stored: Number(existing.object_count), rejected };
+    if (digest.equals(existing.digest ?? (await this.store.digestStored(tx, target)))) {
+      const stored = Number(existing.object_count);
+      return { kind: 'unchanged', batch: existing, stored, rejected, hasOtherObjects: false };
     }
-    if (ifExists === 'compare') throw otherContent(batchId);
+    if (ifExists === 'compare') throw differentContent(batchId);
     if (ifExists === 'replace') {
-      await this.store.empty(tx, projectId, batchId, this.sequence.next());
-      const before = rejected.objects;
+      await this.store.clear(tx, target, this.sequence.next());
+      const rejectedBefore = rejected.objects;
       const { added } = await this.addStaged(tx, write, 'any', rejected);
-      const isWhole = rejected.objects === before;
+      const isWhole = rejected.objects === rejectedBefore;
       const batch = await this.finish(tx, write, added, isWhole ? digest : null);
-      return { kind: 'replaced', batch, stored: added, rejected };
+      return { kind: 'replaced', batch, stored: added, rejected, hasOtherObjects: false };
     }
-    const { added, kept } = await this.addStaged(tx, write, 'none', rejected);
-    if (added === 0) return { kind: 'unchanged', batch: existing, stored: kept, rejected };
-    return { kind: 'extended', batch: await this.finish(tx, write, added, null), stored: kept, rejected };
+    const { added, staged } = await this.addStaged(tx, write, 'none', rejected);
+    const kind = added === 0 ? 'unchanged' : 'extended';
+    const batch = added === 0 ? existing : await this.finish(tx, write, added, null);
+    return { kind, batch, stored: staged, rejected, hasOtherObjects: true };
   }
 
-  private finish(
-    tx: Queryable,
-    { projectId, batchId }: BatchWrite,
-    added: number,
-    digest: Buffer | null,
-  ): Promise<BatchRow> {
-    return this.store.finish(tx, [projectId, batchId], { added, revision: this.sequence.next(), digest });
+  private finish(tx: Queryable, write: BatchWrite, added: number, digest: Buffer | null): Promise<BatchRow> {
+    return this.store.finish(tx, targetOf(write), { added, revision: this.sequence.next(), digest });
   }
 
   /**
-   * Inserts what is staged, without what is in the way where a part will do.
-   * @returns how many were added, and how many are there now: with `skip` also those that were there before
+   * Inserts the staged objects, without conflicts where the batch may be stored in part.
+   * @returns how many were added, and how many were staged: with `skip` also existing ones
    */
   private async addStaged(
     tx: Queryable,
     write: BatchWrite,
-    inTheWay: InTheWay,
-    rejected: Rejected,
-  ): Promise<{ added: number; kept: number }> {
+    scope: ConflictScope,
+    rejected: RejectedObjects,
+  ): Promise<{ added: number; staged: number }> {
     for (let attempt = 1; ; attempt++) {
       await tx.query('SAVEPOINT adding');
-      const conflicts = await this.leaveOut(tx, write, inTheWay);
+      const conflicts = await this.removeConflicts(tx, write, scope);
       try {
-        const counts = await this.store.insertStaged(tx, write.projectId, write.batchId, inTheWay === 'none');
-        reject(rejected, conflicts, write.source);
+        const counts = await this.store.insertStaged(tx, targetOf(write), scope === 'none');
+        rejectConflicts(rejected, conflicts, write.input);
         return counts;
       } catch (error) {
-        // Another transaction took one of the ids since we looked; now it is there to be found.
-        if (!isUniqueViolation(error) || attempt === CONFLICT_RETRIES) throw error;
+        // Another transaction has taken one of the ids; now the conflict can be found.
+        if (!isUniqueViolation(error) || attempt === CONFLICT_ATTEMPTS) throw error;
         await tx.query('ROLLBACK TO SAVEPOINT adding');
       }
     }
   }
 
-  /** Takes off the stage what is in the way. @throws Problem conflict, unless a part will do */
-  private async leaveOut(
-    tx: Queryable,
-    { projectId, batchId, source, partial }: BatchWrite,
-    inTheWay: InTheWay,
-  ): Promise<Conflict[]> {
-    const target = [projectId, batchId] as const;
-    const conflicts = await this.store.conflicts(tx, target, inTheWay);
-    if (conflicts.length > 0 && !partial) throw conflictProblem(conflicts, source);
-    if (conflicts.length > 0) await this.store.dropConflicts(tx, target, inTheWay);
+  /** Removes staged objects with a conflict. @throws Problem conflict, unless the batch may be stored in part */
+  private async removeConflicts(tx: Queryable, write: BatchWrite, scope: ConflictScope): Promise<Conflict[]> {
+    const conflicts = await this.store.conflicts(tx, targetOf(write), scope);
+    if (conflicts.length > 0 && !write.isPartial) throw conflictProblem(conflicts, write.input);
+    if (conflicts.length > 0) await this.store.removeConflicts(tx, targetOf(write), scope);
     return conflicts;
   }
-
-  /** For a batch that was to be made: names it and every object that exists. */
-  private async refuseAll(tx: Queryable, { projectId, batchId, source }: BatchWrite): Promise<never> {
-    const conflicts = await this.store.conflicts(tx, [projectId, batchId], 'any');
-    throw conflictProblem(conflicts, source, [{ pointer: '/batch_id', detail: `"${batchId}" exists already` }]);
-  }
 }
 
-/** Carries the result of a dry run out of the transaction that it rolls back. */
-class Undone extends Error {
-  override name = 'Undone';
-
-  constructor(readonly result: BatchResult) {
-    super('a dry run');
-  }
+/** Whether a small batch may be stored in one statement, which succeeds only where the batch does not exist. */
+function canInsert({ isPartial, isDryRun, preconditions }: BatchWrite, receipt: Receipt | undefined): boolean {
+  return receipt === undefined && !isPartial && !isDryRun && preconditions?.ifMatch === undefined;
 }
 
-function undoing(
-  { dryRun }: BatchWrite,
-  work: (tx: Transaction) => Promise<BatchResult>,
-): (tx: Transaction) => Promise<BatchResult> {
-  if (!dryRun) return work;
-  return async (tx) => {
-    throw new Undone(await work(tx));
-  };
-}
-
-/** The same, and whether any object is about something: only those are summed up by the hour. */
-async function* watched(chunks: Chunks, seen: { subjects: boolean }): AsyncIterable<CheckedObject[]> {
-  for await (const chunk of chunks) {
-    seen.subjects ||= chunk.some(({ subject }) => subject !== null);
-    yield chunk;
-  }
-}
-
-/**
- * The same, its first chunk read. Writing to the database may not wait for anything, so after each chunk others have their
- * turn.
- */
-async function primed(chunks: Chunks): Promise<AsyncIterable<CheckedObject[]>> {
-  const iterator = Symbol.asyncIterator in chunks ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator]();
-  const first = await iterator.next();
-  return (async function* () {
-    for (let next = first; next.done !== true; next = await iterator.next()) {
-      yield next.value;
-      await setImmediate();
-    }
-  })();
+function targetOf({ projectId, batchId }: BatchWrite): BatchTarget {
+  return [projectId, batchId];
 }

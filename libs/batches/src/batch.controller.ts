@@ -15,6 +15,7 @@ import {
   pageRequest,
   pageText,
   hasPreference,
+  preconditionsOf,
   ApiProblems,
   Rules,
 } from '#http';
@@ -35,10 +36,10 @@ import {
 } from './batch.dto.js';
 import { BatchOperations } from './batch.operations.js';
 import { BatchReader } from './batch-reader.js';
-import { BatchService } from './batch.service.js';
 import { BatchStore } from './batch.store.js';
 import { BatchListQuery, filterOf } from '#objects';
-import { batchDto } from './batch-wire.js';
+import { batchDto, batchEtag } from './batch-wire.js';
+import { BatchWriter } from './batch-writer.js';
 
 class DeleteBatchQuery {
   @FlagParameter({ description: 'Delete the objects with the batch.', example: true })
@@ -51,7 +52,7 @@ export class BatchController {
   constructor(
     private readonly writes: WriteService,
     private readonly operations: BatchOperations,
-    private readonly batches: BatchService,
+    private readonly writer: BatchWriter,
     private readonly reader: BatchReader,
     private readonly store: BatchStore,
     private readonly config: Config,
@@ -66,7 +67,7 @@ export class BatchController {
   })
   @ApiOperation({ summary: 'Store a whole batch, all or nothing' })
   @ApiBody({ type: CreateBatchDto })
-  @ApiRespondAsync(' `return=representation` answers with the whole batch, but not together with an Idempotency-Key.')
+  @ApiRespondAsync(' `return=representation` returns the whole batch, but not together with an Idempotency-Key.')
   @ApiResult(201, BatchDto, { location: true })
   @ApiResult(200, DryRunDto, { description: 'With dry_run=true: what would happen.' })
   @ApiResult(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })
@@ -74,12 +75,11 @@ export class BatchController {
   async createBatch(@Http() http: HttpContext, @Query() query: WriteBatchQuery): Promise<string | Readable> {
     const { request, reply } = http;
     const text = await this.writes.handle(this.operations.create, http, { query });
-    const isAsked = hasPreference(request.headers.prefer, 'return=representation');
-    // An answer that is kept for its Idempotency-Key is a short one; RFC 7240 lets a server pass over a preference.
-    if (!isAsked || reply.statusCode !== 201 || request.receipt !== undefined) return text;
+    const isPreferred = hasPreference(request.headers.prefer, 'return=representation');
+    // The response that is stored for an Idempotency-Key is the short one; RFC 7240 lets a server ignore a preference.
+    if (!isPreferred || reply.statusCode !== 201 || request.receipt !== undefined) return text;
     const { batch_id: batchId } = JSON.parse(text) as BatchDto;
-    reply.header('Preference-Applied', 'return=representation');
-    return (await this.reader.read(projectIdOf(request), batchId)).body;
+    return (await this.representation(projectIdOf(request), batchId, reply)) ?? text;
   }
 
   @Put(':batch_id')
@@ -146,7 +146,7 @@ export class BatchController {
   ): Promise<string | Readable> {
     const { batch, body } = await this.reader.read(projectId, batchId);
     reply.itemCount = Number(batch.object_count);
-    reply.header('ETag', `"${BigInt(batch.revision).toString(36)}"`);
+    reply.header('ETag', batchEtag(batch.revision));
     return body;
   }
 
@@ -160,7 +160,30 @@ export class BatchController {
     @ProjectId() projectId: number,
     @Param('batch_id') batchId: string,
     @Query() query: DeleteBatchQuery,
+    @Req() request: FastifyRequest,
   ): Promise<void> {
-    await this.batches.delete(projectId, batchId, query.cascade ?? false);
+    await this.writer.delete([projectId, batchId], query.cascade ?? false, preconditionsOf(request));
+  }
+
+  /**
+   * The batch that was just stored. Null where it was changed or deleted since, or cannot be read: it is stored all the same,
+   * and its creator must not read what others have added.
+   */
+  private async representation(
+    projectId: number,
+    batchId: string,
+    reply: FastifyReply,
+  ): Promise<string | Readable | null> {
+    try {
+      const { batch, body } = await this.reader.read(projectId, batchId);
+      if (batchEtag(batch.revision) === reply.getHeader('etag')) {
+        reply.header('Preference-Applied', 'return=representation');
+        return body;
+      }
+      if (typeof body !== 'string') body.destroy();
+    } catch (error) {
+      reply.log.warn({ err: error }, 'the representation of a stored batch could not be read');
+    }
+    return null;
   }
 }

@@ -5,13 +5,12 @@ import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { BatchController } from './batch.controller.js';
 import { BatchOperations } from './batch.operations.js';
+import { BatchParser } from './batch-parser.js';
 import { BatchReadStore } from './batch-read.store.js';
 import { BatchReader } from './batch-reader.js';
-import { BatchService } from './batch.service.js';
 import { BatchStore } from './batch.store.js';
 import { BatchWriteStore } from './batch-write.store.js';
 import { BatchWriter } from './batch-writer.js';
-import { Ingest } from './ingest.js';
 import { WriteSlots } from './write-slots.js';
 
 /** Whole batches: created, replaced, listed, read and deleted. */
@@ -19,14 +18,13 @@ import { WriteSlots } from './write-slots.js';
   imports: [JobsModule, ObjectsModule, TypeOrmModule.forFeature([BatchEntity])],
   controllers: [BatchController],
   providers: [
-    Ingest,
+    BatchParser,
     BatchStore,
     BatchReadStore,
     BatchReader,
     BatchWriteStore,
     WriteSlots,
     BatchWriter,
-    BatchService,
     BatchOperations,
   ],
 })

@@ -1,59 +1,52 @@
-import { Config } from '#platform';
+import { Config, ProjectSlots } from '#platform';
 import { Problem } from '#http';
 import { Injectable } from '@nestjs/common';
-import pLimit, { type LimitFunction } from 'p-limit';
-import { ProjectConcurrency } from '#platform';
 
-/** Who waits longer for a turn to write a stream is told to come again: what it has sent so far is kept in memory. */
-const WAIT_MS = 10_000;
+/** How long a stream waits for a slot. What it has sent so far is kept in memory. */
+const STREAM_WAIT_MS = 10_000;
 
 /**
- * Large batches of a project that are written at a time. More come to no more objects a second, for they wait for the same
- * processors, and so do readers: with four at a time the slowest of a hundred reads took 6 times as long as at rest, with
- * two 3 times.
+ * Large batches that a project writes at a time. More would not raise the throughput, because they wait for the same
+ * processors, and would slow down readers: with four at a time the slowest of a hundred reads took 6 times as long as at rest,
+ * with two 3 times.
  */
 const LARGE_BATCHES = 2;
 
-/** Who may write much now. */
+/** Frees a slot; to be called once. */
+export type ReleaseSlot = () => void;
+
+/** Limits how many large batches and streams are written at a time. */
 @Injectable()
 export class WriteSlots {
-  private readonly streams: LimitFunction;
-  private readonly streamsOfProject: ProjectConcurrency;
-  private readonly batchesOfProject = new ProjectConcurrency(LARGE_BATCHES);
+  private readonly batches = new ProjectSlots({ total: Infinity, perProject: LARGE_BATCHES, waitMs: Infinity });
+  private readonly streams: ProjectSlots;
 
   constructor({ database: { poolMax } }: Config) {
-    this.streams = pLimit(Math.floor(poolMax / 2));
-    this.streamsOfProject = new ProjectConcurrency(Math.max(1, Math.floor(poolMax / 4)));
+    const total = Math.floor(poolMax / 2);
+    this.streams = new ProjectSlots({
+      total,
+      perProject: Math.max(1, Math.floor(poolMax / 4)),
+      waitMs: STREAM_WAIT_MS,
+    });
   }
 
-  /** For a batch that is here whole; it waits for those of its own project only. */
-  forBatch<T>(projectId: number, work: () => Promise<T>): Promise<T> {
-    return this.batchesOfProject.run(projectId, work);
+  /** For a batch in memory; it waits only for batches of its own project. */
+  acquireForBatch(projectId: number): Promise<ReleaseSlot> {
+    return required(this.batches.acquire(projectId));
   }
 
   /**
-   * For a stream, which holds its connection for as long as its client sends: so half of the connections are kept for
-   * everybody else, and half of the others for other projects than the one that asks.
-   * @throws Problem unavailable when its turn has not come in ten seconds
+   * For a stream, which holds its connection for as long as its client sends. Streams get at most half of the connections, and
+   * those of one project half of these.
+   * @throws Problem unavailable where no slot is free within ten seconds
    */
-  forStream<T>(projectId: number, work: () => Promise<T>): Promise<T> {
-    return inTime((turn) => this.streamsOfProject.run(projectId, () => this.streams(turn)), work);
+  acquireForStream(projectId: number): Promise<ReleaseSlot> {
+    return required(this.streams.acquire(projectId));
   }
 }
 
-/** Does the work in its turn; a turn that comes too late is let go. */
-function inTime<T>(queue: (turn: () => Promise<void>) => Promise<void>, work: () => Promise<T>): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    let isLate = false;
-    const late = setTimeout(() => {
-      isLate = true;
-      const detail = 'As many streams as may be are being written; send it again.';
-      reject(new Problem('unavailable', { detail }));
-    }, WAIT_MS);
-    void queue(async () => {
-      if (isLate) return;
-      clearTimeout(late);
-      await work().then(resolve, reject);
-    });
-  });
+async function required(acquiring: Promise<ReleaseSlot | null>): Promise<ReleaseSlot> {
+  const release = await acquiring;
+  if (release === null) throw new Problem('unavailable', { detail: 'All stream slots are in use; retry later.' });
+  return release;
 }

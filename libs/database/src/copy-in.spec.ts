@@ -118,14 +118,14 @@ describe('a row that the database refuses', () => {
   });
 });
 
-describe('a copy that is given up', () => {
+describe('an aborted copy', () => {
   it.each([0, 50])('leaves nothing, and its connection can be used again (after %d ms)', async (pauseMs) => {
     for (let round = 0; round < 25; round++) {
       const work = database.transactionOnce(async (tx) => {
         const copy = tx.copyIn(COPY);
         await copy.write(`a,${'x'.repeat(round * 10_000)}\n`);
         if (round < 3) await sleep(pauseMs);
-        copy.giveUp();
+        copy.abort();
         throw new Error('of the work');
       });
       await expect(work).rejects.toThrow('of the work');
@@ -139,7 +139,7 @@ describe('a copy that is given up', () => {
 
   it('before anything was written leaves nothing either', async () => {
     const work = database.transactionOnce((tx) => {
-      tx.copyIn(COPY).giveUp();
+      tx.copyIn(COPY).abort();
       return Promise.reject(new Error('of the work'));
     });
     await expect(work).rejects.toThrow('of the work');
@@ -151,10 +151,30 @@ describe('a copy that is given up', () => {
       const copy = tx.copyIn(COPY);
       await copy.write('a,1\na,2\n');
       await sleep(50);
-      copy.giveUp();
+      copy.abort();
       throw new Error('of the work');
     });
     await expect(work).rejects.toThrow('of the work');
+  });
+});
+
+describe('a copy that has not ended when its transaction ends', () => {
+  it('is aborted when the work fails', async () => {
+    const work = database.transactionOnce(async (tx) => {
+      await tx.copyIn(COPY).write('a,1\n');
+      throw new Error('of the work');
+    });
+    await expect(work).rejects.toThrow('of the work');
+    expect(await count()).toBe(0);
+  });
+
+  it('is aborted when the transaction is rolled back without an error', async () => {
+    const result = await database.transactionOnce(async (tx) => {
+      await tx.copyIn(COPY).write('a,1\n');
+      tx.setRollbackOnly();
+      return 'the result';
+    });
+    expect([result, await count()]).toEqual(['the result', 0]);
   });
 });
 
@@ -174,7 +194,7 @@ describe('a connection that breaks during a copy', () => {
         for (let i = 0; i < MANY; i++) await copy.write(`n${String(i)},x\n`);
         await copy.end();
       } catch (error) {
-        copy.giveUp();
+        copy.abort();
         throw error;
       }
     });

@@ -2,37 +2,39 @@ import type { PoolClient } from 'pg';
 import { from, type CopyStreamQuery } from 'pg-copy-streams';
 
 /**
- * A `COPY ... FROM STDIN` under way. Nothing else can run on its transaction until it has ended or was given up.
- * An error of the database (a unique violation, a lost connection) comes out of the next `write` or of `end`.
+ * A `COPY ... FROM STDIN` in progress. Nothing else can run in its transaction until it has ended or was aborted. An error of
+ * the database (a unique violation, a lost connection) is thrown by the next `write` or by `end`.
  */
 export class CopyIn {
   private readonly stream: CopyStreamQuery;
   private failure: Error | undefined;
-  /** Tells whoever waits for the stream now that it has failed. */
+  private hasEnded = false;
+  /** Rejects the promise of the call that waits for the stream now. */
   private reject: ((error: Error) => void) | undefined;
 
   constructor(client: PoolClient, statement: string) {
     this.stream = client.query(from(statement));
-    // It tells an error of the database by this event alone, and takes more as if nothing were.
+    // The stream reports an error of the database only by this event, and accepts more data after it.
     this.stream.once('error', (error: Error) => {
       this.failure = error;
       this.reject?.(error);
     });
   }
 
-  /** Resolves when there is room for more, so that whoever produces rows is as slow as the database. */
+  /** Resolves when there is room for more rows, so that the producer is not faster than the database. */
   write(rows: string): Promise<void> {
     return this.unlessFailed((done) => this.stream.write(rows, done));
   }
 
-  /** Resolves when the database has taken every row. */
-  end(): Promise<void> {
-    return this.unlessFailed((done) => this.stream.end(done));
+  /** Resolves when the database has stored every row. */
+  async end(): Promise<void> {
+    await this.unlessFailed((done) => this.stream.end(done));
+    this.hasEnded = true;
   }
 
-  /** Tells the database to forget the rows; the transaction can only be rolled back then. */
-  giveUp(): void {
-    if (this.failure === undefined) this.stream.destroy();
+  /** Makes the database discard the rows; the transaction can then only be rolled back. No effect after the end. */
+  abort(): void {
+    if (this.failure === undefined && !this.hasEnded) this.stream.destroy();
   }
 
   private unlessFailed(work: (done: () => void) => unknown): Promise<void> {

@@ -97,6 +97,17 @@ describe('transaction', () => {
     expect([await codeOf(work), attempts]).toEqual([code, 1]);
   });
 
+  it('returns the result of work that was rolled back by setRollbackOnly', async () => {
+    const before = await value('a');
+    const seen = await database.transaction(async (tx) => {
+      await add(tx, 'a');
+      tx.setRollbackOnly();
+      const [row] = await tx.query<{ value: string }>(`SELECT value FROM counters WHERE name = 'a'`);
+      return Number(row?.value);
+    });
+    expect([seen, await value('a')]).toEqual([before + 1, before]);
+  });
+
   it('runs again one that lost a race for a row (40001), and both count', async () => {
     const before = await value('a');
     const met = meeting(2);

@@ -37,8 +37,11 @@ export interface Queryable {
 
 /** What runs SQL between BEGIN and COMMIT, on one connection. */
 export interface Transaction extends Queryable {
-  /** Starts a `COPY ... FROM STDIN`. */
+  /** Starts a `COPY ... FROM STDIN`. Where it has not ended when the transaction ends, it is aborted. */
   copyIn(statement: string): CopyIn;
+
+  /** Makes the transaction end with ROLLBACK instead of COMMIT when its work returns; the caller gets the result as usual. */
+  setRollbackOnly(): void;
 }
 
 /** Reads one state of the database, whatever is committed meanwhile. It holds a connection until it is closed. */
@@ -147,19 +150,28 @@ export class Database implements Queryable {
   async transactionOnce<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     const client = await this.pool.connect();
     let isBroken = false;
-    try {
-      await client.query('BEGIN');
-      const result = await work({
-        query: (statement, values = []) => run(client, statement, values),
-        copyIn: (statement) => new CopyIn(client, statement),
-      });
-      await commit(client);
-      return result;
-    } catch (error) {
+    const end = { isRollbackOnly: false };
+    let copy: CopyIn | undefined;
+    const rollback = async (): Promise<void> => {
+      copy?.abort();
       isBroken = await client.query('ROLLBACK').then(
         () => false,
         () => true,
       );
+    };
+    try {
+      await client.query('BEGIN');
+      const result = await work({
+        query: (statement, values = []) => run(client, statement, values),
+        copyIn: (statement) => (copy = new CopyIn(client, statement)),
+        setRollbackOnly: () => {
+          end.isRollbackOnly = true;
+        },
+      });
+      await (end.isRollbackOnly ? rollback() : commit(client));
+      return result;
+    } catch (error) {
+      await rollback();
       throw error;
     } finally {
       client.release(isBroken);

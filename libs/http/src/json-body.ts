@@ -9,6 +9,8 @@ export interface ReadJson {
   /** The body to the letter: what is stored is cut from it, so that no digit is lost on the way through JavaScript. */
   text: string;
   value: unknown;
+  /** Number of characters that PostgreSQL writes for the numbers with an exponent: 1e400 is short here and long there. */
+  expandedLength: number;
 }
 
 /**
@@ -38,7 +40,7 @@ export class JsonBody {
       throw new Problem('malformed-request', { detail: `The body is nested over ${String(JSON_DEPTH_MAX)} deep.` });
     }
     const value = parse(text);
-    if (!survey.suspect && survey.names === countNames(value)) return { text, value };
+    if (!survey.suspect && survey.names === countNames(value)) return { text, value, expandedLength: 0 };
     const { faults, faultCount, expandedLength } = inspectJson(text, allowsRepeats);
     if (faultCount > 0) {
       throw new Problem('invalid-body', {
@@ -52,7 +54,7 @@ export class JsonBody {
         detail: `Written out, the numbers of this body pass BODY_LIMIT_BYTES, ${String(this.limitBytes)} bytes; see /api/v1/limits.`,
       });
     }
-    return { text, value };
+    return { text, value, expandedLength };
   }
 }
 

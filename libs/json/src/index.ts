@@ -7,6 +7,7 @@ export { faultIn } from './json-fault.js';
 export {
   countNames,
   elementsOf,
+  endOfValue,
   findMember,
   inspectJson,
   isObject,

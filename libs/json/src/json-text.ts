@@ -99,7 +99,7 @@ export function skipSpace(text: string, i: number): number {
 }
 
 /** Index after the value that starts at `start`. */
-function endOfValue(text: string, start: number): number {
+export function endOfValue(text: string, start: number): number {
   const first = text.charCodeAt(start);
   if (first === QUOTE) return endOfString(text, start);
   if (first !== 123 && first !== 91) {

@@ -3,7 +3,7 @@
  * Imports json, filter, platform, database, http, access, jobs, store.
  */
 export { BatchListQuery, filterOf, FilterQuery, objectsFingerprint } from './filter.dto.js';
-export { isShorthand, newObjectRow, ObjectBodies } from './object-body.js';
+export { isShorthand, newObjectRow, parseBatchObject } from './object-body.js';
 export { ObjectListStore } from './object-list.store.js';
 export {
   CreateObjectDto,

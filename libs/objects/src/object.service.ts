@@ -2,7 +2,7 @@ import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable } from '#database';
 import { etagOf, Problem, requireMatch, type JsonBody } from '#http';
 import { Injectable } from '@nestjs/common';
-import { ObjectBodies } from './object-body.js';
+import { parseObject } from './object-body.js';
 import { CreateObjectDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
 import { ObjectStore, type NewObject } from './object.store.js';
 import { listOfPairs, type Note, type ObjectRow, patchPairs } from '#store';
@@ -22,7 +22,6 @@ export type Content = Pick<ObjectRow, 'data' | 'subject'> & { observedAt: string
 export class ObjectService {
   constructor(
     private readonly objects: ObjectStore,
-    private readonly bodies: ObjectBodies,
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly config: Config,
@@ -30,7 +29,7 @@ export class ObjectService {
 
   /** @throws Problem as ObjectBodies.readObject; invalid-body for an unknown batch; conflict for an id that exists */
   async create(projectId: number, body: JsonBody, note?: Note<ObjectRow>): Promise<ObjectRow> {
-    const { dto, data } = this.bodies.readObject(CreateObjectDto, body);
+    const { dto, data } = parseObject(CreateObjectDto, body);
     const object = {
       projectId,
       batchId: dto.batch_id,
@@ -57,7 +56,7 @@ export class ObjectService {
 
   /** @throws Problem as ObjectBodies.readObject; not-found; precondition-failed; precondition-required */
   replace(target: ObjectTarget, body: JsonBody, note?: Note<ObjectRow>): Promise<ObjectRow> {
-    const { dto, data } = this.bodies.readObject(ReplaceObjectDto, body);
+    const { dto, data } = parseObject(ReplaceObjectDto, body);
     const content = {
       data: listOfPairs(required(data)),
       subject: dto.subject ?? null,
@@ -68,7 +67,7 @@ export class ObjectService {
 
   /** @throws Problem as replace; too-large when the object would grow over the limit of a body */
   patch(target: ObjectTarget, body: JsonBody): Promise<ObjectRow> {
-    const { dto, data } = this.bodies.readObject(PatchObjectDto, body);
+    const { dto, data } = parseObject(PatchObjectDto, body);
     return this.update(target, dto, (row) => {
       const patched = data === undefined ? row.data : patchPairs(row.data, data);
       this.refuseTooLarge(patched);

@@ -2,7 +2,6 @@ import { JobsModule } from '#jobs';
 import { ObjectEntity } from '#store';
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { ObjectBodies } from './object-body.js';
 import { ObjectController } from './object.controller.js';
 import { ObjectCountStore } from './object-count.store.js';
 import { ObjectListStore } from './object-list.store.js';
@@ -14,7 +13,7 @@ import { ObjectStore } from './object.store.js';
 @Module({
   imports: [JobsModule, TypeOrmModule.forFeature([ObjectEntity])],
   controllers: [ObjectController],
-  providers: [ObjectBodies, ObjectStore, ObjectCountStore, ObjectListStore, ObjectService, ObjectOperations],
-  exports: [ObjectBodies, ObjectStore, ObjectListStore, ObjectService],
+  providers: [ObjectStore, ObjectCountStore, ObjectListStore, ObjectService, ObjectOperations],
+  exports: [ObjectStore, ObjectListStore, ObjectService],
 })
 export class ObjectsModule {}

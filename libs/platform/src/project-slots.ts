@@ -15,7 +15,7 @@ export class ProjectSlots {
 
   constructor(private readonly limits: Readonly<{ total: number; perProject: number; waitMs: number }>) {}
 
-  /** Resolves with a function that frees the slot, to be called once; with null when none became free within `waitMs`. */
+  /** Resolves with a function that frees the slot, to be called once; with null when none became free within `waitMs`, which may be infinite. */
   async acquire(projectId: number): Promise<(() => void) | null> {
     if (this.hasSlotFor(projectId)) {
       this.take(projectId);
@@ -35,10 +35,12 @@ export class ProjectSlots {
           });
         },
       };
-      const timeout = setTimeout(() => {
+      const giveUp = (): void => {
         this.waiters.delete(waiter);
         resolve(null);
-      }, this.limits.waitMs);
+      };
+      const { waitMs } = this.limits;
+      const timeout = waitMs === Infinity ? undefined : setTimeout(giveUp, waitMs);
       this.waiters.add(waiter);
     });
   }

@@ -1,0 +1,42 @@
+import { ValidationErrors } from '#http';
+import type { NewObjectRow } from '#store';
+
+/** A valid object with its position in the request. */
+export interface BatchObject extends NewObjectRow {
+  /** The index in a list, or the number of a line. */
+  position: number;
+}
+
+/** Some consecutive objects of a batch, parsed and validated. */
+export interface BatchChunk {
+  objects: BatchObject[];
+  /** The errors of the objects that are not valid, and of the batch itself. */
+  errors: ValidationErrors;
+  /** Number of objects that are not valid. */
+  invalidObjects: number;
+  /** Whether no chunk follows; a stream does not know. */
+  isLast: boolean;
+}
+
+/** The objects of a batch, in the order sent, parsed and validated while they are read. */
+export interface BatchInput {
+  /**
+   * `memory`: a JSON body, which can be read again. `stored`: the stream of a job, read once without waiting for a client.
+   * `client`: a stream that arrives as fast as its client sends.
+   */
+  readonly source: 'memory' | 'stored' | 'client';
+  /** @throws Problem malformed-request or too-large; validation errors are part of the chunks */
+  chunks(): Iterable<BatchChunk> | AsyncIterable<BatchChunk>;
+  /** JSON Pointer to the object at a position. */
+  pointerTo(position: number): string;
+}
+
+/** The objects of a batch that are not stored, and why. */
+export class RejectedObjects extends ValidationErrors {
+  objects = 0;
+
+  addChunk({ errors, invalidObjects }: BatchChunk): void {
+    this.addAll(errors);
+    this.objects += invalidObjects;
+  }
+}

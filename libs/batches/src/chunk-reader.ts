@@ -1,0 +1,85 @@
+import { setImmediate } from 'node:timers/promises';
+import type { Problem } from '#http';
+import { RejectedObjects, type BatchChunk, type BatchInput, type BatchObject } from './batch-input.js';
+
+/**
+ * Reads the valid objects of a batch and collects its validation errors. Unless the batch may be stored in part, it stops at the
+ * first chunk with an error. Between two chunks other requests have their turn on the event loop.
+ */
+export class ChunkReader {
+  rejected = new RejectedObjects();
+  /** Whether an object has a subject. */
+  hasSubjects = false;
+  /** Whether it stopped because the batch is not valid. */
+  isInvalid = false;
+  private chunks: Iterator<BatchChunk> | AsyncIterator<BatchChunk>;
+  /** The first chunk, until `next` returns its objects. */
+  private first: BatchChunk | null = null;
+  private isStarted = false;
+
+  private constructor(
+    private readonly input: BatchInput,
+    private readonly isPartial: boolean,
+  ) {
+    this.chunks = iteratorOf(input);
+  }
+
+  /** Parses and validates the first chunk, so that no connection is taken before there is something to store. */
+  static async open(input: BatchInput, isPartial: boolean): Promise<ChunkReader> {
+    const reader = new ChunkReader(input, isPartial);
+    reader.first = await reader.read();
+    return reader;
+  }
+
+  /** The objects of a batch of one chunk; null for a batch that has more, or may have. */
+  get onlyChunk(): BatchObject[] | null {
+    return this.first?.isLast === true ? this.first.objects : null;
+  }
+
+  /** The next objects; null at the end of the batch, and where it is not valid. */
+  async next(): Promise<BatchObject[] | null> {
+    if (!this.isStarted) {
+      this.isStarted = true;
+      const { first } = this;
+      this.first = null;
+      return first?.objects ?? null;
+    }
+    await setImmediate();
+    return (await this.read())?.objects ?? null;
+  }
+
+  /** Starts from the beginning again; only for an input that is in memory. */
+  async rewind(): Promise<void> {
+    if (!this.isStarted) return;
+    this.isStarted = false;
+    this.isInvalid = false;
+    this.rejected = new RejectedObjects();
+    this.chunks = iteratorOf(this.input);
+    this.first = await this.read();
+  }
+
+  /** Validates the rest of a batch that is not valid. @returns the problem with the errors of the whole batch */
+  async readErrors(): Promise<Problem> {
+    for (let next = await this.chunks.next(); next.done !== true; next = await this.chunks.next()) {
+      this.rejected.addChunk(next.value);
+      await setImmediate();
+    }
+    return this.rejected.problem('invalid-body');
+  }
+
+  private async read(): Promise<BatchChunk | null> {
+    const next = await this.chunks.next();
+    if (next.done === true) return null;
+    const chunk = next.value;
+    this.rejected.addChunk(chunk);
+    this.isInvalid = !this.isPartial && this.rejected.count > 0;
+    if (this.isInvalid) return null;
+    this.hasSubjects ||= chunk.objects.some(({ subject }) => subject !== null);
+    return chunk;
+  }
+}
+
+function iteratorOf(input: BatchInput): Iterator<BatchChunk> | AsyncIterator<BatchChunk> {
+  const chunks = input.chunks();
+  return Symbol.asyncIterator in chunks ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator]();
+}

@@ -1,0 +1,46 @@
+import { SEQ_STEP, timeOfSeq } from '#database';
+import type { BatchObject } from './batch-input.js';
+
+/**
+ * CSV whose delimiter and quote are two control characters that no id and no JSON text can contain, so that rows need no
+ * escaping. `data` is quoted because JSON may contain line breaks between its tokens.
+ */
+export const COPY_FORMAT = `(FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')`;
+export const COPY_DELIMITER = '\x01';
+
+/** Rows for COPY into `objects`. @param firstSeq sequence number of the first row; the others follow it */
+export function objectRows(
+  projectId: number,
+  batchId: string,
+  firstSeq: bigint,
+  objects: readonly BatchObject[],
+): string {
+  let rows = '';
+  let seq = firstSeq;
+  // Most neighbours arrive in the same millisecond.
+  let tick = -1n;
+  let arrival = '';
+  for (const { objectId, subject, observedAt, data } of objects) {
+    if (observedAt === null && seq >> 22n !== tick) {
+      tick = seq >> 22n;
+      arrival = timeOfSeq(seq);
+    }
+    rows +=
+      `${String(projectId)}\x01${batchId}\x01${objectId}\x01${seq.toString()}\x01${subject ?? ''}\x01` +
+      `${observedAt ?? arrival}\x01\x02${data}\x02\n`;
+    seq += BigInt(SEQ_STEP);
+  }
+  return rows;
+}
+
+/** Rows for COPY into `staged`. Empty `data` becomes NULL, for objects of which only the id is compared. */
+export function stagedRows(firstSeq: bigint, objects: readonly BatchObject[]): string {
+  let rows = '';
+  let seq = firstSeq;
+  for (const { position, objectId, subject, observedAt, data } of objects) {
+    const json = data === '' ? '' : `\x02${data}\x02`;
+    rows += `${String(position)}\x01${objectId}\x01${seq.toString()}\x01${subject ?? ''}\x01${observedAt ?? ''}\x01${json}\n`;
+    seq += BigInt(SEQ_STEP);
+  }
+  return rows;
+}

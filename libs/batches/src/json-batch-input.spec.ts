@@ -1,0 +1,164 @@
+import { Config } from '#platform';
+import { JsonBody, Problem } from '#http';
+import { describe, expect, it } from '@jest/globals';
+import { CreateBatchDto } from './batch.dto.js';
+import { RejectedObjects, type BatchChunk, type BatchInput, type BatchObject } from './batch-input.js';
+import { BatchParser } from './batch-parser.js';
+
+const LIMIT = 100_000;
+const OBJECTS_MAX = 2_000;
+
+const settings = { DATABASE_URL: 'postgresql://none', STOWAGE_KEY_SECRET: 'x'.repeat(32) };
+const limits = { BODY_LIMIT_BYTES: String(LIMIT), BATCH_OBJECTS_MAX: String(OBJECTS_MAX) };
+const parser = new BatchParser(new Config({ ...settings, ...limits }));
+
+const parse = (text: string, isPartial = false): BatchInput =>
+  parser.parseJson(CreateBatchDto, new JsonBody(Buffer.from(text), LIMIT), isPartial).input;
+const batchOf = (objects: string[], s = ''): string =>
+  `{"objects"${s}:${s}[${s}${objects.join(`${s},${s}`)}${s}],"batch_id":"b"}`;
+const chunksOf = (input: BatchInput): BatchChunk[] => [...(input.chunks() as Iterable<BatchChunk>)];
+const objectsOf = (input: BatchInput): BatchObject[] => chunksOf(input).flatMap(({ objects }) => objects);
+const idsAt = (input: BatchInput): string[] => objectsOf(input).map((one) => `${String(one.position)}:${one.objectId}`);
+const pointersOf = (errors: Problem['errors']): (string | undefined)[] =>
+  errors.map((error) => ('pointer' in error ? error.pointer : undefined));
+
+function rejectedOf(input: BatchInput): RejectedObjects {
+  const rejected = new RejectedObjects();
+  for (const chunk of chunksOf(input)) rejected.addChunk(chunk);
+  return rejected;
+}
+
+function problemOf(work: () => unknown): Problem {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof Problem) return error;
+    throw error;
+  }
+  throw new Error('no problem');
+}
+
+const GOOD = '{"object_id":"good","data":{"n":1}}';
+
+describe('the objects of a JSON body', () => {
+  it('have their data to the letter and their positions from 0', () => {
+    const first =
+      '{"data":[ {"value":0.1000,"key":"\\u006b"} ],"object_id":"a","subject":"s","observed_at":"2024-05-01T00:00:00Z"}';
+    const second = '{"object_id" : "b" , "d\\u0061ta" : {"k":1e400,"\\u006b":"}],{"}}';
+    for (const s of ['', ' ', '\r\n\t']) {
+      expect(objectsOf(parse(batchOf([first, second], s)))).toEqual([
+        {
+          position: 0,
+          objectId: 'a',
+          subject: 's',
+          observedAt: '2024-05-01T00:00:00Z',
+          data: '[ {"value":0.1000,"key":"\\u006b"} ]',
+        },
+        {
+          position: 1,
+          objectId: 'b',
+          subject: null,
+          observedAt: null,
+          data: '[{"key":"k","value":1e400},{"key":"\\u006b","value":"}],{"}]',
+        },
+      ]);
+    }
+  });
+
+  it('are read in chunks, in their order, and can be read again', () => {
+    const ids = Array.from({ length: 1_234 }, (_, i) => String(i));
+    const input = parse(batchOf(ids.map((id) => `{"object_id":"${id}","data":[]}`)));
+    for (let round = 0; round < 2; round++) {
+      expect(chunksOf(input).map(({ objects, isLast }) => [objects.length, isLast])).toEqual([
+        [250, false],
+        [250, false],
+        [250, false],
+        [250, false],
+        [234, true],
+      ]);
+      expect(idsAt(input)).toEqual(ids.map((id) => `${id}:${id}`));
+    }
+    expect(input.pointerTo(7)).toBe('/objects/7');
+  });
+
+  it('may be none', () => {
+    for (const partial of [false, true]) expect(objectsOf(parse(batchOf([], ' '), partial))).toEqual([]);
+  });
+
+  it('are too large when their numbers, written out, exceed BODY_LIMIT_BYTES together', () => {
+    const objects = Array.from({ length: 20 }, (_, i) => `{"object_id":"${String(i)}","data":{"n":1e9000}}`);
+    for (const partial of [false, true]) {
+      expect(problemOf(() => chunksOf(parse(batchOf(objects), partial))).slug).toBe('too-large');
+    }
+    expect(objectsOf(parse(batchOf(objects.slice(10))))).toHaveLength(10);
+  });
+});
+
+/** Invalid objects, each for another reason, and the pointer to the error below the object. */
+const BAD: [string, string, string][] = [
+  ['null', 'null', ''],
+  ['a list', '[{}]', ''],
+  ['no id', '{"data":[]}', '/object_id'],
+  ['an unknown member', '{"object_id":"x","data":[],"batch_id":"b"}', '/batch_id'],
+  ['a bad pair', '{"object_id":"x","data":[{"key":"k","value":[]}]}', '/data/0/value'],
+  ['a name given twice', '{"object_id":"x","object_id":"y","data":[]}', '/object_id'],
+  ['a nested value of a key given twice', '{"object_id":"x","data":{"k":[],"k":1}}', '/data/k'],
+  ['U+0000', '{"object_id":"x","data":{"k":"\\u0000"}}', '/data/k'],
+  ['half a surrogate pair', '{"object_id":"\\udc00","data":{}}', '/object_id'],
+  ['a number that cannot be stored', '{"object_id":"x","data":{"k":1e131072}}', '/data/k'],
+];
+
+describe('an invalid object', () => {
+  it.each(BAD)('is reported with a pointer, and the others are returned: %s', (_, bad, pointer) => {
+    const input = parse(batchOf([bad, GOOD, bad, GOOD]));
+    // Read again, as after a lost connection, it reports the same.
+    for (let round = 0; round < 2; round++) {
+      expect(idsAt(input)).toEqual(['1:good', '3:good']);
+      const { listed, count, objects } = rejectedOf(input);
+      expect([pointersOf(listed), count, objects]).toEqual([[`/objects/0${pointer}`, `/objects/2${pointer}`], 2, 2]);
+    }
+  });
+
+  it('is counted with all of its errors, and once as an object', () => {
+    const { count, objects } = rejectedOf(parse(batchOf([GOOD, '{"data":7,"x":1}', GOOD])));
+    expect([count, objects]).toEqual([3, 1]);
+  });
+
+  it('is listed up to a hundred errors, and counted beyond', () => {
+    const input = parse(batchOf([...Array<string>(150).fill('7'), GOOD]));
+    expect(idsAt(input)).toEqual(['150:good']);
+    const { listed, count, objects } = rejectedOf(input);
+    expect([listed.length, count, objects]).toEqual([100, 150, 150]);
+  });
+
+  it('is reported together with the errors of the batch', () => {
+    const { listed, objects } = rejectedOf(parse('{"batch_id":7,"objects":[null],"at":1}'));
+    expect(pointersOf(listed).sort()).toEqual(['/at', '/batch_id', '/objects/0']);
+    expect(objects).toBe(1);
+  });
+});
+
+describe('a batch that is stored in part', () => {
+  it.each<[string, string, string[]]>([
+    ['no object', '[]', ['']],
+    ['no list of objects', '{"batch_id":"b","objects":{"0":{}}}', ['/objects']],
+    ['objects that are missing', '{"batch_id":"b"}', ['/objects']],
+    ['two lists of objects', `{"batch_id":"b","objects":[null],"objects":[${GOOD}]}`, ['/objects']],
+    ['a bad id', `{"batch_id":7,"objects":[null,${GOOD}]}`, ['/batch_id']],
+    ['an unknown member', `{"batch_id":"b","objects":[null,${GOOD}],"at":1}`, ['/at']],
+    ['an id with U+0000', `{"batch_id":"\\u0000","objects":[${GOOD}]}`, ['/batch_id']],
+  ])('has to be valid itself: %s', (_, text, pointers) => {
+    const problem = problemOf(() => chunksOf(parse(text, true)));
+    expect([problem.slug, pointersOf(problem.errors)]).toEqual(['invalid-body', expect.arrayContaining(pointers)]);
+  });
+
+  it('is refused when it is not JSON', () => {
+    expect(problemOf(() => parse(`${batchOf([GOOD])}x`, true)).slug).toBe('malformed-request');
+  });
+
+  it.each(BAD)('is limited to BATCH_OBJECTS_MAX objects: %s', (_, bad) => {
+    const objects = Array<string>(OBJECTS_MAX).fill('7');
+    const problem = problemOf(() => chunksOf(parse(batchOf([bad, ...objects]), true)));
+    expect([problem.slug, problem.message]).toEqual(['too-large', expect.stringContaining('2001 objects')]);
+  });
+});

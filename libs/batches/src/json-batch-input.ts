@@ -1,0 +1,161 @@
+import { countNames, endOfValue, findMember, JSON_DEPTH_MAX, skipSpace, surveyJson, type JsonSpan } from '#json';
+import { JsonBody, Problem, ValidationErrors, validateDto } from '#http';
+import { isShorthand, NewObjectDto, newObjectRow, parseBatchObject } from '#objects';
+import { listOfPairs } from '#store';
+import type { BatchChunk, BatchInput, BatchObject } from './batch-input.js';
+
+/** A chunk ends after this many objects or characters: about a millisecond of work, so that other requests are served. */
+const CHUNK_OBJECTS = 250;
+const CHUNK_LENGTH = 256 * 1024;
+
+export interface JsonBatchLimits {
+  objectsMax: number;
+  bodyLimitBytes: number;
+}
+
+/** An object in the text of the body; `data` is undefined where it has none or is not an object. */
+interface Element extends JsonSpan {
+  data: JsonSpan | undefined;
+}
+
+/**
+ * The objects of a JSON body. Each chunk is parsed while the one before it is being stored, which hides most of the time that
+ * parsing takes. A chunk of plainly valid objects is parsed at once; any other object by object, with exact error messages.
+ */
+export class JsonBatchInput implements BatchInput {
+  readonly source = 'memory';
+
+  /**
+   * @param text the body
+   * @param listStart index of the bracket that opens the list of objects
+   * @param batchErrors errors outside the list of objects; they are part of the first chunk
+   */
+  constructor(
+    private readonly body: JsonBody,
+    private readonly text: string,
+    private readonly listStart: number,
+    private readonly batchErrors: ValidationErrors,
+    private readonly limits: JsonBatchLimits,
+  ) {}
+
+  pointerTo(position: number): string {
+    return `/objects/${String(position)}`;
+  }
+
+  *chunks(): Generator<BatchChunk> {
+    let position = 0;
+    let expandedLength = 0;
+    let at = this.listStart;
+    for (let isLast = false; !isLast;) {
+      const slice = this.orMalformed(() => this.nextSlice(at));
+      if (position + slice.elements.length > this.limits.objectsMax) throw this.tooManyObjects(position, slice);
+      const parsed = this.orMalformed(() => this.parsePlain(slice, position)) ?? this.parseEach(slice, position);
+      expandedLength += parsed.expandedLength;
+      if (expandedLength > 0) this.requireExpandedLength(expandedLength);
+      if (position === 0) parsed.errors.addAll(this.batchErrors);
+      ({ end: at, isLast } = slice);
+      position += slice.elements.length;
+      yield { ...parsed, isLast };
+    }
+  }
+
+  /** The next elements of the list. @param at index of the bracket or comma before them @throws SyntaxError */
+  private nextSlice(at: number): Slice {
+    const elements: Element[] = [];
+    let i = skipSpace(this.text, at + 1);
+    if (at === this.listStart && this.text.charAt(i) === ']') return { elements, end: i, isLast: true };
+    const start = i;
+    for (;;) {
+      const element = this.elementAt(i);
+      elements.push(element);
+      const end = skipSpace(this.text, element.end);
+      const isLast = this.text.charAt(end) === ']';
+      if (!isLast && this.text.charAt(end) !== ',') throw new SyntaxError('no comma after an element');
+      if (isLast || elements.length === CHUNK_OBJECTS || end - start > CHUNK_LENGTH) return { elements, end, isLast };
+      i = skipSpace(this.text, end + 1);
+    }
+  }
+
+  private elementAt(start: number): Element {
+    if (this.text.charAt(start) !== '{') return { start, end: endOfValue(this.text, start), data: undefined };
+    const { value, end } = findMember(this.text, start, 'data');
+    return { start, end, data: value };
+  }
+
+  /** Null where an object is not valid, or JavaScript would lose a name, a digit or a character of it. @throws SyntaxError */
+  private parsePlain({ elements }: Slice, position: number): ParsedSlice | null {
+    const text = `[${this.text.slice(elements[0]?.start ?? 0, elements.at(-1)?.end ?? 0)}]`;
+    const { names, depth, suspect } = surveyJson(text);
+    if (depth > JSON_DEPTH_MAX) return null;
+    const values = JSON.parse(text) as NewObjectDto[];
+    if (suspect || countNames(values) !== names) return null;
+    const objects: BatchObject[] = [];
+    for (const [index, { data }] of elements.entries()) {
+      const dto = values[index];
+      if (dto === undefined || data === undefined || validateDto(NewObjectDto, dto, '').count > 0) return null;
+      const pairs = listOfPairs(this.text.slice(data.start, data.end));
+      objects.push({ position: position + index, ...newObjectRow(dto, pairs) });
+    }
+    return { objects, errors: new ValidationErrors(), invalidObjects: 0, expandedLength: 0 };
+  }
+
+  private parseEach({ elements }: Slice, position: number): ParsedSlice {
+    const parsed: ParsedSlice = { objects: [], errors: new ValidationErrors(), invalidObjects: 0, expandedLength: 0 };
+    for (const [index, { start, end }] of elements.entries()) {
+      // The limit applies to the whole body, not to one object.
+      const body = new JsonBody(Buffer.from(this.text.slice(start, end)), Infinity);
+      const object = parseBatchObject(body, this.pointerTo(position + index));
+      parsed.expandedLength += object.expandedLength;
+      if (object.row !== undefined) parsed.objects.push({ position: position + index, ...object.row });
+      else {
+        parsed.errors.addAll(object.errors);
+        parsed.invalidObjects++;
+      }
+    }
+    return parsed;
+  }
+
+  /** Turns a syntax error of a part into the problem of the whole body, which has the line and the column. */
+  private orMalformed<T>(parse: () => T): T {
+    try {
+      return parse();
+    } catch (error) {
+      // Not `instanceof`: the errors of JSON.parse may belong to another realm.
+      if ((error as Error).name !== 'SyntaxError') throw error;
+      this.body.read(isShorthand);
+      throw error;
+    }
+  }
+
+  private tooManyObjects(position: number, slice: Slice): Problem {
+    let count = position + slice.elements.length;
+    while (!slice.isLast) {
+      slice = this.orMalformed(() => this.nextSlice(slice.end));
+      count += slice.elements.length;
+    }
+    const limit = `BATCH_OBJECTS_MAX is ${String(this.limits.objectsMax)}, see /api/v1/limits`;
+    return new Problem('too-large', { detail: `The batch has ${String(count)} objects; ${limit}.` });
+  }
+
+  /** @throws Problem too-large where numbers with an exponent, such as 1e9999, would take too much space */
+  private requireExpandedLength(expandedLength: number): void {
+    const limit = this.limits.bodyLimitBytes;
+    if (this.body.bytes.length + expandedLength <= limit) return;
+    throw new Problem('too-large', {
+      detail: `With the exponents of its numbers written out, the body exceeds BODY_LIMIT_BYTES, ${String(limit)} bytes; see /api/v1/limits.`,
+    });
+  }
+}
+
+/** Consecutive elements of the list. */
+interface Slice {
+  elements: Element[];
+  /** Index of the comma or bracket after them. */
+  end: number;
+  isLast: boolean;
+}
+
+interface ParsedSlice extends Omit<BatchChunk, 'isLast'> {
+  /** Number of characters that PostgreSQL writes for the numbers with an exponent. */
+  expandedLength: number;
+}

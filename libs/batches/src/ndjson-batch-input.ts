@@ -1,0 +1,92 @@
+import { JsonBody, Problem, ValidationErrors, type NdjsonBody } from '#http';
+import { parseBatchObject } from '#objects';
+import type { BatchChunk, BatchInput } from './batch-input.js';
+
+const LINE_FEED = 10;
+/** Bytes of input in a chunk: a millisecond or two of work, so that other requests are served in between. */
+const CHUNK_BYTES = 64 * 1024;
+
+/** The objects of a stream of lines, in memory for one chunk. Lines count from 1, empty ones included. */
+export class NdjsonBatchInput implements BatchInput {
+  readonly source: 'stored' | 'client';
+
+  constructor(
+    private readonly body: NdjsonBody,
+    private readonly lineLimitBytes: number,
+  ) {
+    this.source = body.isKept ? 'stored' : 'client';
+  }
+
+  pointerTo(position: number): string {
+    return `/lines/${String(position)}`;
+  }
+
+  async *chunks(): AsyncGenerator<BatchChunk> {
+    let lineNumber = 0;
+    for await (const lines of lineGroups(this.body.bytes, this.lineLimitBytes)) {
+      yield this.parse(lines, lineNumber + 1);
+      lineNumber += lines.length;
+    }
+  }
+
+  private parse(lines: readonly Buffer[], firstLine: number): BatchChunk {
+    const chunk: BatchChunk = { objects: [], errors: new ValidationErrors(), invalidObjects: 0, isLast: false };
+    for (const [index, line] of lines.entries()) {
+      if (isBlank(line)) continue;
+      const position = firstLine + index;
+      const object = parseBatchObject(new JsonBody(line, this.lineLimitBytes), this.pointerTo(position));
+      if (object.row !== undefined) chunk.objects.push({ position, ...object.row });
+      else {
+        chunk.errors.addAll(object.errors);
+        chunk.invalidObjects++;
+      }
+    }
+    return chunk;
+  }
+}
+
+/** Whether a line has only white space of JSON. */
+function isBlank(line: Buffer): boolean {
+  return line.every((byte) => byte === 32 || byte === 9 || byte === 13);
+}
+
+/** Whole lines without their line ends, a chunk at a time. @throws Problem too-large for a line over the limit */
+async function* lineGroups(bytes: AsyncIterable<Buffer>, limitBytes: number): AsyncGenerator<Buffer[]> {
+  let lines: Buffer[] = [];
+  let size = 0;
+  let before = 0;
+  // The beginning of an incomplete line, in pieces, so that a long line is joined only once.
+  let open: Buffer[] = [];
+  let openBytes = 0;
+  const refuseTooLong = (length: number): void => {
+    if (length <= limitBytes) return;
+    const line = String(before + lines.length + 1);
+    const detail = `Line ${line} is longer than BODY_LIMIT_BYTES, ${String(limitBytes)} bytes; see /api/v1/limits.`;
+    throw new Problem('too-large', { detail });
+  };
+  for await (const piece of bytes) {
+    let start = 0;
+    for (let end = piece.indexOf(LINE_FEED); end !== -1; end = piece.indexOf(LINE_FEED, start)) {
+      refuseTooLong(openBytes + end - start);
+      const rest = piece.subarray(start, end);
+      lines.push(open.length === 0 ? rest : Buffer.concat([...open, rest]));
+      size += openBytes + rest.length + 1;
+      open = [];
+      openBytes = 0;
+      start = end + 1;
+      if (size >= CHUNK_BYTES) {
+        yield lines;
+        before += lines.length;
+        lines = [];
+        size = 0;
+      }
+    }
+    if (start < piece.length) {
+      open.push(piece.subarray(start));
+      openBytes += piece.length - start;
+      refuseTooLong(openBytes);
+    }
+  }
+  if (openBytes > 0) lines.push(Buffer.concat(open));
+  if (lines.length > 0) yield lines;
+}

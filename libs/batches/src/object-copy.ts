@@ -1,0 +1,101 @@
+import { isUniqueViolation, type CopyIn, type Sequence, type Transaction } from '#database';
+import type { BatchObject } from './batch-input.js';
+import { COPY_DELIMITER, objectRows, stagedRows } from './copy-rows.js';
+import type { BatchWriteStore } from './batch-write.store.js';
+
+/** Objects copied under one savepoint. After each segment the writer waits for the database to catch up. */
+const SEGMENT_OBJECTS = 20_000;
+
+/** Positions and ids of a chunk, joined: all that is needed to find conflicts, in as little memory as possible. */
+interface ChunkIds {
+  positions: number[];
+  ids: string;
+}
+
+/**
+ * Copies the objects of a new batch into `objects`. When an id is taken, nothing can be stored any more: from then on the ids of
+ * the current segment and of all later objects are staged instead, so that every conflict can be found.
+ */
+export class ObjectCopy {
+  /** Number of objects that are copied for good. */
+  copied = 0;
+  /** Whether an id was taken. */
+  hasConflict = false;
+  private copy: CopyIn | undefined;
+  /** Of the current segment only, so that memory does not grow with the batch. */
+  private segment: ChunkIds[] = [];
+  private segmentObjects = 0;
+
+  constructor(
+    private readonly store: BatchWriteStore,
+    private readonly sequence: Sequence,
+    private readonly tx: Transaction,
+    private readonly target: { projectId: number; batchId: string },
+  ) {}
+
+  async write(objects: readonly BatchObject[]): Promise<void> {
+    const ids: ChunkIds = {
+      positions: objects.map(({ position }) => position),
+      ids: objects.map(({ objectId }) => objectId).join(COPY_DELIMITER),
+    };
+    if (this.hasConflict) {
+      await this.stage(ids);
+      return;
+    }
+    if (this.copy === undefined) {
+      await this.tx.query('SAVEPOINT segment');
+      this.copy = this.store.copyObjects(this.tx);
+    }
+    const { projectId, batchId } = this.target;
+    const rows = objectRows(projectId, batchId, this.sequence.next(objects.length), objects);
+    this.segment.push(ids);
+    this.segmentObjects += objects.length;
+    if (!(await this.succeeds(this.copy.write(rows)))) await this.stageSegment();
+    else if (this.segmentObjects >= SEGMENT_OBJECTS) await this.endSegment();
+  }
+
+  /** Resolves when the database has stored, or staged, everything. */
+  async end(): Promise<void> {
+    if (!this.hasConflict) await this.endSegment();
+    if (this.hasConflict) await this.copy?.end();
+  }
+
+  private async endSegment(): Promise<void> {
+    if (this.copy === undefined) return;
+    if (!(await this.succeeds(this.copy.end()))) {
+      await this.stageSegment();
+      return;
+    }
+    await this.tx.query('RELEASE SAVEPOINT segment');
+    this.copied += this.segmentObjects;
+    this.copy = undefined;
+    this.segment = [];
+    this.segmentObjects = 0;
+  }
+
+  /** False where an id is taken. */
+  private async succeeds(copying: Promise<void>): Promise<boolean> {
+    try {
+      await copying;
+      return true;
+    } catch (error) {
+      if (isUniqueViolation(error)) return false;
+      throw error;
+    }
+  }
+
+  private async stageSegment(): Promise<void> {
+    this.hasConflict = true;
+    await this.tx.query('ROLLBACK TO SAVEPOINT segment');
+    await this.store.createStage(this.tx);
+    this.copy = this.store.copyStaged(this.tx);
+    for (const ids of this.segment.splice(0)) await this.stage(ids);
+  }
+
+  private async stage({ positions, ids }: ChunkIds): Promise<void> {
+    const objects = ids.split(COPY_DELIMITER).map((objectId, index) => {
+      return { position: positions[index] ?? 0, objectId, subject: null, observedAt: null, data: '' };
+    });
+    await this.copy?.write(stagedRows(this.sequence.next(objects.length), objects));
+  }
+}
