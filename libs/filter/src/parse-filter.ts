@@ -1,4 +1,4 @@
-import { inspectJson, membersOf, skipSpace } from '#json';
+import { inspectJson, membersOf, NUMBER_PATTERN, skipSpace } from '#json';
 import type { Filter, JsonScalarText } from './filter.js';
 
 /** The query parameters that make a filter; names as on the wire. */
@@ -85,9 +85,11 @@ function keyAndValue(key: string | null, value: string | undefined): Filter {
   return { kind: 'or', of: readings(value).map((reading) => ({ kind: 'pair', key, value: reading })) };
 }
 
+const LITERAL = new RegExp(`^(?:true|false|null|${NUMBER_PATTERN})$`);
+
 /** A text as what it may stand for: itself, and the number, boolean or null that it reads as. */
 function readings(text: string): JsonScalarText[] {
-  const isLiteral = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?)$/.test(text);
+  const isLiteral = LITERAL.test(text);
   const canBeStored = isLiteral && inspectJson(text, () => true).faultCount === 0;
   return [JSON.stringify(text), ...(canBeStored ? [text] : [])];
 }

@@ -1,6 +1,6 @@
 /**
- * json: reads JSON as text, to the letter. `JSON.parse` says whether a text is JSON and what it means to JavaScript; this
- * lib says what else it holds (every digit, repeated names) and where.
+ * json: reads JSON as text. It keeps what `JSON.parse` loses: every digit of a number, repeated names, and the place of each
+ * value.
  * Imports nothing.
  */
 export { faultIn } from './json-fault.js';
@@ -21,4 +21,4 @@ export {
   type JsonMember,
   type JsonSpan,
 } from './json-text.js';
-export { canonicalNumber, isPositive, isWhole } from './number-text.js';
+export { canonicalNumber, isPositive, isWhole, NUMBER_PATTERN, parseNumber } from './number-text.js';

@@ -1,14 +1,15 @@
 import { skipSpace } from './json-text.js';
+import { NUMBER_PATTERN } from './number-text.js';
 
-const BARE = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+const BARE = new RegExp(`true|false|null|${NUMBER_PATTERN}`, 'y');
 const ESCAPE = /\\(?:["\\/bfnrt]|u[\dA-Fa-f]{4})/y;
 
-/** What may come next. */
+/** What the grammar allows next. */
 type Expected = 'value' | 'value or end' | 'name' | 'name or end' | 'colon' | 'comma or end' | 'nothing';
 
 /**
- * Where a text ceases to be JSON, which `JSON.parse` tells of some faults only: not of NaN, of a comma before a bracket, of
- * Python's quotes. Undefined for a text that is JSON.
+ * The index of the first syntax error of a text; undefined for valid JSON. `JSON.parse` reports a position for some errors
+ * only: not for NaN, a trailing comma or single quotes.
  */
 export function faultIn(text: string): number | undefined {
   const closers: ('}' | ']')[] = [];
@@ -43,7 +44,7 @@ export function faultIn(text: string): number | undefined {
   return expected === 'nothing' ? undefined : text.length;
 }
 
-/** To the end of what can be read, and whether that is all of it. */
+/** How far a token is valid, and whether it is complete. */
 interface Reading {
   end: number;
   isWhole: boolean;

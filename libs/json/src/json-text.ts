@@ -1,10 +1,12 @@
 /**
- * Reads JSON as text, so that what a client sent can be judged and cut out to the letter: `JSON.parse` forgets repeated
- * names, the digits of a number that a double cannot hold, and where anything stood. Every function but `surveyJson`
- * expects a text that `JSON.parse` accepts; given another one it may find nonsense or throw a SyntaxError, but it ends.
+ * Reads JSON as text, so that values can be cut from it unchanged: `JSON.parse` loses repeated names, digits beyond a double
+ * and the place of each value. Every function but `surveyJson` expects text that `JSON.parse` accepts; for other text it may
+ * return anything or throw a SyntaxError, but it terminates.
  */
 
-/** Deeper than anything the API takes; it bounds the recursion over a hostile body. */
+import { parseNumber } from './number-text.js';
+
+/** The deepest nesting of a body; it bounds recursion. */
 export const JSON_DEPTH_MAX = 64;
 
 /** PostgreSQL's `numeric`: digits before and after the decimal point (its documentation, table 8.2). */
@@ -15,16 +17,16 @@ const QUOTE = 34;
 const BACKSLASH = 92;
 
 export interface JsonSurvey {
-  /** How many members the text's objects have in all, repeats included. */
+  /** The number of members of all objects in the text, repeated names included. */
   names: number;
   depth: number;
-  /** The text may hold a number or an escape that PostgreSQL cannot: worth an `inspectJson`. */
+  /** The text may have a number or an escape that PostgreSQL cannot store; `inspectJson` decides. */
   suspect: boolean;
 }
 
 /**
- * One pass over the characters, about 1 ns each, that tells whether the slow `inspectJson` is needed. It has to be sound,
- * not exact: it may suspect a good text, never pass a bad one.
+ * Decides in one pass, about 1 ns a character, whether the slower `inspectJson` is needed. It may suspect a text without
+ * faults, but never misses one.
  */
 export function surveyJson(text: string): JsonSurvey {
   let names = 0;
@@ -64,7 +66,7 @@ function isSuspectEscape(text: string, at: number): boolean {
   return first === 100 || text.startsWith('0000', at);
 }
 
-/** How many members the objects of a parsed value have in all; fewer than the text has when names were given twice. */
+/** The number of members of all objects in a parsed value; fewer than in its text where names were repeated. */
 export function countNames(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0;
   let names = 0;
@@ -116,7 +118,7 @@ export function endOfValue(text: string, start: number): number {
     else if (c === 123 || c === 91) level++;
     else if ((c === 125 || c === 93) && --level === 0) return i + 1;
   }
-  throw new SyntaxError('a value without an end');
+  throw new SyntaxError('unterminated value');
 }
 
 function endOfString(text: string, start: number): number {
@@ -125,7 +127,7 @@ function endOfString(text: string, start: number): number {
     if (c === QUOTE) return i + 1;
     if (c === BACKSLASH) i++;
   }
-  throw new SyntaxError('a text without an end');
+  throw new SyntaxError('unterminated string');
 }
 
 /** The members of the object that starts at `start`, in the order written, repeats included. */
@@ -149,14 +151,14 @@ export interface FoundMember {
   end: number;
 }
 
-/** Looks through the object that starts at `start` for one member, without making anything of the others. */
+/** Finds one member of the object that starts at `start` without allocating anything for the others. */
 export function findMember(text: string, start: number, name: string): FoundMember {
   let value: JsonSpan | undefined;
   let i = skipSpace(text, start + 1);
   while (text.charCodeAt(i) !== 125) {
     const nameEnd = endOfString(text, i);
     const length = nameEnd - i - 2;
-    // A name written with escapes is longer than what it stands for.
+    // A name with escapes is longer than the name that it represents.
     const isWanted =
       length === name.length
         ? text.startsWith(name, i + 1)
@@ -170,10 +172,10 @@ export function findMember(text: string, start: number, name: string): FoundMemb
   return { value, end: i + 1 };
 }
 
-/** The text of a member's value, of an object at `start` that was checked to have it. */
+/** The text of the value of a member. @throws Error where the object at `start` has no such member, which validation rules out */
 export function memberText(text: string, start: number, name: string): string {
   const { value } = findMember(text, start, name);
-  if (value === undefined) throw new Error(`a text without ${name} passed the check that requires it`);
+  if (value === undefined) throw new Error(`a validated object has no member ${name}`);
   return text.slice(value.start, value.end);
 }
 
@@ -192,22 +194,22 @@ export function* elementsOf(text: string, start: number): Generator<JsonSpan> {
   }
 }
 
-/** Faults that are listed; a hostile body has millions, and each one kept would cost more than what it is about. */
+/** How many faults are listed; a body can have millions. */
 const FAULTS_LISTED_MAX = 100;
 
 export interface JsonInspection {
-  /** What cannot be stored, and where; the first 100. */
+  /** What PostgreSQL cannot store unchanged; the first 100. */
   faults: { pointer: string; detail: string }[];
   faultCount: number;
-  /** An object gives a name twice where that is allowed. */
+  /** An object has a name twice. */
   hasRepeats: boolean;
-  /** How many characters PostgreSQL will write for the numbers that have an exponent: `1e400` is short here and long there. */
+  /** The number of characters that PostgreSQL writes for numbers with an exponent: `1e400` becomes 401. */
   expandedLength: number;
 }
 
 /**
- * Finds everything in the text that PostgreSQL could not store as it is, with a pointer to each.
- * @param allowsRepeats whether the object at this pointer may give a name twice
+ * Finds what PostgreSQL cannot store unchanged, with a pointer to each fault.
+ * @param allowsRepeats whether the object at this pointer may have a name twice; its values are then scalars
  */
 export function inspectJson(text: string, allowsRepeats: (pointer: string) => boolean): JsonInspection {
   const inspector = new Inspector(text, allowsRepeats);
@@ -236,7 +238,7 @@ class Inspector {
   }
 
   private inspectMembers(start: number, pointer: string): void {
-    /** By name, whether a value so far is an object or a list. */
+    /** For each name, whether its last value is an object or a list. */
     const seen = new Map<string, boolean>();
     for (const member of membersOf(this.text, start)) {
       const at = pointer + pointerPart(member.name);
@@ -253,28 +255,26 @@ class Inspector {
     }
   }
 
-  /** Only an escape can write what valid UTF-8 cannot. */
+  /** Only an escape can represent what valid UTF-8 cannot. */
   private inspectString(token: string, pointer: string): void {
     if (!token.includes('\\u')) return;
     const value = JSON.parse(token) as string;
-    if (value.includes('\0')) this.fault(pointer, 'holds the character U+0000, which cannot be stored');
-    else if (!value.isWellFormed()) this.fault(pointer, 'holds half of a surrogate pair, which is no character');
+    if (value.includes('\0')) this.fault(pointer, 'contains U+0000, which cannot be stored');
+    else if (!value.isWellFormed()) this.fault(pointer, 'contains an unpaired surrogate, which is not a character');
   }
 
   private inspectNumber(token: string, pointer: string): void {
     if (token.length <= NUMERIC_DIGITS_AFTER_MAX && !/[eE]/.test(token)) return;
-    const [, whole = '', fraction = '', exponentText] = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(token) ?? [];
-    const exponent = Number(exponentText ?? 0);
+    const parts = parseNumber(token);
+    if (parts === null) throw new SyntaxError('not a JSON number');
+    const { whole, fraction, exponent } = parts;
     const significant = (whole + fraction).replace(/^0+/, '').length;
     const before = significant === 0 ? 0 : significant - fraction.length + exponent;
     const after = fraction.length - exponent;
     if (before > NUMERIC_DIGITS_BEFORE_MAX || after > NUMERIC_DIGITS_AFTER_MAX || Math.abs(exponent) > 1e9) {
       const [most, least] = [String(NUMERIC_DIGITS_BEFORE_MAX), String(NUMERIC_DIGITS_AFTER_MAX)];
-      this.fault(
-        pointer,
-        `is a number that cannot be stored: at most ${most} digits before the point and ${least} after it`,
-      );
-    } else if (exponentText !== undefined) {
+      this.fault(pointer, `must be a number of at most ${most} digits before the decimal point and ${least} after it`);
+    } else if (/[eE]/.test(token)) {
       this.found.expandedLength += Math.max(before, 1) + Math.max(after, 0);
     }
   }
@@ -284,12 +284,12 @@ class Inspector {
   }
 }
 
-/** Whether a parsed value is an object, and no list. */
+/** Whether a parsed value is an object, not a list. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A part of a JSON Pointer, escaped (RFC 6901, section 3). */
+/** A reference token of a JSON Pointer, escaped, with its slash (RFC 6901, section 3). */
 export function pointerPart(name: string | number): string {
   return '/' + String(name).replaceAll('~', '~0').replaceAll('/', '~1');
 }

@@ -1,18 +1,23 @@
 import { describe, expect, it } from '@jest/globals';
-import { canonicalNumber, isPositive, isWhole } from './number-text.js';
+import { canonicalNumber, isPositive, isWhole, NUMBER_PATTERN } from './number-text.js';
 
-describe('a number as text', () => {
+describe('canonicalNumber', () => {
   it.each([
-    ['5', '5.0', '0.5e1', '500E-2', '05e0'],
+    ['5', '5.0', '0.5e1', '500E-2', '5e0'],
     ['0', '-0', '0.000', '0e99'],
     ['1e400', '10e399'],
     ['-1.25', '-125e-2'],
     ['12345678901234567890'],
-  ])('is one however it is written: %s', (...texts) => {
+  ])('is equal for equal numbers: %s', (...texts) => {
     expect(new Set(texts.map(canonicalNumber)).size).toBe(1);
   });
 
-  it('is told from its neighbours that are the same to a double', () => {
+  it.each(['05', '+5', '.5', '5.', '0x5', '5e', ' 5', '-', '', 'NaN'])('is undefined for %j', (text) => {
+    expect(canonicalNumber(text)).toBeUndefined();
+    expect(new RegExp(`^${NUMBER_PATTERN}$`).test(text)).toBe(false);
+  });
+
+  it('differs for numbers that are equal as doubles', () => {
     expect(canonicalNumber('12345678901234567890')).not.toBe(canonicalNumber('12345678901234567891'));
     expect([isWhole('1e400'), isWhole('12345678901234567890.5'), isWhole('1.50e1'), isWhole('x')]).toEqual([
       true,
@@ -24,8 +29,8 @@ describe('a number as text', () => {
     expect(texts.filter(isPositive)).toEqual(['1e-400']);
   });
 
-  it('of 130,000 zeros is read in no time', () => {
-    // Its own time, which others that run meanwhile do not make longer.
+  it('takes linear time on 130,000 zeros', () => {
+    // CPU time of this process, which other processes do not change.
     const start = process.cpuUsage();
     expect(canonicalNumber(`0.${'0'.repeat(65_000)}1${'0'.repeat(65_000)}1`)).toMatch(/e-/);
     expect(canonicalNumber(`1${'0'.repeat(130_000)}`)).toBe('1e130000');

@@ -1,26 +1,48 @@
-const NUMBER = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
+/** The grammar of a JSON number (RFC 8259, section 6), as part of a regular expression. */
+export const NUMBER_PATTERN = '-?(?:0|[1-9]\\d*)(?:\\.\\d+)?(?:[eE][+-]?\\d+)?';
+
+const NUMBER = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
+
+/** A JSON number by its parts: sign, whole digits, digits of the fraction, and exponent. */
+export interface NumberParts {
+  isNegative: boolean;
+  whole: string;
+  fraction: string;
+  exponent: number;
+}
+
+/** The parts of a JSON number; null for any other text. */
+export function parseNumber(text: string): NumberParts | null {
+  const match = NUMBER.exec(text);
+  if (match === null) return null;
+  const [, sign = '', whole = '', fraction = '', exponent = '0'] = match;
+  return { isNegative: sign === '-', whole, fraction, exponent: Number(exponent) };
+}
 
 /**
- * A JSON number in the one form that all ways to write it share, `123e-2`: told from its text, for a double would round it.
- * Undefined for any other text.
+ * The canonical form of a JSON number, `123e-2`: equal for texts of equal value. Read from the text, because a double would
+ * round it. Undefined for any other text.
  */
 export function canonicalNumber(text: string): string | undefined {
-  const match = NUMBER.exec(text);
-  if (match === null) return undefined;
-  const [, sign = '', whole = '', fraction = '', exponent = '0'] = match;
+  const parts = parseNumber(text);
+  if (parts === null) return undefined;
+  const { isNegative, whole, fraction, exponent } = parts;
   const digits = whole + fraction;
+  // Not a regular expression for trailing zeros, which takes quadratic time on a long run of them before another digit.
   let end = digits.length;
   while (digits.charAt(end - 1) === '0') end--;
   if (end === 0) return '0e0';
-  const scale = Number(exponent) - fraction.length + digits.length - end;
-  return `${sign}${digits.slice(0, end).replace(/^0+/, '')}e${String(scale)}`;
+  const scale = exponent - fraction.length + digits.length - end;
+  return `${isNegative ? '-' : ''}${digits.slice(0, end).replace(/^0+/, '')}e${String(scale)}`;
 }
 
+/** Whether a text is a JSON number above zero. */
 export function isPositive(text: string): boolean {
   const number = canonicalNumber(text);
   return number !== undefined && number !== '0e0' && !number.startsWith('-');
 }
 
+/** Whether a text is a JSON number without a fraction, such as 5, 5.0 or 5e3. */
 export function isWhole(text: string): boolean {
   return canonicalNumber(text)?.includes('e-') === false;
 }

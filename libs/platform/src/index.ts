@@ -1,6 +1,6 @@
 /**
  * platform: configuration, logging, the clock, times and durations, limits per project.
- * Imports nothing of ours.
+ * Imports json.
  */
 export { Clock } from './clock.js';
 export { Config } from './config.js';

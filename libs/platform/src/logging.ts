@@ -2,19 +2,19 @@ import type { LoggerService } from '@nestjs/common';
 import { destination, pino, type Logger } from 'pino';
 import type { LogLevel } from './config.js';
 
-/** JSON lines on standard error; standard output is for what a person reads. Keys and bodies never go in. */
+/** JSON lines on standard error; standard output is for people. API keys and bodies are never logged. */
 export function createLog(level: LogLevel): Logger {
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: essenceOf } };
   return pino(options, destination({ dest: 2, sync: true }));
 }
 
-/** Not its other members: those of a database error quote rows. */
+/** Without further members: those of a database error quote rows. */
 function essenceOf(error: unknown): object {
   const { name, message, code, stack } = error as Error & { code?: unknown };
   return { type: name, message, code, stack };
 }
 
-/** Nest's messages in the same log; what it tells at every start (modules, routes) only at level debug. */
+/** Nest's messages in the same log; those of every start (modules, routes) have level debug. */
 export function nestLog(log: Logger): LoggerService {
   return {
     log: (message: unknown) => {

@@ -1,6 +1,6 @@
 import pLimit, { type LimitFunction } from 'p-limit';
 
-/** So much at a time for each project; keeps nothing of a project that does nothing. */
+/** Limits how many tasks of a project run at the same time. Keeps no state for idle projects. */
 export class ProjectConcurrency {
   private readonly byProject = new Map<number, { limit: LimitFunction; users: number }>();
 

@@ -1,4 +1,4 @@
-/** What keeps the process from starting, in one line for the user; printed without a stack trace, exit code 1. */
+/** A reason why the process cannot start, in one line for the user: printed without a stack trace, exit code 1. */
 export class StartupError extends Error {
   override name = 'StartupError';
 }

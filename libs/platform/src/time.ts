@@ -1,3 +1,5 @@
+import { parseNumber } from '#json';
+
 const RFC_3339 =
   /^(\d{4})-(\d\d)-(\d\d)[Tt]([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.\d{1,6}0{0,20})?([Zz]|[+-](?:0\d|1[0-4]):[0-5]\d)?$/;
 
@@ -5,8 +7,8 @@ const YEAR_1_MS = Date.parse('0001-01-01T00:00:00Z');
 const YEAR_10000_MS = 253_402_300_800_000;
 
 /**
- * Whether a text is a time that is stored as it is: RFC 3339, the zone left out for UTC, a date that exists, years 1 to
- * 9999 in UTC, no leap second, nothing finer than PostgreSQL's microsecond.
+ * Whether a value is a time that PostgreSQL stores exactly: RFC 3339, UTC where the zone is missing, an existing date, years
+ * 1 to 9999 in UTC, an offset of at most 14:59, no leap second, at most microseconds.
  */
 export function isTime(text: unknown): text is string {
   if (typeof text !== 'string') return false;
@@ -16,11 +18,11 @@ export function isTime(text: unknown): text is string {
   const ms = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}${zone.toUpperCase()}`);
   // Date.parse turns 30 February into 1 March.
   const lastDay = new Date(Date.UTC(2000 + (Number(year) % 400), Number(month), 0)).getUTCDate();
-  // PostgreSQL knows no year 0, also where its last hours are in the year 1 in UTC.
+  // PostgreSQL has no year 0, not even for the hours that are in the year 1 in UTC.
   return Number(day) <= lastDay && year !== '0000' && ms >= YEAR_1_MS && ms < YEAR_10000_MS;
 }
 
-/** A time that `isTime` takes, as PostgreSQL tells it: in UTC, a fraction without zeros at its end. */
+/** A time that `isTime` accepts, as PostgreSQL returns it: in UTC, a fraction without trailing zeros. */
 export function toUtc(time: string): string {
   const [, local = '', fraction = '', zone = 'Z'] = /^(.{19})(?:\.(\d*?)0*)?([Zz]|[+-].{5})?$/.exec(time) ?? [];
   const sent = `${local}${zone}`.toUpperCase();
@@ -28,7 +30,7 @@ export function toUtc(time: string): string {
   return `${seconds}${fraction === '' ? '' : `.${fraction}`}Z`;
 }
 
-/** The same of microseconds since 1970. */
+/** Microseconds since 1970 in the same form. */
 export function utcFromMicros(micros: number | bigint): string {
   const [seconds, fraction] = [BigInt(micros) / 1_000_000n, BigInt(micros) % 1_000_000n];
   const time = new Date(Number(seconds) * 1_000).toISOString().slice(0, 19);
@@ -36,34 +38,36 @@ export function utcFromMicros(micros: number | bigint): string {
 }
 
 /**
- * The same of seconds since 1970, a JSON number that is not below 0, told from its text: a double has not every digit. To
- * the nearest microsecond: what a clock's double has beyond it is noise, and PostgreSQL keeps no more.
+ * Seconds since 1970 in the same form, rounded to the microsecond that PostgreSQL keeps.
+ * @param number the text of a JSON number that is not negative; a double would lose digits
  */
 function utcOfSeconds(number: string): string {
-  const [, whole = '', fraction = '', exponent = '0'] = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(number) ?? [];
+  const parts = parseNumber(number);
+  if (parts === null) throw new Error('not a JSON number');
+  const { whole, fraction, exponent } = parts;
   const digits = BigInt(whole + fraction);
-  const shift = digits === 0n ? 0 : Number(exponent) - fraction.length + 6;
+  const shift = digits === 0n ? 0 : exponent - fraction.length + 6;
   const divisor = 10n ** BigInt(Math.max(-shift, 0));
   return utcFromMicros((digits * 10n ** BigInt(Math.max(shift, 0)) + divisor / 2n) / divisor);
 }
 
-/** The last whole second of the year 9999, counted from 1970. */
+/** The last second of the year 9999, in seconds since 1970. */
 export const EPOCH_SECONDS_MAX = YEAR_10000_MS / 1_000 - 1;
 
-/** Whether a value is a time in one of two forms: seconds since 1970, or RFC 3339. */
+/** Whether a value is seconds since 1970 or a time that `isTime` accepts. */
 export function isTimestamp(value: unknown): boolean {
   return typeof value === 'number' ? value >= 0 && value <= EPOCH_SECONDS_MAX : isTime(value);
 }
 
-/** A timestamp as PostgreSQL tells it, from its JSON text. */
+/** The JSON text of a timestamp in the form of `toUtc`. */
 export function utcFromTimestamp(text: string): string {
   return text.startsWith('"') ? toUtc(JSON.parse(text) as string) : utcOfSeconds(text);
 }
 
-/** The first microsecond, counted by `microsOf`, that is no time of ours. */
+/** The first value of `microsOf` past the year 9999. */
 export const MICROS_END = BigInt(YEAR_10000_MS - YEAR_1_MS) * 1_000n;
 
-/** Microseconds from the start of the year 1 to a time as PostgreSQL tells it: RFC 3339 in UTC. */
+/** Microseconds from the start of the year 1 to a time in UTC. */
 export function microsOf(time: string): bigint {
   const [seconds = '', fraction = ''] = time.replace('Z', '').split('.');
   return BigInt(Date.parse(`${seconds}Z`) - YEAR_1_MS) * 1_000n + BigInt(fraction.padEnd(6, '0'));
