@@ -121,13 +121,13 @@ export class BatchDto {
   url: string;
 
   @ApiProperty({
-    description: 'Its objects in pages.',
+    description: 'The objects of the batch in pages.',
     example: 'http://127.0.0.1:8000/api/v1/objects?batch_id=spring-shoes',
   })
   objects_url: string;
 }
 
-/** A batch in a list; with include=objects it brings its objects. */
+/** A batch in a list, with its objects where include=objects. */
 class ListedBatchDto extends BatchDto {
   @ApiProperty({
     required: false,
@@ -140,7 +140,7 @@ class ListedBatchDto extends BatchDto {
     required: false,
     type: String,
     nullable: true,
-    description: 'With include=objects: where the rest is, or null.',
+    description: 'With include=objects: the URL of the remaining objects, or null.',
   })
   objects_next?: string | null;
 }

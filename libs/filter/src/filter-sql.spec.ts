@@ -31,7 +31,7 @@ const { filter } = fc.letrec<{ filter: Filter }>((tie) => ({
 }));
 
 describe('filterSql', () => {
-  it('puts no value into the text: only columns, operators and the places of its parameters', () => {
+  it('puts only columns, operators and parameter numbers into the text', () => {
     const pieces =
       /^(?:o\.(?:data|batch_id|subject|observed_at)|\$\d+|::(?:jsonb|timestamptz)|@>|>=|<|=|AND|OR|[() ])+$/;
     fc.assert(
@@ -44,7 +44,7 @@ describe('filterSql', () => {
     );
   });
 
-  it('gives pairs as JSON that means them', () => {
+  it('passes a pair as JSON with its key and value', () => {
     fc.assert(
       fc.property(text, scalar, (key, value) => {
         const { values } = sqlOf({ kind: 'pair', key, value });
@@ -53,18 +53,18 @@ describe('filterSql', () => {
     );
   });
 
-  it('counts its places from the parameters that are there already', () => {
+  it('numbers its parameters after the existing ones', () => {
     expect(sqlOf({ kind: 'subject', subject: 's' }, [7, 8])).toEqual({ text: 'o.subject = $3', values: [7, 8, 's'] });
   });
 
-  it('asks for all pairs in one containment, which the index can intersect', () => {
+  it('combines all pairs into one containment, which the index can intersect', () => {
     expect(sqlOf(parseFilter({ data: '{"a":1.0,"b":null}' }))).toEqual({
       text: 'o.data @> $1::jsonb',
       values: ['[{"key":"a","value":1.0},{"key":"b","value":null}]'],
     });
   });
 
-  it('keeps alternatives together where more is asked', () => {
+  it('keeps alternatives in parentheses', () => {
     const { text: sql, values } = sqlOf(
       parseFilter({ data: '{"a":1,"b":2}', match: 'any', value: '3', batch_id: 'x' }),
     );
@@ -80,7 +80,7 @@ describe('filterSql', () => {
     ]);
   });
 
-  it('includes the beginning and excludes the end of a time', () => {
+  it('includes the start and excludes the end of a time span', () => {
     const asks = { observed_from: '2024-05-01T00:00:00Z', observed_until: '2024-05-02T00:00:00Z' };
     expect(sqlOf(parseFilter(asks))).toEqual({
       text: 'o.observed_at >= $1::timestamptz AND o.observed_at < $2::timestamptz',
@@ -88,7 +88,7 @@ describe('filterSql', () => {
     });
   });
 
-  it('is true of everything when nothing is asked', () => {
+  it('is TRUE without conditions', () => {
     expect(sqlOf(parseFilter({}))).toEqual({ text: 'TRUE', values: [] });
     expect(sqlOf(parseFilter({ data: '{}' }))).toEqual({ text: 'TRUE', values: [] });
   });

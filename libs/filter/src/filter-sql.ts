@@ -1,6 +1,6 @@
 import type { Filter } from './filter.js';
 
-/** The SQL expressions that a filter is about; each names its table, so that a filter can stand in any query. */
+/** The SQL expressions of the columns that a filter refers to, with their table aliases. */
 export interface FilterColumns {
   data: string;
   batchId: string;
@@ -9,13 +9,13 @@ export interface FilterColumns {
 }
 
 /**
- * The filter as an SQL condition. Values become parameters: they are appended to `values` and named by their place there.
- * A pair is `data @> [{"key": …, "value": …}]`, which the GIN index over (project_id, data) answers.
+ * The filter as an SQL condition. Values become parameters: they are appended to `values`. A pair becomes
+ * `data @> [{"key": …, "value": …}]`, which the GIN index on (project_id, data) answers.
  */
 export function filterSql(filter: Filter, columns: FilterColumns, values: unknown[]): string {
   switch (filter.kind) {
     case 'and': {
-      // PostgreSQL intersects the pairs of one containment inside the index, several conditions outside of it.
+      // PostgreSQL intersects the pairs of one containment inside the index, and several containments outside of it.
       const pairs = filter.of.filter((part) => part.kind === 'pair');
       const parts = filter.of.filter((part) => part.kind !== 'pair').map((part) => filterSql(part, columns, values));
       if (pairs.length > 0)

@@ -1,18 +1,18 @@
-/** One JSON scalar as text, to the last digit: `"shoe"`, `42`, `0.10`, `true`, `null`. */
+/** A JSON scalar as text, with all digits: `"shoe"`, `42`, `0.10`, `true`, `null`. */
 export type JsonScalarText = string;
 
-/** What an object has to fulfil. */
+/** A condition on an object. */
 export type Filter =
   | { kind: 'and'; of: readonly Filter[] }
   | { kind: 'or'; of: readonly Filter[] }
-  /** Has a pair with this key, or this value, or both in one pair; null stands for any. */
+  /** The object has a pair with this key and this value; null matches any. */
   | { kind: 'pair'; key: string | null; value: JsonScalarText | null }
   | { kind: 'batch'; batchId: string }
   | { kind: 'subject'; subject: string }
-  /** Observed at or after `from`, before `until`; RFC 3339, null is open. */
+  /** `observed_at` is in [from, until); RFC 3339, null is unbounded. */
   | { kind: 'observed'; from: string | null; until: string | null };
 
-/** True for a filter without conditions. */
+/** True for a filter without conditions, which matches every object. */
 export function isEverything(filter: Filter): boolean {
   return filter.kind === 'and' && filter.of.length === 0;
 }

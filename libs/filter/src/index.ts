@@ -1,6 +1,6 @@
 /**
- * filter: the query language of lists. Stages: `parseFilter` turns query parameters into a typed tree, `filterSql` turns
- * the tree into an SQL condition with parameters. Pure: no Nest, no I/O.
+ * filter: the query language of lists, in two stages: `parseFilter` turns query parameters into a typed tree, `filterSql`
+ * turns the tree into an SQL condition with parameters. Pure: no Nest, no I/O.
  * Imports json only.
  */
 export { filterSql, type FilterColumns } from './filter-sql.js';

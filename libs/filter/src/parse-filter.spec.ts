@@ -4,7 +4,7 @@ import { FilterError, parseFilter, type FilterParameters } from './parse-filter.
 
 const pair = (key: string | null, value: string | null): Filter => ({ kind: 'pair', key, value });
 
-function refusalOf(parameters: FilterParameters): string {
+function errorOf(parameters: FilterParameters): string {
   try {
     parseFilter(parameters);
   } catch (error) {
@@ -15,17 +15,17 @@ function refusalOf(parameters: FilterParameters): string {
 }
 
 describe('parseFilter', () => {
-  it('is everything when nothing is asked', () => {
+  it('matches everything without parameters', () => {
     expect(parseFilter({})).toEqual({ kind: 'and', of: [] });
   });
 
-  it('refuses a value nested as deep as a query can be', () => {
+  it('rejects a value that is nested 50,000 deep', () => {
     const depth = 50_000;
     const data = `{"a":${'['.repeat(depth)}${']'.repeat(depth)}}`;
-    expect(refusalOf({ data })).toBe('data must give "a" text, a number, true, false or null');
+    expect(errorOf({ data })).toBe('data must have text, a number, true, false or null as the value of "a"');
   });
 
-  it('joins all parts that are asked for', () => {
+  it('combines all parameters', () => {
     const filter = parseFilter({
       data: '{"type":"shoe"}',
       key: 'size',
@@ -45,7 +45,7 @@ describe('parseFilter', () => {
     });
   });
 
-  it('keeps the values of data to the letter, and a name given twice as two pairs', () => {
+  it('keeps the spelling of the values in data, and a repeated name as two pairs', () => {
     const data = ' { "n" : 0.1000 , "n":12345678901234567890,"\\u0061":"\\u00e9","z":null } ';
     expect(parseFilter({ data, match: 'any' })).toEqual({
       kind: 'and',
@@ -77,28 +77,28 @@ describe('parseFilter', () => {
     ['{}', ['"{}"']],
     ['"a"', ['"\\"a\\""']],
     ['', ['""']],
-  ])('reads the text %j as what it may stand for', (value, readings) => {
+  ])('matches %j as text, and as the scalar of the same spelling', (value, scalars) => {
     expect(parseFilter({ value })).toEqual({
       kind: 'and',
-      of: [{ kind: 'or', of: readings.map((one) => pair(null, one)) }],
+      of: [{ kind: 'or', of: scalars.map((one) => pair(null, one)) }],
     });
   });
 
   it.each<[FilterParameters, RegExp]>([
     [{ data: '{' }, /^data must be a JSON object/],
     [{ data: '[]' }, /^data must be a JSON object/],
-    [{ data: '{"a":"\\u0000"}' }, /^data .*\/a contains U\+0000/],
-    [{ data: '{"a":1e200000}' }, /^data .*\/a must be a number of at most 131072 digits/],
+    [{ data: '{"a":"\\u0000"}' }, /^data is invalid at \/a: .*U\+0000/],
+    [{ data: '{"a":1e200000}' }, /^data is invalid at \/a: .*number/],
     [{ data: '{"a":1,"$gte":1}' }, /^data .*\$gte/],
     [{ data: '{"a":{"$gte":1}}' }, /^data .*"a"/],
     [{ data: '{"a":1,"a":[1]}' }, /^data .*"a"/],
-    [{ data: '{}', match: 'any' }, /^data must have a pair/],
-    [{ match: 'all' }, /^match needs data/],
-    [{ key: '\0' }, /^key holds the character U\+0000/],
-    [{ value: 'a\0' }, /^value holds/],
-    [{ batch_id: '\0' }, /^batch_id holds/],
-    [{ subject: '\0' }, /^subject holds/],
-  ])('refuses %j by name', (parameters, refusal) => {
-    expect(refusalOf(parameters)).toMatch(refusal);
+    [{ data: '{}', match: 'any' }, /^data must have at least one pair/],
+    [{ match: 'all' }, /^match requires data/],
+    [{ key: '\0' }, /^key must not contain U\+0000/],
+    [{ value: 'a\0' }, /^value must not/],
+    [{ batch_id: '\0' }, /^batch_id must not/],
+    [{ subject: '\0' }, /^subject must not/],
+  ])('rejects %j and names the parameter', (parameters, expected) => {
+    expect(errorOf(parameters)).toMatch(expected);
   });
 });

@@ -1,7 +1,7 @@
 import { inspectJson, membersOf, NUMBER_PATTERN, skipSpace } from '#json';
 import type { Filter, JsonScalarText } from './filter.js';
 
-/** The query parameters that make a filter; names as on the wire. */
+/** The query parameters of a filter. */
 export interface FilterParameters {
   data?: string | undefined;
   match?: 'all' | 'any' | undefined;
@@ -9,12 +9,12 @@ export interface FilterParameters {
   value?: string | undefined;
   batch_id?: string | undefined;
   subject?: string | undefined;
-  /** Checked RFC 3339 already. */
+  /** RFC 3339, already validated; the same for `observed_until`. */
   observed_from?: string | undefined;
   observed_until?: string | undefined;
 }
 
-/** A filter that cannot be understood: which parameter, and why. */
+/** An invalid filter parameter. */
 export class FilterError extends Error {
   override name = 'FilterError';
 
@@ -26,13 +26,13 @@ export class FilterError extends Error {
   }
 }
 
-/** @throws FilterError for the first parameter that is wrong. */
+/** @throws FilterError for the first invalid parameter */
 export function parseFilter(parameters: FilterParameters): Filter {
   const { data, match, key, value, batch_id, subject, observed_from, observed_until } = parameters;
   for (const name of ['key', 'value', 'batch_id', 'subject'] as const) refuseNul(name, parameters[name]);
   const of: Filter[] = [];
   if (data !== undefined) of.push(parsePairs(data, match ?? 'all'));
-  else if (match !== undefined) throw new FilterError('match', 'needs data, whose pairs it joins');
+  else if (match !== undefined) throw new FilterError('match', 'requires data, whose pairs it combines');
   if (key !== undefined || value !== undefined) of.push(keyAndValue(key ?? null, value));
   if (batch_id !== undefined) of.push({ kind: 'batch', batchId: batch_id });
   if (subject !== undefined) of.push({ kind: 'subject', subject });
@@ -42,13 +42,12 @@ export function parseFilter(parameters: FilterParameters): Filter {
   return { kind: 'and', of };
 }
 
-/** PostgreSQL has no U+0000 in its text; no stored text can match one. */
+/** PostgreSQL cannot store U+0000, so no stored text contains it. */
 function refuseNul(parameter: 'key' | 'value' | 'batch_id' | 'subject', text: string | undefined): void {
-  if (text?.includes('\0') === true)
-    throw new FilterError(parameter, 'holds the character U+0000, which nothing stored has');
+  if (text?.includes('\0') === true) throw new FilterError(parameter, 'must not contain U+0000');
 }
 
-/** `data={"type":"shoe","color":"red"}`; a name given twice means two pairs, as keys may repeat in an object. */
+/** `data={"type":"shoe","color":"red"}`. A repeated name means two pairs, because an object may repeat keys. */
 function parsePairs(text: string, match: 'all' | 'any'): Filter {
   if (!isJsonObject(text)) throw new FilterError('data', 'must be a JSON object such as {"type":"shoe"}');
   const pairs: Filter[] = [];
@@ -56,18 +55,19 @@ function parsePairs(text: string, match: 'all' | 'any'): Filter {
     if (member.name.startsWith('$')) {
       throw new FilterError(
         'data',
-        `takes no operators such as ${member.name}: give pairs of a key and the value it must have`,
+        `must not contain operators such as ${member.name}; give pairs of a key and a value`,
       );
     }
     if (/[{[]/.test(text.charAt(member.start))) {
-      throw new FilterError('data', `must give "${member.name}" text, a number, true, false or null`);
+      throw new FilterError('data', `must have text, a number, true, false or null as the value of "${member.name}"`);
     }
     pairs.push({ kind: 'pair', key: member.name, value: text.slice(member.start, member.end) });
   }
-  // After the values are known to be flat: the inspection goes as deep as they do.
+  // After the check for nested values, because the inspection recurses into them.
   const [fault] = inspectJson(text, () => true).faults;
-  if (fault !== undefined) throw new FilterError('data', `cannot be matched: ${fault.pointer} ${fault.detail}`);
-  if (pairs.length === 0 && match === 'any') throw new FilterError('data', 'must have a pair when match=any');
+  if (fault !== undefined) throw new FilterError('data', `is invalid at ${fault.pointer}: ${fault.detail}`);
+  if (pairs.length === 0 && match === 'any')
+    throw new FilterError('data', 'must have at least one pair with match=any');
   return { kind: match === 'any' ? 'or' : 'and', of: pairs };
 }
 
@@ -82,13 +82,13 @@ function isJsonObject(text: string): boolean {
 
 function keyAndValue(key: string | null, value: string | undefined): Filter {
   if (value === undefined) return { kind: 'pair', key, value: null };
-  return { kind: 'or', of: readings(value).map((reading) => ({ kind: 'pair', key, value: reading })) };
+  return { kind: 'or', of: scalarsReadFrom(value).map((scalar) => ({ kind: 'pair', key, value: scalar })) };
 }
 
 const LITERAL = new RegExp(`^(?:true|false|null|${NUMBER_PATTERN})$`);
 
-/** A text as what it may stand for: itself, and the number, boolean or null that it reads as. */
-function readings(text: string): JsonScalarText[] {
+/** The JSON scalars that a text without a type matches: the text, and the number, boolean or null of the same spelling. */
+function scalarsReadFrom(text: string): JsonScalarText[] {
   const isLiteral = LITERAL.test(text);
   const canBeStored = isLiteral && inspectJson(text, () => true).faultCount === 0;
   return [JSON.stringify(text), ...(canBeStored ? [text] : [])];

@@ -1,12 +1,12 @@
 import { FilterError, parseFilter, type Filter } from '#filter';
 import { ChoiceField, fingerprintOf, IdField, PageQuery, Problem, TextField, TimeField } from '#http';
 
-/** The filters that every list of batches and objects takes; docs/filter-language.md explains them. */
+/** The filters of lists of batches and objects; see docs/filter-language.md. */
 export class FilterQuery extends PageQuery {
   @TextField({
     optional: true,
     max: 1_000_000,
-    description: 'A JSON object of pairs that an object must have: `{"type":"shoe","color":"red"}`.',
+    description: 'A JSON object of the pairs that an object must have: `{"type":"shoe","color":"red"}`.',
     example: '{"type":"shoe"}',
   })
   data?: string;
@@ -14,7 +14,7 @@ export class FilterQuery extends PageQuery {
   @ChoiceField({
     optional: true,
     choices: ['all', 'any'],
-    description: 'Whether `data` asks for all of its pairs (default) or one.',
+    description: '`all`: the object has all pairs of `data` (default). `any`: it has at least one.',
   })
   match?: 'all' | 'any';
 
@@ -25,21 +25,21 @@ export class FilterQuery extends PageQuery {
     optional: true,
     max: 1_000_000,
     description:
-      'A value that the object must have, in the pair of `key` if that is given. A text that reads as a number, true, false or null matches that too.',
+      'A value that the object must have; with `key`, in the same pair. Text that is also a number, true, false or null matches that too.',
     example: 'shoe',
   })
   value?: string;
 
-  @IdField({ optional: true, description: 'Only of this batch.' })
+  @IdField({ optional: true, description: 'Only objects of this batch.' })
   batch_id?: string;
 
-  @IdField({ optional: true, description: 'Only about this subject.' })
+  @IdField({ optional: true, description: 'Only objects about this subject.' })
   subject?: string;
 
-  @TimeField({ optional: true, description: 'Only observed at this time or later.' })
+  @TimeField({ optional: true, description: 'Only objects with `observed_at` at this time or later.' })
   observed_from?: string;
 
-  @TimeField({ optional: true, description: 'Only observed before this time.' })
+  @TimeField({ optional: true, description: 'Only objects with `observed_at` before this time.' })
   observed_until?: string;
 }
 
@@ -47,12 +47,12 @@ export class BatchListQuery extends FilterQuery {
   @ChoiceField({
     optional: true,
     choices: ['objects'],
-    description: '`objects` nests the objects of each batch, at most 1,000.',
+    description: '`objects` nests the objects of each batch, at most 1,000 per batch.',
   })
   include?: 'objects';
 }
 
-/** @throws Problem invalid-query naming the parameter that cannot be understood. */
+/** @throws Problem invalid-query that names the invalid parameter */
 export function filterOf(query: FilterQuery): Filter {
   try {
     return parseFilter(query);
@@ -66,7 +66,7 @@ export function filterOf(query: FilterQuery): Filter {
   }
 }
 
-/** What a cursor of a list of objects is bound to. */
+/** The fingerprint that binds cursors to a list of objects. */
 export function objectsFingerprint(projectId: number, filter: Filter): string {
   return fingerprintOf('objects', projectId, filter);
 }

@@ -1,12 +1,13 @@
 import { Problem, type PagePosition, type Slice } from '#http';
 
-/** A row whose data was left out because those before it hold enough. */
+/** A row; `data` is null where the rows before it reach the limit. */
 export type WithoutData<Row extends { data: string }> = Omit<Row, 'data'> & { data: string | null };
 
 /**
- * Pages are made in memory, and a thousand objects may be of megabytes each: so what they hold is bounded. SQL around that of
- * rows, in the same order. First by what the rows take in the table, which is told without reading them; then by their text, which may be
- * much longer: compressed it was, or a number with an exponent. OFFSET 0 keeps the planner from writing each text twice.
+ * SQL that limits the data of `rows` to about `bytesMax`, because a page is built in memory and an object may have megabytes. The
+ * rows keep their order. First it adds up the stored size, which PostgreSQL knows without reading the data; then the size of the
+ * text, which may be much longer because of compression and of numbers with exponents. OFFSET 0 keeps the planner from
+ * generating each text twice.
  */
 export function boundedRowsSql(columns: string, rows: string, bytesMax: number): string {
   const before = 'OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before';
@@ -21,36 +22,36 @@ export function boundedRowsSql(columns: string, rows: string, bytesMax: number):
     ) AS summed`;
 }
 
-/** The first of the rows, as many as came with their data; of one or more always one. */
+/** The rows up to the limit of bytes; at least one unless there are none. */
 export function rowsWithData<Row extends { data: string }>(rows: readonly WithoutData<Row>[]): Row[] {
   const end = rows.findIndex(({ data }) => data === null);
   return rows.slice(0, end === -1 ? rows.length : end) as unknown as Row[];
 }
 
 /**
- * A page of rows that may be light: one that has a number whole, for who counts pages would miss what was cut off; any other
- * cut short, the rest of it being on those beside it.
- * @throws Problem invalid-query for a page with a number that is too much to be held
+ * A page within the limit of bytes. A page by cursor may end early, and its neighbours continue from there. A numbered page
+ * must be complete, because a client that counts pages would miss what was cut off.
+ * @throws Problem invalid-query for a numbered page over the limit
  */
 export function boundedSlice<Row extends { data: string }>(
   slice: Slice<WithoutData<Row>>,
-  place: PagePosition,
+  position: PagePosition,
   bytesMax: number,
-  mayBeShort = place.kind !== 'offset',
+  mayBeShort = position.kind !== 'offset',
 ): Slice<Row> {
-  if (mayBeShort) return cutShort(slice, place);
+  if (mayBeShort) return cutShort(slice, position);
   const { items, ...sides } = slice;
   const all = rowsWithData(items);
   if (all.length === items.length) return { items: all, ...sides };
-  const detail = `asks for objects of more than ${String(bytesMax)} bytes together (PAGE_BYTES_MAX); ask for fewer`;
+  const detail = `requests objects with more than ${String(bytesMax)} bytes in all (PAGE_BYTES_MAX); use a smaller page_size`;
   throw new Problem('invalid-query', { detail: `page_size ${detail}.`, errors: [{ parameter: 'page_size', detail }] });
 }
 
 function cutShort<Row extends { data: string }>(
   { items, ...sides }: Slice<WithoutData<Row>>,
-  place: PagePosition,
+  position: PagePosition,
 ): Slice<Row> {
-  const isBackwards = place.kind === 'before';
+  const isBackwards = position.kind === 'before';
   const some = rowsWithData(isBackwards ? items.toReversed() : items);
   const isCut = some.length < items.length;
   return {
