@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
-import { address, postBatch, type Scalar } from './wire.js';
+import { abbreviatedLike, address, postBatch, type Scalar } from './wire.js';
 
 interface AggregateBody {
   op: string;
@@ -64,13 +64,13 @@ describe('docs/aggregates.md', () => {
     expect(rows().length).toBeGreaterThan(15);
     for (const [query, said] of rows()) {
       const reply = await api.call('GET', `/objects/aggregate?${query}`, { key: fixtures.keys.analyst });
-      expect([query, answerOf(reply)]).toEqual([query, said]);
+      expect([query, abbreviatedLike(said, answerOf(reply))]).toEqual([query, said]);
     }
   });
 
   /** Each group with its value to the last digit, or what is wrong. */
-  function answerOf(reply: Reply): string | undefined {
-    if (reply.status !== 200) return expectProblem(reply, 'invalid-query').errors?.[0]?.detail;
+  function answerOf(reply: Reply): string {
+    if (reply.status !== 200) return expectProblem(reply, 'invalid-query').errors?.[0]?.detail ?? '';
     const exact = reply.text.replace(/"value":([-\d.]+)/g, '"value":"$1"');
     const { results } = JSON.parse(exact) as AggregateBody;
     return results.map((one) => [one.group ?? [], one.series ?? [], String(one.value)].flat().join(' ')).join(', ');

@@ -88,3 +88,8 @@ export async function postBatch(api: TestApi, key: string, batchId: string, obje
   const reply = await api.call('POST', '/batches', { key, body: { batch_id: batchId, objects } });
   if (reply.status !== 201) throw new Error(`${batchId} was not stored: ${reply.text}`);
 }
+
+/** `text` cut where `example` of a document ends with an ellipsis, which stands for a list. */
+export function abbreviatedLike(example: string, text: string): string {
+  return example.endsWith('…') ? `${text.slice(0, example.length - 1)}…` : text;
+}
