@@ -1,81 +1,84 @@
 import { Agent, request, type IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Longer than the server takes for anything that is asked of it here. */
-const PATIENCE_MS = 60_000;
-/** For what it says to the server; no connection is used again, since one that breaks while it is idle is no fault. */
+/** Longer than any request of these tests takes. */
+const TIMEOUT_MS = 60_000;
+/**
+ * Sends `Connection: keep-alive`, as most clients do. Each connection is destroyed after its response and not reused:
+ * a pooled connection that breaks while it is idle would be reported as a fault.
+ */
 const agent = new Agent({ keepAlive: true });
 
-/** An answer, read whole. */
+/** A response with its complete body. */
 export interface Reply {
   status: number;
   headers: Record<string, string | undefined>;
   text: string;
 }
 
-/** What is sent; a body in pieces is sent chunked, each piece when the connection has room for it. */
-export interface Outgoing {
+/** A request; an iterable body is sent chunked, with backpressure. */
+export interface RequestData {
   method: string;
   headers?: Record<string, string>;
   body?: string | Buffer | Iterable<string | Buffer> | AsyncIterable<string | Buffer>;
 }
 
-/** Nobody told us what became of the request: the connection broke before the answer was whole. */
-export class NoAnswer extends Error {
-  override name = 'NoAnswer';
+/** The connection broke before the response was complete; the outcome of the request is unknown. */
+export class ConnectionBroken extends Error {
+  override name = 'ConnectionBroken';
 }
 
-/** The request got no answer in a time in which it must have one. */
-export class Hangs extends Error {
-  override name = 'Hangs';
+/** The response did not arrive within the time limit. */
+export class RequestTimeout extends Error {
+  override name = 'RequestTimeout';
 }
 
-/** One request on a connection of its own. @throws NoAnswer @throws Hangs */
-export function send(url: string, { method, headers = {}, body }: Outgoing, patienceMs = PATIENCE_MS): Promise<Reply> {
+/** Sends one request on a new connection. @throws ConnectionBroken @throws RequestTimeout */
+export function send(url: string, { method, headers = {}, body }: RequestData, timeoutMs = TIMEOUT_MS): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      reject(new Hangs(`${method} ${url} has no answer after ${String(patienceMs)} ms`));
+      reject(new RequestTimeout(`${method} ${url} has no response after ${String(timeoutMs)} ms`));
       call.destroy();
-    }, patienceMs);
+    }, timeoutMs);
     const fail = (error: Error): void => {
       clearTimeout(timer);
-      reject(new NoAnswer(error.message));
+      reject(new ConnectionBroken(error.message));
     };
     const call = request(url, { method, headers, agent });
-    // A server may answer, and close, before it has all of the body; what is sent after that fails and means nothing.
-    let isAnswered = false;
+    // A server may respond and close before it has read the whole body; errors of later writes are then expected.
+    let hasResponse = false;
     call.on('error', (error) => {
-      if (!isAnswered) fail(error);
+      if (!hasResponse) fail(error);
     });
     call.on('response', (response) => {
-      isAnswered = true;
-      readWhole(response).then((text) => {
+      hasResponse = true;
+      readBody(response).then((text) => {
         clearTimeout(timer);
         call.destroy();
-        const all = response.headers as Record<string, string | undefined>;
-        resolve({ status: response.statusCode ?? 0, headers: all, text });
+        const responseHeaders = response.headers as Record<string, string | undefined>;
+        resolve({ status: response.statusCode ?? 0, headers: responseHeaders, text });
       }, fail);
     });
     if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body)) call.end(body);
-    else void pour(call, body).catch(fail);
+    else void writeChunks(call, body).catch(fail);
   });
 }
 
-async function pour(
+async function writeChunks(
   call: ReturnType<typeof request>,
-  pieces: Iterable<string | Buffer> | AsyncIterable<string | Buffer>,
+  chunks: Iterable<string | Buffer> | AsyncIterable<string | Buffer>,
 ): Promise<void> {
   call.flushHeaders();
-  for await (const piece of pieces) {
-    call.write(piece);
-    // Polled, because a connection that breaks never has room again and does not say so.
+  for await (const chunk of chunks) {
+    call.write(chunk);
+    // Polled: a connection that breaks does not emit 'drain'.
     while (call.writableNeedDrain && !call.destroyed) await sleep(1);
     if (call.destroyed) return;
   }
   call.end();
 }
 
-async function readWhole(response: IncomingMessage): Promise<string> {
+async function readBody(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks).toString();

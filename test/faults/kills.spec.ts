@@ -1,23 +1,23 @@
 import { describe, expect, it } from '@jest/globals';
 import { killAtRandom } from './kills.js';
-import { LONG, say } from './length.js';
+import { RUN_OPTIONS, say } from './run-options.js';
 
-describe('SIGKILL of the server, of the worker and of PostgreSQL at random moments, under five producers', () => {
+describe('after SIGKILL of the server, the worker and PostgreSQL at random times, under load', () => {
   it(
-    'loses nothing that was answered 2xx, ends every job, leaves no batch in part, and lets all be sent again',
+    'all acknowledged writes are stored, all jobs end, no batch is partial, and every write can be retried',
     async () => {
-      const { rounds, seed, isLong } = LONG;
+      const { rounds, seed, isLong } = RUN_OPTIONS;
       say(`kills: ${String(rounds)} rounds, --seed ${String(seed)}`);
       const { faults, tally } = await killAtRandom({
         rounds,
         seed,
-        isHurried: !isLong,
+        advancesClocks: !isLong,
         say: isLong ? say : () => undefined,
       });
       expect(faults).toEqual([]);
       expect(tally.stored).toBeGreaterThan(0);
       expect(tally.accepted).toBeGreaterThan(0);
     },
-    LONG.isLong ? 24 * 3_600_000 : 180_000,
+    RUN_OPTIONS.isLong ? 24 * 3_600_000 : 180_000,
   );
 });

@@ -1,55 +1,55 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Chance } from './chance.js';
+import { SeededRandom } from './seeded-random.js';
 import { Ledger, type Tally } from './ledger.js';
 import { killPostgres } from './postgres-processes.js';
-import { Stack, stop } from './stack.js';
-import { SHELF } from './writes.js';
+import { Stack, stopProcess } from './stack.js';
+import { SHARED_BATCH } from './writes.js';
 
-const VICTIMS = ['server', 'worker', 'postgres'] as const;
-type Victim = (typeof VICTIMS)[number];
+const TARGETS = ['server', 'worker', 'postgres'] as const;
+type Target = (typeof TARGETS)[number];
 
-/** How long the producers are at work before a kill, in milliseconds. */
+/** Time from the start of the producers to a kill, in milliseconds. */
 const BEFORE_MS = { min: 50, max: 1_200 };
-/** How long they go on after it. */
+/** Time that the producers continue after a kill, in milliseconds. */
 const AFTER_MS = 300;
-/** Then all is looked at, and emptied, so that neither the disk nor the memory of what was sent fills up. */
-const ROUNDS_PER_SETTLEMENT = 5;
+/** After this number of rounds all writes are verified and the tables emptied, to limit disk and memory use. */
+const ROUNDS_PER_CHECK = 5;
 
 export interface KillRun {
   rounds: number;
   seed: number;
-  /** Does not wait until a dead worker and a dead server's claims are noticed, but moves their clocks. */
-  isHurried: boolean;
+  /** Advances the timestamps of killed workers and servers, instead of waiting until their leases expire. */
+  advancesClocks: boolean;
   say: (line: string) => void;
 }
 
-/** In each round kills the server, the worker and PostgreSQL, in any order, at random moments, under five producers. */
+/** In each round kills the server, the worker and PostgreSQL once, in random order, at random times, while five producers write. */
 export async function killAtRandom({
   rounds,
   seed,
-  isHurried,
+  advancesClocks,
   say,
 }: KillRun): Promise<{ faults: string[]; tally: Tally }> {
-  const chance = new Chance(seed);
-  const stack = await Stack.make({ WORKER: 'separate' });
+  const random = new SeededRandom(seed);
+  const stack = await Stack.create({ WORKER: 'separate' });
   const ledger = new Ledger(stack);
   try {
-    await stack.serve();
-    await stack.work();
-    await makeShelf(stack);
+    await stack.startServer();
+    await stack.startWorker();
+    await createSharedBatch(stack);
     for (let round = 1; round <= rounds; round++) {
-      const victims = shuffled(VICTIMS, chance);
-      for (const victim of victims) {
-        const told = await killOne(stack, ledger, victim, chance);
-        say(`round ${String(round)}: ${told}`);
+      const targets = shuffled(TARGETS, random);
+      for (const target of targets) {
+        const summary = await killOne(stack, ledger, target, random);
+        say(`round ${String(round)}: ${summary}`);
       }
-      if (round % ROUNDS_PER_SETTLEMENT !== 0 && round !== rounds) continue;
-      if (isHurried) await stack.moveClocks();
-      await ledger.settle();
+      if (round % ROUNDS_PER_CHECK !== 0 && round !== rounds) continue;
+      if (advancesClocks) await stack.advanceClocks();
+      await ledger.verify();
       say(`after round ${String(round)}: ${JSON.stringify(ledger.tally)}, ${String(ledger.faults.length)} faults`);
       if (round === rounds) break;
       await stack.sql('TRUNCATE batches, objects');
-      await makeShelf(stack);
+      await createSharedBatch(stack);
     }
     return { faults: ledger.faults, tally: ledger.tally };
   } finally {
@@ -57,55 +57,55 @@ export async function killAtRandom({
   }
 }
 
-/** @returns what was done, in a few words */
-async function killOne(stack: Stack, ledger: Ledger, victim: Victim, chance: Chance): Promise<string> {
-  const enough = new AbortController();
-  const producing = ledger.produce(enough.signal, victim === 'server');
-  const afterMs = chance.between(BEFORE_MS.min, BEFORE_MS.max);
+/** @returns a summary for the output */
+async function killOne(stack: Stack, ledger: Ledger, target: Target, random: SeededRandom): Promise<string> {
+  const stopProducers = new AbortController();
+  const producing = ledger.produce(stopProducers.signal, target === 'server');
+  const afterMs = random.between(BEFORE_MS.min, BEFORE_MS.max);
   await sleep(afterMs);
-  const how = await kill(stack, victim, chance);
+  const killed = await kill(stack, target, random);
   await sleep(AFTER_MS);
-  if (victim !== 'server') await stack.checkAlive();
-  enough.abort();
+  if (target !== 'server') await stack.checkAlive();
+  stopProducers.abort();
   const start = performance.now();
-  if (victim === 'server') {
+  if (target === 'server') {
     await producing;
-    // Who runs the jobs may change with each start: both at once is allowed as well.
-    await stack.serve({ WORKER: chance.pick(['inline', 'separate']) });
+    // With 'inline' the server runs jobs as well as the worker.
+    await stack.startServer({ WORKER: random.pick(['inline', 'separate']) });
   }
-  if (victim === 'worker') await stack.work();
-  await stack.ready();
+  if (target === 'worker') await stack.startWorker();
+  await stack.waitUntilReady();
   const tookMs = performance.now() - start + AFTER_MS;
   await producing;
   await stack.checkAlive();
-  await ledger.checkWholeness();
-  return `killed ${how} after ${afterMs.toFixed(0)} ms, all was ready again ${tookMs.toFixed(0)} ms later`;
+  await ledger.checkNoPartialBatches();
+  return `killed ${killed} after ${afterMs.toFixed(0)} ms; ready again ${tookMs.toFixed(0)} ms later`;
 }
 
-async function kill(stack: Stack, victim: Victim, chance: Chance): Promise<string> {
-  if (victim === 'postgres') {
-    const what = chance.pick(['all', 'postmaster', 'backend']);
-    await killPostgres(stack.postgresDir, what);
-    return `PostgreSQL (${what})`;
+async function kill(stack: Stack, target: Target, random: SeededRandom): Promise<string> {
+  if (target === 'postgres') {
+    const processes = random.pick(['all', 'postmaster', 'backend']);
+    await killPostgres(stack.postgresDir, processes);
+    return `PostgreSQL (${processes})`;
   }
-  const running = stack[victim];
-  if (running !== undefined) await stop(running, 'SIGKILL');
-  return `the ${victim}`;
+  const running = stack[target];
+  if (running !== undefined) await stopProcess(running, 'SIGKILL');
+  return `the ${target}`;
 }
 
-async function makeShelf(stack: Stack): Promise<void> {
-  const body = JSON.stringify({ batch_id: SHELF, objects: [] });
+async function createSharedBatch(stack: Stack): Promise<void> {
+  const body = JSON.stringify({ batch_id: SHARED_BATCH, objects: [] });
   const { status, text } = await stack.call('/batches', {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body,
   });
-  if (status !== 201) throw new Error(`the batch of the objects was answered ${String(status)}: ${text}`);
+  if (status !== 201) throw new Error(`creating the shared batch returned ${String(status)}: ${text}`);
 }
 
-function shuffled<T>(list: readonly T[], chance: Chance): T[] {
+function shuffled<T>(list: readonly T[], random: SeededRandom): T[] {
   return list
-    .map((one) => ({ one, place: chance.between(0, 1) }))
+    .map((one) => ({ one, place: random.between(0, 1) }))
     .sort((a, b) => a.place - b.place)
     .map(({ one }) => one);
 }

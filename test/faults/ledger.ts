@@ -1,23 +1,23 @@
 import { isDeepStrictEqual } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
-import { Hangs, NoAnswer, type Reply } from './http.js';
+import { RequestTimeout, ConnectionBroken, type Reply } from './http.js';
 import type { Stack } from './stack.js';
 import { KINDS, writeOf, type Kind, type Write } from './writes.js';
 
-/** A dead worker is noticed after 20 s, and a job that met a fault waits for up to a minute before its fifth attempt. */
+/** A killed worker is detected after 20 s, and a failed job waits up to a minute before its fifth attempt. */
 const JOBS_END_WITHIN_MS = 120_000;
-/** The claim of a dead server on an Idempotency-Key runs out after 15 s. */
+/** The claim of a killed server on an Idempotency-Key expires after 15 s. */
 const KEY_IS_FREE_WITHIN_MS = 30_000;
 
-/** How many are looked at and sent again at once. */
-const AT_ONCE = 8;
+/** Number of writes verified concurrently. */
+const CONCURRENCY = 8;
 
 interface Entry {
   write: Write;
-  /** null where there was none. */
+  /** null if the connection broke. */
   reply: Reply | null;
-  wasWhole?: boolean;
+  wasComplete?: boolean;
 }
 
 interface Job {
@@ -25,7 +25,7 @@ interface Job {
   problem?: { status?: number; detail?: string };
 }
 
-/** What was counted, for whoever watches. */
+/** Counts for the output of a long run. */
 export interface Tally {
   sent: number;
   stored: number;
@@ -35,10 +35,10 @@ export interface Tally {
   deadLetters: number;
 }
 
-/** What was sent, what was answered, and whether the one is true to the other. */
+/** Records each write and its response, and verifies the responses against the stored data. */
 export class Ledger {
   readonly tally: Tally = { sent: 0, stored: 0, accepted: 0, unavailable: 0, unanswered: 0, deadLetters: 0 };
-  /** Each in a sentence; there have to be none. */
+  /** One sentence per violated guarantee. */
   readonly faults: string[] = [];
   private entries: Entry[] = [];
   private readonly next: Record<Kind, number> = { batches: 0, streams: 0, objects: 0, keyed: 0, readings: 0 };
@@ -46,15 +46,15 @@ export class Ledger {
   constructor(private readonly stack: Stack) {}
 
   /**
-   * Sends from all producers at once until the signal.
-   * @param mayBreak a connection may break without an answer, because the server itself is killed
+   * Sends writes from all producers concurrently until the signal.
+   * @param mayBreak true if connections may break, because the server itself is killed
    */
-  async produce(until: AbortSignal, mayBreak: boolean): Promise<void> {
+  async produce(signal: AbortSignal, mayBreak: boolean): Promise<void> {
     await Promise.all(
       KINDS.map(async (kind) => {
-        while (!until.aborted) {
+        while (!signal.aborted) {
           const write = writeOf(kind, this.next[kind]++);
-          const reply = await this.ask(write, mayBreak);
+          const reply = await this.send(write, mayBreak);
           this.entries.push({ write, reply });
           this.count(write, reply);
           if (reply === null || reply.status === 503) await sleep(50);
@@ -63,13 +63,13 @@ export class Ledger {
     );
   }
 
-  /** No batch is there in part, whoever it belongs to. */
-  async checkWholeness(): Promise<void> {
+  /** Checks all batches of the database: each has as many objects as it counts, and no object is without a batch. */
+  async checkNoPartialBatches(): Promise<void> {
     const orphans = await this.stack.sql<{ batch_id: string }>(
       `SELECT DISTINCT batch_id FROM objects AS o WHERE NOT EXISTS
          (SELECT FROM batches AS b WHERE b.project_id = o.project_id AND b.batch_id = o.batch_id)`,
     );
-    for (const { batch_id } of orphans) this.faults.push(`objects of ${batch_id} are there, and no batch`);
+    for (const { batch_id } of orphans) this.faults.push(`objects of ${batch_id} are stored without their batch`);
     const wrong = await this.stack.sql<{ batch_id: string; object_count: string; found: string }>(
       `SELECT batch_id, object_count, found FROM batches,
          LATERAL (SELECT count(*) AS found FROM objects AS o
@@ -77,75 +77,80 @@ export class Ledger {
        WHERE object_count <> found`,
     );
     for (const { batch_id, object_count, found } of wrong)
-      this.faults.push(`${batch_id} says it has ${object_count} objects and has ${found}`);
+      this.faults.push(`${batch_id} has object_count ${object_count} and ${found} objects`);
   }
 
-  /** Every answer holds, whatever got none is there whole or not at all, and all of it can be sent again; then forgets it. */
-  async settle(): Promise<void> {
-    await this.jobsEnd();
-    await this.each((entry) => this.settleOne(entry));
-    await this.jobsEnd();
-    await this.each(async ({ write, wasWhole }) => {
-      const found = wasWhole === true ? 'whole' : await this.look(write);
-      if (found !== 'whole') this.faults.push(`${write.id} was sent again and is ${found}`);
+  /**
+   * Verifies that acknowledged writes are stored completely, writes without a response completely or not at all, and that
+   * each can be retried. Then forgets them.
+   */
+  async verify(): Promise<void> {
+    await this.waitForJobs();
+    await this.forEachEntry((entry) => this.verifyEntry(entry));
+    await this.waitForJobs();
+    await this.forEachEntry(async ({ write, wasComplete }) => {
+      const found = wasComplete === true ? 'complete' : await this.findStored(write);
+      if (found !== 'complete') this.faults.push(`${write.id} was retried and is ${found}`);
     });
-    await this.checkWholeness();
+    await this.checkNoPartialBatches();
     this.entries = [];
   }
 
-  private async each(work: (entry: Entry) => Promise<void>): Promise<void> {
-    const limit = pLimit(AT_ONCE);
+  private async forEachEntry(work: (entry: Entry) => Promise<void>): Promise<void> {
+    const limit = pLimit(CONCURRENCY);
     await Promise.all(this.entries.map((entry) => limit(work, entry)));
   }
 
-  private async settleOne(entry: Entry): Promise<void> {
+  private async verifyEntry(entry: Entry): Promise<void> {
     const { write, reply } = entry;
     const status = reply?.status ?? 0;
-    const found = await this.look(write);
-    entry.wasWhole = found === 'whole';
-    if (found === 'in part') this.faults.push(`${write.id} was answered ${String(status)} and is there in part`);
-    if ((status === 200 || status === 201) && found !== 'whole')
-      this.faults.push(`${write.id} was answered ${String(status)} and is ${found}`);
-    if (reply?.status === 202) await this.settleJob(write, reply, found);
-    await this.sendAgain(write, reply, found);
+    const found = await this.findStored(write);
+    entry.wasComplete = found === 'complete';
+    if (found === 'partial') this.faults.push(`${write.id} returned ${String(status)} and is partial`);
+    if ((status === 200 || status === 201) && found !== 'complete')
+      this.faults.push(`${write.id} returned ${String(status)} and is ${found}`);
+    if (reply?.status === 202) await this.verifyJob(write, reply, found);
+    await this.retry(write, reply, found);
   }
 
-  private async settleJob(write: Write, reply: Reply, found: string): Promise<void> {
-    const { status, problem } = await this.job(reply);
-    if (status === 'succeeded' && found === 'whole') return;
-    // Nobody else sent it, and nothing is wrong with it: only a dead letter is a reason.
+  private async verifyJob(write: Write, reply: Reply, found: string): Promise<void> {
+    const { status, problem } = await this.getJob(reply);
+    if (status === 'succeeded' && found === 'complete') return;
+    // The write is valid and unique, so its job may fail only as a dead letter.
     if (status === 'failed' && found === 'absent' && problem?.detail !== undefined && (problem.status ?? 0) >= 500)
       this.tally.deadLetters++;
     else
-      this.faults.push(`the job of ${write.id} is ${status} (${problem?.detail ?? 'no problem'}), the data ${found}`);
-  }
-
-  private async sendAgain(write: Write, first: Reply | null, found: string): Promise<void> {
-    const second = await this.untilKeyIsFree(write);
-    const status = second?.status ?? 0;
-    const wasAnswered = first !== null && first.status < 300;
-    let isRight: boolean;
-    if (write.again !== 'first answer')
-      isRight = found === 'absent' ? status === 201 || status === 202 : write.again.includes(status);
-    // Also where the answer was lost: with its key the write is done once, and never in its own way.
-    else isRight = status < 300 && (!wasAnswered || (second?.status === first.status && second.text === first.text));
-    if (!isRight)
       this.faults.push(
-        `${write.id}, ${found}, was answered ${String(first?.status)} and, sent again, ${String(status)}: ${second?.text ?? ''}`,
+        `the job of ${write.id} is ${status} (${problem?.detail ?? 'no problem'}), the data is ${found}`,
       );
   }
 
-  private async untilKeyIsFree(write: Write): Promise<Reply | null> {
+  private async retry(write: Write, first: Reply | null, found: string): Promise<void> {
+    const second = await this.sendUntilKeyIsFree(write);
+    const status = second?.status ?? 0;
+    const hasFirst = first !== null && first.status < 300;
+    let isExpected: boolean;
+    if (write.retry !== 'replay')
+      isExpected = found === 'absent' ? status === 201 || status === 202 : write.retry.includes(status);
+    // With an Idempotency-Key a retry never conflicts with the first request, even if the first response was lost.
+    else isExpected = status < 300 && (!hasFirst || (second?.status === first.status && second.text === first.text));
+    if (!isExpected)
+      this.faults.push(
+        `${write.id} (${found}) returned ${String(first?.status)}, and ${String(status)} to the retry: ${second?.text ?? ''}`,
+      );
+  }
+
+  private async sendUntilKeyIsFree(write: Write): Promise<Reply | null> {
     const end = Date.now() + KEY_IS_FREE_WITHIN_MS;
     for (;;) {
-      const reply = await this.ask(write, false);
+      const reply = await this.send(write, false);
       const isHeld = reply?.status === 409 && reply.text.includes('#idempotency-in-progress');
       if (!isHeld || Date.now() > end) return reply;
       await sleep(250);
     }
   }
 
-  private async jobsEnd(): Promise<void> {
+  private async waitForJobs(): Promise<void> {
     const end = Date.now() + JOBS_END_WITHIN_MS;
     for (;;) {
       const open = await this.stack.sql(`SELECT job_id FROM jobs WHERE status IN ('queued', 'running')`);
@@ -158,25 +163,26 @@ export class Ledger {
     }
   }
 
-  private async job(reply: Reply): Promise<Job> {
-    // After the server's last start its address is another one.
+  private async getJob(reply: Reply): Promise<Job> {
+    // The port may have changed since the job was accepted.
     const path = new URL(reply.headers.location ?? '').pathname.replace('/api/v1', '');
     return JSON.parse((await this.stack.call(path)).text) as Job;
   }
 
-  private async look(write: Write): Promise<'whole' | 'absent' | 'in part'> {
-    const { status, text } = await this.stack.call(write.lookAt);
-    const objects = status === 404 ? [] : write.found(text);
+  private async findStored(write: Write): Promise<'complete' | 'absent' | 'partial'> {
+    const { status, text } = await this.stack.call(write.readPath);
+    const objects = status === 404 ? [] : write.parseObjects(text);
     if (objects.length === 0) return 'absent';
-    return isDeepStrictEqual(objects, write.objects()) ? 'whole' : 'in part';
+    return isDeepStrictEqual(objects, write.objects()) ? 'complete' : 'partial';
   }
 
-  private async ask(write: Write, mayBreak: boolean): Promise<Reply | null> {
+  private async send(write: Write, mayBreak: boolean): Promise<Reply | null> {
     try {
-      return await this.stack.call(write.path, write.outgoing());
+      return await this.stack.call(write.path, write.request());
     } catch (error) {
-      if (!(error instanceof NoAnswer || error instanceof Hangs)) throw error;
-      if (error instanceof Hangs || !mayBreak) this.faults.push(`${write.id}: ${error.name}: ${error.message}`);
+      if (!(error instanceof ConnectionBroken || error instanceof RequestTimeout)) throw error;
+      if (error instanceof RequestTimeout || !mayBreak)
+        this.faults.push(`${write.id}: ${error.name}: ${error.message}`);
       return null;
     }
   }
@@ -187,6 +193,6 @@ export class Ledger {
     else if (reply.status === 202) this.tally.accepted++;
     else if (reply.status < 300) this.tally.stored++;
     else if (reply.status === 503 && Number(reply.headers['retry-after']) > 0) this.tally.unavailable++;
-    else this.faults.push(`${write.id} was answered ${String(reply.status)}: ${reply.text}`);
+    else this.faults.push(`${write.id} returned ${String(reply.status)}: ${reply.text}`);
   }
 }

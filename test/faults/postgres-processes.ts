@@ -2,16 +2,16 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** The process of a PostgreSQL that runs on this folder and where its socket is, from its own notes; null when there is none. */
-export async function postmasterOf(dataDir: string): Promise<{ pid: number; host: string } | null> {
+/** Returns the process id of the PostgreSQL of a data directory and its socket folder, from postmaster.pid; null if there is none. */
+export async function findPostmaster(dataDir: string): Promise<{ pid: number; host: string } | null> {
   const text = await readFile(join(dataDir, 'postmaster.pid'), 'utf8').catch(() => '');
   const [pid = '', , , , host = ''] = text.split('\n');
   return Number(pid) > 0 ? { pid: Number(pid), host } : null;
 }
 
-/** Kills PostgreSQL: with all of its processes, its first one alone, or a process that serves a client. */
+/** Kills all processes of PostgreSQL, only the postmaster, or one backend of Stowage. */
 export async function killPostgres(dataDir: string, what: 'all' | 'postmaster' | 'backend'): Promise<void> {
-  const postmaster = await postmasterOf(dataDir);
+  const postmaster = await findPostmaster(dataDir);
   if (postmaster === null) return;
   const children = await childrenOf(postmaster.pid);
   const backend = children.find(({ title }) => /^postgres: stowage stowage /.test(title));
@@ -20,9 +20,9 @@ export async function killPostgres(dataDir: string, what: 'all' | 'postmaster' |
   if (what === 'all') for (const { pid } of children) kill(pid, 'SIGKILL');
 }
 
-/** Ends what was left behind, and waits for it. */
-export async function endPostgres(dataDir: string): Promise<void> {
-  const postmaster = await postmasterOf(dataDir);
+/** Stops a PostgreSQL that is still running, and waits until it has stopped. */
+export async function stopPostgres(dataDir: string): Promise<void> {
+  const postmaster = await findPostmaster(dataDir);
   if (postmaster === null || !(await isPostgres(postmaster.pid))) return;
   kill(postmaster.pid, 'SIGQUIT');
   for (let i = 0; i < 500 && (await isPostgres(postmaster.pid)); i++) await sleep(20);
@@ -32,17 +32,17 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch {
-    // It has ended by itself.
+    // The process has already exited.
   }
 }
 
-/** The number may be another process's by now. */
+/** Checks the name, because the process id may have been reused. */
 async function isPostgres(pid: number): Promise<boolean> {
   const stat = await readFile(`/proc/${String(pid)}/stat`, 'utf8').catch(() => '');
   return /^\d+ \(postgres\) [^ZX]/.test(stat);
 }
 
-/** Linux only, as are these tests. */
+/** Reads /proc: these tests run on Linux only. */
 async function childrenOf(parent: number): Promise<{ pid: number; title: string }[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
   const found = await Promise.all(
@@ -57,7 +57,7 @@ async function childrenOf(parent: number): Promise<{ pid: number; title: string 
   return found.flat();
 }
 
-/** Memory that a process holds, in bytes. */
+/** Returns the resident memory of a process in bytes. */
 export async function residentBytes(pid: number): Promise<number> {
   const status = await readFile(`/proc/${String(pid)}/status`, 'utf8');
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;

@@ -1,26 +1,29 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { NoAnswer } from './http.js';
+import { ConnectionBroken } from './http.js';
 import { Ledger } from './ledger.js';
-import { Stack, stop } from './stack.js';
+import { Stack, stopProcess } from './stack.js';
 
-/** Streams that would never end, by name: how many lines at a time, and the pause between, in milliseconds. */
+/** Endless streams by name: lines per chunk, and the pause between chunks in milliseconds. */
 const STREAMS = {
-  'one that has brought only a few lines': { lines: 1, pauseMs: 500 },
-  'a slow one': { lines: 400, pauseMs: 100 },
-  'a fast one': { lines: 2_000, pauseMs: 0 },
+  few: { lines: 1, pauseMs: 500 },
+  slow: { lines: 400, pauseMs: 100 },
+  fast: { lines: 2_000, pauseMs: 0 },
 };
 const EXIT_WITHIN_MS = 10_000;
 
 let stack: Stack;
 
 beforeAll(async () => {
-  stack = await Stack.make();
-  await stack.serve();
+  stack = await Stack.create();
+  await stack.startServer();
 }, 60_000);
 afterAll(() => stack.close());
 
-async function* endless(id: string, { lines, pauseMs }: { lines: number; pauseMs: number }): AsyncGenerator<string> {
+async function* endlessLines(
+  id: string,
+  { lines, pauseMs }: { lines: number; pauseMs: number },
+): AsyncGenerator<string> {
   for (let n = 0; ; n += lines) {
     const objects = Array.from(
       { length: lines },
@@ -31,19 +34,19 @@ async function* endless(id: string, { lines, pauseMs }: { lines: number; pauseMs
   }
 }
 
-/** @returns the status, or 0 where the connection broke */
+/** @returns the status, or 0 if the connection broke */
 async function put(id: string, pace: { lines: number; pauseMs: number }): Promise<number> {
   const headers = { 'Content-Type': 'application/x-ndjson' };
   try {
-    return (await stack.call(`/batches/${id}`, { method: 'PUT', headers, body: endless(id, pace) })).status;
+    return (await stack.call(`/batches/${id}`, { method: 'PUT', headers, body: endlessLines(id, pace) })).status;
   } catch (error) {
-    if (error instanceof NoAnswer) return 0;
+    if (error instanceof ConnectionBroken) return 0;
     throw error;
   }
 }
 
-/** Waits until so many transactions of the server have been open for a moment. */
-async function transactionsOpen(count: number): Promise<void> {
+/** Waits until the server has at least `count` transactions that have been open for 0.2 s. */
+async function waitForTransactions(count: number): Promise<void> {
   const open = `SELECT FROM pg_stat_activity WHERE application_name = 'stowage' AND xact_start < now() - interval '0.2 s'`;
   for (let waitedMs = 0; (await stack.sql(open)).length < count; waitedMs += 50) {
     if (waitedMs > 20_000) throw new Error(`the streams opened fewer than ${String(count)} transactions`);
@@ -52,22 +55,22 @@ async function transactionsOpen(count: number): Promise<void> {
 }
 
 describe('SIGTERM during streams', () => {
-  it('ends the server with 0 within 10 s, with no 2xx for any of them and nothing stored in part', async () => {
+  it('stops the server within 10 s with exit code 0; no stream gets a 2xx or is stored partially', async () => {
     const { server } = stack;
-    if (server === undefined) throw new Error('there is no server');
+    if (server === undefined) throw new Error('the server is not running');
     const ids = Object.keys(STREAMS).map((_, i) => `stream-${String(i)}`);
     const statuses = Promise.all(Object.values(STREAMS).map((pace, i) => put(ids[i] ?? '', pace)));
-    await transactionsOpen(2);
-    const { code, ms } = await stop(server);
+    await waitForTransactions(2);
+    const { code, ms } = await stopProcess(server);
     expect(code).toBe(0);
     expect(ms).toBeLessThan(EXIT_WITHIN_MS);
     for (const status of await statuses) expect(status === 0 || status >= 400).toBe(true);
 
-    await stack.serve();
+    await stack.startServer();
     const found = await Promise.all(ids.map(async (id) => (await stack.call(`/batches/${id}`)).status));
     expect(found).toEqual([404, 404, 404]);
     const ledger = new Ledger(stack);
-    await ledger.checkWholeness();
+    await ledger.checkNoPartialBatches();
     expect(ledger.faults).toEqual([]);
   }, 60_000);
 });

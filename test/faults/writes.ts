@@ -1,8 +1,8 @@
-import type { Outgoing } from './http.js';
+import type { RequestData } from './http.js';
 
-/** Where every object goes that is sent for itself. */
-export const SHELF = 'shelf';
-const PIECE_LINES = 500;
+/** The batch of all objects that are sent with POST /objects. */
+export const SHARED_BATCH = 'shared';
+const CHUNK_LINES = 500;
 
 interface SentObject {
   object_id: string;
@@ -10,30 +10,31 @@ interface SentObject {
   subject: string;
 }
 
-/** One write: how it is sent, as often as one likes, and what has to be there afterwards. */
+/** A write that can be sent any number of times, and the data that it stores. */
 export interface Write {
   id: string;
   path: string;
-  outgoing: () => Outgoing;
-  /** Stored under the id: a batch of these, or the one object. */
+  request: () => RequestData;
+  /** The objects that the write stores. */
   objects: () => SentObject[];
-  /** Where to look for them, and what of the answer they are. */
-  lookAt: string;
-  found: (answer: string) => SentObject[];
-  /** What is answered when the same is sent again after it was stored: the same as first, or one of these. */
-  again: 'first answer' | readonly number[];
+  /** Path of the request that reads the stored objects. */
+  readPath: string;
+  /** Returns the objects in the response of `readPath`. */
+  parseObjects: (text: string) => SentObject[];
+  /** The response to a retry after the write was stored: a replay of the first response, or one of these statuses. */
+  retry: 'replay' | readonly number[];
 }
 
-/** What producers send, by the names of the producers. */
+/** Each kind of write has one producer. */
 export type Kind = 'batches' | 'streams' | 'objects' | 'keyed' | 'readings';
 export const KINDS: readonly Kind[] = ['batches', 'streams', 'objects', 'keyed', 'readings'];
 
-/** The nth write of a producer. Every second or third one is another case, so that each kind is under way at some kill. */
+/** Returns the nth write of a kind. Sizes and headers alternate, so that kills interrupt each of them. */
 export function writeOf(kind: Kind, n: number): Write {
   const id = `${kind}-${String(n)}`;
   switch (kind) {
     case 'batches':
-      return { ...batch(id, n % 2 === 0 ? 5 : 2_000), again: [409] };
+      return { ...batch(id, n % 2 === 0 ? 5 : 2_000), retry: [409] };
     case 'streams':
       return stream(id, n % 3 === 2 ? 5_000 : 20_000, n % 3 === 2);
     case 'objects':
@@ -48,36 +49,36 @@ export function writeOf(kind: Kind, n: number): Write {
 }
 
 function batch(id: string, count: number, headers: Record<string, string> = {}): Write {
-  const objects = (): SentObject[] => objectsOf(id, count);
+  const objects = (): SentObject[] => buildObjects(id, count);
   const body = (): string => JSON.stringify({ batch_id: id, objects: objects() });
-  const outgoing = (): Outgoing => ({ method: 'POST', headers: { ...JSON_TYPE, ...headers }, body: body() });
-  return { id, path: '/batches', outgoing, objects, ...ofBatch(id), again: 'first answer' };
+  const request = (): RequestData => ({ method: 'POST', headers: { ...JSON_TYPE, ...headers }, body: body() });
+  return { id, path: '/batches', request, objects, ...batchReader(id), retry: 'replay' };
 }
 
-function stream(id: string, count: number, isLater: boolean): Write {
-  const objects = (): SentObject[] => objectsOf(id, count);
-  const later = isLater ? { Prefer: 'respond-async' } : {};
-  const headers = { 'Content-Type': 'application/x-ndjson', ...later };
+function stream(id: string, count: number, isAsync: boolean): Write {
+  const objects = (): SentObject[] => buildObjects(id, count);
+  const prefer = isAsync ? { Prefer: 'respond-async' } : {};
+  const headers = { 'Content-Type': 'application/x-ndjson', ...prefer };
   return {
     id,
     path: `/batches/${id}`,
-    outgoing: () => ({ method: 'PUT', headers, body: piecesOf(objects()) }),
+    request: () => ({ method: 'PUT', headers, body: chunksOf(objects()) }),
     objects,
-    ...ofBatch(id),
-    again: [isLater ? 202 : 200],
+    ...batchReader(id),
+    retry: [isAsync ? 202 : 200],
   };
 }
 
 function object(id: string): Write {
-  const objects = (): SentObject[] => objectsOf(id, 1);
+  const objects = (): SentObject[] => buildObjects(id, 1);
   const headers = { ...JSON_TYPE, Prefer: 'respond-async' };
-  const body = (): string => JSON.stringify({ ...objects()[0], batch_id: SHELF });
-  const outgoing = (): Outgoing => ({ method: 'POST', headers, body: body() });
-  const found = (answer: string): SentObject[] => [bare(JSON.parse(answer) as SentObject)];
-  return { id, path: '/objects', outgoing, objects, lookAt: `/objects/${id}`, found, again: [202] };
+  const body = (): string => JSON.stringify({ ...objects()[0], batch_id: SHARED_BATCH });
+  const request = (): RequestData => ({ method: 'POST', headers, body: body() });
+  const parseObjects = (text: string): SentObject[] => [pickSent(JSON.parse(text) as SentObject)];
+  return { id, path: '/objects', request, objects, readPath: `/objects/${id}`, parseObjects, retry: [202] };
 }
 
-/** Through the door of a feed, one or an array; what it makes of them is looked at as objects, the ids aside. */
+/** One reading or an array for the temperatures feed. Compared as objects, without their generated ids. */
 function readings(id: string, count: number): Write {
   const path = `/buildings/plant/rooms/${id}/temperatures`;
   const at = (i: number): string => new Date(Date.UTC(2024, 0, 1, 0, 0, i)).toISOString();
@@ -93,34 +94,37 @@ function readings(id: string, count: number): Write {
       ],
       subject: `plant/${id}`,
     }));
-  const found = (answer: string): SentObject[] =>
-    (JSON.parse(answer) as { results: SentObject[] }).results
+  const parseObjects = (text: string): SentObject[] =>
+    (JSON.parse(text) as { results: SentObject[] }).results
       .reverse()
-      .map((one, i) => ({ ...bare(one), object_id: String(i) }));
-  const lookAt = `/objects?subject=plant/${id}&page_size=1000`;
+      .map((one, i) => ({ ...pickSent(one), object_id: String(i) }));
+  const readPath = `/objects?subject=plant/${id}&page_size=1000`;
   return {
     id,
     path,
-    outgoing: () => ({ method: 'POST', headers: JSON_TYPE, body: body() }),
+    request: () => ({ method: 'POST', headers: JSON_TYPE, body: body() }),
     objects,
-    lookAt,
-    found,
-    again: [201],
+    readPath,
+    parseObjects,
+    retry: [201],
   };
 }
 
-function ofBatch(id: string): Pick<Write, 'lookAt' | 'found'> {
-  return { lookAt: `/batches/${id}`, found: (answer) => (JSON.parse(answer) as { objects: SentObject[] }).objects };
+function batchReader(id: string): Pick<Write, 'readPath' | 'parseObjects'> {
+  return {
+    readPath: `/batches/${id}`,
+    parseObjects: (text) => (JSON.parse(text) as { objects: SentObject[] }).objects,
+  };
 }
 
-function bare({ object_id, data, subject }: SentObject): SentObject {
+function pickSent({ object_id, data, subject }: SentObject): SentObject {
   return { object_id, data, subject };
 }
 
 const JSON_TYPE = { 'Content-Type': 'application/json' };
 
-/** The same objects for the same id, so that only the id has to be remembered. */
-function objectsOf(id: string, count: number): SentObject[] {
+/** Builds the same objects for the same id. */
+function buildObjects(id: string, count: number): SentObject[] {
   return Array.from({ length: count }, (_, i) => ({
     object_id: count === 1 ? id : `${id}-${String(i)}`,
     data: [
@@ -132,10 +136,10 @@ function objectsOf(id: string, count: number): SentObject[] {
   }));
 }
 
-function* piecesOf(objects: readonly SentObject[]): Generator<string> {
-  for (let i = 0; i < objects.length; i += PIECE_LINES) {
+function* chunksOf(objects: readonly SentObject[]): Generator<string> {
+  for (let i = 0; i < objects.length; i += CHUNK_LINES) {
     yield objects
-      .slice(i, i + PIECE_LINES)
+      .slice(i, i + CHUNK_LINES)
       .map((one) => `${JSON.stringify(one)}\n`)
       .join('');
   }

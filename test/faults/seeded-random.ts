@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 
-/** Chance that repeats itself: the same seed gives the same numbers in the same order. */
-export class Chance {
-  private drawn = 0;
+/** Repeatable random numbers: the same seed gives the same numbers in the same order. */
+export class SeededRandom {
+  private draws = 0;
 
   constructor(readonly seed: number) {}
 
-  /** A number from `min` to below `max`. */
+  /** Returns a number from `min` (inclusive) to `max` (exclusive). */
   between(min: number, max: number): number {
     const digest = createHash('sha256')
-      .update(`${String(this.seed)}/${String(this.drawn++)}`)
+      .update(`${String(this.seed)}/${String(this.draws++)}`)
       .digest();
     return min + (digest.readUInt32BE() / 2 ** 32) * (max - min);
   }

@@ -2,12 +2,12 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ADMIN_KEY } from '../cli/stowage.js';
 
-/** A client that goes on sending whatever it is answered. */
-export class RudeClient {
+/** A raw HTTP client that keeps sending after the server has responded. */
+export class AbusiveClient {
   received = '';
   private readonly socket: Socket;
 
-  /** @param url below which `path` is @param head what stands in the first line, and headers */
+  /** @param path relative to `url` @param headers lines of the form `Name: value` */
   constructor(url: string, method: string, path: string, headers: readonly string[]) {
     const { port, hostname, pathname } = new URL(url);
     this.socket = connect({ port: Number(port), host: hostname });
@@ -21,7 +21,7 @@ export class RudeClient {
     return this.socket.closed;
   }
 
-  /** 0 before there is one. */
+  /** The status of the response; 0 before it arrives. */
   get status(): number {
     return Number(/^HTTP\/1\.1 (\d{3})/.exec(this.received)?.[1] ?? 0);
   }
@@ -30,7 +30,7 @@ export class RudeClient {
     if (!this.isClosed) this.socket.write(bytes);
   }
 
-  /** Sends so many bytes in chunks of the given one, as fast as they are taken. @returns how many were sent */
+  /** Sends `chunk` as fast as the server reads it, until `bytes` bytes are sent. @returns the number of bytes sent */
   async flood(chunk: Buffer, bytes: number): Promise<number> {
     const framed = Buffer.concat([Buffer.from(`${chunk.length.toString(16)}\r\n`), chunk, Buffer.from('\r\n')]);
     let sent = 0;
@@ -43,7 +43,8 @@ export class RudeClient {
     return sent;
   }
 
-  async answered(withinMs: number): Promise<number> {
+  /** Waits for a response. @returns its status; 0 if the connection closes or the time is over */
+  async waitForStatus(withinMs: number): Promise<number> {
     for (const end = Date.now() + withinMs; this.status === 0 && !this.isClosed && Date.now() < end;) await sleep(10);
     return this.status;
   }
