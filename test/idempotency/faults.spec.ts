@@ -10,15 +10,15 @@ beforeAll(async () => {
   api = await TestApi.start();
   project = await api.project();
 });
-afterEach(() => letIn(true));
+afterEach(() => allowConnections(true));
 afterAll(() => api.stop());
 
-/** Opens the database of the tests, or closes it and throws the server out. */
-async function letIn(isOpen: boolean): Promise<void> {
+/** Allows connections to the test database, or refuses them and terminates those of the server. */
+async function allowConnections(isAllowed: boolean): Promise<void> {
   const { database } = api.db.address;
   const admin = await connect('postgres');
-  await admin.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS ${String(isOpen)}`);
-  if (!isOpen)
+  await admin.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS ${String(isAllowed)}`);
+  if (!isAllowed)
     await admin.query(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}' AND application_name = 'stowage'`,
     );
@@ -40,61 +40,61 @@ function postKey(name: string): Promise<Reply> {
   });
 }
 
-/** Waits until a request has begun: it holds its Idempotency-Key. */
-async function untilClaimed(): Promise<void> {
+/** Waits until a request in progress has claimed its Idempotency-Key. */
+async function waitForClaim(): Promise<void> {
   const held = 'SELECT FROM idempotency_keys WHERE status IS NULL AND claimed_until > now()';
   while ((await api.db.sql(held)).length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
-/** Lets all claims run out, as after 15 seconds in which their server did nothing. */
-async function runOut(): Promise<void> {
+/** Expires all claims, as if their server had not renewed them for 15 s. */
+async function expireClaims(): Promise<void> {
   await api.db.sql('UPDATE idempotency_keys SET claimed_until = now() WHERE status IS NULL');
 }
 
-async function expectMadeOnce(name: string): Promise<void> {
+async function expectCreatedOnce(name: string): Promise<void> {
   const [first, second] = [await postKey(name), await postKey(name)];
   expect([first.status, first.headers.get('idempotency-replayed')]).toEqual([201, null]);
   expect([second.text, second.headers.get('idempotency-replayed')]).toEqual([first.text, 'true']);
   expect(await api.db.sql('SELECT FROM api_keys WHERE name = $1', [name])).toHaveLength(1);
 }
 
-describe('an answer of 5xx is never given again', () => {
-  it('when the fault was ours', async () => {
-    await api.db.sql('ALTER TABLE api_keys RENAME COLUMN name TO out_of_reach');
+describe('a request with an Idempotency-Key can be retried', () => {
+  it('after a 500', async () => {
+    await api.db.sql('ALTER TABLE api_keys RENAME COLUMN name TO unavailable_name');
     try {
       expectProblem(await postKey('fault'), 'internal');
     } finally {
-      await api.db.sql('ALTER TABLE api_keys RENAME COLUMN out_of_reach TO name');
+      await api.db.sql('ALTER TABLE api_keys RENAME COLUMN unavailable_name TO name');
     }
-    await expectMadeOnce('fault');
+    await expectCreatedOnce('fault');
   });
 
-  it('when the database was away', async () => {
-    await letIn(false);
+  it('after a 503, because the database was unavailable', async () => {
+    await allowConnections(false);
     expectProblem(await postKey('away'), 'unavailable');
-    await letIn(true);
-    await expectMadeOnce('away');
+    await allowConnections(true);
+    await expectCreatedOnce('away');
   });
 
-  it('when the database was lost while the request ran: the claim on the key runs out', async () => {
+  it('after the database was lost during the request, once the claim on the key expires', async () => {
     const blocker = await connect();
     await blocker.query('BEGIN; LOCK TABLE api_keys IN EXCLUSIVE MODE');
     const lost = postKey('lost');
-    await untilClaimed();
-    // Else the server may let go of the claim on a connection that ends a moment later than the one of the request.
+    await waitForClaim();
+    // Otherwise the server may release the claim on a connection that is terminated later than the one of the request.
     await blocker.query('LOCK TABLE idempotency_keys IN EXCLUSIVE MODE');
-    await letIn(false);
+    await allowConnections(false);
     expectProblem(await lost, 'unavailable');
-    await letIn(true);
+    await allowConnections(true);
     await blocker.end();
     expectProblem(await postKey('lost'), 'idempotency-in-progress');
-    await runOut();
-    await expectMadeOnce('lost');
+    await expireClaims();
+    await expectCreatedOnce('lost');
   });
 });
 
-describe('a server that slept so long that it was taken for dead', () => {
-  it('and one that took its request over store the batch once, and the answer is that it was stored', async () => {
+describe('a server that was suspended until its claim expired', () => {
+  it('cannot store the batch that another server has stored for the same key', async () => {
     const options = {
       key: project.keys.producer,
       body: { batch_id: 'slept', objects: [{ object_id: 'slept', data: [] }] },
@@ -102,14 +102,14 @@ describe('a server that slept so long that it was taken for dead', () => {
     };
     const blocker = await connect();
     await blocker.query('BEGIN; LOCK TABLE batches IN EXCLUSIVE MODE');
-    const slept = api.call('POST', '/batches', options);
-    await untilClaimed();
-    await runOut();
-    const took = api.call('POST', '/batches', options);
-    await untilClaimed();
+    const suspended = api.call('POST', '/batches', options);
+    await waitForClaim();
+    await expireClaims();
+    const retried = api.call('POST', '/batches', options);
+    await waitForClaim();
     await blocker.end();
-    expect([(await slept).status, (await took).status]).toEqual([409, 201]);
+    expect([(await suspended).status, (await retried).status]).toEqual([409, 201]);
     const again = await api.call('POST', '/batches', options);
-    expect([again.text, again.headers.get('idempotency-replayed')]).toEqual([(await took).text, 'true']);
+    expect([again.text, again.headers.get('idempotency-replayed')]).toEqual([(await retried).text, 'true']);
   });
 });
