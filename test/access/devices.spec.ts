@@ -76,7 +76,7 @@ async function statusOf(key: string, origin = api.origin): Promise<number> {
 }
 
 /** A problem without the members that differ for each request. */
-function essence(reply: Reply): unknown {
+function stableParts(reply: Reply): unknown {
   return { ...reply.json<object>(), request_id: '', instance: '' };
 }
 
@@ -118,7 +118,7 @@ describe('POST /devices', () => {
     const own = await create(device_id);
     const others = await create(device_id, theirs);
     expect(placesOf(expectProblem(own, 'conflict'))).toEqual(['/device_id']);
-    expect(essence(others)).toEqual(essence(own));
+    expect(stableParts(others)).toEqual(stableParts(own));
     expect(own.text).not.toContain(String(mine.projectId));
     expect(await keysOf(device_id)).toHaveLength(1);
     expectProblem(await read(device_id, theirs), 'not-found');
@@ -186,7 +186,7 @@ describe('GET /devices', () => {
 describe('a device of another project', () => {
   it('is hidden from every read and list', async () => {
     const { device_id } = await device(theirs);
-    expect(essence(await read(device_id))).toEqual(essence(await read('nothing')));
+    expect(stableParts(await read(device_id))).toEqual(stableParts(await read('nothing')));
     expectProblem(await read(device_id), 'not-found');
     const ids = (await list('/devices?page_size=1000')).results.map((one) => one.device_id);
     expect(ids).toContain(mine.deviceId);
@@ -197,7 +197,7 @@ describe('a device of another project', () => {
     const { device_id } = await device(theirs);
     const others = await makeKey(device_id);
     expect(placesOf(expectProblem(others, 'invalid-body'))).toEqual(['/device_id']);
-    expect(essence(others)).toEqual(essence(await makeKey('nothing')));
+    expect(stableParts(others)).toEqual(stableParts(await makeKey('nothing')));
     expect(await api.db.sql('SELECT FROM api_keys WHERE device_id = $1', [device_id])).toHaveLength(1);
   });
 });
@@ -210,7 +210,7 @@ describe('moving a device', () => {
     const reply = await move(device_id, theirs);
     expect([reply.status, reply.json()]).toEqual([200, after]);
     expect((await read(device_id, theirs)).json()).toEqual(after);
-    expect(essence(await read(device_id))).toEqual(essence(await read('nothing')));
+    expect(stableParts(await read(device_id))).toEqual(stableParts(await read('nothing')));
     expect((await list('/devices?page_size=1000')).results).not.toContainEqual(before);
     expect((await list('/devices?page_size=1000', theirs)).results).toContainEqual(after);
   });
@@ -225,8 +225,8 @@ describe('moving a device', () => {
     for (const { key } of [first, second]) {
       const reply = await api.call('GET', '/jobs', { key });
       expectProblem(reply, 'unauthenticated');
-      expect([essence(reply), reply.headers.get('www-authenticate')]).toEqual([
-        essence(unknown),
+      expect([stableParts(reply), reply.headers.get('www-authenticate')]).toEqual([
+        stableParts(unknown),
         unknown.headers.get('www-authenticate'),
       ]);
     }

@@ -39,8 +39,8 @@ function create(body: object, key = project.keys.admin): Promise<Reply> {
   return api.call('POST', keysPath, { key, body });
 }
 
-async function made(body: object = {}): Promise<Required<Key>> {
-  const reply = await create({ name: 'made', role: 'analyst', ...body });
+async function createOne(body: object = {}): Promise<Required<Key>> {
+  const reply = await create({ name: 'one of many', role: 'analyst', ...body });
   expect(reply.status).toBe(201);
   return reply.json<Required<Key>>();
 }
@@ -83,14 +83,14 @@ describe('a key', () => {
   });
 
   it('is returned only once', async () => {
-    const { key, ...rest } = await made({ name: 'secret' });
+    const { key, ...rest } = await createOne({ name: 'secret' });
     const list = await api.call('GET', `${keysPath}?page_size=1000`, { key: project.keys.admin });
     expect(list.text).not.toContain(key.slice(rest.prefix.length));
     expect(await listed(rest)).toEqual(rest);
   });
 
   it('is stored as a keyed hash only', async () => {
-    const { key, key_id } = await made();
+    const { key, key_id } = await createOne();
     const [row] = await api.db.sql<Record<string, unknown>>('SELECT * FROM api_keys WHERE key_id = $1', [key_id]);
     const { hash, ...others } = row as { hash: Buffer };
     expect(JSON.stringify(others)).not.toContain(key.slice(-20));
@@ -113,7 +113,7 @@ describe('a key', () => {
   });
 
   it('shows when it was last used', async () => {
-    const key = await made();
+    const key = await createOne();
     expect(await listed(key)).toMatchObject({ last_used_at: null });
     const before = Date.now();
     await statusOf(key.key);
@@ -123,7 +123,7 @@ describe('a key', () => {
 
   it('with the role device needs a device, and with any other role accepts none', async () => {
     const { deviceId: device_id } = project;
-    expect(await made({ role: 'device', device_id })).toMatchObject({ role: 'device', device_id });
+    expect(await createOne({ role: 'device', device_id })).toMatchObject({ role: 'device', device_id });
     for (const body of [{ role: 'device' }, { role: 'device', device_id: null }, { role: 'analyst', device_id }]) {
       const problem = expectProblem(await create({ name: 'd', ...body }), 'invalid-body');
       expect(placesOf(problem)).toEqual(['/device_id']);
@@ -141,7 +141,7 @@ describe('GET /projects/{project_id}/keys/{key_id}', () => {
   });
 
   it('returns 404 for a revoked key, a key of another project, and any other text', async () => {
-    const revoked = await made();
+    const revoked = await createOne();
     await revoke(revoked);
     const theirs = await api.project();
     const ofTheirs = (await api.call('GET', '/me', { key: theirs.keys.admin })).json<Key>();
@@ -152,7 +152,7 @@ describe('GET /projects/{project_id}/keys/{key_id}', () => {
 
 describe('DELETE /projects/{project_id}/keys/{key_id}', () => {
   it('honours If-Match and If-None-Match', async () => {
-    const { key_id } = await made();
+    const { key_id } = await createOne();
     const path = `${keysPath}/${key_id}`;
     const { admin: key } = project.keys;
     const etag = (await api.call('GET', path, { key })).headers.get('etag') ?? '';
@@ -167,7 +167,7 @@ describe('DELETE /projects/{project_id}/keys/{key_id}', () => {
   });
 
   it('refuses with the ETag of a key that was used since', async () => {
-    const { key_id, key } = await made();
+    const { key_id, key } = await createOne();
     const path = `${keysPath}/${key_id}`;
     const etag = (await api.call('GET', path, { key: project.keys.admin })).headers.get('etag') ?? '';
     expect(await statusOf(key)).toBe(200);
@@ -205,13 +205,13 @@ describe('an expiry', () => {
     ['2999-01-01T02:00:00+02:00', '2999-01-01T00:00:00.000Z'],
     ['2999-01-01T00:00:00.5', '2999-01-01T00:00:00.500Z'],
     [null, null],
-  ])('of %s is stored as %s', async (expires_at, kept) => {
-    expect(await made({ expires_at })).toMatchObject({ expires_at: kept });
+  ])('of %s is stored as %s', async (expires_at, stored) => {
+    expect(await createOne({ expires_at })).toMatchObject({ expires_at: stored });
   });
 
   it('ends the key, also while it is cached', async () => {
     const expiresAt = new Date(Date.now() + 3_600_000);
-    const { key } = await made({ expires_at: expiresAt.toISOString() });
+    const { key } = await createOne({ expires_at: expiresAt.toISOString() });
     expect(await statusOf(key)).toBe(200);
     const clock = jest.spyOn(Date, 'now').mockReturnValue(expiresAt.getTime());
     try {
@@ -224,7 +224,7 @@ describe('an expiry', () => {
 
 describe('a revoked key', () => {
   it('stops working at once and is no longer listed', async () => {
-    const key = await made();
+    const key = await createOne();
     expect(await statusOf(key.key)).toBe(200);
     const reply = await revoke(key);
     expect([reply.status, reply.text]).toEqual([204, '']);
@@ -233,13 +233,13 @@ describe('a revoked key', () => {
   });
 
   it('cannot be revoked again', async () => {
-    const key = await made();
+    const key = await createOne();
     await revoke(key);
     expectProblem(await revoke(key), 'not-found');
   });
 
   it('can be the key of the request', async () => {
-    const { key, key_id } = await made({ role: 'admin' });
+    const { key, key_id } = await createOne({ role: 'admin' });
     expect((await api.call('DELETE', `${keysPath}/${key_id}`, { key })).status).toBe(204);
     expect((await api.call('GET', keysPath, { key })).status).toBe(401);
   });
@@ -253,7 +253,7 @@ describe('a revoked key', () => {
 
   it('cannot be a key of another project', async () => {
     const theirs = await api.project();
-    const key = await made();
+    const key = await createOne();
     const path = `/projects/${String(theirs.projectId)}/keys/${key.key_id}`;
     expectProblem(await api.call('DELETE', path, { key: theirs.keys.admin }), 'not-found');
     expectProblem(await api.call('DELETE', `${keysPath}/${key.key_id}`, { key: theirs.keys.admin }), 'not-found');
@@ -275,7 +275,7 @@ describe('a revoked key', () => {
     afterAll(() => other.close());
 
     it('stops working within 5 seconds, also in constant use', async () => {
-      const key = await made();
+      const key = await createOne();
       const origin = await other.getUrl();
       expect(await statusOf(key.key, origin)).toBe(200);
       await revoke(key);

@@ -332,8 +332,8 @@ describe('the examples in the OpenAPI document', () => {
 
   it('work for firmware', async () => {
     const { keys } = await api.project();
-    const made = await api.call('POST', '/devices', { key: keys.admin, body: { device_id: 'sensor-9' } });
-    const device = made.json<{ device_id: string; key: string }>();
+    const created = await api.call('POST', '/devices', { key: keys.admin, body: { device_id: 'sensor-9' } });
+    const device = created.json<{ device_id: string; key: string }>();
     ids.device_id = device.device_id;
     await perform('POST /api/v1/firmware', device.key);
     const event = await perform('POST /api/v1/firmware/{device_id}', device.key);
@@ -367,10 +367,10 @@ describe('the examples in the OpenAPI document', () => {
       ['factories', 'factory_id'],
       ['sprockets', 'sprocket_id'],
     ] as const) {
-      const made = await perform(`POST /api/v1/${name}`, admin);
-      ids[id] = made.json<{ id: string }>().id;
-      expect((await perform(`GET /api/v1/${name}`, admin)).text).toContain(made.text);
-      expect((await perform(`GET /api/v1/${name}/{${id}}`, admin)).text).toBe(made.text);
+      const created = await perform(`POST /api/v1/${name}`, admin);
+      ids[id] = created.json<{ id: string }>().id;
+      expect((await perform(`GET /api/v1/${name}`, admin)).text).toContain(created.text);
+      expect((await perform(`GET /api/v1/${name}/{${id}}`, admin)).text).toBe(created.text);
     }
     await perform('PUT /api/v1/sprockets/{sprocket_id}', admin);
   });

@@ -97,21 +97,21 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
 export const OPEN = ['GET /', 'GET /limits'];
 
 /** The paths of the running server, with `{name}` for an id, without those that end in a wildcard. */
-export function addressesOf(api: TestApi): string[] {
+export function pathsOf(api: TestApi): string[] {
   const parents: string[] = [];
-  const addresses: string[] = [];
+  const paths: string[] = [];
   for (const line of api.routes.split('\n')) {
     const [, indent = '', part = '', methods] = /^([\s│]*)[├└]── (.*?)(?: \(([A-Z, ]+)\))?$/.exec(line) ?? [];
     if (part === '') continue;
     const depth = indent.length / 4;
     parents[depth] = part;
-    const address = parents.slice(0, depth + 1).join('');
-    if (methods !== undefined && !address.endsWith('*')) addresses.push(address.replace(/:(\w+)/g, '{$1}'));
+    const path = parents.slice(0, depth + 1).join('');
+    if (methods !== undefined && !path.endsWith('*')) paths.push(path.replace(/:(\w+)/g, '{$1}'));
   }
-  return addresses;
+  return paths;
 }
 
 /** Fills ids into a path; an id that is not given becomes one that does not exist. */
-export function fill(address: string, ids: Readonly<Record<string, string | number>> = {}): string {
-  return address.replace(/\{(\w+)\}/g, (_, name: string) => String(ids[name] ?? `no-${name}`));
+export function fill(path: string, ids: Readonly<Record<string, string | number>> = {}): string {
+  return path.replace(/\{(\w+)\}/g, (_, name: string) => String(ids[name] ?? `no-${name}`));
 }

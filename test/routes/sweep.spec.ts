@@ -2,7 +2,7 @@ import type { Role } from '#http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type CallOptions, type Reply, type TestProject } from '../harness/api.js';
-import { addressesOf, CONTRACT, fill, METHODS, OPEN, ROLES, type ContractRoute } from './route-table.js';
+import { pathsOf, CONTRACT, fill, METHODS, OPEN, ROLES, type ContractRoute } from './route-table.js';
 
 const API = '/api/v1';
 
@@ -69,7 +69,7 @@ function send(
 }
 
 /** A problem without the members that differ for each request. */
-function essence(reply: Reply): unknown {
+function stableParts(reply: Reply): unknown {
   return { ...reply.json<object>(), request_id: '', instance: '' };
 }
 
@@ -80,7 +80,7 @@ describe('the route table', () => {
     );
     const wanted = [...Object.keys(CONTRACT), ...OPEN].map((route) => route.replace(' ', ` ${API}`).replace(/\/$/, ''));
     expect(documented.filter((route) => route.includes(API)).sort()).toEqual(wanted.sort());
-    const served = addressesOf(api).filter((address) => address.startsWith('/api'));
+    const served = pathsOf(api).filter((path) => path.startsWith('/api'));
     expect(served.sort()).toEqual(
       Object.keys(openApi.paths)
         .filter((path) => path.startsWith('/api'))
@@ -98,16 +98,16 @@ describe('the route table', () => {
   });
 
   it('returns 405 with Allow for exactly the methods that a path does not support', async () => {
-    for (const address of addressesOf(api)) {
-      const documented = Object.keys(openApi.paths[address] ?? { get: {} }).map((method) => method.toUpperCase());
+    for (const path of pathsOf(api)) {
+      const documented = Object.keys(openApi.paths[path] ?? { get: {} }).map((method) => method.toUpperCase());
       const taken = documented.includes('GET') ? [...documented, 'HEAD'] : documented;
       for (const method of METHODS) {
-        const reply = await api.call(method, api.origin + fill(address));
+        const reply = await api.call(method, api.origin + fill(path));
         if (taken.includes(method)) {
-          expect([method, address, reply.status]).not.toContain(405);
+          expect([method, path, reply.status]).not.toContain(405);
           continue;
         }
-        expect([method, address, reply.status]).toContain(405);
+        expect([method, path, reply.status]).toContain(405);
         expect(reply.headers.get('allow')?.split(', ').sort()).toEqual([...taken].sort());
         if (method !== 'HEAD') expectProblem(reply, 'method-not-allowed');
       }
@@ -130,16 +130,16 @@ describe('without a key', () => {
       { Authorization: `Bearer ${mistyped}` },
     ];
     const keys = ['wrong', mistyped, producer.slice(0, -1), `${producer}0`, '', '\u00ff', 'x'.repeat(5000)];
-    const answers = new Set<string>();
+    const responses = new Set<string>();
     for (const [, route] of routes) {
       for (const options of [{}, ...keys.map((key) => ({ key })), ...headers.map((one) => ({ headers: one }))]) {
         const reply = await send(route, options);
         expectProblem(reply, 'unauthenticated');
         expect(reply.headers.get('www-authenticate')).toBe('Bearer realm="stowage"');
-        answers.add(JSON.stringify(essence(reply)));
+        responses.add(JSON.stringify(stableParts(reply)));
       }
     }
-    expect(answers.size).toBe(1);
+    expect(responses.size).toBe(1);
   });
 });
 
@@ -189,7 +189,7 @@ describe('the resources of another project', () => {
     };
     const nobodys = await send(route, { key: mine.keys.admin }, fill(addressWithQuery(route), missing));
     expectProblem(others, 'not-found');
-    expect(essence(others)).toEqual(essence(nobodys));
+    expect(stableParts(others)).toEqual(stableParts(nobodys));
     expect(others.headers.get('etag')).toBeNull();
   });
 
@@ -308,7 +308,7 @@ describe('every route', () => {
     const path = route.path.replace(/\/$/, '');
     const plain = await send(route, { key, ...body }, path);
     const slash = await send(route, { key, ...body }, `${path}/`);
-    expect([slash.status, essence(slash)]).toEqual([plain.status, essence(plain)]);
+    expect([slash.status, stableParts(slash)]).toEqual([plain.status, stableParts(plain)]);
     expectProblem(await api.call(route.method, `${fill(path)}/more/than/there/is`, { key }), 'not-found');
   });
 
