@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { expectProblem } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
-import { accepted, ended } from '../jobs/jobs.js';
+import { submitJob, waitForJob } from '../jobs/jobs.js';
 import type { WholeBatchBody } from '../objects/wire.js';
 
 let api: TestApi;
@@ -85,10 +85,10 @@ describe('DELETE of a batch', () => {
 describe('a job', () => {
   it('checks its preconditions when it runs', async () => {
     const { admin: key } = project.keys;
-    const job = (n: number): ReturnType<typeof accepted> =>
-      accepted(api, 'PUT', PATH, { key, body: `{"objects":[${line(n)}]}`, headers: { 'If-None-Match': '*' } });
+    const job = (n: number): ReturnType<typeof submitJob> =>
+      submitJob(api, 'PUT', PATH, { key, body: `{"objects":[${line(n)}]}`, headers: { 'If-None-Match': '*' } });
     const [first, second] = [await job(1), await job(2)];
-    const results = [await ended(api, key, first), await ended(api, key, second)];
+    const results = [await waitForJob(api, key, first), await waitForJob(api, key, second)];
     expect(results.map(({ status }) => status).sort()).toEqual(['failed', 'succeeded']);
     expect(results.find(({ status }) => status === 'failed')?.problem).toMatchObject({ status: 412 });
   });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
-import { accepted, ended } from '../jobs/jobs.js';
+import { submitJob, waitForJob } from '../jobs/jobs.js';
 
 interface Factory {
   id: string;
@@ -217,8 +217,8 @@ describe('GET /factories', () => {
 
 it('supports filters, deletion and jobs as for any object', async () => {
   const { producer: key } = project.keys;
-  const job = await accepted(api, 'POST', '/factories', { key, body: fileOf(1, 2) });
-  expect(await ended(api, key, job)).toMatchObject({ status: 'succeeded', result: { stored: 2, unchanged: 0 } });
+  const job = await submitJob(api, 'POST', '/factories', { key, body: fileOf(1, 2) });
+  expect(await waitForJob(api, key, job)).toMatchObject({ status: 'succeeded', result: { stored: 2, unchanged: 0 } });
   const [one] = factories(await get());
   const found = await get('/objects?batch_id=factories&key=sprocket_production_actual&value=1');
   expect(found.json()).toMatchObject({ count: 1, results: [{ object_id: one?.id, subject: one?.id }] });

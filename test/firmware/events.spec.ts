@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type Reply } from '../harness/api.js';
-import { ended } from '../jobs/jobs.js';
+import { waitForJob } from '../jobs/jobs.js';
 import { address } from '../objects/wire.js';
 import { FirmwareClient, nextLink, type Event } from './firmware-client.js';
 
@@ -218,7 +218,7 @@ describe('events as objects', () => {
     const { key: other } = created.json<{ key: string }>();
     const own = (await firmware.report({ version: '1.0.0', timestamp: 1 })).json<{ job: string }>();
     const others = (await firmware.report({ version: '1.0.0', timestamp: 1 }, {}, other)).json<{ job: string }>();
-    expect((await ended(api, device, { url: own.job })).status).toBe('succeeded');
+    expect((await waitForJob(api, device, { url: own.job })).status).toBe('succeeded');
     expectProblem(await firmware.get(others.job, device), 'not-found');
     const jobs = (await firmware.get('/jobs', device)).json<{ results: { url: string }[] }>().results;
     expect(jobs.map(({ url }) => url)).toEqual([own.job]);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { expectProblem } from '../errors/expect-problem.js';
 import { TestApi, type Reply } from '../harness/api.js';
-import { ended } from '../jobs/jobs.js';
+import { waitForJob } from '../jobs/jobs.js';
 import { FirmwareClient, type Event } from './firmware-client.js';
 
 let api: TestApi;
@@ -48,7 +48,7 @@ it('a moved device leaves its events and its accepted reports in the old project
   }
 
   await whileJobsRun(async () => {
-    expect((await ended(api, keys.admin, { url: queued.job })).status).toBe('succeeded');
+    expect((await waitForJob(api, keys.admin, { url: queued.job })).status).toBe('succeeded');
   });
   expect((await newProject.get(oldProject.path)).json()).toEqual([]);
   expect((await listObjects(oldProject)).json()).toMatchObject({ count: 2 });

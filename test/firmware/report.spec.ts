@@ -3,7 +3,7 @@ import { JsonBody } from '#http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApp } from '../harness/app.js';
-import { ended, until, writeRequest } from '../jobs/jobs.js';
+import { waitForJob, waitFor, writeRequest } from '../jobs/jobs.js';
 import type { ObjectBody, PageBody } from '../objects/wire.js';
 import { FirmwareClient, type Event } from './firmware-client.js';
 
@@ -25,7 +25,7 @@ async function reportAndWait(body: unknown): Promise<unknown> {
   const reply = await firmware.report(body);
   expect([reply.status, reply.text]).toEqual([202, reply.text]);
   const { job } = reply.json<{ job: string }>();
-  const { status, result } = await ended(api, firmware.project.keys.device, { url: job });
+  const { status, result } = await waitForJob(api, firmware.project.keys.device, { url: job });
   expect(status).toBe('succeeded');
   return result;
 }
@@ -46,7 +46,7 @@ describe('POST /firmware', () => {
     expect([reply.status, reply.headers.get('preference-applied')]).toEqual([202, null]);
     const { message, job } = reply.json<{ message: string; job: string }>();
     expect([message, reply.headers.get('location')]).toEqual(['Update Accepted.', job]);
-    const { status, result, result_status } = await ended(api, firmware.project.keys.device, { url: job });
+    const { status, result, result_status } = await waitForJob(api, firmware.project.keys.device, { url: job });
     const event = { device_id: firmware.project.deviceId, version: '1.0.0', timestamp: TIME, status: null };
     expect([status, result_status, result]).toEqual(['succeeded', 201, { id: expect.any(String), ...event }]);
     expect(await firmware.listEvents()).toEqual([result]);
@@ -75,7 +75,7 @@ describe('POST /firmware', () => {
     const device_id = `second-${firmware.project.deviceId}`;
     const created = await api.call('POST', '/devices', { key: admin, body: { device_id } });
     await firmware.report({ version: '1.0.0', timestamp: 1700000000 }, {}, created.json<{ key: string }>().key);
-    await until(async () => {
+    await waitFor(async () => {
       const events = (await firmware.get(`/firmware/${device_id}`)).json<Event[]>();
       return events.length === 1 ? events : undefined;
     });

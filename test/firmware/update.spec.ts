@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type Reply } from '../harness/api.js';
-import { accepted, ended } from '../jobs/jobs.js';
+import { submitJob, waitForJob } from '../jobs/jobs.js';
 import { FirmwareClient } from './firmware-client.js';
 
 const UPDATE = { firmware: '1.0.3', timestamp: '2023-01-01T00:00:00.000000Z', status: 'updated' };
@@ -62,8 +62,8 @@ describe('POST /firmware/{device_id}', () => {
     const { device: key } = firmware.project.keys;
     const headers = { 'Idempotency-Key': 'update-1' };
     const body = { ...UPDATE, firmware: '3.0.0' };
-    const job = await accepted(api, 'POST', firmware.path, { key, body, headers });
-    const done = await ended(api, key, job);
+    const job = await submitJob(api, 'POST', firmware.path, { key, body, headers });
+    const done = await waitForJob(api, key, job);
     expect(done).toMatchObject({ status: 'succeeded', result_status: 201, result: { version: '3.0.0' } });
     expect(await firmware.listEvents()).toContainEqual(done.result);
 

@@ -154,7 +154,7 @@ describe('Idempotency-Key with Prefer', () => {
     expectProblem(await post('/batches', text, { ...options, headers: {} }), 'idempotency-key-reused');
   });
 
-  it('for the whole batch is passed over: the short answer is kept', async () => {
+  it('ignores return=representation, and replays the short response', async () => {
     const text = newKey();
     const options = {
       key: project.keys.producer,

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
-import { accepted, ended, read, type Job } from './jobs.js';
+import { submitJob, waitForJob, getJob, type Job } from './jobs.js';
 
 let api: TestApi;
 let project: TestProject;
@@ -17,15 +17,15 @@ afterAll(() => api.stop());
 
 const shoe = (object_id: string): object => ({ object_id, data: [{ key: 'size', value: 42 }] });
 
-/** What of an answer or a result does not depend on when it was made. */
-function timeless(text: string): string {
+/** Removes the values of created_at and observed_at. */
+function withoutTimes(text: string): string {
   return text.replace(/"(created_at|observed_at)":"[^"]+"/g, '"$1":""');
 }
 
-describe('a request that prefers a later answer', () => {
-  it('is answered with its job, which says what came of it', async () => {
+describe('a request with Prefer: respond-async', () => {
+  it('returns a job, which contains the result when it has succeeded', async () => {
     const body = { batch_id: 'later', objects: [shoe('later-1')] };
-    const job = await accepted(api, 'POST', '/batches', { key: producer, body });
+    const job = await submitJob(api, 'POST', '/batches', { key: producer, body });
     expect(job).toEqual({
       id: expect.stringMatching(/^\d+$/),
       status: 'queued',
@@ -34,24 +34,24 @@ describe('a request that prefers a later answer', () => {
       finished_at: null,
       url: `${api.origin}/api/v1/jobs/${job.id}`,
     });
-    const done = await ended(api, producer, job);
+    const done = await waitForJob(api, producer, job);
     expect(done).toMatchObject({ ...job, status: 'succeeded', attempts: 1, finished_at: expect.any(String) });
     expect(Date.parse(done.finished_at ?? '')).toBeGreaterThanOrEqual(Date.parse(job.created_at));
     expect(done.result).toMatchObject({ batch_id: 'later', object_count: 1 });
     expect(await (await api.call('GET', '/batches/later', { key: analyst })).json()).toEqual(body);
   });
 
-  it('comes to what the answer at once would have been, to the last digit', async () => {
+  it('has the same result as the response without Prefer, to the last digit', async () => {
     const text = (id: string): string =>
       `{"batch_id":"digits","object_id":"${id}","data":[{"key":"n","value":12345678901234567890.0100}]}`;
     await api.call('POST', '/batches', { key: producer, body: { batch_id: 'digits', objects: [] } });
     const now = await api.call('POST', '/objects', { key: producer, body: text('now') });
     expect(now.status).toBe(201);
-    const job = await accepted(api, 'POST', '/objects', { key: producer, body: text('then') });
-    expect((await ended(api, producer, job)).result_status).toBe(201);
+    const job = await submitJob(api, 'POST', '/objects', { key: producer, body: text('then') });
+    expect((await waitForJob(api, producer, job)).result_status).toBe(201);
     const { text: shown } = await api.call('GET', job.url, { key: producer });
     const result = /"result":(.*)\}$/.exec(shown)?.[1] ?? '';
-    expect(timeless(result).replace('then', 'now')).toBe(timeless(now.text));
+    expect(withoutTimes(result).replace('then', 'now')).toBe(withoutTimes(now.text));
   });
 
   it.each([
@@ -59,61 +59,61 @@ describe('a request that prefers a later answer', () => {
     ['PUT', '/batches/every-put', { objects: [shoe('every-put')] }],
     ['POST', '/objects', { batch_id: 'digits', ...shoe('every-object') }],
     ['PUT', '/objects/now', { data: [{ key: 'k', value: null }] }],
-  ])('may be a %s of %s', async (method, path, body) => {
-    const done = await ended(api, producer, await accepted(api, method, path, { key: producer, body }));
+  ])('may be %s %s', async (method, path, body) => {
+    const done = await waitForJob(api, producer, await submitJob(api, method, path, { key: producer, body }));
     expect([done.status, done.problem]).toEqual(['succeeded', undefined]);
   });
 
-  it('tells what was stored from what was there already', async () => {
+  it('returns result_status 201 for a new batch and 200 for an existing one', async () => {
     for (const status of [201, 200]) {
       expect((await api.call('PUT', '/batches/twice-now', { key: producer, body: { objects: [] } })).status).toBe(
         status,
       );
-      const job = await accepted(api, 'PUT', '/batches/twice', { key: producer, body: { objects: [] } });
-      expect(await ended(api, producer, job)).toMatchObject({ status: 'succeeded', result_status: status });
+      const job = await submitJob(api, 'PUT', '/batches/twice', { key: producer, body: { objects: [] } });
+      expect(await waitForJob(api, producer, job)).toMatchObject({ status: 'succeeded', result_status: status });
     }
   });
 
-  it('may be a stream of lines of any length', async () => {
+  it('may be an NDJSON stream larger than BODY_LIMIT_BYTES', async () => {
     const lines = Array.from({ length: 30_000 }, (_, i) => JSON.stringify(shoe(`line-${String(i)}`))).join('\n');
     expect(lines.length).toBeGreaterThan(1024 ** 2);
     const headers = { 'Content-Type': 'application/x-ndjson' };
-    const job = await accepted(api, 'PUT', '/batches/lines', { key: producer, body: lines, headers });
-    const done = await ended(api, producer, job);
+    const job = await submitJob(api, 'PUT', '/batches/lines', { key: producer, body: lines, headers });
+    const done = await waitForJob(api, producer, job);
     expect(done).toMatchObject({ status: 'succeeded', result: { batch_id: 'lines', object_count: 30_000 } });
   });
 
-  it('keeps its If-Match, its parameters, and the good part of a batch', async () => {
+  it('applies If-Match, mode=partial and dry_run', async () => {
     const key = producer;
-    const stale = await accepted(api, 'PUT', '/objects/now', {
+    const stale = await submitJob(api, 'PUT', '/objects/now', {
       key,
       body: { data: [] },
       headers: { 'If-Match': '"x"' },
     });
-    expect((await ended(api, key, stale)).problem).toMatchObject({ status: 412 });
+    expect((await waitForJob(api, key, stale)).problem).toMatchObject({ status: 412 });
     const body = { batch_id: 'part', objects: [shoe('part-1'), shoe('later-1')] };
-    const partial = await accepted(api, 'POST', '/batches?mode=partial', { key, body });
-    expect(await ended(api, key, partial)).toMatchObject({
+    const partial = await submitJob(api, 'POST', '/batches?mode=partial', { key, body });
+    expect(await waitForJob(api, key, partial)).toMatchObject({
       status: 'succeeded',
       result_status: 207,
       result: { batch_id: 'part', stored: 1, rejected: 1 },
     });
-    const dry = await accepted(api, 'POST', '/batches?dry_run=true', { key, body: { batch_id: 'dry', objects: [] } });
-    expect(await ended(api, key, dry)).toMatchObject({ status: 'succeeded', result: { dry_run: true } });
+    const dry = await submitJob(api, 'POST', '/batches?dry_run=true', { key, body: { batch_id: 'dry', objects: [] } });
+    expect(await waitForJob(api, key, dry)).toMatchObject({ status: 'succeeded', result: { dry_run: true } });
     expectProblem(await api.call('GET', '/batches/dry', { key: analyst }), 'not-found');
   });
 
-  it('has its body forgotten when it has succeeded', async () => {
-    const job = await accepted(api, 'POST', '/batches', {
+  it('deletes the stored body after success', async () => {
+    const job = await submitJob(api, 'POST', '/batches', {
       key: producer,
       body: { batch_id: 'forgotten', objects: [] },
     });
-    await ended(api, producer, job);
+    await waitForJob(api, producer, job);
     expect(await api.db.sql('SELECT FROM job_parts WHERE job_id = $1', [job.id])).toEqual([]);
   });
 });
 
-describe('a request that cannot succeed', () => {
+describe('an invalid request with Prefer: respond-async', () => {
   it.each<[string, string, unknown]>([
     ['POST', '/batches', '{"batch_id":'],
     ['POST', '/batches', ''],
@@ -123,11 +123,11 @@ describe('a request that cannot succeed', () => {
     ['PUT', '/objects/no-such-object', { data: [] }],
     ['PUT', '/batches/later', { objects: [] }],
   ])(
-    'ends failed with the problem that it would get at once, after one attempt: %s %s %j',
+    'fails after one attempt with the problem that it returns without Prefer: %s %s %j',
     async (method, path, body) => {
       const now = await api.call(method, path, { key: producer, body });
       expect(now.status).toBeLessThan(500);
-      const job = await ended(api, producer, await accepted(api, method, path, { key: producer, body }));
+      const job = await waitForJob(api, producer, await submitJob(api, method, path, { key: producer, body }));
       expect([job.status, job.attempts, job.result, job.result_status]).toEqual(['failed', 1, undefined, undefined]);
       const { problem } = job;
       expect({ ...problem, request_id: '' }).toEqual({ ...now.json<object>(), request_id: '' });
@@ -135,7 +135,7 @@ describe('a request that cannot succeed', () => {
     },
   );
 
-  it('is refused at once where the address alone tells it', async () => {
+  it('is rejected without a job for an invalid query, role or key', async () => {
     const headers = { Prefer: 'respond-async' };
     const body = { batch_id: 'x', objects: [] };
     expectProblem(await api.call('POST', '/batches?nonsense=1', { key: producer, body, headers }), 'invalid-query');
@@ -144,28 +144,28 @@ describe('a request that cannot succeed', () => {
   });
 });
 
-describe('an Idempotency-Key on a request that prefers a later answer', () => {
-  it('gives the same job again', async () => {
+describe('Idempotency-Key with Prefer: respond-async', () => {
+  it('returns the same job for a retry', async () => {
     const options = { key: producer, body: { batch_id: 'same', objects: [] }, headers: { 'Idempotency-Key': 'one' } };
-    const first = await accepted(api, 'POST', '/batches', options);
-    await ended(api, producer, first);
-    expect(await accepted(api, 'POST', '/batches', options)).toEqual(first);
+    const first = await submitJob(api, 'POST', '/batches', options);
+    await waitForJob(api, producer, first);
+    expect(await submitJob(api, 'POST', '/batches', options)).toEqual(first);
     const jobs = await api.db.sql('SELECT FROM jobs WHERE input LIKE $1 AND job_id >= $2', ['%', first.id]);
     expect(jobs).toHaveLength(1);
   });
 });
 
-describe('the list of jobs', () => {
+describe('GET /jobs', () => {
   let others: TestProject;
   let jobs: Job[];
 
   beforeAll(async () => {
     others = await api.project();
     const { keys } = others;
-    // One after the other: of two that run at once any may be the first to make the batch.
+    // Sequential: of two concurrent jobs for the same batch either may succeed.
     const send = async (key: string, batch_id: string): Promise<Job> => {
-      const job = await accepted(api, 'POST', '/batches', { key, body: { batch_id, objects: [] } });
-      await ended(api, keys.admin, job);
+      const job = await submitJob(api, 'POST', '/batches', { key, body: { batch_id, objects: [] } });
+      await waitForJob(api, keys.admin, job);
       return job;
     };
     jobs = [
@@ -182,10 +182,10 @@ describe('the list of jobs', () => {
     return reply.json<{ results: Job[] }>().results.map(({ id }) => id);
   }
 
-  /** By their place in the order of acceptance. */
-  const at = (...places: number[]): (string | undefined)[] => places.map((place) => jobs[place]?.id);
+  /** The ids of jobs by their index in the order of acceptance. */
+  const at = (...indexes: number[]): (string | undefined)[] => indexes.map((index) => jobs[index]?.id);
 
-  it('is newest first, in pages, and by state', async () => {
+  it('returns pages, newest first, and filters by status', async () => {
     expect(await ids('')).toEqual(at(3, 2, 1, 0));
     expect(await ids('?status=failed')).toEqual(at(3));
     expect(await ids('?status=succeeded')).toEqual(at(2, 1, 0));
@@ -202,14 +202,14 @@ describe('the list of jobs', () => {
     expectProblem(await api.call('GET', crossed, { key: others.keys.admin }), 'invalid-cursor');
   });
 
-  it('has the problems, and leaves the results to each job', async () => {
+  it('includes problems, and omits results', async () => {
     const { results } = (await api.call('GET', '/jobs', { key: others.keys.admin })).json<{ results: Job[] }>();
     expect(results[0]?.problem).toMatchObject({ status: 409 });
     expect(results.every((job) => !('result' in job))).toBe(true);
-    expect((await read(api, others.keys.admin, results[1] as Job)).result).toMatchObject({ batch_id: 'three' });
+    expect((await getJob(api, others.keys.admin, results[1] as Job)).result).toMatchObject({ batch_id: 'three' });
   });
 
-  it('shows a producer and a device the jobs of their own key only, and so does each job', async () => {
+  it('hides jobs of other keys from producers and devices, as GET /jobs/{id} does', async () => {
     const { keys } = others;
     expect(await ids('', keys.producer)).toEqual(at(3, 2, 0));
     expect(await ids('', keys.analyst)).toEqual(at(3, 2, 1, 0));
@@ -219,13 +219,13 @@ describe('the list of jobs', () => {
     for (const key of [keys.admin, keys.analyst]) expect((await api.call('GET', url, { key })).status).toBe(200);
   });
 
-  it('refuses a state that there is not', async () => {
+  it('rejects an unknown status', async () => {
     const reply = await api.call('GET', '/jobs?status=done', { key: others.keys.admin });
     expect(placesOf(expectProblem(reply, 'invalid-query'))).toEqual(['status']);
   });
 
   it.each(['0', '-1', '01', '1x', '9'.repeat(19), '9'.repeat(40), '%20', 'x', '%F0%9F%91%9F'])(
-    'knows no job %s',
+    'returns 404 for the job id %s',
     async (id) => {
       for (const [method, path] of [
         ['GET', `/jobs/${id}`],
@@ -237,7 +237,7 @@ describe('the list of jobs', () => {
     },
   );
 
-  it('lets a failed job be tried again by an admin, and no other', async () => {
+  it('allows only admins to retry a job, and only if it has failed', async () => {
     const [succeeded, , , failed] = jobs as [Job, Job, Job, Job];
     const { admin, producer: key } = others.keys;
     expectProblem(await api.call('POST', `${succeeded.url}/retry`, { key: admin }), 'job-not-failed');
@@ -246,7 +246,7 @@ describe('the list of jobs', () => {
     const reply = await api.call('POST', `${failed.url}/retry`, { key: admin });
     expect([reply.status, reply.json<Job>().id]).toEqual([202, failed.id]);
     expect(reply.json<Job>().problem).toBeUndefined();
-    expect(await ended(api, admin, failed)).toMatchObject({ status: 'succeeded', attempts: 1 });
+    expect(await waitForJob(api, admin, failed)).toMatchObject({ status: 'succeeded', attempts: 1 });
     expect((await api.call('GET', '/batches/three', { key: admin })).status).toBe(200);
   });
 });

@@ -4,7 +4,7 @@ import type { WriteRequest } from '#jobs';
 import { expect } from '@jest/globals';
 import type { TestApi } from '../harness/api.js';
 
-/** A job as the API shows it. */
+/** A job in the JSON format of the API. */
 export interface Job {
   id: string;
   status: string;
@@ -17,8 +17,8 @@ export interface Job {
   problem?: ProblemDto;
 }
 
-/** Sends a request to be run later. @returns the job as it was accepted */
-export async function accepted(
+/** Sends a request with Prefer: respond-async. @returns the accepted job */
+export async function submitJob(
   api: TestApi,
   method: string,
   path: string,
@@ -33,35 +33,36 @@ export async function accepted(
   return job;
 }
 
-export async function read(api: TestApi, key: string, { url }: Pick<Job, 'url'>): Promise<Job> {
+export async function getJob(api: TestApi, key: string, { url }: Pick<Job, 'url'>): Promise<Job> {
   const reply = await api.call('GET', url, { key });
   expect([reply.status, reply.text]).toEqual([200, reply.text]);
   return reply.json<Job>();
 }
 
-/** Waits for what is asked to come true. */
-export async function until<T>(ask: () => Promise<T | undefined>, withinMs = 20_000): Promise<T> {
+/** Polls until `check` returns a value other than undefined. @throws Error after `withinMs` */
+export async function waitFor<T>(check: () => Promise<T | undefined>, withinMs = 20_000): Promise<T> {
   for (const end = Date.now() + withinMs; ;) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    if (Date.now() > end) throw new Error(`did not come true within ${String(withinMs)} ms: ${ask.toString()}`);
+    const value = await check();
+    if (value !== undefined) return value;
+    if (Date.now() > end) throw new Error(`condition not met within ${String(withinMs)} ms: ${check.toString()}`);
     await sleep(20);
   }
 }
 
-/** Waits until a job is in this state. */
-export function reaches(api: TestApi, key: string, job: Pick<Job, 'url'>, ...statuses: string[]): Promise<Job> {
-  return until(async () => {
-    const now = await read(api, key, job);
+/** Waits until a job has one of these statuses. */
+export function waitForStatus(api: TestApi, key: string, job: Pick<Job, 'url'>, ...statuses: string[]): Promise<Job> {
+  return waitFor(async () => {
+    const now = await getJob(api, key, job);
     return statuses.includes(now.status) ? now : undefined;
   });
 }
 
-export function ended(api: TestApi, key: string, job: Pick<Job, 'url'>): Promise<Job> {
-  return reaches(api, key, job, 'succeeded', 'failed');
+/** Waits until a job has succeeded or failed. */
+export function waitForJob(api: TestApi, key: string, job: Pick<Job, 'url'>): Promise<Job> {
+  return waitForStatus(api, key, job, 'succeeded', 'failed');
 }
 
-/** A request for an operation that a test runs itself; received now. */
+/** Builds a request for an operation that a test runs itself. Its time of receipt is now. */
 export function writeRequest(fields: Pick<WriteRequest, 'projectId' | 'body'> & Partial<WriteRequest>): WriteRequest {
   return {
     role: 'producer',

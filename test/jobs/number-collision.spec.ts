@@ -6,13 +6,13 @@ import { createApp } from '../../apps/api/create-app.js';
 import { settingsFor, type TestProject } from '../harness/api.js';
 import { TestApp } from '../harness/app.js';
 import { sequenceOfLane } from '../harness/database.js';
-import { ended, type Job } from './jobs.js';
+import { waitForJob, type Job } from './jobs.js';
 
 const LANE = 1_000;
 const NOW = Date.now();
 
 let api: TestApp;
-/** Two processes that share a lane, and so draw the same numbers. */
+/** Two servers with the same lane, which generate the same numbers. */
 let servers: NestFastifyApplication[];
 let keys: TestProject['keys'];
 
@@ -29,7 +29,7 @@ afterAll(async () => {
   await api.stop();
 });
 
-async function accept(
+async function submit(
   server: NestFastifyApplication | undefined,
   method: 'POST' | 'PUT',
   url: string,
@@ -49,28 +49,28 @@ async function accept(
   return { ...job, url: `/jobs/${job.id}` };
 }
 
-it('every accepted job is run when two processes draw the same job numbers', async () => {
+it('runs every accepted job when two servers generate the same job numbers', async () => {
   const jobs: Job[] = [];
   for (const [index, server] of servers.entries()) {
     const body = JSON.stringify({ batch_id: `json-${String(index)}`, objects: [] });
-    jobs.push(await accept(server, 'POST', '/batches', body, {}));
+    jobs.push(await submit(server, 'POST', '/batches', body, {}));
     jobs.push(
-      await accept(server, 'POST', '/batches', body.replace('json', 'keyed'), {
+      await submit(server, 'POST', '/batches', body.replace('json', 'keyed'), {
         'Idempotency-Key': `key-${String(index)}`,
       }),
     );
     const line = JSON.stringify({ object_id: `line-${String(index)}`, data: { a: index } });
     jobs.push(
-      await accept(server, 'PUT', `/batches/stream-${String(index)}`, line, { 'Content-Type': 'application/x-ndjson' }),
+      await submit(server, 'PUT', `/batches/stream-${String(index)}`, line, { 'Content-Type': 'application/x-ndjson' }),
     );
     jobs.push(
-      await accept(server, 'PUT', `/batches/empty-${String(index)}`, '\n', { 'Content-Type': 'application/x-ndjson' }),
+      await submit(server, 'PUT', `/batches/empty-${String(index)}`, '\n', { 'Content-Type': 'application/x-ndjson' }),
     );
   }
   expect(new Set(jobs.map(({ id }) => id)).size).toBe(8);
 
   await api.app.get(JobRunner).start();
-  for (const job of jobs) expect(await ended(api, keys.admin, job)).toMatchObject({ status: 'succeeded' });
+  for (const job of jobs) expect(await waitForJob(api, keys.admin, job)).toMatchObject({ status: 'succeeded' });
   const batches = await api.db.sql('SELECT batch_id, object_count FROM batches ORDER BY batch_id COLLATE "C"');
   expect(batches).toEqual(
     [

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
 import { settingsFor, type TestProject } from '../harness/api.js';
 import { TestApp } from '../harness/app.js';
-import { accepted, ended, read, until } from './jobs.js';
+import { submitJob, waitForJob, getJob, waitFor } from './jobs.js';
 
 let api: TestApp;
 let other: NestFastifyApplication;
@@ -14,7 +14,7 @@ let keys: TestProject['keys'];
 let key: string;
 let runs = 0;
 
-/** Inserts a row in a table without a key, so that a second effect is visible. */
+/** Inserts a row into a table without a unique key, so that a second run would be visible. */
 const effect: WriteOperation = {
   name: 'test.effect',
   run: async ({ projectId }, receipt) => {
@@ -42,12 +42,12 @@ afterAll(async () => {
   await api.stop();
 });
 
-describe('two runners that are both made to run every job', () => {
-  it('have the effect of each once', async () => {
-    for (let i = 0; i < 40; i++) await accepted(api, 'POST', '/batches', { key, body: { batch_id: String(i) } });
+describe('two workers that are both forced to run every job', () => {
+  it('commit the effect of each job once', async () => {
+    for (let i = 0; i < 40; i++) await submitJob(api, 'POST', '/batches', { key, body: { batch_id: String(i) } });
     await api.db.sql(`UPDATE jobs SET operation = 'test.effect'`);
     await Promise.all([api.app, other].map((app) => app.get(JobRunner).start()));
-    await until(async () => {
+    await waitFor(async () => {
       await api.db.sql(
         `SELECT graphile_worker.force_unlock_workers(array_agg(DISTINCT locked_by)) FROM graphile_worker.jobs
          WHERE locked_by IS NOT NULL`,
@@ -63,25 +63,25 @@ describe('two runners that are both made to run every job', () => {
   });
 });
 
-describe('a job of an operation that no worker knows', () => {
-  it('waits in the queue for one that does, whatever its attempts', async () => {
-    const job = await accepted(api, 'POST', '/batches', { key, body: { batch_id: 'newer' } });
-    await ended(api, key, job);
+describe('a job of an operation that is unknown to the worker', () => {
+  it('stays queued, without counting attempts, until a worker knows the operation', async () => {
+    const job = await submitJob(api, 'POST', '/batches', { key, body: { batch_id: 'newer' } });
+    await waitForJob(api, key, job);
     await api.db.sql(`UPDATE jobs SET status = 'failed', problem = '{}', operation = 'newer' WHERE job_id = $1`, [
       job.id,
     ]);
     const { admin } = keys;
     expect((await api.call('POST', `${job.url}/retry`, { key: admin })).status).toBe(202);
-    await until(async () => {
+    await waitFor(async () => {
       const [row] = await api.db.sql<{ attempts: number }>(
         'SELECT attempts FROM graphile_worker.jobs WHERE locked_by IS NULL AND attempts > 0',
       );
       return row;
     });
-    expect(await read(api, key, job)).toMatchObject({ status: 'queued', attempts: 0 });
+    expect(await getJob(api, key, job)).toMatchObject({ status: 'queued', attempts: 0 });
     await api.db.sql(`UPDATE jobs SET operation = 'test.effect' WHERE job_id = $1`, [job.id]);
     await api.db.sql('UPDATE graphile_worker._private_jobs SET run_at = now()');
     await api.db.sql('NOTIFY "jobs:insert"');
-    expect(await ended(api, key, job)).toMatchObject({ attempts: 1 });
+    expect(await waitForJob(api, key, job)).toMatchObject({ attempts: 1 });
   });
 });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type CallOptions, type Reply, type TestProject } from '../harness/api.js';
-import { accepted, ended, read as readJob } from '../jobs/jobs.js';
+import { submitJob, waitForJob, getJob } from '../jobs/jobs.js';
 import type { PageBody } from '../objects/wire.js';
 
 interface Sprocket {
@@ -297,15 +297,18 @@ describe('sprockets as objects', () => {
 
   it('support jobs for POST and PUT', async () => {
     const { producer: key } = project.keys;
-    const job = await accepted(api, 'POST', '/sprockets', { key, body: file(41, 42) });
-    expect(await ended(api, key, job)).toMatchObject({ status: 'succeeded', result: { stored: 2, unchanged: 0 } });
-    const again = await accepted(api, 'POST', '/sprockets', { key, body: file(41, 42) });
-    expect(await ended(api, key, again)).toMatchObject({ result_status: 200, result: { stored: 0, unchanged: 2 } });
-    const change = await accepted(api, 'PUT', '/sprockets/s-1', { key, body: { ...SPROCKET, teeth: 43 } });
-    expect(await ended(api, key, change)).toMatchObject({ status: 'succeeded', result: { id: 's-1', teeth: 43 } });
-    const bad = await accepted(api, 'POST', '/sprockets', { key, body: file(0) });
-    await ended(api, key, bad);
-    expect(placesOf((await readJob(api, key, bad)).problem ?? ({} as never))).toEqual(['/sprockets/0/teeth']);
+    const job = await submitJob(api, 'POST', '/sprockets', { key, body: file(41, 42) });
+    expect(await waitForJob(api, key, job)).toMatchObject({ status: 'succeeded', result: { stored: 2, unchanged: 0 } });
+    const again = await submitJob(api, 'POST', '/sprockets', { key, body: file(41, 42) });
+    expect(await waitForJob(api, key, again)).toMatchObject({
+      result_status: 200,
+      result: { stored: 0, unchanged: 2 },
+    });
+    const change = await submitJob(api, 'PUT', '/sprockets/s-1', { key, body: { ...SPROCKET, teeth: 43 } });
+    expect(await waitForJob(api, key, change)).toMatchObject({ status: 'succeeded', result: { id: 's-1', teeth: 43 } });
+    const bad = await submitJob(api, 'POST', '/sprockets', { key, body: file(0) });
+    await waitForJob(api, key, bad);
+    expect(placesOf((await getJob(api, key, bad)).problem ?? ({} as never))).toEqual(['/sprockets/0/teeth']);
   });
 
   it('support Idempotency-Key for a sprocket without an id', async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { TestApi } from '../harness/api.js';
-import { until } from '../jobs/jobs.js';
+import { waitFor } from '../jobs/jobs.js';
 
 let api: TestApi;
 
@@ -24,7 +24,7 @@ it('deletes marks after a day, and the rollups that they invalidate', async () =
   // A server that runs jobs starts with its housekeeping.
   const server = await api.another({ WORKER: 'inline' });
   try {
-    await until(async () => ((await remaining()).every(({ length }) => length === 2) ? true : undefined));
+    await waitFor(async () => ((await remaining()).every(({ length }) => length === 2) ? true : undefined));
     expect(await remaining()).toEqual([
       ['both', 'new'],
       ['good', 'new'],

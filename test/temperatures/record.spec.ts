@@ -8,7 +8,7 @@ import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { settingsFor, type TestProject } from '../harness/api.js';
 import { TestApp } from '../harness/app.js';
 import { sequenceOfLane } from '../harness/database.js';
-import { accepted, ended, writeRequest } from '../jobs/jobs.js';
+import { submitJob, waitForJob, writeRequest } from '../jobs/jobs.js';
 import { places, type ObjectBody, type PageBody } from '../objects/wire.js';
 import { RoomClient, type ReadingBody } from './room-client.js';
 
@@ -371,11 +371,11 @@ describe('POST .../temperatures with idempotency keys and jobs', () => {
   it('runs as a job with Prefer: respond-async, with the time of the request', async () => {
     const { producer: key, admin } = project.keys;
     const from = Date.now();
-    const job = await accepted(api, 'POST', lab.path, { key, body: '{"temperature":1.50}' });
+    const job = await submitJob(api, 'POST', lab.path, { key, body: '{"temperature":1.50}' });
     const until = Date.now();
     await new Promise((resolve) => setTimeout(resolve, 100));
     await api.app.get(JobRunner).start();
-    const done = await ended(api, key, job);
+    const done = await waitForJob(api, key, job);
     expect(done).toMatchObject({ status: 'succeeded', result_status: 201, result: { temperature: 1.5 } });
     const [reading] = (await lab.get()).json<PageBody<ReadingBody>>().results;
     expect(reading).toEqual(done.result);
@@ -390,7 +390,11 @@ describe('POST .../temperatures with idempotency keys and jobs', () => {
   it('fails a job with the problem of an invalid reading', async () => {
     const { producer: key } = project.keys;
     await api.app.get(JobRunner).start();
-    const job = await ended(api, key, await accepted(api, 'POST', lab.path, { key, body: [{ temperature: 'x' }] }));
+    const job = await waitForJob(
+      api,
+      key,
+      await submitJob(api, 'POST', lab.path, { key, body: [{ temperature: 'x' }] }),
+    );
     expect(job).toMatchObject({ status: 'failed', problem: { status: 400, errors: [{ pointer: '/0/temperature' }] } });
     expect(await rows()).toEqual([]);
   });
