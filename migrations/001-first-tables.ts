@@ -2,7 +2,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
  * Projects, keys, batches and objects. `project_id` is in every key and every index, so that a tenant's queries touch
- * only the tenant's entries and the tables can be distributed by it.
+ * only the tenant's entries, and the tables can be distributed by it.
  */
 export class FirstTables1764000000000 implements MigrationInterface {
   name = 'FirstTables1764000000000';
@@ -50,7 +50,7 @@ export class FirstTables1764000000000 implements MigrationInterface {
         CONSTRAINT batches_pkey PRIMARY KEY (project_id, batch_id)
       )`);
     await runner.query(`CREATE INDEX batches_seq_idx ON batches (project_id, seq)`);
-    // No foreign key to batches: every writer holds the batch's row lock already, and the check costs a query a row.
+    // No foreign key to batches: every writer locks the batch's row, and the check costs one query for each row.
     await runner.query(`
       CREATE TABLE objects (
         project_id integer NOT NULL,
@@ -67,7 +67,7 @@ export class FirstTables1764000000000 implements MigrationInterface {
     await runner.query(`
       CREATE INDEX objects_subject_idx ON objects (project_id, subject, observed_at) WHERE subject IS NOT NULL`);
     await runner.query(`CREATE INDEX objects_data_idx ON objects USING gin (project_id, data jsonb_path_ops)`);
-    // Hands each process that starts its own lane of sequence numbers; see libs/database/src/sequence.ts.
+    // Gives each process that starts a lane of sequence numbers; replaced by leases in migration 007.
     await runner.query(`CREATE SEQUENCE lanes AS integer MINVALUE 0 MAXVALUE 1023 START 0 CYCLE`);
   }
 

@@ -1,13 +1,13 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** What makes writes repeatable: a digest of each batch, jobs with their bodies, answers by Idempotency-Key. */
+/** Repeatable writes: a digest of each batch, jobs with their bodies, responses by Idempotency-Key. */
 export class Writes1764100000000 implements MigrationInterface {
   name = 'Writes1764100000000';
 
   async up(runner: QueryRunner): Promise<void> {
-    // Null: not known, to be made from the objects when somebody asks; every change of the batch makes it so again.
+    // Null when unknown: computed from the objects when needed, and set to null by every change of the batch.
     await runner.query(`ALTER TABLE batches ADD COLUMN digest bytea`);
-    // `job_id` is a sequence number: it orders the jobs and tells when they were accepted.
+    // `job_id` is a sequence number: it orders the jobs and contains the time of acceptance.
     await runner.query(`
       CREATE TABLE jobs (
         project_id integer NOT NULL,
@@ -28,20 +28,20 @@ export class Writes1764100000000 implements MigrationInterface {
         CONSTRAINT jobs_status_check CHECK (status IN ('queued', 'running', 'succeeded', 'failed'))
       )`);
     await runner.query(`CREATE INDEX jobs_status_idx ON jobs (project_id, status, job_id)`);
-    // A producer sees the jobs of its own key only.
+    // A producer reads the jobs of its own key only.
     await runner.query(`CREATE INDEX jobs_key_idx ON jobs (project_id, key_id, job_id)`);
-    // For what looks at all projects: what a dead worker ran, and what is old. Both are small.
+    // For maintenance of all projects: the jobs of a dead worker, and old jobs. Both indexes are small.
     await runner.query(`CREATE INDEX jobs_worker_idx ON jobs (worker_id) WHERE status = 'running'`);
     await runner.query(`CREATE INDEX jobs_finished_idx ON jobs (finished_at) WHERE finished_at IS NOT NULL`);
-    // The workers that live, by the name that graphile-worker locks jobs with.
+    // The workers that are alive, by the name under which graphile-worker locks jobs.
     await runner.query(`
       CREATE TABLE job_workers (
         worker_id text NOT NULL,
         beat_at timestamptz NOT NULL,
         CONSTRAINT job_workers_pkey PRIMARY KEY (worker_id)
       )`);
-    // A body of any size in parts, as it came; gone when the job has succeeded. `kept_at` tells an upload that goes on from one
-    // that broke off: a slow one may last for days before its job is there.
+    // A request body of any size, in parts; deleted when the job has succeeded. `kept_at` distinguishes an upload in progress,
+    // which may last for days before its job exists, from one that was interrupted.
     await runner.query(`
       CREATE TABLE job_parts (
         project_id integer NOT NULL,
@@ -51,8 +51,8 @@ export class Writes1764100000000 implements MigrationInterface {
         kept_at timestamptz NOT NULL DEFAULT now(),
         CONSTRAINT job_parts_pkey PRIMARY KEY (project_id, job_id, part)
       )`);
-    // project_id is 0 for an operator's. `key_hash` stands for the API key, the route and the text of the Idempotency-Key.
-    // `status` and `answer` are null while the first request runs.
+    // project_id is 0 for an operator's. `key_hash` is a hash of the API key, the route and the Idempotency-Key.
+    // `status` and `answer`, the response, are null while the first request runs.
     await runner.query(`
       CREATE TABLE idempotency_keys (
         project_id integer NOT NULL,

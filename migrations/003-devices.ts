@@ -1,12 +1,12 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Devices: what a key of the role device speaks for. */
+/** Devices. A key of the role device belongs to one. */
 export class Devices1764200000000 implements MigrationInterface {
   name = 'Devices1764200000000';
 
   async up(runner: QueryRunner): Promise<void> {
-    // The key is the device alone: its id is unique in the installation, also while it moves from project to project. That
-    // makes this a reference table on a cluster, whole on every node, as projects and keys are.
+    // The primary key is the device alone: its id is unique in the installation, also when it moves to another project. On a
+    // cluster this is a reference table, complete on every node, like projects and keys.
     await runner.query(`
       CREATE TABLE devices (
         project_id integer NOT NULL,
@@ -16,9 +16,9 @@ export class Devices1764200000000 implements MigrationInterface {
         CONSTRAINT devices_project_fkey FOREIGN KEY (project_id) REFERENCES projects (project_id)
       )`);
     await runner.query(`CREATE INDEX devices_seq_idx ON devices (project_id, seq)`);
-    // A device that moves has all its keys revoked: without this that reads every key there is.
+    // Moving a device revokes all its keys, which would otherwise read every key of the installation.
     await runner.query(`CREATE INDEX api_keys_device_idx ON api_keys (device_id) WHERE device_id IS NOT NULL`);
-    // Keys that were made before there were devices: the first that named an id keeps it for its project.
+    // Keys that are older than this table: the first key with a device id keeps the id in its project.
     await runner.query(`
       INSERT INTO devices (project_id, device_id, seq)
       SELECT DISTINCT ON (device_id) project_id, device_id, key_id FROM api_keys

@@ -4,18 +4,17 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 const NUMBERS = `jsonb_path_query_array(data, '$[*] ? (@.key == "temperature" && @.value.type() == "number").value')`;
 
 /**
- * What makes averages over long times quick: the number that is averaged in the index itself, and sums by hour. See
- * docs/decisions/013.
+ * Fast averages over long times: the averaged number as a column of an index, and sums by hour. See docs/decisions/013.
  */
 export class Rollups1764300000000 implements MigrationInterface {
   name = 'Rollups1764300000000';
 
   async up(runner: QueryRunner): Promise<void> {
-    // The table is written anew, which takes longer than any statement of ours may.
+    // The table is rewritten, which takes longer than the limits of statements and locks.
     await runner.query(`SET LOCAL statement_timeout = 0`);
     await runner.query(`SET LOCAL lock_timeout = 0`);
-    // NaN, which JSON does not have, stands for what one number cannot say: several of them, or more digits than an index
-    // can hold. Whoever meets it reads `data`. The containment comes first because it is cheap, and most objects lack the key.
+    // NaN, which JSON does not have, marks objects with several such numbers or with more digits than an index can hold; a
+    // reader then reads `data`. The containment comes first because it is cheap, and most objects do not have the key.
     await runner.query(`
       ALTER TABLE objects ADD COLUMN measure numeric GENERATED ALWAYS AS (
         CASE WHEN data @> '[{"key": "temperature"}]' THEN
@@ -44,7 +43,7 @@ export class Rollups1764300000000 implements MigrationInterface {
         max numeric NOT NULL,
         CONSTRAINT rollups_pkey PRIMARY KEY (project_id, subject, hour)
       )`);
-    // Written to and never updated, so that those who write at the same time do not wait for each other.
+    // Rows are inserted and never updated, so that concurrent writers do not wait for each other.
     await runner.query(`
       CREATE TABLE rollup_marks (
         project_id integer NOT NULL,

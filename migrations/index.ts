@@ -1,4 +1,4 @@
-/** Every migration, oldest first. Append only: what has run on somebody's data is never changed. */
+/** Every migration, oldest first. Append only: a migration that may have run is never changed. */
 import { FirstTables1764000000000 } from './001-first-tables.js';
 import { Writes1764100000000 } from './002-writes.js';
 import { Devices1764200000000 } from './003-devices.js';

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../test/harness/database.js';
 import { MIGRATIONS } from './index.js';
 
-/** Everything that a migration makes, by name and definition; what TypeORM itself keeps is left out. */
+/** Every object that a migration creates, by name and definition, without TypeORM's own table. */
 const CATALOG = `
   SELECT format('column %s.%s %s%s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
       CASE WHEN a.attnotnull THEN ' not null' ELSE '' END, coll.collname) AS thing
@@ -25,9 +25,9 @@ const CATALOG = `
   SELECT format('trigger %s', tgname) FROM pg_trigger WHERE NOT tgisinternal
   ORDER BY thing`;
 
-/** Before any migration: TypeORM's own table comes with the first. */
+/** A database without migrations; TypeORM's own table is created by the first. */
 let empty: TestDatabase;
-/** As the product finds it. */
+/** A database with all migrations. */
 let migrated: TestDatabase;
 
 beforeAll(async () => {
@@ -44,7 +44,7 @@ async function catalogOf(db: TestDatabase): Promise<string[]> {
 }
 
 describe('the migrations', () => {
-  it('go up, down and up again, and come to the same', async () => {
+  it('have the same result when they run up, down and up again', async () => {
     const { dataSource } = empty.database;
     expect(await catalogOf(empty)).toEqual([]);
     await dataSource.runMigrations();
@@ -57,23 +57,23 @@ describe('the migrations', () => {
     expect(await catalogOf(empty)).toEqual(first);
   });
 
-  it('are all run in the database that the product opens, and none runs twice', async () => {
+  it('have all run in a database that the product has opened, and none runs twice', async () => {
     expect(await migrated.database.dataSource.showMigrations()).toBe(false);
     expect(await migrated.database.dataSource.runMigrations()).toEqual([]);
   });
 
-  it('are listed oldest first, each with a name and a time of its own', () => {
+  it('are listed oldest first, each with a unique name and time', () => {
     const names = MIGRATIONS.map((migration) => new migration().name);
     const times = names.map((name) => Number(/\d{13}$/.exec(name)?.[0]));
     expect(times.every((time) => time > 0)).toBe(true);
     expect(times).toEqual([...new Set(times)].sort((a, b) => a - b));
   });
 
-  it('make no trigger, which would not be the same on a cluster', async () => {
+  it('create no trigger, which would not work in the same way on a cluster', async () => {
     expect((await catalogOf(migrated)).filter((thing) => thing.startsWith('trigger'))).toEqual([]);
   });
 
-  it('put the project into every key and index of batches and objects, first', async () => {
+  it('begin every key and index of batches and objects with the project', async () => {
     const indexes = (await catalogOf(migrated)).filter((thing) =>
       /^index .* ON public\.(batches|objects) /.test(thing),
     );

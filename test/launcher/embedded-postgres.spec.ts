@@ -20,15 +20,15 @@ import { basename, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../libs/database/src/embedded-postgres.js';
-import { findPrograms, mendPackage } from '../../libs/database/src/postgres-cluster.js';
-import { birthOf } from '../../libs/database/src/postmaster.js';
+import { findPrograms, repairPackage } from '../../libs/database/src/postgres-cluster.js';
+import { startTimeOf } from '../../libs/database/src/postmaster.js';
 import { StartupError } from '../../libs/platform/src/startup-error.js';
 
-/** Only a crash of the whole machine needs fsync, and nothing here goes that far. */
+/** fsync protects against a crash of the machine, which these tests do not simulate. */
 const SETTINGS = { fsync: 'off', shared_buffers: '16MB' };
 const AS_ROOT = process.geteuid?.() === 0;
 
-/** What a killed process runs: it starts the server, says so, and waits for its end. */
+/** The program of a process that is killed: it starts the server, prints a line, and runs until its end. */
 const OWNER = `
 import { startEmbeddedPostgres } from './embedded-postgres.js';
 const settings = ${JSON.stringify(SETTINGS)};
@@ -38,7 +38,7 @@ setInterval(() => undefined, 1_000);
 `;
 
 let home: string;
-/** A cluster that several tests in turn start, kill and stop. */
+/** The cluster that most tests use, one after the other. */
 let shared: string;
 let said: string[] = [];
 const handles: EmbeddedPostgres[] = [];
@@ -50,7 +50,9 @@ beforeAll(async () => {
   shared = join(home, 'shared');
   for (const path of [
     'platform/src/startup-error',
-    ...['postmaster', 'postgres-cluster', 'embedded-postgres'].map((name) => `database/src/${name}`),
+    ...['error-code', 'postmaster', 'postgres-cluster', 'open-server', 'embedded-postgres'].map(
+      (name) => `database/src/${name}`,
+    ),
   ]) {
     const jsc = { target: 'es2023', parser: { syntax: 'typescript' } } as const;
     const { code } = await transformFile(resolve(`libs/${path}.ts`), { jsc, module: { type: 'es6' } });
@@ -86,7 +88,7 @@ async function query(handle: EmbeddedPostgres, sql: string): Promise<unknown[]> 
   }
 }
 
-/** Another process that starts the server; resolves when it has said the line. */
+/** Starts the server in another process, and resolves when that has printed the line. */
 async function startElsewhere(dataDir: string, until: string): Promise<ChildProcess> {
   const child = spawn(process.execPath, [join(home, 'owner.js'), dataDir], { stdio: ['ignore', 'pipe', 'inherit'] });
   children.push(child);
@@ -125,9 +127,9 @@ async function refusal(start: Promise<unknown>): Promise<string> {
 }
 
 describe('the embedded PostgreSQL', () => {
-  it('makes a database at the first start and finds its data at the next', async () => {
+  it('creates a database at the first start and finds its data at the next', async () => {
     const first = await start(shared);
-    expect(said).toEqual([expect.stringContaining('making the database in'), 'starting PostgreSQL 18']);
+    expect(said).toEqual([expect.stringContaining('creating the database in'), 'starting PostgreSQL 18']);
     expect(first.adopted).toBe(false);
     await query(first, 'CREATE TABLE kept AS SELECT 1 AS n');
     expect(await query(first, 'SHOW server_encoding')).toEqual(['UTF8']);
@@ -136,7 +138,7 @@ describe('the embedded PostgreSQL', () => {
     ]);
     const pid = await postmasterPid(shared);
     await Promise.all([first.stop(), first.stop()]);
-    expect(await birthOf(pid)).toBeUndefined();
+    expect(await startTimeOf(pid)).toBeUndefined();
     expect(await readFile(join(shared, 'postgres.log'), 'utf8')).toContain('database system is shut down');
 
     const second = await start(shared);
@@ -144,7 +146,7 @@ describe('the embedded PostgreSQL', () => {
     expect(await query(second, 'SELECT n FROM kept')).toEqual([1]);
   });
 
-  it('keeps what it says is committed, unless it is told otherwise', async () => {
+  it('runs with the settings that make commits durable', async () => {
     const handle = await startEmbeddedPostgres({ dataDir: shared, say: () => undefined });
     handles.push(handle);
     const promises = ['fsync', 'synchronous_commit', 'full_page_writes'];
@@ -152,7 +154,7 @@ describe('the embedded PostgreSQL', () => {
     await handle.stop();
   });
 
-  it('lets nobody in but its own user, and nothing over the network', async () => {
+  it('accepts connections of its own user only, and none over the network', async () => {
     const { address } = await start(shared);
     const dir = await stat(address.host);
     expect([dir.mode & 0o077, dir.uid]).toEqual([0, (await stat(shared)).uid]);
@@ -162,7 +164,7 @@ describe('the embedded PostgreSQL', () => {
     expect(await query(handle, 'SHOW listen_addresses')).toEqual(['']);
   });
 
-  it('takes over the server that a killed process left behind, and stops it', async () => {
+  it('adopts the server of a killed process, and stops it', async () => {
     await kill(await startElsewhere(shared, 'ready'));
     const pid = await postmasterPid(shared);
 
@@ -171,17 +173,17 @@ describe('the embedded PostgreSQL', () => {
     expect(await postmasterPid(shared)).toBe(pid);
     expect(await query(taken, 'SELECT n FROM kept')).toEqual([1]);
     await taken.stop();
-    expect(await birthOf(pid)).toBeUndefined();
+    expect(await startTimeOf(pid)).toBeUndefined();
   });
 
-  it('is out of reach of a Ctrl-C meant for the process that started it', async () => {
+  it('is not stopped by a Ctrl-C for the process that started it', async () => {
     await start(shared);
     const pid = await postmasterPid(shared);
-    // Throws ESRCH unless the postmaster leads a group of its own.
+    // Throws ESRCH unless the postmaster has a process group of its own.
     expect(process.kill(-pid, 0)).toBe(true);
   });
 
-  it('recovers what was committed when PostgreSQL is killed, once the old processes are gone', async () => {
+  it('recovers committed data when PostgreSQL is killed, after the processes of the former server have ended', async () => {
     const first = await start(shared);
     await query(first, 'INSERT INTO kept VALUES (2)');
     const busy = new pg.Client(first.address);
@@ -195,12 +197,12 @@ describe('the embedded PostgreSQL', () => {
 
     const second = await start(shared);
     expect(second.adopted).toBe(false);
-    expect(said).toContain("waiting for the old server's processes to end");
+    expect(said).toContain('waiting for the processes of the former server to end');
     expect(await query(second, 'SELECT n FROM kept ORDER BY n')).toEqual([1, 2]);
     await work;
   });
 
-  it('starts again also when a process of the killed server hangs for ever', async () => {
+  it('starts again when a process of the killed server hangs', async () => {
     const first = await start(shared);
     const hung = new pg.Client(first.address);
     hung.on('error', () => undefined);
@@ -210,31 +212,31 @@ describe('the embedded PostgreSQL', () => {
     process.kill(await postmasterPid(shared), 'SIGKILL');
 
     const second = await start(shared);
-    expect(said).toContain('killed those that hung');
+    expect(said).toContain('killed the processes that did not end');
     expect(await query(second, 'SELECT n FROM kept ORDER BY n')).toEqual([1, 2]);
   });
 
-  it('is started again, at the same address, when it is killed under the process that uses it', async () => {
+  it('is started again at the same address when it is killed while a process uses it', async () => {
     const handle = await start(shared);
     const pid = await postmasterPid(shared);
     process.kill(pid, 'SIGKILL');
     const rows = await until(() => query(handle, 'SELECT n FROM kept ORDER BY n').catch(() => undefined));
     expect(rows).toEqual([1, 2]);
-    expect(said).toContain('PostgreSQL has ended unasked');
+    expect(said).toContain('PostgreSQL has ended unexpectedly');
     const next = await postmasterPid(shared);
     expect(next).not.toBe(pid);
     await handle.stop();
-    expect(await birthOf(next)).toBeUndefined();
+    expect(await startTimeOf(next)).toBeUndefined();
   });
 
-  it('stays down when it was killed just before it was to be stopped', async () => {
+  it('is not started again when it is killed just before it is stopped', async () => {
     const handle = await start(shared);
     const pid = await postmasterPid(shared);
     process.kill(pid, 'SIGKILL');
-    while ((await birthOf(pid)) !== undefined) await sleep(10);
+    while ((await startTimeOf(pid)) !== undefined) await sleep(10);
     await handle.stopIfUnused();
     await sleep(1_500);
-    expect(await birthOf(await postmasterPid(shared))).toBeUndefined();
+    expect(await startTimeOf(await postmasterPid(shared))).toBeUndefined();
   });
 
   it('starts again when both the process and PostgreSQL were killed', async () => {
@@ -249,9 +251,9 @@ describe('the embedded PostgreSQL', () => {
   });
 
   it.each([
-    ['an unrelated process, which it leaves alone', 'echo $$; exec sleep 60', true],
+    ['an unrelated process, which goes on', 'echo $$; exec sleep 60', true],
     ['a zombie', 'sleep 0.1 & echo $!; exec sleep 60', false],
-  ])('starts in spite of stale locks whose pid is by now %s', async (_, script, lives) => {
+  ])('starts in spite of stale locks with the pid of %s', async (_, script, lives) => {
     const { uid, gid } = await stat(shared);
     const user = AS_ROOT ? { uid, gid } : {};
     const other = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore'], ...user });
@@ -261,7 +263,7 @@ describe('the embedded PostgreSQL', () => {
       pid = Number(chunk);
       break;
     }
-    while (!lives && (await birthOf(pid)) !== undefined) await sleep(20);
+    while (!lives && (await startTimeOf(pid)) !== undefined) await sleep(20);
     const lock = `${String(pid)}\n${shared}\n1\n5432\n${shared}\n`;
     await writeFile(join(shared, 'postmaster.pid'), `${lock}\n1 1\nready   \n`);
     await writeFile(join(shared, '.s.PGSQL.5432.lock'), lock);
@@ -271,23 +273,23 @@ describe('the embedded PostgreSQL', () => {
     expect(await postmasterPid(shared)).not.toBe(pid);
     expect(said).toEqual(['starting PostgreSQL 18']);
     await handle.stop();
-    expect((await birthOf(pid)) !== undefined).toBe(lives);
+    expect((await startTimeOf(pid)) !== undefined).toBe(lives);
     expect(process.kill(pid, 0)).toBe(true);
   });
 
-  it('starts in spite of a lock that a power loss left empty', async () => {
+  it('starts in spite of a lock file that a power loss left empty', async () => {
     await writeFile(join(shared, 'postmaster.pid'), '');
     expect((await start(shared)).adopted).toBe(false);
   });
 
-  it('lets one of several starts make and start the server, and the others take it over', async () => {
+  it('is created and started by one of several starts at the same time, and adopted by the others', async () => {
     const dataDir = join(home, 'contested');
     const here = Promise.all([start(dataDir), start(dataDir)]);
     await startElsewhere(dataDir, 'ready');
     const [a, b] = await here;
     const rivals = [a, b].filter(({ adopted }) => !adopted).length;
     expect(rivals).toBeLessThanOrEqual(1);
-    expect(said.filter((line) => line.startsWith('making')).length).toBeLessThanOrEqual(1);
+    expect(said.filter((line) => line.startsWith('creating')).length).toBeLessThanOrEqual(1);
     expect(await query(a, 'SELECT count(*)::int FROM pg_database')).toEqual([4]);
     expect(await query(b, 'SELECT pg_postmaster_start_time()')).toEqual(
       await query(a, 'SELECT pg_postmaster_start_time()'),
@@ -295,7 +297,7 @@ describe('the embedded PostgreSQL', () => {
     expect((await readdir(home)).filter((name) => name.includes('.initdb-'))).toEqual([]);
   });
 
-  it('is stopped by a short command only when nobody else uses it', async () => {
+  it('is stopped by a short command only when no other process uses it', async () => {
     const server = await start(shared);
     const command = await start(shared);
     expect(command.adopted).toBe(true);
@@ -304,12 +306,12 @@ describe('the embedded PostgreSQL', () => {
 
     const pid = await postmasterPid(shared);
     await server.stopIfUnused();
-    expect(await birthOf(pid)).toBeUndefined();
+    expect(await startTimeOf(pid)).toBeUndefined();
   });
 
-  it('takes no half-made cluster for a whole one when its maker is killed', async () => {
+  it('removes the incomplete cluster of a killed start', async () => {
     const dataDir = join(home, 'half');
-    const child = await startElsewhere(dataDir, 'making');
+    const child = await startElsewhere(dataDir, 'creating');
     await sleep(100);
     await kill(child);
     expect(await readdir(home)).toContainEqual(expect.stringMatching(/^half\.initdb-/));
@@ -320,19 +322,19 @@ describe('the embedded PostgreSQL', () => {
     expect((await readdir(home)).filter((name) => name.startsWith('half.'))).toEqual([]);
   });
 
-  it('runs below a folder that is closed to other users, in the same way each time', async () => {
+  it('runs in a folder that other users may not enter, in the same way each time', async () => {
     const closed = join(home, 'closed');
     await mkdir(closed, { mode: 0o700 });
     const dataDir = join(closed, 'db');
     await (await start(dataDir)).stop();
-    // As root it runs in a user namespace, whose files are root's; PostgreSQL itself still is not root there.
+    // Root runs it in a user namespace: the files belong to root, and PostgreSQL is another user there.
     expect((await stat(dataDir)).uid).toBe(process.geteuid?.());
     const again = await start(dataDir);
     expect(again.adopted).toBe(false);
     expect(await query(again, 'SELECT 1')).toEqual([1]);
   });
 
-  it('keeps its socket in a private place where the path is too long for one', async () => {
+  it('has its socket in a private directory where the path is too long for a socket', async () => {
     const dataDir = join(home, 'x'.repeat(110));
     const first = await start(dataDir);
     const { host } = first.address;
@@ -341,61 +343,61 @@ describe('the embedded PostgreSQL', () => {
     await first.stop();
     await expect(stat(host)).rejects.toThrow('ENOENT');
 
-    // Another user could have made that directory beforehand.
+    // Another user could have created that directory before.
     await mkdir(host);
     await chmod(host, 0o777);
-    expect(await refusal(start(dataDir))).toMatch(/is not ours: remove it/);
+    expect(await refusal(start(dataDir))).toMatch(/belongs to another user: remove it/);
     await rm(host, { recursive: true });
-    if (!AS_ROOT) return; // nobody else can give a directory away
+    if (!AS_ROOT) return; // only root can change the owner of a directory
     await mkdir(host, { mode: 0o700 });
     await chown(host, 1234, 1234);
-    expect(await refusal(start(dataDir))).toMatch(/is not ours: remove it/);
+    expect(await refusal(start(dataDir))).toMatch(/belongs to another user: remove it/);
     await rm(host, { recursive: true });
   });
 });
 
-describe('what keeps it from starting is said in one line', () => {
-  it('names the version of a database made by another PostgreSQL', async () => {
+describe('an error that prevents a start is one line', () => {
+  it('names the version of a database that another PostgreSQL created', async () => {
     const dataDir = join(home, 'old');
     await mkdir(dataDir);
     await writeFile(join(dataDir, 'PG_VERSION'), '17\n');
-    expect(await refusal(start(dataDir))).toMatch(/made by PostgreSQL 17, this is 18/);
+    expect(await refusal(start(dataDir))).toMatch(/created by PostgreSQL 17, this is 18/);
   });
 
-  it('refuses a folder with something else in it, and changes nothing there', async () => {
+  it('refuses a folder with other files, and changes nothing in it', async () => {
     const dataDir = join(home, 'documents');
     await mkdir(dataDir, { mode: 0o755 });
     await writeFile(join(dataDir, 'letter.txt'), 'dear reader');
-    expect(await refusal(start(dataDir))).toMatch(/is not empty and holds no database/);
+    expect(await refusal(start(dataDir))).toMatch(/is not empty and contains no database/);
     expect([await readdir(dataDir), (await stat(dataDir)).mode & 0o777]).toEqual([['letter.txt'], 0o755]);
   });
 
-  it('names the path where no folder can be', async () => {
+  it('names a path where no folder can be created', async () => {
     const file = join(home, 'file');
     await writeFile(file, '');
     expect(await refusal(start(file))).toContain(file);
     expect(await refusal(start(join(file, 'db')))).toContain(join(file, 'db'));
   });
 
-  it("quotes PostgreSQL's own last words", async () => {
+  it('contains the last error of PostgreSQL', async () => {
     expect(await refusal(start(shared, { shared_buffers: 'plenty' }))).toMatch(
       /FATAL: invalid value for .*"shared_buffers"/,
     );
   });
 
-  it('says what to do on a platform without a package', async () => {
+  it('explains what to do on a platform without a package', async () => {
     expect(await refusal(findPrograms('aix', 'ppc64'))).toMatch(/@embedded-postgres\/aix-ppc64.*DATABASE_URL/);
   });
 });
 
-it('mends what an install without scripts leaves undone', async () => {
+it('completes an installation that ran no scripts', async () => {
   const root = join(home, 'package');
   await mkdir(join(root, 'native/bin'), { recursive: true });
   await mkdir(join(root, 'native/lib'));
   const links = [{ source: 'native/lib/libpq.so.5.18', target: 'native/lib/libpq.so.5' }];
   await writeFile(join(root, 'native/pg-symlinks.json'), JSON.stringify(links));
   for (const name of ['initdb', 'postgres']) await writeFile(join(root, 'native/bin', name), '', { mode: 0o644 });
-  await Promise.all([mendPackage(root), mendPackage(root)]);
+  await Promise.all([repairPackage(root), repairPackage(root)]);
   expect(await readlink(join(root, 'native/lib/libpq.so.5'))).toBe('libpq.so.5.18');
   expect((await stat(join(root, 'native/bin/postgres'))).mode & 0o777).toBe(0o755);
 });

@@ -111,7 +111,7 @@ async function readmeBlocks(heading: string, language: string): Promise<string[]
 function normalize(text: string): string {
   return text
     .replaceAll(/127\.0\.0\.1:\d+/g, '127.0.0.1:8000')
-    .replaceAll(/(making the database in ).*/g, '$1(a folder)')
+    .replaceAll(/(creating the database in ).*/g, '$1(a folder)')
     .replaceAll(/(stw_[a-z]+_)[\w.]+/g, '$1...')
     .replaceAll(/"created_at":"[^"]+"/g, '"created_at":"(a time)"')
     .replaceAll(/cursor=[\w.-]+/g, 'cursor=(a cursor)')

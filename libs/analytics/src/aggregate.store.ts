@@ -1,5 +1,5 @@
 import type { Filter } from '#filter';
-import { Database, sqlStateOf } from '#database';
+import { Database, errorCode } from '#database';
 import { Problem } from '#http';
 import { Injectable } from '@nestjs/common';
 import type { Aggregate, Computed } from './aggregate.js';
@@ -66,7 +66,7 @@ export class AggregateStore {
 
 /** The Problem for what PostgreSQL detects only while it computes; any other error unchanged. */
 function problemOf(error: unknown, overflowError: ParameterError): unknown {
-  switch (sqlStateOf(error)) {
+  switch (errorCode(error)) {
     case '22003':
       return invalidQuery(overflowError, error);
     case '22023':

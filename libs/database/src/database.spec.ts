@@ -3,7 +3,8 @@ import type { Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { Database, type Queryable } from './database.js';
-import { isConnectionLoss, sqlStateOf } from './sqlstates.js';
+import { errorCode } from './error-code.js';
+import { isConnectionLoss } from './sqlstates.js';
 import type { PoolClient } from 'pg';
 import { QueryFailedError } from 'typeorm';
 import { StartupError } from '#platform';
@@ -218,14 +219,14 @@ describe('an error', () => {
     client.release(true);
     expect([error, isConnectionLoss(error)]).toEqual([reset, true]);
     const wrapped = new QueryFailedError('SELECT', [], error as Error);
-    expect([sqlStateOf(wrapped), isConnectionLoss(wrapped)]).toEqual(['ECONNRESET', true]);
+    expect([errorCode(wrapped), isConnectionLoss(wrapped)]).toEqual(['ECONNRESET', true]);
   });
 
   it('of an HTTP client or a file is no lost connection', async () => {
     const file: unknown = await readFile('/no/such/file').catch((error: unknown) => error);
     const aborted = Object.assign(new Error('aborted'), { code: 'ECONNRESET' });
     const pipe = Object.assign(new Error('write EPIPE'), { code: 'EPIPE', syscall: 'write' });
-    expect(sqlStateOf(file)).toBe('ENOENT');
+    expect(errorCode(file)).toBe('ENOENT');
     expect([file, aborted, pipe].map(isConnectionLoss)).toEqual([false, false, false]);
   });
 });

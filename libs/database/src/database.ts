@@ -3,7 +3,7 @@ import type { LoggerService } from '@nestjs/common';
 import { types, type CustomTypesConfig, type Pool, type PoolClient, type QueryConfig } from 'pg';
 import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationInterface } from 'typeorm';
 import { CopyIn } from './copy-in.js';
-import type { PostgresAddress } from './embedded-postgres.js';
+import type { PostgresAddress } from './open-server.js';
 import { isConnectionLoss, isRetryable, recordConnectionError } from './sqlstates.js';
 import { StartupError } from '#platform';
 
@@ -13,9 +13,9 @@ const POSTGRES_VERSION_MIN = 15;
 const TIMESTAMPTZ = 1184;
 const JSONB = 3802;
 
-/** How long a statement waits for others that change the same thing: waiting writers must not hold all connections. */
+/** How long a statement waits for a lock: waiting writers must not hold all connections. */
 const LOCK_TIMEOUT_MS = 10_000;
-/** Longer than the largest batch takes to store; what takes longer would only keep a connection from everybody else. */
+/** Longer than the largest batch takes to store. A statement that takes longer would hold a connection that others need. */
 const STATEMENT_TIMEOUT_MS = 120_000;
 /** After this time PostgreSQL itself ends a snapshot that nobody reads: its owner is frozen or gone. */
 const SNAPSHOT_IDLE_TIMEOUT_MS = 15 * 60_000;
@@ -30,12 +30,12 @@ export interface Statement {
   query_timeout?: number;
 }
 
-/** What runs SQL: the pool, or one transaction. */
+/** Runs SQL: the pool, or one transaction. */
 export interface Queryable {
   query<Row extends object>(statement: Statement | string, values?: readonly unknown[]): Promise<Row[]>;
 }
 
-/** What runs SQL between BEGIN and COMMIT, on one connection. */
+/** Runs SQL between BEGIN and COMMIT, on one connection. */
 export interface Transaction extends Queryable {
   /** Starts a `COPY ... FROM STDIN`. Where it has not ended when the transaction ends, it is aborted. */
   copyIn(statement: string): CopyIn;
@@ -61,7 +61,7 @@ export interface DatabaseOptions {
 }
 
 /**
- * Rows leave as what the wire wants: bigint and jsonb as text, to the last digit, and times as RFC 3339 in UTC with
+ * Column values as responses need them: bigint and jsonb as text, with every digit, and times as RFC 3339 in UTC with
  * microseconds, which a JavaScript Date cannot hold.
  */
 const TEXT_TYPES: CustomTypesConfig = {
@@ -90,7 +90,7 @@ class OwnedDataSource extends DataSource {
   }
 }
 
-/** The one pool of connections: set-based SQL goes through `query`, entities through `dataSource`. */
+/** The pool of connections: SQL text runs by `query`, repositories of entities by `dataSource`. */
 export class Database implements Queryable {
   private readonly active = new Set<PoolClient>();
 
@@ -108,7 +108,7 @@ export class Database implements Queryable {
     pool.on('remove', (client) => this.active.delete(client));
   }
 
-  /** @throws StartupError when the server cannot be reached, refuses us, or is too old. */
+  /** @throws StartupError when the server cannot be reached, refuses the connection, or is too old */
   static async connect(options: DatabaseOptions): Promise<Database> {
     const dataSource = new OwnedDataSource(dataSourceOptions(options));
     try {
@@ -129,7 +129,7 @@ export class Database implements Queryable {
     );
   }
 
-  /** For graphile-worker, whose SQL is its own. */
+  /** The pool itself, for graphile-worker. */
   get connections(): Pool {
     return this.pool;
   }
@@ -139,14 +139,14 @@ export class Database implements Queryable {
   }
 
   /**
-   * Runs the work between BEGIN and COMMIT, and again from BEGIN when the transaction lost a race or its connection:
-   * the work must come to the same when it is done twice.
+   * Runs `work` in a transaction, and repeats it when the transaction lost a race or its connection: `work` must have the
+   * same effect when it is repeated.
    */
   transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     return this.retrying(() => this.transactionOnce(work));
   }
 
-  /** The same, but once: for work whose input can be read only once. */
+  /** The same without repetition, for work whose input can be read only once. */
   async transactionOnce<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     const client = await this.pool.connect();
     let isBroken = false;
@@ -198,7 +198,7 @@ export class Database implements Queryable {
     });
   }
 
-  /** Tries work again that lost a race or its connection; it must come to the same when it is done twice. */
+  /** Repeats work that lost a race or its connection; it must have the same effect when it is repeated. */
   async retrying<T>(work: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -210,12 +210,12 @@ export class Database implements Queryable {
     }
   }
 
-  /** Waits for the statements that run. */
+  /** Waits for running statements, then closes all connections. */
   async close(): Promise<void> {
     await this.dataSource.destroyByOwner();
   }
 
-  /** Breaks off every statement that runs, for a stop that cannot wait. */
+  /** Closes the connections of all running statements, for a stop that cannot wait. */
   breakOff(): void {
     for (const client of this.active) void client.end();
   }
@@ -255,7 +255,7 @@ async function commit(client: PoolClient): Promise<void> {
   try {
     await client.query('COMMIT');
   } catch (cause) {
-    // Broken before, so that COMMIT was never sent, is as good as rolled back.
+    // The connection broke before COMMIT was sent, which is a rollback.
     const wasSent = !(cause as Error).message.includes('is not queryable');
     if (!wasSent || !isConnectionLoss(cause)) throw cause;
     throw new OutcomeUnknownError('the connection was lost during COMMIT', { cause });
@@ -296,7 +296,7 @@ function dataSourceOptions({ at, poolMax, entities, migrations, logger }: Databa
   };
 }
 
-/** The first line of what PostgreSQL or the socket said. */
+/** The first line of an error message of PostgreSQL or of the socket. */
 function messageOf(error: unknown): string {
   if (error instanceof AggregateError && error.message === '') return messageOf(error.errors[0]);
   return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';

@@ -11,15 +11,10 @@ export {
   type Statement,
   type Transaction,
 } from './database.js';
-export { startEmbeddedPostgres, type PostgresAddress } from './embedded-postgres.js';
+export { startEmbeddedPostgres } from './embedded-postgres.js';
+export { errorCode } from './error-code.js';
 export { type Installation, openInstallation } from './installation.js';
 export { LaneLease } from './lane-lease.js';
+export type { PostgresAddress } from './open-server.js';
 export { SEQ_STEP, Sequence, SequenceUnavailableError, timeOfSeq, timeOfSeqSql } from './sequence.js';
-export {
-  isConnectionLoss,
-  isDataError,
-  isPoolExhausted,
-  isRetryable,
-  isUniqueViolation,
-  sqlStateOf,
-} from './sqlstates.js';
+export { isConnectionLoss, isDataError, isPoolExhausted, isRetryable, isUniqueViolation } from './sqlstates.js';

@@ -9,10 +9,10 @@ import { LaneLease } from './lane-lease.js';
 import { Sequence } from './sequence.js';
 import { StartupError } from '#platform';
 
-/** Any number; the same in every process, so that only one migrates at a time. */
+/** The key of the advisory lock under which one process at a time runs migrations. */
 const MIGRATION_LOCK = 7_364_501;
 
-/** A database that is there, has its tables, and can be closed again. */
+/** An open database with up-to-date tables. */
 export interface Installation {
   database: Database;
   sequence: Sequence;
@@ -30,7 +30,7 @@ export interface InstallationOptions {
   say: (line: string) => void;
 }
 
-/** Starts the embedded database or finds the one that is set, and brings its tables up to date. @throws StartupError */
+/** Starts the embedded database or connects to DATABASE_URL, and runs pending migrations. @throws StartupError */
 export async function openInstallation({
   config,
   entities,
@@ -41,7 +41,7 @@ export async function openInstallation({
   let embedded: EmbeddedPostgres | undefined;
   if (config.database.url === null) {
     embedded = await startEmbeddedPostgres({ dataDir: join(config.database.dataDir, 'postgres'), say });
-    if (embedded.adopted) say('using the PostgreSQL of this data dir that runs already');
+    if (embedded.adopted) say('using the PostgreSQL server that runs on this data directory');
   } else {
     say('connecting to the database of DATABASE_URL');
   }
@@ -77,16 +77,16 @@ export async function openInstallation({
 async function migrate(database: Database, say: (line: string) => void): Promise<void> {
   try {
     await database.transaction(async (tx) => {
-      // Held by this transaction alone, while the migrations run on connections of their own.
+      // This transaction holds the lock; the migrations run on other connections.
       await tx.query('SET LOCAL lock_timeout = 0');
       await tx.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
       const done = await database.dataSource.runMigrations();
-      // The queue of the jobs, in a schema of its own; its migrations keep their own books.
+      // The job queue has a schema and migrations of its own.
       await runMigrations({ pgPool: database.connections, logger: new Logger(() => () => undefined) });
       if (done.length > 0) say(`ran ${String(done.length)} migration${done.length === 1 ? '' : 's'}`);
     });
   } catch (cause) {
-    throw new StartupError(`cannot bring the tables up to date: ${(cause as Error).message.split('\n')[0] ?? ''}`, {
+    throw new StartupError(`the migrations failed: ${(cause as Error).message.split('\n')[0] ?? ''}`, {
       cause,
     });
   }

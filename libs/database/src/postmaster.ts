@@ -5,38 +5,39 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { errorCode } from './error-code.js';
 import { StartupError } from '#platform';
 
-/** One running postmaster. `birth` tells it from a later process that was given the same pid. */
+/** A running postmaster. The start time distinguishes it from a later process with the same pid. */
 export interface Postmaster {
   pid: number;
-  birth: string;
+  startTime: string;
 }
 
-/** What `postmaster.pid` says of a data dir's server. */
+/** The server of a data directory, as described by its `postmaster.pid`. */
 export interface RunningServer extends Postmaster {
-  /** undefined in the first milliseconds of its life */
-  place: { host: string; port: number } | undefined;
+  /** The directory and port of its socket; undefined in its first milliseconds. */
+  listensAt: { host: string; port: number } | undefined;
   state: 'starting' | 'ready' | 'stopping';
 }
 
 const POLL_MS = 20;
-/** Longer than a start may take, recovery included. */
+/** Longer than a start takes at most, recovery included. */
 const LOCK_WITHIN_MS = 7 * 60_000;
-/** A fast shutdown writes a checkpoint, so it is given time; an immediate one kills what hangs after 5 s by itself. */
+/** A fast shutdown writes a checkpoint, which takes time. An immediate shutdown kills processes that hang after 5 s. */
 const SHUTDOWN = [
-  { signal: 'SIGINT', patienceMs: 30_000 },
-  { signal: 'SIGQUIT', patienceMs: 15_000 },
+  { signal: 'SIGINT', waitMs: 30_000 },
+  { signal: 'SIGQUIT', waitMs: 15_000 },
 ] as const;
 
 /**
- * When a process began, in the system's own words; undefined when there is none or only a zombie: in a container
- * whose first process reaps nobody, a killed postmaster stays a zombie for ever.
+ * The start time of a process, as the system writes it; undefined when there is no such process, or only a zombie. In a
+ * container whose first process does not reap its children, a killed postmaster remains a zombie.
  */
-export async function birthOf(pid: number): Promise<string | undefined> {
+export async function startTimeOf(pid: number): Promise<string | undefined> {
   if (process.platform === 'linux') {
     const stat = await readFile(`/proc/${String(pid)}/stat`, 'utf8').catch(() => '');
-    // The program's name stands in brackets and may hold anything, so the fields are counted from the last bracket.
+    // The program's name is in brackets and may contain any character, so the fields are counted from the last bracket.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
   }
@@ -45,22 +46,22 @@ export async function birthOf(pid: number): Promise<string | undefined> {
 }
 
 export async function isAlive(postmaster: Postmaster): Promise<boolean> {
-  return (await birthOf(postmaster.pid)) === postmaster.birth;
+  return (await startTimeOf(postmaster.pid)) === postmaster.startTime;
 }
 
 /**
- * The server that runs on this data dir, whoever started it. As a side effect a `postmaster.pid` is removed where
- * PostgreSQL would never start again because of it: its pid is a zombie or was given to an unrelated process, or it is
- * empty. One whose pid is free is left to PostgreSQL, which also checks the shared memory named in it.
+ * Finds the server that runs on this data directory, whichever process started it. Removes a `postmaster.pid` that would
+ * keep PostgreSQL from starting for ever: its pid is that of a zombie or of an unrelated process, or the file is empty. A
+ * file whose pid is free remains: PostgreSQL also checks the shared memory that it names.
  * @param dataDir the real path, without links
  */
 export async function findServer(dataDir: string): Promise<RunningServer | undefined> {
   const path = join(dataDir, 'postmaster.pid');
-  let text = await readIfThere(path);
+  let text = await readIfExists(path);
   if (text === '') {
-    // Just made and not yet written, or what a power loss left of it.
+    // Created and not yet written, or truncated by a power loss.
     await sleep(200);
-    text = await readIfThere(path);
+    text = await readIfExists(path);
     if (text === '') await rm(path, { force: true });
   }
   if (!text) return undefined;
@@ -68,44 +69,45 @@ export async function findServer(dataDir: string): Promise<RunningServer | undef
   const pid = Math.abs(Number.parseInt(pidLine, 10));
   if (!(pid > 0)) return undefined;
 
-  const birth = await birthOf(pid);
-  if (birth !== undefined && (await serves(pid, dataDir))) {
+  const startTime = await startTimeOf(pid);
+  if (startTime !== undefined && (await isPostmasterOf(pid, dataDir))) {
     const word = status.trim();
     const state = word === 'ready' || word === 'stopping' ? word : 'starting';
-    return { pid, birth, place: host.startsWith('/') ? { host, port: Number(port) } : undefined, state };
+    return { pid, startTime, listensAt: host.startsWith('/') ? { host, port: Number(port) } : undefined, state };
   }
-  const unchanged = (await readIfThere(path)) === text;
+  const unchanged = (await readIfExists(path)) === text;
   if (unchanged && isInProcessTable(pid)) await rm(path, { force: true });
   return undefined;
 }
 
 /**
- * Ends a postmaster, our child or not: fast at first, then without a checkpoint; resolves when it is gone.
- * @throws Error when it outlives both
+ * Stops a postmaster, whether it is a child of this process or not: by a fast shutdown, then by an immediate one. Resolves
+ * when the process is gone.
+ * @throws Error when it survives both
  */
 export async function stopPostmaster(postmaster: Postmaster): Promise<void> {
-  for (const { signal, patienceMs } of SHUTDOWN) {
+  for (const { signal, waitMs } of SHUTDOWN) {
     if (!(await isAlive(postmaster))) return;
     try {
       process.kill(postmaster.pid, signal);
     } catch (error) {
-      if (codeOf(error) !== 'ESRCH') throw error; // it ended in this very moment
+      if (errorCode(error) !== 'ESRCH') throw error; // it has just ended
     }
-    const deadline = Date.now() + patienceMs;
+    const deadline = Date.now() + waitMs;
     while (Date.now() < deadline) {
       if (!(await isAlive(postmaster))) return;
       await sleep(POLL_MS);
     }
   }
-  throw new Error(`PostgreSQL (process ${String(postmaster.pid)}) does not end`);
+  throw new Error(`PostgreSQL (process ${String(postmaster.pid)}) does not stop`);
 }
 
 /**
- * Kills what a killed postmaster left behind on this data dir, to be called when no server runs on it and its processes had
- * time to notice. One that waits for a lock whose holder was killed too would wait for ever, and no server starts beside it.
- * What it was doing was not answered yet, and recovery takes it for a crash.
+ * Kills the processes that a killed postmaster left on this data directory. Call it when no server runs there and those
+ * processes had time to end by themselves. A process that waits for a lock of another killed process would wait for ever, and
+ * no server can start as long as it exists. Its statement has had no response, and recovery treats it as a crash.
  * @param dataDir the real path, without links
- * @returns how many were killed; always 0 where the system does not tell whose they are
+ * @returns how many were killed; always 0 on systems that do not show the directory of a process
  */
 export async function killOrphans(dataDir: string): Promise<number> {
   if (process.platform !== 'linux') return 0;
@@ -117,13 +119,13 @@ export async function killOrphans(dataDir: string): Promise<number> {
       process.kill(pid, 'SIGKILL');
       killed++;
     } catch (error) {
-      if (codeOf(error) !== 'ESRCH') throw error; // it ended in this very moment
+      if (errorCode(error) !== 'ESRCH') throw error; // it has just ended
     }
   }
   return killed;
 }
 
-/** A server's process names itself `postgres: …`, unlike a postmaster, or a `postgres --single` that somebody mends with. */
+/** A server process has the title `postgres: …`, unlike a postmaster or a `postgres --single` used for repairs. */
 async function isOrphan(pid: number, dataDir: string): Promise<boolean> {
   const cwd = await readlink(`/proc/${String(pid)}/cwd`).catch(() => undefined);
   if (cwd !== dataDir) return false;
@@ -132,9 +134,9 @@ async function isOrphan(pid: number, dataDir: string): Promise<boolean> {
 }
 
 /**
- * One start at a time for a data dir. The lock is a name in Linux' abstract socket namespace: unlike a file it goes
- * away with its process, however that ends. Elsewhere PostgreSQL's own lock has to do, which two starts at the same
- * moment after a crash can break.
+ * Runs `work` under a lock, so that only one process at a time starts a server on a data directory. The lock is a name in
+ * Linux' abstract socket namespace: unlike a file it disappears with its process. Other systems have PostgreSQL's own lock only,
+ * which two starts at the same moment after a crash can break.
  */
 export async function withStartLock<T>(
   dataDir: string,
@@ -147,7 +149,7 @@ export async function withStartLock<T>(
   let lock = await listen(name);
   for (let said = false; lock === 'taken'; lock = await listen(name)) {
     const waitedMs = Date.now() - startedAt;
-    if (waitedMs > 1_000 && !said) say('waiting for another process that starts the database');
+    if (waitedMs > 1_000 && !said) say('waiting for another process to start the database');
     said ||= waitedMs > 1_000;
     if (waitedMs > LOCK_WITHIN_MS) {
       throw new StartupError(`another process has been starting the database in ${dataDir} for minutes: stop it first`);
@@ -161,42 +163,37 @@ export async function withStartLock<T>(
   }
 }
 
-/** undefined where the system has no such sockets, as in some sandboxes. */
+/** Opens the socket; undefined where the system has no abstract sockets, as in some sandboxes. */
 async function listen(path: string): Promise<Server | 'taken' | undefined> {
-  return new Promise((settle) => {
+  return new Promise((resolve) => {
     const server = createServer((socket) => socket.destroy());
     server.once('error', (error) => {
-      settle(codeOf(error) === 'EADDRINUSE' ? 'taken' : undefined);
+      resolve(errorCode(error) === 'EADDRINUSE' ? 'taken' : undefined);
     });
     server.listen({ path, exclusive: true }, () => {
-      settle(server);
+      resolve(server);
     });
   });
 }
 
-/** Stands for a path where the path itself is too long. */
+/** A short name for a path that is too long for a socket. */
 export function pathHash(path: string): string {
   return createHash('sha256').update(path).digest('hex').slice(0, 16);
 }
 
-/** Without `instanceof`, which is false for the system's errors inside Jest. */
-export function codeOf(error: unknown): unknown {
-  return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
-}
-
-/** The working directory is the truth even after the data dir was renamed or copied; the command line is the next best. */
-async function serves(pid: number, dataDir: string): Promise<boolean> {
+/** The working directory is reliable even after the data directory was renamed or copied; the command line less so. */
+async function isPostmasterOf(pid: number, dataDir: string): Promise<boolean> {
   if (process.platform !== 'linux') return ` ${await ps(pid, 'command=')} `.includes(` -D ${dataDir} `);
   const args = (await readFile(`/proc/${String(pid)}/cmdline`, 'utf8').catch(() => '')).split('\0');
-  // A container's root may not look at the working directory of other users' processes.
+  // Root in a container may have no access to the working directory of other users' processes.
   const cwd = await readlink(`/proc/${String(pid)}/cwd`).catch(() => undefined);
   if (cwd === undefined) return args[args.indexOf('-D') + 1] === dataDir;
   return cwd === dataDir && /(^|\/)postgres$/.test(args[0] ?? '');
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
+async function readIfExists(path: string): Promise<string | undefined> {
   return readFile(path, 'utf8').catch((error: unknown) => {
-    if (codeOf(error) === 'ENOENT') return undefined;
+    if (errorCode(error) === 'ENOENT') return undefined;
     throw error;
   });
 }
@@ -214,7 +211,7 @@ function isInProcessTable(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // EPERM: another user's process, so it does exist.
-    return codeOf(error) === 'EPERM';
+    // EPERM: the process exists and belongs to another user.
+    return errorCode(error) === 'EPERM';
   }
 }

@@ -1,3 +1,4 @@
+import { errorCode } from './error-code.js';
 import { SequenceUnavailableError } from './sequence.js';
 
 /** Codes of Node.js for a socket that could not be opened, or that broke. */
@@ -31,7 +32,7 @@ export function recordConnectionError(error: Error): void {
  * sequence numbers has ended.
  */
 export function isRetryable(error: unknown): boolean {
-  const code = sqlStateOf(error);
+  const code = errorCode(error);
   return (
     isConnectionLoss(error) ||
     error instanceof SequenceUnavailableError ||
@@ -43,7 +44,7 @@ export function isRetryable(error: unknown): boolean {
 
 /** Whether the connection to the database broke or could not be opened. */
 export function isConnectionLoss(error: unknown): boolean {
-  const code = sqlStateOf(error);
+  const code = errorCode(error);
   if (code !== undefined) return CONNECTION_STATES.test(code) || (SOCKET_CODES.has(code) && isOfConnection(error));
   // pg throws these without a code.
   return error instanceof Error && /^Connection terminated|^Client has encountered/.test(error.message);
@@ -51,7 +52,7 @@ export function isConnectionLoss(error: unknown): boolean {
 
 /** Whether a row with this key exists. */
 export function isUniqueViolation(error: unknown): boolean {
-  return sqlStateOf(error) === '23505';
+  return errorCode(error) === '23505';
 }
 
 /** Whether the pool had no free connection within its time limit: the database is up, and a retry at once does not help. */
@@ -61,16 +62,7 @@ export function isPoolExhausted(error: unknown): boolean {
 
 /** Whether the database cannot store a value; other values of the same statement may be fine. */
 export function isDataError(error: unknown): boolean {
-  return /^(?:22|23|54)/.test(sqlStateOf(error) ?? '');
-}
-
-/**
- * The `code` of an error: a SQLSTATE for errors of pg and TypeORM, a system code such as ECONNREFUSED for errors of Node.js.
- * Not `instanceof Error`: in a VM context the errors of Node.js belong to another realm.
- */
-export function sqlStateOf(error: unknown): string | undefined {
-  const code = memberOf(error, 'code');
-  return typeof code === 'string' ? code : undefined;
+  return /^(?:22|23|54)/.test(errorCode(error) ?? '');
 }
 
 function isOfConnection(error: unknown): boolean {

@@ -1,10 +1,4 @@
-import {
-  isConnectionLoss,
-  isPoolExhausted,
-  OutcomeUnknownError,
-  SequenceUnavailableError,
-  sqlStateOf,
-} from '#database';
+import { isConnectionLoss, isPoolExhausted, OutcomeUnknownError, SequenceUnavailableError, errorCode } from '#database';
 import { Problem, type ProblemSlug } from './problems.js';
 
 /**
@@ -44,7 +38,7 @@ export function databaseProblem(error: unknown): Problem | undefined {
   if (isPoolExhausted(error)) {
     return new Problem('unavailable', { detail: 'All database connections are in use; retry later.', cause: error });
   }
-  const code = sqlStateOf(error);
+  const code = errorCode(error);
   const entry = code === undefined ? undefined : (BY_SQLSTATE[code] ?? BY_SQLSTATE[code.slice(0, 2)]);
   return entry === undefined ? undefined : new Problem(entry.slug, { detail: entry.detail, cause: error });
 }

@@ -13,8 +13,8 @@ export interface NewObjectRow {
 }
 
 /**
- * The tail of a statement that inserts objects and invalidates the rollups of their hours. Parameters: $1 the project, $2 the
- * batch, $3 the first sequence number, $5 a JSON array of `insertRow`.
+ * The last part of a statement that inserts objects and invalidates the rollups of their hours. Parameters: $1 the project,
+ * $2 the batch, $3 the first sequence number, $5 a JSON array of `insertRow`.
  * @param after a CTE of the same statement that must be evaluated first
  */
 export function addObjectsSql(after?: string): string {

@@ -14,7 +14,7 @@ const changes = fc.uniqueArray(fc.record({ key, value }), { maxLength: 5, select
 const shorthandOf = (list: readonly Pair[]): string =>
   `{${list.map((pair) => `${JSON.stringify(pair.key)}:${JSON.stringify(pair.value)}`).join()}}`;
 
-/** RFC 7396 on keys that have an order and may repeat, said in another way than the code says it. */
+/** RFC 7396 on keys that have an order and may repeat, computed in another way than the code does. */
 function patched(data: readonly Pair[], patch: readonly Pair[]): Pair[] {
   let result = [...data];
   for (const change of patch) {
@@ -28,7 +28,7 @@ function patched(data: readonly Pair[], patch: readonly Pair[]): Pair[] {
 }
 
 describe('listOfPairs', () => {
-  it('writes a shorthand out in its order, repeats included', () => {
+  it('converts a plain object to pairs in its order, repeated names included', () => {
     fc.assert(
       fc.property(pairs, (list) => {
         expect(JSON.parse(listOfPairs(shorthandOf(list)))).toEqual(list);
@@ -36,20 +36,20 @@ describe('listOfPairs', () => {
     );
   });
 
-  it('keeps keys and values to the letter', () => {
+  it('does not change the text of keys and values', () => {
     expect(listOfPairs('{ "\\u0061" : 0.100,\n"a":1E400 , "b":"\\/" }')).toBe(
       '[{"key":"\\u0061","value":0.100},{"key":"a","value":1E400},{"key":"b","value":"\\/"}]',
     );
   });
 
-  it('leaves a list alone', () => {
+  it('does not change a list', () => {
     const list = '[ {"value":1,"key":"a"} ]';
     expect(listOfPairs(list)).toBe(list);
   });
 });
 
 describe('patchPairs', () => {
-  it('sets, adds and removes as RFC 7396 says, in place', () => {
+  it('sets, adds and removes keys as RFC 7396 does, and keeps their order', () => {
     fc.assert(
       fc.property(pairs, changes, (data, patch) => {
         const result = JSON.parse(patchPairs(JSON.stringify(data), shorthandOf(patch))) as Pair[];
@@ -59,7 +59,7 @@ describe('patchPairs', () => {
     );
   });
 
-  it('comes to the same when it is done twice', () => {
+  it('has the same result when it is applied twice', () => {
     fc.assert(
       fc.property(pairs, changes, (data, patch) => {
         const once = patchPairs(JSON.stringify(data), shorthandOf(patch));
@@ -68,18 +68,18 @@ describe('patchPairs', () => {
     );
   });
 
-  it('loses no digit of what it keeps or sets', () => {
+  it('keeps every digit of numbers', () => {
     const data = '[{"key": "a", "value": 0.1000}, {"key": "b", "value": 12345678901234567890}]';
     expect(patchPairs(data, '{"c":1e400,"b":1.0}')).toBe(
       '[{"key":"a","value":0.1000},{"key":"b","value":1.0},{"key":"c","value":1e400}]',
     );
   });
 
-  it('reads pairs whose value comes first', () => {
+  it('reads pairs whose value precedes the key', () => {
     expect(patchPairs('[{"value":1,"key":"a"},{"value":2,"key":"b"}]', '{"a":null}')).toBe('[{"key":"b","value":2}]');
   });
 
-  it('replaces all by a list', () => {
+  it('replaces everything by a list', () => {
     expect(patchPairs('[{"key":"a","value":1}]', '[{"key":"b","value":null}]')).toBe('[{"key":"b","value":null}]');
   });
 });

@@ -1,35 +1,35 @@
 import { elementsOf, membersOf } from '#json';
 
-/** A pair of an object's `data`, its value to the letter. */
+/** A pair of an object's `data`; the value is JSON text, unchanged. */
 export interface Pair {
   key: string;
   keyText: string;
   valueText: string;
 }
 
-/** The pairs of a stored object, in order. */
+/** The pairs of stored `data`, in order. */
 export function pairsOf(data: string): Pair[] {
   return readList(data);
 }
 
-/** The value of the first pair of this key; null where there is none. */
+/** The value of the first pair with this key; null when there is none. */
 export function valueIn(data: string, key: string): unknown {
   return JSON.parse(readList(data).find((pair) => pair.key === key)?.valueText ?? 'null');
 }
 
-/** `data` of keys and values, these as JSON text. */
+/** Makes `data` from keys and values; values are JSON text. */
 export function dataOf(pairs: readonly (readonly [key: string, valueText: string])[]): string {
   return write(pairs.map(([key, valueText]) => ({ key, keyText: JSON.stringify(key), valueText })));
 }
 
-/** `data` as a list of pairs; the shorthand of a plain object is written out, in its order. */
+/** Converts `data` to a list of pairs. A plain object, the shorthand, becomes pairs in the order of its members. */
 export function listOfPairs(data: string): string {
   return data.startsWith('{') ? write(readShorthand(data)) : data;
 }
 
 /**
- * Merges a patch into `data`, as RFC 7396 would into an object of these keys: a key gets the new value at its first place
- * and its repeats go, null removes it, a new key comes last. A list replaces everything.
+ * Applies a merge patch (RFC 7396) to `data`. A key gets the new value at its first position and loses its repetitions; null
+ * removes it; a new key is added at the end. A list of pairs replaces everything.
  */
 export function patchPairs(data: string, patch: string): string {
   if (!patch.startsWith('{')) return patch;
