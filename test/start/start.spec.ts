@@ -150,7 +150,7 @@ describe('stowage serve', () => {
     const url = await first.ready;
     const key = adminKey(first.lines);
     expect(first.lines.slice(0, 4).join('\n')).toMatch(
-      /making the database[^]*starting PostgreSQL[^]*ran \d+ migration[^]*loaded fixtures/,
+      /creating the database[^]*starting PostgreSQL[^]*ran \d+ migration[^]*loaded fixtures/,
     );
     expect(first.lines.filter((line) => line.includes('curl '))).toHaveLength(3);
     const count = await countObjects(url, key);

@@ -50,7 +50,7 @@ async function writeAll(copy: CopyIn, pauseMs: number, rows: string[]): Promise<
 }
 
 describe('a copy into the database', () => {
-  it('is there when it has ended, for its own transaction at once and for others after COMMIT', async () => {
+  it('is visible in its own transaction when it has ended, and in others after COMMIT', async () => {
     await database.transactionOnce(async (tx) => {
       const copy = tx.copyIn(COPY);
       await copy.write('a,1\nb,2\n');
@@ -61,7 +61,7 @@ describe('a copy into the database', () => {
     expect(await count()).toBe(3);
   });
 
-  it('may be empty, and may be followed by another', async () => {
+  it('can be empty, and can be followed by another copy', async () => {
     await database.transactionOnce(async (tx) => {
       await tx.copyIn(COPY).end();
       await writeAll(tx.copyIn(COPY), 0, ['a,1\n']);
@@ -69,7 +69,7 @@ describe('a copy into the database', () => {
     expect(await count()).toBe(1);
   });
 
-  it('is as slow as the database: a writer waits before it has handed over more than some buffers full', async () => {
+  it('makes a writer wait for the database before many buffers are full', async () => {
     const row = `${'x'.repeat(10_000)}\n`;
     let written = 0;
     let copying: Promise<void> | undefined;
@@ -90,25 +90,25 @@ describe('a copy into the database', () => {
   });
 });
 
-describe('a row that the database refuses', () => {
+describe('an error of the database about a row', () => {
   const good = (i: number): string => `n${String(i)},x\n`;
 
   it.each([
-    ['is told by the end, where nothing came after it', 0, ['a,1\n', 'a,2\n']],
-    ['is told by the end, after its error has arrived', 50, ['a,1\n', 'a,2\n']],
-    ['is told by the next write, where one comes after its error has arrived', 50, ['a,1\na,2\n', 'b,1\n', 'c,1\n']],
-    ['is told to a writer that sends on and on', 0, ['a,1\na,2\n', ...Array.from({ length: MANY }, (_, i) => good(i))]],
+    ['is thrown by the end when no row follows', 0, ['a,1\n', 'a,2\n']],
+    ['is thrown by the end when it arrived before', 50, ['a,1\n', 'a,2\n']],
+    ['is thrown by the next write after it has arrived', 50, ['a,1\na,2\n', 'b,1\n', 'c,1\n']],
+    ['is thrown to a writer that does not stop', 0, ['a,1\na,2\n', ...Array.from({ length: MANY }, (_, i) => good(i))]],
   ])('%s, and the transaction can go on from its savepoint', async (_, pauseMs, rows) => {
     const code = await copying(pauseMs, rows, (tx) => writeAll(tx.copyIn(COPY), 0, ['a,3\n']));
     expect(code).toBe('23505');
     expect(await database.query('SELECT * FROM things')).toEqual([{ name: 'a', note: '3' }]);
   });
 
-  it.each([0, 50])('is told with its own code when it is no row at all (after %d ms)', async (pauseMs) => {
+  it.each([0, 50])('has its own code when the text is not a row (after %d ms)', async (pauseMs) => {
     expect(await copying(pauseMs, ['a,1,2,3\n', 'b,1\n'], () => Promise.resolve())).toBe('22P04');
   });
 
-  it('is told when the statement itself is refused, before or after rows were written', async () => {
+  it('is thrown when the statement itself is wrong, before or after rows were written', async () => {
     for (const pauseMs of [0, 50]) {
       const work = database.transactionOnce((tx) =>
         writeAll(tx.copyIn('COPY nothing FROM STDIN'), pauseMs, ['a,1\n', 'b,1\n']),
@@ -137,7 +137,7 @@ describe('an aborted copy', () => {
     expect(row?.count).toBe('1');
   });
 
-  it('before anything was written leaves nothing either', async () => {
+  it('leaves nothing when nothing was written', async () => {
     const work = database.transactionOnce((tx) => {
       tx.copyIn(COPY).abort();
       return Promise.reject(new Error('of the work'));
@@ -146,7 +146,7 @@ describe('an aborted copy', () => {
     expect(await count()).toBe(0);
   });
 
-  it('after the database has refused it, keeps quiet', async () => {
+  it('throws nothing when the copy has failed already', async () => {
     const work = database.transactionOnce(async (tx) => {
       const copy = tx.copyIn(COPY);
       await copy.write('a,1\na,2\n');
@@ -182,7 +182,7 @@ describe('a connection that breaks during a copy', () => {
   it.each([
     ['between two writes', 100],
     ['while rows are written', 0],
-  ])('is told as such %s, and the transaction can be tried again', async (_, pauseMs) => {
+  ])('is a lost connection %s, and the transaction can be repeated', async (_, pauseMs) => {
     let attempts = 0;
     await database.transaction(async (tx) => {
       const [row] = await tx.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');

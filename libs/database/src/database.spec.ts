@@ -32,7 +32,7 @@ const codeOf = async (work: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => (error as { code?: unknown }).code,
   );
 
-/** Resolves for all when as many have come. */
+/** Each call resolves when this many calls were made. */
 function meeting(parties: number): () => Promise<void> {
   const waiting: (() => void)[] = [];
   return () =>
@@ -49,7 +49,7 @@ async function breakConnection(tx: Queryable): Promise<void> {
 }
 
 describe('query', () => {
-  it('gives times in RFC 3339 with microseconds, and bigint and jsonb to the last digit', async () => {
+  it('returns times in RFC 3339 with microseconds, and every digit of bigint and jsonb', async () => {
     const [row] = await database.query(`
       SELECT timestamptz '2024-05-01 12:00:00.123456+02' AS at, timestamptz '0001-01-01 00:00:00Z' AS first,
         9223372036854775807::bigint AS large, '{"n": 0.1000}'::jsonb AS data, NULL::jsonb AS nothing`);
@@ -64,7 +64,7 @@ describe('query', () => {
 });
 
 describe('transaction', () => {
-  it('commits what was done and gives its result', async () => {
+  it('commits and returns the result of its work', async () => {
     const before = await value('a');
     const result = await database.transaction(async (tx) => {
       await add(tx, 'a');
@@ -73,7 +73,7 @@ describe('transaction', () => {
     expect([result, await value('a')]).toEqual(['result', before + 1]);
   });
 
-  it('undoes all of it when the work fails, and does not try again', async () => {
+  it('rolls back when the work fails, and does not repeat it', async () => {
     const before = await value('a');
     let attempts = 0;
     const work = database.transaction(async (tx) => {
@@ -89,7 +89,7 @@ describe('transaction', () => {
     ['23505', `INSERT INTO counters VALUES ('a', 0)`],
     ['22P02', `SELECT 'x'::int`],
     ['42601', 'SELEC'],
-  ])('does not try again what will fail again (%s)', async (code, sql) => {
+  ])('does not repeat work that fails for good (%s)', async (code, sql) => {
     let attempts = 0;
     const work = database.transaction(async (tx) => {
       attempts++;
@@ -109,7 +109,7 @@ describe('transaction', () => {
     expect([seen, await value('a')]).toEqual([before + 1, before]);
   });
 
-  it('runs again one that lost a race for a row (40001), and both count', async () => {
+  it('is repeated when it lost a race for a row (40001), and both transactions count', async () => {
     const before = await value('a');
     const met = meeting(2);
     let attempts = 0;
@@ -125,7 +125,7 @@ describe('transaction', () => {
     expect([attempts, await value('a')]).toEqual([3, before + 2]);
   });
 
-  it('runs again the one that a deadlock ended (40P01), and both count', async () => {
+  it('is repeated when a deadlock ended it (40P01), and both transactions count', async () => {
     const before = [await value('a'), await value('b')];
     const met = meeting(2);
     let attempts = 0;
@@ -142,7 +142,7 @@ describe('transaction', () => {
     expect([await value('a'), await value('b')]).toEqual(before.map((one) => one + 2));
   });
 
-  it('gives up on a race that is lost every time', async () => {
+  it('fails when it loses a race every time', async () => {
     let attempts = 0;
     const work = database.transaction(async (tx) => {
       await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
@@ -155,7 +155,7 @@ describe('transaction', () => {
     expect(attempts).toBe(4);
   });
 
-  it('runs again one whose connection broke, on another connection', async () => {
+  it('is repeated on another connection when its connection broke', async () => {
     const before = await value('a');
     let attempts = 0;
     await database.transaction(async (tx) => {
@@ -167,18 +167,18 @@ describe('transaction', () => {
     expect([attempts, await value('a')]).toEqual([2, before + 2]);
   });
 
-  it('survives a connection that breaks while it is not in use', async () => {
+  it('is repeated when its connection broke between two queries', async () => {
     let attempts = 0;
     await database.transaction(async (tx) => {
       if (attempts++ > 0) return;
       await breakConnection(tx);
-      // The server's word arrives while no query waits for it.
+      // The message of the server arrives while no query waits for it.
       await new Promise((resolve) => setTimeout(resolve, 50));
     });
     expect(attempts).toBe(2);
   });
 
-  it('never hands out a connection that broke, nor one with a transaction left open', async () => {
+  it('leaves no broken connection and no open transaction in the pool', async () => {
     for (let round = 0; round < 5; round++) {
       const broken = database.transaction(async (tx) => {
         await breakConnection(tx);
@@ -222,7 +222,7 @@ describe('an error', () => {
     expect([errorCode(wrapped), isConnectionLoss(wrapped)]).toEqual(['ECONNRESET', true]);
   });
 
-  it('of an HTTP client or a file is no lost connection', async () => {
+  it('of an HTTP client or a file is not a lost connection', async () => {
     const file: unknown = await readFile('/no/such/file').catch((error: unknown) => error);
     const aborted = Object.assign(new Error('aborted'), { code: 'ECONNRESET' });
     const pipe = Object.assign(new Error('write EPIPE'), { code: 'EPIPE', syscall: 'write' });
@@ -232,7 +232,7 @@ describe('an error', () => {
 });
 
 describe('connect', () => {
-  it('survives also that its very first connection breaks while somebody holds it and asks nothing', async () => {
+  it('keeps the process alive when its first connection breaks between two queries', async () => {
     const options = { poolMax: 2, entities: [], migrations: [], logger: { log() {}, warn() {}, error() {} } };
     const fresh = await Database.connect({ ...options, at: db.address });
     const client = await fresh.connections.connect();
@@ -244,7 +244,7 @@ describe('connect', () => {
     await fresh.close();
   });
 
-  it('says in one line that the server cannot be reached', async () => {
+  it('reports in one line that the server cannot be reached', async () => {
     const options = { poolMax: 2, entities: [], migrations: [], logger: { log() {}, warn() {}, error() {} } };
     const connecting = Database.connect({ ...options, at: 'postgresql://nobody@127.0.0.1:1/none' });
     await expect(connecting).rejects.toThrow(StartupError);

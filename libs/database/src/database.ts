@@ -17,7 +17,7 @@ const JSONB = 3802;
 const LOCK_TIMEOUT_MS = 10_000;
 /** Longer than the largest batch takes to store. A statement that takes longer would hold a connection that others need. */
 const STATEMENT_TIMEOUT_MS = 120_000;
-/** After this time PostgreSQL itself ends a snapshot that nobody reads: its owner is frozen or gone. */
+/** After this time PostgreSQL itself ends a snapshot without any statement: the process that opened it hangs or has ended. */
 const SNAPSHOT_IDLE_TIMEOUT_MS = 15 * 60_000;
 const RETRIES = 3;
 const RETRY_DELAY_MS = 50;

@@ -17,7 +17,7 @@ interface LaneRow {
   last_tick: string;
 }
 
-/** What stands for a process: connections of its own and a sequence with clocks that a test sets. */
+/** Simulates a process: a sequence with clocks that a test sets, and a lease. */
 interface Process {
   sequence: Sequence;
   lease: LaneLease;
@@ -25,7 +25,7 @@ interface Process {
 }
 
 let db: TestDatabase;
-/** A second pool, as another process has. */
+/** A second pool, like that of another process. */
 let other: Database;
 let leases: LaneLease[] = [];
 

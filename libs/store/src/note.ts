@@ -1,4 +1,4 @@
 import type { Queryable } from '#database';
 
-/** Writes down what came of a write, in its transaction. */
+/** Stores the receipt of a write in the transaction of the write. */
 export type Note<Result> = (tx: Queryable, result: Result) => Promise<void>;
