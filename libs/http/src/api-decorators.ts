@@ -2,11 +2,11 @@ import { applyDecorators, Header, type Type } from '@nestjs/common';
 import { ApiExtraModels, ApiHeader, ApiProperty, ApiResponse, getSchemaPath } from '@nestjs/swagger';
 import { PROBLEMS, type ProblemSlug } from './problems.js';
 
-/** RFC 9457. */
+/** A problem document (RFC 9457). */
 export class ProblemDto {
   @ApiProperty({
     format: 'uri',
-    description: 'The page that explains this kind of problem.',
+    description: 'The URL of the page that explains the problem.',
     example: 'http://127.0.0.1:8000/problems#not-found',
   })
   type: string;
@@ -17,19 +17,19 @@ export class ProblemDto {
   @ApiProperty({ example: 404 })
   status: number;
 
-  @ApiProperty({ description: 'What went wrong this time.', example: 'There is no such object.' })
+  @ApiProperty({ description: 'What is wrong with this request.', example: 'There is no such object.' })
   detail: string;
 
-  @ApiProperty({ description: 'The address that was asked.', example: '/api/v1/objects/shoe-9' })
+  @ApiProperty({ description: 'The path of the request.', example: '/api/v1/objects/shoe-9' })
   instance: string;
 
-  @ApiProperty({ description: 'Quote it when you report a fault.', example: '8f14e45fceea-1k' })
+  @ApiProperty({ description: 'Identifies the request in the log.', example: '8f14e45fceea-1k' })
   request_id: string;
 
   @ApiProperty({
     required: false,
     description:
-      'Each mistake with its place: a JSON Pointer into the body, or the name of a query parameter or of a header. At most 100.',
+      'Each error with its place: a JSON Pointer into the body, or the name of a query parameter or header. At most 100.',
     type: 'array',
     items: {
       type: 'object',
@@ -44,30 +44,30 @@ export class ProblemDto {
   })
   errors?: { pointer?: string; parameter?: string; header?: string; detail: string }[];
 
-  @ApiProperty({ required: false, description: 'How many mistakes there are in all.' })
+  @ApiProperty({ required: false, description: 'The number of all errors.' })
   error_count?: number;
 }
 
-/** The handler returns JSON text, which goes out as it is. */
+/** For a handler that returns JSON text. */
 export function JsonHeader(): MethodDecorator {
   return Header('Content-Type', 'application/json; charset=utf-8');
 }
 
-interface AnswerOptions {
+interface ResultOptions {
   description?: string;
-  /** What it may be instead. */
+  /** An alternative body. */
   or?: Type;
-  /** Says where the new thing is; `or` does not. */
+  /** The response has a Location, except with the alternative body. */
   location?: boolean;
-  /** Carries an ETag. */
+  /** The response has an ETag. */
   etag?: boolean;
-  /** Leads to the pages beside this. */
+  /** The response has a Link to the next and previous page. */
   link?: boolean;
 }
 
-const LOCATION = { description: 'The URL of what was made.', schema: { type: 'string', format: 'uri' } } as const;
+const LOCATION = { description: 'The URL of the new resource.', schema: { type: 'string', format: 'uri' } } as const;
 const ETAG = {
-  description: 'Identifies this state; for If-Match and If-None-Match.',
+  description: 'Identifies the current state, for If-Match and If-None-Match.',
   required: true,
   schema: { type: 'string' },
 } as const;
@@ -76,9 +76,9 @@ const LINK = {
   schema: { type: 'string' },
 } as const;
 
-/** Documents what a handler answers when all went well. @param type in brackets for a list of it */
-export function ApiResult(status: number, type?: Type | [Type], options: AnswerOptions = {}): MethodDecorator {
-  const { description = status === 204 ? 'Done; there is nothing to say.' : 'Done.', or } = options;
+/** Documents a successful response. @param type in brackets for a list */
+export function ApiResult(status: number, type?: Type | [Type], options: ResultOptions = {}): MethodDecorator {
+  const { description = status === 204 ? 'Success, without content.' : 'Success.', or } = options;
   const headers = {
     ...(options.location ? { Location: { ...LOCATION, required: or === undefined } } : {}),
     ...(options.etag ? { ETag: ETAG } : {}),
@@ -86,12 +86,12 @@ export function ApiResult(status: number, type?: Type | [Type], options: AnswerO
   };
   if (or === undefined || type === undefined)
     return ApiResponse({ status, description, headers, ...(type === undefined ? {} : { type }) });
-  if (Array.isArray(type)) throw new Error('a list or else something else is documented nowhere yet');
+  if (Array.isArray(type)) throw new Error('a list with an alternative is not supported');
   const oneOf = [type, or].map((one) => ({ $ref: getSchemaPath(one) }));
   return applyDecorators(ApiExtraModels(type, or), ApiResponse({ status, description, headers, schema: { oneOf } }));
 }
 
-/** Documents which problems a handler may answer with, beside those that every route has. */
+/** Documents the problems of a handler, in addition to those that every route can have. */
 export function ApiProblems(...slugs: ProblemSlug[]): MethodDecorator {
   const statuses = new Set(slugs.map((slug) => PROBLEMS[slug].status));
   return applyDecorators(

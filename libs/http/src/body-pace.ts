@@ -1,12 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 
-/** How fast a body has to arrive. */
+/** The minimum rate of a request body. */
 export interface Pace {
-  /** How long a body may arrive as it likes. */
+  /** The time from the start of a body in which its rate is not checked. */
   graceMs: number;
-  /** After that it is looked at once in so long. */
+  /** The interval over which the rate is measured. */
   windowMs: number;
-  /** What it has to have brought then, on average since it was last looked at. */
+  /** The minimum average in an interval. */
   bytesPerSecond: number;
 }
 
@@ -14,26 +14,26 @@ export const PACE: Pace = { graceMs: 60_000, windowMs: 30_000, bytesPerSecond: 1
 
 const TICKS_PER_WINDOW = 30;
 
-interface Arriving {
-  /** Ticks at which the server was willing to read. */
+interface WatchedBody {
+  /** Ticks at which the server waited for the client. */
   ticks: number;
-  /** What had come on the connection when the window began, in bytes. */
+  /** Bytes received on the connection before the current window. */
   bytesBefore: number;
-  /** Says so when it is too slow. */
+  /** Called when the body is too slow. */
   refuse: () => void;
 }
 
 /**
- * Refuses bodies that arrive too slowly, instead of Node.js' `requestTimeout`, which would also end a long body that
- * arrives fast. One timer looks at all of them, and there is none while no body is under way.
+ * Refuses bodies that arrive too slowly. Node.js' `requestTimeout` would also end long bodies that arrive fast. One timer
+ * serves all bodies; none runs while there are none.
  */
 export class BodyPace {
-  private readonly bodies = new Map<IncomingMessage, Arriving>();
+  private readonly bodies = new Map<IncomingMessage, WatchedBody>();
   private timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly pace: Pace) {}
 
-  /** Takes note of a request that has a body. It is cut off when it is too slow. */
+  /** Watches the body of a request. By default its connection is closed when it is too slow. */
   watch(raw: IncomingMessage): void {
     const cutOff = (): void => {
       raw.socket.destroy();
@@ -44,7 +44,7 @@ export class BodyPace {
     }, this.pace.windowMs / TICKS_PER_WINDOW).unref();
   }
 
-  /** From now on there is a better way to say that it is too slow. It is asked for again while nothing changes. */
+  /** Replaces what happens when the body is too slow. `refuse` is called again in every further slow window. */
   refuseWith(raw: IncomingMessage, refuse: () => void): void {
     const body = this.bodies.get(raw);
     if (body !== undefined) body.refuse = refuse;
@@ -53,7 +53,7 @@ export class BodyPace {
   private tick(): void {
     for (const [raw, body] of this.bodies) {
       if (raw.complete || raw.socket.destroyed) this.bodies.delete(raw);
-      // While the buffer is full it is the server that is slow.
+      // With a full buffer it is the server that is slow.
       else if (raw.readableLength < raw.readableHighWaterMark) this.count(raw, body);
     }
     if (this.bodies.size > 0) return;
@@ -61,13 +61,13 @@ export class BodyPace {
     this.timer = undefined;
   }
 
-  private count(raw: IncomingMessage, body: Arriving): void {
+  private count(raw: IncomingMessage, body: WatchedBody): void {
     const { graceMs, windowMs, bytesPerSecond } = this.pace;
     if (++body.ticks % TICKS_PER_WINDOW !== 0) return;
-    const brought = raw.socket.bytesRead - body.bytesBefore;
+    const receivedBytes = raw.socket.bytesRead - body.bytesBefore;
     body.bytesBefore = raw.socket.bytesRead;
     const arrivingMs = body.ticks * (windowMs / TICKS_PER_WINDOW);
-    if (arrivingMs < graceMs || brought >= (bytesPerSecond * windowMs) / 1000) return;
+    if (arrivingMs < graceMs || receivedBytes >= (bytesPerSecond * windowMs) / 1000) return;
     body.refuse();
   }
 }

@@ -6,18 +6,18 @@ import { Problem, type ProblemSlug } from './problems.js';
  * errors they expect themselves, with a pointer; this table covers the rest.
  */
 const BY_SQLSTATE: Readonly<Record<string, { slug: ProblemSlug; detail: string }>> = {
-  '22003': { slug: 'invalid-body', detail: 'A number is beyond what can be stored.' },
-  '22P02': { slug: 'invalid-body', detail: 'A value cannot be stored as it is.' },
+  '22003': { slug: 'invalid-body', detail: 'A number exceeds the range that can be stored.' },
+  '22P02': { slug: 'invalid-body', detail: 'A value cannot be stored unchanged.' },
   '22P05': { slug: 'invalid-body', detail: 'A character cannot be stored.' },
-  '23505': { slug: 'conflict', detail: 'Something with this id exists already.' },
-  '40001': { slug: 'unavailable', detail: 'Too many writers changed the same things at once; send it again.' },
-  '40P01': { slug: 'unavailable', detail: 'Too many writers changed the same things at once; send it again.' },
-  '53': { slug: 'unavailable', detail: 'The database is out of room or connections.' },
-  '54': { slug: 'too-large', detail: 'This is more than the database takes in one piece; see /api/v1/limits.' },
-  '55P03': { slug: 'unavailable', detail: 'Another request is writing the same thing; send it again.' },
-  '57': { slug: 'unavailable', detail: 'The database is stopping or took too long.' },
-  '08': { slug: 'unavailable', detail: 'The database cannot be reached.' },
-  XX000: { slug: 'unavailable', detail: 'A node of the database cannot be reached.' },
+  '23505': { slug: 'conflict', detail: 'A resource with this id exists already.' },
+  '40001': { slug: 'unavailable', detail: 'Concurrent writes conflicted; retry the request.' },
+  '40P01': { slug: 'unavailable', detail: 'Concurrent writes conflicted; retry the request.' },
+  '53': { slug: 'unavailable', detail: 'The database has no free space or no free connections; retry later.' },
+  '54': { slug: 'too-large', detail: 'The request exceeds a limit of the database; see /api/v1/limits.' },
+  '55P03': { slug: 'unavailable', detail: 'Another request holds a lock on the same data; retry the request.' },
+  '57': { slug: 'unavailable', detail: 'The database is shutting down or did not respond in time; retry later.' },
+  '08': { slug: 'unavailable', detail: 'The database cannot be reached; retry later.' },
+  XX000: { slug: 'unavailable', detail: 'A node of the database cannot be reached; retry later.' },
 };
 
 /** The problem for a database error, or undefined for any other error. */
@@ -29,7 +29,7 @@ export function databaseProblem(error: unknown): Problem | undefined {
     });
   }
   if (isConnectionLoss(error)) {
-    return new Problem('unavailable', { detail: 'The database cannot be reached.', cause: error });
+    return new Problem('unavailable', { detail: 'The database cannot be reached; retry later.', cause: error });
   }
   if (error instanceof SequenceUnavailableError) {
     const detail = 'This server cannot assign sequence numbers at the moment; retry later.';

@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
 
 /**
- * Reads and drops what is left of a request, whoever was reading it: closed under a client that still sends, the
- * connection is reset, and the answer is lost with it. `BodyPace` is the end of one that never stops.
+ * Reads and discards the rest of a request body. Closing a connection on which the client still sends resets it, and the
+ * response is lost. `BodyPace` ends bodies that never finish.
  */
 export function drain(raw: Readable): void {
   raw.unpipe();

@@ -1,13 +1,13 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-/** A request, and what it is being answered with. */
+/** A request and its reply. */
 export interface HttpContext {
   request: FastifyRequest;
   reply: FastifyReply;
 }
 
-/** What a handler gets that reads more of its request than DTOs, or sets headers. */
+/** Parameter decorator for handlers that read more of the request than DTOs, or set headers. */
 export const Http = createParamDecorator((_: unknown, context: ExecutionContext): HttpContext =>
   httpContextOf(context),
 );

@@ -20,16 +20,16 @@ import { sendProblem, problemBody } from './problem.filter.js';
 import { Problem } from './problems.js';
 import { prepareBodies, refuseBody } from './request-body.js';
 
-/** Longest id in the address: 255 characters of four bytes, each percent-encoded. */
+/** The longest id in a path: 255 characters of four bytes, percent-encoded. */
 const PARAM_LENGTH_MAX = 255 * 4 * 3;
 
 /**
- * Node.js' limit of the request line and the headers together. Its default of 16 KiB would be used up by a filter of 5,000
- * characters, percent-encoded; this leaves 32 KiB for the headers beside the longest URL.
+ * Node.js' limit of the request line and the headers together. The default of 16 KiB is too small for a percent-encoded
+ * filter of 5,000 characters; this leaves 32 KiB for the headers of a request with the longest URL.
  */
 const HEADERS_LENGTH_MAX = 64 * 1024;
 
-/** Fastify as this API wants it, before Nest has added its routes. */
+/** Fastify with the settings of this API, before Nest adds its routes. */
 export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
   return new FastifyAdapter({
     loggerInstance: log,
@@ -38,12 +38,12 @@ export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
     requestIdHeader: false,
     trustProxy: config.http.trustProxy,
     bodyLimit: config.limits.bodyLimitBytes,
-    // `BodyPace` cuts off slow bodies, and only those; headers have Node.js' one minute.
+    // `BodyPace` limits slow bodies; headers have the default of Node.js, one minute.
     requestTimeout: 0,
     forceCloseConnections: 'idle',
-    // While it stops, what comes on a connection that is still open is served as ever.
+    // During shutdown, requests on open connections are still served.
     return503OnClosing: false,
-    // Without a Host header Node.js would answer itself, with nothing; `refusalOf` says why.
+    // Node.js would respond to a missing Host header with an empty body; `refusalOf` responds with a problem.
     http: { requireHostHeader: false, maxHeaderSize: HEADERS_LENGTH_MAX },
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: PARAM_LENGTH_MAX },
     frameworkErrors: (error: unknown, request: unknown, reply: unknown) => {
@@ -54,10 +54,10 @@ export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
 }
 
 /**
- * Adds to the adapter's Fastify what holds for every route: bodies, media types, entity tags, one log line a request, 405
- * for methods that an address does not take. Call it before `app.init()`, and what it returns after it. `guard` adds the
- * hook that knows who asks: first of all, so that a stranger learns nothing.
- * @param pace how fast a body has to arrive
+ * Adds what all routes share: request bodies, media types, entity tags, a log line for each request, 405 for unsupported
+ * methods. Call it before `app.init()`, and the function that it returns afterwards.
+ * @param guard adds the authentication hook; it runs first, so that unauthenticated requests learn nothing about routes
+ * @param pace the minimum rate of request bodies
  */
 export function prepareHttp(
   app: NestFastifyApplication,
@@ -80,7 +80,7 @@ export function prepareHttp(
     done(refusalOf(request));
   });
   fastify.addHook('onSend', answerConditionalGet);
-  // Any expectation but 100-continue may be ignored (RFC 9110, section 10.1.1); Node.js would answer 417 with nothing.
+  // Expectations other than 100-continue may be ignored (RFC 9110, section 10.1.1); Node.js would respond 417 with an empty body.
   fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
   fastify.addHook('onResponse', logResponse);
   return () => {
@@ -95,7 +95,7 @@ function collect(routes: Map<string, Set<string>>, route: RouteOptions): void {
   routes.set(url, methods);
 }
 
-/** RFC 9110: an address that exists answers 405 with Allow, not 404, to a method it does not take. */
+/** A resource responds to a method that it does not support with 405 and Allow, not 404 (RFC 9110, section 15.5.6). */
 function refuseOtherMethods(fastify: FastifyInstance, routes: ReadonlyMap<string, ReadonlySet<string>>): void {
   for (const [url, methods] of [...routes]) {
     const others = fastify.supportedMethods.filter((method) => !methods.has(method)) as HTTPMethods[];
@@ -105,11 +105,11 @@ function refuseOtherMethods(fastify: FastifyInstance, routes: ReadonlyMap<string
       method: others,
       url,
       config: { roles: 'anyone' },
-      // Before the body: nothing that comes with a method nobody takes is worth reading.
+      // Before the body is read.
       onRequest: (request, _reply, done) => {
         done(
           new Problem('method-not-allowed', {
-            detail: `This address takes ${allow}, not ${request.method}.`,
+            detail: `This resource supports ${allow}, not ${request.method}.`,
             headers: { Allow: allow },
           }),
         );
@@ -119,22 +119,22 @@ function refuseOtherMethods(fastify: FastifyInstance, routes: ReadonlyMap<string
   }
 }
 
-/** Refuses what the route's rules tell without reading the body: parameters, media types, ids that cannot be. */
+/** The problem of a request that is invalid whatever its body: its path, query or media types. */
 function refusalOf(request: FastifyRequest): Problem | undefined {
   if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
-    return new Problem('malformed-request', { detail: 'A request of HTTP/1.1 has to have a Host header.' });
+    return new Problem('malformed-request', { detail: 'HTTP/1.1 requires a Host header.' });
   const { ours, query, produces = ['application/json'] } = request.routeOptions.config;
   if (ours !== true) return undefined;
   if (request.originalUrl.length > URL_LENGTH_MAX) return urlTooLong(request.originalUrl.length);
   const [path, parameters] = cutAt(request.originalUrl, '?');
   if (path.includes('%00'))
-    return new Problem('invalid-path', { detail: 'The character U+0000 cannot be part of an id.' });
+    return new Problem('invalid-path', { detail: 'The path contains U+0000 (%00), which no id can have.' });
   if (!isDecodable(parameters)) {
-    return new Problem('invalid-query', { detail: 'The query has a percent-encoding that is not valid UTF-8.' });
+    return new Problem('invalid-query', { detail: 'The percent-encoding of the query is not valid UTF-8.' });
   }
   if (query !== true && parameters !== '') return refuseParameters(request);
   if (!isAcceptable(request.headers.accept, produces)) {
-    return new Problem('not-acceptable', { detail: `This address answers in ${produces.join(' or ')}.` });
+    return new Problem('not-acceptable', { detail: `This resource is available as ${produces.join(' or ')}.` });
   }
   return refuseBody(request);
 }
@@ -154,7 +154,7 @@ function cutAt(text: string, separator: string): [string, string] {
   return at === -1 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** The parser would take what it cannot decode for the text itself, and look for that. */
+/** The query parser keeps what it cannot decode as it is, which would then be searched for. */
 function isDecodable(parameters: string): boolean {
   try {
     decodeURIComponent(parameters);
@@ -176,7 +176,7 @@ function logResponse(request: FastifyRequest, reply: FastifyReply, done: () => v
   request.log.info({
     project: request.principal?.projectId,
     method: request.method,
-    // The pattern, not the address: ids are the client's data.
+    // The pattern, not the path: ids are data of the client.
     route: request.routeOptions.url,
     status: reply.statusCode,
     ms: Math.round(reply.elapsedTime * 10) / 10,
@@ -185,14 +185,14 @@ function logResponse(request: FastifyRequest, reply: FastifyReply, done: () => v
   done();
 }
 
-/** Unique across processes by the random start, cheap by the counter. */
+/** Request ids: a random prefix makes them unique across processes, a counter makes them cheap. */
 function requestIds(): () => string {
   const start = randomBytes(6).toString('hex');
   let count = 0;
   return () => `${start}-${(count++).toString(36)}`;
 }
 
-/** What Node.js could not read as HTTP at all; there is no request to answer through. */
+/** Responds to bytes that Node.js cannot parse as HTTP, on the socket, because there is no request. */
 function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
@@ -212,6 +212,6 @@ function problemOfParser(code: string | undefined): Problem {
       detail: `The request line and the headers are over ${String(HEADERS_LENGTH_MAX)} bytes.`,
     });
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return new Problem('request-timeout', { detail: 'The request did not arrive in time.' });
-  return new Problem('malformed-request', { detail: 'This is not an HTTP request.' });
+    return new Problem('request-timeout', { detail: 'The headers did not arrive within a minute.' });
+  return new Problem('malformed-request', { detail: 'The request is not valid HTTP.' });
 }

@@ -5,23 +5,23 @@ import { Problem } from './problems.js';
 
 export type Encoding = 'gzip' | 'zstd' | 'identity';
 
-/** Up to so many bytes any ratio is good; data as even as that is legal, and no harm yet. */
+/** Up to this size any compression ratio is accepted: very regular data is legal, and this much is harmless. */
 const RATIO_FREE_BYTES = 64 * 1024 * 1024;
-/** NDJSON inflates to 10 to 40 times its size, a bomb to thousands. */
+/** NDJSON decompresses to 10 to 40 times its size, a decompression bomb to thousands. */
 const RATIO_MAX = 200;
-/** Blocks of 128 KiB that are decoded before other requests are served. */
+/** How many blocks of 128 KiB are decoded before the event loop gets a turn. */
 const BLOCKS_AT_ONCE = 8;
 
 interface BodyLimit {
-  /** How large an encoded body may be after inflating. */
+  /** The largest body after decompression. */
   bytes: number;
-  /** The setting that says so. */
+  /** The name of the setting, for the error. */
   setting: string;
 }
 
 /**
- * What arrives of a body, inflated where it is encoded. It fails with a Problem when it is not whole, not valid or over a
- * limit; whenever it ends, what is left of the request is read and dropped. The connection stays as it is.
+ * The decoded bytes of a request body. The stream fails with a Problem when the body is incomplete, invalid or over a limit.
+ * When it ends early, the rest of the request is read and discarded, so that the connection can be reused.
  */
 export function bodyStream(raw: Readable, encoding: Encoding, limit: BodyLimit): BodyStream {
   const decoder = decoderOf(encoding);
@@ -34,14 +34,14 @@ export function bodyStream(raw: Readable, encoding: Encoding, limit: BodyLimit):
   raw.on('data', (chunk: Buffer) => {
     body.receivedEncodedLength += chunk.length;
   });
-  // Whoever drains the request takes it away from here.
+  // `drain` unpipes the request.
   first.on('unpipe', () => {
     if (!first.destroyed && !first.writableEnded) body.destroy();
   });
   finished(raw, { writable: false }, (error) => {
     if (error != null) body.destroy(error);
   });
-  // A body that fails before anybody reads it is no fault of the process; who reads it later is told.
+  // Without a listener, an error before the first read would end the process. Later readers get the error.
   body.on('error', () => undefined);
   body.on('close', () => {
     raw.unpipe(first);
@@ -53,9 +53,9 @@ export function bodyStream(raw: Readable, encoding: Encoding, limit: BodyLimit):
   return body;
 }
 
-/** Counts what came, and what it has become. */
+/** Counts the bytes before and after decompression. */
 export class BodyStream extends Transform {
-  /** Bytes that came, before inflating; Fastify compares it with Content-Length. */
+  /** Received bytes, before decompression; Fastify compares them with Content-Length. */
   receivedEncodedLength = 0;
   private inflated = 0;
 
@@ -74,7 +74,7 @@ export class BodyStream extends Transform {
     else done(problem);
   }
 
-  /** Node.js ends gzip at the first zero byte after it, and looks at nothing that follows. */
+  /** Node.js ignores everything after the first zero byte that follows gzip data. */
   override _flush(done: TransformCallback): void {
     const { decoder, receivedEncodedLength } = this;
     done(decoder !== undefined && decoder.bytesWritten < receivedEncodedLength ? invalid(this.encoding) : null);
@@ -84,11 +84,13 @@ export class BodyStream extends Transform {
     const { bytes, setting } = this.limit;
     if (this.inflated > bytes) {
       return new Problem('too-large', {
-        detail: `After inflating, the body is over ${setting}, ${String(bytes)} bytes; see /api/v1/limits.`,
+        detail: `The decompressed body is over ${setting}, ${String(bytes)} bytes; see /api/v1/limits.`,
       });
     }
     if (this.inflated > RATIO_FREE_BYTES && this.inflated > encodedBytes * RATIO_MAX) {
-      return new Problem('too-large', { detail: `The body inflates to over ${String(RATIO_MAX)} times its size.` });
+      return new Problem('too-large', {
+        detail: `The body decompresses to more than ${String(RATIO_MAX)} times its size; send it uncompressed.`,
+      });
     }
     return undefined;
   }
@@ -99,9 +101,9 @@ function decoderOf(encoding: Encoding): Gunzip | ZstdDecoder | undefined {
   return encoding === 'gzip' ? createGunzip({ chunkSize: 64 * 1024 }) : new ZstdDecoder();
 }
 
-/** Zstandard as a stream: a block is decoded when there is room for it. */
+/** A Zstandard decoder as a stream that decodes a block when its reader has room. */
 class ZstdDecoder extends Duplex {
-  /** How many bytes were taken, as node:zlib's streams count them. */
+  /** Bytes consumed, as in the streams of node:zlib. */
   bytesWritten = 0;
   private readonly frames = new ZstdFrames();
   private resumed: (() => void) | undefined;

@@ -24,7 +24,7 @@ export class InputPipe implements PipeTransform {
 /** The body of a request, where it has one that is read as JSON. @throws Problem malformed-request */
 export function requireBody(body: unknown): JsonBody | NdjsonBody {
   if (body instanceof JsonBody || body instanceof NdjsonBody) return body;
-  throw new Problem('malformed-request', { detail: 'The body is empty; this address takes JSON.' });
+  throw new Problem('malformed-request', { detail: 'The body is empty; send JSON.' });
 }
 
 /**

@@ -2,11 +2,11 @@ import { isUtf8 } from 'node:buffer';
 import { countNames, faultIn, inspectJson, JSON_DEPTH_MAX, surveyJson } from '#json';
 import { validationSummary, Problem } from './problems.js';
 
-/** In a longer text no fault is looked for: that takes 50 ns a character, which everybody would wait for. */
+/** Syntax errors are located up to this length: locating takes 50 ns a character and blocks the event loop. */
 const PLACED_LENGTH_MAX = 2 * 1024 * 1024;
 
 export interface ReadJson {
-  /** The body to the letter: what is stored is cut from it, so that no digit is lost on the way through JavaScript. */
+  /** The body as sent. What is stored is cut from it, so that numbers keep every digit. */
   text: string;
   value: unknown;
   /** Number of characters that PostgreSQL writes for the numbers with an exponent: 1e400 is short here and long there. */
@@ -14,8 +14,8 @@ export interface ReadJson {
 }
 
 /**
- * A request's JSON body, not read yet. It holds bytes, not a tree, so that a body waiting for the database costs its own
- * size and no more.
+ * A JSON body that has not been parsed. It holds bytes, not values, so that a body that waits for the database takes no more
+ * memory than its size.
  */
 export class JsonBody {
   constructor(
@@ -24,12 +24,12 @@ export class JsonBody {
   ) {}
 
   /**
-   * @param allowsRepeats whether the object at this pointer may give a name twice; by default none may.
-   * @throws Problem malformed-request when it is no JSON, invalid-body with a pointer to each thing that could not be kept exactly
+   * @param allowsRepeats whether the object at this pointer may have a name twice; by default none may
+   * @throws Problem malformed-request for invalid JSON; invalid-body with a pointer to each value that cannot be stored unchanged
    */
   read(allowsRepeats: (pointer: string) => boolean = () => false): ReadJson {
     if (this.bytes.length === 0) {
-      throw new Problem('malformed-request', { detail: 'The body is empty; this address takes JSON.' });
+      throw new Problem('malformed-request', { detail: 'The body is empty; send JSON.' });
     }
     if (!isUtf8(this.bytes)) {
       throw new Problem('malformed-request', { detail: 'The body is not valid UTF-8.' });
@@ -37,7 +37,9 @@ export class JsonBody {
     const text = this.bytes.toString('utf8');
     const survey = surveyJson(text);
     if (survey.depth > JSON_DEPTH_MAX) {
-      throw new Problem('malformed-request', { detail: `The body is nested over ${String(JSON_DEPTH_MAX)} deep.` });
+      throw new Problem('malformed-request', {
+        detail: `The body is nested more than ${String(JSON_DEPTH_MAX)} levels deep.`,
+      });
     }
     const value = parse(text);
     if (!survey.suspect && survey.names === countNames(value)) return { text, value, expandedLength: 0 };
@@ -51,7 +53,7 @@ export class JsonBody {
     }
     if (this.bytes.length + expandedLength > this.limitBytes) {
       throw new Problem('too-large', {
-        detail: `Written out, the numbers of this body pass BODY_LIMIT_BYTES, ${String(this.limitBytes)} bytes; see /api/v1/limits.`,
+        detail: `With its exponents written out as digits, the body is over BODY_LIMIT_BYTES, ${String(this.limitBytes)} bytes; see /api/v1/limits.`,
       });
     }
     return { text, value, expandedLength };

@@ -1,9 +1,9 @@
-/** A request's body of newline-delimited JSON, not read yet: its bytes as they come, after inflating. */
+/** A body of newline-delimited JSON that has not been read: its decompressed bytes. */
 export class NdjsonBody {
-  /** @param bytes can be read once; throws a Problem when the body breaks a limit, and any error when it breaks off */
+  /** @param bytes can be read once; fails with a Problem for an invalid body, and with any error when the connection is lost */
   constructor(
     readonly bytes: AsyncIterable<Buffer>,
-    /** It is all there already, so that reading it waits for nobody. */
+    /** The whole body is stored, so that reading it does not wait for the client. */
     readonly isKept = false,
   ) {}
 }

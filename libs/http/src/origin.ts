@@ -13,20 +13,20 @@ export function requestOrigin(request: FastifyRequest): string {
   return `${request.protocol}://${host}${localPort === undefined ? '' : `:${String(localPort)}`}`;
 }
 
-/** The address of this API as the client sees it. */
+/** The base URL of this API as the client uses it. */
 export function baseUrl(request: FastifyRequest): string {
   return requestOrigin(request) + API;
 }
 
 /**
- * An id as a part of an address. Clients that follow the URL standard of the browsers take even %2E for a directory, so
- * the ids `.` and `..` are reached by other clients only (curl --path-as-is).
+ * An id as a segment of a path. Clients that follow the WHATWG URL standard treat even %2E as a dot segment, so that only
+ * others reach the ids `.` and `..` (curl --path-as-is).
  */
 export function encodeIdForUrl(id: string): string {
   return encodeURIComponent(id).replace(/^\.{1,2}$/, (dots) => dots.replaceAll('.', '%2E'));
 }
 
-/** The address asked for, complete; a client may have sent it so already (RFC 9112, section 3.2.2). */
+/** The absolute URL of a request, also for a request in absolute form (RFC 9112, section 3.2.2). */
 export function requestUrl(request: FastifyRequest): URL {
   const origin = requestOrigin(request);
   const { pathname, search } = new URL(request.originalUrl, origin);

@@ -1,27 +1,27 @@
 import type { Queryable } from '#database';
 import { isLastPage, refuseCursor, type Count, type PageRequest, type PagePosition, type Slice } from './paging.js';
 
-/** A list in SQL: rows of a table that fulfil a condition, newest first by their `seq`, or by a time and then by it. */
+/** A list in SQL: the rows that fulfil a condition, newest first by `seq`, or by a time and then by `seq`. */
 export interface ListSql {
-  /** What a row has; must give `seq`, and in a list ordered by time also that, as `at`. */
+  /** The columns of a row; with `seq`, and in a list ordered by time with that time as `at`. */
   select: string;
   from: string;
   where: string;
   /** The column that orders the list. */
   seq: string;
-  /** The column of the time that orders the list first; an index has to have both. */
+  /** The column that orders the list before `seq`; an index must have both. */
   time?: string;
   values: readonly unknown[];
-  /** SQL around that of a page's rows, which it gives in the same order. */
+  /** Wraps the SQL of a page; must keep the order of its rows. */
   around?: (rows: string) => string;
 }
 
-/** Whether the rows come by rising `seq`: read backwards in a newest-first list, or forwards in an oldest-first one. */
+/** Whether the rows are read by ascending `seq`: backwards in a list newest first, or forwards in a list oldest first. */
 export function isAscending(place: PagePosition): boolean {
   return place.kind !== 'offset' && (place.kind === 'before') !== place.oldestFirst;
 }
 
-/** The condition that a row lies beyond the place, or nothing. @throws Problem invalid-cursor for a place in a list of another order */
+/** The condition of rows beyond a position; empty where there is none. @throws Problem invalid-cursor for a position in a list of another order */
 export function keysetConditionSql(
   place: PagePosition,
   { seq, time }: Pick<ListSql, 'seq' | 'time'>,
@@ -35,7 +35,7 @@ export function keysetConditionSql(
   return ` AND (${time}, ${seq}) ${beyond} ($${String(values.push(place.at))}::timestamptz, ${bySeq})`;
 }
 
-/** The rows of one page, one more to know whether another follows, in the direction the page is read. */
+/** The rows of one page in the direction of reading, and one more row to know whether another page follows. */
 export function pageSql(list: ListSql, place: PagePosition, size: number): { text: string; values: unknown[] } {
   const values = [...list.values];
   const beyond = keysetConditionSql(place, list, values);
@@ -50,7 +50,7 @@ export function pageSql(list: ListSql, place: PagePosition, size: number): { tex
   return { text: list.around?.(text) ?? text, values };
 }
 
-/** Turns what `sliceSql` read into a page in the list's order. */
+/** The rows that `pageSql` read as a page in the order of the list. */
 export function toSlice<Row>(rows: Row[], place: PagePosition, size: number): Slice<Row> {
   const more = rows.length > size;
   const items = rows.slice(0, size);
@@ -67,21 +67,21 @@ export async function readSlice<Row extends { seq: string; at?: string }>(
   return toSlice(await on.query<Row>(text, values), page.position, page.size);
 }
 
-/** Counts a list as the page asks. Counting costs 2 to 4 ms per 1,000 matches, so unasked it stops at the cap. */
+/** Counts a list. Counting takes 2 to 4 ms for 1,000 matches, so the default stops at the cap. */
 export async function countRows(on: Queryable, list: ListSql, mode: PageRequest['count'], cap: number): Promise<Count> {
   const { from, where, values } = list;
   switch (mode) {
     case 'none':
       return { count: null };
-    // A list that is too long to be counted has an estimate of its own.
+    // Lists that are too long to be counted estimate in their own store.
     case 'estimated':
     case 'exact': {
       const [row] = await on.query<{ count: string }>(`SELECT count(*) FROM ${from} WHERE ${where}`, values);
       return { count: Number(row?.count), count_is: 'exact' };
     }
     case 'capped': {
-      // Behind the fence the planner plans for all matches, though only some are read: told of the limit, it would scan
-      // the table in the hope to meet enough of them early.
+      // The materialized CTE hides the LIMIT from the planner, which would otherwise scan the table, expecting to find
+      // enough matches early.
       const limited =
         `WITH found AS MATERIALIZED (SELECT FROM ${from} WHERE ${where}) ` +
         `SELECT count(*) FROM (SELECT FROM found LIMIT ${String(cap + 1)}) AS counted`;

@@ -10,33 +10,37 @@ import { MICROS_END, microsOf, timeOfMicros } from '#platform';
 const COUNT_MODES = ['exact', 'estimated', 'none'] as const;
 export type CountMode = (typeof COUNT_MODES)[number];
 
-/** How many results there are in all, and how sure that is; null when the client asked for none. */
+/** The number of all results and its accuracy; null with count=none. */
 export type Count = { count: number; count_is: 'exact' | 'at_least' | 'estimated' } | { count: null };
 
-/** What every list takes. */
+/** The query parameters of every list. */
 export class PageQuery {
   @IntegerParameter({
     min: 1,
     max: 1_000_000_000,
-    description: 'The number of the page, from 1; not together with cursor.',
+    description: 'The number of the page, from 1; cannot be combined with `cursor`.',
   })
   page?: number;
 
   @IntegerParameter({
     min: 1,
-    description: 'Results on a page: PAGE_SIZE when left out, PAGE_SIZE_MAX at most; /api/v1/limits tells both.',
+    description: 'Results on a page; default PAGE_SIZE, at most PAGE_SIZE_MAX, see /api/v1/limits.',
     example: 10,
   })
   page_size?: number;
 
-  @TextField({ optional: true, max: 100, description: 'From `next` or `previous` of a page; fits that filter only.' })
+  @TextField({
+    optional: true,
+    max: 100,
+    description: 'From `next` or `previous` of a page; valid with the same filter only.',
+  })
   cursor?: string;
 
   @ChoiceField({
     optional: true,
     choices: COUNT_MODES,
     description:
-      'How to count all results: exact however many; estimated from statistics; none. Left out: exact up to COUNT_CAP.',
+      'How to count all results: `exact`, `estimated` from statistics, or `none`. Default: exact up to COUNT_CAP.',
   })
   count?: CountMode;
 }
@@ -49,16 +53,21 @@ export interface Page<T> {
   results: T[];
 }
 
-/** The class of a page of such results, for OpenAPI. */
+/** The DTO of a page of these results, for OpenAPI. */
 export function pageOf<T>(result: new () => T): new () => Page<T> {
   class PageDto implements Page<T> {
-    @ApiProperty({ type: Number, nullable: true, description: 'All results; null with count=none.', example: 1 })
+    @ApiProperty({
+      type: Number,
+      nullable: true,
+      description: 'The number of all results; null with count=none.',
+      example: 1,
+    })
     count: number | null;
 
     @ApiProperty({
       required: false,
       enum: ['exact', 'at_least', 'estimated'],
-      description: 'How sure the count is.',
+      description: 'The accuracy of `count`.',
       example: 'exact',
     })
     count_is?: string;
@@ -74,7 +83,7 @@ export function pageOf<T>(result: new () => T): new () => Page<T> {
     @ApiProperty({
       type: String,
       nullable: true,
-      description: 'The URL of the page before; null on the first.',
+      description: 'The URL of the previous page; null on the first.',
       example: null,
     })
     previous: string | null;
@@ -85,38 +94,38 @@ export function pageOf<T>(result: new () => T): new () => Page<T> {
   return PageDto;
 }
 
-/** A place beside a result, in a list that is read newest first or, with `oldestFirst`, the other way round. */
+/** A position next to a result, in a list newest first or, with `oldestFirst`, oldest first. */
 export interface CursorPosition {
   kind: 'after' | 'before';
   seq: string;
   oldestFirst: boolean;
-  /** Its time, in a list that is ordered by time before `seq`; RFC 3339 in UTC. */
+  /** The time of the result, in a list ordered by time before `seq`; RFC 3339 in UTC. */
   at?: string | undefined;
 }
 
-/** What a result tells of its place: `at` only in a list that is ordered by time. */
+/** The sort keys of a result: `at` only in a list ordered by time. */
 interface SortKeys {
   seq: string;
   at?: string;
 }
 
-/** Before this sequence number, which no result has, is the last page of a list that is read newest first. */
+/** No result has this sequence number: the page before it is the last one of a list newest first. */
 const LAST_PAGE_SEQ = '0';
 
 export function isLastPage(position: PagePosition): boolean {
   return position.kind === 'before' && position.seq === LAST_PAGE_SEQ && !position.oldestFirst;
 }
 
-/** Where a page starts: beside a result, or so many results from the start. */
+/** Where a page starts: next to a result, or at an offset from the start. */
 export type PagePosition = CursorPosition | { kind: 'offset'; offset: number };
 
-/** A page as asked for: where it starts, and how many results at most. */
+/** A requested page. */
 export interface PageRequest {
   position: PagePosition;
   size: number;
   count: CountMode | 'capped';
   fingerprint: string;
-  /** The address asked for, complete. */
+  /** The absolute URL of the request. */
   url: URL;
 }
 
@@ -160,7 +169,7 @@ function refuseParameter(parameter: string, detail: string): never {
   throw new ValidationErrors({ parameter, detail }).problem('invalid-query');
 }
 
-/** Results of one page, and whether there are more on either side. */
+/** The results of one page, and whether there are more on either side. */
 export interface Slice<T> {
   items: T[];
   hasNext: boolean;
@@ -170,9 +179,9 @@ export interface Slice<T> {
 const DIRECTIONS = { n: 'after', p: 'before' } as const;
 
 /**
- * A cursor is `<direction><seq>.<fingerprint>`: the place (in capitals where the list runs oldest first), and a digest of
- * the filter that it was made for, so that it is refused with another. In a list ordered by time `-<microseconds>` follows
- * the seq. It is readable, not secret: it grants nothing that the key does not.
+ * A cursor is `<direction><seq>.<fingerprint>`: the position (in upper case in a list oldest first) and a digest of its
+ * filter, so that it is refused with another one. In a list ordered by time, `-<microseconds>` follows the seq. A cursor is
+ * not secret: it grants nothing beyond the API key.
  */
 export function encodeCursor({ kind, seq, oldestFirst, at }: CursorPosition, fingerprint: string): string {
   const direction = kind === 'after' ? 'n' : 'p';
@@ -180,14 +189,14 @@ export function encodeCursor({ kind, seq, oldestFirst, at }: CursorPosition, fin
   return `${oldestFirst ? direction.toUpperCase() : direction}${BigInt(seq).toString(36)}${time}.${fingerprint}`;
 }
 
-/** @throws Problem invalid-cursor for a cursor that we did not make, or that was made for another filter. */
+/** @throws Problem invalid-cursor for a cursor that was not issued by this API, or was issued for another filter */
 export function decodeCursor(cursor: string, fingerprint: string): CursorPosition {
   const [, letter = '', seq = '', time, made] =
     /^([npNP])([0-9a-z]{1,13})(?:-([0-9a-z]{1,12}))?\.([\w-]+)$/.exec(cursor) ?? [];
   const value = fromBase36(seq);
   const micros = time === undefined ? 0n : fromBase36(time);
-  if (letter === '' || value >= 2n ** 63n || micros >= MICROS_END) refuseCursor('is not a cursor that was given here');
-  if (made !== fingerprint) refuseCursor('was given for another filter or list; start again without it');
+  if (letter === '' || value >= 2n ** 63n || micros >= MICROS_END) refuseCursor('was not issued by this API');
+  if (made !== fingerprint) refuseCursor('was issued for another filter or list; start again without it');
   const direction = letter.toLowerCase() as keyof typeof DIRECTIONS;
   const place: CursorPosition = {
     kind: DIRECTIONS[direction],
@@ -209,12 +218,12 @@ export function refuseCursor(detail: string): never {
   });
 }
 
-/** A short digest of what decides which results a list has and in which order. */
+/** A short digest of everything that determines the results of a list and their order. */
 export function fingerprintOf(...parts: unknown[]): string {
   return hash('sha256', JSON.stringify(parts), 'base64url').slice(0, 12);
 }
 
-/** The complete URLs of the pages beside this one; they keep every parameter of the request but the page's own. */
+/** The absolute URLs of the next and the previous page. They keep all parameters of the request but the position. */
 function pageLinks(page: PageRequest, slice: Slice<SortKeys>): { next: string | null; previous: string | null } {
   return {
     next: slice.hasNext ? linkTo(page, 'after', slice.items.at(-1)) : null,
@@ -222,7 +231,7 @@ function pageLinks(page: PageRequest, slice: Slice<SortKeys>): { next: string | 
   };
 }
 
-/** The same as a `Link` header (RFC 8288), for a list whose body is a plain array; undefined where all is on the page. */
+/** The links as a `Link` header (RFC 8288), for a list whose body is a plain array; undefined without links. */
 export function linkHeader(page: PageRequest, slice: Slice<SortKeys>): string | undefined {
   const { next, previous } = pageLinks(page, slice);
   const links = [
@@ -243,7 +252,7 @@ function linkTo(page: PageRequest, kind: CursorPosition['kind'], item: SortKeys 
   return link.href;
 }
 
-/** A query up to a further parameter, without `page` and `cursor`. The others stay as sent: encoding them anew lengthens them. */
+/** A query without `page` and `cursor`, ready for one more parameter. The others stay as sent: encoding them again makes them longer. */
 function withoutPlace(search: string): string {
   const kept = search
     .slice(1)
@@ -267,17 +276,17 @@ function wayBack(place: PagePosition, kind: CursorPosition['kind']): SortKeys | 
   return place.at === undefined ? { seq } : { seq, at: place.at };
 }
 
-/** A page as JSON text up to its first result; `]}` closes it. */
+/** The JSON text of a page up to its first result; `]}` closes it. */
 export function pageHead(page: PageRequest, slice: Slice<SortKeys>, count: Count): string {
   return `${JSON.stringify({ ...count, ...pageLinks(page, slice) }).slice(0, -1)},"results":[`;
 }
 
-/** A whole page as it goes out. */
+/** The body of a page. */
 export function pageBody<T extends { seq: string }>(page: PageRequest, slice: Slice<T>, count: Count): object {
   return { ...count, ...pageLinks(page, slice), results: slice.items.map(({ seq: _, ...result }) => result) };
 }
 
-/** The same, of results that are JSON text already. */
+/** The JSON text of a page whose results are JSON text. */
 export function pageText(page: PageRequest, slice: Slice<SortKeys>, count: Count, results: readonly string[]): string {
   return `${pageHead(page, slice, count)}${results.join()}]}`;
 }

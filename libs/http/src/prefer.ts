@@ -1,7 +1,7 @@
-/** What a client may prefer here. */
+/** The supported preferences. */
 type Preference = 'respond-async' | 'return=representation';
 
-/** Whether the Prefer header (RFC 7240) asks for this, among whatever else it asks for. */
+/** Whether a Prefer header (RFC 7240) contains the preference. */
 export function hasPreference(header: string | string[] | undefined, preference: Preference): boolean {
   return [header ?? []]
     .flat()

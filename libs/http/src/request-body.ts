@@ -10,7 +10,7 @@ import { Problem } from './problems.js';
 
 const NDJSON = 'application/x-ndjson';
 
-/** What a body may be encoded as, for `Accept-Encoding`. */
+/** The supported content codings, for `Accept-Encoding`. */
 const ENCODINGS = 'gzip, zstd, identity';
 const BY_CODING: Readonly<Record<string, Encoding>> = {
   '': 'identity',
@@ -21,8 +21,9 @@ const BY_CODING: Readonly<Record<string, Encoding>> = {
 };
 
 /**
- * How bodies arrive, on every route: inflated where they are encoded, as a `JsonBody` or an `NdjsonBody`, within the
- * limits, not too slowly, and after `100 Continue` only when they are wanted. Call it before the hooks that refuse.
+ * Reads the bodies of all routes: decompresses them, enforces limits and the minimum rate, and passes them on as `JsonBody`
+ * or `NdjsonBody`. `100 Continue` is sent only after the request was accepted. Call it before adding hooks that refuse
+ * requests.
  */
 export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config, 'limits'>, pace: Pace = PACE): void {
   const bodies = new BodyPace(pace);
@@ -42,19 +43,18 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
     done(null, new NdjsonBody(plainStream(payload)));
   });
   const { server } = fastify;
-  // First of all, and not in a hook: an address that cannot be decoded is refused before any hook, and its body is drained
-  // as well.
+  // A listener, not a hook: a path that cannot be decoded is refused before any hook, and its body has to be watched too.
   server.prependListener('request', (raw) => {
     if (!raw.complete && hasBody(raw)) bodies.watch(raw);
   });
-  // Node.js would answer 100 Continue at once, also to a stranger; `preParsing` does it when nobody has refused. After a
-  // refusal nobody knows whether the body comes all the same, so the connection cannot go on.
+  // Node.js would send 100 Continue at once, also to unauthenticated clients; `preParsing` sends it when all hooks have
+  // passed. After a refusal the client may or may not send the body, so the connection cannot be reused.
   server.on('checkContinue', (raw, response) => {
     response.setHeader('Connection', 'close');
     server.emit('request', raw, response);
   });
   fastify.addHook('onRequest', (request, reply, done) => {
-    // Without content it means nothing (RFC 9110, section 8.3), but Fastify would refuse a type that it has no parser for.
+    // Without content, Content-Type has no meaning (RFC 9110, section 8.3), but Fastify would refuse unknown types.
     if (!hasBody(request.raw)) delete request.raw.headers['content-type'];
     bodies.refuseWith(request.raw, () => {
       if (reply.sent) request.raw.socket.destroy();
@@ -85,7 +85,7 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
       ? { bytes: limits.inflatedLimitBytes, setting: 'INFLATED_LIMIT_BYTES' }
       : { bytes: limits.bodyLimitBytes, setting: 'BODY_LIMIT_BYTES' };
     const stream = bodyStream(payload, encoding, limit);
-    // Through whoever reads it, so that nothing is going on any more when the answer is given.
+    // Through the reader of the stream, so that it has stopped before the response is sent.
     bodies.refuseWith(request.raw, () => {
       if (reply.sent) request.raw.socket.destroy();
       else stream.destroy(tooSlow());
@@ -94,14 +94,14 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
   });
 }
 
-/** Refuses a body that the route does not take as it is sent: another encoding, another media type. */
+/** The problem of a body whose content coding or media type the route does not accept. */
 export function refuseBody(request: FastifyRequest): Problem | undefined {
   if (!hasBody(request.raw)) return undefined;
   const { consumes } = request.routeOptions.config;
   const encoding = encodingOf(request);
   if (encoding === undefined || (consumes === undefined && encoding !== 'identity')) {
     const accepted = consumes === undefined ? 'identity' : ENCODINGS;
-    const detail = `Send the body encoded as ${accepted.replaceAll(', ', ' or ')}.`;
+    const detail = `Send the body with Content-Encoding ${accepted.replaceAll(', ', ' or ')}.`;
     return new Problem('unsupported-media-type', { detail, headers: { 'Accept-Encoding': accepted } });
   }
   return consumes === undefined || consumes.includes(mediaTypeOf(request)) ? undefined : unsupportedMediaType(request);
@@ -125,19 +125,19 @@ function mediaTypeOf(request: FastifyRequest): string {
   return request.headers['content-type']?.split(';')[0]?.trim().toLowerCase() ?? '';
 }
 
-/** As Node.js tells it, before it says `checkContinue`. */
+/** The condition under which Node.js emits `checkContinue`. */
 function isContinueExpected({ headers, raw }: FastifyRequest): boolean {
   return raw.httpVersion === '1.1' && /(?:^|\W)100-continue(?:$|\W)/i.test(headers.expect ?? '');
 }
 
-/** undefined for what we do not know, which includes several encodings after one another. */
+/** Undefined for unsupported content codings, and for several. */
 function encodingOf(request: FastifyRequest): Encoding | undefined {
   return BY_CODING[(request.headers['content-encoding'] ?? '').trim().toLowerCase()];
 }
 
 function tooSlow(): Problem {
   return new Problem('request-timeout', {
-    detail: 'The body arrived too slowly.',
+    detail: 'The body arrived too slowly; retry on a faster connection, or compress it.',
     headers: { Connection: 'close' },
   });
 }

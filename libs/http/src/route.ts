@@ -2,38 +2,38 @@ import { applyDecorators } from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiExtension, ApiSecurity } from '@nestjs/swagger';
 
-/** Where every resource is; documents, health and metrics are at the root. */
+/** The path prefix of all resources; documents, health and metrics are at the root. */
 export const API = '/api/v1';
 
 export const ROLES = ['operator', 'admin', 'producer', 'analyst', 'device'] as const;
-/** What a key may do; the contract's "Keys and roles". */
+/** The role of an API key, which decides what it may do. */
 export type Role = (typeof ROLES)[number];
 
-/** Who sends a request, as its key says. */
+/** The sender of a request, by its API key. */
 export interface Principal {
   keyId: string;
   role: Role;
-  /** null for an operator, who has no data. */
+  /** Null for an operator, who has no data. */
   projectId: number | null;
-  /** The one device that a key of the role device is bound to. */
+  /** The device that a key of the role device is bound to; null for other roles. */
   deviceId: string | null;
 }
 
 interface RouteRules {
-  /** Who may use the route; anyone needs no key. */
+  /** The roles that may use the route; `anyone` needs no key. */
   roles: readonly Role[] | 'anyone';
   /**
-   * More headers, in lower case, that the route takes the key in, after `Authorization` and `X-Api-Key`. Only the firmware
-   * door has any: its clients are devices that send the names of other systems, and cannot be changed.
+   * Further headers, in lower case, that may carry the key, after `Authorization` and `X-Api-Key`. Only the firmware routes
+   * have any: their clients are devices that cannot be changed.
    */
   keyHeaders?: readonly string[];
-  /** The media types of the body it takes, one or more. */
+  /** The media types that the body may have. */
   consumes?: readonly string[];
-  /** Other media types, with the route that takes them: "PUT /batches/{batch_id}"; for the error message. */
+  /** Other media types, each with the route that accepts it, such as "PUT /batches/{batch_id}"; for the error. */
   consumedBy?: Readonly<Record<string, string>>;
-  /** It takes query parameters, which its DTO checks; any other route refuses them all. */
+  /** The route has query parameters, validated by its DTO; other routes refuse all parameters. */
   query?: true;
-  /** The media types it answers in, the preferred one first; default application/json. */
+  /** The media types of the response, the preferred one first; default application/json. */
   produces?: readonly string[];
 }
 
@@ -43,19 +43,19 @@ declare module 'fastify' {
     ours?: true;
   }
   interface FastifyRequest {
-    /** Set by the access lib before anything else sees the request; absent on routes that need no key. */
+    /** Set by the access lib before all other hooks; absent on routes without a key. */
     principal?: Principal;
   }
   interface FastifyReply {
-    /** How many objects or batches the answer is about, for the log. */
+    /** The number of objects or batches in the response, for the log. */
     itemCount?: number;
   }
 }
 
 /**
- * Who may use a handler and which media types it takes and gives. The rules go into Fastify's route, not into Nest's
- * metadata: they are checked before the body is read, which a Nest guard would be too late for. The OpenAPI document has
- * the roles as `x-roles`, and the further headers as what the route asks for.
+ * The roles and media types of a handler. They are stored in the configuration of Fastify's route, because they are checked
+ * before the body is read; a Nest guard would run too late. The OpenAPI document has the roles as `x-roles`, and the further
+ * headers as security schemes.
  */
 export function Rules(rules: RouteRules): MethodDecorator {
   const { roles, keyHeaders = [] } = rules;
