@@ -32,7 +32,7 @@ async function letIn(isOpen: boolean): Promise<void> {
 }
 
 describe('while the database is away', () => {
-  it('every route answers 503 with Retry-After and says nothing of the inside', async () => {
+  it('every route returns 503 with Retry-After and reveals no internals', async () => {
     await letIn(false);
     const { producer, analyst, admin } = project.keys;
     const object = { object_id: 'new', data: [] };
@@ -61,7 +61,7 @@ describe('while the database is away', () => {
     }
   });
 
-  it('what needs no database is answered', async () => {
+  it('resources that need no database are available', async () => {
     await letIn(false);
     expect((await api.call('GET', '/')).status).toBe(200);
     expect((await api.call('GET', '/limits')).status).toBe(200);
@@ -69,7 +69,7 @@ describe('while the database is away', () => {
     expectProblem(await api.call('GET', '/batches'), 'unauthenticated');
   });
 
-  it('the process is alive and not ready', async () => {
+  it('the process is live but not ready', async () => {
     await letIn(false);
     expect((await api.call('GET', `${api.origin}/health/live`)).status).toBe(200);
     for (const path of ['/health/ready', '/healthcheck']) {
@@ -81,7 +81,7 @@ describe('while the database is away', () => {
 });
 
 describe('when the database is back', () => {
-  it('everything works again by itself', async () => {
+  it('all routes work again without a restart', async () => {
     await letIn(false);
     expectProblem(await api.call('GET', '/batches', { key: project.keys.analyst }), 'unavailable');
     await letIn(true);
@@ -91,7 +91,7 @@ describe('when the database is back', () => {
     expect((await api.call('POST', '/batches', { key: project.keys.producer, body })).status).toBe(201);
   });
 
-  it('requests that lost their connections in a short break are answered as if nothing was', async () => {
+  it('requests that lost their connections in a short outage succeed', async () => {
     const { keys } = await api.project();
     const before = await api.call('POST', '/batches', { key: keys.admin, body: { batch_id: 'before', objects: [] } });
     expect(before.status).toBe(201);
@@ -109,8 +109,8 @@ describe('when the database is back', () => {
   });
 });
 
-describe('a fault of the server', () => {
-  it('is a problem that says nothing of the inside', async () => {
+describe('an unexpected error', () => {
+  it('is a 500 problem that reveals no internals', async () => {
     await api.db.sql('ALTER TABLE objects RENAME TO objects_out_of_reach');
     try {
       const reply = await api.call('GET', '/objects/o', { key: project.keys.analyst });

@@ -128,7 +128,7 @@ function pieces(body: Buffer, size: number): Buffer[] {
   return Array.from({ length: Math.ceil(body.length / size) }, (_, i) => body.subarray(i * size, (i + 1) * size));
 }
 
-describe('an encoded batch', () => {
+describe('a compressed batch', () => {
   let api: TestApi;
   let project: TestProject;
 
@@ -146,7 +146,7 @@ describe('an encoded batch', () => {
     ['GZIP', gzipped],
     ['zstd', Buffer.from(ZSTD_BATCH, 'base64')],
     ['identity', Buffer.from(JSON.stringify(BATCH))],
-  ])('is stored as the plain one is: %s', async (encoding, body) => {
+  ])('is stored like an uncompressed one: %s', async (encoding, body) => {
     const headers = { 'Content-Encoding': encoding };
     const posted = await api.call('POST', '/batches', { key: project.keys.producer, body, headers });
     expect([posted.status, posted.json()]).toEqual([201, expect.objectContaining({ object_count: 2 })]);
@@ -154,7 +154,7 @@ describe('an encoded batch', () => {
     expect((await api.call('DELETE', '/batches/zstd?cascade=true', { key: project.keys.admin })).status).toBe(204);
   });
 
-  it('is taken by every route that takes a body', async () => {
+  it('is accepted by every route that accepts a body', async () => {
     const headers = { 'Content-Encoding': 'gzip' };
     const { admin: key } = project.keys;
     const data = gzipSync('{"data":{"type":"hat"}}');
@@ -168,7 +168,7 @@ describe('an encoded batch', () => {
     expect((await api.call('POST', '/projects', { key: api.operatorKey, body: name, headers })).status).toBe(201);
   });
 
-  it('is refused in another encoding, or in two, with those that are taken', async () => {
+  it('is refused with another or a second content coding, and Accept-Encoding lists the supported ones', async () => {
     for (const encoding of ['deflate', 'br', 'gzip, zstd', 'gzip,gzip', 'compress', 'nonsense']) {
       const body = deflateSync('{}');
       const headers = { 'Content-Encoding': encoding };
@@ -179,7 +179,7 @@ describe('an encoded batch', () => {
   });
 });
 
-describe('an encoded body', () => {
+describe('a compressed body', () => {
   const plain = Buffer.from(`${JSON.stringify(BATCH)}\n`.repeat(3000));
 
   it.each<[string, Buffer, Buffer]>([
@@ -188,7 +188,7 @@ describe('an encoded body', () => {
     ['gzip', Buffer.concat([gzipSync('{"a":'), gzipSync(''), gzipSync('1}')]), Buffer.from('{"a":1}')],
     ['zstd', Buffer.concat([zstdPlain(Buffer.from('{"a":')), zstdPlain(Buffer.from('1}'))]), Buffer.from('{"a":1}')],
     ['zstd', Buffer.from(ZSTD_BATCH, 'base64'), Buffer.from(JSON.stringify(BATCH))],
-  ])('arrives whole, however it is cut: %s', async (encoding, body, expected) => {
+  ])('arrives complete, however it is split into chunks: %s', async (encoding, body, expected) => {
     const arrived = { bytes: expected.length, sha256: sha256(expected) };
     for (const sent of [body, pieces(body, 1000), [...pieces(body.subarray(0, 9), 1), body.subarray(9)]]) {
       expect(JSON.parse((await post(encoding, sent)).text)).toEqual(arrived);
@@ -230,7 +230,7 @@ describe('an encoded body', () => {
   });
 });
 
-describe('a body that is large only after inflating', () => {
+describe('a body that is large only after decompression', () => {
   /** How much memory the work took at its worst, in bytes. */
   async function peakOf(work: () => Promise<unknown>): Promise<number> {
     const before = process.memoryUsage().rss;
@@ -246,7 +246,7 @@ describe('a body that is large only after inflating', () => {
     return Math.max(peak, process.memoryUsage().rss) - before;
   }
 
-  it('is taken up to BODY_LIMIT_BYTES as JSON, and no further', async () => {
+  it('is accepted as JSON up to BODY_LIMIT_BYTES', async () => {
     const blocks = zstdBomb(LIMIT / (128 * 1024));
     for (const [encoding, full, over] of [
       ['gzip', gzipSync(Buffer.alloc(LIMIT, '1')), gzipSync(Buffer.alloc(LIMIT + 1, '1'))],
@@ -281,11 +281,11 @@ describe('a body that is large only after inflating', () => {
     expect(expectProblem(await post('gzip', twice), 'malformed-request').detail).toContain('compressed with gzip');
   });
 
-  it('may inflate to any multiple of its size below 64 MiB, and to no more than 200 times its size above', async () => {
+  it('may decompress to any multiple of its size below 64 MiB, and to at most 200 times its size above', async () => {
     const small = await gzipBomb(60 * MIB, '\n');
     expect(JSON.parse((await put('gzip', small)).text)).toMatchObject({ bytes: 60 * MIB });
     const large = await gzipBomb(80 * MIB, '\n');
-    expect(await expectRefusal(put('gzip', large), 'too-large')).toContain('over 200 times its size');
+    expect(await expectRefusal(put('gzip', large), 'too-large')).toContain('more than 200 times its size');
   });
 
   it('is refused as NDJSON over INFLATED_LIMIT_BYTES', async () => {
@@ -304,7 +304,7 @@ describe('a body that is large only after inflating', () => {
     expect(detail).toContain('INFLATED_LIMIT_BYTES');
   });
 
-  it('counts a plain stream by no limit of its own', async () => {
+  it('has no limit as an uncompressed stream', async () => {
     const piece = Buffer.alloc(MIB, '\n');
     const sent = await put(
       'identity',
@@ -314,8 +314,8 @@ describe('a body that is large only after inflating', () => {
   });
 });
 
-describe('a stream that is refused half-way', () => {
-  it.each(['identity', 'gzip', 'zstd'])('leaves a connection that can be used: %s', async (encoding) => {
+describe('a stream that is refused before its end', () => {
+  it.each(['identity', 'gzip', 'zstd'])('leaves a reusable connection: %s', async (encoding) => {
     const start = Buffer.from('{"STOP":1}\n');
     const rest = Buffer.alloc(100_000, 'x');
     const encode = { identity: (data: Buffer) => data, gzip: gzipSync, zstd: zstdPlain }[encoding] as (

@@ -22,9 +22,9 @@ function postHead(...headers: string[]): string {
   return `POST /api/v1/batches HTTP/1.1\r\n${own.join('\r\n')}\r\n`;
 }
 
-describe('the address', () => {
+describe('the URL of a request', () => {
   it.each(['%', '%zz', '%ED%A0%80', '%C3%28', '%FF'])(
-    'is refused when an id is %s, which decodes to no text',
+    'is refused when an id is %s, which is not valid UTF-8',
     async (id) => {
       const reply = await api.call('GET', `/batches/${id}`, { key: project.keys.analyst });
       expect(expectProblem(reply, 'invalid-path').instance).toBe(`/api/v1/batches/${id}`);
@@ -35,7 +35,7 @@ describe('the address', () => {
     expectProblem(await api.call('GET', `/objects/${id}`, { key: project.keys.analyst }), 'invalid-path');
   });
 
-  it('may hold an id of 255 characters of any length in bytes', async () => {
+  it('may have an id of 255 characters of four bytes each', async () => {
     const id = '😀'.repeat(255);
     const body = { batch_id: id, objects: [] };
     expect((await api.call('POST', '/batches', { key: project.keys.producer, body })).status).toBe(201);
@@ -43,22 +43,25 @@ describe('the address', () => {
     expect(read.json()).toEqual(body);
   });
 
-  it.each(['key=a&value=%FF', 'key=%zz', 'value=%ED%A0%80'])('is refused with the query %s', async (query) => {
-    expectProblem(await api.call('GET', `/objects?${query}`, { key: project.keys.analyst }), 'invalid-query');
-  });
+  it.each(['key=a&value=%FF', 'key=%zz', 'value=%ED%A0%80'])(
+    'is refused with the query %s, which is not valid UTF-8',
+    async (query) => {
+      expectProblem(await api.call('GET', `/objects?${query}`, { key: project.keys.analyst }), 'invalid-query');
+    },
+  );
 
   it('is refused when an id is longer than any id can be', async () => {
     const reply = await api.call('GET', `/batches/${'a'.repeat(4000)}`, { key: project.keys.analyst });
     expectProblem(reply, 'uri-too-long');
   });
 
-  it('leads to nothing with an id of 256 characters', async () => {
+  it('returns 404 for an id of 256 characters', async () => {
     const reply = await api.call('GET', `/batches/${'a'.repeat(256)}`, { key: project.keys.analyst });
     expectProblem(reply, 'not-found');
   });
 
   it.each(['/nothing', '/batches/a/b', '//api/v1/batches', '/API/V1/batches', '/api/v2/batches'])(
-    'is answered with a problem where there is nothing: %s',
+    'returns a 404 problem where no resource exists: %s',
     async (path) => {
       const url = path.startsWith('/nothing') || path.startsWith('/batches') ? path : api.origin + path;
       expectProblem(await api.call('GET', url, { key: project.keys.analyst }), 'not-found');
@@ -66,7 +69,7 @@ describe('the address', () => {
   );
 });
 
-describe('what is no HTTP request', () => {
+describe('a request that is not valid HTTP', () => {
   it.each([
     ['a greeting', 'hello\r\n\r\n'],
     ['the start of TLS', Buffer.from('16030102000100', 'hex')],
@@ -76,30 +79,30 @@ describe('what is no HTTP request', () => {
       Buffer.from('GET /api/v1/batches/\xff HTTP/1.1\r\nHost: test\r\n\r\n', 'latin1'),
     ],
     ['a header without a name', 'GET /api/v1/ HTTP/1.1\r\nHost: test\r\n: x\r\n\r\n'],
-  ])('is answered with a problem: %s', async (_, bytes) => {
+  ])('is refused with a problem: %s', async (_, bytes) => {
     expectProblem(await sendRaw(api.origin, bytes), 'malformed-request');
   });
 
-  it('is answered with a problem when its body has two lengths', async () => {
+  it('is refused with a problem when it has Content-Length and Transfer-Encoding', async () => {
     const head = postHead('Content-Length: 2', 'Transfer-Encoding: chunked');
     expectProblem(await sendRaw(api.origin, `${head}\r\n{}`), 'malformed-request');
   });
 
-  it('is answered with a problem when a chunk has no length', async () => {
+  it('is refused with a problem when a chunk has no length', async () => {
     const head = postHead('Transfer-Encoding: chunked');
     expectProblem(await sendRaw(api.origin, `${head}\r\nzz\r\n{}`), 'malformed-request');
   });
 
-  it('is answered with a problem when its length is negative', async () => {
+  it('is refused with a problem when Content-Length is negative', async () => {
     expectProblem(await sendRaw(api.origin, `${postHead('Content-Length: -2')}\r\n{}`), 'malformed-request');
   });
 
-  it('is answered with a problem when it ends before its length', async () => {
+  it('is refused with a problem when its body is shorter than Content-Length', async () => {
     const bytes = `${postHead('Content-Length: 100')}\r\n{}`;
     expectProblem(await sendRaw(api.origin, bytes, { endsEarly: true }), 'malformed-request');
   });
 
-  it('is answered with a problem when it goes on after its length', async () => {
+  it('is refused with a problem when its body is longer than Content-Length', async () => {
     const bytes = `${postHead('Content-Length: 2')}\r\n{"batch_id":"x","objects":[]}\r\n\r\n`;
     const reply = await sendRaw(api.origin, bytes);
     expect(reply.status).toBe(400);
@@ -115,23 +118,26 @@ describe('headers', () => {
     expectProblem(await sendRaw(api.origin, bytes), 'headers-too-large');
   });
 
-  it('are refused without Host, with a problem', async () => {
+  it('are refused without Host in HTTP/1.1', async () => {
     expectProblem(await sendRaw(api.origin, 'GET /api/v1/ HTTP/1.1\r\n\r\n'), 'malformed-request');
   });
 
-  it('are refused when they say that the body is encoded as nobody reads it, with what is taken instead', async () => {
+  it('are refused with an unsupported Content-Encoding, and Accept-Encoding lists the supported ones', async () => {
     const headers = { 'Content-Encoding': 'br' };
     const reply = await api.call('POST', '/batches', { key: project.keys.producer, body: '{}', headers });
     expectProblem(reply, 'unsupported-media-type');
     expect(reply.headers.get('accept-encoding')).toBe('gzip, zstd, identity');
   });
 
-  it.each(['x:99999', '1.2.3.4.5', '[', 'a b'])('may name a Host that is none: %s', async (host) => {
-    const request = `GET /api/v1/objects HTTP/1.1\r\nHost: ${host}\r\nX-Api-Key: ${project.keys.analyst}\r\nConnection: close\r\n\r\n`;
-    expect([200, 400]).toContain((await sendRaw(api.origin, request)).status);
-  });
+  it.each(['x:99999', '1.2.3.4.5', '[', 'a b'])(
+    'do not cause a server error with an invalid Host: %s',
+    async (host) => {
+      const request = `GET /api/v1/objects HTTP/1.1\r\nHost: ${host}\r\nX-Api-Key: ${project.keys.analyst}\r\nConnection: close\r\n\r\n`;
+      expect([200, 400]).toContain((await sendRaw(api.origin, request)).status);
+    },
+  );
 
-  it('may come with the complete address in the request line', async () => {
+  it('may follow a request line in absolute form', async () => {
     const { host } = new URL(api.origin);
     const request = `GET ${api.origin}/api/v1/objects?page_size=1 HTTP/1.1\r\nHost: ${host}\r\nX-Api-Key: ${project.keys.analyst}\r\nConnection: close\r\n\r\n`;
     expect((await sendRaw(api.origin, request)).status).toBe(200);
@@ -143,17 +149,17 @@ describe('headers', () => {
     expect(reply.text).toContain(`"${api.origin}/api/v1/batches"`);
   });
 
-  it('may expect what the server does not know', async () => {
+  it('may have an unknown expectation', async () => {
     const bytes = 'GET /api/v1/limits HTTP/1.1\r\nHost: test\r\nExpect: wonders\r\nConnection: close\r\n\r\n';
     expect((await sendRaw(api.origin, bytes)).status).toBe(200);
   });
 
-  it('get no 100 Continue without a key', async () => {
+  it('get no 100 Continue without a valid key', async () => {
     const head = postHead('Content-Length: 2', 'Expect: 100-continue').replace(project.keys.producer, 'wrong');
     expectProblem(await sendRaw(api.origin, `${head}\r\n`), 'unauthenticated');
   });
 
-  it('may wait for 100 Continue', async () => {
+  it('get 100 Continue when the body is expected', async () => {
     const body = '{"batch_id":"after-100","objects":[]}';
     const head = postHead(`Content-Length: ${String(body.length)}`, 'Expect: 100-continue', 'Connection: close');
     const reply = await sendRaw(api.origin, `${head}\r\n${body}`);
@@ -161,7 +167,7 @@ describe('headers', () => {
     expect(reply.text).toContain('HTTP/1.1 201 ');
   });
 
-  it('cannot bring anything but a host into the URLs of an answer', async () => {
+  it('cannot inject anything but a host into the URLs of a response', async () => {
     const reply = await sendRaw(api.origin, 'GET /api/v1/ HTTP/1.1\r\nHost: "><script>\r\nConnection: close\r\n\r\n');
     expect(reply.text).toContain(`"${api.origin}/api/v1/batches"`);
     expect(reply.text).not.toContain('script');
@@ -175,7 +181,7 @@ describe('a body over BODY_LIMIT_BYTES', () => {
     return `${start}${'x'.repeat(bytes - start.length - 5)}"}}]}`;
   }
 
-  it('is refused, one of just that many bytes is stored', async () => {
+  it('is refused, and one of exactly that size is stored', async () => {
     const key = project.keys.producer;
     expect((await api.call('POST', '/batches', { key, body: batchOf(LIMIT) })).status).toBe(201);
     const refused = await api.call('POST', '/batches', { key, body: batchOf(LIMIT + 1) });
@@ -184,18 +190,18 @@ describe('a body over BODY_LIMIT_BYTES', () => {
     expect(detail).toContain('/api/v1/limits');
   });
 
-  it('is refused before it is sent when its length says so', async () => {
+  it('is refused by its Content-Length before it is sent', async () => {
     const reply = await sendRaw(api.origin, `${postHead('Content-Length: 99999999')}\r\n{`);
     expectProblem(reply, 'too-large');
   });
 
-  it('is refused when it comes in chunks', async () => {
+  it('is refused when it is sent in chunks', async () => {
     const chunk = `400\r\n${'x'.repeat(1024)}\r\n`;
     const reply = await sendRaw(api.origin, `${postHead('Transfer-Encoding: chunked')}\r\n${chunk.repeat(5)}0\r\n\r\n`);
     expect(expectProblem(reply, 'too-large').detail).toContain('BODY_LIMIT_BYTES');
   });
 
-  it('is refused on every route that takes one', async () => {
+  it('is refused on every route that accepts a body', async () => {
     const body = batchOf(LIMIT + 1);
     const type = 'application/merge-patch+json';
     const patch = { key: project.keys.producer, body, headers: { 'Content-Type': type } };
@@ -206,11 +212,11 @@ describe('a body over BODY_LIMIT_BYTES', () => {
   });
 });
 
-describe('a client that sends much before it reads', () => {
+describe('a client that sends a large body before it reads', () => {
   it.each([
     ['without a key', 401],
     ['over the limit', 413],
-  ])('gets its answer all the same: %s', async (_, status) => {
+  ])('gets its response: %s', async (_, status) => {
     const body = 'x'.repeat(8_000_000);
     const head = postHead(`Content-Length: ${String(body.length)}`);
     const sent = status === 401 ? head.replace(project.keys.producer, 'wrong') : head;
@@ -218,8 +224,8 @@ describe('a client that sends much before it reads', () => {
   });
 });
 
-describe('a client that wants its connection closed', () => {
-  it('gets the answer all the same when it is refused before it has sent everything', async () => {
+describe('a client that sends Connection: close', () => {
+  it('gets the response when it is refused before it has sent the whole body', async () => {
     const body = Buffer.alloc(4_000_000, 32);
     const head =
       `POST /api/v1/batches HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Api-Key: wrong\r\n` +
@@ -230,7 +236,7 @@ describe('a client that wants its connection closed', () => {
   });
 });
 
-describe('a client that keeps its connections', () => {
+describe('a keep-alive connection', () => {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   afterAll(() => {
     agent.destroy();
@@ -251,18 +257,21 @@ describe('a client that keeps its connections', () => {
     ['of a kind that is not taken', 415, { headers: { 'Content-Type': 'text/plain' } }],
     ['over the limit', 413, { size: LIMIT * 10 }],
     ['with a method that is not taken', 405, { method: 'PATCH' }],
-  ])('goes on after a body was refused unread: %s', async (_, status, { method = 'POST', size = 100, headers }) => {
-    const key = status === 401 ? {} : { 'X-Api-Key': project.keys.producer };
-    const own = { ...JSON_TYPE, 'Content-Length': String(size), ...key, ...headers };
-    const refused = await send(method, '/batches', own, 'x'.repeat(size));
-    expect(refused.statusCode).toBe(status);
-    expect(JSON.parse(await text(refused))).toMatchObject({ status });
-    const next = await send('GET', '/limits', {});
-    expect(next.statusCode).toBe(200);
-    expect(JSON.parse(await text(next))).toMatchObject({ body_limit_bytes: LIMIT });
-  });
+  ])(
+    'is reusable after a body was refused without being read: %s',
+    async (_, status, { method = 'POST', size = 100, headers }) => {
+      const key = status === 401 ? {} : { 'X-Api-Key': project.keys.producer };
+      const own = { ...JSON_TYPE, 'Content-Length': String(size), ...key, ...headers };
+      const refused = await send(method, '/batches', own, 'x'.repeat(size));
+      expect(refused.statusCode).toBe(status);
+      expect(JSON.parse(await text(refused))).toMatchObject({ status });
+      const next = await send('GET', '/limits', {});
+      expect(next.statusCode).toBe(200);
+      expect(JSON.parse(await text(next))).toMatchObject({ body_limit_bytes: LIMIT });
+    },
+  );
 
-  it('goes on after a body was refused that had been read', async () => {
+  it('is reusable after a body was refused that had been read', async () => {
     const headers = { ...JSON_TYPE, 'X-Api-Key': project.keys.producer };
     const refused = await send('POST', '/batches', headers, '{"batch_id":');
     expect([refused.statusCode, refused.headers.connection]).toEqual([400, 'keep-alive']);

@@ -64,12 +64,12 @@ describe('a body that is not JSON', () => {
     for (const reply of await toEveryRoute(body)) expectProblem(reply, 'malformed-request');
   });
 
-  it('is told where it breaks', async () => {
+  it('is refused with the line and column of the error', async () => {
     expect(expectProblem(await post('{\n  batch_id: 1\n}'), 'malformed-request').detail).toContain('line 2, column 3');
   });
 });
 
-describe('a body of the wrong shape', () => {
+describe('an invalid body', () => {
   it.each(['null', '[]', '"text"', '1', 'true'])(
     'is refused on every route with a pointer to all of it: %s',
     async (body) => {
@@ -79,14 +79,14 @@ describe('a body of the wrong shape', () => {
     },
   );
 
-  it('is refused on every route with a pointer to each member that is unknown', async () => {
+  it('is refused on every route with a pointer to each unknown member', async () => {
     for (const reply of await toEveryRoute('{"data":[],"a/b~c":1,"__proto__":2,"constructor":{"prototype":{}}}')) {
       const places = placesOf(expectProblem(reply, 'invalid-body'));
       expect(places).toEqual(expect.arrayContaining(['/a~1b~0c', '/__proto__', '/constructor']));
     }
   });
 
-  it('is told every mistake at its place', async () => {
+  it('is refused with a pointer to every error', async () => {
     const body = {
       batch_id: '',
       objects: [
@@ -129,14 +129,14 @@ describe('a body of the wrong shape', () => {
     expect(placesOf(problem)).toEqual(['observed_from']);
   });
 
-  it('is told 100 mistakes at most, and how many there are', async () => {
+  it('is refused with the first 100 errors and the number of all', async () => {
     const objects = Array.from({ length: 1000 }, () => ({ object_id: '', data: [] }));
     const problem = expectProblem(await post({ batch_id: 'b', objects }), 'invalid-body');
     expect(problem.errors).toHaveLength(100);
     expect(problem.error_count).toBe(1000);
   });
 
-  it('is told 100 conflicts at most, and how many there are', async () => {
+  it('is refused with the first 100 conflicts and the number of all', async () => {
     const objects = Array.from({ length: 251 }, () => ({ object_id: 'twice', data: [] }));
     const problem = expectProblem(await post({ batch_id: 'b', objects }), 'conflict');
     expect(problem.errors).toHaveLength(100);
@@ -144,7 +144,7 @@ describe('a body of the wrong shape', () => {
   });
 });
 
-describe('a name given twice', () => {
+describe('a name that appears twice', () => {
   it.each([
     ['/batch_id', '{"batch_id":"a","batch_id":"b","objects":[]}'],
     ['/objects', '{"batch_id":"a","objects":[],"objects":[]}'],
@@ -152,7 +152,7 @@ describe('a name given twice', () => {
     ['/objects/0/data', '{"batch_id":"a","objects":[{"object_id":"a","data":[],"data":{}}]}'],
     ['/objects/0/data/0/key', withData('[{"key":"a","key":"b","value":1}]')],
     ['/objects/0/data/0/value', withData('[{"key":"a","value":1,"v\\u0061lue":2}]')],
-  ])('is refused with a pointer where one could not be kept: %s', async (pointer, body) => {
+  ])('is refused with a pointer where only one value could be kept: %s', async (pointer, body) => {
     expect(placesOf(expectProblem(await post(body), 'invalid-body'))).toContain(pointer);
   });
 
@@ -161,7 +161,7 @@ describe('a name given twice', () => {
     expect(placesOf(expectProblem(reply, 'invalid-body'))).toEqual(['/name']);
   });
 
-  it('is two pairs in shorthand data, both kept in their order', async () => {
+  it('makes two pairs in shorthand data, in their order', async () => {
     const body = withData('{"k":1,"other":2,"k":"3","\\u006b":null}', 'repeats');
     expect((await post(body)).status).toBe(201);
     const read = await api.call('GET', '/objects/repeats', { key: project.keys.analyst });
@@ -173,7 +173,7 @@ describe('a name given twice', () => {
     ]);
   });
 
-  it('is refused in shorthand data where one value is no scalar', async () => {
+  it('is refused in shorthand data when one of its values is an object or a list', async () => {
     const problem = expectProblem(await post(withData('{"k":{"deep":1},"k":2}')), 'invalid-body');
     expect(placesOf(problem)).toEqual(['/objects/0/data/k']);
   });
@@ -182,7 +182,7 @@ describe('a name given twice', () => {
 describe('text that cannot be stored', () => {
   const faults = ['\\u0000', '\\ud800', '\\udc00', '\\udc00\\ud800', 'x\\uD83Dx'];
 
-  it.each(faults)('is refused with a pointer to it wherever it stands: %s', async (text) => {
+  it.each(faults)('is refused with a pointer to it in every place: %s', async (text) => {
     const { admin: key } = project.keys;
     const cases: [string, string][] = [
       ['/objects/0/data/0/key', withData(`[{"key":"${text}","value":1}]`)],
@@ -221,7 +221,7 @@ describe('text that cannot be stored', () => {
     expect(placesOf(problem)).toEqual(['data']);
   });
 
-  it('is not everything that looks like it', async () => {
+  it('does not include texts that only look like it', async () => {
     const texts = [
       '\\\\u0000',
       '\\u0001',
@@ -248,7 +248,7 @@ describe('a number', () => {
     '1e99999999999999999999',
     '9'.repeat(131_073),
     `0.${'0'.repeat(16_383)}1`,
-  ])('beyond what can be stored is refused with a pointer: %.20s', async (number) => {
+  ])('that cannot be stored is refused with a pointer: %.20s', async (number) => {
     const listed = await post(withData(`[{"key":"n","value":${number}}]`));
     expect(placesOf(expectProblem(listed, 'invalid-body'))).toEqual(['/objects/0/data/0/value']);
     const short = await post(withData(`{"n":${number}}`));
@@ -276,7 +276,7 @@ describe('a number', () => {
     expect(value).toBe(digits);
   });
 
-  it('is not written out over the limit of a body: a small body of large exponents is refused', async () => {
+  it('counts against BODY_LIMIT_BYTES with its exponent written out', async () => {
     const numbers = (count: number, number: string): string =>
       `[${Array.from({ length: count }, () => `{"key":"n","value":${number}}`).join()}]`;
     for (const [number, count] of [
@@ -290,15 +290,15 @@ describe('a number', () => {
   });
 });
 
-describe('nothing that is refused', () => {
-  it('is stored', async () => {
+describe('a refused request', () => {
+  it('stores nothing', async () => {
     const [left] = await api.db.sql<{ count: string }>(
       `SELECT count(*) FROM batches WHERE batch_id IN ('a', 'b', 'data')`,
     );
     expect(left?.count).toBe('0');
   });
 
-  it('is answered in another type than problem+json, whatever is asked for', async () => {
+  it('is answered with problem+json whatever Accept is', async () => {
     for (const accept of ['text/html', '*/*', 'application/json', 'application/problem+json']) {
       const reply = await api.call('GET', '/nothing', { headers: { Accept: accept } });
       expect(expectProblem(reply, 'not-found')).toMatchObject(PROBLEMS['not-found']);

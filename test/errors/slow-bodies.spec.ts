@@ -48,13 +48,13 @@ class Client {
 const JSON_HEAD = ['POST /bodies HTTP/1.1', 'Content-Type: application/json'];
 const NDJSON_HEAD = ['PUT /bodies HTTP/1.1', 'Content-Type: application/x-ndjson'];
 
-// They wait, most of their time.
+// They spend most of their time waiting, so they run concurrently.
 describe('a body that arrives too slowly', () => {
   it.concurrent.each<[string, string[]]>([
     ['JSON', [...JSON_HEAD, 'Content-Length: 60000']],
     ['NDJSON', [...NDJSON_HEAD, 'Content-Length: 60000']],
     ['gzip', [...NDJSON_HEAD, 'Content-Length: 60000', 'Content-Encoding: gzip']],
-  ])('is refused with a problem, and its connection closed: %s', async (encoding, head) => {
+  ])('is refused with 408, and the connection is closed: %s', async (encoding, head) => {
     const client = new Client(head);
     const start = performance.now();
     if (encoding === 'gzip') {
@@ -80,7 +80,7 @@ describe('a body that arrives too slowly', () => {
     ['of another media type', ['POST /bodies HTTP/1.1', 'Content-Type: text/plain', 'Content-Length: 60000'], 415],
     ['at an address that cannot be', ['POST /%zz HTTP/1.1', 'Content-Length: 60000'], 400],
     ['at an address that is none', ['POST /none HTTP/1.1', 'Content-Length: 60000'], 404],
-  ])('is not read for ever after it was refused: %s', async (_, head, status) => {
+  ])('is cut off when it continues after a refusal: %s', async (_, head, status) => {
     const client = new Client(head);
     await client.send('x', 40);
     expect(client.received).toMatch(new RegExp(`^HTTP/1\\.1 ${String(status)} `));
@@ -112,7 +112,7 @@ describe('a body that arrives too slowly', () => {
     client.close();
   });
 
-  it('leaves nothing to look at when all have ended', async () => {
+  it('leaves no timer when all bodies have ended', async () => {
     await sleep(100);
     const timers = process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
     const clients = Array.from({ length: 300 }, () => new Client([...JSON_HEAD, 'Content-Length: 60000']));
@@ -126,7 +126,7 @@ describe('a body that arrives too slowly', () => {
 });
 
 describe('100 Continue', () => {
-  it('is sent for a body that is wanted', async () => {
+  it('is sent when the request is accepted', async () => {
     const client = new Client([...JSON_HEAD, 'Content-Length: 2', 'Expect: 100-continue']);
     await client.expect(/^HTTP\/1\.1 100 Continue\r\n\r\n$/);
     await client.send('{}', 1);
@@ -141,7 +141,7 @@ describe('100 Continue', () => {
     ['of another encoding', [...JSON_HEAD, 'Content-Encoding: br', 'Content-Length: 2'], 415],
     ['at an address that is none', ['POST /none HTTP/1.1', 'Content-Length: 2'], 404],
     ['by a method that is not taken', ['PATCH /bodies HTTP/1.1', 'Content-Length: 2'], 405],
-  ])('is not sent before the refusal of one that is not: %s', async (_, head, status) => {
+  ])('is not sent before a refusal: %s', async (_, head, status) => {
     const client = new Client([...head, 'Expect: 100-continue']);
     await client.expect(new RegExp(`^HTTP/1\\.1 ${String(status)} `));
     await client.expect(/\r\nconnection: close\r\n/i);

@@ -13,7 +13,7 @@ function ofSocket(code: string, syscall = 'connect'): Error {
   return Object.assign(new Error(`${syscall} ${code} /secret/socket`), { code, syscall });
 }
 
-describe('an error of the database', () => {
+describe('databaseProblem', () => {
   it.each([
     ['22003', 'invalid-body'],
     ['22P05', 'invalid-body'],
@@ -32,7 +32,7 @@ describe('an error of the database', () => {
     ['3D000', 'unavailable'],
     ['55000', 'unavailable'],
     ['XX000', 'unavailable'],
-  ])('of state %s is the problem %s, which says nothing of the inside', (code, slug) => {
+  ])('maps SQLSTATE %s to %s without internals', (code, slug) => {
     const error = ofState(code);
     const problem = databaseProblem(error);
     expect(problem).toMatchObject({ slug, cause: error });
@@ -40,7 +40,7 @@ describe('an error of the database', () => {
     expect(problem?.headers).toEqual(slug === 'unavailable' ? { 'Retry-After': '5' } : {});
   });
 
-  it.each(['42P01', '42601', '23503', '22012', 'P0001', 'XX001'])('of state %s is a fault of ours', (code) => {
+  it.each(['42P01', '42601', '23503', '22012', 'P0001', 'XX001'])('does not map SQLSTATE %s', (code) => {
     expect(databaseProblem(ofState(code))).toBeUndefined();
   });
 
@@ -88,12 +88,12 @@ describe('an error of the database', () => {
   });
 });
 
-describe('work', () => {
-  it.each(['40001', '40P01', 'XX000', '57P01', '08006'])('is tried again after %s', (code) => {
+describe('isRetryable', () => {
+  it.each(['40001', '40P01', 'XX000', '57P01', '08006'])('is true for %s', (code) => {
     expect(isRetryable(ofState(code))).toBe(true);
   });
 
-  it.each(['23505', '22003', '53300', '57014', '42P01'])('is not tried again after %s', (code) => {
+  it.each(['23505', '22003', '53300', '57014', '42P01'])('is false for %s', (code) => {
     expect(isRetryable(ofState(code))).toBe(false);
   });
 });

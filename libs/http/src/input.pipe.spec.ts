@@ -57,34 +57,37 @@ function refusal(work: () => unknown): [string, ...string[]] {
 }
 
 describe('a body', () => {
-  it('comes through as what its DTO says', () => {
+  it('is returned as the DTO', () => {
     const body = { name: 'a', id: 'b/c', color: 'red', at: '2024-01-01T00:00:00Z' };
     expect(asBody(body)).toEqual(body);
   });
 
-  it('comes through unread where the handler reads it itself', () => {
+  it('is returned unread where the handler reads it itself', () => {
     const body = new JsonBody(Buffer.from('not JSON'), 1024);
     expect(pipe.transform(body, { type: 'body', metatype: JsonBody })).toBe(body);
   });
 
-  it.each([undefined, null, {}])('is missing when it is %p', (value) => {
+  it.each([undefined, null, {}])('is refused as empty when it is %p', (value) => {
     expect(refusal(() => pipe.transform(value, { type: 'body', metatype: ThingDto }))).toEqual(['malformed-request']);
   });
 
-  it.each([[[]], ['"text"'], ['1'], ['null'], ['true']])('has to be an object, not %j', (body) => {
+  it.each([[[]], ['"text"'], ['1'], ['null'], ['true']])('is refused when it is not an object: %j', (body) => {
     expect(refusal(() => asBody(body))).toEqual(['invalid-body', '']);
   });
 
-  it('is told all its mistakes at once', () => {
+  it('is refused with all of its errors', () => {
     const body = { name: '', id: '', color: 'green', at: 'now', 'a/b': 1 };
     expect(refusal(() => asBody(body)).sort()).toEqual(['/at', '/a~1b', '/color', '/id', '/name', 'invalid-body']);
   });
 
-  it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])('has no member %s', (name) => {
-    expect(refusal(() => asBody(`{"name":"a","${name}":{}}`))).toEqual(['invalid-body', `/${name}`]);
-  });
+  it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])(
+    'is refused with an unknown member %s',
+    (name) => {
+      expect(refusal(() => asBody(`{"name":"a","${name}":{}}`))).toEqual(['invalid-body', `/${name}`]);
+    },
+  );
 
-  it('takes null only where it may stand', () => {
+  it('accepts null only for nullable members', () => {
     expect(asBody({ name: 'a', at: null })).toEqual({ name: 'a', at: null });
     for (const member of ['name', 'id', 'color']) {
       expect(refusal(() => asBody({ name: 'a', [member]: null }))).toEqual(['invalid-body', `/${member}`]);
@@ -98,7 +101,7 @@ describe('a body of hundreds of thousands of members', () => {
   it.each<[string, object, number]>([
     ['that are none of its DTO', { name: 'a', ...many }, 200_000],
     ['in one of its members', { name: many }, 1],
-  ])('%s is refused in a moment, and all of them are counted', (_, body, count) => {
+  ])('%s is refused in linear time, and all errors are counted', (_, body, count) => {
     const before = process.cpuUsage();
     let problem: unknown;
     try {
@@ -114,7 +117,7 @@ describe('a body of hundreds of thousands of members', () => {
 });
 
 describe('text', () => {
-  it('is measured in characters, not in units of UTF-16', () => {
+  it('is measured in characters, not in UTF-16 units', () => {
     for (const name of ['a', 'abcde', '😀😀😀😀😀']) expect(asBody({ name })).toEqual({ name });
     for (const name of ['', 'abcdef', '😀😀😀😀😀😀', 7, ['a'], {}]) {
       expect(refusal(() => asBody({ name }))).toEqual(['invalid-body', '/name']);
@@ -131,7 +134,7 @@ describe('text', () => {
 });
 
 describe('query parameters', () => {
-  it('come through as numbers and flags', () => {
+  it('are returned as numbers and booleans', () => {
     expect(asQuery({ size: '100', whole: 'true', text: '' })).toEqual({ size: 100, whole: true, text: '' });
     expect(asQuery({ whole: 'false' })).toEqual({ whole: false });
     expect(asQuery({})).toEqual({});
@@ -148,21 +151,21 @@ describe('query parameters', () => {
     expect(refusal(() => asQuery({ whole }))).toEqual(['invalid-query', 'whole']);
   });
 
-  it('refuse a text given twice', () => {
+  it('refuse a parameter that appears twice', () => {
     expect(refusal(() => asQuery({ text: ['a', 'b'] }))).toEqual(['invalid-query', 'text']);
     expect(() => asQuery({ text: ['a', 'b'] })).toThrow(
       expect.objectContaining({ errors: [{ parameter: 'text', detail: 'is given more than once' }] }),
     );
   });
 
-  it.each(['nonsense', 'Size', 'constructor', '__proto__', ''])('refuse a name that is none: "%s"', (name) => {
+  it.each(['nonsense', 'Size', 'constructor', '__proto__', ''])('refuse an unknown name: "%s"', (name) => {
     const query = Object.defineProperty({}, name, { value: '1', enumerable: true });
     expect(refusal(() => asQuery(query))).toEqual(['invalid-query', name]);
   });
 });
 
-describe('what is neither', () => {
-  it('comes through as it is', () => {
+describe('a path parameter', () => {
+  it('is returned unchanged', () => {
     expect(pipe.transform('a%2Fb', { type: 'param', metatype: String })).toBe('a%2Fb');
   });
 });

@@ -6,21 +6,21 @@ function refusalOf(text: string): () => unknown {
   return () => body.read();
 }
 
-describe('a body that is no JSON', () => {
+describe('a body that is not JSON', () => {
   it.each([
     ['NaN', 1, 1],
     ['{\n\n  "teeth": NaN}', 3, 12],
     ['\n\n', 3, 1],
     ['[1,]\n', 1, 4],
     ['{"a":"\n"}', 1, 7],
-  ])('is told with its place: %j', (text, line, column) => {
+  ])('is refused with the line and column of the error: %j', (text, line, column) => {
     const place = `line ${String(line)}, column ${String(column)}`;
     expect(refusalOf(text)).toThrow(
       expect.objectContaining({ slug: 'malformed-request', message: `The body is not valid JSON at ${place}.` }),
     );
   });
 
-  it('is told without one where it is too long to be looked through', () => {
+  it('is refused without a place when it is longer than 2 MiB', () => {
     expect(refusalOf(`[${'1,'.repeat(1_100_000)}]`)).toThrow(
       expect.objectContaining({ slug: 'malformed-request', message: 'The body is not valid JSON.' }),
     );

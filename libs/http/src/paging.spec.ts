@@ -47,7 +47,7 @@ function problemOf(work: () => unknown): Problem {
 }
 
 describe('a cursor', () => {
-  it('leads back to its place, for every number and direction', () => {
+  it('decodes to the position it was made for', () => {
     const place = fc.record<CursorPosition>({
       kind: fc.constantFrom('after', 'before'),
       seq: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }).map(String),
@@ -64,7 +64,7 @@ describe('a cursor', () => {
     );
   });
 
-  it('is refused with another filter than its own', () => {
+  it('is refused with another filter', () => {
     const cursor = encodeCursor({ kind: 'after', seq: '5', oldestFirst: false }, FINGERPRINT);
     const problem = problemOf(() => decodeCursor(cursor, fingerprintOf('things', 2)));
     expect([problem.slug, problem.errors]).toEqual([
@@ -87,11 +87,11 @@ describe('a cursor', () => {
     'n5.\n',
     'n5-.',
     'n5-zzzzzzzzzzzz.',
-  ])('is refused when it was not made here: "%s"', (start) => {
+  ])('is refused when this API did not issue it: "%s"', (start) => {
     expect(problemOf(() => decodeCursor(start + FINGERPRINT, FINGERPRINT)).slug).toBe('invalid-cursor');
   });
 
-  it('is refused, and breaks nothing, whatever the text', () => {
+  it('is refused without an unexpected error, whatever the text', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         expect(problemOf(() => decodeCursor(text, FINGERPRINT)).slug).toBe('invalid-cursor');
@@ -101,7 +101,7 @@ describe('a cursor', () => {
 });
 
 describe('fingerprintOf', () => {
-  it('tells apart what decides the results of a list', () => {
+  it('differs for lists with different results', () => {
     const all = [
       ['a', 'b'],
       ['ab'],
@@ -119,15 +119,15 @@ describe('fingerprintOf', () => {
 });
 
 describe('pageRequest', () => {
-  it('starts at the first result, with the size that is set', () => {
+  it('starts at the first result, with the default size', () => {
     expect(pageOf({})).toMatchObject({ position: { kind: 'offset', offset: 0 }, size: 10, count: 'capped' });
   });
 
-  it('starts a numbered page after those before it', () => {
+  it('starts a numbered page at its offset', () => {
     expect(pageOf({ page: 3, page_size: 7 })).toMatchObject({ position: { kind: 'offset', offset: 14 }, size: 7 });
   });
 
-  it('takes the largest size and refuses one more, by name', () => {
+  it('accepts PAGE_SIZE_MAX and refuses a larger size', () => {
     expect(pageOf({ page_size: 1000 }).size).toBe(1000);
     expect(problemOf(() => pageOf({ page_size: 1001 }))).toMatchObject({
       slug: 'invalid-query',
@@ -135,7 +135,7 @@ describe('pageRequest', () => {
     });
   });
 
-  it('refuses a number beside a cursor', () => {
+  it('refuses page together with cursor', () => {
     const cursor = encodeCursor({ kind: 'after', seq: '5', oldestFirst: false }, FINGERPRINT);
     expect(problemOf(() => pageOf({ cursor, page: 1 })).errors).toEqual([
       expect.objectContaining({ parameter: 'page' }),
@@ -162,20 +162,20 @@ describe('the links of a page', () => {
     return decodeCursor(new URL(link ?? '').searchParams.get('cursor') ?? '', FINGERPRINT);
   }
 
-  it('lead beyond its first and its last result', () => {
+  it('continue after its last and before its first result', () => {
     const links = linksOf(pageOf({ page: 2 }), { items, hasNext: true, hasPrevious: true });
     expect(placeIn(links.next)).toEqual({ kind: 'after', seq: '7', oldestFirst: false });
     expect(placeIn(links.previous)).toEqual({ kind: 'before', seq: '9', oldestFirst: false });
   });
 
-  it('are null where there is nothing more', () => {
+  it('are null where no results follow', () => {
     expect(linksOf(pageOf({}), { items, hasNext: false, hasPrevious: false })).toMatchObject({
       next: null,
       previous: null,
     });
   });
 
-  it('are complete URLs that keep every parameter but the page and the cursor', () => {
+  it('are absolute URLs that keep every parameter but page and cursor', () => {
     const url = '/things?data=%7B%22a%22%3A%22%26%20%C3%BC%22%7D&page=2&page_size=2&count=none';
     const { next } = linksOf(pageOf({ page: 2, page_size: 2 }, url), { items, hasNext: true, hasPrevious: true });
     const link = new URL(next ?? '');
@@ -187,7 +187,7 @@ describe('the links of a page', () => {
   it.each([
     [true, '6'],
     [false, '4'],
-  ])('lead back from an emptied page to the result its cursor was made of (oldest first: %s)', (oldestFirst, seq) => {
+  ])('lead back from an empty page to the result of its cursor (oldest first: %s)', (oldestFirst, seq) => {
     const cursor = encodeCursor({ kind: 'after', seq: '5', oldestFirst }, FINGERPRINT);
     const { previous } = linksOf(pageOf({ cursor }), { items: [], hasNext: false, hasPrevious: true });
     expect(placeIn(previous)).toEqual({ kind: 'before', seq, oldestFirst });
@@ -233,7 +233,7 @@ describe('the links of a page', () => {
 });
 
 describe('the Link header of a page', () => {
-  it('names the pages beside it, and is left out where all is on one', () => {
+  it('has the next and the previous page, and is absent where there is only one page', () => {
     const items = [
       { seq: '9', at: '2024-12-10T16:45:00.5Z' },
       { seq: '7', at: '2024-12-10T16:45:00Z' },
@@ -250,8 +250,8 @@ describe('the Link header of a page', () => {
   });
 });
 
-describe('a page as it goes out', () => {
-  it('is the same from values and from text, and tells no sequence number', () => {
+describe('the body of a page', () => {
+  it('is the same from values and from text, without sequence numbers', () => {
     const slice = {
       items: [
         { seq: '9', a: 'x' },

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { hasPreference } from './prefer.js';
 
-describe('prefers', () => {
+describe('hasPreference', () => {
   it.each([
     ['return=representation'],
     ['Return="representation"'],
@@ -9,7 +9,7 @@ describe('prefers', () => {
     ['respond-async, return=representation'],
     ['wait=10,return=representation ; x="1"'],
     [['respond-async', 'return=representation']],
-  ])('finds what is asked for, however it is written and whatever else is: %j', (header) => {
+  ])('finds a preference in every notation and among others: %j', (header) => {
     expect(hasPreference(header, 'return=representation')).toBe(true);
   });
 
@@ -24,11 +24,11 @@ describe('prefers', () => {
     ['x; return=representation'],
     ['return=representations'],
     ['xreturn=representation'],
-  ])('does not find what is not asked for: %j', (header) => {
+  ])('does not find a preference that is not sent: %j', (header) => {
     expect(hasPreference(header, 'return=representation')).toBe(false);
   });
 
-  it('tells one preference from another', () => {
+  it('distinguishes preferences', () => {
     expect(hasPreference('respond-async', 'respond-async')).toBe(true);
     expect(hasPreference('respond-sync, return=representation', 'respond-async')).toBe(false);
     expect(hasPreference('respond-async; wait=10', 'respond-async')).toBe(true);

@@ -24,8 +24,8 @@ const damaged = fc
     return text.slice(0, place) + put + text.slice(place + taken);
   });
 
-describe('where a text ceases to be JSON', () => {
-  it('is nowhere just where JSON.parse takes it', () => {
+describe('faultIn', () => {
+  it('is undefined exactly where JSON.parse accepts the text', () => {
     const found = { json: 0, none: 0 };
     fc.assert(
       fc.property(damaged, (text) => {
@@ -57,11 +57,11 @@ describe('where a text ceases to be JSON', () => {
     ['[1]]', 3],
     ['{]', 1],
     ['', 0],
-  ])('%j is at %d', (text, place) => {
+  ])('finds the first error of %j at %d', (text, place) => {
     expect(faultIn(text)).toBe(place);
   });
 
-  it('is found in a text of millions of characters', () => {
+  it('finds an error in a text of millions of characters', () => {
     const strings = `["${'\\n'.repeat(2_000_000)}",${'['.repeat(1_000_000)}`;
     expect(faultIn(`${strings}x`)).toBe(strings.length);
   });

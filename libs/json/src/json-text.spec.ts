@@ -96,7 +96,7 @@ describe('surveyJson', () => {
     );
   });
 
-  it('counts more names than the value has exactly where inspectJson finds one given twice', () => {
+  it('counts more names than the value has exactly where inspectJson finds a repeated name', () => {
     fc.assert(
       fc.property(json, (text) => {
         const lost = surveyJson(text).names - countNames(JSON.parse(text));
@@ -107,7 +107,7 @@ describe('surveyJson', () => {
     );
   });
 
-  it('tells at least the depth that the value has', () => {
+  it('returns at least the depth of the value', () => {
     fc.assert(
       fc.property(json, (text) => {
         expect(surveyJson(text).depth).toBeGreaterThanOrEqual(depthOf(JSON.parse(text)));
@@ -121,13 +121,13 @@ describe('surveyJson', () => {
     '{"a":"e5","b":5,"c":true,"d":false}',
     '["1e5","\\\\u0000","\\u0001","\\ue000"]',
     `[${'1'.repeat(16_383)}]`,
-  ])('does not suspect what is harmless: %.30s', (text) => {
+  ])('does not suspect harmless text: %.30s', (text) => {
     expect(surveyJson(text).suspect).toBe(false);
   });
 });
 
 describe('membersOf and elementsOf', () => {
-  it('cut a text into exactly the values that JSON.parse sees, repeats included', () => {
+  it('split a text into exactly the values of JSON.parse, repeated names included', () => {
     const check = (text: string, start: number, value: unknown): void => {
       if (Array.isArray(value)) {
         const spans = [...elementsOf(text, start)];
@@ -154,7 +154,7 @@ describe('membersOf and elementsOf', () => {
     );
   });
 
-  it('keep names and numbers to the letter', () => {
+  it('keep names and numbers as written', () => {
     const text = ' { "\\u0061" : 0.100 ,"a":{"b":"}"} } ';
     expect(Array.from(membersOf(text, 1), (one) => [one.name, one.nameText, text.slice(one.start, one.end)])).toEqual([
       ['a', '"\\u0061"', '0.100'],
@@ -166,7 +166,7 @@ describe('membersOf and elementsOf', () => {
 describe('findMember', () => {
   const NAMES = ['a', 'b', 'data', 'd\u00e9', '', '{', '"', '\\'];
 
-  it('finds the last member of a name that membersOf sees, and where the object ends', () => {
+  it('finds the last member of a name, and the end of the object', () => {
     fc.assert(
       fc.property(json, space, fc.constantFrom(...NAMES), (text, s, name) => {
         fc.pre(text.startsWith('{'));
@@ -192,7 +192,7 @@ describe('findMember', () => {
     ['{"date":1,"dat":2,"data2":3}', undefined],
     ['{"x":"data"}', undefined],
     ['{ }', undefined],
-  ])('takes a name for what it means and only where it is a name: %s', (text, wanted) => {
+  ])('compares names without their escapes, and no values: %s', (text, wanted) => {
     const { value, end } = findMember(text, 0, 'data');
     expect(value && text.slice(value.start, value.end)).toBe(wanted);
     expect(end).toBe(text.length);
@@ -211,11 +211,11 @@ describe('inspectJson', () => {
     ['[1e1000000001]', '/0'],
     ['[0e-16384]', '/0'],
     ['[0.0000001e131078,0.0000001e131079]', '/1'],
-  ])('points to what cannot be stored: %.40s', (text, pointer) => {
+  ])('points at numbers that cannot be stored: %.40s', (text, pointer) => {
     expect(inspectJson(text, NONE).faults.map((fault) => fault.pointer)).toEqual([pointer]);
   });
 
-  it('points to each name given twice, unless the object that it is in may repeat them', () => {
+  it('points at each repeated name, except in objects that may repeat scalars', () => {
     const text = '{"a":1,"b":[{"c":1,"\\u0063":2,"c":3}],"a":2}';
     const pointers = (inspected: ReturnType<typeof inspectJson>): string[] =>
       inspected.faults.map(({ pointer }) => pointer);
@@ -227,7 +227,7 @@ describe('inspectJson', () => {
     expect(inspectJson('[{"a":1},{"a":1}]', NONE)).toMatchObject({ faultCount: 0, hasRepeats: false });
   });
 
-  it('keeps a hundred faults of however many it counts', () => {
+  it('lists 100 faults and counts all of them', () => {
     const { faults, faultCount } = inspectJson(`[${Array(5_000).fill('"\\u0000"').join()}]`, NONE);
     expect([faults.length, faultCount]).toEqual([100, 5_000]);
   });
@@ -238,7 +238,7 @@ describe('inspectJson', () => {
     ['[12e3,5]', 5],
     ['[1.5e1]', 2],
     ['["1e3",1000]', 0],
-  ])('says how long its exponents become: %s', (text, length) => {
+  ])('returns the length of numbers with written-out exponents: %s', (text, length) => {
     expect(inspectJson(text, NONE).expandedLength).toBe(length);
   });
 });

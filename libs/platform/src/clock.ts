@@ -1,14 +1,14 @@
 import { Injectable } from '@nestjs/common';
 
-/** The server's time in microseconds since 1970, though it ticks in milliseconds; tests set it. */
+/** The time of the server in microseconds since 1970, with a resolution of a millisecond; tests replace it. */
 @Injectable()
 export class Clock {
-  /** When something arrives. */
+  /** The time of arrival of a request. */
   arrival(): number {
     return Date.now() * 1_000;
   }
 
-  /** The end of the present millisecond, so that what has arrived until now lies before it. */
+  /** The end of the current millisecond, so that everything that has arrived is before it. */
   now(): number {
     return (Date.now() + 1) * 1_000;
   }

@@ -35,8 +35,8 @@ function namesRead(): Set<string> {
   return names;
 }
 
-describe('the settings', () => {
-  it('have the defaults that the contract names', () => {
+describe('Config', () => {
+  it('has the documented defaults', () => {
     expect(new Config({})).toEqual({
       http: { host: '127.0.0.1', port: 8000, trustProxy: false },
       log: { level: 'info' },
@@ -57,7 +57,7 @@ describe('the settings', () => {
     });
   });
 
-  it('are those that .env.example lists, each with a comment and its default', async () => {
+  it('reads the settings of .env.example, each of which has a comment and its default', async () => {
     const lines = (await readFile(projectFile('.env.example'), 'utf8')).split('\n');
     const listed: Record<string, string> = {};
     lines.forEach((line, index) => {
@@ -71,7 +71,7 @@ describe('the settings', () => {
     expect(new Config(listed)).toEqual(new Config({}));
   });
 
-  it('cannot be changed afterwards', () => {
+  it('is frozen', () => {
     const config = new Config({});
     expect(() => {
       (config.http as { port: number }).port = 1;
@@ -81,14 +81,14 @@ describe('the settings', () => {
     }).toThrow(TypeError);
   });
 
-  it('count as not set when they are empty', () => {
+  it('uses the default for an empty setting', () => {
     const empty = Object.fromEntries(Array.from(namesRead(), (name) => [name, '']));
     expect(new Config(empty)).toEqual(new Config({}));
     expect(new Config({ PORT: ' ', HOST: '\t' })).toEqual(new Config({}));
   });
 });
 
-describe('a number', () => {
+describe('a numeric setting', () => {
   const RANGES: [string, number, number, (config: Config) => number][] = [
     ['PORT', 0, 65_535, (config) => config.http.port],
     ['DATABASE_POOL_MAX', 4, 1000, (config) => config.database.poolMax],
@@ -102,7 +102,7 @@ describe('a number', () => {
     ['JOB_CONCURRENCY', 1, 100, (config) => config.jobs.concurrency],
   ];
 
-  it.each(RANGES)('%s goes from %i to %i', (name, min, max, read) => {
+  it.each(RANGES)('accepts %s from %i to %i', (name, min, max, read) => {
     for (const value of [min, max]) expect(read(new Config({ [name]: String(value) }))).toBe(value);
     for (const value of [min - 1, max + 1]) {
       const message = refusal({ [name]: String(value) });
@@ -112,23 +112,23 @@ describe('a number', () => {
     }
   });
 
-  it.each(['x', '1.5', '1e3', '0x10', '-1', '+5', '5 MiB', '1_000', 'NaN', '9'.repeat(20)])('is never %s', (value) => {
+  it.each(['x', '1.5', '1e3', '0x10', '-1', '+5', '5 MiB', '1_000', 'NaN', '9'.repeat(20)])('refuses %s', (value) => {
     for (const [name] of RANGES) expect(refusal({ [name]: value })).toContain(name);
   });
 
-  it('PAGE_SIZE keeps to PAGE_SIZE_MAX', () => {
+  it('refuses a PAGE_SIZE over PAGE_SIZE_MAX', () => {
     expect(new Config({ PAGE_SIZE_MAX: '5' }).limits.pageSize).toBe(5);
     expect(refusal({ PAGE_SIZE_MAX: '5', PAGE_SIZE: '6' })).toContain('from 1 to 5');
   });
 });
 
-describe('a choice', () => {
-  it.each(['TRUST_PROXY', 'REQUIRE_IF_MATCH', 'STOWAGE_SEED'])('%s is true or false and nothing else', (name) => {
+describe('a setting with choices', () => {
+  it.each(['TRUST_PROXY', 'REQUIRE_IF_MATCH', 'STOWAGE_SEED'])('accepts only true and false for %s', (name) => {
     for (const value of ['true', 'false']) expect(() => new Config({ [name]: value })).not.toThrow();
     for (const value of ['TRUE', '1', 'yes', 'on', 'null']) expect(refusal({ [name]: value })).toContain(name);
   });
 
-  it('LOG_LEVEL is one that the log knows', () => {
+  it('accepts only the levels of the log for LOG_LEVEL', () => {
     for (const level of ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const) {
       expect(new Config({ LOG_LEVEL: level }).log.level).toBe(level);
     }
@@ -162,12 +162,12 @@ describe('a secret', () => {
     },
   );
 
-  it('of the keyed hash is required with DATABASE_URL', () => {
+  it('STOWAGE_KEY_SECRET is required with DATABASE_URL', () => {
     expect(refusal({ DATABASE_URL: WITH_URL.DATABASE_URL })).toContain('STOWAGE_KEY_SECRET');
     expect(new Config(WITH_URL).access.keySecret).toBe(WITH_URL.STOWAGE_KEY_SECRET);
   });
 
-  it('in DATABASE_URL is not repeated in the refusal', () => {
+  it('in DATABASE_URL is not part of the error', () => {
     for (const url of ['mysql://u:hunter2@host/db', 'u:hunter2@host', 'http://hunter2']) {
       const message = refusal({ ...WITH_URL, DATABASE_URL: url });
       expect(message).toContain('DATABASE_URL');

@@ -6,7 +6,7 @@ const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as cons
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /**
- * Everything that can be set, read once from the environment and frozen.
+ * All settings, read once from the environment and frozen.
  * `.env.example` lists the same names with the same defaults; a test compares the two.
  */
 export class Config {
@@ -39,13 +39,13 @@ export class Config {
     keySecret: string | null;
   }>;
   readonly limits: Readonly<{
-    /** PAGE_SIZE: results on a page when the client does not say, 1 to PAGE_SIZE_MAX; default 10. */
+    /** PAGE_SIZE: results on a page without `page_size`, 1 to PAGE_SIZE_MAX; default 10. */
     pageSize: number;
-    /** PAGE_SIZE_MAX: the most a client may ask for, 1 to 10,000; default 1000. */
+    /** PAGE_SIZE_MAX: the largest `page_size`, 1 to 10,000; default 1000. */
     pageSizeMax: number;
-    /** PAGE_BYTES_MAX: what the objects of a page may hold together, about, 1 KiB to 256 MiB; default 64 MiB. */
+    /** PAGE_BYTES_MAX: the approximate size of all objects of a page, 1 KiB to 256 MiB; default 64 MiB. */
     pageBytesMax: number;
-    /** COUNT_CAP: how far a page's count is exact unless count=exact, 1 to 1,000,000; default 1000. */
+    /** COUNT_CAP: the limit up to which counts are exact without count=exact, 1 to 1,000,000; default 1000. */
     countCap: number;
     /** BODY_LIMIT_BYTES: the largest JSON body, 1 KiB to 128 MiB (PostgreSQL's jsonb ends at 256 MB); default 64 MiB. */
     bodyLimitBytes: number;
@@ -73,7 +73,7 @@ export class Config {
     apiKey: string | null;
   }>;
 
-  /** @throws StartupError naming the first setting that is wrong and what it takes. */
+  /** @throws StartupError naming the first invalid setting and its valid values */
   constructor(env: Environment) {
     const url = optional(env, 'DATABASE_URL');
     if (url !== null && !/^postgres(ql)?:\/\//.test(url)) {
@@ -156,7 +156,7 @@ function choice<T extends string>(
   return value;
 }
 
-/** Never quotes the value: it is a secret. */
+/** The error never contains the value: it is a secret. */
 function secret(env: Environment, name: string): string | null {
   const value = optional(env, name);
   if (value !== null && value.length < 32) throw new StartupError(`${name} must have at least 32 characters`);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { parseDurationSeconds } from './duration.js';
 
-describe('a duration', () => {
+describe('parseDurationSeconds', () => {
   it.each([
     ['90s', 90],
     ['15m', 900],
@@ -12,7 +12,7 @@ describe('a duration', () => {
     ['1w1d1h1m1s', 694_861],
     ['3653d', 315_619_200],
     ['521w6d', 315_619_200],
-  ])('%s is so many seconds: %d', (text, seconds) => {
+  ])('parses %s as %d seconds', (text, seconds) => {
     expect(parseDurationSeconds(text)).toBe(seconds);
   });
 
@@ -45,7 +45,7 @@ describe('a duration', () => {
     'PT15M',
     ['1h', '1h'],
     undefined,
-  ])('%j is none', (text) => {
+  ])('refuses %j', (text) => {
     expect(parseDurationSeconds(text)).toBeNull();
   });
 });

@@ -17,7 +17,7 @@ describe('isTime', () => {
     '2000-02-29T00:00:00Z',
     '0001-01-01T00:00:00Z',
     '9999-12-31T23:59:59.999999Z',
-  ])('takes %s', (text) => {
+  ])('accepts %s', (text) => {
     expect(isTime(text)).toBe(true);
   });
 
@@ -63,13 +63,13 @@ describe('isTime', () => {
     },
   );
 
-  it('takes every time that a Date can tell, years 1 to 9999', () => {
+  it('accepts every time of a Date from year 1 to 9999', () => {
     const min = new Date('0001-01-01T00:00:00Z');
     const max = new Date('9999-12-31T23:59:59.999Z');
     fc.assert(fc.property(fc.date({ min, max, noInvalidDate: true }), (date) => isTime(date.toISOString())));
   });
 
-  it('knows which days there are', () => {
+  it('accepts exactly the days of the calendar', () => {
     const number = (max: number) => fc.integer({ min: 0, max });
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 9999 }), number(13), number(32), (year, month, day) => {
@@ -84,7 +84,7 @@ describe('isTime', () => {
   });
 });
 
-describe('a time', () => {
+describe('toUtc', () => {
   it.each([
     ['2024-12-10T16:45:00', '2024-12-10T16:45:00Z'],
     ['2024-12-10t16:45:00z', '2024-12-10T16:45:00Z'],
@@ -94,11 +94,11 @@ describe('a time', () => {
     ['2024-12-10T00:15:00.5+01:30', '2024-12-09T22:45:00.5Z'],
     ['2024-12-10t16:45:00-00:00', '2024-12-10T16:45:00Z'],
     ['0001-01-01T14:00:00+14:00', '0001-01-01T00:00:00Z'],
-  ])('%s is told as %s', (sent, told) => {
+  ])('converts %s to %s', (sent, told) => {
     expect(toUtc(sent)).toBe(told);
   });
 
-  it('in microseconds since 1970 is told to the last of them', () => {
+  it('keeps every microsecond since 1970', () => {
     expect(utcFromMicros(1_733_849_100_000_000)).toBe('2024-12-10T16:45:00Z');
     expect(utcFromMicros(1_733_849_100_000_001)).toBe('2024-12-10T16:45:00.000001Z');
     expect(utcFromMicros(1_733_849_100_120_000)).toBe('2024-12-10T16:45:00.12Z');
@@ -127,7 +127,7 @@ describe('a timestamp', () => {
     ['"2023-01-01T00:00:00.123456z"', '2023-01-01T00:00:00.123456Z'],
     ['"0001-01-01T00:00:00Z"', '0001-01-01T00:00:00Z'],
     ['"1969-12-31T23:59:59.5Z"', '1969-12-31T23:59:59.5Z'],
-  ])('%s is %s', (sent = '', time) => {
+  ])('converts %s to %s', (sent = '', time) => {
     expect(isTimestamp(JSON.parse(sent))).toBe(true);
     expect(utcFromTimestamp(sent)).toBe(time);
   });
@@ -153,7 +153,7 @@ describe('a timestamp', () => {
     expect(isTimestamp(JSON.parse(sent))).toBe(false);
   });
 
-  it('cannot be left out', () => {
+  it('is required', () => {
     expect(isTimestamp(undefined)).toBe(false);
   });
 });

@@ -1,17 +1,17 @@
-/** What was sent is not Zstandard (RFC 8878), or asks for more than is given. */
+/** The data is not valid Zstandard (RFC 8878), or exceeds a limit of the decoder. */
 export class CorruptZstd extends Error {}
 
-/** The byte at an index; 0 where there is none. */
+/** The byte at an index; 0 past the end. */
 export function byteAt(bytes: Uint8Array, index: number): number {
   return bytes[index] ?? 0;
 }
 
-/** How many bits a whole number from 1 on needs, less one. */
+/** The integer part of the binary logarithm of a number from 1 on. */
 export function log2(value: number): number {
   return 31 - Math.clz32(value);
 }
 
-/** Bits read from the first to the last, the lowest of each byte first. */
+/** Reads bits forwards, the lowest of each byte first. */
 export class ForwardBits {
   private bit: number;
 
@@ -36,17 +36,17 @@ export class ForwardBits {
     this.bit--;
   }
 
-  /** Index of the first byte that no bit was read from. */
+  /** The index of the first byte without a bit that was read. */
   close(): number {
     const next = (this.bit + 7) >> 3;
-    if (next > this.end) throw new CorruptZstd('a table ends too early');
+    if (next > this.end) throw new CorruptZstd('a table is truncated');
     return next;
   }
 }
 
-/** Bits read from the last to the first; the highest bit that is set in the last byte only marks where they start. */
+/** Reads bits backwards; the highest set bit of the last byte marks the start. */
 export class BackwardBits {
-  /** Bits that are left; below 0 when more were read than there were. */
+  /** The number of remaining bits; negative when more were read than exist. */
   left: number;
   private readonly start: number;
 
@@ -56,12 +56,12 @@ export class BackwardBits {
     end: number,
   ) {
     const last = byteAt(bytes, end - 1);
-    if (end <= start || last === 0) throw new CorruptZstd('a stream of bits has no start');
+    if (end <= start || last === 0) throw new CorruptZstd('a bit stream has no start marker');
     this.start = start;
     this.left = (end - start - 1) * 8 + log2(last);
   }
 
-  /** The next bits, without going past them; those after the end are 0. @param count 0 to 24 */
+  /** The next bits without consuming them; bits past the end are 0. @param count 0 to 24 */
   peek(count: number): number {
     const from = this.left - count;
     if (from < 0) return this.left <= 0 ? 0 : this.load(0, this.left) << -from;

@@ -2,18 +2,18 @@ import { BackwardBits, byteAt, CorruptZstd } from './bits.js';
 import { fseTable, onlySymbol, readFseTable, readHuffmanTable, type FseTable, type HuffmanTable } from './tables.js';
 import type { ZstdWindow } from './window.js';
 
-/** The most that a block holds, compressed or not, in bytes. */
+/** The largest block, compressed or not, in bytes. */
 export const BLOCK_MAX = 128 * 1024;
 
 interface Kind {
   logMax: number;
-  /** Bits that follow each code, and the value of a code when they are all 0. */
+  /** The number of extra bits of each code, and its value when they are all 0. */
   bits: readonly number[];
   bases: readonly number[];
   standard: FseTable;
 }
 
-/** RFC 8878, section 3.1.1.3.2.1.1 and 3.1.1.3.2.2: what the codes mean, and how often each is expected. */
+/** RFC 8878, section 3.1.1.3.2.1.1 and 3.1.1.3.2.2: the codes and their default distributions. */
 const LITERALS = kind(
   9,
   0,
@@ -38,19 +38,19 @@ const MATCHES = kind(
     1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1,
   ],
 );
-/** A longer way back than this many bits tell is beyond the largest window. */
+/** Offsets with more bits than this exceed the largest window. */
 const OFFSET_CODE_MAX = 24;
 
 /**
- * The compressed blocks of one frame (RFC 8878, section 3.1.1.3). Whatever it is given, a block costs no more time than
- * its bytes and `BLOCK_MAX` bytes of output do.
+ * Decodes the compressed blocks of one frame (RFC 8878, section 3.1.1.3). The time of a block is bounded by its size and
+ * `BLOCK_MAX` bytes of output, for any input.
  */
 export class ZstdBlocks {
   private huffman: HuffmanTable | undefined;
   private readonly tables = new Map<Kind, FseTable>();
   private readonly offsets: [number, number, number] = [1, 4, 8];
 
-  /** @param literals room for `BLOCK_MAX` bytes, which frames after one another may share */
+  /** @param literals a buffer of `BLOCK_MAX` bytes, which successive frames may share */
   constructor(private readonly literals: Uint8Array) {}
 
   /** @throws CorruptZstd */
@@ -98,11 +98,11 @@ export class ZstdBlocks {
   ): { literals: number; written: number } {
     const { count, next } = readCount(block, start);
     if (count === 0) {
-      if (next !== block.length) throw new CorruptZstd('a block goes on after its literals');
+      if (next !== block.length) throw new CorruptZstd('a block has data after its literals');
       return { literals: 0, written: 0 };
     }
     const modes = byteAt(block, next);
-    if ((modes & 3) !== 0) throw new CorruptZstd('a block uses what is reserved');
+    if ((modes & 3) !== 0) throw new CorruptZstd('a block uses reserved bits');
     const literal = this.readTable(LITERALS, modes >> 6, block, next + 1);
     const offset = this.readTable(OFFSETS, (modes >> 4) & 3, block, literal.next);
     const match = this.readTable(MATCHES, (modes >> 2) & 3, block, offset.next);
@@ -125,13 +125,13 @@ export class ZstdBlocks {
       }
       written += literalLength + matchLength;
       if (bits.left < 0 || used + literalLength > literals || written > sizeMax) {
-        throw new CorruptZstd('a block holds less than it says');
+        throw new CorruptZstd('a block is shorter than its sequences');
       }
       window.add(this.literals.subarray(used, used + literalLength));
       used += literalLength;
       window.repeat(this.offsetOf(back, literalLength), matchLength);
     }
-    if (bits.left !== 0) throw new CorruptZstd('a block holds more than it says');
+    if (bits.left !== 0) throw new CorruptZstd('a block has unused bits');
     return { literals: used, written };
   }
 
@@ -152,7 +152,7 @@ export class ZstdBlocks {
     return { table, next };
   }
 
-  /** The lowest values stand for the last three offsets (RFC 8878, section 3.1.1.5). */
+  /** The lowest values are references to the last three offsets (RFC 8878, section 3.1.1.5). */
   private offsetOf(value: number, literalLength: number): number {
     const [first, second, third] = this.offsets;
     const place = value > 3 ? 4 : value - (literalLength === 0 ? 0 : 1);
@@ -170,7 +170,7 @@ function readFourStreams(table: HuffmanTable, bytes: Uint8Array, target: Uint8Ar
   let start = 6;
   for (let i = 0; i < 4; i++) {
     const end = i === 3 ? bytes.length : start + (byteAt(bytes, i * 2) | (byteAt(bytes, i * 2 + 1) << 8));
-    if (end > bytes.length || share * 3 > target.length) throw new CorruptZstd('literals end too early');
+    if (end > bytes.length || share * 3 > target.length) throw new CorruptZstd('literals are truncated');
     readHuffman(table, bytes.subarray(start, end), target.subarray(share * i, i === 3 ? undefined : share * (i + 1)));
     start = end;
   }
@@ -183,7 +183,7 @@ function readHuffman({ log, symbols, bits }: HuffmanTable, bytes: Uint8Array, ta
     target[i] = byteAt(symbols, code);
     stream.left -= byteAt(bits, code);
   }
-  if (stream.left !== 0) throw new CorruptZstd('literals have not the length they say');
+  if (stream.left !== 0) throw new CorruptZstd('literals do not match their length');
 }
 
 function readCount(block: Uint8Array, start: number): { count: number; next: number } {

@@ -69,13 +69,13 @@ function decode(data: Buffer, chunk = data.length): Buffer {
   return Buffer.concat(parts);
 }
 
-describe('what the program zstd made', () => {
-  it.each([1, 2, 3, 7, 100, 100_000])('comes back, in pieces of %i bytes', (chunk) => {
+describe('data compressed by the zstd program', () => {
+  it.each([1, 2, 3, 7, 100, 100_000])('is decoded from chunks of %i bytes', (chunk) => {
     expect(decode(bytes(WORDS), chunk).toString()).toBe(words());
     expect(decode(bytes(LONG), chunk).toString() === long()).toBe(true);
   });
 
-  it('comes back from frames after one another, with others to be skipped between them', () => {
+  it('is decoded from consecutive frames with skippable frames between them', () => {
     const data = Buffer.concat([
       skippable(0),
       bytes(WORDS),
@@ -88,14 +88,14 @@ describe('what the program zstd made', () => {
     for (const chunk of [1, 10, data.length]) expect(decode(data, chunk).toString()).toBe(`${words()}hat${words()}`);
   });
 
-  it('is refused wherever it is cut off', () => {
+  it('is refused when truncated at any byte', () => {
     const data = bytes(WORDS);
     for (let length = 1; length < data.length; length++) {
       expect(() => decode(data.subarray(0, length))).toThrow(CorruptZstd);
     }
   });
 
-  it('never comes out changed when a bit of it is', () => {
+  it('is never decoded to other data when a bit is flipped', () => {
     const whole = bytes(WORDS);
     let refused = 0;
     let tried = 0;
@@ -129,7 +129,7 @@ describe('a frame', () => {
     expect(() => decode(data)).toThrow(CorruptZstd);
   });
 
-  it('costs memory for what it holds, not for what it announces', () => {
+  it('takes memory for its content, not for its declared size', () => {
     const before = process.memoryUsage().arrayBuffers;
     const frames = Array.from({ length: 200 }, () => {
       const decoder = new ZstdFrames();
@@ -141,7 +141,7 @@ describe('a frame', () => {
 });
 
 describe('a block', () => {
-  it('is made only when it is asked for', () => {
+  it('is decoded only when it is requested', () => {
     const blocks = Array.from({ length: 10_000 }, () => block(1, 131_072, Buffer.from('0'), false));
     const before = process.memoryUsage().arrayBuffers;
     const pulled = new ZstdFrames().push(frame(blocks));
@@ -149,7 +149,7 @@ describe('a block', () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(10_000_000);
   });
 
-  it('costs no more time than it has room, whatever it claims', () => {
+  it('takes bounded time, whatever it declares', () => {
     // 43,000 matches of 65,539 bytes, in ten bytes: 2.8 GB to copy.
     const count = 43_000 - 0x7f00;
     const content = Buffer.from([8, 97, 255, count & 255, count >> 8, 0x54, 0, 0, 52, 1]);

@@ -3,7 +3,7 @@ import { BLOCK_MAX, ZstdBlocks } from './block.js';
 import { ZstdWindow } from './window.js';
 import { XxHash64 } from './xx-hash.js';
 
-/** RFC 9659: who decodes the content coding `zstd` need not keep more than this many bytes, and we do not. */
+/** The largest window that a decoder of the content coding `zstd` must support (RFC 9659). */
 const WINDOW_MAX = 8 * 1024 * 1024;
 const FRAME_MAGIC = 0xfd2fb528;
 const SKIPPABLE_MAGIC = 0x184d2a50;
@@ -12,25 +12,25 @@ interface Frame {
   blocks: ZstdBlocks;
   window: ZstdWindow;
   blockMax: number;
-  /** undefined when the frame does not tell how large it is. */
+  /** Undefined for a frame without a content size. */
   size: number | undefined;
   produced: number;
-  /** undefined when the frame brings no checksum. */
+  /** Undefined for a frame without a checksum. */
   hash: XxHash64 | undefined;
 }
 
 /**
- * Zstandard (RFC 8878), as it arrives: frames after one another, block by block, so that no more than one block of 128
- * KiB is made before somebody asks for it.
+ * A streaming decoder of Zstandard (RFC 8878): consecutive frames, block by block. At most one block of 128 KiB is decoded
+ * before it is requested.
  */
 export class ZstdFrames {
   private parts: Uint8Array[] = [];
   private waiting = 0;
-  /** Bytes that the next step takes as a whole. */
+  /** The number of bytes that the next step needs. */
   private need = 4;
   private step: 'start' | 'block' | 'checksum' | 'skip' = 'start';
   private frame: Frame | undefined;
-  /** One for all frames: there may be thousands of a few bytes. */
+  /** Shared by all frames: there may be thousands of a few bytes. */
   private readonly literals = new Uint8Array(BLOCK_MAX);
 
   /** @throws CorruptZstd */
@@ -68,9 +68,9 @@ export class ZstdFrames {
     this.waiting = bytes.length - at;
   }
 
-  /** @throws CorruptZstd when the last frame is not whole */
+  /** @throws CorruptZstd when the last frame is incomplete */
   end(): void {
-    if (this.step !== 'start' || this.waiting > 0) throw new CorruptZstd('it ends in the middle of a frame');
+    if (this.step !== 'start' || this.waiting > 0) throw new CorruptZstd('the last frame is truncated');
   }
 
   private begin(): void {
@@ -79,7 +79,7 @@ export class ZstdFrames {
     this.frame = undefined;
   }
 
-  /** @returns how many bytes it has read; 0 when `need` has grown */
+  /** @returns the number of bytes consumed; 0 when `need` has grown */
   private readStart(bytes: Uint8Array): number {
     const magic = wordAt(bytes, 0);
     if ((magic & ~15) >>> 0 === SKIPPABLE_MAGIC) {
@@ -88,7 +88,7 @@ export class ZstdFrames {
       this.need = wordAt(bytes, 4);
       return 8;
     }
-    if (magic !== FRAME_MAGIC) throw new CorruptZstd('this is no frame');
+    if (magic !== FRAME_MAGIC) throw new CorruptZstd('not a Zstandard frame');
     if (bytes.length < 5) return this.wait(5);
     const flags = byteAt(bytes, 4);
     const isSingle = (flags & 32) !== 0;
@@ -97,7 +97,7 @@ export class ZstdFrames {
     const sizeAt = 5 + Number(!isSingle) + dictionaryLength;
     const length = sizeAt + sizeLength;
     if (bytes.length < length) return this.wait(length);
-    if ((flags & 8) !== 0) throw new CorruptZstd('a frame uses what is reserved');
+    if ((flags & 8) !== 0) throw new CorruptZstd('a frame uses a reserved bit');
     if (bytes.subarray(sizeAt - dictionaryLength, sizeAt).some((byte) => byte !== 0)) {
       throw new CorruptZstd('a frame needs a dictionary');
     }
@@ -131,13 +131,13 @@ export class ZstdFrames {
     if (type === 0) frame.window.add(content);
     else if (type === 1) frame.window.fill(byteAt(content, 0), size);
     else if (type === 2) frame.blocks.decode(content, frame.window, frame.blockMax);
-    else throw new CorruptZstd('a block is of no known kind');
+    else throw new CorruptZstd('a block has an unknown type');
     const block = frame.window.take();
     frame.produced += block.length;
     frame.hash?.update(block);
     const isLast = (header & 1) === 1;
     if (frame.size !== undefined && (isLast ? frame.produced !== frame.size : frame.produced > frame.size)) {
-      throw new CorruptZstd('a frame has not the size it says');
+      throw new CorruptZstd('a frame does not match its content size');
     }
     this.need = 3;
     if (isLast && frame.hash === undefined) this.begin();

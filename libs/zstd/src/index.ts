@@ -1,6 +1,5 @@
 /**
- * zstd: reads Zstandard as it arrives, in bounded time and memory whatever is sent; why we do that ourselves is told in
- * docs/decisions/011.
+ * zstd: a streaming Zstandard decoder with bounded time and memory for any input; docs/decisions/011 has the reasons.
  * Imports nothing.
  */
 export { CorruptZstd } from './bits.js';

@@ -1,15 +1,15 @@
 import { BackwardBits, byteAt, CorruptZstd, ForwardBits, log2 } from './bits.js';
 
-/** A table of finite state entropy: for each state its symbol, and how to come to the next state. */
+/** A finite state entropy table: for each state its symbol and the transition to the next state. */
 export interface FseTable {
-  /** There are 2 to the power of this states. */
+  /** The binary logarithm of the number of states. */
   log: number;
   symbols: Uint8Array;
   bits: Uint8Array;
   bases: Uint16Array;
 }
 
-/** A Huffman code, looked up by its next `log` bits. */
+/** A Huffman table, indexed by the next `log` bits. */
 export interface HuffmanTable {
   log: number;
   symbols: Uint8Array;
@@ -27,11 +27,11 @@ export function readFseTable(
 ): { table: FseTable; next: number } {
   const bits = new ForwardBits(bytes, range.start, range.end);
   const log = bits.read(4) + 5;
-  if (log > logMax) throw new CorruptZstd('a table is too fine');
+  if (log > logMax) throw new CorruptZstd('a table has too many states');
   const shares: number[] = [];
   let left = 1 << log;
   while (left > 0 && shares.length <= symbolMax) {
-    // A share is from -1 to what is left, so the smaller of those numbers need a bit less.
+    // A share is from -1 to the remaining states; the smaller values take one bit less.
     const count = log2(left + 1) + 1;
     const half = (1 << (count - 1)) - 1;
     const short = (1 << count) - 2 - left;
@@ -49,7 +49,7 @@ export function readFseTable(
     }
     if (shares.length > symbolMax + 1) break;
   }
-  if (left !== 0 || shares.length > symbolMax + 1) throw new CorruptZstd('the shares of a table do not add up');
+  if (left !== 0 || shares.length > symbolMax + 1) throw new CorruptZstd('the distribution of a table does not add up');
   return { table: fseTable(shares, log), next: bits.close() };
 }
 
@@ -82,7 +82,7 @@ export function fseTable(shares: readonly number[], log: number): FseTable {
   return table;
 }
 
-/** The table of one symbol that always comes. */
+/** The table of a single repeated symbol. */
 export function onlySymbol(symbol: number): FseTable {
   return { log: 0, symbols: Uint8Array.of(symbol), bits: new Uint8Array(1), bases: new Uint16Array(1) };
 }
@@ -95,7 +95,7 @@ export function readHuffmanTable(
   const header = byteAt(bytes, start);
   const isPlain = header >= 128;
   const next = start + 1 + (isPlain ? (header - 126) >> 1 : header);
-  if (next > end) throw new CorruptZstd('a Huffman table ends too early');
+  if (next > end) throw new CorruptZstd('a Huffman table is truncated');
   const weights = isPlain
     ? Array.from(
         { length: header - 127 },
@@ -109,9 +109,9 @@ function readWeights(bytes: Uint8Array, range: { start: number; end: number }): 
   const { table, next } = readFseTable(bytes, range, 6, 255);
   const bits = new BackwardBits(bytes, next, range.end);
   const states = [bits.read(table.log), bits.read(table.log)];
-  if (bits.left < 0) throw new CorruptZstd('Huffman weights end too early');
+  if (bits.left < 0) throw new CorruptZstd('Huffman weights are truncated');
   const weights: number[] = [];
-  // Two states take turns. When the bits do not suffice for one to go on, the other still has a weight to give.
+  // Two interleaved states. When the bits do not suffice for one of them, the other still has a weight to return.
   for (let turn = 0; ; turn = 1 - turn) {
     const state = states[turn] ?? 0;
     weights.push(byteAt(table.symbols, state));
@@ -126,7 +126,7 @@ function readWeights(bytes: Uint8Array, range: { start: number; end: number }): 
   return weights;
 }
 
-/** The last symbol's weight is not sent: it fills the sum up to a power of 2. */
+/** The weight of the last symbol is implicit: it completes the sum to a power of 2. */
 function huffmanTable(sent: readonly number[]): HuffmanTable {
   if (sent.some((weight) => weight > HUFFMAN_LOG_MAX)) throw new CorruptZstd('a Huffman weight is too large');
   const sum = sent.reduce((total, weight) => total + ((1 << weight) >> 1), 0);

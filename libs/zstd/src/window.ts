@@ -1,18 +1,17 @@
 import { CorruptZstd } from './bits.js';
 
-/** Room for output before what is behind the window is dropped, in bytes. */
+/** How far the buffer exceeds the window before older output is dropped, in bytes. */
 const SLACK = 1024 * 1024;
 
 /**
- * The end of a frame's output, as far back as its matches may reach. It grows with what comes, not with what is
- * announced.
+ * The last output of a frame, as far back as matches may reach. It grows with the output, not with the declared size.
  */
 export class ZstdWindow {
   private bytes = new Uint8Array(0);
   private end = 0;
   private taken = 0;
 
-  /** @param size how far back a match may reach, in bytes */
+  /** @param size the largest offset of a match, in bytes */
   constructor(private readonly size: number) {}
 
   add(bytes: Uint8Array): void {
@@ -27,7 +26,7 @@ export class ZstdWindow {
     this.end += count;
   }
 
-  /** Adds again what came `back` bytes ago; what it adds may be part of that. */
+  /** Copies the output from `back` bytes ago; source and target may overlap. */
   repeat(back: number, count: number): void {
     if (back < 1 || back > this.end || back > this.size) throw new CorruptZstd('a match is too far back');
     this.makeRoom(count);
@@ -38,7 +37,7 @@ export class ZstdWindow {
     this.end += count;
   }
 
-  /** What was added since it was last asked, as a copy. */
+  /** A copy of the output since the last call. */
   take(): Buffer {
     const added = Buffer.from(this.bytes.subarray(this.taken, this.end));
     this.taken = this.end;
@@ -55,7 +54,7 @@ export class ZstdWindow {
       this.bytes = larger;
       return;
     }
-    // A block is smaller than the slack, so that nothing which was not taken yet is dropped.
+    // A block is smaller than the slack, so output that was not taken is never dropped.
     const dropped = this.end - this.size;
     this.bytes.copyWithin(0, dropped, this.end);
     this.end -= dropped;

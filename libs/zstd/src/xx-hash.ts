@@ -1,4 +1,4 @@
-/** The five primes of XXH64, each as its high and its low 32 bits. */
+/** The five primes of XXH64, each as its high and low 32 bits. */
 const P1 = [0x9e3779b1, 0x85ebca87] as const;
 const P2 = [0xc2b2ae3d, 0x27d4eb4f] as const;
 const P3 = [0x165667b1, 0x9e3779f9] as const;
@@ -7,10 +7,10 @@ const P5 = [0x27d4eb2f, 0x165667c5] as const;
 const STRIPE = 32;
 
 /**
- * XXH64 with the seed 0, the checksum of Zstandard. In halves of 32 bits, because BigInt takes twenty times as long.
+ * XXH64 with the seed 0, the checksum of Zstandard. In halves of 32 bits: BigInt takes 20 times as long.
  */
 export class XxHash64 {
-  /** Four lanes, each its high and its low half. */
+  /** Four lanes, each as its high and low half. */
   private readonly lanes = new Int32Array(8);
   private readonly rest = Buffer.alloc(STRIPE);
   private restLength = 0;
@@ -36,7 +36,7 @@ export class XxHash64 {
     this.restLength = bytes.copy(this.rest, 0, at);
   }
 
-  /** The lower half of the hash, which is what a frame ends with. */
+  /** The low 32 bits of the hash, which a frame ends with. */
   digest32(): number {
     let hash: Pair = P5;
     if (this.length >= STRIPE) {
@@ -68,7 +68,7 @@ export class XxHash64 {
     return hash[1] >>> 0;
   }
 
-  /** The round of all four lanes, on plain numbers: with pairs, as below, it is half as fast. */
+  /** The round of all four lanes, on plain numbers, which is twice as fast as with pairs. */
   private stripe(bytes: Buffer, at: number): void {
     const { lanes } = this;
     for (let i = 0; i < 8; i += 2) {
@@ -94,7 +94,7 @@ export class XxHash64 {
   }
 }
 
-/** A number of 64 bits: its high and its low half. */
+/** A 64-bit number: its high and low half. */
 type Pair = readonly [number, number];
 
 function round(lane: Pair, word: Pair): Pair {
@@ -121,12 +121,12 @@ function shifted([high, low]: Pair, bits: number): Pair {
   return bits < 32 ? [high >>> bits, (low >>> bits) | (high << (32 - bits))] : [0, high >>> (bits - 32)];
 }
 
-/** The lower 64 bits of the product. */
+/** The low 64 bits of the product. */
 function multiply([ah, al]: Pair, [bh, bl]: Pair): Pair {
   return [(Math.imul(ah, bl) + Math.imul(al, bh) + highOf(al, bl)) | 0, Math.imul(al, bl)];
 }
 
-/** The upper 32 bits of the product of two numbers of 32 bits: in pieces of 16 bits, so that nothing passes 2^53. */
+/** The high 32 bits of the product of two 32-bit numbers, in parts of 16 bits, so that no result exceeds 2^53. */
 function highOf(a: number, b: number): number {
   const a0 = a & 0xffff;
   const a1 = a >>> 16;
