@@ -5,7 +5,7 @@ import { filterOf, objectsFingerprint } from '#objects';
 import { Config, ProjectSlots } from '#platform';
 import type { BatchRow } from '#store';
 import { Injectable } from '@nestjs/common';
-import { BatchReadStore } from './batch-read.store.js';
+import { BatchStore } from './batch.store.js';
 import { LargeBatchSource } from './large-batch-source.js';
 import { batchDto, nestedObjectText, wholeBatchHead } from './batch-wire.js';
 
@@ -24,7 +24,7 @@ export class BatchReader {
   private readonly slots: ProjectSlots;
 
   constructor(
-    private readonly store: BatchReadStore,
+    private readonly store: BatchStore,
     private readonly database: Database,
     { database: { poolMax } }: Config,
   ) {

@@ -67,7 +67,7 @@ const CLEAR = {
   text: `
     WITH gone AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${ROLLUP_COLUMNS}),
     marked AS (${invalidateAllRollupsSql('gone')})
-    UPDATE batches SET object_count = 0, rewritten = $3 WHERE project_id = $1 AND batch_id = $2`,
+    UPDATE batches SET object_count = 0 WHERE project_id = $1 AND batch_id = $2`,
 };
 
 const DELETE_OBJECTS = {
@@ -214,8 +214,8 @@ export class BatchWriteStore {
   }
 
   /** Deletes the objects of a locked batch. */
-  async clear(tx: Queryable, target: BatchTarget, revision: bigint): Promise<void> {
-    await tx.query(CLEAR, [...target, revision.toString()]);
+  async clear(tx: Queryable, target: BatchTarget): Promise<void> {
+    await tx.query(CLEAR, target);
   }
 
   /** Deletes a locked batch with its objects. */

@@ -274,7 +274,7 @@ export class BatchWriter {
     }
     if (ifExists === 'compare') throw differentContent(batchId);
     if (ifExists === 'replace') {
-      await this.store.clear(tx, target, this.sequence.next());
+      await this.store.clear(tx, target);
       const rejectedBefore = rejected.objects;
       const { added } = await this.addStaged(tx, write, 'any', rejected);
       const isWhole = rejected.objects === rejectedBefore;

@@ -6,7 +6,6 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { BatchController } from './batch.controller.js';
 import { BatchOperations } from './batch.operations.js';
 import { BatchParser } from './batch-parser.js';
-import { BatchReadStore } from './batch-read.store.js';
 import { BatchReader } from './batch-reader.js';
 import { BatchStore } from './batch.store.js';
 import { BatchWriteStore } from './batch-write.store.js';
@@ -17,15 +16,6 @@ import { WriteSlots } from './write-slots.js';
 @Module({
   imports: [JobsModule, ObjectsModule, TypeOrmModule.forFeature([BatchEntity])],
   controllers: [BatchController],
-  providers: [
-    BatchParser,
-    BatchStore,
-    BatchReadStore,
-    BatchReader,
-    BatchWriteStore,
-    WriteSlots,
-    BatchWriter,
-    BatchOperations,
-  ],
+  providers: [BatchParser, BatchStore, BatchReader, BatchWriteStore, WriteSlots, BatchWriter, BatchOperations],
 })
 export class BatchesModule {}

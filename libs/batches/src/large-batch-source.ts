@@ -1,7 +1,7 @@
 import type { Database, Snapshot } from '#database';
 import type { BodySource } from '#http';
 import type { BatchRow } from '#store';
-import type { BatchObjects, BatchReadStore } from './batch-read.store.js';
+import type { BatchObjects, BatchStore } from './batch.store.js';
 import { nestedObjectText, wholeBatchHead } from './batch-wire.js';
 
 /** Objects that one statement reads: enough that the round trip does not count, few enough to keep in memory. */
@@ -17,7 +17,7 @@ export class LargeBatchSource implements BodySource {
 
   /** @param releaseSlot is called once, when the source is closed */
   constructor(
-    private readonly store: BatchReadStore,
+    private readonly store: BatchStore,
     private readonly projectId: number,
     private readonly batchId: string,
     private readonly releaseSlot: () => void,

@@ -51,7 +51,7 @@ const REPLACE = `
   ${invalidateRollupsSql('(TABLE was UNION ALL TABLE changed)')}`;
 
 const TOUCH = `
-  UPDATE batches SET revision = $3, rewritten = $3, digest = NULL WHERE project_id = $1 AND batch_id = ANY ($2::text[])`;
+  UPDATE batches SET revision = $3, digest = NULL WHERE project_id = $1 AND batch_id = ANY ($2::text[])`;
 
 /** Writes of objects one by one or some at a time, to batches that grow. */
 @Injectable()

@@ -54,7 +54,7 @@ const INSERT = {
 const LOCK_BATCH_OF = {
   name: 'object.lock-batch',
   text: `
-    UPDATE batches AS b SET revision = $3::bigint, rewritten = $3::bigint, object_count = b.object_count - $4::int, digest = NULL
+    UPDATE batches AS b SET revision = $3::bigint, object_count = b.object_count - $4::int, digest = NULL
     FROM objects AS o
     WHERE o.project_id = $1::int AND o.object_id = $2::text AND b.project_id = $1::int AND b.batch_id = o.batch_id
     RETURNING b.batch_id`,

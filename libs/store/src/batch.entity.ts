@@ -29,7 +29,7 @@ export class BatchEntity {
   @Column('bytea', { nullable: true })
   digest: Buffer | null;
 
-  /** The revision of the last change that was more than adding objects; 0 for none. */
+  /** Not used any more; see docs/decisions/016. */
   @Column('bigint', { default: 0 })
   rewritten: string;
 }
