@@ -246,9 +246,9 @@ function nestedOf({ context, each, propertyName }: Metadata, dto: DtoClass): Nes
     validator,
     each,
     shorthand: shorthand && {
-      nameRules: validator.rulesOf(shorthand.name).map(({ isValid, detail }) => ({
-        isValid,
-        detail: (name) => `is not a valid ${shorthand.name}: ${detail(name)}`,
+      nameRules: validator.rulesOf(shorthand.name).map((rule) => ({
+        isValid: (name) => rule.isValid(name),
+        detail: (name) => `is not a valid ${shorthand.name}: ${rule.detail(name)}`,
       })),
       valueRules: validator.rulesOf(shorthand.value),
     },
