@@ -7,7 +7,7 @@ import { Body, Controller, Headers, Module, Post, Put } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE, NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 
-/** What came of a body. */
+/** The size and digest of a received body. */
 interface Arrived {
   bytes: number;
   sha256: string;
@@ -21,7 +21,7 @@ class BodiesController {
     return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
   }
 
-  /** Reads it when `X-Wait` milliseconds have gone by. */
+  /** Waits for `X-Wait` milliseconds before reading the body. */
   @Put()
   @Rules({ roles: 'anyone', consumes: ['application/json', 'application/x-ndjson'] })
   async lines(@Body() body: JsonBody | NdjsonBody, @Headers('x-wait') waitMs?: string): Promise<Arrived> {
@@ -47,7 +47,7 @@ class BodiesController {
 })
 class BodiesModule {}
 
-/** The HTTP server of the product with routes that only say what arrived, and bodies that may be impatiently awaited. */
+/** The HTTP server of the product with routes that return the size and digest of a body. @param pace the minimum rate of bodies */
 export async function startBodyApp(
   settings: Record<string, string>,
   pace?: { graceMs: number; windowMs: number; bytesPerSecond: number },

@@ -3,7 +3,7 @@ import { expect } from '@jest/globals';
 import type { Reply } from '../harness/api.js';
 import { RUN } from '../harness/run.js';
 
-/** Checks that an answer is a whole problem document of this kind (RFC 9457), and gives it. */
+/** Expects a complete problem document (RFC 9457) of this slug, and returns it. */
 export function expectProblem(reply: Omit<Reply, 'json'>, slug: ProblemSlug): ProblemDto {
   const { status, title } = RUN.problems[slug];
   expect([reply.status, reply.text]).toEqual([status, expect.stringContaining(`/problems#${slug}"`)]);
@@ -16,7 +16,7 @@ export function expectProblem(reply: Omit<Reply, 'json'>, slug: ProblemSlug): Pr
   return problem;
 }
 
-/** The places that a problem points at. */
+/** The pointers and parameters of a problem's errors. */
 export function placesOf({ errors = [] }: ProblemDto): (string | undefined)[] {
   return errors.map(({ pointer, parameter }) => pointer ?? parameter);
 }

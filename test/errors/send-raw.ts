@@ -2,8 +2,8 @@ import { connect } from 'node:net';
 import type { Reply } from '../harness/api.js';
 
 /**
- * Sends bytes as they are, which no HTTP client would, and only then reads the one answer that comes back.
- * @param endsEarly the client ends its side after the bytes, as one that was cut off does
+ * Sends raw bytes, and then reads one response.
+ * @param endsEarly close the client's side of the connection after the bytes
  */
 export async function sendRaw(
   origin: string,
