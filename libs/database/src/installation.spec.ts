@@ -1,0 +1,41 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { urlOf } from '../../../test/harness/tables.js';
+import { openInstallation } from './installation.js';
+import { SequenceUnavailableError } from './sequence.js';
+import { Config } from '#platform';
+
+const QUIET = { log: () => undefined, warn: () => undefined, error: () => undefined };
+const LANES = `SELECT * FROM sequence_lanes ORDER BY lane`;
+
+let db: TestDatabase;
+beforeAll(async () => {
+  db = await cloneDatabase();
+});
+afterAll(() => db.close());
+
+async function withInstallation(leasesLane: boolean, work: () => Promise<void>): Promise<void> {
+  const config = new Config({ DATABASE_URL: urlOf(db.address), STOWAGE_KEY_SECRET: 'x'.repeat(32) });
+  const options = { config, entities: [], logger: QUIET, leasesLane, say: () => undefined };
+  const installation = await openInstallation(options);
+  try {
+    if (leasesLane) expect(installation.sequence.next()).toBeGreaterThan(0n);
+    else expect(() => installation.sequence.next()).toThrow(SequenceUnavailableError);
+    await work();
+  } finally {
+    await installation.close();
+  }
+}
+
+it('leases one lane while it is open', async () => {
+  await withInstallation(true, async () => {
+    expect(await db.sql(`SELECT FROM sequence_lanes WHERE holder IS NOT NULL`)).toHaveLength(1);
+  });
+  expect(await db.sql(`SELECT FROM sequence_lanes WHERE holder IS NOT NULL`)).toHaveLength(0);
+});
+
+it('changes no lane when it draws no numbers', async () => {
+  const before = await db.sql(LANES);
+  await withInstallation(false, () => Promise.resolve());
+  expect(await db.sql(LANES)).toEqual(before);
+});
