@@ -14,7 +14,7 @@ import {
 } from '../objects/wire.js';
 
 let api: TestApi;
-/** 12 batches b-0 to b-11, in this order, of so many objects as their number; the even ones have shoes. */
+/** Stores batches b-0 to b-11 in this order. Batch b-n has n objects; those of even batches are shoes. */
 let project: TestProject;
 
 beforeAll(async () => {
@@ -36,7 +36,7 @@ const ids = ({ results }: PageBody<BatchBody>): string[] => results.map((one) =>
 const named = (...numbers: number[]): string[] => numbers.map((n) => `b-${String(n)}`);
 
 describe('GET /batches', () => {
-  it('lists the batches newest first, as they were answered when they were posted', async () => {
+  it('lists batches newest first, each as POST returned it', async () => {
     const first = await page('/batches');
     expect(ids(first)).toEqual(named(11, 10, 9, 8, 7, 6, 5, 4, 3, 2));
     expect([first.count, first.count_is, first.previous]).toEqual([12, 'exact', null]);
@@ -47,7 +47,7 @@ describe('GET /batches', () => {
     expect((await get(batch?.objects_url ?? '')).json<PageBody<ObjectBody>>().count).toBe(11);
   });
 
-  it.each([1, 5, 6, 12, 13])('is the same in pages of %d, forwards and backwards', async (size) => {
+  it.each([1, 5, 6, 12, 13])('returns the same batches in pages of %d, forwards and backwards', async (size) => {
     const forwards = await pagesFrom<BatchBody>(api, project.keys.analyst, `/batches?page_size=${String(size)}`);
     expect(forwards.flatMap(ids)).toEqual(named(11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
     const backwards: string[][] = [];
@@ -59,13 +59,13 @@ describe('GET /batches', () => {
     expect(backwards).toEqual(forwards.map(ids));
   });
 
-  it('lists a batch once, however many of its objects match', async () => {
+  it('lists a batch once if several of its objects match', async () => {
     const shoes = await page(address('/batches', { data: '{"type":"shoe"}' }));
     expect([ids(shoes), shoes.count]).toEqual([named(10, 8, 6, 4, 2), 5]);
     expect(shoes.results.map((one) => one.object_count)).toEqual([10, 8, 6, 4, 2]);
   });
 
-  it('asks all of a filter of one and the same object', async () => {
+  it('requires one object to match all conditions of a filter', async () => {
     const { keys } = await api.project();
     await postBatch(api, keys.producer, 'split', [
       { object_id: '1', data: { type: 'shoe' }, subject: 'a' },
@@ -79,13 +79,13 @@ describe('GET /batches', () => {
     );
   });
 
-  it('finds a batch by its id, also an empty one', async () => {
+  it('finds a batch by batch_id, even an empty one', async () => {
     expect(ids(await page('/batches?batch_id=b-0'))).toEqual(['b-0']);
     expect(ids(await page('/batches?batch_id=b-4&key=type&value=shoe'))).toEqual(['b-4']);
     expect(ids(await page('/batches?batch_id=b-5&key=type&value=shoe'))).toEqual([]);
   });
 
-  it('counts what changes', async () => {
+  it('updates object_count when objects are added and deleted', async () => {
     const { keys } = await api.project();
     await postBatch(api, keys.producer, 'b', [{ object_id: '1', data: [] }]);
     const read = async (): Promise<unknown[]> =>
@@ -110,18 +110,18 @@ describe('GET /batches?include=objects', () => {
     }
   });
 
-  it('nests all objects of a batch of which one matches', async () => {
+  it('nests all objects of a batch if one of them matches', async () => {
     const found = await page(address('/batches', { data: '{"type":"boot","place":10}', include: 'objects' }));
     expect(ids(found)).toEqual(['b-11']);
     expect(found.results[0]?.objects).toHaveLength(11);
   });
 
-  it('is an empty page where nothing matches', async () => {
+  it('returns an empty page if nothing matches', async () => {
     expect((await page('/batches?include=objects&key=never')).results).toEqual([]);
   });
 
   it.each([1_000, 1_001, 2_345])(
-    'leads from the first 1,000 of %d objects through the rest in order',
+    'nests the first 1,000 of %d objects, and links to the others in order',
     async (count) => {
       const { keys } = await api.project();
       const objects = Array.from({ length: count }, (_, i) => ({ object_id: `n-${String(i)}`, data: [] }));
@@ -137,7 +137,7 @@ describe('GET /batches?include=objects', () => {
         const pages = await pagesFrom<ObjectBody>(api, keys.analyst, next);
         const rest = pages.flatMap((one) => one.results.map((object) => object.object_id));
         expect(rest).toEqual(objects.slice(1_000).map((one) => one.object_id));
-        // And back again, through what was nested too.
+        // Also follows the previous links back, past the nested objects.
         const back: string[] = [];
         for (let url = pages.at(-1)?.previous ?? null; url !== null;) {
           const one: PageBody<ObjectBody> = (await api.call('GET', url, { key: keys.analyst })).json();
@@ -150,7 +150,7 @@ describe('GET /batches?include=objects', () => {
     },
   );
 
-  it.each(['include=all', 'include=', 'include=objects&include=objects'])('refuses ?%s', async (query) => {
+  it.each(['include=all', 'include=', 'include=objects&include=objects'])('rejects ?%s', async (query) => {
     const reply = await get(`/batches?${query}`);
     expect([kindOf(reply), ...places(reply)]).toEqual(['400 invalid-query', 'include']);
     expect(kindOf(await get('/objects?include=objects'))).toBe('400 invalid-query');

@@ -16,7 +16,7 @@ afterEach(async () => {
     SELECT batch_id, b.object_count, o.count FROM batches AS b
     FULL JOIN (SELECT project_id, batch_id, count(*) FROM objects GROUP BY 1, 2) AS o USING (project_id, batch_id)
     WHERE b.object_count IS DISTINCT FROM coalesce(o.count, 0)`);
-  // Neither an object without its batch nor a batch with a wrong count, whatever the test did.
+  // After each test: no object without a batch, no batch with a wrong count.
   expect(wrong).toEqual([]);
 });
 
@@ -27,7 +27,7 @@ const idsOf = (name: string, count: number): string[] =>
 const objects = (ids: string[]): object[] => ids.map((object_id) => ({ object_id, data: { n: 1 } }));
 const statuses = (replies: Reply[]): number[] => replies.map((reply) => reply.status).sort();
 
-/** Waits until so many connections to this file's database wait for a lock. */
+/** Waits until `count` connections to this database wait for a lock. */
 async function waitForLockWaits(count: number): Promise<void> {
   for (let waiting = 0; waiting < count;) {
     const rows = await api.db.sql(
@@ -37,8 +37,8 @@ async function waitForLockWaits(count: number): Promise<void> {
   }
 }
 
-describe('many clients at once', () => {
-  it('have all their batches stored, each whole', async () => {
+describe('concurrent requests', () => {
+  it('store every batch completely', async () => {
     const names = idsOf('client', 50);
     const replies = await Promise.all(
       names.map((batch_id) => post({ batch_id, objects: objects(idsOf(batch_id, 100)) })),
@@ -50,28 +50,28 @@ describe('many clients at once', () => {
     }
   });
 
-  it('store the same batch exactly once, and all others are told', async () => {
+  it('store the same batch once, and return 409 to the others', async () => {
     const ids = idsOf('same', 100);
     const body = { batch_id: 'same', objects: objects(ids) };
     const replies = await Promise.all(Array.from({ length: 20 }, () => post(body)));
     expect(statuses(replies)).toEqual([201, ...Array.from({ length: 19 }, () => 409)]);
-    const refused = replies.filter((reply) => reply.status === 409);
-    for (const reply of refused) {
+    const conflicts = replies.filter((reply) => reply.status === 409);
+    for (const reply of conflicts) {
       expect(places(reply).slice(0, 2)).toEqual(['/batch_id', '/objects/0/object_id']);
     }
     const reply = await api.call('GET', '/batches/same', { key: project.keys.analyst });
     expect(reply.json<WholeBatchBody>().objects.map((one) => one.object_id)).toEqual(ids);
   });
 
-  it('store the same empty batch exactly once', async () => {
+  it('store the same empty batch once', async () => {
     const replies = await Promise.all(Array.from({ length: 20 }, () => post({ batch_id: 'same empty', objects: [] })));
     expect(statuses(replies)).toEqual([201, ...Array.from({ length: 19 }, () => 409)]);
   });
 
-  it('may send the same ids in opposite order: the deadlock is solved, one is stored, the other is a conflict', async () => {
+  it('with the same ids in opposite order store one batch, and return 409 to the other after a deadlock', async () => {
     let replies: Promise<Reply[]> | undefined;
     await api.db.transaction(async (tx) => {
-      // Holds the id in the middle until both have stored their first, so that each then waits for the other.
+      // Locks the middle id until both have stored their first one, so that each then waits for the other.
       await tx.query(
         `INSERT INTO objects (project_id, batch_id, object_id, seq, observed_at, data)
          VALUES ($1, 'held', 'middle', 1, now(), '[]')`,
@@ -89,7 +89,7 @@ describe('many clients at once', () => {
     expect(read.status).toBe(200);
   });
 
-  it('leave no orphan when a batch is deleted while objects are posted into it', async () => {
+  it('leave no object without a batch when a batch is deleted while objects are posted to it', async () => {
     await postBatch(api, project.keys.producer, 'doomed', objects(idsOf('doomed', 200)));
     const posts = idsOf('late', 60).map((object_id, i) =>
       i === 30
@@ -106,7 +106,7 @@ describe('many clients at once', () => {
     expect(left).toHaveLength(0);
   });
 
-  it('leave every count right when batches are deleted, posted again and changed at once', async () => {
+  it('keep every object_count correct when batches are deleted, posted and changed', async () => {
     const ids = idsOf('churn', 20);
     const calls: Promise<Reply>[] = [];
     for (let round = 0; round < 15; round++) {
@@ -125,7 +125,7 @@ describe('many clients at once', () => {
     expect(statuses(replies).filter((status) => status >= 500)).toEqual([]);
   });
 
-  it('leave both counts right when an object is gone from its batch and in another before a delete gets its turn', async () => {
+  it('keep both counts correct when an object moves to another batch before a delete gets its lock', async () => {
     await postBatch(api, project.keys.producer, 'from', objects(['mover', 'stayer']));
     await postBatch(api, project.keys.producer, 'to', objects([]));
     let deleted: Promise<Reply> | undefined;

@@ -35,7 +35,7 @@ async function rowsOf(batchId: string): Promise<number> {
 }
 
 describe('POST /batches', () => {
-  it('stores a batch and says where it is', async () => {
+  it('stores a batch and returns its address in Location', async () => {
     const body = { batch_id: 'b1', objects: [{ object_id: 'o1', data: [{ key: 'type', value: 'shoe' }] }] };
     const reply = await post(body);
     expect(reply.status).toBe(201);
@@ -43,7 +43,7 @@ describe('POST /batches', () => {
     expect(get.json()).toEqual(body);
   });
 
-  it('answers with the count, the time, and addresses that work', async () => {
+  it('returns the count, the time and working URLs', async () => {
     const before = Date.now();
     const reply = await post({ batch_id: 'büch/ 1&2', objects: [shoe('ü1'), shoe('ü2'), shoe('ü3')] });
     const batch = reply.json<BatchBody>();
@@ -61,7 +61,7 @@ describe('POST /batches', () => {
     ]);
   });
 
-  it('keeps the order of the objects, whatever their ids are', async () => {
+  it('keeps the order of the objects, independent of their ids', async () => {
     const ids = Array.from({ length: 300 }, (_, i) => `order-${String((i * 7919) % 300)}`);
     await postBatch(api, project.keys.producer, 'order', ids.map(shoe));
     expect((await read('order')).json<WholeBatchBody>().objects.map((one) => one.object_id)).toEqual(ids);
@@ -75,7 +75,7 @@ describe('POST /batches', () => {
   });
 
   it.each(['return=representation', 'respond-sync, return=representation', 'Return="representation"; x=1'])(
-    'answers Prefer: %s with the whole batch as it was sent',
+    'returns the complete batch with Prefer: %s',
     async (prefer) => {
       const body = { batch_id: `whole ${prefer}`, objects: [shoe(`1 ${prefer}`), shoe(`2 ${prefer}`)] };
       const reply = await post(body, { Prefer: prefer });
@@ -87,7 +87,7 @@ describe('POST /batches', () => {
     },
   );
 
-  it('answers any other preference as if it were not there', async () => {
+  it('ignores other preferences', async () => {
     const reply = await post({ batch_id: 'minimal', objects: [] }, { Prefer: 'return=minimal' });
     expect(reply.headers.get('preference-applied')).toBeNull();
     expect(reply.json<BatchBody>().object_count).toBe(0);
@@ -101,15 +101,15 @@ describe('POST /batches', () => {
     expect(places(tooLong).sort()).toEqual(['/batch_id', '/objects/0/object_id']);
   });
 
-  it('tells ids apart byte for byte', async () => {
+  it('compares ids byte by byte', async () => {
     const ids = ['shoe', 'Shoe', 'shoe ', 'sho\u00e9', 'shoe\u0301'];
     const reply = await post({ batch_id: 'bytes', objects: ids.map(shoe) });
     expect(reply.json<BatchBody>().object_count).toBe(5);
   });
 });
 
-describe('an id that exists already', () => {
-  it('is named with its place when it appears twice in the request, and nothing is stored', async () => {
+describe('POST /batches with ids that exist', () => {
+  it('reports each id that appears twice in the request, with its pointer, and stores nothing', async () => {
     const objects = ['t0', 't1', 't0', 't2', 't1', 't0'].map(shoe);
     const reply = await post({ batch_id: 'twice', objects });
     expect(kindOf(reply)).toBe('409 conflict');
@@ -126,7 +126,7 @@ describe('an id that exists already', () => {
     expect(await rowsOf('twice')).toBe(0);
   });
 
-  it('is named with its place when the project has it, and nothing is stored', async () => {
+  it('reports each id that exists in the project, with its pointer, and stores nothing', async () => {
     await postBatch(api, project.keys.producer, 'first', ['p1', 'p2', 'p3'].map(shoe));
     const reply = await post({ batch_id: 'second', objects: ['p0', 'p3', 'p4', 'p1'].map(shoe) });
     expect(kindOf(reply)).toBe('409 conflict');
@@ -138,7 +138,7 @@ describe('an id that exists already', () => {
     expect(free.status).toBe(404);
   });
 
-  it('is named when it is the batch itself, beside the objects', async () => {
+  it('reports the existing batch id together with the object ids', async () => {
     await postBatch(api, project.keys.producer, 'again', ['a1', 'a2'].map(shoe));
     const whole = await read('again');
     const reply = await post({ batch_id: 'again', objects: ['a2', 'a9'].map(shoe) });
@@ -150,7 +150,7 @@ describe('an id that exists already', () => {
     expect(places(await post({ batch_id: 'again', objects: [] }))).toEqual(['/batch_id']);
   });
 
-  it('is counted beyond the hundred that are listed', async () => {
+  it('lists 100 conflicts and counts all', async () => {
     const ids = Array.from({ length: 250 }, (_, i) => `many-${String(i)}`);
     await postBatch(api, project.keys.producer, 'many', ids.map(shoe));
     const { errors, error_count } = (
@@ -159,7 +159,7 @@ describe('an id that exists already', () => {
     expect([errors?.length, error_count]).toEqual([100, 250]);
   });
 
-  it('is free in another project', async () => {
+  it('accepts ids of another project', async () => {
     const other = await api.project();
     const body = { batch_id: 'shared', objects: [shoe('shared-1')] };
     expect((await post(body)).status).toBe(201);
@@ -168,17 +168,17 @@ describe('an id that exists already', () => {
   });
 });
 
-describe('what is not a batch', () => {
+describe('POST /batches with an invalid body', () => {
   const object = { object_id: 'x', data: [{ key: 'k', value: 1 }] };
   const nested = { key: 'k', value: [1] };
   it.each<[string, unknown, string[]]>([
-    ['no object', [], ['']],
-    ['nothing in it', {}, ['/batch_id', '/objects']],
+    ['a list', [], ['']],
+    ['an empty object', {}, ['/batch_id', '/objects']],
     ['an id that is a number', { batch_id: 7, objects: [] }, ['/batch_id']],
     ['an empty id', { batch_id: '', objects: [] }, ['/batch_id']],
     ['an id with a control character', { batch_id: 'a\nb', objects: [] }, ['/batch_id']],
     ['an id with a C1 control character', { batch_id: 'a\u0085b', objects: [] }, ['/batch_id']],
-    ['objects that are no list', { batch_id: 'x', objects: { 0: object } }, ['/objects']],
+    ['objects that are not a list', { batch_id: 'x', objects: { 0: object } }, ['/objects']],
     ['objects that are null', { batch_id: 'x', objects: null }, ['/objects']],
     ['an object that is null', { batch_id: 'x', objects: [object, null] }, ['/objects/1']],
     ['an unknown member', { batch_id: 'x', objects: [], 'no/te~': 1 }, ['/no~1te~0']],
@@ -187,21 +187,17 @@ describe('what is not a batch', () => {
     ['an object without data', { batch_id: 'x', objects: [{ object_id: 'x' }] }, ['/objects/0/data']],
     ['data that is null', withData(null), ['/objects/0/data']],
     ['data that is text', withData('k=v'), ['/objects/0/data']],
-    ['a pair that is no object', withData(['k']), ['/objects/0/data/0']],
+    ['a pair that is not an object', withData(['k']), ['/objects/0/data/0']],
     ['a pair without a value', withData([{ key: 'k' }]), ['/objects/0/data/0/value']],
     ['a pair without a key', withData([{ value: 1 }]), ['/objects/0/data/0/key']],
     ['an empty key', withData([{ key: '', value: 1 }]), ['/objects/0/data/0/key']],
-    ['a key that is too long', withData([{ key: 'k'.repeat(256), value: 1 }]), ['/objects/0/data/0/key']],
+    ['a key of 256 characters', withData([{ key: 'k'.repeat(256), value: 1 }]), ['/objects/0/data/0/key']],
     ['a value that is a list', withData([object.data[0], nested]), ['/objects/0/data/1/value']],
     ['a value that is an object', withData([{ key: 'k', value: {} }]), ['/objects/0/data/0/value']],
     ['a shorthand value that is a list', withData({ a: 1, 'b/c': [] }), ['/objects/0/data/b~1c']],
     ['a subject that is a number', { batch_id: 'x', objects: [{ ...object, subject: 1 }] }, ['/objects/0/subject']],
-    [
-      'a time that is none',
-      { batch_id: 'x', objects: [{ ...object, observed_at: 'today' }] },
-      ['/objects/0/observed_at'],
-    ],
-  ])('is refused with its place: %s', async (_, body, pointers) => {
+    ['an invalid time', { batch_id: 'x', objects: [{ ...object, observed_at: 'today' }] }, ['/objects/0/observed_at']],
+  ])('is rejected with a pointer: %s', async (_, body, pointers) => {
     const reply = await post(body);
     expect(kindOf(reply)).toBe('400 invalid-body');
     expect(places(reply)).toEqual(pointers);
@@ -211,7 +207,7 @@ describe('what is not a batch', () => {
     return { batch_id: 'x', objects: [{ object_id: 'x', data }] };
   }
 
-  it('is refused when its shorthand has an empty key', async () => {
+  it('is rejected if the data shorthand has an empty key', async () => {
     const reply = await post(withData({ '': 1 }));
     expect(kindOf(reply)).toBe('400 invalid-body');
     expect(places(reply)[0]).toMatch(/^\/objects\/0\/data/);
@@ -221,65 +217,65 @@ describe('what is not a batch', () => {
     ['U+0000', '[{"key":"k","value":"a\\u0000"}]', ['/objects/0/data/0/value']],
     ['U+0000 in a key', '[{"key":"\\u0000","value":1}]', ['/objects/0/data/0/key']],
     ['a lone surrogate', '[{"key":"k","value":"\\ud83d!"}]', ['/objects/0/data/0/value']],
-    ['a surrogate pair backwards', '[{"key":"k","value":"\\udc62\\ud83d"}]', ['/objects/0/data/0/value']],
+    ['a reversed surrogate pair', '[{"key":"k","value":"\\udc62\\ud83d"}]', ['/objects/0/data/0/value']],
     ['a number that is too large', '[{"key":"k","value":1e131072}]', ['/objects/0/data/0/value']],
-    ['a number that is too fine', '[{"key":"k","value":1e-16384}]', ['/objects/0/data/0/value']],
-    ['a number beyond any', '{"a":1E+999999999999}', ['/objects/0/data/a']],
-    ['a member given twice', '[{"key":"k","value":1,"value":2}]', ['/objects/0/data/0/value']],
+    ['a number with too many decimals', '[{"key":"k","value":1e-16384}]', ['/objects/0/data/0/value']],
+    ['a number with a huge exponent', '{"a":1E+999999999999}', ['/objects/0/data/a']],
+    ['a repeated member', '[{"key":"k","value":1,"value":2}]', ['/objects/0/data/0/value']],
     [
-      'two things at once',
+      'two errors at once',
       '[{"key":"k","value":1e-16384},{"key":"\\udead","value":1}]',
       ['/objects/0/data/0/value', '/objects/0/data/1/key'],
     ],
-  ])('is refused with its place, for it cannot be stored as it is: %s', async (_, data, pointers) => {
+  ])('is rejected with a pointer if PostgreSQL cannot store it: %s', async (_, data, pointers) => {
     const reply = await post(`{"batch_id":"x","objects":[{"object_id":"x","data":${data}}]}`);
     expect(kindOf(reply)).toBe('400 invalid-body');
     expect(places(reply)).toEqual(pointers);
   });
 
-  it('is refused when it is no JSON, with the line and the column', async () => {
+  it('is rejected with line and column if it is not JSON', async () => {
     const reply = await post('{"batch_id":"x",\n  objects:[]}');
     expect(kindOf(reply)).toBe('400 malformed-request');
     expect(reply.json<ProblemBody>().detail).toContain('line 2, column 3');
   });
 
-  it('is refused when it is no UTF-8', async () => {
+  it('is rejected if it is not UTF-8', async () => {
     const text = Buffer.from('{"batch_id":"x?","objects":[]}');
     text[text.indexOf('?')] = 0xff;
     expect(kindOf(await post(text))).toBe('400 malformed-request');
   });
 
-  it('is refused when a member other than a shorthand key is given twice', async () => {
+  it('is rejected if a member name is repeated outside the data shorthand', async () => {
     expect(places(await post('{"batch_id":"x","batch_id":"y","objects":[]}'))).toEqual(['/batch_id']);
     expect(places(await post('{"batch_id":"x","objects":[{"object_id":"x","data":{},"data":{}}]}'))).toEqual([
       '/objects/0/data',
     ]);
   });
 
-  it('is refused when one of the values of a shorthand key given twice is no scalar', async () => {
+  it('is rejected if a repeated shorthand key has a value that is not a scalar', async () => {
     const reply = await post('{"batch_id":"x","objects":[{"object_id":"x","data":{"k":[],"k":1}}]}');
     expect(kindOf(reply)).toBe('400 invalid-body');
     expect(places(reply)).toEqual(['/objects/0/data/k']);
   });
 
-  it('leaves nothing behind', async () => {
+  it('stores nothing', async () => {
     expect(await rowsOf('x')).toBe(0);
   });
 });
 
-describe('the limits of a batch', () => {
+describe('the limits of POST /batches', () => {
   const ids = Array.from({ length: 100_000 }, (_, i) => `big-${i.toString(36)}`);
   const bodyOf = (objectIds: string[]): string =>
     `{"batch_id":"big","objects":[${objectIds.map((id) => `{"object_id":"${id}","data":[{"key":"n","value":1.10}]}`).join()}]}`;
 
-  it('refuse one object more than BATCH_OBJECTS_MAX, say which limit it is and store nothing', async () => {
+  it('reject more objects than BATCH_OBJECTS_MAX, naming the limit', async () => {
     const reply = await post(bodyOf([...ids, 'one more']));
     expect(kindOf(reply)).toBe('413 too-large');
     expect(reply.json<ProblemBody>().detail).toMatch(/BATCH_OBJECTS_MAX is 100000.*\/api\/v1\/limits/);
     expect(await rowsOf('big')).toBe(0);
   });
 
-  it('leave a batch of 100,000 objects whole', async () => {
+  it('allow a batch of 100,000 objects', async () => {
     const reply = await post(bodyOf(ids));
     expect(reply.json<BatchBody>().object_count).toBe(100_000);
     const whole = await read('big');
@@ -287,7 +283,7 @@ describe('the limits of a batch', () => {
     expect(whole.json<WholeBatchBody>().objects.map((one) => one.object_id)).toEqual(ids);
   });
 
-  it('count the numbers of a body as they are written out', async () => {
+  it('count numbers with an exponent at their full length', async () => {
     const small = await TestApi.start({ BODY_LIMIT_BYTES: '10000' });
     try {
       const { keys } = await small.project();

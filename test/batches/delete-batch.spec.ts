@@ -19,7 +19,7 @@ const objectsOf = (name: string, count: number): object[] =>
   Array.from({ length: count }, (_, i) => ({ object_id: `${name}-${String(i)}`, data: { name } }));
 
 describe('DELETE /batches/{batch_id}', () => {
-  it('deletes a batch that is empty, once', async () => {
+  it('deletes an empty batch, and then returns 404', async () => {
     await postBatch(api, project.keys.producer, 'empty', []);
     const reply = await remove('empty');
     expect([reply.status, reply.text]).toEqual([204, '']);
@@ -28,7 +28,7 @@ describe('DELETE /batches/{batch_id}', () => {
     expect(kindOf(await remove('empty?cascade=true'))).toBe('404 not-found');
   });
 
-  it('refuses a batch that has objects, says how many, and deletes nothing', async () => {
+  it('rejects a batch with objects, returns their number, and deletes nothing', async () => {
     await postBatch(api, project.keys.producer, 'full', objectsOf('full', 3));
     for (const path of ['full', 'full?cascade=false']) {
       const reply = await remove(path);
@@ -48,7 +48,7 @@ describe('DELETE /batches/{batch_id}', () => {
     expect((await remove('emptied')).status).toBe(204);
   });
 
-  it('on cascade is never told that there are objects, also where others make the batch again meanwhile', async () => {
+  it('never returns 409 with cascade, even if the batch is created again concurrently', async () => {
     const { keys } = await api.project();
     const reading = (): Promise<Reply> =>
       api.call('POST', '/buildings/HQ/rooms/lab/temperatures', { key: keys.producer, body: { temperature: 1 } });
@@ -66,7 +66,7 @@ describe('DELETE /batches/{batch_id}', () => {
     expect([...statuses].sort()).toEqual([204, 404]);
   });
 
-  it('deletes the objects with it on cascade, and those of no other batch or project', async () => {
+  it('deletes its objects with cascade, but no objects of other batches or projects', async () => {
     const other = await api.project();
     await postBatch(api, other.keys.producer, 'cascade', objectsOf('cascade', 2));
     await postBatch(api, project.keys.producer, 'cascade', objectsOf('cascade', 2));
@@ -80,7 +80,7 @@ describe('DELETE /batches/{batch_id}', () => {
     expect(foreign.json<{ objects: unknown[] }>().objects).toHaveLength(2);
   });
 
-  it('leaves the ids free to be posted again', async () => {
+  it('allows the ids to be posted again', async () => {
     for (let round = 0; round < 3; round++) {
       await postBatch(api, project.keys.producer, 'phoenix', objectsOf('phoenix', 5));
       expect((await remove('phoenix?cascade=true')).status).toBe(204);
@@ -90,7 +90,7 @@ describe('DELETE /batches/{batch_id}', () => {
     expect(reply.json<BatchBody>().object_count).toBe(4);
   });
 
-  it("says not found for another project's batch and leaves it", async () => {
+  it("returns 404 for another project's batch, and keeps it", async () => {
     const other = await api.project();
     await postBatch(api, project.keys.producer, 'mine', objectsOf('mine', 1));
     expect(kindOf(await remove('mine', other.keys.admin))).toBe('404 not-found');
@@ -103,7 +103,7 @@ describe('DELETE /batches/{batch_id}', () => {
     ['cascade=', 'cascade'],
     ['cascade=true&cascade=true', 'cascade'],
     ['force=true', 'force'],
-  ])('refuses ?%s and deletes nothing', async (query, parameter) => {
+  ])('rejects ?%s and deletes nothing', async (query, parameter) => {
     await postBatch(api, project.keys.producer, query, []);
     const reply = await remove(`${encodeURIComponent(query)}?${query}`);
     expect(kindOf(reply)).toBe('400 invalid-query');

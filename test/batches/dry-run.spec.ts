@@ -18,7 +18,7 @@ afterAll(() => api.stop());
 const shoe = (object_id: string, size = 1): object => ({ object_id, data: [{ key: 'size', value: size }] });
 const many = (count: number): object[] => Array.from({ length: count }, (_, i) => shoe(`m${String(i)}`));
 
-/** All that there is of all batches and objects, to the sequence numbers. */
+/** Returns all rows of batches and objects, including their sequence numbers. */
 const everything = (): Promise<object[]> =>
   api.db.sql(`SELECT b.project_id, b.batch_id, b.seq AS batch_seq, b.object_count, b.revision, o.*
     FROM batches AS b FULL JOIN objects AS o USING (project_id, batch_id) ORDER BY o.project_id, o.object_id`);
@@ -40,7 +40,7 @@ const putLines =
     return api.call('PUT', `/batches/${batchId}?${query}${more}`, { key: project.keys.admin, body, headers });
   };
 
-/** Each with what it would come to: what is done, the status, the batch's objects then, and those of the request that are there. */
+/** Name, request, would, status, object_count of the batch afterwards, and number of the request's objects in it. */
 const GOOD: [string, Send, string, number, number, number][] = [
   ['POST of a new batch', post('new', many(3)), 'create', 201, 3, 3],
   ['POST of an empty batch', post('new', []), 'create', 201, 0, 0],
@@ -51,23 +51,26 @@ const GOOD: [string, Send, string, number, number, number][] = [
   ['PUT of the same', put('there', [shoe('t1'), shoe('t2')]), 'nothing', 200, 2, 2],
   ['lines of the same', putLines('there', [shoe('t1'), shoe('t2')]), 'nothing', 200, 2, 2],
   ['PUT to replace', put('there', many(5), '&on_conflict=replace'), 'replace', 200, 5, 5],
-  ['PUT of nothing to replace', put('there', [], '&on_conflict=replace'), 'replace', 200, 0, 0],
+  ['PUT of no objects to replace', put('there', [], '&on_conflict=replace'), 'replace', 200, 0, 0],
   ['lines to replace', putLines('there', many(5), '&on_conflict=replace'), 'replace', 200, 5, 5],
   ['PUT to add', put('there', [...many(3), shoe('t1', 2)], '&on_conflict=skip'), 'extend', 200, 5, 4],
-  ['PUT to add what is there', put('there', [shoe('t1', 2)], '&on_conflict=skip'), 'nothing', 200, 2, 1],
+  ['PUT to add existing objects', put('there', [shoe('t1', 2)], '&on_conflict=skip'), 'nothing', 200, 2, 1],
   ['lines to add', putLines('there', [...many(3), shoe('t1', 2)], '&on_conflict=skip'), 'extend', 200, 5, 4],
-  ['POST of a good part', post('new', many(3)), 'create', 201, 3, 3],
+  ['POST of a valid part', post('new', many(3)), 'create', 201, 3, 3],
 ];
 
 describe('dry_run=true', () => {
-  it.each(GOOD)('tells of %s what would happen, and stores nothing', async (_, send, would, status, count, stored) => {
-    const reply = await send('dry_run=true');
-    expect([reply.status, reply.headers.get('location')]).toEqual([200, null]);
-    const { batch_id, ...rest } = reply.json<{ batch_id: string }>();
-    expect(rest).toEqual({ dry_run: true, would, would_answer: status, object_count: count, stored, rejected: 0 });
-    expect(['new', 'there']).toContain(batch_id);
-    expect(await everything()).toEqual(untouched);
-  });
+  it.each(GOOD)(
+    'returns the expected result of %s, and stores nothing',
+    async (_, send, would, status, count, stored) => {
+      const reply = await send('dry_run=true');
+      expect([reply.status, reply.headers.get('location')]).toEqual([200, null]);
+      const { batch_id, ...rest } = reply.json<{ batch_id: string }>();
+      expect(rest).toEqual({ dry_run: true, would, would_answer: status, object_count: count, stored, rejected: 0 });
+      expect(['new', 'there']).toContain(batch_id);
+      expect(await everything()).toEqual(untouched);
+    },
+  );
 
   const bad = { object_id: 'bad', data: 7 };
   const part = [bad, shoe('p1'), shoe('e1'), shoe('p1'), shoe('p2')];
@@ -75,12 +78,12 @@ describe('dry_run=true', () => {
     ['POST', 'objects', post('new', part)],
     ['PUT', 'objects', put('new', part)],
     ['lines', 'lines', putLines('new', part)],
-  ])('tells of a part what would be stored and what is rejected: %s', async (_, kind, send) => {
+  ])('returns the numbers of accepted and rejected objects with mode=partial: %s', async (_, kind, send) => {
     const reply = await send('dry_run=true&mode=partial');
     expect(reply.status).toBe(200);
     const { errors, ...rest } = reply.json<{ errors: { pointer: string }[] }>();
-    const told = { dry_run: true, would: 'create', would_answer: 207, batch_id: 'new' };
-    expect(rest).toEqual({ ...told, object_count: 2, stored: 2, rejected: 3, error_count: 3 });
+    const common = { dry_run: true, would: 'create', would_answer: 207, batch_id: 'new' };
+    expect(rest).toEqual({ ...common, object_count: 2, stored: 2, rejected: 3, error_count: 3 });
     const first = kind === 'lines' ? 1 : 0;
     const pointers = ['0/data', '2/object_id', '3/object_id'].map((rest) => `/${kind}/${rest}`);
     expect(errors.map((error) => error.pointer.replace(/\d+/, (n) => String(Number(n) - first)))).toEqual(pointers);
@@ -90,30 +93,30 @@ describe('dry_run=true', () => {
   it.each<[number, string, Send]>([
     [409, 'POST of a batch that exists', post('there', [shoe('t2'), shoe('m1')])],
     [409, 'ids that another batch has', post('new', [shoe('m1'), shoe('e1')])],
-    [409, 'an id that stands twice', put('new', [shoe('m1'), shoe('m1')])],
-    [409, 'an id that stands twice in lines', putLines('new', [shoe('m1'), shoe('m1')])],
+    [409, 'an id that appears twice', put('new', [shoe('m1'), shoe('m1')])],
+    [409, 'an id that appears twice in lines', putLines('new', [shoe('m1'), shoe('m1')])],
     [409, 'PUT of other content', put('there', [shoe('t1')])],
     [409, 'lines of other content', putLines('there', [shoe('t1')])],
     [409, 'a replacement with ids that another batch has', put('there', [shoe('e1')], '&on_conflict=replace')],
-    [400, 'bad objects', post('new', [bad, shoe('m1')])],
-    [400, 'bad lines', putLines('new', [shoe('m1'), 'nonsense'])],
-    [400, 'a part of which nothing is good', put('new', [bad], '&mode=partial')],
-    [400, 'lines of which nothing is good', putLines('new', [bad, shoe('e1')], '&mode=partial')],
-    [400, 'no batch', post('new', 7)],
-    [400, 'a bad id in the address', put('%01', [])],
-    [400, 'an option that there is not', put('new', [], '&mode=whole')],
+    [400, 'invalid objects', post('new', [bad, shoe('m1')])],
+    [400, 'invalid lines', putLines('new', [shoe('m1'), 'nonsense'])],
+    [400, 'mode=partial without a valid object', put('new', [bad], '&mode=partial')],
+    [400, 'mode=partial without a valid line', putLines('new', [bad, shoe('e1')], '&mode=partial')],
+    [400, 'an invalid member', post('new', 7)],
+    [400, 'an invalid id in the path', put('%01', [])],
+    [400, 'an unknown value of mode', put('new', [], '&mode=whole')],
     [413, 'too many objects', post('new', many(1_001))],
     [413, 'a line that is too long', putLines('new', ['x'.repeat(100_001)])],
-  ])('answers %d as the request itself would, to the word: %s', async (status, _, send) => {
+  ])('returns the same %d problem as the request without dry_run: %s', async (status, _, send) => {
     const tried = await send('dry_run=true');
     const real = await send('dry_run=false');
     expect([tried.status, real.status]).toEqual([status, status]);
-    const essence = (reply: Reply): object => ({ ...reply.json<object>(), request_id: '', instance: '' });
-    expect(essence(tried)).toEqual(essence(real));
+    const withoutRequest = (reply: Reply): object => ({ ...reply.json<object>(), request_id: '', instance: '' });
+    expect(withoutRequest(tried)).toEqual(withoutRequest(real));
     expect(await everything()).toEqual(untouched);
   });
 
-  it('takes no id: what was tried can be stored, and is then what was told', async () => {
+  it('reserves no ids, and predicts the response of the real request', async () => {
     const other = await api.project();
     const calls = ['dry_run=true', 'dry_run=true', ''].map((query) => async () => {
       const body = { batch_id: 'tried', objects: many(300) };
@@ -124,7 +127,7 @@ describe('dry_run=true', () => {
     expect(statuses).toEqual([200, 200, 201]);
   });
 
-  it('is remembered with its Idempotency-Key as any answer is', async () => {
+  it('replays its response for the same Idempotency-Key', async () => {
     const options = (key: string): object => ({
       key,
       body: { batch_id: 'kept answer', objects: many(2) },

@@ -21,7 +21,7 @@ const read = async (project: TestProject, path: string): Promise<string> => {
   return `${String(reply.status)} ${reply.text}`;
 };
 
-/** What a COPY, a CSV or a line could take for something else. */
+/** Strings with a special meaning in COPY, CSV or NDJSON. */
 const ODD = [
   '\\.',
   '\\N',
@@ -45,7 +45,7 @@ const ODD = [
   'null',
   'NULL',
 ];
-/** Control characters, which are no part of an id but of everything else. */
+/** Control characters are not allowed in ids, but in all other text. */
 const CONTROLS = ['\t', '\n', '\r', '\r\n', '\u0001', '\u0002', '\b', '\f', '\u007f', '\u0085', '\n\\.\n'];
 const character = fc.oneof(fc.constantFrom(...ODD), fc.string({ unit: 'binary', minLength: 1, maxLength: 1 }));
 const idText = fc
@@ -57,7 +57,7 @@ const anyText = fc
   .map((parts) => parts.join('').replaceAll('\0', ''))
   .map((text) => (text === '' ? '\u0001' : text));
 
-/** A text as JSON, with some of its characters escaped that need not be. */
+/** A JSON string in which some characters are escaped unnecessarily. */
 const jsonOf = (text: fc.Arbitrary<string>): fc.Arbitrary<string> =>
   fc.tuple(text, fc.infiniteStream(fc.boolean())).map(([value, styles]) => {
     const parts = Array.from(value, (one) => {
@@ -73,10 +73,10 @@ const number = fc.oneof(
   fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => JSON.stringify(value)),
 );
 const value = fc.oneof(jsonOf(anyText), fc.constantFrom('""', 'true', 'false', 'null'), number);
-/** All white space of JSON but the one that ends a line. */
+/** JSON white space except the line feed, which ends a line. */
 const space = fc.constantFrom('', '', ' ', '\t', '\r', ' \r\t');
 
-/** `data` as a list or in shorthand, with its names in either order. */
+/** `data` as a list or in shorthand, with its members in either order. */
 const data = fc
   .tuple(fc.array(fc.tuple(jsonOf(anyText), value), { maxLength: 5 }), fc.nat(2), space)
   .map(([pairs, style, s]) => {
@@ -122,8 +122,8 @@ const batch = fc.record({
   isEnded: fc.boolean(),
 });
 
-describe('what was put as NDJSON', () => {
-  it('comes back as the same batch posted as JSON does, and is the same content', async () => {
+describe('a batch that was put as NDJSON', () => {
+  it('equals the same batch posted as JSON', async () => {
     let round = 0;
     const check = async ({
       id,
@@ -141,7 +141,7 @@ describe('what was put as NDJSON', () => {
       const whole = await read(putting, path);
       expect(whole).toBe(await read(posting, path));
       expect(whole).toMatch(/^200 /);
-      // The other way round: neither is anything new to the project that has it.
+      // Put in the other format, each is unchanged content.
       const again = { key: putting.keys.producer, body: `{"objects":[${objects.join()}]}` };
       const same = [await putLines(posting, path, body), await api.call('PUT', path, again)];
       expect(same.map((reply) => reply.status)).toEqual([200, 200]);
@@ -158,7 +158,7 @@ describe('what was put as NDJSON', () => {
     ['1e400', `1${'0'.repeat(400)}`],
     ['-1e-16383', `-0.${'0'.repeat(16_382)}1`],
     ['9'.repeat(131_072), '9'.repeat(131_072)],
-  ])('comes back to the last digit (%#)', async (sent, kept) => {
+  ])('keeps every digit (%#)', async (sent, kept) => {
     const id = `number-${sent.slice(0, 20)}-${String(sent.length)}`;
     const reply = await putLines(putting, `/batches/${id}`, `{"object_id":"${id}","data":{"n":${sent}}}`);
     expect(reply.status).toBe(201);
@@ -166,7 +166,7 @@ describe('what was put as NDJSON', () => {
     expect(/"value": ?([^}]*)\}/.exec(whole)?.[1]).toBe(kept);
   });
 
-  it('is whole when it takes many pieces and many segments: each object its own, in its place', async () => {
+  it('keeps all objects in order over several chunks and segments', async () => {
     const count = 45_000;
     const lines = Array.from(
       { length: count },

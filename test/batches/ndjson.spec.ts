@@ -27,7 +27,7 @@ const put = (batchId: string, body: string | Buffer, query = ''): Promise<Reply>
 const read = (batchId: string): Promise<Reply> => api.call('GET', `/batches/${batchId}`, { key: project.keys.analyst });
 const countOf = async (where: string): Promise<number> => (await api.db.sql(`SELECT FROM ${where}`)).length;
 
-/** Sends what a generator makes, as fast as it is taken. */
+/** Sends the chunks of a generator with backpressure. */
 async function stream(batchId: string, pieces: () => Generator<string>): Promise<Reply> {
   const generator = pieces();
   const body = new ReadableStream<Uint8Array>({
@@ -48,7 +48,7 @@ async function stream(batchId: string, pieces: () => Generator<string>): Promise
   return { status: response.status, headers: response.headers, text, json: () => JSON.parse(text) as never };
 }
 
-/** A request that sends so much of its body and no more. */
+/** Sends a request with an incomplete body. */
 async function begin(batchId: string, lines: string, head = 'Transfer-Encoding: chunked'): Promise<Socket> {
   const socket = connect({ port: Number(new URL(api.origin).port), host: '127.0.0.1' });
   socket.on('error', () => undefined);
@@ -61,7 +61,7 @@ async function begin(batchId: string, lines: string, head = 'Transfer-Encoding: 
   return socket;
 }
 
-/** Waits until so many transactions of this database are open and ask nothing, or read what a client sends. */
+/** Waits until `count` transactions of this database are idle or wait for COPY data from a client. */
 async function waitForOpen(count: number): Promise<void> {
   for (let i = 0; i < 200; i++) {
     const open = await countOf(
@@ -73,8 +73,8 @@ async function waitForOpen(count: number): Promise<void> {
   throw new Error(`there are never ${String(count)} open transactions`);
 }
 
-describe('PUT as application/x-ndjson', () => {
-  it('stores one object a line, in their order', async () => {
+describe('PUT /batches/{batch_id} as application/x-ndjson', () => {
+  it('stores one object per line, in order', async () => {
     const reply = await put('plain', linesOf('plain', 1_000).join(''));
     expect([reply.status, reply.headers.get('location')]).toEqual([201, reply.json<BatchBody>().url]);
     expect(reply.json<BatchBody>()).toMatchObject({ batch_id: 'plain', object_count: 1_000 });
@@ -88,7 +88,7 @@ describe('PUT as application/x-ndjson', () => {
     ['a line end', '\n', 0],
     ['no line end at the end', line('ends-1') + line('ends-2').trimEnd(), 2],
     ['CRLF and empty lines', `\r\n${line('ends-3').replace('\n', '\r\n')}  \r\n\r\n${line('ends-4')}`, 2],
-  ])('takes lines however they end: %s', async (name, body, count) => {
+  ])('accepts all line endings: %s', async (name, body, count) => {
     const id = encodeURIComponent(name);
     for (const status of [201, 200]) {
       const reply = await put(id, body);
@@ -96,7 +96,7 @@ describe('PUT as application/x-ndjson', () => {
     }
   });
 
-  it('names the bad lines, a hundred of them, and stores nothing', async () => {
+  it('reports up to 100 invalid lines, and stores nothing', async () => {
     const lines = linesOf('badly', 3_000);
     for (let i = 1_233; i < 3_000; i += 7) lines[i] = `{"object_id":"x","data":[{"key":"","value":1}]}\n`;
     const problem = expectProblem(await put('badly', lines.join('')), 'invalid-body');
@@ -108,7 +108,7 @@ describe('PUT as application/x-ndjson', () => {
     ]).toEqual([0, 0]);
   });
 
-  it('names every id that is taken, however late in the stream and however early it stood first', async () => {
+  it('reports every conflicting or repeated id, at any distance in the stream', async () => {
     await postBatch(api, project.keys.producer, 'other', [{ object_id: 'late-taken', data: [] }]);
     const lines = linesOf('late', 70_000);
     lines[64_999] = line('late-taken');
@@ -126,11 +126,11 @@ describe('PUT as application/x-ndjson', () => {
       await countOf(`batches WHERE batch_id = 'late'`),
       await countOf(`objects WHERE batch_id = 'late'`),
     ]).toEqual([0, 0]);
-    // What was wrong is right now, with the very same ids.
+    // The same ids are accepted now.
     expect((await put('late', linesOf('late', 70_000).join(''))).json<BatchBody>().object_count).toBe(70_000);
   });
 
-  it('refuses a line over BODY_LIMIT_BYTES, and says which', async () => {
+  it('rejects a line longer than BODY_LIMIT_BYTES, with its number', async () => {
     const small = await TestApp.start({ BODY_LIMIT_BYTES: '1024' });
     try {
       const { producer: key } = (await small.project()).keys;
@@ -153,15 +153,15 @@ describe('PUT as application/x-ndjson', () => {
   });
 });
 
-describe('a connection that breaks off half-way', () => {
+describe('a stream whose connection breaks', () => {
   const MANY = 50_000;
 
   it.each<[string, string, number, string | undefined]>([
     ['in a new batch', 'broken-new', MANY, undefined],
     ['in a new batch of a known length', 'broken-length', MANY, 'Content-Length: 100000000'],
-    ['before anything was copied', 'broken-early', 3, undefined],
-    ['in a batch that exists', 'broken-there', MANY, undefined],
-  ])('leaves nothing, and the batch can be put again at once: %s', async (_, id, count, head) => {
+    ['before the first chunk was copied', 'broken-early', 3, undefined],
+    ['in an existing batch', 'broken-there', MANY, undefined],
+  ])('stores nothing, and the batch can be put again at once: %s', async (_, id, count, head) => {
     if (id === 'broken-there') await put(id, line(`${id}-0`));
     for (const breaks of ['end', 'reset'] as const) {
       const before = id === 'broken-there' ? (await read(id)).text : 'nothing';
@@ -180,7 +180,7 @@ describe('a connection that breaks off half-way', () => {
     }
   });
 
-  it('or stands still keeps nobody else out, however many there are', async () => {
+  it('or stalls does not block other requests, even if there are many', async () => {
     const sockets = await Promise.all(
       Array.from({ length: 30 }, (_, i) => begin(`still-${String(i)}`, linesOf(`still-${String(i)}`, 5_000).join(''))),
     );
@@ -202,8 +202,8 @@ describe('a connection that breaks off half-way', () => {
   });
 });
 
-describe('a stream into a batch that exists', () => {
-  it('keeps nobody from changing the batch while it is still being sent', async () => {
+describe('a stream into an existing batch', () => {
+  it('does not block changes to the batch while it is being sent', async () => {
     const { producer: key } = project.keys;
     expect((await put('busy', line('busy'))).status).toBe(201);
     const socket = await begin('busy?on_conflict=skip', linesOf('more', 5_000).join(''));
@@ -221,12 +221,12 @@ describe('a stream into a batch that exists', () => {
 });
 
 describe('a stream of any length', () => {
-  it('is read no faster than the database takes it', async () => {
+  it('is read no faster than the database stores it', async () => {
     const text = 'x'.repeat(1_000);
     let sent = 0;
     let sending: Promise<Reply> | undefined;
     await api.db.transaction(async (tx) => {
-      // Until it is known whether this one stays, the stream's first object waits.
+      // The first object of the stream waits for the end of this transaction.
       await tx.query(
         `INSERT INTO objects (project_id, batch_id, object_id, seq, observed_at, data) VALUES ($1, 'held', 'pressed-0', 1, now(), '[]')`,
         [project.projectId],
@@ -241,7 +241,7 @@ describe('a stream of any length', () => {
     expect((await sending)?.json<BatchBody>()).toMatchObject({ object_count: 40_000 });
   });
 
-  it('takes no more memory when it is long: 300,000 lines', async () => {
+  it('needs bounded memory: 300,000 lines', async () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
     const used = (): number => {

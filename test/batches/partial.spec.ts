@@ -24,7 +24,7 @@ interface PartBody {
 type Way = 'POST' | 'PUT' | 'lines';
 const WAYS: Way[] = ['POST', 'PUT', 'lines'];
 
-/** Sends objects, each as its JSON text, to be stored in part. */
+/** Sends objects, each as JSON text, with mode=partial. */
 function send(way: Way, batchId: string, objects: string[], query = ''): Promise<Reply> {
   const { producer: key } = project.keys;
   const path = `/batches/${encodeURIComponent(batchId)}?mode=partial${query}`;
@@ -41,17 +41,17 @@ function send(way: Way, batchId: string, objects: string[], query = ''): Promise
 const shoe = (object_id: string, size = 1): object => ({ object_id, data: [{ key: 'size', value: size }] });
 const good = (id: string, size = 1): string => JSON.stringify(shoe(id, size));
 const bad = '{"object_id":"bad","data":[{"key":"","value":1}],"at":1}';
-/** The pointer to the object at a place, counted from 0. */
+/** The pointer to the object at an index, counted from 0. */
 const at = (way: Way, index: number, rest = ''): string =>
   way === 'lines' ? `/lines/${String(index + 1)}${rest}` : `/objects/${String(index)}${rest}`;
 const idsIn = async (batchId: string): Promise<string[]> =>
   (await api.call('GET', `/batches/${encodeURIComponent(batchId)}`, { key: project.keys.analyst }))
     .json<WholeBatchBody>()
     .objects.map((one) => one.object_id);
-const isThere = async (batchId: string): Promise<boolean> =>
+const batchExists = async (batchId: string): Promise<boolean> =>
   (await api.db.sql('SELECT FROM batches WHERE batch_id = $1', [batchId])).length > 0;
 
-/** Checks a part: so many stored, these places of rejected objects, and nothing that says otherwise. */
+/** Checks a 207 response: the numbers of stored and rejected objects, and the pointers to the rejected ones. */
 function expectPart(reply: Reply, batchId: string, stored: number, rejected: number, pointers: string[]): void {
   expect([reply.status, reply.text]).toEqual([207, reply.text]);
   const part = reply.json<PartBody>();
@@ -61,8 +61,8 @@ function expectPart(reply: Reply, batchId: string, stored: number, rejected: num
   for (const { detail } of part.errors) expect(detail).not.toBe('');
 }
 
-describe.each(WAYS)('a batch that is stored in part, by %s', (way) => {
-  it('is answered as any other when all of it is good', async () => {
+describe.each(WAYS)('mode=partial, by %s', (way) => {
+  it('returns the usual response if all objects are valid', async () => {
     const id = `good ${way}`;
     const reply = await send(way, id, [good(`${id} 1`), good(`${id} 2`)]);
     expect([reply.status, reply.headers.get('location')]).toEqual([201, reply.json<BatchBody>().url]);
@@ -72,49 +72,43 @@ describe.each(WAYS)('a batch that is stored in part, by %s', (way) => {
   });
 
   it.each([
-    ['a mistake that the schema finds', bad, ['/at', '/data/0/key']],
-    ['text that cannot be stored', '{"object_id":"bad","data":{"k":"\\u0000"}}', ['/data/k']],
-    ['a name given twice', '{"object_id":"bad","object_id":"bad","data":{}}', ['/object_id']],
-    ['a nested value of a key given twice', '{"object_id":"bad","data":{"k":{},"k":1}}', ['/data/k']],
+    ['schema errors', bad, ['/at', '/data/0/key']],
+    ['text that PostgreSQL cannot store', '{"object_id":"bad","data":{"k":"\\u0000"}}', ['/data/k']],
+    ['a repeated member', '{"object_id":"bad","object_id":"bad","data":{}}', ['/object_id']],
+    ['a nested value of a repeated key', '{"object_id":"bad","data":{"k":{},"k":1}}', ['/data/k']],
     ['null', 'null', ['']],
-  ])(
-    'keeps the good objects in their order, and says what is wrong with the others: %s',
-    async (name, wrong, rests) => {
-      const id = `${name} ${way}`;
-      const reply = await send(way, id, [good(`${id} 1`), wrong, good(`${id} 3`), wrong, good(`${id} 5`)]);
-      expectPart(
-        reply,
-        id,
-        3,
-        2,
-        [1, 3].flatMap((index) => rests.map((rest) => at(way, index, rest))),
-      );
-      const { url } = (
-        await api.call('GET', `/batches?batch_id=${encodeURIComponent(id)}`, { key: project.keys.analyst })
-      ).json<{
-        results: [BatchBody];
-      }>().results[0];
-      expect(reply.headers.get('location')).toBe(url);
-      expect(await idsIn(id)).toEqual([`${id} 1`, `${id} 3`, `${id} 5`]);
-    },
-  );
+  ])('stores the valid objects in order, and reports the errors of the others: %s', async (name, wrong, rests) => {
+    const id = `${name} ${way}`;
+    const reply = await send(way, id, [good(`${id} 1`), wrong, good(`${id} 3`), wrong, good(`${id} 5`)]);
+    expectPart(
+      reply,
+      id,
+      3,
+      2,
+      [1, 3].flatMap((index) => rests.map((rest) => at(way, index, rest))),
+    );
+    const { url } = (
+      await api.call('GET', `/batches?batch_id=${encodeURIComponent(id)}`, { key: project.keys.analyst })
+    ).json<{
+      results: [BatchBody];
+    }>().results[0];
+    expect(reply.headers.get('location')).toBe(url);
+    expect(await idsIn(id)).toEqual([`${id} 1`, `${id} 3`, `${id} 5`]);
+  });
 
-  it.each([2, 400])(
-    'leaves out ids that are taken, and the second of two that are the same: beside %d good ones',
-    async (count) => {
-      const id = `taken ${way} ${String(count)}`;
-      const own = Array.from({ length: count }, (_, i) => `${id} ${String(i)}`);
-      const ids = [...own, 'e2', own[0] ?? '', 'e1', 'e1'];
-      const places = [0, 1, 2, 3].map((i) => at(way, count + i, '/object_id'));
-      const objects = [...ids.map((one) => good(one)), bad];
-      const wrong = ['/at', '/data/0/key'].map((rest) => at(way, ids.length, rest));
-      expectPart(await send(way, id, objects), id, count, 5, [...places, ...wrong]);
-      expect(await idsIn(id)).toEqual(own);
-      expect(await idsIn('elsewhere')).toEqual(['e1', 'e2']);
-    },
-  );
+  it.each([2, 400])('rejects existing and repeated ids, and stores the other %d objects', async (count) => {
+    const id = `taken ${way} ${String(count)}`;
+    const own = Array.from({ length: count }, (_, i) => `${id} ${String(i)}`);
+    const ids = [...own, 'e2', own[0] ?? '', 'e1', 'e1'];
+    const places = [0, 1, 2, 3].map((i) => at(way, count + i, '/object_id'));
+    const objects = [...ids.map((one) => good(one)), bad];
+    const wrong = ['/at', '/data/0/key'].map((rest) => at(way, ids.length, rest));
+    expectPart(await send(way, id, objects), id, count, 5, [...places, ...wrong]);
+    expect(await idsIn(id)).toEqual(own);
+    expect(await idsIn('elsewhere')).toEqual(['e1', 'e2']);
+  });
 
-  it('is a refusal when nothing of it is good, and nothing is stored', async () => {
+  it('returns a problem and stores nothing if no object is valid', async () => {
     const id = `bad ${way}`;
     for (const objects of [[bad], [bad, good('e1')], [good('e2')]]) {
       const problem = expectProblem(await send(way, id, objects), 'invalid-body');
@@ -123,10 +117,10 @@ describe.each(WAYS)('a batch that is stored in part, by %s', (way) => {
         at(way, objects.length - 1, objects.length === 1 && objects[0] === bad ? '/at' : '/object_id'),
       );
     }
-    expect(await isThere(id)).toBe(false);
+    expect(await batchExists(id)).toBe(false);
   });
 
-  it('lists a hundred mistakes and counts the rest, and counts the objects that have them', async () => {
+  it('lists 100 errors, and counts all errors and all rejected objects', async () => {
     const id = `many ${way}`;
     const twice = Array<string>(80).fill(good('e1'));
     const reply = await send(way, id, [...Array<string>(60).fill(bad), good(id), ...twice]);
@@ -140,8 +134,8 @@ describe.each(WAYS)('a batch that is stored in part, by %s', (way) => {
   });
 });
 
-describe.each(['PUT', 'lines'] as const)('a part that is put again, by %s', (way) => {
-  it('is the same again, and what is rejected is told again', async () => {
+describe.each(['PUT', 'lines'] as const)('mode=partial for an existing batch, by %s', (way) => {
+  it('returns the same response to a repeated request', async () => {
     const id = `again ${way}`;
     const objects = [good(`${id} 1`), bad, good(`${id} 1`), good('e1'), good(`${id} 5`)];
     const first = await send(way, id, objects);
@@ -153,12 +147,12 @@ describe.each(['PUT', 'lines'] as const)('a part that is put again, by %s', (way
     expect(await idsIn(id)).toEqual([`${id} 1`, `${id} 5`]);
   });
 
-  it('replaces what is there, or adds to it, with what of it is good', async () => {
+  it('replaces a batch by the valid objects, or adds them to it', async () => {
     const id = `changed ${way}`;
     await send(way, id, [good(`${id} 1`), good(`${id} 2`)]);
     const more = [bad, good(`${id} 2`, 9), good(`${id} 3`), good(`${id} 3`), good('e1')];
     const added = await send(way, id, more, '&on_conflict=skip');
-    // Those that exist stay, wherever they are, and are no mistake.
+    // Existing objects stay in their batches and are not errors.
     expectPart(added, id, 3, 2, [at(way, 0, '/at'), at(way, 0, '/data/0/key'), at(way, 3, '/object_id')]);
     expect(await idsIn(id)).toEqual([`${id} 1`, `${id} 2`, `${id} 3`]);
     const replaced = await send(way, id, more, '&on_conflict=replace');
@@ -172,8 +166,8 @@ describe.each(['PUT', 'lines'] as const)('a part that is put again, by %s', (way
   });
 });
 
-describe('what is no matter of one object', () => {
-  it('refuses all of it: a batch that exists, is too long, is broken, or is wrong itself', async () => {
+describe('mode=partial with an error that does not belong to one object', () => {
+  it('rejects the batch if it exists, is too large, is malformed or has an invalid member', async () => {
     const { producer: key } = project.keys;
     const exists = expectProblem(await send('POST', 'elsewhere', [bad, good('e1'), good('new')]), 'conflict');
     expect(placesOf(exists)).toEqual(['/batch_id', '/objects/1/object_id']);
@@ -189,7 +183,7 @@ describe('what is no matter of one object', () => {
     for (const body of [...bodies, '{"objects":{}}', '[]']) {
       expectProblem(await api.call('PUT', '/batches/whole?mode=partial', { key, body }), 'invalid-body');
     }
-    expect(await isThere('whole')).toBe(false);
+    expect(await batchExists('whole')).toBe(false);
     expect(await idsIn('elsewhere')).toEqual(['e1', 'e2']);
   });
 });

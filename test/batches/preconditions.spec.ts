@@ -18,7 +18,7 @@ afterAll(() => api.stop());
 type Headers = Record<string, string>;
 const line = (n: number): string => `${JSON.stringify({ object_id: 'o', data: [{ key: 'n', value: n }] })}\n`;
 
-/** The same write as JSON and as lines: it replaces the batch `b` by one object with the number `n`. */
+/** The same write as JSON and as NDJSON: replaces the batch `b` by one object with the number `n`. */
 const WRITES: [string, (n: number, headers?: Headers) => Promise<Reply>][] = [
   [
     'JSON',
@@ -44,11 +44,11 @@ async function read(): Promise<{ n: unknown; etag: string }> {
 }
 
 describe.each(WRITES)('PUT of a batch as %s', (_, put) => {
-  it('with If-None-Match: * creates a batch, and does not replace one', async () => {
+  it('with If-None-Match: * creates a batch, and returns 412 for an existing one', async () => {
     expect((await put(1, { 'If-None-Match': '*' })).status).toBe(201);
-    const refused = await put(2, { 'If-None-Match': '*' });
-    expectProblem(refused, 'precondition-failed');
-    expect(refused.headers.get('etag')).toBe((await read()).etag);
+    const rejected = await put(2, { 'If-None-Match': '*' });
+    expectProblem(rejected, 'precondition-failed');
+    expect(rejected.headers.get('etag')).toBe((await read()).etag);
     expect((await read()).n).toBe(1);
   });
 
@@ -74,9 +74,9 @@ describe('DELETE of a batch', () => {
     await put?.(1);
     const { etag } = await read();
     await put?.(2);
-    const refused = await remove({ 'If-Match': etag });
-    expectProblem(refused, 'precondition-failed');
-    expect(refused.headers.get('etag')).toBe((await read()).etag);
+    const rejected = await remove({ 'If-Match': etag });
+    expectProblem(rejected, 'precondition-failed');
+    expect(rejected.headers.get('etag')).toBe((await read()).etag);
     expectProblem(await remove({ 'If-None-Match': '*' }), 'precondition-failed');
     expect((await remove({ 'If-Match': (await read()).etag })).status).toBe(204);
   });

@@ -12,11 +12,11 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-describe('a producer that adds to a batch of another', () => {
+describe('a producer', () => {
   const put = (key: string, query = ''): Promise<Reply> =>
     api.call('PUT', `/batches/secret?on_conflict=skip${query}`, { key, body: { objects: [] } });
 
-  it.each(['', '&dry_run=true'])('does not learn how many objects it has (%s)', async (query) => {
+  it.each(['', '&dry_run=true'])('does not get the object count of a batch that it adds to (%s)', async (query) => {
     const reply = await put(project.keys.producer, query);
     expect([reply.status, Object.keys(reply.json<object>())]).toEqual([
       200,
@@ -25,7 +25,7 @@ describe('a producer that adds to a batch of another', () => {
     expect((await put(project.keys.admin, query)).json()).toMatchObject({ object_count: 7 });
   });
 
-  it('is told the number of objects of a batch that it sent whole', async () => {
+  it('gets the object count of a batch that it sent completely', async () => {
     const objects = [{ object_id: 'own', data: {} }];
     const { producer: key } = project.keys;
     for (const status of [201, 200]) {

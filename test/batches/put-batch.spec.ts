@@ -27,7 +27,7 @@ const shoe = (object_id: string, size: unknown = 1): object => ({ object_id, dat
 const many = (name: string, count: number): object[] =>
   Array.from({ length: count }, (_, i) => shoe(`${name}-${String(i)}`));
 
-/** All there is to a batch, to the sequence numbers. */
+/** Returns the rows of a batch and its objects, including their sequence numbers. */
 const stateOf = (batchId: string): Promise<object[]> =>
   api.db.sql(
     `SELECT b.seq AS batch_seq, b.revision, b.object_count, o.* FROM batches AS b
@@ -35,8 +35,8 @@ const stateOf = (batchId: string): Promise<object[]> =>
     [project.projectId, batchId],
   );
 
-describe('a batch that is put', () => {
-  it.each([0, 3, 200, 201, 1_500])('is stored when it is new, and told as by POST: %d objects', async (count) => {
+describe('PUT /batches/{batch_id}', () => {
+  it.each([0, 3, 200, 201, 1_500])('stores a new batch of %d objects, with the response of POST', async (count) => {
     const id = `new/${String(count)}`;
     const reply = await put(id, many(id, count));
     const batch = reply.json<BatchBody>();
@@ -53,19 +53,19 @@ describe('a batch that is put', () => {
     expect(await stateOf(id)).toEqual(before);
   });
 
-  it('keeps its ETag when it is put again', async () => {
+  it('keeps the ETag of an unchanged batch', async () => {
     await put('etag', [shoe('etag-1')]);
     const etag = (await read('etag')).headers.get('etag');
     await put('etag', [shoe('etag-1')]);
     expect((await read('etag')).headers.get('etag')).toBe(etag);
   });
 
-  it('may have been posted', async () => {
+  it('returns 200 for a batch that was posted with the same content', async () => {
     await postBatch(api, project.keys.producer, 'posted', many('posted', 3));
     expect((await put('posted', many('posted', 3))).status).toBe(200);
   });
 
-  it('may say its id, but no other', async () => {
+  it('accepts batch_id in the body only if it equals the path', async () => {
     const body = (batch_id: unknown): object => ({ key: project.keys.producer, body: { batch_id, objects: [] } });
     expect((await api.call('PUT', '/batches/said', body('said'))).status).toBe(201);
     for (const other of ['Said', 'said ']) {
@@ -75,7 +75,7 @@ describe('a batch that is put', () => {
     expect((await read('Said')).status).toBe(404);
   });
 
-  it('is of one project: the same id in another one is another batch', async () => {
+  it("leaves another project's batch with the same id unchanged", async () => {
     const other = await api.project();
     await put('shared', [shoe('shared-1')]);
     const before = (await read('shared')).text;
@@ -85,7 +85,7 @@ describe('a batch that is put', () => {
     expect((await read('shared', other.keys.analyst)).json<WholeBatchBody>().objects).toEqual([]);
   });
 
-  it('is refused with what is wrong in it, and with parameters that there are not', async () => {
+  it('rejects invalid bodies and unknown parameters', async () => {
     const bad = await put('bad', [shoe('x'), { object_id: 'y', data: [{ key: '', value: 1 }] }]);
     expect(placesOf(expectProblem(bad, 'invalid-body'))).toEqual(['/objects/1/data/0/key']);
     const queries = ['on_conflict=keep', 'on_conflict=', 'on_conflict=skip&on_conflict=replace', 'on_conflict[]=skip'];
@@ -97,7 +97,7 @@ describe('a batch that is put', () => {
   });
 });
 
-describe('the id in the address', () => {
+describe('the batch id in the path', () => {
   it.each([
     'a/b',
     'a.b',
@@ -108,7 +108,7 @@ describe('the id in the address', () => {
     '\\N',
     '👢'.repeat(255),
     'x'.repeat(255),
-  ])('may be any that can be posted (%#)', async (id) => {
+  ])('may be any id that POST accepts (%#)', async (id) => {
     const body = `{"object_id":"in ${JSON.stringify(id).slice(1, -1).slice(0, 100)}","data":[]}\n`;
     const objectId = (JSON.parse(body) as { object_id: string }).object_id;
     for (const reply of [await putLines(id, body), await put(id, [{ object_id: objectId, data: [] }])]) {
@@ -129,7 +129,7 @@ describe('the id in the address', () => {
     '%FF',
     '%ED%A0%80',
     'x'.repeat(9_000),
-  ])('is refused where it cannot be one, and nothing is stored (%#)', async (id) => {
+  ])('is rejected if POST would reject it (%#)', async (id) => {
     const { producer: key } = project.keys;
     for (const [body, headers] of [
       ['{"objects":[]}', {}],
@@ -157,13 +157,13 @@ const SENT = `[{"object_id":"%-1","data":[{"key":"k","value":"é/"},{"key":"n","
 const SECOND = '{"object_id":"%-2","data":[{"key":"n","value":1e2},{"key":"n","value":"1"}]}';
 const FIRST = SENT.slice(1, SENT.indexOf(',\n'));
 
-describe('the same content', () => {
+describe('PUT of the same content', () => {
   it.each<[string, string, boolean?]>([
     ['in other white space', SENT.replaceAll('":', '" \r\n:\t').replaceAll(',"', ' , "').replaceAll('{', '{ ')],
     ['in other escapes', SENT.replace('é/', '\\u00e9\\/').replace('"key"', '"k\\u0065y"').replace('"s"', '"\\u0073"')],
     ['in another order of names', SENT.replace('"key":"k","value":"é/"', '"value":"é/","key":"k"')],
     ['in shorthand', SENT.replace(/\[\{"key":"n","value":1e2.*?\]/, '{"n":1e2,"n":"1"}')],
-    ['with nulls for what is left out', SENT.replace('"%-2"', '"%-2","subject":null,"observed_at":null')],
+    ['with null for omitted members', SENT.replace('"%-2"', '"%-2","subject":null,"observed_at":null')],
     ['with the same time in another zone', SENT.replace('12:00:00Z', '14:00:00.000+02:00')],
     ['with the same number in other digits', SENT.replace('1e2', '100').replace('1.50', '0.150e1')],
     ['as lines', `${FIRST}\n${SECOND}\n`, true],
@@ -178,7 +178,7 @@ describe('the same content', () => {
   });
 });
 
-describe('other content', () => {
+describe('PUT of other content', () => {
   it.each<[string, string]>([
     ['another value', SENT.replace('é/', 'e/')],
     ['another digit', SENT.replace('1.50', '1.5')],
@@ -192,14 +192,14 @@ describe('other content', () => {
     ['another order of objects', `[${SECOND},${FIRST}]`],
     ['another order of pairs', SENT.replace(/(\{"key":"n","value":1e2\}),(\{.*?\})/, '$2,$1')],
     ['one object more', SENT.replace(/\]$/, ',{"object_id":"%-3","data":[]}]')],
-    ['one object less', `[${FIRST}]`],
+    ['one object fewer', `[${FIRST}]`],
     ['no object', '[]'],
-  ])('is refused, and changes nothing: %s', async (name, text) => {
+  ])('is rejected, and changes nothing: %s', async (name, text) => {
     const named = (one: string): string => one.replaceAll('%', name);
     expect(text).not.toBe(SENT);
     expect((await putText(name, named(SENT))).status).toBe(201);
     const before = await stateOf(name);
-    // Once without the digest, and once with it.
+    // First without a stored digest, then with it.
     for (let round = 0; round < 2; round++) {
       const problem = expectProblem(await putText(name, named(text)), 'conflict');
       expect(placesOf(problem)).toEqual(['/batch_id']);
@@ -216,7 +216,7 @@ describe('other content', () => {
     ['PUT', '/objects/%-0', 'json', { data: { size: 2 } }],
     ['POST', '/objects', 'json', { batch_id: '%', object_id: '%-3', data: [] }],
     ['DELETE', '/objects/%-2', '', undefined],
-  ])('is what a batch has after %s of an object, until that is undone', async (method, path, type, body) => {
+  ])('is detected after %s of an object, until that change is reverted', async (method, path, type, body) => {
     const objects = many(method, 3);
     await put(method, objects);
     expect((await put(method, objects)).status).toBe(200);

@@ -20,7 +20,7 @@ afterAll(() => api.stop());
 
 type Kind = 'objects' | 'lines';
 const KINDS: Kind[] = ['objects', 'lines'];
-const FIRST_PLACE = { objects: 0, lines: 1 };
+const FIRST_INDEX = { objects: 0, lines: 1 };
 
 const shoe = (object_id: string, size: unknown = 1): object => ({ object_id, data: [{ key: 'size', value: size }] });
 
@@ -43,20 +43,20 @@ const stateOf = (batchId: string): Promise<object[]> =>
     [project.projectId, batchId],
   );
 
-/** Pointers to the ids of the objects at these places, counted from 0. */
+/** Pointers to the ids of the objects at these indexes, counted from 0. */
 const pointers = (kind: Kind, ...indexes: number[]): string[] =>
-  indexes.map((i) => `/${kind}/${String(i + FIRST_PLACE[kind])}/object_id`);
-/** Checks a conflict: these ids at these places, and nothing else. */
-function expectConflict(reply: Reply, places: string[], ids: string[]): void {
+  indexes.map((i) => `/${kind}/${String(i + FIRST_INDEX[kind])}/object_id`);
+/** Checks that a conflict reports exactly these ids at these pointers. */
+function expectConflict(reply: Reply, pointers: string[], ids: string[]): void {
   const problem = expectProblem(reply, 'conflict');
-  expect([placesOf(problem), problem.error_count]).toEqual([places, places.length]);
+  expect([placesOf(problem), problem.error_count]).toEqual([pointers, pointers.length]);
   expect(problem.errors?.map(({ detail }) => /^"(.*?)"/.exec(detail)?.[1])).toEqual(ids);
 }
 
-describe.each(KINDS)('with on_conflict=replace, as %s', (kind) => {
+describe.each(KINDS)('PUT with on_conflict=replace, as %s', (kind) => {
   const replace = '?on_conflict=replace';
 
-  it('a batch becomes what is sent, and stays the batch that it is', async () => {
+  it('replaces the objects of a batch, and keeps its created_at', async () => {
     const id = `replaced ${kind}`;
     const [a, b, c] = ['a', 'b', 'c'].map((one) => `${id} ${one}`) as [string, string, string];
     const first = await put(kind, id, [shoe(a), shoe(b)], replace);
@@ -79,7 +79,7 @@ describe.each(KINDS)('with on_conflict=replace, as %s', (kind) => {
     expect([filled.status, filled.json()]).toEqual([200, { ...first.json<BatchBody>(), object_count: 1 }]);
   });
 
-  it('a batch is left as it is when another one has an object that is sent, and each is named', async () => {
+  it('changes nothing if another batch has some of the objects, and reports each of them', async () => {
     const id = `kept ${kind}`;
     await put(kind, id, [shoe(id)]);
     const state = await stateOf(id);
@@ -92,10 +92,10 @@ describe.each(KINDS)('with on_conflict=replace, as %s', (kind) => {
   });
 });
 
-describe.each(KINDS)('with on_conflict=skip, as %s', (kind) => {
+describe.each(KINDS)('PUT with on_conflict=skip, as %s', (kind) => {
   const skip = '?on_conflict=skip';
 
-  it('new objects are added after those that are there, which stay as they are', async () => {
+  it('adds new objects after the existing ones, and leaves those unchanged', async () => {
     const id = `extended ${kind}`;
     const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((one) => `${id} ${one}`) as [string, string, string, string];
     const first = await put(kind, id, [shoe(a), shoe(b)], skip);
@@ -121,26 +121,20 @@ describe.each(KINDS)('with on_conflict=skip, as %s', (kind) => {
     ).toBe(200);
   });
 
-  it.each([2, 300])(
-    'objects that another batch has stay there, also when this batch is new: %d of them are',
-    async (count) => {
-      const id = `beside ${kind} ${String(count)}`;
-      const own = Array.from({ length: count }, (_, i) => `${id} ${String(i)}`);
-      const objects = [...own.slice(0, -1), 'e3', 'e1', ...own.slice(-1)].map((one) => shoe(one, 'mine'));
-      for (const status of [201, 200]) {
-        const reply = await put(kind, id, objects, skip);
-        expect([reply.status, reply.text]).toEqual([
-          status,
-          expect.stringContaining(`"object_count":${String(count)},`),
-        ]);
-      }
-      expect(await idsIn(id)).toEqual(own);
-      expect(await objectsIn('elsewhere')).toEqual(['e1', 'e2', 'e3'].map((one) => shoe(one)));
-    },
-  );
+  it.each([2, 300])('skips objects of other batches, and stores the other %d objects', async (count) => {
+    const id = `beside ${kind} ${String(count)}`;
+    const own = Array.from({ length: count }, (_, i) => `${id} ${String(i)}`);
+    const objects = [...own.slice(0, -1), 'e3', 'e1', ...own.slice(-1)].map((one) => shoe(one, 'mine'));
+    for (const status of [201, 200]) {
+      const reply = await put(kind, id, objects, skip);
+      expect([reply.status, reply.text]).toEqual([status, expect.stringContaining(`"object_count":${String(count)},`)]);
+    }
+    expect(await idsIn(id)).toEqual(own);
+    expect(await objectsIn('elsewhere')).toEqual(['e1', 'e2', 'e3'].map((one) => shoe(one)));
+  });
 });
 
-describe.each(KINDS)('an id that stands twice in what is sent, as %s', (kind) => {
+describe.each(KINDS)('an id that appears twice in a PUT request, as %s', (kind) => {
   it.each(['', '?on_conflict=replace', '?on_conflict=skip'])('is a conflict in every mode: %s', async (query) => {
     const id = `twice ${kind} ${query}`;
     const [a, b, c] = ['a', 'b', 'c'].map((one) => `${id} ${one}`) as [string, string, string];
@@ -156,8 +150,8 @@ describe.each(KINDS)('an id that stands twice in what is sent, as %s', (kind) =>
   });
 });
 
-describe.each(KINDS)('a new batch, as %s', (kind) => {
-  it.each([5, 1_500])('names every id that another one has, and is not stored: %d objects', async (count) => {
+describe.each(KINDS)('PUT of a new batch, as %s', (kind) => {
+  it.each([5, 1_500])('reports every id of another batch, and stores none of %d objects', async (count) => {
     const id = `new ${kind} ${String(count)}`;
     const objects = Array.from({ length: count }, (_, i) => shoe(`${id} ${String(i)}`));
     objects.splice(count - 2, 1, shoe('e3'));
@@ -169,7 +163,7 @@ describe.each(KINDS)('a new batch, as %s', (kind) => {
     ).toHaveLength(0);
   });
 
-  it('lists a hundred of the ids that are taken, the first ones, and counts them all', async () => {
+  it('lists the first 100 conflicts, and counts all', async () => {
     const ids = Array.from({ length: 250 }, (_, i) => `taken ${kind} ${String(i)}`);
     await postBatch(
       api,
@@ -190,8 +184,8 @@ describe.each(KINDS)('a new batch, as %s', (kind) => {
   });
 });
 
-describe('POST of a batch that exists', () => {
-  it.each([5, 300])('names it and every object that exists, with their places: %d objects', async (count) => {
+describe('POST of an existing batch', () => {
+  it.each([5, 300])('reports it and every existing object of %d, with pointers', async (count) => {
     const id = `posted ${String(count)}`;
     const objects = Array.from({ length: count }, (_, i) => shoe(`${id} ${String(i)}`));
     await postBatch(api, project.keys.producer, id, [objects[1] ?? {}]);

@@ -16,7 +16,7 @@ afterEach(async () => {
     SELECT batch_id, b.object_count, o.count FROM batches AS b
     FULL JOIN (SELECT project_id, batch_id, count(*) FROM objects GROUP BY 1, 2) AS o USING (project_id, batch_id)
     WHERE b.object_count IS DISTINCT FROM coalesce(o.count, 0)`);
-  // Neither an object without its batch nor a batch with a wrong count, whatever the test did.
+  // After each test: no object without a batch, no batch with a wrong count.
   expect(wrong).toEqual([]);
   const open = await api.db.sql(
     `SELECT query FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'`,
@@ -42,13 +42,13 @@ const statuses = (replies: Reply[]): number[] => replies.map((reply) => reply.st
 const wholeOf = async (batchId: string): Promise<WholeBatchBody['objects']> =>
   (await api.call('GET', `/batches/${batchId}`, { key: project.keys.analyst })).json<WholeBatchBody>().objects;
 
-/** The values that a batch's objects have: one, if it is of one piece. */
+/** Returns the distinct values of a batch's objects: one value if all come from the same request. */
 async function valuesIn(batchId: string): Promise<unknown[]> {
   return [...new Set((await wholeOf(batchId)).map((one) => one.data[0]?.value))];
 }
 
-describe.each(KINDS)('the same new batch put many times at once, as %s', (kind) => {
-  it.each([1, 50, 500])('is stored once and is the same for all others: %d objects', async (count) => {
+describe.each(KINDS)('concurrent PUT requests for a new batch, as %s', (kind) => {
+  it.each([1, 50, 500])('store the same content once, and return it to all: %d objects', async (count) => {
     for (let round = 0; round < ROUNDS; round++) {
       const id = `same-${kind}-${String(count)}-${String(round)}`;
       const objects = objectsOf(id, count);
@@ -59,21 +59,18 @@ describe.each(KINDS)('the same new batch put many times at once, as %s', (kind) 
     }
   });
 
-  it.each([1, 50, 500])(
-    'is one of them when they are not the same, and a conflict for the others: %d objects',
-    async (count) => {
-      for (let round = 0; round < ROUNDS; round++) {
-        const id = `other-${kind}-${String(count)}-${String(round)}`;
-        const replies = await Promise.all([1, 2, 3].map((n) => put(kind, id, objectsOf(id, count, n))));
-        expect(statuses(replies)).toEqual([201, 409, 409]);
-        for (const reply of replies) if (reply.status === 409) expect(places(reply)).toEqual(['/batch_id']);
-        expect(await wholeOf(id)).toHaveLength(count);
-        expect(await valuesIn(id)).toEqual([replies.findIndex((reply) => reply.status === 201) + 1]);
-      }
-    },
-  );
+  it.each([1, 50, 500])('store one of several contents, and return 409 to the others: %d objects', async (count) => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const id = `other-${kind}-${String(count)}-${String(round)}`;
+      const replies = await Promise.all([1, 2, 3].map((n) => put(kind, id, objectsOf(id, count, n))));
+      expect(statuses(replies)).toEqual([201, 409, 409]);
+      for (const reply of replies) if (reply.status === 409) expect(places(reply)).toEqual(['/batch_id']);
+      expect(await wholeOf(id)).toHaveLength(count);
+      expect(await valuesIn(id)).toEqual([replies.findIndex((reply) => reply.status === 201) + 1]);
+    }
+  });
 
-  it('is one of them, whole, when each replaces what is there', async () => {
+  it('with on_conflict=replace store one content completely', async () => {
     const id = `replaced-${kind}`;
     const sizes = [300, 10, 200, 50];
     for (let round = 0; round < ROUNDS; round++) {
@@ -87,7 +84,7 @@ describe.each(KINDS)('the same new batch put many times at once, as %s', (kind) 
     }
   });
 
-  it('has every object once when each adds what is missing', async () => {
+  it('with on_conflict=skip store every object once', async () => {
     const id = `added-${kind}`;
     const replies = await Promise.all(
       [40, 80, 300, 10, 250].map((size) => put(kind, id, objectsOf(id, size), '?on_conflict=skip')),
@@ -101,15 +98,15 @@ describe.each(KINDS)('the same new batch put many times at once, as %s', (kind) 
   });
 });
 
-describe.each(KINDS)('a batch put, as %s, while', (kind) => {
-  it('others with the same ids are put: each is whole or a conflict that names them', async () => {
+describe.each(KINDS)('PUT of a batch, as %s', (kind) => {
+  it('stores it completely or reports the conflicts while others put the same ids', async () => {
     for (let round = 0; round < ROUNDS; round++) {
       const name = `ids-${kind}-${String(round)}`;
       const objects = objectsOf(name, 400);
       const calls = [objects, objects.toReversed(), objects].map((one, i) => put(kind, `${name}-${String(i)}`, one));
       const replies = await Promise.all(calls);
       const stored = replies.findIndex((reply) => reply.status === 201);
-      // A deadlock of two streams, which cannot be read twice, may end both.
+      // A stream cannot be read twice, so a deadlock may end both streams with 503.
       expect(statuses(replies).every((status) => [201, 409, ...(kind === 'lines' ? [503] : [])].includes(status))).toBe(
         true,
       );
@@ -123,7 +120,7 @@ describe.each(KINDS)('a batch put, as %s, while', (kind) => {
     }
   });
 
-  it('it is deleted, is there whole or not at all', async () => {
+  it('stores it completely or not at all while it is deleted', async () => {
     const id = `deleted-${kind}`;
     for (let round = 0; round < ROUNDS; round++) {
       const calls = ['', '?on_conflict=replace', '?on_conflict=skip', ''].map((query) =>
@@ -140,7 +137,7 @@ describe.each(KINDS)('a batch put, as %s, while', (kind) => {
     }
   });
 
-  it('its objects are changed, deleted and posted, waits for them and they for it', async () => {
+  it('is serialized with changes, deletes and posts of its objects', async () => {
     const id = `changed-${kind}`;
     await put(kind, id, objectsOf(id, 300));
     const { admin: key } = project.keys;

@@ -29,7 +29,7 @@ async function etagOf(batchId: string): Promise<string> {
 }
 
 describe('GET /batches/{batch_id}', () => {
-  it('gives what was sent and adds nothing that was left out', async () => {
+  it('returns the batch as it was sent, without fields that were omitted', async () => {
     const reply = await read('shoes');
     expect(reply.headers.get('content-type')).toMatch(/^application\/json/);
     expect(reply.json<WholeBatchBody>()).toEqual({
@@ -47,21 +47,21 @@ describe('GET /batches/{batch_id}', () => {
     });
   });
 
-  it.each([0, 1, 999, 1_000, 1_001, 2_000, 2_001])('gives all of %d objects in the order sent', async (count) => {
+  it.each([0, 1, 999, 1_000, 1_001, 2_000, 2_001])('returns all of %d objects in the order sent', async (count) => {
     const ids = Array.from({ length: count }, (_, i) => `n${String(count)}-${String(i)}`);
     const objects = ids.map((object_id) => ({ object_id, data: [] }));
     await postBatch(api, project.keys.producer, `count-${String(count)}`, objects);
     expect((await read(`count-${String(count)}`)).json()).toEqual({ batch_id: `count-${String(count)}`, objects });
   });
 
-  it('gives an object that was added later at the end', async () => {
+  it('returns objects that were added later at the end', async () => {
     await postBatch(api, project.keys.producer, 'later', [{ object_id: 'z', data: [] }]);
     const body = { batch_id: 'later', object_id: 'a', data: [] };
     expect((await api.call('POST', '/objects', { key: project.keys.producer, body })).status).toBe(201);
     expect((await read('later')).json<WholeBatchBody>().objects.map((one) => one.object_id)).toEqual(['z', 'a']);
   });
 
-  it('says not found for an id that differs in one byte, and for another project', async () => {
+  it('returns 404 for an id that differs in one byte, and for another project', async () => {
     const other = await api.project();
     expect(kindOf(await read('Shoes'))).toBe('404 not-found');
     expect(kindOf(await read('shoes '))).toBe('404 not-found');
@@ -72,7 +72,7 @@ describe('GET /batches/{batch_id}', () => {
     expect(body(foreign)).toEqual(body(never));
   });
 
-  it('answers 304 for as long as nothing in it changes', async () => {
+  it('returns 304 when If-None-Match matches, until the batch changes', async () => {
     const etag = await etagOf('shoes');
     expect(etag).toMatch(/^"[^"]+"$/);
     const reply = await read('shoes', { 'If-None-Match': `"other", W/${etag}` });
@@ -85,7 +85,7 @@ describe('GET /batches/{batch_id}', () => {
     ['replaced', 'PUT', '/objects/s3', { data: { type: 'sandal' } }],
     ['patched', 'PATCH', '/objects/s3', { data: { size: 7 } }],
     ['deleted', 'DELETE', '/objects/s3', undefined],
-  ])('changes its ETag when an object is %s, and no other batch does', async (_, method, path, body) => {
+  ])('changes the ETag of this batch only when an object is %s', async (_, method, path, body) => {
     const [shoes, boots] = [await etagOf('shoes'), await etagOf('boots')];
     const headers = method === 'PATCH' ? { 'Content-Type': 'application/merge-patch+json' } : {};
     const reply = await api.call(method, path, { key: project.keys.admin, body, headers });
@@ -94,7 +94,7 @@ describe('GET /batches/{batch_id}', () => {
     expect(await etagOf('boots')).toBe(boots);
   });
 
-  it('changes its ETag when the batch is deleted and the same is posted again', async () => {
+  it('changes the ETag when the batch is deleted and posted again', async () => {
     const again = { batch_id: 'phoenix', objects: [{ object_id: 'ph1', data: [] }] };
     await postBatch(api, project.keys.producer, again.batch_id, again.objects);
     const etag = await etagOf('phoenix');
@@ -103,7 +103,7 @@ describe('GET /batches/{batch_id}', () => {
     expect(await etagOf('phoenix')).not.toBe(etag);
   });
 
-  it('refuses parameters, which it has none of', async () => {
+  it('rejects all query parameters', async () => {
     const reply = await api.call('GET', '/batches/shoes?include=objects', { key: project.keys.analyst });
     expect(kindOf(reply)).toBe('400 invalid-query');
   });
@@ -115,7 +115,7 @@ describe('GET of a batch that is larger than one chunk', () => {
     expect([reply.status < 300, reply.text]).toEqual([true, reply.text]);
   };
 
-  /** Starts to read a batch: its row and its first chunk are read, the rest is not. */
+  /** Starts to read a batch: reads its row and its first chunk. */
   async function startReading(
     batchId: string,
     projectId = project.projectId,
@@ -141,7 +141,7 @@ describe('GET of a batch that is larger than one chunk', () => {
     return Number(row?.count);
   }
 
-  /** Resolves when no snapshot is open, which a closed connection or response may take a moment to bring about. */
+  /** Waits until no transaction is open: closing a connection or response may take a moment. */
   async function expectNoOpenTransaction(): Promise<void> {
     for (let attempt = 0; (await openTransactions()) > 0; attempt++) {
       if (attempt === 200) throw new Error('a transaction was left open');
@@ -151,12 +151,12 @@ describe('GET of a batch that is larger than one chunk', () => {
 
   it.each<[string, string, string, object | undefined]>([
     ['deleted', 'DELETE', '/batches/m-deleted?cascade=true', undefined],
-    ['relieved of an object', 'DELETE', '/objects/m-relieved of an object-2999', undefined],
+    ['reduced by an object', 'DELETE', '/objects/m-reduced by an object-2999', undefined],
     ['changed in an object', 'PUT', '/objects/m-changed in an object-2999', { data: [] }],
     ['extended', 'POST', '/objects', { batch_id: 'm-extended', object_id: 'm-one more', data: [] }],
     ['replaced', 'PUT', '/batches/m-replaced?on_conflict=replace', { objects: [] }],
     ['added to', 'PUT', '/batches/m-added to?on_conflict=skip', { objects: [{ object_id: 'm-another', data: [] }] }],
-  ])('reads the state with its ETag to the end when the batch is %s meanwhile', async (what, method, path, body) => {
+  ])('returns the state of its ETag when the batch is %s during the read', async (what, method, path, body) => {
     const batchId = `m-${what}`;
     const objects = await postLarge(batchId);
     const before = await etagOf(batchId);
@@ -167,7 +167,7 @@ describe('GET of a batch that is larger than one chunk', () => {
     if (what !== 'deleted') expect(await etagOf(batchId)).not.toBe(before);
   });
 
-  it('reads one state when an object comes among those read, from a server whose clock is behind', async () => {
+  it('returns one state when a server whose clock is behind inserts an object during the read', async () => {
     const objects = await postLarge('m-among');
     const { body } = await startReading('m-among');
     await api.db.sql(
@@ -179,7 +179,7 @@ describe('GET of a batch that is larger than one chunk', () => {
     expect(JSON.parse(await text(body))).toEqual({ batch_id: 'm-among', objects });
   });
 
-  it('reads the batch of a feed to the end while readings arrive and are replaced', async () => {
+  it('returns one state of a feed batch while readings are added and replaced', async () => {
     const path = '/buildings/HQ/rooms/lab/temperatures';
     const { keys, projectId } = await api.project();
     const last = { temperature: 1, recorded_at: '2024-01-01T00:00:00Z' };
@@ -197,7 +197,7 @@ describe('GET of a batch that is larger than one chunk', () => {
     expect(json).not.toContain('99}');
   });
 
-  it('reads 30 MB to a client that pauses while four writers change the batch', async () => {
+  it('returns one state of 30 MB to a client that pauses while four clients change the batch', async () => {
     const objects = await postLarge('m-busy', 10_000);
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const url = `${api.origin}/api/v1/batches/m-busy`;
@@ -217,7 +217,7 @@ describe('GET of a batch that is larger than one chunk', () => {
     await expectNoOpenTransaction();
   });
 
-  it('leaves no transaction open when its client hangs up, in the middle or before the first byte', async () => {
+  it('leaves no transaction open when the client disconnects during or before the response', async () => {
     await postLarge('m-aborted', 10_000);
     const url = `${api.origin}/api/v1/batches/m-aborted`;
     const headers = { 'X-Api-Key': project.keys.analyst };
@@ -248,7 +248,7 @@ describe('GET of a batch that is larger than one chunk', () => {
     await expectNoOpenTransaction();
   });
 
-  it('waits for a slot when its project reads as many as it may, and keeps no other project waiting', async () => {
+  it('waits while its project has no free slot, without delaying other projects', async () => {
     const other = await api.project();
     await postLarge('m-slots');
     const objects = Array.from({ length: 1_001 }, (_, i) => ({ object_id: String(i), data: [] }));

@@ -18,7 +18,7 @@ const post = (batchId: string): Promise<Reply> =>
     headers: { Prefer: 'return=representation' },
   });
 
-/** Runs SQL when the transaction that creates a batch commits: as if another client were faster than the read after it. */
+/** Runs SQL when the transaction that creates a batch commits, as if another client changed it before it is read. */
 async function onCommit(sql: string): Promise<void> {
   await api.db.sql(`
     CREATE OR REPLACE FUNCTION on_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${sql}; RETURN NULL; END $$`);

@@ -3,13 +3,13 @@ import fc from 'fast-check';
 import { TestApi, type TestProject } from '../harness/api.js';
 import { places } from '../objects/wire.js';
 
-/** A piece of JSON text, and what it means. */
+/** JSON text and its value. */
 interface Written<T> {
   text: string;
   value: T;
 }
 
-/** A number by its exact decimal value; no double is in between. */
+/** A number with its exact decimal value, without the rounding of a double. */
 interface Exact {
   number: string;
 }
@@ -30,7 +30,7 @@ interface SentBatch {
   isIdLast: boolean;
 }
 
-/** `-12.30e-2` as sign, digits and exponent without the zeros that mean nothing. */
+/** Normalizes a JSON number to sign, significant digits and exponent. */
 function exact(token: string): Exact {
   const [, sign = '', whole = '', fraction = '', exponent = '0'] =
     /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(token) ?? [];
@@ -41,7 +41,7 @@ function exact(token: string): Exact {
   return { number: `${sign}${significant}e${String(power)}` };
 }
 
-/** JSON with every number as an Exact. */
+/** Parses JSON with every number as an Exact. */
 function parseExactly(text: string): unknown {
   const tagged = text.replaceAll(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g, (token) =>
     token.startsWith('"') ? token : JSON.stringify(exact(token)),
@@ -79,7 +79,7 @@ const unit = fc.oneof(
 );
 const unicode = fc.array(unit, { minLength: 1, maxLength: 12 }).map((units) => units.join(''));
 const RESERVED = ['keys', 'facets', 'aggregate', 'export', 'search', 'changes'];
-/** A lone dot or two mean a folder to every URL parser, so that no client of this language can ask for them. */
+/** URL parsers remove `.` and `..` from paths, so this client cannot request such ids. */
 const id = unicode
   .map((text) => text.replaceAll(/\p{Cc}/gu, ''))
   .filter((text) => text !== '' && !/^\.{1,2}$/.test(text) && !RESERVED.includes(text));
@@ -117,7 +117,7 @@ function escaped(character: string): string {
   return text;
 }
 
-/** Text with its characters as they are or escaped, in each way that JSON has. */
+/** A JSON string with each character unescaped or escaped in one of the ways of JSON. */
 const stringOf = (text: fc.Arbitrary<string>): fc.Arbitrary<Written<string>> =>
   fc.tuple(text, fc.infiniteStream(fc.nat(3))).map(([value, styles]) => {
     const pieces = Array.from(value, (character) => {
@@ -130,7 +130,7 @@ const stringOf = (text: fc.Arbitrary<string>): fc.Arbitrary<Written<string>> =>
   });
 
 const escapes = fc.constantFrom('\b\f\n\r\t', '"\\/', '\u2028\u2029', '\u001f\u007f\u0080', '', 'null', '1e400');
-/** Whatever can be stored: all of Unicode but U+0000. */
+/** All text that PostgreSQL can store: Unicode without U+0000. */
 const storable = fc.oneof(unicode, escapes).map((text) => text.replaceAll('\0', ''));
 const scalar: fc.Arbitrary<Written<ExactScalar>> = fc.oneof(
   stringOf(storable),
@@ -208,12 +208,12 @@ afterAll(() => api.stop());
 
 async function read(path: string): Promise<unknown> {
   const reply = await api.call('GET', path, { key: project.keys.analyst });
-  if (reply.status !== 200) throw new Error(`${path} answered ${reply.text}`);
+  if (reply.status !== 200) throw new Error(`${path} returned ${reply.text}`);
   return parseExactly(reply.text);
 }
 
-describe('what was posted', () => {
-  it('comes back the same: ids, order, types and every digit', async () => {
+describe('a posted batch', () => {
+  it('is returned with equal ids, order, types and digits', async () => {
     const postAndRead = async ({ id: batchId, objects, isIdLast }: SentBatch): Promise<void> => {
       const members = [`"batch_id":${batchId.text}`, `"objects":[${objects.map((one) => one.text).join()}]`];
       const body = `{${(isIdLast ? members.reverse() : members).join()}}`;
@@ -241,12 +241,12 @@ describe('what was posted', () => {
 
   it.each([
     ['the largest number', '9'.repeat(131_072)],
-    ['the largest number, short', '1e131071'],
-    ['the finest number', `0.${'0'.repeat(16_382)}1`],
-    ['the finest number, short', '-1e-16383'],
+    ['the largest number, with an exponent', '1e131071'],
+    ['the smallest number', `0.${'0'.repeat(16_382)}1`],
+    ['the smallest number, with an exponent', '-1e-16383'],
     ['a zero with an exponent', '0e1000000000'],
-    ['a number of both', `-${'8'.repeat(131_072)}.${'7'.repeat(16_383)}`],
-  ])('comes back the same at the limits: %s', async (name, text) => {
+    ['all digits before and after the point', `-${'8'.repeat(131_072)}.${'7'.repeat(16_383)}`],
+  ])('is returned unchanged at the limits of numeric: %s', async (name, text) => {
     const body = `{"batch_id":"${name}","objects":[{"object_id":"${name}","data":{"n":${text}}}]}`;
     const reply = await api.call('POST', '/batches', { key: project.keys.producer, body });
     expect([reply.status, reply.status === 201 || reply.text]).toEqual([201, true]);
@@ -256,7 +256,7 @@ describe('what was posted', () => {
   });
 
   it.each(['1e131072', `1${'0'.repeat(131_072)}`, '1e-16384', `0.${'0'.repeat(16_383)}1`, '1e1000000001'])(
-    'is refused with its place one digit beyond the limits (%#)',
+    'is rejected with a pointer one digit beyond the limits of numeric (%#)',
     async (text) => {
       const body = `{"batch_id":"beyond","objects":[{"object_id":"beyond","data":{"n":${text}}}]}`;
       const reply = await api.call('POST', '/batches', { key: project.keys.producer, body });
