@@ -1,5 +1,5 @@
 import type { WriteResponse } from '#jobs';
-import type { BatchResult, BatchWrite } from './batch-writer.js';
+import type { BatchResult, BatchWrite } from './batch-write.js';
 import { batchDto, batchEtag } from './batch-wire.js';
 
 const WOULD = { created: 'create', unchanged: 'nothing', replaced: 'replace', extended: 'extend' } as const;

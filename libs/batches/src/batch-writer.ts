@@ -1,13 +1,14 @@
-import { checkPreconditions, Problem, type Preconditions, type Role } from '#http';
+import { checkPreconditions, Problem, type Preconditions } from '#http';
 import type { Receipt, WriteResponse } from '#jobs';
 import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable, type Transaction } from '#database';
 import type { BatchRow } from '#store';
 import { Injectable } from '@nestjs/common';
 import { conflictProblem, differentContent, rejectConflicts } from './batch-conflicts.js';
-import type { BatchInput, BatchObject, RejectedObjects } from './batch-input.js';
+import type { BatchObject, RejectedObjects } from './batch-input.js';
 import { batchNotFound } from './batch-reader.js';
 import { batchResponse } from './batch-response.js';
+import type { BatchResult, BatchWrite } from './batch-write.js';
 import { batchEtag } from './batch-wire.js';
 import { BatchWriteStore, type BatchTarget, type Conflict, type ConflictScope } from './batch-write.store.js';
 import { ChunkReader } from './chunk-reader.js';
@@ -19,32 +20,6 @@ import { WriteSlots, type ReleaseSlot } from './write-slots.js';
 const INSERT_OBJECTS_MAX = 200;
 /** Attempts where another transaction takes or frees an id while a batch is being stored. */
 const CONFLICT_ATTEMPTS = 3;
-
-export interface BatchWrite {
-  projectId: number;
-  batchId: string;
-  input: BatchInput;
-  /** What to do where the batch exists: refuse it, or compare the content and then refuse, replace, or add what is missing. */
-  ifExists: 'refuse' | 'compare' | 'replace' | 'skip';
-  /** Store the valid objects and report the others. */
-  isPartial: boolean;
-  /** Report the result without storing anything. */
-  isDryRun: boolean;
-  /** Preconditions on the batch; undefined where the URL is not that of the batch. */
-  preconditions?: Preconditions | undefined;
-  baseUrl: string;
-  role: Role;
-}
-
-export interface BatchResult {
-  kind: 'created' | 'unchanged' | 'replaced' | 'extended';
-  batch: BatchRow;
-  /** Number of objects of the request that are in the store now. */
-  stored: number;
-  rejected: RejectedObjects;
-  /** Whether the batch may have objects that the request did not contain. */
-  hasOtherObjects: boolean;
-}
 
 /** Writes batches: parse and validate, plan, store, respond. See docs/decisions/009. */
 @Injectable()

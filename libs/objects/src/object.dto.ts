@@ -12,7 +12,6 @@ export type Scalar = string | number | boolean | null;
 /** The OpenAPI schema of a value. */
 export const SCALAR_SCHEMA = { type: ['string', 'number', 'boolean', 'null'] };
 const SCALAR_RULE = 'must be text, a number, true, false or null';
-const KEY_RULE = 'must be text of 1 to 255 characters';
 const DATA_RULE = 'must be a list of {"key", "value"} or an object of keys and values';
 const RESERVED_RULE = `must not be one of ${RESERVED_OBJECT_IDS.join(', ')}, which are addresses`;
 
