@@ -60,7 +60,7 @@ describe('docs/aggregates.md', () => {
     page = await readFile('docs/aggregates.md', 'utf8');
   });
 
-  it('shows the answers that the fixtures give, and the refusals', async () => {
+  it('shows the results of the fixtures, and the errors', async () => {
     expect(rows().length).toBeGreaterThan(15);
     for (const [query, said] of rows()) {
       const reply = await api.call('GET', `/objects/aggregate?${query}`, { key: fixtures.keys.analyst });
@@ -85,7 +85,7 @@ describe('a chart of a building with all its rooms', () => {
     observed_at: at,
   });
 
-  it('is one request: the average of each hour and room, without what other buildings measured', async () => {
+  it('is one request: the average per hour and room, without other buildings', async () => {
     const project = await api.project();
     await postBatch(api, project.keys.producer, 'readings', [
       reading('HQ', 'attic', '2024-12-10T08:00:00Z', 20),
@@ -116,8 +116,8 @@ describe('a chart of a building with all its rooms', () => {
   });
 });
 
-describe('an op', () => {
-  it('keeps every digit, without exponents and without zeros at the end', async () => {
+describe('an operation', () => {
+  it('keeps every digit, without exponents and trailing zeros', async () => {
     const project = await projectWith([
       { data: '{"big":12345678901234567890,"small":0.1,"long":1e400,"zeros":10.00}' },
       { data: '[{"key":"big","value":0.5},{"key":"small","value":0.20},{"key":"small","value":-1e-25}]' },
@@ -133,7 +133,7 @@ describe('an op', () => {
     expect(await text('p50', 'zeros')).toBe(answer('p50', 'zeros', '10', 1));
   });
 
-  it('of nothing is null, of a count 0; in groups there are none', async () => {
+  it('without values is null, or 0 for count; empty groups are left out', async () => {
     const project = await projectWith([{ data: '{"n":"5","m":true}' }]);
     for (const op of ['sum', 'avg', 'min', 'max', 'p50', 'p95']) {
       expect(await resultsOf(project, { op, key: 'n' })).toEqual([{ group: null, value: null, count: 0 }]);
@@ -144,13 +144,13 @@ describe('an op', () => {
     expect((await ask(project, { op: 'count' })).json()).toMatchObject({ key: null });
   });
 
-  it('takes percentiles that occur, by the nearest rank', async () => {
+  it('returns percentiles by the nearest rank', async () => {
     const project = await projectWith(Array.from({ length: 100 }, (_, i) => ({ data: `{"n":${String(100 - i)}}` })));
     expect(await valuesOf(project, { op: 'p50', key: 'n' })).toEqual([[null, 50]]);
     expect(await valuesOf(project, { op: 'p95', key: 'n' })).toEqual([[null, 95]]);
   });
 
-  it('counts objects without a key, and with one its numbers', async () => {
+  it('counts objects without a key, and numbers with one', async () => {
     const project = await projectWith([
       { data: '[{"key":"n","value":1},{"key":"n","value":2},{"key":"n","value":"3"}]' },
       { data: '{"m":1}' },
@@ -159,7 +159,7 @@ describe('an op', () => {
     expect(await valuesOf(project, { op: 'count', key: 'n' })).toEqual([[null, 2]]);
   });
 
-  it('sees nothing of another project', async () => {
+  it('does not include objects of another project', async () => {
     await projectWith([{ data: '{"n":1}', subject: 'theirs' }]);
     const mine = await projectWith([{ data: '{"n":2}', subject: 'mine' }]);
     expect(await valuesOf(mine, { op: 'sum', key: 'n' })).toEqual([[null, 2]]);
@@ -176,13 +176,13 @@ describe('every filter', () => {
     [{ batch_id: '2024-05-03-delivery-lisbon', data: '{"color":"red"}' }, 42],
     [{ subject: 'till-2' }, 111],
     [{ subject: 'till-2', observed_from: '2024-05-12T00:00:00Z', observed_until: '2024-05-13T00:00:00Z' }, 44],
-  ])('holds: %j leaves %d objects', async (filter, count) => {
+  ])('applies: %j matches %d objects', async (filter, count) => {
     expect(await valuesOf(fixtures, { op: 'count', ...filter })).toEqual([[null, count]]);
   });
 });
 
 describe('groups', () => {
-  it('of a key are its values with their types, numbers first and in order; a repeated one counts once an object', async () => {
+  it('of a key are its values by type, in order; a repeated value counts once per object', async () => {
     const project = await projectWith([
       { data: '[{"key":"g","value":"a"},{"key":"g","value":"a"},{"key":"n","value":1},{"key":"n","value":2}]' },
       { data: '[{"key":"g","value":"a"},{"key":"g","value":"B"},{"key":"n","value":5}]' },
@@ -202,7 +202,7 @@ describe('groups', () => {
     ]);
   });
 
-  it('of subjects have null for objects about nothing, last', async () => {
+  it('of subjects end with null for objects without a subject', async () => {
     const project = await projectWith([{ data: '{}' }, { data: '{}', subject: 'b' }, { data: '{}', subject: 'B' }]);
     expect(await valuesOf(project, { op: 'count', by: 'subject' })).toEqual([
       ['B', 1],
@@ -216,7 +216,7 @@ describe('groups', () => {
     ]);
   });
 
-  it('of a key take the key to the letter', async () => {
+  it('of a key match the key literally', async () => {
     const keys = ['a.b', ' ', '$.x', '"', "'; DROP TABLE objects; --", 'ключ', 'x'.repeat(255), 'data.time'];
     const project = await projectWith([{ data: JSON.stringify(Object.fromEntries(keys.map((key, i) => [key, i]))) }]);
     for (const [i, key] of keys.entries()) {
@@ -225,7 +225,7 @@ describe('groups', () => {
   });
 });
 
-describe('buckets of time', () => {
+describe('time buckets', () => {
   /** One object each hour, on the hour, from the first to before the last. */
   const hourly = (from: string, until: string): Promise<TestProject> => {
     const hours = (Date.parse(until) - Date.parse(from)) / 3_600_000;
@@ -235,7 +235,7 @@ describe('buckets of time', () => {
   const count = (project: TestProject, bucket: string, time_zone?: string): Promise<[Scalar, number | null][]> =>
     valuesOf(project, { op: 'count', by: 'time', bucket, ...(time_zone === undefined ? {} : { time_zone }) });
 
-  it('follow the days of the zone, of 23 hours when summer time begins and 25 when it ends', async () => {
+  it('follow the days of the time zone, also of 23 and 25 hours when the clocks change', async () => {
     const spring = await hourly('2024-03-30T00:00:00Z', '2024-04-01T23:00:00Z');
     expect(await count(spring, '1d', 'Europe/Lisbon')).toEqual([
       ['2024-03-30T00:00:00Z', 24],
@@ -251,7 +251,7 @@ describe('buckets of time', () => {
     expect(await count(autumn, '1d')).toHaveLength(4);
   });
 
-  it('begin weeks on Monday and months on the first, at midnight in the zone', async () => {
+  it('start weeks on Monday and months on the first, at midnight in the time zone', async () => {
     const project = await hourly('2024-02-29T00:00:00Z', '2024-04-03T00:00:00Z');
     expect(await count(project, '1w', 'Europe/Lisbon')).toEqual([
       ['2024-02-26T00:00:00Z', 96],
@@ -268,7 +268,7 @@ describe('buckets of time', () => {
     ]);
   });
 
-  it('of hours are hours that pass, also where the clock shows one twice', async () => {
+  it('of hours are elapsed hours, also when the clocks change', async () => {
     const project = await hourly('2024-10-27T00:00:00Z', '2024-10-27T03:00:00Z');
     expect(await count(project, '1h', 'Europe/Lisbon')).toEqual([
       ['2024-10-27T00:00:00Z', 1],
@@ -283,7 +283,7 @@ describe('buckets of time', () => {
     ]);
   });
 
-  it('reach from the first to the last time that can be stored', async () => {
+  it('cover all times that can be stored', async () => {
     const project = await projectWith([
       { data: '{}', observed_at: '0001-01-01T00:00:00Z' },
       { data: '{}', observed_at: '9999-12-31T23:59:59.999999Z' },
@@ -304,10 +304,10 @@ describe('buckets of time', () => {
   });
 });
 
-describe('too much', () => {
+describe('limits of a response', () => {
   const THOUSAND = Array.from({ length: 1_000 }, (_, i) => i);
 
-  it('to be groups is refused by naming what to narrow, and never cut off', async () => {
+  it('reject too many groups, name the parameter to change, and never truncate', async () => {
     const project = await api.project();
     const post = (name: string, count: number): Promise<void> =>
       postBatch(
@@ -335,7 +335,7 @@ describe('too much', () => {
     expect(await resultsOf(project, { op: 'count', by: 'time', bucket: '1h' })).toHaveLength(167);
   });
 
-  it('to be a number is refused, and a number of as many digits as can be is not', async () => {
+  it('reject a number with too many digits, and accept the largest number', async () => {
     const project = await projectWith(THOUSAND.slice(0, 20).map(() => ({ data: '{"n":9e131071}' })));
     for (const op of ['sum', 'avg']) {
       expect(placesOf(expectProblem(await ask(project, { op, key: 'n' }), 'invalid-query'))).toEqual(['op']);
@@ -345,7 +345,7 @@ describe('too much', () => {
     }
   });
 
-  it('to be an answer is refused: numbers and groups of any length', async () => {
+  it('reject too many bytes of numbers or groups', async () => {
     const long = await projectWith(
       THOUSAND.slice(0, 130).map((i) => ({ data: '{"n":1e131071}', subject: `s${String(i)}` })),
     );
@@ -356,7 +356,7 @@ describe('too much', () => {
   });
 });
 
-describe('a question that cannot be understood', () => {
+describe('an invalid request', () => {
   it.each<[Record<string, string>, string[]]>([
     [{}, ['op']],
     [{ op: 'mean', key: 'n' }, ['op']],
@@ -398,18 +398,18 @@ describe('a question that cannot be understood', () => {
     [{ op: 'count', match: 'any' }, ['match']],
     [{ op: 'count', subject: 'a\0' }, ['subject']],
     [{ op: 'count', observed_from: 'yesterday' }, ['observed_from']],
-  ])('%j is refused by name', async (query, parameters) => {
+  ])('%j is rejected with the names of the parameters', async (query, parameters) => {
     expect(placesOf(expectProblem(await ask(fixtures, query), 'invalid-query'))).toEqual(parameters);
   });
 
-  it('is refused when a parameter is given twice', async () => {
+  it('is rejected when a parameter is given twice', async () => {
     for (const query of ['op=count&op=count', 'op=count&by=time&by=time&bucket=1h', 'op=avg&key=a&key=b']) {
       const reply = await api.call('GET', `/objects/aggregate?${query}`, { key: fixtures.keys.analyst });
       expectProblem(reply, 'invalid-query');
     }
   });
 
-  it('does not hide objects whose ids begin like the address', async () => {
+  it('does not hide objects whose ids start like the route', async () => {
     await postBatch(api, fixtures.keys.producer, 'alike', [{ object_id: 'aggregates', data: {} }]);
     expect((await api.call('GET', '/objects/aggregates', { key: fixtures.keys.analyst })).status).toBe(200);
     await api.call('DELETE', '/batches/alike?cascade=true', { key: fixtures.keys.admin });

@@ -3,13 +3,13 @@ import { TestApi, type TestProject } from '../harness/api.js';
 import { address, pagesFrom, postBatch, type ObjectBody, type PageBody } from './wire.js';
 
 /**
- * Lists look for what is common among the newest objects and ask an index for what is not, in steps of 1,000 to 30,000
- * objects. Where the steps meet must not show: every kind of match, at every place, is the same list in any pages.
+ * A list scans the newest objects for frequent matches and asks an index for rare ones, in steps of 1,000 to 30,000 objects.
+ * The steps must not show: every list is the same in pages of any size, wherever its matches are.
  */
 const BATCH_SIZE = 1_500;
 const COUNT = 6 * BATCH_SIZE;
 
-/** Which of the objects, numbered from the oldest, have the pair; and what counts as one. */
+/** Which objects, numbered from the oldest, have the pair. */
 const KINDS: Record<string, (n: number) => boolean> = {
   'one in three': (n) => n % 3 === 0,
   'one in 97': (n) => n % 97 === 5,
@@ -87,7 +87,7 @@ describe.each([50, 1_000, 1_200])('with COUNT_CAP=%d', (countCap) => {
   // Pages are cut before anything is counted, so one cap is enough for them.
   if (countCap !== 1_000) return;
 
-  it.each(kinds)('leads through %s forwards and backwards', async (kind) => {
+  it.each(kinds)('returns %s in pages, forwards and backwards', async (kind) => {
     const expected = numbers.get(kind) ?? [];
     // Large lists in large pages only: it is the places where pages begin that matter.
     for (const [size, max] of [
@@ -110,7 +110,7 @@ describe.each([50, 1_000, 1_200])('with COUNT_CAP=%d', (countCap) => {
     }
   });
 
-  it.each(kinds)('gives pages of %s by number, and their neighbours', async (kind) => {
+  it.each(kinds)('returns pages of %s by number, and by their links', async (kind) => {
     const expected = numbers.get(kind) ?? [];
     const last = Math.ceil(expected.length / 10);
     const pages = [2, 90, 99, 100, 101, 102, 130, 200, 204, last - 1, last, last + 1].map(
@@ -132,7 +132,7 @@ describe.each([50, 1_000, 1_200])('with COUNT_CAP=%d', (countCap) => {
     }
   });
 
-  it('finds the same within one batch, and with two pairs', async () => {
+  it('returns the same within one batch, and for two pairs', async () => {
     const within = await pagesFrom<ObjectBody>(
       api,
       project.keys.analyst,

@@ -140,7 +140,7 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-describe('over the fixtures, a filter finds what the oracle finds', () => {
+describe('a filter over the fixtures matches what the oracle matches', () => {
   it.each<[Question, number]>([
     [{}, 867],
     [{ data: [] }, 867],
@@ -255,8 +255,8 @@ const question: fc.Arbitrary<Question> = fc
     return match === undefined || asks.data === undefined ? asks : { ...asks, match };
   });
 
-describe('over generated objects', () => {
-  it('any filter finds what the oracle finds, objects in order and each of their batches once', async () => {
+describe('a filter over generated objects', () => {
+  it('matches what the oracle matches: objects in order, and each batch once', async () => {
     const batches = fc.sample(objects, { numRuns: 40, seed: 20_240_501 }).filter((list) => list.length > 0);
     const store = await storeOf(
       api,
@@ -277,7 +277,7 @@ describe('over generated objects', () => {
   });
 });
 
-describe('what JavaScript cannot tell apart', () => {
+describe('values that JavaScript cannot distinguish', () => {
   let store: Store;
   const NUMBERS = [
     '12345678901234567890',
@@ -316,7 +316,7 @@ describe('what JavaScript cannot tell apart', () => {
     ['0', ['-0.0', '0']],
     ['0.5', ['5E-1']],
     ['1e401', []],
-  ])('{"n":%s} compares numbers to the last digit', async (text, expected) => {
+  ])('{"n":%s} compares all digits of numbers', async (text, expected) => {
     expect(await find({ data: `{"n":${text}}` })).toEqual(expected);
     expect(await find({ key: 'n', value: text })).toEqual(
       // The text that is written so matches as well; it was stored right after its number.
@@ -345,7 +345,7 @@ describe('what JavaScript cannot tell apart', () => {
     },
   );
 
-  it('takes times with a zone, and without one as UTC', async () => {
+  it('accepts times with a zone, and reads times without one as UTC', async () => {
     await postBatch(api, store.project.keys.producer, 'times', [
       { object_id: 'noon', data: {}, observed_at: '2024-05-01T12:00:00Z' },
     ]);
@@ -360,7 +360,7 @@ describe('what JavaScript cannot tell apart', () => {
   });
 });
 
-describe('a filter that cannot be understood', () => {
+describe('an invalid filter', () => {
   const ask = (path: string, query: Record<string, string>): Promise<Reply> =>
     api.call('GET', address(path, query), { key: fixtures.project.keys.analyst });
 
@@ -402,7 +402,7 @@ describe('a filter that cannot be understood', () => {
     [{ observed_until: '2024-02-30T00:00:00Z' }, 'observed_until'],
     [{ Data: '{}' }, 'Data'],
     [{ type: 'shoe' }, 'type'],
-  ])('%j is refused by name', async (query, parameter) => {
+  ])('%j is rejected with the name of the parameter', async (query, parameter) => {
     for (const path of ['/objects', '/batches']) {
       const reply = await ask(path, query);
       expect(kindOf(reply)).toBe('400 invalid-query');
@@ -410,19 +410,19 @@ describe('a filter that cannot be understood', () => {
     }
   });
 
-  it('is refused when a parameter is given twice', async () => {
+  it('is rejected when a parameter is given twice', async () => {
     for (const query of ['key=a&key=b', 'data={}&data={}', 'value=1&value=1', 'subject=a&subject=a']) {
       const reply = await api.call('GET', `/objects?${query}`, { key: fixtures.project.keys.analyst });
       expect([kindOf(reply), ...places(reply)]).toEqual(['400 invalid-query', query.split('=')[0]]);
     }
   });
 
-  it('names the operator that it does not know', async () => {
+  it('is rejected with the name of an unknown operator', async () => {
     const reply = await ask('/objects', { data: '{"a":1,"$near":1}' });
     expect(reply.json<ProblemBody>().detail).toContain('$near');
   });
 
-  it('finds nothing, without a fault, by a value that is too large to be stored', async () => {
+  it('matches nothing for a value that is too large to be stored', async () => {
     for (const value of ['1e200000', '9'.repeat(5_000), `-${'9'.repeat(5_000)}.5`, '1e99999999999']) {
       const reply = await ask('/objects', { value });
       expect([reply.status, reply.json<{ results: unknown[] }>().results]).toEqual([200, []]);

@@ -32,7 +32,7 @@ const idsOf = (objects: { object_id: string }[]): string[] => objects.map((one) 
 
 describe('objects of megabytes', () => {
   it.each(['', '&page=1', '&key=id', '&subject=heavy', '&batch_id=large'])(
-    'are refused as a page that cannot be held: %s',
+    'are rejected as a page over PAGE_BYTES_MAX: %s',
     async (parameters) => {
       const problem = expectProblem(await get(`/objects?page_size=4${parameters}`), 'invalid-query');
       expect(placesOf(problem)).toEqual(['page_size']);
@@ -40,7 +40,7 @@ describe('objects of megabytes', () => {
     },
   );
 
-  it('are read in pages that can be held', async () => {
+  it('are returned in pages below PAGE_BYTES_MAX', async () => {
     const all = await allOf<ObjectBody>(api, project.keys.analyst, '/objects?page_size=2');
     expect(idsOf(all)).toEqual(IDS.toReversed());
     expect(all[0]?.data[1]?.value === LARGE).toBe(true);
@@ -48,7 +48,7 @@ describe('objects of megabytes', () => {
     expect(oldest?.object_id).toBe('a');
   });
 
-  it.each(['', '&key=id', '&subject=heavy'])('are read on by a cursor, on pages that end early: %s', async (filter) => {
+  it.each(['', '&key=id', '&subject=heavy'])('are returned by cursor on pages that end early: %s', async (filter) => {
     const first = (await get(`/objects?page_size=1${filter}`)).json<PageBody<ObjectBody>>();
     const forwards = await pagesFrom<ObjectBody>(api, project.keys.analyst, many(first.next));
     expect(forwards.map((page) => idsOf(page.results))).toEqual([['c', 'b', 'a']]);
@@ -57,7 +57,7 @@ describe('objects of megabytes', () => {
     expect(idsOf(backwards.results)).toEqual(['d', 'c', 'b']);
   });
 
-  it('are all in their batch, and as many as can be held where batches are listed', async () => {
+  it('are all in their batch, and up to the limit of bytes in lists of batches', async () => {
     expect(idsOf((await get('/batches/large')).json<WholeBatchBody>().objects)).toEqual(IDS);
     const [batch] = (await get('/batches?include=objects')).json<PageBody<BatchBody>>().results;
     const nested = idsOf(batch?.objects ?? []);
@@ -68,8 +68,8 @@ describe('objects of megabytes', () => {
   });
 });
 
-describe('objects whose numbers are long when they are written out', () => {
-  it('are bounded by what goes out, not by what is stored', async () => {
+describe('objects with long numbers', () => {
+  it('are limited by the size of their text, not by the stored size', async () => {
     const { keys } = await api.project();
     const numbers = Array.from({ length: 10 }, () => '{"key":"n","value":1e130000}').join();
     const objects = Array.from({ length: 20 }, (_, n) => `{"object_id":"${String(n)}","data":[${numbers}]}`).join();

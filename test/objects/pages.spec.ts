@@ -16,7 +16,7 @@ import {
 const COUNT_CAP = 20;
 
 let api: TestApi;
-/** 25 objects o-0 to o-24 in the batches b-0 to b-4, in this order; `even` tells which are. */
+/** 25 objects o-0 to o-24 in the batches b-0 to b-4, in this order. */
 let project: TestProject;
 
 beforeAll(async () => {
@@ -39,8 +39,8 @@ const page = async (url: string): Promise<PageBody<ObjectBody>> => {
 };
 const ids = ({ results }: PageBody<ObjectBody>): string[] => results.map((one) => one.object_id);
 
-describe('a list', () => {
-  it('is newest first, PAGE_SIZE results a page, with complete addresses of its neighbours', async () => {
+describe('a page of a list', () => {
+  it('has PAGE_SIZE results, newest first, and complete URLs of the next and the previous page', async () => {
     const first = await page('/objects');
     expect(ids(first)).toEqual(NEWEST_FIRST.slice(0, 7));
     expect(first.previous).toBeNull();
@@ -49,7 +49,7 @@ describe('a list', () => {
     expect(Object.keys(first.results[0] ?? {})).toEqual(['object_id', 'batch_id', 'subject', 'observed_at', 'data']);
   });
 
-  it.each([1, 2, 5, 7, 12, 24, 25, 26, 30])('is the same in pages of %d', async (size) => {
+  it.each([1, 2, 5, 7, 12, 24, 25, 26, 30])('contains every object once with page_size=%d', async (size) => {
     const pages = await pagesFrom<ObjectBody>(api, project.keys.analyst, `/objects?page_size=${String(size)}`);
     expect(pages.flatMap(ids)).toEqual(NEWEST_FIRST);
     expect(pages).toHaveLength(Math.ceil(25 / size));
@@ -60,7 +60,7 @@ describe('a list', () => {
     '/objects?page_size=5',
     '/objects?page_size=4',
     address('/objects', { data: '{"even":true}', page_size: '3' }),
-  ])('%s is the same pages backwards by previous', async (start) => {
+  ])('%s returns the same pages backwards by previous', async (start) => {
     const forwards = await pagesFrom<ObjectBody>(api, project.keys.analyst, start);
     let last = forwards.at(-1);
     const backwards = [];
@@ -71,7 +71,7 @@ describe('a list', () => {
     expect(backwards).toEqual(forwards.map(ids));
   });
 
-  it('has pages by number, and its neighbours lead on from there', async () => {
+  it('can be requested by number, and its links continue from there', async () => {
     const third = await page('/objects?page=3&page_size=4');
     expect(ids(third)).toEqual(NEWEST_FIRST.slice(8, 12));
     expect(ids(await page(third.next ?? ''))).toEqual(NEWEST_FIRST.slice(12, 16));
@@ -79,19 +79,19 @@ describe('a list', () => {
     expect(third.next).not.toContain('page=3');
   });
 
-  it('says that no page follows the last one, also when that is exactly full', async () => {
+  it('has no next on the last page, also when that is full', async () => {
     const last = await page('/objects?page=5&page_size=5');
     expect(ids(last)).toEqual(NEWEST_FIRST.slice(20));
     expect(last.next).toBeNull();
     expect((await page('/objects?page_size=25')).next).toBeNull();
   });
 
-  it('has an empty page beyond the last', async () => {
+  it('has no results beyond the last page', async () => {
     const beyond = await page('/objects?page=1000000000&page_size=30');
     expect([beyond.results, beyond.next]).toEqual([[], null]);
   });
 
-  it('is empty where nothing matches', async () => {
+  it('has no results where nothing matches', async () => {
     const nothing = { count: 0, count_is: 'exact', next: null, previous: null, results: [] };
     expect(await page(address('/objects', { data: '{"even":"true"}' }))).toEqual(nothing);
     expect(await page('/objects?batch_id=never')).toEqual(nothing);
@@ -99,7 +99,7 @@ describe('a list', () => {
     expect(await page('/batches?batch_id=never')).toEqual(nothing);
   });
 
-  it('keeps every parameter in the addresses of its neighbours', async () => {
+  it('keeps every parameter in its links', async () => {
     const filter = { data: '{"even":true}', key: 'n', observed_from: '2024-01-01T00:00:00Z', count: 'none' };
     const first = await page(address('/objects', { ...filter, page_size: '3' }));
     const next = new URL(first.next ?? '');
@@ -108,12 +108,12 @@ describe('a list', () => {
     expect(ids(await page(first.next ?? ''))).toEqual(['o-18', 'o-16', 'o-14']);
   });
 
-  it('takes a trailing slash', async () => {
+  it('accepts a trailing slash', async () => {
     expect(ids(await page('/objects/?page_size=2'))).toEqual(['o-24', 'o-23']);
   });
 });
 
-describe('count', () => {
+describe('the count', () => {
   const count = async (parameters: Record<string, string>, path = '/objects'): Promise<unknown[]> => {
     const { count: number, count_is } = await page(address(path, parameters));
     return [number, count_is];
@@ -154,20 +154,20 @@ describe('count', () => {
     }
   });
 
-  it('is exact beyond COUNT_CAP when asked for', async () => {
+  it('is exact beyond COUNT_CAP with count=exact', async () => {
     expect(await count({ count: 'exact' })).toEqual([25, 'exact']);
     expect(await count({ count: 'exact', key: 'n' })).toEqual([25, 'exact']);
     expect(await count({ count: 'exact', data: '{"even":false}', page_size: '1' })).toEqual([12, 'exact']);
     expect(await count({ count: 'exact' }, '/batches')).toEqual([5, 'exact']);
   });
 
-  it('is null when asked for none', async () => {
+  it('is null with count=none', async () => {
     expect(await count({ count: 'none' })).toEqual([null, undefined]);
     expect(await count({ count: 'none', data: '{"n":3}' })).toEqual([null, undefined]);
     expect(await count({ count: 'none' }, '/batches')).toEqual([null, undefined]);
   });
 
-  it('is exact, though an estimate was asked for, where that costs no more', async () => {
+  it('is exact with count=estimated where that costs no more', async () => {
     const exact: [Record<string, string>, number][] = [
       [{}, 25],
       [{ data: '{"n":3}' }, 1],
@@ -192,7 +192,7 @@ describe('count', () => {
   });
 });
 
-describe('what is refused', () => {
+describe('invalid parameters', () => {
   it.each([
     ['page=0', 'page'],
     ['page=-1', 'page'],
@@ -210,7 +210,7 @@ describe('what is refused', () => {
     ['sort=x', 'sort'],
     ['pagesize=3', 'pagesize'],
     ['__proto__=3', '__proto__'],
-  ])('is refused by name: %s', async (query, parameter) => {
+  ])('rejects %s and names the parameter', async (query, parameter) => {
     for (const path of ['/objects', '/batches']) {
       const reply = await get(`${path}?${query}`);
       expect(kindOf(reply)).toBe('400 invalid-query');
@@ -218,12 +218,12 @@ describe('what is refused', () => {
     }
   });
 
-  it('is a size over PAGE_SIZE_MAX, with the setting in the answer', async () => {
+  it('rejects a page_size over PAGE_SIZE_MAX and names the setting', async () => {
     const reply = await get('/objects?page_size=31');
     expect(reply.json<ProblemBody>().detail).toContain('30 (PAGE_SIZE_MAX)');
   });
 
-  it('is a page number beside a cursor', async () => {
+  it('rejects page together with cursor', async () => {
     const next = (await page('/objects?page_size=2')).next ?? '';
     const reply = await get(`${next}&page=2`);
     expect([kindOf(reply), ...places(reply)]).toEqual(['400 invalid-query', 'page']);
@@ -244,7 +244,7 @@ describe('what is refused', () => {
     "n1';--.AAAAAAAAAAAA",
     '\u0000',
     '👢',
-  ])('is a cursor that was not given here: "%s"', async (cursor) => {
+  ])('rejects a cursor that the server did not make: "%s"', async (cursor) => {
     for (const path of ['/objects', '/batches']) {
       const reply = await get(address(path, { cursor }));
       expect(kindOf(reply)).toBe('400 invalid-cursor');
@@ -252,7 +252,7 @@ describe('what is refused', () => {
     }
   });
 
-  it('is a cursor of another filter, list or project', async () => {
+  it('rejects a cursor of another filter, list or project', async () => {
     const cursorOf = async (url: string): Promise<string> =>
       new URL((await page(url)).next ?? '').searchParams.get('cursor') ?? '';
     const all = await cursorOf('/objects?page_size=2');
@@ -278,8 +278,8 @@ describe('what is refused', () => {
   });
 });
 
-describe('while data changes', () => {
-  it('a page goes on exactly where the last one ended when an object between was deleted', async () => {
+describe('pages while data changes', () => {
+  it('continue where the last page ended when objects in between are deleted', async () => {
     const { keys } = await api.project();
     const objects = Array.from({ length: 9 }, (_, i) => ({ object_id: `x${String(9 - i)}`, data: { a: 1 } }));
     await postBatch(api, keys.producer, 'b', objects);
@@ -298,7 +298,7 @@ describe('while data changes', () => {
     }
   });
 
-  it('a page that is empty now leads back to where it came from', async () => {
+  it('have a previous link when they became empty', async () => {
     const { keys } = await api.project();
     const objects = Array.from({ length: 4 }, (_, i) => ({ object_id: `y${String(i)}`, data: [] }));
     await postBatch(api, keys.producer, 'b', objects);
@@ -310,7 +310,7 @@ describe('while data changes', () => {
     expect(ids(back)).toEqual(['y3', 'y2']);
   });
 
-  it('each object is listed exactly once, while four writers post batches', async () => {
+  it('contain each object exactly once while four writers post batches', async () => {
     const { keys } = await api.project();
     const mine = Array.from({ length: 100 }, (_, i) => ({ object_id: `mine-${String(i)}`, data: { a: 1 } }));
     await postBatch(api, keys.producer, 'mine', mine);

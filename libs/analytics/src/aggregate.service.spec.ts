@@ -276,7 +276,7 @@ const question: fc.Arbitrary<Aggregate> = fc
   }));
 
 describe('an aggregate', () => {
-  it('is what exact arithmetic and the calendar say, over any objects, by anything', async () => {
+  it('equals the oracle of exact arithmetic and calendars, for any objects and groups', async () => {
     await fc.assert(
       fc.asyncProperty(objects, fc.array(question, { minLength: 8, maxLength: 8 }), async (known, questions) => {
         const projectId = await projectOf(known);
@@ -319,7 +319,7 @@ describe('an aggregate', () => {
     expect(await totalOf(projectId + 1, filter, 'sum', 'n')).toEqual({ value: null, count: 0 });
   });
 
-  it('keeps what comes after the point of an average of numbers that a double cannot hold', async () => {
+  it('keeps the decimals of an average of numbers beyond a double', async () => {
     const numbers = ['12345678901234567890', '12345678901234567891'];
     const data = numbers.map((value) => ({ key: 'n', value }));
     const projectId = await projectOf([{ data, subject: null, observed_at: '2024-01-01T00:00:00Z' }]);
@@ -367,7 +367,7 @@ describe('an aggregate', () => {
     });
   });
 
-  it('refuses a time zone that the database does not know, by name', async () => {
+  it('rejects a time zone that the database does not know', async () => {
     const by: Dimension = { kind: 'time', bucket: { kind: 'month' }, timeZone: 'Europe/Atlantis' };
     const known: Known = { data: [], subject: null, observed_at: '2024-01-01T00:00:00Z' };
     const asked = aggregates.compute(await projectOf([known]), parseFilter({}), {
@@ -384,7 +384,7 @@ describe('an aggregate', () => {
     expect(problem).toMatchObject({ slug: 'invalid-query', errors: [{ parameter: 'time_zone' }] });
   });
 
-  it('sends none of an answer that is too much', async () => {
+  it('returns no group of a result over the limits', async () => {
     const data = [{ key: 'n', value: '12345' }];
     const known: Known[] = ['a', 'b'].map((subject) => ({ data, subject, observed_at: '2024-01-01T00:00:00Z' }));
     const asked: Aggregate = { op: 'max', key: 'n', by: { kind: 'subject' }, series: null };
@@ -398,7 +398,7 @@ describe('an aggregate', () => {
     expect(await rowsWithin(2, 23)).toMatchObject([{ value: null }]);
   });
 
-  it('asks the index of data for the key, but not where a subject or a batch is at hand', () => {
+  it('uses the index on data for the key, except with a subject or a batch', () => {
     const asked: Aggregate = { op: 'max', key: 'n', by: null, series: null };
     const valuesWith = (filter: FilterParameters): unknown[] =>
       aggregateSql(1, parseFilter(filter), asked, { groups: 1, bytes: 1 }).values;
@@ -411,13 +411,13 @@ describe('an aggregate', () => {
 
 describe('the aggregates of one project', () => {
   it.each<[string, Aggregate, FilterParameters]>([
-    ['read from objects', { op: 'p50', key: 'temperature', by: null, series: null }, {}],
+    ['over objects', { op: 'p50', key: 'temperature', by: null, series: null }, {}],
     [
-      'of a measure',
+      'over rollups',
       { op: 'avg', key: 'temperature', by: null, series: null },
       { subject: 'lab', observed_from: '2024-01-01T00:00:00Z', observed_until: '2024-03-01T00:00:00Z' },
     ],
-  ])('%s leave connections to the others, however many are asked for at once', async (_, aggregate, filter) => {
+  ])('%s leave connections to other projects', async (_, aggregate, filter) => {
     const project = await projectOf([]);
     let asked: Promise<unknown>[] = [];
     await db.database.transactionOnce(async (tx) => {

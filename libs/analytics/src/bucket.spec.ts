@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { isTimeZone, parseBucket, timeOfEpoch, type Bucket } from './bucket.js';
 
-describe('a bucket', () => {
+describe('parseBucket', () => {
   it.each<[string, Bucket]>([
     ['1m', { kind: 'span', minutes: 1 }],
     ['15m', { kind: 'span', minutes: 15 }],
@@ -11,28 +11,28 @@ describe('a bucket', () => {
     ['2w', { kind: 'days', days: 14 }],
     ['366d', { kind: 'days', days: 366 }],
     ['month', { kind: 'month' }],
-  ])('of %s is understood', (text, bucket) => {
+  ])('parses %s', (text, bucket) => {
     expect(parseBucket(text)).toEqual(bucket);
   });
 
   it.each(['', '0m', '01m', '15', 'm', '1s', '1mo', '1M', '1y', '1.5h', '-1h', '1h30m', ' 1h', '1h ', '1h\n', '１h'])(
-    'of %j is none',
+    'rejects %j',
     (text) => {
       expect(parseBucket(text)).toBeNull();
     },
   );
 
   it.each(['527041m', '8785h', '367d', '53w', '9999999m', '10000000m', '99999999999999999999d'])(
-    'of %s is too long',
+    'rejects %s, which is over 366 days',
     (text) => {
       expect(parseBucket(text)).toBeNull();
     },
   );
 });
 
-describe('a time zone', () => {
+describe('isTimeZone', () => {
   it.each(['UTC', 'Europe/Lisbon', 'europe/lisbon', 'America/Argentina/Buenos_Aires', 'Etc/GMT+5', 'US/Eastern'])(
-    'is %s',
+    'accepts %s',
     (text) => {
       expect(isTimeZone(text)).toBe(true);
     },
@@ -50,12 +50,12 @@ describe('a time zone', () => {
     '../UTC',
     'Europe/Lisbon ',
     'a/b\n',
-  ])('is not %j', (text) => {
+  ])('rejects %j', (text) => {
     expect(isTimeZone(text)).toBe(false);
   });
 });
 
-it('writes times of all years that RFC 3339 has, with no more of a second than there is', () => {
+it('writes times of all years of RFC 3339, without trailing zeros of seconds', () => {
   const times = ['0000-01-01T00:00:00Z', '0000-12-31T04:56:02Z', '2024-03-31T01:00:00Z', '9999-12-31T15:00:00Z'];
   for (const time of times) expect(timeOfEpoch(`${String(Date.parse(time) / 1_000)}.000000`)).toBe(time);
 });
