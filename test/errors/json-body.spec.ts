@@ -179,6 +179,28 @@ describe('a name that appears twice', () => {
   });
 });
 
+describe('an error in shorthand data', () => {
+  const long = 'x'.repeat(300);
+  const cases: [string, string, string][] = [
+    ['{"":1}', '/data/', 'is not a valid key: must be 1 to 255 characters; got 0'],
+    [`{"${long}":1}`, `/data/${long}`, 'is not a valid key: must be 1 to 255 characters; got 300'],
+    ['{"a/b":{}}', '/data/a~1b', 'must be text, a number, true, false or null'],
+  ];
+  it.each(cases)('points at the member in JSON, NDJSON and PATCH: %.20s', async (data, pointer, detail) => {
+    const { producer } = project.keys;
+    const object = `{"object_id":"shorthand","data":${data}}`;
+    const errorsOf = (reply: Reply): unknown => expectProblem(reply, 'invalid-body').errors;
+    const json = { key: producer, body: `{"batch_id":"shorthand","objects":[${object}]}` };
+    expect(errorsOf(await api.call('POST', '/batches', json))).toEqual([{ pointer: `/objects/0${pointer}`, detail }]);
+    const ndjson = { key: producer, body: `\n${object}\n`, headers: { 'Content-Type': 'application/x-ndjson' } };
+    const lines = await api.call('PUT', '/batches/shorthand', ndjson);
+    expect(errorsOf(lines)).toEqual([{ pointer: `/lines/2${pointer}`, detail }]);
+    const headers = { 'Content-Type': 'application/merge-patch+json' };
+    const patch = await api.call('PATCH', '/objects/shorthand', { key: producer, body: `{"data":${data}}`, headers });
+    expect(errorsOf(patch)).toEqual([{ pointer, detail }]);
+  });
+});
+
 describe('text that cannot be stored', () => {
   const faults = ['\\u0000', '\\ud800', '\\udc00', '\\udc00\\ud800', 'x\\uD83Dx'];
 

@@ -54,8 +54,10 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
     server.emit('request', raw, response);
   });
   fastify.addHook('onRequest', (request, reply, done) => {
-    // Without content, Content-Type has no meaning (RFC 9110, section 8.3), but Fastify would refuse unknown types.
-    if (!hasBody(request.raw)) delete request.raw.headers['content-type'];
+    // Without content, an unknown Content-Type is ignored, where Fastify would refuse it. A known one counts: NDJSON without
+    // lines is a batch without objects.
+    if (!hasBody(request.raw) && !fastify.hasContentTypeParser(mediaTypeOf(request)))
+      delete request.raw.headers['content-type'];
     bodies.refuseWith(request.raw, () => {
       if (reply.sent) request.raw.socket.destroy();
       else sendProblem(tooSlow(), request, reply);
