@@ -6,7 +6,7 @@ const CONNECTIONS = 16;
 const SECONDS = 2;
 const ROUNDS = 2;
 
-/** Single objects at 16 connections, each into a batch of its own: stored before the answer, in turns with accepted as jobs. */
+/** POST of single objects over 16 connections, one batch per connection: stored at once, alternating with accepted as jobs. */
 export async function benchAsync(stack) {
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
   const prefix = Math.random().toString(36).slice(2);
@@ -14,7 +14,7 @@ export async function benchAsync(stack) {
     const body = Buffer.from(JSON.stringify({ batch_id: `${prefix}-${i}`, objects: [] }));
     await send(stack, 'POST', '/batches', 'application/json', body, { agent });
   }
-  let made = 0;
+  let sent = 0;
   const run = async (headers) => {
     let count = 0;
     const until = performance.now() + SECONDS * 1000;
@@ -23,7 +23,7 @@ export async function benchAsync(stack) {
         while (performance.now() < until) {
           const object = {
             batch_id: `${prefix}-${i}`,
-            object_id: `${prefix}-${made++}`,
+            object_id: `${prefix}-${sent++}`,
             data: { type: 'shoe', size: 42 },
           };
           await send(stack, 'POST', '/objects', 'application/json', Buffer.from(JSON.stringify(object)), {
@@ -41,7 +41,7 @@ export async function benchAsync(stack) {
   for (let round = 0; round < ROUNDS; round++) {
     sync.push(await run({}));
     async.push(await run({ Prefer: 'respond-async' }));
-    await idle(stack);
+    await waitForJobs(stack);
   }
   agent.destroy();
   const [s, a] = [Math.max(...sync), Math.max(...async)];
@@ -50,12 +50,12 @@ export async function benchAsync(stack) {
   );
 }
 
-/** Waits until the worker has done what was accepted. */
-async function idle(stack) {
+/** Waits until the worker has run all jobs. */
+async function waitForJobs(stack) {
   for (let i = 0; i < 600; i++) {
     const { rows } = await stack.sql.query(`SELECT count(*) FROM jobs WHERE status IN ('queued', 'running')`);
     if (rows[0].count === '0') return;
     await sleep(100);
   }
-  throw new Error('the jobs are not done after a minute');
+  throw new Error('the jobs did not end within a minute');
 }

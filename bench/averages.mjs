@@ -1,23 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startBare } from './bare.mjs';
-import { askInflux, startInflux } from './influx.mjs';
+import { queryInflux, startInflux } from './influx.mjs';
 import { percentile } from './stack.mjs';
 
 const READINGS = Number(process.env.BENCH_READINGS ?? 10_000_000);
 const ROOMS = 100;
 const SLICE = 500_000;
 const POINTS_A_REQUEST = 20_000;
-/** One reading a second for 30 days, and for as long as this run takes: it ends in the future, so that every window is full. */
-const HOT_SECONDS = 30 * 86_400 + 1_800;
+/** One reading per second for 30 days and 30 minutes. The last is in the future, so that every window is full during the run. */
+const MEASURED_SECONDS = 30 * 86_400 + 1_800;
 const WINDOWS = { '15m': '15 minutes', '1d': '1 day', '30d': '30 days' };
-/** Long enough for 10,000,000 points. */
-const INFLUX_RESTS_MS = 30_000;
+/** Time for InfluxDB to compact 10,000,000 points. */
+const INFLUX_COMPACTION_MS = 30_000;
 const TIMES = { '15m': 1_500, '1d': 100, '30d': 10 };
 
 /**
- * The average of one room, of a reading a second, among READINGS of 100 rooms, one request after the other and each way in
- * turn: over HTTP, plain SQL `avg` over a typed table with a covering index through `pg`, the same behind a bare Fastify
- * handler; then over HTTP and by InfluxDB, where it is installed.
+ * The average of one room with a reading per second, among READINGS of 100 rooms. Sequential requests, alternating between
+ * Stowage over HTTP, plain SQL `avg` over a typed table with a covering index through `pg`, and the same SQL behind a bare
+ * Fastify handler; then between Stowage and InfluxDB, if it is installed.
  */
 export async function benchAverages(stack) {
   await fill(stack);
@@ -25,18 +25,18 @@ export async function benchAverages(stack) {
   const bare = await startBare(stack);
   try {
     for (const [duration, interval] of Object.entries(WINDOWS)) {
-      const ask = oursOf(stack, duration);
-      const first = await timed(ask);
-      const { reading_count } = JSON.parse(await ask());
-      // The hours are summed up when somebody has asked; until that is done the next ones read the readings.
-      await settled(stack);
+      const request = stowageRequest(stack, duration);
+      const first = await timed(request);
+      const { reading_count } = JSON.parse(await request());
+      // The first request triggers the rollups; until they are stored, requests read the readings.
+      await waitForRollups(stack);
       const ways = {
-        ours: ask,
-        'plain SQL': plainOf(stack, duration, interval),
-        'behind bare Fastify': () => readWhole(`${bare.url}/average/0/${interval}`),
+        Stowage: request,
+        'plain SQL': plainQuery(stack, duration, interval),
+        'bare Fastify': () => readText(`${bare.url}/average/0/${interval}`),
       };
-      const beside = besideOurs(await medians(ways, TIMES[duration]));
-      console.log(`  ${duration} (${reading_count} readings): the first time ${first.toFixed(2)}; ${beside}`);
+      const comparison = compare(await medians(ways, TIMES[duration]));
+      console.log(`  ${duration} (${reading_count} readings): first request ${first.toFixed(2)}; ${comparison}`);
     }
   } finally {
     await bare.stop();
@@ -45,19 +45,18 @@ export async function benchAverages(stack) {
   if (influx === null) return;
   try {
     await fillInflux(stack, influx.url);
-    // It goes on compacting what it was given.
-    await sleep(INFLUX_RESTS_MS);
+    await sleep(INFLUX_COMPACTION_MS);
     for (const duration of Object.keys(WINDOWS)) {
       const query = `SELECT mean(value) FROM temperature WHERE room = 'room-0' AND time >= now() - ${duration} AND time < now()`;
-      const ways = { ours: oursOf(stack, duration), InfluxDB: () => askInflux(influx.url, query) };
-      console.log(`  ${duration} beside InfluxDB: ${besideOurs(await medians(ways, TIMES[duration]))}`);
+      const ways = { Stowage: stowageRequest(stack, duration), InfluxDB: () => queryInflux(influx.url, query) };
+      console.log(`  ${duration} and InfluxDB: ${compare(await medians(ways, TIMES[duration]))}`);
     }
   } finally {
     await influx.stop();
   }
 }
 
-function oursOf({ url, adminKey }, duration) {
+function stowageRequest({ url, adminKey }, duration) {
   return async () => {
     const reply = await fetch(`${url}/buildings/HQ/rooms/room-0/temperatures/average?duration=${duration}`, {
       headers: { 'X-Api-Key': adminKey },
@@ -66,7 +65,7 @@ function oursOf({ url, adminKey }, duration) {
   };
 }
 
-function plainOf({ sql }, duration, interval) {
+function plainQuery({ sql }, duration, interval) {
   return () =>
     sql.query({
       name: `avg-${duration}`,
@@ -76,18 +75,18 @@ function plainOf({ sql }, duration, interval) {
     });
 }
 
-function besideOurs({ ours, ...others }) {
-  const told = Object.entries(others).map(
-    ([name, took]) => `; ${name} ${took.toFixed(2)}: ${(ours / took).toFixed(2)} times`,
+function compare({ Stowage, ...others }) {
+  const ratios = Object.entries(others).map(
+    ([name, took]) => `; ${name} ${took.toFixed(2)} (ratio ${(Stowage / took).toFixed(2)})`,
   );
-  return `${ours.toFixed(2)}${told.join('')}`;
+  return `Stowage ${Stowage.toFixed(2)}${ratios.join('')}`;
 }
 
-async function readWhole(url) {
+async function readText(url) {
   await (await fetch(url)).text();
 }
 
-/** Straight into the table, its indexes made afterwards: hours of requests would say nothing more about reads. */
+/** Inserts the readings with SQL and builds the indexes afterwards: with requests it would take hours, for the same table. */
 async function fill({ sql, projectId }) {
   const { rows: indexes } = await sql.query(`SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'objects'`);
   await sql.query(`ALTER TABLE objects DROP CONSTRAINT objects_pkey, DROP CONSTRAINT objects_object_id_key`);
@@ -98,8 +97,8 @@ async function fill({ sql, projectId }) {
   );
   await sql.query(`CREATE TABLE bench_readings (room integer, recorded_at timestamptz, temperature double precision)`);
   const { rows } = await sql.query(`SELECT date_trunc('second', now()) + interval '30 minutes' AS last`);
-  const step = `${(HOT_SECONDS / READINGS).toFixed(9)} seconds`;
-  const every = READINGS / HOT_SECONDS;
+  const step = `${(MEASURED_SECONDS / READINGS).toFixed(9)} seconds`;
+  const every = READINGS / MEASURED_SECONDS;
   for (let from = 0; from < READINGS; from += SLICE) {
     await sql.query(
       `WITH readings AS (
@@ -138,15 +137,15 @@ async function fillInflux({ sql }, url) {
       );
       if (rows[0].count === 0) break;
       const reply = await fetch(`${url}/write?db=bench&precision=u`, { method: 'POST', body: rows[0].lines });
-      if (!reply.ok) throw new Error(`InfluxDB answered ${reply.status}: ${await reply.text()}`);
+      if (!reply.ok) throw new Error(`InfluxDB returned ${reply.status}: ${await reply.text()}`);
       if (rows[0].count < POINTS_A_REQUEST) break;
     }
   }
-  console.log(`  InfluxDB took ${READINGS} points in ${((performance.now() - start) / 1000).toFixed(0)} s`);
+  console.log(`  InfluxDB stored ${READINGS} points in ${((performance.now() - start) / 1000).toFixed(0)} s`);
 }
 
-/** Waits until nobody sums up. */
-async function settled({ sql }) {
+/** Waits until no rollup is being computed. */
+async function waitForRollups({ sql }) {
   for (let i = 0; i < 1_200; i++) {
     const { rows } = await sql.query(
       `SELECT count(*)::int AS busy FROM pg_stat_activity WHERE state <> 'idle' AND query LIKE '%INSERT INTO rollups%' AND pid <> pg_backend_pid()`,
@@ -163,8 +162,8 @@ async function timed(work) {
 }
 
 /**
- * Of each way, in turns, so that what else the machine does hits all of them alike. After as many times that do not count:
- * JavaScript that has just started, in the servers and here, runs at half its speed.
+ * Returns the median of each way. The ways alternate, so that other load on the machine affects all of them. As many runs
+ * before are not measured, because JavaScript that has just started runs at half its speed.
  */
 async function medians(ways, times) {
   const took = Object.fromEntries(Object.keys(ways).map((name) => [name, []]));

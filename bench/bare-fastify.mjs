@@ -1,4 +1,4 @@
-/** What bare handlers do: the same rows by the same keys, through a pool of `pg`, as JSON; no checks, no keys, no problems. */
+/** Bare handlers: the same rows as JSON through a pool of `pg`, without validation, API keys or error responses. */
 import fastify from 'fastify';
 import pg from 'pg';
 

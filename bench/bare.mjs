@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-/** The bare handlers of bare-fastify.mjs, in a process of their own as the product is. */
+/** Starts bare-fastify.mjs in a separate process, as the product is. */
 export async function startBare({ address, projectId }) {
   const child = spawn(process.execPath, [fileURLToPath(new URL('bare-fastify.mjs', import.meta.url))], {
     env: { ...process.env, BARE: JSON.stringify({ address, projectId }) },

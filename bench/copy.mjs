@@ -19,7 +19,7 @@ const COPY = 'COPY copied (project_id, batch_id, object_id, seq, subject, observ
 const agent = new Agent({ keepAlive: true, maxSockets: 16 });
 let seq = (BigInt(Date.now()) - 1_704_067_200_000n) << 22n;
 
-/** Writes by HTTP in turns with `COPY` of the same rows into a table just like `objects`, on as many connections. */
+/** Writes over HTTP, alternating with `COPY` of equal rows into a table like `objects` on as many connections. */
 export async function benchCopy(stack) {
   await stack.sql.query('CREATE TABLE copied (LIKE objects INCLUDING ALL)');
   for (const clients of [1, 4]) await benchBatches(stack, clients);
@@ -91,8 +91,8 @@ async function benchStream(stack, size) {
 async function writeFiles(stack, size, linesFile, rowsFile) {
   const lines = createWriteStream(linesFile);
   const rows = createWriteStream(rowsFile);
-  for (let made = 0; made < size; made += BATCH) {
-    const { batchId, text } = makeBatch(Math.min(BATCH, size - made));
+  for (let written = 0; written < size; written += BATCH) {
+    const { batchId, text } = makeBatch(Math.min(BATCH, size - written));
     const { objects } = JSON.parse(text);
     const full = [
       lines.write(objects.map((object) => `${JSON.stringify(object)}\n`).join('')),

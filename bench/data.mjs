@@ -1,18 +1,18 @@
 const TYPES = ['shoe', 'card', 'boot', 'hat', 'bag'];
 const COLORS = ['red', 'blue', 'purple', 'gold', 'white', 'black'];
-/** So many of the first objects have the pair era=old, and no later one. */
+/** Only this number of objects, the first ones, have the pair era=old. */
 export const OLD_OBJECTS = 50_000;
 
-/** Each thread that makes batches has ids of its own. */
+/** A prefix that makes ids unique among threads. */
 const THREAD = Math.random().toString(36).slice(2, 8);
 
-let made = 0;
+let created = 0;
 
-/** A batch of objects like our users' (two to five pairs), with the pairs that the reads ask for. */
+/** Builds a batch of typical objects with four to six pairs, including the pairs that the reads filter by. */
 export function makeBatch(size) {
   const objects = [];
   for (let i = 0; i < size; i++) {
-    const n = ++made;
+    const n = ++created;
     objects.push({
       object_id: `${n.toString(16).padStart(12, '0')}${Math.random().toString(36).slice(2, 14)}`,
       data: [
@@ -26,8 +26,8 @@ export function makeBatch(size) {
     });
   }
   return {
-    batchId: `bench-${THREAD}-${made}`,
+    batchId: `bench-${THREAD}-${created}`,
     ids: objects.map((object) => object.object_id),
-    text: JSON.stringify({ batch_id: `bench-${THREAD}-${made}`, objects }),
+    text: JSON.stringify({ batch_id: `bench-${THREAD}-${created}`, objects }),
   };
 }

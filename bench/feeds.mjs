@@ -8,8 +8,8 @@ const SECONDS = 4;
 const ROUNDS = 3;
 
 /**
- * Single readings at 16 connections, each durable before its answer, in turns with a bare Fastify handler that does one
- * INSERT of the same row through `pg`, and one that inserts into a typed table of its own; and InfluxDB, where it is installed.
+ * POST of single readings over 16 connections, each durable before its response. Alternates with a bare Fastify handler that
+ * runs one INSERT of the same row through `pg`, one that inserts into a typed table, and InfluxDB, if it is installed.
  */
 export async function benchReadings(stack) {
   await stack.sql.query(`CREATE TABLE IF NOT EXISTS bare_objects (LIKE objects INCLUDING ALL)`);
@@ -21,9 +21,9 @@ export async function benchReadings(stack) {
   const influx = await startInflux();
   const room = '/buildings/HQ/rooms/lab/temperatures';
   const ways = {
-    ours: { url: `${stack.url}${room}`, body: reading, pid: stack.serverPid },
-    'bare, the same row': { url: `${bare.url}/same-row`, body: reading, pid: bare.pid },
-    'bare, a typed table': { url: `${bare.url}/typed-table`, body: reading, pid: bare.pid },
+    Stowage: { url: `${stack.url}${room}`, body: reading, pid: stack.serverPid },
+    'bare Fastify, same row': { url: `${bare.url}/same-row`, body: reading, pid: bare.pid },
+    'bare Fastify, typed table': { url: `${bare.url}/typed-table`, body: reading, pid: bare.pid },
     ...(influx === null ? {} : { InfluxDB: { url: `${influx.url}/write?db=bench`, body: line, pid: influx.pid } }),
   };
   const best = {};
@@ -37,34 +37,34 @@ export async function benchReadings(stack) {
         const after = await Promise.all((await processes()).map(cpuMicros));
         if (rate <= (best[name] ?? 0)) continue;
         best[name] = rate;
-        cost[name] = after.map((now, place) => spentMicros(before[place], now) / count);
+        cost[name] = after.map((now, index) => spentMicros(before[index], now) / count);
       }
     }
   } finally {
     await bare.stop();
     await influx?.stop();
   }
-  const told = Object.entries(best).map(
-    ([name, rate]) => `${name} ${Math.round(rate)} (ratio ${(best.ours / rate).toFixed(2)})`,
+  const rates = Object.entries(best).map(
+    ([name, rate]) => `${name} ${Math.round(rate)} (ratio ${(best.Stowage / rate).toFixed(2)})`,
   );
-  console.log(`POST of one reading, ${CONNECTIONS} connections, requests/s: ${told.join(', ')}`);
+  console.log(`POST of one reading, ${CONNECTIONS} connections, requests/s: ${rates.join(', ')}`);
   const cpu = Object.entries(cost).map(([name, us]) => `${name} ${us.map(Math.round).join(' + ')}`);
-  console.log(`  processor time a request, in µs (the server, and PostgreSQL where it has one): ${cpu.join(', ')}`);
+  console.log(`  processor time per request in µs (server + PostgreSQL): ${cpu.join(', ')}`);
 }
 
-let made = 0;
+let sent = 0;
 const start = Date.parse('2020-01-01T00:00:00Z');
 
-/** Each of another time, so that none replaces another. */
+/** Readings have different times, so that none replaces another. */
 function reading() {
-  const recorded_at = new Date(start + made++ * 1000).toISOString();
-  return { type: 'application/json', text: JSON.stringify({ temperature: 20 + (made % 100) / 10, recorded_at }) };
+  const recorded_at = new Date(start + sent++ * 1000).toISOString();
+  return { type: 'application/json', text: JSON.stringify({ temperature: 20 + (sent % 100) / 10, recorded_at }) };
 }
 
 function line() {
   return {
     type: 'text/plain',
-    text: `temperature,room=lab value=${20 + (made % 100) / 10} ${start + made++ * 1000}000000`,
+    text: `temperature,room=lab value=${20 + (sent % 100) / 10} ${start + sent++ * 1000}000000`,
   };
 }
 
@@ -85,6 +85,6 @@ async function load(url, body, key) {
     ],
   });
   if (result.non2xx > 0 || result.errors > 0)
-    throw new Error(`${url}: ${result.non2xx} answers were not 2xx, ${result.errors} failed`);
+    throw new Error(`${url}: ${result.non2xx} responses were not 2xx, ${result.errors} requests failed`);
   return { rate: result.requests.average, count: result.requests.total };
 }

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const PORT = 18_086;
 
-/** InfluxDB 1.x, as the Debian package `influxdb` installs it, on loopback and a folder of its own; null where it is not installed. */
+/** Starts InfluxDB 1.x, as in the Debian package `influxdb`, on loopback with a temporary folder. @returns null if it is not installed */
 export async function startInflux() {
   const folder = await mkdtemp(join(tmpdir(), 'stowage-influx-'));
   const config = join(folder, 'influxdb.conf');
@@ -44,7 +44,7 @@ bind-address = "127.0.0.1:${PORT + 2}"
   };
   if (isMissing) {
     await stop();
-    console.log('InfluxDB is not installed (apt-get install influxdb): measured without it');
+    console.log('InfluxDB is not installed (apt-get install influxdb) and is skipped');
     return null;
   }
   for (let i = 0; i < 100; i++) {
@@ -62,7 +62,7 @@ bind-address = "127.0.0.1:${PORT + 2}"
 }
 
 /** @returns the first value of the first series, or null */
-export async function askInflux(url, query) {
+export async function queryInflux(url, query) {
   const reply = await fetch(`${url}/query?db=bench&q=${encodeURIComponent(query)}`);
   const { results } = await reply.json();
   return results[0].series?.[0].values[0][1] ?? null;

@@ -4,7 +4,7 @@ import { makeBatch } from './data.mjs';
 import { percentile, residentBytes } from './stack.mjs';
 
 const BATCH = 5_000;
-/** Clients and turns; each turn stores four batches a client: 1,000,000 objects in all, with the warm-up. */
+/** Numbers of clients and turns. Each turn stores four batches per client: 1,000,000 objects in total, with the warm-up. */
 const ROUNDS = [
   [1, 14],
   [4, 4],
@@ -12,7 +12,7 @@ const ROUNDS = [
 ];
 const SCALE = Number(process.env.BENCH_OBJECTS ?? 1_000_000) / 1_000_000;
 
-/** The same set-based insert as the product's, without HTTP, validation, or the batch's own row. */
+/** A set-based insert as in the product, without HTTP, validation or the row of the batch. */
 const PLAIN = `
   INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
   SELECT $1, $2, o.object_id, $3::bigint + o.place * 1024, o.subject, coalesce(o.observed_at, now()), o.data
@@ -21,9 +21,9 @@ const PLAIN = `
 const PLAIN_BATCH =
   'INSERT INTO batches (project_id, batch_id, seq, object_count, revision) VALUES ($1, $2, $3, $4, $3)';
 
-/** Fills the table, in turns by HTTP and by plain SQL, with one client and with four. */
+/** Fills the table, alternating between HTTP and plain SQL, with 1, 4 and 16 clients. */
 export async function benchIngest(stack) {
-  for (let i = 0; i < 2; i++) await one(stack, 4, []);
+  for (let i = 0; i < 2; i++) await overHttp(stack, 4, []);
   const idle = await residentBytes(stack.serverPid);
   const byClients = [];
   for (const [clients, turns] of ROUNDS) {
@@ -31,14 +31,14 @@ export async function benchIngest(stack) {
     const plain = [];
     const memory = [];
     for (let turn = 0; turn < Math.max(1, turns * SCALE); turn++) {
-      http.push(await one(stack, clients, memory));
+      http.push(await overHttp(stack, clients, memory));
       plain.push(await plainSql(stack, clients));
     }
     const [h, p] = [percentile(http, 0.5), percentile(plain, 0.5)];
     const perObject = Math.max(0, Math.max(...memory) - idle) / (clients * BATCH);
     byClients.push(
       `POST of ${BATCH}-object batches, ${clients} client(s): ${rate(clients, h)} objects/s, plain SQL ${rate(clients, p)}: ratio ${(p / h).toFixed(2)}; ` +
-        `resident memory ${(perObject / 1024).toFixed(2)} KB an object in flight over ${(idle / 2 ** 20).toFixed(0)} MB idle`,
+        `resident memory ${(perObject / 1024).toFixed(2)} KB per object in flight, above ${(idle / 2 ** 20).toFixed(0)} MB idle`,
     );
   }
   for (const line of byClients) console.log(line);
@@ -53,8 +53,8 @@ function rate(clients, ms) {
 
 const agent = new Agent({ keepAlive: true, maxSockets: 16 });
 
-/** Two batches a client; milliseconds for all of them. */
-async function one(stack, clients, memory) {
+/** Posts two batches per client. @returns the total time in milliseconds */
+async function overHttp(stack, clients, memory) {
   const batches = Array.from({ length: clients }, () => [makeBatch(BATCH), makeBatch(BATCH)]);
   const sampler = setInterval(async () => memory.push(await residentBytes(stack.serverPid)), 20);
   const start = performance.now();
@@ -79,7 +79,7 @@ function post(stack, text) {
       response
         .resume()
         .on('end', () =>
-          response.statusCode === 201 ? resolve() : reject(new Error(`answered ${response.statusCode}`)),
+          response.statusCode === 201 ? resolve() : reject(new Error(`returned ${response.statusCode}`)),
         );
     });
     call.on('error', reject).end(text);

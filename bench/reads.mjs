@@ -4,7 +4,7 @@ import { percentile } from './stack.mjs';
 
 const ROUNDS = 60;
 
-/** name, the request's parameters, the same condition in SQL; `old` has no plain SQL worth waiting for. */
+/** Name, query parameters, and the same condition for SQL. */
 const QUERIES = [
   ['rare pair', { data: '{"rare":"r5000"}' }, `[{"key":"rare","value":"r5000"}]`],
   ['common pair', { data: '{"type":"shoe"}' }, `[{"key":"type","value":"shoe"}]`],
@@ -19,7 +19,7 @@ const QUERIES = [
 
 const COLUMNS = 'object_id, batch_id, seq, subject, observed_at, data::text';
 
-/** Filtered pages of ten with the default count, in turns with the plain SQL that gives the same answer. */
+/** Filtered pages of ten, with the default count and without, alternating with plain SQL that returns the same rows. */
 export async function benchReads(stack) {
   await closeConnections();
   const { rows } = await stack.sql.query('SELECT count(*) FROM objects');
@@ -48,8 +48,8 @@ export async function benchReads(stack) {
       plainCounted.push(page + count);
     }
     console.log(
-      `  ${name.padEnd(12)} with count ${ms(counted)} against ${ms(plainCounted)}: ${times(counted, plainCounted)}; ` +
-        `without ${ms(bare)} against ${ms(plainBare)}: ${times(bare, plainBare)}`,
+      `  ${name.padEnd(12)} with count ${ms(counted)}, plain SQL ${ms(plainCounted)}: ${ratio(counted, plainCounted)}; ` +
+        `without ${ms(bare)}, plain SQL ${ms(plainBare)}: ${ratio(bare, plainBare)}`,
     );
   }
   const old = [];
@@ -65,7 +65,7 @@ export async function benchReads(stack) {
     ),
   );
   console.log(
-    `  common only among the oldest: with count ${ms(old)}, without ${ms(oldBare)}; plain SQL ${walk.toFixed(1)} ms`,
+    `  only the oldest objects match: with count ${ms(old)}, without ${ms(oldBare)}; plain SQL ${walk.toFixed(1)} ms`,
   );
 }
 
@@ -73,13 +73,13 @@ async function get(stack, parameters) {
   return timed(async () => {
     const page = JSON.parse(await read(`${stack.url}/objects?${new URLSearchParams(parameters)}`, stack.adminKey));
     if (page.results?.length !== 10)
-      throw new Error(`a page of ${page.results?.length} for ${JSON.stringify(parameters)}`);
+      throw new Error(`expected 10 results, got ${page.results?.length} for ${JSON.stringify(parameters)}`);
   });
 }
 
 const agent = new Agent({ keepAlive: true });
 
-/** Node's own client: `fetch` costs as much as the smaller queries. */
+/** Uses `http.get`, because `fetch` takes as long as the smaller queries. */
 function read(url, key) {
   return new Promise((resolve, reject) => {
     httpGet(url, { agent, headers: { 'X-Api-Key': key } }, (response) => {
@@ -100,6 +100,6 @@ function ms(values) {
   return `${percentile(values, 0.5).toFixed(1)} ms`;
 }
 
-function times(ours, plain) {
-  return `${(percentile(ours, 0.5) / percentile(plain, 0.5)).toFixed(2)} times`;
+function ratio(ours, plain) {
+  return `ratio ${(percentile(ours, 0.5) / percentile(plain, 0.5)).toFixed(2)}`;
 }

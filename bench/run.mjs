@@ -1,7 +1,7 @@
 /**
- * The figures of bench/README.md: `npm run bench`, or `npm run bench -- copy async` for some of them.
- * Everything is a ratio within one run against plain SQL through `pg` on the same database, because machines differ and
- * are shared; BENCH_OBJECTS sets the size of the table (default 1,000,000).
+ * Measures the figures of bench/README.md: all with `npm run bench`, some with `npm run bench -- copy async`.
+ * Each figure is a ratio to plain SQL through `pg`, or to another server, within the same run, because machines differ and
+ * are shared. BENCH_OBJECTS sets the size of the table (default 1,000,000).
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
@@ -17,7 +17,7 @@ import { benchReads } from './reads.mjs';
 import { benchSingle } from './single.mjs';
 import { startStack } from './stack.mjs';
 
-/** The reads come first, while the table has the size that is said. */
+/** The reads follow the ingest directly, while the table has the size of BENCH_OBJECTS. */
 const PARTS = {
   ingest: benchIngest,
   reads: benchReads,
@@ -28,7 +28,7 @@ const PARTS = {
   readings: benchReadings,
   averages: benchAverages,
 };
-/** They read what the ingest has stored. */
+/** These read the objects that the ingest has stored. */
 const READERS = ['reads', 'single', 'busy'];
 const wanted = process.argv.slice(2);
 const folder = await mkdtemp(join(tmpdir(), 'stowage-bench-'));
@@ -45,7 +45,7 @@ try {
     if (wanted.length === 0 || wanted.includes(name) || isNeeded) await bench(stack);
   }
   console.log(
-    `load at the end ${os
+    `load after the run ${os
       .loadavg()
       .map((load) => load.toFixed(2))
       .join(' ')}`,

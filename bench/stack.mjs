@@ -7,7 +7,7 @@ import pg from 'pg';
 
 const MAIN = fileURLToPath(new URL('../dist/apps/api/main.js', import.meta.url));
 
-/** The product as a user starts it, on an embedded database with fsync on, and a connection beside it for plain SQL. */
+/** Starts the product as a user does, on an embedded database with fsync on, and opens a connection for plain SQL. */
 export async function startStack(folder) {
   const dataDir = join(folder, 'data');
   const adminKey = 'bench-admin-key-of-more-than-32-characters';
@@ -52,7 +52,7 @@ export async function startStack(folder) {
 
 function readyUrl(server) {
   return new Promise((resolve, reject) => {
-    server.once('exit', (code) => reject(new Error(`the server ended with ${code}`)));
+    server.once('exit', (code) => reject(new Error(`the server exited with code ${code}`)));
     createInterface(server.stdout).on('line', (line) => {
       const url = /Stowage is ready: (\S+)/.exec(line)?.[1];
       if (url !== undefined) resolve(url.replace(/\/$/, ''));
@@ -60,12 +60,12 @@ function readyUrl(server) {
   });
 }
 
-/** Line 5 of postmaster.pid. */
+/** Returns the socket folder, which is line 5 of postmaster.pid. */
 async function socketFolder(cluster) {
   return (await readFile(join(cluster, 'postmaster.pid'), 'utf8')).split('\n')[4];
 }
 
-/** Resident memory of a process, in bytes. */
+/** Returns the resident memory of a process in bytes. */
 export async function residentBytes(pid) {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)[1]) * 1024;
