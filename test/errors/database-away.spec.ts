@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { TestApi, type TestProject } from '../harness/api.js';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { waitFor } from '../jobs/jobs.js';
 import { expectProblem } from './expect-problem.js';
 
 let api: TestApi;
@@ -91,17 +91,20 @@ describe('when the database is back', () => {
     expect((await api.call('POST', '/batches', { key: project.keys.producer, body })).status).toBe(201);
   });
 
-  it('requests that lost their connections in a short outage succeed', async () => {
+  it('requests that lose their connections before they commit are retried and succeed', async () => {
     const { keys } = await api.project();
-    const before = await api.call('POST', '/batches', { key: keys.admin, body: { batch_id: 'before', objects: [] } });
-    expect(before.status).toBe(201);
-    const posted = Array.from({ length: 10 }, (_, i) => {
-      const body = { batch_id: `break-${String(i)}`, objects: [{ object_id: `break-${String(i)}`, data: [] }] };
-      return api.call('POST', '/batches', { key: keys.admin, body });
+    let posted: Promise<Reply>[] = [];
+    await api.db.transaction(async (tx) => {
+      // Their transactions wait for this lock until their connections are closed.
+      await tx.query('LOCK TABLE batches IN SHARE MODE');
+      posted = Array.from({ length: 10 }, (_, i) => {
+        const body = { batch_id: `break-${String(i)}`, objects: [{ object_id: `break-${String(i)}`, data: [] }] };
+        return api.call('POST', '/batches', { key: keys.admin, body });
+      });
+      const waiting = `FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+      await waitFor(async () => ((await api.db.sql(`SELECT ${waiting}`)).length >= 3 ? true : undefined));
+      await api.db.sql(`SELECT pg_terminate_backend(pid) ${waiting}`);
     });
-    await letIn(false);
-    await sleep(20);
-    await letIn(true);
     for (const [i, reply] of (await Promise.all(posted)).entries()) {
       const read = await api.call('GET', `/batches/break-${String(i)}`, { key: keys.admin });
       expect([reply.status, read.status]).toEqual([201, 200]);

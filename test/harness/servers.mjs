@@ -6,9 +6,13 @@
  * - `PUT /shared` sets the settings of the server that the specs share, `GET /shared` starts it where it has not started;
  * - `POST /servers` starts another one, `PUT /servers/{id}/clock` sets its clock, `DELETE /servers/{id}` stops it.
  */
+import { readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 
+/** Of the run's files. */
+const [, , folder] = process.argv;
 /** Loaded while PostgreSQL starts. */
 const product = Promise.all([import('#platform'), import('../../dist/apps/api/serve.js')]);
 const servers = new Map();
@@ -67,9 +71,16 @@ async function stopAll() {
   process.exit(left > 0 ? 1 : 0);
 }
 
+/** For a run that was killed: ends its PostgreSQL and removes its files. */
+function cleanUp() {
+  const [pid] = readFileSync(join(folder, 'postgres/postmaster.pid'), 'utf8').split('\n');
+  process.kill(Number(pid), 'SIGQUIT');
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
+  process.exit(1);
+}
+
 process.once('SIGTERM', stopAll);
-// The process that started this one is gone.
-process.stdin.on('end', () => process.exit(1)).resume();
+process.stdin.on('end', cleanUp).resume();
 
 const control = createServer(respond).listen(0, '127.0.0.1', () => {
   console.log(`http://127.0.0.1:${control.address().port}`);

@@ -17,7 +17,7 @@ const STOP_WITHIN_MS = 4_000;
 /** Starts PostgreSQL and the process of the servers. The server that the specs share starts with the first of them. */
 export async function startTestRun(folder) {
   const log = join(folder, 'servers.log');
-  const servers = await startServers(log);
+  const servers = await startServers(folder, log);
   let postgres;
   try {
     postgres = await startPostgres(folder, SHARED_DATABASE);
@@ -61,10 +61,10 @@ export async function startTestRun(folder) {
 }
 
 /** @returns the process, and a promise of its address */
-async function startServers(log) {
+async function startServers(folder, log) {
   const file = await open(log, 'w');
-  // Its standard input ends when this process does, however that happens; then it exits too.
-  const child = spawn(process.execPath, [SERVERS], { stdio: ['pipe', 'pipe', file.fd] });
+  // Its standard input ends when this process does, however that happens; then it ends PostgreSQL and exits.
+  const child = spawn(process.execPath, [SERVERS, folder], { stdio: ['pipe', 'pipe', file.fd] });
   await file.close();
   const ended = once(child, 'exit').then(async ([code, signal]) => {
     throw new Error(`the test servers ended with ${code ?? signal}:\n${await readFile(log, 'utf8')}`);

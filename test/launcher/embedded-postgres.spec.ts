@@ -312,9 +312,11 @@ describe('the embedded PostgreSQL', () => {
   it('removes the incomplete cluster of a killed start', async () => {
     const dataDir = join(home, 'half');
     const child = await startElsewhere(dataDir, 'creating');
-    await sleep(100);
+    const isIncomplete = async (): Promise<boolean> =>
+      (await readdir(home)).some((name) => name.startsWith('half.initdb-'));
+    while (!(await isIncomplete())) await sleep(5);
     await kill(child);
-    expect(await readdir(home)).toContainEqual(expect.stringMatching(/^half\.initdb-/));
+    expect(await isIncomplete()).toBe(true);
     await expect(lstat(dataDir)).rejects.toThrow('ENOENT');
 
     const handle = await start(dataDir);
