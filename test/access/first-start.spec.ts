@@ -1,48 +1,47 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { Config, createLog, projectFile } from '#platform';
-import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { createApp } from '../../apps/api/create-app.js';
-import { FirstStart, type FirstKeys } from '../../apps/api/first-start.js';
-import { cloneDatabase, type TestDatabase } from '../harness/database.js';
+import { TestApi } from '../harness/api.js';
+import { createDatabase, dropDatabase, Tables } from '../harness/tables.js';
 
 interface Start {
-  /** What the start prints. */
-  printed: FirstKeys;
+  /** The keys that the start prints. */
+  printed: { admin?: string; operator?: string };
+  /** What it prints of the fixtures. */
   said: string[];
   get: (path: string, key: string) => Promise<Response>;
 }
 
+const FIXTURES = join(process.cwd(), 'fixtures');
 const ADMIN_KEY = 'given-to-the-admin-by-a-setting-0123456789';
 const OPERATOR_KEY = 'given-to-the-operator-by-a-setting-0123456789';
 
-let db: TestDatabase;
-let apps: NestFastifyApplication[] = [];
+let db: Tables;
+let servers: TestApi[] = [];
 
 beforeEach(async () => {
-  db = await cloneDatabase();
+  db = new Tables(await createDatabase());
 });
 afterEach(async () => {
-  await Promise.all(apps.map((app) => app.close()));
-  apps = [];
+  await Promise.all(servers.map((server) => server.stop()));
+  servers = [];
   await db.close();
+  await dropDatabase(db.address);
 });
 
 /** One start of a server with these settings, on the same database as the starts before it. */
 async function start(settings: Record<string, string> = {}): Promise<Start> {
-  const config = new Config({
-    DATABASE_URL: 'postgresql://test',
-    STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
-    ...settings,
-  });
-  const app = await createApp(config, db, createLog('silent'));
-  apps.push(app);
-  await app.listen(0, '127.0.0.1');
-  const said: string[] = [];
-  const printed = await app.get(FirstStart).run((line) => void said.push(line));
-  const origin = await app.getUrl();
+  const server = await TestApi.startOn(db, { STOWAGE_OPERATOR_KEY: '', ...settings });
+  servers.push(server);
+  const printed = Object.fromEntries(
+    server.said.flatMap((line) => {
+      const [, role, key] = /^(admin|operator) key.*: +(\S+)$/.exec(line) ?? [];
+      return role === undefined ? [] : [[role, key]];
+    }),
+  ) as Start['printed'];
+  const said = server.said.filter((line) => line.includes('fixtures'));
   const get = (path: string, key: string): Promise<Response> =>
-    fetch(`${origin}/api/v1${path}`, { headers: { 'X-Api-Key': key } });
+    fetch(`${server.origin}/api/v1${path}`, { headers: { 'X-Api-Key': key } });
   return { printed, said, get };
 }
 
@@ -159,10 +158,8 @@ describe('the fixtures', () => {
   }
 
   async function fixtures(): Promise<Record<string, unknown>[]> {
-    const files = (await readdir(projectFile('fixtures'))).filter((file) => file.endsWith('.json'));
-    return Promise.all(
-      files.map(async (file) => JSON.parse(await readFile(projectFile(`fixtures/${file}`), 'utf8')) as never),
-    );
+    const files = (await readdir(FIXTURES)).filter((file) => file.endsWith('.json'));
+    return Promise.all(files.map(async (file) => JSON.parse(await readFile(join(FIXTURES, file), 'utf8')) as never));
   }
 
   /** The batch that a fixture becomes: a file of a feed is stored in the batch of that feed. */

@@ -77,9 +77,14 @@ export class TestApi {
   }
 
   /** Another server on the same database; to be stopped before this one. */
-  async another(settings: Record<string, string> = {}): Promise<TestApi> {
-    const server = await startServer(this.db, settings);
-    return new TestApi(server.origin, this.db, () => order('DELETE', `/servers/${server.id}`), server);
+  another(settings: Record<string, string> = {}): Promise<TestApi> {
+    return TestApi.startOn(this.db, settings);
+  }
+
+  /** A server on a database that the spec drops itself. */
+  static async startOn(tables: TestTables, settings: Record<string, string> = {}): Promise<TestApi> {
+    const server = await startServer(tables, settings);
+    return new TestApi(server.origin, tables, () => order('DELETE', `/servers/${server.id}`), server);
   }
 
   /** The lines that the server printed when it started. */
