@@ -65,8 +65,8 @@ describe.each(WRITES)('PUT of a batch as %s', (_, put) => {
 });
 
 describe('DELETE of a batch', () => {
-  const remove = (headers: Headers): Promise<Reply> =>
-    api.call('DELETE', '/batches/b?cascade=true', { key: project.keys.admin, headers });
+  const remove = (headers: Headers, path = '/batches/b?cascade=true'): Promise<Reply> =>
+    api.call('DELETE', path, { key: project.keys.admin, headers });
 
   it('with If-Match deletes only the batch with that ETag', async () => {
     expectProblem(await remove({ 'If-Match': '*' }), 'not-found');
@@ -79,6 +79,15 @@ describe('DELETE of a batch', () => {
     expect(rejected.headers.get('etag')).toBe((await read()).etag);
     expectProblem(await remove({ 'If-None-Match': '*' }), 'precondition-failed');
     expect((await remove({ 'If-Match': (await read()).etag })).status).toBe(204);
+  });
+
+  it('without cascade returns 409 for a batch with objects, whatever the preconditions are', async () => {
+    const [, put] = WRITES[0] ?? [];
+    await put?.(1);
+    for (const headers of [{ 'If-Match': '"stale"' }, { 'If-None-Match': '*' }, { 'If-Match': (await read()).etag }]) {
+      expectProblem(await remove(headers, '/batches/b'), 'batch-not-empty');
+    }
+    expect((await read()).n).toBe(1);
   });
 });
 

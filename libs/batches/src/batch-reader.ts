@@ -59,7 +59,8 @@ export class BatchReader {
       if (batch === null) throw batchNotFound();
       return { batch, body: new StreamedBody(source) };
     } catch (error) {
-      await source.close();
+      // The client gets the first error, not one of closing.
+      await source.close().catch(() => undefined);
       throw error;
     }
   }

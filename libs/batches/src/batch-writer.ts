@@ -62,21 +62,24 @@ export class BatchWriter {
 
   /**
    * Deletes a batch.
-   * @throws Problem not-found; precondition-failed, precondition-required; batch-not-empty unless `cascade`
+   * @throws Problem not-found; batch-not-empty unless `cascade`; precondition-failed, precondition-required
    */
   async delete(target: BatchTarget, cascade: boolean, preconditions: Preconditions): Promise<void> {
     await this.database.transaction(async (tx) => {
+      // Deleting the objects of a large batch may take longer than the timeout.
+      if (cascade) await this.store.disableStatementTimeout(tx);
       // The lock of the batch keeps new objects out.
       const batch = await this.store.lock(tx, target);
       if (batch === null) throw batchNotFound();
-      checkPreconditions(preconditions, batchEtag(batch.revision), this.config.rules);
       const count = Number(batch.object_count);
+      // Before the preconditions, which do not apply to a request that fails without them (RFC 9110, section 13.2.1).
       if (count > 0 && !cascade) {
         throw new Problem('batch-not-empty', {
           detail: `The batch still has objects (${batch.object_count}); use cascade=true to delete them with it.`,
           extra: { object_count: count },
         });
       }
+      checkPreconditions(preconditions, batchEtag(batch.revision), this.config.rules);
       await this.store.delete(tx, target);
     });
   }

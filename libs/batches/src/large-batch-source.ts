@@ -54,7 +54,10 @@ export class LargeBatchSource implements BodySource {
   async close(): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
-    await this.snapshot?.close();
-    this.releaseSlot();
+    try {
+      await this.snapshot?.close();
+    } finally {
+      this.releaseSlot();
+    }
   }
 }
