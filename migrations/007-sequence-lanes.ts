@@ -19,10 +19,14 @@ export class SequenceLanes1764600000000 implements MigrationInterface {
         last_tick bigint NOT NULL,
         CONSTRAINT sequence_lanes_pkey PRIMARY KEY (lane)
       )`);
-    // Numbers that were drawn before this migration are not beyond its time.
+    // max(seq) reads every object.
+    await runner.query(`SET LOCAL statement_timeout = 0`);
+    // Numbers may be ahead of this server's time: another clock drew them, and many at once run ahead of it.
     await runner.query(`
       INSERT INTO sequence_lanes (lane, holder, leased_until, last_tick)
-      SELECT lane, NULL, now(), floor(extract(epoch FROM now() - timestamptz '2024-01-01T00:00:00Z') * 1000)::bigint * 4096
+      SELECT lane, NULL, now(), greatest(
+        floor(extract(epoch FROM now() - timestamptz '2024-01-01T00:00:00Z') * 1000)::bigint * 4096,
+        (SELECT max(greatest(seq, revision)) >> 10 FROM batches), (SELECT max(seq) >> 10 FROM objects), (SELECT max(job_id) >> 10 FROM jobs))
       FROM generate_series(0, 1023) AS lane`);
     await runner.query(`DROP SEQUENCE lanes`);
   }

@@ -57,6 +57,22 @@ describe('the migrations', () => {
     expect(await catalogOf(empty)).toEqual(first);
   });
 
+  it('let no lane repeat a number that is ahead of the clock of the database', async () => {
+    const { dataSource } = empty.database;
+    const last = MIGRATIONS.findIndex((migration) => new migration().name.startsWith('SequenceLanes'));
+    for (const _ of MIGRATIONS.slice(last)) await dataSource.undoLastMigration();
+    const ahead = (2n ** 52n + 5n) * 1024n + 7n;
+    await empty.sql(`INSERT INTO projects (project_id, seq, name) VALUES (1, 1, 'p')`);
+    await empty.sql(
+      `INSERT INTO batches (project_id, batch_id, seq, object_count, revision) SELECT project_id, 'b', $1, 0, 1 FROM projects`,
+      [ahead.toString()],
+    );
+    await dataSource.runMigrations();
+    expect(await empty.sql('SELECT DISTINCT last_tick FROM sequence_lanes')).toEqual([
+      { last_tick: (2n ** 52n + 5n).toString() },
+    ]);
+  });
+
   it('have all run in a database that the product has opened, and none runs twice', async () => {
     expect(await migrated.database.dataSource.showMigrations()).toBe(false);
     expect(await migrated.database.dataSource.runMigrations()).toEqual([]);

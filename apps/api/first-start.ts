@@ -34,6 +34,7 @@ export class FirstStart {
     await this.database.transaction(async (tx) => {
       // This transaction only holds the lock; the work uses other connections.
       await tx.query('SET LOCAL lock_timeout = 0');
+      await tx.query('SET LOCAL statement_timeout = 0');
       await tx.query('SELECT pg_advisory_xact_lock($1)', [FIRST_START_LOCK]);
       await this.createMissing(say);
     });

@@ -118,6 +118,11 @@ describe('DELETE /operator-keys/{key_id}', () => {
     expect(await statusOf(api.operatorKey)).toBe(200);
   });
 
+  it('accepts no other spelling of an id, which would pass that check', async () => {
+    expectProblem(await call('DELETE', `/0${ownKeyId}`), 'not-found');
+    expect(await statusOf(api.operatorKey)).toBe(200);
+  });
+
   it('does not count an expired key as one that works, and can revoke it', async () => {
     const { key_id } = await create(new Date(Date.now() - 1_000));
     expectProblem(await call('DELETE', `/${ownKeyId}`), 'last-operator-key');

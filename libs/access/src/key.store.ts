@@ -1,5 +1,5 @@
 import { Config } from '#platform';
-import { Database, timeOfSeq, type Queryable } from '#database';
+import { Database, isSeq, timeOfSeq, type Queryable } from '#database';
 import { countRows, readSlice, type Count, type ListSql, type PageRequest, type Role, type Slice } from '#http';
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
@@ -104,7 +104,7 @@ export class KeyStore {
 
   /** Returns null for a key that is unknown, revoked, or of another project. */
   async find(projectId: number | null, keyId: string): Promise<KeyDto | null> {
-    if (!isKeyId(keyId)) return null;
+    if (!isSeq(keyId)) return null;
     const key = await this.keys.findOneBy({
       key_id: keyId,
       project_id: projectId ?? IsNull(),
@@ -144,7 +144,7 @@ export class KeyStore {
 
   /** Locks a key until the end of the transaction. Returns null for one that is unknown, revoked, or of another project. */
   async lock(projectId: number | null, keyId: string, tx: Queryable): Promise<KeyDto | null> {
-    if (!isKeyId(keyId)) return null;
+    if (!isSeq(keyId)) return null;
     const [key] = await tx.query<KeyRow>(LOCK, [keyId, projectId]);
     return key === undefined ? null : toKeyDto(key);
   }
@@ -185,11 +185,6 @@ export function toKeyDto(key: KeyRow): KeyDto {
     expires_at: toTime(expires_at),
     last_used_at: toTime(last_used_at),
   };
-}
-
-/** PostgreSQL fails to compare a bigint with any other text. */
-function isKeyId(text: string): boolean {
-  return /^\d{1,19}$/.test(text) && BigInt(text) < 2n ** 63n;
 }
 
 function toTime(time: Date | string | null): string | null {

@@ -98,6 +98,16 @@ describe('transaction', () => {
     expect([await codeOf(work), attempts]).toEqual([code, 1]);
   });
 
+  it('throws instead of reporting a commit when the work ignored the error of a statement', async () => {
+    const before = await value('a');
+    const work = database.transaction(async (tx) => {
+      await add(tx, 'a');
+      await tx.query('SELECT 1 / 0').catch(() => undefined);
+    });
+    await expect(work).rejects.toThrow('rolled back instead of committed');
+    expect(await value('a')).toBe(before);
+  });
+
   it('returns the result of work that was rolled back by setRollbackOnly', async () => {
     const before = await value('a');
     const seen = await database.transaction(async (tx) => {

@@ -37,7 +37,7 @@ export interface Queryable {
 
 /** Runs SQL between BEGIN and COMMIT, on one connection. */
 export interface Transaction extends Queryable {
-  /** Starts a `COPY ... FROM STDIN`. Where it has not ended when the transaction ends, it is aborted. */
+  /** Starts a `COPY ... FROM STDIN`. End it before the work returns; it is aborted when the transaction rolls back. */
   copyIn(statement: string): CopyIn;
 
   /** Makes the transaction end with ROLLBACK instead of COMMIT when its work returns; the caller gets the result as usual. */
@@ -250,10 +250,20 @@ export class OutcomeUnknownError extends Error {
   override name = 'OutcomeUnknownError';
 }
 
-/** @throws OutcomeUnknownError when the connection breaks after COMMIT was sent */
+/**
+ * @throws OutcomeUnknownError when the connection breaks after COMMIT was sent
+ * @throws Error when a statement of the transaction failed and the work ignored its error: PostgreSQL then rolls back
+ *   without an error, and only the command tag shows it
+ */
 async function commit(client: PoolClient): Promise<void> {
+  const command = await sendCommit(client);
+  if (command !== 'COMMIT')
+    throw new Error('a transaction with a failed statement was rolled back instead of committed');
+}
+
+async function sendCommit(client: PoolClient): Promise<string> {
   try {
-    await client.query('COMMIT');
+    return (await client.query('COMMIT')).command;
   } catch (cause) {
     // The connection broke before COMMIT was sent, which is a rollback.
     const wasSent = !(cause as Error).message.includes('is not queryable');

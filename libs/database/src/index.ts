@@ -16,5 +16,5 @@ export { errorCode } from './error-code.js';
 export { type Installation, openInstallation } from './installation.js';
 export { LaneLease } from './lane-lease.js';
 export type { PostgresAddress } from './open-server.js';
-export { SEQ_STEP, Sequence, SequenceUnavailableError, timeOfSeq, timeOfSeqSql } from './sequence.js';
+export { isSeq, SEQ_STEP, Sequence, SequenceUnavailableError, timeOfSeq, timeOfSeqSql } from './sequence.js';
 export { isConnectionLoss, isDataError, isPoolExhausted, isRetryable, isUniqueViolation } from './sqlstates.js';

@@ -79,6 +79,7 @@ async function migrate(database: Database, say: (line: string) => void): Promise
     await database.transaction(async (tx) => {
       // This transaction holds the lock; the migrations run on other connections.
       await tx.query('SET LOCAL lock_timeout = 0');
+      await tx.query('SET LOCAL statement_timeout = 0');
       await tx.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
       const done = await database.dataSource.runMigrations();
       // The job queue has a schema and migrations of its own.

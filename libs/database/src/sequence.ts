@@ -16,6 +16,11 @@ export function timeOfSeq(seq: string | bigint): string {
   return new Date(EPOCH_MS + Number(BigInt(seq) >> 22n)).toISOString();
 }
 
+/** Whether the text is a sequence number as responses write it: without leading zeros, and in the range of a bigint. */
+export function isSeq(text: string): boolean {
+  return /^[1-9]\d{0,18}$/.test(text) && BigInt(text) < 2n ** 63n;
+}
+
 /** The part of a lane that one process may draw numbers from. Ticks are numbers without their lane. */
 export interface LaneRange {
   lane: number;

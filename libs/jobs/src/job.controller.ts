@@ -15,7 +15,7 @@ import {
   type Principal,
 } from '#http';
 import { Config } from '#platform';
-import { Database } from '#database';
+import { Database, isSeq } from '#database';
 import { Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
@@ -110,7 +110,7 @@ function ownKeyOf({ role, keyId }: Principal): string | null {
 
 /** @throws Problem not-found for an id that no job can have */
 function keyOf(projectId: number, id: string): JobKey {
-  if (!/^[1-9]\d{0,18}$/.test(id) || BigInt(id) >= 2n ** 63n) throw jobNotFound();
+  if (!isSeq(id)) throw jobNotFound();
   return { projectId, jobId: id };
 }
 
