@@ -122,12 +122,15 @@ describe('headers', () => {
     expectProblem(await sendRaw(api.origin, 'GET /api/v1/ HTTP/1.1\r\n\r\n'), 'malformed-request');
   });
 
-  it('are refused with an unsupported Content-Encoding, and Accept-Encoding lists the supported ones', async () => {
-    const headers = { 'Content-Encoding': 'br' };
-    const reply = await api.call('POST', '/batches', { key: project.keys.producer, body: '{}', headers });
-    expectProblem(reply, 'unsupported-media-type');
-    expect(reply.headers.get('accept-encoding')).toBe('gzip, zstd, identity');
-  });
+  it.each(['br', 'constructor', '__proto__'])(
+    'are refused with Content-Encoding %s, with those supported',
+    async (coding) => {
+      const headers = { 'Content-Encoding': coding };
+      const reply = await api.call('POST', '/batches', { key: project.keys.producer, body: '{}', headers });
+      expectProblem(reply, 'unsupported-media-type');
+      expect(reply.headers.get('accept-encoding')).toBe('gzip, zstd, identity');
+    },
+  );
 
   it.each(['x:99999', '1.2.3.4.5', '[', 'a b'])(
     'do not cause a server error with an invalid Host: %s',

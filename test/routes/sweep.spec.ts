@@ -247,6 +247,16 @@ describe('a body', () => {
     for (const body of ['{"a":', '']) expectProblem(await send(route, { key, body }), 'malformed-request');
   });
 
+  it.each(withBody.filter(([, route]) => !typesOf(route).includes('application/x-ndjson')))(
+    'that is missing is rejected by %s whatever its media type is',
+    async (_, route) => {
+      for (const type of ['application/x-ndjson', 'application/json', 'text/plain', 'constructor']) {
+        const headers = { 'Content-Type': type };
+        expectProblem(await send(route, { key: keyFor(route), body: '', headers }), 'malformed-request');
+      }
+    },
+  );
+
   it.each(withBody)(
     'with another media type is rejected by %s, which returns the types that it accepts',
     async (_, route) => {
@@ -255,6 +265,7 @@ describe('a body', () => {
         'application/xml',
         'application/x-www-form-urlencoded',
         'application/jsonx',
+        'constructor',
         '',
       ]) {
         const reply = await send(route, {
@@ -262,7 +273,7 @@ describe('a body', () => {
           body: Buffer.from('x'),
           headers: { 'Content-Type': type },
         });
-        expectProblem(reply, 'unsupported-media-type');
+        expect(expectProblem(reply, 'unsupported-media-type').detail).not.toContain('native code');
         const name = route.method === 'PATCH' ? 'accept-patch' : 'accept';
         expect(reply.headers.get(name)).toBe(typesOf(route).join(', '));
       }

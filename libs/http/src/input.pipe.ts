@@ -15,8 +15,9 @@ export class InputPipe implements PipeTransform {
     if (type === 'query' && metatype !== undefined) return readQuery(metatype, value as Record<string, unknown>);
     if (type !== 'body') return value;
     const body = requireBody(value);
-    if (body instanceof NdjsonBody || metatype === undefined || metatype === JsonBody || metatype === Object)
-      return body;
+    if (metatype === undefined || metatype === Object) return body;
+    if (body instanceof NdjsonBody) throw new Error(`the route accepts NDJSON, but its handler takes ${metatype.name}`);
+    if (metatype === JsonBody) return body;
     return readBody(metatype, body).dto;
   }
 }

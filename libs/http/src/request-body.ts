@@ -12,13 +12,14 @@ const NDJSON = 'application/x-ndjson';
 
 /** The supported content codings, for `Accept-Encoding`. */
 const ENCODINGS = 'gzip, zstd, identity';
-const BY_CODING: Readonly<Record<string, Encoding>> = {
-  '': 'identity',
-  identity: 'identity',
-  gzip: 'gzip',
-  'x-gzip': 'gzip',
-  zstd: 'zstd',
-};
+/** A Map, because a client may send the name of a member of Object.prototype. */
+const BY_CODING: ReadonlyMap<string, Encoding> = new Map([
+  ['', 'identity'],
+  ['identity', 'identity'],
+  ['gzip', 'gzip'],
+  ['x-gzip', 'gzip'],
+  ['zstd', 'zstd'],
+]);
 
 /**
  * Reads the bodies of all routes: decompresses them, enforces limits and the minimum rate, and passes them on as `JsonBody`
@@ -54,9 +55,9 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
     server.emit('request', raw, response);
   });
   fastify.addHook('onRequest', (request, reply, done) => {
-    // Without content, an unknown Content-Type is ignored, where Fastify would refuse it. A known one counts: NDJSON without
-    // lines is a batch without objects.
-    if (!hasBody(request.raw) && !fastify.hasContentTypeParser(mediaTypeOf(request)))
+    // Without content, Content-Type is ignored, where Fastify would refuse an unknown one. It counts only where the route
+    // accepts the type: NDJSON without lines is a batch without objects.
+    if (!hasBody(request.raw) && request.routeOptions.config.consumes?.includes(mediaTypeOf(request)) !== true)
       delete request.raw.headers['content-type'];
     bodies.refuseWith(request.raw, () => {
       if (reply.sent) request.raw.socket.destroy();
@@ -112,7 +113,7 @@ export function refuseBody(request: FastifyRequest): Problem | undefined {
 function unsupportedMediaType(request: FastifyRequest): Problem {
   const { consumes = ['application/json'], consumedBy } = request.routeOptions.config;
   const mediaType = mediaTypeOf(request);
-  const other = consumedBy?.[mediaType];
+  const other = consumedBy !== undefined && Object.hasOwn(consumedBy, mediaType) ? consumedBy[mediaType] : undefined;
   const hint = other === undefined ? '' : ` ${other} takes ${mediaType}.`;
   const detail = `Send the body as ${consumes.join(' or ')}.${hint}`;
   const header = request.method === 'PATCH' ? 'Accept-Patch' : 'Accept';
@@ -134,7 +135,7 @@ function isContinueExpected({ headers, raw }: FastifyRequest): boolean {
 
 /** Undefined for unsupported content codings, and for several. */
 function encodingOf(request: FastifyRequest): Encoding | undefined {
-  return BY_CODING[(request.headers['content-encoding'] ?? '').trim().toLowerCase()];
+  return BY_CODING.get((request.headers['content-encoding'] ?? '').trim().toLowerCase());
 }
 
 function tooSlow(): Problem {
