@@ -1,11 +1,12 @@
-import { ApiResult, API, requestOrigin, Rules } from '#http';
+import { ApiResult, API, preferredType, requestOrigin, Rules } from '#http';
 import { Config } from '#platform';
 import { FEED_LIST_MAX } from '#feeds';
 import { Controller, Get, Req, Res } from '@nestjs/common';
 import { ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
-import accepts from 'accepts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { htmlPage } from './html-page.js';
+
+const ROOT_TYPES = ['application/json', 'text/html'] as const;
 
 /** The resources and documents, in the order in which they are listed. */
 const LISTING = [
@@ -67,13 +68,13 @@ export class RootController {
   constructor(private readonly config: Config) {}
 
   @Get()
-  @Rules({ roles: 'anyone', produces: ['application/json', 'text/html'] })
+  @Rules({ roles: 'anyone', produces: ROOT_TYPES })
   @ApiOperation({ summary: 'List the resources: name to URL, or a page for a browser' })
   @ApiResult(200, undefined, { description: 'Names and URLs.' })
   getRoot(@Req() request: FastifyRequest, @Res({ passthrough: true }) reply: FastifyReply): object | string {
     const origin = requestOrigin(request);
     reply.header('Vary', 'Accept');
-    if (accepts(request.raw).type(['application/json', 'text/html']) === 'application/json') {
+    if (preferredType(request, ROOT_TYPES) === 'application/json') {
       return Object.fromEntries(LISTING.map(([name, path]) => [name, origin + path]));
     }
     reply.type('text/html; charset=utf-8');

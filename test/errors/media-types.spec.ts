@@ -36,6 +36,17 @@ describe('Accept', () => {
     },
   );
 
+  it.each(['application/json; charset=utf-8', 'application/json;q=0.9, text/html;q=0.8', '*/*;x=y'])(
+    'selects JSON instead of a page as %s',
+    async (accept) => {
+      const reply = await api.call('GET', '/', { headers: { Accept: accept } });
+      expect([reply.status, reply.headers.get('content-type')]).toEqual([
+        200,
+        expect.stringContaining('application/json'),
+      ]);
+    },
+  );
+
   it('selects the representation of a page with parameters as without', async () => {
     for (const accept of ['text/html', 'text/html; level=1']) {
       const reply = await api.call('GET', '/', { headers: { Accept: accept } });

@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import accepts from 'accepts';
 import {
   LogController,
   type FastifyInstance,
@@ -12,6 +10,7 @@ import {
   type RouteOptions,
 } from 'fastify';
 import type { Logger } from 'pino';
+import { preferredType } from './accept.js';
 import { PACE, type Pace } from './body-pace.js';
 import type { Config } from '#platform';
 import { answerConditionalGet } from './preconditions.js';
@@ -133,20 +132,10 @@ function refusalOf(request: FastifyRequest): Problem | undefined {
     return new Problem('invalid-query', { detail: 'The percent-encoding of the query is not valid UTF-8.' });
   }
   if (query !== true && parameters !== '') return refuseParameters(request);
-  if (!isAcceptable(request.headers.accept, produces)) {
+  if (preferredType(request, produces) === undefined) {
     return new Problem('not-acceptable', { detail: `This resource is available as ${produces.join(' or ')}.` });
   }
   return refuseBody(request);
-}
-
-/**
- * Whether Accept allows one of the media types. Parameters of a media range other than the weight do not exclude a type:
- * `application/json; charset=utf-8` means JSON.
- */
-function isAcceptable(accept: string | undefined, produces: readonly string[]): boolean {
-  if (accept === undefined) return true;
-  const ranges = accept.replace(/;(?!\s*q\s*=)[^;,="]*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^;,]*))?/gi, '');
-  return accepts({ headers: { accept: ranges } } as IncomingMessage).type([...produces]) !== false;
 }
 
 function cutAt(text: string, separator: string): [string, string] {

@@ -1,0 +1,18 @@
+import type { IncomingMessage } from 'node:http';
+import accepts from 'accepts';
+import type { FastifyRequest } from 'fastify';
+
+/**
+ * The media type that Accept prefers; undefined where it allows none of them. Parameters of a media range other than the
+ * weight do not exclude a type: `application/json; charset=utf-8` means JSON.
+ * @param types the available types; the first one wins where the client has no preference
+ */
+export function preferredType(
+  { headers }: Pick<FastifyRequest, 'headers'>,
+  types: readonly string[],
+): string | undefined {
+  if (headers.accept === undefined) return types[0];
+  const ranges = headers.accept.replace(/;(?!\s*q\s*=)[^;,="]*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^;,]*))?/gi, '');
+  const preferred = accepts({ headers: { accept: ranges } } as IncomingMessage).type([...types]);
+  return typeof preferred === 'string' ? preferred : undefined;
+}
