@@ -1,5 +1,5 @@
 import { Config } from '#platform';
-import { FirmwareModule, eventsPlan, type FirmwareEvent } from '#firmware';
+import { FirmwareModule, eventsToStore, type FirmwareEvent } from '#firmware';
 import { FeedWriter } from '#feeds';
 import type { INestApplicationContext } from '@nestjs/common';
 import pLimit from 'p-limit';
@@ -70,5 +70,5 @@ async function storeEvents(app: INestApplicationContext, projectId: number, devi
       return { device_id: deviceId, version, timestamp, status };
     }),
   );
-  await app.get(FeedWriter, { strict: false }).write({ projectId, ...eventsPlan(events, now * 1_000) });
+  await app.get(FeedWriter, { strict: false }).write({ projectId, ...eventsToStore(events, now * 1_000) });
 }

@@ -328,6 +328,25 @@ describe('DELETE /objects/{object_id}', () => {
   });
 });
 
+describe('If-None-Match', () => {
+  const patchType = { 'Content-Type': 'application/merge-patch+json' };
+  const change = (method: string, headers: Record<string, string>): Promise<Reply> =>
+    api.call(method, path('unmatched'), {
+      key: project.keys.admin,
+      ...(method === 'DELETE' ? {} : { body: { data: {} } }),
+      headers: { ...(method === 'PATCH' ? patchType : {}), ...headers },
+    });
+
+  it.each(['PUT', 'PATCH', 'DELETE'])('refuses %s of an object that it names', async (method) => {
+    await post({ batch_id: 'shoes', object_id: 'unmatched', data: {} });
+    const etag = (await read('unmatched')).headers.get('etag') ?? '';
+    for (const tag of ['*', etag, `W/${etag}`, `"other", ${etag}`]) {
+      expect(kindOf(await change(method, { 'If-None-Match': tag }))).toBe('412 precondition-failed');
+    }
+    expect((await change(method, { 'If-None-Match': '"other"' })).status).toBeLessThan(300);
+  });
+});
+
 describe('If-Match', () => {
   it('lets a change through that names the present ETag, and refuses any other', async () => {
     await made('guarded');

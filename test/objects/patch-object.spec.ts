@@ -23,9 +23,9 @@ async function objectWith(data: string, rest = ''): Promise<string> {
   return id;
 }
 
-const patch = (id: string, body: unknown, headers = {}): Promise<Reply> =>
+const patch = (id: string, body: unknown, headers = {}, key = project.keys.admin): Promise<Reply> =>
   api.call('PATCH', `/objects/${id}`, {
-    key: project.keys.producer,
+    key,
     body,
     headers: { 'Content-Type': 'application/merge-patch+json', ...headers },
   });
@@ -34,6 +34,29 @@ const read = (id: string): Promise<Reply> => api.call('GET', `/objects/${id}`, {
 /** The `data` of an answer to the letter, without the spaces. */
 const dataOf = (reply: Reply): string =>
   (/"data":(.*)\}$/.exec(reply.text)?.[1] ?? reply.text).replaceAll(/(?<=[:,]) /g, '');
+
+describe('PATCH /objects/{object_id} by a producer', () => {
+  it.each([
+    ['an empty patch', '{}'],
+    ['a patch of one key', '{"data":{"b":2}}'],
+    ['a patch that contains the ids', '{"object_id":"ID","batch_id":"shoes"}'],
+  ])('returns only ids, time and ETag for %s', async (_, body) => {
+    const id = await objectWith('{"secret":"value"}', ',"subject":"secret subject"');
+    const reply = await patch(id, body.replace('ID', id), {}, project.keys.producer);
+    const stored = await read(id);
+    const { observed_at } = stored.json<ObjectBody>();
+    expect([reply.status, reply.json()]).toEqual([200, { object_id: id, batch_id: 'shoes', observed_at }]);
+    expect(reply.headers.get('etag')).toBe(stored.headers.get('etag'));
+  });
+
+  it('returns no data when it is refused', async () => {
+    const id = await objectWith('{"secret":"value"}');
+    for (const headers of [{ 'If-Match': '"other"' }, { 'If-None-Match': '*' }]) {
+      const reply = await patch(id, '{}', headers, project.keys.producer);
+      expect([kindOf(reply), reply.text.includes('secret')]).toEqual(['412 precondition-failed', false]);
+    }
+  });
+});
 
 describe('PATCH /objects/{object_id}', () => {
   it.each([

@@ -257,6 +257,15 @@ describe('PUT /sprockets/{id}', () => {
     }
   });
 
+  it('returns 412 when If-None-Match names the current ETag', async () => {
+    const { id } = (await post(SPROCKET)).json<Sprocket>();
+    const etag = (await get(`/sprockets/${id}`)).headers.get('etag') ?? '';
+    for (const tag of ['*', etag]) {
+      expectProblem(await put(id, { ...SPROCKET, teeth: 7 }, { 'If-None-Match': tag }), 'precondition-failed');
+    }
+    expect((await put(id, { ...SPROCKET, teeth: 7 }, { 'If-None-Match': '"other"' })).status).toBe(200);
+  });
+
   it('returns 412 when If-Match does not match the current ETag', async () => {
     const { id } = (await post(SPROCKET)).json<Sprocket>();
     const etag = (await get(`/sprockets/${id}`)).headers.get('etag') ?? '';

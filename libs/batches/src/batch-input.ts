@@ -1,11 +1,5 @@
 import { ValidationErrors } from '#http';
-import type { NewObjectRow } from '#store';
-
-/** A valid object with its position in the request. */
-export interface BatchObject extends NewObjectRow {
-  /** The index in a list, or the number of a line. */
-  position: number;
-}
+import type { BatchObject } from './batch-object.js';
 
 /** Some consecutive objects of a batch, parsed and validated. */
 export interface BatchChunk {
@@ -28,7 +22,7 @@ export interface BatchInput {
   /** @throws Problem malformed-request or too-large; validation errors are part of the chunks */
   chunks(): Iterable<BatchChunk> | AsyncIterable<BatchChunk>;
   /** JSON Pointer to the object at a position. */
-  pointerTo(position: number): string;
+  readonly pointerTo: (position: number) => string;
 }
 
 /** The objects of a batch that are not stored, and why. */

@@ -5,7 +5,8 @@ import { Database, isUniqueViolation, Sequence, type Queryable, type Transaction
 import type { BatchRow } from '#store';
 import { Injectable } from '@nestjs/common';
 import { conflictProblem, differentContent, rejectConflicts } from './batch-conflicts.js';
-import type { BatchObject, RejectedObjects } from './batch-input.js';
+import type { RejectedObjects } from './batch-input.js';
+import type { BatchObject } from './batch-object.js';
 import { batchNotFound } from './batch-reader.js';
 import { batchResponse } from './batch-response.js';
 import type { BatchResult, BatchWrite } from './batch-write.js';

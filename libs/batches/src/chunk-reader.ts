@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Problem } from '#http';
-import { RejectedObjects, type BatchChunk, type BatchInput, type BatchObject } from './batch-input.js';
+import { RejectedObjects, type BatchChunk, type BatchInput } from './batch-input.js';
+import type { BatchObject } from './batch-object.js';
 
 /**
  * Reads the valid objects of a batch and collects its validation errors. Unless the batch may be stored in part, it stops at the

@@ -1,5 +1,5 @@
 import { SEQ_STEP, timeOfSeq } from '#database';
-import type { BatchObject } from './batch-input.js';
+import type { BatchObject } from './batch-object.js';
 
 /**
  * CSV whose delimiter and quote are two control characters that no id and no JSON text can contain, so that rows need no

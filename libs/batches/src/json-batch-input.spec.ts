@@ -2,7 +2,8 @@ import { Config } from '#platform';
 import { JsonBody, Problem } from '#http';
 import { describe, expect, it } from '@jest/globals';
 import { CreateBatchDto } from './batch.dto.js';
-import { RejectedObjects, type BatchChunk, type BatchInput, type BatchObject } from './batch-input.js';
+import { RejectedObjects, type BatchChunk, type BatchInput } from './batch-input.js';
+import type { BatchObject } from './batch-object.js';
 import { BatchParser } from './batch-parser.js';
 
 const LIMIT = 100_000;

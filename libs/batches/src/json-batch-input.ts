@@ -1,8 +1,8 @@
-import { countNames, endOfValue, findMember, JSON_DEPTH_MAX, skipSpace, surveyJson, type JsonSpan } from '#json';
-import { JsonBody, Problem, ValidationErrors, validateDto } from '#http';
-import { isShorthand, NewObjectDto, newObjectRow, parseBatchObject } from '#objects';
-import { listOfPairs } from '#store';
-import type { BatchChunk, BatchInput, BatchObject } from './batch-input.js';
+import { countNames, endOfValue, findMember, JSON_DEPTH_MAX, skipSpace, surveyJson, type FoundMember } from '#json';
+import { isValidDto, JsonBody, Problem, ValidationErrors } from '#http';
+import { isShorthand, NewObjectDto } from '#objects';
+import type { BatchChunk, BatchInput } from './batch-input.js';
+import { batchObject, parseBatchObject, type BatchObject } from './batch-object.js';
 
 /** A chunk ends after this many objects or characters: about a millisecond of work, so that other requests are served. */
 const CHUNK_OBJECTS = 250;
@@ -13,17 +13,13 @@ export interface JsonBatchLimits {
   bodyLimitBytes: number;
 }
 
-/** An object in the text of the body; `data` is undefined where it has none or is not an object. */
-interface Element extends JsonSpan {
-  data: JsonSpan | undefined;
-}
-
 /**
  * The objects of a JSON body. Each chunk is parsed while the one before it is being stored, which hides most of the time that
  * parsing takes. A chunk of plainly valid objects is parsed at once; any other object by object, with exact error messages.
  */
 export class JsonBatchInput implements BatchInput {
   readonly source = 'memory';
+  readonly pointerTo = (position: number): string => `/objects/${String(position)}`;
 
   /**
    * @param text the body
@@ -37,10 +33,6 @@ export class JsonBatchInput implements BatchInput {
     private readonly batchErrors: ValidationErrors,
     private readonly limits: JsonBatchLimits,
   ) {}
-
-  pointerTo(position: number): string {
-    return `/objects/${String(position)}`;
-  }
 
   *chunks(): Generator<BatchChunk> {
     let position = 0;
@@ -61,55 +53,58 @@ export class JsonBatchInput implements BatchInput {
 
   /** The next elements of the list. @param at index of the bracket or comma before them @throws SyntaxError */
   private nextSlice(at: number): Slice {
-    const elements: Element[] = [];
+    const starts: number[] = [];
+    const elements: FoundMember[] = [];
     let i = skipSpace(this.text, at + 1);
-    if (at === this.listStart && this.text.charAt(i) === ']') return { elements, end: i, isLast: true };
+    if (at === this.listStart && this.text.charAt(i) === ']') return { starts, elements, end: i, isLast: true };
     const start = i;
     for (;;) {
       const element = this.elementAt(i);
+      starts.push(i);
       elements.push(element);
       const end = skipSpace(this.text, element.end);
       const isLast = this.text.charAt(end) === ']';
       if (!isLast && this.text.charAt(end) !== ',') throw new SyntaxError('no comma after an element');
-      if (isLast || elements.length === CHUNK_OBJECTS || end - start > CHUNK_LENGTH) return { elements, end, isLast };
+      if (isLast || elements.length === CHUNK_OBJECTS || end - start > CHUNK_LENGTH) {
+        return { starts, elements, end, isLast };
+      }
       i = skipSpace(this.text, end + 1);
     }
   }
 
-  private elementAt(start: number): Element {
-    if (this.text.charAt(start) !== '{') return { start, end: endOfValue(this.text, start), data: undefined };
-    const { value, end } = findMember(this.text, start, 'data');
-    return { start, end, data: value };
+  private elementAt(start: number): FoundMember {
+    if (this.text.charAt(start) === '{') return findMember(this.text, start, 'data');
+    return { value: undefined, end: endOfValue(this.text, start) };
   }
 
   /** Null where an object is not valid, or JavaScript would lose a name, a digit or a character of it. @throws SyntaxError */
-  private parsePlain({ elements }: Slice, position: number): ParsedSlice | null {
-    const text = `[${this.text.slice(elements[0]?.start ?? 0, elements.at(-1)?.end ?? 0)}]`;
+  private parsePlain({ starts, elements }: Slice, position: number): ParsedSlice | null {
+    const text = `[${this.text.slice(starts[0] ?? 0, elements.at(-1)?.end ?? 0)}]`;
     const { names, depth, suspect } = surveyJson(text);
     if (depth > JSON_DEPTH_MAX) return null;
     const values = JSON.parse(text) as NewObjectDto[];
     if (suspect || countNames(values) !== names) return null;
     const objects: BatchObject[] = [];
-    for (const [index, { data }] of elements.entries()) {
+    for (const [index, { value: data }] of elements.entries()) {
       const dto = values[index];
-      if (dto === undefined || data === undefined || validateDto(NewObjectDto, dto, '').count > 0) return null;
-      const pairs = listOfPairs(this.text.slice(data.start, data.end));
-      objects.push({ position: position + index, ...newObjectRow(dto, pairs) });
+      if (dto === undefined || data === undefined || !isValidDto(NewObjectDto, dto)) return null;
+      objects.push(batchObject(position + index, dto, this.text.slice(data.start, data.end)));
     }
     return { objects, errors: new ValidationErrors(), invalidObjects: 0, expandedLength: 0 };
   }
 
-  private parseEach({ elements }: Slice, position: number): ParsedSlice {
+  private parseEach({ starts, elements }: Slice, position: number): ParsedSlice {
     const parsed: ParsedSlice = { objects: [], errors: new ValidationErrors(), invalidObjects: 0, expandedLength: 0 };
-    for (const [index, { start, end }] of elements.entries()) {
+    for (const [index, { end }] of elements.entries()) {
       // The limit applies to the whole body, not to one object.
-      const body = new JsonBody(Buffer.from(this.text.slice(start, end)), Infinity);
-      const object = parseBatchObject(body, this.pointerTo(position + index));
-      parsed.expandedLength += object.expandedLength;
-      if (object.row !== undefined) parsed.objects.push({ position: position + index, ...object.row });
-      else {
-        parsed.errors.addAll(object.errors);
+      const body = new JsonBody(Buffer.from(this.text.slice(starts[index], end)), Infinity);
+      const object = parseBatchObject(body, position + index, this.pointerTo);
+      parsed.expandedLength += body.expandedLength;
+      if (object instanceof ValidationErrors) {
+        parsed.errors.addAll(object);
         parsed.invalidObjects++;
+      } else {
+        parsed.objects.push(object);
       }
     }
     return parsed;
@@ -149,7 +144,9 @@ export class JsonBatchInput implements BatchInput {
 
 /** Consecutive elements of the list. */
 interface Slice {
-  elements: Element[];
+  starts: number[];
+  /** The end of each element and the span of its `data`, which is undefined where it has none or is not an object. */
+  elements: FoundMember[];
   /** Index of the comma or bracket after them. */
   end: number;
   isLast: boolean;

@@ -2,7 +2,8 @@ import { Config } from '#platform';
 import { NdjsonBody, Problem } from '#http';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { RejectedObjects, type BatchInput, type BatchObject } from './batch-input.js';
+import { RejectedObjects, type BatchInput } from './batch-input.js';
+import type { BatchObject } from './batch-object.js';
 import { BatchParser } from './batch-parser.js';
 import { ChunkReader } from './chunk-reader.js';
 

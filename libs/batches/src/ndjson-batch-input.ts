@@ -1,6 +1,6 @@
 import { JsonBody, Problem, ValidationErrors, type NdjsonBody } from '#http';
-import { parseBatchObject } from '#objects';
 import type { BatchChunk, BatchInput } from './batch-input.js';
+import { parseBatchObject } from './batch-object.js';
 
 const LINE_FEED = 10;
 /** Bytes of input in a chunk: a millisecond or two of work, so that other requests are served in between. */
@@ -9,16 +9,13 @@ const CHUNK_BYTES = 64 * 1024;
 /** The objects of a stream of lines, in memory for one chunk. Lines count from 1, empty ones included. */
 export class NdjsonBatchInput implements BatchInput {
   readonly source: 'stored' | 'client';
+  readonly pointerTo = (position: number): string => `/lines/${String(position)}`;
 
   constructor(
     private readonly body: NdjsonBody,
     private readonly lineLimitBytes: number,
   ) {
     this.source = body.isKept ? 'stored' : 'client';
-  }
-
-  pointerTo(position: number): string {
-    return `/lines/${String(position)}`;
   }
 
   async *chunks(): AsyncGenerator<BatchChunk> {
@@ -33,12 +30,13 @@ export class NdjsonBatchInput implements BatchInput {
     const chunk: BatchChunk = { objects: [], errors: new ValidationErrors(), invalidObjects: 0, isLast: false };
     for (const [index, line] of lines.entries()) {
       if (isBlank(line)) continue;
-      const position = firstLine + index;
-      const object = parseBatchObject(new JsonBody(line, this.lineLimitBytes), this.pointerTo(position));
-      if (object.row !== undefined) chunk.objects.push({ position, ...object.row });
-      else {
-        chunk.errors.addAll(object.errors);
+      const body = new JsonBody(line, this.lineLimitBytes);
+      const object = parseBatchObject(body, firstLine + index, this.pointerTo);
+      if (object instanceof ValidationErrors) {
+        chunk.errors.addAll(object);
         chunk.invalidObjects++;
+      } else {
+        chunk.objects.push(object);
       }
     }
     return chunk;

@@ -1,5 +1,5 @@
 import { isUniqueViolation, type CopyIn, type Sequence, type Transaction } from '#database';
-import type { BatchObject } from './batch-input.js';
+import type { BatchObject } from './batch-object.js';
 import { COPY_DELIMITER, objectRows, stagedRows } from './copy-rows.js';
 import type { BatchWriteStore } from './batch-write.store.js';
 

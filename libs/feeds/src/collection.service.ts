@@ -10,18 +10,21 @@ import {
   type WriteRequest,
 } from '#jobs';
 import { Config } from '#platform';
-import { etagOf, encodeIdForUrl, ValidationErrors, Problem, requireMatch } from '#http';
-import { Sequence, type Queryable } from '#database';
+import { checkPreconditions, etagOf, encodeIdForUrl, ValidationErrors, Problem } from '#http';
+import { Database, Sequence, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
-import { FeedOperations, type FeedPlan } from './feed-operations.js';
+import { FeedOperations, type FeedInput } from './feed-operations.js';
 import type { FeedList } from './feed-reader.js';
-import type { NewObjectRow } from '#store';
 import type { FeedWriteResult } from './feed-writer.js';
 import { parseItem, parseItems, type TypedCollection, type CollectionItem } from './typed-collection.js';
-import { ObjectService, type Content } from '#objects';
-import { ObjectStore } from '#objects';
-import type { ObjectRow } from '#store';
-import { pairsOf } from '#store';
+import { ObjectService, ObjectStore } from '#objects';
+import { pairsOf, type NewObjectRow, type ObjectRow } from '#store';
+
+/** The items of a request, and the objects that store them. */
+interface CollectionInput extends FeedInput {
+  items: CollectionItem[];
+  isFile: boolean;
+}
 
 /** Stores and reads the items of typed collections. Objects of another shape in the same batch are skipped. */
 @Injectable()
@@ -31,6 +34,7 @@ export class CollectionService {
     private readonly operations: WriteOperations,
     private readonly objects: ObjectService,
     private readonly store: ObjectStore,
+    private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly config: Config,
   ) {}
@@ -45,7 +49,14 @@ export class CollectionService {
    * conflict.
    */
   registerCreate(collection: TypedCollection): WriteOperation {
-    return this.feeds.register(`${collection.name}.create`, (write) => this.planCreate(collection, write));
+    return this.feeds.register<CollectionInput>({
+      name: `${collection.name}.create`,
+      parse: (request) => this.parseCreate(collection, request),
+      verify: (tx, { items }, results, { projectId }) =>
+        this.requireSameContent(tx, projectId, collection, items, results),
+      respond: ({ objects, isFile }, results, { baseUrl }) =>
+        isFile ? fileResponse(results) : createdResponse(collection, baseUrl, objects, results),
+    });
   }
 
   /**
@@ -61,9 +72,8 @@ export class CollectionService {
     return operation;
   }
 
-  private async planCreate(collection: TypedCollection, write: WriteRequest): Promise<FeedPlan> {
-    const { projectId, baseUrl: base } = write;
-    const { items, list } = await parseItems(collection, jsonBody(write), this.config.limits.bodyLimitBytes);
+  private async parseCreate(collection: TypedCollection, request: WriteRequest): Promise<CollectionInput> {
+    const { items, list } = await parseItems(collection, jsonBody(request), this.config.limits.bodyLimitBytes);
     // An id from the file's content and the index: three equal items of a file stay three, and the same file adds none.
     const digest = list === undefined ? undefined : digestOf(list);
     const newId = (index: number): string =>
@@ -72,40 +82,39 @@ export class CollectionService {
       const objectId = givenId ?? newId(index);
       return { objectId, subject: objectId, observedAt: null, data };
     });
-    const hasIds = items.some(({ givenId }) => givenId !== undefined);
+    const needsVerification = items.some(({ givenId }) => givenId !== undefined);
     return {
       batchId: collection.name,
       objects,
       ifExists: 'keep',
-      check: hasIds ? (tx, results) => this.requireSameContent(tx, projectId, collection, items, results) : undefined,
-      respond: (results) =>
-        digest === undefined ? createdResponse(collection, base, objects, results) : fileResponse(results),
+      needsVerification,
+      items,
+      isFile: list !== undefined,
     };
   }
 
   private async replace(
     collection: TypedCollection,
-    write: WriteRequest,
+    request: WriteRequest,
     receipt: Receipt | undefined,
   ): Promise<WriteResponse> {
-    const {
-      projectId,
-      preconditions: { ifMatch },
-    } = write;
-    const objectId = pathParam(write, collection.idParam);
-    const { givenId, data } = await parseItem(collection, jsonBody(write), this.config.limits.bodyLimitBytes);
+    const { projectId, preconditions } = request;
+    const objectId = pathParam(request, collection.idParam);
+    const { givenId, data } = await parseItem(collection, jsonBody(request), this.config.limits.bodyLimitBytes);
     if (givenId !== undefined && givenId !== objectId) {
       const errors = [{ pointer: '/id', detail: `must be "${objectId}", the id in the path, or be left out` }];
       throw new Problem('invalid-body', { detail: `The id of a ${collection.singular} cannot change.`, errors });
     }
-    const contentFor = (row: ObjectRow): Content => {
+    return this.database.transaction(async (tx) => {
+      const current = await this.objects.lockForUpdate(tx, projectId, objectId);
       // The ETag that the client read is that of the item, not of its object.
-      requireMatch(ifMatch, etagOf(itemText(collection, row)));
-      return { data, subject: row.subject, observedAt: row.observed_at };
-    };
-    const target = { projectId, objectId, ifMatch: ifMatch === undefined ? undefined : '*' };
-    const note = receipt && ((tx: Queryable, row: ObjectRow) => receipt(tx, itemResponse(collection, row)));
-    return itemResponse(collection, await this.objects.change(target, contentFor, note));
+      checkPreconditions(preconditions, etagOf(itemText(collection, current)), this.config.rules);
+      const { subject, observed_at: observedAt } = current;
+      const row = await this.store.update(tx, { projectId, objectId, data, subject, observedAt });
+      const response = itemResponse(collection, row);
+      await receipt?.(tx, response);
+      return response;
+    });
   }
 
   /** @throws Problem conflict where a given id belongs to an object with other content */
@@ -141,7 +150,7 @@ export function collectionList(collection: TypedCollection): FeedList<string> {
 function itemText(collection: TypedCollection, row: ObjectRow): string {
   const text = row.batch_id === collection.name ? collection.fromObject(row) : undefined;
   // The same text as for an object that does not exist.
-  if (text === undefined) throw new Problem('not-found', { detail: 'There is no such object.' });
+  if (text === undefined) throw new Problem('not-found', { detail: 'The project has no such object.' });
   return text;
 }
 

@@ -1,17 +1,27 @@
-import { WriteOperations, type Receipt, type WriteOperation, type WriteResponse, type WriteRequest } from '#jobs';
+import { WriteOperations, type Receipt, type WriteOperation, type WriteRequest, type WriteResponse } from '#jobs';
 import type { Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
-import { FeedWriter, type FeedWriteResult, type FeedWrite } from './feed-writer.js';
+import { FeedWriter, type FeedWrite, type FeedWriteResult } from './feed-writer.js';
 
-/** What a feed wants to store, and what it then answers. */
-export interface FeedPlan extends Omit<FeedWrite, 'projectId'> {
-  /** @param became what became of each object, in their order */
-  respond: (became: readonly FeedWriteResult[]) => WriteResponse;
-  /** A last look, in the same transaction. @throws Problem for what must not be stored after all */
-  check?: ((tx: Queryable, became: readonly FeedWriteResult[]) => Promise<void>) | undefined;
+/** The objects of a request to a feed, and whatever else the feed needs for its response. */
+export interface FeedInput extends Omit<FeedWrite, 'projectId'> {
+  /** Whether `verify` has to be called. It costs a transaction of several statements. */
+  needsVerification?: boolean;
 }
 
-/** What the routes of feeds that write do: read what was sent, store it, answer. */
+/** The stages of a write to a feed: parse, store, verify, respond. */
+export interface FeedStages<Input extends FeedInput> {
+  /** Name of the operation. It is stored with each job, so it never changes. */
+  name: string;
+  /** Parses and validates the request. @throws Problem for what the client has to correct */
+  parse(request: WriteRequest): Input | Promise<Input>;
+  /** Checks what was stored, in the same transaction. @throws Problem to roll it back */
+  verify?(tx: Queryable, input: Input, results: readonly FeedWriteResult[], request: WriteRequest): Promise<void>;
+  /** @param results one for each object, in their order */
+  respond(input: Input, results: readonly FeedWriteResult[], request: WriteRequest): WriteResponse;
+}
+
+/** Registers the operations of the feeds. */
 @Injectable()
 export class FeedOperations {
   constructor(
@@ -19,30 +29,32 @@ export class FeedOperations {
     private readonly operations: WriteOperations,
   ) {}
 
-  /**
-   * An operation that its route runs at once, and a worker later.
-   * @param name kept with its jobs, so it never changes
-   * @param plan reads what was sent; throws a Problem for what the client has to mend
-   */
-  register(name: string, plan: (write: WriteRequest) => FeedPlan | Promise<FeedPlan>): WriteOperation {
+  /** Registers an operation that a route runs at once, and a worker later. */
+  register<Input extends FeedInput>(stages: FeedStages<Input>): WriteOperation {
     const operation: WriteOperation = {
-      name,
-      run: async (request, receipt) => this.run(request, await plan(request), receipt),
+      name: stages.name,
+      run: (request, receipt) => this.run(stages, request, receipt),
     };
     this.operations.register(operation);
     return operation;
   }
 
-  private async run(
-    { projectId }: WriteRequest,
-    { respond: outcome, check, ...objects }: FeedPlan,
+  private async run<Input extends FeedInput>(
+    stages: FeedStages<Input>,
+    request: WriteRequest,
     receipt: Receipt | undefined,
   ): Promise<WriteResponse> {
-    const note = async (tx: Queryable, became: FeedWriteResult[]): Promise<void> => {
-      await check?.(tx, became);
-      await receipt?.(tx, outcome(became));
-    };
-    const isNoted = check !== undefined || receipt !== undefined;
-    return outcome(await this.writer.write({ projectId, ...objects }, isNoted ? note : undefined));
+    const input = await stages.parse(request);
+    const { batchId, objects, ifExists, needsVerification = false } = input;
+    const write: FeedWrite = { projectId: request.projectId, batchId, objects, ifExists };
+    if (receipt === undefined && !needsVerification) {
+      return stages.respond(input, await this.writer.write(write), request);
+    }
+    return this.writer.transaction(write, async (tx, results) => {
+      if (needsVerification) await stages.verify?.(tx, input, results, request);
+      const response = stages.respond(input, results, request);
+      await receipt?.(tx, response);
+      return response;
+    });
   }
 }

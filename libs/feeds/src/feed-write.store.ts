@@ -10,12 +10,12 @@ import {
   ROLLUP_COLUMNS,
 } from '#store';
 
-/** Where an object is that exists. */
+/** The location of an object that exists. */
 export type Existing = Pick<ObjectEntity, 'object_id' | 'batch_id' | 'seq'>;
 
 /**
- * New objects in their batch, which is made when it is missing: one statement, so one round trip and one commit. The
- * batch's lock comes first, as in every change. A unique violation when an object exists.
+ * Adds objects to their batch, which is created where it does not exist, in one round trip and one commit. As in every change,
+ * the batch is locked first. A unique violation where an object exists.
  */
 const ADD = {
   name: 'feed.add',
@@ -30,7 +30,7 @@ const ADD = {
     ${addObjectsSql('batch')}`,
 };
 
-/** In one order, so that two that lock the same ones never wait for each other in a circle. */
+/** In the order of their ids, so that two transactions that lock the same batches never deadlock. */
 const LOCK_BATCHES = `
   SELECT b.batch_id FROM batches AS b
   WHERE b.project_id = $1 AND (b.batch_id = $2 OR b.batch_id IN (
@@ -53,12 +53,12 @@ const REPLACE = `
 const TOUCH = `
   UPDATE batches SET revision = $3, digest = NULL WHERE project_id = $1 AND batch_id = ANY ($2::text[])`;
 
-/** Writes of objects one by one or some at a time, to batches that grow. */
+/** The statements of writes to feeds: some objects at a time, into batches that grow. */
 @Injectable()
 export class FeedWriteStore {
   constructor(private readonly database: Database) {}
 
-  /** Adds objects to the batch, made when missing; a unique violation when one exists. */
+  /** Adds objects to the batch, which is created where it does not exist; a unique violation where an object exists. */
   async add(
     target: readonly [projectId: number, batchId: string],
     seq: bigint,
@@ -68,7 +68,7 @@ export class FeedWriteStore {
     await on.query(ADD, [...target, seq.toString(), objects.length, rowsOf(objects)]);
   }
 
-  /** Locks the batch, where there is one, and those of the objects that exist. @returns their ids */
+  /** Locks the batch and the batches of the existing objects. @returns their ids */
   async lock(
     tx: Queryable,
     target: readonly [projectId: number, batchId: string],
@@ -82,7 +82,7 @@ export class FeedWriteStore {
     return tx.query<Existing>(EXISTING, [projectId, objectIds]);
   }
 
-  /** Puts other content into objects that exist, under the lock of their batches. */
+  /** Replaces the content of existing objects whose batches are locked. */
   async replace(
     tx: Queryable,
     projectId: number,

@@ -209,12 +209,10 @@ describe('what comes through a feed', () => {
     for (const [, said, found] of await counts()) expect(said).toBe(found);
   });
 
-  it('is there with the note of it, or neither is', async () => {
+  it('is stored together with the work of its transaction, or not at all', async () => {
     const write = { projectId: project, batchId: 'readings', objects: [reading('a', 1)], ifExists: 'replace' as const };
-    const noted: FeedWriteResult[][] = [];
-    await writer.write(write, (_tx, became) => Promise.resolve(void noted.push(became)));
-    expect(noted).toEqual([['added']]);
-    const failing = writer.write({ ...write, objects: [reading('b', 2)] }, () => Promise.reject(new Error('no')));
+    expect(await writer.transaction(write, (_tx, results) => Promise.resolve(results))).toEqual(['added']);
+    const failing = writer.transaction({ ...write, objects: [reading('b', 2)] }, () => Promise.reject(new Error('no')));
     await expect(failing).rejects.toThrow('no');
     expect(await stored()).toEqual({ 'readings/a': '1' });
   });

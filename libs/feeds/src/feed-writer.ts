@@ -1,59 +1,65 @@
-import { Database, isDataError, isUniqueViolation, SEQ_STEP, Sequence, type Queryable } from '#database';
+import {
+  Database,
+  isDataError,
+  isUniqueViolation,
+  SEQ_STEP,
+  Sequence,
+  type Queryable,
+  type Transaction,
+} from '#database';
 import { Problem } from '#http';
 import { Injectable } from '@nestjs/common';
-import type { Note } from '#store';
-import { FeedWriteStore } from './feed-write.store.js';
 import type { NewObjectRow } from '#store';
+import { FeedWriteStore } from './feed-write.store.js';
 
-/** Writes share a statement up to so many objects, and so many characters of them; a larger write goes alone. */
+/** Limits of the writes that share a statement, in objects and characters; a larger write has a statement of its own. */
 const SHARED_OBJECTS_MAX = 1_000;
 const SHARED_LENGTH_MAX = 4 * 1024 * 1024;
-/** Characters that may wait for their turn before a write is told to come again: more would be late, and fill the memory. */
-const WAITING_LENGTH_MAX = 32 * 1024 * 1024;
-/** In all queues, with what is being stored: whatever comes for whatever projects, the memory does not fill. */
-const HELD_LENGTH_MAX = 256 * 1024 * 1024;
-/** About what an object takes beside its data. */
+/** Characters that wait in one queue. With more, a write is refused: it would be late, and fill the memory. */
+const QUEUE_LENGTH_MAX = 32 * 1024 * 1024;
+/** Characters in all queues, with those being stored, so that the memory does not grow with the number of projects. */
+const TOTAL_LENGTH_MAX = 256 * 1024 * 1024;
+/** Characters that an object takes besides its data, about. */
 const OBJECT_LENGTH = 200;
-/** How often objects are looked for again that came or went while we waited for their batches. */
-const RACES_MAX = 5;
+/** Attempts where objects are created, moved or deleted while a write waits for the locks of their batches. */
+const RACE_ATTEMPTS = 5;
 
 export interface FeedWrite {
   projectId: number;
-  /** Made when it is missing. */
+  /** Created where it does not exist. */
   batchId: string;
   objects: readonly NewObjectRow[];
-  /** What becomes of an object that exists: it stays as it is, or becomes what was sent. */
+  /** What to do with an object that exists: keep it as it is, or replace it by what was sent. */
   ifExists: 'keep' | 'replace';
 }
 
-/** What became of an object. */
+/** The result for one object. */
 export type FeedWriteResult = 'added' | 'replaced' | 'kept';
 
-/** What waits for those before it. */
+/** Writes that wait for the one that is being stored. */
 interface Queue {
-  writes: Waiting[];
+  writes: QueuedWrite[];
   length: number;
 }
 
-/** A write that waits for its turn. */
-interface Waiting {
+interface QueuedWrite {
   write: FeedWrite;
-  /** About how many characters it is. */
+  /** Number of characters, about. */
   length: number;
-  resolve: (became: FeedWriteResult[]) => void;
+  resolve: (results: FeedWriteResult[]) => void;
   reject: (error: unknown) => void;
 }
 
 /**
- * Stores what comes through the feeds: single objects, often many at once. Those that arrive while others are being
- * stored share one statement and one commit, which costs a statement of one object little more. Nobody waits for company
- * that has not arrived. Each is durable before its answer. See docs/decisions/012.
+ * Stores what arrives through the feeds: single objects, often many at once. Writes that arrive while others are being
+ * stored share one statement and one commit, which costs little more than a statement of one object. A write never waits for
+ * others that have not arrived. Each is durable before its response. See docs/decisions/012.
  */
 @Injectable()
 export class FeedWriter {
-  /** By project, batch and rule: what is to be stored when those before it are. */
+  /** By project, batch and `ifExists`. */
   private readonly queues = new Map<string, Queue>();
-  private heldLength = 0;
+  private totalLength = 0;
 
   constructor(
     private readonly store: FeedWriteStore,
@@ -61,59 +67,80 @@ export class FeedWriter {
     private readonly sequence: Sequence,
   ) {}
 
-  /**
-   * Stores the objects, all of them or none.
-   * @param note what is to be written down in the same transaction; then it is one of its own
-   * @returns what became of each, in their order
-   */
-  write(write: FeedWrite, note?: Note<FeedWriteResult[]>): Promise<FeedWriteResult[]> {
-    if (note !== undefined) return this.alone(write, note);
+  /** Stores the objects, all or none. @returns one result for each object, in their order @throws Problem unavailable */
+  write(write: FeedWrite): Promise<FeedWriteResult[]> {
     return new Promise((resolve, reject) => {
       const { projectId, batchId, ifExists, objects } = write;
       const key = JSON.stringify([projectId, batchId, ifExists]);
       const queue = this.queues.get(key) ?? { writes: [], length: 0 };
-      if (queue.length > WAITING_LENGTH_MAX || this.heldLength > HELD_LENGTH_MAX) {
-        reject(new Problem('unavailable', { detail: 'As much as may be is waiting to be stored; send it again.' }));
+      if (queue.length > QUEUE_LENGTH_MAX || this.totalLength > TOTAL_LENGTH_MAX) {
+        reject(new Problem('unavailable', { detail: 'Too many writes are waiting to be stored; retry later.' }));
         return;
       }
       const length = objects.reduce((sum, { data }) => sum + data.length + OBJECT_LENGTH, 0);
       queue.length += length;
-      this.heldLength += length;
+      this.totalLength += length;
       if (queue.writes.push({ write, length, resolve, reject }) > 1 || this.queues.has(key)) return;
       this.queues.set(key, queue);
-      // Not before all is read that has arrived already: else the first of many would go alone, and the others wait for it.
+      // After all requests that have arrived were read: else the first of many would be stored alone while the others wait.
       setImmediate(() => void this.drain(key, queue));
     });
   }
 
+  /**
+   * Stores the objects in a transaction of their own, and runs the work in it after them.
+   * @returns the result of the work @throws Problem unavailable where races are lost repeatedly
+   */
+  async transaction<T>(
+    write: FeedWrite,
+    work: (tx: Queryable, results: readonly FeedWriteResult[]) => Promise<T>,
+  ): Promise<T> {
+    for (let attempt = 1; attempt <= RACE_ATTEMPTS; attempt++) {
+      try {
+        const done = await this.database.transaction(async (tx) => {
+          const results = await this.merge(tx, write);
+          if (results !== null) return { value: await work(tx, results) };
+          tx.setRollbackOnly();
+          return null;
+        });
+        if (done !== null) return done.value;
+      } catch (error) {
+        // An object of the write was created meanwhile.
+        if (!isUniqueViolation(error)) throw error;
+      }
+    }
+    throw new Problem('unavailable', { detail: 'The same objects are being changed by other requests; retry later.' });
+  }
+
   private async drain(key: string, queue: Queue): Promise<void> {
     while (queue.writes.length > 0) {
-      const group = taken(queue);
-      await this.settle(group);
-      for (const { length } of group) this.heldLength -= length;
+      const group = takeGroup(queue);
+      await this.storeGroup(group);
+      for (const { length } of group) this.totalLength -= length;
     }
     this.queues.delete(key);
   }
 
-  /** Never fails: each gets its answer. */
-  private async settle(group: readonly Waiting[]): Promise<void> {
+  /** Never fails: each write is resolved or rejected. */
+  private async storeGroup(group: readonly QueuedWrite[]): Promise<void> {
     const [first] = group;
     if (first === undefined) return;
     try {
       const objects = group.flatMap(({ write }) => write.objects);
-      const became = await this.storeAll({ ...first.write, objects });
+      const results = await this.storeAll({ ...first.write, objects });
       let start = 0;
-      for (const { write, resolve } of group) resolve(became.slice(start, (start += write.objects.length)));
+      for (const { write, resolve } of group) resolve(results.slice(start, (start += write.objects.length)));
     } catch (error) {
-      // What is wrong with one is not the others' fault; a lock or a database that is away is everybody's.
-      if (group.length > 1 && isDataError(error)) for (const one of group) await this.settle([one]);
+      // Invalid data is the fault of one write; a lock or a lost connection concerns all of them.
+      if (group.length > 1 && isDataError(error)) for (const one of group) await this.storeGroup([one]);
       else for (const { reject } of group) reject(error);
     }
   }
 
-  private async storeAll(write: FeedWrite): Promise<FeedWriteResult[]> {
+  /** Adds the objects in one statement; where one exists, merges them in a transaction. */
+  private async storeAll(write: FeedWrite): Promise<readonly FeedWriteResult[]> {
     const { projectId, batchId, objects } = write;
-    if (isEachOnce(objects)) {
+    if (hasDistinctIds(objects)) {
       const seq = this.sequence.next(objects.length);
       try {
         await this.database.retrying(() => this.store.add([projectId, batchId], seq, objects));
@@ -123,39 +150,22 @@ export class FeedWriter {
         if (await this.isStored(write, seq)) return objects.map(() => 'added');
       }
     }
-    return this.alone(write);
+    return this.transaction(write, (_, results) => Promise.resolve(results));
   }
 
-  /** Whether they are there by an attempt of ours whose answer was lost. */
+  /** Whether an earlier attempt, whose acknowledgement was lost, has stored the objects. */
   private async isStored({ projectId, objects }: FeedWrite, seq: bigint): Promise<boolean> {
     const ids = objects.map(({ objectId }) => objectId);
     const existing = await this.store.existing(this.database, projectId, ids);
     const seqs = new Map(existing.map((one) => [one.object_id, one.seq]));
-    return ids.every((id, place) => seqs.get(id) === (seq + BigInt(place * SEQ_STEP)).toString());
+    return ids.every((id, index) => seqs.get(id) === (seq + BigInt(index * SEQ_STEP)).toString());
   }
 
-  /** The long way, which finds out what exists. */
-  private async alone(write: FeedWrite, note?: Note<FeedWriteResult[]>): Promise<FeedWriteResult[]> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.database.transaction(async (tx) => {
-          const became = await this.merge(tx, write);
-          await note?.(tx, became);
-          return became;
-        });
-      } catch (error) {
-        if (!(error instanceof Moved || isUniqueViolation(error))) throw error;
-        if (attempt === RACES_MAX) {
-          throw new Problem('unavailable', {
-            detail: 'Too many change the same at once; send it again.',
-            cause: error,
-          });
-        }
-      }
-    }
-  }
-
-  private async merge(tx: Queryable, { projectId, batchId, objects, ifExists }: FeedWrite): Promise<FeedWriteResult[]> {
+  /** Adds, replaces or keeps each object; null where an object is in a batch that is not locked. */
+  private async merge(
+    tx: Transaction,
+    { projectId, batchId, objects, ifExists }: FeedWrite,
+  ): Promise<FeedWriteResult[] | null> {
     const unique = new Map<string, NewObjectRow>();
     for (const one of objects) if (ifExists === 'replace' || !unique.has(one.objectId)) unique.set(one.objectId, one);
     const ids = [...unique.keys()];
@@ -163,44 +173,40 @@ export class FeedWriter {
 
     const locked = new Set(await this.store.lock(tx, target, ids));
     const existing = await this.store.existing(tx, projectId, ids);
-    if (existing.some((one) => !locked.has(one.batch_id))) throw new Moved('an object came into another batch');
+    // While this transaction waited for the locks, an object came into another batch.
+    if (existing.some((one) => !locked.has(one.batch_id))) return null;
     const known = new Set(existing.map((one) => one.object_id));
-    const [there, added] = [ids.filter((id) => known.has(id)), ids.filter((id) => !known.has(id))];
+    const [present, added] = [ids.filter((id) => known.has(id)), ids.filter((id) => !known.has(id))];
     const pick = (list: string[]): NewObjectRow[] => list.flatMap((id) => unique.get(id) ?? []);
 
-    if (ifExists === 'replace' && there.length > 0) {
+    if (ifExists === 'replace' && present.length > 0) {
       const batchIds = [...new Set(existing.map((one) => one.batch_id))];
-      await this.store.replace(tx, projectId, this.sequence.next(), pick(there), batchIds);
+      await this.store.replace(tx, projectId, this.sequence.next(), pick(present), batchIds);
     }
     if (added.length > 0) await this.store.add(target, this.sequence.next(added.length), pick(added), tx);
     return objects.map(({ objectId }) => {
-      const became = known.has(objectId) ? (ifExists === 'replace' ? 'replaced' : 'kept') : 'added';
-      // The same again, later in the same write.
+      const result = known.has(objectId) ? (ifExists === 'replace' ? 'replaced' : 'kept') : 'added';
+      // The same id may appear again in the same write.
       known.add(objectId);
-      return became;
+      return result;
     });
   }
 }
 
-/** The objects, or one of them, are no more where they were when their batches were locked. */
-class Moved extends Error {
-  override name = 'Moved';
-}
-
-/** Takes from the front of the queue what shares the next statement. */
-function taken(queue: Queue): Waiting[] {
+/** Removes the writes that share the next statement from the front of the queue. */
+function takeGroup(queue: Queue): QueuedWrite[] {
   const { writes } = queue;
   let [objects, length] = [0, 0];
-  const end = writes.findIndex((one, place) => {
+  const end = writes.findIndex((one, index) => {
     objects += one.write.objects.length;
     length += one.length;
-    return (objects > SHARED_OBJECTS_MAX || length > SHARED_LENGTH_MAX) && place > 0;
+    return (objects > SHARED_OBJECTS_MAX || length > SHARED_LENGTH_MAX) && index > 0;
   });
   const group = writes.splice(0, end === -1 ? writes.length : end);
   for (const one of group) queue.length -= one.length;
   return group;
 }
 
-function isEachOnce(objects: readonly NewObjectRow[]): boolean {
+function hasDistinctIds(objects: readonly NewObjectRow[]): boolean {
   return new Set(objects.map(({ objectId }) => objectId)).size === objects.length;
 }

@@ -4,7 +4,7 @@
  */
 export { FEED_LIST_MAX, type Parsed, parseEach, readItems, type InputItem } from './feed-input.js';
 export { dailyBatchId, contentId } from './feed-id.js';
-export { FeedOperations, type FeedPlan } from './feed-operations.js';
+export { FeedOperations, type FeedInput, type FeedStages } from './feed-operations.js';
 export { type FeedList, FeedReader } from './feed-reader.js';
 export { type FeedWriteResult, FeedWriter } from './feed-writer.js';
 export { ApiOneOrFile, ApiOneOrList, ApiStoredResult } from './feed.dto.js';

@@ -24,7 +24,7 @@ import {
   FirmwareUpdateDto,
 } from './firmware.dto.js';
 import { fromObject } from './firmware.js';
-import { planReport, planUpdate } from './firmware.operations.js';
+import { eventResponse, parseReport, parseUpdate } from './firmware.operations.js';
 
 /** Header names of the systems that Stowage replaces; their devices cannot be changed. */
 const keyHeaders = ['x-device-api-key', 'x-project-membership-api-key', 'api_key'];
@@ -45,8 +45,8 @@ export class FirmwareController {
     private readonly reader: FeedReader,
     feeds: FeedOperations,
   ) {
-    this.reporting = feeds.register('firmware.report', planReport);
-    this.updating = feeds.register('firmware.update', planUpdate);
+    this.reporting = feeds.register({ name: 'firmware.report', parse: parseReport, respond: eventResponse });
+    this.updating = feeds.register({ name: 'firmware.update', parse: parseUpdate, respond: eventResponse });
   }
 
   @Post()

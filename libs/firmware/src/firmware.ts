@@ -1,4 +1,4 @@
-import { dailyBatchId, contentId, type FeedPlan } from '#feeds';
+import { dailyBatchId, contentId, type FeedInput } from '#feeds';
 import { dataOf, valueIn, type NewObjectRow } from '#store';
 import type { ObjectRow } from '#store';
 import type { FirmwareEventDto } from './firmware.dto.js';
@@ -31,7 +31,7 @@ export function fromObject({
   return { id: object_id, device_id: subject, version, timestamp: observed_at, status };
 }
 
-/** The plan that stores events in the batch of the day; events that exist already are kept. */
-export function eventsPlan(events: readonly FirmwareEvent[], receivedAtMicros: number): Omit<FeedPlan, 'respond'> {
+/** What to store for events: objects in the batch of the day; events that exist already are kept. */
+export function eventsToStore(events: readonly FirmwareEvent[], receivedAtMicros: number): FeedInput {
   return { batchId: dailyBatchId('firmware', receivedAtMicros), objects: events.map(toObject), ifExists: 'keep' };
 }

@@ -3,5 +3,5 @@
  * newest first. An event is an object about the device with the pair `version` and optionally `status`.
  * Imports json, platform, http, access, jobs, store, feeds.
  */
-export { eventsPlan, type FirmwareEvent } from './firmware.js';
+export { eventsToStore, type FirmwareEvent } from './firmware.js';
 export { FirmwareModule } from './firmware.module.js';

@@ -41,6 +41,15 @@ export function validateDto(
   return errors;
 }
 
+const countedErrors = new ValidationErrors();
+
+/** Whether a value is valid. It allocates nothing, so that a valid object of a large batch leaves no garbage. */
+export function isValidDto(dto: DtoClass, value: unknown): boolean {
+  countedErrors.count = 0;
+  DtoValidator.of(dto).validate(value, countingWalk);
+  return countedErrors.count === 0;
+}
+
 type PathPart = string | number;
 
 /** The place that a validation has reached, and the errors it has found. */
@@ -59,6 +68,9 @@ export class Walk {
     else this.errors.add(this.toError([...this.path, ...member], rule.detail(value)));
   }
 }
+
+/** Only counts: none of its errors is listed. */
+const countingWalk = new Walk(countedErrors, () => ({ pointer: '', detail: '' }));
 
 interface Rule {
   isValid(value: unknown): boolean;

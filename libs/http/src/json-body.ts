@@ -9,8 +9,6 @@ export interface ReadJson {
   /** The body as sent. What is stored is cut from it, so that numbers keep every digit. */
   text: string;
   value: unknown;
-  /** Number of characters that PostgreSQL writes for the numbers with an exponent: 1e400 is short here and long there. */
-  expandedLength: number;
 }
 
 /**
@@ -18,6 +16,9 @@ export interface ReadJson {
  * memory than its size.
  */
 export class JsonBody {
+  /** Number of digits that PostgreSQL writes for the numbers with an exponent, such as 1e400; known after `read`. */
+  expandedLength = 0;
+
   constructor(
     readonly bytes: Buffer,
     private readonly limitBytes: number,
@@ -42,8 +43,9 @@ export class JsonBody {
       });
     }
     const value = parse(text);
-    if (!survey.suspect && survey.names === countNames(value)) return { text, value, expandedLength: 0 };
+    if (!survey.suspect && survey.names === countNames(value)) return { text, value };
     const { faults, faultCount, expandedLength } = inspectJson(text, allowsRepeats);
+    this.expandedLength = expandedLength;
     if (faultCount > 0) {
       throw new Problem('invalid-body', {
         detail: validationSummary(faults, faultCount),
@@ -56,7 +58,7 @@ export class JsonBody {
         detail: `With its exponents written out as digits, the body is over BODY_LIMIT_BYTES, ${String(this.limitBytes)} bytes; see /api/v1/limits.`,
       });
     }
-    return { text, value, expandedLength };
+    return { text, value };
   }
 }
 

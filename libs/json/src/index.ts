@@ -17,6 +17,7 @@ export {
   pointerPart,
   skipSpace,
   surveyJson,
+  type FoundMember,
   type JsonInspection,
   type JsonMember,
   type JsonSpan,

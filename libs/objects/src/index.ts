@@ -3,7 +3,7 @@
  * Imports json, filter, platform, database, http, access, jobs, store.
  */
 export { BatchListQuery, filterOf, FilterQuery, objectsFingerprint } from './filter.dto.js';
-export { isShorthand, newObjectRow, parseBatchObject } from './object-body.js';
+export { dataText, isShorthand } from './object-body.js';
 export { ObjectListStore } from './object-list.store.js';
 export {
   CreateObjectDto,
@@ -15,6 +15,6 @@ export {
   type Scalar,
   SCALAR_SCHEMA,
 } from './object.dto.js';
-export { type Content, ObjectService } from './object.service.js';
+export { ObjectService } from './object.service.js';
 export { ObjectStore } from './object.store.js';
 export { ObjectsModule } from './objects.module.js';

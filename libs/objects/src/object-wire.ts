@@ -1,10 +1,15 @@
 import type { ObjectRow } from '#store';
 
-/** An object as JSON text. Its `data` is inserted as PostgreSQL wrote it, which keeps every digit. */
+/** An object as it is read. `data` is inserted as PostgreSQL wrote it, which keeps every digit and costs nothing. */
 export function objectText(row: ObjectRow): string {
   const subject = row.subject === null ? 'null' : JSON.stringify(row.subject);
   return (
     `{"object_id":${JSON.stringify(row.object_id)},"batch_id":${JSON.stringify(row.batch_id)},` +
     `"subject":${subject},"observed_at":"${row.observed_at}","data":${row.data}}`
   );
+}
+
+/** The ids and the time of an object, for a producer that changed a part of it. */
+export function objectTextWithoutContent({ object_id, batch_id, observed_at }: ObjectRow): string {
+  return JSON.stringify({ object_id, batch_id, observed_at });
 }

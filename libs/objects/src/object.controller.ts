@@ -1,9 +1,8 @@
-import { ProjectId } from '#access';
+import { CurrentPrincipal, ProjectId } from '#access';
 import { ApiRespondAsync, WriteService } from '#jobs';
 import {
   ApiResult,
   API,
-  etagOf,
   Http,
   type HttpContext,
   JsonBody,
@@ -12,27 +11,22 @@ import {
   pageText,
   ApiProblems,
   Rules,
+  preconditionsOf,
+  type Principal,
 } from '#http';
 import { Config } from '#platform';
-import {
-  Body,
-  Controller,
-  Delete,
-  Get,
-  Headers,
-  HttpCode,
-  Param,
-  Patch,
-  Post,
-  Put,
-  Query,
-  Req,
-  Res,
-} from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Put, Query, Req, Res } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiHeader, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { FilterQuery, filterOf, objectsFingerprint } from './filter.dto.js';
-import { CreateObjectDto, ObjectDto, ObjectPageDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
+import {
+  ChangedObjectDto,
+  CreateObjectDto,
+  ObjectDto,
+  ObjectPageDto,
+  PatchObjectDto,
+  ReplaceObjectDto,
+} from './object.dto.js';
 import { ObjectOperations } from './object.operations.js';
 import { ObjectService } from './object.service.js';
 import { ObjectListStore } from './object-list.store.js';
@@ -41,7 +35,7 @@ import { objectText } from './object-wire.js';
 const IF_MATCH = {
   name: 'If-Match',
   required: false,
-  description: 'The ETag that was read; another present one answers 412.',
+  description: 'The ETag that was read; 412 where the current one is another.',
 };
 
 @ApiTags('objects')
@@ -122,7 +116,11 @@ export class ObjectController {
   @ApiConsumes('application/merge-patch+json')
   @ApiHeader(IF_MATCH)
   @ApiBody({ type: PatchObjectDto })
-  @ApiResult(200, ObjectDto, { etag: true })
+  @ApiResult(200, ObjectDto, {
+    or: ChangedObjectDto,
+    etag: true,
+    description: 'The object; for a producer, which reads no data, its ids and its time.',
+  })
   @ApiProblems(
     'malformed-request',
     'invalid-body',
@@ -133,14 +131,14 @@ export class ObjectController {
   )
   async patchObject(
     @ProjectId() projectId: number,
+    @CurrentPrincipal() { role }: Principal,
     @Param('object_id') objectId: string,
-    @Headers('if-match') ifMatch: string | undefined,
     @Body() body: JsonBody,
-    @Res({ passthrough: true }) reply: FastifyReply,
+    @Http() { request, reply }: HttpContext,
   ): Promise<string> {
-    const text = objectText(await this.objects.patch({ projectId, objectId, ifMatch }, body));
-    // So that it can be changed again without being read.
-    reply.header('ETag', etagOf(text));
+    const target = { projectId, objectId, preconditions: preconditionsOf(request) };
+    const { text, headers = {} } = await this.operations.patch(target, role, body);
+    reply.headers(headers);
     return text;
   }
 
@@ -154,8 +152,8 @@ export class ObjectController {
   async deleteObject(
     @ProjectId() projectId: number,
     @Param('object_id') objectId: string,
-    @Headers('if-match') ifMatch: string | undefined,
+    @Req() request: FastifyRequest,
   ): Promise<void> {
-    await this.objects.delete({ projectId, objectId, ifMatch });
+    await this.operations.delete({ projectId, objectId, preconditions: preconditionsOf(request) });
   }
 }

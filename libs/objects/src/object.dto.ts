@@ -1,7 +1,7 @@
 import { isObject } from '#json';
 import { IdField, type NestedContext, pageOf, TextField, TimeField } from '#http';
 import { applyDecorators } from '@nestjs/common';
-import { ApiProperty, ApiExtraModels, getSchemaPath } from '@nestjs/swagger';
+import { ApiProperty, ApiExtraModels, getSchemaPath, PickType } from '@nestjs/swagger';
 import { ValidateBy, ValidateIf, ValidateNested } from 'class-validator';
 
 /** Addresses below /objects that are routes, so they cannot be ids. */
@@ -104,6 +104,9 @@ export class ObjectDto {
   @ApiProperty({ type: [PairDto] })
   data: PairDto[];
 }
+
+/** What a producer is told of an object that it changed in part. */
+export class ChangedObjectDto extends PickType(ObjectDto, ['object_id', 'batch_id', 'observed_at']) {}
 
 export class ObjectPageDto extends pageOf(ObjectDto) {}
 

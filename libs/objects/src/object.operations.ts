@@ -1,19 +1,39 @@
 import {
   jsonBody,
+  pathParam,
   WriteOperations,
   type Receipt,
   type WriteOperation,
-  type WriteResponse,
   type WriteRequest,
+  type WriteResponse,
 } from '#jobs';
-import { etagOf, encodeIdForUrl } from '#http';
+import {
+  checkPreconditions,
+  encodeIdForUrl,
+  etagOf,
+  Problem,
+  type JsonBody,
+  type Preconditions,
+  type Role,
+} from '#http';
+import { Config } from '#platform';
+import { Database, isUniqueViolation, Sequence, type Queryable } from '#database';
+import { listOfPairs, patchPairs, type ObjectRow } from '#store';
 import { Injectable } from '@nestjs/common';
-import type { Note } from '#store';
+import { parseObject } from './object-body.js';
+import { CreateObjectDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
 import { ObjectService } from './object.service.js';
-import type { ObjectRow } from '#store';
-import { objectText } from './object-wire.js';
+import { ObjectStore, type NewObject } from './object.store.js';
+import { objectText, objectTextWithoutContent } from './object-wire.js';
 
-/** What the routes that store and replace an object do, at once or as a job. */
+/** Identifies the object of a PATCH or DELETE request. */
+export interface ObjectTarget {
+  projectId: number;
+  objectId: string;
+  preconditions: Preconditions;
+}
+
+/** Writes of one object: parse and validate, lock, check the preconditions, store, respond. */
 @Injectable()
 export class ObjectOperations {
   readonly create: WriteOperation = {
@@ -27,42 +47,155 @@ export class ObjectOperations {
 
   constructor(
     private readonly objects: ObjectService,
+    private readonly store: ObjectStore,
+    private readonly database: Database,
+    private readonly sequence: Sequence,
+    private readonly config: Config,
     operations: WriteOperations,
   ) {
     operations.register(this.create, this.replace);
   }
 
-  private async runCreate(write: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
-    const outcome = (row: ObjectRow): WriteResponse => created(write.baseUrl, row);
-    return outcome(await this.objects.create(write.projectId, jsonBody(write), noteOf(receipt, outcome)));
+  /**
+   * Changes some members of an object.
+   * @throws Problem malformed-request, invalid-body; not-found; precondition-failed, precondition-required; too-large where the
+   *   object would exceed the limit of a body
+   */
+  async patch(target: ObjectTarget, role: Role, body: JsonBody): Promise<WriteResponse> {
+    const { projectId, objectId, preconditions } = target;
+    const { dto, data } = parseObject(PatchObjectDto, body);
+    const row = await this.database.transaction(async (tx) => {
+      const current = await this.objects.lockForUpdate(tx, projectId, objectId);
+      this.checkPreconditions(preconditions, current);
+      requireSameIds(dto, current);
+      const patched = data === undefined ? current.data : patchPairs(current.data, data);
+      this.requireFits(patched);
+      return this.store.update(tx, {
+        projectId,
+        objectId,
+        data: patched,
+        subject: dto.subject === undefined ? current.subject : dto.subject,
+        observedAt: dto.observed_at === undefined ? current.observed_at : dto.observed_at,
+      });
+    });
+    const headers = { ETag: etagOf(objectText(row)) };
+    // A producer reads no data, and the object has members that the patch did not contain.
+    const text = role === 'producer' ? objectTextWithoutContent(row) : objectText(row);
+    return { status: 200, text, headers, items: 1 };
   }
 
-  private async runReplace(write: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
-    const target = {
-      projectId: write.projectId,
-      objectId: write.params.object_id ?? '',
-      ifMatch: write.preconditions.ifMatch,
+  /** @throws Problem not-found; precondition-failed, precondition-required */
+  async delete({ projectId, objectId, preconditions }: ObjectTarget): Promise<void> {
+    await this.database.transaction(async (tx) => {
+      this.checkPreconditions(preconditions, await this.objects.lockForDelete(tx, projectId, objectId));
+      await this.store.delete(tx, projectId, objectId);
+    });
+  }
+
+  private async runCreate(request: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
+    const { projectId, baseUrl } = request;
+    const { dto, data } = parseObject(CreateObjectDto, jsonBody(request));
+    const object: NewObject = {
+      projectId,
+      batchId: dto.batch_id,
+      objectId: dto.object_id,
+      seq: this.sequence.next(),
+      subject: dto.subject ?? null,
+      observedAt: dto.observed_at ?? null,
+      data: listOfPairs(required(data)),
     };
-    return replaced(await this.objects.replace(target, jsonBody(write), noteOf(receipt, replaced)));
+    if (receipt === undefined) {
+      return createdResponse(baseUrl, await this.database.retrying(() => this.insert(this.database, object)));
+    }
+    return this.database.transaction(async (tx) => {
+      const response = createdResponse(baseUrl, await this.insert(tx, object));
+      await receipt(tx, response);
+      return response;
+    });
+  }
+
+  private async runReplace(request: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
+    const { projectId, preconditions } = request;
+    const objectId = pathParam(request, 'object_id');
+    const { dto, data } = parseObject(ReplaceObjectDto, jsonBody(request));
+    return this.database.transaction(async (tx) => {
+      const current = await this.objects.lockForUpdate(tx, projectId, objectId);
+      this.checkPreconditions(preconditions, current);
+      requireSameIds(dto, current);
+      const row = await this.store.update(tx, {
+        projectId,
+        objectId,
+        data: listOfPairs(required(data)),
+        subject: dto.subject ?? null,
+        observedAt: dto.observed_at ?? null,
+      });
+      const response = replacedResponse(row);
+      await receipt?.(tx, response);
+      return response;
+    });
+  }
+
+  /** @throws Problem conflict for an id that exists; invalid-body for a batch that does not */
+  private async insert(on: Queryable, object: NewObject): Promise<ObjectRow> {
+    const { projectId, objectId, batchId } = object;
+    try {
+      const row = await this.store.insert(object, on);
+      if (row !== null) return row;
+    } catch (error) {
+      if (!isUniqueViolation(error)) throw error;
+      // An earlier attempt may have stored it and lost its connection before the acknowledgement.
+      const isRetry = on === this.database && (await this.store.isStored(object));
+      if (isRetry) return this.objects.get(projectId, objectId);
+      const detail = `"${objectId}" exists already`;
+      throw new Problem('conflict', {
+        detail: `${detail}; nothing was stored.`,
+        errors: [{ pointer: '/object_id', detail }],
+      });
+    }
+    throw new Problem('invalid-body', {
+      detail: 'The batch does not exist; create it first.',
+      errors: [{ pointer: '/batch_id', detail: `"${batchId}" does not exist` }],
+    });
+  }
+
+  private checkPreconditions(preconditions: Preconditions, current: ObjectRow): void {
+    checkPreconditions(preconditions, etagOf(objectText(current)), this.config.rules);
+  }
+
+  private requireFits(data: string): void {
+    const max = this.config.limits.bodyLimitBytes;
+    if (Buffer.byteLength(data) <= max) return;
+    throw new Problem('too-large', {
+      detail: `The object would exceed BODY_LIMIT_BYTES, ${String(max)} bytes; see /api/v1/limits.`,
+    });
   }
 }
 
-function noteOf(receipt: Receipt | undefined, outcome: (row: ObjectRow) => WriteResponse): Note<ObjectRow> | undefined {
-  return receipt && ((tx, row) => receipt(tx, outcome(row)));
+/** @throws Problem invalid-body where the body has another id than the object */
+function requireSameIds(sent: { object_id?: string; batch_id?: string }, current: ObjectRow): void {
+  for (const name of ['object_id', 'batch_id'] as const) {
+    if (sent[name] === undefined || sent[name] === current[name]) continue;
+    const detail = `must be "${current[name]}", the present value, or be left out`;
+    throw new Problem('invalid-body', {
+      detail: `The id and the batch of an object cannot change: ${name} ${detail}.`,
+      errors: [{ pointer: `/${name}`, detail }],
+    });
+  }
 }
 
-function created(base: string, row: ObjectRow): WriteResponse {
-  const { text, headers } = replaced(row);
-  return {
-    status: 201,
-    text,
-    headers: { ...headers, Location: `${base}/objects/${encodeIdForUrl(row.object_id)}` },
-    items: 1,
-  };
+function createdResponse(baseUrl: string, row: ObjectRow): WriteResponse {
+  const { text, headers } = replacedResponse(row);
+  const url = `${baseUrl}/objects/${encodeIdForUrl(row.object_id)}`;
+  return { status: 201, text, headers: { ...headers, Location: url }, items: 1 };
 }
 
-/** The object with its ETag, so that it can be changed again without being read. */
-function replaced(row: ObjectRow): WriteResponse {
+/** The object with its ETag, so that a client can change it again without reading it. */
+function replacedResponse(row: ObjectRow): WriteResponse {
   const text = objectText(row);
   return { status: 200, text, headers: { ETag: etagOf(text) }, items: 1 };
+}
+
+function required(data: string | undefined): string {
+  if (data === undefined) throw new Error('a body without data passed the validation that requires it');
+  return data;
 }

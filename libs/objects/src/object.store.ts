@@ -17,7 +17,7 @@ export interface NewObject {
   objectId: string;
   seq: bigint;
   subject: string | null;
-  /** null for when it arrived. */
+  /** RFC 3339; null for the time of arrival. */
   observedAt: string | null;
   /** A JSON list of pairs. */
   data: string;
@@ -30,7 +30,7 @@ const GET = {
 
 const GET_ALL = `SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = $1 AND o.object_id = ANY ($2::text[])`;
 
-/** Counts the object into its batch and stores it; no row comes back when there is no such batch. */
+/** Adds the object to the count of its batch and stores it; no row where the batch does not exist. */
 const INSERT = {
   name: 'object.insert',
   text: `
@@ -50,7 +50,7 @@ const INSERT = {
     SELECT ${OBJECT_COLUMNS} FROM o`,
 };
 
-/** The batch's lock comes first in every change, so that changes to one batch wait for each other and never deadlock. */
+/** Every change locks the batch first, so that changes to one batch wait for each other and never deadlock. */
 const LOCK_BATCH_OF = {
   name: 'object.lock-batch',
   text: `
@@ -98,12 +98,12 @@ export class ObjectStore {
     return this.objects.existsBy({ project_id: projectId, object_id: objectId, seq: seq.toString() });
   }
 
-  /** Those of these that exist, in no order. */
+  /** The existing ones of these objects, in no order. */
   findAll(projectId: number, objectIds: readonly string[], on: Queryable = this.database): Promise<ObjectRow[]> {
     return on.query<ObjectRow>(GET_ALL, [projectId, objectIds]);
   }
 
-  /** Null when there is no such batch; a unique violation when there is such an object. */
+  /** Null where the batch does not exist; a unique violation where the object exists. */
   async insert(object: NewObject, on: Queryable = this.database): Promise<ObjectRow | null> {
     const { projectId, batchId, objectId, seq, subject, observedAt, data } = object;
     const values = [projectId, batchId, objectId, seq.toString(), subject, observedAt, data];
@@ -111,7 +111,7 @@ export class ObjectStore {
     return row ?? null;
   }
 
-  /** Locks the object's batch for a change of it, and says which that is; null when there is no such object. */
+  /** Locks the batch of an object and gives it a new revision. @returns its id; null where the object does not exist */
   async lockBatchOf(
     tx: Queryable,
     projectId: number,
@@ -124,13 +124,15 @@ export class ObjectStore {
     return row?.batch_id ?? null;
   }
 
+  /** Replaces the content of an object whose batch is locked. */
   async update(
     tx: Queryable,
     change: Pick<NewObject, 'projectId' | 'objectId' | 'data' | 'subject' | 'observedAt'>,
-  ): Promise<ObjectRow | null> {
+  ): Promise<ObjectRow> {
     const { projectId, objectId, data, subject, observedAt } = change;
     const [row] = await tx.query<ObjectRow>(UPDATE, [projectId, objectId, data, subject, observedAt]);
-    return row ?? null;
+    if (row === undefined) throw new Error('an object of a locked batch does not exist');
+    return row;
   }
 
   async delete(tx: Queryable, projectId: number, objectId: string): Promise<void> {

@@ -17,7 +17,7 @@ import {
   ReadingsQuery,
   StoredReadingsDto,
 } from './temperatures.dto.js';
-import { planReadings } from './temperatures.operations.js';
+import { parseReadings, readingsResponse } from './temperatures.operations.js';
 
 /** The error for temperatures whose sum exceeds PostgreSQL's numeric. */
 const SUM_TOO_LONG = {
@@ -40,7 +40,11 @@ export class TemperaturesController {
     private readonly clock: Clock,
     feeds: FeedOperations,
   ) {
-    this.recording = feeds.register('temperatures.record', planReadings);
+    this.recording = feeds.register({
+      name: 'temperatures.record',
+      parse: parseReadings,
+      respond: readingsResponse,
+    });
   }
 
   @Post()

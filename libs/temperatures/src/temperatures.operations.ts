@@ -7,37 +7,49 @@ import {
   parseEach,
   readItems,
   type FeedWriteResult,
-  type FeedPlan,
+  type FeedInput,
   type Parsed,
   type InputItem,
 } from '#feeds';
-import { readingText, roomOf, toObject, type Reading } from './reading.js';
+import { readingText, roomOf, toObject, type Reading, type Room } from './reading.js';
 import { NewReadingDto } from './temperatures.dto.js';
 
-/** Plans one reading or a list of readings in the batch of the day. @throws Problem invalid-path, malformed-request, invalid-body, too-large */
-export async function planReadings(write: WriteRequest): Promise<FeedPlan> {
-  const { baseUrl: base, receivedAtMicros, requestSeq } = write;
-  const room = roomOf({ building: pathParam(write, 'building'), room: pathParam(write, 'room') });
-  const { items, count, isList } = readItems(jsonBody(write), 'readings');
-  let first: Reading | undefined;
+/** The readings of a request, in the batch of the day. */
+export interface ReadingsInput extends FeedInput {
+  room: Room;
+  /** The reading of a request that is not a list. */
+  single: Reading | undefined;
+}
+
+/** Parses one reading or a list of readings. @throws Problem invalid-path, malformed-request, invalid-body, too-large */
+export async function parseReadings(request: WriteRequest): Promise<ReadingsInput> {
+  const { receivedAtMicros, requestSeq } = request;
+  const room = roomOf({ building: pathParam(request, 'building'), room: pathParam(request, 'room') });
+  const { items, count, isList } = readItems(jsonBody(request), 'readings');
+  let single: Reading | undefined;
   const objects = await parseEach(items, (item, index) => {
     // One microsecond apart and ending at the time of the request, so that no reading is in the future.
     const reading = parseReading(item, receivedAtMicros - (count - 1 - index), `${requestSeq}-${String(index)}`);
     if ('errors' in reading) return reading;
-    first ??= reading.value;
+    if (!isList) single = reading.value;
     return { value: toObject(room, reading.value) };
   });
+  return { batchId: dailyBatchId('temperatures', receivedAtMicros), objects, ifExists: 'replace', room, single };
+}
 
-  const respond = (results: readonly FeedWriteResult[]): WriteResponse => {
-    if (first !== undefined && !isList) {
-      const headers = { Location: `${base}/objects/${objects[0]?.objectId ?? ''}` };
-      return { status: 201, text: readingText(room, first), headers, items: 1 };
-    }
-    const replaced = results.filter((one) => one === 'replaced').length;
-    const { building, room: name } = room;
-    return { status: 201, text: JSON.stringify({ building, room: name, stored: count, replaced }), items: count };
-  };
-  return { batchId: dailyBatchId('temperatures', receivedAtMicros), objects, ifExists: 'replace', respond };
+export function readingsResponse(
+  { room, single, objects }: ReadingsInput,
+  results: readonly FeedWriteResult[],
+  { baseUrl }: WriteRequest,
+): WriteResponse {
+  if (single !== undefined) {
+    const headers = { Location: `${baseUrl}/objects/${objects[0]?.objectId ?? ''}` };
+    return { status: 201, text: readingText(room, single), headers, items: 1 };
+  }
+  const { building, room: name } = room;
+  const replaced = results.filter((one) => one === 'replaced').length;
+  const text = JSON.stringify({ building, room: name, stored: objects.length, replaced });
+  return { status: 201, text, items: objects.length };
 }
 
 /** @param arrival distinguishes a reading without a time from all other readings of the same microsecond */

@@ -4,7 +4,7 @@ import { FeedOperations, FeedReader, type FeedList } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { NewVisitDto, VisitDto, VisitPageDto } from './doors.dto.js';
-import { planVisit } from './doors.operations.js';
+import { parseVisit, visitResponse } from './doors.operations.js';
 import { requireDoor, fromObject, type Visit } from './visit.js';
 
 @ApiTags('doors')
@@ -18,7 +18,7 @@ export class DoorController {
     private readonly reader: FeedReader,
     feeds: FeedOperations,
   ) {
-    this.recording = feeds.register('doors.record', planVisit);
+    this.recording = feeds.register({ name: 'doors.record', parse: parseVisit, respond: visitResponse });
   }
 
   @Post()
