@@ -102,6 +102,13 @@ describe('the first start', () => {
     expect(await db.sql('SELECT FROM api_keys WHERE nonce IS NOT NULL')).toEqual([]);
   });
 
+  it('prints a key no longer when another key with its role is used, and still prints the other', async () => {
+    const { printed } = await start();
+    const { get } = await start({ STOWAGE_ADMIN_KEY: ADMIN_KEY });
+    expect((await get('/batches', ADMIN_KEY)).status).toBe(200);
+    expect((await start()).printed).toEqual({ operator: printed.operator });
+  });
+
   it('prints no key that is revoked, and creates no other in its place', async () => {
     await start();
     await db.sql('UPDATE api_keys SET revoked_at = now()');

@@ -4,10 +4,8 @@ import { Injectable } from '@nestjs/common';
 import type { CreatedDeviceDto, DeviceDto } from './device.dto.js';
 import { DeviceStore } from './device.store.js';
 import { KeyService } from './key.service.js';
+import { PRECONDITION_RULES } from './precondition-rules.js';
 import { ProjectService } from './project.service.js';
-
-/** REQUIRE_IF_MATCH is about objects. */
-const PRECONDITION_RULES = { requireIfMatch: false };
 
 @Injectable()
 export class DeviceService {
@@ -49,7 +47,7 @@ export class DeviceService {
   }
 
   /**
-   * Allows to read the data of a device; a device may read its own only.
+   * Checks that the principal may read the data of a device. A device may read only its own.
    * @throws Problem not-found, the same for a device that does not exist, is of another project, or is not the principal's
    */
   async requireReadable({ projectId, role, deviceId: own }: Principal, deviceId: string): Promise<void> {

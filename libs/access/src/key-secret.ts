@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { StartupError, type Config } from '#platform';
 
@@ -27,18 +27,31 @@ export class KeySecret {
   }
 }
 
-/** Creates the file atomically, also when two processes start at once. Returns whether this call created it. */
+/**
+ * Creates the file atomically, also when two processes start at once. Returns whether this call created it. The file is on
+ * disk before any key is hashed with it: after a power failure the keys in the database would be invalid without it.
+ */
 async function createOnce(path: string): Promise<boolean> {
   const draft = `${path}.${String(process.pid)}`;
   try {
     await mkdir(dirname(path), { recursive: true });
-    await writeFile(draft, randomBytes(32).toString('hex') + '\n', { mode: 0o600 });
+    await writeFile(draft, randomBytes(32).toString('hex') + '\n', { mode: 0o600, flush: true });
     await link(draft, path);
+    await syncDirectory(dirname(path));
     return true;
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw new StartupError(`cannot store the key secret in ${path}: ${(cause as Error).message}`, { cause });
   } finally {
     await rm(draft, { force: true });
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path);
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
   }
 }

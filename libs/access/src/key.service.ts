@@ -1,23 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { Database, Sequence, type Queryable } from '#database';
 import { checkPreconditions, etagOf, Problem, type Preconditions, type Principal, type Role } from '#http';
-import { toUtc } from '#platform';
+import { mayBeKey, toUtc } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import type { ApiKeyEntity } from './api-key.entity.js';
-import { deriveKey, hashOf, makeKey, mayBeKey, prefixOf } from './api-key.js';
+import { deriveKey, hashOf, makeKey, prefixOf } from './api-key.js';
 import { DeviceStore } from './device.store.js';
 import type { CreatedKeyDto, CreateKeyDto, KeyDto } from './key.dto.js';
 import { KeySecret } from './key-secret.js';
 import { KeyStore, toKeyDto, type NewKeyRow } from './key.store.js';
+import { PRECONDITION_RULES } from './precondition-rules.js';
 
 /** How long another process may accept a key that was revoked here. */
 const CACHE_TTL_MS = 5_000;
 const CACHED_KEYS_MAX = 10_000;
 const LAST_USED_STEP_MS = 60_000;
-
-/** REQUIRE_IF_MATCH is about objects. A revocation must not fail because `last_used_at`, and so the ETag, has changed. */
-const PRECONDITION_RULES = { requireIfMatch: false };
 
 interface CachedKey {
   principal: Principal;
@@ -62,7 +60,7 @@ export class KeyService {
       };
       // A row that was read before a revocation must not enter the cache after it.
       if (revocations === this.revocations) this.cache.set(cacheKey, cached);
-      await this.noteUse(row);
+      await this.recordUse(row);
     }
     return cached.expiresAtMs > Date.now() ? cached.principal : null;
   }
@@ -202,13 +200,11 @@ export class KeyService {
   }
 
   /** Stores the time of use to the minute: a write per request would cost more than the request. */
-  private async noteUse({ key_id, last_used_at, nonce }: ApiKeyEntity): Promise<void> {
+  private async recordUse(key: ApiKeyEntity): Promise<void> {
     const now = new Date();
-    if (last_used_at !== null && now.getTime() - last_used_at.getTime() < LAST_USED_STEP_MS) return;
-    // No request fails for it: a full disk must not stop reads.
-    await this.store.setLastUsed(key_id, now).catch(() => undefined);
-    // A key of the first start is in use: no later start prints any of them.
-    if (nonce !== null) await this.store.clearNonces().catch(() => undefined);
+    if (key.last_used_at !== null && now.getTime() - key.last_used_at.getTime() < LAST_USED_STEP_MS) return;
+    // No request fails because of it: a full disk must not stop reads.
+    await this.store.recordUse(key, now).catch(() => undefined);
   }
 }
 

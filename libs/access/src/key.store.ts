@@ -56,6 +56,11 @@ const REVOKE = `UPDATE api_keys SET revoked_at = now() WHERE key_id = $1`;
 
 const REVOKE_OF_DEVICE = `UPDATE api_keys SET revoked_at = now() WHERE device_id = $1 AND revoked_at IS NULL`;
 
+/** One statement: a failure between the time of use and the nonces would keep the nonces until another first use. */
+const RECORD_USE = `
+  UPDATE api_keys SET last_used_at = CASE WHEN key_id = $1 THEN $2::timestamptz ELSE last_used_at END, nonce = NULL
+  WHERE key_id = $1 OR (nonce IS NOT NULL AND ($3::boolean OR (role = $4 AND project_id IS NOT DISTINCT FROM $5::int)))`;
+
 const FIND_WITH_PROJECT = `
   SELECT k.key_id, k.name, k.role, k.device_id, k.expires_at, p.project_id, p.name AS project_name
   FROM api_keys AS k LEFT JOIN projects AS p USING (project_id)
@@ -163,13 +168,15 @@ export class KeyStore {
     await tx.query(REVOKE_OF_DEVICE, [deviceId]);
   }
 
-  async setLastUsed(keyId: string, at: Date): Promise<void> {
-    await this.keys.update({ key_id: keyId }, { last_used_at: at });
-  }
-
-  /** No later start can derive, and print, a key of the first start. */
-  async clearNonces(): Promise<void> {
-    await this.keys.update({ nonce: Not(IsNull()) }, { nonce: null });
+  /**
+   * Stores the time of use. No later start can derive, and print, the keys of the first start that this use makes unnecessary:
+   * all of them after the use of one, otherwise those with the same role and project.
+   */
+  async recordUse({ key_id, role, project_id, nonce }: ApiKeyEntity, at: Date): Promise<void> {
+    // Keys of other roles, of which there may be many, need no scan of the table.
+    const mayReplaceFirst = nonce !== null || role === 'admin' || role === 'operator';
+    if (!mayReplaceFirst) await this.keys.update({ key_id }, { last_used_at: at });
+    else await this.database.query(RECORD_USE, [key_id, at, nonce !== null, role, project_id]);
   }
 }
 

@@ -101,6 +101,16 @@ describe('a lane', () => {
     expect(laneOf((await start(other)).sequence)).toBe(lane);
   });
 
+  it('reports in one line for the user that the lease failed', async () => {
+    await db.sql('ALTER TABLE sequence_lanes RENAME TO sequence_lanes_away');
+    try {
+      await expect(start()).rejects.toThrow(StartupError);
+      await expect(start()).rejects.toThrow(/^cannot lease a lane of sequence numbers: .*sequence_lanes.*$/);
+    } finally {
+      await db.sql('ALTER TABLE sequence_lanes_away RENAME TO sequence_lanes');
+    }
+  });
+
   it('is refused with one line for the user when all are leased', async () => {
     await leaseOthersThan(-1);
     await expect(start()).rejects.toThrow(/^1,024 processes use this database.*stop some of them$/);

@@ -56,10 +56,10 @@ const RELEASE = {
 
 /**
  * The lease of a lane, by which a process draws sequence numbers that no other process draws. Two mechanisms keep numbers
- * from repeating. The lease gives a lane to one living process at a time: the database's clock decides when it expires, and
- * the holder's monotonic clock when it stops to draw. And each holder draws only ticks that a statement has reserved for it
- * in the lane's row, so a lane that is leased again continues after its former holder, also when that ran ahead of the
- * clock, was killed, or when the clock was set back in between.
+ * from repeating. The lease gives a lane to one living process at a time: it expires by the
+ * database's clock, and the holder stops drawing numbers earlier, by its own monotonic clock. And each holder draws only ticks
+ * that a statement has reserved for it in the lane's row, so a lane that is leased again continues after its former holder,
+ * also when that holder ran ahead of the clock or was killed, or when the clock was set back in between.
  */
 export class LaneLease {
   private readonly holder = randomUUID();
@@ -75,11 +75,15 @@ export class LaneLease {
 
   /**
    * Leases a lane for the sequence and renews the lease until `close`.
-   * @throws StartupError when every lane is leased
+   * @throws StartupError when every lane is leased, or the lease fails
    */
   static async open(database: Database, sequence: Sequence, logger: LoggerService): Promise<LaneLease> {
     const lease = new LaneLease(database, sequence, logger);
-    const isLeased = await database.retrying(() => lease.acquire());
+    const isLeased = await database
+      .retrying(() => lease.acquire())
+      .catch((cause: unknown) => {
+        throw new StartupError(`cannot lease a lane of sequence numbers: ${(cause as Error).message}`, { cause });
+      });
     if (!isLeased) throw new StartupError('1,024 processes use this database, which is the maximum; stop some of them');
     lease.renewing = lease.keepRenewing();
     return lease;

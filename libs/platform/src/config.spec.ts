@@ -162,6 +162,21 @@ describe('a secret', () => {
     },
   );
 
+  it.each(['STOWAGE_ADMIN_KEY', 'STOWAGE_OPERATOR_KEY'])('rejects a %s that no request could use', (name) => {
+    const mistyped = `stw_admin_${'0'.repeat(36)}`;
+    for (const key of ['q'.repeat(1025), 'ü'.repeat(32), 'q'.repeat(20) + ' ' + 'q'.repeat(20), mistyped]) {
+      const message = refusal({ [name]: key });
+      expect(message).toContain(name);
+      expect(message).not.toContain(key);
+    }
+    expect(() => new Config({ [name]: 'q'.repeat(1024) })).not.toThrow();
+  });
+
+  it('rejects the same key for the admin and the operator', () => {
+    const key = 'q'.repeat(32);
+    expect(refusal({ STOWAGE_ADMIN_KEY: key, STOWAGE_OPERATOR_KEY: key })).toContain('must differ');
+  });
+
   it('STOWAGE_KEY_SECRET is required with DATABASE_URL', () => {
     expect(refusal({ DATABASE_URL: WITH_URL.DATABASE_URL })).toContain('STOWAGE_KEY_SECRET');
     expect(new Config(WITH_URL).access.keySecret).toBe(WITH_URL.STOWAGE_KEY_SECRET);

@@ -1,3 +1,4 @@
+import { mayBeKey } from './key-format.js';
 import { StartupError } from './startup-error.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -31,9 +32,9 @@ export class Config {
     dataDir: string;
   }>;
   readonly access: Readonly<{
-    /** STOWAGE_ADMIN_KEY: an admin key of the project `default`, at least 32 characters; default none, made on first start. */
+    /** STOWAGE_ADMIN_KEY: an admin key of the project `default`, 32 to 1,024 visible ASCII characters; default none: created on first start. */
     adminKey: string | null;
-    /** STOWAGE_OPERATOR_KEY: the operator's key, at least 32 characters; default none, made on first start. */
+    /** STOWAGE_OPERATOR_KEY: the operator's key, 32 to 1,024 visible ASCII characters; default none: created on first start. */
     operatorKey: string | null;
     /** STOWAGE_KEY_SECRET: the secret of the keyed hash, at least 32 characters; default kept in the data dir, required with DATABASE_URL. */
     keySecret: string | null;
@@ -55,13 +56,13 @@ export class Config {
     inflatedLimitBytes: number;
   }>;
   readonly jobs: Readonly<{
-    /** WORKER: who runs the jobs, the server itself (inline) or `stowage worker` (separate); default inline when embedded. */
+    /** WORKER: which process runs jobs, the server itself (inline) or `stowage worker` (separate); default inline when embedded. */
     worker: 'inline' | 'separate';
     /** JOB_CONCURRENCY: jobs that one process runs at a time, 1 to 100; each takes a connection; default 4. */
     concurrency: number;
   }>;
   readonly rules: Readonly<{
-    /** REQUIRE_IF_MATCH: refuse (428) to change an object without If-Match; default false. */
+    /** REQUIRE_IF_MATCH: reject (428) changes of existing objects, batches and sprockets without If-Match; default false. */
     requireIfMatch: boolean;
     /** STOWAGE_SEED: load fixtures/ on first start; default true when embedded, else false. */
     seed: boolean;
@@ -91,14 +92,17 @@ export class Config {
       dataDir: optional(env, 'STOWAGE_DATA_DIR') ?? '.stowage',
     };
     this.access = {
-      adminKey: secret(env, 'STOWAGE_ADMIN_KEY'),
-      operatorKey: secret(env, 'STOWAGE_OPERATOR_KEY'),
+      adminKey: apiKey(env, 'STOWAGE_ADMIN_KEY'),
+      operatorKey: apiKey(env, 'STOWAGE_OPERATOR_KEY'),
       keySecret: secret(env, 'STOWAGE_KEY_SECRET'),
     };
     if (url !== null && this.access.keySecret === null) {
       throw new StartupError(
         'STOWAGE_KEY_SECRET is required with DATABASE_URL: at least 32 characters, the same on every server',
       );
+    }
+    if (this.access.adminKey !== null && this.access.adminKey === this.access.operatorKey) {
+      throw new StartupError('STOWAGE_ADMIN_KEY and STOWAGE_OPERATOR_KEY must differ: a key has one role');
     }
     const pageSizeMax = integer(env, 'PAGE_SIZE_MAX', 1000, 1, 10_000);
     this.limits = {
@@ -160,5 +164,16 @@ function choice<T extends string>(
 function secret(env: Environment, name: string): string | null {
   const value = optional(env, name);
   if (value !== null && value.length < 32) throw new StartupError(`${name} must have at least 32 characters`);
+  return value;
+}
+
+/** Rejects a key that no request could send, or that would always be rejected as a typing error. */
+function apiKey(env: Environment, name: string): string | null {
+  const value = secret(env, name);
+  if (value !== null && !mayBeKey(value)) {
+    throw new StartupError(
+      `${name} must have at most 1,024 characters, all of them visible ASCII, and the right checksum if it begins with stw_`,
+    );
+  }
   return value;
 }
