@@ -11,9 +11,11 @@ const DELETE_OLD_MARKS = `
     WHERE marked_at < now() - interval '1 day' ORDER BY marked_at LIMIT ${String(MAINTENANCE_ROWS)}),
   gone AS (
     DELETE FROM rollups AS r USING old
-    WHERE r.project_id = old.project_id AND r.subject = old.subject AND r.hour = old.hour)
-  DELETE FROM rollup_marks AS m USING old
-  WHERE m.project_id = old.project_id AND m.subject = old.subject AND m.hour = old.hour AND m.marked_at = old.marked_at`;
+    WHERE r.project_id = old.project_id AND r.subject = old.subject AND r.hour = old.hour),
+  marks AS (
+    DELETE FROM rollup_marks AS m USING old
+    WHERE m.project_id = old.project_id AND m.subject = old.subject AND m.hour = old.hour AND m.marked_at = old.marked_at)
+  SELECT count(*) >= ${String(MAINTENANCE_ROWS)} AS has_more FROM old`;
 
 /** New entries of the GIN index wait in a list that every filter scans, which costs up to 5 ms. */
 const FLUSH_PENDING_LIST = `SELECT gin_clean_pending_list('objects_data_idx')`;

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { JobBodyStore } from './job-body.store.js';
 import { JobStore, type ClaimedJob, type JobKey, type NewJob } from './job.store.js';
-import { Maintenance } from './maintenance.js';
+import { Maintenance, MAINTENANCE_ROWS } from './maintenance.js';
 import { WorkerRegistry } from './worker-registry.js';
 
 const OPERATION = 'test.operation';
@@ -170,6 +170,23 @@ describe('maintenance', () => {
     expect(await db.sql('SELECT worker_id FROM job_workers')).toEqual([{ worker_id: 'three' }]);
   });
 
+  it('deletes more rows in one run than one statement deletes', async () => {
+    await db.sql(
+      `
+      INSERT INTO jobs (project_id, job_id, key_id, operation, input, media_type, parts, status, attempts, finished_at)
+      SELECT 1, n, 1, 'x', '{}', 'application/json', 0, 'succeeded', 1, now() - interval '31 days'
+      FROM generate_series(1, $1::int) AS n`,
+      [2 * MAINTENANCE_ROWS + 1],
+    );
+    await db.sql(`
+      INSERT INTO job_parts (project_id, job_id, part, bytes, kept_at)
+      SELECT 2, n, 0, '', now() - interval '25 hours' FROM generate_series(1, 201) AS n`);
+    await run();
+    expect(
+      await db.sql('SELECT (SELECT count(*) FROM jobs) AS jobs, (SELECT count(*) FROM job_parts) AS parts'),
+    ).toEqual([{ jobs: '0', parts: '0' }]);
+  });
+
   it('frees the jobs of a worker that never sent a heartbeat, after half a minute', async () => {
     await accept();
     await db.sql('UPDATE jobs SET status = $1, worker_id = $2', ['running', 'worker']);
@@ -200,6 +217,25 @@ describe('maintenance', () => {
     );
     await run();
     expect(await db.sql('SELECT locked_by FROM graphile_worker.jobs')).toEqual([{ locked_by: 'their worker' }]);
+  });
+});
+
+describe('a job whose worker', () => {
+  const claimAndFree = async (free: () => Promise<void>): Promise<object[]> => {
+    await accept();
+    await claim();
+    await free();
+    return db.sql('SELECT status, attempts, worker_id FROM jobs');
+  };
+
+  it('ended by itself is queued again, and the attempt counts', async () => {
+    const rows = await claimAndFree(() => registry.freeEnded('worker'));
+    expect(rows).toEqual([{ status: 'queued', attempts: 1, worker_id: null }]);
+  });
+
+  it('is stopped by a shutdown is queued again, and the attempt does not count', async () => {
+    const rows = await claimAndFree(() => registry.freeStopped('worker'));
+    expect(rows).toEqual([{ status: 'queued', attempts: 0, worker_id: null }]);
   });
 });
 

@@ -97,7 +97,7 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
       sleep(STOP_WITHIN_MS, undefined, timeout).catch(() => undefined),
     ]);
     timeout.abort();
-    for (const worker of this.workers) await this.registry.leave(worker.id).catch(this.logFailure);
+    for (const worker of this.workers) await this.registry.freeStopped(worker.id).catch(this.logFailure);
   }
 
   private activeWorker(): QueueWorker | undefined {
@@ -144,7 +144,7 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
   private async remove(worker: QueueWorker): Promise<void> {
     if (this.state === 'stopping') return;
     this.workers.delete(worker);
-    await this.registry.leave(worker.id).catch(() => undefined);
+    await this.registry.freeEnded(worker.id).catch(() => undefined);
   }
 
   /** Logs once while the database is away. */

@@ -63,12 +63,23 @@ export class WorkerRegistry {
     });
   }
 
-  /** Frees the jobs of a worker of this process that has ended or must not wait for them. */
-  async leave(workerId: string): Promise<void> {
+  /**
+   * Frees the jobs of a worker that ended by itself. Their attempts count: a job that crashes PostgreSQL has to become a dead
+   * letter.
+   */
+  async freeEnded(workerId: string): Promise<void> {
+    await this.remove(workerId, 0);
+  }
+
+  /** Frees the jobs of a worker that a shutdown stops. The attempts that it interrupts do not count. */
+  async freeStopped(workerId: string): Promise<void> {
+    await this.remove(workerId, 1);
+  }
+
+  private async remove(workerId: string, attempts: number): Promise<void> {
     await this.database.transaction(async (tx) => {
       await tx.query('DELETE FROM job_workers WHERE worker_id = $1', [workerId]);
-      // An attempt that a shutdown interrupts does not count.
-      await free(tx, [workerId], 1);
+      await free(tx, [workerId], attempts);
     });
   }
 }
