@@ -1,4 +1,4 @@
-import { filterSql, type Filter } from '#filter';
+import { conjunctsOf, filterSql, type Filter } from '#filter';
 import type { Aggregate, Dimension, Op } from './aggregate.js';
 import type { Bucket } from './bucket.js';
 import { OBJECT_FILTER_COLUMNS } from '#store';
@@ -85,7 +85,7 @@ export function aggregateSql(
  * finds those objects, while the planner, which takes every key for rare, would read the GIN entry of all objects.
  */
 function withKey(filter: Filter, key: string): Filter {
-  const hasBtree = filter.kind === 'and' && filter.of.some((part) => part.kind === 'subject' || part.kind === 'batch');
+  const hasBtree = conjunctsOf(filter).some((part) => part.kind === 'subject' || part.kind === 'batch');
   return hasBtree ? filter : { kind: 'and', of: [filter, { kind: 'pair', key, value: null }] };
 }
 

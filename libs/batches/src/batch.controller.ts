@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { ProjectId, projectIdOf } from '#access';
 import { ApiRespondAsync, WriteService } from '#jobs';
 import {
+  ApiPreconditions,
   ApiResult,
   API,
   baseUrl,
@@ -25,6 +26,7 @@ import { ApiBody, ApiConsumes, ApiOperation, ApiParam, ApiTags } from '@nestjs/s
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import {
   BatchDto,
+  BatchListQuery,
   BatchPageDto,
   CreateBatchDto,
   DryRunDto,
@@ -37,7 +39,7 @@ import {
 import { BatchOperations } from './batch.operations.js';
 import { BatchReader } from './batch-reader.js';
 import { BatchStore } from './batch.store.js';
-import { BatchListQuery, filterOf } from '#objects';
+import { filterOf } from '#objects';
 import { batchDto, batchEtag } from './batch-wire.js';
 import { BatchWriter } from './batch-writer.js';
 
@@ -93,9 +95,10 @@ export class BatchController {
   @ApiConsumes('application/json', 'application/x-ndjson')
   @ApiBody({ type: PutBatchDto })
   @ApiRespondAsync()
+  @ApiPreconditions()
   @ApiResult(201, BatchDto, { location: true })
   @ApiResult(200, BatchDto, {
-    description: 'It was there already, was replaced or added to; with dry_run=true what would happen.',
+    description: 'The batch existed: it is unchanged, replaced or extended. With dry_run=true: what would happen.',
   })
   @ApiResult(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })
   @ApiProblems('malformed-request', 'invalid-query', 'invalid-body', 'conflict', 'too-large', 'request-timeout')
@@ -154,6 +157,7 @@ export class BatchController {
   @HttpCode(204)
   @Rules({ roles: ['admin'], query: true })
   @ApiOperation({ summary: 'Delete a batch that is empty, or with cascade=true whole' })
+  @ApiPreconditions()
   @ApiResult(204)
   @ApiProblems('invalid-query', 'not-found', 'batch-not-empty')
   async deleteBatch(

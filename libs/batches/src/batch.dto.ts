@@ -2,7 +2,7 @@ import { ChoiceField, FlagParameter, IdField, type NestedContext, pageOf } from 
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
 import { IsArray, ValidateNested } from 'class-validator';
-import { NewObjectDto } from '#objects';
+import { FilterQuery, NewObjectDto } from '#objects';
 
 export class CreateBatchDto {
   @IdField({ description: 'Unique in the project.', example: 'spring-shoes' })
@@ -12,9 +12,9 @@ export class CreateBatchDto {
   objects: NewObjectDto[];
 }
 
-/** A whole batch that is put at its address; its id may be given, but cannot be another. */
+/** A whole batch at its URL. The id is optional in the body, and has to be that of the URL. */
 export class PutBatchDto {
-  @IdField({ optional: true, description: 'As in the address.', example: 'spring-shoes' })
+  @IdField({ optional: true, description: 'The id of the URL.', example: 'spring-shoes' })
   batch_id?: string;
 
   @ObjectsField()
@@ -23,13 +23,13 @@ export class PutBatchDto {
 
 /** How a batch is to be written. */
 export class WriteBatchQuery {
-  @FlagParameter({ description: 'Answer 200 with what would happen, and store nothing.', example: false })
+  @FlagParameter({ description: 'Return 200 with what would happen, and store nothing.', example: false })
   dry_run?: boolean;
 
   @ChoiceField({
     optional: true,
     choices: ['partial'],
-    description: '`partial` stores the good objects and reports the others: 207 where there were any.',
+    description: '`partial` stores the valid objects and returns 207 with the errors of the others, if there are any.',
   })
   mode?: 'partial';
 }
@@ -39,14 +39,23 @@ export class PutBatchQuery extends WriteBatchQuery {
     optional: true,
     choices: ['replace', 'skip'],
     description:
-      'Where the batch exists with other content: `replace` makes it what is sent, `skip` adds the objects that do not exist. Default: 409.',
+      'For a batch that exists with other content: `replace` replaces it, `skip` adds the objects that do not exist. Default: 409.',
   })
   on_conflict?: 'replace' | 'skip';
 }
 
+export class BatchListQuery extends FilterQuery {
+  @ChoiceField({
+    optional: true,
+    choices: ['objects'],
+    description: '`objects` nests the objects of each batch, at most 1,000 per batch.',
+  })
+  include?: 'objects';
+}
+
 class InputErrorDto {
   @ApiProperty({
-    description: 'JSON Pointer into what was sent; `/lines/7/…` in the seventh line.',
+    description: 'JSON Pointer into the request body; `/lines/7/…` is the seventh line of NDJSON.',
     example: '/objects/1/data',
   })
   pointer: string;
@@ -55,7 +64,7 @@ class InputErrorDto {
   detail: string;
 }
 
-/** What became of a batch that was stored in part. */
+/** The result of a batch that was stored in part. */
 export class PartBatchDto {
   @ApiProperty({ example: 'spring-shoes' })
   batch_id: string;
@@ -63,13 +72,13 @@ export class PartBatchDto {
   @ApiProperty({ description: 'How many of the objects sent are stored.', example: 1 })
   stored: number;
 
-  @ApiProperty({ description: 'How many are not.', example: 1 })
+  @ApiProperty({ description: 'How many of the objects sent are not stored.', example: 1 })
   rejected: number;
 
-  @ApiProperty({ type: [InputErrorDto], description: 'Why not: at most 100 of the mistakes.' })
+  @ApiProperty({ type: [InputErrorDto], description: 'The errors of the rejected objects, at most 100.' })
   errors: InputErrorDto[];
 
-  @ApiProperty({ description: 'How many mistakes there are in all.', example: 1 })
+  @ApiProperty({ description: 'The number of all errors.', example: 1 })
   error_count: number;
 }
 

@@ -1,4 +1,4 @@
-import { filterSql, isEverything, type Filter } from '#filter';
+import { conjunctsOf, filterSql, isEverything, type Filter } from '#filter';
 import { Config } from '#platform';
 import { countRows, readSlice, type Count, type ListSql, type PageRequest, type Slice } from '#http';
 import { Database, timeOfSeqSql, type Queryable } from '#database';
@@ -17,7 +17,7 @@ import {
 
 /** An object inside its batch. */
 export interface NestedRow extends ObjectRow {
-  /** True where `observed_at` was not sent: it is the time of arrival. */
+  /** True where `observed_at` was not sent and is the time of arrival. */
   is_arrival: boolean;
 }
 
@@ -45,7 +45,10 @@ function nestedRowsSql(condition: string, limit: string): string {
   return boundedRowsSql(NESTED_COLUMNS, rows, CHUNK_BYTES_MAX);
 }
 
-/** One statement sees one state: the batch row fits its objects. A batch without objects gives one row, of nulls but for the batch. */
+/**
+ * One statement, so that the batch and its objects are of one snapshot. A batch without objects returns one row, whose columns
+ * of objects are null.
+ */
 const FIND_WITH_OBJECTS = {
   name: 'batch.find-with-objects',
   text: `
@@ -114,7 +117,7 @@ export class BatchStore {
 
 function listSql(projectId: number, filter: Filter): ListSql {
   const values: unknown[] = [projectId];
-  const parts = filter.kind === 'and' ? filter.of : [filter];
+  const parts = conjunctsOf(filter);
   const conditions = parts
     .filter((part) => part.kind === 'batch')
     .map((part) => filterSql(part, { ...OBJECT_FILTER_COLUMNS, batchId: 'b.batch_id' }, values));

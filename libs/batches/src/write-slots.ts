@@ -22,9 +22,8 @@ export class WriteSlots {
   private readonly streams: ProjectSlots;
 
   constructor({ database: { poolMax } }: Config) {
-    const total = Math.floor(poolMax / 2);
     this.streams = new ProjectSlots({
-      total,
+      total: Math.max(1, Math.floor(poolMax / 2)),
       perProject: Math.max(1, Math.floor(poolMax / 4)),
       waitMs: STREAM_WAIT_MS,
     });

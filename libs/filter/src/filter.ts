@@ -12,7 +12,12 @@ export type Filter =
   /** `observed_at` is in [from, until); RFC 3339, null is unbounded. */
   | { kind: 'observed'; from: string | null; until: string | null };
 
+/** The conditions that have to hold together: those of an `and`, or the filter itself. */
+export function conjunctsOf(filter: Filter): readonly Filter[] {
+  return filter.kind === 'and' ? filter.of : [filter];
+}
+
 /** True for a filter without conditions, which matches every object. */
 export function isEverything(filter: Filter): boolean {
-  return filter.kind === 'and' && filter.of.length === 0;
+  return conjunctsOf(filter).length === 0;
 }

@@ -5,4 +5,4 @@
  */
 export { filterSql, type FilterColumns } from './filter-sql.js';
 export { FilterError, parseFilter, type FilterParameters } from './parse-filter.js';
-export { isEverything, type Filter, type JsonScalarText } from './filter.js';
+export { conjunctsOf, isEverything, type Filter, type JsonScalarText } from './filter.js';

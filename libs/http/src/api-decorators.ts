@@ -114,6 +114,6 @@ export function ApiPreconditions(): MethodDecorator {
   return applyDecorators(
     ApiHeader({ name: 'If-Match', required: false, description }),
     ApiHeader({ name: 'If-None-Match', required: false, description }),
-    ApiProblems('precondition-failed'),
+    ApiProblems('precondition-failed', 'precondition-required'),
   );
 }

@@ -43,15 +43,6 @@ export class FilterQuery extends PageQuery {
   observed_until?: string;
 }
 
-export class BatchListQuery extends FilterQuery {
-  @ChoiceField({
-    optional: true,
-    choices: ['objects'],
-    description: '`objects` nests the objects of each batch, at most 1,000 per batch.',
-  })
-  include?: 'objects';
-}
-
 /** @throws Problem invalid-query that names the invalid parameter */
 export function filterOf(query: FilterQuery): Filter {
   try {

@@ -2,7 +2,7 @@
  * objects: single objects and lists of objects: create, read, replace, patch, delete, filter.
  * Imports json, filter, platform, database, http, access, jobs, store.
  */
-export { BatchListQuery, filterOf, FilterQuery, objectsFingerprint } from './filter.dto.js';
+export { filterOf, FilterQuery, objectsFingerprint } from './filter.dto.js';
 export { dataText, isShorthand } from './object-body.js';
 export { ObjectListStore } from './object-list.store.js';
 export {

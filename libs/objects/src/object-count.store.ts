@@ -1,4 +1,4 @@
-import { filterSql, isEverything, type Filter } from '#filter';
+import { conjunctsOf, filterSql, isEverything, type Filter } from '#filter';
 import { Config } from '#platform';
 import { cappedCount, countRows, type Count, type PageRequest, type Slice } from '#http';
 import { Database } from '#database';
@@ -23,7 +23,7 @@ export interface CountedPage {
   slice: Pick<Slice<unknown>, 'items' | 'hasNext' | 'hasPrevious'>;
 }
 
-/** How many objects a filter matches, as exactly as the page asks. */
+/** Counts the objects that a filter matches, in the mode that the page requests: capped, exact, estimated or none. */
 @Injectable()
 export class ObjectCountStore {
   constructor(
@@ -132,7 +132,7 @@ const SUM_OF_BATCHES = {
 /**
  * Stratified sampling. The objects are lined up batch by batch, the batches in an order that has nothing to do with their
  * content, and cut into SAMPLE_PLACES parts of equal size. From each part one run of objects is read, and its share of matches
- * stands for the part. Where a run begins depends on a hash, because regular distances would meet the same kind of object
+ * represents the part. Where a run begins depends on a hash, because regular distances would meet the same kind of object
  * every time where objects repeat in a cycle.
  */
 function sampleSql(matches: string): string {
@@ -170,15 +170,13 @@ function sampleSql(matches: string): string {
 /** What the counts of the batches answer: all objects, or those of one batch; null for any other filter. */
 function batchScopeOf(filter: Filter): { batchId: string | null } | null {
   if (isEverything(filter)) return { batchId: null };
-  const parts = filter.kind === 'and' ? filter.of : [filter];
-  const [part] = parts;
-  return parts.length === 1 && part?.kind === 'batch' ? { batchId: part.batchId } : null;
+  const [part, ...others] = conjunctsOf(filter);
+  return others.length === 0 && part?.kind === 'batch' ? { batchId: part.batchId } : null;
 }
 
-/** The batch that a filter names, whatever else it asks; null for none. */
+/** The batch that a filter names, possibly with other conditions; null for none. */
 function batchIdOf(filter: Filter): string | null {
-  const parts = filter.kind === 'and' ? filter.of : [filter];
-  return parts.find((part) => part.kind === 'batch')?.batchId ?? null;
+  return conjunctsOf(filter).find((part) => part.kind === 'batch')?.batchId ?? null;
 }
 
 /** The number of all matches where a page shows it: it has a number, and no page follows. */
