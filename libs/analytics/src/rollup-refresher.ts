@@ -2,7 +2,7 @@ import { isConnectionLoss } from '#database';
 import { ProjectConcurrency } from '#platform';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import pLimit from 'p-limit';
-import { RollupStore, type MeasuredSpan } from './rollup.store.js';
+import { RollupStore, splitSpan, type MeasuredSpan } from './rollup.store.js';
 
 /** Subjects of one project that may wait; a subject beyond them is refreshed after a later request. */
 const WAITING_MAX = 100;
@@ -42,9 +42,11 @@ export class RollupRefresher implements BeforeApplicationShutdown {
   }
 
   private async refresh(span: MeasuredSpan): Promise<void> {
-    if (this.isStopping) return;
     try {
-      await this.store.refresh(span);
+      for (const part of splitSpan(span)) {
+        if (this.isStopping) return;
+        await this.store.refresh(part);
+      }
     } catch (error) {
       if (!isConnectionLoss(error)) this.log.warn(`computing rollups failed: ${String(error)}`);
     }

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import pg from 'pg';
 import type { TestProject } from '../../../test/harness/api.js';
 import { TestApp } from '../../../test/harness/app.js';
-import { RollupStore, type MeasuredSpan, type RollupOp } from './rollup.store.js';
+import { RollupStore, splitSpan, type MeasuredSpan, type RollupOp } from './rollup.store.js';
 
 const FROM = '2024-12-10T00:00:00Z';
 const UNTIL = '2024-12-11T00:00:00Z';
@@ -231,5 +231,23 @@ describe('rollups', () => {
     const body = `{"batch_id":"d","objects":[{"object_id":"many","subject":"far","observed_at":"${FROM}","data":{"temperature":${digits}}}]}`;
     await change('POST', '/batches', body);
     expect(new Set(Object.values(await sums({ ...span, subject: 'far' })))).toEqual(new Set(['NaN']));
+  });
+});
+
+describe('splitSpan', () => {
+  const partsOf = (from: string, until: string): [string, string][] =>
+    Array.from(splitSpan({ ...span, from, until }), (part) => [part.from, part.until]);
+
+  it('cuts a long span at whole hours into consecutive parts of at most 30 days', () => {
+    expect(partsOf('2024-01-01T10:30:00.123456Z', '2024-03-05T00:15:00Z')).toEqual([
+      ['2024-01-01T10:30:00.123456Z', '2024-01-31T10:00:00.000Z'],
+      ['2024-01-31T10:00:00.000Z', '2024-03-01T10:00:00.000Z'],
+      ['2024-03-01T10:00:00.000Z', '2024-03-05T00:15:00Z'],
+    ]);
+  });
+
+  it('keeps a span of 30 days whole', () => {
+    const whole: [string, string] = ['2024-01-01T00:00:00Z', '2024-01-31T00:00:00Z'];
+    expect(partsOf(...whole)).toEqual([whole]);
   });
 });

@@ -12,6 +12,24 @@ export interface MeasuredSpan {
   until: string;
 }
 
+const HOUR_MS = 3_600_000;
+/** A span of up to ten years in one transaction would hold its snapshot, its locks and its connection for too long. */
+const REFRESH_MS_MAX = 30 * 24 * HOUR_MS;
+
+/** Cuts a span into consecutive parts of at most 30 days, at whole hours, each for one `refresh`. */
+export function* splitSpan(span: MeasuredSpan): Generator<MeasuredSpan> {
+  let { from } = span;
+  const untilMs = Date.parse(span.until);
+  for (;;) {
+    const endMs = Math.floor((Date.parse(from) + REFRESH_MS_MAX) / HOUR_MS) * HOUR_MS;
+    if (endMs >= untilMs) break;
+    const until = new Date(endMs).toISOString();
+    yield { ...span, from, until };
+    from = until;
+  }
+  yield { ...span, from };
+}
+
 /** Operations that rollups can answer. */
 const ROLLUP_OPS = ['count', 'sum', 'avg', 'min', 'max'] as const satisfies readonly Op[];
 export type RollupOp = (typeof ROLLUP_OPS)[number];
@@ -91,7 +109,7 @@ const shortSql = (op: RollupOp): string => `
     SELECT ${partsSql(op)} FROM objects AS o
     WHERE o.project_id = $1 AND o.subject = $2 AND o.observed_at >= $3::timestamptz AND o.observed_at < $4::timestamptz
   ) AS parts`;
-const SHORT_MS = 2 * 3_600_000;
+const SHORT_MS = 2 * HOUR_MS;
 
 const DELETE_INVALID = `
   DELETE FROM rollups AS r USING (${HOURS}) AS hours
@@ -141,7 +159,7 @@ export class RollupStore {
   }
 
   /**
-   * Computes the missing and the invalid rollups of a span in one snapshot, so that a change which it does not see keeps its
+   * Computes the missing and the invalid rollups of a span, at most 30 days (`splitSpan`), in one snapshot, so that a change which it does not see keeps its
    * mark. Of two concurrent refreshes the later one fails to serialize and is retried.
    */
   async refresh({ projectId, subject, from, until }: MeasuredSpan): Promise<void> {
