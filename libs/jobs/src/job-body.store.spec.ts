@@ -22,13 +22,10 @@ let key: JobKey;
 beforeAll(async () => {
   Logger.overrideLogger(false);
   db = await cloneDatabase();
-  jobs = new JobStore(db.database);
+  const config = new Config({ STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters' });
+  jobs = new JobStore(db.database, config);
   await jobs.onModuleInit();
-  bodies = new JobBodyStore(
-    jobs,
-    db.sequence,
-    new Config({ STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters' }),
-  );
+  bodies = new JobBodyStore(jobs, db.sequence, config);
   registry = new WorkerRegistry(db.database);
 });
 beforeEach(async () => {

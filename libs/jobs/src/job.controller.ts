@@ -3,25 +3,23 @@ import {
   ApiResult,
   API,
   baseUrl,
-  countRows,
   fingerprintOf,
   JsonHeader,
   pageRequest,
   pageText,
   Problem,
   ApiProblems,
-  readSlice,
   Rules,
   type Principal,
 } from '#http';
 import { Config } from '#platform';
-import { Database, isSeq } from '#database';
+import { isSeq } from '#database';
 import { Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { JobDto, JobListQuery, JobPageDto, jobText } from './job.dto.js';
 import { JobNotifier } from './job-notifier.js';
-import { JobStore, type JobKey, type JobRow } from './job.store.js';
+import { JobStore, type JobKey } from './job.store.js';
 
 @ApiTags('jobs')
 @Controller(`${API}/jobs`)
@@ -29,7 +27,6 @@ export class JobController {
   constructor(
     private readonly jobs: JobStore,
     private readonly notifier: JobNotifier,
-    private readonly database: Database,
     private readonly config: Config,
   ) {}
 
@@ -46,10 +43,8 @@ export class JobController {
     @Req() request: FastifyRequest,
   ): Promise<string> {
     const keyId = ownKeyOf(from);
-    const list = this.jobs.list(projectId, keyId, query.status);
     const page = pageRequest(query, this.config.limits, fingerprintOf('jobs', projectId, keyId, query.status), request);
-    const slice = await readSlice<JobRow>(this.database, list, page);
-    const count = await countRows(this.database, list, page.count, this.config.limits.countCap);
+    const { slice, count } = await this.jobs.list(projectId, { keyId, status: query.status }, page);
     const base = baseUrl(request);
     return pageText(
       page,

@@ -1,5 +1,6 @@
 import { Database, type Queryable } from '#database';
-import { type ListSql } from '#http';
+import { countRows, readSlice, type Count, type ListSql, type PageRequest, type Slice } from '#http';
+import { Config } from '#platform';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import type { WriteResponse } from './write-operation.js';
 
@@ -27,6 +28,13 @@ export interface JobRow {
   /** JSON text; lists leave it out. */
   result?: string | null;
   problem: string | null;
+}
+
+/** Selects the jobs of a list. */
+export interface JobFilter {
+  /** Only jobs of this key; null for the jobs of all keys. */
+  keyId: string | null;
+  status: JobStatus | undefined;
 }
 
 /** The stored request of a job that a worker has claimed. */
@@ -150,7 +158,10 @@ const COLUMNS = 'job_id AS seq, status, attempts, finished_at, result_status, pr
 /** Jobs, their stored requests and bodies, and their entries in graphile-worker's queue. */
 @Injectable()
 export class JobStore implements OnModuleInit {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly config: Config,
+  ) {}
 
   async onModuleInit(): Promise<void> {
     await this.database.query(
@@ -236,13 +247,20 @@ export class JobStore implements OnModuleInit {
     return row ?? null;
   }
 
-  list(projectId: number, keyId: string | null, status: string | undefined): ListSql {
-    const values: unknown[] = [projectId];
-    const where = ['project_id = $1'];
-    if (keyId !== null) where.push(`key_id = $${String(values.push(keyId))}`);
-    if (status !== undefined) where.push(`status = $${String(values.push(status))}`);
-    return { select: COLUMNS, from: 'jobs', where: where.join(' AND '), seq: 'job_id', values };
+  /** A page of the jobs without their results, and their number. */
+  async list(projectId: number, filter: JobFilter, page: PageRequest): Promise<{ slice: Slice<JobRow>; count: Count }> {
+    const list = listSql(projectId, filter);
+    const slice = await readSlice<JobRow>(this.database, list, page);
+    return { slice, count: await countRows(this.database, list, page.count, this.config.limits.countCap) };
   }
+}
+
+function listSql(projectId: number, { keyId, status }: JobFilter): ListSql {
+  const values: unknown[] = [projectId];
+  const where = ['project_id = $1'];
+  if (keyId !== null) where.push(`key_id = $${String(values.push(keyId))}`);
+  if (status !== undefined) where.push(`status = $${String(values.push(status))}`);
+  return { select: COLUMNS, from: 'jobs', where: where.join(' AND '), seq: 'job_id', values };
 }
 
 /** Payload, key and maximum attempts of a job in graphile-worker's queue. */
