@@ -13,7 +13,7 @@ import type { Bucket } from './bucket.js';
 import { RollupRefresher } from './rollup-refresher.js';
 import { RollupStore } from './rollup.store.js';
 
-/** A stored object; a value is JSON text, to the letter. */
+/** A stored object; a value is JSON text with its exact spelling. */
 interface Known {
   data: { key: string; value: string }[];
   subject: string | null;
@@ -36,7 +36,7 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 
-/** The one result over all objects that a filter matches. */
+/** The single result over all objects that match a filter. */
 async function totalOf(projectId: number, filter: Filter, op: Op, key: string): Promise<Computed> {
   const [row] = await aggregates.compute(projectId, filter, { op, key, by: null, series: null });
   if (row === undefined) throw new Error('an aggregate without groups returned no row');
@@ -76,7 +76,7 @@ function isNumber(json: string): boolean {
   return /^[-\d]/.test(json);
 }
 
-/** A JSON value in the one way of writing it. */
+/** The canonical text of a JSON value. */
 function normal(json: string): string {
   return isNumber(json) ? textOf(decimalOf(json)) : json;
 }
@@ -93,14 +93,14 @@ const QUARTER_MS = 900_000;
 const ORIGIN_MS = Date.parse('2001-01-01T00:00:00Z');
 const clocks = new Map<string, Intl.DateTimeFormat>();
 
-/** The day that the calendar of a zone shows, as its midnight in UTC. */
+/** The local date in a time zone, as midnight UTC. */
 function dayOf(ms: number, zone: string): number {
   const clock = clocks.get(zone) ?? new Intl.DateTimeFormat('en-CA', { timeZone: zone });
   clocks.set(zone, clock);
   return Date.parse(clock.format(ms));
 }
 
-/** Which bucket a time is in, by a name that all of it and nothing else has. */
+/** Identifies the bucket that contains a time. */
 function nameOfBucket(ms: number, bucket: Bucket, zone: string): string {
   const day = dayOf(ms, zone);
   if (bucket.kind === 'month') return new Date(day).toISOString().slice(0, 7);
@@ -110,7 +110,7 @@ function nameOfBucket(ms: number, bucket: Bucket, zone: string): string {
   );
 }
 
-/** Found by going back in steps that begin all buckets and changes of clocks, until it is another bucket. */
+/** The first moment of the bucket, found by stepping back: all buckets and clock changes begin at a multiple of the step. */
 function startOf(ms: number, bucket: Bucket, zone: string): number {
   const step = bucket.kind === 'span' ? 60_000 : QUARTER_MS;
   let start = ms - (((ms % step) + step) % step);
@@ -134,7 +134,7 @@ function groupsOf(object: Known, dimension: Dimension | null): string[] {
 
 function compute(op: Op, values: readonly bigint[]): bigint | null {
   const sorted = values.toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-  /** Nearest rank: the first value that at least so many hundredths of all are not above. */
+  /** Nearest rank: the smallest value that is not less than this percentage of the values. */
   const rank = (hundredths: number): bigint | null => sorted[Math.ceil((hundredths * sorted.length) / 100) - 1] ?? null;
   switch (op) {
     case 'count':
@@ -179,7 +179,7 @@ function expectedOf(
     .sort((a, b) => compareJson(a[0], b[0]) || compareJson(a[1], b[1]));
 }
 
-/** An average has sixteen decimals and more, rounded; everything else is exact. */
+/** An average is rounded to at least sixteen decimals; other results are exact. */
 function expectSame(op: Op, found: string | null, expected: bigint | null): void {
   if (op !== 'avg' || expected === null || found === null) {
     expect(found).toBe(expected === null ? null : textOf(expected));
@@ -204,7 +204,7 @@ const NUMBERS = [
   '-9E25',
 ];
 const ROOMS = ['"a"', '"B"', '"é"', '""', '"1"', '1', '1.00', '10', '9.5', 'true', 'false', 'null'];
-/** Around the changes of clocks of several zones, and in quiet times. */
+/** Times around clock changes in several zones, and far from them. */
 const TIMES = [
   '2024-01-01T00:00:00Z',
   '2024-02-29T23:59:59.999999Z',
@@ -347,7 +347,7 @@ describe('an aggregate', () => {
     expect(await aggregates.average({ ...span, subject: 'HQ' }, overflow)).toMatchObject({ value: null, count: 0 });
   });
 
-  it('reports the error that it was given when an average has too many digits', async () => {
+  it('throws the given problem when an average has too many digits', async () => {
     const values = ['1e131071', '9e131071', '9e131071'];
     const known = values.map((value) => ({
       data: [{ key: 'temperature', value }],

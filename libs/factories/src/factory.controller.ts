@@ -14,10 +14,10 @@ export class FactoryController {
 
   constructor(
     private readonly writes: WriteService,
-    private readonly kinds: CollectionService,
+    private readonly collections: CollectionService,
     private readonly reader: FeedReader,
   ) {
-    this.creating = kinds.registerCreate(FACTORIES);
+    this.creating = collections.registerCreate(FACTORIES);
   }
 
   @Post()
@@ -49,6 +49,6 @@ export class FactoryController {
   @ApiResult(200, FactoryDto, { etag: true })
   @ApiProblems('not-found')
   getFactory(@ProjectId() projectId: number, @Param('factory_id') factoryId: string): Promise<string> {
-    return this.kinds.get(FACTORIES, projectId, factoryId);
+    return this.collections.get(FACTORIES, projectId, factoryId);
   }
 }

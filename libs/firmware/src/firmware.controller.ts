@@ -57,7 +57,7 @@ export class FirmwareController {
   @ApiProblems('malformed-request', 'invalid-body')
   reportFirmware(@CurrentPrincipal() { deviceId }: Principal, @Http() http: HttpContext): Promise<string> {
     if (deviceId === null) throw new Error('a key of the role device has no device');
-    // Validated before it is accepted: a device does not read its job.
+    // Validated before it is accepted, so that the device gets errors in this response and not only in the job.
     readBody(FirmwareReportDto, jsonBody({ body: requireBody(http.request.body) }));
     const textOf = (job: string): string => JSON.stringify({ message: 'Update Accepted.', job });
     return this.writes.accept(this.reporting, http, { params: { device_id: deviceId }, textOf });
@@ -78,7 +78,7 @@ export class FirmwareController {
   ): Promise<string> {
     if (from.deviceId !== deviceId)
       throw new Problem('forbidden', { detail: 'A device key can report only for its own device.' });
-    // Also where it runs later as a job.
+    // Validated now even with respond-async, where a job stores it later.
     readBody(FirmwareUpdateDto, jsonBody({ body: requireBody(http.request.body) }));
     return this.writes.handle(this.updating, http);
   }

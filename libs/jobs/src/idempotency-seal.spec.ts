@@ -1,25 +1,25 @@
 import { describe, expect, it } from '@jest/globals';
 import { ResponseSealer, seal, unseal } from './idempotency-seal.js';
 
-const ANSWER = {
+const RESPONSE = {
   headers: { 'content-type': 'application/json', location: 'http://host/ü' },
   body: Buffer.from('{"key":\n"stw_admin_secret"}\n'),
 };
 const sealer = new ResponseSealer('a secret of the tests, 32 characters');
 const slot = sealer.slotOf([1, '2', '/keys', {}, 'my key']);
 
-describe('a sealed answer', () => {
-  it('is the answer again, to the byte', () => {
-    expect(unseal(seal(ANSWER, slot), slot)).toEqual(ANSWER);
+describe('a sealed response', () => {
+  it('unseals to the same bytes', () => {
+    expect(unseal(seal(RESPONSE, slot), slot)).toEqual(RESPONSE);
     const empty = { headers: {}, body: Buffer.alloc(0) };
     expect(unseal(seal(empty, slot), slot)).toEqual(empty);
   });
 
-  it('shows nothing of it, and never looks the same', () => {
-    const sealed = seal(ANSWER, slot);
+  it('reveals nothing of the response, and differs each time', () => {
+    const sealed = seal(RESPONSE, slot);
     expect(sealed.includes('stw_admin_secret')).toBe(false);
     expect(sealed.includes('location')).toBe(false);
-    expect(seal(ANSWER, slot).equals(sealed)).toBe(false);
+    expect(seal(RESPONSE, slot).equals(sealed)).toBe(false);
   });
 
   it.each([
@@ -28,13 +28,13 @@ describe('a sealed answer', () => {
       'another installation',
       new ResponseSealer('another secret, of 32 characters').slotOf([1, '2', '/keys', {}, 'my key']),
     ],
-    ['the hash that is in the database', { hash: slot.hash, secret: slot.hash }],
-  ])('is not opened with %s', (_, other) => {
-    expect(() => unseal(seal(ANSWER, slot), other)).toThrow();
+    ['the hash from the database', { hash: slot.hash, secret: slot.hash }],
+  ])('cannot be unsealed with %s', (_, other) => {
+    expect(() => unseal(seal(RESPONSE, slot), other)).toThrow();
   });
 
-  it('is not opened when a byte of it was changed', () => {
-    const sealed = seal(ANSWER, slot);
+  it('cannot be unsealed after a byte was changed', () => {
+    const sealed = seal(RESPONSE, slot);
     for (const at of [0, 12, 28, sealed.length - 1]) {
       const changed = Buffer.from(sealed);
       changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
@@ -44,7 +44,7 @@ describe('a sealed answer', () => {
 });
 
 describe('a fingerprint', () => {
-  it('is equal for equal requests, and tells apart what differs in anything', () => {
+  it('is equal for equal requests, and differs for requests that differ in any part', () => {
     const prints = [
       sealer.fingerprintOf(['a', 'b'], Buffer.from('c')),
       sealer.fingerprintOf(['a', 'b'], Buffer.from('d')),

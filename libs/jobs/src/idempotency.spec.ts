@@ -15,7 +15,7 @@ interface PostOptions {
   method?: 'POST' | 'PUT';
   url?: string;
 }
-interface Answer {
+interface TestResponse {
   status: number;
   text: string;
   isReplayed: boolean;
@@ -24,7 +24,7 @@ interface Answer {
 
 let db: TestDatabase;
 let server: FastifyInstance;
-/** What the one route of the test does. */
+/** The handler of the test's one route. */
 let handler: Handler;
 let runs: number;
 
@@ -79,7 +79,7 @@ async function createServer(): Promise<FastifyInstance> {
 async function post(
   body = '{}',
   { headers = {}, on = server, method = 'POST', url = '/things' }: PostOptions = {},
-): Promise<Answer> {
+): Promise<TestResponse> {
   const reply = await on.inject({
     method,
     url,
@@ -94,7 +94,7 @@ async function effects(): Promise<number> {
   return (await db.sql('SELECT n FROM effects')).length;
 }
 
-/** An effect with its receipt in one transaction, as an operation has it. */
+/** Stores an effect and its receipt in one transaction, as operations do. */
 async function store(request: FastifyRequest, after: () => void = () => undefined): Promise<void> {
   await db.database.transaction(async (tx) => {
     await tx.query('INSERT INTO effects VALUES (1)');
@@ -103,14 +103,14 @@ async function store(request: FastifyRequest, after: () => void = () => undefine
   });
 }
 
-function refusal(slug: ProblemSlug): Problem {
-  return new Problem(slug, { detail: 'Said by the test.' });
+function problemOf(slug: ProblemSlug): Problem {
+  return new Problem(slug, { detail: 'A problem of the test.' });
 }
 
-const answering: Handler = (_, reply) => reply.code(201).send({ run: runs });
+const respond: Handler = (_, reply) => reply.code(201).send({ run: runs });
 
-describe('an answer', () => {
-  it.each([200, 201, 202, 207, 400, 404, 409, 412, 413])('of status %i is given again', async (status) => {
+describe('a response', () => {
+  it.each([200, 201, 202, 207, 400, 404, 409, 412, 413])('with status %i is replayed', async (status) => {
     handler = (_, reply) => reply.code(status).header('ETag', '"e"').header('X-Other', 'o').send({ run: runs });
     const [first, second] = [await post(), await post()];
     expect([first.status, first.text, first.isReplayed]).toEqual([status, '{"run":1}', false]);
@@ -119,17 +119,20 @@ describe('an answer', () => {
     expect([second.headers.etag, second.headers['x-other']]).toEqual(['"e"', undefined]);
   });
 
-  it.each([408, 429, 500, 502, 503])('of status %i is not, and another body may follow', async (status) => {
-    handler = (_, reply) => reply.code(status).send({ run: runs });
-    expect([await post(), await post()]).toMatchObject([
-      { text: '{"run":1}', isReplayed: false },
-      { text: '{"run":2}', isReplayed: false },
-    ]);
-    expect((await post('{"other":1}')).status).toBe(status);
-    expect(await db.sql('SELECT FROM idempotency_keys')).toEqual([]);
-  });
+  it.each([408, 429, 500, 502, 503])(
+    'with status %i is not replayed, and the key may be sent with another body',
+    async (status) => {
+      handler = (_, reply) => reply.code(status).send({ run: runs });
+      expect([await post(), await post()]).toMatchObject([
+        { text: '{"run":1}', isReplayed: false },
+        { text: '{"run":2}', isReplayed: false },
+      ]);
+      expect((await post('{"other":1}')).status).toBe(status);
+      expect(await db.sql('SELECT FROM idempotency_keys')).toEqual([]);
+    },
+  );
 
-  it('without a body is given again', async () => {
+  it('without a body is replayed', async () => {
     handler = (_, reply) => reply.code(204).send();
     expect([await post(), await post()]).toMatchObject([
       { status: 204, text: '', isReplayed: false },
@@ -137,25 +140,25 @@ describe('an answer', () => {
     ]);
   });
 
-  it('that is a stream goes out and is not kept', async () => {
+  it('that is a stream is sent and not stored', async () => {
     handler = (_, reply) => reply.type('application/json').send(Readable.from(['{"run":', String(runs), '}']));
     expect([(await post()).text, (await post()).text]).toEqual(['{"run":1}', '{"run":2}']);
   });
 
-  it('is given although it cannot be kept', async () => {
+  it('is sent even if it cannot be stored', async () => {
     handler = async (request, reply) => {
-      await db.sql('ALTER TABLE idempotency_keys RENAME TO out_of_reach');
-      return answering(request, reply);
+      await db.sql('ALTER TABLE idempotency_keys RENAME TO idempotency_keys_away');
+      return respond(request, reply);
     };
     try {
       expect(await post()).toMatchObject({ status: 201, text: '{"run":1}' });
     } finally {
-      await db.sql('ALTER TABLE out_of_reach RENAME TO idempotency_keys');
+      await db.sql('ALTER TABLE idempotency_keys_away RENAME TO idempotency_keys');
     }
   });
 
-  it('is forgotten after 24 hours, so that the key may come with another body', async () => {
-    handler = answering;
+  it('expires after 24 hours; then the key may be sent with another body', async () => {
+    handler = respond;
     await post();
     const [row] = await db.sql<{ hours: number }>(
       `SELECT extract(epoch FROM expires_at - now())::float / 3600 AS hours FROM idempotency_keys`,
@@ -174,8 +177,8 @@ describe('the same key', () => {
     ['another preference', '{}', { headers: { Prefer: 'respond-async' } }],
     ['another media type', '{}', { headers: { 'Content-Type': 'application/other' } }],
     ['another query', '{}', { url: '/things?dry_run=true' }],
-  ])('with %s is refused and runs nothing', async (_, body, options) => {
-    handler = answering;
+  ])('is rejected with %s, and nothing runs', async (_, body, options) => {
+    handler = respond;
     await post();
     const reply = await post(body, options);
     expect([reply.status, reply.text]).toEqual([400, '{"slug":"idempotency-key-reused"}']);
@@ -186,53 +189,53 @@ describe('the same key', () => {
   it.each([
     ['in quotes', { 'Idempotency-Key': '"k"' }],
     ['with a parameter of the media type', { 'Content-Type': 'application/json; charset=utf-8' }],
-  ])('%s means the same', async (_, headers) => {
-    handler = answering;
+  ])('matches %s', async (_, headers) => {
+    handler = respond;
     await post();
     expect((await post('{}', { headers })).isReplayed).toBe(true);
   });
 
   it.each([
-    ['at another address', { url: '/others' }],
-    ['of another API key', { headers: { From: '2' } }],
-  ])('%s is another key', async (_, options) => {
-    handler = answering;
+    ['at another URL', { url: '/others' }],
+    ['from another API key', { headers: { From: '2' } }],
+  ])('is another key %s', async (_, options) => {
+    handler = respond;
     await post();
     expect(await post('{"other":1}', options)).toMatchObject({ status: 201, isReplayed: false });
     expect(await post()).toMatchObject({ text: '{"run":1}', isReplayed: true });
   });
 
-  it('is ignored by a method that can be repeated anyway', async () => {
-    handler = answering;
+  it('is ignored for idempotent methods', async () => {
+    handler = respond;
     await post();
     expect(await post('{"other":1}', { method: 'PUT' })).toMatchObject({ status: 201, isReplayed: false });
   });
 
-  it('does not go with a body that can be read only once', async () => {
-    handler = answering;
+  it('is rejected for a body that can be read only once', async () => {
+    handler = respond;
     const reply = await post('{}', { headers: { 'Content-Type': 'application/x-ndjson' } });
     expect([reply.status, reply.text, runs]).toEqual([400, '{"slug":"invalid-header"}', 0]);
   });
 });
 
 describe('a request without the header', () => {
-  it('asks the database nothing', async () => {
-    handler = answering;
-    await db.sql('ALTER TABLE idempotency_keys RENAME TO out_of_reach');
+  it('sends no query to the database', async () => {
+    handler = respond;
+    await db.sql('ALTER TABLE idempotency_keys RENAME TO idempotency_keys_away');
     try {
       const reply = await server.inject({ method: 'POST', url: '/things' });
       expect([reply.statusCode, reply.body]).toEqual([201, '{"run":1}']);
     } finally {
-      await db.sql('ALTER TABLE out_of_reach RENAME TO idempotency_keys');
+      await db.sql('ALTER TABLE idempotency_keys_away RENAME TO idempotency_keys');
     }
   });
 });
 
 describe('a receipt', () => {
-  it('keeps the answer with the effect, so that a crash right after COMMIT loses neither', async () => {
+  it('stores the response with the effect: a crash right after COMMIT loses neither', async () => {
     handler = async (request) => {
       await store(request);
-      throw new Error('broke right after COMMIT');
+      throw new Error('failed right after COMMIT');
     };
     expect((await post()).status).toBe(500);
     const again = await post();
@@ -241,10 +244,10 @@ describe('a receipt', () => {
     expect([runs, await effects()]).toEqual([1, 1]);
   });
 
-  it('is undone with the effect, and the key is free again', async () => {
+  it('is rolled back with the effect, and the key can be used again', async () => {
     handler = (request) =>
       store(request, () => {
-        throw new Error('broke before COMMIT');
+        throw new Error('failed before COMMIT');
       });
     expect((await post()).status).toBe(500);
     handler = async (request, reply) => {
@@ -256,10 +259,10 @@ describe('a receipt', () => {
     expect(await effects()).toBe(1);
   });
 
-  it('that was undone by a refusal leaves the refusal to be kept', async () => {
+  it('that is rolled back by a problem leaves the problem to be replayed', async () => {
     handler = (request) =>
       store(request, () => {
-        throw refusal('conflict');
+        throw problemOf('conflict');
       });
     expect([await post(), await post()]).toMatchObject([
       { status: 409, isReplayed: false },
@@ -269,9 +272,9 @@ describe('a receipt', () => {
   });
 });
 
-describe('a request that still runs', () => {
+describe('a running request', () => {
   let resume: () => void;
-  let first: Promise<Answer>;
+  let first: Promise<TestResponse>;
   let on: FastifyInstance;
 
   beforeEach(async () => {
@@ -308,7 +311,7 @@ describe('a request that still runs', () => {
     jest.useRealTimers();
   });
 
-  it('keeps the others out: 409 for the same request, 400 for another', async () => {
+  it('makes the same request return 409, and another request with its key 400', async () => {
     const [same, other] = [await post(), await post('{"other":1}')];
     expect([same.status, same.text, same.headers['retry-after']]).toEqual([
       409,
@@ -322,7 +325,7 @@ describe('a request that still runs', () => {
     expect([runs, await effects()]).toEqual([1, 1]);
   });
 
-  it('goes on keeping them out for as long as it runs', async () => {
+  it('renews its claim on the key for as long as it runs', async () => {
     await db.sql(`UPDATE idempotency_keys SET claimed_until = now() + interval '1 second'`);
     jest.advanceTimersByTime(5_000);
     let left = 0;
@@ -337,7 +340,7 @@ describe('a request that still runs', () => {
     expect((await post()).status).toBe(409);
   });
 
-  it('is taken over when its server died, and has no effect if it wakes up again', async () => {
+  it('is run again after its server died, and has no effect if that server resumes', async () => {
     await db.sql('UPDATE idempotency_keys SET claimed_until = now()');
     expect((await post('{"other":1}')).status).toBe(400);
     expect(await post()).toMatchObject({ status: 201, isReplayed: false });

@@ -11,8 +11,8 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 
-it('a worker that ends by itself, because the database was lost under its job, leaves nothing that goes on', async () => {
-  // Its timetable waits for the next minute; all else waits for less.
+it('leaves no timer when it ends by itself because the database failed during its jobs', async () => {
+  // The timers of graphile-worker's crontab, which wait for the next minute; others end sooner.
   const waiting = new Set<unknown>();
   const [set, clear] = [globalThis.setTimeout, globalThis.clearTimeout];
   const watched = (work: () => void, ms?: number): NodeJS.Timeout => {
@@ -30,7 +30,7 @@ it('a worker that ends by itself, because the database was lost under its job, l
     const worker = await QueueWorker.start({
       connections: db.database.connections,
       concurrency: JOBS,
-      // What is written down after this fails, of one job after the other, and then it takes no more.
+      // After the rename, recording the end of each job fails, and the worker takes no more jobs.
       work: async () => {
         const place = begun++;
         while (begun < JOBS) await new Promise((resolve) => set(resolve, 5));

@@ -26,12 +26,12 @@ export class SprocketController {
 
   constructor(
     private readonly writes: WriteService,
-    private readonly kinds: CollectionService,
+    private readonly collections: CollectionService,
     private readonly reader: FeedReader,
     private readonly config: Config,
   ) {
-    this.creating = kinds.registerCreate(SPROCKETS);
-    this.replacing = kinds.registerReplace(SPROCKETS);
+    this.creating = collections.registerCreate(SPROCKETS);
+    this.replacing = collections.registerReplace(SPROCKETS);
   }
 
   @Post()
@@ -62,7 +62,7 @@ export class SprocketController {
   @ApiResult(200, SprocketDto, { etag: true })
   @ApiProblems('not-found')
   getSprocket(@ProjectId() projectId: number, @Param('sprocket_id') sprocketId: string): Promise<string> {
-    return this.kinds.get(SPROCKETS, projectId, sprocketId);
+    return this.collections.get(SPROCKETS, projectId, sprocketId);
   }
 
   @Put(':sprocket_id')

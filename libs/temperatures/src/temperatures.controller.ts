@@ -75,14 +75,14 @@ export class TemperaturesController {
     const room = roomOf(names);
     const page = await this.reader.page(readingsOf(room, within(query.from, query.until)), query, http);
     const everything = readingsOf(room, within());
-    if (page.isEmpty && !(await this.reader.hasAny(everything, http))) throw noReadings();
+    if (page.isEmpty && !(await this.reader.hasAny(everything, http))) throw noReadings('The room has no readings.');
     return page.text((reading) => readingText(room, reading));
   }
 
   @Get('average')
   @JsonHeader()
   @Rules({ roles: ['admin', 'analyst'], query: true })
-  @ApiOperation({ summary: 'The average temperature of a room from so long ago until now' })
+  @ApiOperation({ summary: 'Get the average temperature of a room over the last `duration`' })
   @ApiResult(200, AverageDto)
   @ApiProblems('invalid-query', 'not-found')
   async getRoomAverage(
@@ -95,7 +95,7 @@ export class TemperaturesController {
     const from = utcFromMicros(now - durationSeconds(duration) * 1e6);
     const span = { projectId, subject, from, until: utcFromMicros(now) };
     const { value, count } = await this.aggregates.average(span, SUM_TOO_LONG);
-    if (value === null) throw noReadings();
+    if (value === null) throw noReadings('The room has no readings within the duration.');
     const opening = JSON.stringify({ building, room, duration }).slice(0, -1);
     return `${opening},"average_temperature":${value},"reading_count":${String(count)}}`;
   }
@@ -110,6 +110,6 @@ function within(from?: string, until?: string): Filter {
   return { kind: 'observed', from: from ?? null, until: until ?? null };
 }
 
-function noReadings(): Problem {
-  return new Problem('not-found', { detail: 'There is no such reading.' });
+function noReadings(detail: string): Problem {
+  return new Problem('not-found', { detail });
 }

@@ -14,7 +14,7 @@ export class NewReadingDto {
     optional: true,
     nullable: true,
     description:
-      'When it was measured; without a zone it is UTC. Left out or null: when it arrived, and it takes no place of another.',
+      'Time of measurement; UTC unless it has a zone. Left out or null: the time of arrival, and the reading replaces no other.',
     example: '2024-12-10T16:45:00Z',
   })
   recorded_at?: string | null;
