@@ -9,6 +9,9 @@ Usage: docker-entrypoint.sh <command> [arguments]
   serve            run the HTTP server
   worker           run jobs
   migrate          bring the database's tables up to date, and exit
+  key              create, list and revoke API keys
+  project          create and list projects
+  device           create, list and move devices
   load <path>...   send batch files to a running server
   demo             create a project with devices and events, and print its keys
   createsuperuser  create an admin key of the project "default", and print it
@@ -22,7 +25,7 @@ command=${1:-}
 
 # exec: the server replaces the shell, so that it gets the container's signals.
 case $command in
-  serve | worker | migrate | load | demo | shell)
+  serve | worker | migrate | key | project | device | load | demo | shell)
     exec node "$main" "$command" "$@"
     ;;
   createsuperuser)

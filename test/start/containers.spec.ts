@@ -9,7 +9,7 @@ import { parse } from 'yaml';
 import { cloneDatabase, type TestDatabase } from '../harness/database.js';
 
 const ENTRYPOINT = join(process.cwd(), 'docker-entrypoint.sh');
-const COMMANDS = ['serve', 'worker', 'migrate', 'load', 'demo', 'createsuperuser', 'shell'];
+const COMMANDS = ['serve', 'worker', 'migrate', 'key', 'project', 'device', 'load', 'demo', 'createsuperuser', 'shell'];
 
 interface Result {
   code: number | null;
@@ -92,7 +92,7 @@ describe('docker-entrypoint.sh', () => {
     for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
   });
 
-  it.each([[[]], [['sevre']], [['key', 'list']]])('rejects %j with the usage and exit code 2', async (args) => {
+  it.each([[[]], [['sevre']], [['keys', 'list']]])('rejects %j with the usage and exit code 2', async (args) => {
     const { code, stdout, stderr } = await entrypoint(args).result;
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^Usage: /);
@@ -111,6 +111,15 @@ describe('docker-entrypoint.sh', () => {
     expect(await db.sql('SELECT p.name, k.role FROM api_keys AS k JOIN projects AS p USING (project_id)')).toEqual([
       { name: 'default', role: 'admin' },
     ]);
+  });
+
+  it.each([
+    [['key', 'list'], /\bcreatesuperuser\n$/],
+    [['project', 'list'], /\bdefault\b/],
+    [['device', 'create', 'gate-1'], /stw_device_\w+/],
+  ])('%j runs the command of the command line', async (args, output) => {
+    const { code, stdout } = await entrypoint(args).result;
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(output) });
   });
 
   it('serve runs the server, which accepts the key of createsuperuser', async () => {
@@ -226,7 +235,7 @@ describe('Dockerfile', () => {
 interface Service {
   image: string;
   command?: string[];
-  environment: Record<string, string>;
+  environment: Record<string, string | null>;
   volumes?: string[];
   depends_on?: Record<string, { condition: string }>;
   healthcheck?: { test?: string[]; disable?: boolean };
@@ -278,6 +287,16 @@ describe('docker-compose.yml', () => {
     for (const name of ['api', 'worker']) {
       expect(known).toEqual(expect.arrayContaining(Object.keys(services[name]?.environment ?? {})));
     }
+  });
+
+  it('passes on every setting except those that the containers or the clients have', async () => {
+    const { services } = await compose();
+    const ownByImage = ['HOST', 'PORT', 'STOWAGE_DATA_DIR'];
+    const ofClients = ['STOWAGE_URL', 'STOWAGE_API_KEY'];
+    const known = [...(await readFile('.env.example', 'utf8')).matchAll(/^(?:# )?([A-Z_]+)=/gm)].flatMap(
+      ([, name = '']) => ([...ownByImage, ...ofClients].includes(name) ? [] : name),
+    );
+    expect(Object.keys(services.api?.environment ?? {}).sort()).toEqual(known.sort());
   });
 
   it('keeps the database on a named volume', async () => {
