@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 
 const FOLDERS = ['apps', 'libs', 'migrations'];
-/** What decides the output besides the source; the lock file, because the types of dependencies do. */
+/** Other inputs of the compiler; the lock file, because the output depends on the types of dependencies. */
 const SETTINGS = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json'];
 /** Written by `tsc` whenever it compiles, whoever runs it: also by `nest build` and by an editor. */
 const BUILD_INFO = 'dist/.tsbuildinfo';
@@ -33,7 +33,7 @@ if (!isComplete || textOf(STAMP) !== stamp()) compile();
 
 function compile() {
   rmSync(STAMP, { force: true });
-  // `tsc` does not look for its earlier outputs: without its notes it writes all of them again.
+  // `tsc` does not check that its earlier outputs exist; without its build info it writes all of them again.
   if (!isComplete) rmSync(BUILD_INFO, { force: true });
   const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
   const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { stdio: 'inherit' });
@@ -54,7 +54,7 @@ function removeOrphans() {
   }
 }
 
-/** A digest of the inputs and of the compiler's notes: it changes with a source, and when something else has compiled. */
+/** A digest of the inputs and the compiler's build info: it changes with a source, and when another program has compiled. */
 function stamp() {
   const hash = createHash('sha256');
   for (const file of [...SETTINGS, ...sources, BUILD_INFO]) hash.update(`${file}\0${textOf(file)}\0`);

@@ -10,7 +10,7 @@ import type { Logger } from 'pino';
 import { ApiModule } from './api.module.js';
 import { serveOpenApi, useAbsoluteAssetUrls } from './swagger-ui.js';
 
-/** The whole HTTP server, ready to listen; the tests start it just so. */
+/** Creates the whole HTTP server, ready to listen; the tests use it too. */
 export async function createApp(
   config: Config,
   installation: Pick<Installation, 'database' | 'sequence'>,

@@ -90,7 +90,7 @@ export function createOpenApi(app: INestApplication): OpenAPIObject {
   return document;
 }
 
-/** Adds what holds for every operation of its kind and no controller repeats. */
+/** Adds the problems, parameters and security that all operations of a kind share, so that controllers do not repeat them. */
 function completeOperation(operation: Operation, path: string, method: string, document: OpenAPIObject): void {
   const needsKey = 'x-roles' in operation;
   const withKey = needsKey ? WITH_KEY : [];

@@ -1,47 +1,7 @@
-import { StartupError, type Config } from '#platform';
-import { readConfig } from '../read-config.js';
+import { runUntilSignal } from '../run-until-signal.js';
 import { serve } from './serve.js';
 
-/** A stop that takes longer is cut short: orchestrators kill after 10 s, and the database recovers from a crash. */
-const STOP_WITHIN_MS = 9_500;
-
-/** Runs the server until a signal ends it. */
+/** Runs the server until SIGTERM or SIGINT. */
 export function runServer(): Promise<void> {
   return runUntilSignal(serve);
-}
-
-type Start = (config: Config, say: (line: string) => void) => Promise<{ stop(): Promise<void> }>;
-
-/** Runs a server or a worker until SIGTERM or SIGINT. Ends the process: exit code 0 after a stop, 1 after an error. */
-export async function runUntilSignal(start: Start): Promise<void> {
-  try {
-    const stopping = new Promise<void>((resolve) => {
-      // Registered before the start, which may wait for a recovery. Not removed: a second signal must not cut the stop short.
-      const stop = (): void => {
-        setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
-        resolve();
-      };
-      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop);
-    });
-    const running = await start(readConfig(), say);
-    await stopping;
-    say('stopping');
-    await running.stop();
-    say('stopped');
-    process.exit(0);
-  } catch (error) {
-    failStart(error);
-  }
-}
-
-/** Prints one line for an error that the user can fix, the stack for a bug. */
-function failStart(error: unknown): never {
-  if (error instanceof StartupError) process.stderr.write(`stowage: ${error.message}\n`);
-  else
-    process.stderr.write(`stowage: internal error\n${error instanceof Error ? String(error.stack) : String(error)}\n`);
-  process.exit(1);
-}
-
-function say(line: string): void {
-  process.stdout.write(`${line}\n`);
 }

@@ -54,7 +54,7 @@ async function stop(app: NestFastifyApplication, installation: Installation): Pr
   }, SWEEP_MS);
   const cutOff = setTimeout(() => {
     server.closeAllConnections();
-    installation.database.breakOff();
+    installation.database.closeActiveConnections();
   }, DRAIN_MS);
   await app.close();
   clearInterval(sweep);

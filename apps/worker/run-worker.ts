@@ -3,9 +3,9 @@ import { createLog, nestLog, type Config } from '#platform';
 import { openInstallation, type Installation } from '#database';
 import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { runUntilSignal } from '../api/run-server.js';
-import { WorkerModule } from './worker.module.js';
 import { ENTITIES } from '../entities.js';
+import { runUntilSignal } from '../run-until-signal.js';
+import { WorkerModule } from './worker.module.js';
 
 /** The job runner has returned unfinished jobs to the queue by then; their statements are cancelled. */
 const STOP_WITHIN_MS = 6_000;
@@ -35,7 +35,7 @@ async function startWorker(config: Config, say: (line: string) => void): Promise
 
 async function stop(app: INestApplicationContext, installation: Installation): Promise<void> {
   const cutOff = setTimeout(() => {
-    installation.database.breakOff();
+    installation.database.closeActiveConnections();
   }, STOP_WITHIN_MS);
   await app.close();
   await installation.close();

@@ -215,8 +215,8 @@ export class Database implements Queryable {
     await this.dataSource.destroyByOwner();
   }
 
-  /** Closes the connections of all running statements, for a stop that cannot wait. */
-  breakOff(): void {
+  /** Closes the connections that are in use, whose statements then fail: for a stop that cannot wait. */
+  closeActiveConnections(): void {
     for (const client of this.active) void client.end();
   }
 }

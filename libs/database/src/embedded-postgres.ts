@@ -14,8 +14,8 @@ import { isAlive, stopPostmaster, withStartLock, type Postmaster } from './postm
 import { StartupError } from '#platform';
 
 /**
- * A PostgreSQL server that Stowage starts itself. It goes on when this process is killed, and the next start adopts it. When
- * the server is killed, it is started again at the same address.
+ * A PostgreSQL server that Stowage starts itself. It keeps running when this process is killed, and the next start adopts it.
+ * When the server is killed, it is started again at the same address.
  */
 export interface EmbeddedPostgres {
   readonly address: PostgresAddress;

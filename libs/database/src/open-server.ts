@@ -41,7 +41,7 @@ const PORT = 5432;
 const READY_WITHIN_MS = 5 * 60_000;
 /** Without killing them: a process of a killed server ends after its current statement. */
 const OLD_SERVER_GONE_WITHIN_MS = 60_000;
-/** Processes that are left after this time are killed: they wait for something that will not happen. */
+/** Processes of a killed server that are left after this time are killed: they wait for a postmaster that was killed. */
 const ORPHANS_END_WITHIN_MS = 5_000;
 const SAY_EVERY_MS = 5_000;
 /** fsync and synchronous_commit stay on: a response 2xx promises that the data is on disk. */

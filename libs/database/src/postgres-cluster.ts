@@ -89,7 +89,7 @@ export async function repairPackage(root: string): Promise<void> {
  * Chooses the user to run as. An existing cluster is started by its owner: by root in a user namespace, by any other user
  * as that user.
  * @param owner the owner of the cluster; undefined when it does not exist yet
- * @throws StartupError when the program can be run in no way
+ * @throws StartupError when no user can run the program
  */
 export async function chooseRunAs(programs: PostgresPrograms, dataDir: string, owner?: Owner): Promise<RunAs> {
   const me = process.geteuid?.() ?? 0;
@@ -142,13 +142,13 @@ export async function initCluster(programs: PostgresPrograms, runAs: RunAs, data
     await removeUnfinished(dataDir);
     await fs.mkdir(unfinished, { mode: 0o700 });
     if (process.geteuid?.() === 0) await fs.chown(unfinished, runAs.uid, runAs.gid);
-    let made = await run(runAs, programs.initdb, args);
+    let result = await run(runAs, programs.initdb, args);
     // initdb, unlike the server, requires a user with a name; an arbitrary uid of a container has none.
-    if (made.output.includes('could not look up effective user ID')) {
-      made = await run({ ...runAs, prefix: UNSHARE }, programs.initdb, args);
+    if (result.output.includes('could not look up effective user ID')) {
+      result = await run({ ...runAs, prefix: UNSHARE }, programs.initdb, args);
     }
-    if (made.code !== 0) {
-      const line = /initdb: error: .*|.*FATAL: .*/.exec(made.output)?.[0] ?? lastLine(made.output);
+    if (result.code !== 0) {
+      const line = /initdb: error: .*|.*FATAL: .*/.exec(result.output)?.[0] ?? lastLine(result.output);
       throw new StartupError(`the database could not be created in ${dataDir}: ${line}`);
     }
     await fs.rename(unfinished, dataDir);

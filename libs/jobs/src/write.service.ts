@@ -89,7 +89,7 @@ export class WriteService {
         if (!isUniqueViolation(error)) throw error;
         // An earlier attempt, whose acknowledgement was lost with the connection, has stored the job.
         if (await this.jobs.isStored(job)) return response;
-        // The number is that of another job: two processes share a lane of the sequence.
+        // Another job has this number, which the leases of lanes prevent; see docs/decisions/017.
         if (attempt === NUMBERS_MAX) {
           throw new Problem('unavailable', {
             detail: 'No free job number was found; retry the request.',

@@ -3,7 +3,7 @@ import { columns } from './columns.js';
 
 /**
  * A row of `batches`. Properties are named like the columns. A bigint is text, because a JavaScript number is exact to 2^53 only.
- * The migrations make the table; a test compares it with this class.
+ * The migrations create the table; a test compares it with this class.
  */
 @Entity('batches')
 @Index('batches_seq_idx', columns(BatchEntity, 'project_id', 'seq'))
@@ -29,7 +29,7 @@ export class BatchEntity {
   @Column('bytea', { nullable: true })
   digest: Buffer | null;
 
-  /** Not used any more; see docs/decisions/016. */
+  /** No longer used; see docs/decisions/018. */
   @Column('bigint', { default: 0 })
   rewritten: string;
 }
