@@ -92,7 +92,7 @@ describe('stowage load', () => {
       `errors/a.json: /factories/1/factory/chart_data/time/0: ${times}`,
       'errors/a.json: /factories/2/factory/chart_data/time: must have 2 points, as sprocket_production_actual has',
       'errors/b.json: Malformed request: The body is not valid JSON at line 1, column 29.',
-      'errors/c.json: /batch_id: is not a member of this body',
+      'errors/c.json: /batch_id: is not a member of this body; the only member of a file is sprockets',
     ]);
     expect(stdout).toMatch(/^errors\/d\.json: stored 1 object$/m);
     expect(stdout).toMatch(/^errors\/e\.json: skipped, not a batch$/m);
