@@ -81,6 +81,16 @@ describe('pointerPart', () => {
   ])('points at %p with %s', (name, part) => {
     expect(pointerPart(name)).toBe(part);
   });
+
+  it.each([
+    ['x'.repeat(255), 'x'.repeat(255)],
+    ['x'.repeat(256), `${'x'.repeat(255)}…`],
+    ['😀'.repeat(255), '😀'.repeat(255)],
+    ['😀'.repeat(256), `${'😀'.repeat(255)}…`],
+    [`x${'😀'.repeat(1_000_000)}`, `x${'😀'.repeat(254)}…`],
+  ])('cuts a name over 255 characters (case %#)', (name, part) => {
+    expect(pointerPart(name)).toBe(`/${part}`);
+  });
 });
 
 describe('surveyJson', () => {

@@ -289,7 +289,20 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A reference token of a JSON Pointer, escaped, with its slash (RFC 6901, section 3). */
+/** The longest name in a pointer, in characters; no valid name is longer. */
+const POINTER_NAME_MAX = 255;
+
+/**
+ * A reference token of a JSON Pointer, escaped, with its slash (RFC 6901, section 3). A name over 255 characters is cut to
+ * 255 and an ellipsis: with up to 100 pointers in a response, the names of a body could exceed the longest string of V8.
+ */
 export function pointerPart(name: string | number): string {
-  return '/' + String(name).replaceAll('~', '~0').replaceAll('/', '~1');
+  return '/' + shortened(String(name)).replaceAll('~', '~0').replaceAll('/', '~1');
+}
+
+function shortened(name: string): string {
+  if (name.length <= POINTER_NAME_MAX) return name;
+  // A character takes at most two UTF-16 units.
+  const characters = [...name.slice(0, 2 * POINTER_NAME_MAX + 1)];
+  return characters.length <= POINTER_NAME_MAX ? name : `${characters.slice(0, POINTER_NAME_MAX).join('')}…`;
 }
