@@ -136,7 +136,7 @@ export async function listAll<T>(list: (page: PageRequest) => Promise<{ slice: S
   for (;;) {
     const position = { kind: 'offset', offset: rows.length } as const;
     // A page request needs them for its links, which are not used here.
-    const links = { fingerprint: '', url: new URL('http://localhost/') };
+    const links = { fingerprint: '', url: { origin: '', path: '', query: '' } };
     const { slice } = await list({ position, size: PAGE_ROWS, count: 'none', ...links });
     rows.push(...slice.items);
     if (!slice.hasNext) return rows;

@@ -146,6 +146,11 @@ describe('headers', () => {
     expect((await sendRaw(api.origin, request)).status).toBe(200);
   });
 
+  it.each(['http://x:99999', 'http://['])('are refused after a request line with the authority %s', async (origin) => {
+    const request = `GET ${origin}/api/v1/objects HTTP/1.1\r\nHost: test\r\nX-Api-Key: ${project.keys.analyst}\r\nConnection: close\r\n\r\n`;
+    expect(expectProblem(await sendRaw(api.origin, request), 'invalid-path').detail).toContain('authority');
+  });
+
   it('need no Host in HTTP/1.0; links then have the address and port of the server', async () => {
     const reply = await sendRaw(api.origin, 'GET /api/v1/ HTTP/1.0\r\n\r\n');
     expect(reply.status).toBe(200);

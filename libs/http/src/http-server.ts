@@ -55,7 +55,8 @@ export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
 /**
  * Adds what all routes share: request bodies, media types, entity tags, a log line for each request, 405 for unsupported
  * methods. Call it before `app.init()`, and the function that it returns afterwards.
- * @param guard adds the authentication hook; it runs first, so that unauthenticated requests learn nothing about routes
+ * @param guard adds the authentication hook; it runs before all other checks of a request, except for 404 and 405, which
+ * need no key
  * @param pace the minimum rate of request bodies
  */
 export function prepareHttp(
@@ -188,7 +189,8 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
     return;
   }
   const problem = problemOfParser(error.code);
-  const body = JSON.stringify(problemBody(problem, '', '', ''));
+  // Without a Host header, `type` is relative.
+  const body = JSON.stringify(problemBody(problem, ''));
   socket.end(
     `HTTP/1.1 ${String(problem.status)} ${problem.title}\r\nContent-Type: application/problem+json\r\n` +
       `Content-Length: ${String(Buffer.byteLength(body))}\r\nConnection: close\r\n\r\n${body}`,

@@ -6,11 +6,13 @@ import { API } from './route.js';
  * the socket that the request arrived at.
  */
 export function requestOrigin(request: FastifyRequest): string {
-  const origin = `${request.protocol}://${request.host}`;
+  // Behind a proxy the protocol is the text of X-Forwarded-Proto.
+  const protocol = request.protocol === 'https' ? 'https' : 'http';
+  const origin = `${protocol}://${request.host}`;
   if (/^[\w.:[\]-]+$/.test(request.host) && URL.canParse(origin)) return origin;
   const { localAddress = 'localhost', localPort } = request.socket;
   const host = localAddress.includes(':') ? `[${localAddress}]` : localAddress;
-  return `${request.protocol}://${host}${localPort === undefined ? '' : `:${String(localPort)}`}`;
+  return `${protocol}://${host}${localPort === undefined ? '' : `:${String(localPort)}`}`;
 }
 
 /** The base URL of this API as the client uses it. */
@@ -26,9 +28,25 @@ export function encodeIdForUrl(id: string): string {
   return encodeURIComponent(id).replace(/^\.{1,2}$/, (dots) => dots.replaceAll('.', '%2E'));
 }
 
-/** The absolute URL of a request, also for a request in absolute form (RFC 9112, section 3.2.2). */
-export function requestUrl(request: FastifyRequest): URL {
-  const origin = requestOrigin(request);
-  const { pathname, search } = new URL(request.originalUrl, origin);
-  return new URL(origin + pathname + search);
+/** The parts of a request's URL. Their concatenation, with `?` before a query, is absolute. */
+export interface RequestUrl {
+  origin: string;
+  path: string;
+  /** Without `?`. */
+  query: string;
+}
+
+/**
+ * The URL of a request, also of one in absolute form (RFC 9112, section 3.2.2), whose authority is ignored. Cut as text: a
+ * URL parser fails on an invalid authority, and resolves `..`, which can be the name of a room. Characters that no URL can
+ * have are percent-encoded.
+ */
+export function requestUrl(request: FastifyRequest): RequestUrl {
+  const target = request.originalUrl.replace(/^[a-z][a-z\d+.-]*:\/\/[^/?#]*/i, '');
+  const [, path = '', query = ''] = /^([^?#]*)[?#]?(.*)$/s.exec(target) ?? [];
+  return { origin: requestOrigin(request), path: encodeUnsafe(path || '/'), query: encodeUnsafe(query) };
+}
+
+function encodeUnsafe(text: string): string {
+  return text.replace(/[^!$-;=?-~]/g, encodeURIComponent);
 }

@@ -17,32 +17,32 @@ export interface ListSql {
 }
 
 /** Whether the rows are read by ascending `seq`: backwards in a list newest first, or forwards in a list oldest first. */
-export function isAscending(place: PagePosition): boolean {
-  return place.kind !== 'offset' && (place.kind === 'before') !== place.oldestFirst;
+export function isAscending(position: PagePosition): boolean {
+  return position.kind !== 'offset' && (position.kind === 'before') !== position.oldestFirst;
 }
 
-/** The condition of rows beyond a position; empty where there is none. @throws Problem invalid-cursor for a position in a list of another order */
+/** The condition of the rows beyond a position; empty for an offset and for the last page. @throws Problem invalid-cursor for a position in a list of another order */
 export function keysetConditionSql(
-  place: PagePosition,
+  position: PagePosition,
   { seq, time }: Pick<ListSql, 'seq' | 'time'>,
   values: unknown[],
 ): string {
-  if (place.kind === 'offset' || isLastPage(place)) return '';
-  const beyond = isAscending(place) ? '>' : '<';
-  const bySeq = `$${String(values.push(place.seq))}::bigint`;
-  if ((time === undefined) !== (place.at === undefined)) refuseCursor('is not one of this list');
+  if (position.kind === 'offset' || isLastPage(position)) return '';
+  const beyond = isAscending(position) ? '>' : '<';
+  const bySeq = `$${String(values.push(position.seq))}::bigint`;
+  if ((time === undefined) !== (position.at === undefined)) refuseCursor('is not one of this list');
   if (time === undefined) return ` AND ${seq} ${beyond} ${bySeq}`;
-  return ` AND (${time}, ${seq}) ${beyond} ($${String(values.push(place.at))}::timestamptz, ${bySeq})`;
+  return ` AND (${time}, ${seq}) ${beyond} ($${String(values.push(position.at))}::timestamptz, ${bySeq})`;
 }
 
 /** The rows of one page in the direction of reading, and one more row to know whether another page follows. */
-export function pageSql(list: ListSql, place: PagePosition, size: number): { text: string; values: unknown[] } {
+export function pageSql(list: ListSql, position: PagePosition, size: number): { text: string; values: unknown[] } {
   const values = [...list.values];
-  const beyond = keysetConditionSql(place, list, values);
-  const order = isAscending(place) ? 'ASC' : 'DESC';
+  const beyond = keysetConditionSql(position, list, values);
+  const order = isAscending(position) ? 'ASC' : 'DESC';
   const limit = `LIMIT $${String(values.push(size + 1))}::bigint`;
   const offset =
-    place.kind === 'offset' && place.offset > 0 ? ` OFFSET $${String(values.push(place.offset))}::bigint` : '';
+    position.kind === 'offset' && position.offset > 0 ? ` OFFSET $${String(values.push(position.offset))}::bigint` : '';
   const byTime = list.time === undefined ? '' : `${list.time} ${order}, `;
   const text =
     `SELECT ${list.select} FROM ${list.from} WHERE ${list.where}${beyond} ` +
@@ -51,11 +51,11 @@ export function pageSql(list: ListSql, place: PagePosition, size: number): { tex
 }
 
 /** The rows that `pageSql` read as a page in the order of the list. */
-export function toSlice<Row>(rows: Row[], place: PagePosition, size: number): Slice<Row> {
+export function toSlice<Row>(rows: Row[], position: PagePosition, size: number): Slice<Row> {
   const more = rows.length > size;
   const items = rows.slice(0, size);
-  if (place.kind === 'before') return { items: items.reverse(), hasNext: !isLastPage(place), hasPrevious: more };
-  return { items, hasNext: more, hasPrevious: place.kind !== 'offset' || place.offset > 0 };
+  if (position.kind === 'before') return { items: items.reverse(), hasNext: !isLastPage(position), hasPrevious: more };
+  return { items, hasNext: more, hasPrevious: position.kind !== 'offset' || position.offset > 0 };
 }
 
 export async function readSlice<Row extends { seq: string; at?: string }>(

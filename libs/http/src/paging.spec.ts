@@ -23,12 +23,12 @@ import { MICROS_END, timeOfMicros } from '#platform';
 const FINGERPRINT = fingerprintOf('things', 1);
 const { limits } = new Config({});
 
-/** What of a request the pages look at. */
+/** The members of a request that pages read. */
 function requestOf(originalUrl: string): FastifyRequest {
   return { protocol: 'http', host: 'server:8000', originalUrl } as FastifyRequest;
 }
 
-/** What a link's cursor was made for. */
+/** The position of a link's cursor. */
 function positionOf(link: string | null): CursorPosition {
   return decodeCursor(new URL(link ?? '').searchParams.get('cursor') ?? '', FINGERPRINT);
 }
@@ -48,7 +48,7 @@ function problemOf(work: () => unknown): Problem {
 
 describe('a cursor', () => {
   it('decodes to the position it was made for', () => {
-    const place = fc.record<CursorPosition>({
+    const position = fc.record<CursorPosition>({
       kind: fc.constantFrom('after', 'before'),
       seq: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }).map(String),
       oldestFirst: fc.boolean(),
@@ -57,8 +57,8 @@ describe('a cursor', () => {
       .bigInt({ min: 0n, max: MICROS_END - 1n })
       .chain((micros) => fc.constantFrom({}, { at: timeOfMicros(micros) }));
     fc.assert(
-      fc.property(place, at, (beside, time) => {
-        const full = { ...beside, ...time };
+      fc.property(position, at, (bySeq, time) => {
+        const full = { ...bySeq, ...time };
         expect(decodeCursor(encodeCursor(full, FINGERPRINT), FINGERPRINT)).toEqual(full);
       }),
     );
@@ -158,14 +158,10 @@ describe('the links of a page', () => {
     return pageBody(page, slice, { count: 2, count_is: 'exact' }) as Links;
   }
 
-  function placeIn(link: string | null): CursorPosition {
-    return decodeCursor(new URL(link ?? '').searchParams.get('cursor') ?? '', FINGERPRINT);
-  }
-
   it('continue after its last and before its first result', () => {
     const links = linksOf(pageOf({ page: 2 }), { items, hasNext: true, hasPrevious: true });
-    expect(placeIn(links.next)).toEqual({ kind: 'after', seq: '7', oldestFirst: false });
-    expect(placeIn(links.previous)).toEqual({ kind: 'before', seq: '9', oldestFirst: false });
+    expect(positionOf(links.next)).toEqual({ kind: 'after', seq: '7', oldestFirst: false });
+    expect(positionOf(links.previous)).toEqual({ kind: 'before', seq: '9', oldestFirst: false });
   });
 
   it('are null where no results follow', () => {
@@ -190,7 +186,7 @@ describe('the links of a page', () => {
   ])('lead back from an empty page to the result of its cursor (oldest first: %s)', (oldestFirst, seq) => {
     const cursor = encodeCursor({ kind: 'after', seq: '5', oldestFirst }, FINGERPRINT);
     const { previous } = linksOf(pageOf({ cursor }), { items: [], hasNext: false, hasPrevious: true });
-    expect(placeIn(previous)).toEqual({ kind: 'before', seq, oldestFirst });
+    expect(positionOf(previous)).toEqual({ kind: 'before', seq, oldestFirst });
   });
 });
 
@@ -221,6 +217,12 @@ describe('the links of a page', () => {
     expect(next).toMatch(/^http:\/\/server:8000\/things\?data=\{%22a%22:1\}&value=a\+b%20c&cursor=n7\.[\w-]{12}$/);
   });
 
+  it('keep dot segments, which can be names of rooms', () => {
+    expect(nextOf('/buildings/../rooms/%2E/readings?page_size=5')).toMatch(
+      /^http:\/\/server:8000\/buildings\/\.\.\/rooms\/%2E\/readings\?page_size=5&cursor=n7\./,
+    );
+  });
+
   it('are never longer than the server accepts', () => {
     const longest = `/things?value=${'x'.repeat(URL_LENGTH_MAX - 79)}`;
     const path = nextOf(longest).slice('http://server:8000'.length);
@@ -241,8 +243,8 @@ describe('the Link header of a page', () => {
     const page = pageOf({ page: 2 });
     const header = linkHeader(page, { items, hasNext: true, hasPrevious: true }) ?? '';
     const [, next = '', previous = ''] = /^<([^>]+)>; rel="next", <([^>]+)>; rel="prev"$/.exec(header) ?? [];
-    const places = [next, previous].map((link) => new URL(link).searchParams.get('cursor') ?? '');
-    expect(places.map((cursor) => decodeCursor(cursor, FINGERPRINT))).toEqual([
+    const cursors = [next, previous].map((link) => new URL(link).searchParams.get('cursor') ?? '');
+    expect(cursors.map((cursor) => decodeCursor(cursor, FINGERPRINT))).toEqual([
       { kind: 'after', seq: '7', oldestFirst: false, at: '2024-12-10T16:45:00.000000Z' },
       { kind: 'before', seq: '9', oldestFirst: false, at: '2024-12-10T16:45:00.500000Z' },
     ]);

@@ -3,7 +3,7 @@ import { ApiProperty } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { Config } from '#platform';
 import { ChoiceField, IntegerParameter, TextField } from './fields.js';
-import { requestUrl } from './origin.js';
+import { requestUrl, type RequestUrl } from './origin.js';
 import { Problem, ValidationErrors } from './problems.js';
 import { MICROS_END, microsOf, timeOfMicros } from '#platform';
 
@@ -125,8 +125,7 @@ export interface PageRequest {
   size: number;
   count: CountMode | 'capped';
   fingerprint: string;
-  /** The absolute URL of the request. */
-  url: URL;
+  url: RequestUrl;
 }
 
 /** The longest path and query that a request may have. */
@@ -155,14 +154,14 @@ export function pageRequest(
   if (size > limits.pageSizeMax)
     refuseParameter('page_size', `must be at most ${String(limits.pageSizeMax)} (PAGE_SIZE_MAX)`);
   if (query.cursor !== undefined && query.page !== undefined) refuseParameter('page', 'cannot be combined with cursor');
-  const place: PagePosition =
+  const position: PagePosition =
     query.cursor === undefined
       ? { kind: 'offset', offset: ((query.page ?? 1) - 1) * size }
       : decodeCursor(query.cursor, fingerprint);
   const url = requestUrl(request);
-  const linkLength = url.pathname.length + withoutPlace(url.search).length + CURSOR_PARAMETER_LENGTH_MAX;
+  const linkLength = url.path.length + `?${withoutPosition(url.query)}`.length + CURSOR_PARAMETER_LENGTH_MAX;
   if (linkLength > URL_LENGTH_MAX) throw urlTooLong(linkLength);
-  return { position: place, size, count: query.count ?? 'capped', fingerprint, url };
+  return { position, size, count: query.count ?? 'capped', fingerprint, url };
 }
 
 function refuseParameter(parameter: string, detail: string): never {
@@ -191,19 +190,19 @@ export function encodeCursor({ kind, seq, oldestFirst, at }: CursorPosition, fin
 
 /** @throws Problem invalid-cursor for a cursor that was not issued by this API, or was issued for another filter */
 export function decodeCursor(cursor: string, fingerprint: string): CursorPosition {
-  const [, letter = '', seq = '', time, made] =
+  const [, letter = '', seq = '', time, cursorFingerprint] =
     /^([npNP])([0-9a-z]{1,13})(?:-([0-9a-z]{1,12}))?\.([\w-]+)$/.exec(cursor) ?? [];
   const value = fromBase36(seq);
   const micros = time === undefined ? 0n : fromBase36(time);
   if (letter === '' || value >= 2n ** 63n || micros >= MICROS_END) refuseCursor('was not issued by this API');
-  if (made !== fingerprint) refuseCursor('was issued for another filter or list; start again without it');
+  if (cursorFingerprint !== fingerprint) refuseCursor('was issued for another filter or list; start again without it');
   const direction = letter.toLowerCase() as keyof typeof DIRECTIONS;
-  const place: CursorPosition = {
+  const position: CursorPosition = {
     kind: DIRECTIONS[direction],
     seq: value.toString(),
     oldestFirst: letter !== direction,
   };
-  return time === undefined ? place : { ...place, at: timeOfMicros(micros) };
+  return time === undefined ? position : { ...position, at: timeOfMicros(micros) };
 }
 
 function fromBase36(text: string): bigint {
@@ -223,7 +222,7 @@ export function fingerprintOf(...parts: unknown[]): string {
   return hash('sha256', JSON.stringify(parts), 'base64url').slice(0, 12);
 }
 
-/** The absolute URLs of the next and the previous page. They keep all parameters of the request but the position. */
+/** The absolute URLs of the next and the previous page. They keep all other parameters of the request. */
 function pageLinks(page: PageRequest, slice: Slice<SortKeys>): { next: string | null; previous: string | null } {
   return {
     next: slice.hasNext ? linkTo(page, 'after', slice.items.at(-1)) : null,
@@ -242,23 +241,21 @@ export function linkHeader(page: PageRequest, slice: Slice<SortKeys>): string | 
 }
 
 function linkTo(page: PageRequest, kind: CursorPosition['kind'], item: SortKeys | undefined): string | null {
-  const { url, position: place, fingerprint } = page;
-  const beside = item ?? wayBack(place, kind);
-  if (beside === null) return null;
-  const oldestFirst = place.kind !== 'offset' && place.oldestFirst;
-  const link = new URL(url);
-  const { seq, at } = beside;
-  link.search = `${withoutPlace(url.search)}cursor=${encodeCursor({ kind, seq, oldestFirst, at }, fingerprint)}`;
-  return link.href;
+  const { url, position, fingerprint } = page;
+  const keys = item ?? keysFromEmptyPage(position, kind);
+  if (keys === null) return null;
+  const oldestFirst = position.kind !== 'offset' && position.oldestFirst;
+  const cursor = encodeCursor({ kind, seq: keys.seq, oldestFirst, at: keys.at }, fingerprint);
+  return `${url.origin}${url.path}?${withoutPosition(url.query)}cursor=${cursor}`;
 }
 
-/** A query without `page` and `cursor`, ready for one more parameter. The others stay as sent: encoding them again makes them longer. */
-function withoutPlace(search: string): string {
-  const kept = search
-    .slice(1)
+/** A query without `page` and `cursor`, ready for another parameter. The rest stays as sent, because encoding it again can make it longer. */
+function withoutPosition(query: string): string {
+  return query
     .split('&')
-    .filter((parameter) => parameter !== '' && !['page', 'cursor'].includes(nameOf(parameter)));
-  return ['?', ...kept.map((parameter) => `${parameter}&`)].join('');
+    .filter((parameter) => parameter !== '' && !['page', 'cursor'].includes(nameOf(parameter)))
+    .map((parameter) => `${parameter}&`)
+    .join('');
 }
 
 function nameOf(parameter: string): string {
@@ -266,14 +263,14 @@ function nameOf(parameter: string): string {
 }
 
 /**
- * From an empty page back: to the result that its cursor was made for, which is included; or from a page past the end to
- * the last page.
+ * The sort keys that a link from an empty page starts at. The page linked to includes the result at the cursor of the empty
+ * page; a page past the end links to the last page.
  */
-function wayBack(place: PagePosition, kind: CursorPosition['kind']): SortKeys | null {
-  if (place.kind === 'offset') return kind === 'before' ? { seq: LAST_PAGE_SEQ } : null;
-  const step = (kind === 'after') === place.oldestFirst ? -1n : 1n;
-  const seq = (BigInt(place.seq) + step).toString();
-  return place.at === undefined ? { seq } : { seq, at: place.at };
+function keysFromEmptyPage(position: PagePosition, kind: CursorPosition['kind']): SortKeys | null {
+  if (position.kind === 'offset') return kind === 'before' ? { seq: LAST_PAGE_SEQ } : null;
+  const step = (kind === 'after') === position.oldestFirst ? -1n : 1n;
+  const seq = (BigInt(position.seq) + step).toString();
+  return position.at === undefined ? { seq } : { seq, at: position.at };
 }
 
 /** The JSON text of a page up to its first result; `]}` closes it. */

@@ -16,7 +16,11 @@ const BY_FASTIFY_CODE: Readonly<Record<string, { slug: ProblemSlug; detail: stri
     slug: 'malformed-request',
     detail: 'The body length does not match Content-Length.',
   },
-  FST_ERR_BAD_URL: { slug: 'invalid-path', detail: 'The percent-encoding of the path is not valid UTF-8.' },
+  FST_ERR_BAD_URL: {
+    slug: 'invalid-path',
+    detail:
+      'The URL cannot be parsed: its authority is not valid, or the percent-encoding of its path is not valid UTF-8.',
+  },
   FST_ERR_MAX_PARAM_LENGTH: { slug: 'uri-too-long', detail: 'An id in the path is longer than 255 characters.' },
 };
 
@@ -69,18 +73,22 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   }
   // Also for requests that the router refused before any hook ran.
   reply.header('X-Request-Id', request.id);
-  const body = problemBody(problem, request.originalUrl, request.id, requestOrigin(request));
+  const body = problemBody(problem, requestOrigin(request), { instance: request.originalUrl, request_id: request.id });
   reply.code(problem.status).headers(problem.headers).type('application/problem+json').send(JSON.stringify(body));
 }
 
-export function problemBody(problem: Problem, instance: string, requestId: string, origin: string): object {
+/** @param request absent where the request could not be parsed */
+export function problemBody(
+  problem: Problem,
+  origin: string,
+  request?: { instance: string; request_id: string },
+): object {
   return {
     type: `${origin}/problems#${problem.slug}`,
     title: problem.title,
     status: problem.status,
     detail: problem.message,
-    instance,
-    request_id: requestId,
+    ...request,
     ...(problem.errors.length > 0 ? { errors: problem.errors, error_count: problem.errorCount } : {}),
     ...problem.extra,
   };

@@ -84,5 +84,5 @@ function deadLetter(attempts: number): Problem {
 }
 
 function problemOf(problem: Problem, { instance, requestId, base }: StoredRequest): object {
-  return problemBody(problem, instance, requestId, base.slice(0, -API.length));
+  return problemBody(problem, base.slice(0, -API.length), { instance, request_id: requestId });
 }
