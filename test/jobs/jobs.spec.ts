@@ -232,7 +232,7 @@ describe('GET /jobs', () => {
         ['POST', `/jobs/${id}/retry`],
       ] as const) {
         const reply: Reply = await api.call(method, path, { key: others.keys.admin });
-        expect(expectProblem(reply, 'not-found').detail).toBe('No job of this project has this id.');
+        expect(expectProblem(reply, 'not-found').detail).toBe('Job not found.');
       }
     },
   );

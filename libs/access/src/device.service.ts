@@ -42,7 +42,7 @@ export class DeviceService {
   /** @throws Problem not-found, also for a device of another project */
   async get(projectId: number, deviceId: string): Promise<DeviceDto> {
     const device = await this.store.find(projectId, deviceId);
-    if (device === null) throw noSuchDevice();
+    if (device === null) throw deviceNotFound();
     return device;
   }
 
@@ -51,7 +51,7 @@ export class DeviceService {
    * @throws Problem not-found, the same for a device that does not exist, is of another project, or is not the principal's
    */
   async requireReadable({ projectId, role, deviceId: own }: Principal, deviceId: string): Promise<void> {
-    if (projectId === null || (role === 'device' && own !== deviceId)) throw noSuchDevice();
+    if (projectId === null || (role === 'device' && own !== deviceId)) throw deviceNotFound();
     await this.get(projectId, deviceId);
   }
 
@@ -64,8 +64,8 @@ export class DeviceService {
     try {
       return await this.database.transaction(async (tx) => {
         const device = await this.store.lock(deviceId, tx);
-        if (device === null) throw noSuchDevice();
-        if (!(await this.projects.exists(projectId, tx))) throw noSuchProject();
+        if (device === null) throw deviceNotFound();
+        if (!(await this.projects.exists(projectId, tx))) throw projectNotFound();
         checkPreconditions(preconditions, etagOf(JSON.stringify(device)), PRECONDITION_RULES);
         if (device.project_id === projectId) return device;
         await this.store.move(deviceId, projectId, tx);
@@ -79,11 +79,11 @@ export class DeviceService {
   }
 }
 
-function noSuchDevice(): Problem {
-  return new Problem('not-found', { detail: 'There is no such device.' });
+function deviceNotFound(): Problem {
+  return new Problem('not-found', { detail: 'Device not found.' });
 }
 
-function noSuchProject(): Problem {
+function projectNotFound(): Problem {
   return new Problem('invalid-body', {
     detail: '/project_id does not exist.',
     errors: [{ pointer: '/project_id', detail: 'does not exist' }],

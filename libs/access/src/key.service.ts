@@ -213,7 +213,7 @@ function invalid(pointer: string, detail: string): Problem {
 }
 
 function notFound(projectId: number | null): Problem {
-  const detail = projectId === null ? 'There is no such operator key.' : 'There is no such key in this project.';
+  const detail = projectId === null ? 'Operator key not found.' : 'Key not found in this project.';
   return new Problem('not-found', { detail });
 }
 

@@ -87,7 +87,7 @@ export class ProjectService {
     const isAllowed = principal.role === 'operator' || principal.projectId === projectId;
     const project =
       isAllowed && projectId <= PROJECT_ID_MAX ? await this.projects.findOneBy({ project_id: projectId }) : null;
-    if (project === null) throw new Problem('not-found', { detail: 'There is no such project.' });
+    if (project === null) throw new Problem('not-found', { detail: 'Project not found.' });
     return toProjectDto(project);
   }
 

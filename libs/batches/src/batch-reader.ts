@@ -96,7 +96,7 @@ export class BatchReader {
 }
 
 export function batchNotFound(): Problem {
-  return new Problem('not-found', { detail: 'The project has no such batch.' });
+  return new Problem('not-found', { detail: 'Batch not found.' });
 }
 
 /** The URL of the objects of a batch after `seq`, in the order sent. */

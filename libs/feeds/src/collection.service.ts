@@ -150,7 +150,7 @@ export function collectionList(collection: TypedCollection): FeedList<string> {
 function itemText(collection: TypedCollection, row: ObjectRow): string {
   const text = row.batch_id === collection.name ? collection.fromObject(row) : undefined;
   // The same text as for an object that does not exist.
-  if (text === undefined) throw new Problem('not-found', { detail: 'The project has no such object.' });
+  if (text === undefined) throw new Problem('not-found', { detail: 'Object not found.' });
   return text;
 }
 

@@ -17,7 +17,7 @@ export class ProblemDto {
   @ApiProperty({ example: 404 })
   status: number;
 
-  @ApiProperty({ description: 'What is wrong with this request.', example: 'There is no such object.' })
+  @ApiProperty({ description: 'What is wrong with this request.', example: 'Object not found.' })
   detail: string;
 
   @ApiProperty({ description: 'The path of the request.', example: '/api/v1/objects/shoe-9' })

@@ -110,5 +110,5 @@ function keyOf(projectId: number, id: string): JobKey {
 }
 
 function jobNotFound(): Problem {
-  return new Problem('not-found', { detail: 'No job of this project has this id.' });
+  return new Problem('not-found', { detail: 'Job not found.' });
 }

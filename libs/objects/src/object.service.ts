@@ -43,5 +43,5 @@ export class ObjectService {
 }
 
 function objectNotFound(): Problem {
-  return new Problem('not-found', { detail: 'The project has no such object.' });
+  return new Problem('not-found', { detail: 'Object not found.' });
 }
