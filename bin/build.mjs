@@ -32,6 +32,8 @@ const isComplete = outputs.every((file) => existsSync(file));
 if (!isComplete || textOf(STAMP) !== stamp()) compile();
 
 function compile() {
+  // Taken before `tsc` reads the sources: one that changes meanwhile has to be compiled by the next run.
+  const digest = digestOfSources();
   rmSync(STAMP, { force: true });
   // `tsc` does not check that its earlier outputs exist; without its build info it writes all of them again.
   if (!isComplete) rmSync(BUILD_INFO, { force: true });
@@ -39,7 +41,7 @@ function compile() {
   const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { stdio: 'inherit' });
   if (status !== 0) process.exit(status ?? 1);
   removeOrphans();
-  writeFileSync(STAMP, stamp());
+  writeFileSync(STAMP, stamp(digest));
 }
 
 /** Removes outputs whose source is gone, so that nothing can import them. */
@@ -54,10 +56,16 @@ function removeOrphans() {
   }
 }
 
-/** A digest of the inputs and the compiler's build info: it changes with a source, and when another program has compiled. */
-function stamp() {
+/** The digest of the inputs and the compiler's build info: it changes with a source, and when another program has compiled. */
+function stamp(sourcesDigest = digestOfSources()) {
+  return createHash('sha256')
+    .update(`${sourcesDigest}${textOf(BUILD_INFO)}`)
+    .digest('hex');
+}
+
+function digestOfSources() {
   const hash = createHash('sha256');
-  for (const file of [...SETTINGS, ...sources, BUILD_INFO]) hash.update(`${file}\0${textOf(file)}\0`);
+  for (const file of [...SETTINGS, ...sources]) hash.update(`${file}\0${textOf(file)}\0`);
   return hash.digest('hex');
 }
 
