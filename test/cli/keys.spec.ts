@@ -1,0 +1,201 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { cloneDatabase } from '../harness/database.js';
+import { ADMIN_KEY, Stowage, type Ended } from './stowage.js';
+
+/** A server; the commands open the same embedded database while it runs. */
+let stowage: Stowage;
+let origin: string;
+
+beforeAll(async () => {
+  stowage = await Stowage.create({ STOWAGE_ADMIN_KEY: ADMIN_KEY });
+  origin = await stowage.serve();
+});
+afterAll(() => stowage.remove());
+
+function run(...args: string[]): Promise<Ended> {
+  return stowage.run(args);
+}
+
+async function statusOf(path: string, key: string): Promise<number> {
+  return (await fetch(`${origin}/api/v1/${path}`, { headers: { 'X-Api-Key': key } })).status;
+}
+
+/** The server caches a key that it has authenticated for 5 seconds. */
+async function waitUntilRejected(path: string, key: string): Promise<void> {
+  for (let waitedMs = 0; (await statusOf(path, key)) !== 401; waitedMs += 100) {
+    expect(waitedMs).toBeLessThan(5_500);
+    await sleep(100);
+  }
+}
+
+describe('stowage project and stowage key', () => {
+  it('creates a project and a key, alone on standard output, which the running server accepts', async () => {
+    const created = await run('project', 'create', 'acme');
+    expect(created.code).toBe(0);
+    expect(created.stdout).toMatch(/^\d+ {2}acme\n$/);
+    const [id = ''] = created.stdout.split(' ');
+
+    // The project by its name and by its id.
+    const options = ['--role', 'analyst', '--name', 'reader'];
+    for (const key of await Promise.all(
+      ['acme', id].map((project) => run('key', 'create', '--project', project, ...options)),
+    )) {
+      expect(key).toMatchObject({ code: 0, stdout: expect.stringMatching(/^stw_analyst_\w+\n$/) });
+      expect(await statusOf('objects', key.stdout.trim())).toBe(200);
+    }
+
+    const { stdout } = await run('project', 'list');
+    expect(stdout).toMatch(new RegExp(`^${id} +acme `, 'm'));
+    expect(stdout).toMatch(/^\d+ +default /m);
+  });
+
+  it('creates, lists and revokes operator keys, which belong to no project', async () => {
+    const { code, stdout } = await run('key', 'create', '--role', 'operator', '--name', 'to revoke');
+    expect(code).toBe(0);
+    const key = stdout.trim();
+    expect(await statusOf('projects', key)).toBe(200);
+    expect(await statusOf('objects', key)).toBe(403);
+
+    const [operators, ofProject] = await Promise.all([run('key', 'list', '--operator'), run('key', 'list')]);
+    expect(operators.stdout).not.toContain(key);
+    expect(operators.stdout).not.toMatch(/ admin /);
+    expect(ofProject.stdout).not.toMatch(/ operator /);
+    const [line = ''] = /^.* to revoke$/m.exec(operators.stdout) ?? [];
+    expect(line).toContain(key.slice(0, 'stw_operator_'.length + 4));
+    const [keyId = ''] = line.split(' ');
+
+    // Without --operator the key is looked for in the project.
+    const inProject = await run('key', 'revoke', keyId);
+    expect(inProject).toMatchObject({ code: 1, stderr: 'stowage: There is no such key in this project.\n' });
+    expect(await run('key', 'revoke', '--operator', keyId)).toMatchObject({ code: 0, stderr: '' });
+    const [again, listed] = await Promise.all([
+      run('key', 'revoke', '--operator', keyId),
+      run('key', 'list', '--operator'),
+      waitUntilRejected('projects', key),
+    ]);
+    expect(again).toMatchObject({ code: 1, stderr: 'stowage: There is no such operator key.\n' });
+    expect(listed.stdout).not.toContain(keyId);
+  });
+
+  it('lists the keys of a project without secrets, and revokes one on every server', async () => {
+    const created = await run('key', 'create', '--role', 'analyst', '--name', 'to go');
+    const key = created.stdout.trim();
+    expect(await statusOf('objects', key)).toBe(200);
+
+    const listed = await run('key', 'list');
+    expect(listed.stdout).not.toContain(key);
+    const [line = ''] = /^.* to go$/m.exec(listed.stdout) ?? [];
+    expect(line).toContain(key.slice(0, 'stw_analyst_'.length + 4));
+    const [keyId = ''] = line.split(' ');
+
+    expect(await run('key', 'revoke', '--project', 'default', keyId)).toMatchObject({ code: 0 });
+    const [again] = await Promise.all([run('key', 'revoke', keyId), waitUntilRejected('objects', key)]);
+    expect(again).toMatchObject({
+      code: 1,
+      stderr: 'stowage: There is no such key in this project.\n',
+    });
+  });
+
+  it.each([
+    [
+      'a project of a name that exists',
+      1,
+      ['project', 'create', 'default'],
+      'The project name "default" exists already.',
+    ],
+    ['a project without a name', 2, ['project', 'create', ''], '<name> must be 1 to 255 characters; got 0'],
+    ['a key of an unknown project', 1, ['key', 'create', '--role', 'admin', '--project', 'x'], 'project "x" not found'],
+    ['a key with an unknown role', 2, ['key', 'create', '--role', 'boss'], '--role must be one of admin, '],
+    [
+      'a device key without a device',
+      2,
+      ['key', 'create', '--role', 'device'],
+      '--device is required for the role device',
+    ],
+    [
+      'a key that has expired',
+      2,
+      ['key', 'create', '--role', 'admin', '--expires', '2001-01-01T00:00:00Z'],
+      '--expires must be in the future',
+    ],
+    [
+      'to list the operator keys of a project',
+      2,
+      ['key', 'list', '--operator', '--project', 'x'],
+      '--operator takes no --project',
+    ],
+    [
+      'an operator key of a project',
+      2,
+      ['key', 'create', '--role', 'operator', '--project', 'x'],
+      '--role operator takes no --project',
+    ],
+  ])('rejects %s in one line', async (_, code, args, line) => {
+    const ended = await run(...args);
+    expect(ended.stderr).toMatch(/^stowage: .*\n$/);
+    expect(ended.stderr).toContain(line);
+    expect(ended).toMatchObject({ code, stdout: '' });
+  });
+});
+
+describe('stowage device', () => {
+  it('creates a device with a key, alone on standard output, moves it, which revokes the key, and lists it', async () => {
+    const created = await run('device', 'create', 'd 1');
+    expect(created).toMatchObject({ code: 0, stdout: expect.stringMatching(/^stw_device_\w+\n$/) });
+    expect(created.stderr).toMatch(/^created device d 1 in project default; its key \d+ is shown only once:\n$/);
+    const key = created.stdout.trim();
+    expect(await statusOf('jobs', key)).toBe(200);
+
+    await run('project', 'create', 'elsewhere');
+    const moved = await run('device', 'move', 'd 1', '--to', 'elsewhere');
+    expect(moved).toMatchObject({ code: 0, stderr: '' });
+    expect(moved.stdout).toMatch(/^device d 1 is in project elsewhere; .*\n$/);
+    const listed = await run('device', 'list', '--project', 'elsewhere');
+    expect(listed.stdout).toMatch(/^CREATED_AT +DEVICE_ID\n\S+Z +d 1\n$/);
+    const [taken] = await Promise.all([run('device', 'create', 'd 1'), waitUntilRejected('jobs', key)]);
+    expect(taken).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'stowage: The device id "d 1" exists already; device ids are unique in the installation.\n',
+    });
+  });
+
+  it.each([
+    ['a device without an id', 2, ['device', 'create', ''], '<device_id> must be 1 to 255 characters; got 0'],
+    ['to move an unknown device', 1, ['device', 'move', 'x', '--to', 'default'], 'There is no such device.'],
+    [
+      'a key of an unknown device',
+      2,
+      ['key', 'create', '--role', 'device', '--device', 'x'],
+      '--device does not exist in this project',
+    ],
+  ])('rejects %s in one line', async (_, code, args, line) => {
+    const ended = await run(...args);
+    expect(ended.stderr).toMatch(/^stowage: .*\n$/);
+    expect(ended.stderr).toContain(line);
+    expect(ended).toMatchObject({ code, stdout: '' });
+  });
+});
+
+describe('stowage migrate', () => {
+  it('migrates an empty database, reports the migrations, and changes nothing when it runs again', async () => {
+    const db = await cloneDatabase('template1');
+    try {
+      const { host, port, user, database } = db.address;
+      const settings = {
+        DATABASE_URL: `postgresql://${user}@${encodeURIComponent(host)}:${String(port)}/${database}`,
+        STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
+      };
+      const first = await stowage.run(['migrate'], settings);
+      expect(first).toMatchObject({ code: 0, stderr: '' });
+      expect(first.stdout).toMatch(/^ran \d+ migrations?\nthe database is up to date\n$/m);
+      expect(await db.sql('SELECT FROM projects')).toEqual([]);
+      const second = await stowage.run(['migrate'], settings);
+      expect(second).toMatchObject({ code: 0, stderr: '' });
+      expect(second.stdout).not.toContain('ran ');
+    } finally {
+      await db.close();
+    }
+  });
+});
