@@ -30,6 +30,7 @@ import {
   BatchPageDto,
   CreateBatchDto,
   DryRunDto,
+  ExistingBatchDto,
   PartBatchDto,
   PutBatchDto,
   PutBatchQuery,
@@ -70,7 +71,7 @@ export class BatchController {
   @ApiOperation({ summary: 'Store a whole batch, all or nothing' })
   @ApiBody({ type: CreateBatchDto })
   @ApiRespondAsync(' `return=representation` returns the whole batch, but not together with an Idempotency-Key.')
-  @ApiResult(201, BatchDto, { location: true })
+  @ApiResult(201, BatchDto, { location: true, etag: true })
   @ApiResult(200, DryRunDto, { description: 'With dry_run=true: what would happen.' })
   @ApiResult(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })
   @ApiProblems('malformed-request', 'invalid-query', 'invalid-body', 'conflict', 'too-large')
@@ -97,7 +98,7 @@ export class BatchController {
   @ApiRespondAsync()
   @ApiPreconditions()
   @ApiResult(201, BatchDto, { location: true })
-  @ApiResult(200, BatchDto, {
+  @ApiResult(200, ExistingBatchDto, {
     description: 'The batch existed: it is unchanged, replaced or extended. With dry_run=true: what would happen.',
   })
   @ApiResult(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })

@@ -1,8 +1,12 @@
 import { ChoiceField, FlagParameter, IdField, type NestedContext, pageOf } from '#http';
 import { applyDecorators } from '@nestjs/common';
-import { ApiProperty } from '@nestjs/swagger';
+import { ApiProperty, OmitType } from '@nestjs/swagger';
 import { IsArray, ValidateNested } from 'class-validator';
 import { FilterQuery, NewObjectDto } from '#objects';
+
+/** Producers read no data, and other objects of the batch are data. */
+const NO_COUNT_FOR_PRODUCERS =
+  'Left out for a producer with on_conflict=skip, which must not learn what else a batch has.';
 
 export class CreateBatchDto {
   @IdField({ description: 'Unique in the project.', example: 'spring-shoes' })
@@ -12,16 +16,15 @@ export class CreateBatchDto {
   objects: NewObjectDto[];
 }
 
-/** A whole batch at its URL. The id is optional in the body, and has to be that of the URL. */
+/** A whole batch whose id is in the path; the body may repeat it. */
 export class PutBatchDto {
-  @IdField({ optional: true, description: 'The id of the URL.', example: 'spring-shoes' })
+  @IdField({ optional: true, description: 'Must equal the id in the path.', example: 'spring-shoes' })
   batch_id?: string;
 
   @ObjectsField()
   objects: NewObjectDto[];
 }
 
-/** How a batch is to be written. */
 export class WriteBatchQuery {
   @FlagParameter({ description: 'Return 200 with what would happen, and store nothing.', example: false })
   dry_run?: boolean;
@@ -29,7 +32,7 @@ export class WriteBatchQuery {
   @ChoiceField({
     optional: true,
     choices: ['partial'],
-    description: '`partial` stores the valid objects and returns 207 with the errors of the others, if there are any.',
+    description: '`partial` stores the valid objects and reports the others: 207 where there are any.',
   })
   mode?: 'partial';
 }
@@ -39,7 +42,7 @@ export class PutBatchQuery extends WriteBatchQuery {
     optional: true,
     choices: ['replace', 'skip'],
     description:
-      'For a batch that exists with other content: `replace` replaces it, `skip` adds the objects that do not exist. Default: 409.',
+      'If the batch exists with other content: `replace` replaces its content, `skip` adds the objects that do not exist. Default: 409.',
   })
   on_conflict?: 'replace' | 'skip';
 }
@@ -55,7 +58,7 @@ export class BatchListQuery extends FilterQuery {
 
 class InputErrorDto {
   @ApiProperty({
-    description: 'JSON Pointer into the request body; `/lines/7/…` is the seventh line of NDJSON.',
+    description: 'JSON Pointer into the request; `/lines/7/…` for the seventh line.',
     example: '/objects/1/data',
   })
   pointer: string;
@@ -69,20 +72,20 @@ export class PartBatchDto {
   @ApiProperty({ example: 'spring-shoes' })
   batch_id: string;
 
-  @ApiProperty({ description: 'How many of the objects sent are stored.', example: 1 })
+  @ApiProperty({ description: 'Number of objects of the request that are stored.', example: 1 })
   stored: number;
 
-  @ApiProperty({ description: 'How many of the objects sent are not stored.', example: 1 })
+  @ApiProperty({ description: 'Number of objects that are not stored.', example: 1 })
   rejected: number;
 
-  @ApiProperty({ type: [InputErrorDto], description: 'The errors of the rejected objects, at most 100.' })
+  @ApiProperty({ type: [InputErrorDto], description: 'The errors of these objects, at most 100.' })
   errors: InputErrorDto[];
 
-  @ApiProperty({ description: 'The number of all errors.', example: 1 })
+  @ApiProperty({ description: 'Number of errors in all.', example: 1 })
   error_count: number;
 }
 
-/** What would have happened. */
+/** The result of a dry run. */
 export class DryRunDto {
   @ApiProperty({ enum: [true], example: true })
   dry_run: boolean;
@@ -90,19 +93,23 @@ export class DryRunDto {
   @ApiProperty({ enum: ['create', 'nothing', 'replace', 'extend'], example: 'create' })
   would: string;
 
-  @ApiProperty({ description: 'The status of the answer without dry_run.', example: 201 })
+  @ApiProperty({ description: 'Status of the response without dry_run.', example: 201 })
   would_answer: number;
 
   @ApiProperty({ example: 'spring-shoes' })
   batch_id: string;
 
-  @ApiProperty({ description: 'How many objects the batch would have.', example: 2 })
-  object_count: number;
+  @ApiProperty({
+    required: false,
+    description: `Number of objects that the batch would have. ${NO_COUNT_FOR_PRODUCERS}`,
+    example: 2,
+  })
+  object_count?: number;
 
-  @ApiProperty({ description: 'How many of the objects sent would be stored.', example: 2 })
+  @ApiProperty({ description: 'Number of objects of the request that would be stored.', example: 2 })
   stored: number;
 
-  @ApiProperty({ description: 'How many would not.', example: 0 })
+  @ApiProperty({ description: 'Number of objects that would not be stored.', example: 0 })
   rejected: number;
 
   @ApiProperty({ required: false, type: [InputErrorDto] })
@@ -134,6 +141,12 @@ export class BatchDto {
     example: 'http://127.0.0.1:8000/api/v1/objects?batch_id=spring-shoes',
   })
   objects_url: string;
+}
+
+/** A batch that existed before the request. */
+export class ExistingBatchDto extends OmitType(BatchDto, ['object_count']) {
+  @ApiProperty({ required: false, description: NO_COUNT_FOR_PRODUCERS, example: 2 })
+  object_count?: number;
 }
 
 /** A batch in a list, with its objects where include=objects. */

@@ -5,7 +5,7 @@
 export { preferredType } from './accept.js';
 export { ApiPreconditions, ApiResult, JsonHeader, ProblemDto, ApiProblems } from './api-decorators.js';
 export { type DtoClass, DtoValidator, type NestedContext, isValidDto, validateDto } from './dto-validator.js';
-export { etagOf, requireMatch } from './etag.js';
+export { etagOf } from './etag.js';
 export {
   ChoiceField,
   DurationField,

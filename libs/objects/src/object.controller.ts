@@ -9,6 +9,7 @@ import {
   JsonHeader,
   pageRequest,
   pageText,
+  ApiPreconditions,
   ApiProblems,
   Rules,
   preconditionsOf,
@@ -16,7 +17,7 @@ import {
 } from '#http';
 import { Config } from '#platform';
 import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Put, Query, Req, Res } from '@nestjs/common';
-import { ApiBody, ApiConsumes, ApiHeader, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiConsumes, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { FilterQuery, filterOf, objectsFingerprint } from './filter.dto.js';
 import {
@@ -31,12 +32,6 @@ import { ObjectOperations } from './object.operations.js';
 import { ObjectService } from './object.service.js';
 import { ObjectListStore } from './object-list.store.js';
 import { objectText } from './object-wire.js';
-
-const IF_MATCH = {
-  name: 'If-Match',
-  required: false,
-  description: 'The ETag that was read; 412 where the current one is another.',
-};
 
 @ApiTags('objects')
 @Controller(`${API}/objects`)
@@ -93,18 +88,11 @@ export class ObjectController {
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Replace what an object holds' })
   @ApiParam({ name: 'object_id', type: String })
-  @ApiHeader(IF_MATCH)
+  @ApiPreconditions()
   @ApiRespondAsync()
   @ApiBody({ type: ReplaceObjectDto })
   @ApiResult(200, ObjectDto, { etag: true })
-  @ApiProblems(
-    'malformed-request',
-    'invalid-body',
-    'not-found',
-    'precondition-failed',
-    'precondition-required',
-    'too-large',
-  )
+  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'too-large')
   replaceObject(@Http() http: HttpContext): Promise<string> {
     return this.writes.handle(this.operations.replace, http);
   }
@@ -114,21 +102,14 @@ export class ObjectController {
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/merge-patch+json'] })
   @ApiOperation({ summary: 'Change some of an object (JSON merge patch)' })
   @ApiConsumes('application/merge-patch+json')
-  @ApiHeader(IF_MATCH)
+  @ApiPreconditions()
   @ApiBody({ type: PatchObjectDto })
   @ApiResult(200, ObjectDto, {
     or: ChangedObjectDto,
     etag: true,
     description: 'The object; for a producer, which reads no data, its ids and its time.',
   })
-  @ApiProblems(
-    'malformed-request',
-    'invalid-body',
-    'not-found',
-    'precondition-failed',
-    'precondition-required',
-    'too-large',
-  )
+  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'too-large')
   async patchObject(
     @ProjectId() projectId: number,
     @CurrentPrincipal() { role }: Principal,
@@ -146,9 +127,9 @@ export class ObjectController {
   @HttpCode(204)
   @Rules({ roles: ['admin'] })
   @ApiOperation({ summary: 'Delete an object' })
-  @ApiHeader(IF_MATCH)
+  @ApiPreconditions()
   @ApiResult(204)
-  @ApiProblems('not-found', 'precondition-failed', 'precondition-required')
+  @ApiProblems('not-found')
   async deleteObject(
     @ProjectId() projectId: number,
     @Param('object_id') objectId: string,

@@ -5,6 +5,7 @@ import {
   API,
   Http,
   JsonHeader,
+  ApiPreconditions,
   ApiProblems,
   Rules,
   ValidationErrors,
@@ -14,7 +15,7 @@ import {
 import { Config } from '#platform';
 import { FeedReader, CollectionService, collectionList, ApiOneOrFile, ApiStoredResult } from '#feeds';
 import { Controller, Get, Param, Post, Put, Query } from '@nestjs/common';
-import { ApiBody, ApiHeader, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { NewSprocketDto, NewSprocketsDto, SprocketDto, SprocketListQuery, SprocketPageDto } from './sprocket.dto.js';
 import { SPROCKETS } from './sprocket.js';
 
@@ -69,18 +70,11 @@ export class SprocketController {
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
   @ApiOperation({ summary: 'Replace a sprocket' })
   @ApiParam({ name: 'sprocket_id', type: String })
-  @ApiHeader({ name: 'If-Match', required: false, description: 'The ETag that was read; another one answers 412.' })
+  @ApiPreconditions()
   @ApiBody({ type: NewSprocketDto })
   @ApiRespondAsync()
   @ApiResult(200, SprocketDto, { etag: true })
-  @ApiProblems(
-    'malformed-request',
-    'invalid-body',
-    'not-found',
-    'precondition-failed',
-    'precondition-required',
-    'too-large',
-  )
+  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'too-large')
   replaceSprocket(@Http() http: HttpContext): Promise<string> {
     return this.writes.handle(this.replacing, http);
   }

@@ -15,7 +15,6 @@ export {
   type ObjectRow,
 } from './object-columns.js';
 export { MEASURED_KEY, ObjectEntity } from './object.entity.js';
-export type { Note } from './note.js';
 export { addObjectsSql, insertRow, type NewObjectRow } from './object-insert.js';
 export { dataOf, listOfPairs, pairsOf, patchPairs, valueIn } from './pairs.js';
 export { invalidateAllRollupsSql, ROLLUP_COLUMNS, invalidateRollupsSql, SETTLED_UNTIL } from './rollup-marks.js';
