@@ -67,14 +67,14 @@ describe('stowage project and stowage key', () => {
 
     // Without --operator the key is looked for in the project.
     const inProject = await run('key', 'revoke', keyId);
-    expect(inProject).toMatchObject({ code: 1, stderr: 'stowage: There is no such key in this project.\n' });
+    expect(inProject).toMatchObject({ code: 1, stderr: 'stowage: Key not found in this project.\n' });
     expect(await run('key', 'revoke', '--operator', keyId)).toMatchObject({ code: 0, stderr: '' });
     const [again, listed] = await Promise.all([
       run('key', 'revoke', '--operator', keyId),
       run('key', 'list', '--operator'),
       waitUntilRejected('projects', key),
     ]);
-    expect(again).toMatchObject({ code: 1, stderr: 'stowage: There is no such operator key.\n' });
+    expect(again).toMatchObject({ code: 1, stderr: 'stowage: Operator key not found.\n' });
     expect(listed.stdout).not.toContain(keyId);
   });
 
@@ -93,7 +93,7 @@ describe('stowage project and stowage key', () => {
     const [again] = await Promise.all([run('key', 'revoke', keyId), waitUntilRejected('objects', key)]);
     expect(again).toMatchObject({
       code: 1,
-      stderr: 'stowage: There is no such key in this project.\n',
+      stderr: 'stowage: Key not found in this project.\n',
     });
   });
 
@@ -163,7 +163,7 @@ describe('stowage device', () => {
 
   it.each([
     ['a device without an id', 2, ['device', 'create', ''], '<device_id> must be 1 to 255 characters; got 0'],
-    ['to move an unknown device', 1, ['device', 'move', 'x', '--to', 'default'], 'There is no such device.'],
+    ['to move an unknown device', 1, ['device', 'move', 'x', '--to', 'default'], 'Device not found.'],
     [
       'a key of an unknown device',
       2,
