@@ -20,7 +20,7 @@ describe('databaseProblem', () => {
     ['23505', 'conflict'],
     ['40001', 'unavailable'],
     ['40P01', 'unavailable'],
-    ['53100', 'unavailable'],
+    ['53100', 'insufficient-storage'],
     ['53300', 'unavailable'],
     ['54000', 'too-large'],
     ['55P03', 'unavailable'],

@@ -12,12 +12,13 @@ const BY_SQLSTATE: Readonly<Record<string, { slug: ProblemSlug; detail: string }
   '23505': { slug: 'conflict', detail: 'A resource with this id exists already.' },
   '40001': { slug: 'unavailable', detail: 'Concurrent writes conflicted; retry the request.' },
   '40P01': { slug: 'unavailable', detail: 'Concurrent writes conflicted; retry the request.' },
-  '53': { slug: 'unavailable', detail: 'The database has no free space or no free connections; retry later.' },
+  '53': { slug: 'unavailable', detail: 'The database has no free connections or memory; retry later.' },
+  '53100': { slug: 'insufficient-storage', detail: 'The disk of the database is full; nothing was stored.' },
   '54': { slug: 'too-large', detail: 'The request exceeds a limit of the database; see /api/v1/limits.' },
   '55P03': { slug: 'unavailable', detail: 'Another request holds a lock on the same data; retry the request.' },
   '57': { slug: 'unavailable', detail: 'The database is shutting down or did not respond in time; retry later.' },
   '08': { slug: 'unavailable', detail: 'The database cannot be reached; retry later.' },
-  XX000: { slug: 'unavailable', detail: 'A node of the database cannot be reached; retry later.' },
+  XX000: { slug: 'unavailable', detail: 'The database reported an internal error; retry later.' },
 };
 
 /** The problem for a database error, or undefined for any other error. */
