@@ -1,3 +1,4 @@
+import { pointerPart } from '#json';
 import { SourceError } from './load-source.js';
 
 const QUOTE = 0x22;
@@ -155,7 +156,7 @@ export class ObjectLines {
   private takeName(): void {
     const name = textOf(this.nameBytes);
     if (name !== 'batch_id' && name !== 'objects') {
-      throw new SourceError('is not a member of a batch', `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`);
+      throw new SourceError('is not a member of a batch', pointerPart(name));
     }
     if (this.names.has(name)) throw new SourceError('appears twice', `/${name}`);
     this.names.add(name);

@@ -134,19 +134,19 @@ export class DtoValidator {
       const member = value[name];
       if (member !== undefined) {
         known++;
-        // Most members break no rule, so whether the rules apply is asked last.
-        if (nested === undefined && areKept(rules, member)) continue;
+        // Most members are valid, so the conditions are evaluated only for invalid or missing ones.
+        if (nested === undefined && areFulfilled(rules, member)) continue;
       }
       if (!areMet(conditions, value, member)) continue;
       if (member === undefined) walk.report(MISSING, member, name);
-      else if (!areKept(rules, member)) reportBroken(rules, member, name, walk);
+      else if (!areFulfilled(rules, member)) reportFirstViolation(rules, member, name, walk);
       else if (nested !== undefined) {
         walk.path.push(name);
         validateNested(nested, member, walk);
         walk.path.pop();
       }
     }
-    // Counting the members takes half the time of looking each of them up.
+    // Counting the members takes half the time of a look-up for each.
     let members = 0;
     for (const _ in value) members++;
     if (members === known) return;
@@ -174,15 +174,16 @@ function validateNested({ validator, each, shorthand }: Nested, value: unknown, 
     walk.path.pop();
   } else if (shorthand !== undefined && isObject(value)) {
     for (const name in value) {
-      if (!areKept(shorthand.nameRules, name)) reportBroken(shorthand.nameRules, name, name, walk);
-      if (!areKept(shorthand.valueRules, value[name])) reportBroken(shorthand.valueRules, value[name], name, walk);
+      if (!areFulfilled(shorthand.nameRules, name)) reportFirstViolation(shorthand.nameRules, name, name, walk);
+      if (!areFulfilled(shorthand.valueRules, value[name]))
+        reportFirstViolation(shorthand.valueRules, value[name], name, walk);
     }
   } else {
     walk.report(NOT_A_LIST, value);
   }
 }
 
-function areKept(rules: readonly Rule[], value: unknown): boolean {
+function areFulfilled(rules: readonly Rule[], value: unknown): boolean {
   for (const rule of rules) if (!rule.isValid(value)) return false;
   return true;
 }
@@ -192,7 +193,7 @@ function areMet(conditions: Field['conditions'], object: object, value: unknown)
   return true;
 }
 
-function reportBroken(rules: readonly Rule[], value: unknown, name: string, walk: Walk): void {
+function reportFirstViolation(rules: readonly Rule[], value: unknown, name: string, walk: Walk): void {
   const broken = rules.find((rule) => !rule.isValid(value));
   if (broken !== undefined) walk.report(broken, value, name);
 }

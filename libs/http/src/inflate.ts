@@ -131,7 +131,7 @@ class ZstdDecoder extends Duplex {
   }
 
   private pass(blocks: Iterator<Buffer>, done: (error?: Error) => void): void {
-    const goOn = (): void => {
+    const passMore = (): void => {
       if (!this.destroyed) this.pass(blocks, done);
     };
     try {
@@ -142,7 +142,7 @@ class ZstdDecoder extends Duplex {
           return;
         }
         if (!this.push(next.value)) {
-          this.resumed = goOn;
+          this.resumed = passMore;
           return;
         }
       }
@@ -150,7 +150,7 @@ class ZstdDecoder extends Duplex {
       done(error as Error);
       return;
     }
-    setImmediate(goOn);
+    setImmediate(passMore);
   }
 }
 

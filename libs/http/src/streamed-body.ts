@@ -10,23 +10,23 @@ export interface BodySource {
 
 /** How fast a client has to read. */
 export interface ReadPace {
-  /** How long it may leave the body unread, in all. */
+  /** The total time for which a chunk may be unread before the minimum rate applies. */
   graceMs: number;
-  /** The average from then on. */
+  /** The minimum average rate after that. */
   bytesPerSecond: number;
 }
 
-/** Slower than any connection that can be used, and fast enough that 40 MB end within 45 minutes. */
+/** Slower than any usable connection; a body of 40 MB still ends within 45 minutes. */
 const READ_PACE: ReadPace = { graceMs: 60_000, bytesPerSecond: 16 * 1024 };
 
 /**
- * A response body that is read from its source as fast as the client takes it. However it ends, its source is closed: after
- * the last chunk, when the client is gone, after an error, and when the client (or the server, with a body that it does not
- * send) reads more slowly than the pace. Only time in which a chunk waits for the client counts.
+ * A response body that is read from its source as fast as the client reads it. The source is always closed: after the last
+ * chunk, on an error, when the client disconnects, and when the body is read more slowly than the pace, also by a server that
+ * never sends it. Only the time in which a chunk is unread counts.
  */
 export class StreamedBody extends Readable {
   private pending: Promise<void> = Promise.resolve();
-  private stall: NodeJS.Timeout | undefined;
+  private unreadTimer: NodeJS.Timeout | undefined;
   private unreadSinceMs = 0;
   private unreadMs = 0;
   private bytes = 0;
@@ -36,18 +36,18 @@ export class StreamedBody extends Readable {
     private readonly pace: ReadPace = READ_PACE,
   ) {
     super();
-    // One that is cut off before anything listens to it must not end the process.
+    // Without a listener, an error before the first read would end the process.
     this.on('error', () => undefined);
-    this.startStall();
+    this.startUnreadTimer();
   }
 
   override _read(): void {
-    this.stopStall();
+    this.stopUnreadTimer();
     this.pending = this.pushNext();
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    clearTimeout(this.stall);
+    clearTimeout(this.unreadTimer);
     void this.pending
       .then(() => this.source.close())
       .then(
@@ -63,12 +63,12 @@ export class StreamedBody extends Readable {
   private async pushNext(): Promise<void> {
     try {
       const chunk = await this.source.next();
-      // What it holds is free before the client has read the last chunk.
+      // Frees the source's resource before the client has read the last chunk.
       if (chunk === null) await this.source.close();
       if (this.destroyed) return;
       if (chunk !== null) {
         this.bytes += Buffer.byteLength(chunk);
-        this.startStall();
+        this.startUnreadTimer();
       }
       this.push(chunk);
     } catch (error) {
@@ -76,10 +76,10 @@ export class StreamedBody extends Readable {
     }
   }
 
-  private startStall(): void {
+  private startUnreadTimer(): void {
     const { graceMs, bytesPerSecond } = this.pace;
     this.unreadSinceMs = performance.now();
-    this.stall = setTimeout(
+    this.unreadTimer = setTimeout(
       () => {
         this.destroy(new Error(`the client reads fewer than ${String(bytesPerSecond)} bytes per second`));
       },
@@ -87,8 +87,8 @@ export class StreamedBody extends Readable {
     );
   }
 
-  private stopStall(): void {
-    clearTimeout(this.stall);
+  private stopUnreadTimer(): void {
+    clearTimeout(this.unreadTimer);
     this.unreadMs += performance.now() - this.unreadSinceMs;
   }
 }

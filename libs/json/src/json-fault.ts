@@ -15,7 +15,7 @@ export function faultIn(text: string): number | undefined {
   const closers: ('}' | ']')[] = [];
   let expected = 'value' as Expected;
   let at = skipSpace(text, 0);
-  const goOn = (end: number, next: Expected): void => {
+  const moveTo = (end: number, next: Expected): void => {
     at = skipSpace(text, end);
     expected = next;
   };
@@ -24,21 +24,21 @@ export function faultIn(text: string): number | undefined {
     const c = text.charAt(at);
     if (expected.endsWith('end') && c === closers.at(-1)) {
       closers.pop();
-      goOn(at + 1, afterValue());
-    } else if (expected === 'colon' && c === ':') goOn(at + 1, 'value');
-    else if (expected === 'comma or end' && c === ',') goOn(at + 1, closers.at(-1) === '}' ? 'name' : 'value');
+      moveTo(at + 1, afterValue());
+    } else if (expected === 'colon' && c === ':') moveTo(at + 1, 'value');
+    else if (expected === 'comma or end' && c === ',') moveTo(at + 1, closers.at(-1) === '}' ? 'name' : 'value');
     else if (expected.startsWith('name') && c === '"') {
       const { end, isWhole } = readString(text, at);
       if (!isWhole) return end;
-      goOn(end, 'colon');
+      moveTo(end, 'colon');
     } else if (!expected.startsWith('value')) return at;
     else if (c === '{' || c === '[') {
       closers.push(c === '{' ? '}' : ']');
-      goOn(at + 1, c === '{' ? 'name or end' : 'value or end');
+      moveTo(at + 1, c === '{' ? 'name or end' : 'value or end');
     } else {
       const { end, isWhole } = c === '"' ? readString(text, at) : readBare(text, at);
       if (!isWhole) return end;
-      goOn(end, afterValue());
+      moveTo(end, afterValue());
     }
   }
   return expected === 'nothing' ? undefined : text.length;

@@ -1,7 +1,7 @@
 /** The grammar of a JSON number (RFC 8259, section 6), as part of a regular expression. */
 export const NUMBER_PATTERN = '-?(?:0|[1-9]\\d*)(?:\\.\\d+)?(?:[eE][+-]?\\d+)?';
 
-const NUMBER = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
+const NUMBER = new RegExp(`^${NUMBER_PATTERN}$`);
 
 /** A JSON number by its parts: sign, whole digits, digits of the fraction, and exponent. */
 export interface NumberParts {
@@ -13,10 +13,11 @@ export interface NumberParts {
 
 /** The parts of a JSON number; null for any other text. */
 export function parseNumber(text: string): NumberParts | null {
-  const match = NUMBER.exec(text);
-  if (match === null) return null;
-  const [, sign = '', whole = '', fraction = '', exponent = '0'] = match;
-  return { isNegative: sign === '-', whole, fraction, exponent: Number(exponent) };
+  if (!NUMBER.test(text)) return null;
+  const isNegative = text.startsWith('-');
+  const [significand = '', exponent = '0'] = text.slice(isNegative ? 1 : 0).split(/[eE]/);
+  const [whole = '', fraction = ''] = significand.split('.');
+  return { isNegative, whole, fraction, exponent: Number(exponent) };
 }
 
 /**

@@ -1,4 +1,4 @@
-/** Of an id, as a JSON schema has it. */
+/** The pattern of an id, for JSON schemas. */
 export const ID_PATTERN = '^[^\\p{Cc}]*$';
 const ID = /^\P{Cc}{1,255}$/u;
 export const ID_RULE = 'must be text of 1 to 255 characters without control characters';
