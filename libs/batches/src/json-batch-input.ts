@@ -85,8 +85,10 @@ export class JsonBatchInput implements BatchInput {
     const values = JSON.parse(text) as NewObjectDto[];
     if (suspect || countNames(values) !== names) return null;
     const objects: BatchObject[] = [];
-    for (const [index, { value: data }] of elements.entries()) {
+    // Not `entries()`, which allocates an array for each object.
+    for (let index = 0; index < elements.length; index++) {
       const dto = values[index];
+      const data = elements[index]?.value;
       if (dto === undefined || data === undefined || !isValidDto(NewObjectDto, dto)) return null;
       objects.push(batchObject(position + index, dto, this.text.slice(data.start, data.end)));
     }
