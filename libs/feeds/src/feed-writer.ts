@@ -19,7 +19,7 @@ const SHARED_LENGTH_MAX = 4 * 1024 * 1024;
 const QUEUE_LENGTH_MAX = 32 * 1024 * 1024;
 /** Characters in all queues, with those being stored, so that the memory does not grow with the number of projects. */
 const TOTAL_LENGTH_MAX = 256 * 1024 * 1024;
-/** Characters that an object takes besides its data, about. */
+/** Approximate number of characters of an object without its data. */
 const OBJECT_LENGTH = 200;
 /** Attempts where objects are created, moved or deleted while a write waits for the locks of their batches. */
 const RACE_ATTEMPTS = 5;

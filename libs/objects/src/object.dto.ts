@@ -105,7 +105,7 @@ export class ObjectDto {
   data: PairDto[];
 }
 
-/** What a producer is told of an object that it changed in part. */
+/** The response to a producer that changed a part of an object. */
 export class ChangedObjectDto extends PickType(ObjectDto, ['object_id', 'batch_id', 'observed_at']) {}
 
 export class ObjectPageDto extends pageOf(ObjectDto) {}
