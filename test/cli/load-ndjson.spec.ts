@@ -453,7 +453,8 @@ describe('stowage load of NDJSON', () => {
     ]);
     expect(large).toMatchObject({ code: 0 });
     expect(large.stdout).toMatch(/^large-batch\.json: stored 3,000 objects$/m);
-    expect(Number(large.stderr) - Number(small.stderr)).toBeLessThan(15_000_000);
+    // Less than the difference of the files: a file that was read into memory would take twice its size.
+    expect(Number(large.stderr) - Number(small.stderr)).toBeLessThan(27_000_000);
   });
 
   it('prints the bytes read and the objects sent while a file is being sent', async () => {

@@ -111,7 +111,8 @@ describe('a job that fails because of the database', () => {
   }, 60_000);
 });
 
-const PROBLEM = new Headers({ 'Content-Type': 'application/problem+json' });
+/** Headers of the response whose problem a failed job stores. */
+const PROBLEM = new Headers({ 'Content-Type': 'application/problem+json', 'X-Request-Id': 'stored' });
 
 describe('stowage worker', () => {
   let api: TestApi;
