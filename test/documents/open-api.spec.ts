@@ -1,10 +1,11 @@
-import { PROBLEMS, type ProblemSlug } from '#http';
+import type { ProblemSlug } from '#http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createConfig, lintFromString } from '@redocly/openapi-core';
 import { Ajv, type ValidateFunction } from 'ajv';
 import { TestApi, type Reply } from '../harness/api.js';
 import { CONTRACT } from '../routes/route-table.js';
 import { exampleOf, openApiOf, operationsOf, type OpenApi, type Operation } from './open-api.js';
+import { RUN } from '../harness/run.js';
 
 /** Generated clients call these names: renaming one breaks its users. */
 const OPERATION_IDS: Readonly<Record<string, string>> = {
@@ -207,7 +208,7 @@ describe('the OpenAPI document', () => {
       if (operation.requestBody !== undefined)
         wanted.push('malformed-request', 'invalid-body', 'too-large', 'unsupported-media-type');
       for (const slug of wanted) {
-        const response = operation.responses[PROBLEMS[slug].status];
+        const response = operation.responses[RUN.problems[slug].status];
         expect([name, response?.description]).toEqual([name, expect.stringContaining(`${slug}: `)]);
         expect(Object.keys(response?.content ?? {})).toEqual(['application/problem+json']);
       }
@@ -219,7 +220,7 @@ describe('the OpenAPI document', () => {
       for (const [status, { description }] of Object.entries(responses)) {
         if (Number(status) < 400) continue;
         for (const [, slug = ''] of description.matchAll(/(\S+): /g)) {
-          expect([slug, PROBLEMS[slug as ProblemSlug].status]).toEqual([slug, Number(status)]);
+          expect([slug, RUN.problems[slug as ProblemSlug].status]).toEqual([slug, Number(status)]);
         }
       }
     }

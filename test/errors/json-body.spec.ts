@@ -1,7 +1,7 @@
-import { PROBLEMS } from '#http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { expectProblem, placesOf } from './expect-problem.js';
+import { RUN } from '../harness/run.js';
 
 let api: TestApi;
 let project: TestProject;
@@ -332,7 +332,7 @@ describe('a refused request', () => {
   it('is answered with problem+json whatever Accept is', async () => {
     for (const accept of ['text/html', '*/*', 'application/json', 'application/problem+json']) {
       const reply = await api.call('GET', '/nothing', { headers: { Accept: accept } });
-      expect(expectProblem(reply, 'not-found')).toMatchObject(PROBLEMS['not-found']);
+      expect(expectProblem(reply, 'not-found')).toMatchObject(RUN.problems['not-found']);
     }
   });
 });

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
-import { PROBLEMS, type ProblemDto } from '#http';
-import { projectFile } from '#platform';
+import type { ProblemDto } from '#http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApi } from '../harness/api.js';
 import { expectProblem } from './expect-problem.js';
+import { RUN } from '../harness/run.js';
 
 let api: TestApi;
 
@@ -12,31 +12,31 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-const slugs = Object.keys(PROBLEMS).sort();
+const slugs = Object.keys(RUN.problems).sort();
 
 describe('docs/problems.md', () => {
   it('has a heading for every problem and no other', async () => {
-    const page = await readFile(projectFile('docs/problems.md'), 'utf8');
+    const page = await readFile('docs/problems.md', 'utf8');
     const headings = Array.from(page.matchAll(/^## (.*)$/gm), ([, heading]) => heading);
     expect(headings.sort()).toEqual(slugs);
   });
 
   it('shows the title and status of each problem in its example', async () => {
-    const page = await readFile(projectFile('docs/problems.md'), 'utf8');
+    const page = await readFile('docs/problems.md', 'utf8');
     const examples = Array.from(
       page.matchAll(/^```json\n(.*?)^```/gms),
       ([, json = '']) => JSON.parse(json) as ProblemDto,
     );
     expect(examples.length).toBeGreaterThan(5);
     for (const { type, title, status, errors, error_count } of examples) {
-      const slug = new URL(type).hash.slice(1) as keyof typeof PROBLEMS;
-      expect({ title, status }).toEqual(PROBLEMS[slug]);
+      const slug = new URL(type).hash.slice(1) as keyof typeof RUN.problems;
+      expect({ title, status }).toEqual(RUN.problems[slug]);
       expect(error_count).toBe(errors?.length);
     }
   });
 
   it('explains every problem', async () => {
-    const page = await readFile(projectFile('docs/problems.md'), 'utf8');
+    const page = await readFile('docs/problems.md', 'utf8');
     for (const section of page.split(/^## /m).slice(1)) expect(section).toMatch(/^[a-z-]+\n+\S/);
   });
 

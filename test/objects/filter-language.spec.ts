@@ -1,19 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Fixtures } from '../../apps/api/fixtures.js';
-import type { TestProject } from '../harness/api.js';
-import { TestApp } from '../harness/app.js';
+import { TestApi, type TestProject } from '../harness/api.js';
 import { abbreviatedLike, type ObjectBody, type PageBody, type ProblemBody } from './wire.js';
 
-let api: TestApp;
+let api: TestApi;
 /** Has the fixtures and nothing else. */
 let fixtures: TestProject;
 let page: string;
 
 beforeAll(async () => {
-  api = await TestApp.start();
-  fixtures = await api.project();
-  await api.app.get(Fixtures).load(fixtures.projectId);
+  api = await TestApi.start({ STOWAGE_SEED: 'true' });
+  fixtures = await api.project('default');
   page = await readFile('docs/filter-language.md', 'utf8');
 });
 afterAll(() => api.stop());

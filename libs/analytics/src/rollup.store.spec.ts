@@ -1,22 +1,27 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import pg from 'pg';
-import type { TestProject } from '../../../test/harness/api.js';
-import { TestApp } from '../../../test/harness/app.js';
+import { TestApi, type TestProject } from '../../../test/harness/api.js';
+import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { RollupStore, splitSpan, type MeasuredSpan, type RollupOp } from './rollup.store.js';
 
 const FROM = '2024-12-10T00:00:00Z';
 const UNTIL = '2024-12-11T00:00:00Z';
 
-let api: TestApp;
+let db: TestDatabase;
+let api: TestApi;
 let rollups: RollupStore;
 let project: TestProject;
 let span: MeasuredSpan;
 beforeAll(async () => {
-  api = await TestApp.start();
-  rollups = new RollupStore(api.db.database);
+  db = await cloneDatabase();
+  api = await TestApi.startOn(db);
+  rollups = new RollupStore(db.database);
 });
-afterAll(() => api.stop());
+afterAll(async () => {
+  await api.stop();
+  await db.close();
+});
 beforeEach(async () => {
   project = await api.project();
   span = { projectId: project.projectId, subject: 'HQ/lab', from: FROM, until: UNTIL };
@@ -39,7 +44,7 @@ const OPS: readonly RollupOp[] = ['count', 'sum', 'avg', 'min', 'max'];
 
 /** The same figures computed from `data`. */
 async function truth({ from, until }: MeasuredSpan = span): Promise<Sums> {
-  const [row] = await api.db.sql<Sums>(
+  const [row] = await db.sql<Sums>(
     `SELECT count(*)::text AS count, trim_scale(sum(v)) AS sum,
        trim_scale(sum(v) * 1.0000000000000000 / nullif(count(*), 0)) AS avg, trim_scale(min(v)) AS min,
        trim_scale(max(v)) AS max
@@ -184,16 +189,16 @@ describe('rollups', () => {
       { id: 'only', minute: 300, value: 10 },
     ]);
     await rollups.refresh(span);
-    await api.db.sql(`DELETE FROM rollups WHERE hour = '2024-12-10T05:00:00Z'`);
+    await db.sql(`DELETE FROM rollups WHERE hour = '2024-12-10T05:00:00Z'`);
     await change('PUT', '/objects/other', objectOf({ id: 'other', minute: 60, value: 2 }));
 
     // Blocks the first refresh after it has taken its snapshot.
-    const blocker = new pg.Client({ ...api.db.address, ssl: false });
+    const blocker = new pg.Client({ ...db.address, ssl: false });
     await blocker.connect();
     await blocker.query('BEGIN; SELECT FROM rollups FOR UPDATE');
     const first = rollups.refresh(span);
     const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
-    while ((await api.db.sql(waiting)).length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    while ((await db.sql(waiting)).length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     await change('DELETE', '/objects/only');
     await rollups.refresh({ ...span, from: '2024-12-10T04:00:00Z' });
     await blocker.query('ROLLBACK');
@@ -208,7 +213,7 @@ describe('rollups', () => {
     await post('b', [{ id: 'late', minute: minutes - 90, value: 1 }]);
     const today = { ...span, from: new Date(now - 86_400_000).toISOString(), until: new Date(now).toISOString() };
     await rollups.refresh(today);
-    const kept = await api.db.sql('SELECT FROM rollups WHERE project_id = $1', [project.projectId]);
+    const kept = await db.sql('SELECT FROM rollups WHERE project_id = $1', [project.projectId]);
     expect(kept).toHaveLength(0);
     expect((await sums(today)).count).toBe('1');
   });
