@@ -185,7 +185,7 @@ describe('an error in shorthand data', () => {
     [
       'a name that is too long',
       { a: 1, [long(256)]: 1 },
-      `/data/${long(256)}`,
+      `/data/${long(255)}…`,
       'is not a valid key: must be 1 to 255 characters; got 256',
     ],
     ['an object as value', { a: {} }, '/data/a', 'must be text, a number, true, false or null'],
