@@ -51,7 +51,7 @@ describe('while the database is away', () => {
       api.call('DELETE', '/batches/before?cascade=true', { key: admin }),
       api.call('GET', '/projects', { key: api.operatorKey }),
       api.call('POST', '/projects', { key: api.operatorKey, body: { name: 'new' } }),
-      api.call('GET', '/batches', { key: 'a key that no one has looked up yet' }),
+      api.call('GET', '/batches', { key: 'a-key-that-was-never-looked-up' }),
     ]);
     for (const reply of replies) {
       const { detail, errors } = expectProblem(reply, 'unavailable');
