@@ -24,7 +24,7 @@ function reading(objectId: string, value: number): NewObjectRow {
   return { objectId, subject: 'lab', observedAt: '2024-12-10T16:45:00Z', data };
 }
 
-/** Of so many characters. */
+/** A reading with a text of this many characters. */
 function heavy(objectId: string, length: number): NewObjectRow {
   return { ...reading(objectId, 1), data: dataOf([['text', JSON.stringify('x'.repeat(length))]]) };
 }
@@ -44,7 +44,7 @@ async function stored(): Promise<Record<string, string>> {
   return Object.fromEntries(rows.map((row) => [`${row.batch_id}/${row.object_id}`, row.value]));
 }
 
-/** What each batch says it has beside what it has. */
+/** The object_count of each batch, and the number of its objects. */
 async function counts(): Promise<[string, number, number][]> {
   const rows = await db.sql<{ batch_id: string; said: number; found: number }>(
     `SELECT batch_id, object_count::int AS said,
@@ -59,15 +59,15 @@ beforeEach(() => {
   project++;
 });
 
-describe('what comes through a feed', () => {
-  it('is stored in its batch, which is made for the first and counts the others', async () => {
+describe('a write of a feed', () => {
+  it('is stored in its batch, which is created with the first object and counts the others', async () => {
     expect(await ask([reading('a', 1), reading('b', 2)])).toEqual(['added', 'added']);
     expect(await ask([reading('c', 3)])).toEqual(['added']);
     expect(await stored()).toEqual({ 'readings/a': '1', 'readings/b': '2', 'readings/c': '3' });
     expect(await counts()).toEqual([['readings', 3, 3]]);
   });
 
-  it('replaces what exists, wherever it is, and changes the revision of its batch and no count', async () => {
+  it('replaces an existing object in any batch, and changes the revision of that batch but no count', async () => {
     await ask([reading('a', 1)], 'replace', 'monday');
     const revision = async (): Promise<string[]> =>
       (
@@ -86,27 +86,27 @@ describe('what comes through a feed', () => {
     expect(await revision()).not.toEqual(before);
   });
 
-  it('leaves alone what exists, where that is the rule', async () => {
+  it('keeps an existing object with ifExists keep', async () => {
     await ask([reading('a', 1)], 'keep');
     expect(await ask([reading('a', 5), reading('b', 2)], 'keep')).toEqual(['kept', 'added']);
     expect(await stored()).toEqual({ 'readings/a': '1', 'readings/b': '2' });
     expect(await counts()).toEqual([['readings', 2, 2]]);
   });
 
-  it('makes no batch where all of it exists already', async () => {
+  it('creates no batch when every object exists already', async () => {
     await ask([reading('a', 1)], 'keep', 'monday');
     expect(await ask([reading('a', 1)], 'keep', 'tuesday')).toEqual(['kept']);
     expect(await ask([reading('a', 2)], 'replace', 'wednesday')).toEqual(['replaced']);
     expect(await counts()).toEqual([['monday', 1, 1]]);
   });
 
-  it('takes the last of what is sent twice at once, and with the other rule the first', async () => {
+  it('stores the last of two objects with one id in one write, and the first with ifExists keep', async () => {
     expect(await ask([reading('a', 1), reading('a', 2)])).toEqual(['added', 'replaced']);
     expect(await ask([reading('b', 1), reading('b', 2)], 'keep')).toEqual(['added', 'kept']);
     expect(await stored()).toEqual({ 'readings/a': '2', 'readings/b': '1' });
   });
 
-  it('is each stored once when hundreds arrive together, in a fraction of as many commits', async () => {
+  it('shares commits with hundreds of concurrent writes, and each object is stored once', async () => {
     const commits = async (): Promise<number> =>
       Number(
         (
@@ -122,7 +122,7 @@ describe('what comes through a feed', () => {
     expect(await commits()).toBeLessThan(30);
   });
 
-  it('fails alone when it cannot be stored, and those that came with it are stored', async () => {
+  it('fails alone on a data error, and the other writes of its group are stored', async () => {
     const bad = { ...reading('bad', 1), data: '[{"key":"temperature","value":"\\u0000"}]' };
     const outcomes = await Promise.allSettled([
       ask([reading('first', 0)]),
@@ -135,7 +135,7 @@ describe('what comes through a feed', () => {
     expect(await counts()).toEqual([['readings', 3, 3]]);
   });
 
-  it('is refused with the others, and not tried one by one, when the fault is none of the data', async () => {
+  it('is rejected with its group, without single retries, when the error is not about the data', async () => {
     await db.sql('ALTER TABLE batches RENAME TO away');
     const outcomes = await Promise.allSettled([ask([reading('a', 1)]), ask([reading('b', 2)])]);
     await db.sql('ALTER TABLE away RENAME TO batches');
@@ -144,14 +144,14 @@ describe('what comes through a feed', () => {
     expect(reasons[1]).toBe(reasons[0]);
   });
 
-  it('is told to come again where too much is waiting already', async () => {
+  it('is rejected as unavailable when the queue is full', async () => {
     const large = ask(Array.from({ length: 40 }, (_, n) => heavy(`m${String(n)}`, 1024 * 1024)));
     await expect(ask([reading('a', 1)])).rejects.toMatchObject({ slug: 'unavailable' });
     expect(await large).toHaveLength(40);
     expect(await ask([reading('a', 1)])).toEqual(['added']);
   });
 
-  it('shares a statement only as far as a statement goes, however many wait', async () => {
+  it('shares a statement only up to the size limit of a statement, however many writes wait', async () => {
     const lengths: number[] = [];
     class CountingStore extends FeedWriteStore {
       override add(...given: Parameters<FeedWriteStore['add']>): Promise<void> {
@@ -169,7 +169,7 @@ describe('what comes through a feed', () => {
     expect(await counts()).toEqual([['heavy', 10, 10]]);
   });
 
-  it('is told as added when it was, though the database was lost before it could say so', async () => {
+  it('is reported as added when it was committed and the acknowledgement was lost', async () => {
     let isLost = false;
     class LossyStore extends FeedWriteStore {
       override async add(...given: Parameters<FeedWriteStore['add']>): Promise<void> {
@@ -184,13 +184,13 @@ describe('what comes through a feed', () => {
     expect(await counts()).toEqual([['readings', 2, 2]]);
   });
 
-  it('is stored whole or not at all', async () => {
+  it('is stored as a whole or not at all', async () => {
     const bad = { ...reading('bad', 1), data: '[{"key":"temperature","value":"\\u0000"}]' };
     await expect(ask([reading('a', 1), bad])).rejects.toThrow();
     expect(await stored()).toEqual({});
   });
 
-  it('comes to the same from several processes at once, whatever exists and in whatever order it is sent', async () => {
+  it('has the same result from several processes at once, whatever exists and in whatever order', async () => {
     const others = [writer, writerOf(db), writerOf(db)];
     const ids = Array.from({ length: 20 }, (_, n) => `x${String(n)}`);
     await Promise.all(

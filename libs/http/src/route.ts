@@ -39,7 +39,7 @@ interface RouteRules {
 
 declare module 'fastify' {
   interface FastifyContextConfig extends Partial<RouteRules> {
-    /** The route is ours, not a library's. */
+    /** Set on the routes of Stowage; unset on those that a library adds, such as Swagger UI's. */
     ours?: true;
   }
   interface FastifyRequest {
