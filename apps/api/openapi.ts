@@ -20,7 +20,8 @@ that may call an operation.
 
 **Compression.** A request body may be compressed with \`Content-Encoding: gzip\` or \`zstd\`.
 
-**Ids.** An id is any text without control characters. Percent-encode it in a URL: a \`/\` inside an id is \`%2F\`.`;
+**Ids.** An id is any text without control characters, except \`.\` and \`..\`, which URL parsers remove.
+Percent-encode it in a URL: a \`/\` inside an id is \`%2F\`.`;
 
 const TAGS: Readonly<Record<string, string>> = {
   root: 'The list of resources, the limits of this installation, and the key that a request uses.',

@@ -134,7 +134,7 @@ export class BatchClient {
       ...(this.options.isPartial && { mode: 'partial' }),
       ...(this.options.isDryRun && { dry_run: 'true' }),
     });
-    const path = `/batches/${encodePathPart(file.content.batchId)}${query.size > 0 ? `?${query.toString()}` : ''}`;
+    const path = `/batches/${encodeURIComponent(file.content.batchId)}${query.size > 0 ? `?${query.toString()}` : ''}`;
     const { ndjsonBody } = file;
     if (ndjsonBody === undefined) return this.send(file, file.body, 'PUT', path, signal);
     if (!this.mayBeOverLimit(file)) {
@@ -173,7 +173,7 @@ export class BatchClient {
   private async waitForJob(id: string, signal: AbortSignal): Promise<BatchResponse> {
     for (let waitMs = POLL_MS; ; waitMs = Math.min(waitMs * 1.5, POLL_MAX_MS)) {
       await sleep(waitMs, undefined, { signal });
-      const response = await this.api.send<JobBody>({ method: 'GET', path: `/jobs/${encodePathPart(id)}` }, signal);
+      const response = await this.api.send<JobBody>({ method: 'GET', path: `/jobs/${encodeURIComponent(id)}` }, signal);
       const { status, result = {}, result_status: resultStatus, problem = {} } = response.body;
       if (status === undefined) throw this.api.toUsageError(response);
       if (status === 'failed') return { ...response, status: problem.status ?? 500, body: problem };
@@ -215,9 +215,4 @@ function toObjectPointers(response: BatchResponse): BatchResponse {
     }),
   }));
   return { ...response, body: { ...response.body, errors: changed } };
-}
-
-/** Also encodes the ids `.` and `..`, which a URL parser would resolve. */
-function encodePathPart(id: string): string {
-  return encodeURIComponent(id).replaceAll('.', '%2E');
 }

@@ -178,6 +178,8 @@ describe('POST /batches with an invalid body', () => {
     ['an empty id', { batch_id: '', objects: [] }, ['/batch_id']],
     ['an id with a control character', { batch_id: 'a\nb', objects: [] }, ['/batch_id']],
     ['an id with a C1 control character', { batch_id: 'a\u0085b', objects: [] }, ['/batch_id']],
+    ['the id .', { batch_id: '.', objects: [] }, ['/batch_id']],
+    ['the object id ..', { batch_id: 'x', objects: [{ ...object, object_id: '..' }] }, ['/objects/0/object_id']],
     ['objects that are not a list', { batch_id: 'x', objects: { 0: object } }, ['/objects']],
     ['objects that are null', { batch_id: 'x', objects: null }, ['/objects']],
     ['an object that is null', { batch_id: 'x', objects: [object, null] }, ['/objects/1']],

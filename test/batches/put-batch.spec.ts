@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
+import { sendRaw } from '../errors/send-raw.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { postBatch, type BatchBody, type WholeBatchBody } from '../objects/wire.js';
 
@@ -149,6 +150,15 @@ describe('the batch id in the path', () => {
         [project.projectId],
       ),
     ).toHaveLength(0);
+  });
+
+  it.each(['.', '..', '%2E', '%2e.'])('is rejected as %s, which URL parsers remove from paths', async (id) => {
+    const head = `PUT /api/v1/batches/${id} HTTP/1.1\r\nHost: x\r\nX-Api-Key: ${project.keys.producer}\r\n`;
+    for (const type of ['application/json', 'application/x-ndjson']) {
+      const body = type === 'application/json' ? '{"objects":[]}' : '{"object_id":"never","data":[]}';
+      const request = `${head}Content-Type: ${type}\r\nContent-Length: ${String(body.length)}\r\n\r\n${body}`;
+      expectProblem(await sendRaw(api.origin, request), 'invalid-path');
+    }
   });
 });
 

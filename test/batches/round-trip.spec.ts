@@ -79,7 +79,6 @@ const unit = fc.oneof(
 );
 const unicode = fc.array(unit, { minLength: 1, maxLength: 12 }).map((units) => units.join(''));
 const RESERVED = ['keys', 'facets', 'aggregate', 'export', 'search', 'changes'];
-/** URL parsers remove `.` and `..` from paths, so this client cannot request such ids. */
 const id = unicode
   .map((text) => text.replaceAll(/\p{Cc}/gu, ''))
   .filter((text) => text !== '' && !/^\.{1,2}$/.test(text) && !RESERVED.includes(text));

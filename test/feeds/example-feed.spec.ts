@@ -83,7 +83,7 @@ describe('the feed of docs/adding-a-feed.md', () => {
     ['of 256 characters', 'x'.repeat(256)],
     ['with a control character', 'a\u0007b'],
     ['with a control character beyond ASCII', '\u0085'],
-  ])('rejects a name that is not a valid subject: %s', async (_, name) => {
+  ])('rejects a name that is not a valid id: %s', async (_, name) => {
     const door = `/doors/${encodeURIComponent(name)}/visits`;
     expectProblem(await post(door, { at: at(9), people: 1 }), 'invalid-path');
     expectProblem(await api.call('GET', door, { key: project.keys.analyst }), 'invalid-path');

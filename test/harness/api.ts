@@ -3,12 +3,12 @@ import type { Role } from '#http';
 import { RUN } from './run.js';
 import { createDatabase, dropDatabase, Tables, urlOf, type TestTables } from './tables.js';
 
-/** An answer, read whole. */
+/** A response, read to its end. */
 export interface Reply {
   status: number;
   headers: Headers;
   text: string;
-  /** The body as JSON, of a shape that the test knows; throws when it is none. */
+  /** The body parsed as JSON, of a shape that the test knows. */
   // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- a cast at the one place where JSON comes in
   json: <T = unknown>() => T;
 }

@@ -4,7 +4,6 @@ import {
   ApiProblems,
   ApiResult,
   baseUrl,
-  encodeIdForUrl,
   etagOf,
   fingerprintOf,
   pageBody,
@@ -45,7 +44,7 @@ export class DeviceController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<CreatedDeviceDto> {
     const device = await this.devices.create(projectId, body.device_id);
-    reply.header('Location', `${baseUrl(request)}/devices/${encodeIdForUrl(body.device_id)}`);
+    reply.header('Location', `${baseUrl(request)}/devices/${encodeURIComponent(body.device_id)}`);
     return device;
   }
 

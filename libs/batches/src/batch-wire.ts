@@ -1,4 +1,3 @@
-import { encodeIdForUrl } from '#http';
 import { timeOfSeq } from '#database';
 import type { BatchDto } from './batch.dto.js';
 import type { NestedRow } from './batch.store.js';
@@ -10,7 +9,7 @@ export function batchDto(base: string, row: Pick<BatchRow, 'batch_id' | 'object_
     batch_id,
     object_count: Number(object_count),
     created_at: timeOfSeq(seq),
-    url: `${base}/batches/${encodeIdForUrl(batch_id)}`,
+    url: `${base}/batches/${encodeURIComponent(batch_id)}`,
     objects_url: `${base}/objects?batch_id=${encodeURIComponent(batch_id)}`,
   };
 }

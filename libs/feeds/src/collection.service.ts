@@ -10,7 +10,7 @@ import {
   type WriteRequest,
 } from '#jobs';
 import { Config } from '#platform';
-import { checkPreconditions, etagOf, encodeIdForUrl, ValidationErrors, Problem } from '#http';
+import { checkPreconditions, etagOf, ValidationErrors, Problem } from '#http';
 import { Database, Sequence, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { FeedOperations, type FeedInput } from './feed-operations.js';
@@ -125,8 +125,8 @@ export class CollectionService {
     items: readonly CollectionItem[],
     results: readonly FeedWriteResult[],
   ): Promise<void> {
-    const kept = items.flatMap(({ givenId, ...thing }, index) =>
-      givenId === undefined || results[index] !== 'kept' ? [] : { ...thing, id: givenId },
+    const kept = items.flatMap(({ givenId, ...item }, index) =>
+      givenId === undefined || results[index] !== 'kept' ? [] : { ...item, id: givenId },
     );
     if (kept.length === 0) return;
     const ids = [...new Set(kept.map(({ id }) => id))];
@@ -171,7 +171,7 @@ function createdResponse(
   const text = object && collection.fromObject({ object_id: object.objectId, data: object.data });
   if (object === undefined || text === undefined)
     throw new Error('a validated item does not have the shape of its collection');
-  const headers = { Location: `${base}/${collection.name}/${encodeIdForUrl(object.objectId)}` };
+  const headers = { Location: `${base}/${collection.name}/${encodeURIComponent(object.objectId)}` };
   return { status: results === 'kept' ? 200 : 201, text, headers, items: 1 };
 }
 

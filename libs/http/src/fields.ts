@@ -2,8 +2,18 @@ import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { IsOptional, ValidateBy, ValidateIf, type ValidationArguments } from 'class-validator';
-import { DURATION_PATTERN, DURATION_RULE, ID_PATTERN, ID_RULE, isId, parseDurationSeconds } from '#platform';
-import { EPOCH_SECONDS_MAX, isTime, isTimestamp } from '#platform';
+import {
+  DURATION_PATTERN,
+  DURATION_RULE,
+  EPOCH_SECONDS_MAX,
+  ID_PATTERN,
+  isId,
+  isSubject,
+  isTime,
+  isTimestamp,
+  parseDurationSeconds,
+  SUBJECT_PATTERN,
+} from '#platform';
 
 /**
  * Decorators for DTO fields: each declares a rule once, for class-validator and for OpenAPI. Error texts follow the place of
@@ -25,10 +35,16 @@ export function TextField(options: FieldOptions & { min?: number; max: number })
   return field(options, schema, (value) => textError(value, min, max), isTextOf(min, max));
 }
 
-/** The id of a batch, an object or a device: 1 to 255 characters, none of them a control character. */
+/** The id of a batch, an object or a device: 1 to 255 characters, none of them a control character; not `.` or `..`. */
 export function IdField(options: FieldOptions): PropertyDecorator {
   const schema = { type: 'string', minLength: 1, maxLength: 255, pattern: ID_PATTERN } as const;
   return field(options, schema, idError, (value) => typeof value === 'string' && isId(value));
+}
+
+/** The subject of an object: 1 to 255 characters, none of them a control character. */
+export function SubjectField(options: FieldOptions): PropertyDecorator {
+  const schema = { type: 'string', minLength: 1, maxLength: 255, pattern: SUBJECT_PATTERN } as const;
+  return field(options, schema, idError, (value) => typeof value === 'string' && isSubject(value));
 }
 
 /** A time in RFC 3339; without a zone it is read as UTC. */
@@ -132,11 +148,13 @@ function textError(value: unknown, min: number, max: number): string {
   return `must be ${length}; got ${String(codePointsIn(value))}`;
 }
 
-const WITHOUT_CONTROLS = new RegExp(ID_PATTERN, 'u');
+const WITHOUT_CONTROLS = new RegExp(SUBJECT_PATTERN, 'u');
 
+/** Of an id or a subject that is not valid. */
 function idError(value: unknown): string {
-  if (typeof value !== 'string') return ID_RULE;
-  return WITHOUT_CONTROLS.test(value) ? textError(value, 1, 255) : 'must not contain control characters';
+  if (value === '.' || value === '..') return 'must not be "." or "..", which URL parsers remove from paths';
+  if (typeof value === 'string' && !WITHOUT_CONTROLS.test(value)) return 'must not contain control characters';
+  return textError(value, 1, 255);
 }
 
 function isTextOf(min: number, max: number): (value: unknown) => value is string {

@@ -16,6 +16,7 @@ export {
   IntegerParameter,
   NumberField,
   RuleField,
+  SubjectField,
   TextField,
   TIME_RULE,
   TimeField,
@@ -26,7 +27,7 @@ export { createHttpAdapter, prepareHttp } from './http-server.js';
 export { InputPipe, readBody, requireBody } from './input.pipe.js';
 export { JsonBody } from './json-body.js';
 export { NdjsonBody } from './ndjson-body.js';
-export { baseUrl, encodeIdForUrl, requestOrigin } from './origin.js';
+export { baseUrl, requestOrigin } from './origin.js';
 export {
   keysetConditionSql,
   cappedCount,

@@ -124,10 +124,10 @@ describe('text', () => {
     }
   });
 
-  it('of an id has 1 to 255 characters, none of them a control character', () => {
-    for (const id of [' ', '/', '.', 'ü', '😀'.repeat(255), '\u200b', '\u2028'])
+  it('of an id has 1 to 255 characters without control characters, and is not a dot segment', () => {
+    for (const id of [' ', '/', '...', 'ü', '😀'.repeat(255), '\u200b', '\u2028'])
       expect(asBody({ name: 'a', id })).toMatchObject({ id });
-    for (const id of ['', 'x'.repeat(256), 'a\nb', '\t', '\u007f', '\u0085', 5]) {
+    for (const id of ['', 'x'.repeat(256), 'a\nb', '\t', '\u007f', '\u0085', '.', '..', 5]) {
       expect(refusal(() => asBody({ name: 'a', id }))).toEqual(['invalid-body', '/id']);
     }
   });

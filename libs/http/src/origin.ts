@@ -20,14 +20,6 @@ export function baseUrl(request: FastifyRequest): string {
   return requestOrigin(request) + API;
 }
 
-/**
- * An id as a segment of a path. Clients that follow the WHATWG URL standard treat even %2E as a dot segment, so that only
- * others reach the ids `.` and `..` (curl --path-as-is).
- */
-export function encodeIdForUrl(id: string): string {
-  return encodeURIComponent(id).replace(/^\.{1,2}$/, (dots) => dots.replaceAll('.', '%2E'));
-}
-
 /** The parts of a request's URL. Their concatenation, with `?` before a query, is absolute. */
 export interface RequestUrl {
   origin: string;
@@ -38,8 +30,7 @@ export interface RequestUrl {
 
 /**
  * The URL of a request, also of one in absolute form (RFC 9112, section 3.2.2), whose authority is ignored. Cut as text: a
- * URL parser fails on an invalid authority, and resolves `..`, which can be the name of a room. Characters that no URL can
- * have are percent-encoded.
+ * URL parser fails on an invalid authority. Characters that no URL can have are percent-encoded.
  */
 export function requestUrl(request: FastifyRequest): RequestUrl {
   const target = request.originalUrl.replace(/^[a-z][a-z\d+.-]*:\/\/[^/?#]*/i, '');

@@ -1,5 +1,5 @@
 import { FilterError, parseFilter, type Filter } from '#filter';
-import { ChoiceField, fingerprintOf, IdField, PageQuery, Problem, TextField, TimeField } from '#http';
+import { ChoiceField, fingerprintOf, IdField, PageQuery, Problem, SubjectField, TextField, TimeField } from '#http';
 
 /** The filters of lists of batches and objects; see docs/filter-language.md. */
 export class FilterQuery extends PageQuery {
@@ -33,7 +33,7 @@ export class FilterQuery extends PageQuery {
   @IdField({ optional: true, description: 'Only objects of this batch.' })
   batch_id?: string;
 
-  @IdField({ optional: true, description: 'Only objects about this subject.' })
+  @SubjectField({ optional: true, description: 'Only objects about this subject.' })
   subject?: string;
 
   @TimeField({ optional: true, description: 'Only objects with `observed_at` at this time or later.' })

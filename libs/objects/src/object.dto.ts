@@ -1,5 +1,5 @@
 import { isObject } from '#json';
-import { IdField, type NestedContext, pageOf, TextField, TimeField } from '#http';
+import { IdField, type NestedContext, pageOf, SubjectField, TextField, TimeField } from '#http';
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiExtraModels, getSchemaPath, PickType } from '@nestjs/swagger';
 import { ValidateBy, ValidateIf, ValidateNested } from 'class-validator';
@@ -35,7 +35,7 @@ export class NewObjectDto {
   @DataField({})
   data: PairDto[] | Record<string, Scalar>;
 
-  @SubjectField()
+  @ObjectSubjectField()
   subject?: string | null;
 
   @ObservedAtField()
@@ -58,7 +58,7 @@ export class ReplaceObjectDto {
   @DataField({})
   data: PairDto[] | Record<string, Scalar>;
 
-  @SubjectField()
+  @ObjectSubjectField()
   subject?: string | null;
 
   @ObservedAtField()
@@ -80,7 +80,7 @@ export class PatchObjectDto {
   })
   data?: PairDto[] | Record<string, Scalar>;
 
-  @SubjectField()
+  @ObjectSubjectField()
   subject?: string | null;
 
   @ObservedAtField()
@@ -125,8 +125,8 @@ export function ObjectIdField({ optional = false, example = 'shoe-1' } = {}): Pr
   );
 }
 
-function SubjectField(): PropertyDecorator {
-  return IdField({
+function ObjectSubjectField(): PropertyDecorator {
+  return SubjectField({
     optional: true,
     nullable: true,
     description: 'What the object is about: a device, a room, a factory.',

@@ -7,15 +7,7 @@ import {
   type WriteRequest,
   type WriteResponse,
 } from '#jobs';
-import {
-  checkPreconditions,
-  encodeIdForUrl,
-  etagOf,
-  Problem,
-  type JsonBody,
-  type Preconditions,
-  type Role,
-} from '#http';
+import { checkPreconditions, etagOf, Problem, type JsonBody, type Preconditions, type Role } from '#http';
 import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable } from '#database';
 import { listOfPairs, patchPairs, type ObjectRow } from '#store';
@@ -185,7 +177,7 @@ function requireSameIds(sent: { object_id?: string; batch_id?: string }, current
 
 function createdResponse(baseUrl: string, row: ObjectRow): WriteResponse {
   const { text, headers } = replacedResponse(row);
-  const url = `${baseUrl}/objects/${encodeIdForUrl(row.object_id)}`;
+  const url = `${baseUrl}/objects/${encodeURIComponent(row.object_id)}`;
   return { status: 201, text, headers: { ...headers, Location: url }, items: 1 };
 }
 

@@ -1,9 +1,17 @@
-/** The pattern of an id, for JSON schemas. */
-export const ID_PATTERN = '^[^\\p{Cc}]*$';
-const ID = /^\P{Cc}{1,255}$/u;
-export const ID_RULE = 'must be text of 1 to 255 characters without control characters';
+/** The pattern of a subject, for JSON schemas. */
+export const SUBJECT_PATTERN = '^[^\\p{Cc}]*$';
+/** The pattern of an id, for JSON schemas. URL parsers remove the path segments `.` and `..`, also percent-encoded. */
+export const ID_PATTERN = '^(?!\\.{1,2}$)[^\\p{Cc}]*$';
+export const ID_RULE = 'must be text of 1 to 255 characters without control characters, and not "." or ".."';
 
-/** Whether this can be the id of a batch, an object or a device: 1 to 255 Unicode code points, none a control character. */
+const SUBJECT = /^\P{Cc}{1,255}$/u;
+
+/** Whether this can be the subject of an object: 1 to 255 Unicode code points, none a control character. */
+export function isSubject(value: string): boolean {
+  return SUBJECT.test(value);
+}
+
+/** Whether this can be an id or a name in the path of a URL: as a subject, but not `.` or `..`. */
 export function isId(value: string): boolean {
-  return ID.test(value);
+  return value !== '.' && value !== '..' && SUBJECT.test(value);
 }

@@ -1,8 +1,7 @@
 import { Problem } from '#http';
-import { ID_RULE, isId } from '#platform';
-import { dataOf, pairsOf, type NewObjectRow } from '#store';
+import { ID_RULE, isId, isSubject } from '#platform';
+import { dataOf, type NewObjectRow, type ObjectRow, pairsOf } from '#store';
 import { contentId } from '#feeds';
-import type { ObjectRow } from '#store';
 
 /** A room. */
 export interface Room {
@@ -30,7 +29,7 @@ export function roomOf({ building, room }: RoomParams): Room {
     if (!isId(value)) throw new Problem('invalid-path', { detail: `The name of a ${name} ${ID_RULE}.` });
   }
   const subject = `${escaped(building)}/${escaped(room)}`;
-  if (isId(subject)) return { building, room, subject };
+  if (isSubject(subject)) return { building, room, subject };
   const detail = 'The names of building and room must have at most 254 characters together, / and % counted as three.';
   throw new Problem('invalid-path', { detail });
 }

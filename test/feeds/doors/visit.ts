@@ -1,8 +1,7 @@
 import { Problem } from '#http';
 import { ID_RULE, isId } from '#platform';
-import { dataOf, valueIn, type NewObjectRow } from '#store';
+import { dataOf, type NewObjectRow, type ObjectRow, valueIn } from '#store';
 import { contentId } from '#feeds';
-import type { ObjectRow } from '#store';
 
 /** The number of people who went through a door in the hour that starts at `at`. */
 export interface Visit {
@@ -12,7 +11,7 @@ export interface Visit {
   people: number;
 }
 
-/** The name of a door in the path. @throws Problem invalid-path for a name that is not a valid subject */
+/** The name of a door in the path. @throws Problem invalid-path for a name that is not a valid id */
 export function requireDoor(name: string): string {
   if (isId(name)) return name;
   throw new Problem('invalid-path', { detail: `The name of a door ${ID_RULE}.` });
