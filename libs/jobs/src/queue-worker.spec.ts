@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, expect, it, jest } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { TASK } from './job.store.js';
 import { QueueWorker } from './queue-worker.js';
@@ -15,12 +15,12 @@ it('leaves no timer when it ends by itself because the database failed during it
   // The timers of graphile-worker's crontab, which wait for the next minute; others end sooner.
   const waiting = new Set<unknown>();
   const [set, clear] = [globalThis.setTimeout, globalThis.clearTimeout];
-  const watched = (work: () => void, ms?: number): NodeJS.Timeout => {
+  const setAndRecord = (work: () => void, ms?: number): NodeJS.Timeout => {
     const timer = set(work, ms);
     if (ms !== undefined && ms > 0 && String(work).includes('loop()')) waiting.add(timer);
     return timer;
   };
-  globalThis.setTimeout = watched as typeof setTimeout;
+  globalThis.setTimeout = setAndRecord as typeof setTimeout;
   globalThis.clearTimeout = (timer) => {
     waiting.delete(timer);
     clear(timer);
@@ -52,4 +52,25 @@ it('leaves no timer when it ends by itself because the database failed during it
     Object.assign(globalThis, { setTimeout: set, clearTimeout: clear });
     await db.sql('ALTER TABLE graphile_worker.away RENAME TO _private_jobs');
   }
+});
+
+it('prints nothing when a connection breaks while it stops', async () => {
+  const trace = jest.spyOn(console, 'trace').mockImplementation(() => undefined);
+  const warn = jest.fn();
+  const connections = db.database.connections;
+  const worker = await QueueWorker.start({ connections, concurrency: 1, work: () => Promise.resolve(), warn });
+  const lock = await connections.connect();
+  await lock.query('BEGIN; LOCK TABLE graphile_worker._private_jobs IN ACCESS EXCLUSIVE MODE');
+  const terminate = `
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%_private_jobs%'`;
+  const waiting = terminate.replace('pg_terminate_backend(pid)', 'pid');
+  while ((await db.sql(waiting)).length === 0) worker.nudge();
+  const left = worker.leave();
+  await db.sql(terminate);
+  await left;
+  await lock.query('ROLLBACK');
+  lock.release();
+  expect(trace).not.toHaveBeenCalled();
+  expect(warn).toHaveBeenCalledWith(expect.stringContaining('terminating connection'));
 });

@@ -76,6 +76,13 @@ export class QueueWorker {
     events.once('pool:gracefulShutdown', () => {
       this.stop();
     });
+    // A worker that stops after a failed query would be rejected, and graphile-worker would print the error with
+    // console.trace; one that is already released is not.
+    events.on('worker:getJob:error', ({ worker, error }) => {
+      if (!this.leaving) return;
+      warn(`Failed to acquire a job: ${String(error)}`);
+      void worker.release(true);
+    });
     const options = {
       pgPool: connections,
       concurrency,
