@@ -5,7 +5,7 @@ const FEEDS = ['firmware', 'factories', 'sprockets', 'temperatures'];
 const BELOW_STORE = ['json', 'filter', 'platform', 'database', 'http', 'access', 'jobs'];
 const BELOW_FEEDS = [...BELOW_STORE, 'store', 'objects', 'analytics', 'feeds'];
 
-/** What each part may import; the order goes down. `json`, `zstd` and the migrations import nothing of ours. */
+/** What each part may import; the order goes down. `json`, `zstd` and the migrations import no other part. */
 const MAY_IMPORT = {
   'libs/json': [],
   'libs/zstd': [],
@@ -36,7 +36,7 @@ const layers = Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
           {
             // As a regular expression: in a gitignore pattern, # begins a comment.
             regex: `^#(${PARTS.filter((part) => !allowed.includes(part)).join('|')})$`,
-            message: `${folder} may import ${allowed.join(', ') || 'nothing of ours'}.`,
+            message: `${folder} may import ${allowed.join(', ') || 'no other part'}.`,
           },
           {
             group: ['**/libs/**', '**/src/**', '../../*/src/*'],

@@ -100,6 +100,6 @@ function ms(values) {
   return `${percentile(values, 0.5).toFixed(1)} ms`;
 }
 
-function ratio(ours, plain) {
-  return `ratio ${(percentile(ours, 0.5) / percentile(plain, 0.5)).toFixed(2)}`;
+function ratio(measured, plain) {
+  return `ratio ${(percentile(measured, 0.5) / percentile(plain, 0.5)).toFixed(2)}`;
 }

@@ -6,6 +6,7 @@ import { printLine, printMessage, table } from './output.js';
 import { PROJECT_OPTION } from './project-option.js';
 import { UsageError } from './usage-error.js';
 
+/** Repeated here, because importing #http takes longer than the rest of the command. */
 const ROLES: readonly Role[] = ['admin', 'producer', 'analyst', 'device', 'operator'];
 const OPTION_NAMES = { name: '--name', role: '--role', expires_at: '--expires', device_id: '--device' };
 

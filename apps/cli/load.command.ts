@@ -56,19 +56,19 @@ export class LoadCommand extends CommandRunner {
     const flags = { isPartial: partial, isDryRun: dryRun, isAsync: async };
     const loading: LoadOptions = { ...flags, batchId, onConflict, concurrency, rejectsPath: rejects };
     const stop = new AbortController();
-    const cut = new AbortController();
+    const abort = new AbortController();
     // The handler stays registered, because npm may send a second SIGINT, which must not cut off the summary.
     process.on('SIGINT', () => {
       if (stop.signal.aborted) return;
       stop.abort();
       setTimeout(() => {
-        cut.abort();
+        abort.abort();
       }, FINISH_TIMEOUT_MS).unref();
     });
     const settings = await clientSettings(options);
     const sources = await findSources(args, rejects);
     await validateBatchId(batchId, args, sources.length);
-    const result = await new Loader(sources, settings, loading, { stop: stop.signal, cut: cut.signal }).run();
+    const result = await new Loader(sources, settings, loading, { stop: stop.signal, abort: abort.signal }).run();
     if (result.rejectsPath !== undefined) printLine(`rejects are in ${result.rejectsPath}`);
     printLine(summarize(result, loading));
     if (result.error !== undefined) throw result.error;

@@ -20,8 +20,8 @@ export interface LoadOptions extends StoreOptions {
 export interface LoadSignals {
   /** Begin no other file. */
   stop: AbortSignal;
-  /** Abort the files that are being sent, too. */
-  cut: AbortSignal;
+  /** Also abort the files that are being sent. */
+  abort: AbortSignal;
 }
 
 /** Loads sources, several at a time, and reports the result of each. */
@@ -103,10 +103,10 @@ export class Loader {
     try {
       file = await this.open(source);
       this.active.add(file);
-      result = await this.client.put(file, this.signals.cut);
+      result = await this.client.put(file, this.signals.abort);
       await this.report(source.name, result, file);
     } catch (error) {
-      if (!(error instanceof SourceError) || this.signals.cut.aborted) throw error;
+      if (!(error instanceof SourceError) || this.signals.abort.aborted) throw error;
       if (error instanceof NotABatchError && source.isFound) {
         this.result.skipped++;
         this.progress.file(`${source.name}: skipped, not a batch`);
@@ -134,14 +134,14 @@ export class Loader {
 
   /** A stop signal aborts the opening of a source, but not the sending of one that is open. */
   private async open(source: LoadSource): Promise<BatchFile> {
-    const { stop, cut } = this.signals;
+    const { stop, abort } = this.signals;
     const opening = new AbortController();
     const onStop = (): void => {
       opening.abort();
     };
     stop.addEventListener('abort', onStop);
     try {
-      const file = await BatchFile.open(source, this.options.batchId, AbortSignal.any([opening.signal, cut]));
+      const file = await BatchFile.open(source, this.options.batchId, AbortSignal.any([opening.signal, abort]));
       this.rejectDuplicateId(file);
       return file;
     } catch (error) {

@@ -39,7 +39,7 @@ export class OpenedSource {
     let head = Buffer.alloc(0);
     for (let next; head.length < SIGNATURE_BYTES && (next = await chunks.next()).done !== true;)
       head = Buffer.concat([head, next.value]);
-    // More likely a mistake than an empty batch, which would stay in the warehouse.
+    // An empty file is more likely an error of the user than an empty batch.
     if (head.length === 0) throw new SourceError('is empty');
     // JSON must not begin with a byte order mark (RFC 8259, section 8.1), but some editors write one.
     const start = startsWith(head, BYTE_ORDER_MARK) ? BYTE_ORDER_MARK.length : 0;

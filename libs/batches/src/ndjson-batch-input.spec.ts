@@ -12,16 +12,16 @@ const LIMIT = 2_000;
 const settings = { DATABASE_URL: 'postgresql://none', STOWAGE_KEY_SECRET: 'x'.repeat(32) };
 const parser = new BatchParser(new Config({ ...settings, BODY_LIMIT_BYTES: String(LIMIT) }));
 
-/** A body that arrives in these pieces; `taken` tells how many of them were asked for. */
-function bodyOf(pieces: Iterable<string | Buffer>): { body: NdjsonBody; taken: () => number } {
-  let taken = 0;
+/** A body that arrives in these pieces; `readCount` returns how many of them were read. */
+function bodyOf(pieces: Iterable<string | Buffer>): { body: NdjsonBody; readCount: () => number } {
+  let readCount = 0;
   const bytes = async function* (): AsyncGenerator<Buffer> {
     for (const piece of pieces) {
-      taken++;
+      readCount++;
       yield await Promise.resolve(Buffer.from(piece));
     }
   };
-  return { body: new NdjsonBody(bytes()), taken: () => taken };
+  return { body: new NdjsonBody(bytes()), readCount: () => readCount };
 }
 
 const inputOf = (pieces: Iterable<string | Buffer>): BatchInput => parser.parseNdjson(bodyOf(pieces).body);
@@ -87,12 +87,12 @@ describe('a stream of lines', () => {
 
   it('is read before its end has arrived', async () => {
     const pieces = Array.from({ length: 1_000 }, (_, i) => `${line(String(i).padEnd(200, 'x'))}\n`);
-    const { body, taken } = bodyOf(pieces);
+    const { body, readCount } = bodyOf(pieces);
     for await (const { objects } of parser.parseNdjson(body).chunks()) {
       expect(objects.length).toBeGreaterThan(0);
       break;
     }
-    expect(taken()).toBeLessThan(500);
+    expect(readCount()).toBeLessThan(500);
   });
 
   it('that breaks off throws its error', async () => {
@@ -152,10 +152,10 @@ describe('an invalid line', () => {
   });
 
   it('stops the reader before the rest has arrived', async () => {
-    const { body, taken } = bodyOf(Array.from({ length: 1_000 }, () => `${'{'.padEnd(500, ' ')}\n`));
+    const { body, readCount } = bodyOf(Array.from({ length: 1_000 }, () => `${'{'.padEnd(500, ' ')}\n`));
     const reader = await ChunkReader.open(parser.parseNdjson(body), false);
     expect([reader.isInvalid, await reader.next()]).toEqual([true, null]);
-    expect(taken()).toBeLessThan(500);
+    expect(readCount()).toBeLessThan(500);
   });
 });
 
@@ -185,9 +185,9 @@ describe('a line over BODY_LIMIT_BYTES', () => {
     const endless = function* (): Generator<string> {
       for (;;) yield 'x'.repeat(100);
     };
-    const { body, taken } = bodyOf(endless());
+    const { body, readCount } = bodyOf(endless());
     expect((await problemOf(parser.parseNdjson(body))).slug).toBe('too-large');
-    expect(taken()).toBe(LIMIT / 100 + 1);
+    expect(readCount()).toBe(LIMIT / 100 + 1);
   });
 
   it('is refused after many other lines, and after invalid ones', async () => {

@@ -2,12 +2,11 @@ import { join } from 'node:path';
 import { MIGRATIONS } from '#migrations';
 import type { LoggerService } from '@nestjs/common';
 import { Logger, runMigrations } from 'graphile-worker';
-import type { Config } from '#platform';
+import { type Config, StartupError } from '#platform';
 import { Database } from './database.js';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.js';
 import { LaneLease } from './lane-lease.js';
 import { Sequence } from './sequence.js';
-import { StartupError } from '#platform';
 
 /** The key of the advisory lock under which one process at a time runs migrations. */
 const MIGRATION_LOCK = 7_364_501;

@@ -190,9 +190,9 @@ export async function socketDir(runAs: RunAs, dataDir: string): Promise<string> 
       if (errorCode(error) !== 'EEXIST') throw error;
     });
     const found = await fs.lstat(dir);
-    const ours = found.uid === runAs.uid || found.uid === process.geteuid?.();
+    const isOwn = found.uid === runAs.uid || found.uid === process.geteuid?.();
     // Any user could create a directory of this name, and would then receive our connections.
-    if (!found.isDirectory() || !ours || (found.mode & 0o077) !== 0) {
+    if (!found.isDirectory() || !isOwn || (found.mode & 0o077) !== 0) {
       throw new StartupError(
         `${dir} is needed for the database's socket and belongs to another user: remove it, or set TMPDIR`,
       );

@@ -1,8 +1,7 @@
 import { elementsOf, isWhole, memberText } from '#json';
 import { ValidationErrors, validateDto } from '#http';
-import { dataOf } from '#store';
+import { dataOf, type ObjectRow } from '#store';
 import { type TypedCollection, type Parsed, type InputItem } from '#feeds';
-import type { ObjectRow } from '#store';
 import { ChartDataDto, isTimeNumber, NewFactoryDto, NUMBER_RULE, ProductionDto, TIME_RULE } from './factory.dto.js';
 
 const KEYS = ['sprocket_production_actual', 'sprocket_production_goal', 'time'] as const;

@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
-import type { NewObjectRow } from '#store';
+import { dataOf, type NewObjectRow } from '#store';
 import { FeedWriteStore } from './feed-write.store.js';
 import { FeedWriter, type FeedWriteResult } from './feed-writer.js';
-import { dataOf } from '#store';
 
 let db: TestDatabase;
 let writer: FeedWriter;

@@ -1,6 +1,5 @@
 import { dailyBatchId, contentId, type FeedInput } from '#feeds';
-import { dataOf, valueIn, type NewObjectRow } from '#store';
-import type { ObjectRow } from '#store';
+import { dataOf, type NewObjectRow, type ObjectRow, valueIn } from '#store';
 import type { FirmwareEventDto } from './firmware.dto.js';
 
 /** The version that a device runs, since when (RFC 3339 in UTC), and the status of the update that installed it. */

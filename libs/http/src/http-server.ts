@@ -123,8 +123,8 @@ function refuseOtherMethods(fastify: FastifyInstance, routes: ReadonlyMap<string
 function refusalOf(request: FastifyRequest): Problem | undefined {
   if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
     return new Problem('malformed-request', { detail: 'HTTP/1.1 requires a Host header.' });
-  const { ours, query, produces = ['application/json'] } = request.routeOptions.config;
-  if (ours !== true) return undefined;
+  const { isApiRoute, query, produces = ['application/json'] } = request.routeOptions.config;
+  if (isApiRoute !== true) return undefined;
   if (request.originalUrl.length > URL_LENGTH_MAX) return urlTooLong(request.originalUrl.length);
   const [path, parameters] = cutAt(request.originalUrl, '?');
   if (path.includes('%00'))

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { FastifyRequest } from 'fastify';
-import { Config } from '#platform';
+import { Config, MICROS_END, timeOfMicros } from '#platform';
 import {
   decodeCursor,
   encodeCursor,
@@ -18,7 +18,6 @@ import {
 } from './paging.js';
 import { pageSql, toSlice } from './page-sql.js';
 import { Problem } from './problems.js';
-import { MICROS_END, timeOfMicros } from '#platform';
 
 const FINGERPRINT = fingerprintOf('things', 1);
 const { limits } = new Config({});

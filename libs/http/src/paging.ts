@@ -1,11 +1,10 @@
 import { hash } from 'node:crypto';
 import { ApiProperty } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
-import type { Config } from '#platform';
+import { type Config, MICROS_END, microsOf, timeOfMicros } from '#platform';
 import { ChoiceField, IntegerParameter, TextField } from './fields.js';
 import { requestUrl, type RequestUrl } from './origin.js';
 import { Problem, ValidationErrors } from './problems.js';
-import { MICROS_END, microsOf, timeOfMicros } from '#platform';
 
 const COUNT_MODES = ['exact', 'estimated', 'none'] as const;
 export type CountMode = (typeof COUNT_MODES)[number];

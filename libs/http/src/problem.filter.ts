@@ -31,7 +31,7 @@ const NOT_FOUND = {
 
 const BY_STATUS: Readonly<Record<number, { slug: ProblemSlug; detail: string }>> = {
   400: { slug: 'malformed-request', detail: 'The request cannot be parsed.' },
-  // @fastify/static refuses paths such as /docs/%00 and /docs//x with 403; routes of ours throw a Problem.
+  // @fastify/static refuses paths such as /docs/%00 and /docs//x with 403; the API's routes throw a Problem.
   403: NOT_FOUND,
   404: NOT_FOUND,
   413: BY_FASTIFY_CODE.FST_ERR_CTP_BODY_TOO_LARGE as { slug: ProblemSlug; detail: string },

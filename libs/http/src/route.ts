@@ -40,7 +40,7 @@ interface RouteRules {
 declare module 'fastify' {
   interface FastifyContextConfig extends Partial<RouteRules> {
     /** Set on the routes of Stowage; unset on those that a library adds, such as Swagger UI's. */
-    ours?: true;
+    isApiRoute?: true;
   }
   interface FastifyRequest {
     /** Set by the access lib before all other hooks; absent on routes without a key. */
@@ -60,7 +60,7 @@ declare module 'fastify' {
 export function Rules(rules: RouteRules): MethodDecorator {
   const { roles, keyHeaders = [] } = rules;
   return applyDecorators(
-    RouteConfig({ ...rules, ours: true }),
+    RouteConfig({ ...rules, isApiRoute: true }),
     ...(roles === 'anyone' ? [] : [ApiExtension('x-roles', roles)]),
     ...keyHeaders.map((header) => ApiSecurity(header)),
   );

@@ -41,14 +41,14 @@ const FIND = {
     WHERE project_id = $1 AND key_hash = $2 AND expires_at > now()`,
 };
 
-const OURS = 'project_id = $1 AND key_hash = $2 AND claim_id = $3 AND status IS NULL';
+const OPEN_CLAIM = 'project_id = $1 AND key_hash = $2 AND claim_id = $3 AND status IS NULL';
 
 const COMPLETE = {
   name: 'idempotency.complete',
-  text: `UPDATE idempotency_keys SET status = $4, answer = $5 WHERE ${OURS} RETURNING status`,
+  text: `UPDATE idempotency_keys SET status = $4, answer = $5 WHERE ${OPEN_CLAIM} RETURNING status`,
 };
 
-const RELEASE = { name: 'idempotency.release', text: `DELETE FROM idempotency_keys WHERE ${OURS}` };
+const RELEASE = { name: 'idempotency.release', text: `DELETE FROM idempotency_keys WHERE ${OPEN_CLAIM}` };
 
 const RENEW = {
   name: 'idempotency.renew',

@@ -1,8 +1,7 @@
 import { isObject, isPositive, isWhole, memberText } from '#json';
 import { validateDto } from '#http';
-import { dataOf, pairsOf } from '#store';
+import { dataOf, type ObjectRow, pairsOf } from '#store';
 import { type TypedCollection, type Parsed, type InputItem } from '#feeds';
-import type { ObjectRow } from '#store';
 import { LENGTH_RULE, NewSprocketDto, TEETH_RULE } from './sprocket.dto.js';
 
 const KEYS = ['teeth', 'pitch_diameter', 'outside_diameter', 'pitch'] as const;

@@ -5,7 +5,8 @@ import type { ZstdWindow } from './window.js';
 /** The largest block, compressed or not, in bytes. */
 export const BLOCK_MAX = 128 * 1024;
 
-interface Kind {
+/** How one of the three parts of a sequence is coded. */
+interface CodeTable {
   logMax: number;
   /** The number of extra bits of each code, and its value when they are all 0. */
   bits: readonly number[];
@@ -14,21 +15,21 @@ interface Kind {
 }
 
 /** RFC 8878, section 3.1.1.3.2.1.1 and 3.1.1.3.2.2: the codes and their default distributions. */
-const LITERALS = kind(
+const LITERALS = codeTable(
   9,
   0,
   [...zeros(16), 1, 1, 1, 1, 2, 2, 3, 3, 4, ...from(6, 16)],
   6,
   [4, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 2, 1, 1, 1, 1, 1, -1, -1, -1, -1],
 );
-const OFFSETS = kind(
+const OFFSETS = codeTable(
   8,
   1,
   from(0, 31),
   5,
   [1, 1, 1, 1, 1, 1, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1],
 );
-const MATCHES = kind(
+const MATCHES = codeTable(
   9,
   3,
   [...zeros(32), 1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5, ...from(7, 16)],
@@ -47,7 +48,7 @@ const OFFSET_CODE_MAX = 24;
  */
 export class ZstdBlocks {
   private huffman: HuffmanTable | undefined;
-  private readonly tables = new Map<Kind, FseTable>();
+  private readonly tables = new Map<CodeTable, FseTable>();
   private readonly offsets: [number, number, number] = [1, 4, 8];
 
   /** @param literals a buffer of `BLOCK_MAX` bytes, which successive frames may share */
@@ -135,20 +136,25 @@ export class ZstdBlocks {
     return { literals: used, written };
   }
 
-  private readTable(kind: Kind, mode: number, block: Uint8Array, start: number): { table: FseTable; next: number } {
-    let table = this.tables.get(kind);
+  private readTable(
+    codes: CodeTable,
+    mode: number,
+    block: Uint8Array,
+    start: number,
+  ): { table: FseTable; next: number } {
+    let table = this.tables.get(codes);
     let next = start;
-    if (mode === 0) table = kind.standard;
+    if (mode === 0) table = codes.standard;
     else if (mode === 1) {
       const symbol = byteAt(block, next++);
-      if (symbol >= kind.bits.length) throw new CorruptZstd('a table has an unknown code');
+      if (symbol >= codes.bits.length) throw new CorruptZstd('a table has an unknown code');
       table = onlySymbol(symbol);
     } else if (mode === 2) {
       const range = { start, end: block.length };
-      ({ table, next } = readFseTable(block, range, kind.logMax, kind.bits.length - 1));
+      ({ table, next } = readFseTable(block, range, codes.logMax, codes.bits.length - 1));
     }
     if (table === undefined) throw new CorruptZstd('a table is missing');
-    this.tables.set(kind, table);
+    this.tables.set(codes, table);
     return { table, next };
   }
 
@@ -194,15 +200,21 @@ function readCount(block: Uint8Array, start: number): { count: number; next: num
   return { count: byteAt(block, start + 1) + (byteAt(block, start + 2) << 8) + 0x7f00, next: start + 3 };
 }
 
-function valueOf(kind: Kind, code: number, bits: BackwardBits): number {
-  return (kind.bases[code] ?? 0) + bits.read(kind.bits[code] ?? 0);
+function valueOf(codes: CodeTable, code: number, bits: BackwardBits): number {
+  return (codes.bases[code] ?? 0) + bits.read(codes.bits[code] ?? 0);
 }
 
 function nextState(table: FseTable, state: number, bits: BackwardBits): number {
   return (table.bases[state] ?? 0) + bits.read(byteAt(table.bits, state));
 }
 
-function kind(logMax: number, base: number, bits: readonly number[], log: number, shares: readonly number[]): Kind {
+function codeTable(
+  logMax: number,
+  base: number,
+  bits: readonly number[],
+  log: number,
+  shares: readonly number[],
+): CodeTable {
   const bases: number[] = [];
   let next = base;
   for (const count of bits) {
