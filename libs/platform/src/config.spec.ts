@@ -122,6 +122,27 @@ describe('a numeric setting', () => {
   });
 });
 
+describe('a variable that is not a setting', () => {
+  it.each(['STOWAGE_KEY_SECRETS', 'STOWAGE_X', 'PAGE_SIZES', 'PAGE_SIZE_MIN', 'DATABASE_POOL', 'JOB_CONCURRENCY_MAX'])(
+    'is refused as %s, which looks like one',
+    (name) => {
+      expect(refusal({ [name]: 'secret' })).toBe(`${name} is not a setting; .env.example lists the settings`);
+    },
+  );
+
+  it.each(['PUBLIC_URL', 'DATABASE_READ_URL', 'RATE_LIMIT_ITEMS_PER_MINUTE', 'CORS_ORIGINS'])(
+    'is refused as %s, which has no effect yet',
+    (name) => {
+      expect(refusal({ [name]: 'x' })).toBe(`${name} is not supported yet; remove it`);
+    },
+  );
+
+  it('is ignored under any other name, and where it is empty', () => {
+    const other = { PATH: '/bin', HOSTNAME: 'h', JOB_NAME: 'j', PAGER: 'less', DATABASE_HOST: 'd', WORKER_ID: '1' };
+    expect(() => new Config({ ...other, PUBLIC_URL: ' ', STOWAGE_X: '' })).not.toThrow();
+  });
+});
+
 describe('a setting with choices', () => {
   it.each(['TRUST_PROXY', 'REQUIRE_IF_MATCH', 'STOWAGE_SEED'])('accepts only true and false for %s', (name) => {
     for (const value of ['true', 'false']) expect(() => new Config({ [name]: value })).not.toThrow();

@@ -1,7 +1,10 @@
 import { mayBeKey } from './key-format.js';
 import { StartupError } from './startup-error.js';
 
-type Environment = Readonly<Record<string, string | undefined>>;
+type Variables = Readonly<Record<string, string | undefined>>;
+
+/** Settings of the HTTP contract that this version does not have yet. */
+const PLANNED = ['PUBLIC_URL', 'DATABASE_READ_URL', 'RATE_LIMIT_ITEMS_PER_MINUTE', 'CORS_ORIGINS'];
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -74,14 +77,15 @@ export class Config {
     apiKey: string | null;
   }>;
 
-  /** @throws StartupError naming the first invalid setting and its valid values */
-  constructor(env: Environment) {
-    const url = optional(env, 'DATABASE_URL');
+  /** @throws StartupError naming the first invalid setting and its valid values, or a variable that only looks like a setting */
+  constructor(variables: Variables) {
+    const env = new Environment(variables);
+    const url = env.get('DATABASE_URL');
     if (url !== null && !/^postgres(ql)?:\/\//.test(url)) {
       throw new StartupError('DATABASE_URL must be a postgresql:// address');
     }
     this.http = {
-      host: optional(env, 'HOST') ?? '127.0.0.1',
+      host: env.get('HOST') ?? '127.0.0.1',
       port: integer(env, 'PORT', 8000, 0, 65_535),
       trustProxy: flag(env, 'TRUST_PROXY', false),
     };
@@ -89,7 +93,7 @@ export class Config {
     this.database = {
       url,
       poolMax: integer(env, 'DATABASE_POOL_MAX', 20, 4, 1000),
-      dataDir: optional(env, 'STOWAGE_DATA_DIR') ?? '.stowage',
+      dataDir: env.get('STOWAGE_DATA_DIR') ?? '.stowage',
     };
     this.access = {
       adminKey: apiKey(env, 'STOWAGE_ADMIN_KEY'),
@@ -122,20 +126,48 @@ export class Config {
       requireIfMatch: flag(env, 'REQUIRE_IF_MATCH', false),
       seed: flag(env, 'STOWAGE_SEED', url === null),
     };
-    this.client = { url: optional(env, 'STOWAGE_URL'), apiKey: optional(env, 'STOWAGE_API_KEY') };
+    this.client = { url: env.get('STOWAGE_URL'), apiKey: env.get('STOWAGE_API_KEY') };
+    env.refuseUnread();
     for (const group of Object.values(this)) Object.freeze(group);
     Object.freeze(this);
   }
 }
 
-/** An empty value counts as not set, so that `NAME=` in a compose file keeps the default. */
-function optional(env: Environment, name: string): string | null {
-  const value = env[name]?.trim();
-  return value === undefined || value === '' ? null : value;
+/** The environment, and the names that were read from it: the settings. */
+class Environment {
+  private readonly settings = new Set<string>();
+
+  constructor(private readonly variables: Variables) {}
+
+  /** An empty value counts as not set, so that `NAME=` in a compose file keeps the default. */
+  get(name: string): string | null {
+    this.settings.add(name);
+    return this.valueOf(name);
+  }
+
+  /**
+   * Refuses misspelled settings, which would have no effect: variables that begin with `STOWAGE_`, or with the first two words
+   * of a setting, and are none.
+   * @throws StartupError
+   */
+  refuseUnread(): void {
+    const prefixes = ['STOWAGE_', ...Array.from(this.settings).flatMap((name) => /^[A-Z]+_[A-Z]+/.exec(name) ?? [])];
+    for (const name of Object.keys(this.variables)) {
+      if (this.settings.has(name) || this.valueOf(name) === null) continue;
+      if (PLANNED.includes(name)) throw new StartupError(`${name} is not supported yet; remove it`);
+      if (prefixes.some((prefix) => name.startsWith(prefix)))
+        throw new StartupError(`${name} is not a setting; .env.example lists the settings`);
+    }
+  }
+
+  private valueOf(name: string): string | null {
+    const value = this.variables[name]?.trim();
+    return value === undefined || value === '' ? null : value;
+  }
 }
 
 function integer(env: Environment, name: string, fallback: number, min: number, max: number): number {
-  const text = optional(env, name);
+  const text = env.get(name);
   if (text === null) return fallback;
   const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
   if (!(value >= min && value <= max)) {
@@ -154,7 +186,7 @@ function choice<T extends string>(
   choices: readonly T[],
   fallback: NoInfer<T> | string,
 ): T {
-  const text = optional(env, name) ?? fallback;
+  const text = env.get(name) ?? fallback;
   const value = choices.find((one) => one === text);
   if (value === undefined) throw new StartupError(`${name} must be one of ${choices.join(', ')}, not "${text}"`);
   return value;
@@ -162,7 +194,7 @@ function choice<T extends string>(
 
 /** The error never contains the value: it is a secret. */
 function secret(env: Environment, name: string): string | null {
-  const value = optional(env, name);
+  const value = env.get(name);
   if (value !== null && value.length < 32) throw new StartupError(`${name} must have at least 32 characters`);
   return value;
 }
