@@ -14,26 +14,26 @@ beforeAll(async () => {
   await api.call('POST', '/batches', { key: project.keys.producer, body });
   await api.call('GET', '/batches', { key: project.keys.analyst });
 });
-afterEach(() => letIn(true));
+afterEach(() => allowConnections(true));
 afterAll(() => api.stop());
 
-/** Opens the database of the tests, or closes it and throws everybody out. */
-async function letIn(isOpen: boolean): Promise<void> {
+/** Allows connections to the test database, or rejects new ones and terminates those that are open. */
+async function allowConnections(isAllowed: boolean): Promise<void> {
   const { database } = api.db.address;
   const admin = new pg.Client({ ...api.db.address, database: 'postgres', ssl: false });
   await admin.connect();
   try {
-    await admin.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS ${String(isOpen)}`);
-    if (!isOpen)
+    await admin.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS ${String(isAllowed)}`);
+    if (!isAllowed)
       await admin.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`);
   } finally {
     await admin.end();
   }
 }
 
-describe('while the database is away', () => {
+describe('while the database is unavailable', () => {
   it('every route returns 503 with Retry-After and reveals no internals', async () => {
-    await letIn(false);
+    await allowConnections(false);
     const { producer, analyst, admin } = project.keys;
     const object = { object_id: 'new', data: [] };
     const patch = { 'Content-Type': 'application/merge-patch+json' };
@@ -62,7 +62,7 @@ describe('while the database is away', () => {
   });
 
   it('resources that need no database are available', async () => {
-    await letIn(false);
+    await allowConnections(false);
     expect((await api.call('GET', '/')).status).toBe(200);
     expect((await api.call('GET', '/limits')).status).toBe(200);
     expect((await api.call('GET', `${api.origin}/openapi.json`)).status).toBe(200);
@@ -70,7 +70,7 @@ describe('while the database is away', () => {
   });
 
   it('the process is live but not ready', async () => {
-    await letIn(false);
+    await allowConnections(false);
     expect((await api.call('GET', `${api.origin}/health/live`)).status).toBe(200);
     for (const path of ['/health/ready', '/healthcheck']) {
       const reply = await api.call('GET', api.origin + path);
@@ -80,22 +80,22 @@ describe('while the database is away', () => {
   });
 });
 
-describe('when the database is back', () => {
+describe('when the database is available again', () => {
   it('all routes work again without a restart', async () => {
-    await letIn(false);
+    await allowConnections(false);
     expectProblem(await api.call('GET', '/batches', { key: project.keys.analyst }), 'unavailable');
-    await letIn(true);
+    await allowConnections(true);
     expect((await api.call('GET', '/batches/before', { key: project.keys.analyst })).status).toBe(200);
     expect((await api.call('GET', `${api.origin}/health/ready`)).json()).toMatchObject({ status: 'ok' });
     const body = { batch_id: 'after', objects: [] };
     expect((await api.call('POST', '/batches', { key: project.keys.producer, body })).status).toBe(201);
   });
 
-  it('requests that lose their connections before they commit are retried and succeed', async () => {
+  it('requests whose connections close before the commit are retried and succeed', async () => {
     const { keys } = await api.project();
     let posted: Promise<Reply>[] = [];
     await api.db.transaction(async (tx) => {
-      // Their transactions wait for this lock until their connections are closed.
+      // The transactions of the requests wait for this lock until their connections are closed.
       await tx.query('LOCK TABLE batches IN SHARE MODE');
       posted = Array.from({ length: 10 }, (_, i) => {
         const body = { batch_id: `break-${String(i)}`, objects: [{ object_id: `break-${String(i)}`, data: [] }] };

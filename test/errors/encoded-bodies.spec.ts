@@ -12,7 +12,7 @@ const MIB = 1024 * 1024;
 const LIMIT = 2 * MIB;
 const INFLATED_LIMIT = 256 * MIB;
 
-/** What the program `zstd` made of a batch, and the batch. */
+/** The output of the program `zstd` for `BATCH`. */
 const ZSTD_BATCH =
   'KLUv/QRoXQMAEsYUGHBvDpBGdS0DKBUhbPf/9V5//QQ2AVQ9Ie3a9VlKKGi7fpAgh1EQg8AsZ2p/ZTPfvlP0qOtXqvjt1UKPX7yeAZfSPpnZB8rrI0/r' +
   '7dFZGoYf/BUIADCKNyTdsiHAB4BcUPeE2uBnxQlr+v8x';
@@ -32,14 +32,14 @@ const BATCH = {
 
 const ZSTD_HEAD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0x68]);
 
-/** A frame of Zstandard that holds these bytes as they are. */
+/** A Zstandard frame with one raw block: the content, not compressed. */
 function zstdPlain(content: Buffer): Buffer {
   const header = Buffer.alloc(3);
   header.writeUIntLE(content.length * 8 + 1, 0, 3);
   return Buffer.concat([ZSTD_HEAD, header, content]);
 }
 
-/** So many blocks of 128 KiB of line feeds, each in four bytes. */
+/** A Zstandard frame of `blocks` run-length blocks, each four bytes for 128 KiB of line feeds. */
 function zstdBomb(blocks: number): Buffer {
   return Buffer.concat([
     ZSTD_HEAD,
@@ -48,7 +48,7 @@ function zstdBomb(blocks: number): Buffer {
   ]);
 }
 
-/** Zeros, or another byte, as gzip. */
+/** The gzip of one repeated byte, `0` by default. */
 function gzipBomb(bytes: number, byte = '0'): Promise<Buffer> {
   const piece = Buffer.alloc(MIB, byte);
   return collect(Readable.from(Array.from({ length: bytes / MIB }, () => piece)).pipe(createGzip()));
@@ -72,14 +72,14 @@ beforeAll(async () => {
 afterAll(() => bodies.app.close());
 
 interface Sent extends Omit<Reply, 'json'> {
-  /** The status of a good request that was sent right after it, on the same connection. */
+  /** The status of a valid request sent immediately after it, on the same connection. */
   nextStatus: number;
 }
 
 const NEXT =
   'POST /bodies HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}';
 
-/** Sends all of it, and another request, before it looks at an answer. A body in pieces goes in chunks. */
+/** Sends a body and a second request, and only then reads the responses. An array is sent with chunked transfer encoding. */
 async function send(
   method: 'POST' | 'PUT',
   type: string,
@@ -102,14 +102,14 @@ async function send(
       socket.write(Buffer.concat([Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n')]));
   socket.write(Buffer.isBuffer(body) ? NEXT : `0\r\n\r\n${NEXT}`);
   const [, first = '', next = ''] = (await text(socket)).split(/HTTP\/1\.1 (?=\d{3} )/);
-  const [answerHead = '', answerText = ''] = first.split('\r\n\r\n');
+  const [responseHead = '', responseText = ''] = first.split('\r\n\r\n');
   const headers = new Headers(
-    answerHead
+    responseHead
       .split('\r\n')
       .slice(1)
       .map((line) => line.split(': ', 2) as [string, string]),
   );
-  return { status: Number(first.slice(0, 3)), headers, text: answerText, nextStatus: Number(next.slice(0, 3)) };
+  return { status: Number(first.slice(0, 3)), headers, text: responseText, nextStatus: Number(next.slice(0, 3)) };
 }
 
 const post = (encoding: string, body: Buffer | readonly Buffer[]): Promise<Sent> =>
@@ -117,8 +117,8 @@ const post = (encoding: string, body: Buffer | readonly Buffer[]): Promise<Sent>
 const put = (encoding: string, body: Buffer | readonly Buffer[]): Promise<Sent> =>
   send('PUT', 'application/x-ndjson', encoding, body);
 
-/** The answer is the problem, and the connection serves the next request. */
-async function expectRefusal(sent: Promise<Sent>, slug: Parameters<typeof expectProblem>[1]): Promise<string> {
+/** Expects the problem, and that the connection serves the next request. Returns the detail. */
+async function expectRejection(sent: Promise<Sent>, slug: Parameters<typeof expectProblem>[1]): Promise<string> {
   const reply = await sent;
   expect(reply.nextStatus).toBe(201);
   return expectProblem(reply, slug).detail;
@@ -146,7 +146,7 @@ describe('a compressed batch', () => {
     ['GZIP', gzipped],
     ['zstd', Buffer.from(ZSTD_BATCH, 'base64')],
     ['identity', Buffer.from(JSON.stringify(BATCH))],
-  ])('is stored like an uncompressed one: %s', async (encoding, body) => {
+  ])('is stored like an uncompressed batch: %s', async (encoding, body) => {
     const headers = { 'Content-Encoding': encoding };
     const posted = await api.call('POST', '/batches', { key: project.keys.producer, body, headers });
     expect([posted.status, posted.json()]).toEqual([201, expect.objectContaining({ object_count: 2 })]);
@@ -168,7 +168,7 @@ describe('a compressed batch', () => {
     expect((await api.call('POST', '/projects', { key: api.operatorKey, body: name, headers })).status).toBe(201);
   });
 
-  it('is refused with another or a second content coding, and Accept-Encoding lists the supported ones', async () => {
+  it('is rejected with an unsupported or a second content coding, and Accept-Encoding lists the supported ones', async () => {
     for (const encoding of ['deflate', 'br', 'gzip, zstd', 'gzip,gzip', 'compress', 'nonsense']) {
       const body = deflateSync('{}');
       const headers = { 'Content-Encoding': encoding };
@@ -205,34 +205,34 @@ describe('a compressed body', () => {
   };
 
   it.each<[string, string, Buffer]>([
-    ['not encoded at all', 'gzip', plain],
-    ['cut off', 'gzip', gzip.subarray(0, -12)],
+    ['not compressed', 'gzip', plain],
+    ['truncated', 'gzip', gzip.subarray(0, -12)],
     ['without its checksum', 'gzip', gzip.subarray(0, -8)],
     ['with a wrong checksum', 'gzip', flipped(gzip, gzip.length - 8)],
-    ['broken in the middle', 'gzip', flipped(gzip, gzip.length >> 1)],
+    ['damaged in the middle', 'gzip', flipped(gzip, gzip.length >> 1)],
     ['followed by text', 'gzip', Buffer.concat([gzip, Buffer.from('{"a":1}')])],
     ['followed by zeros', 'gzip', Buffer.concat([gzip, Buffer.alloc(10), Buffer.from('x')])],
-    ['gzip of zlib', 'gzip', deflateSync(plain)],
-    ['not encoded at all', 'zstd', plain],
-    ['cut off', 'zstd', zstd.subarray(0, -12)],
+    ['in zlib format', 'gzip', deflateSync(plain)],
+    ['not compressed', 'zstd', plain],
+    ['truncated', 'zstd', zstd.subarray(0, -12)],
     ['without its checksum', 'zstd', zstd.subarray(0, -4)],
     ['with a wrong checksum', 'zstd', flipped(zstd, zstd.length - 2)],
-    ['broken in the middle', 'zstd', flipped(zstd, zstd.length >> 1)],
+    ['damaged in the middle', 'zstd', flipped(zstd, zstd.length >> 1)],
     ['followed by text', 'zstd', Buffer.concat([zstd, Buffer.from('{"a":1}')])],
-    ['of a window over 8 MiB', 'zstd', Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0x70, 1, 0, 0])],
-    ['gzip', 'zstd', gzip],
-  ])('is refused when it is %s (%s), also as a stream', async (_, encoding, body) => {
+    ['a frame with a window over 8 MiB', 'zstd', Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0x70, 1, 0, 0])],
+    ['compressed with gzip', 'zstd', gzip],
+  ])('is rejected when it is %s (%s), also as a stream', async (_, encoding, body) => {
     for (const sent of [body, pieces(body, 50)]) {
       const detail = `The body is not valid ${encoding}.`;
-      expect(await expectRefusal(post(encoding, sent), 'malformed-request')).toBe(detail);
-      expect(await expectRefusal(put(encoding, sent), 'malformed-request')).toBe(detail);
+      expect(await expectRejection(post(encoding, sent), 'malformed-request')).toBe(detail);
+      expect(await expectRejection(put(encoding, sent), 'malformed-request')).toBe(detail);
     }
   });
 });
 
 describe('a body that is large only after decompression', () => {
-  /** How much memory the work took at its worst, in bytes. */
-  async function peakOf(work: () => Promise<unknown>): Promise<number> {
+  /** The peak growth of the process's memory during the work, in bytes. */
+  async function peakMemoryBytes(work: () => Promise<unknown>): Promise<number> {
     const before = process.memoryUsage().rss;
     let peak = before;
     const timer = setInterval(() => {
@@ -253,30 +253,30 @@ describe('a body that is large only after decompression', () => {
       ['zstd', blocks, Buffer.concat([blocks, zstdPlain(Buffer.from('1'))])],
     ] as const) {
       expect(JSON.parse((await post(encoding, full)).text)).toMatchObject({ bytes: LIMIT });
-      expect(await expectRefusal(post(encoding, over), 'too-large')).toContain('BODY_LIMIT_BYTES');
+      expect(await expectRejection(post(encoding, over), 'too-large')).toContain('BODY_LIMIT_BYTES');
     }
   });
 
-  it('is refused as JSON in little memory: gzip', async () => {
+  it('is rejected with less than 150 MiB of memory: gzip', async () => {
     const bomb = await gzipBomb(1024 * MIB);
-    expect(await peakOf(() => expectRefusal(post('gzip', bomb), 'too-large'))).toBeLessThan(150 * MIB);
-    expect(await peakOf(() => expectRefusal(put('gzip', bomb), 'too-large'))).toBeLessThan(150 * MIB);
+    expect(await peakMemoryBytes(() => expectRejection(post('gzip', bomb), 'too-large'))).toBeLessThan(150 * MIB);
+    expect(await peakMemoryBytes(() => expectRejection(put('gzip', bomb), 'too-large'))).toBeLessThan(150 * MIB);
   });
 
-  it('is refused in little memory: 80 KB of zstd for 2.6 GB', async () => {
+  it('is rejected with less than 150 MiB of memory: 80 KB of zstd for 2.6 GB', async () => {
     const bomb = zstdBomb(20_000);
-    expect(await peakOf(() => expectRefusal(post('zstd', bomb), 'too-large'))).toBeLessThan(150 * MIB);
-    expect(await peakOf(() => expectRefusal(put('zstd', bomb), 'too-large'))).toBeLessThan(150 * MIB);
+    expect(await peakMemoryBytes(() => expectRejection(post('zstd', bomb), 'too-large'))).toBeLessThan(150 * MIB);
+    expect(await peakMemoryBytes(() => expectRejection(put('zstd', bomb), 'too-large'))).toBeLessThan(150 * MIB);
   });
 
-  it('is refused in little memory: many frames that each want a large window', async () => {
+  it('needs less than 150 MiB of memory for many frames with a large window each', async () => {
     const frame = Buffer.concat([ZSTD_HEAD, Buffer.from([1, 0, 0])]);
     const bomb = Buffer.alloc(200_000 - (200_000 % frame.length), frame);
-    // Nothing is in them, so that there is nothing to refuse but an empty body.
-    expect(await peakOf(() => put('zstd', bomb))).toBeLessThan(150 * MIB);
+    // The frames have no content, so only an empty body could be rejected.
+    expect(await peakMemoryBytes(() => put('zstd', bomb))).toBeLessThan(150 * MIB);
   });
 
-  it('is inflated once, and refused when it is compressed twice', async () => {
+  it('is decompressed only once, and rejected if it was compressed twice', async () => {
     const twice = gzipSync(await gzipBomb(256 * MIB));
     expect(expectProblem(await post('gzip', twice), 'malformed-request').detail).toContain('compressed with gzip');
   });
@@ -285,16 +285,16 @@ describe('a body that is large only after decompression', () => {
     const small = await gzipBomb(60 * MIB, '\n');
     expect(JSON.parse((await put('gzip', small)).text)).toMatchObject({ bytes: 60 * MIB });
     const large = await gzipBomb(80 * MIB, '\n');
-    expect(await expectRefusal(put('gzip', large), 'too-large')).toContain('more than 200 times its size');
+    expect(await expectRejection(put('gzip', large), 'too-large')).toContain('more than 200 times its size');
   });
 
-  it('is refused as NDJSON over INFLATED_LIMIT_BYTES', async () => {
+  it('is rejected as NDJSON over INFLATED_LIMIT_BYTES', async () => {
     const even = zstdBomb(1000);
-    // Zeros of which every hundredth byte is sent as it is: less than 200 times.
+    // Every hundredth byte is not compressed, so the ratio stays below 200.
     const filler = zstdPlain(Buffer.alloc(8192, '\n'));
     const blocks = Buffer.concat([even.subarray(0, 6 + 40), Buffer.from([1, 0, 0]), filler]);
     const count = Math.ceil((INFLATED_LIMIT + MIB) / (10 * 128 * 1024));
-    const detail = await expectRefusal(
+    const detail = await expectRejection(
       put(
         'zstd',
         Array.from({ length: count }, () => blocks),
@@ -304,7 +304,7 @@ describe('a body that is large only after decompression', () => {
     expect(detail).toContain('INFLATED_LIMIT_BYTES');
   });
 
-  it('has no limit as an uncompressed stream', async () => {
+  it('has no size limit as an uncompressed stream', async () => {
     const piece = Buffer.alloc(MIB, '\n');
     const sent = await put(
       'identity',
@@ -314,15 +314,15 @@ describe('a body that is large only after decompression', () => {
   });
 });
 
-describe('a stream that is refused before its end', () => {
-  it.each(['identity', 'gzip', 'zstd'])('leaves a reusable connection: %s', async (encoding) => {
+describe('a stream that is rejected before its end', () => {
+  it.each(['identity', 'gzip', 'zstd'])('leaves the connection reusable: %s', async (encoding) => {
     const start = Buffer.from('{"STOP":1}\n');
     const rest = Buffer.alloc(100_000, 'x');
     const encode = { identity: (data: Buffer) => data, gzip: gzipSync, zstd: zstdPlain }[encoding] as (
       d: Buffer,
     ) => Buffer;
     const parts = [start, ...Array.from({ length: 50 }, () => rest)].map(encode);
-    await expectRefusal(put(encoding, parts), 'invalid-body');
-    await expectRefusal(put(encoding, Buffer.concat(parts)), 'invalid-body');
+    await expectRejection(put(encoding, parts), 'invalid-body');
+    await expectRejection(put(encoding, Buffer.concat(parts)), 'invalid-body');
   });
 });

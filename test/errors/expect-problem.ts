@@ -12,7 +12,7 @@ export function expectProblem(reply: Omit<Reply, 'json'>, slug: ProblemSlug): Pr
   expect(problem).toMatchObject({ status, title });
   expect(new URL(problem.type, 'http://server').hash).toBe(`#${slug}`);
   expect(problem.detail).toMatch(/^\S.*\.$/);
-  // A request that cannot be parsed has neither.
+  // The problem of a request that cannot be parsed has neither.
   const type = reply.headers.has('x-request-id') ? 'string' : 'undefined';
   for (const member of ['instance', 'request_id'] as const) expect(typeof problem[member]).toBe(type);
   return problem;

@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-/** The head of a request to store a batch, without its blank line. */
+/** The head of a POST /batches request, without its blank line. */
 function postHead(...headers: string[]): string {
   const own = ['Host: test', `X-Api-Key: ${project.keys.producer}`, 'Content-Type: application/json', ...headers];
   return `POST /api/v1/batches HTTP/1.1\r\n${own.join('\r\n')}\r\n`;
@@ -24,14 +24,14 @@ function postHead(...headers: string[]): string {
 
 describe('the URL of a request', () => {
   it.each(['%', '%zz', '%ED%A0%80', '%C3%28', '%FF'])(
-    'is refused when an id is %s, which is not valid UTF-8',
+    'is rejected when an id is %s, which is not valid UTF-8',
     async (id) => {
       const reply = await api.call('GET', `/batches/${id}`, { key: project.keys.analyst });
       expect(expectProblem(reply, 'invalid-path').instance).toBe(`/api/v1/batches/${id}`);
     },
   );
 
-  it.each(['%00', 'a%00b'])('is refused when an id is %s, which cannot be stored', async (id) => {
+  it.each(['%00', 'a%00b'])('is rejected when an id is %s, which cannot be stored', async (id) => {
     expectProblem(await api.call('GET', `/objects/${id}`, { key: project.keys.analyst }), 'invalid-path');
   });
 
@@ -44,13 +44,13 @@ describe('the URL of a request', () => {
   });
 
   it.each(['key=a&value=%FF', 'key=%zz', 'value=%ED%A0%80'])(
-    'is refused with the query %s, which is not valid UTF-8',
+    'is rejected with the query %s, which is not valid UTF-8',
     async (query) => {
       expectProblem(await api.call('GET', `/objects?${query}`, { key: project.keys.analyst }), 'invalid-query');
     },
   );
 
-  it('is refused when an id is longer than any id can be', async () => {
+  it('is rejected with an id longer than the longest valid id in percent-encoding', async () => {
     const reply = await api.call('GET', `/batches/${'a'.repeat(4000)}`, { key: project.keys.analyst });
     expectProblem(reply, 'uri-too-long');
   });
@@ -71,38 +71,35 @@ describe('the URL of a request', () => {
 
 describe('a request that is not valid HTTP', () => {
   it.each([
-    ['a greeting', 'hello\r\n\r\n'],
+    ['plain text', 'hello\r\n\r\n'],
     ['the start of TLS', Buffer.from('16030102000100', 'hex')],
     ['the start of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
-    [
-      'bytes beyond ASCII in the address',
-      Buffer.from('GET /api/v1/batches/\xff HTTP/1.1\r\nHost: test\r\n\r\n', 'latin1'),
-    ],
+    ['non-ASCII bytes in the path', Buffer.from('GET /api/v1/batches/\xff HTTP/1.1\r\nHost: test\r\n\r\n', 'latin1')],
     ['a header without a name', 'GET /api/v1/ HTTP/1.1\r\nHost: test\r\n: x\r\n\r\n'],
-  ])('is refused with a problem: %s', async (_, bytes) => {
+  ])('is rejected with a problem: %s', async (_, bytes) => {
     expectProblem(await sendRaw(api.origin, bytes), 'malformed-request');
   });
 
-  it('is refused with a problem when it has Content-Length and Transfer-Encoding', async () => {
+  it('is rejected with a problem when it has Content-Length and Transfer-Encoding', async () => {
     const head = postHead('Content-Length: 2', 'Transfer-Encoding: chunked');
     expectProblem(await sendRaw(api.origin, `${head}\r\n{}`), 'malformed-request');
   });
 
-  it('is refused with a problem when a chunk has no length', async () => {
+  it('is rejected with a problem when a chunk size is missing', async () => {
     const head = postHead('Transfer-Encoding: chunked');
     expectProblem(await sendRaw(api.origin, `${head}\r\nzz\r\n{}`), 'malformed-request');
   });
 
-  it('is refused with a problem when Content-Length is negative', async () => {
+  it('is rejected with a problem when Content-Length is negative', async () => {
     expectProblem(await sendRaw(api.origin, `${postHead('Content-Length: -2')}\r\n{}`), 'malformed-request');
   });
 
-  it('is refused with a problem when its body is shorter than Content-Length', async () => {
+  it('is rejected with a problem when its body is shorter than Content-Length', async () => {
     const bytes = `${postHead('Content-Length: 100')}\r\n{}`;
     expectProblem(await sendRaw(api.origin, bytes, { endsEarly: true }), 'malformed-request');
   });
 
-  it('is refused with a problem when its body is longer than Content-Length', async () => {
+  it('is rejected with a problem when its body is longer than Content-Length', async () => {
     const bytes = `${postHead('Content-Length: 2')}\r\n{"batch_id":"x","objects":[]}\r\n\r\n`;
     const reply = await sendRaw(api.origin, bytes);
     expect(reply.status).toBe(400);
@@ -113,17 +110,17 @@ describe('a request that is not valid HTTP', () => {
 });
 
 describe('headers', () => {
-  it('are refused over 64 KiB', async () => {
+  it('are rejected over 64 KiB', async () => {
     const bytes = `GET /api/v1/ HTTP/1.1\r\nHost: test\r\nX-Long: ${'a'.repeat(66_000)}\r\n\r\n`;
     expectProblem(await sendRaw(api.origin, bytes), 'headers-too-large');
   });
 
-  it('are refused without Host in HTTP/1.1', async () => {
+  it('are rejected without Host in HTTP/1.1', async () => {
     expectProblem(await sendRaw(api.origin, 'GET /api/v1/ HTTP/1.1\r\n\r\n'), 'malformed-request');
   });
 
   it.each(['br', 'constructor', '__proto__'])(
-    'are refused with Content-Encoding %s, with those supported',
+    'are rejected with Content-Encoding %s, and the response lists the supported encodings',
     async (coding) => {
       const headers = { 'Content-Encoding': coding };
       const reply = await api.call('POST', '/batches', { key: project.keys.producer, body: '{}', headers });
@@ -146,7 +143,7 @@ describe('headers', () => {
     expect((await sendRaw(api.origin, request)).status).toBe(200);
   });
 
-  it.each(['http://x:99999', 'http://['])('are refused after a request line with the authority %s', async (origin) => {
+  it.each(['http://x:99999', 'http://['])('are rejected after a request line with the authority %s', async (origin) => {
     const request = `GET ${origin}/api/v1/objects HTTP/1.1\r\nHost: test\r\nX-Api-Key: ${project.keys.analyst}\r\nConnection: close\r\n\r\n`;
     expect(expectProblem(await sendRaw(api.origin, request), 'invalid-path').detail).toContain('authority');
   });
@@ -157,7 +154,7 @@ describe('headers', () => {
     expect(reply.text).toContain(`"${api.origin}/api/v1/batches"`);
   });
 
-  it('may have an unknown expectation', async () => {
+  it('may contain an unknown expectation', async () => {
     const bytes = 'GET /api/v1/limits HTTP/1.1\r\nHost: test\r\nExpect: wonders\r\nConnection: close\r\n\r\n';
     expect((await sendRaw(api.origin, bytes)).status).toBe(200);
   });
@@ -175,7 +172,7 @@ describe('headers', () => {
     expect(reply.text).toContain('HTTP/1.1 201 ');
   });
 
-  it('cannot inject anything but a host into the URLs of a response', async () => {
+  it('change only the host in the URLs of a response', async () => {
     const reply = await sendRaw(api.origin, 'GET /api/v1/ HTTP/1.1\r\nHost: "><script>\r\nConnection: close\r\n\r\n');
     expect(reply.text).toContain(`"${api.origin}/api/v1/batches"`);
     expect(reply.text).not.toContain('script');
@@ -183,13 +180,13 @@ describe('headers', () => {
 });
 
 describe('a body over BODY_LIMIT_BYTES', () => {
-  /** A good batch of exactly so many bytes. */
+  /** A valid batch of exactly `size` bytes. */
   function batchOf(bytes: number): string {
     const start = `{"batch_id":"of-${String(bytes)}","objects":[{"object_id":"o-${String(bytes)}","data":{"k":"`;
     return `${start}${'x'.repeat(bytes - start.length - 5)}"}}]}`;
   }
 
-  it('is refused, and one of exactly that size is stored', async () => {
+  it('is rejected, and a body of exactly that size is stored', async () => {
     const key = project.keys.producer;
     expect((await api.call('POST', '/batches', { key, body: batchOf(LIMIT) })).status).toBe(201);
     const refused = await api.call('POST', '/batches', { key, body: batchOf(LIMIT + 1) });
@@ -198,18 +195,18 @@ describe('a body over BODY_LIMIT_BYTES', () => {
     expect(detail).toContain('/api/v1/limits');
   });
 
-  it('is refused by its Content-Length before it is sent', async () => {
+  it('is rejected by its Content-Length, before the body is sent', async () => {
     const reply = await sendRaw(api.origin, `${postHead('Content-Length: 99999999')}\r\n{`);
     expectProblem(reply, 'too-large');
   });
 
-  it('is refused when it is sent in chunks', async () => {
+  it('is rejected when it is sent in chunks', async () => {
     const chunk = `400\r\n${'x'.repeat(1024)}\r\n`;
     const reply = await sendRaw(api.origin, `${postHead('Transfer-Encoding: chunked')}\r\n${chunk.repeat(5)}0\r\n\r\n`);
     expect(expectProblem(reply, 'too-large').detail).toContain('BODY_LIMIT_BYTES');
   });
 
-  it('is refused on every route that accepts a body', async () => {
+  it('is rejected on every route that accepts a body', async () => {
     const body = batchOf(LIMIT + 1);
     const type = 'application/merge-patch+json';
     const patch = { key: project.keys.producer, body, headers: { 'Content-Type': type } };
@@ -224,7 +221,7 @@ describe('a client that sends a large body before it reads', () => {
   it.each([
     ['without a key', 401],
     ['over the limit', 413],
-  ])('gets its response: %s', async (_, status) => {
+  ])('receives the response: %s', async (_, status) => {
     const body = 'x'.repeat(8_000_000);
     const head = postHead(`Content-Length: ${String(body.length)}`);
     const sent = status === 401 ? head.replace(project.keys.producer, 'wrong') : head;
@@ -233,7 +230,7 @@ describe('a client that sends a large body before it reads', () => {
 });
 
 describe('a client that sends Connection: close', () => {
-  it('gets the response when it is refused before it has sent the whole body', async () => {
+  it('receives the response when it is rejected before it has sent the whole body', async () => {
     const body = Buffer.alloc(4_000_000, 32);
     const head =
       `POST /api/v1/batches HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Api-Key: wrong\r\n` +
@@ -262,11 +259,11 @@ describe('a keep-alive connection', () => {
 
   it.each<[string, number, { method?: string; size?: number; headers?: Record<string, string> }]>([
     ['without a key', 401, {}],
-    ['of a kind that is not taken', 415, { headers: { 'Content-Type': 'text/plain' } }],
+    ['with an unsupported media type', 415, { headers: { 'Content-Type': 'text/plain' } }],
     ['over the limit', 413, { size: LIMIT * 10 }],
-    ['with a method that is not taken', 405, { method: 'PATCH' }],
+    ['with an unsupported method', 405, { method: 'PATCH' }],
   ])(
-    'is reusable after a body was refused without being read: %s',
+    'is reusable after a request is rejected before its body is read: %s',
     async (_, status, { method = 'POST', size = 100, headers }) => {
       const key = status === 401 ? {} : { 'X-Api-Key': project.keys.producer };
       const own = { ...JSON_TYPE, 'Content-Length': String(size), ...key, ...headers };
@@ -279,7 +276,7 @@ describe('a keep-alive connection', () => {
     },
   );
 
-  it('is reusable after a body was refused that had been read', async () => {
+  it('is reusable after a request is rejected because of its body', async () => {
     const headers = { ...JSON_TYPE, 'X-Api-Key': project.keys.producer };
     const refused = await send('POST', '/batches', headers, '{"batch_id":');
     expect([refused.statusCode, refused.headers.connection]).toEqual([400, 'keep-alive']);

@@ -21,12 +21,12 @@ function post(body: unknown): Promise<Reply> {
   return api.call('POST', '/batches', { key: project.keys.admin, body });
 }
 
-/** A batch of one object with this text as its data. */
+/** A batch of one object; `data` is JSON text. */
 function withData(data: string, id = 'data'): string {
   return `{"batch_id":"${id}","objects":[{"object_id":"${id}","data":${data}}]}`;
 }
 
-/** Sends a body to every kind of route that takes one; the object `there` exists. */
+/** Sends a body to every kind of route that accepts one; the object `there` exists. */
 function toEveryRoute(body: string | Uint8Array): Promise<Reply[]> {
   const { admin: key } = project.keys;
   return Promise.all([
@@ -43,34 +43,34 @@ describe('a body that is not JSON', () => {
   const json = '{"batch_id":"b","objects":[]}';
 
   it.each<[string, string | Uint8Array]>([
-    ['nothing', ''],
-    ['white space', ' \n'],
-    ['cut off', json.slice(0, -1)],
-    ['followed by more', `${json}{}`],
-    ['with a comma too many', '{"batch_id":"b","objects":[],}'],
+    ['an empty body', ''],
+    ['only white space', ' \n'],
+    ['truncated', json.slice(0, -1)],
+    ['followed by more text', `${json}{}`],
+    ['with a trailing comma', '{"batch_id":"b","objects":[],}'],
     ['with a comment', `${json}//`],
     ['with NaN', '{"batch_id":NaN}'],
-    ['with a number of leading zeros', '{"batch_id":01}'],
-    ['with a raw line break in text', '{"batch_id":"a\nb"}'],
-    ['a form', 'batch_id=b'],
+    ['with a number with a leading zero', '{"batch_id":01}'],
+    ['with an unescaped line break in a string', '{"batch_id":"a\nb"}'],
+    ['a URL-encoded form', 'batch_id=b'],
     ['in UTF-16', Buffer.from(json, 'utf16le')],
-    ['in UTF-8 with a stray byte', Buffer.from('{"batch_id":"\xff"}', 'latin1')],
-    ['in UTF-8 with half of a surrogate pair', Buffer.from('7b2261223a22eda080227d', 'hex')],
-    ['in UTF-8 cut off in a character', Buffer.from('7b2261223a22c3', 'hex')],
+    ['with an invalid byte in UTF-8', Buffer.from('{"batch_id":"\xff"}', 'latin1')],
+    ['with half of a surrogate pair in UTF-8', Buffer.from('7b2261223a22eda080227d', 'hex')],
+    ['truncated within a UTF-8 character', Buffer.from('7b2261223a22c3', 'hex')],
     ['arrays nested 100,000 deep', '['.repeat(100_000) + ']'.repeat(100_000)],
     ['arrays nested 500,000 deep and not closed', '['.repeat(500_000)],
     ['objects nested 100,000 deep', '{"a":'.repeat(100_000) + '1' + '}'.repeat(100_000)],
-  ])('is refused on every route: %s', async (_, body) => {
+  ])('is rejected on every route: %s', async (_, body) => {
     for (const reply of await toEveryRoute(body)) expectProblem(reply, 'malformed-request');
   });
 
-  it('is refused with the line and column of the error', async () => {
+  it('is rejected with the line and column of the error', async () => {
     expect(expectProblem(await post('{\n  batch_id: 1\n}'), 'malformed-request').detail).toContain('line 2, column 3');
   });
 });
 
 describe('an invalid body', () => {
-  it('is refused with pointers in which long names are cut to 255 characters', async () => {
+  it('is rejected with pointers in which long names are cut to 255 characters', async () => {
     const name = '😀'.repeat(100_000);
     const members = Array.from({ length: 100 }, (_, i) => `"m${String(i)}":1e999999`).join();
     const reply = await post(`{"${name}":{${members}}}`);
@@ -80,7 +80,7 @@ describe('an invalid body', () => {
   });
 
   it.each(['null', '[]', '"text"', '1', 'true'])(
-    'is refused on every route with a pointer to all of it: %s',
+    'is rejected on every route with a pointer to the whole document: %s',
     async (body) => {
       for (const reply of await toEveryRoute(body)) {
         expect(placesOf(expectProblem(reply, 'invalid-body'))).toEqual(['']);
@@ -88,14 +88,14 @@ describe('an invalid body', () => {
     },
   );
 
-  it('is refused on every route with a pointer to each unknown member', async () => {
+  it('is rejected on every route with a pointer to each unknown member', async () => {
     for (const reply of await toEveryRoute('{"data":[],"a/b~c":1,"__proto__":2,"constructor":{"prototype":{}}}')) {
       const places = placesOf(expectProblem(reply, 'invalid-body'));
       expect(places).toEqual(expect.arrayContaining(['/a~1b~0c', '/__proto__', '/constructor']));
     }
   });
 
-  it('is refused with a pointer to every error', async () => {
+  it('is rejected with a pointer to every error', async () => {
     const body = {
       batch_id: '',
       objects: [
@@ -130,7 +130,7 @@ describe('an invalid body', () => {
     '0001-01-01T00:00:00+01:00',
     '9999-12-31T23:59:59-01:00',
     '2016-12-31T23:59:60Z',
-  ])('is refused with a pointer to a time that cannot be stored: %s', async (observed_at) => {
+  ])('is rejected with a pointer to a time that cannot be stored: %s', async (observed_at) => {
     const body = { batch_id: 'b', objects: [{ object_id: 'o', data: [], observed_at }] };
     expect(placesOf(expectProblem(await post(body), 'invalid-body'))).toEqual(['/objects/0/observed_at']);
     const path = `/objects?observed_from=${encodeURIComponent(observed_at)}`;
@@ -138,14 +138,14 @@ describe('an invalid body', () => {
     expect(placesOf(problem)).toEqual(['observed_from']);
   });
 
-  it('is refused with the first 100 errors and the number of all', async () => {
+  it('is rejected with the first 100 errors and the total number', async () => {
     const objects = Array.from({ length: 1000 }, () => ({ object_id: '', data: [] }));
     const problem = expectProblem(await post({ batch_id: 'b', objects }), 'invalid-body');
     expect(problem.errors).toHaveLength(100);
     expect(problem.error_count).toBe(1000);
   });
 
-  it('is refused with the first 100 conflicts and the number of all', async () => {
+  it('is rejected with the first 100 conflicts and the total number', async () => {
     const objects = Array.from({ length: 251 }, () => ({ object_id: 'twice', data: [] }));
     const problem = expectProblem(await post({ batch_id: 'b', objects }), 'conflict');
     expect(problem.errors).toHaveLength(100);
@@ -161,16 +161,16 @@ describe('a name that appears twice', () => {
     ['/objects/0/data', '{"batch_id":"a","objects":[{"object_id":"a","data":[],"data":{}}]}'],
     ['/objects/0/data/0/key', withData('[{"key":"a","key":"b","value":1}]')],
     ['/objects/0/data/0/value', withData('[{"key":"a","value":1,"v\\u0061lue":2}]')],
-  ])('is refused with a pointer where only one value could be kept: %s', async (pointer, body) => {
+  ])('is rejected with a pointer where only one value can be stored: %s', async (pointer, body) => {
     expect(placesOf(expectProblem(await post(body), 'invalid-body'))).toContain(pointer);
   });
 
-  it('is refused in the body of a project', async () => {
+  it('is rejected in the body of POST /projects', async () => {
     const reply = await api.call('POST', '/projects', { key: api.operatorKey, body: '{"name":"a","name":"b"}' });
     expect(placesOf(expectProblem(reply, 'invalid-body'))).toEqual(['/name']);
   });
 
-  it('makes two pairs in shorthand data, in their order', async () => {
+  it('becomes two pairs in shorthand data, in the order sent', async () => {
     const body = withData('{"k":1,"other":2,"k":"3","\\u006b":null}', 'repeats');
     expect((await post(body)).status).toBe(201);
     const read = await api.call('GET', '/objects/repeats', { key: project.keys.analyst });
@@ -182,7 +182,7 @@ describe('a name that appears twice', () => {
     ]);
   });
 
-  it('is refused in shorthand data when one of its values is an object or a list', async () => {
+  it('is rejected in shorthand data when one of its values is an object or an array', async () => {
     const problem = expectProblem(await post(withData('{"k":{"deep":1},"k":2}')), 'invalid-body');
     expect(placesOf(problem)).toEqual(['/objects/0/data/k']);
   });
@@ -195,7 +195,7 @@ describe('an error in shorthand data', () => {
     [`{"${long}":1}`, `/data/${long.slice(0, 255)}…`, 'is not a valid key: must be 1 to 255 characters; got 300'],
     ['{"a/b":{}}', '/data/a~1b', 'must be text, a number, true, false or null'],
   ];
-  it.each(cases)('points at the member in JSON, NDJSON and PATCH: %.20s', async (data, pointer, detail) => {
+  it.each(cases)('has a pointer to the member in JSON, NDJSON and PATCH: %.20s', async (data, pointer, detail) => {
     const { producer } = project.keys;
     const object = `{"object_id":"shorthand","data":${data}}`;
     const errorsOf = (reply: Reply): unknown => expectProblem(reply, 'invalid-body').errors;
@@ -213,7 +213,7 @@ describe('an error in shorthand data', () => {
 describe('text that cannot be stored', () => {
   const faults = ['\\u0000', '\\ud800', '\\udc00', '\\udc00\\ud800', 'x\\uD83Dx'];
 
-  it.each(faults)('is refused with a pointer to it in every place: %s', async (text) => {
+  it.each(faults)('is rejected in every member that holds text, with a pointer to it: %s', async (text) => {
     const { admin: key } = project.keys;
     const cases: [string, string][] = [
       ['/objects/0/data/0/key', withData(`[{"key":"${text}","value":1}]`)],
@@ -236,7 +236,7 @@ describe('text that cannot be stored', () => {
     ]);
   });
 
-  it('is refused in a query parameter', async () => {
+  it('is rejected in a query parameter', async () => {
     for (const name of ['key', 'value', 'batch_id', 'subject']) {
       const problem = expectProblem(
         await api.call('GET', `/objects?${name}=a%00b`, { key: project.keys.analyst }),
@@ -252,7 +252,7 @@ describe('text that cannot be stored', () => {
     expect(placesOf(problem)).toEqual(['data']);
   });
 
-  it('does not include texts that only look like it', async () => {
+  it('does not include text that only resembles it', async () => {
     const texts = [
       '\\\\u0000',
       '\\u0001',
@@ -279,7 +279,7 @@ describe('a number', () => {
     '1e99999999999999999999',
     '9'.repeat(131_073),
     `0.${'0'.repeat(16_383)}1`,
-  ])('that cannot be stored is refused with a pointer: %.20s', async (number) => {
+  ])('that cannot be stored is rejected with a pointer: %.20s', async (number) => {
     const listed = await post(withData(`[{"key":"n","value":${number}}]`));
     expect(placesOf(expectProblem(listed, 'invalid-body'))).toEqual(['/objects/0/data/0/value']);
     const short = await post(withData(`{"n":${number}}`));
@@ -299,7 +299,7 @@ describe('a number', () => {
     ['1e131071', `1${'0'.repeat(131_071)}`],
     ['1e-16383', `0.${'0'.repeat(16_382)}1`],
     ['9007199254740993', '9007199254740993'],
-  ])('comes back with exactly the value sent: %s', async (number, digits) => {
+  ])('is returned with exactly the value sent: %s', async (number, digits) => {
     const id = `number-${number}`;
     expect((await post(withData(`{"n":${number}}`, id))).status).toBe(201);
     const read = await api.call('GET', `/objects/${encodeURIComponent(id)}`, { key: project.keys.analyst });
@@ -321,7 +321,7 @@ describe('a number', () => {
   });
 });
 
-describe('a refused request', () => {
+describe('a rejected request', () => {
   it('stores nothing', async () => {
     const [left] = await api.db.sql<{ count: string }>(
       `SELECT count(*) FROM batches WHERE batch_id IN ('a', 'b', 'data')`,
@@ -329,7 +329,7 @@ describe('a refused request', () => {
     expect(left?.count).toBe('0');
   });
 
-  it('is answered with problem+json whatever Accept is', async () => {
+  it('gets application/problem+json for any Accept header', async () => {
     for (const accept of ['text/html', '*/*', 'application/json', 'application/problem+json']) {
       const reply = await api.call('GET', '/nothing', { headers: { Accept: accept } });
       expect(expectProblem(reply, 'not-found')).toMatchObject(RUN.problems['not-found']);

@@ -29,7 +29,7 @@ describe('Accept', () => {
   });
 
   it.each(['text/html', 'application/json;q=0', 'application/json; charset=utf-8; q=0'])(
-    'refuses JSON as %s',
+    'rejects JSON as %s',
     async (accept) => {
       const reply = await api.call('GET', '/objects', { key: project.keys.analyst, headers: { Accept: accept } });
       expectProblem(reply, 'not-acceptable');
@@ -47,7 +47,7 @@ describe('Accept', () => {
     },
   );
 
-  it('selects the representation of a page with parameters as without', async () => {
+  it('selects the same representation of a page with and without parameters', async () => {
     for (const accept of ['text/html', 'text/html; level=1']) {
       const reply = await api.call('GET', '/', { headers: { Accept: accept } });
       expect([reply.status, reply.headers.get('content-type')]).toEqual([200, expect.stringContaining('text/html')]);
@@ -57,7 +57,7 @@ describe('Accept', () => {
 
 describe('a request without content', () => {
   it.each(['application/json', 'text/plain', 'application/x-www-form-urlencoded', 'nonsense'])(
-    'needs no media type, and may have %s',
+    'needs no media type, and accepts %s',
     async (type) => {
       const headers = { 'Content-Type': type };
       expect((await api.call('GET', '/objects', { key: project.keys.analyst, headers })).status).toBe(200);
@@ -91,14 +91,14 @@ describe('a byte order mark', () => {
     expect((await api.call('PUT', '/batches/b', compressed)).status).toBe(200);
   });
 
-  it('alone is an empty body', async () => {
+  it('alone counts as an empty body', async () => {
     const reply = await api.call('POST', '/batches', { key: project.keys.producer, body: BYTE_ORDER_MARK });
     expect(expectProblem(reply, 'malformed-request').detail).toContain('is empty');
   });
 });
 
 describe('the error of a body', () => {
-  it('names the route that takes NDJSON', async () => {
+  it('names the route that accepts NDJSON', async () => {
     const headers = { 'Content-Type': 'application/x-ndjson' };
     const reply = await api.call('POST', '/batches', { key: project.keys.producer, body: '{}', headers });
     expect(expectProblem(reply, 'unsupported-media-type').detail).toBe(
@@ -109,7 +109,7 @@ describe('the error of a body', () => {
   it.each([
     ['gzip', gzipSync('{"object_id":"o","data":{}}\n'.repeat(1_000))],
     ['zstd', Buffer.from('28b52ffd0458', 'hex')],
-  ])('says that a body compressed with %s lacks its Content-Encoding', async (encoding, body) => {
+  ])('reports that Content-Encoding is missing for a body compressed with %s', async (encoding, body) => {
     const detail = `The body is compressed with ${encoding}; send it with Content-Encoding: ${encoding}.`;
     for (const [method, path, type] of [
       ['POST', '/batches', 'application/json'],
@@ -123,7 +123,7 @@ describe('the error of a body', () => {
     }
   });
 
-  it('lists the members and the parameters that exist when one does not', async () => {
+  it('lists the known members or parameters when one is unknown', async () => {
     const body = { batch_id: 'b', objects: [{ object_id: 'o', data: {}, colour: 'red' }] };
     const member = expectProblem(
       await api.call('POST', '/batches', { key: project.keys.producer, body }),
@@ -141,14 +141,17 @@ describe('the error of a body', () => {
 });
 
 describe('page_size', () => {
-  it.each(['1001', '10001', '999999999999999999999'])('%s is refused with the maximum of this server', async (size) => {
-    const reply = await api.call('GET', `/objects?page_size=${size}`, { key: project.keys.analyst });
-    expect(expectProblem(reply, 'invalid-query').detail).toBe('page_size must be at most 1000 (PAGE_SIZE_MAX).');
-  });
+  it.each(['1001', '10001', '999999999999999999999'])(
+    'rejects %s and returns the maximum of this server',
+    async (size) => {
+      const reply = await api.call('GET', `/objects?page_size=${size}`, { key: project.keys.analyst });
+      expect(expectProblem(reply, 'invalid-query').detail).toBe('page_size must be at most 1000 (PAGE_SIZE_MAX).');
+    },
+  );
 });
 
 describe('the links of a page', () => {
-  it('lead from a page past the end to the last page, and on to the first', async () => {
+  it('lead from a page beyond the end to the last page, and on to the first', async () => {
     const { producer, analyst } = project.keys;
     const objects = Array.from({ length: 5 }, (_, i) => ({ object_id: `o-${String(i)}`, data: {} }));
     await api.call('POST', '/batches', { key: producer, body: { batch_id: 'b', objects } });

@@ -15,7 +15,7 @@ afterAll(() => api.stop());
 const slugs = Object.keys(RUN.problems).sort();
 
 describe('docs/problems.md', () => {
-  it('has a heading for every problem and no other', async () => {
+  it('has exactly one heading for each problem', async () => {
     const page = await readFile('docs/problems.md', 'utf8');
     const headings = Array.from(page.matchAll(/^## (.*)$/gm), ([, heading]) => heading);
     expect(headings.sort()).toEqual(slugs);
@@ -40,7 +40,7 @@ describe('docs/problems.md', () => {
     for (const section of page.split(/^## /m).slice(1)) expect(section).toMatch(/^[a-z-]+\n+\S/);
   });
 
-  it('is the page that the type of a problem leads to, at an anchor of its own', async () => {
+  it('is the page that the `type` of a problem links to, with an anchor for each problem', async () => {
     const { type } = expectProblem(await api.call('GET', '/nothing'), 'not-found');
     const page = await api.call('GET', type);
     expect(page.status).toBe(200);
@@ -50,7 +50,7 @@ describe('docs/problems.md', () => {
     expect(new URL(type).hash).toBe('#not-found');
   });
 
-  it('is linked by the host that the client used', async () => {
+  it('is linked with the host that the client used', async () => {
     const { type } = expectProblem(
       await api.call('GET', `${api.origin.replace('127.0.0.1', 'localhost')}/nothing`),
       'not-found',

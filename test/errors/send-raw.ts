@@ -2,8 +2,8 @@ import { connect } from 'node:net';
 import type { Reply } from '../harness/api.js';
 
 /**
- * Sends raw bytes, and then reads one response.
- * @param endsEarly close the client's side of the connection after the bytes
+ * Sends raw bytes and reads one response.
+ * @param endsEarly whether to close the client's side of the connection after the bytes
  */
 export async function sendRaw(
   origin: string,

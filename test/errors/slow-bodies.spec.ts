@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { startBodyApp } from './body-app.js';
 
-/** A thousandth of what the server has otherwise, but for the speed. */
+/** One hundredth of the production intervals, and the same rate. */
 const PACE = { graceMs: 600, windowMs: 300, bytesPerSecond: 1024 };
 
 let bodies: Awaited<ReturnType<typeof startBodyApp>>;
@@ -26,7 +26,7 @@ class Client {
     this.socket.write(`${head.join('\r\n')}\r\nHost: test\r\n\r\n`);
   }
 
-  /** Sends so much every 50 ms, until it is enough or the connection is closed. */
+  /** Sends `piece` every 50 ms, `times` times or until the connection is closed. */
   async send(piece: string, times: number): Promise<void> {
     for (let i = 0; i < times && !this.isClosed; i++) {
       this.socket.write(piece, 'latin1');
@@ -34,7 +34,7 @@ class Client {
     }
   }
 
-  /** Waits for what the server says, and checks it. */
+  /** Waits until the received text matches the pattern. */
   async expect(pattern: RegExp): Promise<void> {
     for (let i = 0; i < 1_000 && !pattern.test(this.received); i++) await sleep(20);
     expect(this.received).toMatch(pattern);
@@ -48,13 +48,13 @@ class Client {
 const JSON_HEAD = ['POST /bodies HTTP/1.1', 'Content-Type: application/json'];
 const NDJSON_HEAD = ['PUT /bodies HTTP/1.1', 'Content-Type: application/x-ndjson'];
 
-// They spend most of their time waiting, so they run concurrently.
-describe('a body that arrives too slowly', () => {
+// These tests spend most of their time waiting, so they run concurrently.
+describe('the minimum rate of bodies', () => {
   it.concurrent.each<[string, string[]]>([
     ['JSON', [...JSON_HEAD, 'Content-Length: 60000']],
     ['NDJSON', [...NDJSON_HEAD, 'Content-Length: 60000']],
     ['gzip', [...NDJSON_HEAD, 'Content-Length: 60000', 'Content-Encoding: gzip']],
-  ])('is refused with 408, and the connection is closed: %s', async (encoding, head) => {
+  ])('returns 408 and closes the connection for a slower body: %s', async (encoding, head) => {
     const client = new Client(head);
     const start = performance.now();
     if (encoding === 'gzip') {
@@ -69,18 +69,22 @@ describe('a body that arrives too slowly', () => {
     expect(client.received).toContain('/problems#request-timeout"');
   });
 
-  it.concurrent('is refused when nothing arrives any more', async () => {
+  it.concurrent('returns 408 when the client stops sending', async () => {
     const client = new Client([...JSON_HEAD, 'Content-Length: 60000']);
     await client.send('', 40);
     expect(client.received).toMatch(/^HTTP\/1\.1 408 /);
   });
 
   it.concurrent.each<[string, string[], number]>([
-    ['over a limit', [...JSON_HEAD, 'Content-Length: 99999999'], 413],
-    ['of another media type', ['POST /bodies HTTP/1.1', 'Content-Type: text/plain', 'Content-Length: 60000'], 415],
-    ['at an address that cannot be', ['POST /%zz HTTP/1.1', 'Content-Length: 60000'], 400],
-    ['at an address that is none', ['POST /none HTTP/1.1', 'Content-Length: 60000'], 404],
-  ])('is cut off when it continues after a refusal: %s', async (_, head, status) => {
+    ['over the size limit', [...JSON_HEAD, 'Content-Length: 99999999'], 413],
+    [
+      'with an unsupported media type',
+      ['POST /bodies HTTP/1.1', 'Content-Type: text/plain', 'Content-Length: 60000'],
+      415,
+    ],
+    ['with an invalid path', ['POST /%zz HTTP/1.1', 'Content-Length: 60000'], 400],
+    ['with an unknown path', ['POST /none HTTP/1.1', 'Content-Length: 60000'], 404],
+  ])('closes the connection when a client continues to send slowly after a rejection: %s', async (_, head, status) => {
     const client = new Client(head);
     await client.send('x', 40);
     expect(client.received).toMatch(new RegExp(`^HTTP/1\\.1 ${String(status)} `));
@@ -88,21 +92,21 @@ describe('a body that arrives too slowly', () => {
     expect(client.isClosed).toBe(true);
   });
 
-  it.concurrent('is none of those that arrive fast enough, however long they take', async () => {
+  it.concurrent('accepts a body above the minimum rate, however long it takes', async () => {
     const client = new Client([...NDJSON_HEAD, 'Content-Length: 20000']);
     await client.send('x'.repeat(400), 50);
     await client.expect(/^HTTP\/1\.1 200 /);
     client.close();
   });
 
-  it.concurrent('is none of those that the server is slow to read', async () => {
+  it.concurrent('does not close a connection while the server reads slowly', async () => {
     const client = new Client([...NDJSON_HEAD, 'X-Wait: 2000', 'Content-Length: 8000000']);
     await client.send('x'.repeat(8_000_000), 1);
     await client.expect(/^HTTP\/1\.1 200 /);
     client.close();
   });
 
-  it.concurrent('says nothing about a connection that waits for its next request', async () => {
+  it.concurrent('keeps an idle connection open', async () => {
     const client = new Client([...JSON_HEAD, 'Content-Length: 2']);
     await client.send('{}', 1);
     await sleep(1500);
@@ -110,12 +114,12 @@ describe('a body that arrives too slowly', () => {
     client.close();
   });
 
-  it('leaves no timer when all bodies have ended', async () => {
+  it('uses one timer for all bodies', async () => {
     await sleep(100);
     const timers = process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
     const clients = Array.from({ length: 300 }, () => new Client([...JSON_HEAD, 'Content-Length: 60000']));
     await sleep(200);
-    // One timer for all 300, and it keeps no process alive.
+    // One timer for all 300 bodies; it does not keep the process alive.
     expect(process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length).toBeLessThanOrEqual(
       timers + 1,
     );
@@ -134,12 +138,12 @@ describe('100 Continue', () => {
   });
 
   it.each<[string, string[], number]>([
-    ['over a limit', [...JSON_HEAD, 'Content-Length: 99999999'], 413],
-    ['of another media type', ['POST /bodies HTTP/1.1', 'Content-Type: text/plain', 'Content-Length: 2'], 415],
-    ['of another encoding', [...JSON_HEAD, 'Content-Encoding: br', 'Content-Length: 2'], 415],
-    ['at an address that is none', ['POST /none HTTP/1.1', 'Content-Length: 2'], 404],
-    ['by a method that is not taken', ['PATCH /bodies HTTP/1.1', 'Content-Length: 2'], 405],
-  ])('is not sent before a refusal: %s', async (_, head, status) => {
+    ['over the size limit', [...JSON_HEAD, 'Content-Length: 99999999'], 413],
+    ['with an unsupported media type', ['POST /bodies HTTP/1.1', 'Content-Type: text/plain', 'Content-Length: 2'], 415],
+    ['with an unsupported encoding', [...JSON_HEAD, 'Content-Encoding: br', 'Content-Length: 2'], 415],
+    ['with an unknown path', ['POST /none HTTP/1.1', 'Content-Length: 2'], 404],
+    ['with an unsupported method', ['PATCH /bodies HTTP/1.1', 'Content-Length: 2'], 405],
+  ])('is not sent when the request is rejected: %s', async (_, head, status) => {
     const client = new Client([...head, 'Expect: 100-continue']);
     await client.expect(new RegExp(`^HTTP/1\\.1 ${String(status)} `));
     await client.expect(/\r\nconnection: close\r\n/i);

@@ -11,7 +11,7 @@ interface AggregateBody {
 }
 
 let api: TestApi;
-/** Has the fixtures and nothing else. */
+/** A project with only the fixtures. */
 let fixtures: TestProject;
 
 beforeAll(async () => {
@@ -30,12 +30,12 @@ async function resultsOf(project: TestProject, query: Record<string, string>): P
   return reply.json<AggregateBody>().results;
 }
 
-/** Each group with its value. */
+/** The value of each group. */
 async function valuesOf(project: TestProject, query: Record<string, string>): Promise<[Scalar, number | null][]> {
   return (await resultsOf(project, query)).map(({ group, value }) => [group, value]);
 }
 
-/** A project with one batch; `data` is JSON, to the letter. */
+/** A project with one batch; `data` is JSON text. */
 async function projectWith(
   objects: readonly { data: string; subject?: string; observed_at?: string }[],
 ): Promise<TestProject> {
@@ -52,7 +52,7 @@ async function projectWith(
 
 describe('docs/aggregates.md', () => {
   let page: string;
-  /** Rows of its tables that begin with a query. */
+  /** The rows of its tables that begin with a query. */
   const rows = (): [string, string][] =>
     Array.from(page.matchAll(/^\| `(op=[^`]*)` *\| *(.*?) *\|$/gm), ([, query = '', cell = '']) => [query, cell]);
 
@@ -60,16 +60,16 @@ describe('docs/aggregates.md', () => {
     page = await readFile('docs/aggregates.md', 'utf8');
   });
 
-  it('shows the results of the fixtures, and the errors', async () => {
+  it('shows the actual results and errors for the fixtures', async () => {
     expect(rows().length).toBeGreaterThan(15);
     for (const [query, said] of rows()) {
       const reply = await api.call('GET', `/objects/aggregate?${query}`, { key: fixtures.keys.analyst });
-      expect([query, abbreviatedLike(said, answerOf(reply))]).toEqual([query, said]);
+      expect([query, abbreviatedLike(said, outcomeOf(reply))]).toEqual([query, said]);
     }
   });
 
-  /** Each group with its value to the last digit, or what is wrong. */
-  function answerOf(reply: Reply): string {
+  /** The value of each group with all digits, or the errors. */
+  function outcomeOf(reply: Reply): string {
     if (reply.status !== 200) return expectProblem(reply, 'invalid-query').errors?.[0]?.detail ?? '';
     const exact = reply.text.replace(/"value":([-\d.]+)/g, '"value":"$1"');
     const { results } = JSON.parse(exact) as AggregateBody;
@@ -85,7 +85,7 @@ describe('a chart of a building with all its rooms', () => {
     observed_at: at,
   });
 
-  it('is one request: the average per hour and room, without other buildings', async () => {
+  it('takes one request: the average per hour and room, without other buildings', async () => {
     const project = await api.project();
     await postBatch(api, project.keys.producer, 'readings', [
       reading('HQ', 'attic', '2024-12-10T08:00:00Z', 20),
@@ -117,7 +117,7 @@ describe('a chart of a building with all its rooms', () => {
 });
 
 describe('an operation', () => {
-  it('keeps every digit, without exponents and trailing zeros', async () => {
+  it('keeps every digit, without exponents or trailing zeros', async () => {
     const project = await projectWith([
       { data: '{"big":12345678901234567890,"small":0.1,"long":1e400,"zeros":10.00}' },
       { data: '[{"key":"big","value":0.5},{"key":"small","value":0.20},{"key":"small","value":-1e-25}]' },
@@ -133,7 +133,7 @@ describe('an operation', () => {
     expect(await text('p50', 'zeros')).toBe(answer('p50', 'zeros', '10', 1));
   });
 
-  it('without values is null, or 0 for count; empty groups are left out', async () => {
+  it('without values returns null, or 0 for count; empty groups are omitted', async () => {
     const project = await projectWith([{ data: '{"n":"5","m":true}' }]);
     for (const op of ['sum', 'avg', 'min', 'max', 'p50', 'p95']) {
       expect(await resultsOf(project, { op, key: 'n' })).toEqual([{ group: null, value: null, count: 0 }]);
@@ -182,7 +182,7 @@ describe('every filter', () => {
 });
 
 describe('groups', () => {
-  it('of a key are its values by type, in order; a repeated value counts once per object', async () => {
+  it('of a key are its values, ordered by type and value; a repeated value counts once per object', async () => {
     const project = await projectWith([
       { data: '[{"key":"g","value":"a"},{"key":"g","value":"a"},{"key":"n","value":1},{"key":"n","value":2}]' },
       { data: '[{"key":"g","value":"a"},{"key":"g","value":"B"},{"key":"n","value":5}]' },
@@ -226,7 +226,7 @@ describe('groups', () => {
 });
 
 describe('time buckets', () => {
-  /** One object each hour, on the hour, from the first to before the last. */
+  /** One object for each full hour from `from` (inclusive) to `until` (exclusive). */
   const hourly = (from: string, until: string): Promise<TestProject> => {
     const hours = (Date.parse(until) - Date.parse(from)) / 3_600_000;
     const at = (hour: number): string => new Date(Date.parse(from) + hour * 3_600_000).toISOString();
@@ -275,7 +275,7 @@ describe('time buckets', () => {
       ['2024-10-27T01:00:00Z', 1],
       ['2024-10-27T02:00:00Z', 1],
     ]);
-    // Full hours of a zone that is half an hour off.
+    // Full hours of a zone whose offset has half an hour.
     expect(await count(project, '1h', 'Asia/Kolkata')).toMatchObject([
       ['2024-10-26T23:30:00Z', 1],
       [expect.any(String), 1],
@@ -398,7 +398,7 @@ describe('an invalid request', () => {
     [{ op: 'count', match: 'any' }, ['match']],
     [{ op: 'count', subject: 'a\0' }, ['subject']],
     [{ op: 'count', observed_from: 'yesterday' }, ['observed_from']],
-  ])('%j is rejected with the names of the parameters', async (query, parameters) => {
+  ])('%j is rejected with the names of the invalid parameters', async (query, parameters) => {
     expect(placesOf(expectProblem(await ask(fixtures, query), 'invalid-query'))).toEqual(parameters);
   });
 

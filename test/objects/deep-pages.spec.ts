@@ -3,19 +3,19 @@ import { TestApi, type TestProject } from '../harness/api.js';
 import { address, pagesFrom, postBatch, type ObjectBody, type PageBody } from './wire.js';
 
 /**
- * A list scans the newest objects for frequent matches and asks an index for rare ones, in steps of 1,000 to 30,000 objects.
- * The steps must not show: every list is the same in pages of any size, wherever its matches are.
+ * A list scans the newest objects for frequent matches and uses an index for rare ones, in steps of 1,000 to 30,000 objects.
+ * The steps must not affect the result: a list is the same in pages of any size, for any distribution of its matches.
  */
 const BATCH_SIZE = 1_500;
 const COUNT = 6 * BATCH_SIZE;
 
-/** Which objects, numbered from the oldest, have the pair. */
+/** Which objects have the pair; they are numbered from the oldest. */
 const KINDS: Record<string, (n: number) => boolean> = {
   'one in three': (n) => n % 3 === 0,
   'one in 97': (n) => n % 97 === 5,
   'one in 2,500': (n) => n % 2_500 === 17,
-  'the oldest alone': (n) => n === 0,
-  'the newest alone': (n) => n === COUNT - 1,
+  'only the oldest': (n) => n === 0,
+  'only the newest': (n) => n === COUNT - 1,
   'the 30 oldest': (n) => n < 30,
   'the 1,300 oldest': (n) => n < 1_300,
   'the 30 newest': (n) => n >= COUNT - 30,
@@ -24,13 +24,13 @@ const KINDS: Record<string, (n: number) => boolean> = {
   'exactly 1,001 in the middle': (n) => n >= 4_000 && n < 5_001,
   'the 5 newest and the 25 oldest': (n) => n >= COUNT - 5 || n < 25,
   'the 11 newest and the 1,200 oldest': (n) => n >= COUNT - 11 || n < 1_200,
-  'one beside each end of the first 2,000': (n) => [COUNT - 1, COUNT - 2_000, COUNT - 2_001, 0].includes(n),
+  'one on each side of both ends of the newest 2,000': (n) => [COUNT - 1, COUNT - 2_000, COUNT - 2_001, 0].includes(n),
   all: () => true,
   none: () => false,
 };
 const kinds = Object.keys(KINDS);
 
-/** Numbers of the objects that have the pair, newest first. */
+/** The numbers of the objects that have the pair, newest first. */
 const numbers = new Map(
   kinds.map((kind) => {
     const has = KINDS[kind] ?? (() => false);
@@ -56,7 +56,7 @@ beforeAll(async () => {
 afterAll(() => api.stop());
 
 describe.each([50, 1_000, 1_200])('with COUNT_CAP=%d', (countCap) => {
-  /** Another server on the same objects. */
+  /** Another server on the same database. */
   let server: TestApi;
 
   beforeAll(async () => {
@@ -84,12 +84,12 @@ describe.each([50, 1_000, 1_200])('with COUNT_CAP=%d', (countCap) => {
     expect([exact.count, exact.count_is]).toEqual([length, 'exact']);
   });
 
-  // Pages are cut before anything is counted, so one cap is enough for them.
+  // Pages are selected before the count, so one cap is enough for them.
   if (countCap !== 1_000) return;
 
   it.each(kinds)('returns %s in pages, forwards and backwards', async (kind) => {
     const expected = numbers.get(kind) ?? [];
-    // Large lists in large pages only: it is the places where pages begin that matter.
+    // Large lists are read in large pages only: the positions where pages begin matter, not their number.
     for (const [size, max] of [
       [7, 40],
       [100, 1_301],
@@ -116,7 +116,7 @@ describe.each([50, 1_000, 1_200])('with COUNT_CAP=%d', (countCap) => {
     const pages = [2, 90, 99, 100, 101, 102, 130, 200, 204, last - 1, last, last + 1].map(
       (page) => [page, 10] as const,
     );
-    // These end at the 1,000th, the 1,001st and the 2,000th match.
+    // These pages end at the 1,000th, the 1,001st and the 2,000th match.
     for (const [number, size] of [...pages, [25, 40], [143, 7], [77, 13], [250, 8]] as const) {
       const start = (number - 1) * size;
       if (number < 2 || start > expected.length + size) continue;
@@ -132,7 +132,7 @@ describe.each([50, 1_000, 1_200])('with COUNT_CAP=%d', (countCap) => {
     }
   });
 
-  it('returns the same within one batch, and for two pairs', async () => {
+  it('returns the same objects for one batch and for two pairs', async () => {
     const within = await pagesFrom<ObjectBody>(
       api,
       project.keys.analyst,

@@ -3,24 +3,24 @@ import { TestApi, type TestProject } from '../harness/api.js';
 import { address, pagesFrom, postBatch, type ObjectBody, type PageBody } from './wire.js';
 
 const COUNT_CAP = 200;
-/** More than the index is asked for at once, so that what is common has to be estimated. */
+/** More rows than one read of the index returns, so frequent values have to be estimated. */
 const BATCH_SIZE = 10_000;
 
-/** How many of the 20,000 objects have the key `a` with each value. */
+/** The number of objects, of 20,000, that have the key `a` with each value. */
 const COUNTS = {
-  /** In both batches. */
+  /** One in two, in both batches. */
   'one in two': 10_000,
   /** One in five, at regular distances. */
   'one in five': 4_000,
-  /** Only in the first batch, which is all of it. */
+  /** Every object of the first batch, and no other. */
   old: 10_000,
-  /** Only in the second batch. */
+  /** Every object of the second batch, and no other. */
   new: 10_000,
-  /** One. */
+  /** One object. */
   rare: 1,
 };
 
-/** Matches at one end of a batch. How many runs of the sample meet them depends on the times at which the batch was stored. */
+/** Matches at one end of a batch. The number of sample blocks that contain them depends on when the batch was stored. */
 const CLUSTERED = { newest: 1_644, few: 300 };
 
 let api: TestApi;
@@ -60,12 +60,15 @@ describe('count=estimated', () => {
     expect(count).toBeLessThan((expected * 4) / 3 + 1);
   });
 
-  it.each(Object.keys(CLUSTERED))('is between the matches of its page and all objects: %s', async (value) => {
-    const { count, results } = await page({ data: dataOf(value), page_size: '100' });
-    expect(results).toHaveLength(100);
-    expect(count).toBeGreaterThan(100);
-    expect(count).toBeLessThanOrEqual(20_000);
-  });
+  it.each(Object.keys(CLUSTERED))(
+    'is at least the matches of its page and at most the number of objects: %s',
+    async (value) => {
+      const { count, results } = await page({ data: dataOf(value), page_size: '100' });
+      expect(results).toHaveLength(100);
+      expect(count).toBeGreaterThan(100);
+      expect(count).toBeLessThanOrEqual(20_000);
+    },
+  );
 
   it('is exact for all objects, for one batch, and where few objects match', async () => {
     const exact: [Record<string, string>, number][] = [
@@ -82,7 +85,7 @@ describe('count=estimated', () => {
     }
   });
 
-  it('looks only at the batch that the filter names', async () => {
+  it('counts only the batch that the filter names', async () => {
     const { count, count_is } = await page({ batch_id: 'new', data: dataOf('one in five') });
     expect(count_is).toBe('estimated');
     expect(count).toBeGreaterThan(1_400);
@@ -90,7 +93,7 @@ describe('count=estimated', () => {
     expect((await page({ batch_id: 'old', data: dataOf('new') })).count).toBe(0);
   });
 
-  it('is never less than what the page and its position show', async () => {
+  it('is never less than the page and its position imply', async () => {
     const { count, results } = await page({ data: dataOf('newest'), page: '16', page_size: '100' });
     expect(results).toHaveLength(100);
     expect(count).toBeGreaterThan(1_600);
@@ -105,7 +108,7 @@ describe('count=estimated', () => {
     expect(new Set(pages.map((one) => one.count)).size).toBe(1);
   });
 
-  it('shows nothing of another project', async () => {
+  it('does not include objects of another project', async () => {
     const other = await api.project();
     await postBatch(api, other.keys.producer, 'own', [{ object_id: 'own', data: { a: 'own' } }]);
     await api.db.sql('ANALYZE objects');

@@ -4,7 +4,7 @@ import { TestApi, type TestProject } from '../harness/api.js';
 import { abbreviatedLike, type ObjectBody, type PageBody, type ProblemBody } from './wire.js';
 
 let api: TestApi;
-/** Has the fixtures and nothing else. */
+/** A project with only the fixtures. */
 let fixtures: TestProject;
 let page: string;
 
@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-/** Rows of the tables below a heading that begins so: the query, and the next cell. */
+/** The rows of the tables below the heading that begins with this text: the query and the next cell. */
 function rowsBelow(heading: string): [query: string, cell: string][] {
   return page
     .split(/^(?=\|[^\n]*\n\| -)/m)
@@ -38,7 +38,7 @@ describe('docs/filter-language.md', () => {
   it.each([
     ['/objects', 20],
     ['/batches', 5],
-  ])('shows the counts of the fixtures in lists of %s', async (path, atLeast) => {
+  ])('shows the actual counts for the fixtures in lists of %s', async (path, atLeast) => {
     const rows = rowsBelow(`| on \`/api/v1${path}\``);
     expect(rows.length).toBeGreaterThan(atLeast);
     for (const [query, expected] of rows) {
@@ -47,7 +47,7 @@ describe('docs/filter-language.md', () => {
     }
   });
 
-  it('shows the errors of invalid queries', async () => {
+  it('shows the actual errors of invalid queries', async () => {
     const rows = rowsBelow('| request');
     expect(rows.length).toBeGreaterThan(5);
     for (const [query, expected] of rows) {

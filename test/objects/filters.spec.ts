@@ -16,8 +16,8 @@ import {
   type Scalar,
 } from './wire.js';
 
-/** A filter as parameters; `data` as the pairs it asks for, whose keys may repeat. */
-interface Question {
+/** A filter as query parameters; `data` is a list of pairs, whose keys may repeat. */
+interface Filter {
   data?: [string, Scalar][];
   match?: 'all' | 'any';
   key?: string;
@@ -33,12 +33,12 @@ interface Known {
   batch_id: string;
   data: PairBody[];
   subject: string | null;
-  /** RFC 3339 in UTC; null for when it arrived, which is after every time that is asked for. */
+  /** RFC 3339 in UTC; null means the time of arrival, which is after every time in a filter. */
   observed_at: string | null;
 }
 
-/** The oracle: what the contract says, in JavaScript. */
-function matches(object: Known, question: Question): boolean {
+/** The oracle: the rules of the contract in JavaScript. */
+function matches(object: Known, question: Filter): boolean {
   const { data, match = 'all', key, value, batch_id, subject, observed_from, observed_until } = question;
   const has = ([name, wanted]: [string, Scalar]): boolean =>
     object.data.some((pair) => pair.key === name && pair.value === wanted);
@@ -48,7 +48,7 @@ function matches(object: Known, question: Question): boolean {
     ((key === undefined && value === undefined) ||
       object.data.some(
         (pair) =>
-          (key === undefined || pair.key === key) && (value === undefined || readingsOf(value).includes(pair.value)),
+          (key === undefined || pair.key === key) && (value === undefined || valuesOf(value).includes(pair.value)),
       )) &&
     (batch_id === undefined || object.batch_id === batch_id) &&
     (subject === undefined || object.subject === subject) &&
@@ -57,8 +57,8 @@ function matches(object: Known, question: Question): boolean {
   );
 }
 
-/** A text of `value=` as all that it may stand for. */
-function readingsOf(text: string): Scalar[] {
+/** The values that a text in `value=` matches. */
+function valuesOf(text: string): Scalar[] {
   try {
     const read: unknown = JSON.parse(text);
     const isLiteral = text.trim() === text && (read === null || ['number', 'boolean'].includes(typeof read));
@@ -68,13 +68,13 @@ function readingsOf(text: string): Scalar[] {
   }
 }
 
-/** Times in UTC of one length, which compare as text. */
+/** Formats a time in UTC with six decimals, so that times compare as text. */
 function toMicroseconds(time: string): string {
   const [, seconds = '', fraction = ''] = /^([^.Z]*)(?:\.(\d+))?Z?$/.exec(time) ?? [];
   return `${seconds}.${fraction.padEnd(6, '0')}`;
 }
 
-function parametersOf({ data, ...rest }: Question): Record<string, string> {
+function parametersOf({ data, ...rest }: Filter): Record<string, string> {
   const pairs = data?.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
   return { ...(pairs === undefined ? {} : { data: `{${pairs.join()}}` }), ...rest };
 }
@@ -85,11 +85,11 @@ class Store {
   constructor(
     readonly api: TestApi,
     readonly project: TestProject,
-    /** In the order of arrival. */
+    /** In order of arrival. */
     readonly objects: Known[],
   ) {}
 
-  async check(question: Question, pageSize: number): Promise<number> {
+  async check(question: Filter, pageSize: number): Promise<number> {
     const key = this.project.keys.analyst;
     const parameters = { ...parametersOf(question), page_size: String(pageSize), count: 'exact' };
     const expected = this.objects.filter((object) => matches(object, question)).reverse();
@@ -103,11 +103,11 @@ class Store {
     return expected.length;
   }
 
-  /** Newest first. A batch without objects has none that could match; only its own id, or no filter, finds it. */
-  private batchesOf({ batch_id, ...ofObjects }: Question, expected: Known[]): string[] {
+  /** Newest first. An empty batch matches only without a filter or by its own id. */
+  private batchesOf({ batch_id, ...ofObjects }: Filter, expected: Known[]): string[] {
     const batches = [...new Set(expected.map((one) => one.batch_id))];
-    const asksNothing = Object.keys(ofObjects).length === 0;
-    if (asksNothing && (batch_id ?? EMPTY_BATCH) === EMPTY_BATCH) batches.push(EMPTY_BATCH);
+    const hasObjectFilter = Object.keys(ofObjects).length > 0;
+    if (!hasObjectFilter && (batch_id ?? EMPTY_BATCH) === EMPTY_BATCH) batches.push(EMPTY_BATCH);
     return batches;
   }
 }
@@ -140,8 +140,8 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-describe('a filter over the fixtures matches what the oracle matches', () => {
-  it.each<[Question, number]>([
+describe('a filter over the fixtures matches the objects that the oracle matches', () => {
+  it.each<[Filter, number]>([
     [{}, 867],
     [{ data: [] }, 867],
     [
@@ -211,7 +211,7 @@ describe('a filter over the fixtures matches what the oracle matches', () => {
     [{ key: 'reason', subject: 'never' }, 0],
   ])('%j', async (question, count) => {
     const found = await fixtures.check(question, 100);
-    // Where the number is not known beforehand it must at least be some, or the question asks nothing.
+    // NaN: the number is not known beforehand, but a filter without a match would prove nothing.
     if (Number.isNaN(count)) expect(found).toBeGreaterThan(0);
     else expect(found).toBe(count);
   });
@@ -235,10 +235,10 @@ const objects = fc.array(
   { maxLength: 12 },
 );
 const asked = fc.tuple(fc.constantFrom(...KEYS.filter((key) => !key.startsWith('$'))), fc.constantFrom(...VALUES));
-/** Mostly left out, since every part that is asked for leaves fewer objects. */
+/** Omitted in three of four cases, because every condition reduces the matches. */
 const rarely = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
   fc.oneof({ arbitrary: fc.constant(undefined), weight: 3 }, { arbitrary, weight: 1 });
-const question: fc.Arbitrary<Question> = fc
+const question: fc.Arbitrary<Filter> = fc
   .record({
     data: rarely(fc.array(asked, { minLength: 1, maxLength: 3 })),
     match: fc.constantFrom('all' as const, 'any' as const, undefined),
@@ -251,12 +251,12 @@ const question: fc.Arbitrary<Question> = fc
   })
   .map(({ match, ...rest }) => {
     const given = Object.entries(rest).filter(([, value]) => value !== undefined);
-    const asks = Object.fromEntries(given) as Question;
+    const asks = Object.fromEntries(given) as Filter;
     return match === undefined || asks.data === undefined ? asks : { ...asks, match };
   });
 
 describe('a filter over generated objects', () => {
-  it('matches what the oracle matches: objects in order, and each batch once', async () => {
+  it('matches the same objects as the oracle, in order, and each batch once', async () => {
     const batches = fc.sample(objects, { numRuns: 40, seed: 20_240_501 }).filter((list) => list.length > 0);
     const store = await storeOf(
       api,
@@ -272,7 +272,7 @@ describe('a filter over generated objects', () => {
       }),
       { numRuns: 120 },
     );
-    // Or the vocabulary is too large for the questions to mean anything.
+    // Otherwise the vocabulary is too large, and most filters match nothing.
     expect(found).toBeGreaterThan(30);
   });
 });
@@ -319,13 +319,13 @@ describe('values that JavaScript cannot distinguish', () => {
   ])('{"n":%s} compares all digits of numbers', async (text, expected) => {
     expect(await find({ data: `{"n":${text}}` })).toEqual(expected);
     expect(await find({ key: 'n', value: text })).toEqual(
-      // The text that is written so matches as well; it was stored right after its number.
+      // The text with these characters matches as well; it was stored right after its number.
       expected.flatMap((id) => (id === text ? [`text ${id}`, id] : [id])),
     );
   });
 
   it.each(['"', "'", '\\', '%', 'x$1', '?', '👢', "'; DROP TABLE objects; --", '\n\t', '[1]', '{"a":1}'])(
-    'finds %j as a key, a value, a subject and a batch, to the letter',
+    'matches %j literally as a key, a value, a subject and a batch id',
     async (text) => {
       const { keys } = store.project;
       const isId = !/\p{Cc}/u.test(text);
@@ -345,7 +345,7 @@ describe('values that JavaScript cannot distinguish', () => {
     },
   );
 
-  it('accepts times with a zone, and reads times without one as UTC', async () => {
+  it('accepts times with a time zone, and treats times without one as UTC', async () => {
     await postBatch(api, store.project.keys.producer, 'times', [
       { object_id: 'noon', data: {}, observed_at: '2024-05-01T12:00:00Z' },
     ]);
@@ -402,7 +402,7 @@ describe('an invalid filter', () => {
     [{ observed_until: '2024-02-30T00:00:00Z' }, 'observed_until'],
     [{ Data: '{}' }, 'Data'],
     [{ type: 'shoe' }, 'type'],
-  ])('%j is rejected with the name of the parameter', async (query, parameter) => {
+  ])('%j is rejected with the name of the invalid parameter', async (query, parameter) => {
     for (const path of ['/objects', '/batches']) {
       const reply = await ask(path, query);
       expect(kindOf(reply)).toBe('400 invalid-query');
@@ -422,7 +422,7 @@ describe('an invalid filter', () => {
     expect(reply.json<ProblemBody>().detail).toContain('$near');
   });
 
-  it('matches nothing for a value that is too large to be stored', async () => {
+  it('returns no objects for a value that is too large to be stored', async () => {
     for (const value of ['1e200000', '9'.repeat(5_000), `-${'9'.repeat(5_000)}.5`, '1e99999999999']) {
       const reply = await ask('/objects', { value });
       expect([reply.status, reply.json<{ results: unknown[] }>().results]).toEqual([200, []]);

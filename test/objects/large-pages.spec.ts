@@ -4,7 +4,7 @@ import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { allOf, pagesFrom, type BatchBody, type ObjectBody, type PageBody, type WholeBatchBody } from './wire.js';
 
-/** Of 3 MiB, which nothing makes smaller: with three of them before it no fourth is on a page. */
+/** 3 MiB of random text, which does not compress: a page holds three such objects, not four. */
 const LARGE = randomBytes(1.5 * 1024 * 1024).toString('hex');
 const IDS = ['a', 'b', 'c', 'd'];
 
@@ -25,8 +25,8 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-/** The address of a page, with as many on it as there may be. */
-const many = (url: string | null): string => (url ?? '').replace('page_size=1', 'page_size=1000');
+/** The URL of a page, with page_size raised to the maximum. */
+const withMaxPageSize = (url: string | null): string => (url ?? '').replace('page_size=1', 'page_size=1000');
 const get = (path: string): Promise<Reply> => api.call('GET', path, { key: project.keys.analyst });
 const idsOf = (objects: { object_id: string }[]): string[] => objects.map((one) => one.object_id);
 
@@ -50,14 +50,14 @@ describe('objects of megabytes', () => {
 
   it.each(['', '&key=id', '&subject=heavy'])('are returned by cursor on pages that end early: %s', async (filter) => {
     const first = (await get(`/objects?page_size=1${filter}`)).json<PageBody<ObjectBody>>();
-    const forwards = await pagesFrom<ObjectBody>(api, project.keys.analyst, many(first.next));
+    const forwards = await pagesFrom<ObjectBody>(api, project.keys.analyst, withMaxPageSize(first.next));
     expect(forwards.map((page) => idsOf(page.results))).toEqual([['c', 'b', 'a']]);
     const last = (await get(`/objects?page_size=1&page=4${filter}`)).json<PageBody<ObjectBody>>();
-    const backwards = (await get(many(last.previous))).json<PageBody<ObjectBody>>();
+    const backwards = (await get(withMaxPageSize(last.previous))).json<PageBody<ObjectBody>>();
     expect(idsOf(backwards.results)).toEqual(['d', 'c', 'b']);
   });
 
-  it('are all in their batch, and up to the limit of bytes in lists of batches', async () => {
+  it('are all returned with their batch, and up to PAGE_BYTES_MAX in lists of batches', async () => {
     expect(idsOf((await get('/batches/large')).json<WholeBatchBody>().objects)).toEqual(IDS);
     const [batch] = (await get('/batches?include=objects')).json<PageBody<BatchBody>>().results;
     const nested = idsOf(batch?.objects ?? []);
@@ -80,7 +80,7 @@ describe('objects with long numbers', () => {
     const read = (path: string): Promise<Reply> => api.call('GET', path, { key: keys.analyst });
     expectProblem(await read('/objects?page_size=40'), 'invalid-query');
     const first = (await read('/objects?page_size=1')).json<PageBody<ObjectBody>>();
-    const page = await read(many(first.next));
+    const page = await read(withMaxPageSize(first.next));
     expect([page.status, page.text.length < 12_000_000]).toEqual([200, true]);
     expect(page.json<PageBody<ObjectBody>>().results.length).toBeGreaterThan(3);
     expect((await read('/batches/1')).text.length).toBeGreaterThan(26_000_000);

@@ -20,7 +20,7 @@ const read = (id: string, headers = {}): Promise<Reply> =>
   api.call('GET', path(id), { key: project.keys.analyst, headers });
 const remove = (id: string, headers = {}): Promise<Reply> =>
   api.call('DELETE', path(id), { key: project.keys.admin, headers });
-const made = async (id: string, rest: object = {}): Promise<ObjectBody> =>
+const create = async (id: string, rest: object = {}): Promise<ObjectBody> =>
   (await post({ batch_id: 'shoes', object_id: id, data: { type: 'shoe' }, ...rest })).json<ObjectBody>();
 
 async function countOf(batchId: string): Promise<number | undefined> {
@@ -29,7 +29,7 @@ async function countOf(batchId: string): Promise<number | undefined> {
 }
 
 describe('POST /objects', () => {
-  it('stores an object, says where it is, and gives the ETag that it is read with', async () => {
+  it('stores an object, and returns its Location and its ETag', async () => {
     const body = { batch_id: 'shoes', object_id: 'a/b ü', data: [{ key: 'type', value: 'shoe' }], subject: 'shelf' };
     const reply = await post(body);
     expect(reply.status).toBe(201);
@@ -38,15 +38,15 @@ describe('POST /objects', () => {
     expect([get.text, get.headers.get('etag')]).toEqual([reply.text, reply.headers.get('etag')]);
   });
 
-  it('counts the object into its batch', async () => {
+  it('increases the object_count of the batch', async () => {
     const before = (await countOf('shoes')) ?? NaN;
-    await made('counted');
+    await create('counted');
     expect(await countOf('shoes')).toBe(before + 1);
     await remove('counted');
     expect(await countOf('shoes')).toBe(before);
   });
 
-  it('refuses an unknown batch with a pointer, and also one of another project', async () => {
+  it("rejects an unknown batch and another project's batch with a pointer", async () => {
     const other = await api.project();
     await postBatch(api, other.keys.producer, 'theirs', []);
     for (const batch_id of ['never', 'theirs']) {
@@ -57,7 +57,7 @@ describe('POST /objects', () => {
     expect((await read('homeless')).status).toBe(404);
   });
 
-  it('refuses an id that exists in any batch, names it, and leaves the object and the count alone', async () => {
+  it('rejects an id that exists in any batch, names it, and changes neither the object nor the count', async () => {
     await postBatch(api, project.keys.producer, 'other', [{ object_id: 'taken', data: { old: true } }]);
     const count = await countOf('shoes');
     const reply = await post({ batch_id: 'shoes', object_id: 'taken', data: { old: false } });
@@ -68,7 +68,7 @@ describe('POST /objects', () => {
   });
 
   it.each(['keys', 'facets', 'aggregate', 'export', 'search', 'changes'])(
-    'refuses the id %s, which is an address, in every body that names one',
+    'rejects the reserved id %s in every body that contains an object id',
     async (object_id) => {
       const single = await post({ batch_id: 'shoes', object_id, data: [] });
       expect([kindOf(single), ...places(single)]).toEqual(['400 invalid-body', '/object_id']);
@@ -86,7 +86,7 @@ describe('POST /objects', () => {
     },
   );
 
-  it('stores the same object once when 20 clients post it at once', async () => {
+  it('stores an object once when 20 clients post it concurrently', async () => {
     const body = { batch_id: 'shoes', object_id: 'raced', data: [] };
     const before = (await countOf('shoes')) ?? NaN;
     const replies = await Promise.all(Array.from({ length: 20 }, () => post(body)));
@@ -95,12 +95,12 @@ describe('POST /objects', () => {
     expect(await countOf('shoes')).toBe(before + 1);
   });
 
-  it('keeps a shorthand key that is given twice', async () => {
+  it('keeps both pairs of a shorthand key that appears twice', async () => {
     const reply = await post('{"batch_id":"shoes","object_id":"twice","data":{"k":1,"j":null,"k":1.0}}');
     expect(reply.text).toContain('[{"key": "k", "value": 1}, {"key": "j", "value": null}, {"key": "k", "value": 1.0}]');
   });
 
-  it('points into the data that is wrong', async () => {
+  it('rejects invalid data with a pointer to the member', async () => {
     const nested = await post('{"batch_id":"shoes","object_id":"x","data":{"a~/b":{},"a~/b":1}}');
     expect([kindOf(nested), ...places(nested)]).toEqual(['400 invalid-body', '/data/a~0~1b']);
     const nul = await post('{"batch_id":"shoes","object_id":"x","data":[{"key":"k","value":"\\u0000"}]}');
@@ -120,8 +120,8 @@ describe('observed_at', () => {
     ['0001-01-01T00:00:00Z', '0001-01-01T00:00:00Z'],
     ['9999-12-31T23:59:59.999999Z', '9999-12-31T23:59:59.999999Z'],
     ['1969-12-31T23:59:59.5Z', '1969-12-31T23:59:59.5Z'],
-  ])('%s is kept as %s', async (sent, kept) => {
-    expect((await made(`at ${sent}`, { observed_at: sent })).observed_at).toBe(kept);
+  ])('%s is stored as %s', async (sent, kept) => {
+    expect((await create(`at ${sent}`, { observed_at: sent })).observed_at).toBe(kept);
     expect((await read(`at ${sent}`)).json<ObjectBody>().observed_at).toBe(kept);
     expect((await put(`at ${sent}`, { data: [], observed_at: sent })).json<ObjectBody>().observed_at).toBe(kept);
   });
@@ -143,15 +143,15 @@ describe('observed_at', () => {
     'infinity',
     'now',
     '',
-  ])('"%s" is refused with a pointer', async (observed_at) => {
+  ])('"%s" is rejected with a pointer', async (observed_at) => {
     const reply = await post({ batch_id: 'shoes', object_id: 'never', data: [], observed_at });
     expect([kindOf(reply), ...places(reply)]).toEqual(['400 invalid-body', '/observed_at']);
   });
 
-  it('is the time of arrival when it is left out or null', async () => {
+  it('is the time of arrival when it is omitted or null', async () => {
     const before = Date.now();
     for (const [id, rest] of Object.entries({ 'arrived 1': {}, 'arrived 2': { observed_at: null } })) {
-      const { observed_at } = await made(id, rest);
+      const { observed_at } = await create(id, rest);
       expect(Math.abs(Date.parse(observed_at) - before)).toBeLessThan(60_000);
     }
   });
@@ -182,8 +182,8 @@ describe('GET /objects/{object_id}', () => {
     '__proto__',
     'null',
     "'; DROP TABLE objects; --",
-  ])('reaches the id %s', async (id) => {
-    await made(id);
+  ])('accepts the id %s', async (id) => {
+    await create(id);
     const reply = await read(id);
     expect(reply.status).toBe(200);
     expect(reply.json<ObjectBody>().object_id).toBe(id);
@@ -194,24 +194,24 @@ describe('GET /objects/{object_id}', () => {
   });
 
   it.each(['.', '..'])(
-    'rejects the id %s, which URL parsers remove from paths, and takes it as a subject',
+    'rejects the id %s, which URL parsers remove from paths, and accepts it as a subject',
     async (id) => {
       const reply = await post({ batch_id: 'shoes', object_id: id, data: [] });
       expect([kindOf(reply), places(reply)]).toEqual(['400 invalid-body', ['/object_id']]);
-      expect(await made(`about ${id}`, { subject: id })).toMatchObject({ subject: id });
+      expect(await create(`about ${id}`, { subject: id })).toMatchObject({ subject: id });
       const about = await api.call('GET', `/objects?subject=${id}`, { key: project.keys.analyst });
       expect(about.json<PageBody<ObjectBody>>().results).toMatchObject([{ object_id: `about ${id}` }]);
     },
   );
 
-  it('reaches an id of 255 characters of four bytes', async () => {
+  it('accepts an id of 255 characters of four bytes each', async () => {
     const id = '🥾'.repeat(255);
-    await made(id);
+    await create(id);
     expect((await read(id)).json<ObjectBody>().object_id).toBe(id);
   });
 
-  it('answers 304 to a client that has it, until it changes', async () => {
-    await made('etag');
+  it('returns 304 while the ETag is current', async () => {
+    await create('etag');
     const { headers } = await read('etag');
     const etag = headers.get('etag') ?? '';
     for (const known of [etag, `W/${etag}`, `"x", ${etag}`, '*']) {
@@ -224,34 +224,34 @@ describe('GET /objects/{object_id}', () => {
     expect(changed.headers.get('etag')).not.toBe(etag);
   });
 
-  it("says not found for another project's object, in the words for one that never was", async () => {
+  it("returns the same 404 for another project's object as for a missing one", async () => {
     const other = await api.project();
-    await made('mine');
-    const answers = [];
+    await create('mine');
+    const problems = [];
     for (const id of ['mine', 'never']) {
       const reply = await api.call('GET', path(id), { key: other.keys.admin });
-      answers.push({ ...reply.json<object>(), instance: '', request_id: '' });
+      problems.push({ ...reply.json<object>(), instance: '', request_id: '' });
     }
-    expect(answers[0]).toMatchObject({ status: 404 });
-    expect(answers[0]).toEqual(answers[1]);
+    expect(problems[0]).toMatchObject({ status: 404 });
+    expect(problems[0]).toEqual(problems[1]);
   });
 
-  it('says not found for an address that a later release may have', async () => {
+  it('returns 404 for a reserved id', async () => {
     expect((await read('keys')).status).toBe(404);
   });
 });
 
 describe('PUT /objects/{object_id}', () => {
-  it('replaces all that the object holds and nothing else', async () => {
-    const before = await made('replaced', { subject: 'shelf', observed_at: '2024-05-01T00:00:00Z' });
-    await made('neighbour', { subject: 'shelf' });
+  it('replaces the data, subject and time of the object, and changes no other object', async () => {
+    const before = await create('replaced', { subject: 'shelf', observed_at: '2024-05-01T00:00:00Z' });
+    await create('neighbour', { subject: 'shelf' });
     const neighbour = (await read('neighbour')).text;
     const reply = await put('replaced', { data: [{ key: 'b', value: 1 }], subject: 'till' });
     expect(reply.status).toBe(200);
     const after = reply.json<ObjectBody>();
     expect(after).toMatchObject({ object_id: 'replaced', batch_id: 'shoes', data: [{ key: 'b', value: 1 }] });
     expect(after.subject).toBe('till');
-    // Left out, so it is the time of arrival again.
+    // The request omits it, so it is the time of arrival again.
     expect(after.observed_at).not.toBe(before.observed_at);
     expect((await read('replaced')).text).toBe(reply.text);
     expect(reply.headers.get('etag')).toBe((await read('replaced')).headers.get('etag'));
@@ -259,7 +259,7 @@ describe('PUT /objects/{object_id}', () => {
     expect((await read('neighbour')).text).toBe(neighbour);
   });
 
-  it('takes the representation that was read, and changes nothing by it', async () => {
+  it('accepts the representation that GET returned, and then changes nothing', async () => {
     await post(
       '{"batch_id":"shoes","object_id":"echo","subject":null,"data":[{"key":"n","value":12345678901234567890},{"key":"n","value":0.1000}]}',
     );
@@ -271,8 +271,8 @@ describe('PUT /objects/{object_id}', () => {
     expect(before.text).toContain('0.1000');
   });
 
-  it('refuses another object_id or batch_id, and changes nothing', async () => {
-    await made('fixed');
+  it('rejects another object_id or batch_id, and changes nothing', async () => {
+    await create('fixed');
     await postBatch(api, project.keys.producer, 'elsewhere', []);
     const before = (await read('fixed')).text;
     const moved = await put('fixed', { data: [], batch_id: 'elsewhere' });
@@ -283,38 +283,38 @@ describe('PUT /objects/{object_id}', () => {
     expect((await put('fixed', before)).text).toBe(before);
   });
 
-  it('makes no object that was not there', async () => {
+  it('returns 404 for a missing object and does not create it', async () => {
     expect(kindOf(await put('not there', { data: [] }))).toBe('404 not-found');
     expect((await read('not there')).status).toBe(404);
   });
 
-  it('needs the data', async () => {
-    await made('needs data');
+  it('requires data', async () => {
+    await create('needs data');
     expect(places(await put('needs data', { subject: 'x' }))).toEqual(['/data']);
   });
 });
 
 describe('DELETE /objects/{object_id}', () => {
-  it('deletes an object once, and leaves its id free', async () => {
-    await made('gone');
+  it('deletes an object once, and its id can be used again', async () => {
+    await create('gone');
     const reply = await remove('gone');
     expect([reply.status, reply.text]).toEqual([204, '']);
     expect(kindOf(await remove('gone'))).toBe('404 not-found');
     expect(kindOf(await read('gone'))).toBe('404 not-found');
-    expect((await made('gone')).object_id).toBe('gone');
+    expect((await create('gone')).object_id).toBe('gone');
   });
 
-  it('leaves the object of the same id in another project', async () => {
+  it('keeps the object with the same id in another project', async () => {
     const other = await api.project();
     await postBatch(api, other.keys.producer, 'b', [{ object_id: 'both', data: [] }]);
-    await made('both');
+    await create('both');
     await remove('both');
     expect((await api.call('GET', path('both'), { key: other.keys.analyst })).status).toBe(200);
     expect(kindOf(await remove('both'))).toBe('404 not-found');
   });
 
-  it('is done by one of 10 clients at once, and counted once', async () => {
-    await made('deleted once');
+  it('succeeds for one of 10 concurrent clients, and is counted once', async () => {
+    await create('deleted once');
     const before = (await countOf('shoes')) ?? NaN;
     const replies = await Promise.all(Array.from({ length: 10 }, () => remove('deleted once')));
     expect(replies.map((reply) => reply.status).sort()).toEqual([204, ...Array.from({ length: 9 }, () => 404)]);
@@ -331,7 +331,7 @@ describe('If-None-Match', () => {
       headers: { ...(method === 'PATCH' ? patchType : {}), ...headers },
     });
 
-  it.each(['PUT', 'PATCH', 'DELETE'])('refuses %s of an object that it names', async (method) => {
+  it.each(['PUT', 'PATCH', 'DELETE'])('rejects %s when it matches the current ETag', async (method) => {
     await post({ batch_id: 'shoes', object_id: 'unmatched', data: {} });
     const etag = (await read('unmatched')).headers.get('etag') ?? '';
     for (const tag of ['*', etag, `W/${etag}`, `"other", ${etag}`]) {
@@ -342,8 +342,8 @@ describe('If-None-Match', () => {
 });
 
 describe('If-Match', () => {
-  it('lets a change through that names the present ETag, and refuses any other', async () => {
-    await made('guarded');
+  it('accepts a change with the current ETag, and rejects any other', async () => {
+    await create('guarded');
     const etag = (await read('guarded')).headers.get('etag') ?? '';
     for (const stale of ['"other"', `W/${etag}`, '', etag.slice(1, -1)]) {
       const reply = await put('guarded', { data: [] }, { 'If-Match': stale });
@@ -360,19 +360,19 @@ describe('If-Match', () => {
     expect((await remove('guarded', { 'If-Match': last })).status).toBe(204);
   });
 
-  it('says not found before anything else about an object that is not there', async () => {
+  it('returns 404 for a missing object', async () => {
     expect(kindOf(await put('not there', { data: [] }, { 'If-Match': '*' }))).toBe('404 not-found');
   });
 
-  it('is the same for every representation that is the same', async () => {
-    await made('same', { observed_at: '2024-05-01T00:00:00Z' });
+  it('gives equal representations equal ETags', async () => {
+    await create('same', { observed_at: '2024-05-01T00:00:00Z' });
     const etag = (await read('same')).headers.get('etag');
     await put('same', { data: { type: 'boot' }, observed_at: '2024-05-01T00:00:00Z' });
     await put('same', { data: { type: 'shoe' }, observed_at: '2024-05-01T02:00:00+02:00' });
     expect((await read('same')).headers.get('etag')).toBe(etag);
   });
 
-  it('is required for every change of an object when the setting says so', async () => {
+  it('is required for every change of an object with REQUIRE_IF_MATCH=true', async () => {
     const strict = await TestApi.start({ REQUIRE_IF_MATCH: 'true' });
     try {
       const { keys } = await strict.project();

@@ -16,7 +16,7 @@ import {
 const COUNT_CAP = 20;
 
 let api: TestApi;
-/** 25 objects o-0 to o-24 in the batches b-0 to b-4, in this order. */
+/** A project with 25 objects, o-0 to o-24, in the batches b-0 to b-4, stored in this order. */
 let project: TestProject;
 
 beforeAll(async () => {
@@ -40,7 +40,7 @@ const page = async (url: string): Promise<PageBody<ObjectBody>> => {
 const ids = ({ results }: PageBody<ObjectBody>): string[] => results.map((one) => one.object_id);
 
 describe('a page of a list', () => {
-  it('has PAGE_SIZE results, newest first, and complete URLs of the next and the previous page', async () => {
+  it('has PAGE_SIZE results, newest first, and absolute URLs of the next and the previous page', async () => {
     const first = await page('/objects');
     expect(ids(first)).toEqual(NEWEST_FIRST.slice(0, 7));
     expect(first.previous).toBeNull();
@@ -60,7 +60,7 @@ describe('a page of a list', () => {
     '/objects?page_size=5',
     '/objects?page_size=4',
     address('/objects', { data: '{"even":true}', page_size: '3' }),
-  ])('%s returns the same pages backwards by previous', async (start) => {
+  ])('%s returns the same pages backwards through previous', async (start) => {
     const forwards = await pagesFrom<ObjectBody>(api, project.keys.analyst, start);
     let last = forwards.at(-1);
     const backwards = [];
@@ -79,7 +79,7 @@ describe('a page of a list', () => {
     expect(third.next).not.toContain('page=3');
   });
 
-  it('has no next on the last page, also when that is full', async () => {
+  it('has no next on the last page, even when that page is full', async () => {
     const last = await page('/objects?page=5&page_size=5');
     expect(ids(last)).toEqual(NEWEST_FIRST.slice(20));
     expect(last.next).toBeNull();
@@ -144,7 +144,7 @@ describe('the count', () => {
     expect(await count({ batch_id: 'b-1' })).toEqual([5, 'exact']);
   });
 
-  it('is exact at COUNT_CAP itself', async () => {
+  it('is exact at COUNT_CAP', async () => {
     const other = await api.project();
     const objects = Array.from({ length: COUNT_CAP }, (_, i) => ({ object_id: String(i), data: { a: 1 } }));
     await postBatch(api, other.keys.producer, 'b', objects);
@@ -167,7 +167,7 @@ describe('the count', () => {
     expect(await count({ count: 'none' }, '/batches')).toEqual([null, undefined]);
   });
 
-  it('is exact with count=estimated where that costs no more', async () => {
+  it('is exact with count=estimated where an exact count costs no more', async () => {
     const exact: [Record<string, string>, number][] = [
       [{}, 25],
       [{ data: '{"n":3}' }, 1],
@@ -244,7 +244,7 @@ describe('invalid parameters', () => {
     "n1';--.AAAAAAAAAAAA",
     '\u0000',
     '👢',
-  ])('rejects a cursor that the server did not make: "%s"', async (cursor) => {
+  ])('rejects a cursor that the server did not issue: "%s"', async (cursor) => {
     for (const path of ['/objects', '/batches']) {
       const reply = await get(address(path, { cursor }));
       expect(kindOf(reply)).toBe('400 invalid-cursor');
@@ -279,14 +279,14 @@ describe('invalid parameters', () => {
 });
 
 describe('pages while data changes', () => {
-  it('continue where the last page ended when objects in between are deleted', async () => {
+  it('continue where the previous page ended when objects around the cursor are deleted', async () => {
     const { keys } = await api.project();
     const objects = Array.from({ length: 9 }, (_, i) => ({ object_id: `x${String(9 - i)}`, data: { a: 1 } }));
     await postBatch(api, keys.producer, 'b', objects);
     for (const start of ['/objects?page_size=3', '/objects?page_size=3&key=a']) {
       const first = (await get(start, keys.analyst)).json<PageBody<ObjectBody>>();
       const [, second = '', third = ''] = ids(first);
-      // The very object that the cursor stands at, and one behind it.
+      // The object at the cursor's position, and one after it.
       const gone = [third, `x${String(Number(third.slice(1)) + 1)}`];
       for (const id of gone) await api.call('DELETE', `/objects/${id}`, { key: keys.admin });
       const rest = await allOf<ObjectBody>(api, keys.analyst, first.next ?? '');
@@ -298,7 +298,7 @@ describe('pages while data changes', () => {
     }
   });
 
-  it('have a previous link when they became empty', async () => {
+  it('have a previous link when they have become empty', async () => {
     const { keys } = await api.project();
     const objects = Array.from({ length: 4 }, (_, i) => ({ object_id: `y${String(i)}`, data: [] }));
     await postBatch(api, keys.producer, 'b', objects);

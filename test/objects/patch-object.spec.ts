@@ -12,11 +12,11 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-let made = 0;
+let createdCount = 0;
 
-/** A new object's id; `data` is JSON text. */
-async function objectWith(data: string, rest = ''): Promise<string> {
-  const id = `object-${String(made++)}`;
+/** Creates an object and returns its id; `data` is JSON text. */
+async function createObject(data: string, rest = ''): Promise<string> {
+  const id = `object-${String(createdCount++)}`;
   const body = `{"batch_id":"shoes","object_id":"${id}","data":${data}${rest}}`;
   const reply = await api.call('POST', '/objects', { key: project.keys.producer, body });
   if (reply.status !== 201) throw new Error(reply.text);
@@ -31,7 +31,7 @@ const patch = (id: string, body: unknown, headers = {}, key = project.keys.admin
   });
 const read = (id: string): Promise<Reply> => api.call('GET', `/objects/${id}`, { key: project.keys.analyst });
 
-/** The `data` of an answer to the letter, without the spaces. */
+/** The `data` of a response, as text without spaces. */
 const dataOf = (reply: Reply): string =>
   (/"data":(.*)\}$/.exec(reply.text)?.[1] ?? reply.text).replaceAll(/(?<=[:,]) /g, '');
 
@@ -41,7 +41,7 @@ describe('PATCH /objects/{object_id} by a producer', () => {
     ['a patch of one key', '{"data":{"b":2}}'],
     ['a patch that contains the ids', '{"object_id":"ID","batch_id":"shoes"}'],
   ])('returns only ids, time and ETag for %s', async (_, body) => {
-    const id = await objectWith('{"secret":"value"}', ',"subject":"secret subject"');
+    const id = await createObject('{"secret":"value"}', ',"subject":"secret subject"');
     const reply = await patch(id, body.replace('ID', id), {}, project.keys.producer);
     const stored = await read(id);
     const { observed_at } = stored.json<ObjectBody>();
@@ -49,8 +49,8 @@ describe('PATCH /objects/{object_id} by a producer', () => {
     expect(reply.headers.get('etag')).toBe(stored.headers.get('etag'));
   });
 
-  it('returns no data when it is refused', async () => {
-    const id = await objectWith('{"secret":"value"}');
+  it('returns no data when the request is rejected', async () => {
+    const id = await createObject('{"secret":"value"}');
     for (const headers of [{ 'If-Match': '"other"' }, { 'If-None-Match': '*' }]) {
       const reply = await patch(id, '{}', headers, project.keys.producer);
       expect([kindOf(reply), reply.text.includes('secret')]).toEqual(['412 precondition-failed', false]);
@@ -60,33 +60,38 @@ describe('PATCH /objects/{object_id} by a producer', () => {
 
 describe('PATCH /objects/{object_id}', () => {
   it.each([
-    ['sets a key in its place', '{"a":1,"b":2,"c":3}', '{"b":9}', 'a:1 b:9 c:3'],
+    ['replaces the value of a key in its position', '{"a":1,"b":2,"c":3}', '{"b":9}', 'a:1 b:9 c:3'],
     ['adds a new key at the end', '{"a":1}', '{"z":1,"b":2}', 'a:1 z:1 b:2'],
     ['removes a key by null', '{"a":1,"b":2,"c":3}', '{"b":null}', 'a:1 c:3'],
-    ['ignores a null for a key that is not there', '{"a":1}', '{"b":null}', 'a:1'],
-    ['keeps keys that repeat and are not named', '{"a":1,"b":2,"a":3}', '{"c":4}', 'a:1 b:2 a:3 c:4'],
-    ['sets a key that repeats once, at its first place', '{"x":0,"a":1,"b":2,"a":3}', '{"a":7}', 'x:0 a:7 b:2'],
-    ['removes every repeat of a key', '{"a":1,"b":2,"a":3}', '{"a":null}', 'b:2'],
-    ['removes all', '{"a":1}', '{"a":null}', ''],
+    ['ignores null for a missing key', '{"a":1}', '{"b":null}', 'a:1'],
+    ['keeps repeated keys that the patch does not name', '{"a":1,"b":2,"a":3}', '{"c":4}', 'a:1 b:2 a:3 c:4'],
+    ['sets a repeated key once, at its first position', '{"x":0,"a":1,"b":2,"a":3}', '{"a":7}', 'x:0 a:7 b:2'],
+    ['removes every occurrence of a key', '{"a":1,"b":2,"a":3}', '{"a":null}', 'b:2'],
+    ['removes the only key', '{"a":1}', '{"a":null}', ''],
     ['sets, adds and removes at once', '{"a":1,"b":2}', '{"c":3,"a":null,"b":"x"}', 'b:"x" c:3'],
-    ['keeps a null that it does not name', '{"a":null}', '{"b":1}', 'a:null b:1'],
-    ['does nothing by an empty object', '{"a":1}', '{}', 'a:1'],
-    ['keeps every digit that it does not name', '{"a":0.1000,"b":1}', '{"b":2}', 'a:0.1000 b:2'],
-    ['keeps every digit that it sets', '{"a":1}', '{"a":12345678901234567890.10}', 'a:12345678901234567890.10'],
-    ['changes the type', '{"a":1}', '{"a":"1"}', 'a:"1"'],
-    ['replaces all pairs by a list', '{"a":1,"b":2}', '[{"value":3,"key":"b"},{"key":"b","value":null}]', 'b:3 b:null'],
-    ['removes all pairs by an empty list', '{"a":1}', '[]', ''],
-    ['takes the last of a key given twice', '{"a":1}', '{"a":2,"a":3}', 'a:3'],
-    ['knows a key however it is escaped', '{"\\u0061":1,"b":2}', '{"a":2,"\\u0062":null}', 'a:2'],
+    ['keeps a null value of a key that it does not name', '{"a":null}', '{"b":1}', 'a:null b:1'],
+    ['changes nothing for an empty object', '{"a":1}', '{}', 'a:1'],
+    ['keeps every digit of keys that it does not name', '{"a":0.1000,"b":1}', '{"b":2}', 'a:0.1000 b:2'],
+    ['stores every digit of a new value', '{"a":1}', '{"a":12345678901234567890.10}', 'a:12345678901234567890.10'],
+    ['changes the type of a value', '{"a":1}', '{"a":"1"}', 'a:"1"'],
     [
-      'takes the names that JavaScript has for itself',
+      'replaces all pairs with a list',
+      '{"a":1,"b":2}',
+      '[{"value":3,"key":"b"},{"key":"b","value":null}]',
+      'b:3 b:null',
+    ],
+    ['removes all pairs for an empty list', '{"a":1}', '[]', ''],
+    ['uses the last value of a key given twice', '{"a":1}', '{"a":2,"a":3}', 'a:3'],
+    ['compares keys after unescaping', '{"\\u0061":1,"b":2}', '{"a":2,"\\u0062":null}', 'a:2'],
+    [
+      'accepts `__proto__` and `constructor` as keys',
       '{"__proto__":1}',
       '{"constructor":2}',
       '__proto__:1 constructor:2',
     ],
-    ['does not sort names that are numbers', '{"2":1,"1":2}', '{"0":3}', '2:1 1:2 0:3'],
+    ['does not sort numeric keys', '{"2":1,"1":2}', '{"0":3}', '2:1 1:2 0:3'],
   ])('%s', async (_, data, change, expected) => {
-    const id = await objectWith(data);
+    const id = await createObject(data);
     const reply = await patch(id, `{"data":${change}}`);
     expect(reply.status).toBe(200);
     const pairs = expected
@@ -99,8 +104,8 @@ describe('PATCH /objects/{object_id}', () => {
     expect(reply.headers.get('etag')).toBe((await read(id)).headers.get('etag'));
   });
 
-  it('changes the subject and the time alone, and null resets them', async () => {
-    const id = await objectWith('{"a":1}', ',"subject":"shelf","observed_at":"2024-05-01T00:00:00.5Z"');
+  it('changes only the subject or the time, and resets them for null', async () => {
+    const id = await createObject('{"a":1}', ',"subject":"shelf","observed_at":"2024-05-01T00:00:00.5Z"');
     const before = (await read(id)).json<ObjectBody>();
     const arrived = (await patch(id, { observed_at: null })).json<ObjectBody>();
     expect(arrived).toEqual({ ...before, observed_at: expect.not.stringMatching(/^2024-05-01/) as unknown });
@@ -110,30 +115,30 @@ describe('PATCH /objects/{object_id}', () => {
     expect((await patch(id, {})).json()).toEqual({ ...before, subject: 'till' });
   });
 
-  it('resets the time to when the object arrived, not to when it is patched', async () => {
-    const id = await objectWith('{}');
+  it('resets the time to the arrival of the object, not to the time of the patch', async () => {
+    const id = await createObject('{}');
     const before = (await read(id)).text;
     await patch(id, { observed_at: '2024-05-01T00:00:00Z' });
     expect((await patch(id, { observed_at: null })).text).toBe(before);
   });
 
-  it('takes the ids as they are, and refuses others', async () => {
-    const id = await objectWith('{}');
+  it('accepts unchanged ids, and rejects others', async () => {
+    const id = await createObject('{}');
     expect((await patch(id, { object_id: id, batch_id: 'shoes' })).status).toBe(200);
     expect(places(await patch(id, { object_id: 'other' }))).toEqual(['/object_id']);
     expect(places(await patch(id, { batch_id: 'other' }))).toEqual(['/batch_id']);
   });
 
   it.each([
-    ['data that is null', { data: null }, '/data'],
-    ['data that is text', { data: 'x' }, '/data'],
-    ['a value that is no scalar', { data: { a: {} } }, '/data/a'],
+    ['data null', { data: null }, '/data'],
+    ['data that is a string', { data: 'x' }, '/data'],
+    ['a value that is not a scalar', { data: { a: {} } }, '/data/a'],
     ['a pair without a value', { data: [{ key: 'a' }] }, '/data/0/value'],
-    ['a time that is none', { observed_at: '2024-02-30T00:00:00Z' }, '/observed_at'],
-    ['an id that is null', { object_id: null }, '/object_id'],
+    ['an invalid time', { observed_at: '2024-02-30T00:00:00Z' }, '/observed_at'],
+    ['a null id', { object_id: null }, '/object_id'],
     ['an unknown member', { colour: 1 }, '/colour'],
-  ])('refuses %s, and changes nothing', async (_, body, pointer) => {
-    const id = await objectWith('{"a":1}');
+  ])('rejects %s, and changes nothing', async (_, body, pointer) => {
+    const id = await createObject('{"a":1}');
     const before = (await read(id)).text;
     const reply = await patch(id, body);
     expect([kindOf(reply), ...places(reply)]).toEqual(['400 invalid-body', pointer]);
@@ -141,9 +146,9 @@ describe('PATCH /objects/{object_id}', () => {
   });
 
   it.each(['application/json', 'application/json-patch+json', 'text/plain'])(
-    'refuses a body that is %s, and says what it takes',
+    'rejects the media type %s, and returns the accepted one in Accept-Patch',
     async (type) => {
-      const id = await objectWith('{}');
+      const id = await createObject('{}');
       const reply = await patch(id, { data: { a: 1 } }, { 'Content-Type': type });
       expect(kindOf(reply)).toBe('415 unsupported-media-type');
       expect(reply.headers.get('accept-patch')).toBe('application/merge-patch+json');
@@ -151,9 +156,9 @@ describe('PATCH /objects/{object_id}', () => {
     },
   );
 
-  it('lets exactly one of two through that were made for the same state', async () => {
+  it('accepts one of two concurrent patches with the same If-Match', async () => {
     for (let round = 0; round < 5; round++) {
-      const id = await objectWith('{"a":0}');
+      const id = await createObject('{"a":0}');
       const headers = { 'If-Match': (await read(id)).headers.get('etag') ?? '' };
       const [one, two] = await Promise.all([
         patch(id, { data: { one: 1 } }, headers),
@@ -165,8 +170,8 @@ describe('PATCH /objects/{object_id}', () => {
     }
   });
 
-  it('loses none of 20 changes that come at once', async () => {
-    const id = await objectWith('{}');
+  it('applies all of 20 concurrent patches', async () => {
+    const id = await createObject('{}');
     const names = Array.from({ length: 20 }, (_, i) => `k${String(i)}`);
     const replies = await Promise.all(names.map((name) => patch(id, { data: { [name]: true } })));
     expect(new Set(replies.map((reply) => reply.status))).toEqual(new Set([200]));
@@ -174,10 +179,10 @@ describe('PATCH /objects/{object_id}', () => {
     expect(data.map((pair) => pair.key).sort()).toEqual(names.sort());
   });
 
-  it('says not found for an object that is not there, and for another project', async () => {
+  it("returns 404 for a missing object and for another project's object", async () => {
     expect(kindOf(await patch('never', { data: {} }))).toBe('404 not-found');
     const other = await api.project();
-    const id = await objectWith('{}');
+    const id = await createObject('{}');
     const reply = await api.call('PATCH', `/objects/${id}`, {
       key: other.keys.admin,
       body: { data: { a: 1 } },
@@ -187,7 +192,7 @@ describe('PATCH /objects/{object_id}', () => {
     expect(dataOf(await read(id))).toBe('[]');
   });
 
-  it('lets no object grow over the limit of a body', async () => {
+  it('rejects a patch that makes the object exceed BODY_LIMIT_BYTES', async () => {
     const small = await TestApi.start({ BODY_LIMIT_BYTES: '2000' });
     try {
       const { keys } = await small.project();

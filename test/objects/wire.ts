@@ -1,6 +1,6 @@
 import type { Reply, TestApi } from '../harness/api.js';
 
-/** Bodies as they go over the wire, for the tests of batches and objects. */
+/** The wire format of bodies, for the tests of batches and objects. */
 export type Scalar = string | number | boolean | null;
 
 export interface PairBody {
@@ -52,7 +52,7 @@ export interface ProblemBody {
   object_count?: number;
 }
 
-/** The places that a problem names: pointers into the body, or parameters. */
+/** The locations that a problem names: pointers into the body, or parameters. */
 export function places(reply: Reply): string[] {
   return (reply.json<ProblemBody>().errors ?? []).map((error) => error.pointer ?? error.parameter ?? '');
 }
@@ -61,12 +61,12 @@ export function kindOf(reply: Reply): string {
   return `${String(reply.status)} ${reply.json<ProblemBody>().type.split('#')[1] ?? ''}`;
 }
 
-/** An address with parameters, percent-encoded. */
+/** A URL with percent-encoded parameters. */
 export function address(path: string, parameters: Record<string, string>): string {
   return `${path}?${new URLSearchParams(parameters).toString()}`;
 }
 
-/** The pages from an address on, each by the `next` of the one before; fails on any that is no page. */
+/** Reads all pages from a URL on, following `next`; throws on any other response. */
 export async function pagesFrom<T>(api: TestApi, key: string, start: string): Promise<PageBody<T>[]> {
   const pages: PageBody<T>[] = [];
   for (let url: string | null = start; url !== null; url = pages.at(-1)?.next ?? null) {
@@ -78,18 +78,18 @@ export async function pagesFrom<T>(api: TestApi, key: string, start: string): Pr
   return pages;
 }
 
-/** Everything that a list holds. */
+/** The results of all pages of a list. */
 export async function allOf<T>(api: TestApi, key: string, start: string): Promise<T[]> {
   return (await pagesFrom<T>(api, key, start)).flatMap((page) => page.results);
 }
 
-/** Throws unless the batch was stored; for tests that are about something else. */
+/** Stores a batch; throws if that fails. For tests of other behaviour. */
 export async function postBatch(api: TestApi, key: string, batchId: string, objects: unknown[]): Promise<void> {
   const reply = await api.call('POST', '/batches', { key, body: { batch_id: batchId, objects } });
   if (reply.status !== 201) throw new Error(`${batchId} was not stored: ${reply.text}`);
 }
 
-/** `text` cut where `example` of a document ends with an ellipsis, which stands for a list. */
+/** `text`, truncated where `example` from a document ends with an ellipsis. */
 export function abbreviatedLike(example: string, text: string): string {
   return example.endsWith('…') ? `${text.slice(0, example.length - 1)}…` : text;
 }
