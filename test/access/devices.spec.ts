@@ -193,7 +193,7 @@ describe('a device of another project', () => {
     expect(ids).not.toContain(device_id);
   });
 
-  it('gets no key; the error is that of a device that does not exist', async () => {
+  it('gets no key; the error is the same as for a missing device', async () => {
     const { device_id } = await device(theirs);
     const others = await makeKey(device_id);
     expect(placesOf(expectProblem(others, 'invalid-body'))).toEqual(['/device_id']);
@@ -215,7 +215,7 @@ describe('moving a device', () => {
     expect((await list('/devices?page_size=1000', theirs)).results).toContainEqual(after);
   });
 
-  it('revokes all its keys at once, cached ones too; they get the response of an unknown key', async () => {
+  it('revokes all its keys immediately, even cached ones; they get the response of an unknown key', async () => {
     const first = await device();
     const second = (await makeKey(first.device_id)).json<CreatedDevice>();
     const other = await device();
@@ -235,7 +235,7 @@ describe('moving a device', () => {
     expect(await statusOf(first.key)).toBe(401);
   });
 
-  it('lets the new project create keys, and the old one no longer', async () => {
+  it('allows the new project, and no longer the old one, to create keys', async () => {
     const { device_id } = await device();
     await move(device_id, theirs);
     expectProblem(await makeKey(device_id, mine), 'invalid-body');
@@ -243,7 +243,7 @@ describe('moving a device', () => {
     expect([key.status, await statusOf(key.json<CreatedDevice>().key)]).toEqual([201, 200]);
   });
 
-  it('to the project that it is in changes nothing', async () => {
+  it('to its current project changes nothing', async () => {
     const { device_id, key } = await device();
     const reply = await move(device_id, mine);
     expect([reply.status, reply.json()]).toEqual([200, (await read(device_id)).json()]);
@@ -307,7 +307,7 @@ describe('moving a device', () => {
     });
     afterAll(() => other.close());
 
-    it('revokes its keys within 5 seconds, also one that is in constant use', async () => {
+    it('revokes its keys within 5 seconds, even keys in constant use', async () => {
       const { device_id, key } = await device();
       const origin = await other.getUrl();
       expect(await statusOf(key, origin)).toBe(200);
@@ -318,8 +318,8 @@ describe('moving a device', () => {
 });
 
 describe('a key that is created while its device moves', () => {
-  /** Waits until so many connections wait for a lock. */
-  async function untilWaiting(count: number): Promise<void> {
+  /** Waits until `count` connections wait for a lock. */
+  async function waitForLockWaits(count: number): Promise<void> {
     const end = Date.now() + 30_000;
     while (Date.now() < end) {
       const waiting = await api.db.sql(
@@ -331,46 +331,51 @@ describe('a key that is created while its device moves', () => {
     throw new Error('no request waits for a lock');
   }
 
-  /** Runs requests while another transaction holds a lock, and commits it when so many of them wait. */
-  async function meanwhile<T>(lock: string, values: unknown[], waiting: number, start: () => Promise<T>): Promise<T> {
-    // Keys that were used within the last minute are not written to again, which could wait for the lock.
+  /** Runs requests while another transaction holds a lock, and commits that transaction when `waiting` of them wait. */
+  async function runWhileLocked<T>(
+    lock: string,
+    values: unknown[],
+    waiting: number,
+    start: () => Promise<T>,
+  ): Promise<T> {
+    // Records that the keys were used. This is written at most once a minute, so it cannot wait for the lock later.
     await Promise.all([read('nothing'), makeKey('nothing'), move('nothing', mine)]);
     let running: Promise<T> | undefined;
     await api.db.database.transactionOnce(async (tx) => {
       await tx.query(lock, values);
       running = start();
-      await untilWaiting(waiting);
+      await waitForLockWaits(waiting);
     });
     if (running === undefined) throw new Error('the transaction did not run');
     return running;
   }
 
-  it('is refused when the move came first', async () => {
+  it('is rejected when the move commits first', async () => {
     const { device_id } = await device();
     const moving = 'UPDATE devices SET project_id = $2 WHERE device_id = $1';
-    const reply = await meanwhile(moving, [device_id, theirs.projectId], 1, () => makeKey(device_id));
+    const reply = await runWhileLocked(moving, [device_id, theirs.projectId], 1, () => makeKey(device_id));
     expect(placesOf(expectProblem(reply, 'invalid-body'))).toEqual(['/device_id']);
   });
 
-  it('is revoked when the key came first', async () => {
+  it('is revoked when the key commits first', async () => {
     const { device_id } = await device();
-    const [key, moved] = await meanwhile('LOCK TABLE api_keys IN SHARE MODE', [], 2, async () => {
+    const [key, moved] = await runWhileLocked('LOCK TABLE api_keys IN SHARE MODE', [], 2, async () => {
       const making = makeKey(device_id);
-      await untilWaiting(1);
+      await waitForLockWaits(1);
       return Promise.all([making, move(device_id, theirs)]);
     });
     expect([key.status, moved.status]).toEqual([201, 200]);
     expect(await statusOf(key.json<CreatedDevice>().key)).toBe(401);
   });
 
-  it('keeps working in the new project when the same move is requested twice at once', async () => {
+  it('keeps working in the new project when the same move is requested twice concurrently', async () => {
     const { device_id } = await device();
     let key = '';
     let again: Promise<Reply> | undefined;
     await api.db.database.transactionOnce(async (tx) => {
       await tx.query('UPDATE devices SET project_id = $2 WHERE device_id = $1', [device_id, theirs.projectId]);
       again = move(device_id, theirs);
-      await untilWaiting(1);
+      await waitForLockWaits(1);
       const { projectId } = theirs;
       ({ key } = await api.app
         .get(KeyService)
@@ -379,7 +384,7 @@ describe('a key that is created while its device moves', () => {
     expect([(await again)?.status, await statusOf(key)]).toEqual([200, 200]);
   });
 
-  it('never works in the old project, whichever comes first', async () => {
+  it('never works in the old project, in any order of the requests', async () => {
     for (let round = 0; round < 5; round++) {
       const { device_id } = await device();
       const [moved, ...keys] = await Promise.all([
@@ -395,8 +400,8 @@ describe('a key that is created while its device moves', () => {
   });
 });
 
-describe('the migration of device keys that are older than the table of devices', () => {
-  it('gives the device to the project of its oldest working key and revokes the keys of others', async () => {
+describe('the migration of device keys that were created before the table devices', () => {
+  it('assigns the device to the project of its oldest working key and revokes the keys of other projects', async () => {
     const db = await cloneDatabase();
     try {
       const { dataSource } = db.database;

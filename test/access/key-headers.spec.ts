@@ -60,7 +60,7 @@ async function statusOf(route: string, headers: Record<string, string>): Promise
   return (await fetch(`${origin}${API}/${route}`, { headers })).status;
 }
 
-describe('a route whose rules name more headers for the key', () => {
+describe('a route whose rules name additional headers for the key', () => {
   it.each([...HEADERS, 'X-Device-Api-Key', 'X-Api-Key'])('accepts the key as %s', async (name) => {
     expect(await statusOf('more-headers', { [name]: device })).toBe(200);
     expect(await statusOf('more-headers', { [name]: 'wrong' })).toBe(401);

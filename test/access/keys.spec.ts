@@ -53,7 +53,7 @@ function revoke({ key_id }: Key): Promise<Reply> {
   return api.call('DELETE', `${keysPath}/${key_id}`, { key: project.keys.admin });
 }
 
-async function listed({ key_id }: Key): Promise<Key | undefined> {
+async function findInList({ key_id }: Key): Promise<Key | undefined> {
   const page = await api.call('GET', `${keysPath}?page_size=1000`, { key: project.keys.admin });
   return page.json<KeyPage>().results.find((one) => one.key_id === key_id);
 }
@@ -82,14 +82,14 @@ describe('a key', () => {
     expect(await statusOf(key)).toBe(200);
   });
 
-  it('is returned only once', async () => {
+  it('is returned only in the response that creates it', async () => {
     const { key, ...rest } = await createOne({ name: 'secret' });
     const list = await api.call('GET', `${keysPath}?page_size=1000`, { key: project.keys.admin });
     expect(list.text).not.toContain(key.slice(rest.prefix.length));
-    expect(await listed(rest)).toEqual(rest);
+    expect(await findInList(rest)).toEqual(rest);
   });
 
-  it('is stored as a keyed hash only', async () => {
+  it('is stored only as a keyed hash', async () => {
     const { key, key_id } = await createOne();
     const [row] = await api.db.sql<Record<string, unknown>>('SELECT * FROM api_keys WHERE key_id = $1', [key_id]);
     const { hash, ...others } = row as { hash: Buffer };
@@ -114,14 +114,14 @@ describe('a key', () => {
 
   it('shows when it was last used', async () => {
     const key = await createOne();
-    expect(await listed(key)).toMatchObject({ last_used_at: null });
+    expect(await findInList(key)).toMatchObject({ last_used_at: null });
     const before = Date.now();
     await statusOf(key.key);
-    const { last_used_at } = (await listed(key)) ?? {};
+    const { last_used_at } = (await findInList(key)) ?? {};
     expect(Date.parse(last_used_at ?? '')).toBeGreaterThanOrEqual(before - 1);
   });
 
-  it('with the role device needs a device, and with any other role accepts none', async () => {
+  it('with the role device requires a device_id, and with any other role rejects it', async () => {
     const { deviceId: device_id } = project;
     expect(await createOne({ role: 'device', device_id })).toMatchObject({ role: 'device', device_id });
     for (const body of [{ role: 'device' }, { role: 'device', device_id: null }, { role: 'analyst', device_id }]) {
@@ -132,12 +132,12 @@ describe('a key', () => {
 });
 
 describe('GET /projects/{project_id}/keys/{key_id}', () => {
-  it('returns the key as the list does, at the Location of its creation', async () => {
+  it('returns the same key as the list, at the Location of its creation', async () => {
     const reply = await create({ name: 'one', role: 'analyst' });
     const { key: _, ...rest } = reply.json<Required<Key>>();
     const read = await api.call('GET', reply.headers.get('location') ?? '', { key: project.keys.admin });
     expect([read.status, read.json()]).toEqual([200, rest]);
-    expect(await listed(rest)).toEqual(rest);
+    expect(await findInList(rest)).toEqual(rest);
   });
 
   it('returns 404 for a revoked key, a key of another project, and any other text', async () => {
@@ -166,7 +166,7 @@ describe('DELETE /projects/{project_id}/keys/{key_id}', () => {
     expectProblem(await api.call('DELETE', path, { key, headers: { 'If-Match': '*' } }), 'not-found');
   });
 
-  it('refuses with the ETag of a key that was used since', async () => {
+  it('rejects an ETag from before the key was last used', async () => {
     const { key_id, key } = await createOne();
     const path = `${keysPath}/${key_id}`;
     const etag = (await api.call('GET', path, { key: project.keys.admin })).headers.get('etag') ?? '';
@@ -209,7 +209,7 @@ describe('an expiry', () => {
     expect(await createOne({ expires_at })).toMatchObject({ expires_at: stored });
   });
 
-  it('ends the key, also while it is cached', async () => {
+  it('ends the validity of the key, even while it is cached', async () => {
     const expiresAt = new Date(Date.now() + 3_600_000);
     const { key } = await createOne({ expires_at: expiresAt.toISOString() });
     expect(await statusOf(key)).toBe(200);
@@ -223,13 +223,13 @@ describe('an expiry', () => {
 });
 
 describe('a revoked key', () => {
-  it('stops working at once and is no longer listed', async () => {
+  it('stops working immediately and is no longer listed', async () => {
     const key = await createOne();
     expect(await statusOf(key.key)).toBe(200);
     const reply = await revoke(key);
     expect([reply.status, reply.text]).toEqual([204, '']);
     expect(await statusOf(key.key)).toBe(401);
-    expect(await listed(key)).toBeUndefined();
+    expect(await findInList(key)).toBeUndefined();
   });
 
   it('cannot be revoked again', async () => {
@@ -238,14 +238,14 @@ describe('a revoked key', () => {
     expectProblem(await revoke(key), 'not-found');
   });
 
-  it('can be the key of the request', async () => {
+  it('can be the key that authenticates the request', async () => {
     const { key, key_id } = await createOne({ role: 'admin' });
     expect((await api.call('DELETE', `${keysPath}/${key_id}`, { key })).status).toBe(204);
     expect((await api.call('GET', keysPath, { key })).status).toBe(401);
   });
 
   it.each(['0', 'abc', '1e3', '-1', '9'.repeat(18), '9'.repeat(30), '%20'])(
-    'is not found for the id %s',
+    'gets 404 for the id %s',
     async (key_id) => {
       expectProblem(await api.call('DELETE', `${keysPath}/${key_id}`, { key: project.keys.admin }), 'not-found');
     },
@@ -274,7 +274,7 @@ describe('a revoked key', () => {
     });
     afterAll(() => other.close());
 
-    it('stops working within 5 seconds, also in constant use', async () => {
+    it('stops working within 5 seconds, even in constant use', async () => {
       const key = await createOne();
       const origin = await other.getUrl();
       expect(await statusOf(key.key, origin)).toBe(200);
@@ -285,7 +285,7 @@ describe('a revoked key', () => {
 });
 
 describe('the list of keys', () => {
-  it('has every key of the project once, newest first, through next and previous', async () => {
+  it('contains every key of the project once, newest first, through next and previous', async () => {
     const { projectId, keys } = await api.project();
     const list = async (path: string): Promise<KeyPage> => {
       const reply = await api.call('GET', path, { key: keys.admin });

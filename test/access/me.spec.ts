@@ -36,7 +36,7 @@ describe('GET /me', () => {
     expect((await me(api.operatorKey)).json()).toMatchObject({ role: 'operator', project: null, device_id: null });
   });
 
-  it('returns the id and the expiry that the list of keys has', async () => {
+  it('returns the same id and expiry as the list of keys', async () => {
     const path = `/projects/${String(project.projectId)}/keys`;
     const body = { name: 'expires', role: 'analyst', expires_at: '2999-01-01T02:00:00+02:00' };
     const created = await api.call('POST', path, { key: project.keys.admin, body });
@@ -44,7 +44,7 @@ describe('GET /me', () => {
     expect((await me(key)).json()).toMatchObject({ key_id, name: 'expires', expires_at: '2999-01-01T00:00:00.000Z' });
   });
 
-  it('returns 401 for a key that another process has revoked, also while this one has it in its cache', async () => {
+  it('returns 401 for a key that another process has revoked, even while this process caches it', async () => {
     const path = `/projects/${String(project.projectId)}/keys`;
     const created = await api.call('POST', path, { key: project.keys.admin, body: { name: 'n', role: 'analyst' } });
     const { key, key_id } = created.json<{ key: string; key_id: string }>();

@@ -17,7 +17,7 @@ interface Page {
 }
 
 let api: TestApp;
-/** The key that the requests of this spec use. */
+/** The id of the key that the requests of this spec use. */
 let ownKeyId: string;
 
 beforeAll(async () => {
@@ -75,7 +75,7 @@ describe('GET /operator-keys', () => {
 });
 
 describe('GET /operator-keys/{key_id}', () => {
-  it('returns the key as the list does', async () => {
+  it('returns the same key as the list', async () => {
     const { key_id } = await create();
     expect((await call('GET', `/${key_id}`)).json()).toEqual((await list()).results[0]);
   });
@@ -95,7 +95,7 @@ describe('GET /operator-keys/{key_id}', () => {
 });
 
 describe('DELETE /operator-keys/{key_id}', () => {
-  it('revokes a key at once and removes it from the list', async () => {
+  it('revokes a key immediately and removes it from the list', async () => {
     const { key, key_id } = await create();
     expect(await statusOf(key)).toBe(200);
     const reply = await call('DELETE', `/${key_id}`);
@@ -105,34 +105,34 @@ describe('DELETE /operator-keys/{key_id}', () => {
     for (const method of ['GET', 'DELETE']) expectProblem(await call(method, `/${key_id}`), 'not-found');
   });
 
-  it('revokes the key of the request while another one works', async () => {
+  it('revokes the key that authenticates the request if another key works', async () => {
     const { key } = await create();
     expect((await call('DELETE', `/${ownKeyId}`)).status).toBe(204);
     expect([await statusOf(api.operatorKey), await statusOf(key)]).toEqual([401, 200]);
   });
 
-  it('refuses to revoke the last key that works, and names the commands that help', async () => {
+  it('does not revoke the last working key, and names the commands that can', async () => {
     const { detail } = expectProblem(await call('DELETE', `/${ownKeyId}`), 'last-operator-key');
     expect(detail).toContain('`stowage key create --role operator`');
     expect(detail).toContain(`\`stowage key revoke ${ownKeyId} --operator\``);
     expect(await statusOf(api.operatorKey)).toBe(200);
   });
 
-  it('accepts no other spelling of an id, which would pass that check', async () => {
+  it('returns 404 for another spelling of an id, which could bypass that check', async () => {
     expectProblem(await call('DELETE', `/0${ownKeyId}`), 'not-found');
     expect(await statusOf(api.operatorKey)).toBe(200);
   });
 
-  it('does not count an expired key as one that works, and can revoke it', async () => {
+  it('does not count an expired key as working, and revokes it', async () => {
     const { key_id } = await create(new Date(Date.now() - 1_000));
     expectProblem(await call('DELETE', `/${ownKeyId}`), 'last-operator-key');
     expect((await call('DELETE', `/${key_id}`)).status).toBe(204);
   });
 
-  it('leaves one of two keys that revoke each other at the same time', async () => {
+  it('keeps one of two keys that revoke each other concurrently', async () => {
     const { key, key_id } = await create();
     const replies = await Promise.all([call('DELETE', `/${key_id}`), call('DELETE', `/${ownKeyId}`, {}, key)]);
-    // The loser was refused, or its own key was revoked before it was authenticated.
+    // The other request was rejected, or its key was revoked before it was authenticated.
     const statuses = replies.map(({ status }) => status).sort();
     expect([
       [204, 409],

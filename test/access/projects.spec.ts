@@ -82,7 +82,7 @@ describe('GET /projects/{project_id}', () => {
     },
   );
 
-  it('returns its own project to an admin', async () => {
+  it("returns an admin's own project", async () => {
     const { projectId, keys } = await api.project();
     const read = await api.call('GET', `/projects/${String(projectId)}`, { key: keys.admin });
     expect(read.json()).toMatchObject({ project_id: projectId });
@@ -111,7 +111,7 @@ describe('GET /projects', () => {
     expect((await list(page.previous ?? '')).results).toEqual(back.results);
   });
 
-  it('stays exact while projects are created', async () => {
+  it('lists each project once while projects are created', async () => {
     const first = await list('/projects?page_size=2');
     await create('created meanwhile');
     const second = await list(first.next ?? '');
@@ -119,7 +119,7 @@ describe('GET /projects', () => {
     expect([...first.results, ...second.results]).toEqual(all.results.slice(1, 5));
   });
 
-  it('counts as the count parameter says', async () => {
+  it('applies the count parameter', async () => {
     const { length } = (await list('/projects?page_size=50')).results;
     expect(await list('/projects?count=exact')).toMatchObject({ count: length, count_is: 'exact' });
     expect(await list('/projects?count=estimated')).toMatchObject({ count: expect.any(Number), count_is: 'exact' });

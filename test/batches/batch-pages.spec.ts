@@ -79,7 +79,7 @@ describe('GET /batches', () => {
     );
   });
 
-  it('finds a batch by batch_id, even an empty one', async () => {
+  it('finds a batch by batch_id, even if it is empty', async () => {
     expect(ids(await page('/batches?batch_id=b-0'))).toEqual(['b-0']);
     expect(ids(await page('/batches?batch_id=b-4&key=type&value=shoe'))).toEqual(['b-4']);
     expect(ids(await page('/batches?batch_id=b-5&key=type&value=shoe'))).toEqual([]);

@@ -35,7 +35,7 @@ async function rowsOf(batchId: string): Promise<number> {
 }
 
 describe('POST /batches', () => {
-  it('stores a batch and returns its address in Location', async () => {
+  it('stores a batch and returns its URL in Location', async () => {
     const body = { batch_id: 'b1', objects: [{ object_id: 'o1', data: [{ key: 'type', value: 'shoe' }] }] };
     const reply = await post(body);
     expect(reply.status).toBe(201);
@@ -150,7 +150,7 @@ describe('POST /batches with ids that exist', () => {
     expect(places(await post({ batch_id: 'again', objects: [] }))).toEqual(['/batch_id']);
   });
 
-  it('lists 100 conflicts and counts all', async () => {
+  it('lists 100 conflicts and counts all of them', async () => {
     const ids = Array.from({ length: 250 }, (_, i) => `many-${String(i)}`);
     await postBatch(api, project.keys.producer, 'many', ids.map(shoe));
     const { errors, error_count } = (
@@ -172,32 +172,32 @@ describe('POST /batches with an invalid body', () => {
   const object = { object_id: 'x', data: [{ key: 'k', value: 1 }] };
   const nested = { key: 'k', value: [1] };
   it.each<[string, unknown, string[]]>([
-    ['a list', [], ['']],
+    ['an array', [], ['']],
     ['an empty object', {}, ['/batch_id', '/objects']],
-    ['an id that is a number', { batch_id: 7, objects: [] }, ['/batch_id']],
+    ['a numeric id', { batch_id: 7, objects: [] }, ['/batch_id']],
     ['an empty id', { batch_id: '', objects: [] }, ['/batch_id']],
     ['an id with a control character', { batch_id: 'a\nb', objects: [] }, ['/batch_id']],
     ['an id with a C1 control character', { batch_id: 'a\u0085b', objects: [] }, ['/batch_id']],
     ['the id .', { batch_id: '.', objects: [] }, ['/batch_id']],
     ['the object id ..', { batch_id: 'x', objects: [{ ...object, object_id: '..' }] }, ['/objects/0/object_id']],
-    ['objects that are not a list', { batch_id: 'x', objects: { 0: object } }, ['/objects']],
-    ['objects that are null', { batch_id: 'x', objects: null }, ['/objects']],
-    ['an object that is null', { batch_id: 'x', objects: [object, null] }, ['/objects/1']],
+    ['objects that are not an array', { batch_id: 'x', objects: { 0: object } }, ['/objects']],
+    ['null objects', { batch_id: 'x', objects: null }, ['/objects']],
+    ['a null object', { batch_id: 'x', objects: [object, null] }, ['/objects/1']],
     ['an unknown member', { batch_id: 'x', objects: [], 'no/te~': 1 }, ['/no~1te~0']],
     ['an unknown member of an object', { batch_id: 'x', objects: [{ ...object, at: 1 }] }, ['/objects/0/at']],
     ['an unknown member of a pair', withData([{ key: 'k', value: 1, type: 1 }]), ['/objects/0/data/0/type']],
     ['an object without data', { batch_id: 'x', objects: [{ object_id: 'x' }] }, ['/objects/0/data']],
-    ['data that is null', withData(null), ['/objects/0/data']],
-    ['data that is text', withData('k=v'), ['/objects/0/data']],
+    ['null data', withData(null), ['/objects/0/data']],
+    ['data that is a string', withData('k=v'), ['/objects/0/data']],
     ['a pair that is not an object', withData(['k']), ['/objects/0/data/0']],
     ['a pair without a value', withData([{ key: 'k' }]), ['/objects/0/data/0/value']],
     ['a pair without a key', withData([{ value: 1 }]), ['/objects/0/data/0/key']],
     ['an empty key', withData([{ key: '', value: 1 }]), ['/objects/0/data/0/key']],
     ['a key of 256 characters', withData([{ key: 'k'.repeat(256), value: 1 }]), ['/objects/0/data/0/key']],
-    ['a value that is a list', withData([object.data[0], nested]), ['/objects/0/data/1/value']],
+    ['a value that is an array', withData([object.data[0], nested]), ['/objects/0/data/1/value']],
     ['a value that is an object', withData([{ key: 'k', value: {} }]), ['/objects/0/data/0/value']],
-    ['a shorthand value that is a list', withData({ a: 1, 'b/c': [] }), ['/objects/0/data/b~1c']],
-    ['a subject that is a number', { batch_id: 'x', objects: [{ ...object, subject: 1 }] }, ['/objects/0/subject']],
+    ['a shorthand value that is an array', withData({ a: 1, 'b/c': [] }), ['/objects/0/data/b~1c']],
+    ['a numeric subject', { batch_id: 'x', objects: [{ ...object, subject: 1 }] }, ['/objects/0/subject']],
     ['an invalid time', { batch_id: 'x', objects: [{ ...object, observed_at: 'today' }] }, ['/objects/0/observed_at']],
   ])('is rejected with a pointer: %s', async (_, body, pointers) => {
     const reply = await post(body);
@@ -270,7 +270,7 @@ describe('the limits of POST /batches', () => {
   const bodyOf = (objectIds: string[]): string =>
     `{"batch_id":"big","objects":[${objectIds.map((id) => `{"object_id":"${id}","data":[{"key":"n","value":1.10}]}`).join()}]}`;
 
-  it('reject more objects than BATCH_OBJECTS_MAX, naming the limit', async () => {
+  it('reject more than BATCH_OBJECTS_MAX objects, and name the limit', async () => {
     const reply = await post(bodyOf([...ids, 'one more']));
     expect(kindOf(reply)).toBe('413 too-large');
     expect(reply.json<ProblemBody>().detail).toMatch(/BATCH_OBJECTS_MAX is 100000.*\/api\/v1\/limits/);
@@ -285,7 +285,7 @@ describe('the limits of POST /batches', () => {
     expect(whole.json<WholeBatchBody>().objects.map((one) => one.object_id)).toEqual(ids);
   });
 
-  it('count numbers with an exponent at their full length', async () => {
+  it('count numbers with an exponent at their expanded length', async () => {
     const small = await TestApi.start({ BODY_LIMIT_BYTES: '10000' });
     try {
       const { keys } = await small.project();

@@ -39,8 +39,8 @@ function send(way: Way, batchId: string, objects: string[], query = ''): Promise
 }
 
 const shoe = (object_id: string, size = 1): object => ({ object_id, data: [{ key: 'size', value: size }] });
-const good = (id: string, size = 1): string => JSON.stringify(shoe(id, size));
-const bad = '{"object_id":"bad","data":[{"key":"","value":1}],"at":1}';
+const validObject = (id: string, size = 1): string => JSON.stringify(shoe(id, size));
+const INVALID = '{"object_id":"bad","data":[{"key":"","value":1}],"at":1}';
 /** The pointer to the object at an index, counted from 0. */
 const at = (way: Way, index: number, rest = ''): string =>
   way === 'lines' ? `/lines/${String(index + 1)}${rest}` : `/objects/${String(index)}${rest}`;
@@ -64,7 +64,7 @@ function expectPart(reply: Reply, batchId: string, stored: number, rejected: num
 describe.each(WAYS)('mode=partial, by %s', (way) => {
   it('returns the usual response if all objects are valid', async () => {
     const id = `good ${way}`;
-    const reply = await send(way, id, [good(`${id} 1`), good(`${id} 2`)]);
+    const reply = await send(way, id, [validObject(`${id} 1`), validObject(`${id} 2`)]);
     expect([reply.status, reply.headers.get('location')]).toEqual([201, reply.json<BatchBody>().url]);
     expect(reply.json<BatchBody>()).toMatchObject({ batch_id: id, object_count: 2 });
     expect(await idsIn(id)).toEqual([`${id} 1`, `${id} 2`]);
@@ -72,14 +72,20 @@ describe.each(WAYS)('mode=partial, by %s', (way) => {
   });
 
   it.each([
-    ['schema errors', bad, ['/at', '/data/0/key']],
+    ['schema errors', INVALID, ['/at', '/data/0/key']],
     ['text that PostgreSQL cannot store', '{"object_id":"bad","data":{"k":"\\u0000"}}', ['/data/k']],
     ['a repeated member', '{"object_id":"bad","object_id":"bad","data":{}}', ['/object_id']],
     ['a nested value of a repeated key', '{"object_id":"bad","data":{"k":{},"k":1}}', ['/data/k']],
     ['null', 'null', ['']],
   ])('stores the valid objects in order, and reports the errors of the others: %s', async (name, wrong, rests) => {
     const id = `${name} ${way}`;
-    const reply = await send(way, id, [good(`${id} 1`), wrong, good(`${id} 3`), wrong, good(`${id} 5`)]);
+    const reply = await send(way, id, [
+      validObject(`${id} 1`),
+      wrong,
+      validObject(`${id} 3`),
+      wrong,
+      validObject(`${id} 5`),
+    ]);
     expectPart(
       reply,
       id,
@@ -101,7 +107,7 @@ describe.each(WAYS)('mode=partial, by %s', (way) => {
     const own = Array.from({ length: count }, (_, i) => `${id} ${String(i)}`);
     const ids = [...own, 'e2', own[0] ?? '', 'e1', 'e1'];
     const places = [0, 1, 2, 3].map((i) => at(way, count + i, '/object_id'));
-    const objects = [...ids.map((one) => good(one)), bad];
+    const objects = [...ids.map((one) => validObject(one)), INVALID];
     const wrong = ['/at', '/data/0/key'].map((rest) => at(way, ids.length, rest));
     expectPart(await send(way, id, objects), id, count, 5, [...places, ...wrong]);
     expect(await idsIn(id)).toEqual(own);
@@ -110,11 +116,11 @@ describe.each(WAYS)('mode=partial, by %s', (way) => {
 
   it('returns a problem and stores nothing if no object is valid', async () => {
     const id = `bad ${way}`;
-    for (const objects of [[bad], [bad, good('e1')], [good('e2')]]) {
+    for (const objects of [[INVALID], [INVALID, validObject('e1')], [validObject('e2')]]) {
       const problem = expectProblem(await send(way, id, objects), 'invalid-body');
       expect(problem.errors?.length).toBe(problem.error_count);
       expect(placesOf(problem)).toContain(
-        at(way, objects.length - 1, objects.length === 1 && objects[0] === bad ? '/at' : '/object_id'),
+        at(way, objects.length - 1, objects.length === 1 && objects[0] === INVALID ? '/at' : '/object_id'),
       );
     }
     expect(await batchExists(id)).toBe(false);
@@ -122,13 +128,13 @@ describe.each(WAYS)('mode=partial, by %s', (way) => {
 
   it('lists 100 errors, and counts all errors and all rejected objects', async () => {
     const id = `many ${way}`;
-    const twice = Array<string>(80).fill(good('e1'));
-    const reply = await send(way, id, [...Array<string>(60).fill(bad), good(id), ...twice]);
+    const twice = Array<string>(80).fill(validObject('e1'));
+    const reply = await send(way, id, [...Array<string>(60).fill(INVALID), validObject(id), ...twice]);
     const part = reply.json<PartBody>();
     expect([reply.status, part.stored, part.rejected, part.errors.length, part.error_count]).toEqual([
       207, 1, 140, 100, 200,
     ]);
-    const ids = await send(way, `${id} 2`, [good(`${id} 2`), ...Array<string>(300).fill(good('e1'))]);
+    const ids = await send(way, `${id} 2`, [validObject(`${id} 2`), ...Array<string>(300).fill(validObject('e1'))]);
     const { stored, rejected, errors, error_count } = ids.json<PartBody>();
     expect([ids.status, stored, rejected, errors.length, error_count]).toEqual([207, 1, 300, 100, 300]);
   });
@@ -137,20 +143,32 @@ describe.each(WAYS)('mode=partial, by %s', (way) => {
 describe.each(['PUT', 'lines'] as const)('mode=partial for an existing batch, by %s', (way) => {
   it('returns the same response to a repeated request', async () => {
     const id = `again ${way}`;
-    const objects = [good(`${id} 1`), bad, good(`${id} 1`), good('e1'), good(`${id} 5`)];
+    const objects = [
+      validObject(`${id} 1`),
+      INVALID,
+      validObject(`${id} 1`),
+      validObject('e1'),
+      validObject(`${id} 5`),
+    ];
     const first = await send(way, id, objects);
     const second = await send(way, id, objects);
     expect([second.status, second.text]).toEqual([207, first.text]);
     expect(second.headers.get('location')).toBeNull();
-    expect((await send(way, id, [good(`${id} 1`), good(`${id} 5`)])).status).toBe(200);
-    expectProblem(await send(way, id, [good(`${id} 1`), bad]), 'conflict');
+    expect((await send(way, id, [validObject(`${id} 1`), validObject(`${id} 5`)])).status).toBe(200);
+    expectProblem(await send(way, id, [validObject(`${id} 1`), INVALID]), 'conflict');
     expect(await idsIn(id)).toEqual([`${id} 1`, `${id} 5`]);
   });
 
-  it('replaces a batch by the valid objects, or adds them to it', async () => {
+  it('replaces a batch with the valid objects, or adds them to it', async () => {
     const id = `changed ${way}`;
-    await send(way, id, [good(`${id} 1`), good(`${id} 2`)]);
-    const more = [bad, good(`${id} 2`, 9), good(`${id} 3`), good(`${id} 3`), good('e1')];
+    await send(way, id, [validObject(`${id} 1`), validObject(`${id} 2`)]);
+    const more = [
+      INVALID,
+      validObject(`${id} 2`, 9),
+      validObject(`${id} 3`),
+      validObject(`${id} 3`),
+      validObject('e1'),
+    ];
     const added = await send(way, id, more, '&on_conflict=skip');
     // Existing objects stay in their batches and are not errors.
     expectPart(added, id, 3, 2, [at(way, 0, '/at'), at(way, 0, '/data/0/key'), at(way, 3, '/object_id')]);
@@ -160,7 +178,7 @@ describe.each(['PUT', 'lines'] as const)('mode=partial for an existing batch, by
     expectPart(replaced, id, 2, 3, [at(way, 0, '/at'), at(way, 0, '/data/0/key'), ...taken]);
     expect(await idsIn(id)).toEqual([`${id} 2`, `${id} 3`]);
     for (const query of ['&on_conflict=skip', '&on_conflict=replace', '']) {
-      expectProblem(await send(way, id, [bad], query), query === '' ? 'conflict' : 'invalid-body');
+      expectProblem(await send(way, id, [INVALID], query), query === '' ? 'conflict' : 'invalid-body');
     }
     expect(await idsIn(id)).toEqual([`${id} 2`, `${id} 3`]);
   });
@@ -169,17 +187,23 @@ describe.each(['PUT', 'lines'] as const)('mode=partial for an existing batch, by
 describe('mode=partial with an error that does not belong to one object', () => {
   it('rejects the batch if it exists, is too large, is malformed or has an invalid member', async () => {
     const { producer: key } = project.keys;
-    const exists = expectProblem(await send('POST', 'elsewhere', [bad, good('e1'), good('new')]), 'conflict');
+    const exists = expectProblem(
+      await send('POST', 'elsewhere', [INVALID, validObject('e1'), validObject('new')]),
+      'conflict',
+    );
     expect(placesOf(exists)).toEqual(['/batch_id', '/objects/1/object_id']);
     for (const way of ['POST', 'PUT'] as const) {
       expectProblem(
-        await send(way, 'whole', [...Array<string>(2_000).fill('{"object_id":"\\u0000","data":[]}'), good('w')]),
+        await send(way, 'whole', [...Array<string>(2_000).fill('{"object_id":"\\u0000","data":[]}'), validObject('w')]),
         'too-large',
       );
-      expectProblem(await send(way, 'whole', [good('w'), '{']), 'malformed-request');
-      expectProblem(await send(way, 'whole', [good('w')], '&mode=partial'), 'invalid-query');
+      expectProblem(await send(way, 'whole', [validObject('w'), '{']), 'malformed-request');
+      expectProblem(await send(way, 'whole', [validObject('w')], '&mode=partial'), 'invalid-query');
     }
-    const bodies = [`{"objects":[${bad},${good('w')}],"at":1}`, `{"batch_id":"other","objects":[${bad},${good('w')}]}`];
+    const bodies = [
+      `{"objects":[${INVALID},${validObject('w')}],"at":1}`,
+      `{"batch_id":"other","objects":[${INVALID},${validObject('w')}]}`,
+    ];
     for (const body of [...bodies, '{"objects":{}}', '[]']) {
       expectProblem(await api.call('PUT', '/batches/whole?mode=partial', { key, body }), 'invalid-body');
     }

@@ -18,7 +18,7 @@ afterAll(() => api.stop());
 type Headers = Record<string, string>;
 const line = (n: number): string => `${JSON.stringify({ object_id: 'o', data: [{ key: 'n', value: n }] })}\n`;
 
-/** The same write as JSON and as NDJSON: replaces the batch `b` by one object with the number `n`. */
+/** The same write as JSON and as NDJSON: replaces the batch `b` with one object with the number `n`. */
 const WRITES: [string, (n: number, headers?: Headers) => Promise<Reply>][] = [
   [
     'JSON',
@@ -81,7 +81,7 @@ describe('DELETE of a batch', () => {
     expect((await remove({ 'If-Match': (await read()).etag })).status).toBe(204);
   });
 
-  it('without cascade returns 409 for a batch with objects, whatever the preconditions are', async () => {
+  it('without cascade returns 409 for a batch with objects, for any preconditions', async () => {
     const [, put] = WRITES[0] ?? [];
     await put?.(1);
     for (const headers of [{ 'If-Match': '"stale"' }, { 'If-None-Match': '*' }, { 'If-Match': (await read()).etag }]) {

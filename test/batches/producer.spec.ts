@@ -25,7 +25,7 @@ describe('a producer', () => {
     expect((await put(project.keys.admin, query)).json()).toMatchObject({ object_count: 7 });
   });
 
-  it('gets the object count of a batch that it sent completely', async () => {
+  it('gets the object count of a batch whose objects it sent in the same request', async () => {
     const objects = [{ object_id: 'own', data: {} }];
     const { producer: key } = project.keys;
     for (const status of [201, 200]) {

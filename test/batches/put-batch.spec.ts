@@ -109,7 +109,7 @@ describe('the batch id in the path', () => {
     '\\N',
     '👢'.repeat(255),
     'x'.repeat(255),
-  ])('may be any id that POST accepts (%#)', async (id) => {
+  ])('accepts every id that POST accepts (%#)', async (id) => {
     const body = `{"object_id":"in ${JSON.stringify(id).slice(1, -1).slice(0, 100)}","data":[]}\n`;
     const objectId = (JSON.parse(body) as { object_id: string }).object_id;
     for (const reply of [await putLines(id, body), await put(id, [{ object_id: objectId, data: [] }])]) {
@@ -130,7 +130,7 @@ describe('the batch id in the path', () => {
     '%FF',
     '%ED%A0%80',
     'x'.repeat(9_000),
-  ])('is rejected if POST would reject it (%#)', async (id) => {
+  ])('rejects every id that POST rejects (%#)', async (id) => {
     const { producer: key } = project.keys;
     for (const [body, headers] of [
       ['{"objects":[]}', {}],
@@ -152,7 +152,7 @@ describe('the batch id in the path', () => {
     ).toHaveLength(0);
   });
 
-  it.each(['.', '..', '%2E', '%2e.'])('is rejected as %s, which URL parsers remove from paths', async (id) => {
+  it.each(['.', '..', '%2E', '%2e.'])('rejects %s, which URL parsers remove from paths', async (id) => {
     const head = `PUT /api/v1/batches/${id} HTTP/1.1\r\nHost: x\r\nX-Api-Key: ${project.keys.producer}\r\n`;
     for (const type of ['application/json', 'application/x-ndjson']) {
       const body = type === 'application/json' ? '{"objects":[]}' : '{"object_id":"never","data":[]}';
@@ -169,13 +169,16 @@ const FIRST = SENT.slice(1, SENT.indexOf(',\n'));
 
 describe('PUT of the same content', () => {
   it.each<[string, string, boolean?]>([
-    ['in other white space', SENT.replaceAll('":', '" \r\n:\t').replaceAll(',"', ' , "').replaceAll('{', '{ ')],
-    ['in other escapes', SENT.replace('é/', '\\u00e9\\/').replace('"key"', '"k\\u0065y"').replace('"s"', '"\\u0073"')],
-    ['in another order of names', SENT.replace('"key":"k","value":"é/"', '"value":"é/","key":"k"')],
+    ['with different white space', SENT.replaceAll('":', '" \r\n:\t').replaceAll(',"', ' , "').replaceAll('{', '{ ')],
+    [
+      'with different escapes',
+      SENT.replace('é/', '\\u00e9\\/').replace('"key"', '"k\\u0065y"').replace('"s"', '"\\u0073"'),
+    ],
+    ['with members in another order', SENT.replace('"key":"k","value":"é/"', '"value":"é/","key":"k"')],
     ['in shorthand', SENT.replace(/\[\{"key":"n","value":1e2.*?\]/, '{"n":1e2,"n":"1"}')],
     ['with null for omitted members', SENT.replace('"%-2"', '"%-2","subject":null,"observed_at":null')],
-    ['with the same time in another zone', SENT.replace('12:00:00Z', '14:00:00.000+02:00')],
-    ['with the same number in other digits', SENT.replace('1e2', '100').replace('1.50', '0.150e1')],
+    ['with the same time in another time zone', SENT.replace('12:00:00Z', '14:00:00.000+02:00')],
+    ['with the same number in another notation', SENT.replace('1e2', '100').replace('1.50', '0.150e1')],
     ['as lines', `${FIRST}\n${SECOND}\n`, true],
     ['as lines in shorthand', `${FIRST}\r\n\r\n${SECOND.replace(/\[.*\]/, '{"n":100,"n":"1"}')}`, true],
   ])('%s changes nothing', async (name, text, isLines = false) => {
@@ -201,15 +204,15 @@ describe('PUT of other content', () => {
     ['another id', SENT.replace('%-2', '%-3')],
     ['another order of objects', `[${SECOND},${FIRST}]`],
     ['another order of pairs', SENT.replace(/(\{"key":"n","value":1e2\}),(\{.*?\})/, '$2,$1')],
-    ['one object more', SENT.replace(/\]$/, ',{"object_id":"%-3","data":[]}]')],
-    ['one object fewer', `[${FIRST}]`],
-    ['no object', '[]'],
+    ['an additional object', SENT.replace(/\]$/, ',{"object_id":"%-3","data":[]}]')],
+    ['a missing object', `[${FIRST}]`],
+    ['no objects', '[]'],
   ])('is rejected, and changes nothing: %s', async (name, text) => {
     const named = (one: string): string => one.replaceAll('%', name);
     expect(text).not.toBe(SENT);
     expect((await putText(name, named(SENT))).status).toBe(201);
     const before = await stateOf(name);
-    // First without a stored digest, then with it.
+    // The first request runs without a stored digest, the second with it.
     for (let round = 0; round < 2; round++) {
       const problem = expectProblem(await putText(name, named(text)), 'conflict');
       expect(placesOf(problem)).toEqual(['/batch_id']);

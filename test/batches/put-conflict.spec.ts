@@ -95,7 +95,7 @@ describe.each(KINDS)('PUT with on_conflict=replace, as %s', (kind) => {
 describe.each(KINDS)('PUT with on_conflict=skip, as %s', (kind) => {
   const skip = '?on_conflict=skip';
 
-  it('adds new objects after the existing ones, and leaves those unchanged', async () => {
+  it('adds new objects after the existing ones, which it does not change', async () => {
     const id = `extended ${kind}`;
     const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((one) => `${id} ${one}`) as [string, string, string, string];
     const first = await put(kind, id, [shoe(a), shoe(b)], skip);
@@ -151,7 +151,7 @@ describe.each(KINDS)('an id that appears twice in a PUT request, as %s', (kind) 
 });
 
 describe.each(KINDS)('PUT of a new batch, as %s', (kind) => {
-  it.each([5, 1_500])('reports every id of another batch, and stores none of %d objects', async (count) => {
+  it.each([5, 1_500])('reports every id of another batch, and stores nothing of %d objects', async (count) => {
     const id = `new ${kind} ${String(count)}`;
     const objects = Array.from({ length: count }, (_, i) => shoe(`${id} ${String(i)}`));
     objects.splice(count - 2, 1, shoe('e3'));
@@ -163,7 +163,7 @@ describe.each(KINDS)('PUT of a new batch, as %s', (kind) => {
     ).toHaveLength(0);
   });
 
-  it('lists the first 100 conflicts, and counts all', async () => {
+  it('lists the first 100 conflicts, and counts all of them', async () => {
     const ids = Array.from({ length: 250 }, (_, i) => `taken ${kind} ${String(i)}`);
     await postBatch(
       api,
@@ -185,7 +185,7 @@ describe.each(KINDS)('PUT of a new batch, as %s', (kind) => {
 });
 
 describe('POST of an existing batch', () => {
-  it.each([5, 300])('reports it and every existing object of %d, with pointers', async (count) => {
+  it.each([5, 300])('reports the batch id and every existing id of %d objects, with pointers', async (count) => {
     const id = `posted ${String(count)}`;
     const objects = Array.from({ length: count }, (_, i) => shoe(`${id} ${String(i)}`));
     await postBatch(api, project.keys.producer, id, [objects[1] ?? {}]);

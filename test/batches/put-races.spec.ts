@@ -48,7 +48,7 @@ async function valuesIn(batchId: string): Promise<unknown[]> {
 }
 
 describe.each(KINDS)('concurrent PUT requests for a new batch, as %s', (kind) => {
-  it.each([1, 50, 500])('store the same content once, and return it to all: %d objects', async (count) => {
+  it.each([1, 50, 500])('store equal content once, and return it to all clients: %d objects', async (count) => {
     for (let round = 0; round < ROUNDS; round++) {
       const id = `same-${kind}-${String(count)}-${String(round)}`;
       const objects = objectsOf(id, count);
@@ -59,7 +59,7 @@ describe.each(KINDS)('concurrent PUT requests for a new batch, as %s', (kind) =>
     }
   });
 
-  it.each([1, 50, 500])('store one of several contents, and return 409 to the others: %d objects', async (count) => {
+  it.each([1, 50, 500])('store the content of one request, and return 409 to the others: %d objects', async (count) => {
     for (let round = 0; round < ROUNDS; round++) {
       const id = `other-${kind}-${String(count)}-${String(round)}`;
       const replies = await Promise.all([1, 2, 3].map((n) => put(kind, id, objectsOf(id, count, n))));
@@ -70,7 +70,7 @@ describe.each(KINDS)('concurrent PUT requests for a new batch, as %s', (kind) =>
     }
   });
 
-  it('with on_conflict=replace store one content completely', async () => {
+  it('with on_conflict=replace store the complete content of one request', async () => {
     const id = `replaced-${kind}`;
     const sizes = [300, 10, 200, 50];
     for (let round = 0; round < ROUNDS; round++) {
@@ -137,7 +137,7 @@ describe.each(KINDS)('PUT of a batch, as %s', (kind) => {
     }
   });
 
-  it('is serialized with changes, deletes and posts of its objects', async () => {
+  it('is serialized with PATCH, DELETE and POST of its objects', async () => {
     const id = `changed-${kind}`;
     await put(kind, id, objectsOf(id, 300));
     const { admin: key } = project.keys;

@@ -167,7 +167,7 @@ describe('GET of a batch that is larger than one chunk', () => {
     if (what !== 'deleted') expect(await etagOf(batchId)).not.toBe(before);
   });
 
-  it('returns one state when a server whose clock is behind inserts an object during the read', async () => {
+  it('returns one state when a server with a slow clock inserts an object during the read', async () => {
     const objects = await postLarge('m-among');
     const { body } = await startReading('m-among');
     await api.db.sql(

@@ -18,7 +18,7 @@ const post = (batchId: string): Promise<Reply> =>
     headers: { Prefer: 'return=representation' },
   });
 
-/** Runs SQL when the transaction that creates a batch commits, as if another client changed it before it is read. */
+/** Runs SQL when the transaction that creates a batch commits, like a change by another client before the batch is read. */
 async function onCommit(sql: string): Promise<void> {
   await api.db.sql(`
     CREATE OR REPLACE FUNCTION on_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${sql}; RETURN NULL; END $$`);
@@ -28,7 +28,7 @@ async function onCommit(sql: string): Promise<void> {
 }
 
 describe('Prefer: return=representation', () => {
-  it('returns the batch as it was stored', async () => {
+  it('returns the stored batch', async () => {
     const reply = await post('b1');
     expect([reply.status, reply.headers.get('preference-applied')]).toEqual([201, 'return=representation']);
     expect(reply.json()).toEqual({ batch_id: 'b1', objects: [{ object_id: 'b1', data: [{ key: 'n', value: 1 }] }] });
@@ -37,7 +37,7 @@ describe('Prefer: return=representation', () => {
   it.each([
     ['b2', 'deleted', 'DELETE FROM batches WHERE batch_id = NEW.batch_id'],
     ['b3', 'changed', 'UPDATE batches SET revision = revision + 1 WHERE batch_id = NEW.batch_id'],
-  ])('returns 201 and the short body when %s was %s before it could be read', async (batchId, _, sql) => {
+  ])('returns 201 and the short body when %s is %s before it is read', async (batchId, _, sql) => {
     await onCommit(sql);
     const reply = await post(batchId);
     expect([reply.status, reply.headers.get('preference-applied')]).toEqual([201, null]);

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { AbusiveClient } from './abusive-client.js';
-import { RUN_OPTIONS, say } from './run-options.js';
+import { RUN_OPTIONS, printLine } from './run-options.js';
 import { residentBytes } from './postgres-processes.js';
 import { Stack } from './stack.js';
 
@@ -129,7 +129,7 @@ describe('300 connections that send one byte per second', () => {
         clearInterval(drip);
       }
     });
-    if (RUN_OPTIONS.isLong) say(`300 slow connections: ${String(Math.round(growthBytes / MIB))} MiB more memory`);
+    if (RUN_OPTIONS.isLong) printLine(`300 slow connections: ${String(Math.round(growthBytes / MIB))} MiB more memory`);
     expect(growthBytes).toBeLessThan(150 * MIB);
   }, 150_000);
 });
@@ -149,7 +149,7 @@ describe(`a body of ${String(FLOOD_BYTES / MIB)} MiB`, () => {
         expect(await client.waitForStatus(10_000)).toBe(413);
         expect(await others).toBeLessThan(SERVED_WITHIN_MS);
       });
-      if (RUN_OPTIONS.isLong) say(`1 GiB ${name}: ${String(Math.round(growthBytes / MIB))} MiB more memory`);
+      if (RUN_OPTIONS.isLong) printLine(`1 GiB ${name}: ${String(Math.round(growthBytes / MIB))} MiB more memory`);
       expect(growthBytes).toBeLessThan(400 * MIB);
     },
     60_000,
@@ -171,7 +171,7 @@ describe(`a body of ${String(FLOOD_BYTES / MIB)} MiB`, () => {
         }
         expect((await upload).status).toBe(201);
       });
-      say(`1 GiB of complete lines: ${String(Math.round(growthBytes / MIB))} MiB more memory`);
+      printLine(`1 GiB of complete lines: ${String(Math.round(growthBytes / MIB))} MiB more memory`);
       expect(growthBytes).toBeLessThan(400 * MIB);
     }, 1_200_000);
   }

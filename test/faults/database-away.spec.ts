@@ -93,7 +93,7 @@ describe(`a PostgreSQL outage of ${String(OUTAGE_MS / 1000)} s`, () => {
     }
   }, 120_000);
 
-  it('ends within 10 s after PostgreSQL is back, without a restart of Stowage', async () => {
+  it('ends within 10 s after PostgreSQL is available again, without a restart of Stowage', async () => {
     await startPostgres();
     const start = performance.now();
     await stack.waitUntilReady();

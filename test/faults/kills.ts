@@ -20,7 +20,7 @@ export interface KillRun {
   seed: number;
   /** Advances the timestamps of killed workers and servers, instead of waiting until their leases expire. */
   advancesClocks: boolean;
-  say: (line: string) => void;
+  print: (line: string) => void;
 }
 
 /** In each round kills the server, the worker and PostgreSQL once, in random order, at random times, while five producers write. */
@@ -28,7 +28,7 @@ export async function killAtRandom({
   rounds,
   seed,
   advancesClocks,
-  say,
+  print,
 }: KillRun): Promise<{ faults: string[]; tally: Tally }> {
   const random = new SeededRandom(seed);
   const stack = await Stack.create({ WORKER: 'separate' });
@@ -41,12 +41,12 @@ export async function killAtRandom({
       const targets = shuffled(TARGETS, random);
       for (const target of targets) {
         const summary = await killOne(stack, ledger, target, random);
-        say(`round ${String(round)}: ${summary}`);
+        print(`round ${String(round)}: ${summary}`);
       }
       if (round % ROUNDS_PER_CHECK !== 0 && round !== rounds) continue;
       if (advancesClocks) await stack.advanceClocks();
       await ledger.verify();
-      say(`after round ${String(round)}: ${JSON.stringify(ledger.tally)}, ${String(ledger.faults.length)} faults`);
+      print(`after round ${String(round)}: ${JSON.stringify(ledger.tally)}, ${String(ledger.faults.length)} faults`);
       if (round === rounds) break;
       await stack.sql('TRUNCATE batches, objects');
       await createSharedBatch(stack);

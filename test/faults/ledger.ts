@@ -31,13 +31,13 @@ export interface Tally {
   stored: number;
   accepted: number;
   unavailable: number;
-  unanswered: number;
+  withoutResponse: number;
   deadLetters: number;
 }
 
 /** Records each write and its response, and verifies the responses against the stored data. */
 export class Ledger {
-  readonly tally: Tally = { sent: 0, stored: 0, accepted: 0, unavailable: 0, unanswered: 0, deadLetters: 0 };
+  readonly tally: Tally = { sent: 0, stored: 0, accepted: 0, unavailable: 0, withoutResponse: 0, deadLetters: 0 };
   /** One sentence per violated guarantee. */
   readonly faults: string[] = [];
   private entries: Entry[] = [];
@@ -189,7 +189,7 @@ export class Ledger {
 
   private count(write: Write, reply: Reply | null): void {
     this.tally.sent++;
-    if (reply === null) this.tally.unanswered++;
+    if (reply === null) this.tally.withoutResponse++;
     else if (reply.status === 202) this.tally.accepted++;
     else if (reply.status < 300) this.tally.stored++;
     else if (reply.status === 503 && Number(reply.headers['retry-after']) > 0) this.tally.unavailable++;

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Returns the process id of the PostgreSQL of a data directory and its socket folder, from postmaster.pid; null if there is none. */
+/** Returns the process id and socket folder of the PostgreSQL of a data directory, from postmaster.pid; null if it does not run. */
 export async function findPostmaster(dataDir: string): Promise<{ pid: number; host: string } | null> {
   const text = await readFile(join(dataDir, 'postmaster.pid'), 'utf8').catch(() => '');
   const [pid = '', , , , host = ''] = text.split('\n');

@@ -10,6 +10,6 @@ export const RUN_OPTIONS = {
 };
 
 /** Writes a line to stdout directly: Jest buffers console output and adds its origin. */
-export function say(line: string): void {
+export function printLine(line: string): void {
   writeSync(1, `${line}\n`);
 }

@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterEach(() => allowConnections(true));
 afterAll(() => api.stop());
 
-/** Allows connections to the test database, or refuses them and terminates those of the server. */
+/** Allows connections to the test database, or rejects them and terminates those of the server. */
 async function allowConnections(isAllowed: boolean): Promise<void> {
   const { database } = api.db.address;
   const admin = await connect('postgres');
@@ -76,7 +76,7 @@ describe('a request with an Idempotency-Key can be retried', () => {
     await expectCreatedOnce('away');
   });
 
-  it('after the database was lost during the request, once the claim on the key expires', async () => {
+  it('after an outage of the database during the request, when the claim on the key has expired', async () => {
     const blocker = await connect();
     await blocker.query('BEGIN; LOCK TABLE api_keys IN EXCLUSIVE MODE');
     const lost = postKey('lost');

@@ -185,7 +185,7 @@ describe('an Idempotency-Key', () => {
     expect(await countKeys(text)).toBe(4);
   });
 
-  it('reveals nothing without permission to send the request', async () => {
+  it('reveals no response without permission to send the request', async () => {
     const text = newKey();
     const options = { key: project.keys.admin, body: { name: text, role: 'analyst' } };
     await post(keysPath(), text, options);

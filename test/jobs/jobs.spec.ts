@@ -41,7 +41,7 @@ describe('a request with Prefer: respond-async', () => {
     expect(await (await api.call('GET', '/batches/later', { key: analyst })).json()).toEqual(body);
   });
 
-  it('has the same result as the response without Prefer, to the last digit', async () => {
+  it('has the same result as the response without Prefer, with every digit', async () => {
     const text = (id: string): string =>
       `{"batch_id":"digits","object_id":"${id}","data":[{"key":"n","value":12345678901234567890.0100}]}`;
     await api.call('POST', '/batches', { key: producer, body: { batch_id: 'digits', objects: [] } });
@@ -59,7 +59,7 @@ describe('a request with Prefer: respond-async', () => {
     ['PUT', '/batches/every-put', { objects: [shoe('every-put')] }],
     ['POST', '/objects', { batch_id: 'digits', ...shoe('every-object') }],
     ['PUT', '/objects/now', { data: [{ key: 'k', value: null }] }],
-  ])('may be %s %s', async (method, path, body) => {
+  ])('is accepted for %s %s', async (method, path, body) => {
     const done = await waitForJob(api, producer, await submitJob(api, method, path, { key: producer, body }));
     expect([done.status, done.problem]).toEqual(['succeeded', undefined]);
   });
@@ -74,7 +74,7 @@ describe('a request with Prefer: respond-async', () => {
     }
   });
 
-  it('may be an NDJSON stream larger than BODY_LIMIT_BYTES', async () => {
+  it('accepts an NDJSON stream larger than BODY_LIMIT_BYTES', async () => {
     const lines = Array.from({ length: 30_000 }, (_, i) => JSON.stringify(shoe(`line-${String(i)}`))).join('\n');
     expect(lines.length).toBeGreaterThan(1024 ** 2);
     const headers = { 'Content-Type': 'application/x-ndjson' };
@@ -122,18 +122,15 @@ describe('an invalid request with Prefer: respond-async', () => {
     ['POST', '/objects', { batch_id: 'no such batch', ...shoe('o') }],
     ['PUT', '/objects/no-such-object', { data: [] }],
     ['PUT', '/batches/later', { objects: [] }],
-  ])(
-    'fails after one attempt with the problem that it returns without Prefer: %s %s %j',
-    async (method, path, body) => {
-      const now = await api.call(method, path, { key: producer, body });
-      expect(now.status).toBeLessThan(500);
-      const job = await waitForJob(api, producer, await submitJob(api, method, path, { key: producer, body }));
-      expect([job.status, job.attempts, job.result, job.result_status]).toEqual(['failed', 1, undefined, undefined]);
-      const { problem } = job;
-      expect({ ...problem, request_id: '' }).toEqual({ ...now.json<object>(), request_id: '' });
-      expect(problem?.request_id).toMatch(/^[\w-]+$/);
-    },
-  );
+  ])('fails after one attempt with the same problem as without Prefer: %s %s %j', async (method, path, body) => {
+    const now = await api.call(method, path, { key: producer, body });
+    expect(now.status).toBeLessThan(500);
+    const job = await waitForJob(api, producer, await submitJob(api, method, path, { key: producer, body }));
+    expect([job.status, job.attempts, job.result, job.result_status]).toEqual(['failed', 1, undefined, undefined]);
+    const { problem } = job;
+    expect({ ...problem, request_id: '' }).toEqual({ ...now.json<object>(), request_id: '' });
+    expect(problem?.request_id).toMatch(/^[\w-]+$/);
+  });
 
   it('is rejected without a job for an invalid query, role or key', async () => {
     const headers = { Prefer: 'respond-async' };
@@ -209,7 +206,7 @@ describe('GET /jobs', () => {
     expect((await getJob(api, others.keys.admin, results[1] as Job)).result).toMatchObject({ batch_id: 'three' });
   });
 
-  it('hides jobs of other keys from producers and devices, as GET /jobs/{id} does', async () => {
+  it('hides jobs of other keys from producers and devices, like GET /jobs/{id}', async () => {
     const { keys } = others;
     expect(await ids('', keys.producer)).toEqual(at(3, 2, 0));
     expect(await ids('', keys.analyst)).toEqual(at(3, 2, 1, 0));

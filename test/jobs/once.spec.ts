@@ -63,7 +63,7 @@ describe('two workers that are both forced to run every job', () => {
   });
 });
 
-describe('a job of an operation that is unknown to the worker', () => {
+describe('a job with an operation that is unknown to the worker', () => {
   it('stays queued, without counting attempts, until a worker knows the operation', async () => {
     const job = await submitJob(api, 'POST', '/batches', { key, body: { batch_id: 'newer' } });
     await waitForJob(api, key, job);
