@@ -54,7 +54,7 @@ export class HealthController {
       }, PING_TIMEOUT_MS);
     });
     try {
-      await Promise.race([this.database.query('SELECT 1'), timeout]);
+      await Promise.race([this.database.reserved.query('SELECT 1'), timeout]);
       return { status: 'ok', details: { database: { status: 'up' } } };
     } catch (cause) {
       throw new Problem('unavailable', {

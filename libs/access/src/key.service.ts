@@ -4,12 +4,11 @@ import { checkPreconditions, etagOf, Problem, type Preconditions, type Principal
 import { mayBeKey, toUtc } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
-import type { ApiKeyEntity } from './api-key.entity.js';
 import { deriveKey, hashOf, makeKey, prefixOf } from './api-key.js';
 import { DeviceStore } from './device.store.js';
 import type { CreatedKeyDto, CreateKeyDto, KeyDto } from './key.dto.js';
 import { KeySecret } from './key-secret.js';
-import { KeyStore, toKeyDto, type NewKeyRow } from './key.store.js';
+import { KeyStore, toKeyDto, type AuthenticationKey, type NewKeyRow } from './key.store.js';
 import { PRECONDITION_RULES } from './precondition-rules.js';
 
 /** How long another process may accept a key that was revoked here. */
@@ -200,7 +199,7 @@ export class KeyService {
   }
 
   /** Stores the time of use to the minute: a write per request would cost more than the request. */
-  private async recordUse(key: ApiKeyEntity): Promise<void> {
+  private async recordUse(key: AuthenticationKey): Promise<void> {
     const now = new Date();
     if (key.last_used_at !== null && now.getTime() - key.last_used_at.getTime() < LAST_USED_STEP_MS) return;
     // No request fails because of it: a full disk must not stop reads.

@@ -38,6 +38,21 @@ type TimeColumn = 'expires_at' | 'last_used_at';
 type KeyRow = Omit<Pick<ApiKeyEntity, (typeof KEY_COLUMNS)[number]>, TimeColumn> &
   Record<TimeColumn, Date | string | null>;
 
+/** The columns that authentication needs. */
+const FIND_BY_HASH = {
+  name: 'key.find-by-hash',
+  text: `
+    SELECT key_id, project_id, role, device_id, expires_at, revoked_at, last_used_at, nonce
+    FROM api_keys WHERE hash = $1`,
+};
+
+type AuthenticationRow = Pick<ApiKeyEntity, 'key_id' | 'project_id' | 'role' | 'device_id' | 'nonce'> &
+  Record<'expires_at' | 'revoked_at' | 'last_used_at', string | null>;
+
+/** A key as authentication needs it. */
+export type AuthenticationKey = Omit<AuthenticationRow, 'expires_at' | 'revoked_at' | 'last_used_at'> &
+  Pick<ApiKeyEntity, 'expires_at' | 'revoked_at' | 'last_used_at'>;
+
 const INSERT = `
   INSERT INTO api_keys (${NEW_KEY_COLUMNS.join(', ')})
   VALUES (${NEW_KEY_COLUMNS.map((_, index) => `$${String(index + 1)}`).join(', ')})`;
@@ -60,6 +75,8 @@ const REVOKE_OF_DEVICE = `UPDATE api_keys SET revoked_at = now() WHERE device_id
 const RECORD_USE = `
   UPDATE api_keys SET last_used_at = CASE WHEN key_id = $1 THEN $2::timestamptz ELSE last_used_at END, nonce = NULL
   WHERE key_id = $1 OR (nonce IS NOT NULL AND ($3::boolean OR (role = $4 AND project_id IS NOT DISTINCT FROM $5::int)))`;
+
+const RECORD_TIME_OF_USE = `UPDATE api_keys SET last_used_at = $2 WHERE key_id = $1`;
 
 const FIND_WITH_PROJECT = `
   SELECT k.key_id, k.name, k.role, k.device_id, k.expires_at, p.project_id, p.name AS project_name
@@ -87,9 +104,18 @@ export class KeyStore {
     );
   }
 
-  /** Returns the key with this hash, also when it is revoked or expired. */
-  findByHash(hash: Buffer): Promise<ApiKeyEntity | null> {
-    return this.database.retrying(() => this.keys.findOneBy({ hash }));
+  /** Returns the key with this hash, also when it is revoked or expired. Uses a reserved connection. */
+  async findByHash(hash: Buffer): Promise<AuthenticationKey | null> {
+    const { reserved } = this.database;
+    const [row] = await this.database.retrying(() => reserved.query<AuthenticationRow>(FIND_BY_HASH, [hash]));
+    if (row === undefined) return null;
+    const { expires_at, revoked_at, last_used_at } = row;
+    return {
+      ...row,
+      expires_at: toDate(expires_at),
+      revoked_at: toDate(revoked_at),
+      last_used_at: toDate(last_used_at),
+    };
   }
 
   /** Whether a key with this hash was ever created. */
@@ -170,13 +196,14 @@ export class KeyStore {
 
   /**
    * Stores the time of use. No later start can derive, and print, the keys of the first start that this use makes unnecessary:
-   * all of them after the use of one, otherwise those with the same role and project.
+   * all of them after the use of one, otherwise those with the same role and project. Uses a reserved connection.
    */
-  async recordUse({ key_id, role, project_id, nonce }: ApiKeyEntity, at: Date): Promise<void> {
+  async recordUse({ key_id, role, project_id, nonce }: AuthenticationKey, at: Date): Promise<void> {
+    const { reserved } = this.database;
     // Keys of other roles, of which there may be many, need no scan of the table.
     const mayReplaceFirst = nonce !== null || role === 'admin' || role === 'operator';
-    if (!mayReplaceFirst) await this.keys.update({ key_id }, { last_used_at: at });
-    else await this.database.query(RECORD_USE, [key_id, at, nonce !== null, role, project_id]);
+    if (!mayReplaceFirst) await reserved.query(RECORD_TIME_OF_USE, [key_id, at]);
+    else await reserved.query(RECORD_USE, [key_id, at, nonce !== null, role, project_id]);
   }
 }
 
@@ -192,6 +219,10 @@ export function toKeyDto(key: KeyRow): KeyDto {
     expires_at: toTime(expires_at),
     last_used_at: toTime(last_used_at),
   };
+}
+
+function toDate(time: string | null): Date | null {
+  return time === null ? null : new Date(time);
 }
 
 function toTime(time: Date | string | null): string | null {

@@ -19,9 +19,9 @@ export class AggregateService {
     private readonly objects: AggregateStore,
     private readonly rollups: RollupStore,
     private readonly refresher: RollupRefresher,
-    { database: { poolMax } }: Config,
+    { database: { sharedMax } }: Config,
   ) {
-    const share = Math.max(1, Math.floor(poolMax / 4));
+    const share = Math.max(1, Math.floor(sharedMax / 4));
     this.objectReads = new ProjectConcurrency(share);
     this.rollupReads = new ProjectConcurrency(share);
   }

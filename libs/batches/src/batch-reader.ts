@@ -18,7 +18,7 @@ const SLOT_WAIT_MS = 10_000;
 @Injectable()
 export class BatchReader {
   /**
-   * Reading a large batch holds a connection for as long as its client reads. A quarter of the pool is the limit, which leaves
+   * Reading a large batch holds a connection for as long as its client reads. A quarter of the connections is the limit, which leaves
    * most of it to short requests, and half of that for one project.
    */
   private readonly slots: ProjectSlots;
@@ -26,11 +26,11 @@ export class BatchReader {
   constructor(
     private readonly store: BatchStore,
     private readonly database: Database,
-    { database: { poolMax } }: Config,
+    { database: { sharedMax } }: Config,
   ) {
     this.slots = new ProjectSlots({
-      total: Math.max(1, Math.floor(poolMax / 4)),
-      perProject: Math.max(1, Math.floor(poolMax / 8)),
+      total: Math.max(1, Math.floor(sharedMax / 4)),
+      perProject: Math.max(1, Math.floor(sharedMax / 8)),
       waitMs: SLOT_WAIT_MS,
     });
   }

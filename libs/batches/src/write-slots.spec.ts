@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { WriteSlots, type ReleaseSlot } from './write-slots.js';
 
 /** Two streams at a time, one of each project. */
-const slots = new WriteSlots(new Config({ DATABASE_POOL_MAX: '4' }));
+const slots = new WriteSlots(new Config({ DATABASE_POOL_MAX: '6' }));
 
 /** A request for a slot. */
 class Request {

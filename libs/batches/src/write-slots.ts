@@ -21,10 +21,10 @@ export class WriteSlots {
   private readonly batches = new ProjectSlots({ total: Infinity, perProject: LARGE_BATCHES, waitMs: Infinity });
   private readonly streams: ProjectSlots;
 
-  constructor({ database: { poolMax } }: Config) {
+  constructor({ database: { sharedMax } }: Config) {
     this.streams = new ProjectSlots({
-      total: Math.max(1, Math.floor(poolMax / 2)),
-      perProject: Math.max(1, Math.floor(poolMax / 4)),
+      total: Math.max(1, Math.floor(sharedMax / 2)),
+      perProject: Math.max(1, Math.floor(sharedMax / 4)),
       waitMs: STREAM_WAIT_MS,
     });
   }

@@ -243,7 +243,7 @@ describe('an error', () => {
 
 describe('connect', () => {
   it('keeps the process alive when its first connection breaks between two queries', async () => {
-    const options = { poolMax: 2, entities: [], migrations: [], logger: { log() {}, warn() {}, error() {} } };
+    const options = { poolMax: 4, entities: [], migrations: [], logger: { log() {}, warn() {}, error() {} } };
     const fresh = await Database.connect({ ...options, at: db.address });
     const client = await fresh.connections.connect();
     const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
@@ -255,7 +255,7 @@ describe('connect', () => {
   });
 
   it('reports in one line that the server cannot be reached', async () => {
-    const options = { poolMax: 2, entities: [], migrations: [], logger: { log() {}, warn() {}, error() {} } };
+    const options = { poolMax: 4, entities: [], migrations: [], logger: { log() {}, warn() {}, error() {} } };
     const connecting = Database.connect({ ...options, at: 'postgresql://nobody@127.0.0.1:1/none' });
     await expect(connecting).rejects.toThrow(StartupError);
     await expect(connecting).rejects.toThrow(/^cannot use the database: .*ECONNREFUSED[^\n]*$/);

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LoggerService } from '@nestjs/common';
-import { types, type CustomTypesConfig, type Pool, type PoolClient, type QueryConfig } from 'pg';
+import { Pool, types, type CustomTypesConfig, type PoolClient, type PoolConfig, type QueryConfig } from 'pg';
 import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationInterface } from 'typeorm';
 import { CopyIn } from './copy-in.js';
 import type { PostgresAddress } from './open-server.js';
 import { isConnectionLoss, isRetryable, recordConnectionError } from './sqlstates.js';
-import { StartupError } from '#platform';
+import { RESERVED_CONNECTIONS, StartupError } from '#platform';
 
 const POSTGRES_VERSION_MIN = 15;
 
@@ -19,6 +19,9 @@ const LOCK_TIMEOUT_MS = 10_000;
 const STATEMENT_TIMEOUT_MS = 120_000;
 /** After this time PostgreSQL itself ends a snapshot without any statement: the process that opened it hangs or has ended. */
 const SNAPSHOT_IDLE_TIMEOUT_MS = 15 * 60_000;
+/** Reserved connections run short statements only, and wait neither long for a lock nor for a database that does not respond. */
+const RESERVED_LOCK_TIMEOUT_MS = 1_000;
+const RESERVED_QUERY_TIMEOUT_MS = 5_000;
 const RETRIES = 3;
 const RETRY_DELAY_MS = 50;
 
@@ -53,7 +56,7 @@ export interface Snapshot extends Queryable {
 export interface DatabaseOptions {
   /** A postgresql:// URL, or the socket of the embedded server. */
   at: string | PostgresAddress;
-  /** Connections this process may hold. */
+  /** Connections this process may hold, the reserved ones among them. */
   poolMax: number;
   entities: (new () => object)[] | EntitySchema[];
   migrations: (new () => MigrationInterface)[];
@@ -97,15 +100,18 @@ export class Database implements Queryable {
   private constructor(
     readonly dataSource: OwnedDataSource,
     private readonly pool: Pool,
+    private readonly reservedPool: Pool,
   ) {
-    pool.on('connect', handleErrors);
-    pool.on('acquire', (client) => {
-      // TypeORM opened the first connection before this pool had our listener for 'connect'.
-      handleErrors(client);
-      this.active.add(client);
-    });
-    pool.on('release', (_error, client) => this.active.delete(client));
-    pool.on('remove', (client) => this.active.delete(client));
+    for (const each of [pool, reservedPool]) {
+      each.on('connect', handleErrors);
+      each.on('acquire', (client) => {
+        // TypeORM opened the first connection before this pool had our listener for 'connect'.
+        handleErrors(client);
+        this.active.add(client);
+      });
+      each.on('release', (_error, client) => this.active.delete(client));
+      each.on('remove', (client) => this.active.delete(client));
+    }
   }
 
   /** @throws StartupError when the server cannot be reached, refuses the connection, or is too old */
@@ -118,7 +124,7 @@ export class Database implements Queryable {
       throw new StartupError(`cannot use the database: ${messageOf(cause)}`, { cause });
     }
     const pool = (dataSource.driver as unknown as { master: Pool }).master;
-    const database = new Database(dataSource, pool);
+    const database = new Database(dataSource, pool, createReservedPool(pool, options.logger));
     const [row] = await database.query<{ version: number }>(
       `SELECT current_setting('server_version_num')::int / 10000 AS version`,
     );
@@ -137,6 +143,14 @@ export class Database implements Queryable {
   query<Row extends object>(statement: Statement | string, values: readonly unknown[] = []): Promise<Row[]> {
     return run<Row>(this.pool, statement, values);
   }
+
+  /**
+   * Runs statements on connections of their own, so that they work while requests hold every other connection. For look-ups of
+   * a row or two that other work depends on: keys, health checks, leases.
+   */
+  readonly reserved: Queryable = {
+    query: (statement, values = []) => run(this.reservedPool, statement, values),
+  };
 
   /**
    * Runs `work` in a transaction, and repeats it when the transaction lost a race or its connection: `work` must have the
@@ -212,7 +226,7 @@ export class Database implements Queryable {
 
   /** Waits for running statements, then closes all connections. */
   async close(): Promise<void> {
-    await this.dataSource.destroyByOwner();
+    await Promise.all([this.dataSource.destroyByOwner(), this.reservedPool.end()]);
   }
 
   /** Closes the connections that are in use, whose statements then fail: for a stop that cannot wait. */
@@ -282,6 +296,31 @@ async function run<Row extends object>(
   return (await on.query<Row>(config)).rows;
 }
 
+/** Opens no connection before its first statement, and keeps it open: a key must not wait for one to be opened. */
+function createReservedPool({ options }: Pool, logger: LoggerService): Pool {
+  const pool = new Pool({
+    ...(options as PoolConfig),
+    // Not enumerable in the options of a pool.
+    password: options.password,
+    max: RESERVED_CONNECTIONS,
+    idleTimeoutMillis: 0,
+    connectionTimeoutMillis: RESERVED_QUERY_TIMEOUT_MS,
+    query_timeout: RESERVED_QUERY_TIMEOUT_MS,
+    options: sessionOptions(RESERVED_LOCK_TIMEOUT_MS, RESERVED_QUERY_TIMEOUT_MS),
+  });
+  pool.on('error', (error) => {
+    logger.warn(`a reserved database connection broke: ${messageOf(error)}`);
+  });
+  return pool;
+}
+
+function sessionOptions(lockTimeoutMs: number, statementTimeoutMs: number): string {
+  return (
+    '-c timezone=UTC -c datestyle=ISO -c client_encoding=UTF8 ' +
+    `-c lock_timeout=${String(lockTimeoutMs)} -c statement_timeout=${String(statementTimeoutMs)}`
+  );
+}
+
 function dataSourceOptions({ at, poolMax, entities, migrations, logger }: DatabaseOptions): DataSourceOptions {
   const where =
     typeof at === 'string' ? { url: at } : { host: at.host, port: at.port, username: at.user, database: at.database };
@@ -294,14 +333,14 @@ function dataSourceOptions({ at, poolMax, entities, migrations, logger }: Databa
     migrationsTransactionMode: 'each',
     installExtensions: false,
     applicationName: 'stowage',
-    poolSize: poolMax,
+    poolSize: poolMax - RESERVED_CONNECTIONS,
     connectTimeoutMS: 10_000,
     poolErrorHandler: (error: unknown) => {
       logger.warn(`a database connection broke: ${messageOf(error)}`);
     },
     extra: {
       types: TEXT_TYPES,
-      options: `-c timezone=UTC -c datestyle=ISO -c client_encoding=UTF8 -c lock_timeout=${String(LOCK_TIMEOUT_MS)} -c statement_timeout=${String(STATEMENT_TIMEOUT_MS)}`,
+      options: sessionOptions(LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS),
     },
   };
 }

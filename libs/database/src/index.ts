@@ -17,4 +17,11 @@ export { type Installation, openInstallation } from './installation.js';
 export { LaneLease } from './lane-lease.js';
 export type { PostgresAddress } from './open-server.js';
 export { isSeq, SEQ_STEP, Sequence, SequenceUnavailableError, timeOfSeq, timeOfSeqSql } from './sequence.js';
-export { isConnectionLoss, isDataError, isPoolExhausted, isRetryable, isUniqueViolation } from './sqlstates.js';
+export {
+  isConnectionLoss,
+  isDataError,
+  isPoolExhausted,
+  isRetryable,
+  isUniqueViolation,
+  isUnresponsive,
+} from './sqlstates.js';

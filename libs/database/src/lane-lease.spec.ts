@@ -31,7 +31,7 @@ let leases: LaneLease[] = [];
 
 beforeAll(async () => {
   db = await cloneDatabase();
-  other = await Database.connect({ at: db.address, poolMax: 2, entities: [], migrations: [], logger: LOGGER });
+  other = await Database.connect({ at: db.address, poolMax: 4, entities: [], migrations: [], logger: LOGGER });
 });
 beforeEach(() => db.sql(`UPDATE sequence_lanes SET holder = NULL, leased_until = now(), last_tick = 0`));
 afterEach(async () => {
@@ -159,7 +159,7 @@ describe('numbers never repeat', () => {
       import { Database, LaneLease, Sequence } from '#database';
       const logger = { log() {}, warn() {}, error() {} };
       const at = ${JSON.stringify(db.address)};
-      const database = await Database.connect({ at, poolMax: 1, entities: [], migrations: [], logger });
+      const database = await Database.connect({ at, poolMax: 3, entities: [], migrations: [], logger });
       const sequence = new Sequence();
       const lease = await LaneLease.open(database, sequence, logger);
       for (let i = 0; i < 2000; i++) console.log(String(sequence.next()));

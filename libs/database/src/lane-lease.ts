@@ -99,7 +99,7 @@ export class LaneLease {
   async renew(): Promise<void> {
     const startedAtMs = this.sequence.monotonicNow();
     const values = [this.lane, this.holder, this.sequence.nextTick];
-    const [row] = await this.database.query<{ until: string }>(RENEW, values);
+    const [row] = await this.database.reserved.query<{ until: string }>(RENEW, values);
     if (row !== undefined && this.lane !== undefined) {
       this.use({ lane: this.lane, after: this.sequence.lastTick, until: row.until }, startedAtMs);
       return;
@@ -115,7 +115,7 @@ export class LaneLease {
   private async acquire(): Promise<boolean> {
     const startedAtMs = this.sequence.monotonicNow();
     const values = [this.holder, this.sequence.nextTick];
-    const [row] = await this.database.query<{ lane: number; after: string; until: string }>(ACQUIRE, values);
+    const [row] = await this.database.reserved.query<{ lane: number; after: string; until: string }>(ACQUIRE, values);
     if (row === undefined) return false;
     this.lane = row.lane;
     this.use(row, startedAtMs);
@@ -151,6 +151,6 @@ export class LaneLease {
     this.sequence.use(undefined);
     const values = [this.lane, this.holder, this.sequence.lastTick];
     // A lane that is not given back is free when its lease expires.
-    await this.database.query(RELEASE, values).catch(() => undefined);
+    await this.database.reserved.query(RELEASE, values).catch(() => undefined);
   }
 }

@@ -60,6 +60,11 @@ export function isPoolExhausted(error: unknown): boolean {
   return error instanceof Error && error.message === 'timeout exceeded when trying to connect';
 }
 
+/** Whether the database did not respond within the time limit of a statement on the client's side; the outcome is unknown. */
+export function isUnresponsive(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Query read timeout';
+}
+
 /** Whether the database cannot store a value; other values of the same statement may be fine. */
 export function isDataError(error: unknown): boolean {
   return /^(?:22|23|54)/.test(errorCode(error) ?? '');

@@ -1,4 +1,11 @@
-import { isConnectionLoss, isPoolExhausted, OutcomeUnknownError, SequenceUnavailableError, errorCode } from '#database';
+import {
+  errorCode,
+  isConnectionLoss,
+  isPoolExhausted,
+  isUnresponsive,
+  OutcomeUnknownError,
+  SequenceUnavailableError,
+} from '#database';
 import { Problem, type ProblemSlug } from './problems.js';
 
 /**
@@ -38,6 +45,9 @@ export function databaseProblem(error: unknown): Problem | undefined {
   }
   if (isPoolExhausted(error)) {
     return new Problem('unavailable', { detail: 'All database connections are in use; retry later.', cause: error });
+  }
+  if (isUnresponsive(error)) {
+    return new Problem('unavailable', { detail: 'The database did not respond in time; retry later.', cause: error });
   }
   const code = errorCode(error);
   const entry = code === undefined ? undefined : (BY_SQLSTATE[code] ?? BY_SQLSTATE[code.slice(0, 2)]);

@@ -22,7 +22,7 @@ const ACCEPTING_MAX = 4;
 const YIELD_TURNS = 10;
 const YIELD_TURN_MS = 20;
 /** LISTEN takes one connection; requests and the heartbeat need some. */
-const CONNECTIONS_RESERVED = 3;
+const OTHER_CONNECTIONS = 3;
 
 /** Runs jobs in this process and frees the jobs of dead workers. */
 @Injectable()
@@ -127,7 +127,7 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
     const { jobs, database } = this.config;
     const worker = await QueueWorker.start({
       connections: this.database.connections,
-      concurrency: Math.max(1, Math.min(jobs.concurrency, database.poolMax - CONNECTIONS_RESERVED)),
+      concurrency: Math.max(1, Math.min(jobs.concurrency, database.sharedMax - OTHER_CONNECTIONS)),
       work: async (key, workerId) => {
         await this.yieldToRequests();
         await this.executor.run(key, workerId);

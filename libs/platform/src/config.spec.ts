@@ -40,7 +40,7 @@ describe('Config', () => {
     expect(new Config({})).toEqual({
       http: { host: '127.0.0.1', port: 8000, trustProxy: false },
       log: { level: 'info' },
-      database: { url: null, poolMax: 20, dataDir: '.stowage' },
+      database: { url: null, poolMax: 20, sharedMax: 18, dataDir: '.stowage' },
       access: { adminKey: null, operatorKey: null, keySecret: null },
       limits: {
         pageSize: 10,
@@ -91,7 +91,7 @@ describe('Config', () => {
 describe('a numeric setting', () => {
   const RANGES: [string, number, number, (config: Config) => number][] = [
     ['PORT', 0, 65_535, (config) => config.http.port],
-    ['DATABASE_POOL_MAX', 4, 1000, (config) => config.database.poolMax],
+    ['DATABASE_POOL_MAX', 6, 1000, (config) => config.database.poolMax],
     ['PAGE_SIZE_MAX', 1, 10_000, (config) => config.limits.pageSizeMax],
     ['PAGE_SIZE', 1, 1000, (config) => config.limits.pageSize],
     ['COUNT_CAP', 1, 1_000_000, (config) => config.limits.countCap],

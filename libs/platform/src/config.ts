@@ -9,6 +9,9 @@ const PLANNED = ['PUBLIC_URL', 'DATABASE_READ_URL', 'RATE_LIMIT_ITEMS_PER_MINUTE
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+/** Connections of DATABASE_POOL_MAX that run only the look-ups of keys, health checks and leases: no request can take them. */
+export const RESERVED_CONNECTIONS = 2;
+
 /**
  * All settings, read once from the environment and frozen.
  * `.env.example` lists the same names with the same defaults; a test compares the two.
@@ -29,8 +32,10 @@ export class Config {
   readonly database: Readonly<{
     /** DATABASE_URL: PostgreSQL 15 or newer; default none, which starts the embedded one. */
     url: string | null;
-    /** DATABASE_POOL_MAX: connections this process may hold, 4 to 1,000; default 20. */
+    /** DATABASE_POOL_MAX: connections this process may hold, 6 to 1,000; default 20. Two of them are reserved. */
     poolMax: number;
+    /** The connections among them that requests and jobs share: all but the two reserved ones. */
+    sharedMax: number;
     /** STOWAGE_DATA_DIR: the embedded database's files and the kept key secret; default .stowage. */
     dataDir: string;
   }>;
@@ -90,9 +95,11 @@ export class Config {
       trustProxy: flag(env, 'TRUST_PROXY', false),
     };
     this.log = { level: choice(env, 'LOG_LEVEL', LOG_LEVELS, 'info') };
+    const poolMax = integer(env, 'DATABASE_POOL_MAX', 20, 6, 1000);
     this.database = {
       url,
-      poolMax: integer(env, 'DATABASE_POOL_MAX', 20, 4, 1000),
+      poolMax,
+      sharedMax: poolMax - RESERVED_CONNECTIONS,
       dataDir: env.get('STOWAGE_DATA_DIR') ?? '.stowage',
     };
     this.access = {

@@ -3,7 +3,7 @@
  * Imports json.
  */
 export { Clock } from './clock.js';
-export { Config } from './config.js';
+export { Config, RESERVED_CONNECTIONS } from './config.js';
 export { DURATION_PATTERN, DURATION_RULE, durationSeconds, parseDurationSeconds } from './duration.js';
 export { ID_PATTERN, ID_RULE, isId, isSubject, SUBJECT_PATTERN } from './id.js';
 export { isGeneratedKeyFormat, KEY_ALPHABET, KEY_RANDOM_LENGTH, mayBeKey, withChecksum } from './key-format.js';
