@@ -5,6 +5,7 @@ import { errorCode } from './error-code.js';
 import {
   adoptOrStart,
   connectTo,
+  IN_USE,
   type OpenServer,
   type PostgresAddress,
   type ServerConnection,
@@ -127,18 +128,20 @@ class EmbeddedServer implements EmbeddedPostgres {
     this.#connection = connection;
     connection.socket.ref(); // the process must not end during this check
     const giveUpAt = Date.now() + CLOSING_MS;
-    for (;;) {
-      const query = connection.client.query<{ alone: boolean }>(
-        `SELECT count(*) = 0 AS alone FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`,
+    for (let check = 1; ; check++) {
+      const query = connection.client.query<{ others: number; processes: number }>(
+        `SELECT count(*)::int AS others, count(*) FILTER (WHERE application_name = '${IN_USE}')::int AS processes
+         FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`,
       );
-      const result = await query.catch(() => undefined);
-      if (result === undefined) {
+      const [row] = (await query.catch(() => undefined))?.rows ?? [];
+      if (row === undefined) {
         // The server was killed, or only this connection was closed.
         this.#connection = undefined;
         return !(await isAlive(this.#server));
       }
-      if (result.rows[0]?.alone === true) return true;
-      if (Date.now() > giveUpAt) return false;
+      if (row.others === 0) return true;
+      // A process that runs has this connection at each check; one that is ending has closed it by the second.
+      if ((row.processes > 0 && check > 1) || Date.now() > giveUpAt) return false;
       await sleep(50);
     }
   }

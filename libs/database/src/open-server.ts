@@ -33,6 +33,8 @@ export interface OpenServer {
   connection: ServerConnection;
 }
 
+/** The application name of a ServerConnection. */
+export const IN_USE = 'stowage (in use)';
 const USER = 'stowage';
 const DATABASE = 'stowage';
 const PORT = 5432;
@@ -194,7 +196,7 @@ export async function connectTo({ host, port }: { host: string; port: number }):
     user: USER,
     // Not the database of the data: that could not be dropped or copied while a connection to it is open.
     database: 'postgres',
-    application_name: 'stowage (in use)',
+    application_name: IN_USE,
     ssl: false,
     connectionTimeoutMillis: 5_000,
     stream: () => socket,
