@@ -5,7 +5,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp } from './create-app.js';
 import { ENTITIES } from '../entities.js';
 import { FirstStart, type FirstKeys } from './first-start.js';
-import { checkAddress, listen } from './listen.js';
+import { listen } from './listen.js';
 
 /** Requests in progress get this long to finish when the server stops; the whole stop takes less than 10 s. */
 const DRAIN_MS = 5_000;
@@ -22,7 +22,6 @@ export interface RunningServer {
 
 /** Starts the server and what it needs, and reports each step. @throws StartupError */
 export async function serve(config: Config, say: (line: string) => void): Promise<RunningServer> {
-  await checkAddress(config.http);
   const log = createLog(config.log.level);
   const logger = nestLog(log);
   const installation = await openInstallation({ config, entities: ENTITIES, logger, leasesLane: true, say });
