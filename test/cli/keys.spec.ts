@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { cloneDatabase } from '../harness/database.js';
+import { createDatabase, dropDatabase, Tables, urlOf } from '../harness/tables.js';
 import { ADMIN_KEY, Stowage, type Ended } from './stowage.js';
 
 /** A server; the commands open the same embedded database while it runs. */
@@ -180,11 +180,10 @@ describe('stowage device', () => {
 
 describe('stowage migrate', () => {
   it('migrates an empty database, reports the migrations, and changes nothing when it runs again', async () => {
-    const db = await cloneDatabase('template1');
+    const db = new Tables(await createDatabase('template1'));
     try {
-      const { host, port, user, database } = db.address;
       const settings = {
-        DATABASE_URL: `postgresql://${user}@${encodeURIComponent(host)}:${String(port)}/${database}`,
+        DATABASE_URL: urlOf(db.address),
         STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
       };
       const first = await stowage.run(['migrate'], settings);
@@ -196,6 +195,7 @@ describe('stowage migrate', () => {
       expect(second.stdout).not.toContain('ran ');
     } finally {
       await db.close();
+      await dropDatabase(db.address);
     }
   });
 });

@@ -1,10 +1,12 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { fork, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** The compiled product: `npm test` builds it first. */
 const MAIN = join(process.cwd(), 'dist/apps/cli/main.js');
+const COMMANDS = join(process.cwd(), 'test/cli/commands.mjs');
 
 /** The setting requires at least 32 characters. */
 export const ADMIN_KEY = 'an admin key of the command line tests'.replaceAll(' ', '-');
@@ -24,9 +26,12 @@ export interface Running {
   prints(pattern: RegExp): Promise<RegExpExecArray>;
 }
 
-/** A folder with one installation. Commands run as processes, with an environment that has only these settings. */
+/** A folder with one installation. Commands run with an environment that has only these settings. */
 export class Stowage {
   private readonly running: Running[] = [];
+  /** Runs one command at a time. */
+  private commands: ChildProcess | undefined;
+  private last: Promise<unknown> = Promise.resolve();
 
   private constructor(
     readonly folder: string,
@@ -37,8 +42,22 @@ export class Stowage {
     return new Stowage(await mkdtemp(join(tmpdir(), 'stowage-cli-')), settings);
   }
 
+  /** Runs a command that ends by itself, in a process that has loaded the product already. */
   run(args: readonly string[], settings: Record<string, string> = {}): Promise<Ended> {
-    return this.start(args, settings).ended;
+    const ended = this.last.then(() => this.send({ args, env: this.environment(settings) }));
+    this.last = ended;
+    return ended;
+  }
+
+  private send(command: { args: readonly string[]; env: Record<string, string | undefined> }): Promise<Ended> {
+    const commands = (this.commands ??= fork(COMMANDS, { cwd: this.folder, stdio: 'inherit' }));
+    return new Promise((resolve, reject) => {
+      commands.removeAllListeners('message').once('message', resolve);
+      commands.removeAllListeners('exit').once('exit', (code) => {
+        reject(new Error(`the process of the commands ended with ${String(code)}`));
+      });
+      commands.send(command);
+    });
   }
 
   /** Runs `serve` until the end of the tests. @returns its address */
@@ -47,14 +66,9 @@ export class Stowage {
     return url;
   }
 
+  /** Runs a command in a process of its own. */
   start(args: readonly string[], settings: Record<string, string> = {}): Running {
-    const defaults = {
-      PORT: '0',
-      LOG_LEVEL: 'silent',
-      STOWAGE_SEED: 'false',
-      STOWAGE_DATA_DIR: join(this.folder, 'data'),
-    };
-    const env = { PATH: process.env.PATH, ...defaults, ...this.settings, ...settings };
+    const env = this.environment(settings);
     const child = spawn(process.execPath, [MAIN, ...args], {
       cwd: this.folder,
       env,
@@ -86,8 +100,23 @@ export class Stowage {
     return running;
   }
 
-  /** Stops the running commands and removes the folder. */
+  private environment(settings: Record<string, string>): Record<string, string | undefined> {
+    const defaults = {
+      PORT: '0',
+      LOG_LEVEL: 'silent',
+      STOWAGE_SEED: 'false',
+      STOWAGE_DATA_DIR: join(this.folder, 'data'),
+    };
+    return { PATH: process.env.PATH, ...defaults, ...this.settings, ...settings };
+  }
+
+  /** Stops the running commands and removes the folder. Does not resolve while a command that has ended keeps its process alive. */
   async remove(): Promise<void> {
+    if (this.commands !== undefined) {
+      const gone = once(this.commands, 'exit');
+      this.commands.disconnect();
+      await gone;
+    }
     await Promise.all(
       this.running.map(async ({ child, ended }) => {
         if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');

@@ -11,7 +11,7 @@ afterAll(() => stowage.remove());
 
 describe('stowage', () => {
   it('lists its commands with a line for each', async () => {
-    const { code, stdout, stderr } = await stowage.run(['--help']);
+    const { code, stdout, stderr } = await stowage.start(['--help']).ended;
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     for (const command of [
       'serve',
@@ -32,7 +32,7 @@ describe('stowage', () => {
 
   it('prints the version of the package', async () => {
     const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
-    expect(await stowage.run(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+    expect(await stowage.start(['--version']).ended).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
 
   it.each([
@@ -53,7 +53,7 @@ describe('stowage', () => {
   });
 
   it.each([[[]], [['key']]])('prints the help and exits with 2 when no command is given: %j', async (args) => {
-    const { code, stdout, stderr } = await stowage.run(args);
+    const { code, stdout, stderr } = await stowage.start(args).ended;
     expect(stderr).toMatch(/^Usage: stowage /);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   });
@@ -61,7 +61,7 @@ describe('stowage', () => {
   it.each([['serve'], ['migrate'], ['project list']])(
     '%s names an invalid setting in one line and exits with 1',
     async (words) => {
-      const { code, stdout, stderr } = await stowage.run(words.split(' '), { PORT: 'eighty' });
+      const { code, stdout, stderr } = await stowage.start(words.split(' '), { PORT: 'eighty' }).ended;
       expect(stderr).toBe('stowage: PORT must be a whole number from 0 to 65535, not "eighty"\n');
       expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     },

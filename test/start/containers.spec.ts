@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { DockerfileParser, type Copy, type Instruction, type JSONInstruction } from 'dockerfile-ast';
 import { validate } from 'dockerfile-utils';
 import { parse } from 'yaml';
-import { cloneDatabase, type TestDatabase } from '../harness/database.js';
+import { createDatabase, dropDatabase, Tables, urlOf } from '../harness/tables.js';
 
 const ENTRYPOINT = join(process.cwd(), 'docker-entrypoint.sh');
 const COMMANDS = ['serve', 'worker', 'migrate', 'key', 'project', 'device', 'load', 'demo', 'createsuperuser', 'shell'];
@@ -24,26 +24,26 @@ interface Running {
   result: Promise<Result>;
 }
 
-let db: TestDatabase;
+let db: Tables;
 let folder: string;
 const children: ChildProcess[] = [];
 
 /** An empty database, and a working directory that is not the project's. */
 beforeAll(async () => {
-  db = await cloneDatabase('template1');
+  db = new Tables(await createDatabase('template1'));
   folder = await mkdtemp(join(tmpdir(), 'stowage-containers-'));
 });
 afterAll(async () => {
   for (const child of children) child.kill('SIGKILL');
   await db.close();
+  await dropDatabase(db.address);
   await rm(folder, { recursive: true, force: true });
 });
 
 function start(program: string, args: readonly string[], settings: Record<string, string> = {}, input = ''): Running {
-  const { user, host, port, database } = db.address;
   const env = {
     PATH: process.env.PATH,
-    DATABASE_URL: `postgresql://${user}@${encodeURIComponent(host)}:${String(port)}/${database}`,
+    DATABASE_URL: urlOf(db.address),
     STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
     PORT: '0',
     LOG_LEVEL: 'silent',

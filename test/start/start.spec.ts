@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { RUN } from '../harness/run.js';
 
@@ -24,24 +24,27 @@ interface Started {
 let folder: string;
 const children: ChildProcess[] = [];
 
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'stowage-start-'));
-});
-afterEach(async () => {
-  for (const child of children.splice(0)) {
-    if (child.exitCode === null && child.signalCode === null) {
-      const gone = new Promise((resolve) => child.once('exit', resolve));
-      child.kill('SIGTERM');
-      await gone;
+/** Each describe has an installation of its own, which its tests use one after the other. */
+function useInstallation(): void {
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'stowage-start-'));
+  });
+  afterAll(async () => {
+    for (const child of children.splice(0)) {
+      if (child.exitCode === null && child.signalCode === null) {
+        const gone = new Promise((resolve) => child.once('exit', resolve));
+        child.kill('SIGTERM');
+        await gone;
+      }
     }
-  }
-  await stopPostgres();
-  await rm(folder, { recursive: true, force: true });
-});
+    await stopPostgres();
+    await rm(folder, { recursive: true, force: true });
+  });
+}
 
 /** Stops the database of a killed server. */
 async function stopPostgres(): Promise<void> {
-  const pid = Number((await readFile(pidFile(), 'utf8').catch(() => '')).split('\n')[0]);
+  const pid = await postmasterPid();
   if (pid === 0) return;
   process.kill(pid, 'SIGQUIT');
   while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 20));
@@ -49,6 +52,11 @@ async function stopPostgres(): Promise<void> {
 
 function pidFile(): string {
   return join(folder, 'data/postgres/postmaster.pid');
+}
+
+/** @returns 0 when no PostgreSQL runs */
+async function postmasterPid(): Promise<number> {
+  return Number((await readFile(pidFile(), 'utf8').catch(() => '')).split('\n')[0]);
 }
 
 function isAlive(pid: number): boolean {
@@ -136,10 +144,27 @@ async function shell(command: string, env: Record<string, string> = {}): Promise
   return text;
 }
 
-describe('stowage serve', () => {
+describe('stowage serve on an empty folder', () => {
+  useInstallation();
+  let server: Started;
+  let url: string;
+
+  beforeAll(async () => {
+    server = start();
+    url = await server.ready;
+  });
+
+  it('prints requests that work when they are pasted', async () => {
+    const commands = server.lines.filter((line) => line.includes('curl ')).map((line) => line.trim());
+    expect(commands).toHaveLength(3);
+    const answers: string[] = [];
+    for (const command of commands) answers.push(await shell(command));
+    expect(answers[0]).toContain('"object_count":1');
+    expect(answers[1]).toContain('"object_id":"hello-1"');
+    expect(answers[2]?.trim()).toBe('204');
+  });
+
   it('prints what the README quotes, and answers its three requests as quoted', async () => {
-    const server = start();
-    const url = await server.ready;
     const [output = ''] = await readmeBlocks('Start', 'text');
     expect(normalize(server.lines.join('\n'))).toBe(normalize(output));
 
@@ -152,77 +177,87 @@ describe('stowage serve', () => {
   });
 
   it('creates the database, reports each step, prints the keys, and keeps the data over a restart', async () => {
-    const first = start();
-    const url = await first.ready;
-    const key = adminKey(first.lines);
-    expect(first.lines.slice(0, 4).join('\n')).toMatch(
+    const key = adminKey(server.lines);
+    expect(server.lines.slice(0, 4).join('\n')).toMatch(
       /creating the database[^]*starting PostgreSQL[^]*ran \d+ migration[^]*loaded fixtures/,
     );
-    expect(first.lines.filter((line) => line.includes('curl '))).toHaveLength(3);
     const count = await countObjects(url, key);
     expect(count).toBeGreaterThan(500);
-    expect(await stop(first)).toBe(0);
+    expect(await stop(server)).toBe(0);
 
     const second = start();
     expect(await countObjects(await second.ready, key)).toBe(count);
     expect(second.lines.join('\n')).not.toMatch(/stw_|fixtures|migration/);
     expect(await stop(second, 'SIGINT')).toBe(0);
   });
+});
 
-  it('prints the keys again at each start until one is used, also after a start that was killed', async () => {
-    const first = start({ STOWAGE_SEED: 'false' });
-    await first.ready;
-    const key = adminKey(first.lines);
-    await stop(first, 'SIGKILL');
-    const second = start({ STOWAGE_SEED: 'false' });
-    const url = await second.ready;
-    expect(adminKey(second.lines)).toBe(key);
-    await countObjects(url, key);
-    await stop(second);
-    const third = start({ STOWAGE_SEED: 'false' });
-    await third.ready;
-    expect(third.lines.join('\n')).not.toContain('stw_');
-    third.child.kill('SIGTERM');
-    // The log goes to standard error, and a start logs nothing at level info.
-    expect(await third.ended).toEqual({ code: 0, stderr: '' });
-  });
+describe('stowage serve after a server was killed', () => {
+  useInstallation();
+  let server: Started;
+  let key: string;
 
-  it('prints requests that work when they are pasted', async () => {
-    const server = start({ STOWAGE_SEED: 'false' });
+  it('prints the same keys, when none was used', async () => {
+    server = start({ STOWAGE_SEED: 'false' });
     await server.ready;
-    const commands = server.lines.filter((line) => line.includes('curl ')).map((line) => line.trim());
-    const answers: string[] = [];
-    for (const command of commands) answers.push(await shell(command));
-    expect(answers[0]).toContain('"object_count":1');
-    expect(answers[1]).toContain('"object_id":"hello-1"');
-    expect(answers[2]?.trim()).toBe('204');
+    key = adminKey(server.lines);
+    await stop(server, 'SIGKILL');
+    server = start({ STOWAGE_SEED: 'false' });
+    await server.ready;
+    expect(key).toMatch(/^stw_admin_/);
+    expect(adminKey(server.lines)).toBe(key);
   });
 
-  it('adopts the database that a killed server left running, with every acknowledged write', async () => {
-    const first = start({ STOWAGE_SEED: 'false' });
-    const url = await first.ready;
-    const key = adminKey(first.lines);
+  it('adopts the database that it left running, with every acknowledged write, and stops it', async () => {
     const body = JSON.stringify({ batch_id: 'kept', objects: [{ object_id: 'kept-1', data: { type: 'shoe' } }] });
     const headers = { 'X-Api-Key': key, 'Content-Type': 'application/json' };
+    const url = await server.ready;
     expect((await fetch(`${url}batches`, { method: 'POST', headers, body })).status).toBe(201);
-    await stop(first, 'SIGKILL');
-    const postmaster = Number((await readFile(pidFile(), 'utf8')).split('\n')[0]);
+    await stop(server, 'SIGKILL');
+    const postmaster = await postmasterPid();
     expect(isAlive(postmaster)).toBe(true);
 
-    const second = start({ STOWAGE_SEED: 'false' });
-    expect(await countObjects(await second.ready, key)).toBe(1);
-    expect(await stop(second)).toBe(0);
+    server = start({ STOWAGE_SEED: 'false' });
+    expect(await countObjects(await server.ready, key)).toBe(1);
+    expect(await postmasterPid()).toBe(postmaster);
+  });
+
+  it('prints no key after one was used, logs only requests to standard error, and exits with 0', async () => {
+    expect(server.lines.join('\n')).not.toContain('stw_');
+    server.child.kill('SIGTERM');
+    const { code, stderr } = await server.ended;
+    expect({ code, log: stderr.trimEnd().split('\n') }).toEqual({
+      code: 0,
+      log: [expect.stringContaining('"route":"/api/v1/objects"')],
+    });
     await expect(access(pidFile())).rejects.toThrow('ENOENT');
+  });
+});
+
+describe('a running stowage serve', () => {
+  useInstallation();
+  let server: Started;
+  let url: string;
+  let key: string;
+
+  beforeAll(async () => {
+    server = start({ STOWAGE_SEED: 'false' });
+    url = await server.ready;
+    key = adminKey(server.lines);
+  });
+
+  it('keeps its database when a second one cannot start', async () => {
+    const second = await start({ STOWAGE_SEED: 'false', LOG_LEVEL: 'silent', PORT: new URL(url).port }).ended;
+    expect(second.code).toBe(1);
+    expect(await countObjects(url, key)).toBe(0);
   });
 
   it('exits with 0 after two signals, when the requests in progress are finished', async () => {
-    const server = start({ STOWAGE_SEED: 'false' });
-    const url = await server.ready;
     const objects = Array.from({ length: 5000 }, (_, index) => ({
       object_id: `o-${String(index)}`,
       data: { n: index },
     }));
-    const headers = { 'X-Api-Key': adminKey(server.lines), 'Content-Type': 'application/json', Expect: '100-continue' };
+    const headers = { 'X-Api-Key': key, 'Content-Type': 'application/json', Expect: '100-continue' };
     const body = JSON.stringify({ batch_id: 'under way', objects });
     const sending = request(`${url}batches`, { method: 'POST', headers });
     sending.flushHeaders();
@@ -238,77 +273,71 @@ describe('stowage serve', () => {
   });
 
   it('exits with 0 when a statement hangs', async () => {
-    const server = start({ STOWAGE_SEED: 'false' });
-    const url = await server.ready;
+    server = start({ STOWAGE_SEED: 'false' });
+    url = await server.ready;
     const [, , , , host = ''] = (await readFile(pidFile(), 'utf8')).split('\n');
     const other = new pg.Client({ host, user: 'stowage', database: 'stowage', ssl: false });
     await other.connect();
     await other.query('BEGIN; LOCK TABLE objects IN ACCESS EXCLUSIVE MODE');
-    const hanging = countObjects(url, adminKey(server.lines)).catch(() => 'broken off');
+    const hanging = countObjects(url, key).catch(() => 'broken off');
     const waiting = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'`;
     while ((await other.query(waiting)).rowCount === 0) await new Promise((resolve) => setTimeout(resolve, 20));
     expect(await stop(server)).toBe(0);
     expect(await hanging).toBe('broken off');
     await other.end();
   });
+});
 
-  it('leaves the database of a running server alone when a second one cannot start', async () => {
-    const first = start({ STOWAGE_SEED: 'false' });
-    const url = await first.ready;
-    const second = await start({ STOWAGE_SEED: 'false', LOG_LEVEL: 'silent', PORT: new URL(url).port }).ended;
-    expect(second.code).toBe(1);
-    expect(await countObjects(url, adminKey(first.lines))).toBe(0);
+describe('stowage serve ends with one line on standard error and exit code 1', () => {
+  useInstallation();
+
+  async function failure(settings: Record<string, string>): Promise<string> {
+    const { code, stderr } = await start({ LOG_LEVEL: 'silent', ...settings }).ended;
+    expect(code).toBe(1);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+    return stderr;
+  }
+
+  it('when the port is in use, before it creates a database', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => other.once('listening', resolve));
+    const { port } = other.address() as { port: number };
+    expect(await failure({ PORT: String(port), STOWAGE_SEED: 'false' })).toContain(`PORT ${String(port)}`);
+    await expect(access(join(folder, 'data'))).rejects.toThrow('ENOENT');
+    other.close();
   });
 
-  describe('ends with one line on standard error and exit code 1', () => {
-    async function failure(settings: Record<string, string>): Promise<string> {
-      const { code, stderr } = await start({ LOG_LEVEL: 'silent', ...settings }).ended;
-      expect(code).toBe(1);
-      expect(stderr.trim().split('\n')).toHaveLength(1);
-      return stderr;
+  it('when HOST is not an address of this machine, before it creates a database', async () => {
+    expect(await failure({ HOST: '192.0.2.1' })).toContain('HOST 192.0.2.1');
+    await expect(access(join(folder, 'data'))).rejects.toThrow('ENOENT');
+  });
+
+  it('when a setting is wrong', async () => {
+    expect(await failure({ PORT: 'http' })).toMatch(/^stowage: PORT must be a whole number/);
+  });
+
+  it('when the data dir is of another PostgreSQL', async () => {
+    await mkdir(join(folder, 'data/postgres'), { recursive: true });
+    await writeFile(join(folder, 'data/postgres/PG_VERSION'), '13\n');
+    expect(await failure({})).toContain('13');
+  });
+
+  it('when DATABASE_URL leads nowhere', async () => {
+    const settings = { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none', STOWAGE_KEY_SECRET: 'x'.repeat(32) };
+    expect(await failure(settings)).toContain('cannot use the database');
+  });
+
+  it('when the database user may not create tables', async () => {
+    const server = RUN.postgres;
+    const admin = new pg.Client({ ...server, database: 'stowage', ssl: false });
+    await admin.connect();
+    await admin.query('CREATE ROLE powerless LOGIN');
+    const url = `postgresql://powerless@${encodeURIComponent(server.host)}:${String(server.port)}/stowage`;
+    try {
+      expect(await failure({ DATABASE_URL: url, STOWAGE_KEY_SECRET: 'x'.repeat(32) })).toMatch(/permission denied/);
+    } finally {
+      await admin.query('DROP ROLE powerless');
+      await admin.end();
     }
-
-    it('when the port is in use, before it creates a database', async () => {
-      const other = createServer().listen(0, '127.0.0.1');
-      await new Promise((resolve) => other.once('listening', resolve));
-      const { port } = other.address() as { port: number };
-      expect(await failure({ PORT: String(port), STOWAGE_SEED: 'false' })).toContain(`PORT ${String(port)}`);
-      await expect(access(join(folder, 'data'))).rejects.toThrow('ENOENT');
-      other.close();
-    });
-
-    it('when HOST is not an address of this machine, before it creates a database', async () => {
-      expect(await failure({ HOST: '192.0.2.1' })).toContain('HOST 192.0.2.1');
-      await expect(access(join(folder, 'data'))).rejects.toThrow('ENOENT');
-    });
-
-    it('when a setting is wrong', async () => {
-      expect(await failure({ PORT: 'http' })).toMatch(/^stowage: PORT must be a whole number/);
-    });
-
-    it('when the data dir is of another PostgreSQL', async () => {
-      await mkdir(join(folder, 'data/postgres'), { recursive: true });
-      await writeFile(join(folder, 'data/postgres/PG_VERSION'), '13\n');
-      expect(await failure({})).toContain('13');
-    });
-
-    it('when DATABASE_URL leads nowhere', async () => {
-      const settings = { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none', STOWAGE_KEY_SECRET: 'x'.repeat(32) };
-      expect(await failure(settings)).toContain('cannot use the database');
-    });
-
-    it('when the database user may not create tables', async () => {
-      const server = RUN.postgres;
-      const admin = new pg.Client({ ...server, database: 'stowage', ssl: false });
-      await admin.connect();
-      await admin.query('CREATE ROLE powerless LOGIN');
-      const url = `postgresql://powerless@${encodeURIComponent(server.host)}:${String(server.port)}/stowage`;
-      try {
-        expect(await failure({ DATABASE_URL: url, STOWAGE_KEY_SECRET: 'x'.repeat(32) })).toMatch(/permission denied/);
-      } finally {
-        await admin.query('DROP ROLE powerless');
-        await admin.end();
-      }
-    });
   });
 });
