@@ -10,7 +10,8 @@ import {
   KeyStore,
   ProjectService,
 } from '#access';
-import { InputPipe, JsonBody, Problem, type PageRequest, type Principal, type Slice } from '#http';
+import type { Slice } from '#database';
+import { InputPipe, JsonBody, Problem, type PageRequest, type Principal } from '#http';
 import type { Config } from '#platform';
 import { Module, type INestApplicationContext, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';

@@ -1,6 +1,15 @@
 import { Config } from '#platform';
-import { Database, timeOfSeq, type Queryable } from '#database';
-import { countRows, readSlice, type Count, type ListSql, type PageRequest, type Slice } from '#http';
+import {
+  Database,
+  timeOfSeq,
+  type Queryable,
+  countRows,
+  readSlice,
+  type Count,
+  type ListSql,
+  type Slice,
+} from '#database';
+import type { PageRequest } from '#http';
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository } from 'typeorm';

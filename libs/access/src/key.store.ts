@@ -1,6 +1,16 @@
 import { Config } from '#platform';
-import { Database, isSeq, timeOfSeq, type Queryable } from '#database';
-import { countRows, readSlice, type Count, type ListSql, type PageRequest, type Role, type Slice } from '#http';
+import {
+  Database,
+  isSeq,
+  timeOfSeq,
+  type Queryable,
+  countRows,
+  readSlice,
+  type Count,
+  type ListSql,
+  type Slice,
+} from '#database';
+import type { PageRequest, Role } from '#http';
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { IsNull, Not, Repository } from 'typeorm';

@@ -1,16 +1,18 @@
 import { randomInt } from 'node:crypto';
 import { Config } from '#platform';
+import { Problem, type PageRequest, type Principal } from '#http';
 import {
+  Database,
+  isUniqueViolation,
+  Sequence,
+  timeOfSeq,
+  type Queryable,
   countRows,
-  Problem,
   readSlice,
   type Count,
   type ListSql,
-  type PageRequest,
-  type Principal,
   type Slice,
-} from '#http';
-import { Database, isUniqueViolation, Sequence, timeOfSeq, type Queryable } from '#database';
+} from '#database';
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository } from 'typeorm';

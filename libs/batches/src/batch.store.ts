@@ -1,7 +1,16 @@
 import { conjunctsOf, filterSql, isEverything, type Filter } from '#filter';
 import { Config } from '#platform';
-import { countRows, readSlice, type Count, type ListSql, type PageRequest, type Slice } from '#http';
-import { Database, timeOfSeqSql, type Queryable } from '#database';
+import type { PageRequest } from '#http';
+import {
+  Database,
+  timeOfSeqSql,
+  type Queryable,
+  countRows,
+  readSlice,
+  type Count,
+  type ListSql,
+  type Slice,
+} from '#database';
 import { Injectable } from '@nestjs/common';
 import {
   BATCH_COLUMNS,

@@ -1,5 +1,6 @@
 /**
- * database: the embedded PostgreSQL, the connection pool, transactions, migrations, COPY, SQLSTATEs, sequence numbers.
+ * database: the embedded PostgreSQL, the connection pool, transactions, migrations, COPY, pages in SQL,
+ * SQLSTATEs, sequence numbers.
  * Imports platform and the migrations.
  */
 export { CopyIn } from './copy-in.js';
@@ -15,6 +16,24 @@ export { startEmbeddedPostgres } from './embedded-postgres.js';
 export { errorCode } from './error-code.js';
 export { type Installation, openInstallation } from './installation.js';
 export { LaneLease } from './lane-lease.js';
+export {
+  cappedCount,
+  type Count,
+  type CountMode,
+  countRows,
+  type CursorPosition,
+  isAscending,
+  isLastPage,
+  keysetConditionSql,
+  LAST_PAGE_SEQ,
+  type ListSql,
+  type PagePosition,
+  type PageRange,
+  pageSql,
+  readSlice,
+  type Slice,
+  toSlice,
+} from './page-sql.js';
 export type { PostgresAddress } from './open-server.js';
 export { isSeq, SEQ_STEP, Sequence, SequenceUnavailableError, timeOfSeq, timeOfSeqSql } from './sequence.js';
 export {

@@ -1,16 +1,15 @@
 import { projectIdOf } from '#access';
 import type { Filter } from '#filter';
 import { Config } from '#platform';
+import type { Count, Slice } from '#database';
 import {
   fingerprintOf,
   linkHeader,
   pageRequest,
   pageText,
-  type Count,
   type HttpContext,
   type PageQuery,
   type PageRequest,
-  type Slice,
 } from '#http';
 import { Injectable } from '@nestjs/common';
 import { ObjectListStore } from '#objects';
@@ -20,7 +19,7 @@ import { EventLoopYield } from './event-loop-yield.js';
 
 /** A list of a feed: a filter over objects, and how an object is shown. */
 export interface FeedList<T> {
-  /** Identifies the list; a cursor is valid only for the list that it was made for. */
+  /** Identifies the list; a cursor is valid only for the list that it was issued for. */
   scope: readonly [name: string, ...rest: unknown[]];
   /** Lists only objects about this subject, latest `observed_at` first. Default: every match, newest first. */
   subject?: string;
@@ -91,7 +90,14 @@ export class FeedReader {
       cursor: query.cursor,
       count: 'none',
     } as PageQuery;
-    const page = pageRequest(isUnpaged ? unpaged : query, limits, fingerprintOf(name, projectId, ...rest), request);
+    const order = subject === undefined ? 'seq' : 'time';
+    const page = pageRequest(
+      isUnpaged ? unpaged : query,
+      limits,
+      fingerprintOf(name, projectId, ...rest),
+      request,
+      order,
+    );
     const isFirst = isUnpaged && query.cursor === undefined;
     if (isFirst) page.position = FIRST;
     await list.authorize?.();

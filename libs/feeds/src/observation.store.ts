@@ -1,7 +1,7 @@
 import { filterSql, type Filter } from '#filter';
 import { Config } from '#platform';
-import { countRows, readSlice, type Count, type ListSql, type PageRequest, type Slice } from '#http';
-import { Database } from '#database';
+import type { PageRequest } from '#http';
+import { Database, countRows, readSlice, type Count, type CountMode, type ListSql, type Slice } from '#database';
 import { Injectable } from '@nestjs/common';
 import {
   boundedRowsSql,
@@ -13,20 +13,20 @@ import {
   type WithoutData,
 } from '#store';
 
-/** An object in a list that is ordered by when things happened. */
+/** An object in a list ordered by `observed_at`. */
 export interface Observation extends ObjectRow {
   at: string;
 }
 
-/** What of what is known about a subject. */
-export interface About {
+/** Selects the observations of one subject. */
+export interface ObservationFilter {
   subject: string;
   filter: Filter;
-  /** Only what has a measure, which the index tells. */
+  /** Only objects with a `measure`, which the index includes. */
   isMeasured?: true;
 }
 
-/** What is known about a subject, in the order in which it happened, which need not be that in which it arrived. */
+/** Reads the objects of a subject, ordered by `observed_at`. */
 @Injectable()
 export class ObservationStore {
   constructor(
@@ -35,24 +35,24 @@ export class ObservationStore {
   ) {}
 
   /**
-   * The latest first. The index of (project_id, subject, observed_at, seq) gives them in order, so that a page costs a page.
+   * The latest first. The index on (project_id, subject, observed_at, seq) has them in order, so a page reads only its own rows.
    * @throws Problem invalid-query for a page that is too large
    */
-  async page(projectId: number, about: About, page: PageRequest): Promise<Slice<Observation>> {
+  async page(projectId: number, filter: ObservationFilter, page: PageRequest): Promise<Slice<Observation>> {
     const { pageBytesMax } = this.config.limits;
-    const around = (rows: string): string => boundedRowsSql(`${COLUMNS_WITHOUT_DATA}, at`, rows, pageBytesMax);
-    const list = { ...listSql(projectId, about), around };
+    const wrap = (rows: string): string => boundedRowsSql(`${COLUMNS_WITHOUT_DATA}, at`, rows, pageBytesMax);
+    const list = { ...listSql(projectId, filter), wrap };
     const slice = await readSlice<WithoutData<Observation>>(this.database, list, page);
     return boundedSlice<Observation>(slice, page.position, pageBytesMax);
   }
 
-  /** How many the list has in all, as far as the page asks. */
-  count(projectId: number, about: About, mode: PageRequest['count']): Promise<Count> {
-    return countRows(this.database, listSql(projectId, about), mode, this.config.limits.countCap);
+  /** Counts the list in the requested mode. */
+  count(projectId: number, filter: ObservationFilter, mode: CountMode): Promise<Count> {
+    return countRows(this.database, listSql(projectId, filter), mode, this.config.limits.countCap);
   }
 }
 
-function listSql(projectId: number, { subject, filter, isMeasured }: About): ListSql {
+function listSql(projectId: number, { subject, filter, isMeasured }: ObservationFilter): ListSql {
   const values: unknown[] = [projectId, subject];
   const measured = isMeasured ? ' AND o.measure IS NOT NULL' : '';
   const where = `o.project_id = $1 AND o.subject = $2${measured} AND ${filterSql(filter, OBJECT_FILTER_COLUMNS, values)}`;

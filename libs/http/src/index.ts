@@ -29,17 +29,6 @@ export { JsonBody } from './json-body.js';
 export { NdjsonBody } from './ndjson-body.js';
 export { baseUrl, requestOrigin } from './origin.js';
 export {
-  keysetConditionSql,
-  cappedCount,
-  countRows,
-  isAscending,
-  type ListSql,
-  readSlice,
-  pageSql,
-  toSlice,
-} from './page-sql.js';
-export {
-  type Count,
   encodeCursor,
   fingerprintOf,
   linkHeader,
@@ -50,8 +39,6 @@ export {
   pageRequest,
   type PageRequest,
   pageText,
-  type PagePosition,
-  type Slice,
 } from './paging.js';
 export { checkPreconditions, type Preconditions, preconditionsOf } from './preconditions.js';
 export { hasPreference } from './prefer.js';

@@ -1,22 +1,20 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { FastifyRequest } from 'fastify';
+import { isLastPage, pageSql, toSlice, type CursorPosition } from '#database';
 import { Config, MICROS_END, timeOfMicros } from '#platform';
 import {
   decodeCursor,
   encodeCursor,
   fingerprintOf,
-  isLastPage,
   linkHeader,
   pageBody,
   pageRequest,
   pageText,
-  type CursorPosition,
   type PageQuery,
   type PageRequest,
   URL_LENGTH_MAX,
 } from './paging.js';
-import { pageSql, toSlice } from './page-sql.js';
 import { Problem } from './problems.js';
 
 const FINGERPRINT = fingerprintOf('things', 1);
@@ -58,18 +56,33 @@ describe('a cursor', () => {
     fc.assert(
       fc.property(position, at, (bySeq, time) => {
         const full = { ...bySeq, ...time };
-        expect(decodeCursor(encodeCursor(full, FINGERPRINT), FINGERPRINT)).toEqual(full);
+        const order = 'at' in time ? 'time' : 'seq';
+        expect(decodeCursor(encodeCursor(full, FINGERPRINT), FINGERPRINT, order)).toEqual(full);
       }),
     );
   });
 
-  it('is refused with another filter', () => {
+  it('is rejected with another filter', () => {
     const cursor = encodeCursor({ kind: 'after', seq: '5', oldestFirst: false }, FINGERPRINT);
     const problem = problemOf(() => decodeCursor(cursor, fingerprintOf('things', 2)));
     expect([problem.slug, problem.errors]).toEqual([
       'invalid-cursor',
       [{ parameter: 'cursor', detail: expect.stringContaining('another filter') }],
     ]);
+  });
+
+  it('is rejected by a list of another order', () => {
+    const bySeq = { kind: 'after', seq: '5', oldestFirst: false } as const;
+    for (const [position, order] of [
+      [bySeq, 'time'],
+      [{ ...bySeq, at: '2024-12-10T16:45:00Z' }, 'seq'],
+    ] as const) {
+      const problem = problemOf(() => decodeCursor(encodeCursor(position, FINGERPRINT), FINGERPRINT, order));
+      expect([problem.slug, problem.message]).toEqual([
+        'invalid-cursor',
+        expect.stringContaining('another filter or list'),
+      ]);
+    }
   });
 
   it.each([
@@ -86,11 +99,11 @@ describe('a cursor', () => {
     'n5.\n',
     'n5-.',
     'n5-zzzzzzzzzzzz.',
-  ])('is refused when this API did not issue it: "%s"', (start) => {
+  ])('is rejected when this API did not issue it: "%s"', (start) => {
     expect(problemOf(() => decodeCursor(start + FINGERPRINT, FINGERPRINT)).slug).toBe('invalid-cursor');
   });
 
-  it('is refused without an unexpected error, whatever the text', () => {
+  it('is rejected without an unexpected error, whatever the text', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         expect(problemOf(() => decodeCursor(text, FINGERPRINT)).slug).toBe('invalid-cursor');
@@ -199,10 +212,10 @@ describe('a page past the end', () => {
     const position = positionOf(previous);
     expect(isLastPage(position)).toBe(true);
     for (const list of [{ seq: 'seq' }, { seq: 'seq', time: 'at' }]) {
-      const sql = pageSql({ ...list, select: 'seq', from: 'things', where: 'true', values: [] }, position, 2);
+      const sql = pageSql({ ...list, select: 'seq', from: 'things', where: 'true', values: [] }, { position, size: 2 });
       expect(sql.text).toMatch(/WHERE true ORDER BY (?:at ASC, )?seq ASC LIMIT/);
     }
-    expect(toSlice([1, 2, 3], position, 2)).toEqual({ items: [2, 1], hasNext: false, hasPrevious: true });
+    expect(toSlice([1, 2, 3], { position, size: 2 })).toEqual({ items: [2, 1], hasNext: false, hasPrevious: true });
   });
 });
 

@@ -1,16 +1,22 @@
 import { hash } from 'node:crypto';
 import { ApiProperty } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
+import {
+  isLastPage,
+  LAST_PAGE_SEQ,
+  type Count,
+  type CountMode,
+  type CursorPosition,
+  type PagePosition,
+  type PageRange,
+  type Slice,
+} from '#database';
 import { type Config, MICROS_END, microsOf, timeOfMicros } from '#platform';
 import { ChoiceField, IntegerParameter, TextField } from './fields.js';
 import { requestUrl, type RequestUrl } from './origin.js';
 import { Problem, ValidationErrors } from './problems.js';
 
 const COUNT_MODES = ['exact', 'estimated', 'none'] as const;
-export type CountMode = (typeof COUNT_MODES)[number];
-
-/** The number of all results and its accuracy; null with count=none. */
-export type Count = { count: number; count_is: 'exact' | 'at_least' | 'estimated' } | { count: null };
 
 /** The query parameters of every list. */
 export class PageQuery {
@@ -39,9 +45,9 @@ export class PageQuery {
     optional: true,
     choices: COUNT_MODES,
     description:
-      'How to count all results: `exact`, `estimated` from statistics, or `none`. Default: exact up to COUNT_CAP.',
+      'How to count all results: `exact`, `estimated` from a sample where counting would be slow, or `none`. Default: exact up to COUNT_CAP.',
   })
-  count?: CountMode;
+  count?: (typeof COUNT_MODES)[number];
 }
 
 export interface Page<T> {
@@ -93,36 +99,15 @@ export function pageOf<T>(result: new () => T): new () => Page<T> {
   return PageDto;
 }
 
-/** A position next to a result, in a list newest first or, with `oldestFirst`, oldest first. */
-export interface CursorPosition {
-  kind: 'after' | 'before';
-  seq: string;
-  oldestFirst: boolean;
-  /** The time of the result, in a list ordered by time before `seq`; RFC 3339 in UTC. */
-  at?: string | undefined;
-}
-
 /** The sort keys of a result: `at` only in a list ordered by time. */
 interface SortKeys {
   seq: string;
   at?: string;
 }
 
-/** No result has this sequence number: the page before it is the last one of a list newest first. */
-const LAST_PAGE_SEQ = '0';
-
-export function isLastPage(position: PagePosition): boolean {
-  return position.kind === 'before' && position.seq === LAST_PAGE_SEQ && !position.oldestFirst;
-}
-
-/** Where a page starts: next to a result, or at an offset from the start. */
-export type PagePosition = CursorPosition | { kind: 'offset'; offset: number };
-
 /** A requested page. */
-export interface PageRequest {
-  position: PagePosition;
-  size: number;
-  count: CountMode | 'capped';
+export interface PageRequest extends PageRange {
+  count: CountMode;
   fingerprint: string;
   url: RequestUrl;
 }
@@ -140,7 +125,8 @@ export function urlTooLong(length: number): Problem {
 
 /**
  * @param fingerprint see `fingerprintOf`
- * @throws Problem invalid-query for a size over the limit, or a page number together with a cursor; invalid-cursor;
+ * @param order what orders the list before `seq`: cursors of a list ordered by time contain a time
+ * @throws Problem invalid-query for a size that exceeds the limit, or a page number together with a cursor; invalid-cursor;
  * uri-too-long where the links to other pages would be too long to be accepted
  */
 export function pageRequest(
@@ -148,37 +134,31 @@ export function pageRequest(
   limits: Config['limits'],
   fingerprint: string,
   request: FastifyRequest,
+  order: 'seq' | 'time' = 'seq',
 ): PageRequest {
   const size = query.page_size ?? limits.pageSize;
   if (size > limits.pageSizeMax)
-    refuseParameter('page_size', `must be at most ${String(limits.pageSizeMax)} (PAGE_SIZE_MAX)`);
-  if (query.cursor !== undefined && query.page !== undefined) refuseParameter('page', 'cannot be combined with cursor');
+    rejectParameter('page_size', `must be at most ${String(limits.pageSizeMax)} (PAGE_SIZE_MAX)`);
+  if (query.cursor !== undefined && query.page !== undefined) rejectParameter('page', 'cannot be combined with cursor');
   const position: PagePosition =
     query.cursor === undefined
       ? { kind: 'offset', offset: ((query.page ?? 1) - 1) * size }
-      : decodeCursor(query.cursor, fingerprint);
+      : decodeCursor(query.cursor, fingerprint, order);
   const url = requestUrl(request);
   const linkLength = url.path.length + `?${withoutPosition(url.query)}`.length + CURSOR_PARAMETER_LENGTH_MAX;
   if (linkLength > URL_LENGTH_MAX) throw urlTooLong(linkLength);
   return { position, size, count: query.count ?? 'capped', fingerprint, url };
 }
 
-function refuseParameter(parameter: string, detail: string): never {
+function rejectParameter(parameter: string, detail: string): never {
   throw new ValidationErrors({ parameter, detail }).problem('invalid-query');
-}
-
-/** The results of one page, and whether there are more on either side. */
-export interface Slice<T> {
-  items: T[];
-  hasNext: boolean;
-  hasPrevious: boolean;
 }
 
 const DIRECTIONS = { n: 'after', p: 'before' } as const;
 
 /**
  * A cursor is `<direction><seq>.<fingerprint>`: the position (in upper case in a list oldest first) and a digest of its
- * filter, so that it is refused with another one. In a list ordered by time, `-<microseconds>` follows the seq. A cursor is
+ * filter, so that it is rejected with another one. In a list ordered by time, `-<microseconds>` follows the seq. A cursor is
  * not secret: it grants nothing beyond the API key.
  */
 export function encodeCursor({ kind, seq, oldestFirst, at }: CursorPosition, fingerprint: string): string {
@@ -187,20 +167,24 @@ export function encodeCursor({ kind, seq, oldestFirst, at }: CursorPosition, fin
   return `${oldestFirst ? direction.toUpperCase() : direction}${BigInt(seq).toString(36)}${time}.${fingerprint}`;
 }
 
-/** @throws Problem invalid-cursor for a cursor that was not issued by this API, or was issued for another filter */
-export function decodeCursor(cursor: string, fingerprint: string): CursorPosition {
+/** @throws Problem invalid-cursor for a cursor that was not issued by this API, or was issued for another filter or list */
+export function decodeCursor(cursor: string, fingerprint: string, order: 'seq' | 'time' = 'seq'): CursorPosition {
   const [, letter = '', seq = '', time, cursorFingerprint] =
     /^([npNP])([0-9a-z]{1,13})(?:-([0-9a-z]{1,12}))?\.([\w-]+)$/.exec(cursor) ?? [];
   const value = fromBase36(seq);
   const micros = time === undefined ? 0n : fromBase36(time);
-  if (letter === '' || value >= 2n ** 63n || micros >= MICROS_END) refuseCursor('was not issued by this API');
-  if (cursorFingerprint !== fingerprint) refuseCursor('was issued for another filter or list; start again without it');
+  if (letter === '' || value >= 2n ** 63n || micros >= MICROS_END) throw invalidCursor('was not issued by this API');
   const direction = letter.toLowerCase() as keyof typeof DIRECTIONS;
   const position: CursorPosition = {
     kind: DIRECTIONS[direction],
     seq: value.toString(),
     oldestFirst: letter !== direction,
   };
+  // The link to the last page has no time in any list.
+  const isOfOrder = (time === undefined) === (order === 'seq') || isLastPage(position);
+  if (cursorFingerprint !== fingerprint || !isOfOrder) {
+    throw invalidCursor('was issued for another filter or list; start again without it');
+  }
   return time === undefined ? position : { ...position, at: timeOfMicros(micros) };
 }
 
@@ -208,9 +192,8 @@ function fromBase36(text: string): bigint {
   return [...text].reduce((sum, digit) => sum * 36n + BigInt(parseInt(digit, 36)), 0n);
 }
 
-/** @throws Problem invalid-cursor */
-export function refuseCursor(detail: string): never {
-  throw new Problem('invalid-cursor', {
+function invalidCursor(detail: string): Problem {
+  return new Problem('invalid-cursor', {
     detail: `The cursor ${detail}.`,
     errors: [{ parameter: 'cursor', detail }],
   });

@@ -1,5 +1,5 @@
-import { Database, type Queryable } from '#database';
-import { countRows, readSlice, type Count, type ListSql, type PageRequest, type Slice } from '#http';
+import { Database, type Queryable, countRows, readSlice, type Count, type ListSql, type Slice } from '#database';
+import type { PageRequest } from '#http';
 import { Config } from '#platform';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import type { WriteResponse } from './write-operation.js';

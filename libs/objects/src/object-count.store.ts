@@ -1,7 +1,7 @@
 import { conjunctsOf, filterSql, isEverything, type Filter } from '#filter';
 import { Config } from '#platform';
-import { cappedCount, countRows, type Count, type PageRequest, type Slice } from '#http';
-import { Database } from '#database';
+import type { PageRequest } from '#http';
+import { Database, cappedCount, countRows, type Count, type Slice } from '#database';
 import { Injectable } from '@nestjs/common';
 import { OBJECT_FILTER_COLUMNS } from '#store';
 import { newestObjectsSql, objectListSql } from './object-list-sql.js';

@@ -1,5 +1,6 @@
 import { filterSql, type Filter } from '#filter';
-import { isAscending, keysetConditionSql, type ListSql, type PageRequest } from '#http';
+import { isAscending, keysetConditionSql, type ListSql } from '#database';
+import type { PageRequest } from '#http';
 import { OBJECT_COLUMNS, OBJECT_FILTER_COLUMNS } from '#store';
 
 /** The objects of a project that a filter matches, newest first. */

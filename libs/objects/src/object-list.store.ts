@@ -1,5 +1,8 @@
 import { conjunctsOf, filterSql, isEverything, type Filter } from '#filter';
+import type { PageRequest } from '#http';
+import { Config } from '#platform';
 import {
+  Database,
   cappedCount,
   isAscending,
   pageSql,
@@ -7,11 +10,8 @@ import {
   toSlice,
   type Count,
   type ListSql,
-  type PageRequest,
   type Slice,
-} from '#http';
-import { Config } from '#platform';
-import { Database } from '#database';
+} from '#database';
 import { Injectable } from '@nestjs/common';
 import {
   boundedRowsSql,
@@ -25,7 +25,7 @@ import {
 import { ObjectCountStore } from './object-count.store.js';
 import { newestObjectsSql, objectListSql } from './object-list-sql.js';
 
-/** A page of objects and how many there are in all. */
+/** A page of objects and the number of all matches. */
 export interface ObjectPage {
   slice: Slice<ObjectRow>;
   count: Count;
@@ -38,13 +38,15 @@ interface UnboundedPage {
 }
 
 /**
- * Objects that a filtered page looks through, newest first, before it asks the GIN index. At 1 M objects the walk costs 0.6 µs
- * an object and the index 1 µs a match. With 2,000 the walk finds a pair that one object in 200 has; a rarer one has so few
- * matches that the index is quick; and neither costs the other more than 1.2 ms.
+ * The newest objects that a filtered page scans before it uses the GIN index. At 1 M objects the scan costs 0.6 µs an object
+ * and the index 1 µs a match. A scan of 2,000 fills a page of 10 with a pair that one object in 200 has. A rarer pair has so
+ * few matches that the index is quick, and the scan before it costs at most 1.2 ms.
  */
-const WALK_ROWS = 2_000;
-/** Matches that the index is asked for at once: enough for the default count and for most pages. */
-const PROBE_ROWS = 1_000;
+const SCAN_ROWS = 2_000;
+/** The most matches that one query of the index returns: enough for the default count and for most pages. */
+const INDEX_ROWS = 1_000;
+
+const FIRST_PAGE = { kind: 'offset', offset: 0 } as const;
 
 /** OFFSET 0 keeps the planner from using the GIN index for the filter; the sequence numbers select few rows. */
 const BY_SEQ = `(SELECT * FROM objects WHERE project_id = $1 AND seq = ANY ($2::bigint[]) OFFSET 0) AS o`;
@@ -74,18 +76,18 @@ export class ObjectListStore {
   private async unboundedPage(projectId: number, filter: Filter, page: PageRequest): Promise<UnboundedPage> {
     const list = objectListSql(projectId, filter);
     if (isOrderedByIndex(filter)) {
-      const slice = await this.slice(list, page);
+      const slice = await this.readPage(list, page);
       return { slice, count: await this.counts.count(projectId, filter, { page, slice }) };
     }
-    const slice = await this.slice({ ...list, ...newestObjectsSql(projectId, filter, WALK_ROWS, page) }, page);
+    const slice = await this.readPage({ ...list, ...newestObjectsSql(projectId, filter, SCAN_ROWS, page) }, page);
     const isFull =
       slice.items.length === page.size && (page.position.kind === 'before' ? slice.hasPrevious : slice.hasNext);
     if (isFull) return { slice, count: await this.counts.count(projectId, filter, { page, slice }, true) };
-    // The walk ended before the page was full; what lies beyond it is unknown.
+    // The scan ended before the page was full; older objects may match too.
     return this.indexedPage(projectId, filter, list, page);
   }
 
-  /** Asks the index for the newest matches, of which most pages are a part. */
+  /** Reads the newest matches from the index; most pages are among them. */
   private async indexedPage(
     projectId: number,
     filter: Filter,
@@ -94,16 +96,16 @@ export class ObjectListStore {
   ): Promise<UnboundedPage> {
     const sorted = unordered(list);
     // Only sequence numbers: sorting the whole rows of 50,000 matches takes a third longer.
-    const newest = pageSql({ ...sorted, select: 'o.seq' }, { kind: 'offset', offset: 0 }, PROBE_ROWS);
+    const newest = pageSql({ ...sorted, select: 'o.seq' }, { position: FIRST_PAGE, size: INDEX_ROWS });
     const found = (await this.database.query<{ seq: string }>(newest.text, newest.values)).map((row) => row.seq);
-    const isAll = found.length <= PROBE_ROWS;
+    const isAll = found.length <= INDEX_ROWS;
     const seqs = seqsOfPage(found, isAll, page);
-    const slice = seqs === null ? await this.slice(sorted, page) : await this.bySeq(projectId, filter, seqs, page);
+    const slice = seqs === null ? await this.readPage(sorted, page) : await this.bySeq(projectId, filter, seqs, page);
     const { countCap } = this.config.limits;
     if (page.count !== 'none' && isAll) {
-      return { slice, count: cappedCount(found.length, page.count === 'capped' ? countCap : PROBE_ROWS) };
+      return { slice, count: cappedCount(found.length, page.count === 'capped' ? countCap : INDEX_ROWS) };
     }
-    if (page.count === 'capped' && countCap <= PROBE_ROWS) return { slice, count: cappedCount(found.length, countCap) };
+    if (page.count === 'capped' && countCap <= INDEX_ROWS) return { slice, count: cappedCount(found.length, countCap) };
     return { slice, count: await this.counts.count(projectId, filter, { page, slice }) };
   }
 
@@ -113,7 +115,7 @@ export class ObjectListStore {
     seqs: string[],
     page: PageRequest,
   ): Promise<UnboundedPage['slice']> {
-    const { items, ...sides } = toSlice(isAscending(page.position) ? seqs.reverse() : seqs, page.position, page.size);
+    const { items, ...sides } = toSlice(isAscending(page.position) ? seqs.reverse() : seqs, page);
     const values: unknown[] = [projectId, items];
     const matches = filterSql(filter, OBJECT_FILTER_COLUMNS, values);
     const order = isAscending(page.position) ? 'ASC' : 'DESC';
@@ -125,10 +127,9 @@ export class ObjectListStore {
     return { items: items.flatMap((seq) => found.get(seq) ?? []), ...sides };
   }
 
-  private slice(list: ListSql, page: PageRequest): Promise<UnboundedPage['slice']> {
-    const around = (rows: string): string =>
-      boundedRowsSql(COLUMNS_WITHOUT_DATA, rows, this.config.limits.pageBytesMax);
-    return readSlice<WithoutData<ObjectRow>>(this.database, { ...list, around }, page);
+  private readPage(list: ListSql, page: PageRequest): Promise<UnboundedPage['slice']> {
+    const wrap = (rows: string): string => boundedRowsSql(COLUMNS_WITHOUT_DATA, rows, this.config.limits.pageBytesMax);
+    return readSlice<WithoutData<ObjectRow>>(this.database, { ...list, wrap }, page);
   }
 }
 
@@ -144,17 +145,20 @@ function unordered(list: ListSql): ListSql {
 
 /**
  * The newest matches that are on the page, newest first, and one more where another page follows; null where some of them may
- * lie beyond what was found.
+ * be older than the matches found.
  */
 function seqsOfPage(found: readonly string[], isAll: boolean, { position, size }: PageRequest): string[] | null {
-  if (position.kind === 'offset') return enough(found.slice(position.offset, position.offset + size + 1), isAll, size);
+  if (position.kind === 'offset')
+    return nullUnlessComplete(found.slice(position.offset, position.offset + size + 1), isAll, size);
   const at = BigInt(position.seq);
-  if (!isAscending(position)) return enough(found.filter((seq) => BigInt(seq) < at).slice(0, size + 1), isAll, size);
+  if (!isAscending(position))
+    return nullUnlessComplete(found.filter((seq) => BigInt(seq) < at).slice(0, size + 1), isAll, size);
   const oldest = found.at(-1);
   if (!isAll && (oldest === undefined || BigInt(oldest) > at)) return null;
   return found.filter((seq) => BigInt(seq) > at).slice(-(size + 1));
 }
 
-function enough(seqs: string[], isAll: boolean, size: number): string[] | null {
+/** Null where more matches of the page may exist than were found. */
+function nullUnlessComplete(seqs: string[], isAll: boolean, size: number): string[] | null {
   return isAll || seqs.length > size ? seqs : null;
 }

@@ -1,4 +1,5 @@
-import { Problem, type PagePosition, type Slice } from '#http';
+import type { PagePosition, Slice } from '#database';
+import { Problem } from '#http';
 
 /** A row; `data` is null where the rows before it reach the limit. */
 export type WithoutData<Row extends { data: string }> = Omit<Row, 'data'> & { data: string | null };

@@ -1,7 +1,44 @@
-import type { Queryable } from '#database';
-import { isLastPage, refuseCursor, type Count, type PageRequest, type PagePosition, type Slice } from './paging.js';
+import type { Queryable } from './database.js';
 
-/** A list in SQL: the rows that fulfil a condition, newest first by `seq`, or by a time and then by `seq`. */
+/** A position next to a row, in a list newest first or, with `oldestFirst`, oldest first. */
+export interface CursorPosition {
+  kind: 'after' | 'before';
+  seq: string;
+  oldestFirst: boolean;
+  /** The time of the row, in a list ordered by time before `seq`; RFC 3339 in UTC. */
+  at?: string | undefined;
+}
+
+/** Where a page starts: next to a row, or at an offset from the start. */
+export type PagePosition = CursorPosition | { kind: 'offset'; offset: number };
+
+/** The rows that a page requests: `size` of them from the position. */
+export interface PageRange {
+  position: PagePosition;
+  size: number;
+}
+
+/** The rows of one page, and whether the list has more on either side. */
+export interface Slice<T> {
+  items: T[];
+  hasNext: boolean;
+  hasPrevious: boolean;
+}
+
+/** How to count a list; `capped` is exact up to a cap. */
+export type CountMode = 'exact' | 'estimated' | 'none' | 'capped';
+
+/** The number of rows of a list and its accuracy; null for the mode `none`. */
+export type Count = { count: number; count_is: 'exact' | 'at_least' | 'estimated' } | { count: null };
+
+/** No row has this sequence number: the page before it is the last one of a list newest first. */
+export const LAST_PAGE_SEQ = '0';
+
+export function isLastPage(position: PagePosition): boolean {
+  return position.kind === 'before' && position.seq === LAST_PAGE_SEQ && !position.oldestFirst;
+}
+
+/** A list in SQL: the rows that match a condition, newest first by `seq`, or by a time and then by `seq`. */
 export interface ListSql {
   /** The columns of a row; with `seq`, and in a list ordered by time with that time as `at`. */
   select: string;
@@ -12,8 +49,8 @@ export interface ListSql {
   /** The column that orders the list before `seq`; an index must have both. */
   time?: string;
   values: readonly unknown[];
-  /** Wraps the SQL of a page; must keep the order of its rows. */
-  around?: (rows: string) => string;
+  /** Wraps the SQL of a page in another SELECT, which must keep the order of its rows. */
+  wrap?: (rows: string) => string;
 }
 
 /** Whether the rows are read by ascending `seq`: backwards in a list newest first, or forwards in a list oldest first. */
@@ -21,7 +58,10 @@ export function isAscending(position: PagePosition): boolean {
   return position.kind !== 'offset' && (position.kind === 'before') !== position.oldestFirst;
 }
 
-/** The condition of the rows beyond a position; empty for an offset and for the last page. @throws Problem invalid-cursor for a position in a list of another order */
+/**
+ * The condition of the rows beyond a position; empty for an offset and for the last page.
+ * @param values receives the values of the condition's parameters
+ */
 export function keysetConditionSql(
   position: PagePosition,
   { seq, time }: Pick<ListSql, 'seq' | 'time'>,
@@ -30,13 +70,12 @@ export function keysetConditionSql(
   if (position.kind === 'offset' || isLastPage(position)) return '';
   const beyond = isAscending(position) ? '>' : '<';
   const bySeq = `$${String(values.push(position.seq))}::bigint`;
-  if ((time === undefined) !== (position.at === undefined)) refuseCursor('is not one of this list');
   if (time === undefined) return ` AND ${seq} ${beyond} ${bySeq}`;
   return ` AND (${time}, ${seq}) ${beyond} ($${String(values.push(position.at))}::timestamptz, ${bySeq})`;
 }
 
-/** The rows of one page in the direction of reading, and one more row to know whether another page follows. */
-export function pageSql(list: ListSql, position: PagePosition, size: number): { text: string; values: unknown[] } {
+/** The rows of one page in the direction of reading, and one more row to detect whether another page follows. */
+export function pageSql(list: ListSql, { position, size }: PageRange): { text: string; values: unknown[] } {
   const values = [...list.values];
   const beyond = keysetConditionSql(position, list, values);
   const order = isAscending(position) ? 'ASC' : 'DESC';
@@ -47,33 +86,34 @@ export function pageSql(list: ListSql, position: PagePosition, size: number): { 
   const text =
     `SELECT ${list.select} FROM ${list.from} WHERE ${list.where}${beyond} ` +
     `ORDER BY ${byTime}${list.seq} ${order} ${limit}${offset}`;
-  return { text: list.around?.(text) ?? text, values };
+  return { text: list.wrap?.(text) ?? text, values };
 }
 
-/** The rows that `pageSql` read as a page in the order of the list. */
-export function toSlice<Row>(rows: Row[], position: PagePosition, size: number): Slice<Row> {
+/** Converts the rows of `pageSql` to a page in the order of the list. */
+export function toSlice<Row>(rows: Row[], { position, size }: PageRange): Slice<Row> {
   const more = rows.length > size;
   const items = rows.slice(0, size);
   if (position.kind === 'before') return { items: items.reverse(), hasNext: !isLastPage(position), hasPrevious: more };
   return { items, hasNext: more, hasPrevious: position.kind !== 'offset' || position.offset > 0 };
 }
 
+/** Reads one page of a list. */
 export async function readSlice<Row extends { seq: string; at?: string }>(
   on: Queryable,
   list: ListSql,
-  page: PageRequest,
+  range: PageRange,
 ): Promise<Slice<Row>> {
-  const { text, values } = pageSql(list, page.position, page.size);
-  return toSlice(await on.query<Row>(text, values), page.position, page.size);
+  const { text, values } = pageSql(list, range);
+  return toSlice(await on.query<Row>(text, values), range);
 }
 
 /** Counts a list. Counting takes 2 to 4 ms for 1,000 matches, so the default stops at the cap. */
-export async function countRows(on: Queryable, list: ListSql, mode: PageRequest['count'], cap: number): Promise<Count> {
+export async function countRows(on: Queryable, list: ListSql, mode: CountMode, cap: number): Promise<Count> {
   const { from, where, values } = list;
   switch (mode) {
     case 'none':
       return { count: null };
-    // Lists that are too long to be counted estimate in their own store.
+    // Lists that are too long to count have an estimate in their own store.
     case 'estimated':
     case 'exact': {
       const [row] = await on.query<{ count: string }>(`SELECT count(*) FROM ${from} WHERE ${where}`, values);
