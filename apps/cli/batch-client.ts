@@ -43,7 +43,8 @@ interface BatchBody extends ProblemBody {
   stored: number;
   rejected: number;
   unchanged: number;
-  would: 'create' | 'nothing' | 'replace' | 'extend';
+  /** What a request without `dry_run` would do. */
+  outcome: 'create' | 'none' | 'replace' | 'extend';
 }
 
 interface JobBody {
@@ -62,14 +63,14 @@ interface LimitsBody {
 
 type BatchResponse = ApiResponse<Partial<BatchBody>>;
 
-const DRY_RUN_KINDS = { create: 'stored', nothing: 'unchanged', replace: 'changed', extend: 'changed' } as const;
+const DRY_RUN_KINDS = { create: 'stored', none: 'unchanged', replace: 'changed', extend: 'changed' } as const;
 
 /** Stores batches on a server. @throws UsageError when the server cannot be reached or does not accept the key */
 export class BatchClient {
   private readonly api: ApiClient;
   private bodyLimitBytes = Infinity;
   private batchObjectsMax = Infinity;
-  /** Batch files that the server refused as JSON because they are over a limit. */
+  /** Batch files that the server rejected as JSON because they exceed a limit. */
   private readonly overLimit = new WeakSet<BatchFile>();
 
   constructor(
@@ -80,7 +81,7 @@ export class BatchClient {
     this.api = new ApiClient(settings, printMessage);
   }
 
-  /** Reads the limits of the server, and checks before anything large is sent that the key may write. */
+  /** Reads the limits of the server, and checks that the key may write before a large body is sent. */
   async open(signal: AbortSignal): Promise<void> {
     const limits = await this.api.send<LimitsBody>({ method: 'GET', path: '/limits' }, signal);
     const { body_limit_bytes: bodyLimitBytes, batch_objects_max: batchObjectsMax } = limits.body;
@@ -118,12 +119,12 @@ export class BatchClient {
     if (encoding === undefined && sizeBytes > this.bodyLimitBytes) {
       const size = `${sizeBytes.toLocaleString('en')} bytes`;
       const limit = this.bodyLimitBytes.toLocaleString('en');
-      throw new SourceError(`Over a limit: the file has ${size}, and BODY_LIMIT_BYTES is ${limit}; split it`);
+      throw new SourceError(`has ${size}, which exceeds BODY_LIMIT_BYTES, ${limit}; split it`);
     }
     return toResult(await this.send(file, file.body, 'POST', `/${feed}`, signal));
   }
 
-  /** Sends a batch file as NDJSON if it is over the limits of a JSON batch; anything else as it is. */
+  /** Sends a batch file as NDJSON if it exceeds the limits of a JSON batch; any other file as it is. */
   private async putBatch(
     file: BatchFile,
     onConflict: StoreOptions['onConflict'],
@@ -193,9 +194,9 @@ function toResult(
     const counts = { objectCount: 0, existingCount: 0, rejectedCount: 0 };
     return { kind: 'rejected', ...counts, ...parseErrors(body, statusLine) };
   }
-  const { would, rejected: rejectedCount = 0, object_count: count = 0, stored = count, unchanged = 0 } = body;
+  const { outcome, rejected: rejectedCount = 0, object_count: count = 0, stored = count, unchanged = 0 } = body;
   const isNew = status === 201 || location !== undefined;
-  const kind = would !== undefined ? DRY_RUN_KINDS[would] : isNew ? 'stored' : existingKind;
+  const kind = outcome !== undefined ? DRY_RUN_KINDS[outcome] : isNew ? 'stored' : existingKind;
   const errors = rejectedCount > 0 ? parseErrors(body, statusLine) : { errors: [], unlistedCount: 0 };
   const allExisted = stored === 0 && unchanged > 0;
   const counts = allExisted

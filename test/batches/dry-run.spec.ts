@@ -40,7 +40,7 @@ const putLines =
     return api.call('PUT', `/batches/${batchId}?${query}${more}`, { key: project.keys.admin, body, headers });
   };
 
-/** Name, request, would, status, object_count of the batch afterwards, and number of the request's objects in it. */
+/** Name, request, outcome, status, object_count of the batch afterwards, and number of the request's objects in it. */
 const GOOD: [string, Send, string, number, number, number][] = [
   ['POST of a new batch', post('new', many(3)), 'create', 201, 3, 3],
   ['POST of an empty batch', post('new', []), 'create', 201, 0, 0],
@@ -48,13 +48,13 @@ const GOOD: [string, Send, string, number, number, number][] = [
   ['PUT of a new batch', put('new', many(3)), 'create', 201, 3, 3],
   ['lines of a new batch', putLines('new', many(900)), 'create', 201, 900, 900],
   ['no lines', putLines('new', []), 'create', 201, 0, 0],
-  ['PUT of the same', put('there', [shoe('t1'), shoe('t2')]), 'nothing', 200, 2, 2],
-  ['lines of the same', putLines('there', [shoe('t1'), shoe('t2')]), 'nothing', 200, 2, 2],
+  ['PUT of the same', put('there', [shoe('t1'), shoe('t2')]), 'none', 200, 2, 2],
+  ['lines of the same', putLines('there', [shoe('t1'), shoe('t2')]), 'none', 200, 2, 2],
   ['PUT to replace', put('there', many(5), '&on_conflict=replace'), 'replace', 200, 5, 5],
   ['PUT of no objects to replace', put('there', [], '&on_conflict=replace'), 'replace', 200, 0, 0],
   ['lines to replace', putLines('there', many(5), '&on_conflict=replace'), 'replace', 200, 5, 5],
   ['PUT to add', put('there', [...many(3), shoe('t1', 2)], '&on_conflict=skip'), 'extend', 200, 5, 4],
-  ['PUT to add existing objects', put('there', [shoe('t1', 2)], '&on_conflict=skip'), 'nothing', 200, 2, 1],
+  ['PUT to add existing objects', put('there', [shoe('t1', 2)], '&on_conflict=skip'), 'none', 200, 2, 1],
   ['lines to add', putLines('there', [...many(3), shoe('t1', 2)], '&on_conflict=skip'), 'extend', 200, 5, 4],
   ['POST of a valid part', post('new', many(3)), 'create', 201, 3, 3],
 ];
@@ -62,11 +62,11 @@ const GOOD: [string, Send, string, number, number, number][] = [
 describe('dry_run=true', () => {
   it.each(GOOD)(
     'returns the expected result of %s, and stores nothing',
-    async (_, send, would, status, count, stored) => {
+    async (_, send, outcome, status, count, stored) => {
       const reply = await send('dry_run=true');
       expect([reply.status, reply.headers.get('location')]).toEqual([200, null]);
       const { batch_id, ...rest } = reply.json<{ batch_id: string }>();
-      expect(rest).toEqual({ dry_run: true, would, would_answer: status, object_count: count, stored, rejected: 0 });
+      expect(rest).toEqual({ dry_run: true, outcome, status, object_count: count, stored, rejected: 0 });
       expect(['new', 'there']).toContain(batch_id);
       expect(await everything()).toEqual(untouched);
     },
@@ -82,7 +82,7 @@ describe('dry_run=true', () => {
     const reply = await send('dry_run=true&mode=partial');
     expect(reply.status).toBe(200);
     const { errors, ...rest } = reply.json<{ errors: { pointer: string }[] }>();
-    const common = { dry_run: true, would: 'create', would_answer: 207, batch_id: 'new' };
+    const common = { dry_run: true, outcome: 'create', status: 207, batch_id: 'new' };
     expect(rest).toEqual({ ...common, object_count: 2, stored: 2, rejected: 3, error_count: 3 });
     const first = kind === 'lines' ? 1 : 0;
     const pointers = ['0/data', '2/object_id', '3/object_id'].map((rest) => `/${kind}/${rest}`);
@@ -140,6 +140,6 @@ describe('dry_run=true', () => {
       replies.push(`${String(reply.status)} ${reply.text}`);
     }
     expect(new Set(replies)).toEqual(new Set([replies[0]]));
-    expect(replies[0]).toMatch(/^200 .*"would":"create"/);
+    expect(replies[0]).toMatch(/^200 .*"outcome":"create"/);
   });
 });

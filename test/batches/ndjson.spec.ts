@@ -137,9 +137,7 @@ describe('PUT /batches/{batch_id} as application/x-ndjson', () => {
       const lines = [...linesOf('fits', 500), line('x'.repeat(200), `,"subject":"${'s'.repeat(900)}"`), line('after')];
       for (const query of ['', '?mode=partial']) {
         const reply = await small.call('PUT', `/batches/limited${query}`, { key, body: lines.join(''), headers: TYPE });
-        expect(expectProblem(reply, 'too-large').detail).toMatch(
-          /^Line 501 is longer than BODY_LIMIT_BYTES, 1024 bytes/,
-        );
+        expect(expectProblem(reply, 'too-large').detail).toMatch(/^Line 501 exceeds BODY_LIMIT_BYTES, 1024 bytes/);
       }
       const fits = await small.call('PUT', '/batches/limited', {
         key,

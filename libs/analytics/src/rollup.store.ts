@@ -2,7 +2,7 @@ import { Database, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import type { Op } from './aggregate.js';
 import { averageSql } from './aggregate-sql.js';
-import { SETTLED_UNTIL } from '#store';
+import { ROLLUPS_UNTIL } from '#store';
 
 /** The measures of one subject in [from, until); RFC 3339. */
 export interface MeasuredSpan {
@@ -43,7 +43,7 @@ export interface RollupResult {
   /** A JSON number with all digits; null for an empty span; NaN where the objects have to be read. */
   value: string | null;
   count: string;
-  /** Measures of settled hours that have no valid rollup. */
+  /** Number of measures in hours that may have a rollup but have no valid one. */
   not_in_rollups: string;
 }
 
@@ -59,7 +59,7 @@ const VALUES: Readonly<Record<RollupOp, string>> = {
 /** The complete hours of the span that may have a rollup. */
 const HOURS = `
   SELECT date_trunc('hour', $3::timestamptz + interval '1 hour' - interval '1 microsecond') AS first,
-    least(date_trunc('hour', $4::timestamptz), ${SETTLED_UNTIL}) AS last`;
+    least(date_trunc('hour', $4::timestamptz), ${ROLLUPS_UNTIL}) AS last`;
 
 /** Valid rollups: nothing in their hour has changed since. */
 const VALID = `
@@ -140,8 +140,8 @@ const WRITE_MISSING = `
   WHERE m.project_id = $1 AND m.subject = $2 AND m.hour = w.hour`;
 
 /**
- * Hourly sums of the measures of each subject, computed after the first request that needs them and used until a change marks
- * their hour. docs/decisions/013 explains why they are always correct.
+ * Hourly sums of the measures of each subject, computed after the first request that needs them and used until a change
+ * invalidates their hour. docs/decisions/013 explains why they are always correct.
  */
 @Injectable()
 export class RollupStore {

@@ -1,4 +1,4 @@
-import { ValidationErrors } from '#http';
+import { ValidationErrors, type Preconditions, type Role } from '#http';
 import type { BatchObject } from './batch-object.js';
 
 /** Some consecutive objects of a batch, parsed and validated. */
@@ -25,7 +25,7 @@ export interface BatchInput {
   readonly pointerTo: (position: number) => string;
 }
 
-/** The objects of a batch that are not stored, and why. */
+/** The errors of a batch, and the number of objects that are not stored because of them. */
 export class RejectedObjects extends ValidationErrors {
   objects = 0;
 
@@ -33,4 +33,24 @@ export class RejectedObjects extends ValidationErrors {
     this.addAll(errors);
     this.objects += invalidObjects;
   }
+}
+
+/** A write of a batch: what to store, and how. */
+export interface BatchWrite {
+  projectId: number;
+  batchId: string;
+  input: BatchInput;
+  /**
+   * What to do where the batch exists: `reject` it in any case; otherwise compare the content and, if it differs, reject the
+   * batch (`compare`), replace the stored content (`replace`), or add the objects that do not exist (`skip`).
+   */
+  ifExists: 'reject' | 'compare' | 'replace' | 'skip';
+  /** Store the valid objects and report the others. */
+  isPartial: boolean;
+  /** Report the result without storing anything. */
+  isDryRun: boolean;
+  /** Preconditions on the batch; undefined where the URL is not that of the batch. */
+  preconditions?: Preconditions | undefined;
+  baseUrl: string;
+  role: Role;
 }

@@ -5,16 +5,16 @@ import { filterOf, objectsFingerprint } from '#objects';
 import { Config, ProjectSlots } from '#platform';
 import type { BatchRow } from '#store';
 import { Injectable } from '@nestjs/common';
-import { BatchStore } from './batch.store.js';
+import { BatchReadStore } from './batch-read.store.js';
 import { LargeBatchSource } from './large-batch-source.js';
 import { batchDto, nestedObjectText, wholeBatchHead } from './batch-wire.js';
 
 /** The most objects of a batch that one statement reads for a response, and that a list nests in one batch. */
 const OBJECTS_MAX = 1_000;
-/** How long a request waits for its turn to read a large batch. */
+/** How long a request waits for a slot to read a large batch. */
 const SLOT_WAIT_MS = 10_000;
 
-/** Reads whole batches as JSON text, each in one state. */
+/** Reads whole batches as JSON text, each from one snapshot. */
 @Injectable()
 export class BatchReader {
   /**
@@ -24,7 +24,7 @@ export class BatchReader {
   private readonly slots: ProjectSlots;
 
   constructor(
-    private readonly store: BatchStore,
+    private readonly store: BatchReadStore,
     private readonly database: Database,
     { database: { sharedMax } }: Config,
   ) {
@@ -36,8 +36,8 @@ export class BatchReader {
   }
 
   /**
-   * The batch as it was sent, with its row in the same state. A batch of up to `OBJECTS_MAX` objects is read by one statement.
-   * A larger one is streamed from a snapshot, so that writes in the meantime do not change what is read.
+   * The batch as it was sent, with its row of the same snapshot. A batch of up to `OBJECTS_MAX` objects is read by one statement.
+   * A larger one is streamed from a snapshot, so that concurrent writes do not change it.
    * @throws Problem not-found; unavailable when all slots for large batches are in use
    */
   async read(projectId: number, batchId: string): Promise<{ batch: BatchRow; body: string | Readable }> {
@@ -54,7 +54,7 @@ export class BatchReader {
     }
     const source = new LargeBatchSource(this.store, projectId, batchId, releaseSlot);
     try {
-      // Before the response begins: an error is a problem now, and a broken response later.
+      // Before the response begins, an error becomes a problem; later it would break the response off.
       const batch = await source.open(this.database);
       if (batch === null) throw batchNotFound();
       return { batch, body: new StreamedBody(source) };
@@ -66,8 +66,8 @@ export class BatchReader {
   }
 
   /**
-   * A page of batches as JSON text, each with its first objects in one state of that batch; one that is deleted meanwhile is left
-   * out. `head` is the page without its results.
+   * A page of batches as JSON text, each with its first objects, from one snapshot of that batch. A batch that is deleted meanwhile is
+   * omitted. `head` is the page without its results.
    */
   streamPage(projectId: number, base: string, head: string, rows: readonly BatchRow[]): Readable {
     return Readable.from(this.pageChunks(projectId, base, head, rows), { objectMode: false });

@@ -1,8 +1,20 @@
 import type { WriteResponse } from '#jobs';
-import type { BatchResult, BatchWrite } from './batch-write.js';
+import type { BatchRow } from '#store';
+import type { BatchWrite, RejectedObjects } from './batch-input.js';
 import { batchDto, batchEtag } from './batch-wire.js';
 
-const WOULD = { created: 'create', unchanged: 'nothing', replaced: 'replace', extended: 'extend' } as const;
+/** The result of a write, before its transaction is committed. */
+export interface BatchResult {
+  kind: 'created' | 'unchanged' | 'replaced' | 'extended';
+  batch: BatchRow;
+  /** Number of objects of the request that are in the store now. */
+  stored: number;
+  rejected: RejectedObjects;
+  /** Whether the batch may have objects that the request did not contain. */
+  hasOtherObjects: boolean;
+}
+
+const DRY_RUN_OUTCOMES = { created: 'create', unchanged: 'none', replaced: 'replace', extended: 'extend' } as const;
 
 /** The response to a write of a batch. A producer must not learn how many objects of others a batch has. */
 export function batchResponse(write: BatchWrite, result: BatchResult): WriteResponse {
@@ -13,8 +25,8 @@ export function batchResponse(write: BatchWrite, result: BatchResult): WriteResp
   const status = rejected.objects > 0 ? 207 : kind === 'created' ? 201 : 200;
   const errors = rejected.objects > 0 ? { errors: rejected.listed, error_count: rejected.count } : {};
   if (isDryRun) {
-    const outcome = { dry_run: true, would: WOULD[kind], would_answer: status, batch_id: dto.batch_id, ...count };
-    const text = JSON.stringify({ ...outcome, stored, rejected: rejected.objects, ...errors });
+    const report = { dry_run: true, outcome: DRY_RUN_OUTCOMES[kind], status, batch_id: dto.batch_id, ...count };
+    const text = JSON.stringify({ ...report, stored, rejected: rejected.objects, ...errors });
     return { status: 200, text, items: stored };
   }
   const headers = kind === 'created' ? createdHeaders(write, dto.url, batch.revision) : {};
@@ -26,7 +38,7 @@ export function batchResponse(write: BatchWrite, result: BatchResult): WriteResp
   return { status, text: JSON.stringify({ batch_id, ...count, ...urls }), headers, items: stored };
 }
 
-/** RFC 9110, section 9.3.4, allows no ETag in a response to PUT where what is stored is not byte for byte what was sent. */
+/** RFC 9110, section 9.3.4, allows no ETag in a response to PUT where the stored data differs from the body by a byte. */
 function createdHeaders({ ifExists }: BatchWrite, url: string, revision: string): Record<string, string> {
-  return ifExists === 'refuse' ? { Location: url, ETag: batchEtag(revision) } : { Location: url };
+  return ifExists === 'reject' ? { Location: url, ETag: batchEtag(revision) } : { Location: url };
 }

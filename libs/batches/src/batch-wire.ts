@@ -1,6 +1,6 @@
 import { timeOfSeq } from '#database';
 import type { BatchDto } from './batch.dto.js';
-import type { NestedRow } from './batch.store.js';
+import type { NestedRow } from './batch-read.store.js';
 import type { BatchRow } from '#store';
 
 export function batchDto(base: string, row: Pick<BatchRow, 'batch_id' | 'object_count' | 'seq'>): BatchDto {

@@ -35,7 +35,7 @@ const INSERT_BATCH = {
     ${addObjectsSql()}`,
 };
 
-/** A stream is written for as long as its client sends; the pace of its body bounds that, not the time of a statement. */
+/** A stream is written for as long as its client sends; the minimum rate of its body bounds that time. */
 const DISABLE_STATEMENT_TIMEOUT = {
   name: 'batch.disable-statement-timeout',
   text: `SELECT set_config('statement_timeout', '0', true)`,
@@ -65,21 +65,21 @@ const FINISH = {
 const CLEAR = {
   name: 'batch.clear',
   text: `
-    WITH gone AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${ROLLUP_COLUMNS}),
-    marked AS (${invalidateAllRollupsSql('gone')})
+    WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${ROLLUP_COLUMNS}),
+    invalidated AS (${invalidateAllRollupsSql('deleted')})
     UPDATE batches SET object_count = 0 WHERE project_id = $1 AND batch_id = $2`,
 };
 
 const DELETE_OBJECTS = {
   name: 'batch.delete-objects',
   text: `
-    WITH gone AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${ROLLUP_COLUMNS})
-    ${invalidateRollupsSql('gone')}`,
+    WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${ROLLUP_COLUMNS})
+    ${invalidateRollupsSql('deleted')}`,
 };
 
 const DELETE_BATCH = { name: 'batch.delete', text: `DELETE FROM batches WHERE project_id = $1 AND batch_id = $2` };
 
-/** COPY does not return what it has added, so the objects of the batch are read again. */
+/** COPY does not return the rows that it adds, so the objects of the batch are read again. */
 const INVALIDATE_ROLLUPS = {
   name: 'batch.invalidate-rollups',
   text: invalidateRollupsSql(`(SELECT ${ROLLUP_COLUMNS} FROM objects WHERE project_id = $1 AND batch_id = $2)`),
@@ -101,16 +101,16 @@ const CREATE_STAGE = `
   ) ON COMMIT DELETE ROWS`;
 
 /**
- * A digest of objects in their order. In slices, because a value of PostgreSQL is limited to 1 GB, which is 32 bytes for each of
+ * A digest of objects in their order. In slices of 65,536, because a value of PostgreSQL is limited to 1 GB, which is 32 bytes for each of
  * 33 million objects. As when a batch is read, `observed_at` counts only where it was sent.
  */
 function digestSql(objects: string): string {
   return `
     SELECT sha256(coalesce(string_agg(part, ''::bytea ORDER BY slice), ''::bytea)) AS digest FROM (
-      SELECT slice, sha256(string_agg(digest, ''::bytea ORDER BY place)) AS part FROM (
-        SELECT place, place / 65536 AS slice,
+      SELECT slice, sha256(string_agg(digest, ''::bytea ORDER BY ordinal)) AS part FROM (
+        SELECT ordinal, ordinal / 65536 AS slice,
           sha256(convert_to(jsonb_build_array(object_id, subject, observed_at, data)::text, 'UTF8')) AS digest
-        FROM (SELECT row_number() OVER (ORDER BY seq) AS place, * FROM (${objects}) AS o) AS placed
+        FROM (SELECT row_number() OVER (ORDER BY seq) AS ordinal, * FROM (${objects}) AS o) AS numbered
       ) AS digests GROUP BY slice
     ) AS parts`;
 }
@@ -208,7 +208,7 @@ export class BatchWriteStore {
     return row;
   }
 
-  /** Invalidates the rollups of a batch that has got objects with subjects. */
+  /** Invalidates the rollups of the hours of the batch's objects. */
   async invalidateRollups(tx: Queryable, target: BatchTarget): Promise<void> {
     await tx.query(INVALIDATE_ROLLUPS, target);
   }

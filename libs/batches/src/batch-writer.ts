@@ -5,22 +5,24 @@ import { Database, isUniqueViolation, Sequence, type Queryable, type Transaction
 import type { BatchRow } from '#store';
 import { Injectable } from '@nestjs/common';
 import { conflictProblem, differentContent, rejectConflicts } from './batch-conflicts.js';
-import type { RejectedObjects } from './batch-input.js';
+import type { BatchWrite, RejectedObjects } from './batch-input.js';
 import type { BatchObject } from './batch-object.js';
 import { batchNotFound } from './batch-reader.js';
-import { batchResponse } from './batch-response.js';
-import type { BatchResult, BatchWrite } from './batch-write.js';
+import { batchResponse, type BatchResult } from './batch-response.js';
 import { batchEtag } from './batch-wire.js';
 import { BatchWriteStore, type BatchTarget, type Conflict, type ConflictScope } from './batch-write.store.js';
-import { ChunkReader } from './chunk-reader.js';
+import { InputReader } from './input-reader.js';
 import { stagedRows } from './copy-rows.js';
-import { ObjectCopy } from './object-copy.js';
+import { ObjectsCopyIn } from './objects-copy-in.js';
 import { WriteSlots, type ReleaseSlot } from './write-slots.js';
 
 /** Larger batches are copied; smaller ones are inserted in one statement and one round trip (docs/decisions/008). */
 const INSERT_OBJECTS_MAX = 200;
 /** Attempts where another transaction takes or frees an id while a batch is being stored. */
 const CONFLICT_ATTEMPTS = 3;
+
+/** Nothing was stored: the batch is not valid, or an id that existed does not exist any more, so another attempt may succeed. */
+type NotStored = { kind: 'invalid' } | { kind: 'retry' };
 
 /** Writes batches: parse and validate, plan, store, respond. See docs/decisions/009. */
 @Injectable()
@@ -39,7 +41,7 @@ export class BatchWriter {
    */
   async write(write: BatchWrite, receipt?: Receipt): Promise<WriteResponse> {
     const { input, isPartial } = write;
-    const reader = await ChunkReader.open(input, isPartial);
+    const reader = await InputReader.open(input, isPartial);
     if (reader.isInvalid) throw await reader.readErrors();
 
     const small = canInsert(write, receipt) ? reader.onlyChunk : null;
@@ -112,39 +114,39 @@ export class BatchWriter {
   /** Null where the batch is not valid. An input in memory is read again when the transaction lost a race or its connection. */
   private async storeWithRetries(
     write: BatchWrite,
-    reader: ChunkReader,
+    reader: InputReader,
     receipt: Receipt | undefined,
   ): Promise<WriteResponse | null> {
     const isRepeatable = write.input.source === 'memory';
     for (let attempt = 1; attempt <= (isRepeatable ? CONFLICT_ATTEMPTS : 1); attempt++) {
-      const response = isRepeatable
+      const outcome = isRepeatable
         ? await this.database.retrying(async () => {
             await reader.rewind();
             return this.storeOnce(write, reader, receipt);
           })
         : await this.storeOnce(write, reader, receipt);
-      if (response !== 'conflict gone') return response;
+      if (outcome.kind === 'stored') return outcome.response;
+      if (outcome.kind === 'invalid') return null;
     }
     throw new Problem('unavailable', {
       detail: 'An id of the batch was in use while it was stored; retry the request.',
     });
   }
 
-  /** @returns null where the batch is not valid; `conflict gone` where an id that was taken is free again */
   private storeOnce(
     write: BatchWrite,
-    reader: ChunkReader,
+    reader: InputReader,
     receipt: Receipt | undefined,
-  ): Promise<WriteResponse | null | 'conflict gone'> {
+  ): Promise<{ kind: 'stored'; response: WriteResponse } | NotStored> {
     return this.database.transactionOnce(async (tx) => {
       await this.store.disableStatementTimeout(tx);
       const result = await this.storeIn(tx, write, reader);
-      if (result === null || result === 'conflict gone') {
+      if (result.kind === 'invalid' || result.kind === 'retry') {
         tx.setRollbackOnly();
         return result;
       }
-      const { kind, stored, rejected } = result;
-      if (reader.hasSubjects && kind !== 'unchanged') await this.store.invalidateRollups(tx, targetOf(write));
+      const { stored, rejected } = result;
+      if (reader.hasSubjects && result.kind !== 'unchanged') await this.store.invalidateRollups(tx, targetOf(write));
       if (write.isPartial && stored === 0 && rejected.objects > 0) {
         const detail = 'None of the objects can be stored; see errors.';
         throw new Problem('invalid-body', { detail, errors: rejected.listed, errorCount: rejected.count });
@@ -152,24 +154,20 @@ export class BatchWriter {
       const response = batchResponse(write, result);
       if (write.isDryRun) tx.setRollbackOnly();
       else await receipt?.(tx, response);
-      return response;
+      return { kind: 'stored', response };
     });
   }
 
   /** Plans how to store the batch, and stores it. */
-  private async storeIn(
-    tx: Transaction,
-    write: BatchWrite,
-    reader: ChunkReader,
-  ): Promise<BatchResult | null | 'conflict gone'> {
+  private async storeIn(tx: Transaction, write: BatchWrite, reader: InputReader): Promise<BatchResult | NotStored> {
     const target = targetOf(write);
     const mayCopy = !write.isPartial && write.ifExists !== 'skip';
     if (mayCopy && (await this.store.create(tx, target, this.sequence.next()))) {
       this.checkPreconditions(write, null);
       return this.copy(tx, write, reader);
     }
-    if (!(await this.stage(tx, reader))) return null;
-    // Locked only now, so that nobody waits for a client that is still sending.
+    if (!(await this.stage(tx, reader))) return { kind: 'invalid' };
+    // Locked only now, so that other requests do not wait for a client that is still sending.
     for (;;) {
       if (await this.store.create(tx, target, this.sequence.next())) {
         this.checkPreconditions(write, null);
@@ -189,26 +187,22 @@ export class BatchWriter {
   }
 
   /** Copies a new batch into `objects`. */
-  private async copy(
-    tx: Transaction,
-    write: BatchWrite,
-    reader: ChunkReader,
-  ): Promise<BatchResult | null | 'conflict gone'> {
-    const copy = new ObjectCopy(this.store, this.sequence, tx, write);
+  private async copy(tx: Transaction, write: BatchWrite, reader: InputReader): Promise<BatchResult | NotStored> {
+    const copy = new ObjectsCopyIn(this.store, this.sequence, tx, write);
     for (let objects = await reader.next(); objects !== null; objects = await reader.next()) await copy.write(objects);
-    if (reader.isInvalid) return null;
+    if (reader.isInvalid) return { kind: 'invalid' };
     await copy.end();
     if (copy.hasConflict) {
       const conflicts = await this.store.conflicts(tx, targetOf(write), 'any', true);
       if (conflicts.length > 0) throw conflictProblem(conflicts, write.input);
-      return 'conflict gone';
+      return { kind: 'retry' };
     }
     const batch = await this.finish(tx, write, copy.copied, null);
     return { kind: 'created', batch, stored: copy.copied, rejected: reader.rejected, hasOtherObjects: false };
   }
 
-  /** Copies the batch into a temporary table, to compare it with what is stored. @returns false where it is not valid */
-  private async stage(tx: Transaction, reader: ChunkReader): Promise<boolean> {
+  /** Copies the batch into a temporary table, to compare it with the stored one. @returns false where it is not valid */
+  private async stage(tx: Transaction, reader: InputReader): Promise<boolean> {
     await this.store.createStage(tx);
     const copy = this.store.copyStaged(tx);
     for (let objects = await reader.next(); objects !== null; objects = await reader.next()) {
@@ -236,7 +230,7 @@ export class BatchWriter {
   ): Promise<BatchResult> {
     const { ifExists, batchId, input, isPartial } = write;
     const target = targetOf(write);
-    if (ifExists === 'refuse') {
+    if (ifExists === 'reject') {
       const conflicts = await this.store.conflicts(tx, target, 'any');
       const error = { pointer: '/batch_id', detail: `"${batchId}" exists already` };
       throw conflictProblem(conflicts, input, [error]);

@@ -39,7 +39,7 @@ import {
 } from './batch.dto.js';
 import { BatchOperations } from './batch.operations.js';
 import { BatchReader } from './batch-reader.js';
-import { BatchStore } from './batch.store.js';
+import { BatchReadStore } from './batch-read.store.js';
 import { filterOf } from '#objects';
 import { batchDto, batchEtag } from './batch-wire.js';
 import { BatchWriter } from './batch-writer.js';
@@ -57,7 +57,7 @@ export class BatchController {
     private readonly operations: BatchOperations,
     private readonly writer: BatchWriter,
     private readonly reader: BatchReader,
-    private readonly store: BatchStore,
+    private readonly store: BatchReadStore,
     private readonly config: Config,
   ) {}
 
@@ -68,7 +68,7 @@ export class BatchController {
     consumedBy: { 'application/x-ndjson': 'PUT /batches/{batch_id}' },
     query: true,
   })
-  @ApiOperation({ summary: 'Store a whole batch, all or nothing' })
+  @ApiOperation({ summary: 'Create a batch, all or nothing' })
   @ApiBody({ type: CreateBatchDto })
   @ApiRespondAsync(' `return=representation` returns the whole batch, but not together with an Idempotency-Key.')
   @ApiResult(201, BatchDto, { location: true, etag: true })
@@ -88,9 +88,9 @@ export class BatchController {
   @Put(':batch_id')
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json', 'application/x-ndjson'], query: true })
   @ApiOperation({
-    summary: 'Store a whole batch, repeatably',
+    summary: 'Create or replace a batch (idempotent)',
     description:
-      'The same content again is 200 and changes nothing; other content is 409 unless `on_conflict` says what to do. As `application/x-ndjson` it is one object a line, of any number of lines.',
+      'The same content again is 200 and changes nothing; other content is 409 unless `on_conflict` is set. A body of type `application/x-ndjson` has one object per line and any number of lines.',
   })
   @ApiParam({ name: 'batch_id', type: String })
   @ApiConsumes('application/json', 'application/x-ndjson')
@@ -110,7 +110,7 @@ export class BatchController {
   @Get()
   @JsonHeader()
   @Rules({ roles: ['admin', 'analyst'], query: true })
-  @ApiOperation({ summary: 'List the batches that have an object which the filter matches, newest first' })
+  @ApiOperation({ summary: 'List the batches that contain a matching object, newest first' })
   @ApiResult(200, BatchPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listBatches(
@@ -157,7 +157,7 @@ export class BatchController {
   @Delete(':batch_id')
   @HttpCode(204)
   @Rules({ roles: ['admin'], query: true })
-  @ApiOperation({ summary: 'Delete a batch that is empty, or with cascade=true whole' })
+  @ApiOperation({ summary: 'Delete a batch; with cascade=true, also its objects' })
   @ApiPreconditions()
   @ApiResult(204)
   @ApiProblems('invalid-query', 'not-found', 'batch-not-empty')
@@ -171,8 +171,8 @@ export class BatchController {
   }
 
   /**
-   * The batch that was just stored. Null where it was changed or deleted since, or cannot be read: it is stored all the same,
-   * and its creator must not read what others have added.
+   * The batch that was just stored. Null where it was changed or deleted since, because its creator must not read the objects of
+   * others, and where it cannot be read, because the write has succeeded in any case.
    */
   private async representation(
     projectId: number,

@@ -4,9 +4,7 @@ import { ApiProperty, OmitType } from '@nestjs/swagger';
 import { IsArray, ValidateNested } from 'class-validator';
 import { FilterQuery, NewObjectDto } from '#objects';
 
-/** Producers read no data, and other objects of the batch are data. */
-const NO_COUNT_FOR_PRODUCERS =
-  'Left out for a producer with on_conflict=skip, which must not learn what else a batch has.';
+const NO_COUNT_FOR_PRODUCERS = 'Omitted for a producer with on_conflict=skip, because it would reveal other objects.';
 
 export class CreateBatchDto {
   @IdField({ description: 'Unique in the project.', example: 'spring-shoes' })
@@ -67,7 +65,7 @@ class InputErrorDto {
   detail: string;
 }
 
-/** The result of a batch that was stored in part. */
+/** The result of a partially stored batch. */
 export class PartBatchDto {
   @ApiProperty({ example: 'spring-shoes' })
   batch_id: string;
@@ -90,11 +88,15 @@ export class DryRunDto {
   @ApiProperty({ enum: [true], example: true })
   dry_run: boolean;
 
-  @ApiProperty({ enum: ['create', 'nothing', 'replace', 'extend'], example: 'create' })
-  would: string;
+  @ApiProperty({
+    enum: ['create', 'none', 'replace', 'extend'],
+    description: 'What the request would do; `none` for a batch that exists with the same content.',
+    example: 'create',
+  })
+  outcome: string;
 
   @ApiProperty({ description: 'Status of the response without dry_run.', example: 201 })
-  would_answer: number;
+  status: number;
 
   @ApiProperty({ example: 'spring-shoes' })
   batch_id: string;
@@ -182,7 +184,7 @@ function ObjectsField(): PropertyDecorator {
   return applyDecorators(
     ApiProperty({
       type: [NewObjectDto],
-      description: 'The objects, in the order that is kept; at most BATCH_OBJECTS_MAX.',
+      description: 'The objects, at most BATCH_OBJECTS_MAX. Their order is kept.',
     }),
     IsArray({ message: 'must be a list of objects' }),
     ValidateNested({ each: true, context: { dto: NewObjectDto } satisfies NestedContext }),

@@ -37,7 +37,7 @@ export class BatchOperations {
     const isPartial = query.mode === 'partial';
     const { batchId = '', input } = this.parser.parseJson(CreateBatchDto, jsonBody(request), isPartial);
     const options = { isPartial, isDryRun: query.dry_run ?? false, baseUrl, role };
-    return this.writer.write({ projectId, batchId, input, ifExists: 'refuse', ...options }, receipt);
+    return this.writer.write({ projectId, batchId, input, ifExists: 'reject', ...options }, receipt);
   }
 
   private runPut(request: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
@@ -48,7 +48,7 @@ export class BatchOperations {
     if (!isId(batchId)) throw new Problem('invalid-path', { detail: `The id of a batch ${ID_RULE}.` });
     const { batchId: bodyId = batchId, input } = this.parsePut(request.body, isPartial);
     if (bodyId !== batchId) {
-      const detail = `must be "${batchId}", as in the URL, or left out`;
+      const detail = `must equal the current value "${batchId}", or be omitted`;
       throw new Problem('invalid-body', { detail: `batch_id ${detail}.`, errors: [{ pointer: '/batch_id', detail }] });
     }
     const ifExists = query.on_conflict ?? 'compare';

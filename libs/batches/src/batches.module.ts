@@ -7,7 +7,7 @@ import { BatchController } from './batch.controller.js';
 import { BatchOperations } from './batch.operations.js';
 import { BatchParser } from './batch-parser.js';
 import { BatchReader } from './batch-reader.js';
-import { BatchStore } from './batch.store.js';
+import { BatchReadStore } from './batch-read.store.js';
 import { BatchWriteStore } from './batch-write.store.js';
 import { BatchWriter } from './batch-writer.js';
 import { WriteSlots } from './write-slots.js';
@@ -16,6 +16,6 @@ import { WriteSlots } from './write-slots.js';
 @Module({
   imports: [JobsModule, ObjectsModule, TypeOrmModule.forFeature([BatchEntity])],
   controllers: [BatchController],
-  providers: [BatchParser, BatchStore, BatchReader, BatchWriteStore, WriteSlots, BatchWriter, BatchOperations],
+  providers: [BatchParser, BatchReadStore, BatchReader, BatchWriteStore, WriteSlots, BatchWriter, BatchOperations],
 })
 export class BatchesModule {}

@@ -17,12 +17,12 @@ export function objectRows(
 ): string {
   let rows = '';
   let seq = firstSeq;
-  // Most neighbours arrive in the same millisecond.
-  let tick = -1n;
+  // Most consecutive objects arrive in the same millisecond, whose text is computed once.
+  let millisecond = -1n;
   let arrival = '';
   for (const { objectId, subject, observedAt, data } of objects) {
-    if (observedAt === null && seq >> 22n !== tick) {
-      tick = seq >> 22n;
+    if (observedAt === null && seq >> 22n !== millisecond) {
+      millisecond = seq >> 22n;
       arrival = timeOfSeq(seq);
     }
     rows +=
@@ -33,7 +33,7 @@ export function objectRows(
   return rows;
 }
 
-/** Rows for COPY into `staged`. Empty `data` becomes NULL, for objects of which only the id is compared. */
+/** Rows for COPY into `staged`. Empty `data` becomes NULL, for objects whose ids alone are compared. */
 export function stagedRows(firstSeq: bigint, objects: readonly BatchObject[]): string {
   let rows = '';
   let seq = firstSeq;

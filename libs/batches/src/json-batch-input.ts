@@ -39,20 +39,20 @@ export class JsonBatchInput implements BatchInput {
     let expandedLength = 0;
     let at = this.listStart;
     for (let isLast = false; !isLast;) {
-      const slice = this.orMalformed(() => this.nextSlice(at));
-      if (position + slice.elements.length > this.limits.objectsMax) throw this.tooManyObjects(position, slice);
-      const parsed = this.orMalformed(() => this.parsePlain(slice, position)) ?? this.parseEach(slice, position);
+      const next = this.orMalformed(() => this.nextElements(at));
+      if (position + next.elements.length > this.limits.objectsMax) throw this.tooManyObjects(position, next);
+      const parsed = this.orMalformed(() => this.parsePlain(next, position)) ?? this.parseEach(next, position);
       expandedLength += parsed.expandedLength;
       if (expandedLength > 0) this.requireExpandedLength(expandedLength);
       if (position === 0) parsed.errors.addAll(this.batchErrors);
-      ({ end: at, isLast } = slice);
-      position += slice.elements.length;
+      ({ end: at, isLast } = next);
+      position += next.elements.length;
       yield { ...parsed, isLast };
     }
   }
 
   /** The next elements of the list. @param at index of the bracket or comma before them @throws SyntaxError */
-  private nextSlice(at: number): Slice {
+  private nextElements(at: number): ListElements {
     const starts: number[] = [];
     const elements: FoundMember[] = [];
     let i = skipSpace(this.text, at + 1);
@@ -78,7 +78,7 @@ export class JsonBatchInput implements BatchInput {
   }
 
   /** Null where an object is not valid, or JavaScript would lose a name, a digit or a character of it. @throws SyntaxError */
-  private parsePlain({ starts, elements }: Slice, position: number): ParsedSlice | null {
+  private parsePlain({ starts, elements }: ListElements, position: number): ParsedElements | null {
     const text = `[${this.text.slice(starts[0] ?? 0, elements.at(-1)?.end ?? 0)}]`;
     const { names, depth, suspect } = surveyJson(text);
     if (depth > JSON_DEPTH_MAX) return null;
@@ -95,8 +95,13 @@ export class JsonBatchInput implements BatchInput {
     return { objects, errors: new ValidationErrors(), invalidObjects: 0, expandedLength: 0 };
   }
 
-  private parseEach({ starts, elements }: Slice, position: number): ParsedSlice {
-    const parsed: ParsedSlice = { objects: [], errors: new ValidationErrors(), invalidObjects: 0, expandedLength: 0 };
+  private parseEach({ starts, elements }: ListElements, position: number): ParsedElements {
+    const parsed: ParsedElements = {
+      objects: [],
+      errors: new ValidationErrors(),
+      invalidObjects: 0,
+      expandedLength: 0,
+    };
     for (const [index, { end }] of elements.entries()) {
       // The limit applies to the whole body, not to one object.
       const body = new JsonBody(Buffer.from(this.text.slice(starts[index], end)), Infinity);
@@ -124,11 +129,11 @@ export class JsonBatchInput implements BatchInput {
     }
   }
 
-  private tooManyObjects(position: number, slice: Slice): Problem {
-    let count = position + slice.elements.length;
-    while (!slice.isLast) {
-      slice = this.orMalformed(() => this.nextSlice(slice.end));
-      count += slice.elements.length;
+  private tooManyObjects(position: number, next: ListElements): Problem {
+    let count = position + next.elements.length;
+    while (!next.isLast) {
+      next = this.orMalformed(() => this.nextElements(next.end));
+      count += next.elements.length;
     }
     const limit = `BATCH_OBJECTS_MAX is ${String(this.limits.objectsMax)}, see /api/v1/limits`;
     return new Problem('too-large', { detail: `The batch has ${String(count)} objects; ${limit}.` });
@@ -145,7 +150,7 @@ export class JsonBatchInput implements BatchInput {
 }
 
 /** Consecutive elements of the list. */
-interface Slice {
+interface ListElements {
   starts: number[];
   /** The end of each element and the span of its `data`, which is undefined where it has none or is not an object. */
   elements: FoundMember[];
@@ -154,7 +159,7 @@ interface Slice {
   isLast: boolean;
 }
 
-interface ParsedSlice extends Omit<BatchChunk, 'isLast'> {
+interface ParsedElements extends Omit<BatchChunk, 'isLast'> {
   /** Number of characters that PostgreSQL writes for the numbers with an exponent. */
   expandedLength: number;
 }

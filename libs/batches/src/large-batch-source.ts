@@ -1,23 +1,23 @@
 import type { Database, Snapshot } from '#database';
 import type { BodySource } from '#http';
 import type { BatchRow } from '#store';
-import type { BatchObjects, BatchStore } from './batch.store.js';
+import type { BatchObjects, BatchReadStore } from './batch-read.store.js';
 import { nestedObjectText, wholeBatchHead } from './batch-wire.js';
 
-/** Objects that one statement reads: enough that the round trip does not count, few enough to keep in memory. */
+/** Objects that one statement reads: so many that the round trip does not matter, so few that they fit in memory. */
 const CHUNK_OBJECTS = 1_000;
 
-/** A batch as JSON text, read in chunks from a snapshot: one state of it, whatever is written meanwhile. */
+/** A batch as JSON text, read in chunks from one snapshot. */
 export class LargeBatchSource implements BodySource {
   private snapshot: Snapshot | null = null;
-  /** The chunk that `next` gives next; null after the last. */
+  /** The chunk that `next` returns; null after the last. */
   private chunk: BatchObjects | null = null;
   private isFirst = true;
   private isClosed = false;
 
   /** @param releaseSlot is called once, when the source is closed */
   constructor(
-    private readonly store: BatchStore,
+    private readonly store: BatchReadStore,
     private readonly projectId: number,
     private readonly batchId: string,
     private readonly releaseSlot: () => void,

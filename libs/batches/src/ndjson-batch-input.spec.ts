@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { RejectedObjects, type BatchInput } from './batch-input.js';
 import type { BatchObject } from './batch-object.js';
 import { BatchParser } from './batch-parser.js';
-import { ChunkReader } from './chunk-reader.js';
+import { InputReader } from './input-reader.js';
 
 const LIMIT = 2_000;
 
@@ -143,7 +143,7 @@ describe('an invalid line', () => {
 
   it('is listed up to a hundred errors, and counted beyond', async () => {
     const pieces = Array.from({ length: 5_000 }, (_, i) => (i % 10 === 4 ? 'nonsense\n' : `${line(String(i))}\n`));
-    const reader = await ChunkReader.open(inputOf(pieces), false);
+    const reader = await InputReader.open(inputOf(pieces), false);
     expect(reader.isInvalid).toBe(true);
     for (const rejected of [(await readAll(inputOf(pieces))).rejected, await listedBy(reader)]) {
       expect([rejected.listed.length, rejected.count]).toEqual([100, 500]);
@@ -153,13 +153,13 @@ describe('an invalid line', () => {
 
   it('stops the reader before the rest has arrived', async () => {
     const { body, readCount } = bodyOf(Array.from({ length: 1_000 }, () => `${'{'.padEnd(500, ' ')}\n`));
-    const reader = await ChunkReader.open(parser.parseNdjson(body), false);
+    const reader = await InputReader.open(parser.parseNdjson(body), false);
     expect([reader.isInvalid, await reader.next()]).toEqual([true, null]);
     expect(readCount()).toBeLessThan(500);
   });
 });
 
-async function listedBy(reader: ChunkReader): Promise<{ listed: Problem['errors']; count: number }> {
+async function listedBy(reader: InputReader): Promise<{ listed: Problem['errors']; count: number }> {
   const { errors, errorCount } = await reader.readErrors();
   return { listed: errors, count: errorCount };
 }
@@ -177,7 +177,7 @@ describe('a line over BODY_LIMIT_BYTES', () => {
     ]) {
       const problem = await problemOf(inputOf(pieces));
       expect(problem.slug).toBe('too-large');
-      expect(problem.message).toMatch(/^Line 3 is longer than BODY_LIMIT_BYTES, 2000 bytes; see \/api\/v1\/limits\.$/);
+      expect(problem.message).toMatch(/^Line 3 exceeds BODY_LIMIT_BYTES, 2000 bytes; see \/api\/v1\/limits\.$/);
     }
   });
 

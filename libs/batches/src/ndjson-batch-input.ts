@@ -15,7 +15,7 @@ export class NdjsonBatchInput implements BatchInput {
     private readonly body: NdjsonBody,
     private readonly lineLimitBytes: number,
   ) {
-    this.source = body.isKept ? 'stored' : 'client';
+    this.source = body.isStored ? 'stored' : 'client';
   }
 
   async *chunks(): AsyncGenerator<BatchChunk> {
@@ -48,7 +48,7 @@ function isBlank(line: Buffer): boolean {
   return line.every((byte) => byte === 32 || byte === 9 || byte === 13);
 }
 
-/** Whole lines without their line ends, a chunk at a time. @throws Problem too-large for a line over the limit */
+/** Whole lines without their line ends, a chunk at a time. @throws Problem too-large for a line that exceeds the limit */
 async function* lineGroups(bytes: AsyncIterable<Buffer>, limitBytes: number): AsyncGenerator<Buffer[]> {
   let lines: Buffer[] = [];
   let size = 0;
@@ -56,16 +56,16 @@ async function* lineGroups(bytes: AsyncIterable<Buffer>, limitBytes: number): As
   // The beginning of an incomplete line, in pieces, so that a long line is joined only once.
   let open: Buffer[] = [];
   let openBytes = 0;
-  const refuseTooLong = (length: number): void => {
+  const rejectTooLong = (length: number): void => {
     if (length <= limitBytes) return;
     const line = String(before + lines.length + 1);
-    const detail = `Line ${line} is longer than BODY_LIMIT_BYTES, ${String(limitBytes)} bytes; see /api/v1/limits.`;
+    const detail = `Line ${line} exceeds BODY_LIMIT_BYTES, ${String(limitBytes)} bytes; see /api/v1/limits.`;
     throw new Problem('too-large', { detail });
   };
   for await (const piece of bytes) {
     let start = 0;
     for (let end = piece.indexOf(LINE_FEED); end !== -1; end = piece.indexOf(LINE_FEED, start)) {
-      refuseTooLong(openBytes + end - start);
+      rejectTooLong(openBytes + end - start);
       const rest = piece.subarray(start, end);
       lines.push(open.length === 0 ? rest : Buffer.concat([...open, rest]));
       size += openBytes + rest.length + 1;
@@ -82,7 +82,7 @@ async function* lineGroups(bytes: AsyncIterable<Buffer>, limitBytes: number): As
     if (start < piece.length) {
       open.push(piece.subarray(start));
       openBytes += piece.length - start;
-      refuseTooLong(openBytes);
+      rejectTooLong(openBytes);
     }
   }
   if (openBytes > 0) lines.push(Buffer.concat(open));

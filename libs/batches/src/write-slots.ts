@@ -6,9 +6,8 @@ import { Injectable } from '@nestjs/common';
 const STREAM_WAIT_MS = 10_000;
 
 /**
- * Large batches that a project writes at a time. More would not raise the throughput, because they wait for the same
- * processors, and would slow down readers: with four at a time the slowest of a hundred reads took 6 times as long as at rest,
- * with two 3 times.
+ * Large batches that a project writes at a time. More would not increase the throughput, because they share the processors, but
+ * would slow down readers: the slowest of a hundred reads takes 3 times as long as without writes, and 6 times with four.
  */
 const LARGE_BATCHES = 2;
 

@@ -42,13 +42,13 @@ const EXISTING = `
 
 const REPLACE = `
   WITH new AS (SELECT * FROM jsonb_to_recordset($2::jsonb) AS o (i text, s text, t timestamptz, d jsonb)),
-  was AS (SELECT ${ROLLUP_COLUMNS} FROM objects WHERE project_id = $1 AND object_id IN (SELECT i FROM new)),
+  old_rows AS (SELECT ${ROLLUP_COLUMNS} FROM objects WHERE project_id = $1 AND object_id IN (SELECT i FROM new)),
   changed AS (
     UPDATE objects AS e SET data = new.d, subject = new.s, observed_at = coalesce(new.t, e.observed_at)
     FROM new WHERE e.project_id = $1 AND e.object_id = new.i
     RETURNING e.project_id, e.subject, e.observed_at, e.measure
   )
-  ${invalidateRollupsSql('(TABLE was UNION ALL TABLE changed)')}`;
+  ${invalidateRollupsSql('(TABLE old_rows UNION ALL TABLE changed)')}`;
 
 const TOUCH = `
   UPDATE batches SET revision = $3, digest = NULL WHERE project_id = $1 AND batch_id = ANY ($2::text[])`;

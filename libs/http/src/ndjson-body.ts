@@ -3,7 +3,7 @@ export class NdjsonBody {
   /** @param bytes can be read once; fails with a Problem for an invalid body, and with any error when the connection is lost */
   constructor(
     readonly bytes: AsyncIterable<Buffer>,
-    /** The whole body is stored, so that reading it does not wait for the client. */
-    readonly isKept = false,
+    /** Whether the whole body is stored, so that reading it does not wait for the client. */
+    readonly isStored = false,
   ) {}
 }

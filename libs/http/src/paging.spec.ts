@@ -256,7 +256,7 @@ describe('the Link header of a page', () => {
     const header = linkHeader(page, { items, hasNext: true, hasPrevious: true }) ?? '';
     const [, next = '', previous = ''] = /^<([^>]+)>; rel="next", <([^>]+)>; rel="prev"$/.exec(header) ?? [];
     const cursors = [next, previous].map((link) => new URL(link).searchParams.get('cursor') ?? '');
-    expect(cursors.map((cursor) => decodeCursor(cursor, FINGERPRINT))).toEqual([
+    expect(cursors.map((cursor) => decodeCursor(cursor, FINGERPRINT, 'time'))).toEqual([
       { kind: 'after', seq: '7', oldestFirst: false, at: '2024-12-10T16:45:00.000000Z' },
       { kind: 'before', seq: '9', oldestFirst: false, at: '2024-12-10T16:45:00.500000Z' },
     ]);

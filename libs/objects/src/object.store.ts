@@ -46,7 +46,7 @@ const INSERT = {
       FROM batch
       RETURNING *
     ),
-    marked AS (${invalidateRollupsSql('o')})
+    invalidated AS (${invalidateRollupsSql('o')})
     SELECT ${OBJECT_COLUMNS} FROM o`,
 };
 
@@ -63,22 +63,22 @@ const LOCK_BATCH_OF = {
 const UPDATE = {
   name: 'object.update',
   text: `
-    WITH was AS (SELECT ${ROLLUP_COLUMNS} FROM objects WHERE project_id = $1::int AND object_id = $2::text),
+    WITH old_rows AS (SELECT ${ROLLUP_COLUMNS} FROM objects WHERE project_id = $1::int AND object_id = $2::text),
     o AS (
       UPDATE objects SET data = $3::jsonb, subject = $4::text,
         observed_at = coalesce($5::timestamptz, ${timeOfSeqSql('seq')})
       WHERE project_id = $1::int AND object_id = $2::text
       RETURNING *
     ),
-    marked AS (${invalidateRollupsSql(`(TABLE was UNION ALL SELECT ${ROLLUP_COLUMNS} FROM o)`)})
+    invalidated AS (${invalidateRollupsSql(`(TABLE old_rows UNION ALL SELECT ${ROLLUP_COLUMNS} FROM o)`)})
     SELECT ${OBJECT_COLUMNS} FROM o`,
 };
 
 const DELETE = {
   name: 'object.delete',
   text: `
-    WITH gone AS (DELETE FROM objects WHERE project_id = $1 AND object_id = $2 RETURNING ${ROLLUP_COLUMNS})
-    ${invalidateRollupsSql('gone')}`,
+    WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND object_id = $2 RETURNING ${ROLLUP_COLUMNS})
+    ${invalidateRollupsSql('deleted')}`,
 };
 
 @Injectable()
@@ -93,12 +93,12 @@ export class ObjectStore {
     return row ?? null;
   }
 
-  /** Whether this very object is stored: the same id under the same sequence number. */
+  /** Whether this object is stored: the same id with the same sequence number. */
   isStored({ projectId, objectId, seq }: Pick<NewObject, 'projectId' | 'objectId' | 'seq'>): Promise<boolean> {
     return this.objects.existsBy({ project_id: projectId, object_id: objectId, seq: seq.toString() });
   }
 
-  /** The existing ones of these objects, in no order. */
+  /** The objects of these ids that exist, in any order. */
   findAll(projectId: number, objectIds: readonly string[], on: Queryable = this.database): Promise<ObjectRow[]> {
     return on.query<ObjectRow>(GET_ALL, [projectId, objectIds]);
   }

@@ -17,4 +17,4 @@ export {
 export { MEASURED_KEY, ObjectEntity } from './object.entity.js';
 export { addObjectsSql, insertRow, type NewObjectRow } from './object-insert.js';
 export { dataOf, listOfPairs, pairsOf, patchPairs, valueIn } from './pairs.js';
-export { invalidateAllRollupsSql, ROLLUP_COLUMNS, invalidateRollupsSql, SETTLED_UNTIL } from './rollup-marks.js';
+export { invalidateAllRollupsSql, invalidateRollupsSql, ROLLUP_COLUMNS, ROLLUPS_UNTIL } from './rollup-invalidation.js';

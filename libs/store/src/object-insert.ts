@@ -1,6 +1,6 @@
 import { SEQ_STEP, timeOfSeqSql } from '#database';
 import { NEW_OBJECT_COLUMNS } from './object-columns.js';
-import { ROLLUP_COLUMNS, invalidateRollupsSql } from './rollup-marks.js';
+import { ROLLUP_COLUMNS, invalidateRollupsSql } from './rollup-invalidation.js';
 
 /** A validated object, ready to be stored. */
 export interface NewObjectRow {
@@ -23,8 +23,8 @@ export function addObjectsSql(after?: string): string {
       SELECT $1::int, $2::text, o.i, s.seq, o.s, coalesce(o.t, ${timeOfSeqSql('s.seq')}), o.d
       FROM ${after === undefined ? '' : `${after}, `}ROWS FROM (
           jsonb_to_recordset($5::jsonb) AS (i text, s text, t timestamptz, d jsonb)
-        ) WITH ORDINALITY AS o (i, s, t, d, place),
-      LATERAL (SELECT $3::bigint + (o.place - 1) * ${String(SEQ_STEP)} AS seq) AS s
+        ) WITH ORDINALITY AS o (i, s, t, d, ordinal),
+      LATERAL (SELECT $3::bigint + (o.ordinal - 1) * ${String(SEQ_STEP)} AS seq) AS s
       RETURNING ${ROLLUP_COLUMNS}
     )
     ${invalidateRollupsSql('added')}`;

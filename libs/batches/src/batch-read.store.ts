@@ -36,7 +36,7 @@ export interface BatchObjects {
   hasMore: boolean;
 }
 
-/** A batch and its first objects, of one state. */
+/** A batch and its first objects, of one snapshot. */
 export interface BatchWithObjects extends BatchObjects {
   batch: BatchRow;
 }
@@ -79,7 +79,7 @@ type FoundRow = Pick<BatchRow, 'object_count' | 'revision'> & { batch_seq: strin
 
 /** Reads batches and their objects; `BatchWriteStore` writes them. */
 @Injectable()
-export class BatchStore {
+export class BatchReadStore {
   constructor(
     private readonly database: Database,
     private readonly config: Config,

@@ -6,20 +6,20 @@ import type { BatchWriteStore } from './batch-write.store.js';
 /** Objects copied under one savepoint. After each segment the writer waits for the database to catch up. */
 const SEGMENT_OBJECTS = 20_000;
 
-/** Positions and ids of a chunk, joined: all that is needed to find conflicts, in as little memory as possible. */
+/** The positions of a chunk and its ids, joined to one text: enough to find conflicts, in little memory. */
 interface ChunkIds {
   positions: number[];
   ids: string;
 }
 
 /**
- * Copies the objects of a new batch into `objects`. When an id is taken, nothing can be stored any more: from then on the ids of
- * the current segment and of all later objects are staged instead, so that every conflict can be found.
+ * `COPY ... FROM STDIN` of the objects of a new batch into `objects`. When an id exists, the batch cannot be stored any more: from
+ * then on the ids of the current segment and of all later objects are staged instead, so that every conflict can be found.
  */
-export class ObjectCopy {
-  /** Number of objects that are copied for good. */
+export class ObjectsCopyIn {
+  /** Number of objects in completed segments. */
   copied = 0;
-  /** Whether an id was taken. */
+  /** Whether an id exists already. */
   hasConflict = false;
   private copy: CopyIn | undefined;
   /** Of the current segment only, so that memory does not grow with the batch. */
@@ -73,7 +73,7 @@ export class ObjectCopy {
     this.segmentObjects = 0;
   }
 
-  /** False where an id is taken. */
+  /** False where an id exists already. */
   private async succeeds(copying: Promise<void>): Promise<boolean> {
     try {
       await copying;

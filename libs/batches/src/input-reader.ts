@@ -5,9 +5,9 @@ import type { BatchObject } from './batch-object.js';
 
 /**
  * Reads the valid objects of a batch and collects its validation errors. Unless the batch may be stored in part, it stops at the
- * first chunk with an error. Between two chunks other requests have their turn on the event loop.
+ * first chunk with an error. Between two chunks it yields to the event loop, so that other requests are served.
  */
-export class ChunkReader {
+export class InputReader {
   rejected = new RejectedObjects();
   /** Whether an object has a subject. */
   hasSubjects = false;
@@ -25,14 +25,14 @@ export class ChunkReader {
     this.chunks = iteratorOf(input);
   }
 
-  /** Parses and validates the first chunk, so that no connection is taken before there is something to store. */
-  static async open(input: BatchInput, isPartial: boolean): Promise<ChunkReader> {
-    const reader = new ChunkReader(input, isPartial);
+  /** Parses and validates the first chunk, so that no connection is used before there is an object to store. */
+  static async open(input: BatchInput, isPartial: boolean): Promise<InputReader> {
+    const reader = new InputReader(input, isPartial);
     reader.first = await reader.read();
     return reader;
   }
 
-  /** The objects of a batch of one chunk; null for a batch that has more, or may have. */
+  /** The objects of a batch of one chunk; null for a batch that has, or may have, more chunks. */
   get onlyChunk(): BatchObject[] | null {
     return this.first?.isLast === true ? this.first.objects : null;
   }

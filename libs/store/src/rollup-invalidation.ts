@@ -5,20 +5,21 @@ import { ObjectEntity } from './object.entity.js';
 export const ROLLUP_COLUMNS = columnListSql(columns(ObjectEntity, 'project_id', 'subject', 'observed_at', 'measure'));
 
 /**
- * Hours before this time may have a rollup: an hour gets one two hours after its end at the earliest. A change invalidates
- * its hour only from one hour after its end. So a transaction that changed an hour without invalidating it has one hour for
- * its COMMIT before the hour is summed up.
+ * Only hours before this time have a rollup: it is computed two hours after the end of the hour at the earliest. A change
+ * invalidates its hour only if the hour ended at least one hour before. So a transaction that does not invalidate its hour has
+ * one more hour to commit before the rollup is computed.
  */
-export const SETTLED_UNTIL = `date_trunc('hour', statement_timestamp() - interval '2 hours')`;
-const UNMARKED_FROM = `date_trunc('hour', statement_timestamp() - interval '1 hour')`;
+export const ROLLUPS_UNTIL = `date_trunc('hour', statement_timestamp() - interval '2 hours')`;
+/** A change of this hour or a later one invalidates nothing. */
+const INVALIDATED_UNTIL = `date_trunc('hour', statement_timestamp() - interval '1 hour')`;
 
 /**
- * SQL that invalidates the rollups of the hours of changed objects; it runs in the transaction that changes them. It only
- * inserts rows, so concurrent writers do not wait for each other.
+ * SQL that invalidates the rollups of the hours of changed objects, in the transaction that changes them. It inserts a row into
+ * `rollup_marks` for each hour, so that concurrent writers do not wait for each other; an hour with a mark has no valid rollup.
  * @param changed a table, or a CTE of the same statement, with `ROLLUP_COLUMNS` of the objects before and after the change
  */
 export function invalidateRollupsSql(changed: string): string {
-  return `${invalidateAllRollupsSql(changed)} AND c.observed_at < ${UNMARKED_FROM}`;
+  return `${invalidateAllRollupsSql(changed)} AND c.observed_at < ${INVALIDATED_UNTIL}`;
 }
 
 /** The same for hours of any age: for a transaction that may last longer than an hour. */
