@@ -41,7 +41,8 @@ const TAGS: Readonly<Record<string, string>> = {
 const ANY: readonly ProblemSlug[] = ['invalid-query', 'not-acceptable'];
 const WITH_KEY: readonly ProblemSlug[] = ['unauthenticated', 'forbidden', 'unavailable'];
 const WITH_ID: readonly ProblemSlug[] = ['invalid-path', 'uri-too-long'];
-const WITH_IDEMPOTENCY: readonly ProblemSlug[] = [
+const ON_POST: readonly ProblemSlug[] = [
+  'precondition-failed',
   'invalid-header',
   'idempotency-key-reused',
   'idempotency-in-progress',
@@ -101,7 +102,7 @@ function completeOperation(operation: Operation, path: string, method: string, d
   for (const parameter of operation.parameters ?? []) if ('in' in parameter) moveExample(parameter);
   if (needsKey && method === 'post') {
     operation.parameters = [...(operation.parameters ?? []), IDEMPOTENCY_KEY];
-    for (const slug of WITH_IDEMPOTENCY) addProblem(operation.responses, slug);
+    for (const slug of ON_POST) addProblem(operation.responses, slug);
   }
   if (needsKey && method === 'get')
     operation.responses[304] ??= { description: 'Not modified: If-None-Match lists the current ETag.' };

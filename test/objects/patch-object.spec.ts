@@ -81,7 +81,6 @@ describe('PATCH /objects/{object_id}', () => {
       'b:3 b:null',
     ],
     ['removes all pairs for an empty list', '{"a":1}', '[]', ''],
-    ['uses the last value of a key given twice', '{"a":1}', '{"a":2,"a":3}', 'a:3'],
     ['compares keys after unescaping', '{"\\u0061":1,"b":2}', '{"a":2,"\\u0062":null}', 'a:2'],
     [
       'accepts `__proto__` and `constructor` as keys',
@@ -133,6 +132,8 @@ describe('PATCH /objects/{object_id}', () => {
     ['data null', { data: null }, '/data'],
     ['data that is a string', { data: 'x' }, '/data'],
     ['a value that is not a scalar', { data: { a: {} } }, '/data/a'],
+    ['a key given twice', '{"data":{"a":2,"a":3}}', '/data/a'],
+    ['a key given twice, once escaped and null', '{"data":{"a":2,"\\u0061":null}}', '/data/a'],
     ['a pair without a value', { data: [{ key: 'a' }] }, '/data/0/value'],
     ['an invalid time', { observed_at: '2024-02-30T00:00:00Z' }, '/observed_at'],
     ['a null id', { object_id: null }, '/object_id'],

@@ -313,6 +313,17 @@ describe('every route', () => {
     }
   });
 
+  it.each(all.filter(([, { method }]) => method === 'POST'))(
+    'returns 412 for a precondition that a POST cannot fulfil: %s',
+    async (_, route) => {
+      for (const headers of [{ 'If-Match': '"x"' }, { 'If-None-Match': '*' }, { 'If-None-Match': ' *' }])
+        expectProblem(await send(route, { key: keyFor(route), headers }), 'precondition-failed');
+      const body = route.body === undefined ? {} : { body: { nonsense: 1 } };
+      for (const headers of [{}, { 'If-Match': '*' }, { 'If-None-Match': '"x"' }])
+        expect((await send(route, { key: keyFor(route), ...body, headers })).status).not.toBe(412);
+    },
+  );
+
   it.each(all)('ignores a trailing slash: %s', async (_, route) => {
     const key = keyFor(route);
     const body = route.body === undefined ? {} : { body: { nonsense: 1 } };

@@ -13,7 +13,7 @@ import type { Logger } from 'pino';
 import { preferredType } from './accept.js';
 import { PACE, type Pace } from './body-pace.js';
 import type { Config } from '#platform';
-import { answerConditionalGet } from './preconditions.js';
+import { answerConditionalGet, refusePostPreconditions } from './preconditions.js';
 import { URL_LENGTH_MAX, urlTooLong } from './paging.js';
 import { sendProblem, problemBody } from './problem.filter.js';
 import { Problem } from './problems.js';
@@ -136,7 +136,7 @@ function refusalOf(request: FastifyRequest): Problem | undefined {
   if (preferredType(request, produces) === undefined) {
     return new Problem('not-acceptable', { detail: `This resource is available as ${produces.join(' or ')}.` });
   }
-  return refuseBody(request);
+  return (request.method === 'POST' ? refusePostPreconditions(request) : undefined) ?? refuseBody(request);
 }
 
 function cutAt(text: string, separator: string): [string, string] {

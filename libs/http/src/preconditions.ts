@@ -49,6 +49,22 @@ export function checkPreconditions(
 }
 
 /**
+ * The problem of a POST with a precondition that cannot be fulfilled. POST creates something below its URL, whose own
+ * representation, such as a page of a list, is not what a client wants to protect: ignoring the header would be unsafe.
+ */
+export function refusePostPreconditions(request: FastifyRequest): Problem | undefined {
+  const { ifMatch, ifNoneMatch } = preconditionsOf(request);
+  if (ifMatch !== undefined && ifMatch.trim() !== '*')
+    return failed(
+      'If-Match with an ETag cannot be used with POST; change an existing resource with PUT or PATCH.',
+      null,
+    );
+  if (ifNoneMatch?.trim() === '*')
+    return failed('If-None-Match: * cannot be used with POST, because the resource at this URL exists.', null);
+  return undefined;
+}
+
+/**
  * Adds an ETag and a Cache-Control to every successful read, and answers 304 where If-None-Match names the ETag. A cache may
  * keep a response but has to revalidate it each time, so that a read after a write is fresh.
  */

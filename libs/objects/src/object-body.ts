@@ -1,6 +1,6 @@
 import { findMember, skipSpace } from '#json';
 import { validateDto, type JsonBody } from '#http';
-import type { CreateObjectDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
+import { PatchObjectDto, type CreateObjectDto, type ReplaceObjectDto } from './object.dto.js';
 
 type ObjectDtoClass = typeof CreateObjectDto | typeof ReplaceObjectDto | typeof PatchObjectDto;
 
@@ -16,7 +16,8 @@ export function parseObject<Class extends ObjectDtoClass>(
   dtoClass: Class,
   body: JsonBody,
 ): { dto: InstanceType<Class>; data: string | undefined } {
-  const { text, value } = body.read(isShorthand);
+  // A patch sets each key once, so that one of two equal names would be lost.
+  const { text, value } = dtoClass === PatchObjectDto ? body.read() : body.read(isShorthand);
   const errors = validateDto(dtoClass, value, '');
   if (errors.count > 0) throw errors.problem('invalid-body');
   return { dto: value as InstanceType<Class>, data: dataText(text) };
