@@ -4,7 +4,7 @@ import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { cloneDatabase, type TestDatabase } from '../test/harness/database.js';
 import { ENTITIES } from '../apps/entities.js';
 
-/** The part of an index's definition that TypeORM has no option for. */
+/** The parts of an index definition for which TypeORM has no option. */
 const BEYOND_TYPEORM: Readonly<Record<string, [described: string, actual: string]>> = {
   objects_data_idx: ['data)', 'data jsonb_path_ops)'],
   objects_subject_idx: ['seq)', 'seq) INCLUDE (measure)'],
@@ -48,7 +48,7 @@ function columnLine(column: ColumnMetadata): string {
   return parts.join(' ');
 }
 
-/** The indexes of an entity as PostgreSQL writes their definitions. */
+/** The indexes of an entity, in the format of PostgreSQL. */
 function indexLines({ tableName, primaryColumns, uniques, indices, columns }: EntityMetadata): string[] {
   const columnOf = (property: string): string =>
     columns.find(({ propertyName }) => propertyName === property)?.databaseName ?? `no column ${property}`;
@@ -75,7 +75,7 @@ describe.each(ENTITIES.map((entity) => [entity.name, entity] as const))('%s', (_
     expect(columns.map(columnLine).sort()).toEqual(await linesOf(COLUMNS, [tableName]));
   });
 
-  it('describes every index of its table by name and definition, the primary key included', async () => {
+  it('describes every index of its table by name and definition, including the primary key', async () => {
     const metadata = db.database.dataSource.getMetadata(entity);
     expect(indexLines(metadata)).toEqual(await linesOf(INDEXES, [metadata.tableName]));
   });

@@ -5,7 +5,7 @@ import { MIGRATIONS } from './index.js';
 /** Every object that a migration creates, by name and definition, without TypeORM's own table. */
 const CATALOG = `
   SELECT format('column %s.%s %s%s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
-      CASE WHEN a.attnotnull THEN ' not null' ELSE '' END, coll.collname) AS thing
+      CASE WHEN a.attnotnull THEN ' not null' ELSE '' END, coll.collname) AS line
     FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid AND c.relkind = 'r'
     LEFT JOIN pg_collation AS coll ON coll.oid = a.attcollation
     WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'migrations'
@@ -23,9 +23,9 @@ const CATALOG = `
       AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = p.oid AND d.deptype = 'e')
   UNION ALL
   SELECT format('trigger %s', tgname) FROM pg_trigger WHERE NOT tgisinternal
-  ORDER BY thing`;
+  ORDER BY line`;
 
-/** A database without migrations; TypeORM's own table is created by the first. */
+/** A database without migrations. The first migration creates TypeORM's own table. */
 let empty: TestDatabase;
 /** A database with all migrations. */
 let migrated: TestDatabase;
@@ -40,7 +40,7 @@ afterAll(async () => {
 });
 
 async function catalogOf(db: TestDatabase): Promise<string[]> {
-  return (await db.sql<{ thing: string }>(CATALOG)).map((row) => row.thing);
+  return (await db.sql<{ line: string }>(CATALOG)).map((row) => row.line);
 }
 
 describe('the migrations', () => {
@@ -57,7 +57,7 @@ describe('the migrations', () => {
     expect(await catalogOf(empty)).toEqual(first);
   });
 
-  it('let no lane repeat a number that is ahead of the clock of the database', async () => {
+  it('never let a lane repeat a number that is ahead of the database clock', async () => {
     const { dataSource } = empty.database;
     const last = MIGRATIONS.findIndex((migration) => new migration().name.startsWith('SequenceLanes'));
     for (const _ of MIGRATIONS.slice(last)) await dataSource.undoLastMigration();
@@ -73,7 +73,7 @@ describe('the migrations', () => {
     ]);
   });
 
-  it('have all run in a database that the product has opened, and none runs twice', async () => {
+  it('have all run, each once, in a database that the product has opened', async () => {
     expect(await migrated.database.dataSource.showMigrations()).toBe(false);
     expect(await migrated.database.dataSource.runMigrations()).toEqual([]);
   });
@@ -85,21 +85,19 @@ describe('the migrations', () => {
     expect(times).toEqual([...new Set(times)].sort((a, b) => a - b));
   });
 
-  it('create no trigger, which would not work in the same way on a cluster', async () => {
-    expect((await catalogOf(migrated)).filter((thing) => thing.startsWith('trigger'))).toEqual([]);
+  it('create no trigger, which would work differently on a cluster', async () => {
+    expect((await catalogOf(migrated)).filter((line) => line.startsWith('trigger'))).toEqual([]);
   });
 
-  it('begin every key and index of batches and objects with the project', async () => {
-    const indexes = (await catalogOf(migrated)).filter((thing) =>
-      /^index .* ON public\.(batches|objects) /.test(thing),
-    );
+  it('begin every key and index of batches and objects with the project id', async () => {
+    const indexes = (await catalogOf(migrated)).filter((line) => /^index .* ON public\.(batches|objects) /.test(line));
     expect(indexes.length).toBeGreaterThan(5);
     for (const index of indexes) expect(index).toMatch(/ USING \w+ \(project_id,/);
   });
 
   it('compare every id byte for byte', async () => {
-    const columns = (await catalogOf(migrated)).filter((thing) =>
-      /^column \w+\.(batch_id|object_id|subject|device_id) /.test(thing),
+    const columns = (await catalogOf(migrated)).filter((line) =>
+      /^column \w+\.(batch_id|object_id|subject|device_id) /.test(line),
     );
     expect(columns.length).toBeGreaterThan(4);
     for (const column of columns) expect(column).toMatch(/ C$/);

@@ -43,7 +43,7 @@ describe('JsonHead', () => {
     }
   });
 
-  it('detects line breaks in the first object, and whether it is complete', () => {
+  it('reports whether the first object contains line breaks and whether it is complete', () => {
     expect(headOf('{"object_id":"a\\n","data":{}}\n{"x":1}')).toMatchObject({ isComplete: true, hasLineBreak: false });
     expect(headOf('{"object_id":\n"a"}')).toMatchObject({ isComplete: true, hasLineBreak: true });
     expect(headOf('{"object_id":"a}')).toMatchObject({ isComplete: false });

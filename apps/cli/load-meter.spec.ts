@@ -52,7 +52,7 @@ describe('LoadMeter', () => {
     });
   });
 
-  it('shows no rate and no time left before it has measured for 2 seconds', () => {
+  it('shows no rate and no remaining time in the first 2 seconds', () => {
     const file = { sizeBytes: 100 * MB, bytesRead: 0, objectsRead: 0 };
     const read = (): void => {
       file.bytesRead += MB;
@@ -60,7 +60,7 @@ describe('LoadMeter', () => {
     expect(run(countersOf([file]), 2, read)).toMatchObject({ rate: 'rate unknown', left: 'time left unknown' });
   });
 
-  it('ignores the bytes of the first second, which only fill buffers', () => {
+  it('ignores the bytes of the first second, which fill buffers', () => {
     const file = { sizeBytes: 101 * MB, bytesRead: 0, objectsRead: 0 };
     const figures = run(countersOf([file]), 4, (second) => {
       file.bytesRead += second === 1 ? 50 * MB : MB;
@@ -76,7 +76,7 @@ describe('LoadMeter', () => {
     expect(figures).toMatchObject({ bytes: '0.82 of 1.00 GB', left: '3 min 0 s left' });
   });
 
-  it('shows a stalled load as unknown time left', () => {
+  it('shows an unknown remaining time for a stalled load', () => {
     const file = { sizeBytes: 100 * MB, bytesRead: 50 * MB, objectsRead: 1 };
     expect(run(countersOf([file]), 20, () => undefined)).toMatchObject({
       rate: '0 objects/s',
@@ -84,12 +84,12 @@ describe('LoadMeter', () => {
     });
   });
 
-  it('shows that it waits for the server when everything is read', () => {
+  it('shows that it waits for the server when all files are read', () => {
     const file = { sizeBytes: MB, bytesRead: MB, objectsRead: 5 };
     expect(run(countersOf([file]), 5, () => undefined)).toMatchObject({ fraction: 1, left: 'waiting for the server' });
   });
 
-  it('shows no fraction and no time left when the size of a file is unknown', () => {
+  it('shows no percentage and no remaining time when the size of a file is unknown', () => {
     const file = { sizeBytes: undefined, bytesRead: 0, objectsRead: 0 };
     const figures = run(countersOf([file]), 10, () => {
       file.bytesRead += MB;
@@ -102,7 +102,7 @@ describe('LoadMeter', () => {
     });
   });
 
-  it('measures anew when a file is sent again', () => {
+  it('restarts the measurement when a file is sent again', () => {
     const file = { sizeBytes: 100 * MB, bytesRead: 0, objectsRead: 0 };
     const figures = run(countersOf([file]), 10, (second) => {
       file.bytesRead = second <= 5 ? second * 10 * MB : (second - 6) * MB;
@@ -110,7 +110,7 @@ describe('LoadMeter', () => {
     expect(figures).toMatchObject({ bytes: '4.0 of 100.0 MB', rate: '1.0 MB/s', left: '1 min 36 s left' });
   });
 
-  it('shows the average rate when the load is done, however short it was', () => {
+  it('shows the average rate when the load is complete, for any duration', () => {
     const counters = countersOf([], { files: 1, bytesTotal: MB });
     const figures = run(counters, 1, () => {
       counters.filesDone = 1;
@@ -121,7 +121,7 @@ describe('LoadMeter', () => {
     expect(figures).toMatchObject({ fraction: 1, rate: '300 objects/s', left: 'done' });
   });
 
-  it('counts many small files by what the server has confirmed', () => {
+  it('counts the confirmed bytes of many small files', () => {
     const counters = countersOf([], { files: 100, bytesTotal: 100 * MB });
     const figures = run(counters, 10, () => {
       counters.filesDone += 2;

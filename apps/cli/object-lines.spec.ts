@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { ObjectLines } from './object-lines.js';
 
-/** Converts a text in chunks of this size. */
+/** Converts a text in chunks of `size` characters. */
 function convert(text: string, chunkBytes = Infinity): { ndjson: string; objectCount: number } {
   const bytes = Buffer.from(text);
   const lines = new ObjectLines();
@@ -48,11 +48,11 @@ describe('ObjectLines', () => {
     expect(convert(`{"b\\u0061tch_id":"a","objects":[${objects.join(',')}]}`).ndjson).toBe(`${objects.join('\n')}\n`);
   });
 
-  it('replaces line breaks between the tokens of an object by spaces', () => {
+  it('replaces line breaks between the tokens of an object with spaces', () => {
     expect(convert('{"objects":[{\n"a":\r\n1}\n,\n{}]}').ndjson).toBe('{ "a":\r 1} \n{}\n');
   });
 
-  it('leaves the text of an object to the server, also when it is not an object', () => {
+  it('does not validate the elements, even if they are not objects', () => {
     expect(convert('{"objects":[7,{"a" 1},"x",[{},{}],{"a":1]]}').ndjson).toBe('7\n{"a" 1}\n"x"\n[{},{}]\n{"a":1]\n');
   });
 

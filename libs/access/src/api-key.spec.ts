@@ -43,14 +43,14 @@ describe('mayBeKey', () => {
 });
 
 describe('a key from a setting', () => {
-  it('may have any other format, up to 1,024 visible ASCII characters', () => {
+  it('can have any other format, up to 1,024 visible ASCII characters', () => {
     for (const key of ['a'.repeat(32), 'stw_admin_short', makeKey('admin') + '0', 'x'.repeat(1024)])
       expect(mayBeKey(key)).toBe(true);
     for (const key of ['x'.repeat(1025), 'ü'.repeat(32), 'a space and so no Bearer credential'])
       expect(mayBeKey(key)).toBe(false);
   });
 
-  it('has a prefix that reveals nothing of it', () => {
+  it('has a prefix that reveals no part of it', () => {
     expect(prefixOf('my own secret of 32 characters!!')).toBe('(from a setting)');
   });
 });
@@ -61,7 +61,7 @@ describe('the stored parts of a key', () => {
     expect(prefixOf(key)).toBe(key.slice(0, 'stw_analyst_'.length + 4));
   });
 
-  it('include a hash that needs the secret', () => {
+  it('include a hash that depends on the secret', () => {
     const key = makeKey('analyst');
     expect(hashOf(key, 'secret')).toHaveLength(32);
     expect(hashOf(key, 'secret')).toEqual(hashOf(key, 'secret'));

@@ -56,7 +56,7 @@ async function projectOf(objects: readonly Known[]): Promise<number> {
   return projects;
 }
 
-/** Exact decimals as whole numbers of 10^-SCALE. */
+/** Decimals are represented exactly, as integers in units of 10^-SCALE. */
 const SCALE = 60;
 
 function decimalOf(text: string): bigint {
@@ -276,7 +276,7 @@ const question: fc.Arbitrary<Aggregate> = fc
   }));
 
 describe('an aggregate', () => {
-  it('equals the oracle of exact arithmetic and calendars, for any objects and groups', async () => {
+  it('equals the result of an oracle with exact arithmetic, for any objects and groups', async () => {
     await fc.assert(
       fc.asyncProperty(objects, fc.array(question, { minLength: 8, maxLength: 8 }), async (known, questions) => {
         const projectId = await projectOf(known);
@@ -299,8 +299,8 @@ describe('an aggregate', () => {
     ['of a subject', { subject: 's' }, 24],
     ['of a batch', { batch_id: 'b' }, 48],
     ['of a pair', { data: '{"room":"a"}' }, 4],
-    ['of either pair, 1.00 being 1', { data: '{"room":"a","room":1}', match: 'any' }, 12],
-  ])('without groups, %s, has one result', async (_, parameters, count) => {
+    ['of either pair, where 1.00 equals 1', { data: '{"room":"a","room":1}', match: 'any' }, 12],
+  ])('without groups, %s, returns one result', async (_, parameters, count) => {
     const known: Known[] = ['s', null].flatMap((subject) =>
       ROOMS.map((room) => ({
         data: [
@@ -319,7 +319,7 @@ describe('an aggregate', () => {
     expect(await totalOf(projectId + 1, filter, 'sum', 'n')).toEqual({ value: null, count: 0 });
   });
 
-  it('keeps the decimals of an average of numbers beyond a double', async () => {
+  it('keeps the decimals of an average of numbers beyond the precision of a double', async () => {
     const numbers = ['12345678901234567890', '12345678901234567891'];
     const data = numbers.map((value) => ({ key: 'n', value }));
     const projectId = await projectOf([{ data, subject: null, observed_at: '2024-01-01T00:00:00Z' }]);
@@ -331,8 +331,8 @@ describe('an aggregate', () => {
 
   it.each([
     ['rollups and objects', ['1.5', '2'], '1.75', 2],
-    ['the objects alone, where one of them has several numbers', ['1.5', '2', '[3,4]'], '2.625', 4],
-  ])('averages a subject over a time from %s', async (_, values, value, count) => {
+    ['objects only, where one of them has several numbers', ['1.5', '2', '[3,4]'], '2.625', 4],
+  ])('averages a subject over a span of time from %s', async (_, values, value, count) => {
     const known: Known[] = values.map((text, i) => ({
       data: (JSON.parse(`[${text}]`) as unknown[]).flat().map((one) => ({ key: 'temperature', value: String(one) })),
       subject: 'HQ/lab',
@@ -347,7 +347,7 @@ describe('an aggregate', () => {
     expect(await aggregates.average({ ...span, subject: 'HQ' }, overflow)).toMatchObject({ value: null, count: 0 });
   });
 
-  it('throws the given problem when an average has too many digits', async () => {
+  it("throws the caller's problem when an average has too many digits", async () => {
     const values = ['1e131071', '9e131071', '9e131071'];
     const known = values.map((value) => ({
       data: [{ key: 'temperature', value }],
@@ -367,7 +367,7 @@ describe('an aggregate', () => {
     });
   });
 
-  it('rejects a time zone that the database does not know', async () => {
+  it('rejects a time zone that is unknown to the database', async () => {
     const by: Dimension = { kind: 'time', bucket: { kind: 'month' }, timeZone: 'Europe/Atlantis' };
     const known: Known = { data: [], subject: null, observed_at: '2024-01-01T00:00:00Z' };
     const asked = aggregates.compute(await projectOf([known]), parseFilter({}), {
@@ -384,7 +384,7 @@ describe('an aggregate', () => {
     expect(problem).toMatchObject({ slug: 'invalid-query', errors: [{ parameter: 'time_zone' }] });
   });
 
-  it('returns no group of a result over the limits', async () => {
+  it('returns no groups if the result exceeds the limits', async () => {
     const data = [{ key: 'n', value: '12345' }];
     const known: Known[] = ['a', 'b'].map((subject) => ({ data, subject, observed_at: '2024-01-01T00:00:00Z' }));
     const asked: Aggregate = { op: 'max', key: 'n', by: { kind: 'subject' }, series: null };
@@ -398,7 +398,7 @@ describe('an aggregate', () => {
     expect(await rowsWithin(2, 23)).toMatchObject([{ value: null }]);
   });
 
-  it('uses the index on data for the key, except with a subject or a batch', () => {
+  it('uses the index on data for the key, unless there is a subject or a batch', () => {
     const asked: Aggregate = { op: 'max', key: 'n', by: null, series: null };
     const valuesWith = (filter: FilterParameters): unknown[] =>
       aggregateSql(1, parseFilter(filter), asked, { groups: 1, bytes: 1 }).values;

@@ -23,7 +23,7 @@ describe('parseBucket', () => {
   );
 
   it.each(['527041m', '8785h', '367d', '53w', '9999999m', '10000000m', '99999999999999999999d'])(
-    'rejects %s, which is over 366 days',
+    'rejects %s, which exceeds 366 days',
     (text) => {
       expect(parseBucket(text)).toBeNull();
     },
@@ -55,7 +55,7 @@ describe('isTimeZone', () => {
   });
 });
 
-it('writes times of all years of RFC 3339, without trailing zeros of seconds', () => {
+it('formats times of all years of RFC 3339, without trailing zeros in the seconds', () => {
   const times = ['0000-01-01T00:00:00Z', '0000-12-31T04:56:02Z', '2024-03-31T01:00:00Z', '9999-12-31T15:00:00Z'];
   for (const time of times) expect(timeOfEpoch(`${String(Date.parse(time) / 1_000)}.000000`)).toBe(time);
 });

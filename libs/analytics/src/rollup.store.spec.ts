@@ -42,7 +42,7 @@ type Sums = Record<RollupOp, string | null>;
 
 const OPS: readonly RollupOp[] = ['count', 'sum', 'avg', 'min', 'max'];
 
-/** The same figures computed from `data`. */
+/** The same sums computed from `data`. */
 async function truth({ from, until }: MeasuredSpan = span): Promise<Sums> {
   const [row] = await db.sql<Sums>(
     `SELECT count(*)::text AS count, trim_scale(sum(v)) AS sum,
@@ -79,7 +79,7 @@ const readings = (count: number): Reading[] =>
   Array.from({ length: count }, (_, n) => ({ id: `r${String(n)}`, minute: n * 7, value: n / 10 }));
 
 describe('rollups', () => {
-  it('give the figures of the objects, before and after a refresh', async () => {
+  it('equal the sums of the objects, before and after a refresh', async () => {
     await post('b', readings(150));
     expect(await sums()).toEqual(await truth());
     expect(await notInRollups()).toBe('150');
@@ -88,7 +88,7 @@ describe('rollups', () => {
     expect(await notInRollups()).toBe('0');
   });
 
-  it('are correct for spans that begin and end anywhere in an hour', async () => {
+  it('are correct for spans that begin and end within an hour', async () => {
     await post('b', readings(200));
     await rollups.refresh(span);
     const minute = fc.integer({ min: -30, max: 1_500 });
@@ -243,7 +243,7 @@ describe('splitSpan', () => {
   const partsOf = (from: string, until: string): [string, string][] =>
     Array.from(splitSpan({ ...span, from, until }), (part) => [part.from, part.until]);
 
-  it('cuts a long span at whole hours into consecutive parts of at most 30 days', () => {
+  it('splits a long span at full hours into consecutive parts of at most 30 days', () => {
     expect(partsOf('2024-01-01T10:30:00.123456Z', '2024-03-05T00:15:00Z')).toEqual([
       ['2024-01-01T10:30:00.123456Z', '2024-01-31T10:00:00.000Z'],
       ['2024-01-31T10:00:00.000Z', '2024-03-01T10:00:00.000Z'],
@@ -251,7 +251,7 @@ describe('splitSpan', () => {
     ]);
   });
 
-  it('keeps a span of 30 days whole', () => {
+  it('does not split a span of 30 days', () => {
     const whole: [string, string] = ['2024-01-01T00:00:00Z', '2024-01-31T00:00:00Z'];
     expect(partsOf(...whole)).toEqual([whole]);
   });

@@ -15,7 +15,7 @@ function byValidator(name: Name, value: unknown): string[] {
   return validateDto(DTOS[name], value, '').listed.map((error) => ('pointer' in error ? error.pointer : ''));
 }
 
-/** The same by class-validator, from instances of the classes. */
+/** The pointers of class-validator's errors, for instances of the classes. */
 function byClassValidator(name: Name, value: unknown): string[] {
   if (!isObject(value)) return [''];
   const options = { whitelist: true, forbidNonWhitelisted: true, forbidUnknownValues: false };
@@ -26,7 +26,7 @@ function instanceOf(dto: DtoClass, plain: Record<string, unknown>): object {
   const instance = new dto() as Record<string, unknown>;
   for (const [member, value] of Object.entries(plain)) {
     const element = member === 'objects' ? NewObjectDto : member === 'data' ? PairDto : undefined;
-    const list = member === 'data' && isObject(value) ? writtenOut(value) : value;
+    const list = member === 'data' && isObject(value) ? pairsOfShorthand(value) : value;
     instance[member] =
       element !== undefined && Array.isArray(list)
         ? list.map((one: unknown) => (isObject(one) ? instanceOf(element, one) : one))
@@ -35,7 +35,7 @@ function instanceOf(dto: DtoClass, plain: Record<string, unknown>): object {
   return instance;
 }
 
-function writtenOut(shorthand: Record<string, unknown>): object[] {
+function pairsOfShorthand(shorthand: Record<string, unknown>): object[] {
   return Object.entries(shorthand).map(([key, value]) => ({ key, value }));
 }
 
@@ -49,7 +49,7 @@ const created = { ...object, batch_id: 'b' };
 const pair = { key: 'k', value: 'v' };
 const long = (length: number): string => '👢'.repeat(length);
 
-const GOOD: [Name, unknown][] = [
+const VALID: [Name, unknown][] = [
   ['CreateBatchDto', { batch_id: 'b', objects: [] }],
   ['CreateBatchDto', { batch_id: long(255), objects: [object, { ...object, object_id: long(255) }] }],
   ['CreateBatchDto', { batch_id: ' ', objects: [{ object_id: '/', data: {} }] }],
@@ -74,7 +74,7 @@ const GOOD: [Name, unknown][] = [
   ['PairDto', { key: 'k', value: null }],
 ];
 
-const BAD: [Name, unknown, string][] = [
+const INVALID: [Name, unknown, string][] = [
   ['CreateBatchDto', null, ''],
   ['CreateBatchDto', [], ''],
   ['CreateBatchDto', 'b', ''],
@@ -127,19 +127,19 @@ const BAD: [Name, unknown, string][] = [
   ['PairDto', { key: 'k' }, '/value'],
 ];
 
-/** Data that both refuse, class-validator not always at the same place. */
-const BAD_DATA: unknown[] = [{ '': 1 }, { [long(256)]: 1 }, { a: {} }, { a: 1, b: [] }, [null], ['k'], [pair, 5]];
+/** Data that both reject; the pointers of class-validator can differ. */
+const INVALID_DATA: unknown[] = [{ '': 1 }, { [long(256)]: 1 }, { a: {} }, { a: 1, b: [] }, [null], ['k'], [pair, 5]];
 
 describe('the validator and class-validator', () => {
-  it.each(GOOD)('both accept a %s %j', (name, value) => {
+  it.each(VALID)('both accept a %s %j', (name, value) => {
     expect([byValidator(name, value), byClassValidator(name, value)]).toEqual([[], []]);
   });
 
-  it.each(BAD)('both refuse a %s %j at one place', (name, value, pointer) => {
+  it.each(INVALID)('both reject a %s %j with the same pointer', (name, value, pointer) => {
     expect([byValidator(name, value)[0], byClassValidator(name, value)[0]]).toEqual([pointer, pointer]);
   });
 
-  it.each(BAD_DATA.map((data) => [data]))('both refuse data %j', (data) => {
+  it.each(INVALID_DATA.map((data) => [data]))('both reject data %j', (data) => {
     for (const name of ['CreateObjectDto', 'ReplaceObjectDto', 'PatchObjectDto'] as const) {
       const value = name === 'CreateObjectDto' ? { ...created, data } : { data };
       expect(byValidator(name, value)[0]).toMatch(/^\/data(\/|$)/);
@@ -147,11 +147,11 @@ describe('the validator and class-validator', () => {
     }
   });
 
-  it('refuses a list in place of a pair, which class-validator takes for more pairs', () => {
+  it('reject an array in place of a pair, which class-validator alone would accept as more pairs', () => {
     expect(byValidator('CreateObjectDto', { ...created, data: [pair, [pair]] })).toEqual(['/data/1']);
   });
 
-  it('agree on any mixture of good and bad members', () => {
+  it('agree on any combination of valid and invalid members', () => {
     const text = fc.constantFrom<unknown>('a', '', long(255), long(256), 'a\u0000', 'keys', null, 5, {}, []);
     const value = fc.constantFrom<unknown>('x', '', 1, 1.5, true, null, {}, [1]);
     const pairs = fc.array(
@@ -181,16 +181,16 @@ describe('the validator and class-validator', () => {
 
 describe('an error in shorthand data', () => {
   it.each<[string, unknown, string, string]>([
-    ['an empty name', { '': 1 }, '/data/', 'is not a valid key: must be 1 to 255 characters; got 0'],
+    ['an empty key', { '': 1 }, '/data/', 'is not a valid key: must be 1 to 255 characters; got 0'],
     [
-      'a name that is too long',
+      'a key that is too long',
       { a: 1, [long(256)]: 1 },
       `/data/${long(255)}…`,
       'is not a valid key: must be 1 to 255 characters; got 256',
     ],
-    ['an object as value', { a: {} }, '/data/a', 'must be text, a number, true, false or null'],
-    ['a list as value', { 'a/b': [1] }, '/data/a~1b', 'must be text, a number, true, false or null'],
-  ])('points at the member: %s', (_, data, pointer, detail) => {
+    ['an object as a value', { a: {} }, '/data/a', 'must be text, a number, true, false or null'],
+    ['an array as a value', { 'a/b': [1] }, '/data/a~1b', 'must be text, a number, true, false or null'],
+  ])('has a pointer to the member: %s', (_, data, pointer, detail) => {
     expect(validateDto(CreateObjectDto, { ...created, data }, '').listed).toEqual([{ pointer, detail }]);
     expect(validateDto(PatchObjectDto, { data }, '/lines/7').listed).toEqual([
       { pointer: `/lines/7${pointer}`, detail },
@@ -201,7 +201,7 @@ describe('an error in shorthand data', () => {
 });
 
 describe('a body with more than 100 errors', () => {
-  it('has the first 100 listed and all of them counted', () => {
+  it('lists the first 100 and counts all', () => {
     const objects = [{ object_id: 'a', data: Array<number>(5_000).fill(1) }, { data: [{ key: '' }] }, 7];
     const errors = validateDto(CreateBatchDto, { batch_id: 'b', objects }, '');
     expect([errors.listed.length, errors.count]).toEqual([100, 5_004]);

@@ -31,7 +31,7 @@ function batchText(count = 600): string {
 
 type Result = { ids: string[]; data: string[] } | { slug: string; detail?: string };
 
-/** As the product reads it: chunk by chunk. */
+/** Parses the body like the product, in chunks. */
 function inChunks(text: string): Result {
   return resultOf(() => {
     const { input } = parser.parseJson(CreateBatchDto, new JsonBody(Buffer.from(text), 1e9), false);
@@ -44,7 +44,7 @@ function inChunks(text: string): Result {
   });
 }
 
-/** The same read whole, in the simplest way. */
+/** Parses the whole body at once, with the simplest code. */
 function whole(text: string): Result {
   return resultOf(() => {
     const { value } = new JsonBody(Buffer.from(text), 1e9).read(isShorthand);
@@ -72,39 +72,35 @@ function resultOf(read: () => Result): Result {
 }
 
 describe('a batch that is parsed in chunks', () => {
-  it('has the same objects as when it is parsed whole', () => {
+  it('has the same objects as when it is parsed at once', () => {
     expect(inChunks(batchText())).toEqual(whole(batchText()));
     expect(inChunks(batchText())).toMatchObject({ ids: expect.arrayContaining(['o0', 'o599']) as unknown });
   });
 
   it.each([
-    ['a number that a double cannot hold', '"n": 301', '"n": 12345678901234567890'],
+    ['a number beyond the precision of a double', '"n": 301', '"n": 12345678901234567890'],
     ['an exponent', '"n": 301', '"n": 1e400'],
     ['a key given twice', '"n": 301', '"n": 301, "n": 302'],
     ['an escaped key', '"n": 301', '"\\u006e": 301'],
     ['a character that cannot be stored', '"n": 301', '"n": "\\u0000"'],
+    ['an unknown member', '"subject": "s",\n   "data": {\n    "n": 301', '"sub": "s",\n   "data": {\n    "n": 301'],
     [
-      'a member that is not known',
-      '"subject": "s",\n   "data": {\n    "n": 301',
-      '"sub": "s",\n   "data": {\n    "n": 301',
-    ],
-    [
-      'a name of the object given twice',
+      'a member of an object given twice',
       '"subject": "s",\n   "data": {\n    "n": 301',
       '"subject": "s", "subject": "t",\n   "data": {\n    "n": 301',
     ],
-    ['a comma after the last object', '}\n ]', '},\n ]'],
-  ])('has the same result with %s in its middle', (_, from, to) => {
+    ['a trailing comma', '}\n ]', '},\n ]'],
+  ])('has the same result as when it is parsed at once, with %s in its middle', (_, from, to) => {
     const text = batchText();
     expect(text).toContain(from);
     expect(inChunks(text.replace(from, to))).toEqual(whole(text.replace(from, to)));
   });
 
-  it('is refused when it has too many objects', () => {
+  it('is rejected when it has too many objects', () => {
     expect(inChunks(batchText(701))).toEqual({ slug: 'too-large' });
   });
 
-  it('has the same result wherever its text is damaged', () => {
+  it('has the same result as when it is parsed at once, with damage at any position', () => {
     const good = batchText();
     const damage = fc.record({
       at: fc.integer({ min: 0, max: good.length }),

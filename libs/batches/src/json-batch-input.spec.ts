@@ -39,10 +39,10 @@ function problemOf(work: () => unknown): Problem {
   throw new Error('no problem');
 }
 
-const GOOD = '{"object_id":"good","data":{"n":1}}';
+const VALID = '{"object_id":"good","data":{"n":1}}';
 
 describe('the objects of a JSON body', () => {
-  it('have their data to the letter and their positions from 0', () => {
+  it('keep the text of their data, and have positions from 0', () => {
     const first =
       '{"data":[ {"value":0.1000,"key":"\\u006b"} ],"object_id":"a","subject":"s","observed_at":"2024-05-01T00:00:00Z"}';
     const second = '{"object_id" : "b" , "d\\u0061ta" : {"k":1e400,"\\u006b":"}],{"}}';
@@ -66,7 +66,7 @@ describe('the objects of a JSON body', () => {
     }
   });
 
-  it('are read in chunks, in their order, and can be read again', () => {
+  it('are read in chunks, in order, and can be read again', () => {
     const ids = Array.from({ length: 1_234 }, (_, i) => String(i));
     const input = parse(batchOf(ids.map((id) => `{"object_id":"${id}","data":[]}`)));
     for (let round = 0; round < 2; round++) {
@@ -82,11 +82,11 @@ describe('the objects of a JSON body', () => {
     expect(input.pointerTo(7)).toBe('/objects/7');
   });
 
-  it('may be none', () => {
+  it('can be an empty list', () => {
     for (const partial of [false, true]) expect(objectsOf(parse(batchOf([], ' '), partial))).toEqual([]);
   });
 
-  it('are too large when their numbers, written out, exceed BODY_LIMIT_BYTES together', () => {
+  it('are too large when their numbers without exponents exceed BODY_LIMIT_BYTES in total', () => {
     const objects = Array.from({ length: 20 }, (_, i) => `{"object_id":"${String(i)}","data":{"n":1e9000}}`);
     for (const partial of [false, true]) {
       expect(problemOf(() => chunksOf(parse(batchOf(objects), partial))).slug).toBe('too-large');
@@ -95,8 +95,8 @@ describe('the objects of a JSON body', () => {
   });
 });
 
-/** Invalid objects, each for another reason, and the pointer to the error below the object. */
-const BAD: [string, string, string][] = [
+/** Objects that are invalid for different reasons, and the pointer to the error relative to the object. */
+const INVALID: [string, string, string][] = [
   ['null', 'null', ''],
   ['a list', '[{}]', ''],
   ['no id', '{"data":[]}', '/object_id'],
@@ -110,9 +110,9 @@ const BAD: [string, string, string][] = [
 ];
 
 describe('an invalid object', () => {
-  it.each(BAD)('is reported with a pointer, and the others are returned: %s', (_, bad, pointer) => {
-    const input = parse(batchOf([bad, GOOD, bad, GOOD]));
-    // Read again, as after a lost connection, it reports the same.
+  it.each(INVALID)('is reported with a pointer, and the others are returned: %s', (_, invalid, pointer) => {
+    const input = parse(batchOf([invalid, VALID, invalid, VALID]));
+    // A second read, as after a lost connection, reports the same errors.
     for (let round = 0; round < 2; round++) {
       expect(idsAt(input)).toEqual(['1:good', '3:good']);
       const { listed, count, objects } = rejectedOf(input);
@@ -120,13 +120,13 @@ describe('an invalid object', () => {
     }
   });
 
-  it('is counted with all of its errors, and once as an object', () => {
-    const { count, objects } = rejectedOf(parse(batchOf([GOOD, '{"data":7,"x":1}', GOOD])));
+  it('is counted once as a rejected object, and with all of its errors', () => {
+    const { count, objects } = rejectedOf(parse(batchOf([VALID, '{"data":7,"x":1}', VALID])));
     expect([count, objects]).toEqual([3, 1]);
   });
 
-  it('is listed up to a hundred errors, and counted beyond', () => {
-    const input = parse(batchOf([...Array<string>(150).fill('7'), GOOD]));
+  it('lists at most 100 errors, and counts all', () => {
+    const input = parse(batchOf([...Array<string>(150).fill('7'), VALID]));
     expect(idsAt(input)).toEqual(['150:good']);
     const { listed, count, objects } = rejectedOf(input);
     expect([listed.length, count, objects]).toEqual([100, 150, 150]);
@@ -139,27 +139,27 @@ describe('an invalid object', () => {
   });
 });
 
-describe('a batch that is stored in part', () => {
+describe('a batch with mode=partial', () => {
   it.each<[string, string, string[]]>([
-    ['no object', '[]', ['']],
-    ['no list of objects', '{"batch_id":"b","objects":{"0":{}}}', ['/objects']],
-    ['objects that are missing', '{"batch_id":"b"}', ['/objects']],
-    ['two lists of objects', `{"batch_id":"b","objects":[null],"objects":[${GOOD}]}`, ['/objects']],
-    ['a bad id', `{"batch_id":7,"objects":[null,${GOOD}]}`, ['/batch_id']],
-    ['an unknown member', `{"batch_id":"b","objects":[null,${GOOD}],"at":1}`, ['/at']],
-    ['an id with U+0000', `{"batch_id":"\\u0000","objects":[${GOOD}]}`, ['/batch_id']],
-  ])('has to be valid itself: %s', (_, text, pointers) => {
+    ['not an object', '[]', ['']],
+    ['objects that are not an array', '{"batch_id":"b","objects":{"0":{}}}', ['/objects']],
+    ['missing objects', '{"batch_id":"b"}', ['/objects']],
+    ['objects given twice', `{"batch_id":"b","objects":[null],"objects":[${VALID}]}`, ['/objects']],
+    ['an invalid id', `{"batch_id":7,"objects":[null,${VALID}]}`, ['/batch_id']],
+    ['an unknown member', `{"batch_id":"b","objects":[null,${VALID}],"at":1}`, ['/at']],
+    ['an id with U+0000', `{"batch_id":"\\u0000","objects":[${VALID}]}`, ['/batch_id']],
+  ])('must be valid except for its objects: %s', (_, text, pointers) => {
     const problem = problemOf(() => chunksOf(parse(text, true)));
     expect([problem.slug, pointersOf(problem.errors)]).toEqual(['invalid-body', expect.arrayContaining(pointers)]);
   });
 
-  it('is refused when it is not JSON', () => {
-    expect(problemOf(() => parse(`${batchOf([GOOD])}x`, true)).slug).toBe('malformed-request');
+  it('is rejected when it is not JSON', () => {
+    expect(problemOf(() => parse(`${batchOf([VALID])}x`, true)).slug).toBe('malformed-request');
   });
 
-  it.each(BAD)('is limited to BATCH_OBJECTS_MAX objects: %s', (_, bad) => {
+  it.each(INVALID)('is limited to BATCH_OBJECTS_MAX objects: %s', (_, invalid) => {
     const objects = Array<string>(OBJECTS_MAX).fill('7');
-    const problem = problemOf(() => chunksOf(parse(batchOf([bad, ...objects]), true)));
+    const problem = problemOf(() => chunksOf(parse(batchOf([invalid, ...objects]), true)));
     expect([problem.slug, problem.message]).toEqual(['too-large', expect.stringContaining('2001 objects')]);
   });
 });

@@ -12,7 +12,7 @@ const LIMIT = 2_000;
 const settings = { DATABASE_URL: 'postgresql://none', STOWAGE_KEY_SECRET: 'x'.repeat(32) };
 const parser = new BatchParser(new Config({ ...settings, BODY_LIMIT_BYTES: String(LIMIT) }));
 
-/** A body that arrives in these pieces; `readCount` returns how many of them were read. */
+/** A body that arrives in these pieces; `readCount` returns the number of pieces read. */
 function bodyOf(pieces: Iterable<string | Buffer>): { body: NdjsonBody; readCount: () => number } {
   let readCount = 0;
   const bytes = async function* (): AsyncGenerator<Buffer> {
@@ -49,7 +49,7 @@ const pointersOf = (errors: Problem['errors']): (string | undefined)[] =>
   errors.map((error) => ('pointer' in error ? error.pointer : undefined));
 
 describe('a stream of lines', () => {
-  it('has the same objects at the same lines, however it is cut and however its lines end', async () => {
+  it('has the same objects at the same lines, for any chunks and line endings', async () => {
     const text = fc.constantFrom('a', 'é', '👢', '\u2028', '\\n', '\\u000a', ' ');
     const lines = fc.array(fc.oneof(fc.array(text, { minLength: 1, maxLength: 5 }), fc.constantFrom('', ' ', '\t ')));
     const cuts = fc.infiniteStream(fc.integer({ min: 1, max: 40 }));
@@ -73,15 +73,15 @@ describe('a stream of lines', () => {
   });
 
   it.each([
-    ['nothing', []],
-    ['an empty piece', ['']],
-    ['line ends', ['\n\r\n\n']],
+    ['no chunks', []],
+    ['an empty chunk', ['']],
+    ['only line endings', ['\n\r\n\n']],
     ['a long line of spaces and tabs', [`${' \t'.repeat(500)}\n`]],
-  ])('may have no objects: %s', async (_, pieces) => {
+  ])('can have no objects: %s', async (_, pieces) => {
     expect((await readAll(inputOf(pieces))).objects).toEqual([]);
   });
 
-  it('points at its lines, from 1', () => {
+  it('numbers its lines from 1 in pointers', () => {
     expect(inputOf([]).pointerTo(1)).toBe('/lines/1');
   });
 
@@ -95,25 +95,25 @@ describe('a stream of lines', () => {
     expect(readCount()).toBeLessThan(500);
   });
 
-  it('that breaks off throws its error', async () => {
+  it('rejects with the error of its body', async () => {
     const bytes = async function* (): AsyncGenerator<Buffer> {
       yield Buffer.from(`${line('a')}\n`);
-      throw await Promise.resolve(new Error('broke off'));
+      throw await Promise.resolve(new Error('broken'));
     };
-    await expect(readAll(parser.parseNdjson(new NdjsonBody(bytes())))).rejects.toThrow('broke off');
+    await expect(readAll(parser.parseNdjson(new NdjsonBody(bytes())))).rejects.toThrow('broken');
   });
 });
 
 describe('an invalid line', () => {
   it.each<[string, string | Buffer, string[]]>([
-    ['no JSON', 'nonsense', ['/lines/3']],
+    ['not JSON', 'nonsense', ['/lines/3']],
     ['two values', '{}{}', ['/lines/3']],
-    ['half an object', '{"object_id":"x",', ['/lines/3']],
-    ['a byte-order mark', `\ufeff${line('x')}`, ['/lines/3']],
-    ['no UTF-8', Buffer.from([0x22, 0xff, 0x22]), ['/lines/3']],
-    ['a byte that only Latin-1 takes for a space', Buffer.from([0xa0]), ['/lines/3']],
-    ['a vertical tab, which is no space of JSON', '\v', ['/lines/3']],
-    ['no object', '[]', ['/lines/3']],
+    ['an incomplete object', '{"object_id":"x",', ['/lines/3']],
+    ['a byte order mark', `\ufeff${line('x')}`, ['/lines/3']],
+    ['invalid UTF-8', Buffer.from([0x22, 0xff, 0x22]), ['/lines/3']],
+    ['a byte that is a space only in Latin-1', Buffer.from([0xa0]), ['/lines/3']],
+    ['a vertical tab, which is not JSON white space', '\v', ['/lines/3']],
+    ['an array', '[]', ['/lines/3']],
     ['a number', '7', ['/lines/3']],
     ['an unknown member', '{"object_id":"x","data":[],"a/b":1}', ['/lines/3/a~1b']],
     [
@@ -121,16 +121,20 @@ describe('an invalid line', () => {
       '{"batch_id":"x","objects":[]}',
       ['/lines/3/batch_id', '/lines/3/data', '/lines/3/object_id', '/lines/3/objects'],
     ],
-    ['a bad pair', '{"object_id":"x","data":[{"key":"k","value":1},{"key":"","value":1}]}', ['/lines/3/data/1/key']],
-    ['a name given twice', '{"object_id":"x","object_id":"y","data":[]}', ['/lines/3/object_id']],
+    [
+      'an invalid pair',
+      '{"object_id":"x","data":[{"key":"k","value":1},{"key":"","value":1}]}',
+      ['/lines/3/data/1/key'],
+    ],
+    ['a member given twice', '{"object_id":"x","object_id":"y","data":[]}', ['/lines/3/object_id']],
     ['a nested value of a key given twice', '{"object_id":"x","data":{"k":[],"k":1}}', ['/lines/3/data/k']],
     ['U+0000', '{"object_id":"x","data":{"k":"\\u0000"}}', ['/lines/3/data/k']],
-    ['half a surrogate pair', '{"object_id":"x","subject":"\\ud800","data":{}}', ['/lines/3/subject']],
+    ['a lone surrogate', '{"object_id":"x","subject":"\\ud800","data":{}}', ['/lines/3/subject']],
     ['a number that cannot be stored', '{"object_id":"x","data":{"k":1e131072}}', ['/lines/3/data/k']],
-    ['numbers that are too long when written out', '{"object_id":"x","data":{"k":1e9000}}', ['/lines/3']],
-    ['an id that is an address', '{"object_id":"search","data":{}}', ['/lines/3/object_id']],
-  ])('is reported with its number, and the others are returned: %s', async (_, bad, pointers) => {
-    const pieces = [`${line('a')}\n\n`, bad, `\n${line('b')}\n`];
+    ['numbers that are too long without exponents', '{"object_id":"x","data":{"k":1e9000}}', ['/lines/3']],
+    ['a reserved id', '{"object_id":"search","data":{}}', ['/lines/3/object_id']],
+  ])('is reported with its number, and the other lines are returned: %s', async (_, invalid, pointers) => {
+    const pieces = [`${line('a')}\n\n`, invalid, `\n${line('b')}\n`];
     const { objects, rejected } = await readAll(inputOf(pieces));
     expect(idsAt({ objects })).toEqual(['1:a', '4:b']);
     expect([rejected.objects, rejected.count, pointersOf(rejected.listed).sort()]).toEqual([
@@ -141,7 +145,7 @@ describe('an invalid line', () => {
     for (const { detail } of rejected.listed) expect(detail).toMatch(/^\S/);
   });
 
-  it('is listed up to a hundred errors, and counted beyond', async () => {
+  it('lists at most 100 errors, and counts all', async () => {
     const pieces = Array.from({ length: 5_000 }, (_, i) => (i % 10 === 4 ? 'nonsense\n' : `${line(String(i))}\n`));
     const reader = await InputReader.open(inputOf(pieces), false);
     expect(reader.isInvalid).toBe(true);
@@ -151,7 +155,7 @@ describe('an invalid line', () => {
     }
   });
 
-  it('stops the reader before the rest has arrived', async () => {
+  it('stops the reader before the rest of the body arrives', async () => {
     const { body, readCount } = bodyOf(Array.from({ length: 1_000 }, () => `${'{'.padEnd(500, ' ')}\n`));
     const reader = await InputReader.open(parser.parseNdjson(body), false);
     expect([reader.isInvalid, await reader.next()]).toEqual([true, null]);
@@ -168,7 +172,7 @@ describe('a line over BODY_LIMIT_BYTES', () => {
   const fitting = line('x').length;
   const long = (length: number): string => line('x'.repeat(length - fitting + 1));
 
-  it('is refused with its number, however it arrives', async () => {
+  it('is rejected with its number, for any chunks', async () => {
     const tooLong = `{"object_id":"x","data":{"k":"${'x'.repeat(LIMIT)}"}}`;
     for (const pieces of [
       [`${line('a')}\n\n${tooLong}\n`],
@@ -181,7 +185,7 @@ describe('a line over BODY_LIMIT_BYTES', () => {
     }
   });
 
-  it('is refused as soon as it exceeds the limit, so that an endless line does not fill the memory', async () => {
+  it('is rejected as soon as it exceeds the limit, so an endless line does not exhaust memory', async () => {
     const endless = function* (): Generator<string> {
       for (;;) yield 'x'.repeat(100);
     };
@@ -190,11 +194,11 @@ describe('a line over BODY_LIMIT_BYTES', () => {
     expect(readCount()).toBe(LIMIT / 100 + 1);
   });
 
-  it('is refused after many other lines, and after invalid ones', async () => {
+  it('is rejected after many valid lines and after invalid lines', async () => {
     const before = Array.from({ length: 3_000 }, (_, i) => `${line(String(i).padEnd(100, 'x'))}\n`);
     expect((await problemOf(inputOf([...before, 'x'.repeat(LIMIT + 1)]))).message).toContain('Line 3001 ');
-    const bad = await problemOf(inputOf(['bad\n', ...before, 'x'.repeat(LIMIT + 1)]));
-    expect([bad.slug, bad.message]).toEqual(['too-large', expect.stringContaining('Line 3002 ')]);
+    const invalid = await problemOf(inputOf(['bad\n', ...before, 'x'.repeat(LIMIT + 1)]));
+    expect([invalid.slug, invalid.message]).toEqual(['too-large', expect.stringContaining('Line 3002 ')]);
   });
 
   it('is accepted at exactly the limit', async () => {

@@ -2,7 +2,7 @@ import { Config } from '#platform';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { WriteSlots, type ReleaseSlot } from './write-slots.js';
 
-/** Two streams at a time, one of each project. */
+/** Two slots for streams, at most one for each project. */
 const slots = new WriteSlots(new Config({ DATABASE_POOL_MAX: '6' }));
 
 /** A request for a slot. */
@@ -31,7 +31,7 @@ afterEach(() => {
 });
 
 describe('the slots of large batches', () => {
-  it('are two for each project', async () => {
+  it('are limited to two for each project', async () => {
     const own = [1, 1, 1].map((project) => new Request(slots.acquireForBatch(project)));
     const other = new Request(slots.acquireForBatch(2));
     await settle();
@@ -50,7 +50,7 @@ describe('the slots of large batches', () => {
 });
 
 describe('the slots of streams', () => {
-  it('of one project leave room for another project', async () => {
+  it('are limited to one for each project, so that other projects get one', async () => {
     const [first, second, other] = [1, 1, 2].map((project) => new Request(slots.acquireForStream(project)));
     await settle();
     expect([first, second, other].map((request) => request?.isGranted)).toEqual([true, false, true]);
@@ -64,7 +64,7 @@ describe('the slots of streams', () => {
     for (const request of [second, third]) request?.release?.();
   });
 
-  it('are refused after ten seconds, and not granted later', async () => {
+  it('reject a request after ten seconds, and do not grant it later', async () => {
     jest.useFakeTimers();
     const first = new Request(slots.acquireForStream(1));
     await settle();

@@ -5,7 +5,7 @@ import type { CopyIn } from './copy-in.js';
 import type { Database, Queryable, Transaction } from './database.js';
 
 const COPY = `COPY things (name, note) FROM STDIN (FORMAT csv)`;
-/** More than the buffers of a socket and a server hold. */
+/** More rows than the buffers of a socket and a server hold. */
 const MANY = 60_000;
 
 let db: TestDatabase;
@@ -29,8 +29,12 @@ const codeOf = (work: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => (error as { code?: unknown }).code ?? error,
   );
 
-/** Runs a copy whose rows break it, with time for the server's word to arrive between one call and the next. */
-async function copying(pauseMs: number, rows: string[], work: (tx: Transaction) => Promise<unknown>): Promise<unknown> {
+/** Runs a copy that fails, with a pause after each write in which the error of the server can arrive. Returns the error code. */
+async function runFailingCopy(
+  pauseMs: number,
+  rows: string[],
+  work: (tx: Transaction) => Promise<unknown>,
+): Promise<unknown> {
   return database.transactionOnce(async (tx) => {
     await tx.query('SAVEPOINT before');
     const copy = tx.copyIn(COPY);
@@ -61,7 +65,7 @@ describe('a copy into the database', () => {
     expect(await count()).toBe(3);
   });
 
-  it('can be empty, and can be followed by another copy', async () => {
+  it('can be empty, and another copy can follow', async () => {
     await database.transactionOnce(async (tx) => {
       await tx.copyIn(COPY).end();
       await writeAll(tx.copyIn(COPY), 0, ['a,1\n']);
@@ -69,12 +73,12 @@ describe('a copy into the database', () => {
     expect(await count()).toBe(1);
   });
 
-  it('makes a writer wait for the database before many buffers are full', async () => {
+  it('makes a writer wait for the database, so at most 5 MB are buffered', async () => {
     const row = `${'x'.repeat(10_000)}\n`;
     let written = 0;
     let copying: Promise<void> | undefined;
     await database.transactionOnce(async (holding) => {
-      // The copy waits at its first row, until it is known whether this one stays.
+      // The copy waits at its first row until this transaction ends.
       await holding.query(`INSERT INTO things VALUES ('0')`);
       copying = database.transactionOnce(async (tx) => {
         const copy = tx.copyIn(COPY);
@@ -90,25 +94,25 @@ describe('a copy into the database', () => {
   });
 });
 
-describe('an error of the database about a row', () => {
-  const good = (i: number): string => `n${String(i)},x\n`;
+describe('a database error caused by a row', () => {
+  const validRow = (i: number): string => `n${String(i)},x\n`;
 
   it.each([
-    ['is thrown by the end when no row follows', 0, ['a,1\n', 'a,2\n']],
-    ['is thrown by the end when it arrived before', 50, ['a,1\n', 'a,2\n']],
-    ['is thrown by the next write after it has arrived', 50, ['a,1\na,2\n', 'b,1\n', 'c,1\n']],
-    ['is thrown to a writer that does not stop', 0, ['a,1\na,2\n', ...Array.from({ length: MANY }, (_, i) => good(i))]],
-  ])('%s, and the transaction can go on from its savepoint', async (_, pauseMs, rows) => {
-    const code = await copying(pauseMs, rows, (tx) => writeAll(tx.copyIn(COPY), 0, ['a,3\n']));
+    ['is thrown by end() when no row follows', 0, ['a,1\n', 'a,2\n']],
+    ['is thrown by end() when it arrived earlier', 50, ['a,1\n', 'a,2\n']],
+    ['is thrown by the next write() after it has arrived', 50, ['a,1\na,2\n', 'b,1\n', 'c,1\n']],
+    ['is thrown to a writer that continues', 0, ['a,1\na,2\n', ...Array.from({ length: MANY }, (_, i) => validRow(i))]],
+  ])('%s, and the transaction can continue from its savepoint', async (_, pauseMs, rows) => {
+    const code = await runFailingCopy(pauseMs, rows, (tx) => writeAll(tx.copyIn(COPY), 0, ['a,3\n']));
     expect(code).toBe('23505');
     expect(await database.query('SELECT * FROM things')).toEqual([{ name: 'a', note: '3' }]);
   });
 
-  it.each([0, 50])('has its own code when the text is not a row (after %d ms)', async (pauseMs) => {
-    expect(await copying(pauseMs, ['a,1,2,3\n', 'b,1\n'], () => Promise.resolve())).toBe('22P04');
+  it.each([0, 50])('has the SQLSTATE 22P04 when the text is not a row (after %d ms)', async (pauseMs) => {
+    expect(await runFailingCopy(pauseMs, ['a,1,2,3\n', 'b,1\n'], () => Promise.resolve())).toBe('22P04');
   });
 
-  it('is thrown when the statement itself is wrong, before or after rows were written', async () => {
+  it('is thrown when the statement is invalid, before or after rows are written', async () => {
     for (const pauseMs of [0, 50]) {
       const work = database.transactionOnce((tx) =>
         writeAll(tx.copyIn('COPY nothing FROM STDIN'), pauseMs, ['a,1\n', 'b,1\n']),
@@ -119,7 +123,7 @@ describe('an error of the database about a row', () => {
 });
 
 describe('an aborted copy', () => {
-  it.each([0, 50])('leaves nothing, and its connection can be used again (after %d ms)', async (pauseMs) => {
+  it.each([0, 50])('stores nothing, and its connection can be used again (after %d ms)', async (pauseMs) => {
     for (let round = 0; round < 25; round++) {
       const work = database.transactionOnce(async (tx) => {
         const copy = tx.copyIn(COPY);
@@ -137,7 +141,7 @@ describe('an aborted copy', () => {
     expect(row?.count).toBe('1');
   });
 
-  it('leaves nothing when nothing was written', async () => {
+  it('stores nothing when no row was written', async () => {
     const work = database.transactionOnce((tx) => {
       tx.copyIn(COPY).abort();
       return Promise.reject(new Error('of the work'));
@@ -146,7 +150,7 @@ describe('an aborted copy', () => {
     expect(await count()).toBe(0);
   });
 
-  it('throws nothing when the copy has failed already', async () => {
+  it('does not throw when the copy has already failed', async () => {
     const work = database.transactionOnce(async (tx) => {
       const copy = tx.copyIn(COPY);
       await copy.write('a,1\na,2\n');
@@ -181,8 +185,8 @@ describe('a copy that has not ended when its transaction ends', () => {
 describe('a connection that breaks during a copy', () => {
   it.each([
     ['between two writes', 100],
-    ['while rows are written', 0],
-  ])('is a lost connection %s, and the transaction can be repeated', async (_, pauseMs) => {
+    ['during a write', 0],
+  ])('is retried when it breaks %s', async (_, pauseMs) => {
     let attempts = 0;
     await database.transaction(async (tx) => {
       const [row] = await tx.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');

@@ -32,8 +32,8 @@ const codeOf = async (work: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => (error as { code?: unknown }).code,
   );
 
-/** Each call resolves when this many calls were made. */
-function meeting(parties: number): () => Promise<void> {
+/** Returns a barrier: its calls resolve when `parties` calls have been made. */
+function barrier(parties: number): () => Promise<void> {
   const waiting: (() => void)[] = [];
   return () =>
     new Promise((resolve) => {
@@ -42,7 +42,7 @@ function meeting(parties: number): () => Promise<void> {
     });
 }
 
-/** Ends the server's side of a transaction's connection, as a restart or a failover does. */
+/** Terminates the server's side of a transaction's connection, like a restart or a failover. */
 async function breakConnection(tx: Queryable): Promise<void> {
   const [row] = await tx.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
   await database.query('SELECT pg_terminate_backend($1)', [row?.pid]);
@@ -73,7 +73,7 @@ describe('transaction', () => {
     expect([result, await value('a')]).toEqual(['result', before + 1]);
   });
 
-  it('rolls back when the work fails, and does not repeat it', async () => {
+  it('rolls back when the work fails, and does not retry it', async () => {
     const before = await value('a');
     let attempts = 0;
     const work = database.transaction(async (tx) => {
@@ -89,7 +89,7 @@ describe('transaction', () => {
     ['23505', `INSERT INTO counters VALUES ('a', 0)`],
     ['22P02', `SELECT 'x'::int`],
     ['42601', 'SELEC'],
-  ])('does not repeat work that fails for good (%s)', async (code, sql) => {
+  ])('does not retry work that fails permanently (%s)', async (code, sql) => {
     let attempts = 0;
     const work = database.transaction(async (tx) => {
       attempts++;
@@ -98,7 +98,7 @@ describe('transaction', () => {
     expect([await codeOf(work), attempts]).toEqual([code, 1]);
   });
 
-  it('throws instead of reporting a commit when the work ignored the error of a statement', async () => {
+  it('throws instead of reporting a commit when the work ignores the error of a statement', async () => {
     const before = await value('a');
     const work = database.transaction(async (tx) => {
       await add(tx, 'a');
@@ -108,7 +108,7 @@ describe('transaction', () => {
     expect(await value('a')).toBe(before);
   });
 
-  it('returns the result of work that was rolled back by setRollbackOnly', async () => {
+  it('returns the result of work that setRollbackOnly rolls back', async () => {
     const before = await value('a');
     const seen = await database.transaction(async (tx) => {
       await add(tx, 'a');
@@ -119,9 +119,9 @@ describe('transaction', () => {
     expect([seen, await value('a')]).toEqual([before + 1, before]);
   });
 
-  it('is repeated when it lost a race for a row (40001), and both transactions count', async () => {
+  it('is retried after a serialization failure (40001), and both transactions take effect', async () => {
     const before = await value('a');
-    const met = meeting(2);
+    const met = barrier(2);
     let attempts = 0;
     const increment = (): Promise<void> =>
       database.transaction(async (tx) => {
@@ -135,9 +135,9 @@ describe('transaction', () => {
     expect([attempts, await value('a')]).toEqual([3, before + 2]);
   });
 
-  it('is repeated when a deadlock ended it (40P01), and both transactions count', async () => {
+  it('is retried after a deadlock (40P01), and both transactions take effect', async () => {
     const before = [await value('a'), await value('b')];
-    const met = meeting(2);
+    const met = barrier(2);
     let attempts = 0;
     const both = (first: string, second: string): Promise<void> =>
       database.transaction(async (tx) => {
@@ -152,7 +152,7 @@ describe('transaction', () => {
     expect([await value('a'), await value('b')]).toEqual(before.map((one) => one + 2));
   });
 
-  it('fails when it loses a race every time', async () => {
+  it('fails when every attempt has a serialization failure', async () => {
     let attempts = 0;
     const work = database.transaction(async (tx) => {
       await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
@@ -165,7 +165,7 @@ describe('transaction', () => {
     expect(attempts).toBe(4);
   });
 
-  it('is repeated on another connection when its connection broke', async () => {
+  it('is retried on another connection when its connection breaks', async () => {
     const before = await value('a');
     let attempts = 0;
     await database.transaction(async (tx) => {
@@ -177,12 +177,12 @@ describe('transaction', () => {
     expect([attempts, await value('a')]).toEqual([2, before + 2]);
   });
 
-  it('is repeated when its connection broke between two queries', async () => {
+  it('is retried when its connection breaks between two queries', async () => {
     let attempts = 0;
     await database.transaction(async (tx) => {
       if (attempts++ > 0) return;
       await breakConnection(tx);
-      // The message of the server arrives while no query waits for it.
+      // The error of the server arrives while no query is running.
       await new Promise((resolve) => setTimeout(resolve, 50));
     });
     expect(attempts).toBe(2);
@@ -208,7 +208,7 @@ describe('transaction', () => {
     expect(idle).toHaveLength(0);
   });
 
-  it('replaces connections that broke while they were idle', async () => {
+  it('replaces connections that broke while idle', async () => {
     await Promise.all(Array.from({ length: 10 }, () => database.query('SELECT pg_sleep(0.01)')));
     const [row] = await database.query<{ count: string }>(`
       SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -220,7 +220,7 @@ describe('transaction', () => {
 });
 
 describe('an error', () => {
-  it('of the socket of a connection is a lost connection, also when TypeORM wraps it', async () => {
+  it("of a connection's socket is a lost connection, even when TypeORM wraps it", async () => {
     const client = (await database.connections.connect()) as PoolClient & { connection: { stream: Socket } };
     const reset = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET', syscall: 'read' });
     const query = client.query('SELECT pg_sleep(0.1)').catch((error: unknown) => error);
@@ -270,7 +270,7 @@ describe('openSnapshot', () => {
     return Number(row?.value);
   };
 
-  it('reads one state until it is closed, whatever is committed meanwhile', async () => {
+  it('reads one state until it is closed, even if other transactions commit', async () => {
     const snapshot = await database.openSnapshot();
     const before = await valueIn(snapshot);
     await add(database, 'a');
@@ -278,13 +278,13 @@ describe('openSnapshot', () => {
     await snapshot.close();
   });
 
-  it('refuses to write', async () => {
+  it('rejects writes', async () => {
     const snapshot = await database.openSnapshot();
     expect(await codeOf(add(snapshot, 'a'))).toBe('25006');
     await snapshot.close();
   });
 
-  it.each(['whole', 'after a failed statement', 'on a broken connection'])(
+  it.each(['after complete use', 'after a failed statement', 'on a broken connection'])(
     'leaves no transaction open when closed %s',
     async (how) => {
       const snapshot = await database.openSnapshot();

@@ -34,7 +34,7 @@ it('leases one lane while it is open', async () => {
   expect(await db.sql(`SELECT FROM sequence_lanes WHERE holder IS NOT NULL`)).toHaveLength(0);
 });
 
-it('changes no lane when it draws no numbers', async () => {
+it('changes no lane if it needs no sequence numbers', async () => {
   const before = await db.sql(LANES);
   await withInstallation(false, () => Promise.resolve());
   expect(await db.sql(LANES)).toEqual(before);

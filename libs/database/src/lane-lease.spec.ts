@@ -17,7 +17,7 @@ interface LaneRow {
   last_tick: string;
 }
 
-/** Simulates a process: a sequence with clocks that a test sets, and a lease. */
+/** Simulates a process: a lease and a sequence with clocks that the test sets. */
 interface Process {
   sequence: Sequence;
   lease: LaneLease;
@@ -25,7 +25,7 @@ interface Process {
 }
 
 let db: TestDatabase;
-/** A second pool, like that of another process. */
+/** A second pool, like the pool of another process. */
 let other: Database;
 let leases: LaneLease[] = [];
 
@@ -63,8 +63,8 @@ function laneOf(sequence: Sequence): number {
   return Number(sequence.next() % BigInt(SEQ_STEP));
 }
 
-/** Makes only this lane available. */
-async function leaseOthersThan(lane: number): Promise<void> {
+/** Leases every lane except this one. */
+async function leaseAllExcept(lane: number): Promise<void> {
   await db.sql(`UPDATE sequence_lanes SET leased_until = 'infinity' WHERE lane <> $1`, [lane]);
 }
 
@@ -80,28 +80,28 @@ describe('a lane', () => {
     expect(new Set(all.map(({ sequence }) => laneOf(sequence))).size).toBe(40);
   });
 
-  it('is the one that has not been used for the longest time', async () => {
+  it('is the least recently used one', async () => {
     await db.sql(`UPDATE sequence_lanes SET leased_until = now() - interval '1 day' WHERE lane = 700`);
     expect(laneOf((await start()).sequence)).toBe(700);
   });
 
-  it('is one whose numbers are not ahead of the clock, as long as there is one', async () => {
+  it('is one whose numbers are not ahead of the clock, if such a lane is free', async () => {
     await db.sql(`UPDATE sequence_lanes SET last_tick = 2^52 WHERE lane <> 300`);
     const [first, second] = [await start(), await start()];
     expect(laneOf(first.sequence)).toBe(300);
     expect(second.sequence.next() >> 10n).toBe(2n ** 52n + 1n);
   });
 
-  it('is free again at once when its process ends', async () => {
+  it('is free immediately when its process ends', async () => {
     const first = await start();
     const lane = laneOf(first.sequence);
-    await leaseOthersThan(lane);
+    await leaseAllExcept(lane);
     await expect(start(other)).rejects.toThrow(StartupError);
     await first.lease.close();
     expect(laneOf((await start(other)).sequence)).toBe(lane);
   });
 
-  it('reports in one line for the user that the lease failed', async () => {
+  it('causes a one-line error for the user when the lease fails', async () => {
     await db.sql('ALTER TABLE sequence_lanes RENAME TO sequence_lanes_away');
     try {
       await expect(start()).rejects.toThrow(StartupError);
@@ -111,42 +111,42 @@ describe('a lane', () => {
     }
   });
 
-  it('is refused with one line for the user when all are leased', async () => {
-    await leaseOthersThan(-1);
+  it('causes a one-line error for the user when all lanes are leased', async () => {
+    await leaseAllExcept(-1);
     await expect(start()).rejects.toThrow(/^1,024 processes use this database.*stop some of them$/);
   });
 });
 
 describe('numbers never repeat', () => {
-  it('after a lane was given back by a process that ran ahead of the clock', async () => {
+  it('after a process whose numbers are ahead of the clock releases its lane', async () => {
     const clock = { ms: Date.now(), monotonicMs: 0 };
     const first = await start(db.database, clock);
     const lane = laneOf(first.sequence);
     const drawn = first.sequence.next(100_000);
-    await leaseOthersThan(lane);
+    await leaseAllExcept(lane);
     await first.lease.close();
     const second = await start(other, { ...clock });
     expect(second.sequence.next()).toBe(drawn + 100_000n * BigInt(SEQ_STEP));
   });
 
-  it('when the clock was set back between two holders', async () => {
+  it('when the clock is set back between two holders', async () => {
     const first = await start();
     const lane = laneOf(first.sequence);
     const drawn = first.sequence.next();
-    await leaseOthersThan(lane);
+    await leaseAllExcept(lane);
     await first.lease.close();
     const second = await start(other, { ms: first.clock.ms - 3_600_000, monotonicMs: 0 });
     expect(second.sequence.next()).toBe(drawn + BigInt(SEQ_STEP));
   });
 
-  it('when a lane is taken from a process that was killed, or still draws', async () => {
+  it('when a lane is taken from a process that was killed, or that still generates numbers', async () => {
     const first = await start();
     const lane = laneOf(first.sequence);
-    await leaseOthersThan(lane);
+    await leaseAllExcept(lane);
     await expire(lane);
     const second = await start(other, { ...first.clock });
     const { last_tick: reserved } = await rowOf(second.sequence);
-    // The first one does not know yet; its range ends before the second one's begins.
+    // The first process does not know yet, but its range ends before the range of the second begins.
     const late = first.sequence.next(1_000) + 999n * BigInt(SEQ_STEP);
     expect(second.sequence.next()).toBeGreaterThan(late);
     first.clock.ms += 59_000;
@@ -154,7 +154,7 @@ describe('numbers never repeat', () => {
     expect(second.sequence.next() >> 10n).toBeLessThan(BigInt(reserved));
   });
 
-  it('when four processes draw at the same time', async () => {
+  it('when four processes generate numbers concurrently', async () => {
     const script = `
       import { Database, LaneLease, Sequence } from '#database';
       const logger = { log() {}, warn() {}, error() {} };
@@ -182,7 +182,7 @@ describe('numbers never repeat', () => {
 });
 
 describe('a lease', () => {
-  it('is extended by each renewal, and so is the range', async () => {
+  it('is extended by each renewal, like the range of numbers', async () => {
     const { sequence, lease, clock } = await start();
     const before = await rowOf(sequence);
     clock.ms += 55_000;
@@ -197,7 +197,7 @@ describe('a lease', () => {
     expect(laneOf(sequence)).toBe(before.lane);
   });
 
-  it('that was not renewed in time stops the numbers, and a renewal lets them go on in the same lane', async () => {
+  it('that is not renewed in time stops the numbers until a renewal, which keeps the lane', async () => {
     const { sequence, lease, clock } = await start();
     const lane = laneOf(sequence);
     clock.ms += 59_000;
@@ -218,10 +218,10 @@ describe('a lease', () => {
     expect(next).toBeGreaterThan(drawn);
   });
 
-  it('stays lost, with an error, while every lane is leased', async () => {
+  it('cannot be replaced while every lane is leased, which is reported as an error', async () => {
     const first = await start();
     const lane = laneOf(first.sequence);
-    await leaseOthersThan(-1);
+    await leaseAllExcept(-1);
     await db.sql(`UPDATE sequence_lanes SET holder = gen_random_uuid() WHERE lane = $1`, [lane]);
     await expect(first.lease.renew()).rejects.toThrow('every lane of sequence numbers is leased');
     expect(() => first.sequence.next()).toThrow(SequenceUnavailableError);

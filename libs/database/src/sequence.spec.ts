@@ -5,7 +5,7 @@ import { SEQ_STEP, Sequence, SequenceUnavailableError, ticksOf, timeOfSeq } from
 const START = Date.parse('2026-11-21T09:00:00.123Z');
 const EPOCH_MS = Date.parse('2024-01-01T00:00:00Z');
 
-/** Clocks that a test sets. */
+/** Clocks that the test sets. */
 class TestClocks {
   ms = START;
   monotonicMs = 0;
@@ -20,7 +20,7 @@ function sequenceOf(lane: number, clocks: TestClocks, range: object = {}): Seque
 }
 
 describe('a sequence', () => {
-  it('has the time at which a number was drawn in the number', () => {
+  it('includes the time of generation in each number', () => {
     const clocks = new TestClocks();
     const sequence = sequenceOf(5, clocks);
     expect(timeOfSeq(sequence.next())).toBe('2026-11-21T09:00:00.123Z');
@@ -28,7 +28,7 @@ describe('a sequence', () => {
     expect(timeOfSeq(sequence.next().toString())).toBe('2026-11-21T09:00:00.124Z');
   });
 
-  it('only grows, also when the clock stands still or is set back, and no two ranges overlap', () => {
+  it('only increases, even when the clock stops or is set back, and ranges never overlap', () => {
     const steps = fc.array(
       fc.record({ ms: fc.integer({ min: -1000, max: 1000 }), count: fc.integer({ min: 1, max: 10_000 }) }),
     );
@@ -47,7 +47,7 @@ describe('a sequence', () => {
     );
   });
 
-  it('draws no number of another lane', () => {
+  it('generates only numbers of its lane', () => {
     const clocks = new TestClocks();
     const seen = new Set<bigint>();
     for (const lane of [0, 1, 2, 1023]) {
@@ -58,7 +58,7 @@ describe('a sequence', () => {
     expect(seen.size).toBe(20);
   });
 
-  it('runs 25 ms ahead of the clock for 100,000 numbers, and is back in time after them', () => {
+  it('runs 25 ms ahead of the clock for 100,000 numbers, and returns to the clock afterwards', () => {
     const clocks = new TestClocks();
     const sequence = sequenceOf(0, clocks);
     sequence.next(100_000);
@@ -67,7 +67,7 @@ describe('a sequence', () => {
     expect(timeOfSeq(sequence.next())).toBe(new Date(START + 25).toISOString());
   });
 
-  it('fits into a bigint of the database, and stays exact, until the year 2093', () => {
+  it('fits exactly into a bigint of PostgreSQL until the year 2093', () => {
     const clocks = new TestClocks();
     clocks.ms = Date.parse('2093-01-01T00:00:00.999Z');
     const sequence = sequenceOf(1023, clocks);
@@ -81,19 +81,19 @@ describe('a sequence', () => {
 describe('the range of a lane', () => {
   const tickOfStart = ticksOf(START - EPOCH_MS);
 
-  it('begins after the numbers of the former holder, also when those are ahead of the clock', () => {
+  it('begins after the numbers of the previous holder, even when they are ahead of the clock', () => {
     const sequence = sequenceOf(3, new TestClocks(), { afterTick: tickOfStart + 99_999 });
     expect(sequence.next() >> 10n).toBe(BigInt(tickOfStart + 100_000));
   });
 
-  it('is used to its last number and not beyond', () => {
+  it('is used up to its last number, and not beyond', () => {
     const sequence = sequenceOf(3, new TestClocks(), { untilTick: tickOfStart + 9 });
     expect(() => sequence.next(11)).toThrow(SequenceUnavailableError);
     expect(sequence.next(10) >> 10n).toBe(BigInt(tickOfStart));
     expect(() => sequence.next()).toThrow(SequenceUnavailableError);
   });
 
-  it('is not used after the lease has ended on the monotonic clock, even when the clock was set back', () => {
+  it('is not used after the lease expires on the monotonic clock, even when the system clock is set back', () => {
     const clocks = new TestClocks();
     const sequence = sequenceOf(3, clocks, { endsAtMs: 1_000 });
     clocks.ms -= 3_600_000;
@@ -103,14 +103,14 @@ describe('the range of a lane', () => {
     expect(() => sequence.next()).toThrow(SequenceUnavailableError);
   });
 
-  it('is not used after a pause of the machine, which only the clock shows', () => {
+  it('is not used after a suspension of the machine, which only the system clock shows', () => {
     const clocks = new TestClocks();
     const sequence = sequenceOf(3, clocks, { untilTick: tickOfStart + ticksOf(60_000), endsAtMs: 59_000 });
     clocks.ms += 3_600_000;
     expect(() => sequence.next()).toThrow(SequenceUnavailableError);
   });
 
-  it('can be followed by one of another lane, and numbers grow all the same', () => {
+  it('can be followed by a range of another lane, and numbers still increase', () => {
     const clocks = new TestClocks();
     const sequence = sequenceOf(900, clocks);
     const before = sequence.next(100);

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { FACTORIES } from './factory.js';
 import { NUMBER_RULE } from './factory.dto.js';
 
-/** Numbers as text, in every notation. */
+/** Numbers as text, in every JSON notation. */
 const number = fc
   .tuple(
     fc.constantFrom('', '-'),
@@ -38,7 +38,7 @@ it.each(['1e309', '-1e309'])('rejects a point of %s, which is not a finite doubl
   });
 });
 
-it('does not take text that looks like points for points', () => {
+it('does not parse text in the format of points as points', () => {
   const text = '{"key": "time", "value": 5}';
   const data = JSON.stringify([
     { key: 'time', value: text },

@@ -23,12 +23,12 @@ function reading(objectId: string, value: number): NewObjectRow {
   return { objectId, subject: 'lab', observedAt: '2024-12-10T16:45:00Z', data };
 }
 
-/** A reading with a text of this many characters. */
+/** A reading with text of this length. */
 function heavy(objectId: string, length: number): NewObjectRow {
   return { ...reading(objectId, 1), data: dataOf([['text', JSON.stringify('x'.repeat(length))]]) };
 }
 
-const ask = (
+const writeObjects = (
   objects: NewObjectRow[],
   ifExists: 'keep' | 'replace' = 'replace',
   batchId = 'readings',
@@ -45,13 +45,13 @@ async function stored(): Promise<Record<string, string>> {
 
 /** The object_count of each batch, and the number of its objects. */
 async function counts(): Promise<[string, number, number][]> {
-  const rows = await db.sql<{ batch_id: string; said: number; found: number }>(
-    `SELECT batch_id, object_count::int AS said,
+  const rows = await db.sql<{ batch_id: string; object_count: number; found: number }>(
+    `SELECT batch_id, object_count::int AS object_count,
        (SELECT count(*)::int FROM objects AS o WHERE o.project_id = b.project_id AND o.batch_id = b.batch_id) AS found
      FROM batches AS b WHERE project_id = $1 ORDER BY batch_id`,
     [project],
   );
-  return rows.map(({ batch_id, said, found }) => [batch_id, said, found]);
+  return rows.map(({ batch_id, object_count, found }) => [batch_id, object_count, found]);
 }
 
 beforeEach(() => {
@@ -59,15 +59,15 @@ beforeEach(() => {
 });
 
 describe('a write of a feed', () => {
-  it('is stored in its batch, which is created with the first object and counts the others', async () => {
-    expect(await ask([reading('a', 1), reading('b', 2)])).toEqual(['added', 'added']);
-    expect(await ask([reading('c', 3)])).toEqual(['added']);
+  it('is stored in its batch, which is created with the first object and counts all', async () => {
+    expect(await writeObjects([reading('a', 1), reading('b', 2)])).toEqual(['added', 'added']);
+    expect(await writeObjects([reading('c', 3)])).toEqual(['added']);
     expect(await stored()).toEqual({ 'readings/a': '1', 'readings/b': '2', 'readings/c': '3' });
     expect(await counts()).toEqual([['readings', 3, 3]]);
   });
 
-  it('replaces an existing object in any batch, and changes the revision of that batch but no count', async () => {
-    await ask([reading('a', 1)], 'replace', 'monday');
+  it('replaces an existing object in any batch, and changes the revision of that batch but not its count', async () => {
+    await writeObjects([reading('a', 1)], 'replace', 'monday');
     const revision = async (): Promise<string[]> =>
       (
         await db.sql<{ revision: string }>(
@@ -76,7 +76,7 @@ describe('a write of a feed', () => {
         )
       ).map((row) => row.revision);
     const before = await revision();
-    expect(await ask([reading('a', 5), reading('b', 2)], 'replace', 'tuesday')).toEqual(['replaced', 'added']);
+    expect(await writeObjects([reading('a', 5), reading('b', 2)], 'replace', 'tuesday')).toEqual(['replaced', 'added']);
     expect(await stored()).toEqual({ 'monday/a': '5', 'tuesday/b': '2' });
     expect(await counts()).toEqual([
       ['monday', 1, 1],
@@ -85,27 +85,27 @@ describe('a write of a feed', () => {
     expect(await revision()).not.toEqual(before);
   });
 
-  it('keeps an existing object with ifExists keep', async () => {
-    await ask([reading('a', 1)], 'keep');
-    expect(await ask([reading('a', 5), reading('b', 2)], 'keep')).toEqual(['kept', 'added']);
+  it('keeps an existing object with ifExists=keep', async () => {
+    await writeObjects([reading('a', 1)], 'keep');
+    expect(await writeObjects([reading('a', 5), reading('b', 2)], 'keep')).toEqual(['kept', 'added']);
     expect(await stored()).toEqual({ 'readings/a': '1', 'readings/b': '2' });
     expect(await counts()).toEqual([['readings', 2, 2]]);
   });
 
-  it('creates no batch when every object exists already', async () => {
-    await ask([reading('a', 1)], 'keep', 'monday');
-    expect(await ask([reading('a', 1)], 'keep', 'tuesday')).toEqual(['kept']);
-    expect(await ask([reading('a', 2)], 'replace', 'wednesday')).toEqual(['replaced']);
+  it('creates no batch when every object already exists', async () => {
+    await writeObjects([reading('a', 1)], 'keep', 'monday');
+    expect(await writeObjects([reading('a', 1)], 'keep', 'tuesday')).toEqual(['kept']);
+    expect(await writeObjects([reading('a', 2)], 'replace', 'wednesday')).toEqual(['replaced']);
     expect(await counts()).toEqual([['monday', 1, 1]]);
   });
 
-  it('stores the last of two objects with one id in one write, and the first with ifExists keep', async () => {
-    expect(await ask([reading('a', 1), reading('a', 2)])).toEqual(['added', 'replaced']);
-    expect(await ask([reading('b', 1), reading('b', 2)], 'keep')).toEqual(['added', 'kept']);
+  it('stores the last of two objects with the same id in one write, or the first with ifExists=keep', async () => {
+    expect(await writeObjects([reading('a', 1), reading('a', 2)])).toEqual(['added', 'replaced']);
+    expect(await writeObjects([reading('b', 1), reading('b', 2)], 'keep')).toEqual(['added', 'kept']);
     expect(await stored()).toEqual({ 'readings/a': '2', 'readings/b': '1' });
   });
 
-  it('shares commits with hundreds of concurrent writes, and each object is stored once', async () => {
+  it('shares commits with hundreds of concurrent writes, and stores each object once', async () => {
     const commits = async (): Promise<number> =>
       Number(
         (
@@ -114,29 +114,29 @@ describe('a write of a feed', () => {
           ])
         )[0]?.n,
       );
-    const all = Array.from({ length: 300 }, (_, n) => ask([reading(`r${String(n)}`, n)]));
+    const all = Array.from({ length: 300 }, (_, n) => writeObjects([reading(`r${String(n)}`, n)]));
     expect((await Promise.all(all)).flat()).toEqual(Array.from({ length: 300 }, () => 'added'));
     expect(Object.keys(await stored())).toHaveLength(300);
     expect(await counts()).toEqual([['readings', 300, 300]]);
     expect(await commits()).toBeLessThan(30);
   });
 
-  it('fails alone on a data error, and the other writes of its group are stored', async () => {
-    const bad = { ...reading('bad', 1), data: '[{"key":"temperature","value":"\\u0000"}]' };
+  it('is the only one of its group to fail on a data error', async () => {
+    const invalid = { ...reading('bad', 1), data: '[{"key":"temperature","value":"\\u0000"}]' };
     const outcomes = await Promise.allSettled([
-      ask([reading('first', 0)]),
-      ask([reading('a', 1)]),
-      ask([bad]),
-      ask([reading('b', 2)]),
+      writeObjects([reading('first', 0)]),
+      writeObjects([reading('a', 1)]),
+      writeObjects([invalid]),
+      writeObjects([reading('b', 2)]),
     ]);
     expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
     expect(Object.keys(await stored())).toEqual(['readings/a', 'readings/b', 'readings/first']);
     expect(await counts()).toEqual([['readings', 3, 3]]);
   });
 
-  it('is rejected with its group, without single retries, when the error is not about the data', async () => {
+  it('is rejected with its group, without individual retries, when the data did not cause the error', async () => {
     await db.sql('ALTER TABLE batches RENAME TO away');
-    const outcomes = await Promise.allSettled([ask([reading('a', 1)]), ask([reading('b', 2)])]);
+    const outcomes = await Promise.allSettled([writeObjects([reading('a', 1)]), writeObjects([reading('b', 2)])]);
     await db.sql('ALTER TABLE away RENAME TO batches');
     const reasons = outcomes.map((one) => (one.status === 'rejected' ? (one.reason as unknown) : undefined));
     expect(reasons[0]).toBeInstanceOf(Error);
@@ -144,13 +144,13 @@ describe('a write of a feed', () => {
   });
 
   it('is rejected as unavailable when the queue is full', async () => {
-    const large = ask(Array.from({ length: 40 }, (_, n) => heavy(`m${String(n)}`, 1024 * 1024)));
-    await expect(ask([reading('a', 1)])).rejects.toMatchObject({ slug: 'unavailable' });
+    const large = writeObjects(Array.from({ length: 40 }, (_, n) => heavy(`m${String(n)}`, 1024 * 1024)));
+    await expect(writeObjects([reading('a', 1)])).rejects.toMatchObject({ slug: 'unavailable' });
     expect(await large).toHaveLength(40);
-    expect(await ask([reading('a', 1)])).toEqual(['added']);
+    expect(await writeObjects([reading('a', 1)])).toEqual(['added']);
   });
 
-  it('shares a statement only up to the size limit of a statement, however many writes wait', async () => {
+  it('shares a statement only up to the size limit of statements, for any number of waiting writes', async () => {
     const lengths: number[] = [];
     class CountingStore extends FeedWriteStore {
       override add(...given: Parameters<FeedWriteStore['add']>): Promise<void> {
@@ -160,7 +160,7 @@ describe('a write of a feed', () => {
     }
     const counting = new FeedWriter(new CountingStore(db.database), db.database, db.sequence);
     const all = Array.from({ length: 10 }, (_, n) =>
-      ask([heavy(`h${String(n)}`, 2_000_000)], 'keep', 'heavy', counting),
+      writeObjects([heavy(`h${String(n)}`, 2_000_000)], 'keep', 'heavy', counting),
     );
     expect((await Promise.all(all)).flat()).toEqual(Array.from({ length: 10 }, () => 'added'));
     expect(Math.max(...lengths)).toBeLessThan(4_200_000);
@@ -168,7 +168,7 @@ describe('a write of a feed', () => {
     expect(await counts()).toEqual([['heavy', 10, 10]]);
   });
 
-  it('is reported as added when it was committed and the acknowledgement was lost', async () => {
+  it('is reported as added when it was committed but the acknowledgement was lost', async () => {
     let isLost = false;
     class LossyStore extends FeedWriteStore {
       override async add(...given: Parameters<FeedWriteStore['add']>): Promise<void> {
@@ -179,24 +179,27 @@ describe('a write of a feed', () => {
       }
     }
     const lossy = new FeedWriter(new LossyStore(db.database), db.database, db.sequence);
-    expect(await ask([reading('a', 1), reading('b', 2)], 'replace', 'readings', lossy)).toEqual(['added', 'added']);
+    expect(await writeObjects([reading('a', 1), reading('b', 2)], 'replace', 'readings', lossy)).toEqual([
+      'added',
+      'added',
+    ]);
     expect(await counts()).toEqual([['readings', 2, 2]]);
   });
 
-  it('is stored as a whole or not at all', async () => {
-    const bad = { ...reading('bad', 1), data: '[{"key":"temperature","value":"\\u0000"}]' };
-    await expect(ask([reading('a', 1), bad])).rejects.toThrow();
+  it('is stored completely or not at all', async () => {
+    const invalid = { ...reading('bad', 1), data: '[{"key":"temperature","value":"\\u0000"}]' };
+    await expect(writeObjects([reading('a', 1), invalid])).rejects.toThrow();
     expect(await stored()).toEqual({});
   });
 
-  it('has the same result from several processes at once, whatever exists and in whatever order', async () => {
+  it('has the same result from several processes concurrently, for any existing objects and any order', async () => {
     const others = [writer, writerOf(db), writerOf(db)];
     const ids = Array.from({ length: 20 }, (_, n) => `x${String(n)}`);
     await Promise.all(
       Array.from({ length: 60 }, (_, n) => {
         const some = ids.filter((_id, i) => (i * 7 + n) % 3 === 0);
         const order = n % 2 === 0 ? some : some.reverse();
-        return ask(
+        return writeObjects(
           order.map((id) => reading(id, n)),
           n % 5 === 0 ? 'keep' : 'replace',
           `day${String(n % 4)}`,
@@ -205,10 +208,10 @@ describe('a write of a feed', () => {
       }),
     );
     expect(Object.keys(await stored())).toHaveLength(20);
-    for (const [, said, found] of await counts()) expect(said).toBe(found);
+    for (const [, objectCount, found] of await counts()) expect(objectCount).toBe(found);
   });
 
-  it('is stored together with the work of its transaction, or not at all', async () => {
+  it('commits or rolls back together with the rest of its transaction', async () => {
     const write = { projectId: project, batchId: 'readings', objects: [reading('a', 1)], ifExists: 'replace' as const };
     expect(await writer.transaction(write, (_tx, results) => Promise.resolve(results))).toEqual(['added']);
     const failing = writer.transaction({ ...write, objects: [reading('b', 2)] }, () => Promise.reject(new Error('no')));

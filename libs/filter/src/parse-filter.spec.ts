@@ -15,11 +15,11 @@ function errorOf(parameters: FilterParameters): string {
 }
 
 describe('parseFilter', () => {
-  it('matches everything without parameters', () => {
+  it('returns a filter that matches everything without parameters', () => {
     expect(parseFilter({})).toEqual({ kind: 'and', of: [] });
   });
 
-  it('rejects a value that is nested 50,000 deep', () => {
+  it('rejects a value nested 50,000 levels deep', () => {
     const depth = 50_000;
     const data = `{"a":${'['.repeat(depth)}${']'.repeat(depth)}}`;
     expect(errorOf({ data })).toBe('data must have text, a number, true, false or null as the value of "a"');
@@ -45,7 +45,7 @@ describe('parseFilter', () => {
     });
   });
 
-  it('keeps the spelling of the values in data, and a repeated name as two pairs', () => {
+  it('keeps the notation of values in data, and repeated names as two pairs', () => {
     const data = ' { "n" : 0.1000 , "n":12345678901234567890,"\\u0061":"\\u00e9","z":null } ';
     expect(parseFilter({ data, match: 'any' })).toEqual({
       kind: 'and',
@@ -77,7 +77,7 @@ describe('parseFilter', () => {
     ['{}', ['"{}"']],
     ['"a"', ['"\\"a\\""']],
     ['', ['""']],
-  ])('matches %j as text, and as the scalar of the same spelling', (value, scalars) => {
+  ])('matches %j as text, and as the scalar with the same notation', (value, scalars) => {
     expect(parseFilter({ value })).toEqual({
       kind: 'and',
       of: [{ kind: 'or', of: scalars.map((one) => pair(null, one)) }],

@@ -27,7 +27,7 @@ describe('an event as an object', () => {
     expect(toObject({ ...EVENT, status: null }).data).toBe('[{"key":"version","value":"1.0.3"}]');
   });
 
-  it('has an id that equal events share and different events do not', () => {
+  it('has the same id as an equal event, and another id than a different event', () => {
     const others = [
       { device_id: 'd-2' },
       { version: '1.0.4' },
@@ -50,10 +50,10 @@ describe('an event as an object', () => {
   );
 
   it.each([
-    ['a version that is a number', '[{"key":"version","value":1.0}]'],
+    ['a numeric version', '[{"key":"version","value":1.0}]'],
     ['no version', '[{"key":"status","value":"updated"}]'],
-    ['a version that is null', '[{"key":"version","value":null}]'],
-    ['a status that is a boolean', '[{"key":"version","value":"1.0.0"},{"key":"status","value":true}]'],
+    ['a null version', '[{"key":"version","value":null}]'],
+    ['a boolean status', '[{"key":"version","value":"1.0.0"},{"key":"status","value":true}]'],
   ])('is not an event with %s', (_, data) => {
     expect(fromObject({ ...stored(EVENT), data })).toBeUndefined();
   });

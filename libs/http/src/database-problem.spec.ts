@@ -3,13 +3,13 @@ import { DatabaseError } from 'pg';
 import { isConnectionLoss, isRetryable, SequenceUnavailableError } from '#database';
 import { databaseProblem } from './database-problem.js';
 
-function ofState(code: string): DatabaseError {
+function errorWithSqlState(code: string): DatabaseError {
   const error = new DatabaseError('relation "secret" is in the way', 0, 'error');
   error.code = code;
   return error;
 }
 
-function ofSocket(code: string, syscall = 'connect'): Error {
+function socketError(code: string, syscall = 'connect'): Error {
   return Object.assign(new Error(`${syscall} ${code} /secret/socket`), { code, syscall });
 }
 
@@ -33,7 +33,7 @@ describe('databaseProblem', () => {
     ['55000', 'unavailable'],
     ['XX000', 'unavailable'],
   ])('maps SQLSTATE %s to %s without internals', (code, slug) => {
-    const error = ofState(code);
+    const error = errorWithSqlState(code);
     const problem = databaseProblem(error);
     expect(problem).toMatchObject({ slug, cause: error });
     expect(problem?.message).not.toContain('secret');
@@ -41,14 +41,17 @@ describe('databaseProblem', () => {
   });
 
   it.each(['42P01', '42601', '23503', '22012', 'P0001', 'XX001'])('does not map SQLSTATE %s', (code) => {
-    expect(databaseProblem(ofState(code))).toBeUndefined();
+    expect(databaseProblem(errorWithSqlState(code))).toBeUndefined();
   });
 
   it.each(['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND'])(
-    'of the socket, %s, may be tried again',
+    'maps the socket error %s to 503, which is retryable',
     (code) => {
-      expect(databaseProblem(ofSocket(code))).toMatchObject({ slug: 'unavailable', headers: { 'Retry-After': '5' } });
-      expect([isConnectionLoss(ofSocket(code)), isRetryable(ofSocket(code))]).toEqual([true, true]);
+      expect(databaseProblem(socketError(code))).toMatchObject({
+        slug: 'unavailable',
+        headers: { 'Retry-After': '5' },
+      });
+      expect([isConnectionLoss(socketError(code)), isRetryable(socketError(code))]).toEqual([true, true]);
     },
   );
 
@@ -56,17 +59,17 @@ describe('databaseProblem', () => {
     'Connection terminated unexpectedly',
     'Connection terminated due to connection timeout',
     'Client has encountered a connection error and is not queryable',
-  ])('without a code is known by its words: %s', (message) => {
+  ])('recognizes an error without a code by its message: %s', (message) => {
     expect(isConnectionLoss(new Error(message))).toBe(true);
     expect(databaseProblem(new Error(message))?.slug).toBe('unavailable');
   });
 
-  it('of a pool that is busy says so, and is not tried again', () => {
+  it('maps an exhausted pool to 503, which is not retryable', () => {
     const error = new Error('timeout exceeded when trying to connect');
     expect([isRetryable(error), databaseProblem(error)?.slug]).toEqual([false, 'unavailable']);
   });
 
-  it('of a lease of sequence numbers that has ended is a 503 that may be retried', () => {
+  it('maps an expired lease of sequence numbers to 503, which is retryable', () => {
     const error = new SequenceUnavailableError('the lease of lane 5 has ended');
     expect(databaseProblem(error)).toMatchObject({ slug: 'unavailable', cause: error });
     expect(databaseProblem(error)?.message).not.toContain('lane');
@@ -80,20 +83,20 @@ describe('databaseProblem', () => {
     undefined,
     'ECONNRESET',
     { code: 23505 },
-    ofSocket('EACCES'),
-    ofSocket('ENOENT', 'open'),
-    ofSocket('ECONNRESET', 'read'),
-  ])('is not what is none: %p', (error) => {
+    socketError('EACCES'),
+    socketError('ENOENT', 'open'),
+    socketError('ECONNRESET', 'read'),
+  ])('returns undefined for other errors: %p', (error) => {
     expect([databaseProblem(error), isConnectionLoss(error), isRetryable(error)]).toEqual([undefined, false, false]);
   });
 });
 
 describe('isRetryable', () => {
   it.each(['40001', '40P01', 'XX000', '57P01', '08006'])('is true for %s', (code) => {
-    expect(isRetryable(ofState(code))).toBe(true);
+    expect(isRetryable(errorWithSqlState(code))).toBe(true);
   });
 
   it.each(['23505', '22003', '53300', '57014', '42P01'])('is false for %s', (code) => {
-    expect(isRetryable(ofState(code))).toBe(false);
+    expect(isRetryable(errorWithSqlState(code))).toBe(false);
   });
 });

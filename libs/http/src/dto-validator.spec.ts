@@ -58,7 +58,7 @@ const usual = fc.record(
   { requiredKeys: [] },
 );
 
-/** The errors that class-validator finds, the first of each member. */
+/** The first error of each member that class-validator finds. */
 function byClassValidator(dto: DtoClass, plain: object): string[] {
   const instance = Object.assign(new dto(), plain) as Record<string, unknown>;
   const options = { whitelist: true, forbidNonWhitelisted: true, forbidUnknownValues: false };
@@ -77,7 +77,7 @@ function byValidator(dto: DtoClass, plain: object): string[] {
 }
 
 describe('validateDto', () => {
-  it.each([ReadingDto, NamedDto, PartDto, PickedDto])('finds the errors of a %p that class-validator finds', (dto) => {
+  it.each([ReadingDto, NamedDto, PartDto, PickedDto])('finds the same errors of a %p as class-validator', (dto) => {
     const counts = { valid: 0, invalid: 0 };
     const agree = (first: object, more: [string, unknown][]): void => {
       const own = more.filter(([name, one]) => !(name in Object.prototype) && one !== undefined);
@@ -91,7 +91,7 @@ describe('validateDto', () => {
     expect([counts.valid > 50, counts.invalid > 50]).toEqual([true, true]);
   });
 
-  it('points at members of nested objects and lists, from the given pointer', () => {
+  it('returns pointers to members of nested objects and arrays, below the given pointer', () => {
     const room = { newest: { temperature: 1, name: 'some' }, readings: [{ temperature: 1 }, 7, { 'a/b': 1 }] };
     expect(validateDto(RoomDto, room, '/rooms/3').listed).toEqual([
       { pointer: '/rooms/3/newest/name', detail: 'must be all or none' },
@@ -104,19 +104,19 @@ describe('validateDto', () => {
     ]);
   });
 
-  it('reports a list or an object that is something else once', () => {
+  it('reports one error for a value that is not the expected array or object', () => {
     expect(validateDto(RoomDto, { newest: [], readings: {} }, '').listed).toEqual([
       { pointer: '/newest', detail: 'must be an object' },
       { pointer: '/readings', detail: 'must be a list of readings' },
     ]);
   });
 
-  it.each(['__proto__', 'constructor', 'toString'])('refuses a member named %s', (name) => {
+  it.each(['__proto__', 'constructor', 'toString'])('rejects a member named %s', (name) => {
     const plain = JSON.parse(`{"temperature":1,"${name}":1}`) as object;
     expect(byValidator(ReadingDto, plain)).toEqual([`${name} is not a member`]);
   });
 
-  it('gives lengths in characters, and what it got', () => {
+  it('reports the expected and the actual length in characters', () => {
     class TextDto {
       @TextField({ min: 2, max: 3, description })
       text: string;
@@ -129,7 +129,7 @@ describe('validateDto', () => {
     expect(detail(7)).toBe('must be text of 2 to 3 characters');
   });
 
-  it('passes a decorator of class-validator its arguments', () => {
+  it('passes the arguments of a class-validator decorator', () => {
     class LengthDto {
       @Length(1, 2, { message: ({ constraints }) => `must be ${constraints.join(' to ')} characters` })
       text: string;
@@ -157,7 +157,7 @@ describe('DtoValidator', () => {
     @ValidateNested()
     reading: ReadingDto;
   }
-  it.each([EachDto, SometimesDto, GroupDto, NestedDto])('refuses %p, whose decorator it would not honour', (dto) => {
+  it.each([EachDto, SometimesDto, GroupDto, NestedDto])('rejects %p, which has an unsupported decorator', (dto) => {
     expect(() => DtoValidator.of(dto)).toThrow(`${dto.name}.`);
   });
 });

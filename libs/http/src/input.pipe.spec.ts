@@ -42,8 +42,8 @@ function asQuery(query: object): unknown {
   return pipe.transform(query, { type: 'query', metatype: ListQuery });
 }
 
-/** The slug of a refusal and the places it points at. */
-function refusal(work: () => unknown): [string, ...string[]] {
+/** The slug of a rejection and the locations of its errors. */
+function rejectionOf(work: () => unknown): [string, ...string[]] {
   try {
     work();
   } catch (error) {
@@ -62,35 +62,37 @@ describe('a body', () => {
     expect(asBody(body)).toEqual(body);
   });
 
-  it('is returned unread where the handler reads it itself', () => {
+  it('is passed unread to a handler that reads it itself', () => {
     const body = new JsonBody(Buffer.from('not JSON'), 1024);
     expect(pipe.transform(body, { type: 'body', metatype: JsonBody })).toBe(body);
   });
 
-  it.each([undefined, null, {}])('is refused as empty when it is %p', (value) => {
-    expect(refusal(() => pipe.transform(value, { type: 'body', metatype: ThingDto }))).toEqual(['malformed-request']);
+  it.each([undefined, null, {}])('is rejected as empty when it is %p', (value) => {
+    expect(rejectionOf(() => pipe.transform(value, { type: 'body', metatype: ThingDto }))).toEqual([
+      'malformed-request',
+    ]);
   });
 
-  it.each([[[]], ['"text"'], ['1'], ['null'], ['true']])('is refused when it is not an object: %j', (body) => {
-    expect(refusal(() => asBody(body))).toEqual(['invalid-body', '']);
+  it.each([[[]], ['"text"'], ['1'], ['null'], ['true']])('is rejected when it is not an object: %j', (body) => {
+    expect(rejectionOf(() => asBody(body))).toEqual(['invalid-body', '']);
   });
 
-  it('is refused with all of its errors', () => {
+  it('is rejected with all errors', () => {
     const body = { name: '', id: '', color: 'green', at: 'now', 'a/b': 1 };
-    expect(refusal(() => asBody(body)).sort()).toEqual(['/at', '/a~1b', '/color', '/id', '/name', 'invalid-body']);
+    expect(rejectionOf(() => asBody(body)).sort()).toEqual(['/at', '/a~1b', '/color', '/id', '/name', 'invalid-body']);
   });
 
   it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])(
-    'is refused with an unknown member %s',
+    'is rejected with an unknown member %s',
     (name) => {
-      expect(refusal(() => asBody(`{"name":"a","${name}":{}}`))).toEqual(['invalid-body', `/${name}`]);
+      expect(rejectionOf(() => asBody(`{"name":"a","${name}":{}}`))).toEqual(['invalid-body', `/${name}`]);
     },
   );
 
   it('accepts null only for nullable members', () => {
     expect(asBody({ name: 'a', at: null })).toEqual({ name: 'a', at: null });
     for (const member of ['name', 'id', 'color']) {
-      expect(refusal(() => asBody({ name: 'a', [member]: null }))).toEqual(['invalid-body', `/${member}`]);
+      expect(rejectionOf(() => asBody({ name: 'a', [member]: null }))).toEqual(['invalid-body', `/${member}`]);
     }
   });
 });
@@ -99,9 +101,9 @@ describe('a body of hundreds of thousands of members', () => {
   const many = Object.fromEntries(Array.from({ length: 200_000 }, (_, i) => [`m${String(i)}`, 0]));
 
   it.each<[string, object, number]>([
-    ['that are none of its DTO', { name: 'a', ...many }, 200_000],
-    ['in one of its members', { name: many }, 1],
-  ])('%s is refused in linear time, and all errors are counted', (_, body, count) => {
+    ['that the DTO does not have', { name: 'a', ...many }, 200_000],
+    ['within one of its members', { name: many }, 1],
+  ])('%s is rejected in linear time, and all errors are counted', (_, body, count) => {
     const before = process.cpuUsage();
     let problem: unknown;
     try {
@@ -111,7 +113,7 @@ describe('a body of hundreds of thousands of members', () => {
     }
     expect(problem).toMatchObject({ slug: 'invalid-body', errorCount: count });
     expect((problem as Problem).errors).toHaveLength(Math.min(count, 100));
-    // It took half a minute when each name was looked for among all others.
+    // With a linear search for each name this took half a minute.
     expect(process.cpuUsage(before).user / 1e6).toBeLessThan(5);
   });
 });
@@ -120,15 +122,15 @@ describe('text', () => {
   it('is measured in characters, not in UTF-16 units', () => {
     for (const name of ['a', 'abcde', '😀😀😀😀😀']) expect(asBody({ name })).toEqual({ name });
     for (const name of ['', 'abcdef', '😀😀😀😀😀😀', 7, ['a'], {}]) {
-      expect(refusal(() => asBody({ name }))).toEqual(['invalid-body', '/name']);
+      expect(rejectionOf(() => asBody({ name }))).toEqual(['invalid-body', '/name']);
     }
   });
 
-  it('of an id has 1 to 255 characters without control characters, and is not a dot segment', () => {
+  it('in an id has 1 to 255 characters, no control characters, and is not a dot segment', () => {
     for (const id of [' ', '/', '...', 'ü', '😀'.repeat(255), '\u200b', '\u2028'])
       expect(asBody({ name: 'a', id })).toMatchObject({ id });
     for (const id of ['', 'x'.repeat(256), 'a\nb', '\t', '\u007f', '\u0085', '.', '..', 5]) {
-      expect(refusal(() => asBody({ name: 'a', id }))).toEqual(['invalid-body', '/id']);
+      expect(rejectionOf(() => asBody({ name: 'a', id }))).toEqual(['invalid-body', '/id']);
     }
   });
 });
@@ -141,26 +143,26 @@ describe('query parameters', () => {
   });
 
   it.each(['0', '101', '1.5', '1e1', '-1', '+1', ' 1', '', 'x', '0x1', ['1', '2'], '9'.repeat(30)])(
-    'refuse the number %p',
+    'reject the number %p',
     (size) => {
-      expect(refusal(() => asQuery({ size }))).toEqual(['invalid-query', 'size']);
+      expect(rejectionOf(() => asQuery({ size }))).toEqual(['invalid-query', 'size']);
     },
   );
 
-  it.each(['1', 'yes', 'TRUE', '', ['true', 'true']])('refuse the flag %p', (whole) => {
-    expect(refusal(() => asQuery({ whole }))).toEqual(['invalid-query', 'whole']);
+  it.each(['1', 'yes', 'TRUE', '', ['true', 'true']])('reject the flag %p', (whole) => {
+    expect(rejectionOf(() => asQuery({ whole }))).toEqual(['invalid-query', 'whole']);
   });
 
-  it('refuse a parameter that appears twice', () => {
-    expect(refusal(() => asQuery({ text: ['a', 'b'] }))).toEqual(['invalid-query', 'text']);
+  it('reject a parameter that appears twice', () => {
+    expect(rejectionOf(() => asQuery({ text: ['a', 'b'] }))).toEqual(['invalid-query', 'text']);
     expect(() => asQuery({ text: ['a', 'b'] })).toThrow(
       expect.objectContaining({ errors: [{ parameter: 'text', detail: 'is given more than once' }] }),
     );
   });
 
-  it.each(['nonsense', 'Size', 'constructor', '__proto__', ''])('refuse an unknown name: "%s"', (name) => {
+  it.each(['nonsense', 'Size', 'constructor', '__proto__', ''])('reject an unknown name: "%s"', (name) => {
     const query = Object.defineProperty({}, name, { value: '1', enumerable: true });
-    expect(refusal(() => asQuery(query))).toEqual(['invalid-query', name]);
+    expect(rejectionOf(() => asQuery(query))).toEqual(['invalid-query', name]);
   });
 });
 

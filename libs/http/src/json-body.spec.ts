@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { JsonBody } from './json-body.js';
 
-function refusalOf(text: string): () => unknown {
+function rejectionOf(text: string): () => unknown {
   const body = new JsonBody(Buffer.from(text), 16 * 1024 * 1024);
   return () => body.read();
 }
@@ -13,15 +13,15 @@ describe('a body that is not JSON', () => {
     ['\n\n', 3, 1],
     ['[1,]\n', 1, 4],
     ['{"a":"\n"}', 1, 7],
-  ])('is refused with the line and column of the error: %j', (text, line, column) => {
+  ])('is rejected with the line and column of the error: %j', (text, line, column) => {
     const place = `line ${String(line)}, column ${String(column)}`;
-    expect(refusalOf(text)).toThrow(
+    expect(rejectionOf(text)).toThrow(
       expect.objectContaining({ slug: 'malformed-request', message: `The body is not valid JSON at ${place}.` }),
     );
   });
 
-  it('is refused without a place when it is longer than 2 MiB', () => {
-    expect(refusalOf(`[${'1,'.repeat(1_100_000)}]`)).toThrow(
+  it('is rejected without line and column when it exceeds 2 MiB', () => {
+    expect(rejectionOf(`[${'1,'.repeat(1_100_000)}]`)).toThrow(
       expect.objectContaining({ slug: 'malformed-request', message: 'The body is not valid JSON.' }),
     );
   });

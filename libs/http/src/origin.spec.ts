@@ -30,7 +30,7 @@ describe('requestUrl', () => {
     ['//host/things', '//host/things', ''],
     ['/a b?c="<d>"', '/a%20b', 'c=%22%3Cd%3E%22'],
     ['/things#a', '/things', 'a'],
-  ])('cuts %s without resolving it', (target, path, query) => {
+  ])('splits %s without resolving it', (target, path, query) => {
     expect(requestUrl(requestOf(target))).toEqual({ origin: 'http://server:8000', path, query });
   });
 });

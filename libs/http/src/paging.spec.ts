@@ -20,7 +20,7 @@ import { Problem } from './problems.js';
 const FINGERPRINT = fingerprintOf('things', 1);
 const { limits } = new Config({});
 
-/** The members of a request that pages read. */
+/** The members of a request that pages use. */
 function requestOf(originalUrl: string): FastifyRequest {
   return { protocol: 'http', host: 'server:8000', originalUrl } as FastifyRequest;
 }
@@ -44,7 +44,7 @@ function problemOf(work: () => unknown): Problem {
 }
 
 describe('a cursor', () => {
-  it('decodes to the position it was made for', () => {
+  it('decodes to the position that it encodes', () => {
     const position = fc.record<CursorPosition>({
       kind: fc.constantFrom('after', 'before'),
       seq: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }).map(String),
@@ -103,7 +103,7 @@ describe('a cursor', () => {
     expect(problemOf(() => decodeCursor(start + FINGERPRINT, FINGERPRINT)).slug).toBe('invalid-cursor');
   });
 
-  it('is rejected without an unexpected error, whatever the text', () => {
+  it('is rejected without an unexpected error, for any text', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         expect(problemOf(() => decodeCursor(text, FINGERPRINT)).slug).toBe('invalid-cursor');
@@ -139,7 +139,7 @@ describe('pageRequest', () => {
     expect(pageOf({ page: 3, page_size: 7 })).toMatchObject({ position: { kind: 'offset', offset: 14 }, size: 7 });
   });
 
-  it('accepts PAGE_SIZE_MAX and refuses a larger size', () => {
+  it('accepts PAGE_SIZE_MAX and rejects a larger size', () => {
     expect(pageOf({ page_size: 1000 }).size).toBe(1000);
     expect(problemOf(() => pageOf({ page_size: 1001 }))).toMatchObject({
       slug: 'invalid-query',
@@ -147,7 +147,7 @@ describe('pageRequest', () => {
     });
   });
 
-  it('refuses page together with cursor', () => {
+  it('rejects page together with cursor', () => {
     const cursor = encodeCursor({ kind: 'after', seq: '5', oldestFirst: false }, FINGERPRINT);
     expect(problemOf(() => pageOf({ cursor, page: 1 })).errors).toEqual([
       expect.objectContaining({ parameter: 'page' }),
@@ -170,7 +170,7 @@ describe('the links of a page', () => {
     return pageBody(page, slice, { count: 2, count_is: 'exact' }) as Links;
   }
 
-  it('continue after its last and before its first result', () => {
+  it('continue after the last and before the first result', () => {
     const links = linksOf(pageOf({ page: 2 }), { items, hasNext: true, hasPrevious: true });
     expect(positionOf(links.next)).toEqual({ kind: 'after', seq: '7', oldestFirst: false });
     expect(positionOf(links.previous)).toEqual({ kind: 'before', seq: '9', oldestFirst: false });
@@ -195,14 +195,14 @@ describe('the links of a page', () => {
   it.each([
     [true, '6'],
     [false, '4'],
-  ])('lead back from an empty page to the result of its cursor (oldest first: %s)', (oldestFirst, seq) => {
+  ])('lead back from an empty page to the result at its cursor (oldest first: %s)', (oldestFirst, seq) => {
     const cursor = encodeCursor({ kind: 'after', seq: '5', oldestFirst }, FINGERPRINT);
     const { previous } = linksOf(pageOf({ cursor }), { items: [], hasNext: false, hasPrevious: true });
     expect(positionOf(previous)).toEqual({ kind: 'before', seq, oldestFirst });
   });
 });
 
-describe('a page past the end', () => {
+describe('a page beyond the end', () => {
   const page = pageOf({ page: 50, page_size: 10 }, '/things?page=50&page_size=10');
   const empty = { items: [], hasNext: false, hasPrevious: true };
 
@@ -229,13 +229,13 @@ describe('the links of a page', () => {
     expect(next).toMatch(/^http:\/\/server:8000\/things\?data=\{%22a%22:1\}&value=a\+b%20c&cursor=n7\.[\w-]{12}$/);
   });
 
-  it('keep dot segments, which can be names of rooms', () => {
+  it('keep dot segments, which can be room names', () => {
     expect(nextOf('/buildings/../rooms/%2E/readings?page_size=5')).toMatch(
       /^http:\/\/server:8000\/buildings\/\.\.\/rooms\/%2E\/readings\?page_size=5&cursor=n7\./,
     );
   });
 
-  it('are never longer than the server accepts', () => {
+  it('are never longer than the URLs that the server accepts', () => {
     const longest = `/things?value=${'x'.repeat(URL_LENGTH_MAX - 79)}`;
     const path = nextOf(longest).slice('http://server:8000'.length);
     expect(path.length).toBeLessThanOrEqual(URL_LENGTH_MAX);
@@ -247,7 +247,7 @@ describe('the links of a page', () => {
 });
 
 describe('the Link header of a page', () => {
-  it('has the next and the previous page, and is absent where there is only one page', () => {
+  it('contains the next and the previous page, and is absent if there is only one page', () => {
     const items = [
       { seq: '9', at: '2024-12-10T16:45:00.5Z' },
       { seq: '7', at: '2024-12-10T16:45:00Z' },
@@ -265,7 +265,7 @@ describe('the Link header of a page', () => {
 });
 
 describe('the body of a page', () => {
-  it('is the same from values and from text, without sequence numbers', () => {
+  it('is the same for values and for JSON text, without sequence numbers', () => {
     const slice = {
       items: [
         { seq: '9', a: 'x' },

@@ -31,18 +31,18 @@ describe('checkPreconditions', () => {
       '"CURRENT"',
       '"current',
       '*, "old"',
-    ])('refuses a change with %s and returns the current ETag', (ifMatch) => {
+    ])('rejects a change with %s and returns the current ETag', (ifMatch) => {
       expect(outcome({ ifMatch }, CURRENT)).toEqual([412, { ETag: CURRENT }]);
     });
 
-    it.each(['*', CURRENT, 'W/"current"', ''])('refuses to create a resource with %s', (ifMatch) => {
+    it.each(['*', CURRENT, 'W/"current"', ''])('rejects the creation of a resource with %s', (ifMatch) => {
       expect(outcome({ ifMatch }, null)).toEqual([412, {}]);
     });
   });
 
   describe('If-None-Match', () => {
     it.each(['*', ' * ', CURRENT, 'W/"current"', '"old", W/"current"'])(
-      'refuses a change with %s and returns the current ETag',
+      'rejects a change with %s and returns the current ETag',
       (ifNoneMatch) => {
         expect(outcome({ ifNoneMatch }, CURRENT)).toEqual([412, { ETag: CURRENT }]);
       },
@@ -60,19 +60,19 @@ describe('checkPreconditions', () => {
     });
   });
 
-  it('refuses a change where either of the two headers does not hold', () => {
+  it('rejects a change if either of the two headers fails', () => {
     expect(outcome({ ifMatch: CURRENT, ifNoneMatch: '*' }, CURRENT)).toEqual([412, { ETag: CURRENT }]);
     expect(outcome({ ifMatch: '"old"', ifNoneMatch: '"old"' }, CURRENT)).toEqual([412, { ETag: CURRENT }]);
     expect(outcome({ ifMatch: CURRENT, ifNoneMatch: '"old"' }, CURRENT)).toBe('allowed');
   });
 
   describe('with REQUIRE_IF_MATCH', () => {
-    it('refuses a change without If-Match', () => {
+    it('rejects a change without If-Match', () => {
       expect(outcome({}, CURRENT, REQUIRED)).toEqual([428, {}]);
       expect(outcome({ ifNoneMatch: '"old"' }, CURRENT, REQUIRED)).toEqual([428, {}]);
     });
 
-    it('refuses If-None-Match: * on an existing resource as a failed precondition', () => {
+    it('rejects If-None-Match: * on an existing resource as a failed precondition', () => {
       expect(outcome({ ifNoneMatch: '*' }, CURRENT, REQUIRED)).toEqual([412, { ETag: CURRENT }]);
     });
 
@@ -80,7 +80,7 @@ describe('checkPreconditions', () => {
       expect(outcome({ ifMatch }, CURRENT, REQUIRED)).toBe('allowed');
     });
 
-    it('allows creating a resource, which has no ETag to send', () => {
+    it('allows creating a resource without If-Match', () => {
       expect(outcome({}, null, REQUIRED)).toBe('allowed');
       expect(outcome({ ifNoneMatch: '*' }, null, REQUIRED)).toBe('allowed');
     });
@@ -95,7 +95,7 @@ describe('checkPreconditions', () => {
 });
 
 describe('preconditionsOf', () => {
-  it('survives being kept as JSON', () => {
+  it('is the same after a round trip through JSON', () => {
     const preconditions = preconditionsOf({ headers: { 'if-match': CURRENT } });
     const kept = JSON.parse(JSON.stringify(preconditions)) as Preconditions;
     expect(kept).toEqual({ ifMatch: CURRENT });

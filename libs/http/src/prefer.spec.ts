@@ -9,7 +9,7 @@ describe('hasPreference', () => {
     ['respond-async, return=representation'],
     ['wait=10,return=representation ; x="1"'],
     [['respond-async', 'return=representation']],
-  ])('finds a preference in every notation and among others: %j', (header) => {
+  ])('finds a preference in any notation and among others: %j', (header) => {
     expect(hasPreference(header, 'return=representation')).toBe(true);
   });
 

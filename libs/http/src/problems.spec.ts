@@ -18,7 +18,7 @@ describe('PROBLEMS', () => {
 });
 
 describe('Problem', () => {
-  it('takes status and title from its slug', () => {
+  it('has the status and title of its slug', () => {
     for (const slug of Object.keys(PROBLEMS) as ProblemSlug[]) {
       expect(new Problem(slug, { detail: 'x' })).toMatchObject({ slug, message: 'x', ...PROBLEMS[slug] });
     }
@@ -31,7 +31,7 @@ describe('Problem', () => {
     expect(problem.errors).toEqual(errors.slice(0, 100));
   });
 
-  it('takes a number of errors that is higher than that of the errors given', () => {
+  it('accepts a total that exceeds the number of errors given', () => {
     const problem = new Problem('invalid-body', {
       detail: 'x',
       errors: [{ pointer: '', detail: 'x' }],
@@ -40,7 +40,7 @@ describe('Problem', () => {
     expect([problem.errors.length, problem.errorCount]).toEqual([1, 5000]);
   });
 
-  it('does not put its cause into its message', () => {
+  it('does not include its cause in its message', () => {
     const problem = new Problem('internal', { detail: 'public', cause: new Error('private') });
     expect([problem.message, (problem.cause as Error).message]).toEqual(['public', 'private']);
   });
@@ -52,7 +52,7 @@ describe('the detail of validation errors', () => {
     ['The body must be an object.', { pointer: '', detail: 'must be an object' }],
     ['page_size must be at most 1000.', { parameter: 'page_size', detail: 'must be at most 1000' }],
     ['Prefer must be sent once.', { header: 'Prefer', detail: 'must be sent once' }],
-  ])('is the text of a single error with its place: %s', (detail, error) => {
+  ])('is the text of a single error with its location: %s', (detail, error) => {
     const problem = new ValidationErrors(error).problem('invalid-body');
     expect([problem.message, problem.errors, problem.errorCount]).toEqual([detail, [error], 1]);
   });

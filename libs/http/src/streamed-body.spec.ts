@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { finished } from 'node:stream/promises';
 import { StreamedBody, type BodySource, type ReadPace } from './streamed-body.js';
 
-/** No test reads as slowly as this. */
+/** Limits that no test exceeds. */
 const PATIENT: ReadPace = { graceMs: 60_000, bytesPerSecond: 1 };
 const IMPATIENT: ReadPace = { graceMs: 1, bytesPerSecond: 1_000_000 };
 
@@ -32,13 +32,13 @@ async function textOf(body: StreamedBody): Promise<string> {
 }
 
 describe('StreamedBody', () => {
-  it('gives all chunks and closes its source', async () => {
+  it('returns all chunks and closes its source', async () => {
     const source = new TestSource('[1', ',2', ']');
     expect(await textOf(new StreamedBody(source, PATIENT))).toBe('[1,2]');
     expect(source.closed).toBeGreaterThan(0);
   });
 
-  it('closes its source as soon as the last chunk is read from it, before the client has read that', async () => {
+  it('closes its source when it has read the last chunk, before the client reads that chunk', async () => {
     const source = new TestSource('the only chunk');
     const body = new StreamedBody(source, PATIENT);
     const isReadable = new Promise((resolve) => body.once('readable', resolve));
@@ -48,7 +48,7 @@ describe('StreamedBody', () => {
     expect(await textOf(body)).toBe('the only chunk');
   });
 
-  it.each(['before it was read', 'while a chunk is read'])('closes its source when destroyed %s', async (when) => {
+  it.each(['before it is read', 'while a chunk is read'])('closes its source when destroyed %s', async (when) => {
     const source = new TestSource('a', 'b');
     const body = new StreamedBody(source, PATIENT);
     if (when === 'while a chunk is read') body.read();
@@ -63,15 +63,15 @@ describe('StreamedBody', () => {
     expect(source.closed).toBe(1);
   });
 
-  it('is destroyed when nobody begins to read it', async () => {
+  it('is destroyed if it is not read in time', async () => {
     const source = new TestSource('a');
     const body = new StreamedBody(source, IMPATIENT);
-    // Without a listener for its error, which would otherwise end the process.
+    // There is no listener for its error, which would otherwise end the process.
     await new Promise((resolve) => body.once('close', resolve));
     expect(source.closed).toBe(1);
   });
 
-  it('is destroyed when its reader stops', async () => {
+  it('is destroyed when its reader stops reading', async () => {
     const source = new TestSource(...Array.from({ length: 100 }, () => 'x'.repeat(100_000)));
     const body = new StreamedBody(source, IMPATIENT);
     body.once('data', () => body.pause());

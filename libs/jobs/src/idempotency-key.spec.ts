@@ -14,33 +14,33 @@ describe('an Idempotency-Key', () => {
     ['"abc"', 'abc'],
     [`"${MAX}"`, MAX],
     ['"a\\"b\\\\c"', 'a"b\\c'],
-  ])('%s has the text %s', (header, text) => {
+  ])('%s is parsed as %s', (header, text) => {
     expect(parseIdempotencyKey(header)).toBe(text);
   });
 
   it.each([
-    ['nothing', ''],
-    ['a string of nothing', '""'],
+    ['empty', ''],
+    ['an empty string in quotes', '""'],
     ['256 characters', `${MAX}x`],
     ['256 characters in quotes', `"${MAX}x"`],
     ['a space', 'a b'],
     ['a space in quotes', '"a b"'],
-    ['two headers, as Node.js joins them', 'a, b'],
-    ['two strings, as Node.js joins them', '"a", "b"'],
-    ['a quote that is not closed', '"abc'],
-    ['a quote alone', '"'],
-    ['an escape of nothing', '"abc\\"'],
-    ['an escape that there is not', '"a\\bc"'],
-    ['a quote in a string', '"a"b"'],
-    ['parameters', '"abc";q=1'],
-    ['a character beyond ASCII', 'é'],
+    ['two headers as joined by Node.js', 'a, b'],
+    ['two quoted strings as joined by Node.js', '"a", "b"'],
+    ['an unclosed quote', '"abc'],
+    ['a single quote character', '"'],
+    ['a backslash at the end', '"abc\\"'],
+    ['an unknown escape', '"a\\bc"'],
+    ['an unescaped quote in a string', '"a"b"'],
+    ['a string with parameters', '"abc";q=1'],
+    ['a non-ASCII character', 'é'],
     ['a control character', 'a\tb'],
     ['a line break', 'abc\n'],
-  ])('cannot be %s', (_, header) => {
+  ])('is rejected if it is %s', (_, header) => {
     expect(parseIdempotencyKey(header)).toBeNull();
   });
 
-  it('is the same text as a string of RFC 8941, whatever characters it has', () => {
+  it('is parsed as a string of RFC 8941 with any valid characters', () => {
     const text = fc.stringMatching(/^[!#-~][!-~]{0,100}$/);
     fc.assert(
       fc.property(text, (bare) => {

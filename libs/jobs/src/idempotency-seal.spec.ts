@@ -15,7 +15,7 @@ describe('a sealed response', () => {
     expect(unseal(seal(empty, slot), slot)).toEqual(empty);
   });
 
-  it('reveals nothing of the response, and differs each time', () => {
+  it('reveals no part of the response, and differs each time', () => {
     const sealed = seal(RESPONSE, slot);
     expect(sealed.includes('stw_admin_secret')).toBe(false);
     expect(sealed.includes('location')).toBe(false);
@@ -28,12 +28,12 @@ describe('a sealed response', () => {
       'another installation',
       new ResponseSealer('another secret, of 32 characters').slotOf([1, '2', '/keys', {}, 'my key']),
     ],
-    ['the hash from the database', { hash: slot.hash, secret: slot.hash }],
+    ['the hash in the database', { hash: slot.hash, secret: slot.hash }],
   ])('cannot be unsealed with %s', (_, other) => {
     expect(() => unseal(seal(RESPONSE, slot), other)).toThrow();
   });
 
-  it('cannot be unsealed after a byte was changed', () => {
+  it('cannot be unsealed after a byte is changed', () => {
     const sealed = seal(RESPONSE, slot);
     for (const at of [0, 12, 28, sealed.length - 1]) {
       const changed = Buffer.from(sealed);

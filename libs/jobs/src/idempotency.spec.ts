@@ -24,7 +24,7 @@ interface TestResponse {
 
 let db: TestDatabase;
 let server: FastifyInstance;
-/** The handler of the test's one route. */
+/** The handler of the only route. */
 let handler: Handler;
 let runs: number;
 
@@ -120,7 +120,7 @@ describe('a response', () => {
   });
 
   it.each([408, 429, 500, 502, 503])(
-    'with status %i is not replayed, and the key may be sent with another body',
+    'with status %i is not replayed, and the key can be sent with another body',
     async (status) => {
       handler = (_, reply) => reply.code(status).send({ run: runs });
       expect([await post(), await post()]).toMatchObject([
@@ -157,7 +157,7 @@ describe('a response', () => {
     }
   });
 
-  it('expires after 24 hours; then the key may be sent with another body', async () => {
+  it('expires after 24 hours; then the key can be sent with another body', async () => {
     handler = respond;
     await post();
     const [row] = await db.sql<{ hours: number }>(
@@ -177,7 +177,7 @@ describe('the same key', () => {
     ['another preference', '{}', { headers: { Prefer: 'respond-async' } }],
     ['another media type', '{}', { headers: { 'Content-Type': 'application/other' } }],
     ['another query', '{}', { url: '/things?dry_run=true' }],
-  ])('is rejected with %s, and nothing runs', async (_, body, options) => {
+  ])('is rejected with %s, and the handler does not run', async (_, body, options) => {
     handler = respond;
     await post();
     const reply = await post(body, options);
@@ -259,7 +259,7 @@ describe('a receipt', () => {
     expect(await effects()).toBe(1);
   });
 
-  it('that is rolled back by a problem leaves the problem to be replayed', async () => {
+  it('that is rolled back because of a problem is replaced by the problem, which is replayed', async () => {
     handler = (request) =>
       store(request, () => {
         throw problemOf('conflict');
@@ -311,7 +311,7 @@ describe('a running request', () => {
     jest.useRealTimers();
   });
 
-  it('makes the same request return 409, and another request with its key 400', async () => {
+  it('causes 409 for the same request, and 400 for another request with its key', async () => {
     const [same, other] = [await post(), await post('{"other":1}')];
     expect([same.status, same.text, same.headers['retry-after']]).toEqual([
       409,
@@ -325,7 +325,7 @@ describe('a running request', () => {
     expect([runs, await effects()]).toEqual([1, 1]);
   });
 
-  it('renews its claim on the key for as long as it runs', async () => {
+  it('renews its claim on the key while it runs', async () => {
     await db.sql(`UPDATE idempotency_keys SET claimed_until = now() + interval '1 second'`);
     jest.advanceTimersByTime(5_000);
     let left = 0;
@@ -340,7 +340,7 @@ describe('a running request', () => {
     expect((await post()).status).toBe(409);
   });
 
-  it('is run again after its server died, and has no effect if that server resumes', async () => {
+  it('can be repeated after its server dies, and has no effect if that server resumes', async () => {
     await db.sql('UPDATE idempotency_keys SET claimed_until = now()');
     expect((await post('{"other":1}')).status).toBe(400);
     expect(await post()).toMatchObject({ status: 201, isReplayed: false });

@@ -68,7 +68,7 @@ async function claim(...operations: string[]): Promise<ClaimedJob> {
   return job;
 }
 
-async function partsKept(): Promise<number> {
+async function storedParts(): Promise<number> {
   return (await db.sql('SELECT FROM job_parts WHERE job_id = $1', [key.jobId])).length;
 }
 
@@ -77,17 +77,17 @@ async function read(job: ClaimedJob): Promise<string> {
 }
 
 describe('the stored body of a job', () => {
-  it('is read as it was sent', async () => {
+  it('is returned unchanged', async () => {
     await accept();
     expect(await read(await claim())).toBe(`${'a'.repeat(MIB)}${'b'.repeat(MIB)}c`);
   });
 
-  it('may be empty', async () => {
+  it('can be empty', async () => {
     await accept(new NdjsonBody(Readable.from([])));
     expect(await read(await claim())).toBe('');
   });
 
-  it.each([0, 1, 2])('is an error, not a shorter body, when part %i is missing', async (part) => {
+  it.each([0, 1, 2])('throws instead of ending early when part %i is missing', async (part) => {
     await accept();
     const job = await claim();
     await db.sql('DELETE FROM job_parts WHERE part = $1', [part]);
@@ -102,7 +102,7 @@ describe('the stored body of a job', () => {
     expect(await jobs.succeed(db.database, key, { status: 200, text: '{}' })).toBe(false);
   });
 
-  it('is stored under another number when an upload has its own', async () => {
+  it('is stored under another number when an upload already uses its number', async () => {
     const first = await save(stream());
     const second = await bodies.save(
       key.projectId,
@@ -117,7 +117,7 @@ describe('the stored body of a job', () => {
     expect(await read(await claim())).toBe('second');
   });
 
-  it('moves to the number of its job', async () => {
+  it('is moved to the number of its job', async () => {
     const saved = await save(stream());
     key.jobId = db.sequence.next().toString();
     await jobs.insert(db.database, { ...newJob(saved), jobId: key.jobId });
@@ -126,7 +126,7 @@ describe('the stored body of a job', () => {
 
   it('is deleted when the client disconnects before its end', async () => {
     await expect(save(stream(true))).rejects.toThrow('the client has gone');
-    expect(await partsKept()).toBe(0);
+    expect(await storedParts()).toBe(0);
   });
 });
 
@@ -135,27 +135,27 @@ describe('maintenance', () => {
   const age = (hours: number, part: number): Promise<unknown> =>
     db.sql(`UPDATE job_parts SET kept_at = now() - $1 * interval '1 hour' WHERE part = $2`, [hours, part]);
 
-  it('keeps an upload that began days ago and goes on', async () => {
+  it('keeps an upload that began days ago and continues', async () => {
     key.jobId = '1';
     await save(stream());
     await age(72, 0);
     await age(30, 1);
     await age(23, 2);
     await run();
-    expect(await partsKept()).toBe(3);
+    expect(await storedParts()).toBe(3);
   });
 
-  it('deletes an upload whose newest part is older than a day, unless there is its job', async () => {
+  it('deletes an upload whose newest part is older than a day, unless its job exists', async () => {
     await accept();
     for (const part of [0, 1, 2]) await age(25, part);
     await run();
-    expect(await partsKept()).toBe(3);
+    expect(await storedParts()).toBe(3);
     await db.sql('DELETE FROM jobs');
     await run();
-    expect(await partsKept()).toBe(0);
+    expect(await storedParts()).toBe(0);
   });
 
-  it('runs the statements that other libs have added, also after one that fails', async () => {
+  it('runs the statements of other libs, even after one that fails', async () => {
     const maintenance = new Maintenance(db.database, registry);
     maintenance.add(
       'SELECT 1 / 0',
@@ -167,7 +167,7 @@ describe('maintenance', () => {
     expect(await db.sql('SELECT worker_id FROM job_workers')).toEqual([{ worker_id: 'three' }]);
   });
 
-  it('deletes more rows in one run than one statement deletes', async () => {
+  it('deletes more rows in a run than a single statement does', async () => {
     await db.sql(
       `
       INSERT INTO jobs (project_id, job_id, key_id, operation, input, media_type, parts, status, attempts, finished_at)
@@ -184,7 +184,7 @@ describe('maintenance', () => {
     ).toEqual([{ jobs: '0', parts: '0' }]);
   });
 
-  it('frees the jobs of a worker that never sent a heartbeat, after half a minute', async () => {
+  it('releases the jobs of a worker that never sent a heartbeat, after half a minute', async () => {
     await accept();
     await db.sql('UPDATE jobs SET status = $1, worker_id = $2', ['running', 'worker']);
     const lock = (seconds: number): Promise<unknown> =>
@@ -218,26 +218,26 @@ describe('maintenance', () => {
 });
 
 describe('a job whose worker', () => {
-  const claimAndFree = async (free: () => Promise<void>): Promise<object[]> => {
+  const claimAndRelease = async (release: () => Promise<void>): Promise<object[]> => {
     await accept();
     await claim();
-    await free();
+    await release();
     return db.sql('SELECT status, attempts, worker_id FROM jobs');
   };
 
-  it('ended by itself is queued again, and the attempt counts', async () => {
-    const rows = await claimAndFree(() => registry.freeEnded('worker'));
+  it('ends unexpectedly is queued again, and the attempt counts', async () => {
+    const rows = await claimAndRelease(() => registry.freeEnded('worker'));
     expect(rows).toEqual([{ status: 'queued', attempts: 1, worker_id: null }]);
   });
 
-  it('is stopped by a shutdown is queued again, and the attempt does not count', async () => {
-    const rows = await claimAndFree(() => registry.freeStopped('worker'));
+  it('shuts down is queued again, and the attempt does not count', async () => {
+    const rows = await claimAndRelease(() => registry.freeStopped('worker'));
     expect(rows).toEqual([{ status: 'queued', attempts: 0, worker_id: null }]);
   });
 });
 
-describe('a job of an operation that this version does not know', () => {
-  it('is not claimed and loses no attempt', async () => {
+describe('a job with an operation that is unknown to this version', () => {
+  it('is not claimed and keeps its attempts', async () => {
     await accept();
     for (let i = 0; i < 3; i++) expect(await jobs.claim(key, 'worker', ['another'])).toBeNull();
     expect(await jobs.statusOf(key)).toBe('queued');

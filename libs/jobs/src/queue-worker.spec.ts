@@ -11,8 +11,8 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 
-it('leaves no timer when it ends by itself because the database failed during its jobs', async () => {
-  // The timers of graphile-worker's crontab, which wait for the next minute; others end sooner.
+it('leaves no timer when it ends because the database fails during its jobs', async () => {
+  // The timers of graphile-worker's crontab wait for the next minute; others end sooner.
   const waiting = new Set<unknown>();
   const [set, clear] = [globalThis.setTimeout, globalThis.clearTimeout];
   const setAndRecord = (work: () => void, ms?: number): NodeJS.Timeout => {
@@ -30,7 +30,7 @@ it('leaves no timer when it ends by itself because the database failed during it
     const worker = await QueueWorker.start({
       connections: db.database.connections,
       concurrency: JOBS,
-      // After the rename, recording the end of each job fails, and the worker takes no more jobs.
+      // After the rename, the worker cannot record the end of its jobs, and takes no more jobs.
       work: async () => {
         const place = begun++;
         while (begun < JOBS) await new Promise((resolve) => set(resolve, 5));

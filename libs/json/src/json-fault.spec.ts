@@ -11,7 +11,7 @@ function isJson(text: string): boolean {
   }
 }
 
-/** JSON with a character put in, taken out or changed. */
+/** JSON with one character inserted, removed or replaced. */
 const damaged = fc
   .tuple(
     fc.json({ maxDepth: 4 }),
@@ -19,9 +19,9 @@ const damaged = fc
     fc.constantFrom('', ...'{}[],:"\\0-+.eE \n\u0001aNtu/\'ü'),
     fc.constantFrom(0, 1),
   )
-  .map(([text, at, put, taken]) => {
-    const place = at % (text.length + 1);
-    return text.slice(0, place) + put + text.slice(place + taken);
+  .map(([text, at, inserted, removedLength]) => {
+    const position = at % (text.length + 1);
+    return text.slice(0, position) + inserted + text.slice(position + removedLength);
   });
 
 describe('faultIn', () => {

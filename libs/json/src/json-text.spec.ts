@@ -78,7 +78,7 @@ describe('pointerPart', () => {
     ['~1', '/~01'],
     ['//~~', '/~1~1~0~0'],
     [7, '/7'],
-  ])('points at %p with %s', (name, part) => {
+  ])('converts %p to %s', (name, part) => {
     expect(pointerPart(name)).toBe(part);
   });
 
@@ -88,7 +88,7 @@ describe('pointerPart', () => {
     ['😀'.repeat(255), '😀'.repeat(255)],
     ['😀'.repeat(256), `${'😀'.repeat(255)}…`],
     [`x${'😀'.repeat(1_000_000)}`, `x${'😀'.repeat(254)}…`],
-  ])('cuts a name over 255 characters (case %#)', (name, part) => {
+  ])('truncates a name over 255 characters (case %#)', (name, part) => {
     expect(pointerPart(name)).toBe(`/${part}`);
   });
 });
@@ -98,7 +98,7 @@ describe('surveyJson', () => {
     fc.assert(
       fc.property(json, (text) => {
         const { expandedLength, ...found } = inspectJson(text, () => true);
-        // What is wrong with a repeated name is found by counting the names.
+        // Repeated names are found by counting the names.
         const faults = found.faults.filter(({ detail }) => !detail.endsWith('appears twice'));
         if (faults.length > 0 || expandedLength > 0) expect(surveyJson(text).suspect).toBe(true);
       }),
@@ -147,7 +147,7 @@ describe('membersOf and elementsOf', () => {
         });
       } else if (typeof value === 'object' && value !== null) {
         const members = [...membersOf(text, start)];
-        // The last of a name wins, as in JSON.parse.
+        // The last member of a name wins, as in JSON.parse.
         const rebuilt = `{${members.map((one) => `${one.nameText}:${text.slice(one.start, one.end)}`).join()}}`;
         expect(JSON.parse(rebuilt)).toEqual(value);
         for (const one of members) {
@@ -164,7 +164,7 @@ describe('membersOf and elementsOf', () => {
     );
   });
 
-  it('keep names and numbers as written', () => {
+  it('keep the text of names and numbers', () => {
     const text = ' { "\\u0061" : 0.100 ,"a":{"b":"}"} } ';
     expect(Array.from(membersOf(text, 1), (one) => [one.name, one.nameText, text.slice(one.start, one.end)])).toEqual([
       ['a', '"\\u0061"', '0.100'],
@@ -176,7 +176,7 @@ describe('membersOf and elementsOf', () => {
 describe('findMember', () => {
   const NAMES = ['a', 'b', 'data', 'd\u00e9', '', '{', '"', '\\'];
 
-  it('finds the last member of a name, and the end of the object', () => {
+  it('finds the last member with a name, and the end of the object', () => {
     fc.assert(
       fc.property(json, space, fc.constantFrom(...NAMES), (text, s, name) => {
         fc.pre(text.startsWith('{'));
@@ -202,7 +202,7 @@ describe('findMember', () => {
     ['{"date":1,"dat":2,"data2":3}', undefined],
     ['{"x":"data"}', undefined],
     ['{ }', undefined],
-  ])('compares names without their escapes, and no values: %s', (text, wanted) => {
+  ])('compares names after unescaping, and ignores values: %s', (text, wanted) => {
     const { value, end } = findMember(text, 0, 'data');
     expect(value && text.slice(value.start, value.end)).toBe(wanted);
     expect(end).toBe(text.length);
@@ -221,11 +221,11 @@ describe('inspectJson', () => {
     ['[1e1000000001]', '/0'],
     ['[0e-16384]', '/0'],
     ['[0.0000001e131078,0.0000001e131079]', '/1'],
-  ])('points at numbers that cannot be stored: %.40s', (text, pointer) => {
+  ])('returns a pointer to each number that cannot be stored: %.40s', (text, pointer) => {
     expect(inspectJson(text, NONE).faults.map((fault) => fault.pointer)).toEqual([pointer]);
   });
 
-  it('points at each repeated name, except in objects that may repeat scalars', () => {
+  it('returns a pointer to each repeated name, except in objects that may repeat scalars', () => {
     const text = '{"a":1,"b":[{"c":1,"\\u0063":2,"c":3}],"a":2}';
     const pointers = (inspected: ReturnType<typeof inspectJson>): string[] =>
       inspected.faults.map(({ pointer }) => pointer);
@@ -248,7 +248,7 @@ describe('inspectJson', () => {
     ['[12e3,5]', 5],
     ['[1.5e1]', 2],
     ['["1e3",1000]', 0],
-  ])('returns the length of numbers with written-out exponents: %s', (text, length) => {
+  ])('returns the length of numbers with expanded exponents: %s', (text, length) => {
     expect(inspectJson(text, NONE).expandedLength).toBe(length);
   });
 });

@@ -30,7 +30,7 @@ describe('canonicalNumber', () => {
   });
 
   it('takes linear time on 130,000 zeros', () => {
-    // CPU time of this process, which other processes do not change.
+    // CPU time of this process, which does not depend on other processes.
     const start = process.cpuUsage();
     expect(canonicalNumber(`0.${'0'.repeat(65_000)}1${'0'.repeat(65_000)}1`)).toMatch(/e-/);
     expect(canonicalNumber(`1${'0'.repeat(130_000)}`)).toBe('1e130000');

@@ -21,7 +21,7 @@ describe('a filtered page beyond the newest objects', () => {
     }));
     await api.call('POST', '/batches', { key: keys.producer, body: { batch_id: 'b', objects } });
 
-    // The real database, with one change right before the statement that reads the page.
+    // The real database, with one change immediately before the statement that reads the page.
     const { database } = api.db;
     const changing = Object.create(database) as typeof database;
     let changes = 0;

@@ -6,8 +6,8 @@ import { StartupError } from './startup-error.js';
 
 const WITH_URL = { DATABASE_URL: 'postgresql://u:p@host/db', STOWAGE_KEY_SECRET: 's'.repeat(32) };
 
-/** Why settings are refused: one line. */
-function refusal(env: Record<string, string>): string {
+/** The message with which settings are rejected: one line. */
+function rejectionOf(env: Record<string, string>): string {
   try {
     new Config(env);
   } catch (error) {
@@ -19,7 +19,7 @@ function refusal(env: Record<string, string>): string {
   throw new Error('the settings were taken');
 }
 
-/** The name of every setting that is read. */
+/** The names of all settings that are read. */
 function namesRead(): Set<string> {
   const names = new Set<string>();
   const recording = new Proxy<Record<string, string>>(
@@ -105,39 +105,39 @@ describe('a numeric setting', () => {
   it.each(RANGES)('accepts %s from %i to %i', (name, min, max, read) => {
     for (const value of [min, max]) expect(read(new Config({ [name]: String(value) }))).toBe(value);
     for (const value of [min - 1, max + 1]) {
-      const message = refusal({ [name]: String(value) });
+      const message = rejectionOf({ [name]: String(value) });
       expect(message).toContain(name);
       expect(message).toContain(`from ${String(min)} to ${String(max)}`);
       expect(message).toContain(`"${String(value)}"`);
     }
   });
 
-  it.each(['x', '1.5', '1e3', '0x10', '-1', '+5', '5 MiB', '1_000', 'NaN', '9'.repeat(20)])('refuses %s', (value) => {
-    for (const [name] of RANGES) expect(refusal({ [name]: value })).toContain(name);
+  it.each(['x', '1.5', '1e3', '0x10', '-1', '+5', '5 MiB', '1_000', 'NaN', '9'.repeat(20)])('rejects %s', (value) => {
+    for (const [name] of RANGES) expect(rejectionOf({ [name]: value })).toContain(name);
   });
 
-  it('refuses a PAGE_SIZE over PAGE_SIZE_MAX', () => {
+  it('rejects a PAGE_SIZE over PAGE_SIZE_MAX', () => {
     expect(new Config({ PAGE_SIZE_MAX: '5' }).limits.pageSize).toBe(5);
-    expect(refusal({ PAGE_SIZE_MAX: '5', PAGE_SIZE: '6' })).toContain('from 1 to 5');
+    expect(rejectionOf({ PAGE_SIZE_MAX: '5', PAGE_SIZE: '6' })).toContain('from 1 to 5');
   });
 });
 
-describe('a variable that is not a setting', () => {
+describe('an environment variable that is not a setting', () => {
   it.each(['STOWAGE_KEY_SECRETS', 'STOWAGE_X', 'PAGE_SIZES', 'PAGE_SIZE_MIN', 'DATABASE_POOL', 'JOB_CONCURRENCY_MAX'])(
-    'is refused as %s, which looks like one',
+    'is rejected if its name resembles a setting: %s',
     (name) => {
-      expect(refusal({ [name]: 'secret' })).toBe(`${name} is not a setting; .env.example lists the settings`);
+      expect(rejectionOf({ [name]: 'secret' })).toBe(`${name} is not a setting; .env.example lists the settings`);
     },
   );
 
   it.each(['PUBLIC_URL', 'DATABASE_READ_URL', 'RATE_LIMIT_ITEMS_PER_MINUTE', 'CORS_ORIGINS'])(
-    'is refused as %s, which has no effect yet',
+    'is rejected if it is reserved for a later setting: %s',
     (name) => {
-      expect(refusal({ [name]: 'x' })).toBe(`${name} is not supported yet; remove it`);
+      expect(rejectionOf({ [name]: 'x' })).toBe(`${name} is not supported yet; remove it`);
     },
   );
 
-  it('is ignored under any other name, and where it is empty', () => {
+  it('is ignored with any other name, and if it is empty', () => {
     const other = { PATH: '/bin', HOSTNAME: 'h', JOB_NAME: 'j', PAGER: 'less', DATABASE_HOST: 'd', WORKER_ID: '1' };
     expect(() => new Config({ ...other, PUBLIC_URL: ' ', STOWAGE_X: '' })).not.toThrow();
   });
@@ -146,26 +146,26 @@ describe('a variable that is not a setting', () => {
 describe('a setting with choices', () => {
   it.each(['TRUST_PROXY', 'REQUIRE_IF_MATCH', 'STOWAGE_SEED'])('accepts only true and false for %s', (name) => {
     for (const value of ['true', 'false']) expect(() => new Config({ [name]: value })).not.toThrow();
-    for (const value of ['TRUE', '1', 'yes', 'on', 'null']) expect(refusal({ [name]: value })).toContain(name);
+    for (const value of ['TRUE', '1', 'yes', 'on', 'null']) expect(rejectionOf({ [name]: value })).toContain(name);
   });
 
-  it('accepts only the levels of the log for LOG_LEVEL', () => {
+  it('accepts only log levels for LOG_LEVEL', () => {
     for (const level of ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const) {
       expect(new Config({ LOG_LEVEL: level }).log.level).toBe(level);
     }
-    expect(refusal({ LOG_LEVEL: 'verbose' })).toContain('fatal, error, warn, info, debug, silent');
+    expect(rejectionOf({ LOG_LEVEL: 'verbose' })).toContain('fatal, error, warn, info, debug, silent');
   });
 
-  it('WORKER is inline with the embedded database, else separate, and nothing else', () => {
+  it('WORKER defaults to inline with the embedded database, otherwise to separate, and accepts no other value', () => {
     expect(new Config({}).jobs.worker).toBe('inline');
     expect(new Config(WITH_URL).jobs.worker).toBe('separate');
     for (const worker of ['inline', 'separate'] as const) {
       expect(new Config({ ...WITH_URL, WORKER: worker }).jobs.worker).toBe(worker);
     }
-    expect(refusal({ WORKER: 'none' })).toContain('inline, separate');
+    expect(rejectionOf({ WORKER: 'none' })).toContain('inline, separate');
   });
 
-  it('STOWAGE_SEED is true with the embedded database only', () => {
+  it('STOWAGE_SEED defaults to true only with the embedded database', () => {
     expect(new Config({}).rules.seed).toBe(true);
     expect(new Config(WITH_URL).rules.seed).toBe(false);
     expect(new Config({ ...WITH_URL, STOWAGE_SEED: 'true' }).rules.seed).toBe(true);
@@ -174,19 +174,19 @@ describe('a setting with choices', () => {
 
 describe('a secret', () => {
   it.each(['STOWAGE_ADMIN_KEY', 'STOWAGE_OPERATOR_KEY', 'STOWAGE_KEY_SECRET'])(
-    '%s has at least 32 characters and is not repeated in the refusal',
+    '%s must have at least 32 characters and is not included in the error',
     (name) => {
       expect(() => new Config({ [name]: 'q'.repeat(32) })).not.toThrow();
-      const message = refusal({ [name]: 'q'.repeat(31) });
+      const message = rejectionOf({ [name]: 'q'.repeat(31) });
       expect(message).toContain(name);
       expect(message).not.toContain('qqq');
     },
   );
 
-  it.each(['STOWAGE_ADMIN_KEY', 'STOWAGE_OPERATOR_KEY'])('rejects a %s that no request could use', (name) => {
+  it.each(['STOWAGE_ADMIN_KEY', 'STOWAGE_OPERATOR_KEY'])('rejects a %s that no request can send', (name) => {
     const mistyped = `stw_admin_${'0'.repeat(36)}`;
     for (const key of ['q'.repeat(1025), 'ü'.repeat(32), 'q'.repeat(20) + ' ' + 'q'.repeat(20), mistyped]) {
-      const message = refusal({ [name]: key });
+      const message = rejectionOf({ [name]: key });
       expect(message).toContain(name);
       expect(message).not.toContain(key);
     }
@@ -195,17 +195,17 @@ describe('a secret', () => {
 
   it('rejects the same key for the admin and the operator', () => {
     const key = 'q'.repeat(32);
-    expect(refusal({ STOWAGE_ADMIN_KEY: key, STOWAGE_OPERATOR_KEY: key })).toContain('must differ');
+    expect(rejectionOf({ STOWAGE_ADMIN_KEY: key, STOWAGE_OPERATOR_KEY: key })).toContain('must differ');
   });
 
   it('STOWAGE_KEY_SECRET is required with DATABASE_URL', () => {
-    expect(refusal({ DATABASE_URL: WITH_URL.DATABASE_URL })).toContain('STOWAGE_KEY_SECRET');
+    expect(rejectionOf({ DATABASE_URL: WITH_URL.DATABASE_URL })).toContain('STOWAGE_KEY_SECRET');
     expect(new Config(WITH_URL).access.keySecret).toBe(WITH_URL.STOWAGE_KEY_SECRET);
   });
 
-  it('in DATABASE_URL is not part of the error', () => {
+  it('in DATABASE_URL is not included in the error', () => {
     for (const url of ['mysql://u:hunter2@host/db', 'u:hunter2@host', 'http://hunter2']) {
-      const message = refusal({ ...WITH_URL, DATABASE_URL: url });
+      const message = rejectionOf({ ...WITH_URL, DATABASE_URL: url });
       expect(message).toContain('DATABASE_URL');
       expect(message).not.toContain('hunter2');
     }

@@ -45,7 +45,7 @@ describe('parseDurationSeconds', () => {
     'PT15M',
     ['1h', '1h'],
     undefined,
-  ])('refuses %j', (text) => {
+  ])('rejects %j', (text) => {
     expect(parseDurationSeconds(text)).toBeNull();
   });
 });

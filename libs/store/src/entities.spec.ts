@@ -6,7 +6,7 @@ import { NEW_BATCH_COLUMNS } from './batch-columns.js';
 import { NEW_OBJECT_COLUMNS } from './object-columns.js';
 import { ObjectEntity } from './object.entity.js';
 
-/** The largest bigint, an odd one beyond 2^53, and numbers that no double holds. */
+/** The largest bigint, an odd number beyond 2^53, and numbers that a double cannot represent. */
 const SEQ = '9223372036854775807';
 const COUNT = '9007199254740993';
 const DATA =
@@ -26,7 +26,7 @@ beforeAll(async () => {
 afterAll(() => db.close());
 
 describe('a repository of batches', () => {
-  it('returns sequence numbers and counts to the last digit', async () => {
+  it('returns every digit of sequence numbers and counts', async () => {
     expect(await batches.findOneBy({ project_id: 1, batch_id: 'b' })).toEqual({
       project_id: 1,
       batch_id: 'b',
@@ -44,7 +44,7 @@ describe('a repository of batches', () => {
 });
 
 describe('a repository of objects', () => {
-  it('returns data as PostgreSQL wrote it, and no times, which it would cut to milliseconds', async () => {
+  it('returns the text of data from PostgreSQL, and no times, which it would truncate to milliseconds', async () => {
     expect(await objects.findOneBy({ project_id: 1, object_id: 'o' })).toEqual({
       project_id: 1,
       batch_id: 'b',
@@ -71,7 +71,7 @@ describe('a repository of objects', () => {
     expect(row).toEqual({ data: DATA, is_old: false, subject: 's' });
   });
 
-  it('cannot insert an object, since its data would be encoded twice', async () => {
+  it('cannot insert an object, because its data would be encoded twice', async () => {
     const object = { project_id: 1, batch_id: 'b', object_id: 'p', seq: '1', data: '[]' };
     await expect(objects.insert(object)).rejects.toThrow(/null value in column "observed_at"/);
   });

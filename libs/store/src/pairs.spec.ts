@@ -14,7 +14,7 @@ const changes = fc.uniqueArray(fc.record({ key, value }), { maxLength: 5, select
 const shorthandOf = (list: readonly Pair[]): string =>
   `{${list.map((pair) => `${JSON.stringify(pair.key)}:${JSON.stringify(pair.value)}`).join()}}`;
 
-/** RFC 7396 on keys that have an order and may repeat, computed in another way than the code does. */
+/** An independent implementation of RFC 7396 for keys that are ordered and may repeat. */
 function patched(data: readonly Pair[], patch: readonly Pair[]): Pair[] {
   let result = [...data];
   for (const change of patch) {
@@ -49,7 +49,7 @@ describe('listOfPairs', () => {
 });
 
 describe('patchPairs', () => {
-  it('sets, adds and removes keys as RFC 7396 does, and keeps their order', () => {
+  it('sets, adds and removes keys according to RFC 7396, and keeps their order', () => {
     fc.assert(
       fc.property(pairs, changes, (data, patch) => {
         const result = JSON.parse(patchPairs(JSON.stringify(data), shorthandOf(patch))) as Pair[];
@@ -79,7 +79,7 @@ describe('patchPairs', () => {
     expect(patchPairs('[{"value":1,"key":"a"},{"value":2,"key":"b"}]', '{"a":null}')).toBe('[{"key":"b","value":2}]');
   });
 
-  it('replaces everything by a list', () => {
+  it('replaces all pairs with a list', () => {
     expect(patchPairs('[{"key":"a","value":1}]', '[{"key":"b","value":null}]')).toBe('[{"key":"b","value":null}]');
   });
 });

@@ -5,7 +5,7 @@ import { fromObject, readingText, roomOf, toObject } from './reading.js';
 
 const reading = { temperature: '10.50', recordedAt: '2024-12-10T16:45:00Z' };
 
-function refusal(building: string, room: string): string {
+function rejectionOf(building: string, room: string): string {
   try {
     roomOf({ building, room });
     return 'accepted';
@@ -20,7 +20,7 @@ describe('a reading', () => {
     expect(fromObject({ data, observed_at: observedAt ?? '' })).toEqual(reading);
   });
 
-  it('is stored as an object about its room, with building, room and temperature as data', () => {
+  it('is stored as an object with its room as subject, and building, room and temperature as data', () => {
     const { objectId, ...rest } = toObject(roomOf({ building: 'H"Q', room: 'l\\ab' }), reading);
     expect(objectId).toMatch(/^temperature-[\w-]{32}$/);
     expect(rest).toEqual({
@@ -42,7 +42,7 @@ describe('a reading', () => {
     expect(fromObject({ data, observed_at: '2024-12-10T16:45:00Z' })).toBeUndefined();
   });
 
-  it('is returned as JSON with the names of the path', () => {
+  it('is returned as JSON with the names from the path', () => {
     const text = readingText(roomOf({ building: '"', room: '\u2028' }), reading);
     expect(JSON.parse(text)).toEqual({
       building: '"',
@@ -68,12 +68,12 @@ describe('a room', () => {
     expect(roomOf({ building: 'a/b', room: '%' }).subject).toBe('a%2Fb/%25');
   });
 
-  it('rejects names that are not valid ids, or too long together', () => {
-    expect(refusal('', 'lab')).toBe('invalid-path');
-    expect(refusal('HQ', 'a\u0007b')).toBe('invalid-path');
-    expect(refusal('HQ', 'x'.repeat(256))).toBe('invalid-path');
-    expect(refusal('x'.repeat(127), '👢'.repeat(127))).toBe('accepted');
-    expect(refusal('x'.repeat(128), 'y'.repeat(127))).toBe('invalid-path');
-    expect(refusal('/'.repeat(84), 'lab')).toBe('invalid-path');
+  it('rejects names that are not valid ids or that are too long in total', () => {
+    expect(rejectionOf('', 'lab')).toBe('invalid-path');
+    expect(rejectionOf('HQ', 'a\u0007b')).toBe('invalid-path');
+    expect(rejectionOf('HQ', 'x'.repeat(256))).toBe('invalid-path');
+    expect(rejectionOf('x'.repeat(127), '👢'.repeat(127))).toBe('accepted');
+    expect(rejectionOf('x'.repeat(128), 'y'.repeat(127))).toBe('invalid-path');
+    expect(rejectionOf('/'.repeat(84), 'lab')).toBe('invalid-path');
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { CorruptZstd } from './bits.js';
 import { ZstdFrames } from './frames.js';
 
-/** What the program `zstd` (1.5) made of `words()` with -19, which uses every kind of table, and of `long()` with -3. */
+/** The output of the program `zstd` (1.5) for `words()` with -19, which uses every kind of table, and for `long()` with -3. */
 const WORDS =
   'KLUv/QRo7R0AwgwdF8AbDrvfPrQ7Xox7xG4BAmRKiYFQpjo3/+uci39rlu75bdWfe1vmzd51vmqu6m6rSLdq+97P58vl7raj/W82X6v7F6tn' +
   'eb/VFetf63N7k7zr3ZAJrfvz6aVxJoiRnoi1E8JhhCC4AEg+AEqVsR4NgBcJAgSBp6hh7pSNfQNBCAGCGLOi3gEhGMcY6aBRqkqSJHscKgDZ' +
@@ -40,7 +40,7 @@ function bytes(base64: string): Buffer {
   return Buffer.from(base64, 'base64');
 }
 
-/** A frame without a checksum, with a window of 8 MiB unless another descriptor is given. */
+/** A frame without a checksum and, by default, with a window of 8 MiB. */
 function frame(blocks: readonly Buffer[], descriptor = 0x68): Buffer {
   return Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, descriptor]), ...blocks]);
 }
@@ -88,14 +88,14 @@ describe('data compressed by the zstd program', () => {
     for (const chunk of [1, 10, data.length]) expect(decode(data, chunk).toString()).toBe(`${words()}hat${words()}`);
   });
 
-  it('is refused when truncated at any byte', () => {
+  it('is rejected when truncated at any byte', () => {
     const data = bytes(WORDS);
     for (let length = 1; length < data.length; length++) {
       expect(() => decode(data.subarray(0, length))).toThrow(CorruptZstd);
     }
   });
 
-  it('is never decoded to other data when a bit is flipped', () => {
+  it('is never decoded to different data when a bit is flipped', () => {
     const whole = bytes(WORDS);
     let refused = 0;
     let tried = 0;
@@ -103,7 +103,7 @@ describe('data compressed by the zstd program', () => {
       const data = Buffer.from(whole);
       data[bit >> 3] = (data[bit >> 3] ?? 0) ^ (1 << (bit & 7));
       try {
-        // One of the header that means nothing, or a larger window, makes no difference.
+        // A flipped bit that is unused, or that enlarges the window, has no effect.
         expect(decode(data).toString()).toBe(words());
       } catch (error) {
         expect(error).toBeInstanceOf(CorruptZstd);
@@ -116,20 +116,23 @@ describe('data compressed by the zstd program', () => {
 
 describe('a frame', () => {
   it.each<[string, Buffer]>([
-    ['is none', Buffer.from('{"batch_id":"plain"}')],
-    ['is followed by something else', Buffer.concat([raw('hat'), Buffer.from('{}\r\n')])],
+    ['is not a frame', Buffer.from('{"batch_id":"plain"}')],
+    ['is followed by other data', Buffer.concat([raw('hat'), Buffer.from('{}\r\n')])],
     ['needs a dictionary', Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x21, 7, 1, 1, 0, 0, 0])],
-    ['has a block of no known kind', frame([block(3, 1, Buffer.from('x'))])],
-    ['has a block over its window', frame([block(1, 2048, Buffer.from('x'))], 0)],
-    ['has a block of over 128 KiB', frame([block(1, 131_073, Buffer.from('x'))])],
-    ['has not the size it says', Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x20, 4, ...block(1, 3, Buffer.from('x'))])],
-    ['needs a window of over 8 MiB', frame([block(0, 0, Buffer.alloc(0))], 0x69)],
-    ['is to be held whole and is over 8 MiB', Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0xa0, 1, 0, 128, 0, 1, 0, 0])],
-  ])('is refused when it %s', (_, data) => {
+    ['has a block of an unknown type', frame([block(3, 1, Buffer.from('x'))])],
+    ['has a block larger than its window', frame([block(1, 2048, Buffer.from('x'))], 0)],
+    ['has a block over 128 KiB', frame([block(1, 131_073, Buffer.from('x'))])],
+    [
+      'does not have its declared size',
+      Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x20, 4, ...block(1, 3, Buffer.from('x'))]),
+    ],
+    ['needs a window over 8 MiB', frame([block(0, 0, Buffer.alloc(0))], 0x69)],
+    ['is a single segment over 8 MiB', Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0xa0, 1, 0, 128, 0, 1, 0, 0])],
+  ])('is rejected when it %s', (_, data) => {
     expect(() => decode(data)).toThrow(CorruptZstd);
   });
 
-  it('takes memory for its content, not for its declared size', () => {
+  it('uses memory for its content, not for its declared size', () => {
     const before = process.memoryUsage().arrayBuffers;
     const frames = Array.from({ length: 200 }, () => {
       const decoder = new ZstdFrames();
@@ -149,11 +152,11 @@ describe('a block', () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(10_000_000);
   });
 
-  it('takes bounded time, whatever it declares', () => {
+  it('takes bounded time, for any declared size', () => {
     // 43,000 matches of 65,539 bytes, in ten bytes: 2.8 GB to copy.
     const count = 43_000 - 0x7f00;
     const content = Buffer.from([8, 97, 255, count & 255, count >> 8, 0x54, 0, 0, 52, 1]);
-    // Its own time, which others that run meanwhile do not make longer.
+    // CPU time of this process, which does not depend on other processes.
     const start = process.cpuUsage();
     expect(() => decode(frame([block(2, content.length, content)]))).toThrow(CorruptZstd);
     const { user, system } = process.cpuUsage(start);
