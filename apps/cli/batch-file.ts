@@ -168,7 +168,10 @@ async function detectContent(
   const defaultId = isBatch ? head.batchId : fileName.replace(EXTENSIONS, '');
   const batchId = await validateId(givenId ?? defaultId, !isBatch || head.names.has('batch_id'));
   if (isBatch && head.batchId !== undefined && head.batchId !== batchId) {
-    throw new SourceError(`is "${head.batchId}", but --batch-id is "${batchId}"`, '/batch_id');
+    throw new SourceError(
+      `is "${head.batchId}", but --batch-id is "${batchId}"; a batch file keeps its id`,
+      '/batch_id',
+    );
   }
   return { batchId, mediaType: isBatch ? 'application/json' : 'application/x-ndjson', feed: undefined };
 }

@@ -89,7 +89,7 @@ export class LoadCommand extends CommandRunner {
   @Option({
     flags: '--batch-id <id>',
     description:
-      'the batch_id for a single file or standard input (default: the one in a batch file, or the name of an NDJSON file)',
+      'the batch_id of standard input or of one NDJSON file (default: the name of the file); a batch file keeps its own',
   })
   parseBatchId(value: string): string {
     return value;

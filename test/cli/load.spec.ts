@@ -159,7 +159,7 @@ describe('stowage load', () => {
     ]);
     expect(renamed).toMatchObject({
       code: 1,
-      stderr: 'over/other-id.json: /batch_id: is "other", but --batch-id is "over"\n',
+      stderr: 'over/other-id.json: /batch_id: is "other", but --batch-id is "over"; a batch file keeps its id\n',
     });
     expect((await get('batches/over')).status).toBe(404);
   });

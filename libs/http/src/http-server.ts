@@ -16,7 +16,7 @@ import type { Config } from '#platform';
 import { answerConditionalGet, refusePostPreconditions } from './preconditions.js';
 import { URL_LENGTH_MAX, urlTooLong } from './paging.js';
 import { sendProblem, problemBody } from './problem.filter.js';
-import { Problem } from './problems.js';
+import { Problem, ValidationErrors } from './problems.js';
 import { prepareBodies, refuseBody } from './request-body.js';
 
 /** The longest id in a path: 255 characters of four bytes, percent-encoded. */
@@ -155,11 +155,9 @@ function isDecodable(parameters: string): boolean {
 }
 
 function refuseParameters(request: FastifyRequest): Problem {
-  const errors = Object.keys(request.query as object).map((parameter) => ({
-    parameter,
-    detail: 'is not a parameter of this resource, which has none',
-  }));
-  return new Problem('invalid-query', { detail: 'This resource takes no query parameters.', errors });
+  const parameters = Object.keys(request.query as object);
+  const errors = parameters.map((parameter) => ({ parameter, detail: 'is unknown; this resource has no parameters' }));
+  return new ValidationErrors(...errors).problem('invalid-query');
 }
 
 function logResponse(request: FastifyRequest, reply: FastifyReply, done: () => void): void {

@@ -18,8 +18,7 @@ const BY_FASTIFY_CODE: Readonly<Record<string, { slug: ProblemSlug; detail: stri
   },
   FST_ERR_BAD_URL: {
     slug: 'invalid-path',
-    detail:
-      'The URL cannot be parsed: its authority is not valid, or the percent-encoding of its path is not valid UTF-8.',
+    detail: 'The URL cannot be parsed: the percent-encoding of its path is not valid UTF-8, or its host is not valid.',
   },
   FST_ERR_MAX_PARAM_LENGTH: { slug: 'uri-too-long', detail: 'An id in the path is longer than 255 characters.' },
 };

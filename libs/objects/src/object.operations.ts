@@ -7,7 +7,15 @@ import {
   type WriteRequest,
   type WriteResponse,
 } from '#jobs';
-import { checkPreconditions, etagOf, Problem, type JsonBody, type Preconditions, type Role } from '#http';
+import {
+  checkPreconditions,
+  etagOf,
+  Problem,
+  type JsonBody,
+  type Preconditions,
+  type Role,
+  ValidationErrors,
+} from '#http';
 import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable } from '#database';
 import { listOfPairs, patchPairs, type ObjectRow } from '#store';
@@ -144,10 +152,11 @@ export class ObjectOperations {
         errors: [{ pointer: '/object_id', detail }],
       });
     }
-    throw new Problem('invalid-body', {
-      detail: 'The batch does not exist; create it first.',
-      errors: [{ pointer: '/batch_id', detail: `"${batchId}" does not exist` }],
+    const errors = new ValidationErrors({
+      pointer: '/batch_id',
+      detail: `"${batchId}" does not exist; create it first`,
     });
+    throw errors.problem('invalid-body');
   }
 
   private checkPreconditions(preconditions: Preconditions, current: ObjectRow): void {
