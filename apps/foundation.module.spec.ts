@@ -9,7 +9,7 @@ import { FoundationModule } from './foundation.module.js';
 
 let db: TestDatabase;
 beforeAll(async () => {
-  db = await cloneDatabase();
+  db = await cloneDatabase({ entities: [BatchEntity] });
 });
 afterAll(() => db.close());
 

@@ -28,7 +28,7 @@ const GENERATED = `
 
 let db: TestDatabase;
 beforeAll(async () => {
-  db = await cloneDatabase();
+  db = await cloneDatabase({ entities: ENTITIES });
 });
 afterAll(() => db.close());
 

@@ -31,7 +31,7 @@ let empty: TestDatabase;
 let migrated: TestDatabase;
 
 beforeAll(async () => {
-  empty = await cloneDatabase('template0');
+  empty = await cloneDatabase({ template: 'template0' });
   migrated = await cloneDatabase();
 });
 afterAll(async () => {

@@ -1,4 +1,4 @@
-import { AccessModule, Authentication, DeviceService, KeyService, ProjectService } from '#access';
+import { ACCESS_ENTITIES, AccessModule, Authentication, DeviceService, KeyService, ProjectService } from '#access';
 import { API, createHttpAdapter, prepareHttp, ProblemFilter, Rules } from '#http';
 import { Config, createLog } from '#platform';
 import { Controller, Get, Module } from '@nestjs/common';
@@ -35,7 +35,7 @@ let device: string;
 let admin: string;
 
 beforeAll(async () => {
-  db = await cloneDatabase();
+  db = await cloneDatabase({ entities: [...ACCESS_ENTITIES] });
   const config = new Config({ DATABASE_URL: 'postgresql://test', STOWAGE_KEY_SECRET: 'x'.repeat(32) });
   const module = { module: RoutesModule, imports: [FoundationModule.of(config, db), AccessModule] };
   const adapter = createHttpAdapter(config, createLog('silent'));

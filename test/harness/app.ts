@@ -4,6 +4,7 @@ import { Config, createLog } from '#platform';
 import type { Type } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp } from '../../apps/api/create-app.js';
+import { ENTITIES } from '../../apps/entities.js';
 import { settingsFor, TestApi } from './api.js';
 import { cloneDatabase, type TestDatabase } from './database.js';
 import { RUN } from './run.js';
@@ -26,7 +27,7 @@ export class TestApp extends TestApi {
 
   /** @param feeds in place of the product's own */
   static override async start(settings: Record<string, string> = {}, feeds?: readonly Type[]): Promise<TestApp> {
-    const db = await cloneDatabase();
+    const db = await cloneDatabase({ entities: ENTITIES });
     const config = new Config({ ...settingsFor(db), ...settings });
     try {
       const app = await createApp(config, db, createLog('silent'), feeds);

@@ -1,6 +1,5 @@
 import { MIGRATIONS } from '#migrations';
 import { Database, Sequence } from '#database';
-import { ENTITIES } from '../../apps/entities.js';
 import { createDatabase, dropDatabase, type TestTables } from './tables.js';
 
 const QUIET = { log: () => undefined, warn: () => undefined, error: () => undefined };
@@ -21,12 +20,19 @@ export function sequenceOfLane(lane: number, now: () => number = Date.now): Sequ
   return sequence;
 }
 
-export async function cloneDatabase(template?: string): Promise<TestDatabase> {
+interface CloneOptions {
+  /** Default: the template with all migrations. */
+  template?: string;
+  /** What the spec uses repositories of. Not all by default: loading them loads most of the product. */
+  entities?: (new () => object)[];
+}
+
+export async function cloneDatabase({ template, entities = [] }: CloneOptions = {}): Promise<TestDatabase> {
   const address = await createDatabase(template);
   const database = await Database.connect({
     at: address,
     poolMax: 20,
-    entities: ENTITIES,
+    entities,
     migrations: MIGRATIONS,
     logger: QUIET,
   });

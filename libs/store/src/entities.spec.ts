@@ -17,7 +17,7 @@ let batches: Repository<BatchEntity>;
 let objects: Repository<ObjectEntity>;
 
 beforeAll(async () => {
-  db = await cloneDatabase();
+  db = await cloneDatabase({ entities: [BatchEntity, ObjectEntity] });
   batches = db.database.dataSource.getRepository(BatchEntity);
   objects = db.database.dataSource.getRepository(ObjectEntity);
   await db.sql(`INSERT INTO batches (${NEW_BATCH_COLUMNS}) VALUES (1, 'b', $1, $2, $1)`, [SEQ, COUNT]);
