@@ -1,4 +1,4 @@
-import { ApiResult, API, preferredType, requestOrigin, Rules } from '#http';
+import { ApiResult, API, BODY_LIMITS, preferredType, requestOrigin, Rules } from '#http';
 import { Config } from '#platform';
 import { FEED_LIST_MAX } from '#feeds';
 import { Controller, Get, Req, Res } from '@nestjs/common';
@@ -49,6 +49,15 @@ export class LimitsDto {
   @ApiProperty({ description: 'The largest JSON body, in bytes.', example: 67108864 })
   body_limit_bytes: number;
 
+  @ApiProperty({ description: 'The largest body of a request that stores one object, in bytes.', example: 1048576 })
+  object_limit_bytes: number;
+
+  @ApiProperty({ description: 'The largest body of a request for a project, key or device, in bytes.', example: 65536 })
+  management_limit_bytes: number;
+
+  @ApiProperty({ description: 'The largest firmware report, in bytes.', example: 16384 })
+  report_limit_bytes: number;
+
   @ApiProperty({ description: 'The maximum number of objects in one JSON batch.', example: 100000 })
   batch_objects_max: number;
 
@@ -94,6 +103,9 @@ export class RootController {
       page_bytes_max: pageBytesMax,
       count_cap: countCap,
       body_limit_bytes: bodyLimitBytes,
+      object_limit_bytes: Math.min(BODY_LIMITS.object_limit_bytes, bodyLimitBytes),
+      management_limit_bytes: Math.min(BODY_LIMITS.management_limit_bytes, bodyLimitBytes),
+      report_limit_bytes: Math.min(BODY_LIMITS.report_limit_bytes, bodyLimitBytes),
       batch_objects_max: batchObjectsMax,
       inflated_limit_bytes: inflatedLimitBytes,
       feed_list_max: FEED_LIST_MAX,

@@ -8,7 +8,7 @@ const SETTINGS = {
   PAGE_SIZE_MAX: '77',
   PAGE_BYTES_MAX: '77777777',
   COUNT_CAP: '777',
-  BODY_LIMIT_BYTES: '7777',
+  BODY_LIMIT_BYTES: '50000',
   BATCH_OBJECTS_MAX: '77777',
   INFLATED_LIMIT_BYTES: '7777777',
 };
@@ -87,9 +87,15 @@ describe('GET /api/v1/', () => {
 });
 
 describe('GET /api/v1/limits', () => {
-  it('returns the configured limits', async () => {
+  it('returns the configured limits and the fixed ones', async () => {
     const wanted = Object.entries(SETTINGS).map(([name, value]) => [name.toLowerCase(), Number(value)]);
-    expect((await api.call('GET', '/limits')).json()).toEqual({ ...Object.fromEntries(wanted), feed_list_max: 10_000 });
+    expect((await api.call('GET', '/limits')).json()).toEqual({
+      ...Object.fromEntries(wanted),
+      object_limit_bytes: 50_000,
+      management_limit_bytes: 50_000,
+      report_limit_bytes: 16_384,
+      feed_list_max: 10_000,
+    });
   });
 
   it('returns the limits that the server enforces', async () => {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Config, createLog } from '#platform';
 import { createHttpAdapter, InputPipe, JsonBody, NdjsonBody, prepareHttp, Problem, ProblemFilter, Rules } from '#http';
-import { Body, Controller, Headers, Module, Post, Put } from '@nestjs/common';
+import { Body, Controller, Delete, Headers, Module, Post, Put } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE, NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 
@@ -19,6 +19,13 @@ class BodiesController {
   @Rules({ roles: 'anyone', consumes: ['application/json'] })
   json(@Body() { bytes }: JsonBody): Arrived {
     return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+  }
+
+  /** Takes no body. */
+  @Delete()
+  @Rules({ roles: 'anyone' })
+  empty(): object {
+    return {};
   }
 
   /** Waits for `X-Wait` milliseconds before reading the body. */

@@ -217,30 +217,6 @@ describe('a body over BODY_LIMIT_BYTES', () => {
   });
 });
 
-describe('a client that sends a large body before it reads', () => {
-  it.each([
-    ['without a key', 401],
-    ['over the limit', 413],
-  ])('receives the response: %s', async (_, status) => {
-    const body = 'x'.repeat(8_000_000);
-    const head = postHead(`Content-Length: ${String(body.length)}`);
-    const sent = status === 401 ? head.replace(project.keys.producer, 'wrong') : head;
-    expect((await sendRaw(api.origin, `${sent}\r\n${body}`)).status).toBe(status);
-  });
-});
-
-describe('a client that sends Connection: close', () => {
-  it('receives the response when it is rejected before it has sent the whole body', async () => {
-    const body = Buffer.alloc(4_000_000, 32);
-    const head =
-      `POST /api/v1/batches HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Api-Key: wrong\r\n` +
-      `Content-Type: application/json\r\nContent-Length: ${String(body.length)}\r\n\r\n`;
-    for (let i = 0; i < 20; i++) {
-      expect((await sendRaw(api.origin, Buffer.concat([Buffer.from(head), body]))).status).toBe(401);
-    }
-  });
-});
-
 describe('a keep-alive connection', () => {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   afterAll(() => {

@@ -57,11 +57,19 @@ describe('a body that is not JSON', () => {
     ['with an invalid byte in UTF-8', Buffer.from('{"batch_id":"\xff"}', 'latin1')],
     ['with half of a surrogate pair in UTF-8', Buffer.from('7b2261223a22eda080227d', 'hex')],
     ['truncated within a UTF-8 character', Buffer.from('7b2261223a22c3', 'hex')],
+    ['arrays nested 30,000 deep', '['.repeat(30_000) + ']'.repeat(30_000)],
+    ['arrays nested 60,000 deep and not closed', '['.repeat(60_000)],
+    ['objects nested 10,000 deep', '{"a":'.repeat(10_000) + '1' + '}'.repeat(10_000)],
+  ])('is rejected on every route: %s', async (_, body) => {
+    for (const reply of await toEveryRoute(body)) expectProblem(reply, 'malformed-request');
+  });
+
+  it.each<[string, string]>([
     ['arrays nested 100,000 deep', '['.repeat(100_000) + ']'.repeat(100_000)],
     ['arrays nested 500,000 deep and not closed', '['.repeat(500_000)],
     ['objects nested 100,000 deep', '{"a":'.repeat(100_000) + '1' + '}'.repeat(100_000)],
-  ])('is rejected on every route: %s', async (_, body) => {
-    for (const reply of await toEveryRoute(body)) expectProblem(reply, 'malformed-request');
+  ])('is rejected as a batch: %s', async (_, body) => {
+    expectProblem(await post(body), 'malformed-request');
   });
 
   it('is rejected with the line and column of the error', async () => {

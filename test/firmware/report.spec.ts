@@ -110,7 +110,7 @@ describe('POST /firmware and POST /firmware/{device_id}', () => {
     ['a timestamp on a day that does not exist', { ...good, timestamp: '2023-02-30T00:00:00Z' }, '/timestamp'],
     ['no version', { timestamp: 1700000000 }, '/version'],
     ['a version of 256 characters', { ...good, version: `1.0.0-${'a'.repeat(250)}` }, '/version'],
-    ['a version of 100,000 characters', { ...good, version: '1'.repeat(100_000) }, '/version'],
+    ['a version of 10,000 characters', { ...good, version: '1'.repeat(10_000) }, '/version'],
     ['a version without a patch number', { ...good, version: '1.0' }, '/version'],
     ['a version that starts with v', { ...good, version: 'v1.0.0' }, '/version'],
     ['a version with white space', { ...good, version: '1.0.0\n' }, '/version'],

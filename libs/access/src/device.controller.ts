@@ -33,7 +33,7 @@ export class DeviceController {
   ) {}
 
   @Post()
-  @Rules({ roles: ['admin'], consumes: ['application/json'] })
+  @Rules({ roles: ['admin'], consumes: ['application/json'], bodyLimit: 'management_limit_bytes' })
   @ApiOperation({ summary: 'Create a device and its first key; only this response contains the key' })
   @ApiResult(201, CreatedDeviceDto, { location: true })
   @ApiProblems('malformed-request', 'invalid-body', 'conflict')
@@ -73,7 +73,7 @@ export class DeviceController {
   }
 
   @Patch(':device_id')
-  @Rules({ roles: ['operator'], consumes: PATCH_TYPES })
+  @Rules({ roles: ['operator'], consumes: PATCH_TYPES, bodyLimit: 'management_limit_bytes' })
   @ApiOperation({ summary: 'Move a device to another project; its keys stop working' })
   @ApiConsumes(...PATCH_TYPES)
   @ApiPreconditions()

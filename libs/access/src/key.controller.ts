@@ -34,7 +34,7 @@ export class KeyController {
   ) {}
 
   @Post()
-  @Rules({ roles: ['operator', 'admin'], consumes: ['application/json'] })
+  @Rules({ roles: ['operator', 'admin'], consumes: ['application/json'], bodyLimit: 'management_limit_bytes' })
   @ApiOperation({ summary: 'Create a key of a project; only this response contains the key itself' })
   @ApiResult(201, CreatedKeyDto, { location: true })
   @ApiProblems('malformed-request', 'invalid-body', 'not-found')

@@ -27,7 +27,7 @@ export class ProjectController {
   ) {}
 
   @Post()
-  @Rules({ roles: ['operator'], consumes: ['application/json'] })
+  @Rules({ roles: ['operator'], consumes: ['application/json'], bodyLimit: 'management_limit_bytes' })
   @ApiOperation({ summary: 'Create a project' })
   @ApiResult(201, ProjectDto, { location: true })
   @ApiProblems('malformed-request', 'invalid-body', 'conflict')

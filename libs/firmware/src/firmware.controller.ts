@@ -50,7 +50,7 @@ export class FirmwareController {
   }
 
   @Post()
-  @Rules({ roles: ['device'], keyHeaders, consumes: ['application/json'] })
+  @Rules({ roles: ['device'], keyHeaders, consumes: ['application/json'], bodyLimit: 'report_limit_bytes' })
   @ApiOperation({ summary: 'Report the version that the device runs; a job stores it', description: KEYS })
   @ApiBody({ type: FirmwareReportDto })
   @ApiResult(202, FirmwareAcceptedDto, { location: true, description: 'The report is on disk.' })
@@ -64,7 +64,7 @@ export class FirmwareController {
   }
 
   @Post(':device_id')
-  @Rules({ roles: ['device'], keyHeaders, consumes: ['application/json'] })
+  @Rules({ roles: ['device'], keyHeaders, consumes: ['application/json'], bodyLimit: 'report_limit_bytes' })
   @ApiOperation({ summary: 'Report the result of an update of the device', description: KEYS })
   @ApiParam({ name: 'device_id', type: String })
   @ApiBody({ type: FirmwareUpdateDto })

@@ -15,7 +15,7 @@ import { PACE, type Pace } from './body-pace.js';
 import type { Config } from '#platform';
 import { answerConditionalGet, refusePostPreconditions } from './preconditions.js';
 import { URL_LENGTH_MAX, urlTooLong } from './paging.js';
-import { sendProblem, problemBody } from './problem.filter.js';
+import { NOT_FOUND, sendProblem, problemBody } from './problem.filter.js';
 import { Problem, ValidationErrors } from './problems.js';
 import { prepareBodies, refuseBody } from './request-body.js';
 
@@ -36,7 +36,6 @@ export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
     genReqId: requestIds(),
     requestIdHeader: false,
     trustProxy: config.http.trustProxy,
-    bodyLimit: config.limits.bodyLimitBytes,
     // `BodyPace` limits slow bodies; headers have the default of Node.js, one minute.
     requestTimeout: 0,
     forceCloseConnections: 'idle',
@@ -119,10 +118,12 @@ function refuseOtherMethods(fastify: FastifyInstance, routes: ReadonlyMap<string
   }
 }
 
-/** The problem of a request that is invalid whatever its body: its path, query or media types. */
+/** The problem of a request that is invalid whatever its body: its address, query or media types. */
 function refusalOf(request: FastifyRequest): Problem | undefined {
   if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
     return new Problem('malformed-request', { detail: 'HTTP/1.1 requires a Host header.' });
+  // Here, because Fastify reads the body before it calls the handler of 404.
+  if (request.is404) return new Problem(NOT_FOUND.slug, { detail: NOT_FOUND.detail });
   const { isApiRoute, query, produces = ['application/json'] } = request.routeOptions.config;
   if (isApiRoute !== true) return undefined;
   if (request.originalUrl.length > URL_LENGTH_MAX) return urlTooLong(request.originalUrl.length);

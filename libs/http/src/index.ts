@@ -53,4 +53,4 @@ export {
   type ProblemSlug,
 } from './problems.js';
 export { type BodySource, StreamedBody } from './streamed-body.js';
-export { API, type Principal, type Role, ROLES, Rules } from './route.js';
+export { API, BODY_LIMITS, type Principal, type Role, ROLES, Rules } from './route.js';

@@ -1,6 +1,6 @@
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { drain } from './drain.js';
+import { discardRest } from './discard-rest.js';
 import { requestOrigin } from './origin.js';
 import { Problem, type ProblemSlug } from './problems.js';
 import { databaseProblem } from './database-problem.js';
@@ -8,14 +8,6 @@ import { databaseProblem } from './database-problem.js';
 /** Errors of Fastify by their code; others are mapped by status. */
 const BY_FASTIFY_CODE: Readonly<Record<string, { slug: ProblemSlug; detail: string }>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: { slug: 'unsupported-media-type', detail: 'Send the body as application/json.' },
-  FST_ERR_CTP_BODY_TOO_LARGE: {
-    slug: 'too-large',
-    detail: 'The body is over BODY_LIMIT_BYTES; see /api/v1/limits.',
-  },
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: {
-    slug: 'malformed-request',
-    detail: 'The body length does not match Content-Length.',
-  },
   FST_ERR_BAD_URL: {
     slug: 'invalid-path',
     detail: 'The URL cannot be parsed: the percent-encoding of its path is not valid UTF-8, or its host is not valid.',
@@ -23,7 +15,7 @@ const BY_FASTIFY_CODE: Readonly<Record<string, { slug: ProblemSlug; detail: stri
   FST_ERR_MAX_PARAM_LENGTH: { slug: 'uri-too-long', detail: 'An id in the path is longer than 255 characters.' },
 };
 
-const NOT_FOUND = {
+export const NOT_FOUND = {
   slug: 'not-found',
   detail: 'No resource exists at this URL; GET /api/v1/ lists the resources.',
 } as const;
@@ -33,7 +25,6 @@ const BY_STATUS: Readonly<Record<number, { slug: ProblemSlug; detail: string }>>
   // @fastify/static refuses paths such as /docs/%00 and /docs//x with 403; the API's routes throw a Problem.
   403: NOT_FOUND,
   404: NOT_FOUND,
-  413: BY_FASTIFY_CODE.FST_ERR_CTP_BODY_TOO_LARGE as { slug: ProblemSlug; detail: string },
   414: { slug: 'uri-too-long', detail: 'The URL is too long.' },
   415: BY_FASTIFY_CODE.FST_ERR_CTP_INVALID_MEDIA_TYPE as { slug: ProblemSlug; detail: string },
   503: { slug: 'unavailable', detail: 'The server is shutting down; retry the request.' },
@@ -62,14 +53,9 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
     reply.raw.destroy();
     return;
   }
-  // Fastify would close the connection whenever a body was not parsed. It is drained instead, so that it can be reused.
+  // Fastify would close the connection whenever a body was not parsed; `discardRest` decides.
   if (reply.hasHeader('connection') && !reply.raw.hasHeader('connection')) reply.removeHeader('connection');
-  if (!request.raw.complete) {
-    // Also where the client asked to close it: closing it while the body still arrives resets it, and the response is lost.
-    // The client closes it after reading.
-    if (!reply.raw.hasHeader('connection')) reply.raw.shouldKeepAlive = true;
-    drain(request.raw);
-  }
+  discardRest(request.raw, reply.raw);
   // Also for requests that the router refused before any hook ran.
   reply.header('X-Request-Id', request.id);
   const body = problemBody(problem, requestOrigin(request), { instance: request.originalUrl, request_id: request.id });

@@ -1,12 +1,17 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { BodyPace, PACE, type Pace } from './body-pace.js';
+import type { Readable } from 'node:stream';
 import type { Config } from '#platform';
+import { bodyTooLarge } from './body-limit.js';
+import { BodyPace, PACE, type Pace } from './body-pace.js';
 import { plainBytes, plainStream } from './body-start.js';
-import { bodyStream, type Encoding } from './inflate.js';
+import { collectBody } from './collect-body.js';
+import { discardRest } from './discard-rest.js';
+import { bodyStream, type Encoding, type InflateLimit } from './inflate.js';
 import { JsonBody } from './json-body.js';
 import { NdjsonBody } from './ndjson-body.js';
 import { sendProblem } from './problem.filter.js';
 import { Problem } from './problems.js';
+import { BODY_LIMITS } from './route.js';
 
 const NDJSON = 'application/x-ndjson';
 
@@ -21,27 +26,45 @@ const BY_CODING: ReadonlyMap<string, Encoding> = new Map([
   ['zstd', 'zstd'],
 ]);
 
+/** A stream is decompressed in constant memory, and real ones may begin with lines that are all alike. */
+const STREAM_RATIO_FREE_BYTES = 64 * 1024 * 1024;
+/** A JSON body is held in memory; this much of it is harmless. */
+const JSON_RATIO_FREE_BYTES = 1024 * 1024;
+
 /**
  * Reads the bodies of all routes: decompresses them, enforces limits and the minimum rate, and passes them on as `JsonBody`
- * or `NdjsonBody`. `100 Continue` is sent only after the request was accepted. Call it before adding hooks that refuse
- * requests.
+ * or `NdjsonBody`. A body is read only if its route takes one and all hooks have accepted the request; `100 Continue` is sent
+ * then. Call it before adding hooks that refuse requests.
  */
 export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config, 'limits'>, pace: Pace = PACE): void {
   const bodies = new BodyPace(pace);
   fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser<Buffer>(
-    ['application/json', 'application/merge-patch+json'],
-    { parseAs: 'buffer' },
-    (_, bytes, done) => {
-      try {
-        done(null, new JsonBody(plainBytes(bytes), limits.bodyLimitBytes));
-      } catch (error) {
-        done(error as Error);
+  // One parser for all types, which `refuseBody` has checked. Fastify's own parsers would also read the bodies of routes that
+  // take none.
+  fastify.addContentTypeParser('*', (request, payload: Readable, done) => {
+    const { consumes } = request.routeOptions.config;
+    if (consumes === undefined) {
+      done(null);
+      return;
+    }
+    if (mediaTypeOf(request) === NDJSON) {
+      done(null, new NdjsonBody(plainStream(payload)));
+      return;
+    }
+    collectBody(payload, limitOf(request, limits), (error, bytes = Buffer.alloc(0)) => {
+      if (error !== null) {
+        done(error);
+        return;
       }
-    },
-  );
-  fastify.addContentTypeParser(NDJSON, (_, payload, done) => {
-    done(null, new NdjsonBody(plainStream(payload)));
+      let body: JsonBody;
+      try {
+        body = new JsonBody(plainBytes(bytes), limits.bodyLimitBytes);
+      } catch (problem) {
+        done(problem as Problem);
+        return;
+      }
+      done(null, body);
+    });
   });
   const { server } = fastify;
   // A listener, not a hook: a path that cannot be decoded is refused before any hook, and its body has to be watched too.
@@ -71,8 +94,9 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
       return;
     }
     const isStream = mediaTypeOf(request) === NDJSON;
-    if (!isStream && Number(request.headers['content-length']) > limits.bodyLimitBytes) {
-      done(new Problem('too-large', { detail: 'The body is over BODY_LIMIT_BYTES; see /api/v1/limits.' }));
+    const limit = limitOf(request, limits);
+    if (!isStream && Number(request.headers['content-length']) > limit.bytes) {
+      done(bodyTooLarge(limit));
       return;
     }
     if (isContinueExpected(request)) {
@@ -84,9 +108,6 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
       done(null, payload);
       return;
     }
-    const limit = isStream
-      ? { bytes: limits.inflatedLimitBytes, setting: 'INFLATED_LIMIT_BYTES' }
-      : { bytes: limits.bodyLimitBytes, setting: 'BODY_LIMIT_BYTES' };
     const stream = bodyStream(payload, encoding, limit);
     // Through the reader of the stream, so that it has stopped before the response is sent.
     bodies.refuseWith(request.raw, () => {
@@ -95,6 +116,23 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
     });
     done(null, stream);
   });
+  fastify.addHook('onSend', (request, reply, payload, done) => {
+    if (hasBody(request.raw)) discardRest(request.raw, reply.raw);
+    done(null, payload);
+  });
+}
+
+/** The limit of the body of a route that takes one. */
+function limitOf(request: FastifyRequest, limits: Config['limits']): InflateLimit {
+  if (mediaTypeOf(request) === NDJSON) {
+    const ratioFreeBytes = STREAM_RATIO_FREE_BYTES;
+    return { bytes: limits.inflatedLimitBytes, name: 'INFLATED_LIMIT_BYTES', ratioFreeBytes };
+  }
+  const { bodyLimit } = request.routeOptions.config;
+  const bytes = bodyLimit === undefined ? Infinity : BODY_LIMITS[bodyLimit];
+  return bodyLimit === undefined || bytes > limits.bodyLimitBytes
+    ? { bytes: limits.bodyLimitBytes, name: 'BODY_LIMIT_BYTES', ratioFreeBytes: JSON_RATIO_FREE_BYTES }
+    : { bytes, name: bodyLimit, ratioFreeBytes: JSON_RATIO_FREE_BYTES };
 }
 
 /** The problem of a body whose content coding or media type the route does not accept. */

@@ -19,6 +19,19 @@ export interface Principal {
   deviceId: string | null;
 }
 
+/**
+ * The largest bodies of routes that take one small body, in bytes, by their names in /api/v1/limits. Other routes accept
+ * BODY_LIMIT_BYTES, and none accepts more.
+ */
+export const BODY_LIMITS = {
+  /** A firmware report has about 100 bytes; the rest is room for long version numbers. */
+  report_limit_bytes: 16 * 1024,
+  /** Keys, projects and devices: a few names of at most 255 characters, which take at most 12 bytes each as JSON escapes. */
+  management_limit_bytes: 64 * 1024,
+  /** An object on its own. A batch may hold larger ones. */
+  object_limit_bytes: 1024 * 1024,
+} as const;
+
 interface RouteRules {
   /** The roles that may use the route; `anyone` needs no key. */
   roles: readonly Role[] | 'anyone';
@@ -29,6 +42,8 @@ interface RouteRules {
   keyHeaders?: readonly string[];
   /** The media types that the body may have. */
   consumes?: readonly string[];
+  /** The largest JSON body; default BODY_LIMIT_BYTES. */
+  bodyLimit?: keyof typeof BODY_LIMITS;
   /** Other media types, each with the route that accepts it, such as "PUT /batches/{batch_id}"; for the error. */
   consumedBy?: Readonly<Record<string, string>>;
   /** The route has query parameters, validated by its DTO; other routes refuse all parameters. */

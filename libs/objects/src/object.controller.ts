@@ -45,7 +45,7 @@ export class ObjectController {
   ) {}
 
   @Post()
-  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
+  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'], bodyLimit: 'object_limit_bytes' })
   @ApiOperation({ summary: 'Store one object in a batch that exists' })
   @ApiBody({ type: CreateObjectDto })
   @ApiRespondAsync()
@@ -85,7 +85,7 @@ export class ObjectController {
   }
 
   @Put(':object_id')
-  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
+  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'], bodyLimit: 'object_limit_bytes' })
   @ApiOperation({ summary: 'Replace what an object holds' })
   @ApiParam({ name: 'object_id', type: String })
   @ApiPreconditions()
@@ -99,7 +99,7 @@ export class ObjectController {
 
   @Patch(':object_id')
   @JsonHeader()
-  @Rules({ roles: ['admin', 'producer'], consumes: ['application/merge-patch+json'] })
+  @Rules({ roles: ['admin', 'producer'], consumes: ['application/merge-patch+json'], bodyLimit: 'object_limit_bytes' })
   @ApiOperation({ summary: 'Change some of an object (JSON merge patch)' })
   @ApiConsumes('application/merge-patch+json')
   @ApiPreconditions()

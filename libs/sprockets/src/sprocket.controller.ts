@@ -67,7 +67,7 @@ export class SprocketController {
   }
 
   @Put(':sprocket_id')
-  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
+  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'], bodyLimit: 'object_limit_bytes' })
   @ApiOperation({ summary: 'Replace a sprocket' })
   @ApiParam({ name: 'sprocket_id', type: String })
   @ApiPreconditions()

@@ -1,0 +1,57 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+/** The largest rest of a body that is read after the response; 256 KiB is less than one round trip of a fast connection. */
+const REST_BYTES_MAX = 256 * 1024;
+/** How long a client that is still sending has to read the response before the connection is closed. */
+const REST_WAIT_MS = 2_000;
+
+const discarded = new WeakSet<IncomingMessage>();
+
+/**
+ * Discards the rest of a body that the response does not depend on. Call it before the headers of the response are sent.
+ *
+ * A short rest is read, so that the connection can be reused. Of a longer one nothing more is read: the server ends its side of
+ * the connection after the response, and closes the connection when the client does, or after two seconds. Closing it at once
+ * would reset it, and a client that is still sending would lose the response.
+ */
+export function discardRest(raw: IncomingMessage, response: ServerResponse): void {
+  if (raw.complete || discarded.has(raw)) return;
+  discarded.add(raw);
+  const { socket } = raw;
+  // Announced where nothing has been read. Later only the client knows how long the rest is.
+  if (!raw.readableDidRead && isLong(raw)) response.setHeader('Connection', 'close');
+  // Node.js calls it after a response with `Connection: close`, and would close the connection while the client sends.
+  const closeSocket = socket.destroySoon.bind(socket);
+  socket.destroySoon = () => {
+    socket.end();
+  };
+  let readBytes = 0;
+  raw.unpipe();
+  raw.removeAllListeners('data');
+  raw.on('data', ({ length }: Buffer) => {
+    readBytes += length;
+    if (readBytes <= REST_BYTES_MAX) return;
+    raw.pause();
+    if (response.writableFinished) socket.end();
+  });
+  raw.resume();
+  response.once('finish', () => {
+    const timer = setTimeout(() => {
+      socket.destroy();
+    }, REST_WAIT_MS);
+    const stopWaiting = (): void => {
+      clearTimeout(timer);
+      socket.destroySoon = closeSocket;
+      if (socket.writableEnded) closeSocket();
+    };
+    if (raw.readableEnded) stopWaiting();
+    else {
+      raw.once('close', stopWaiting);
+      if (readBytes > REST_BYTES_MAX) socket.end();
+    }
+  });
+}
+
+function isLong({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > REST_BYTES_MAX;
+}
