@@ -1,10 +1,10 @@
 /**
- * They kill processes and databases at random moments, or hold time and memory against a limit: what else runs would
- * make them slow or fail.
+ * These specs kill processes and databases at random moments, or check limits of time and memory. Other specs that run at
+ * the same time could make them slow or fail.
  */
-const ALONE = ['test/faults/*.spec.ts'];
+const SERIAL = ['test/faults/*.spec.ts'];
 
-/** Compiled by swc for speed; `npm run types` is what checks the types of the tests. */
+/** swc compiles the tests, because it is fast; `npm run types` checks their types. */
 const project = {
   rootDir: import.meta.dirname,
   testEnvironment: 'node',
@@ -33,21 +33,21 @@ export default {
   projects: [
     {
       ...project,
-      displayName: 'together',
-      testMatch: ['<rootDir>/{apps,libs,migrations,test}/**/*.spec.ts', ...ALONE.map((specs) => `!**/${specs}`)],
+      displayName: 'parallel',
+      testMatch: ['<rootDir>/{apps,libs,migrations,test}/**/*.spec.ts', ...SERIAL.map((specs) => `!**/${specs}`)],
     },
     {
       ...project,
-      displayName: 'alone',
-      testMatch: ALONE.map((specs) => `<rootDir>/${specs}`),
-      runner: '<rootDir>/test/alone-runner.mjs',
+      displayName: 'serial',
+      testMatch: SERIAL.map((specs) => `<rootDir>/${specs}`),
+      runner: '<rootDir>/test/serial-runner.mjs',
     },
   ],
   globalSetup: '<rootDir>/test/global-setup.mjs',
   globalTeardown: '<rootDir>/test/global-teardown.mjs',
   maxWorkers: 2,
-  // One that has loaded the product some fifty times needs a moment to go.
+  // A worker that has loaded the product some fifty times takes a moment to exit.
   workerGracefulExitTimeout: 5_000,
-  // Only what hangs takes longer, also on a machine that does something else as well.
+  // Long enough for a busy machine: only a test that hangs takes longer.
   testTimeout: 60_000,
 };

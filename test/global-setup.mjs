@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startTestRun } from './harness/test-run.mjs';
 
-/** Starts what the specs share; its addresses go to them in the environment. */
+/** Starts the processes that the specs share, and passes their addresses to the specs in the environment. */
 export default async function setup() {
   const folder = await mkdtemp(join(tmpdir(), 'stowage-test-'));
   try {

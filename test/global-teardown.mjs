@@ -1,4 +1,4 @@
-/** Stops what the specs shared. @throws Error when one of the servers failed, or leaked a connection */
+/** Stops the processes that the specs shared. @throws Error when a server failed or leaked a connection */
 export default async function teardown() {
   await globalThis.stowageTestRun.close();
 }

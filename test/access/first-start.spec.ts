@@ -34,12 +34,12 @@ async function start(settings: Record<string, string> = {}): Promise<Start> {
   const server = await TestApi.startOn(db, { STOWAGE_OPERATOR_KEY: '', ...settings });
   servers.push(server);
   const printed = Object.fromEntries(
-    server.said.flatMap((line) => {
+    server.printedLines.flatMap((line) => {
       const [, role, key] = /^(admin|operator) key.*: +(\S+)$/.exec(line) ?? [];
       return role === undefined ? [] : [[role, key]];
     }),
   ) as Start['printed'];
-  const said = server.said.filter((line) => line.includes('fixtures'));
+  const said = server.printedLines.filter((line) => line.includes('fixtures'));
   const get = (path: string, key: string): Promise<Response> =>
     fetch(`${server.origin}/api/v1${path}`, { headers: { 'X-Api-Key': key } });
   return { printed, said, get };

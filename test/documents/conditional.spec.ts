@@ -44,7 +44,7 @@ const READS = [
 
 describe('a read', () => {
   it.each(READS.filter((path) => !path.includes('include')))(
-    'of %s has an ETag and returns 304 when If-None-Match lists it',
+    'of %s has an ETag, and returns 304 when If-None-Match contains it',
     async (path) => {
       const first = await get(path);
       const etag = first.headers.get('etag') ?? '';
@@ -62,7 +62,7 @@ describe('a read', () => {
     },
   );
 
-  it.each(READS)('of %s may be cached by the client, which must revalidate it', async (path) => {
+  it.each(READS)('of %s allows the client to cache the response, with revalidation', async (path) => {
     expect((await get(path)).headers.get('cache-control')).toBe('private, no-cache');
   });
 

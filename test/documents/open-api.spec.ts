@@ -7,7 +7,7 @@ import { CONTRACT } from '../routes/route-table.js';
 import { exampleOf, openApiOf, operationsOf, type OpenApi, type Operation } from './open-api.js';
 import { RUN } from '../harness/run.js';
 
-/** Generated clients call these names: renaming one breaks its users. */
+/** The method names of generated clients. Changing one breaks its users. */
 const OPERATION_IDS: Readonly<Record<string, string>> = {
   'GET /api/v1': 'getRoot',
   'GET /api/v1/limits': 'getLimits',
@@ -60,7 +60,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'GET /healthcheck': 'getHealth',
 };
 
-/** Rules that newer versions of redocly recommend for OpenAPI 3.1 and the installed one only has. */
+/** Rules of the installed redocly for OpenAPI 3.1 that only newer versions recommend by default. */
 const STRICTER_RULES = [
   'no-duplicated-tag-names',
   'no-invalid-parameter-examples',
@@ -131,7 +131,7 @@ describe('the OpenAPI document', () => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  it('passes the recommended rules of redocly, warnings included', async () => {
+  it('passes the recommended rules of redocly, without warnings', async () => {
     const rules = Object.fromEntries(STRICTER_RULES.map((rule) => [rule, 'warn'] as const));
     const config = await createConfig({ extends: ['recommended'], rules });
     const { text } = await api.call('GET', `${api.origin}/openapi.json`);
@@ -140,14 +140,14 @@ describe('the OpenAPI document', () => {
     expect(found).toEqual([]);
   });
 
-  it('describes every tag that an operation uses, and lists no other', () => {
+  it('describes exactly the tags that operations use', () => {
     const used = new Set(operations.flatMap(([, { tags = [] }]) => tags));
     expect(document.tags.map(({ name }) => name).sort()).toEqual([...used].sort());
     for (const { name, description } of document.tags) expect([name, description]).toEqual([name, expect.any(String)]);
   });
 
   // Swagger UI fills in example, default and examples of a parameter, and example and default of its schema.
-  it('lets Swagger UI fill in no optional parameter', () => {
+  it('gives Swagger UI no value to prefill for an optional parameter', () => {
     for (const [name, { parameters = [] }] of operations) {
       for (const { name: parameter, required, schema, ...rest } of parameters) {
         if (required === true) continue;
@@ -164,7 +164,7 @@ describe('the OpenAPI document', () => {
     expect(parameter?.description).toMatch(/ Example: `\{"type":"shoe"\}`\.$/);
   });
 
-  it('describes the ways to send a key, the bearer first and the firmware headers last', () => {
+  it('describes the ways to send a key, from the bearer token to the firmware headers', () => {
     const schemes = Object.entries(document.components.securitySchemes);
     expect(schemes.map(([name]) => name)).toEqual([
       'bearer',
@@ -177,7 +177,7 @@ describe('the OpenAPI document', () => {
     for (const [, { description }] of schemes.slice(2)) expect(description).toMatch(/^Firmware routes only/);
   });
 
-  it('requires a key where the contract does, with the roles and headers of the contract', () => {
+  it('requires the key, roles and headers that the contract requires', () => {
     const inHeader = (name: string) => ({ type: 'apiKey', in: 'header', name, description: expect.any(String) });
     const ofFirmware = {
       'x-device-api-key': inHeader('X-Device-Api-Key'),
@@ -185,7 +185,7 @@ describe('the OpenAPI document', () => {
       api_key: inHeader('api_key'),
     };
     const ofAll = {
-      // No bearerFormat: the format of the keys is our own.
+      // No bearerFormat: the keys have no standard format.
       bearer: { type: 'http', scheme: 'bearer', description: expect.any(String) },
       'api-key': inHeader('X-Api-Key'),
     };
@@ -199,7 +199,7 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  it('documents for every operation the problems that all of its kind can return', () => {
+  it('documents for every operation the problems that all operations of its kind can return', () => {
     for (const [name, operation] of operations) {
       const wanted: ProblemSlug[] = ['invalid-query', 'not-acceptable'];
       if (operation.security?.length !== 0) wanted.push('unauthenticated', 'forbidden', 'unavailable');
@@ -314,7 +314,7 @@ describe('the examples in the OpenAPI document', () => {
   it('work for operator keys', async () => {
     const { operatorKey } = api;
     expect((await perform('GET /api/v1/operator-keys', operatorKey)).json()).toMatchObject({ count: 1 });
-    // Only the command line creates one.
+    // Only the command line creates operator keys.
     await api.db.sql(`
       INSERT INTO api_keys (key_id, role, name, prefix, hash) VALUES (1, 'operator', 'another', 'stw_operator_x7Qa', 'x')`);
     ids.key_id = '1';

@@ -62,7 +62,7 @@ export function operationsOf({ paths }: OpenApi): [string, Operation][] {
   );
 }
 
-/** Builds a value from the examples of a schema; undefined where it has none. */
+/** Builds a value from the examples of a schema; undefined if there are none. */
 export function exampleOf(schema: Schema, document: OpenApi): unknown {
   if (schema.example !== undefined) return schema.example;
   if (schema.$ref !== undefined) {

@@ -107,7 +107,7 @@ describe('GET /api/v1/limits', () => {
 
 describe('the reference', () => {
   it.each(['/docs', '/docs/', '/redoc', '/redoc/', '/problems', '/problems/'])(
-    'at %s is a page that loads everything from this server',
+    'at %s is a page that loads all resources from this server',
     async (path) => {
       const reply = await api.call('GET', api.origin + path, { headers: { Accept: BROWSER } });
       expect(reply.status).toBe(200);
@@ -119,7 +119,7 @@ describe('the reference', () => {
     },
   );
 
-  // Together with the test above: it loads everything at each of these URLs.
+  // With the test above: the page loads all resources at each of these URLs.
   it.each([
     ['/docs', ['/docs/', '/docs/?tag=jobs', '/docs?tag=a/', '/docs/index.html', '/docs/index.html/']],
     ['/redoc', ['/redoc/']],
@@ -174,10 +174,13 @@ describe('documents', () => {
 });
 
 describe('health', () => {
-  it.each(['/health/live', '/health/ready', '/healthcheck', '/healthcheck/'])('is public at %s', async (path) => {
-    const reply = await api.call('GET', api.origin + path);
-    expect([reply.status, reply.json()]).toMatchObject([200, { status: 'ok' }]);
-  });
+  it.each(['/health/live', '/health/ready', '/healthcheck', '/healthcheck/'])(
+    'is available at %s without a key',
+    async (path) => {
+      const reply = await api.call('GET', api.origin + path);
+      expect([reply.status, reply.json()]).toMatchObject([200, { status: 'ok' }]);
+    },
+  );
 });
 
 describe('HEAD', () => {

@@ -43,7 +43,7 @@ function linkTo(rel: string, reply: Reply): string | undefined {
 }
 
 describe('POST /factories', () => {
-  it('stores a factory, generates its id, and returns its address in Location', async () => {
+  it('stores a factory, generates its id, and returns its URL in Location', async () => {
     const reply = await post(FACTORY);
     expect([reply.status, reply.json()]).toEqual([201, { id: expect.stringMatching(/^\d+$/), ...FACTORY }]);
     const found = await get(reply.headers.get('location') ?? '');
@@ -51,7 +51,7 @@ describe('POST /factories', () => {
     expect((await get()).text).toBe(`{"factories":[${reply.text}]}`);
   });
 
-  it('keeps every digit, beyond the precision of a double, and the order of the points', async () => {
+  it('keeps every digit, even beyond the precision of a double, and the order of the points', async () => {
     const numbers = '"time":[2,1],"sprocket_production_goal":[1e300,0.10],"sprocket_production_actual":[0,1e-2]';
     const { text } = await post(`{"factory":{"chart_data":{${numbers}}}}`);
     expect(text).toContain('"sprocket_production_goal":[1e300,0.10],"time":[2,1]');
@@ -102,7 +102,7 @@ describe('POST /factories', () => {
     expect((await get()).text).toBe('{"factories":[]}');
   });
 
-  it('rejects a time whose fraction is too small for a double', async () => {
+  it('rejects a time with a fraction, even one too small for a double', async () => {
     const body = JSON.stringify(FACTORY).replace('1611194818', '1611194818.00000000000000000001');
     expect(placesOf(expectProblem(await post(body), 'invalid-body'))).toEqual(['/factory/chart_data/time/0']);
   });
@@ -117,7 +117,7 @@ describe('POST /factories', () => {
     const startedAt = Date.now();
     expect(placesOf(expectProblem(await post(chart(400_000)), 'invalid-body'))).toHaveLength(3);
     expect(Date.now() - startedAt).toBeLessThan(5_000);
-    // 1.3 MB each in stored form.
+    // Each has 1.3 MB as stored.
     const large = expectProblem(await post({ factories: [chart(9_000), chart(9_000), chart(9_000)] }), 'too-large');
     expect(large.detail).toContain('BODY_LIMIT_BYTES');
   });
@@ -136,7 +136,7 @@ describe('POST /factories with a list', () => {
     expect([withIds.status, withIds.json()]).toEqual([200, { stored: 0, unchanged: 4 }]);
   });
 
-  it('stores all factories of a longer list anew', async () => {
+  it('stores all factories of a longer list as new factories', async () => {
     await post(fileOf(1));
     expect((await post(fileOf(1, 2))).json()).toEqual({ stored: 2, unchanged: 0 });
   });
@@ -215,7 +215,7 @@ describe('GET /factories', () => {
   });
 });
 
-it('supports filters, deletion and jobs as for any object', async () => {
+it('supports filters, deletion and jobs like any object', async () => {
   const { producer: key } = project.keys;
   const job = await submitJob(api, 'POST', '/factories', { key, body: fileOf(1, 2) });
   expect(await waitForJob(api, key, job)).toMatchObject({ status: 'succeeded', result: { stored: 2, unchanged: 0 } });

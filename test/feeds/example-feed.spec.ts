@@ -69,7 +69,7 @@ describe('the feed of docs/adding-a-feed.md', () => {
     expect((await api.call('POST', VISITS, { key: project.keys.analyst, body: {} })).status).toBe(403);
   });
 
-  it('identifies an hour by its instant, whatever its time zone, and returns it in UTC', async () => {
+  it('identifies an hour by its instant in any time zone, and returns it in UTC', async () => {
     const door = '/doors/clock/visits';
     const written = ['2026-11-21T10:00:00+01:00', '2026-11-21t08:00:00.000-01:00', '2026-11-21T09:00:00'];
     for (const [people, hour] of written.entries()) {
@@ -82,20 +82,20 @@ describe('the feed of docs/adding-a-feed.md', () => {
   it.each([
     ['of 256 characters', 'x'.repeat(256)],
     ['with a control character', 'a\u0007b'],
-    ['with a control character beyond ASCII', '\u0085'],
+    ['with a non-ASCII control character', '\u0085'],
   ])('rejects a name that is not a valid id: %s', async (_, name) => {
     const door = `/doors/${encodeURIComponent(name)}/visits`;
     expectProblem(await post(door, { at: at(9), people: 1 }), 'invalid-path');
     expectProblem(await api.call('GET', door, { key: project.keys.analyst }), 'invalid-path');
   });
 
-  it("returns 404 for another project's door, and an empty page past the end of its own", async () => {
+  it("returns 404 for another project's door, and an empty page beyond the end", async () => {
     const { keys } = await api.project();
-    const essence = (reply: Reply) => ({ ...expectProblem(reply, 'not-found'), request_id: '', instance: '' });
+    const stableParts = (reply: Reply) => ({ ...expectProblem(reply, 'not-found'), request_id: '', instance: '' });
     await count(9, 13);
     const others = await api.call('GET', VISITS, { key: keys.analyst });
     const nobodys = await api.call('GET', '/doors/nothing/visits', { key: keys.analyst });
-    expect(essence(others)).toEqual(essence(nobodys));
+    expect(stableParts(others)).toEqual(stableParts(nobodys));
     expect((await read<{ results: object[] }>(`${VISITS}?page=99`)).results).toEqual([]);
   });
 
@@ -123,8 +123,8 @@ describe('docs/adding-a-feed.md', () => {
   });
 });
 
-describe('a file of 10,000 ids that exist', () => {
-  it('is compared with what is stored in a few statements', async () => {
+describe('a file of 10,000 existing ids', () => {
+  it('is compared with the stored objects in a few statements', async () => {
     const measures = { teeth: 5, pitch_diameter: 5, outside_diameter: 6, pitch: 1 };
     const sprockets = Array.from({ length: 10_000 }, (_, n) => ({ id: `many-${String(n)}`, ...measures }));
     const other = sprockets.map((one, n) => (n === 9_998 ? { ...one, teeth: 6 } : one));

@@ -99,7 +99,7 @@ describe('GET /firmware for a device that the key cannot read', () => {
     expect(new Set(headers.map((one) => JSON.stringify(one))).size).toBe(1);
   });
 
-  it('returns 403 to a producer, whether the device exists or not', async () => {
+  it('returns 403 to a producer for existing and missing devices', async () => {
     for (const id of [firmware.project.deviceId, 'nothing']) {
       expectProblem(await firmware.get(`/firmware/${id}`, firmware.project.keys.producer), 'forbidden');
     }
@@ -109,7 +109,7 @@ describe('GET /firmware for a device that the key cannot read', () => {
 describe('pages of GET /firmware', () => {
   it('contain each event once and in order, while events with equal times are stored', async () => {
     const versions = Array.from({ length: 25 }, (_, at) => `1.0.${String(at)}`);
-    // Five events at each of five times, sent out of order.
+    // Five events for each of five times, sent out of order.
     const sent = versions.map((version, at) => [version, second(10 + ((at * 7) % 5))] as const);
     for (const [version, time] of sent) await firmware.store(version, time);
     const before = await firmware.listEvents();
@@ -131,7 +131,7 @@ describe('pages of GET /firmware', () => {
         expect(page.length).toBeLessThanOrEqual(size);
         seen.push(...page);
         url = nextLink(reply);
-        // One later than all events, and one with a time of a page already read.
+        // One event later than all others, and one with the time of a page that was already read.
         if (at < 3) {
           await firmware.store(`2.0.0-${String(size)}.${String(at)}`, second(59));
           await firmware.store(`3.0.0-${String(size)}.${String(at)}`, page[0]?.timestamp ?? '');
@@ -209,7 +209,7 @@ describe('events as objects', () => {
     expect(await firmware.listEvents()).toHaveLength(2);
   });
 
-  it('give a device access to its own jobs only', async () => {
+  it('give a device access only to its own jobs', async () => {
     const { admin, device } = firmware.project.keys;
     const created = await api.call('POST', '/devices', {
       key: admin,

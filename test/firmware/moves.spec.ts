@@ -35,7 +35,7 @@ it('a moved device leaves its events and its accepted reports in the old project
   const body = { project_id: newProject.project.projectId };
   expect((await api.call('PATCH', `/devices/${deviceId}`, { key: api.operatorKey, body })).status).toBe(200);
 
-  // The old project no longer knows the device, the new one has none of its events, and its old key is revoked.
+  // The device is missing in the old project, the new project has no events of it, and its old key is revoked.
   expectProblem(await oldProject.get(oldProject.path), 'not-found');
   expect((await newProject.get(oldProject.path)).json()).toEqual([]);
   expect((await listObjects(newProject)).json()).toMatchObject({ count: 0 });
@@ -55,7 +55,7 @@ it('a moved device leaves its events and its accepted reports in the old project
   expectProblem(await newProject.get(queued.job, newProject.project.keys.admin), 'not-found');
   expectProblem(await newProject.get(`/objects/${oldEvent.id}`), 'not-found');
 
-  // With a key of the new project the device reports there; an event that it sends again is stored there too.
+  // With a key of the new project the device reports to it; an event that is sent again is stored there, too.
   const path = `/projects/${String(newProject.project.projectId)}/keys`;
   const newKey = { name: 'moved', role: 'device', device_id: deviceId };
   const { key } = (await api.call('POST', path, { key: newProject.project.keys.admin, body: newKey })).json<{

@@ -41,7 +41,7 @@ describe('POST /firmware', () => {
     expect(day.json<PageBody<ObjectBody>>().results).toMatchObject([{ subject: deviceId, observed_at: TIME }]);
   });
 
-  it('returns 202 with the job at Location, which the device can read until the event is stored', async () => {
+  it('returns 202 with the Location of the job, which the device can poll until the event is stored', async () => {
     const reply = await firmware.report({ version: '1.0.0', timestamp: 1700000000 });
     expect([reply.status, reply.headers.get('preference-applied')]).toEqual([202, null]);
     const { message, job } = reply.json<{ message: string; job: string }>();
@@ -52,7 +52,7 @@ describe('POST /firmware', () => {
     expect(await firmware.listEvents()).toEqual([result]);
   });
 
-  it('stores one event for equal versions and times, also when the time is written differently', async () => {
+  it('stores one event for equal versions and times, even in different notations', async () => {
     const times = ['1700000000', '1.7e9', '"2023-11-14T22:13:20.000Z"', '"2023-11-14T23:13:20+01:00"'];
     const results = await Promise.all(
       [...times, ...times].map((time) => reportAndWait(`{"version":"1.0.0","timestamp":${time}}`)),
@@ -102,9 +102,9 @@ describe('POST /firmware and POST /firmware/{device_id}', () => {
 
   it.each<[string, object, string]>([
     ['no timestamp', { version: '1.0.0' }, '/timestamp'],
-    ['a timestamp of null', { ...good, timestamp: null }, '/timestamp'],
+    ['a null timestamp', { ...good, timestamp: null }, '/timestamp'],
     ['a boolean timestamp', { ...good, timestamp: true }, '/timestamp'],
-    ['a timestamp that is a number in quotes', { ...good, timestamp: '1700000000' }, '/timestamp'],
+    ['a timestamp that is a quoted number', { ...good, timestamp: '1700000000' }, '/timestamp'],
     ['a timestamp in milliseconds', { ...good, timestamp: 1700000000000 }, '/timestamp'],
     ['a negative timestamp', { ...good, timestamp: -1 }, '/timestamp'],
     ['a timestamp on a day that does not exist', { ...good, timestamp: '2023-02-30T00:00:00Z' }, '/timestamp'],
@@ -114,7 +114,7 @@ describe('POST /firmware and POST /firmware/{device_id}', () => {
     ['a version without a patch number', { ...good, version: '1.0' }, '/version'],
     ['a version that starts with v', { ...good, version: 'v1.0.0' }, '/version'],
     ['a version with white space', { ...good, version: '1.0.0\n' }, '/version'],
-    ['a version that is a number', { ...good, version: 1 }, '/version'],
+    ['a numeric version', { ...good, version: 1 }, '/version'],
     ['a status (POST /firmware only)', { ...good, status: 'updated' }, '/status'],
   ])('reject %s without accepting a job', async (_, body, place) => {
     expect(placesOf(expectProblem(await firmware.report(body), 'invalid-body'))).toEqual([place]);
@@ -168,7 +168,7 @@ describe('the key of a firmware request', () => {
     }
   });
 
-  it('must be the key of a device to report', async () => {
+  it('must belong to a device', async () => {
     const { admin, producer, analyst } = firmware.project.keys;
     for (const key of [admin, producer, analyst, api.operatorKey]) {
       expectProblem(await firmware.report(body, {}, key), 'forbidden');

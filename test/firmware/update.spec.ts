@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => api.stop());
 
 describe('POST /firmware/{device_id}', () => {
-  it('stores the event before it returns it', async () => {
+  it('stores the event before it responds', async () => {
     const reply = await firmware.update(UPDATE);
     const event = { version: '1.0.3', timestamp: '2023-01-01T00:00:00Z', status: 'updated' };
     expect([reply.status, reply.json()]).toEqual([
@@ -53,7 +53,7 @@ describe('POST /firmware/{device_id}', () => {
     expect(placesOf(expectProblem(await firmware.update({ ...UPDATE, status }), 'invalid-body'))).toEqual([place]);
   });
 
-  it('accepts a status of 255 characters, also beyond the basic plane', async () => {
+  it('accepts a status of 255 characters, even outside the Basic Multilingual Plane', async () => {
     const status = '😀'.repeat(255);
     expect((await firmware.update({ ...UPDATE, status })).json()).toMatchObject({ status });
   });
@@ -81,7 +81,7 @@ describe('POST /firmware/{device_id} without access', () => {
     instance: '',
   });
 
-  it('returns the same 403 to a device for any other device id, whether it exists or not, and for any body', async () => {
+  it('returns the same 403 to a device for any other device id, existing or missing, and for any body', async () => {
     const { admin, device: key } = firmware.project.keys;
     const device_id = `neighbour-${firmware.project.deviceId}`;
     await api.call('POST', '/devices', { key: admin, body: { device_id } });

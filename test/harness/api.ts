@@ -3,40 +3,40 @@ import type { Role } from '#http';
 import { RUN } from './run.js';
 import { createDatabase, dropDatabase, Tables, urlOf, type TestTables } from './tables.js';
 
-/** A response, read to its end. */
+/** A response with its complete body. */
 export interface Reply {
   status: number;
   headers: Headers;
   text: string;
-  /** The body parsed as JSON, of a shape that the test knows. */
-  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- a cast at the one place where JSON comes in
+  /** Parses the body as JSON of a type that the test expects. */
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- a cast at the only place where JSON is parsed
   json: <T = unknown>() => T;
 }
 
 export interface CallOptions {
   key?: string | undefined;
-  /** Text or bytes go as they are, anything else as JSON. */
+  /** Text and bytes are sent unchanged, other values as JSON. */
   body?: unknown;
   headers?: Record<string, string>;
 }
 
-/** A project of a test's own, with a key for each role. */
+/** A project for one test, with a key for each role. */
 export interface TestProject {
   projectId: number;
-  /** The device that the key of the role device is bound to. */
+  /** The device of the key with the role device. */
   deviceId: string;
   keys: Record<Exclude<Role, 'operator'>, string>;
 }
 
-/** What `test/harness/servers.mjs` returns of a server. */
+/** The data that `test/harness/servers.mjs` returns for a server. */
 interface StartedServer {
   id: string;
   origin: string;
-  said: string[];
+  printedLines: string[];
   routes: string;
 }
 
-/** A server and a client of it; imports nothing of the product, which would cost each spec seconds. */
+/** A server and its client. Does not import the product, which would take seconds in each spec. */
 export class TestApi {
   readonly operatorKey = RUN.operatorKey;
 
@@ -48,23 +48,23 @@ export class TestApi {
   ) {}
 
   /**
-   * The server that all specs share, with default settings and `WORKER=inline`. Each test makes projects of its own;
-   * what changes a setting, a table's definition or the rows of every project needs `start`.
+   * The server that all specs share, with default settings and `WORKER=inline`. Each test creates its own projects. A test
+   * that changes a setting, the definition of a table or the rows of all projects uses `start` instead.
    */
   static async shared(): Promise<TestApi> {
-    const server = await order<StartedServer>('GET', '/shared');
+    const server = await command<StartedServer>('GET', '/shared');
     const tables = new Tables({ ...RUN.postgres, database: RUN.sharedDatabase });
     return new TestApi(server.origin, tables, () => tables.close(), server);
   }
 
-  /** A server of the spec's own, on a database of its own. */
+  /** Starts a server for one spec, with its own database. */
   static async start(settings: Record<string, string> = {}): Promise<TestApi> {
     const address = await createDatabase();
     const tables = new Tables(address);
     try {
       const server = await startServer(tables, settings);
       const stop = async (): Promise<void> => {
-        await order('DELETE', `/servers/${server.id}`);
+        await command('DELETE', `/servers/${server.id}`);
         await tables.close();
         await dropDatabase(address);
       };
@@ -76,46 +76,54 @@ export class TestApi {
     }
   }
 
-  /** Another server on the same database; to be stopped before this one. */
+  /** Starts another server on the same database. It must be stopped before this one. */
   another(settings: Record<string, string> = {}): Promise<TestApi> {
     return TestApi.startOn(this.db, settings);
   }
 
-  /** A server on a database that the spec drops itself. */
+  /** Starts a server on a database that the spec drops itself. */
   static async startOn(tables: TestTables, settings: Record<string, string> = {}): Promise<TestApi> {
     const server = await startServer(tables, settings);
-    return new TestApi(server.origin, tables, () => order('DELETE', `/servers/${server.id}`), server);
+    return new TestApi(server.origin, tables, () => command('DELETE', `/servers/${server.id}`), server);
   }
 
   /** The lines that the server printed when it started. */
-  get said(): readonly string[] {
-    return this.started.said;
+  get printedLines(): readonly string[] {
+    return this.started.printedLines;
   }
 
-  /** Fastify's tree of routes, as text. */
+  /** Fastify's route tree, as text. */
   get routes(): string {
     return this.started.routes;
   }
 
-  /** Sets the time that reads end at; null lets it run again. Not for the shared server. @param micros since 1970 */
+  /** Fixes the current time of the server; null restores the clock. Not for the shared server. @param micros microseconds since 1970 */
   async setClock(micros: number | null): Promise<void> {
-    await order('PUT', `/servers/${this.started.id}/clock`, { micros });
+    await command('PUT', `/servers/${this.started.id}/clock`, { micros });
   }
 
-  /** @param name of a project that exists; default a new one */
+  /** Creates a project, or uses an existing one, and creates its keys. @param name the name of an existing project */
   async project(name?: string): Promise<TestProject> {
     const projectId = name === undefined ? await this.createProject() : await this.findProject(name);
-    const make = async (role: Role): Promise<string> =>
-      (await this.make<{ key: string }>(`/projects/${String(projectId)}/keys`, this.operatorKey, { name: role, role }))
-        .key;
+    const createKey = async (role: Role): Promise<string> =>
+      (
+        await this.create<{ key: string }>(`/projects/${String(projectId)}/keys`, this.operatorKey, {
+          name: role,
+          role,
+        })
+      ).key;
     const deviceId = `device-${String(projectId)}`;
-    // One after the other: lists show them in this order.
-    const [admin, producer, analyst] = [await make('admin'), await make('producer'), await make('analyst')];
-    const { key: device } = await this.make<{ key: string }>('/devices', admin, { device_id: deviceId });
+    // Sequentially, because lists return them in this order.
+    const [admin, producer, analyst] = [
+      await createKey('admin'),
+      await createKey('producer'),
+      await createKey('analyst'),
+    ];
+    const { key: device } = await this.create<{ key: string }>('/devices', admin, { device_id: deviceId });
     return { projectId, deviceId, keys: { admin, producer, analyst, device } };
   }
 
-  /** @param path below /api/v1, or a complete URL as the API gave it */
+  /** @param path relative to /api/v1, or an absolute URL that the API returned */
   async call(method: string, path: string, { key, body, headers = {} }: CallOptions = {}): Promise<Reply> {
     const isRaw = typeof body === 'string' || body instanceof Uint8Array;
     const url = path.startsWith('http') ? path : `${this.origin}/api/v1${path}`;
@@ -140,7 +148,7 @@ export class TestApi {
 
   private async createProject(): Promise<number> {
     const name = `project-${Math.random().toString(36)}`;
-    return (await this.make<{ project_id: number }>('/projects', this.operatorKey, { name })).project_id;
+    return (await this.create<{ project_id: number }>('/projects', this.operatorKey, { name })).project_id;
   }
 
   private async findProject(name: string): Promise<number> {
@@ -151,24 +159,24 @@ export class TestApi {
     return found.project_id;
   }
 
-  private async make<T>(path: string, key: string, body: object): Promise<T> {
+  private async create<T>(path: string, key: string, body: object): Promise<T> {
     const reply = await this.call('POST', path, { key, body });
     if (reply.status !== 201) throw new Error(`POST ${path}: ${String(reply.status)} ${reply.text}`);
     return reply.json<T>();
   }
 }
 
-/** The settings of a server on this database. */
+/** The settings for a server on this database. */
 export function settingsFor({ address }: Pick<TestTables, 'address'>): Record<string, string> {
   return { DATABASE_URL: urlOf(address), STOWAGE_KEY_SECRET: RUN.keySecret };
 }
 
 function startServer(tables: Pick<TestTables, 'address'>, settings: Record<string, string>): Promise<StartedServer> {
   const own = { PORT: '0', LOG_LEVEL: 'silent', STOWAGE_OPERATOR_KEY: RUN.operatorKey };
-  return order('POST', '/servers', { ...own, ...settingsFor(tables), ...settings });
+  return command('POST', '/servers', { ...own, ...settingsFor(tables), ...settings });
 }
 
-async function order<T = void>(method: string, path: string, body?: object): Promise<T> {
+async function command<T = void>(method: string, path: string, body?: object): Promise<T> {
   const response = await send(RUN.control + path, { method, body: JSON.stringify(body ?? {}) });
   const text = await response.text();
   if (!response.ok) throw new Error(`${method} ${path} of the test servers: ${text}`);

@@ -10,8 +10,8 @@ import { cloneDatabase, type TestDatabase } from './database.js';
 import { RUN } from './run.js';
 
 /**
- * A server in the process of the spec, on a database of the spec's own, for specs that need the application itself: other
- * feeds, a replaced provider, a method that no route calls. Loading the product costs such a spec some seconds.
+ * A server in the process of the spec, with its own database, for specs that need the application itself: other feeds, a
+ * replaced provider, or a method that no route calls. Loading the product takes such a spec some seconds.
  */
 export class TestApp extends TestApi {
   private constructor(
@@ -25,7 +25,7 @@ export class TestApp extends TestApi {
     });
   }
 
-  /** @param feeds in place of the product's own */
+  /** @param feeds modules that replace the feeds of the product */
   static override async start(settings: Record<string, string> = {}, feeds?: readonly Type[]): Promise<TestApp> {
     const db = await cloneDatabase({ entities: ENTITIES });
     const config = new Config({ ...settingsFor(db), ...settings });

@@ -5,15 +5,15 @@ import { createDatabase, dropDatabase, type TestTables } from './tables.js';
 const QUIET = { log: () => undefined, warn: () => undefined, error: () => undefined };
 let lane = 0;
 
-/** A database of a test file's own, cloned from the migrated template and opened by the product. */
+/** A database for one spec file, cloned from the migrated template and opened by the product. */
 export interface TestDatabase extends TestTables {
   database: Database;
   sequence: Sequence;
-  /** Closes it; fails when a connection was leaked. */
+  /** Closes and drops the database. @throws Error when a connection was leaked */
   close(): Promise<void>;
 }
 
-/** A sequence that needs no lease. */
+/** Creates a sequence that needs no lease. */
 export function sequenceOfLane(lane: number, now: () => number = Date.now): Sequence {
   const sequence = new Sequence({ now, monotonicNow: () => 0 });
   sequence.use({ lane, afterTick: 0, untilTick: Number.MAX_SAFE_INTEGER, endsAtMs: Infinity });

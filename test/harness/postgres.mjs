@@ -1,17 +1,17 @@
 import { join } from 'node:path';
 import pg from 'pg';
-// Compiled: Jest does not transform what its global setup imports.
+// The compiled product: Jest does not transform the imports of its global setup.
 import { openInstallation, startEmbeddedPostgres } from '#database';
 import { Config } from '#platform';
 
 const TEMPLATE = 'stowage_template';
 
-/** Nothing here outlives the run; and a deadlock, which tests make on purpose, is otherwise waited for a second. */
+/** No data outlives the run. Some tests cause deadlocks, which PostgreSQL detects after one second by default. */
 const SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', deadlock_timeout: '100ms' };
 
 const QUIET = { log() {}, warn() {}, error() {} };
 
-/** Starts PostgreSQL in the folder, with a template that holds the migrations' result and a database cloned from it. */
+/** Starts PostgreSQL in the folder, with a migrated template database and a clone of it for the shared server. */
 export async function startPostgres(folder, sharedDatabase) {
   const postgres = await startEmbeddedPostgres({
     dataDir: join(folder, 'postgres'),
@@ -39,12 +39,12 @@ export async function startPostgres(folder, sharedDatabase) {
   return postgres;
 }
 
-/** The address as a setting: DATABASE_URL. */
+/** Returns the address as a value of DATABASE_URL. */
 export function urlOf({ user, host, port, database }) {
   return `postgresql://${user}@${encodeURIComponent(host)}:${port}/${database}`;
 }
 
-/** The connections to a database that are still open, after they had a moment to close. */
+/** Returns the connections to a database that are still open, after waiting up to 5 s for them to close. */
 export async function connectionsTo(address) {
   const admin = new pg.Client({ ...address, database: 'postgres', ssl: false });
   await admin.connect();

@@ -1,21 +1,21 @@
 import type { PostgresAddress } from '#database';
 import type { PROBLEMS } from '#http';
 
-/** What `test/global-setup.mjs` has started and found out, for the specs. */
+/** The facts that `test/global-setup.mjs` passes to the specs. */
 export interface TestRun {
-  /** The throw-away PostgreSQL of the run. */
+  /** The temporary PostgreSQL of the run. */
   postgres: PostgresAddress;
   /** The database of the server that the HTTP specs share. */
   sharedDatabase: string;
-  /** Where `test/harness/servers.mjs` takes its orders. */
+  /** The URL to which `test/harness/servers.mjs` listens for commands. */
   control: string;
   /** The file that the servers log to. */
   log: string;
-  /** An operator's key of every server. */
+  /** An operator key that every server accepts. */
   operatorKey: string;
-  /** The secret that every server's keys are hashed with. */
+  /** The secret with which every server hashes keys. */
   keySecret: string;
-  /** The product's table of problems; importing it here would load the product into each spec. */
+  /** The product's table of problems. Importing it here would load the product into each spec. */
   problems: typeof PROBLEMS;
 }
 

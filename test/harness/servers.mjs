@@ -1,9 +1,9 @@
 /**
- * The process of the servers that the HTTP specs use: the built product, each started as `stowage serve` starts it. One
- * process for all of them, because loading the product takes two seconds of processor time, and a further server half a
- * second. It takes its orders over HTTP, and prints its address:
+ * The process with the servers of the HTTP specs: the built product, started like `stowage serve`. One process runs all of
+ * them, because loading the product takes two seconds of CPU time, and another server only half a second. It prints its
+ * URL, and accepts commands over HTTP:
  *
- * - `PUT /shared` sets the settings of the server that the specs share, `GET /shared` starts it where it has not started;
+ * - `PUT /shared` sets the settings of the server that the specs share, `GET /shared` starts it unless it is running;
  * - `POST /servers` starts another one, `PUT /servers/{id}/clock` sets its clock, `DELETE /servers/{id}` stops it.
  */
 import { readFileSync, rmSync } from 'node:fs';
@@ -11,9 +11,9 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 
-/** Of the run's files. */
+/** The folder with the files of the run. */
 const [, , folder] = process.argv;
-/** Loaded while PostgreSQL starts. */
+/** Loads while PostgreSQL starts. */
 const product = Promise.all([import('#platform'), import('../../dist/apps/api/serve.js')]);
 const servers = new Map();
 let started = 0;
@@ -22,12 +22,12 @@ let shared;
 
 async function start(settings) {
   const [{ Config }, { serve }] = await product;
-  const said = [];
-  const server = await serve(new Config(settings), (line) => said.push(line));
+  const printedLines = [];
+  const server = await serve(new Config(settings), (line) => printedLines.push(line));
   const id = String(++started);
   servers.set(id, server);
   const routes = server.app.getHttpAdapter().getInstance().printRoutes({ commonPrefix: false });
-  return { id, origin: server.url, said, routes };
+  return { id, origin: server.url, printedLines, routes };
 }
 
 async function setClock(id, micros) {
@@ -43,13 +43,13 @@ async function stop(id) {
 }
 
 async function execute(method, [resource, id, part], body) {
-  const order = [method, resource, part].join(' ').trim();
-  if (order === 'PUT shared') sharedSettings = body;
-  else if (order === 'GET shared') return (shared ??= start(sharedSettings));
-  else if (order === 'POST servers') return start(body);
-  else if (order === 'PUT servers clock') await setClock(id, body.micros);
-  else if (order === 'DELETE servers') await stop(id);
-  else throw new Error(`${order} is unknown`);
+  const command = [method, resource, part].join(' ').trim();
+  if (command === 'PUT shared') sharedSettings = body;
+  else if (command === 'GET shared') return (shared ??= start(sharedSettings));
+  else if (command === 'POST servers') return start(body);
+  else if (command === 'PUT servers clock') await setClock(id, body.micros);
+  else if (command === 'DELETE servers') await stop(id);
+  else throw new Error(`${command} is unknown`);
   return {};
 }
 
@@ -71,7 +71,7 @@ async function stopAll() {
   process.exit(left > 0 ? 1 : 0);
 }
 
-/** For a run that was killed: ends its PostgreSQL and removes its files. */
+/** After the test run was killed: stops its PostgreSQL and removes its files. */
 function cleanUp() {
   const [pid] = readFileSync(join(folder, 'postgres/postmaster.pid'), 'utf8').split('\n');
   process.kill(Number(pid), 'SIGQUIT');

@@ -3,11 +3,11 @@ import type { PostgresAddress } from '#database';
 import pg, { type CustomTypesConfig } from 'pg';
 import { RUN } from './run.js';
 
-/** Type ids of PostgreSQL's catalog, which never change. */
+/** Type OIDs of PostgreSQL, which never change. */
 const TIMESTAMPTZ = 1184;
 const JSONB = 3802;
 
-/** As the product reads them: jsonb as text, times as RFC 3339. */
+/** Parses types like the product: jsonb as text, times as RFC 3339. */
 const TEXT_TYPES: CustomTypesConfig = {
   getTypeParser: ((type: TypeId, format?: 'text' | 'binary') => {
     const oid: number = type;
@@ -21,15 +21,15 @@ type TypeId = Parameters<typeof pg.types.getTypeParser>[0];
 
 type Query = <Row extends object>(text: string, values?: unknown[]) => Promise<Row[]>;
 
-/** The tables of a server, read and changed without it. */
+/** Direct access to the tables of a server. */
 export interface TestTables {
   readonly address: PostgresAddress;
   readonly sql: Query;
-  /** Runs the work between BEGIN and COMMIT, on a connection of its own. */
+  /** Runs the work between BEGIN and COMMIT, on a separate connection. */
   transaction<T>(work: (tx: { query: Query }) => Promise<T>): Promise<T>;
 }
 
-/** Imports nothing of the product. */
+/** Does not import the product. */
 export class Tables implements TestTables {
   private readonly pool: pg.Pool;
 
@@ -42,7 +42,7 @@ export class Tables implements TestTables {
       options: '-c timezone=UTC -c datestyle=ISO',
       types: TEXT_TYPES,
     });
-    // Specs that close the database break idle connections; the pool replaces them.
+    // Specs that close the database break idle connections, which the pool replaces.
     this.pool.on('error', () => undefined);
   }
 
@@ -72,7 +72,7 @@ export class Tables implements TestTables {
   }
 }
 
-/** Creates a database like the template. @returns its address */
+/** Creates a database from the template. @returns its address */
 export async function createDatabase(template = 'stowage_template'): Promise<PostgresAddress> {
   const database = `test_${randomBytes(6).toString('hex')}`;
   await asAdmin(`CREATE DATABASE ${database} TEMPLATE ${template}`);
@@ -86,13 +86,13 @@ export async function dropDatabase({ database }: PostgresAddress): Promise<void>
   if (leaked > 0) throw new Error(`${String(leaked)} connections to the database were leaked`);
 }
 
-/** The address as a setting: DATABASE_URL. */
+/** Returns the address as a value of DATABASE_URL. */
 export function urlOf({ user, host, port, database }: PostgresAddress): string {
   return `postgresql://${user}@${encodeURIComponent(host)}:${String(port)}/${database}`;
 }
 
 async function connectionsTo(database: string): Promise<number> {
-  // PostgreSQL may list a closed connection for a moment.
+  // PostgreSQL can list a closed connection for a moment.
   for (let attempt = 0; ; attempt++) {
     const [row] = await asAdmin<{ count: string }>(
       `SELECT count(*) FROM pg_stat_activity WHERE datname = '${database}'`,

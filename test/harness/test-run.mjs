@@ -11,10 +11,10 @@ const SHARED_DATABASE = 'shared';
 const OPERATOR_KEY = 'an-operator-key-of-the-tests-of-the-api';
 const KEY_SECRET = 'a secret of the tests, 32 characters';
 
-/** Idle servers stop within a second; one that leaked a connection waits five before it breaks it off. */
+/** Idle servers stop within a second; a server that leaked a connection waits five seconds before it closes it. */
 const STOP_WITHIN_MS = 4_000;
 
-/** Starts PostgreSQL and the process of the servers. The server that the specs share starts with the first of them. */
+/** Starts PostgreSQL and the process of the servers. The shared server starts when the first spec needs it. */
 export async function startTestRun(folder) {
   const log = join(folder, 'servers.log');
   const servers = await startServers(folder, log);
@@ -60,10 +60,10 @@ export async function startTestRun(folder) {
   }
 }
 
-/** @returns the process, and a promise of its address */
+/** @returns the process and its URL */
 async function startServers(folder, log) {
   const file = await open(log, 'w');
-  // Its standard input ends when this process does, however that happens; then it ends PostgreSQL and exits.
+  // Its standard input ends when this process ends for any reason. Then it stops PostgreSQL and exits.
   const child = spawn(process.execPath, [SERVERS, folder], { stdio: ['pipe', 'pipe', file.fd] });
   await file.close();
   const ended = once(child, 'exit').then(async ([code, signal]) => {

@@ -29,7 +29,7 @@ describe('the links between documents', () => {
 });
 
 describe('docs/decisions', () => {
-  it('gives each decision a number of its own', () => {
+  it('gives each decision a unique number', () => {
     const numbers = readdirSync('docs/decisions').map((name) => name.slice(0, 3));
     expect(new Set(numbers).size).toBe(numbers.length);
   });

@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import ts from 'typescript';
 
-/** Files that a source file imports or re-exports by a relative path, type-only imports included. */
+/** The files that a source file imports or re-exports by a relative path, including type-only imports. */
 function importsOf(file: string): string[] {
   const { importedFiles } = ts.preProcessFile(readFileSync(file, 'utf8'));
   return importedFiles
@@ -11,7 +11,7 @@ function importsOf(file: string): string[] {
     .map(({ fileName }) => resolve(dirname(file), fileName.replace(/\.js$/, '.ts')));
 }
 
-/** One import cycle of these files, from a file to itself; undefined where there is none. */
+/** Finds an import cycle among these files. @returns its files, the first also as the last; undefined if there is no cycle */
 function findCycle(files: readonly string[], importsOf: (file: string) => readonly string[]): string[] | undefined {
   const done = new Set<string>();
   const visit = (file: string, path: readonly string[]): string[] | undefined => {
@@ -44,7 +44,7 @@ describe('the files of a lib', () => {
     expect(cycle?.map((file) => file.slice(resolve('libs').length + 1))).toBeUndefined();
   });
 
-  it('would be found to import each other in a cycle', () => {
+  it('are checked by a search that finds a cycle', () => {
     const imports: Record<string, string[]> = { a: ['b'], b: ['c', 'd'], c: [], d: ['b'] };
     expect(findCycle(Object.keys(imports), (file) => imports[file] ?? [])).toEqual(['b', 'd', 'b']);
   });

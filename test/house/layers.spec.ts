@@ -1,13 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { ESLint } from 'eslint';
 
-/** Our linter with its one rule about imports. The others want the types of the whole product, which take seconds. */
+/** The linter with only its rule about imports. Other rules need type information for the whole project, which takes seconds. */
 const eslint = new ESLint({
   overrideConfig: { languageOptions: { parserOptions: { projectService: false } } },
   ruleFilter: ({ ruleId }) => ruleId === 'no-restricted-imports',
 });
 
-/** What the linter says of a file of this name with this import. */
+/** Returns the lint messages for a file. */
 async function lint(filePath: string, source: string): Promise<string[]> {
   const [result] = await eslint.lintText(source, { filePath });
   return (result?.messages ?? []).map(({ message }) => message);

@@ -3,20 +3,20 @@ import type { TestApi } from '../harness/api.js';
 
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
 
-/** A record: a missing role fails to compile. */
+/** A record, so that a missing role fails to compile. */
 const EVERY_ROLE: Record<Role, true> = { operator: true, admin: true, producer: true, analyst: true, device: true };
 export const ROLES = Object.keys(EVERY_ROLE) as Role[];
 
-/** A route of the contract: its chapter "Keys and roles" and its tables of requests. */
+/** A route of the contract, from its chapter "Keys and roles" and its tables of requests. */
 export interface ContractRoute {
   roles: readonly Role[];
-  /** A valid body, for a route that takes one. */
+  /** A valid body, for a route that accepts one. */
   body?: object;
-  /** The media types of that body, the preferred one first; default application/json. */
+  /** The accepted media types, the preferred one first. Default: application/json. */
   types?: readonly string[];
-  /** The query parameters that it requires. */
+  /** The required query parameters. */
   query?: string;
-  /** It creates the resource, so it never returns 404. */
+  /** Whether it creates the resource in its path, so that it never returns 404. */
   creates?: true;
 }
 
@@ -28,7 +28,7 @@ const SPROCKET = { teeth: 5, pitch_diameter: 5, outside_diameter: 6, pitch: 1 };
 const CHART = { sprocket_production_actual: [32], sprocket_production_goal: [30], time: [1611194818] };
 const OBJECT = { object_id: 'new', data: [{ key: 'type', value: 'shoe' }] };
 
-/** Every route under /api/v1 that needs a key, written from the contract and not from the code. */
+/** Every route under /api/v1 that requires a key, according to the contract, not to the code. */
 export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'GET /projects': { roles: ['operator'] },
   'POST /projects': { roles: ['operator'], body: { name: 'new' } },
@@ -93,10 +93,10 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'GET /buildings/{building}/rooms/{room}/temperatures/average': { roles: READERS, query: 'duration=15m' },
 };
 
-/** Routes under /api/v1 that need no key. */
+/** The routes under /api/v1 that require no key. */
 export const OPEN = ['GET /', 'GET /limits'];
 
-/** The paths of the running server, with `{name}` for an id, without those that end in a wildcard. */
+/** The paths of the running server, with `{name}` for an id. Paths that end in a wildcard are omitted. */
 export function pathsOf(api: TestApi): string[] {
   const parents: string[] = [];
   const paths: string[] = [];
@@ -111,7 +111,7 @@ export function pathsOf(api: TestApi): string[] {
   return paths;
 }
 
-/** Fills ids into a path; an id that is not given becomes one that does not exist. */
+/** Replaces the ids in a path; an id without a value becomes one that does not exist. */
 export function fill(path: string, ids: Readonly<Record<string, string | number>> = {}): string {
   return path.replace(/\{(\w+)\}/g, (_, name: string) => String(ids[name] ?? `no-${name}`));
 }

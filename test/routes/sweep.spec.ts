@@ -29,7 +29,7 @@ const routes = Object.entries(CONTRACT).map(
   },
 );
 const withBody = routes.filter(([, { body }]) => body !== undefined);
-/** Routes of one project; those that only an operator may call are about all projects. */
+/** Routes of one project. Routes that only an operator may call concern all projects. */
 const withId = routes.filter(
   ([, { path, creates, roles }]) => path.includes('{') && creates !== true && roles.includes('admin'),
 );
@@ -47,7 +47,7 @@ function keyOf(role: Role): string {
   return role === 'operator' ? api.operatorKey : mine.keys[role];
 }
 
-/** Ids of the own project, for routes that need existing ones. */
+/** Ids of the test's own project, for routes that need existing ids. */
 function ownIds(): Record<string, string | number> {
   return { project_id: mine.projectId, device_id: mine.deviceId };
 }
@@ -74,7 +74,7 @@ function stableParts(reply: Reply): unknown {
 }
 
 describe('the route table', () => {
-  it('is equal in the server, in OpenAPI and in the contract', () => {
+  it('is the same in the server, in OpenAPI and in the contract', () => {
     const documented = Object.entries(openApi.paths).flatMap(([path, item]) =>
       Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`),
     );
@@ -88,7 +88,7 @@ describe('the route table', () => {
     );
   });
 
-  it('documents a body for exactly the routes that take one', () => {
+  it('documents a body for exactly the routes that accept one', () => {
     for (const [path, item] of Object.entries(openApi.paths)) {
       for (const [method, { requestBody }] of Object.entries(item)) {
         const takes = CONTRACT[`${method.toUpperCase()} ${path.replace(API, '')}`]?.body !== undefined;
@@ -121,7 +121,7 @@ describe('without a key', () => {
     expect((await api.call('GET', route.replace('GET ', ''), { key: 'wrong' })).status).toBe(200);
   });
 
-  it('or with an invalid one, every other route returns the same response', async () => {
+  it('or with an invalid key, every other route returns the same 401', async () => {
     const { producer } = mine.keys;
     const mistyped = producer.slice(0, -1) + (producer.endsWith('0') ? '1' : '0');
     const headers = [
@@ -144,9 +144,9 @@ describe('without a key', () => {
 });
 
 describe('the roles of a route', () => {
-  it.each(routes)('%s returns 403 to every role but its own', async (_, route) => {
+  it.each(routes)('%s returns 403 to every other role', async (_, route) => {
     for (const role of ROLES) {
-      // An invalid body, so that the allowed roles change nothing.
+      // The body is invalid, so the allowed roles change nothing.
       const reply = await send(route, {
         key: keyOf(role),
         ...(route.body === undefined ? {} : { body: { nonsense: 1 } }),
@@ -177,7 +177,7 @@ describe('the resources of another project', () => {
     ids = { project_id, key_id, device_id, batch_id: 'theirs', object_id: 'theirs', job_id, ...feeds };
   });
 
-  it.each(withId)('%s returns the same 404 as for resources that do not exist', async (_, route) => {
+  it.each(withId)('%s returns the same 404 as for missing resources', async (_, route) => {
     const others = await send(route, { key: mine.keys.admin }, fill(addressWithQuery(route), ids));
     const missing = {
       project_id: theirs.projectId ^ 1,
@@ -193,7 +193,7 @@ describe('the resources of another project', () => {
     expect(others.headers.get('etag')).toBeNull();
   });
 
-  it('are in no list, and no filter finds them', async () => {
+  it('are in no list and match no filter', async () => {
     const { analyst: key } = mine.keys;
     for (const list of [
       '/batches',
@@ -223,7 +223,7 @@ describe('the resources of another project', () => {
     });
   });
 
-  it('accept no object: POST /objects treats their batch as one that does not exist', async () => {
+  it('accept no object: POST /objects treats their batch as missing', async () => {
     const post = (batch_id: string): Promise<Reply> =>
       api.call('POST', '/objects', { key: mine.keys.producer, body: { batch_id, object_id: 'o', data: [] } });
     const others = expectProblem(await post('theirs'), 'invalid-body');
@@ -235,7 +235,7 @@ describe('the resources of another project', () => {
 });
 
 describe('a body', () => {
-  it.each(withBody)('with wrong members is rejected by %s with a pointer', async (_, route) => {
+  it.each(withBody)('with invalid members is rejected by %s with a pointer', async (_, route) => {
     const key = keyFor(route);
     expect(placesOf(expectProblem(await send(route, { key, body: [] }), 'invalid-body'))).toEqual(['']);
     const unknown = expectProblem(await send(route, { key, body: { ...route.body, nonsense: 1 } }), 'invalid-body');
@@ -248,7 +248,7 @@ describe('a body', () => {
   });
 
   it.each(withBody.filter(([, route]) => !typesOf(route).includes('application/x-ndjson')))(
-    'that is missing is rejected by %s whatever its media type is',
+    'that is missing is rejected by %s with any media type',
     async (_, route) => {
       for (const type of ['application/x-ndjson', 'application/json', 'text/plain', 'constructor']) {
         const headers = { 'Content-Type': type };
@@ -258,7 +258,7 @@ describe('a body', () => {
   );
 
   it.each(withBody)(
-    'with another media type is rejected by %s, which returns the types that it accepts',
+    'with an unsupported media type is rejected by %s, which returns the supported types',
     async (_, route) => {
       for (const type of [
         'text/plain',
@@ -280,7 +280,7 @@ describe('a body', () => {
     },
   );
 
-  it.each(withBody)('of %s may have its media type in any case and with parameters', async (_, route) => {
+  it.each(withBody)('of %s can have its media type in any case and with parameters', async (_, route) => {
     for (const type of typesOf(route)) {
       const headers = { 'Content-Type': `${type.toUpperCase()} ; charset=UTF-8` };
       expectProblem(await send(route, { key: keyFor(route), body: [], headers }), 'invalid-body');
@@ -314,7 +314,7 @@ describe('every route', () => {
   });
 
   it.each(all.filter(([, { method }]) => method === 'POST'))(
-    'returns 412 for a precondition that a POST cannot fulfil: %s',
+    'returns 412 for a precondition that a POST cannot meet: %s',
     async (_, route) => {
       for (const headers of [{ 'If-Match': '"x"' }, { 'If-None-Match': '*' }, { 'If-None-Match': ' *' }])
         expectProblem(await send(route, { key: keyFor(route), headers }), 'precondition-failed');

@@ -37,7 +37,7 @@ async function countLockWaits(): Promise<number> {
   return rows.length;
 }
 
-/** Runs the work while requests of both projects hold every shared connection, waiting for the rows of their batches. */
+/** Runs the work while requests of both projects hold every shared connection, because they wait for the rows of their batches. */
 async function whileAllConnectionsAreTaken(work: () => Promise<void>): Promise<void> {
   let requests: Promise<Reply>[] = [];
   await api.db.transaction(async (tx) => {
@@ -66,10 +66,10 @@ describe('while requests hold every shared connection', () => {
     });
   });
 
-  it('a key that was not used before is accepted without waiting', async () => {
+  it('a key that is used for the first time is accepted without waiting', async () => {
     const { keys } = projects[0];
     await whileAllConnectionsAreTaken(async () => {
-      // The role is checked after the key was found.
+      // The role is checked after the key is found.
       expectProblem(await api.call('POST', '/firmware', { key: keys.analyst, body: {} }), 'forbidden');
     });
   });

@@ -36,14 +36,14 @@ const file = (...teeth: number[]): object => ({ sprockets: teeth.map((one) => ({
 describe('POST /sprockets', () => {
   beforeAll(useNewProject);
 
-  it('stores a sprocket, generates its id, and returns its address in Location', async () => {
+  it('stores a sprocket, generates its id, and returns its URL in Location', async () => {
     const reply = await post(SPROCKET);
     expect([reply.status, reply.json()]).toEqual([201, { id: expect.stringMatching(/^\d+$/), ...SPROCKET }]);
     const found = await get(reply.headers.get('location') ?? '');
     expect([found.status, found.text]).toEqual([200, reply.text]);
   });
 
-  it('keeps every digit, beyond the precision of a double', async () => {
+  it('keeps every digit, even beyond the precision of a double', async () => {
     const numbers = '"teeth":12345678901234567890,"pitch_diameter":0.1000,"outside_diameter":1e300,"pitch":1e-400';
     const created = await post(`{${numbers}}`);
     const { text } = await get(created.headers.get('location') ?? '');
@@ -146,7 +146,7 @@ describe('POST /sprockets with a list', () => {
     expect((await page()).count).toBe(before + 2);
   });
 
-  it('stores deleted sprockets again, and leaves changed ones as they are', async () => {
+  it('stores deleted sprockets again, and does not overwrite changed ones', async () => {
     await post(file(21, 22, 23));
     const [last, middle] = (await page()).results;
     expect([last?.teeth, middle?.teeth]).toEqual([23, 22]);
@@ -239,7 +239,7 @@ describe('GET /sprockets', () => {
 describe('PUT /sprockets/{id}', () => {
   beforeAll(useNewProject);
 
-  it('replaces an existing sprocket, keeps every digit, and creates none', async () => {
+  it('replaces an existing sprocket, keeps every digit, and returns 404 for a missing one', async () => {
     const { id } = (await post(SPROCKET)).json<Sprocket>();
     const reply = await put(id, '{"teeth":6,"pitch_diameter":0.100,"outside_diameter":6,"pitch":1}');
     const found = await get(`/sprockets/${id}`);

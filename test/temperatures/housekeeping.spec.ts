@@ -9,7 +9,7 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-it('deletes marks after a day, and the rollups that they invalidate', async () => {
+it('deletes marks after a day, together with the rollups that they invalidate', async () => {
   const [hour, old] = ['2024-12-10T16:00:00Z', `now() - interval '25 hours'`];
   await api.db.sql(`
     INSERT INTO rollup_marks (project_id, subject, hour, marked_at)

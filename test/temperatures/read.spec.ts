@@ -30,7 +30,7 @@ describe('GET .../temperatures', () => {
   const temperatures = async (query: string): Promise<number[]> =>
     (await allOf<ReadingBody>(api, project.keys.analyst, lab.path + query)).map((one) => one.temperature);
 
-  it('returns pages of readings, latest first, in whatever order they were sent', async () => {
+  it('returns pages of readings, latest first, for any order in which they were sent', async () => {
     await storeMinutes(15);
     expect(await temperatures('?page_size=4')).toEqual(Array.from({ length: 15 }, (_, n) => 14 - n));
     const pages = await pagesFrom<ReadingBody>(api, project.keys.analyst, `${lab.path}?page_size=4`);
@@ -108,7 +108,7 @@ describe('GET .../temperatures', () => {
     }
   });
 
-  it('returns a reading immediately after it was stored, and counts it in the average', async () => {
+  it('returns a reading immediately after it is stored, and includes it in the average', async () => {
     for (let n = 0; n < 30; n++) {
       await lab.store({ temperature: n });
       expect((await lab.get('?page_size=1')).json()).toMatchObject({ results: [{ temperature: n }] });
@@ -177,8 +177,8 @@ describe('GET .../temperatures/average', () => {
     expect(await averageOf('1e300')).toBe(`1${'0'.repeat(300)}`);
   });
 
-  it('rejects a duration whose sum has more digits than numeric can hold', async () => {
-    // Only other objects can have such numbers; readings are finite doubles.
+  it('rejects a duration whose sum has more digits than `numeric` supports', async () => {
+    // Only objects that are stored by other routes can have such numbers; readings are finite doubles.
     const at = new Date().toISOString();
     const objects = ['a', 'b'].map(
       (id) => `{"object_id":"${id}","subject":"HQ/lab","observed_at":"${at}","data":{"temperature":9e131071}}`,

@@ -40,7 +40,7 @@ function rows(): Promise<Row[]> {
 }
 
 describe('POST .../temperatures with one reading', () => {
-  it('returns the reading as GET does, with its time in UTC', async () => {
+  it('returns the reading like GET, with its time in UTC', async () => {
     const reply = await lab.post({ temperature: 10.5, recorded_at: AT });
     const reading = { building: 'HQ', room: 'lab', temperature: 10.5, recorded_at: `${AT}Z` };
     expect([reply.status, reply.json()]).toEqual([201, reading]);
@@ -60,7 +60,7 @@ describe('POST .../temperatures with one reading', () => {
     }
   });
 
-  it('stores the reading as an object in the batch of the day, at the address in Location', async () => {
+  it('stores the reading as an object in the batch of the day, at the URL in Location', async () => {
     const reply = await lab.post({ temperature: 10.5, recorded_at: AT });
     const { analyst: key } = project.keys;
     const object = (await api.call('GET', reply.headers.get('location') ?? '', { key })).json<ObjectBody>();
@@ -83,7 +83,7 @@ describe('POST .../temperatures with one reading', () => {
     expect((await lab.average('1h')).json()).toMatchObject({ average_temperature: Number(temperature) + 0 });
   });
 
-  it('replaces a reading with the same room and time, also when the time is written differently', async () => {
+  it('replaces a reading with the same room and time, even in another notation', async () => {
     await lab.store({ temperature: 1, recorded_at: AT });
     for (const recorded_at of [`${AT}Z`, `${AT}.000`, '2024-12-10T17:45:00+01:00', '2024-12-10t16:45:00z']) {
       const reply = await lab.post({ temperature: 2, recorded_at });
@@ -102,7 +102,7 @@ describe('POST .../temperatures with one reading', () => {
     expect((await lab.get()).json()).toMatchObject({ count: 2, results: [{ temperature: 2 }, { temperature: 1 }] });
   });
 
-  it('uses the time of the request when recorded_at is missing or null, a different one for each concurrent request', async () => {
+  it('uses the time of the request if recorded_at is missing or null, and a different time for each concurrent request', async () => {
     const before = new Date().toISOString();
     const sent = Array.from({ length: 50 }, (_, n) =>
       n % 2 === 0 ? { temperature: n } : { temperature: n, recorded_at: null },
@@ -147,13 +147,13 @@ describe('POST .../temperatures with one reading', () => {
     ['text', '"10.5"'],
     ['null', 'null'],
     ['a boolean', 'true'],
-    ['a list', '[1]'],
+    ['an array', '[1]'],
     ['the text NaN', '"NaN"'],
     ['the text Infinity', '"Infinity"'],
     ['a number above the range of a double', '1e400'],
     ['a number below the range of a double', '-1e400'],
-    ['a number with more digits than numeric can hold', '1e131072'],
-    ['a number with more decimals than numeric can hold', '-1e-16384'],
+    ['a number with more digits than `numeric` supports', '1e131072'],
+    ['a number with more decimals than `numeric` supports', '-1e-16384'],
   ])('rejects %s as a temperature, with a pointer', async (_, temperature) => {
     const one = `{"recorded_at":"${AT}","temperature":${temperature}}`;
     expect(placesOf(expectProblem(await lab.post(one), 'invalid-body'))).toEqual(['/temperature']);
@@ -209,7 +209,7 @@ describe('POST .../temperatures with an array', () => {
     expect((await lab.get()).json()).toMatchObject({ count: 1, results: [{ temperature: 2 }] });
   });
 
-  it('gives readings without a time different times, in the order of the array', async () => {
+  it('assigns different times to readings without a time, in the order of the array', async () => {
     await lab.store(Array.from({ length: 100 }, (_, temperature) => ({ temperature })));
     const { count, results } = (await lab.get('?page_size=100')).json<PageBody<ReadingBody>>();
     expect(count).toBe(100);
@@ -277,7 +277,7 @@ const NAMES = [
 ];
 
 describe('building and room names', () => {
-  it.each(NAMES)('may be %j, which refers to no other room', async (name) => {
+  it.each(NAMES)('can be %j, which identifies no other room', async (name) => {
     await lab.store({ temperature: 1, recorded_at: AT });
     const rooms = [
       new RoomClient(api, project, name, 'lab'),
@@ -296,13 +296,13 @@ describe('building and room names', () => {
     expect(await rows()).toHaveLength(4);
   });
 
-  it.each(['..', '%2E'])('are rejected as %s, which URL parsers remove from paths', async (name) => {
+  it.each(['..', '%2E'])('are rejected if they are %s, which URL parsers remove from paths', async (name) => {
     const path = `/api/v1/buildings/${name}/rooms/${name}/temperatures`;
     const request = `GET ${path} HTTP/1.1\r\nHost: x\r\nX-Api-Key: ${project.keys.analyst}\r\n\r\n`;
     expectProblem(await sendRaw(api.origin, request), 'invalid-path');
   });
 
-  it('are rejected by each route if they have 256 characters, control characters or are too long together', async () => {
+  it('are rejected by each route if they have 256 characters, control characters or are too long in total', async () => {
     const rooms = [
       ['x'.repeat(256), 'lab'],
       ['HQ', 'x'.repeat(256)],
@@ -380,7 +380,7 @@ describe('POST .../temperatures with idempotency keys and jobs', () => {
     });
   });
 
-  it('fails a job with the problem of an invalid reading', async () => {
+  it('fails the job of an invalid reading, with its problem', async () => {
     const { producer: key } = project.keys;
     await api.app.get(JobRunner).start();
     const job = await waitForJob(
