@@ -203,7 +203,7 @@ describe('stowage worker', () => {
       await stopWorker(one, 'SIGKILL');
       expect((await getJob(api, key, job)).status).toBe('running');
       // A worker counts as dead 20 s after its last heartbeat.
-      await api.db.sql(`UPDATE job_workers SET beat_at = beat_at - interval '15 seconds'`);
+      await api.db.sql(`UPDATE job_workers SET beat_at = beat_at - interval '20 seconds'`);
     });
     const other = await startWorker();
     const done = await waitFor(async () => {
