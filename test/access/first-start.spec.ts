@@ -7,8 +7,8 @@ import { createDatabase, dropDatabase, Tables } from '../harness/tables.js';
 interface Start {
   /** The keys that the start prints. */
   printed: { admin?: string; operator?: string };
-  /** What it prints of the fixtures. */
-  said: string[];
+  /** The printed lines about the fixtures. */
+  fixtureLines: string[];
   get: (path: string, key: string) => Promise<Response>;
 }
 
@@ -29,7 +29,7 @@ afterEach(async () => {
   await dropDatabase(db.address);
 });
 
-/** One start of a server with these settings, on the same database as the starts before it. */
+/** Starts a server with these settings, on the same database as the previous starts. */
 async function start(settings: Record<string, string> = {}): Promise<Start> {
   const server = await TestApi.startOn(db, { STOWAGE_OPERATOR_KEY: '', ...settings });
   servers.push(server);
@@ -39,13 +39,13 @@ async function start(settings: Record<string, string> = {}): Promise<Start> {
       return role === undefined ? [] : [[role, key]];
     }),
   ) as Start['printed'];
-  const said = server.printedLines.filter((line) => line.includes('fixtures'));
+  const fixtureLines = server.printedLines.filter((line) => line.includes('fixtures'));
   const get = (path: string, key: string): Promise<Response> =>
     fetch(`${server.origin}/api/v1${path}`, { headers: { 'X-Api-Key': key } });
-  return { printed, said, get };
+  return { printed, fixtureLines, get };
 }
 
-/** The role and project of each key, without those of the fixtures' devices. */
+/** The role and project of each key, except the keys of the fixtures' devices. */
 async function keys(): Promise<string[]> {
   const rows = await db.sql<{ key: string }>(
     `SELECT role || ' of ' || coalesce(p.name, 'all') AS key FROM api_keys LEFT JOIN projects AS p USING (project_id)
@@ -67,12 +67,12 @@ describe('the first start', () => {
     expect((await first.get('/projects', first.printed.operator ?? '')).status).toBe(200);
   });
 
-  it('creates each once when two servers start at the same time, and both print the same keys', async () => {
+  it('creates each once when two servers start concurrently, and both print the same keys', async () => {
     const [one, two] = await Promise.all([start({ STOWAGE_SEED: 'true' }), start({ STOWAGE_SEED: 'true' })]);
     expect(one.printed).toEqual({ admin: expect.any(String), operator: expect.any(String) });
     expect(two.printed).toEqual(one.printed);
     expect(await keys()).toEqual(['admin of default', 'operator of all']);
-    expect([...one.said, ...two.said]).toHaveLength(1);
+    expect([...one.fixtureLines, ...two.fixtureLines]).toHaveLength(1);
   });
 
   it.each(['admin', 'operator'] as const)(
@@ -87,7 +87,7 @@ describe('the first start', () => {
     },
   );
 
-  it('stores no key, and nothing that gives one without the key secret', async () => {
+  it('stores no key, and nothing that reveals one without the key secret', async () => {
     const { printed } = await start();
     const rows = JSON.stringify(await db.sql(`SELECT to_jsonb(k) FROM api_keys AS k`));
     for (const key of [printed.admin ?? '', printed.operator ?? '']) {
@@ -96,20 +96,20 @@ describe('the first start', () => {
     expect((await start({ STOWAGE_KEY_SECRET: 'another secret of the tests, 32 characters' })).printed).toEqual({});
   });
 
-  it('removes what the keys were derived from when one of them is used', async () => {
+  it('deletes the data from which the keys are derived when one of them is used', async () => {
     const { printed, get } = await start();
     await get('/batches', printed.admin ?? '');
     expect(await db.sql('SELECT FROM api_keys WHERE nonce IS NOT NULL')).toEqual([]);
   });
 
-  it('prints a key no longer when another key with its role is used, and still prints the other', async () => {
+  it('no longer prints a key when another key with its role is used, but still prints the other key', async () => {
     const { printed } = await start();
     const { get } = await start({ STOWAGE_ADMIN_KEY: ADMIN_KEY });
     expect((await get('/batches', ADMIN_KEY)).status).toBe(200);
     expect((await start()).printed).toEqual({ operator: printed.operator });
   });
 
-  it('prints no key that is revoked, and creates no other in its place', async () => {
+  it('prints no revoked key, and creates no replacement', async () => {
     await start();
     await db.sql('UPDATE api_keys SET revoked_at = now()');
     expect((await start()).printed).toEqual({});
@@ -120,7 +120,7 @@ describe('the first start', () => {
 describe('keys from settings', () => {
   const settings = { STOWAGE_ADMIN_KEY: ADMIN_KEY, STOWAGE_OPERATOR_KEY: OPERATOR_KEY };
 
-  it('are accepted as they are and not printed', async () => {
+  it('are accepted unchanged and not printed', async () => {
     const first = await start(settings);
     expect(first.printed).toEqual({});
     expect((await first.get('/batches', ADMIN_KEY)).status).toBe(200);
@@ -130,7 +130,7 @@ describe('keys from settings', () => {
     expect(await keys()).toEqual(['admin of default', 'operator of all']);
   });
 
-  it('show no part of themselves in the list of keys', async () => {
+  it('do not appear in the list of keys, even in part', async () => {
     const { get } = await start(settings);
     const projects = (await (await get('/projects', OPERATOR_KEY)).json()) as { results: { project_id: number }[] };
     const list = await (await get(`/projects/${String(projects.results[0]?.project_id)}/keys`, OPERATOR_KEY)).text();
@@ -169,7 +169,7 @@ describe('the fixtures', () => {
     return Promise.all(files.map(async (file) => JSON.parse(await readFile(join(FIXTURES, file), 'utf8')) as never));
   }
 
-  /** The batch that a fixture becomes: a file of a feed is stored in the batch of that feed. */
+  /** The id of the batch of a fixture; a file of a feed is stored in the batch of that feed. */
   function batchOf(fixture: Record<string, unknown>): { batch_id: string; objects: unknown[] } {
     const [[name, list] = ['', []]] = Object.entries(fixture);
     const today = new Date().toISOString().slice(0, 10);
@@ -184,14 +184,16 @@ describe('the fixtures', () => {
     const first = await start(seeding);
     const expected = (await fixtures()).map(batchOf);
     const objects = expected.reduce((sum, batch) => sum + batch.objects.length, 0);
-    expect(first.said).toEqual([`loaded fixtures: ${String(objects)} objects of ${String(expected.length)} files`]);
+    expect(first.fixtureLines).toEqual([
+      `loaded fixtures: ${String(objects)} objects of ${String(expected.length)} files`,
+    ]);
     expect(await batchIds(first)).toEqual(expected.map(({ batch_id }) => batch_id).sort());
     for (const batch of expected) {
       if (/^(factories|sprockets|firmware-.*|temperatures-.*)$/.test(batch.batch_id)) continue;
       const read = await first.get(`/batches/${encodeURIComponent(batch.batch_id)}`, ADMIN_KEY);
       expect(await read.json()).toEqual(batch);
     }
-    expect((await start(seeding)).said).toEqual([]);
+    expect((await start(seeding)).fixtureLines).toEqual([]);
   });
 
   it('of factories and sprockets are returned by the routes of these feeds', async () => {
@@ -216,15 +218,15 @@ describe('the fixtures', () => {
     expect(await read(`${average}1h`)).toMatchObject({ reading_count: 1 });
   });
 
-  it('are not loaded again after they were deleted', async () => {
+  it('are not loaded again after they are deleted', async () => {
     await start(seeding);
     await db.sql('DELETE FROM objects');
     await db.sql('DELETE FROM batches');
     const second = await start(seeding);
-    expect([second.said, await batchIds(second)]).toEqual([[], []]);
+    expect([second.fixtureLines, await batchIds(second)]).toEqual([[], []]);
   });
 
-  it('are completed after a start that was interrupted while it loaded them', async () => {
+  it('are completed by the next start if a start is interrupted while it loads them', async () => {
     const first = await start(seeding);
     const [kept = ''] = await batchIds(first);
     await db.sql('UPDATE projects SET seeded_at = NULL');
@@ -234,10 +236,10 @@ describe('the fixtures', () => {
     expect(await batchIds(await start(seeding))).toEqual(wanted);
   });
 
-  it('are not loaded when the setting is false, nor by default with DATABASE_URL', async () => {
+  it('are not loaded if the setting is false, or by default with DATABASE_URL', async () => {
     for (const settings of [{ STOWAGE_SEED: 'false' }, {}]) {
       const started = await start({ STOWAGE_ADMIN_KEY: ADMIN_KEY, ...settings });
-      expect([started.said, await batchIds(started)]).toEqual([[], []]);
+      expect([started.fixtureLines, await batchIds(started)]).toEqual([[], []]);
     }
   });
 });

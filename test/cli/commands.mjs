@@ -1,7 +1,6 @@
 /**
- * A process that runs commands one after the other, for `Stowage.run`. It loads the product once: a command in a process of
- * its own spends a second of processor time on that. The process ends when its parent disconnects, unless a command has left
- * something open.
+ * A process that runs commands sequentially, for `Stowage.run`. It loads the product once; a command in its own process spends
+ * a second of CPU time on that. The process ends when its parent disconnects, unless a command has left a handle open.
  */
 import { runCommandLine } from '../../dist/apps/cli/command-line.js';
 
@@ -21,7 +20,7 @@ async function run({ args, env }) {
   process.argv = [node, main, ...args];
   process.exitCode = 0;
   await runCommandLine();
-  // Handlers that a command leaves to the end of its process.
+  // Handlers that a command does not remove, because its process normally ends.
   process.removeAllListeners('SIGINT');
   process.stdout.removeAllListeners('error');
   return { code: process.exitCode, ...output };

@@ -18,7 +18,7 @@ function demo(...args: string[]): Promise<Ended> {
 }
 
 describe('stowage demo', () => {
-  it('creates a project and prints requests that work when they are pasted', async () => {
+  it('creates a project and prints requests that work when pasted into a shell', async () => {
     const { code, stdout, stderr } = await demo('--devices', '2');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(
@@ -55,7 +55,7 @@ describe('stowage demo', () => {
     [['--devices', '1001'], '--devices must be a whole number from 1 to 1000'],
     [['--devices', '1e2'], '--devices must be a whole number from 1 to 1000'],
     [['--project', ''], '--project must be 1 to 255 characters; got 0'],
-  ])('rejects %j in one line', async (args, line) => {
+  ])('rejects %j with one line', async (args, line) => {
     const ended = await demo(...args);
     expect(ended.stderr).toMatch(/^stowage: .*\n$/);
     expect(ended.stderr).toContain(line);

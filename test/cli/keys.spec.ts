@@ -21,7 +21,7 @@ async function statusOf(path: string, key: string): Promise<number> {
   return (await fetch(`${origin}/api/v1/${path}`, { headers: { 'X-Api-Key': key } })).status;
 }
 
-/** The server caches a key that it has authenticated for 5 seconds. */
+/** Waits until the server rejects a key, which it caches for 5 seconds. */
 async function waitUntilRejected(path: string, key: string): Promise<void> {
   for (let waitedMs = 0; (await statusOf(path, key)) !== 401; waitedMs += 100) {
     expect(waitedMs).toBeLessThan(5_500);
@@ -30,13 +30,13 @@ async function waitUntilRejected(path: string, key: string): Promise<void> {
 }
 
 describe('stowage project and stowage key', () => {
-  it('creates a project and a key, alone on standard output, which the running server accepts', async () => {
+  it('creates a project and a key, prints only the key to standard output, and the running server accepts it', async () => {
     const created = await run('project', 'create', 'acme');
     expect(created.code).toBe(0);
     expect(created.stdout).toMatch(/^\d+ {2}acme\n$/);
     const [id = ''] = created.stdout.split(' ');
 
-    // The project by its name and by its id.
+    // The project is named by its name and by its id.
     const options = ['--role', 'analyst', '--name', 'reader'];
     for (const key of await Promise.all(
       ['acme', id].map((project) => run('key', 'create', '--project', project, ...options)),
@@ -65,7 +65,7 @@ describe('stowage project and stowage key', () => {
     expect(line).toContain(key.slice(0, 'stw_operator_'.length + 4));
     const [keyId = ''] = line.split(' ');
 
-    // Without --operator the key is looked for in the project.
+    // Without --operator the command searches for the key in the project.
     const inProject = await run('key', 'revoke', keyId);
     expect(inProject).toMatchObject({ code: 1, stderr: 'stowage: Key not found in this project.\n' });
     expect(await run('key', 'revoke', '--operator', keyId)).toMatchObject({ code: 0, stderr: '' });
@@ -99,7 +99,7 @@ describe('stowage project and stowage key', () => {
 
   it.each([
     [
-      'a project of a name that exists',
+      'a project with an existing name',
       1,
       ['project', 'create', 'default'],
       'The project name "default" exists already.',
@@ -114,13 +114,13 @@ describe('stowage project and stowage key', () => {
       '--device is required for the role device',
     ],
     [
-      'a key that has expired',
+      'a key that is already expired',
       2,
       ['key', 'create', '--role', 'admin', '--expires', '2001-01-01T00:00:00Z'],
       '--expires must be in the future',
     ],
     [
-      'to list the operator keys of a project',
+      'a list of the operator keys of a project',
       2,
       ['key', 'list', '--operator', '--project', 'x'],
       '--operator takes no --project',
@@ -131,7 +131,7 @@ describe('stowage project and stowage key', () => {
       ['key', 'create', '--role', 'operator', '--project', 'x'],
       '--role operator takes no --project',
     ],
-  ])('rejects %s in one line', async (_, code, args, line) => {
+  ])('rejects %s with one line', async (_, code, args, line) => {
     const ended = await run(...args);
     expect(ended.stderr).toMatch(/^stowage: .*\n$/);
     expect(ended.stderr).toContain(line);
@@ -140,7 +140,7 @@ describe('stowage project and stowage key', () => {
 });
 
 describe('stowage device', () => {
-  it('creates a device with a key, alone on standard output, moves it, which revokes the key, and lists it', async () => {
+  it('creates a device, prints only its key to standard output, moves it, which revokes the key, and lists it', async () => {
     const created = await run('device', 'create', 'd 1');
     expect(created).toMatchObject({ code: 0, stdout: expect.stringMatching(/^stw_device_\w+\n$/) });
     expect(created.stderr).toMatch(/^created device d 1 in project default; its key \d+ is shown only once:\n$/);
@@ -163,14 +163,14 @@ describe('stowage device', () => {
 
   it.each([
     ['a device without an id', 2, ['device', 'create', ''], '<device_id> must be 1 to 255 characters; got 0'],
-    ['to move an unknown device', 1, ['device', 'move', 'x', '--to', 'default'], 'Device not found.'],
+    ['a move of an unknown device', 1, ['device', 'move', 'x', '--to', 'default'], 'Device not found.'],
     [
       'a key of an unknown device',
       2,
       ['key', 'create', '--role', 'device', '--device', 'x'],
       '--device does not exist in this project',
     ],
-  ])('rejects %s in one line', async (_, code, args, line) => {
+  ])('rejects %s with one line', async (_, code, args, line) => {
     const ended = await run(...args);
     expect(ended.stderr).toMatch(/^stowage: .*\n$/);
     expect(ended.stderr).toContain(line);

@@ -23,7 +23,7 @@ afterAll(async () => {
 
 const load = (...args: string[]): Promise<Ended> => stowage.run(['load', ...args], { STOWAGE_URL: origin });
 
-/** Writes files into a folder of their own, below the one that the command runs in. */
+/** Writes files into a new folder in the working directory of the command. */
 async function folderOf(name: string, contents: Record<string, string | Buffer>): Promise<string> {
   await mkdir(join(stowage.folder, name));
   for (const [file, content] of Object.entries(contents)) await writeFile(join(stowage.folder, name, file), content);
@@ -43,7 +43,7 @@ const factory = (actual: number, time: unknown = [1611194818, 1611194878]): obje
 const sprocket = (teeth: number): object => ({ teeth, pitch_diameter: 5, outside_diameter: 6, pitch: 1 });
 
 describe('stowage load', () => {
-  it('loads files of factories and sprockets, and stores nothing when it runs again', async () => {
+  it('loads files of factories and sprockets, and stores nothing in a second run', async () => {
     const factories = { factories: [factory(3), factory(1), factory(1)] };
     const folder = await folderOf('feeds', {
       'factories.json': JSON.stringify(factories, null, 2),

@@ -12,7 +12,7 @@ import { Stowage, type Ended } from './stowage.js';
 
 const MAIN = join(process.cwd(), 'dist/apps/cli/main.js');
 
-/** The command prints the most memory that it used, after garbage collection: Node.js keeps some 25 MB of unused objects. */
+/** Makes the command print its peak memory after garbage collection, because Node.js keeps some 25 MB of unused objects. */
 const REPORT_MEMORY = {
   NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(`import v8 from 'node:v8'; import vm from 'node:vm';
     v8.setFlagsFromString('--expose-gc');
@@ -83,7 +83,7 @@ function load(args: string[], settings: Record<string, string> = {}): Promise<En
   return stowage.run(['load', ...args], { STOWAGE_URL: origin, ...settings });
 }
 
-/** Runs the command in a process of its own, which reports the memory that it needs. */
+/** Runs the command in its own process, which reports its peak memory. */
 function measure(files: string[]): Promise<Ended> {
   return stowage.start(['load', ...files], { STOWAGE_URL: origin, ...REPORT_MEMORY }).ended;
 }
@@ -96,7 +96,7 @@ async function loadFrom(input: string | Buffer, args: string[], url = origin): P
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  // The command may end before it has read everything.
+  // The command can end before it has read all of its input.
   child.stdin.on('error', () => undefined);
   child.stdin.end(input);
   const [code] = (await once(child, 'close')) as [number | null];
@@ -186,7 +186,7 @@ describe('stowage load of NDJSON', () => {
       'content/lines-packed.json.gz': gzipSync(lines('content-packed', 2)),
       'content/inflated.ndjson.gz': `\uFEFF${lines('content-inflated', 2)}`,
       'content/cut.json.gz': gzipSync(batch).subarray(0, 30),
-      // Not loaded from a folder; rejected when it is named.
+      // This file is ignored in a folder, and rejected if it is named.
       'content/framed.json.zst': zstdFrame(batch),
     });
     const { code, stdout, stderr } = await load(['content', 'content/framed.json.zst']);
@@ -214,7 +214,7 @@ describe('stowage load of NDJSON', () => {
     expect(nameless).toEqual({ code: 2, stdout: '', stderr: 'stowage: standard input has no name: use --batch-id\n' });
   });
 
-  it('rejects, replaces or extends a batch that exists with other content', async () => {
+  it('rejects, replaces or extends an existing batch with other content', async () => {
     await put('other', lines('other', 2));
     await write({ 'other.ndjson': lines('other', 2, 2), 'taken.ndjson': lines('other', 2, 3) });
     const [refused, tried] = await Promise.all([
@@ -243,7 +243,7 @@ describe('stowage load of NDJSON', () => {
     expect((await get('batches/other')).text).not.toContain('other-1');
   });
 
-  it('rejects a second file of a batch when it would replace the first', async () => {
+  it('rejects a second file for a batch if it would replace the first', async () => {
     await write({ 'one/same.ndjson': lines('one', 1), 'two/same.ndjson': lines('two', 1) });
     const { code, stderr } = await load(['one', 'two', '--on-conflict', 'replace', '--concurrency', '1']);
     expect({ code, stderr }).toEqual({
@@ -263,7 +263,7 @@ describe('stowage load of NDJSON', () => {
     expect((await get('batches/dry')).status).toBe(404);
   });
 
-  it('writes rejected lines to a file, which it never loads as data', async () => {
+  it('writes rejected lines to a file, which it does not load as data', async () => {
     const bad = ['{"object_id":"part-2","data":{"":1},"x":1}', 'nonsense', '{"object_id":"part-1","data":{}}'];
     const content = Buffer.from(`${lines('part', 1)}\n${bad.join('\r\n')}`);
     await write({
@@ -286,7 +286,7 @@ describe('stowage load of NDJSON', () => {
         detail: expect.any(String),
         line: 'nonsense',
       },
-      // Two errors of one line are one entry.
+      // Two errors in one line produce one entry.
       {
         file,
         batch_id: 'part',
@@ -315,7 +315,7 @@ describe('stowage load of NDJSON', () => {
     expect(await countObjects('part')).toBe(1);
   });
 
-  it('writes an entry for a file that does not exist, and no file of rejects when there are none', async () => {
+  it('writes an entry for a missing file, and no file of rejected lines if there are none', async () => {
     await write({ 'fine.ndjson': lines('fine', 1) });
     await Promise.all([load(['fine.ndjson', '--rejects', 'no-rejects.ndjson']), load(['nowhere.ndjson'])]);
     await expect(rejects('no-rejects.ndjson')).rejects.toMatchObject({ code: 'ENOENT' });
@@ -339,12 +339,12 @@ describe('stowage load of NDJSON', () => {
     expect(stdout).toMatch(/^before-later\.ndjson: already stored \(2 objects\)$/m);
   });
 
-  it('sends as many files at a time as --concurrency says', async () => {
+  it('sends up to --concurrency files at a time', async () => {
     const waiting: (() => void)[] = [];
     for (const name of ['a', 'b', 'c']) {
       onGet[`/at-once-${name}.ndjson`] = (response) => {
         waiting.push(() => response.end(lines(`at-once-${name}`, 1)));
-        // Responds to no request before all three have arrived.
+        // The proxy responds to no request before all three have arrived.
         if (waiting.length === 3) for (const answer of waiting) answer();
       };
     }
@@ -353,7 +353,7 @@ describe('stowage load of NDJSON', () => {
     expect(await countObjects('at-once-c')).toBe(1);
   });
 
-  it('continues after Ctrl-C when it runs again, and stores nothing twice', async () => {
+  it('continues in a second run after Ctrl-C, and stores nothing twice', async () => {
     const whole = lines('stalls', 4_000);
     let mayEnd: () => void = () => undefined;
     const isSlow = new Promise<void>((resolve) => {
@@ -387,7 +387,7 @@ describe('stowage load of NDJSON', () => {
     expect(await countObjects('stalls')).toBe(4_000);
   });
 
-  it('sends a file again after a lost connection and after Retry-After, and stores it once', async () => {
+  it('retries a file after a lost connection and after Retry-After, and stores it once', async () => {
     await write({ 'lost.ndjson': lines('lost', 4_000) });
     let busyAt = 0;
     let waitedMs = 0;
@@ -411,7 +411,7 @@ describe('stowage load of NDJSON', () => {
     expect(await countObjects('lost')).toBe(4_000);
   });
 
-  it('does not send standard input again, and exits with 2', async () => {
+  it('does not retry standard input, and exits with 2', async () => {
     onPut = [(request) => request.once('data', () => request.socket.destroy())];
     const { code, stdout, stderr } = await loadFrom(lines('gone', 4_000), ['-', '--batch-id', 'gone'], networkUrl);
     expect(code).toBe(2);
@@ -423,7 +423,7 @@ describe('stowage load of NDJSON', () => {
   });
 
   it('sends 30 MB of gzip in constant memory', async () => {
-    // gzip members of random bytes, which cannot be compressed; a few of them repeated, because they take time to create.
+    // gzip members of random bytes, which do not compress. A few members are repeated, because creating them takes time.
     const texts = Array.from({ length: 50 }, () => randomBytes(6_000).toString('base64'));
     const packed = (id: string, count: number): Buffer => {
       const ofTexts = texts.map((text, n) => {
@@ -447,12 +447,12 @@ describe('stowage load of NDJSON', () => {
       const objects = Array.from({ length: count }, (_, n) => ({ object_id: `${id}-${String(n)}`, data: { text } }));
       return JSON.stringify({ objects, batch_id: id });
     };
-    // Both are over the size from which a batch file may have more than BATCH_OBJECTS_MAX objects.
+    // Both files exceed the size above which a batch file can have more than BATCH_OBJECTS_MAX objects.
     await write({ 'small-batch.json': batch('small-batch', 300), 'large-batch.json': batch('large-batch', 10_000) });
     const [small, large] = await Promise.all([measure(['small-batch.json']), measure(['large-batch.json'])]);
     expect(large).toMatchObject({ code: 0 });
     expect(large.stdout).toMatch(/^large-batch\.json: stored 10,000 objects$/m);
-    // Less than the difference of the files: a file that was read into memory would take twice its size.
+    // Less than the difference of the file sizes; a file in memory would take twice its size.
     expect(Number(large.stderr) - Number(small.stderr)).toBeLessThan(60_000_000);
   });
 
@@ -483,7 +483,7 @@ describe('stowage load of NDJSON', () => {
     expect((await running.ended).stdout).toMatch(/^progress\.ndjson: stored 3 objects$/m);
   });
 
-  it('rejects an invalid option in one line, and exits with 2', async () => {
+  it('rejects an invalid option with one line, and exits with 2', async () => {
     const wrong: [string, string, string][] = [
       ['--concurrency', '17', '--concurrency must be a whole number from 1 to 16, not "17"'],
       ['--on-conflict', 'merge', '--on-conflict must be replace or skip, not "merge"'],

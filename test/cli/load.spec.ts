@@ -56,7 +56,7 @@ async function folderOf(name: string, contents: Record<string, string | Buffer>)
   return name;
 }
 
-/** A batch file. Each test uses other ids. */
+/** A batch file. Each test uses different ids. */
 function batch(batchId: string, ...objectIds: string[]): string {
   return JSON.stringify({
     batch_id: batchId,
@@ -82,7 +82,7 @@ async function countObjects(batchId: string): Promise<number> {
 }
 
 describe('stowage load', () => {
-  it('loads files and folders, and stores nothing twice when it runs again', async () => {
+  it('loads files and folders, and stores nothing in a second run', async () => {
     const folder = await folderOf('again', { 'b.json': batch('again-b', 'again-3'), 'notes.txt': 'not a batch' });
     await copyFile(join(FIXTURES, DELIVERY), join(stowage.folder, folder, 'a.json'));
 
@@ -111,7 +111,7 @@ describe('stowage load', () => {
     expect((await get('batches/digits')).text).toContain('0.1000');
   });
 
-  it('loads a batch that was read by GET into another project, also over the limits of a JSON batch', async () => {
+  it('loads the response of GET for a batch into another project, even above the limits of a JSON batch', async () => {
     const lines = Array.from(
       { length: BATCH_OBJECTS_MAX + 500 },
       (_, n) => `{"object_id":"copy-${String(n)}","data":{"n":${String(n)}.10,"big":12345678901234567890}}\n`,
@@ -121,7 +121,7 @@ describe('stowage load', () => {
     const [, objects = ''] = /^\{"batch_id":"copy","objects":(\[.*\])\}\s*$/s.exec(text) ?? [];
     const folder = await folderOf('copies', {
       'copy.json': text,
-      // The size of its content is unknown before it is sent.
+      // The size of the content is unknown before it is sent.
       'compressed.json.gz': gzipSync(text),
       'id-last.json': `{"objects": ${objects.replaceAll('},{', '}\n,\n{\n')}, "batch_id": "copy"}`,
     });
@@ -136,7 +136,7 @@ describe('stowage load', () => {
     expect(again.stdout.match(/: already stored \(1,500 objects\)$/gm)).toHaveLength(3);
   });
 
-  it('reports errors in a batch file over the limits with pointers into the file, and stores nothing', async () => {
+  it('reports errors in a batch file above the limits with pointers into the file, and stores nothing', async () => {
     const objects = Array.from({ length: BATCH_OBJECTS_MAX + 1 }, (_, n) => ({
       object_id: `over-${String(n)}`,
       data: {},
@@ -207,7 +207,7 @@ describe('stowage load', () => {
     expect(await countObjects('bad')).toBe(0);
   });
 
-  it('rejects ids that exist in another batch, and a batch that exists with other content', async () => {
+  it('rejects ids that exist in another batch, and an existing batch with other content', async () => {
     const folder = await folderOf('conflicts', {
       'other.json': batch('conflict-other', 'conflict-1'),
       'grown.json': batch('conflict-old', 'conflict-1', 'conflict-2'),
@@ -233,7 +233,7 @@ describe('stowage load', () => {
     expect(stderr).toContain('many/many.json: and 30 more errors, which the server does not list\n');
   });
 
-  it('prints what was stored after Ctrl-C, and exits with 130', async () => {
+  it('prints a summary of the stored objects after Ctrl-C, and exits with 130', async () => {
     const folder = await folderOf('interrupt', { 'a.json': batch('interrupt', 'interrupt-1') });
     const never = `${filesUrl}/never`;
     const running = stowage.start(['load', folder, never, never, 'left.json'], { STOWAGE_URL: origin });
@@ -246,7 +246,7 @@ describe('stowage load', () => {
     expect(stderr).toContain(`${never}: not finished`);
   });
 
-  it('exits with 2 and one line when there is no server, no address, no key or an invalid key', async () => {
+  it('exits with 2 and one line if the server is not reachable, or the URL or a valid key is missing', async () => {
     const wrong: [Record<string, string>, RegExp][] = [
       [{ STOWAGE_URL: 'http://127.0.0.1:4' }, /^stowage: cannot reach http:\/\/127\.0\.0\.1:4: .+\n$/],
       [{ STOWAGE_URL: '' }, /^stowage: PORT is 0 \(any free port\): set STOWAGE_URL .*\n$/],

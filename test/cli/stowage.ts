@@ -20,16 +20,16 @@ export interface Ended {
 export interface Running {
   child: ChildProcess;
   ended: Promise<Ended>;
-  /** The output so far. */
+  /** The output up to now. */
   output(): string;
-  /** Resolves when standard output has this; rejects when the command ends without it. */
+  /** Resolves when standard output matches; rejects if the command ends before that. */
   prints(pattern: RegExp): Promise<RegExpExecArray>;
 }
 
 /** A folder with one installation. Commands run with an environment that has only these settings. */
 export class Stowage {
   private readonly running: Running[] = [];
-  /** Runs one command at a time. */
+  /** The process that runs one command at a time. */
   private commands: ChildProcess | undefined;
   private last: Promise<unknown> = Promise.resolve();
 
@@ -42,7 +42,7 @@ export class Stowage {
     return new Stowage(await mkdtemp(join(tmpdir(), 'stowage-cli-')), settings);
   }
 
-  /** Runs a command that ends by itself, in a process that has loaded the product already. */
+  /** Runs a command that ends by itself, in a process that has already loaded the product. */
   run(args: readonly string[], settings: Record<string, string> = {}): Promise<Ended> {
     const ended = this.last.then(() => this.send({ args, env: this.environment(settings) }));
     this.last = ended;
@@ -66,7 +66,7 @@ export class Stowage {
     return url;
   }
 
-  /** Runs a command in a process of its own. */
+  /** Runs a command in its own process. */
   start(args: readonly string[], settings: Record<string, string> = {}): Running {
     const env = this.environment(settings);
     const child = spawn(process.execPath, [MAIN, ...args], {
@@ -113,9 +113,9 @@ export class Stowage {
   /** Stops the running commands and removes the folder. Does not resolve while a command that has ended keeps its process alive. */
   async remove(): Promise<void> {
     if (this.commands !== undefined) {
-      const gone = once(this.commands, 'exit');
+      const exited = once(this.commands, 'exit');
       this.commands.disconnect();
-      await gone;
+      await exited;
     }
     await Promise.all(
       this.running.map(async ({ child, ended }) => {

@@ -10,7 +10,7 @@ beforeAll(async () => {
 afterAll(() => stowage.remove());
 
 describe('stowage', () => {
-  it('lists its commands with a line for each', async () => {
+  it('lists its commands, each with one line', async () => {
     const { code, stdout, stderr } = await stowage.start(['--help']).ended;
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     for (const command of [
@@ -37,22 +37,22 @@ describe('stowage', () => {
 
   it.each([
     ['an unknown command', ['lod', 'x.json'], "unknown command 'lod' (Did you mean load?)"],
-    ['an unknown command of a command', ['project', 'drop'], "unknown command 'project drop'"],
+    ['an unknown subcommand', ['project', 'drop'], "unknown command 'project drop'"],
     ['an unknown option', ['serve', '--port', '1'], "unknown option '--port'"],
-    ['an unknown option of a command of a command', ['key', 'list', '--all'], "unknown option '--all'"],
+    ['an unknown option of a subcommand', ['key', 'list', '--all'], "unknown option '--all'"],
     ['a missing argument', ['load'], "missing required argument 'source'"],
     ['a missing option', ['key', 'create'], "required option '--role <role>' not specified"],
     ['a move without a target', ['device', 'move', 'd-1'], "required option '--to <name or id>' not specified"],
-    ['an argument too many', ['migrate', 'now'], "too many arguments for 'migrate'"],
+    ['an excess argument', ['migrate', 'now'], "too many arguments for 'migrate'"],
     ['an invalid client setting', ['load', 'x.json', '--url', 'ftp://x'], '--url must be a URL'],
-  ])('rejects %s in one line and exits with 2', async (_, args, message) => {
+  ])('rejects %s with one line and exits with 2', async (_, args, message) => {
     const { code, stdout, stderr } = await stowage.run(args);
     expect(stderr).toMatch(/^stowage: .*\n$/);
     expect(stderr).toContain(message);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   });
 
-  it.each([[[]], [['key']]])('prints the help and exits with 2 when no command is given: %j', async (args) => {
+  it.each([[[]], [['key']]])('prints the help and exits with 2 without a command: %j', async (args) => {
     const { code, stdout, stderr } = await stowage.start(args).ended;
     expect(stderr).toMatch(/^Usage: stowage /);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });

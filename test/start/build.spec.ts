@@ -4,19 +4,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
-/** Appended to an output: it is still there after a build that did not write the file. */
+/** Text that tests append to an output; a build that does not write the file keeps it. */
 const MARK = '\n// written by the test';
 
 let built: string;
 let folder: string;
 
-/** A project of two files with our build script, built once; each test changes a copy. */
+/** A project with two files and our build script, built once; each test changes a copy. */
 beforeAll(async () => {
   built = await mkdtemp(join(tmpdir(), 'stowage-build-'));
   for (const path of ['bin', 'apps/one', 'libs', 'migrations']) await mkdir(join(built, path), { recursive: true });
   for (const file of ['bin/build.mjs', 'tsconfig.build.json']) await copyFile(file, join(built, file));
   await symlink(join(process.cwd(), 'node_modules'), join(built, 'node_modules'));
-  // Without the declarations of Node.js, which take most of the compiler's time.
+  // The declarations of Node.js take most of the compiler's time, so this project does without them.
   const compilerOptions = {
     target: 'es2023',
     lib: ['es2023'],

@@ -19,7 +19,7 @@ interface Result {
 
 interface Running {
   child: ChildProcess;
-  /** Resolves when standard output matches; rejects when the process ends without that. */
+  /** Resolves when standard output matches; rejects if the process ends before that. */
   prints(pattern: RegExp): Promise<RegExpExecArray>;
   result: Promise<Result>;
 }
@@ -28,7 +28,7 @@ let db: Tables;
 let folder: string;
 const children: ChildProcess[] = [];
 
-/** An empty database, and a working directory that is not the project's. */
+/** An empty database, and a working directory outside of the project. */
 beforeAll(async () => {
   db = new Tables(await createDatabase('template1'));
   folder = await mkdtemp(join(tmpdir(), 'stowage-containers-'));
@@ -104,7 +104,7 @@ describe('docker-entrypoint.sh', () => {
     expect(await db.sql('SELECT FROM objects')).toEqual([]);
   });
 
-  it('createsuperuser prints an admin key of the project "default", which need not exist', async () => {
+  it('createsuperuser prints an admin key of the project "default", and creates the project if it is missing', async () => {
     const { code, stdout } = await entrypoint(['createsuperuser']).result;
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^stw_admin_\w+\n$/) });
     adminKey = stdout.trim();
@@ -117,7 +117,7 @@ describe('docker-entrypoint.sh', () => {
     [['key', 'list'], /\bcreatesuperuser\n$/],
     [['project', 'list'], /\bdefault\b/],
     [['device', 'create', 'gate-1'], /stw_device_\w+/],
-  ])('%j runs the command of the command line', async (args, output) => {
+  ])('%j runs the same command as the command line', async (args, output) => {
     const { code, stdout } = await entrypoint(args).result;
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(output) });
   });
@@ -142,7 +142,7 @@ describe('docker-entrypoint.sh', () => {
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/stw_device_\w+/) });
   });
 
-  it('shell runs JavaScript with the services', async () => {
+  it('shell runs JavaScript with access to the services', async () => {
     const { code, stdout } = await entrypoint(['shell'], {}, `(await get(ProjectService).findByName('default')).name\n`)
       .result;
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining(`'default'`) });
@@ -164,7 +164,7 @@ describe('docker-entrypoint.sh', () => {
     expect((await worker.result).code).toBe(0);
   });
 
-  it('the health check of the Dockerfile succeeds while the server runs, and fails after it has stopped', async () => {
+  it('the health check of the Dockerfile succeeds while the server runs, and fails after it stops', async () => {
     const [program = '', ...args] = await healthCheck();
     const settings = { PORT: new URL(origin).port };
     expect(await start(program, args, settings).result).toMatchObject({ code: 0, stderr: '' });
@@ -179,7 +179,7 @@ async function dockerfile(): Promise<{ text: string; instructions: Instruction[]
   return { text, instructions: DockerfileParser.parse(text).getInstructions() };
 }
 
-/** The words of the last instruction of this name, which is written as a JSON array. */
+/** The elements of the last instruction with this name, which is a JSON array. */
 async function wordsOf(keyword: string): Promise<string[]> {
   const found = (await dockerfile()).instructions.filter((instruction) => instruction.getKeyword() === keyword).at(-1);
   return (found as JSONInstruction).getJSONStrings().map((word) => JSON.parse(word.getValue()) as string);
@@ -196,7 +196,7 @@ describe('Dockerfile', () => {
     expect(validate((await dockerfile()).text)).toEqual([]);
   });
 
-  it('copies only paths that exist and that .dockerignore lets through', async () => {
+  it('copies only paths that exist and that .dockerignore does not exclude', async () => {
     const included = (await readFile('.dockerignore', 'utf8'))
       .split('\n')
       .flatMap((line) => line.match(/^!(.+)$/)?.[1] ?? []);
@@ -209,7 +209,7 @@ describe('Dockerfile', () => {
     for (const source of sources) await access(source);
   });
 
-  it('copies from its build stage what the server needs: the code, its dependencies and the files it reads', async () => {
+  it('copies from its build stage the code, the dependencies and the files that the server reads', async () => {
     const { text } = await dockerfile();
     const [, stage = ''] = text.split(/^FROM .*(?<!AS build)$/m);
     const copied = [...stage.matchAll(/^COPY (?:--from=build \/app\/)?(\S+) /gm)].map(([, path]) => path);
@@ -225,7 +225,7 @@ describe('Dockerfile', () => {
     for (const name of names) expect(scripts).toHaveProperty(name ?? '');
   });
 
-  it('starts the entry point with a command that it knows, not as root', async () => {
+  it('starts the entry point with a valid command, and not as root', async () => {
     expect(await wordsOf('ENTRYPOINT')).toEqual(['/app/docker-entrypoint.sh']);
     expect(COMMANDS).toEqual(expect.arrayContaining(await wordsOf('CMD')));
     expect((await dockerfile()).text).toMatch(/^USER node$/m);
@@ -253,7 +253,7 @@ describe('docker-compose.yml', () => {
     expect({ code, messages: `${stdout}${stderr}`.trim() }).toEqual({ code: 0, messages: '' });
   });
 
-  it('has the API, a worker and PostgreSQL 18, whose health the others wait for', async () => {
+  it('has the API, a worker and PostgreSQL 18, and both wait until PostgreSQL is healthy', async () => {
     const { services } = await compose();
     expect(Object.keys(services)).toEqual(['api', 'postgres', 'worker']);
     expect(services.postgres).toMatchObject({
@@ -265,12 +265,12 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  it('runs commands that the entry point knows', async () => {
+  it('runs valid commands of the entry point', async () => {
     const { services } = await compose();
     expect([services.api?.command, services.worker?.command]).toEqual([['serve'], ['worker']]);
   });
 
-  it('refuses to start without the key secret and the database password', async () => {
+  it('does not start without the key secret and the database password', async () => {
     const { services } = await compose();
     for (const name of ['api', 'worker']) {
       expect(services[name]?.environment.STOWAGE_KEY_SECRET).toMatch(/^\$\{STOWAGE_KEY_SECRET:\?.+\}$/);
@@ -279,7 +279,7 @@ describe('docker-compose.yml', () => {
     expect(services.postgres?.environment.POSTGRES_PASSWORD).toMatch(/^\$\{POSTGRES_PASSWORD:\?.+\}$/);
   });
 
-  it('sets only settings that Stowage has', async () => {
+  it('sets only variables that are settings of Stowage', async () => {
     const { services } = await compose();
     const known = [...(await readFile('.env.example', 'utf8')).matchAll(/^(?:# )?([A-Z_]+)=/gm)].map(
       ([, name]) => name,
@@ -289,7 +289,7 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  it('passes on every setting except those that the containers or the clients have', async () => {
+  it('passes on every setting except those of the containers and the clients', async () => {
     const { services } = await compose();
     const ownByImage = ['HOST', 'PORT', 'STOWAGE_DATA_DIR'];
     const ofClients = ['STOWAGE_URL', 'STOWAGE_API_KEY'];

@@ -10,13 +10,13 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { RUN } from '../harness/run.js';
 
-/** The built product, as `npm start` runs it. */
+/** The built product, which `npm start` runs. */
 const MAIN = join(process.cwd(), 'dist/apps/cli/main.js');
 
 interface Started {
   child: ChildProcess;
   lines: string[];
-  /** Resolves with the URL of the API; rejects when the process ends first. */
+  /** Resolves with the URL of the API; rejects if the process ends before that. */
   ready: Promise<string>;
   ended: Promise<{ code: number | null; stderr: string }>;
 }
@@ -24,7 +24,7 @@ interface Started {
 let folder: string;
 const children: ChildProcess[] = [];
 
-/** Each describe has an installation of its own, which its tests use one after the other. */
+/** Each describe block has its own installation, which its tests use sequentially. */
 function useInstallation(): void {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'stowage-start-'));
@@ -32,9 +32,9 @@ function useInstallation(): void {
   afterAll(async () => {
     for (const child of children.splice(0)) {
       if (child.exitCode === null && child.signalCode === null) {
-        const gone = new Promise((resolve) => child.once('exit', resolve));
+        const exited = new Promise((resolve) => child.once('exit', resolve));
         child.kill('SIGTERM');
-        await gone;
+        await exited;
       }
     }
     await stopPostgres();
@@ -117,7 +117,7 @@ async function readmeBlocks(heading: string, language: string): Promise<string[]
   );
 }
 
-/** Replaces what differs from one installation, or one request, to the next. */
+/** Replaces the parts that differ between installations or requests. */
 function normalize(text: string): string {
   return (
     text
@@ -154,7 +154,7 @@ describe('stowage serve on an empty folder', () => {
     url = await server.ready;
   });
 
-  it('prints requests that work when they are pasted', async () => {
+  it('prints requests that work when pasted into a shell', async () => {
     const commands = server.lines.filter((line) => line.includes('curl ')).map((line) => line.trim());
     expect(commands).toHaveLength(3);
     const answers: string[] = [];
@@ -164,7 +164,7 @@ describe('stowage serve on an empty folder', () => {
     expect(answers[2]?.trim()).toBe('204');
   });
 
-  it('prints what the README quotes, and answers its three requests as quoted', async () => {
+  it('prints the output that the README shows, and returns the responses that it shows for its three requests', async () => {
     const [output = ''] = await readmeBlocks('Start', 'text');
     expect(normalize(server.lines.join('\n'))).toBe(normalize(output));
 
@@ -197,7 +197,7 @@ describe('stowage serve after a server was killed', () => {
   let server: Started;
   let key: string;
 
-  it('prints the same keys, when none was used', async () => {
+  it('prints the same keys if none was used', async () => {
     server = start({ STOWAGE_SEED: 'false' });
     await server.ready;
     key = adminKey(server.lines);
@@ -222,7 +222,7 @@ describe('stowage serve after a server was killed', () => {
     expect(await postmasterPid()).toBe(postmaster);
   });
 
-  it('prints no key after one was used, logs only requests to standard error, and exits with 0', async () => {
+  it('prints no key after one is used, logs only requests to standard error, and exits with 0', async () => {
     expect(server.lines.join('\n')).not.toContain('stw_');
     server.child.kill('SIGTERM');
     const { code, stderr } = await server.ended;
@@ -252,7 +252,7 @@ describe('a running stowage serve', () => {
     expect(await countObjects(url, key)).toBe(0);
   });
 
-  it('exits with 0 after two signals, when the requests in progress are finished', async () => {
+  it('exits with 0 after two signals, when the requests in progress have finished', async () => {
     const objects = Array.from({ length: 5000 }, (_, index) => ({
       object_id: `o-${String(index)}`,
       data: { n: index },
@@ -261,7 +261,7 @@ describe('a running stowage serve', () => {
     const body = JSON.stringify({ batch_id: 'under way', objects });
     const sending = request(`${url}batches`, { method: 'POST', headers });
     sending.flushHeaders();
-    // The server has the request, and waits for its body.
+    // The server has received the request, and waits for its body.
     await once(sending, 'continue');
     server.child.kill('SIGTERM');
     server.child.kill('SIGTERM');
@@ -312,17 +312,17 @@ describe('stowage serve ends with one line on standard error and exit code 1', (
     await expect(access(join(folder, 'data'))).rejects.toThrow('ENOENT');
   });
 
-  it('when a setting is wrong', async () => {
+  it('when a setting is invalid', async () => {
     expect(await failure({ PORT: 'http' })).toMatch(/^stowage: PORT must be a whole number/);
   });
 
-  it('when the data dir is of another PostgreSQL', async () => {
+  it('when the data directory belongs to another version of PostgreSQL', async () => {
     await mkdir(join(folder, 'data/postgres'), { recursive: true });
     await writeFile(join(folder, 'data/postgres/PG_VERSION'), '13\n');
     expect(await failure({})).toContain('13');
   });
 
-  it('when DATABASE_URL leads nowhere', async () => {
+  it('when no server is reachable at DATABASE_URL', async () => {
     const settings = { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none', STOWAGE_KEY_SECRET: 'x'.repeat(32) };
     expect(await failure(settings)).toContain('cannot use the database');
   });
