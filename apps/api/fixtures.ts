@@ -29,7 +29,7 @@ export class Fixtures {
     private readonly config: Config,
   ) {}
 
-  /** Loads every file; what an interrupted load has stored already is skipped. @returns the objects and files loaded */
+  /** Loads every file; data that an interrupted load has stored already is skipped. @returns the objects and files loaded */
   async load(projectId: number): Promise<{ objects: number; files: number }> {
     const folder = projectFile('fixtures');
     const names = (await readdir(folder)).filter((file) => file.endsWith('.json')).sort();
@@ -38,7 +38,7 @@ export class Fixtures {
     return { objects, files: names.length };
   }
 
-  /** The first member of a file decides what it is. */
+  /** The first member of a file identifies its kind. */
   private loadFile(projectId: number, bytes: Buffer): Promise<number> {
     const file = JSON.parse(bytes.toString()) as object;
     const [first] = Object.keys(file);
@@ -67,8 +67,8 @@ export class Fixtures {
     const now = Math.floor(Date.now() / HOUR_MS) * HOUR_MS;
     let count = 0;
     for (const { hourly, ...params } of rooms) {
-      const readings = hourly.map((temperature, place) => {
-        return { temperature, recorded_at: rfc3339(now - (hourly.length - 1 - place) * HOUR_MS) };
+      const readings = hourly.map((temperature, index) => {
+        return { temperature, recorded_at: rfc3339(now - (hourly.length - 1 - index) * HOUR_MS) };
       });
       const bytes = Buffer.from(JSON.stringify(readings));
       count += await this.run('temperatures.record', projectId, bytes, params);

@@ -45,12 +45,12 @@ export class HealthController {
     return this.pingDatabase();
   }
 
-  /** @throws Problem unavailable when the database does not answer within PING_TIMEOUT_MS */
+  /** @throws Problem unavailable when the database does not respond within PING_TIMEOUT_MS */
   private async pingDatabase(): Promise<HealthDto> {
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        reject(new Error(`no answer within ${String(PING_TIMEOUT_MS)} ms`));
+        reject(new Error(`no response within ${String(PING_TIMEOUT_MS)} ms`));
       }, PING_TIMEOUT_MS);
     });
     try {
@@ -58,7 +58,7 @@ export class HealthController {
       return { status: 'ok', details: { database: { status: 'up' } } };
     } catch (cause) {
       throw new Problem('unavailable', {
-        detail: 'The database does not answer.',
+        detail: 'The database does not respond.',
         extra: { details: { database: { status: 'down' } } },
         cause,
       });

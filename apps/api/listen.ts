@@ -37,7 +37,7 @@ export async function listen(app: NestFastifyApplication, { host, port }: Addres
   return (await app.getUrl()).replace('[::1]', 'localhost');
 }
 
-/** What the user can do about it; the error itself when it is none of these. */
+/** The error with advice for the user; any other error unchanged. */
 function addressError({ host, port }: Address, cause: unknown): unknown {
   switch ((cause as NodeJS.ErrnoException).code) {
     case 'EADDRINUSE':

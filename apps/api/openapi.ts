@@ -70,10 +70,16 @@ export function createOpenApi(app: INestApplication): OpenAPIObject {
     .addSecurity('bearer', {
       type: 'http',
       scheme: 'bearer',
-      description: 'An API key, such as `stw_analyst_…`, sent as `Authorization: Bearer <key>`. This one is enough.',
+      description:
+        'An API key, such as `stw_analyst_…`, sent as `Authorization: Bearer <key>`. Either scheme is sufficient.',
     })
     .addApiKey(
-      { type: 'apiKey', in: 'header', name: 'X-Api-Key', description: 'The same API key in a header of its own.' },
+      {
+        type: 'apiKey',
+        in: 'header',
+        name: 'X-Api-Key',
+        description: 'The API key, as an alternative to Authorization.',
+      },
       'api-key',
     );
   for (const [name, description] of Object.entries(TAGS)) builder.addTag(name, description);

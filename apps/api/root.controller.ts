@@ -61,7 +61,10 @@ export class LimitsDto {
   @ApiProperty({ description: 'The maximum number of objects in one JSON batch.', example: 100000 })
   batch_objects_max: number;
 
-  @ApiProperty({ description: 'The largest compressed NDJSON stream after inflating, in bytes.', example: 17179869184 })
+  @ApiProperty({
+    description: 'The largest compressed NDJSON stream after decompression, in bytes.',
+    example: 17179869184,
+  })
   inflated_limit_bytes: number;
 
   @ApiProperty({

@@ -6,7 +6,7 @@ import { ENTITIES } from '../entities.js';
 export interface InstallationUse {
   /** Receives one line for each step that takes time. */
   say: (line: string) => void;
-  /** Whether the command creates something, and so draws sequence numbers. */
+  /** Whether the command creates rows, and so needs sequence numbers. */
   leasesLane: boolean;
 }
 

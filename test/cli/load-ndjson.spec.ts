@@ -273,7 +273,7 @@ describe('stowage load of NDJSON', () => {
     const args = ['part', '--partial', '--concurrency', '1', '--rejects', 'part/rejects.ndjson'];
     const { code, stdout, stderr } = await load(args);
     expect(code).toBe(1);
-    expect(stderr).toContain('part/part.ndjson: /lines/4: is not valid JSON at column 1.\n');
+    expect(stderr).toContain('part/part.ndjson: /lines/4: is not valid JSON at column 1\n');
     expect(stdout).toMatch(/^part\/part\.ndjson: stored 1 object, 3 objects rejected$/m);
     expect(stdout).toMatch(/^stored 2 objects in 2 batches \(.*\); 4 objects left out\n$/m);
     const file = 'part/part.ndjson';
@@ -298,7 +298,7 @@ describe('stowage load of NDJSON', () => {
         file,
         batch_id: 'part',
         pointer: '/lines/4',
-        detail: expect.stringContaining('is not valid JSON at column 1.'),
+        detail: expect.stringContaining('is not valid JSON at column 1'),
         line: 'nonsense',
       },
       {

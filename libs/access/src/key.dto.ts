@@ -22,7 +22,7 @@ export class CreateKeyDto {
   @IdField({
     optional: true,
     nullable: true,
-    description: 'The device of a key with the role device; required for that role, refused for every other.',
+    description: 'The device of a key with the role device; required for that role, not allowed for any other.',
   })
   device_id?: string | null;
 }

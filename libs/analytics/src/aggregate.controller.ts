@@ -17,7 +17,9 @@ export class AggregateController {
   @Get()
   @JsonHeader()
   @Rules({ roles: ['admin', 'analyst'], query: true })
-  @ApiOperation({ summary: 'Count, add up, average or rank what the filter matches: in all, over time, or by value' })
+  @ApiOperation({
+    summary: 'Count, sum, average or rank the objects that match the filter: in all, over time, or by value',
+  })
   @ApiResult(200, AggregateDto)
   @ApiProblems('invalid-query')
   async aggregateObjects(

@@ -6,7 +6,7 @@ import { OPS } from './aggregate.js';
 import { BUCKET_RULE, isTimeZone, parseBucket, TIME_ZONE_RULE } from './bucket.js';
 import { FilterQuery, filterOf, SCALAR_SCHEMA, type Scalar } from '#objects';
 
-/** The filters of lists without paging, and without `key` and `value`: here `key` names what is computed. */
+/** The filters of lists without paging, and without `key` and `value`: here `key` names the values to aggregate. */
 class FilterOnlyQuery extends OmitType(FilterQuery, [
   'page',
   'page_size',
@@ -25,7 +25,7 @@ export class AggregateQuery extends FilterOnlyQuery {
     min: 1,
     max: 255,
     description:
-      'The key whose numeric values are computed; not a filter. Required except with op=count, which counts objects without it.',
+      'The key whose numeric values are aggregated; not a filter. Required except with op=count, which counts objects without it.',
   })
   key?: string;
 
@@ -95,7 +95,7 @@ export class AggregateDto {
 
   @ApiProperty({
     type: [AggregateResultDto],
-    description: 'In ascending order of group and series; empty groups are left out.',
+    description: 'In ascending order of group and series; empty groups are omitted.',
   })
   results: AggregateResultDto[];
 }

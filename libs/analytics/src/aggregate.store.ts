@@ -57,7 +57,7 @@ export class AggregateStore {
     const rows = await this.database.query<Row>(text, values).catch((error: unknown) => {
       throw problemOf(error, overflowError);
     });
-    refuseTooLarge(rows[0], aggregate);
+    requireWithinLimits(rows[0], aggregate);
     return rows.flatMap(({ by, series, value, count }) =>
       by === null ? [] : [{ by, series, value, count: Number(count) }],
     );
@@ -77,7 +77,7 @@ function problemOf(error: unknown, overflowError: ParameterError): unknown {
 }
 
 /** @throws Problem invalid-query */
-function refuseTooLarge(size: Row | undefined, { by, series }: Aggregate): void {
+function requireWithinLimits(size: Row | undefined, { by, series }: Aggregate): void {
   const parameter = by?.kind === 'time' ? 'bucket' : 'by';
   const coarser = by?.kind === 'time' ? 'use a longer bucket' : 'group by a coarser key';
   const remedy = `${coarser}${series === null ? '' : ', drop series'} or use a narrower filter`;

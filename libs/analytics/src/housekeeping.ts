@@ -9,7 +9,7 @@ const DELETE_OLD_MARKS = `
   WITH old AS (
     SELECT project_id, subject, hour, marked_at FROM rollup_marks
     WHERE marked_at < now() - interval '1 day' ORDER BY marked_at LIMIT ${String(MAINTENANCE_ROWS)}),
-  gone AS (
+  deleted AS (
     DELETE FROM rollups AS r USING old
     WHERE r.project_id = old.project_id AND r.subject = old.subject AND r.hour = old.hour),
   marks AS (

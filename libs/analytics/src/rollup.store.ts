@@ -30,7 +30,7 @@ export function* splitSpan(span: MeasuredSpan): Generator<MeasuredSpan> {
   yield { ...span, from };
 }
 
-/** Operations that rollups can answer. */
+/** Operations that can be computed from rollups. */
 const ROLLUP_OPS = ['count', 'sum', 'avg', 'min', 'max'] as const satisfies readonly Op[];
 export type RollupOp = (typeof ROLLUP_OPS)[number];
 
@@ -159,8 +159,8 @@ export class RollupStore {
   }
 
   /**
-   * Computes the missing and the invalid rollups of a span, at most 30 days (`splitSpan`), in one snapshot, so that a change which it does not see keeps its
-   * mark. Of two concurrent refreshes the later one fails to serialize and is retried.
+   * Computes the missing and the invalid rollups of a span, at most 30 days (`splitSpan`), in one snapshot. A change that the
+   * snapshot does not contain keeps its mark. Of two concurrent refreshes the later one fails to serialize and is retried.
    */
   async refresh({ projectId, subject, from, until }: MeasuredSpan): Promise<void> {
     const span = [projectId, subject, from, until];

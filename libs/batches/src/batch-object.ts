@@ -1,4 +1,4 @@
-import { isValidDto, Problem, validateDto, ValidationErrors, type JsonBody } from '#http';
+import { isValidDto, MalformedJson, Problem, validateDto, ValidationErrors, type JsonBody } from '#http';
 import { dataText, isShorthand, NewObjectDto } from '#objects';
 import { listOfPairs, type NewObjectRow } from '#store';
 
@@ -42,12 +42,15 @@ export function parseBatchObject(
 }
 
 /** The errors of a problem with pointers below `parent`. */
-function errorsOf({ errors, errorCount, message }: Problem, parent: string): ValidationErrors {
-  if (errors.length === 0) {
-    // A message about a body is also true of a line of a stream, which is always line 1.
-    const detail = message.replace(/^The body /, '').replace(' at line 1, column ', ' at column ');
-    return new ValidationErrors({ pointer: parent, detail });
+function errorsOf(problem: Problem, parent: string): ValidationErrors {
+  if (problem instanceof MalformedJson) {
+    // The object is one line of a stream: its pointer has the number of the line.
+    const { reason, location } = problem;
+    const at = location && ` at column ${String(location.column)}`;
+    return new ValidationErrors({ pointer: parent, detail: `${reason}${at ?? ''}` });
   }
+  const { errors, errorCount, message } = problem;
+  if (errors.length === 0) return new ValidationErrors({ pointer: parent, detail: message });
   const found = new ValidationErrors();
   for (const error of errors) {
     found.add({ pointer: parent + ('pointer' in error ? error.pointer : ''), detail: error.detail });

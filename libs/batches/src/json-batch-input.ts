@@ -1,4 +1,4 @@
-import { countNames, endOfValue, findMember, JSON_DEPTH_MAX, skipSpace, surveyJson, type FoundMember } from '#json';
+import { countNames, endOfValue, findMember, JSON_DEPTH_MAX, skipSpace, scanJson, type FoundMember } from '#json';
 import { isValidDto, JsonBody, Problem, ValidationErrors } from '#http';
 import { isShorthand, NewObjectDto } from '#objects';
 import type { BatchChunk, BatchInput } from './batch-input.js';
@@ -80,7 +80,7 @@ export class JsonBatchInput implements BatchInput {
   /** Null where an object is not valid, or JavaScript would lose a name, a digit or a character of it. @throws SyntaxError */
   private parsePlain({ starts, elements }: ListElements, position: number): ParsedElements | null {
     const text = `[${this.text.slice(starts[0] ?? 0, elements.at(-1)?.end ?? 0)}]`;
-    const { names, depth, suspect } = surveyJson(text);
+    const { names, depth, needsInspection: suspect } = scanJson(text);
     if (depth > JSON_DEPTH_MAX) return null;
     const values = JSON.parse(text) as NewObjectDto[];
     if (suspect || countNames(values) !== names) return null;

@@ -114,7 +114,7 @@ export class Database implements Queryable {
     }
   }
 
-  /** @throws StartupError when the server cannot be reached, refuses the connection, or is too old */
+  /** @throws StartupError when the server cannot be reached, rejects the connection, or is too old */
   static async connect(options: DatabaseOptions): Promise<Database> {
     const dataSource = new OwnedDataSource(dataSourceOptions(options));
     try {

@@ -23,7 +23,7 @@ export interface InstallationOptions {
   config: Config;
   entities: (new () => object)[];
   logger: LoggerService;
-  /** Whether this process draws sequence numbers; without a lane `sequence.next` throws. */
+  /** Whether this process generates sequence numbers; without a lane `sequence.next` throws. */
   leasesLane: boolean;
   /** Receives one line for each step that takes time. */
   say: (line: string) => void;

@@ -55,9 +55,9 @@ const RELEASE = {
 };
 
 /**
- * The lease of a lane, by which a process draws sequence numbers that no other process draws. Two mechanisms keep numbers
+ * The lease of a lane, the worker id in the sequence numbers of this process. No other process generates the same numbers. Two mechanisms keep numbers
  * from repeating. The lease gives a lane to one living process at a time: it expires by the
- * database's clock, and the holder stops drawing numbers earlier, by its own monotonic clock. And each holder draws only ticks
+ * database's clock, and the holder stops generating numbers earlier, by its own monotonic clock. And each holder uses only ticks
  * that a statement has reserved for it in the lane's row, so a lane that is leased again continues after its former holder,
  * also when that holder ran ahead of the clock or was killed, or when the clock was set back in between.
  */
@@ -89,7 +89,7 @@ export class LaneLease {
     return lease;
   }
 
-  /** Stops the sequence and gives the lane back. Waits for a database that does not respond for 2 seconds at most. */
+  /** Stops the sequence and releases the lane. Waits for a database that does not respond for 2 seconds at most. */
   async close(): Promise<void> {
     this.closing.abort();
     await Promise.race([this.release(), sleep(RELEASE_TIMEOUT_MS, undefined, { ref: false })]);
@@ -150,7 +150,7 @@ export class LaneLease {
     await this.renewing;
     this.sequence.use(undefined);
     const values = [this.lane, this.holder, this.sequence.lastTick];
-    // A lane that is not given back is free when its lease expires.
+    // A lane that is not released is free when its lease expires.
     await this.database.reserved.query(RELEASE, values).catch(() => undefined);
   }
 }

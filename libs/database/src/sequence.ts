@@ -6,12 +6,12 @@ const LANES = 1024;
 /** The distance between neighbouring numbers of one lane; the bits below it are the lane. */
 export const SEQ_STEP = LANES;
 
-/** SQL for the time at which a sequence number was drawn, to the millisecond. */
+/** SQL for the time at which a sequence number was generated, to the millisecond. */
 export function timeOfSeqSql(seq: string): string {
   return `(timestamptz '${EPOCH}' + (${seq} >> 22) * interval '1 millisecond')`;
 }
 
-/** The time at which a sequence number was drawn, RFC 3339 in UTC. */
+/** The time at which a sequence number was generated, RFC 3339 in UTC. */
 export function timeOfSeq(seq: string | bigint): string {
   return new Date(EPOCH_MS + Number(BigInt(seq) >> 22n)).toISOString();
 }
@@ -21,7 +21,7 @@ export function isSeq(text: string): boolean {
   return /^[1-9]\d{0,18}$/.test(text) && BigInt(text) < 2n ** 63n;
 }
 
-/** The part of a lane that one process may draw numbers from. Ticks are numbers without their lane. */
+/** The part of a lane that one process may use. A tick is a number without its lane: a 4096th of a millisecond. */
 export interface LaneRange {
   lane: number;
   /** The last tick that an earlier holder of the lane may have used. */
@@ -32,7 +32,7 @@ export interface LaneRange {
   endsAtMs: number;
 }
 
-/** No number can be drawn now: the lease of the lane has ended, or the clock is beyond the range. A retry may succeed. */
+/** No number can be generated now: the lease of the lane has ended, or the clock is beyond the range. A retry may succeed. */
 export class SequenceUnavailableError extends Error {
   override name = 'SequenceUnavailableError';
 }
@@ -46,14 +46,15 @@ export interface SequenceClocks {
 }
 
 /**
- * Draws the numbers that order everything: 41 bits of milliseconds since 2024, 12 of a counter, 10 of a lane. They grow with
+ * Generates Snowflake ids: 41 bits of milliseconds since 2024, 12 of a counter, 10 of a worker id, here a leased "lane". They
+ * order batches, objects, jobs and keys, and contain the time at which they were generated. They grow with
  * time, and need no round trip to the database and no lock. They are unique because each process has a lane of its own, see
  * `LaneLease`, and each holder of a lane a range of its own. Within a process they also grow when the clock is set back.
  * Many numbers at once run ahead of the clock: 100,000 by 25 ms.
  */
 export class Sequence {
   private range: LaneRange | undefined;
-  private drawnTick = 0;
+  private usedTick = 0;
 
   constructor(private readonly clocks: SequenceClocks = { now: Date.now, monotonicNow: () => performance.now() }) {}
 
@@ -64,29 +65,29 @@ export class Sequence {
   next(count = 1): bigint {
     const { range } = this;
     if (range === undefined) throw new SequenceUnavailableError('this process has no lane of sequence numbers');
-    const tick = Math.max(this.tickOfClock(), this.drawnTick + 1);
+    const tick = Math.max(this.tickOfClock(), this.usedTick + 1);
     const last = tick + count - 1;
     if (last > range.untilTick || this.clocks.monotonicNow() >= range.endsAtMs) {
       throw new SequenceUnavailableError(`the lease of lane ${String(range.lane)} has ended`);
     }
-    this.drawnTick = last;
+    this.usedTick = last;
     return BigInt(tick) * BigInt(LANES) + BigInt(range.lane);
   }
 
-  /** Draws from this range from now on; without one, no more numbers are drawn. */
+  /** Uses this range from now on; without one, `next` throws. */
   use(range: LaneRange | undefined): void {
     this.range = range;
-    this.drawnTick = Math.max(this.drawnTick, range?.afterTick ?? 0);
+    this.usedTick = Math.max(this.usedTick, range?.afterTick ?? 0);
   }
 
-  /** The last tick that was drawn, or the end of the ticks of the lane's earlier holders. */
+  /** The last tick that was used, by this process or by an earlier holder of the lane. */
   get lastTick(): number {
-    return this.drawnTick;
+    return this.usedTick;
   }
 
-  /** The tick of the next number, were it drawn now. */
+  /** The tick that the next number would have now. */
   get nextTick(): number {
-    return Math.max(this.tickOfClock(), this.drawnTick + 1);
+    return Math.max(this.tickOfClock(), this.usedTick + 1);
   }
 
   /** The time on the monotonic clock that leases are measured with, in ms. */

@@ -33,13 +33,13 @@ function toObject({ value, text, start, pointer: parent }: InputItem): Parsed<st
   const [actual = [], , times = []] = series;
   const errors = new ValidationErrors();
   const detail = `must have ${String(actual.length)} points, as sprocket_production_actual has`;
-  for (const [place, key] of KEYS.entries())
-    if (series[place]?.length !== actual.length) errors.add({ pointer: `${pointer}/${key}`, detail });
+  for (const [index, key] of KEYS.entries())
+    if (series[index]?.length !== actual.length) errors.add({ pointer: `${pointer}/${key}`, detail });
   // On the text: as a double, 1.00000000000000000001 is a whole number.
-  for (const [place, one] of times.entries())
-    if (!isWhole(one)) errors.add({ pointer: `${pointer}/time/${String(place)}`, detail: TIME_RULE });
+  for (const [index, one] of times.entries())
+    if (!isWhole(one)) errors.add({ pointer: `${pointer}/time/${String(index)}`, detail: TIME_RULE });
   if (errors.count > 0) return { errors };
-  const pairs = times.flatMap((_, point) => KEYS.map((key, place) => [key, series[place]?.[point] ?? ''] as const));
+  const pairs = times.flatMap((_, point) => KEYS.map((key, index) => [key, series[index]?.[point] ?? ''] as const));
   return { value: dataOf(pairs) };
 }
 
@@ -74,8 +74,8 @@ function pointErrors(chart: ChartDataDto, pointer: string): ValidationErrors {
   const errors = new ValidationErrors();
   for (const key of KEYS) {
     const [isPoint, detail] = key === 'time' ? [isTimeNumber, TIME_RULE] : [isNumber, NUMBER_RULE];
-    for (const [place, one] of chart[key].entries())
-      if (!isPoint(one)) errors.add({ pointer: `${pointer}/${key}/${String(place)}`, detail });
+    for (const [index, one] of chart[key].entries())
+      if (!isPoint(one)) errors.add({ pointer: `${pointer}/${key}/${String(index)}`, detail });
   }
   return errors;
 }

@@ -74,7 +74,7 @@ export class CollectionService {
 
   private async parseCreate(collection: TypedCollection, request: WriteRequest): Promise<CollectionInput> {
     const { items, list } = await parseItems(collection, jsonBody(request), this.config.limits.bodyLimitBytes);
-    // An id from the file's content and the index: three equal items of a file stay three, and the same file adds none.
+    // Equal items of one file get different ids; sending the file again gets the same ids.
     const digest = list === undefined ? undefined : digestOf(list);
     const newId = (index: number): string =>
       digest === undefined ? this.sequence.next().toString() : `${digest}-${String(index)}`;
@@ -102,7 +102,7 @@ export class CollectionService {
     const objectId = pathParam(request, collection.idParam);
     const { givenId, data } = await parseItem(collection, jsonBody(request), this.config.limits.bodyLimitBytes);
     if (givenId !== undefined && givenId !== objectId) {
-      const errors = [{ pointer: '/id', detail: `must be "${objectId}", the id in the path, or be left out` }];
+      const errors = [{ pointer: '/id', detail: `must equal the current value "${objectId}", or be omitted` }];
       throw new Problem('invalid-body', { detail: `The id of a ${collection.singular} cannot change.`, errors });
     }
     return this.database.transaction(async (tx) => {
@@ -149,7 +149,7 @@ export function collectionList(collection: TypedCollection): FeedList<string> {
 /** The JSON of the item that an object stores. @throws Problem not-found for an object of another shape */
 function itemText(collection: TypedCollection, row: ObjectRow): string {
   const text = row.batch_id === collection.name ? collection.fromObject(row) : undefined;
-  // The same text as for an object that does not exist.
+  // The same response as for an object that does not exist.
   if (text === undefined) throw new Problem('not-found', { detail: 'Object not found.' });
   return text;
 }
@@ -181,7 +181,7 @@ function itemResponse(collection: TypedCollection, row: ObjectRow): WriteRespons
   return { status: 200, text, headers: { ETag: etagOf(text) }, items: 1 };
 }
 
-/** Whether a stored item equals one that was sent, in whatever form its numbers are written. */
+/** Whether a stored item equals one that was sent; different notations of a number are equal. */
 function isSame(collection: TypedCollection, stored: ObjectRow | undefined, sent: string): boolean {
   if (stored?.batch_id !== collection.name) return false;
   const [left, right] = [stored.data, sent].map((data) =>
@@ -190,7 +190,7 @@ function isSame(collection: TypedCollection, stored: ObjectRow | undefined, sent
   return left === right;
 }
 
-/** A digest of the list without insignificant white space; with 128 bits a collision by chance is not to be expected. */
+/** A digest of the list without insignificant white space; with 128 bits a collision is improbable. */
 function digestOf(list: string): string {
   const compact = list.replace(/("[^"\\]*(?:\\.[^"\\]*)*")|\s+/g, '$1');
   return hash('sha256', compact, 'hex').slice(0, 32);

@@ -15,7 +15,7 @@ export interface InputItem {
   pointer: string;
 }
 
-/** An item after validation: what it was converted to, or its errors. */
+/** An item after validation: the converted value, or its errors. */
 export type Parsed<T> = { value: T } | { errors: ValidationErrors };
 
 /** The items of a body that is one item or a list of items. */
@@ -27,7 +27,7 @@ export interface InputItems {
 
 /**
  * Reads a body that is one item or a list of items.
- * @param plural what the items are, for error messages
+ * @param plural the plural of the items' name, for error messages
  * @throws Problem malformed-request; invalid-body for an empty list; too-large
  */
 export function readItems(body: JsonBody, plural: string): InputItems {

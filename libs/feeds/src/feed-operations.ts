@@ -3,7 +3,7 @@ import type { Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { FeedWriter, type FeedWrite, type FeedWriteResult } from './feed-writer.js';
 
-/** The objects of a request to a feed, and whatever else the feed needs for its response. */
+/** The objects of a request to a feed. A feed adds the members that its response needs. */
 export interface FeedInput extends Omit<FeedWrite, 'projectId'> {
   /** Whether `verify` has to be called. It costs a transaction of several statements. */
   needsVerification?: boolean;
@@ -13,9 +13,9 @@ export interface FeedInput extends Omit<FeedWrite, 'projectId'> {
 export interface FeedStages<Input extends FeedInput> {
   /** Name of the operation. It is stored with each job, so it never changes. */
   name: string;
-  /** Parses and validates the request. @throws Problem for what the client has to correct */
+  /** Parses and validates the request. @throws Problem for errors of the client */
   parse(request: WriteRequest): Input | Promise<Input>;
-  /** Checks what was stored, in the same transaction. @throws Problem to roll it back */
+  /** Checks the stored objects in the same transaction. @throws Problem to roll it back */
   verify?(tx: Queryable, input: Input, results: readonly FeedWriteResult[], request: WriteRequest): Promise<void>;
   /** @param results one for each object, in their order */
   respond(input: Input, results: readonly FeedWriteResult[], request: WriteRequest): WriteResponse;

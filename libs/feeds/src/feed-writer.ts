@@ -15,7 +15,7 @@ import { FeedWriteStore } from './feed-write.store.js';
 /** Limits of the writes that share a statement, in objects and characters; a larger write has a statement of its own. */
 const SHARED_OBJECTS_MAX = 1_000;
 const SHARED_LENGTH_MAX = 4 * 1024 * 1024;
-/** Characters that wait in one queue. With more, a write is refused: it would be late, and fill the memory. */
+/** Characters that wait in one queue. With more, writes are rejected, so that they neither wait for long nor fill the memory. */
 const QUEUE_LENGTH_MAX = 32 * 1024 * 1024;
 /** Characters in all queues, with those being stored, so that the memory does not grow with the number of projects. */
 const TOTAL_LENGTH_MAX = 256 * 1024 * 1024;
@@ -29,14 +29,14 @@ export interface FeedWrite {
   /** Created where it does not exist. */
   batchId: string;
   objects: readonly NewObjectRow[];
-  /** What to do with an object that exists: keep it as it is, or replace it by what was sent. */
+  /** What to do with an object that exists: keep it unchanged, or replace it. */
   ifExists: 'keep' | 'replace';
 }
 
 /** The result for one object. */
 export type FeedWriteResult = 'added' | 'replaced' | 'kept';
 
-/** Writes that wait for the one that is being stored. */
+/** Writes that wait while others are being stored. */
 interface Queue {
   writes: QueuedWrite[];
   length: number;
@@ -44,14 +44,14 @@ interface Queue {
 
 interface QueuedWrite {
   write: FeedWrite;
-  /** Number of characters, about. */
+  /** Approximate number of characters. */
   length: number;
   resolve: (results: FeedWriteResult[]) => void;
   reject: (error: unknown) => void;
 }
 
 /**
- * Stores what arrives through the feeds: single objects, often many at once. Writes that arrive while others are being
+ * Stores the objects of the feeds, which arrive singly and often many at once. Writes that arrive while others are being
  * stored share one statement and one commit, which costs little more than a statement of one object. A write never waits for
  * others that have not arrived. Each is durable before its response. See docs/decisions/012.
  */
@@ -82,7 +82,7 @@ export class FeedWriter {
       this.totalLength += length;
       if (queue.writes.push({ write, length, resolve, reject }) > 1 || this.queues.has(key)) return;
       this.queues.set(key, queue);
-      // After all requests that have arrived were read: else the first of many would be stored alone while the others wait.
+      // After all received requests are read: otherwise the first of many would be stored alone while the others wait.
       setImmediate(() => void this.drain(key, queue));
     });
   }
@@ -131,7 +131,7 @@ export class FeedWriter {
       let start = 0;
       for (const { write, resolve } of group) resolve(results.slice(start, (start += write.objects.length)));
     } catch (error) {
-      // Invalid data is the fault of one write; a lock or a lost connection concerns all of them.
+      // Invalid data belongs to one write; a lock or a lost connection affects all of them.
       if (group.length > 1 && isDataError(error)) for (const one of group) await this.storeGroup([one]);
       else for (const { reject } of group) reject(error);
     }

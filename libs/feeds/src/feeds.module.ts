@@ -8,7 +8,7 @@ import { FeedWriter } from './feed-writer.js';
 import { CollectionService } from './collection.service.js';
 import { ObservationStore } from './observation.store.js';
 
-/** What every feed reads and writes objects with. */
+/** The services with which every feed reads and writes objects. */
 @Module({
   imports: [JobsModule, ObjectsModule],
   providers: [FeedWriteStore, FeedWriter, FeedOperations, FeedReader, ObservationStore, CollectionService],

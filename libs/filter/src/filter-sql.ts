@@ -10,7 +10,7 @@ export interface FilterColumns {
 
 /**
  * The filter as an SQL condition. Values become parameters: they are appended to `values`. A pair becomes
- * `data @> [{"key": …, "value": …}]`, which the GIN index on (project_id, data) answers.
+ * `data @> [{"key": …, "value": …}]`, which uses the GIN index on (project_id, data).
  */
 export function filterSql(filter: Filter, columns: FilterColumns, values: unknown[]): string {
   switch (filter.kind) {

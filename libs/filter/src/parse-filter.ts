@@ -29,7 +29,7 @@ export class FilterError extends Error {
 /** @throws FilterError for the first invalid parameter */
 export function parseFilter(parameters: FilterParameters): Filter {
   const { data, match, key, value, batch_id, subject, observed_from, observed_until } = parameters;
-  for (const name of ['key', 'value', 'batch_id', 'subject'] as const) refuseNul(name, parameters[name]);
+  for (const name of ['key', 'value', 'batch_id', 'subject'] as const) rejectNul(name, parameters[name]);
   const of: Filter[] = [];
   if (data !== undefined) of.push(parsePairs(data, match ?? 'all'));
   else if (match !== undefined) throw new FilterError('match', 'requires data, whose pairs it combines');
@@ -43,7 +43,7 @@ export function parseFilter(parameters: FilterParameters): Filter {
 }
 
 /** PostgreSQL cannot store U+0000, so no stored text contains it. */
-function refuseNul(parameter: 'key' | 'value' | 'batch_id' | 'subject', text: string | undefined): void {
+function rejectNul(parameter: 'key' | 'value' | 'batch_id' | 'subject', text: string | undefined): void {
   if (text?.includes('\0') === true) throw new FilterError(parameter, 'must not contain U+0000');
 }
 
@@ -64,8 +64,8 @@ function parsePairs(text: string, match: 'all' | 'any'): Filter {
     pairs.push({ kind: 'pair', key: member.name, value: text.slice(member.start, member.end) });
   }
   // After the check for nested values, because the inspection recurses into them.
-  const [fault] = inspectJson(text, () => true).faults;
-  if (fault !== undefined) throw new FilterError('data', `is invalid at ${fault.pointer}: ${fault.detail}`);
+  const [error] = inspectJson(text, () => true).errors;
+  if (error !== undefined) throw new FilterError('data', `is invalid at ${error.pointer}: ${error.detail}`);
   if (pairs.length === 0 && match === 'any')
     throw new FilterError('data', 'must have at least one pair with match=any');
   return { kind: match === 'any' ? 'or' : 'and', of: pairs };
@@ -90,6 +90,6 @@ const LITERAL = new RegExp(`^(?:true|false|null|${NUMBER_PATTERN})$`);
 /** The JSON scalars that a text without a type matches: the text, and the number, boolean or null of the same spelling. */
 function scalarsReadFrom(text: string): JsonScalarText[] {
   const isLiteral = LITERAL.test(text);
-  const canBeStored = isLiteral && inspectJson(text, () => true).faultCount === 0;
+  const canBeStored = isLiteral && inspectJson(text, () => true).errorCount === 0;
   return [JSON.stringify(text), ...(canBeStored ? [text] : [])];
 }

@@ -53,7 +53,7 @@ export class FirmwareController {
   @Rules({ roles: ['device'], keyHeaders, consumes: ['application/json'], bodyLimit: 'report_limit_bytes' })
   @ApiOperation({ summary: 'Report the version that the device runs; a job stores it', description: KEYS })
   @ApiBody({ type: FirmwareReportDto })
-  @ApiResult(202, FirmwareAcceptedDto, { location: true, description: 'The report is on disk.' })
+  @ApiResult(202, FirmwareAcceptedDto, { location: true, description: 'The report was accepted as a job.' })
   @ApiProblems('malformed-request', 'invalid-body')
   reportFirmware(@CurrentPrincipal() { deviceId }: Principal, @Http() http: HttpContext): Promise<string> {
     if (deviceId === null) throw new Error('a key of the role device has no device');

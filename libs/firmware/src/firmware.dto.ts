@@ -23,7 +23,8 @@ function VersionField(example: string): PropertyDecorator {
   return RuleField({ description, example, minLength: 1, maxLength: VERSION_LENGTH_MAX }, rule, isVersion);
 }
 
-const WHEN = 'Since when, in seconds since 1970 with up to six decimals, or as RFC 3339.';
+const WHEN =
+  'The time since which the device runs this version: seconds since 1970 with up to six decimals, or RFC 3339.';
 
 /** The version that a device runs. */
 export class FirmwareReportDto {
@@ -47,7 +48,7 @@ export class FirmwareUpdateDto {
     nullable: true,
     min: 1,
     max: 255,
-    description: 'The result of the update, in any words.',
+    description: 'The result of the update. Free text.',
     example: 'updated',
   })
   status?: string | null;

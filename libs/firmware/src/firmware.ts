@@ -2,7 +2,7 @@ import { dailyBatchId, contentId, type FeedInput } from '#feeds';
 import { dataOf, type NewObjectRow, type ObjectRow, valueIn } from '#store';
 import type { FirmwareEventDto } from './firmware.dto.js';
 
-/** The version that a device runs, since when (RFC 3339 in UTC), and the status of the update that installed it. */
+/** The version that a device runs, the time since which it runs it (RFC 3339 in UTC), and the status of the update. */
 export type FirmwareEvent = Omit<FirmwareEventDto, 'id'>;
 
 /** The id is derived from the event, so that an event is stored once however often a device sends it. */
@@ -30,7 +30,7 @@ export function fromObject({
   return { id: object_id, device_id: subject, version, timestamp: observed_at, status };
 }
 
-/** What to store for events: objects in the batch of the day; events that exist already are kept. */
+/** The objects that store events, in the batch of the day; existing events are kept. */
 export function eventsToStore(events: readonly FirmwareEvent[], receivedAtMicros: number): FeedInput {
   return { batchId: dailyBatchId('firmware', receivedAtMicros), objects: events.map(toObject), ifExists: 'keep' };
 }

@@ -29,7 +29,7 @@ export class ProblemDto {
   @ApiProperty({
     required: false,
     description:
-      'Each error with its place: a JSON Pointer into the body, or the name of a query parameter or header. At most 100.',
+      'Each error with its location: a JSON Pointer into the body, or the name of a query parameter or header. At most 100.',
     type: 'array',
     items: {
       type: 'object',

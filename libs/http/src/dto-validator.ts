@@ -25,7 +25,7 @@ export interface NestedContext {
  * Validates a JSON value against a DTO class. Large lists can be validated in parts: element by element, with the class of
  * an element and the element's pointer.
  * @param pointer JSON Pointer to the value
- * @param errors receives what is wrong; nothing is added where the value is valid
+ * @param errors receives the errors; none is added for a valid value
  */
 export function validateDto(
   dto: DtoClass,
@@ -37,23 +37,23 @@ export function validateDto(
     pointer: pointer + path.map(pointerPart).join(''),
     detail,
   });
-  DtoValidator.of(dto).validate(value, new Walk(errors, toError));
+  DtoValidator.of(dto).validate(value, new ValidationContext(errors, toError));
   return errors;
 }
 
 const countedErrors = new ValidationErrors();
 
-/** Whether a value is valid. It allocates nothing, so that a valid object of a large batch leaves no garbage. */
+/** Whether a value is valid. It allocates nothing, so that the valid objects of a large batch cause no garbage collection. */
 export function isValidDto(dto: DtoClass, value: unknown): boolean {
   countedErrors.count = 0;
-  DtoValidator.of(dto).validate(value, countingWalk);
+  DtoValidator.of(dto).validate(value, countingContext);
   return countedErrors.count === 0;
 }
 
 type PathPart = string | number;
 
-/** The place that a validation has reached, and the errors it has found. */
-export class Walk {
+/** The state of a validation: the path that it has reached, and the errors found so far. */
+export class ValidationContext {
   /** Names and indexes from the validated value to the object whose members are being validated. */
   readonly path: PathPart[] = [];
 
@@ -62,25 +62,25 @@ export class Walk {
     private readonly toError: (path: readonly PathPart[], detail: string) => InputError,
   ) {}
 
-  /** Adds an error at the place, or at a member of it. A text is made only for an error that is listed. */
+  /** Adds an error at the path, or at a member below it. The text is computed only for an error that is listed. */
   report(rule: Rule, value: unknown, ...member: [] | [PathPart]): void {
     if (this.errors.isFull) this.errors.count++;
     else this.errors.add(this.toError([...this.path, ...member], rule.detail(value)));
   }
 }
 
-/** Only counts: none of its errors is listed. */
-const countingWalk = new Walk(countedErrors, () => ({ pointer: '', detail: '' }));
+/** Only counts the errors. */
+const countingContext = new ValidationContext(countedErrors, () => ({ pointer: '', detail: '' }));
 
 interface Rule {
   isValid(value: unknown): boolean;
-  /** What is wrong with an invalid value, to follow its place: "must be …". */
+  /** What is wrong with an invalid value, to follow its location: "must be …". */
   detail(value: unknown): string;
 }
 
 interface Field {
   name: string;
-  /** The rules apply only where all of these hold. */
+  /** The rules apply only where all conditions are met. */
   conditions: readonly ((object: object, value: unknown) => boolean)[];
   rules: readonly Rule[];
   nested: Nested | undefined;
@@ -124,9 +124,9 @@ export class DtoValidator {
     this.unknownMember = ruleOf(`is not a member of this body; its members are ${[...this.names].join(', ')}`);
   }
 
-  validate(value: unknown, walk: Walk): void {
+  validate(value: unknown, context: ValidationContext): void {
     if (!isObject(value)) {
-      walk.report(NOT_AN_OBJECT, value);
+      context.report(NOT_AN_OBJECT, value);
       return;
     }
     let known = 0;
@@ -135,22 +135,22 @@ export class DtoValidator {
       if (member !== undefined) {
         known++;
         // Most members are valid, so the conditions are evaluated only for invalid or missing ones.
-        if (nested === undefined && areFulfilled(rules, member)) continue;
+        if (nested === undefined && passRules(rules, member)) continue;
       }
-      if (!areMet(conditions, value, member)) continue;
-      if (member === undefined) walk.report(MISSING, member, name);
-      else if (!areFulfilled(rules, member)) reportFirstViolation(rules, member, name, walk);
+      if (!passConditions(conditions, value, member)) continue;
+      if (member === undefined) context.report(MISSING, member, name);
+      else if (!passRules(rules, member)) reportFirstViolation(rules, member, name, context);
       else if (nested !== undefined) {
-        walk.path.push(name);
-        validateNested(nested, member, walk);
-        walk.path.pop();
+        context.path.push(name);
+        validateNested(nested, member, context);
+        context.path.pop();
       }
     }
     // Counting the members takes half the time of a look-up for each.
     let members = 0;
     for (const _ in value) members++;
     if (members === known) return;
-    for (const name in value) if (!this.names.has(name)) walk.report(this.unknownMember, undefined, name);
+    for (const name in value) if (!this.names.has(name)) context.report(this.unknownMember, undefined, name);
   }
 
   /** The rules of a required field of scalars. */
@@ -162,40 +162,40 @@ export class DtoValidator {
   }
 }
 
-function validateNested({ validator, each, shorthand }: Nested, value: unknown, walk: Walk): void {
+function validateNested({ validator, each, shorthand }: Nested, value: unknown, context: ValidationContext): void {
   if (!each) {
-    validator.validate(value, walk);
+    validator.validate(value, context);
   } else if (Array.isArray(value)) {
-    const depth = walk.path.push(0) - 1;
+    const depth = context.path.push(0) - 1;
     for (let index = 0; index < value.length; index++) {
-      walk.path[depth] = index;
-      validator.validate(value[index], walk);
+      context.path[depth] = index;
+      validator.validate(value[index], context);
     }
-    walk.path.pop();
+    context.path.pop();
   } else if (shorthand !== undefined && isObject(value)) {
     for (const name in value) {
-      if (!areFulfilled(shorthand.nameRules, name)) reportFirstViolation(shorthand.nameRules, name, name, walk);
-      if (!areFulfilled(shorthand.valueRules, value[name]))
-        reportFirstViolation(shorthand.valueRules, value[name], name, walk);
+      if (!passRules(shorthand.nameRules, name)) reportFirstViolation(shorthand.nameRules, name, name, context);
+      if (!passRules(shorthand.valueRules, value[name]))
+        reportFirstViolation(shorthand.valueRules, value[name], name, context);
     }
   } else {
-    walk.report(NOT_A_LIST, value);
+    context.report(NOT_A_LIST, value);
   }
 }
 
-function areFulfilled(rules: readonly Rule[], value: unknown): boolean {
+function passRules(rules: readonly Rule[], value: unknown): boolean {
   for (const rule of rules) if (!rule.isValid(value)) return false;
   return true;
 }
 
-function areMet(conditions: Field['conditions'], object: object, value: unknown): boolean {
+function passConditions(conditions: Field['conditions'], object: object, value: unknown): boolean {
   for (const isMet of conditions) if (!isMet(object, value)) return false;
   return true;
 }
 
-function reportFirstViolation(rules: readonly Rule[], value: unknown, name: string, walk: Walk): void {
+function reportFirstViolation(rules: readonly Rule[], value: unknown, name: string, context: ValidationContext): void {
   const broken = rules.find((rule) => !rule.isValid(value));
-  if (broken !== undefined) walk.report(broken, value, name);
+  if (broken !== undefined) context.report(broken, value, name);
 }
 
 function ruleOf(detail: string): Rule {

@@ -16,19 +16,19 @@ import {
 } from '#platform';
 
 /**
- * Decorators for DTO fields: each declares a rule once, for class-validator and for OpenAPI. Error texts follow the place of
+ * Decorators for DTO fields: each declares a rule once, for class-validator and for OpenAPI. Error texts follow the location of
  * the error: "/objects/7/object_id must be …".
  */
 interface FieldOptions {
   description: string;
   example?: unknown;
-  /** The member or parameter may be left out. */
+  /** The member or parameter may be omitted. */
   optional?: boolean;
-  /** The member may be null, which means the same as leaving it out. */
+  /** The member may be null, which means the same as omitting it. */
   nullable?: boolean;
 }
 
-/** Text of so many Unicode code points. */
+/** Text of `min` to `max` Unicode code points. */
 export function TextField(options: FieldOptions & { min?: number; max: number }): PropertyDecorator {
   const { min = 0, max } = options;
   const schema = { type: 'string', minLength: min, maxLength: max } as const;
@@ -52,7 +52,7 @@ export function TimeField(options: FieldOptions): PropertyDecorator {
   return field(options, { type: 'string', format: 'date-time' }, TIME_RULE, isTime);
 }
 
-/** PostgreSQL keeps microseconds, refuses larger offsets, and would store the leap second as the next minute. */
+/** PostgreSQL stores microseconds, rejects larger offsets, and would store the leap second as the next minute. */
 const TIME =
   'a time such as 2024-12-10T16:45:00Z (RFC 3339; years 1 to 9999, offsets up to 14:59, at most six digits of a second, no leap second)';
 export const TIME_RULE = `must be ${TIME}`;
@@ -84,8 +84,8 @@ export function ChoiceField(options: FieldOptions & { choices: readonly string[]
 }
 
 /**
- * A number in a body, whose digits are cut from the body's text.
- * @param options `finite` refuses numbers beyond the range of a double, such as 1e400, which JavaScript reads as Infinity
+ * A number in a body. Its digits are cut from the text of the body.
+ * @param options `finite` rejects numbers beyond the range of a double, such as 1e400, which JavaScript reads as Infinity
  */
 export function NumberField({ finite = false, ...options }: FieldOptions & { finite?: boolean }): PropertyDecorator {
   const rule = (value: unknown): string => (typeof value === 'number' ? FINITE_RULE : 'must be a number');
@@ -127,7 +127,7 @@ export function FlagParameter(options: FieldOptions): PropertyDecorator {
   );
 }
 
-/** The error text of a field, or a function that makes it for an invalid value. */
+/** The error text of a field, or a function that returns it for an invalid value. */
 type ErrorText = string | ((value: unknown) => string);
 
 /** A field with a rule of its own, and its schema in OpenAPI. */
@@ -150,7 +150,7 @@ function textError(value: unknown, min: number, max: number): string {
 
 const WITHOUT_CONTROLS = new RegExp(SUBJECT_PATTERN, 'u');
 
-/** Of an id or a subject that is not valid. */
+/** The error text of an invalid id or subject. */
 function idError(value: unknown): string {
   if (value === '.' || value === '..') return 'must not be "." or "..", which URL parsers remove from paths';
   if (typeof value === 'string' && !WITHOUT_CONTROLS.test(value)) return 'must not contain control characters';

@@ -199,7 +199,7 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
 function problemOfParser(code: string | undefined): Problem {
   if (code === 'HPE_HEADER_OVERFLOW')
     return new Problem('headers-too-large', {
-      detail: `The request line and the headers are over ${String(HEADERS_LENGTH_MAX)} bytes.`,
+      detail: `The request line and the headers exceed ${String(HEADERS_LENGTH_MAX)} bytes.`,
     });
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
     return new Problem('request-timeout', { detail: 'The headers did not arrive within a minute.' });

@@ -25,7 +25,7 @@ export {
 export { type HttpContext, httpContextOf, Http } from './http-context.js';
 export { createHttpAdapter, prepareHttp } from './http-server.js';
 export { InputPipe, readBody, requireBody } from './input.pipe.js';
-export { JsonBody } from './json-body.js';
+export { JsonBody, MalformedJson } from './json-body.js';
 export { NdjsonBody } from './ndjson-body.js';
 export { baseUrl, requestOrigin } from './origin.js';
 export {

@@ -22,7 +22,7 @@ export interface InflateLimit extends BodyLimit {
 }
 
 /**
- * The decoded bytes of a request body. The stream fails with a Problem when the body is incomplete, invalid or over a limit.
+ * The decoded bytes of a request body. The stream fails with a Problem when the body is incomplete, invalid or exceeds a limit.
  * When it ends early, it leaves the rest of the request unread.
  */
 export function bodyStream(raw: Readable, encoding: Encoding, limit: InflateLimit): BodyStream {

@@ -1,13 +1,14 @@
 import { Injectable, type ArgumentMetadata, type PipeTransform } from '@nestjs/common';
 import { plainToInstance } from 'class-transformer';
-import { DtoValidator, validateDto, Walk, type DtoClass } from './dto-validator.js';
+import { DtoValidator, validateDto, ValidationContext, type DtoClass } from './dto-validator.js';
 import { JsonBody } from './json-body.js';
 import { NdjsonBody } from './ndjson-body.js';
 import { ValidationErrors, Problem } from './problems.js';
 
 /**
  * Validates bodies and query parameters against the DTO class that a handler declares. A handler that declares `JsonBody`
- * gets the body unread, and so does one that also takes an `NdjsonBody`, whose declared type is `Object` to reflection.
+ * gets the body unread. So does a handler that also accepts an `NdjsonBody`: reflection reports the type of such a union as
+ * `Object`.
  */
 @Injectable()
 export class InputPipe implements PipeTransform {
@@ -52,7 +53,7 @@ function readQuery(dto: DtoClass, query: Readonly<Record<string, unknown>>): obj
     const parameter = String(name);
     return { parameter, detail: Array.isArray(query[parameter]) ? 'is given more than once' : detail };
   };
-  validator.validate(instance, new Walk(errors, toError));
+  validator.validate(instance, new ValidationContext(errors, toError));
   for (const parameter of Object.keys(query)) {
     if (!validator.names.has(parameter)) errors.add({ parameter, detail: unknownParameter(validator.names) });
   }

@@ -1,18 +1,38 @@
 import { isUtf8 } from 'node:buffer';
-import { countNames, faultIn, inspectJson, JSON_DEPTH_MAX, surveyJson } from '#json';
+import { countNames, findSyntaxError, inspectJson, JSON_DEPTH_MAX, scanJson } from '#json';
 import { validationSummary, Problem } from './problems.js';
 
-/** Syntax errors are located up to this length: locating takes 50 ns a character and blocks the event loop. */
-const PLACED_LENGTH_MAX = 2 * 1024 * 1024;
+/** The longest text in which a syntax error is located: locating takes 50 ns a character and blocks the event loop. */
+const LOCATED_LENGTH_MAX = 2 * 1024 * 1024;
+
+interface TextLocation {
+  /** From 1. */
+  line: number;
+  /** From 1, in UTF-16 units. */
+  column: number;
+}
+
+/** The body, or a part of it that was read as a body of its own, is not JSON that can be read. */
+export class MalformedJson extends Problem {
+  /** @param reason to follow "The body": "is not valid UTF-8" */
+  constructor(
+    readonly reason: string,
+    readonly location?: TextLocation,
+    cause?: unknown,
+  ) {
+    const at = location && ` at line ${String(location.line)}, column ${String(location.column)}`;
+    super('malformed-request', { detail: `The body ${reason}${at ?? ''}.`, cause });
+  }
+}
 
 export interface ReadJson {
-  /** The body as sent. What is stored is cut from it, so that numbers keep every digit. */
+  /** The body as sent. Stored values are cut from it, so that numbers keep every digit. */
   text: string;
   value: unknown;
 }
 
 /**
- * A JSON body that has not been parsed. It holds bytes, not values, so that a body that waits for the database takes no more
+ * A JSON body that has not been parsed. It holds bytes, not values, so that a body that waits for the database uses no more
  * memory than its size.
  */
 export class JsonBody {
@@ -29,22 +49,15 @@ export class JsonBody {
    * @throws Problem malformed-request for invalid JSON; invalid-body with a pointer to each value that cannot be stored unchanged
    */
   read(allowsRepeats: (pointer: string) => boolean = () => false): ReadJson {
-    if (this.bytes.length === 0) {
-      throw new Problem('malformed-request', { detail: 'The body is empty; send JSON.' });
-    }
-    if (!isUtf8(this.bytes)) {
-      throw new Problem('malformed-request', { detail: 'The body is not valid UTF-8.' });
-    }
+    if (this.bytes.length === 0) throw new MalformedJson('is empty; send JSON');
+    if (!isUtf8(this.bytes)) throw new MalformedJson('is not valid UTF-8');
     const text = this.bytes.toString('utf8');
-    const survey = surveyJson(text);
-    if (survey.depth > JSON_DEPTH_MAX) {
-      throw new Problem('malformed-request', {
-        detail: `The body is nested more than ${String(JSON_DEPTH_MAX)} levels deep.`,
-      });
-    }
+    const scan = scanJson(text);
+    if (scan.depth > JSON_DEPTH_MAX)
+      throw new MalformedJson(`is nested more than ${String(JSON_DEPTH_MAX)} levels deep`);
     const value = parse(text);
-    if (!survey.suspect && survey.names === countNames(value)) return { text, value };
-    const { faults, faultCount, expandedLength } = inspectJson(text, allowsRepeats);
+    if (!scan.needsInspection && scan.names === countNames(value)) return { text, value };
+    const { errors: faults, errorCount: faultCount, expandedLength } = inspectJson(text, allowsRepeats);
     this.expandedLength = expandedLength;
     if (faultCount > 0) {
       throw new Problem('invalid-body', {
@@ -55,7 +68,7 @@ export class JsonBody {
     }
     if (this.bytes.length + expandedLength > this.limitBytes) {
       throw new Problem('too-large', {
-        detail: `With its exponents written out as digits, the body is over BODY_LIMIT_BYTES, ${String(this.limitBytes)} bytes; see /api/v1/limits.`,
+        detail: `With its exponents written out as digits, the body exceeds BODY_LIMIT_BYTES, ${String(this.limitBytes)} bytes; see /api/v1/limits.`,
       });
     }
     return { text, value };
@@ -66,17 +79,17 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    const place = text.length > PLACED_LENGTH_MAX ? '' : ` at ${lineAndColumn(text, faultIn(text) ?? 0)}`;
-    throw new Problem('malformed-request', { detail: `The body is not valid JSON${place}.`, cause });
+    const location = text.length > LOCATED_LENGTH_MAX ? undefined : locationOf(text, findSyntaxError(text) ?? 0);
+    throw new MalformedJson('is not valid JSON', location, cause);
   }
 }
 
-function lineAndColumn(text: string, position: number): string {
+function locationOf(text: string, position: number): TextLocation {
   let line = 1;
   let start = 0;
   for (let end = text.indexOf('\n'); end !== -1 && end < position; end = text.indexOf('\n', start)) {
     line++;
     start = end + 1;
   }
-  return `line ${String(line)}, column ${String(position - start + 1)}`;
+  return { line, column: position - start + 1 };
 }

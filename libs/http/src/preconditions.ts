@@ -17,9 +17,9 @@ export function preconditionsOf({ headers }: Pick<FastifyRequest, 'headers'>): P
 /**
  * Evaluates the preconditions of an unsafe method (PUT, PATCH, DELETE) in the order of RFC 9110, section 13.2.2. Call it
  * under the lock that protects the change, after authorization and validation, and only where the request would succeed
- * without preconditions (section 13.2.1): a method that cannot create answers 404 for a missing resource before it gets here.
+ * without preconditions (section 13.2.1): a method that cannot create a resource returns 404 for a missing one before this check.
  * @param etag the current strong ETag; null where the resource does not exist and the method would create it
- * @param rules `requireIfMatch` refuses to change an existing resource without If-Match; creating one needs none
+ * @param rules `requireIfMatch` rejects changes of an existing resource without If-Match; a request that creates one needs none
  * @throws Problem precondition-failed (412, with the current ETag); precondition-required (428)
  */
 export function checkPreconditions(
@@ -65,7 +65,7 @@ export function refusePostPreconditions(request: FastifyRequest): Problem | unde
 }
 
 /**
- * Adds an ETag and a Cache-Control to every successful read, and answers 304 where If-None-Match names the ETag. A cache may
+ * Adds an ETag and a Cache-Control to every successful read, and responds 304 where If-None-Match names the ETag. A cache may
  * keep a response but has to revalidate it each time, so that a read after a write is fresh.
  */
 export function answerConditionalGet(
@@ -84,7 +84,7 @@ export function answerConditionalGet(
   const etag = reply.getHeader('etag');
   const { ifNoneMatch } = preconditionsOf(request);
   const isNotModified = ifNoneMatch !== undefined && typeof etag === 'string' && isWeakMatch(ifNoneMatch, etag);
-  // A stream that is not sent would keep what it reads from, such as a snapshot of the database.
+  // A stream that is not sent would keep its source open, such as a snapshot of the database.
   if (payload instanceof Readable && (isNotModified || request.method === 'HEAD')) payload.destroy();
   if (!isNotModified) {
     done(null, payload);

@@ -34,7 +34,7 @@ export const PROBLEMS = {
 
 export type ProblemSlug = keyof typeof PROBLEMS;
 
-/** An error in the input: its place, and what is wrong there, to follow the place: "must be …". */
+/** An error in the input: its location, and what is wrong there, to follow the location: "must be …". */
 export type InputError =
   | { /** JSON Pointer (RFC 6901) into the body. */ pointer: string; detail: string }
   | { /** Name of the query parameter. */ parameter: string; detail: string }
@@ -76,14 +76,14 @@ export class ValidationErrors {
   }
 }
 
-/** The `detail` of validation errors: the text of a single one with its place, else their number. */
+/** The `detail` of validation errors: the text of a single one with its location, otherwise their number. */
 export function validationSummary(errors: readonly InputError[], count = errors.length): string {
   const [first] = errors;
   if (first === undefined || count !== 1) return `${String(count)} validation errors.`;
-  return `${placeOf(first)} ${first.detail}.`;
+  return `${locationOf(first)} ${first.detail}.`;
 }
 
-function placeOf(error: InputError): string {
+function locationOf(error: InputError): string {
   if ('parameter' in error) return error.parameter;
   if ('header' in error) return error.header;
   return error.pointer === '' ? 'The body' : error.pointer;

@@ -6,7 +6,7 @@ const RESPONSE = {
   body: Buffer.from('{"key":\n"stw_admin_secret"}\n'),
 };
 const sealer = new ResponseSealer('a secret of the tests, 32 characters');
-const slot = sealer.slotOf([1, '2', '/keys', {}, 'my key']);
+const slot = sealer.keyRecordOf([1, '2', '/keys', {}, 'my key']);
 
 describe('a sealed response', () => {
   it('unseals to the same bytes', () => {
@@ -23,10 +23,10 @@ describe('a sealed response', () => {
   });
 
   it.each([
-    ['another Idempotency-Key', sealer.slotOf([1, '2', '/keys', {}, 'your key'])],
+    ['another Idempotency-Key', sealer.keyRecordOf([1, '2', '/keys', {}, 'your key'])],
     [
       'another installation',
-      new ResponseSealer('another secret, of 32 characters').slotOf([1, '2', '/keys', {}, 'my key']),
+      new ResponseSealer('another secret, of 32 characters').keyRecordOf([1, '2', '/keys', {}, 'my key']),
     ],
     ['the hash in the database', { hash: slot.hash, secret: slot.hash }],
   ])('cannot be unsealed with %s', (_, other) => {

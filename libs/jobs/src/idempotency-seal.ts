@@ -11,8 +11,8 @@ export interface StoredResponse {
   body: Buffer;
 }
 
-/** The hash that one use of an Idempotency-Key is stored under, and the secret that encrypts its response. */
-export interface KeySlot {
+/** Where a use of an Idempotency-Key is stored: its hash, and the secret that encrypts the response. */
+export interface KeyRecord {
   hash: Buffer;
   secret: Buffer;
 }
@@ -29,14 +29,15 @@ export class ResponseSealer {
   }
 
   /** @param scope everything that distinguishes one use of a key from another, the text of the key included */
-  slotOf(scope: unknown): KeySlot {
+  keyRecordOf(scope: unknown): KeyRecord {
     const text = JSON.stringify(scope);
+    // The labels are part of stored hashes and never change.
     return { hash: this.digest(`slot ${text}`), secret: this.digest(`answer ${text}`) };
   }
 
   /** Equal for equivalent requests. */
-  fingerprintOf(meaning: unknown, body: Buffer | undefined): Buffer {
-    return this.digest(`request ${JSON.stringify(meaning)}`, body);
+  fingerprintOf(parts: readonly unknown[], body: Buffer | undefined): Buffer {
+    return this.digest(`request ${JSON.stringify(parts)}`, body);
   }
 
   private digest(text: string, bytes?: Buffer): Buffer {
@@ -46,7 +47,7 @@ export class ResponseSealer {
 }
 
 /** The status is not included; it has a column of its own. */
-export function seal({ headers, body }: Omit<StoredResponse, 'status'>, { secret }: KeySlot): Buffer {
+export function seal({ headers, body }: Omit<StoredResponse, 'status'>, { secret }: KeyRecord): Buffer {
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv(CIPHER, secret, nonce);
   const encrypted = [cipher.update(`${JSON.stringify(headers)}\n`), cipher.update(body), cipher.final()];
@@ -54,7 +55,7 @@ export function seal({ headers, body }: Omit<StoredResponse, 'status'>, { secret
 }
 
 /** @throws Error where it was encrypted with another secret, or was changed */
-export function unseal(sealed: Buffer, { secret }: KeySlot): Omit<StoredResponse, 'status'> {
+export function unseal(sealed: Buffer, { secret }: KeyRecord): Omit<StoredResponse, 'status'> {
   const nonce = sealed.subarray(0, NONCE_BYTES);
   const decipher = createDecipheriv(CIPHER, secret, nonce, { authTagLength: TAG_BYTES });
   decipher.setAuthTag(sealed.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES));

@@ -1,22 +1,22 @@
 import { Database, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
-import { seal, unseal, type KeySlot, type StoredResponse } from './idempotency-seal.js';
+import { seal, unseal, type KeyRecord, type StoredResponse } from './idempotency-seal.js';
 
-/** The exclusive hold of a running request on its Idempotency-Key. */
+/** The lease that a running request has on its Idempotency-Key. */
 export interface Claim {
   /** 0 for an operator. */
   projectId: number;
-  slot: KeySlot;
+  key: KeyRecord;
   fingerprint: Buffer;
   /** Unique among all requests with the same key. */
   claimId: string;
 }
 
-/** Why a key cannot be claimed: the same request is running, another request has it, or the response is stored. */
-export type ClaimConflict = 'running' | 'another' | StoredResponse;
+/** Why a key cannot be claimed: the request is running, a different request has used the key, or the response is stored. */
+export type ClaimConflict = 'running' | 'different_request' | StoredResponse;
 
 /**
- * Claims a key that is free, has expired, or was left by a dead server, in one round trip; no row where it is taken. All times
+ * Claims a key that is free, has expired, or is held by a dead server, in one round trip; no row where it is in use. All times
  * are the database's, so the clocks of servers do not matter. A request can repeat its own claim, because the connection may
  * break before the first acknowledgement.
  */
@@ -65,27 +65,27 @@ export class IdempotencyStore {
   constructor(private readonly database: Database) {}
 
   /** Null when the key is claimed. */
-  async claim({ projectId, slot, fingerprint, claimId }: Claim): Promise<ClaimConflict | null> {
+  async claim({ projectId, key, fingerprint, claimId }: Claim): Promise<ClaimConflict | null> {
     for (let attempt = 0; attempt < CLAIM_ATTEMPTS; attempt++) {
       const taken = await this.database.retrying(() =>
-        this.database.query(CLAIM, [projectId, slot.hash, fingerprint, claimId]),
+        this.database.query(CLAIM, [projectId, key.hash, fingerprint, claimId]),
       );
       if (taken.length > 0) return null;
       const [row] = await this.database.query<{ fingerprint: Buffer; status: number | null; answer: Buffer }>(FIND, [
         projectId,
-        slot.hash,
+        key.hash,
       ]);
       if (row === undefined) continue;
-      if (!row.fingerprint.equals(fingerprint)) return 'another';
-      return row.status === null ? 'running' : { status: row.status, ...unseal(row.answer, slot) };
+      if (!row.fingerprint.equals(fingerprint)) return 'different_request';
+      return row.status === null ? 'running' : { status: row.status, ...unseal(row.answer, key) };
     }
     return 'running';
   }
 
   /** Stores the response of a claim; false where the claim has ended or another request has taken it over. */
-  async complete({ projectId, slot, claimId }: Claim, response: StoredResponse, tx: Queryable): Promise<boolean> {
-    const sealed = seal(response, slot);
-    return (await tx.query(COMPLETE, [projectId, slot.hash, claimId, response.status, sealed])).length > 0;
+  async complete({ projectId, key, claimId }: Claim, response: StoredResponse, tx: Queryable): Promise<boolean> {
+    const sealed = seal(response, key);
+    return (await tx.query(COMPLETE, [projectId, key.hash, claimId, response.status, sealed])).length > 0;
   }
 
   /** The same outside the transaction of the effect. */
@@ -94,15 +94,15 @@ export class IdempotencyStore {
   }
 
   /** Releases a claim without a response; one with a response stays. */
-  async release({ projectId, slot, claimId }: Claim): Promise<void> {
-    await this.database.query(RELEASE, [projectId, slot.hash, claimId]);
+  async release({ projectId, key, claimId }: Claim): Promise<void> {
+    await this.database.query(RELEASE, [projectId, key.hash, claimId]);
   }
 
   /** Extends the claims of running requests. */
   async renew(claims: readonly Claim[]): Promise<void> {
     for (const project of new Set(claims.map(({ projectId }) => projectId))) {
       const own = claims.filter(({ projectId }) => projectId === project);
-      const hashes = own.map(({ slot }) => slot.hash);
+      const hashes = own.map(({ key }) => key.hash);
       const claimIds = own.map(({ claimId }) => claimId);
       await this.database.query(RENEW, [project, hashes, claimIds]);
     }

@@ -12,7 +12,7 @@ declare module 'fastify' {
   interface FastifyRequest {
     /**
      * Set when the request has an Idempotency-Key. An operation calls it in the transaction of its effect; where none does,
-     * the response is stored after it was made.
+     * the response is stored after the operation.
      */
     receipt?: Receipt;
   }
@@ -79,7 +79,7 @@ export class Idempotency {
     if (fingerprint === null) throw invalidHeader('cannot be used with a streamed body');
     const claim: RunningClaim = {
       projectId: request.principal?.projectId ?? 0,
-      slot: this.sealer.slotOf(scopeOf(request)),
+      key: this.sealer.keyRecordOf(scopeOf(request)),
       fingerprint,
       claimId: this.sequence.next().toString(),
     };
@@ -89,7 +89,7 @@ export class Idempotency {
       return false;
     }
     if (found === 'running') throw inProgress();
-    if (found === 'another') throw reused();
+    if (found === 'different_request') throw reused();
     sendStored(reply, found);
     return true;
   }

@@ -19,7 +19,7 @@ export class JobBodyStore {
   /**
    * Stores a stream before its job. Each part is committed on its own, so a slow client holds no database connection.
    * Parts without a job are deleted here when the stream breaks off, and by maintenance when the process dies.
-   * @param jobId the number to store it under; another one is drawn where it is taken
+   * @param jobId the number to store it under; another one is used where it exists
    * @returns the number it is stored under
    */
   async save(projectId: number, jobId: string, body: NdjsonBody): Promise<{ jobId: string; parts: number }> {

@@ -8,7 +8,7 @@ import type { WriteResponse } from './write-operation.js';
 import { WriteOperations } from './write-operations.js';
 
 /**
- * Attempts before a job that meets faults, or kills its worker, becomes a dead letter. graphile-worker waits e^n seconds
+ * Attempts before a job that fails with server errors, or kills its worker, becomes a dead letter. graphile-worker waits e^n seconds
  * after attempt n: 2.7 s, 7 s, 20 s, 55 s, 2.5 min, ... 2.3 h, about 3.5 h in all.
  */
 const ATTEMPTS_MAX = 10;
@@ -30,7 +30,7 @@ export class JobExecutor {
     private readonly database: Database,
   ) {}
 
-  /** Resolves when the job has succeeded or failed for good. @throws the fault after which the job is to be retried */
+  /** Resolves when the job has succeeded or finally failed. @throws the error after which the job is retried */
   async run(key: JobKey, workerId: string): Promise<void> {
     const job = await this.jobs.claim(key, workerId, this.operations.names());
     if (job === null) {
@@ -48,11 +48,11 @@ export class JobExecutor {
       if (problem.status < 500) {
         await this.jobs.fail(key, problemOf(problem, stored));
       } else if (job.attempts >= ATTEMPTS_MAX) {
-        this.log.error(`job ${key.jobId} has failed for good: ${String(error)}`, (error as Error).stack);
+        this.log.error(`job ${key.jobId} has finally failed: ${String(error)}`, (error as Error).stack);
         await this.jobs.fail(key, problemOf(deadLetter(job.attempts), stored));
       } else {
         this.log.warn(`attempt ${String(job.attempts)} of job ${key.jobId} failed: ${String(problem.cause ?? error)}`);
-        await this.jobs.giveBack(key, workerId);
+        await this.jobs.release(key, workerId);
         throw error;
       }
     }
@@ -79,7 +79,7 @@ export class JobExecutor {
 
 function deadLetter(attempts: number): Problem {
   return new Problem('internal', {
-    detail: `The job failed in ${String(attempts)} attempts because of server faults, which were logged. An admin can retry it.`,
+    detail: `The job failed in ${String(attempts)} attempts because of server errors, which were logged. An admin can retry it.`,
   });
 }
 

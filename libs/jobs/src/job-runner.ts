@@ -15,7 +15,7 @@ import { QueueWorker } from './queue-worker.js';
 import { WorkerRegistry } from './worker-registry.js';
 
 const BEAT_MS = 5_000;
-/** Time for running jobs to end when a stop begins; then they are given back. HTTP drains meanwhile, for up to 5 s. */
+/** Time for running jobs to end when a stop begins; then they are released. HTTP drains meanwhile, for up to 5 s. */
 const STOP_WITHIN_MS = 4_000;
 /** While more requests than this are being accepted in this process, a job waits for up to 10 turns, 0.2 s in all. */
 const ACCEPTING_MAX = 4;
@@ -30,7 +30,7 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
   private readonly log = new Logger('jobs');
   /** At most one of them takes jobs; the others finish the jobs they have. */
   private readonly workers = new Set<QueueWorker>();
-  private isAway = false;
+  private isDatabaseUnavailable = false;
   private timer: NodeJS.Timeout | undefined;
   private beating: Promise<void> = Promise.resolve();
   private state: 'idle' | 'running' | 'stopping' = 'idle';
@@ -76,7 +76,7 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
     return worker !== undefined;
   }
 
-  /** Lets requests that wait for a response go before jobs, for a bounded time, so that jobs are never starved. */
+  /** Gives requests that wait for a response priority over jobs, for a bounded time, so that jobs are never starved. */
   private async yieldToRequests(): Promise<void> {
     for (let turn = 0; turn < YIELD_TURNS && this.notifier.accepting > ACCEPTING_MAX; turn++) {
       await sleep(YIELD_TURN_MS);
@@ -91,9 +91,9 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
     this.state = 'stopping';
     clearTimeout(this.timer);
     const timeout = new AbortController();
-    const left = this.beating.then(() => Promise.all(Array.from(this.workers, (worker) => worker.leave())));
+    const ended = this.beating.then(() => Promise.all(Array.from(this.workers, (worker) => worker.stop())));
     await Promise.race([
-      Promise.all([left, this.maintenance.stop()]),
+      Promise.all([ended, this.maintenance.stop()]),
       sleep(STOP_WITHIN_MS, undefined, timeout).catch(() => undefined),
     ]);
     timeout.abort();
@@ -101,19 +101,19 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
   }
 
   private activeWorker(): QueueWorker | undefined {
-    return [...this.workers].find((worker) => !worker.isLeaving);
+    return [...this.workers].find((worker) => !worker.isStopping);
   }
 
   /** Every five seconds: records that the workers live, frees the jobs of dead workers, and replaces workers that ended. */
   private async beat(): Promise<void> {
     try {
-      // While the database was away graphile-worker delayed its polls, by up to minutes; a new worker polls at once.
-      if (this.isAway) void this.activeWorker()?.leave();
+      // During an outage of the database graphile-worker delays its polls by up to minutes; a new worker polls at once.
+      if (this.isDatabaseUnavailable) void this.activeWorker()?.stop();
       if (this.activeWorker() === undefined) await this.addWorker();
       await this.registry.beat(Array.from(this.workers, (worker) => worker.id));
       const dead = await this.registry.freeDead();
       if (dead.length > 0) this.log.warn(`freed the jobs of ${String(dead.length)} dead workers`);
-      this.isAway = false;
+      this.isDatabaseUnavailable = false;
     } catch (error) {
       this.logFailure(error);
     }
@@ -147,9 +147,9 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
     await this.registry.freeEnded(worker.id).catch(() => undefined);
   }
 
-  /** Logs once while the database is away. */
+  /** Logs once per outage of the database. */
   private readonly logFailure = (error: unknown): void => {
-    if (!this.isAway) this.log.warn(`the heartbeat of the job workers failed: ${String(error)}`);
-    this.isAway = isConnectionLoss(error);
+    if (!this.isDatabaseUnavailable) this.log.warn(`the heartbeat of the job workers failed: ${String(error)}`);
+    this.isDatabaseUnavailable = isConnectionLoss(error);
   };
 }

@@ -18,7 +18,7 @@ class JobItemDto {
 
   @ApiProperty({
     enum: JOB_STATUSES,
-    description: '`queued` also while a job waits for its next attempt after a fault.',
+    description: '`queued` also while a job waits for its next attempt after a server error.',
     example: 'succeeded',
   })
   status: JobStatus;

@@ -59,14 +59,14 @@ export interface NewJob extends JobKey {
   parts: number;
   /** The JSON body; null for a stream. */
   body: Buffer | null;
-  /** The number that the parts of a stream are stored under; the job's own unless that was taken. */
+  /** The number that the parts of a stream are stored under; the job's own unless another job has it. */
   bodyId: string;
 }
 
 /**
  * One round trip, and one commit, for the job, its body and its entry in the queue. graphile-worker's own `add_job` would be
  * the usual way in, but it notifies, and PostgreSQL commits transactions that notify one after the other: 2,100 a second
- * with 20 clients instead of 8,500; docs/decisions/010. A number that is taken is a unique violation.
+ * with 20 clients instead of 8,500; docs/decisions/010. A number that exists is a unique violation.
  */
 const INSERT = {
   name: 'job.insert',
@@ -87,7 +87,7 @@ const IS_STORED = `SELECT FROM jobs WHERE project_id = $1 AND job_id = $2 AND in
 
 const MOVE_PARTS = `UPDATE job_parts SET job_id = $3 WHERE project_id = $1 AND job_id = $2`;
 
-/** We count the attempts ourselves: graphile-worker would keep a job that killed its last worker for ever, without an error. */
+/** We count the attempts ourselves: graphile-worker would keep a job that killed its last worker forever, without an error. */
 const QUEUE_ATTEMPTS_MAX = 32_767;
 
 /** A unique violation where another upload uses the number. */
@@ -141,7 +141,7 @@ const FAIL = `
   UPDATE jobs SET status = 'failed', worker_id = NULL, finished_at = $3, problem = $4
   WHERE project_id = $1 AND job_id = $2 AND status IN ('queued', 'running')`;
 
-const GIVE_BACK = `
+const RELEASE = `
   UPDATE jobs SET status = 'queued', worker_id = NULL
   WHERE project_id = $1 AND job_id = $2 AND status = 'running' AND worker_id = $3`;
 
@@ -170,7 +170,7 @@ export class JobStore implements OnModuleInit {
     );
   }
 
-  /** Stores a job and queues it. @throws a unique violation where its number, or that of its body, is taken */
+  /** Stores a job and queues it. @throws a unique violation where its number, or that of its body, exists */
   async insert(on: Queryable, job: NewJob): Promise<void> {
     const { projectId, jobId, keyId, operation, input, mediaType, parts, body, bodyId } = job;
     if (bodyId !== jobId && body === null) await on.query(MOVE_PARTS, [projectId, bodyId, jobId]);
@@ -178,7 +178,7 @@ export class JobStore implements OnModuleInit {
     await on.query(INSERT, [...values, TASK, ...queueEntry(job), parts]);
   }
 
-  /** Whether this very job is stored; false where its number is that of another. */
+  /** Whether this job is stored; false where another job has its number. */
   async isStored({ projectId, jobId, input }: NewJob): Promise<boolean> {
     return (await this.database.query(IS_STORED, [projectId, jobId, input])).length > 0;
   }
@@ -225,8 +225,8 @@ export class JobStore implements OnModuleInit {
   }
 
   /** Queues the job again, unless another worker has claimed it. */
-  async giveBack({ projectId, jobId }: JobKey, workerId: string): Promise<void> {
-    await this.database.query(GIVE_BACK, [projectId, jobId, workerId]);
+  async release({ projectId, jobId }: JobKey, workerId: string): Promise<void> {
+    await this.database.query(RELEASE, [projectId, jobId, workerId]);
   }
 
   /** Queues a failed job again and resets its attempts. @returns false where it had not failed */

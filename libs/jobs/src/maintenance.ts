@@ -33,8 +33,8 @@ const STATEMENTS = [
 const ORPHANS = 100;
 
 /**
- * Deletes the parts of uploads whose server died: those without a job whose newest part is old. The age of the first part says
- * nothing, because an upload may last for days. Reads all stored parts, so it runs once an hour.
+ * Deletes the parts of uploads whose server died: those without a job whose newest part is old. The age of the first part
+ * does not matter, because an upload may last for days. Reads all stored parts, so it runs once an hour.
  */
 const DELETE_ORPHANS = `
   WITH orphans AS (
@@ -105,7 +105,7 @@ export class Maintenance {
     try {
       return await work;
     } catch (error) {
-      // The heartbeat logs that the database is away.
+      // The heartbeat logs an outage of the database.
       if (!isConnectionLoss(error)) this.log.warn(`maintenance failed: ${String(error)}`);
       return undefined;
     }

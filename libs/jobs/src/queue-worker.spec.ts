@@ -42,7 +42,7 @@ it('leaves no timer when it ends because the database fails during its jobs', as
     for (let i = 0; i < JOBS; i++) await db.sql(`SELECT graphile_worker.add_job($1, '{}')`, [TASK]);
     for (let i = 0; i < JOBS; i++) worker.nudge();
     let most = 0;
-    while (!worker.isLeaving) {
+    while (!worker.isStopping) {
       most = Math.max(most, waiting.size);
       await new Promise((resolve) => set(resolve, 5));
     }
@@ -66,7 +66,7 @@ it('prints nothing when a connection breaks while it stops', async () => {
     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%_private_jobs%'`;
   const waiting = terminate.replace('pg_terminate_backend(pid)', 'pid');
   while ((await db.sql(waiting)).length === 0) worker.nudge();
-  const left = worker.leave();
+  const left = worker.stop();
   await db.sql(terminate);
   await left;
   await lock.query('ROLLBACK');

@@ -7,7 +7,7 @@ import { TASK, type JobKey } from './job.store.js';
 const POLL_MS = 2_000;
 
 /**
- * After errors graphile-worker 0.17.3 may wait for ever for its own end, because it counts failed batches wrong. A pool that
+ * After errors graphile-worker 0.17.3 may never end, because it counts failed batches wrong. A pool that
  * takes no more jobs and has run none for this time counts as ended.
  */
 const IDLE_MS = 2_000;
@@ -22,16 +22,16 @@ interface QueueWorkerOptions {
 
 /**
  * A pool of graphile-worker's workers. It ends by itself when it could not record that a job is done, as when the database
- * restarts; then another pool has to take its place.
+ * restarts; then it has to be replaced by another pool.
  */
 export class QueueWorker {
-  private leaving = false;
+  private stopping = false;
   /** Number of running jobs. */
   private busy = 0;
   /** Never return it from an async function or resolve with it: it is itself a promise, of its own end. */
   private pool: WorkerPool | undefined;
   private runner: Runner | undefined;
-  private over: Promise<unknown> = Promise.resolve();
+  private end: Promise<unknown> = Promise.resolve();
 
   private constructor(private readonly options: QueueWorkerOptions) {}
 
@@ -41,9 +41,9 @@ export class QueueWorker {
     return worker;
   }
 
-  /** Whether it takes no more jobs; those that it has begun go on. */
-  get isLeaving(): boolean {
-    return this.leaving;
+  /** Whether it takes no more jobs; running jobs continue. */
+  get isStopping(): boolean {
+    return this.stopping;
   }
 
   /** The id that it locks jobs with. */
@@ -53,18 +53,18 @@ export class QueueWorker {
 
   /** Wakes an idle worker. */
   nudge(): void {
-    if (!this.leaving) this.pool?.nudge(1);
+    if (!this.stopping) this.pool?.nudge(1);
   }
 
-  /** Takes no more jobs. Resolves when those that it has begun have ended. */
-  async leave(): Promise<void> {
-    this.stop();
+  /** Takes no more jobs. Resolves when the running ones have ended. */
+  async stop(): Promise<void> {
+    this.beginStop();
     await this.ended();
   }
 
-  /** Resolves when it has ended, by `leave` or by itself. */
+  /** Resolves when it has ended, by `stop` or by itself. */
   async ended(): Promise<void> {
-    await this.over;
+    await this.end;
   }
 
   private async begin(): Promise<void> {
@@ -74,12 +74,12 @@ export class QueueWorker {
       this.pool = workerPool;
     });
     events.once('pool:gracefulShutdown', () => {
-      this.stop();
+      this.beginStop();
     });
     // A worker that stops after a failed query would be rejected, and graphile-worker would print the error with
     // console.trace; one that is already released is not.
     events.on('worker:getJob:error', ({ worker, error }) => {
-      if (!this.leaving) return;
+      if (!this.stopping) return;
       warn(`Failed to acquire a job: ${String(error)}`);
       void worker.release(true);
     });
@@ -96,13 +96,13 @@ export class QueueWorker {
     };
     const runner = await run(options, { [TASK]: (payload) => this.work(payload as JobKey) }, []);
     this.runner = runner;
-    if (this.leaving) this.stop();
-    this.over = Promise.race([runner.promise.catch(() => undefined), this.idle()]);
+    if (this.stopping) this.beginStop();
+    this.end = Promise.race([runner.promise.catch(() => undefined), this.idle()]);
   }
 
   /** Also for a pool that ends by itself: it would go on to check its empty crontab every minute. */
-  private stop(): void {
-    this.leaving = true;
+  private beginStop(): void {
+    this.stopping = true;
     this.runner?.stop().catch(() => undefined);
   }
 
@@ -119,7 +119,7 @@ export class QueueWorker {
     return new Promise((resolve) => {
       let idleMs = 0;
       const timer = setInterval(() => {
-        idleMs = this.leaving && this.busy === 0 ? idleMs + IDLE_CHECK_MS : 0;
+        idleMs = this.stopping && this.busy === 0 ? idleMs + IDLE_CHECK_MS : 0;
         if (idleMs < IDLE_MS) return;
         clearInterval(timer);
         resolve();

@@ -43,7 +43,7 @@ export interface WriteOperation {
   readonly name: string;
   /**
    * @param receipt called once in the transaction of the effect; an operation that stores nothing need not call it
-   * @throws Problem for what the client has to correct; any other error is a fault that may be retried
+   * @throws Problem for errors of the client; any other error is a server error, after which the operation may be retried
    */
   run(request: WriteRequest, receipt?: Receipt): Promise<WriteResponse>;
 }

@@ -10,7 +10,7 @@ import { JobStore, type NewJob } from './job.store.js';
 import { storedRequest } from './stored-request.js';
 import type { Receipt, WriteOperation, WriteRequest, WriteResponse } from './write-operation.js';
 
-/** Attempts to store a job under a number that no other job has. */
+/** Attempts to store a job under an unused number. */
 const NUMBERS_MAX = 5;
 
 interface WriteOptions {
@@ -37,7 +37,7 @@ export class WriteService {
     private readonly clock: Clock,
   ) {}
 
-  /** Sets status and headers. @returns the text of the response @throws what the operation throws, unless it runs later */
+  /** Sets status and headers. @returns the text of the response @throws the errors of the operation, unless it runs later */
   async handle(operation: WriteOperation, http: HttpContext, options: WriteOptions = {}): Promise<string> {
     if (hasPreference(http.request.headers.prefer, 'respond-async')) return this.accept(operation, http, options);
     const response = await operation.run(this.requestOf(http, options), http.request.receipt);
@@ -73,7 +73,7 @@ export class WriteService {
     }
   }
 
-  /** Stores the job, under another number where its own is taken. */
+  /** Stores the job, under another number where its own exists. */
   private async storeJob(
     job: NewJob,
     { baseUrl }: WriteRequest,

@@ -1,9 +1,9 @@
 /**
- * json: reads JSON as text. It keeps what `JSON.parse` loses: every digit of a number, repeated names, and the place of each
+ * json: reads JSON as text. It keeps what `JSON.parse` loses: every digit of a number, repeated names, and the position of each
  * value.
  * Imports nothing.
  */
-export { faultIn } from './json-fault.js';
+export { findSyntaxError } from './json-syntax-error.js';
 export {
   countNames,
   elementsOf,
@@ -16,7 +16,7 @@ export {
   memberText,
   pointerPart,
   skipSpace,
-  surveyJson,
+  scanJson,
   type FoundMember,
   type JsonInspection,
   type JsonMember,

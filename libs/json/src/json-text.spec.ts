@@ -8,7 +8,7 @@ import {
   membersOf,
   pointerPart,
   skipSpace,
-  surveyJson,
+  scanJson,
 } from './json-text.js';
 
 const space = fc.constantFrom('', '', ' ', '\n', '\t\r\n');
@@ -93,14 +93,14 @@ describe('pointerPart', () => {
   });
 });
 
-describe('surveyJson', () => {
-  it('suspects every text in which inspectJson finds a fault or a number with an exponent', () => {
+describe('scanJson', () => {
+  it('asks for inspection of every text in which inspectJson finds an error or a number with an exponent', () => {
     fc.assert(
       fc.property(json, (text) => {
         const { expandedLength, ...found } = inspectJson(text, () => true);
         // Repeated names are found by counting the names.
-        const faults = found.faults.filter(({ detail }) => !detail.endsWith('appears twice'));
-        if (faults.length > 0 || expandedLength > 0) expect(surveyJson(text).suspect).toBe(true);
+        const faults = found.errors.filter(({ detail }) => !detail.endsWith('appears twice'));
+        if (faults.length > 0 || expandedLength > 0) expect(scanJson(text).needsInspection).toBe(true);
       }),
       { numRuns: 2_000 },
     );
@@ -109,7 +109,7 @@ describe('surveyJson', () => {
   it('counts more names than the value has exactly where inspectJson finds a repeated name', () => {
     fc.assert(
       fc.property(json, (text) => {
-        const lost = surveyJson(text).names - countNames(JSON.parse(text));
+        const lost = scanJson(text).names - countNames(JSON.parse(text));
         expect(lost > 0).toBe(inspectJson(text, () => true).hasRepeats);
         expect(lost).toBeGreaterThanOrEqual(0);
       }),
@@ -120,19 +120,19 @@ describe('surveyJson', () => {
   it('returns at least the depth of the value', () => {
     fc.assert(
       fc.property(json, (text) => {
-        expect(surveyJson(text).depth).toBeGreaterThanOrEqual(depthOf(JSON.parse(text)));
+        expect(scanJson(text).depth).toBeGreaterThanOrEqual(depthOf(JSON.parse(text)));
       }),
     );
-    expect(surveyJson('[{"a":[1]},[[]]]').depth).toBe(3);
-    expect(surveyJson('"[[[["').depth).toBe(0);
+    expect(scanJson('[{"a":[1]},[[]]]').depth).toBe(3);
+    expect(scanJson('"[[[["').depth).toBe(0);
   });
 
   it.each([
     '{"a":"e5","b":5,"c":true,"d":false}',
     '["1e5","\\\\u0000","\\u0001","\\ue000"]',
     `[${'1'.repeat(16_383)}]`,
-  ])('does not suspect harmless text: %.30s', (text) => {
-    expect(surveyJson(text).suspect).toBe(false);
+  ])('asks for no inspection of harmless text: %.30s', (text) => {
+    expect(scanJson(text).needsInspection).toBe(false);
   });
 });
 
@@ -222,13 +222,13 @@ describe('inspectJson', () => {
     ['[0e-16384]', '/0'],
     ['[0.0000001e131078,0.0000001e131079]', '/1'],
   ])('returns a pointer to each number that cannot be stored: %.40s', (text, pointer) => {
-    expect(inspectJson(text, NONE).faults.map((fault) => fault.pointer)).toEqual([pointer]);
+    expect(inspectJson(text, NONE).errors.map((fault) => fault.pointer)).toEqual([pointer]);
   });
 
   it('returns a pointer to each repeated name, except in objects that may repeat scalars', () => {
     const text = '{"a":1,"b":[{"c":1,"\\u0063":2,"c":3}],"a":2}';
     const pointers = (inspected: ReturnType<typeof inspectJson>): string[] =>
-      inspected.faults.map(({ pointer }) => pointer);
+      inspected.errors.map(({ pointer }) => pointer);
     expect(pointers(inspectJson(text, NONE))).toEqual(['/b/0/c', '/b/0/c', '/a']);
     const inspected = inspectJson(text, (pointer) => pointer === '/b/0');
     expect([pointers(inspected), inspected.hasRepeats]).toEqual([['/a'], true]);
@@ -238,7 +238,7 @@ describe('inspectJson', () => {
   });
 
   it('lists 100 faults and counts all of them', () => {
-    const { faults, faultCount } = inspectJson(`[${Array(5_000).fill('"\\u0000"').join()}]`, NONE);
+    const { errors: faults, errorCount: faultCount } = inspectJson(`[${Array(5_000).fill('"\\u0000"').join()}]`, NONE);
     expect([faults.length, faultCount]).toEqual([100, 5_000]);
   });
 

@@ -1,6 +1,6 @@
 /**
  * Reads JSON as text, so that values can be cut from it unchanged: `JSON.parse` loses repeated names, digits beyond a double
- * and the place of each value. Every function but `surveyJson` expects text that `JSON.parse` accepts; for other text it may
+ * and the position of each value. Every function but `scanJson` expects text that `JSON.parse` accepts; for other text it may
  * return anything or throw a SyntaxError, but it terminates.
  */
 
@@ -16,24 +16,24 @@ const NUMERIC_DIGITS_AFTER_MAX = 16_383;
 const QUOTE = 34;
 const BACKSLASH = 92;
 
-export interface JsonSurvey {
+export interface JsonScan {
   /** The number of members of all objects in the text, repeated names included. */
   names: number;
   depth: number;
-  /** The text may have a number or an escape that PostgreSQL cannot store; `inspectJson` decides. */
-  suspect: boolean;
+  /** The text may have a number or an escape that PostgreSQL cannot store, which `inspectJson` finds out. */
+  needsInspection: boolean;
 }
 
 /**
- * Decides in one pass, about 1 ns a character, whether the slower `inspectJson` is needed. It may suspect a text without
- * faults, but never misses one.
+ * Decides in one pass, about 1 ns a character, whether the slower `inspectJson` is needed. False positives are possible, false
+ * negatives are not.
  */
-export function surveyJson(text: string): JsonSurvey {
+export function scanJson(text: string): JsonScan {
   let names = 0;
   let level = 0;
   let depth = 0;
   let digits = 0;
-  let suspect = false;
+  let needsInspection = false;
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i);
     if (c === QUOTE) {
@@ -42,26 +42,26 @@ export function surveyJson(text: string): JsonSurvey {
         if (s === QUOTE) break;
         if (s === BACKSLASH) {
           i++;
-          if (text.charCodeAt(i) === 117 && isSuspectEscape(text, i + 1)) suspect = true;
+          if (text.charCodeAt(i) === 117 && isUnstorableEscape(text, i + 1)) needsInspection = true;
         }
       }
       digits = 0;
     } else if (c >= 48 && c <= 57) {
-      if (++digits > NUMERIC_DIGITS_AFTER_MAX) suspect = true;
+      if (++digits > NUMERIC_DIGITS_AFTER_MAX) needsInspection = true;
     } else {
       if (c === 58) names++;
       else if (c === 123 || c === 91) depth = Math.max(depth, ++level);
       else if (c === 125 || c === 93) level--;
       // The letter of an exponent; those of `true` and `false` follow no digit.
-      else if ((c | 32) === 101 && digits > 0) suspect = true;
+      else if ((c | 32) === 101 && digits > 0) needsInspection = true;
       digits = 0;
     }
   }
-  return { names, depth, suspect };
+  return { names, depth, needsInspection };
 }
 
-/** \u0000 or any half of a surrogate pair. */
-function isSuspectEscape(text: string, at: number): boolean {
+/** Whether an escape is \u0000 or either half of a surrogate pair. */
+function isUnstorableEscape(text: string, at: number): boolean {
   const first = text.charCodeAt(at) | 32;
   return first === 100 || text.startsWith('0000', at);
 }
@@ -194,21 +194,21 @@ export function* elementsOf(text: string, start: number): Generator<JsonSpan> {
   }
 }
 
-/** How many faults are listed; a body can have millions. */
-const FAULTS_LISTED_MAX = 100;
+/** How many errors are listed; a body can have millions. */
+const ERRORS_LISTED_MAX = 100;
 
 export interface JsonInspection {
-  /** What PostgreSQL cannot store unchanged; the first 100. */
-  faults: { pointer: string; detail: string }[];
-  faultCount: number;
-  /** An object has a name twice. */
+  /** The values that PostgreSQL cannot store unchanged; the first 100. */
+  errors: { pointer: string; detail: string }[];
+  errorCount: number;
+  /** Whether an object has a name twice. */
   hasRepeats: boolean;
   /** The number of characters that PostgreSQL writes for numbers with an exponent: `1e400` becomes 401. */
   expandedLength: number;
 }
 
 /**
- * Finds what PostgreSQL cannot store unchanged, with a pointer to each fault.
+ * Finds the values that PostgreSQL cannot store unchanged, with a pointer to each.
  * @param allowsRepeats whether the object at this pointer may have a name twice; its values are then scalars
  */
 export function inspectJson(text: string, allowsRepeats: (pointer: string) => boolean): JsonInspection {
@@ -218,7 +218,7 @@ export function inspectJson(text: string, allowsRepeats: (pointer: string) => bo
 }
 
 class Inspector {
-  readonly found: JsonInspection = { faults: [], faultCount: 0, hasRepeats: false, expandedLength: 0 };
+  readonly found: JsonInspection = { errors: [], errorCount: 0, hasRepeats: false, expandedLength: 0 };
 
   constructor(
     private readonly text: string,
@@ -245,9 +245,9 @@ class Inspector {
       const wasNested = seen.get(member.name);
       if (wasNested !== undefined) {
         this.found.hasRepeats = true;
-        if (!this.allowsRepeats(pointer)) this.fault(at, 'appears twice in this object');
+        if (!this.allowsRepeats(pointer)) this.addError(at, 'appears twice in this object');
         else if (wasNested)
-          this.fault(at, 'must be text, a number, true, false or null, because its name appears twice');
+          this.addError(at, 'must be text, a number, true, false or null, because its name appears twice');
       }
       seen.set(member.name, /[{[]/.test(this.text.charAt(member.start)));
       this.inspectString(member.nameText, at);
@@ -259,8 +259,8 @@ class Inspector {
   private inspectString(token: string, pointer: string): void {
     if (!token.includes('\\u')) return;
     const value = JSON.parse(token) as string;
-    if (value.includes('\0')) this.fault(pointer, 'contains U+0000, which cannot be stored');
-    else if (!value.isWellFormed()) this.fault(pointer, 'contains an unpaired surrogate, which is not a character');
+    if (value.includes('\0')) this.addError(pointer, 'contains U+0000, which cannot be stored');
+    else if (!value.isWellFormed()) this.addError(pointer, 'contains an unpaired surrogate, which is not a character');
   }
 
   private inspectNumber(token: string, pointer: string): void {
@@ -273,14 +273,17 @@ class Inspector {
     const after = fraction.length - exponent;
     if (before > NUMERIC_DIGITS_BEFORE_MAX || after > NUMERIC_DIGITS_AFTER_MAX || Math.abs(exponent) > 1e9) {
       const [most, least] = [String(NUMERIC_DIGITS_BEFORE_MAX), String(NUMERIC_DIGITS_AFTER_MAX)];
-      this.fault(pointer, `must be a number of at most ${most} digits before the decimal point and ${least} after it`);
+      this.addError(
+        pointer,
+        `must be a number of at most ${most} digits before the decimal point and ${least} after it`,
+      );
     } else if (/[eE]/.test(token)) {
       this.found.expandedLength += Math.max(before, 1) + Math.max(after, 0);
     }
   }
 
-  private fault(pointer: string, detail: string): void {
-    if (++this.found.faultCount <= FAULTS_LISTED_MAX) this.found.faults.push({ pointer, detail });
+  private addError(pointer: string, detail: string): void {
+    if (++this.found.errorCount <= ERRORS_LISTED_MAX) this.found.errors.push({ pointer, detail });
   }
 }
 

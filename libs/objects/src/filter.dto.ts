@@ -25,7 +25,7 @@ export class FilterQuery extends PageQuery {
     optional: true,
     max: 1_000_000,
     description:
-      'A value that the object must have; with `key`, in the same pair. Text that is also a number, true, false or null matches that too.',
+      'A value that the object must have; with `key`, in the same pair. A text such as `42`, `true` or `null` matches the text and also the number, boolean or null.',
     example: 'shoe',
   })
   value?: string;

@@ -9,12 +9,12 @@ import { newestObjectsSql, objectListSql } from './object-list-sql.js';
 /** Batches whose counts are added up for a page that did not ask for a count: about 5 ms. */
 const SUMMED_BATCHES_MAX = 10_000;
 /**
- * Objects that counting to the cap looks through, newest first, before it asks the GIN index: a first pass that shows how common
- * the matches are, and a longer one.
+ * The newest objects that a count up to the cap scans before it uses the GIN index: a short scan that shows how common the
+ * matches are, and a long one.
  */
-const COUNT_WALKS = [5_000, 30_000] as const;
-/** An estimate looks at this many places of the list, and at this many objects in each: about 10 ms. */
-const SAMPLE_PLACES = 200;
+const COUNT_SCANS = [5_000, 30_000] as const;
+/** An estimate divides the objects into this many strata and samples this many objects of each: about 10 ms. */
+const SAMPLE_STRATA = 200;
 const SAMPLE_OBJECTS = 10;
 
 /** A page whose objects are known, to be counted. */
@@ -32,8 +32,8 @@ export class ObjectCountStore {
   ) {}
 
   /**
-   * Where the filter is nothing or one batch, the sum of `object_count`. Otherwise exact where the page shows it: its first page
-   * is also its last. Otherwise by counting rows or by a sample.
+   * For no filter or one batch, the sum of `object_count`. Otherwise exact without a query where the page shows the number,
+   * because no page follows. Otherwise by counting rows or by a sample.
    * @param areMatchesCommon the newest objects alone filled the page
    */
   async count(
@@ -78,8 +78,8 @@ export class ObjectCountStore {
    * From a sample of the project's objects, or of those of the batch that the filter names. The planner's statistics would be
    * cheaper, but they cover all projects: they would show one project which values another one has.
    *
-   * Few matches are counted, because the index finds them quickly and a sample misses them. An estimate is never less than
-   * what the page itself shows.
+   * Few matches are counted, because the index finds them quickly and a sample misses them. An estimate is never less than the
+   * number of matches that the page shows.
    */
   private async estimate(projectId: number, filter: Filter, { page, slice }: CountedPage): Promise<Count> {
     const { countCap } = this.config.limits;
@@ -101,10 +101,10 @@ export class ObjectCountStore {
     return Math.round(row?.estimate ?? 0);
   }
 
-  /** Whether more than COUNT_CAP of the newest objects match; a false may be wrong. */
+  /** Whether more than COUNT_CAP objects match, from a scan of the newest ones; false negatives are possible. */
   private async isOverCap(projectId: number, filter: Filter): Promise<boolean> {
     const { countCap } = this.config.limits;
-    const [short, long] = COUNT_WALKS;
+    const [short, long] = COUNT_SCANS;
     const seen = await this.countNewest(projectId, filter, short);
     if (seen > countCap) return true;
     const isLikely = (seen * long) / short > countCap;
@@ -130,13 +130,13 @@ const SUM_OF_BATCHES = {
 };
 
 /**
- * Stratified sampling. The objects are lined up batch by batch, the batches in an order that has nothing to do with their
- * content, and cut into SAMPLE_PLACES parts of equal size. From each part one run of objects is read, and its share of matches
- * represents the part. Where a run begins depends on a hash, because regular distances would meet the same kind of object
- * every time where objects repeat in a cycle.
+ * Stratified sampling. The objects are ordered by batch, the batches by a hash that does not depend on their content, and
+ * divided into SAMPLE_STRATA strata of equal size. From each stratum one run of consecutive objects is read, whose share of
+ * matches is the estimate for the stratum. A hash selects the start of the run, because systematic sampling would be biased for
+ * periodic data.
  */
 function sampleSql(matches: string): string {
-  const places = `${String(SAMPLE_PLACES)} / nullif(total, 0)`;
+  const strata = `${String(SAMPLE_STRATA)} / nullif(total, 0)`;
   return `
     WITH batch AS (
       SELECT batch_id, object_count::float8 AS count,
@@ -145,7 +145,7 @@ function sampleSql(matches: string): string {
       FROM batches WHERE project_id = $1::int AND ($2::text IS NULL OR batch_id = $2::text)
     ),
     sampled AS (
-      SELECT batch_id, total, (floor(upto * ${places}) - floor((upto - count) * ${places}))::int AS runs FROM batch
+      SELECT batch_id, total, (floor(upto * ${strata}) - floor((upto - count) * ${strata}))::int AS runs FROM batch
     )
     SELECT avg(found.share) * max(s.total) AS estimate
     FROM sampled AS s
@@ -155,19 +155,19 @@ function sampleSql(matches: string): string {
     CROSS JOIN generate_series(1, s.runs) AS run
     CROSS JOIN LATERAL (
       SELECT (run - 1 + (hashtextextended(s.batch_id, run) & 65535) / 65536.0) / s.runs AS fraction
-    ) AS place
+    ) AS start
     CROSS JOIN LATERAL (
       SELECT count(*) FILTER (WHERE ${matches})::float8 / nullif(count(*), 0) AS share FROM (
         SELECT * FROM objects
         WHERE project_id = $1 AND batch_id = s.batch_id
-          AND seq >= bounds.first + ((bounds.last - bounds.first) * place.fraction)::bigint
+          AND seq >= bounds.first + ((bounds.last - bounds.first) * start.fraction)::bigint
         ORDER BY seq LIMIT ${String(SAMPLE_OBJECTS)}
       ) AS o
     ) AS found
     WHERE s.runs > 0`;
 }
 
-/** What the counts of the batches answer: all objects, or those of one batch; null for any other filter. */
+/** The batches whose counts add up to the number of matches: all, or one; null for any other filter. */
 function batchScopeOf(filter: Filter): { batchId: string | null } | null {
   if (isEverything(filter)) return { batchId: null };
   const [part, ...others] = conjunctsOf(filter);

@@ -1,6 +1,6 @@
 import type { ObjectRow } from '#store';
 
-/** An object as it is read. `data` is inserted as PostgreSQL wrote it, which keeps every digit and costs nothing. */
+/** An object as JSON text. `data` is inserted as PostgreSQL wrote it, so that it keeps every digit. */
 export function objectText(row: ObjectRow): string {
   const subject = row.subject === null ? 'null' : JSON.stringify(row.subject);
   return (

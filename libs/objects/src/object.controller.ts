@@ -46,7 +46,7 @@ export class ObjectController {
 
   @Post()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'], bodyLimit: 'object_limit_bytes' })
-  @ApiOperation({ summary: 'Store one object in a batch that exists' })
+  @ApiOperation({ summary: 'Create an object in an existing batch' })
   @ApiBody({ type: CreateObjectDto })
   @ApiRespondAsync()
   @ApiResult(201, ObjectDto, { location: true, etag: true })
@@ -58,7 +58,7 @@ export class ObjectController {
   @Get()
   @JsonHeader()
   @Rules({ roles: ['admin', 'analyst'], query: true })
-  @ApiOperation({ summary: 'List the objects that the filter matches, newest first' })
+  @ApiOperation({ summary: 'List the objects that match the filter, newest first' })
   @ApiResult(200, ObjectPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listObjects(
@@ -86,7 +86,7 @@ export class ObjectController {
 
   @Put(':object_id')
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'], bodyLimit: 'object_limit_bytes' })
-  @ApiOperation({ summary: 'Replace what an object holds' })
+  @ApiOperation({ summary: 'Replace an object' })
   @ApiParam({ name: 'object_id', type: String })
   @ApiPreconditions()
   @ApiRespondAsync()
@@ -100,14 +100,14 @@ export class ObjectController {
   @Patch(':object_id')
   @JsonHeader()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/merge-patch+json'], bodyLimit: 'object_limit_bytes' })
-  @ApiOperation({ summary: 'Change some of an object (JSON merge patch)' })
+  @ApiOperation({ summary: 'Change members of an object (JSON merge patch)' })
   @ApiConsumes('application/merge-patch+json')
   @ApiPreconditions()
   @ApiBody({ type: PatchObjectDto })
   @ApiResult(200, ObjectDto, {
     or: ChangedObjectDto,
     etag: true,
-    description: 'The object; for a producer, which reads no data, its ids and its time.',
+    description: 'The object. Producers get only its ids and its time.',
   })
   @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'too-large')
   async patchObject(

@@ -4,7 +4,7 @@ import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiExtraModels, getSchemaPath, PickType } from '@nestjs/swagger';
 import { ValidateBy, ValidateIf, ValidateNested } from 'class-validator';
 
-/** Addresses below /objects that are routes, so they cannot be ids. */
+/** Path segments below /objects that are, or will be, routes, so they cannot be ids. */
 const RESERVED_OBJECT_IDS = ['keys', 'facets', 'aggregate', 'export', 'search', 'changes'];
 
 export type Scalar = string | number | boolean | null;
@@ -13,13 +13,13 @@ export type Scalar = string | number | boolean | null;
 export const SCALAR_SCHEMA = { type: ['string', 'number', 'boolean', 'null'] };
 const SCALAR_RULE = 'must be text, a number, true, false or null';
 const DATA_RULE = 'must be a list of {"key", "value"} or an object of keys and values';
-const RESERVED_RULE = `must not be one of ${RESERVED_OBJECT_IDS.join(', ')}, which are addresses`;
+const RESERVED_RULE = `must not be one of ${RESERVED_OBJECT_IDS.join(', ')}, which are reserved`;
 
 export class PairDto {
   @TextField({ min: 1, max: 255, description: 'May repeat within an object.', example: 'type' })
   key: string;
 
-  @ApiProperty({ allOf: [SCALAR_SCHEMA], type: Object, description: 'Comes back to the last digit.', example: 'shoe' })
+  @ApiProperty({ allOf: [SCALAR_SCHEMA], type: Object, description: 'Returned with every digit.', example: 'shoe' })
   @ValidateBy({ name: 'scalar', validator: { validate: isScalar, defaultMessage: () => SCALAR_RULE } })
   value: Scalar;
 }
@@ -43,16 +43,16 @@ export class NewObjectDto {
 }
 
 export class CreateObjectDto extends NewObjectDto {
-  @IdField({ description: 'The batch it goes into; it has to exist.', example: 'spring-shoes' })
+  @IdField({ description: 'An existing batch.', example: 'spring-shoes' })
   batch_id: string;
 }
 
-/** The whole of an object; the ids may be given, as a read object has them, but cannot change. */
+/** A whole object. The ids are optional, because a client may send an object as it was read; they cannot change. */
 export class ReplaceObjectDto {
   @ObjectIdField({ optional: true })
   object_id?: string;
 
-  @IdField({ optional: true, description: 'The batch it is in.' })
+  @IdField({ optional: true, description: 'The batch of the object.' })
   batch_id?: string;
 
   @DataField({})
@@ -70,7 +70,7 @@ export class PatchObjectDto {
   @ObjectIdField({ optional: true })
   object_id?: string;
 
-  @IdField({ optional: true, description: 'The batch it is in.' })
+  @IdField({ optional: true, description: 'The batch of the object.' })
   batch_id?: string;
 
   @DataField({
@@ -110,7 +110,7 @@ export class ChangedObjectDto extends PickType(ObjectDto, ['object_id', 'batch_i
 
 export class ObjectPageDto extends pageOf(ObjectDto) {}
 
-/** The id of an object, also where a feed has it under another name. */
+/** The id of an object; feeds use it for members with other names, too. */
 export function ObjectIdField({ optional = false, example = 'shoe-1' } = {}): PropertyDecorator {
   return applyDecorators(
     IdField({ optional, description: 'Unique in the project.', example }),
@@ -138,14 +138,15 @@ function ObservedAtField(): PropertyDecorator {
   return TimeField({
     optional: true,
     nullable: true,
-    description: 'When it happened; left out or null: when it arrived.',
+    description: 'When it happened. Default, and for null: the time of arrival.',
     example: '2026-11-21T09:00:00Z',
   });
 }
 
 /** The pairs, as a list or in the shorthand of a plain object: one schema whose keywords each apply to one of the two. */
 function DataField(options: { optional?: boolean; description?: string; example?: unknown }): PropertyDecorator {
-  const { optional = false, description = 'The pairs, in order; a plain object is taken as shorthand.' } = options;
+  const { optional = false, description = 'The pairs, in order. A plain object is a shorthand for a list of pairs.' } =
+    options;
   return applyDecorators(
     ApiProperty({
       type: Object,

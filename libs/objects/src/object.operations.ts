@@ -135,7 +135,7 @@ export class ObjectOperations {
     });
   }
 
-  /** @throws Problem conflict for an id that exists; invalid-body for a batch that does not */
+  /** @throws Problem conflict for an id that exists; invalid-body for a batch that does not exist */
   private async insert(on: Queryable, object: NewObject): Promise<ObjectRow> {
     const { projectId, objectId, batchId } = object;
     try {
@@ -176,7 +176,7 @@ export class ObjectOperations {
 function requireSameIds(sent: { object_id?: string; batch_id?: string }, current: ObjectRow): void {
   for (const name of ['object_id', 'batch_id'] as const) {
     if (sent[name] === undefined || sent[name] === current[name]) continue;
-    const detail = `must be "${current[name]}", the present value, or be left out`;
+    const detail = `must equal the current value "${current[name]}", or be omitted`;
     throw new Problem('invalid-body', {
       detail: `The id and the batch of an object cannot change: ${name} ${detail}.`,
       errors: [{ pointer: `/${name}`, detail }],

@@ -60,7 +60,7 @@ export class Config {
     bodyLimitBytes: number;
     /** BATCH_OBJECTS_MAX: the most objects in one JSON batch, 1 to 1,000,000; default 100000. */
     batchObjectsMax: number;
-    /** INFLATED_LIMIT_BYTES: the largest compressed NDJSON stream after inflating, 1 MiB to 1 TiB; default 16 GiB. */
+    /** INFLATED_LIMIT_BYTES: the largest compressed NDJSON stream after decompression, 1 MiB to 1 TiB; default 16 GiB. */
     inflatedLimitBytes: number;
   }>;
   readonly jobs: Readonly<{

@@ -14,7 +14,7 @@ export class BatchEntity {
   @PrimaryColumn('text', { primaryKeyConstraintName: 'batches_pkey', collation: 'C' })
   batch_id: string;
 
-  /** The sequence number that the batch was created with: its place in lists, and its time of creation. */
+  /** The sequence number that the batch was created with: its position in lists, and its time of creation. */
   @Column('bigint')
   seq: string;
 

@@ -31,8 +31,8 @@ export function rowsWithData<Row extends { data: string }>(rows: readonly Withou
 
 /**
  * A page within the limit of bytes. A page by cursor may end early, and its neighbours continue from there. A numbered page
- * must be complete, because a client that counts pages would miss what was cut off.
- * @throws Problem invalid-query for a numbered page over the limit
+ * must be complete, because a client that counts pages would miss the objects that were cut off.
+ * @throws Problem invalid-query for a numbered page that exceeds the limit
  */
 export function boundedSlice<Row extends { data: string }>(
   slice: Slice<WithoutData<Row>>,

@@ -49,13 +49,15 @@ export class TemperaturesController {
 
   @Post()
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
-  @ApiOperation({ summary: 'Store a reading, or an array of them, all or none; one of the same time is replaced' })
+  @ApiOperation({
+    summary: 'Store one reading or an array, all or nothing. A reading with the same room and time is replaced.',
+  })
   @ApiOneOrList(NewReadingDto, { temperature: 10.5 })
   @ApiRespondAsync()
   @ApiResult(201, ReadingDto, {
     or: StoredReadingsDto,
     location: true,
-    description: 'The reading; of an array how many.',
+    description: 'The reading; for an array, the number stored.',
   })
   @ApiProblems('malformed-request', 'invalid-body', 'too-large')
   recordTemperatures(@Http() http: HttpContext): Promise<string> {

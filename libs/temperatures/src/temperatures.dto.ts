@@ -5,7 +5,7 @@ export class NewReadingDto {
   @NumberField({
     finite: true,
     description:
-      'Any JSON number, zero and below too, kept to the last digit: at most 131,072 digits before the point and 16,383 after it.',
+      'Any JSON number, kept with every digit: at most 131,072 digits before the decimal point and 16,383 after it.',
     example: 10.5,
   })
   temperature: number;
@@ -14,7 +14,7 @@ export class NewReadingDto {
     optional: true,
     nullable: true,
     description:
-      'Time of measurement; UTC unless it has a zone. Left out or null: the time of arrival, and the reading replaces no other.',
+      'Time of measurement; UTC unless it has a zone. Default, and for null: the time of arrival; the reading then replaces no other.',
     example: '2024-12-10T16:45:00Z',
   })
   recorded_at?: string | null;
@@ -29,7 +29,7 @@ class RoomDto {
 }
 
 export class ReadingDto extends RoomDto {
-  @ApiProperty({ description: 'To the last digit.', example: 10.5 })
+  @ApiProperty({ description: 'With every digit.', example: 10.5 })
   temperature: number;
 
   @ApiProperty({ format: 'date-time', example: '2024-12-10T16:45:00Z' })
@@ -39,31 +39,31 @@ export class ReadingDto extends RoomDto {
 export class ReadingPageDto extends pageOf(ReadingDto) {}
 
 export class StoredReadingsDto extends RoomDto {
-  @ApiProperty({ description: 'How many readings were sent, all of which are stored.', example: 96 })
+  @ApiProperty({ description: 'The number of readings stored: all that were sent.', example: 96 })
   stored: number;
 
-  @ApiProperty({ description: 'How many of them took the place of an earlier one of the same time.', example: 0 })
+  @ApiProperty({ description: 'The number of readings that replaced an earlier one.', example: 0 })
   replaced: number;
 }
 
 export class ReadingsQuery extends PageQuery {
-  @TimeField({ optional: true, description: 'Only recorded at this time or later.' })
+  @TimeField({ optional: true, description: 'Only readings recorded at this time or later.' })
   from?: string;
 
-  @TimeField({ optional: true, description: 'Only recorded before this time.' })
+  @TimeField({ optional: true, description: 'Only readings recorded before this time.' })
   until?: string;
 }
 
 export class AverageQuery {
-  @DurationField({ description: 'How far back from now; at most 3653d (ten years) in all.', example: '15m' })
+  @DurationField({ description: 'The period that ends now; at most 3653d (ten years).', example: '15m' })
   duration: string;
 }
 
 export class AverageDto extends RoomDto {
-  @ApiProperty({ description: 'As it was asked for.', example: '15m' })
+  @ApiProperty({ description: 'The requested duration.', example: '15m' })
   duration: string;
 
-  @ApiProperty({ description: 'The exact average, to at least 16 decimals where it has no end.', example: 10.5 })
+  @ApiProperty({ description: 'The exact average, to at least 16 decimals if it does not terminate.', example: 10.5 })
   average_temperature: number;
 
   @ApiProperty({ example: 1 })

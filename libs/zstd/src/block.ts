@@ -161,10 +161,10 @@ export class ZstdBlocks {
   /** The lowest values are references to the last three offsets (RFC 8878, section 3.1.1.5). */
   private offsetOf(value: number, literalLength: number): number {
     const [first, second, third] = this.offsets;
-    const place = value > 3 ? 4 : value - (literalLength === 0 ? 0 : 1);
-    if (place === 0) return first;
-    const offset = place === 1 ? second : place === 2 ? third : place === 3 ? first - 1 : value - 3;
-    if (place > 1) this.offsets[2] = second;
+    const index = value > 3 ? 4 : value - (literalLength === 0 ? 0 : 1);
+    if (index === 0) return first;
+    const offset = index === 1 ? second : index === 2 ? third : index === 3 ? first - 1 : value - 3;
+    if (index > 1) this.offsets[2] = second;
     this.offsets[1] = first;
     this.offsets[0] = offset;
     return offset;

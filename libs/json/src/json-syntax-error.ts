@@ -11,7 +11,7 @@ type Expected = 'value' | 'value or end' | 'name' | 'name or end' | 'colon' | 'c
  * The index of the first syntax error of a text; undefined for valid JSON. `JSON.parse` reports a position for some errors
  * only: not for NaN, a trailing comma or single quotes.
  */
-export function faultIn(text: string): number | undefined {
+export function findSyntaxError(text: string): number | undefined {
   const closers: ('}' | ']')[] = [];
   let expected = 'value' as Expected;
   let at = skipSpace(text, 0);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { faultIn } from './json-fault.js';
+import { findSyntaxError } from './json-syntax-error.js';
 
 function isJson(text: string): boolean {
   try {
@@ -24,14 +24,14 @@ const damaged = fc
     return text.slice(0, position) + inserted + text.slice(position + removedLength);
   });
 
-describe('faultIn', () => {
+describe('findSyntaxError', () => {
   it('is undefined exactly where JSON.parse accepts the text', () => {
     const found = { json: 0, none: 0 };
     fc.assert(
       fc.property(damaged, (text) => {
         const isGood = isJson(text);
         found[isGood ? 'json' : 'none']++;
-        expect([text, faultIn(text) === undefined]).toEqual([text, isGood]);
+        expect([text, findSyntaxError(text) === undefined]).toEqual([text, isGood]);
       }),
       { numRuns: 5_000 },
     );
@@ -58,11 +58,11 @@ describe('faultIn', () => {
     ['{]', 1],
     ['', 0],
   ])('finds the first error of %j at %d', (text, place) => {
-    expect(faultIn(text)).toBe(place);
+    expect(findSyntaxError(text)).toBe(place);
   });
 
   it('finds an error in a text of millions of characters', () => {
     const strings = `["${'\\n'.repeat(2_000_000)}",${'['.repeat(1_000_000)}`;
-    expect(faultIn(`${strings}x`)).toBe(strings.length);
+    expect(findSyntaxError(`${strings}x`)).toBe(strings.length);
   });
 });
