@@ -26,7 +26,7 @@ export class FirstStart {
   ) {}
 
   /**
-   * Does what no earlier start has finished. Each step can be repeated after a crash.
+   * Runs the steps that no earlier start has finished. Each step can be repeated after a crash.
    * @returns the keys of the first start until one of them has been used, so that a start that failed after it created
    *   them does not lose them
    */
@@ -58,7 +58,7 @@ export class FirstStart {
     if (this.config.rules.seed) await this.seed(projectId, say);
   }
 
-  /** Without those that a setting replaces. */
+  /** The keys of the first start, without those that a setting replaces. */
   private async findFirstKeys(): Promise<FirstKeys> {
     const { adminKey, operatorKey } = this.config.access;
     const keys: FirstKeys = {};
@@ -69,7 +69,7 @@ export class FirstStart {
     return keys;
   }
 
-  /** Records it in the project, so that deleted fixtures do not come back. */
+  /** Records the load in the project, so that deleted fixtures do not come back. */
   private async seed(projectId: number, say: (line: string) => void): Promise<void> {
     const project = await this.projects.findByName(DEFAULT_PROJECT);
     if (project?.seeded_at != null) return;

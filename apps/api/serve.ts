@@ -20,7 +20,7 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
-/** Starts the server and what it needs, and reports each step. @throws StartupError */
+/** Starts the database and the server, and reports each step. @throws StartupError */
 export async function serve(config: Config, say: (line: string) => void): Promise<RunningServer> {
   const log = createLog(config.log.level);
   const logger = nestLog(log);

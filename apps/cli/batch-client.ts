@@ -26,7 +26,7 @@ export interface StoreOptions {
 export interface BatchResult extends LoadErrors {
   /**
    * `unchanged`: the batch existed with the same content. `changed`: it existed with other content and was replaced or
-   * extended. `unchangedOrChanged`: it existed, and the response does not say whether it was changed.
+   * extended. `unchangedOrChanged`: it existed, and the response does not show whether it was changed.
    */
   kind: 'stored' | 'unchanged' | 'changed' | 'unchangedOrChanged' | 'rejected';
   /** Objects of the batch; for a partial load, those that are stored. */
@@ -98,8 +98,8 @@ export class BatchClient {
     const { feed } = file.content;
     if (feed !== undefined) return this.postToFeed(file, feed, signal);
     const { onConflict, isDryRun } = this.options;
-    // The response to a replacing request does not say whether the batch was changed. The first request, without
-    // on_conflict, does: it is 409 for a batch with other content.
+    // The response to a replacing request does not show whether the batch was changed. The first request, without
+    // on_conflict, does: it returns 409 for a batch with other content.
     const isSentTwice = onConflict === 'replace' && file.isRepeatable && !isDryRun;
     if (!isSentTwice) {
       return toResult(await this.putBatch(file, onConflict, signal), onConflict && 'unchangedOrChanged');

@@ -57,7 +57,7 @@ export class DeviceService {
 
   /**
    * Moves a device to another project and revokes its keys: at once in this process, in others when their cache expires.
-   * A move to the project that it is in changes nothing.
+   * Moving it to its current project changes nothing.
    * @throws Problem not-found; invalid-body for an unknown project; precondition-failed
    */
   async move(deviceId: string, projectId: number, preconditions: Preconditions = {}): Promise<DeviceDto> {

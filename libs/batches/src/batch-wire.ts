@@ -19,7 +19,7 @@ export function wholeBatchHead(batchId: string): string {
   return `{"batch_id":${JSON.stringify(batchId)},"objects":[`;
 }
 
-/** An object inside its batch: only what was sent, so members that were left out stay out. */
+/** An object inside its batch as it was sent: omitted members stay omitted. */
 export function nestedObjectText(row: NestedRow): string {
   const subject = row.subject === null ? '' : `,"subject":${JSON.stringify(row.subject)}`;
   const observedAt = row.is_arrival ? '' : `,"observed_at":"${row.observed_at}"`;

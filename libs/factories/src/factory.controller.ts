@@ -34,7 +34,7 @@ export class FactoryController {
   @Get()
   @JsonHeader()
   @Rules({ roles: ['admin', 'analyst'], query: true })
-  @ApiOperation({ summary: 'List the factories in the order stored, as many as PAGE_SIZE_MAX' })
+  @ApiOperation({ summary: 'List the factories in the order stored, at most PAGE_SIZE_MAX' })
   @ApiResult(200, FactoryListDto, { link: true })
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listFactories(@Query() query: FactoryListQuery, @Http() http: HttpContext): Promise<string> {

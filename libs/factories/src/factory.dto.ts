@@ -62,7 +62,7 @@ export class FactoryListDto {
 
 export class FactoryListQuery extends PickType(PageQuery, ['page_size', 'cursor'] as const) {}
 
-/** Whether a number can be a time; that it is whole has to be checked on its text as well. */
+/** Whether a number can be a time. Whether it is whole must also be checked on its text, because a double may round it. */
 export function isTimeNumber(value: unknown): boolean {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= EPOCH_SECONDS_MAX;
 }

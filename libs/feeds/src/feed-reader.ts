@@ -28,7 +28,7 @@ export interface FeedList<T> {
   filter: Filter;
   /** Converts an object; undefined for an object of another shape, which the list skips. */
   read: (row: ObjectRow) => T | undefined;
-  /** Runs before anything is read. @throws Problem where the principal may not read the list */
+  /** Runs before any object is read. @throws Problem where the principal may not read the list */
   authorize?: () => Promise<void>;
   /**
    * Lists oldest first, up to PAGE_SIZE_MAX results on a page (fewer if they are large), without a count. Not together with

@@ -81,7 +81,7 @@ async function parseAll(
   return parseEach(items, (item) => {
     const parsed = collection.toObject(item);
     if ('errors' in parsed) return parsed;
-    // The pairs may be longer than the item as sent, and the pairs are what the database receives.
+    // The pairs, which the database receives, may be longer than the item as sent.
     length += parsed.value.length;
     if (length > limitBytes) throw tooLarge(collection, limitBytes);
     return { value: { pointer: item.pointer, givenId: (item.value as { id?: string }).id, data: parsed.value } };

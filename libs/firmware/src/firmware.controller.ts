@@ -72,11 +72,11 @@ export class FirmwareController {
   @ApiResult(201, FirmwareEventDto)
   @ApiProblems('malformed-request', 'invalid-body')
   createFirmwareEvent(
-    @CurrentPrincipal() from: Principal,
+    @CurrentPrincipal() principal: Principal,
     @Param('device_id') deviceId: string,
     @Http() http: HttpContext,
   ): Promise<string> {
-    if (from.deviceId !== deviceId)
+    if (principal.deviceId !== deviceId)
       throw new Problem('forbidden', { detail: 'A device key can report only for its own device.' });
     // Validated now even with respond-async, where a job stores it later.
     readBody(FirmwareUpdateDto, jsonBody({ body: requireBody(http.request.body) }));
@@ -89,11 +89,11 @@ export class FirmwareController {
   @ApiResult(200, [FirmwareEventDto], EVENTS)
   @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
   listFirmwareEvents(
-    @CurrentPrincipal() from: Principal,
+    @CurrentPrincipal() principal: Principal,
     @Query() query: FirmwareListQuery,
     @Http() http: HttpContext,
   ): Promise<Events> {
-    return this.eventsOf(query.device_id, from, query, http);
+    return this.eventsOf(query.device_id, principal, query, http);
   }
 
   @Get(':device_id')
@@ -102,17 +102,17 @@ export class FirmwareController {
   @ApiResult(200, [FirmwareEventDto], EVENTS)
   @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
   listDeviceFirmwareEvents(
-    @CurrentPrincipal() from: Principal,
+    @CurrentPrincipal() principal: Principal,
     @Param('device_id') deviceId: string,
     @Query() query: FirmwarePageQuery,
     @Http() http: HttpContext,
   ): Promise<Events> {
-    return this.eventsOf(deviceId, from, query, http);
+    return this.eventsOf(deviceId, principal, query, http);
   }
 
   private async eventsOf(
     deviceId: string,
-    from: Principal,
+    principal: Principal,
     query: FirmwarePageQuery,
     http: HttpContext,
   ): Promise<Events> {
@@ -120,7 +120,7 @@ export class FirmwareController {
       scope: ['firmware', deviceId],
       subject: deviceId,
       filter: { kind: 'pair', key: 'version', value: null },
-      authorize: () => this.devices.requireReadable(from, deviceId),
+      authorize: () => this.devices.requireReadable(principal, deviceId),
       read: fromObject,
     };
     return (await this.reader.page(list, query, http)).linked();

@@ -24,7 +24,7 @@ export function plainBytes(bytes: Buffer): Buffer {
   return startsWith(bytes, BYTE_ORDER_MARK) ? bytes.subarray(BYTE_ORDER_MARK.length) : bytes;
 }
 
-/** The same of a body that arrives in chunks. */
+/** The same for a body that arrives in chunks. */
 export async function* plainStream(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let start: Buffer | undefined = Buffer.alloc(0);
   for await (const chunk of chunks) {

@@ -125,7 +125,7 @@ export function urlTooLong(length: number): Problem {
 
 /**
  * @param fingerprint see `fingerprintOf`
- * @param order what orders the list before `seq`: cursors of a list ordered by time contain a time
+ * @param order the sort order of the list; cursors of a list ordered by time contain a time
  * @throws Problem invalid-query for a size that exceeds the limit, or a page number together with a cursor; invalid-cursor;
  * uri-too-long where the links to other pages would be too long to be accepted
  */

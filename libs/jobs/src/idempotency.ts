@@ -59,8 +59,8 @@ export class Idempotency {
     fastify.addHook('preHandler', (request, reply, done) => {
       if (headerOf(request) === undefined) done();
       else
-        this.begin(request, reply).then((isAnswered) => {
-          if (!isAnswered) done();
+        this.begin(request, reply).then((isReplayed) => {
+          if (!isReplayed) done();
         }, done);
     });
     fastify.addHook('onSend', (request, reply, payload, done) => {

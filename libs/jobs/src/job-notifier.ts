@@ -1,7 +1,7 @@
 import { Database } from '#database';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 
-/** The same notification as graphile-worker's `add_job`, on which idle workers look for jobs. */
+/** The same notification as graphile-worker's `add_job`, which makes idle workers fetch jobs. */
 export const NOTIFY_WORKERS = `SELECT pg_notify('jobs:insert', '{"count":10}')`;
 
 /** One notification is sent for all jobs that are accepted within this time. */

@@ -37,12 +37,12 @@ export class JobController {
   @ApiResult(200, JobPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listJobs(
-    @CurrentPrincipal() from: Principal,
+    @CurrentPrincipal() principal: Principal,
     @ProjectId() projectId: number,
     @Query() query: JobListQuery,
     @Req() request: FastifyRequest,
   ): Promise<string> {
-    const keyId = ownKeyOf(from);
+    const keyId = ownKeyOf(principal);
     const page = pageRequest(query, this.config.limits, fingerprintOf('jobs', projectId, keyId, query.status), request);
     const { slice, count } = await this.jobs.list(projectId, { keyId, status: query.status }, page);
     const base = baseUrl(request);
@@ -61,12 +61,12 @@ export class JobController {
   @ApiResult(200, JobDto)
   @ApiProblems('not-found')
   async getJob(
-    @CurrentPrincipal() from: Principal,
+    @CurrentPrincipal() principal: Principal,
     @ProjectId() projectId: number,
     @Param('job_id') id: string,
     @Req() request: FastifyRequest,
   ): Promise<string> {
-    return this.text(from, keyOf(projectId, id), request);
+    return this.text(principal, keyOf(projectId, id), request);
   }
 
   @Post(':job_id/retry')
@@ -77,22 +77,22 @@ export class JobController {
   @ApiResult(202, JobDto)
   @ApiProblems('not-found', 'job-not-failed')
   async retryJob(
-    @CurrentPrincipal() from: Principal,
+    @CurrentPrincipal() principal: Principal,
     @ProjectId() projectId: number,
     @Param('job_id') id: string,
     @Req() request: FastifyRequest,
   ): Promise<string> {
     const key = keyOf(projectId, id);
     const isQueued = await this.jobs.retry(key);
-    const text = await this.text(from, key, request);
+    const text = await this.text(principal, key, request);
     if (!isQueued)
       throw new Problem('job-not-failed', { detail: 'Only a failed job can be retried; this one has not failed.' });
     this.notifier.wake();
     return text;
   }
 
-  private async text(from: Principal, key: JobKey, request: FastifyRequest): Promise<string> {
-    const row = await this.jobs.find(key, ownKeyOf(from));
+  private async text(principal: Principal, key: JobKey, request: FastifyRequest): Promise<string> {
+    const row = await this.jobs.find(key, ownKeyOf(principal));
     if (row === null) throw jobNotFound();
     return jobText(baseUrl(request), row);
   }

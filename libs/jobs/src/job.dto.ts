@@ -46,8 +46,8 @@ class JobItemDto {
     required: false,
     description:
       'For a job that succeeded: the HTTP status of the response that the request would have had without ' +
-      'respond-async. 201 where it stored something new, 200 where it replaced something, changed nothing or was a dry ' +
-      'run, 207 where it stored part of it.',
+      'respond-async. 201 if it created data, 200 if it replaced data, changed nothing or was a dry run, 207 if it stored a ' +
+      'part.',
     example: 201,
   })
   result_status?: number;

@@ -10,7 +10,7 @@ const BEAT = `
   INSERT INTO job_workers (worker_id, beat_at) SELECT unnest($1::text[]), now()
   ON CONFLICT (worker_id) DO UPDATE SET beat_at = excluded.beat_at`;
 
-/** Where several processes look at once, only one takes the row of a dead worker. */
+/** If several processes run it at once, only one gets the row of a dead worker. */
 const TAKE_DEAD = `
   DELETE FROM job_workers WHERE worker_id IN (
     SELECT worker_id FROM job_workers WHERE beat_at < now() - $1 * interval '1 second' FOR UPDATE SKIP LOCKED)
@@ -34,8 +34,8 @@ const REQUEUE = `
 const UNLOCK = `SELECT graphile_worker.force_unlock_workers($1)`;
 
 /**
- * Records which workers live. graphile-worker keeps the jobs of a dead worker locked for four hours; here they are free after
- * half a minute. A worker that was only asleep does no harm, because the receipt of a job lets only one attempt commit.
+ * Records which workers are alive. graphile-worker keeps the jobs of a dead worker locked for four hours; the registry frees them
+ * after half a minute. A worker that was only asleep does no harm, because the receipt of a job lets only one attempt commit.
  */
 @Injectable()
 export class WorkerRegistry {

@@ -234,10 +234,10 @@ describe('inspectJson', () => {
     expect([pointers(inspected), inspected.hasRepeats]).toEqual([['/a'], true]);
     const nested = '{"a":{},"b":[],"b":{"c":1,"c":2},"d":1,"d":[]}';
     expect(pointers(inspectJson(nested, (pointer) => pointer === ''))).toEqual(['/b', '/b/c']);
-    expect(inspectJson('[{"a":1},{"a":1}]', NONE)).toMatchObject({ faultCount: 0, hasRepeats: false });
+    expect(inspectJson('[{"a":1},{"a":1}]', NONE)).toMatchObject({ errorCount: 0, hasRepeats: false });
   });
 
-  it('lists 100 faults and counts all of them', () => {
+  it('lists 100 errors and counts all of them', () => {
     const { errors: faults, errorCount: faultCount } = inspectJson(`[${Array(5_000).fill('"\\u0000"').join()}]`, NONE);
     expect([faults.length, faultCount]).toEqual([100, 5_000]);
   });

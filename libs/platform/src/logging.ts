@@ -4,12 +4,12 @@ import type { LogLevel } from './config.js';
 
 /** JSON lines on standard error; standard output is for people. API keys and bodies are never logged. */
 export function createLog(level: LogLevel): Logger {
-  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: essenceOf } };
+  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: serializeError } };
   return pino(options, destination({ dest: 2, sync: true }));
 }
 
 /** Without further members: those of a database error quote rows. */
-function essenceOf(error: unknown): object {
+function serializeError(error: unknown): object {
   const { name, message, code, stack } = error as Error & { code?: unknown };
   return { type: name, message, code, stack };
 }

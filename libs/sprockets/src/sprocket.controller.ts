@@ -52,8 +52,8 @@ export class SprocketController {
   @ApiResult(200, SprocketPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listSprockets(@Query() query: SprocketListQuery, @Http() http: HttpContext): Promise<string> {
-    const asked = withLimit(query, this.config.limits.pageSizeMax);
-    return (await this.reader.page(collectionList(SPROCKETS), asked, http)).text((text) => text);
+    const pageQuery = withLimit(query, this.config.limits.pageSizeMax);
+    return (await this.reader.page(collectionList(SPROCKETS), pageQuery, http)).text((text) => text);
   }
 
   @Get(':sprocket_id')

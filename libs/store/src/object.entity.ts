@@ -11,7 +11,7 @@ const PARTLY_DESCRIBED = { synchronize: false };
  * A row of `objects`. Properties are named like the columns. The migrations make the table; a test compares it with this class.
  *
  * Repositories read this entity, and SQL in the stores writes it. TypeORM would encode the text of `data` a second time
- * and cut `observed_at` to milliseconds, so a repository neither writes the one nor reads the other.
+ * and cut `observed_at` to milliseconds, so repositories do not write `data` and do not read `observed_at`.
  */
 @Entity('objects')
 @Unique('objects_object_id_key', columns(ObjectEntity, 'project_id', 'object_id'))

@@ -17,7 +17,7 @@ export function valueIn(data: string, key: string): unknown {
   return JSON.parse(readList(data).find((pair) => pair.key === key)?.valueText ?? 'null');
 }
 
-/** Makes `data` from keys and values; values are JSON text. */
+/** Builds `data` from keys and values; values are JSON text. */
 export function dataOf(pairs: readonly (readonly [key: string, valueText: string])[]): string {
   return write(pairs.map(([key, valueText]) => ({ key, keyText: JSON.stringify(key), valueText })));
 }
