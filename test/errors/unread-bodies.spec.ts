@@ -157,7 +157,7 @@ describe('the body of a route with a limit of its own', () => {
       expect([await send(full)]).not.toEqual([expect.objectContaining({ status: 413 })]);
       for (const body of [`${full} `, ReadableStream.from([Buffer.from(full), Buffer.from(' ')])]) {
         const { detail } = expectProblem(await send(body as string), 'too-large');
-        expect(detail).toBe(`The body is over ${name}, ${String(bytes)} bytes; see /api/v1/limits.`);
+        expect(detail).toBe(`The body exceeds ${name}, ${String(bytes)} bytes; see /api/v1/limits.`);
       }
     },
   );

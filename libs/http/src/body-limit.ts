@@ -10,6 +10,6 @@ export interface BodyLimit {
 
 export function bodyTooLarge({ bytes, name }: BodyLimit): Problem {
   return new Problem('too-large', {
-    detail: `The body is over ${name}, ${String(bytes)} bytes; see /api/v1/limits.`,
+    detail: `The body exceeds ${name}, ${String(bytes)} bytes; see /api/v1/limits.`,
   });
 }

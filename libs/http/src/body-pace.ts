@@ -20,11 +20,11 @@ interface WatchedBody {
   /** Bytes received on the connection before the current window. */
   bytesBefore: number;
   /** Called when the body is too slow. */
-  refuse: () => void;
+  reject: () => void;
 }
 
 /**
- * Refuses bodies that arrive too slowly. Node.js' `requestTimeout` would also end long bodies that arrive fast. One timer
+ * Rejects bodies that arrive too slowly. Node.js' `requestTimeout` would also end long bodies that arrive fast. One timer
  * serves all bodies; none runs while there are none.
  */
 export class BodyPace {
@@ -38,16 +38,16 @@ export class BodyPace {
     const cutOff = (): void => {
       raw.socket.destroy();
     };
-    this.bodies.set(raw, { ticks: 0, bytesBefore: raw.socket.bytesRead, refuse: cutOff });
+    this.bodies.set(raw, { ticks: 0, bytesBefore: raw.socket.bytesRead, reject: cutOff });
     this.timer ??= setInterval(() => {
       this.tick();
     }, this.pace.windowMs / TICKS_PER_WINDOW).unref();
   }
 
-  /** Replaces what happens when the body is too slow. `refuse` is called again in every further slow window. */
-  refuseWith(raw: IncomingMessage, refuse: () => void): void {
+  /** Replaces what happens when the body is too slow. `reject` is called again in every further slow window. */
+  rejectWith(raw: IncomingMessage, reject: () => void): void {
     const body = this.bodies.get(raw);
-    if (body !== undefined) body.refuse = refuse;
+    if (body !== undefined) body.reject = reject;
   }
 
   private tick(): void {
@@ -68,6 +68,6 @@ export class BodyPace {
     body.bytesBefore = raw.socket.bytesRead;
     const arrivingMs = body.ticks * (windowMs / TICKS_PER_WINDOW);
     if (arrivingMs < graceMs || receivedBytes >= (bytesPerSecond * windowMs) / 1000) return;
-    body.refuse();
+    body.reject();
   }
 }

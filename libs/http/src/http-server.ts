@@ -13,11 +13,11 @@ import type { Logger } from 'pino';
 import { preferredType } from './accept.js';
 import { PACE, type Pace } from './body-pace.js';
 import type { Config } from '#platform';
-import { answerConditionalGet, refusePostPreconditions } from './preconditions.js';
+import { respondToConditionalGet, postPreconditionProblem } from './preconditions.js';
 import { URL_LENGTH_MAX, urlTooLong } from './paging.js';
 import { NOT_FOUND, sendProblem, problemBody } from './problem.filter.js';
 import { Problem, ValidationErrors } from './problems.js';
-import { prepareBodies, refuseBody } from './request-body.js';
+import { prepareBodies, bodyProblem } from './request-body.js';
 
 /** The longest id in a path: 255 characters of four bytes, percent-encoded. */
 const PARAM_LENGTH_MAX = 255 * 4 * 3;
@@ -41,13 +41,13 @@ export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
     forceCloseConnections: 'idle',
     // During shutdown, requests on open connections are still served.
     return503OnClosing: false,
-    // Node.js would respond to a missing Host header with an empty body; `refusalOf` responds with a problem.
+    // Node.js would respond to a missing Host header with an empty body; `problemOf` responds with a problem.
     http: { requireHostHeader: false, maxHeaderSize: HEADERS_LENGTH_MAX },
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: PARAM_LENGTH_MAX },
     frameworkErrors: (error: unknown, request: unknown, reply: unknown) => {
       sendProblem(error, request as FastifyRequest, reply as FastifyReply);
     },
-    clientErrorHandler: answerClientError,
+    clientErrorHandler: respondToClientError,
   });
 }
 
@@ -76,14 +76,14 @@ export function prepareHttp(
   });
   guard(fastify);
   fastify.addHook('onRequest', (request, _reply, done) => {
-    done(refusalOf(request));
+    done(problemOf(request));
   });
-  fastify.addHook('onSend', answerConditionalGet);
+  fastify.addHook('onSend', respondToConditionalGet);
   // Expectations other than 100-continue may be ignored (RFC 9110, section 10.1.1); Node.js would respond 417 with an empty body.
   fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
   fastify.addHook('onResponse', logResponse);
   return () => {
-    refuseOtherMethods(fastify, routes);
+    rejectOtherMethods(fastify, routes);
   };
 }
 
@@ -95,7 +95,7 @@ function collect(routes: Map<string, Set<string>>, route: RouteOptions): void {
 }
 
 /** A resource responds to a method that it does not support with 405 and Allow, not 404 (RFC 9110, section 15.5.6). */
-function refuseOtherMethods(fastify: FastifyInstance, routes: ReadonlyMap<string, ReadonlySet<string>>): void {
+function rejectOtherMethods(fastify: FastifyInstance, routes: ReadonlyMap<string, ReadonlySet<string>>): void {
   for (const [url, methods] of [...routes]) {
     const others = fastify.supportedMethods.filter((method) => !methods.has(method)) as HTTPMethods[];
     if (others.length === 0) continue;
@@ -119,7 +119,7 @@ function refuseOtherMethods(fastify: FastifyInstance, routes: ReadonlyMap<string
 }
 
 /** The problem of a request that is invalid whatever its body: its address, query or media types. */
-function refusalOf(request: FastifyRequest): Problem | undefined {
+function problemOf(request: FastifyRequest): Problem | undefined {
   if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
     return new Problem('malformed-request', { detail: 'HTTP/1.1 requires a Host header.' });
   // Here, because Fastify reads the body before it calls the handler of 404.
@@ -133,11 +133,11 @@ function refusalOf(request: FastifyRequest): Problem | undefined {
   if (!isDecodable(parameters)) {
     return new Problem('invalid-query', { detail: 'The percent-encoding of the query is not valid UTF-8.' });
   }
-  if (query !== true && parameters !== '') return refuseParameters(request);
+  if (query !== true && parameters !== '') return unknownParametersProblem(request);
   if (preferredType(request, produces) === undefined) {
     return new Problem('not-acceptable', { detail: `This resource is available as ${produces.join(' or ')}.` });
   }
-  return (request.method === 'POST' ? refusePostPreconditions(request) : undefined) ?? refuseBody(request);
+  return (request.method === 'POST' ? postPreconditionProblem(request) : undefined) ?? bodyProblem(request);
 }
 
 function cutAt(text: string, separator: string): [string, string] {
@@ -155,7 +155,7 @@ function isDecodable(parameters: string): boolean {
   }
 }
 
-function refuseParameters(request: FastifyRequest): Problem {
+function unknownParametersProblem(request: FastifyRequest): Problem {
   const parameters = Object.keys(request.query as object);
   const errors = parameters.map((parameter) => ({ parameter, detail: 'is unknown; this resource has no parameters' }));
   return new ValidationErrors(...errors).problem('invalid-query');
@@ -182,7 +182,7 @@ function requestIds(): () => string {
 }
 
 /** Responds to bytes that Node.js cannot parse as HTTP, on the socket, because there is no request. */
-function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+function respondToClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;

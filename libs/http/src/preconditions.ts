@@ -52,7 +52,7 @@ export function checkPreconditions(
  * The problem of a POST with a precondition that cannot be fulfilled. POST creates something below its URL, whose own
  * representation, such as a page of a list, is not what a client wants to protect: ignoring the header would be unsafe.
  */
-export function refusePostPreconditions(request: FastifyRequest): Problem | undefined {
+export function postPreconditionProblem(request: FastifyRequest): Problem | undefined {
   const { ifMatch, ifNoneMatch } = preconditionsOf(request);
   if (ifMatch !== undefined && ifMatch.trim() !== '*')
     return failed(
@@ -68,7 +68,7 @@ export function refusePostPreconditions(request: FastifyRequest): Problem | unde
  * Adds an ETag and a Cache-Control to every successful read, and responds 304 where If-None-Match names the ETag. A cache may
  * keep a response but has to revalidate it each time, so that a read after a write is fresh.
  */
-export function answerConditionalGet(
+export function respondToConditionalGet(
   request: FastifyRequest,
   reply: FastifyReply,
   payload: unknown,

@@ -22,7 +22,7 @@ export const NOT_FOUND = {
 
 const BY_STATUS: Readonly<Record<number, { slug: ProblemSlug; detail: string }>> = {
   400: { slug: 'malformed-request', detail: 'The request cannot be parsed.' },
-  // @fastify/static refuses paths such as /docs/%00 and /docs//x with 403; the API's routes throw a Problem.
+  // @fastify/static rejects paths such as /docs/%00 and /docs//x with 403; the API's routes throw a Problem.
   403: NOT_FOUND,
   404: NOT_FOUND,
   414: { slug: 'uri-too-long', detail: 'The URL is too long.' },
@@ -40,7 +40,7 @@ export class ProblemFilter implements ExceptionFilter {
 }
 
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  // A client that disconnects is not a fault of the server. Nobody reads this response, but its status is logged.
+  // A disconnect of the client is not a server error. This response is not received, but its status is logged.
   const problem = request.raw.readableAborted
     ? new Problem('malformed-request', {
         detail: 'The connection was closed before the end of the body.',
@@ -49,14 +49,14 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
     : toProblem(error);
   if (problem.status >= 500) request.log.error({ err: problem.cause ?? error }, problem.message);
   if (reply.sent) {
-    // The response has begun: only closing the connection tells the client that it is incomplete.
+    // The response has begun: only closing the connection shows the client that it is incomplete.
     reply.raw.destroy();
     return;
   }
   // Fastify would close the connection whenever a body was not parsed; `discardRest` decides.
   if (reply.hasHeader('connection') && !reply.raw.hasHeader('connection')) reply.removeHeader('connection');
   discardRest(request.raw, reply.raw);
-  // Also for requests that the router refused before any hook ran.
+  // Also for requests that the router rejected before any hook ran.
   reply.header('X-Request-Id', request.id);
   const body = problemBody(problem, requestOrigin(request), { instance: request.originalUrl, request_id: request.id });
   reply.code(problem.status).headers(problem.headers).type('application/problem+json').send(JSON.stringify(body));

@@ -34,12 +34,12 @@ const JSON_RATIO_FREE_BYTES = 1024 * 1024;
 /**
  * Reads the bodies of all routes: decompresses them, enforces limits and the minimum rate, and passes them on as `JsonBody`
  * or `NdjsonBody`. A body is read only if its route takes one and all hooks have accepted the request; `100 Continue` is sent
- * then. Call it before adding hooks that refuse requests.
+ * then. Call it before adding hooks that reject requests.
  */
 export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config, 'limits'>, pace: Pace = PACE): void {
   const bodies = new BodyPace(pace);
   fastify.removeAllContentTypeParsers();
-  // One parser for all types, which `refuseBody` has checked. Fastify's own parsers would also read the bodies of routes that
+  // One parser for all types, which `bodyProblem` has checked. Fastify's own parsers would also read the bodies of routes that
   // take none.
   fastify.addContentTypeParser('*', (request, payload: Readable, done) => {
     const { consumes } = request.routeOptions.config;
@@ -67,22 +67,22 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
     });
   });
   const { server } = fastify;
-  // A listener, not a hook: a path that cannot be decoded is refused before any hook, and its body has to be watched too.
+  // A listener, not a hook: a path that cannot be decoded is rejected before any hook, and its body has to be watched too.
   server.prependListener('request', (raw) => {
     if (!raw.complete && hasBody(raw)) bodies.watch(raw);
   });
   // Node.js would send 100 Continue at once, also to unauthenticated clients; `preParsing` sends it when all hooks have
-  // passed. After a refusal the client may or may not send the body, so the connection cannot be reused.
+  // passed. After a rejection the client may or may not send the body, so the connection cannot be reused.
   server.on('checkContinue', (raw, response) => {
     response.setHeader('Connection', 'close');
     server.emit('request', raw, response);
   });
   fastify.addHook('onRequest', (request, reply, done) => {
-    // Without content, Content-Type is ignored, where Fastify would refuse an unknown one. It counts only where the route
+    // Without content, Content-Type is ignored, where Fastify would reject an unknown one. It counts only where the route
     // accepts the type: NDJSON without lines is a batch without objects.
     if (!hasBody(request.raw) && request.routeOptions.config.consumes?.includes(mediaTypeOf(request)) !== true)
       delete request.raw.headers['content-type'];
-    bodies.refuseWith(request.raw, () => {
+    bodies.rejectWith(request.raw, () => {
       if (reply.sent) request.raw.socket.destroy();
       else sendProblem(tooSlow(), request, reply);
     });
@@ -110,7 +110,7 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
     }
     const stream = bodyStream(payload, encoding, limit);
     // Through the reader of the stream, so that it has stopped before the response is sent.
-    bodies.refuseWith(request.raw, () => {
+    bodies.rejectWith(request.raw, () => {
       if (reply.sent) request.raw.socket.destroy();
       else stream.destroy(tooSlow());
     });
@@ -136,7 +136,7 @@ function limitOf(request: FastifyRequest, limits: Config['limits']): InflateLimi
 }
 
 /** The problem of a body whose content coding or media type the route does not accept. */
-export function refuseBody(request: FastifyRequest): Problem | undefined {
+export function bodyProblem(request: FastifyRequest): Problem | undefined {
   if (!hasBody(request.raw)) return undefined;
   const { consumes } = request.routeOptions.config;
   const encoding = encodingOf(request);

@@ -6,7 +6,7 @@ import { ApiExtension, ApiSecurity } from '@nestjs/swagger';
 export const API = '/api/v1';
 
 export const ROLES = ['operator', 'admin', 'producer', 'analyst', 'device'] as const;
-/** The role of an API key, which decides what it may do. */
+/** The role of an API key, which determines its permissions. */
 export type Role = (typeof ROLES)[number];
 
 /** The sender of a request, by its API key. */
@@ -46,7 +46,7 @@ interface RouteRules {
   bodyLimit?: keyof typeof BODY_LIMITS;
   /** Other media types, each with the route that accepts it, such as "PUT /batches/{batch_id}"; for the error. */
   consumedBy?: Readonly<Record<string, string>>;
-  /** The route has query parameters, validated by its DTO; other routes refuse all parameters. */
+  /** The route has query parameters, validated by its DTO; other routes reject all parameters. */
   query?: true;
   /** The media types of the response, the preferred one first; default application/json. */
   produces?: readonly string[];

@@ -134,7 +134,7 @@ export class Config {
       seed: flag(env, 'STOWAGE_SEED', url === null),
     };
     this.client = { url: env.get('STOWAGE_URL'), apiKey: env.get('STOWAGE_API_KEY') };
-    env.refuseUnread();
+    env.rejectUnread();
     for (const group of Object.values(this)) Object.freeze(group);
     Object.freeze(this);
   }
@@ -153,11 +153,11 @@ class Environment {
   }
 
   /**
-   * Refuses misspelled settings, which would have no effect: variables that begin with `STOWAGE_`, or with the first two words
+   * Rejects misspelled settings, which would have no effect: variables that begin with `STOWAGE_`, or with the first two words
    * of a setting, and are none.
    * @throws StartupError
    */
-  refuseUnread(): void {
+  rejectUnread(): void {
     const prefixes = ['STOWAGE_', ...Array.from(this.settings).flatMap((name) => /^[A-Z]+_[A-Z]+/.exec(name) ?? [])];
     for (const name of Object.keys(this.variables)) {
       if (this.settings.has(name) || this.valueOf(name) === null) continue;
