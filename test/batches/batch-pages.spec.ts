@@ -33,12 +33,12 @@ afterAll(() => api.stop());
 const get = (url: string): Promise<Reply> => api.call('GET', url, { key: project.keys.analyst });
 const page = async (url: string): Promise<PageBody<BatchBody>> => (await get(url)).json<PageBody<BatchBody>>();
 const ids = ({ results }: PageBody<BatchBody>): string[] => results.map((one) => one.batch_id);
-const named = (...numbers: number[]): string[] => numbers.map((n) => `b-${String(n)}`);
+const batchIds = (...numbers: number[]): string[] => numbers.map((n) => `b-${String(n)}`);
 
 describe('GET /batches', () => {
   it('lists batches newest first, each as POST returned it', async () => {
     const first = await page('/batches');
-    expect(ids(first)).toEqual(named(11, 10, 9, 8, 7, 6, 5, 4, 3, 2));
+    expect(ids(first)).toEqual(batchIds(11, 10, 9, 8, 7, 6, 5, 4, 3, 2));
     expect([first.count, first.count_is, first.previous]).toEqual([12, 'exact', null]);
     const batch = first.results[0];
     expect(Object.keys(batch ?? {})).toEqual(['batch_id', 'object_count', 'created_at', 'url', 'objects_url']);
@@ -49,7 +49,7 @@ describe('GET /batches', () => {
 
   it.each([1, 5, 6, 12, 13])('returns the same batches in pages of %d, forwards and backwards', async (size) => {
     const forwards = await pagesFrom<BatchBody>(api, project.keys.analyst, `/batches?page_size=${String(size)}`);
-    expect(forwards.flatMap(ids)).toEqual(named(11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
+    expect(forwards.flatMap(ids)).toEqual(batchIds(11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
     const backwards: string[][] = [];
     let last = forwards.at(-1);
     while (last !== undefined) {
@@ -61,7 +61,7 @@ describe('GET /batches', () => {
 
   it('lists a batch once if several of its objects match', async () => {
     const shoes = await page(address('/batches', { data: '{"type":"shoe"}' }));
-    expect([ids(shoes), shoes.count]).toEqual([named(10, 8, 6, 4, 2), 5]);
+    expect([ids(shoes), shoes.count]).toEqual([batchIds(10, 8, 6, 4, 2), 5]);
     expect(shoes.results.map((one) => one.object_count)).toEqual([10, 8, 6, 4, 2]);
   });
 
@@ -103,7 +103,7 @@ describe('GET /batches?include=objects', () => {
   it('nests the objects of each batch in the order sent', async () => {
     const pages = await pagesFrom<BatchBody>(api, project.keys.analyst, '/batches?include=objects&page_size=5');
     const batches = pages.flatMap((one) => one.results);
-    expect(batches.map((one) => one.batch_id)).toEqual(named(11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
+    expect(batches.map((one) => one.batch_id)).toEqual(batchIds(11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
     for (const batch of batches) {
       expect(batch.objects_next).toBeNull();
       expect(batch.objects).toEqual((await get(batch.url)).json<WholeBatchBody>().objects);

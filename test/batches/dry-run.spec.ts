@@ -41,7 +41,7 @@ const putLines =
   };
 
 /** Name, request, outcome, status, object_count of the batch afterwards, and number of the request's objects in it. */
-const GOOD: [string, Send, string, number, number, number][] = [
+const VALID: [string, Send, string, number, number, number][] = [
   ['POST of a new batch', post('new', many(3)), 'create', 201, 3, 3],
   ['POST of an empty batch', post('new', []), 'create', 201, 0, 0],
   ['POST of a long batch', post('new', many(1_000)), 'create', 201, 1_000, 1_000],
@@ -60,7 +60,7 @@ const GOOD: [string, Send, string, number, number, number][] = [
 ];
 
 describe('dry_run=true', () => {
-  it.each(GOOD)(
+  it.each(VALID)(
     'returns the expected result of %s, and stores nothing',
     async (_, send, outcome, status, count, stored) => {
       const reply = await send('dry_run=true');

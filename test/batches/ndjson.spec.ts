@@ -159,7 +159,7 @@ describe('a stream whose connection breaks', () => {
     ['in a new batch of a known length', 'broken-length', MANY, 'Content-Length: 100000000'],
     ['before the first chunk was copied', 'broken-early', 3, undefined],
     ['in an existing batch', 'broken-there', MANY, undefined],
-  ])('stores nothing, and the batch can be put again at once: %s', async (_, id, count, head) => {
+  ])('stores nothing, and the batch can be put again immediately: %s', async (_, id, count, head) => {
     if (id === 'broken-there') await put(id, line(`${id}-0`));
     for (const breaks of ['end', 'reset'] as const) {
       const before = id === 'broken-there' ? (await read(id)).text : 'nothing';

@@ -182,10 +182,10 @@ describe('PUT of the same content', () => {
     ['as lines', `${FIRST}\n${SECOND}\n`, true],
     ['as lines in shorthand', `${FIRST}\r\n\r\n${SECOND.replace(/\[.*\]/, '{"n":100,"n":"1"}')}`, true],
   ])('%s changes nothing', async (name, text, isLines = false) => {
-    const named = (one: string): string => one.replaceAll('%', name);
-    expect((await putText(name, named(SENT))).status).toBe(201);
+    const withName = (one: string): string => one.replaceAll('%', name);
+    expect((await putText(name, withName(SENT))).status).toBe(201);
     const before = await stateOf(name);
-    const reply = await (isLines ? putLines : putText)(name, named(text));
+    const reply = await (isLines ? putLines : putText)(name, withName(text));
     expect([reply.status, reply.text]).toEqual([200, reply.text]);
     expect(await stateOf(name)).toEqual(before);
   });
@@ -208,18 +208,18 @@ describe('PUT of other content', () => {
     ['a missing object', `[${FIRST}]`],
     ['no objects', '[]'],
   ])('is rejected, and changes nothing: %s', async (name, text) => {
-    const named = (one: string): string => one.replaceAll('%', name);
+    const withName = (one: string): string => one.replaceAll('%', name);
     expect(text).not.toBe(SENT);
-    expect((await putText(name, named(SENT))).status).toBe(201);
+    expect((await putText(name, withName(SENT))).status).toBe(201);
     const before = await stateOf(name);
     // The first request runs without a stored digest, the second with it.
     for (let round = 0; round < 2; round++) {
-      const problem = expectProblem(await putText(name, named(text)), 'conflict');
+      const problem = expectProblem(await putText(name, withName(text)), 'conflict');
       expect(placesOf(problem)).toEqual(['/batch_id']);
       expect(problem.errors?.[0]?.detail).toContain(`"${name}"`);
-      const lines = (JSON.parse(named(text)) as object[]).map((one) => `${JSON.stringify(one)}\n`).join('');
+      const lines = (JSON.parse(withName(text)) as object[]).map((one) => `${JSON.stringify(one)}\n`).join('');
       if (name !== 'another digit') expectProblem(await putLines(name, lines), 'conflict');
-      expect((await putText(name, named(SENT))).status).toBe(200);
+      expect((await putText(name, withName(SENT))).status).toBe(200);
     }
     expect(await stateOf(name)).toEqual(before);
   });

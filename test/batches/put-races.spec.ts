@@ -39,12 +39,12 @@ function put(kind: Kind, batchId: string, objects: object[], query = ''): Promis
   return api.call('PUT', path, { key, body, headers: { 'Content-Type': 'application/x-ndjson' } });
 }
 const statuses = (replies: Reply[]): number[] => replies.map((reply) => reply.status).sort();
-const wholeOf = async (batchId: string): Promise<WholeBatchBody['objects']> =>
+const readObjects = async (batchId: string): Promise<WholeBatchBody['objects']> =>
   (await api.call('GET', `/batches/${batchId}`, { key: project.keys.analyst })).json<WholeBatchBody>().objects;
 
 /** Returns the distinct values of a batch's objects: one value if all come from the same request. */
 async function valuesIn(batchId: string): Promise<unknown[]> {
-  return [...new Set((await wholeOf(batchId)).map((one) => one.data[0]?.value))];
+  return [...new Set((await readObjects(batchId)).map((one) => one.data[0]?.value))];
 }
 
 describe.each(KINDS)('concurrent PUT requests for a new batch, as %s', (kind) => {
@@ -55,7 +55,7 @@ describe.each(KINDS)('concurrent PUT requests for a new batch, as %s', (kind) =>
       const replies = await Promise.all(Array.from({ length: 4 }, () => put(kind, id, objects)));
       expect(statuses(replies)).toEqual([200, 200, 200, 201]);
       expect(new Set(replies.map((reply) => reply.text)).size).toBe(1);
-      expect(await wholeOf(id)).toHaveLength(count);
+      expect(await readObjects(id)).toHaveLength(count);
     }
   });
 
@@ -65,7 +65,7 @@ describe.each(KINDS)('concurrent PUT requests for a new batch, as %s', (kind) =>
       const replies = await Promise.all([1, 2, 3].map((n) => put(kind, id, objectsOf(id, count, n))));
       expect(statuses(replies)).toEqual([201, 409, 409]);
       for (const reply of replies) if (reply.status === 409) expect(places(reply)).toEqual(['/batch_id']);
-      expect(await wholeOf(id)).toHaveLength(count);
+      expect(await readObjects(id)).toHaveLength(count);
       expect(await valuesIn(id)).toEqual([replies.findIndex((reply) => reply.status === 201) + 1]);
     }
   });
@@ -80,7 +80,7 @@ describe.each(KINDS)('concurrent PUT requests for a new batch, as %s', (kind) =>
       for (const { status, text } of replies) expect([status, text]).toEqual([status === 201 ? 201 : 200, text]);
       const [n, ...rest] = await valuesIn(id);
       expect(rest).toEqual([]);
-      expect(await wholeOf(id)).toHaveLength(sizes[Number(n)] ?? 0);
+      expect(await readObjects(id)).toHaveLength(sizes[Number(n)] ?? 0);
     }
   });
 
@@ -90,7 +90,7 @@ describe.each(KINDS)('concurrent PUT requests for a new batch, as %s', (kind) =>
       [40, 80, 300, 10, 250].map((size) => put(kind, id, objectsOf(id, size), '?on_conflict=skip')),
     );
     expect(statuses(replies)).toEqual([200, 200, 200, 200, 201]);
-    expect((await wholeOf(id)).map((one) => one.object_id).sort()).toEqual(
+    expect((await readObjects(id)).map((one) => one.object_id).sort()).toEqual(
       objectsOf(id, 300)
         .map((one) => (one as { object_id: string }).object_id)
         .sort(),
@@ -116,7 +116,7 @@ describe.each(KINDS)('PUT of a batch, as %s', (kind) => {
         expect(places(reply)[0]).toBe(kind === 'lines' ? '/lines/1/object_id' : '/objects/0/object_id');
       }
       if (kind === 'objects') expect(stored).not.toBe(-1);
-      if (stored !== -1) expect(await wholeOf(`${name}-${String(stored)}`)).toHaveLength(400);
+      if (stored !== -1) expect(await readObjects(`${name}-${String(stored)}`)).toHaveLength(400);
     }
   });
 
@@ -157,7 +157,7 @@ describe.each(KINDS)('PUT of a batch, as %s', (kind) => {
         expect([status < 300 || status === 404, text]).toEqual([true, text]);
       const last = await put(kind, id, objectsOf(id, 300), '?on_conflict=replace');
       expect([last.status, await valuesIn(id)]).toEqual([200, [1]]);
-      expect(await wholeOf(id)).toHaveLength(300);
+      expect(await readObjects(id)).toHaveLength(300);
     }
   });
 });

@@ -38,7 +38,7 @@ describe('stowage demo', () => {
     expect(batch).toMatchObject({ batch_id: 'hello', object_count: 1 });
   });
 
-  it('creates another project when it runs again, and one with the given name', async () => {
+  it('creates another project in a second run, and a project with a given name', async () => {
     expect((await demo('--devices', '1')).stdout).toMatch(/^project \d+ {2}demo-2\n/);
     const named = await demo('--project', "it's mine");
     expect(named.stdout).toMatch(/^project \d+ {2}it's mine\n/);

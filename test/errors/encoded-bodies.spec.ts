@@ -248,7 +248,7 @@ describe('a body that is large only after decompression', () => {
 
   it('is accepted as JSON up to BODY_LIMIT_BYTES', async () => {
     const digits = Buffer.from(Array.from({ length: LIMIT / 8 }, (_, i) => String(i).padStart(8, '0')).join(''));
-    // Half of it is one byte repeated, because blocks that hold their bytes as they are would be over the limit themselves.
+    // Half of it is one repeated byte, because raw blocks alone would exceed the limit before decompression.
     const blocks = Buffer.concat([
       zstdBomb(LIMIT / 2 / (128 * 1024)),
       ...pieces(digits.subarray(MIB), 128 * 1024).map(zstdPlain),
@@ -262,7 +262,7 @@ describe('a body that is large only after decompression', () => {
     }
   });
 
-  it('is accepted as JSON with any ratio up to 1 MiB, and with a ratio of at most 200 above', async () => {
+  it('is accepted as JSON with any compression ratio up to 1 MiB, and with at most 200 above', async () => {
     for (const [encoding, full, over] of [
       ['gzip', gzipSync(Buffer.alloc(MIB, '1')), gzipSync(Buffer.alloc(MIB + 1, '1'))],
       ['zstd', zstdBomb(8), zstdBomb(9)],
@@ -282,7 +282,7 @@ describe('a body that is large only after decompression', () => {
     );
   });
 
-  it('is rejected over the limit before decompression too, where it decompresses to nothing', async () => {
+  it('is rejected if its compressed size exceeds the limit, even if it decompresses to nothing', async () => {
     const empty = gzipSync('');
     const body = Buffer.alloc(LIMIT + empty.length - (LIMIT % empty.length), empty);
     expect(expectProblem(await post('gzip', pieces(body, 64 * 1024)), 'too-large').detail).toContain(

@@ -78,7 +78,7 @@ describe('a body that is not JSON', () => {
 });
 
 describe('an invalid body', () => {
-  it('is rejected with pointers in which long names are cut to 255 characters', async () => {
+  it('is rejected with pointers in which long names are truncated to 255 characters', async () => {
     const name = '😀'.repeat(100_000);
     const members = Array.from({ length: 100 }, (_, i) => `"m${String(i)}":1e999999`).join();
     const reply = await post(`{"${name}":{${members}}}`);
@@ -315,7 +315,7 @@ describe('a number', () => {
     expect(value).toBe(digits);
   });
 
-  it('counts against BODY_LIMIT_BYTES with its exponent written out', async () => {
+  it('counts towards BODY_LIMIT_BYTES with its exponent expanded', async () => {
     const numbers = (count: number, number: string): string =>
       `[${Array.from({ length: count }, () => `{"key":"n","value":${number}}`).join()}]`;
     for (const [number, count] of [

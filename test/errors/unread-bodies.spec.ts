@@ -10,7 +10,7 @@ import { expectProblem } from './expect-problem.js';
 
 const KIB = 1024;
 const MIB = KIB * KIB;
-/** The rest of a body that is read after a response, and what the buffers of a connection hold. */
+/** The bytes of a body that are read after a response, plus the buffers of a connection. */
 const READ_BYTES_MAX = (256 + 3 * 64) * KIB;
 
 let bodies: Awaited<ReturnType<typeof startBodyApp>>;
@@ -29,35 +29,35 @@ afterAll(() => bodies.app.close());
 const JSON_TYPE = 'Content-Type: application/json';
 const LENGTH = `Content-Length: ${String(64 * MIB)}`;
 
-/** Requests whose bodies are not wanted: the request line, further headers, and the status of the response. */
-const UNWANTED: [string, string[], number][] = [
-  ['to an unknown address', ['POST /nowhere HTTP/1.1', JSON_TYPE, LENGTH], 404],
-  ['to an address that cannot be decoded', ['POST /%zz HTTP/1.1', JSON_TYPE, LENGTH], 400],
+/** Requests whose bodies the server does not need: the head and the status of the response. */
+const UNNEEDED: [string, string[], number][] = [
+  ['to an unknown path', ['POST /nowhere HTTP/1.1', JSON_TYPE, LENGTH], 404],
+  ['to a path that cannot be decoded', ['POST /%zz HTTP/1.1', JSON_TYPE, LENGTH], 400],
   ['with an unsupported method', ['PATCH /bodies HTTP/1.1', JSON_TYPE, LENGTH], 405],
-  ['to a route that takes no body', ['DELETE /bodies HTTP/1.1', JSON_TYPE, LENGTH], 200],
+  ['to a route without a body', ['DELETE /bodies HTTP/1.1', JSON_TYPE, LENGTH], 200],
   ['with an unsupported media type', ['POST /bodies HTTP/1.1', 'Content-Type: text/plain', LENGTH], 415],
   ['over the limit by its Content-Length', ['POST /bodies HTTP/1.1', JSON_TYPE, LENGTH], 413],
-  ['in chunks to an unknown address', ['POST /nowhere HTTP/1.1', JSON_TYPE, 'Transfer-Encoding: chunked'], 404],
+  ['in chunks to an unknown path', ['POST /nowhere HTTP/1.1', JSON_TYPE, 'Transfer-Encoding: chunked'], 404],
   ['of a client that sends Connection: close', ['POST /nowhere HTTP/1.1', 'Connection: close', JSON_TYPE, LENGTH], 404],
   ['of a client of HTTP/1.0', ['POST /nowhere HTTP/1.0', JSON_TYPE, LENGTH], 404],
 ];
 
 function open(head: readonly string[]): Socket {
   const socket = connect({ port: Number(new URL(bodies.origin).port), host: '127.0.0.1', allowHalfOpen: true });
-  // A client that goes on sending gets an error when the server closes the connection.
+  // A client that continues to send gets an error when the server closes the connection.
   socket.on('error', () => undefined);
   socket.write(`${head.join('\r\n')}\r\nHost: test\r\n\r\n`);
   return socket;
 }
 
-describe('a body that is not wanted', () => {
-  it.each(UNWANTED)('gets its response before it is sent: %s', async (_, head, status) => {
+describe('a body that the server does not need', () => {
+  it.each(UNNEEDED)('gets its response before it is sent: %s', async (_, head, status) => {
     const reply = await text(open(head));
     expect(reply).toMatch(new RegExp(`^HTTP/1\\.1 ${String(status)} `));
     expect(reply).toMatch(/\r\nconnection: close\r\n/i);
   });
 
-  it.each(UNWANTED)(
+  it.each(UNNEEDED)(
     'is read to 256 KiB at most, and the response arrives while it is sent: %s',
     async (_, head, status) => {
       const socket = open(head);
@@ -71,7 +71,7 @@ describe('a body that is not wanted', () => {
     },
   );
 
-  it('is rejected to a client of node:http that sends it as fast as it can', async () => {
+  it('does not prevent a node:http client from receiving the response while it sends', async () => {
     const sending = request(`${bodies.origin}/nowhere`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', 'Content-Length': String(64 * MIB) },
@@ -84,7 +84,7 @@ describe('a body that is not wanted', () => {
     sending.destroy();
   });
 
-  it('is rejected to fetch', async () => {
+  it('does not prevent fetch from receiving the response', async () => {
     const response = await fetch(`${bodies.origin}/bodies`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
@@ -93,7 +93,7 @@ describe('a body that is not wanted', () => {
     expect([response.status, await response.json()]).toEqual([413, expect.objectContaining({ status: 413 })]);
   });
 
-  it('leaves a reusable connection when it is short', async () => {
+  it('leaves the connection reusable if it is short', async () => {
     const socket = open(['POST /nowhere HTTP/1.1', JSON_TYPE, 'Content-Length: 200000']);
     socket.write('x'.repeat(200_000));
     socket.write('GET /nothing HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n');
@@ -101,8 +101,8 @@ describe('a body that is not wanted', () => {
   });
 });
 
-describe('a body that passes the limit while it arrives', () => {
-  it('is rejected then, also without Content-Length', async () => {
+describe('a body that exceeds the limit while it arrives', () => {
+  it('is rejected at that point, without Content-Length', async () => {
     const socket = open(['POST /bodies HTTP/1.1', JSON_TYPE, 'Transfer-Encoding: chunked']);
     const piece = Buffer.concat([Buffer.from('100000\r\n'), Buffer.alloc(MIB, '1'), Buffer.from('\r\n')]);
     Readable.from(Array.from({ length: 64 }, () => piece)).pipe(socket);
@@ -112,7 +112,7 @@ describe('a body that passes the limit while it arrives', () => {
   });
 });
 
-describe('the body of a route with a limit of its own', () => {
+describe('the body of a route with its own limit', () => {
   let api: TestApi;
   let project: TestProject;
 
@@ -136,7 +136,7 @@ describe('the body of a route with a limit of its own', () => {
   ];
 
   it.each(ROUTES)(
-    'is rejected over it, by Content-Length and in chunks: %s %s',
+    'is rejected above that limit, by Content-Length and in chunks: %s %s',
     async (method, path, role, name, bytes) => {
       const url = path.replace('{device_id}', project.deviceId).replace('{project_id}', String(project.projectId));
       const key = role === 'operator' ? api.operatorKey : project.keys[role];

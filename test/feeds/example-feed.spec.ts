@@ -43,7 +43,7 @@ describe('the feed of docs/adding-a-feed.md', () => {
     ]);
   });
 
-  it('supports filters, aggregates, deletes, jobs and idempotency keys without code of its own', async () => {
+  it('supports filters, aggregates, deletes, jobs and idempotency keys without additional code', async () => {
     const { results } = await read<{ results: { object_id: string }[] }>(
       `/objects?subject=north&key=people&value=30&observed_from=${at(10)}`,
     );

@@ -23,7 +23,7 @@ export function sequenceOfLane(lane: number, now: () => number = Date.now): Sequ
 interface CloneOptions {
   /** Default: the template with all migrations. */
   template?: string;
-  /** What the spec uses repositories of. Not all by default: loading them loads most of the product. */
+  /** The entities whose repositories the spec uses. Default: none, because loading all of them loads most of the product. */
   entities?: (new () => object)[];
 }
 

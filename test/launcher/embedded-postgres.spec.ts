@@ -102,10 +102,10 @@ async function kill(child: ChildProcess): Promise<void> {
   await exited;
 }
 
-async function until<T>(ask: () => Promise<T | undefined>): Promise<T | undefined> {
+async function until<T>(check: () => Promise<T | undefined>): Promise<T | undefined> {
   for (let i = 0; i < 100; i++) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
+    const result = await check();
+    if (result !== undefined) return result;
     await sleep(100);
   }
   return undefined;

@@ -20,12 +20,12 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-function ask(project: TestProject, query: Record<string, string>): Promise<Reply> {
+function requestAggregate(project: TestProject, query: Record<string, string>): Promise<Reply> {
   return api.call('GET', address('/objects/aggregate', query), { key: project.keys.analyst });
 }
 
 async function resultsOf(project: TestProject, query: Record<string, string>): Promise<AggregateBody['results']> {
-  const reply = await ask(project, query);
+  const reply = await requestAggregate(project, query);
   expect([reply.status, reply.text]).toEqual([200, expect.any(String)]);
   return reply.json<AggregateBody>().results;
 }
@@ -62,9 +62,9 @@ describe('docs/aggregates.md', () => {
 
   it('shows the actual results and errors for the fixtures', async () => {
     expect(rows().length).toBeGreaterThan(15);
-    for (const [query, said] of rows()) {
+    for (const [query, documented] of rows()) {
       const reply = await api.call('GET', `/objects/aggregate?${query}`, { key: fixtures.keys.analyst });
-      expect([query, abbreviatedLike(said, outcomeOf(reply))]).toEqual([query, said]);
+      expect([query, abbreviatedLike(documented, outcomeOf(reply))]).toEqual([query, documented]);
     }
   });
 
@@ -122,15 +122,16 @@ describe('an operation', () => {
       { data: '{"big":12345678901234567890,"small":0.1,"long":1e400,"zeros":10.00}' },
       { data: '[{"key":"big","value":0.5},{"key":"small","value":0.20},{"key":"small","value":-1e-25}]' },
     ]);
-    const text = async (op: string, key: string): Promise<string> => (await ask(project, { op, key })).text;
-    const answer = (op: string, key: string, value: string, count: number): string =>
+    const text = async (op: string, key: string): Promise<string> =>
+      (await requestAggregate(project, { op, key })).text;
+    const responseText = (op: string, key: string, value: string, count: number): string =>
       `{"op":"${op}","key":"${key}","results":[{"group":null,"value":${value},"count":${String(count)}}]}`;
-    expect(await text('sum', 'big')).toBe(answer('sum', 'big', '12345678901234567890.5', 2));
-    expect(await text('avg', 'big')).toBe(answer('avg', 'big', '6172839450617283945.25', 2));
-    expect(await text('sum', 'small')).toBe(answer('sum', 'small', '0.2999999999999999999999999', 3));
-    expect(await text('min', 'small')).toBe(answer('min', 'small', '-0.0000000000000000000000001', 3));
-    expect(await text('max', 'long')).toBe(answer('max', 'long', `1${'0'.repeat(400)}`, 1));
-    expect(await text('p50', 'zeros')).toBe(answer('p50', 'zeros', '10', 1));
+    expect(await text('sum', 'big')).toBe(responseText('sum', 'big', '12345678901234567890.5', 2));
+    expect(await text('avg', 'big')).toBe(responseText('avg', 'big', '6172839450617283945.25', 2));
+    expect(await text('sum', 'small')).toBe(responseText('sum', 'small', '0.2999999999999999999999999', 3));
+    expect(await text('min', 'small')).toBe(responseText('min', 'small', '-0.0000000000000000000000001', 3));
+    expect(await text('max', 'long')).toBe(responseText('max', 'long', `1${'0'.repeat(400)}`, 1));
+    expect(await text('p50', 'zeros')).toBe(responseText('p50', 'zeros', '10', 1));
   });
 
   it('without values returns null, or 0 for count; empty groups are omitted', async () => {
@@ -141,7 +142,7 @@ describe('an operation', () => {
     }
     expect(await resultsOf(project, { op: 'count', key: 'n' })).toEqual([{ group: null, value: 0, count: 0 }]);
     expect(await resultsOf(project, { op: 'count' })).toEqual([{ group: null, value: 1, count: 1 }]);
-    expect((await ask(project, { op: 'count' })).json()).toMatchObject({ key: null });
+    expect((await requestAggregate(project, { op: 'count' })).json()).toMatchObject({ key: null });
   });
 
   it('returns percentiles by the nearest rank', async () => {
@@ -190,7 +191,7 @@ describe('groups', () => {
       { data: '[{"key":"g","value":null},{"key":"g","value":true},{"key":"g","value":"10"},{"key":"n","value":8}]' },
       { data: '[{"key":"n","value":100}]' },
     ]);
-    const reply = await ask(project, { op: 'sum', key: 'n', by: 'data.g' });
+    const reply = await requestAggregate(project, { op: 'sum', key: 'n', by: 'data.g' });
     expect(reply.text).toBe(
       '{"op":"sum","key":"n","results":[{"group":9.5,"value":7,"count":1},{"group":10,"value":7,"count":1},' +
         '{"group":"10","value":8,"count":1},{"group":"B","value":5,"count":1},{"group":"a","value":8,"count":3},' +
@@ -329,7 +330,7 @@ describe('limits of a response', () => {
       [{ by: 'time', bucket: '1m' }, 'bucket'],
       [{ by: 'time', bucket: '1d', series: 'data.n' }, 'bucket'],
     ] as const) {
-      const problem = expectProblem(await ask(project, { op: 'count', ...query }), 'invalid-query');
+      const problem = expectProblem(await requestAggregate(project, { op: 'count', ...query }), 'invalid-query');
       expect([placesOf(problem), problem.detail]).toEqual([[parameter], expect.stringContaining('too many groups')]);
     }
     expect(await resultsOf(project, { op: 'count', by: 'time', bucket: '1h' })).toHaveLength(167);
@@ -338,10 +339,14 @@ describe('limits of a response', () => {
   it('reject a number with too many digits, and accept the largest number', async () => {
     const project = await projectWith(THOUSAND.slice(0, 20).map(() => ({ data: '{"n":9e131071}' })));
     for (const op of ['sum', 'avg']) {
-      expect(placesOf(expectProblem(await ask(project, { op, key: 'n' }), 'invalid-query'))).toEqual(['op']);
+      expect(placesOf(expectProblem(await requestAggregate(project, { op, key: 'n' }), 'invalid-query'))).toEqual([
+        'op',
+      ]);
     }
     for (const op of ['min', 'max', 'p50', 'p95']) {
-      expect((await ask(project, { op, key: 'n' })).text).toContain(`"value":9${'0'.repeat(131_071)},"count":20`);
+      expect((await requestAggregate(project, { op, key: 'n' })).text).toContain(
+        `"value":9${'0'.repeat(131_071)},"count":20`,
+      );
     }
   });
 
@@ -349,9 +354,9 @@ describe('limits of a response', () => {
     const long = await projectWith(
       THOUSAND.slice(0, 130).map((i) => ({ data: '{"n":1e131071}', subject: `s${String(i)}` })),
     );
-    expect(placesOf(expectProblem(await ask(long, { op: 'max', key: 'n', by: 'subject' }), 'invalid-query'))).toEqual([
-      'by',
-    ]);
+    expect(
+      placesOf(expectProblem(await requestAggregate(long, { op: 'max', key: 'n', by: 'subject' }), 'invalid-query')),
+    ).toEqual(['by']);
     expect(await resultsOf(long, { op: 'count', key: 'n', by: 'data.n' })).toHaveLength(1);
   });
 });
@@ -399,7 +404,7 @@ describe('an invalid request', () => {
     [{ op: 'count', subject: 'a\0' }, ['subject']],
     [{ op: 'count', observed_from: 'yesterday' }, ['observed_from']],
   ])('%j is rejected with the names of the invalid parameters', async (query, parameters) => {
-    expect(placesOf(expectProblem(await ask(fixtures, query), 'invalid-query'))).toEqual(parameters);
+    expect(placesOf(expectProblem(await requestAggregate(fixtures, query), 'invalid-query'))).toEqual(parameters);
   });
 
   it('is rejected when a parameter is given twice', async () => {

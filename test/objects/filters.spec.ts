@@ -28,7 +28,7 @@ interface Filter {
   observed_until?: string;
 }
 
-interface Known {
+interface StoredObject {
   object_id: string;
   batch_id: string;
   data: PairBody[];
@@ -38,7 +38,7 @@ interface Known {
 }
 
 /** The oracle: the rules of the contract in JavaScript. */
-function matches(object: Known, question: Filter): boolean {
+function matches(object: StoredObject, question: Filter): boolean {
   const { data, match = 'all', key, value, batch_id, subject, observed_from, observed_until } = question;
   const has = ([name, wanted]: [string, Scalar]): boolean =>
     object.data.some((pair) => pair.key === name && pair.value === wanted);
@@ -86,7 +86,7 @@ class Store {
     readonly api: TestApi,
     readonly project: TestProject,
     /** In order of arrival. */
-    readonly objects: Known[],
+    readonly objects: StoredObject[],
   ) {}
 
   async check(question: Filter, pageSize: number): Promise<number> {
@@ -104,7 +104,7 @@ class Store {
   }
 
   /** Newest first. An empty batch matches only without a filter or by its own id. */
-  private batchesOf({ batch_id, ...ofObjects }: Filter, expected: Known[]): string[] {
+  private batchesOf({ batch_id, ...ofObjects }: Filter, expected: StoredObject[]): string[] {
     const batches = [...new Set(expected.map((one) => one.batch_id))];
     const hasObjectFilter = Object.keys(ofObjects).length > 0;
     if (!hasObjectFilter && (batch_id ?? EMPTY_BATCH) === EMPTY_BATCH) batches.push(EMPTY_BATCH);
@@ -112,13 +112,16 @@ class Store {
   }
 }
 
-async function storeOf(api: TestApi, batches: { batch_id: string; objects: Partial<Known>[] }[]): Promise<Store> {
+async function storeOf(
+  api: TestApi,
+  batches: { batch_id: string; objects: Partial<StoredObject>[] }[],
+): Promise<Store> {
   const project = await api.project();
   await postBatch(api, project.keys.producer, EMPTY_BATCH, []);
-  const known: Known[] = [];
+  const known: StoredObject[] = [];
   for (const { batch_id, objects } of batches) {
     await postBatch(api, project.keys.producer, batch_id, objects);
-    known.push(...objects.map((one) => ({ subject: null, observed_at: null, ...one, batch_id }) as Known));
+    known.push(...objects.map((one) => ({ subject: null, observed_at: null, ...one, batch_id }) as StoredObject));
   }
   return new Store(api, project, known);
 }
@@ -133,7 +136,7 @@ beforeAll(async () => {
   fixtures = await storeOf(
     api,
     texts
-      .map((text) => JSON.parse(text) as { batch_id: string; objects?: Partial<Known>[] })
+      .map((text) => JSON.parse(text) as { batch_id: string; objects?: Partial<StoredObject>[] })
       // The others are files of feeds.
       .flatMap(({ batch_id, objects }) => (objects === undefined ? [] : [{ batch_id, objects }])),
   );
@@ -234,25 +237,25 @@ const objects = fc.array(
   ),
   { maxLength: 12 },
 );
-const asked = fc.tuple(fc.constantFrom(...KEYS.filter((key) => !key.startsWith('$'))), fc.constantFrom(...VALUES));
+const filterPair = fc.tuple(fc.constantFrom(...KEYS.filter((key) => !key.startsWith('$'))), fc.constantFrom(...VALUES));
 /** Omitted in three of four cases, because every condition reduces the matches. */
-const rarely = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
+const sometimes = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
   fc.oneof({ arbitrary: fc.constant(undefined), weight: 3 }, { arbitrary, weight: 1 });
 const question: fc.Arbitrary<Filter> = fc
   .record({
-    data: rarely(fc.array(asked, { minLength: 1, maxLength: 3 })),
+    data: sometimes(fc.array(filterPair, { minLength: 1, maxLength: 3 })),
     match: fc.constantFrom('all' as const, 'any' as const, undefined),
-    key: rarely(fc.constantFrom(...KEYS, 'never')),
-    value: rarely(fc.constantFrom(...VALUES.map(String), '42.0', '4.2e1', '-0', ' 42', 'never')),
-    batch_id: rarely(fc.constantFrom('g-0', 'g-5', EMPTY_BATCH, 'never')),
-    subject: rarely(fc.constantFrom(...SUBJECTS, 'never')),
-    observed_from: rarely(fc.constantFrom(...TIMES)),
-    observed_until: rarely(fc.constantFrom(...TIMES)),
+    key: sometimes(fc.constantFrom(...KEYS, 'never')),
+    value: sometimes(fc.constantFrom(...VALUES.map(String), '42.0', '4.2e1', '-0', ' 42', 'never')),
+    batch_id: sometimes(fc.constantFrom('g-0', 'g-5', EMPTY_BATCH, 'never')),
+    subject: sometimes(fc.constantFrom(...SUBJECTS, 'never')),
+    observed_from: sometimes(fc.constantFrom(...TIMES)),
+    observed_until: sometimes(fc.constantFrom(...TIMES)),
   })
   .map(({ match, ...rest }) => {
     const given = Object.entries(rest).filter(([, value]) => value !== undefined);
-    const asks = Object.fromEntries(given) as Filter;
-    return match === undefined || asks.data === undefined ? asks : { ...asks, match };
+    const generated = Object.fromEntries(given) as Filter;
+    return match === undefined || generated.data === undefined ? generated : { ...generated, match };
   });
 
 describe('a filter over generated objects', () => {
@@ -267,8 +270,8 @@ describe('a filter over generated objects', () => {
     );
     let found = 0;
     await fc.assert(
-      fc.asyncProperty(question, fc.constantFrom(3, 40, 1_000), async (asks, pageSize) => {
-        if ((await store.check(asks, pageSize)) > 0) found++;
+      fc.asyncProperty(question, fc.constantFrom(3, 40, 1_000), async (generated, pageSize) => {
+        if ((await store.check(generated, pageSize)) > 0) found++;
       }),
       { numRuns: 120 },
     );
@@ -341,7 +344,7 @@ describe('values that JavaScript cannot distinguish', () => {
         { key: text, value: text },
         ...(isId ? [{ batch_id: text }, { subject: text }] : []),
       ];
-      for (const asks of questions) expect(await find(asks)).toEqual([object_id]);
+      for (const generated of questions) expect(await find(generated)).toEqual([object_id]);
     },
   );
 

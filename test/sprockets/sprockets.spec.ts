@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-/** Each describe block uses a project of its own. */
+/** Each describe block uses its own project. */
 const useNewProject = async (): Promise<void> => {
   project = await api.project();
 };

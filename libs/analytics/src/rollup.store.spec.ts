@@ -43,7 +43,7 @@ type Sums = Record<RollupOp, string | null>;
 const OPS: readonly RollupOp[] = ['count', 'sum', 'avg', 'min', 'max'];
 
 /** The same sums computed from `data`. */
-async function truth({ from, until }: MeasuredSpan = span): Promise<Sums> {
+async function expectedSums({ from, until }: MeasuredSpan = span): Promise<Sums> {
   const [row] = await db.sql<Sums>(
     `SELECT count(*)::text AS count, trim_scale(sum(v)) AS sum,
        trim_scale(sum(v) * 1.0000000000000000 / nullif(count(*), 0)) AS avg, trim_scale(min(v)) AS min,
@@ -81,10 +81,10 @@ const readings = (count: number): Reading[] =>
 describe('rollups', () => {
   it('equal the sums of the objects, before and after a refresh', async () => {
     await post('b', readings(150));
-    expect(await sums()).toEqual(await truth());
+    expect(await sums()).toEqual(await expectedSums());
     expect(await notInRollups()).toBe('150');
     await rollups.refresh(span);
-    expect(await sums()).toEqual(await truth());
+    expect(await sums()).toEqual(await expectedSums());
     expect(await notInRollups()).toBe('0');
   });
 
@@ -96,7 +96,7 @@ describe('rollups', () => {
       fc.asyncProperty(minute, minute, async (a, b) => {
         const at = (n: number): string => new Date(Date.parse(FROM) + n * 60_000).toISOString();
         const some = { ...span, from: at(Math.min(a, b)), until: at(Math.max(a, b)) };
-        expect(await sums(some)).toEqual(await truth(some));
+        expect(await sums(some)).toEqual(await expectedSums(some));
       }),
       { numRuns: 50 },
     );
@@ -163,9 +163,9 @@ describe('rollups', () => {
     const before = await sums();
     await act();
     expect(await sums()).not.toEqual(before);
-    expect(await sums()).toEqual(await truth());
+    expect(await sums()).toEqual(await expectedSums());
     await rollups.refresh(span);
-    expect(await sums()).toEqual(await truth());
+    expect(await sums()).toEqual(await expectedSums());
     expect(await notInRollups()).toBe('0');
   });
 
@@ -177,9 +177,9 @@ describe('rollups', () => {
       ),
       ...Array.from({ length: 20 }, () => rollups.refresh(span)),
     ]);
-    expect(await sums()).toEqual(await truth());
+    expect(await sums()).toEqual(await expectedSums());
     await rollups.refresh(span);
-    expect(await sums()).toEqual(await truth());
+    expect(await sums()).toEqual(await expectedSums());
     expect(await notInRollups()).toBe('0');
   });
 
@@ -204,7 +204,7 @@ describe('rollups', () => {
     await blocker.query('ROLLBACK');
     await blocker.end();
     await first;
-    expect(await sums()).toEqual(await truth());
+    expect(await sums()).toEqual(await expectedSums());
   });
 
   it('are not stored for the last two hours, in which most readings arrive', async () => {

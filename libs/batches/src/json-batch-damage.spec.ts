@@ -32,7 +32,7 @@ function batchText(count = 600): string {
 type Result = { ids: string[]; data: string[] } | { slug: string; detail?: string };
 
 /** Parses the body like the product, in chunks. */
-function inChunks(text: string): Result {
+function parseInChunks(text: string): Result {
   return resultOf(() => {
     const { input } = parser.parseJson(CreateBatchDto, new JsonBody(Buffer.from(text), 1e9), false);
     const chunks = [...(input.chunks() as Iterable<BatchChunk>)];
@@ -45,7 +45,7 @@ function inChunks(text: string): Result {
 }
 
 /** Parses the whole body at once, with the simplest code. */
-function whole(text: string): Result {
+function parseAtOnce(text: string): Result {
   return resultOf(() => {
     const { value } = new JsonBody(Buffer.from(text), 1e9).read(isShorthand);
     const errors = validateDto(CreateBatchDto, value, '');
@@ -73,8 +73,8 @@ function resultOf(read: () => Result): Result {
 
 describe('a batch that is parsed in chunks', () => {
   it('has the same objects as when it is parsed at once', () => {
-    expect(inChunks(batchText())).toEqual(whole(batchText()));
-    expect(inChunks(batchText())).toMatchObject({ ids: expect.arrayContaining(['o0', 'o599']) as unknown });
+    expect(parseInChunks(batchText())).toEqual(parseAtOnce(batchText()));
+    expect(parseInChunks(batchText())).toMatchObject({ ids: expect.arrayContaining(['o0', 'o599']) as unknown });
   });
 
   it.each([
@@ -93,11 +93,11 @@ describe('a batch that is parsed in chunks', () => {
   ])('has the same result as when it is parsed at once, with %s in its middle', (_, from, to) => {
     const text = batchText();
     expect(text).toContain(from);
-    expect(inChunks(text.replace(from, to))).toEqual(whole(text.replace(from, to)));
+    expect(parseInChunks(text.replace(from, to))).toEqual(parseAtOnce(text.replace(from, to)));
   });
 
   it('is rejected when it has too many objects', () => {
-    expect(inChunks(batchText(701))).toEqual({ slug: 'too-large' });
+    expect(parseInChunks(batchText(701))).toEqual({ slug: 'too-large' });
   });
 
   it('has the same result as when it is parsed at once, with damage at any position', () => {
@@ -110,7 +110,7 @@ describe('a batch that is parsed in chunks', () => {
     fc.assert(
       fc.property(damage, ({ at, drop, put }) => {
         const text = good.slice(0, at) + put + good.slice(at + drop);
-        expect(inChunks(text)).toEqual(whole(text));
+        expect(parseInChunks(text)).toEqual(parseAtOnce(text));
       }),
       { numRuns: 300 },
     );

@@ -24,7 +24,7 @@ function reading(objectId: string, value: number): NewObjectRow {
 }
 
 /** A reading with text of this length. */
-function heavy(objectId: string, length: number): NewObjectRow {
+function largeReading(objectId: string, length: number): NewObjectRow {
   return { ...reading(objectId, 1), data: dataOf([['text', JSON.stringify('x'.repeat(length))]]) };
 }
 
@@ -144,7 +144,7 @@ describe('a write of a feed', () => {
   });
 
   it('is rejected as unavailable when the queue is full', async () => {
-    const large = writeObjects(Array.from({ length: 40 }, (_, n) => heavy(`m${String(n)}`, 1024 * 1024)));
+    const large = writeObjects(Array.from({ length: 40 }, (_, n) => largeReading(`m${String(n)}`, 1024 * 1024)));
     await expect(writeObjects([reading('a', 1)])).rejects.toMatchObject({ slug: 'unavailable' });
     expect(await large).toHaveLength(40);
     expect(await writeObjects([reading('a', 1)])).toEqual(['added']);
@@ -160,7 +160,7 @@ describe('a write of a feed', () => {
     }
     const counting = new FeedWriter(new CountingStore(db.database), db.database, db.sequence);
     const all = Array.from({ length: 10 }, (_, n) =>
-      writeObjects([heavy(`h${String(n)}`, 2_000_000)], 'keep', 'heavy', counting),
+      writeObjects([largeReading(`h${String(n)}`, 2_000_000)], 'keep', 'heavy', counting),
     );
     expect((await Promise.all(all)).flat()).toEqual(Array.from({ length: 10 }, () => 'added'));
     expect(Math.max(...lengths)).toBeLessThan(4_200_000);

@@ -6,7 +6,7 @@ import { Problem } from './problems.js';
 
 const description = 'A field of a test.';
 
-class ThingDto {
+class ExampleDto {
   @TextField({ min: 1, max: 5, description })
   name: string;
 
@@ -33,7 +33,7 @@ class ListQuery {
 
 const pipe = new InputPipe();
 
-function asBody(body: unknown, metatype: new () => unknown = ThingDto): unknown {
+function asBody(body: unknown, metatype: new () => unknown = ExampleDto): unknown {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   return pipe.transform(new JsonBody(Buffer.from(text), 1024), { type: 'body', metatype });
 }
@@ -68,7 +68,7 @@ describe('a body', () => {
   });
 
   it.each([undefined, null, {}])('is rejected as empty when it is %p', (value) => {
-    expect(rejectionOf(() => pipe.transform(value, { type: 'body', metatype: ThingDto }))).toEqual([
+    expect(rejectionOf(() => pipe.transform(value, { type: 'body', metatype: ExampleDto }))).toEqual([
       'malformed-request',
     ]);
   });
@@ -107,7 +107,10 @@ describe('a body of hundreds of thousands of members', () => {
     const before = process.cpuUsage();
     let problem: unknown;
     try {
-      pipe.transform(new JsonBody(Buffer.from(JSON.stringify(body)), 10_000_000), { type: 'body', metatype: ThingDto });
+      pipe.transform(new JsonBody(Buffer.from(JSON.stringify(body)), 10_000_000), {
+        type: 'body',
+        metatype: ExampleDto,
+      });
     } catch (error) {
       problem = error;
     }
