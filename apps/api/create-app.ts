@@ -1,6 +1,6 @@
 import { Authentication } from '#access';
 import { Idempotency } from '#jobs';
-import { createHttpAdapter, prepareHttp } from '#http';
+import { createHttpAdapter, prepareHttp, scopeRequests } from '#http';
 import { nestLog, type Config } from '#platform';
 import { type Installation } from '#database';
 import type { Type } from '@nestjs/common';
@@ -25,6 +25,7 @@ export async function createApp(
   useAbsoluteAssetUrls(app.getHttpAdapter().getInstance());
   const finishHttp = prepareHttp(app, config, (fastify) => {
     app.get(Authentication).guard(fastify);
+    scopeRequests(fastify);
     app.get(Idempotency).guard(fastify);
   });
   serveOpenApi(app);

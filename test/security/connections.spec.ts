@@ -3,17 +3,20 @@ import { expectProblem } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { waitFor } from '../jobs/jobs.js';
 
-/** DATABASE_POOL_MAX without its two reserved connections. */
-const SHARED_CONNECTIONS = 4;
+/** Two of these are reserved, and two are for work without a project. */
+const POOL_MAX = 8;
+const PROJECT_CONNECTIONS = POOL_MAX - 4;
 const BATCH = 'locked';
 
 let api: TestApi;
 let projects: [TestProject, TestProject];
+let bystander: TestProject;
 
 beforeAll(async () => {
-  api = await TestApi.start({ DATABASE_POOL_MAX: String(SHARED_CONNECTIONS + 2) });
+  api = await TestApi.start({ DATABASE_POOL_MAX: String(POOL_MAX) });
   projects = [await api.project(), await api.project()];
-  for (const { keys } of projects) {
+  bystander = await api.project();
+  for (const { keys } of [...projects, bystander]) {
     const body = { batch_id: BATCH, objects: [] };
     expect((await api.call('POST', '/batches', { key: keys.producer, body })).status).toBe(201);
   }
@@ -37,22 +40,44 @@ async function countLockWaits(): Promise<number> {
   return rows.length;
 }
 
-/** Runs the work while requests of both projects hold every shared connection, because they wait for the rows of their batches. */
-async function whileAllConnectionsAreTaken(work: () => Promise<void>): Promise<void> {
+/** Runs the work while requests of these projects wait for the locked rows of their batches. */
+async function whileLocked(
+  { of, requestsEach, connections }: { of: TestProject[]; requestsEach: number; connections: number },
+  work: () => Promise<void>,
+): Promise<void> {
   let requests: Promise<Reply>[] = [];
   await api.db.transaction(async (tx) => {
-    await tx.query('SELECT FROM batches WHERE batch_id = $1 FOR UPDATE', [BATCH]);
-    requests = projects.flatMap((project) => postObjects(project, SHARED_CONNECTIONS));
-    await waitFor(async () => ((await countLockWaits()) === SHARED_CONNECTIONS ? true : undefined));
+    const projectIds = of.map(({ projectId }) => projectId);
+    await tx.query('SELECT FROM batches WHERE batch_id = $1 AND project_id = ANY ($2) FOR UPDATE', [BATCH, projectIds]);
+    requests = of.flatMap((project) => postObjects(project, requestsEach));
+    await waitFor(async () => ((await countLockWaits()) === connections ? true : undefined));
     let ended = 0;
     for (const request of requests) void request.then(() => ended++);
     await work();
-    expect(ended).toBe(0);
+    expect([ended, await countLockWaits()]).toEqual([0, connections]);
   });
   for (const reply of await Promise.all(requests)) expect([reply.status, reply.text]).toEqual([201, reply.text]);
 }
 
-describe('while requests hold every shared connection', () => {
+describe('a project whose 20 requests wait for a locked batch', () => {
+  it('holds half of the connections, and another project is served', async () => {
+    const connections = PROJECT_CONNECTIONS / 2;
+    await whileLocked({ of: [projects[0]], requestsEach: 20, connections }, async () => {
+      const { analyst, producer } = bystander.keys;
+      const body = { batch_id: BATCH, object_id: 'of-the-bystander', data: [] };
+      expect((await api.call('POST', '/objects', { key: producer, body })).status).toBe(201);
+      expect((await api.call('GET', '/objects/of-the-bystander', { key: analyst })).status).toBe(200);
+      expect((await api.call('GET', `/batches/${BATCH}`, { key: analyst })).status).toBe(200);
+      expect((await api.call('GET', '/objects?key=a&count=exact', { key: analyst })).status).toBe(200);
+    });
+  });
+});
+
+describe('while requests hold every connection that projects share', () => {
+  const all = { of: [] as TestProject[], requestsEach: PROJECT_CONNECTIONS, connections: PROJECT_CONNECTIONS };
+  const whileAllConnectionsAreTaken = (work: () => Promise<void>): Promise<void> =>
+    whileLocked({ ...all, of: projects }, work);
+
   it('/health/ready succeeds', async () => {
     await whileAllConnectionsAreTaken(async () => {
       expect((await api.call('GET', `${api.origin}/health/ready`)).status).toBe(200);
@@ -67,10 +92,9 @@ describe('while requests hold every shared connection', () => {
   });
 
   it('a key that is used for the first time is accepted without waiting', async () => {
-    const { keys } = projects[0];
     await whileAllConnectionsAreTaken(async () => {
       // The role is checked after the key is found.
-      expectProblem(await api.call('POST', '/firmware', { key: keys.analyst, body: {} }), 'forbidden');
+      expectProblem(await api.call('POST', '/firmware', { key: projects[0].keys.analyst, body: {} }), 'forbidden');
     });
   });
 });

@@ -1,5 +1,5 @@
 import type { Filter } from '#filter';
-import { Config, ProjectConcurrency } from '#platform';
+import { Config, ProjectSlots } from '#platform';
 import { MEASURED_KEY } from '#store';
 import { Injectable } from '@nestjs/common';
 import type { Aggregate, Computed } from './aggregate.js';
@@ -11,9 +11,9 @@ import { isRollupOp, RollupStore, type MeasuredSpan, type RollupOp } from './rol
 @Injectable()
 export class AggregateService {
   /** An aggregate over objects may hold a connection for minutes. One project gets a quarter of them and waits for its own only. */
-  private readonly objectReads: ProjectConcurrency;
+  private readonly objectReads: ProjectSlots;
   /** Rollups answer in milliseconds, so their requests do not wait for those over objects. */
-  private readonly rollupReads: ProjectConcurrency;
+  private readonly rollupReads: ProjectSlots;
 
   constructor(
     private readonly objects: AggregateStore,
@@ -22,8 +22,8 @@ export class AggregateService {
     { database: { sharedMax } }: Config,
   ) {
     const share = Math.max(1, Math.floor(sharedMax / 4));
-    this.objectReads = new ProjectConcurrency(share);
-    this.rollupReads = new ProjectConcurrency(share);
+    this.objectReads = new ProjectSlots({ perProject: share });
+    this.rollupReads = new ProjectSlots({ perProject: share });
   }
 
   /**

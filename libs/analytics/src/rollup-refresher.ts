@@ -1,7 +1,6 @@
-import { isConnectionLoss } from '#database';
-import { ProjectConcurrency } from '#platform';
+import { isConnectionLoss, WorkScope } from '#database';
+import { ProjectSlots } from '#platform';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
-import pLimit from 'p-limit';
 import { RollupStore, splitSpan, type MeasuredSpan } from './rollup.store.js';
 
 /** Subjects of one project that may wait; a subject beyond them is refreshed after a later request. */
@@ -13,9 +12,8 @@ export class RollupRefresher implements BeforeApplicationShutdown {
   private readonly log = new Logger('rollups');
   /** Refreshes that wait or run, by project and subject. */
   private readonly pending = new Map<number, Map<string, Promise<void>>>();
-  private readonly running = pLimit(1);
-  /** Lets one subject of each project wait for its turn, so that projects take turns. */
-  private readonly ofProject = new ProjectConcurrency(1);
+  /** One subject at a time; projects take turns. */
+  private readonly running = new ProjectSlots({ total: 1, perProject: 1 });
   private isStopping = false;
 
   constructor(private readonly store: RollupStore) {}
@@ -26,8 +24,8 @@ export class RollupRefresher implements BeforeApplicationShutdown {
     const bySubject = this.pending.get(projectId) ?? new Map<string, Promise<void>>();
     if (bySubject.has(subject) || bySubject.size >= WAITING_MAX) return;
     this.pending.set(projectId, bySubject);
-    const refresh = this.ofProject
-      .run(projectId, () => this.running(() => this.refresh(span)))
+    const refresh = this.running
+      .run(projectId, () => new WorkScope(projectId, { waitMs: Infinity }).run(() => this.refresh(span)))
       .finally(() => {
         bySubject.delete(subject);
         if (bySubject.size === 0) this.pending.delete(projectId);

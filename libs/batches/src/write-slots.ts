@@ -17,7 +17,7 @@ export type ReleaseSlot = () => void;
 /** Limits how many large batches and streams are written at a time. */
 @Injectable()
 export class WriteSlots {
-  private readonly batches = new ProjectSlots({ total: Infinity, perProject: LARGE_BATCHES, waitMs: Infinity });
+  private readonly batches = new ProjectSlots({ perProject: LARGE_BATCHES });
   private readonly streams: ProjectSlots;
 
   constructor({ database: { sharedMax } }: Config) {

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LoggerService } from '@nestjs/common';
-import { Pool, types, type CustomTypesConfig, type PoolClient, type PoolConfig, type QueryConfig } from 'pg';
+import pg, { Pool, types, type CustomTypesConfig, type PoolClient, type PoolConfig, type QueryConfig } from 'pg';
 import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationInterface } from 'typeorm';
 import { CopyIn } from './copy-in.js';
 import type { PostgresAddress } from './open-server.js';
+import { SharedPool } from './shared-pool.js';
 import { isConnectionLoss, isRetryable, recordConnectionError } from './sqlstates.js';
 import { RESERVED_CONNECTIONS, StartupError } from '#platform';
 
@@ -326,6 +327,7 @@ function dataSourceOptions({ at, poolMax, entities, migrations, logger }: Databa
     typeof at === 'string' ? { url: at } : { host: at.host, port: at.port, username: at.user, database: at.database };
   return {
     type: 'postgres',
+    driver: { ...pg, Pool: SharedPool },
     ...where,
     entities,
     migrations,

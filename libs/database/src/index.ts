@@ -44,3 +44,4 @@ export {
   isUniqueViolation,
   isUnresponsive,
 } from './sqlstates.js';
+export { WorkScope } from './work-scope.js';

@@ -1,5 +1,6 @@
 import { errorCode } from './error-code.js';
 import { SequenceUnavailableError } from './sequence.js';
+import { ConnectionsBusyError } from './shared-pool.js';
 
 /** Codes of Node.js for a socket that could not be opened, or that broke. */
 const SOCKET_CODES = new Set([
@@ -55,9 +56,12 @@ export function isUniqueViolation(error: unknown): boolean {
   return errorCode(error) === '23505';
 }
 
-/** Whether the pool had no free connection within its time limit: the database is up, and a retry at once does not help. */
+/** Whether there was no free connection in time: the database is up, and a retry at once does not help. */
 export function isPoolExhausted(error: unknown): boolean {
-  return error instanceof Error && error.message === 'timeout exceeded when trying to connect';
+  return (
+    error instanceof ConnectionsBusyError ||
+    (error instanceof Error && error.message === 'timeout exceeded when trying to connect')
+  );
 }
 
 /** Whether the database did not respond within the time limit of a statement on the client's side; the outcome is unknown. */

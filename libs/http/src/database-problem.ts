@@ -44,7 +44,10 @@ export function databaseProblem(error: unknown): Problem | undefined {
     return new Problem('unavailable', { detail, cause: error });
   }
   if (isPoolExhausted(error)) {
-    return new Problem('unavailable', { detail: 'All database connections are in use; retry later.', cause: error });
+    return new Problem('unavailable', {
+      detail: 'All database connections for this project are in use; retry later.',
+      cause: error,
+    });
   }
   if (isUnresponsive(error)) {
     return new Problem('unavailable', { detail: 'The database did not respond in time; retry later.', cause: error });

@@ -53,4 +53,5 @@ export {
   type ProblemSlug,
 } from './problems.js';
 export { type BodySource, StreamedBody } from './streamed-body.js';
+export { scopeRequests } from './work-scopes.js';
 export { API, BODY_LIMITS, type Principal, type Role, ROLES, Rules } from './route.js';

@@ -1,5 +1,5 @@
 import { API, Problem, problemBody, toProblem } from '#http';
-import { Database, type Queryable } from '#database';
+import { Database, WorkScope, type Queryable } from '#database';
 import { Injectable, Logger } from '@nestjs/common';
 import { JobBodyStore } from './job-body.store.js';
 import { JobStore, type ClaimedJob, type JobKey } from './job.store.js';
@@ -31,7 +31,12 @@ export class JobExecutor {
   ) {}
 
   /** Resolves when the job has succeeded or finally failed. @throws the error after which the job is retried */
-  async run(key: JobKey, workerId: string): Promise<void> {
+  run(key: JobKey, workerId: string): Promise<void> {
+    const scope = new WorkScope(key.projectId, { waitMs: Infinity });
+    return scope.run(() => this.runInScope(key, workerId));
+  }
+
+  private async runInScope(key: JobKey, workerId: string): Promise<void> {
     const job = await this.jobs.claim(key, workerId, this.operations.names());
     if (job === null) {
       await this.requireEnded(key);

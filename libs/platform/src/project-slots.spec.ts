@@ -10,6 +10,20 @@ async function acquire(slots: ProjectSlots, projectId: number): Promise<() => vo
   return release;
 }
 
+/** Waits for a slot. @returns what happened so far */
+function wait(
+  slots: ProjectSlots,
+  projectId: number,
+  order: string[],
+  name = `project ${String(projectId)}`,
+): () => void {
+  return slots.wait(
+    projectId,
+    () => order.push(name),
+    (refusal) => order.push(`${name}: ${refusal}`),
+  );
+}
+
 describe('ProjectSlots', () => {
   it('gives one project no more than its share, and another project what is left', async () => {
     const slots = new ProjectSlots({ total: 3, perProject: 2, waitMs: LONG_MS });
@@ -23,18 +37,59 @@ describe('ProjectSlots', () => {
     await third;
   });
 
-  it('gives a free slot to the work that has waited longest and may have it', async () => {
-    const slots = new ProjectSlots({ total: 2, perProject: 1, waitMs: LONG_MS });
-    const releaseOne = await acquire(slots, 1);
-    const releaseTwo = await acquire(slots, 2);
+  it('serves the projects that wait by turns, whatever the number of their waiters', () => {
+    const slots = new ProjectSlots({ total: 1, perProject: 1 });
     const order: string[] = [];
-    const again = acquire(slots, 1).then(() => order.push('project 1 again'));
-    const third = acquire(slots, 3).then(() => order.push('project 3'));
-    releaseTwo();
-    await third;
-    releaseOne();
-    await again;
-    expect(order).toEqual(['project 3', 'project 1 again']);
+    expect(slots.tryTake(1)).toBe(true);
+    for (const projectId of [1, 1, 1, 2, 3, 2]) wait(slots, projectId, order);
+    for (const projectId of [1, 1, 2, 3, 1, 2]) slots.release(projectId);
+    expect(order).toEqual(['project 1', 'project 2', 'project 3', 'project 1', 'project 2', 'project 1']);
+  });
+
+  it('serves the waiters of one project in order', () => {
+    const slots = new ProjectSlots({ total: 1, perProject: 1 });
+    const order: string[] = [];
+    slots.tryTake(1);
+    for (const name of ['first', 'second', 'third']) wait(slots, 1, order, name);
+    for (let i = 0; i < 3; i++) slots.release(1);
+    expect(order).toEqual(['first', 'second', 'third']);
+  });
+
+  it('passes over a project that has its share', () => {
+    const slots = new ProjectSlots({ total: 2, perProject: 1 });
+    const order: string[] = [];
+    slots.tryTake(1);
+    slots.tryTake(2);
+    for (const projectId of [1, 3]) wait(slots, projectId, order);
+    slots.release(2);
+    expect(order).toEqual(['project 3']);
+    slots.release(1);
+    expect(order).toEqual(['project 3', 'project 1']);
+  });
+
+  it('refuses work while too much of its project, or of all projects, waits', () => {
+    const slots = new ProjectSlots({ total: 1, perProject: 1, waitingPerProject: 1, waitingTotal: 2 });
+    const order: string[] = [];
+    slots.tryTake(1);
+    for (const projectId of [1, 1, 2, 3]) wait(slots, projectId, order);
+    expect(order).toEqual(['project 1: queue full', 'project 3: queue full']);
+    slots.release(1);
+    wait(slots, 3, order);
+    slots.release(1);
+    slots.release(2);
+    expect(order.slice(2)).toEqual(['project 1', 'project 2', 'project 3']);
+  });
+
+  it('does not serve work that has left the queue', () => {
+    const slots = new ProjectSlots({ total: 1, perProject: 1 });
+    const order: string[] = [];
+    slots.tryTake(1);
+    const leave = wait(slots, 2, order);
+    wait(slots, 3, order);
+    leave();
+    leave();
+    slots.release(1);
+    expect(order).toEqual(['project 3']);
   });
 
   it('resolves with null when no slot became free in time, and leaves the queue', async () => {
@@ -43,5 +98,11 @@ describe('ProjectSlots', () => {
     expect(await slots.acquire(2)).toBeNull();
     release();
     await acquire(slots, 1);
+  });
+
+  it('frees the slot of work that fails', async () => {
+    const slots = new ProjectSlots({ perProject: 1 });
+    await expect(slots.run(1, () => Promise.reject(new Error('of the work')))).rejects.toThrow('of the work');
+    expect(await slots.run(1, () => Promise.resolve('next'))).toBe('next');
   });
 });

@@ -1,65 +1,145 @@
+interface Limits {
+  /** Slots in use at a time; default unlimited. */
+  total?: number;
+  /** Slots in use at a time by one project. */
+  perProject: number;
+  /** How long work waits for a slot; default without limit. */
+  waitMs?: number;
+  /** Work that may wait at a time, of one project and of all; default unlimited. */
+  waitingPerProject?: number;
+  waitingTotal?: number;
+}
+
+/** Why work got no slot. */
+export type SlotRefusal = 'timeout' | 'queue full';
+
 interface Waiter {
-  projectId: number;
-  /** Gives the waiter its slot. */
-  take: () => void;
+  timeout: NodeJS.Timeout | undefined;
+  onSlot: () => void;
 }
 
 /**
  * Slots for work that holds a scarce resource, such as a connection: at most `total` at a time, and at most `perProject` for
- * one project, so that no project can take them all. Waiting work gets free slots in the order in which it asked.
+ * one project, so that no project can take them all. Free slots go to the projects that wait by turns, whatever the number of
+ * their waiters; those of one project are served in order.
  */
 export class ProjectSlots {
   private readonly usedByProject = new Map<number, number>();
-  private readonly waiters = new Set<Waiter>();
+  /** The projects that wait, the next one to be served first. */
+  private readonly queues = new Map<number, Set<Waiter>>();
   private used = 0;
+  private waiting = 0;
 
-  constructor(private readonly limits: Readonly<{ total: number; perProject: number; waitMs: number }>) {}
+  constructor(private readonly limits: Readonly<Limits>) {}
 
-  /** Resolves with a function that frees the slot, to be called once; with null when none became free within `waitMs`, which may be infinite. */
-  async acquire(projectId: number): Promise<(() => void) | null> {
-    if (this.hasSlotFor(projectId)) {
-      this.take(projectId);
-      return () => {
-        this.release(projectId);
-      };
+  /** Takes a slot if one is free now, to be given back by `release`. */
+  tryTake(projectId: number): boolean {
+    if (!this.hasSlotFor(projectId)) return false;
+    this.take(projectId);
+    return true;
+  }
+
+  /**
+   * Waits for a slot after `tryTake` returned false. Calls one of the functions, `onRefused` possibly at once.
+   * @param waitMs default: the limit of all work
+   * @returns a function that leaves the queue; neither function is called afterwards
+   */
+  wait(
+    projectId: number,
+    onSlot: () => void,
+    onRefused: (refusal: SlotRefusal) => void,
+    waitMs = this.limits.waitMs ?? Infinity,
+  ): () => void {
+    const { waitingPerProject = Infinity, waitingTotal = Infinity } = this.limits;
+    const queue = this.queues.get(projectId) ?? new Set<Waiter>();
+    if (queue.size >= waitingPerProject || this.waiting >= waitingTotal) {
+      onRefused('queue full');
+      return () => undefined;
     }
+    const waiter: Waiter = { onSlot, timeout: undefined };
+    const leave = (): void => {
+      this.remove(projectId, queue, waiter);
+    };
+    if (waitMs !== Infinity) {
+      waiter.timeout = setTimeout(() => {
+        leave();
+        onRefused('timeout');
+      }, waitMs);
+    }
+    queue.add(waiter);
+    this.queues.set(projectId, queue);
+    this.waiting++;
+    return leave;
+  }
+
+  /** Gives a slot back, and serves those that wait. */
+  release(projectId: number): void {
+    this.used--;
+    const left = (this.usedByProject.get(projectId) ?? 0) - 1;
+    if (left > 0) this.usedByProject.set(projectId, left);
+    else this.usedByProject.delete(projectId);
+    if (this.waiting > 0) this.serve();
+  }
+
+  /** Resolves with a function that frees the slot, to be called once; with null when there is none in time. */
+  acquire(projectId: number): Promise<(() => void) | null> {
+    const release = (): void => {
+      this.release(projectId);
+    };
+    if (this.tryTake(projectId)) return Promise.resolve(release);
     return new Promise((resolve) => {
-      const waiter: Waiter = {
+      this.wait(
         projectId,
-        take: () => {
-          clearTimeout(timeout);
-          this.waiters.delete(waiter);
-          this.take(projectId);
-          resolve(() => {
-            this.release(projectId);
-          });
+        () => {
+          resolve(release);
         },
-      };
-      const giveUp = (): void => {
-        this.waiters.delete(waiter);
-        resolve(null);
-      };
-      const { waitMs } = this.limits;
-      const timeout = waitMs === Infinity ? undefined : setTimeout(giveUp, waitMs);
-      this.waiters.add(waiter);
+        () => {
+          resolve(null);
+        },
+      );
     });
   }
 
+  /** Runs work in a slot, as soon as there is one. Only where waiting has no limits. */
+  async run<T>(projectId: number, work: () => Promise<T>): Promise<T> {
+    const release = await this.acquire(projectId);
+    if (release === null) throw new Error('slots with limits of waiting must be acquired');
+    try {
+      return await work();
+    } finally {
+      release();
+    }
+  }
+
+  /** Projects that are served or passed over move to the end, so that the next slot goes to another one. */
+  private serve(): void {
+    for (const [projectId, queue] of this.queues) {
+      if (this.used >= (this.limits.total ?? Infinity)) return;
+      if (!this.hasSlotFor(projectId)) continue;
+      const [waiter] = queue;
+      if (waiter === undefined) continue;
+      this.queues.delete(projectId);
+      this.queues.set(projectId, queue);
+      this.remove(projectId, queue, waiter);
+      this.take(projectId);
+      waiter.onSlot();
+    }
+  }
+
+  private remove(projectId: number, queue: Set<Waiter>, waiter: Waiter): void {
+    if (!queue.delete(waiter)) return;
+    clearTimeout(waiter.timeout);
+    this.waiting--;
+    if (queue.size === 0) this.queues.delete(projectId);
+  }
+
   private hasSlotFor(projectId: number): boolean {
-    const { total, perProject } = this.limits;
+    const { total = Infinity, perProject } = this.limits;
     return this.used < total && (this.usedByProject.get(projectId) ?? 0) < perProject;
   }
 
   private take(projectId: number): void {
     this.used++;
     this.usedByProject.set(projectId, (this.usedByProject.get(projectId) ?? 0) + 1);
-  }
-
-  private release(projectId: number): void {
-    this.used--;
-    const left = (this.usedByProject.get(projectId) ?? 0) - 1;
-    if (left > 0) this.usedByProject.set(projectId, left);
-    else this.usedByProject.delete(projectId);
-    for (const waiter of this.waiters) if (this.hasSlotFor(waiter.projectId)) waiter.take();
   }
 }
