@@ -1,7 +1,15 @@
-import { Clock, Config } from '#platform';
+import { ByteBudget, Clock, Config } from '#platform';
 import { Database, Sequence, type Installation } from '#database';
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
+
+/**
+ * How long a request waits for memory, before its body is read. Waiting costs a producer less than a 503 and sending a large
+ * body again; five seconds is the time that a 503 asks it to wait.
+ */
+const MEMORY_WAIT_MS = 5_000;
+/** A waiting request holds a connection and up to 64 KiB of its body. */
+const MEMORY_WAITERS_MAX = 200;
 
 /**
  * The providers that every lib uses. The database is opened before Nest starts: an error there is one line for the user,
@@ -15,12 +23,23 @@ export class FoundationModule {
       useFactory: () => database.dataSource.options,
       dataSourceFactory: () => Promise.resolve(database.dataSource),
     });
+    const budget = new ByteBudget({
+      totalBytes: config.limits.memoryBudgetBytes,
+      waitMs: MEMORY_WAIT_MS,
+      waitersMax: MEMORY_WAITERS_MAX,
+    });
     const providers = [
       { provide: Config, useValue: config },
       { provide: Database, useValue: database },
       { provide: Sequence, useValue: sequence },
+      { provide: ByteBudget, useValue: budget },
       Clock,
     ];
-    return { module: FoundationModule, imports: [typeOrm], providers, exports: [Config, Database, Sequence, Clock] };
+    return {
+      module: FoundationModule,
+      imports: [typeOrm],
+      providers,
+      exports: [Config, Database, Sequence, ByteBudget, Clock],
+    };
   }
 }

@@ -1,7 +1,7 @@
 import { Authentication } from '#access';
 import { Idempotency } from '#jobs';
 import { createHttpAdapter, prepareHttp, scopeRequests } from '#http';
-import { nestLog, type Config } from '#platform';
+import { ByteBudget, nestLog, type Config } from '#platform';
 import { type Installation } from '#database';
 import type { Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -23,7 +23,7 @@ export async function createApp(
     { logger: nestLog(log), bodyParser: false, abortOnError: false },
   );
   useAbsoluteAssetUrls(app.getHttpAdapter().getInstance());
-  const finishHttp = prepareHttp(app, config, (fastify) => {
+  const finishHttp = prepareHttp(app, config, app.get(ByteBudget), (fastify) => {
     app.get(Authentication).guard(fastify);
     scopeRequests(fastify);
     app.get(Idempotency).guard(fastify);

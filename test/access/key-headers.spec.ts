@@ -1,6 +1,6 @@
 import { ACCESS_ENTITIES, AccessModule, Authentication, DeviceService, KeyService, ProjectService } from '#access';
 import { API, createHttpAdapter, prepareHttp, ProblemFilter, Rules } from '#http';
-import { Config, createLog } from '#platform';
+import { ByteBudget, Config, createLog } from '#platform';
 import { Controller, Get, Module } from '@nestjs/common';
 import { APP_FILTER, NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -40,7 +40,7 @@ beforeAll(async () => {
   const module = { module: RoutesModule, imports: [FoundationModule.of(config, db), AccessModule] };
   const adapter = createHttpAdapter(config, createLog('silent'));
   app = await NestFactory.create<NestFastifyApplication>(module, adapter, { logger: false, bodyParser: false });
-  const finishHttp = prepareHttp(app, config, (fastify) => {
+  const finishHttp = prepareHttp(app, config, app.get(ByteBudget), (fastify) => {
     app.get(Authentication).guard(fastify);
   });
   await app.init();

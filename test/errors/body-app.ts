@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Config, createLog } from '#platform';
+import { ByteBudget, Config, createLog } from '#platform';
 import { createHttpAdapter, InputPipe, JsonBody, NdjsonBody, prepareHttp, Problem, ProblemFilter, Rules } from '#http';
 import { Body, Controller, Delete, Headers, Module, Post, Put } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE, NestFactory } from '@nestjs/core';
@@ -65,7 +65,8 @@ export async function startBodyApp(
     logger: false,
     bodyParser: false,
   });
-  const finishHttp = prepareHttp(app, config, () => undefined, pace);
+  const budget = new ByteBudget({ totalBytes: 2 ** 30, waitMs: 0, waitersMax: 0 });
+  const finishHttp = prepareHttp(app, config, budget, () => undefined, pace);
   await app.init();
   finishHttp();
   await app.listen(0, '127.0.0.1');

@@ -12,7 +12,7 @@ import {
 import type { Logger } from 'pino';
 import { preferredType } from './accept.js';
 import { PACE, type Pace } from './body-pace.js';
-import type { Config } from '#platform';
+import type { ByteBudget, Config } from '#platform';
 import { respondToConditionalGet, postPreconditionProblem } from './preconditions.js';
 import { URL_LENGTH_MAX, urlTooLong } from './paging.js';
 import { NOT_FOUND, sendProblem, problemBody } from './problem.filter.js';
@@ -54,6 +54,7 @@ export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
 /**
  * Adds what all routes share: request bodies, media types, entity tags, a log line for each request, 405 for unsupported
  * methods. Call it before `app.init()`, and the function that it returns afterwards.
+ * @param budget the memory that bodies and responses share
  * @param guard adds the authentication hook; it runs before all other checks of a request, except for 404 and 405, which
  * need no key
  * @param pace the minimum rate of request bodies
@@ -61,6 +62,7 @@ export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
 export function prepareHttp(
   app: NestFastifyApplication,
   config: Config,
+  budget: ByteBudget,
   guard: (fastify: FastifyInstance) => void,
   pace: Pace = PACE,
 ): () => void {
@@ -69,7 +71,7 @@ export function prepareHttp(
   fastify.addHook('onRoute', (route) => {
     collect(routes, route);
   });
-  prepareBodies(fastify, config, pace);
+  prepareBodies(fastify, config, budget, pace);
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.header('X-Request-Id', request.id);
     done();

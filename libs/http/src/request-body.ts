@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Readable } from 'node:stream';
-import type { Config } from '#platform';
+import type { ByteBudget, Config } from '#platform';
 import { bodyTooLarge } from './body-limit.js';
 import { BodyPace, PACE, type Pace } from './body-pace.js';
 import { plainBytes, plainStream } from './body-start.js';
@@ -11,6 +11,7 @@ import { JsonBody } from './json-body.js';
 import { NdjsonBody } from './ndjson-body.js';
 import { sendProblem } from './problem.filter.js';
 import { Problem } from './problems.js';
+import { bytesBeforeReading, outOfMemory, releaseAfter, reserveMemory } from './request-memory.js';
 import { BODY_LIMITS } from './route.js';
 
 const NDJSON = 'application/x-ndjson';
@@ -36,7 +37,12 @@ const JSON_RATIO_FREE_BYTES = 1024 * 1024;
  * or `NdjsonBody`. A body is read only if its route takes one and all hooks have accepted the request; `100 Continue` is sent
  * then. Call it before adding hooks that reject requests.
  */
-export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config, 'limits'>, pace: Pace = PACE): void {
+export function prepareBodies(
+  fastify: FastifyInstance,
+  { limits }: Pick<Config, 'limits'>,
+  budget: ByteBudget,
+  pace: Pace = PACE,
+): void {
   const bodies = new BodyPace(pace);
   fastify.removeAllContentTypeParsers();
   // One parser for all types, which `bodyProblem` has checked. Fastify's own parsers would also read the bodies of routes that
@@ -51,7 +57,7 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
       done(null, new NdjsonBody(plainStream(payload)));
       return;
     }
-    collectBody(payload, limitOf(request, limits), (error, bytes = Buffer.alloc(0)) => {
+    collectBody(payload, limitOf(request, limits), request.memory, (error, bytes = Buffer.alloc(0)) => {
       if (error !== null) {
         done(error);
         return;
@@ -99,25 +105,43 @@ export function prepareBodies(fastify: FastifyInstance, { limits }: Pick<Config,
       done(bodyTooLarge(limit));
       return;
     }
-    if (isContinueExpected(request)) {
-      reply.raw.writeContinue();
-      reply.raw.removeHeader('Connection');
-    }
     const encoding = encodingOf(request) ?? 'identity';
-    if (encoding === 'identity' && !isStream) {
-      done(null, payload);
+    const accept = (): void => {
+      if (isContinueExpected(request)) {
+        reply.raw.writeContinue();
+        reply.raw.removeHeader('Connection');
+      }
+      if (encoding === 'identity' && !isStream) {
+        done(null, payload);
+        return;
+      }
+      const stream = bodyStream(payload, encoding, limit);
+      // Through the reader of the stream, so that it has stopped before the response is sent.
+      bodies.rejectWith(request.raw, () => {
+        if (reply.sent) request.raw.socket.destroy();
+        else stream.destroy(tooSlow());
+      });
+      done(null, stream);
+    };
+    if (isStream) {
+      accept();
       return;
     }
-    const stream = bodyStream(payload, encoding, limit);
-    // Through the reader of the stream, so that it has stopped before the response is sent.
-    bodies.rejectWith(request.raw, () => {
-      if (reply.sent) request.raw.socket.destroy();
-      else stream.destroy(tooSlow());
+    const bytes = bytesBeforeReading(Number(request.headers['content-length']), encoding !== 'identity', limit.bytes);
+    reserveMemory(budget, request.principal?.projectId ?? null, bytes, (memory) => {
+      if (memory === null) {
+        done(outOfMemory());
+        return;
+      }
+      request.memory = memory;
+      // Without this, a body whose client left during the wait would never end.
+      if (request.raw.readableAborted) done(new Error('the client has closed the connection'));
+      else accept();
     });
-    done(null, stream);
   });
   fastify.addHook('onSend', (request, reply, payload, done) => {
     if (hasBody(request.raw)) discardRest(request.raw, reply.raw);
+    if (request.memory !== undefined) releaseAfter(reply.raw, request.memory);
     done(null, payload);
   });
 }

@@ -50,6 +50,7 @@ describe('Config', () => {
         bodyLimitBytes: 64 * 1024 * 1024,
         batchObjectsMax: 100_000,
         inflatedLimitBytes: 16 * 1024 ** 3,
+        memoryBudgetBytes: 192 * 1024 ** 2,
       },
       jobs: { worker: 'inline', concurrency: 4 },
       rules: { requireIfMatch: false, seed: true },
@@ -99,6 +100,7 @@ describe('a numeric setting', () => {
     ['PAGE_BYTES_MAX', 1_024, 268_435_456, (config) => config.limits.pageBytesMax],
     ['BATCH_OBJECTS_MAX', 1, 1_000_000, (config) => config.limits.batchObjectsMax],
     ['INFLATED_LIMIT_BYTES', 1_048_576, 1_099_511_627_776, (config) => config.limits.inflatedLimitBytes],
+    ['MEMORY_BUDGET_BYTES', 134_217_728, 68_719_476_736, (config) => config.limits.memoryBudgetBytes],
     ['JOB_CONCURRENCY', 1, 100, (config) => config.jobs.concurrency],
   ];
 
@@ -114,6 +116,14 @@ describe('a numeric setting', () => {
 
   it.each(['x', '1.5', '1e3', '0x10', '-1', '+5', '5 MiB', '1_000', 'NaN', '9'.repeat(20)])('rejects %s', (value) => {
     for (const [name] of RANGES) expect(rejectionOf({ [name]: value })).toContain(name);
+  });
+
+  it('has a MEMORY_BUDGET_BYTES of at least twice the largest body and the largest page', () => {
+    const large = { BODY_LIMIT_BYTES: '134217728' };
+    expect(new Config(large).limits.memoryBudgetBytes).toBe(268_435_456);
+    expect(rejectionOf({ ...large, MEMORY_BUDGET_BYTES: '268435455' })).toContain('from 268435456 to');
+    const small = { BODY_LIMIT_BYTES: '1024', PAGE_BYTES_MAX: '2048', MEMORY_BUDGET_BYTES: '4096' };
+    expect(new Config(small).limits.memoryBudgetBytes).toBe(4096);
   });
 
   it('rejects a PAGE_SIZE over PAGE_SIZE_MAX', () => {

@@ -62,6 +62,11 @@ export class Config {
     batchObjectsMax: number;
     /** INFLATED_LIMIT_BYTES: the largest compressed NDJSON stream after decompression, 1 MiB to 1 TiB; default 16 GiB. */
     inflatedLimitBytes: number;
+    /**
+     * MEMORY_BUDGET_BYTES: the bytes of bodies and responses that a process holds at a time, half of them for one project; twice
+     * the larger of BODY_LIMIT_BYTES and PAGE_BYTES_MAX to 64 GiB; default 192 MiB, or more where the minimum is more.
+     */
+    memoryBudgetBytes: number;
   }>;
   readonly jobs: Readonly<{
     /** WORKER: which process runs jobs, the server itself (inline) or `stowage worker` (separate); default inline when embedded. */
@@ -116,14 +121,20 @@ export class Config {
       throw new StartupError('STOWAGE_ADMIN_KEY and STOWAGE_OPERATOR_KEY must differ: a key has one role');
     }
     const pageSizeMax = integer(env, 'PAGE_SIZE_MAX', 1000, 1, 10_000);
+    const pageBytesMax = integer(env, 'PAGE_BYTES_MAX', 64 * 1024 ** 2, 1024, 256 * 1024 ** 2);
+    const bodyLimitBytes = integer(env, 'BODY_LIMIT_BYTES', 64 * 1024 ** 2, 1024, 128 * 1024 ** 2);
+    // Half of it, the share of a project, has room for the largest body and the largest page.
+    const budgetMin = 2 * Math.max(pageBytesMax, bodyLimitBytes);
+    const budget = Math.max(192 * 1024 ** 2, budgetMin);
     this.limits = {
       pageSizeMax,
       pageSize: integer(env, 'PAGE_SIZE', Math.min(10, pageSizeMax), 1, pageSizeMax),
-      pageBytesMax: integer(env, 'PAGE_BYTES_MAX', 64 * 1024 ** 2, 1024, 256 * 1024 ** 2),
+      pageBytesMax,
       countCap: integer(env, 'COUNT_CAP', 1000, 1, 1_000_000),
-      bodyLimitBytes: integer(env, 'BODY_LIMIT_BYTES', 64 * 1024 ** 2, 1024, 128 * 1024 ** 2),
+      bodyLimitBytes,
       batchObjectsMax: integer(env, 'BATCH_OBJECTS_MAX', 100_000, 1, 1_000_000),
       inflatedLimitBytes: integer(env, 'INFLATED_LIMIT_BYTES', 16 * 1024 ** 3, 1024 ** 2, 1024 ** 4),
+      memoryBudgetBytes: integer(env, 'MEMORY_BUDGET_BYTES', budget, budgetMin, 64 * 1024 ** 3),
     };
     this.jobs = {
       worker: choice(env, 'WORKER', ['inline', 'separate'] as const, url === null ? 'inline' : 'separate'),

@@ -2,6 +2,7 @@
  * platform: configuration, logging, the clock, times and durations, limits per project.
  * Imports json.
  */
+export { ByteBudget, type Reservation } from './byte-budget.js';
 export { Clock } from './clock.js';
 export { Config, RESERVED_CONNECTIONS } from './config.js';
 export { DURATION_PATTERN, DURATION_RULE, durationSeconds, parseDurationSeconds } from './duration.js';

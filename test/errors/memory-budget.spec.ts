@@ -1,0 +1,150 @@
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { gzipSync } from 'node:zlib';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { ByteBudget } from '#platform';
+import type { Reply, TestProject } from '../harness/api.js';
+import { TestApp } from '../harness/app.js';
+import { expectProblem } from './expect-problem.js';
+
+const MIB = 1024 ** 2;
+const BUDGET = 2 * MIB;
+const SHARE = BUDGET / 2;
+
+let api: TestApp;
+let budget: ByteBudget;
+let project: TestProject;
+let other: TestProject;
+
+beforeAll(async () => {
+  api = await TestApp.start({
+    BODY_LIMIT_BYTES: String(MIB),
+    PAGE_BYTES_MAX: String(MIB),
+    MEMORY_BUDGET_BYTES: String(BUDGET),
+  });
+  budget = api.app.get(ByteBudget);
+  project = await api.project();
+  other = await api.project();
+});
+afterAll(() => api.stop());
+afterEach(() => expectUsed(0));
+
+/** Waits until the requests hold so many bytes; a response is closed shortly after the client has read it. */
+async function expectUsed(bytes: number): Promise<void> {
+  for (let i = 0; i < 500 && budget.usedBytes !== bytes; i++) await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(budget.usedBytes).toBe(bytes);
+}
+
+/** A batch of about 700 KB. */
+function largeBatch(id: string): string {
+  const objects = Array.from({ length: 4_000 }, (_, i) => ({
+    object_id: `${id}-${String(i)}`,
+    data: [
+      { key: 'number', value: Math.random() },
+      { key: 'note', value: 'of no interest '.repeat(5) },
+    ],
+  }));
+  return JSON.stringify({ batch_id: id, objects });
+}
+
+function post(key: string, body: string | Uint8Array, headers: Record<string, string> = {}): Promise<Reply> {
+  return api.call('POST', '/batches', { key, body, headers });
+}
+
+function postSmall(key: string, id: string): Promise<Reply> {
+  return post(key, JSON.stringify({ batch_id: id, objects: [] }));
+}
+
+describe('the memory budget', () => {
+  it('holds 30 large batches that arrive at once, while another project is served; rejected ones can be retried', async () => {
+    let peakBytes = 0;
+    const flooding = new AbortController();
+    const watch = (): void => {
+      peakBytes = Math.max(peakBytes, budget.usedBytes);
+      if (!flooding.signal.aborted) setImmediate(watch);
+    };
+    watch();
+    const send = async (i: number): Promise<void> => {
+      const id = `flood-${String(i)}`;
+      const body = gzipSync(largeBatch(id));
+      for (;;) {
+        const reply = await post(project.keys.producer, body, { 'Content-Encoding': 'gzip' });
+        if (reply.status === 201) return;
+        expectProblem(reply, 'unavailable');
+        expect(reply.headers.get('retry-after')).toBe('5');
+      }
+    };
+    const flood = Promise.all(Array.from({ length: 30 }, (_, i) => send(i))).finally(() => {
+      flooding.abort();
+    });
+    let served = 0;
+    while (!flooding.signal.aborted) {
+      expect((await postSmall(other.keys.producer, `calm-${String(served++)}`)).status).toBe(201);
+    }
+    await flood;
+    expect(served).toBeGreaterThan(5);
+    expect(peakBytes).toBeGreaterThan(SHARE / 2);
+    expect(peakBytes).toBeLessThanOrEqual(SHARE + MIB / 16);
+  }, 60_000);
+
+  it('rejects a request with 503 before its body is read, when nothing became free within 5 s', async () => {
+    const held = budget.reserve(project.projectId, SHARE);
+    const socket = connect(Number(new URL(api.origin).port), '127.0.0.1');
+    const head = [
+      'POST /api/v1/batches HTTP/1.1',
+      'Host: test',
+      'Content-Type: application/json',
+      'Content-Length: 1000',
+    ];
+    // Expect: 100-continue shows that the body was not asked for.
+    socket.write(`${[...head, `X-Api-Key: ${project.keys.producer}`, 'Expect: 100-continue'].join('\r\n')}\r\n\r\n`);
+    const reply = await text(socket);
+    expect(reply).toMatch(/^HTTP\/1\.1 503 [^]*\r\nretry-after: 5\r\n[^]*MEMORY_BUDGET_BYTES/i);
+    await expectUsed(SHARE);
+    held?.release();
+    expect((await postSmall(project.keys.producer, 'retried')).status).toBe(201);
+  }, 20_000);
+
+  it('lets a request wait until memory is free', async () => {
+    const held = budget.reserve(project.projectId, SHARE);
+    const waiting = postSmall(project.keys.producer, 'waited');
+    expect((await postSmall(other.keys.producer, 'waited')).status).toBe(201);
+    held?.release();
+    expect((await waiting).status).toBe(201);
+  });
+
+  it('rejects a body of unknown size when it outgrows what is free', async () => {
+    const held = budget.reserve(project.projectId, SHARE - 128 * 1024);
+    const body = largeBatch('unknown-size');
+    const reply = await fetch(`${api.origin}/api/v1/batches`, {
+      method: 'POST',
+      headers: { 'X-Api-Key': project.keys.producer, 'Content-Type': 'application/json' },
+      body: ReadableStream.from([Buffer.from(body)]),
+      duplex: 'half',
+    });
+    expectProblem({ status: reply.status, headers: reply.headers, text: await reply.text() }, 'unavailable');
+    held?.release();
+    expect((await post(project.keys.producer, body)).status).toBe(201);
+  });
+
+  it('is given back when the client leaves, while it sends or while it waits', async () => {
+    const head = [
+      'POST /api/v1/batches HTTP/1.1',
+      'Host: test',
+      'Content-Type: application/json',
+      'Content-Length: 1000000',
+    ];
+    const open = () => {
+      const socket = connect(Number(new URL(api.origin).port), '127.0.0.1');
+      socket.write(`${[...head, `X-Api-Key: ${project.keys.producer}`].join('\r\n')}\r\n\r\n[`);
+      return socket;
+    };
+    const first = open();
+    await expectUsed(1_000_000);
+    const second = open();
+    second.end();
+    first.destroy();
+    await expectUsed(0);
+    second.destroy();
+  });
+});
