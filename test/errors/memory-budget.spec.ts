@@ -35,13 +35,13 @@ async function expectUsed(bytes: number): Promise<void> {
   expect(budget.usedBytes).toBe(bytes);
 }
 
-/** A batch of about 700 KB. */
+/** A batch of about 600 KB. */
 function largeBatch(id: string): string {
-  const objects = Array.from({ length: 4_000 }, (_, i) => ({
+  const objects = Array.from({ length: 2_500 }, (_, i) => ({
     object_id: `${id}-${String(i)}`,
     data: [
       { key: 'number', value: Math.random() },
-      { key: 'note', value: 'of no interest '.repeat(5) },
+      { key: 'note', value: 'of no interest '.repeat(10) },
     ],
   }));
   return JSON.stringify({ batch_id: id, objects });
@@ -146,5 +146,29 @@ describe('the memory budget', () => {
     first.destroy();
     await expectUsed(0);
     second.destroy();
+  });
+
+  it('counts large responses until the client has read them, and rejects further ones with 503', async () => {
+    expect((await post(project.keys.producer, largeBatch('page'))).status).toBe(201);
+    await expectUsed(0);
+    const list = () =>
+      api.call('GET', '/objects?page_size=1000&batch_id=page&count=none', { key: project.keys.analyst });
+    const held = budget.reserve(project.projectId, SHARE - 100_000);
+    const rejected = await list();
+    expect(rejected.status).toBe(503);
+    expectProblem(rejected, 'unavailable');
+    expect(rejected.headers.get('retry-after')).toBe('5');
+    held?.release();
+    const { status, text } = await list();
+    expect([status, text.length > 256 * 1024]).toEqual([200, true]);
+    // The buffers of the connections hold a few MB of the responses, so one connection asks until they are full.
+    const socket = connect(Number(new URL(api.origin).port), '127.0.0.1').pause();
+    const get = `GET /api/v1/objects?page_size=1000&batch_id=page&count=none HTTP/1.1\r\nHost: test\r\nX-Api-Key: ${project.keys.analyst}\r\n\r\n`;
+    socket.write(get.repeat(50));
+    for (let i = 0; i < 500 && budget.usedBytes < 256 * 1024; i++)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(budget.usedBytes).toBeGreaterThan(256 * 1024);
+    expect(budget.usedBytes).toBeLessThanOrEqual(SHARE);
+    socket.destroy();
   });
 });

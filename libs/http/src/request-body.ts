@@ -11,7 +11,7 @@ import { JsonBody } from './json-body.js';
 import { NdjsonBody } from './ndjson-body.js';
 import { sendProblem } from './problem.filter.js';
 import { Problem } from './problems.js';
-import { bytesBeforeReading, outOfMemory, releaseAfter, reserveMemory } from './request-memory.js';
+import { bytesBeforeReading, outOfMemory, releaseAfter, reserveForResponse, reserveMemory } from './request-memory.js';
 import { BODY_LIMITS } from './route.js';
 
 const NDJSON = 'application/x-ndjson';
@@ -141,7 +141,12 @@ export function prepareBodies(
   });
   fastify.addHook('onSend', (request, reply, payload, done) => {
     if (hasBody(request.raw)) discardRest(request.raw, reply.raw);
-    if (request.memory !== undefined) releaseAfter(reply.raw, request.memory);
+    // Only of reads: what a write has stored must not be reported as 503.
+    if (request.method === 'GET' && !reserveForResponse(budget, request, payload)) {
+      done(outOfMemory());
+      return;
+    }
+    if (request.memory !== undefined) releaseAfter(request.raw, reply.raw, request.memory);
     done(null, payload);
   });
 }
