@@ -25,7 +25,7 @@ export async function createApp(
   useAbsoluteAssetUrls(app.getHttpAdapter().getInstance());
   const finishHttp = prepareHttp(app, config, app.get(ByteBudget), (fastify) => {
     app.get(Authentication).guard(fastify);
-    scopeRequests(fastify);
+    scopeRequests(fastify, config.database);
     app.get(Idempotency).guard(fastify);
   });
   serveOpenApi(app);

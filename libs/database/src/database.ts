@@ -4,7 +4,8 @@ import pg, { Pool, types, type CustomTypesConfig, type PoolClient, type PoolConf
 import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationInterface } from 'typeorm';
 import { CopyIn } from './copy-in.js';
 import type { PostgresAddress } from './open-server.js';
-import { SharedPool } from './shared-pool.js';
+import { recordBackendPid, SharedPool } from './shared-pool.js';
+import { WorkScope } from './work-scope.js';
 import { isConnectionLoss, isRetryable, recordConnectionError } from './sqlstates.js';
 import { RESERVED_CONNECTIONS, StartupError } from '#platform';
 
@@ -124,8 +125,10 @@ export class Database implements Queryable {
       if (dataSource.isInitialized) await dataSource.destroyByOwner();
       throw new StartupError(`cannot use the database: ${messageOf(cause)}`, { cause });
     }
-    const pool = (dataSource.driver as unknown as { master: Pool }).master;
-    const database = new Database(dataSource, pool, createReservedPool(pool, options.logger));
+    const pool = (dataSource.driver as unknown as { master: SharedPool }).master;
+    const reservedPool = createReservedPool(pool, options.logger);
+    pool.cancelThrough(reservedPool);
+    const database = new Database(dataSource, pool, reservedPool);
     const [row] = await database.query<{ version: number }>(
       `SELECT current_setting('server_version_num')::int / 10000 AS version`,
     );
@@ -294,7 +297,11 @@ async function run<Row extends object>(
 ): Promise<Row[]> {
   const config: QueryConfig = typeof statement === 'string' ? { text: statement } : { ...statement };
   config.values = values as unknown[];
-  return (await on.query<Row>(config)).rows;
+  try {
+    return (await on.query<Row>(config)).rows;
+  } catch (error) {
+    throw WorkScope.current()?.failure ?? error;
+  }
 }
 
 /** Opens no connection before its first statement, and keeps it open: a key must not wait for one to be opened. */
@@ -342,6 +349,7 @@ function dataSourceOptions({ at, poolMax, entities, migrations, logger }: Databa
     },
     extra: {
       types: TEXT_TYPES,
+      onConnect: recordBackendPid,
       options: sessionOptions(LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS),
     },
   };

@@ -44,4 +44,4 @@ export {
   isUniqueViolation,
   isUnresponsive,
 } from './sqlstates.js';
-export { WorkScope } from './work-scope.js';
+export { ClientGoneError, QueryTimeoutError, WorkScope } from './work-scope.js';

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { Database } from './database.js';
 import { ConnectionsBusyError } from './shared-pool.js';
-import { WorkScope } from './work-scope.js';
+import { QueryTimeoutError, WorkScope } from './work-scope.js';
 
 const SILENT = { log: () => undefined, warn: () => undefined, error: () => undefined };
 /** Two of them are reserved; of the other four, two are for projects, one for each. */
@@ -110,6 +110,58 @@ describe('the connections of a pool that projects share', () => {
     ]);
     holder.end();
     await holder.ended;
+  });
+});
+
+const pidOf = async (): Promise<number | undefined> =>
+  (await database.query<{ pid: number }>('SELECT pg_backend_pid() AS pid'))[0]?.pid;
+
+async function untilNoneSleeps(): Promise<void> {
+  const sleeping = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`;
+  while ((await database.reserved.query(sleeping)).length > 0);
+}
+
+describe('the statements of cancelled work', () => {
+  it('end with the reason, in the database too, and their connection is not used again', async () => {
+    const scope = scopeOf(1);
+    let pid: number | undefined;
+    const work = scope.run(() =>
+      database.transactionOnce(async (tx) => {
+        [{ pid }] = (await tx.query('SELECT pg_backend_pid() AS pid')) as [{ pid: number }];
+        const sleeping = tx.query(`SELECT pg_sleep(${String(LONG_MS)})`);
+        scope.cancel(new Error('of the test'));
+        await sleeping;
+      }),
+    );
+    await expect(work).rejects.toThrow('of the test');
+    await untilNoneSleeps();
+    for (let i = 0; i < 5; i++) expect(await scopeOf(1).run(pidOf)).not.toBe(pid);
+  });
+
+  it('end when they take longer than the deadline', async () => {
+    const scope = new WorkScope(1, { timeoutMs: 50 });
+    const work = scope.run(() => database.query(`SELECT pg_sleep(${String(LONG_MS)})`));
+    await expect(work).rejects.toThrow(new QueryTimeoutError(50));
+    await expect(scope.run(() => database.query('SELECT 1'))).rejects.toThrow(QueryTimeoutError);
+    await untilNoneSleeps();
+  });
+
+  it('are not cancelled by a deadline that has ended', async () => {
+    const scope = new WorkScope(1, { timeoutMs: 50 });
+    await scope.run(() => database.query('SELECT 1'));
+    scope.endDeadline();
+    await scope.run(() => database.query('SELECT pg_sleep(0.1)'));
+  });
+
+  it('leave the queue while they wait for a connection', async () => {
+    const holder = await new Holder(scopeOf(1)).opened();
+    const scope = scopeOf(1);
+    const waiting = scope.run(() => database.query('SELECT 1'));
+    scope.cancel(new Error('of the test'));
+    await expect(waiting).rejects.toThrow('of the test');
+    holder.end();
+    await holder.ended;
+    expect(await scopeOf(1, 1).run(() => database.query('SELECT 1 AS one'))).toEqual([{ one: 1 }]);
   });
 });
 

@@ -1,4 +1,5 @@
-import { Pool, type PoolClient, type PoolConfig } from 'pg';
+import type { Socket } from 'node:net';
+import { Pool, type ClientBase, type PoolClient, type PoolConfig } from 'pg';
 import { ProjectSlots } from '#platform';
 import { WorkScope } from './work-scope.js';
 
@@ -7,6 +8,8 @@ type ConnectCallback = (error: Error | undefined, client: PoolClient | undefined
 
 /** Connections that requests and jobs leave to work without a project: LISTEN, the polls of job workers, housekeeping. */
 const BACKGROUND_CONNECTIONS = 2;
+const CANCEL_EVERY_MS = 1_000;
+const CANCEL_ATTEMPTS = 5;
 const WAITING_PER_PROJECT = 1_000;
 const WAITING_TOTAL = 4_000;
 
@@ -21,6 +24,7 @@ export class ConnectionsBusyError extends Error {
  */
 export class SharedPool extends Pool {
   private readonly slots: ProjectSlots;
+  private reserved: Pool | undefined;
 
   constructor(options: PoolConfig) {
     super(options);
@@ -48,48 +52,104 @@ export class SharedPool extends Pool {
     });
   }
 
+  /** @param reserved a pool that has a free connection when this one has none */
+  cancelThrough(reserved: Pool): void {
+    this.reserved = reserved;
+  }
+
   private lease(callback: ConnectCallback): void {
     const scope = WorkScope.current();
-    // Work that holds a connection already must not wait for another: the one that it waits for may wait for it.
-    if (scope === undefined || scope.held > 0) {
+    if (scope === undefined) {
       super.connect(callback);
       return;
     }
-    if (this.slots.tryTake(scope.projectId)) {
-      this.connectIn(scope, callback);
+    if (scope.failure !== undefined) {
+      callback(scope.failure, undefined, () => undefined);
       return;
     }
-    this.slots.wait(
+    // Work that holds a connection already must not wait for another: the one that it waits for may wait for it.
+    if (scope.hasConnection) {
+      this.connectIn(scope, callback, () => undefined);
+      return;
+    }
+    const free = (): void => {
+      this.slots.release(scope.projectId);
+    };
+    if (this.slots.tryTake(scope.projectId)) this.connectIn(scope, callback, free);
+    else this.waitForSlot(scope, callback, free);
+  }
+
+  private waitForSlot(scope: WorkScope, callback: ConnectCallback, free: () => void): void {
+    const fail = (error: Error): void => {
+      callback(error, undefined, () => undefined);
+    };
+    let endWait = (): void => undefined;
+    const leaveQueue = this.slots.wait(
       scope.projectId,
       () => {
-        this.connectIn(scope, callback);
+        endWait();
+        this.connectIn(scope, callback, free);
       },
       (refusal) => {
-        callback(new ConnectionsBusyError(`no turn for a connection: ${refusal}`), undefined, () => undefined);
+        endWait();
+        fail(new ConnectionsBusyError(`no turn for a connection: ${refusal}`));
       },
       scope.waitMs,
     );
+    if (leaveQueue === null) return;
+    endWait = scope.wait((reason) => {
+      endWait();
+      leaveQueue();
+      fail(reason);
+    });
   }
 
-  /** Connects in a slot, which is freed with the connection. */
-  private connectIn(scope: WorkScope, callback: ConnectCallback): void {
-    scope.held++;
-    const free = (): void => {
-      scope.held--;
-      this.slots.release(scope.projectId);
-    };
+  /** @param free is called when the connection is given back, or cannot be opened */
+  private connectIn(scope: WorkScope, callback: ConnectCallback, free: () => void): void {
     super.connect((error, client, done) => {
       if (client === undefined) {
         free();
         callback(error, undefined, done);
         return;
       }
+      let cancelling: NodeJS.Timeout | undefined;
       const release: Done = (reason) => {
-        done(reason);
+        clearInterval(cancelling);
+        scope.giveBack(client);
+        // A cancel that arrives late must not hit the next statement on this connection, so there is none.
+        done(cancelling === undefined ? reason : true);
         free();
       };
       client.release = release;
+      scope.hold(client, () => (cancelling ??= this.startCancelling(client)));
       callback(undefined, client, release);
     });
   }
+
+  /**
+   * Cancels the statement of a connection until it is given back: one may begin between two attempts. Closes the connection when
+   * the database does not react.
+   */
+  private startCancelling(client: PoolClient): NodeJS.Timeout {
+    const pid = backendPids.get(client);
+    let attempts = 0;
+    const attempt = (): void => {
+      if (attempts++ < CANCEL_ATTEMPTS) {
+        this.reserved?.query('SELECT pg_cancel_backend($1)', [pid]).catch(() => undefined);
+      } else {
+        (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
+      }
+    };
+    attempt();
+    return setInterval(attempt, CANCEL_EVERY_MS);
+  }
+}
+
+/** The id of the backend itself: behind a pooler, the one that the connection was opened with is the pooler's. */
+const backendPids = new WeakMap<object, number>();
+
+/** To be called for each new connection. */
+export async function recordBackendPid(client: ClientBase): Promise<void> {
+  const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+  if (rows[0] !== undefined) backendPids.set(client, rows[0].pid);
 }

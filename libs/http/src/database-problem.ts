@@ -1,9 +1,11 @@
 import {
+  ClientGoneError,
   errorCode,
   isConnectionLoss,
   isPoolExhausted,
   isUnresponsive,
   OutcomeUnknownError,
+  QueryTimeoutError,
   SequenceUnavailableError,
 } from '#database';
 import { Problem, type ProblemSlug } from './problems.js';
@@ -23,6 +25,10 @@ const BY_SQLSTATE: Readonly<Record<string, { slug: ProblemSlug; detail: string }
   '53100': { slug: 'insufficient-storage', detail: 'The disk of the database is full; nothing was stored.' },
   '54': { slug: 'too-large', detail: 'The request exceeds a limit of the database; see /api/v1/limits.' },
   '55P03': { slug: 'unavailable', detail: 'Another request holds a lock on the same data; retry the request.' },
+  '57014': {
+    slug: 'unavailable',
+    detail: 'A statement took too long and was cancelled; request less, or retry later.',
+  },
   '57': { slug: 'unavailable', detail: 'The database is shutting down or did not respond in time; retry later.' },
   '08': { slug: 'unavailable', detail: 'The database cannot be reached; retry later.' },
   XX000: { slug: 'unavailable', detail: 'The database reported an internal error; retry later.' },
@@ -35,6 +41,15 @@ export function databaseProblem(error: unknown): Problem | undefined {
       detail: 'The connection to the database was lost during commit; the outcome is unknown, check before retrying.',
       cause: error,
     });
+  }
+  if (error instanceof QueryTimeoutError) {
+    const detail =
+      `The query was cancelled after ${String(error.timeoutMs)} ms (QUERY_TIMEOUT_MS). Use a narrower filter or a shorter time ` +
+      'span, count=none or count=capped, or pages by cursor; a retry is likely to time out as well.';
+    return new Problem('unavailable', { detail, cause: error });
+  }
+  if (error instanceof ClientGoneError) {
+    return new Problem('malformed-request', { detail: 'The connection was closed before the response.', cause: error });
   }
   if (isConnectionLoss(error)) {
     return new Problem('unavailable', { detail: 'The database cannot be reached; retry later.', cause: error });

@@ -40,7 +40,7 @@ describe('Config', () => {
     expect(new Config({})).toEqual({
       http: { host: '127.0.0.1', port: 8000, trustProxy: false },
       log: { level: 'info' },
-      database: { url: null, poolMax: 20, sharedMax: 18, dataDir: '.stowage' },
+      database: { url: null, poolMax: 20, sharedMax: 18, queryTimeoutMs: 10_000, dataDir: '.stowage' },
       access: { adminKey: null, operatorKey: null, keySecret: null },
       limits: {
         pageSize: 10,
@@ -92,6 +92,7 @@ describe('Config', () => {
 describe('a numeric setting', () => {
   const RANGES: [string, number, number, (config: Config) => number][] = [
     ['PORT', 0, 65_535, (config) => config.http.port],
+    ['QUERY_TIMEOUT_MS', 100, 120_000, (config) => config.database.queryTimeoutMs],
     ['DATABASE_POOL_MAX', 6, 1000, (config) => config.database.poolMax],
     ['PAGE_SIZE_MAX', 1, 10_000, (config) => config.limits.pageSizeMax],
     ['PAGE_SIZE', 1, 1000, (config) => config.limits.pageSize],

@@ -36,6 +36,8 @@ export class Config {
     poolMax: number;
     /** The connections among them that requests and jobs share: all but the two reserved ones. */
     sharedMax: number;
+    /** QUERY_TIMEOUT_MS: the time that the queries of a GET request may take, 100 to 120,000; default 10000. */
+    queryTimeoutMs: number;
     /** STOWAGE_DATA_DIR: the embedded database's files and the kept key secret; default .stowage. */
     dataDir: string;
   }>;
@@ -105,6 +107,7 @@ export class Config {
       url,
       poolMax,
       sharedMax: poolMax - RESERVED_CONNECTIONS,
+      queryTimeoutMs: integer(env, 'QUERY_TIMEOUT_MS', 10_000, 100, 120_000),
       dataDir: env.get('STOWAGE_DATA_DIR') ?? '.stowage',
     };
     this.access = {

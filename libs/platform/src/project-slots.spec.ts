@@ -16,7 +16,7 @@ function wait(
   projectId: number,
   order: string[],
   name = `project ${String(projectId)}`,
-): () => void {
+): (() => void) | null {
   return slots.wait(
     projectId,
     () => order.push(name),
@@ -86,8 +86,8 @@ describe('ProjectSlots', () => {
     slots.tryTake(1);
     const leave = wait(slots, 2, order);
     wait(slots, 3, order);
-    leave();
-    leave();
+    leave?.();
+    leave?.();
     slots.release(1);
     expect(order).toEqual(['project 3']);
   });

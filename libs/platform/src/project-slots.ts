@@ -42,19 +42,19 @@ export class ProjectSlots {
   /**
    * Waits for a slot after `tryTake` returned false. Calls one of the functions, `onRefused` possibly at once.
    * @param waitMs default: the limit of all work
-   * @returns a function that leaves the queue; neither function is called afterwards
+   * @returns a function that leaves the queue, after which neither function is called; null when it was refused at once
    */
   wait(
     projectId: number,
     onSlot: () => void,
     onRefused: (refusal: SlotRefusal) => void,
     waitMs = this.limits.waitMs ?? Infinity,
-  ): () => void {
+  ): (() => void) | null {
     const { waitingPerProject = Infinity, waitingTotal = Infinity } = this.limits;
     const queue = this.queues.get(projectId) ?? new Set<Waiter>();
     if (queue.size >= waitingPerProject || this.waiting >= waitingTotal) {
       onRefused('queue full');
-      return () => undefined;
+      return null;
     }
     const waiter: Waiter = { onSlot, timeout: undefined };
     const leave = (): void => {
