@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { ByteBudget } from '#platform';
 import type { Reply, TestProject } from '../harness/api.js';
 import { TestApp } from '../harness/app.js';
+import { getJob, submitJob, waitForStatus } from '../jobs/jobs.js';
 import { expectProblem } from './expect-problem.js';
 
 const MIB = 1024 ** 2;
@@ -21,6 +22,7 @@ beforeAll(async () => {
     BODY_LIMIT_BYTES: String(MIB),
     PAGE_BYTES_MAX: String(MIB),
     MEMORY_BUDGET_BYTES: String(BUDGET),
+    WORKER: 'inline',
   });
   budget = api.app.get(ByteBudget);
   project = await api.project();
@@ -171,4 +173,37 @@ describe('the memory budget', () => {
     expect(budget.usedBytes).toBeLessThanOrEqual(SHARE);
     socket.destroy();
   });
+
+  it('holds the bodies of jobs while they run, and lets them wait without losing an attempt', async () => {
+    // Another server accepts them, because this one has no memory for their requests.
+    const front = await api.another();
+    try {
+      const held = budget.reserve(project.projectId, SHARE);
+      const submit = ({ keys }: TestProject) =>
+        submitJob(front, 'POST', '/batches', { key: keys.producer, body: { batch_id: 'job', objects: [] } });
+      const waiting = await submit(project);
+      await waitForStatus(front, project.keys.producer, waiting, 'running');
+      await waitForStatus(front, other.keys.producer, await submit(other), 'succeeded');
+      expect((await getJob(front, project.keys.producer, waiting)).status).toBe('running');
+      held?.release();
+      const { attempts } = await waitForStatus(front, project.keys.producer, waiting, 'succeeded');
+      expect(attempts).toBe(1);
+    } finally {
+      await front.stop();
+    }
+  }, 20_000);
+
+  it('runs a job whose body is larger than what is read with it', async () => {
+    const app = await TestApp.start({ WORKER: 'inline' });
+    try {
+      const { keys } = await app.project();
+      const body = { batch_id: 'large', objects: [{ object_id: 'large', data: { note: 'x'.repeat(2 * MIB) } }] };
+      const job = await submitJob(app, 'POST', '/batches', { key: keys.producer, body });
+      await waitForStatus(app, keys.producer, job, 'succeeded');
+      const read = await app.call('GET', '/batches/large', { key: keys.analyst });
+      expect(read.text.length).toBeGreaterThan(2 * MIB);
+    } finally {
+      await app.stop();
+    }
+  }, 20_000);
 });

@@ -1,10 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ByteBudget, type Reservation } from '#platform';
 import { API, Problem, problemBody, toProblem } from '#http';
 import { Database, WorkScope, type Queryable } from '#database';
 import { Injectable, Logger } from '@nestjs/common';
 import { JobBodyStore } from './job-body.store.js';
 import { JobStore, type ClaimedJob, type JobKey } from './job.store.js';
 import { restoreRequest, type StoredRequest } from './stored-request.js';
-import type { WriteResponse } from './write-operation.js';
+import type { WriteRequest, WriteResponse } from './write-operation.js';
 import { WriteOperations } from './write-operations.js';
 
 /**
@@ -12,6 +14,9 @@ import { WriteOperations } from './write-operations.js';
  * after attempt n: 2.7 s, 7 s, 20 s, 55 s, 2.5 min, ... 2.3 h, about 3.5 h in all.
  */
 const ATTEMPTS_MAX = 10;
+
+/** Where too much work waits for memory already. */
+const MEMORY_RETRY_MS = 500;
 
 /** Rolls an attempt back because another worker has completed the job meanwhile. */
 class AlreadyCompletedError extends Error {
@@ -28,6 +33,7 @@ export class JobExecutor {
     private readonly bodies: JobBodyStore,
     private readonly operations: WriteOperations,
     private readonly database: Database,
+    private readonly budget: ByteBudget,
   ) {}
 
   /** Resolves when the job has succeeded or finally failed. @throws the error after which the job is retried */
@@ -72,11 +78,30 @@ export class JobExecutor {
   }
 
   private async runOperation(key: JobKey, job: ClaimedJob, stored: StoredRequest): Promise<void> {
-    const request = restoreRequest(stored, key, this.bodies.open(key, job));
+    const memory = await this.reserveMemory(key.projectId, job.body_bytes ?? 0);
+    try {
+      const body = job.body ?? (job.body_bytes === null ? null : await this.jobs.part(key, 0));
+      await this.runRequest(key, job.operation, restoreRequest(stored, key, this.bodies.open(key, { ...job, body })));
+    } finally {
+      memory.release();
+    }
+  }
+
+  /** Waits as long as it takes: a job that gave up would lose one of its attempts. */
+  private async reserveMemory(projectId: number, bytes: number): Promise<Reservation> {
+    const most = Math.min(bytes, this.budget.shareOf(projectId));
+    for (;;) {
+      const memory = this.budget.reserve(projectId, most) ?? (await this.budget.acquire(projectId, most));
+      if (memory !== null) return memory;
+      await sleep(MEMORY_RETRY_MS);
+    }
+  }
+
+  private async runRequest(key: JobKey, operation: string, request: WriteRequest): Promise<void> {
     const receipt = async (tx: Queryable, response: WriteResponse): Promise<void> => {
       if (!(await this.jobs.succeed(tx, key, response))) throw new AlreadyCompletedError();
     };
-    const response = await this.operations.get(job.operation).run(request, receipt);
+    const response = await this.operations.get(operation).run(request, receipt);
     // An operation that stored nothing has not called the receipt.
     await this.jobs.succeed(this.database, key, response);
   }

@@ -46,9 +46,14 @@ export interface ClaimedJob {
   attempts: number;
   /** Number of parts of the body. Only jobs of earlier versions have none, for an empty stream. */
   parts: number;
-  /** The JSON body; null for a stream, whose parts are read one by one. */
+  /** The JSON body; null for a large one, and for a stream, whose parts are read one by one. */
   body: Buffer | null;
+  /** The size of the JSON body; null for a stream. */
+  body_bytes: number | null;
 }
+
+/** A JSON body up to this size is read with its job; a larger one when there is memory for it. */
+const BODY_WITH_JOB_BYTES = 1024 ** 2;
 
 /** A job to be stored with its JSON body, or with the parts that a stream has stored before. */
 export interface NewJob extends JobKey {
@@ -112,8 +117,13 @@ const CLAIM = {
     WITH setting AS (SELECT set_config('synchronous_commit', 'off', true) AS value)
     UPDATE jobs SET status = 'running', attempts = attempts + 1, worker_id = $3
     FROM setting WHERE project_id = $1 AND job_id = $2 AND status IN ('queued', 'running') AND operation = ANY ($4)
-    RETURNING operation, input, media_type, attempts, parts, CASE WHEN media_type = 'application/json' THEN
-      (SELECT bytes FROM job_parts AS p WHERE p.project_id = $1 AND p.job_id = $2 AND part = 0) END AS body`,
+    RETURNING operation, input, media_type, attempts, parts,
+      CASE WHEN media_type = 'application/json' THEN
+        (SELECT CASE WHEN octet_length(bytes) <= ${String(BODY_WITH_JOB_BYTES)} THEN bytes END FROM job_parts AS p
+         WHERE p.project_id = $1 AND p.job_id = $2 AND part = 0) END AS body,
+      CASE WHEN media_type = 'application/json' THEN
+        (SELECT octet_length(bytes) FROM job_parts AS p
+         WHERE p.project_id = $1 AND p.job_id = $2 AND part = 0) END AS body_bytes`,
 };
 
 const STATUS = `SELECT status FROM jobs WHERE project_id = $1 AND job_id = $2`;
