@@ -68,8 +68,12 @@ function isAlive(pid: number): boolean {
 }
 
 function start(settings: Record<string, string> = {}): Started {
+  return run(process.execPath, [MAIN, 'serve'], { cwd: folder, settings });
+}
+
+function run(program: string, args: string[], { cwd, settings }: { cwd: string; settings: object }): Started {
   const env = { PATH: process.env.PATH, PORT: '0', STOWAGE_DATA_DIR: join(folder, 'data'), ...settings };
-  const child = spawn(process.execPath, [MAIN, 'serve'], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
   children.push(child);
   const lines: string[] = [];
   let stderr = '';
@@ -285,6 +289,19 @@ describe('a running stowage serve', () => {
     expect(await stop(server)).toBe(0);
     expect(await hanging).toBe('broken off');
     await other.end();
+  });
+});
+
+describe('npm start', () => {
+  useInstallation();
+
+  it('stops the server and its database when npm gets a signal', async () => {
+    const npm = run('npm', ['start'], { cwd: process.cwd(), settings: { STOWAGE_SEED: 'false' } });
+    await npm.ready;
+    const postmaster = await postmasterPid();
+    expect(await stop(npm)).toBe(0);
+    expect(isAlive(postmaster)).toBe(false);
+    await expect(access(pidFile())).rejects.toThrow('ENOENT');
   });
 });
 
