@@ -4,7 +4,8 @@ import pg, { Pool, types, type CustomTypesConfig, type PoolClient, type PoolConf
 import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationInterface } from 'typeorm';
 import { CopyIn } from './copy-in.js';
 import type { PostgresAddress } from './open-server.js';
-import { recordBackendPid, SharedPool } from './shared-pool.js';
+import { closeSocket, recordBackendPid, SharedPool } from './shared-pool.js';
+import { DatabaseStalledError, STALL_OPTIONS, StallMonitor, type StallOptions } from './stall-monitor.js';
 import { WorkScope } from './work-scope.js';
 import { isConnectionLoss, isRetryable, recordConnectionError } from './sqlstates.js';
 import { RESERVED_CONNECTIONS, StartupError } from '#platform';
@@ -63,6 +64,8 @@ export interface DatabaseOptions {
   entities: (new () => object)[] | EntitySchema[];
   migrations: (new () => MigrationInterface)[];
   logger: LoggerService;
+  /** How a database that does not respond is detected; default after 12 seconds. */
+  stall?: StallOptions;
 }
 
 /**
@@ -98,12 +101,28 @@ class OwnedDataSource extends DataSource {
 /** The pool of connections: SQL text runs by `query`, repositories of entities by `dataSource`. */
 export class Database implements Queryable {
   private readonly active = new Set<PoolClient>();
+  private readonly monitor: StallMonitor;
 
   private constructor(
     readonly dataSource: OwnedDataSource,
-    private readonly pool: Pool,
+    private readonly pool: SharedPool,
     private readonly reservedPool: Pool,
+    { logger, stall = STALL_OPTIONS }: DatabaseOptions,
   ) {
+    this.monitor = new StallMonitor(
+      {
+        isInUse: () => this.active.size > 0,
+        ping: () => reservedPool.query('SELECT 1'),
+        closeConnections: () => {
+          for (const client of this.active) closeSocket(client);
+        },
+        warn: (message) => {
+          logger.warn(message);
+        },
+      },
+      stall,
+    );
+    pool.refuseWhile(() => this.monitor.isStalled);
     for (const each of [pool, reservedPool]) {
       each.on('connect', handleErrors);
       each.on('acquire', (client) => {
@@ -128,7 +147,7 @@ export class Database implements Queryable {
     const pool = (dataSource.driver as unknown as { master: SharedPool }).master;
     const reservedPool = createReservedPool(pool, options.logger);
     pool.cancelThrough(reservedPool);
-    const database = new Database(dataSource, pool, reservedPool);
+    const database = new Database(dataSource, pool, reservedPool, options);
     const [row] = await database.query<{ version: number }>(
       `SELECT current_setting('server_version_num')::int / 10000 AS version`,
     );
@@ -153,7 +172,10 @@ export class Database implements Queryable {
    * a row or two that other work depends on: keys, health checks, leases.
    */
   readonly reserved: Queryable = {
-    query: (statement, values = []) => run(this.reservedPool, statement, values),
+    query: async (statement, values = []) => {
+      if (this.monitor.isStalled) throw new DatabaseStalledError('the database does not respond');
+      return run(this.reservedPool, statement, values);
+    },
   };
 
   /**
@@ -230,6 +252,7 @@ export class Database implements Queryable {
 
   /** Waits for running statements, then closes all connections. */
   async close(): Promise<void> {
+    this.monitor.stop();
     await Promise.all([this.dataSource.destroyByOwner(), this.reservedPool.end()]);
   }
 

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { Pool, type ClientBase, type PoolClient, type PoolConfig } from 'pg';
 import { ProjectSlots } from '#platform';
+import { DatabaseStalledError } from './stall-monitor.js';
 import { WorkScope } from './work-scope.js';
 
 type Done = (reason?: boolean | Error) => void;
@@ -25,6 +26,7 @@ export class ConnectionsBusyError extends Error {
 export class SharedPool extends Pool {
   private readonly slots: ProjectSlots;
   private reserved: Pool | undefined;
+  private isStalled = (): boolean => false;
 
   constructor(options: PoolConfig) {
     super(options);
@@ -57,8 +59,17 @@ export class SharedPool extends Pool {
     this.reserved = reserved;
   }
 
+  /** Fails at once while the condition holds. */
+  refuseWhile(isStalled: () => boolean): void {
+    this.isStalled = isStalled;
+  }
+
   private lease(callback: ConnectCallback): void {
     const scope = WorkScope.current();
+    if (this.isStalled()) {
+      callback(stalled(), undefined, () => undefined);
+      return;
+    }
     if (scope === undefined) {
       super.connect(callback);
       return;
@@ -106,6 +117,12 @@ export class SharedPool extends Pool {
 
   /** @param free is called when the connection is given back, or cannot be opened */
   private connectIn(scope: WorkScope, callback: ConnectCallback, free: () => void): void {
+    // It may have waited for its turn.
+    if (this.isStalled()) {
+      free();
+      callback(stalled(), undefined, () => undefined);
+      return;
+    }
     super.connect((error, client, done) => {
       if (client === undefined) {
         free();
@@ -137,12 +154,21 @@ export class SharedPool extends Pool {
       if (attempts++ < CANCEL_ATTEMPTS) {
         this.reserved?.query('SELECT pg_cancel_backend($1)', [pid]).catch(() => undefined);
       } else {
-        (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
+        closeSocket(client);
       }
     };
     attempt();
     return setInterval(attempt, CANCEL_EVERY_MS);
   }
+}
+
+/** Closes a connection without a word to the database, which may not respond. */
+export function closeSocket(client: ClientBase): void {
+  (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
+}
+
+function stalled(): DatabaseStalledError {
+  return new DatabaseStalledError('the database does not respond');
 }
 
 /** The id of the backend itself: behind a pooler, the one that the connection was opened with is the pooler's. */

@@ -1,6 +1,7 @@
 import { errorCode } from './error-code.js';
 import { SequenceUnavailableError } from './sequence.js';
 import { ConnectionsBusyError } from './shared-pool.js';
+import { DatabaseStalledError } from './stall-monitor.js';
 
 /** Codes of Node.js for a socket that could not be opened, or that broke. */
 const SOCKET_CODES = new Set([
@@ -64,9 +65,9 @@ export function isPoolExhausted(error: unknown): boolean {
   );
 }
 
-/** Whether the database did not respond within the time limit of a statement on the client's side; the outcome is unknown. */
+/** Whether the database did not respond in time to this statement, or does not respond at all. */
 export function isUnresponsive(error: unknown): boolean {
-  return error instanceof Error && error.message === 'Query read timeout';
+  return error instanceof DatabaseStalledError || (error instanceof Error && error.message === 'Query read timeout');
 }
 
 /** Whether the database cannot store a value; other values of the same statement may be fine. */
