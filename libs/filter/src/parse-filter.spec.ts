@@ -4,6 +4,11 @@ import { FilterError, parseFilter, type FilterParameters } from './parse-filter.
 
 const pair = (key: string | null, value: string | null): Filter => ({ kind: 'pair', key, value });
 
+/** The text of `data` with this number of pairs. */
+function pairsOf(count: number): string {
+  return `{${Array.from({ length: count }, (_, i) => `"k":${String(i)}`).join()}}`;
+}
+
 function errorOf(parameters: FilterParameters): string {
   try {
     parseFilter(parameters);
@@ -84,6 +89,10 @@ describe('parseFilter', () => {
     });
   });
 
+  it('accepts up to 100 pairs', () => {
+    expect(parseFilter({ data: pairsOf(100) })).toMatchObject({ of: [{ of: { length: 100 } }] });
+  });
+
   it.each<[FilterParameters, RegExp]>([
     [{ data: '{' }, /^data must be a JSON object/],
     [{ data: '[]' }, /^data must be a JSON object/],
@@ -93,6 +102,8 @@ describe('parseFilter', () => {
     [{ data: '{"a":{"$gte":1}}' }, /^data .*"a"/],
     [{ data: '{"a":1,"a":[1]}' }, /^data .*"a"/],
     [{ data: '{}', match: 'any' }, /^data must have at least one pair/],
+    [{ data: pairsOf(101) }, /^data must have at most 100 pairs; got 101/],
+    [{ data: pairsOf(700), match: 'any' }, /^data must have at most 100 pairs; got 700/],
     [{ match: 'all' }, /^match requires data/],
     [{ key: '\0' }, /^key must not contain U\+0000/],
     [{ value: 'a\0' }, /^value must not/],

@@ -47,6 +47,9 @@ function rejectNul(parameter: 'key' | 'value' | 'batch_id' | 'subject', text: st
   if (text?.includes('\0') === true) throw new FilterError(parameter, 'must not contain U+0000');
 }
 
+/** Each pair is a condition with two bind parameters, and with `match=any` a search of the index. */
+const PAIRS_MAX = 100;
+
 /** `data={"type":"shoe","color":"red"}`. A repeated name means two pairs, because an object may repeat keys. */
 function parsePairs(text: string, match: 'all' | 'any'): Filter {
   if (!isJsonObject(text)) throw new FilterError('data', 'must be a JSON object such as {"type":"shoe"}');
@@ -68,6 +71,9 @@ function parsePairs(text: string, match: 'all' | 'any'): Filter {
   if (error !== undefined) throw new FilterError('data', `is invalid at ${error.pointer}: ${error.detail}`);
   if (pairs.length === 0 && match === 'any')
     throw new FilterError('data', 'must have at least one pair with match=any');
+  if (pairs.length > PAIRS_MAX) {
+    throw new FilterError('data', `must have at most ${String(PAIRS_MAX)} pairs; got ${String(pairs.length)}`);
+  }
   return { kind: match === 'any' ? 'or' : 'and', of: pairs };
 }
 

@@ -6,7 +6,7 @@ export class FilterQuery extends PageQuery {
   @TextField({
     optional: true,
     max: 1_000_000,
-    description: 'A JSON object of the pairs that an object must have: `{"type":"shoe","color":"red"}`.',
+    description: 'A JSON object of up to 100 pairs that an object must have: `{"type":"shoe","color":"red"}`.',
     example: '{"type":"shoe"}',
   })
   data?: string;
