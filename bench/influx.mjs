@@ -6,7 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const PORT = 18_086;
 
-/** Starts InfluxDB 1.x, as in the Debian package `influxdb`, on loopback with a temporary folder. @returns null if it is not installed */
+/**
+ * Starts InfluxDB 1.x, as in the Debian package `influxdb`, on loopback with a temporary folder. @returns null if it is not
+ * installed
+ */
 export async function startInflux() {
   const folder = await mkdtemp(join(tmpdir(), 'stowage-influx-'));
   const config = join(folder, 'influxdb.conf');

@@ -10,7 +10,10 @@ const FAILURE = 1;
 /** The command line or a client setting is invalid. */
 const USAGE_ERROR = 2;
 
-/** Runs the command of this process's arguments. Sets the exit code and does not call exit(), which would cut off writes to a pipe. */
+/**
+ * Runs the command of this process's arguments. Sets the exit code and does not call exit(), which would cut off writes to a
+ * pipe.
+ */
 export async function runCommandLine(): Promise<void> {
   // EPIPE: the reader of a pipe ended first (`stowage key list | head -1`).
   process.stdout.on('error', () => process.exit(FAILURE));

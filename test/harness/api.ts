@@ -97,7 +97,10 @@ export class TestApi {
     return this.started.routes;
   }
 
-  /** Fixes the current time of the server; null restores the clock. Not for the shared server. @param micros microseconds since 1970 */
+  /**
+   * Fixes the current time of the server; null restores the clock. Not for the shared server. @param micros microseconds since
+   * 1970
+   */
   async setClock(micros: number | null): Promise<void> {
     await command('PUT', `/servers/${this.started.id}/clock`, { micros });
   }

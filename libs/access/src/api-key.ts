@@ -2,7 +2,10 @@ import { createHmac, hkdfSync, randomInt } from 'node:crypto';
 import type { Role } from '#http';
 import { isGeneratedKeyFormat, KEY_ALPHABET, KEY_RANDOM_LENGTH, withChecksum } from '#platform';
 
-/** Returns `stw_<role>_<random><checksum>`. Secret scanners recognize the prefix; the checksum rejects typing errors without a query. */
+/**
+ * Returns `stw_<role>_<random><checksum>`. Secret scanners recognize the prefix; the checksum rejects typing errors without a
+ * query.
+ */
 export function makeKey(role: Role): string {
   const random = Array.from({ length: KEY_RANDOM_LENGTH }, () =>
     KEY_ALPHABET.charAt(randomInt(KEY_ALPHABET.length)),

@@ -18,8 +18,8 @@ const SLOT_WAIT_MS = 10_000;
 @Injectable()
 export class BatchReader {
   /**
-   * Reading a large batch holds a connection for as long as its client reads. A quarter of the connections is the limit, which leaves
-   * most of it to short requests, and half of that for one project.
+   * Reading a large batch holds a connection for as long as its client reads. A quarter of the connections is the limit, which
+   * leaves most of it to short requests, and half of that for one project.
    */
   private readonly slots: ProjectSlots;
 
@@ -66,8 +66,8 @@ export class BatchReader {
   }
 
   /**
-   * A page of batches as JSON text, each with its first objects, from one snapshot of that batch. A batch that is deleted meanwhile is
-   * omitted. `head` is the page without its results.
+   * A page of batches as JSON text, each with its first objects, from one snapshot of that batch. A batch that is deleted
+   * meanwhile is omitted. `head` is the page without its results.
    */
   streamPage(projectId: number, base: string, head: string, rows: readonly BatchRow[]): Readable {
     return Readable.from(this.pageChunks(projectId, base, head, rows), { objectMode: false });

@@ -101,8 +101,8 @@ const CREATE_STAGE = `
   ) ON COMMIT DELETE ROWS`;
 
 /**
- * A digest of objects in their order. In slices of 65,536, because a value of PostgreSQL is limited to 1 GB, which is 32 bytes for each of
- * 33 million objects. As when a batch is read, `observed_at` counts only where it was sent.
+ * A digest of objects in their order. In slices of 65,536, because a value of PostgreSQL is limited to 1 GB, which is 32 bytes
+ * for each of 33 million objects. As when a batch is read, `observed_at` counts only where it was sent.
  */
 function digestSql(objects: string): string {
   return `

@@ -55,11 +55,11 @@ const RELEASE = {
 };
 
 /**
- * The lease of a lane, the worker id in the sequence numbers of this process. No other process generates the same numbers. Two mechanisms keep numbers
- * from repeating. The lease gives a lane to one living process at a time: it expires by the
- * database's clock, and the holder stops generating numbers earlier, by its own monotonic clock. And each holder uses only ticks
- * that a statement has reserved for it in the lane's row, so a lane that is leased again continues after its former holder,
- * also when that holder ran ahead of the clock or was killed, or when the clock was set back in between.
+ * The lease of a lane, the worker id in the sequence numbers of this process. No other process generates the same numbers. Two
+ * mechanisms keep numbers from repeating. The lease gives a lane to one living process at a time: it expires by the database's
+ * clock, and the holder stops generating numbers earlier, by its own monotonic clock. And each holder uses only ticks that a
+ * statement has reserved for it in the lane's row, so a lane that is leased again continues after its former holder, also when
+ * that holder ran ahead of the clock or was killed, or when the clock was set back in between.
  */
 export class LaneLease {
   private readonly holder = randomUUID();

@@ -18,7 +18,10 @@ const SOCKET_CODES = new Set([
 /** System calls that open a socket. Connections to the database are the only ones that Stowage's servers open. */
 const CONNECT_CALLS = new Set(['connect', 'getaddrinfo']);
 
-/** SQLSTATEs of a connection that broke (08, 57P0x) or that the server rejects: the database is closed or renamed, the password changed. */
+/**
+ * SQLSTATEs of a connection that broke (08, 57P0x) or that the server rejects: the database is closed or renamed, the password
+ * changed.
+ */
 const CONNECTION_STATES = /^(?:08|57P0|28|3D000|55000)/;
 
 /** Errors of open connections to the database: the sockets of clients and files have errors with the same codes. */

@@ -30,9 +30,9 @@ interface Monitored {
 
 /**
  * Detects a database that keeps its connections open but does not respond: a stopped process, a host that is gone without
- * a word. Statements have no time limit on this side that would fit all of them: a large batch may take minutes. So while connections
- * are in use a short statement is sent from time to time, and when it gets no response, nor does the next, all connections in use
- * are closed. From then on statements fail at once, until the database responds again.
+ * a word. Statements have no time limit on this side that would fit all of them: a large batch may take minutes. So while
+ * connections are in use a short statement is sent from time to time, and when it gets no response, nor does the next, all
+ * connections in use are closed. From then on statements fail at once, until the database responds again.
  */
 export class StallMonitor {
   private failures = 0;

@@ -139,7 +139,7 @@ function problemOf(request: FastifyRequest): Problem | undefined {
   if (preferredType(request, produces) === undefined) {
     return new Problem('not-acceptable', { detail: `This resource is available as ${produces.join(' or ')}.` });
   }
-  return (request.method === 'POST' ? postPreconditionProblem(request) : undefined) ?? bodyProblem(request);
+  return bodyProblem(request) ?? (request.method === 'POST' ? postPreconditionProblem(request) : undefined);
 }
 
 function cutAt(text: string, separator: string): [string, string] {

@@ -231,7 +231,10 @@ function linkTo(page: PageRequest, kind: CursorPosition['kind'], item: SortKeys 
   return `${url.origin}${url.path}?${withoutPosition(url.query)}cursor=${cursor}`;
 }
 
-/** A query without `page` and `cursor`, ready for another parameter. The rest stays as sent, because encoding it again can make it longer. */
+/**
+ * A query without `page` and `cursor`, ready for another parameter. The rest stays as sent, because encoding it again can make
+ * it longer.
+ */
 function withoutPosition(query: string): string {
   return query
     .split('&')

@@ -51,6 +51,8 @@ export function checkPreconditions(
 /**
  * The problem of a POST with a precondition that cannot be fulfilled. POST creates something below its URL, whose own
  * representation, such as a page of a list, is not what a client wants to protect: ignoring the header would be unsafe.
+ * Checked before the body is read: only the execution of the request could show whether it would succeed otherwise (RFC 9110,
+ * section 13.2.1).
  */
 export function postPreconditionProblem(request: FastifyRequest): Problem | undefined {
   const { ifMatch, ifNoneMatch } = preconditionsOf(request);

@@ -10,8 +10,8 @@ import type { WriteRequest, WriteResponse } from './write-operation.js';
 import { WriteOperations } from './write-operations.js';
 
 /**
- * Attempts before a job that fails with server errors, or kills its worker, becomes a dead letter. graphile-worker waits e^n seconds
- * after attempt n: 2.7 s, 7 s, 20 s, 55 s, 2.5 min, ... 2.3 h, about 3.5 h in all.
+ * Attempts before a job that fails with server errors, or kills its worker, becomes a dead letter. graphile-worker waits e^n
+ * seconds after attempt n: 2.7 s, 7 s, 20 s, 55 s, 2.5 min, ... 2.3 h, about 3.5 h in all.
  */
 const ATTEMPTS_MAX = 10;
 

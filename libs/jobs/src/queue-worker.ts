@@ -76,8 +76,8 @@ export class QueueWorker {
     events.once('pool:gracefulShutdown', () => {
       this.beginStop();
     });
-    // A worker that stops after a failed query would be rejected, and graphile-worker would print the error with
-    // console.trace; one that is already released is not.
+    // When a query fails while a worker stops, graphile-worker prints the error with console.trace, unless the worker has been
+    // released before.
     events.on('worker:getJob:error', ({ worker, error }) => {
       if (!this.stopping) return;
       warn(`Failed to acquire a job: ${String(error)}`);

@@ -150,7 +150,9 @@ describe('an environment variable that is not a setting', () => {
 
   it('is ignored with any other name, and if it is empty', () => {
     const other = { PATH: '/bin', HOSTNAME: 'h', JOB_NAME: 'j', PAGER: 'less', DATABASE_HOST: 'd', WORKER_ID: '1' };
-    expect(() => new Config({ ...other, PUBLIC_URL: ' ', STOWAGE_X: '' })).not.toThrow();
+    const kubernetes = { STOWAGE_SERVICE_HOST: 'h', STOWAGE_SERVICE_PORT_HTTP: '80', STOWAGE_PORT: 'tcp://h:80' };
+    const ofHosts = { DATABASE_URL_UNPOOLED: 'postgresql://h/d', STOWAGE_PORT_80_TCP_ADDR: 'h' };
+    expect(() => new Config({ ...other, ...kubernetes, ...ofHosts, PUBLIC_URL: ' ', STOWAGE_X: '' })).not.toThrow();
   });
 });
 

@@ -3,6 +3,9 @@ import { StartupError } from './startup-error.js';
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
+/** Kubernetes defines the first two for a service with the name `stowage`, and hosts of PostgreSQL the third. */
+const FOREIGN = /^(?:STOWAGE_SERVICE_|STOWAGE_PORT(?:_|$)|DATABASE_URL_)/;
+
 /** Settings of the HTTP contract that this version does not have yet. */
 const PLANNED = ['PUBLIC_URL', 'DATABASE_READ_URL', 'RATE_LIMIT_ITEMS_PER_MINUTE', 'CORS_ORIGINS'];
 
@@ -42,11 +45,17 @@ export class Config {
     dataDir: string;
   }>;
   readonly access: Readonly<{
-    /** STOWAGE_ADMIN_KEY: an admin key of the project `default`, 32 to 1,024 visible ASCII characters; default none: created on first start. */
+    /**
+     * STOWAGE_ADMIN_KEY: an admin key of the project `default`, 32 to 1,024 visible ASCII characters; default none: created on
+     * first start.
+     */
     adminKey: string | null;
     /** STOWAGE_OPERATOR_KEY: the operator's key, 32 to 1,024 visible ASCII characters; default none: created on first start. */
     operatorKey: string | null;
-    /** STOWAGE_KEY_SECRET: the secret of the keyed hash, at least 32 characters; default kept in the data dir, required with DATABASE_URL. */
+    /**
+     * STOWAGE_KEY_SECRET: the secret of the keyed hash, at least 32 characters; default kept in the data dir, required with
+     * DATABASE_URL.
+     */
     keySecret: string | null;
   }>;
   readonly limits: Readonly<{
@@ -174,7 +183,7 @@ class Environment {
   rejectUnread(): void {
     const prefixes = ['STOWAGE_', ...Array.from(this.settings).flatMap((name) => /^[A-Z]+_[A-Z]+/.exec(name) ?? [])];
     for (const name of Object.keys(this.variables)) {
-      if (this.settings.has(name) || this.valueOf(name) === null) continue;
+      if (this.settings.has(name) || FOREIGN.test(name) || this.valueOf(name) === null) continue;
       if (PLANNED.includes(name)) throw new StartupError(`${name} is not supported yet; remove it`);
       if (prefixes.some((prefix) => name.startsWith(prefix)))
         throw new StartupError(`${name} is not a setting; .env.example lists the settings`);
