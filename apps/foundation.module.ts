@@ -4,12 +4,12 @@ import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 
 /**
- * How long a request waits for memory, before its body is read. Waiting costs a producer less than a 503 and sending a large
- * body again; five seconds is the time that a 503 asks it to wait.
+ * How long a request waits for memory. Waiting costs a producer less than a 503 and sending a large body again; five seconds is
+ * the time after which a 503 asks it to retry.
  */
 const MEMORY_WAIT_MS = 5_000;
-/** A waiting request holds a connection and up to 64 KiB of its body. */
-const MEMORY_WAITERS_MAX = 200;
+/** A waiting request holds a connection and the first 64 to 128 KiB of its body. */
+const MEMORY_WAITING = { waitingPerProject: 50, waitingTotal: 400 };
 
 /**
  * The providers that every lib uses. The database is opened before Nest starts: an error there is one line for the user,
@@ -26,7 +26,7 @@ export class FoundationModule {
     const budget = new ByteBudget({
       totalBytes: config.limits.memoryBudgetBytes,
       waitMs: MEMORY_WAIT_MS,
-      waitersMax: MEMORY_WAITERS_MAX,
+      ...MEMORY_WAITING,
     });
     const providers = [
       { provide: Config, useValue: config },

@@ -65,7 +65,7 @@ export async function startBodyApp(
     logger: false,
     bodyParser: false,
   });
-  const budget = new ByteBudget({ totalBytes: 2 ** 30, waitMs: 0, waitersMax: 0 });
+  const budget = new ByteBudget({ totalBytes: 2 ** 30, waitMs: 0, waitingPerProject: 0, waitingTotal: 0 });
   const finishHttp = prepareHttp(app, config, budget, () => undefined, pace);
   await app.init();
   finishHttp();

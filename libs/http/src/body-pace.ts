@@ -50,6 +50,11 @@ export class BodyPace {
     if (body !== undefined) body.reject = reject;
   }
 
+  /** Rejects a body now. */
+  reject(raw: IncomingMessage): void {
+    this.bodies.get(raw)?.reject();
+  }
+
   private tick(): void {
     for (const [raw, body] of this.bodies) {
       if (raw.complete || raw.socket.destroyed) this.bodies.delete(raw);

@@ -12,12 +12,14 @@ import {
 import type { Logger } from 'pino';
 import { preferredType } from './accept.js';
 import { PACE, type Pace } from './body-pace.js';
+import { MEMORY_PACE, type MemoryPaceLimits } from './memory-pace.js';
 import type { ByteBudget, Config } from '#platform';
 import { respondToConditionalGet, postPreconditionProblem } from './preconditions.js';
 import { URL_LENGTH_MAX, urlTooLong } from './paging.js';
 import { NOT_FOUND, sendProblem, problemBody } from './problem.filter.js';
 import { Problem, ValidationErrors } from './problems.js';
 import { prepareBodies, bodyProblem } from './request-body.js';
+import { outOfMemory, RequestMemory } from './request-memory.js';
 
 /** The longest id in a path: 255 characters of four bytes, percent-encoded. */
 const PARAM_LENGTH_MAX = 255 * 4 * 3;
@@ -27,6 +29,9 @@ const PARAM_LENGTH_MAX = 255 * 4 * 3;
  * filter of 5,000 characters; this leaves 32 KiB for the headers of a request with the longest URL.
  */
 const HEADERS_LENGTH_MAX = 64 * 1024;
+
+/** Headers of a response that describe its representation, and not an error in its place. */
+const OF_REPRESENTATION = ['etag', 'cache-control', 'link', 'vary', 'content-length'];
 
 /** Fastify with the settings of this API, before Nest adds its routes. */
 export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
@@ -58,6 +63,7 @@ export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
  * @param guard adds the authentication hook; it runs before all other checks of a request, except for 404 and 405, which
  * need no key
  * @param pace the minimum rate of request bodies
+ * @param memoryPace the minimum rate while other requests wait for memory
  */
 export function prepareHttp(
   app: NestFastifyApplication,
@@ -65,13 +71,15 @@ export function prepareHttp(
   budget: ByteBudget,
   guard: (fastify: FastifyInstance) => void,
   pace: Pace = PACE,
+  memoryPace: MemoryPaceLimits = MEMORY_PACE,
 ): () => void {
   const fastify = app.getHttpAdapter().getInstance();
   const routes = new Map<string, Set<string>>();
   fastify.addHook('onRoute', (route) => {
     collect(routes, route);
   });
-  prepareBodies(fastify, config, budget, pace);
+  const memory = new RequestMemory(budget, memoryPace);
+  prepareBodies(fastify, config, memory, pace);
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.header('X-Request-Id', request.id);
     done();
@@ -81,6 +89,14 @@ export function prepareHttp(
     done(problemOf(request));
   });
   fastify.addHook('onSend', respondToConditionalGet);
+  // After the hook before, because a 304 needs no memory.
+  fastify.addHook('onSend', (request, reply, payload, done) => {
+    const counted = memory.countResponse(request, reply, payload);
+    if (payload !== null && counted === null) {
+      for (const name of OF_REPRESENTATION) reply.removeHeader(name);
+      done(outOfMemory());
+    } else done(null, counted);
+  });
   // Expectations other than 100-continue may be ignored (RFC 9110, section 10.1.1); Node.js would respond 417 with an empty body.
   fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
   fastify.addHook('onResponse', logResponse);

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Readable } from 'node:stream';
-import type { ByteBudget, Config } from '#platform';
+import type { Config } from '#platform';
 import { bodyTooLarge } from './body-limit.js';
 import { BodyPace, PACE, type Pace } from './body-pace.js';
 import { plainBytes, plainStream } from './body-start.js';
@@ -11,7 +11,7 @@ import { JsonBody } from './json-body.js';
 import { NdjsonBody } from './ndjson-body.js';
 import { sendProblem } from './problem.filter.js';
 import { Problem } from './problems.js';
-import { bytesBeforeReading, outOfMemory, releaseAfter, reserveForResponse, reserveMemory } from './request-memory.js';
+import type { RequestMemory } from './request-memory.js';
 import { BODY_LIMITS } from './route.js';
 
 const NDJSON = 'application/x-ndjson';
@@ -40,7 +40,7 @@ const JSON_RATIO_FREE_BYTES = 1024 * 1024;
 export function prepareBodies(
   fastify: FastifyInstance,
   { limits }: Pick<Config, 'limits'>,
-  budget: ByteBudget,
+  memory: RequestMemory,
   pace: Pace = PACE,
 ): void {
   const bodies = new BodyPace(pace);
@@ -57,7 +57,12 @@ export function prepareBodies(
       done(null, new NdjsonBody(plainStream(payload)));
       return;
     }
-    collectBody(payload, limitOf(request, limits), request.memory, (error, bytes = Buffer.alloc(0)) => {
+    const limit = limitOf(request, limits);
+    const isCompressed = encodingOf(request) !== 'identity';
+    const ofBody = memory.forBody(request, isCompressed, limit.bytes, () => {
+      bodies.reject(request.raw);
+    });
+    collectBody(payload, limit, ofBody, (error, bytes = Buffer.alloc(0)) => {
       if (error !== null) {
         done(error);
         return;
@@ -106,47 +111,24 @@ export function prepareBodies(
       return;
     }
     const encoding = encodingOf(request) ?? 'identity';
-    const accept = (): void => {
-      if (isContinueExpected(request)) {
-        reply.raw.writeContinue();
-        reply.raw.removeHeader('Connection');
-      }
-      if (encoding === 'identity' && !isStream) {
-        done(null, payload);
-        return;
-      }
-      const stream = bodyStream(payload, encoding, limit);
-      // Through the reader of the stream, so that it has stopped before the response is sent.
-      bodies.rejectWith(request.raw, () => {
-        if (reply.sent) request.raw.socket.destroy();
-        else stream.destroy(tooSlow());
-      });
-      done(null, stream);
-    };
-    if (isStream) {
-      accept();
+    if (isContinueExpected(request)) {
+      reply.raw.writeContinue();
+      reply.raw.removeHeader('Connection');
+    }
+    if (encoding === 'identity' && !isStream) {
+      done(null, payload);
       return;
     }
-    const bytes = bytesBeforeReading(Number(request.headers['content-length']), encoding !== 'identity', limit.bytes);
-    reserveMemory(budget, request.principal?.projectId ?? null, bytes, (memory) => {
-      if (memory === null) {
-        done(outOfMemory());
-        return;
-      }
-      request.memory = memory;
-      // Without this, a body whose client left during the wait would never end.
-      if (request.raw.readableAborted) done(new Error('the client has closed the connection'));
-      else accept();
+    const stream = bodyStream(payload, encoding, limit);
+    // Through the reader of the stream, so that it has stopped before the response is sent.
+    bodies.rejectWith(request.raw, () => {
+      if (reply.sent) request.raw.socket.destroy();
+      else stream.destroy(tooSlow());
     });
+    done(null, stream);
   });
   fastify.addHook('onSend', (request, reply, payload, done) => {
     if (hasBody(request.raw)) discardRest(request.raw, reply.raw);
-    // Only of reads: what a write has stored must not be reported as 503.
-    if (request.method === 'GET' && !reserveForResponse(budget, request, payload)) {
-      done(outOfMemory());
-      return;
-    }
-    if (request.memory !== undefined) releaseAfter(request.raw, reply.raw, request.memory);
     done(null, payload);
   });
 }

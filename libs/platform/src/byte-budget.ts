@@ -1,98 +1,179 @@
-/** The share of requests that belong to no project: those of operators, which are small. */
-const WITHOUT_PROJECT = 1 / 16;
+/** Up to this size, work shares a pool of its own, so that it never waits for larger work. */
+const SMALL_BYTES_MAX = 64 * 1024;
+/** The pool of small work, in addition to the budget: a sixteenth of it, at least 1 MiB. */
+const SMALL_POOL_FRACTION = 1 / 16;
+const SMALL_POOL_BYTES_MIN = 1024 ** 2;
 
-interface Waiter {
-  projectId: number | null;
-  bytes: number;
-  /** Gives the waiter its bytes. */
-  grant: () => void;
+interface Limits {
+  totalBytes: number;
+  /** How long work waits for bytes. */
+  waitMs: number;
+  /** Work that may wait at a time for one of the two pools, of one project and of all. */
+  waitingPerProject: number;
+  waitingTotal: number;
 }
+
+/** The project that work belongs to; null for all operators together. */
+type Owner = number | null;
 
 /** Bytes held by one request or job. */
 export interface Reservation {
   readonly bytes: number;
-  /** @returns false, and changes nothing, where the budget has no room for so many more bytes */
+  /** Whether it belongs to the pool of small work. */
+  readonly isSmall: boolean;
+  /** Whether other work waits for these bytes: work of the same project, or of a project that has not used up its share. */
+  isAwaited(): boolean;
+  /** Does not wait, because it would hold its bytes meanwhile. @returns false, and changes nothing, if there is no room */
   grow(bytes: number): boolean;
-  /** Gives back all but so many bytes. */
+  /** Releases all but `bytes`. */
   shrinkTo(bytes: number): void;
-  /** Gives back all bytes. It may be called again. */
+  /** Releases all bytes. It may be called again. */
   release(): void;
 }
 
+/** Called once, with null if no bytes became free in time or too much work waits already. */
+type OnReserved = (reservation: Reservation | null) => void;
+
 /**
- * The bytes that requests and jobs hold in the memory of one process: at most `totalBytes`, and at most half of it for one
- * project, so that no project can make the others wait. Waiting work gets free bytes in the order in which it asked; work of a
- * project that has used up its half does not delay that of others.
+ * The bytes that requests and running jobs hold in the memory of one process: at most `totalBytes`, and at most half of it for
+ * one project. Free bytes go to the projects that wait by turns; the waiting work of one project is served in order. Nothing
+ * passes a project whose turn it is, so that large work gets its bytes too. Work of up to 64 KiB has a pool of its own under
+ * the same rules, and does not wait for larger work.
  */
 export class ByteBudget {
-  private readonly usedByProject = new Map<number | null, number>();
-  private readonly waiters = new Set<Waiter>();
-  private used = 0;
+  private readonly large: Pool;
+  private readonly small: Pool;
 
-  constructor(private readonly limits: Readonly<{ totalBytes: number; waitMs: number; waitersMax: number }>) {}
+  constructor(limits: Readonly<Limits>) {
+    const smallBytes = Math.max(Math.floor(limits.totalBytes * SMALL_POOL_FRACTION), SMALL_POOL_BYTES_MIN);
+    this.large = new Pool(limits, false);
+    this.small = new Pool({ ...limits, totalBytes: smallBytes }, true);
+  }
 
   get usedBytes(): number {
-    return this.used;
+    return this.large.used + this.small.used;
   }
 
-  /** The most bytes that one project may hold; null: all requests that belong to none. */
-  shareOf(projectId: number | null): number {
-    return Math.floor(this.limits.totalBytes * (projectId === null ? WITHOUT_PROJECT : 1 / 2));
+  /** The most bytes that one reservation, and all large work of a project together, may hold. */
+  shareOf(_owner: Owner): number {
+    return this.large.share;
   }
 
-  /** Null where the budget has no room. Never takes bytes for which other work of the project waits. */
-  reserve(projectId: number | null, bytes: number): Reservation | null {
-    for (const waiter of this.waiters) if (waiter.projectId === projectId) return null;
-    return this.hasRoom(projectId, bytes) ? this.take(projectId, bytes) : null;
+  /**
+   * Reserves without waiting.
+   * @param passableMs how long waiting work may have waited to be passed; default: none is passed
+   * @returns null if there is no room, or if work waits for it
+   */
+  reserve(owner: Owner, bytes: number, passableMs = 0): Reservation | null {
+    return this.poolFor(bytes).reserve(owner, bytes, passableMs);
   }
 
-  /** Waits for bytes, up to `waitMs`. Resolves with null where none became free in time or too much work waits already. */
-  acquire(projectId: number | null, bytes: number): Promise<Reservation | null> {
-    const reservation = this.reserve(projectId, bytes);
-    const { waitMs, waitersMax } = this.limits;
+  /** Waits for bytes after `reserve` returned null. @returns a function that stops waiting, after which `done` is not called */
+  wait(owner: Owner, bytes: number, done: OnReserved): () => void {
+    return this.poolFor(bytes).wait(owner, bytes, done);
+  }
+
+  /** Reserves, after a wait where necessary. Resolves with null if no bytes became free in time or too much work waits. */
+  acquire(owner: Owner, bytes: number): Promise<Reservation | null> {
+    const reservation = this.reserve(owner, bytes);
     if (reservation !== null) return Promise.resolve(reservation);
-    if (this.waiters.size >= waitersMax || bytes > this.shareOf(projectId)) return Promise.resolve(null);
     return new Promise((resolve) => {
-      const giveUp = (): void => {
-        this.waiters.delete(waiter);
-        this.serveWaiters();
-        resolve(null);
-      };
-      const timeout = setTimeout(giveUp, waitMs);
-      const waiter: Waiter = {
-        projectId,
-        bytes,
-        grant: () => {
-          clearTimeout(timeout);
-          this.waiters.delete(waiter);
-          resolve(this.take(projectId, bytes));
-        },
-      };
-      this.waiters.add(waiter);
+      this.wait(owner, bytes, resolve);
     });
   }
 
-  private hasRoom(projectId: number | null, bytes: number): boolean {
-    const ofProject = this.usedByProject.get(projectId) ?? 0;
-    return this.used + bytes <= this.limits.totalBytes && ofProject + bytes <= this.shareOf(projectId);
+  private poolFor(bytes: number): Pool {
+    return bytes <= SMALL_BYTES_MAX ? this.small : this.large;
+  }
+}
+
+interface Waiter {
+  bytes: number;
+  sinceMs: number;
+  timeout: NodeJS.Timeout | undefined;
+  done: OnReserved;
+}
+
+class Pool {
+  used = 0;
+  /** The most bytes that one project holds. */
+  readonly share: number;
+  private readonly usedByOwner = new Map<Owner, number>();
+  /** The projects that wait, the next one to be served first. */
+  private readonly queues = new Map<Owner, Set<Waiter>>();
+  private waiting = 0;
+
+  constructor(
+    private readonly limits: Readonly<Limits>,
+    private readonly isSmall: boolean,
+  ) {
+    this.share = Math.floor(limits.totalBytes / 2);
   }
 
-  private take(projectId: number | null, bytes: number): Reservation {
+  reserve(owner: Owner, bytes: number, passableMs: number): Reservation | null {
+    if (!this.hasRoom(owner, bytes) || this.isAwaited(owner, passableMs)) return null;
+    return this.take(owner, bytes);
+  }
+
+  wait(owner: Owner, bytes: number, done: OnReserved): () => void {
+    const { waitMs, waitingPerProject, waitingTotal } = this.limits;
+    const queue = this.queues.get(owner) ?? new Set<Waiter>();
+    if (bytes > this.share || queue.size >= waitingPerProject || this.waiting >= waitingTotal) {
+      done(null);
+      return () => undefined;
+    }
+    const waiter: Waiter = { bytes, sinceMs: performance.now(), timeout: undefined, done };
+    const leave = (): void => {
+      if (this.remove(owner, queue, waiter)) this.serve();
+    };
+    waiter.timeout = setTimeout(() => {
+      leave();
+      done(null);
+    }, waitMs);
+    queue.add(waiter);
+    this.queues.set(owner, queue);
+    this.waiting++;
+    return leave;
+  }
+
+  /** Whether work that has waited for at least `passableMs` needs bytes that this project would take or holds. */
+  private isAwaited(owner: Owner, passableMs: number): boolean {
+    if (this.waiting === 0) return false;
+    const now = performance.now();
+    for (const [waitingOwner, queue] of this.queues) {
+      const [waiter] = queue;
+      if (waiter === undefined || now - waiter.sinceMs < passableMs) continue;
+      if (waitingOwner === owner || this.hasRoomInShare(waitingOwner, waiter.bytes)) return true;
+    }
+    return false;
+  }
+
+  private hasRoom(owner: Owner, bytes: number): boolean {
+    return this.used + bytes <= this.limits.totalBytes && this.hasRoomInShare(owner, bytes);
+  }
+
+  private hasRoomInShare(owner: Owner, bytes: number): boolean {
+    return (this.usedByOwner.get(owner) ?? 0) + bytes <= this.share;
+  }
+
+  private take(owner: Owner, bytes: number): Reservation {
     let held = bytes;
-    this.add(projectId, bytes);
+    this.add(owner, bytes);
     const shrinkTo = (left: number): void => {
       if (left >= held) return;
-      this.add(projectId, left - held);
+      this.add(owner, left - held);
       held = left;
-      this.serveWaiters();
+      if (this.waiting > 0) this.serve();
     };
     return {
+      isSmall: this.isSmall,
+      isAwaited: () => this.isAwaited(owner, 0),
       get bytes() {
         return held;
       },
       grow: (more) => {
-        if (!this.hasRoom(projectId, more)) return false;
-        this.add(projectId, more);
+        if (!this.hasRoom(owner, more)) return false;
+        this.add(owner, more);
         held += more;
         return true;
       },
@@ -103,21 +184,32 @@ export class ByteBudget {
     };
   }
 
-  private add(projectId: number | null, bytes: number): void {
+  private add(owner: Owner, bytes: number): void {
     this.used += bytes;
-    const ofProject = (this.usedByProject.get(projectId) ?? 0) + bytes;
-    if (ofProject > 0) this.usedByProject.set(projectId, ofProject);
-    else this.usedByProject.delete(projectId);
+    const ofOwner = (this.usedByOwner.get(owner) ?? 0) + bytes;
+    if (ofOwner > 0) this.usedByOwner.set(owner, ofOwner);
+    else this.usedByOwner.delete(owner);
   }
 
-  /** A project whose first waiter does not fit gets nothing before it, so that large bodies are not starved by small ones. */
-  private serveWaiters(): void {
-    if (this.waiters.size === 0) return;
-    const blocked = new Set<number | null>();
-    for (const waiter of this.waiters) {
-      if (blocked.has(waiter.projectId)) continue;
-      if (this.hasRoom(waiter.projectId, waiter.bytes)) waiter.grant();
-      else blocked.add(waiter.projectId);
+  /** Projects that are served move to the end. A project that has used up its share keeps its turn, and delays no other. */
+  private serve(): void {
+    for (const [owner, queue] of this.queues) {
+      const [waiter] = queue;
+      if (waiter === undefined || !this.hasRoomInShare(owner, waiter.bytes)) continue;
+      // Free bytes add up for it.
+      if (!this.hasRoom(owner, waiter.bytes)) return;
+      this.queues.delete(owner);
+      this.queues.set(owner, queue);
+      this.remove(owner, queue, waiter);
+      waiter.done(this.take(owner, waiter.bytes));
     }
+  }
+
+  private remove(owner: Owner, queue: Set<Waiter>, waiter: Waiter): boolean {
+    if (!queue.delete(waiter)) return false;
+    clearTimeout(waiter.timeout);
+    this.waiting--;
+    if (queue.size === 0) this.queues.delete(owner);
+    return true;
   }
 }
