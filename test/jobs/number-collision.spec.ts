@@ -20,9 +20,13 @@ beforeAll(async () => {
   api = await TestApp.start({ WORKER: 'separate' });
   ({ keys } = await api.project());
   const config = new Config({ ...settingsFor(api.db), WORKER: 'separate' });
-  const createServer = (): Promise<NestFastifyApplication> =>
-    createApp(config, { ...api.db, sequence: sequenceOfLane(LANE, () => NOW) }, createLog('silent'));
-  servers = [await createServer(), await createServer()];
+  const startServer = async (): Promise<NestFastifyApplication> => {
+    const sequence = sequenceOfLane(LANE, () => NOW);
+    const server = await createApp(config, { ...api.db, sequence }, createLog('silent'));
+    await server.listen(0, '127.0.0.1');
+    return server;
+  };
+  servers = [await startServer(), await startServer()];
 });
 afterAll(async () => {
   for (const server of servers) await server.close();
@@ -30,22 +34,21 @@ afterAll(async () => {
 });
 
 async function submit(
-  server: NestFastifyApplication | undefined,
+  server: NestFastifyApplication,
   method: 'POST' | 'PUT',
   url: string,
-  payload: string,
+  body: string,
   headers: Record<string, string>,
 ): Promise<Job> {
-  const response = await server?.inject({
+  const response = await fetch(`${await server.getUrl()}/api/v1${url}`, {
     method,
-    url: `/api/v1${url}`,
-    payload,
+    body,
     headers: { 'X-Api-Key': keys.producer, Prefer: 'respond-async', 'Content-Type': 'application/json', ...headers },
   });
-  expect([response?.statusCode, response?.payload]).toEqual([202, response?.payload]);
-  const job = response?.json<Job>();
-  if (job === undefined) throw new Error('no response');
-  expect(response?.headers.location).toBe(job.url);
+  const text = await response.text();
+  expect([response.status, text]).toEqual([202, text]);
+  const job = JSON.parse(text) as Job;
+  expect(response.headers.get('location')).toBe(job.url);
   return { ...job, url: `/jobs/${job.id}` };
 }
 
