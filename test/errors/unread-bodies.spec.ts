@@ -99,6 +99,18 @@ describe('a body that the server does not need', () => {
     socket.write('GET /nothing HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n');
     expect((await text(socket)).match(/HTTP\/1\.1 404 /g)).toHaveLength(2);
   });
+
+  it('leaves nothing on a connection that is reused', async () => {
+    const socket = open(['POST /nowhere HTTP/1.1', JSON_TYPE, 'Content-Length: 200000']);
+    await once(socket, 'data');
+    const [connection] = accepted;
+    expect(Object.keys(connection ?? {})).toContain('destroySoon');
+    socket.write('x'.repeat(200_000));
+    const isClean = () => !Object.keys(connection ?? {}).includes('destroySoon');
+    for (let i = 0; i < 500 && !isClean(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(isClean()).toBe(true);
+    socket.destroy();
+  });
 });
 
 describe('a body that exceeds the limit while it arrives', () => {
@@ -121,6 +133,13 @@ describe('the body of a route with its own limit', () => {
     project = await api.project();
   });
   afterAll(() => api.stop());
+
+  it('is rejected if it exceeds that limit with its exponents written out', async () => {
+    const data = Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`n${String(i)}`, 0]));
+    const body = JSON.stringify({ data }).replaceAll(':0', ':1e131071');
+    const reply = await api.call('PUT', '/objects/there', { key: project.keys.producer, body });
+    expect(expectProblem(reply, 'too-large').detail).toContain('object_limit_bytes, 1048576 bytes');
+  });
 
   const ROUTES: [string, string, keyof TestProject['keys'] | 'operator', string, number][] = [
     ['POST', '/firmware', 'device', 'report_limit_bytes', 16 * KIB],

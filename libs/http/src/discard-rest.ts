@@ -8,23 +8,23 @@ const REST_WAIT_MS = 2_000;
 const discarded = new WeakSet<IncomingMessage>();
 
 /**
- * Discards the rest of a body that the response does not depend on. Call it before the headers of the response are sent.
+ * Discards the rest of a body whose response does not need it. Call it before the headers of the response are sent.
  *
- * A short rest is read, so that the connection can be reused. Of a longer one nothing more is read: the server ends its side of
- * the connection after the response, and closes the connection when the client does, or after two seconds. Closing it at once
+ * A short rest is read, so that the connection can be reused. A longer rest is not read: the server ends its side of the
+ * connection after the response, and closes the connection when the client does, or after two seconds. Closing it at once
  * would reset it, and a client that is still sending would lose the response.
  */
 export function discardRest(raw: IncomingMessage, response: ServerResponse): void {
   if (raw.complete || discarded.has(raw)) return;
   discarded.add(raw);
   const { socket } = raw;
-  // Announced where nothing has been read. Later only the client knows how long the rest is.
+  // Only if nothing has been read: of a body that has partly been read, the rest may be short.
   if (!raw.readableDidRead && isLong(raw)) response.setHeader('Connection', 'close');
   // Node.js calls it after a response with `Connection: close`, and would close the connection while the client sends.
-  const closeSocket = socket.destroySoon.bind(socket);
-  socket.destroySoon = () => {
+  const endOnly = (): void => {
     socket.end();
   };
+  socket.destroySoon = endOnly;
   let readBytes = 0;
   raw.unpipe();
   raw.removeAllListeners('data');
@@ -41,8 +41,9 @@ export function discardRest(raw: IncomingMessage, response: ServerResponse): voi
     }, REST_WAIT_MS);
     const stopWaiting = (): void => {
       clearTimeout(timer);
-      socket.destroySoon = closeSocket;
-      if (socket.writableEnded) closeSocket();
+      // The method of the prototype is used again, unless a later request of the connection has set its own.
+      if (socket.destroySoon === endOnly) Reflect.deleteProperty(socket, 'destroySoon');
+      if (socket.writableEnded) socket.destroySoon();
     };
     if (raw.readableEnded) stopWaiting();
     else {

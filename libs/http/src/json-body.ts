@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { countNames, findSyntaxError, inspectJson, JSON_DEPTH_MAX, scanJson } from '#json';
+import type { BodyLimit } from './body-limit.js';
 import { validationSummary, Problem } from './problems.js';
 
 /** The longest text in which a syntax error is located: locating takes 50 ns a character and blocks the event loop. */
@@ -39,10 +40,15 @@ export class JsonBody {
   /** Number of digits that PostgreSQL writes for the numbers with an exponent, such as 1e400; known after `read`. */
   expandedLength = 0;
 
+  private readonly limit: BodyLimit;
+
+  /** @param limit the largest body with its exponents written out; a number is that of BODY_LIMIT_BYTES */
   constructor(
     readonly bytes: Buffer,
-    private readonly limitBytes: number,
-  ) {}
+    limit: BodyLimit | number,
+  ) {
+    this.limit = typeof limit === 'number' ? { bytes: limit, name: 'BODY_LIMIT_BYTES' } : limit;
+  }
 
   /**
    * @param allowsRepeats whether the object at this pointer may have a name twice; by default none may
@@ -66,9 +72,9 @@ export class JsonBody {
         errorCount: faultCount,
       });
     }
-    if (this.bytes.length + expandedLength > this.limitBytes) {
+    if (this.bytes.length + expandedLength > this.limit.bytes) {
       throw new Problem('too-large', {
-        detail: `With its exponents written out as digits, the body exceeds BODY_LIMIT_BYTES, ${String(this.limitBytes)} bytes; see /api/v1/limits.`,
+        detail: `With its exponents written out as digits, the body exceeds ${this.limit.name}, ${String(this.limit.bytes)} bytes; see /api/v1/limits.`,
       });
     }
     return { text, value };

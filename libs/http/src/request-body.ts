@@ -69,7 +69,7 @@ export function prepareBodies(
       }
       let body: JsonBody;
       try {
-        body = new JsonBody(plainBytes(bytes), limits.bodyLimitBytes);
+        body = new JsonBody(plainBytes(bytes), limit);
       } catch (problem) {
         done(problem as Problem);
         return;
