@@ -23,7 +23,7 @@ export interface Reservation {
   readonly isSmall: boolean;
   /** Whether other work waits for these bytes: work of the same project, or of a project that has not used up its share. */
   isAwaited(): boolean;
-  /** Does not wait, because it would hold its bytes meanwhile. @returns false, and changes nothing, if there is no room */
+  /** Does not wait, because the bytes held meanwhile would block others. @returns false, and changes nothing, if there is no room */
   grow(bytes: number): boolean;
   /** Releases all but `bytes`. */
   shrinkTo(bytes: number): void;
@@ -36,9 +36,10 @@ type OnReserved = (reservation: Reservation | null) => void;
 
 /**
  * The bytes that requests and running jobs hold in the memory of one process: at most `totalBytes`, and at most half of it for
- * one project. Free bytes go to the projects that wait by turns; the waiting work of one project is served in order. Nothing
- * passes a project whose turn it is, so that large work gets its bytes too. Work of up to 64 KiB has a pool of its own under
- * the same rules, and does not wait for larger work.
+ * one project. Free bytes go to the projects that wait by turns; the waiting work of one project is served in order. New work
+ * does not pass a project whose turn it is, so that large work gets its bytes too. Two kinds of work pass it because they cannot
+ * wait: work that already holds bytes and grows, and responses, for a limited time (`passableMs`). Work of up to 64 KiB has a
+ * pool of its own under the same rules, and does not wait for larger work.
  */
 export class ByteBudget {
   private readonly large: Pool;
