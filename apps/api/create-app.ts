@@ -1,6 +1,6 @@
 import { Authentication } from '#access';
 import { Idempotency } from '#jobs';
-import { createHttpAdapter, prepareHttp, scopeRequests } from '#http';
+import { createHttpAdapter, prepareHttp, RequestSlots } from '#http';
 import { ByteBudget, nestLog, type Config } from '#platform';
 import { type Installation } from '#database';
 import type { Type } from '@nestjs/common';
@@ -23,10 +23,12 @@ export async function createApp(
     { logger: nestLog(log), bodyParser: false, abortOnError: false },
   );
   useAbsoluteAssetUrls(app.getHttpAdapter().getInstance());
+  const slots = new RequestSlots(installation.database, config.database);
   const finishHttp = prepareHttp(app, config, app.get(ByteBudget), (fastify) => {
     app.get(Authentication).guard(fastify);
-    scopeRequests(fastify, config.database);
+    slots.guard(fastify);
     app.get(Idempotency).guard(fastify);
+    slots.release(fastify);
   });
   serveOpenApi(app);
   await app.init();

@@ -73,6 +73,38 @@ describe('a project whose 20 requests wait for a locked batch', () => {
   });
 });
 
+describe('requests whose clients leave', () => {
+  it('keep their slots while their writes go on, and give them back afterwards; those that wait are dropped', async () => {
+    const [{ projectId, keys }] = projects;
+    const connections = PROJECT_CONNECTIONS / 2;
+    const leaving = new AbortController();
+    const post = (id: string): Promise<unknown> =>
+      fetch(`${api.origin}/api/v1/objects`, {
+        method: 'POST',
+        headers: { 'X-Api-Key': keys.producer, 'Content-Type': 'application/json' },
+        body: JSON.stringify({ batch_id: BATCH, object_id: id, data: [] }),
+        signal: leaving.signal,
+      }).catch(() => 'left');
+    let later: Promise<Reply>[] = [];
+    await api.db.transaction(async (tx) => {
+      await tx.query('SELECT FROM batches WHERE batch_id = $1 AND project_id = $2 FOR UPDATE', [BATCH, projectId]);
+      const requests = Array.from({ length: 10 }, (_, i) => post(`left-${String(i)}`));
+      await waitFor(async () => ((await countLockWaits()) === connections ? true : undefined));
+      leaving.abort();
+      expect(new Set(await Promise.all(requests))).toEqual(new Set(['left']));
+      later = postObjects(projects[0], 3);
+      // Answered after the server has seen the others leave.
+      expect((await api.call('GET', `/batches/${BATCH}`, { key: bystander.keys.analyst })).status).toBe(200);
+      expect(await countLockWaits()).toBe(connections);
+    });
+    for (const reply of await Promise.all(later)) expect([reply.status, reply.text]).toEqual([201, reply.text]);
+    const stored = await api.db.sql(`SELECT FROM objects WHERE project_id = $1 AND object_id LIKE 'left-%'`, [
+      projectId,
+    ]);
+    expect(stored).toHaveLength(connections);
+  });
+});
+
 describe('while requests hold every connection that projects share', () => {
   const all = { of: [] as TestProject[], requestsEach: PROJECT_CONNECTIONS, connections: PROJECT_CONNECTIONS };
   const whileAllConnectionsAreTaken = (work: () => Promise<void>): Promise<void> =>

@@ -57,11 +57,11 @@ export class DeviceStore {
       seq: 'seq',
       values: [projectId],
     };
-    const slice = await readSlice<DeviceEntity>(this.database, list, page);
+    const slice = await readSlice<DeviceEntity>(page.on ?? this.database, list, page);
     const items = slice.items.map((device) => ({ seq: device.seq, ...toDeviceDto(device) }));
     return {
       slice: { ...slice, items },
-      count: await countRows(this.database, list, page.count, this.config.limits.countCap),
+      count: await countRows(page.on ?? this.database, list, page.count, this.config.limits.countCap),
     };
   }
 

@@ -175,11 +175,11 @@ export class KeyStore {
       seq: 'key_id',
       values: projectId === null ? [] : [projectId],
     };
-    const slice = await readSlice<KeyRow & { seq: string }>(this.database, list, page);
+    const slice = await readSlice<KeyRow & { seq: string }>(page.on ?? this.database, list, page);
     const items = slice.items.map((row) => ({ seq: row.seq, ...toKeyDto(row) }));
     return {
       slice: { ...slice, items },
-      count: await countRows(this.database, list, page.count, this.config.limits.countCap),
+      count: await countRows(page.on ?? this.database, list, page.count, this.config.limits.countCap),
     };
   }
 

@@ -97,11 +97,11 @@ export class ProjectService {
   async list(page: PageRequest): Promise<{ slice: Slice<ProjectDto & { seq: string }>; count: Count }> {
     const select = PROJECT_COLUMNS.join(', ');
     const list: ListSql = { select, from: 'projects', where: 'TRUE', seq: 'seq', values: [] };
-    const slice = await readSlice<ProjectRow>(this.database, list, page);
+    const slice = await readSlice<ProjectRow>(page.on ?? this.database, list, page);
     const items = slice.items.map((project) => ({ seq: project.seq, ...toProjectDto(project) }));
     return {
       slice: { ...slice, items },
-      count: await countRows(this.database, list, page.count, this.config.limits.countCap),
+      count: await countRows(page.on ?? this.database, list, page.count, this.config.limits.countCap),
     };
   }
 }

@@ -1,5 +1,6 @@
 import { ProjectId } from '#access';
-import { ApiResult, API, JsonHeader, ApiProblems, Rules } from '#http';
+import type { Queryable } from '#database';
+import { ApiResult, API, JsonHeader, ApiProblems, Queries, Rules } from '#http';
 import { Controller, Get, Query, Res } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
@@ -25,10 +26,11 @@ export class AggregateController {
   async aggregateObjects(
     @ProjectId() projectId: number,
     @Query() query: AggregateQuery,
+    @Queries() on: Queryable,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<string> {
     const aggregate = aggregateOf(query);
-    const rows = await this.aggregates.compute(projectId, filterOfAggregate(query), aggregate);
+    const rows = await this.aggregates.compute(projectId, filterOfAggregate(query), aggregate, on);
     reply.itemCount = rows.length;
     return aggregateText(aggregate, rows);
   }

@@ -1,3 +1,4 @@
+import type { Queryable } from '#database';
 import type { Filter } from '#filter';
 import { Config, ProjectSlots } from '#platform';
 import { MEASURED_KEY } from '#store';
@@ -30,13 +31,13 @@ export class AggregateService {
    * One row per group in ascending order of group and series: numbers, text, booleans, null. Exactly one row without `by`.
    * @throws Problem invalid-query for too many groups, a result with too many digits, an unknown time zone
    */
-  async compute(projectId: number, filter: Filter, aggregate: Aggregate): Promise<AggregateRow[]> {
+  async compute(projectId: number, filter: Filter, aggregate: Aggregate, on?: Queryable): Promise<AggregateRow[]> {
     const plan = rollupPlanOf(projectId, filter, aggregate);
     if (plan !== null) {
-      const computed = await this.readRollups(plan.span, plan.op);
+      const computed = await this.readRollups(plan.span, plan.op, on);
       if (computed !== null) return [{ by: 'null', series: 'null', ...computed }];
     }
-    return this.objectReads.run(projectId, () => this.objects.compute(projectId, filter, aggregate));
+    return this.objectReads.run(projectId, () => this.objects.compute(projectId, filter, aggregate, undefined, on));
   }
 
   /**
@@ -44,8 +45,8 @@ export class AggregateService {
    * @param overflowError what to report when the result has too many digits
    * @throws Problem invalid-query with `overflowError`
    */
-  async average(span: MeasuredSpan, overflowError: ParameterError): Promise<Computed> {
-    const computed = await this.readRollups(span, 'avg');
+  async average(span: MeasuredSpan, overflowError: ParameterError, on?: Queryable): Promise<Computed> {
+    const computed = await this.readRollups(span, 'avg', on);
     if (computed !== null) return computed;
     const { projectId, subject, from, until } = span;
     const filter: Filter = {
@@ -57,16 +58,16 @@ export class AggregateService {
     };
     const aggregate: Aggregate = { op: 'avg', key: MEASURED_KEY, by: null, series: null };
     const [row] = await this.objectReads.run(projectId, () =>
-      this.objects.compute(projectId, filter, aggregate, overflowError),
+      this.objects.compute(projectId, filter, aggregate, overflowError, on),
     );
     if (row === undefined) throw new Error('an aggregate without groups returned no row');
     return row;
   }
 
   /** Null where the numbers have to be read from the objects. Starts the computation of missing rollups for later requests. */
-  private async readRollups(span: MeasuredSpan, op: RollupOp): Promise<Computed | null> {
+  private async readRollups(span: MeasuredSpan, op: RollupOp, on?: Queryable): Promise<Computed | null> {
     const { value, count, not_in_rollups } = await this.rollupReads.run(span.projectId, () =>
-      this.rollups.read(span, op),
+      this.rollups.read(span, op, on),
     );
     if (Number(not_in_rollups) > 0) this.refresher.refreshLater(span);
     return value === 'NaN' ? null : { value, count: Number(count) };

@@ -1,5 +1,5 @@
 import type { Filter } from '#filter';
-import { Database, errorCode } from '#database';
+import { Database, errorCode, type Queryable } from '#database';
 import { Problem } from '#http';
 import { Injectable } from '@nestjs/common';
 import type { Aggregate, Computed } from './aggregate.js';
@@ -51,10 +51,11 @@ export class AggregateStore {
     filter: Filter,
     aggregate: Aggregate,
     overflowError = OVERFLOW,
+    on: Queryable = this.database,
   ): Promise<AggregateRow[]> {
     const limits = { groups: GROUPS_MAX, bytes: RESPONSE_BYTES_MAX };
     const { text, values } = aggregateSql(projectId, filter, aggregate, limits);
-    const rows = await this.database.query<Row>(text, values).catch((error: unknown) => {
+    const rows = await on.query<Row>(text, values).catch((error: unknown) => {
       throw problemOf(error, overflowError);
     });
     requireWithinLimits(rows[0], aggregate);

@@ -1,4 +1,4 @@
-import { isConnectionLoss, WorkScope } from '#database';
+import { isConnectionLoss } from '#database';
 import { ProjectSlots } from '#platform';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import { RollupStore, splitSpan, type MeasuredSpan } from './rollup.store.js';
@@ -25,7 +25,7 @@ export class RollupRefresher implements BeforeApplicationShutdown {
     if (bySubject.has(subject) || bySubject.size >= WAITING_MAX) return;
     this.pending.set(projectId, bySubject);
     const refresh = this.running
-      .run(projectId, () => new WorkScope(projectId, { waitMs: Infinity }).run(() => this.refresh(span)))
+      .run(projectId, () => this.refresh(span))
       .finally(() => {
         bySubject.delete(subject);
         if (bySubject.size === 0) this.pending.delete(projectId);

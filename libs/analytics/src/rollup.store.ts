@@ -148,12 +148,16 @@ export class RollupStore {
   constructor(private readonly database: Database) {}
 
   /** One figure of a span: from valid rollups, and from the objects in the gaps between them. */
-  async read({ projectId, subject, from, until }: MeasuredSpan, op: RollupOp): Promise<RollupResult> {
+  async read(
+    { projectId, subject, from, until }: MeasuredSpan,
+    op: RollupOp,
+    on: Queryable = this.database,
+  ): Promise<RollupResult> {
     const isShort = Date.parse(until) - Date.parse(from) < SHORT_MS;
     const statement = isShort
       ? { name: `rollup.short-${op}`, text: shortSql(op) }
       : { name: `rollup.long-${op}`, text: longSql(op) };
-    const [row] = await this.database.query<RollupResult>(statement, [projectId, subject, from, until]);
+    const [row] = await on.query<RollupResult>(statement, [projectId, subject, from, until]);
     if (row === undefined) throw new Error('an aggregate without groups returned no row');
     return row;
   }

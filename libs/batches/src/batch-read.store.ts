@@ -88,8 +88,8 @@ export class BatchReadStore {
   /** A page of the batches that have a matching object, and their number. */
   async list(projectId: number, filter: Filter, page: PageRequest): Promise<{ slice: Slice<BatchRow>; count: Count }> {
     const list = listSql(projectId, filter);
-    const slice = await readSlice<BatchRow>(this.database, list, page);
-    return { slice, count: await countRows(this.database, list, page.count, this.config.limits.countCap) };
+    const slice = await readSlice<BatchRow>(page.on ?? this.database, list, page);
+    return { slice, count: await countRows(page.on ?? this.database, list, page.count, this.config.limits.countCap) };
   }
 
   /**

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { Database } from '#database';
+import { Database, type Queryable } from '#database';
 import { encodeCursor, Problem, StreamedBody } from '#http';
 import { filterOf, objectsFingerprint } from '#objects';
 import { Config, ProjectSlots } from '#platform';
@@ -40,8 +40,12 @@ export class BatchReader {
    * A larger one is streamed from a snapshot, so that concurrent writes do not change it.
    * @throws Problem not-found; unavailable when all slots for large batches are in use
    */
-  async read(projectId: number, batchId: string): Promise<{ batch: BatchRow; body: string | Readable }> {
-    const found = await this.store.findWithObjects(projectId, batchId, { limit: OBJECTS_MAX, onlyIfWhole: true });
+  async read(
+    projectId: number,
+    batchId: string,
+    on?: Queryable,
+  ): Promise<{ batch: BatchRow; body: string | Readable }> {
+    const found = await this.store.findWithObjects(projectId, batchId, { limit: OBJECTS_MAX, onlyIfWhole: true }, on);
     if (found === null) throw batchNotFound();
     if (found.hasMore) return this.stream(projectId, batchId);
     return { batch: found.batch, body: `${wholeBatchHead(batchId)}${found.objects.map(nestedObjectText).join()}]}` };

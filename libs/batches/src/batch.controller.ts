@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { Queryable } from '#database';
 import { ProjectId, projectIdOf } from '#access';
 import { ApiRespondAsync, WriteService } from '#jobs';
 import {
@@ -18,6 +19,7 @@ import {
   hasPreference,
   preconditionsOf,
   ApiProblems,
+  Queries,
   Rules,
 } from '#http';
 import { Config } from '#platform';
@@ -146,9 +148,10 @@ export class BatchController {
   async getBatch(
     @ProjectId() projectId: number,
     @Param('batch_id') batchId: string,
+    @Queries() on: Queryable,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<string | Readable> {
-    const { batch, body } = await this.reader.read(projectId, batchId);
+    const { batch, body } = await this.reader.read(projectId, batchId, on);
     reply.itemCount = Number(batch.object_count);
     reply.header('ETag', batchEtag(batch.revision));
     return body;

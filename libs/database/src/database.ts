@@ -4,9 +4,10 @@ import pg, { Pool, types, type CustomTypesConfig, type PoolClient, type PoolConf
 import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationInterface } from 'typeorm';
 import { CopyIn } from './copy-in.js';
 import type { PostgresAddress } from './open-server.js';
-import { closeSocket, recordBackendPid, SharedPool } from './shared-pool.js';
+import { recordBackendPid, RunningStatement } from './cancel-statement.js';
+import { closeSocket, DatabasePool } from './database-pool.js';
+import type { QueryScope } from './query-scope.js';
 import { DatabaseStalledError, STALL_OPTIONS, StallMonitor, type StallOptions } from './stall-monitor.js';
-import { WorkScope } from './work-scope.js';
 import { isConnectionLoss, isRetryable, recordConnectionError } from './sqlstates.js';
 import { RESERVED_CONNECTIONS, StartupError } from '#platform';
 
@@ -105,7 +106,7 @@ export class Database implements Queryable {
 
   private constructor(
     readonly dataSource: OwnedDataSource,
-    private readonly pool: SharedPool,
+    private readonly pool: DatabasePool,
     private readonly reservedPool: Pool,
     { logger, stall = STALL_OPTIONS }: DatabaseOptions,
   ) {
@@ -144,9 +145,8 @@ export class Database implements Queryable {
       if (dataSource.isInitialized) await dataSource.destroyByOwner();
       throw new StartupError(`cannot use the database: ${messageOf(cause)}`, { cause });
     }
-    const pool = (dataSource.driver as unknown as { master: SharedPool }).master;
+    const pool = (dataSource.driver as unknown as { master: DatabasePool }).master;
     const reservedPool = createReservedPool(pool, options.logger);
-    pool.cancelThrough(reservedPool);
     const database = new Database(dataSource, pool, reservedPool, options);
     const [row] = await database.query<{ version: number }>(
       `SELECT current_setting('server_version_num')::int / 10000 AS version`,
@@ -177,6 +177,47 @@ export class Database implements Queryable {
       return run(this.reservedPool, statement, values);
     },
   };
+
+  /** Runs statements, each on its own, that `scope` can cancel. */
+  within(scope: QueryScope): Queryable {
+    return { query: (statement, values = []) => this.queryWithin(scope, statement, values) };
+  }
+
+  /** With callbacks, because the promises of the pool and of the connection would cost a tenth of a look-up by key. */
+  private queryWithin<Row extends object>(
+    scope: QueryScope,
+    statement: Statement | string,
+    values: readonly unknown[],
+  ): Promise<Row[]> {
+    return new Promise((resolve, reject) => {
+      if (scope.failure !== undefined) {
+        reject(scope.failure);
+        return;
+      }
+      this.pool.connect((error, client, release) => {
+        if (client === undefined) {
+          reject(error ?? new Error('the pool gave no connection'));
+          return;
+        }
+        // It may have been cancelled while this waited for a connection.
+        if (scope.failure !== undefined) {
+          release();
+          reject(scope.failure);
+          return;
+        }
+        const running = new RunningStatement(client, this.reservedPool);
+        scope.begin(running);
+        client.query<Row>(queryConfig(statement, values), (cause: Error | null, result) => {
+          running.end();
+          scope.end(running);
+          // A cancel that arrives late must not hit the next statement on this connection, so there is none.
+          release(cause !== null || scope.failure !== undefined);
+          if (cause === null) resolve(result.rows);
+          else reject(scope.failure ?? cause);
+        });
+      });
+    });
+  }
 
   /**
    * Runs `work` in a transaction, and repeats it when the transaction lost a race or its connection: `work` must have the
@@ -318,13 +359,13 @@ async function run<Row extends object>(
   statement: Statement | string,
   values: readonly unknown[],
 ): Promise<Row[]> {
+  return (await on.query<Row>(queryConfig(statement, values))).rows;
+}
+
+function queryConfig(statement: Statement | string, values: readonly unknown[]): QueryConfig {
   const config: QueryConfig = typeof statement === 'string' ? { text: statement } : { ...statement };
   config.values = values as unknown[];
-  try {
-    return (await on.query<Row>(config)).rows;
-  } catch (error) {
-    throw WorkScope.current()?.failure ?? error;
-  }
+  return config;
 }
 
 /** Opens no connection before its first statement, and keeps it open: a key must not wait for one to be opened. */
@@ -357,7 +398,7 @@ function dataSourceOptions({ at, poolMax, entities, migrations, logger }: Databa
     typeof at === 'string' ? { url: at } : { host: at.host, port: at.port, username: at.user, database: at.database };
   return {
     type: 'postgres',
-    driver: { ...pg, Pool: SharedPool },
+    driver: { ...pg, Pool: DatabasePool },
     ...where,
     entities,
     migrations,

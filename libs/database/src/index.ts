@@ -44,4 +44,4 @@ export {
   isUniqueViolation,
   isUnresponsive,
 } from './sqlstates.js';
-export { ClientGoneError, QueryTimeoutError, WorkScope } from './work-scope.js';
+export { ClientGoneError, QueryScope, QueryTimeoutError } from './query-scope.js';

@@ -1,6 +1,5 @@
 import { errorCode } from './error-code.js';
 import { SequenceUnavailableError } from './sequence.js';
-import { ConnectionsBusyError } from './shared-pool.js';
 import { DatabaseStalledError } from './stall-monitor.js';
 
 /** Codes of Node.js for a socket that could not be opened, or that broke. */
@@ -62,10 +61,7 @@ export function isUniqueViolation(error: unknown): boolean {
 
 /** Whether there was no free connection in time: the database is up, and a retry at once does not help. */
 export function isPoolExhausted(error: unknown): boolean {
-  return (
-    error instanceof ConnectionsBusyError ||
-    (error instanceof Error && error.message === 'timeout exceeded when trying to connect')
-  );
+  return error instanceof Error && error.message === 'timeout exceeded when trying to connect';
 }
 
 /** Whether the database did not respond in time to this statement, or does not respond at all. */

@@ -108,13 +108,19 @@ export class FeedReader {
         : { slice: await this.observations.page(projectId, { ...list, subject }, page), count: undefined };
     const slice = { ...found.slice, hasPrevious: found.slice.hasPrevious && !isFirst };
     const count = async (): Promise<Count> =>
-      found.count ?? (await this.observations.count(projectId, { ...list, subject: subject ?? '' }, page.count));
+      found.count ??
+      (await this.observations.count(projectId, { ...list, subject: subject ?? '' }, page.count, page.on));
     return new FeedPage(await readAll(slice.items, list), page, slice, count, reply);
   }
 
   /** Whether a list about a subject has any object. */
   async hasAny<T>({ subject = '', ...list }: FeedList<T>, { request }: HttpContext): Promise<boolean> {
-    const { count } = await this.observations.count(projectIdOf(request), { subject, ...list }, 'capped');
+    const { count } = await this.observations.count(
+      projectIdOf(request),
+      { subject, ...list },
+      'capped',
+      request.queries ?? undefined,
+    );
     return count !== 0;
   }
 }

@@ -1,7 +1,16 @@
 import { filterSql, type Filter } from '#filter';
 import { Config } from '#platform';
 import type { PageRequest } from '#http';
-import { Database, countRows, readSlice, type Count, type CountMode, type ListSql, type Slice } from '#database';
+import {
+  Database,
+  countRows,
+  readSlice,
+  type Count,
+  type CountMode,
+  type ListSql,
+  type Queryable,
+  type Slice,
+} from '#database';
 import { Injectable } from '@nestjs/common';
 import {
   boundedRowsSql,
@@ -42,13 +51,13 @@ export class ObservationStore {
     const { pageBytesMax } = this.config.limits;
     const wrap = (rows: string): string => boundedRowsSql(`${COLUMNS_WITHOUT_DATA}, at`, rows, pageBytesMax);
     const list = { ...listSql(projectId, filter), wrap };
-    const slice = await readSlice<WithoutData<Observation>>(this.database, list, page);
+    const slice = await readSlice<WithoutData<Observation>>(page.on ?? this.database, list, page);
     return boundedSlice<Observation>(slice, page.position, pageBytesMax);
   }
 
   /** Counts the list in the requested mode. */
-  count(projectId: number, filter: ObservationFilter, mode: CountMode): Promise<Count> {
-    return countRows(this.database, listSql(projectId, filter), mode, this.config.limits.countCap);
+  count(projectId: number, filter: ObservationFilter, mode: CountMode, on: Queryable = this.database): Promise<Count> {
+    return countRows(on, listSql(projectId, filter), mode, this.config.limits.countCap);
   }
 }
 

@@ -90,6 +90,8 @@ describe('parseFilter', () => {
   });
 
   it('accepts up to 100 pairs', () => {
+    expect(errorOf({ data: pairsOf(101) })).toMatch(/^data must have at most 100 pairs; got 101/);
+    expect(errorOf({ data: pairsOf(700), match: 'any' })).toMatch(/^data must have at most 100 pairs; got 700/);
     expect(parseFilter({ data: pairsOf(100) })).toMatchObject({ of: [{ of: { length: 100 } }] });
   });
 
@@ -102,8 +104,6 @@ describe('parseFilter', () => {
     [{ data: '{"a":{"$gte":1}}' }, /^data .*"a"/],
     [{ data: '{"a":1,"a":[1]}' }, /^data .*"a"/],
     [{ data: '{}', match: 'any' }, /^data must have at least one pair/],
-    [{ data: pairsOf(101) }, /^data must have at most 100 pairs; got 101/],
-    [{ data: pairsOf(700), match: 'any' }, /^data must have at most 100 pairs; got 700/],
     [{ match: 'all' }, /^match requires data/],
     [{ key: '\0' }, /^key must not contain U\+0000/],
     [{ value: 'a\0' }, /^value must not/],

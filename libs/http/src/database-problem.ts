@@ -60,7 +60,7 @@ export function databaseProblem(error: unknown): Problem | undefined {
   }
   if (isPoolExhausted(error)) {
     return new Problem('unavailable', {
-      detail: 'All database connections for this project are in use; retry later.',
+      detail: 'All database connections are in use; retry later.',
       cause: error,
     });
   }

@@ -53,5 +53,5 @@ export {
   type ProblemSlug,
 } from './problems.js';
 export { type BodySource, StreamedBody } from './streamed-body.js';
-export { scopeRequests } from './work-scopes.js';
+export { Queries, RequestSlots } from './request-slots.js';
 export { API, BODY_LIMITS, type Principal, type Role, ROLES, Rules } from './route.js';

@@ -9,6 +9,7 @@ import {
   type CursorPosition,
   type PagePosition,
   type PageRange,
+  type Queryable,
   type Slice,
 } from '#database';
 import { type Config, MICROS_END, microsOf, timeOfMicros } from '#platform';
@@ -110,6 +111,8 @@ export interface PageRequest extends PageRange {
   count: CountMode;
   fingerprint: string;
   url: RequestUrl;
+  /** Runs the queries of the page, so that they end with the request. Default: the database. */
+  on?: Queryable | undefined;
 }
 
 /** The longest path and query that a request may have. */
@@ -147,7 +150,7 @@ export function pageRequest(
   const url = requestUrl(request);
   const linkLength = url.path.length + `?${withoutPosition(url.query)}`.length + CURSOR_PARAMETER_LENGTH_MAX;
   if (linkLength > URL_LENGTH_MAX) throw urlTooLong(linkLength);
-  return { position, size, count: query.count ?? 'capped', fingerprint, url };
+  return { position, size, count: query.count ?? 'capped', fingerprint, url, on: request.queries ?? undefined };
 }
 
 function rejectParameter(parameter: string, detail: string): never {

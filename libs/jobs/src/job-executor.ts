@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ByteBudget, type Reservation } from '#platform';
 import { API, Problem, problemBody, toProblem } from '#http';
-import { Database, WorkScope, type Queryable } from '#database';
+import { Database, type Queryable } from '#database';
 import { Injectable, Logger } from '@nestjs/common';
 import { JobBodyStore } from './job-body.store.js';
 import { JobStore, type ClaimedJob, type JobKey } from './job.store.js';
@@ -37,12 +37,7 @@ export class JobExecutor {
   ) {}
 
   /** Resolves when the job has succeeded or finally failed. @throws the error after which the job is retried */
-  run(key: JobKey, workerId: string): Promise<void> {
-    const scope = new WorkScope(key.projectId, { waitMs: Infinity });
-    return scope.run(() => this.runInScope(key, workerId));
-  }
-
-  private async runInScope(key: JobKey, workerId: string): Promise<void> {
+  async run(key: JobKey, workerId: string): Promise<void> {
     const job = await this.jobs.claim(key, workerId, this.operations.names());
     if (job === null) {
       await this.requireEnded(key);

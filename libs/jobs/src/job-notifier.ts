@@ -1,4 +1,4 @@
-import { Database, WorkScope } from '#database';
+import { Database } from '#database';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 
 /** The same notification as graphile-worker's `add_job`, which makes idle workers fetch jobs. */
@@ -43,13 +43,6 @@ export class JobNotifier implements OnModuleDestroy {
 
   /** Wakes a worker of this process, else notifies other processes. Never fails: workers also poll. */
   wake(): void {
-    // A worker that is woken runs its jobs in the scope of the caller otherwise.
-    WorkScope.outside(() => {
-      this.wakeAny();
-    });
-  }
-
-  private wakeAny(): void {
     if (this.wakeLocalWorker()) return;
     this.timer ??= setTimeout(() => {
       this.timer = undefined;

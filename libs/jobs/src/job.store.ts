@@ -260,8 +260,8 @@ export class JobStore implements OnModuleInit {
   /** A page of the jobs without their results, and their number. */
   async list(projectId: number, filter: JobFilter, page: PageRequest): Promise<{ slice: Slice<JobRow>; count: Count }> {
     const list = listSql(projectId, filter);
-    const slice = await readSlice<JobRow>(this.database, list, page);
-    return { slice, count: await countRows(this.database, list, page.count, this.config.limits.countCap) };
+    const slice = await readSlice<JobRow>(page.on ?? this.database, list, page);
+    return { slice, count: await countRows(page.on ?? this.database, list, page.count, this.config.limits.countCap) };
   }
 }
 

@@ -1,7 +1,7 @@
 import { conjunctsOf, filterSql, isEverything, type Filter } from '#filter';
 import { Config } from '#platform';
 import type { PageRequest } from '#http';
-import { Database, cappedCount, countRows, type Count, type Slice } from '#database';
+import { Database, cappedCount, countRows, type Count, type Slice, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { OBJECT_FILTER_COLUMNS } from '#store';
 import { newestObjectsSql, objectListSql } from './object-list-sql.js';
@@ -47,16 +47,21 @@ export class ObjectCountStore {
     if (mode === 'none') return { count: null };
     const scope = batchScopeOf(filter);
     if (scope !== null) {
-      const sum = await this.sumOfBatches(projectId, scope.batchId, mode === 'capped' ? SUMMED_BATCHES_MAX : null);
+      const sum = await this.sumOfBatches(
+        projectId,
+        scope.batchId,
+        mode === 'capped' ? SUMMED_BATCHES_MAX : null,
+        page.on,
+      );
       if (sum !== null) return { count: sum, count_is: 'exact' };
     }
     const shown = exactCountShownBy(page, slice);
     if (shown !== null) return cappedCount(shown, mode === 'capped' ? countCap : shown);
     if (mode === 'estimated') return this.estimate(projectId, filter, { page, slice });
-    if (mode === 'capped' && areMatchesCommon && (await this.isOverCap(projectId, filter))) {
+    if (mode === 'capped' && areMatchesCommon && (await this.isOverCap(projectId, filter, page.on))) {
       return { count: countCap, count_is: 'at_least' };
     }
-    return countRows(this.database, objectListSql(projectId, filter), mode, countCap);
+    return countRows(page.on ?? this.database, objectListSql(projectId, filter), mode, countCap);
   }
 
   /** The number of objects of the project or of one batch; null when the project has more than `batchesMax` batches. */
@@ -64,8 +69,9 @@ export class ObjectCountStore {
     projectId: number,
     batchId: string | null,
     batchesMax: number | null,
+    on: Queryable = this.database,
   ): Promise<number | null> {
-    const [row] = await this.database.query<{ batches: string; objects: string }>(SUM_OF_BATCHES, [
+    const [row] = await on.query<{ batches: string; objects: string }>(SUM_OF_BATCHES, [
       projectId,
       batchId,
       batchesMax === null ? null : batchesMax + 1,
@@ -83,10 +89,10 @@ export class ObjectCountStore {
    */
   private async estimate(projectId: number, filter: Filter, { page, slice }: CountedPage): Promise<Count> {
     const { countCap } = this.config.limits;
-    const estimate = await this.sample(projectId, filter);
+    const estimate = await this.sample(projectId, filter, page.on);
     let atLeast = leastCountShownBy(page, slice);
     if (estimate <= 2 * countCap) {
-      const counted = await countRows(this.database, objectListSql(projectId, filter), 'capped', countCap);
+      const counted = await countRows(page.on ?? this.database, objectListSql(projectId, filter), 'capped', countCap);
       if (counted.count === null || counted.count_is === 'exact') return counted;
       atLeast = Math.max(atLeast, countCap + 1);
     }
@@ -94,28 +100,33 @@ export class ObjectCountStore {
   }
 
   /** An unbiased estimate of the number of matches, the same each time for the same objects. */
-  private async sample(projectId: number, filter: Filter): Promise<number> {
+  private async sample(projectId: number, filter: Filter, on: Queryable = this.database): Promise<number> {
     const values: unknown[] = [projectId, batchIdOf(filter)];
     const text = sampleSql(filterSql(filter, OBJECT_FILTER_COLUMNS, values));
-    const [row] = await this.database.query<{ estimate: number | null }>(text, values);
+    const [row] = await on.query<{ estimate: number | null }>(text, values);
     return Math.round(row?.estimate ?? 0);
   }
 
   /** Whether more than COUNT_CAP objects match, from a scan of the newest ones; false negatives are possible. */
-  private async isOverCap(projectId: number, filter: Filter): Promise<boolean> {
+  private async isOverCap(projectId: number, filter: Filter, on?: Queryable): Promise<boolean> {
     const { countCap } = this.config.limits;
     const [short, long] = COUNT_SCANS;
-    const seen = await this.countNewest(projectId, filter, short);
+    const seen = await this.countNewest(projectId, filter, short, on);
     if (seen > countCap) return true;
     const isLikely = (seen * long) / short > countCap;
-    return isLikely && (await this.countNewest(projectId, filter, long)) > countCap;
+    return isLikely && (await this.countNewest(projectId, filter, long, on)) > countCap;
   }
 
-  private async countNewest(projectId: number, filter: Filter, objects: number): Promise<number> {
+  private async countNewest(
+    projectId: number,
+    filter: Filter,
+    objects: number,
+    on: Queryable = this.database,
+  ): Promise<number> {
     const { from, where, values } = newestObjectsSql(projectId, filter, objects);
     const limit = String(this.config.limits.countCap + 1);
     const text = `SELECT count(*) FROM (SELECT 1 FROM ${from} WHERE ${where} LIMIT ${limit}) AS found`;
-    const [row] = await this.database.query<{ count: string }>(text, values);
+    const [row] = await on.query<{ count: string }>(text, values);
     return Number(row?.count);
   }
 }

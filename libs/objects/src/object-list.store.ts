@@ -97,7 +97,9 @@ export class ObjectListStore {
     const sorted = unordered(list);
     // Only sequence numbers: sorting the whole rows of 50,000 matches takes a third longer.
     const newest = pageSql({ ...sorted, select: 'o.seq' }, { position: FIRST_PAGE, size: INDEX_ROWS });
-    const found = (await this.database.query<{ seq: string }>(newest.text, newest.values)).map((row) => row.seq);
+    const found = (await (page.on ?? this.database).query<{ seq: string }>(newest.text, newest.values)).map(
+      (row) => row.seq,
+    );
     const isAll = found.length <= INDEX_ROWS;
     const seqs = seqsOfPage(found, isAll, page);
     const slice = seqs === null ? await this.readPage(sorted, page) : await this.bySeq(projectId, filter, seqs, page);
@@ -121,7 +123,7 @@ export class ObjectListStore {
     const order = isAscending(page.position) ? 'ASC' : 'DESC';
     const listed = `SELECT ${OBJECT_COLUMNS} FROM ${BY_SEQ} WHERE ${matches} ORDER BY o.seq ${order}`;
     const text = boundedRowsSql(COLUMNS_WITHOUT_DATA, listed, this.config.limits.pageBytesMax);
-    const rows = await this.database.query<WithoutData<ObjectRow>>(text, values);
+    const rows = await (page.on ?? this.database).query<WithoutData<ObjectRow>>(text, values);
     // An object that was deleted or changed since is missing, which does not make this the last page.
     const found = new Map(rows.map((row) => [row.seq, row]));
     return { items: items.flatMap((seq) => found.get(seq) ?? []), ...sides };
@@ -129,7 +131,7 @@ export class ObjectListStore {
 
   private readPage(list: ListSql, page: PageRequest): Promise<UnboundedPage['slice']> {
     const wrap = (rows: string): string => boundedRowsSql(COLUMNS_WITHOUT_DATA, rows, this.config.limits.pageBytesMax);
-    return readSlice<WithoutData<ObjectRow>>(this.database, { ...list, wrap }, page);
+    return readSlice<WithoutData<ObjectRow>>(page.on ?? this.database, { ...list, wrap }, page);
   }
 }
 

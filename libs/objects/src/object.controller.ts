@@ -1,3 +1,4 @@
+import type { Queryable } from '#database';
 import { CurrentPrincipal, ProjectId } from '#access';
 import { ApiRespondAsync, WriteService } from '#jobs';
 import {
@@ -11,6 +12,7 @@ import {
   pageText,
   ApiPreconditions,
   ApiProblems,
+  Queries,
   Rules,
   preconditionsOf,
   type Principal,
@@ -80,8 +82,12 @@ export class ObjectController {
   @ApiOperation({ summary: 'Get an object' })
   @ApiResult(200, ObjectDto, { etag: true })
   @ApiProblems('not-found')
-  async getObject(@ProjectId() projectId: number, @Param('object_id') objectId: string): Promise<string> {
-    return objectText(await this.objects.get(projectId, objectId));
+  async getObject(
+    @ProjectId() projectId: number,
+    @Param('object_id') objectId: string,
+    @Queries() on: Queryable,
+  ): Promise<string> {
+    return objectText(await this.objects.get(projectId, objectId, on));
   }
 
   @Put(':object_id')

@@ -13,8 +13,8 @@ export class ObjectService {
   ) {}
 
   /** @throws Problem not-found */
-  async get(projectId: number, objectId: string): Promise<ObjectRow> {
-    const row = await this.objects.find(projectId, objectId);
+  async get(projectId: number, objectId: string, on?: Queryable): Promise<ObjectRow> {
+    const row = await this.objects.find(projectId, objectId, on);
     if (row === null) throw objectNotFound();
     return row;
   }

@@ -1,7 +1,8 @@
+import type { Queryable } from '#database';
 import { ProjectId } from '#access';
 import type { Filter } from '#filter';
 import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
-import { ApiResult, API, Http, JsonHeader, Problem, ApiProblems, Rules, type HttpContext } from '#http';
+import { ApiResult, API, Http, JsonHeader, Problem, ApiProblems, Queries, Rules, type HttpContext } from '#http';
 import { Clock, durationSeconds, utcFromMicros } from '#platform';
 import { AggregateService } from '#analytics';
 import { FeedOperations, FeedReader, ApiOneOrList, type FeedList } from '#feeds';
@@ -91,12 +92,13 @@ export class TemperaturesController {
     @ProjectId() projectId: number,
     @Param() names: RoomParams,
     @Query() { duration }: AverageQuery,
+    @Queries() on: Queryable,
   ): Promise<string> {
     const { building, room, subject } = roomOf(names);
     const now = this.clock.now();
     const from = utcFromMicros(now - durationSeconds(duration) * 1e6);
     const span = { projectId, subject, from, until: utcFromMicros(now) };
-    const { value, count } = await this.aggregates.average(span, SUM_TOO_LONG);
+    const { value, count } = await this.aggregates.average(span, SUM_TOO_LONG, on);
     if (value === null) throw noReadings('The room has no readings within the duration.');
     const opening = JSON.stringify({ building, room, duration }).slice(0, -1);
     return `${opening},"average_temperature":${value},"reading_count":${String(count)}}`;

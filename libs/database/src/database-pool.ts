@@ -1,0 +1,40 @@
+import type { Socket } from 'node:net';
+import { Pool, type ClientBase, type PoolClient } from 'pg';
+import { DatabaseStalledError } from './stall-monitor.js';
+
+type ConnectCallback = (
+  error: Error | undefined,
+  client: PoolClient | undefined,
+  done: (reason?: boolean | Error) => void,
+) => void;
+
+/**
+ * A pool that refuses connections at once while the database does not respond. TypeORM and graphile-worker connect through it as
+ * well.
+ */
+export class DatabasePool extends Pool {
+  private isStalled = (): boolean => false;
+
+  refuseWhile(isStalled: () => boolean): void {
+    this.isStalled = isStalled;
+  }
+
+  override connect(): Promise<PoolClient>;
+  override connect(callback: ConnectCallback): void;
+  override connect(callback?: ConnectCallback): Promise<PoolClient> | undefined {
+    if (this.isStalled()) {
+      const error = new DatabaseStalledError('the database does not respond');
+      if (callback === undefined) return Promise.reject(error);
+      callback(error, undefined, () => undefined);
+      return undefined;
+    }
+    if (callback === undefined) return super.connect();
+    super.connect(callback);
+    return undefined;
+  }
+}
+
+/** Closes a connection without a word to the database, which may not respond. */
+export function closeSocket(client: ClientBase): void {
+  (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
+}

@@ -1,0 +1,41 @@
+/** The queries of a request took longer than they may; they were cancelled. */
+export class QueryTimeoutError extends Error {
+  override name = 'QueryTimeoutError';
+
+  constructor(readonly timeoutMs: number) {
+    super(`the queries of the request took longer than ${String(timeoutMs)} ms`);
+  }
+}
+
+/** The client has closed its connection, so its queries were cancelled. */
+export class ClientGoneError extends Error {
+  override name = 'ClientGoneError';
+}
+
+/** The queries of one request, which can be cancelled together; see `Database.within`. */
+export class QueryScope {
+  /** The statements that run now. An array, because there is mostly one. */
+  private readonly running: { cancel: () => void }[] = [];
+  private reason: Error | undefined;
+
+  /** Why the queries were cancelled; later ones fail with it. */
+  get failure(): Error | undefined {
+    return this.reason;
+  }
+
+  begin(statement: { cancel: () => void }): void {
+    this.running.push(statement);
+  }
+
+  end(statement: { cancel: () => void }): void {
+    const index = this.running.indexOf(statement);
+    if (index !== -1) this.running.splice(index, 1);
+  }
+
+  /** Cancels the statements that run, and refuses later ones. */
+  cancel(reason: Error): void {
+    if (this.reason !== undefined) return;
+    this.reason = reason;
+    for (const statement of this.running) statement.cancel();
+  }
+}

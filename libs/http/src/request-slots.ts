@@ -1,0 +1,167 @@
+import { ClientGoneError, QueryScope, QueryTimeoutError, type Database, type Queryable } from '#database';
+import { ProjectSlots, type Config, type SlotRefusal } from '#platform';
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { httpContextOf } from './http-context.js';
+import { NdjsonBody } from './ndjson-body.js';
+import { Problem } from './problems.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Runs queries that end with the request; set for authenticated GET requests. */
+    queries: Queryable | null;
+    /** Set for requests that have a slot. */
+    admission: Admission | null;
+  }
+}
+
+/** The key of the operators' share; projects have numbers from 1. */
+const OPERATORS = 0;
+/** As long as a statement waits for a lock: the requests of a project may all wait for one. */
+const WAIT_MS = 10_000;
+const WAITING_PER_PROJECT = 1_000;
+const WAITING_TOTAL = 4_000;
+/** How exactly deadlines are kept. One timer for all requests costs less than a timer for each. */
+const DEADLINE_STEP_MS = 50;
+
+/** The queries of the request, for a handler of a GET route. */
+export const Queries = createParamDecorator((_: unknown, context: ExecutionContext): Queryable => {
+  const { queries } = httpContextOf(context).request;
+  if (queries === null) throw new Error('only authenticated GET requests have queries');
+  return queries;
+});
+
+/**
+ * Admits requests that use the database. Two thirds of the connections are for requests, at most half of these for one project;
+ * projects that wait take turns. The rest is for streams, large batches that are being read, jobs and housekeeping, which have
+ * limits of their own. A streamed body takes no slot, because its client may be slow.
+ *
+ * The queries of a GET request are cancelled after QUERY_TIMEOUT_MS, and when its client leaves before the response. A request
+ * whose client leaves while it waits is dropped. A write that has begun ends as if the client were there.
+ */
+export class RequestSlots {
+  private readonly slots: ProjectSlots;
+  /** The reads that run, in the order of their deadlines. */
+  private readonly reads = new Set<Admission>();
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly database: Database,
+    private readonly config: Config['database'],
+  ) {
+    const total = Math.max(2, Math.floor((config.sharedMax * 2) / 3));
+    this.slots = new ProjectSlots({
+      total,
+      perProject: Math.floor(total / 2),
+      waitMs: WAIT_MS,
+      waitingPerProject: WAITING_PER_PROJECT,
+      waitingTotal: WAITING_TOTAL,
+    });
+  }
+
+  /** Register it after the authentication, and before every hook that uses the database. */
+  guard(fastify: FastifyInstance): void {
+    fastify.decorateRequest('queries', null);
+    fastify.decorateRequest('admission', null);
+    fastify.addHook('preHandler', (request, reply, done) => {
+      if (request.principal === undefined || request.body instanceof NdjsonBody) done();
+      else this.admit(request.principal.projectId ?? OPERATORS, request, reply, done);
+    });
+  }
+
+  /** Frees the slot of a request, whose handler has produced its response. Register it after every hook that uses the database. */
+  release(fastify: FastifyInstance): void {
+    fastify.addHook('onSend', (request, _reply, _payload, done) => {
+      if (request.admission !== null) this.end(request.admission);
+      done();
+    });
+  }
+
+  private admit(projectId: number, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+    if (this.slots.tryTake(projectId)) {
+      this.begin(projectId, request, reply);
+      done();
+      return;
+    }
+    const leaveQueue = this.slots.wait(
+      projectId,
+      () => {
+        reply.raw.off('close', leave);
+        this.begin(projectId, request, reply);
+        done();
+      },
+      (refusal) => {
+        reply.raw.off('close', leave);
+        done(busy(refusal));
+      },
+    );
+    const leave = (): void => {
+      leaveQueue?.();
+    };
+    if (leaveQueue !== null) reply.raw.once('close', leave);
+  }
+
+  private begin(projectId: number, request: FastifyRequest, reply: FastifyReply): void {
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    const admission = new Admission(projectId, isRead ? new QueryScope() : null);
+    request.admission = admission;
+    if (admission.scope !== null) this.beginRead(request, admission, admission.scope);
+    reply.raw.on('close', () => {
+      // A response that has begun was produced, or failed on the way.
+      if (reply.raw.headersSent) this.end(admission);
+      // Otherwise the handler still runs and uses its slot.
+      else admission.scope?.cancel(new ClientGoneError('the client has closed the connection'));
+    });
+  }
+
+  private beginRead(request: FastifyRequest, admission: Admission, scope: QueryScope): void {
+    request.queries = this.database.within(scope);
+    admission.deadline = performance.now() + this.config.queryTimeoutMs;
+    this.reads.add(admission);
+    this.timer ??= setInterval(() => {
+      this.cancelLate();
+    }, DEADLINE_STEP_MS).unref();
+  }
+
+  private end(admission: Admission): void {
+    if (admission.hasEnded) return;
+    admission.hasEnded = true;
+    if (admission.scope !== null) this.reads.delete(admission);
+    this.slots.release(admission.projectId);
+  }
+
+  private cancelLate(): void {
+    if (this.reads.size === 0) {
+      clearInterval(this.timer);
+      this.timer = undefined;
+      return;
+    }
+    const now = performance.now();
+    for (const read of this.reads) {
+      if (read.deadline > now) return;
+      this.reads.delete(read);
+      read.scope?.cancel(new QueryTimeoutError(this.config.queryTimeoutMs));
+    }
+  }
+}
+
+/** A request that has a slot. */
+class Admission {
+  hasEnded = false;
+  /** By `performance.now()`; of a read only. */
+  deadline = 0;
+
+  /** @param scope the queries of a read; null for a write */
+  constructor(
+    readonly projectId: number,
+    readonly scope: QueryScope | null,
+  ) {}
+}
+
+function busy(refusal: SlotRefusal): Problem {
+  const detail =
+    refusal === 'timeout'
+      ? 'The requests of this project use its share of the database connections; retry later.'
+      : 'Too many requests wait for the database; retry later.';
+  return new Problem('unavailable', { detail });
+}
