@@ -8,6 +8,7 @@ import {
   type Transaction,
 } from '#database';
 import { Problem } from '#http';
+import { ProjectSlots } from '#platform';
 import { Injectable } from '@nestjs/common';
 import type { NewObjectRow } from '#store';
 import { FeedWriteStore } from './feed-write.store.js';
@@ -23,6 +24,9 @@ const TOTAL_LENGTH_MAX = 256 * 1024 * 1024;
 const OBJECT_LENGTH = 200;
 /** Attempts where objects are created, moved or deleted while a write waits for the locks of their batches. */
 const RACE_ATTEMPTS = 5;
+
+/** Queues of one project that are stored at a time. */
+const DRAINS_PER_PROJECT = 2;
 
 export interface FeedWrite {
   projectId: number;
@@ -60,6 +64,8 @@ export class FeedWriter {
   /** By project, batch and `ifExists`. */
   private readonly queues = new Map<string, Queue>();
   private totalLength = 0;
+  /** The requests of these writes have no slots of their own; each queue that is being stored holds a connection. */
+  private readonly drains = new ProjectSlots({ perProject: DRAINS_PER_PROJECT });
 
   constructor(
     private readonly store: FeedWriteStore,
@@ -83,7 +89,7 @@ export class FeedWriter {
       if (queue.writes.push({ write, length, resolve, reject }) > 1 || this.queues.has(key)) return;
       this.queues.set(key, queue);
       // After all received requests are read: otherwise the first of many would be stored alone while the others wait.
-      setImmediate(() => void this.drain(key, queue));
+      setImmediate(() => void this.drains.run(projectId, () => this.drain(key, queue)));
     });
   }
 

@@ -64,7 +64,13 @@ export class FirmwareController {
   }
 
   @Post(':device_id')
-  @Rules({ roles: ['device'], keyHeaders, consumes: ['application/json'], bodyLimit: 'report_limit_bytes' })
+  @Rules({
+    roles: ['device'],
+    keyHeaders,
+    consumes: ['application/json'],
+    bodyLimit: 'report_limit_bytes',
+    sharesWrites: true,
+  })
   @ApiOperation({ summary: 'Report the result of an update of the device', description: KEYS })
   @ApiParam({ name: 'device_id', type: String })
   @ApiBody({ type: FirmwareUpdateDto })

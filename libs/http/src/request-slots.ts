@@ -53,6 +53,8 @@ export class RequestSlots {
     this.slots = new ProjectSlots({
       total,
       perProject: Math.floor(total / 2),
+      // A project that is alone leaves two for the first requests of another one.
+      alone: Math.max(Math.floor(total / 2), total - 2),
       waitMs: WAIT_MS,
       waitingPerProject: WAITING_PER_PROJECT,
       waitingTotal: WAITING_TOTAL,
@@ -64,7 +66,7 @@ export class RequestSlots {
     fastify.decorateRequest('queries', null);
     fastify.decorateRequest('admission', null);
     fastify.addHook('preHandler', (request, reply, done) => {
-      if (request.principal === undefined || request.body instanceof NdjsonBody) done();
+      if (request.principal === undefined || request.body instanceof NdjsonBody || sharesConnection(request)) done();
       else this.admit(request.principal.projectId ?? OPERATORS, request, reply, done);
     });
   }
@@ -143,6 +145,14 @@ export class RequestSlots {
       read.scope?.cancel(new QueryTimeoutError(this.config.queryTimeoutMs));
     }
   }
+}
+
+function sharesConnection({ routeOptions, headers }: FastifyRequest): boolean {
+  return (
+    routeOptions.config.sharesWrites === true &&
+    headers['idempotency-key'] === undefined &&
+    headers.prefer === undefined
+  );
 }
 
 /** A request that has a slot. */

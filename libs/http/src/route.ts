@@ -48,6 +48,11 @@ interface RouteRules {
   consumedBy?: Readonly<Record<string, string>>;
   /** The route has query parameters, validated by its DTO; other routes reject all parameters. */
   query?: true;
+  /**
+   * Requests that arrive together share a statement and its connection, so they take no slot of `RequestSlots`. Those with an
+   * Idempotency-Key or `Prefer`, which have a transaction of their own, do.
+   */
+  sharesWrites?: true;
   /** The media types of the response, the preferred one first; default application/json. */
   produces?: readonly string[];
 }

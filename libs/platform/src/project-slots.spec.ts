@@ -37,6 +37,18 @@ describe('ProjectSlots', () => {
     await third;
   });
 
+  it('gives a project more than its share only while no other one uses or wants a slot', () => {
+    const slots = new ProjectSlots({ total: 6, perProject: 3, alone: 4 });
+    const order: string[] = [];
+    expect([1, 1, 1, 1, 1].map((project) => slots.tryTake(project))).toEqual([true, true, true, true, false]);
+    expect([2, 2, 2].map((project) => slots.tryTake(project))).toEqual([true, true, false]);
+    wait(slots, 1, order);
+    wait(slots, 2, order);
+    slots.release(1);
+    slots.release(1);
+    expect(order).toEqual(['project 2', 'project 1']);
+  });
+
   it('serves the projects that wait by turns, whatever the number of their waiters', () => {
     const slots = new ProjectSlots({ total: 1, perProject: 1 });
     const order: string[] = [];

@@ -1,8 +1,10 @@
 interface Limits {
   /** Slots in use at a time; default unlimited. */
   total?: number;
-  /** Slots in use at a time by one project. */
+  /** Slots in use at a time by one project, while other projects use or want some. */
   perProject: number;
+  /** Slots in use at a time by a project while no other one uses or wants any; default `perProject`. */
+  alone?: number;
   /** How long work waits for a slot; default without limit. */
   waitMs?: number;
   /** Work that may wait at a time, of one project and of all; default unlimited. */
@@ -134,8 +136,14 @@ export class ProjectSlots {
   }
 
   private hasSlotFor(projectId: number): boolean {
-    const { total = Infinity, perProject } = this.limits;
-    return this.used < total && (this.usedByProject.get(projectId) ?? 0) < perProject;
+    const { total = Infinity, perProject, alone = perProject } = this.limits;
+    const own = this.usedByProject.get(projectId) ?? 0;
+    if (this.used >= total) return false;
+    return own < perProject || (own < alone && own === this.used && !this.isWaitedForByOthers(projectId));
+  }
+
+  private isWaitedForByOthers(projectId: number): boolean {
+    return this.queues.size > (this.queues.has(projectId) ? 1 : 0);
   }
 
   private take(projectId: number): void {

@@ -49,7 +49,7 @@ export class TemperaturesController {
   }
 
   @Post()
-  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'] })
+  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'], sharesWrites: true })
   @ApiOperation({
     summary: 'Store one reading or an array, all or nothing. A reading with the same room and time is replaced.',
   })
