@@ -219,3 +219,18 @@ describe('a write of a feed', () => {
     expect(await stored()).toEqual({ 'readings/a': '1' });
   });
 });
+
+it('stores at most two batches of a project at a time, and leaves the other connections to others', async () => {
+  const batches = ['1', '2', '3', '4', '5'];
+  let writes: Promise<FeedWriteResult[]>[] = [];
+  await db.database.transactionOnce(async (tx) => {
+    await tx.query('LOCK TABLE batches IN ACCESS EXCLUSIVE MODE');
+    writes = batches.map((batch) => writeObjects([reading(`in ${batch}`, 1)], 'replace', batch));
+    const waiting = async (): Promise<number> =>
+      (await tx.query(`SELECT FROM pg_locks WHERE NOT granted AND relation = 'batches'::regclass`)).length;
+    while ((await waiting()) < 2);
+    // Each of them has been sent by now: a connection and a statement take less than these round trips.
+    for (let i = 0; i < 100; i++) expect(await waiting()).toBe(2);
+  });
+  expect(await Promise.all(writes)).toEqual(batches.map(() => ['added']));
+});
