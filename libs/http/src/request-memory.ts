@@ -1,4 +1,3 @@
-import { AsyncResource } from 'node:async_hooks';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
@@ -71,7 +70,7 @@ export class RequestMemory {
     if (sizeBytes === 0 || (ofBody === undefined && request.method !== 'GET')) return payload;
     // A page with the largest objects is a little longer than they are, and longer than the share where settings are minimal.
     const owner = ownerOf(request);
-    const memory = ofBody ?? this.budget.reserve(owner, Math.min(sizeBytes, this.budget.shareOf(owner)), PASSABLE_MS);
+    const memory = ofBody ?? this.budget.reserve(owner, Math.min(sizeBytes, this.budget.shareBytes), PASSABLE_MS);
     if (memory === null) return null;
     this.releaseAfter(request.raw, reply.raw, memory);
     reply.header('Content-Length', sizeBytes);
@@ -158,11 +157,9 @@ export class BodyMemory {
       return;
     }
     const bytes = this.bytesFor(arrivedBytes);
-    // In the asynchronous context of this request, not of the one that releases the memory.
-    const onReserved = AsyncResource.bind((memory: Reservation | null) => {
+    this.leave = this.budget.wait(ownerOf(this.request), bytes, (memory) => {
       done(this.use(memory));
     });
-    this.leave = this.budget.wait(ownerOf(this.request), bytes, onReserved);
   }
 
   /** Stops waiting, and releases all but `sizeBytes`. @returns the rest; undefined if none is held */

@@ -84,7 +84,7 @@ export class JobExecutor {
 
   /** Waits as long as it takes: a job that gave up would lose one of its attempts. */
   private async reserveMemory(projectId: number, bytes: number): Promise<Reservation> {
-    const most = Math.min(bytes, this.budget.shareOf(projectId));
+    const most = Math.min(bytes, this.budget.shareBytes);
     for (;;) {
       const memory = this.budget.reserve(projectId, most) ?? (await this.budget.acquire(projectId, most));
       if (memory !== null) return memory;

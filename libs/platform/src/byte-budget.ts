@@ -56,7 +56,7 @@ export class ByteBudget {
   }
 
   /** The most bytes that one reservation, and all large work of a project together, may hold. */
-  shareOf(_owner: Owner): number {
+  get shareBytes(): number {
     return this.large.share;
   }
 
