@@ -71,6 +71,15 @@ describe('a project whose 20 requests wait for a locked batch', () => {
       expect((await api.call('GET', '/objects?key=a&count=exact', { key: analyst })).status).toBe(200);
     });
   });
+
+  it('stores its readings, which share connections instead of taking a slot', async () => {
+    const [project] = projects;
+    await whileLocked({ of: [project], requestsEach: 20, connections: PROJECT_CONNECTIONS / 2 }, async () => {
+      const path = '/buildings/HQ/rooms/lab/temperatures';
+      const reply = await api.call('POST', path, { key: project.keys.producer, body: { temperature: 21 } });
+      expect([reply.status, reply.text]).toEqual([201, reply.text]);
+    });
+  });
 });
 
 describe('requests whose clients leave', () => {
