@@ -9,13 +9,13 @@ type ConnectCallback = (
 ) => void;
 
 /**
- * A pool that refuses connections at once while the database does not respond. TypeORM and graphile-worker connect through it as
- * well.
+ * A pool that rejects requests for connections at once while the database does not respond. TypeORM and graphile-worker connect
+ * through it as well.
  */
 export class DatabasePool extends Pool {
   private isStalled = (): boolean => false;
 
-  refuseWhile(isStalled: () => boolean): void {
+  rejectWhile(isStalled: () => boolean): void {
     this.isStalled = isStalled;
   }
 

@@ -123,7 +123,7 @@ export class Database implements Queryable {
       },
       stall,
     );
-    pool.refuseWhile(() => this.monitor.isStalled);
+    pool.rejectWhile(() => this.monitor.isStalled);
     for (const each of [pool, reservedPool]) {
       each.on('connect', handleErrors);
       each.on('acquire', (client) => {

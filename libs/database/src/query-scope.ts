@@ -32,7 +32,7 @@ export class QueryScope {
     if (index !== -1) this.running.splice(index, 1);
   }
 
-  /** Cancels the statements that run, and refuses later ones. */
+  /** Cancels the statements that run, and rejects later ones. */
   cancel(reason: Error): void {
     if (this.reason !== undefined) return;
     this.reason = reason;

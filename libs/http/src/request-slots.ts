@@ -1,5 +1,5 @@
 import { ClientGoneError, QueryScope, QueryTimeoutError, type Database, type Queryable } from '#database';
-import { ProjectSlots, type Config, type SlotRefusal } from '#platform';
+import { ProjectSlots, type Config, type SlotRejection } from '#platform';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { httpContextOf } from './http-context.js';
@@ -92,9 +92,9 @@ export class RequestSlots {
         this.begin(projectId, request, reply);
         done();
       },
-      (refusal) => {
+      (reason) => {
         reply.raw.off('close', leave);
-        done(busy(refusal));
+        done(busy(reason));
       },
     );
     const leave = (): void => {
@@ -168,9 +168,9 @@ class Admission {
   ) {}
 }
 
-function busy(refusal: SlotRefusal): Problem {
+function busy(reason: SlotRejection): Problem {
   const detail =
-    refusal === 'timeout'
+    reason === 'timeout'
       ? 'The requests of this project use its share of the database connections; retry later.'
       : 'Too many requests wait for the database; retry later.';
   return new Problem('unavailable', { detail });

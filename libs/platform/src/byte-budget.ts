@@ -23,7 +23,10 @@ export interface Reservation {
   readonly isSmall: boolean;
   /** Whether other work waits for these bytes: work of the same project, or of a project that has not used up its share. */
   isAwaited(): boolean;
-  /** Does not wait, because the bytes held meanwhile would block others. @returns false, and changes nothing, if there is no room */
+  /**
+   * Does not wait, because the bytes held meanwhile would block others. @returns false, and changes nothing, if there is no
+   * room
+   */
   grow(bytes: number): boolean;
   /** Releases all but `bytes`. */
   shrinkTo(bytes: number): void;

@@ -20,7 +20,7 @@ function wait(
   return slots.wait(
     projectId,
     () => order.push(name),
-    (refusal) => order.push(`${name}: ${refusal}`),
+    (reason) => order.push(`${name}: ${reason}`),
   );
 }
 

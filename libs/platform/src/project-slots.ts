@@ -13,7 +13,7 @@ interface Limits {
 }
 
 /** Why work got no slot. */
-export type SlotRefusal = 'timeout' | 'queue full';
+export type SlotRejection = 'timeout' | 'queue full';
 
 interface Waiter {
   timeout: NodeJS.Timeout | undefined;
@@ -42,20 +42,20 @@ export class ProjectSlots {
   }
 
   /**
-   * Waits for a slot after `tryTake` returned false. Calls one of the functions, `onRefused` possibly at once.
+   * Waits for a slot after `tryTake` returned false. Calls one of the functions, `onRejected` possibly at once.
    * @param waitMs default: the limit of all work
-   * @returns a function that leaves the queue, after which neither function is called; null when it was refused at once
+   * @returns a function that leaves the queue, after which neither function is called; null if it was rejected at once
    */
   wait(
     projectId: number,
     onSlot: () => void,
-    onRefused: (refusal: SlotRefusal) => void,
+    onRejected: (reason: SlotRejection) => void,
     waitMs = this.limits.waitMs ?? Infinity,
   ): (() => void) | null {
     const { waitingPerProject = Infinity, waitingTotal = Infinity } = this.limits;
     const queue = this.queues.get(projectId) ?? new Set<Waiter>();
     if (queue.size >= waitingPerProject || this.waiting >= waitingTotal) {
-      onRefused('queue full');
+      onRejected('queue full');
       return null;
     }
     const waiter: Waiter = { onSlot, timeout: undefined };
@@ -65,7 +65,7 @@ export class ProjectSlots {
     if (waitMs !== Infinity) {
       waiter.timeout = setTimeout(() => {
         leave();
-        onRefused('timeout');
+        onRejected('timeout');
       }, waitMs);
     }
     queue.add(waiter);
@@ -113,7 +113,7 @@ export class ProjectSlots {
     }
   }
 
-  /** Projects that are served or passed over move to the end, so that the next slot goes to another one. */
+  /** Projects that are served move to the end, so that the next slot goes to another one. */
   private serve(): void {
     for (const [projectId, queue] of this.queues) {
       if (this.used >= (this.limits.total ?? Infinity)) return;
