@@ -14,6 +14,7 @@ import { preferredType } from './accept.js';
 import { PACE, type Pace } from './body-pace.js';
 import { MEMORY_PACE, type MemoryPaceLimits } from './memory-pace.js';
 import type { ByteBudget, Config } from '#platform';
+import { isValidHost, targetAuthority } from './origin.js';
 import { respondToConditionalGet, postPreconditionProblem } from './preconditions.js';
 import { URL_LENGTH_MAX, urlTooLong } from './paging.js';
 import { NOT_FOUND, sendProblem, problemBody } from './problem.filter.js';
@@ -34,25 +35,28 @@ const HEADERS_LENGTH_MAX = 64 * 1024;
 const OF_REPRESENTATION = ['etag', 'cache-control', 'link', 'vary', 'content-length'];
 
 /** Fastify with the settings of this API, before Nest adds its routes. */
-export function createHttpAdapter(config: Config, log: Logger): FastifyAdapter {
+export function createHttpAdapter({ http: { publicUrl, trustedProxies } }: Config, log: Logger): FastifyAdapter {
   return new FastifyAdapter({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     genReqId: requestIds(),
     requestIdHeader: false,
-    trustProxy: config.http.trustProxy,
+    // Without a proxy Fastify's requests are a little faster.
+    trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     // `BodyPace` limits slow bodies; headers have the default of Node.js, one minute.
     requestTimeout: 0,
     forceCloseConnections: 'idle',
     // During shutdown, requests on open connections are still served.
     return503OnClosing: false,
-    // Node.js would respond to a missing Host header with an empty body; `problemOf` responds with a problem.
+    // Node.js would respond to a missing Host header with an empty body; `hostProblem` responds with a problem.
     http: { requireHostHeader: false, maxHeaderSize: HEADERS_LENGTH_MAX },
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: PARAM_LENGTH_MAX },
     frameworkErrors: (error: unknown, request: unknown, reply: unknown) => {
       sendProblem(error, request as FastifyRequest, reply as FastifyReply);
     },
-    clientErrorHandler: respondToClientError,
+    clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => {
+      respondToClientError(error, socket, publicUrl);
+    },
   });
 }
 
@@ -75,6 +79,7 @@ export function prepareHttp(
 ): () => void {
   const fastify = app.getHttpAdapter().getInstance();
   const routes = new Map<string, Set<string>>();
+  fastify.decorate('publicUrl', config.http.publicUrl);
   fastify.addHook('onRoute', (route) => {
     collect(routes, route);
   });
@@ -82,7 +87,7 @@ export function prepareHttp(
   prepareBodies(fastify, config, memory, pace);
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.header('X-Request-Id', request.id);
-    done();
+    done(hostProblem(request));
   });
   guard(fastify);
   fastify.addHook('onRequest', (request, _reply, done) => {
@@ -136,10 +141,35 @@ function rejectOtherMethods(fastify: FastifyInstance, routes: ReadonlyMap<string
   }
 }
 
+/**
+ * The problem of a request without a valid host (RFC 9112, section 3.2). Replaces Host by the authority of a request target in
+ * absolute form (section 3.2.2).
+ */
+function hostProblem(request: FastifyRequest): Problem | undefined {
+  const { headers, rawHeaders, httpVersion } = request.raw;
+  if (headers.host === undefined && httpVersion === '1.1')
+    return new Problem('malformed-request', { detail: 'HTTP/1.1 requires a Host header.' });
+  // Node.js keeps the first of several.
+  let count = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2)
+    if (rawHeaders[i]?.length === 4 && rawHeaders[i]?.toLowerCase() === 'host') count++;
+  if (count > 1) return new Problem('malformed-request', { detail: 'The request has more than one Host header.' });
+  for (const host of [headers.host, targetAuthority(request.originalUrl)]) {
+    if (host === undefined) continue;
+    if (!isValidHost(host))
+      return new Problem('malformed-request', {
+        detail: 'The host of the request is not a valid host name or address.',
+      });
+    headers.host = host;
+  }
+  // X-Forwarded-Host of a trusted proxy.
+  if (request.host !== (headers.host ?? '') && !isValidHost(request.host))
+    return new Problem('malformed-request', { detail: 'X-Forwarded-Host is not a valid host name or address.' });
+  return undefined;
+}
+
 /** The problem of a request that is invalid whatever its body: its address, query or media types. */
 function problemOf(request: FastifyRequest): Problem | undefined {
-  if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
-    return new Problem('malformed-request', { detail: 'HTTP/1.1 requires a Host header.' });
   // Here, because Fastify reads the body before it calls the handler of 404.
   if (request.is404) return new Problem(NOT_FOUND.slug, { detail: NOT_FOUND.detail });
   const { isApiRoute, query, produces = ['application/json'] } = request.routeOptions.config;
@@ -200,14 +230,14 @@ function requestIds(): () => string {
 }
 
 /** Responds to bytes that Node.js cannot parse as HTTP, on the socket, because there is no request. */
-function respondToClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+function respondToClientError(error: NodeJS.ErrnoException, socket: Socket, publicUrl: string | null): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
   }
   const problem = problemOfParser(error.code);
-  // Without a Host header, `type` is relative.
-  const body = JSON.stringify(problemBody(problem, ''));
+  // The host of the request is unknown: without PUBLIC_URL `type` is relative.
+  const body = JSON.stringify(problemBody(problem, publicUrl ?? ''));
   socket.end(
     `HTTP/1.1 ${String(problem.status)} ${problem.title}\r\nContent-Type: application/problem+json\r\n` +
       `Content-Length: ${String(Buffer.byteLength(body))}\r\nConnection: close\r\n\r\n${body}`,

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import { requestOrigin, requestUrl } from './origin.js';
 
 function requestOf(originalUrl: string, protocol = 'http'): FastifyRequest {
-  return { protocol, host: 'server:8000', originalUrl } as FastifyRequest;
+  return { protocol, host: 'server:8000', originalUrl, server: { publicUrl: null } } as FastifyRequest;
 }
 
 describe('requestOrigin', () => {

@@ -1,15 +1,37 @@
 import type { FastifyRequest } from 'fastify';
 import { API } from './route.js';
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** PUBLIC_URL */
+    publicUrl: string | null;
+  }
+}
+
+/** A host and port by the grammar of RFC 3986, section 3.2; without the IP literals of future versions. */
+const HOST_AND_PORT = /^(?:[\w.~!$&'()*+,;=%-]+|\[[\da-f:.]+\])(?::\d*)?$/i;
+
+/** A valid host. Most requests have the same one, and the check takes 0.4 µs. */
+let lastValidHost: string | undefined;
+
+/** Whether a URL with this host and port is valid. */
+export function isValidHost(host: string): boolean {
+  if (host === lastValidHost) return true;
+  if (!HOST_AND_PORT.test(host) || !URL.canParse(`http://${host}`)) return false;
+  lastValidHost = host;
+  return true;
+}
+
 /**
- * Scheme and host as the client uses them, for absolute URLs. Where Host is missing (HTTP/1.0) or invalid, the address of
- * the socket that the request arrived at.
+ * The origin of absolute URLs in the response: PUBLIC_URL; without it scheme and host as the client uses them. Where Host is
+ * missing (HTTP/1.0) or invalid, the address of the socket that the request arrived at.
  */
 export function requestOrigin(request: FastifyRequest): string {
-  // Behind a proxy the protocol is the text of X-Forwarded-Proto.
+  const { publicUrl } = request.server;
+  if (publicUrl !== null) return publicUrl;
+  // From a trusted proxy the protocol is the text of X-Forwarded-Proto.
   const protocol = request.protocol === 'https' ? 'https' : 'http';
-  const origin = `${protocol}://${request.host}`;
-  if (/^[\w.:[\]-]+$/.test(request.host) && URL.canParse(origin)) return origin;
+  if (isValidHost(request.host)) return `${protocol}://${request.host}`;
   const { localAddress = 'localhost', localPort } = request.socket;
   const host = localAddress.includes(':') ? `[${localAddress}]` : localAddress;
   return `${protocol}://${host}${localPort === undefined ? '' : `:${String(localPort)}`}`;
@@ -28,12 +50,20 @@ export interface RequestUrl {
   query: string;
 }
 
+/** The scheme and authority of a request target in absolute form (RFC 9112, section 3.2.2). */
+const ABSOLUTE_FORM = /^[a-z][a-z\d+.-]*:\/\/([^/?#]*)/i;
+
+/** The authority of a request target in absolute form, which takes precedence over Host; undefined in other forms. */
+export function targetAuthority(target: string): string | undefined {
+  return target.startsWith('/') ? undefined : ABSOLUTE_FORM.exec(target)?.[1];
+}
+
 /**
- * The URL of a request, also of one in absolute form (RFC 9112, section 3.2.2), whose authority is ignored. Cut as text: a
- * URL parser fails on an invalid authority. Characters that no URL can have are percent-encoded.
+ * The URL of a request, also of one in absolute form. Cut as text: a URL parser fails on an invalid authority. Characters that
+ * no URL can have are percent-encoded.
  */
 export function requestUrl(request: FastifyRequest): RequestUrl {
-  const target = request.originalUrl.replace(/^[a-z][a-z\d+.-]*:\/\/[^/?#]*/i, '');
+  const target = request.originalUrl.replace(ABSOLUTE_FORM, '');
   const [, path = '', query = ''] = /^([^?#]*)[?#]?(.*)$/s.exec(target) ?? [];
   return { origin: requestOrigin(request), path: encodeUnsafe(path || '/'), query: encodeUnsafe(query) };
 }

@@ -22,7 +22,7 @@ const { limits } = new Config({});
 
 /** The members of a request that pages use. */
 function requestOf(originalUrl: string): FastifyRequest {
-  return { protocol: 'http', host: 'server:8000', originalUrl } as FastifyRequest;
+  return { protocol: 'http', host: 'server:8000', originalUrl, server: { publicUrl: null } } as FastifyRequest;
 }
 
 /** The position of a link's cursor. */

@@ -38,7 +38,7 @@ function namesRead(): Set<string> {
 describe('Config', () => {
   it('has the documented defaults', () => {
     expect(new Config({})).toEqual({
-      http: { host: '127.0.0.1', port: 8000, trustProxy: false },
+      http: { host: '127.0.0.1', port: 8000, publicUrl: null, trustedProxies: [] },
       log: { level: 'info' },
       database: { url: null, poolMax: 20, sharedMax: 18, queryTimeoutMs: 10_000, dataDir: '.stowage' },
       access: { adminKey: null, operatorKey: null, keySecret: null },
@@ -141,23 +141,27 @@ describe('an environment variable that is not a setting', () => {
     },
   );
 
-  it.each(['PUBLIC_URL', 'DATABASE_READ_URL', 'RATE_LIMIT_ITEMS_PER_MINUTE', 'CORS_ORIGINS'])(
+  it.each(['DATABASE_READ_URL', 'RATE_LIMIT_ITEMS_PER_MINUTE', 'CORS_ORIGINS'])(
     'is rejected if it is reserved for a later setting: %s',
     (name) => {
       expect(rejectionOf({ [name]: 'x' })).toBe(`${name} is not supported yet; remove it`);
     },
   );
 
+  it('is rejected if a setting replaced it', () => {
+    expect(rejectionOf({ TRUST_PROXY: 'true' })).toBe('TRUST_PROXY was replaced; set TRUSTED_PROXIES');
+  });
+
   it('is ignored with any other name, and if it is empty', () => {
     const other = { PATH: '/bin', HOSTNAME: 'h', JOB_NAME: 'j', PAGER: 'less', DATABASE_HOST: 'd', WORKER_ID: '1' };
     const kubernetes = { STOWAGE_SERVICE_HOST: 'h', STOWAGE_SERVICE_PORT_HTTP: '80', STOWAGE_PORT: 'tcp://h:80' };
     const ofHosts = { DATABASE_URL_UNPOOLED: 'postgresql://h/d', STOWAGE_PORT_80_TCP_ADDR: 'h' };
-    expect(() => new Config({ ...other, ...kubernetes, ...ofHosts, PUBLIC_URL: ' ', STOWAGE_X: '' })).not.toThrow();
+    expect(() => new Config({ ...other, ...kubernetes, ...ofHosts, CORS_ORIGINS: ' ', STOWAGE_X: '' })).not.toThrow();
   });
 });
 
 describe('a setting with choices', () => {
-  it.each(['TRUST_PROXY', 'REQUIRE_IF_MATCH', 'STOWAGE_SEED'])('accepts only true and false for %s', (name) => {
+  it.each(['REQUIRE_IF_MATCH', 'STOWAGE_SEED'])('accepts only true and false for %s', (name) => {
     for (const value of ['true', 'false']) expect(() => new Config({ [name]: value })).not.toThrow();
     for (const value of ['TRUE', '1', 'yes', 'on', 'null']) expect(rejectionOf({ [name]: value })).toContain(name);
   });
@@ -182,6 +186,59 @@ describe('a setting with choices', () => {
     expect(new Config({}).rules.seed).toBe(true);
     expect(new Config(WITH_URL).rules.seed).toBe(false);
     expect(new Config({ ...WITH_URL, STOWAGE_SEED: 'true' }).rules.seed).toBe(true);
+  });
+});
+
+describe('PUBLIC_URL', () => {
+  it.each([
+    ['https://api.example.org', 'https://api.example.org'],
+    ['http://localhost:8000/', 'http://localhost:8000'],
+    ['HTTPS://API.Example.org:443', 'https://api.example.org'],
+    ['http://[::1]:80', 'http://[::1]'],
+  ])('accepts %s', (text, origin) => {
+    expect(new Config({ PUBLIC_URL: text }).http.publicUrl).toBe(origin);
+  });
+
+  it.each([
+    'example.org',
+    '//example.org',
+    'ftp://example.org',
+    'https://',
+    'https://example.org/api',
+    'https://example.org?',
+    'https://example.org#x',
+    'https://user@example.org',
+    'https://a b',
+    'https://example.org:99999',
+  ])('rejects %s', (text) => {
+    expect(rejectionOf({ PUBLIC_URL: text })).toContain('PUBLIC_URL must be an http:// or https:// URL without a path');
+  });
+});
+
+describe('TRUSTED_PROXIES', () => {
+  it('accepts addresses and CIDR ranges', () => {
+    const text = '127.0.0.1, 10.0.0.0/8,::1 , fd00::/8,::ffff:10.0.0.1';
+    expect(new Config({ TRUSTED_PROXIES: text }).http.trustedProxies).toEqual([
+      '127.0.0.1',
+      '10.0.0.0/8',
+      '::1',
+      'fd00::/8',
+      '::ffff:10.0.0.1',
+    ]);
+  });
+
+  it.each([
+    'true',
+    'loopback',
+    'proxy.example.org',
+    '10.0.0.0/33',
+    '::1/129',
+    '0.0.0.0/0',
+    '10.0.0/8',
+    '1.2.3.4/',
+    ',',
+  ])('rejects %s', (text) => {
+    expect(rejectionOf({ TRUSTED_PROXIES: `127.0.0.1,${text}` })).toContain('TRUSTED_PROXIES must be addresses');
   });
 });
 

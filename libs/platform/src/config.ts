@@ -1,4 +1,5 @@
 import { mayBeKey } from './key-format.js';
+import { parseAddressRanges, parseOrigin } from './network-settings.js';
 import { StartupError } from './startup-error.js';
 
 type Variables = Readonly<Record<string, string | undefined>>;
@@ -7,7 +8,7 @@ type Variables = Readonly<Record<string, string | undefined>>;
 const FOREIGN = /^(?:STOWAGE_SERVICE_|STOWAGE_PORT(?:_|$)|DATABASE_URL_)/;
 
 /** Settings of the HTTP contract that this version does not have yet. */
-const PLANNED = ['PUBLIC_URL', 'DATABASE_READ_URL', 'RATE_LIMIT_ITEMS_PER_MINUTE', 'CORS_ORIGINS'];
+const PLANNED = ['DATABASE_READ_URL', 'RATE_LIMIT_ITEMS_PER_MINUTE', 'CORS_ORIGINS'];
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -25,8 +26,13 @@ export class Config {
     host: string;
     /** PORT: the TCP port to listen on, 0 for any free one; default 8000. */
     port: number;
-    /** TRUST_PROXY: take the client's scheme and host from X-Forwarded-*; default false. */
-    trustProxy: boolean;
+    /** PUBLIC_URL: the scheme, host and port of the URLs in responses; default none: those of the request. */
+    publicUrl: string | null;
+    /**
+     * TRUSTED_PROXIES: addresses and CIDR ranges of the proxies whose X-Forwarded-Proto, -Host and -For are believed; default
+     * none.
+     */
+    trustedProxies: readonly string[];
   }>;
   readonly log: Readonly<{
     /** LOG_LEVEL: fatal, error, warn, info, debug or silent; default info. */
@@ -108,7 +114,8 @@ export class Config {
     this.http = {
       host: env.get('HOST') ?? '127.0.0.1',
       port: integer(env, 'PORT', 8000, 0, 65_535),
-      trustProxy: flag(env, 'TRUST_PROXY', false),
+      publicUrl: parsed(env, 'PUBLIC_URL', parseOrigin, null),
+      trustedProxies: parsed(env, 'TRUSTED_PROXIES', parseAddressRanges, []),
     };
     this.log = { level: choice(env, 'LOG_LEVEL', LOG_LEVELS, 'info') };
     const poolMax = integer(env, 'DATABASE_POOL_MAX', 20, 6, 1000);
@@ -184,6 +191,7 @@ class Environment {
     const prefixes = ['STOWAGE_', ...Array.from(this.settings).flatMap((name) => /^[A-Z]+_[A-Z]+/.exec(name) ?? [])];
     for (const name of Object.keys(this.variables)) {
       if (this.settings.has(name) || FOREIGN.test(name) || this.valueOf(name) === null) continue;
+      if (name === 'TRUST_PROXY') throw new StartupError('TRUST_PROXY was replaced; set TRUSTED_PROXIES');
       if (PLANNED.includes(name)) throw new StartupError(`${name} is not supported yet; remove it`);
       if (prefixes.some((prefix) => name.startsWith(prefix)))
         throw new StartupError(`${name} is not a setting; .env.example lists the settings`);
@@ -204,6 +212,11 @@ function integer(env: Environment, name: string, fallback: number, min: number, 
     throw new StartupError(`${name} must be a whole number from ${String(min)} to ${String(max)}, not "${text}"`);
   }
   return value;
+}
+
+function parsed<T, D>(env: Environment, name: string, parse: (setting: string, text: string) => T, fallback: D): T | D {
+  const text = env.get(name);
+  return text === null ? fallback : parse(name, text);
 }
 
 function flag(env: Environment, name: string, fallback: boolean): boolean {
