@@ -131,25 +131,6 @@ describe('documents', () => {
       expect([again.status, again.text, again.headers.get('etag')]).toEqual([304, '', etag]);
     },
   );
-
-  it.each([
-    '/docs/nothing',
-    '/docs/%00',
-    '/docs/swagger-ui.css%00',
-    '/docs//x',
-    '/docs///',
-    '/docs/%5c',
-    '/docs/%2Fx',
-    '/docs/..%2f..%2fpackage.json',
-    '/docs/.git',
-    `/docs/${'x'.repeat(5000)}`,
-  ])('return 404 for %s', async (path) => {
-    for (const method of ['GET', 'HEAD']) {
-      const reply = await api.call(method, api.origin + path);
-      expect(reply.status).toBe(404);
-      if (method === 'GET') expectProblem(reply, 'not-found');
-    }
-  });
 });
 
 describe('health', () => {

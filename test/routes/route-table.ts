@@ -101,7 +101,7 @@ export function pathsOf(api: TestApi): string[] {
   const parents: string[] = [];
   const paths: string[] = [];
   for (const line of api.routes.split('\n')) {
-    const [, indent = '', part = '', methods] = /^([\s│]*)[├└]── (.*?)(?: \(([A-Z, ]+)\))?$/.exec(line) ?? [];
+    const [, indent = '', part = '', methods] = /^([\s│]*)[├└]── (.*?)(?: \(([A-Z, -]+)\))?$/.exec(line) ?? [];
     if (part === '') continue;
     const depth = indent.length / 4;
     parents[depth] = part;

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify';
+import { Problem } from './problems.js';
 import { API } from './route.js';
 
 declare module 'fastify' {
@@ -15,7 +16,7 @@ const HOST_AND_PORT = /^(?:[\w.~!$&'()*+,;=%-]+|\[[\da-f:.]+\])(?::\d*)?$/i;
 let lastValidHost: string | undefined;
 
 /** Whether a URL with this host and port is valid. */
-export function isValidHost(host: string): boolean {
+function isValidHost(host: string): boolean {
   if (host === lastValidHost) return true;
   if (!HOST_AND_PORT.test(host) || !URL.canParse(`http://${host}`)) return false;
   lastValidHost = host;
@@ -37,6 +38,33 @@ export function requestOrigin(request: FastifyRequest): string {
   return `${protocol}://${host}${localPort === undefined ? '' : `:${String(localPort)}`}`;
 }
 
+/**
+ * The problem of a request without a valid host (RFC 9112, section 3.2). Replaces Host by the authority of a request target in
+ * absolute form (section 3.2.2).
+ */
+export function hostProblem(request: FastifyRequest): Problem | undefined {
+  const { headers, rawHeaders, httpVersion } = request.raw;
+  if (headers.host === undefined && httpVersion === '1.1')
+    return new Problem('malformed-request', { detail: 'HTTP/1.1 requires a Host header.' });
+  // Node.js keeps the first of several.
+  let count = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2)
+    if (rawHeaders[i]?.length === 4 && rawHeaders[i]?.toLowerCase() === 'host') count++;
+  if (count > 1) return new Problem('malformed-request', { detail: 'The request has more than one Host header.' });
+  for (const host of [headers.host, targetAuthority(request.originalUrl)]) {
+    if (host === undefined) continue;
+    if (!isValidHost(host))
+      return new Problem('malformed-request', {
+        detail: 'The host of the request is not a valid host name or address.',
+      });
+    headers.host = host;
+  }
+  // X-Forwarded-Host of a trusted proxy.
+  if (request.host !== (headers.host ?? '') && !isValidHost(request.host))
+    return new Problem('malformed-request', { detail: 'X-Forwarded-Host is not a valid host name or address.' });
+  return undefined;
+}
+
 /** The base URL of this API as the client uses it. */
 export function baseUrl(request: FastifyRequest): string {
   return requestOrigin(request) + API;
@@ -54,7 +82,7 @@ export interface RequestUrl {
 const ABSOLUTE_FORM = /^[a-z][a-z\d+.-]*:\/\/([^/?#]*)/i;
 
 /** The authority of a request target in absolute form, which takes precedence over Host; undefined in other forms. */
-export function targetAuthority(target: string): string | undefined {
+function targetAuthority(target: string): string | undefined {
   return target.startsWith('/') ? undefined : ABSOLUTE_FORM.exec(target)?.[1];
 }
 
