@@ -23,10 +23,12 @@ export async function startStack(folder) {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const url = await readyUrl(server);
+  const cluster = join(dataDir, 'postgres');
   const address = {
-    host: await socketFolder(join(dataDir, 'postgres')),
+    host: await socketFolder(cluster),
     port: 5432,
     user: 'stowage',
+    password: await passwordOf(cluster),
     database: 'stowage',
     ssl: false,
   };
@@ -63,6 +65,10 @@ function readyUrl(server) {
 /** Returns the socket folder, which is line 5 of postmaster.pid. */
 async function socketFolder(cluster) {
   return (await readFile(join(cluster, 'postmaster.pid'), 'utf8')).split('\n')[4];
+}
+
+async function passwordOf(cluster) {
+  return /:stowage:(.+)/.exec(await readFile(`${cluster}.pgpass`, 'utf8'))[1];
 }
 
 /** Returns the resident memory of a process in bytes. */

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { RUN } from '../harness/run.js';
 import { waitFor } from '../jobs/jobs.js';
 import { expectProblem } from './expect-problem.js';
 
@@ -20,7 +21,7 @@ afterAll(() => api.stop());
 /** Allows connections to the test database, or rejects new ones and terminates those that are open. */
 async function allowConnections(isAllowed: boolean): Promise<void> {
   const { database } = api.db.address;
-  const admin = new pg.Client({ ...api.db.address, database: 'postgres', ssl: false });
+  const admin = new pg.Client({ ...RUN.superuser, ssl: false });
   await admin.connect();
   try {
     await admin.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS ${String(isAllowed)}`);

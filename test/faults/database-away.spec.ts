@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../libs/database/src/embedded-postgres.js';
+import { urlOf } from '../harness/tables.js';
 import type { RequestData, Reply } from './http.js';
 import { RUN_OPTIONS } from './run-options.js';
 import { Stack } from './stack.js';
@@ -18,8 +19,7 @@ let postgres: EmbeddedPostgres;
 beforeAll(async () => {
   stack = await Stack.create({ STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters', WORKER: 'separate' });
   await startPostgres();
-  const { host, port, user, database } = postgres.address;
-  const settings = { DATABASE_URL: `postgresql://${user}@${encodeURIComponent(host)}:${String(port)}/${database}` };
+  const settings = { DATABASE_URL: urlOf(postgres.address) };
   await stack.startServer(settings);
   await stack.startWorker(settings);
 }, 60_000);

@@ -2,30 +2,29 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Returns the process id and socket folder of the PostgreSQL of a data directory, from postmaster.pid; null if it does not run. */
-export async function findPostmaster(dataDir: string): Promise<{ pid: number; host: string } | null> {
-  const text = await readFile(join(dataDir, 'postmaster.pid'), 'utf8').catch(() => '');
-  const [pid = '', , , , host = ''] = text.split('\n');
-  return Number(pid) > 0 ? { pid: Number(pid), host } : null;
+/** Returns the process id of the PostgreSQL of a data directory, from postmaster.pid; null if it does not run. */
+async function findPostmaster(dataDir: string): Promise<number | null> {
+  const pid = Number.parseInt(await readFile(join(dataDir, 'postmaster.pid'), 'utf8').catch(() => ''), 10);
+  return pid > 0 ? pid : null;
 }
 
 /** Kills all processes of PostgreSQL, only the postmaster, or one backend of Stowage. */
 export async function killPostgres(dataDir: string, what: 'all' | 'postmaster' | 'backend'): Promise<void> {
   const postmaster = await findPostmaster(dataDir);
   if (postmaster === null) return;
-  const children = await childrenOf(postmaster.pid);
+  const children = await childrenOf(postmaster);
   const backend = children.find(({ title }) => /^postgres: stowage stowage /.test(title));
   if (what === 'backend' && backend !== undefined) kill(backend.pid, 'SIGKILL');
-  if (what !== 'backend') kill(postmaster.pid, 'SIGKILL');
+  if (what !== 'backend') kill(postmaster, 'SIGKILL');
   if (what === 'all') for (const { pid } of children) kill(pid, 'SIGKILL');
 }
 
 /** Stops a PostgreSQL that is still running, and waits until it has stopped. */
 export async function stopPostgres(dataDir: string): Promise<void> {
   const postmaster = await findPostmaster(dataDir);
-  if (postmaster === null || !(await isPostgres(postmaster.pid))) return;
-  kill(postmaster.pid, 'SIGQUIT');
-  for (let i = 0; i < 500 && (await isPostgres(postmaster.pid)); i++) await sleep(20);
+  if (postmaster === null || !(await isPostgres(postmaster))) return;
+  kill(postmaster, 'SIGQUIT');
+  for (let i = 0; i < 500 && (await isPostgres(postmaster)); i++) await sleep(20);
 }
 
 function kill(pid: number, signal: NodeJS.Signals): void {

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { ADMIN_KEY, Stowage, type Ended, type Running } from '../cli/stowage.js';
+import { addressOfEmbedded } from '../harness/embedded.js';
 import { send, type RequestData, type Reply } from './http.js';
-import { stopPostgres, findPostmaster } from './postgres-processes.js';
+import { stopPostgres } from './postgres-processes.js';
 
 const READY_WITHIN_MS = 60_000;
 
@@ -75,9 +76,8 @@ export class Stack {
 
   /** Queries the database on a separate connection. */
   async sql<Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> {
-    const postmaster = await findPostmaster(this.postgresDir);
-    const address = { host: postmaster?.host ?? '', port: 5432, user: 'stowage', database: 'stowage', ssl: false };
-    const client = new pg.Client({ ...address, application_name: 'fault tests' });
+    const address = await addressOfEmbedded(this.postgresDir);
+    const client = new pg.Client({ ...address, ssl: false, application_name: 'fault tests' });
     client.on('error', () => undefined);
     await client.connect();
     try {

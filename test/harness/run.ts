@@ -3,8 +3,10 @@ import type { PROBLEMS } from '#http';
 
 /** The facts that `test/global-setup.mjs` passes to the specs. */
 export interface TestRun {
-  /** The temporary PostgreSQL of the run. */
+  /** The temporary PostgreSQL of the run, and the role of the product, which owns the databases and is no superuser. */
   postgres: PostgresAddress;
+  /** Creates and drops the databases of the tests. */
+  superuser: PostgresAddress;
   /** The database of the server that the HTTP specs share. */
   sharedDatabase: string;
   /** The URL to which `test/harness/servers.mjs` listens for commands. */

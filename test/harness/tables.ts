@@ -75,26 +75,26 @@ export class Tables implements TestTables {
 /** Creates a database from the template. @returns its address */
 export async function createDatabase(template = 'stowage_template'): Promise<PostgresAddress> {
   const database = `test_${randomBytes(6).toString('hex')}`;
-  await asAdmin(`CREATE DATABASE ${database} TEMPLATE ${template}`);
+  await asSuperuser(`CREATE DATABASE ${database} TEMPLATE ${template} OWNER ${RUN.postgres.user}`);
   return { ...RUN.postgres, database };
 }
 
 /** Drops a database. @throws Error when connections to it were leaked */
 export async function dropDatabase({ database }: PostgresAddress): Promise<void> {
   const leaked = await connectionsTo(database);
-  await asAdmin(`DROP DATABASE ${database} WITH (FORCE)`);
+  await asSuperuser(`DROP DATABASE ${database} WITH (FORCE)`);
   if (leaked > 0) throw new Error(`${String(leaked)} connections to the database were leaked`);
 }
 
 /** Returns the address as a value of DATABASE_URL. */
-export function urlOf({ user, host, port, database }: PostgresAddress): string {
-  return `postgresql://${user}@${encodeURIComponent(host)}:${String(port)}/${database}`;
+export function urlOf({ user, password, host, port, database }: PostgresAddress): string {
+  return `postgresql://${user}:${password}@${encodeURIComponent(host)}:${String(port)}/${database}`;
 }
 
 async function connectionsTo(database: string): Promise<number> {
   // PostgreSQL can list a closed connection for a moment.
   for (let attempt = 0; ; attempt++) {
-    const [row] = await asAdmin<{ count: string }>(
+    const [row] = await asSuperuser<{ count: string }>(
       `SELECT count(*) FROM pg_stat_activity WHERE datname = '${database}'`,
     );
     const count = Number(row?.count);
@@ -103,8 +103,8 @@ async function connectionsTo(database: string): Promise<number> {
   }
 }
 
-async function asAdmin<Row extends object>(text: string): Promise<Row[]> {
-  const client = new pg.Client({ ...RUN.postgres, ssl: false });
+async function asSuperuser<Row extends object>(text: string): Promise<Row[]> {
+  const client = new pg.Client({ ...RUN.superuser, ssl: false });
   await client.connect();
   try {
     return (await client.query<Row>(text)).rows;

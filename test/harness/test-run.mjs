@@ -20,7 +20,8 @@ export async function startTestRun(folder) {
   const servers = await startServers(folder, log);
   let postgres;
   try {
-    postgres = await startPostgres(folder, SHARED_DATABASE);
+    const started = await startPostgres(folder, SHARED_DATABASE);
+    postgres = started.postgres;
     const shared = { ...postgres.address, database: SHARED_DATABASE };
     const control = await servers.control;
     const settings = {
@@ -35,6 +36,7 @@ export async function startTestRun(folder) {
     return {
       facts: {
         postgres: postgres.address,
+        superuser: started.superuser,
         sharedDatabase: SHARED_DATABASE,
         control,
         log,
@@ -45,7 +47,7 @@ export async function startTestRun(folder) {
       async close() {
         try {
           await stopServers(servers.child, log);
-          const left = await connectionsTo(shared);
+          const left = await connectionsTo(SHARED_DATABASE, started.superuser);
           if (left.length > 0) throw new Error(`connections of the shared server were leaked: ${JSON.stringify(left)}`);
         } finally {
           await postgres.stop();

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import pg from 'pg';
 import { expectProblem } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { RUN } from '../harness/run.js';
 
 let api: TestApi;
 let project: TestProject;
@@ -16,7 +17,7 @@ afterAll(() => api.stop());
 /** Allows connections to the test database, or rejects them and terminates those of the server. */
 async function allowConnections(isAllowed: boolean): Promise<void> {
   const { database } = api.db.address;
-  const admin = await connect('postgres');
+  const admin = await connect(RUN.superuser);
   await admin.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS ${String(isAllowed)}`);
   if (!isAllowed)
     await admin.query(
@@ -25,8 +26,8 @@ async function allowConnections(isAllowed: boolean): Promise<void> {
   await admin.end();
 }
 
-async function connect(database = api.db.address.database): Promise<pg.Client> {
-  const client = new pg.Client({ ...api.db.address, database, ssl: false });
+async function connect(address = api.db.address): Promise<pg.Client> {
+  const client = new pg.Client({ ...address, ssl: false });
   client.on('error', () => undefined);
   await client.connect();
   return client;

@@ -97,7 +97,8 @@ describe('a job that fails because of the database', () => {
       ),
     );
     await api.db.sql(
-      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`,
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()`,
     );
     jobs.push(await submitJob(api, 'POST', '/batches', { key, body: batch('after') }));
     await waitFor(async () => {

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { transformFile } from '@swc/core';
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import {
   chmod,
   chown,
@@ -23,6 +23,7 @@ import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../libs/databas
 import { findPrograms, repairPackage } from '../../libs/database/src/postgres-cluster.js';
 import { startTimeOf } from '../../libs/database/src/postmaster.js';
 import { StartupError } from '../../libs/platform/src/startup-error.js';
+import { addressOfEmbedded } from '../harness/embedded.js';
 
 /** Without fsync, which protects against crashes of the machine: these tests simulate none. */
 const SETTINGS = { fsync: 'off', shared_buffers: '16MB' };
@@ -50,7 +51,7 @@ beforeAll(async () => {
   shared = join(home, 'shared');
   for (const path of [
     'platform/src/startup-error',
-    ...['error-code', 'postmaster', 'postgres-cluster', 'open-server', 'embedded-postgres'].map(
+    ...['error-code', 'postmaster', 'postgres-passwords', 'postgres-cluster', 'open-server', 'embedded-postgres'].map(
       (name) => `database/src/${name}`,
     ),
   ]) {
@@ -78,7 +79,7 @@ async function start(dataDir: string, settings: Record<string, string> = {}): Pr
   return handle;
 }
 
-async function query(handle: EmbeddedPostgres, sql: string): Promise<unknown[]> {
+async function query(handle: Pick<EmbeddedPostgres, 'address'>, sql: string): Promise<unknown[]> {
   const client = new pg.Client({ ...handle.address, ssl: false });
   await client.connect();
   try {
@@ -109,6 +110,30 @@ async function until<T>(check: () => Promise<T | undefined>): Promise<T | undefi
     await sleep(100);
   }
   return undefined;
+}
+
+/** The uid of a new cluster here: see usersForRoot. */
+function expectedUid(): number | undefined {
+  if (!AS_ROOT) return process.geteuid?.();
+  const unshare = ['--user', '--map-user=65534', '--map-group=65534', 'true'];
+  if (spawnSync('unshare', unshare, { uid: 65_525, gid: 65_525 }).status === 0) return 65_525;
+  return spawnSync('unshare', unshare).status === 0 ? 0 : 65_534;
+}
+
+/** Passes over the draft of the password file, which has a name of this kind too. */
+function isUnfinishedCluster(name: string): boolean {
+  return /^half\.initdb-[^/]+\/$/.test(name);
+}
+
+/** The names in a folder and in its folders, which end with a slash. */
+async function namesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const names = entries.map(async (entry) => {
+    if (!entry.isDirectory()) return [entry.name];
+    const inside = await readdir(join(folder, entry.name)).catch(() => []);
+    return [`${entry.name}/`, ...inside.map((name) => `${entry.name}/${name}`)];
+  });
+  return (await Promise.all(names)).flat();
 }
 
 async function postmasterPid(dataDir: string): Promise<number> {
@@ -154,14 +179,15 @@ describe('the embedded PostgreSQL', () => {
     await handle.stop();
   });
 
-  it('accepts connections only from its own user, and none over the network', async () => {
+  it('has its socket in a directory that only its own user may enter', async () => {
     const { address } = await start(shared);
     const dir = await stat(address.host);
     expect([dir.mode & 0o077, dir.uid]).toEqual([0, (await stat(shared)).uid]);
-    expect(dir.uid).toBe(AS_ROOT ? 65_534 : process.geteuid?.());
     expect((await stat(join(address.host, '.s.PGSQL.5432'))).mode & 0o777).toBe(0o700);
-    const handle = { address } as EmbeddedPostgres;
-    expect(await query(handle, 'SHOW listen_addresses')).toEqual(['']);
+  });
+
+  it('belongs to a user that runs no other program, or without user namespaces to nobody', async () => {
+    expect((await stat(shared)).uid).toBe(expectedUid());
   });
 
   it('adopts the server of a killed process, and stops it', async () => {
@@ -309,19 +335,34 @@ describe('the embedded PostgreSQL', () => {
     expect(await startTimeOf(pid)).toBeUndefined();
   });
 
-  it('replaces the incomplete cluster of a killed start', async () => {
-    const dataDir = join(home, 'half');
+  it('is not stopped by a short command while a superuser is connected', async () => {
+    const command = await start(shared);
+    const backup = new pg.Client({ ...(await addressOfEmbedded(shared, 'postgres')), ssl: false });
+    await backup.connect();
+    await command.stopIfUnused();
+    expect((await backup.query('SELECT 1 AS n')).rows).toEqual([{ n: 1 }]);
+    await backup.end();
+    await (await start(shared)).stop();
+  });
+
+  it.each([
+    ['stored the passwords', (names: string[]) => names.includes('half.pgpass')],
+    ['created the directory', (names: string[]) => names.some(isUnfinishedCluster)],
+    ['created the files', (names: string[]) => names.some((name) => name.endsWith('/PG_VERSION'))],
+  ])('is created by the next start if a start is killed when it has %s', async (_, isReached) => {
+    const folder = await mkdtemp(join(home, 'killed-'));
+    await chmod(folder, 0o755);
+    const dataDir = join(folder, 'half');
     const child = await startElsewhere(dataDir, 'creating');
-    const isIncomplete = async (): Promise<boolean> =>
-      (await readdir(home)).some((name) => name.startsWith('half.initdb-'));
-    while (!(await isIncomplete())) await sleep(5);
+    while (!isReached(await namesIn(folder))) await sleep(1);
     await kill(child);
-    expect(await isIncomplete()).toBe(true);
     await expect(lstat(dataDir)).rejects.toThrow('ENOENT');
+    const passwords = await readFile(`${dataDir}.pgpass`, 'utf8');
 
     const handle = await start(dataDir);
     expect(await query(handle, 'SELECT 1')).toEqual([1]);
-    expect((await readdir(home)).filter((name) => name.startsWith('half.'))).toEqual([]);
+    expect((await readdir(folder)).sort()).toEqual(['half', 'half.pgpass']);
+    expect(await readFile(`${dataDir}.pgpass`, 'utf8')).toBe(passwords);
   });
 
   it('runs repeatedly in a folder that other users may not enter', async () => {
@@ -355,6 +396,45 @@ describe('the embedded PostgreSQL', () => {
     await chown(host, 1234, 1234);
     expect(await startError(start(dataDir))).toMatch(/belongs to another user: remove it/);
     await rm(host, { recursive: true });
+  });
+});
+
+describe('the password file', () => {
+  it('belongs to the user of this process, with access for no other, and stays the same', async () => {
+    const path = `${shared}.pgpass`;
+    const { mode, uid } = await stat(path);
+    expect([mode & 0o777, uid]).toEqual([0o600, process.geteuid?.()]);
+    const content = await readFile(path, 'utf8');
+    expect(content).toMatch(/^\*:\*:\*:postgres:[\w-]{43}\n\*:\*:\*:stowage:[\w-]{43}\n$/);
+    await start(shared);
+    expect(await readFile(path, 'utf8')).toBe(content);
+  });
+
+  it.each([
+    ['is missing', (path: string) => rm(path), /has no password file .*shared\.pgpass: restore it/],
+    ['is empty', (path: string) => writeFile(path, ''), /does not contain a password for .*stowage: restore it/],
+    ['may be read by others', (path: string) => chmod(path, 0o644), /other users: run "chmod 600 /],
+    ['is a directory', (path: string) => rm(path).then(() => mkdir(path, { mode: 0o700 })), /cannot be read/],
+    [
+      'belongs to another database',
+      (path: string) => writeFile(path, `*:*:*:postgres:${'a'.repeat(43)}\n*:*:*:stowage:${'b'.repeat(43)}\n`),
+      /rejects the password in .*shared\.pgpass: restore the file/,
+    ],
+  ])('ends a start with one line and no server if it %s', async (_, change, expected) => {
+    const path = `${shared}.pgpass`;
+    const content = await readFile(path, 'utf8');
+    const passwords = Array.from(content.matchAll(/[\w-]{43}/g), String);
+    try {
+      await change(path);
+      const message = await startError(start(shared));
+      expect(message).toMatch(expected);
+      for (const password of [...passwords, 'aaaa', 'bbbb']) expect(message).not.toContain(password);
+      await expect(stat(join(shared, 'postmaster.pid'))).rejects.toThrow('ENOENT');
+    } finally {
+      await rm(path, { recursive: true, force: true });
+      await writeFile(path, content, { mode: 0o600 });
+    }
+    expect(await query(await start(shared), 'SELECT n FROM kept ORDER BY n')).toEqual([1, 2]);
   });
 });
 

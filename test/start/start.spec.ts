@@ -8,7 +8,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
+import { addressOfEmbedded } from '../harness/embedded.js';
 import { RUN } from '../harness/run.js';
+import { urlOf } from '../harness/tables.js';
 
 /** The built product, which `npm start` runs. */
 const MAIN = join(process.cwd(), 'dist/apps/cli/main.js');
@@ -279,8 +281,7 @@ describe('a running stowage serve', () => {
   it('exits with 0 when a statement hangs', async () => {
     server = start({ STOWAGE_SEED: 'false' });
     url = await server.ready;
-    const [, , , , host = ''] = (await readFile(pidFile(), 'utf8')).split('\n');
-    const other = new pg.Client({ host, user: 'stowage', database: 'stowage', ssl: false });
+    const other = new pg.Client({ ...(await addressOfEmbedded(join(folder, 'data/postgres'))), ssl: false });
     await other.connect();
     await other.query('BEGIN; LOCK TABLE objects IN ACCESS EXCLUSIVE MODE');
     const hanging = countObjects(url, key).catch(() => 'broken off');
@@ -345,11 +346,11 @@ describe('stowage serve ends with one line on standard error and exit code 1', (
   });
 
   it('when the database user may not create tables', async () => {
-    const server = RUN.postgres;
-    const admin = new pg.Client({ ...server, database: 'stowage', ssl: false });
+    const role = { user: 'powerless', password: 'of-the-test' };
+    const admin = new pg.Client({ ...RUN.superuser, ssl: false });
     await admin.connect();
-    await admin.query('CREATE ROLE powerless LOGIN');
-    const url = `postgresql://powerless@${encodeURIComponent(server.host)}:${String(server.port)}/stowage`;
+    await admin.query(`CREATE ROLE ${role.user} LOGIN PASSWORD '${role.password}'`);
+    const url = urlOf({ ...RUN.postgres, ...role });
     try {
       expect(await failure({ DATABASE_URL: url, STOWAGE_KEY_SECRET: 'x'.repeat(32) })).toMatch(/permission denied/);
     } finally {

@@ -142,7 +142,6 @@ describe('transaction', () => {
     const both = (first: string, second: string): Promise<void> =>
       database.transaction(async (tx) => {
         const isFirst = attempts++ < 2;
-        await tx.query(`SET LOCAL deadlock_timeout = '50ms'`);
         await add(tx, first);
         if (isFirst) await met();
         await add(tx, second);

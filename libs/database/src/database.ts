@@ -395,7 +395,9 @@ function sessionOptions(lockTimeoutMs: number, statementTimeoutMs: number): stri
 
 function dataSourceOptions({ at, poolMax, entities, migrations, logger }: DatabaseOptions): DataSourceOptions {
   const where =
-    typeof at === 'string' ? { url: at } : { host: at.host, port: at.port, username: at.user, database: at.database };
+    typeof at === 'string'
+      ? { url: at }
+      : { host: at.host, port: at.port, username: at.user, password: at.password, database: at.database };
   return {
     type: 'postgres',
     driver: { ...pg, Pool: DatabasePool },

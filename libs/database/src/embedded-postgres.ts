@@ -122,16 +122,17 @@ class EmbeddedServer implements EmbeddedPostgres {
   }
 
   async #isUnused(): Promise<boolean> {
-    const connection = this.#connection ?? (await connectTo(this.address));
+    const connection = this.#connection ?? (await connectTo(this.address, this.dataDir));
     // Without a connection, a server that runs has no connection left or is in recovery.
     if (connection === undefined) return !(await isAlive(this.#server));
     this.#connection = connection;
     connection.socket.ref(); // the process must not end during this check
     const giveUpAt = Date.now() + CLOSING_MS;
     for (let check = 1; ; check++) {
+      // Of a superuser's connection, such as a backup, this role sees no more than these columns. Autovacuum has no user.
       const query = connection.client.query<{ others: number; processes: number }>(
         `SELECT count(*)::int AS others, count(*) FILTER (WHERE application_name = '${IN_USE}')::int AS processes
-         FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`,
+         FROM pg_stat_activity WHERE datid IS NOT NULL AND usesysid IS NOT NULL AND pid <> pg_backend_pid()`,
       );
       const [row] = (await query.catch(() => undefined))?.rows ?? [];
       if (row === undefined) {

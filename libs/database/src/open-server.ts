@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { errorCode } from './error-code.js';
 import * as cluster from './postgres-cluster.js';
-import { findServer, isAlive, killOrphans, startTimeOf, type Postmaster } from './postmaster.js';
+import { passwordFile, readPasswords, type Passwords } from './postgres-passwords.js';
+import { findServer, isAlive, killOrphans, startTimeOf, stopPostmaster, type Postmaster } from './postmaster.js';
 import { StartupError } from '#platform';
 
 /** Where a client connects: `host` is the directory of a unix socket. */
@@ -13,6 +14,7 @@ export interface PostgresAddress {
   host: string;
   port: number;
   user: string;
+  password: string;
   database: string;
 }
 
@@ -35,8 +37,6 @@ export interface OpenServer {
 
 /** The application name of a ServerConnection. */
 export const IN_USE = 'stowage (in use)';
-const USER = 'stowage';
-const DATABASE = 'stowage';
 const PORT = 5432;
 
 /** Recovery replays up to `max_wal_size` of log, which takes more than 20 s on a small disk. */
@@ -82,20 +82,21 @@ export async function adoptOrStart(
     say(`creating the database in ${dataDir}`);
     await cluster.initCluster(programs, await runAs(), dataDir, settings['fsync'] !== 'off');
   }
+  const passwords = await readPasswords(dataDir);
 
   let hasSaidWaiting = false;
   const startedAt = Date.now();
   for (;;) {
     const running = await findServer(dataDir);
     if (running !== undefined) {
-      const opened = await whenReady(running, dataDir, true, say);
+      const opened = await whenReady(running, dataDir, passwords, true, say);
       if (opened !== undefined) return opened;
       continue; // the server has ended in the meantime
     }
 
     if (!hasSaidWaiting) say(`starting PostgreSQL ${programs.major}`);
     const started = await spawnServer(programs, await runAs(), dataDir, settings);
-    const opened = started.server && (await whenReady(started.server, dataDir, false, say));
+    const opened = started.server && (await whenReady(started.server, dataDir, passwords, false, say));
     if (opened !== undefined) return opened;
 
     const log = await started.log();
@@ -157,6 +158,7 @@ async function spawnServer(
 async function whenReady(
   server: Postmaster,
   dataDir: string,
+  passwords: Passwords,
   adopted: boolean,
   say: (line: string) => void,
 ): Promise<OpenServer | undefined> {
@@ -166,9 +168,13 @@ async function whenReady(
     // Checked before connecting, because each refused connection is a line in the log.
     const found = await findServer(dataDir);
     const listensAt = found?.pid === server.pid && found.state === 'ready' ? found.listensAt : undefined;
-    const connection = listensAt && (await connectTo(listensAt));
-    if (listensAt !== undefined && connection !== undefined) {
-      return { address: { ...listensAt, user: USER, database: DATABASE }, adopted, server, connection };
+    if (listensAt !== undefined) {
+      const address = { ...listensAt, user: 'stowage', password: passwords.stowage, database: 'stowage' };
+      const connection = await connectTo(address, dataDir).catch(async (error: unknown) => {
+        if (!adopted) await stopPostmaster(server);
+        throw error;
+      });
+      if (connection !== undefined) return { address, adopted, server, connection };
     }
     const waitedMs = Date.now() - startedAt;
     if (waitedMs > READY_WITHIN_MS) {
@@ -187,13 +193,14 @@ async function whenReady(
   return undefined;
 }
 
-/** Connects, and creates the database `stowage` when it is missing; undefined while the server accepts no connections. */
-export async function connectTo({ host, port }: { host: string; port: number }): Promise<ServerConnection | undefined> {
+/**
+ * Connects as the application's role; undefined while the server accepts no connections.
+ * @throws StartupError when the server rejects the password or does not know the role
+ */
+export async function connectTo(address: PostgresAddress, dataDir: string): Promise<ServerConnection | undefined> {
   const socket = new Socket();
   const client = new pg.Client({
-    host,
-    port,
-    user: USER,
+    ...address,
     // Not the database of the data: that could not be dropped or copied while a connection to it is open.
     database: 'postgres',
     application_name: IN_USE,
@@ -204,14 +211,21 @@ export async function connectTo({ host, port }: { host: string; port: number }):
   client.on('error', () => undefined); // the event 'end' follows
   try {
     await client.connect();
-    const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [DATABASE]);
-    if (rowCount === 0) await client.query(`CREATE DATABASE ${DATABASE}`);
     return { client, socket };
   } catch (cause) {
     socket.destroy();
+    // Waiting does not change these: a wrong password, no permission, no such database.
     const code = errorCode(cause);
-    // The user or the database does not exist, which waiting does not change.
+    if (code === '28P01') {
+      const path = passwordFile(dataDir);
+      throw new StartupError(
+        `the database in ${dataDir} rejects the password in ${path}: restore the file that was created with this database`,
+        { cause },
+      );
+    }
     if (code !== '28000' && code !== '3D000') return undefined;
-    throw new StartupError(`the PostgreSQL in ${host} was not created by Stowage: ${cluster.reason(cause)}`, { cause });
+    throw new StartupError(`the PostgreSQL in ${dataDir} was not created by Stowage: ${cluster.reason(cause)}`, {
+      cause,
+    });
   }
 }

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
 import { errorCode } from './error-code.js';
+import { createPasswords, type Passwords } from './postgres-passwords.js';
 import { pathHash, startTimeOf } from './postmaster.js';
 import { StartupError } from '#platform';
 
@@ -28,12 +29,25 @@ export interface RunAs {
 /** The owner of files. */
 export type Owner = Pick<Stats, 'uid' | 'gid'>;
 
-/** The overflow uid of Linux, which every system has, usually as `nobody`. */
+/**
+ * The user of a cluster that root creates. The uid has no account, and no other program runs as it: Debian and systemd assign
+ * none between 65520 and 65533.
+ */
+const OWN_UID = 65_525;
+/** The overflow uid of Linux, which every system has, usually as `nobody`. Other programs may run as it too. */
 const NOBODY = 65_534;
-/** Root outside of the namespace, `nobody` inside: can read files of root, and passes PostgreSQL's check. */
+/**
+ * `nobody` inside of a user namespace, which has a name, as initdb and single-user mode require, and passes PostgreSQL's check
+ * for root. Outside it is the user who starts it.
+ */
 const UNSHARE = ['unshare', '--user', `--map-user=${String(NOBODY)}`, `--map-group=${String(NOBODY)}`];
 /** The server does not inherit our environment: it may contain keys, and a PGDATA or LANG that would change the server. */
 const ENVIRONMENT = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', TZ: 'UTC' };
+/** No TCP: without a line of type "host" PostgreSQL rejects every such connection. */
+const PG_HBA = `# Written by Stowage. Passwords: see docs/operations.md.
+# TYPE  DATABASE  USER  METHOD
+local   all       all   scram-sha-256
+`;
 /** A socket's path has at most 103 bytes on macOS and 107 on Linux. */
 const SOCKET_DIR_BYTES_MAX = 103 - '/.s.PGSQL.5432'.length;
 
@@ -108,18 +122,11 @@ export async function chooseRunAs(programs: PostgresPrograms, dataDir: string, o
   }
 
   const failures: string[] = [];
-  if (owner?.uid !== 0) {
-    const runAs = { prefix: [], uid: owner?.uid ?? NOBODY, gid: owner?.gid ?? NOBODY };
+  for (const runAs of usersForRoot(owner)) {
     const closed = await findClosedFolder(runAs, dirname(dataDir));
     const failure =
       closed === undefined ? await probe(programs, runAs) : `uid ${String(runAs.uid)} may not enter ${closed}`;
     if (failure === undefined) return runAs;
-    failures.push(failure);
-  }
-  if (owner === undefined || owner.uid === 0 || owner.uid === NOBODY) {
-    const namespace = { prefix: UNSHARE, uid: 0, gid: 0 };
-    const failure = await probe(programs, namespace);
-    if (failure === undefined) return namespace;
     failures.push(failure);
   }
   const advice = 'start as an ordinary user, or install and keep the data (STOWAGE_DATA_DIR) where all users may enter';
@@ -129,28 +136,51 @@ export async function chooseRunAs(programs: PostgresPrograms, dataDir: string, o
 }
 
 /**
- * Creates the cluster in a directory next to its own and renames that, so that a kill leaves no incomplete cluster.
+ * The users that root can run PostgreSQL as, the best first. Only its own uid protects its files and processes from other
+ * programs, and the files of root from PostgreSQL.
+ */
+function usersForRoot(owner: Owner | undefined): RunAs[] {
+  const namespaceOfRoot = { prefix: UNSHARE, uid: 0, gid: 0 };
+  if (owner === undefined) {
+    // initdb needs the namespace; the server, whose files exist then, does not.
+    const ownUser = { prefix: UNSHARE, uid: OWN_UID, gid: OWN_UID };
+    return [ownUser, namespaceOfRoot, { prefix: [], uid: NOBODY, gid: NOBODY }];
+  }
+  if (owner.uid === 0) return [namespaceOfRoot];
+  const asOwner = { prefix: [], uid: owner.uid, gid: owner.gid };
+  return owner.uid === OWN_UID || owner.uid === NOBODY ? [asOwner, namespaceOfRoot] : [asOwner];
+}
+
+/**
+ * Creates the cluster with its roles and database in a directory next to its own and renames that, so that a kill leaves no
+ * incomplete cluster, and no cluster without its password file.
  * @throws StartupError when it cannot be created
  */
 export async function initCluster(programs: PostgresPrograms, runAs: RunAs, dataDir: string, durable: boolean) {
-  const unfinished = `${dataDir}.initdb-${String(process.pid)}-${randomBytes(4).toString('hex')}`;
+  const unfinished = unfinishedPath(dataDir);
   // Text is compared by bytes (the same order on every machine), while upper() and lower() know all of Unicode.
   const locale = ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
-  const args = ['-D', unfinished, '--username=stowage', '--auth=trust', '--no-instructions', ...locale];
+  // Nobody can connect until the superuser has a password.
+  const args = ['-D', unfinished, '--username=postgres', '--auth=reject', '--no-instructions', ...locale];
   if (!durable) args.push('--no-sync');
   try {
     await removeUnfinished(dataDir);
+    const passwords = await createPasswords(dataDir, unfinishedPath(dataDir));
     await fs.mkdir(unfinished, { mode: 0o700 });
     if (process.geteuid?.() === 0) await fs.chown(unfinished, runAs.uid, runAs.gid);
-    let result = await run(runAs, programs.initdb, args);
+    let creator = runAs;
+    let result = await run(creator, programs.initdb, args);
     // initdb, unlike the server, requires a user with a name; an arbitrary uid of a container has none.
     if (result.output.includes('could not look up effective user ID')) {
-      result = await run({ ...runAs, prefix: UNSHARE }, programs.initdb, args);
+      creator = { ...runAs, prefix: UNSHARE };
+      result = await run(creator, programs.initdb, args);
     }
+    if (result.code === 0) result = await createRoles(programs, creator, unfinished, passwords, durable);
     if (result.code !== 0) {
       const line = /initdb: error: .*|.*FATAL: .*/.exec(result.output)?.[0] ?? lastLine(result.output);
       throw new StartupError(`the database could not be created in ${dataDir}: ${line}`);
     }
+    await replaceFile(join(unfinished, 'pg_hba.conf'), PG_HBA);
     await fs.rename(unfinished, dataDir);
   } catch (cause) {
     await fs.rm(unfinished, { recursive: true, force: true, maxRetries: 3 });
@@ -159,6 +189,43 @@ export async function initCluster(programs: PostgresPrograms, runAs: RunAs, data
     if (cause instanceof StartupError) throw cause;
     const advice = 'choose another folder with STOWAGE_DATA_DIR (in a volume: one below its root)';
     throw new StartupError(`the database could not be created in ${dataDir} (${reason(cause)}): ${advice}`, { cause });
+  }
+}
+
+/**
+ * Sets the password of the superuser, and creates the application's role and database, in single-user mode: without a
+ * connection, and with the passwords on standard input, where other users do not see them.
+ */
+async function createRoles(
+  programs: PostgresPrograms,
+  runAs: RunAs,
+  dir: string,
+  passwords: Passwords,
+  durable: boolean,
+): Promise<{ code: number | null; output: string }> {
+  const settings = [
+    'exit_on_error=on',
+    // An error must not print its statement, which contains a password.
+    'log_min_error_statement=panic',
+    `fsync=${durable ? 'on' : 'off'}`,
+  ];
+  const args = ['--single', '-D', dir, ...settings.flatMap((setting) => ['-c', setting]), 'postgres'];
+  const statements = [
+    `ALTER ROLE postgres PASSWORD '${passwords.postgres}'`,
+    `CREATE ROLE stowage LOGIN PASSWORD '${passwords.stowage}'`,
+    'CREATE DATABASE stowage OWNER stowage',
+  ];
+  return run(runAs, programs.postgres, args, statements.join('\n') + '\n');
+}
+
+/** Replaces the content of a file and keeps its owner. Root does this in another user's directory: O_NOFOLLOW. */
+async function replaceFile(path: string, content: string): Promise<void> {
+  const file = await fs.open(path, constants.O_WRONLY | constants.O_TRUNC | constants.O_NOFOLLOW);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 
@@ -240,12 +307,17 @@ export function lastLine(text: string): string {
   return text.trimEnd().split('\n').at(-1) ?? '';
 }
 
+/** The path of an incomplete file or directory of this process, which removeUnfinished removes after a kill. */
+function unfinishedPath(dataDir: string): string {
+  return `${dataDir}.initdb-${String(process.pid)}-${randomBytes(4).toString('hex')}`;
+}
+
 async function removeUnfinished(dataDir: string): Promise<void> {
   const prefix = `${basename(dataDir)}.initdb-`;
   for (const name of await fs.readdir(dirname(dataDir))) {
     const pid = /^(\d+)-[0-9a-f]{8}$/.exec(name.startsWith(prefix) ? name.slice(prefix.length) : '')?.[1];
     if (pid === undefined) continue;
-    // A directory with our pid is of an earlier process: a container's processes get the same pids at every start.
+    // A path with our pid is of an earlier process: a container's processes get the same pids at every start.
     if (Number(pid) !== process.pid && (await startTimeOf(Number(pid))) !== undefined) continue;
     await fs.rm(join(dirname(dataDir), name), { recursive: true, force: true, maxRetries: 3 });
   }
@@ -269,9 +341,15 @@ async function probe(programs: PostgresPrograms, runAs: RunAs): Promise<string |
   return code === 0 ? undefined : lastLine(output);
 }
 
-async function run(runAs: RunAs, program: string, args: string[]): Promise<{ code: number | null; output: string }> {
+async function run(
+  runAs: RunAs,
+  program: string,
+  args: string[],
+  input = '',
+): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve) => {
-    const child: ChildProcess = spawnProgram(runAs, program, args, ['ignore', 'pipe', 'pipe']);
+    const child: ChildProcess = spawnProgram(runAs, program, args, ['pipe', 'pipe', 'pipe']);
+    child.stdin?.on('error', () => undefined).end(input); // a program may end without reading it
     let output = '';
     const collect = (chunk: Buffer): void => void (output += chunk.toString());
     child.stdout?.on('data', collect);

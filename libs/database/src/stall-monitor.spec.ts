@@ -1,6 +1,7 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { urlOf } from '../../../test/harness/tables.js';
 import { Database } from './database.js';
 import { DatabaseStalledError } from './stall-monitor.js';
 import { isConnectionLoss } from './sqlstates.js';
@@ -25,9 +26,9 @@ class Forwarder {
     return forwarder;
   }
 
-  urlOf({ address: { user, database } }: TestDatabase): string {
+  urlOf({ address }: TestDatabase): string {
     const { port } = this.server.address() as { port: number };
-    return `postgresql://${user}@127.0.0.1:${String(port)}/${database}`;
+    return urlOf({ ...address, host: '127.0.0.1', port });
   }
 
   stop(): void {
