@@ -10,11 +10,10 @@ import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { FEEDS } from '../feeds.js';
 import { FoundationModule } from '../foundation.module.js';
-import { DocumentsController } from './documents.controller.js';
 import { FirstStart } from './first-start.js';
 import { Fixtures } from './fixtures.js';
 import { HealthController } from './health.controller.js';
-import { RootController } from './root.controller.js';
+import { RootController, ServerRootController } from './root.controller.js';
 
 @Module({})
 export class ApiModule {
@@ -34,7 +33,7 @@ export class ApiModule {
         AnalyticsModule,
         ...feeds,
       ],
-      controllers: [RootController, DocumentsController, HealthController],
+      controllers: [ServerRootController, RootController, HealthController],
       providers: [
         FirstStart,
         Fixtures,

@@ -8,7 +8,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
 import { ApiModule } from './api.module.js';
-import { serveOpenApi, useAbsoluteAssetUrls } from './swagger-ui.js';
+import { serveDocuments } from './documents.js';
 
 /** Creates the whole HTTP server, ready to listen; the tests use it too. */
 export async function createApp(
@@ -22,7 +22,6 @@ export async function createApp(
     createHttpAdapter(config, log),
     { logger: nestLog(log), bodyParser: false, abortOnError: false },
   );
-  useAbsoluteAssetUrls(app.getHttpAdapter().getInstance());
   const slots = new RequestSlots(installation.database, config.database);
   const finishHttp = prepareHttp(app, config, app.get(ByteBudget), (fastify) => {
     app.get(Authentication).guard(fastify);
@@ -30,7 +29,7 @@ export async function createApp(
     app.get(Idempotency).guard(fastify);
     slots.release(fastify);
   });
-  serveOpenApi(app);
+  serveDocuments(app);
   await app.init();
   finishHttp();
   return app;

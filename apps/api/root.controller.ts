@@ -1,8 +1,8 @@
 import { ApiResult, API, BODY_LIMITS, preferredType, requestOrigin, Rules } from '#http';
 import { Config } from '#platform';
 import { FEED_LIST_MAX } from '#feeds';
-import { Controller, Get, Req, Res } from '@nestjs/common';
-import { ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
+import { Controller, Get, Redirect, Req, Res } from '@nestjs/common';
+import { ApiExcludeController, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { htmlPage } from './html-page.js';
 
@@ -72,6 +72,18 @@ export class LimitsDto {
     example: 10000,
   })
   feed_list_max: number;
+}
+
+/** The root of the server leads to the list of resources. */
+@ApiExcludeController()
+@Controller()
+export class ServerRootController {
+  @Get()
+  @Rules({ roles: 'anyone', produces: ROOT_TYPES })
+  @Redirect(`${API}/`)
+  redirectToApi(): void {
+    // The decorator redirects.
+  }
 }
 
 @ApiTags('root')

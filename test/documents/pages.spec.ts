@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
-import { TestApi, type TestProject } from '../harness/api.js';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 
 const BROWSER = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8';
 const SETTINGS = {
@@ -114,23 +114,69 @@ describe('the reference', () => {
   it('serves its scripts', async () => {
     for (const path of ['/redoc/redoc.js', '/docs/swagger-ui-bundle.js', '/docs/swagger-ui-init.js']) {
       const reply = await api.call('GET', api.origin + path);
-      expect(reply.headers.get('content-type')).toMatch(/^(?:text|application)\/javascript\b/);
-      expect(reply.text.length).toBeGreaterThan(1000);
+      expect(reply.headers.get('content-type')).toBe('text/javascript; charset=utf-8');
+      expect(reply.text.length).toBeGreaterThan(path.includes('init') ? 100 : 1_000_000);
     }
   });
 });
 
+const PAGES = ['/docs', '/docs/swagger-ui-init.js', '/redoc', '/problems', '/openapi.json', '/openapi.yaml'];
+const FILES = ['/docs/swagger-ui-bundle.js', '/docs/swagger-ui.css', '/docs/favicon-32x32.png', '/redoc/redoc.js'];
+
 describe('documents', () => {
-  it.each(['/docs', '/docs/swagger-ui-init.js', '/redoc', '/problems', '/openapi.json', '/openapi.yaml'])(
-    'at %s can be revalidated',
-    async (path) => {
-      const first = await api.call('GET', api.origin + path);
-      expect([first.status, first.headers.get('cache-control')]).toEqual([200, 'private, no-cache']);
+  function get(path: string, encoding: string, ifNoneMatch?: string): Promise<Reply> {
+    const headers = {
+      'Accept-Encoding': encoding,
+      ...(ifNoneMatch === undefined ? {} : { 'If-None-Match': ifNoneMatch }),
+    };
+    return api.call('GET', api.origin + path, { headers });
+  }
+
+  it.each(PAGES)('at %s are revalidated by every cache', async (path) => {
+    expect((await get(path, 'identity')).headers.get('cache-control')).toBe('public, no-cache');
+  });
+
+  it.each(FILES)('at %s, which are files of a dependency, are cached for a day', async (path) => {
+    expect((await get(path, 'identity')).headers.get('cache-control')).toBe('public, max-age=86400');
+  });
+
+  it.each([...PAGES, ...FILES])('at %s have a strong ETag for each encoding, which gets 304', async (path) => {
+    const tags = new Set<string>();
+    for (const encoding of ['identity', 'gzip']) {
+      const first = await get(path, encoding);
       const etag = first.headers.get('etag') ?? '';
-      const again = await api.call('GET', api.origin + path, { headers: { 'If-None-Match': etag } });
+      expect(etag).toMatch(/^"[\w-]+"$/);
+      tags.add(etag);
+      expect([first.status, first.headers.get('vary')]).toEqual([200, 'Accept-Encoding']);
+      const again = await get(path, encoding, `"other", ${etag}`);
       expect([again.status, again.text, again.headers.get('etag')]).toEqual([304, '', etag]);
-    },
-  );
+      for (const name of ['cache-control', 'vary']) expect(again.headers.get(name)).toBe(first.headers.get(name));
+      for (const name of ['content-type', 'content-encoding']) expect(again.headers.get(name)).toBeNull();
+      expect((await get(path, encoding, '"other"')).status).toBe(200);
+    }
+    expect(tags.size).toBe(path.endsWith('.png') ? 1 : 2);
+  });
+
+  it.each([
+    ['', null],
+    ['identity', null],
+    ['br', null],
+    ['gzip;q=0', null],
+    ['gzip;q=0.1, identity', null],
+    ['gzip', 'gzip'],
+    ['GZIP', 'gzip'],
+    ['gzip, deflate, br, zstd', 'gzip'],
+    ['br;q=1.0, gzip;q=0.2', 'gzip'],
+    ['*', 'gzip'],
+  ])('for Accept-Encoding %j have the Content-Encoding %j, and the same content', async (accepted, encoding) => {
+    const plain = await get('/problems', 'identity');
+    const reply = await get('/problems', accepted);
+    expect([reply.headers.get('content-encoding'), reply.text]).toEqual([encoding, plain.text]);
+  });
+
+  it('are not compressed when that would not make them smaller', async () => {
+    expect((await get('/docs/favicon-32x32.png', 'gzip')).headers.get('content-encoding')).toBeNull();
+  });
 });
 
 describe('health', () => {
@@ -158,14 +204,11 @@ describe('HEAD', () => {
       '/batches?page=0',
     ];
     const urls = [...below, '/projects'].map((path) => `${api.origin}/api/v1${path}`);
-    for (const url of [
-      ...urls,
-      ...['/redoc', '/problems', '/healthcheck', '/openapi.json'].map((path) => api.origin + path),
-    ]) {
+    for (const url of [...urls, ...[...PAGES, ...FILES, '/healthcheck'].map((path) => api.origin + path)]) {
       const key = url.endsWith('/projects') ? api.operatorKey : project.keys.analyst;
       const [get, head] = [await api.call('GET', url, { key }), await api.call('HEAD', url, { key })];
       expect([url, head.status, head.text]).toEqual([url, get.status, '']);
-      for (const name of ['content-type', 'etag', 'cache-control', 'vary']) {
+      for (const name of ['content-type', 'content-length', 'content-encoding', 'etag', 'cache-control', 'vary']) {
         expect([url, name, head.headers.get(name)]).toEqual([url, name, get.headers.get(name)]);
       }
     }

@@ -16,3 +16,12 @@ export function preferredType(
   const preferred = accepts({ headers: { accept: ranges } } as IncomingMessage).type([...types]);
   return typeof preferred === 'string' ? preferred : undefined;
 }
+
+/** Whether the client prefers gzip to no compression. */
+export function acceptsGzip({ headers }: Pick<FastifyRequest, 'headers'>): boolean {
+  const encoding = headers['accept-encoding'];
+  return (
+    encoding !== undefined &&
+    accepts({ headers: { 'accept-encoding': encoding } } as IncomingMessage).encoding(['gzip', 'identity']) === 'gzip'
+  );
+}

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 
 /** A strong entity tag: a digest of the representation, so that equal tags mean equal bytes. */
-export function etagOf(representation: string): string {
+export function etagOf(representation: string | Buffer): string {
   return `"${hash('sha256', representation, 'base64url').slice(0, 22)}"`;
 }

@@ -4,6 +4,9 @@ import type { Config } from '#platform';
 import { etagOf } from './etag.js';
 import { Problem } from './problems.js';
 
+/** Headers that describe the content, which a 304 has not. */
+const OF_CONTENT = ['content-type', 'content-length', 'content-encoding'];
+
 /** The precondition headers of a request as they were sent; plain data, so that a job can keep them. */
 export interface Preconditions {
   ifMatch?: string | undefined;
@@ -92,7 +95,8 @@ export function respondToConditionalGet(
     done(null, payload);
     return;
   }
-  reply.code(304).removeHeader('content-type').removeHeader('content-length');
+  reply.code(304);
+  for (const name of OF_CONTENT) reply.removeHeader(name);
   // Fastify removes the body of a response to HEAD itself, and fails where there is none.
   done(null, request.method === 'HEAD' ? payload : null);
 }

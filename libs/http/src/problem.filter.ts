@@ -22,8 +22,6 @@ export const NOT_FOUND = {
 
 const BY_STATUS: Readonly<Record<number, { slug: ProblemSlug; detail: string }>> = {
   400: { slug: 'malformed-request', detail: 'The request cannot be parsed.' },
-  // @fastify/static rejects paths such as /docs/%00 and /docs//x with 403; the API's routes throw a Problem.
-  403: NOT_FOUND,
   404: NOT_FOUND,
   414: { slug: 'uri-too-long', detail: 'The URL is too long.' },
   415: BY_FASTIFY_CODE.FST_ERR_CTP_INVALID_MEDIA_TYPE as { slug: ProblemSlug; detail: string },

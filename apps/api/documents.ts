@@ -1,0 +1,98 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { projectFile } from '#platform';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { dump } from 'js-yaml';
+import { Marked } from 'marked';
+import { gfmHeadingId } from 'marked-gfm-heading-id';
+import { htmlPage } from './html-page.js';
+import { createOpenApi } from './openapi.js';
+import { StaticDocument } from './static-document.js';
+
+const HTML = 'text/html; charset=utf-8';
+const SCRIPT = 'text/javascript; charset=utf-8';
+
+const SWAGGER_PAGE = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Stowage API</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="icon" href="/docs/favicon-32x32.png">
+<style>body { margin: 0 }</style>
+<div id="swagger-ui"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/swagger-ui-init.js"></script>
+</html>
+`;
+
+const SWAGGER_INIT = `SwaggerUIBundle({
+  url: '/openapi.json',
+  dom_id: '#swagger-ui',
+  presets: [SwaggerUIBundle.presets.apis],
+  deepLinking: true,
+  // The default sends the document to a service on the internet.
+  validatorUrl: null,
+});
+`;
+
+const REDOC_PAGE = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Stowage API</title>
+<style>body { margin: 0 }</style>
+<redoc spec-url="/openapi.json" disable-search></redoc>
+<script src="/redoc/redoc.js"></script>
+</html>
+`;
+
+/**
+ * Serves the documents at the root of the server: the OpenAPI document, Swagger UI, ReDoc and the page of problems. All files
+ * are served from here, so that the reference works without internet access.
+ */
+export function serveDocuments(app: NestFastifyApplication): void {
+  const fastify = app.getHttpAdapter().getInstance();
+  for (const [url, document] of Object.entries(documents(app))) {
+    fastify.route({
+      method: 'GET',
+      url,
+      // Query parameters are accepted and ignored: Swagger UI has some of its own.
+      config: { roles: 'anyone', isApiRoute: true, query: true, produces: [document.type.replace(/;.*/, '')] },
+      handler: (request, reply) => document.send(request, reply),
+    });
+  }
+}
+
+function documents(app: NestFastifyApplication): Record<string, StaticDocument> {
+  const openApi = createOpenApi(app);
+  const swaggerPage = new StaticDocument(HTML, () => SWAGGER_PAGE);
+  return {
+    '/openapi.json': new StaticDocument('application/json; charset=utf-8', () => JSON.stringify(openApi)),
+    '/openapi.yaml': new StaticDocument('text/yaml; charset=utf-8', () =>
+      dump(openApi, { skipInvalid: true, noRefs: true }),
+    ),
+    '/docs': swaggerPage,
+    '/docs/index.html': swaggerPage,
+    '/docs/swagger-ui-init.js': new StaticDocument(SCRIPT, () => SWAGGER_INIT),
+    '/docs/swagger-ui-bundle.js': packageFile('swagger-ui-dist/swagger-ui-bundle.js', SCRIPT),
+    '/docs/swagger-ui.css': packageFile('swagger-ui-dist/swagger-ui.css', 'text/css; charset=utf-8'),
+    '/docs/favicon-32x32.png': packageFile('swagger-ui-dist/favicon-32x32.png', 'image/png'),
+    '/redoc': new StaticDocument(HTML, () => REDOC_PAGE),
+    '/redoc/redoc.js': packageFile('redoc/bundles/redoc.standalone.js', SCRIPT),
+    // The page that the `type` of every problem links to.
+    '/problems': new StaticDocument(HTML, renderProblemsPage),
+  };
+}
+
+/** A file of a dependency, which only an update of the dependency changes. */
+function packageFile(name: string, type: string): StaticDocument {
+  const path = createRequire(import.meta.url).resolve(name);
+  return new StaticDocument(type, () => readFile(path), 'public, max-age=86400');
+}
+
+async function renderProblemsPage(): Promise<string> {
+  const markdown = await readFile(projectFile('docs/problems.md'), 'utf8');
+  const body = await new Marked().use(gfmHeadingId()).parse(markdown.replace(/^# .*\n/, ''));
+  return htmlPage('Problems', body);
+}
