@@ -117,6 +117,33 @@ describe('the memory budget', () => {
     expect(peakBytes).toBeLessThanOrEqual(SHARE + SMALL_SHARE + 64 * 1024);
   }, 60_000);
 
+  it('releases the body of a request whose client leaves while it waits for a database connection', async () => {
+    const body = JSON.stringify({ batch_id: 'locked', object_id: 'o', data: [] });
+    await postSmall(project.keys.producer, 'locked');
+    const replies: Promise<Reply>[] = [];
+    const postObject = (): number => replies.push(api.call('POST', '/objects', { key: project.keys.producer, body }));
+    await api.db.transaction(async (tx) => {
+      await tx.query(`SELECT FROM batches WHERE batch_id = 'locked' AND project_id = $1 FOR UPDATE`, [
+        project.projectId,
+      ]);
+      // As many as the server has connections, so that the last one waits for another request to end.
+      for (let i = 0; i < 20; i++) postObject();
+      await expectUsed(20 * body.length);
+      const leaving = new AbortController();
+      const left = fetch(`${api.origin}/api/v1/objects`, {
+        method: 'POST',
+        headers: { 'X-Api-Key': project.keys.producer, 'Content-Type': 'application/json' },
+        body,
+        signal: leaving.signal,
+      });
+      await expectUsed(21 * body.length);
+      leaving.abort();
+      await expect(left).rejects.toThrow();
+      await expectUsed(20 * body.length);
+    });
+    await Promise.all(replies);
+  });
+
   it('holds nothing for a request of which only the headers have arrived', async () => {
     const socket = startBatch(project.keys.producer, 1_000_000, '', 'Expect: 100-continue');
     let received = '';

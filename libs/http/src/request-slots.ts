@@ -99,6 +99,8 @@ export class RequestSlots {
     );
     const leave = (): void => {
       leaveQueue?.();
+      // The response is not received; sending it releases the memory of the body.
+      done(clientGone());
     };
     if (leaveQueue !== null) reply.raw.once('close', leave);
   }
@@ -108,12 +110,15 @@ export class RequestSlots {
     const admission = new Admission(projectId, isRead ? new QueryScope() : null);
     request.admission = admission;
     if (admission.scope !== null) this.beginRead(request, admission, admission.scope);
-    reply.raw.on('close', () => {
+    const onClose = (): void => {
       // A response that has begun was produced, or failed on the way.
       if (reply.raw.headersSent) this.end(admission);
       // Otherwise the handler still runs and uses its slot.
-      else admission.scope?.cancel(new ClientGoneError('the client has closed the connection'));
-    });
+      else admission.scope?.cancel(clientGone());
+    };
+    // The client may have left during the authentication.
+    if (reply.raw.closed) onClose();
+    else reply.raw.once('close', onClose);
   }
 
   private beginRead(request: FastifyRequest, admission: Admission, scope: QueryScope): void {
@@ -166,6 +171,10 @@ class Admission {
     readonly projectId: number,
     readonly scope: QueryScope | null,
   ) {}
+}
+
+function clientGone(): ClientGoneError {
+  return new ClientGoneError('the client has closed the connection');
 }
 
 function busy(reason: SlotRejection): Problem {
