@@ -234,3 +234,21 @@ it('stores at most two batches of a project at a time, and leaves the other conn
   });
   expect(await Promise.all(writes)).toEqual(batches.map(() => ['added']));
 });
+
+it('stores a batch while two others of its project are written without pause', async () => {
+  let isStored = false;
+  const writeUntilStored = async (batch: string, client: string): Promise<boolean> => {
+    for (let i = 0; i < 100 && !isStored; i++) {
+      await writeObjects([reading(`${batch} ${client} ${String(i)}`, i)], 'keep', batch);
+    }
+    return isStored;
+  };
+  const batches = ['busy', 'busier'];
+  const first = batches.map((batch) => writeUntilStored(batch, 'first'));
+  // The second client of each batch writes while the write of the first one is being stored, and so on in turns.
+  for (let i = 0; i < 2; i++) await new Promise(setImmediate);
+  const second = batches.map((batch) => writeUntilStored(batch, 'second'));
+  await writeObjects([reading('third', 1)], 'keep', 'third');
+  isStored = true;
+  expect(await Promise.all([...first, ...second])).toEqual([true, true, true, true]);
+});

@@ -24,9 +24,8 @@ const TOTAL_LENGTH_MAX = 256 * 1024 * 1024;
 const OBJECT_LENGTH = 200;
 /** Attempts where objects are created, moved or deleted while a write waits for the locks of their batches. */
 const RACE_ATTEMPTS = 5;
-
-/** Queues of one project that are stored at a time. */
-const DRAINS_PER_PROJECT = 2;
+/** Statements and transactions for one project at a time. */
+const STORING_PER_PROJECT = 2;
 
 export interface FeedWrite {
   projectId: number;
@@ -64,8 +63,8 @@ export class FeedWriter {
   /** By project, batch and `ifExists`. */
   private readonly queues = new Map<string, Queue>();
   private totalLength = 0;
-  /** The requests of these writes have no slots of their own; each queue that is being stored holds a connection. */
-  private readonly drains = new ProjectSlots({ perProject: DRAINS_PER_PROJECT });
+  /** They limit the connections of a project, because the requests of these writes take no slot of `RequestSlots`. */
+  private readonly slots = new ProjectSlots({ perProject: STORING_PER_PROJECT });
 
   constructor(
     private readonly store: FeedWriteStore,
@@ -89,7 +88,7 @@ export class FeedWriter {
       if (queue.writes.push({ write, length, resolve, reject }) > 1 || this.queues.has(key)) return;
       this.queues.set(key, queue);
       // After all received requests are read: otherwise the first of many would be stored alone while the others wait.
-      setImmediate(() => void this.drains.run(projectId, () => this.drain(key, queue)));
+      setImmediate(() => void this.drain(projectId, key, queue));
     });
   }
 
@@ -118,11 +117,14 @@ export class FeedWriter {
     throw new Problem('unavailable', { detail: 'The same objects are being changed by other requests; retry later.' });
   }
 
-  private async drain(key: string, queue: Queue): Promise<void> {
+  /** Takes a slot for each group, so that a queue that never becomes empty does not block the others of its project. */
+  private async drain(projectId: number, key: string, queue: Queue): Promise<void> {
     while (queue.writes.length > 0) {
-      const group = takeGroup(queue);
-      await this.storeGroup(group);
-      for (const { length } of group) this.totalLength -= length;
+      await this.slots.run(projectId, async () => {
+        const group = takeGroup(queue);
+        await this.storeGroup(group);
+        for (const { length } of group) this.totalLength -= length;
+      });
     }
     this.queues.delete(key);
   }
