@@ -3,7 +3,7 @@ import { expectProblem } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { waitFor } from '../jobs/jobs.js';
 
-/** Two of these are reserved, and two are for work without a project. */
+/** Two of these are reserved, and two are for streams, large batches, jobs and housekeeping. */
 const POOL_MAX = 8;
 const PROJECT_CONNECTIONS = POOL_MAX - 4;
 const BATCH = 'locked';
@@ -79,6 +79,47 @@ describe('a project whose 20 requests wait for a locked batch', () => {
       const reply = await api.call('POST', path, { key: project.keys.producer, body: { temperature: 21 } });
       expect([reply.status, reply.text]).toEqual([201, reply.text]);
     });
+  });
+});
+
+describe('a project whose 20 pages of batches wait for their nested objects', () => {
+  it('holds one connection for them, and another project is served', async () => {
+    const [{ keys }] = projects;
+    let bodies: Promise<string>[] = [];
+    await api.db.transaction(async (tx) => {
+      await tx.query('LOCK TABLE objects');
+      // Resolved when the responses have begun.
+      const responses = Array.from({ length: 20 }, () =>
+        fetch(`${api.origin}/api/v1/batches?include=objects`, { headers: { 'X-Api-Key': keys.analyst } }),
+      );
+      bodies = (await Promise.all(responses)).map((response) => response.text());
+      expect((await api.call('GET', '/batches', { key: bystander.keys.analyst })).status).toBe(200);
+      expect(await countLockWaits()).toBe(1);
+    });
+    for (const body of await Promise.all(bodies)) expect(JSON.parse(body)).toHaveProperty('results');
+  });
+});
+
+describe('a project that streams the bodies of 20 jobs', () => {
+  it('holds two connections to store them, and another project is served', async () => {
+    const [{ keys }] = projects;
+    let requests: Promise<Reply>[] = [];
+    await api.db.transaction(async (tx) => {
+      await tx.query('LOCK TABLE job_parts IN SHARE MODE');
+      requests = Array.from({ length: 20 }, (_, i) =>
+        api.call('PUT', `/batches/job-${String(i)}`, {
+          key: keys.producer,
+          body: '{"object_id":"of-a-job","data":[]}\n',
+          headers: { 'Content-Type': 'application/x-ndjson', Prefer: 'respond-async' },
+        }),
+      );
+      await waitFor(async () => ((await countLockWaits()) === 2 ? true : undefined));
+      for (let i = 0; i < 20; i++) {
+        expect((await api.call('GET', '/batches', { key: bystander.keys.analyst })).status).toBe(200);
+      }
+      expect(await countLockWaits()).toBe(2);
+    });
+    for (const { status } of await Promise.all(requests)) expect(status).toBe(202);
   });
 });
 

@@ -22,17 +22,20 @@ export class BatchReader {
    * leaves most of it to short requests, and half of that for one project.
    */
   private readonly slots: ProjectSlots;
+  /** The statements of pages with nested objects run after the response has begun, when its request has no slot any more. */
+  private readonly nestedReads: ProjectSlots;
 
   constructor(
     private readonly store: BatchReadStore,
     private readonly database: Database,
     { database: { sharedMax } }: Config,
   ) {
-    this.slots = new ProjectSlots({
+    const shares = {
       total: Math.max(1, Math.floor(sharedMax / 4)),
       perProject: Math.max(1, Math.floor(sharedMax / 8)),
-      waitMs: SLOT_WAIT_MS,
-    });
+    };
+    this.slots = new ProjectSlots({ ...shares, waitMs: SLOT_WAIT_MS });
+    this.nestedReads = new ProjectSlots(shares);
   }
 
   /**
@@ -86,7 +89,9 @@ export class BatchReader {
     yield head;
     let separator = '';
     for (const { batch_id: batchId } of rows) {
-      const found = await this.store.findWithObjects(projectId, batchId, { limit: OBJECTS_MAX });
+      const found = await this.nestedReads.run(projectId, () =>
+        this.store.findWithObjects(projectId, batchId, { limit: OBJECTS_MAX }),
+      );
       if (found === null) continue;
       const dto = batchDto(base, found.batch);
       const last = found.objects.at(-1);

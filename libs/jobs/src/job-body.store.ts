@@ -1,4 +1,4 @@
-import { Config } from '#platform';
+import { Config, ProjectSlots } from '#platform';
 import { JsonBody, NdjsonBody } from '#http';
 import { isUniqueViolation, Sequence } from '#database';
 import { Injectable } from '@nestjs/common';
@@ -6,10 +6,14 @@ import { JobStore, type ClaimedJob, type JobKey } from './job.store.js';
 
 /** A stream is stored in parts of at least this size; one part is held in memory. */
 const PART_BYTES = 1024 ** 2;
+/** Parts of one project that are stored at a time; the request of a stream takes no slot of `RequestSlots`. */
+const PARTS_PER_PROJECT = 2;
 
 /** Stores and reads the bodies of jobs: a JSON body in one part, a stream in as many as it needs. */
 @Injectable()
 export class JobBodyStore {
+  private readonly slots = new ProjectSlots({ perProject: PARTS_PER_PROJECT });
+
   constructor(
     private readonly jobs: JobStore,
     private readonly sequence: Sequence,
@@ -27,8 +31,10 @@ export class JobBodyStore {
     let parts = 0;
     try {
       for await (const bytes of partsOf(body.bytes)) {
-        if (parts === 0) await this.saveFirstPart(key, bytes);
-        else await this.jobs.addPart(key, parts, bytes);
+        const part = parts;
+        await this.slots.run(projectId, () =>
+          part === 0 ? this.saveFirstPart(key, bytes) : this.jobs.addPart(key, part, bytes),
+        );
         parts++;
       }
     } catch (error) {
