@@ -94,6 +94,9 @@ describe('a client that leaves before its response', () => {
       await untilLockWaits(1);
       leaving.abort();
       await expect(request).rejects.toThrow();
+      // Answered after the server has seen the client leave.
+      expect((await patient.call('GET', '/batches', { key: project.keys.analyst })).status).toBe(200);
+      expect(await countLockWaits()).toBe(1);
     });
     await waitFor(async () => {
       const reply = await api.call('GET', '/objects/left', { key: project.keys.analyst });

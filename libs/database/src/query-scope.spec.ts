@@ -7,6 +7,7 @@ const SILENT = { log: () => undefined, warn: () => undefined, error: () => undef
 /** Two of them are reserved. */
 const POOL_MAX = 6;
 const SLEEP = 'SELECT pg_sleep(60)';
+const LOCK = 'SELECT pg_advisory_xact_lock(1), 1 AS one';
 
 let db: TestDatabase;
 let database: Database;
@@ -26,33 +27,35 @@ beforeEach(async () => {
 });
 afterEach(() => database.close());
 
-async function pidsOfSleepers(): Promise<number[]> {
-  const rows = await database.reserved.query<{ pid: number }>(
-    `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`,
-  );
-  return rows.map(({ pid }) => pid);
-}
-
-async function untilSleeping(count: number): Promise<number[]> {
+/** Waits until so many statements wait for this event. @returns the ids of their backends */
+async function untilWaiting(event: 'PgSleep' | 'advisory', count: number): Promise<number[]> {
   for (;;) {
-    const pids = await pidsOfSleepers();
-    if (pids.length === count) return pids;
+    const rows = await database.reserved.query<{ pid: number }>(
+      'SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = $1',
+      [event],
+    );
+    if (rows.length === count) return rows.map(({ pid }) => pid);
   }
 }
 
 describe('the queries of a scope', () => {
   it('end with the reason in the database too when they are cancelled, and their connections are not used again', async () => {
     const scope = new QueryScope();
-    const queries = [1, 2].map(() => database.within(scope).query(SLEEP));
-    const other = database.within(new QueryScope()).query('SELECT pg_sleep(0.5), 1 AS one');
-    const failures = Promise.allSettled(queries);
-    const pids = await untilSleeping(3);
-    scope.cancel(new Error('of the test'));
-    for (const result of await failures) expect(result).toMatchObject({ reason: new Error('of the test') });
+    let other: Promise<object[]> = Promise.resolve([]);
+    await db.transaction(async (tx) => {
+      await tx.query(LOCK);
+      const failures = Promise.allSettled([1, 2].map(() => database.within(scope).query(SLEEP)));
+      other = database.within(new QueryScope()).query(LOCK);
+      const pids = await untilWaiting('PgSleep', 2);
+      await untilWaiting('advisory', 1);
+      scope.cancel(new Error('of the test'));
+      for (const result of await failures) expect(result).toMatchObject({ reason: new Error('of the test') });
+      await untilWaiting('PgSleep', 0);
+      await untilWaiting('advisory', 1);
+      const used = await database.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+      expect(pids).not.toContain(used[0]?.pid);
+    });
     expect(await other).toMatchObject([{ one: 1 }]);
-    await untilSleeping(0);
-    const left = await database.query<{ pid: number }>('SELECT pid FROM pg_stat_activity WHERE pid = ANY ($1)', [pids]);
-    expect(left.length).toBeLessThanOrEqual(1);
   });
 
   it('fail at once after it was cancelled', async () => {
