@@ -27,7 +27,7 @@ export async function createApp(
     app.get(Authentication).guard(fastify);
     slots.guard(fastify);
     app.get(Idempotency).guard(fastify);
-    slots.release(fastify);
+    slots.releaseOnSend(fastify);
   });
   serveDocuments(app);
   await app.init();

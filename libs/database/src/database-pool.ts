@@ -34,7 +34,7 @@ export class DatabasePool extends Pool {
   }
 }
 
-/** Closes a connection without a word to the database, which may not respond. */
+/** Closes a connection without informing the database, which may not respond. */
 export function closeSocket(client: ClientBase): void {
   (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
 }

@@ -4,7 +4,7 @@ import pg, { Pool, types, type CustomTypesConfig, type PoolClient, type PoolConf
 import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationInterface } from 'typeorm';
 import { CopyIn } from './copy-in.js';
 import type { PostgresAddress } from './open-server.js';
-import { recordBackendPid, RunningStatement } from './cancel-statement.js';
+import { recordBackendPid, RunningStatement } from './running-statement.js';
 import { closeSocket, DatabasePool } from './database-pool.js';
 import type { QueryScope } from './query-scope.js';
 import { DatabaseStalledError, STALL_OPTIONS, StallMonitor, type StallOptions } from './stall-monitor.js';
@@ -183,7 +183,7 @@ export class Database implements Queryable {
     return { query: (statement, values = []) => this.queryWithin(scope, statement, values) };
   }
 
-  /** With callbacks, because the promises of the pool and of the connection would cost a tenth of a look-up by key. */
+  /** With callbacks: the promises of the pool and of the connection cost a tenth of the time of a look-up by key. */
   private queryWithin<Row extends object>(
     scope: QueryScope,
     statement: Statement | string,

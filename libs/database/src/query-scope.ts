@@ -14,7 +14,7 @@ export class ClientGoneError extends Error {
 
 /** The queries of one request, which can be cancelled together; see `Database.within`. */
 export class QueryScope {
-  /** The statements that run now. An array, because there is mostly one. */
+  /** The statements that run now, mostly one. */
   private readonly running: { cancel: () => void }[] = [];
   private reason: Error | undefined;
 

@@ -20,7 +20,7 @@ afterEach(() => fastify.close());
 function addSlots(): void {
   const slots = new RequestSlots(db.database, new Config({}).database);
   slots.guard(fastify);
-  slots.release(fastify);
+  slots.releaseOnSend(fastify);
 }
 
 describe('a read whose client leaves during the authentication', () => {

@@ -15,13 +15,13 @@ declare module 'fastify' {
   }
 }
 
-/** The key of the operators' share; projects have numbers from 1. */
+/** Operators have no project and share these slots; the ids of projects begin with 1. */
 const OPERATORS = 0;
 /** As long as a statement waits for a lock: the requests of a project may all wait for one. */
 const WAIT_MS = 10_000;
 const WAITING_PER_PROJECT = 1_000;
 const WAITING_TOTAL = 4_000;
-/** How exactly deadlines are kept. One timer for all requests costs less than a timer for each. */
+/** How often deadlines are checked. One timer for all requests costs less than a timer for each. */
 const DEADLINE_STEP_MS = 50;
 
 /** The queries of the request, for a handler of a GET route. */
@@ -32,9 +32,9 @@ export const Queries = createParamDecorator((_: unknown, context: ExecutionConte
 });
 
 /**
- * Admits requests that use the database. Two thirds of the connections are for requests, at most half of these for one project;
- * projects that wait take turns. The rest is for streams, large batches that are being read, jobs and housekeeping, which have
- * limits of their own. A streamed body takes no slot, because its client may be slow.
+ * Admits requests that use the database. Two thirds of the connections are for requests, at most half of these for one project
+ * unless it is alone; projects that wait take turns. The rest is for streams, large batches that are being read, jobs and
+ * housekeeping, which have limits of their own. A streamed body takes no slot, because its client may be slow.
  *
  * The queries of a GET request are cancelled after QUERY_TIMEOUT_MS, and when its client leaves before the response. A request
  * whose client leaves while it waits is dropped. A write that has begun ends as if the client were there.
@@ -71,8 +71,8 @@ export class RequestSlots {
     });
   }
 
-  /** Frees the slot of a request, whose handler has produced its response. Register it after every hook that uses the database. */
-  release(fastify: FastifyInstance): void {
+  /** Frees the slot of a request when its response is produced. Register it after every hook that uses the database. */
+  releaseOnSend(fastify: FastifyInstance): void {
     fastify.addHook('onSend', (request, _reply, _payload, done) => {
       if (request.admission !== null) this.end(request.admission);
       done();
@@ -180,7 +180,7 @@ function clientGone(): ClientGoneError {
 function busy(reason: SlotRejection): Problem {
   const detail =
     reason === 'timeout'
-      ? 'The requests of this project use its share of the database connections; retry later.'
-      : 'Too many requests wait for the database; retry later.';
+      ? `No database connection became free within ${String(WAIT_MS / 1000)} seconds; retry later.`
+      : 'Too many requests wait for a database connection; retry later.';
   return new Problem('unavailable', { detail });
 }

@@ -79,7 +79,7 @@ describe('ProjectSlots', () => {
     expect(order).toEqual(['project 3', 'project 1']);
   });
 
-  it('refuses work while too much of its project, or of all projects, waits', () => {
+  it('rejects work while too much of its project, or of all projects, waits', () => {
     const slots = new ProjectSlots({ total: 1, perProject: 1, waitingPerProject: 1, waitingTotal: 2 });
     const order: string[] = [];
     slots.tryTake(1);

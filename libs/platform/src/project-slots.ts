@@ -22,8 +22,8 @@ interface Waiter {
 
 /**
  * Slots for work that holds a scarce resource, such as a connection: at most `total` at a time, and at most `perProject` for
- * one project, so that no project can take them all. Free slots go to the projects that wait by turns, whatever the number of
- * their waiters; those of one project are served in order.
+ * one project, or `alone` where no other project has work. Free slots go to the projects that wait by turns, whatever the
+ * number of their waiters; those of one project are served in order.
  */
 export class ProjectSlots {
   private readonly usedByProject = new Map<number, number>();
@@ -43,16 +43,10 @@ export class ProjectSlots {
 
   /**
    * Waits for a slot after `tryTake` returned false. Calls one of the functions, `onRejected` possibly at once.
-   * @param waitMs default: the limit of all work
    * @returns a function that leaves the queue, after which neither function is called; null if it was rejected at once
    */
-  wait(
-    projectId: number,
-    onSlot: () => void,
-    onRejected: (reason: SlotRejection) => void,
-    waitMs = this.limits.waitMs ?? Infinity,
-  ): (() => void) | null {
-    const { waitingPerProject = Infinity, waitingTotal = Infinity } = this.limits;
+  wait(projectId: number, onSlot: () => void, onRejected: (reason: SlotRejection) => void): (() => void) | null {
+    const { waitMs = Infinity, waitingPerProject = Infinity, waitingTotal = Infinity } = this.limits;
     const queue = this.queues.get(projectId) ?? new Set<Waiter>();
     if (queue.size >= waitingPerProject || this.waiting >= waitingTotal) {
       onRejected('queue full');
@@ -102,10 +96,10 @@ export class ProjectSlots {
     });
   }
 
-  /** Runs work in a slot, as soon as there is one. Only where waiting has no limits. */
+  /** Runs work in a slot, as soon as there is one. Only for slots without `waitMs` and limits of waiting work. */
   async run<T>(projectId: number, work: () => Promise<T>): Promise<T> {
     const release = await this.acquire(projectId);
-    if (release === null) throw new Error('slots with limits of waiting must be acquired');
+    if (release === null) throw new Error('no slot; run() is for slots for which work waits without limits');
     try {
       return await work();
     } finally {
