@@ -82,6 +82,25 @@ describe('a project whose 20 requests wait for a locked batch', () => {
   });
 });
 
+describe('a project whose five large batches wait for one another', () => {
+  it('reads and writes meanwhile', async () => {
+    const [{ keys, projectId }] = projects;
+    let requests: Promise<Reply>[] = [];
+    await api.db.transaction(async (tx) => {
+      await tx.query('SELECT FROM batches WHERE batch_id = $1 AND project_id = $2 FOR UPDATE', [BATCH, projectId]);
+      requests = Array.from({ length: 5 }, () =>
+        api.call('PUT', `/batches/${BATCH}?on_conflict=skip`, { key: keys.producer, body: { objects: [] } }),
+      );
+      await waitFor(async () => ((await countLockWaits()) === 2 ? true : undefined));
+      expect((await api.call('GET', `/batches/${BATCH}`, { key: keys.analyst })).status).toBe(200);
+      const body = { batch_id: 'another', objects: [] };
+      expect((await api.call('POST', '/batches', { key: keys.producer, body })).status).toBe(201);
+      expect(await countLockWaits()).toBe(2);
+    });
+    for (const { status } of await Promise.all(requests)) expect(status).toBe(200);
+  });
+});
+
 describe('a project whose 20 pages of batches wait for their nested objects', () => {
   it('holds one connection for them, and another project is served', async () => {
     const [{ keys }] = projects;
@@ -178,5 +197,35 @@ describe('while requests hold every connection that projects share', () => {
       // The role is checked after the key is found.
       expectProblem(await api.call('POST', '/firmware', { key: projects[0].keys.analyst, body: {} }), 'forbidden');
     });
+  });
+});
+
+describe('a project whose reads of a large batch wait for one another', () => {
+  it('reads another batch meanwhile', async () => {
+    const [{ keys }] = projects;
+    const data = [{ key: 'text', value: 'x'.repeat(30_000) }];
+    const objects = Array.from({ length: 1_001 }, (_, i) => ({ object_id: `large-${String(i)}`, data }));
+    const body = { batch_id: 'large', objects };
+    expect((await api.call('POST', '/batches', { key: keys.producer, body })).status).toBe(201);
+    const leaving = new AbortController();
+    const read = (): Promise<Response> =>
+      fetch(`${api.origin}/api/v1/batches/large`, {
+        headers: { 'X-Api-Key': keys.analyst },
+        signal: leaving.signal,
+      });
+    // Its body is not read, so it keeps the only slot for reading large batches.
+    await read();
+    let ended = 0;
+    const waiting = [1, 2].map(() =>
+      read()
+        .catch(() => undefined)
+        .finally(() => ended++),
+    );
+    for (let i = 0; i < 20; i++) {
+      expect((await api.call('GET', `/batches/${BATCH}`, { key: keys.analyst })).status).toBe(200);
+    }
+    expect(ended).toBe(0);
+    leaving.abort();
+    await Promise.all(waiting);
   });
 });

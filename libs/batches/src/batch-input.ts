@@ -53,4 +53,6 @@ export interface BatchWrite {
   preconditions?: Preconditions | undefined;
   baseUrl: string;
   role: Role;
+  /** Frees the slot of the request before the batch waits for one of `WriteSlots`. */
+  releaseSlot?: (() => void) | undefined;
 }

@@ -5,6 +5,7 @@ import { filterOf, objectsFingerprint } from '#objects';
 import { Config, ProjectSlots } from '#platform';
 import type { BatchRow } from '#store';
 import { Injectable } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
 import { BatchReadStore } from './batch-read.store.js';
 import { LargeBatchSource } from './large-batch-source.js';
 import { batchDto, nestedObjectText, wholeBatchHead } from './batch-wire.js';
@@ -41,16 +42,21 @@ export class BatchReader {
   /**
    * The batch as it was sent, with its row of the same snapshot. A batch of up to `OBJECTS_MAX` objects is read by one statement.
    * A larger one is streamed from a snapshot, so that concurrent writes do not change it.
+   * @param request gives its slot back before it waits for a slot to read a large batch
    * @throws Problem not-found; unavailable when all slots for large batches are in use
    */
   async read(
     projectId: number,
     batchId: string,
     on?: Queryable,
+    request?: Pick<FastifyRequest, 'releaseSlot'>,
   ): Promise<{ batch: BatchRow; body: string | Readable }> {
     const found = await this.store.findWithObjects(projectId, batchId, { limit: OBJECTS_MAX, onlyIfWhole: true }, on);
     if (found === null) throw batchNotFound();
-    if (found.hasMore) return this.stream(projectId, batchId);
+    if (found.hasMore) {
+      request?.releaseSlot();
+      return this.stream(projectId, batchId);
+    }
     return { batch: found.batch, body: `${wholeBatchHead(batchId)}${found.objects.map(nestedObjectText).join()}]}` };
   }
 

@@ -51,12 +51,14 @@ export class BatchWriter {
       // An id exists; the transaction finds out which.
     }
 
-    const releaseSlot = await this.acquireSlot(write);
+    // It would be missing for other requests of the project while this one waits.
+    write.releaseSlot?.();
+    const releaseWriteSlot = await this.acquireWriteSlot(write);
     let response: WriteResponse | null;
     try {
       response = await this.storeWithRetries(write, reader, receipt);
     } finally {
-      releaseSlot?.();
+      releaseWriteSlot?.();
     }
     // The rest of an invalid batch is validated without a slot and without a connection.
     if (response === null) throw await reader.readErrors();
@@ -87,7 +89,7 @@ export class BatchWriter {
     });
   }
 
-  private acquireSlot({ projectId, input }: BatchWrite): Promise<ReleaseSlot> | null {
+  private acquireWriteSlot({ projectId, input }: BatchWrite): Promise<ReleaseSlot> | null {
     if (input.source === 'memory') return this.slots.acquireForBatch(projectId);
     return input.source === 'client' ? this.slots.acquireForStream(projectId) : null;
   }

@@ -84,7 +84,7 @@ export class BatchController {
     // The response that is stored for an Idempotency-Key is the short one; RFC 7240 lets a server ignore a preference.
     if (!isPreferred || reply.statusCode !== 201 || request.receipt !== undefined) return text;
     const { batch_id: batchId } = JSON.parse(text) as BatchDto;
-    return (await this.representation(projectIdOf(request), batchId, reply)) ?? text;
+    return (await this.representation(http, batchId)) ?? text;
   }
 
   @Put(':batch_id')
@@ -149,9 +149,9 @@ export class BatchController {
     @ProjectId() projectId: number,
     @Param('batch_id') batchId: string,
     @Queries() on: Queryable,
-    @Res({ passthrough: true }) reply: FastifyReply,
+    @Http() { request, reply }: HttpContext,
   ): Promise<string | Readable> {
-    const { batch, body } = await this.reader.read(projectId, batchId, on);
+    const { batch, body } = await this.reader.read(projectId, batchId, on, request);
     reply.itemCount = Number(batch.object_count);
     reply.header('ETag', batchEtag(batch.revision));
     return body;
@@ -177,13 +177,9 @@ export class BatchController {
    * The batch that was just stored. Null where it was changed or deleted since, because its creator must not read the objects of
    * others, and where it cannot be read, because the write has succeeded in any case.
    */
-  private async representation(
-    projectId: number,
-    batchId: string,
-    reply: FastifyReply,
-  ): Promise<string | Readable | null> {
+  private async representation({ request, reply }: HttpContext, batchId: string): Promise<string | Readable | null> {
     try {
-      const { batch, body } = await this.reader.read(projectId, batchId);
+      const { batch, body } = await this.reader.read(projectIdOf(request), batchId, undefined, request);
       if (batchEtag(batch.revision) === reply.getHeader('etag')) {
         reply.header('Preference-Applied', 'return=representation');
         return body;

@@ -32,6 +32,7 @@ afterEach(() => {
 
 describe('the slots of large batches', () => {
   it('are limited to two for each project', async () => {
+    const slots = new WriteSlots(new Config({}));
     const own = [1, 1, 1].map((project) => new Request(slots.acquireForBatch(project)));
     const other = new Request(slots.acquireForBatch(2));
     await settle();
@@ -46,6 +47,13 @@ describe('the slots of large batches', () => {
     again[0]?.release?.();
     await settle();
     for (const { release } of again.slice(1)) release?.();
+  });
+
+  it('are limited to a third of the connections for all projects', async () => {
+    const slots = new WriteSlots(new Config({ DATABASE_POOL_MAX: '11' }));
+    const requests = [1, 1, 2, 2].map((project) => new Request(slots.acquireForBatch(project)));
+    await settle();
+    expect(requests.map(({ isGranted }) => isGranted)).toEqual([true, true, true, false]);
   });
 });
 

@@ -17,10 +17,14 @@ export type ReleaseSlot = () => void;
 /** Limits how many large batches and streams are written at a time. */
 @Injectable()
 export class WriteSlots {
-  private readonly batches = new ProjectSlots({ perProject: LARGE_BATCHES });
+  private readonly batches: ProjectSlots;
   private readonly streams: ProjectSlots;
 
   constructor({ database: { sharedMax } }: Config) {
+    this.batches = new ProjectSlots({
+      total: Math.max(LARGE_BATCHES, Math.floor(sharedMax / 3)),
+      perProject: LARGE_BATCHES,
+    });
     this.streams = new ProjectSlots({
       total: Math.max(1, Math.floor(sharedMax / 2)),
       perProject: Math.max(1, Math.floor(sharedMax / 4)),
@@ -28,7 +32,10 @@ export class WriteSlots {
     });
   }
 
-  /** For a batch in memory; it waits only for batches of its own project. */
+  /**
+   * For a batch in memory. Batches get at most a third of the connections, those of one project `LARGE_BATCHES`; it waits as
+   * long as it takes.
+   */
   acquireForBatch(projectId: number): Promise<ReleaseSlot> {
     return required(this.batches.acquire(projectId));
   }

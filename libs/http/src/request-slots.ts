@@ -12,6 +12,8 @@ declare module 'fastify' {
     queries: Queryable | null;
     /** Set for requests that have a slot. */
     admission: Admission | null;
+    /** Frees the slot early, for a handler that waits for a limit of its own. */
+    releaseSlot(): void;
   }
 }
 
@@ -34,7 +36,8 @@ export const Queries = createParamDecorator((_: unknown, context: ExecutionConte
 /**
  * Admits requests that use the database. Two thirds of the connections are for requests, at most half of these for one project
  * unless it is alone; projects that wait take turns. The rest is for streams, large batches that are being read, jobs and
- * housekeeping, which have limits of their own. A streamed body takes no slot, because its client may be slow.
+ * housekeeping, which have limits of their own. A streamed body takes no slot, because its client may be slow; a request that
+ * writes or reads a large batch gives its slot back before it waits for one of those limits.
  *
  * The queries of a GET request are cancelled after QUERY_TIMEOUT_MS, and when its client leaves before the response. A request
  * whose client leaves while it waits is dropped. A write that has begun ends as if the client were there.
@@ -65,6 +68,10 @@ export class RequestSlots {
   guard(fastify: FastifyInstance): void {
     fastify.decorateRequest('queries', null);
     fastify.decorateRequest('admission', null);
+    const end = this.end.bind(this);
+    fastify.decorateRequest('releaseSlot', function () {
+      if (this.admission !== null) end(this.admission);
+    });
     fastify.addHook('preHandler', (request, reply, done) => {
       if (request.principal === undefined || request.body instanceof NdjsonBody || sharesConnection(request)) done();
       else this.admit(request.principal.projectId ?? OPERATORS, request, reply, done);
@@ -74,7 +81,7 @@ export class RequestSlots {
   /** Frees the slot of a request when its response is produced. Register it after every hook that uses the database. */
   releaseOnSend(fastify: FastifyInstance): void {
     fastify.addHook('onSend', (request, _reply, _payload, done) => {
-      if (request.admission !== null) this.end(request.admission);
+      request.releaseSlot();
       done();
     });
   }

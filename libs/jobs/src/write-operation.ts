@@ -19,6 +19,8 @@ export interface WriteRequest {
   requestSeq: string;
   /** URL of the API as the client sees it, for URLs in the response. */
   baseUrl: string;
+  /** Frees the slot of the request, for an operation that waits for a limit of its own; absent for a job. */
+  releaseSlot?: () => void;
 }
 
 /** The successful result of an operation: the response of its route, or the result of its job. */

@@ -125,6 +125,9 @@ export class WriteService {
       receivedAtMicros: this.clock.arrival(),
       requestSeq: this.sequence.next().toString(),
       baseUrl: baseUrl(request),
+      releaseSlot: () => {
+        request.releaseSlot();
+      },
     };
   }
 }
