@@ -1,5 +1,5 @@
 import { ByteBudget, Clock, Config } from '#platform';
-import { Database, Sequence, type Installation } from '#database';
+import { Database, DiskReserve, Sequence, type Installation } from '#database';
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 
@@ -11,6 +11,9 @@ const MEMORY_WAIT_MS = 5_000;
 /** A waiting request holds a connection and the first 64 to 128 KiB of its body. */
 const MEMORY_WAITING = { waitingPerProject: 50, waitingTotal: 400 };
 
+/** The parts of an installation that the providers use. */
+export type OpenInstallation = Pick<Installation, 'database' | 'sequence'> & Partial<Pick<Installation, 'diskReserve'>>;
+
 /**
  * The providers that every lib uses. The database is opened before Nest starts: an error there is one line for the user,
  * where Nest would print a stack trace.
@@ -18,7 +21,8 @@ const MEMORY_WAITING = { waitingPerProject: 50, waitingTotal: 400 };
 @Global()
 @Module({})
 export class FoundationModule {
-  static of(config: Config, { database, sequence }: Pick<Installation, 'database' | 'sequence'>): DynamicModule {
+  static of(config: Config, installation: OpenInstallation): DynamicModule {
+    const { database, sequence, diskReserve = DiskReserve.none() } = installation;
     const typeOrm = TypeOrmModule.forRootAsync({
       useFactory: () => database.dataSource.options,
       dataSourceFactory: () => Promise.resolve(database.dataSource),
@@ -32,6 +36,7 @@ export class FoundationModule {
       { provide: Config, useValue: config },
       { provide: Database, useValue: database },
       { provide: Sequence, useValue: sequence },
+      { provide: DiskReserve, useValue: diskReserve },
       { provide: ByteBudget, useValue: budget },
       Clock,
     ];
@@ -39,7 +44,7 @@ export class FoundationModule {
       module: FoundationModule,
       imports: [typeOrm],
       providers,
-      exports: [Config, Database, Sequence, ByteBudget, Clock],
+      exports: [Config, Database, Sequence, DiskReserve, ByteBudget, Clock],
     };
   }
 }

@@ -5,11 +5,10 @@ import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
 import { InputPipe, ProblemFilter } from '#http';
 import { type Config } from '#platform';
-import { type Installation } from '#database';
 import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { FEEDS } from '../feeds.js';
-import { FoundationModule } from '../foundation.module.js';
+import { FoundationModule, type OpenInstallation } from '../foundation.module.js';
 import { FirstStart } from './first-start.js';
 import { Fixtures } from './fixtures.js';
 import { HealthController } from './health.controller.js';
@@ -17,11 +16,7 @@ import { RootController, ServerRootController } from './root.controller.js';
 
 @Module({})
 export class ApiModule {
-  static of(
-    config: Config,
-    installation: Pick<Installation, 'database' | 'sequence'>,
-    feeds: readonly Type[] = FEEDS,
-  ): DynamicModule {
+  static of(config: Config, installation: OpenInstallation, feeds: readonly Type[] = FEEDS): DynamicModule {
     return {
       module: ApiModule,
       imports: [

@@ -1,19 +1,20 @@
 import { Authentication } from '#access';
 import { Idempotency } from '#jobs';
-import { createHttpAdapter, prepareHttp, RequestSlots } from '#http';
+import { createHttpAdapter, guardStorage, prepareHttp, RequestSlots } from '#http';
 import { ByteBudget, nestLog, type Config } from '#platform';
-import { type Installation } from '#database';
+import { DiskReserve } from '#database';
 import type { Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
+import type { OpenInstallation } from '../foundation.module.js';
 import { ApiModule } from './api.module.js';
 import { serveDocuments } from './documents.js';
 
 /** Creates the whole HTTP server, ready to listen; the tests use it too. */
 export async function createApp(
   config: Config,
-  installation: Pick<Installation, 'database' | 'sequence'>,
+  installation: OpenInstallation,
   log: Logger,
   feeds?: readonly Type[],
 ): Promise<NestFastifyApplication> {
@@ -25,6 +26,7 @@ export async function createApp(
   const slots = new RequestSlots(installation.database, config.database);
   const finishHttp = prepareHttp(app, config, app.get(ByteBudget), (fastify) => {
     app.get(Authentication).guard(fastify);
+    guardStorage(fastify, app.get(DiskReserve));
     slots.guard(fastify);
     app.get(Idempotency).guard(fastify);
     slots.releaseOnSend(fastify);

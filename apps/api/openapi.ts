@@ -47,6 +47,7 @@ const ON_POST: readonly ProblemSlug[] = [
   'idempotency-key-reused',
   'idempotency-in-progress',
 ];
+const ON_STORE: readonly ProblemSlug[] = ['insufficient-storage'];
 const WITH_BODY: readonly ProblemSlug[] = ['malformed-request', 'too-large', 'unsupported-media-type'];
 
 const IDEMPOTENCY_KEY = {
@@ -104,7 +105,8 @@ function completeOperation(operation: Operation, path: string, method: string, d
   const withKey = needsKey ? WITH_KEY : [];
   const withId = path.includes('{') ? WITH_ID : [];
   const withBody = operation.requestBody === undefined ? [] : WITH_BODY;
-  for (const slug of [...ANY, ...withKey, ...withId, ...withBody]) addProblem(operation.responses, slug);
+  const onStore = needsKey && ['post', 'put', 'patch'].includes(method) ? ON_STORE : [];
+  for (const slug of [...ANY, ...withKey, ...withId, ...withBody, ...onStore]) addProblem(operation.responses, slug);
   for (const parameter of operation.parameters ?? []) if ('in' in parameter) moveExample(parameter);
   if (needsKey && method === 'post') {
     operation.parameters = [...(operation.parameters ?? []), IDEMPOTENCY_KEY];

@@ -27,6 +27,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
   const installation = await openInstallation({ config, entities: ENTITIES, logger, leasesLane: true, say });
   let app: NestFastifyApplication | undefined;
   try {
+    await installation.diskReserve.start();
     app = await createApp(config, installation, log);
     const keys = await app.get(FirstStart).run(say);
     const url = await listen(app, config.http);

@@ -20,6 +20,7 @@ async function startWorker(config: Config, say: (line: string) => void): Promise
   const installation = await openInstallation({ config, entities: ENTITIES, logger, leasesLane: true, say });
   let app: INestApplicationContext | undefined;
   try {
+    await installation.diskReserve.start();
     const module = WorkerModule.of(config, installation);
     app = await NestFactory.createApplicationContext(module, { logger, abortOnError: false });
     await app.get(JobRunner).start();

@@ -4,15 +4,14 @@ import { BatchesModule } from '#batches';
 import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
 import type { Config } from '#platform';
-import type { Installation } from '#database';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { FEEDS } from '../feeds.js';
-import { FoundationModule } from '../foundation.module.js';
+import { FoundationModule, type OpenInstallation } from '../foundation.module.js';
 
 /** The libs of the server. Their controllers are created too: those of the feeds register the operations that jobs run. */
 @Module({})
 export class WorkerModule {
-  static of(config: Config, installation: Pick<Installation, 'database' | 'sequence'>): DynamicModule {
+  static of(config: Config, installation: OpenInstallation): DynamicModule {
     return {
       module: WorkerModule,
       imports: [

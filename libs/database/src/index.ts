@@ -12,6 +12,7 @@ export {
   type Statement,
   type Transaction,
 } from './database.js';
+export { DiskReserve } from './disk-reserve.js';
 export { startEmbeddedPostgres } from './embedded-postgres.js';
 export { errorCode } from './error-code.js';
 export { type Installation, openInstallation } from './installation.js';

@@ -4,6 +4,7 @@ import type { LoggerService } from '@nestjs/common';
 import { Logger, runMigrations } from 'graphile-worker';
 import { type Config, StartupError } from '#platform';
 import { Database } from './database.js';
+import { DiskReserve } from './disk-reserve.js';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.js';
 import { LaneLease } from './lane-lease.js';
 import { Sequence } from './sequence.js';
@@ -15,6 +16,8 @@ const MIGRATION_LOCK = 7_364_501;
 export interface Installation {
   database: Database;
   sequence: Sequence;
+  /** The reserve of the embedded database's disk. A process that stores data or runs jobs for long starts it. */
+  diskReserve: DiskReserve;
   /** Closes the connections, and stops the embedded server unless another process uses it. */
   close(): Promise<void>;
 }
@@ -37,9 +40,10 @@ export async function openInstallation({
   leasesLane,
   say,
 }: InstallationOptions): Promise<Installation> {
+  const dataDir = join(config.database.dataDir, 'postgres');
   let embedded: EmbeddedPostgres | undefined;
   if (config.database.url === null) {
-    embedded = await startEmbeddedPostgres({ dataDir: join(config.database.dataDir, 'postgres'), say });
+    embedded = await startEmbeddedPostgres({ dataDir, say });
     if (embedded.adopted) say('using the PostgreSQL server that runs on this data directory');
   } else {
     say('connecting to the database of DATABASE_URL');
@@ -57,10 +61,19 @@ export async function openInstallation({
     const sequence = new Sequence();
     const lease = leasesLane ? await LaneLease.open(database, sequence, logger) : undefined;
     const opened = database;
+    const diskReserve = new DiskReserve({
+      path: dataDir,
+      reserveBytes: embedded === undefined ? 0 : config.database.diskReserveBytes,
+      warn: (line) => {
+        logger.warn(line);
+      },
+    });
     return {
       database,
       sequence,
+      diskReserve,
       close: async () => {
+        diskReserve.stop();
         await lease?.close();
         await opened.close();
         await embedded?.stopIfUnused();

@@ -37,7 +37,8 @@ describe('databaseProblem', () => {
     const problem = databaseProblem(error);
     expect(problem).toMatchObject({ slug, cause: error });
     expect(problem?.message).not.toContain('secret');
-    expect(problem?.headers).toEqual(slug === 'unavailable' ? { 'Retry-After': '5' } : {});
+    const retryAfter = { unavailable: '5', 'insufficient-storage': '60' }[slug];
+    expect(problem?.headers['Retry-After']).toBe(retryAfter);
   });
 
   it.each(['42P01', '42601', '23503', '22012', 'P0001', 'XX001'])('does not map SQLSTATE %s', (code) => {

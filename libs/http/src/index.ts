@@ -54,4 +54,5 @@ export {
 } from './problems.js';
 export { type BodySource, StreamedBody } from './streamed-body.js';
 export { Queries, RequestSlots } from './request-slots.js';
+export { guardStorage } from './storage-guard.js';
 export { API, BODY_LIMITS, type Principal, type Role, ROLES, Rules } from './route.js';

@@ -40,8 +40,8 @@ export type InputError =
   | { /** Name of the query parameter. */ parameter: string; detail: string }
   | { /** Name of the header. */ header: string; detail: string };
 
-/** Seconds after which a client may retry. */
-const RETRY_AFTER = { 'Retry-After': '5' };
+/** Seconds after which a client may retry: space is freed by people, who take longer than a server. */
+const RETRY_AFTER: Partial<Record<ProblemSlug, string>> = { unavailable: '5', 'insufficient-storage': '60' };
 
 /** How many errors a response lists; `error_count` has the number of all. */
 export const ERRORS_LISTED_MAX = 100;
@@ -120,7 +120,8 @@ export class Problem extends Error {
     ({ status: this.status, title: this.title } = PROBLEMS[slug]);
     this.errors = (options.errors ?? []).slice(0, ERRORS_LISTED_MAX);
     this.errorCount = options.errorCount ?? options.errors?.length ?? 0;
-    this.headers = { ...(slug === 'unavailable' ? RETRY_AFTER : {}), ...options.headers };
+    const retryAfter = RETRY_AFTER[slug];
+    this.headers = { ...(retryAfter === undefined ? {} : { 'Retry-After': retryAfter }), ...options.headers };
     this.extra = options.extra ?? {};
   }
 }

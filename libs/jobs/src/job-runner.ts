@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Config } from '#platform';
-import { Database, isConnectionLoss } from '#database';
+import { Database, DiskReserve, isConnectionLoss } from '#database';
 import {
   Injectable,
   Logger,
@@ -42,8 +42,12 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
     private readonly registry: WorkerRegistry,
     private readonly maintenance: Maintenance,
     private readonly database: Database,
+    private readonly disk: DiskReserve,
     private readonly config: Config,
   ) {
+    disk.onChange(() => {
+      if (disk.isLow) void this.activeWorker()?.stop();
+    });
     notifier.useLocalWorker(() => this.wakeWorker());
   }
 
@@ -107,9 +111,10 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
   /** Every five seconds: records that the workers live, frees the jobs of dead workers, and replaces workers that ended. */
   private async beat(): Promise<void> {
     try {
-      // During an outage of the database graphile-worker delays its polls by up to minutes; a new worker polls at once.
-      if (this.isDatabaseUnavailable) void this.activeWorker()?.stop();
-      if (this.activeWorker() === undefined) await this.addWorker();
+      // During an outage of the database graphile-worker delays its polls by up to minutes; a new worker polls at once. While the
+      // disk is nearly full, no worker takes jobs.
+      if (this.isDatabaseUnavailable || this.disk.isLow) void this.activeWorker()?.stop();
+      if (this.activeWorker() === undefined && !this.disk.isLow) await this.addWorker();
       await this.registry.beat(Array.from(this.workers, (worker) => worker.id));
       const dead = await this.registry.freeDead();
       if (dead.length > 0) this.log.warn(`freed the jobs of ${String(dead.length)} dead workers`);

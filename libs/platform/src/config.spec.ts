@@ -40,7 +40,14 @@ describe('Config', () => {
     expect(new Config({})).toEqual({
       http: { host: '127.0.0.1', port: 8000, publicUrl: null, trustedProxies: [] },
       log: { level: 'info' },
-      database: { url: null, poolMax: 20, sharedMax: 18, queryTimeoutMs: 10_000, dataDir: '.stowage' },
+      database: {
+        url: null,
+        poolMax: 20,
+        sharedMax: 18,
+        queryTimeoutMs: 10_000,
+        diskReserveBytes: 268_435_456,
+        dataDir: '.stowage',
+      },
       access: { adminKey: null, operatorKey: null, keySecret: null },
       limits: {
         pageSize: 10,
@@ -102,6 +109,7 @@ describe('a numeric setting', () => {
     ['BATCH_OBJECTS_MAX', 1, 1_000_000, (config) => config.limits.batchObjectsMax],
     ['INFLATED_LIMIT_BYTES', 1_048_576, 1_099_511_627_776, (config) => config.limits.inflatedLimitBytes],
     ['MEMORY_BUDGET_BYTES', 134_217_728, 68_719_476_736, (config) => config.limits.memoryBudgetBytes],
+    ['DISK_RESERVE_BYTES', 0, 1_099_511_627_776, (config) => config.database.diskReserveBytes],
     ['JOB_CONCURRENCY', 1, 100, (config) => config.jobs.concurrency],
   ];
 

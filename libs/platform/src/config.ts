@@ -47,6 +47,11 @@ export class Config {
     sharedMax: number;
     /** QUERY_TIMEOUT_MS: the time that the queries of a GET request may take, 100 to 120,000; default 10000. */
     queryTimeoutMs: number;
+    /**
+     * DISK_RESERVE_BYTES: below this much free space on the disk of the embedded database writes are rejected and no jobs are
+     * started, 0 (no check) to 1 TiB; default 256 MiB.
+     */
+    diskReserveBytes: number;
     /** STOWAGE_DATA_DIR: the embedded database's files and the kept key secret; default .stowage. */
     dataDir: string;
   }>;
@@ -124,6 +129,7 @@ export class Config {
       poolMax,
       sharedMax: poolMax - RESERVED_CONNECTIONS,
       queryTimeoutMs: integer(env, 'QUERY_TIMEOUT_MS', 10_000, 100, 120_000),
+      diskReserveBytes: integer(env, 'DISK_RESERVE_BYTES', 256 * 1024 ** 2, 0, 1024 ** 4),
       dataDir: env.get('STOWAGE_DATA_DIR') ?? '.stowage',
     };
     this.access = {
