@@ -5,12 +5,27 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { dump } from 'js-yaml';
 import { Marked } from 'marked';
 import { gfmHeadingId } from 'marked-gfm-heading-id';
-import { htmlPage } from './html-page.js';
+import { htmlPage, PAGE_POLICY } from './html-page.js';
 import { createOpenApi } from './openapi.js';
 import { StaticDocument } from './static-document.js';
 
-const HTML = 'text/html; charset=utf-8';
 const SCRIPT = 'text/javascript; charset=utf-8';
+
+/** Everything comes from this server, and icons may be data: URLs. ReDoc's logo, an image of its maker's server, is blocked. */
+const REFERENCE_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+const SWAGGER_POLICY = `${REFERENCE_POLICY}; style-src 'self'`;
+
+/** ReDoc creates style elements (styled-components), whose text, and so its hash, differs between its versions. */
+const REDOC_POLICY = `${REFERENCE_POLICY}; style-src 'unsafe-inline'`;
 
 const SWAGGER_PAGE = `<!doctype html>
 <html lang="en">
@@ -18,8 +33,8 @@ const SWAGGER_PAGE = `<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>Stowage API</title>
 <link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="stylesheet" href="/docs/index.css">
 <link rel="icon" href="/docs/favicon-32x32.png">
-<style>body { margin: 0 }</style>
 <div id="swagger-ui"></div>
 <script src="/docs/swagger-ui-bundle.js"></script>
 <script src="/docs/swagger-ui-init.js"></script>
@@ -66,7 +81,7 @@ export function serveDocuments(app: NestFastifyApplication): void {
 
 function documents(app: NestFastifyApplication): Record<string, StaticDocument> {
   const openApi = createOpenApi(app);
-  const swaggerPage = new StaticDocument(HTML, () => SWAGGER_PAGE);
+  const swaggerPage = page(() => SWAGGER_PAGE, SWAGGER_POLICY);
   return {
     '/openapi.json': new StaticDocument('application/json; charset=utf-8', () => JSON.stringify(openApi)),
     '/openapi.yaml': new StaticDocument('text/yaml; charset=utf-8', () =>
@@ -77,18 +92,23 @@ function documents(app: NestFastifyApplication): Record<string, StaticDocument> 
     '/docs/swagger-ui-init.js': new StaticDocument(SCRIPT, () => SWAGGER_INIT),
     '/docs/swagger-ui-bundle.js': packageFile('swagger-ui-dist/swagger-ui-bundle.js', SCRIPT),
     '/docs/swagger-ui.css': packageFile('swagger-ui-dist/swagger-ui.css', 'text/css; charset=utf-8'),
+    '/docs/index.css': packageFile('swagger-ui-dist/index.css', 'text/css; charset=utf-8'),
     '/docs/favicon-32x32.png': packageFile('swagger-ui-dist/favicon-32x32.png', 'image/png'),
-    '/redoc': new StaticDocument(HTML, () => REDOC_PAGE),
+    '/redoc': page(() => REDOC_PAGE, REDOC_POLICY),
     '/redoc/redoc.js': packageFile('redoc/bundles/redoc.standalone.js', SCRIPT),
     // The page that the `type` of every problem links to.
-    '/problems': new StaticDocument(HTML, renderProblemsPage),
+    '/problems': page(renderProblemsPage, PAGE_POLICY),
   };
+}
+
+function page(build: () => string | Promise<string>, policy: string): StaticDocument {
+  return new StaticDocument('text/html; charset=utf-8', build, { policy });
 }
 
 /** A file of a dependency, which only an update of the dependency changes. */
 function packageFile(name: string, type: string): StaticDocument {
   const path = createRequire(import.meta.url).resolve(name);
-  return new StaticDocument(type, () => readFile(path), 'public, max-age=86400');
+  return new StaticDocument(type, () => readFile(path), { cacheControl: 'public, max-age=86400' });
 }
 
 async function renderProblemsPage(): Promise<string> {

@@ -1,10 +1,10 @@
-import { ApiResult, API, BODY_LIMITS, preferredType, requestOrigin, Rules } from '#http';
+import { addVary, ApiResult, API, BODY_LIMITS, preferredType, requestOrigin, Rules } from '#http';
 import { Config } from '#platform';
 import { FEED_LIST_MAX } from '#feeds';
 import { Controller, Get, Redirect, Req, Res } from '@nestjs/common';
 import { ApiExcludeController, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { htmlPage } from './html-page.js';
+import { htmlPage, PAGE_POLICY } from './html-page.js';
 
 const ROOT_TYPES = ['application/json', 'text/html'] as const;
 
@@ -97,11 +97,11 @@ export class RootController {
   @ApiResult(200, undefined, { description: 'Names and URLs.' })
   getRoot(@Req() request: FastifyRequest, @Res({ passthrough: true }) reply: FastifyReply): object | string {
     const origin = requestOrigin(request);
-    reply.header('Vary', 'Accept');
+    addVary(reply, 'Accept');
     if (preferredType(request, ROOT_TYPES) === 'application/json') {
       return Object.fromEntries(LISTING.map(([name, path]) => [name, origin + path]));
     }
-    reply.type('text/html; charset=utf-8');
+    reply.type('text/html; charset=utf-8').header('Content-Security-Policy', PAGE_POLICY);
     return htmlPage('Stowage', listingHtml());
   }
 

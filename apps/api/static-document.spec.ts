@@ -9,6 +9,7 @@ async function bytesOf(document: StaticDocument): Promise<string> {
   let sent = '';
   const reply = {
     header: () => reply,
+    getHeader: () => undefined,
     headers: () => reply,
     type: () => reply,
     send: (bytes: Buffer) => {

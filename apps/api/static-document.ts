@@ -1,12 +1,18 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { acceptsGzip, etagOf } from '#http';
+import { acceptsGzip, addVary, etagOf } from '#http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
 const compress = promisify(gzip);
 
 /** A cache revalidates a document of this server each time: a new version of the server changes it at the same URL. */
 const REVALIDATED = 'public, no-cache';
+
+interface Options {
+  cacheControl?: string;
+  /** The Content-Security-Policy of a page. */
+  policy?: string;
+}
 
 interface Representation {
   bytes: Buffer;
@@ -26,7 +32,7 @@ export class StaticDocument {
     /** Its media type, with the charset of a text. */
     readonly type: string,
     private readonly build: () => string | Buffer | Promise<string | Buffer>,
-    private readonly cacheControl = REVALIDATED,
+    private readonly options: Options = {},
   ) {}
 
   async send(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
@@ -37,10 +43,10 @@ export class StaticDocument {
     const { plain, compressed } = await this.representations;
     const { bytes, etag, isCompressed } = acceptsGzip(request) ? compressed : plain;
     if (isCompressed) reply.header('Content-Encoding', 'gzip');
-    return reply
-      .headers({ 'Cache-Control': this.cacheControl, ETag: etag, Vary: 'Accept-Encoding' })
-      .type(this.type)
-      .send(bytes);
+    const { cacheControl = REVALIDATED, policy } = this.options;
+    if (policy !== undefined) reply.header('Content-Security-Policy', policy);
+    addVary(reply, 'Accept-Encoding');
+    return reply.headers({ 'Cache-Control': cacheControl, ETag: etag }).type(this.type).send(bytes);
   }
 
   private async buildAll(): Promise<{ plain: Representation; compressed: Representation }> {

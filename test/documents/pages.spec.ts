@@ -121,7 +121,13 @@ describe('the reference', () => {
 });
 
 const PAGES = ['/docs', '/docs/swagger-ui-init.js', '/redoc', '/problems', '/openapi.json', '/openapi.yaml'];
-const FILES = ['/docs/swagger-ui-bundle.js', '/docs/swagger-ui.css', '/docs/favicon-32x32.png', '/redoc/redoc.js'];
+const FILES = [
+  '/docs/swagger-ui-bundle.js',
+  '/docs/swagger-ui.css',
+  '/docs/index.css',
+  '/docs/favicon-32x32.png',
+  '/redoc/redoc.js',
+];
 
 describe('documents', () => {
   function get(path: string, encoding: string, ifNoneMatch?: string): Promise<Reply> {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import accepts from 'accepts';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 
 /**
  * The media type that Accept prefers; undefined where it allows none of them. Parameters of a media range other than the
@@ -24,4 +24,10 @@ export function acceptsGzip({ headers }: Pick<FastifyRequest, 'headers'>): boole
     encoding !== undefined &&
     accepts({ headers: { 'accept-encoding': encoding } } as IncomingMessage).encoding(['gzip', 'identity']) === 'gzip'
   );
+}
+
+/** Adds the name of a request header that the response depends on; CORS may have added another one. */
+export function addVary(reply: FastifyReply, name: string): void {
+  const names = reply.getHeader('vary');
+  reply.header('Vary', names === undefined ? name : `${String(names)}, ${name}`);
 }

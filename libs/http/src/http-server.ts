@@ -13,6 +13,7 @@ import {
 } from 'fastify';
 import type { Logger } from 'pino';
 import { preferredType } from './accept.js';
+import { allowOrigins } from './cors.js';
 import { PACE, type Pace } from './body-pace.js';
 import { MEMORY_PACE, type MemoryPaceLimits } from './memory-pace.js';
 import type { ByteBudget, Config } from '#platform';
@@ -23,6 +24,7 @@ import { NOT_FOUND, sendProblem, problemBody } from './problem.filter.js';
 import { Problem, ValidationErrors } from './problems.js';
 import { prepareBodies, bodyProblem } from './request-body.js';
 import { outOfMemory, RequestMemory } from './request-memory.js';
+import { securityHeaders } from './security-headers.js';
 
 /** The longest id in a path: 255 characters of four bytes, percent-encoded. */
 const PARAM_LENGTH_MAX = 255 * 4 * 3;
@@ -81,14 +83,18 @@ export function prepareHttp(
 ): () => void {
   const fastify = app.getHttpAdapter().getInstance();
   const routes = new Map<string, Set<string>>();
-  fastify.decorate('publicUrl', config.http.publicUrl);
+  const { publicUrl, corsOrigins } = config.http;
+  const headers = securityHeaders(publicUrl);
+  fastify.decorate('publicUrl', publicUrl);
+  fastify.decorate('securityHeaders', headers);
+  if (corsOrigins.length > 0) allowOrigins(app, corsOrigins);
   fastify.addHook('onRoute', (route) => {
     collect(routes, route);
   });
   const memory = new RequestMemory(budget, memoryPace);
   prepareBodies(fastify, config, memory, pace);
   fastify.addHook('onRequest', (request, reply, done) => {
-    reply.header('X-Request-Id', request.id);
+    reply.headers(headers).header('X-Request-Id', request.id);
     done(hostProblem(request));
   });
   guard(fastify);
@@ -108,7 +114,7 @@ export function prepareHttp(
     const problem = new Problem('malformed-request', {
       detail: 'CONNECT is not supported: this server is not a proxy.',
     });
-    endWithProblem(socket, problem, config.http.publicUrl);
+    endWithProblem(socket, problem, publicUrl);
   });
   // Expectations other than 100-continue may be ignored (RFC 9110, section 10.1.1); Node.js would respond 417 with an empty body.
   fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
@@ -228,10 +234,14 @@ function respondToClientError(error: NodeJS.ErrnoException, socket: Socket, publ
 function endWithProblem(socket: Duplex, problem: Problem, publicUrl: string | null): void {
   // The host of the request is unknown: without PUBLIC_URL `type` is relative.
   const body = JSON.stringify(problemBody(problem, publicUrl ?? ''));
-  socket.end(
-    `HTTP/1.1 ${String(problem.status)} ${problem.title}\r\nContent-Type: application/problem+json\r\n` +
-      `Content-Length: ${String(Buffer.byteLength(body))}\r\nConnection: close\r\n\r\n${body}`,
-  );
+  const headers = {
+    'Content-Type': 'application/problem+json',
+    'Content-Length': Buffer.byteLength(body),
+    Connection: 'close',
+    ...securityHeaders(publicUrl),
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${String(value)}\r\n`);
+  socket.end(`HTTP/1.1 ${String(problem.status)} ${problem.title}\r\n${lines.join('')}\r\n${body}`);
 }
 
 function problemOfParser(code: string | undefined): Problem {

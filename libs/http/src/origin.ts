@@ -6,6 +6,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** PUBLIC_URL */
     publicUrl: string | null;
+    securityHeaders: Readonly<Record<string, string>>;
   }
 }
 

@@ -54,8 +54,9 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   // Fastify would close the connection whenever a body was not parsed; `discardRest` decides.
   if (reply.hasHeader('connection') && !reply.raw.hasHeader('connection')) reply.removeHeader('connection');
   discardRest(request.raw, reply.raw);
-  // Also for requests that the router rejected before any hook ran.
-  reply.header('X-Request-Id', request.id);
+  // The router rejected the request before any hook ran.
+  if (!reply.hasHeader('x-request-id'))
+    reply.headers(request.server.securityHeaders).header('X-Request-Id', request.id);
   const body = problemBody(problem, requestOrigin(request), { instance: request.originalUrl, request_id: request.id });
   reply.code(problem.status).headers(problem.headers).type('application/problem+json').send(JSON.stringify(body));
 }

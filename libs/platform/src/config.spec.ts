@@ -38,7 +38,7 @@ function namesRead(): Set<string> {
 describe('Config', () => {
   it('has the documented defaults', () => {
     expect(new Config({})).toEqual({
-      http: { host: '127.0.0.1', port: 8000, publicUrl: null, trustedProxies: [] },
+      http: { host: '127.0.0.1', port: 8000, publicUrl: null, trustedProxies: [], corsOrigins: [] },
       log: { level: 'info' },
       database: {
         url: null,
@@ -149,7 +149,7 @@ describe('an environment variable that is not a setting', () => {
     },
   );
 
-  it.each(['DATABASE_READ_URL', 'RATE_LIMIT_ITEMS_PER_MINUTE', 'CORS_ORIGINS'])(
+  it.each(['DATABASE_READ_URL', 'RATE_LIMIT_ITEMS_PER_MINUTE'])(
     'is rejected if it is reserved for a later setting: %s',
     (name) => {
       expect(rejectionOf({ [name]: 'x' })).toBe(`${name} is not supported yet; remove it`);
@@ -164,7 +164,9 @@ describe('an environment variable that is not a setting', () => {
     const other = { PATH: '/bin', HOSTNAME: 'h', JOB_NAME: 'j', PAGER: 'less', DATABASE_HOST: 'd', WORKER_ID: '1' };
     const kubernetes = { STOWAGE_SERVICE_HOST: 'h', STOWAGE_SERVICE_PORT_HTTP: '80', STOWAGE_PORT: 'tcp://h:80' };
     const ofHosts = { DATABASE_URL_UNPOOLED: 'postgresql://h/d', STOWAGE_PORT_80_TCP_ADDR: 'h' };
-    expect(() => new Config({ ...other, ...kubernetes, ...ofHosts, CORS_ORIGINS: ' ', STOWAGE_X: '' })).not.toThrow();
+    expect(
+      () => new Config({ ...other, ...kubernetes, ...ofHosts, DATABASE_READ_URL: ' ', STOWAGE_X: '' }),
+    ).not.toThrow();
   });
 });
 
@@ -220,6 +222,28 @@ describe('PUBLIC_URL', () => {
     'https://example.org:99999',
   ])('rejects %s', (text) => {
     expect(rejectionOf({ PUBLIC_URL: text })).toContain('PUBLIC_URL must be an http:// or https:// URL without a path');
+  });
+});
+
+describe('CORS_ORIGINS', () => {
+  it('accepts origins, or * for all', () => {
+    const origins = (text: string): readonly string[] => new Config({ CORS_ORIGINS: text }).http.corsOrigins;
+    expect(origins('*')).toEqual(['*']);
+    expect(origins('https://App.example.org, http://localhost:3000')).toEqual([
+      'https://app.example.org',
+      'http://localhost:3000',
+    ]);
+  });
+
+  it.each([
+    'app.example.org',
+    'null',
+    '*,*',
+    'https://*.example.org/x',
+    'https://a.org,',
+    'https://a.org https://b.org',
+  ])('rejects %s', (text) => {
+    expect(rejectionOf({ CORS_ORIGINS: text })).toContain('CORS_ORIGINS must be');
   });
 });
 

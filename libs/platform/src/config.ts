@@ -1,5 +1,5 @@
 import { mayBeKey } from './key-format.js';
-import { parseAddressRanges, parseOrigin } from './network-settings.js';
+import { parseAddressRanges, parseOrigin, parseOrigins } from './network-settings.js';
 import { StartupError } from './startup-error.js';
 
 type Variables = Readonly<Record<string, string | undefined>>;
@@ -8,7 +8,7 @@ type Variables = Readonly<Record<string, string | undefined>>;
 const FOREIGN = /^(?:STOWAGE_SERVICE_|STOWAGE_PORT(?:_|$)|DATABASE_URL_)/;
 
 /** Settings of the HTTP contract that this version does not have yet. */
-const PLANNED = ['DATABASE_READ_URL', 'RATE_LIMIT_ITEMS_PER_MINUTE', 'CORS_ORIGINS'];
+const PLANNED = ['DATABASE_READ_URL', 'RATE_LIMIT_ITEMS_PER_MINUTE'];
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -33,6 +33,8 @@ export class Config {
      * none.
      */
     trustedProxies: readonly string[];
+    /** CORS_ORIGINS: origins whose scripts may use the API in a browser, or `*` for all; default none. */
+    corsOrigins: readonly string[];
   }>;
   readonly log: Readonly<{
     /** LOG_LEVEL: fatal, error, warn, info, debug or silent; default info. */
@@ -121,6 +123,7 @@ export class Config {
       port: integer(env, 'PORT', 8000, 0, 65_535),
       publicUrl: parsed(env, 'PUBLIC_URL', parseOrigin, null),
       trustedProxies: parsed(env, 'TRUSTED_PROXIES', parseAddressRanges, []),
+      corsOrigins: parsed(env, 'CORS_ORIGINS', parseOrigins, []),
     };
     this.log = { level: choice(env, 'LOG_LEVEL', LOG_LEVELS, 'info') };
     const poolMax = integer(env, 'DATABASE_POOL_MAX', 20, 6, 1000);

@@ -16,6 +16,11 @@ export function parseOrigin(setting: string, text: string): string {
   return url.origin;
 }
 
+/** `*`, or comma-separated origins. @throws StartupError naming the first invalid one */
+export function parseOrigins(setting: string, text: string): string[] {
+  return text === '*' ? ['*'] : text.split(',').map((origin) => parseOrigin(setting, origin.trim()));
+}
+
 /** Comma-separated addresses and CIDR ranges, both of IPv4 and IPv6. @throws StartupError naming the first invalid one */
 export function parseAddressRanges(setting: string, text: string): string[] {
   const ranges = text.split(',').map((range) => range.trim());
