@@ -7,6 +7,7 @@ export { findSyntaxError } from './json-syntax-error.js';
 export {
   countNames,
   elementsOf,
+  endOfString,
   endOfValue,
   findMember,
   inspectJson,
@@ -17,6 +18,7 @@ export {
   pointerPart,
   skipSpace,
   scanJson,
+  TOO_LONG,
   type FoundMember,
   type JsonInspection,
   type JsonMember,

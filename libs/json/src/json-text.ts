@@ -4,8 +4,6 @@
  * return anything or throw a SyntaxError, but it terminates.
  */
 
-import { parseNumber } from './number-text.js';
-
 /** The deepest nesting of a body; it bounds recursion. */
 export const JSON_DEPTH_MAX = 64;
 
@@ -20,6 +18,8 @@ export interface JsonScan {
   /** The number of members of all objects in the text, repeated names included. */
   names: number;
   depth: number;
+  /** The number of lists and objects. */
+  containers: number;
   /** The text may have a number or an escape that PostgreSQL cannot store, which `inspectJson` finds out. */
   needsInspection: boolean;
 }
@@ -32,6 +32,7 @@ export function scanJson(text: string): JsonScan {
   let names = 0;
   let level = 0;
   let depth = 0;
+  let containers = 0;
   let digits = 0;
   let needsInspection = false;
   for (let i = 0; i < text.length; i++) {
@@ -50,14 +51,17 @@ export function scanJson(text: string): JsonScan {
       if (++digits > NUMERIC_DIGITS_AFTER_MAX) needsInspection = true;
     } else {
       if (c === 58) names++;
-      else if (c === 123 || c === 91) depth = Math.max(depth, ++level);
+      else if (c === 123 || c === 91) {
+        containers++;
+        depth = Math.max(depth, ++level);
+      }
       else if (c === 125 || c === 93) level--;
       // The letter of an exponent; those of `true` and `false` follow no digit.
       else if ((c | 32) === 101 && digits > 0) needsInspection = true;
       digits = 0;
     }
   }
-  return { names, depth, needsInspection };
+  return { names, depth, containers, needsInspection };
 }
 
 /** Whether an escape is \u0000 or either half of a surrogate pair. */
@@ -100,33 +104,48 @@ export function skipSpace(text: string, i: number): number {
   }
 }
 
-/** Index after the value that starts at `start`. */
-export function endOfValue(text: string, start: number): number {
+/** Returned by `endOfValue` and `endOfString` for a value that does not end before `maxEnd`. */
+export const TOO_LONG = -1;
+
+/**
+ * Index after the value that starts at `start`.
+ * @param maxEnd where to stop searching, so that a long value costs no more than a bound
+ * @returns TOO_LONG for a value that goes on after `maxEnd`
+ * @throws SyntaxError for a value that does not end in the text
+ */
+export function endOfValue(text: string, start: number, maxEnd = text.length): number {
   const first = text.charCodeAt(start);
-  if (first === QUOTE) return endOfString(text, start);
+  if (first === QUOTE) return endOfString(text, start, maxEnd);
   if (first !== 123 && first !== 91) {
     // A number or a literal ends before a comma, a bracket or white space.
-    for (let i = start + 1; ; i++) {
+    for (let i = start + 1; i <= maxEnd; i++) {
       const c = text.charCodeAt(i);
       if (!(c > 32 && c !== 44 && c !== 93 && c !== 125)) return i;
     }
+    return TOO_LONG;
   }
   let level = 0;
-  for (let i = start; i < text.length; i++) {
+  for (let i = start; i < maxEnd; i++) {
     const c = text.charCodeAt(i);
-    if (c === QUOTE) i = endOfString(text, i) - 1;
-    else if (c === 123 || c === 91) level++;
+    if (c === QUOTE) {
+      const end = endOfString(text, i, maxEnd);
+      if (end === TOO_LONG) return TOO_LONG;
+      i = end - 1;
+    } else if (c === 123 || c === 91) level++;
     else if ((c === 125 || c === 93) && --level === 0) return i + 1;
   }
+  if (maxEnd < text.length) return TOO_LONG;
   throw new SyntaxError('unterminated value');
 }
 
-function endOfString(text: string, start: number): number {
-  for (let i = start + 1; i < text.length; i++) {
+/** Index after the string whose opening quote is at `start`; `maxEnd` as in `endOfValue`. @throws SyntaxError */
+export function endOfString(text: string, start: number, maxEnd = text.length): number {
+  for (let i = start + 1; i < maxEnd; i++) {
     const c = text.charCodeAt(i);
     if (c === QUOTE) return i + 1;
     if (c === BACKSLASH) i++;
   }
+  if (maxEnd < text.length) return TOO_LONG;
   throw new SyntaxError('unterminated string');
 }
 
@@ -208,13 +227,25 @@ export interface JsonInspection {
 }
 
 /**
- * Finds the values that PostgreSQL cannot store unchanged, with a pointer to each.
+ * Finds the values that PostgreSQL cannot store unchanged, with a pointer to each, in one pass over the text.
  * @param allowsRepeats whether the object at this pointer may have a name twice; its values are then scalars
  */
 export function inspectJson(text: string, allowsRepeats: (pointer: string) => boolean): JsonInspection {
   const inspector = new Inspector(text, allowsRepeats);
-  inspector.inspect(skipSpace(text, 0), '');
+  inspector.inspect(skipSpace(text, 0), null);
   return inspector.found;
+}
+
+/** Where a value is. It becomes a JSON Pointer only for an error, because a body has many more values than errors. */
+interface Place {
+  /** Null for a member or element of the whole text. */
+  parent: Place | null;
+  /** The name of the member, or the index of the element. */
+  part: string | number;
+}
+
+function pointerTo(place: Place | null): string {
+  return place === null ? '' : pointerTo(place.parent) + pointerPart(place.part);
 }
 
 class Inspector {
@@ -225,65 +256,97 @@ class Inspector {
     private readonly allowsRepeats: (pointer: string) => boolean,
   ) {}
 
-  inspect(start: number, pointer: string): void {
-    const first = this.text.charAt(start);
-    if (first === '{') this.inspectMembers(start, pointer);
-    else if (first === '[') {
-      let index = 0;
-      for (const element of elementsOf(this.text, start)) this.inspect(element.start, `${pointer}/${String(index++)}`);
-    } else if (first === '"') this.inspectString(this.text.slice(start, endOfString(this.text, start)), pointer);
-    else if (first === '-' || (first >= '0' && first <= '9')) {
-      this.inspectNumber(this.text.slice(start, endOfValue(this.text, start)), pointer);
-    }
+  /** Inspects the value that starts at `start`. @returns the index after it */
+  inspect(start: number, place: Place | null): number {
+    const first = this.text.charCodeAt(start);
+    if (first === 123) return this.inspectMembers(start, place);
+    if (first === 91) return this.inspectElements(start, place);
+    if (first === QUOTE) return this.inspectString(start, place);
+    if (first === 45 || (first >= 48 && first <= 57)) return this.inspectNumber(start, place);
+    return endOfValue(this.text, start);
   }
 
-  private inspectMembers(start: number, pointer: string): void {
+  private inspectElements(start: number, parent: Place | null): number {
+    // One place for all elements: it is read before the next one begins.
+    const place = { parent, part: 0 };
+    let i = skipSpace(this.text, start + 1);
+    while (this.text.charCodeAt(i) !== 93) {
+      i = skipSpace(this.text, this.inspect(i, place));
+      if (this.text.charCodeAt(i) === 44) i = skipSpace(this.text, i + 1);
+      place.part++;
+    }
+    return i + 1;
+  }
+
+  private inspectMembers(start: number, parent: Place | null): number {
     /** For each name, whether its last value is an object or a list. */
     const seen = new Map<string, boolean>();
-    for (const member of membersOf(this.text, start)) {
-      const at = pointer + pointerPart(member.name);
-      const wasNested = seen.get(member.name);
+    const place = { parent, part: '' };
+    let mayRepeat: boolean | undefined;
+    let i = skipSpace(this.text, start + 1);
+    while (this.text.charCodeAt(i) !== 125) {
+      const nameEnd = endOfString(this.text, i);
+      const name = nameOf(this.text.slice(i, nameEnd));
+      place.part = name;
+      const valueStart = skipSpace(this.text, skipSpace(this.text, nameEnd) + 1);
+      const wasNested = seen.get(name);
       if (wasNested !== undefined) {
         this.found.hasRepeats = true;
-        if (!this.allowsRepeats(pointer)) this.addError(at, 'appears twice in this object');
+        mayRepeat ??= this.allowsRepeats(pointerTo(parent));
+        if (!mayRepeat) this.addError(place, 'appears twice in this object');
         else if (wasNested)
-          this.addError(at, 'must be text, a number, true, false or null, because its name appears twice');
+          this.addError(place, 'must be text, a number, true, false or null, because its name appears twice');
       }
-      seen.set(member.name, /[{[]/.test(this.text.charAt(member.start)));
-      this.inspectString(member.nameText, at);
-      this.inspect(member.start, at);
+      const first = this.text.charCodeAt(valueStart);
+      seen.set(name, first === 123 || first === 91);
+      this.inspectString(i, place);
+      i = skipSpace(this.text, this.inspect(valueStart, place));
+      if (this.text.charCodeAt(i) === 44) i = skipSpace(this.text, i + 1);
     }
+    return i + 1;
   }
 
   /** Only an escape can represent what valid UTF-8 cannot. */
-  private inspectString(token: string, pointer: string): void {
-    if (!token.includes('\\u')) return;
+  private inspectString(start: number, place: Place | null): number {
+    const end = endOfString(this.text, start);
+    const token = this.text.slice(start, end);
+    if (!token.includes('\\u')) return end;
     const value = JSON.parse(token) as string;
-    if (value.includes('\0')) this.addError(pointer, 'contains U+0000, which cannot be stored');
-    else if (!value.isWellFormed()) this.addError(pointer, 'contains an unpaired surrogate, which is not a character');
+    if (value.includes('\0')) this.addError(place, 'contains U+0000, which cannot be stored');
+    else if (!value.isWellFormed()) this.addError(place, 'contains an unpaired surrogate, which is not a character');
+    return end;
   }
 
-  private inspectNumber(token: string, pointer: string): void {
-    if (token.length <= NUMERIC_DIGITS_AFTER_MAX && !/[eE]/.test(token)) return;
-    const parts = parseNumber(token);
-    if (parts === null) throw new SyntaxError('not a JSON number');
-    const { whole, fraction, exponent } = parts;
-    const significant = (whole + fraction).replace(/^0+/, '').length;
-    const before = significant === 0 ? 0 : significant - fraction.length + exponent;
-    const after = fraction.length - exponent;
+  private inspectNumber(start: number, place: Place | null): number {
+    let exponentAt = -1;
+    let end = start + 1;
+    for (; ; end++) {
+      const c = this.text.charCodeAt(end);
+      if (!(c > 32 && c !== 44 && c !== 93 && c !== 125)) break;
+      if ((c | 32) === 101) exponentAt = end;
+    }
+    if (exponentAt === -1 && end - start <= NUMERIC_DIGITS_AFTER_MAX) return end;
+    const significand = this.text.slice(start, exponentAt === -1 ? end : exponentAt).replace('-', '');
+    const exponent = exponentAt === -1 ? 0 : Number(this.text.slice(exponentAt + 1, end));
+    const pointAt = significand.indexOf('.');
+    const fractionLength = pointAt === -1 ? 0 : significand.length - pointAt - 1;
+    const significant = significand.replace('.', '').replace(/^0+/, '').length;
+    const before = significant === 0 ? 0 : significant - fractionLength + exponent;
+    const after = fractionLength - exponent;
     if (before > NUMERIC_DIGITS_BEFORE_MAX || after > NUMERIC_DIGITS_AFTER_MAX || Math.abs(exponent) > 1e9) {
       const [most, least] = [String(NUMERIC_DIGITS_BEFORE_MAX), String(NUMERIC_DIGITS_AFTER_MAX)];
       this.addError(
-        pointer,
+        place,
         `must be a number of at most ${most} digits before the decimal point and ${least} after it`,
       );
-    } else if (/[eE]/.test(token)) {
+    } else if (exponentAt !== -1) {
       this.found.expandedLength += Math.max(before, 1) + Math.max(after, 0);
     }
+    return end;
   }
 
-  private addError(pointer: string, detail: string): void {
-    if (++this.found.errorCount <= ERRORS_LISTED_MAX) this.found.errors.push({ pointer, detail });
+  private addError(place: Place | null, detail: string): void {
+    if (++this.found.errorCount <= ERRORS_LISTED_MAX) this.found.errors.push({ pointer: pointerTo(place), detail });
   }
 }
 
