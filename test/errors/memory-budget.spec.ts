@@ -292,7 +292,8 @@ describe('the memory budget', () => {
     const app = await TestApp.start({ WORKER: 'inline' });
     try {
       const { keys } = await app.project();
-      const body = { batch_id: 'large', objects: [{ object_id: 'large', data: { note: 'x'.repeat(2 * MIB) } }] };
+      const notes = ['a', 'b', 'c'].map((object_id) => ({ object_id, data: { note: 'x'.repeat(MIB - 100) } }));
+      const body = { batch_id: 'large', objects: notes };
       const job = await submitJob(app, 'POST', '/batches', { key: keys.producer, body });
       await waitForStatus(app, keys.producer, job, 'succeeded');
       const read = await app.call('GET', '/batches/large', { key: keys.analyst });

@@ -107,16 +107,15 @@ describe('POST /factories', () => {
     expect(placesOf(expectProblem(await post(body), 'invalid-body'))).toEqual(['/factory/chart_data/time/0']);
   });
 
-  it('accepts 10,000 points, and rejects larger charts within 5 seconds', async () => {
+  it('accepts 10,000 points, and rejects larger charts', async () => {
     const chart = (points: number): object => {
       const series = Array.from({ length: points }, () => 7);
       return chartOf({ sprocket_production_actual: series, sprocket_production_goal: series, time: series });
     };
     expect((await post(chart(10_000))).status).toBe(201);
     expect(placesOf(expectProblem(await post(chart(10_001)), 'invalid-body'))).toHaveLength(3);
-    const startedAt = Date.now();
-    expect(placesOf(expectProblem(await post(chart(400_000)), 'invalid-body'))).toHaveLength(3);
-    expect(Date.now() - startedAt).toBeLessThan(5_000);
+    expect(placesOf(expectProblem(await post(chart(150_000)), 'invalid-body'))).toHaveLength(3);
+    expect(expectProblem(await post(chart(400_000)), 'too-large').detail).toContain('object_limit_bytes');
     // Each has 1.3 MB as stored.
     const large = expectProblem(await post({ factories: [chart(9_000), chart(9_000), chart(9_000)] }), 'too-large');
     expect(large.detail).toContain('BODY_LIMIT_BYTES');

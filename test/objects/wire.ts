@@ -49,6 +49,7 @@ export interface ProblemBody {
   detail: string;
   errors?: { pointer?: string; parameter?: string; detail: string }[];
   error_count?: number;
+  error_count_is?: 'at_least';
   object_count?: number;
 }
 

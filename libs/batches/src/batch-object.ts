@@ -1,4 +1,4 @@
-import { isValidDto, MalformedJson, Problem, validateDto, ValidationErrors, type JsonBody } from '#http';
+import { isValidDto, partErrors, Problem, validateDto, type JsonBody, type ValidationErrors } from '#http';
 import { dataText, isShorthand, NewObjectDto } from '#objects';
 import { listOfPairs, type NewObjectRow } from '#store';
 
@@ -37,24 +37,6 @@ export function parseBatchObject(
     return batchObject(position, value as NewObjectDto, data);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    return errorsOf(error, pointerTo(position));
+    return partErrors(error, pointerTo(position));
   }
-}
-
-/** The errors of a problem with pointers below `parent`. */
-function errorsOf(problem: Problem, parent: string): ValidationErrors {
-  if (problem instanceof MalformedJson) {
-    // The object is one line of a stream: its pointer has the number of the line.
-    const { reason, location } = problem;
-    const at = location && ` at column ${String(location.column)}`;
-    return new ValidationErrors({ pointer: parent, detail: `${reason}${at ?? ''}` });
-  }
-  const { errors, errorCount, message } = problem;
-  if (errors.length === 0) return new ValidationErrors({ pointer: parent, detail: message });
-  const found = new ValidationErrors();
-  for (const error of errors) {
-    found.add({ pointer: parent + ('pointer' in error ? error.pointer : ''), detail: error.detail });
-  }
-  found.count = errorCount;
-  return found;
 }

@@ -1,7 +1,16 @@
-import { isUtf8 } from 'node:buffer';
-import { findMember, skipSpace, type JsonSpan } from '#json';
 import { Config } from '#platform';
-import { JsonBody, Problem, ValidationErrors, validateDto, type NdjsonBody } from '#http';
+import {
+  BODY_LIMITS,
+  findList,
+  invalidJson,
+  MalformedJson,
+  Problem,
+  ValidationErrors,
+  validateDto,
+  type JsonBody,
+  type JsonList,
+  type NdjsonBody,
+} from '#http';
 import { Injectable } from '@nestjs/common';
 import { isShorthand } from '#objects';
 import type { CreateBatchDto, PutBatchDto } from './batch.dto.js';
@@ -21,64 +30,49 @@ export interface ParsedBatch {
 /** Parses and validates the bodies of batches. */
 @Injectable()
 export class BatchParser {
-  private readonly limits;
-
-  constructor({ limits: { batchObjectsMax, bodyLimitBytes } }: Config) {
-    this.limits = { objectsMax: batchObjectsMax, bodyLimitBytes };
-  }
+  constructor(private readonly config: Config) {}
 
   /**
    * Parses a JSON body up to its list of objects; the objects are parsed when the input is read.
    * @param isPartial invalid objects are left out; the batch itself has to be valid
-   * @throws Problem malformed-request; invalid-body where the errors of the objects need not be known
+   * @throws Problem malformed-request; too-large; invalid-body where the errors of the objects need not be known
    */
-  parseJson(dtoClass: BatchDtoClass, body: JsonBody, isPartial: boolean): ParsedBatch {
-    const text = body.bytes.toString();
-    const list = isUtf8(body.bytes) ? findObjectList(text) : undefined;
-    if (list === undefined) return rejectWithoutList(dtoClass, body);
-    const { batchId, errors } = this.parseEnvelope(dtoClass, body, text, list);
+  async parseJson(dtoClass: BatchDtoClass, body: JsonBody, isPartial: boolean): Promise<ParsedBatch> {
+    const { batchObjectsMax } = this.config.limits;
+    const list = await findList(body, 'objects');
+    if (list === null) return rejectWithoutList(dtoClass, body);
+    if (list.count > batchObjectsMax) {
+      const limit = `BATCH_OBJECTS_MAX is ${String(batchObjectsMax)}, see /api/v1/limits`;
+      throw new Problem('too-large', { detail: `The batch has ${String(list.count)} objects; ${limit}.` });
+    }
+    const { batchId, errors } = parseRest(dtoClass, list);
     if (isPartial && errors.count > 0) throw errors.problem('invalid-body');
-    return { batchId, input: new JsonBatchInput(body, text, list.start, errors, this.limits) };
+    return { batchId, input: new JsonBatchInput(list, errors) };
   }
 
   /** One object a line, parsed when the input is read. */
   parseNdjson(body: NdjsonBody): BatchInput {
-    return new NdjsonBatchInput(body, this.limits.bodyLimitBytes);
-  }
-
-  /** Parses the batch with an empty list of objects. */
-  private parseEnvelope(
-    dtoClass: BatchDtoClass,
-    body: JsonBody,
-    text: string,
-    list: JsonSpan,
-  ): { batchId: string | undefined; errors: ValidationErrors } {
-    const envelope = Buffer.from(`${text.slice(0, list.start)}[]${text.slice(list.end)}`);
-    try {
-      const { value } = new JsonBody(envelope, this.limits.bodyLimitBytes).read();
-      const { batch_id: batchId } = value as CreateBatchDto | PutBatchDto;
-      return { batchId, errors: validateDto(dtoClass, value, '') };
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      // The error of the whole body has the line and the column.
-      if (error.slug !== 'invalid-body') body.read(isShorthand);
-      const errors = new ValidationErrors(...error.errors);
-      errors.count = error.errorCount;
-      return { batchId: undefined, errors };
-    }
+    return new NdjsonBatchInput(body, Math.min(BODY_LIMITS.object_limit_bytes, this.config.limits.bodyLimitBytes));
   }
 }
 
-/** The span of `objects` in the text of a batch; undefined where the text has no such list or is not JSON. */
-function findObjectList(text: string): JsonSpan | undefined {
-  const start = skipSpace(text, 0);
-  if (text.charAt(start) !== '{') return undefined;
+/** Parses the batch without its objects. @throws Problem malformed-request */
+function parseRest(
+  dtoClass: BatchDtoClass,
+  { body, rest }: JsonList,
+): { batchId: string | undefined; errors: ValidationErrors } {
   try {
-    const { value } = findMember(text, start, 'objects');
-    return value !== undefined && text.charAt(value.start) === '[' ? value : undefined;
+    const { value } = rest.read();
+    const { batch_id: batchId } = value as CreateBatchDto | PutBatchDto;
+    return { batchId, errors: validateDto(dtoClass, value, '') };
   } catch (error) {
-    if ((error as Error).name === 'SyntaxError') return undefined;
-    throw error;
+    if (!(error instanceof Problem)) throw error;
+    // With the line and the column in the whole body.
+    if (error instanceof MalformedJson && error.location !== undefined) throw invalidJson(body.bytes, error);
+    if (error.slug !== 'invalid-body') throw error;
+    const errors = new ValidationErrors(...error.errors);
+    errors.count = error.errorCount;
+    return { batchId: undefined, errors };
   }
 }
 

@@ -31,22 +31,22 @@ export class BatchOperations {
     operations.register(this.create, this.put);
   }
 
-  private runCreate(request: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
+  private async runCreate(request: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
     const { projectId, baseUrl, role, releaseSlot } = request;
     const query: WriteBatchQuery = request.query;
     const isPartial = query.mode === 'partial';
-    const { batchId = '', input } = this.parser.parseJson(CreateBatchDto, jsonBody(request), isPartial);
+    const { batchId = '', input } = await this.parser.parseJson(CreateBatchDto, jsonBody(request), isPartial);
     const options = { isPartial, isDryRun: query.dry_run ?? false, baseUrl, role, releaseSlot };
     return this.writer.write({ projectId, batchId, input, ifExists: 'reject', ...options }, receipt);
   }
 
-  private runPut(request: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
+  private async runPut(request: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
     const { projectId, baseUrl, role, releaseSlot, preconditions } = request;
     const query: PutBatchQuery = request.query;
     const isPartial = query.mode === 'partial';
     const batchId = pathParam(request, 'batch_id');
     if (!isId(batchId)) throw new Problem('invalid-path', { detail: `The id of a batch ${ID_RULE}.` });
-    const { batchId: bodyId = batchId, input } = this.parsePut(request.body, isPartial);
+    const { batchId: bodyId = batchId, input } = await this.parsePut(request.body, isPartial);
     if (bodyId !== batchId) {
       const detail = `must equal the current value "${batchId}", or be omitted`;
       throw new Problem('invalid-body', { detail: `batch_id ${detail}.`, errors: [{ pointer: '/batch_id', detail }] });
@@ -56,7 +56,7 @@ export class BatchOperations {
     return this.writer.write({ projectId, batchId, input, ifExists, ...options }, receipt);
   }
 
-  private parsePut(body: WriteRequest['body'], isPartial: boolean): ParsedBatch {
+  private async parsePut(body: WriteRequest['body'], isPartial: boolean): Promise<ParsedBatch> {
     if (body instanceof JsonBody) return this.parser.parseJson(PutBatchDto, body, isPartial);
     return { batchId: undefined, input: this.parser.parseNdjson(body) };
   }

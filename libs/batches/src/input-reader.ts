@@ -17,6 +17,8 @@ export class InputReader {
   /** The first chunk, until `next` returns its objects. */
   private first: BatchChunk | null = null;
   private isStarted = false;
+  /** Whether the last chunk has been read; a stream does not know. */
+  private isAtEnd = false;
 
   private constructor(
     private readonly input: BatchInput,
@@ -54,17 +56,25 @@ export class InputReader {
     if (!this.isStarted) return;
     this.isStarted = false;
     this.isInvalid = false;
+    this.isAtEnd = false;
     this.rejected = new RejectedObjects();
     this.chunks = iteratorOf(this.input);
     this.first = await this.read();
   }
 
-  /** Validates the rest of a batch that is not valid. @returns the problem with the errors of the whole batch */
+  /**
+   * Validates a batch that is not valid until as many errors are found as a response lists, because an error costs more than a
+   * valid object.
+   * @returns the problem with these errors
+   */
   async readErrors(): Promise<Problem> {
-    for (let next = await this.chunks.next(); next.done !== true; next = await this.chunks.next()) {
-      this.rejected.addChunk(next.value);
+    while (!this.rejected.isFull && !this.isAtEnd) {
+      const next = await this.chunks.next();
+      if (next.done === true) this.isAtEnd = true;
+      else this.add(next.value);
       await setImmediate();
     }
+    this.rejected.isCountMinimum = !this.isAtEnd;
     return this.rejected.problem('invalid-body');
   }
 
@@ -72,11 +82,16 @@ export class InputReader {
     const next = await this.chunks.next();
     if (next.done === true) return null;
     const chunk = next.value;
-    this.rejected.addChunk(chunk);
+    this.add(chunk);
     this.isInvalid = !this.isPartial && this.rejected.count > 0;
     if (this.isInvalid) return null;
     this.hasSubjects ||= chunk.objects.some(({ subject }) => subject !== null);
     return chunk;
+  }
+
+  private add(chunk: BatchChunk): void {
+    this.rejected.addChunk(chunk);
+    this.isAtEnd = chunk.isLast;
   }
 }
 

@@ -13,8 +13,8 @@ const settings = { DATABASE_URL: 'postgresql://none', STOWAGE_KEY_SECRET: 'x'.re
 const limits = { BODY_LIMIT_BYTES: String(LIMIT), BATCH_OBJECTS_MAX: String(OBJECTS_MAX) };
 const parser = new BatchParser(new Config({ ...settings, ...limits }));
 
-const parse = (text: string, isPartial = false): BatchInput =>
-  parser.parseJson(CreateBatchDto, new JsonBody(Buffer.from(text), LIMIT), isPartial).input;
+const parse = async (text: string, isPartial = false): Promise<BatchInput> =>
+  (await parser.parseJson(CreateBatchDto, new JsonBody(Buffer.from(text), LIMIT), isPartial)).input;
 const batchOf = (objects: string[], s = ''): string =>
   `{"objects"${s}:${s}[${s}${objects.join(`${s},${s}`)}${s}],"batch_id":"b"}`;
 const chunksOf = (input: BatchInput): BatchChunk[] => [...(input.chunks() as Iterable<BatchChunk>)];
@@ -29,9 +29,9 @@ function rejectedOf(input: BatchInput): RejectedObjects {
   return rejected;
 }
 
-function problemOf(work: () => unknown): Problem {
+async function problemOf(work: () => unknown): Promise<Problem> {
   try {
-    work();
+    await work();
   } catch (error) {
     if (error instanceof Problem) return error;
     throw error;
@@ -42,12 +42,12 @@ function problemOf(work: () => unknown): Problem {
 const VALID = '{"object_id":"good","data":{"n":1}}';
 
 describe('the objects of a JSON body', () => {
-  it('keep the text of their data, and have positions from 0', () => {
+  it('keep the text of their data, and have positions from 0', async () => {
     const first =
       '{"data":[ {"value":0.1000,"key":"\\u006b"} ],"object_id":"a","subject":"s","observed_at":"2024-05-01T00:00:00Z"}';
     const second = '{"object_id" : "b" , "d\\u0061ta" : {"k":1e400,"\\u006b":"}],{"}}';
     for (const s of ['', ' ', '\r\n\t']) {
-      expect(objectsOf(parse(batchOf([first, second], s)))).toEqual([
+      expect(objectsOf(await parse(batchOf([first, second], s)))).toEqual([
         {
           position: 0,
           objectId: 'a',
@@ -66,9 +66,9 @@ describe('the objects of a JSON body', () => {
     }
   });
 
-  it('are read in chunks, in order, and can be read again', () => {
+  it('are read in chunks, in order, and can be read again', async () => {
     const ids = Array.from({ length: 1_234 }, (_, i) => String(i));
-    const input = parse(batchOf(ids.map((id) => `{"object_id":"${id}","data":[]}`)));
+    const input = await parse(batchOf(ids.map((id) => `{"object_id":"${id}","data":[]}`)));
     for (let round = 0; round < 2; round++) {
       expect(chunksOf(input).map(({ objects, isLast }) => [objects.length, isLast])).toEqual([
         [250, false],
@@ -82,16 +82,16 @@ describe('the objects of a JSON body', () => {
     expect(input.pointerTo(7)).toBe('/objects/7');
   });
 
-  it('can be an empty list', () => {
-    for (const partial of [false, true]) expect(objectsOf(parse(batchOf([], ' '), partial))).toEqual([]);
+  it('can be an empty list', async () => {
+    for (const partial of [false, true]) expect(objectsOf(await parse(batchOf([], ' '), partial))).toEqual([]);
   });
 
-  it('are too large when their numbers without exponents exceed BODY_LIMIT_BYTES in total', () => {
+  it('are too large when their numbers without exponents exceed BODY_LIMIT_BYTES in total', async () => {
     const objects = Array.from({ length: 20 }, (_, i) => `{"object_id":"${String(i)}","data":{"n":1e9000}}`);
     for (const partial of [false, true]) {
-      expect(problemOf(() => chunksOf(parse(batchOf(objects), partial))).slug).toBe('too-large');
+      expect((await problemOf(async () => chunksOf(await parse(batchOf(objects), partial)))).slug).toBe('too-large');
     }
-    expect(objectsOf(parse(batchOf(objects.slice(10))))).toHaveLength(10);
+    expect(objectsOf(await parse(batchOf(objects.slice(10))))).toHaveLength(10);
   });
 });
 
@@ -110,8 +110,8 @@ const INVALID: [string, string, string][] = [
 ];
 
 describe('an invalid object', () => {
-  it.each(INVALID)('is reported with a pointer, and the others are returned: %s', (_, invalid, pointer) => {
-    const input = parse(batchOf([invalid, VALID, invalid, VALID]));
+  it.each(INVALID)('is reported with a pointer, and the others are returned: %s', async (_, invalid, pointer) => {
+    const input = await parse(batchOf([invalid, VALID, invalid, VALID]));
     // A second read, as after a lost connection, reports the same errors.
     for (let round = 0; round < 2; round++) {
       expect(idsAt(input)).toEqual(['1:good', '3:good']);
@@ -120,20 +120,20 @@ describe('an invalid object', () => {
     }
   });
 
-  it('is counted once as a rejected object, and with all of its errors', () => {
-    const { count, objects } = rejectedOf(parse(batchOf([VALID, '{"data":7,"x":1}', VALID])));
+  it('is counted once as a rejected object, and with all of its errors', async () => {
+    const { count, objects } = rejectedOf(await parse(batchOf([VALID, '{"data":7,"x":1}', VALID])));
     expect([count, objects]).toEqual([3, 1]);
   });
 
-  it('lists at most 100 errors, and counts all', () => {
-    const input = parse(batchOf([...Array<string>(150).fill('7'), VALID]));
+  it('lists at most 100 errors, and counts all', async () => {
+    const input = await parse(batchOf([...Array<string>(150).fill('7'), VALID]));
     expect(idsAt(input)).toEqual(['150:good']);
     const { listed, count, objects } = rejectedOf(input);
     expect([listed.length, count, objects]).toEqual([100, 150, 150]);
   });
 
-  it('is reported together with the errors of the batch', () => {
-    const { listed, objects } = rejectedOf(parse('{"batch_id":7,"objects":[null],"at":1}'));
+  it('is reported together with the errors of the batch', async () => {
+    const { listed, objects } = rejectedOf(await parse('{"batch_id":7,"objects":[null],"at":1}'));
     expect(pointersOf(listed).sort()).toEqual(['/at', '/batch_id', '/objects/0']);
     expect(objects).toBe(1);
   });
@@ -148,18 +148,18 @@ describe('a batch with mode=partial', () => {
     ['an invalid id', `{"batch_id":7,"objects":[null,${VALID}]}`, ['/batch_id']],
     ['an unknown member', `{"batch_id":"b","objects":[null,${VALID}],"at":1}`, ['/at']],
     ['an id with U+0000', `{"batch_id":"\\u0000","objects":[${VALID}]}`, ['/batch_id']],
-  ])('must be valid except for its objects: %s', (_, text, pointers) => {
-    const problem = problemOf(() => chunksOf(parse(text, true)));
+  ])('must be valid except for its objects: %s', async (_, text, pointers) => {
+    const problem = await problemOf(async () => chunksOf(await parse(text, true)));
     expect([problem.slug, pointersOf(problem.errors)]).toEqual(['invalid-body', expect.arrayContaining(pointers)]);
   });
 
-  it('is rejected when it is not JSON', () => {
-    expect(problemOf(() => parse(`${batchOf([VALID])}x`, true)).slug).toBe('malformed-request');
+  it('is rejected when it is not JSON', async () => {
+    expect((await problemOf(() => parse(`${batchOf([VALID])}x`, true))).slug).toBe('malformed-request');
   });
 
-  it.each(INVALID)('is limited to BATCH_OBJECTS_MAX objects: %s', (_, invalid) => {
+  it.each(INVALID)('is limited to BATCH_OBJECTS_MAX objects: %s', async (_, invalid) => {
     const objects = Array<string>(OBJECTS_MAX).fill('7');
-    const problem = problemOf(() => chunksOf(parse(batchOf([invalid, ...objects]), true)));
+    const problem = await problemOf(async () => chunksOf(await parse(batchOf([invalid, ...objects]), true)));
     expect([problem.slug, problem.message]).toEqual(['too-large', expect.stringContaining('2001 objects')]);
   });
 });

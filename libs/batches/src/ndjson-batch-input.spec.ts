@@ -145,14 +145,29 @@ describe('an invalid line', () => {
     for (const { detail } of rejected.listed) expect(detail).toMatch(/^\S/);
   });
 
-  it('lists at most 100 errors, and counts all', async () => {
-    const pieces = Array.from({ length: 5_000 }, (_, i) => (i % 10 === 4 ? 'nonsense\n' : `${line(String(i))}\n`));
-    const reader = await InputReader.open(inputOf(pieces), false);
+  it('lists at most 100 errors, and counts all where all lines are read', async () => {
+    const { rejected } = await readAll(inputOf(manyErrors()));
+    expect([rejected.listed.length, rejected.count]).toEqual([100, 500]);
+    expect(pointersOf(rejected.listed).slice(0, 2)).toEqual(['/lines/5', '/lines/15']);
+  });
+
+  it('ends the validation of a batch that is not stored in part after 100 errors, and the count is a minimum', async () => {
+    const { body, readCount } = bodyOf(manyErrors());
+    const reader = await InputReader.open(parser.parseNdjson(body), false);
     expect(reader.isInvalid).toBe(true);
-    for (const rejected of [(await readAll(inputOf(pieces))).rejected, await listedBy(reader)]) {
-      expect([rejected.listed.length, rejected.count]).toEqual([100, 500]);
-      expect(pointersOf(rejected.listed).slice(0, 2)).toEqual(['/lines/5', '/lines/15']);
-    }
+    const { errors, errorCount, message, extra } = await reader.readErrors();
+    expect([errors.length, message, extra]).toEqual([
+      100,
+      `At least ${String(errorCount)} validation errors.`,
+      { error_count_is: 'at_least' },
+    ]);
+    expect(errorCount).toBeLessThan(500);
+    expect(readCount()).toBeLessThan(2_000);
+  });
+
+  it('has all errors counted where there are fewer than 100', async () => {
+    const reader = await InputReader.open(inputOf(manyErrors(600)), false);
+    expect(await reader.readErrors()).toMatchObject({ message: '60 validation errors.', errorCount: 60, extra: {} });
   });
 
   it('stops the reader before the rest of the body arrives', async () => {
@@ -163,12 +178,12 @@ describe('an invalid line', () => {
   });
 });
 
-async function listedBy(reader: InputReader): Promise<{ listed: Problem['errors']; count: number }> {
-  const { errors, errorCount } = await reader.readErrors();
-  return { listed: errors, count: errorCount };
+/** Every tenth line is invalid. */
+function manyErrors(count = 5_000): string[] {
+  return Array.from({ length: count }, (_, i) => (i % 10 === 4 ? 'nonsense\n' : `${line(String(i))}\n`));
 }
 
-describe('a line over BODY_LIMIT_BYTES', () => {
+describe('a line over object_limit_bytes', () => {
   const fitting = line('x').length;
   const long = (length: number): string => line('x'.repeat(length - fitting + 1));
 
@@ -181,7 +196,7 @@ describe('a line over BODY_LIMIT_BYTES', () => {
     ]) {
       const problem = await problemOf(inputOf(pieces));
       expect(problem.slug).toBe('too-large');
-      expect(problem.message).toMatch(/^Line 3 exceeds BODY_LIMIT_BYTES, 2000 bytes; see \/api\/v1\/limits\.$/);
+      expect(problem.message).toMatch(/^Line 3 exceeds object_limit_bytes, 2000 bytes; see \/api\/v1\/limits\.$/);
     }
   });
 

@@ -3,8 +3,9 @@ import type { BatchChunk, BatchInput } from './batch-input.js';
 import { parseBatchObject } from './batch-object.js';
 
 const LINE_FEED = 10;
-/** Bytes of input in a chunk: a millisecond or two of work, so that other requests are served in between. */
+/** A chunk ends after this many bytes or lines: a few milliseconds of work, so that other requests are served in between. */
 const CHUNK_BYTES = 64 * 1024;
+const CHUNK_LINES = 500;
 
 /** The objects of a stream of lines, in memory for one chunk. Lines count from 1, empty ones included. */
 export class NdjsonBatchInput implements BatchInput {
@@ -59,7 +60,7 @@ async function* lineGroups(bytes: AsyncIterable<Buffer>, limitBytes: number): As
   const rejectTooLong = (length: number): void => {
     if (length <= limitBytes) return;
     const line = String(before + lines.length + 1);
-    const detail = `Line ${line} exceeds BODY_LIMIT_BYTES, ${String(limitBytes)} bytes; see /api/v1/limits.`;
+    const detail = `Line ${line} exceeds object_limit_bytes, ${String(limitBytes)} bytes; see /api/v1/limits.`;
     throw new Problem('too-large', { detail });
   };
   for await (const piece of bytes) {
@@ -72,7 +73,7 @@ async function* lineGroups(bytes: AsyncIterable<Buffer>, limitBytes: number): As
       open = [];
       openBytes = 0;
       start = end + 1;
-      if (size >= CHUNK_BYTES) {
+      if (size >= CHUNK_BYTES || lines.length >= CHUNK_LINES) {
         yield lines;
         before += lines.length;
         lines = [];

@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { canonicalNumber } from '#json';
 import {
   jsonBody,
@@ -10,9 +10,10 @@ import {
   type WriteRequest,
 } from '#jobs';
 import { Config } from '#platform';
-import { checkPreconditions, etagOf, ValidationErrors, Problem } from '#http';
+import { checkPreconditions, etagOf, ValidationErrors, Problem, type JsonList } from '#http';
 import { Database, Sequence, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
+import { EventLoopYield } from './event-loop-yield.js';
 import { FeedOperations, type FeedInput } from './feed-operations.js';
 import type { FeedList } from './feed-reader.js';
 import type { FeedWriteResult } from './feed-writer.js';
@@ -75,7 +76,7 @@ export class CollectionService {
   private async parseCreate(collection: TypedCollection, request: WriteRequest): Promise<CollectionInput> {
     const { items, list } = await parseItems(collection, jsonBody(request), this.config.limits.bodyLimitBytes);
     // Equal items of one file get different ids; sending the file again gets the same ids.
-    const digest = list === undefined ? undefined : digestOf(list);
+    const digest = list === null ? undefined : await digestOf(list);
     const newId = (index: number): string =>
       digest === undefined ? this.sequence.next().toString() : `${digest}-${String(index)}`;
     const objects = items.map(({ givenId, data }, index) => {
@@ -89,7 +90,7 @@ export class CollectionService {
       ifExists: 'keep',
       needsVerification,
       items,
-      isFile: list !== undefined,
+      isFile: list !== null,
     };
   }
 
@@ -191,7 +192,12 @@ function isSame(collection: TypedCollection, stored: ObjectRow | undefined, sent
 }
 
 /** A digest of the list without insignificant white space; with 128 bits a collision is improbable. */
-function digestOf(list: string): string {
-  const compact = list.replace(/("[^"\\]*(?:\\.[^"\\]*)*")|\s+/g, '$1');
-  return hash('sha256', compact, 'hex').slice(0, 32);
+async function digestOf(list: JsonList): Promise<string> {
+  const digest = createHash('sha256');
+  const pause = new EventLoopYield();
+  for (const chunk of list.chunks) {
+    if (pause.isDue) await pause.yield();
+    digest.update(`${list.textOf(chunk).replace(/("[^"\\]*(?:\\.[^"\\]*)*")|\s+/g, '$1')},`);
+  }
+  return digest.digest('hex').slice(0, 32);
 }

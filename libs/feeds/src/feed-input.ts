@@ -1,14 +1,14 @@
-import { elementsOf, skipSpace } from '#json';
-import { ValidationErrors, Problem, type JsonBody } from '#http';
+import { countNames, endOfValue, scanJson, skipSpace } from '#json';
+import { invalidJson, JsonBody, partErrors, Problem, tooComplex, ValidationErrors, type JsonList } from '#http';
 import { EventLoopYield } from './event-loop-yield.js';
 
-/** The most items in one request, as /limits shows; validating a list in which every item is invalid takes half a second. */
+/** The most items in one request, as /limits shows. */
 export const FEED_LIST_MAX = 10_000;
 
 /** One item of a request body. */
 export interface InputItem {
   value: unknown;
-  /** The text of the whole body, from which numbers are cut with every digit. The item begins at `start`. */
+  /** A text from which numbers are cut with every digit. The item begins at `start`. */
   text: string;
   start: number;
   /** JSON Pointer to the item. */
@@ -18,41 +18,94 @@ export interface InputItem {
 /** An item after validation: the converted value, or its errors. */
 export type Parsed<T> = { value: T } | { errors: ValidationErrors };
 
-/** The items of a body that is one item or a list of items. */
+/** The items of a body, one or those of its list. They are parsed while they are iterated. */
 export interface InputItems {
-  items: Iterable<InputItem>;
+  /** Errors in place of an item that cannot be stored. */
+  items: Iterable<InputItem | ValidationErrors>;
   count: number;
-  isList: boolean;
+}
+
+/** A body that is one item. @throws Problem malformed-request, invalid-body, too-large */
+export function readItem(body: JsonBody): InputItem {
+  const { value, text } = body.read();
+  return { value, text, start: skipSpace(text, 0), pointer: '' };
 }
 
 /**
- * Reads a body that is one item or a list of items.
+ * The items of a list.
+ * @param pointer JSON Pointer to the list
  * @param plural the plural of the items' name, for error messages
- * @throws Problem malformed-request; invalid-body for an empty list; too-large
+ * @throws Problem invalid-body for an empty list; too-large for too many items. Iterating throws malformed-request, too-large
  */
-export function readItems(body: JsonBody, plural: string): InputItems {
-  const { value, text } = body.read();
-  const whole = { text, start: skipSpace(text, 0), pointer: '' };
-  if (!Array.isArray(value)) return { items: [{ value, ...whole }], count: 1, isList: false };
-  requireItemCount(value.length, '', plural);
-  return { items: itemsOf(value, whole), count: value.length, isList: true };
+export function itemsOf(list: JsonList, pointer: string, plural: string): InputItems {
+  const { count } = list;
+  if (count === 0)
+    throw new ValidationErrors({ pointer, detail: `must have 1 to ${String(FEED_LIST_MAX)} ${plural}` }).problem(
+      'invalid-body',
+    );
+  if (count > FEED_LIST_MAX) {
+    const limit = `the maximum is ${String(FEED_LIST_MAX)} (feed_list_max, see /api/v1/limits)`;
+    throw new Problem('too-large', { detail: `The list has ${String(count)} ${plural}; ${limit}.` });
+  }
+  return { items: parsedElements(list, pointer), count };
 }
 
-/** The items of a list whose text begins at `start`. */
-export function* itemsOf(
-  list: readonly unknown[],
-  { text, start, pointer }: Omit<InputItem, 'value'>,
-): Generator<InputItem> {
+/** @throws Problem malformed-request, too-large */
+function* parsedElements(list: JsonList, pointer: string): Generator<InputItem | ValidationErrors> {
   let index = 0;
-  for (const element of elementsOf(text, start)) {
-    yield { value: list[index], text, start: element.start, pointer: `${pointer}/${String(index)}` };
-    index++;
+  let expandedLength = 0;
+  for (const chunk of list.chunks) {
+    const text = list.textOf(chunk);
+    const values = parsePlain(list, text);
+    let at = 0;
+    for (let offset = 0; at < text.length; offset++) {
+      const start = at;
+      const end = endOfValue(text, start);
+      at = skipSpace(text, skipSpace(text, end) + 1);
+      const place = `${pointer}/${String(index++)}`;
+      if (values !== null) {
+        yield { value: values[offset], text, start, pointer: place };
+        continue;
+      }
+      // The limit applies to the whole body, not to one item.
+      const part = new JsonBody(Buffer.from(text.slice(start, end)), Infinity);
+      yield readPart(part, place);
+      expandedLength += part.expandedLength;
+      if (expandedLength > 0) list.body.requireExpandedLength(expandedLength);
+    }
   }
 }
 
-/** Parses each item, and yields to the event loop in between. @throws Problem invalid-body with the errors of all items */
+/**
+ * Null where JavaScript would lose a name, a digit or a character.
+ * @param text the items with the commas between them
+ * @throws Problem malformed-request
+ */
+function parsePlain(list: JsonList, text: string): unknown[] | null {
+  const items = `[${text}]`;
+  const scan = scanJson(items);
+  if (tooComplex(scan) !== null) return null;
+  let values: unknown[];
+  try {
+    values = JSON.parse(items) as unknown[];
+  } catch (error) {
+    throw invalidJson(list.body.bytes, error);
+  }
+  return scan.needsInspection || countNames(values) !== scan.names ? null : values;
+}
+
+function readPart(part: JsonBody, pointer: string): InputItem | ValidationErrors {
+  try {
+    return { ...part.read(), start: 0, pointer };
+  } catch (error) {
+    if (error instanceof Problem) return partErrors(error, pointer);
+    throw error;
+  }
+}
+
+/** Parses each item, and yields to the event loop in between. @throws Problem invalid-body with the first errors */
 export async function parseEach<T>(
-  items: Iterable<InputItem>,
+  { items, count }: InputItems,
   parse: (item: InputItem, index: number) => Parsed<T>,
 ): Promise<T[]> {
   const errors = new ValidationErrors();
@@ -61,24 +114,13 @@ export async function parseEach<T>(
   const pause = new EventLoopYield();
   for (const item of items) {
     if (pause.isDue) await pause.yield();
-    const parsed = parse(item, index++);
+    const parsed = item instanceof ValidationErrors ? { errors: item } : parse(item, index);
+    index++;
     if ('errors' in parsed) errors.addAll(parsed.errors);
     else if (errors.count === 0) values.push(parsed.value);
+    if (errors.isFull) break;
   }
+  errors.isCountMinimum = index < count;
   if (errors.count > 0) throw errors.problem('invalid-body');
   return values;
-}
-
-/**
- * @param pointer JSON Pointer to the list
- * @throws Problem invalid-body for an empty list; too-large for more than FEED_LIST_MAX items
- */
-export function requireItemCount(count: number, pointer: string, plural: string): void {
-  if (count === 0)
-    throw new ValidationErrors({ pointer, detail: `must have 1 to ${String(FEED_LIST_MAX)} ${plural}` }).problem(
-      'invalid-body',
-    );
-  if (count <= FEED_LIST_MAX) return;
-  const limit = `the maximum is ${String(FEED_LIST_MAX)} (feed_list_max, see /api/v1/limits)`;
-  throw new Problem('too-large', { detail: `The list has ${String(count)} ${plural}; ${limit}.` });
 }

@@ -1,7 +1,7 @@
-import { findMember, isObject, pointerPart, skipSpace } from '#json';
-import { ValidationErrors, Problem, type JsonBody } from '#http';
+import { isObject, pointerPart } from '#json';
+import { findList, ValidationErrors, Problem, type JsonBody, type JsonList } from '#http';
 import type { ObjectRow } from '#store';
-import { itemsOf, parseEach, requireItemCount, type InputItem, type Parsed } from './feed-input.js';
+import { itemsOf, parseEach, readItem, type InputItem, type InputItems, type Parsed } from './feed-input.js';
 
 /** Typed items that are the objects of one batch. Clients may choose their ids, and send them one by one or as a file. */
 export interface TypedCollection {
@@ -29,35 +29,31 @@ export interface CollectionItem {
 }
 
 /**
- * Parses a body that is one item, or a file of items; `list` is the text of the file's list.
+ * Parses a body that is one item, or a file of items; `list` is the file's list.
  * @throws Problem malformed-request, invalid-body, or too-large
  */
 export async function parseItems(
   collection: TypedCollection,
   body: JsonBody,
   limitBytes: number,
-): Promise<{ items: CollectionItem[]; list?: string }> {
+): Promise<{ items: CollectionItem[]; list: JsonList | null }> {
   const { name } = collection;
-  const { text, value } = body.read();
-  const start = skipSpace(text, 0);
-  if (!isObject(value) || !Object.hasOwn(value, name)) {
-    return { items: await parseAll(collection, [{ value, text, start, pointer: '' }], limitBytes) };
+  const list = await findList(body, name);
+  const item = readItem(list === null ? body : list.rest);
+  if (!isObject(item.value) || !Object.hasOwn(item.value, name)) {
+    return { items: await parseAll(collection, { items: [item], count: 1 }, limitBytes), list };
   }
-  const list = value[name];
   const errors = new ValidationErrors();
-  for (const member of Object.keys(value)) {
+  for (const member of Object.keys(item.value)) {
     if (member === name) continue;
     errors.add({
       pointer: pointerPart(member),
       detail: `is not a member of this body; the only member of a file is ${name}`,
     });
   }
-  if (!Array.isArray(list)) errors.add({ pointer: `/${name}`, detail: `must be a list of ${name}` });
-  if (errors.count > 0 || !Array.isArray(list)) throw errors.problem('invalid-body');
-  requireItemCount(list.length, `/${name}`, name);
-  const span = findMember(text, start, name).value ?? { start, end: start };
-  const items = itemsOf(list, { text, start: span.start, pointer: `/${name}` });
-  return { items: await parseAll(collection, items, limitBytes), list: text.slice(span.start, span.end) };
+  if (list === null) errors.add({ pointer: `/${name}`, detail: `must be a list of ${name}` });
+  if (errors.count > 0 || list === null) throw errors.problem('invalid-body');
+  return { items: await parseAll(collection, itemsOf(list, `/${name}`, name), limitBytes), list };
 }
 
 /** Parses a body that is one item. @throws Problem malformed-request, invalid-body, or too-large */
@@ -66,17 +62,12 @@ export async function parseItem(
   body: JsonBody,
   limitBytes: number,
 ): Promise<CollectionItem> {
-  const { text, value } = body.read();
-  const [item] = await parseAll(collection, [{ value, text, start: skipSpace(text, 0), pointer: '' }], limitBytes);
+  const [item] = await parseAll(collection, { items: [readItem(body)], count: 1 }, limitBytes);
   if (item === undefined) throw new Error('a body without an item');
   return item;
 }
 
-async function parseAll(
-  collection: TypedCollection,
-  items: Iterable<InputItem>,
-  limitBytes: number,
-): Promise<CollectionItem[]> {
+async function parseAll(collection: TypedCollection, items: InputItems, limitBytes: number): Promise<CollectionItem[]> {
   let length = 0;
   return parseEach(items, (item) => {
     const parsed = collection.toObject(item);

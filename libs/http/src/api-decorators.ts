@@ -44,8 +44,15 @@ export class ProblemDto {
   })
   errors?: { pointer?: string; parameter?: string; header?: string; detail: string }[];
 
-  @ApiProperty({ required: false, description: 'The number of all errors.' })
+  @ApiProperty({ required: false, description: 'The number of errors found.' })
   error_count?: number;
+
+  @ApiProperty({
+    required: false,
+    enum: ['at_least'],
+    description: 'Present where validation ended after 100 errors, so that there may be more.',
+  })
+  error_count_is?: 'at_least';
 }
 
 /** For a handler that returns JSON text. */

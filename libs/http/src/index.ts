@@ -25,7 +25,8 @@ export {
 export { type HttpContext, httpContextOf, Http } from './http-context.js';
 export { createHttpAdapter, prepareHttp } from './http-server.js';
 export { InputPipe, readBody, requireBody } from './input.pipe.js';
-export { JsonBody, MalformedJson } from './json-body.js';
+export { invalidJson, isSyntaxError, JsonBody, MalformedJson, partErrors, tooComplex } from './json-body.js';
+export { findList, JsonList, type ListChunk } from './json-list.js';
 export { NdjsonBody } from './ndjson-body.js';
 export { baseUrl, requestOrigin } from './origin.js';
 export {

@@ -97,11 +97,11 @@ describe('a body', () => {
   });
 });
 
-describe('a body of hundreds of thousands of members', () => {
-  const many = Object.fromEntries(Array.from({ length: 200_000 }, (_, i) => [`m${String(i)}`, 0]));
+describe('a body of tens of thousands of members', () => {
+  const many = Object.fromEntries(Array.from({ length: 90_000 }, (_, i) => [`m${String(i)}`, 0]));
 
   it.each<[string, object, number]>([
-    ['that the DTO does not have', { name: 'a', ...many }, 200_000],
+    ['that the DTO does not have', { name: 'a', ...many }, 90_000],
     ['within one of its members', { name: many }, 1],
   ])('%s is rejected in linear time, and all errors are counted', (_, body, count) => {
     const before = process.cpuUsage();

@@ -1,10 +1,18 @@
 import { isUtf8 } from 'node:buffer';
-import { countNames, findSyntaxError, inspectJson, JSON_DEPTH_MAX, scanJson } from '#json';
+import {
+  countNames,
+  findSyntaxError,
+  inspectJson,
+  JSON_VALUES_MAX,
+  JSON_DEPTH_MAX,
+  scanJson,
+  type JsonScan,
+} from '#json';
 import type { BodyLimit } from './body-limit.js';
-import { validationSummary, Problem } from './problems.js';
+import { validationSummary, Problem, ValidationErrors } from './problems.js';
 
-/** The longest text in which a syntax error is located: locating takes 50 ns a character and blocks the event loop. */
-const LOCATED_LENGTH_MAX = 2 * 1024 * 1024;
+/** The longest body in which a syntax error is located: locating takes up to 20 ns a character and blocks the event loop. */
+const LOCATED_BYTES_MAX = 2 * 1024 * 1024;
 
 interface TextLocation {
   /** From 1. */
@@ -50,18 +58,29 @@ export class JsonBody {
     this.limit = typeof limit === 'number' ? { bytes: limit, name: 'BODY_LIMIT_BYTES' } : limit;
   }
 
+  /** @throws MalformedJson for an empty body and for invalid UTF-8 */
+  requireUtf8(): void {
+    if (this.bytes.length === 0) throw new MalformedJson('is empty; send JSON');
+    if (!isUtf8(this.bytes)) throw new MalformedJson('is not valid UTF-8');
+  }
+
   /**
+   * Parses the whole body. It blocks the event loop, so that routes with larger bodies parse them in parts; see `findList`.
    * @param allowsRepeats whether the object at this pointer may have a name twice; by default none may
    * @throws Problem malformed-request for invalid JSON; invalid-body with a pointer to each value that cannot be stored unchanged
    */
   read(allowsRepeats: (pointer: string) => boolean = () => false): ReadJson {
-    if (this.bytes.length === 0) throw new MalformedJson('is empty; send JSON');
-    if (!isUtf8(this.bytes)) throw new MalformedJson('is not valid UTF-8');
+    this.requireUtf8();
     const text = this.bytes.toString('utf8');
     const scan = scanJson(text);
-    if (scan.depth > JSON_DEPTH_MAX)
-      throw new MalformedJson(`is nested more than ${String(JSON_DEPTH_MAX)} levels deep`);
-    const value = parse(text);
+    const reason = tooComplex(scan);
+    if (reason !== null) throw new MalformedJson(reason);
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch (cause) {
+      throw invalidJson(this.bytes, cause);
+    }
     if (!scan.needsInspection && scan.names === countNames(value)) return { text, value };
     const { errors: faults, errorCount: faultCount, expandedLength } = inspectJson(text, allowsRepeats);
     this.expandedLength = expandedLength;
@@ -72,25 +91,68 @@ export class JsonBody {
         errorCount: faultCount,
       });
     }
-    if (this.bytes.length + expandedLength > this.limit.bytes) {
-      throw new Problem('too-large', {
-        detail: `With its exponents written out as digits, the body exceeds ${this.limit.name}, ${String(this.limit.bytes)} bytes; see /api/v1/limits.`,
-      });
-    }
+    this.requireExpandedLength(expandedLength);
     return { text, value };
   }
-}
 
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    const location = text.length > LOCATED_LENGTH_MAX ? undefined : locationOf(text, findSyntaxError(text) ?? 0);
-    throw new MalformedJson('is not valid JSON', location, cause);
+  /** @throws Problem too-large if the body with its exponents written out, which adds `expandedLength`, exceeds its limit */
+  requireExpandedLength(expandedLength: number): void {
+    const { bytes, name } = this.limit;
+    if (this.bytes.length + expandedLength <= bytes) return;
+    throw new Problem('too-large', {
+      detail: `With its exponents written out as digits, the body exceeds ${name}, ${String(bytes)} bytes; see /api/v1/limits.`,
+    });
   }
 }
 
-function locationOf(text: string, position: number): TextLocation {
+/**
+ * The errors of a part of a body that was read as a body of its own, with pointers into the whole.
+ * @param parent JSON Pointer to the part
+ */
+export function partErrors(problem: Problem, parent: string): ValidationErrors {
+  if (problem instanceof MalformedJson) {
+    // The part is one line of a stream: its pointer has the number of the line.
+    const { reason, location } = problem;
+    const at = location && ` at column ${String(location.column)}`;
+    return new ValidationErrors({ pointer: parent, detail: `${reason}${at ?? ''}` });
+  }
+  const { errors, errorCount, message } = problem;
+  if (errors.length === 0) return new ValidationErrors({ pointer: parent, detail: message });
+  const found = new ValidationErrors();
+  for (const error of errors) {
+    found.add({ pointer: parent + ('pointer' in error ? error.pointer : ''), detail: error.detail });
+  }
+  found.count = errorCount;
+  return found;
+}
+
+/** Why a text is not parsed, to follow "The body"; null if it may be. */
+export function tooComplex({ depth, containers, names }: JsonScan): string | null {
+  if (depth > JSON_DEPTH_MAX) return `is nested more than ${String(JSON_DEPTH_MAX)} levels deep`;
+  if (containers > JSON_VALUES_MAX) return `has more than ${String(JSON_VALUES_MAX)} lists and objects`;
+  if (names > JSON_VALUES_MAX) return `has more than ${String(JSON_VALUES_MAX)} members`;
+  return null;
+}
+
+/** The problem of a body that is not JSON, with the place of the first error unless the body is long. */
+export function invalidJson(bytes: Buffer, cause?: unknown): MalformedJson {
+  const location = bytes.length > LOCATED_BYTES_MAX ? undefined : locationOf(bytes.toString());
+  return new MalformedJson('is not valid JSON', location, cause);
+}
+
+/** Whether a body has a syntax error; false for a long body, in which it is not located. */
+export function hasSyntaxError(bytes: Buffer): boolean {
+  return bytes.length <= LOCATED_BYTES_MAX && findSyntaxError(bytes.toString()) !== undefined;
+}
+
+/** Whether `JSON.parse`, or a function of the json lib, threw this error. Not `instanceof`: it may belong to another realm. */
+export function isSyntaxError(error: unknown): boolean {
+  return (error as Partial<Error> | null)?.name === 'SyntaxError';
+}
+
+/** The place of the first syntax error. */
+function locationOf(text: string): TextLocation {
+  const position = findSyntaxError(text) ?? 0;
   let line = 1;
   let start = 0;
   for (let end = text.indexOf('\n'); end !== -1 && end < position; end = text.indexOf('\n', start)) {

@@ -50,6 +50,8 @@ export const ERRORS_LISTED_MAX = 100;
 export class ValidationErrors {
   readonly listed: InputError[] = [];
   count = 0;
+  /** Whether the rest of the input was not validated, so that it may have more errors. */
+  isCountMinimum = false;
 
   constructor(...errors: readonly InputError[]) {
     for (const error of errors) this.add(error);
@@ -71,8 +73,10 @@ export class ValidationErrors {
   }
 
   problem(slug: 'invalid-body' | 'invalid-query' | 'invalid-header' | 'conflict'): Problem {
-    const detail = validationSummary(this.listed, this.count);
-    return new Problem(slug, { detail, errors: this.listed, errorCount: this.count });
+    const summary = validationSummary(this.listed, this.count);
+    const detail = this.isCountMinimum ? `At least ${summary}` : summary;
+    const extra = this.isCountMinimum ? { error_count_is: 'at_least' } : {};
+    return new Problem(slug, { detail, errors: this.listed, errorCount: this.count, extra });
   }
 }
 

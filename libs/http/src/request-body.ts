@@ -62,7 +62,9 @@ export function prepareBodies(
     const ofBody = memory.forBody(request, isCompressed, limit.bytes, () => {
       bodies.reject(request.raw);
     });
-    collectBody(payload, limit, ofBody, (error, bytes = Buffer.alloc(0)) => {
+    const declared = request.headers['content-length'];
+    const sizeBytes = isCompressed || declared === undefined ? undefined : Number(declared);
+    collectBody(payload, limit, ofBody, sizeBytes, (error, bytes = Buffer.alloc(0)) => {
       if (error !== null) {
         done(error);
         return;

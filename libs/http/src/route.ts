@@ -28,7 +28,7 @@ export const BODY_LIMITS = {
   report_limit_bytes: 16 * 1024,
   /** Keys, projects and devices: a few names of at most 255 characters, which take at most 12 bytes each as JSON escapes. */
   management_limit_bytes: 64 * 1024,
-  /** An object on its own. A batch may hold larger ones. */
+  /** An object, on its own, in a batch and as a line of a stream. Parsing more at once would delay other requests. */
   object_limit_bytes: 1024 * 1024,
 } as const;
 

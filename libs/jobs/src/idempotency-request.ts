@@ -27,7 +27,10 @@ export function scopeOf(request: FastifyRequest): unknown {
 }
 
 /** Equal for equivalent requests; null for a body that can be read only once. */
-export function fingerprintOf({ headers, originalUrl, body }: FastifyRequest, sealer: ResponseSealer): Buffer | null {
+export async function fingerprintOf(
+  { headers, originalUrl, body }: FastifyRequest,
+  sealer: ResponseSealer,
+): Promise<Buffer | null> {
   if (body != null && !(body instanceof JsonBody)) return null;
   const mediaType = headers['content-type']?.split(';')[0]?.trim().toLowerCase();
   const query = /\?.*/s.exec(originalUrl)?.[0];

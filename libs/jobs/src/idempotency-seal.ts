@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes, subtle } from 'node:crypto';
 
 const CIPHER = 'aes-256-gcm';
 const NONCE_BYTES = 12;
@@ -35,14 +35,14 @@ export class ResponseSealer {
     return { hash: this.digest(`slot ${text}`), secret: this.digest(`answer ${text}`) };
   }
 
-  /** Equal for equivalent requests. */
-  fingerprintOf(parts: readonly unknown[], body: Buffer | undefined): Buffer {
-    return this.digest(`request ${JSON.stringify(parts)}`, body);
+  /** Equal for equivalent requests. The body is hashed outside of the main thread, because it may be large. */
+  async fingerprintOf(parts: readonly unknown[], body: Buffer | undefined): Promise<Buffer> {
+    const bodyDigest = body === undefined ? '' : Buffer.from(await subtle.digest('SHA-256', body)).toString('hex');
+    return this.digest(`request ${JSON.stringify(parts)}\n${bodyDigest}`);
   }
 
-  private digest(text: string, bytes?: Buffer): Buffer {
-    const hmac = createHmac('sha256', this.root).update(text);
-    return (bytes === undefined ? hmac : hmac.update('\n').update(bytes)).digest();
+  private digest(text: string): Buffer {
+    return createHmac('sha256', this.root).update(text).digest();
   }
 }
 

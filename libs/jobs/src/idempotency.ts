@@ -75,7 +75,7 @@ export class Idempotency {
 
   /** Claims the key and returns false, or sends the stored response and returns true. @throws Problem */
   private async begin(request: FastifyRequest, reply: FastifyReply): Promise<boolean> {
-    const fingerprint = fingerprintOf(request, this.sealer);
+    const fingerprint = await fingerprintOf(request, this.sealer);
     if (fingerprint === null) throw invalidHeader('cannot be used with a streamed body');
     const claim: RunningClaim = {
       projectId: request.principal?.projectId ?? 0,

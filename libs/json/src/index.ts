@@ -3,25 +3,26 @@
  * value.
  * Imports nothing.
  */
+export { endOfStringBytes, endOfValueBytes, skipSpaceBytes, TOO_LONG } from './json-bytes.js';
 export { findSyntaxError } from './json-syntax-error.js';
 export {
   countNames,
   elementsOf,
-  endOfString,
   endOfValue,
   findMember,
   inspectJson,
   isObject,
+  JSON_VALUES_MAX,
   JSON_DEPTH_MAX,
   membersOf,
   memberText,
   pointerPart,
   skipSpace,
   scanJson,
-  TOO_LONG,
   type FoundMember,
   type JsonInspection,
   type JsonMember,
+  type JsonScan,
   type JsonSpan,
 } from './json-text.js';
 export { canonicalNumber, isPositive, isWhole, NUMBER_PATTERN, parseNumber } from './number-text.js';

@@ -6,6 +6,11 @@
 
 /** The deepest nesting of a body; it bounds recursion. */
 export const JSON_DEPTH_MAX = 64;
+/**
+ * The most lists and objects, and the most members, in a text that is parsed at once. `JSON.parse` takes 25 ms for 100,000
+ * nested lists, and 130 ms for the 500,000 that fit into 1 MiB.
+ */
+export const JSON_VALUES_MAX = 100_000;
 
 /** PostgreSQL's `numeric`: digits before and after the decimal point (its documentation, table 8.2). */
 const NUMERIC_DIGITS_BEFORE_MAX = 131_072;
@@ -54,8 +59,7 @@ export function scanJson(text: string): JsonScan {
       else if (c === 123 || c === 91) {
         containers++;
         depth = Math.max(depth, ++level);
-      }
-      else if (c === 125 || c === 93) level--;
+      } else if (c === 125 || c === 93) level--;
       // The letter of an exponent; those of `true` and `false` follow no digit.
       else if ((c | 32) === 101 && digits > 0) needsInspection = true;
       digits = 0;
@@ -104,48 +108,33 @@ export function skipSpace(text: string, i: number): number {
   }
 }
 
-/** Returned by `endOfValue` and `endOfString` for a value that does not end before `maxEnd`. */
-export const TOO_LONG = -1;
-
-/**
- * Index after the value that starts at `start`.
- * @param maxEnd where to stop searching, so that a long value costs no more than a bound
- * @returns TOO_LONG for a value that goes on after `maxEnd`
- * @throws SyntaxError for a value that does not end in the text
- */
-export function endOfValue(text: string, start: number, maxEnd = text.length): number {
+/** Index after the value that starts at `start`. @throws SyntaxError for a value that does not end */
+export function endOfValue(text: string, start: number): number {
   const first = text.charCodeAt(start);
-  if (first === QUOTE) return endOfString(text, start, maxEnd);
+  if (first === QUOTE) return endOfString(text, start);
   if (first !== 123 && first !== 91) {
     // A number or a literal ends before a comma, a bracket or white space.
-    for (let i = start + 1; i <= maxEnd; i++) {
+    for (let i = start + 1; ; i++) {
       const c = text.charCodeAt(i);
       if (!(c > 32 && c !== 44 && c !== 93 && c !== 125)) return i;
     }
-    return TOO_LONG;
   }
   let level = 0;
-  for (let i = start; i < maxEnd; i++) {
+  for (let i = start; i < text.length; i++) {
     const c = text.charCodeAt(i);
-    if (c === QUOTE) {
-      const end = endOfString(text, i, maxEnd);
-      if (end === TOO_LONG) return TOO_LONG;
-      i = end - 1;
-    } else if (c === 123 || c === 91) level++;
+    if (c === QUOTE) i = endOfString(text, i) - 1;
+    else if (c === 123 || c === 91) level++;
     else if ((c === 125 || c === 93) && --level === 0) return i + 1;
   }
-  if (maxEnd < text.length) return TOO_LONG;
   throw new SyntaxError('unterminated value');
 }
 
-/** Index after the string whose opening quote is at `start`; `maxEnd` as in `endOfValue`. @throws SyntaxError */
-export function endOfString(text: string, start: number, maxEnd = text.length): number {
-  for (let i = start + 1; i < maxEnd; i++) {
+function endOfString(text: string, start: number): number {
+  for (let i = start + 1; i < text.length; i++) {
     const c = text.charCodeAt(i);
     if (c === QUOTE) return i + 1;
     if (c === BACKSLASH) i++;
   }
-  if (maxEnd < text.length) return TOO_LONG;
   throw new SyntaxError('unterminated string');
 }
 
@@ -335,10 +324,7 @@ class Inspector {
     const after = fractionLength - exponent;
     if (before > NUMERIC_DIGITS_BEFORE_MAX || after > NUMERIC_DIGITS_AFTER_MAX || Math.abs(exponent) > 1e9) {
       const [most, least] = [String(NUMERIC_DIGITS_BEFORE_MAX), String(NUMERIC_DIGITS_AFTER_MAX)];
-      this.addError(
-        place,
-        `must be a number of at most ${most} digits before the decimal point and ${least} after it`,
-      );
+      this.addError(place, `must be a number of at most ${most} digits before the decimal point and ${least} after it`);
     } else if (exponentAt !== -1) {
       this.found.expandedLength += Math.max(before, 1) + Math.max(after, 0);
     }

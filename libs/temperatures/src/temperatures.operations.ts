@@ -1,11 +1,12 @@
 import { memberText } from '#json';
 import { jsonBody, pathParam, type WriteResponse, type WriteRequest } from '#jobs';
-import { validateDto } from '#http';
+import { findList, validateDto } from '#http';
 import { toUtc, utcFromMicros } from '#platform';
 import {
   dailyBatchId,
+  itemsOf,
   parseEach,
-  readItems,
+  readItem,
   type FeedWriteResult,
   type FeedInput,
   type Parsed,
@@ -25,13 +26,15 @@ export interface ReadingsInput extends FeedInput {
 export async function parseReadings(request: WriteRequest): Promise<ReadingsInput> {
   const { receivedAtMicros, requestSeq } = request;
   const room = roomOf({ building: pathParam(request, 'building'), room: pathParam(request, 'room') });
-  const { items, count, isList } = readItems(jsonBody(request), 'readings');
+  const body = jsonBody(request);
+  const list = await findList(body, null);
+  const input = list === null ? { items: [readItem(body)], count: 1 } : itemsOf(list, '', 'readings');
   let single: Reading | undefined;
-  const objects = await parseEach(items, (item, index) => {
+  const objects = await parseEach(input, (item, index) => {
     // One microsecond apart and ending at the time of the request, so that no reading is in the future.
-    const reading = parseReading(item, receivedAtMicros - (count - 1 - index), `${requestSeq}-${String(index)}`);
+    const reading = parseReading(item, receivedAtMicros - (input.count - 1 - index), `${requestSeq}-${String(index)}`);
     if ('errors' in reading) return reading;
-    if (!isList) single = reading.value;
+    if (list === null) single = reading.value;
     return { value: toObject(room, reading.value) };
   });
   return { batchId: dailyBatchId('temperatures', receivedAtMicros), objects, ifExists: 'replace', room, single };
