@@ -2,10 +2,21 @@ import 'reflect-metadata';
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ByteBudget, Config, createLog } from '#platform';
-import { createHttpAdapter, InputPipe, JsonBody, NdjsonBody, prepareHttp, Problem, ProblemFilter, Rules } from '#http';
-import { Body, Controller, Delete, Headers, Module, Post, Put } from '@nestjs/common';
+import {
+  type ConnectionTimes,
+  createHttpAdapter,
+  InputPipe,
+  JsonBody,
+  NdjsonBody,
+  prepareHttp,
+  Problem,
+  ProblemFilter,
+  Rules,
+} from '#http';
+import { Body, Controller, Delete, Get, Headers, Module, Post, Put, Res } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE, NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 
 /** The size and digest of a received body. */
 interface Arrived {
@@ -26,6 +37,13 @@ class BodiesController {
   @Rules({ roles: 'anyone' })
   empty(): object {
     return {};
+  }
+
+  /** More than the buffers of a connection hold. */
+  @Get()
+  @Rules({ roles: 'anyone' })
+  large(@Res() reply: FastifyReply): void {
+    void reply.send(Buffer.alloc(64 * 1024 * 1024));
   }
 
   /** Waits for `X-Wait` milliseconds before reading the body. */
@@ -54,19 +72,31 @@ class BodiesController {
 })
 class BodiesModule {}
 
-/** The HTTP server of the product with routes that return the size and digest of a body. @param pace the minimum rate of bodies */
+function authenticate(fastify: FastifyInstance): void {
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    if (request.headers['x-api-key'] !== undefined)
+      request.principal = { keyId: '1', role: 'admin', projectId: 1, deviceId: null };
+    done();
+  });
+}
+
+/**
+ * The HTTP server of the product with routes that return the size and digest of a body. A request with an X-Api-Key has a
+ * principal. @param pace the minimum rate of bodies
+ */
 export async function startBodyApp(
   settings: Record<string, string>,
   pace?: { graceMs: number; windowMs: number; bytesPerSecond: number },
+  times?: ConnectionTimes,
 ): Promise<{ origin: string; app: NestFastifyApplication }> {
   const config = new Config(settings);
-  const adapter = createHttpAdapter(config, createLog('silent'));
+  const adapter = createHttpAdapter(config, createLog('silent'), times);
   const app = await NestFactory.create<NestFastifyApplication>(BodiesModule, adapter, {
     logger: false,
     bodyParser: false,
   });
   const budget = new ByteBudget({ totalBytes: 2 ** 30, waitMs: 0, waitingPerProject: 0, waitingTotal: 0 });
-  const finishHttp = prepareHttp(app, config, budget, () => undefined, pace);
+  const finishHttp = prepareHttp(app, config, budget, authenticate, pace, undefined, times);
   await app.init();
   finishHttp();
   await app.listen(0, '127.0.0.1');

@@ -13,6 +13,7 @@ import {
 } from 'fastify';
 import type { Logger } from 'pino';
 import { preferredType } from './accept.js';
+import { CONNECTION_TIMES, limitConnections, type ConnectionTimes } from './connection-limits.js';
 import { allowOrigins } from './cors.js';
 import { PACE, type Pace } from './body-pace.js';
 import { MEMORY_PACE, type MemoryPaceLimits } from './memory-pace.js';
@@ -39,7 +40,11 @@ const HEADERS_LENGTH_MAX = 64 * 1024;
 const OF_REPRESENTATION = ['etag', 'cache-control', 'link', 'vary', 'content-length'];
 
 /** Fastify with the settings of this API, before Nest adds its routes. */
-export function createHttpAdapter({ http: { publicUrl, trustedProxies } }: Config, log: Logger): FastifyAdapter {
+export function createHttpAdapter(
+  { http: { publicUrl, trustedProxies } }: Config,
+  log: Logger,
+  times: ConnectionTimes = CONNECTION_TIMES,
+): FastifyAdapter {
   return new FastifyAdapter({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
@@ -47,13 +52,21 @@ export function createHttpAdapter({ http: { publicUrl, trustedProxies } }: Confi
     requestIdHeader: false,
     // Without a proxy Fastify's requests are a little faster.
     trustProxy: trustedProxies.length > 0 && [...trustedProxies],
-    // `BodyPace` limits slow bodies; headers have the default of Node.js, one minute.
+    // `BodyPace` limits slow bodies.
     requestTimeout: 0,
+    connectionTimeout: times.inactiveMs,
+    keepAliveTimeout: times.keepAliveMs,
     forceCloseConnections: 'idle',
     // During shutdown, requests on open connections are still served.
     return503OnClosing: false,
     // Node.js would respond to a missing Host header with an empty body; `hostProblem` responds with a problem.
-    http: { requireHostHeader: false, maxHeaderSize: HEADERS_LENGTH_MAX },
+    http: {
+      requireHostHeader: false,
+      maxHeaderSize: HEADERS_LENGTH_MAX,
+      headersTimeout: times.headersMs,
+      // How often Node.js checks that timeout; its default is 30 s.
+      connectionsCheckingInterval: times.headersMs / 10,
+    },
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: PARAM_LENGTH_MAX },
     frameworkErrors: (error: unknown, request: unknown, reply: unknown) => {
       sendProblem(error, request as FastifyRequest, reply as FastifyReply);
@@ -72,6 +85,7 @@ export function createHttpAdapter({ http: { publicUrl, trustedProxies } }: Confi
  * need no key
  * @param pace the minimum rate of request bodies
  * @param memoryPace the minimum rate while other requests wait for memory
+ * @param times when idle connections are closed, as for `createHttpAdapter`
  */
 export function prepareHttp(
   app: NestFastifyApplication,
@@ -80,6 +94,7 @@ export function prepareHttp(
   guard: (fastify: FastifyInstance) => void,
   pace: Pace = PACE,
   memoryPace: MemoryPaceLimits = MEMORY_PACE,
+  times: ConnectionTimes = CONNECTION_TIMES,
 ): () => void {
   const fastify = app.getHttpAdapter().getInstance();
   const routes = new Map<string, Set<string>>();
@@ -98,6 +113,7 @@ export function prepareHttp(
     done(hostProblem(request));
   });
   guard(fastify);
+  limitConnections(fastify, config, times);
   fastify.addHook('onRequest', (request, _reply, done) => {
     done(problemOf(request));
   });
@@ -250,6 +266,6 @@ function problemOfParser(code: string | undefined): Problem {
       detail: `The request line and the headers exceed ${String(HEADERS_LENGTH_MAX)} bytes.`,
     });
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return new Problem('request-timeout', { detail: 'The headers did not arrive within a minute.' });
+    return new Problem('request-timeout', { detail: 'The headers did not arrive within 10 seconds.' });
   return new Problem('malformed-request', { detail: 'The request is not valid HTTP.' });
 }

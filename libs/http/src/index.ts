@@ -2,6 +2,7 @@
  * http: the Fastify and Nest set-up: request bodies, validation, problems, pages, ETags, route rules.
  * Imports json, zstd, platform, database.
  */
+export { type ConnectionTimes } from './connection-limits.js';
 export { acceptsGzip, addVary, preferredType } from './accept.js';
 export { ApiPreconditions, ApiResult, JsonHeader, ProblemDto, ApiProblems } from './api-decorators.js';
 export { type DtoClass, DtoValidator, type NestedContext, isValidDto, validateDto } from './dto-validator.js';

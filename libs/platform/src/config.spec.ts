@@ -38,7 +38,14 @@ function namesRead(): Set<string> {
 describe('Config', () => {
   it('has the documented defaults', () => {
     expect(new Config({})).toEqual({
-      http: { host: '127.0.0.1', port: 8000, publicUrl: null, trustedProxies: [], corsOrigins: [] },
+      http: {
+        host: '127.0.0.1',
+        port: 8000,
+        publicUrl: null,
+        trustedProxies: [],
+        maxConnections: 2000,
+        corsOrigins: [],
+      },
       log: { level: 'info' },
       database: {
         url: null,
@@ -99,6 +106,7 @@ describe('Config', () => {
 describe('a numeric setting', () => {
   const RANGES: [string, number, number, (config: Config) => number][] = [
     ['PORT', 0, 65_535, (config) => config.http.port],
+    ['MAX_CONNECTIONS', 10, 100_000, (config) => config.http.maxConnections],
     ['QUERY_TIMEOUT_MS', 100, 120_000, (config) => config.database.queryTimeoutMs],
     ['DATABASE_POOL_MAX', 6, 1000, (config) => config.database.poolMax],
     ['PAGE_SIZE_MAX', 1, 10_000, (config) => config.limits.pageSizeMax],

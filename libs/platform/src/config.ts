@@ -33,6 +33,8 @@ export class Config {
      * none.
      */
     trustedProxies: readonly string[];
+    /** MAX_CONNECTIONS: connections that clients may hold to this process, 10 to 100,000; default 2000. */
+    maxConnections: number;
     /** CORS_ORIGINS: origins whose scripts may use the API in a browser, or `*` for all; default none. */
     corsOrigins: readonly string[];
   }>;
@@ -123,6 +125,7 @@ export class Config {
       port: integer(env, 'PORT', 8000, 0, 65_535),
       publicUrl: parsed(env, 'PUBLIC_URL', parseOrigin, null),
       trustedProxies: parsed(env, 'TRUSTED_PROXIES', parseAddressRanges, []),
+      maxConnections: integer(env, 'MAX_CONNECTIONS', 2000, 10, 100_000),
       corsOrigins: parsed(env, 'CORS_ORIGINS', parseOrigins, []),
     };
     this.log = { level: choice(env, 'LOG_LEVEL', LOG_LEVELS, 'info') };
