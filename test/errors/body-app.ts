@@ -76,13 +76,14 @@ function authenticate(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', (request, _reply, done) => {
     if (request.headers['x-api-key'] !== undefined)
       request.principal = { keyId: '1', role: 'admin', projectId: 1, deviceId: null };
-    done();
+    if (request.headers['x-reject'] === undefined) done();
+    else done(new Problem('unavailable', { detail: 'All slots are in use.' }));
   });
 }
 
 /**
  * The HTTP server of the product with routes that return the size and digest of a body. A request with an X-Api-Key has a
- * principal. @param pace the minimum rate of bodies
+ * principal; one with X-Reject is rejected after that. @param pace the minimum rate of bodies
  */
 export async function startBodyApp(
   settings: Record<string, string>,

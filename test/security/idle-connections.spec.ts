@@ -39,10 +39,14 @@ class Client {
 
   /** Sends a request without a body and waits for its response. */
   async send(...headers: string[]): Promise<void> {
+    await this.exchange(...headers);
+    expect(this.received).toMatch(/^HTTP\/1\.1 200 /);
+  }
+
+  async exchange(...headers: string[]): Promise<void> {
     this.received = '';
     this.socket.write(`${['DELETE /bodies HTTP/1.1', 'Host: server', ...headers].join('\r\n')}\r\n\r\n`);
-    await waitFor(() => Promise.resolve(this.received.endsWith('{}') ? true : undefined));
-    expect(this.received).toMatch(/^HTTP\/1\.1 200 /);
+    await waitFor(() => Promise.resolve(this.received.endsWith('}') ? true : undefined));
   }
 }
 
@@ -78,6 +82,9 @@ describe('a connection without a valid key', () => {
 
   it('is closed when it is idle after a request; one with a valid key stays open', async () => {
     const withKey = new Client();
+    await withKey.send('X-Api-Key: key');
+    await withKey.exchange('X-Api-Key: key', 'X-Reject: yes');
+    expect(withKey.received).toMatch(/^HTTP\/1\.1 503 /);
     await withKey.send('X-Api-Key: key');
     const without = new Client();
     await without.send();

@@ -36,12 +36,15 @@ export function limitConnections(
   fastify.server.maxConnections = maxConnections;
   /** The requests in progress of connections that have sent a valid key. */
   const requestCounts = new WeakMap<Socket, number>();
+  /** Those among them; others were rejected after the check of the key. */
+  const counted = new WeakSet<FastifyRequest>();
   const hasKey = (request: FastifyRequest): boolean =>
     request.principal !== undefined || (trustedProxies.length > 0 && request.ip !== request.socket.remoteAddress);
   fastify.addHook('onRequest', (request, _reply, done) => {
     if (hasKey(request)) {
       const { socket } = request.raw;
       requestCounts.set(socket, (requestCounts.get(socket) ?? 0) + 1);
+      counted.add(request);
       // The body and the response have limits of their own.
       socket.setTimeout(0);
     }
@@ -52,7 +55,7 @@ export function limitConnections(
     const { socket } = request.raw;
     let count = requestCounts.get(socket);
     if (count !== undefined) {
-      if (hasKey(request)) requestCounts.set(socket, --count);
+      if (counted.has(request)) requestCounts.set(socket, --count);
       // Further requests of a client that does not wait for responses are in progress already.
       if (count === 0) socket.setTimeout(keyKeepAliveMs);
     }
