@@ -1,0 +1,59 @@
+import { readFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { request, type ClientRequest } from 'node:http';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { TestApi, type TestProject } from '../harness/api.js';
+import { RUN } from '../harness/run.js';
+import { waitFor } from '../jobs/jobs.js';
+
+/** Keeps the database after the server that is stopped. */
+let api: TestApi;
+let project: TestProject;
+
+beforeAll(async () => {
+  api = await TestApi.start();
+  project = await api.project();
+});
+afterAll(() => api.stop());
+
+it('a server that stops stores the readings whose clients have left, and logs no error', async () => {
+  const server = await TestApi.startOn(api.db, { LOG_LEVEL: 'error' });
+  const logBefore = (await readFile(RUN.log, 'utf8')).length;
+  let stopping: Promise<void> | undefined;
+  await api.db.transaction(async (tx) => {
+    await tx.query('LOCK TABLE objects IN SHARE MODE');
+    const first = await sendReading(server);
+    await waitFor(async () => {
+      const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+      return (await api.db.sql(waiting)).length > 0 ? true : undefined;
+    });
+    // It waits for the statement of the first one.
+    const second = await sendReading(server);
+    // The server has read the second body when it responds to a later request.
+    expect((await fetch(`${server.origin}/health/live`)).status).toBe(200);
+    for (const one of [first, second]) one.destroy();
+    stopping = server.stop();
+    await waitFor(() =>
+      fetch(`${server.origin}/health/live`).then(
+        () => undefined,
+        () => true,
+      ),
+    );
+  });
+  await stopping;
+  expect(await api.db.sql(`SELECT FROM objects WHERE batch_id LIKE 'temperatures%'`)).toHaveLength(2);
+  expect((await readFile(RUN.log, 'utf8')).slice(logBefore)).toBe('');
+});
+
+/** Sends a reading, whose request the server has accepted when this resolves. */
+async function sendReading({ origin }: TestApi): Promise<ClientRequest> {
+  const sending = request(`${origin}/api/v1/buildings/a/rooms/b/temperatures`, {
+    method: 'POST',
+    headers: { 'X-Api-Key': project.keys.producer, 'Content-Type': 'application/json', Expect: '100-continue' },
+  });
+  sending.on('error', () => undefined);
+  sending.flushHeaders();
+  await once(sending, 'continue');
+  await new Promise<void>((resolve) => sending.end('{"temperature":21}', resolve));
+  return sending;
+}
