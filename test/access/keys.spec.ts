@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { Config, createLog } from '#platform';
+import { Config, createLog, withChecksum } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { Client } from 'pg';
 import { createApp } from '../../apps/api/create-app.js';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import type { Reply, TestProject } from '../harness/api.js';
@@ -219,6 +220,50 @@ describe('an expiry', () => {
     } finally {
       clock.mockRestore();
     }
+  });
+});
+
+describe('a rejected key', () => {
+  /** The number of statements on keys that the server runs for a request with this key. */
+  async function countQueries(key: string): Promise<number> {
+    const queries = jest.spyOn(Client.prototype, 'query');
+    try {
+      expectProblem(await api.call('GET', '/batches', { key }), 'unauthenticated');
+      return queries.mock.calls.filter(([statement]) => JSON.stringify(statement).includes('api_keys')).length;
+    } finally {
+      queries.mockRestore();
+    }
+  }
+
+  async function expire({ key_id }: Key): Promise<void> {
+    await api.db.sql('UPDATE api_keys SET expires_at = now() WHERE key_id = $1', [key_id]);
+  }
+
+  it('costs one query each time, whether it is unknown, revoked, expired, or expired while it was cached', async () => {
+    const [revoked, expired] = [await createOne(), await createOne()];
+    const expiresAtMs = Date.now() + 3_600_000;
+    const cached = await createOne({ expires_at: new Date(expiresAtMs).toISOString() });
+    for (const { key } of [revoked, cached]) expect(await statusOf(key)).toBe(200);
+    await revoke(revoked);
+    await expire(expired);
+    const clock = jest.spyOn(Date, 'now').mockReturnValue(expiresAtMs);
+    try {
+      for (const key of [withChecksum(`stw_analyst_${'x'.repeat(30)}`), revoked.key, expired.key, cached.key])
+        expect([await countQueries(key), await countQueries(key)]).toEqual([1, 1]);
+    } finally {
+      clock.mockRestore();
+    }
+  });
+
+  it('costs no query if its checksum is wrong', async () => {
+    expect(await countQueries(`stw_analyst_${'0'.repeat(36)}`)).toBe(0);
+  });
+
+  it('does not become a used key', async () => {
+    const key = await createOne();
+    await expire(key);
+    await countQueries(key.key);
+    expect(await findInList(key)).toMatchObject({ last_used_at: null });
   });
 });
 

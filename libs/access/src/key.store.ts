@@ -48,20 +48,22 @@ type TimeColumn = 'expires_at' | 'last_used_at';
 type KeyRow = Omit<Pick<ApiKeyEntity, (typeof KEY_COLUMNS)[number]>, TimeColumn> &
   Record<TimeColumn, Date | string | null>;
 
-/** The columns that authentication needs. */
-const FIND_BY_HASH = {
-  name: 'key.find-by-hash',
+/**
+ * The columns that authentication needs. An unknown, a revoked and an expired key all return no row, so that the time of a
+ * rejection does not reveal which of them it was.
+ */
+const FIND_WORKING_BY_HASH = {
+  name: 'key.find-working-by-hash',
   text: `
-    SELECT key_id, project_id, role, device_id, expires_at, revoked_at, last_used_at, nonce
-    FROM api_keys WHERE hash = $1`,
+    SELECT key_id, project_id, role, device_id, expires_at, last_used_at, nonce
+    FROM api_keys WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)`,
 };
 
 type AuthenticationRow = Pick<ApiKeyEntity, 'key_id' | 'project_id' | 'role' | 'device_id' | 'nonce'> &
-  Record<'expires_at' | 'revoked_at' | 'last_used_at', string | null>;
+  Record<TimeColumn, string | null>;
 
 /** A key as authentication needs it. */
-export type AuthenticationKey = Omit<AuthenticationRow, 'expires_at' | 'revoked_at' | 'last_used_at'> &
-  Pick<ApiKeyEntity, 'expires_at' | 'revoked_at' | 'last_used_at'>;
+export type AuthenticationKey = Omit<AuthenticationRow, TimeColumn> & Pick<ApiKeyEntity, TimeColumn>;
 
 const INSERT = `
   INSERT INTO api_keys (${NEW_KEY_COLUMNS.join(', ')})
@@ -114,18 +116,14 @@ export class KeyStore {
     );
   }
 
-  /** Returns the key with this hash, also when it is revoked or expired. Uses a reserved connection. */
-  async findByHash(hash: Buffer): Promise<AuthenticationKey | null> {
+  /** Returns the key with this hash; null where it is unknown, revoked or expired. Uses a reserved connection. */
+  async findWorkingByHash(hash: Buffer, at: Date): Promise<AuthenticationKey | null> {
     const { reserved } = this.database;
-    const [row] = await this.database.retrying(() => reserved.query<AuthenticationRow>(FIND_BY_HASH, [hash]));
+    const [row] = await this.database.retrying(() =>
+      reserved.query<AuthenticationRow>(FIND_WORKING_BY_HASH, [hash, at]),
+    );
     if (row === undefined) return null;
-    const { expires_at, revoked_at, last_used_at } = row;
-    return {
-      ...row,
-      expires_at: toDate(expires_at),
-      revoked_at: toDate(revoked_at),
-      last_used_at: toDate(last_used_at),
-    };
+    return { ...row, expires_at: toDate(row.expires_at), last_used_at: toDate(row.last_used_at) };
   }
 
   /** Whether a key with this hash was ever created. */
