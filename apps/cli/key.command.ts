@@ -18,6 +18,9 @@ interface CreateKeyOptions {
   device?: string;
 }
 
+/** The option or argument that each member of a body came from. */
+type OptionNames = Readonly<Record<string, string>>;
+
 /** The keys that a command is about: those of a project, or the operator keys, which belong to no project. */
 interface ScopeOptions {
   project?: string;
@@ -87,7 +90,7 @@ class KeyCreateCommand extends CommandRunner {
 
 @SubCommand({
   name: 'list',
-  description: 'list the keys of a project or the operator keys, newest first, without secrets',
+  description: 'list the keys of a project or the operator keys, newest first, also revoked ones, without secrets',
 })
 class KeyListCommand extends CommandRunner {
   async run(_: string[], options: ScopeOptions): Promise<void> {
@@ -99,13 +102,16 @@ class KeyListCommand extends CommandRunner {
     const rows = keys.map((key) => [
       key.key_id,
       key.role,
+      key.status,
       key.prefix,
       key.expires_at ?? 'never',
       key.last_used_at ?? 'never',
       key.device_id ?? '-',
       key.name,
     ]);
-    table(['KEY_ID', 'ROLE', 'PREFIX', 'EXPIRES_AT', 'LAST_USED_AT', 'DEVICE_ID', 'NAME'], rows).forEach(printLine);
+    table(['KEY_ID', 'ROLE', 'STATUS', 'PREFIX', 'EXPIRES_AT', 'LAST_USED_AT', 'DEVICE_ID', 'NAME'], rows).forEach(
+      printLine,
+    );
   }
 
   @Option(PROJECT_OPTION)
@@ -119,17 +125,16 @@ class KeyListCommand extends CommandRunner {
   }
 }
 
-@SubCommand({
-  name: 'revoke',
-  arguments: '<key_id>',
-  description: 'revoke a key; every server rejects it within 5 seconds',
-})
-class KeyRevokeCommand extends CommandRunner {
-  async run([keyId = '']: string[], options: ScopeOptions): Promise<void> {
-    const { withAccess } = await import('./access-services.js');
-    await withAccess(async (services) => services.keys.revoke(await getScopeProjectId(services, options), keyId));
-    // A server caches a key that it has authenticated for that long.
-    printLine(`revoked key ${keyId}; every server rejects it within 5 s`);
+/** A command that changes one key of a project, or one operator key. */
+abstract class KeyChangeCommand extends CommandRunner {
+  /** Validates the options like the body of a PATCH, and changes the key. */
+  protected async update(keyId: string, scope: ScopeOptions, members: object, names: OptionNames): Promise<void> {
+    const access = await import('./access-services.js');
+    const body = await access.validateOptions(access.UpdateKeyDto, { ...members }, names);
+    await access.withAccess(async (services) => {
+      const projectId = await getScopeProjectId(services, scope);
+      return access.withOptionNames(names, () => services.keys.update(projectId, keyId, body));
+    });
   }
 
   @Option(PROJECT_OPTION)
@@ -137,9 +142,49 @@ class KeyRevokeCommand extends CommandRunner {
     return value;
   }
 
-  @Option({ flags: '--operator', description: 'revoke an operator key, which belongs to no project' })
+  @Option({ flags: '--operator', description: 'an operator key, which belongs to no project' })
   parseOperator(): boolean {
     return true;
+  }
+}
+
+@SubCommand({
+  name: 'rename',
+  arguments: '<key_id> <name>',
+  description: 'change the name of a key, 1 to 255 characters',
+})
+class KeyRenameCommand extends KeyChangeCommand {
+  async run([keyId = '', name = '']: string[], scope: ScopeOptions): Promise<void> {
+    await this.update(keyId, scope, { name }, { name: '<name>' });
+    printLine(`renamed key ${keyId}`);
+  }
+}
+
+@SubCommand({
+  name: 'expire',
+  arguments: '<key_id> <time>',
+  description: 'change when a key expires, such as 2031-01-01T00:00:00Z or never',
+})
+class KeyExpireCommand extends KeyChangeCommand {
+  async run([keyId = '', time = '']: string[], scope: ScopeOptions): Promise<void> {
+    await this.update(keyId, scope, { expires_at: time === 'never' ? null : time }, { expires_at: '<time>' });
+    printLine(
+      `key ${keyId} ${time === 'never' ? 'never expires' : `expires at ${time}`}; every server applies it within 5 s`,
+    );
+  }
+}
+
+@SubCommand({
+  name: 'revoke',
+  arguments: '<key_id>',
+  description: 'revoke a key; every server rejects it within 5 seconds',
+})
+class KeyRevokeCommand extends KeyChangeCommand {
+  async run([keyId = '']: string[], options: ScopeOptions): Promise<void> {
+    const { withAccess } = await import('./access-services.js');
+    await withAccess(async (services) => services.keys.revoke(await getScopeProjectId(services, options), keyId));
+    // A server caches a key that it has authenticated for that long.
+    printLine(`revoked key ${keyId}; every server rejects it within 5 s`);
   }
 }
 
@@ -158,7 +203,7 @@ async function getScopeProjectId(
 
 @Command({
   name: 'key',
-  description: 'create, list and revoke API keys, in the database',
-  subCommands: [KeyCreateCommand, KeyListCommand, KeyRevokeCommand],
+  description: 'create, list, change and revoke API keys, in the database',
+  subCommands: [KeyCreateCommand, KeyListCommand, KeyRenameCommand, KeyExpireCommand, KeyRevokeCommand],
 })
 export class KeyCommand extends CommandGroup {}

@@ -15,6 +15,8 @@ interface Key {
   name: string;
   role: string;
   prefix: string;
+  status: string;
+  expires_at: string | null;
   last_used_at: string | null;
 }
 
@@ -54,6 +56,29 @@ function revoke({ key_id }: Key): Promise<Reply> {
   return api.call('DELETE', `${keysPath}/${key_id}`, { key: project.keys.admin });
 }
 
+function get({ key_id }: Key): Promise<Reply> {
+  return api.call('GET', `${keysPath}/${key_id}`, { key: project.keys.admin });
+}
+
+function update(
+  { key_id }: Pick<Key, 'key_id'>,
+  body: object,
+  headers: Record<string, string> = {},
+  key = project.keys.admin,
+): Promise<Reply> {
+  return api.call('PATCH', `${keysPath}/${key_id}`, { key, body, headers });
+}
+
+/** Runs the work while the clock of this process, which is also that of the server, shows this time. */
+async function at<T>(timeMs: number, work: () => Promise<T>): Promise<T> {
+  const clock = jest.spyOn(Date, 'now').mockReturnValue(timeMs);
+  try {
+    return await work();
+  } finally {
+    clock.mockRestore();
+  }
+}
+
 async function findInList({ key_id }: Key): Promise<Key | undefined> {
   const page = await api.call('GET', `${keysPath}?page_size=1000`, { key: project.keys.admin });
   return page.json<KeyPage>().results.find((one) => one.key_id === key_id);
@@ -73,9 +98,11 @@ describe('a key', () => {
       name: 'loader',
       role: 'analyst',
       prefix: expect.stringMatching(/^stw_analyst_[0-9A-Za-z]{4}$/),
+      status: 'active',
       device_id: null,
       created_at: expect.stringMatching(/Z$/),
       expires_at: '2999-01-01T00:00:00.000Z',
+      revoked_at: null,
       last_used_at: null,
     });
     const { key, prefix } = reply.json<Required<Key>>();
@@ -141,13 +168,109 @@ describe('GET /projects/{project_id}/keys/{key_id}', () => {
     expect(await findInList(rest)).toEqual(rest);
   });
 
-  it('returns 404 for a revoked key, a key of another project, and any other text', async () => {
-    const revoked = await createOne();
-    await revoke(revoked);
+  it('returns 404 for a key of another project, and any other text', async () => {
     const theirs = await api.project();
     const ofTheirs = (await api.call('GET', '/me', { key: theirs.keys.admin })).json<Key>();
-    for (const id of [revoked.key_id, ofTheirs.key_id, 'abc', '9'.repeat(30)])
+    for (const id of [ofTheirs.key_id, 'abc', '9'.repeat(30)])
       expectProblem(await api.call('GET', `${keysPath}/${id}`, { key: project.keys.admin }), 'not-found');
+  });
+});
+
+describe('PATCH /projects/{project_id}/keys/{key_id}', () => {
+  it.each([
+    ['an admin', (): string => project.keys.admin],
+    ['an operator', (): string => api.operatorKey],
+  ])('changes the name and the expiry for %s, and returns the key as it is listed, with its ETag', async (_, by) => {
+    const key = await createOne();
+    const reply = await update(key, { name: 'renamed', expires_at: '2999-01-01T02:00:00+02:00' }, {}, by());
+    expect([reply.status, reply.json()]).toEqual([200, await findInList(key)]);
+    expect(reply.json()).toMatchObject({ name: 'renamed', expires_at: '2999-01-01T00:00:00.000Z', status: 'active' });
+    expect(reply.headers.get('etag')).toBe((await get(key)).headers.get('etag'));
+    expect(reply.text).not.toContain(key.key.slice(-20));
+  });
+
+  it('leaves omitted members as they are', async () => {
+    const expires_at = '2999-01-01T00:00:00.000Z';
+    const key = await createOne({ expires_at });
+    expect((await update(key, {})).json()).toMatchObject({ name: 'one of many', expires_at });
+    expect((await update(key, { name: 'n' })).json()).toMatchObject({ name: 'n', expires_at });
+    expect((await update(key, { expires_at: null })).json()).toMatchObject({ name: 'n', expires_at: null });
+  });
+
+  it('accepts application/merge-patch+json', async () => {
+    const reply = await update(await createOne(), { name: 'n' }, { 'Content-Type': 'application/merge-patch+json' });
+    expect([reply.status, reply.json<Key>().name]).toEqual([200, 'n']);
+  });
+
+  it.each<[string, unknown, string]>([
+    ['an empty name', { name: '' }, '/name'],
+    ['a name over 255 characters', { name: 'x'.repeat(256) }, '/name'],
+    ['the name null', { name: null }, '/name'],
+    ['an expiry in the past', { expires_at: '2020-01-01T00:00:00Z' }, '/expires_at'],
+    ['an expiry that is not a time', { expires_at: 'tomorrow' }, '/expires_at'],
+    ['an expiry in seconds', { expires_at: 4102444800 }, '/expires_at'],
+    ['another role', { role: 'admin' }, '/role'],
+    ['another device', { device_id: 'd' }, '/device_id'],
+  ])('rejects %s', async (_, body, pointer) => {
+    const key = await createOne();
+    expect(placesOf(expectProblem(await update(key, body as object), 'invalid-body'))).toEqual([pointer]);
+  });
+
+  it('rejects an expiry that has just passed, and accepts the next millisecond', async () => {
+    const key = await createOne();
+    const now = Date.now();
+    const [past, future] = [0, 1].map((ms) => ({ expires_at: new Date(now + ms).toISOString() }));
+    expectProblem(await at(now, () => update(key, past ?? {})), 'invalid-body');
+    expect((await at(now, () => update(key, future ?? {}))).status).toBe(200);
+  });
+
+  it('returns 404 for a key of another project, to its admins and to an operator', async () => {
+    const theirs = await api.project();
+    const ofTheirs = (await api.call('GET', '/me', { key: theirs.keys.admin })).json<Key>();
+    expectProblem(await update(ofTheirs, { name: 'n' }), 'not-found');
+    expectProblem(await update(ofTheirs, { name: 'n' }, {}, api.operatorKey), 'not-found');
+    expectProblem(await update(await createOne(), { name: 'n' }, {}, theirs.keys.admin), 'not-found');
+    for (const key_id of ['0', 'abc', '9'.repeat(30)])
+      expectProblem(await update({ key_id }, { name: 'n' }), 'not-found');
+  });
+
+  it('honours If-Match and If-None-Match', async () => {
+    const key = await createOne();
+    const etag = (await get(key)).headers.get('etag') ?? '';
+    for (const headers of [{ 'If-Match': '"old"' }, { 'If-None-Match': '*' }, { 'If-None-Match': etag }]) {
+      const reply = await update(key, { name: 'n' }, headers);
+      expectProblem(reply, 'precondition-failed');
+      expect(reply.headers.get('etag')).toBe(etag);
+    }
+    expect((await update(key, { name: 'n' }, { 'If-Match': etag })).status).toBe(200);
+    expectProblem(await update(key, { name: 'o' }, { 'If-Match': etag }), 'precondition-failed');
+  });
+
+  it('does not change a revoked key', async () => {
+    const key = await createOne();
+    await revoke(key);
+    for (const body of [{ name: 'n' }, { expires_at: null }])
+      expect(expectProblem(await update(key, body), 'key-not-active').detail).toContain('revoked');
+    expect(await statusOf(key.key)).toBe(401);
+  });
+
+  it('makes an expired key work again, which is listed as expired until then', async () => {
+    const expiresAtMs = Date.now() + 3_600_000;
+    const key = await createOne({ expires_at: new Date(expiresAtMs).toISOString() });
+    await at(expiresAtMs, async () => {
+      expect(await findInList(key)).toMatchObject({ status: 'expired', revoked_at: null });
+      expect(await statusOf(key.key)).toBe(401);
+      expect((await update(key, { expires_at: null })).json()).toMatchObject({ status: 'active' });
+      expect(await statusOf(key.key)).toBe(200);
+    });
+  });
+
+  it('applies an earlier expiry immediately to a key that is cached', async () => {
+    const key = await createOne();
+    const expiresAtMs = Date.now() + 1_000;
+    expect(await statusOf(key.key)).toBe(200);
+    await update(key, { expires_at: new Date(expiresAtMs).toISOString() });
+    expect(await at(expiresAtMs, () => statusOf(key.key))).toBe(401);
   });
 });
 
@@ -164,7 +287,6 @@ describe('DELETE /projects/{project_id}/keys/{key_id}', () => {
     }
     const reply = await api.call('DELETE', path, { key, headers: { 'If-Match': etag } });
     expect(reply.status).toBe(204);
-    expectProblem(await api.call('DELETE', path, { key, headers: { 'If-Match': '*' } }), 'not-found');
   });
 
   it('rejects an ETag from before the key was last used', async () => {
@@ -214,12 +336,8 @@ describe('an expiry', () => {
     const expiresAt = new Date(Date.now() + 3_600_000);
     const { key } = await createOne({ expires_at: expiresAt.toISOString() });
     expect(await statusOf(key)).toBe(200);
-    const clock = jest.spyOn(Date, 'now').mockReturnValue(expiresAt.getTime());
-    try {
-      expectProblem(await api.call('GET', '/batches', { key }), 'unauthenticated');
-    } finally {
-      clock.mockRestore();
-    }
+    const reply = await at(expiresAt.getTime(), () => api.call('GET', '/batches', { key }));
+    expectProblem(reply, 'unauthenticated');
   });
 });
 
@@ -236,7 +354,7 @@ describe('a rejected key', () => {
   }
 
   async function expire({ key_id }: Key): Promise<void> {
-    await api.db.sql('UPDATE api_keys SET expires_at = now() WHERE key_id = $1', [key_id]);
+    await api.db.sql(`UPDATE api_keys SET expires_at = now() - interval '1 minute' WHERE key_id = $1`, [key_id]);
   }
 
   it('costs one query each time, whether it is unknown, revoked, expired, or expired while it was cached', async () => {
@@ -246,13 +364,10 @@ describe('a rejected key', () => {
     for (const { key } of [revoked, cached]) expect(await statusOf(key)).toBe(200);
     await revoke(revoked);
     await expire(expired);
-    const clock = jest.spyOn(Date, 'now').mockReturnValue(expiresAtMs);
-    try {
+    await at(expiresAtMs, async () => {
       for (const key of [withChecksum(`stw_analyst_${'x'.repeat(30)}`), revoked.key, expired.key, cached.key])
         expect([await countQueries(key), await countQueries(key)]).toEqual([1, 1]);
-    } finally {
-      clock.mockRestore();
-    }
+    });
   });
 
   it('costs no query if its checksum is wrong', async () => {
@@ -268,19 +383,24 @@ describe('a rejected key', () => {
 });
 
 describe('a revoked key', () => {
-  it('stops working immediately and is no longer listed', async () => {
+  it('stops working immediately, and is listed as revoked, without its secret', async () => {
     const key = await createOne();
     expect(await statusOf(key.key)).toBe(200);
     const reply = await revoke(key);
     expect([reply.status, reply.text]).toEqual([204, '']);
     expect(await statusOf(key.key)).toBe(401);
-    expect(await findInList(key)).toBeUndefined();
+    const listed = await findInList(key);
+    expect(listed).toMatchObject({ name: key.name, status: 'revoked', revoked_at: expect.stringMatching(/Z$/) });
+    expect(JSON.stringify(listed)).not.toContain(key.key.slice(-20));
+    expect((await get(key)).json()).toEqual(listed);
   });
 
-  it('cannot be revoked again', async () => {
+  it('stays as it is when it is revoked again', async () => {
     const key = await createOne();
     await revoke(key);
-    expectProblem(await revoke(key), 'not-found');
+    const revoked = await findInList(key);
+    expect((await revoke(key)).status).toBe(204);
+    expect(await findInList(key)).toEqual(revoked);
   });
 
   it('can be the key that authenticates the request', async () => {
@@ -305,27 +425,37 @@ describe('a revoked key', () => {
     expectProblem(await api.call('DELETE', path, { key: api.operatorKey }), 'not-found');
     expect(await statusOf(key.key)).toBe(200);
   });
+});
 
-  describe('on another process', () => {
-    let other: NestFastifyApplication;
+describe('on another server process', () => {
+  let other: NestFastifyApplication;
+  let origin: string;
 
-    beforeAll(async () => {
-      const settings = {
-        DATABASE_URL: 'postgresql://test',
-        STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
-      };
-      other = await createApp(new Config(settings), api.db, createLog('silent'));
-      await other.listen(0, '127.0.0.1');
-    });
-    afterAll(() => other.close());
+  beforeAll(async () => {
+    const settings = {
+      DATABASE_URL: 'postgresql://test',
+      STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
+    };
+    other = await createApp(new Config(settings), api.db, createLog('silent'));
+    await other.listen(0, '127.0.0.1');
+    origin = await other.getUrl();
+  });
+  afterAll(() => other.close());
 
-    it('stops working within 5 seconds, even in constant use', async () => {
-      const key = await createOne();
-      const origin = await other.getUrl();
-      expect(await statusOf(key.key, origin)).toBe(200);
-      await revoke(key);
-      expect(await lastStatusWithin(5_000, () => statusOf(key.key, origin))).toBe(401);
-    });
+  it('a revoked key stops working within 5 seconds, even in constant use', async () => {
+    const key = await createOne();
+    expect(await statusOf(key.key, origin)).toBe(200);
+    await revoke(key);
+    expect(await lastStatusWithin(5_000, () => statusOf(key.key, origin))).toBe(401);
+  });
+
+  it('an earlier expiry applies within 5 seconds, even in constant use', async () => {
+    const key = await createOne();
+    expect(await statusOf(key.key, origin)).toBe(200);
+    const expiresAtMs = Date.now() + 1_000;
+    await update(key, { expires_at: new Date(expiresAtMs).toISOString() });
+    const last = await at(expiresAtMs, () => lastStatusWithin(5_000, () => statusOf(key.key, origin)));
+    expect(last).toBe(401);
   });
 });
 

@@ -1,6 +1,6 @@
 import { KeyService } from '#access';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { expectProblem } from '../errors/expect-problem.js';
+import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import type { Reply } from '../harness/api.js';
 import { TestApp } from '../harness/app.js';
 
@@ -8,6 +8,7 @@ interface Key {
   key_id: string;
   key: string;
   role: string;
+  status: string;
 }
 
 interface Page {
@@ -33,6 +34,10 @@ afterAll(() => api.stop());
 
 function call(method: string, path = '', headers: Record<string, string> = {}, key = api.operatorKey) {
   return api.call(method, `/operator-keys${path}`, { key, headers });
+}
+
+function update(keyId: string, body: object, headers: Record<string, string> = {}, key = api.operatorKey) {
+  return api.call('PATCH', `/operator-keys/${keyId}`, { key, body, headers });
 }
 
 function create(expiresAt: Date | null = null): Promise<Key> {
@@ -62,9 +67,11 @@ describe('GET /operator-keys', () => {
       name: 'another',
       role: 'operator',
       prefix: expect.stringMatching(/^stw_operator_[0-9A-Za-z]{4}$/),
+      status: 'active',
       device_id: null,
       created_at: expect.stringMatching(/Z$/),
       expires_at: null,
+      revoked_at: null,
       last_used_at: null,
     });
     for (const { key } of created) expect(reply.text).not.toContain(key.slice(-20));
@@ -87,6 +94,9 @@ describe('GET /operator-keys/{key_id}', () => {
     const path = `/projects/${String(projectId)}/keys/${ownKeyId}`;
     for (const method of ['GET', 'DELETE'])
       expectProblem(await api.call(method, path, { key: api.operatorKey }), 'not-found');
+    const body = { name: 'n' };
+    expectProblem(await api.call('PATCH', path, { key: api.operatorKey, body }), 'not-found');
+    expectProblem(await update(ofProject.json<Key>().key_id, body), 'not-found');
   });
 
   it.each(['0', 'abc', '-1', '9'.repeat(30), '%20'])('returns 404 for the id %s', async (id) => {
@@ -94,15 +104,55 @@ describe('GET /operator-keys/{key_id}', () => {
   });
 });
 
+describe('PATCH /operator-keys/{key_id}', () => {
+  it('changes the name and the expiry, and returns the key as it is listed, with its ETag', async () => {
+    const { key, key_id } = await create();
+    const reply = await update(key_id, { name: 'renamed', expires_at: '2999-01-01T00:00:00Z' });
+    expect([reply.status, reply.json()]).toEqual([200, (await list()).results[0]]);
+    expect(reply.json()).toMatchObject({ name: 'renamed', expires_at: '2999-01-01T00:00:00.000Z' });
+    expect(reply.headers.get('etag')).toBe((await call('GET', `/${key_id}`)).headers.get('etag'));
+    expect(reply.text).not.toContain(key.slice(-20));
+  });
+
+  it('rejects an expiry in the past and a false precondition', async () => {
+    const past = await update(ownKeyId, { expires_at: '2020-01-01T00:00:00Z' });
+    expect(placesOf(expectProblem(past, 'invalid-body'))).toEqual(['/expires_at']);
+    expectProblem(await update(ownKeyId, { name: 'n' }, { 'If-Match': '"old"' }), 'precondition-failed');
+  });
+
+  it('does not change a revoked key', async () => {
+    const { key_id } = await create();
+    await call('DELETE', `/${key_id}`);
+    expectProblem(await update(key_id, { expires_at: null }), 'key-not-active');
+  });
+
+  it('gives the last working key no earlier expiry, but a name, and a later expiry', async () => {
+    const { key, key_id } = await create(new Date('2999-01-01T00:00:00Z'));
+    const earlier = { expires_at: '2998-01-01T00:00:00Z' };
+    expect((await update(key_id, { expires_at: '2998-06-01T00:00:00Z' })).status).toBe(200);
+    await call('DELETE', `/${ownKeyId}`);
+    expectProblem(await update(key_id, earlier, {}, key), 'last-operator-key');
+    expect((await update(key_id, { name: 'n' }, {}, key)).status).toBe(200);
+    expect((await update(key_id, { expires_at: '2999-06-01T00:00:00Z' }, {}, key)).status).toBe(200);
+    expect((await update(key_id, { expires_at: null }, {}, key)).status).toBe(200);
+    expectProblem(await update(key_id, { expires_at: '2999-06-01T00:00:00Z' }, {}, key), 'last-operator-key');
+  });
+});
+
 describe('DELETE /operator-keys/{key_id}', () => {
-  it('revokes a key immediately and removes it from the list', async () => {
+  it('revokes a key immediately and lists it as revoked; revoking it again changes nothing', async () => {
     const { key, key_id } = await create();
     expect(await statusOf(key)).toBe(200);
     const reply = await call('DELETE', `/${key_id}`);
     expect([reply.status, reply.text]).toEqual([204, '']);
     expect(await statusOf(key)).toBe(401);
-    expect((await list()).results.map((one) => one.key_id)).not.toContain(key_id);
-    for (const method of ['GET', 'DELETE']) expectProblem(await call(method, `/${key_id}`), 'not-found');
+    const { results } = await list();
+    expect(results.map((one) => [one.key_id, one.status])).toEqual([
+      [key_id, 'revoked'],
+      [ownKeyId, 'active'],
+    ]);
+    expect((await call('DELETE', `/${key_id}`)).status).toBe(204);
+    expect((await list()).results).toEqual(results);
   });
 
   it('revokes the key that authenticates the request if another key works', async () => {

@@ -74,8 +74,8 @@ describe('stowage project and stowage key', () => {
       run('key', 'list', '--operator'),
       waitUntilRejected('projects', key),
     ]);
-    expect(again).toMatchObject({ code: 1, stderr: 'stowage: Operator key not found.\n' });
-    expect(listed.stdout).not.toContain(keyId);
+    expect(again).toMatchObject({ code: 0, stderr: '' });
+    expect(listed.stdout).toMatch(new RegExp(`^${keyId} +operator +revoked .* to revoke$`, 'm'));
   });
 
   it('lists the keys of a project without secrets, and revokes one on every server', async () => {
@@ -90,11 +90,51 @@ describe('stowage project and stowage key', () => {
     const [keyId = ''] = line.split(' ');
 
     expect(await run('key', 'revoke', '--project', 'default', keyId)).toMatchObject({ code: 0 });
-    const [again] = await Promise.all([run('key', 'revoke', keyId), waitUntilRejected('objects', key)]);
-    expect(again).toMatchObject({
+    await waitUntilRejected('objects', key);
+    expect(await run('key', 'revoke', '1')).toMatchObject({
       code: 1,
       stderr: 'stowage: Key not found in this project.\n',
     });
+  });
+
+  it('renames a key and changes its expiry, which the running server shows, but does not change a revoked key', async () => {
+    const { stdout } = await run('key', 'create', '--role', 'analyst', '--name', 'old name');
+    const key = stdout.trim();
+    const me = async (): Promise<{ key_id: string; name: string; expires_at: string | null }> => {
+      const response = await fetch(`${origin}/api/v1/me`, { headers: { 'X-Api-Key': key } });
+      return (await response.json()) as never;
+    };
+    const { key_id } = await me();
+    expect(await run('key', 'rename', key_id, 'new name')).toMatchObject({
+      code: 0,
+      stdout: `renamed key ${key_id}\n`,
+    });
+    expect(await run('key', 'expire', '--project', 'default', key_id, '2999-01-01T00:00:00Z')).toMatchObject({
+      code: 0,
+    });
+    expect(await me()).toMatchObject({ name: 'new name', expires_at: '2999-01-01T00:00:00.000Z' });
+    expect(await run('key', 'expire', key_id, 'never')).toMatchObject({ code: 0 });
+    expect(await me()).toMatchObject({ name: 'new name', expires_at: null });
+
+    await run('key', 'revoke', key_id);
+    const refused = await run('key', 'rename', key_id, 'again');
+    expect(refused).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^stowage: The key is revoked/),
+    });
+  });
+
+  it('renames an operator key, and gives the last one that works no earlier expiry', async () => {
+    const [keyId = ''] = /^\d+(?= +operator +active)/m.exec((await run('key', 'list', '--operator')).stdout) ?? [];
+    expect(await run('key', 'rename', keyId, 'x')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('not found'),
+    });
+    expect(await run('key', 'rename', '--operator', keyId, 'the last one')).toMatchObject({ code: 0 });
+    expect((await run('key', 'list', '--operator')).stdout).toMatch(/ the last one$/m);
+    const refused = await run('key', 'expire', '--operator', keyId, '2999-01-01T00:00:00Z');
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/^stowage: No other operator key works/) });
   });
 
   it.each([
@@ -118,6 +158,16 @@ describe('stowage project and stowage key', () => {
       2,
       ['key', 'create', '--role', 'admin', '--expires', '2001-01-01T00:00:00Z'],
       '--expires must be in the future',
+    ],
+    ['a key without a name', 2, ['key', 'rename', '1', ''], '<name> must be 1 to 255 characters; got 0'],
+    ['an expiry in the past', 2, ['key', 'expire', '1', '2001-01-01T00:00:00Z'], '<time> must be in the future'],
+    ['an expiry that is not a time', 2, ['key', 'expire', '1', 'soon'], '<time> must be a time such as '],
+    ['a change of an unknown key', 1, ['key', 'rename', '1', 'x'], 'Key not found in this project.'],
+    [
+      'a change of an operator key of a project',
+      2,
+      ['key', 'rename', '--operator', '--project', 'x', '1', 'x'],
+      '--operator takes no --project',
     ],
     [
       'a list of the operator keys of a project',

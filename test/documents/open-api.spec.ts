@@ -17,9 +17,11 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'GET /api/v1/projects/{project_id}/keys': 'listKeys',
   'POST /api/v1/projects/{project_id}/keys': 'createKey',
   'GET /api/v1/projects/{project_id}/keys/{key_id}': 'getKey',
+  'PATCH /api/v1/projects/{project_id}/keys/{key_id}': 'updateKey',
   'DELETE /api/v1/projects/{project_id}/keys/{key_id}': 'revokeKey',
   'GET /api/v1/operator-keys': 'listOperatorKeys',
   'GET /api/v1/operator-keys/{key_id}': 'getOperatorKey',
+  'PATCH /api/v1/operator-keys/{key_id}': 'updateOperatorKey',
   'DELETE /api/v1/operator-keys/{key_id}': 'revokeOperatorKey',
   'GET /api/v1/me': 'getMe',
   'GET /api/v1/devices': 'listDevices',
@@ -308,6 +310,8 @@ describe('the examples in the OpenAPI document', () => {
     const list = await perform('GET /api/v1/projects/{project_id}/keys', operatorKey);
     expect(list.json()).toMatchObject({ count: 1 });
     await perform('GET /api/v1/projects/{project_id}/keys/{key_id}', operatorKey);
+    const changed = await perform('PATCH /api/v1/projects/{project_id}/keys/{key_id}', operatorKey);
+    expect(changed.json()).toMatchObject({ name: exampleNamed('UpdateKeyDto').name });
     await perform('DELETE /api/v1/projects/{project_id}/keys/{key_id}', operatorKey);
     expect((await perform('GET /api/v1/me', admin)).json()).toMatchObject({ role: 'admin' });
   });
@@ -320,6 +324,7 @@ describe('the examples in the OpenAPI document', () => {
       INSERT INTO api_keys (key_id, role, name, prefix, hash) VALUES (1, 'operator', 'another', 'stw_operator_x7Qa', 'x')`);
     ids.key_id = '1';
     await perform('GET /api/v1/operator-keys/{key_id}', operatorKey);
+    await perform('PATCH /api/v1/operator-keys/{key_id}', operatorKey);
     await perform('DELETE /api/v1/operator-keys/{key_id}', operatorKey);
   });
 

@@ -20,6 +20,7 @@ export interface ContractRoute {
   creates?: true;
 }
 
+const PATCH_TYPES = ['application/merge-patch+json', 'application/json'];
 const OF_PROJECTS: readonly Role[] = ['operator', 'admin'];
 const PRODUCERS: readonly Role[] = ['admin', 'producer'];
 const READERS: readonly Role[] = ['admin', 'analyst'];
@@ -36,9 +37,11 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'GET /projects/{project_id}/keys': { roles: OF_PROJECTS },
   'POST /projects/{project_id}/keys': { roles: OF_PROJECTS, body: { name: 'new', role: 'analyst' } },
   'GET /projects/{project_id}/keys/{key_id}': { roles: OF_PROJECTS },
+  'PATCH /projects/{project_id}/keys/{key_id}': { roles: OF_PROJECTS, body: { name: 'new' }, types: PATCH_TYPES },
   'DELETE /projects/{project_id}/keys/{key_id}': { roles: OF_PROJECTS },
   'GET /operator-keys': { roles: ['operator'] },
   'GET /operator-keys/{key_id}': { roles: ['operator'] },
+  'PATCH /operator-keys/{key_id}': { roles: ['operator'], body: { name: 'new' }, types: PATCH_TYPES },
   'DELETE /operator-keys/{key_id}': { roles: ['operator'] },
   'GET /me': { roles: ROLES },
   'GET /devices': { roles: READERS },
@@ -47,7 +50,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'PATCH /devices/{device_id}': {
     roles: ['operator'],
     body: { project_id: 1 },
-    types: ['application/merge-patch+json', 'application/json'],
+    types: PATCH_TYPES,
   },
   'GET /firmware': { roles: READERS_AND_DEVICES, query: 'device_id={device_id}' },
   'POST /firmware': { roles: ['device'], body: { version: '1.0.0', timestamp: 1700000000 } },

@@ -20,8 +20,7 @@ import { ProjectId } from './authentication.js';
 import { CreatedDeviceDto, CreateDeviceDto, DeviceDto, DevicePageDto, MoveDeviceDto } from './device.dto.js';
 import { DeviceService } from './device.service.js';
 import { DeviceStore } from './device.store.js';
-
-const PATCH_TYPES = ['application/merge-patch+json', 'application/json'];
+import { PATCH_TYPES } from './patch-types.js';
 
 @ApiTags('devices')
 @Controller(`${API}/devices`)

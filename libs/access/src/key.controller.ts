@@ -4,6 +4,7 @@ import {
   ApiProblems,
   ApiResult,
   baseUrl,
+  etagOf,
   fingerprintOf,
   pageBody,
   PageQuery,
@@ -13,13 +14,14 @@ import {
   type Principal,
 } from '#http';
 import { Config } from '#platform';
-import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
+import { ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CurrentPrincipal } from './authentication.js';
-import { CreatedKeyDto, CreateKeyDto, KeyDto, KeyPageDto } from './key.dto.js';
+import { CreatedKeyDto, CreateKeyDto, KeyDto, KeyPageDto, UpdateKeyDto } from './key.dto.js';
 import { KeyService } from './key.service.js';
 import { KeyStore } from './key.store.js';
+import { PATCH_TYPES } from './patch-types.js';
 import { ProjectService } from './project.service.js';
 
 /** The keys of one project. */
@@ -53,7 +55,9 @@ export class KeyController {
 
   @Get()
   @Rules({ roles: ['operator', 'admin'], query: true })
-  @ApiOperation({ summary: 'List the keys of a project, newest first, without the keys themselves' })
+  @ApiOperation({
+    summary: 'List the keys of a project, also expired and revoked ones, newest first, without the keys themselves',
+  })
   @ApiResult(200, KeyPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
   async listKeys(
@@ -82,12 +86,38 @@ export class KeyController {
     return this.keys.get(project_id, keyId);
   }
 
+  @Patch(':key_id')
+  @Rules({ roles: ['operator', 'admin'], consumes: PATCH_TYPES, bodyLimit: 'management_limit_bytes' })
+  @ApiOperation({
+    summary: 'Change the name or the expiry of a key of a project',
+    description:
+      'The process that handles the request applies the change at once, every other process within 5 seconds. An expired key works again with a later expiry; a revoked key cannot be changed.',
+  })
+  @ApiConsumes(...PATCH_TYPES)
+  @ApiPreconditions()
+  @ApiResult(200, KeyDto, { etag: true })
+  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'key-not-active')
+  async updateKey(
+    @CurrentPrincipal() principal: Principal,
+    @Param('project_id') id: string,
+    @Param('key_id') keyId: string,
+    @Body() body: UpdateKeyDto,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<KeyDto> {
+    const { project_id } = await this.projects.get(principal, id);
+    const key = await this.keys.update(project_id, keyId, body, preconditionsOf(request));
+    reply.header('ETag', etagOf(JSON.stringify(key)));
+    return key;
+  }
+
   @Delete(':key_id')
   @HttpCode(204)
   @Rules({ roles: ['operator', 'admin'] })
   @ApiOperation({
     summary: 'Revoke a key of a project',
-    description: 'The process that handles the request rejects the key at once, every other process within 5 seconds.',
+    description:
+      'The process that handles the request rejects the key at once, every other process within 5 seconds. The key stays in the list; revoking it again changes nothing.',
   })
   @ApiPreconditions()
   @ApiResult(204)

@@ -27,6 +27,24 @@ export class CreateKeyDto {
   device_id?: string | null;
 }
 
+/** A JSON Merge Patch (RFC 7396): a member that is omitted stays as it is. */
+export class UpdateKeyDto {
+  @TextField({ optional: true, min: 1, max: 255, description: 'The new name.', example: 'loader in Porto' })
+  name?: string;
+
+  @TimeField({
+    optional: true,
+    nullable: true,
+    description: 'When the key stops working, in the future; null for never.',
+    example: '2032-01-01T00:00:00Z',
+  })
+  expires_at?: string | null;
+}
+
+/** Only an active key is accepted. */
+const KEY_STATUSES = ['active', 'expired', 'revoked'] as const;
+export type KeyStatus = (typeof KEY_STATUSES)[number];
+
 export class KeyDto {
   @ApiProperty({ example: '384573930291204096' })
   key_id: string;
@@ -40,6 +58,9 @@ export class KeyDto {
   @ApiProperty({ description: 'The first characters of the key.', example: 'stw_producer_x7Qa' })
   prefix: string;
 
+  @ApiProperty({ enum: KEY_STATUSES, description: 'Only an active key is accepted.', example: 'active' })
+  status: KeyStatus;
+
   @ApiProperty({ type: String, nullable: true, example: null })
   device_id: string | null;
 
@@ -48,6 +69,9 @@ export class KeyDto {
 
   @ApiProperty({ type: String, format: 'date-time', nullable: true, example: '2031-01-01T00:00:00.000Z' })
   expires_at: string | null;
+
+  @ApiProperty({ type: String, format: 'date-time', nullable: true, example: null })
+  revoked_at: string | null;
 
   @ApiProperty({ type: String, format: 'date-time', nullable: true, example: null, description: 'To the minute.' })
   last_used_at: string | null;

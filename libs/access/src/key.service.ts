@@ -6,12 +6,12 @@ import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { deriveKey, hashOf, makeKey, prefixOf } from './api-key.js';
 import { DeviceStore } from './device.store.js';
-import type { CreatedKeyDto, CreateKeyDto, KeyDto } from './key.dto.js';
+import type { CreatedKeyDto, CreateKeyDto, KeyDto, UpdateKeyDto } from './key.dto.js';
 import { KeySecret } from './key-secret.js';
-import { KeyStore, toKeyDto, type AuthenticationKey, type NewKeyRow } from './key.store.js';
+import { KeyStore, toKeyDto, toTime, type AuthenticationKey, type NewKeyRow } from './key.store.js';
 import { PRECONDITION_RULES } from './precondition-rules.js';
 
-/** How long another process may accept a key that was revoked here. */
+/** How long another process may accept a key that was revoked or expired here. */
 const CACHE_TTL_MS = 5_000;
 const CACHED_KEYS_MAX = 10_000;
 const LAST_USED_STEP_MS = 60_000;
@@ -32,7 +32,7 @@ export interface NewKey {
 
 @Injectable()
 export class KeyService {
-  private revocations = 0;
+  private changes = 0;
   private readonly cache = new LRUCache<string, CachedKey>({ max: CACHED_KEYS_MAX, ttl: CACHE_TTL_MS });
 
   constructor(
@@ -53,12 +53,12 @@ export class KeyService {
     const cacheKey = hash.toString('latin1');
     const cached = this.cache.get(cacheKey);
     if (cached !== undefined && cached.expiresAtMs > Date.now()) return cached.principal;
-    const { revocations } = this;
+    const { changes } = this;
     const row = await this.store.findWorkingByHash(hash, new Date(Date.now()));
     if (row === null) return null;
     const principal = { keyId: row.key_id, role: row.role, projectId: row.project_id, deviceId: row.device_id };
-    // A row that was read before a revocation must not enter the cache after it.
-    if (revocations === this.revocations)
+    // A row that was read before a change must not enter the cache after it.
+    if (changes === this.changes)
       this.cache.set(cacheKey, { principal, expiresAtMs: row.expires_at?.getTime() ?? Infinity });
     await this.recordUse(row);
     return principal;
@@ -66,9 +66,8 @@ export class KeyService {
 
   /** Creates a key as a request body describes it. @throws Problem invalid-body for rules about more than one member */
   async createFromBody(projectId: number, body: CreateKeyDto): Promise<CreatedKeyDto> {
-    const expiresAt = body.expires_at == null ? null : new Date(toUtc(body.expires_at));
+    const expiresAt = parseExpiry(body.expires_at ?? null);
     const deviceId = body.device_id ?? null;
-    if (expiresAt !== null && expiresAt.getTime() <= Date.now()) throw invalid('/expires_at', 'must be in the future');
     if (body.role === 'device' && deviceId === null) throw invalid('/device_id', 'is required for the role device');
     if (body.role !== 'device' && deviceId !== null) throw invalid('/device_id', 'is allowed for the role device only');
     const key = { projectId, role: body.role, name: body.name, expiresAt, deviceId };
@@ -94,8 +93,8 @@ export class KeyService {
   /** Returns the keys of the first start, unless one of them has been used. */
   async listFirstKeys(): Promise<{ role: Role; key: string }[]> {
     const rows = await this.store.findFirst();
-    return rows.flatMap(({ role, nonce, hash }) => {
-      if (nonce === null) return [];
+    return rows.flatMap(({ role, nonce, hash, expires_at }) => {
+      if (nonce === null || (expires_at !== null && expires_at.getTime() <= Date.now())) return [];
       const key = deriveKey(role, this.secret.value, nonce);
       // With another secret the key would not be accepted.
       return hashOf(key, this.secret.value).equals(hash) ? [{ role, key }] : [];
@@ -121,17 +120,37 @@ export class KeyService {
   }
 
   /**
-   * Revokes a key: at once in this process, in others when their cache expires (5 seconds).
+   * Changes the name or the expiry of a key, also of an expired one: at once in this process, in others when their cache
+   * expires (5 seconds).
+   * @param projectId null for an operator key
+   * @throws Problem invalid-body for an expiry in the past; not-found; key-not-active for a revoked key; precondition-failed
+   * @throws Problem last-operator-key for an earlier expiry, unless another operator key works
+   */
+  async update(
+    projectId: number | null,
+    keyId: string,
+    { name, expires_at: expiresAt }: UpdateKeyDto,
+    preconditions: Preconditions = {},
+  ): Promise<KeyDto> {
+    const expiry = expiresAt === undefined ? undefined : toTime(parseExpiry(expiresAt));
+    return this.changeKey(keyId, async (tx) => {
+      const isLast = projectId === null && (await this.isLastOperatorKey(keyId, tx));
+      const key = await this.lock(projectId, keyId, tx);
+      if (key.status === 'revoked') throw notActive(key, 'cannot be changed');
+      const expires_at = expiry === undefined ? key.expires_at : expiry;
+      if (isLast && isEarlier(expires_at, key.expires_at)) throw lastOperatorKey(keyId);
+      checkPreconditions(preconditions, etagOf(JSON.stringify(key)), PRECONDITION_RULES);
+      return this.store.update(keyId, { name: name ?? key.name, expires_at }, tx);
+    });
+  }
+
+  /**
+   * Revokes a key: at once in this process, in others when their cache expires (5 seconds). A revoked key stays as it is.
    * @param projectId null for an operator key
    * @throws Problem not-found; precondition-failed
    */
   async revoke(projectId: number | null, keyId: string, preconditions: Preconditions = {}): Promise<void> {
-    try {
-      await this.database.transaction((tx) => this.revokeIn(tx, projectId, keyId, preconditions));
-    } finally {
-      // Also where the outcome of the commit is unknown.
-      this.forget((principal) => principal.keyId === keyId);
-    }
+    await this.changeKey(keyId, (tx) => this.revokeIn(tx, projectId, keyId, preconditions));
   }
 
   /**
@@ -139,15 +158,10 @@ export class KeyService {
    * @throws Problem not-found; last-operator-key; precondition-failed
    */
   async revokeOperatorKey(keyId: string, preconditions: Preconditions): Promise<void> {
-    try {
-      await this.database.transaction(async (tx) => {
-        const [first, second] = await this.store.lockWorkingOperatorKeys(tx);
-        if (first === keyId && second === undefined) throw lastOperatorKey(keyId);
-        await this.revokeIn(tx, null, keyId, preconditions);
-      });
-    } finally {
-      this.forget((principal) => principal.keyId === keyId);
-    }
+    await this.changeKey(keyId, async (tx) => {
+      if (await this.isLastOperatorKey(keyId, tx)) throw lastOperatorKey(keyId);
+      await this.revokeIn(tx, null, keyId, preconditions);
+    });
   }
 
   /** Revokes all keys of a device when the transaction is committed; call `forgetDevice` then. */
@@ -178,7 +192,30 @@ export class KeyService {
       nonce,
     };
     await this.store.insert(row, on);
-    return { ...toKeyDto({ ...row, last_used_at: null }), key: secret };
+    return { ...toKeyDto({ ...row, revoked_at: null, last_used_at: null }), key: secret };
+  }
+
+  /** Runs a transaction that changes a key, and then removes the key from the cache. */
+  private async changeKey<T>(keyId: string, work: (tx: Queryable) => Promise<T>): Promise<T> {
+    try {
+      return await this.database.transaction(work);
+    } finally {
+      // Also where the outcome of the commit is unknown.
+      this.forget((principal) => principal.keyId === keyId);
+    }
+  }
+
+  /** Whether this is the only operator key that works. Locks all that work, so that this stays true in the transaction. */
+  private async isLastOperatorKey(keyId: string, tx: Queryable): Promise<boolean> {
+    const [first, second] = await this.store.lockWorkingOperatorKeys(tx);
+    return first === keyId && second === undefined;
+  }
+
+  /** @throws Problem not-found */
+  private async lock(projectId: number | null, keyId: string, tx: Queryable): Promise<KeyDto> {
+    const key = await this.store.lock(projectId, keyId, tx);
+    if (key === null) throw notFound(projectId);
+    return key;
   }
 
   private async revokeIn(
@@ -187,14 +224,13 @@ export class KeyService {
     keyId: string,
     preconditions: Preconditions,
   ): Promise<void> {
-    const key = await this.store.lock(projectId, keyId, tx);
-    if (key === null) throw notFound(projectId);
+    const key = await this.lock(projectId, keyId, tx);
     checkPreconditions(preconditions, etagOf(JSON.stringify(key)), PRECONDITION_RULES);
-    await this.store.revoke(keyId, tx);
+    if (key.status !== 'revoked') await this.store.revoke(keyId, tx);
   }
 
   private forget(matches: (principal: Principal) => boolean): void {
-    this.revocations++;
+    this.changes++;
     for (const [cacheKey, { principal }] of this.cache.entries()) if (matches(principal)) this.cache.delete(cacheKey);
   }
 
@@ -209,6 +245,25 @@ export class KeyService {
 
 function invalid(pointer: string, detail: string): Problem {
   return new Problem('invalid-body', { detail: `${pointer} ${detail}.`, errors: [{ pointer, detail }] });
+}
+
+/** @throws Problem invalid-body unless the time is in the future */
+function parseExpiry(text: string | null): Date | null {
+  if (text === null) return null;
+  const time = new Date(toUtc(text));
+  if (time.getTime() <= Date.now()) throw invalid('/expires_at', 'must be in the future');
+  return time;
+}
+
+/** Whether a key with the first expiry stops working before one with the second; null is never. */
+function isEarlier(first: string | null, second: string | null): boolean {
+  return first !== null && (second === null || Date.parse(first) < Date.parse(second));
+}
+
+function notActive({ status }: KeyDto, consequence: string): Problem {
+  return new Problem('key-not-active', {
+    detail: `The key is ${status}, so it ${consequence}; create another key instead.`,
+  });
 }
 
 function notFound(projectId: number | null): Problem {

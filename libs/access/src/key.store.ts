@@ -15,7 +15,7 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { IsNull, Not, Repository } from 'typeorm';
 import { ApiKeyEntity } from './api-key.entity.js';
-import type { KeyDto, MeDto } from './key.dto.js';
+import type { KeyDto, KeyStatus, MeDto } from './key.dto.js';
 
 const KEY_COLUMNS = [
   'key_id',
@@ -24,6 +24,7 @@ const KEY_COLUMNS = [
   'prefix',
   'device_id',
   'expires_at',
+  'revoked_at',
   'last_used_at',
 ] as const satisfies readonly (keyof ApiKeyEntity)[];
 
@@ -42,7 +43,7 @@ const NEW_KEY_COLUMNS = [
 /** The columns of a new key; the others are null until it is used or revoked. */
 export type NewKeyRow = Pick<ApiKeyEntity, (typeof NEW_KEY_COLUMNS)[number]>;
 
-type TimeColumn = 'expires_at' | 'last_used_at';
+type TimeColumn = 'expires_at' | 'revoked_at' | 'last_used_at';
 
 /** A key without its secret; SQL returns times as text, the repository as Date. */
 type KeyRow = Omit<Pick<ApiKeyEntity, (typeof KEY_COLUMNS)[number]>, TimeColumn> &
@@ -59,11 +60,14 @@ const FIND_WORKING_BY_HASH = {
     FROM api_keys WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)`,
 };
 
-type AuthenticationRow = Pick<ApiKeyEntity, 'key_id' | 'project_id' | 'role' | 'device_id' | 'nonce'> &
-  Record<TimeColumn, string | null>;
-
 /** A key as authentication needs it. */
-export type AuthenticationKey = Omit<AuthenticationRow, TimeColumn> & Pick<ApiKeyEntity, TimeColumn>;
+export type AuthenticationKey = Pick<
+  ApiKeyEntity,
+  'key_id' | 'project_id' | 'role' | 'device_id' | 'expires_at' | 'last_used_at' | 'nonce'
+>;
+
+type AuthenticationRow = Omit<AuthenticationKey, 'expires_at' | 'last_used_at'> &
+  Record<'expires_at' | 'last_used_at', string | null>;
 
 const INSERT = `
   INSERT INTO api_keys (${NEW_KEY_COLUMNS.join(', ')})
@@ -71,13 +75,15 @@ const INSERT = `
 
 const LOCK = `
   SELECT ${KEY_COLUMNS.join(', ')} FROM api_keys
-  WHERE key_id = $1 AND project_id IS NOT DISTINCT FROM $2::int AND revoked_at IS NULL FOR UPDATE`;
+  WHERE key_id = $1 AND project_id IS NOT DISTINCT FROM $2::int FOR UPDATE`;
 
 /** In the order of their ids: of two transactions that lock them at once, one waits and then sees the other's change. */
 const LOCK_WORKING_OPERATOR_KEYS = `
   SELECT key_id FROM api_keys
   WHERE project_id IS NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
   ORDER BY key_id FOR UPDATE`;
+
+const UPDATE = `UPDATE api_keys SET name = $2, expires_at = $3 WHERE key_id = $1 RETURNING ${KEY_COLUMNS.join(', ')}`;
 
 const REVOKE = `UPDATE api_keys SET revoked_at = now() WHERE key_id = $1`;
 
@@ -141,14 +147,10 @@ export class KeyStore {
     return this.keys.findBy({ nonce: Not(IsNull()), revoked_at: IsNull() });
   }
 
-  /** Returns null for a key that is unknown, revoked, or of another project. */
+  /** Returns null for a key that is unknown or of another project. */
   async find(projectId: number | null, keyId: string): Promise<KeyDto | null> {
     if (!isSeq(keyId)) return null;
-    const key = await this.keys.findOneBy({
-      key_id: keyId,
-      project_id: projectId ?? IsNull(),
-      revoked_at: IsNull(),
-    });
+    const key = await this.keys.findOneBy({ key_id: keyId, project_id: projectId ?? IsNull() });
     return key === null ? null : toKeyDto(key);
   }
 
@@ -161,7 +163,7 @@ export class KeyStore {
     return { key_id, name, role, project, device_id, expires_at: toTime(expires_at) };
   }
 
-  /** Lists the keys that are not revoked, newest first. */
+  /** Lists the keys, also those that are expired or revoked, newest first. */
   async list(
     projectId: number | null,
     page: PageRequest,
@@ -169,7 +171,7 @@ export class KeyStore {
     const list: ListSql = {
       select: `key_id AS seq, ${KEY_COLUMNS.join(', ')}`,
       from: 'api_keys',
-      where: `${projectId === null ? 'project_id IS NULL' : 'project_id = $1'} AND revoked_at IS NULL`,
+      where: projectId === null ? 'project_id IS NULL' : 'project_id = $1',
       seq: 'key_id',
       values: projectId === null ? [] : [projectId],
     };
@@ -181,7 +183,7 @@ export class KeyStore {
     };
   }
 
-  /** Locks a key until the end of the transaction. Returns null for one that is unknown, revoked, or of another project. */
+  /** Locks a key until the end of the transaction. Returns null for one that is unknown or of another project. */
   async lock(projectId: number | null, keyId: string, tx: Queryable): Promise<KeyDto | null> {
     if (!isSeq(keyId)) return null;
     const [key] = await tx.query<KeyRow>(LOCK, [keyId, projectId]);
@@ -192,6 +194,17 @@ export class KeyStore {
   async lockWorkingOperatorKeys(tx: Queryable): Promise<string[]> {
     const keys = await tx.query<Pick<ApiKeyEntity, 'key_id'>>(LOCK_WORKING_OPERATOR_KEYS);
     return keys.map(({ key_id }) => key_id);
+  }
+
+  /** Changes a key that is locked. */
+  async update(
+    keyId: string,
+    { name, expires_at }: Pick<KeyDto, 'name' | 'expires_at'>,
+    tx: Queryable,
+  ): Promise<KeyDto> {
+    const [key] = await tx.query<KeyRow>(UPDATE, [keyId, name, expires_at]);
+    if (key === undefined) throw new Error('the key is not locked');
+    return toKeyDto(key);
   }
 
   async revoke(keyId: string, tx: Queryable): Promise<void> {
@@ -216,23 +229,31 @@ export class KeyStore {
 }
 
 export function toKeyDto(key: KeyRow): KeyDto {
-  const { key_id, name, role, prefix, device_id, expires_at, last_used_at } = key;
+  const { key_id, name, role, prefix, device_id } = key;
+  const [expires_at, revoked_at] = [toTime(key.expires_at), toTime(key.revoked_at)];
   return {
     key_id,
     name,
     role,
     prefix,
+    status: statusOf(expires_at, revoked_at),
     device_id,
     created_at: timeOfSeq(key_id),
-    expires_at: toTime(expires_at),
-    last_used_at: toTime(last_used_at),
+    expires_at,
+    revoked_at,
+    last_used_at: toTime(key.last_used_at),
   };
+}
+
+function statusOf(expiresAt: string | null, revokedAt: string | null): KeyStatus {
+  if (revokedAt !== null) return 'revoked';
+  return expiresAt !== null && Date.parse(expiresAt) <= Date.now() ? 'expired' : 'active';
 }
 
 function toDate(time: string | null): Date | null {
   return time === null ? null : new Date(time);
 }
 
-function toTime(time: Date | string | null): string | null {
+export function toTime(time: Date | string | null): string | null {
   return time === null ? null : new Date(time).toISOString();
 }

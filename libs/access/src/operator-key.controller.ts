@@ -3,6 +3,7 @@ import {
   ApiPreconditions,
   ApiProblems,
   ApiResult,
+  etagOf,
   fingerprintOf,
   pageBody,
   PageQuery,
@@ -11,12 +12,13 @@ import {
   Rules,
 } from '#http';
 import { Config } from '#platform';
-import { Controller, Delete, Get, HttpCode, Param, Query, Req } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import type { FastifyRequest } from 'fastify';
-import { KeyDto, KeyPageDto } from './key.dto.js';
+import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Query, Req, Res } from '@nestjs/common';
+import { ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { KeyDto, KeyPageDto, UpdateKeyDto } from './key.dto.js';
 import { KeyService } from './key.service.js';
 import { KeyStore } from './key.store.js';
+import { PATCH_TYPES } from './patch-types.js';
 
 /** The operator keys, which belong to no project. `stowage key create --role operator` creates one; no request can. */
 @ApiTags('projects and keys')
@@ -30,7 +32,9 @@ export class OperatorKeyController {
 
   @Get()
   @Rules({ roles: ['operator'], query: true })
-  @ApiOperation({ summary: 'List the operator keys, newest first, without the keys themselves' })
+  @ApiOperation({
+    summary: 'List the operator keys, also expired and revoked ones, newest first, without the keys themselves',
+  })
   @ApiResult(200, KeyPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listOperatorKeys(@Query() query: PageQuery, @Req() request: FastifyRequest): Promise<object> {
@@ -48,13 +52,35 @@ export class OperatorKeyController {
     return this.keys.get(null, keyId);
   }
 
+  @Patch(':key_id')
+  @Rules({ roles: ['operator'], consumes: PATCH_TYPES, bodyLimit: 'management_limit_bytes' })
+  @ApiOperation({
+    summary: 'Change the name or the expiry of an operator key',
+    description:
+      'The process that handles the request applies the change at once, every other process within 5 seconds. An expired key works again with a later expiry; a revoked key cannot be changed. The last operator key that works cannot get an earlier expiry.',
+  })
+  @ApiConsumes(...PATCH_TYPES)
+  @ApiPreconditions()
+  @ApiResult(200, KeyDto, { etag: true })
+  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'key-not-active', 'last-operator-key')
+  async updateOperatorKey(
+    @Param('key_id') keyId: string,
+    @Body() body: UpdateKeyDto,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<KeyDto> {
+    const key = await this.keys.update(null, keyId, body, preconditionsOf(request));
+    reply.header('ETag', etagOf(JSON.stringify(key)));
+    return key;
+  }
+
   @Delete(':key_id')
   @HttpCode(204)
   @Rules({ roles: ['operator'] })
   @ApiOperation({
     summary: 'Revoke an operator key',
     description:
-      'The process that handles the request rejects the key at once, every other process within 5 seconds. The last operator key that works cannot be revoked: create another one first, with `stowage key create --role operator`.',
+      'The process that handles the request rejects the key at once, every other process within 5 seconds. The key stays in the list; revoking it again changes nothing. The last operator key that works cannot be revoked: create another one first, with `stowage key create --role operator`.',
   })
   @ApiPreconditions()
   @ApiResult(204)
