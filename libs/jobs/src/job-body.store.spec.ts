@@ -6,6 +6,7 @@ import { Logger } from '@nestjs/common';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { JobBodyStore } from './job-body.store.js';
+import { JobPlaces } from './job-places.js';
 import { JobStore, type ClaimedJob, type JobKey, type NewJob } from './job.store.js';
 import { Maintenance, MAINTENANCE_ROWS } from './maintenance.js';
 import { WorkerRegistry } from './worker-registry.js';
@@ -17,20 +18,26 @@ let db: TestDatabase;
 let jobs: JobStore;
 let bodies: JobBodyStore;
 let registry: WorkerRegistry;
-let key: JobKey;
+let places: JobPlaces;
+/** With the statements of the job places. */
+let maintenance: Maintenance;
+let key: JobKey = { projectId: 0, jobId: '' };
 
 beforeAll(async () => {
   Logger.overrideLogger(false);
   db = await cloneDatabase();
   const config = new Config({ STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters' });
+  registry = new WorkerRegistry(db.database);
+  maintenance = new Maintenance(db.database, registry);
+  places = new JobPlaces(db.database, maintenance);
   jobs = new JobStore(db.database, config);
   await jobs.onModuleInit();
   bodies = new JobBodyStore(jobs, db.sequence, config);
-  registry = new WorkerRegistry(db.database);
 });
 beforeEach(async () => {
   await db.sql('TRUNCATE jobs, job_parts, job_workers, graphile_worker._private_jobs');
-  key = { projectId: 1, jobId: db.sequence.next().toString() };
+  // A project of its own, because the places of its jobs are kept for a moment.
+  key = { projectId: key.projectId + 1, jobId: db.sequence.next().toString() };
 });
 afterAll(() => db.close());
 
@@ -54,12 +61,22 @@ async function save(body: NdjsonBody): Promise<{ jobId: string; parts: number }>
 }
 
 async function accept(body = stream()): Promise<void> {
-  await jobs.insert(db.database, newJob(await save(body)));
+  await jobs.insert(db.database, { ...newJob(await save(body)), place: await places.next(key.projectId) });
 }
 
 function newJob({ jobId, parts }: { jobId: string; parts: number }, input = '{}'): NewJob {
   const media = { mediaType: 'application/x-ndjson', body: null };
-  return { projectId: key.projectId, jobId, bodyId: jobId, keyId: '1', operation: OPERATION, input, parts, ...media };
+  return {
+    projectId: key.projectId,
+    jobId,
+    bodyId: jobId,
+    keyId: '1',
+    operation: OPERATION,
+    input,
+    parts,
+    place: 0,
+    ...media,
+  };
 }
 
 async function claim(...operations: string[]): Promise<ClaimedJob> {
@@ -153,6 +170,24 @@ describe('maintenance', () => {
     await db.sql('DELETE FROM jobs');
     await run();
     expect(await storedParts()).toBe(0);
+  });
+
+  it('moves the queue to the front when its places are high, in its order', async () => {
+    const places = async (): Promise<number[]> =>
+      (await db.sql<{ priority: number }>('SELECT priority FROM graphile_worker._private_jobs ORDER BY priority')).map(
+        (row) => row.priority,
+      );
+    for (let i = 0; i < 3; i++) {
+      key.jobId = db.sequence.next().toString();
+      await accept();
+    }
+    expect(await places()).toEqual([0, 1, 2]);
+    await db.sql('UPDATE graphile_worker._private_jobs SET priority = priority + 16000');
+    await maintenance.run();
+    expect(await places()).toEqual([16_000, 16_001, 16_002]);
+    await db.sql('UPDATE graphile_worker._private_jobs SET priority = priority + 1000');
+    await maintenance.run();
+    expect(await places()).toEqual([0, 1, 2]);
   });
 
   it('runs the statements of other libs, even after one that fails', async () => {

@@ -64,6 +64,8 @@ export interface NewJob extends JobKey {
   parts: number;
   /** The JSON body; null for a stream. */
   body: Buffer | null;
+  /** See `JobPlaces`. */
+  place: number;
   /** The number that the parts of a stream are stored under; the job's own unless another job has it. */
   bodyId: string;
 }
@@ -83,8 +85,8 @@ const INSERT = {
       INSERT INTO job_parts (project_id, job_id, part, bytes)
       SELECT $1::integer, $2::bigint, 0, $7::bytea WHERE $7::bytea IS NOT NULL
     )
-    INSERT INTO graphile_worker._private_jobs (task_id, payload, key, max_attempts)
-    VALUES ((SELECT id FROM graphile_worker._private_tasks WHERE identifier = $8), $9::json, $10, $11)`,
+    INSERT INTO graphile_worker._private_jobs (task_id, payload, key, max_attempts, priority)
+    VALUES ((SELECT id FROM graphile_worker._private_tasks WHERE identifier = $8), $9::json, $10, $11, $13)`,
 };
 
 /** `input` contains the id of the request, so no other job has the same. */
@@ -185,7 +187,7 @@ export class JobStore implements OnModuleInit {
     const { projectId, jobId, keyId, operation, input, mediaType, parts, body, bodyId } = job;
     if (bodyId !== jobId && body === null) await on.query(MOVE_PARTS, [projectId, bodyId, jobId]);
     const values = [projectId, jobId, keyId, operation, input, mediaType, body];
-    await on.query(INSERT, [...values, TASK, ...queueEntry(job), parts]);
+    await on.query(INSERT, [...values, TASK, ...queueEntry(job), parts, job.place]);
   }
 
   /** Whether this job is stored; false where another job has its number. */

@@ -7,6 +7,7 @@ import { JobRunner } from './job-runner.js';
 import { JobStore } from './job.store.js';
 import { JobExecutor } from './job-executor.js';
 import { JobNotifier } from './job-notifier.js';
+import { JobPlaces } from './job-places.js';
 import { JobBodyStore } from './job-body.store.js';
 import { Maintenance } from './maintenance.js';
 import { WorkerRegistry } from './worker-registry.js';
@@ -24,6 +25,7 @@ import { WriteService } from './write.service.js';
     JobStore,
     JobBodyStore,
     JobNotifier,
+    JobPlaces,
     JobExecutor,
     WorkerRegistry,
     Maintenance,

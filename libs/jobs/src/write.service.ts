@@ -6,6 +6,7 @@ import type { FastifyReply } from 'fastify';
 import { JobBodyStore } from './job-body.store.js';
 import { jobText, jobUrl } from './job.dto.js';
 import { JobNotifier } from './job-notifier.js';
+import { JobPlaces } from './job-places.js';
 import { JobStore, type NewJob } from './job.store.js';
 import { storedRequest } from './stored-request.js';
 import type { Receipt, WriteOperation, WriteRequest, WriteResponse } from './write-operation.js';
@@ -32,6 +33,7 @@ export class WriteService {
     private readonly jobs: JobStore,
     private readonly bodies: JobBodyStore,
     private readonly notifier: JobNotifier,
+    private readonly places: JobPlaces,
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly clock: Clock,
@@ -62,6 +64,7 @@ export class WriteService {
       input: JSON.stringify(storedRequest(request, originalUrl, id)),
       mediaType: isJson ? 'application/json' : 'application/x-ndjson',
       body: isJson ? body.bytes : null,
+      place: await this.places.next(projectId),
     };
     this.notifier.beginAccept();
     try {

@@ -1,0 +1,63 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { TestApi, type TestProject } from '../harness/api.js';
+import { submitJob, waitForJob, type Job } from './jobs.js';
+
+/** Accepts jobs and runs none. */
+let api: TestApi;
+
+beforeAll(async () => {
+  api = await TestApi.start({ WORKER: 'separate' });
+});
+afterAll(() => api.stop());
+
+async function submitJobs({ projectId, keys }: TestProject, count: number): Promise<Job[]> {
+  const jobs: Job[] = [];
+  for (let i = 0; i < count; i++) {
+    const body = { batch_id: `batch-${String(projectId)}-${String(i)}`, objects: [] };
+    jobs.push(await submitJob(api, 'POST', '/batches', { key: keys.producer, body }));
+  }
+  return jobs;
+}
+
+/**
+ * Runs all jobs one after the other; their last transactions have increasing ids.
+ * @returns the projects in the order in which their jobs ended
+ */
+async function runJobs(last: Job, { keys }: TestProject): Promise<number[]> {
+  const worker = await api.another({ WORKER: 'inline', JOB_CONCURRENCY: '1' });
+  try {
+    await waitForJob(api, keys.admin, last);
+  } finally {
+    await worker.stop();
+  }
+  const rows = await api.db.sql<{ project_id: number }>(
+    `SELECT project_id FROM jobs WHERE status = 'succeeded' ORDER BY xmin::text::bigint`,
+  );
+  return rows.map((row) => row.project_id);
+}
+
+it('jobs of projects run in turn, however many another project has queued before', async () => {
+  const [first, second, third] = [await api.project(), await api.project(), await api.project()];
+  const many = await submitJobs(first, 40);
+  await submitJobs(second, 20);
+  await submitJobs(third, 2);
+  const order = await runJobs(many.at(-1) as Job, first);
+  const name = (id: number): string =>
+    ['first', 'second', 'third'][[first, second, third].findIndex((one) => one.projectId === id)] ?? '';
+  const named = order.map(name);
+  expect(named.slice(0, 6).toSorted()).toEqual(['first', 'first', 'second', 'second', 'third', 'third']);
+  // While both have jobs, each has every second turn.
+  expect(named.slice(6, 40).filter((one) => one === 'second')).toHaveLength(17);
+  expect(named).toHaveLength(62);
+});
+
+it('the jobs of one project run in the order in which they were accepted', async () => {
+  const project = await api.project();
+  const jobs = await submitJobs(project, 30);
+  await runJobs(jobs.at(-1) as Job, project);
+  const rows = await api.db.sql<{ job_id: string }>(
+    'SELECT job_id FROM jobs WHERE project_id = $1 ORDER BY xmin::text::bigint',
+    [project.projectId],
+  );
+  expect(rows.map((row) => row.job_id)).toEqual(jobs.map(({ id }) => id));
+});
