@@ -9,6 +9,7 @@ import {
   KeyService,
   KeyStore,
   ProjectService,
+  RotateKeyDto,
   UpdateKeyDto,
 } from '#access';
 import type { Slice } from '#database';
@@ -25,7 +26,7 @@ import { withInstallation } from './with-installation.js';
  * The services behind the commands on projects, keys and devices. The commands import this module when they run: it loads
  * half of the server, which takes more than a second.
  */
-export { CreateDeviceDto, CreateKeyDto, CreateProjectDto, DEFAULT_PROJECT, UpdateKeyDto };
+export { CreateDeviceDto, CreateKeyDto, CreateProjectDto, DEFAULT_PROJECT, RotateKeyDto, UpdateKeyDto };
 
 /** A user who can open the database has the rights of an operator. */
 const CLI_OPERATOR: Principal = { keyId: 'cli', role: 'operator', projectId: null, deviceId: null };

@@ -175,6 +175,37 @@ class KeyExpireCommand extends KeyChangeCommand {
 }
 
 @SubCommand({
+  name: 'rotate',
+  arguments: '<key_id>',
+  description: 'replace a key by a new one and print it; the old one works until the overlap ends',
+})
+class KeyRotateCommand extends KeyChangeCommand {
+  async run([keyId = '']: string[], { overlap, ...scope }: ScopeOptions & { overlap?: string }): Promise<void> {
+    const access = await import('./access-services.js');
+    // Other text is passed on, so that the DTO rejects it.
+    const overlap_seconds = overlap !== undefined && /^\d{1,15}$/.test(overlap) ? Number(overlap) : overlap;
+    const body = await access.validateOptions(
+      access.RotateKeyDto,
+      { overlap_seconds },
+      { overlap_seconds: '--overlap' },
+    );
+    const created = await access.withAccessToCreate(async (services) =>
+      services.keys.rotate(await getScopeProjectId(services, scope), keyId, body),
+    );
+    printMessage(`created ${created.role} key ${created.key_id}, which replaces ${keyId}; it is shown only once:`);
+    printLine(created.key);
+  }
+
+  @Option({
+    flags: '--overlap <seconds>',
+    description: 'how long the old key still works, 0 to 604800 (default: 86400)',
+  })
+  parseOverlap(value: string): string {
+    return value;
+  }
+}
+
+@SubCommand({
   name: 'revoke',
   arguments: '<key_id>',
   description: 'revoke a key; every server rejects it within 5 seconds',
@@ -204,6 +235,13 @@ async function getScopeProjectId(
 @Command({
   name: 'key',
   description: 'create, list, change and revoke API keys, in the database',
-  subCommands: [KeyCreateCommand, KeyListCommand, KeyRenameCommand, KeyExpireCommand, KeyRevokeCommand],
+  subCommands: [
+    KeyCreateCommand,
+    KeyListCommand,
+    KeyRenameCommand,
+    KeyExpireCommand,
+    KeyRotateCommand,
+    KeyRevokeCommand,
+  ],
 })
 export class KeyCommand extends CommandGroup {}

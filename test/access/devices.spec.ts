@@ -368,6 +368,20 @@ describe('a key that is created while its device moves', () => {
     expect(await statusOf(key.json<CreatedDevice>().key)).toBe(401);
   });
 
+  it('by a rotation is not created when the move commits first', async () => {
+    const { device_id, key_id } = await device();
+    let rotating: Promise<Reply> | undefined;
+    await api.db.database.transactionOnce(async (tx) => {
+      await tx.query('UPDATE devices SET project_id = $2 WHERE device_id = $1', [device_id, theirs.projectId]);
+      const path = `/projects/${String(mine.projectId)}/keys/${key_id}/rotate`;
+      rotating = api.call('POST', path, { key: mine.keys.admin, body: {} });
+      await waitForLockWaits(1);
+      await tx.query('UPDATE api_keys SET revoked_at = now() WHERE device_id = $1', [device_id]);
+    });
+    expect((await rotating)?.status).toBe(409);
+    expect(await api.db.sql('SELECT FROM api_keys WHERE device_id = $1', [device_id])).toHaveLength(1);
+  });
+
   it('keeps working in the new project when the same move is requested twice concurrently', async () => {
     const { device_id } = await device();
     let key = '';

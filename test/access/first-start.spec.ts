@@ -115,6 +115,24 @@ describe('the first start', () => {
     expect((await start()).printed).toEqual({});
     expect(await keys()).toEqual(['admin of default', 'operator of all']);
   });
+
+  it('prints no expired key', async () => {
+    const { printed } = await start();
+    await db.sql(`UPDATE api_keys SET expires_at = now() - interval '1 minute' WHERE role = 'admin'`);
+    expect((await start()).printed).toEqual({ operator: printed.operator });
+  });
+
+  it('prints no key that an operator has rotated', async () => {
+    const settings = { STOWAGE_OPERATOR_KEY: OPERATOR_KEY };
+    const { printed } = await start(settings);
+    expect(printed).toEqual({ admin: expect.any(String) });
+    const [row] = await db.sql<{ path: string }>(
+      `SELECT '/projects/' || project_id || '/keys/' || key_id || '/rotate' AS path FROM api_keys WHERE role = 'admin'`,
+    );
+    const rotated = await servers[0]?.call('POST', row?.path ?? '', { key: OPERATOR_KEY, body: {} });
+    expect(rotated?.status).toBe(201);
+    expect((await start(settings)).printed).toEqual({});
+  });
 });
 
 describe('keys from settings', () => {

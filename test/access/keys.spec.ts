@@ -69,6 +69,15 @@ function update(
   return api.call('PATCH', `${keysPath}/${key_id}`, { key, body, headers });
 }
 
+function rotate(
+  { key_id }: Pick<Key, 'key_id'>,
+  body: object = {},
+  key = project.keys.admin,
+  headers: Record<string, string> = {},
+): Promise<Reply> {
+  return api.call('POST', `${keysPath}/${key_id}/rotate`, { key, body, headers });
+}
+
 /** Runs the work while the clock of this process, which is also that of the server, shows this time. */
 async function at<T>(timeMs: number, work: () => Promise<T>): Promise<T> {
   const clock = jest.spyOn(Date, 'now').mockReturnValue(timeMs);
@@ -274,6 +283,110 @@ describe('PATCH /projects/{project_id}/keys/{key_id}', () => {
   });
 });
 
+describe('POST /projects/{project_id}/keys/{key_id}/rotate', () => {
+  const expires_at = '2999-01-01T00:00:00.000Z';
+
+  it.each([
+    ['an admin', (): string => project.keys.admin],
+    ['an operator', (): string => api.operatorKey],
+  ])('creates a key with the same name, role, device and expiry for %s', async (_, by) => {
+    const { deviceId: device_id } = project;
+    const old = await createOne({ name: 'gate', role: 'device', device_id, expires_at });
+    const reply = await rotate(old, {}, by());
+    expect(reply.status).toBe(201);
+    const { key, ...rest } = reply.json<Required<Key>>();
+    expect(rest).toMatchObject({ name: 'gate', role: 'device', device_id, expires_at, status: 'active' });
+    expect(key).toMatch(/^stw_device_[0-9A-Za-z]{36}$/);
+    expect(rest.key_id).not.toBe(old.key_id);
+    const located = await api.call('GET', reply.headers.get('location') ?? '', { key: project.keys.admin });
+    expect([located.status, located.json()]).toEqual([200, rest]);
+    for (const one of [old.key, key]) expect((await api.call('GET', '/jobs', { key: one })).status).toBe(200);
+  });
+
+  it.each([
+    ['for a day by default', {}, 86_400],
+    ['for overlap_seconds', { overlap_seconds: 60 }, 60],
+    ['for at most a week', { overlap_seconds: 604_800 }, 604_800],
+  ])('lets the old key work %s, and the new one for ever', async (_, body, seconds) => {
+    const old = await createOne();
+    expect(await statusOf(old.key)).toBe(200);
+    const now = Date.now();
+    const { key } = (await at(now, () => rotate(old, body))).json<Required<Key>>();
+    const endMs = now + seconds * 1_000;
+    expect(await findInList(old)).toMatchObject({ status: 'active', expires_at: new Date(endMs).toISOString() });
+    expect(await at(endMs - 1, () => statusOf(old.key))).toBe(200);
+    expect(await at(endMs, () => statusOf(old.key))).toBe(401);
+    expect(await at(endMs, () => statusOf(key))).toBe(200);
+  });
+
+  it('lets the old key work until its own expiry if that is earlier than the end of the overlap', async () => {
+    const old = await createOne({ expires_at: new Date(Date.now() + 60_000).toISOString() });
+    const { expires_at: end } = (await rotate(old)).json<Key>();
+    expect(end).toBe(old.expires_at);
+    expect(await findInList(old)).toMatchObject({ expires_at: old.expires_at });
+  });
+
+  it('without an overlap rejects the old key immediately, also the key that authenticates the request', async () => {
+    const old = await createOne({ role: 'admin' });
+    const reply = await rotate(old, { overlap_seconds: 0 }, old.key);
+    expect(reply.status).toBe(201);
+    expect(await statusOf(old.key)).toBe(401);
+    expect(await statusOf(reply.json<Required<Key>>().key)).toBe(200);
+    expect(await findInList(old)).toMatchObject({ status: 'expired', revoked_at: null });
+  });
+
+  it('shows neither key in the list', async () => {
+    const old = await createOne();
+    const { key } = (await rotate(old)).json<Required<Key>>();
+    const list = await api.call('GET', `${keysPath}?page_size=1000`, { key: project.keys.admin });
+    for (const secret of [old.key, key]) expect(list.text).not.toContain(secret.slice(-20));
+  });
+
+  it('replays the response for the same Idempotency-Key, with one new key', async () => {
+    const old = await createOne({ name: 'rotated once' });
+    const headers = { 'Idempotency-Key': 'rotation-of-a-key' };
+    const [first, second] = [
+      await rotate(old, {}, project.keys.admin, headers),
+      await rotate(old, {}, project.keys.admin, headers),
+    ];
+    expect([first.status, second.status, second.text]).toEqual([201, 201, first.text]);
+    expect(await api.db.sql('SELECT FROM api_keys WHERE name = $1', ['rotated once'])).toHaveLength(2);
+  });
+
+  it.each<[string, unknown, string]>([
+    ['a negative overlap', { overlap_seconds: -1 }, '/overlap_seconds'],
+    ['an overlap over a week', { overlap_seconds: 604_801 }, '/overlap_seconds'],
+    ['a fraction of a second', { overlap_seconds: 1.5 }, '/overlap_seconds'],
+    ['text', { overlap_seconds: '60' }, '/overlap_seconds'],
+    ['null', { overlap_seconds: null }, '/overlap_seconds'],
+    ['another name', { name: 'n' }, '/name'],
+  ])('rejects %s', async (_, body, pointer) => {
+    const old = await createOne();
+    expect(placesOf(expectProblem(await rotate(old, body as object), 'invalid-body'))).toEqual([pointer]);
+    expect(await findInList(old)).toMatchObject({ expires_at: null });
+  });
+
+  it('returns 409 for a revoked and for an expired key', async () => {
+    const [revoked, expired] = [await createOne(), await createOne()];
+    await revoke(revoked);
+    await rotate(expired, { overlap_seconds: 0 });
+    for (const [key, status] of [
+      [revoked, 'revoked'],
+      [expired, 'expired'],
+    ] as const)
+      expect(expectProblem(await rotate(key), 'key-not-active').detail).toContain(status);
+  });
+
+  it('returns 404 for a key of another project, to its admins and to an operator', async () => {
+    const theirs = await api.project();
+    const ofTheirs = (await api.call('GET', '/me', { key: theirs.keys.admin })).json<Key>();
+    expectProblem(await rotate(ofTheirs), 'not-found');
+    expectProblem(await rotate(ofTheirs, {}, api.operatorKey), 'not-found');
+    expectProblem(await rotate(await createOne(), {}, theirs.keys.admin), 'not-found');
+    for (const key_id of ['0', 'abc', '9'.repeat(30)]) expectProblem(await rotate({ key_id }), 'not-found');
+  });
+});
+
 describe('DELETE /projects/{project_id}/keys/{key_id}', () => {
   it('honours If-Match and If-None-Match', async () => {
     const { key_id } = await createOne();
@@ -447,6 +560,14 @@ describe('on another server process', () => {
     expect(await statusOf(key.key, origin)).toBe(200);
     await revoke(key);
     expect(await lastStatusWithin(5_000, () => statusOf(key.key, origin))).toBe(401);
+  });
+
+  it('a key that was rotated without an overlap stops working within 5 seconds, and the new one works at once', async () => {
+    const old = await createOne();
+    expect(await statusOf(old.key, origin)).toBe(200);
+    const { key } = (await rotate(old, { overlap_seconds: 0 })).json<Required<Key>>();
+    expect(await statusOf(key, origin)).toBe(200);
+    expect(await lastStatusWithin(5_000, () => statusOf(old.key, origin))).toBe(401);
   });
 
   it('an earlier expiry applies within 5 seconds, even in constant use', async () => {

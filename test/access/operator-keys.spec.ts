@@ -28,7 +28,7 @@ beforeAll(async () => {
 /** Each test starts with one operator key. */
 beforeEach(async () => {
   await api.db.sql('DELETE FROM api_keys WHERE project_id IS NULL AND key_id <> $1', [ownKeyId]);
-  await api.db.sql('UPDATE api_keys SET revoked_at = NULL WHERE key_id = $1', [ownKeyId]);
+  await api.db.sql('UPDATE api_keys SET revoked_at = NULL, expires_at = NULL WHERE key_id = $1', [ownKeyId]);
 });
 afterAll(() => api.stop());
 
@@ -38,6 +38,10 @@ function call(method: string, path = '', headers: Record<string, string> = {}, k
 
 function update(keyId: string, body: object, headers: Record<string, string> = {}, key = api.operatorKey) {
   return api.call('PATCH', `/operator-keys/${keyId}`, { key, body, headers });
+}
+
+function rotate(keyId: string, body: object = {}) {
+  return api.call('POST', `/operator-keys/${keyId}/rotate`, { key: api.operatorKey, body });
 }
 
 function create(expiresAt: Date | null = null): Promise<Key> {
@@ -97,6 +101,8 @@ describe('GET /operator-keys/{key_id}', () => {
     const body = { name: 'n' };
     expectProblem(await api.call('PATCH', path, { key: api.operatorKey, body }), 'not-found');
     expectProblem(await update(ofProject.json<Key>().key_id, body), 'not-found');
+    expectProblem(await api.call('POST', `${path}/rotate`, { key: api.operatorKey, body: {} }), 'not-found');
+    expectProblem(await rotate(ofProject.json<Key>().key_id), 'not-found');
   });
 
   it.each(['0', 'abc', '-1', '9'.repeat(30), '%20'])('returns 404 for the id %s', async (id) => {
@@ -136,6 +142,34 @@ describe('PATCH /operator-keys/{key_id}', () => {
     expect((await update(key_id, { expires_at: '2999-06-01T00:00:00Z' }, {}, key)).status).toBe(200);
     expect((await update(key_id, { expires_at: null }, {}, key)).status).toBe(200);
     expectProblem(await update(key_id, { expires_at: '2999-06-01T00:00:00Z' }, {}, key), 'last-operator-key');
+  });
+});
+
+describe('POST /operator-keys/{key_id}/rotate', () => {
+  it('creates an operator key with the same name and expiry; the old one works until the overlap ends', async () => {
+    const old = await create(new Date('2999-01-01T00:00:00Z'));
+    const reply = await rotate(old.key_id, { overlap_seconds: 60 });
+    expect(reply.status).toBe(201);
+    const { key, ...rest } = reply.json<Key>();
+    expect(rest).toMatchObject({ name: 'another', role: 'operator', expires_at: '2999-01-01T00:00:00.000Z' });
+    const located = await api.call('GET', reply.headers.get('location') ?? '', { key: api.operatorKey });
+    expect([located.status, located.json()]).toEqual([200, rest]);
+    expect([await statusOf(old.key), await statusOf(key)]).toEqual([200, 200]);
+    expect((await call('GET')).text).not.toContain(key.slice(-20));
+  });
+
+  it('replaces the last working key, also without an overlap', async () => {
+    const reply = await rotate(ownKeyId, { overlap_seconds: 0 });
+    expect(reply.status).toBe(201);
+    expect([await statusOf(api.operatorKey), await statusOf(reply.json<Key>().key)]).toEqual([401, 200]);
+  });
+
+  it('rejects an overlap over a week, and a revoked key', async () => {
+    const { key_id } = await create();
+    const tooLong = expectProblem(await rotate(key_id, { overlap_seconds: 604_801 }), 'invalid-body');
+    expect(placesOf(tooLong)).toEqual(['/overlap_seconds']);
+    await call('DELETE', `/${key_id}`);
+    expectProblem(await rotate(key_id), 'key-not-active');
   });
 });
 

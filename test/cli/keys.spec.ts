@@ -125,6 +125,35 @@ describe('stowage project and stowage key', () => {
     });
   });
 
+  it('rotates a key, prints only the new one to standard output, and the old one works until the overlap ends', async () => {
+    const created = await run('key', 'create', '--role', 'analyst', '--name', 'rotated');
+    const [keyId = ''] = /\d+/.exec(created.stderr) ?? [];
+    const rotated = await run('key', 'rotate', keyId, '--overlap', '60');
+    expect(rotated).toMatchObject({ code: 0, stdout: expect.stringMatching(/^stw_analyst_\w+\n$/) });
+    expect(rotated.stderr).toMatch(
+      new RegExp(`^created analyst key \\d+, which replaces ${keyId}; it is shown only once:\n$`),
+    );
+    for (const { stdout: key } of [created, rotated]) expect(await statusOf('objects', key.trim())).toBe(200);
+
+    expect(await run('key', 'rotate', keyId, '--overlap', '0')).toMatchObject({ code: 0 });
+    await waitUntilRejected('objects', created.stdout.trim());
+    expect((await run('key', 'list')).stdout).toMatch(new RegExp(`^${keyId} +analyst +expired .* rotated$`, 'm'));
+    const refused = await run('key', 'rotate', keyId);
+    expect(refused).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^stowage: The key is expired/),
+    });
+  });
+
+  it('rotates an operator key', async () => {
+    const created = await run('key', 'create', '--role', 'operator', '--name', 'to rotate');
+    const [keyId = ''] = /\d+/.exec(created.stderr) ?? [];
+    const rotated = await run('key', 'rotate', '--operator', keyId, '--overlap', '0');
+    expect(await statusOf('projects', rotated.stdout.trim())).toBe(200);
+    expect(await run('key', 'revoke', '--operator', /\d+/.exec(rotated.stderr)?.[0] ?? '')).toMatchObject({ code: 0 });
+  });
+
   it('renames an operator key, and gives the last one that works no earlier expiry', async () => {
     const [keyId = ''] = /^\d+(?= +operator +active)/m.exec((await run('key', 'list', '--operator')).stdout) ?? [];
     expect(await run('key', 'rename', keyId, 'x')).toMatchObject({
@@ -162,6 +191,13 @@ describe('stowage project and stowage key', () => {
     ['a key without a name', 2, ['key', 'rename', '1', ''], '<name> must be 1 to 255 characters; got 0'],
     ['an expiry in the past', 2, ['key', 'expire', '1', '2001-01-01T00:00:00Z'], '<time> must be in the future'],
     ['an expiry that is not a time', 2, ['key', 'expire', '1', 'soon'], '<time> must be a time such as '],
+    [
+      'an overlap over a week',
+      2,
+      ['key', 'rotate', '1', '--overlap', '604801'],
+      '--overlap must be a whole number from 0 to 604800',
+    ],
+    ['an overlap that is no number', 2, ['key', 'rotate', '1', '--overlap', '1h'], '--overlap must be a whole number'],
     ['a change of an unknown key', 1, ['key', 'rename', '1', 'x'], 'Key not found in this project.'],
     [
       'a change of an operator key of a project',

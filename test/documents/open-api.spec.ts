@@ -18,10 +18,12 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'POST /api/v1/projects/{project_id}/keys': 'createKey',
   'GET /api/v1/projects/{project_id}/keys/{key_id}': 'getKey',
   'PATCH /api/v1/projects/{project_id}/keys/{key_id}': 'updateKey',
+  'POST /api/v1/projects/{project_id}/keys/{key_id}/rotate': 'rotateKey',
   'DELETE /api/v1/projects/{project_id}/keys/{key_id}': 'revokeKey',
   'GET /api/v1/operator-keys': 'listOperatorKeys',
   'GET /api/v1/operator-keys/{key_id}': 'getOperatorKey',
   'PATCH /api/v1/operator-keys/{key_id}': 'updateOperatorKey',
+  'POST /api/v1/operator-keys/{key_id}/rotate': 'rotateOperatorKey',
   'DELETE /api/v1/operator-keys/{key_id}': 'revokeOperatorKey',
   'GET /api/v1/me': 'getMe',
   'GET /api/v1/devices': 'listDevices',
@@ -312,6 +314,7 @@ describe('the examples in the OpenAPI document', () => {
     await perform('GET /api/v1/projects/{project_id}/keys/{key_id}', operatorKey);
     const changed = await perform('PATCH /api/v1/projects/{project_id}/keys/{key_id}', operatorKey);
     expect(changed.json()).toMatchObject({ name: exampleNamed('UpdateKeyDto').name });
+    await perform('POST /api/v1/projects/{project_id}/keys/{key_id}/rotate', operatorKey);
     await perform('DELETE /api/v1/projects/{project_id}/keys/{key_id}', operatorKey);
     expect((await perform('GET /api/v1/me', admin)).json()).toMatchObject({ role: 'admin' });
   });
@@ -325,6 +328,7 @@ describe('the examples in the OpenAPI document', () => {
     ids.key_id = '1';
     await perform('GET /api/v1/operator-keys/{key_id}', operatorKey);
     await perform('PATCH /api/v1/operator-keys/{key_id}', operatorKey);
+    await perform('POST /api/v1/operator-keys/{key_id}/rotate', operatorKey);
     await perform('DELETE /api/v1/operator-keys/{key_id}', operatorKey);
   });
 

@@ -8,7 +8,7 @@ export { Authentication, CurrentPrincipal, ProjectId, projectIdOf } from './auth
 export { CreateDeviceDto } from './device.dto.js';
 export { DeviceService } from './device.service.js';
 export { DeviceStore } from './device.store.js';
-export { CreateKeyDto, UpdateKeyDto } from './key.dto.js';
+export { CreateKeyDto, RotateKeyDto, UpdateKeyDto } from './key.dto.js';
 export { KeyService } from './key.service.js';
 export { KeyStore } from './key.store.js';
 export { KeySecret } from './key-secret.js';

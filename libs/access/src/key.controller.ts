@@ -18,7 +18,7 @@ import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query, Req
 import { ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CurrentPrincipal } from './authentication.js';
-import { CreatedKeyDto, CreateKeyDto, KeyDto, KeyPageDto, UpdateKeyDto } from './key.dto.js';
+import { CreatedKeyDto, CreateKeyDto, KeyDto, KeyPageDto, RotateKeyDto, UpdateKeyDto } from './key.dto.js';
 import { KeyService } from './key.service.js';
 import { KeyStore } from './key.store.js';
 import { PATCH_TYPES } from './patch-types.js';
@@ -108,6 +108,29 @@ export class KeyController {
     const { project_id } = await this.projects.get(principal, id);
     const key = await this.keys.update(project_id, keyId, body, preconditionsOf(request));
     reply.header('ETag', etagOf(JSON.stringify(key)));
+    return key;
+  }
+
+  @Post(':key_id/rotate')
+  @Rules({ roles: ['operator', 'admin'], consumes: ['application/json'], bodyLimit: 'management_limit_bytes' })
+  @ApiOperation({
+    summary: 'Replace a key of a project by a new one; only this response contains the new key itself',
+    description:
+      'The new key has the name, role, device and expiry of the old one, which works until `overlap_seconds` have passed, or until its own expiry if that is earlier.',
+  })
+  @ApiResult(201, CreatedKeyDto, { location: true })
+  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'key-not-active')
+  async rotateKey(
+    @CurrentPrincipal() principal: Principal,
+    @Param('project_id') id: string,
+    @Param('key_id') keyId: string,
+    @Body() body: RotateKeyDto,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<CreatedKeyDto> {
+    const { project_id } = await this.projects.get(principal, id);
+    const key = await this.keys.rotate(project_id, keyId, body);
+    reply.header('Location', `${baseUrl(request)}/projects/${String(project_id)}/keys/${key.key_id}`);
     return key;
   }
 

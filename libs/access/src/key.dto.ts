@@ -1,7 +1,7 @@
-import { ChoiceField, IdField, pageOf, ROLES, TextField, TimeField, type Role } from '#http';
+import { ChoiceField, IdField, IntegerField, pageOf, ROLES, TextField, TimeField, type Role } from '#http';
 import { ApiProperty } from '@nestjs/swagger';
 
-/** Operator keys are created on the command line only, so that no key of the API can create one. */
+/** The API creates no operator keys, except by rotating one: the command line does. */
 const PROJECT_ROLES = ROLES.filter((role) => role !== 'operator');
 
 export class CreateKeyDto {
@@ -39,6 +39,21 @@ export class UpdateKeyDto {
     example: '2032-01-01T00:00:00Z',
   })
   expires_at?: string | null;
+}
+
+/** A week: long enough to replace a key in every client, short enough that the old key is not forgotten. */
+const OVERLAP_SECONDS_MAX = 604_800;
+export const OVERLAP_SECONDS_DEFAULT = 86_400;
+
+export class RotateKeyDto {
+  @IntegerField({
+    optional: true,
+    min: 0,
+    max: OVERLAP_SECONDS_MAX,
+    description: `How long the old key still works, in seconds. Default: ${String(OVERLAP_SECONDS_DEFAULT)}, a day.`,
+    example: 3600,
+  })
+  overlap_seconds?: number;
 }
 
 /** Only an active key is accepted. */

@@ -6,9 +6,16 @@ import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { deriveKey, hashOf, makeKey, prefixOf } from './api-key.js';
 import { DeviceStore } from './device.store.js';
-import type { CreatedKeyDto, CreateKeyDto, KeyDto, UpdateKeyDto } from './key.dto.js';
+import {
+  OVERLAP_SECONDS_DEFAULT,
+  type CreatedKeyDto,
+  type CreateKeyDto,
+  type KeyDto,
+  type RotateKeyDto,
+  type UpdateKeyDto,
+} from './key.dto.js';
 import { KeySecret } from './key-secret.js';
-import { KeyStore, toKeyDto, toTime, type AuthenticationKey, type NewKeyRow } from './key.store.js';
+import { KeyStore, toDate, toKeyDto, toTime, type AuthenticationKey, type NewKeyRow } from './key.store.js';
 import { PRECONDITION_RULES } from './precondition-rules.js';
 
 /** How long another process may accept a key that was revoked or expired here. */
@@ -141,6 +148,30 @@ export class KeyService {
       if (isLast && isEarlier(expires_at, key.expires_at)) throw lastOperatorKey(keyId);
       checkPreconditions(preconditions, etagOf(JSON.stringify(key)), PRECONDITION_RULES);
       return this.store.update(keyId, { name: name ?? key.name, expires_at }, tx);
+    });
+  }
+
+  /**
+   * Creates a key with the name, role, device and expiry of another one, which works until the overlap ends, or until its own
+   * expiry if that is earlier.
+   * @param projectId null for an operator key
+   * @returns the new key together with its secret, which is not stored
+   * @throws Problem not-found; key-not-active for a revoked or expired key
+   */
+  async rotate(
+    projectId: number | null,
+    keyId: string,
+    { overlap_seconds: overlapSeconds = OVERLAP_SECONDS_DEFAULT }: RotateKeyDto,
+  ): Promise<CreatedKeyDto> {
+    const { device_id: deviceId } = await this.get(projectId, keyId);
+    return this.changeKey(keyId, async (tx) => {
+      // A move of the device waits, and then revokes the new key too; or it was first, and this key is revoked.
+      if (projectId !== null && deviceId !== null) await this.devices.lockShared(projectId, deviceId, tx);
+      const key = await this.lock(projectId, keyId, tx);
+      if (key.status !== 'active') throw notActive(key, 'cannot be rotated');
+      await this.store.expireBy(keyId, new Date(Date.now() + overlapSeconds * 1_000), tx);
+      const { name, role } = key;
+      return this.create({ projectId, role, name, expiresAt: toDate(key.expires_at), deviceId }, tx);
     });
   }
 

@@ -85,6 +85,9 @@ const LOCK_WORKING_OPERATOR_KEYS = `
 
 const UPDATE = `UPDATE api_keys SET name = $2, expires_at = $3 WHERE key_id = $1 RETURNING ${KEY_COLUMNS.join(', ')}`;
 
+/** The keys of the first start are not printed any more once one of them is rotated: its owner has the new one. */
+const EXPIRE_BY = `UPDATE api_keys SET expires_at = least(expires_at, $2), nonce = NULL WHERE key_id = $1`;
+
 const REVOKE = `UPDATE api_keys SET revoked_at = now() WHERE key_id = $1`;
 
 const REVOKE_OF_DEVICE = `UPDATE api_keys SET revoked_at = now() WHERE device_id = $1 AND revoked_at IS NULL`;
@@ -207,6 +210,11 @@ export class KeyStore {
     return toKeyDto(key);
   }
 
+  /** Makes a key stop working at this time, unless it does earlier. */
+  async expireBy(keyId: string, at: Date, tx: Queryable): Promise<void> {
+    await tx.query(EXPIRE_BY, [keyId, at]);
+  }
+
   async revoke(keyId: string, tx: Queryable): Promise<void> {
     await tx.query(REVOKE, [keyId]);
   }
@@ -250,7 +258,7 @@ function statusOf(expiresAt: string | null, revokedAt: string | null): KeyStatus
   return expiresAt !== null && Date.parse(expiresAt) <= Date.now() ? 'expired' : 'active';
 }
 
-function toDate(time: string | null): Date | null {
+export function toDate(time: string | null): Date | null {
   return time === null ? null : new Date(time);
 }
 

@@ -3,6 +3,7 @@ import {
   ApiPreconditions,
   ApiProblems,
   ApiResult,
+  baseUrl,
   etagOf,
   fingerprintOf,
   pageBody,
@@ -12,15 +13,15 @@ import {
   Rules,
 } from '#http';
 import { Config } from '#platform';
-import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Query, Req, Res } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { KeyDto, KeyPageDto, UpdateKeyDto } from './key.dto.js';
+import { CreatedKeyDto, KeyDto, KeyPageDto, RotateKeyDto, UpdateKeyDto } from './key.dto.js';
 import { KeyService } from './key.service.js';
 import { KeyStore } from './key.store.js';
 import { PATCH_TYPES } from './patch-types.js';
 
-/** The operator keys, which belong to no project. `stowage key create --role operator` creates one; no request can. */
+/** The operator keys, which belong to no project. `stowage key create --role operator` creates one; a request can only rotate one. */
 @ApiTags('projects and keys')
 @Controller(`${API}/operator-keys`)
 export class OperatorKeyController {
@@ -71,6 +72,26 @@ export class OperatorKeyController {
   ): Promise<KeyDto> {
     const key = await this.keys.update(null, keyId, body, preconditionsOf(request));
     reply.header('ETag', etagOf(JSON.stringify(key)));
+    return key;
+  }
+
+  @Post(':key_id/rotate')
+  @Rules({ roles: ['operator'], consumes: ['application/json'], bodyLimit: 'management_limit_bytes' })
+  @ApiOperation({
+    summary: 'Replace an operator key by a new one; only this response contains the new key itself',
+    description:
+      'The new key has the name and expiry of the old one, which works until `overlap_seconds` have passed, or until its own expiry if that is earlier.',
+  })
+  @ApiResult(201, CreatedKeyDto, { location: true })
+  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'key-not-active')
+  async rotateOperatorKey(
+    @Param('key_id') keyId: string,
+    @Body() body: RotateKeyDto,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<CreatedKeyDto> {
+    const key = await this.keys.rotate(null, keyId, body);
+    reply.header('Location', `${baseUrl(request)}/operator-keys/${key.key_id}`);
     return key;
   }
 
