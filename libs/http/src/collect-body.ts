@@ -13,23 +13,34 @@ export function collectBody(
   declaredBytes: number | undefined,
   done: (error: Error | null, bytes?: Buffer) => void,
 ): void {
-  // The system provides its pages only when they are written.
-  const whole = declaredBytes === undefined ? null : Buffer.allocUnsafeSlow(declaredBytes);
+  /** Allocated when memory is held for it, so that a client that only declares a size costs nothing. */
+  let whole: Buffer | null = null;
+  let copiedBytes = 0;
+  /** What has not been copied. */
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
+  const copy = (size: number): void => {
+    // The system provides its pages only when they are written.
+    whole ??= Buffer.allocUnsafeSlow(size);
+    for (const chunk of chunks.splice(0)) copiedBytes += chunk.copy(whole, copiedBytes);
+  };
   const finish = (error: Error | null): void => {
     stream.off('data', add).off('end', end).off('error', finish);
     memory.end(error === null ? sizeBytes : 0);
-    // Concatenated also where it is one chunk, which is a view of a larger buffer.
-    if (error === null) done(null, whole?.subarray(0, sizeBytes) ?? Buffer.concat(chunks, sizeBytes));
-    else done(error);
+    if (error !== null) {
+      done(error);
+      return;
+    }
+    // A body of unknown size is copied now, also where it is one chunk, which is a view of a larger buffer.
+    copy(sizeBytes);
+    done(null, whole?.subarray(0, sizeBytes));
   };
   const add = (chunk: Buffer): void => {
-    if (whole === null) chunks.push(chunk);
-    else chunk.copy(whole, sizeBytes);
+    chunks.push(chunk);
     sizeBytes += chunk.length;
     if (sizeBytes > limit.bytes) finish(bodyTooLarge(limit));
     else if (!memory.hold(sizeBytes)) waitForMemory();
+    else if (declaredBytes !== undefined) copy(declaredBytes);
   };
   const waitForMemory = (): void => {
     stream.pause();
