@@ -128,9 +128,14 @@ class KeyListCommand extends CommandRunner {
 /** A command that changes one key of a project, or one operator key. */
 abstract class KeyChangeCommand extends CommandRunner {
   /** Validates the options like the body of a PATCH, and changes the key. */
-  protected async update(keyId: string, scope: ScopeOptions, members: object, names: OptionNames): Promise<void> {
+  protected async update(
+    keyId: string,
+    scope: ScopeOptions,
+    members: Readonly<Record<string, unknown>>,
+    names: OptionNames,
+  ): Promise<void> {
     const access = await import('./access-services.js');
-    const body = await access.validateOptions(access.UpdateKeyDto, { ...members }, names);
+    const body = await access.validateOptions(access.UpdateKeyDto, members, names);
     await access.withAccess(async (services) => {
       const projectId = await getScopeProjectId(services, scope);
       return access.withOptionNames(names, () => services.keys.update(projectId, keyId, body));

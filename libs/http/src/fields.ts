@@ -24,7 +24,7 @@ interface FieldOptions {
   example?: unknown;
   /** The member or parameter may be omitted. */
   optional?: boolean;
-  /** The member may be null, which means the same as omitting it. */
+  /** The member may be null, which means the same as omitting it, except in a merge patch. */
   nullable?: boolean;
 }
 
