@@ -147,6 +147,55 @@ describe('the stored body of a job', () => {
   });
 });
 
+describe('the place of a job', () => {
+  const moveQueue = (places: number): Promise<unknown> =>
+    db.sql(`UPDATE graphile_worker._private_jobs SET priority = priority + ${String(places)}`);
+  const addWaiting = (attempts: number): Promise<unknown> =>
+    db.sql(
+      `INSERT INTO graphile_worker._private_jobs (task_id, priority, attempts)
+       SELECT id, 0, ${String(attempts)} FROM graphile_worker._private_tasks LIMIT 1`,
+    );
+
+  it('is behind the first job of the queue', async () => {
+    await accept();
+    await moveQueue(5_000);
+    expect(await places.next(key.projectId + 1_000_000)).toBe(5_000);
+  });
+
+  it('does not depend on an attempt that is due again, which is from an earlier part of the queue', async () => {
+    await accept();
+    await moveQueue(5_000);
+    await addWaiting(1);
+    expect(await places.next(key.projectId + 2_000_000)).toBe(5_000);
+  });
+
+  it('is the same after 1,000 jobs of a project, so that later ones do not overtake', async () => {
+    await db.sql(
+      `INSERT INTO jobs (project_id, job_id, key_id, operation, input, media_type, parts, status, attempts)
+       SELECT $1, i, 1, 'test', '{}', 'application/json', 1, 'queued', 0 FROM generate_series(1, 999) AS i`,
+      [key.projectId],
+    );
+    const found: number[] = [];
+    for (let i = 0; i < 4; i++) found.push(await places.next(key.projectId));
+    expect(found).toEqual([999, 1_000, 1_000, 1_000]);
+  });
+
+  it('of a job that is retried is behind the first of the queue, too', async () => {
+    await accept();
+    await moveQueue(5_000);
+    const failed = { projectId: key.projectId + 3_000_000, jobId: db.sequence.next().toString() };
+    await jobs.insert(db.database, { ...newJob({ jobId: failed.jobId, parts: 0 }), ...failed });
+    await db.sql(`UPDATE jobs SET status = 'failed' WHERE project_id = $1`, [failed.projectId]);
+    await db.sql(`DELETE FROM graphile_worker._private_jobs WHERE key LIKE $1`, [`${String(failed.projectId)}/%`]);
+    expect(await jobs.retry(failed, await places.next(failed.projectId))).toBe(true);
+    const [row] = await db.sql<{ priority: number }>(
+      `SELECT priority FROM graphile_worker._private_jobs WHERE key LIKE $1`,
+      [`${String(failed.projectId)}/%`],
+    );
+    expect(row?.priority).toBe(5_000);
+  });
+});
+
 describe('maintenance', () => {
   const run = (): Promise<void> => new Maintenance(db.database, registry).run();
   const age = (hours: number, part: number): Promise<unknown> =>

@@ -2,9 +2,12 @@ import { Database } from '#database';
 import { Injectable } from '@nestjs/common';
 import { Maintenance } from './maintenance.js';
 
-/** The first place of jobs that can run now: the least priority, which graphile-worker takes first. */
+/**
+ * The first place of jobs that can run now: the least priority, which graphile-worker takes first. A further attempt keeps its
+ * place, which the queue has passed; new jobs placed behind it would overtake those that wait.
+ */
 const FIRST_PLACE = `
-  SELECT min(priority) FROM graphile_worker._private_jobs WHERE is_available AND run_at <= now()`;
+  SELECT min(priority) FROM graphile_worker._private_jobs WHERE is_available AND run_at <= now() AND attempts = 0`;
 
 /** Jobs of a project after these have the same place, in the order of arrival. */
 const COUNTED_JOBS = 1_000;
@@ -56,12 +59,12 @@ export class JobPlaces {
     maintenance.add(MOVE_QUEUE);
   }
 
-  /** The place of a new job. Not called in a transaction, because it may use a connection of its own. */
+  /** The place of a job that is queued now. Not called in a transaction, because it may use a connection of its own. */
   async next(projectId: number): Promise<number> {
     const known = this.queues.get(projectId);
     const queue =
       known !== undefined && performance.now() - known.readAtMs < FRESH_MS ? known : await this.read(projectId);
-    return Math.min(PLACE_MAX, queue.firstPlace + queue.queued++);
+    return Math.min(PLACE_MAX, queue.firstPlace + Math.min(COUNTED_JOBS, queue.queued++));
   }
 
   private async read(projectId: number): Promise<ProjectQueue> {

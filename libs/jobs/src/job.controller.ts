@@ -19,6 +19,7 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { JobDto, JobListQuery, JobPageDto, jobText } from './job.dto.js';
 import { JobNotifier } from './job-notifier.js';
+import { JobPlaces } from './job-places.js';
 import { JobStore, type JobKey } from './job.store.js';
 
 @ApiTags('jobs')
@@ -27,6 +28,7 @@ export class JobController {
   constructor(
     private readonly jobs: JobStore,
     private readonly notifier: JobNotifier,
+    private readonly places: JobPlaces,
     private readonly config: Config,
   ) {}
 
@@ -83,7 +85,7 @@ export class JobController {
     @Req() request: FastifyRequest,
   ): Promise<string> {
     const key = keyOf(projectId, id);
-    const isQueued = await this.jobs.retry(key);
+    const isQueued = await this.jobs.retry(key, await this.places.next(projectId));
     const text = await this.text(principal, key, request);
     if (!isQueued)
       throw new Problem('job-not-failed', { detail: 'Only a failed job can be retried; this one has not failed.' });

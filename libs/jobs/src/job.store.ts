@@ -163,7 +163,7 @@ const RETRY = `
   RETURNING job_id`;
 
 /** Unlike `INSERT` this also works while a worker is deleting the job's earlier entry. */
-const ADD_AGAIN = `SELECT graphile_worker.add_job($1, $2::json, job_key => $3, max_attempts => $4)`;
+const ADD_AGAIN = `SELECT graphile_worker.add_job($1, $2::json, job_key => $3, max_attempts => $4, priority => $5)`;
 
 const COLUMNS = 'job_id AS seq, status, attempts, finished_at, result_status, problem';
 
@@ -241,11 +241,15 @@ export class JobStore implements OnModuleInit {
     await this.database.query(RELEASE, [projectId, jobId, workerId]);
   }
 
-  /** Queues a failed job again and resets its attempts. @returns false where it had not failed */
-  async retry(key: JobKey): Promise<boolean> {
+  /**
+   * Queues a failed job again and resets its attempts.
+   * @param place see `JobPlaces`
+   * @returns false where it had not failed
+   */
+  async retry(key: JobKey, place: number): Promise<boolean> {
     return this.database.transaction(async (tx) => {
       if ((await tx.query(RETRY, [key.projectId, key.jobId])).length === 0) return false;
-      await tx.query(ADD_AGAIN, [TASK, ...queueEntry(key)]);
+      await tx.query(ADD_AGAIN, [TASK, ...queueEntry(key), place]);
       return true;
     });
   }
