@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApi, type TestProject } from '../harness/api.js';
+import { submitJob, waitForJob } from '../jobs/jobs.js';
 import { startBodyApp } from './body-app.js';
 import { expectProblem } from './expect-problem.js';
 
@@ -137,8 +138,13 @@ describe('the body of a route with its own limit', () => {
   it('is rejected if it exceeds that limit with its exponents written out', async () => {
     const data = Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`n${String(i)}`, 0]));
     const body = JSON.stringify({ data }).replaceAll(':0', ':1e131071');
-    const reply = await api.call('PUT', '/objects/there', { key: project.keys.producer, body });
-    expect(expectProblem(reply, 'too-large').detail).toContain('object_limit_bytes, 1048576 bytes');
+    const { producer } = project.keys;
+    const reply = await api.call('PUT', '/objects/there', { key: producer, body });
+    const { detail } = expectProblem(reply, 'too-large');
+    expect(detail).toContain('object_limit_bytes, 1048576 bytes');
+    const job = await submitJob(api, 'PUT', '/objects/there', { key: producer, body });
+    const { status, problem } = await waitForJob(api, producer, job);
+    expect([status, problem]).toEqual(['failed', expect.objectContaining({ status: 413, detail })]);
   });
 
   const ROUTES: [string, string, keyof TestProject['keys'] | 'operator', string, number][] = [

@@ -22,11 +22,14 @@ export function batchObject(position: number, dto: NewObjectDto, data: string): 
 /**
  * Parses and validates an object of a batch.
  * @param pointerTo JSON Pointer to the object at a position; called only for an object with an error
+ * @param whole the JSON body that the object is a part of; undefined for a line of a stream
+ * @throws Problem malformed-request for a part of a JSON body that is not JSON
  */
 export function parseBatchObject(
   body: JsonBody,
   position: number,
   pointerTo: (position: number) => string,
+  whole?: JsonBody,
 ): BatchObject | ValidationErrors {
   try {
     const { text, value } = body.read(isShorthand);
@@ -37,6 +40,6 @@ export function parseBatchObject(
     return batchObject(position, value as NewObjectDto, data);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    return partErrors(error, pointerTo(position));
+    return partErrors(error, pointerTo(position), whole);
   }
 }

@@ -93,6 +93,31 @@ describe('the objects of a JSON body', () => {
     }
     expect(objectsOf(await parse(batchOf(objects.slice(10))))).toHaveLength(10);
   });
+
+  it('may not exceed object_limit_bytes with their exponents written out', async () => {
+    const numbers = (count: number): string => Array.from({ length: count }, () => '"n":1e131071').join();
+    const objects = [8, 7].map((count) => `{"object_id":"${String(count)}","data":{${numbers(count)}}}`);
+    const body = new JsonBody(Buffer.from(batchOf(objects)), 1e9);
+    const { input } = await parser.parseJson(CreateBatchDto, body, true);
+    expect(idsAt(input)).toEqual(['1:7']);
+    const detail = 'exceeds object_limit_bytes, 1048576 bytes, with its exponents written out; see /api/v1/limits';
+    expect(rejectedOf(input).listed).toEqual([{ pointer: '/objects/0', detail }]);
+  });
+});
+
+describe('a body that is not JSON', () => {
+  it('is rejected as a whole, also beside an object that is not parsed and where valid objects are stored in part', async () => {
+    const deep = `{"object_id":"deep","data":{"k":${'['.repeat(70)}${']'.repeat(70)}}}`;
+    for (const partial of [false, true]) {
+      const problem = await problemOf(async () =>
+        chunksOf(await parse(batchOf([deep, '{"object_id":"x","data":{"k":tru}}', VALID]), partial)),
+      );
+      expect([problem.slug, problem.message]).toEqual([
+        'malformed-request',
+        expect.stringMatching(/^The body is not valid JSON at line 1, column \d+\.$/),
+      ]);
+    }
+  });
 });
 
 /** Objects that are invalid for different reasons, and the pointer to the error relative to the object. */

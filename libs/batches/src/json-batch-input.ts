@@ -1,8 +1,19 @@
 import { countNames, endOfValue, findMember, scanJson, skipSpace, type FoundMember } from '#json';
-import { invalidJson, isSyntaxError, isValidDto, JsonBody, tooComplex, ValidationErrors, type JsonList } from '#http';
+import {
+  BODY_LIMITS,
+  invalidJson,
+  isSyntaxError,
+  isValidDto,
+  JsonBody,
+  tooComplex,
+  ValidationErrors,
+  type JsonList,
+} from '#http';
 import { NewObjectDto } from '#objects';
 import type { BatchChunk, BatchInput } from './batch-input.js';
 import { batchObject, parseBatchObject, type BatchObject } from './batch-object.js';
+
+const OBJECT_LIMIT = { bytes: BODY_LIMITS.object_limit_bytes, name: 'object_limit_bytes' };
 
 /**
  * The objects of a JSON body. Each chunk is parsed while the one before it is being stored, which hides most of the time that
@@ -45,9 +56,8 @@ export class JsonBatchInput implements BatchInput {
       expandedLength: 0,
     };
     for (const [index, { start, end }] of elements.entries()) {
-      // The limit applies to the whole body, not to one object.
-      const body = new JsonBody(Buffer.from(text.slice(start, end)), Infinity);
-      const object = parseBatchObject(body, position + index, this.pointerTo);
+      const body = new JsonBody(Buffer.from(text.slice(start, end)), OBJECT_LIMIT);
+      const object = parseBatchObject(body, position + index, this.pointerTo, this.list.body);
       parsed.expandedLength += body.expandedLength;
       if (object instanceof ValidationErrors) {
         parsed.errors.addAll(object);

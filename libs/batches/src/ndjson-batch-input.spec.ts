@@ -145,6 +145,12 @@ describe('an invalid line', () => {
     for (const { detail } of rejected.listed) expect(detail).toMatch(/^\S/);
   });
 
+  it('that exceeds the limit with its exponents written out names the limit', async () => {
+    const { rejected } = await readAll(inputOf(['{"object_id":"x","data":{"k":1e9000}}']));
+    const detail = 'exceeds object_limit_bytes, 2000 bytes, with its exponents written out; see /api/v1/limits';
+    expect(rejected.listed).toEqual([{ pointer: '/lines/1', detail }]);
+  });
+
   it('lists at most 100 errors, and counts all where all lines are read', async () => {
     const { rejected } = await readAll(inputOf(manyErrors()));
     expect([rejected.listed.length, rejected.count]).toEqual([100, 500]);

@@ -31,7 +31,7 @@ export class NdjsonBatchInput implements BatchInput {
     const chunk: BatchChunk = { objects: [], errors: new ValidationErrors(), invalidObjects: 0, isLast: false };
     for (const [index, line] of lines.entries()) {
       if (isBlank(line)) continue;
-      const body = new JsonBody(line, this.lineLimitBytes);
+      const body = new JsonBody(line, { bytes: this.lineLimitBytes, name: 'object_limit_bytes' });
       const object = parseBatchObject(body, firstLine + index, this.pointerTo);
       if (object instanceof ValidationErrors) {
         chunk.errors.addAll(object);

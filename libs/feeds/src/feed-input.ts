@@ -69,7 +69,7 @@ function* parsedElements(list: JsonList, pointer: string): Generator<InputItem |
       }
       // The limit applies to the whole body, not to one item.
       const part = new JsonBody(Buffer.from(text.slice(start, end)), Infinity);
-      yield readPart(part, place);
+      yield readPart(part, place, list.body);
       expandedLength += part.expandedLength;
       if (expandedLength > 0) list.body.requireExpandedLength(expandedLength);
     }
@@ -94,11 +94,12 @@ function parsePlain(list: JsonList, text: string): unknown[] | null {
   return scan.needsInspection || countNames(values) !== scan.names ? null : values;
 }
 
-function readPart(part: JsonBody, pointer: string): InputItem | ValidationErrors {
+/** @throws Problem malformed-request */
+function readPart(part: JsonBody, pointer: string, whole: JsonBody): InputItem | ValidationErrors {
   try {
     return { ...part.read(), start: 0, pointer };
   } catch (error) {
-    if (error instanceof Problem) return partErrors(error, pointer);
+    if (error instanceof Problem) return partErrors(error, pointer, whole);
     throw error;
   }
 }

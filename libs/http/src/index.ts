@@ -26,6 +26,7 @@ export {
 export { type HttpContext, httpContextOf, Http } from './http-context.js';
 export { createHttpAdapter, prepareHttp } from './http-server.js';
 export { InputPipe, readBody, requireBody } from './input.pipe.js';
+export type { BodyLimit } from './body-limit.js';
 export { invalidJson, isSyntaxError, JsonBody, MalformedJson, partErrors, tooComplex } from './json-body.js';
 export { findList, JsonList, type ListChunk } from './json-list.js';
 export { NdjsonBody } from './ndjson-body.js';

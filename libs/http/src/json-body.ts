@@ -34,6 +34,18 @@ export class MalformedJson extends Problem {
   }
 }
 
+/** The body, or a part of it that was read as a body of its own, exceeds its limit with its exponents written out. */
+class ExpandedTooLarge extends Problem {
+  /** To follow "The body". */
+  readonly reason: string;
+
+  constructor({ name, bytes }: BodyLimit) {
+    const reason = `exceeds ${name}, ${String(bytes)} bytes, with its exponents written out; see /api/v1/limits`;
+    super('too-large', { detail: `The body ${reason}.` });
+    this.reason = reason;
+  }
+}
+
 export interface ReadJson {
   /** The body as sent. Stored values are cut from it, so that numbers keep every digit. */
   text: string;
@@ -48,7 +60,7 @@ export class JsonBody {
   /** Number of digits that PostgreSQL writes for the numbers with an exponent, such as 1e400; known after `read`. */
   expandedLength = 0;
 
-  private readonly limit: BodyLimit;
+  readonly limit: BodyLimit;
 
   /** @param limit the largest body with its exponents written out; a number is that of BODY_LIMIT_BYTES */
   constructor(
@@ -97,22 +109,22 @@ export class JsonBody {
 
   /** @throws Problem too-large if the body with its exponents written out, which adds `expandedLength`, exceeds its limit */
   requireExpandedLength(expandedLength: number): void {
-    const { bytes, name } = this.limit;
-    if (this.bytes.length + expandedLength <= bytes) return;
-    throw new Problem('too-large', {
-      detail: `With its exponents written out as digits, the body exceeds ${name}, ${String(bytes)} bytes; see /api/v1/limits.`,
-    });
+    if (this.bytes.length + expandedLength > this.limit.bytes) throw new ExpandedTooLarge(this.limit);
   }
 }
 
 /**
  * The errors of a part of a body that was read as a body of its own, with pointers into the whole.
  * @param parent JSON Pointer to the part
+ * @param whole the JSON body that the part belongs to; undefined for a line of a stream, which is JSON of its own
+ * @throws Problem malformed-request for a part of a JSON body that is not JSON, because the body is not JSON either
  */
-export function partErrors(problem: Problem, parent: string): ValidationErrors {
+export function partErrors(problem: Problem, parent: string, whole: JsonBody | undefined): ValidationErrors {
+  if (problem instanceof ExpandedTooLarge) return new ValidationErrors({ pointer: parent, detail: problem.reason });
   if (problem instanceof MalformedJson) {
-    // The part is one line of a stream: its pointer has the number of the line.
     const { reason, location } = problem;
+    // Only a syntax error has a location.
+    if (whole !== undefined && location !== undefined) throw invalidJson(whole.bytes, problem);
     const at = location && ` at column ${String(location.column)}`;
     return new ValidationErrors({ pointer: parent, detail: `${reason}${at ?? ''}` });
   }

@@ -54,7 +54,7 @@ export class JsonList {
     const { start, end } = this.found;
     const { bytes } = this.body;
     const rest = Buffer.concat([bytes.subarray(0, start), Buffer.from('[]'), bytes.subarray(end)]);
-    return new JsonBody(rest, WHOLE_BYTES_MAX);
+    return new JsonBody(rest, this.body.limit);
   }
 }
 

@@ -1,5 +1,5 @@
 import { Config, ProjectSlots } from '#platform';
-import { JsonBody, NdjsonBody } from '#http';
+import { JsonBody, NdjsonBody, type BodyLimit } from '#http';
 import { isUniqueViolation, Sequence } from '#database';
 import { Injectable } from '@nestjs/common';
 import { JobStore, type ClaimedJob, type JobKey } from './job.store.js';
@@ -44,10 +44,11 @@ export class JobBodyStore {
     return { jobId: key.jobId, parts };
   }
 
-  open(key: JobKey, { media_type, parts, body }: ClaimedJob): JsonBody | NdjsonBody {
+  /** @param limit of a JSON body; undefined for a stream and for jobs of earlier versions */
+  open(key: JobKey, { media_type, parts, body }: ClaimedJob, limit?: BodyLimit): JsonBody | NdjsonBody {
     if (media_type === 'application/x-ndjson') return new NdjsonBody(this.read(key, parts), true);
     if (body === null) throw new Error(`the body of job ${key.jobId} is missing`);
-    return new JsonBody(body, this.config.limits.bodyLimitBytes);
+    return new JsonBody(body, limit ?? this.config.limits.bodyLimitBytes);
   }
 
   /** The first part reserves the number: no two uploads write under the same one. */

@@ -76,7 +76,8 @@ export class JobExecutor {
     const memory = await this.reserveMemory(key.projectId, job.body_bytes ?? 0);
     try {
       const body = job.body ?? (job.body_bytes === null ? null : await this.jobs.part(key, 0));
-      await this.runRequest(key, job.operation, restoreRequest(stored, key, this.bodies.open(key, { ...job, body })));
+      const opened = this.bodies.open(key, { ...job, body }, stored.bodyLimit);
+      await this.runRequest(key, job.operation, restoreRequest(stored, key, opened));
     } finally {
       memory.release();
     }

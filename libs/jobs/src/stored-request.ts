@@ -1,5 +1,5 @@
 import { timeOfSeq } from '#database';
-import type { Role } from '#http';
+import { JsonBody, type BodyLimit, type Role } from '#http';
 import type { JobKey } from './job.store.js';
 import type { WriteRequest } from './write-operation.js';
 
@@ -14,6 +14,8 @@ export interface StoredRequest {
   ifNoneMatch?: string | undefined;
   role?: Role;
   receivedAtMicros?: number;
+  /** The limit of a JSON body, which also applies when its exponents are written out. */
+  bodyLimit?: BodyLimit | undefined;
   /** URL of the API as the client saw it. */
   base: string;
   /** `instance` and `request_id` of the problem where the job fails. The id is unique across processes. */
@@ -22,8 +24,9 @@ export interface StoredRequest {
 }
 
 export function storedRequest(request: WriteRequest, instance: string, requestId: string): StoredRequest {
-  const { params, query, preconditions, role, receivedAtMicros, baseUrl } = request;
-  return { params, query, ...preconditions, role, receivedAtMicros, base: baseUrl, instance, requestId };
+  const { params, query, preconditions, role, receivedAtMicros, baseUrl, body } = request;
+  const bodyLimit = body instanceof JsonBody ? body.limit : undefined;
+  return { params, query, ...preconditions, role, receivedAtMicros, bodyLimit, base: baseUrl, instance, requestId };
 }
 
 /** The request as it was, with the body that the job stored. */
