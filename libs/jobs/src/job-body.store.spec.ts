@@ -239,6 +239,21 @@ describe('maintenance', () => {
     expect(await places()).toEqual([0, 1, 2]);
   });
 
+  it('leaves no job more than 1,000 places behind the first, such as one accepted while the queue was moved', async () => {
+    for (let i = 0; i < 2; i++) {
+      key.jobId = db.sequence.next().toString();
+      await accept();
+    }
+    await db.sql('UPDATE graphile_worker._private_jobs SET priority = 17000 WHERE priority = 1');
+    await db.sql(`SELECT graphile_worker.add_job('another.application', '{}', priority => 18000)`);
+    await db.sql(`SELECT graphile_worker.add_job('another.application', '{}', priority => -1)`);
+    await maintenance.run();
+    const rows = await db.sql<{ priority: number }>(
+      'SELECT priority FROM graphile_worker._private_jobs ORDER BY priority',
+    );
+    expect(rows.map((row) => row.priority)).toEqual([-1, 0, 1_000, 18_000]);
+  });
+
   it('runs the statements of other libs, even after one that fails', async () => {
     const maintenance = new Maintenance(db.database, registry);
     maintenance.add(

@@ -1,13 +1,21 @@
 import { Database } from '#database';
 import { Injectable } from '@nestjs/common';
+import { TASK } from './job.store.js';
 import { Maintenance } from './maintenance.js';
+
+/** Another application may use the same queue. */
+const IS_OURS = `task_id = (SELECT id FROM graphile_worker._private_tasks WHERE identifier = '${TASK}')`;
 
 /**
  * The first place of jobs that can run now: the least priority, which graphile-worker takes first. A further attempt keeps its
- * place, which the queue has passed; new jobs placed behind it would overtake those that wait.
+ * place, which the queue has passed; new jobs placed behind it would overtake those that wait. OFFSET makes PostgreSQL read the
+ * index in its order, also before it has statistics: 0.05 ms for 50,000 jobs instead of 11 ms.
  */
 const FIRST_PLACE = `
-  SELECT min(priority) FROM graphile_worker._private_jobs WHERE is_available AND run_at <= now() AND attempts = 0`;
+  SELECT priority FROM (
+    SELECT priority, attempts, task_id FROM graphile_worker._private_jobs
+    WHERE is_available AND run_at <= now() ORDER BY priority, run_at OFFSET 0
+  ) AS waiting WHERE attempts = 0 AND ${IS_OURS} LIMIT 1`;
 
 /** Jobs of a project after these have the same place, in the order of arrival. */
 const COUNTED_JOBS = 1_000;
@@ -31,7 +39,15 @@ const PLACE_MAX = 32_767;
  */
 const MOVE_QUEUE = `
   UPDATE graphile_worker._private_jobs SET priority = greatest(0, priority - (${FIRST_PLACE}))
-  WHERE (${FIRST_PLACE}) > ${String(Math.floor(PLACE_MAX / 2))}`;
+  WHERE (${FIRST_PLACE}) > ${String(Math.floor(PLACE_MAX / 2))} AND ${IS_OURS}`;
+
+/**
+ * A job accepted just after the queue was moved, with the first place from before, and a further attempt after the queue was
+ * empty, would be behind thousands of places. Costs one look-up where there is none.
+ */
+const MOVE_LATE_JOBS = `
+  UPDATE graphile_worker._private_jobs SET priority = (${FIRST_PLACE}) + ${String(COUNTED_JOBS)}
+  WHERE is_available AND priority > (${FIRST_PLACE}) + ${String(COUNTED_JOBS)} AND ${IS_OURS}`;
 
 /** How long the state of the queue is used again. Counting it for each job would halve the rate at which jobs are accepted. */
 const FRESH_MS = 250;
@@ -56,7 +72,7 @@ export class JobPlaces {
     private readonly database: Database,
     maintenance: Maintenance,
   ) {
-    maintenance.add(MOVE_QUEUE);
+    maintenance.add(MOVE_QUEUE, MOVE_LATE_JOBS);
   }
 
   /** The place of a job that is queued now. Not called in a transaction, because it may use a connection of its own. */
