@@ -1,6 +1,6 @@
 import { Authentication } from '#access';
 import { Idempotency } from '#jobs';
-import { createHttpAdapter, guardStorage, prepareHttp, RequestSlots, waitForHandlers } from '#http';
+import { createHttpAdapter, guardStorage, prepareHttp, RequestSlots } from '#http';
 import { ByteBudget, nestLog, type Config } from '#platform';
 import { DiskReserve } from '#database';
 import type { Type } from '@nestjs/common';
@@ -27,7 +27,6 @@ export async function createApp(
   const finishHttp = prepareHttp(app, config, app.get(ByteBudget), (fastify) => {
     app.get(Authentication).guard(fastify);
     guardStorage(fastify, app.get(DiskReserve));
-    waitForHandlers(fastify);
     slots.guard(fastify);
     app.get(Idempotency).guard(fastify);
     slots.releaseOnSend(fastify);

@@ -9,7 +9,7 @@ import {
 } from '#database';
 import { Problem } from '#http';
 import { ProjectSlots } from '#platform';
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import type { NewObjectRow } from '#store';
 import { FeedWriteStore } from './feed-write.store.js';
 
@@ -59,10 +59,11 @@ interface QueuedWrite {
  * others that have not arrived. Each is durable before its response. See docs/decisions/012.
  */
 @Injectable()
-export class FeedWriter {
+export class FeedWriter implements OnApplicationShutdown {
   /** By project, batch and `ifExists`. */
   private readonly queues = new Map<string, Queue>();
   private totalLength = 0;
+  private readonly draining = new Set<Promise<void>>();
   /** They limit the connections of a project, because the requests of these writes take no slot of `RequestSlots`. */
   private readonly slots = new ProjectSlots({ perProject: STORING_PER_PROJECT });
 
@@ -88,8 +89,16 @@ export class FeedWriter {
       if (queue.writes.push({ write, length, resolve, reject }) > 1 || this.queues.has(key)) return;
       this.queues.set(key, queue);
       // After all received requests are read: otherwise the first of many would be stored alone while the others wait.
-      setImmediate(() => void this.drain(projectId, key, queue));
+      setImmediate(() => {
+        const drained = this.drain(projectId, key, queue).finally(() => this.draining.delete(drained));
+        this.draining.add(drained);
+      });
     });
+  }
+
+  /** Stores what is queued. The clients of these writes have left, because the server waits for open connections before. */
+  async onApplicationShutdown(): Promise<void> {
+    await Promise.all(this.draining);
   }
 
   /**

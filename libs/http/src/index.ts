@@ -56,7 +56,6 @@ export {
   type ProblemSlug,
 } from './problems.js';
 export { type BodySource, StreamedBody } from './streamed-body.js';
-export { waitForHandlers } from './running-handlers.js';
 export { Queries, RequestSlots } from './request-slots.js';
 export { guardStorage } from './storage-guard.js';
 export { API, BODY_LIMITS, type Principal, type Role, ROLES, Rules } from './route.js';
