@@ -169,6 +169,11 @@ describe('POST .../temperatures with one reading', () => {
     },
   );
 
+  it.each(['x', ']', '[]', ',', '{}', '\\u0000'])('rejects a list that is followed by %s as malformed', async (end) => {
+    expectProblem(await lab.post(`[{"temperature":1}] ${end}`), 'malformed-request');
+    expect(await rows()).toEqual([]);
+  });
+
   it('rejects a missing temperature, an invalid time and a duplicate key', async () => {
     const missing = expectProblem(await lab.post({}), 'invalid-body');
     expect(missing.errors).toEqual([{ pointer: '/temperature', detail: 'is missing' }]);

@@ -66,6 +66,15 @@ describe('the list of a body', () => {
     },
   );
 
+  it.each(['x', ']', ',', '[1]', '{}'])(
+    'that is the whole body is followed by white space only, not by %s',
+    async (end) => {
+      const problem = await problemOf(`[1]\n${end}\n`, null);
+      expect(problem).toMatchObject({ slug: 'malformed-request', location: { line: 2, column: 1 } });
+      expect((await found('[1]\n\n', null)).count).toBe(1);
+    },
+  );
+
   it('is the last of two with the same name, and the first is a part of the rest', async () => {
     const list = await found('{"list":[1],"list":[2]}');
     expect(valuesOf(list)).toEqual([2]);

@@ -71,7 +71,8 @@ interface FoundList {
  * Finds the list of a body without parsing it, so that it can be parsed in chunks. A body of any size is scanned with yields to
  * the event loop, and no part of it that is parsed at once is large.
  * @param member the name of the member of the body that is the list; null for a body that is a list itself
- * @returns null where the body has no such list; it is then small enough to be read whole
+ * @returns the list; where it is a member, the caller has to parse its `rest`. Null where the body has no such list; it is then
+ *   small enough to be read whole
  * @throws Problem malformed-request; too-large for an element over object_limit_bytes, and for a body that is large without a list
  */
 export async function findList(body: JsonBody, member: string | null): Promise<JsonList | null> {
@@ -82,6 +83,7 @@ export async function findList(body: JsonBody, member: string | null): Promise<J
     const found = await scanner.find();
     if (found !== null) {
       scanner.requireShortRest(bytes.length - (found.end - found.start));
+      if (member === null) scanner.requireEnd(found.end);
       return new JsonList(body, found);
     }
     scanner.requireShortRest(bytes.length);
@@ -135,6 +137,11 @@ class ListScanner {
   /** @param restBytes the length of the body without its list */
   requireShortRest(restBytes: number): void {
     if (restBytes > this.restMax) throw restTooLarge(this.member);
+  }
+
+  /** Only white space may follow a list that is the whole body, of which nothing else is parsed. */
+  requireEnd(i: number): void {
+    if (this.skip(i) !== this.bytes.length) throw new SyntaxError('a value after the list');
   }
 
   /**
