@@ -45,7 +45,10 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
         cause: error,
       })
     : toProblem(error);
-  if (problem.status >= 500) request.log.error({ err: problem.cause ?? error }, problem.message);
+  // A request that was rejected because its project uses its share is no fault; the log of requests has its status. A client that
+  // floods the server would otherwise write a stack for each of its requests.
+  const isOverload = error instanceof Problem && error.slug === 'unavailable' && error.cause === undefined;
+  if (problem.status >= 500 && !isOverload) request.log.error({ err: problem.cause ?? error }, problem.message);
   if (reply.sent) {
     // The response has begun: only closing the connection shows the client that it is incomplete.
     reply.raw.destroy();
