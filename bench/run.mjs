@@ -11,6 +11,7 @@ import { benchAsync } from './async.mjs';
 import { benchAverages } from './averages.mjs';
 import { benchBusy } from './busy.mjs';
 import { benchCopy } from './copy.mjs';
+import { benchFairness } from './fairness.mjs';
 import { benchReadings } from './feeds.mjs';
 import { benchIngest, closeConnections } from './ingest.mjs';
 import { benchReads } from './reads.mjs';
@@ -27,6 +28,7 @@ const PARTS = {
   async: benchAsync,
   readings: benchReadings,
   averages: benchAverages,
+  fairness: benchFairness,
 };
 /** These read the objects that the ingest has stored. */
 const READERS = ['reads', 'single', 'busy'];

@@ -11,12 +11,14 @@ const MAIN = fileURLToPath(new URL('../dist/apps/api/main.js', import.meta.url))
 export async function startStack(folder) {
   const dataDir = join(folder, 'data');
   const adminKey = 'bench-admin-key-of-more-than-32-characters';
+  const operatorKey = 'bench-operator-key-of-more-than-32-characters';
   const server = spawn(process.execPath, [MAIN], {
     env: {
       ...process.env,
       PORT: '0',
       STOWAGE_DATA_DIR: dataDir,
       STOWAGE_ADMIN_KEY: adminKey,
+      STOWAGE_OPERATOR_KEY: operatorKey,
       STOWAGE_SEED: 'false',
       LOG_LEVEL: 'warn',
     },
@@ -39,6 +41,7 @@ export async function startStack(folder) {
     folder,
     url,
     adminKey,
+    operatorKey,
     sql,
     address,
     serverPid: server.pid,
