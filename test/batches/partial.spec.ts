@@ -210,4 +210,16 @@ describe('mode=partial with an error that does not belong to one object', () => 
     expect(await batchExists('whole')).toBe(false);
     expect(await idsIn('elsewhere')).toEqual(['e1', 'e2']);
   });
+
+  it('rejects a stream with more than BATCH_OBJECTS_MAX invalid lines, without validating the rest', async () => {
+    const few = [validObject('f'), ...Array<string>(2_000).fill('x')];
+    expect((await send('lines', 'few', few)).json()).toMatchObject({ stored: 1, rejected: 2_000 });
+    const many = expectProblem(
+      await send('lines', 'many', [validObject('m'), ...Array<string>(9_000).fill('x')]),
+      'invalid-body',
+    );
+    expect([many.errors?.length, many.error_count_is]).toEqual([100, 'at_least']);
+    expect(many.error_count).toBeLessThan(3_000);
+    expect(await batchExists('many')).toBe(false);
+  });
 });

@@ -41,7 +41,7 @@ export class BatchWriter {
    */
   async write(write: BatchWrite, receipt?: Receipt): Promise<WriteResponse> {
     const { input, isPartial } = write;
-    const reader = await InputReader.open(input, isPartial);
+    const reader = await InputReader.open(input, isPartial ? this.config.limits.batchObjectsMax : 0);
     if (reader.isInvalid) throw await reader.readErrors();
 
     const small = canInsert(write, receipt) ? reader.onlyChunk : null;

@@ -4,8 +4,8 @@ import { RejectedObjects, type BatchChunk, type BatchInput } from './batch-input
 import type { BatchObject } from './batch-object.js';
 
 /**
- * Reads the valid objects of a batch and collects its validation errors. Unless the batch may be stored in part, it stops at the
- * first chunk with an error. Between two chunks it yields to the event loop, so that other requests are served.
+ * Reads the valid objects of a batch and collects its validation errors. It stops at the first chunk with an error, or, where the
+ * batch may be stored in part, when too many objects are invalid. Between two chunks it yields to the event loop, so that other requests are served.
  */
 export class InputReader {
   rejected = new RejectedObjects();
@@ -22,14 +22,17 @@ export class InputReader {
 
   private constructor(
     private readonly input: BatchInput,
-    private readonly isPartial: boolean,
+    private readonly rejectedMax: number,
   ) {
     this.chunks = iteratorOf(input);
   }
 
-  /** Parses and validates the first chunk, so that no connection is used before there is an object to store. */
-  static async open(input: BatchInput, isPartial: boolean): Promise<InputReader> {
-    const reader = new InputReader(input, isPartial);
+  /**
+   * Parses and validates the first chunk, so that no connection is used before there is an object to store.
+   * @param rejectedMax with more invalid objects the batch is not valid; 0 unless it may be stored in part
+   */
+  static async open(input: BatchInput, rejectedMax: number): Promise<InputReader> {
+    const reader = new InputReader(input, rejectedMax);
     reader.first = await reader.read();
     return reader;
   }
@@ -83,7 +86,7 @@ export class InputReader {
     if (next.done === true) return null;
     const chunk = next.value;
     this.add(chunk);
-    this.isInvalid = !this.isPartial && this.rejected.count > 0;
+    this.isInvalid = this.rejectedMax === 0 ? this.rejected.count > 0 : this.rejected.objects > this.rejectedMax;
     if (this.isInvalid) return null;
     this.hasSubjects ||= chunk.objects.some(({ subject }) => subject !== null);
     return chunk;
