@@ -117,8 +117,8 @@ describe('stowage project and stowage key', () => {
     expect(await me()).toMatchObject({ name: 'new name', expires_at: null });
 
     await run('key', 'revoke', key_id);
-    const refused = await run('key', 'rename', key_id, 'again');
-    expect(refused).toMatchObject({
+    const rejected = await run('key', 'rename', key_id, 'again');
+    expect(rejected).toMatchObject({
       code: 1,
       stdout: '',
       stderr: expect.stringMatching(/^stowage: The key is revoked/),
@@ -138,8 +138,8 @@ describe('stowage project and stowage key', () => {
     expect(await run('key', 'rotate', keyId, '--overlap', '0')).toMatchObject({ code: 0 });
     await waitUntilRejected('objects', created.stdout.trim());
     expect((await run('key', 'list')).stdout).toMatch(new RegExp(`^${keyId} +analyst +expired .* rotated$`, 'm'));
-    const refused = await run('key', 'rotate', keyId);
-    expect(refused).toMatchObject({
+    const rejected = await run('key', 'rotate', keyId);
+    expect(rejected).toMatchObject({
       code: 1,
       stdout: '',
       stderr: expect.stringMatching(/^stowage: The key is expired/),
@@ -162,8 +162,8 @@ describe('stowage project and stowage key', () => {
     });
     expect(await run('key', 'rename', '--operator', keyId, 'the last one')).toMatchObject({ code: 0 });
     expect((await run('key', 'list', '--operator')).stdout).toMatch(/ the last one$/m);
-    const refused = await run('key', 'expire', '--operator', keyId, '2999-01-01T00:00:00Z');
-    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/^stowage: No other operator key works/) });
+    const rejected = await run('key', 'expire', '--operator', keyId, '2999-01-01T00:00:00Z');
+    expect(rejected).toMatchObject({ code: 1, stderr: expect.stringMatching(/^stowage: No other operator key works/) });
   });
 
   it.each([

@@ -106,7 +106,7 @@ describe('the objects of a JSON body', () => {
 });
 
 describe('a body that is not JSON', () => {
-  it('is rejected as a whole, also beside an object that is not parsed and where valid objects are stored in part', async () => {
+  it('is rejected as a whole, also next to an object that is not parsed and where valid objects are stored in part', async () => {
     const deep = `{"object_id":"deep","data":{"k":${'['.repeat(70)}${']'.repeat(70)}}}`;
     for (const partial of [false, true]) {
       const problem = await problemOf(async () =>
