@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { Pool, type ClientBase, type PoolClient } from 'pg';
+import { recordConnectionError } from './sqlstates.js';
 import { DatabaseStalledError } from './stall-monitor.js';
 
 type ConnectCallback = (
@@ -9,8 +10,8 @@ type ConnectCallback = (
 ) => void;
 
 /**
- * A pool that rejects requests for connections at once while the database does not respond. TypeORM and graphile-worker connect
- * through it as well.
+ * A pool that can reject requests for connections at once while the database does not respond. It records the errors of
+ * connecting: a connection may break while its password is checked. TypeORM and graphile-worker connect through it as well.
  */
 export class DatabasePool extends Pool {
   private isStalled = (): boolean => false;
@@ -28,8 +29,16 @@ export class DatabasePool extends Pool {
       callback(error, undefined, () => undefined);
       return undefined;
     }
-    if (callback === undefined) return super.connect();
-    super.connect(callback);
+    if (callback === undefined) {
+      return super.connect().catch((error: unknown) => {
+        recordConnectionError(error as Error);
+        throw error;
+      });
+    }
+    super.connect((error, client, done) => {
+      if (error !== undefined) recordConnectionError(error);
+      callback(error, client, done);
+    });
     return undefined;
   }
 }

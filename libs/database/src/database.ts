@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LoggerService } from '@nestjs/common';
-import pg, { Pool, types, type CustomTypesConfig, type PoolClient, type PoolConfig, type QueryConfig } from 'pg';
+import pg, { types, type Pool, type CustomTypesConfig, type PoolClient, type PoolConfig, type QueryConfig } from 'pg';
 import { DataSource, type DataSourceOptions, type EntitySchema, type MigrationInterface } from 'typeorm';
 import { CopyIn } from './copy-in.js';
 import type { PostgresAddress } from './open-server.js';
@@ -370,7 +370,7 @@ function queryConfig(statement: Statement | string, values: readonly unknown[]):
 
 /** Opens no connection before its first statement, and keeps it open: a key must not wait for one to be opened. */
 function createReservedPool({ options }: Pool, logger: LoggerService): Pool {
-  const pool = new Pool({
+  const pool = new DatabasePool({
     ...(options as PoolConfig),
     // Not enumerable in the options of a pool.
     password: options.password,
