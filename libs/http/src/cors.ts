@@ -20,7 +20,8 @@ const EXPOSED_HEADERS = [
 /**
  * Lets scripts of these origins use the API. Nothing is sent with credentials of the browser: keys are headers that the script
  * sets. Preflight requests are answered before all other checks, because browsers send them without the key. Other OPTIONS
- * requests get 405, as they do without CORS. @param origins `*` for all
+ * requests get 405, as they do without CORS.
+ * @param origins `*` for all
  */
 export function allowOrigins(app: NestFastifyApplication, origins: readonly string[]): void {
   const options = {
