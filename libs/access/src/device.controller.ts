@@ -4,7 +4,7 @@ import {
   ApiProblems,
   ApiResult,
   baseUrl,
-  etagOf,
+  etagOfJson,
   fingerprintOf,
   pageBody,
   PageQuery,
@@ -85,7 +85,7 @@ export class DeviceController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<DeviceDto> {
     const device = await this.devices.move(deviceId, body.project_id, preconditionsOf(request));
-    reply.header('ETag', etagOf(JSON.stringify(device)));
+    reply.header('ETag', etagOfJson(device));
     return device;
   }
 }

@@ -1,4 +1,4 @@
-import { checkPreconditions, etagOf, Problem, type Preconditions, type Principal } from '#http';
+import { checkPreconditions, etagOfJson, Problem, type Preconditions, type Principal } from '#http';
 import { Database, isUniqueViolation, Sequence } from '#database';
 import { Injectable } from '@nestjs/common';
 import type { CreatedDeviceDto, DeviceDto } from './device.dto.js';
@@ -66,7 +66,7 @@ export class DeviceService {
         const device = await this.store.lock(deviceId, tx);
         if (device === null) throw deviceNotFound();
         if (!(await this.projects.exists(projectId, tx))) throw projectNotFound();
-        checkPreconditions(preconditions, etagOf(JSON.stringify(device)), PRECONDITION_RULES);
+        checkPreconditions(preconditions, etagOfJson(device), PRECONDITION_RULES);
         if (device.project_id === projectId) return device;
         await this.store.move(deviceId, projectId, tx);
         await this.keys.revokeOfDevice(deviceId, tx);

@@ -4,7 +4,7 @@ import {
   ApiProblems,
   ApiResult,
   baseUrl,
-  etagOf,
+  etagOfJson,
   fingerprintOf,
   pageBody,
   PageQuery,
@@ -107,7 +107,7 @@ export class KeyController {
   ): Promise<KeyDto> {
     const { project_id } = await this.projects.get(principal, id);
     const key = await this.keys.update(project_id, keyId, body, preconditionsOf(request));
-    reply.header('ETag', etagOf(JSON.stringify(key)));
+    reply.header('ETag', etagOfJson(key));
     return key;
   }
 

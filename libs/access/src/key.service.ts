@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Database, Sequence, type Queryable } from '#database';
-import { checkPreconditions, etagOf, Problem, type Preconditions, type Principal, type Role } from '#http';
+import { checkPreconditions, etagOfJson, Problem, type Preconditions, type Principal, type Role } from '#http';
 import { mayBeKey, toUtc } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
@@ -146,7 +146,7 @@ export class KeyService {
       if (key.status === 'revoked') throw notActive(key, 'cannot be changed');
       const expires_at = expiry === undefined ? key.expires_at : expiry;
       if (isLast && isEarlier(expires_at, key.expires_at)) throw lastOperatorKey(keyId);
-      checkPreconditions(preconditions, etagOf(JSON.stringify(key)), PRECONDITION_RULES);
+      checkPreconditions(preconditions, etagOfJson(key), PRECONDITION_RULES);
       return this.store.update(keyId, { name: name ?? key.name, expires_at }, tx);
     });
   }
@@ -256,7 +256,7 @@ export class KeyService {
     preconditions: Preconditions,
   ): Promise<void> {
     const key = await this.lock(projectId, keyId, tx);
-    checkPreconditions(preconditions, etagOf(JSON.stringify(key)), PRECONDITION_RULES);
+    checkPreconditions(preconditions, etagOfJson(key), PRECONDITION_RULES);
     if (key.status !== 'revoked') await this.store.revoke(keyId, tx);
   }
 

@@ -4,7 +4,7 @@ import {
   ApiProblems,
   ApiResult,
   baseUrl,
-  etagOf,
+  etagOfJson,
   fingerprintOf,
   pageBody,
   PageQuery,
@@ -71,7 +71,7 @@ export class OperatorKeyController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<KeyDto> {
     const key = await this.keys.update(null, keyId, body, preconditionsOf(request));
-    reply.header('ETag', etagOf(JSON.stringify(key)));
+    reply.header('ETag', etagOfJson(key));
     return key;
   }
 

@@ -4,3 +4,8 @@ import { hash } from 'node:crypto';
 export function etagOf(representation: string | Buffer): string {
   return `"${hash('sha256', representation, 'base64url').slice(0, 22)}"`;
 }
+
+/** The entity tag of a response that a handler returns as an object. */
+export function etagOfJson(response: object): string {
+  return etagOf(JSON.stringify(response));
+}

@@ -6,7 +6,7 @@ export { type ConnectionTimes } from './connection-limits.js';
 export { acceptsGzip, addVary, preferredType } from './accept.js';
 export { ApiPreconditions, ApiResult, JsonHeader, ProblemDto, ApiProblems } from './api-decorators.js';
 export { type DtoClass, DtoValidator, type NestedContext, isValidDto, validateDto } from './dto-validator.js';
-export { etagOf } from './etag.js';
+export { etagOf, etagOfJson } from './etag.js';
 export {
   ChoiceField,
   DurationField,
@@ -27,7 +27,7 @@ export { type HttpContext, httpContextOf, Http } from './http-context.js';
 export { createHttpAdapter, prepareHttp } from './http-server.js';
 export { InputPipe, readBody, requireBody } from './input.pipe.js';
 export type { BodyLimit } from './body-limit.js';
-export { invalidJson, isSyntaxError, JsonBody, MalformedJson, partErrors, tooComplex } from './json-body.js';
+export { invalidJson, isSyntaxError, JsonBody, MalformedJson, partErrors } from './json-body.js';
 export { findList, JsonList, type ListChunk } from './json-list.js';
 export { NdjsonBody } from './ndjson-body.js';
 export { baseUrl, requestOrigin } from './origin.js';
