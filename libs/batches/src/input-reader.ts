@@ -5,7 +5,8 @@ import type { BatchObject } from './batch-object.js';
 
 /**
  * Reads the valid objects of a batch and collects its validation errors. It stops at the first chunk with an error, or, where the
- * batch may be stored in part, when too many objects are invalid. Between two chunks it yields to the event loop, so that other requests are served.
+ * batch may be stored in part, when too many objects are invalid. Between two chunks it yields to the event loop, so that other
+ * requests are served.
  */
 export class InputReader {
   rejected = new RejectedObjects();

@@ -1,14 +1,5 @@
-import { countNames, endOfValue, findMember, scanJson, skipSpace, type FoundMember } from '#json';
-import {
-  BODY_LIMITS,
-  invalidJson,
-  isSyntaxError,
-  isValidDto,
-  JsonBody,
-  tooComplex,
-  ValidationErrors,
-  type JsonList,
-} from '#http';
+import { endOfValue, findMember, skipSpace, type FoundMember } from '#json';
+import { BODY_LIMITS, invalidJson, isSyntaxError, isValidDto, JsonBody, ValidationErrors, type JsonList } from '#http';
 import { NewObjectDto } from '#objects';
 import type { BatchChunk, BatchInput } from './batch-input.js';
 import { batchObject, parseBatchObject, type BatchObject } from './batch-object.js';
@@ -37,9 +28,10 @@ export class JsonBatchInput implements BatchInput {
     let expandedLength = 0;
     for (const [index, chunk] of chunks.entries()) {
       const text = this.list.textOf(chunk);
-      const elements = this.orInvalidJson(() => elementsOf(text));
+      const values = this.list.parse(text);
+      const elements = this.split(text);
       const parsed =
-        this.orInvalidJson(() => parsePlain(text, elements, position)) ?? this.parseEach(text, elements, position);
+        (values && plainObjects(text, elements, values, position)) ?? this.parseEach(text, elements, position);
       expandedLength += parsed.expandedLength;
       if (expandedLength > 0) body.requireExpandedLength(expandedLength);
       if (index === 0) parsed.errors.addAll(this.batchErrors);
@@ -69,10 +61,10 @@ export class JsonBatchInput implements BatchInput {
     return parsed;
   }
 
-  /** Turns a syntax error of a part into the problem of the whole body, which has the line and the column. */
-  private orInvalidJson<T>(parse: () => T): T {
+  /** @throws Problem malformed-request with the line and the column in the whole body */
+  private split(text: string): ChunkElement[] {
     try {
-      return parse();
+      return splitChunk(text);
     } catch (error) {
       throw isSyntaxError(error) ? invalidJson(this.list.body.bytes, error) : error;
     }
@@ -90,7 +82,7 @@ interface ParsedElements extends Omit<BatchChunk, 'isLast'> {
 }
 
 /** @param text the elements with the commas between them @throws SyntaxError */
-function elementsOf(text: string): ChunkElement[] {
+function splitChunk(text: string): ChunkElement[] {
   const elements: ChunkElement[] = [];
   for (let i = 0; i < text.length;) {
     const start = i;
@@ -105,20 +97,21 @@ function elementsOf(text: string): ChunkElement[] {
   return elements;
 }
 
-/** Null where an object is not valid, or JavaScript would lose a name, a digit or a character of it. @throws SyntaxError */
-function parsePlain(text: string, elements: readonly ChunkElement[], position: number): ParsedElements | null {
-  const list = `[${text}]`;
-  const scan = scanJson(list);
-  if (tooComplex(scan) !== null) return null;
-  const values = JSON.parse(list) as NewObjectDto[];
-  if (scan.needsInspection || countNames(values) !== scan.names || values.length !== elements.length) return null;
+/** Null where an object is not valid. @param values the parsed elements */
+function plainObjects(
+  text: string,
+  elements: readonly ChunkElement[],
+  values: readonly unknown[],
+  position: number,
+): ParsedElements | null {
+  if (values.length !== elements.length) return null;
   const objects: BatchObject[] = [];
   // Not `entries()`, which allocates an array for each object.
   for (let index = 0; index < elements.length; index++) {
     const dto = values[index];
     const data = elements[index]?.value;
-    if (dto === undefined || data === undefined || !isValidDto(NewObjectDto, dto)) return null;
-    objects.push(batchObject(position + index, dto, text.slice(data.start, data.end)));
+    if (data === undefined || !isValidDto(NewObjectDto, dto)) return null;
+    objects.push(batchObject(position + index, dto as NewObjectDto, text.slice(data.start, data.end)));
   }
   return { objects, errors: new ValidationErrors(), invalidObjects: 0, expandedLength: 0 };
 }

@@ -1,5 +1,5 @@
-import { countNames, endOfValue, scanJson, skipSpace } from '#json';
-import { invalidJson, JsonBody, partErrors, Problem, tooComplex, ValidationErrors, type JsonList } from '#http';
+import { endOfValue, skipSpace } from '#json';
+import { JsonBody, partErrors, Problem, ValidationErrors, type JsonList } from '#http';
 import { EventLoopYield } from './event-loop-yield.js';
 
 /** The most items in one request, as /limits shows. */
@@ -56,7 +56,7 @@ function* parsedElements(list: JsonList, pointer: string): Generator<InputItem |
   let expandedLength = 0;
   for (const chunk of list.chunks) {
     const text = list.textOf(chunk);
-    const values = parsePlain(list, text);
+    const values = list.parse(text);
     let at = 0;
     for (let offset = 0; at < text.length; offset++) {
       const start = at;
@@ -74,24 +74,6 @@ function* parsedElements(list: JsonList, pointer: string): Generator<InputItem |
       if (expandedLength > 0) list.body.requireExpandedLength(expandedLength);
     }
   }
-}
-
-/**
- * Null where JavaScript would lose a name, a digit or a character.
- * @param text the items with the commas between them
- * @throws Problem malformed-request
- */
-function parsePlain(list: JsonList, text: string): unknown[] | null {
-  const items = `[${text}]`;
-  const scan = scanJson(items);
-  if (tooComplex(scan) !== null) return null;
-  let values: unknown[];
-  try {
-    values = JSON.parse(items) as unknown[];
-  } catch (error) {
-    throw invalidJson(list.body.bytes, error);
-  }
-  return scan.needsInspection || countNames(values) !== scan.names ? null : values;
 }
 
 /** @throws Problem malformed-request */

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
-import { endOfStringBytes, endOfValueBytes, skipSpaceBytes, TOO_LONG } from '#json';
-import { hasSyntaxError, invalidJson, isSyntaxError, JsonBody, MalformedJson } from './json-body.js';
+import { countNames, endOfStringBytes, endOfValueBytes, scanJson, skipSpaceBytes, TOO_LONG } from '#json';
+import { hasSyntaxError, invalidJson, isSyntaxError, JsonBody, MalformedJson, tooComplex } from './json-body.js';
 import { Problem } from './problems.js';
 import { BODY_LIMITS } from './route.js';
 
@@ -47,6 +47,26 @@ export class JsonList {
 
   textOf({ start, end }: ListChunk): string {
     return this.body.bytes.toString('utf8', start, end);
+  }
+
+  /**
+   * Parses the elements of a chunk at once.
+   * @param chunkText the elements with the commas between them
+   * @returns null where JavaScript would lose a name, a digit or a character, and for a chunk with too many values; then each
+   *   element has to be read on its own
+   * @throws Problem malformed-request
+   */
+  parse(chunkText: string): unknown[] | null {
+    const text = `[${chunkText}]`;
+    const scan = scanJson(text);
+    if (tooComplex(scan) !== null) return null;
+    let values: unknown[];
+    try {
+      values = JSON.parse(text) as unknown[];
+    } catch (error) {
+      throw invalidJson(this.body.bytes, error);
+    }
+    return scan.needsInspection || countNames(values) !== scan.names ? null : values;
   }
 
   /** The body with an empty list in place of this one. */
