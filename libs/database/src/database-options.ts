@@ -1,0 +1,106 @@
+import type { LoggerService } from '@nestjs/common';
+import pg, { types, type CustomTypesConfig, type Pool, type PoolConfig } from 'pg';
+import type { DataSourceOptions, EntitySchema, MigrationInterface } from 'typeorm';
+import { DatabasePool } from './database-pool.js';
+import type { PostgresAddress } from './open-server.js';
+import { recordBackendPid } from './running-statement.js';
+import type { StallOptions } from './stall-monitor.js';
+import { RESERVED_CONNECTIONS } from '#platform';
+
+/** Type ids of PostgreSQL's catalog, which never change. */
+const TIMESTAMPTZ = 1184;
+const JSONB = 3802;
+
+/** How long a statement waits for a lock: waiting writers must not hold all connections. */
+const LOCK_TIMEOUT_MS = 10_000;
+/** Longer than the largest batch takes to store. A statement that takes longer would hold a connection that others need. */
+const STATEMENT_TIMEOUT_MS = 120_000;
+/** Reserved connections run short statements only, and wait neither long for a lock nor for a database that does not respond. */
+const RESERVED_LOCK_TIMEOUT_MS = 1_000;
+const RESERVED_QUERY_TIMEOUT_MS = 5_000;
+
+export interface DatabaseOptions {
+  /** A postgresql:// URL, or the socket of the embedded server. */
+  at: string | PostgresAddress;
+  /** Connections this process may hold, the reserved ones among them. */
+  poolMax: number;
+  entities: (new () => object)[] | EntitySchema[];
+  migrations: (new () => MigrationInterface)[];
+  logger: LoggerService;
+  /** How a database that does not respond is detected; default after 12 seconds. */
+  stall?: StallOptions;
+}
+
+/**
+ * Column values as responses need them: bigint and jsonb as text, with every digit, and times as RFC 3339 in UTC with
+ * microseconds, which a JavaScript Date cannot hold.
+ */
+const TEXT_TYPES: CustomTypesConfig = {
+  getTypeParser: ((type: TypeId, format?: 'text' | 'binary') => {
+    const oid: number = type;
+    if (oid === TIMESTAMPTZ) return (text: string) => text.replace(' ', 'T').replace(/\+00$/, 'Z');
+    if (oid === JSONB) return (text: string) => text;
+    return types.getTypeParser(type, format ?? 'text') as (text: string) => unknown;
+  }) as CustomTypesConfig['getTypeParser'],
+};
+
+type TypeId = Parameters<typeof types.getTypeParser>[0];
+
+/** Opens no connection before its first statement, and keeps it open: a key must not wait for one to be opened. */
+export function createReservedPool({ options }: Pool, logger: LoggerService): Pool {
+  const pool = new DatabasePool({
+    ...(options as PoolConfig),
+    // Not enumerable in the options of a pool.
+    password: options.password,
+    max: RESERVED_CONNECTIONS,
+    idleTimeoutMillis: 0,
+    connectionTimeoutMillis: RESERVED_QUERY_TIMEOUT_MS,
+    query_timeout: RESERVED_QUERY_TIMEOUT_MS,
+    options: sessionOptions(RESERVED_LOCK_TIMEOUT_MS, RESERVED_QUERY_TIMEOUT_MS),
+  });
+  pool.on('error', (error) => {
+    logger.warn(`a reserved database connection broke: ${messageOf(error)}`);
+  });
+  return pool;
+}
+
+function sessionOptions(lockTimeoutMs: number, statementTimeoutMs: number): string {
+  return (
+    '-c timezone=UTC -c datestyle=ISO -c client_encoding=UTF8 ' +
+    `-c lock_timeout=${String(lockTimeoutMs)} -c statement_timeout=${String(statementTimeoutMs)}`
+  );
+}
+
+export function dataSourceOptions({ at, poolMax, entities, migrations, logger }: DatabaseOptions): DataSourceOptions {
+  const where =
+    typeof at === 'string'
+      ? { url: at }
+      : { host: at.host, port: at.port, username: at.user, password: at.password, database: at.database };
+  return {
+    type: 'postgres',
+    driver: { ...pg, Pool: DatabasePool },
+    ...where,
+    entities,
+    migrations,
+    migrationsTableName: 'migrations',
+    migrationsTransactionMode: 'each',
+    installExtensions: false,
+    applicationName: 'stowage',
+    poolSize: poolMax - RESERVED_CONNECTIONS,
+    connectTimeoutMS: 10_000,
+    poolErrorHandler: (error: unknown) => {
+      logger.warn(`a database connection broke: ${messageOf(error)}`);
+    },
+    extra: {
+      types: TEXT_TYPES,
+      onConnect: recordBackendPid,
+      options: sessionOptions(LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS),
+    },
+  };
+}
+
+/** The first line of an error message of PostgreSQL or of the socket. */
+export function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return messageOf(error.errors[0]);
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
+}
