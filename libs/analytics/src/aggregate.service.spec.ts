@@ -426,7 +426,9 @@ describe('the aggregates of one project', () => {
       asked = Array.from({ length: 30 }, () => aggregates.compute(project, parseFilter(filter), aggregate));
       const waiting = async (): Promise<number> => {
         const [row] = await tx.query<{ n: string }>(
-          `SELECT count(*) AS n FROM pg_locks WHERE NOT granted AND relation = 'objects'::regclass`,
+          // Tables of other databases can have the same OID.
+          `SELECT count(*) AS n FROM pg_locks JOIN pg_database ON pg_database.oid = database
+            WHERE datname = current_database() AND relation = 'objects'::regclass AND NOT granted`,
         );
         return Number(row?.n);
       };

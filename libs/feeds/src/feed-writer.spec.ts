@@ -227,7 +227,13 @@ it('stores at most two batches of a project at a time, and leaves the other conn
     await tx.query('LOCK TABLE batches IN ACCESS EXCLUSIVE MODE');
     writes = batches.map((batch) => writeObjects([reading(`in ${batch}`, 1)], 'replace', batch));
     const waiting = async (): Promise<number> =>
-      (await tx.query(`SELECT FROM pg_locks WHERE NOT granted AND relation = 'batches'::regclass`)).length;
+      (
+        await tx.query(
+          // Tables of other databases can have the same OID.
+          `SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database
+            WHERE datname = current_database() AND relation = 'batches'::regclass AND NOT granted`,
+        )
+      ).length;
     while ((await waiting()) < 2);
     // Each of them has been sent by now: a connection and a statement take less than these round trips.
     for (let i = 0; i < 100; i++) expect(await waiting()).toBe(2);
