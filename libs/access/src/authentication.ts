@@ -1,5 +1,5 @@
 import { API, Problem, type Principal, type Role } from '#http';
-import { createParamDecorator, Injectable, type ExecutionContext } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { KeyService } from './key.service.js';
 
@@ -54,20 +54,3 @@ export function unauthenticated(): Problem {
 function forbidden(role: Role, roles: readonly Role[]): Problem {
   return new Problem('forbidden', { detail: `The role ${role} may not do this; allowed: ${roles.join(', ')}.` });
 }
-
-/** The principal of the request. */
-export const CurrentPrincipal = createParamDecorator((_: unknown, context: ExecutionContext): Principal => {
-  const { principal } = context.switchToHttp().getRequest<FastifyRequest>();
-  if (principal === undefined) throw new Error('a route without authentication has no principal');
-  return principal;
-});
-
-/** The project of the principal. */
-export function projectIdOf({ principal }: FastifyRequest): number {
-  if (principal?.projectId == null) throw new Error('an operator has no project');
-  return principal.projectId;
-}
-
-export const ProjectId = createParamDecorator((_: unknown, context: ExecutionContext): number =>
-  projectIdOf(context.switchToHttp().getRequest<FastifyRequest>()),
-);

@@ -11,12 +11,12 @@ import {
   pageRequest,
   preconditionsOf,
   Rules,
+  ProjectId,
 } from '#http';
 import { Config } from '#platform';
 import { Body, Controller, Get, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { ProjectId } from './authentication.js';
 import { CreatedDeviceDto, CreateDeviceDto, DeviceDto, DevicePageDto, MoveDeviceDto } from './device.dto.js';
 import { DeviceService } from './device.service.js';
 import { DeviceStore } from './device.store.js';

@@ -12,12 +12,12 @@ import {
   preconditionsOf,
   Rules,
   type Principal,
+  CurrentPrincipal,
 } from '#http';
 import { Config } from '#platform';
 import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { CurrentPrincipal } from './authentication.js';
 import { CreatedKeyDto, CreateKeyDto, KeyDto, KeyPageDto, RotateKeyDto, UpdateKeyDto } from './key.dto.js';
 import { KeyService } from './key.service.js';
 import { KeyStore } from './key.store.js';

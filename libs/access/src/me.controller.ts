@@ -1,7 +1,7 @@
-import { API, ApiResult, ROLES, Rules, type Principal } from '#http';
+import { API, ApiResult, ROLES, Rules, type Principal, CurrentPrincipal } from '#http';
 import { Controller, Get } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import { CurrentPrincipal, unauthenticated } from './authentication.js';
+import { unauthenticated } from './authentication.js';
 import { MeDto } from './key.dto.js';
 import { KeyStore } from './key.store.js';
 

@@ -9,12 +9,12 @@ import {
   pageRequest,
   Rules,
   type Principal,
+  CurrentPrincipal,
 } from '#http';
 import { Config } from '#platform';
 import { Body, Controller, Get, Param, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { CurrentPrincipal } from './authentication.js';
 import { CreateProjectDto, ProjectDto, ProjectPageDto } from './project.dto.js';
 import { ProjectService } from './project.service.js';
 

@@ -1,6 +1,5 @@
-import { ProjectId } from '#access';
 import type { Queryable } from '#database';
-import { ApiResult, API, JsonHeader, ApiProblems, Queries, Rules } from '#http';
+import { ApiResult, API, JsonHeader, ApiProblems, Queries, Rules, ProjectId } from '#http';
 import { Controller, Get, Query, Res } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';

@@ -1,6 +1,5 @@
 import type { Readable } from 'node:stream';
 import type { Queryable } from '#database';
-import { ProjectId, projectIdOf } from '#access';
 import { ApiRespondAsync, WriteService } from '#jobs';
 import {
   ApiPreconditions,
@@ -21,6 +20,8 @@ import {
   ApiProblems,
   Queries,
   Rules,
+  ProjectId,
+  projectIdOf,
 } from '#http';
 import { Config } from '#platform';
 import { Controller, Delete, Get, HttpCode, Param, Post, Put, Query, Req, Res } from '@nestjs/common';

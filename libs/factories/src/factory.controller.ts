@@ -1,6 +1,5 @@
-import { ProjectId } from '#access';
 import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
-import { ApiResult, API, Http, JsonHeader, ApiProblems, Rules, type HttpContext } from '#http';
+import { ApiResult, API, Http, JsonHeader, ApiProblems, Rules, type HttpContext, ProjectId } from '#http';
 import { FeedReader, CollectionService, collectionList, ApiOneOrFile, ApiStoredResult } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';

@@ -1,4 +1,3 @@
-import { projectIdOf } from '#access';
 import type { Filter } from '#filter';
 import { Config } from '#platform';
 import type { Count, Slice } from '#database';
@@ -10,6 +9,7 @@ import {
   type HttpContext,
   type PageQuery,
   type PageRequest,
+  projectIdOf,
 } from '#http';
 import { Injectable } from '@nestjs/common';
 import { ObjectListStore } from '#objects';

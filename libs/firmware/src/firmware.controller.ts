@@ -1,4 +1,4 @@
-import { DeviceService, CurrentPrincipal } from '#access';
+import { DeviceService } from '#access';
 import { jsonBody, ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
 import {
   ApiResult,
@@ -11,6 +11,7 @@ import {
   Rules,
   type HttpContext,
   type Principal,
+  CurrentPrincipal,
 } from '#http';
 import { FeedOperations, FeedReader, type FeedList } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';

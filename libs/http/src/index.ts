@@ -58,4 +58,5 @@ export {
 export { type BodySource, StreamedBody } from './streamed-body.js';
 export { Queries, RequestSlots } from './request-slots.js';
 export { guardStorage } from './storage-guard.js';
-export { API, BODY_LIMITS, type Principal, type Role, ROLES, Rules } from './route.js';
+export { CurrentPrincipal, type Principal, ProjectId, projectIdOf } from './principal.js';
+export { API, BODY_LIMITS, type Role, ROLES, Rules } from './route.js';

@@ -1,6 +1,7 @@
 import { applyDecorators } from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiExtension, ApiSecurity } from '@nestjs/swagger';
+import type { Principal } from './principal.js';
 
 /** The path prefix of all resources; documents, health and metrics are at the root. */
 export const API = '/api/v1';
@@ -8,16 +9,6 @@ export const API = '/api/v1';
 export const ROLES = ['operator', 'admin', 'producer', 'analyst', 'device'] as const;
 /** The role of an API key, which determines its permissions. */
 export type Role = (typeof ROLES)[number];
-
-/** The sender of a request, by its API key. */
-export interface Principal {
-  keyId: string;
-  role: Role;
-  /** Null for an operator, who has no data. */
-  projectId: number | null;
-  /** The device that a key of the role device is bound to; null for other roles. */
-  deviceId: string | null;
-}
 
 /**
  * The largest bodies of routes that take one small body, in bytes, by their names in /api/v1/limits. Other routes accept

@@ -1,4 +1,3 @@
-import { CurrentPrincipal, ProjectId } from '#access';
 import {
   ApiResult,
   API,
@@ -11,6 +10,8 @@ import {
   ApiProblems,
   Rules,
   type Principal,
+  CurrentPrincipal,
+  ProjectId,
 } from '#http';
 import { Config } from '#platform';
 import { isSeq } from '#database';

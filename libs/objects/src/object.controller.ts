@@ -1,5 +1,4 @@
 import type { Queryable } from '#database';
-import { CurrentPrincipal, ProjectId } from '#access';
 import { ApiRespondAsync, WriteService } from '#jobs';
 import {
   ApiResult,
@@ -16,6 +15,8 @@ import {
   Rules,
   preconditionsOf,
   type Principal,
+  CurrentPrincipal,
+  ProjectId,
 } from '#http';
 import { Config } from '#platform';
 import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Put, Query, Req, Res } from '@nestjs/common';

@@ -1,4 +1,3 @@
-import { ProjectId } from '#access';
 import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
 import {
   ApiResult,
@@ -11,6 +10,7 @@ import {
   ValidationErrors,
   type HttpContext,
   type PageQuery,
+  ProjectId,
 } from '#http';
 import { Config } from '#platform';
 import { FeedReader, CollectionService, collectionList, ApiOneOrFile, ApiStoredResult } from '#feeds';

@@ -1,8 +1,18 @@
 import type { Queryable } from '#database';
-import { ProjectId } from '#access';
 import type { Filter } from '#filter';
 import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
-import { ApiResult, API, Http, JsonHeader, Problem, ApiProblems, Queries, Rules, type HttpContext } from '#http';
+import {
+  ApiResult,
+  API,
+  Http,
+  JsonHeader,
+  Problem,
+  ApiProblems,
+  Queries,
+  Rules,
+  type HttpContext,
+  ProjectId,
+} from '#http';
 import { Clock, durationSeconds, utcFromMicros } from '#platform';
 import { AggregateService } from '#analytics';
 import { FeedOperations, FeedReader, ApiOneOrList, type FeedList } from '#feeds';

@@ -1,0 +1,30 @@
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import type { Role } from './route.js';
+
+/** The sender of a request, by its API key. */
+export interface Principal {
+  keyId: string;
+  role: Role;
+  /** Null for an operator, who has no data. */
+  projectId: number | null;
+  /** The device that a key of the role device is bound to; null for other roles. */
+  deviceId: string | null;
+}
+
+/** The principal of the request. */
+export const CurrentPrincipal = createParamDecorator((_: unknown, context: ExecutionContext): Principal => {
+  const { principal } = context.switchToHttp().getRequest<FastifyRequest>();
+  if (principal === undefined) throw new Error('a route without authentication has no principal');
+  return principal;
+});
+
+/** The project of the principal. */
+export function projectIdOf({ principal }: FastifyRequest): number {
+  if (principal?.projectId == null) throw new Error('an operator has no project');
+  return principal.projectId;
+}
+
+export const ProjectId = createParamDecorator((_: unknown, context: ExecutionContext): number =>
+  projectIdOf(context.switchToHttp().getRequest<FastifyRequest>()),
+);
