@@ -2,6 +2,13 @@ import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import type { Role } from './route.js';
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set by the access lib before all other hooks; absent on routes without a key. */
+    principal?: Principal;
+  }
+}
+
 /** The sender of a request, by its API key. */
 export interface Principal {
   keyId: string;

@@ -1,7 +1,6 @@
 import { applyDecorators } from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiExtension, ApiSecurity } from '@nestjs/swagger';
-import type { Principal } from './principal.js';
 
 /** The path prefix of all resources; documents, health and metrics are at the root. */
 export const API = '/api/v1';
@@ -52,10 +51,6 @@ declare module 'fastify' {
   interface FastifyContextConfig extends Partial<RouteRules> {
     /** Set on the routes of Stowage; unset on those that a library adds, such as Swagger UI's. */
     isApiRoute?: true;
-  }
-  interface FastifyRequest {
-    /** Set by the access lib before all other hooks; absent on routes without a key. */
-    principal?: Principal;
   }
   interface FastifyReply {
     /** The number of objects or batches in the response, for the log. */
