@@ -43,6 +43,7 @@ export class ApiClient {
     private readonly printMessage: (line: string) => void,
   ) {}
 
+  /** Retries up to ATTEMPTS_MAX times; a request over the rate limit is retried as often as needed. */
   async send<Body>(request: ApiRequest, signal: AbortSignal): Promise<ApiResponse<Partial<Body>>> {
     for (let attempt = 1; ; attempt++) {
       const isLast = attempt === ATTEMPTS_MAX || request.isRepeatable === false;
@@ -57,7 +58,10 @@ export class ApiClient {
         if (!RETRYABLE_STATUSES.includes(response.status)) return response as ApiResponse<Partial<Body>>;
         if (isLast) throw this.toUsageError(response);
         reason = response.body.detail ?? response.statusLine;
-        waitMs = retryAfterMs(httpResponse) ?? waitMs;
+        const retryAfter = retryAfterMs(httpResponse);
+        waitMs = retryAfter ?? waitMs;
+        // The server accepts it in the next minute; other requests of the key may use that minute, too.
+        if (isRateLimited(response) && retryAfter !== undefined) attempt--;
       } catch (error) {
         if (signal.aborted || error instanceof UsageError || error instanceof SourceError) throw error;
         reason = reasonOf(error);
@@ -95,6 +99,10 @@ export class ApiClient {
     if (isRepeatable !== false) return new UsageError(message);
     return new UsageError(`${message}; standard input cannot be sent again: run the command again`);
   }
+}
+
+function isRateLimited({ body }: ApiResponse): boolean {
+  return body.type?.endsWith('#rate-limited') === true;
 }
 
 function parseResponse({ status, statusLine, headers, text }: HttpResponse): ApiResponse {

@@ -8,6 +8,7 @@ export interface LoadError {
 /** The members of problem+json that are used here. All are optional, because a proxy may have sent the response. */
 export interface ProblemBody {
   status?: number;
+  type?: string;
   title?: string;
   detail?: string;
   errors?: { pointer?: string; parameter?: string; header?: string; detail?: string }[];

@@ -411,6 +411,23 @@ describe('stowage load of NDJSON', () => {
     expect(await countObjects('lost')).toBe(4_000);
   });
 
+  it('waits for Retry-After over a rate limit as often as needed, more often than after other errors', async () => {
+    await write({ 'limited.ndjson': lines('limited', 2) });
+    const limit = (_: IncomingMessage, response: ServerResponse): void => {
+      const body = {
+        type: `${networkUrl}/problems#rate-limited`,
+        title: 'Rate limit exceeded',
+        detail: 'Too many items.',
+      };
+      const headers = { 'Retry-After': '1', 'Content-Type': 'application/problem+json' };
+      response.writeHead(429, headers).end(JSON.stringify(body));
+    };
+    onPut = [...Array<typeof limit>(6).fill(limit), forward];
+    const { code, stdout, stderr } = await load(['limited.ndjson'], { STOWAGE_URL: networkUrl });
+    expect([code, stderr]).toEqual([0, 'retrying in 1 s: Too many items.\n'.repeat(6)]);
+    expect(stdout).toMatch(/^limited\.ndjson: stored 2 objects$/m);
+  });
+
   it('does not retry standard input, and exits with 2', async () => {
     onPut = [(request) => request.once('data', () => request.socket.destroy())];
     const { code, stdout, stderr } = await loadFrom(lines('gone', 4_000), ['-', '--batch-id', 'gone'], networkUrl);
