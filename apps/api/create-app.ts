@@ -1,5 +1,6 @@
 import { Authentication } from '#access';
 import { Idempotency } from '#jobs';
+import { RateLimits } from '#limits';
 import { createHttpAdapter, guardStorage, prepareHttp, RequestSlots } from '#http';
 import { ByteBudget, nestLog, type Config } from '#platform';
 import { DiskReserve } from '#database';
@@ -25,6 +26,7 @@ export async function createApp(
   );
   const slots = new RequestSlots(installation.database, config.database);
   const finishHttp = prepareHttp(app, config, app.get(ByteBudget), (fastify) => {
+    app.get(RateLimits).guard(fastify);
     app.get(Authentication).guard(fastify);
     guardStorage(fastify, app.get(DiskReserve));
     slots.guard(fastify);

@@ -18,6 +18,9 @@ that may call an operation.
 
 **Errors.** Every error is \`application/problem+json\` (RFC 9457). Its \`type\` is the URL of the page that explains it.
 
+**Rate limits.** Each key and each project may use a number of items per minute; \`GET /api/v1/limits\` lists the limits. A
+request costs one item, a write one for each object. \`RateLimit\` has what is left, and a 429 \`Retry-After\`.
+
 **Compression.** A request body may be compressed with \`Content-Encoding: gzip\` or \`zstd\`.
 
 **Ids.** An id is any text without control characters, except \`.\` and \`..\`, which URL parsers remove.
@@ -39,7 +42,7 @@ const TAGS: Readonly<Record<string, string>> = {
 
 /** Problems that every route can return besides its own. A test makes every route return each of them. */
 const ANY: readonly ProblemSlug[] = ['invalid-query', 'not-acceptable'];
-const WITH_KEY: readonly ProblemSlug[] = ['unauthenticated', 'forbidden', 'unavailable'];
+const WITH_KEY: readonly ProblemSlug[] = ['unauthenticated', 'forbidden', 'rate-limited', 'unavailable'];
 const WITH_ID: readonly ProblemSlug[] = ['invalid-path', 'uri-too-long'];
 const ON_POST: readonly ProblemSlug[] = [
   'precondition-failed',
@@ -57,6 +60,26 @@ const IDEMPOTENCY_KEY = {
   description:
     'Makes the request safe to retry. Use a new value, such as a UUID, for each request. For 24 hours a repeated request with the same value gets the first response again, with `Idempotency-Replayed: true`, and changes nothing.',
   schema: { type: 'string', minLength: 1, maxLength: 255 },
+} as const;
+
+const TEXT = { type: 'string' } as const;
+const RATE_LIMIT_HEADERS = {
+  'RateLimit-Policy': {
+    description: 'The limits of the key and its project (draft-ietf-httpapi-ratelimit-headers-10): items, seconds.',
+    schema: TEXT,
+    example: '"key";q=600000;w=60, "project";q=3000000;w=60',
+  },
+  RateLimit: {
+    description: 'What is left of each limit: items, and the seconds until all of it is available again.',
+    schema: TEXT,
+    example: '"key";r=599000;t=42, "project";r=2999000;t=42',
+  },
+} as const;
+const RETRY_AFTER = {
+  description: 'The seconds after which to retry.',
+  required: true,
+  schema: { type: 'integer', minimum: 1 },
+  example: 42,
 } as const;
 
 /** Builds the OpenAPI document of all routes from the controllers and DTOs. */
@@ -114,6 +137,7 @@ function completeOperation(operation: Operation, path: string, method: string, d
   }
   if (needsKey && method === 'get')
     operation.responses[304] ??= { description: 'Not modified: If-None-Match lists the current ETag.' };
+  if (needsKey) addRateLimitHeaders(operation.responses);
   describeNdjson(operation.requestBody);
   operation.security = needsKey ? securityOf(operation.security, document) : [];
 }
@@ -133,6 +157,18 @@ function securityOf(added: Security = [], { components = {} }: OpenAPIObject): S
     };
   }
   return [{ bearer: [] }, { 'api-key': [] }, ...added];
+}
+
+/** Every response to a key has the fields of the rate limits, unless they are off. */
+function addRateLimitHeaders(responses: Responses): void {
+  for (const [status, response] of Object.entries(responses)) {
+    if (response === undefined || !('description' in response) || status === '401') continue;
+    response.headers = {
+      ...response.headers,
+      ...RATE_LIMIT_HEADERS,
+      ...(status === '429' && { 'Retry-After': RETRY_AFTER }),
+    };
+  }
 }
 
 /**

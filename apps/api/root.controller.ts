@@ -25,7 +25,7 @@ const LISTING = [
   ['projects', `${API}/projects`, 'projects and their keys (operator)'],
   ['operator_keys', `${API}/operator-keys`, 'operator keys, which belong to no project (operator)'],
   ['me', `${API}/me`, 'the key of the request: its name, role, project and expiry'],
-  ['limits', `${API}/limits`, 'the largest body, batch and page'],
+  ['limits', `${API}/limits`, 'the largest body, batch and page, and the rate limits'],
   ['openapi', '/openapi.json', 'this API as an OpenAPI 3.1 document'],
   ['docs', '/docs', 'try requests in the browser (Swagger UI)'],
   ['redoc', '/redoc', 'the reference (ReDoc)'],
@@ -72,6 +72,15 @@ export class LimitsDto {
     example: 10000,
   })
   feed_list_max: number;
+
+  @ApiProperty({ description: 'Items that a key may use per minute; 0: no limit.', example: 600000 })
+  rate_limit_items_per_minute: number;
+
+  @ApiProperty({ description: 'Items that all keys of a project may use per minute; 0: no limit.', example: 3000000 })
+  rate_limit_project_items_per_minute: number;
+
+  @ApiProperty({ description: 'Failed authentications of an address per minute; 0: no limit.', example: 60 })
+  rate_limit_failures_per_minute: number;
 }
 
 /** The root of the server leads to the list of resources. */
@@ -112,6 +121,7 @@ export class RootController {
   getLimits(): LimitsDto {
     const { pageSize, pageSizeMax, pageBytesMax, countCap, bodyLimitBytes, batchObjectsMax, inflatedLimitBytes } =
       this.config.limits;
+    const { keyItems, projectItems, failures } = this.config.rateLimits;
     return {
       page_size: pageSize,
       page_size_max: pageSizeMax,
@@ -124,6 +134,9 @@ export class RootController {
       batch_objects_max: batchObjectsMax,
       inflated_limit_bytes: inflatedLimitBytes,
       feed_list_max: FEED_LIST_MAX,
+      rate_limit_items_per_minute: keyItems,
+      rate_limit_project_items_per_minute: projectItems,
+      rate_limit_failures_per_minute: failures,
     };
   }
 }

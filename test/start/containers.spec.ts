@@ -239,6 +239,7 @@ interface Service {
   volumes?: string[];
   depends_on?: Record<string, { condition: string }>;
   healthcheck?: { test?: string[]; disable?: boolean };
+  profiles?: string[];
 }
 
 async function compose(): Promise<{ services: Record<string, Service>; volumes: Record<string, unknown> }> {
@@ -255,7 +256,8 @@ describe('docker-compose.yml', () => {
 
   it('has the API, a worker and PostgreSQL 18, and both wait until PostgreSQL is healthy', async () => {
     const { services } = await compose();
-    expect(Object.keys(services)).toEqual(['api', 'postgres', 'worker']);
+    const started = Object.entries(services).flatMap(([name, { profiles }]) => (profiles === undefined ? [name] : []));
+    expect(started).toEqual(['api', 'postgres', 'worker']);
     expect(services.postgres).toMatchObject({
       image: expect.stringMatching(/^postgres:18/),
       healthcheck: { test: expect.arrayContaining(['pg_isready']) },
@@ -263,6 +265,11 @@ describe('docker-compose.yml', () => {
     for (const name of ['api', 'worker']) {
       expect(services[name]?.depends_on).toEqual({ postgres: { condition: 'service_healthy' } });
     }
+  });
+
+  it('has a Redis that only its profile starts', async () => {
+    const { services } = await compose();
+    expect(services.redis).toMatchObject({ image: expect.stringMatching(/^redis:/), profiles: ['redis'] });
   });
 
   it('runs valid commands of the entry point', async () => {

@@ -1,3 +1,4 @@
+import { LimitsModule } from '#limits';
 import { Config } from '#platform';
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
@@ -16,7 +17,7 @@ import { ProjectController } from './project.controller.js';
 import { ProjectService } from './project.service.js';
 
 @Module({
-  imports: [TypeOrmModule.forFeature(ACCESS_ENTITIES)],
+  imports: [TypeOrmModule.forFeature(ACCESS_ENTITIES), LimitsModule],
   controllers: [ProjectController, KeyController, OperatorKeyController, MeController, DeviceController],
   providers: [
     { provide: KeySecret, inject: [Config], useFactory: (config: Config) => KeySecret.load(config) },

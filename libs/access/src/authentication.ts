@@ -1,4 +1,5 @@
 import { API, Problem, type Principal, type Role } from '#http';
+import { RateLimits } from '#limits';
 import { Injectable } from '@nestjs/common';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { KeyService } from './key.service.js';
@@ -9,24 +10,36 @@ import { KeyService } from './key.service.js';
  */
 @Injectable()
 export class Authentication {
-  constructor(private readonly keys: KeyService) {}
+  constructor(
+    private readonly keys: KeyService,
+    private readonly limits: RateLimits,
+  ) {}
 
   guard(fastify: FastifyInstance): void {
     fastify.addHook('onRequest', async (request) => {
       const { roles } = request.routeOptions.config;
       if (roles === 'anyone' || !isOfApi(request)) return;
       const principal = await this.authenticate(request);
+      this.limits.admit(request, principal);
       if (roles?.includes(principal.role) !== true) throw forbidden(principal.role, roles ?? []);
       request.principal = principal;
     });
   }
 
-  /** @throws Problem unauthenticated */
+  /**
+   * Of an address that has failed too often, only keys that have worked before are looked up, so that those who share the
+   * address with an attacker can continue.
+   * @throws Problem unauthenticated; rate-limited
+   */
   private async authenticate(request: FastifyRequest): Promise<Principal> {
     const key = findKey(request);
-    const principal = key === undefined ? null : await this.keys.authenticate(key);
-    if (principal === null) throw unauthenticated();
-    return principal;
+    if (key === undefined) throw unauthenticated();
+    if (this.limits.isAddressExhausted(request) && !this.keys.hasWorked(key))
+      throw this.limits.addressExceeded(request);
+    const principal = await this.keys.authenticate(key);
+    if (principal !== null) return principal;
+    this.limits.chargeFailure(request);
+    throw unauthenticated();
   }
 }
 

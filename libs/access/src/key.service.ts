@@ -21,6 +21,7 @@ import { PRECONDITION_RULES } from './precondition-rules.js';
 /** How long another process may accept a key that was revoked or expired here. */
 const CACHE_TTL_MS = 5_000;
 const CACHED_KEYS_MAX = 10_000;
+const WORKED_KEYS_MAX = 10_000;
 const LAST_USED_STEP_MS = 60_000;
 
 interface CachedKey {
@@ -41,6 +42,8 @@ export interface NewKey {
 export class KeyService {
   private changes = 0;
   private readonly cache = new LRUCache<string, CachedKey>({ max: CACHED_KEYS_MAX, ttl: CACHE_TTL_MS });
+  /** The hashes of keys that worked when they were last looked up. Longer than the cache, whose entries end after 5 seconds. */
+  private readonly worked = new LRUCache<string, true>({ max: WORKED_KEYS_MAX });
 
   constructor(
     private readonly store: KeyStore,
@@ -62,13 +65,22 @@ export class KeyService {
     if (cached !== undefined && cached.expiresAtMs > Date.now()) return cached.principal;
     const { changes } = this;
     const row = await this.store.findWorkingByHash(hash, new Date(Date.now()));
-    if (row === null) return null;
+    if (row === null) {
+      this.worked.delete(cacheKey);
+      return null;
+    }
+    this.worked.set(cacheKey, true);
     const principal = { keyId: row.key_id, role: row.role, projectId: row.project_id, deviceId: row.device_id };
     // A row that was read before a change must not enter the cache after it.
     if (changes === this.changes)
       this.cache.set(cacheKey, { principal, expiresAtMs: row.expires_at?.getTime() ?? Infinity });
     await this.recordUse(row);
     return principal;
+  }
+
+  /** Whether a key worked when this process looked it up last. */
+  hasWorked(key: string): boolean {
+    return mayBeKey(key) && this.worked.has(hashOf(key, this.secret.value).toString('latin1'));
   }
 
   /** Creates a key as a request body describes it. @throws Problem invalid-body for rules about more than one member */

@@ -23,16 +23,17 @@ export function batchResponse(write: BatchWrite, result: BatchResult): WriteResp
   const { object_count, ...dto } = batchDto(baseUrl, batch);
   const count = role === 'producer' && result.hasOtherObjects ? {} : { object_count };
   const status = rejected.objects > 0 ? 207 : kind === 'created' ? 201 : 200;
+  const chargedItems = stored + rejected.objects;
   const errors = rejected.objects > 0 ? { errors: rejected.listed, error_count: rejected.count } : {};
   if (isDryRun) {
     const report = { dry_run: true, outcome: DRY_RUN_OUTCOMES[kind], status, batch_id: dto.batch_id, ...count };
     const text = JSON.stringify({ ...report, stored, rejected: rejected.objects, ...errors });
-    return { status: 200, text, items: stored };
+    return { status: 200, text, items: stored, chargedItems };
   }
   const headers = kind === 'created' ? createdHeaders(write, dto.url, batch.revision) : {};
   if (status === 207) {
     const part = { batch_id: dto.batch_id, stored, rejected: rejected.objects, ...errors };
-    return { status, text: JSON.stringify(part), headers, items: stored };
+    return { status, text: JSON.stringify(part), headers, items: stored, chargedItems };
   }
   const { batch_id, ...urls } = dto;
   return { status, text: JSON.stringify({ batch_id, ...count, ...urls }), headers, items: stored };

@@ -67,10 +67,11 @@ export class BatchWriter {
 
   /**
    * Deletes a batch.
+   * @returns the number of objects that were deleted with it
    * @throws Problem not-found; batch-not-empty unless `cascade`; precondition-failed, precondition-required
    */
-  async delete(target: BatchTarget, cascade: boolean, preconditions: Preconditions): Promise<void> {
-    await this.database.transaction(async (tx) => {
+  async delete(target: BatchTarget, cascade: boolean, preconditions: Preconditions): Promise<number> {
+    return this.database.transaction(async (tx) => {
       // Deleting the objects of a large batch may take longer than the timeout.
       if (cascade) await this.store.disableStatementTimeout(tx);
       // The lock of the batch keeps new objects out.
@@ -86,6 +87,7 @@ export class BatchWriter {
       }
       checkPreconditions(preconditions, batchEtag(batch.revision), this.config.rules);
       await this.store.delete(tx, target);
+      return count;
     });
   }
 

@@ -169,9 +169,10 @@ export class BatchController {
     @ProjectId() projectId: number,
     @Param('batch_id') batchId: string,
     @Query() query: DeleteBatchQuery,
-    @Req() request: FastifyRequest,
+    @Http() { request, reply }: HttpContext,
   ): Promise<void> {
-    await this.writer.delete([projectId, batchId], query.cascade ?? false, preconditionsOf(request));
+    const cascade = query.cascade ?? false;
+    reply.chargedItems = await this.writer.delete([projectId, batchId], cascade, preconditionsOf(request));
   }
 
   /**

@@ -159,7 +159,7 @@ function itemText(collection: TypedCollection, row: ObjectRow): string {
 function fileResponse(results: readonly FeedWriteResult[]): WriteResponse {
   const stored = results.filter((one) => one === 'added').length;
   const text = JSON.stringify({ stored, unchanged: results.length - stored });
-  return { status: stored > 0 ? 201 : 200, text, items: stored };
+  return { status: stored > 0 ? 201 : 200, text, items: stored, chargedItems: results.length };
 }
 
 /** The response to one item; 200 where the same item exists already. */

@@ -55,6 +55,8 @@ declare module 'fastify' {
   interface FastifyReply {
     /** The number of objects or batches in the response, for the log. */
     itemCount?: number;
+    /** The number of objects that the request wrote or deleted, which the rate limits count; default 1. */
+    chargedItems?: number;
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * jobs: write operations that run at once or later as a job, and Idempotency-Keys.
- * Imports platform, database, http, access.
+ * Imports platform, database, http, limits, access.
  */
 export { ApiRespondAsync } from './api-respond-async.js';
 export { Idempotency } from './idempotency.js';

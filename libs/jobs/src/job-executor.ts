@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ByteBudget, type Reservation } from '#platform';
 import { API, Problem, problemBody, toProblem } from '#http';
 import { Database, type Queryable } from '#database';
+import { RateLimits } from '#limits';
 import { Injectable, Logger } from '@nestjs/common';
 import { JobBodyStore } from './job-body.store.js';
 import { JobStore, type ClaimedJob, type JobKey } from './job.store.js';
@@ -34,6 +35,7 @@ export class JobExecutor {
     private readonly operations: WriteOperations,
     private readonly database: Database,
     private readonly budget: ByteBudget,
+    private readonly limits: RateLimits,
   ) {}
 
   /** Resolves when the job has succeeded or finally failed. @throws the error after which the job is retried */
@@ -77,7 +79,13 @@ export class JobExecutor {
     try {
       const body = job.body ?? (job.body_bytes === null ? null : await this.jobs.part(key, 0));
       const opened = this.bodies.open(key, { ...job, body }, stored.bodyLimit);
-      await this.runRequest(key, job.operation, restoreRequest(stored, key, opened));
+      const { items = 1, chargedItems = items } = await this.runRequest(
+        key,
+        job.operation,
+        restoreRequest(stored, key, opened),
+      );
+      // A job that was accepted runs, whatever its key has used since; later requests of the key wait for it.
+      this.limits.charge({ keyId: job.key_id, projectId: key.projectId }, chargedItems);
     } finally {
       memory.release();
     }
@@ -93,13 +101,14 @@ export class JobExecutor {
     }
   }
 
-  private async runRequest(key: JobKey, operation: string, request: WriteRequest): Promise<void> {
+  private async runRequest(key: JobKey, operation: string, request: WriteRequest): Promise<WriteResponse> {
     const receipt = async (tx: Queryable, response: WriteResponse): Promise<void> => {
       if (!(await this.jobs.succeed(tx, key, response))) throw new AlreadyCompletedError();
     };
     const response = await this.operations.get(operation).run(request, receipt);
     // An operation that stored nothing has not called the receipt.
     await this.jobs.succeed(this.database, key, response);
+    return response;
   }
 }
 

@@ -39,6 +39,8 @@ export interface JobFilter {
 
 /** The stored request of a job that a worker has claimed. */
 export interface ClaimedJob {
+  /** The key that sent the request. */
+  key_id: string;
   operation: string;
   input: string;
   media_type: string;
@@ -119,7 +121,7 @@ const CLAIM = {
     WITH setting AS (SELECT set_config('synchronous_commit', 'off', true) AS value)
     UPDATE jobs SET status = 'running', attempts = attempts + 1, worker_id = $3
     FROM setting WHERE project_id = $1 AND job_id = $2 AND status IN ('queued', 'running') AND operation = ANY ($4)
-    RETURNING operation, input, media_type, attempts, parts,
+    RETURNING key_id, operation, input, media_type, attempts, parts,
       CASE WHEN media_type = 'application/json' THEN
         (SELECT CASE WHEN octet_length(bytes) <= ${String(BODY_WITH_JOB_BYTES)} THEN bytes END FROM job_parts AS p
          WHERE p.project_id = $1 AND p.job_id = $2 AND part = 0) END AS body,

@@ -1,4 +1,5 @@
 import { AccessModule } from '#access';
+import { LimitsModule } from '#limits';
 import { Module } from '@nestjs/common';
 import { Idempotency } from './idempotency.js';
 import { IdempotencyStore } from './idempotency.store.js';
@@ -15,7 +16,7 @@ import { WriteOperations } from './write-operations.js';
 import { WriteService } from './write.service.js';
 
 @Module({
-  imports: [AccessModule],
+  imports: [AccessModule, LimitsModule],
   controllers: [JobController],
   providers: [
     IdempotencyStore,

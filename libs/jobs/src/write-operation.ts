@@ -31,6 +31,8 @@ export interface WriteResponse {
   headers?: Readonly<Record<string, string>>;
   /** Number of objects the response is about, for the access log. */
   items?: number;
+  /** Number of objects that the request contained, which the rate limits count; default `items`. */
+  chargedItems?: number;
 }
 
 /**

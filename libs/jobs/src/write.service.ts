@@ -142,8 +142,9 @@ function acceptedResponse(base: string, jobId: string, textOf: AcceptOptions['te
   return { status: 202, text, headers: { Location: url, 'Preference-Applied': 'respond-async' } };
 }
 
-function send({ status, text, headers = {}, items }: WriteResponse, reply: FastifyReply): string {
+function send({ status, text, headers = {}, items, chargedItems = items }: WriteResponse, reply: FastifyReply): string {
   reply.code(status).type('application/json; charset=utf-8').headers(headers);
   if (items !== undefined) reply.itemCount = items;
+  if (chargedItems !== undefined) reply.chargedItems = chargedItems;
   return text;
 }

@@ -66,6 +66,7 @@ describe('Config', () => {
         inflatedLimitBytes: 16 * 1024 ** 3,
         memoryBudgetBytes: 192 * 1024 ** 2,
       },
+      rateLimits: { keyItems: 0, projectItems: 0, failures: 0, redisUrl: null },
       jobs: { worker: 'inline', concurrency: 4 },
       rules: { requireIfMatch: false, seed: true },
       client: { url: null, apiKey: null },
@@ -117,6 +118,8 @@ describe('a numeric setting', () => {
     ['BATCH_OBJECTS_MAX', 1, 1_000_000, (config) => config.limits.batchObjectsMax],
     ['INFLATED_LIMIT_BYTES', 1_048_576, 1_099_511_627_776, (config) => config.limits.inflatedLimitBytes],
     ['MEMORY_BUDGET_BYTES', 134_217_728, 68_719_476_736, (config) => config.limits.memoryBudgetBytes],
+    ['RATE_LIMIT_ITEMS_PER_MINUTE', 0, 1_000_000_000, (config) => config.rateLimits.keyItems],
+    ['RATE_LIMIT_PROJECT_ITEMS_PER_MINUTE', 0, 1_000_000_000, (config) => config.rateLimits.projectItems],
     ['DISK_RESERVE_BYTES', 0, 1_099_511_627_776, (config) => config.database.diskReserveBytes],
     ['JOB_CONCURRENCY', 1, 100, (config) => config.jobs.concurrency],
   ];
@@ -157,12 +160,9 @@ describe('an environment variable that is not a setting', () => {
     },
   );
 
-  it.each(['DATABASE_READ_URL', 'RATE_LIMIT_ITEMS_PER_MINUTE'])(
-    'is rejected if it is reserved for a later setting: %s',
-    (name) => {
-      expect(rejectionOf({ [name]: 'x' })).toBe(`${name} is not supported yet; remove it`);
-    },
-  );
+  it.each(['DATABASE_READ_URL'])('is rejected if it is reserved for a later setting: %s', (name) => {
+    expect(rejectionOf({ [name]: 'x' })).toBe(`${name} is not supported yet; remove it`);
+  });
 
   it('is rejected if a setting replaced it', () => {
     expect(rejectionOf({ TRUST_PROXY: 'true' })).toBe('TRUST_PROXY was replaced; set TRUSTED_PROXIES');
@@ -175,6 +175,43 @@ describe('an environment variable that is not a setting', () => {
     expect(
       () => new Config({ ...other, ...kubernetes, ...ofHosts, DATABASE_READ_URL: ' ', STOWAGE_X: '' }),
     ).not.toThrow();
+  });
+});
+
+describe('the rate limits', () => {
+  it('are 600,000 items for a key and five times as many for a project with DATABASE_URL, and off when embedded', () => {
+    const redisUrl = null;
+    expect(new Config(WITH_URL).rateLimits).toEqual({
+      keyItems: 600_000,
+      projectItems: 3_000_000,
+      failures: 60,
+      redisUrl,
+    });
+    const embedded = new Config({ RATE_LIMIT_ITEMS_PER_MINUTE: '10' }).rateLimits;
+    expect(embedded).toEqual({ keyItems: 10, projectItems: 50, failures: 60, redisUrl });
+  });
+
+  it('can be turned off one by one; without that of keys, failures are not limited either', () => {
+    const limits = (settings: object): object => new Config({ ...WITH_URL, ...settings }).rateLimits;
+    expect(limits({ RATE_LIMIT_PROJECT_ITEMS_PER_MINUTE: '0' })).toMatchObject({ keyItems: 600_000, projectItems: 0 });
+    expect(limits({ RATE_LIMIT_FAILURES_PER_MINUTE: '0' })).toMatchObject({ keyItems: 600_000, failures: 0 });
+    const off = { RATE_LIMIT_ITEMS_PER_MINUTE: '0', RATE_LIMIT_FAILURES_PER_MINUTE: '5' };
+    expect(limits(off)).toMatchObject({ keyItems: 0, projectItems: 0, failures: 0 });
+    expect(limits({ ...off, RATE_LIMIT_PROJECT_ITEMS_PER_MINUTE: '7' })).toMatchObject({ projectItems: 7 });
+  });
+
+  it('are at most 1,000,000,000 items, that of a project by default too', () => {
+    const most = { RATE_LIMIT_ITEMS_PER_MINUTE: '1000000000' };
+    expect(new Config(most).rateLimits).toMatchObject({ keyItems: 1e9, projectItems: 1e9 });
+  });
+
+  it('reject a REDIS_URL that is no address of Redis, without repeating it', () => {
+    for (const url of ['redis://h', 'rediss://user:password@h:6380/1']) {
+      expect(new Config({ REDIS_URL: url }).rateLimits.redisUrl).toBe(url);
+    }
+    for (const url of ['h:6379', 'http://h', 'redis:', 'redis://h:port']) {
+      expect(rejectionOf({ REDIS_URL: url })).toBe('REDIS_URL must be a redis:// or rediss:// address');
+    }
   });
 });
 

@@ -8,10 +8,13 @@ type Variables = Readonly<Record<string, string | undefined>>;
 const FOREIGN = /^(?:STOWAGE_SERVICE_|STOWAGE_PORT(?:_|$)|DATABASE_URL_)/;
 
 /** Settings of the HTTP contract that this version does not have yet. */
-const PLANNED = ['DATABASE_READ_URL', 'RATE_LIMIT_ITEMS_PER_MINUTE'];
+const PLANNED = ['DATABASE_READ_URL'];
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** The largest limit of items per minute. */
+const RATE_ITEMS_MAX = 1_000_000_000;
 
 /** Connections of DATABASE_POOL_MAX that run only the look-ups of keys, health checks and leases: no request can take them. */
 export const RESERVED_CONNECTIONS = 2;
@@ -94,6 +97,25 @@ export class Config {
      */
     memoryBudgetBytes: number;
   }>;
+  readonly rateLimits: Readonly<{
+    /**
+     * RATE_LIMIT_ITEMS_PER_MINUTE: items that a key may use per minute, 0 (no limit) to 1,000,000,000; default 0 when embedded,
+     * else 600000.
+     */
+    keyItems: number;
+    /**
+     * RATE_LIMIT_PROJECT_ITEMS_PER_MINUTE: items that all keys of a project may use per minute, 0 (no limit) to 1,000,000,000;
+     * default five times RATE_LIMIT_ITEMS_PER_MINUTE.
+     */
+    projectItems: number;
+    /**
+     * RATE_LIMIT_FAILURES_PER_MINUTE: failed authentications of an address per minute, 0 (no limit) to 1,000,000; default 60.
+     * No limit while RATE_LIMIT_ITEMS_PER_MINUTE is 0.
+     */
+    failures: number;
+    /** REDIS_URL: a redis:// or rediss:// address, where the processes combine their counts; default none: the database. */
+    redisUrl: string | null;
+  }>;
   readonly jobs: Readonly<{
     /** WORKER: which process runs jobs, the server itself (inline) or `stowage worker` (separate); default inline when embedded. */
     worker: 'inline' | 'separate';
@@ -166,6 +188,15 @@ export class Config {
       batchObjectsMax: integer(env, 'BATCH_OBJECTS_MAX', 100_000, 1, 1_000_000),
       inflatedLimitBytes: integer(env, 'INFLATED_LIMIT_BYTES', 16 * 1024 ** 3, 1024 ** 2, 1024 ** 4),
       memoryBudgetBytes: integer(env, 'MEMORY_BUDGET_BYTES', budget, budgetMin, 64 * 1024 ** 3),
+    };
+    const keyItems = integer(env, 'RATE_LIMIT_ITEMS_PER_MINUTE', url === null ? 0 : 600_000, 0, RATE_ITEMS_MAX);
+    const projectItems = Math.min(5 * keyItems, RATE_ITEMS_MAX);
+    const failures = integer(env, 'RATE_LIMIT_FAILURES_PER_MINUTE', 60, 0, 1_000_000);
+    this.rateLimits = {
+      keyItems,
+      projectItems: integer(env, 'RATE_LIMIT_PROJECT_ITEMS_PER_MINUTE', projectItems, 0, RATE_ITEMS_MAX),
+      failures: keyItems === 0 ? 0 : failures,
+      redisUrl: redisUrl(env, 'REDIS_URL'),
     };
     this.jobs = {
       worker: choice(env, 'WORKER', ['inline', 'separate'] as const, url === null ? 'inline' : 'separate'),
@@ -244,6 +275,15 @@ function choice<T extends string>(
   const text = env.get(name) ?? fallback;
   const value = choices.find((one) => one === text);
   if (value === undefined) throw new StartupError(`${name} must be one of ${choices.join(', ')}, not "${text}"`);
+  return value;
+}
+
+/** The error never contains the value, which may have a password. */
+function redisUrl(env: Environment, name: string): string | null {
+  const value = env.get(name);
+  if (value !== null && (!URL.canParse(value) || !/^rediss?:\/\/./.test(value))) {
+    throw new StartupError(`${name} must be a redis:// or rediss:// address`);
+  }
   return value;
 }
 

@@ -1,0 +1,153 @@
+import { LimitTimes } from './limit-times.js';
+
+export type LimitName = 'key' | 'project' | 'address';
+
+/** The id of a key or a project, or a group of addresses. */
+export type CounterId = string | number;
+
+/** What one key, project or address has used in its current window. */
+export interface Counter {
+  readonly id: CounterId;
+  /** Includes the items of other processes, as far as the shared store has returned them. */
+  items: number;
+  /** Items that the shared store does not have yet. */
+  unshared: number;
+  /** The end of the window, by the clock of the limit. */
+  endsAtMs: number;
+  isExhausted: boolean;
+}
+
+/** The items and the rest of the window that the shared store has, over all processes. */
+export interface SharedCount {
+  items: number;
+  endsInMs: number;
+}
+
+/** Ids that a limit tracks at a time: at about 200 bytes each, 10 MB. */
+const TRACKED_MAX = 50_000;
+
+interface Options {
+  name: LimitName;
+  /** Items that one id may use in a window. */
+  max: number;
+  times?: LimitTimes;
+  /** Items of one id that are kept out of the shared store until there are more; Infinity without a store. */
+  shareFrom?: number;
+  trackedMax?: number;
+  now?: () => number;
+}
+
+/**
+ * A limit of items per window, counted in this process. The window of an id begins with its first item and has a fixed length.
+ * The counts of several processes are combined by `CountSharing`.
+ */
+export class RateLimit {
+  readonly name: LimitName;
+  readonly max: number;
+  private readonly times: LimitTimes;
+  private readonly shareFrom: number;
+  private readonly trackedMax: number;
+  private readonly now: () => number;
+  /** Ids below the limit, in the order in which their windows began. */
+  private readonly open = new Map<CounterId, Counter>();
+  /** Ids over the limit, in the order in which they reached it. They are apart, so that no number of others evicts them. */
+  private readonly exhausted = new Map<CounterId, Counter>();
+  private readonly toShare = new Set<Counter>();
+
+  constructor({ name, max, times, shareFrom, trackedMax, now }: Options) {
+    this.name = name;
+    this.max = max;
+    this.times = times ?? new LimitTimes();
+    this.shareFrom = shareFrom ?? Infinity;
+    this.trackedMax = trackedMax ?? TRACKED_MAX;
+    this.now = now ?? (() => performance.now());
+  }
+
+  /** The number of ids that are tracked. */
+  get size(): number {
+    return this.open.size + this.exhausted.size;
+  }
+
+  /** Whether nothing is left for this id in its window. */
+  isExhausted(id: CounterId): boolean {
+    return this.exhausted.size > 0 && this.find(id)?.isExhausted === true;
+  }
+
+  charge(id: CounterId, items: number): void {
+    const counter = this.find(id) ?? this.begin(id);
+    counter.items += items;
+    counter.unshared += items;
+    if (counter.unshared >= this.shareFrom) this.toShare.add(counter);
+    this.place(counter);
+  }
+
+  /** What is left for this id, and the milliseconds until its window ends. */
+  stateOf(id: CounterId): { remaining: number; endsInMs: number } {
+    const counter = this.find(id);
+    if (counter === undefined) return { remaining: this.max, endsInMs: this.times.windowMs };
+    return { remaining: Math.max(0, this.max - counter.items), endsInMs: counter.endsAtMs - this.now() };
+  }
+
+  /** Returns up to `count` counters that have items to share, those that have waited longest first. */
+  takeUnshared(count: number): Counter[] {
+    const taken: Counter[] = [];
+    for (const counter of this.toShare) {
+      if (taken.length === count) break;
+      this.toShare.delete(counter);
+      taken.push(counter);
+    }
+    return taken;
+  }
+
+  /** Sets a counter to what the shared store returned when `sent` of its items were added there. */
+  combine(counter: Counter, sent: number, { items, endsInMs }: SharedCount): void {
+    // Items were charged meanwhile, or the window ended and the counter began again.
+    counter.unshared = Math.max(0, counter.unshared - sent);
+    counter.items = items + counter.unshared;
+    counter.endsAtMs = this.now() + endsInMs;
+    if (this.find(counter.id) === counter) this.place(counter);
+  }
+
+  /** Shares a counter later, because the store failed. */
+  shareLater(counter: Counter): void {
+    if (this.find(counter.id) === counter) this.toShare.add(counter);
+  }
+
+  private find(id: CounterId): Counter | undefined {
+    const counter = this.open.get(id) ?? this.exhausted.get(id);
+    if (counter === undefined || counter.endsAtMs > this.now()) return counter;
+    this.remove(counter);
+    return undefined;
+  }
+
+  private begin(id: CounterId): Counter {
+    if (this.size >= this.trackedMax) this.evict();
+    const endsAtMs = this.now() + this.times.windowMs;
+    const counter = { id, items: 0, unshared: 0, endsAtMs, isExhausted: false };
+    this.open.set(id, counter);
+    return counter;
+  }
+
+  /** Removes an id whose window has ended, or else the oldest one that is below the limit. */
+  private evict(): void {
+    const [oldest] = this.open.values();
+    const [oldestExhausted] = this.exhausted.values();
+    const hasEnded = oldestExhausted !== undefined && oldestExhausted.endsAtMs <= this.now();
+    const evicted = hasEnded ? oldestExhausted : (oldest ?? oldestExhausted);
+    if (evicted !== undefined) this.remove(evicted);
+  }
+
+  private remove(counter: Counter): void {
+    (counter.isExhausted ? this.exhausted : this.open).delete(counter.id);
+    this.toShare.delete(counter);
+  }
+
+  private place(counter: Counter): void {
+    const isExhausted = counter.items >= this.max;
+    if (isExhausted === counter.isExhausted) return;
+    const [from, to] = isExhausted ? [this.open, this.exhausted] : [this.exhausted, this.open];
+    from.delete(counter.id);
+    to.set(counter.id, counter);
+    counter.isExhausted = isExhausted;
+  }
+}
