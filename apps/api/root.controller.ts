@@ -25,6 +25,7 @@ const LISTING = [
   ['projects', `${API}/projects`, 'projects and their keys (operator)'],
   ['operator_keys', `${API}/operator-keys`, 'operator keys, which belong to no project (operator)'],
   ['me', `${API}/me`, 'the key of the request: its name, role, project and expiry'],
+  ['usage', `${API}/usage`, 'what the project stores, its requests and its limits (admin)'],
   ['limits', `${API}/limits`, 'the largest body, batch and page, and the rate limits'],
   ['openapi', '/openapi.json', 'this API as an OpenAPI 3.1 document'],
   ['docs', '/docs', 'try requests in the browser (Swagger UI)'],

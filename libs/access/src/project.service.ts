@@ -43,6 +43,8 @@ export class ProjectService {
       seq: this.sequence.next().toString(),
       name,
       seeded_at: null,
+      objects_max: null,
+      bytes_max: null,
     };
     try {
       await this.projects.insert(project);

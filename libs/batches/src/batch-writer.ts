@@ -3,6 +3,7 @@ import type { Receipt, WriteResponse } from '#jobs';
 import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable, type Transaction } from '#database';
 import type { BatchRow } from '#store';
+import { NO_CHANGE, UsageStore } from '#usage';
 import { Injectable } from '@nestjs/common';
 import { conflictProblem, differentContent, rejectConflicts } from './batch-conflicts.js';
 import type { BatchWrite, RejectedObjects } from './batch-input.js';
@@ -10,7 +11,13 @@ import type { BatchObject } from './batch-object.js';
 import { batchNotFound } from './batch-reader.js';
 import { batchResponse, type BatchResult } from './batch-response.js';
 import { batchEtag } from './batch-wire.js';
-import { BatchWriteStore, type BatchTarget, type Conflict, type ConflictScope } from './batch-write.store.js';
+import {
+  BatchWriteStore,
+  type BatchTarget,
+  type Conflict,
+  type ConflictScope,
+  type StagedCounts,
+} from './batch-write.store.js';
 import { InputReader } from './input-reader.js';
 import { stagedRows } from './copy-rows.js';
 import { ObjectsCopyIn } from './objects-copy-in.js';
@@ -31,6 +38,7 @@ export class BatchWriter {
     private readonly store: BatchWriteStore,
     private readonly database: Database,
     private readonly sequence: Sequence,
+    private readonly usage: UsageStore,
     private readonly slots: WriteSlots,
     private readonly config: Config,
   ) {}
@@ -112,7 +120,8 @@ export class BatchWriter {
     }
     const text = seq.toString();
     const batch = { seq: text, revision: text, batch_id: batchId, object_count: String(count) };
-    return { kind: 'created', batch, stored: count, rejected, hasOtherObjects: false };
+    // The statement has added them to the usage.
+    return { kind: 'created', batch, stored: count, rejected, change: NO_CHANGE, hasOtherObjects: false };
   }
 
   /** Null where the batch is not valid. An input in memory is read again when the transaction lost a race or its connection. */
@@ -155,6 +164,7 @@ export class BatchWriter {
         const detail = 'None of the objects can be stored; see errors.';
         throw new Problem('invalid-body', { detail, errors: rejected.listed, errorCount: rejected.count });
       }
+      await this.usage.add(tx, write.projectId, result.change);
       const response = batchResponse(write, result);
       if (write.isDryRun) tx.setRollbackOnly();
       else await receipt?.(tx, response);
@@ -201,8 +211,10 @@ export class BatchWriter {
       if (conflicts.length > 0) throw conflictProblem(conflicts, write.input);
       return { kind: 'retry' };
     }
-    const batch = await this.finish(tx, write, copy.copied, null);
-    return { kind: 'created', batch, stored: copy.copied, rejected: reader.rejected, hasOtherObjects: false };
+    const { objects } = copy.copied;
+    const batch = await this.finish(tx, write, objects, null);
+    const { rejected } = reader;
+    return { kind: 'created', batch, stored: objects, rejected, change: copy.copied, hasOtherObjects: false };
   }
 
   /** Copies the batch into a temporary table, to compare it with the stored one. @returns false where it is not valid */
@@ -221,8 +233,8 @@ export class BatchWriter {
   private async insertStaged(tx: Queryable, write: BatchWrite, rejected: RejectedObjects): Promise<BatchResult> {
     const scope = write.ifExists === 'skip' ? 'none' : 'any';
     const { added, staged } = await this.addStaged(tx, write, scope, rejected);
-    const batch = await this.finish(tx, write, added, null);
-    return { kind: 'created', batch, stored: staged, rejected, hasOtherObjects: false };
+    const batch = await this.finish(tx, write, added.objects, null);
+    return { kind: 'created', batch, stored: staged, rejected, change: added, hasOtherObjects: false };
   }
 
   /** Stores a staged batch that exists. */
@@ -247,21 +259,22 @@ export class BatchWriter {
     const digest = await this.store.digestStaged(tx);
     if (digest.equals(existing.digest ?? (await this.store.digestStored(tx, target)))) {
       const stored = Number(existing.object_count);
-      return { kind: 'unchanged', batch: existing, stored, rejected, hasOtherObjects: false };
+      return { kind: 'unchanged', batch: existing, stored, rejected, change: NO_CHANGE, hasOtherObjects: false };
     }
     if (ifExists === 'compare') throw differentContent(batchId);
     if (ifExists === 'replace') {
-      await this.store.clear(tx, target);
+      const cleared = await this.store.clear(tx, target);
       const rejectedBefore = rejected.objects;
       const { added } = await this.addStaged(tx, write, 'any', rejected);
       const isWhole = rejected.objects === rejectedBefore;
-      const batch = await this.finish(tx, write, added, isWhole ? digest : null);
-      return { kind: 'replaced', batch, stored: added, rejected, hasOtherObjects: false };
+      const batch = await this.finish(tx, write, added.objects, isWhole ? digest : null);
+      const change = { objects: added.objects - cleared.objects, bytes: added.bytes - cleared.bytes };
+      return { kind: 'replaced', batch, stored: added.objects, rejected, change, hasOtherObjects: false };
     }
     const { added, staged } = await this.addStaged(tx, write, 'none', rejected);
-    const kind = added === 0 ? 'unchanged' : 'extended';
-    const batch = added === 0 ? existing : await this.finish(tx, write, added, null);
-    return { kind, batch, stored: staged, rejected, hasOtherObjects: true };
+    const kind = added.objects === 0 ? 'unchanged' : 'extended';
+    const batch = added.objects === 0 ? existing : await this.finish(tx, write, added.objects, null);
+    return { kind, batch, stored: staged, rejected, change: added, hasOtherObjects: true };
   }
 
   private finish(tx: Queryable, write: BatchWrite, added: number, digest: Buffer | null): Promise<BatchRow> {
@@ -277,7 +290,7 @@ export class BatchWriter {
     write: BatchWrite,
     scope: ConflictScope,
     rejected: RejectedObjects,
-  ): Promise<{ added: number; staged: number }> {
+  ): Promise<StagedCounts> {
     for (let attempt = 1; ; attempt++) {
       await tx.query('SAVEPOINT adding');
       const conflicts = await this.removeConflicts(tx, write, scope);

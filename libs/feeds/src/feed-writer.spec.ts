@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { dataOf, type NewObjectRow } from '#store';
+import { UsageStore } from '#usage';
 import { FeedWriteStore } from './feed-write.store.js';
 import { FeedWriter, type FeedWriteResult } from './feed-writer.js';
 
@@ -15,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => db.close());
 
 function writerOf({ database, sequence }: TestDatabase): FeedWriter {
-  return new FeedWriter(new FeedWriteStore(database), database, sequence);
+  return new FeedWriter(new FeedWriteStore(database), new UsageStore(database), database, sequence);
 }
 
 function reading(objectId: string, value: number): NewObjectRow {
@@ -158,7 +159,12 @@ describe('a write of a feed', () => {
         return super.add(...given);
       }
     }
-    const counting = new FeedWriter(new CountingStore(db.database), db.database, db.sequence);
+    const counting = new FeedWriter(
+      new CountingStore(db.database),
+      new UsageStore(db.database),
+      db.database,
+      db.sequence,
+    );
     const all = Array.from({ length: 10 }, (_, n) =>
       writeObjects([largeReading(`h${String(n)}`, 2_000_000)], 'keep', 'heavy', counting),
     );
@@ -178,7 +184,7 @@ describe('a write of a feed', () => {
         throw Object.assign(new Error('the connection broke'), { code: '08006' });
       }
     }
-    const lossy = new FeedWriter(new LossyStore(db.database), db.database, db.sequence);
+    const lossy = new FeedWriter(new LossyStore(db.database), new UsageStore(db.database), db.database, db.sequence);
     expect(await writeObjects([reading('a', 1), reading('b', 2)], 'replace', 'readings', lossy)).toEqual([
       'added',
       'added',

@@ -9,6 +9,7 @@ import {
 } from '#database';
 import { Problem } from '#http';
 import { ProjectSlots } from '#platform';
+import { NO_CHANGE, UsageStore } from '#usage';
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import type { NewObjectRow } from '#store';
 import { FeedWriteStore } from './feed-write.store.js';
@@ -69,6 +70,7 @@ export class FeedWriter implements OnApplicationShutdown {
 
   constructor(
     private readonly store: FeedWriteStore,
+    private readonly usage: UsageStore,
     private readonly database: Database,
     private readonly sequence: Sequence,
   ) {}
@@ -196,11 +198,23 @@ export class FeedWriter implements OnApplicationShutdown {
     const [present, added] = [ids.filter((id) => known.has(id)), ids.filter((id) => !known.has(id))];
     const pick = (list: string[]): NewObjectRow[] => list.flatMap((id) => unique.get(id) ?? []);
 
+    const change = { ...NO_CHANGE };
     if (ifExists === 'replace' && present.length > 0) {
       const batchIds = [...new Set(existing.map((one) => one.batch_id))];
-      await this.store.replace(tx, projectId, this.sequence.next(), pick(present), batchIds);
+      const { bytes } = await this.store.replace(tx, projectId, this.sequence.next(), pick(present), batchIds);
+      change.bytes += bytes;
     }
-    if (added.length > 0) await this.store.add(target, this.sequence.next(added.length), pick(added), tx);
+    if (added.length > 0) {
+      const { objects: count, bytes } = await this.store.addIn(
+        tx,
+        target,
+        this.sequence.next(added.length),
+        pick(added),
+      );
+      change.objects += count;
+      change.bytes += bytes;
+    }
+    await this.usage.add(tx, projectId, change);
     return objects.map(({ objectId }) => {
       const result = known.has(objectId) ? (ifExists === 'replace' ? 'replaced' : 'kept') : 'added';
       // The same id may appear again in the same write.

@@ -81,6 +81,7 @@ export class ObjectOperations {
         projectId,
         objectId,
         data: patched,
+        isSameData: data === undefined,
         subject: dto.subject === undefined ? current.subject : dto.subject,
         observedAt: dto.observed_at === undefined ? current.observed_at : dto.observed_at,
       });
@@ -112,10 +113,10 @@ export class ObjectOperations {
       data: listOfPairs(required(data)),
     };
     if (receipt === undefined) {
-      return createdResponse(baseUrl, await this.database.retrying(() => this.insert(this.database, object)));
+      return createdResponse(baseUrl, await this.database.retrying(() => this.insert(object)));
     }
     return this.database.transaction(async (tx) => {
-      const response = createdResponse(baseUrl, await this.insert(tx, object));
+      const response = createdResponse(baseUrl, await this.insert(object, tx));
       await receipt(tx, response);
       return response;
     });
@@ -142,16 +143,18 @@ export class ObjectOperations {
     });
   }
 
-  /** @throws Problem conflict for an id that exists; invalid-body for a batch that does not exist */
-  private async insert(on: Queryable, object: NewObject): Promise<ObjectRow> {
+  /**
+   * @throws Problem conflict for an id that exists; invalid-body for a batch that does not exist
+   */
+  private async insert(object: NewObject, tx?: Queryable): Promise<ObjectRow> {
     const { projectId, objectId, batchId } = object;
     try {
-      const row = await this.store.insert(object, on);
+      const row = await this.store.insert(object, tx);
       if (row !== null) return row;
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
       // An earlier attempt may have stored it and lost its connection before the acknowledgement.
-      const isRetry = on === this.database && (await this.store.isStored(object));
+      const isRetry = tx === undefined && (await this.store.isStored(object));
       if (isRetry) return this.objects.get(projectId, objectId);
       const detail = `"${objectId}" exists already`;
       throw new Problem('conflict', {
