@@ -106,11 +106,11 @@ async function fill({ sql, projectId }) {
            $1::timestamptz - ($2::bigint - n) * interval '${step}' AS at, round((20 + 5 * sin(n / 5000.0))::numeric, 2) AS value
          FROM generate_series($3::bigint + 1, $4::bigint) AS n),
        typed AS (INSERT INTO bench_readings SELECT room, at, value FROM readings)
-       INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
+       INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data, bytes)
        SELECT ${projectId}, 'readings', 'temperature-' || md5(n::text), n, 'HQ/room-' || room, at,
          jsonb_build_array(jsonb_build_object('key', 'building', 'value', 'HQ'),
            jsonb_build_object('key', 'room', 'value', 'room-' || room),
-           jsonb_build_object('key', 'temperature', 'value', value))
+           jsonb_build_object('key', 'temperature', 'value', value)), 100
        FROM readings`,
       [rows[0].last, READINGS, from, Math.min(READINGS, from + SLICE), every],
     );

@@ -22,8 +22,8 @@ app.post('/same-row', async (request, reply) => {
     { key: 'temperature', value: temperature },
   ];
   await pool.query(
-    `INSERT INTO bare_objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
-     VALUES ($1, 'temperatures', $2, $3, 'HQ/lab', $4, $5)`,
+    `INSERT INTO bare_objects (project_id, batch_id, object_id, seq, subject, observed_at, data, bytes)
+     VALUES ($1, 'temperatures', $2, $3, 'HQ/lab', $4, $5, 100)`,
     [projectId, `temperature-${recorded_at}`, seq++, recorded_at, JSON.stringify(data)],
   );
   return reply.code(201).send({ building: 'HQ', room: 'lab', temperature, recorded_at });

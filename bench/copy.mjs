@@ -14,7 +14,7 @@ import { percentile, residentBytes } from './stack.mjs';
 const BATCH = 5_000;
 const TURNS = Number(process.env.BENCH_TURNS ?? 10);
 const STREAMS = [200_000, 1_000_000].map((size) => Math.round((size * Number(process.env.BENCH_OBJECTS ?? 1e6)) / 1e6));
-const COPY = 'COPY copied (project_id, batch_id, object_id, seq, subject, observed_at, data) FROM STDIN';
+const COPY = 'COPY copied (project_id, batch_id, object_id, seq, subject, observed_at, data, bytes) FROM STDIN';
 
 const agent = new Agent({ keepAlive: true, maxSockets: 16 });
 let seq = (BigInt(Date.now()) - 1_704_067_200_000n) << 22n;
@@ -108,7 +108,7 @@ function rowsOf(stack, batchId, objects) {
     .map(({ object_id, data }) => {
       seq += 1024n;
       const json = JSON.stringify(data).replaceAll('\\', '\\\\');
-      return `${stack.projectId}\t${batchId}\t${object_id}\t${seq}\t\\N\t2026-11-21T09:00:00.123Z\t${json}\n`;
+      return `${stack.projectId}\t${batchId}\t${object_id}\t${seq}\t\\N\t2026-11-21T09:00:00.123Z\t${json}\t${json.length}\n`;
     })
     .join('');
 }

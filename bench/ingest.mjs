@@ -14,8 +14,8 @@ const SCALE = Number(process.env.BENCH_OBJECTS ?? 1_000_000) / 1_000_000;
 
 /** A set-based insert as in the product, without HTTP, validation or the row of the batch. */
 const PLAIN = `
-  INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
-  SELECT $1, $2, o.object_id, $3::bigint + o.place * 1024, o.subject, coalesce(o.observed_at, now()), o.data
+  INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data, bytes)
+  SELECT $1, $2, o.object_id, $3::bigint + o.place * 1024, o.subject, coalesce(o.observed_at, now()), o.data, 200
   FROM ROWS FROM (jsonb_to_recordset($4::jsonb -> 'objects') AS (object_id text, subject text, observed_at timestamptz, data jsonb))
     WITH ORDINALITY AS o (object_id, subject, observed_at, data, place)`;
 const PLAIN_BATCH =

@@ -3,6 +3,7 @@ import { AnalyticsModule } from '#analytics';
 import { BatchesModule } from '#batches';
 import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
+import { UsageModule } from '#usage';
 import { InputPipe, ProblemFilter } from '#http';
 import { type Config } from '#platform';
 import { Module, type DynamicModule, type Type } from '@nestjs/common';
@@ -22,6 +23,7 @@ export class ApiModule {
       imports: [
         FoundationModule.of(config, installation),
         AccessModule,
+        UsageModule,
         JobsModule,
         ObjectsModule,
         BatchesModule,

@@ -4,6 +4,7 @@ import { RateLimits } from '#limits';
 import { createHttpAdapter, guardStorage, prepareHttp, RequestSlots } from '#http';
 import { ByteBudget, nestLog, type Config } from '#platform';
 import { DiskReserve } from '#database';
+import { RequestCounter } from '#usage';
 import type { Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -32,6 +33,7 @@ export async function createApp(
     slots.guard(fastify);
     app.get(Idempotency).guard(fastify);
     slots.releaseOnSend(fastify);
+    app.get(RequestCounter).guard(fastify);
   });
   serveDocuments(app);
   await app.init();

@@ -1,4 +1,3 @@
-import { COMMAND_LINE } from '#audit';
 import { KeyService } from '#access';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
@@ -46,9 +45,7 @@ function rotate(keyId: string, body: object = {}) {
 }
 
 function create(expiresAt: Date | null = null): Promise<Key> {
-  return api.app
-    .get(KeyService)
-    .create({ projectId: null, role: 'operator', name: 'another', expiresAt }, COMMAND_LINE);
+  return api.app.get(KeyService).create({ projectId: null, role: 'operator', name: 'another', expiresAt });
 }
 
 async function list(path = ''): Promise<Page> {

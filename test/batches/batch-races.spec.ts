@@ -73,8 +73,8 @@ describe('concurrent requests', () => {
     await api.db.transaction(async (tx) => {
       // Locks the middle id until both have stored their first one, so that each then waits for the other.
       await tx.query(
-        `INSERT INTO objects (project_id, batch_id, object_id, seq, observed_at, data)
-         VALUES ($1, 'held', 'middle', 1, now(), '[]')`,
+        `INSERT INTO objects (project_id, batch_id, object_id, seq, observed_at, data, bytes)
+         VALUES ($1, 'held', 'middle', 1, now(), '[]', 2)`,
         [project.projectId],
       );
       replies = Promise.all([

@@ -224,7 +224,7 @@ describe('a stream of any length', () => {
     await api.db.transaction(async (tx) => {
       // The first object of the stream waits for the end of this transaction.
       await tx.query(
-        `INSERT INTO objects (project_id, batch_id, object_id, seq, observed_at, data) VALUES ($1, 'held', 'pressed-0', 1, now(), '[]')`,
+        `INSERT INTO objects (project_id, batch_id, object_id, seq, observed_at, data, bytes) VALUES ($1, 'held', 'pressed-0', 1, now(), '[]', 2)`,
         [project.projectId],
       );
       sending = stream('pressed', function* () {

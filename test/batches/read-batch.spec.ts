@@ -171,8 +171,8 @@ describe('GET of a batch that is larger than one chunk', () => {
     const objects = await postLarge('m-among');
     const { body } = await startReading('m-among');
     await api.db.sql(
-      `INSERT INTO objects (project_id, batch_id, object_id, seq, observed_at, data)
-       SELECT project_id, batch_id, 'among them', max(seq) - 1, now(), '[]' FROM objects
+      `INSERT INTO objects (project_id, batch_id, object_id, seq, observed_at, data, bytes)
+       SELECT project_id, batch_id, 'among them', max(seq) - 1, now(), '[]', 2 FROM objects
        WHERE project_id = $1 AND batch_id = 'm-among' GROUP BY project_id, batch_id`,
       [project.projectId],
     );

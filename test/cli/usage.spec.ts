@@ -20,7 +20,6 @@ describe('stowage', () => {
       'project',
       'key',
       'device',
-      'audit',
       'demo [options]',
       'shell',
     ]) {

@@ -49,7 +49,9 @@ describe('GET /api/v1/', () => {
         devices: `${api.origin}/api/v1/devices`,
       });
       for (const [name, url] of Object.entries(listing)) {
-        const key = ['projects', 'operator_keys', 'audit'].includes(name) ? api.operatorKey : project.keys.analyst;
+        const { admin, analyst } = project.keys;
+        const isOfOperator = ['projects', 'operator_keys'].includes(name);
+        const key = isOfOperator ? api.operatorKey : name === 'usage' ? admin : analyst;
         const reply = await api.call('GET', url, { key });
         // It requires device_id.
         if (name === 'firmware') expect(placesOf(expectProblem(reply, 'invalid-query'))).toEqual(['device_id']);

@@ -48,7 +48,7 @@ export async function killAtRandom({
       await ledger.verify();
       print(`after round ${String(round)}: ${JSON.stringify(ledger.tally)}, ${String(ledger.faults.length)} faults`);
       if (round === rounds) break;
-      await stack.sql('TRUNCATE batches, objects');
+      await stack.sql('TRUNCATE batches, objects, project_usage');
       await createSharedBatch(stack);
     }
     return { faults: ledger.faults, tally: ledger.tally };

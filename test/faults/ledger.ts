@@ -63,7 +63,10 @@ export class Ledger {
     );
   }
 
-  /** Checks all batches of the database: each has as many objects as it counts, and no object is without a batch. */
+  /**
+   * Checks all batches of the database: each has as many objects as it counts, and no object is without a batch; and that the
+   * usage of every project is that of its objects.
+   */
   async checkNoPartialBatches(): Promise<void> {
     const orphans = await this.stack.sql<{ batch_id: string }>(
       `SELECT DISTINCT batch_id FROM objects AS o WHERE NOT EXISTS
@@ -78,6 +81,15 @@ export class Ledger {
     );
     for (const { batch_id, object_count, found } of wrong)
       this.faults.push(`${batch_id} has object_count ${object_count} and ${found} objects`);
+    const inexact = await this.stack.sql<{ project_id: number; line: string }>(
+      `SELECT project_id, format('%s objects, %s bytes, but stores %s and %s', u.objects, u.bytes, o.objects, o.bytes) AS line
+       FROM (SELECT project_id, sum(objects) AS objects, sum(bytes) AS bytes FROM project_usage GROUP BY project_id) AS u
+       FULL JOIN (SELECT project_id, count(*) AS objects, sum(bytes) AS bytes FROM objects GROUP BY project_id) AS o
+         USING (project_id)
+       WHERE (coalesce(u.objects, 0), coalesce(u.bytes, 0)) IS DISTINCT FROM (coalesce(o.objects, 0), coalesce(o.bytes, 0))`,
+    );
+    for (const { project_id, line } of inexact)
+      this.faults.push(`project ${String(project_id)} has a usage of ${line}`);
   }
 
   /**

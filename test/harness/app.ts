@@ -1,5 +1,4 @@
 import 'reflect-metadata';
-import { FIRST_START } from '#audit';
 import { KeyService } from '#access';
 import { Config, createLog } from '#platform';
 import type { Type } from '@nestjs/common';
@@ -33,8 +32,7 @@ export class TestApp extends TestApi {
     try {
       const app = await createApp(config, db, createLog('silent'), feeds);
       await app.listen(0, '127.0.0.1');
-      const operator = { projectId: null, role: 'operator', name: 'test operator' } as const;
-      await app.get(KeyService).ensure(operator, RUN.operatorKey, FIRST_START);
+      await app.get(KeyService).ensure({ projectId: null, role: 'operator', name: 'test operator' }, RUN.operatorKey);
       return new TestApp(app, db, await app.getUrl());
     } catch (error) {
       await db.close();

@@ -46,7 +46,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'POST /operator-keys/{key_id}/rotate': { roles: ['operator'], body: { overlap_seconds: 60 } },
   'DELETE /operator-keys/{key_id}': { roles: ['operator'] },
   'GET /me': { roles: ROLES },
-  'GET /audit': { roles: OF_PROJECTS },
+  'GET /usage': { roles: ['admin'] },
   'GET /devices': { roles: READERS },
   'POST /devices': { roles: ['admin'], body: { device_id: 'new' } },
   'GET /devices/{device_id}': { roles: READERS },

@@ -1,4 +1,3 @@
-import { AuditModule } from '#audit';
 import { LimitsModule } from '#limits';
 import { Config } from '#platform';
 import { Module } from '@nestjs/common';
@@ -18,7 +17,7 @@ import { ProjectController } from './project.controller.js';
 import { ProjectService } from './project.service.js';
 
 @Module({
-  imports: [TypeOrmModule.forFeature(ACCESS_ENTITIES), LimitsModule, AuditModule],
+  imports: [TypeOrmModule.forFeature(ACCESS_ENTITIES), LimitsModule],
   controllers: [ProjectController, KeyController, OperatorKeyController, MeController, DeviceController],
   providers: [
     { provide: KeySecret, inject: [Config], useFactory: (config: Config) => KeySecret.load(config) },

@@ -1,4 +1,3 @@
-import { type Actor, CurrentActor } from '#audit';
 import {
   API,
   ApiPreconditions,
@@ -68,11 +67,10 @@ export class OperatorKeyController {
   async updateOperatorKey(
     @Param('key_id') keyId: string,
     @Body() body: UpdateKeyDto,
-    @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<KeyDto> {
-    const key = await this.keys.update(null, keyId, body, actor, preconditionsOf(request));
+    const key = await this.keys.update(null, keyId, body, preconditionsOf(request));
     reply.header('ETag', etagOfJson(key));
     return key;
   }
@@ -89,11 +87,10 @@ export class OperatorKeyController {
   async rotateOperatorKey(
     @Param('key_id') keyId: string,
     @Body() body: RotateKeyDto,
-    @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<CreatedKeyDto> {
-    const key = await this.keys.rotate(null, keyId, body, actor);
+    const key = await this.keys.rotate(null, keyId, body);
     reply.header('Location', `${baseUrl(request)}/operator-keys/${key.key_id}`);
     return key;
   }
@@ -109,11 +106,7 @@ export class OperatorKeyController {
   @ApiPreconditions()
   @ApiResult(204)
   @ApiProblems('not-found', 'last-operator-key')
-  async revokeOperatorKey(
-    @Param('key_id') keyId: string,
-    @CurrentActor() actor: Actor,
-    @Req() request: FastifyRequest,
-  ): Promise<void> {
-    await this.keys.revokeOperatorKey(keyId, actor, preconditionsOf(request));
+  async revokeOperatorKey(@Param('key_id') keyId: string, @Req() request: FastifyRequest): Promise<void> {
+    await this.keys.revokeOperatorKey(keyId, preconditionsOf(request));
   }
 }

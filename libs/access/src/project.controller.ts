@@ -1,4 +1,3 @@
-import { type Actor, CurrentActor } from '#audit';
 import {
   API,
   ApiProblems,
@@ -34,11 +33,10 @@ export class ProjectController {
   @ApiProblems('malformed-request', 'invalid-body', 'conflict')
   async createProject(
     @Body() body: CreateProjectDto,
-    @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ProjectDto> {
-    const project = await this.projects.create(body.name, actor);
+    const project = await this.projects.create(body.name);
     reply.header('Location', `${baseUrl(request)}/projects/${String(project.project_id)}`);
     return project;
   }

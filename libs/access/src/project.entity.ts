@@ -22,4 +22,12 @@ export class ProjectEntity {
   /** When the fixtures were loaded; null for never. */
   @Column('timestamptz', { nullable: true })
   seeded_at: Date | null;
+
+  /** The largest number of objects, as text; null for the default of the installation. */
+  @Column('bigint', { nullable: true })
+  objects_max: string | null;
+
+  /** The largest sum of the sizes of all objects in bytes, as text; null for the default of the installation. */
+  @Column('bigint', { nullable: true })
+  bytes_max: string | null;
 }

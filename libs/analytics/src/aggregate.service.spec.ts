@@ -49,8 +49,8 @@ async function projectOf(objects: readonly Known[]): Promise<number> {
     return `{"subject":${JSON.stringify(subject)},"observed_at":"${observed_at}","data":[${pairs.join()}]}`;
   });
   const text = `
-    INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data)
-    SELECT $1::int, 'b', n::text, n, o->>'subject', (o->>'observed_at')::timestamptz, o->'data'
+    INSERT INTO objects (project_id, batch_id, object_id, seq, subject, observed_at, data, bytes)
+    SELECT $1::int, 'b', n::text, n, o->>'subject', (o->>'observed_at')::timestamptz, o->'data', 0
     FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS list (o, n)`;
   await db.sql(text, [++projects, `[${list.join()}]`]);
   return projects;

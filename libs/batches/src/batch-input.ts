@@ -1,4 +1,3 @@
-import type { Actor } from '#audit';
 import { ValidationErrors, type Preconditions, type Role } from '#http';
 import type { BatchObject } from './batch-object.js';
 
@@ -54,7 +53,6 @@ export interface BatchWrite {
   preconditions?: Preconditions | undefined;
   baseUrl: string;
   role: Role;
-  actor: Actor;
   /** Frees the slot of the request before the batch waits for one of `WriteSlots`. */
   releaseSlot?: (() => void) | undefined;
 }

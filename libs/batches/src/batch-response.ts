@@ -1,5 +1,6 @@
 import type { WriteResponse } from '#jobs';
 import type { BatchRow } from '#store';
+import type { UsageChange } from '#usage';
 import type { BatchWrite, RejectedObjects } from './batch-input.js';
 import { batchDto, batchEtag } from './batch-wire.js';
 
@@ -10,10 +11,10 @@ export interface BatchResult {
   /** Number of objects of the request that are in the store now. */
   stored: number;
   rejected: RejectedObjects;
+  /** What the write adds to the usage of the project. */
+  change: UsageChange;
   /** Whether the batch may have objects that the request did not contain. */
   hasOtherObjects: boolean;
-  /** Number of objects that a replaced batch had. */
-  oldObjectCount?: number;
 }
 
 const DRY_RUN_OUTCOMES = { created: 'create', unchanged: 'none', replaced: 'replace', extended: 'extend' } as const;

@@ -19,6 +19,7 @@ import {
   ObjectEntity,
   ROLLUP_COLUMNS,
 } from '#store';
+import { addUsageSql, type UsageChange } from '#usage';
 import { COPY_FORMAT } from './copy-rows.js';
 
 /**
@@ -31,8 +32,9 @@ const INSERT_BATCH = {
     WITH batch AS (
       INSERT INTO batches (${NEW_BATCH_COLUMNS})
       VALUES ($1::int, $2::text, $3::bigint, $4::bigint, $3::bigint)
+      RETURNING batch_id
     ),
-    ${addObjectsSql()}`,
+    ${addObjectsSql('batch', { addsUsage: true })}`,
 };
 
 /** A stream is written for as long as its client sends; the minimum rate of its body bounds that time. */
@@ -65,20 +67,20 @@ const FINISH = {
 const CLEAR = {
   name: 'batch.clear',
   text: `
-    WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${ROLLUP_COLUMNS}),
+    WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${ROLLUP_COLUMNS}, bytes),
     invalidated AS (${invalidateAllRollupsSql('deleted')})
-    UPDATE batches SET object_count = 0 WHERE project_id = $1 AND batch_id = $2`,
+    UPDATE batches SET object_count = 0 WHERE project_id = $1 AND batch_id = $2
+    RETURNING (SELECT count(*) FROM deleted) AS objects, (SELECT coalesce(sum(bytes), 0) FROM deleted) AS bytes`,
 };
 
 const DELETE_OBJECTS = {
   name: 'batch.delete-objects',
   text: `
-    WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${ROLLUP_COLUMNS})
+    WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2
+      RETURNING ${ROLLUP_COLUMNS}, bytes),
+    usage AS (${addUsageSql('deleted', -1)})
     ${invalidateRollupsSql('deleted')}`,
 };
-
-/** The first ids of a batch in its order, for the audit log. */
-const FIRST_IDS = `SELECT object_id FROM objects WHERE project_id = $1 AND batch_id = $2 ORDER BY seq LIMIT $3`;
 
 const DELETE_BATCH = { name: 'batch.delete', text: `DELETE FROM batches WHERE project_id = $1 AND batch_id = $2` };
 
@@ -94,13 +96,16 @@ const STORE_DIGEST = {
 };
 
 const COPY_OBJECTS = `COPY objects (${NEW_OBJECT_COLUMNS}) FROM STDIN ${COPY_FORMAT}`;
-const STAGED_COLUMNS = columnListSql(columns(ObjectEntity, 'object_id', 'seq', 'subject', 'observed_at', 'data'));
+const STAGED_COLUMNS = columnListSql(
+  columns(ObjectEntity, 'object_id', 'seq', 'subject', 'observed_at', 'data', 'bytes'),
+);
 const COPY_STAGED = `COPY staged (position, ${STAGED_COLUMNS}) FROM STDIN ${COPY_FORMAT}`;
 
 /** A temporary table of the connection, empty at the start of every transaction; each connection creates it once. */
 const CREATE_STAGE = `
   CREATE TEMP TABLE IF NOT EXISTS staged (
-    position bigint, object_id text COLLATE "C", seq bigint, subject text COLLATE "C", observed_at timestamptz, data jsonb
+    position bigint, object_id text COLLATE "C", seq bigint, subject text COLLATE "C", observed_at timestamptz, data jsonb,
+    bytes integer
   ) ON COMMIT DELETE ROWS`;
 
 /**
@@ -143,7 +148,7 @@ const conflictsSql = (scope: ConflictScope): string => `
 
 const INSERT_STAGED = `
   INSERT INTO objects (${NEW_OBJECT_COLUMNS})
-  SELECT $1::int, $2::text, object_id, seq, subject, coalesce(observed_at, ${timeOfSeqSql('seq')}), data
+  SELECT $1::int, $2::text, object_id, seq, subject, coalesce(observed_at, ${timeOfSeqSql('seq')}), data, bytes
   FROM staged ORDER BY seq`;
 
 export type LockedBatch = BatchRow & Pick<BatchEntity, 'digest'>;
@@ -158,6 +163,12 @@ export interface Conflict {
 }
 
 export type BatchTarget = readonly [projectId: number, batchId: string];
+
+/** What was inserted of the staged objects, and how many were staged. */
+export interface StagedCounts {
+  added: UsageChange;
+  staged: number;
+}
 
 /** The statements that write batches. */
 @Injectable()
@@ -216,21 +227,17 @@ export class BatchWriteStore {
     await tx.query(INVALIDATE_ROLLUPS, target);
   }
 
-  /** Deletes the objects of a locked batch. */
-  async clear(tx: Queryable, target: BatchTarget): Promise<void> {
-    await tx.query(CLEAR, target);
-  }
-
-  /** The ids of the first objects of a batch, in their order. */
-  async firstIds(tx: Queryable, target: BatchTarget, limit: number): Promise<string[]> {
-    const rows = await tx.query<{ object_id: string }>(FIRST_IDS, [...target, limit]);
-    return rows.map((row) => row.object_id);
+  /** Deletes the objects of a locked batch. @returns what was deleted */
+  async clear(tx: Queryable, target: BatchTarget): Promise<UsageChange> {
+    const [row] = await tx.query<{ objects: string; bytes: string }>(CLEAR, target);
+    return { objects: Number(row?.objects), bytes: Number(row?.bytes) };
   }
 
   /** Deletes a locked batch with its objects. */
   async delete(tx: Queryable, target: BatchTarget): Promise<void> {
-    await tx.query(DELETE_OBJECTS, target);
     await tx.query(DELETE_BATCH, target);
+    // The last statement, because it locks the usage of the project.
+    await tx.query(DELETE_OBJECTS, target);
   }
 
   copyObjects(tx: Transaction): CopyIn {
@@ -277,20 +284,16 @@ export class BatchWriteStore {
   /**
    * Inserts the staged objects.
    * @param skipExisting leaves existing objects as they are; without it an existing id is a unique violation
-   * @returns how many were added, and how many were staged
+   * @returns how many were added, with the bytes of their data, and how many were staged
    */
-  async insertStaged(
-    tx: Queryable,
-    target: BatchTarget,
-    skipExisting: boolean,
-  ): Promise<{ added: number; staged: number }> {
+  async insertStaged(tx: Queryable, target: BatchTarget, skipExisting: boolean): Promise<StagedCounts> {
     const onConflict = skipExisting ? 'ON CONFLICT (project_id, object_id) DO NOTHING' : '';
-    const [row] = await tx.query<{ added: string; staged: string }>(
-      `WITH added AS (${INSERT_STAGED} ${onConflict} RETURNING 1)
-       SELECT count(*) AS added, (SELECT count(*) FROM staged) AS staged FROM added`,
+    const [row] = await tx.query<{ added: string; bytes: string; staged: string }>(
+      `WITH added AS (${INSERT_STAGED} ${onConflict} RETURNING bytes)
+       SELECT count(*) AS added, coalesce(sum(bytes), 0) AS bytes, (SELECT count(*) FROM staged) AS staged FROM added`,
       target,
     );
-    return { added: Number(row?.added), staged: Number(row?.staged) };
+    return { added: { objects: Number(row?.added), bytes: Number(row?.bytes) }, staged: Number(row?.staged) };
   }
 }
 

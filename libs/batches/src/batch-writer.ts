@@ -1,9 +1,9 @@
-import { AuditLog, IDS_MAX, type Actor } from '#audit';
 import { checkPreconditions, Problem, type Preconditions } from '#http';
 import type { Receipt, WriteResponse } from '#jobs';
 import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable, type Transaction } from '#database';
 import type { BatchRow } from '#store';
+import { NO_CHANGE, UsageStore } from '#usage';
 import { Injectable } from '@nestjs/common';
 import { conflictProblem, differentContent, rejectConflicts } from './batch-conflicts.js';
 import type { BatchWrite, RejectedObjects } from './batch-input.js';
@@ -11,7 +11,13 @@ import type { BatchObject } from './batch-object.js';
 import { batchNotFound } from './batch-reader.js';
 import { batchResponse, type BatchResult } from './batch-response.js';
 import { batchEtag } from './batch-wire.js';
-import { BatchWriteStore, type BatchTarget, type Conflict, type ConflictScope } from './batch-write.store.js';
+import {
+  BatchWriteStore,
+  type BatchTarget,
+  type Conflict,
+  type ConflictScope,
+  type StagedCounts,
+} from './batch-write.store.js';
 import { InputReader } from './input-reader.js';
 import { stagedRows } from './copy-rows.js';
 import { ObjectsCopyIn } from './objects-copy-in.js';
@@ -30,9 +36,9 @@ type NotStored = { kind: 'invalid' } | { kind: 'retry' };
 export class BatchWriter {
   constructor(
     private readonly store: BatchWriteStore,
-    private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
+    private readonly usage: UsageStore,
     private readonly slots: WriteSlots,
     private readonly config: Config,
   ) {}
@@ -72,7 +78,7 @@ export class BatchWriter {
    * @returns the number of objects that were deleted with it
    * @throws Problem not-found; batch-not-empty unless `cascade`; precondition-failed, precondition-required
    */
-  async delete(target: BatchTarget, cascade: boolean, preconditions: Preconditions, actor: Actor): Promise<number> {
+  async delete(target: BatchTarget, cascade: boolean, preconditions: Preconditions): Promise<number> {
     return this.database.transaction(async (tx) => {
       // Deleting the objects of a large batch may take longer than the timeout.
       if (cascade) await this.store.disableStatementTimeout(tx);
@@ -88,11 +94,7 @@ export class BatchWriter {
         });
       }
       checkPreconditions(preconditions, batchEtag(batch.revision), this.config.rules);
-      const ids = count === 0 ? [] : await this.store.firstIds(tx, target, IDS_MAX);
       await this.store.delete(tx, target);
-      const [projectId, id] = target;
-      const details = { object_count: count, object_ids: ids };
-      await this.audit.append(tx, { projectId, actor, action: 'batch.delete', target: { type: 'batch', id }, details });
       return count;
     });
   }
@@ -118,7 +120,8 @@ export class BatchWriter {
     }
     const text = seq.toString();
     const batch = { seq: text, revision: text, batch_id: batchId, object_count: String(count) };
-    return { kind: 'created', batch, stored: count, rejected, hasOtherObjects: false };
+    // The statement has added them to the usage.
+    return { kind: 'created', batch, stored: count, rejected, change: NO_CHANGE, hasOtherObjects: false };
   }
 
   /** Null where the batch is not valid. An input in memory is read again when the transaction lost a race or its connection. */
@@ -161,22 +164,12 @@ export class BatchWriter {
         const detail = 'None of the objects can be stored; see errors.';
         throw new Problem('invalid-body', { detail, errors: rejected.listed, errorCount: rejected.count });
       }
+      await this.usage.add(tx, write.projectId, result.change);
       const response = batchResponse(write, result);
       if (write.isDryRun) tx.setRollbackOnly();
-      else {
-        await receipt?.(tx, response);
-        await this.recordReplacement(tx, write, result);
-      }
+      else await receipt?.(tx, response);
       return { kind: 'stored', response };
     });
-  }
-
-  private async recordReplacement(tx: Queryable, write: BatchWrite, result: BatchResult): Promise<void> {
-    if (result.kind !== 'replaced') return;
-    const { projectId, batchId, actor } = write;
-    const details = { old_object_count: result.oldObjectCount, object_count: Number(result.batch.object_count) };
-    const target = { type: 'batch', id: batchId } as const;
-    await this.audit.append(tx, { projectId, actor, action: 'batch.replace', target, details });
   }
 
   /** Plans how to store the batch, and stores it. */
@@ -218,8 +211,10 @@ export class BatchWriter {
       if (conflicts.length > 0) throw conflictProblem(conflicts, write.input);
       return { kind: 'retry' };
     }
-    const batch = await this.finish(tx, write, copy.copied, null);
-    return { kind: 'created', batch, stored: copy.copied, rejected: reader.rejected, hasOtherObjects: false };
+    const { objects } = copy.copied;
+    const batch = await this.finish(tx, write, objects, null);
+    const { rejected } = reader;
+    return { kind: 'created', batch, stored: objects, rejected, change: copy.copied, hasOtherObjects: false };
   }
 
   /** Copies the batch into a temporary table, to compare it with the stored one. @returns false where it is not valid */
@@ -238,8 +233,8 @@ export class BatchWriter {
   private async insertStaged(tx: Queryable, write: BatchWrite, rejected: RejectedObjects): Promise<BatchResult> {
     const scope = write.ifExists === 'skip' ? 'none' : 'any';
     const { added, staged } = await this.addStaged(tx, write, scope, rejected);
-    const batch = await this.finish(tx, write, added, null);
-    return { kind: 'created', batch, stored: staged, rejected, hasOtherObjects: false };
+    const batch = await this.finish(tx, write, added.objects, null);
+    return { kind: 'created', batch, stored: staged, rejected, change: added, hasOtherObjects: false };
   }
 
   /** Stores a staged batch that exists. */
@@ -264,22 +259,22 @@ export class BatchWriter {
     const digest = await this.store.digestStaged(tx);
     if (digest.equals(existing.digest ?? (await this.store.digestStored(tx, target)))) {
       const stored = Number(existing.object_count);
-      return { kind: 'unchanged', batch: existing, stored, rejected, hasOtherObjects: false };
+      return { kind: 'unchanged', batch: existing, stored, rejected, change: NO_CHANGE, hasOtherObjects: false };
     }
     if (ifExists === 'compare') throw differentContent(batchId);
     if (ifExists === 'replace') {
-      await this.store.clear(tx, target);
+      const cleared = await this.store.clear(tx, target);
       const rejectedBefore = rejected.objects;
       const { added } = await this.addStaged(tx, write, 'any', rejected);
       const isWhole = rejected.objects === rejectedBefore;
-      const batch = await this.finish(tx, write, added, isWhole ? digest : null);
-      const oldObjectCount = Number(existing.object_count);
-      return { kind: 'replaced', batch, stored: added, rejected, hasOtherObjects: false, oldObjectCount };
+      const batch = await this.finish(tx, write, added.objects, isWhole ? digest : null);
+      const change = { objects: added.objects - cleared.objects, bytes: added.bytes - cleared.bytes };
+      return { kind: 'replaced', batch, stored: added.objects, rejected, change, hasOtherObjects: false };
     }
     const { added, staged } = await this.addStaged(tx, write, 'none', rejected);
-    const kind = added === 0 ? 'unchanged' : 'extended';
-    const batch = added === 0 ? existing : await this.finish(tx, write, added, null);
-    return { kind, batch, stored: staged, rejected, hasOtherObjects: true };
+    const kind = added.objects === 0 ? 'unchanged' : 'extended';
+    const batch = added.objects === 0 ? existing : await this.finish(tx, write, added.objects, null);
+    return { kind, batch, stored: staged, rejected, change: added, hasOtherObjects: true };
   }
 
   private finish(tx: Queryable, write: BatchWrite, added: number, digest: Buffer | null): Promise<BatchRow> {
@@ -295,7 +290,7 @@ export class BatchWriter {
     write: BatchWrite,
     scope: ConflictScope,
     rejected: RejectedObjects,
-  ): Promise<{ added: number; staged: number }> {
+  ): Promise<StagedCounts> {
     for (let attempt = 1; ; attempt++) {
       await tx.query('SAVEPOINT adding');
       const conflicts = await this.removeConflicts(tx, write, scope);

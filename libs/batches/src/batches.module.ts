@@ -1,7 +1,7 @@
-import { AuditModule } from '#audit';
 import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
 import { BatchEntity } from '#store';
+import { UsageModule } from '#usage';
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { BatchController } from './batch.controller.js';
@@ -15,7 +15,7 @@ import { WriteSlots } from './write-slots.js';
 
 /** Whole batches: created, replaced, listed, read and deleted. */
 @Module({
-  imports: [AuditModule, JobsModule, ObjectsModule, TypeOrmModule.forFeature([BatchEntity])],
+  imports: [JobsModule, ObjectsModule, UsageModule, TypeOrmModule.forFeature([BatchEntity])],
   controllers: [BatchController],
   providers: [BatchParser, BatchReadStore, BatchReader, BatchWriteStore, WriteSlots, BatchWriter, BatchOperations],
 })

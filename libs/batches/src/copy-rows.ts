@@ -1,4 +1,5 @@
 import { SEQ_STEP, timeOfSeq } from '#database';
+import { dataBytes } from '#store';
 import type { BatchObject } from './batch-object.js';
 
 /**
@@ -8,14 +9,18 @@ import type { BatchObject } from './batch-object.js';
 export const COPY_FORMAT = `(FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')`;
 export const COPY_DELIMITER = '\x01';
 
-/** Rows for COPY into `objects`. @param firstSeq sequence number of the first row; the others follow it */
+/**
+ * Rows for COPY into `objects`, and the bytes of their data.
+ * @param firstSeq sequence number of the first row; the others follow it
+ */
 export function objectRows(
   projectId: number,
   batchId: string,
   firstSeq: bigint,
   objects: readonly BatchObject[],
-): string {
+): { rows: string; bytes: number } {
   let rows = '';
+  let bytes = 0;
   let seq = firstSeq;
   // Most consecutive objects arrive in the same millisecond, whose text is computed once.
   let millisecond = -1n;
@@ -25,12 +30,14 @@ export function objectRows(
       millisecond = seq >> 22n;
       arrival = timeOfSeq(seq);
     }
+    const size = dataBytes(data);
+    bytes += size;
     rows +=
       `${String(projectId)}\x01${batchId}\x01${objectId}\x01${seq.toString()}\x01${subject ?? ''}\x01` +
-      `${observedAt ?? arrival}\x01\x02${data}\x02\n`;
+      `${observedAt ?? arrival}\x01\x02${data}\x02\x01${String(size)}\n`;
     seq += BigInt(SEQ_STEP);
   }
-  return rows;
+  return { rows, bytes };
 }
 
 /** Rows for COPY into `staged`. Empty `data` becomes NULL, for objects whose ids alone are compared. */
@@ -39,7 +46,9 @@ export function stagedRows(firstSeq: bigint, objects: readonly BatchObject[]): s
   let seq = firstSeq;
   for (const { position, objectId, subject, observedAt, data } of objects) {
     const json = data === '' ? '' : `\x02${data}\x02`;
-    rows += `${String(position)}\x01${objectId}\x01${seq.toString()}\x01${subject ?? ''}\x01${observedAt ?? ''}\x01${json}\n`;
+    rows +=
+      `${String(position)}\x01${objectId}\x01${seq.toString()}\x01${subject ?? ''}\x01${observedAt ?? ''}\x01` +
+      `${json}\x01${String(dataBytes(data))}\n`;
     seq += BigInt(SEQ_STEP);
   }
   return rows;

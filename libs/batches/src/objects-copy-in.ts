@@ -1,4 +1,5 @@
 import { isUniqueViolation, type CopyIn, type Sequence, type Transaction } from '#database';
+import { NO_CHANGE, type UsageChange } from '#usage';
 import type { BatchObject } from './batch-object.js';
 import { COPY_DELIMITER, objectRows, stagedRows } from './copy-rows.js';
 import type { BatchWriteStore } from './batch-write.store.js';
@@ -17,14 +18,14 @@ interface ChunkIds {
  * then on the ids of the current segment and of all later objects are staged instead, so that every conflict can be found.
  */
 export class ObjectsCopyIn {
-  /** Number of objects in completed segments. */
-  copied = 0;
+  /** The objects of completed segments. */
+  readonly copied: UsageChange = { objects: 0, bytes: 0 };
   /** Whether an id exists already. */
   hasConflict = false;
   private copy: CopyIn | undefined;
   /** Of the current segment only, so that memory does not grow with the batch. */
   private segment: ChunkIds[] = [];
-  private segmentObjects = 0;
+  private readonly segmentSize: UsageChange = { objects: 0, bytes: 0 };
 
   constructor(
     private readonly store: BatchWriteStore,
@@ -47,11 +48,12 @@ export class ObjectsCopyIn {
       this.copy = this.store.copyObjects(this.tx);
     }
     const { projectId, batchId } = this.target;
-    const rows = objectRows(projectId, batchId, this.sequence.next(objects.length), objects);
+    const { rows, bytes } = objectRows(projectId, batchId, this.sequence.next(objects.length), objects);
     this.segment.push(ids);
-    this.segmentObjects += objects.length;
+    this.segmentSize.objects += objects.length;
+    this.segmentSize.bytes += bytes;
     if (!(await this.succeeds(this.copy.write(rows)))) await this.stageSegment();
-    else if (this.segmentObjects >= SEGMENT_OBJECTS) await this.endSegment();
+    else if (this.segmentSize.objects >= SEGMENT_OBJECTS) await this.endSegment();
   }
 
   /** Resolves when the database has stored, or staged, everything. */
@@ -67,10 +69,11 @@ export class ObjectsCopyIn {
       return;
     }
     await this.tx.query('RELEASE SAVEPOINT segment');
-    this.copied += this.segmentObjects;
+    this.copied.objects += this.segmentSize.objects;
+    this.copied.bytes += this.segmentSize.bytes;
     this.copy = undefined;
     this.segment = [];
-    this.segmentObjects = 0;
+    Object.assign(this.segmentSize, NO_CHANGE);
   }
 
   /** False where an id exists already. */

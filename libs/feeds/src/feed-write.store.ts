@@ -1,7 +1,9 @@
 import { Database, type Queryable } from '#database';
+import type { UsageChange } from '#usage';
 import { Injectable } from '@nestjs/common';
 import {
   addObjectsSql,
+  dataBytes,
   insertRow,
   invalidateRollupsSql,
   NEW_BATCH_COLUMNS,
@@ -10,6 +12,8 @@ import {
   ROLLUP_COLUMNS,
 } from '#store';
 
+type FeedTarget = readonly [projectId: number, batchId: string];
+
 /** The location of an object that exists. */
 export type Existing = Pick<ObjectEntity, 'object_id' | 'batch_id' | 'seq'>;
 
@@ -17,9 +21,7 @@ export type Existing = Pick<ObjectEntity, 'object_id' | 'batch_id' | 'seq'>;
  * Adds objects to their batch, which is created where it does not exist, in one round trip and one commit. As in every change,
  * the batch is locked first. A unique violation where an object exists.
  */
-const ADD = {
-  name: 'feed.add',
-  text: `
+const addSql = (options: { addsUsage: boolean }): string => `
     WITH batch AS (
       INSERT INTO batches AS b (${NEW_BATCH_COLUMNS})
       VALUES ($1::int, $2::text, $3::bigint, $4::bigint, $3::bigint)
@@ -27,8 +29,12 @@ const ADD = {
         SET object_count = b.object_count + excluded.object_count, revision = excluded.revision, digest = NULL
       RETURNING batch_id
     ),
-    ${addObjectsSql('batch')}`,
-};
+    ${addObjectsSql('batch', options)}`;
+
+const ADD = { name: 'feed.add', text: addSql({ addsUsage: true }) };
+
+/** In a transaction that adds them to the usage itself. */
+const ADD_ONLY = { name: 'feed.add-only', text: addSql({ addsUsage: false }) };
 
 /** In the order of their ids, so that two transactions that lock the same batches never deadlock. */
 const LOCK_BATCHES = `
@@ -40,22 +46,16 @@ const LOCK_BATCHES = `
 const EXISTING = `
   SELECT o.object_id, o.batch_id, o.seq FROM objects AS o WHERE o.project_id = $1 AND o.object_id = ANY ($2::text[])`;
 
-/** Returns the ids of the objects whose content was another one; as text, because jsonb compares 1.0 and 1.00 as equal. */
 const REPLACE = `
-  WITH new AS (SELECT * FROM jsonb_to_recordset($2::jsonb) AS o (i text, s text, t timestamptz, d jsonb)),
-  old_rows AS (SELECT ${ROLLUP_COLUMNS} FROM objects WHERE project_id = $1 AND object_id IN (SELECT i FROM new)),
-  others AS (
-    SELECT new.i FROM new JOIN objects AS e ON e.project_id = $1 AND e.object_id = new.i
-    WHERE (e.data::text, e.subject, e.observed_at)
-      IS DISTINCT FROM (new.d::text, new.s, coalesce(new.t, e.observed_at))
-  ),
+  WITH new AS (SELECT * FROM jsonb_to_recordset($2::jsonb) AS o (i text, s text, t timestamptz, d jsonb, b int)),
+  old_rows AS (SELECT ${ROLLUP_COLUMNS}, bytes FROM objects WHERE project_id = $1 AND object_id IN (SELECT i FROM new)),
   changed AS (
-    UPDATE objects AS e SET data = new.d, subject = new.s, observed_at = coalesce(new.t, e.observed_at)
+    UPDATE objects AS e SET data = new.d, bytes = new.b, subject = new.s, observed_at = coalesce(new.t, e.observed_at)
     FROM new WHERE e.project_id = $1 AND e.object_id = new.i
-    RETURNING e.project_id, e.subject, e.observed_at, e.measure
+    RETURNING e.project_id, e.subject, e.observed_at, e.measure, e.bytes
   ),
   invalidated AS (${invalidateRollupsSql('(TABLE old_rows UNION ALL TABLE changed)')})
-  SELECT i FROM others`;
+  SELECT (SELECT sum(bytes) FROM changed) - (SELECT sum(bytes) FROM old_rows) AS bytes_added`;
 
 const TOUCH = `
   UPDATE batches SET revision = $3, digest = NULL WHERE project_id = $1 AND batch_id = ANY ($2::text[])`;
@@ -65,22 +65,22 @@ const TOUCH = `
 export class FeedWriteStore {
   constructor(private readonly database: Database) {}
 
-  /** Adds objects to the batch, which is created where it does not exist; a unique violation where an object exists. */
-  async add(
-    target: readonly [projectId: number, batchId: string],
-    seq: bigint,
-    objects: readonly NewObjectRow[],
-    on: Queryable = this.database,
-  ): Promise<void> {
-    await on.query(ADD, [...target, seq.toString(), objects.length, rowsOf(objects)]);
+  /**
+   * Adds objects to the batch, which is created where it does not exist, and to the usage of the project; a unique violation
+   * where an object exists.
+   */
+  async add(target: FeedTarget, seq: bigint, objects: readonly NewObjectRow[]): Promise<void> {
+    await this.database.query(ADD, [...target, seq.toString(), objects.length, rowsOf(objects)]);
+  }
+
+  /** The same in a transaction. @returns what the transaction must add to the usage of the project */
+  async addIn(tx: Queryable, target: FeedTarget, seq: bigint, objects: readonly NewObjectRow[]): Promise<UsageChange> {
+    await tx.query(ADD_ONLY, [...target, seq.toString(), objects.length, rowsOf(objects)]);
+    return { objects: objects.length, bytes: objects.reduce((sum, { data }) => sum + dataBytes(data), 0) };
   }
 
   /** Locks the batch and the batches of the existing objects. @returns their ids */
-  async lock(
-    tx: Queryable,
-    target: readonly [projectId: number, batchId: string],
-    objectIds: readonly string[],
-  ): Promise<string[]> {
+  async lock(tx: Queryable, target: FeedTarget, objectIds: readonly string[]): Promise<string[]> {
     const rows = await tx.query<{ batch_id: string }>(LOCK_BATCHES, [...target, objectIds]);
     return rows.map((row) => row.batch_id);
   }
@@ -89,17 +89,20 @@ export class FeedWriteStore {
     return tx.query<Existing>(EXISTING, [projectId, objectIds]);
   }
 
-  /** Replaces the content of existing objects whose batches are locked. @returns the ids of those that had other content */
+  /**
+   * Replaces the content of existing objects whose batches are locked.
+   * @returns what the transaction must add to the usage of the project
+   */
   async replace(
     tx: Queryable,
     projectId: number,
     revision: bigint,
     objects: readonly NewObjectRow[],
     batchIds: readonly string[],
-  ): Promise<Set<string>> {
-    const rows = await tx.query<{ i: string }>(REPLACE, [projectId, rowsOf(objects)]);
+  ): Promise<UsageChange> {
+    const [row] = await tx.query<{ bytes_added: string }>(REPLACE, [projectId, rowsOf(objects)]);
     await tx.query(TOUCH, [projectId, batchIds, revision.toString()]);
-    return new Set(rows.map((row) => row.i));
+    return { objects: 0, bytes: Number(row?.bytes_added) };
   }
 }
 

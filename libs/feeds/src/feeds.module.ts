@@ -1,6 +1,6 @@
-import { AuditModule } from '#audit';
 import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
+import { UsageModule } from '#usage';
 import { Module } from '@nestjs/common';
 import { FeedOperations } from './feed-operations.js';
 import { FeedReader } from './feed-reader.js';
@@ -11,7 +11,7 @@ import { ObservationStore } from './observation.store.js';
 
 /** The services with which every feed reads and writes objects. */
 @Module({
-  imports: [AuditModule, JobsModule, ObjectsModule],
+  imports: [JobsModule, ObjectsModule, UsageModule],
   providers: [FeedWriteStore, FeedWriter, FeedOperations, FeedReader, ObservationStore, CollectionService],
   exports: [FeedOperations, FeedReader, FeedWriter, CollectionService],
 })

@@ -10,16 +10,15 @@ const discarded = new WeakSet<IncomingMessage>();
 /**
  * Discards the rest of a body whose response does not need it. Call it before the headers of the response are sent.
  *
- * A short rest is read, so that the connection can be reused. A longer rest is not read: the server ends its side of the
- * connection after the response, and closes the connection when the client does, or after two seconds. Closing it at once
+ * A short rest is read, so that the connection can be reused. A longer rest is not read: the response has `Connection: close`,
+ * the server ends its side of the connection after it, and closes the connection when the client does, or after two seconds. Closing it at once
  * would reset it, and a client that is still sending would lose the response.
  */
 export function discardRest(raw: IncomingMessage, response: ServerResponse): void {
   if (raw.complete || discarded.has(raw)) return;
   discarded.add(raw);
   const { socket } = raw;
-  // Only if nothing has been read: of a body that has partly been read, the rest may be short.
-  if (!raw.readableDidRead && isLong(raw)) response.setHeader('Connection', 'close');
+  if (mayBeLong(raw)) response.setHeader('Connection', 'close');
   // Node.js calls it after a response with `Connection: close`, and would close the connection while the client sends.
   const endOnly = (): void => {
     socket.end();
@@ -53,6 +52,10 @@ export function discardRest(raw: IncomingMessage, response: ServerResponse): voi
   });
 }
 
-function isLong({ headers }: IncomingMessage): boolean {
+/**
+ * Whether the server may have to end the connection. A client must know this from the response: it would send its next request
+ * on the connection, and lose it.
+ */
+function mayBeLong({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > REST_BYTES_MAX;
 }

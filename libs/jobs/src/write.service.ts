@@ -1,4 +1,3 @@
-import { actorOf } from '#audit';
 import { baseUrl, hasPreference, JsonBody, preconditionsOf, Problem, requireBody, type HttpContext } from '#http';
 import { Clock } from '#platform';
 import { Database, isUniqueViolation, Sequence } from '#database';
@@ -122,7 +121,6 @@ export class WriteService {
     return {
       projectId,
       role,
-      actor: actorOf(request),
       params: params ?? (request.params as Record<string, string>),
       query: { ...query },
       body: requireBody(request.body),

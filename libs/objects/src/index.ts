@@ -1,10 +1,9 @@
 /**
  * objects: single objects and lists of objects: create, read, replace, patch, delete, filter.
- * Imports json, filter, platform, database, http, access, jobs, store.
+ * Imports json, filter, platform, database, http, usage, access, jobs, store.
  */
 export { filterOf, FilterQuery, objectsFingerprint } from './filter.dto.js';
 export { dataText, isShorthand } from './object-body.js';
-export { changeEntries } from './object-change.js';
 export { ObjectListStore } from './object-list.store.js';
 export {
   CreateObjectDto,

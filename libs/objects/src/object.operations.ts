@@ -1,4 +1,3 @@
-import { AuditLog, type Actor } from '#audit';
 import {
   jsonBody,
   pathParam,
@@ -23,7 +22,6 @@ import { Database, isUniqueViolation, Sequence, type Queryable } from '#database
 import { listOfPairs, patchPairs, type ObjectRow } from '#store';
 import { Injectable } from '@nestjs/common';
 import { parseObject } from './object-body.js';
-import { changeEntries } from './object-change.js';
 import { CreateObjectDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
 import { ObjectService } from './object.service.js';
 import { ObjectStore, type NewObject } from './object.store.js';
@@ -34,7 +32,6 @@ export interface ObjectTarget {
   projectId: number;
   objectId: string;
   preconditions: Preconditions;
-  actor: Actor;
 }
 
 /**
@@ -58,7 +55,6 @@ export class ObjectOperations {
   constructor(
     private readonly objects: ObjectService,
     private readonly store: ObjectStore,
-    private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly config: Config,
@@ -73,7 +69,7 @@ export class ObjectOperations {
    *   object would exceed the limit of a body
    */
   async patch(target: ObjectTarget, role: Role, body: JsonBody): Promise<WriteResponse> {
-    const { projectId, objectId, preconditions, actor } = target;
+    const { projectId, objectId, preconditions } = target;
     const { dto, data } = parseObject(PatchObjectDto, body);
     const row = await this.database.transaction(async (tx) => {
       const current = await this.objects.lockForUpdate(tx, projectId, objectId);
@@ -81,15 +77,14 @@ export class ObjectOperations {
       requireSameIds(dto, current);
       const patched = data === undefined ? current.data : patchPairs(current.data, data);
       this.requireFits(patched);
-      const changed = await this.store.update(tx, {
+      return this.store.update(tx, {
         projectId,
         objectId,
         data: patched,
+        isSameData: data === undefined,
         subject: dto.subject === undefined ? current.subject : dto.subject,
         observedAt: dto.observed_at === undefined ? current.observed_at : dto.observed_at,
       });
-      await this.audit.append(tx, ...changeEntries({ projectId, actor, action: 'object.update' }, current, changed));
-      return changed;
     });
     const headers = { ETag: etagOf(objectText(row)) };
     // A producer reads no data, and the object has members that the patch did not contain.
@@ -98,14 +93,10 @@ export class ObjectOperations {
   }
 
   /** @throws Problem not-found; precondition-failed, precondition-required */
-  async delete({ projectId, objectId, preconditions, actor }: ObjectTarget): Promise<void> {
+  async delete({ projectId, objectId, preconditions }: ObjectTarget): Promise<void> {
     await this.database.transaction(async (tx) => {
-      const current = await this.objects.lockForDelete(tx, projectId, objectId);
-      this.checkPreconditions(preconditions, current);
+      this.checkPreconditions(preconditions, await this.objects.lockForDelete(tx, projectId, objectId));
       await this.store.delete(tx, projectId, objectId);
-      const target = { type: 'object', id: objectId } as const;
-      const details = { batch_id: current.batch_id };
-      await this.audit.append(tx, { projectId, actor, action: 'object.delete', target, details });
     });
   }
 
@@ -122,17 +113,17 @@ export class ObjectOperations {
       data: listOfPairs(required(data)),
     };
     if (receipt === undefined) {
-      return createdResponse(baseUrl, await this.database.retrying(() => this.insert(this.database, object)));
+      return createdResponse(baseUrl, await this.database.retrying(() => this.insert(object)));
     }
     return this.database.transaction(async (tx) => {
-      const response = createdResponse(baseUrl, await this.insert(tx, object));
+      const response = createdResponse(baseUrl, await this.insert(object, tx));
       await receipt(tx, response);
       return response;
     });
   }
 
   private async runReplace(request: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
-    const { projectId, preconditions, actor } = request;
+    const { projectId, preconditions } = request;
     const objectId = pathParam(request, 'object_id');
     const { dto, data } = parseObject(ReplaceObjectDto, jsonBody(request));
     return this.database.transaction(async (tx) => {
@@ -148,21 +139,22 @@ export class ObjectOperations {
       });
       const response = replacedResponse(row);
       await receipt?.(tx, response);
-      await this.audit.append(tx, ...changeEntries({ projectId, actor, action: 'object.replace' }, current, row));
       return response;
     });
   }
 
-  /** @throws Problem conflict for an id that exists; invalid-body for a batch that does not exist */
-  private async insert(on: Queryable, object: NewObject): Promise<ObjectRow> {
+  /**
+   * @throws Problem conflict for an id that exists; invalid-body for a batch that does not exist
+   */
+  private async insert(object: NewObject, tx?: Queryable): Promise<ObjectRow> {
     const { projectId, objectId, batchId } = object;
     try {
-      const row = await this.store.insert(object, on);
+      const row = await this.store.insert(object, tx);
       if (row !== null) return row;
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
       // An earlier attempt may have stored it and lost its connection before the acknowledgement.
-      const isRetry = on === this.database && (await this.store.isStored(object));
+      const isRetry = tx === undefined && (await this.store.isStored(object));
       if (isRetry) return this.objects.get(projectId, objectId);
       const detail = `"${objectId}" exists already`;
       throw new Problem('conflict', {

@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository } from 'typeorm';
 import {
+  dataBytes,
   invalidateRollupsSql,
   NEW_OBJECT_COLUMNS,
   OBJECT_COLUMNS,
@@ -10,6 +11,7 @@ import {
   type ObjectRow,
   ROLLUP_COLUMNS,
 } from '#store';
+import { addUsageSql, UsageStore } from '#usage';
 
 export interface NewObject {
   projectId: number;
@@ -23,6 +25,12 @@ export interface NewObject {
   data: string;
 }
 
+/** The new content of an object. */
+export interface ObjectChange extends Pick<NewObject, 'projectId' | 'objectId' | 'data' | 'subject' | 'observedAt'> {
+  /** Whether `data` is the stored text, which counts as it was sent. */
+  isSameData?: boolean;
+}
+
 const GET = {
   name: 'object.get',
   text: `SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = $1 AND o.object_id = $2`,
@@ -30,10 +38,11 @@ const GET = {
 
 const GET_ALL = `SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = $1 AND o.object_id = ANY ($2::text[])`;
 
-/** Adds the object to the count of its batch and stores it; no row where the batch does not exist. */
-const INSERT = {
-  name: 'object.insert',
-  text: `
+/**
+ * Adds the object to the count of its batch and stores it; no row where the batch does not exist.
+ * @param usage a further CTE
+ */
+const insertSql = (usage: string): string => `
     WITH batch AS (
       UPDATE batches SET object_count = object_count + 1, revision = $4::bigint, digest = NULL
       WHERE project_id = $1::int AND batch_id = $2::text
@@ -42,13 +51,19 @@ const INSERT = {
     o AS (
       INSERT INTO objects (${NEW_OBJECT_COLUMNS})
       SELECT project_id, batch_id, $3::text, $4::bigint, $5::text,
-        coalesce($6::timestamptz, ${timeOfSeqSql('$4::bigint')}), $7::jsonb
+        coalesce($6::timestamptz, ${timeOfSeqSql('$4::bigint')}), $7::jsonb, $8::int
       FROM batch
       RETURNING *
     ),
     invalidated AS (${invalidateRollupsSql('o')})
-    SELECT ${OBJECT_COLUMNS} FROM o`,
-};
+    ${usage}
+    SELECT ${OBJECT_COLUMNS} FROM o`;
+
+/** A transaction of its own, which adds the object to the usage of the project at its end. */
+const INSERT = { name: 'object.insert', text: insertSql(`, usage AS (${addUsageSql('o', 1)})`) };
+
+/** In a transaction, which adds it to the usage in another statement. */
+const INSERT_ONLY = { name: 'object.insert-only', text: insertSql('') };
 
 /** Every change locks the batch first, so that changes to one batch wait for each other and never deadlock. */
 const LOCK_BATCH_OF = {
@@ -63,21 +78,23 @@ const LOCK_BATCH_OF = {
 const UPDATE = {
   name: 'object.update',
   text: `
-    WITH old_rows AS (SELECT ${ROLLUP_COLUMNS} FROM objects WHERE project_id = $1::int AND object_id = $2::text),
+    WITH old_rows AS (SELECT ${ROLLUP_COLUMNS}, bytes FROM objects WHERE project_id = $1::int AND object_id = $2::text),
     o AS (
-      UPDATE objects SET data = $3::jsonb, subject = $4::text,
+      UPDATE objects SET data = $3::jsonb, bytes = coalesce($6::int, bytes), subject = $4::text,
         observed_at = coalesce($5::timestamptz, ${timeOfSeqSql('seq')})
       WHERE project_id = $1::int AND object_id = $2::text
       RETURNING *
     ),
-    invalidated AS (${invalidateRollupsSql(`(TABLE old_rows UNION ALL SELECT ${ROLLUP_COLUMNS} FROM o)`)})
-    SELECT ${OBJECT_COLUMNS} FROM o`,
+    invalidated AS (${invalidateRollupsSql(`(TABLE old_rows UNION ALL SELECT ${ROLLUP_COLUMNS}, bytes FROM o)`)})
+    SELECT ${OBJECT_COLUMNS}, o.bytes - (SELECT bytes FROM old_rows) AS bytes_added FROM o`,
 };
 
 const DELETE = {
   name: 'object.delete',
   text: `
-    WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND object_id = $2 RETURNING ${ROLLUP_COLUMNS})
+    WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND object_id = $2
+      RETURNING ${ROLLUP_COLUMNS}, bytes),
+    usage AS (${addUsageSql('deleted', -1)})
     ${invalidateRollupsSql('deleted')}`,
 };
 
@@ -85,6 +102,7 @@ const DELETE = {
 export class ObjectStore {
   constructor(
     @InjectRepository(ObjectEntity) private readonly objects: Repository<ObjectEntity>,
+    private readonly usage: UsageStore,
     private readonly database: Database,
   ) {}
 
@@ -103,12 +121,16 @@ export class ObjectStore {
     return on.query<ObjectRow>(GET_ALL, [projectId, objectIds]);
   }
 
-  /** Null where the batch does not exist; a unique violation where the object exists. */
-  async insert(object: NewObject, on: Queryable = this.database): Promise<ObjectRow | null> {
+  /** Null where the batch does not exist; a unique violation where the object exists. @param tx default: one of its own */
+  async insert(object: NewObject, tx?: Queryable): Promise<ObjectRow | null> {
     const { projectId, batchId, objectId, seq, subject, observedAt, data } = object;
-    const values = [projectId, batchId, objectId, seq.toString(), subject, observedAt, data];
-    const [row] = await on.query<ObjectRow>(INSERT, values);
-    return row ?? null;
+    const values = [projectId, batchId, objectId, seq.toString(), subject, observedAt, data, dataBytes(data)];
+    const [row] = await (tx === undefined
+      ? this.database.query<ObjectRow>(INSERT, values)
+      : tx.query<ObjectRow>(INSERT_ONLY, values));
+    if (row === undefined) return null;
+    if (tx !== undefined) await this.usage.add(tx, projectId, { objects: 1, bytes: dataBytes(data) });
+    return row;
   }
 
   /** Locks the batch of an object and gives it a new revision. @returns its id; null where the object does not exist */
@@ -124,14 +146,14 @@ export class ObjectStore {
     return row?.batch_id ?? null;
   }
 
-  /** Replaces the content of an object whose batch is locked. */
-  async update(
-    tx: Queryable,
-    change: Pick<NewObject, 'projectId' | 'objectId' | 'data' | 'subject' | 'observedAt'>,
-  ): Promise<ObjectRow> {
-    const { projectId, objectId, data, subject, observedAt } = change;
-    const [row] = await tx.query<ObjectRow>(UPDATE, [projectId, objectId, data, subject, observedAt]);
-    if (row === undefined) throw new Error('an object of a locked batch does not exist');
+  /** Replaces the content of an object whose batch is locked, and adds the difference to the usage of the project. */
+  async update(tx: Queryable, change: ObjectChange): Promise<ObjectRow> {
+    const { projectId, objectId, data, subject, observedAt, isSameData = false } = change;
+    const values = [projectId, objectId, data, subject, observedAt, isSameData ? null : dataBytes(data)];
+    const [found] = await tx.query<ObjectRow & { bytes_added: number }>(UPDATE, values);
+    if (found === undefined) throw new Error('an object of a locked batch does not exist');
+    const { bytes_added: bytesAdded, ...row } = found;
+    await this.usage.add(tx, projectId, { objects: 0, bytes: bytesAdded });
     return row;
   }
 

@@ -1,6 +1,6 @@
-import { AuditModule } from '#audit';
 import { JobsModule } from '#jobs';
 import { ObjectEntity } from '#store';
+import { UsageModule } from '#usage';
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { ObjectController } from './object.controller.js';
@@ -12,7 +12,7 @@ import { ObjectStore } from './object.store.js';
 
 /** Single objects and lists of objects. */
 @Module({
-  imports: [AuditModule, JobsModule, TypeOrmModule.forFeature([ObjectEntity])],
+  imports: [JobsModule, UsageModule, TypeOrmModule.forFeature([ObjectEntity])],
   controllers: [ObjectController],
   providers: [ObjectStore, ObjectCountStore, ObjectListStore, ObjectService, ObjectOperations],
   exports: [ObjectStore, ObjectListStore, ObjectService],

@@ -21,7 +21,7 @@ beforeAll(async () => {
   batches = db.database.dataSource.getRepository(BatchEntity);
   objects = db.database.dataSource.getRepository(ObjectEntity);
   await db.sql(`INSERT INTO batches (${NEW_BATCH_COLUMNS}) VALUES (1, 'b', $1, $2, $1)`, [SEQ, COUNT]);
-  await db.sql(`INSERT INTO objects (${NEW_OBJECT_COLUMNS}) VALUES (1, 'b', 'o', $1, NULL, now(), $2)`, [SEQ, DATA]);
+  await db.sql(`INSERT INTO objects (${NEW_OBJECT_COLUMNS}) VALUES (1, 'b', 'o', $1, NULL, now(), $2, 5)`, [SEQ, DATA]);
 });
 afterAll(() => db.close());
 

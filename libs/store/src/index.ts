@@ -1,7 +1,7 @@
 /**
  * store: what batches and objects share: both entities, their column lists, inserting objects, invalidating rollups,
  * bounded reads, pairs.
- * Imports json, filter, platform, database, http, access, jobs.
+ * Imports json, filter, platform, database, http, usage, access, jobs.
  */
 export { boundedSlice, rowsWithData, type WithoutData, boundedRowsSql } from './bounded-rows.js';
 export { BATCH_COLUMNS, NEW_BATCH_COLUMNS, type BatchRow } from './batch-columns.js';
@@ -15,6 +15,6 @@ export {
   type ObjectRow,
 } from './object-columns.js';
 export { MEASURED_KEY, ObjectEntity } from './object.entity.js';
-export { addObjectsSql, insertRow, type NewObjectRow } from './object-insert.js';
+export { addObjectsSql, dataBytes, insertRow, type NewObjectRow } from './object-insert.js';
 export { dataOf, listOfPairs, pairsOf, patchPairs, valueIn } from './pairs.js';
 export { invalidateAllRollupsSql, invalidateRollupsSql, ROLLUP_COLUMNS, ROLLUPS_UNTIL } from './rollup-invalidation.js';

@@ -15,7 +15,7 @@ export const COLUMNS_WITHOUT_DATA = columnListSql(OBJECT_ROW.filter((name) => na
 
 /** The columns that INSERT and COPY write, in the order in which the stores write them. */
 export const NEW_OBJECT_COLUMNS = columnListSql(
-  columns(ObjectEntity, 'project_id', 'batch_id', 'object_id', 'seq', 'subject', 'observed_at', 'data'),
+  columns(ObjectEntity, 'project_id', 'batch_id', 'object_id', 'seq', 'subject', 'observed_at', 'data', 'bytes'),
 );
 
 /** The columns of `objects AS o` that filters refer to. */

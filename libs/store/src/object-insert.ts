@@ -1,4 +1,5 @@
 import { SEQ_STEP, timeOfSeqSql } from '#database';
+import { addUsageSql } from '#usage';
 import { NEW_OBJECT_COLUMNS } from './object-columns.js';
 import { ROLLUP_COLUMNS, invalidateRollupsSql } from './rollup-invalidation.js';
 
@@ -15,22 +16,31 @@ export interface NewObjectRow {
 /**
  * The last part of a statement that inserts objects and invalidates the rollups of their hours. Parameters: $1 the project,
  * $2 the batch, $3 the first sequence number, $5 a JSON array of `insertRow`.
- * @param after a CTE of the same statement that must be evaluated first
+ * @param after a CTE of the same statement that must be evaluated first, so that its locks are taken first
+ * @param options.addsUsage whether the statement is a transaction of its own, which adds the objects to the usage of the
+ *   project at its end
  */
-export function addObjectsSql(after?: string): string {
+export function addObjectsSql(after: string, { addsUsage }: { addsUsage: boolean }): string {
   return `added AS (
       INSERT INTO objects (${NEW_OBJECT_COLUMNS})
-      SELECT $1::int, $2::text, o.i, s.seq, o.s, coalesce(o.t, ${timeOfSeqSql('s.seq')}), o.d
-      FROM ${after === undefined ? '' : `${after}, `}ROWS FROM (
-          jsonb_to_recordset($5::jsonb) AS (i text, s text, t timestamptz, d jsonb)
-        ) WITH ORDINALITY AS o (i, s, t, d, ordinal),
+      SELECT $1::int, $2::text, o.i, s.seq, o.s, coalesce(o.t, ${timeOfSeqSql('s.seq')}), o.d, o.b
+      FROM ${after}, ROWS FROM (
+          jsonb_to_recordset($5::jsonb) AS (i text, s text, t timestamptz, d jsonb, b int)
+        ) WITH ORDINALITY AS o (i, s, t, d, b, ordinal),
       LATERAL (SELECT $3::bigint + (o.ordinal - 1) * ${String(SEQ_STEP)} AS seq) AS s
-      RETURNING ${ROLLUP_COLUMNS}
+      RETURNING ${ROLLUP_COLUMNS}, bytes
     )
+    ${addsUsage ? `, usage AS (${addUsageSql('added', 1)})` : ''}
     ${invalidateRollupsSql('added')}`;
 }
 
 /** One object in the JSON array that `addObjectsSql` reads. */
 export function insertRow({ objectId, subject, observedAt, data }: NewObjectRow): string {
-  return `{"i":${JSON.stringify(objectId)},"s":${JSON.stringify(subject)},"t":${JSON.stringify(observedAt)},"d":${data}}`;
+  const texts = `"i":${JSON.stringify(objectId)},"s":${JSON.stringify(subject)},"t":${JSON.stringify(observedAt)}`;
+  return `{${texts},"b":${String(dataBytes(data))},"d":${data}}`;
+}
+
+/** The value of `objects.bytes` for a list of pairs. */
+export function dataBytes(data: string): number {
+  return Buffer.byteLength(data);
 }

@@ -61,4 +61,10 @@ export class ObjectEntity {
     update: false,
   })
   measure: string | null;
+  /**
+   * The size of `data` as it was sent, as a list of pairs without the shorthand, in bytes. Of objects that were stored before
+   * migration 009 the size that PostgreSQL gives the text.
+   */
+  @Column({ type: 'integer', select: false, insert: false, update: false })
+  bytes: number;
 }

@@ -1,0 +1,31 @@
+/**
+ * Rows of `project_usage` for each project. A transaction changes the row of its connection, so that concurrent transactions of
+ * a project seldom wait for each other, and a sum reads at most this number of rows.
+ */
+const USAGE_SHARDS = 32;
+
+/** The row of this connection. */
+const SHARD = `pg_backend_pid() % ${String(USAGE_SHARDS)}`;
+
+const ADD_TO_ROW = `
+  ON CONFLICT (project_id, shard) DO UPDATE SET
+    objects = u.objects + excluded.objects, bytes = u.bytes + excluded.bytes`;
+
+/** Adds $2 objects and $3 bytes to the usage of the project $1. */
+export const ADD_USAGE = `
+  INSERT INTO project_usage AS u (project_id, shard, objects, bytes)
+  VALUES ($1::int, ${SHARD}, $2::bigint, $3::bigint) ${ADD_TO_ROW}`;
+
+/**
+ * The same as a part of a statement that adds or deletes objects. It locks the row of the usage after the objects, because it
+ * reads all of them first.
+ * @param objects a CTE of the same statement, with `project_id` and `bytes` of the objects
+ * @param sign 1 for added objects, -1 for deleted ones
+ */
+export function addUsageSql(objects: string, sign: 1 | -1): string {
+  const factor = String(sign);
+  return `
+    INSERT INTO project_usage AS u (project_id, shard, objects, bytes)
+    SELECT o.project_id, ${SHARD}, ${factor} * count(*), ${factor} * sum(o.bytes) FROM ${objects} AS o
+    GROUP BY o.project_id ${ADD_TO_ROW}`;
+}

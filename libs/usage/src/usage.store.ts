@@ -1,0 +1,88 @@
+import { Database, type Queryable } from '#database';
+import { Injectable } from '@nestjs/common';
+import { ADD_USAGE } from './usage-sql.js';
+
+/** A change of what a project stores; negative where it becomes less. */
+export interface UsageChange {
+  objects: number;
+  /** The sizes of the objects' data, in bytes. */
+  bytes: number;
+}
+
+export const NO_CHANGE: UsageChange = { objects: 0, bytes: 0 };
+
+/** What a project stores and how many requests it sent. The limits are those of the project, null for none. */
+export interface Usage extends UsageChange {
+  requests: number;
+  objectsMax: number | null;
+  bytesMax: number | null;
+}
+
+const ADD = { name: 'usage.add', text: ADD_USAGE };
+
+const FIND = {
+  name: 'usage.find',
+  text: `
+    SELECT coalesce(u.objects, 0) AS objects, coalesce(u.bytes, 0) AS bytes, coalesce(r.requests, 0) AS requests,
+      p.objects_max, p.bytes_max
+    FROM projects AS p
+    LEFT JOIN project_requests AS r USING (project_id),
+    LATERAL (SELECT sum(objects) AS objects, sum(bytes) AS bytes FROM project_usage AS u WHERE u.project_id = p.project_id) AS u
+    WHERE p.project_id = $1`,
+};
+
+/** Sorted, so that the statements of two processes never deadlock. */
+const ADD_REQUESTS = {
+  name: 'usage.add-requests',
+  text: `
+    INSERT INTO project_requests AS r (project_id, requests)
+    SELECT project_id, requests FROM unnest($1::int[], $2::bigint[]) AS counted (project_id, requests)
+    ORDER BY project_id
+    ON CONFLICT (project_id) DO UPDATE SET requests = r.requests + excluded.requests`,
+};
+
+/** The tables of usage. */
+@Injectable()
+export class UsageStore {
+  constructor(private readonly database: Database) {}
+
+  /**
+   * Adds a change to the usage of the project, in the transaction that makes the change. It comes after every other statement
+   * that may wait for a lock, apart from the receipt and the audit log: transactions that take these locks in one order never
+   * deadlock, and a busy project waits for the row no longer than necessary.
+   */
+  async add(tx: Queryable, projectId: number, { objects, bytes }: UsageChange): Promise<void> {
+    if (objects === 0 && bytes === 0) return;
+    await tx.query(ADD, [projectId, objects, bytes]);
+  }
+
+  /** Null for a project that does not exist. */
+  async find(projectId: number, on: Queryable = this.database): Promise<Usage | null> {
+    const [row] = await on.query<UsageRow>(FIND, [projectId]);
+    if (row === undefined) return null;
+    return {
+      objects: Number(row.objects),
+      bytes: Number(row.bytes),
+      requests: Number(row.requests),
+      objectsMax: toLimit(row.objects_max),
+      bytesMax: toLimit(row.bytes_max),
+    };
+  }
+
+  /** Adds to the numbers of requests, by project. */
+  async addRequests(counts: ReadonlyMap<number, number>): Promise<void> {
+    await this.database.query(ADD_REQUESTS, [[...counts.keys()], [...counts.values()]]);
+  }
+}
+
+interface UsageRow {
+  objects: string;
+  bytes: string;
+  requests: string;
+  objects_max: string | null;
+  bytes_max: string | null;
+}
+
+function toLimit(text: string | null): number | null {
+  return text === null ? null : Number(text);
+}
