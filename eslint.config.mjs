@@ -2,7 +2,7 @@ import eslint from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 const FEEDS = ['firmware', 'factories', 'sprockets', 'temperatures'];
-const BELOW_STORE = ['json', 'filter', 'platform', 'database', 'http', 'limits', 'usage', 'access', 'jobs'];
+const BELOW_STORE = ['json', 'filter', 'platform', 'database', 'http', 'limits', 'usage', 'audit', 'access', 'jobs'];
 const BELOW_FEEDS = [...BELOW_STORE, 'store', 'objects', 'analytics', 'feeds'];
 
 /** What each part may import; the order goes down. `json`, `zstd` and the migrations import no other part. */
@@ -16,8 +16,9 @@ const MAY_IMPORT = {
   'libs/http': ['json', 'zstd', 'platform', 'database'],
   'libs/limits': ['platform', 'database', 'http'],
   'libs/usage': ['platform', 'database', 'http'],
-  'libs/access': ['platform', 'database', 'http', 'limits', 'usage'],
-  'libs/jobs': ['platform', 'database', 'http', 'limits', 'usage', 'access'],
+  'libs/audit': ['platform', 'database', 'http'],
+  'libs/access': ['platform', 'database', 'http', 'limits', 'usage', 'audit'],
+  'libs/jobs': ['platform', 'database', 'http', 'limits', 'usage', 'audit', 'access'],
   'libs/store': BELOW_STORE,
   'libs/objects': [...BELOW_STORE, 'store'],
   'libs/batches': [...BELOW_STORE, 'store', 'objects'],

@@ -1,5 +1,6 @@
 import { ACCESS_ENTITIES } from '#access';
+import { AuditEntryEntity } from '#audit';
 import { BatchEntity, ObjectEntity } from '#store';
 
 /** Every TypeORM entity of the product. */
-export const ENTITIES = [...ACCESS_ENTITIES, BatchEntity, ObjectEntity];
+export const ENTITIES = [...ACCESS_ENTITIES, AuditEntryEntity, BatchEntity, ObjectEntity];

@@ -6,6 +6,7 @@ import { Rollups1764300000000 } from './004-rollups.js';
 import { RewrittenBatches1764400000000 } from './005-rewritten-batches.js';
 import { FirstKeys1764500000000 } from './006-first-keys.js';
 import { SequenceLanes1764600000000 } from './007-sequence-lanes.js';
+import { Audit1764700000000 } from './008-audit.js';
 import { Usage1764800000000 } from './009-usage.js';
 import { RateLimitCounts1764900000000 } from './010-rate-limit-counts.js';
 
@@ -17,6 +18,7 @@ export const MIGRATIONS = [
   RewrittenBatches1764400000000,
   FirstKeys1764500000000,
   SequenceLanes1764600000000,
+  Audit1764700000000,
   Usage1764800000000,
   RateLimitCounts1764900000000,
 ];

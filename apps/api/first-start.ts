@@ -1,3 +1,4 @@
+import { FIRST_START } from '#audit';
 import { DEFAULT_PROJECT, KeySecret, KeyService, ProjectService } from '#access';
 import { Config } from '#platform';
 import { Database } from '#database';
@@ -48,13 +49,13 @@ export class FirstStart {
         'the key secret of this data dir is lost: no earlier key is valid; create new ones with `stowage key create`',
       );
     }
-    const projectId = await this.projects.ensureDefault();
+    const projectId = await this.projects.ensureDefault(FIRST_START);
     const admin = { projectId, role: 'admin', name: 'first admin' } as const;
     const operator = { projectId: null, role: 'operator', name: 'first operator' } as const;
-    if (adminKey !== null) await this.keys.ensure(admin, adminKey);
-    else if (!(await this.keys.exists(admin))) await this.keys.createFirst(admin);
-    if (operatorKey !== null) await this.keys.ensure(operator, operatorKey);
-    else if (!(await this.keys.exists(operator))) await this.keys.createFirst(operator);
+    if (adminKey !== null) await this.keys.ensure(admin, adminKey, FIRST_START);
+    else if (!(await this.keys.exists(admin))) await this.keys.createFirst(admin, FIRST_START);
+    if (operatorKey !== null) await this.keys.ensure(operator, operatorKey, FIRST_START);
+    else if (!(await this.keys.exists(operator))) await this.keys.createFirst(operator, FIRST_START);
     if (this.config.rules.seed) await this.seed(projectId, say);
   }
 

@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { FIRST_START } from '#audit';
 import { DeviceService } from '#access';
 import { WriteOperations, type WriteRequest } from '#jobs';
 import { API, JsonBody, Problem } from '#http';
@@ -53,7 +54,7 @@ export class Fixtures {
     let count = 0;
     for (const { device_id: deviceId, events } of devices) {
       // The key of the new device is not shown to anyone; an admin can create another.
-      await skipStored(this.devices.create(projectId, deviceId));
+      await skipStored(this.devices.create(projectId, deviceId, FIRST_START));
       for (const { version, hours_ago: hours, status } of events) {
         const update = { firmware: version, timestamp: rfc3339(now - hours * HOUR_MS), status };
         const bytes = Buffer.from(JSON.stringify(update));
@@ -86,6 +87,7 @@ export class Fixtures {
     const request: WriteRequest = {
       projectId,
       role: 'admin',
+      actor: FIRST_START,
       params,
       query: {},
       body,

@@ -33,6 +33,7 @@ const TAGS: Readonly<Record<string, string>> = {
   jobs: 'Requests that were accepted with 202 and run in the background.',
   'projects and keys': 'Projects, their API keys, and the operator keys.',
   devices: 'Devices, each with API keys of its own.',
+  audit: 'The log of deletes, replacements, changes of keys, and denied requests.',
   firmware: 'Feed: which firmware a device runs.',
   factories: 'Feed: factories and their production over time.',
   sprockets: 'Feed: sprockets and their dimensions.',

@@ -24,6 +24,7 @@ const LISTING = [
   ],
   ['projects', `${API}/projects`, 'projects and their keys (operator)'],
   ['operator_keys', `${API}/operator-keys`, 'operator keys, which belong to no project (operator)'],
+  ['audit', `${API}/audit`, 'who deleted, replaced and managed what (admin, operator)'],
   ['me', `${API}/me`, 'the key of the request: its name, role, project and expiry'],
   ['usage', `${API}/usage`, 'what the project stores, its requests and its limits (admin)'],
   ['limits', `${API}/limits`, 'the largest body, batch and page, and the rate limits'],

@@ -12,6 +12,7 @@ import {
   RotateKeyDto,
   UpdateKeyDto,
 } from '#access';
+import { COMMAND_LINE } from '#audit';
 import type { Slice } from '#database';
 import { InputPipe, JsonBody, Problem, type PageRequest, type Principal } from '#http';
 import type { Config } from '#platform';
@@ -26,10 +27,16 @@ import { withInstallation } from './with-installation.js';
  * The services behind the commands on projects, keys and devices. The commands import this module when they run: it loads
  * half of the server, which takes more than a second.
  */
-export { CreateDeviceDto, CreateKeyDto, CreateProjectDto, DEFAULT_PROJECT, RotateKeyDto, UpdateKeyDto };
+export { COMMAND_LINE, CreateDeviceDto, CreateKeyDto, CreateProjectDto, DEFAULT_PROJECT, RotateKeyDto, UpdateKeyDto };
 
 /** A user who can open the database has the rights of an operator. */
-const CLI_OPERATOR: Principal = { keyId: 'cli', role: 'operator', projectId: null, deviceId: null };
+const CLI_OPERATOR: Principal = {
+  keyId: 'cli',
+  keyName: 'command line',
+  role: 'operator',
+  projectId: null,
+  deviceId: null,
+};
 
 /** Rows that are read at a time when a command lists all of them. */
 const PAGE_ROWS = 1_000;
@@ -106,7 +113,17 @@ export function validateOptions<T>(
   return withOptionNames(optionNames, () => new InputPipe().transform(body, { type: 'body', metatype: dto }) as T);
 }
 
-/** Runs `work` and reports a validation error of a body member as an error of the option it came from. */
+/** The same for the DTO of a query. @throws UsageError naming the first invalid option */
+export function validateQuery<T>(
+  dto: new () => T,
+  parameters: Readonly<Record<string, unknown>>,
+  optionNames: Readonly<Record<string, string>>,
+): Promise<T> {
+  const sent = Object.fromEntries(Object.entries(parameters).filter(([, value]) => value !== undefined));
+  return withOptionNames(optionNames, () => new InputPipe().transform(sent, { type: 'query', metatype: dto }) as T);
+}
+
+/** Runs `work` and reports a validation error of a body member or query parameter as an error of the option it came from. */
 export async function withOptionNames<T>(
   optionNames: Readonly<Record<string, string>>,
   work: () => T | Promise<T>,
@@ -114,9 +131,11 @@ export async function withOptionNames<T>(
   try {
     return await work();
   } catch (error) {
-    const [first] = error instanceof Problem && error.slug === 'invalid-body' ? error.errors : [];
-    if (first === undefined || !('pointer' in first)) throw error;
-    throw new UsageError(`${optionNames[first.pointer.slice(1)] ?? first.pointer} ${first.detail}`);
+    const isInvalid = error instanceof Problem && (error.slug === 'invalid-body' || error.slug === 'invalid-query');
+    const [first] = isInvalid ? error.errors : [];
+    if (first === undefined || 'header' in first) throw error;
+    const name = 'pointer' in first ? first.pointer.slice(1) : first.parameter;
+    throw new UsageError(`${optionNames[name] ?? name} ${first.detail}`);
   }
 }
 
@@ -134,14 +153,22 @@ export async function getProjectId({ projects }: AccessServices, nameOrId: strin
 }
 
 /** Reads all pages of a list. */
-export async function listAll<T>(list: (page: PageRequest) => Promise<{ slice: Slice<T> }>): Promise<T[]> {
+export function listAll<T>(list: (page: PageRequest) => Promise<{ slice: Slice<T> }>): Promise<T[]> {
+  return listFirst(Infinity, list);
+}
+
+/** Reads the first rows of a list. */
+export async function listFirst<T>(
+  limit: number,
+  list: (page: PageRequest) => Promise<{ slice: Slice<T> }>,
+): Promise<T[]> {
   const rows: T[] = [];
   for (;;) {
     const position = { kind: 'offset', offset: rows.length } as const;
     // A page request needs them for its links, which are not used here.
     const links = { fingerprint: '', url: { origin: '', path: '', query: '' } };
-    const { slice } = await list({ position, size: PAGE_ROWS, count: 'none', ...links });
+    const { slice } = await list({ position, size: Math.min(PAGE_ROWS, limit - rows.length), count: 'none', ...links });
     rows.push(...slice.items);
-    if (!slice.hasNext) return rows;
+    if (!slice.hasNext || rows.length >= limit) return rows;
   }
 }

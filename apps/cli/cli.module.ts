@@ -1,5 +1,6 @@
 import { Injectable, Module } from '@nestjs/common';
 import { InjectCommander, type CommandRunner } from 'nest-commander';
+import { AuditCommand } from './audit.command.js';
 import { DemoCommand } from './demo.command.js';
 import { DeviceCommand } from './device.command.js';
 import { KeyCommand } from './key.command.js';
@@ -29,6 +30,7 @@ export class CommandTree {
     ...ProjectCommand.registerWithSubCommands(),
     ...KeyCommand.registerWithSubCommands(),
     ...DeviceCommand.registerWithSubCommands(),
+    ...AuditCommand.registerWithSubCommands(),
     DemoCommand,
     ShellCommand,
     CommandTree,

@@ -1,3 +1,4 @@
+import { COMMAND_LINE } from '#audit';
 import { Config } from '#platform';
 import { FirmwareModule, eventsToStore, type FirmwareEvent } from '#firmware';
 import { FeedWriter } from '#feeds';
@@ -32,10 +33,10 @@ const HISTORY = [
 export function createDemo(name: string | undefined, deviceCount: number): Promise<Demo> {
   return withModule(FirmwareModule, { leasesLane: true }, async (app) => {
     const services = getAccessServices(app);
-    const project = await services.projects.create(name ?? (await findUnusedName(services)));
+    const project = await services.projects.create(name ?? (await findUnusedName(services)), COMMAND_LINE);
     const projectId = project.project_id;
     const createKey = async (role: 'analyst' | 'producer'): Promise<string> =>
-      (await services.keys.create({ projectId, role, name: `demo ${role}` })).key;
+      (await services.keys.create({ projectId, role, name: `demo ${role}` }, COMMAND_LINE)).key;
     const devices = await createDevices(services, projectId, deviceCount);
     await storeEvents(app, projectId, devices);
     const { url, dataDir } = app.get(Config, { strict: false }).database;
@@ -58,7 +59,7 @@ function createDevices({ devices }: AccessServices, projectId: number, count: nu
   const ids = Array.from({ length: count }, (_, index) => `device-${String(projectId)}-${String(index + 1)}`);
   return pLimit(CONCURRENCY).map(ids, async (deviceId) => ({
     deviceId,
-    key: (await devices.create(projectId, deviceId)).key,
+    key: (await devices.create(projectId, deviceId, COMMAND_LINE)).key,
   }));
 }
 
@@ -70,5 +71,7 @@ async function storeEvents(app: INestApplicationContext, projectId: number, devi
       return { device_id: deviceId, version, timestamp, status };
     }),
   );
-  await app.get(FeedWriter, { strict: false }).write({ projectId, ...eventsToStore(events, now * 1_000) });
+  await app
+    .get(FeedWriter, { strict: false })
+    .write({ projectId, actor: COMMAND_LINE, ...eventsToStore(events, now * 1_000) });
 }

@@ -18,7 +18,7 @@ class DeviceCreateCommand extends CommandRunner {
     );
     const projectName = project ?? access.DEFAULT_PROJECT;
     const created = await access.withAccessToCreate(async (services) =>
-      services.devices.create(await access.getProjectId(services, projectName), body.device_id),
+      services.devices.create(await access.getProjectId(services, projectName), body.device_id, access.COMMAND_LINE),
     );
     const { device_id: id, key_id: keyId } = created;
     printMessage(`created device ${id} in project ${projectName}; its key ${keyId} is shown only once:`);
@@ -56,8 +56,10 @@ class DeviceListCommand extends CommandRunner {
 })
 class DeviceMoveCommand extends CommandRunner {
   async run([deviceId = '']: string[], { to }: { to: string }): Promise<void> {
-    const { getProjectId, withAccess } = await import('./access-services.js');
-    await withAccess(async (services) => services.devices.move(deviceId, await getProjectId(services, to)));
+    const { COMMAND_LINE, getProjectId, withAccess } = await import('./access-services.js');
+    await withAccess(async (services) =>
+      services.devices.move(deviceId, await getProjectId(services, to), COMMAND_LINE),
+    );
     // A server caches a key that it has authenticated for that long.
     printLine(`device ${deviceId} is in project ${to}; every server rejects keys of its former project within 5 s`);
   }

@@ -40,10 +40,15 @@ class KeyCreateCommand extends CommandRunner {
     const body = await access.validateOptions(access.CreateKeyDto, members, OPTION_NAMES);
     const projectName = project ?? access.DEFAULT_PROJECT;
     const created = await access.withAccessToCreate(async (services) => {
-      if (isOperator) return services.keys.create({ projectId: null, role: 'operator', name: body.name });
+      if (isOperator)
+        return services.keys.create({ projectId: null, role: 'operator', name: body.name }, access.COMMAND_LINE);
       const projectId =
-        project === undefined ? await services.projects.ensureDefault() : await access.getProjectId(services, project);
-      return access.withOptionNames(OPTION_NAMES, () => services.keys.createFromBody(projectId, body));
+        project === undefined
+          ? await services.projects.ensureDefault(access.COMMAND_LINE)
+          : await access.getProjectId(services, project);
+      return access.withOptionNames(OPTION_NAMES, () =>
+        services.keys.createFromBody(projectId, body, access.COMMAND_LINE),
+      );
     });
     const scope = isOperator ? 'for all projects' : `in project ${projectName}`;
     printMessage(`created ${created.role} key ${created.key_id} ${scope}; it is shown only once:`);
@@ -138,7 +143,7 @@ abstract class KeyChangeCommand extends CommandRunner {
     const body = await access.validateOptions(access.UpdateKeyDto, members, names);
     await access.withAccess(async (services) => {
       const projectId = await getScopeProjectId(services, scope);
-      return access.withOptionNames(names, () => services.keys.update(projectId, keyId, body));
+      return access.withOptionNames(names, () => services.keys.update(projectId, keyId, body, access.COMMAND_LINE));
     });
   }
 
@@ -195,7 +200,7 @@ class KeyRotateCommand extends KeyChangeCommand {
       { overlap_seconds: '--overlap' },
     );
     const created = await access.withAccessToCreate(async (services) =>
-      services.keys.rotate(await getScopeProjectId(services, scope), keyId, body),
+      services.keys.rotate(await getScopeProjectId(services, scope), keyId, body, access.COMMAND_LINE),
     );
     printMessage(`created ${created.role} key ${created.key_id}, which replaces ${keyId}; it is shown only once:`);
     printLine(created.key);
@@ -217,8 +222,10 @@ class KeyRotateCommand extends KeyChangeCommand {
 })
 class KeyRevokeCommand extends KeyChangeCommand {
   async run([keyId = '']: string[], options: ScopeOptions): Promise<void> {
-    const { withAccess } = await import('./access-services.js');
-    await withAccess(async (services) => services.keys.revoke(await getScopeProjectId(services, options), keyId));
+    const { COMMAND_LINE, withAccess } = await import('./access-services.js');
+    await withAccess(async (services) =>
+      services.keys.revoke(await getScopeProjectId(services, options), keyId, COMMAND_LINE),
+    );
     // A server caches a key that it has authenticated for that long.
     printLine(`revoked key ${keyId}; every server rejects it within 5 s`);
   }

@@ -5,9 +5,10 @@ import { printLine, table } from './output.js';
 @SubCommand({ name: 'create', arguments: '<name>', description: 'create a project and print its id and name' })
 class ProjectCreateCommand extends CommandRunner {
   async run([name = '']: string[]): Promise<void> {
-    const { CreateProjectDto, validateOptions, withAccessToCreate } = await import('./access-services.js');
+    const { COMMAND_LINE, CreateProjectDto, validateOptions, withAccessToCreate } =
+      await import('./access-services.js');
     const body = await validateOptions(CreateProjectDto, { name }, { name: '<name>' });
-    const created = await withAccessToCreate(({ projects }) => projects.create(body.name));
+    const created = await withAccessToCreate(({ projects }) => projects.create(body.name, COMMAND_LINE));
     printLine(`${String(created.project_id)}  ${created.name}`);
   }
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { COMMAND_LINE } from '#audit';
 import { KeyService } from '#access';
 import { Config, createLog } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -391,9 +392,8 @@ describe('a key that is created while its device moves', () => {
       again = move(device_id, theirs);
       await waitForLockWaits(1);
       const { projectId } = theirs;
-      ({ key } = await api.app
-        .get(KeyService)
-        .create({ projectId, role: 'device', name: 'n', deviceId: device_id }, tx));
+      const newKey = { projectId, role: 'device', name: 'n', deviceId: device_id } as const;
+      ({ key } = (await api.app.get(KeyService).createIn(tx, newKey, COMMAND_LINE)).created);
     });
     expect([(await again)?.status, await statusOf(key)]).toEqual([200, 200]);
   });

@@ -1,3 +1,4 @@
+import { COMMAND_LINE } from '#audit';
 import { ACCESS_ENTITIES, AccessModule, Authentication, DeviceService, KeyService, ProjectService } from '#access';
 import { API, createHttpAdapter, prepareHttp, ProblemFilter, Rules } from '#http';
 import { ByteBudget, Config, createLog } from '#platform';
@@ -47,9 +48,9 @@ beforeAll(async () => {
   finishHttp();
   await app.listen(0, '127.0.0.1');
   origin = await app.getUrl();
-  const { project_id: projectId } = await app.get(ProjectService).create('key headers');
-  device = (await app.get(DeviceService).create(projectId, 'd-1')).key;
-  admin = (await app.get(KeyService).create({ projectId, role: 'admin', name: 'admin' })).key;
+  const { project_id: projectId } = await app.get(ProjectService).create('key headers', COMMAND_LINE);
+  device = (await app.get(DeviceService).create(projectId, 'd-1', COMMAND_LINE)).key;
+  admin = (await app.get(KeyService).create({ projectId, role: 'admin', name: 'admin' }, COMMAND_LINE)).key;
 });
 afterAll(async () => {
   await app.close();

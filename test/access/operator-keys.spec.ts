@@ -1,3 +1,4 @@
+import { COMMAND_LINE } from '#audit';
 import { KeyService } from '#access';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
@@ -45,7 +46,9 @@ function rotate(keyId: string, body: object = {}) {
 }
 
 function create(expiresAt: Date | null = null): Promise<Key> {
-  return api.app.get(KeyService).create({ projectId: null, role: 'operator', name: 'another', expiresAt });
+  return api.app
+    .get(KeyService)
+    .create({ projectId: null, role: 'operator', name: 'another', expiresAt }, COMMAND_LINE);
 }
 
 async function list(path = ''): Promise<Page> {

@@ -20,6 +20,7 @@ describe('stowage', () => {
       'project',
       'key',
       'device',
+      'audit',
       'demo [options]',
       'shell',
     ]) {

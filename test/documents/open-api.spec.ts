@@ -27,6 +27,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'DELETE /api/v1/operator-keys/{key_id}': 'revokeOperatorKey',
   'GET /api/v1/me': 'getMe',
   'GET /api/v1/usage': 'getUsage',
+  'GET /api/v1/audit': 'listAuditEntries',
   'GET /api/v1/devices': 'listDevices',
   'POST /api/v1/devices': 'createDevice',
   'GET /api/v1/devices/{device_id}': 'getDevice',
@@ -321,6 +322,7 @@ describe('the examples in the OpenAPI document', () => {
     expect((await perform('GET /api/v1/usage', admin)).json()).toMatchObject({
       limits: { objects: null, bytes: null },
     });
+    expect((await perform('GET /api/v1/audit', operatorKey)).json()).toMatchObject({ results: expect.any(Array) });
   });
 
   it('work for operator keys', async () => {

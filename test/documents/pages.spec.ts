@@ -50,7 +50,7 @@ describe('GET /api/v1/', () => {
       });
       for (const [name, url] of Object.entries(listing)) {
         const { admin, analyst } = project.keys;
-        const isOfOperator = ['projects', 'operator_keys'].includes(name);
+        const isOfOperator = ['projects', 'operator_keys', 'audit'].includes(name);
         const key = isOfOperator ? api.operatorKey : name === 'usage' ? admin : analyst;
         const reply = await api.call('GET', url, { key });
         // It requires device_id.

@@ -75,7 +75,7 @@ class BodiesModule {}
 function authenticate(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', (request, _reply, done) => {
     if (request.headers['x-api-key'] !== undefined)
-      request.principal = { keyId: '1', role: 'admin', projectId: 1, deviceId: null };
+      request.principal = { keyId: '1', keyName: 'key', role: 'admin', projectId: 1, deviceId: null };
     if (request.headers['x-reject'] === undefined) done();
     else done(new Problem('unavailable', { detail: 'All slots are in use.' }));
   });

@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import { FIRST_START } from '#audit';
 import { KeyService } from '#access';
 import { Config, createLog } from '#platform';
 import type { Type } from '@nestjs/common';
@@ -32,7 +33,8 @@ export class TestApp extends TestApi {
     try {
       const app = await createApp(config, db, createLog('silent'), feeds);
       await app.listen(0, '127.0.0.1');
-      await app.get(KeyService).ensure({ projectId: null, role: 'operator', name: 'test operator' }, RUN.operatorKey);
+      const operator = { projectId: null, role: 'operator', name: 'test operator' } as const;
+      await app.get(KeyService).ensure(operator, RUN.operatorKey, FIRST_START);
       return new TestApp(app, db, await app.getUrl());
     } catch (error) {
       await db.close();

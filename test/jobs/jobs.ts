@@ -66,6 +66,7 @@ export function waitForJob(api: TestApi, key: string, job: Pick<Job, 'url'>): Pr
 export function writeRequest(fields: Pick<WriteRequest, 'projectId' | 'body'> & Partial<WriteRequest>): WriteRequest {
   return {
     role: 'producer',
+    actor: { keyId: '1', role: 'producer', name: 'key', requestId: null, address: null },
     params: {},
     query: {},
     preconditions: {},

@@ -47,6 +47,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'DELETE /operator-keys/{key_id}': { roles: ['operator'] },
   'GET /me': { roles: ROLES },
   'GET /usage': { roles: ['admin'] },
+  'GET /audit': { roles: OF_PROJECTS },
   'GET /devices': { roles: READERS },
   'POST /devices': { roles: ['admin'], body: { device_id: 'new' } },
   'GET /devices/{device_id}': { roles: READERS },

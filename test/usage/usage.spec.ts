@@ -48,11 +48,11 @@ describe('GET /usage', () => {
     await server.call('GET', '/objects', { key: client.project.keys.analyst });
     await server.call('GET', '/projects', { key: client.project.keys.analyst });
     await server.stop();
-    // Neither the address that does not exist nor the operator's requests are of the project.
+    // A rejected request counts; neither the address that does not exist nor the operator's requests are of the project.
     const [row] = await api.db.sql(`SELECT requests FROM project_requests WHERE project_id = $1`, [
       client.project.projectId,
     ]);
-    expect(row).toEqual({ requests: String(before + 3) });
+    expect(row).toEqual({ requests: String(before + 4) });
   });
 });
 

@@ -1,3 +1,4 @@
+import { AuditModule } from '#audit';
 import { LimitsModule } from '#limits';
 import { Config } from '#platform';
 import { Module } from '@nestjs/common';
@@ -17,7 +18,7 @@ import { ProjectController } from './project.controller.js';
 import { ProjectService } from './project.service.js';
 
 @Module({
-  imports: [TypeOrmModule.forFeature(ACCESS_ENTITIES), LimitsModule],
+  imports: [TypeOrmModule.forFeature(ACCESS_ENTITIES), LimitsModule, AuditModule],
   controllers: [ProjectController, KeyController, OperatorKeyController, MeController, DeviceController],
   providers: [
     { provide: KeySecret, inject: [Config], useFactory: (config: Config) => KeySecret.load(config) },

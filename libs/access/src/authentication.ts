@@ -1,4 +1,5 @@
-import { API, Problem, type Principal, type Role } from '#http';
+import { DeniedRequests } from '#audit';
+import { API, Problem, PROBLEMS, type Principal, type Role } from '#http';
 import { RateLimits } from '#limits';
 import { Injectable } from '@nestjs/common';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -13,6 +14,7 @@ export class Authentication {
   constructor(
     private readonly keys: KeyService,
     private readonly limits: RateLimits,
+    private readonly denied: DeniedRequests,
   ) {}
 
   guard(fastify: FastifyInstance): void {
@@ -21,8 +23,13 @@ export class Authentication {
       if (roles === 'anyone' || !isOfApi(request)) return;
       const principal = await this.authenticate(request);
       this.limits.admit(request, principal);
-      if (roles?.includes(principal.role) !== true) throw forbidden(principal.role, roles ?? []);
       request.principal = principal;
+      if (roles?.includes(principal.role) !== true) throw forbidden(principal.role, roles ?? []);
+    });
+    // Also those that a handler rejects.
+    fastify.addHook('onResponse', (request, reply, done) => {
+      if (reply.statusCode === PROBLEMS.forbidden.status && request.principal !== undefined) this.denied.add(request);
+      done();
     });
   }
 

@@ -1,3 +1,4 @@
+import { type Actor, CurrentActor } from '#audit';
 import {
   API,
   ApiPreconditions,
@@ -39,10 +40,11 @@ export class DeviceController {
   async createDevice(
     @ProjectId() projectId: number,
     @Body() body: CreateDeviceDto,
+    @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<CreatedDeviceDto> {
-    const device = await this.devices.create(projectId, body.device_id);
+    const device = await this.devices.create(projectId, body.device_id, actor);
     reply.header('Location', `${baseUrl(request)}/devices/${encodeURIComponent(body.device_id)}`);
     return device;
   }
@@ -81,10 +83,11 @@ export class DeviceController {
   async moveDevice(
     @Param('device_id') deviceId: string,
     @Body() body: MoveDeviceDto,
+    @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<DeviceDto> {
-    const device = await this.devices.move(deviceId, body.project_id, preconditionsOf(request));
+    const device = await this.devices.move(deviceId, body.project_id, actor, preconditionsOf(request));
     reply.header('ETag', etagOfJson(device));
     return device;
   }

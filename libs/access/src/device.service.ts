@@ -1,3 +1,4 @@
+import { AuditLog, type Actor, type NewAuditEntry } from '#audit';
 import { checkPreconditions, etagOfJson, Problem, type Preconditions, type Principal } from '#http';
 import { Database, isUniqueViolation, Sequence } from '#database';
 import { Injectable } from '@nestjs/common';
@@ -13,6 +14,7 @@ export class DeviceService {
     private readonly store: DeviceStore,
     private readonly keys: KeyService,
     private readonly projects: ProjectService,
+    private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
   ) {}
@@ -21,13 +23,16 @@ export class DeviceService {
    * Creates a device together with its first key.
    * @throws Problem conflict when the id exists in any project; the problem does not reveal which
    */
-  async create(projectId: number, deviceId: string): Promise<CreatedDeviceDto> {
+  async create(projectId: number, deviceId: string, actor: Actor): Promise<CreatedDeviceDto> {
     const device = { device_id: deviceId, project_id: projectId, seq: this.sequence.next().toString() };
     try {
       return await this.database.transaction(async (tx) => {
         await this.store.insert(device, tx);
         const newKey = { projectId, role: 'device', name: 'created with the device', deviceId } as const;
-        const { key_id, key } = await this.keys.create(newKey, tx);
+        const { created, entry } = await this.keys.createIn(tx, newKey, actor);
+        const { key_id, key } = created;
+        const target = { type: 'device', id: deviceId } as const;
+        await this.audit.append(tx, { projectId, actor, action: 'device.create', target, details: { key_id } }, entry);
         return { device_id: deviceId, key_id, key };
       });
     } catch (error) {
@@ -60,7 +65,7 @@ export class DeviceService {
    * Moving it to its current project changes nothing.
    * @throws Problem not-found; invalid-body for an unknown project; precondition-failed
    */
-  async move(deviceId: string, projectId: number, preconditions: Preconditions = {}): Promise<DeviceDto> {
+  async move(deviceId: string, projectId: number, actor: Actor, preconditions: Preconditions = {}): Promise<DeviceDto> {
     try {
       return await this.database.transaction(async (tx) => {
         const device = await this.store.lock(deviceId, tx);
@@ -69,7 +74,15 @@ export class DeviceService {
         checkPreconditions(preconditions, etagOfJson(device), PRECONDITION_RULES);
         if (device.project_id === projectId) return device;
         await this.store.move(deviceId, projectId, tx);
-        await this.keys.revokeOfDevice(deviceId, tx);
+        const revokedKeys = await this.keys.revokeOfDevice(deviceId, tx);
+        // Each of the two projects learns only about itself.
+        const target = { type: 'device', id: deviceId } as const;
+        const entry = { actor, action: 'device.move', target } as const satisfies Partial<NewAuditEntry>;
+        await this.audit.append(
+          tx,
+          { ...entry, projectId: device.project_id, details: { direction: 'out', revoked_keys: revokedKeys } },
+          { ...entry, projectId, details: { direction: 'in' } },
+        );
         return { ...device, project_id: projectId };
       });
     } finally {

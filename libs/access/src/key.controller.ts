@@ -1,3 +1,4 @@
+import { type Actor, CurrentActor } from '#audit';
 import {
   API,
   ApiPreconditions,
@@ -44,11 +45,12 @@ export class KeyController {
     @CurrentPrincipal() principal: Principal,
     @Param('project_id') id: string,
     @Body() body: CreateKeyDto,
+    @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<CreatedKeyDto> {
     const { project_id } = await this.projects.get(principal, id);
-    const key = await this.keys.createFromBody(project_id, body);
+    const key = await this.keys.createFromBody(project_id, body, actor);
     reply.header('Location', `${baseUrl(request)}/projects/${String(project_id)}/keys/${key.key_id}`);
     return key;
   }
@@ -102,11 +104,12 @@ export class KeyController {
     @Param('project_id') id: string,
     @Param('key_id') keyId: string,
     @Body() body: UpdateKeyDto,
+    @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<KeyDto> {
     const { project_id } = await this.projects.get(principal, id);
-    const key = await this.keys.update(project_id, keyId, body, preconditionsOf(request));
+    const key = await this.keys.update(project_id, keyId, body, actor, preconditionsOf(request));
     reply.header('ETag', etagOfJson(key));
     return key;
   }
@@ -125,11 +128,12 @@ export class KeyController {
     @Param('project_id') id: string,
     @Param('key_id') keyId: string,
     @Body() body: RotateKeyDto,
+    @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<CreatedKeyDto> {
     const { project_id } = await this.projects.get(principal, id);
-    const key = await this.keys.rotate(project_id, keyId, body);
+    const key = await this.keys.rotate(project_id, keyId, body, actor);
     reply.header('Location', `${baseUrl(request)}/projects/${String(project_id)}/keys/${key.key_id}`);
     return key;
   }
@@ -149,9 +153,10 @@ export class KeyController {
     @CurrentPrincipal() principal: Principal,
     @Param('project_id') id: string,
     @Param('key_id') keyId: string,
+    @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
   ): Promise<void> {
     const { project_id } = await this.projects.get(principal, id);
-    await this.keys.revoke(project_id, keyId, preconditionsOf(request));
+    await this.keys.revoke(project_id, keyId, actor, preconditionsOf(request));
   }
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { AuditLog, type Actor, type NewAuditEntry } from '#audit';
 import { Database, Sequence, type Queryable } from '#database';
 import { checkPreconditions, etagOfJson, Problem, type Preconditions, type Principal, type Role } from '#http';
 import { mayBeKey, toUtc } from '#platform';
@@ -48,6 +49,7 @@ export class KeyService {
   constructor(
     private readonly store: KeyStore,
     private readonly devices: DeviceStore,
+    private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly secret: KeySecret,
@@ -70,7 +72,8 @@ export class KeyService {
       return null;
     }
     this.worked.set(cacheKey, true);
-    const principal = { keyId: row.key_id, role: row.role, projectId: row.project_id, deviceId: row.device_id };
+    const { key_id: keyId, name: keyName, role, project_id: projectId, device_id: deviceId } = row;
+    const principal = { keyId, keyName, role, projectId, deviceId };
     // A row that was read before a change must not enter the cache after it.
     if (changes === this.changes)
       this.cache.set(cacheKey, { principal, expiresAtMs: row.expires_at?.getTime() ?? Infinity });
@@ -84,29 +87,35 @@ export class KeyService {
   }
 
   /** Creates a key as a request body describes it. @throws Problem invalid-body for rules about more than one member */
-  async createFromBody(projectId: number, body: CreateKeyDto): Promise<CreatedKeyDto> {
+  async createFromBody(projectId: number, body: CreateKeyDto, actor: Actor): Promise<CreatedKeyDto> {
     const expiresAt = parseExpiry(body.expires_at ?? null);
     const deviceId = body.device_id ?? null;
     if (body.role === 'device' && deviceId === null) throw invalid('/device_id', 'is required for the role device');
     if (body.role !== 'device' && deviceId !== null) throw invalid('/device_id', 'is allowed for the role device only');
     const key = { projectId, role: body.role, name: body.name, expiresAt, deviceId };
-    if (deviceId === null) return this.create(key);
     return this.database.transaction(async (tx) => {
-      if (!(await this.devices.lockShared(projectId, deviceId, tx)))
+      if (deviceId !== null && !(await this.devices.lockShared(projectId, deviceId, tx)))
         throw invalid('/device_id', 'does not exist in this project');
-      return this.create(key, tx);
+      return this.insertRecorded(tx, key, makeKey(key.role), actor);
     });
   }
 
   /** Creates a key and returns it together with its secret, which is not stored. */
-  create(key: NewKey, on: Queryable = this.database): Promise<CreatedKeyDto> {
-    return this.insert(key, makeKey(key.role), on);
+  create(key: NewKey, actor: Actor): Promise<CreatedKeyDto> {
+    return this.database.transaction((tx) => this.insertRecorded(tx, key, makeKey(key.role), actor));
+  }
+
+  /** The same in a transaction, whose owner appends the entry for the audit log. */
+  async createIn(tx: Queryable, key: NewKey, actor: Actor): Promise<{ created: CreatedKeyDto; entry: NewAuditEntry }> {
+    const created = await this.insert(tx, key, makeKey(key.role));
+    return { created, entry: createdEntry(key, created, actor) };
   }
 
   /** Creates a key that `listFirstKeys` returns until one of these keys is used. */
-  async createFirst(key: NewKey): Promise<void> {
+  async createFirst(key: NewKey, actor: Actor): Promise<void> {
     const nonce = randomBytes(32);
-    await this.insert(key, deriveKey(key.role, this.secret.value, nonce), this.database, nonce);
+    const secret = deriveKey(key.role, this.secret.value, nonce);
+    await this.database.transaction((tx) => this.insertRecorded(tx, key, secret, actor, nonce));
   }
 
   /** Returns the keys of the first start, unless one of them has been used. */
@@ -121,9 +130,9 @@ export class KeyService {
   }
 
   /** Creates the key of a setting unless it exists, or existed and was revoked. */
-  async ensure(key: NewKey, secret: string): Promise<void> {
+  async ensure(key: NewKey, secret: string, actor: Actor): Promise<void> {
     if (await this.store.existsByHash(hashOf(secret, this.secret.value))) return;
-    await this.insert(key, secret, this.database);
+    await this.database.transaction((tx) => this.insertRecorded(tx, key, secret, actor));
   }
 
   /** Whether a key with this role was ever created in this project. */
@@ -149,6 +158,7 @@ export class KeyService {
     projectId: number | null,
     keyId: string,
     { name, expires_at: expiresAt }: UpdateKeyDto,
+    actor: Actor,
     preconditions: Preconditions = {},
   ): Promise<KeyDto> {
     const expiry = expiresAt === undefined ? undefined : toTime(parseExpiry(expiresAt));
@@ -159,7 +169,11 @@ export class KeyService {
       const expires_at = expiry === undefined ? key.expires_at : expiry;
       if (isLast && isEarlier(expires_at, key.expires_at)) throw lastOperatorKey(keyId);
       checkPreconditions(preconditions, etagOfJson(key), PRECONDITION_RULES);
-      return this.store.update(keyId, { name: name ?? key.name, expires_at }, tx);
+      const changed = await this.store.update(keyId, { name: name ?? key.name, expires_at }, tx);
+      const details = changesOf(key, changed);
+      if (Object.keys(details).length > 0)
+        await this.audit.append(tx, { projectId, actor, action: 'key.update', target: targetOf(keyId), details });
+      return changed;
     });
   }
 
@@ -174,6 +188,7 @@ export class KeyService {
     projectId: number | null,
     keyId: string,
     { overlap_seconds: overlapSeconds = OVERLAP_SECONDS_DEFAULT }: RotateKeyDto,
+    actor: Actor,
   ): Promise<CreatedKeyDto> {
     const { device_id: deviceId } = await this.get(projectId, keyId);
     return this.changeKey(keyId, async (tx) => {
@@ -183,7 +198,12 @@ export class KeyService {
       if (key.status !== 'active') throw notActive(key, 'cannot be rotated');
       await this.store.expireBy(keyId, new Date(Date.now() + overlapSeconds * 1_000), tx);
       const { name, role } = key;
-      return this.create({ projectId, role, name, expiresAt: toDate(key.expires_at), deviceId }, tx);
+      const newKey = { projectId, role, name, expiresAt: toDate(key.expires_at), deviceId };
+      const { created, entry } = await this.createIn(tx, newKey, actor);
+      const details = { new_key_id: created.key_id, overlap_seconds: overlapSeconds };
+      const rotated = { projectId, actor, action: 'key.rotate' as const, target: targetOf(keyId), details };
+      await this.audit.append(tx, rotated, entry);
+      return created;
     });
   }
 
@@ -192,24 +212,29 @@ export class KeyService {
    * @param projectId null for an operator key
    * @throws Problem not-found; precondition-failed
    */
-  async revoke(projectId: number | null, keyId: string, preconditions: Preconditions = {}): Promise<void> {
-    await this.changeKey(keyId, (tx) => this.revokeIn(tx, projectId, keyId, preconditions));
+  async revoke(
+    projectId: number | null,
+    keyId: string,
+    actor: Actor,
+    preconditions: Preconditions = {},
+  ): Promise<void> {
+    await this.changeKey(keyId, (tx) => this.revokeIn(tx, projectId, keyId, actor, preconditions));
   }
 
   /**
    * Revokes an operator key unless no other one works: without one, no request can create a project or its first key.
    * @throws Problem not-found; last-operator-key; precondition-failed
    */
-  async revokeOperatorKey(keyId: string, preconditions: Preconditions): Promise<void> {
+  async revokeOperatorKey(keyId: string, actor: Actor, preconditions: Preconditions): Promise<void> {
     await this.changeKey(keyId, async (tx) => {
       if (await this.isLastOperatorKey(keyId, tx)) throw lastOperatorKey(keyId);
-      await this.revokeIn(tx, null, keyId, preconditions);
+      await this.revokeIn(tx, null, keyId, actor, preconditions);
     });
   }
 
-  /** Revokes all keys of a device when the transaction is committed; call `forgetDevice` then. */
-  async revokeOfDevice(deviceId: string, tx: Queryable): Promise<void> {
-    await this.store.revokeOfDevice(deviceId, tx);
+  /** Revokes all keys of a device when the transaction is committed; call `forgetDevice` then. @returns their number */
+  revokeOfDevice(deviceId: string, tx: Queryable): Promise<number> {
+    return this.store.revokeOfDevice(deviceId, tx);
   }
 
   /** Removes the keys of a device from the cache. */
@@ -217,10 +242,23 @@ export class KeyService {
     this.forget((principal) => principal.deviceId === deviceId);
   }
 
-  private async insert(
+  /** Creates a key in a transaction that does nothing afterwards. */
+  private async insertRecorded(
+    tx: Queryable,
     key: NewKey,
     secret: string,
-    on: Queryable,
+    actor: Actor,
+    nonce: Buffer | null = null,
+  ): Promise<CreatedKeyDto> {
+    const created = await this.insert(tx, key, secret, nonce);
+    await this.audit.append(tx, createdEntry(key, created, actor));
+    return created;
+  }
+
+  private async insert(
+    tx: Queryable,
+    key: NewKey,
+    secret: string,
     nonce: Buffer | null = null,
   ): Promise<CreatedKeyDto> {
     const row: NewKeyRow = {
@@ -234,7 +272,7 @@ export class KeyService {
       expires_at: key.expiresAt ?? null,
       nonce,
     };
-    await this.store.insert(row, on);
+    await this.store.insert(row, tx);
     return { ...toKeyDto({ ...row, revoked_at: null, last_used_at: null }), key: secret };
   }
 
@@ -265,11 +303,15 @@ export class KeyService {
     tx: Queryable,
     projectId: number | null,
     keyId: string,
+    actor: Actor,
     preconditions: Preconditions,
   ): Promise<void> {
     const key = await this.lock(projectId, keyId, tx);
     checkPreconditions(preconditions, etagOfJson(key), PRECONDITION_RULES);
-    if (key.status !== 'revoked') await this.store.revoke(keyId, tx);
+    if (key.status === 'revoked') return;
+    await this.store.revoke(keyId, tx);
+    const details = { name: key.name };
+    await this.audit.append(tx, { projectId, actor, action: 'key.revoke', target: targetOf(keyId), details });
   }
 
   private forget(matches: (principal: Principal) => boolean): void {
@@ -284,6 +326,22 @@ export class KeyService {
     // No request fails because of it: a full disk must not stop reads.
     await this.store.recordUse(key, now).catch(() => undefined);
   }
+}
+
+function targetOf(keyId: string): { type: 'key'; id: string } {
+  return { type: 'key', id: keyId };
+}
+
+function createdEntry({ projectId, deviceId }: NewKey, created: CreatedKeyDto, actor: Actor): NewAuditEntry {
+  const { key_id, name, role, expires_at } = created;
+  const details = { name, role, expires_at, ...(deviceId == null ? {} : { device_id: deviceId }) };
+  return { projectId, actor, action: 'key.create', target: targetOf(key_id), details };
+}
+
+/** The old and new values of the members that a change has changed. */
+function changesOf(from: KeyDto, to: KeyDto): Record<string, unknown> {
+  const names = (['name', 'expires_at'] as const).filter((name) => from[name] !== to[name]);
+  return Object.fromEntries(names.map((name) => [name, { from: from[name], to: to[name] }]));
 }
 
 function invalid(pointer: string, detail: string): Problem {

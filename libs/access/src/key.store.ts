@@ -56,14 +56,14 @@ type KeyRow = Omit<Pick<ApiKeyEntity, (typeof KEY_COLUMNS)[number]>, TimeColumn>
 const FIND_WORKING_BY_HASH = {
   name: 'key.find-working-by-hash',
   text: `
-    SELECT key_id, project_id, role, device_id, expires_at, last_used_at, nonce
+    SELECT key_id, project_id, role, name, device_id, expires_at, last_used_at, nonce
     FROM api_keys WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)`,
 };
 
 /** A key as authentication needs it. */
 export type AuthenticationKey = Pick<
   ApiKeyEntity,
-  'key_id' | 'project_id' | 'role' | 'device_id' | 'expires_at' | 'last_used_at' | 'nonce'
+  'key_id' | 'project_id' | 'role' | 'name' | 'device_id' | 'expires_at' | 'last_used_at' | 'nonce'
 >;
 
 type AuthenticationRow = Omit<AuthenticationKey, 'expires_at' | 'last_used_at'> &
@@ -90,7 +90,7 @@ const EXPIRE_BY = `UPDATE api_keys SET expires_at = least(expires_at, $2), nonce
 
 const REVOKE = `UPDATE api_keys SET revoked_at = now() WHERE key_id = $1`;
 
-const REVOKE_OF_DEVICE = `UPDATE api_keys SET revoked_at = now() WHERE device_id = $1 AND revoked_at IS NULL`;
+const REVOKE_OF_DEVICE = `UPDATE api_keys SET revoked_at = now() WHERE device_id = $1 AND revoked_at IS NULL RETURNING key_id`;
 
 /** One statement: a failure between the time of use and the nonces would keep the nonces until another first use. */
 const RECORD_USE = `
@@ -118,8 +118,8 @@ export class KeyStore {
     private readonly config: Config,
   ) {}
 
-  async insert(row: NewKeyRow, on: Queryable = this.database): Promise<void> {
-    await on.query(
+  async insert(row: NewKeyRow, tx: Queryable): Promise<void> {
+    await tx.query(
       INSERT,
       NEW_KEY_COLUMNS.map((column) => row[column]),
     );
@@ -219,8 +219,9 @@ export class KeyStore {
     await tx.query(REVOKE, [keyId]);
   }
 
-  async revokeOfDevice(deviceId: string, tx: Queryable): Promise<void> {
-    await tx.query(REVOKE_OF_DEVICE, [deviceId]);
+  /** @returns the number of keys that it revoked */
+  async revokeOfDevice(deviceId: string, tx: Queryable): Promise<number> {
+    return (await tx.query(REVOKE_OF_DEVICE, [deviceId])).length;
   }
 
   /**

@@ -1,3 +1,4 @@
+import { type Actor, CurrentActor } from '#audit';
 import {
   API,
   ApiPreconditions,
@@ -67,10 +68,11 @@ export class OperatorKeyController {
   async updateOperatorKey(
     @Param('key_id') keyId: string,
     @Body() body: UpdateKeyDto,
+    @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<KeyDto> {
-    const key = await this.keys.update(null, keyId, body, preconditionsOf(request));
+    const key = await this.keys.update(null, keyId, body, actor, preconditionsOf(request));
     reply.header('ETag', etagOfJson(key));
     return key;
   }
@@ -87,10 +89,11 @@ export class OperatorKeyController {
   async rotateOperatorKey(
     @Param('key_id') keyId: string,
     @Body() body: RotateKeyDto,
+    @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<CreatedKeyDto> {
-    const key = await this.keys.rotate(null, keyId, body);
+    const key = await this.keys.rotate(null, keyId, body, actor);
     reply.header('Location', `${baseUrl(request)}/operator-keys/${key.key_id}`);
     return key;
   }
@@ -106,7 +109,11 @@ export class OperatorKeyController {
   @ApiPreconditions()
   @ApiResult(204)
   @ApiProblems('not-found', 'last-operator-key')
-  async revokeOperatorKey(@Param('key_id') keyId: string, @Req() request: FastifyRequest): Promise<void> {
-    await this.keys.revokeOperatorKey(keyId, preconditionsOf(request));
+  async revokeOperatorKey(
+    @Param('key_id') keyId: string,
+    @CurrentActor() actor: Actor,
+    @Req() request: FastifyRequest,
+  ): Promise<void> {
+    await this.keys.revokeOperatorKey(keyId, actor, preconditionsOf(request));
   }
 }

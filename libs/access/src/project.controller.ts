@@ -1,3 +1,4 @@
+import { type Actor, CurrentActor } from '#audit';
 import {
   API,
   ApiProblems,
@@ -33,10 +34,11 @@ export class ProjectController {
   @ApiProblems('malformed-request', 'invalid-body', 'conflict')
   async createProject(
     @Body() body: CreateProjectDto,
+    @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ProjectDto> {
-    const project = await this.projects.create(body.name);
+    const project = await this.projects.create(body.name, actor);
     reply.header('Location', `${baseUrl(request)}/projects/${String(project.project_id)}`);
     return project;
   }

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { AuditLog, type Actor } from '#audit';
 import { Config } from '#platform';
 import { Problem, type PageRequest, type Principal } from '#http';
 import {
@@ -25,19 +26,22 @@ export const DEFAULT_PROJECT = 'default';
 const PROJECT_COLUMNS = ['project_id', 'name', 'seq'] as const satisfies readonly (keyof ProjectEntity)[];
 type ProjectRow = Pick<ProjectEntity, (typeof PROJECT_COLUMNS)[number]>;
 
+const INSERT = `INSERT INTO projects (project_id, seq, name) VALUES ($1, $2, $3)`;
+
 const SELECT_BY_ID = `SELECT FROM projects WHERE project_id = $1`;
 
 @Injectable()
 export class ProjectService {
   constructor(
     @InjectRepository(ProjectEntity) private readonly projects: Repository<ProjectEntity>,
+    private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly config: Config,
   ) {}
 
   /** @throws Problem conflict when the name exists already */
-  async create(name: string): Promise<ProjectDto> {
+  async create(name: string, actor: Actor): Promise<ProjectDto> {
     const project: ProjectEntity = {
       project_id: randomInt(1, PROJECT_ID_MAX),
       seq: this.sequence.next().toString(),
@@ -47,11 +51,15 @@ export class ProjectService {
       bytes_max: null,
     };
     try {
-      await this.projects.insert(project);
+      await this.database.transaction(async (tx) => {
+        await tx.query(INSERT, [project.project_id, project.seq, name]);
+        const target = { type: 'project', id: String(project.project_id) } as const;
+        await this.audit.append(tx, { projectId: null, actor, action: 'project.create', target, details: { name } });
+      });
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
       // The random id exists: one case in 2^31.
-      if (!(await this.projects.existsBy({ name }))) return this.create(name);
+      if (!(await this.projects.existsBy({ name }))) return this.create(name, actor);
       throw new Problem('conflict', {
         detail: `The project name "${name}" exists already.`,
         errors: [{ pointer: '/name', detail: `"${name}" exists already` }],
@@ -65,15 +73,15 @@ export class ProjectService {
   }
 
   /** Returns the id of the project `default`, which is created if it does not exist. */
-  async ensureDefault(): Promise<number> {
+  async ensureDefault(actor: Actor): Promise<number> {
     const found = await this.findByName(DEFAULT_PROJECT);
     if (found !== null) return found.project_id;
     try {
-      return (await this.create(DEFAULT_PROJECT)).project_id;
+      return (await this.create(DEFAULT_PROJECT, actor)).project_id;
     } catch (error) {
       // Another process created it in between.
       if (!(error instanceof Problem && error.slug === 'conflict')) throw error;
-      return this.ensureDefault();
+      return this.ensureDefault(actor);
     }
   }
 

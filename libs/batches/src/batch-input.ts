@@ -1,3 +1,4 @@
+import type { Actor } from '#audit';
 import { ValidationErrors, type Preconditions, type Role } from '#http';
 import type { BatchObject } from './batch-object.js';
 
@@ -53,6 +54,7 @@ export interface BatchWrite {
   preconditions?: Preconditions | undefined;
   baseUrl: string;
   role: Role;
+  actor: Actor;
   /** Frees the slot of the request before the batch waits for one of `WriteSlots`. */
   releaseSlot?: (() => void) | undefined;
 }

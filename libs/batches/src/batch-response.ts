@@ -15,6 +15,8 @@ export interface BatchResult {
   change: UsageChange;
   /** Whether the batch may have objects that the request did not contain. */
   hasOtherObjects: boolean;
+  /** Number of objects that a replaced batch had. */
+  oldObjectCount?: number;
 }
 
 const DRY_RUN_OUTCOMES = { created: 'create', unchanged: 'none', replaced: 'replace', extended: 'extend' } as const;

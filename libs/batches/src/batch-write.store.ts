@@ -82,6 +82,9 @@ const DELETE_OBJECTS = {
     ${invalidateRollupsSql('deleted')}`,
 };
 
+/** The first ids of a batch in its order, for the audit log. */
+const FIRST_IDS = `SELECT object_id FROM objects WHERE project_id = $1 AND batch_id = $2 ORDER BY seq LIMIT $3`;
+
 const DELETE_BATCH = { name: 'batch.delete', text: `DELETE FROM batches WHERE project_id = $1 AND batch_id = $2` };
 
 /** COPY does not return the rows that it adds, so the objects of the batch are read again. */
@@ -231,6 +234,12 @@ export class BatchWriteStore {
   async clear(tx: Queryable, target: BatchTarget): Promise<UsageChange> {
     const [row] = await tx.query<{ objects: string; bytes: string }>(CLEAR, target);
     return { objects: Number(row?.objects), bytes: Number(row?.bytes) };
+  }
+
+  /** The ids of the first objects of a batch, in their order. */
+  async firstIds(tx: Queryable, target: BatchTarget, limit: number): Promise<string[]> {
+    const rows = await tx.query<{ object_id: string }>(FIRST_IDS, [...target, limit]);
+    return rows.map((row) => row.object_id);
   }
 
   /** Deletes a locked batch with its objects. */

@@ -1,3 +1,4 @@
+import { AuditLog, IDS_MAX, type Actor } from '#audit';
 import { checkPreconditions, Problem, type Preconditions } from '#http';
 import type { Receipt, WriteResponse } from '#jobs';
 import { Config } from '#platform';
@@ -36,6 +37,7 @@ type NotStored = { kind: 'invalid' } | { kind: 'retry' };
 export class BatchWriter {
   constructor(
     private readonly store: BatchWriteStore,
+    private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly usage: UsageStore,
@@ -78,7 +80,7 @@ export class BatchWriter {
    * @returns the number of objects that were deleted with it
    * @throws Problem not-found; batch-not-empty unless `cascade`; precondition-failed, precondition-required
    */
-  async delete(target: BatchTarget, cascade: boolean, preconditions: Preconditions): Promise<number> {
+  async delete(target: BatchTarget, cascade: boolean, preconditions: Preconditions, actor: Actor): Promise<number> {
     return this.database.transaction(async (tx) => {
       // Deleting the objects of a large batch may take longer than the timeout.
       if (cascade) await this.store.disableStatementTimeout(tx);
@@ -94,7 +96,11 @@ export class BatchWriter {
         });
       }
       checkPreconditions(preconditions, batchEtag(batch.revision), this.config.rules);
+      const ids = count === 0 ? [] : await this.store.firstIds(tx, target, IDS_MAX);
       await this.store.delete(tx, target);
+      const [projectId, id] = target;
+      const details = { object_count: count, object_ids: ids };
+      await this.audit.append(tx, { projectId, actor, action: 'batch.delete', target: { type: 'batch', id }, details });
       return count;
     });
   }
@@ -167,9 +173,20 @@ export class BatchWriter {
       await this.usage.add(tx, write.projectId, result.change);
       const response = batchResponse(write, result);
       if (write.isDryRun) tx.setRollbackOnly();
-      else await receipt?.(tx, response);
+      else {
+        await receipt?.(tx, response);
+        await this.recordReplacement(tx, write, result);
+      }
       return { kind: 'stored', response };
     });
+  }
+
+  private async recordReplacement(tx: Queryable, write: BatchWrite, result: BatchResult): Promise<void> {
+    if (result.kind !== 'replaced') return;
+    const { projectId, batchId, actor } = write;
+    const details = { old_object_count: result.oldObjectCount, object_count: Number(result.batch.object_count) };
+    const target = { type: 'batch', id: batchId } as const;
+    await this.audit.append(tx, { projectId, actor, action: 'batch.replace', target, details });
   }
 
   /** Plans how to store the batch, and stores it. */
@@ -269,7 +286,16 @@ export class BatchWriter {
       const isWhole = rejected.objects === rejectedBefore;
       const batch = await this.finish(tx, write, added.objects, isWhole ? digest : null);
       const change = { objects: added.objects - cleared.objects, bytes: added.bytes - cleared.bytes };
-      return { kind: 'replaced', batch, stored: added.objects, rejected, change, hasOtherObjects: false };
+      const oldObjectCount = Number(existing.object_count);
+      return {
+        kind: 'replaced',
+        batch,
+        stored: added.objects,
+        rejected,
+        change,
+        hasOtherObjects: false,
+        oldObjectCount,
+      };
     }
     const { added, staged } = await this.addStaged(tx, write, 'none', rejected);
     const kind = added.objects === 0 ? 'unchanged' : 'extended';

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { type Actor, CurrentActor } from '#audit';
 import type { Queryable } from '#database';
 import { ApiRespondAsync, WriteService } from '#jobs';
 import {
@@ -169,10 +170,12 @@ export class BatchController {
     @ProjectId() projectId: number,
     @Param('batch_id') batchId: string,
     @Query() query: DeleteBatchQuery,
+    @CurrentActor() actor: Actor,
     @Http() { request, reply }: HttpContext,
   ): Promise<void> {
     const cascade = query.cascade ?? false;
-    reply.chargedItems = await this.writer.delete([projectId, batchId], cascade, preconditionsOf(request));
+    const target = [projectId, batchId] as const;
+    reply.chargedItems = await this.writer.delete(target, cascade, preconditionsOf(request), actor);
   }
 
   /**

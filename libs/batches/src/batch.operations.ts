@@ -32,16 +32,16 @@ export class BatchOperations {
   }
 
   private async runCreate(request: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
-    const { projectId, baseUrl, role, releaseSlot } = request;
+    const { projectId, baseUrl, role, actor, releaseSlot } = request;
     const query: WriteBatchQuery = request.query;
     const isPartial = query.mode === 'partial';
     const { batchId = '', input } = await this.parser.parseJson(CreateBatchDto, jsonBody(request), isPartial);
-    const options = { isPartial, isDryRun: query.dry_run ?? false, baseUrl, role, releaseSlot };
+    const options = { isPartial, isDryRun: query.dry_run ?? false, baseUrl, role, actor, releaseSlot };
     return this.writer.write({ projectId, batchId, input, ifExists: 'reject', ...options }, receipt);
   }
 
   private async runPut(request: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
-    const { projectId, baseUrl, role, releaseSlot, preconditions } = request;
+    const { projectId, baseUrl, role, actor, releaseSlot, preconditions } = request;
     const query: PutBatchQuery = request.query;
     const isPartial = query.mode === 'partial';
     const batchId = pathParam(request, 'batch_id');
@@ -52,7 +52,7 @@ export class BatchOperations {
       throw new Problem('invalid-body', { detail: `batch_id ${detail}.`, errors: [{ pointer: '/batch_id', detail }] });
     }
     const ifExists = query.on_conflict ?? 'compare';
-    const options = { isPartial, isDryRun: query.dry_run ?? false, preconditions, baseUrl, role, releaseSlot };
+    const options = { isPartial, isDryRun: query.dry_run ?? false, preconditions, baseUrl, role, actor, releaseSlot };
     return this.writer.write({ projectId, batchId, input, ifExists, ...options }, receipt);
   }
 

@@ -1,3 +1,4 @@
+import { AuditModule } from '#audit';
 import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
 import { BatchEntity } from '#store';
@@ -15,7 +16,7 @@ import { WriteSlots } from './write-slots.js';
 
 /** Whole batches: created, replaced, listed, read and deleted. */
 @Module({
-  imports: [JobsModule, ObjectsModule, UsageModule, TypeOrmModule.forFeature([BatchEntity])],
+  imports: [AuditModule, JobsModule, ObjectsModule, UsageModule, TypeOrmModule.forFeature([BatchEntity])],
   controllers: [BatchController],
   providers: [BatchParser, BatchReadStore, BatchReader, BatchWriteStore, WriteSlots, BatchWriter, BatchOperations],
 })

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { AuditLog } from '#audit';
 import { canonicalNumber } from '#json';
 import {
   jsonBody,
@@ -18,7 +19,7 @@ import { FeedOperations, type FeedInput } from './feed-operations.js';
 import type { FeedList } from './feed-reader.js';
 import type { FeedWriteResult } from './feed-writer.js';
 import { parseItem, parseItems, type TypedCollection, type CollectionItem } from './typed-collection.js';
-import { ObjectService, ObjectStore } from '#objects';
+import { changeEntries, ObjectService, ObjectStore } from '#objects';
 import { pairsOf, type NewObjectRow, type ObjectRow } from '#store';
 
 /** The items of a request, and the objects that store them. */
@@ -35,6 +36,7 @@ export class CollectionService {
     private readonly operations: WriteOperations,
     private readonly objects: ObjectService,
     private readonly store: ObjectStore,
+    private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly config: Config,
@@ -99,7 +101,7 @@ export class CollectionService {
     request: WriteRequest,
     receipt: Receipt | undefined,
   ): Promise<WriteResponse> {
-    const { projectId, preconditions } = request;
+    const { projectId, preconditions, actor } = request;
     const objectId = pathParam(request, collection.idParam);
     const { givenId, data } = await parseItem(collection, jsonBody(request), this.config.limits.bodyLimitBytes);
     if (givenId !== undefined && givenId !== objectId) {
@@ -114,6 +116,7 @@ export class CollectionService {
       const row = await this.store.update(tx, { projectId, objectId, data, subject, observedAt });
       const response = itemResponse(collection, row);
       await receipt?.(tx, response);
+      await this.audit.append(tx, ...changeEntries({ projectId, actor, action: 'object.replace' }, current, row));
       return response;
     });
   }

@@ -4,7 +4,7 @@ import { Injectable } from '@nestjs/common';
 import { FeedWriter, type FeedWrite, type FeedWriteResult } from './feed-writer.js';
 
 /** The objects of a request to a feed. A feed adds the members that its response needs. */
-export interface FeedInput extends Omit<FeedWrite, 'projectId'> {
+export interface FeedInput extends Omit<FeedWrite, 'projectId' | 'actor'> {
   /** Whether `verify` has to be called. It costs a transaction of several statements. */
   needsVerification?: boolean;
 }
@@ -46,11 +46,12 @@ export class FeedOperations {
   ): Promise<WriteResponse> {
     const input = await stages.parse(request);
     const { batchId, objects, ifExists, needsVerification = false } = input;
-    const write: FeedWrite = { projectId: request.projectId, batchId, objects, ifExists };
+    const { projectId, actor } = request;
+    const write: FeedWrite = { projectId, actor, batchId, objects, ifExists };
     if (receipt === undefined && !needsVerification) {
       return stages.respond(input, await this.writer.write(write), request);
     }
-    return this.writer.transaction(write, async (tx, results) => {
+    return this.writer.transaction([write], async (tx, results) => {
       if (needsVerification) await stages.verify?.(tx, input, results, request);
       const response = stages.respond(input, results, request);
       await receipt?.(tx, response);

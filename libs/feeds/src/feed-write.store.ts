@@ -46,16 +46,23 @@ const LOCK_BATCHES = `
 const EXISTING = `
   SELECT o.object_id, o.batch_id, o.seq FROM objects AS o WHERE o.project_id = $1 AND o.object_id = ANY ($2::text[])`;
 
+/** Returns the ids of the objects whose content was another one; as text, because jsonb compares 1.0 and 1.00 as equal. */
 const REPLACE = `
   WITH new AS (SELECT * FROM jsonb_to_recordset($2::jsonb) AS o (i text, s text, t timestamptz, d jsonb, b int)),
   old_rows AS (SELECT ${ROLLUP_COLUMNS}, bytes FROM objects WHERE project_id = $1 AND object_id IN (SELECT i FROM new)),
+  others AS (
+    SELECT new.i FROM new JOIN objects AS e ON e.project_id = $1 AND e.object_id = new.i
+    WHERE (e.data::text, e.subject, e.observed_at)
+      IS DISTINCT FROM (new.d::text, new.s, coalesce(new.t, e.observed_at))
+  ),
   changed AS (
     UPDATE objects AS e SET data = new.d, bytes = new.b, subject = new.s, observed_at = coalesce(new.t, e.observed_at)
     FROM new WHERE e.project_id = $1 AND e.object_id = new.i
     RETURNING e.project_id, e.subject, e.observed_at, e.measure, e.bytes
   ),
   invalidated AS (${invalidateRollupsSql('(TABLE old_rows UNION ALL TABLE changed)')})
-  SELECT (SELECT sum(bytes) FROM changed) - (SELECT sum(bytes) FROM old_rows) AS bytes_added`;
+  SELECT (SELECT sum(bytes) FROM changed) - (SELECT sum(bytes) FROM old_rows) AS bytes_added,
+    array(SELECT i FROM others) AS ids`;
 
 const TOUCH = `
   UPDATE batches SET revision = $3, digest = NULL WHERE project_id = $1 AND batch_id = ANY ($2::text[])`;
@@ -91,7 +98,7 @@ export class FeedWriteStore {
 
   /**
    * Replaces the content of existing objects whose batches are locked.
-   * @returns what the transaction must add to the usage of the project
+   * @returns what the transaction must add to the usage of the project, and the ids of the objects that had other content
    */
   async replace(
     tx: Queryable,
@@ -99,10 +106,10 @@ export class FeedWriteStore {
     revision: bigint,
     objects: readonly NewObjectRow[],
     batchIds: readonly string[],
-  ): Promise<UsageChange> {
-    const [row] = await tx.query<{ bytes_added: string }>(REPLACE, [projectId, rowsOf(objects)]);
+  ): Promise<{ bytes: number; changedIds: Set<string> }> {
+    const [row] = await tx.query<{ bytes_added: string; ids: string[] }>(REPLACE, [projectId, rowsOf(objects)]);
     await tx.query(TOUCH, [projectId, batchIds, revision.toString()]);
-    return { objects: 0, bytes: Number(row?.bytes_added) };
+    return { bytes: Number(row?.bytes_added), changedIds: new Set(row?.ids) };
   }
 }
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { AuditLog, COMMAND_LINE } from '#audit';
 import { dataOf, type NewObjectRow } from '#store';
 import { UsageStore } from '#usage';
 import { FeedWriteStore } from './feed-write.store.js';
@@ -16,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => db.close());
 
 function writerOf({ database, sequence }: TestDatabase): FeedWriter {
-  return new FeedWriter(new FeedWriteStore(database), new UsageStore(database), database, sequence);
+  return new FeedWriter(new FeedWriteStore(database), new UsageStore(database), new AuditLog(), database, sequence);
 }
 
 function reading(objectId: string, value: number): NewObjectRow {
@@ -34,7 +35,7 @@ const writeObjects = (
   ifExists: 'keep' | 'replace' = 'replace',
   batchId = 'readings',
   by = writer,
-): Promise<FeedWriteResult[]> => by.write({ projectId: project, batchId, objects, ifExists });
+): Promise<FeedWriteResult[]> => by.write({ projectId: project, actor: COMMAND_LINE, batchId, objects, ifExists });
 
 async function stored(): Promise<Record<string, string>> {
   const rows = await db.sql<{ object_id: string; batch_id: string; value: string }>(
@@ -162,6 +163,7 @@ describe('a write of a feed', () => {
     const counting = new FeedWriter(
       new CountingStore(db.database),
       new UsageStore(db.database),
+      new AuditLog(),
       db.database,
       db.sequence,
     );
@@ -184,7 +186,13 @@ describe('a write of a feed', () => {
         throw Object.assign(new Error('the connection broke'), { code: '08006' });
       }
     }
-    const lossy = new FeedWriter(new LossyStore(db.database), new UsageStore(db.database), db.database, db.sequence);
+    const lossy = new FeedWriter(
+      new LossyStore(db.database),
+      new UsageStore(db.database),
+      new AuditLog(),
+      db.database,
+      db.sequence,
+    );
     expect(await writeObjects([reading('a', 1), reading('b', 2)], 'replace', 'readings', lossy)).toEqual([
       'added',
       'added',
@@ -217,10 +225,36 @@ describe('a write of a feed', () => {
     for (const [, objectCount, found] of await counts()) expect(objectCount).toBe(found);
   });
 
+  it('is recorded for each write of a group that replaced other content, in one chain', async () => {
+    await writeObjects([reading('a', 1), reading('b', 1)]);
+    const replaced = async (): Promise<unknown[]> =>
+      db.sql(`SELECT target_id, details FROM audit_entries WHERE project_id = $1 ORDER BY number`, [project]);
+    expect(await replaced()).toEqual([]);
+    // The first one is stored alone; the others share a transaction.
+    await Promise.all([
+      writeObjects([reading('a', 1)]),
+      writeObjects([reading('a', 2), reading('c', 1), reading('c', 2)]),
+      writeObjects([reading('b', 1), reading('d', 1)]),
+      writeObjects([reading('b', 3), reading('d', 1), reading('c', 9)]),
+      writeObjects([reading('d', 1)], 'keep'),
+    ]);
+    expect(await stored()).toMatchObject({ 'readings/a': '2', 'readings/b': '3', 'readings/c': '9' });
+    const rows = await replaced();
+    expect(rows).toHaveLength(4);
+    const [, second, third, fourth] = rows;
+    // Of the group as a whole `a` and `b` were other ones, and each write that contains them is recorded.
+    expect(second).toMatchObject({ target_id: 'a' });
+    expect(third).toMatchObject({ target_id: 'b' });
+    expect(fourth).toMatchObject({ target_id: null, details: '{"object_count":2,"object_ids":["b","c"]}' });
+  });
+
   it('commits or rolls back together with the rest of its transaction', async () => {
-    const write = { projectId: project, batchId: 'readings', objects: [reading('a', 1)], ifExists: 'replace' as const };
-    expect(await writer.transaction(write, (_tx, results) => Promise.resolve(results))).toEqual(['added']);
-    const failing = writer.transaction({ ...write, objects: [reading('b', 2)] }, () => Promise.reject(new Error('no')));
+    const target = { projectId: project, actor: COMMAND_LINE, batchId: 'readings', ifExists: 'replace' as const };
+    const write = { ...target, objects: [reading('a', 1)] };
+    expect(await writer.transaction([write], (_tx, results) => Promise.resolve(results))).toEqual(['added']);
+    const failing = writer.transaction([{ ...write, objects: [reading('b', 2)] }], () =>
+      Promise.reject(new Error('no')),
+    );
     await expect(failing).rejects.toThrow('no');
     expect(await stored()).toEqual({ 'readings/a': '1' });
   });

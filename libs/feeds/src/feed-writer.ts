@@ -1,3 +1,4 @@
+import { AuditLog, boundedIds, type Actor, type NewAuditEntry } from '#audit';
 import {
   Database,
   isDataError,
@@ -30,6 +31,7 @@ const STORING_PER_PROJECT = 2;
 
 export interface FeedWrite {
   projectId: number;
+  actor: Actor;
   /** Created where it does not exist. */
   batchId: string;
   objects: readonly NewObjectRow[];
@@ -39,6 +41,12 @@ export interface FeedWrite {
 
 /** The result for one object. */
 export type FeedWriteResult = 'added' | 'replaced' | 'kept';
+
+/** The results of a transaction, one for each object, and the ids of the objects whose content each write has replaced. */
+interface Merged {
+  results: FeedWriteResult[];
+  replacedIds: ReadonlySet<string>[];
+}
 
 /** Writes that wait while others are being stored. */
 interface Queue {
@@ -71,6 +79,7 @@ export class FeedWriter implements OnApplicationShutdown {
   constructor(
     private readonly store: FeedWriteStore,
     private readonly usage: UsageStore,
+    private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
   ) {}
@@ -104,20 +113,26 @@ export class FeedWriter implements OnApplicationShutdown {
   }
 
   /**
-   * Stores the objects in a transaction of their own, and runs the work in it after them.
+   * Stores the objects of some writes in a transaction of their own, runs the work in it after them, and records each write that
+   * has replaced other content.
+   * @param writes at least one, all with the same project, batch and `ifExists`
    * @returns the result of the work @throws Problem unavailable where races are lost repeatedly
    */
   async transaction<T>(
-    write: FeedWrite,
+    writes: readonly FeedWrite[],
     work: (tx: Queryable, results: readonly FeedWriteResult[]) => Promise<T>,
   ): Promise<T> {
     for (let attempt = 1; attempt <= RACE_ATTEMPTS; attempt++) {
       try {
         const done = await this.database.transaction(async (tx) => {
-          const results = await this.merge(tx, write);
-          if (results !== null) return { value: await work(tx, results) };
-          tx.setRollbackOnly();
-          return null;
+          const merged = await this.merge(tx, writes);
+          if (merged === null) {
+            tx.setRollbackOnly();
+            return null;
+          }
+          const value = await work(tx, merged.results);
+          await this.audit.append(tx, ...replacementEntries(writes, merged.replacedIds));
+          return { value };
         });
         if (done !== null) return done.value;
       } catch (error) {
@@ -142,11 +157,8 @@ export class FeedWriter implements OnApplicationShutdown {
 
   /** Never fails: each write is resolved or rejected. */
   private async storeGroup(group: readonly QueuedWrite[]): Promise<void> {
-    const [first] = group;
-    if (first === undefined) return;
     try {
-      const objects = group.flatMap(({ write }) => write.objects);
-      const results = await this.storeAll({ ...first.write, objects });
+      const results = await this.storeAll(group.map(({ write }) => write));
       let start = 0;
       for (const { write, resolve } of group) resolve(results.slice(start, (start += write.objects.length)));
     } catch (error) {
@@ -157,7 +169,8 @@ export class FeedWriter implements OnApplicationShutdown {
   }
 
   /** Adds the objects in one statement; where one exists, merges them in a transaction. */
-  private async storeAll(write: FeedWrite): Promise<readonly FeedWriteResult[]> {
+  private async storeAll(writes: readonly FeedWrite[]): Promise<readonly FeedWriteResult[]> {
+    const write = mergedWrite(writes);
     const { projectId, batchId, objects } = write;
     if (hasDistinctIds(objects)) {
       const seq = this.sequence.next(objects.length);
@@ -169,7 +182,7 @@ export class FeedWriter implements OnApplicationShutdown {
         if (await this.isStored(write, seq)) return objects.map(() => 'added');
       }
     }
-    return this.transaction(write, (_, results) => Promise.resolve(results));
+    return this.transaction(writes, (_, results) => Promise.resolve(results));
   }
 
   /** Whether an earlier attempt, whose acknowledgement was lost, has stored the objects. */
@@ -181,10 +194,8 @@ export class FeedWriter implements OnApplicationShutdown {
   }
 
   /** Adds, replaces or keeps each object; null where an object is in a batch that is not locked. */
-  private async merge(
-    tx: Transaction,
-    { projectId, batchId, objects, ifExists }: FeedWrite,
-  ): Promise<FeedWriteResult[] | null> {
+  private async merge(tx: Transaction, writes: readonly FeedWrite[]): Promise<Merged | null> {
+    const { projectId, batchId, objects, ifExists } = mergedWrite(writes);
     const unique = new Map<string, NewObjectRow>();
     for (const one of objects) if (ifExists === 'replace' || !unique.has(one.objectId)) unique.set(one.objectId, one);
     const ids = [...unique.keys()];
@@ -199,10 +210,12 @@ export class FeedWriter implements OnApplicationShutdown {
     const pick = (list: string[]): NewObjectRow[] => list.flatMap((id) => unique.get(id) ?? []);
 
     const change = { ...NO_CHANGE };
+    let changed: ReadonlySet<string> = new Set();
     if (ifExists === 'replace' && present.length > 0) {
       const batchIds = [...new Set(existing.map((one) => one.batch_id))];
-      const { bytes } = await this.store.replace(tx, projectId, this.sequence.next(), pick(present), batchIds);
-      change.bytes += bytes;
+      const replaced = await this.store.replace(tx, projectId, this.sequence.next(), pick(present), batchIds);
+      change.bytes += replaced.bytes;
+      changed = replaced.changedIds;
     }
     if (added.length > 0) {
       const { objects: count, bytes } = await this.store.addIn(
@@ -215,13 +228,74 @@ export class FeedWriter implements OnApplicationShutdown {
       change.bytes += bytes;
     }
     await this.usage.add(tx, projectId, change);
-    return objects.map(({ objectId }) => {
-      const result = known.has(objectId) ? (ifExists === 'replace' ? 'replaced' : 'kept') : 'added';
-      // The same id may appear again in the same write.
-      known.add(objectId);
-      return result;
-    });
+    return { results: resultsOf(objects, ifExists, known), replacedIds: replacedIdsOf(writes, known, changed) };
   }
+}
+
+function resultsOf(
+  objects: readonly NewObjectRow[],
+  ifExists: FeedWrite['ifExists'],
+  existing: ReadonlySet<string>,
+): FeedWriteResult[] {
+  const known = new Set(existing);
+  return objects.map(({ objectId }) => {
+    const result = known.has(objectId) ? (ifExists === 'replace' ? 'replaced' : 'kept') : 'added';
+    // The same id may appear again in the same write.
+    known.add(objectId);
+    return result;
+  });
+}
+
+/**
+ * The ids of the objects whose content each write has replaced: that of a stored object, or of an earlier write of the group.
+ * @param existing the ids of the objects that were stored before @param changed those among them that had other content
+ */
+function replacedIdsOf(
+  writes: readonly FeedWrite[],
+  existing: ReadonlySet<string>,
+  changed: ReadonlySet<string>,
+): Set<string>[] {
+  const added = new Map<string, { by: FeedWrite; object: NewObjectRow }>();
+  return writes.map((write) => {
+    const ids = new Set<string>();
+    for (const object of write.objects) {
+      const { objectId } = object;
+      const earlier = added.get(objectId);
+      if (existing.has(objectId)) {
+        if (changed.has(objectId)) ids.add(objectId);
+      } else {
+        if (earlier !== undefined && earlier.by !== write && !isSameContent(earlier.object, object)) ids.add(objectId);
+        added.set(objectId, { by: write, object });
+      }
+    }
+    return write.ifExists === 'replace' ? ids : new Set();
+  });
+}
+
+function isSameContent(left: NewObjectRow, right: NewObjectRow): boolean {
+  return left.data === right.data && left.subject === right.subject && left.observedAt === right.observedAt;
+}
+
+/** One write with the objects of all. */
+function mergedWrite(writes: readonly FeedWrite[]): FeedWrite {
+  const [first] = writes;
+  if (first === undefined) throw new Error('a group without writes');
+  return writes.length === 1 ? first : { ...first, objects: writes.flatMap(({ objects }) => objects) };
+}
+
+/** One entry for each write that has replaced content, for the audit log. */
+function replacementEntries(
+  writes: readonly FeedWrite[],
+  replacedIds: readonly ReadonlySet<string>[],
+): NewAuditEntry[] {
+  return writes.flatMap(({ projectId, actor }, index): NewAuditEntry[] => {
+    const ids = [...(replacedIds[index] ?? [])];
+    const [id] = ids;
+    if (id === undefined) return [];
+    if (ids.length === 1) return [{ projectId, actor, action: 'object.replace', target: { type: 'object', id } }];
+    const details = { object_count: ids.length, object_ids: boundedIds(ids) };
+    return [{ projectId, actor, action: 'objects.replace', details }];
+  });
 }
 
 /** Removes the writes that share the next statement from the front of the queue. */

@@ -1,3 +1,4 @@
+import { AuditModule } from '#audit';
 import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
 import { UsageModule } from '#usage';
@@ -11,7 +12,7 @@ import { ObservationStore } from './observation.store.js';
 
 /** The services with which every feed reads and writes objects. */
 @Module({
-  imports: [JobsModule, ObjectsModule, UsageModule],
+  imports: [AuditModule, JobsModule, ObjectsModule, UsageModule],
   providers: [FeedWriteStore, FeedWriter, FeedOperations, FeedReader, ObservationStore, CollectionService],
   exports: [FeedOperations, FeedReader, FeedWriter, CollectionService],
 })

@@ -12,6 +12,8 @@ declare module 'fastify' {
 /** The sender of a request, by its API key. */
 export interface Principal {
   keyId: string;
+  /** The name of the key when it was authenticated. */
+  keyName: string;
   role: Role;
   /** Null for an operator, who has no data. */
   projectId: number | null;

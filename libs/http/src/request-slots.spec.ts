@@ -27,7 +27,7 @@ describe('a read whose client leaves during the authentication', () => {
   it('runs no query', async () => {
     const leaving = new AbortController();
     fastify.addHook('onRequest', async (request, reply) => {
-      request.principal = { keyId: '1', role: 'analyst', projectId: 1, deviceId: null };
+      request.principal = { keyId: '1', keyName: 'key', role: 'analyst', projectId: 1, deviceId: null };
       leaving.abort();
       await once(reply.raw, 'close');
     });

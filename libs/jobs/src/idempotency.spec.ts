@@ -54,7 +54,13 @@ async function createServer(): Promise<FastifyInstance> {
     done(null, new NdjsonBody(payload));
   });
   fastify.addHook('onRequest', (request, _reply, done) => {
-    request.principal = { keyId: request.headers.from ?? '1', role: 'producer', projectId: 1, deviceId: null };
+    request.principal = {
+      keyId: request.headers.from ?? '1',
+      keyName: 'key',
+      role: 'producer',
+      projectId: 1,
+      deviceId: null,
+    };
     done();
   });
   new Idempotency(new IdempotencyStore(db.database), db.sequence, secret).guard(fastify);

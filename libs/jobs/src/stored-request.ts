@@ -1,3 +1,4 @@
+import type { Actor } from '#audit';
 import { timeOfSeq } from '#database';
 import { JsonBody, type BodyLimit, type Role } from '#http';
 import type { JobKey } from './job.store.js';
@@ -13,6 +14,7 @@ export interface StoredRequest {
   ifMatch?: string | undefined;
   ifNoneMatch?: string | undefined;
   role?: Role;
+  actor?: Actor;
   receivedAtMicros?: number;
   /** The limit of a JSON body, which also applies when its exponents are written out. */
   bodyLimit?: BodyLimit | undefined;
@@ -24,9 +26,20 @@ export interface StoredRequest {
 }
 
 export function storedRequest(request: WriteRequest, instance: string, requestId: string): StoredRequest {
-  const { params, query, preconditions, role, receivedAtMicros, baseUrl, body } = request;
+  const { params, query, preconditions, role, actor, receivedAtMicros, baseUrl, body } = request;
   const bodyLimit = body instanceof JsonBody ? body.limit : undefined;
-  return { params, query, ...preconditions, role, receivedAtMicros, bodyLimit, base: baseUrl, instance, requestId };
+  return {
+    params,
+    query,
+    ...preconditions,
+    role,
+    actor,
+    receivedAtMicros,
+    bodyLimit,
+    base: baseUrl,
+    instance,
+    requestId,
+  };
 }
 
 /** The request as it was, with the body that the job stored. */
@@ -39,6 +52,7 @@ export function restoreRequest(
     projectId,
     // Jobs of an earlier version have no role; the least one may read nothing.
     role: stored.role ?? 'producer',
+    actor: stored.actor ?? actorOfEarlierVersion(stored),
     params: stored.params,
     query: stored.query,
     body,
@@ -47,4 +61,9 @@ export function restoreRequest(
     requestSeq: jobId,
     baseUrl: stored.base,
   };
+}
+
+/** The request of a job of an earlier version, which stored no actor. */
+function actorOfEarlierVersion({ role, requestId }: StoredRequest): Actor {
+  return { keyId: null, role: role ?? null, name: 'a job of an earlier version', requestId, address: null };
 }

@@ -1,3 +1,4 @@
+import type { Actor } from '#audit';
 import { JsonBody, type NdjsonBody, type Preconditions, type Role } from '#http';
 import { type Queryable } from '#database';
 
@@ -6,6 +7,8 @@ export interface WriteRequest {
   projectId: number;
   /** Role of the key that sent the request; a response to a producer holds no stored data. */
   role: Role;
+  /** Who sent the request, for the audit log. */
+  actor: Actor;
   /** Path parameters by name, percent-decoded. */
   params: Readonly<Record<string, string>>;
   /** Validated query parameters. */
@@ -36,7 +39,7 @@ export interface WriteResponse {
 }
 
 /**
- * Records the response in the transaction that stores the effect, as its last statement, so that effect and receipt are
+ * Records the response in the transaction that stores the effect, as its last statement but that of the audit log, so that effect and receipt are
  * committed together or not at all. It throws where the effect must not be committed, which rolls the transaction back.
  */
 export type Receipt = (tx: Queryable, response: WriteResponse) => Promise<void>;

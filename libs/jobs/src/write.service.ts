@@ -1,3 +1,4 @@
+import { actorOf } from '#audit';
 import { baseUrl, hasPreference, JsonBody, preconditionsOf, Problem, requireBody, type HttpContext } from '#http';
 import { Clock } from '#platform';
 import { Database, isUniqueViolation, Sequence } from '#database';
@@ -121,6 +122,7 @@ export class WriteService {
     return {
       projectId,
       role,
+      actor: actorOf(request),
       params: params ?? (request.params as Record<string, string>),
       query: { ...query },
       body: requireBody(request.body),

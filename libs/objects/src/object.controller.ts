@@ -1,3 +1,4 @@
+import { actorOf, type Actor, CurrentActor } from '#audit';
 import type { Queryable } from '#database';
 import { ApiRespondAsync, WriteService } from '#jobs';
 import {
@@ -124,7 +125,7 @@ export class ObjectController {
     @Body() body: JsonBody,
     @Http() { request, reply }: HttpContext,
   ): Promise<string> {
-    const target = { projectId, objectId, preconditions: preconditionsOf(request) };
+    const target = { projectId, objectId, preconditions: preconditionsOf(request), actor: actorOf(request) };
     const { text, headers = {} } = await this.operations.patch(target, role, body);
     reply.headers(headers);
     return text;
@@ -140,8 +141,9 @@ export class ObjectController {
   async deleteObject(
     @ProjectId() projectId: number,
     @Param('object_id') objectId: string,
+    @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
   ): Promise<void> {
-    await this.operations.delete({ projectId, objectId, preconditions: preconditionsOf(request) });
+    await this.operations.delete({ projectId, objectId, preconditions: preconditionsOf(request), actor });
   }
 }

@@ -1,3 +1,4 @@
+import { AuditLog, type Actor } from '#audit';
 import {
   jsonBody,
   pathParam,
@@ -22,6 +23,7 @@ import { Database, isUniqueViolation, Sequence, type Queryable } from '#database
 import { listOfPairs, patchPairs, type ObjectRow } from '#store';
 import { Injectable } from '@nestjs/common';
 import { parseObject } from './object-body.js';
+import { changeEntries } from './object-change.js';
 import { CreateObjectDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
 import { ObjectService } from './object.service.js';
 import { ObjectStore, type NewObject } from './object.store.js';
@@ -32,6 +34,7 @@ export interface ObjectTarget {
   projectId: number;
   objectId: string;
   preconditions: Preconditions;
+  actor: Actor;
 }
 
 /**
@@ -55,6 +58,7 @@ export class ObjectOperations {
   constructor(
     private readonly objects: ObjectService,
     private readonly store: ObjectStore,
+    private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly config: Config,
@@ -69,7 +73,7 @@ export class ObjectOperations {
    *   object would exceed the limit of a body
    */
   async patch(target: ObjectTarget, role: Role, body: JsonBody): Promise<WriteResponse> {
-    const { projectId, objectId, preconditions } = target;
+    const { projectId, objectId, preconditions, actor } = target;
     const { dto, data } = parseObject(PatchObjectDto, body);
     const row = await this.database.transaction(async (tx) => {
       const current = await this.objects.lockForUpdate(tx, projectId, objectId);
@@ -77,7 +81,7 @@ export class ObjectOperations {
       requireSameIds(dto, current);
       const patched = data === undefined ? current.data : patchPairs(current.data, data);
       this.requireFits(patched);
-      return this.store.update(tx, {
+      const changed = await this.store.update(tx, {
         projectId,
         objectId,
         data: patched,
@@ -85,6 +89,8 @@ export class ObjectOperations {
         subject: dto.subject === undefined ? current.subject : dto.subject,
         observedAt: dto.observed_at === undefined ? current.observed_at : dto.observed_at,
       });
+      await this.audit.append(tx, ...changeEntries({ projectId, actor, action: 'object.update' }, current, changed));
+      return changed;
     });
     const headers = { ETag: etagOf(objectText(row)) };
     // A producer reads no data, and the object has members that the patch did not contain.
@@ -93,10 +99,14 @@ export class ObjectOperations {
   }
 
   /** @throws Problem not-found; precondition-failed, precondition-required */
-  async delete({ projectId, objectId, preconditions }: ObjectTarget): Promise<void> {
+  async delete({ projectId, objectId, preconditions, actor }: ObjectTarget): Promise<void> {
     await this.database.transaction(async (tx) => {
-      this.checkPreconditions(preconditions, await this.objects.lockForDelete(tx, projectId, objectId));
+      const current = await this.objects.lockForDelete(tx, projectId, objectId);
+      this.checkPreconditions(preconditions, current);
       await this.store.delete(tx, projectId, objectId);
+      const target = { type: 'object', id: objectId } as const;
+      const details = { batch_id: current.batch_id };
+      await this.audit.append(tx, { projectId, actor, action: 'object.delete', target, details });
     });
   }
 
@@ -123,7 +133,7 @@ export class ObjectOperations {
   }
 
   private async runReplace(request: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
-    const { projectId, preconditions } = request;
+    const { projectId, preconditions, actor } = request;
     const objectId = pathParam(request, 'object_id');
     const { dto, data } = parseObject(ReplaceObjectDto, jsonBody(request));
     return this.database.transaction(async (tx) => {
@@ -139,6 +149,7 @@ export class ObjectOperations {
       });
       const response = replacedResponse(row);
       await receipt?.(tx, response);
+      await this.audit.append(tx, ...changeEntries({ projectId, actor, action: 'object.replace' }, current, row));
       return response;
     });
   }

@@ -1,3 +1,4 @@
+import { AuditModule } from '#audit';
 import { JobsModule } from '#jobs';
 import { ObjectEntity } from '#store';
 import { UsageModule } from '#usage';
@@ -12,7 +13,7 @@ import { ObjectStore } from './object.store.js';
 
 /** Single objects and lists of objects. */
 @Module({
-  imports: [JobsModule, UsageModule, TypeOrmModule.forFeature([ObjectEntity])],
+  imports: [AuditModule, JobsModule, UsageModule, TypeOrmModule.forFeature([ObjectEntity])],
   controllers: [ObjectController],
   providers: [ObjectStore, ObjectCountStore, ObjectListStore, ObjectService, ObjectOperations],
   exports: [ObjectStore, ObjectListStore, ObjectService],

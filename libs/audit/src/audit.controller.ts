@@ -1,0 +1,57 @@
+import {
+  API,
+  ApiProblems,
+  ApiResult,
+  CurrentPrincipal,
+  fingerprintOf,
+  pageBody,
+  pageRequest,
+  Problem,
+  Rules,
+  type Principal,
+} from '#http';
+import { Config } from '#platform';
+import { Controller, Get, Query, Req } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import { AuditPageDto, AuditQuery } from './audit.dto.js';
+import { AuditReadStore } from './audit-read.store.js';
+
+@ApiTags('audit')
+@Controller(`${API}/audit`)
+export class AuditController {
+  constructor(
+    private readonly store: AuditReadStore,
+    private readonly config: Config,
+  ) {}
+
+  @Get()
+  @Rules({ roles: ['operator', 'admin'], query: true })
+  @ApiOperation({
+    summary: 'List who deleted, replaced and managed what, newest first',
+    description:
+      'An admin gets the entries of its project. An operator gets those of the installation, or with `project_id` those of a project, without the ids of its data.',
+  })
+  @ApiResult(200, AuditPageDto)
+  @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
+  async listAuditEntries(
+    @CurrentPrincipal() principal: Principal,
+    @Query() { project_id: sentId, action, key_id, target_type, target_id, from, until, ...query }: AuditQuery,
+    @Req() request: FastifyRequest,
+  ): Promise<object> {
+    const projectId = projectOf(principal, sentId);
+    const maySeeData = principal.role !== 'operator';
+    const filter = { action, key_id, target_type, target_id, from, until };
+    const fingerprint = fingerprintOf('audit', projectId, maySeeData, filter);
+    const page = pageRequest(query, this.config.limits, fingerprint, request);
+    const { slice, count } = await this.store.list(projectId, filter, page, { maySeeData });
+    return pageBody(page, slice, count);
+  }
+}
+
+/** @returns null for the installation @throws Problem not-found for an admin and a project that is not its own */
+function projectOf({ role, projectId }: Principal, sentId: number | undefined): number | null {
+  if (role === 'operator') return sentId ?? null;
+  if (sentId === undefined || sentId === projectId) return projectId;
+  throw new Problem('not-found', { detail: 'Project not found.' });
+}
