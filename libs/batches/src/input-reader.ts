@@ -1,5 +1,5 @@
-import { setImmediate } from 'node:timers/promises';
 import type { Problem } from '#http';
+import { nextTurn } from '#platform';
 import { RejectedObjects, type BatchChunk, type BatchInput } from './batch-input.js';
 import type { BatchObject } from './batch-object.js';
 
@@ -51,7 +51,7 @@ export class InputReader {
       this.first = null;
       return first?.objects ?? null;
     }
-    await setImmediate();
+    await nextTurn();
     return (await this.read())?.objects ?? null;
   }
 
@@ -76,7 +76,7 @@ export class InputReader {
       const next = await this.chunks.next();
       if (next.done === true) this.isAtEnd = true;
       else this.add(next.value);
-      await setImmediate();
+      await nextTurn();
     }
     this.rejected.isCountMinimum = !this.isAtEnd;
     return this.rejected.problem('invalid-body');

@@ -5,7 +5,7 @@ import { parseBatchObject } from './batch-object.js';
 const LINE_FEED = 10;
 /** A chunk ends after this many bytes or lines: a few milliseconds of work, so that other requests are served in between. */
 const CHUNK_BYTES = 64 * 1024;
-const CHUNK_LINES = 500;
+const CHUNK_LINES = 250;
 
 /** The objects of a stream of lines, in memory for one chunk. Lines count from 1, empty ones included. */
 export class NdjsonBatchInput implements BatchInput {

@@ -10,11 +10,10 @@ import {
   type WriteResponse,
   type WriteRequest,
 } from '#jobs';
-import { Config } from '#platform';
+import { EventLoopYield, Config } from '#platform';
 import { checkPreconditions, etagOf, ValidationErrors, Problem, type JsonList } from '#http';
 import { Database, Sequence, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
-import { EventLoopYield } from './event-loop-yield.js';
 import { FeedOperations, type FeedInput } from './feed-operations.js';
 import type { FeedList } from './feed-reader.js';
 import type { FeedWriteResult } from './feed-writer.js';

@@ -1,6 +1,6 @@
 import { endOfValue, skipSpace } from '#json';
 import { JsonBody, partErrors, Problem, ValidationErrors, type JsonList } from '#http';
-import { EventLoopYield } from './event-loop-yield.js';
+import { EventLoopYield } from '#platform';
 
 /** The most items in one request, as /limits shows. */
 export const FEED_LIST_MAX = 10_000;

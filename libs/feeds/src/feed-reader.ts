@@ -1,5 +1,5 @@
 import type { Filter } from '#filter';
-import { Config } from '#platform';
+import { EventLoopYield, Config } from '#platform';
 import type { Count, Slice } from '#database';
 import {
   fingerprintOf,
@@ -15,7 +15,6 @@ import { Injectable } from '@nestjs/common';
 import { ObjectListStore } from '#objects';
 import type { ObjectRow } from '#store';
 import { ObservationStore } from './observation.store.js';
-import { EventLoopYield } from './event-loop-yield.js';
 
 /** A list of a feed: a filter over objects, and how an object is shown. */
 export interface FeedList<T> {

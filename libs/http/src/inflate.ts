@@ -1,5 +1,6 @@
 import { Duplex, finished, Transform, type Readable, type TransformCallback } from 'node:stream';
 import { createGunzip, type Gunzip } from 'node:zlib';
+import { nextTurn } from '#platform';
 import { CorruptZstd, ZstdFrames } from '#zstd';
 import { bodyTooLarge, type BodyLimit } from './body-limit.js';
 import { Problem } from './problems.js';
@@ -149,7 +150,7 @@ class ZstdDecoder extends Duplex {
       done(error as Error);
       return;
     }
-    setImmediate(passMore);
+    void nextTurn().then(passMore);
   }
 }
 

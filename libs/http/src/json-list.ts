@@ -1,5 +1,5 @@
-import { setImmediate } from 'node:timers/promises';
 import { countNames, endOfStringBytes, endOfValueBytes, scanJson, skipSpaceBytes, TOO_LONG } from '#json';
+import { nextTurn } from '#platform';
 import { hasSyntaxError, invalidJson, isSyntaxError, JsonBody, MalformedJson, tooComplex } from './json-body.js';
 import { Problem } from './problems.js';
 import { BODY_LIMITS } from './route.js';
@@ -199,7 +199,7 @@ class ListScanner {
         elements = 0;
       }
       if (i > yieldAt) {
-        await setImmediate();
+        await nextTurn();
         yieldAt = i + SLICE_BYTES;
       }
     }

@@ -1,11 +1,12 @@
 /**
- * platform: configuration, logging, the clock, times and durations, limits per project.
+ * platform: configuration, logging, the clock, times and durations, limits per project, turns of the event loop.
  * Imports json.
  */
 export { ByteBudget, type Reservation } from './byte-budget.js';
 export { Clock } from './clock.js';
 export { Config, RESERVED_CONNECTIONS } from './config.js';
 export { DURATION_PATTERN, DURATION_RULE, durationSeconds, parseDurationSeconds } from './duration.js';
+export { EventLoopYield, nextTurn } from './event-loop.js';
 export { ID_PATTERN, ID_RULE, isId, isSubject, SUBJECT_PATTERN } from './id.js';
 export { isGeneratedKeyFormat, KEY_ALPHABET, KEY_RANDOM_LENGTH, mayBeKey, withChecksum } from './key-format.js';
 export { createLog, nestLog } from './logging.js';

@@ -1,0 +1,26 @@
+import { setImmediate } from 'node:timers/promises';
+import { expect, it } from '@jest/globals';
+import { nextTurn } from './event-loop.js';
+
+it('resumes one caller in each turn of the event loop, in the order of their calls', async () => {
+  const resumed: string[] = [];
+  const work = async (name: string): Promise<void> => {
+    for (let i = 1; i <= 2; i++) {
+      await nextTurn();
+      resumed.push(name);
+    }
+  };
+  const all = Promise.all(['a', 'b', 'c'].map(work));
+  const perTurn: number[] = [];
+  for (let turn = 1; turn <= 6; turn++) {
+    await setImmediate();
+    perTurn.push(resumed.length);
+  }
+  await all;
+  expect(perTurn).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(resumed).toEqual(['a', 'b', 'c', 'a', 'b', 'c']);
+});
+
+it('resumes a caller that comes after all others have been resumed', async () => {
+  for (let i = 0; i < 3; i++) await expect(nextTurn()).resolves.toBeUndefined();
+});
