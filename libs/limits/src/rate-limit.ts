@@ -68,9 +68,14 @@ export class RateLimit {
     return this.open.size + this.exhausted.size;
   }
 
+  /** Whether some id may be over the limit. */
+  get hasExhausted(): boolean {
+    return this.exhausted.size > 0;
+  }
+
   /** Whether nothing is left for this id in its window. */
   isExhausted(id: CounterId): boolean {
-    return this.exhausted.size > 0 && this.find(id)?.isExhausted === true;
+    return this.hasExhausted && this.find(id)?.isExhausted === true;
   }
 
   charge(id: CounterId, items: number): void {
