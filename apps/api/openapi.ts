@@ -66,7 +66,7 @@ const IDEMPOTENCY_KEY = {
 const TEXT = { type: 'string' } as const;
 const RATE_LIMIT_HEADERS = {
   'RateLimit-Policy': {
-    description: 'The limits of the key and its project (draft-ietf-httpapi-ratelimit-headers-10): items, seconds.',
+    description: 'The limits of the key and its project (draft-ietf-httpapi-ratelimit-headers): items, seconds.',
     schema: TEXT,
     example: '"key";q=600000;w=60, "project";q=3000000;w=60',
   },

@@ -23,6 +23,10 @@ const SETTINGS = {
   TRUSTED_PROXIES: '127.0.0.1',
 };
 
+interface OpenApi {
+  paths: Record<string, Record<string, { responses: Record<string, { headers?: object }> }>>;
+}
+
 let api: TestApi;
 let project: TestProject;
 /** Unique for each use. */
@@ -196,18 +200,16 @@ describe('the cost of', () => {
 
   it('a job is 1 when it is accepted, and its number of objects when it has run', async () => {
     const { producer: key } = project.keys;
-    let job = { url: '' };
-    expect(
-      await costOf(key, async () => (job = await submitJob(api, 'POST', '/batches', { key, body: batch(25) }))),
-    ).toBe(1);
-    const { producer } = project.keys;
+    const job = await submitJob(api, 'POST', '/batches', { key, body: batch(300) });
     await waitForJob(api, project.keys.admin, job);
+    let requests = 1;
     // The job is charged after its result is visible.
-    const before = KEY_ITEMS - 1 - 1 - 1;
-    await waitFor(async () => {
-      const left = remainingOf(await api.call('GET', '/me', { key: producer })).key ?? NaN;
-      return left < before - 25 ? left : undefined;
-    });
+    const ofJob = await waitFor(async () => {
+      const left = remainingOf(await api.call('GET', '/me', { key })).key ?? NaN;
+      const items = KEY_ITEMS - left - ++requests;
+      return items === 0 ? undefined : items;
+    }, 5_000);
+    expect(ofJob).toBe(300);
   });
 });
 
@@ -253,7 +255,8 @@ describe('a key without items', () => {
     expectProblem(await sendRaw(api.origin, `${head.join('\r\n')}\r\n\r\n`), 'rate-limited');
   });
 
-  it('gets 429 from every route', async () => {
+  it('gets 429 from every route, which documents it', async () => {
+    const { paths } = (await api.call('GET', `${api.origin}/openapi.json`)).json<OpenApi>();
     const { admin } = project.keys;
     await exhaust(admin);
     for (const [route, { body, query, types }] of Object.entries(CONTRACT)) {
@@ -262,7 +265,14 @@ describe('a key without items', () => {
       const options = body === undefined ? {} : { body, headers: { 'Content-Type': types?.[0] ?? 'application/json' } };
       const reply = await api.call(method, address, { key: admin, ...options });
       expectProblem(reply, 'rate-limited');
-      expect([route, reply.headers.has('retry-after')]).toEqual([route, true]);
+      const documented = paths[`/api/v1${path}`]?.[method.toLowerCase()]?.responses;
+      for (const header of ['Retry-After', 'RateLimit', 'RateLimit-Policy']) {
+        expect([route, header, reply.headers.has(header)]).toEqual([route, header, true]);
+        expect([route, Object.keys(documented?.['429']?.headers ?? {})]).toEqual([
+          route,
+          expect.arrayContaining([header]),
+        ]);
+      }
     }
   });
 });

@@ -22,8 +22,8 @@ export class Authentication {
       const { roles } = request.routeOptions.config;
       if (roles === 'anyone' || !isOfApi(request)) return;
       const principal = await this.authenticate(request);
-      this.limits.admit(request, principal);
       request.principal = principal;
+      this.limits.admit(principal);
       if (roles?.includes(principal.role) !== true) throw forbidden(principal.role, roles ?? []);
     });
     // Also those that a handler rejects.

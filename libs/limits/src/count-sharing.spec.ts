@@ -190,6 +190,18 @@ describe.each(STORES)('two processes that share $name', ({ open, takeAway, bring
   });
 });
 
+describe('a Redis that has never responded', () => {
+  it('fails no start and no stop', async () => {
+    const away = await TestRedis.stopped();
+    const one = startProcess(new RedisCountStore(away.url));
+    one.limit.charge(id, 1);
+    await one.sharing.share();
+    await one.sharing.stop();
+    expect(one.warnings).toEqual([expect.stringMatching(/^Redis is unavailable/)]);
+    processes.pop();
+  });
+});
+
 describe('the counts', () => {
   it('begin again in the shared store when the window ends', async () => {
     times.windowMs = 1_000;

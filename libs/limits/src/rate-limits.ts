@@ -6,13 +6,6 @@ import type { CountSharing } from './count-sharing.js';
 import type { LimitTimes } from './limit-times.js';
 import type { CounterId, RateLimit } from './rate-limit.js';
 
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** The principal whose limits count the request; null where none does. */
-    limitedPrincipal: Principal | null;
-  }
-}
-
 /** The limits of an installation; null for one that is off. */
 export interface LimitsInUse {
   key: RateLimit | null;
@@ -43,20 +36,17 @@ export class RateLimits implements OnApplicationBootstrap, OnApplicationShutdown
 
   /** Adds the hook that charges the objects of a request and sets the RateLimit fields of its response. */
   guard(fastify: FastifyInstance): void {
-    fastify.decorateRequest('limitedPrincipal', null);
     if (this.limits.key === null && this.limits.project === null) return;
     fastify.addHook('onSend', (request, reply, _payload, done) => {
-      if (request.limitedPrincipal !== null) this.finish(request.limitedPrincipal, reply);
+      if (request.principal !== undefined) this.finish(request.principal, reply);
       done();
     });
   }
 
   /** Charges a request that has arrived. @throws Problem rate-limited where nothing is left for its key or its project */
-  admit(request: FastifyRequest, principal: Principal): void {
+  admit(principal: Principal): void {
     const { key, project } = this.limits;
-    if (key === null && project === null) return;
     const { keyId, projectId } = principal;
-    request.limitedPrincipal = principal;
     if (key?.isExhausted(keyId) === true) throw this.exceeded(key, keyId);
     if (projectId !== null && project?.isExhausted(projectId) === true) throw this.exceeded(project, projectId);
     this.charge(principal, 1);
@@ -129,7 +119,7 @@ export class RateLimits implements OnApplicationBootstrap, OnApplicationShutdown
   }
 }
 
-/** The item of a limit in the RateLimit field (draft-ietf-httpapi-ratelimit-headers-10): what is left, and for how long. */
+/** The item of a limit in the RateLimit field (draft-ietf-httpapi-ratelimit-headers): what is left, and for how long. */
 function stateOf(limit: RateLimit, id: CounterId): string {
   const { remaining, endsInMs } = limit.stateOf(id);
   return `"${limit.name}";r=${String(remaining)};t=${String(secondsOf(endsInMs))}`;

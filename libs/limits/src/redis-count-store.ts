@@ -52,6 +52,6 @@ export class RedisCountStore implements CountStore {
   }
 
   close(): void {
-    this.client.destroy();
+    if (this.client.isOpen) this.client.destroy();
   }
 }

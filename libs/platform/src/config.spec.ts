@@ -209,8 +209,10 @@ describe('the rate limits', () => {
     for (const url of ['redis://h', 'rediss://user:password@h:6380/1']) {
       expect(new Config({ REDIS_URL: url }).rateLimits.redisUrl).toBe(url);
     }
-    for (const url of ['h:6379', 'http://h', 'redis:', 'redis://h:port']) {
-      expect(rejectionOf({ REDIS_URL: url })).toBe('REDIS_URL must be a redis:// or rediss:// address');
+    for (const url of ['h:6379', 'http://h', 'redis:', 'redis://', 'redis:///1', 'redis://h:port', 'redis://h/name']) {
+      expect(rejectionOf({ REDIS_URL: url })).toBe(
+        'REDIS_URL must be an address such as redis://host:6379/0, or rediss:// with TLS',
+      );
     }
   });
 });

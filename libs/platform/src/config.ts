@@ -281,8 +281,10 @@ function choice<T extends string>(
 /** The error never contains the value, which may have a password. */
 function redisUrl(env: Environment, name: string): string | null {
   const value = env.get(name);
-  if (value !== null && (!URL.canParse(value) || !/^rediss?:\/\/./.test(value))) {
-    throw new StartupError(`${name} must be a redis:// or rediss:// address`);
+  if (value === null) return null;
+  const url = URL.canParse(value) ? new URL(value) : null;
+  if (url === null || !/^rediss?:$/.test(url.protocol) || url.host === '' || !/^\/?\d*$/.test(url.pathname)) {
+    throw new StartupError(`${name} must be an address such as redis://host:6379/0, or rediss:// with TLS`);
   }
   return value;
 }
