@@ -1,6 +1,7 @@
 import { API } from '#http';
 import { createLog, nestLog, type Config } from '#platform';
 import { openInstallation, type Installation } from '#database';
+import { QuotaStore } from '#usage';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp } from './create-app.js';
 import { ENTITIES } from '../entities.js';
@@ -29,6 +30,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
   try {
     await installation.diskReserve.start();
     app = await createApp(config, installation, log);
+    await app.get(QuotaStore).applyDefaults();
     const keys = await app.get(FirstStart).run(say);
     const url = await listen(app, config.http);
     for (const line of welcomeLines(url, keys)) say(line);

@@ -33,7 +33,7 @@ const HISTORY = [
 export function createDemo(name: string | undefined, deviceCount: number): Promise<Demo> {
   return withModule(FirmwareModule, { leasesLane: true }, async (app) => {
     const services = getAccessServices(app);
-    const project = await services.projects.create(name ?? (await findUnusedName(services)), COMMAND_LINE);
+    const project = await services.projects.create({ name: name ?? (await findUnusedName(services)) }, COMMAND_LINE);
     const projectId = project.project_id;
     const createKey = async (role: 'analyst' | 'producer'): Promise<string> =>
       (await services.keys.create({ projectId, role, name: `demo ${role}` }, COMMAND_LINE)).key;

@@ -8,7 +8,7 @@ class ProjectCreateCommand extends CommandRunner {
     const { COMMAND_LINE, CreateProjectDto, validateOptions, withAccessToCreate } =
       await import('./access-services.js');
     const body = await validateOptions(CreateProjectDto, { name }, { name: '<name>' });
-    const created = await withAccessToCreate(({ projects }) => projects.create(body.name, COMMAND_LINE));
+    const created = await withAccessToCreate(({ projects }) => projects.create(body, COMMAND_LINE));
     printLine(`${String(created.project_id)}  ${created.name}`);
   }
 }

@@ -1,6 +1,7 @@
 import { JobRunner } from '#jobs';
 import { createLog, nestLog, type Config } from '#platform';
 import { openInstallation, type Installation } from '#database';
+import { QuotaStore } from '#usage';
 import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { ENTITIES } from '../entities.js';
@@ -23,6 +24,7 @@ async function startWorker(config: Config, say: (line: string) => void): Promise
     await installation.diskReserve.start();
     const module = WorkerModule.of(config, installation);
     app = await NestFactory.createApplicationContext(module, { logger, abortOnError: false });
+    await app.get(QuotaStore).applyDefaults();
     await app.get(JobRunner).start();
     say('Stowage worker is ready');
     const running = app;

@@ -48,7 +48,7 @@ beforeAll(async () => {
   finishHttp();
   await app.listen(0, '127.0.0.1');
   origin = await app.getUrl();
-  const { project_id: projectId } = await app.get(ProjectService).create('key headers', COMMAND_LINE);
+  const { project_id: projectId } = await app.get(ProjectService).create({ name: 'key headers' }, COMMAND_LINE);
   device = (await app.get(DeviceService).create(projectId, 'd-1', COMMAND_LINE)).key;
   admin = (await app.get(KeyService).create({ projectId, role: 'admin', name: 'admin' }, COMMAND_LINE)).key;
 });

@@ -6,6 +6,8 @@ interface Project {
   project_id: number;
   name: string;
   created_at: string;
+  objects_max: number | null;
+  bytes_max: number | null;
 }
 
 interface Page {
@@ -42,6 +44,8 @@ describe('POST /projects', () => {
       project_id: expect.any(Number),
       name: 'acme',
       created_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+      objects_max: null,
+      bytes_max: null,
     });
     const read = await api.call('GET', reply.headers.get('location') ?? '', { key: api.operatorKey });
     expect(read.json()).toEqual(project);
@@ -86,6 +90,67 @@ describe('GET /projects/{project_id}', () => {
     const { projectId, keys } = await api.project();
     const read = await api.call('GET', `/projects/${String(projectId)}`, { key: keys.admin });
     expect(read.json()).toMatchObject({ project_id: projectId });
+  });
+});
+
+describe('PATCH /projects/{project_id}', () => {
+  const patch = ({ project_id }: Project, body: unknown, headers: Record<string, string> = {}): Promise<Reply> =>
+    api.call('PATCH', `/projects/${String(project_id)}`, { key: api.operatorKey, body, headers });
+  const read = (id: number): Promise<Reply> => api.call('GET', `/projects/${String(id)}`, { key: api.operatorKey });
+
+  it('changes only the members that it names, and null removes a limit', async () => {
+    const project = (await create('patched')).json<Project>();
+    const limits = { objects_max: 0, bytes_max: 999_999_999_999_999 };
+    expect((await patch(project, limits)).json()).toEqual({ ...project, ...limits });
+    expect((await patch(project, { name: 'renamed' })).json()).toEqual({ ...project, ...limits, name: 'renamed' });
+    const merge = { 'Content-Type': 'application/merge-patch+json' };
+    const changed = { ...project, ...limits, name: 'renamed', objects_max: null };
+    expect((await patch(project, { objects_max: null }, merge)).json()).toEqual(changed);
+    expect((await read(project.project_id)).json()).toEqual(changed);
+    expect((await patch(project, {})).json()).toEqual(changed);
+  });
+
+  it('sets the limits that POST /projects was sent', async () => {
+    const body = { name: 'limited', objects_max: 5, bytes_max: 10 };
+    const reply = await api.call('POST', '/projects', { key: api.operatorKey, body });
+    expect(reply.json()).toMatchObject(body);
+    expect((await list('/projects?page_size=1')).results).toEqual([reply.json()]);
+  });
+
+  it('rejects the name of another project and changes nothing', async () => {
+    await create('first name');
+    const project = (await create('second name')).json<Project>();
+    const reply = await patch(project, { name: 'first name', objects_max: 1 });
+    expect(placesOf(expectProblem(reply, 'conflict'))).toEqual(['/name']);
+    expect((await read(project.project_id)).json()).toEqual(project);
+  });
+
+  it('honours If-Match and returns the new ETag', async () => {
+    const project = (await create('conditional')).json<Project>();
+    const etag = (await read(project.project_id)).headers.get('etag') ?? '';
+    const reply = await patch(project, { objects_max: 1 }, { 'If-Match': etag });
+    expect(reply.status).toBe(200);
+    expect(reply.headers.get('etag')).toBe((await read(project.project_id)).headers.get('etag'));
+    expectProblem(await patch(project, { objects_max: 2 }, { 'If-Match': etag }), 'precondition-failed');
+    expect((await read(project.project_id)).json()).toMatchObject({ objects_max: 1 });
+  });
+
+  it.each([
+    [{ objects_max: -1 }, '/objects_max'],
+    [{ objects_max: 1.5 }, '/objects_max'],
+    [{ bytes_max: '5' }, '/bytes_max'],
+    [{ bytes_max: 1e15 }, '/bytes_max'],
+    [{ name: '' }, '/name'],
+    [{ name: null }, '/name'],
+    [{ project_id: 1 }, '/project_id'],
+  ])('rejects %j', async (body, pointer) => {
+    const project = (await list('/projects?page_size=1')).results[0] as Project;
+    expect(placesOf(expectProblem(await patch(project, body), 'invalid-body'))).toEqual([pointer]);
+  });
+
+  it('returns 404 for a project that does not exist', async () => {
+    expectProblem(await patch({ project_id: 2_147_483_648 } as Project, { objects_max: 1 }), 'not-found');
+    expectProblem(await patch({ project_id: 1 } as Project, { objects_max: 1 }), 'not-found');
   });
 });
 

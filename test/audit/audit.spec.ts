@@ -271,10 +271,18 @@ describe('the chain of the installation', () => {
     const created = await call('POST', '/projects', { key: api.operatorKey, body: { name } });
     const { project_id } = created.json<{ project_id: number }>();
     const { key_id } = (await call('GET', '/me', { key: api.operatorKey })).json<{ key_id: string }>();
+    const limits = { name, objects_max: 5 };
+    await call('PATCH', `/projects/${String(project_id)}`, { key: api.operatorKey, body: limits });
+    await call('PATCH', `/projects/${String(project_id)}`, { key: api.operatorKey, body: limits });
     await call('PATCH', `/operator-keys/${key_id}`, { key: api.operatorKey, body: { name: `op ${name}` } });
     const { results } = await list('', api.operatorKey);
-    expect(results.slice(0, 2)).toMatchObject([
+    expect(results.slice(0, 3)).toMatchObject([
       { action: 'key.update', target: { type: 'key', id: key_id } },
+      {
+        action: 'project.update',
+        target: { type: 'project', id: String(project_id) },
+        details: { objects_max: { from: null, to: 5 } },
+      },
       { action: 'project.create', target: { type: 'project', id: String(project_id) }, details: { name } },
     ]);
     const [first] = (await list('?action=key.create&from=2000-01-01T00:00:00Z', api.operatorKey)).results.slice(-1);

@@ -14,6 +14,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'GET /api/v1/projects': 'listProjects',
   'POST /api/v1/projects': 'createProject',
   'GET /api/v1/projects/{project_id}': 'getProject',
+  'PATCH /api/v1/projects/{project_id}': 'updateProject',
   'GET /api/v1/projects/{project_id}/keys': 'listKeys',
   'POST /api/v1/projects/{project_id}/keys': 'createKey',
   'GET /api/v1/projects/{project_id}/keys/{key_id}': 'getKey',
@@ -309,6 +310,8 @@ describe('the examples in the OpenAPI document', () => {
     ids.project_id = String(project.json<{ project_id: number }>().project_id);
     await perform('GET /api/v1/projects', operatorKey);
     await perform('GET /api/v1/projects/{project_id}', operatorKey);
+    const updated = await perform('PATCH /api/v1/projects/{project_id}', operatorKey);
+    expect(updated.json()).toMatchObject(exampleNamed('UpdateProjectDto'));
     const key = await perform('POST /api/v1/projects/{project_id}/keys', operatorKey);
     ids.key_id = key.json<{ key_id: string }>().key_id;
     const list = await perform('GET /api/v1/projects/{project_id}/keys', operatorKey);

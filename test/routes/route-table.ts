@@ -34,6 +34,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'GET /projects': { roles: ['operator'] },
   'POST /projects': { roles: ['operator'], body: { name: 'new' } },
   'GET /projects/{project_id}': { roles: OF_PROJECTS },
+  'PATCH /projects/{project_id}': { roles: ['operator'], body: { objects_max: null }, types: PATCH_TYPES },
   'GET /projects/{project_id}/keys': { roles: OF_PROJECTS },
   'POST /projects/{project_id}/keys': { roles: OF_PROJECTS, body: { name: 'new', role: 'analyst' } },
   'GET /projects/{project_id}/keys/{key_id}': { roles: OF_PROJECTS },

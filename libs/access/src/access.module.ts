@@ -1,6 +1,7 @@
 import { AuditModule } from '#audit';
 import { LimitsModule } from '#limits';
 import { Config } from '#platform';
+import { UsageModule } from '#usage';
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { ACCESS_ENTITIES } from './access-entities.js';
@@ -18,7 +19,7 @@ import { ProjectController } from './project.controller.js';
 import { ProjectService } from './project.service.js';
 
 @Module({
-  imports: [TypeOrmModule.forFeature(ACCESS_ENTITIES), LimitsModule, AuditModule],
+  imports: [UsageModule, TypeOrmModule.forFeature(ACCESS_ENTITIES), LimitsModule, AuditModule],
   controllers: [ProjectController, KeyController, OperatorKeyController, MeController, DeviceController],
   providers: [
     { provide: KeySecret, inject: [Config], useFactory: (config: Config) => KeySecret.load(config) },

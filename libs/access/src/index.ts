@@ -12,5 +12,5 @@ export { CreateKeyDto, RotateKeyDto, UpdateKeyDto } from './key.dto.js';
 export { KeyService } from './key.service.js';
 export { KeyStore } from './key.store.js';
 export { KeySecret } from './key-secret.js';
-export { CreateProjectDto } from './project.dto.js';
+export { CreateProjectDto, UpdateProjectDto } from './project.dto.js';
 export { DEFAULT_PROJECT, ProjectService } from './project.service.js';

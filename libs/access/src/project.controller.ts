@@ -1,22 +1,26 @@
 import { type Actor, CurrentActor } from '#audit';
 import {
   API,
+  ApiPreconditions,
   ApiProblems,
   ApiResult,
   baseUrl,
+  etagOfJson,
   fingerprintOf,
   pageBody,
   PageQuery,
   pageRequest,
+  preconditionsOf,
   Rules,
   type Principal,
   CurrentPrincipal,
 } from '#http';
 import { Config } from '#platform';
-import { Body, Controller, Get, Param, Post, Query, Req, Res } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Body, Controller, Get, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
+import { ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { CreateProjectDto, ProjectDto, ProjectPageDto } from './project.dto.js';
+import { PATCH_TYPES } from './patch-types.js';
+import { CreateProjectDto, ProjectDto, ProjectPageDto, UpdateProjectDto } from './project.dto.js';
 import { ProjectService } from './project.service.js';
 
 @ApiTags('projects and keys')
@@ -38,7 +42,7 @@ export class ProjectController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ProjectDto> {
-    const project = await this.projects.create(body.name, actor);
+    const project = await this.projects.create(body, actor);
     reply.header('Location', `${baseUrl(request)}/projects/${String(project.project_id)}`);
     return project;
   }
@@ -61,5 +65,28 @@ export class ProjectController {
   @ApiProblems('not-found')
   getProject(@CurrentPrincipal() principal: Principal, @Param('project_id') id: string): Promise<ProjectDto> {
     return this.projects.get(principal, id);
+  }
+
+  @Patch(':project_id')
+  @Rules({ roles: ['operator'], consumes: PATCH_TYPES, bodyLimit: 'management_limit_bytes' })
+  @ApiOperation({
+    summary: 'Change the name or the limits of a project',
+    description:
+      'A new limit applies to every write that is committed after the response. A project may be over a new limit: nothing is deleted, and writes that add are rejected until it is below.',
+  })
+  @ApiConsumes(...PATCH_TYPES)
+  @ApiPreconditions()
+  @ApiResult(200, ProjectDto, { etag: true })
+  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'conflict')
+  async updateProject(
+    @Param('project_id') id: string,
+    @CurrentActor() actor: Actor,
+    @Body() body: UpdateProjectDto,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<ProjectDto> {
+    const project = await this.projects.update(id, body, actor, preconditionsOf(request));
+    reply.header('ETag', etagOfJson(project));
+    return project;
   }
 }

@@ -1,7 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { AuditLog, type Actor } from '#audit';
 import { Config } from '#platform';
-import { Problem, type PageRequest, type Principal } from '#http';
+import { checkPreconditions, etagOfJson, Problem, type PageRequest, type Preconditions, type Principal } from '#http';
+import { QuotaStore } from '#usage';
 import {
   Database,
   isUniqueViolation,
@@ -17,16 +18,29 @@ import {
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository } from 'typeorm';
-import type { ProjectDto } from './project.dto.js';
+import { PRECONDITION_RULES } from './precondition-rules.js';
+import type { CreateProjectDto, ProjectDto, UpdateProjectDto } from './project.dto.js';
 import { PROJECT_ID_MAX, ProjectEntity } from './project.entity.js';
 
 /** The project that the first start creates. */
 export const DEFAULT_PROJECT = 'default';
 
-const PROJECT_COLUMNS = ['project_id', 'name', 'seq'] as const satisfies readonly (keyof ProjectEntity)[];
+const PROJECT_COLUMNS = [
+  'project_id',
+  'name',
+  'seq',
+  'objects_max',
+  'bytes_max',
+] as const satisfies readonly (keyof ProjectEntity)[];
 type ProjectRow = Pick<ProjectEntity, (typeof PROJECT_COLUMNS)[number]>;
 
-const INSERT = `INSERT INTO projects (project_id, seq, name) VALUES ($1, $2, $3)`;
+const INSERT = `
+  INSERT INTO projects (${PROJECT_COLUMNS.join(', ')})
+  VALUES (${PROJECT_COLUMNS.map((_, index) => `$${String(index + 1)}`).join(', ')})`;
+
+const LOCK = `SELECT ${PROJECT_COLUMNS.join(', ')} FROM projects WHERE project_id = $1 FOR NO KEY UPDATE`;
+
+const UPDATE = `UPDATE projects SET name = $2, objects_max = $3, bytes_max = $4 WHERE project_id = $1`;
 
 const SELECT_BY_ID = `SELECT FROM projects WHERE project_id = $1`;
 
@@ -34,6 +48,7 @@ const SELECT_BY_ID = `SELECT FROM projects WHERE project_id = $1`;
 export class ProjectService {
   constructor(
     @InjectRepository(ProjectEntity) private readonly projects: Repository<ProjectEntity>,
+    private readonly quotas: QuotaStore,
     private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
@@ -41,31 +56,71 @@ export class ProjectService {
   ) {}
 
   /** @throws Problem conflict when the name exists already */
-  async create(name: string, actor: Actor): Promise<ProjectDto> {
-    const project: ProjectEntity = {
+  async create(body: CreateProjectDto, actor: Actor): Promise<ProjectDto> {
+    const { name, objects_max = null, bytes_max = null } = body;
+    const project: ProjectRow = {
       project_id: randomInt(1, PROJECT_ID_MAX),
       seq: this.sequence.next().toString(),
       name,
-      seeded_at: null,
-      objects_max: null,
-      bytes_max: null,
+      objects_max: toText(objects_max),
+      bytes_max: toText(bytes_max),
     };
     try {
       await this.database.transaction(async (tx) => {
-        await tx.query(INSERT, [project.project_id, project.seq, name]);
+        await tx.query(
+          INSERT,
+          PROJECT_COLUMNS.map((column) => project[column]),
+        );
+        await this.quotas.apply(tx, project.project_id);
         const target = { type: 'project', id: String(project.project_id) } as const;
         await this.audit.append(tx, { projectId: null, actor, action: 'project.create', target, details: { name } });
       });
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
       // The random id exists: one case in 2^31.
-      if (!(await this.projects.existsBy({ name }))) return this.create(name, actor);
-      throw new Problem('conflict', {
-        detail: `The project name "${name}" exists already.`,
-        errors: [{ pointer: '/name', detail: `"${name}" exists already` }],
-      });
+      if (!(await this.projects.existsBy({ name }))) return this.create(body, actor);
+      throw nameExists(name);
     }
     return toProjectDto(project);
+  }
+
+  /**
+   * Changes the name or the limits of a project. New limits apply to every write that is committed after this.
+   * @param id as in a URL
+   * @throws Problem not-found; conflict when the name exists already; precondition-failed
+   */
+  async update(
+    id: string,
+    body: UpdateProjectDto,
+    actor: Actor,
+    preconditions: Preconditions = {},
+  ): Promise<ProjectDto> {
+    const projectId = parseProjectId(id);
+    try {
+      return await this.database.transaction(async (tx) => {
+        const [project] = projectId === null ? [] : await tx.query<ProjectRow>(LOCK, [projectId]);
+        if (project === undefined) throw projectNotFound();
+        checkPreconditions(preconditions, etagOfJson(toProjectDto(project)), PRECONDITION_RULES);
+        const { name = project.name, objects_max, bytes_max } = body;
+        const changed = {
+          ...project,
+          name,
+          objects_max: objects_max === undefined ? project.objects_max : toText(objects_max),
+          bytes_max: bytes_max === undefined ? project.bytes_max : toText(bytes_max),
+        };
+        await tx.query(UPDATE, [projectId, name, changed.objects_max, changed.bytes_max]);
+        if (objects_max !== undefined || bytes_max !== undefined) await this.quotas.apply(tx, project.project_id);
+        const details = changesOf(toProjectDto(project), toProjectDto(changed));
+        if (Object.keys(details).length > 0) {
+          const target = { type: 'project', id: String(projectId) } as const;
+          await this.audit.append(tx, { projectId: null, actor, action: 'project.update', target, details });
+        }
+        return toProjectDto(changed);
+      });
+    } catch (error) {
+      if (!isUniqueViolation(error)) throw error;
+      throw nameExists(body.name ?? '');
+    }
   }
 
   findByName(name: string): Promise<ProjectEntity | null> {
@@ -77,7 +132,7 @@ export class ProjectService {
     const found = await this.findByName(DEFAULT_PROJECT);
     if (found !== null) return found.project_id;
     try {
-      return (await this.create(DEFAULT_PROJECT, actor)).project_id;
+      return (await this.create({ name: DEFAULT_PROJECT }, actor)).project_id;
     } catch (error) {
       // Another process created it in between.
       if (!(error instanceof Problem && error.slug === 'conflict')) throw error;
@@ -95,11 +150,10 @@ export class ProjectService {
 
   /** @param id as in a URL. @throws Problem not-found, for an admin also for every project but its own */
   async get(principal: Principal, id: string): Promise<ProjectDto> {
-    const projectId = /^[1-9]\d{0,9}$/.test(id) ? Number(id) : NaN;
+    const projectId = parseProjectId(id);
     const isAllowed = principal.role === 'operator' || principal.projectId === projectId;
-    const project =
-      isAllowed && projectId <= PROJECT_ID_MAX ? await this.projects.findOneBy({ project_id: projectId }) : null;
-    if (project === null) throw new Problem('not-found', { detail: 'Project not found.' });
+    const project = isAllowed && projectId !== null ? await this.projects.findOneBy({ project_id: projectId }) : null;
+    if (project === null) throw projectNotFound();
     return toProjectDto(project);
   }
 
@@ -116,6 +170,38 @@ export class ProjectService {
   }
 }
 
-function toProjectDto({ project_id, name, seq }: ProjectRow): ProjectDto {
-  return { project_id, name, created_at: timeOfSeq(seq) };
+function toProjectDto({ project_id, name, seq, objects_max, bytes_max }: ProjectRow): ProjectDto {
+  const limits = { objects_max: toNumber(objects_max), bytes_max: toNumber(bytes_max) };
+  return { project_id, name, created_at: timeOfSeq(seq), ...limits };
+}
+
+/** The members that differ, for the audit log. */
+function changesOf(before: ProjectDto, after: ProjectDto): Record<string, { from: unknown; to: unknown }> {
+  const names = (['name', 'objects_max', 'bytes_max'] as const).filter((name) => before[name] !== after[name]);
+  return Object.fromEntries(names.map((name) => [name, { from: before[name], to: after[name] }]));
+}
+
+/** Null for text that is not the id of any project. */
+function parseProjectId(text: string): number | null {
+  const id = /^[1-9]\d{0,9}$/.test(text) ? Number(text) : Infinity;
+  return id <= PROJECT_ID_MAX ? id : null;
+}
+
+function projectNotFound(): Problem {
+  return new Problem('not-found', { detail: 'Project not found.' });
+}
+
+function nameExists(name: string): Problem {
+  return new Problem('conflict', {
+    detail: `The project name "${name}" exists already.`,
+    errors: [{ pointer: '/name', detail: `"${name}" exists already` }],
+  });
+}
+
+function toText(limit: number | null): string | null {
+  return limit === null ? null : String(limit);
+}
+
+function toNumber(limit: string | null): number | null {
+  return limit === null ? null : Number(limit);
 }

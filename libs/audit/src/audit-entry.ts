@@ -18,6 +18,7 @@ export const AUDIT_ACTIONS = [
   'device.create',
   'device.move',
   'project.create',
+  'project.update',
   'access.denied',
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];

@@ -4,7 +4,7 @@ import type { Receipt, WriteResponse } from '#jobs';
 import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable, type Transaction } from '#database';
 import type { BatchRow } from '#store';
-import { NO_CHANGE, UsageStore } from '#usage';
+import { isShareUsedUp, NO_CHANGE, QuotaStore, UsageStore } from '#usage';
 import { Injectable } from '@nestjs/common';
 import { conflictProblem, differentContent, rejectConflicts } from './batch-conflicts.js';
 import type { BatchWrite, RejectedObjects } from './batch-input.js';
@@ -41,6 +41,7 @@ export class BatchWriter {
     private readonly database: Database,
     private readonly sequence: Sequence,
     private readonly usage: UsageStore,
+    private readonly quotas: QuotaStore,
     private readonly slots: WriteSlots,
     private readonly config: Config,
   ) {}
@@ -58,7 +59,7 @@ export class BatchWriter {
     if (small !== null && small.length <= INSERT_OBJECTS_MAX) {
       const inserted = await this.insert(write, small, reader.rejected);
       if (inserted !== null) return batchResponse(write, inserted);
-      // An id exists; the transaction finds out which.
+      // An id exists, or the project is near its limit; the transaction finds out.
     }
 
     // It would be missing for other requests of the project while this one waits.
@@ -110,7 +111,7 @@ export class BatchWriter {
     return input.source === 'client' ? this.slots.acquireForStream(projectId) : null;
   }
 
-  /** Stores a small batch in one statement; null where an id exists. */
+  /** Stores a small batch in one statement; null where an id exists, or the project may be near its limit. */
   private async insert(
     { projectId, batchId }: BatchWrite,
     objects: readonly BatchObject[],
@@ -121,7 +122,7 @@ export class BatchWriter {
     try {
       await this.store.insert([projectId, batchId], seq, objects);
     } catch (error) {
-      if (isUniqueViolation(error)) return null;
+      if (isUniqueViolation(error) || isShareUsedUp(error)) return null;
       throw error;
     }
     const text = seq.toString();
@@ -195,6 +196,8 @@ export class BatchWriter {
     const mayCopy = !write.isPartial && write.ifExists !== 'skip';
     if (mayCopy && (await this.store.create(tx, target, this.sequence.next()))) {
       this.checkPreconditions(write, null);
+      // Not only when the objects of a long stream have arrived.
+      if (reader.onlyChunk?.length !== 0) await this.quotas.requireAnyRoom(tx, write.projectId);
       return this.copy(tx, write, reader);
     }
     if (!(await this.stage(tx, reader))) return { kind: 'invalid' };

@@ -78,7 +78,7 @@ export class BatchController {
   @ApiResult(201, BatchDto, { location: true, etag: true })
   @ApiResult(200, DryRunDto, { description: 'With dry_run=true: what would happen.' })
   @ApiResult(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })
-  @ApiProblems('malformed-request', 'invalid-query', 'invalid-body', 'conflict', 'too-large')
+  @ApiProblems('malformed-request', 'invalid-query', 'invalid-body', 'conflict', 'too-large', 'quota-exceeded')
   async createBatch(@Http() http: HttpContext, @Query() query: WriteBatchQuery): Promise<string | Readable> {
     const { request, reply } = http;
     const text = await this.writes.handle(this.operations.create, http, { query });
@@ -106,7 +106,15 @@ export class BatchController {
     description: 'The batch existed: it is unchanged, replaced or extended. With dry_run=true: what would happen.',
   })
   @ApiResult(207, PartBatchDto, { description: 'With mode=partial: some of the objects are stored.', location: true })
-  @ApiProblems('malformed-request', 'invalid-query', 'invalid-body', 'conflict', 'too-large', 'request-timeout')
+  @ApiProblems(
+    'malformed-request',
+    'invalid-query',
+    'invalid-body',
+    'conflict',
+    'too-large',
+    'quota-exceeded',
+    'request-timeout',
+  )
   putBatch(@Http() http: HttpContext, @Query() query: PutBatchQuery): Promise<string> {
     return this.writes.handle(this.operations.put, http, { query });
   }

@@ -25,7 +25,7 @@ export class FactoryController {
   @ApiOneOrFile(NewFactoryDto, NewFactoriesDto)
   @ApiRespondAsync()
   @ApiStoredResult(FactoryDto)
-  @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large')
+  @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large', 'quota-exceeded')
   createFactories(@Http() http: HttpContext): Promise<string> {
     return this.writes.handle(this.creating, http);
   }

@@ -2,7 +2,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { AuditLog, COMMAND_LINE } from '#audit';
 import { dataOf, type NewObjectRow } from '#store';
-import { UsageStore } from '#usage';
+import type { Database } from '#database';
+import { Config } from '#platform';
+import { QuotaStore, UsageStore } from '#usage';
 import { FeedWriteStore } from './feed-write.store.js';
 import { FeedWriter, type FeedWriteResult } from './feed-writer.js';
 
@@ -16,8 +18,12 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 
+function usageOf(database: Database): UsageStore {
+  return new UsageStore(new QuotaStore(database, new Config({})), database);
+}
+
 function writerOf({ database, sequence }: TestDatabase): FeedWriter {
-  return new FeedWriter(new FeedWriteStore(database), new UsageStore(database), new AuditLog(), database, sequence);
+  return new FeedWriter(new FeedWriteStore(database), usageOf(database), new AuditLog(), database, sequence);
 }
 
 function reading(objectId: string, value: number): NewObjectRow {
@@ -162,7 +168,7 @@ describe('a write of a feed', () => {
     }
     const counting = new FeedWriter(
       new CountingStore(db.database),
-      new UsageStore(db.database),
+      usageOf(db.database),
       new AuditLog(),
       db.database,
       db.sequence,
@@ -188,7 +194,7 @@ describe('a write of a feed', () => {
     }
     const lossy = new FeedWriter(
       new LossyStore(db.database),
-      new UsageStore(db.database),
+      usageOf(db.database),
       new AuditLog(),
       db.database,
       db.sequence,

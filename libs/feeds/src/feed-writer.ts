@@ -10,7 +10,7 @@ import {
 } from '#database';
 import { Problem } from '#http';
 import { ProjectSlots } from '#platform';
-import { NO_CHANGE, UsageStore } from '#usage';
+import { isQuotaExceeded, isShareUsedUp, NO_CHANGE, UsageStore } from '#usage';
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import type { NewObjectRow } from '#store';
 import { FeedWriteStore } from './feed-write.store.js';
@@ -162,13 +162,14 @@ export class FeedWriter implements OnApplicationShutdown {
       let start = 0;
       for (const { write, resolve } of group) resolve(results.slice(start, (start += write.objects.length)));
     } catch (error) {
-      // Invalid data belongs to one write; a lock or a lost connection affects all of them.
-      if (group.length > 1 && isDataError(error)) for (const one of group) await this.storeGroup([one]);
+      // Invalid data belongs to one write, and another may have room; a lock or a lost connection affects all of them.
+      if (group.length > 1 && (isDataError(error) || isQuotaExceeded(error)))
+        for (const one of group) await this.storeGroup([one]);
       else for (const { reject } of group) reject(error);
     }
   }
 
-  /** Adds the objects in one statement; where one exists, merges them in a transaction. */
+  /** Adds the objects in one statement; where one exists, or the project may be near its limit, merges them in a transaction. */
   private async storeAll(writes: readonly FeedWrite[]): Promise<readonly FeedWriteResult[]> {
     const write = mergedWrite(writes);
     const { projectId, batchId, objects } = write;
@@ -178,7 +179,7 @@ export class FeedWriter implements OnApplicationShutdown {
         await this.database.retrying(() => this.store.add([projectId, batchId], seq, objects));
         return objects.map(() => 'added');
       } catch (error) {
-        if (!isUniqueViolation(error)) throw error;
+        if (!isUniqueViolation(error) && !isShareUsedUp(error)) throw error;
         if (await this.isStored(write, seq)) return objects.map(() => 'added');
       }
     }

@@ -77,7 +77,7 @@ export class FirmwareController {
   @ApiBody({ type: FirmwareUpdateDto })
   @ApiRespondAsync()
   @ApiResult(201, FirmwareEventDto)
-  @ApiProblems('malformed-request', 'invalid-body')
+  @ApiProblems('malformed-request', 'invalid-body', 'quota-exceeded')
   createFirmwareEvent(
     @CurrentPrincipal() principal: Principal,
     @Param('device_id') deviceId: string,

@@ -28,6 +28,7 @@ export const PROBLEMS = {
   'unsupported-media-type': { status: 415, title: 'Unsupported media type' },
   'precondition-required': { status: 428, title: 'Precondition required' },
   'rate-limited': { status: 429, title: 'Rate limit exceeded' },
+  'quota-exceeded': { status: 429, title: 'Quota exceeded' },
   'headers-too-large': { status: 431, title: 'Request header fields too large' },
   internal: { status: 500, title: 'Internal server error' },
   unavailable: { status: 503, title: 'Service unavailable' },
@@ -42,8 +43,12 @@ export type InputError =
   | { /** Name of the query parameter. */ parameter: string; detail: string }
   | { /** Name of the header. */ header: string; detail: string };
 
-/** Seconds after which a client may retry: space is freed by people, who take longer than a server. */
-const RETRY_AFTER: Partial<Record<ProblemSlug, string>> = { unavailable: '5', 'insufficient-storage': '60' };
+/** Seconds after which a client may retry: space is freed, and limits are raised, by people, who take longer than a server. */
+const RETRY_AFTER: Partial<Record<ProblemSlug, string>> = {
+  unavailable: '5',
+  'insufficient-storage': '60',
+  'quota-exceeded': '3600',
+};
 
 /** How many errors a response lists; `error_count` has the number of all. */
 export const ERRORS_LISTED_MAX = 100;

@@ -54,7 +54,7 @@ export class ObjectController {
   @ApiBody({ type: CreateObjectDto })
   @ApiRespondAsync()
   @ApiResult(201, ObjectDto, { location: true, etag: true })
-  @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large')
+  @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large', 'quota-exceeded')
   createObject(@Http() http: HttpContext): Promise<string> {
     return this.writes.handle(this.operations.create, http);
   }
@@ -100,7 +100,7 @@ export class ObjectController {
   @ApiRespondAsync()
   @ApiBody({ type: ReplaceObjectDto })
   @ApiResult(200, ObjectDto, { etag: true })
-  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'too-large')
+  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'too-large', 'quota-exceeded')
   replaceObject(@Http() http: HttpContext): Promise<string> {
     return this.writes.handle(this.operations.replace, http);
   }
@@ -117,7 +117,7 @@ export class ObjectController {
     etag: true,
     description: 'The object. Producers get only its ids and its time.',
   })
-  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'too-large')
+  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'too-large', 'quota-exceeded')
   async patchObject(
     @ProjectId() projectId: number,
     @CurrentPrincipal() { role }: Principal,

@@ -21,6 +21,7 @@ import {
 import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable } from '#database';
 import { listOfPairs, patchPairs, type ObjectRow } from '#store';
+import { isShareUsedUp } from '#usage';
 import { Injectable } from '@nestjs/common';
 import { parseObject } from './object-body.js';
 import { changeEntries } from './object-change.js';
@@ -123,11 +124,16 @@ export class ObjectOperations {
       data: listOfPairs(required(data)),
     };
     if (receipt === undefined) {
-      return createdResponse(baseUrl, await this.database.retrying(() => this.insert(object)));
+      try {
+        return createdResponse(baseUrl, await this.database.retrying(() => this.insert(object)));
+      } catch (error) {
+        // The project may be near its limit: a transaction finds out.
+        if (!isShareUsedUp(error)) throw error;
+      }
     }
     return this.database.transaction(async (tx) => {
       const response = createdResponse(baseUrl, await this.insert(object, tx));
-      await receipt(tx, response);
+      await receipt?.(tx, response);
       return response;
     });
   }

@@ -63,6 +63,8 @@ describe('Config', () => {
         countCap: 1000,
         bodyLimitBytes: 64 * 1024 * 1024,
         batchObjectsMax: 100_000,
+        projectObjectsMax: 0,
+        projectBytesMax: 0,
         inflatedLimitBytes: 16 * 1024 ** 3,
         memoryBudgetBytes: 192 * 1024 ** 2,
       },

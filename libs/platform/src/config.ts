@@ -89,6 +89,10 @@ export class Config {
     bodyLimitBytes: number;
     /** BATCH_OBJECTS_MAX: the most objects in one JSON batch, 1 to 1,000,000; default 100000. */
     batchObjectsMax: number;
+    /** PROJECT_OBJECTS_MAX: the largest number of objects of a project without its own limit, 0 (none) to 10^15 - 1; default 0. */
+    projectObjectsMax: number;
+    /** PROJECT_BYTES_MAX: the largest size of the data of such a project in bytes, 0 (none) to 10^15 - 1; default 0. */
+    projectBytesMax: number;
     /** INFLATED_LIMIT_BYTES: the largest compressed NDJSON stream after decompression, 1 MiB to 1 TiB; default 16 GiB. */
     inflatedLimitBytes: number;
     /**
@@ -186,6 +190,8 @@ export class Config {
       countCap: integer(env, 'COUNT_CAP', 1000, 1, 1_000_000),
       bodyLimitBytes,
       batchObjectsMax: integer(env, 'BATCH_OBJECTS_MAX', 100_000, 1, 1_000_000),
+      projectObjectsMax: integer(env, 'PROJECT_OBJECTS_MAX', 0, 0, 999_999_999_999_999),
+      projectBytesMax: integer(env, 'PROJECT_BYTES_MAX', 0, 0, 999_999_999_999_999),
       inflatedLimitBytes: integer(env, 'INFLATED_LIMIT_BYTES', 16 * 1024 ** 3, 1024 ** 2, 1024 ** 4),
       memoryBudgetBytes: integer(env, 'MEMORY_BUDGET_BYTES', budget, budgetMin, 64 * 1024 ** 3),
     };

@@ -41,7 +41,7 @@ export class SprocketController {
   @ApiOneOrFile(NewSprocketDto, NewSprocketsDto)
   @ApiRespondAsync()
   @ApiStoredResult(SprocketDto)
-  @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large')
+  @ApiProblems('malformed-request', 'invalid-body', 'conflict', 'too-large', 'quota-exceeded')
   createSprockets(@Http() http: HttpContext): Promise<string> {
     return this.writes.handle(this.creating, http);
   }
@@ -74,7 +74,7 @@ export class SprocketController {
   @ApiBody({ type: NewSprocketDto })
   @ApiRespondAsync()
   @ApiResult(200, SprocketDto, { etag: true })
-  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'too-large')
+  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'too-large', 'quota-exceeded')
   replaceSprocket(@Http() http: HttpContext): Promise<string> {
     return this.writes.handle(this.replacing, http);
   }

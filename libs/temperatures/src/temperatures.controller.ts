@@ -70,7 +70,7 @@ export class TemperaturesController {
     location: true,
     description: 'The reading; for an array, the number stored.',
   })
-  @ApiProblems('malformed-request', 'invalid-body', 'too-large')
+  @ApiProblems('malformed-request', 'invalid-body', 'too-large', 'quota-exceeded')
   recordTemperatures(@Http() http: HttpContext): Promise<string> {
     return this.writes.handle(this.recording, http);
   }

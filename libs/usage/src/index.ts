@@ -1,8 +1,9 @@
 /**
- * usage: what each project stores, exact and without a scan, and the number of its requests.
+ * usage: what each project stores, exact and without a scan, its limits, and the number of its requests.
  * Imports platform, database, http.
  */
+export { isQuotaExceeded, isShareUsedUp, QuotaStore, type UsageChange } from './quota.store.js';
 export { RequestCounter } from './request-counter.js';
 export { addUsageSql } from './usage-sql.js';
 export { UsageModule } from './usage.module.js';
-export { NO_CHANGE, UsageStore, type UsageChange } from './usage.store.js';
+export { NO_CHANGE, UsageStore } from './usage.store.js';

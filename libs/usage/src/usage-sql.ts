@@ -2,14 +2,19 @@
  * Rows of `project_usage` for each project. A transaction changes the row of its connection, so that concurrent transactions of
  * a project seldom wait for each other, and a sum reads at most this number of rows.
  */
-const USAGE_SHARDS = 32;
+export const USAGE_SHARDS = 32;
 
 /** The row of this connection. */
-const SHARD = `pg_backend_pid() % ${String(USAGE_SHARDS)}`;
+export const SHARD = `pg_backend_pid() % ${String(USAGE_SHARDS)}`;
 
+/**
+ * A violation of a CHECK where the row would exceed its share. What becomes less does not become free for the row: the project
+ * may be over its limit. The rows of a project with a limit all exist, so a new row needs no share.
+ */
 const ADD_TO_ROW = `
   ON CONFLICT (project_id, shard) DO UPDATE SET
-    objects = u.objects + excluded.objects, bytes = u.bytes + excluded.bytes`;
+    objects = u.objects + excluded.objects, objects_share = u.objects_share + least(excluded.objects, 0),
+    bytes = u.bytes + excluded.bytes, bytes_share = u.bytes_share + least(excluded.bytes, 0)`;
 
 /** Adds $2 objects and $3 bytes to the usage of the project $1. */
 export const ADD_USAGE = `

@@ -17,7 +17,6 @@ export class UsageController {
   async getUsage(@ProjectId() projectId: number, @Queries() on: Queryable): Promise<UsageDto> {
     const usage = await this.store.find(projectId, on);
     if (usage === null) throw new Error('the project of a key does not exist');
-    const { objects, bytes, requests, objectsMax, bytesMax } = usage;
-    return { objects, bytes, requests, limits: { objects: objectsMax, bytes: bytesMax } };
+    return usage;
   }
 }

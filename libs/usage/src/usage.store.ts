@@ -1,21 +1,14 @@
 import { Database, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
+import { isShareUsedUp, QuotaStore, type UsageChange, type UsageLimits } from './quota.store.js';
 import { ADD_USAGE } from './usage-sql.js';
-
-/** A change of what a project stores; negative where it becomes less. */
-export interface UsageChange {
-  objects: number;
-  /** The sizes of the objects' data, in bytes. */
-  bytes: number;
-}
 
 export const NO_CHANGE: UsageChange = { objects: 0, bytes: 0 };
 
-/** What a project stores and how many requests it sent. The limits are those of the project, null for none. */
+/** What a project stores and how many requests it sent. */
 export interface Usage extends UsageChange {
   requests: number;
-  objectsMax: number | null;
-  bytesMax: number | null;
+  limits: UsageLimits;
 }
 
 const ADD = { name: 'usage.add', text: ADD_USAGE };
@@ -44,16 +37,29 @@ const ADD_REQUESTS = {
 /** The tables of usage. */
 @Injectable()
 export class UsageStore {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly quotas: QuotaStore,
+    private readonly database: Database,
+  ) {}
 
   /**
    * Adds a change to the usage of the project, in the transaction that makes the change. It comes after every other statement
    * that may wait for a lock, apart from the receipt and the audit log: transactions that take these locks in one order never
    * deadlock, and a busy project waits for the row no longer than necessary.
+   * @throws Problem quota-exceeded
    */
   async add(tx: Queryable, projectId: number, { objects, bytes }: UsageChange): Promise<void> {
     if (objects === 0 && bytes === 0) return;
-    await tx.query(ADD, [projectId, objects, bytes]);
+    const isMore = objects > 0 || bytes > 0;
+    if (isMore) await tx.query('SAVEPOINT usage');
+    try {
+      await tx.query(ADD, [projectId, objects, bytes]);
+    } catch (error) {
+      if (!isMore || !isShareUsedUp(error)) throw error;
+      // It also gives up the lock of the row, so that all rows can be locked in order.
+      await tx.query('ROLLBACK TO SAVEPOINT usage');
+      await this.quotas.addExactly(tx, projectId, { objects, bytes });
+    }
   }
 
   /** Null for a project that does not exist. */
@@ -64,8 +70,7 @@ export class UsageStore {
       objects: Number(row.objects),
       bytes: Number(row.bytes),
       requests: Number(row.requests),
-      objectsMax: toLimit(row.objects_max),
-      bytesMax: toLimit(row.bytes_max),
+      limits: this.quotas.limitsOf(row.objects_max, row.bytes_max),
     };
   }
 
@@ -81,8 +86,4 @@ interface UsageRow {
   requests: string;
   objects_max: string | null;
   bytes_max: string | null;
-}
-
-function toLimit(text: string | null): number | null {
-  return text === null ? null : Number(text);
 }

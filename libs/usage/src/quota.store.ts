@@ -1,0 +1,179 @@
+import { Database, errorCode, type Queryable } from '#database';
+import { Problem } from '#http';
+import { Config } from '#platform';
+import { Injectable } from '@nestjs/common';
+import { SHARD, USAGE_SHARDS } from './usage-sql.js';
+
+/** A change of what a project stores; negative where it becomes less. */
+export interface UsageChange {
+  objects: number;
+  /** The sizes of the objects' data, in bytes. */
+  bytes: number;
+}
+
+/** The largest number of objects and sum of their bytes; null for no limit. */
+export interface UsageLimits {
+  objects: number | null;
+  bytes: number | null;
+}
+
+/** $2 and $3: the limits of projects without their own. */
+const LIMITS = `
+  SELECT coalesce(objects_max, $2::bigint) AS objects, coalesce(bytes_max, $3::bigint) AS bytes
+  FROM projects WHERE project_id = $1`;
+
+/** In the order of their shards, so that two transactions never deadlock. */
+const LOCK = `SELECT objects, bytes FROM project_usage WHERE project_id = $1 ORDER BY shard FOR UPDATE`;
+
+const CREATE_ROWS = `
+  INSERT INTO project_usage (project_id, shard, objects, bytes)
+  SELECT $1::int, shard, 0, 0 FROM generate_series(0, ${String(USAGE_SHARDS - 1)}) AS shard ORDER BY shard
+  ON CONFLICT DO NOTHING`;
+
+/** Adds $2 objects and $3 bytes to the row of this connection. Then each row may use $4 more objects and $5 more bytes. */
+const DISTRIBUTE = `
+  UPDATE project_usage AS u SET
+    objects = u.objects + a.objects, objects_share = u.objects + a.objects + $4::bigint,
+    bytes = u.bytes + a.bytes, bytes_share = u.bytes + a.bytes + $5::bigint
+  FROM (
+    SELECT shard, CASE shard WHEN ${SHARD} THEN $2::bigint ELSE 0 END AS objects,
+      CASE shard WHEN ${SHARD} THEN $3::bigint ELSE 0 END AS bytes
+    FROM generate_series(0, ${String(USAGE_SHARDS - 1)}) AS shard
+  ) AS a
+  WHERE u.project_id = $1 AND u.shard = a.shard`;
+
+const TOTALS = `
+  SELECT coalesce(sum(objects), 0) AS objects, coalesce(sum(bytes), 0) AS bytes FROM project_usage WHERE project_id = $1`;
+
+/**
+ * Projects without a limit of their own whose shares are not of the default limits $1 and $2. Shares of a limit that does not
+ * exist any more are no error: a write that needs more finds that there is none.
+ */
+const OUTDATED = `
+  SELECT p.project_id FROM projects AS p, LATERAL (
+    SELECT count(objects_share) AS objects, sum(objects_share) AS objects_sum,
+      count(bytes_share) AS bytes, sum(bytes_share) AS bytes_sum
+    FROM project_usage AS u WHERE u.project_id = p.project_id
+  ) AS shares
+  WHERE ($1::bigint IS NOT NULL AND p.objects_max IS NULL AND (shares.objects = 0 OR shares.objects_sum > $1))
+    OR ($2::bigint IS NOT NULL AND p.bytes_max IS NULL AND (shares.bytes = 0 OR shares.bytes_sum > $2))`;
+
+/**
+ * The limits of projects. The part of a limit that is not used is divided among the rows of the project's usage, as their
+ * shares, so that a write far from the limit changes one row and reads no other. A write that needs more than the share of its
+ * row locks all rows, which is exact, and divides the rest anew. See docs/decisions/021.
+ */
+@Injectable()
+export class QuotaStore {
+  /** The limits of projects without their own. */
+  private readonly defaults: readonly [objects: number | null, bytes: number | null];
+
+  constructor(
+    private readonly database: Database,
+    { limits }: Config,
+  ) {
+    // 0 is the setting for no limit.
+    this.defaults = [limits.projectObjectsMax || null, limits.projectBytesMax || null];
+  }
+
+  /** The limits that apply to a project. */
+  limitsOf(objectsMax: string | null, bytesMax: string | null): UsageLimits {
+    const [objects, bytes] = this.defaults;
+    return { objects: toNumber(objectsMax) ?? objects, bytes: toNumber(bytesMax) ?? bytes };
+  }
+
+  /**
+   * Adds a change that the share of one row has no room for, to the usage of the project.
+   * @throws Problem quota-exceeded
+   */
+  async addExactly(tx: Queryable, projectId: number, change: UsageChange): Promise<void> {
+    const used = totalOf(await tx.query<Row>(LOCK, [projectId]));
+    // After the locks, so that limits that were changed while this waited for them apply.
+    const limits = await this.findLimits(tx, projectId);
+    requireRoom(limits, used, change);
+    await this.distribute(tx, projectId, limits, used, change);
+  }
+
+  /** Rejects a write that adds objects to a project without any room, before they are sent. @throws Problem quota-exceeded */
+  async requireAnyRoom(tx: Queryable, projectId: number): Promise<void> {
+    const limits = await this.findLimits(tx, projectId);
+    if (limits.objects === null && limits.bytes === null) return;
+    requireRoom(limits, totalOf(await tx.query<Row>(TOTALS, [projectId])), { objects: 1, bytes: 1 });
+  }
+
+  /** Applies the current limits of a project to its usage; call it in the transaction that changes them. */
+  async apply(tx: Queryable, projectId: number): Promise<void> {
+    const limits = await this.findLimits(tx, projectId);
+    if (limits.objects !== null || limits.bytes !== null) await tx.query(CREATE_ROWS, [projectId]);
+    const used = totalOf(await tx.query<Row>(LOCK, [projectId]));
+    await this.distribute(tx, projectId, limits, used, { objects: 0, bytes: 0 });
+  }
+
+  /** Applies PROJECT_OBJECTS_MAX and PROJECT_BYTES_MAX, which may have changed since the last start. */
+  async applyDefaults(): Promise<void> {
+    const rows = await this.database.query<{ project_id: number }>(OUTDATED, this.defaults);
+    for (const { project_id } of rows) await this.database.transaction((tx) => this.apply(tx, project_id));
+  }
+
+  private async findLimits(tx: Queryable, projectId: number): Promise<UsageLimits> {
+    const [row] = await tx.query<{ objects: string | null; bytes: string | null }>(LIMITS, [
+      projectId,
+      ...this.defaults,
+    ]);
+    return { objects: toNumber(row?.objects ?? null), bytes: toNumber(row?.bytes ?? null) };
+  }
+
+  private async distribute(
+    tx: Queryable,
+    projectId: number,
+    limits: UsageLimits,
+    used: UsageChange,
+    change: UsageChange,
+  ): Promise<void> {
+    const free = (kind: keyof UsageLimits): number | null => {
+      const limit = limits[kind];
+      return limit === null ? null : Math.floor(Math.max(0, limit - used[kind] - change[kind]) / USAGE_SHARDS);
+    };
+    await tx.query(DISTRIBUTE, [projectId, change.objects, change.bytes, free('objects'), free('bytes')]);
+  }
+}
+
+/** Whether a write needs more than the share of its row. Its statement had no effect; it must be repeated with `addExactly`. */
+export function isShareUsedUp(error: unknown): boolean {
+  const { constraint = '' } = error as { constraint?: string };
+  return errorCode(error) === '23514' && constraint.startsWith('project_usage_');
+}
+
+export function isQuotaExceeded(error: unknown): boolean {
+  return error instanceof Problem && error.slug === 'quota-exceeded';
+}
+
+interface Row {
+  objects: string;
+  bytes: string;
+}
+
+function totalOf(rows: readonly Row[]): UsageChange {
+  const sum = (kind: keyof Row): number => rows.reduce((total, row) => total + Number(row[kind]), 0);
+  return { objects: sum('objects'), bytes: sum('bytes') };
+}
+
+/** What becomes less is never rejected, also where it is more than the limit. @throws Problem quota-exceeded */
+function requireRoom(limits: UsageLimits, used: UsageChange, change: UsageChange): void {
+  for (const quota of ['objects', 'bytes'] as const) {
+    const limit = limits[quota];
+    const added = change[quota];
+    if (limit === null || added <= 0 || used[quota] + added <= limit) continue;
+    const of = quota === 'objects' ? 'objects' : 'bytes of data';
+    throw new Problem('quota-exceeded', {
+      detail:
+        `The project has ${String(used[quota])} ${of} and may have ${String(limit)}; this write adds at least ${String(added)}. ` +
+        'Nothing was stored. Delete objects, or ask the operator for a higher limit.',
+      extra: { quota, limit, used: used[quota], added },
+    });
+  }
+}
+
+function toNumber(text: string | null): number | null {
+  return text === null ? null : Number(text);
+}
