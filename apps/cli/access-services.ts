@@ -11,11 +11,13 @@ import {
   ProjectService,
   RotateKeyDto,
   UpdateKeyDto,
+  UpdateProjectDto,
 } from '#access';
 import { COMMAND_LINE } from '#audit';
 import type { Slice } from '#database';
 import { InputPipe, JsonBody, Problem, type PageRequest, type Principal } from '#http';
 import type { Config } from '#platform';
+import { UsageStore } from '#usage';
 import { Module, type INestApplicationContext, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FoundationModule } from '../foundation.module.js';
@@ -27,7 +29,16 @@ import { withInstallation } from './with-installation.js';
  * The services behind the commands on projects, keys and devices. The commands import this module when they run: it loads
  * half of the server, which takes more than a second.
  */
-export { COMMAND_LINE, CreateDeviceDto, CreateKeyDto, CreateProjectDto, DEFAULT_PROJECT, RotateKeyDto, UpdateKeyDto };
+export {
+  COMMAND_LINE,
+  CreateDeviceDto,
+  CreateKeyDto,
+  CreateProjectDto,
+  DEFAULT_PROJECT,
+  RotateKeyDto,
+  UpdateKeyDto,
+  UpdateProjectDto,
+};
 
 /** A user who can open the database has the rights of an operator. */
 const CLI_OPERATOR: Principal = {
@@ -47,6 +58,7 @@ export interface AccessServices {
   keyStore: KeyStore;
   devices: DeviceService;
   deviceStore: DeviceStore;
+  usage: UsageStore;
 }
 
 @Module({})
@@ -74,6 +86,7 @@ export function getAccessServices(app: INestApplicationContext): AccessServices 
     keyStore: app.get(KeyStore),
     devices: app.get(DeviceService),
     deviceStore: app.get(DeviceStore),
+    usage: app.get(UsageStore, { strict: false }),
   };
 }
 

@@ -1,31 +1,135 @@
-import { Command, CommandRunner, SubCommand } from 'nest-commander';
+import { Command, CommandRunner, Option, SubCommand } from 'nest-commander';
 import { CommandGroup } from './command-group.js';
 import { printLine, table } from './output.js';
 
+const OPTION_NAMES = { name: '<name>', objects_max: '--objects-max', bytes_max: '--bytes-max' };
+
+interface LimitOptions {
+  objectsMax?: string;
+  bytesMax?: string;
+}
+
+/** A command with options for the limits of a project. */
+abstract class LimitsCommand extends CommandRunner {
+  @Option({
+    flags: '--objects-max <number>',
+    description: 'the largest number of objects; none for the default of the installation',
+  })
+  parseObjectsMax(value: string): string {
+    return value;
+  }
+
+  @Option({
+    flags: '--bytes-max <number>',
+    description: 'the largest size of the data of all objects in bytes; none for the default of the installation',
+  })
+  parseBytesMax(value: string): string {
+    return value;
+  }
+
+  /** The members of a request body. Text that is not a number is rejected like in a body. */
+  protected membersOf({ objectsMax, bytesMax }: LimitOptions): Record<string, unknown> {
+    return {
+      ...(objectsMax === undefined ? {} : { objects_max: limitOf(objectsMax) }),
+      ...(bytesMax === undefined ? {} : { bytes_max: limitOf(bytesMax) }),
+    };
+  }
+}
+
 @SubCommand({ name: 'create', arguments: '<name>', description: 'create a project and print its id and name' })
-class ProjectCreateCommand extends CommandRunner {
-  async run([name = '']: string[]): Promise<void> {
+class ProjectCreateCommand extends LimitsCommand {
+  async run([name = '']: string[], options: LimitOptions): Promise<void> {
     const { COMMAND_LINE, CreateProjectDto, validateOptions, withAccessToCreate } =
       await import('./access-services.js');
-    const body = await validateOptions(CreateProjectDto, { name }, { name: '<name>' });
+    const body = await validateOptions(CreateProjectDto, { name, ...this.membersOf(options) }, OPTION_NAMES);
     const created = await withAccessToCreate(({ projects }) => projects.create(body, COMMAND_LINE));
     printLine(`${String(created.project_id)}  ${created.name}`);
   }
 }
 
-@SubCommand({ name: 'list', description: 'list the projects, newest first' })
+@SubCommand({ name: 'list', description: 'list the projects with their limits, newest first' })
 class ProjectListCommand extends CommandRunner {
   async run(): Promise<void> {
     const { listAll, withAccess } = await import('./access-services.js');
     const found = await withAccess(({ projects }) => listAll((page) => projects.list(page)));
-    const rows = found.map(({ project_id, name, created_at }) => [String(project_id), name, created_at]);
-    table(['PROJECT_ID', 'NAME', 'CREATED_AT'], rows).forEach(printLine);
+    const rows = found.map(({ project_id, name, created_at, objects_max, bytes_max }) => [
+      String(project_id),
+      name,
+      created_at,
+      limitText(objects_max),
+      limitText(bytes_max),
+    ]);
+    table(['PROJECT_ID', 'NAME', 'CREATED_AT', 'OBJECTS_MAX', 'BYTES_MAX'], rows).forEach(printLine);
   }
+}
+
+@SubCommand({
+  name: 'usage',
+  arguments: '<project>',
+  description: 'print what a project stores, its limits and the number of its requests',
+})
+class ProjectUsageCommand extends CommandRunner {
+  async run([nameOrId = '']: string[]): Promise<void> {
+    const { getProjectId, withAccess } = await import('./access-services.js');
+    const usage = await withAccess(async (services) => services.usage.find(await getProjectId(services, nameOrId)));
+    if (usage === null) throw new Error('the project was deleted meanwhile');
+    const rows = [
+      ['objects', String(usage.objects), limitText(usage.limits.objects)],
+      ['bytes', String(usage.bytes), limitText(usage.limits.bytes)],
+      ['requests', String(usage.requests), '-'],
+    ];
+    table(['WHAT', 'USED', 'LIMIT'], rows).forEach(printLine);
+  }
+}
+
+@SubCommand({ name: 'rename', arguments: '<project> <name>', description: 'rename a project' })
+class ProjectRenameCommand extends CommandRunner {
+  async run([nameOrId = '', name = '']: string[]): Promise<void> {
+    const project = await updateProject(nameOrId, { name });
+    printLine(`${String(project.project_id)}  ${project.name}`);
+  }
+}
+
+@SubCommand({
+  name: 'set-limits',
+  arguments: '<project>',
+  description: 'change the limits of a project; they apply to every later write on every server',
+})
+class ProjectSetLimitsCommand extends LimitsCommand {
+  async run([nameOrId = '']: string[], options: LimitOptions): Promise<void> {
+    const { objects_max, bytes_max } = await updateProject(nameOrId, this.membersOf(options));
+    printLine(`objects_max ${limitText(objects_max)}, bytes_max ${limitText(bytes_max)}`);
+  }
+}
+
+/** Validates the members like the body of a PATCH, and changes the project. */
+async function updateProject(nameOrId: string, members: Readonly<Record<string, unknown>>) {
+  const { COMMAND_LINE, getProjectId, UpdateProjectDto, validateOptions, withAccess } =
+    await import('./access-services.js');
+  const body = await validateOptions(UpdateProjectDto, members, OPTION_NAMES);
+  return withAccess(async (services) =>
+    services.projects.update(String(await getProjectId(services, nameOrId)), body, COMMAND_LINE),
+  );
+}
+
+function limitOf(text: string): number | string | null {
+  if (text === 'none') return null;
+  return /^\d+$/.test(text) ? Number(text) : text;
+}
+
+function limitText(limit: number | null): string {
+  return limit === null ? 'none' : String(limit);
 }
 
 @Command({
   name: 'project',
-  description: 'create and list projects, in the database',
-  subCommands: [ProjectCreateCommand, ProjectListCommand],
+  description: 'manage projects and their limits, in the database',
+  subCommands: [
+    ProjectCreateCommand,
+    ProjectListCommand,
+    ProjectUsageCommand,
+    ProjectRenameCommand,
+    ProjectSetLimitsCommand,
+  ],
 })
 export class ProjectCommand extends CommandGroup {}

@@ -50,6 +50,36 @@ describe('stowage project and stowage key', () => {
     expect(stdout).toMatch(/^\d+ +default /m);
   });
 
+  it('renames projects, sets their limits and shows their usage, and the running server applies the limits', async () => {
+    const [id = ''] = (await run('project', 'create', 'narrow', '--objects-max', '5')).stdout.split(' ');
+    const key = (await run('key', 'create', '--project', id, '--role', 'producer')).stdout.trim();
+    const post = (id: string): Promise<Response> =>
+      fetch(`${origin}/api/v1/batches`, {
+        method: 'POST',
+        headers: { 'X-Api-Key': key, 'Content-Type': 'application/json' },
+        body: JSON.stringify({ batch_id: id, objects: [{ object_id: id, data: { a: 1 } }] }),
+      });
+    expect((await post('a')).status).toBe(201);
+    expect(await run('project', 'set-limits', 'narrow', '--objects-max', '1', '--bytes-max', '1000')).toEqual({
+      code: 0,
+      stdout: 'objects_max 1, bytes_max 1000\n',
+      stderr: '',
+    });
+    expect((await post('b')).status).toBe(429);
+    expect((await run('project', 'usage', id)).stdout).toMatch(
+      /^WHAT +USED +LIMIT\nobjects +1 +1\nbytes +23 +1000\nrequests +\d+ +-\n$/,
+    );
+    expect((await run('project', 'rename', 'narrow', 'wide')).stdout).toBe(`${id}  wide\n`);
+    await run('project', 'set-limits', 'wide', '--objects-max', 'none');
+    expect((await post('b')).status).toBe(201);
+    expect((await run('project', 'list')).stdout).toMatch(new RegExp(`^${id} +wide +\\S+ +none +1000$`, 'm'));
+    expect(await run('project', 'set-limits', 'wide', '--bytes-max', 'many')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^stowage: --bytes-max must be a whole number from 0 to 9+\n$/),
+    });
+    expect(await run('project', 'rename', 'wide', 'default')).toMatchObject({ code: 1, stdout: '' });
+  });
+
   it('creates, lists and revokes operator keys, which belong to no project', async () => {
     const { code, stdout } = await run('key', 'create', '--role', 'operator', '--name', 'to revoke');
     expect(code).toBe(0);
