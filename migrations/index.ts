@@ -9,6 +9,7 @@ import { SequenceLanes1764600000000 } from './007-sequence-lanes.js';
 import { Audit1764700000000 } from './008-audit.js';
 import { Usage1764800000000 } from './009-usage.js';
 import { RateLimitCounts1764900000000 } from './010-rate-limit-counts.js';
+import { CanaryKeys1765000000000 } from './011-canary-keys.js';
 
 export const MIGRATIONS = [
   FirstTables1764000000000,
@@ -21,4 +22,5 @@ export const MIGRATIONS = [
   Audit1764700000000,
   Usage1764800000000,
   RateLimitCounts1764900000000,
+  CanaryKeys1765000000000,
 ];

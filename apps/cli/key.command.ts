@@ -16,6 +16,7 @@ interface CreateKeyOptions {
   name: string;
   expires?: string;
   device?: string;
+  canary?: boolean;
 }
 
 /** The option or argument that each member of a body came from. */
@@ -29,14 +30,16 @@ interface ScopeOptions {
 
 @SubCommand({ name: 'create', description: 'create a key and print it; it is shown only once' })
 class KeyCreateCommand extends CommandRunner {
-  async run(_: string[], { project, role, name, expires, device }: CreateKeyOptions): Promise<void> {
+  async run(_: string[], { project, role, name, expires, device, canary }: CreateKeyOptions): Promise<void> {
     const isOperator = role === 'operator';
-    if (isOperator && [project, expires, device].some((option) => option !== undefined)) {
-      throw new UsageError('--role operator takes no --project, --expires or --device: it is for all projects');
+    if (isOperator && [project, expires, device, canary].some((option) => option !== undefined)) {
+      throw new UsageError(
+        '--role operator takes no --project, --expires, --device or --canary: it is for all projects',
+      );
     }
     const access = await import('./access-services.js');
     // The API creates no operator keys, so its DTO rejects that role. The rules for the name are the same for every role.
-    const members = { name, role: isOperator ? 'admin' : role, expires_at: expires, device_id: device };
+    const members = { name, role: isOperator ? 'admin' : role, expires_at: expires, device_id: device, canary };
     const body = await access.validateOptions(access.CreateKeyDto, members, OPTION_NAMES);
     const projectName = project ?? access.DEFAULT_PROJECT;
     const created = await access.withAccessToCreate(async (services) => {
@@ -51,7 +54,8 @@ class KeyCreateCommand extends CommandRunner {
       );
     });
     const scope = isOperator ? 'for all projects' : `in project ${projectName}`;
-    printMessage(`created ${created.role} key ${created.key_id} ${scope}; it is shown only once:`);
+    const kind = created.canary ? 'canary' : created.role;
+    printMessage(`created ${kind} key ${created.key_id} ${scope}; it is shown only once:`);
     printLine(created.key);
   }
 
@@ -87,6 +91,11 @@ class KeyCreateCommand extends CommandRunner {
     return value;
   }
 
+  @Option({ flags: '--canary', description: 'a key that never works, whose use raises an alert' })
+  parseCanary(): boolean {
+    return true;
+  }
+
   @Option({ flags: '--device <id>', description: 'the device of a key with the role device' })
   parseDevice(value: string): string {
     return value;
@@ -112,11 +121,13 @@ class KeyListCommand extends CommandRunner {
       key.expires_at ?? 'never',
       key.last_used_at ?? 'never',
       key.device_id ?? '-',
+      key.canary ? 'yes' : '-',
       key.name,
     ]);
-    table(['KEY_ID', 'ROLE', 'STATUS', 'PREFIX', 'EXPIRES_AT', 'LAST_USED_AT', 'DEVICE_ID', 'NAME'], rows).forEach(
-      printLine,
-    );
+    table(
+      ['KEY_ID', 'ROLE', 'STATUS', 'PREFIX', 'EXPIRES_AT', 'LAST_USED_AT', 'DEVICE_ID', 'CANARY', 'NAME'],
+      rows,
+    ).forEach(printLine);
   }
 
   @Option(PROJECT_OPTION)

@@ -109,6 +109,7 @@ describe('a key', () => {
       prefix: expect.stringMatching(/^stw_analyst_[0-9A-Za-z]{4}$/),
       status: 'active',
       device_id: null,
+      canary: false,
       created_at: expect.stringMatching(/Z$/),
       expires_at: '2999-01-01T00:00:00.000Z',
       revoked_at: null,
@@ -470,15 +471,22 @@ describe('a rejected key', () => {
     await api.db.sql(`UPDATE api_keys SET expires_at = now() - interval '1 minute' WHERE key_id = $1`, [key_id]);
   }
 
-  it('costs one query each time, whether it is unknown, revoked, expired, or expired while it was cached', async () => {
+  it('costs one query each time, whether it is unknown, revoked, expired, expired while it was cached, or a canary', async () => {
     const [revoked, expired] = [await createOne(), await createOne()];
+    const canary = await createOne({ canary: true });
     const expiresAtMs = Date.now() + 3_600_000;
     const cached = await createOne({ expires_at: new Date(expiresAtMs).toISOString() });
     for (const { key } of [revoked, cached]) expect(await statusOf(key)).toBe(200);
     await revoke(revoked);
     await expire(expired);
     await at(expiresAtMs, async () => {
-      for (const key of [withChecksum(`stw_analyst_${'x'.repeat(30)}`), revoked.key, expired.key, cached.key])
+      for (const key of [
+        withChecksum(`stw_analyst_${'x'.repeat(30)}`),
+        revoked.key,
+        expired.key,
+        cached.key,
+        canary.key,
+      ])
         expect([await countQueries(key), await countQueries(key)]).toEqual([1, 1]);
     });
   });

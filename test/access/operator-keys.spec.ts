@@ -76,6 +76,7 @@ describe('GET /operator-keys', () => {
       prefix: expect.stringMatching(/^stw_operator_[0-9A-Za-z]{4}$/),
       status: 'active',
       device_id: null,
+      canary: false,
       created_at: expect.stringMatching(/Z$/),
       expires_at: null,
       revoked_at: null,

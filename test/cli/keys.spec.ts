@@ -80,6 +80,15 @@ describe('stowage project and stowage key', () => {
     expect(await run('project', 'rename', 'wide', 'default')).toMatchObject({ code: 1, stdout: '' });
   });
 
+  it('creates a canary key, which the server rejects and the list marks', async () => {
+    const { code, stdout, stderr } = await run('key', 'create', '--role', 'admin', '--canary', '--name', 'bait');
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/^created canary key \d+ in project default;/)]);
+    expect(await statusOf('objects', stdout.trim())).toBe(401);
+    expect((await run('key', 'list')).stdout).toMatch(/^\d+ +admin .* yes +bait$/m);
+    const operator = await run('key', 'create', '--role', 'operator', '--canary');
+    expect(operator).toMatchObject({ code: 2, stderr: expect.stringContaining('--role operator takes no') });
+  });
+
   it('creates, lists and revokes operator keys, which belong to no project', async () => {
     const { code, stdout } = await run('key', 'create', '--role', 'operator', '--name', 'to revoke');
     expect(code).toBe(0);

@@ -1,11 +1,14 @@
-import { AuditModule } from '#audit';
+import { AuditLog, AuditModule } from '#audit';
+import { Database } from '#database';
 import { LimitsModule } from '#limits';
 import { Config } from '#platform';
 import { UsageModule } from '#usage';
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { ACCESS_ENTITIES } from './access-entities.js';
+import { AlertWebhook } from './alert-webhook.js';
 import { Authentication } from './authentication.js';
+import { CanaryAlerts } from './canary-alerts.js';
 import { DeviceController } from './device.controller.js';
 import { DeviceService } from './device.service.js';
 import { DeviceStore } from './device.store.js';
@@ -23,6 +26,12 @@ import { ProjectService } from './project.service.js';
   controllers: [ProjectController, KeyController, OperatorKeyController, MeController, DeviceController],
   providers: [
     { provide: KeySecret, inject: [Config], useFactory: (config: Config) => KeySecret.load(config) },
+    {
+      provide: CanaryAlerts,
+      inject: [AuditLog, Database, Config],
+      useFactory: (audit: AuditLog, database: Database, { alerts: { webhook } }: Config) =>
+        new CanaryAlerts(audit, database, webhook && new AlertWebhook(webhook.url, webhook.secret)),
+    },
     Authentication,
     KeyStore,
     KeyService,

@@ -42,6 +42,10 @@ export class ApiKeyEntity {
   @Column('timestamptz', { nullable: true })
   last_used_at: Date | null;
 
+  /** Requests with a canary key are rejected like those with an unknown one, and raise an alert. */
+  @Column('boolean', { default: false })
+  canary: boolean;
+
   /** A key of the first start is derived from it and the key secret; null for other keys, and after the first use. */
   @Column('bytea', { nullable: true })
   nonce: Buffer | null;

@@ -2,7 +2,8 @@ import { DeniedRequests } from '#audit';
 import { API, Problem, PROBLEMS, type Principal, type Role } from '#http';
 import { RateLimits } from '#limits';
 import { Injectable } from '@nestjs/common';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { CanaryAlerts, type CanaryKey } from './canary-alerts.js';
 import { KeyService } from './key.service.js';
 
 /**
@@ -15,13 +16,14 @@ export class Authentication {
     private readonly keys: KeyService,
     private readonly limits: RateLimits,
     private readonly denied: DeniedRequests,
+    private readonly canaries: CanaryAlerts,
   ) {}
 
   guard(fastify: FastifyInstance): void {
-    fastify.addHook('onRequest', async (request) => {
+    fastify.addHook('onRequest', async (request, reply) => {
       const { roles } = request.routeOptions.config;
       if (roles === 'anyone' || !isOfApi(request)) return;
-      const principal = await this.authenticate(request);
+      const principal = await this.authenticate(request, reply);
       request.principal = principal;
       this.limits.admit(principal);
       if (roles?.includes(principal.role) !== true) throw forbidden(principal.role, roles ?? []);
@@ -38,15 +40,25 @@ export class Authentication {
    * address with an attacker can continue.
    * @throws Problem unauthenticated; rate-limited
    */
-  private async authenticate(request: FastifyRequest): Promise<Principal> {
+  private async authenticate(request: FastifyRequest, reply: FastifyReply): Promise<Principal> {
     const key = findKey(request);
     if (key === undefined) throw unauthenticated();
     if (this.limits.isAddressExhausted(request) && !this.keys.hasWorked(key))
       throw this.limits.addressExceeded(request);
-    const principal = await this.keys.authenticate(key);
-    if (principal !== null) return principal;
+    const found = await this.keys.authenticate(key);
+    if (found !== null && !('isCanary' in found)) return found;
+    if (found !== null) this.alertAfter(reply, found, request);
     this.limits.chargeFailure(request);
     throw unauthenticated();
+  }
+
+  /** Reports a canary key when the response has been sent, or the client has left. */
+  private alertAfter(reply: FastifyReply, canary: CanaryKey, request: FastifyRequest): void {
+    const report = (): void => {
+      this.canaries.add(canary, request);
+    };
+    if (reply.raw.closed) report();
+    else reply.raw.once('close', report);
   }
 }
 
@@ -63,7 +75,7 @@ function findKey({ headers, routeOptions }: FastifyRequest): string | undefined 
   return values.find((value) => typeof value === 'string' && value !== '') as string | undefined;
 }
 
-/** The same response for a key that is missing, unknown, malformed, revoked or expired. */
+/** The same response for a key that is missing, unknown, malformed, revoked, expired or a canary. */
 export function unauthenticated(): Problem {
   return new Problem('unauthenticated', {
     detail: 'Send a valid key as `Authorization: Bearer <key>` or `X-Api-Key: <key>`.',

@@ -1,5 +1,6 @@
-import { ChoiceField, IdField, IntegerField, pageOf, ROLES, TextField, TimeField, type Role } from '#http';
+import { ChoiceField, IdField, IntegerField, pageOf, ROLES, RuleField, TextField, TimeField, type Role } from '#http';
 import { ApiProperty } from '@nestjs/swagger';
+import { ValidateIf } from 'class-validator';
 
 /** The API creates no operator keys, except by rotating one: the command line does. */
 const PROJECT_ROLES = ROLES.filter((role) => role !== 'operator');
@@ -25,6 +26,19 @@ export class CreateKeyDto {
     description: 'The device of a key with the role device; required for that role, not allowed for any other.',
   })
   device_id?: string | null;
+
+  @ValidateIf((_, value) => value !== undefined)
+  @RuleField(
+    {
+      type: Boolean,
+      required: false,
+      description:
+        'A canary: requests with the key are rejected like those with an unknown key, and raise an alert. Default: false.',
+    },
+    'must be true or false',
+    (value) => typeof value === 'boolean',
+  )
+  canary?: boolean;
 }
 
 /** A JSON Merge Patch (RFC 7396): a member that is omitted stays as it is. */
@@ -78,6 +92,9 @@ export class KeyDto {
 
   @ApiProperty({ type: String, nullable: true, example: null })
   device_id: string | null;
+
+  @ApiProperty({ description: 'Whether the key is a canary, which never works.', example: false })
+  canary: boolean;
 
   @ApiProperty({ format: 'date-time', example: '2026-11-21T09:00:00.000Z' })
   created_at: string;

@@ -6,6 +6,7 @@ import { mayBeKey, toUtc } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { deriveKey, hashOf, makeKey, prefixOf } from './api-key.js';
+import type { CanaryKey } from './canary-alerts.js';
 import { DeviceStore } from './device.store.js';
 import {
   OVERLAP_SECONDS_DEFAULT,
@@ -37,6 +38,8 @@ export interface NewKey {
   name: string;
   expiresAt?: Date | null;
   deviceId?: string | null;
+  /** Only for a key of a project. */
+  isCanary?: boolean;
 }
 
 @Injectable()
@@ -59,7 +62,7 @@ export class KeyService {
    * Returns the principal of a key; null for a key that is unknown, malformed, revoked or expired. A working key is read once
    * in 5 seconds. A rejected key costs one query each time, whatever the reason, so that the time does not reveal the reason.
    */
-  async authenticate(key: string): Promise<Principal | null> {
+  async authenticate(key: string): Promise<Principal | CanaryKey | null> {
     if (!mayBeKey(key)) return null;
     const hash = hashOf(key, this.secret.value);
     const cacheKey = hash.toString('latin1');
@@ -71,8 +74,9 @@ export class KeyService {
       this.worked.delete(cacheKey);
       return null;
     }
-    this.worked.set(cacheKey, true);
     const { key_id: keyId, name: keyName, role, project_id: projectId, device_id: deviceId } = row;
+    if (row.canary && projectId !== null) return { isCanary: true, keyId, keyName, role, projectId };
+    this.worked.set(cacheKey, true);
     const principal = { keyId, keyName, role, projectId, deviceId };
     // A row that was read before a change must not enter the cache after it.
     if (changes === this.changes)
@@ -92,7 +96,8 @@ export class KeyService {
     const deviceId = body.device_id ?? null;
     if (body.role === 'device' && deviceId === null) throw invalid('/device_id', 'is required for the role device');
     if (body.role !== 'device' && deviceId !== null) throw invalid('/device_id', 'is allowed for the role device only');
-    const key = { projectId, role: body.role, name: body.name, expiresAt, deviceId };
+    const { role, name, canary: isCanary = false } = body;
+    const key = { projectId, role, name, expiresAt, deviceId, isCanary };
     return this.database.transaction(async (tx) => {
       if (deviceId !== null && !(await this.devices.lockShared(projectId, deviceId, tx)))
         throw invalid('/device_id', 'does not exist in this project');
@@ -197,8 +202,9 @@ export class KeyService {
       const key = await this.lock(projectId, keyId, tx);
       if (key.status !== 'active') throw notActive(key, 'cannot be rotated');
       await this.store.expireBy(keyId, new Date(Date.now() + overlapSeconds * 1_000), tx);
-      const { name, role } = key;
-      const newKey = { projectId, role, name, expiresAt: toDate(key.expires_at), deviceId };
+      // A canary is replaced by another canary: a rotation never makes a key that works of one that does not.
+      const { name, role, canary: isCanary } = key;
+      const newKey = { projectId, role, name, expiresAt: toDate(key.expires_at), deviceId, isCanary };
       const { created, entry } = await this.createIn(tx, newKey, actor);
       const details = { new_key_id: created.key_id, overlap_seconds: overlapSeconds };
       const rotated = { projectId, actor, action: 'key.rotate' as const, target: targetOf(keyId), details };
@@ -269,6 +275,7 @@ export class KeyService {
       prefix: prefixOf(secret),
       hash: hashOf(secret, this.secret.value),
       device_id: key.deviceId ?? null,
+      canary: key.isCanary ?? false,
       expires_at: key.expiresAt ?? null,
       nonce,
     };
@@ -332,9 +339,14 @@ function targetOf(keyId: string): { type: 'key'; id: string } {
   return { type: 'key', id: keyId };
 }
 
-function createdEntry({ projectId, deviceId }: NewKey, created: CreatedKeyDto, actor: Actor): NewAuditEntry {
+function createdEntry(
+  { projectId, deviceId, isCanary = false }: NewKey,
+  created: CreatedKeyDto,
+  actor: Actor,
+): NewAuditEntry {
   const { key_id, name, role, expires_at } = created;
-  const details = { name, role, expires_at, ...(deviceId == null ? {} : { device_id: deviceId }) };
+  const device = deviceId == null ? {} : { device_id: deviceId };
+  const details = { name, role, expires_at, ...device, ...(isCanary ? { canary: true } : {}) };
   return { projectId, actor, action: 'key.create', target: targetOf(key_id), details };
 }
 

@@ -23,6 +23,7 @@ const KEY_COLUMNS = [
   'role',
   'prefix',
   'device_id',
+  'canary',
   'expires_at',
   'revoked_at',
   'last_used_at',
@@ -36,6 +37,7 @@ const NEW_KEY_COLUMNS = [
   'prefix',
   'hash',
   'device_id',
+  'canary',
   'expires_at',
   'nonce',
 ] as const satisfies readonly (keyof ApiKeyEntity)[];
@@ -51,19 +53,19 @@ type KeyRow = Omit<Pick<ApiKeyEntity, (typeof KEY_COLUMNS)[number]>, TimeColumn>
 
 /**
  * The columns that authentication needs. An unknown, a revoked and an expired key all return no row, so that the time of a
- * rejection does not reveal which of them it was.
+ * rejection does not reveal which of them it was. A canary key returns one; it costs the same query.
  */
 const FIND_WORKING_BY_HASH = {
   name: 'key.find-working-by-hash',
   text: `
-    SELECT key_id, project_id, role, name, device_id, expires_at, last_used_at, nonce
+    SELECT key_id, project_id, role, name, device_id, canary, expires_at, last_used_at, nonce
     FROM api_keys WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)`,
 };
 
 /** A key as authentication needs it. */
 export type AuthenticationKey = Pick<
   ApiKeyEntity,
-  'key_id' | 'project_id' | 'role' | 'name' | 'device_id' | 'expires_at' | 'last_used_at' | 'nonce'
+  'key_id' | 'project_id' | 'role' | 'name' | 'device_id' | 'canary' | 'expires_at' | 'last_used_at' | 'nonce'
 >;
 
 type AuthenticationRow = Omit<AuthenticationKey, 'expires_at' | 'last_used_at'> &
@@ -125,7 +127,7 @@ export class KeyStore {
     );
   }
 
-  /** Returns the key with this hash; null where it is unknown, revoked or expired. Uses a reserved connection. */
+  /** Returns the key with this hash, also a canary; null where it is unknown, revoked or expired. Uses a reserved connection. */
   async findWorkingByHash(hash: Buffer, at: Date): Promise<AuthenticationKey | null> {
     const { reserved } = this.database;
     const [row] = await this.database.retrying(() =>
@@ -238,7 +240,7 @@ export class KeyStore {
 }
 
 export function toKeyDto(key: KeyRow): KeyDto {
-  const { key_id, name, role, prefix, device_id } = key;
+  const { key_id, name, role, prefix, device_id, canary } = key;
   const [expires_at, revoked_at] = [toTime(key.expires_at), toTime(key.revoked_at)];
   return {
     key_id,
@@ -247,6 +249,7 @@ export function toKeyDto(key: KeyRow): KeyDto {
     prefix,
     status: statusOf(expires_at, revoked_at),
     device_id,
+    canary,
     created_at: timeOfSeq(key_id),
     expires_at,
     revoked_at,

@@ -20,6 +20,7 @@ export const AUDIT_ACTIONS = [
   'project.create',
   'project.update',
   'access.denied',
+  'key.canary',
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 

@@ -71,6 +71,7 @@ describe('Config', () => {
       rateLimits: { keyItems: 0, projectItems: 0, failures: 0, redisUrl: null },
       jobs: { worker: 'inline', concurrency: 4 },
       rules: { requireIfMatch: false, seed: true },
+      alerts: { webhook: null },
       client: { url: null, apiKey: null },
     });
   });
@@ -216,6 +217,34 @@ describe('the rate limits', () => {
         'REDIS_URL must be an address such as redis://host:6379/0, or rediss:// with TLS',
       );
     }
+  });
+});
+
+describe('the webhook of alerts', () => {
+  const ALERT_WEBHOOK_SECRET = 's'.repeat(32);
+
+  it('is off by default, and has a URL and a secret', () => {
+    expect(new Config({}).alerts.webhook).toBeNull();
+    expect(new Config({ ALERT_WEBHOOK_SECRET }).alerts.webhook).toBeNull();
+    for (const url of ['http://127.0.0.1:9/a?b=c', 'https://hooks.example.org/x']) {
+      const { webhook } = new Config({ ALERT_WEBHOOK_URL: url, ALERT_WEBHOOK_SECRET }).alerts;
+      expect(webhook).toEqual({ url, secret: ALERT_WEBHOOK_SECRET });
+    }
+  });
+
+  it('needs a secret of 32 characters', () => {
+    const url = { ALERT_WEBHOOK_URL: 'https://hooks.example.org' };
+    const required = 'ALERT_WEBHOOK_SECRET is required with ALERT_WEBHOOK_URL: at least 32 characters';
+    expect(rejectionOf(url)).toBe(required);
+    const short = { ...url, ALERT_WEBHOOK_SECRET: 's'.repeat(31) };
+    expect(rejectionOf(short)).toBe('ALERT_WEBHOOK_SECRET must have at least 32 characters');
+  });
+
+  it('rejects a URL that is not one of HTTP, without repeating it', () => {
+    for (const url of ['hooks.example.org', 'ftp://h/secret', 'https://user:secret@h/', 'https://user@h/', 'http:'])
+      expect(rejectionOf({ ALERT_WEBHOOK_URL: url, ALERT_WEBHOOK_SECRET })).toBe(
+        'ALERT_WEBHOOK_URL must be an http:// or https:// URL without a user name',
+      );
   });
 });
 

@@ -132,6 +132,13 @@ export class Config {
     /** STOWAGE_SEED: load fixtures/ on first start; default true when embedded, else false. */
     seed: boolean;
   }>;
+  readonly alerts: Readonly<{
+    /**
+     * ALERT_WEBHOOK_URL: an http:// or https:// URL that alerts are sent to, and ALERT_WEBHOOK_SECRET, at least 32 characters, with
+     * which they are signed; default none: alerts are only logged and recorded.
+     */
+    webhook: Readonly<{ url: string; secret: string }> | null;
+  }>;
   readonly client: Readonly<{
     /** STOWAGE_URL: the server that client commands such as `load` send requests to; default none: http://HOST:PORT. */
     url: string | null;
@@ -212,6 +219,7 @@ export class Config {
       requireIfMatch: flag(env, 'REQUIRE_IF_MATCH', false),
       seed: flag(env, 'STOWAGE_SEED', url === null),
     };
+    this.alerts = { webhook: webhook(env) };
     this.client = { url: env.get('STOWAGE_URL'), apiKey: env.get('STOWAGE_API_KEY') };
     env.rejectUnread();
     for (const group of Object.values(this)) Object.freeze(group);
@@ -293,6 +301,24 @@ function redisUrl(env: Environment, name: string): string | null {
     throw new StartupError(`${name} must be an address such as redis://host:6379/0, or rediss:// with TLS`);
   }
   return value;
+}
+
+/** The error never contains the URL, which may have a secret in its path. */
+function webhook(env: Environment): { url: string; secret: string } | null {
+  const url = env.get('ALERT_WEBHOOK_URL');
+  const signingSecret = secret(env, 'ALERT_WEBHOOK_SECRET');
+  if (url === null) return null;
+  const parsedUrl = URL.canParse(url) ? new URL(url) : null;
+  if (
+    parsedUrl === null ||
+    !/^https?:$/.test(parsedUrl.protocol) ||
+    parsedUrl.username !== '' ||
+    parsedUrl.password !== ''
+  )
+    throw new StartupError('ALERT_WEBHOOK_URL must be an http:// or https:// URL without a user name');
+  if (signingSecret === null)
+    throw new StartupError('ALERT_WEBHOOK_SECRET is required with ALERT_WEBHOOK_URL: at least 32 characters');
+  return { url, secret: signingSecret };
 }
 
 /** The error never contains the value: it is a secret. */
