@@ -101,6 +101,20 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'GET /buildings/{building}/rooms/{room}/temperatures/average': { roles: READERS, query: 'duration=15m' },
 };
 
+/** A route of the table, with its method and path. */
+export type Route = { method: string; path: string } & ContractRoute;
+
+/** The routes of the table with their names, for `it.each`. */
+export const ROUTES = Object.entries(CONTRACT).map(([name, rules]): [string, Route] => {
+  const [method = '', path = ''] = name.split(' ');
+  return [name, { method, path, ...rules }];
+});
+
+/** The path with the required query. */
+export function addressOf({ path, query }: Route): string {
+  return query === undefined ? path : `${path}?${query}`;
+}
+
 /** The routes under /api/v1 that require no key. */
 export const OPEN = ['GET /', 'GET /limits'];
 

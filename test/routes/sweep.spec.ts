@@ -1,8 +1,17 @@
-import type { Role } from '#http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type CallOptions, type Reply, type TestProject } from '../harness/api.js';
-import { pathsOf, CONTRACT, fill, METHODS, OPEN, ROLES, type ContractRoute } from './route-table.js';
+import {
+  addressOf,
+  CONTRACT,
+  fill,
+  METHODS,
+  OPEN,
+  pathsOf,
+  ROUTES,
+  type ContractRoute,
+  type Route,
+} from './route-table.js';
 
 const API = '/api/v1';
 
@@ -12,38 +21,22 @@ interface OpenApi {
 
 let api: TestApi;
 let mine: TestProject;
-let theirs: TestProject;
 let openApi: OpenApi;
 
 beforeAll(async () => {
   api = await TestApi.start();
-  [mine, theirs] = [await api.project(), await api.project()];
+  mine = await api.project();
   openApi = (await api.call('GET', `${api.origin}/openapi.json`)).json<OpenApi>();
 });
 afterAll(() => api.stop());
 
-const routes = Object.entries(CONTRACT).map(
-  ([name, rules]): [string, { method: string; path: string } & ContractRoute] => {
-    const [method = '', path = ''] = name.split(' ');
-    return [name, { method, path, ...rules }];
-  },
-);
-const withBody = routes.filter(([, { body }]) => body !== undefined);
-/** Routes of one project. Routes that only an operator may call concern all projects. */
-const withId = routes.filter(
-  ([, { path, creates, roles }]) => path.includes('{') && creates !== true && roles.includes('admin'),
-);
-
+const withBody = ROUTES.filter(([, { body }]) => body !== undefined);
 function typesOf({ types = ['application/json'] }: ContractRoute): readonly string[] {
   return types;
 }
 
 /** A key with a role that may call the route. */
-function keyFor({ roles }: ContractRoute): string {
-  return keyOf(roles[0] ?? 'admin');
-}
-
-function keyOf(role: Role): string {
+function keyFor({ roles: [role = 'admin'] }: ContractRoute): string {
   return role === 'operator' ? api.operatorKey : mine.keys[role];
 }
 
@@ -52,16 +45,8 @@ function ownIds(): Record<string, string | number> {
   return { project_id: mine.projectId, device_id: mine.deviceId };
 }
 
-function addressWithQuery({ path, query }: { path: string } & ContractRoute): string {
-  return query === undefined ? path : `${path}?${query}`;
-}
-
 /** Sends a valid request; its ids may not exist. */
-function send(
-  route: { method: string; path: string } & ContractRoute,
-  options: CallOptions = {},
-  path = addressWithQuery(route),
-): Promise<Reply> {
+function send(route: Route, options: CallOptions = {}, path = addressOf(route)): Promise<Reply> {
   const [type] = route.types ?? [];
   const headers = { ...(type === undefined ? {} : { 'Content-Type': type }), ...options.headers };
   const body = route.body === undefined ? {} : { body: route.body };
@@ -131,7 +116,7 @@ describe('without a key', () => {
     ];
     const keys = ['wrong', mistyped, producer.slice(0, -1), `${producer}0`, '', '\u00ff', 'x'.repeat(5000)];
     const responses = new Set<string>();
-    for (const [, route] of routes) {
+    for (const [, route] of ROUTES) {
       for (const options of [{}, ...keys.map((key) => ({ key })), ...headers.map((one) => ({ headers: one }))]) {
         const reply = await send(route, options);
         expectProblem(reply, 'unauthenticated');
@@ -140,97 +125,6 @@ describe('without a key', () => {
       }
     }
     expect(responses.size).toBe(1);
-  });
-});
-
-describe('the roles of a route', () => {
-  it.each(routes)('%s returns 403 to every other role', async (_, route) => {
-    for (const role of ROLES) {
-      // The body is invalid, so the allowed roles change nothing.
-      const reply = await send(route, {
-        key: keyOf(role),
-        ...(route.body === undefined ? {} : { body: { nonsense: 1 } }),
-      });
-      if (route.roles.includes(role)) expect([role, [200, 400, 404].includes(reply.status)]).toEqual([role, true]);
-      else expect([role, expectProblem(reply, 'forbidden').status]).toEqual([role, 403]);
-    }
-  });
-});
-
-describe('the resources of another project', () => {
-  let ids: Record<string, string | number>;
-
-  beforeAll(async () => {
-    const { admin: key } = theirs.keys;
-    const body = { batch_id: 'theirs', objects: [{ object_id: 'theirs', data: [] }] };
-    await api.call('POST', '/batches', { key, body });
-    const keys = await api.call('GET', `/projects/${String(theirs.projectId)}/keys`, { key });
-    const [{ key_id } = { key_id: '' }] = keys.json<{ results: { key_id: string }[] }>().results;
-    const headers = { Prefer: 'respond-async' };
-    const job = await api.call('POST', '/batches', { key, headers, body: { ...body, batch_id: 'later' } });
-    const { id: job_id } = job.json<{ id: string }>();
-    await api.call('POST', '/factories', { key, body: { id: 'factory', ...CONTRACT['POST /factories']?.body } });
-    await api.call('POST', '/sprockets', { key, body: { id: 'sprocket', ...CONTRACT['POST /sprockets']?.body } });
-    const { projectId: project_id, deviceId: device_id } = theirs;
-    await api.call('POST', '/buildings/theirs/rooms/theirs/temperatures', { key, body: { temperature: 10.5 } });
-    const feeds = { factory_id: 'factory', sprocket_id: 'sprocket', building: 'theirs', room: 'theirs' };
-    ids = { project_id, key_id, device_id, batch_id: 'theirs', object_id: 'theirs', job_id, ...feeds };
-  });
-
-  it.each(withId)('%s returns the same 404 as for missing resources', async (_, route) => {
-    const others = await send(route, { key: mine.keys.admin }, fill(addressWithQuery(route), ids));
-    const missing = {
-      project_id: theirs.projectId ^ 1,
-      key_id: '1',
-      device_id: 'nothing',
-      batch_id: 'nothing',
-      object_id: 'nothing',
-      job_id: '1',
-    };
-    const nobodys = await send(route, { key: mine.keys.admin }, fill(addressWithQuery(route), missing));
-    expectProblem(others, 'not-found');
-    expect(stableParts(others)).toEqual(stableParts(nobodys));
-    expect(others.headers.get('etag')).toBeNull();
-  });
-
-  it('are in no list and match no filter', async () => {
-    const { analyst: key } = mine.keys;
-    for (const list of [
-      '/batches',
-      '/objects',
-      '/batches?batch_id=theirs',
-      '/objects?batch_id=theirs',
-      '/batches?include=objects',
-      '/sprockets',
-    ]) {
-      expect((await api.call('GET', list, { key })).json()).toMatchObject({ count: 0, results: [] });
-    }
-  });
-
-  it('are not in the list of devices', async () => {
-    const { results } = (await api.call('GET', '/devices', { key: mine.keys.analyst })).json<{ results: object[] }>();
-    expect(results).toEqual([{ device_id: mine.deviceId, project_id: mine.projectId, created_at: expect.any(String) }]);
-  });
-
-  it('do not reserve ids', async () => {
-    const body = { batch_id: 'theirs', objects: [{ object_id: 'theirs', data: [{ key: 'whose', value: 'mine' }] }] };
-    expect((await api.call('POST', '/batches', { key: mine.keys.producer, body })).status).toBe(201);
-    const read = await api.call('GET', '/objects/theirs', { key: theirs.keys.analyst });
-    expect(read.json()).toMatchObject({ data: [] });
-    expect((await api.call('DELETE', '/batches/theirs?cascade=true', { key: mine.keys.admin })).status).toBe(204);
-    expect((await api.call('GET', '/batches/theirs', { key: theirs.keys.analyst })).json()).toMatchObject({
-      objects: [{ object_id: 'theirs' }],
-    });
-  });
-
-  it('accept no object: POST /objects treats their batch as missing', async () => {
-    const post = (batch_id: string): Promise<Reply> =>
-      api.call('POST', '/objects', { key: mine.keys.producer, body: { batch_id, object_id: 'o', data: [] } });
-    const others = expectProblem(await post('theirs'), 'invalid-body');
-    const nobodys = expectProblem(await post('nothing'), 'invalid-body');
-    expect(placesOf(others)).toEqual(['/batch_id']);
-    const essence = ({ detail, errors }: typeof others): string => JSON.stringify([detail, errors]);
-    expect(essence(others).replaceAll('theirs', 'nothing')).toBe(essence(nobodys));
   });
 });
 
@@ -290,8 +184,8 @@ describe('a body', () => {
 
 describe('every route', () => {
   const all = [
-    ...routes,
-    ...OPEN.map((name): (typeof routes)[number] => [name, { method: 'GET', path: name.slice(4), roles: [] }]),
+    ...ROUTES,
+    ...OPEN.map((name): (typeof ROUTES)[number] => [name, { method: 'GET', path: name.slice(4), roles: [] }]),
   ];
 
   it.each(all)('rejects an unknown query parameter: %s', async (_, route) => {
@@ -340,7 +234,7 @@ describe('every route', () => {
     if (reply.status >= 400) {
       const { request_id, instance } = reply.json<{ request_id: string; instance: string }>();
       expect(request_id).toBe(reply.headers.get('x-request-id'));
-      expect(instance).toBe(API + fill(addressWithQuery(route), ownIds()));
+      expect(instance).toBe(API + fill(addressOf(route), ownIds()));
     }
   });
 });
