@@ -1,4 +1,4 @@
-import { Authentication } from '#access';
+import { Authentication, KeyCache } from '#access';
 import { Idempotency } from '#jobs';
 import { RateLimits } from '#limits';
 import { createHttpAdapter, guardStorage, prepareHttp, RequestSlots } from '#http';
@@ -38,5 +38,6 @@ export async function createApp(
   serveDocuments(app);
   await app.init();
   finishHttp();
+  app.get(KeyCache).listen();
   return app;
 }

@@ -12,6 +12,7 @@ import { CanaryAlerts } from './canary-alerts.js';
 import { DeviceController } from './device.controller.js';
 import { DeviceService } from './device.service.js';
 import { DeviceStore } from './device.store.js';
+import { KeyCache } from './key-cache.js';
 import { KeyController } from './key.controller.js';
 import { KeySecret } from './key-secret.js';
 import { KeyService } from './key.service.js';
@@ -34,11 +35,12 @@ import { ProjectService } from './project.service.js';
     },
     Authentication,
     KeyStore,
+    { provide: KeyCache, inject: [Database], useFactory: (database: Database) => new KeyCache(database) },
     KeyService,
     ProjectService,
     DeviceStore,
     DeviceService,
   ],
-  exports: [KeySecret, Authentication, KeyStore, KeyService, ProjectService, DeviceStore, DeviceService],
+  exports: [KeySecret, Authentication, KeyStore, KeyCache, KeyService, ProjectService, DeviceStore, DeviceService],
 })
 export class AccessModule {}

@@ -17,19 +17,14 @@ import {
   type UpdateKeyDto,
 } from './key.dto.js';
 import { KeySecret } from './key-secret.js';
-import { KeyStore, toDate, toKeyDto, toTime, type AuthenticationKey, type NewKeyRow } from './key.store.js';
+import { KeyCache, type CachedKey } from './key-cache.js';
+import { KeyStore, toDate, toKeyDto, toTime, type NewKeyRow } from './key.store.js';
 import { PRECONDITION_RULES } from './precondition-rules.js';
 
-/** How long another process may accept a key that was revoked or expired here. */
-const CACHE_TTL_MS = 5_000;
-const CACHED_KEYS_MAX = 10_000;
 const WORKED_KEYS_MAX = 10_000;
 const LAST_USED_STEP_MS = 60_000;
-
-interface CachedKey {
-  principal: Principal;
-  expiresAtMs: number;
-}
+/** Uses that are recorded at a time while requests continue; a request that finds no room leaves it to the next one. */
+const RECORDINGS_MAX = 16;
 
 export interface NewKey {
   /** null for an operator key. */
@@ -44,13 +39,13 @@ export interface NewKey {
 
 @Injectable()
 export class KeyService {
-  private changes = 0;
-  private readonly cache = new LRUCache<string, CachedKey>({ max: CACHED_KEYS_MAX, ttl: CACHE_TTL_MS });
-  /** The hashes of keys that worked when they were last looked up. Longer than the cache, whose entries end after 5 seconds. */
+  private recordings = 0;
+  /** The hashes of keys that worked when they were last looked up, also of those that have left the cache. */
   private readonly worked = new LRUCache<string, true>({ max: WORKED_KEYS_MAX });
 
   constructor(
     private readonly store: KeyStore,
+    private readonly cache: KeyCache,
     private readonly devices: DeviceStore,
     private readonly audit: AuditLog,
     private readonly database: Database,
@@ -59,35 +54,43 @@ export class KeyService {
   ) {}
 
   /**
-   * Returns the principal of a key; null for a key that is unknown, malformed, revoked or expired. A working key is read once
-   * in 5 seconds. A rejected key costs one query each time, whatever the reason, so that the time does not reveal the reason.
+   * Returns the principal of a key; null for a key that is unknown, malformed, revoked or expired. A working key is looked up
+   * when the cache does not have it. A rejected key costs one query each time, whatever the reason, so that the time does not
+   * reveal the reason.
    */
   async authenticate(key: string): Promise<Principal | CanaryKey | null> {
     if (!mayBeKey(key)) return null;
     const hash = hashOf(key, this.secret.value);
     const cacheKey = hash.toString('latin1');
-    const cached = this.cache.get(cacheKey);
-    if (cached !== undefined && cached.expiresAtMs > Date.now()) return cached.principal;
-    const { changes } = this;
+    const cached = this.cache.find(cacheKey);
+    if (cached !== undefined) {
+      // The request does not wait: nothing else needs the database.
+      if (isUseDue(cached) && this.recordings < RECORDINGS_MAX) void this.recordUse(cached);
+      return cached.principal;
+    }
+    const lookUp = this.cache.beginLookUp();
     const row = await this.store.findWorkingByHash(hash, new Date(Date.now()));
     if (row === null) {
       this.worked.delete(cacheKey);
+      this.cache.remove(cacheKey);
       return null;
     }
     const { key_id: keyId, name: keyName, role, project_id: projectId, device_id: deviceId } = row;
     if (row.canary && projectId !== null) return { isCanary: true, keyId, keyName, role, projectId };
     this.worked.set(cacheKey, true);
     const principal = { keyId, keyName, role, projectId, deviceId };
-    // A row that was read before a change must not enter the cache after it.
-    if (changes === this.changes)
-      this.cache.set(cacheKey, { principal, expiresAtMs: row.expires_at?.getTime() ?? Infinity });
-    await this.recordUse(row);
+    const expiresAtMs = row.expires_at?.getTime() ?? Infinity;
+    const found = { principal, expiresAtMs, usedAtMs: row.last_used_at?.getTime() ?? 0, unrecorded: row, lookUp };
+    this.cache.store(cacheKey, found);
+    if (isUseDue(found)) await this.recordUse(found);
     return principal;
   }
 
   /** Whether a key worked when this process looked it up last. */
   hasWorked(key: string): boolean {
-    return mayBeKey(key) && this.worked.has(hashOf(key, this.secret.value).toString('latin1'));
+    if (!mayBeKey(key)) return false;
+    const cacheKey = hashOf(key, this.secret.value).toString('latin1');
+    return this.worked.has(cacheKey) || this.cache.has(cacheKey);
   }
 
   /** Creates a key as a request body describes it. @throws Problem invalid-body for rules about more than one member */
@@ -153,8 +156,7 @@ export class KeyService {
   }
 
   /**
-   * Changes the name or the expiry of a key, also of an expired one: at once in this process, in others when their cache
-   * expires (5 seconds).
+   * Changes the name or the expiry of a key, also of an expired one: at once in this process, in others within 5 seconds.
    * @param projectId null for an operator key
    * @throws Problem invalid-body for an expiry in the past; not-found; key-not-active for a revoked key; precondition-failed
    * @throws Problem last-operator-key for an earlier expiry, unless another operator key works
@@ -214,7 +216,7 @@ export class KeyService {
   }
 
   /**
-   * Revokes a key: at once in this process, in others when their cache expires (5 seconds). A revoked key stays as it is.
+   * Revokes a key: at once in this process, in others within 5 seconds. A revoked key stays as it is.
    * @param projectId null for an operator key
    * @throws Problem not-found; precondition-failed
    */
@@ -238,14 +240,14 @@ export class KeyService {
     });
   }
 
-  /** Revokes all keys of a device when the transaction is committed; call `forgetDevice` then. @returns their number */
-  revokeOfDevice(deviceId: string, tx: Queryable): Promise<number> {
+  /** Revokes all keys of a device when the transaction is committed; call `forget` then. @returns their ids */
+  revokeOfDevice(deviceId: string, tx: Queryable): Promise<string[]> {
     return this.store.revokeOfDevice(deviceId, tx);
   }
 
-  /** Removes the keys of a device from the cache. */
-  forgetDevice(deviceId: string): void {
-    this.forget((principal) => principal.deviceId === deviceId);
+  /** Removes keys from the cache of this process; others are notified by the transaction that changed them. */
+  forget(keyIds: readonly string[]): void {
+    for (const keyId of keyIds) this.cache.forget(keyId);
   }
 
   /** Creates a key in a transaction that does nothing afterwards. */
@@ -289,7 +291,7 @@ export class KeyService {
       return await this.database.transaction(work);
     } finally {
       // Also where the outcome of the commit is unknown.
-      this.forget((principal) => principal.keyId === keyId);
+      this.cache.forget(keyId);
     }
   }
 
@@ -321,18 +323,25 @@ export class KeyService {
     await this.audit.append(tx, { projectId, actor, action: 'key.revoke', target: targetOf(keyId), details });
   }
 
-  private forget(matches: (principal: Principal) => boolean): void {
-    this.changes++;
-    for (const [cacheKey, { principal }] of this.cache.entries()) if (matches(principal)) this.cache.delete(cacheKey);
+  /** Stores the time of use to the minute: a write per request would cost more than the request. Never fails. */
+  private async recordUse(key: CachedKey): Promise<void> {
+    const now = new Date(Date.now());
+    key.usedAtMs = now.getTime();
+    this.recordings++;
+    try {
+      if (key.unrecorded === null) await this.store.recordTimeOfUse(key.principal.keyId, now);
+      else await this.store.recordUse(key.unrecorded, now);
+      key.unrecorded = null;
+    } catch {
+      // No request fails because of it: a full disk must not stop reads.
+    } finally {
+      this.recordings--;
+    }
   }
+}
 
-  /** Stores the time of use to the minute: a write per request would cost more than the request. */
-  private async recordUse(key: AuthenticationKey): Promise<void> {
-    const now = new Date();
-    if (key.last_used_at !== null && now.getTime() - key.last_used_at.getTime() < LAST_USED_STEP_MS) return;
-    // No request fails because of it: a full disk must not stop reads.
-    await this.store.recordUse(key, now).catch(() => undefined);
-  }
+function isUseDue({ usedAtMs }: CachedKey): boolean {
+  return Date.now() - usedAtMs >= LAST_USED_STEP_MS;
 }
 
 function targetOf(keyId: string): { type: 'key'; id: string } {

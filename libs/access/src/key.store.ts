@@ -90,6 +90,12 @@ const UPDATE = `UPDATE api_keys SET name = $2, expires_at = $3 WHERE key_id = $1
 /** The keys of the first start are not printed any more once one of them is rotated: its owner has the new one. */
 const EXPIRE_BY = `UPDATE api_keys SET expires_at = least(expires_at, $2), nonce = NULL WHERE key_id = $1`;
 
+/** The channel on which every server listens. The payload is the id of the key, so it is short, whatever has changed. */
+export const KEY_CHANGES = 'stowage_key_changes';
+
+/** Reaches the servers when the transaction commits, and never if it is rolled back. */
+const NOTIFY = `SELECT pg_notify('${KEY_CHANGES}', id) FROM unnest($1::text[]) AS id`;
+
 const REVOKE = `UPDATE api_keys SET revoked_at = now() WHERE key_id = $1`;
 
 const REVOKE_OF_DEVICE = `UPDATE api_keys SET revoked_at = now() WHERE device_id = $1 AND revoked_at IS NULL RETURNING key_id`;
@@ -99,7 +105,13 @@ const RECORD_USE = `
   UPDATE api_keys SET last_used_at = CASE WHEN key_id = $1 THEN $2::timestamptz ELSE last_used_at END, nonce = NULL
   WHERE key_id = $1 OR (nonce IS NOT NULL AND ($3::boolean OR (role = $4 AND project_id IS NOT DISTINCT FROM $5::int)))`;
 
-const RECORD_TIME_OF_USE = `UPDATE api_keys SET last_used_at = $2 WHERE key_id = $1`;
+/** Writes once in a minute, however many servers use the key. */
+const RECORD_TIME_OF_USE = {
+  name: 'key.record-time-of-use',
+  text: `
+    UPDATE api_keys SET last_used_at = $2
+    WHERE key_id = $1 AND (last_used_at IS NULL OR last_used_at <= $2::timestamptz - interval '1 minute')`,
+};
 
 const FIND_WITH_PROJECT = `
   SELECT k.key_id, k.name, k.role, k.device_id, k.expires_at, p.project_id, p.name AS project_name
@@ -209,21 +221,27 @@ export class KeyStore {
   ): Promise<KeyDto> {
     const [key] = await tx.query<KeyRow>(UPDATE, [keyId, name, expires_at]);
     if (key === undefined) throw new Error('the key is not locked');
+    await notify([keyId], tx);
     return toKeyDto(key);
   }
 
   /** Makes a key stop working at this time, unless it does earlier. */
   async expireBy(keyId: string, at: Date, tx: Queryable): Promise<void> {
     await tx.query(EXPIRE_BY, [keyId, at]);
+    await notify([keyId], tx);
   }
 
   async revoke(keyId: string, tx: Queryable): Promise<void> {
     await tx.query(REVOKE, [keyId]);
+    await notify([keyId], tx);
   }
 
-  /** @returns the number of keys that it revoked */
-  async revokeOfDevice(deviceId: string, tx: Queryable): Promise<number> {
-    return (await tx.query(REVOKE_OF_DEVICE, [deviceId])).length;
+  /** @returns the ids of the keys that it revoked */
+  async revokeOfDevice(deviceId: string, tx: Queryable): Promise<string[]> {
+    const revoked = await tx.query<Pick<ApiKeyEntity, 'key_id'>>(REVOKE_OF_DEVICE, [deviceId]);
+    const keyIds = revoked.map(({ key_id }) => key_id);
+    await notify(keyIds, tx);
+    return keyIds;
   }
 
   /**
@@ -234,9 +252,18 @@ export class KeyStore {
     const { reserved } = this.database;
     // Keys of other roles, of which there may be many, need no scan of the table.
     const mayReplaceFirst = nonce !== null || role === 'admin' || role === 'operator';
-    if (!mayReplaceFirst) await reserved.query(RECORD_TIME_OF_USE, [key_id, at]);
+    if (!mayReplaceFirst) await this.recordTimeOfUse(key_id, at);
     else await reserved.query(RECORD_USE, [key_id, at, nonce !== null, role, project_id]);
   }
+
+  /** Stores the time of use of a key that has been used before. Uses a reserved connection. */
+  async recordTimeOfUse(keyId: string, at: Date): Promise<void> {
+    await this.database.reserved.query(RECORD_TIME_OF_USE, [keyId, at]);
+  }
+}
+
+async function notify(keyIds: readonly string[], tx: Queryable): Promise<void> {
+  if (keyIds.length > 0) await tx.query(NOTIFY, [keyIds]);
 }
 
 export function toKeyDto(key: KeyRow): KeyDto {

@@ -1,5 +1,5 @@
 import type { LoggerService } from '@nestjs/common';
-import pg, { types, type CustomTypesConfig, type Pool, type PoolConfig } from 'pg';
+import pg, { Client, types, type ClientConfig, type CustomTypesConfig, type Pool, type PoolConfig } from 'pg';
 import type { DataSourceOptions, EntitySchema, MigrationInterface } from 'typeorm';
 import { DatabasePool } from './database-pool.js';
 import type { PostgresAddress } from './open-server.js';
@@ -62,6 +62,20 @@ export function createReservedPool({ options }: Pool, logger: LoggerService): Po
     logger.warn(`a reserved database connection broke: ${messageOf(error)}`);
   });
   return pool;
+}
+
+/** A connection of its own to the database of this pool; its session idles between notifications. */
+export function createListeningClient({ options }: Pool): Client {
+  return new Client({
+    ...(options as ClientConfig),
+    // Not enumerable in the options of a pool.
+    password: options.password,
+    connectionTimeoutMillis: RESERVED_QUERY_TIMEOUT_MS,
+    query_timeout: RESERVED_QUERY_TIMEOUT_MS,
+    keepAlive: true,
+    application_name: 'stowage listener',
+    options: sessionOptions(RESERVED_LOCK_TIMEOUT_MS, RESERVED_QUERY_TIMEOUT_MS),
+  });
 }
 
 function sessionOptions(lockTimeoutMs: number, statementTimeoutMs: number): string {

@@ -45,5 +45,14 @@ export class DatabasePool extends Pool {
 
 /** Closes a connection without informing the database, which may not respond. */
 export function closeSocket(client: ClientBase): void {
-  (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
+  socketOf(client).destroy();
+}
+
+/** Lets the process end while the connection is open. */
+export function unrefSocket(client: ClientBase): void {
+  socketOf(client).unref();
+}
+
+function socketOf(client: ClientBase): Socket {
+  return (client as unknown as { connection: { stream: Socket } }).connection.stream;
 }

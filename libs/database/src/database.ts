@@ -1,8 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Pool, PoolClient, QueryConfig } from 'pg';
+import type { Client, Pool, PoolClient, QueryConfig } from 'pg';
 import { DataSource } from 'typeorm';
 import { CopyIn } from './copy-in.js';
-import { createReservedPool, dataSourceOptions, messageOf, type DatabaseOptions } from './database-options.js';
+import {
+  createListeningClient,
+  createReservedPool,
+  dataSourceOptions,
+  messageOf,
+  type DatabaseOptions,
+} from './database-options.js';
 import { closeSocket, type DatabasePool } from './database-pool.js';
 import type { QueryScope } from './query-scope.js';
 import { RunningStatement } from './running-statement.js';
@@ -122,6 +128,11 @@ export class Database implements Queryable {
   /** The pool itself, for graphile-worker. */
   get connections(): Pool {
     return this.pool;
+  }
+
+  /** Returns a connection that belongs to no pool and is not open yet, for a session that lasts: LISTEN. */
+  createClient(): Client {
+    return createListeningClient(this.pool);
   }
 
   query<Row extends object>(statement: Statement | string, values: readonly unknown[] = []): Promise<Row[]> {

@@ -17,6 +17,7 @@ export { startEmbeddedPostgres } from './embedded-postgres.js';
 export { errorCode } from './error-code.js';
 export { type Installation, openInstallation } from './installation.js';
 export { LaneLease } from './lane-lease.js';
+export { NotificationListener, type NotificationTimes } from './notification-listener.js';
 export {
   cappedCount,
   type Count,

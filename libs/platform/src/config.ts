@@ -48,7 +48,10 @@ export class Config {
   readonly database: Readonly<{
     /** DATABASE_URL: PostgreSQL 15 or newer; default none, which starts the embedded one. */
     url: string | null;
-    /** DATABASE_POOL_MAX: connections this process may hold, 6 to 1,000; default 20. Two of them are reserved. */
+    /**
+     * DATABASE_POOL_MAX: connections this process may hold, 6 to 1,000; default 20. Two of them are reserved. A server opens one
+     * more, on which it is notified of changes of keys.
+     */
     poolMax: number;
     /** The connections among them that requests and jobs share: all but the two reserved ones. */
     sharedMax: number;
