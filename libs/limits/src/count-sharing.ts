@@ -75,8 +75,10 @@ export class CountSharing {
         await Promise.all(
           group.map(async (counter) => {
             const { unshared } = counter;
-            const { endsInMs } = limit.stateOf(counter.id);
-            limit.combine(counter, unshared, await this.store.add(limit.name, counter.id, unshared, endsInMs));
+            const endsInMs = limit.restOf(counter);
+            // Earlier groups can take seconds.
+            if (endsInMs > 0)
+              limit.combine(counter, unshared, await this.store.add(limit.name, counter.id, unshared, endsInMs));
             waiting.delete(counter);
           }),
         );

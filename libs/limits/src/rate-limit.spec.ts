@@ -99,6 +99,16 @@ describe('the items to share', () => {
     expect(limit.isExhausted('a')).toBe(false);
     expect(limit.takeUnshared(10)).toEqual([]);
   });
+
+  it('of a window that has ended are dropped where nothing was charged or read since', () => {
+    limit = createLimit({ shareFrom: 1 });
+    limit.charge('a', 10);
+    nowMs += 30_000;
+    limit.charge('b', 5);
+    nowMs += 30_000;
+    expect(limit.takeUnshared(1).map(({ id }) => id)).toEqual(['b']);
+    expect([limit.size, limit.stateOf('a').remaining]).toEqual([1, 10]);
+  });
 });
 
 describe('a count of all processes', () => {

@@ -90,7 +90,7 @@ export class RateLimit {
   stateOf(id: CounterId): { remaining: number; endsInMs: number } {
     const counter = this.find(id);
     if (counter === undefined) return { remaining: this.max, endsInMs: this.times.windowMs };
-    return { remaining: Math.max(0, this.max - counter.items), endsInMs: counter.endsAtMs - this.now() };
+    return { remaining: Math.max(0, this.max - counter.items), endsInMs: this.restOf(counter) };
   }
 
   /** Returns up to `count` counters that have items to share, those that have waited longest first. */
@@ -98,10 +98,20 @@ export class RateLimit {
     const taken: Counter[] = [];
     for (const counter of this.toShare) {
       if (taken.length === count) break;
+      // The items of a window that has ended would be charged to the next one.
+      if (this.hasEnded(counter)) {
+        this.remove(counter);
+        continue;
+      }
       this.toShare.delete(counter);
       taken.push(counter);
     }
     return taken;
+  }
+
+  /** The milliseconds until the window of a counter ends; 0 or less when it has ended. */
+  restOf({ endsAtMs }: Counter): number {
+    return endsAtMs - this.now();
   }
 
   /** Sets a counter to what the shared store returned when `sent` of its items were added there. */
@@ -120,9 +130,13 @@ export class RateLimit {
 
   private find(id: CounterId): Counter | undefined {
     const counter = this.open.get(id) ?? this.exhausted.get(id);
-    if (counter === undefined || counter.endsAtMs > this.now()) return counter;
+    if (counter === undefined || !this.hasEnded(counter)) return counter;
     this.remove(counter);
     return undefined;
+  }
+
+  private hasEnded(counter: Counter): boolean {
+    return this.restOf(counter) <= 0;
   }
 
   private begin(id: CounterId): Counter {
@@ -137,8 +151,8 @@ export class RateLimit {
   private evict(): void {
     const [oldest] = this.open.values();
     const [oldestExhausted] = this.exhausted.values();
-    const hasEnded = oldestExhausted !== undefined && oldestExhausted.endsAtMs <= this.now();
-    const evicted = hasEnded ? oldestExhausted : (oldest ?? oldestExhausted);
+    const evicted =
+      oldestExhausted !== undefined && this.hasEnded(oldestExhausted) ? oldestExhausted : (oldest ?? oldestExhausted);
     if (evicted !== undefined) this.remove(evicted);
   }
 
