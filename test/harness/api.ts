@@ -1,3 +1,4 @@
+import { appendFileSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Role } from '#http';
 import { RUN } from './run.js';
@@ -36,9 +37,23 @@ interface StartedServer {
   routes: string;
 }
 
+/** Of the keys in settings. */
+const KEY_LENGTH_MIN = 32;
+
+/** A line of the log of a server, with pino's level. */
+export interface LogLine {
+  level: number;
+  msg?: string;
+  request_id?: string;
+  route?: string;
+  status?: number;
+}
+
 /** A server and its client. Does not import the product, which would take seconds in each spec. */
 export class TestApi {
   readonly operatorKey = RUN.operatorKey;
+  /** The size of the log of all servers, in bytes, when this client was created. */
+  private readonly logStart = statSync(RUN.log).size;
 
   protected constructor(
     readonly origin: string,
@@ -92,6 +107,14 @@ export class TestApi {
     return this.started.printedLines;
   }
 
+  /** The lines that the server has logged since this client was created. */
+  async log(): Promise<LogLine[]> {
+    const own = `"server":"${this.started.id}"`;
+    const text = (await readFile(RUN.log)).toString('utf8', this.logStart);
+    const lines = text.split('\n').filter((line) => line.includes(own));
+    return lines.map((line) => JSON.parse(line) as LogLine);
+  }
+
   /** Fastify's route tree, as text. */
   get routes(): string {
     return this.started.routes;
@@ -141,6 +164,8 @@ export class TestApi {
       redirect: 'manual',
     });
     const text = await response.text();
+    if (response.status === 201) recordKey(text);
+    if (hasKey(key, text, response.headers)) throw new Error(`the response to ${method} ${path} contains the key`);
     return { status: response.status, headers: response.headers, text, json: () => JSON.parse(text) as never };
   }
 
@@ -169,6 +194,18 @@ export class TestApi {
   }
 }
 
+/** Records the key of a response that creates one. */
+function recordKey(text: string): void {
+  const [, key] = /"key":"(stw_\w+)"/.exec(text) ?? [];
+  if (key !== undefined) appendFileSync(RUN.secrets, `${key}\n`);
+}
+
+/** Whether a response contains the key of its request. Short keys of tests, such as "wrong", are words. */
+function hasKey(key: string | undefined, text: string, headers: Headers): boolean {
+  if (key === undefined || key.length < KEY_LENGTH_MIN) return false;
+  return text.includes(key) || Array.from(headers).some(([, value]) => value.includes(key));
+}
+
 /** The settings for a server on this database. */
 export function settingsFor({ address }: Pick<TestTables, 'address'>): Record<string, string> {
   // All tests have one address.
@@ -177,7 +214,7 @@ export function settingsFor({ address }: Pick<TestTables, 'address'>): Record<st
 }
 
 function startServer(tables: Pick<TestTables, 'address'>, settings: Record<string, string>): Promise<StartedServer> {
-  const own = { PORT: '0', LOG_LEVEL: 'silent', STOWAGE_OPERATOR_KEY: RUN.operatorKey };
+  const own = { PORT: '0', LOG_LEVEL: 'debug', STOWAGE_OPERATOR_KEY: RUN.operatorKey };
   return command('POST', '/servers', { ...own, ...settingsFor(tables), ...settings });
 }
 

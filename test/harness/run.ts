@@ -13,6 +13,8 @@ export interface TestRun {
   control: string;
   /** The file that the servers log to. */
   log: string;
+  /** The file of the keys and passwords that the run created, one on each line; none of them may be in the log. */
+  secrets: string;
   /** An operator key that every server accepts. */
   operatorKey: string;
   /** The secret with which every server hashes keys. */

@@ -6,10 +6,11 @@
  * - `PUT /shared` sets the settings of the server that the specs share, `GET /shared` starts it unless it is running;
  * - `POST /servers` starts another one, `PUT /servers/{id}/clock` sets its clock, `DELETE /servers/{id}` stops it.
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
+import { generatedKeysIn, SECRETS_FILE, secretsIn, SHARED_SERVER } from './log-check.mjs';
 
 /** The folder with the files of the run. */
 const [, , folder] = process.argv;
@@ -20,14 +21,23 @@ let started = 0;
 let sharedSettings;
 let shared;
 
-async function start(settings) {
+async function start(settings, name) {
   const [{ Config }, { serve }] = await product;
+  const id = name ?? String(++started);
   const printedLines = [];
+  recordSecrets(secretsIn(settings));
   const server = await serve(new Config(settings), (line) => printedLines.push(line));
-  const id = String(++started);
   servers.set(id, server);
-  const routes = server.app.getHttpAdapter().getInstance().printRoutes({ commonPrefix: false });
-  return { id, origin: server.url, printedLines, routes };
+  recordSecrets(generatedKeysIn(printedLines.join('\n')));
+  const fastify = server.app.getHttpAdapter().getInstance();
+  // All servers write to one log.
+  fastify.log.setBindings({ server: id });
+  return { id, origin: server.url, printedLines, routes: fastify.printRoutes({ commonPrefix: false }) };
+}
+
+/** The test run fails when one of them is in the log. */
+function recordSecrets(secrets) {
+  appendFileSync(join(folder, SECRETS_FILE), secrets.map((secret) => `${secret}\n`).join(''));
 }
 
 async function setClock(id, micros) {
@@ -45,7 +55,7 @@ async function stop(id) {
 async function execute(method, [resource, id, part], body) {
   const command = [method, resource, part].join(' ').trim();
   if (command === 'PUT shared') sharedSettings = body;
-  else if (command === 'GET shared') return (shared ??= start(sharedSettings));
+  else if (command === 'GET shared') return (shared ??= start(sharedSettings, SHARED_SERVER));
   else if (command === 'POST servers') return start(body);
   else if (command === 'PUT servers clock') await setClock(id, body.micros);
   else if (command === 'DELETE servers') await stop(id);

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open, readFile, rm } from 'node:fs/promises';
+import { open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PROBLEMS } from '#http';
+import { findFaults, SECRETS_FILE } from './log-check.mjs';
 import { connectionsTo, startPostgres, urlOf } from './postgres.mjs';
 
 const SERVERS = join(import.meta.dirname, 'servers.mjs');
@@ -13,10 +14,13 @@ const KEY_SECRET = 'a secret of the tests, 32 characters';
 
 /** Idle servers stop within a second; a server that leaked a connection waits five seconds before it closes it. */
 const STOP_WITHIN_MS = 4_000;
+const FAULTS_SHOWN = 20;
 
 /** Starts PostgreSQL and the process of the servers. The shared server starts when the first spec needs it. */
 export async function startTestRun(folder) {
   const log = join(folder, 'servers.log');
+  const secrets = join(folder, SECRETS_FILE);
+  await writeFile(secrets, '');
   const servers = await startServers(folder, log);
   let postgres;
   try {
@@ -29,7 +33,7 @@ export async function startTestRun(folder) {
       STOWAGE_KEY_SECRET: KEY_SECRET,
       STOWAGE_OPERATOR_KEY: OPERATOR_KEY,
       PORT: '0',
-      LOG_LEVEL: 'error',
+      LOG_LEVEL: 'debug',
       WORKER: 'inline',
       // All tests have one address.
       RATE_LIMIT_FAILURES_PER_MINUTE: '1000000',
@@ -42,13 +46,14 @@ export async function startTestRun(folder) {
         sharedDatabase: SHARED_DATABASE,
         control,
         log,
+        secrets,
         operatorKey: OPERATOR_KEY,
         keySecret: KEY_SECRET,
         problems: PROBLEMS,
       },
       async close() {
         try {
-          await stopServers(servers.child, log);
+          await stopServers(servers.child, log, secrets);
           const left = await connectionsTo(SHARED_DATABASE, started.superuser);
           if (left.length > 0) throw new Error(`connections of the shared server were leaked: ${JSON.stringify(left)}`);
         } finally {
@@ -78,15 +83,18 @@ async function startServers(folder, log) {
   return { child, control: line };
 }
 
-/** @throws Error when the process failed, logged an error, or does not stop in time */
-async function stopServers(child, log) {
+/** @throws Error when the process failed, logged an error or a secret, or does not stop in time */
+async function stopServers(child, log, secrets) {
   const ended = child.exitCode === null && child.signalCode === null ? once(child, 'exit') : undefined;
   child.kill('SIGTERM');
   const timer = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS);
   await ended;
   clearTimeout(timer);
-  const text = await readFile(log, 'utf8');
-  if (ended === undefined || child.exitCode !== 0 || text !== '') {
-    throw new Error(`the test servers ended with ${child.exitCode ?? child.signalCode}; their log:\n${text}`);
+  const faults = findFaults(await readFile(log, 'utf8'), (await readFile(secrets, 'utf8')).split('\n').slice(0, -1));
+  if (ended === undefined || child.exitCode !== 0 || faults.length > 0) {
+    const shown = faults.slice(0, FAULTS_SHOWN).join('\n');
+    throw new Error(
+      `the test servers ended with ${child.exitCode ?? child.signalCode}; ${faults.length} faults in their log:\n${shown}`,
+    );
   }
 }

@@ -1,0 +1,2 @@
+export function findFaults(log: string, secrets: readonly string[]): string[];
+export function secretsIn(settings: Readonly<Record<string, string>>): string[];
