@@ -34,7 +34,7 @@ export interface ApiResponse<Body = ProblemBody> {
   body: Body;
 }
 
-/** Sends requests and retries them. @throws UsageError when the server cannot be reached or does not accept the key */
+/** Sends requests and retries them. @throws UsageError when the server cannot be reached, does not accept the key, or the project is over a quota */
 export class ApiClient {
   private hasResponded = false;
 
@@ -54,14 +54,16 @@ export class ApiClient {
         this.hasResponded = true;
         const response = parseResponse(httpResponse);
         const isRedirect = response.status >= 300 && response.status < 400;
-        if (isRedirect || SETTINGS_STATUSES.includes(response.status)) throw this.toUsageError(response);
+        const isFinal =
+          isRedirect || SETTINGS_STATUSES.includes(response.status) || hasSlug(response, 'quota-exceeded');
+        if (isFinal) throw this.toUsageError(response);
         if (!RETRYABLE_STATUSES.includes(response.status)) return response as ApiResponse<Partial<Body>>;
         if (isLast) throw this.toUsageError(response);
         reason = response.body.detail ?? response.statusLine;
         const retryAfter = retryAfterMs(httpResponse);
         waitMs = retryAfter ?? waitMs;
         // The server accepts it in the next minute; other requests of the key may use that minute, too.
-        if (isRateLimited(response) && retryAfter !== undefined) attempt--;
+        if (hasSlug(response, 'rate-limited') && retryAfter !== undefined) attempt--;
       } catch (error) {
         if (signal.aborted || error instanceof UsageError || error instanceof SourceError) throw error;
         reason = reasonOf(error);
@@ -101,8 +103,9 @@ export class ApiClient {
   }
 }
 
-function isRateLimited({ body }: ApiResponse): boolean {
-  return body.type?.endsWith('#rate-limited') === true;
+/** Both problems have the status 429, but a quota is full until objects are deleted or an operator raises it. */
+function hasSlug({ body }: ApiResponse, slug: 'rate-limited' | 'quota-exceeded'): boolean {
+  return body.type?.endsWith(`#${slug}`) === true;
 }
 
 function parseResponse({ status, statusLine, headers, text }: HttpResponse): ApiResponse {

@@ -428,6 +428,24 @@ describe('stowage load of NDJSON', () => {
     expect(stdout).toMatch(/^limited\.ndjson: stored 2 objects$/m);
   });
 
+  it('ends when the project is over a quota, without a retry', async () => {
+    await write({ 'over.ndjson': lines('over', 2), 'next.ndjson': lines('next', 2) });
+    let requests = 0;
+    const reject = (_: IncomingMessage, response: ServerResponse): void => {
+      requests++;
+      const type = `${networkUrl}/problems#quota-exceeded`;
+      const body = { type, title: 'Quota exceeded', detail: 'The project has 5 objects and may have 5.' };
+      const headers = { 'Retry-After': '3600', 'Content-Type': 'application/problem+json' };
+      response.writeHead(429, headers).end(JSON.stringify(body));
+    };
+    onPut = Array<typeof reject>(3).fill(reject);
+    const { code, stderr } = await load(['over.ndjson', 'next.ndjson', '--concurrency', '1'], {
+      STOWAGE_URL: networkUrl,
+    });
+    expect([code, requests]).toEqual([2, 1]);
+    expect(stderr).toMatch(/responded 429: Quota exceeded: The project has 5 objects and may have 5\.$/m);
+  });
+
   it('does not retry standard input, and exits with 2', async () => {
     onPut = [(request) => request.once('data', () => request.socket.destroy())];
     const { code, stdout, stderr } = await loadFrom(lines('gone', 4_000), ['-', '--batch-id', 'gone'], networkUrl);
