@@ -37,19 +37,20 @@ export class Authentication {
 
   /**
    * Of an address that has failed too often, only keys that have worked before are looked up, so that those who share the
-   * address with an attacker can continue.
+   * address with an attacker can continue. It gets the same 429 for every other key, also for one that is looked up because it
+   * has worked, and was revoked since.
    * @throws Problem unauthenticated; rate-limited
    */
   private async authenticate(request: FastifyRequest, reply: FastifyReply): Promise<Principal> {
     const key = findKey(request);
     if (key === undefined) throw unauthenticated();
-    if (this.limits.isAddressExhausted(request) && !this.keys.hasWorked(key))
-      throw this.limits.addressExceeded(request);
+    const isAddressExhausted = this.limits.isAddressExhausted(request);
+    if (isAddressExhausted && !this.keys.hasWorked(key)) throw this.limits.addressExceeded(request);
     const found = await this.keys.authenticate(key);
     if (found !== null && !('isCanary' in found)) return found;
     if (found !== null) this.alertAfter(reply, found, request);
     this.limits.chargeFailure(request);
-    throw unauthenticated();
+    throw isAddressExhausted ? this.limits.addressExceeded(request) : unauthenticated();
   }
 
   /** Reports a canary key when the response has been sent, or the client has left. */

@@ -40,7 +40,10 @@ export interface NewKey {
 @Injectable()
 export class KeyService {
   private recordings = 0;
-  /** The hashes of keys that worked when they were last looked up, also of those that have left the cache. */
+  /**
+   * The hashes of keys that worked when they were last looked up, also of those that have left the cache, and of those that
+   * were in use when this process started.
+   */
   private readonly worked = new LRUCache<string, true>({ max: WORKED_KEYS_MAX });
 
   constructor(
@@ -86,7 +89,17 @@ export class KeyService {
     return principal;
   }
 
-  /** Whether a key worked when this process looked it up last. */
+  /**
+   * Has `hasWorked` include the keys that were used last, on any server. Without it, a stranger could lock out all keys of an
+   * address after a restart.
+   */
+  async loadLastUsed(): Promise<void> {
+    const hashes = await this.store.findLastUsed(WORKED_KEYS_MAX);
+    // The last one that is added is the last one that is forgotten.
+    for (const hash of hashes.reverse()) this.worked.set(hash.toString('latin1'), true);
+  }
+
+  /** Whether a key worked when this process looked it up last, or was among those that `loadLastUsed` found. */
   hasWorked(key: string): boolean {
     if (!mayBeKey(key)) return false;
     const cacheKey = hashOf(key, this.secret.value).toString('latin1');

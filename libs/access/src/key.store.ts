@@ -62,6 +62,12 @@ const FIND_WORKING_BY_HASH = {
     FROM api_keys WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)`,
 };
 
+/** The hashes of the working keys that were used last. No index has this order: a server reads it once, when it starts. */
+const FIND_LAST_USED = `
+  SELECT hash FROM api_keys
+  WHERE last_used_at IS NOT NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND NOT canary
+  ORDER BY last_used_at DESC LIMIT $1`;
+
 /** A key as authentication needs it. */
 export type AuthenticationKey = Pick<
   ApiKeyEntity,
@@ -131,6 +137,12 @@ export class KeyStore {
     private readonly database: Database,
     private readonly config: Config,
   ) {}
+
+  /** Returns the hashes of up to `count` working keys, the one that was used last first. */
+  async findLastUsed(count: number): Promise<Buffer[]> {
+    const rows = await this.database.query<Pick<ApiKeyEntity, 'hash'>>(FIND_LAST_USED, [count]);
+    return rows.map(({ hash }) => hash);
+  }
 
   async insert(row: NewKeyRow, tx: Queryable): Promise<void> {
     await tx.query(
