@@ -10,6 +10,7 @@ import { Audit1764700000000 } from './008-audit.js';
 import { Usage1764800000000 } from './009-usage.js';
 import { RateLimitCounts1764900000000 } from './010-rate-limit-counts.js';
 import { CanaryKeys1765000000000 } from './011-canary-keys.js';
+import { KeySecretIds1765100000000 } from './012-key-secret-ids.js';
 
 export const MIGRATIONS = [
   FirstTables1764000000000,
@@ -23,4 +24,5 @@ export const MIGRATIONS = [
   Usage1764800000000,
   RateLimitCounts1764900000000,
   CanaryKeys1765000000000,
+  KeySecretIds1765100000000,
 ];

@@ -4,11 +4,15 @@ import type { AccessServices } from './access-services.js';
 import { CommandGroup } from './command-group.js';
 import { printLine, printMessage, table } from './output.js';
 import { PROJECT_OPTION } from './project-option.js';
+import { readConfig } from '../read-config.js';
 import { UsageError } from './usage-error.js';
 
 /** Repeated here, because importing #http takes longer than the rest of the command. */
 const ROLES: readonly Role[] = ['admin', 'producer', 'analyst', 'device', 'operator'];
 const OPTION_NAMES = { name: '--name', role: '--role', expires_at: '--expires', device_id: '--device' };
+
+/** Keys that `key secret` lists; it counts all of them. */
+const LISTED_KEYS_MAX = 100;
 
 interface CreateKeyOptions {
   project?: string;
@@ -242,6 +246,45 @@ class KeyRevokeCommand extends KeyChangeCommand {
   }
 }
 
+@SubCommand({
+  name: 'secret',
+  description: 'list the keys that stop working when the previous key secret is removed',
+})
+class KeySecretCommand extends CommandRunner {
+  async run(): Promise<void> {
+    const { withAccess } = await import('./access-services.js');
+    const { keys, count } = await withAccess((services) => services.keys.listOfPreviousSecrets(LISTED_KEYS_MAX));
+    if (count === 0) printLine('every key that works uses the current key secret; the previous one can be removed');
+    else
+      printLine(
+        `${String(count)} ${count === 1 ? 'key needs' : 'keys need'} the previous key secret until the next use`,
+      );
+    if (count === 0) return;
+    const rows = keys.map((key) => [
+      key.key_id,
+      key.project_id === null ? '-' : String(key.project_id),
+      key.canary ? `${key.role} (canary)` : key.role,
+      key.last_used_at ?? 'never',
+      key.name,
+    ]);
+    table(['KEY_ID', 'PROJECT_ID', 'ROLE', 'LAST_USED_AT', 'NAME'], rows).forEach(printLine);
+    if (count > keys.length) printLine(`and ${String(count - keys.length)} more`);
+  }
+}
+
+@SubCommand({
+  name: 'rotate-secret',
+  description: 'replace the key secret in the data dir; keys work by the previous one until their next use',
+})
+class KeyRotateSecretCommand extends CommandRunner {
+  async run(): Promise<void> {
+    const { KeySecret } = await import('./access-services.js');
+    const previousPath = await KeySecret.rotate(readConfig());
+    printLine('created a new key secret; restart the server and the workers now');
+    printLine(`delete ${previousPath} when \`stowage key secret\` lists no keys`);
+  }
+}
+
 /** Returns the id of the project whose keys are meant; null for the operator keys. @throws UsageError */
 async function getScopeProjectId(
   services: AccessServices,
@@ -265,6 +308,8 @@ async function getScopeProjectId(
     KeyExpireCommand,
     KeyRotateCommand,
     KeyRevokeCommand,
+    KeySecretCommand,
+    KeyRotateSecretCommand,
   ],
 })
 export class KeyCommand extends CommandGroup {}

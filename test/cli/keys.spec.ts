@@ -324,3 +324,32 @@ describe('stowage migrate', () => {
     }
   });
 });
+
+describe('stowage key rotate-secret', () => {
+  it('replaces the secret of the data dir; after a restart keys work, and stowage key secret lists those without a use', async () => {
+    const used = (await run('key', 'create', '--role', 'analyst', '--name', 'in use')).stdout.trim();
+    await run('key', 'create', '--role', 'analyst', '--name', 'idle');
+    const rotated = await run('key', 'rotate-secret');
+    expect(rotated).toMatchObject({ code: 0, stderr: '' });
+    expect(rotated.stdout).toMatch(/^created a new key secret; .*\ndelete \S+key-secret-previous when .*\n$/);
+    expect(await run('key', 'rotate-secret')).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^stowage: a rotation is in progress: .*\n$/),
+    });
+
+    origin = await stowage.serve();
+    for (const key of [ADMIN_KEY, used]) expect(await statusOf('objects', key)).toBe(200);
+    const { stdout } = await run('key', 'secret');
+    expect(stdout).toMatch(/^\d+ keys need the previous key secret until the next use\nKEY_ID +PROJECT_ID +ROLE /);
+    expect(stdout).toMatch(/^\d+ +\d+ +analyst +never +idle$/m);
+    expect(stdout).not.toContain('in use');
+  });
+
+  it('is rejected where the secret is a setting', async () => {
+    const settings = { STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters' };
+    expect(await stowage.run(['key', 'rotate-secret'], settings)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('the key secret is a setting'),
+    });
+  });
+});

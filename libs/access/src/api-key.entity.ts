@@ -28,6 +28,10 @@ export class ApiKeyEntity {
   @Column('bytea')
   hash: Buffer;
 
+  /** The id of the secret of the hash; null where it is unknown, until the next use. */
+  @Column('text', { nullable: true })
+  secret_id: string | null;
+
   /** The device of a key with the role device; null for every other role. */
   @Column({ type: 'text', collation: 'C', nullable: true })
   device_id: string | null;

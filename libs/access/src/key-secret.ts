@@ -1,30 +1,99 @@
-import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { createHmac, randomBytes } from 'node:crypto';
+import { link, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { StartupError, type Config } from '#platform';
 
 const FILE = 'key-secret';
+const PREVIOUS_FILE = 'key-secret-previous';
 
 /** The secret of the keyed hash. Without it no key can be verified. */
 export class KeySecret {
+  /** Identifies the secret in rows whose hash was computed with it, and does not reveal it. */
+  readonly id: string;
+  /** The current secret, then the previous ones: a key works if its hash was computed with one of them. */
+  readonly accepted: readonly string[];
+
   private constructor(
     readonly value: string,
+    /** Secrets of a rotation that is in progress. */
+    readonly previous: readonly string[],
     /** Created by this start, so that it matches no existing key. */
     readonly isNew: boolean,
-  ) {}
-
-  /** Reads it from the setting or from a file in the data directory, which the first start creates. @throws StartupError */
-  static async load(config: Config): Promise<KeySecret> {
-    if (config.access.keySecret !== null) return new KeySecret(config.access.keySecret, false);
-    const path = join(config.database.dataDir, FILE);
-    const isNew = await createOnce(path);
-    const value = (await readFile(path, 'utf8')).trim();
-    if (value.length < 32)
-      throw new StartupError(
-        `${path} holds no key secret of at least 32 characters; restore the file, or delete it and create all keys again`,
-      );
-    return new KeySecret(value, isNew);
+  ) {
+    this.id = createHmac('sha256', value).update('stowage key secret id').digest('hex').slice(0, 16);
+    this.accepted = [value, ...previous];
   }
+
+  /**
+   * Reads the current and the previous secret from the settings or from files in the data directory, the first of which is
+   * created by the first start.
+   * @throws StartupError
+   */
+  static async load({ access, database }: Config): Promise<KeySecret> {
+    const setting = access.previousKeySecret === null ? [] : [access.previousKeySecret];
+    if (access.keySecret !== null) return KeySecret.of(access.keySecret, setting, false);
+    const path = join(database.dataDir, FILE);
+    const isNew = await createOnce(path);
+    const value = await readSecret(path);
+    const kept = await readSecret(join(database.dataDir, PREVIOUS_FILE)).catch(rethrowUnlessMissing);
+    return KeySecret.of(value, kept === null ? setting : [...setting, kept], isNew);
+  }
+
+  /**
+   * Replaces the secret in the data directory and keeps the current one as the previous one. It can be repeated after a crash.
+   * @returns the path of the file with the previous secret
+   * @throws StartupError where the secret is a setting, there is none, or a rotation is in progress
+   */
+  static async rotate({ access, database }: Config): Promise<string> {
+    if (access.keySecret !== null)
+      throw new StartupError(
+        'the key secret is a setting: change STOWAGE_KEY_SECRET and set STOWAGE_KEY_SECRET_PREVIOUS',
+      );
+    const [path, previousPath] = [join(database.dataDir, FILE), join(database.dataDir, PREVIOUS_FILE)];
+    const value = await readSecret(path).catch(rethrowUnlessMissing);
+    if (value === null) throw new StartupError(`${path} does not exist: start the server first`);
+    const previous = await readSecret(previousPath).catch(rethrowUnlessMissing);
+    if (previous !== null && previous !== value)
+      throw new StartupError(
+        `a rotation is in progress: delete ${previousPath} when \`stowage key secret\` lists no keys`,
+      );
+    // At any time each secret is in one of the files.
+    if (previous === null) await link(path, previousPath);
+    await syncDirectory(database.dataDir);
+    const draft = await writeDraft(path);
+    await rename(draft, path);
+    await syncDirectory(database.dataDir);
+    return previousPath;
+  }
+
+  private static of(value: string, previous: readonly string[], isNew: boolean): KeySecret {
+    return new KeySecret(
+      value,
+      [...new Set(previous)].filter((secret) => secret !== value),
+      isNew,
+    );
+  }
+}
+
+/** @throws StartupError for a file without a secret */
+async function readSecret(path: string): Promise<string> {
+  const value = (await readFile(path, 'utf8')).trim();
+  if (value.length >= 32) return value;
+  throw new StartupError(
+    `${path} holds no key secret of at least 32 characters; restore the file, or delete it and create all keys again`,
+  );
+}
+
+function rethrowUnlessMissing(error: unknown): null {
+  if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+  throw error;
+}
+
+/** Writes a new secret to a file beside this one. @returns its path */
+async function writeDraft(path: string): Promise<string> {
+  const draft = `${path}.${String(process.pid)}`;
+  await writeFile(draft, randomBytes(32).toString('hex') + '\n', { mode: 0o600, flush: true });
+  return draft;
 }
 
 /**
@@ -35,8 +104,7 @@ async function createOnce(path: string): Promise<boolean> {
   const draft = `${path}.${String(process.pid)}`;
   try {
     await mkdir(dirname(path), { recursive: true });
-    await writeFile(draft, randomBytes(32).toString('hex') + '\n', { mode: 0o600, flush: true });
-    await link(draft, path);
+    await link(await writeDraft(path), path);
     await syncDirectory(dirname(path));
     return true;
   } catch (cause) {

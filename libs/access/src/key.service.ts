@@ -18,7 +18,7 @@ import {
 } from './key.dto.js';
 import { KeySecret } from './key-secret.js';
 import { KeyCache, type CachedKey } from './key-cache.js';
-import { KeyStore, toDate, toKeyDto, toTime, type NewKeyRow } from './key.store.js';
+import { KeyStore, toDate, toKeyDto, toTime, type KeyOfOtherSecret, type NewKeyRow } from './key.store.js';
 import { PRECONDITION_RULES } from './precondition-rules.js';
 
 const WORKED_KEYS_MAX = 10_000;
@@ -72,7 +72,8 @@ export class KeyService {
       return cached.principal;
     }
     const lookUp = this.cache.beginLookUp();
-    const row = await this.store.findWorkingByHash(hash, new Date(Date.now()));
+    const hashes = [hash, ...this.secret.previous.map((secret) => hashOf(key, secret))];
+    const row = await this.store.findWorkingByHash(hashes, new Date(Date.now()));
     if (row === null) {
       this.worked.delete(cacheKey);
       this.cache.remove(cacheKey);
@@ -85,6 +86,9 @@ export class KeyService {
     const expiresAtMs = row.expires_at?.getTime() ?? Infinity;
     const found = { principal, expiresAtMs, usedAtMs: row.last_used_at?.getTime() ?? 0, unrecorded: row, lookUp };
     this.cache.store(cacheKey, found);
+    // Until this succeeds, the key works by its old hash.
+    if (row.secret_id !== this.secret.id)
+      await this.store.updateHash(keyId, hash, this.secret.id).catch(() => undefined);
     if (isUseDue(found)) await this.recordUse(found);
     return principal;
   }
@@ -144,21 +148,28 @@ export class KeyService {
     const rows = await this.store.findFirst();
     return rows.flatMap(({ role, nonce, hash, expires_at }) => {
       if (nonce === null || (expires_at !== null && expires_at.getTime() <= Date.now())) return [];
-      const key = deriveKey(role, this.secret.value, nonce);
-      // With another secret the key would not be accepted.
-      return hashOf(key, this.secret.value).equals(hash) ? [{ role, key }] : [];
+      // With any other secret the key would not be accepted.
+      return this.secret.accepted.flatMap((secret) => {
+        const key = deriveKey(role, secret, nonce);
+        return hashOf(key, secret).equals(hash) ? [{ role, key }] : [];
+      });
     });
   }
 
   /** Creates the key of a setting unless it exists, or existed and was revoked. */
   async ensure(key: NewKey, secret: string, actor: Actor): Promise<void> {
-    if (await this.store.existsByHash(hashOf(secret, this.secret.value))) return;
+    if (await this.store.existsByHash(this.secret.accepted.map((accepted) => hashOf(secret, accepted)))) return;
     await this.database.transaction((tx) => this.insertRecorded(tx, key, secret, actor));
   }
 
   /** Whether a key with this role was ever created in this project. */
   exists({ role, projectId }: Pick<NewKey, 'role' | 'projectId'>): Promise<boolean> {
     return this.store.existsByRole(projectId, role);
+  }
+
+  /** Lists the oldest keys that stop working when previous secrets are removed, and counts all of them. */
+  listOfPreviousSecrets(limit: number): Promise<{ keys: KeyOfOtherSecret[]; count: number }> {
+    return this.store.listOfOtherSecrets(this.secret.id, limit);
   }
 
   /** @param projectId null for an operator key. @throws Problem not-found */
@@ -289,6 +300,7 @@ export class KeyService {
       name: key.name,
       prefix: prefixOf(secret),
       hash: hashOf(secret, this.secret.value),
+      secret_id: this.secret.id,
       device_id: key.deviceId ?? null,
       canary: key.isCanary ?? false,
       expires_at: key.expiresAt ?? null,

@@ -13,7 +13,7 @@ import {
 import type { PageRequest, Role } from '#http';
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { IsNull, Not, Repository } from 'typeorm';
+import { In, IsNull, Not, Repository } from 'typeorm';
 import { ApiKeyEntity } from './api-key.entity.js';
 import type { KeyDto, KeyStatus, MeDto } from './key.dto.js';
 
@@ -36,6 +36,7 @@ const NEW_KEY_COLUMNS = [
   'name',
   'prefix',
   'hash',
+  'secret_id',
   'device_id',
   'canary',
   'expires_at',
@@ -58,8 +59,8 @@ type KeyRow = Omit<Pick<ApiKeyEntity, (typeof KEY_COLUMNS)[number]>, TimeColumn>
 const FIND_WORKING_BY_HASH = {
   name: 'key.find-working-by-hash',
   text: `
-    SELECT key_id, project_id, role, name, device_id, canary, expires_at, last_used_at, nonce
-    FROM api_keys WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)`,
+    SELECT key_id, project_id, role, name, device_id, canary, expires_at, last_used_at, nonce, secret_id
+    FROM api_keys WHERE hash = ANY($1::bytea[]) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)`,
 };
 
 /** The hashes of the working keys that were used last. No index has this order: a server reads it once, when it starts. */
@@ -71,7 +72,16 @@ const FIND_LAST_USED = `
 /** A key as authentication needs it. */
 export type AuthenticationKey = Pick<
   ApiKeyEntity,
-  'key_id' | 'project_id' | 'role' | 'name' | 'device_id' | 'canary' | 'expires_at' | 'last_used_at' | 'nonce'
+  | 'key_id'
+  | 'project_id'
+  | 'role'
+  | 'name'
+  | 'device_id'
+  | 'canary'
+  | 'expires_at'
+  | 'last_used_at'
+  | 'nonce'
+  | 'secret_id'
 >;
 
 type AuthenticationRow = Omit<AuthenticationKey, 'expires_at' | 'last_used_at'> &
@@ -119,6 +129,19 @@ const RECORD_TIME_OF_USE = {
     WHERE key_id = $1 AND (last_used_at IS NULL OR last_used_at <= $2::timestamptz - interval '1 minute')`,
 };
 
+const UPDATE_HASH = `UPDATE api_keys SET hash = $2, secret_id = $3 WHERE key_id = $1`;
+
+const LIST_OF_OTHER_SECRETS = `
+  SELECT key_id, project_id, role, name, canary, last_used_at, count(*) OVER () AS count
+  FROM api_keys
+  WHERE secret_id IS DISTINCT FROM $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+  ORDER BY api_keys.key_id LIMIT $2`;
+
+/** A key that works, but not with the current secret alone. */
+export interface KeyOfOtherSecret extends Pick<ApiKeyEntity, 'key_id' | 'project_id' | 'role' | 'name' | 'canary'> {
+  last_used_at: string | null;
+}
+
 const FIND_WITH_PROJECT = `
   SELECT k.key_id, k.name, k.role, k.device_id, k.expires_at, p.project_id, p.name AS project_name
   FROM api_keys AS k LEFT JOIN projects AS p USING (project_id)
@@ -151,24 +174,38 @@ export class KeyStore {
     );
   }
 
-  /** Returns the key with this hash, also a canary; null where it is unknown, revoked or expired. Uses a reserved connection. */
-  async findWorkingByHash(hash: Buffer, at: Date): Promise<AuthenticationKey | null> {
+  /** Returns the key with one of these hashes, also a canary; null where it is unknown, revoked or expired. Uses a reserved connection. */
+  async findWorkingByHash(hashes: readonly Buffer[], at: Date): Promise<AuthenticationKey | null> {
     const { reserved } = this.database;
     const [row] = await this.database.retrying(() =>
-      reserved.query<AuthenticationRow>(FIND_WORKING_BY_HASH, [hash, at]),
+      reserved.query<AuthenticationRow>(FIND_WORKING_BY_HASH, [hashes, at]),
     );
     if (row === undefined) return null;
     return { ...row, expires_at: toDate(row.expires_at), last_used_at: toDate(row.last_used_at) };
   }
 
-  /** Whether a key with this hash was ever created. */
-  existsByHash(hash: Buffer): Promise<boolean> {
-    return this.keys.existsBy({ hash });
+  /** Whether a key with one of these hashes was ever created. */
+  existsByHash(hashes: readonly Buffer[]): Promise<boolean> {
+    return this.keys.existsBy({ hash: In(hashes) });
   }
 
   /** Whether a key with this role was ever created. */
   existsByRole(projectId: number | null, role: Role): Promise<boolean> {
     return this.keys.existsBy({ role, project_id: projectId ?? IsNull() });
+  }
+
+  /** Stores the hash of a key with the current secret, so that the previous one is not needed for it. Uses a reserved connection. */
+  async updateHash(keyId: string, hash: Buffer, secretId: string): Promise<void> {
+    await this.database.reserved.query(UPDATE_HASH, [keyId, hash, secretId]);
+  }
+
+  /** Lists the oldest keys that need, or may need, another secret than this one, and counts all of them. */
+  async listOfOtherSecrets(secretId: string, limit: number): Promise<{ keys: KeyOfOtherSecret[]; count: number }> {
+    const rows = await this.database.query<KeyOfOtherSecret & { count: string }>(LIST_OF_OTHER_SECRETS, [
+      secretId,
+      limit,
+    ]);
+    return { keys: rows, count: Number(rows[0]?.count ?? 0) };
   }
 
   /** Returns the keys of the first start, unless one of them has been used. */

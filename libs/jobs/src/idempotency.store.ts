@@ -2,12 +2,16 @@ import { Database, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { seal, unseal, type KeyRecord, type StoredResponse } from './idempotency-seal.js';
 
-/** The lease that a running request has on its Idempotency-Key. */
-export interface Claim {
+/** One use of an Idempotency-Key. */
+export interface KeyUse {
   /** 0 for an operator. */
   projectId: number;
   key: KeyRecord;
   fingerprint: Buffer;
+}
+
+/** The lease that a running request has on its Idempotency-Key. */
+export interface Claim extends KeyUse {
   /** Unique among all requests with the same key. */
   claimId: string;
 }
@@ -41,6 +45,12 @@ const FIND = {
     WHERE project_id = $1 AND key_hash = $2 AND expires_at > now()`,
 };
 
+/** The same without the claim of a dead server, which another record replaces. */
+const FIND_LIVE = {
+  name: 'idempotency.find-live',
+  text: `${FIND.text} AND (status IS NOT NULL OR claimed_until > now())`,
+};
+
 const OPEN_CLAIM = 'project_id = $1 AND key_hash = $2 AND claim_id = $3 AND status IS NULL';
 
 const COMPLETE = {
@@ -71,15 +81,16 @@ export class IdempotencyStore {
         this.database.query(CLAIM, [projectId, key.hash, fingerprint, claimId]),
       );
       if (taken.length > 0) return null;
-      const [row] = await this.database.query<{ fingerprint: Buffer; status: number | null; answer: Buffer }>(FIND, [
-        projectId,
-        key.hash,
-      ]);
-      if (row === undefined) continue;
-      if (!row.fingerprint.equals(fingerprint)) return 'different_request';
-      return row.status === null ? 'running' : { status: row.status, ...unseal(row.answer, key) };
+      const [row] = await this.database.query<StoredClaim>(FIND, [projectId, key.hash]);
+      if (row !== undefined) return conflictOf(row, { key, fingerprint });
     }
     return 'running';
+  }
+
+  /** Returns the earlier use of a key, without claiming it; null for none. */
+  async find({ projectId, key, fingerprint }: KeyUse): Promise<ClaimConflict | null> {
+    const [row] = await this.database.query<StoredClaim>(FIND_LIVE, [projectId, key.hash]);
+    return row === undefined ? null : conflictOf(row, { key, fingerprint });
   }
 
   /** Stores the response of a claim; false where the claim has ended or another request has taken it over. */
@@ -107,4 +118,16 @@ export class IdempotencyStore {
       await this.database.query(RENEW, [project, hashes, claimIds]);
     }
   }
+}
+
+interface StoredClaim {
+  fingerprint: Buffer;
+  /** null while the request is running. */
+  status: number | null;
+  answer: Buffer;
+}
+
+function conflictOf(stored: StoredClaim, { key, fingerprint }: Pick<KeyUse, 'key' | 'fingerprint'>): ClaimConflict {
+  if (!stored.fingerprint.equals(fingerprint)) return 'different_request';
+  return stored.status === null ? 'running' : { status: stored.status, ...unseal(stored.answer, key) };
 }

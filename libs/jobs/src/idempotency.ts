@@ -5,7 +5,7 @@ import { Injectable } from '@nestjs/common';
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { fingerprintOf, headerOf, isBadHeader, scopeOf } from './idempotency-request.js';
 import { ResponseSealer, type StoredResponse } from './idempotency-seal.js';
-import { IdempotencyStore, type Claim } from './idempotency.store.js';
+import { IdempotencyStore, type Claim, type ClaimConflict, type KeyUse } from './idempotency.store.js';
 import type { Receipt, WriteResponse } from './write-operation.js';
 
 declare module 'fastify' {
@@ -39,6 +39,8 @@ interface RunningClaim extends Claim {
 @Injectable()
 export class Idempotency {
   private readonly sealer: ResponseSealer;
+  /** Of previous secrets, with which responses of the last 24 hours may be stored. */
+  private readonly previousSealers: readonly ResponseSealer[];
   private readonly claims = new WeakMap<FastifyRequest, RunningClaim>();
   private readonly running = new Set<RunningClaim>();
   private renewal: NodeJS.Timeout | undefined;
@@ -49,6 +51,7 @@ export class Idempotency {
     secret: KeySecret,
   ) {
     this.sealer = new ResponseSealer(secret.value);
+    this.previousSealers = secret.previous.map((previous) => new ResponseSealer(previous));
   }
 
   /** Register it after the guard, which sets the principal. */
@@ -75,15 +78,9 @@ export class Idempotency {
 
   /** Claims the key and returns false, or sends the stored response and returns true. @throws Problem */
   private async begin(request: FastifyRequest, reply: FastifyReply): Promise<boolean> {
-    const fingerprint = await fingerprintOf(request, this.sealer);
-    if (fingerprint === null) throw invalidHeader('cannot be used with a streamed body');
-    const claim: RunningClaim = {
-      projectId: request.principal?.projectId ?? 0,
-      key: this.sealer.keyRecordOf(scopeOf(request)),
-      fingerprint,
-      claimId: this.sequence.next().toString(),
-    };
-    const found = await this.store.claim(claim);
+    const use = await useOf(request, this.sealer);
+    const claim: RunningClaim = { ...use, claimId: this.sequence.next().toString() };
+    const found = (await this.findOfPreviousSecrets(request)) ?? (await this.store.claim(claim));
     if (found === null) {
       this.start(request, claim);
       return false;
@@ -92,6 +89,14 @@ export class Idempotency {
     if (found === 'different_request') throw reused();
     sendStored(reply, found);
     return true;
+  }
+
+  private async findOfPreviousSecrets(request: FastifyRequest): Promise<ClaimConflict | null> {
+    for (const sealer of this.previousSealers) {
+      const found = await this.store.find(await useOf(request, sealer));
+      if (found !== null) return found;
+    }
+    return null;
   }
 
   private start(request: FastifyRequest, claim: RunningClaim): void {
@@ -136,6 +141,17 @@ export class Idempotency {
       log.warn({ err }, 'the claims of Idempotency-Keys could not be renewed');
     });
   }
+}
+
+/** @throws Problem invalid-header for a body that can be read only once */
+async function useOf(request: FastifyRequest, sealer: ResponseSealer): Promise<KeyUse> {
+  const fingerprint = await fingerprintOf(request, sealer);
+  if (fingerprint === null) throw invalidHeader('cannot be used with a streamed body');
+  return {
+    projectId: request.principal?.projectId ?? 0,
+    key: sealer.keyRecordOf(scopeOf(request)),
+    fingerprint,
+  };
 }
 
 /** Null for a response that another attempt may change, and for a stream, which would take too much space. */

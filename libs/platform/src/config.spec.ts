@@ -55,7 +55,7 @@ describe('Config', () => {
         diskReserveBytes: 268_435_456,
         dataDir: '.stowage',
       },
-      access: { adminKey: null, operatorKey: null, keySecret: null },
+      access: { adminKey: null, operatorKey: null, keySecret: null, previousKeySecret: null },
       limits: {
         pageSize: 10,
         pageSizeMax: 1000,
@@ -353,7 +353,7 @@ describe('TRUSTED_PROXIES', () => {
 });
 
 describe('a secret', () => {
-  it.each(['STOWAGE_ADMIN_KEY', 'STOWAGE_OPERATOR_KEY', 'STOWAGE_KEY_SECRET'])(
+  it.each(['STOWAGE_ADMIN_KEY', 'STOWAGE_OPERATOR_KEY', 'STOWAGE_KEY_SECRET', 'STOWAGE_KEY_SECRET_PREVIOUS'])(
     '%s must have at least 32 characters and is not included in the error',
     (name) => {
       expect(() => new Config({ [name]: 'q'.repeat(32) })).not.toThrow();

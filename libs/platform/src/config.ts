@@ -78,6 +78,11 @@ export class Config {
      * DATABASE_URL.
      */
     keySecret: string | null;
+    /**
+     * STOWAGE_KEY_SECRET_PREVIOUS: another key secret that is accepted while STOWAGE_KEY_SECRET is changed, at least 32
+     * characters; default none.
+     */
+    previousKeySecret: string | null;
   }>;
   readonly limits: Readonly<{
     /** PAGE_SIZE: results on a page without `page_size`, 1 to PAGE_SIZE_MAX; default 10. */
@@ -178,6 +183,7 @@ export class Config {
       adminKey: apiKey(env, 'STOWAGE_ADMIN_KEY'),
       operatorKey: apiKey(env, 'STOWAGE_OPERATOR_KEY'),
       keySecret: secret(env, 'STOWAGE_KEY_SECRET'),
+      previousKeySecret: secret(env, 'STOWAGE_KEY_SECRET_PREVIOUS'),
     };
     if (url !== null && this.access.keySecret === null) {
       throw new StartupError(
