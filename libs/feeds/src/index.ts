@@ -1,6 +1,6 @@
 /**
  * feeds: the building blocks of a feed: reading and writing typed objects.
- * Imports json, filter, platform, database, http, usage, access, jobs, store, objects.
+ * Imports json, filter, platform, database, http, usage, audit, access, jobs, store, objects.
  */
 export { FEED_LIST_MAX, itemsOf, type Parsed, parseEach, readItem, type InputItem } from './feed-input.js';
 export { dailyBatchId, contentId } from './feed-id.js';

@@ -1,6 +1,6 @@
 /**
  * jobs: write operations that run at once or later as a job, and Idempotency-Keys.
- * Imports platform, database, http, limits, access.
+ * Imports platform, database, http, limits, audit, access.
  */
 export { ApiRespondAsync } from './api-respond-async.js';
 export { Idempotency } from './idempotency.js';

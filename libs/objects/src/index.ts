@@ -1,6 +1,6 @@
 /**
  * objects: single objects and lists of objects: create, read, replace, patch, delete, filter.
- * Imports json, filter, platform, database, http, usage, access, jobs, store.
+ * Imports json, filter, platform, database, http, usage, audit, access, jobs, store.
  */
 export { filterOf, FilterQuery, objectsFingerprint } from './filter.dto.js';
 export { dataText, isShorthand } from './object-body.js';
