@@ -234,6 +234,35 @@ describe('a stream to a full project', () => {
   });
 });
 
+describe('a stream to a project with little room', () => {
+  const lines = (count: number): string[] => objectsOf('s', count).map((one) => JSON.stringify(one));
+
+  it('is rejected before more objects are copied than the project has room for', async () => {
+    const client = await projectWith(1, { objects_max: 2 });
+    // It would be 400 if the objects before the last line were copied.
+    const reply = await client.call('PUT', '/batches/s', [...lines(20_000), 'not JSON'].join('\n'), NDJSON);
+    expect(expectQuotaExceeded(reply)).toMatchObject({ quota: 'objects', limit: 2 });
+    expect((await client.expectExact()).objects).toBe(1);
+  });
+
+  it('is rejected also where the limit of bytes is exceeded', async () => {
+    const client = await projectWith(1, { bytes_max: 10_000 });
+    const reply = await client.call('PUT', '/batches/s', [...lines(20_000), 'not JSON'].join('\n'), NDJSON);
+    expect(expectQuotaExceeded(reply)).toMatchObject({ quota: 'bytes', limit: 10_000 });
+  });
+
+  it.each(['', '?on_conflict=skip', '?on_conflict=replace'])(
+    'is rejected before it is compared with a stored batch when it alone exceeds the limit: PUT %s',
+    async (query) => {
+      const client = await projectWith(3, { objects_max: 10 });
+      const body = [...lines(45_000), 'not JSON'].join('\n');
+      const reply = await client.call('PUT', `/batches/b${query}`, body, NDJSON);
+      expectQuotaExceeded(reply);
+      expect((await client.expectExact()).objects).toBe(3);
+    },
+  );
+});
+
 describe('PROJECT_OBJECTS_MAX', () => {
   it('is the limit of projects without their own, old and new, and of none after a start without it', async () => {
     const own = await TestApi.start();

@@ -3,8 +3,8 @@ import { checkPreconditions, Problem, type Preconditions } from '#http';
 import type { Receipt, WriteResponse } from '#jobs';
 import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable, type Transaction } from '#database';
-import type { BatchRow } from '#store';
-import { isShareUsedUp, NO_CHANGE, QuotaStore, UsageStore } from '#usage';
+import { dataBytes, type BatchRow } from '#store';
+import { exceeds, isShareUsedUp, NO_CHANGE, QuotaStore, UNLIMITED, UsageStore, type UsageChange } from '#usage';
 import { Injectable } from '@nestjs/common';
 import { conflictProblem, differentContent, rejectConflicts } from './batch-conflicts.js';
 import type { BatchWrite, RejectedObjects } from './batch-input.js';
@@ -26,6 +26,8 @@ import { WriteSlots, type ReleaseSlot } from './write-slots.js';
 
 /** Larger batches are copied; smaller ones are inserted in one statement and one round trip (docs/decisions/008). */
 const INSERT_OBJECTS_MAX = 200;
+/** Staged without a comparison with the limits of the project, so that a small batch needs no further query. */
+const STAGED_UNCHECKED: UsageChange = { objects: 20_000, bytes: 64 * 1024 * 1024 };
 /** Attempts where another transaction takes or frees an id while a batch is being stored. */
 const CONFLICT_ATTEMPTS = 3;
 
@@ -196,11 +198,9 @@ export class BatchWriter {
     const mayCopy = !write.isPartial && write.ifExists !== 'skip';
     if (mayCopy && (await this.store.create(tx, target, this.sequence.next()))) {
       this.checkPreconditions(write, null);
-      // Not only when the objects of a long stream have arrived.
-      if (reader.onlyChunk?.length !== 0) await this.quotas.requireAnyRoom(tx, write.projectId);
       return this.copy(tx, write, reader);
     }
-    if (!(await this.stage(tx, reader))) return { kind: 'invalid' };
+    if (!(await this.stage(tx, write, reader))) return { kind: 'invalid' };
     // Locked only now, so that other requests do not wait for a client that is still sending.
     for (;;) {
       if (await this.store.create(tx, target, this.sequence.next())) {
@@ -222,7 +222,11 @@ export class BatchWriter {
 
   /** Copies a new batch into `objects`. */
   private async copy(tx: Transaction, write: BatchWrite, reader: InputReader): Promise<BatchResult | NotStored> {
-    const copy = new ObjectsCopyIn(this.store, this.sequence, tx, write);
+    const { onlyChunk } = reader;
+    const first = onlyChunk === null ? { objects: 1, bytes: 1 } : sizeOf(onlyChunk);
+    // Not only when the objects of a long stream have arrived.
+    const room = first.objects === 0 ? UNLIMITED : await this.quotas.requireRoom(tx, write.projectId, first);
+    const copy = new ObjectsCopyIn(this.store, this.sequence, tx, write, this.quotas, room);
     for (let objects = await reader.next(); objects !== null; objects = await reader.next()) await copy.write(objects);
     if (reader.isInvalid) return { kind: 'invalid' };
     await copy.end();
@@ -237,12 +241,27 @@ export class BatchWriter {
     return { kind: 'created', batch, stored: objects, rejected, change: copy.copied, hasOtherObjects: false };
   }
 
-  /** Copies the batch into a temporary table, to compare it with the stored one. @returns false where it is not valid */
-  private async stage(tx: Transaction, reader: InputReader): Promise<boolean> {
+  /**
+   * Copies the batch into a temporary table, to compare it with the stored one.
+   * @returns false where it is not valid
+   * @throws Problem quota-exceeded where the batch alone is larger than the limit, also where some of it would not be stored
+   */
+  private async stage(tx: Transaction, write: BatchWrite, reader: InputReader): Promise<boolean> {
     await this.store.createStage(tx);
-    const copy = this.store.copyStaged(tx);
+    let copy = this.store.copyStaged(tx);
+    const staged = { ...NO_CHANGE };
+    let most: UsageChange = STAGED_UNCHECKED;
     for (let objects = await reader.next(); objects !== null; objects = await reader.next()) {
-      if (objects.length > 0) await copy.write(stagedRows(this.sequence.next(objects.length), objects));
+      if (objects.length === 0) continue;
+      const { rows, bytes } = stagedRows(this.sequence.next(objects.length), objects);
+      staged.objects += objects.length;
+      staged.bytes += bytes;
+      if (exceeds(staged, most)) {
+        await copy.end();
+        most = await this.quotas.requireTotal(tx, write.projectId, staged);
+        copy = this.store.copyStaged(tx);
+      }
+      await copy.write(rows);
     }
     if (reader.isInvalid) return false;
     await copy.end();
@@ -347,6 +366,10 @@ export class BatchWriter {
 /** Whether a small batch may be stored in one statement, which succeeds only where the batch does not exist. */
 function canInsert({ isPartial, isDryRun, preconditions }: BatchWrite, receipt: Receipt | undefined): boolean {
   return receipt === undefined && !isPartial && !isDryRun && preconditions?.ifMatch === undefined;
+}
+
+function sizeOf(objects: readonly BatchObject[]): UsageChange {
+  return { objects: objects.length, bytes: objects.reduce((sum, { data }) => sum + dataBytes(data), 0) };
 }
 
 function targetOf({ projectId, batchId }: BatchWrite): BatchTarget {

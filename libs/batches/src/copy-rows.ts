@@ -40,16 +40,19 @@ export function objectRows(
   return { rows, bytes };
 }
 
-/** Rows for COPY into `staged`. Empty `data` becomes NULL, for objects whose ids alone are compared. */
-export function stagedRows(firstSeq: bigint, objects: readonly BatchObject[]): string {
+/** Rows for COPY into `staged`, and the bytes of their data. Empty `data` becomes NULL, for objects whose ids alone are compared. */
+export function stagedRows(firstSeq: bigint, objects: readonly BatchObject[]): { rows: string; bytes: number } {
   let rows = '';
+  let bytes = 0;
   let seq = firstSeq;
   for (const { position, objectId, subject, observedAt, data } of objects) {
     const json = data === '' ? '' : `\x02${data}\x02`;
+    const size = dataBytes(data);
+    bytes += size;
     rows +=
       `${String(position)}\x01${objectId}\x01${seq.toString()}\x01${subject ?? ''}\x01${observedAt ?? ''}\x01` +
-      `${json}\x01${String(dataBytes(data))}\n`;
+      `${json}\x01${String(size)}\n`;
     seq += BigInt(SEQ_STEP);
   }
-  return rows;
+  return { rows, bytes };
 }

@@ -1,5 +1,5 @@
 import { isUniqueViolation, type CopyIn, type Sequence, type Transaction } from '#database';
-import { NO_CHANGE, type UsageChange } from '#usage';
+import { exceeds, NO_CHANGE, type QuotaStore, type UsageChange } from '#usage';
 import type { BatchObject } from './batch-object.js';
 import { COPY_DELIMITER, objectRows, stagedRows } from './copy-rows.js';
 import type { BatchWriteStore } from './batch-write.store.js';
@@ -32,8 +32,12 @@ export class ObjectsCopyIn {
     private readonly sequence: Sequence,
     private readonly tx: Transaction,
     private readonly target: { projectId: number; batchId: string },
+    private readonly quotas: QuotaStore,
+    /** What the project has room for. */
+    private room: UsageChange,
   ) {}
 
+  /** @throws Problem quota-exceeded, before objects are sent that the project has no room for */
   async write(objects: readonly BatchObject[]): Promise<void> {
     const ids: ChunkIds = {
       positions: objects.map(({ position }) => position),
@@ -43,12 +47,16 @@ export class ObjectsCopyIn {
       await this.stage(ids);
       return;
     }
+    const { projectId, batchId } = this.target;
+    const { rows, bytes } = objectRows(projectId, batchId, this.sequence.next(objects.length), objects);
+    if (!(await this.hasRoomFor({ objects: objects.length, bytes }))) {
+      await this.stage(ids);
+      return;
+    }
     if (this.copy === undefined) {
       await this.tx.query('SAVEPOINT segment');
       this.copy = this.store.copyObjects(this.tx);
     }
-    const { projectId, batchId } = this.target;
-    const { rows, bytes } = objectRows(projectId, batchId, this.sequence.next(objects.length), objects);
     this.segment.push(ids);
     this.segmentSize.objects += objects.length;
     this.segmentSize.bytes += bytes;
@@ -60,6 +68,20 @@ export class ObjectsCopyIn {
   async end(): Promise<void> {
     if (!this.hasConflict) await this.endSegment();
     if (this.hasConflict) await this.copy?.end();
+  }
+
+  /** False where an id of the segment exists already. @throws Problem quota-exceeded */
+  private async hasRoomFor({ objects, bytes }: UsageChange): Promise<boolean> {
+    const total = {
+      objects: this.copied.objects + this.segmentSize.objects + objects,
+      bytes: this.copied.bytes + this.segmentSize.bytes + bytes,
+    };
+    if (!exceeds(total, this.room)) return true;
+    // The room may have become larger meanwhile; a query has to wait for the end of the COPY.
+    await this.endSegment();
+    if (this.hasConflict) return false;
+    this.room = await this.quotas.requireRoom(this.tx, this.target.projectId, total);
+    return true;
   }
 
   private async endSegment(): Promise<void> {
@@ -99,6 +121,6 @@ export class ObjectsCopyIn {
     const objects = ids.split(COPY_DELIMITER).map((objectId, index) => {
       return { position: positions[index] ?? 0, objectId, subject: null, observedAt: null, data: '' };
     });
-    await this.copy?.write(stagedRows(this.sequence.next(objects.length), objects));
+    await this.copy?.write(stagedRows(this.sequence.next(objects.length), objects).rows);
   }
 }

@@ -1,7 +1,7 @@
 import { Database, errorCode, type Queryable } from '#database';
 import { Problem } from '#http';
 import { Config } from '#platform';
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { SHARD, USAGE_SHARDS } from './usage-sql.js';
 
 /** A change of what a project stores; negative where it becomes less. */
@@ -17,6 +17,9 @@ export interface UsageLimits {
   bytes: number | null;
 }
 
+/** The room of a project without limits. */
+export const UNLIMITED: Readonly<UsageChange> = { objects: Infinity, bytes: Infinity };
+
 /** $2 and $3: the limits of projects without their own. */
 const LIMITS = `
   SELECT coalesce(objects_max, $2::bigint) AS objects, coalesce(bytes_max, $3::bigint) AS bytes
@@ -24,11 +27,6 @@ const LIMITS = `
 
 /** In the order of their shards, so that two transactions never deadlock. */
 const LOCK = `SELECT objects, bytes FROM project_usage WHERE project_id = $1 ORDER BY shard FOR UPDATE`;
-
-const CREATE_ROWS = `
-  INSERT INTO project_usage (project_id, shard, objects, bytes)
-  SELECT $1::int, shard, 0, 0 FROM generate_series(0, ${String(USAGE_SHARDS - 1)}) AS shard ORDER BY shard
-  ON CONFLICT DO NOTHING`;
 
 /** Adds $2 objects and $3 bytes to the row of this connection. Then each row may use $4 more objects and $5 more bytes. */
 const DISTRIBUTE = `
@@ -44,6 +42,41 @@ const DISTRIBUTE = `
 
 const TOTALS = `
   SELECT coalesce(sum(objects), 0) AS objects, coalesce(sum(bytes), 0) AS bytes FROM project_usage WHERE project_id = $1`;
+
+/**
+ * The statements that apply the limits of the projects $1, in this order. The first one makes changes of limits wait for each
+ * other, so that the last of them distributes the limits that are stored. The locks are taken in order, so that they never deadlock.
+ */
+const LOCK_PROJECTS = `SELECT FROM projects WHERE project_id = ANY ($1::int[]) ORDER BY project_id FOR NO KEY UPDATE`;
+
+const LIMITS_OF = `
+  SELECT project_id, coalesce(objects_max, $2::bigint) AS objects, coalesce(bytes_max, $3::bigint) AS bytes
+  FROM projects WHERE project_id = ANY ($1::int[])`;
+
+const CREATE_ROWS = `
+  INSERT INTO project_usage (project_id, shard, objects, bytes)
+  SELECT l.project_id, shard, 0, 0 FROM (${LIMITS_OF}) AS l, generate_series(0, ${String(USAGE_SHARDS - 1)}) AS shard
+  WHERE l.objects IS NOT NULL OR l.bytes IS NOT NULL
+  ORDER BY l.project_id, shard ON CONFLICT DO NOTHING`;
+
+const LOCK_ROWS = `
+  SELECT FROM project_usage WHERE project_id = ANY ($1::int[]) ORDER BY project_id, shard FOR UPDATE`;
+
+/** The part of a limit that each row may still use; null without a limit. */
+const freeSql = (limit: string, used: string): string =>
+  `CASE WHEN ${limit} IS NOT NULL THEN div(greatest(${limit} - ${used}, 0), ${String(USAGE_SHARDS)}) END`;
+
+const APPLY = `
+  UPDATE project_usage AS u SET objects_share = u.objects + f.objects, bytes_share = u.bytes + f.bytes
+  FROM (
+    SELECT l.project_id, ${freeSql('l.objects', 'sum(r.objects)')} AS objects, ${freeSql('l.bytes', 'sum(r.bytes)')} AS bytes
+    FROM (${LIMITS_OF}) AS l JOIN project_usage AS r USING (project_id)
+    GROUP BY l.project_id, l.objects, l.bytes
+  ) AS f
+  WHERE u.project_id = f.project_id`;
+
+/** Projects whose limits are applied in one transaction. */
+const PROJECTS_PER_TRANSACTION = 200;
 
 /**
  * Projects without a limit of their own whose shares are not of the default limits $1 and $2. Shares of a limit that does not
@@ -65,6 +98,7 @@ const OUTDATED = `
  */
 @Injectable()
 export class QuotaStore {
+  private readonly log = new Logger('usage');
   /** The limits of projects without their own. */
   private readonly defaults: readonly [objects: number | null, bytes: number | null];
 
@@ -94,32 +128,73 @@ export class QuotaStore {
     await this.distribute(tx, projectId, limits, used, change);
   }
 
-  /** Rejects a write that adds objects to a project without any room, before they are sent. @throws Problem quota-exceeded */
-  async requireAnyRoom(tx: Queryable, projectId: number): Promise<void> {
+  /**
+   * Rejects a write that adds more than the project has room for, before it is sent to the database. Only `addExactly` is exact
+   * while other transactions write.
+   * @returns what may be added at this time; Infinity without a limit
+   * @throws Problem quota-exceeded
+   */
+  async requireRoom(tx: Queryable, projectId: number, added: UsageChange): Promise<UsageChange> {
     const limits = await this.findLimits(tx, projectId);
-    if (limits.objects === null && limits.bytes === null) return;
-    requireRoom(limits, totalOf(await tx.query<Row>(TOTALS, [projectId])), { objects: 1, bytes: 1 });
+    if (isUnlimited(limits)) return UNLIMITED;
+    const used = totalOf(await tx.query<Row>(TOTALS, [projectId]));
+    requireRoom(limits, used, added);
+    return forEachQuota((quota) => (limits[quota] ?? Infinity) - used[quota]);
   }
 
-  /** Applies the current limits of a project to its usage; call it in the transaction that changes them. */
-  async apply(tx: Queryable, projectId: number): Promise<void> {
+  /**
+   * Rejects objects that exceed the limit of the project also where they replace all that it stores, before more of them are
+   * sent to the database.
+   * @returns the largest total that is possible at this time; Infinity without a limit
+   * @throws Problem quota-exceeded
+   */
+  async requireTotal(tx: Queryable, projectId: number, total: UsageChange): Promise<UsageChange> {
     const limits = await this.findLimits(tx, projectId);
-    if (limits.objects !== null || limits.bytes !== null) await tx.query(CREATE_ROWS, [projectId]);
-    const used = totalOf(await tx.query<Row>(LOCK, [projectId]));
-    await this.distribute(tx, projectId, limits, used, { objects: 0, bytes: 0 });
+    if (isUnlimited(limits)) return UNLIMITED;
+    const used = totalOf(await tx.query<Row>(TOTALS, [projectId]));
+    requireRoom(
+      limits,
+      used,
+      forEachQuota((quota) => total[quota] - used[quota]),
+    );
+    // What is stored may be replaced, also over the limit.
+    return forEachQuota((quota) => Math.max(limits[quota] ?? Infinity, used[quota]));
   }
 
-  /** Applies PROJECT_OBJECTS_MAX and PROJECT_BYTES_MAX, which may have changed since the last start. */
+  /** Applies the current limits of projects to their usage; call it in the transaction that changes them. */
+  async apply(tx: Queryable, ...projectIds: number[]): Promise<void> {
+    await tx.query(LOCK_PROJECTS, [projectIds]);
+    const values = [projectIds, ...this.defaults];
+    await tx.query(CREATE_ROWS, values);
+    await tx.query(LOCK_ROWS, [projectIds]);
+    await tx.query(APPLY, values);
+  }
+
+  /**
+   * Applies PROJECT_OBJECTS_MAX and PROJECT_BYTES_MAX, which may have changed since the last start. A project whose limits cannot
+   * be applied, for example because its rows are locked for long, keeps its former ones until the next start.
+   */
   async applyDefaults(): Promise<void> {
     const rows = await this.database.query<{ project_id: number }>(OUTDATED, this.defaults);
-    for (const { project_id } of rows) await this.database.transaction((tx) => this.apply(tx, project_id));
+    const projectIds = rows.map((row) => row.project_id);
+    for (let start = 0; start < projectIds.length; start += PROJECTS_PER_TRANSACTION) {
+      await this.applyTo(projectIds.slice(start, start + PROJECTS_PER_TRANSACTION));
+    }
+  }
+
+  /** Never fails: without the project that prevents it, the others of its transaction get their limits. */
+  private async applyTo(projectIds: readonly number[]): Promise<void> {
+    try {
+      await this.database.transaction((tx) => this.apply(tx, ...projectIds));
+    } catch (error) {
+      if (projectIds.length > 1) for (const projectId of projectIds) await this.applyTo([projectId]);
+      else this.log.error(`the limits of project ${String(projectIds[0])} could not be applied: ${String(error)}`);
+    }
   }
 
   private async findLimits(tx: Queryable, projectId: number): Promise<UsageLimits> {
-    const [row] = await tx.query<{ objects: string | null; bytes: string | null }>(LIMITS, [
-      projectId,
-      ...this.defaults,
-    ]);
+    const values = [projectId, ...this.defaults];
+    const [row] = await tx.query<{ objects: string | null; bytes: string | null }>(LIMITS, values);
     return { objects: toNumber(row?.objects ?? null), bytes: toNumber(row?.bytes ?? null) };
   }
 
@@ -148,6 +223,11 @@ export function isQuotaExceeded(error: unknown): boolean {
   return error instanceof Problem && error.slug === 'quota-exceeded';
 }
 
+/** Whether either of the two is larger than in `room`. */
+export function exceeds(size: UsageChange, room: UsageChange): boolean {
+  return size.objects > room.objects || size.bytes > room.bytes;
+}
+
 interface Row {
   objects: string;
   bytes: string;
@@ -156,6 +236,14 @@ interface Row {
 function totalOf(rows: readonly Row[]): UsageChange {
   const sum = (kind: keyof Row): number => rows.reduce((total, row) => total + Number(row[kind]), 0);
   return { objects: sum('objects'), bytes: sum('bytes') };
+}
+
+function isUnlimited({ objects, bytes }: UsageLimits): boolean {
+  return objects === null && bytes === null;
+}
+
+function forEachQuota(valueOf: (quota: keyof UsageChange) => number): UsageChange {
+  return { objects: valueOf('objects'), bytes: valueOf('bytes') };
 }
 
 /** What becomes less is never rejected, also where it is more than the limit. @throws Problem quota-exceeded */
