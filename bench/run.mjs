@@ -13,6 +13,7 @@ import { benchBusy } from './busy.mjs';
 import { benchCopy } from './copy.mjs';
 import { benchFairness } from './fairness.mjs';
 import { benchReadings } from './feeds.mjs';
+import { benchGuard } from './guard.mjs';
 import { benchIngest, closeConnections } from './ingest.mjs';
 import { benchReads } from './reads.mjs';
 import { benchSingle } from './single.mjs';
@@ -29,6 +30,7 @@ const PARTS = {
   readings: benchReadings,
   averages: benchAverages,
   fairness: benchFairness,
+  guard: benchGuard,
 };
 /** These read the objects that the ingest has stored. */
 const READERS = ['reads', 'single', 'busy'];
