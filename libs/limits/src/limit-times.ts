@@ -6,5 +6,5 @@ export class LimitTimes {
   /** The length of a window, in whole seconds. */
   windowMs = 60_000;
   /** How often the counts of several processes are combined. */
-  shareEveryMs = 1_000;
+  combineEveryMs = 1_000;
 }

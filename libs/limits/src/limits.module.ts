@@ -1,14 +1,14 @@
 import { Database } from '#database';
 import { Config } from '#platform';
 import { Module } from '@nestjs/common';
-import { CountSharing } from './count-sharing.js';
+import { CountCombiner } from './count-combiner.js';
 import type { CountStore } from './count-store.js';
 import { LimitTimes } from './limit-times.js';
 import { RateLimit, type LimitName } from './rate-limit.js';
 import { RateLimits } from './rate-limits.js';
 
-/** The share of a limit that a process may keep out of the store: 600 of 600,000 items, 6 of 60 failures. */
-const UNSHARED: Readonly<Record<LimitName, number>> = { key: 0.001, project: 0.001, address: 0.1 };
+/** The part of a limit that may be pending in a process: 600 of 600,000 items, 6 of 60 failures. */
+const PENDING: Readonly<Record<LimitName, number>> = { key: 0.001, project: 0.001, address: 0.1 };
 
 @Module({
   providers: [
@@ -23,8 +23,8 @@ async function createRateLimits(config: Config, database: Database, times: Limit
   const { keyItems, projectItems, failures } = config.rateLimits;
   const store = keyItems + projectItems + failures === 0 ? null : await openStore(config, database);
   const create = (name: LimitName, max: number): RateLimit | null => {
-    const shareFrom = store === null ? Infinity : Math.max(1, Math.floor(max * UNSHARED[name]));
-    return max === 0 ? null : new RateLimit({ name, max, times, shareFrom });
+    const combineFrom = store === null ? Infinity : Math.max(1, Math.floor(max * PENDING[name]));
+    return max === 0 ? null : new RateLimit({ name, max, times, combineFrom });
   };
   const limits = {
     key: create('key', keyItems),
@@ -32,7 +32,7 @@ async function createRateLimits(config: Config, database: Database, times: Limit
     address: create('address', failures),
   };
   const inUse = Object.values(limits).filter((limit) => limit !== null);
-  return new RateLimits(limits, times, store === null ? null : new CountSharing(inUse, store, times));
+  return new RateLimits(limits, times, store === null ? null : new CountCombiner(inUse, store, times));
 }
 
 /** Null where this is the only process that counts. The libraries are loaded only where they are used. */

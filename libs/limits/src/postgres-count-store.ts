@@ -1,51 +1,77 @@
 import type { Database } from '#database';
-import { RateLimiterPostgres } from 'rate-limiter-flexible';
-import { addItems, LIMITER_OPTIONS, STORE_TIMEOUT_MS, type CountStore } from './count-store.js';
-import type { CounterId, LimitName, SharedCount } from './rate-limit.js';
+import { STORE_TIMEOUT_MS, type CountStore, type PendingCount } from './count-store.js';
+import type { CombinedCount } from './rate-limit.js';
 
-const TABLE = 'rate_limit_counts';
-/** A row is deleted this long after its window, because the clocks of servers differ. */
+/** A row is kept this long after its window: the next window of a key that is in use changes it. */
 const KEEP_EXPIRED_MS = 60_000;
-const DELETE_EXPIRED = `DELETE FROM ${TABLE} WHERE expire < $1`;
+
+/** By the clock of the database, because those of servers differ. */
+const NOW_MS = '(extract(epoch FROM now()) * 1000)::bigint';
+
+/**
+ * One statement for all counts: 1,000 statements would occupy one of the two reserved connections, which look-ups of keys use,
+ * for most of a second. In the order of the keys, so that the statements of two processes never deadlock.
+ */
+const ADD = {
+  name: 'limits.add',
+  query_timeout: STORE_TIMEOUT_MS,
+  text: `
+    INSERT INTO rate_limit_counts AS stored (key, points, expire)
+    SELECT key, items, ${NOW_MS} + ends_in_ms
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS pending (key, items, ends_in_ms)
+    ORDER BY key COLLATE "C"
+    ON CONFLICT (key) DO UPDATE SET
+      points = excluded.points + CASE WHEN stored.expire > ${NOW_MS} THEN stored.points ELSE 0 END,
+      expire = CASE WHEN stored.expire > ${NOW_MS} THEN stored.expire ELSE excluded.expire END
+    RETURNING key, points, expire - ${NOW_MS} AS ends_in_ms`,
+};
+
+/** Waits for no row that is being changed: otherwise it could deadlock with the statement above. */
+const DELETE_EXPIRED = {
+  name: 'limits.delete-expired',
+  query_timeout: STORE_TIMEOUT_MS,
+  text: `
+    DELETE FROM rate_limit_counts WHERE key IN (
+      SELECT key FROM rate_limit_counts WHERE expire < ${NOW_MS} - ${String(KEEP_EXPIRED_MS)} FOR UPDATE SKIP LOCKED
+    )`,
+};
+
+interface Row {
+  key: string;
+  /** A bigint arrives as text. */
+  points: string;
+  ends_in_ms: string;
+}
 
 /** Counts in the table `rate_limit_counts`, on the reserved connections, so that requests that use all others delay nothing. */
 export class PostgresCountStore implements CountStore {
   readonly name = 'PostgreSQL';
-  /** Look-ups of keys use the same two connections. */
-  readonly concurrency = 1;
-  private readonly limiter: RateLimiterPostgres;
+  readonly countsMax = 1_000;
 
-  constructor(private readonly database: Pick<Database, 'reserved'>) {
-    const storeClient = {
-      query: async ({ values, ...statement }: { name?: string; text: string; values: unknown[] }) => {
-        const timed = { ...statement, query_timeout: STORE_TIMEOUT_MS };
-        const rows = await database.reserved.query<Record<'points' | 'expire', string>>(timed, values);
-        // A bigint arrives as text.
-        return { rows: rows.map(({ points, expire }) => ({ points: Number(points), expire: Number(expire) })) };
-      },
-    };
-    this.limiter = new RateLimiterPostgres({
-      ...LIMITER_OPTIONS,
-      storeClient,
-      storeType: 'client',
-      keyPrefix: '',
-      tableName: TABLE,
-      // By a migration.
-      tableCreated: true,
-      // Its timer would run after the database is closed.
-      clearExpiredByTimeout: false,
+  constructor(private readonly database: Pick<Database, 'reserved'>) {}
+
+  async add(counts: readonly PendingCount[]): Promise<CombinedCount[]> {
+    const keys = counts.map(keyOf);
+    const items = counts.map((count) => count.items);
+    const rests = counts.map(({ endsInMs }) => Math.ceil(endsInMs));
+    const rows = await this.database.reserved.query<Row>(ADD, [keys, items, rests]);
+    const byKey = new Map(rows.map((row) => [row.key, row]));
+    return keys.map((key) => {
+      const row = byKey.get(key);
+      if (row === undefined) throw new Error(`the statement returned no row for ${key}`);
+      return { items: Number(row.points), endsInMs: Number(row.ends_in_ms) };
     });
   }
 
-  add(limit: LimitName, id: CounterId, items: number, windowMs: number): Promise<SharedCount> {
-    return addItems(this.limiter, `${limit}:${String(id)}`, items, windowMs);
-  }
-
   async deleteExpired(): Promise<void> {
-    await this.database.reserved.query(DELETE_EXPIRED, [Date.now() - KEEP_EXPIRED_MS]);
+    await this.database.reserved.query(DELETE_EXPIRED);
   }
 
   close(): void {
     // The connections belong to the database.
   }
+}
+
+function keyOf({ limit, id }: PendingCount): string {
+  return `${limit}:${String(id)}`;
 }

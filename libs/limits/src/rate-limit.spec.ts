@@ -5,7 +5,7 @@ import { RateLimit } from './rate-limit.js';
 let nowMs: number;
 let limit: RateLimit;
 
-function createLimit(options: { max?: number; shareFrom?: number; trackedMax?: number } = {}): RateLimit {
+function createLimit(options: { max?: number; combineFrom?: number; trackedMax?: number } = {}): RateLimit {
   return new RateLimit({ name: 'key', max: 10, times: new LimitTimes(), now: () => nowMs, ...options });
 }
 
@@ -73,71 +73,85 @@ describe('the ids that are tracked', () => {
   });
 });
 
-describe('the items to share', () => {
+describe('the limit', () => {
+  it('has exhausted ids until a minute after the window of the last one has ended', () => {
+    expect(limit.hasExhausted).toBe(false);
+    limit.charge('a', 10);
+    expect(limit.hasExhausted).toBe(true);
+    nowMs += 30_000;
+    limit.charge('b', 10);
+    nowMs += 30_000;
+    expect([limit.hasExhausted, limit.size]).toEqual([true, 1]);
+    nowMs += 60_000;
+    expect([limit.hasExhausted, limit.size]).toEqual([false, 0]);
+  });
+});
+
+describe('the pending items', () => {
   it('are those of ids with at least the minimum, each once', () => {
-    limit = createLimit({ shareFrom: 3 });
+    limit = createLimit({ combineFrom: 3 });
     limit.charge('a', 2);
     limit.charge('b', 3);
-    expect(limit.takeUnshared(10).map(({ id, unshared }) => [id, unshared])).toEqual([['b', 3]]);
-    expect(limit.takeUnshared(10)).toEqual([]);
+    expect(limit.takePending(10).map(({ id, pending }) => [id, pending])).toEqual([['b', 3]]);
+    expect(limit.takePending(10)).toEqual([]);
     limit.charge('a', 1);
-    expect(limit.takeUnshared(10).map(({ id, unshared }) => [id, unshared])).toEqual([['a', 3]]);
+    expect(limit.takePending(10).map(({ id, pending }) => [id, pending])).toEqual([['a', 3]]);
   });
 
   it('are taken in turn', () => {
-    limit = createLimit({ shareFrom: 1 });
+    limit = createLimit({ combineFrom: 1 });
     for (const id of ['a', 'b', 'c']) limit.charge(id, 1);
-    const [first] = limit.takeUnshared(1);
-    if (first !== undefined) limit.shareLater(first);
-    expect([first?.id, ...limit.takeUnshared(10).map(({ id }) => id)]).toEqual(['a', 'b', 'c', 'a']);
+    const [first] = limit.takePending(1);
+    if (first !== undefined) limit.combineLater(first);
+    expect([first?.id, ...limit.takePending(10).map(({ id }) => id)]).toEqual(['a', 'b', 'c', 'a']);
   });
 
   it('of a window that has ended are dropped', () => {
-    limit = createLimit({ shareFrom: 1 });
+    limit = createLimit({ combineFrom: 1 });
     limit.charge('a', 10);
     nowMs += 60_000;
     expect(limit.isExhausted('a')).toBe(false);
-    expect(limit.takeUnshared(10)).toEqual([]);
+    expect(limit.takePending(10)).toEqual([]);
   });
 
   it('of a window that has ended are dropped where nothing was charged or read since', () => {
-    limit = createLimit({ shareFrom: 1 });
+    limit = createLimit({ combineFrom: 1 });
     limit.charge('a', 10);
     nowMs += 30_000;
     limit.charge('b', 5);
     nowMs += 30_000;
-    expect(limit.takeUnshared(1).map(({ id }) => id)).toEqual(['b']);
+    expect(limit.takePending(1).map(({ id }) => id)).toEqual(['b']);
     expect([limit.size, limit.stateOf('a').remaining]).toEqual([1, 10]);
   });
 });
 
 describe('a count of all processes', () => {
-  function share(items: number, endsInMs: number, chargedMeanwhile = 0): void {
-    const [counter] = limit.takeUnshared(1);
-    if (counter === undefined) throw new Error('nothing to share');
-    const { unshared } = counter;
+  function combine(items: number, endsInMs: number, chargedMeanwhile = 0): void {
+    const [counter] = limit.takePending(1);
+    if (counter === undefined) throw new Error('nothing is pending');
+    const { pending } = counter;
     if (chargedMeanwhile > 0) limit.charge(counter.id, chargedMeanwhile);
-    limit.combine(counter, unshared, { items, endsInMs });
+    limit.setCombined(counter, pending, { items, endsInMs });
   }
 
   beforeEach(() => {
-    limit = createLimit({ shareFrom: 1 });
+    limit = createLimit({ combineFrom: 1 });
     limit.charge('a', 2);
   });
 
   it('replaces that of this process, with its window', () => {
-    share(7, 20_000);
+    combine(7, 20_000);
     expect(limit.stateOf('a')).toEqual({ remaining: 3, endsInMs: 20_000 });
   });
 
   it('includes the items that were charged while it was combined', () => {
-    share(7, 20_000, 2);
+    combine(7, 20_000, 2);
     expect(limit.stateOf('a').remaining).toBe(1);
-    expect(limit.takeUnshared(10).map(({ unshared }) => unshared)).toEqual([2]);
+    expect(limit.takePending(10).map(({ pending }) => pending)).toEqual([2]);
   });
 
   it('exhausts the limit, and ends with its window', () => {
-    share(10, 20_000);
+    combine(10, 20_000);
     expect(limit.isExhausted('a')).toBe(true);
     nowMs += 20_000;
     expect(limit.isExhausted('a')).toBe(false);
@@ -146,7 +160,7 @@ describe('a count of all processes', () => {
   it('of a new window lifts the limit', () => {
     limit.charge('a', 100);
     expect(limit.isExhausted('a')).toBe(true);
-    share(1, 60_000);
+    combine(1, 60_000);
     expect([limit.isExhausted('a'), limit.stateOf('a').remaining]).toEqual([false, 9]);
   });
 });

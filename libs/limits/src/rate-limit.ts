@@ -11,14 +11,14 @@ export interface Counter {
   /** Includes the items of other processes, as far as the shared store has returned them. */
   items: number;
   /** Items that the shared store does not have yet. */
-  unshared: number;
+  pending: number;
   /** The end of the window, by the clock of the limit. */
   endsAtMs: number;
   isExhausted: boolean;
 }
 
 /** The items and the rest of the window that the shared store has, over all processes. */
-export interface SharedCount {
+export interface CombinedCount {
   items: number;
   endsInMs: number;
 }
@@ -31,34 +31,35 @@ interface Options {
   /** Items that one id may use in a window. */
   max: number;
   times?: LimitTimes;
-  /** Items of one id that are kept out of the shared store until there are more; Infinity without a store. */
-  shareFrom?: number;
+  /** Pending items of one id with which it is combined; Infinity without a store. */
+  combineFrom?: number;
   trackedMax?: number;
   now?: () => number;
 }
 
 /**
  * A limit of items per window, counted in this process. The window of an id begins with its first item and has a fixed length.
- * The counts of several processes are combined by `CountSharing`.
+ * The counts of several processes are combined by `CountCombiner`.
  */
 export class RateLimit {
   readonly name: LimitName;
   readonly max: number;
   private readonly times: LimitTimes;
-  private readonly shareFrom: number;
+  private readonly combineFrom: number;
   private readonly trackedMax: number;
   private readonly now: () => number;
   /** Ids below the limit, in the order in which their windows began. */
   private readonly open = new Map<CounterId, Counter>();
   /** Ids over the limit, in the order in which they reached it. They are apart, so that no number of others evicts them. */
   private readonly exhausted = new Map<CounterId, Counter>();
-  private readonly toShare = new Set<Counter>();
+  private readonly toCombine = new Set<Counter>();
+  private removeEndedAtMs = 0;
 
-  constructor({ name, max, times, shareFrom, trackedMax, now }: Options) {
+  constructor({ name, max, times, combineFrom, trackedMax, now }: Options) {
     this.name = name;
     this.max = max;
     this.times = times ?? new LimitTimes();
-    this.shareFrom = shareFrom ?? Infinity;
+    this.combineFrom = combineFrom ?? Infinity;
     this.trackedMax = trackedMax ?? TRACKED_MAX;
     this.now = now ?? (() => performance.now());
   }
@@ -68,8 +69,9 @@ export class RateLimit {
     return this.open.size + this.exhausted.size;
   }
 
-  /** Whether some id may be over the limit. */
+  /** Whether some id may be over the limit, or was within the last two windows. */
   get hasExhausted(): boolean {
+    if (this.exhausted.size > 0 && this.now() >= this.removeEndedAtMs) this.removeEnded();
     return this.exhausted.size > 0;
   }
 
@@ -81,8 +83,8 @@ export class RateLimit {
   charge(id: CounterId, items: number): void {
     const counter = this.find(id) ?? this.begin(id);
     counter.items += items;
-    counter.unshared += items;
-    if (counter.unshared >= this.shareFrom) this.toShare.add(counter);
+    counter.pending += items;
+    if (counter.pending >= this.combineFrom) this.toCombine.add(counter);
     this.place(counter);
   }
 
@@ -93,17 +95,17 @@ export class RateLimit {
     return { remaining: Math.max(0, this.max - counter.items), endsInMs: this.restOf(counter) };
   }
 
-  /** Returns up to `count` counters that have items to share, those that have waited longest first. */
-  takeUnshared(count: number): Counter[] {
+  /** Returns up to `count` counters with pending items, those that have waited longest first. */
+  takePending(count: number): Counter[] {
     const taken: Counter[] = [];
-    for (const counter of this.toShare) {
+    for (const counter of this.toCombine) {
       if (taken.length === count) break;
       // The items of a window that has ended would be charged to the next one.
       if (this.hasEnded(counter)) {
         this.remove(counter);
         continue;
       }
-      this.toShare.delete(counter);
+      this.toCombine.delete(counter);
       taken.push(counter);
     }
     return taken;
@@ -115,17 +117,17 @@ export class RateLimit {
   }
 
   /** Sets a counter to what the shared store returned when `sent` of its items were added there. */
-  combine(counter: Counter, sent: number, { items, endsInMs }: SharedCount): void {
+  setCombined(counter: Counter, sent: number, { items, endsInMs }: CombinedCount): void {
     // Items were charged meanwhile, or the window ended and the counter began again.
-    counter.unshared = Math.max(0, counter.unshared - sent);
-    counter.items = items + counter.unshared;
+    counter.pending = Math.max(0, counter.pending - sent);
+    counter.items = items + counter.pending;
     counter.endsAtMs = this.now() + endsInMs;
     if (this.find(counter.id) === counter) this.place(counter);
   }
 
-  /** Shares a counter later, because the store failed. */
-  shareLater(counter: Counter): void {
-    if (this.find(counter.id) === counter) this.toShare.add(counter);
+  /** Has a counter taken again, because its items were not added to the store. */
+  combineLater(counter: Counter): void {
+    if (this.find(counter.id) === counter) this.toCombine.add(counter);
   }
 
   private find(id: CounterId): Counter | undefined {
@@ -142,7 +144,7 @@ export class RateLimit {
   private begin(id: CounterId): Counter {
     if (this.size >= this.trackedMax) this.evict();
     const endsAtMs = this.now() + this.times.windowMs;
-    const counter = { id, items: 0, unshared: 0, endsAtMs, isExhausted: false };
+    const counter = { id, items: 0, pending: 0, endsAtMs, isExhausted: false };
     this.open.set(id, counter);
     return counter;
   }
@@ -156,9 +158,15 @@ export class RateLimit {
     if (evicted !== undefined) this.remove(evicted);
   }
 
+  /** Once per window: without it, every request would pay for the look-up of its id after a single one was over the limit. */
+  private removeEnded(): void {
+    this.removeEndedAtMs = this.now() + this.times.windowMs;
+    for (const counter of this.exhausted.values()) if (this.hasEnded(counter)) this.remove(counter);
+  }
+
   private remove(counter: Counter): void {
     (counter.isExhausted ? this.exhausted : this.open).delete(counter.id);
-    this.toShare.delete(counter);
+    this.toCombine.delete(counter);
   }
 
   private place(counter: Counter): void {

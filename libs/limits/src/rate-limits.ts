@@ -2,7 +2,7 @@ import { Problem, type Principal } from '#http';
 import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { addressGroupOf } from './address-group.js';
-import type { CountSharing } from './count-sharing.js';
+import type { CountCombiner } from './count-combiner.js';
 import type { LimitTimes } from './limit-times.js';
 import type { CounterId, RateLimit } from './rate-limit.js';
 
@@ -23,15 +23,15 @@ export class RateLimits implements OnApplicationBootstrap, OnApplicationShutdown
   constructor(
     private readonly limits: LimitsInUse,
     private readonly times: LimitTimes,
-    private readonly sharing: CountSharing | null,
+    private readonly combiner: CountCombiner | null,
   ) {}
 
   onApplicationBootstrap(): void {
-    this.sharing?.start();
+    this.combiner?.start();
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.sharing?.stop();
+    await this.combiner?.stop();
   }
 
   /** Adds the hook that charges the objects of a request and sets the RateLimit fields of its response. */

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { CountStore } from './count-store.js';
 import type { LimitTimes } from './limit-times.js';
-import type { RateLimit } from './rate-limit.js';
+import type { CombinedCount, Counter, RateLimit } from './rate-limit.js';
 
-/** Counts of a limit that are shared in one round; the others wait for the next one. */
+/** Counts of a limit that are combined in one round; the others wait for the next one. */
 const ROUND_MAX = 1_000;
 const CLEAN_EVERY_MS = 60_000;
 /** How long a stop waits for the last round. */
@@ -14,7 +14,7 @@ const LAST_ROUND_MS = 500;
  * Combines the counts of several processes once a second: adds what this process has counted to the shared store, which
  * returns the total of all processes. While the store is unavailable, this process limits by its own count.
  */
-export class CountSharing {
+export class CountCombiner {
   private timer: NodeJS.Timeout | undefined;
   private round: Promise<void> | undefined;
   private isAway = false;
@@ -30,28 +30,28 @@ export class CountSharing {
   start(): void {
     this.timer ??= setInterval(() => {
       // A store that takes longer than a second delays the next round.
-      this.round ??= this.share().finally(() => {
+      this.round ??= this.combine().finally(() => {
         this.round = undefined;
       });
-    }, this.times.shareEveryMs).unref();
+    }, this.times.combineEveryMs).unref();
   }
 
-  /** Shares what is left, so that a restart forgets as little as possible, and closes the store. */
+  /** Combines what is left, so that a restart forgets as little as possible, and closes the store. */
   async stop(): Promise<void> {
     clearInterval(this.timer);
     const timeout = new AbortController();
-    const lastRound = (this.round ?? Promise.resolve()).then(() => this.share());
+    const lastRound = (this.round ?? Promise.resolve()).then(() => this.combine());
     await Promise.race([lastRound, sleep(LAST_ROUND_MS, undefined, timeout).catch(() => undefined)]);
     timeout.abort();
     this.store.close();
   }
 
   /** One round. Never fails. */
-  async share(): Promise<void> {
+  async combine(): Promise<void> {
     try {
-      let sharedCount = 0;
-      for (const limit of this.limits) sharedCount += await this.shareLimit(limit);
-      if (this.isAway && sharedCount > 0) {
+      let count = 0;
+      for (const limit of this.limits) count += await this.combineLimit(limit);
+      if (this.isAway && count > 0) {
         this.isAway = false;
         this.log.warn(`${this.store.name} is available again: rate limits count the items of all processes`);
       }
@@ -65,28 +65,39 @@ export class CountSharing {
     }
   }
 
-  /** @returns the number of counters that were shared @throws the first error of the store */
-  private async shareLimit(limit: RateLimit): Promise<number> {
-    const counters = limit.takeUnshared(ROUND_MAX);
-    const waiting = new Set(counters);
-    try {
-      for (let start = 0; start < counters.length; start += this.store.concurrency) {
-        const group = counters.slice(start, start + this.store.concurrency);
-        await Promise.all(
-          group.map(async (counter) => {
-            const { unshared } = counter;
-            const endsInMs = limit.restOf(counter);
-            // Earlier groups can take seconds.
-            if (endsInMs > 0)
-              limit.combine(counter, unshared, await this.store.add(limit.name, counter.id, unshared, endsInMs));
-            waiting.delete(counter);
-          }),
-        );
-      }
-    } finally {
-      for (const counter of waiting) limit.shareLater(counter);
+  /** @returns the number of counters that were sent @throws the error of a store that is unavailable */
+  private async combineLimit(limit: RateLimit): Promise<number> {
+    let count = 0;
+    while (count < ROUND_MAX) {
+      const counters = limit.takePending(this.store.countsMax);
+      if (counters.length === 0) break;
+      const isComplete = await this.send(limit, counters);
+      count += counters.length;
+      // The next round repeats those that failed.
+      if (!isComplete) break;
     }
-    return counters.length;
+    return count;
+  }
+
+  /** @returns whether all of the counters were combined @throws the error of a store that is unavailable */
+  private async send(limit: RateLimit, counters: readonly Counter[]): Promise<boolean> {
+    const sent = counters.map((counter) => ({
+      limit: limit.name,
+      id: counter.id,
+      items: counter.pending,
+      endsInMs: limit.restOf(counter),
+    }));
+    let combined: readonly (CombinedCount | null)[] = [];
+    try {
+      combined = await this.store.add(sent);
+    } finally {
+      for (const [index, counter] of counters.entries()) {
+        const one = combined[index] ?? null;
+        if (one === null) limit.combineLater(counter);
+        else limit.setCombined(counter, sent[index]?.items ?? 0, one);
+      }
+    }
+    return !combined.includes(null);
   }
 
   private async clean(): Promise<void> {

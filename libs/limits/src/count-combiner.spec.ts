@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Database } from '#database';
+import { createClient } from '@redis/client';
 import pg from 'pg';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { TestRedis } from '../../../test/harness/redis.js';
 import { RUN } from '../../../test/harness/run.js';
-import { CountSharing } from './count-sharing.js';
+import { CountCombiner } from './count-combiner.js';
 import type { CountStore } from './count-store.js';
 import { LimitTimes } from './limit-times.js';
 import { PostgresCountStore } from './postgres-count-store.js';
@@ -18,7 +20,7 @@ const ATTEMPTS = 200;
 /** A process with a limit of its own, on a shared store. */
 interface Process {
   limit: RateLimit;
-  sharing: CountSharing;
+  combiner: CountCombiner;
   store: CountStore;
   warnings: string[];
 }
@@ -39,7 +41,7 @@ beforeEach(() => {
   id++;
 });
 afterEach(async () => {
-  for (const { sharing } of processes) await sharing.stop();
+  for (const { combiner } of processes) await combiner.stop();
 });
 afterAll(async () => {
   await redis.stop();
@@ -47,23 +49,23 @@ afterAll(async () => {
 });
 
 function startProcess(store: CountStore): Process {
-  const limit = new RateLimit({ name: 'key', max: MAX, times, shareFrom: 1 });
+  const limit = new RateLimit({ name: 'key', max: MAX, times, combineFrom: 1 });
   const warnings: string[] = [];
   const warn = (message: string): void => void warnings.push(message);
-  const sharing = new CountSharing([limit], store, times, { warn });
-  const one = { limit, sharing, store, warnings };
+  const combiner = new CountCombiner([limit], store, times, { warn });
+  const one = { limit, combiner, store, warnings };
   processes.push(one);
   return one;
 }
 
-/** Charges an item and shares it until the store is used, or not. */
-async function shareUntil(process: Process, isShared: () => boolean): Promise<void> {
-  for (let attempt = 0; attempt < ATTEMPTS && !isShared(); attempt++) {
+/** Charges an item and combines it until the store is used, or not. */
+async function combineUntil(process: Process, isDone: () => boolean): Promise<void> {
+  for (let attempt = 0; attempt < ATTEMPTS && !isDone(); attempt++) {
     process.limit.charge('probe', 1);
-    await process.sharing.share();
+    await process.combiner.combine();
     await sleep(50);
   }
-  expect(isShared()).toBe(true);
+  expect(isDone()).toBe(true);
 }
 
 /** Waits for the connection to Redis, which is opened in the background. */
@@ -71,13 +73,19 @@ async function startConnected(store: CountStore): Promise<Process> {
   const one = startProcess(store);
   for (let attempt = 1; ; attempt++) {
     try {
-      await store.add('key', 'first', 1, times.windowMs);
+      await addOne(store, 'first', 1);
       return one;
     } catch (error) {
       if (attempt === ATTEMPTS) throw error;
       await sleep(50);
     }
   }
+}
+
+/** Returns the combined items of an id. */
+async function addOne(store: CountStore, id: string | number, items: number): Promise<number | undefined> {
+  const [one] = await store.add([{ limit: 'key', id, items, endsInMs: times.windowMs }]);
+  return one?.items;
 }
 
 function isConnected({ warnings }: Process): boolean {
@@ -135,58 +143,58 @@ describe.each(STORES)('two processes that share $name', ({ open, takeAway, bring
 
   it('count the items of both', async () => {
     first.limit.charge(id, 60);
-    await first.sharing.share();
+    await first.combiner.combine();
     second.limit.charge(id, 30);
-    await second.sharing.share();
+    await second.combiner.combine();
     expect(second.limit.stateOf(id).remaining).toBe(10);
     first.limit.charge(id, 10);
-    await first.sharing.share();
+    await first.combiner.combine();
     expect([first.limit.isExhausted(id), second.limit.isExhausted(id)]).toEqual([true, false]);
     second.limit.charge(id, 1);
-    await second.sharing.share();
+    await second.combiner.combine();
     expect(second.limit.isExhausted(id)).toBe(true);
   });
 
-  it('end a window that only one of them shares when it began in that process', async () => {
+  it('end a window that only one of them combines when it began in that process', async () => {
     times.windowMs = 20_000;
     first.limit.charge(id, 1);
     times.windowMs = 60_000;
-    await first.sharing.share();
+    await first.combiner.combine();
     expect(first.limit.stateOf(id).endsInMs).toBeLessThanOrEqual(20_000);
   });
 
   it('have the same window', async () => {
     first.limit.charge(id, 1);
-    await first.sharing.share();
+    await first.combiner.combine();
     times.windowMs = 120_000;
     second.limit.charge(id, 1);
     expect(second.limit.stateOf(id).endsInMs).toBeGreaterThan(110_000);
-    await second.sharing.share();
+    await second.combiner.combine();
     expect(second.limit.stateOf(id).endsInMs).toBeLessThanOrEqual(60_000);
   });
 
   it('limit by their own counts while it is unavailable, log that once, and count those items when it is back', async () => {
     await takeAway();
     try {
-      await shareUntil(first, () => !isConnected(first));
+      await combineUntil(first, () => !isConnected(first));
       first.limit.charge(id, 60);
-      await first.sharing.share();
+      await first.combiner.combine();
       expect([first.limit.isExhausted(id), first.limit.stateOf(id).remaining]).toEqual([false, 40]);
       first.limit.charge(id, 40);
-      await first.sharing.share();
+      await first.combiner.combine();
       expect(first.limit.isExhausted(id)).toBe(true);
       expect(second.limit.isExhausted(id)).toBe(false);
       expect(first.warnings).toEqual([expect.stringMatching(/is unavailable: each process limits by its own count/)]);
     } finally {
       await bringBack();
     }
-    await shareUntil(first, () => isConnected(first));
+    await combineUntil(first, () => isConnected(first));
     expect(first.warnings).toHaveLength(2);
     expect(first.warnings[1]).toMatch(/is available again/);
     expect(first.limit.isExhausted(id)).toBe(true);
-    await shareUntil(second, () => isConnected(second));
+    await combineUntil(second, () => isConnected(second));
     second.limit.charge(id, 1);
-    await shareUntil(second, () => second.limit.isExhausted(id));
+    await combineUntil(second, () => second.limit.isExhausted(id));
   });
 });
 
@@ -195,8 +203,8 @@ describe('a Redis that has never responded', () => {
     const away = await TestRedis.stopped();
     const one = startProcess(new RedisCountStore(away.url));
     one.limit.charge(id, 1);
-    await one.sharing.share();
-    await one.sharing.stop();
+    await one.combiner.combine();
+    await one.combiner.stop();
     expect(one.warnings).toEqual([expect.stringMatching(/^Redis is unavailable/)]);
     processes.pop();
   });
@@ -207,7 +215,7 @@ describe('the counts', () => {
     times.windowMs = 1_000;
     for (const store of [new PostgresCountStore(db.database), new RedisCountStore(redis.url)]) {
       await startConnected(store);
-      const count = async (): Promise<number> => (await store.add('key', id, 1, times.windowMs)).items;
+      const count = async (): Promise<number> => (await addOne(store, id, 1)) ?? NaN;
       expect([await count(), await count()]).toEqual([1, 2]);
       let last = 2;
       for (let attempt = 0; attempt < ATTEMPTS && last > 1; attempt++) {
@@ -233,15 +241,61 @@ describe('the counts', () => {
   it('can exceed the range of a 32-bit integer', async () => {
     for (const store of [new PostgresCountStore(db.database), new RedisCountStore(redis.url)]) {
       await startConnected(store);
-      for (let n = 1; n <= 3; n++) expect((await store.add('key', id, 1e9, times.windowMs)).items).toBe(n * 1e9);
+      for (let n = 1; n <= 3; n++) expect(await addOne(store, id, 1e9)).toBe(n * 1e9);
     }
   });
 
-  it('that are left are shared when the process stops', async () => {
+  it('are combined, also where one of them fails, which is sent again', async () => {
+    const one = await startConnected(new RedisCountStore(redis.url));
+    const client = createClient({ url: redis.url });
+    await client.connect();
+    // A command on a value of another type fails.
+    const broken = `stowage:limit:key:broken-${String(id)}`;
+    await client.lPush(broken, 'text');
+    const ids = [`broken-${String(id)}`, ...Array.from({ length: 20 }, (_, n) => `${String(id)}-${String(n)}`)];
+    for (let round = 0; round < 2; round++) {
+      for (const each of ids) one.limit.charge(each, 5);
+      await one.combiner.combine();
+    }
+    await client.del(broken);
+    client.destroy();
+    await one.combiner.combine();
+    for (const each of ids) expect([each, await addOne(one.store, each, 1)]).toEqual([each, 11]);
+    expect(one.warnings).toEqual([]);
+  });
+
+  it('of 1,000 ids are one statement of PostgreSQL, also for two processes that send the same ids at once', async () => {
+    const statements: string[] = [];
+    const { reserved } = db.database;
+    const counted: Pick<Database, 'reserved'> = {
+      reserved: {
+        query: (statement, values) => {
+          statements.push(typeof statement === 'string' ? statement : (statement.name ?? statement.text));
+          return reserved.query(statement, values);
+        },
+      },
+    };
+    const [first, second] = [
+      startProcess(new PostgresCountStore(counted)),
+      startProcess(new PostgresCountStore(counted)),
+    ];
+    const ids = Array.from({ length: 1_000 }, (_, n) => `${String(id)}-${String(n)}`);
+    for (const each of ids) first.limit.charge(each, 2);
+    for (const each of ids.reverse()) second.limit.charge(each, 3);
+    await Promise.all([first.combiner.combine(), second.combiner.combine()]);
+    expect([...first.warnings, ...second.warnings]).toEqual([]);
+    expect(statements).toEqual(['limits.add', 'limits.add']);
+    for (const { limit } of [first, second]) limit.charge(ids[0] ?? '', 1);
+    await first.combiner.combine();
+    await second.combiner.combine();
+    expect(second.limit.stateOf(ids[0] ?? '').remaining).toBe(MAX - 2 - 3 - 2);
+  });
+
+  it('that are left are combined when the process stops', async () => {
     const store = new PostgresCountStore(db.database);
     const one = startProcess(store);
     one.limit.charge(id, 7);
-    await one.sharing.stop();
-    expect((await store.add('key', id, 1, times.windowMs)).items).toBe(8);
+    await one.combiner.stop();
+    expect(await addOne(store, id, 1)).toBe(8);
   });
 });
