@@ -1,6 +1,7 @@
 import { AuditLog, type Actor } from '#audit';
 import { Database } from '#database';
 import type { Role } from '#http';
+import { endsWithin } from '#platform';
 import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { AlertWebhook } from './alert-webhook.js';
@@ -10,6 +11,8 @@ const WINDOW_MS = 60_000;
 /** Keys of one project whose uses are tracked; further ones are only logged, so that no project hides the alerts of another. */
 const KEYS_PER_PROJECT = 100;
 const KEYS_TOTAL = 10_000;
+/** How long a stop waits for the audit log, because the server must stop within 10 s; each use is in the log of the server. */
+const STOP_WITHIN_MS = 1_000;
 const USER_AGENT_LENGTH_MAX = 255;
 const ADDRESS_LENGTH_MAX = 64;
 
@@ -88,7 +91,7 @@ export class CanaryAlerts implements OnApplicationShutdown {
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.flush();
+    await endsWithin(this.flush(), STOP_WITHIN_MS);
     for (const { timer } of this.windows.values()) clearTimeout(timer);
     await this.webhook?.stop();
   }
