@@ -149,7 +149,38 @@ describe('the cost of', () => {
           body: { batch_id: `b${String(++serial)}`, objects: [...objects(6), 1, 2, 3, 4] },
         }),
     ],
-    ['a rejected batch is 1', 1, (key) => api.call('POST', '/batches', { key, body: { ...batch(9), nonsense: 1 } })],
+    [
+      'a batch that is not valid is the number of objects that were read',
+      9,
+      (key) => api.call('POST', '/batches', { key, body: { ...batch(9), nonsense: 1 } }),
+    ],
+    [
+      'a batch that exists is its number of objects, both times',
+      2 * 25,
+      async (key) => {
+        const body = batch(25);
+        await api.call('POST', '/batches', { key, body });
+        expectProblem(await api.call('POST', '/batches', { key, body }), 'conflict');
+      },
+    ],
+    [
+      'a stream with an invalid line is the number of lines that were read',
+      31,
+      (key) => {
+        const { body, ...options } = ndjson(30);
+        return api.call('PUT', '/batches/invalid', { key, ...options, body: `${String(body)}\n{}` });
+      },
+    ],
+    [
+      'a list of readings that is not valid is the number of readings that were read',
+      12,
+      (key) =>
+        api.call('POST', '/buildings/b/rooms/r/temperatures', {
+          key,
+          body: Array.from({ length: 12 }, () => ({ temperature: 'warm' })),
+        }),
+    ],
+    ['a body that is not JSON is 1', 1, (key) => api.call('POST', '/batches', { key, body: '{' })],
     [
       'an object is 1',
       2,
@@ -204,6 +235,23 @@ describe('the cost of', () => {
     await waitForJob(api, project.keys.admin, job);
     let requests = 1;
     // The job is charged after its result is visible.
+    const ofJob = await waitFor(async () => {
+      const left = remainingOf(await api.call('GET', '/me', { key })).key ?? NaN;
+      const items = KEY_ITEMS - left - ++requests;
+      return items === 0 ? undefined : items;
+    }, 5_000);
+    expect(ofJob).toBe(300);
+  });
+});
+
+describe('a job that fails', () => {
+  it('is 1 when it is accepted, and the number of objects that were read when it has run', async () => {
+    const { producer: key } = project.keys;
+    const body = batch(300);
+    await api.call('POST', '/batches', { key, body });
+    const job = await submitJob(api, 'POST', '/batches', { key, body });
+    await waitForJob(api, project.keys.admin, job);
+    let requests = 301;
     const ofJob = await waitFor(async () => {
       const left = remainingOf(await api.call('GET', '/me', { key })).key ?? NaN;
       const items = KEY_ITEMS - left - ++requests;

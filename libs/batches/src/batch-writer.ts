@@ -1,5 +1,5 @@
 import { AuditLog, IDS_MAX, type Actor } from '#audit';
-import { checkPreconditions, Problem, type Preconditions } from '#http';
+import { checkPreconditions, Problem, setObjectsRead, type Preconditions } from '#http';
 import type { Receipt, WriteResponse } from '#jobs';
 import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable, type Transaction } from '#database';
@@ -55,6 +55,19 @@ export class BatchWriter {
   async write(write: BatchWrite, receipt?: Receipt): Promise<WriteResponse> {
     const { input, isPartial } = write;
     const reader = await InputReader.open(input, isPartial ? this.config.limits.batchObjectsMax : 0);
+    try {
+      return await this.writeFrom(reader, write, receipt);
+    } catch (error) {
+      setObjectsRead(error, reader.objectCount);
+      throw error;
+    }
+  }
+
+  private async writeFrom(
+    reader: InputReader,
+    write: BatchWrite,
+    receipt: Receipt | undefined,
+  ): Promise<WriteResponse> {
     if (reader.isInvalid) throw await reader.readErrors();
 
     const small = canInsert(write, receipt) ? reader.onlyChunk : null;

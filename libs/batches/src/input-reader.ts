@@ -10,6 +10,8 @@ import type { BatchObject } from './batch-object.js';
  */
 export class InputReader {
   rejected = new RejectedObjects();
+  /** The number of objects that were read, also those that are not valid. */
+  objectCount = 0;
   /** Whether an object has a subject. */
   hasSubjects = false;
   /** Whether it stopped because the batch is not valid. */
@@ -61,6 +63,7 @@ export class InputReader {
     this.isStarted = false;
     this.isInvalid = false;
     this.isAtEnd = false;
+    this.objectCount = 0;
     this.rejected = new RejectedObjects();
     this.chunks = iteratorOf(this.input);
     this.first = await this.read();
@@ -95,6 +98,7 @@ export class InputReader {
 
   private add(chunk: BatchChunk): void {
     this.rejected.addChunk(chunk);
+    this.objectCount += chunk.objects.length + chunk.invalidObjects;
     this.isAtEnd = chunk.isLast;
   }
 }

@@ -1,5 +1,5 @@
 import { endOfValue, skipSpace } from '#json';
-import { JsonBody, partErrors, Problem, ValidationErrors, type JsonList } from '#http';
+import { JsonBody, partErrors, Problem, setObjectsRead, ValidationErrors, type JsonList } from '#http';
 import { EventLoopYield } from '#platform';
 
 /** The most items in one request, as /limits shows. */
@@ -104,6 +104,10 @@ export async function parseEach<T>(
     if (errors.isFull) break;
   }
   errors.isCountMinimum = index < count;
-  if (errors.count > 0) throw errors.problem('invalid-body');
+  if (errors.count > 0) {
+    const problem = errors.problem('invalid-body');
+    setObjectsRead(problem, index);
+    throw problem;
+  }
   return values;
 }

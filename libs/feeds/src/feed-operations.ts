@@ -1,5 +1,6 @@
 import { WriteOperations, type Receipt, type WriteOperation, type WriteRequest, type WriteResponse } from '#jobs';
 import type { Queryable } from '#database';
+import { setObjectsRead } from '#http';
 import { Injectable } from '@nestjs/common';
 import { FeedWriter, type FeedWrite, type FeedWriteResult } from './feed-writer.js';
 
@@ -45,6 +46,20 @@ export class FeedOperations {
     receipt: Receipt | undefined,
   ): Promise<WriteResponse> {
     const input = await stages.parse(request);
+    try {
+      return await this.store(stages, input, request, receipt);
+    } catch (error) {
+      setObjectsRead(error, input.objects.length);
+      throw error;
+    }
+  }
+
+  private async store<Input extends FeedInput>(
+    stages: FeedStages<Input>,
+    input: Input,
+    request: WriteRequest,
+    receipt: Receipt | undefined,
+  ): Promise<WriteResponse> {
     const { batchId, objects, ifExists, needsVerification = false } = input;
     const { projectId, actor } = request;
     const write: FeedWrite = { projectId, actor, batchId, objects, ifExists };

@@ -47,6 +47,8 @@ export { checkPreconditions, type Preconditions, preconditionsOf } from './preco
 export { hasPreference } from './prefer.js';
 export { problemBody, ProblemFilter, toProblem } from './problem.filter.js';
 export {
+  chargedItemsOf,
+  setObjectsRead,
   validationSummary,
   ERRORS_LISTED_MAX,
   type InputError,

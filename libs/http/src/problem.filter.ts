@@ -2,7 +2,7 @@ import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { discardRest } from './discard-rest.js';
 import { requestOrigin } from './origin.js';
-import { Problem, type ProblemSlug } from './problems.js';
+import { chargedItemsOf, Problem, type ProblemSlug } from './problems.js';
 import { databaseProblem } from './database-problem.js';
 
 /** Errors of Fastify by their code; others are mapped by status. */
@@ -54,6 +54,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
     reply.raw.destroy();
     return;
   }
+  reply.chargedItems = chargedItemsOf(error, problem);
   // Fastify would close the connection whenever a body was not parsed; `discardRest` decides.
   if (reply.hasHeader('connection') && !reply.raw.hasHeader('connection')) reply.removeHeader('connection');
   discardRest(request.raw, reply.raw);

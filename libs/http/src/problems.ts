@@ -136,3 +136,16 @@ export class Problem extends Error {
     this.extra = options.extra ?? {};
   }
 }
+
+const objectsRead = new WeakMap<object, number>();
+
+/** Records how many objects of a request were read before an error: reading and validating them is most of the work of a write. */
+export function setObjectsRead(error: unknown, count: number): void {
+  if (error instanceof Error) objectsRead.set(error, count);
+}
+
+/** The number of items that a request that failed costs: the objects that were read; 1 where the server failed. */
+export function chargedItemsOf(error: unknown, { status }: Problem): number {
+  const count = error instanceof Error && status < 500 ? objectsRead.get(error) : undefined;
+  return Math.max(1, count ?? 1);
+}

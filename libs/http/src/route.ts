@@ -55,7 +55,7 @@ declare module 'fastify' {
   interface FastifyReply {
     /** The number of objects or batches in the response, for the log. */
     itemCount?: number;
-    /** The number of objects that the request wrote or deleted, which the rate limits count; default 1. */
+    /** The number of objects that the request wrote, deleted, or had read when it failed; the rate limits count it; default 1. */
     chargedItems?: number;
   }
 }

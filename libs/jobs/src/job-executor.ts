@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ByteBudget, type Reservation } from '#platform';
-import { API, Problem, problemBody, toProblem } from '#http';
+import { API, chargedItemsOf, Problem, problemBody, toProblem } from '#http';
 import { Database, type Queryable } from '#database';
 import { RateLimits } from '#limits';
 import { Injectable, Logger } from '@nestjs/common';
@@ -55,6 +55,7 @@ export class JobExecutor {
       const problem = toProblem(error);
       if (problem.status < 500) {
         await this.jobs.fail(key, problemOf(problem, stored));
+        this.charge(key, job, chargedItemsOf(error, problem));
       } else if (job.attempts >= ATTEMPTS_MAX) {
         this.log.error(`job ${key.jobId} has finally failed: ${String(error)}`, (error as Error).stack);
         await this.jobs.fail(key, problemOf(deadLetter(job.attempts), stored));
@@ -84,11 +85,15 @@ export class JobExecutor {
         job.operation,
         restoreRequest(stored, key, opened),
       );
-      // A job that was accepted runs, whatever its key has used since; later requests of the key wait for it.
-      this.limits.charge({ keyId: job.key_id, projectId: key.projectId }, chargedItems);
+      this.charge(key, job, chargedItems);
     } finally {
       memory.release();
     }
+  }
+
+  /** A job that was accepted runs, whatever its key has used since; later requests of the key wait for it. */
+  private charge({ projectId }: JobKey, job: ClaimedJob, items: number): void {
+    this.limits.charge({ keyId: job.key_id, projectId }, items);
   }
 
   /** Waits as long as it takes: a job that gave up would lose one of its attempts. */
