@@ -81,7 +81,7 @@ describe('a project at its limit of objects', () => {
 
   it.each(ADDITIONS)('rejects %s with the figures, and stores nothing', async (_, add) => {
     const problem = expectQuotaExceeded(await add(client));
-    expect(problem).toMatchObject({ quota: 'objects', limit: 10, used: 10 });
+    expect(problem).toMatchObject({ quota: 'objects', limit: 10 });
     expect(problem.added).toBeGreaterThan(0);
     expect(await client.expectExact()).toMatchObject({ objects: 10, limits: { objects: 10, bytes: null } });
   });
@@ -119,7 +119,7 @@ describe('a project at its limit of bytes', () => {
     ] as const,
   ])('rejects %s with the figures, and stores nothing', async (_, add) => {
     const problem = expectQuotaExceeded(await add(client));
-    expect(problem).toMatchObject({ quota: 'bytes', limit: 10 * size, used: 10 * size });
+    expect(problem).toMatchObject({ quota: 'bytes', limit: 10 * size });
     expect(await client.expectExact()).toMatchObject({ objects: 10, bytes: 10 * size });
   });
 
@@ -207,21 +207,89 @@ describe('a job of a project at its limit', () => {
     const body = { batch_id: 'j', objects: objectsOf('j', 2) };
     const job = await submitJob(api, 'POST', '/batches', { key: producer, body });
     const failed = await waitForJob(api, producer, job);
-    expect(failed).toMatchObject({ status: 'failed', problem: { status: 429, quota: 'objects', limit: 2, used: 2 } });
+    expect(failed).toMatchObject({ status: 'failed', problem: { status: 429, quota: 'objects', limit: 2, added: 2 } });
     await setLimits(client, { objects_max: 4 });
     await api.call('POST', `${job.url}/retry`, { key: admin });
     expect((await waitForJob(api, producer, job)).status).toBe('succeeded');
     expect((await client.expectExact()).objects).toBe(4);
   });
 
-  it('fails also where it is a report of firmware', async () => {
+  it('is not accepted where it is a report of firmware, for which the device gets the problem at once', async () => {
     const client = await projectWith(2, { objects_max: 2 });
-    const { admin, device } = client.project.keys;
-    const body = { version: '1.0.0', timestamp: 1_700_000_000 };
-    const reply = await api.call('POST', '/firmware', { key: device, body });
-    expect(reply.status).toBe(202);
-    const job = { url: reply.headers.get('location') ?? '' };
-    expect(await waitForJob(api, admin, job)).toMatchObject({ status: 'failed', problem: { status: 429 } });
+    const report = (): Promise<Reply> =>
+      api.call('POST', '/firmware', {
+        key: client.project.keys.device,
+        body: { version: '1.0.0', timestamp: 1_700_000_000 },
+      });
+    expect(expectQuotaExceeded(await report())).toMatchObject({ quota: 'objects', limit: 2, added: 1 });
+    await setLimits(client, { objects_max: null });
+    expect((await report()).status).toBe(202);
+    await setLimits(client, { objects_max: 0 });
+    expectQuotaExceeded(await report());
+  });
+});
+
+describe('the figures of a quota', () => {
+  it('contain what the project stores only for roles that may read it, and in no job', async () => {
+    const client = await projectWith(8, { objects_max: 7 });
+    const { admin, producer, device } = client.project.keys;
+    const body = { batch_id: 'n', objects: objectsOf('n', 3) };
+    const figures = (reply: Reply): unknown => {
+      const { quota, limit, used, added, detail } = expectQuotaExceeded(reply);
+      return { quota, limit, used, added, isInDetail: /\b8\b/.test(String(detail)) };
+    };
+    const rejected = { quota: 'objects', limit: 7, added: 3, isInDetail: false };
+    expect(figures(await api.call('POST', '/batches', { key: admin, body }))).toEqual({ ...rejected, used: 8 });
+    expect(figures(await api.call('POST', '/batches', { key: producer, body }))).toEqual(rejected);
+    const event = { firmware: '1.0.0', timestamp: 1_700_000_000 };
+    const path = `/firmware/${client.project.deviceId}`;
+    expect(figures(await api.call('POST', path, { key: device, body: event }))).toEqual({ ...rejected, added: 1 });
+    const job = await submitJob(api, 'POST', '/batches', { key: producer, body });
+    const { problem } = (await waitForJob(api, admin, job)) as { problem?: object };
+    expect(Object.keys(problem ?? {})).toEqual(expect.arrayContaining(['quota', 'limit', 'added']));
+    expect(problem).not.toHaveProperty('used');
+  });
+});
+
+describe('the writes of a project after one was rejected', () => {
+  it.each([
+    ['a small batch', 'POST', '/batches', { batch_id: 'n', objects: objectsOf('n', 3) }],
+    ['an object', 'POST', '/objects', { batch_id: 'b', object_id: 'n', data: { a: 1 } }],
+  ])('are rejected before they insert objects: %s', async (_, method, path, body) => {
+    const own = await TestApi.start();
+    try {
+      const client = await UsageClient.create(own);
+      await client.send([201], 'POST', '/batches', { batch_id: 'b', objects: objectsOf('o', 2) });
+      await setLimits(client, { objects_max: 2 });
+      // A rollback does not change the sequence back.
+      await own.db.sql(`
+        CREATE SEQUENCE inserted;
+        CREATE FUNCTION count_inserted() RETURNS trigger LANGUAGE plpgsql AS
+          $$ BEGIN PERFORM nextval('inserted'); RETURN new; END $$;
+        CREATE TRIGGER counts BEFORE INSERT ON objects FOR EACH ROW EXECUTE FUNCTION count_inserted()`);
+      const inserted = async (): Promise<number> => {
+        const [row] = await own.db.sql<{ n: number | null }>(`SELECT pg_sequence_last_value('inserted')::int AS n`);
+        return row?.n ?? 0;
+      };
+      const increases: number[] = [];
+      // Not only twice, because the server remembers a rejection only for a second.
+      for (let turn = 0; turn < 50 && !increases.includes(0); turn++) {
+        const before = await inserted();
+        expectQuotaExceeded(await client.call(method, path, body));
+        increases.push((await inserted()) - before);
+      }
+      expect(increases).toContain(0);
+    } finally {
+      await own.stop();
+    }
+  });
+
+  it('report an id that exists, and store nothing twice', async () => {
+    const client = await projectWith(2, { objects_max: 2 });
+    const add = (id: string): Promise<Reply> =>
+      client.call('POST', '/objects', { batch_id: 'b', object_id: id, data: { a: 1 } });
+    expectQuotaExceeded(await add('new'));
+    expectProblem(await add('o-0'), 'conflict');
   });
 });
 

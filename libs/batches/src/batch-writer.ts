@@ -3,7 +3,7 @@ import { checkPreconditions, Problem, setObjectsRead, type Preconditions } from 
 import type { Receipt, WriteResponse } from '#jobs';
 import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable, type Transaction } from '#database';
-import { dataBytes, type BatchRow } from '#store';
+import { sizeOf, type BatchRow } from '#store';
 import { exceeds, isShareUsedUp, NO_CHANGE, QuotaStore, UNLIMITED, UsageStore, type UsageChange } from '#usage';
 import { Injectable } from '@nestjs/common';
 import { conflictProblem, differentContent, rejectConflicts } from './batch-conflicts.js';
@@ -70,7 +70,8 @@ export class BatchWriter {
   ): Promise<WriteResponse> {
     if (reader.isInvalid) throw await reader.readErrors();
 
-    const small = canInsert(write, receipt) ? reader.onlyChunk : null;
+    const isInsertable = canInsert(write, receipt) && !this.quotas.isNearLimit(write.projectId);
+    const small = isInsertable ? reader.onlyChunk : null;
     if (small !== null && small.length <= INSERT_OBJECTS_MAX) {
       const inserted = await this.insert(write, small, reader.rejected);
       if (inserted !== null) return batchResponse(write, inserted);
@@ -379,10 +380,6 @@ export class BatchWriter {
 /** Whether a small batch may be stored in one statement, which succeeds only where the batch does not exist. */
 function canInsert({ isPartial, isDryRun, preconditions }: BatchWrite, receipt: Receipt | undefined): boolean {
   return receipt === undefined && !isPartial && !isDryRun && preconditions?.ifMatch === undefined;
-}
-
-function sizeOf(objects: readonly BatchObject[]): UsageChange {
-  return { objects: objects.length, bytes: objects.reduce((sum, { data }) => sum + dataBytes(data), 0) };
 }
 
 function targetOf({ projectId, batchId }: BatchWrite): BatchTarget {

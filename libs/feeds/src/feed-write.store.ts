@@ -3,13 +3,13 @@ import type { UsageChange } from '#usage';
 import { Injectable } from '@nestjs/common';
 import {
   addObjectsSql,
-  dataBytes,
   insertRow,
   invalidateRollupsSql,
   NEW_BATCH_COLUMNS,
   type NewObjectRow,
   type ObjectEntity,
   ROLLUP_COLUMNS,
+  sizeOf,
 } from '#store';
 
 type FeedTarget = readonly [projectId: number, batchId: string];
@@ -83,7 +83,7 @@ export class FeedWriteStore {
   /** The same in a transaction. @returns what the transaction must add to the usage of the project */
   async addIn(tx: Queryable, target: FeedTarget, seq: bigint, objects: readonly NewObjectRow[]): Promise<UsageChange> {
     await tx.query(ADD_ONLY, [...target, seq.toString(), objects.length, rowsOf(objects)]);
-    return { objects: objects.length, bytes: objects.reduce((sum, { data }) => sum + dataBytes(data), 0) };
+    return sizeOf(objects);
   }
 
   /** Locks the batch and the batches of the existing objects. @returns their ids */

@@ -2,9 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { AuditLog, COMMAND_LINE } from '#audit';
 import { dataOf, type NewObjectRow } from '#store';
-import type { Database } from '#database';
 import { Config } from '#platform';
-import { QuotaStore, UsageStore } from '#usage';
+import { QuotaStore, RecentProjects, UsageStore } from '#usage';
 import { FeedWriteStore } from './feed-write.store.js';
 import { FeedWriter, type FeedWriteResult } from './feed-writer.js';
 
@@ -18,12 +17,14 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 
-function usageOf(database: Database): UsageStore {
-  return new UsageStore(new QuotaStore(database, new Config({})), database);
+/** Remembers rejections for the whole test. */
+class UnhurriedQuotas extends QuotaStore {
+  protected override readonly nearLimit = new RecentProjects(1_000, () => 0);
 }
 
-function writerOf({ database, sequence }: TestDatabase): FeedWriter {
-  return new FeedWriter(new FeedWriteStore(database), usageOf(database), new AuditLog(), database, sequence);
+function writerOf({ database, sequence }: TestDatabase, store = new FeedWriteStore(database)): FeedWriter {
+  const quotas = new UnhurriedQuotas(database, new Config({}));
+  return new FeedWriter(store, new UsageStore(quotas, database), quotas, new AuditLog(), database, sequence);
 }
 
 function reading(objectId: string, value: number): NewObjectRow {
@@ -166,13 +167,7 @@ describe('a write of a feed', () => {
         return super.add(...given);
       }
     }
-    const counting = new FeedWriter(
-      new CountingStore(db.database),
-      usageOf(db.database),
-      new AuditLog(),
-      db.database,
-      db.sequence,
-    );
+    const counting = writerOf(db, new CountingStore(db.database));
     const all = Array.from({ length: 10 }, (_, n) =>
       writeObjects([largeReading(`h${String(n)}`, 2_000_000)], 'keep', 'heavy', counting),
     );
@@ -180,6 +175,75 @@ describe('a write of a feed', () => {
     expect(Math.max(...lengths)).toBeLessThan(4_200_000);
     expect(lengths.length).toBeGreaterThanOrEqual(5);
     expect(await counts()).toEqual([['heavy', 10, 10]]);
+  });
+
+  describe('to a project with a limit', () => {
+    /** A project with this limit, the statements that insert its objects, and the transactions that lock its batches. */
+    async function limited(objectsMax: number): Promise<{ by: FeedWriter; inserts: number[]; locks: () => number }> {
+      await db.sql(`INSERT INTO projects (project_id, name, seq, objects_max) VALUES ($1::int, $1::text, $1, $2)`, [
+        project,
+        objectsMax,
+      ]);
+      const config = new Config({});
+      await db.database.transaction((tx) => new QuotaStore(db.database, config).apply(tx, project));
+      const inserts: number[] = [];
+      let locks = 0;
+      class CountingStore extends FeedWriteStore {
+        override add(...given: Parameters<FeedWriteStore['add']>): Promise<void> {
+          inserts.push(given[2].length);
+          return super.add(...given);
+        }
+        override addIn(...given: Parameters<FeedWriteStore['addIn']>): ReturnType<FeedWriteStore['addIn']> {
+          inserts.push(given[3].length);
+          return super.addIn(...given);
+        }
+        override lock(...given: Parameters<FeedWriteStore['lock']>): Promise<string[]> {
+          locks++;
+          return super.lock(...given);
+        }
+      }
+      return { by: writerOf(db, new CountingStore(db.database)), inserts, locks: () => locks };
+    }
+
+    const writeAll = (count: number, by: FeedWriter): Promise<PromiseSettledResult<FeedWriteResult[]>[]> =>
+      Promise.allSettled(
+        Array.from({ length: count }, (_, n) => writeObjects([reading(`r${String(n)}`, n)], 'keep', 'readings', by)),
+      );
+
+    it('is not inserted again after another one was rejected, and stores as many of a group as there is room for', async () => {
+      const { by, inserts, locks } = await limited(5);
+      await expect(
+        writeObjects(
+          [1, 2, 3, 4, 5, 6].map((n) => reading(`m${String(n)}`, n)),
+          'keep',
+          'b',
+          by,
+        ),
+      )
+        .rejects // the first
+        .toMatchObject({ slug: 'quota-exceeded', extra: { quota: 'objects', limit: 5, added: 6 } });
+      inserts.length = 0;
+      const before = locks();
+      const results = await writeAll(500, by);
+      const rejected = results.filter((one) => one.status === 'rejected');
+      expect(rejected).toHaveLength(495);
+      for (const { reason } of rejected) expect(reason).toMatchObject({ extra: { limit: 5, added: 1 } });
+      expect(inserts.reduce((sum, count) => sum + count, 0)).toBe(5);
+      // One for each half, not one for each write.
+      expect(locks() - before).toBeLessThan(50);
+      expect(await counts()).toEqual([['readings', 5, 5]]);
+    });
+
+    it('is stored where its objects exist, in a group whose others have no room', async () => {
+      const { by } = await limited(2);
+      await writeAll(2, by);
+      const results = await writeAll(20, by);
+      expect(results.map((one) => (one.status === 'fulfilled' ? one.value[0] : 'rejected'))).toEqual([
+        'kept',
+        'kept',
+        ...Array.from({ length: 18 }, () => 'rejected'),
+      ]);
+    });
   });
 
   it('is reported as added when it was committed but the acknowledgement was lost', async () => {
@@ -192,13 +256,7 @@ describe('a write of a feed', () => {
         throw Object.assign(new Error('the connection broke'), { code: '08006' });
       }
     }
-    const lossy = new FeedWriter(
-      new LossyStore(db.database),
-      usageOf(db.database),
-      new AuditLog(),
-      db.database,
-      db.sequence,
-    );
+    const lossy = writerOf(db, new LossyStore(db.database));
     expect(await writeObjects([reading('a', 1), reading('b', 2)], 'replace', 'readings', lossy)).toEqual([
       'added',
       'added',

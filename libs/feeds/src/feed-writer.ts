@@ -10,9 +10,9 @@ import {
 } from '#database';
 import { Problem } from '#http';
 import { ProjectSlots } from '#platform';
-import { isQuotaExceeded, isShareUsedUp, NO_CHANGE, UsageStore } from '#usage';
+import { isShareUsedUp, NO_CHANGE, QuotaExceeded, QuotaStore, UsageStore } from '#usage';
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
-import type { NewObjectRow } from '#store';
+import { sizeOf, type NewObjectRow } from '#store';
 import { FeedWriteStore } from './feed-write.store.js';
 
 /** Limits of the writes that share a statement, in objects and characters; a larger write has a statement of its own. */
@@ -79,6 +79,7 @@ export class FeedWriter implements OnApplicationShutdown {
   constructor(
     private readonly store: FeedWriteStore,
     private readonly usage: UsageStore,
+    private readonly quotas: QuotaStore,
     private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
@@ -162,18 +163,54 @@ export class FeedWriter implements OnApplicationShutdown {
       let start = 0;
       for (const { write, resolve } of group) resolve(results.slice(start, (start += write.objects.length)));
     } catch (error) {
-      // Invalid data belongs to one write, and another may have room; a lock or a lost connection affects all of them.
-      if (group.length > 1 && (isDataError(error) || isQuotaExceeded(error)))
-        for (const one of group) await this.storeGroup([one]);
-      else for (const { reject } of group) reject(error);
+      for (const part of await this.partsAfter(error, group)) await this.storeGroup(part);
     }
+  }
+
+  /**
+   * The parts of a group to store after the whole failed; rejects the writes that fail for certain. Invalid data belongs to one
+   * write, and a part of the group may have room; a lock or a lost connection affects all of them.
+   */
+  private async partsAfter(error: unknown, group: readonly QueuedWrite[]): Promise<(readonly QueuedWrite[])[]> {
+    if (group.length > 1 && isDataError(error)) return group.map((one) => [one]);
+    if (group.length > 1 && error instanceof QuotaExceeded) {
+      const rest = await this.rejectLarger(error, group);
+      // In halves: one by one, a group of a full project would be as many transactions as it has writes.
+      const middle = Math.ceil(rest.length / 2);
+      return [rest.slice(0, middle), rest.slice(middle)].filter((part) => part.length > 0);
+    }
+    for (const { reject } of group) reject(error);
+    return [];
+  }
+
+  /** Rejects the writes of new objects that have no room even alone. @returns the others */
+  private async rejectLarger(error: QuotaExceeded, group: readonly QueuedWrite[]): Promise<QueuedWrite[]> {
+    const { projectId, objects } = mergedWrite(group.map(({ write }) => write));
+    let existing: ReadonlySet<string>;
+    try {
+      const found = await this.store.existing(
+        this.database,
+        projectId,
+        objects.map(({ objectId }) => objectId),
+      );
+      existing = new Set(found.map((one) => one.object_id));
+    } catch (cause) {
+      for (const { reject } of group) reject(cause);
+      return [];
+    }
+    return group.filter(({ write, reject }) => {
+      if (write.objects.some(({ objectId }) => existing.has(objectId))) return true;
+      const own = error.of(sizeOf([...new Map(write.objects.map((one) => [one.objectId, one])).values()]));
+      if (own !== null) reject(own);
+      return own === null;
+    });
   }
 
   /** Adds the objects in one statement; where one exists, or the project may be near its limit, merges them in a transaction. */
   private async storeAll(writes: readonly FeedWrite[]): Promise<readonly FeedWriteResult[]> {
     const write = mergedWrite(writes);
     const { projectId, batchId, objects } = write;
-    if (hasDistinctIds(objects)) {
+    if (hasDistinctIds(objects) && !this.quotas.isNearLimit(projectId)) {
       const seq = this.sequence.next(objects.length);
       try {
         await this.database.retrying(() => this.store.add([projectId, batchId], seq, objects));
@@ -219,6 +256,10 @@ export class FeedWriter implements OnApplicationShutdown {
       changed = replaced.changedIds;
     }
     if (added.length > 0) {
+      if (this.quotas.isNearLimit(projectId)) {
+        const size = sizeOf(pick(added));
+        await this.quotas.requireRoom(tx, projectId, { ...size, bytes: change.bytes + size.bytes });
+      }
       const { objects: count, bytes } = await this.store.addIn(
         tx,
         target,

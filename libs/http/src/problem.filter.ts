@@ -61,11 +61,16 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   // The router rejected the request before any hook ran.
   if (!reply.hasHeader('x-request-id'))
     reply.headers(request.server.securityHeaders).header('X-Request-Id', request.id);
-  const body = problemBody(problem, requestOrigin(request), { instance: request.originalUrl, request_id: request.id });
+  const common = problemBody(problem, requestOrigin(request), {
+    instance: request.originalUrl,
+    request_id: request.id,
+  });
+  const role = request.principal?.role;
+  const body = role === 'admin' || role === 'analyst' ? { ...common, ...problem.readerExtra } : common;
   reply.code(problem.status).headers(problem.headers).type('application/problem+json').send(JSON.stringify(body));
 }
 
-/** @param request absent where the request could not be parsed */
+/** The members of a problem that every role may read. @param request absent where the request could not be parsed */
 export function problemBody(
   problem: Problem,
   origin: string,

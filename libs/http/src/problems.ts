@@ -109,6 +109,8 @@ interface ProblemOptions {
   headers?: Readonly<Record<string, string>>;
   /** Further members of the response. */
   extra?: Readonly<Record<string, unknown>>;
+  /** Further members for the roles that may read what the project stores; a job, which its producer may read, has none of them. */
+  readerExtra?: Readonly<Record<string, unknown>>;
   /** Logged, never sent. */
   cause?: unknown;
 }
@@ -122,6 +124,7 @@ export class Problem extends Error {
   readonly errorCount: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly extra: Readonly<Record<string, unknown>>;
+  readonly readerExtra: Readonly<Record<string, unknown>>;
 
   constructor(
     readonly slug: ProblemSlug,
@@ -134,6 +137,7 @@ export class Problem extends Error {
     const retryAfter = RETRY_AFTER[slug];
     this.headers = { ...(retryAfter === undefined ? {} : { 'Retry-After': retryAfter }), ...options.headers };
     this.extra = options.extra ?? {};
+    this.readerExtra = options.readerExtra ?? {};
   }
 }
 

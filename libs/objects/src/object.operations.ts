@@ -20,8 +20,8 @@ import {
 } from '#http';
 import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable } from '#database';
-import { listOfPairs, patchPairs, type ObjectRow } from '#store';
-import { isShareUsedUp } from '#usage';
+import { dataBytes, listOfPairs, patchPairs, type ObjectRow } from '#store';
+import { isShareUsedUp, QuotaStore } from '#usage';
 import { Injectable } from '@nestjs/common';
 import { parseObject } from './object-body.js';
 import { changeEntries } from './object-change.js';
@@ -59,6 +59,7 @@ export class ObjectOperations {
   constructor(
     private readonly objects: ObjectService,
     private readonly store: ObjectStore,
+    private readonly quotas: QuotaStore,
     private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
@@ -123,7 +124,7 @@ export class ObjectOperations {
       observedAt: dto.observed_at ?? null,
       data: listOfPairs(required(data)),
     };
-    if (receipt === undefined) {
+    if (receipt === undefined && !this.quotas.isNearLimit(projectId)) {
       try {
         return createdResponse(baseUrl, await this.database.retrying(() => this.insert(object)));
       } catch (error) {
@@ -132,6 +133,7 @@ export class ObjectOperations {
       }
     }
     return this.database.transaction(async (tx) => {
+      await this.requireRoom(tx, object);
       const response = createdResponse(baseUrl, await this.insert(object, tx));
       await receipt?.(tx, response);
       return response;
@@ -158,6 +160,13 @@ export class ObjectOperations {
       await this.audit.append(tx, ...changeEntries({ projectId, actor, action: 'object.replace' }, current, row));
       return response;
     });
+  }
+
+  /** Rejects an object before it is inserted, unless its id exists, which is another error. @throws Problem quota-exceeded */
+  private async requireRoom(tx: Queryable, { projectId, objectId, data }: NewObject): Promise<void> {
+    if (!this.quotas.isNearLimit(projectId)) return;
+    if ((await this.store.find(projectId, objectId, tx)) !== null) return;
+    await this.quotas.requireRoom(tx, projectId, { objects: 1, bytes: dataBytes(data) });
   }
 
   /**

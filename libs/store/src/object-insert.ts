@@ -1,5 +1,5 @@
 import { SEQ_STEP, timeOfSeqSql } from '#database';
-import { addUsageSql } from '#usage';
+import { addUsageSql, type UsageChange } from '#usage';
 import { NEW_OBJECT_COLUMNS } from './object-columns.js';
 import { ROLLUP_COLUMNS, invalidateRollupsSql } from './rollup-invalidation.js';
 
@@ -43,4 +43,9 @@ export function insertRow({ objectId, subject, observedAt, data }: NewObjectRow)
 /** The value of `objects.bytes` for a list of pairs. */
 export function dataBytes(data: string): number {
   return Buffer.byteLength(data);
+}
+
+/** What objects add to the usage of their project. */
+export function sizeOf(objects: readonly Pick<NewObjectRow, 'data'>[]): UsageChange {
+  return { objects: objects.length, bytes: objects.reduce((sum, { data }) => sum + dataBytes(data), 0) };
 }

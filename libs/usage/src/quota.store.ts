@@ -2,6 +2,7 @@ import { Database, errorCode, type Queryable } from '#database';
 import { Problem } from '#http';
 import { Config } from '#platform';
 import { Injectable, Logger } from '@nestjs/common';
+import { RecentProjects } from './recent-projects.js';
 import { SHARD, USAGE_SHARDS } from './usage-sql.js';
 
 /** A change of what a project stores; negative where it becomes less. */
@@ -75,6 +76,11 @@ const APPLY = `
   ) AS f
   WHERE u.project_id = f.project_id`;
 
+/** How long a project counts as near its limit after a write was rejected. It decides how its writes are stored, not whether. */
+const NEAR_MS = 1_000;
+/** How long `requireAnyRoom` remembers that a project has no limits. */
+const UNLIMITED_MS = 60_000;
+
 /** Projects whose limits are applied in one transaction. */
 const PROJECTS_PER_TRANSACTION = 200;
 
@@ -99,6 +105,9 @@ const OUTDATED = `
 @Injectable()
 export class QuotaStore {
   private readonly log = new Logger('usage');
+  /** Protected for tests that stop its clock. */
+  protected readonly nearLimit = new RecentProjects(NEAR_MS);
+  private readonly unlimited = new RecentProjects(UNLIMITED_MS);
   /** The limits of projects without their own. */
   private readonly defaults: readonly [objects: number | null, bytes: number | null];
 
@@ -124,8 +133,27 @@ export class QuotaStore {
     const used = totalOf(await tx.query<Row>(LOCK, [projectId]));
     // After the locks, so that limits that were changed while this waited for them apply.
     const limits = await this.findLimits(tx, projectId);
-    requireRoom(limits, used, change);
+    this.requireRoomIn(projectId, limits, used, change);
     await this.distribute(tx, projectId, limits, used, change);
+  }
+
+  /**
+   * Whether a write of the project was rejected in the last second. A statement of its own would then probably fail and be
+   * repeated in a transaction, so a write starts with a transaction that calls `requireRoom` before it adds objects.
+   */
+  isNearLimit(projectId: number): boolean {
+    return this.nearLimit.has(projectId);
+  }
+
+  /**
+   * Rejects a request that adds at least one object later, as a job, where the project has no room now. That a project has no
+   * limits is remembered for a minute, so that its requests need no further query; until then a job may find a new limit.
+   * @throws Problem quota-exceeded
+   */
+  async requireAnyRoom(projectId: number): Promise<void> {
+    if (this.unlimited.has(projectId)) return;
+    const room = await this.requireRoom(this.database, projectId, { objects: 1, bytes: 1 });
+    if (room === UNLIMITED) this.unlimited.add(projectId);
   }
 
   /**
@@ -138,7 +166,7 @@ export class QuotaStore {
     const limits = await this.findLimits(tx, projectId);
     if (isUnlimited(limits)) return UNLIMITED;
     const used = totalOf(await tx.query<Row>(TOTALS, [projectId]));
-    requireRoom(limits, used, added);
+    this.requireRoomIn(projectId, limits, used, added);
     return forEachQuota((quota) => (limits[quota] ?? Infinity) - used[quota]);
   }
 
@@ -152,17 +180,18 @@ export class QuotaStore {
     const limits = await this.findLimits(tx, projectId);
     if (isUnlimited(limits)) return UNLIMITED;
     const used = totalOf(await tx.query<Row>(TOTALS, [projectId]));
-    requireRoom(
-      limits,
-      used,
-      forEachQuota((quota) => total[quota] - used[quota]),
-    );
+    const leastAdded = forEachQuota((quota) => total[quota] - used[quota]);
+    this.requireRoomIn(projectId, limits, used, leastAdded);
     // What is stored may be replaced, also over the limit.
     return forEachQuota((quota) => Math.max(limits[quota] ?? Infinity, used[quota]));
   }
 
   /** Applies the current limits of projects to their usage; call it in the transaction that changes them. */
   async apply(tx: Queryable, ...projectIds: number[]): Promise<void> {
+    for (const projectId of projectIds) {
+      this.nearLimit.delete(projectId);
+      this.unlimited.delete(projectId);
+    }
     await tx.query(LOCK_PROJECTS, [projectIds]);
     const values = [projectIds, ...this.defaults];
     await tx.query(CREATE_ROWS, values);
@@ -189,6 +218,17 @@ export class QuotaStore {
     } catch (error) {
       if (projectIds.length > 1) for (const projectId of projectIds) await this.applyTo([projectId]);
       else this.log.error(`the limits of project ${String(projectIds[0])} could not be applied: ${String(error)}`);
+    }
+  }
+
+  /** What becomes less is never rejected, also where it is more than the limit. @throws QuotaExceeded */
+  private requireRoomIn(projectId: number, limits: UsageLimits, used: UsageChange, change: UsageChange): void {
+    for (const quota of ['objects', 'bytes'] as const) {
+      const limit = limits[quota];
+      const added = change[quota];
+      if (limit === null || added <= 0 || used[quota] + added <= limit) continue;
+      this.nearLimit.add(projectId);
+      throw new QuotaExceeded({ quota, limit, used: used[quota], added });
     }
   }
 
@@ -219,8 +259,31 @@ export function isShareUsedUp(error: unknown): boolean {
   return errorCode(error) === '23514' && constraint.startsWith('project_usage_');
 }
 
-export function isQuotaExceeded(error: unknown): boolean {
-  return error instanceof Problem && error.slug === 'quota-exceeded';
+interface QuotaFigures {
+  quota: keyof UsageChange;
+  limit: number;
+  used: number;
+  added: number;
+}
+
+/** A write that the project has no room for. Only roles that may read what the project stores get to know how much it is. */
+export class QuotaExceeded extends Problem {
+  override name = 'QuotaExceeded';
+
+  constructor(private readonly figures: QuotaFigures) {
+    const { quota, limit, used, added } = figures;
+    const of = quota === 'objects' ? 'objects' : 'bytes of data';
+    const detail =
+      `The project may have ${String(limit)} ${of}, and has no room for at least ${String(added)} more. ` +
+      'Nothing was stored. Delete objects, or ask the operator for a higher limit.';
+    super('quota-exceeded', { detail, extra: { quota, limit, added }, readerExtra: { used } });
+  }
+
+  /** The problem of a part of the write; null where the part alone would have had room. */
+  of(part: UsageChange): QuotaExceeded | null {
+    const { quota, limit, used } = this.figures;
+    return used + part[quota] > limit ? new QuotaExceeded({ ...this.figures, added: part[quota] }) : null;
+  }
 }
 
 /** Whether either of the two is larger than in `room`. */
@@ -244,22 +307,6 @@ function isUnlimited({ objects, bytes }: UsageLimits): boolean {
 
 function forEachQuota(valueOf: (quota: keyof UsageChange) => number): UsageChange {
   return { objects: valueOf('objects'), bytes: valueOf('bytes') };
-}
-
-/** What becomes less is never rejected, also where it is more than the limit. @throws Problem quota-exceeded */
-function requireRoom(limits: UsageLimits, used: UsageChange, change: UsageChange): void {
-  for (const quota of ['objects', 'bytes'] as const) {
-    const limit = limits[quota];
-    const added = change[quota];
-    if (limit === null || added <= 0 || used[quota] + added <= limit) continue;
-    const of = quota === 'objects' ? 'objects' : 'bytes of data';
-    throw new Problem('quota-exceeded', {
-      detail:
-        `The project has ${String(used[quota])} ${of} and may have ${String(limit)}; this write adds at least ${String(added)}. ` +
-        'Nothing was stored. Delete objects, or ask the operator for a higher limit.',
-      extra: { quota, limit, used: used[quota], added },
-    });
-  }
 }
 
 function toNumber(text: string | null): number | null {
