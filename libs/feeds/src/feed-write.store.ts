@@ -46,15 +46,19 @@ const LOCK_BATCHES = `
 const EXISTING = `
   SELECT o.object_id, o.batch_id, o.seq FROM objects AS o WHERE o.project_id = $1 AND o.object_id = ANY ($2::text[])`;
 
-/** Returns the ids of the objects whose content was another one; as text, because jsonb compares 1.0 and 1.00 as equal. */
+const NEW = `SELECT * FROM jsonb_to_recordset($2::jsonb) AS o (i text, s text, t timestamptz, d jsonb, b int)`;
+
+/** The ids of the objects whose stored content is another one; as text, because jsonb compares 1.0 and 1.00 as equal. */
+const OTHERS = `
+  SELECT new.i FROM new JOIN objects AS e ON e.project_id = $1 AND e.object_id = new.i
+  WHERE (e.data::text, e.subject, e.observed_at) IS DISTINCT FROM (new.d::text, new.s, coalesce(new.t, e.observed_at))`;
+
+const COMPARE = `WITH new AS (${NEW}) ${OTHERS}`;
+
 const REPLACE = `
-  WITH new AS (SELECT * FROM jsonb_to_recordset($2::jsonb) AS o (i text, s text, t timestamptz, d jsonb, b int)),
+  WITH new AS (${NEW}),
   old_rows AS (SELECT ${ROLLUP_COLUMNS}, bytes FROM objects WHERE project_id = $1 AND object_id IN (SELECT i FROM new)),
-  others AS (
-    SELECT new.i FROM new JOIN objects AS e ON e.project_id = $1 AND e.object_id = new.i
-    WHERE (e.data::text, e.subject, e.observed_at)
-      IS DISTINCT FROM (new.d::text, new.s, coalesce(new.t, e.observed_at))
-  ),
+  others AS (${OTHERS}),
   changed AS (
     UPDATE objects AS e SET data = new.d, bytes = new.b, subject = new.s, observed_at = coalesce(new.t, e.observed_at)
     FROM new WHERE e.project_id = $1 AND e.object_id = new.i
@@ -94,6 +98,12 @@ export class FeedWriteStore {
 
   existing(tx: Queryable, projectId: number, objectIds: readonly string[]): Promise<Existing[]> {
     return tx.query<Existing>(EXISTING, [projectId, objectIds]);
+  }
+
+  /** Returns the ids of the objects that are stored with other content than this. */
+  async findDifferent(tx: Queryable, projectId: number, objects: readonly NewObjectRow[]): Promise<Set<string>> {
+    const rows = await tx.query<{ i: string }>(COMPARE, [projectId, rowsOf(objects)]);
+    return new Set(rows.map((row) => row.i));
   }
 
   /**

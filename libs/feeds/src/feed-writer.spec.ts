@@ -294,7 +294,6 @@ describe('a write of a feed', () => {
     const replaced = async (): Promise<unknown[]> =>
       db.sql(`SELECT target_id, details FROM audit_entries WHERE project_id = $1 ORDER BY number`, [project]);
     expect(await replaced()).toEqual([]);
-    // The first one is stored alone; the others share a transaction.
     await Promise.all([
       writeObjects([reading('a', 1)]),
       writeObjects([reading('a', 2), reading('c', 1), reading('c', 2)]),
@@ -304,12 +303,31 @@ describe('a write of a feed', () => {
     ]);
     expect(await stored()).toMatchObject({ 'readings/a': '2', 'readings/b': '3', 'readings/c': '9' });
     const rows = await replaced();
-    expect(rows).toHaveLength(4);
-    const [, second, third, fourth] = rows;
-    // Of the group as a whole `a` and `b` were other ones, and each write that contains them is recorded.
-    expect(second).toMatchObject({ target_id: 'a' });
-    expect(third).toMatchObject({ target_id: 'b' });
-    expect(fourth).toMatchObject({ target_id: null, details: '{"object_count":2,"object_ids":["b","c"]}' });
+    expect(rows).toEqual([
+      { target_id: 'a', details: '{}' },
+      { target_id: null, details: '{"object_count":2,"object_ids":["b","c"]}' },
+    ]);
+  });
+
+  it('is compared with the write before it in the group, so that a write of the stored content is recorded only after another one', async () => {
+    await writeObjects([reading('a', 1), reading('b', 1), reading('c', 1)]);
+    const writes: [string, NewObjectRow[]][] = [
+      ['1: same', [reading('a', 1), reading('b', 1)]],
+      ['2: replaces a', [reading('b', 1), reading('a', 2)]],
+      ['3: same', [reading('a', 2), reading('c', 1)]],
+      ['4: restores a', [reading('a', 5), reading('a', 1)]],
+      ['5: replaces c', [reading('c', 2)]],
+    ];
+    const target = { projectId: project, batchId: 'readings', ifExists: 'replace' as const };
+    const group = writes.map(([name, objects]) => ({ ...target, actor: { ...COMMAND_LINE, name }, objects }));
+    await writer.transaction(group, () => Promise.resolve());
+    expect(
+      await db.sql(`SELECT actor_name, target_id FROM audit_entries WHERE project_id = $1 ORDER BY number`, [project]),
+    ).toEqual([
+      { actor_name: '2: replaces a', target_id: 'a' },
+      { actor_name: '4: restores a', target_id: 'a' },
+      { actor_name: '5: replaces c', target_id: 'c' },
+    ]);
   });
 
   it('commits or rolls back together with the rest of its transaction', async () => {

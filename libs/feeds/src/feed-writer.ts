@@ -251,9 +251,16 @@ export class FeedWriter implements OnApplicationShutdown {
     let changed: ReadonlySet<string> = new Set();
     if (ifExists === 'replace' && present.length > 0) {
       const batchIds = [...new Set(existing.map((one) => one.batch_id))];
+      // Of an object that several writes contain, `replace` compares the content of the last one.
+      const firsts = overwrittenContents(writes, unique).filter(({ objectId }) => known.has(objectId));
+      const differentFirsts = firsts.length === 0 ? null : await this.store.findDifferent(tx, projectId, firsts);
       const replaced = await this.store.replace(tx, projectId, this.sequence.next(), pick(present), batchIds);
       change.bytes += replaced.bytes;
       changed = replaced.changedIds;
+      if (differentFirsts !== null) {
+        const firstIds = new Set(firsts.map(({ objectId }) => objectId));
+        changed = new Set([...differentFirsts, ...[...changed].filter((id) => !firstIds.has(id))]);
+      }
     }
     if (added.length > 0) {
       if (this.quotas.isNearLimit(projectId)) {
@@ -270,7 +277,7 @@ export class FeedWriter implements OnApplicationShutdown {
       change.bytes += bytes;
     }
     await this.usage.add(tx, projectId, change);
-    return { results: resultsOf(objects, ifExists, known), replacedIds: replacedIdsOf(writes, known, changed) };
+    return { results: resultsOf(objects, ifExists, known), replacedIds: replacedIdsOf(writes, changed) };
   }
 }
 
@@ -290,28 +297,38 @@ function resultsOf(
 
 /**
  * The ids of the objects whose content each write has replaced: that of a stored object, or of an earlier write of the group.
- * @param existing the ids of the objects that were stored before @param changed those among them that had other content
+ * @param changed the ids of the objects that were stored before with other content than the first write with them has
  */
-function replacedIdsOf(
-  writes: readonly FeedWrite[],
-  existing: ReadonlySet<string>,
-  changed: ReadonlySet<string>,
-): Set<string>[] {
-  const added = new Map<string, { by: FeedWrite; object: NewObjectRow }>();
+function replacedIdsOf(writes: readonly FeedWrite[], changed: ReadonlySet<string>): Set<string>[] {
+  const contents = new Map<string, NewObjectRow>();
   return writes.map((write) => {
     const ids = new Set<string>();
-    for (const object of write.objects) {
-      const { objectId } = object;
-      const earlier = added.get(objectId);
-      if (existing.has(objectId)) {
-        if (changed.has(objectId)) ids.add(objectId);
-      } else {
-        if (earlier !== undefined && earlier.by !== write && !isSameContent(earlier.object, object)) ids.add(objectId);
-        added.set(objectId, { by: write, object });
-      }
+    if (write.ifExists === 'keep') return ids;
+    for (const [id, object] of contentsOf(write)) {
+      const earlier = contents.get(id);
+      if (earlier === undefined ? changed.has(id) : !isSameContent(earlier, object)) ids.add(id);
+      contents.set(id, object);
     }
-    return write.ifExists === 'replace' ? ids : new Set();
+    return ids;
   });
+}
+
+/** The content that the first write with each object has, where the last one has another content. */
+function overwrittenContents(writes: readonly FeedWrite[], last: ReadonlyMap<string, NewObjectRow>): NewObjectRow[] {
+  if (writes.length === 1) return [];
+  const firsts = new Map<string, NewObjectRow>();
+  for (const write of writes) {
+    for (const [id, object] of contentsOf(write)) if (!firsts.has(id)) firsts.set(id, object);
+  }
+  return [...firsts.values()].filter((first) => {
+    const final = last.get(first.objectId);
+    return final !== undefined && !isSameContent(first, final);
+  });
+}
+
+/** The content of each object after a write, by id: the last one, where the write contains it more than once. */
+function contentsOf({ objects }: FeedWrite): Map<string, NewObjectRow> {
+  return new Map(objects.map((object) => [object.objectId, object]));
 }
 
 function isSameContent(left: NewObjectRow, right: NewObjectRow): boolean {
