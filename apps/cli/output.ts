@@ -8,9 +8,17 @@ export function printLine(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** Escapes control characters: ids, names and responses may contain line breaks and terminal control sequences. */
+/**
+ * Escapes control characters and those that change the direction of text: ids, names and responses may contain line breaks and
+ * terminal control sequences, which begin with U+001B or U+009B.
+ */
 export function oneLine(text: string): string {
-  return text.replace(/\s*\n\s*/g, ' ').replace(/\p{Cc}/gu, (control) => JSON.stringify(control).slice(1, -1));
+  return text.replace(/\s*\n\s*/g, ' ').replace(/[\p{Cc}\p{Bidi_Control}]/gu, escapeCharacter);
+}
+
+/** JSON.stringify would not escape U+007F to U+009F. */
+function escapeCharacter(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 /** Formats rows under a heading; each column is as wide as its widest value. */
