@@ -382,6 +382,12 @@ describe('an address that fails to authenticate', () => {
     await fail('2001:db8:0:1::1', 1);
   });
 
+  it('is counted by its first 64 characters, where a proxy sends any text', async () => {
+    const long = 'x'.repeat(8_000);
+    await fail(long);
+    expectProblem(await api.call('GET', '/me', { key: unknownKey(), ...from(`${long}y`) }), 'rate-limited');
+  });
+
   it('costs no query then', async () => {
     await fail('192.0.2.4');
     await api.db.transaction(async (tx) => {

@@ -1,6 +1,6 @@
 import { AuditLog, type Actor } from '#audit';
 import { Database } from '#database';
-import type { Role } from '#http';
+import { clientAddressOf, type Role } from '#http';
 import { endsWithin } from '#platform';
 import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
@@ -14,7 +14,6 @@ const KEYS_TOTAL = 10_000;
 /** How long a stop waits for the audit log, because the server must stop within 10 s; each use is in the log of the server. */
 const STOP_WITHIN_MS = 1_000;
 const USER_AGENT_LENGTH_MAX = 255;
-const ADDRESS_LENGTH_MAX = 64;
 
 /** A canary key that a request was sent with. */
 export interface CanaryKey {
@@ -152,7 +151,7 @@ function addUse(earlier: CanaryUses | null, key: CanaryKey, request: FastifyRequ
     count: (earlier?.count ?? 0) + 1,
     firstAt: earlier?.firstAt ?? now,
     lastAt: now,
-    actor: { keyId, role, name, requestId: request.id, address: request.ip.slice(0, ADDRESS_LENGTH_MAX) },
+    actor: { keyId, role, name, requestId: request.id, address: clientAddressOf(request) },
     method: request.method,
     // The pattern, not the path: ids are data.
     route: request.routeOptions.url ?? '',

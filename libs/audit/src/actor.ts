@@ -1,9 +1,6 @@
-import type { Role } from '#http';
+import { clientAddressOf, type Role } from '#http';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-
-/** Long enough for every IPv6 address with a zone; a trusted proxy may send any text. */
-const ADDRESS_LENGTH_MAX = 64;
 
 /** Who does something, and the request that it was sent with. Plain data, so that a job can store it. */
 export interface Actor {
@@ -23,10 +20,11 @@ export const COMMAND_LINE: Actor = { ...WITHOUT_KEY, name: 'command line' };
 export const FIRST_START: Actor = { ...WITHOUT_KEY, name: 'first start' };
 
 /** The actor of an authenticated request. */
-export function actorOf({ principal, id, ip }: FastifyRequest): Actor {
+export function actorOf(request: FastifyRequest): Actor {
+  const { principal, id } = request;
   if (principal === undefined) throw new Error('a request without authentication has no actor');
   const { keyId, role, keyName } = principal;
-  return { keyId, role, name: keyName, requestId: id, address: ip.slice(0, ADDRESS_LENGTH_MAX) };
+  return { keyId, role, name: keyName, requestId: id, address: clientAddressOf(request) };
 }
 
 export const CurrentActor = createParamDecorator((_: unknown, context: ExecutionContext): Actor =>

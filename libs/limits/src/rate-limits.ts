@@ -1,4 +1,4 @@
-import { Problem, type Principal } from '#http';
+import { clientAddressOf, Problem, type Principal } from '#http';
 import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { addressGroupOf } from './address-group.js';
@@ -59,19 +59,19 @@ export class RateLimits implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   /** Whether the address of a request has failed to authenticate too often in this minute. */
-  isAddressExhausted({ ip }: FastifyRequest): boolean {
+  isAddressExhausted(request: FastifyRequest): boolean {
     const { address } = this.limits;
     // Finding the group of an IPv6 address costs more than the rest.
-    return address?.hasExhausted === true && address.isExhausted(addressGroupOf(ip));
+    return address?.hasExhausted === true && address.isExhausted(groupOf(request));
   }
 
-  chargeFailure({ ip }: FastifyRequest): void {
-    this.limits.address?.charge(addressGroupOf(ip), 1);
+  chargeFailure(request: FastifyRequest): void {
+    this.limits.address?.charge(groupOf(request), 1);
   }
 
-  addressExceeded({ ip }: FastifyRequest): Problem {
+  addressExceeded(request: FastifyRequest): Problem {
     if (this.limits.address === null) throw new Error('addresses are not limited');
-    return this.exceeded(this.limits.address, addressGroupOf(ip));
+    return this.exceeded(this.limits.address, groupOf(request));
   }
 
   private finish(principal: Principal, reply: FastifyReply): void {
@@ -117,6 +117,10 @@ export class RateLimits implements OnApplicationBootstrap, OnApplicationShutdown
   private policyOf({ name, max }: RateLimit): string {
     return `"${name}";q=${String(max)};w=${String(this.times.windowMs / 1_000)}`;
   }
+}
+
+function groupOf(request: FastifyRequest): string {
+  return addressGroupOf(clientAddressOf(request));
 }
 
 /** The item of a limit in the RateLimit field (draft-ietf-httpapi-ratelimit-headers): what is left, and for how long. */
