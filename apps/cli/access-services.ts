@@ -99,9 +99,13 @@ export function withModule<T>(
   work: (app: INestApplicationContext) => Promise<T>,
 ): Promise<T> {
   return withInstallation({ say: printStartupMessage, leasesLane }, async (installation, config) => {
-    // A short command runs no jobs: servers and workers do.
-    const withoutJobs: Config = { ...config, jobs: { ...config.jobs, worker: 'separate' } };
-    const imports = [FoundationModule.of(withoutJobs, installation), module];
+    // Servers and workers run jobs and limit rates, for which they connect to Redis; a short command does neither.
+    const ofCommand: Config = {
+      ...config,
+      jobs: { ...config.jobs, worker: 'separate' },
+      rateLimits: { keyItems: 0, projectItems: 0, failures: 0, redisUrl: null },
+    };
+    const imports = [FoundationModule.of(ofCommand, installation), module];
     const app = await NestFactory.createApplicationContext(
       { module: CliContextModule, imports },
       { logger: false, abortOnError: false },

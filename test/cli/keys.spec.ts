@@ -1,3 +1,4 @@
+import { createServer, type AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createDatabase, dropDatabase, Tables, urlOf } from '../harness/tables.js';
@@ -48,6 +49,20 @@ describe('stowage project and stowage key', () => {
     const { stdout } = await run('project', 'list');
     expect(stdout).toMatch(new RegExp(`^${id} +acme `, 'm'));
     expect(stdout).toMatch(/^\d+ +default /m);
+  });
+
+  it('does not connect to the Redis of the rate limits', async () => {
+    let connections = 0;
+    const redis = createServer((socket) => {
+      connections++;
+      socket.destroy();
+    });
+    await new Promise<void>((resolve) => redis.listen(0, '127.0.0.1', resolve));
+    const { port } = redis.address() as AddressInfo;
+    const settings = { REDIS_URL: `redis://127.0.0.1:${String(port)}`, RATE_LIMIT_ITEMS_PER_MINUTE: '1000' };
+    expect(await stowage.run(['key', 'list'], settings)).toMatchObject({ code: 0 });
+    await new Promise((resolve) => redis.close(resolve));
+    expect(connections).toBe(0);
   });
 
   it('renames projects, sets their limits and shows their usage, and the running server applies the limits', async () => {
