@@ -11,6 +11,7 @@ import { Usage1764800000000 } from './009-usage.js';
 import { RateLimitCounts1764900000000 } from './010-rate-limit-counts.js';
 import { CanaryKeys1765000000000 } from './011-canary-keys.js';
 import { KeySecretIds1765100000000 } from './012-key-secret-ids.js';
+import { AuditIndexes1765200000000 } from './013-audit-indexes.js';
 
 export const MIGRATIONS = [
   FirstTables1764000000000,
@@ -25,4 +26,5 @@ export const MIGRATIONS = [
   RateLimitCounts1764900000000,
   CanaryKeys1765000000000,
   KeySecretIds1765100000000,
+  AuditIndexes1765200000000,
 ];

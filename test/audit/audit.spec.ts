@@ -137,6 +137,15 @@ describe('an entry is added', () => {
     ]);
   });
 
+  it('for a deleted batch, with at most 2 KiB of ids', async () => {
+    const box = '\u{1f4e6}'.repeat(253);
+    const objects = Array.from({ length: 100 }, (_, n) => ({ object_id: String(n).padStart(2, '0') + box, data: {} }));
+    await call('POST', '/batches', { body: { batch_id: 'long', objects } });
+    const [entry] = await entriesOf(() => call('DELETE', '/batches/long?cascade=true'));
+    const ids = objects.slice(0, 2).map(({ object_id }) => object_id);
+    expect(entry?.details).toEqual({ object_count: 100, object_ids: ids });
+  });
+
   it('for each request to a feed that replaced other content: with the id, or the ids of several', async () => {
     const reading = (temperature: number, minute = 0): object => {
       return { temperature, recorded_at: `2024-12-10T16:${String(minute).padStart(2, '0')}:00Z` };

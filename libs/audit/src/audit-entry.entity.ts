@@ -3,6 +3,8 @@ import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 /** An entry of the audit log. Rows are inserted and never changed or deleted. Properties are named like the columns. */
 @Entity('audit_entries')
 @Index('audit_entries_at_idx', ['project_id', 'at'])
+@Index('audit_entries_actor_idx', ['project_id', 'actor_key_id', 'number'], { where: 'actor_key_id IS NOT NULL' })
+@Index('audit_entries_action_idx', ['project_id', 'action', 'number'])
 @Index('audit_entries_target_idx', ['project_id', 'target_id', 'number'], { where: 'target_id IS NOT NULL' })
 export class AuditEntryEntity {
   /** The chain of the entry; 0 is the installation. Without a foreign key, because an entry outlives what it is about. */

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { COMMAND_LINE, type Actor } from './actor.js';
 import { ENTRY_COLUMNS } from './audit-entry.js';
-import { AuditLog, type NewAuditEntry } from './audit-log.js';
+import { AuditLog, boundedIds, type NewAuditEntry } from './audit-log.js';
 import { AuditVerifier } from './audit-verifier.js';
 
 const ACTOR: Actor = { keyId: '7', role: 'admin', name: 'Zoë', requestId: 'r-1', address: '192.0.2.7' };
@@ -149,6 +149,59 @@ describe('the audit log', () => {
       await audit.append(tx, entry('a'));
     });
     expect(await faults()).toEqual([]);
+  });
+});
+
+describe('the ids in an entry', () => {
+  it('are the first 100', () => {
+    const ids = Array.from({ length: 200 }, (_, n) => String(n));
+    expect(boundedIds(ids)).toEqual(ids.slice(0, 100));
+    expect(boundedIds(['a'])).toEqual(['a']);
+    expect(boundedIds([])).toEqual([]);
+  });
+
+  it.each([
+    ['of four bytes', '\u{1f4e6}', 2],
+    ['that JSON escapes', '"', 4],
+    ['of one byte', 'x', 7],
+  ])('take at most 2 KiB with characters %s', (_, character, count) => {
+    const ids = Array.from({ length: 100 }, () => character.repeat(255));
+    expect(boundedIds(ids)).toHaveLength(count);
+    expect(Buffer.byteLength(JSON.stringify(boundedIds(ids)))).toBeLessThan(2_100);
+  });
+});
+
+describe('the tables of the audit log', () => {
+  it('have an index for the entries of one key, and for those of one action', async () => {
+    const fill = Array.from({ length: 20_000 }, (_, n) => entry(String(n)));
+    await db.database.transaction((tx) => audit.append(tx, entry('first', { action: 'key.canary' }), ...fill));
+    await db.sql('ANALYZE audit_entries');
+    for (const [condition, index] of [
+      ['actor_key_id = 5', 'audit_entries_actor_idx'],
+      [`action = 'key.canary'`, 'audit_entries_action_idx'],
+    ] as const) {
+      const plan = await db.sql(
+        `EXPLAIN SELECT * FROM audit_entries WHERE project_id = $1 AND ${condition} ORDER BY number DESC LIMIT 26`,
+        [project],
+      );
+      expect(JSON.stringify(plan)).toContain(index);
+    }
+  });
+
+  it('have room for the update of a head in its page, also with hundreds of projects', async () => {
+    const first = project * 1_000;
+    await db.sql(
+      `INSERT INTO audit_chains SELECT n, 0, ''::bytea, '-infinity' FROM generate_series($1::int, $1::int + 499) AS n`,
+      [first],
+    );
+    const [row] = await db.database.transaction(async (tx) => {
+      const entries = Array.from({ length: 50 }, (_, n) => entry('a', { projectId: first + n * 10 }));
+      await audit.append(tx, ...entries);
+      return tx.query<{ updated: string; hot: string }>(`
+        SELECT pg_stat_get_xact_tuples_updated('audit_chains'::regclass) AS updated,
+          pg_stat_get_xact_tuples_hot_updated('audit_chains'::regclass) AS hot`);
+    });
+    expect(row).toEqual({ updated: '50', hot: '50' });
   });
 });
 

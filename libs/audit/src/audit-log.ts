@@ -5,6 +5,8 @@ import { ENTRY_COLUMNS, hashSql, INSTALLATION, type AuditAction, type TargetType
 
 /** How many ids the details of an entry list. */
 export const IDS_MAX = 100;
+/** Bytes of these ids in JSON, because an id has up to 1,020 bytes, and the entries are in no quota. */
+const IDS_BYTES_MAX = 2_048;
 
 export interface NewAuditEntry {
   /** The project whose chain gets the entry; null for that of the installation. */
@@ -82,9 +84,15 @@ export class AuditLog {
   }
 }
 
-/** The first ids of a long list, for the details of an entry, which has the number of all in another member. */
+/**
+ * The first ids of a list, for the details of an entry, which has the number of all in another member: at most 100, and at most
+ * 2 KiB.
+ */
 export function boundedIds(ids: readonly string[]): string[] {
-  return ids.slice(0, IDS_MAX);
+  let bytes = 0;
+  const first = ids.slice(0, IDS_MAX);
+  const end = first.findIndex((id) => (bytes += Buffer.byteLength(JSON.stringify(id))) > IDS_BYTES_MAX);
+  return end === -1 ? first : first.slice(0, end);
 }
 
 function chainOf({ projectId }: NewAuditEntry): number {

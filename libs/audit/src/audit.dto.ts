@@ -87,7 +87,8 @@ export class AuditEntryDto {
 
   @ApiProperty({
     type: Object,
-    description: 'Further facts, such as counts and at most 100 ids. Operators get only counts of actions on data.',
+    description:
+      'Further facts, such as counts and the first ids, at most 100 and at most 2 KiB. Operators get only counts of actions on data.',
     example: { batch_id: 'spring-2024' },
   })
   details: object;

@@ -1,4 +1,4 @@
-import { AuditLog, IDS_MAX, type Actor } from '#audit';
+import { AuditLog, boundedIds, IDS_MAX, type Actor } from '#audit';
 import { checkPreconditions, Problem, setObjectsRead, type Preconditions } from '#http';
 import type { Receipt, WriteResponse } from '#jobs';
 import { Config } from '#platform';
@@ -116,7 +116,7 @@ export class BatchWriter {
       const ids = count === 0 ? [] : await this.store.firstIds(tx, target, IDS_MAX);
       await this.store.delete(tx, target);
       const [projectId, id] = target;
-      const details = { object_count: count, object_ids: ids };
+      const details = { object_count: count, object_ids: boundedIds(ids) };
       await this.audit.append(tx, { projectId, actor, action: 'batch.delete', target: { type: 'batch', id }, details });
       return count;
     });
