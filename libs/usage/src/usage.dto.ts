@@ -26,7 +26,7 @@ export class UsageDto {
 
   @ApiProperty({
     description:
-      'The number of requests with a key of the project, whatever their response. A request is counted within about 5 seconds; a crash of a server loses the count of its last seconds.',
+      'The number of requests with a key of the project, whatever their response. An estimate: a request is counted within about 5 seconds, a crash of a server loses the count of its last seconds, and a connection to the database that is lost while a count is stored can count it twice.',
     example: 1042,
   })
   requests: number;
