@@ -1,31 +1,22 @@
 import { IntegerField, pageOf, TextField } from '#http';
+import { QUOTA_MAX } from '#platform';
 import { ApiProperty } from '@nestjs/swagger';
 
-/** Every digit of it is exact in JavaScript and in a setting. */
-const LIMIT_MAX = 999_999_999_999_999;
+const OBJECTS_MAX = 'The largest number of objects; null for the default of the installation.';
+const BYTES_MAX = 'The largest size of the `data` of all objects in bytes; null for the default of the installation.';
+
+function QuotaField(description: string, example: number): PropertyDecorator {
+  return IntegerField({ min: 0, max: QUOTA_MAX, optional: true, nullable: true, description, example });
+}
 
 export class CreateProjectDto {
   @TextField({ min: 1, max: 255, description: 'The name of the project, unique in the installation.', example: 'acme' })
   name: string;
 
-  @IntegerField({
-    min: 0,
-    max: LIMIT_MAX,
-    optional: true,
-    nullable: true,
-    description: 'The largest number of objects; null for the default of the installation.',
-    example: 1_000_000,
-  })
+  @QuotaField(OBJECTS_MAX, 1_000_000)
   objects_max?: number | null;
 
-  @IntegerField({
-    min: 0,
-    max: LIMIT_MAX,
-    optional: true,
-    nullable: true,
-    description: 'The largest size of the `data` of all objects in bytes; null for the default of the installation.',
-    example: 1_000_000_000,
-  })
+  @QuotaField(BYTES_MAX, 1_000_000_000)
   bytes_max?: number | null;
 }
 
@@ -40,24 +31,10 @@ export class UpdateProjectDto {
   })
   name?: string;
 
-  @IntegerField({
-    min: 0,
-    max: LIMIT_MAX,
-    optional: true,
-    nullable: true,
-    description: 'The largest number of objects; null for the default of the installation.',
-    example: 1_000_000,
-  })
+  @QuotaField(OBJECTS_MAX, 1_000_000)
   objects_max?: number | null;
 
-  @IntegerField({
-    min: 0,
-    max: LIMIT_MAX,
-    optional: true,
-    nullable: true,
-    description: 'The largest size of the `data` of all objects in bytes; null for the default of the installation.',
-    example: 1_000_000_000,
-  })
+  @QuotaField(BYTES_MAX, 1_000_000_000)
   bytes_max?: number | null;
 }
 
@@ -71,20 +48,10 @@ export class ProjectDto {
   @ApiProperty({ format: 'date-time', example: '2026-11-21T09:00:00.000Z' })
   created_at: string;
 
-  @ApiProperty({
-    type: Number,
-    nullable: true,
-    description: 'The largest number of objects; null for the default of the installation.',
-    example: null,
-  })
+  @ApiProperty({ type: Number, nullable: true, description: OBJECTS_MAX, example: null })
   objects_max: number | null;
 
-  @ApiProperty({
-    type: Number,
-    nullable: true,
-    description: 'The largest size of the `data` of all objects in bytes; null for the default of the installation.',
-    example: null,
-  })
+  @ApiProperty({ type: Number, nullable: true, description: BYTES_MAX, example: null })
   bytes_max: number | null;
 }
 

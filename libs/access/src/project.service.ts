@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { AuditLog, type Actor } from '#audit';
 import { Config } from '#platform';
 import { checkPreconditions, etagOfJson, Problem, type PageRequest, type Preconditions, type Principal } from '#http';
-import { QuotaStore } from '#usage';
+import { QuotaStore, toNumber } from '#usage';
 import {
   Database,
   isUniqueViolation,
@@ -200,8 +200,4 @@ function nameExists(name: string): Problem {
 
 function toText(limit: number | null): string | null {
   return limit === null ? null : String(limit);
-}
-
-function toNumber(limit: string | null): number | null {
-  return limit === null ? null : Number(limit);
 }

@@ -71,6 +71,15 @@ const REPLACE = `
 const TOUCH = `
   UPDATE batches SET revision = $3, digest = NULL WHERE project_id = $1 AND batch_id = ANY ($2::text[])`;
 
+/** New content of existing objects. */
+interface Replacement {
+  projectId: number;
+  /** The batches of the objects, which get this revision. */
+  batchIds: readonly string[];
+  revision: bigint;
+  objects: readonly NewObjectRow[];
+}
+
 /** The statements of writes to feeds: some objects at a time, into batches that grow. */
 @Injectable()
 export class FeedWriteStore {
@@ -112,10 +121,7 @@ export class FeedWriteStore {
    */
   async replace(
     tx: Queryable,
-    projectId: number,
-    revision: bigint,
-    objects: readonly NewObjectRow[],
-    batchIds: readonly string[],
+    { projectId, batchIds, revision, objects }: Replacement,
   ): Promise<{ bytes: number; changedIds: Set<string> }> {
     const [row] = await tx.query<{ bytes_added: string; ids: string[] }>(REPLACE, [projectId, rowsOf(objects)]);
     await tx.query(TOUCH, [projectId, batchIds, revision.toString()]);

@@ -254,7 +254,8 @@ export class FeedWriter implements OnApplicationShutdown {
       // Of an object that several writes contain, `replace` compares the content of the last one.
       const firsts = overwrittenContents(writes, unique).filter(({ objectId }) => known.has(objectId));
       const differentFirsts = firsts.length === 0 ? null : await this.store.findDifferent(tx, projectId, firsts);
-      const replaced = await this.store.replace(tx, projectId, this.sequence.next(), pick(present), batchIds);
+      const revision = this.sequence.next();
+      const replaced = await this.store.replace(tx, { projectId, batchIds, revision, objects: pick(present) });
       change.bytes += replaced.bytes;
       changed = replaced.changedIds;
       if (differentFirsts !== null) {

@@ -19,6 +19,9 @@ const RATE_ITEMS_MAX = 1_000_000_000;
 /** Connections of DATABASE_POOL_MAX that run only the look-ups of keys, health checks and leases: no request can take them. */
 export const RESERVED_CONNECTIONS = 2;
 
+/** The largest limit of objects or bytes: JavaScript holds every digit of it, and so does a setting. */
+export const QUOTA_MAX = 999_999_999_999_999;
+
 /**
  * All settings, read once from the environment and frozen.
  * `.env.example` lists the same names with the same defaults; a test compares the two.
@@ -206,8 +209,8 @@ export class Config {
       countCap: integer(env, 'COUNT_CAP', 1000, 1, 1_000_000),
       bodyLimitBytes,
       batchObjectsMax: integer(env, 'BATCH_OBJECTS_MAX', 100_000, 1, 1_000_000),
-      projectObjectsMax: integer(env, 'PROJECT_OBJECTS_MAX', 0, 0, 999_999_999_999_999),
-      projectBytesMax: integer(env, 'PROJECT_BYTES_MAX', 0, 0, 999_999_999_999_999),
+      projectObjectsMax: integer(env, 'PROJECT_OBJECTS_MAX', 0, 0, QUOTA_MAX),
+      projectBytesMax: integer(env, 'PROJECT_BYTES_MAX', 0, 0, QUOTA_MAX),
       inflatedLimitBytes: integer(env, 'INFLATED_LIMIT_BYTES', 16 * 1024 ** 3, 1024 ** 2, 1024 ** 4),
       memoryBudgetBytes: integer(env, 'MEMORY_BUDGET_BYTES', budget, budgetMin, 64 * 1024 ** 3),
     };

@@ -4,7 +4,7 @@
  */
 export { ByteBudget, type Reservation } from './byte-budget.js';
 export { Clock } from './clock.js';
-export { Config, RESERVED_CONNECTIONS } from './config.js';
+export { Config, QUOTA_MAX, RESERVED_CONNECTIONS } from './config.js';
 export { DURATION_PATTERN, DURATION_RULE, durationSeconds, parseDurationSeconds } from './duration.js';
 export { endsWithin } from './ends-within.js';
 export { EventLoopYield, nextTurn } from './event-loop.js';

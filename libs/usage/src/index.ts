@@ -2,7 +2,17 @@
  * usage: what each project stores, exact and without a scan, its limits, and the number of its requests.
  * Imports platform, database, http.
  */
-export { exceeds, isShareUsedUp, QuotaExceeded, QuotaStore, UNLIMITED, type UsageChange } from './quota.store.js';
+export { ProjectRequestsEntity } from './project-requests.entity.js';
+export { ProjectUsageEntity } from './project-usage.entity.js';
+export {
+  exceeds,
+  isShareUsedUp,
+  QuotaExceeded,
+  QuotaStore,
+  toNumber,
+  UNLIMITED,
+  type UsageChange,
+} from './quota.store.js';
 export { RecentProjects } from './recent-projects.js';
 export { RequestCounter } from './request-counter.js';
 export { addUsageSql } from './usage-sql.js';

@@ -2,6 +2,7 @@ import { Database, errorCode, type Queryable } from '#database';
 import { Problem } from '#http';
 import { Config } from '#platform';
 import { Injectable, Logger } from '@nestjs/common';
+import type { ProjectUsageEntity } from './project-usage.entity.js';
 import { RecentProjects } from './recent-projects.js';
 import { SHARD, USAGE_SHARDS } from './usage-sql.js';
 
@@ -291,10 +292,7 @@ export function exceeds(size: UsageChange, room: UsageChange): boolean {
   return size.objects > room.objects || size.bytes > room.bytes;
 }
 
-interface Row {
-  objects: string;
-  bytes: string;
-}
+type Row = Pick<ProjectUsageEntity, 'objects' | 'bytes'>;
 
 function totalOf(rows: readonly Row[]): UsageChange {
   const sum = (kind: keyof Row): number => rows.reduce((total, row) => total + Number(row[kind]), 0);
@@ -309,6 +307,7 @@ function forEachQuota(valueOf: (quota: keyof UsageChange) => number): UsageChang
   return { objects: valueOf('objects'), bytes: valueOf('bytes') };
 }
 
-function toNumber(text: string | null): number | null {
+/** A bigint that is a limit, which is exact in JavaScript. */
+export function toNumber(text: string | null): number | null {
   return text === null ? null : Number(text);
 }

@@ -1,5 +1,7 @@
 import { Database, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
+import type { ProjectRequestsEntity } from './project-requests.entity.js';
+import type { ProjectUsageEntity } from './project-usage.entity.js';
 import { isShareUsedUp, QuotaStore, type UsageChange, type UsageLimits } from './quota.store.js';
 import { ADD_USAGE } from './usage-sql.js';
 
@@ -80,10 +82,7 @@ export class UsageStore {
   }
 }
 
-interface UsageRow {
-  objects: string;
-  bytes: string;
-  requests: string;
+interface UsageRow extends Pick<ProjectUsageEntity, 'objects' | 'bytes'>, Pick<ProjectRequestsEntity, 'requests'> {
   objects_max: string | null;
   bytes_max: string | null;
 }
