@@ -76,6 +76,7 @@ const RATE_LIMIT_HEADERS = {
     example: '"key";r=599000;t=42, "project";r=2999000;t=42',
   },
 } as const;
+const RETRYABLE_STATUSES: readonly string[] = ['429', '503', '507'];
 const RETRY_AFTER = {
   description: 'The seconds after which to retry.',
   required: true,
@@ -160,14 +161,17 @@ function securityOf(added: Security = [], { components = {} }: OpenAPIObject): S
   return [{ bearer: [] }, { 'api-key': [] }, ...added];
 }
 
-/** Every response to a key has the fields of the rate limits, unless they are off. */
+/**
+ * Every response to a key has the fields of the rate limits, unless they are off; 429, 503 and 507 have the time after which to
+ * retry.
+ */
 function addRateLimitHeaders(responses: Responses): void {
   for (const [status, response] of Object.entries(responses)) {
     if (response === undefined || !('description' in response) || status === '401') continue;
     response.headers = {
       ...response.headers,
       ...RATE_LIMIT_HEADERS,
-      ...(status === '429' && { 'Retry-After': RETRY_AFTER }),
+      ...(RETRYABLE_STATUSES.includes(status) && { 'Retry-After': RETRY_AFTER }),
     };
   }
 }

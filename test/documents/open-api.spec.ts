@@ -224,6 +224,18 @@ describe('the OpenAPI document', () => {
     }
   });
 
+  it('documents Retry-After for every response with which a key is asked to retry', () => {
+    for (const [name, operation] of operations) {
+      if (!('x-roles' in operation)) continue;
+      for (const status of ['429', '503', '507']) {
+        const response = operation.responses[status];
+        if (response === undefined) continue;
+        const headers = Object.keys(response.headers ?? {});
+        expect([name, status, headers]).toEqual([name, status, expect.arrayContaining(['Retry-After'])]);
+      }
+    }
+  });
+
   it('documents no unknown problem', () => {
     for (const [, { responses }] of operations) {
       for (const [status, { description }] of Object.entries(responses)) {

@@ -516,14 +516,24 @@ describe('two servers', () => {
 });
 
 describe('without limits', () => {
-  it('no response has their fields, no failure is counted, and nothing is stored', async () => {
+  it('only the 429 of a quota has their fields, no failure is counted, and nothing is stored', async () => {
     const off = await TestApi.start({
       ...SETTINGS,
       RATE_LIMIT_ITEMS_PER_MINUTE: '0',
       RATE_LIMIT_PROJECT_ITEMS_PER_MINUTE: '0',
     });
-    const { producer } = (await off.project()).keys;
+    const { projectId, keys } = await off.project();
+    const { producer } = keys;
     await exhaust(producer, off);
+    const path = `/projects/${String(projectId)}`;
+    await off.call('PATCH', path, { key: off.operatorKey, body: { objects_max: KEY_ITEMS } });
+    const full = await off.call('POST', '/batches', { key: producer, body: batch(1) });
+    expectProblem(full, 'quota-exceeded');
+    expect(['RateLimit-Policy', 'RateLimit', 'Retry-After'].map((name) => full.headers.get(name))).toEqual([
+      `"quota-objects";q=${String(KEY_ITEMS)}`,
+      '"quota-objects";r=0',
+      '3600',
+    ]);
     const reply = await off.call('GET', '/me', { key: producer });
     expect([reply.status, reply.headers.get('ratelimit'), reply.headers.get('ratelimit-policy')]).toEqual([
       200,

@@ -277,7 +277,13 @@ export class QuotaExceeded extends Problem {
     const detail =
       `The project may have ${String(limit)} ${of}, and has no room for at least ${String(added)} more. ` +
       'Nothing was stored. Delete objects, or ask the operator for a higher limit.';
-    super('quota-exceeded', { detail, extra: { quota, limit, added }, readerExtra: { used } });
+    // Where rate limits are on, their fields replace these. What is left would reveal what the project stores: no room for this
+    // write is 0.
+    const headers = {
+      'RateLimit-Policy': `"quota-${quota}";q=${String(limit)}`,
+      RateLimit: `"quota-${quota}";r=0`,
+    };
+    super('quota-exceeded', { detail, headers, extra: { quota, limit, added }, readerExtra: { used } });
   }
 
   /** The problem of a part of the write; null where the part alone would have had room. */
