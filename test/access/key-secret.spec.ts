@@ -6,6 +6,7 @@ import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { TestApp } from '../harness/app.js';
 import { RUN } from '../harness/run.js';
 import { createDatabase, dropDatabase, Tables } from '../harness/tables.js';
+import { waitFor } from '../jobs/jobs.js';
 
 const NEW_SECRET = 'a new secret of the tests, 32 characters';
 /** The settings of a server whose secret is rotated; without the second one the rotation is finished. */
@@ -45,6 +46,28 @@ describe('while the key secret is rotated', () => {
     expect([await statusOf(after, admin), await statusOf(after, analyst)]).toEqual([200, 401]);
     expect(await statusOf(rotating, analyst)).toBe(200);
     expect(await statusOf(after, analyst)).toBe(200);
+  });
+
+  it('a canary key that was used keeps raising alerts without the previous secret', async () => {
+    const path = `/projects/${String(project.projectId)}/keys`;
+    const body = { name: 'bait', role: 'analyst', canary: true };
+    const bait = (await before.call('POST', path, { key: project.keys.admin, body })).json<{
+      key: string;
+      key_id: string;
+    }>();
+    const alerts = `SELECT FROM audit_entries WHERE action = 'key.canary' AND target_id = $1`;
+    const hasAlerts = (count: number): Promise<true> =>
+      waitFor(async () => (await before.db.sql(alerts, [bait.key_id])).length === count || undefined);
+    const secretId = async (): Promise<string | undefined> => {
+      const text = `SELECT secret_id FROM api_keys WHERE key_id = $1`;
+      return (await before.db.sql<{ secret_id: string }>(text, [bait.key_id]))[0]?.secret_id;
+    };
+    const previous = await secretId();
+    expect(await statusOf(await server(ROTATING), bait.key)).toBe(401);
+    await waitFor(async () => (await secretId()) !== previous || undefined);
+    await hasAlerts(1);
+    expect(await statusOf(await server(ROTATED), bait.key)).toBe(401);
+    await hasAlerts(2);
   });
 
   it('servers with either secret as the current one accept each other’s keys', async () => {

@@ -80,15 +80,17 @@ export class KeyService {
       return null;
     }
     const { key_id: keyId, name: keyName, role, project_id: projectId, device_id: deviceId } = row;
-    if (row.canary && projectId !== null) return { isCanary: true, keyId, keyName, role, projectId };
+    if (row.canary && projectId !== null) {
+      // The request does not wait: its time must not differ from that of an unknown key.
+      if (row.secret_id !== this.secret.id && this.recordings < RECORDINGS_MAX) void this.rehash(keyId, hash);
+      return { isCanary: true, keyId, keyName, role, projectId };
+    }
     this.worked.set(cacheKey, true);
     const principal = { keyId, keyName, role, projectId, deviceId };
     const expiresAtMs = row.expires_at?.getTime() ?? Infinity;
     const found = { principal, expiresAtMs, usedAtMs: row.last_used_at?.getTime() ?? 0, unrecorded: row, lookUp };
     this.cache.store(cacheKey, found);
-    // Until this succeeds, the key works by its old hash.
-    if (row.secret_id !== this.secret.id)
-      await this.store.updateHash(keyId, hash, this.secret.id).catch(() => undefined);
+    if (row.secret_id !== this.secret.id) await this.rehash(keyId, hash);
     if (isUseDue(found)) await this.recordUse(found);
     return principal;
   }
@@ -346,6 +348,18 @@ export class KeyService {
     await this.store.revoke(keyId, tx);
     const details = { name: key.name };
     await this.audit.append(tx, { projectId, actor, action: 'key.revoke', target: targetOf(keyId), details });
+  }
+
+  /** Stores the hash with the current secret. Never fails: until it succeeds, the key works by its old hash. */
+  private async rehash(keyId: string, hash: Buffer): Promise<void> {
+    this.recordings++;
+    try {
+      await this.store.updateHash(keyId, hash, this.secret.id);
+    } catch {
+      // The next use tries again.
+    } finally {
+      this.recordings--;
+    }
   }
 
   /** Stores the time of use to the minute: a write per request would cost more than the request. Never fails. */

@@ -22,7 +22,10 @@ import { KeyService } from './key.service.js';
 import { KeyStore } from './key.store.js';
 import { PATCH_TYPES } from './patch-types.js';
 
-/** The operator keys, which belong to no project. `stowage key create --role operator` creates one; a request can only rotate one. */
+/**
+ * The operator keys, which belong to no project. `stowage key create --role operator` creates one; a request can only rotate
+ * one.
+ */
 @ApiTags('projects and keys')
 @Controller(`${API}/operator-keys`)
 export class OperatorKeyController {

@@ -32,7 +32,8 @@ export const DATA_TARGETS: readonly TargetType[] = ['object', 'batch'];
 
 /** The actions whose entries contain ids of data. */
 export function isAboutData(action: string): boolean {
-  return /^(?:objects?|batch)\./.test(action);
+  const [subject] = action.split('.');
+  return DATA_TARGETS.some((type) => subject === type || subject === `${type}s`);
 }
 
 /** The columns that the hash of an entry covers, in this order: all but the hash itself. Stored hashes depend on both. */

@@ -11,8 +11,8 @@ const discarded = new WeakSet<IncomingMessage>();
  * Discards the rest of a body whose response does not need it. Call it before the headers of the response are sent.
  *
  * A short rest is read, so that the connection can be reused. A longer rest is not read: the response has `Connection: close`,
- * the server ends its side of the connection after it, and closes the connection when the client does, or after two seconds. Closing it at once
- * would reset it, and a client that is still sending would lose the response.
+ * the server ends its side of the connection after it, and closes the connection when the client does, or after two seconds.
+ * Closing it at once would reset it, and a client that is still sending would lose the response.
  */
 export function discardRest(raw: IncomingMessage, response: ServerResponse): void {
   if (raw.complete || discarded.has(raw)) return;

@@ -39,8 +39,9 @@ export interface WriteResponse {
 }
 
 /**
- * Records the response in the transaction that stores the effect, as its last statement but that of the audit log, so that effect and receipt are
- * committed together or not at all. It throws where the effect must not be committed, which rolls the transaction back.
+ * Records the response in the transaction that stores the effect, as its last statement but that of the audit log, so that effect
+ * and receipt are committed together or not at all. It throws where the effect must not be committed, which rolls the
+ * transaction back.
  */
 export type Receipt = (tx: Queryable, response: WriteResponse) => Promise<void>;
 
