@@ -158,7 +158,9 @@ abstract class KeyChangeCommand extends CommandRunner {
     const body = await access.validateOptions(access.UpdateKeyDto, members, names);
     await access.withAccess(async (services) => {
       const projectId = await getScopeProjectId(services, scope);
-      return access.withOptionNames(names, () => services.keys.update(projectId, keyId, body, access.COMMAND_LINE));
+      return access.withOptionNames(names, () =>
+        services.keys.update({ projectId, keyId, actor: access.COMMAND_LINE }, body),
+      );
     });
   }
 
@@ -239,7 +241,7 @@ class KeyRevokeCommand extends KeyChangeCommand {
   async run([keyId = '']: string[], options: ScopeOptions): Promise<void> {
     const { COMMAND_LINE, withAccess } = await import('./access-services.js');
     await withAccess(async (services) =>
-      services.keys.revoke(await getScopeProjectId(services, options), keyId, COMMAND_LINE),
+      services.keys.revoke({ projectId: await getScopeProjectId(services, options), keyId, actor: COMMAND_LINE }),
     );
     // A server caches a key that it has authenticated for that long.
     printLine(`revoked key ${keyId}; every server rejects it within 5 s`);

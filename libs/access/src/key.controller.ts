@@ -109,7 +109,8 @@ export class KeyController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<KeyDto> {
     const { project_id } = await this.projects.get(principal, id);
-    const key = await this.keys.update(project_id, keyId, body, actor, preconditionsOf(request));
+    const target = { projectId: project_id, keyId, actor, preconditions: preconditionsOf(request) };
+    const key = await this.keys.update(target, body);
     reply.header('ETag', etagOfJson(key));
     return key;
   }
@@ -157,6 +158,6 @@ export class KeyController {
     @Req() request: FastifyRequest,
   ): Promise<void> {
     const { project_id } = await this.projects.get(principal, id);
-    await this.keys.revoke(project_id, keyId, actor, preconditionsOf(request));
+    await this.keys.revoke({ projectId: project_id, keyId, actor, preconditions: preconditionsOf(request) });
   }
 }

@@ -37,6 +37,22 @@ export interface NewKey {
   isCanary?: boolean;
 }
 
+/** The key that a request or command changes. */
+interface KeyTarget {
+  /** null for an operator key. */
+  projectId: number | null;
+  keyId: string;
+  actor: Actor;
+  /** Absent for a command. */
+  preconditions?: Preconditions;
+}
+
+/** The key itself, and what it was derived from: null unless it is one of the first start. */
+interface NewSecret {
+  secret: string;
+  nonce: Buffer | null;
+}
+
 @Injectable()
 export class KeyService {
   private recordings = 0;
@@ -123,18 +139,18 @@ export class KeyService {
     return this.database.transaction(async (tx) => {
       if (deviceId !== null && !(await this.devices.lockShared(projectId, deviceId, tx)))
         throw invalid('/device_id', 'does not exist in this project');
-      return this.insertRecorded(tx, key, makeKey(key.role), actor);
+      return this.insertRecorded(tx, key, secretOf(key.role), actor);
     });
   }
 
   /** Creates a key and returns it together with its secret, which is not stored. */
   create(key: NewKey, actor: Actor): Promise<CreatedKeyDto> {
-    return this.database.transaction((tx) => this.insertRecorded(tx, key, makeKey(key.role), actor));
+    return this.database.transaction((tx) => this.insertRecorded(tx, key, secretOf(key.role), actor));
   }
 
   /** The same in a transaction, whose owner appends the entry for the audit log. */
   async createIn(tx: Queryable, key: NewKey, actor: Actor): Promise<{ created: CreatedKeyDto; entry: NewAuditEntry }> {
-    const created = await this.insert(tx, key, makeKey(key.role));
+    const created = await this.insert(tx, key, secretOf(key.role));
     return { created, entry: createdEntry(key, created, actor) };
   }
 
@@ -142,7 +158,7 @@ export class KeyService {
   async createFirst(key: NewKey, actor: Actor): Promise<void> {
     const nonce = randomBytes(32);
     const secret = deriveKey(key.role, this.secret.value, nonce);
-    await this.database.transaction((tx) => this.insertRecorded(tx, key, secret, actor, nonce));
+    await this.database.transaction((tx) => this.insertRecorded(tx, key, { secret, nonce }, actor));
   }
 
   /** Returns the keys of the first start, unless one of them has been used. */
@@ -161,7 +177,7 @@ export class KeyService {
   /** Creates the key of a setting unless it exists, or existed and was revoked. */
   async ensure(key: NewKey, secret: string, actor: Actor): Promise<void> {
     if (await this.store.existsByHash(this.secret.accepted.map((accepted) => hashOf(secret, accepted)))) return;
-    await this.database.transaction((tx) => this.insertRecorded(tx, key, secret, actor));
+    await this.database.transaction((tx) => this.insertRecorded(tx, key, { secret, nonce: null }, actor));
   }
 
   /** Whether a key with this role was ever created in this project. */
@@ -183,17 +199,11 @@ export class KeyService {
 
   /**
    * Changes the name or the expiry of a key, also of an expired one: at once in this process, in others within 5 seconds.
-   * @param projectId null for an operator key
    * @throws Problem invalid-body for an expiry in the past; not-found; key-not-active for a revoked key; precondition-failed
    * @throws Problem last-operator-key for an earlier expiry, unless another operator key works
    */
-  async update(
-    projectId: number | null,
-    keyId: string,
-    { name, expires_at: expiresAt }: UpdateKeyDto,
-    actor: Actor,
-    preconditions: Preconditions = {},
-  ): Promise<KeyDto> {
+  async update(target: KeyTarget, { name, expires_at: expiresAt }: UpdateKeyDto): Promise<KeyDto> {
+    const { projectId, keyId, actor, preconditions = {} } = target;
     const expiry = expiresAt === undefined ? undefined : toTime(parseExpiry(expiresAt));
     return this.changeKey(keyId, async (tx) => {
       const isLast = projectId === null && (await this.isLastOperatorKey(keyId, tx));
@@ -243,26 +253,21 @@ export class KeyService {
 
   /**
    * Revokes a key: at once in this process, in others within 5 seconds. A revoked key stays as it is.
-   * @param projectId null for an operator key
    * @throws Problem not-found; precondition-failed
    */
-  async revoke(
-    projectId: number | null,
-    keyId: string,
-    actor: Actor,
-    preconditions: Preconditions = {},
-  ): Promise<void> {
-    await this.changeKey(keyId, (tx) => this.revokeIn(tx, projectId, keyId, actor, preconditions));
+  async revoke(target: KeyTarget): Promise<void> {
+    await this.changeKey(target.keyId, (tx) => this.revokeIn(tx, target));
   }
 
   /**
    * Revokes an operator key unless no other one works: without one, no request can create a project or its first key.
    * @throws Problem not-found; last-operator-key; precondition-failed
    */
-  async revokeOperatorKey(keyId: string, actor: Actor, preconditions: Preconditions): Promise<void> {
+  async revokeOperatorKey(target: Omit<KeyTarget, 'projectId'>): Promise<void> {
+    const { keyId } = target;
     await this.changeKey(keyId, async (tx) => {
       if (await this.isLastOperatorKey(keyId, tx)) throw lastOperatorKey(keyId);
-      await this.revokeIn(tx, null, keyId, actor, preconditions);
+      await this.revokeIn(tx, { ...target, projectId: null });
     });
   }
 
@@ -277,24 +282,13 @@ export class KeyService {
   }
 
   /** Creates a key in a transaction that does nothing afterwards. */
-  private async insertRecorded(
-    tx: Queryable,
-    key: NewKey,
-    secret: string,
-    actor: Actor,
-    nonce: Buffer | null = null,
-  ): Promise<CreatedKeyDto> {
-    const created = await this.insert(tx, key, secret, nonce);
+  private async insertRecorded(tx: Queryable, key: NewKey, secret: NewSecret, actor: Actor): Promise<CreatedKeyDto> {
+    const created = await this.insert(tx, key, secret);
     await this.audit.append(tx, createdEntry(key, created, actor));
     return created;
   }
 
-  private async insert(
-    tx: Queryable,
-    key: NewKey,
-    secret: string,
-    nonce: Buffer | null = null,
-  ): Promise<CreatedKeyDto> {
+  private async insert(tx: Queryable, key: NewKey, { secret, nonce }: NewSecret): Promise<CreatedKeyDto> {
     const row: NewKeyRow = {
       key_id: this.sequence.next().toString(),
       project_id: key.projectId,
@@ -335,13 +329,7 @@ export class KeyService {
     return key;
   }
 
-  private async revokeIn(
-    tx: Queryable,
-    projectId: number | null,
-    keyId: string,
-    actor: Actor,
-    preconditions: Preconditions,
-  ): Promise<void> {
+  private async revokeIn(tx: Queryable, { projectId, keyId, actor, preconditions = {} }: KeyTarget): Promise<void> {
     const key = await this.lock(projectId, keyId, tx);
     checkPreconditions(preconditions, etagOfJson(key), PRECONDITION_RULES);
     if (key.status === 'revoked') return;
@@ -377,6 +365,10 @@ export class KeyService {
       this.recordings--;
     }
   }
+}
+
+function secretOf(role: Role): NewSecret {
+  return { secret: makeKey(role), nonce: null };
 }
 
 function isUseDue({ usedAtMs }: CachedKey): boolean {

@@ -75,7 +75,8 @@ export class OperatorKeyController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<KeyDto> {
-    const key = await this.keys.update(null, keyId, body, actor, preconditionsOf(request));
+    const target = { projectId: null, keyId, actor, preconditions: preconditionsOf(request) };
+    const key = await this.keys.update(target, body);
     reply.header('ETag', etagOfJson(key));
     return key;
   }
@@ -117,6 +118,6 @@ export class OperatorKeyController {
     @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
   ): Promise<void> {
-    await this.keys.revokeOperatorKey(keyId, actor, preconditionsOf(request));
+    await this.keys.revokeOperatorKey({ keyId, actor, preconditions: preconditionsOf(request) });
   }
 }
