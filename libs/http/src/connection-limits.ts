@@ -34,6 +34,8 @@ export function limitConnections(
   { keyKeepAliveMs }: ConnectionTimes,
 ): void {
   fastify.server.maxConnections = maxConnections;
+  // Node.js keeps an address that was read once. Without it, a client that has left has none in the audit log and in alerts.
+  fastify.server.on('connection', ({ remoteAddress }: Socket) => remoteAddress);
   /** The requests in progress of connections that have sent a valid key. */
   const requestCounts = new WeakMap<Socket, number>();
   /** Those among them; others were rejected after the check of the key. */
