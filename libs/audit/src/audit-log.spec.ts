@@ -194,14 +194,19 @@ describe('the tables of the audit log', () => {
       `INSERT INTO audit_chains SELECT n, 0, ''::bytea, '-infinity' FROM generate_series($1::int, $1::int + 499) AS n`,
       [first],
     );
-    const [row] = await db.database.transaction(async (tx) => {
-      const entries = Array.from({ length: 50 }, (_, n) => entry('a', { projectId: first + n * 10 }));
-      await audit.append(tx, ...entries);
-      return tx.query<{ updated: string; hot: string }>(`
-        SELECT pg_stat_get_xact_tuples_updated('audit_chains'::regclass) AS updated,
-          pg_stat_get_xact_tuples_hot_updated('audit_chains'::regclass) AS hot`);
+    const [before, after] = await db.database.transaction(async (tx) => {
+      // Of the connection: they may still include earlier transactions.
+      const counters = async (): Promise<{ updated: number; hot: number }[]> =>
+        tx.query(`
+          SELECT pg_stat_get_xact_tuples_updated('audit_chains'::regclass)::int AS updated,
+            pg_stat_get_xact_tuples_hot_updated('audit_chains'::regclass)::int AS hot`);
+      const [before] = await counters();
+      await audit.append(tx, ...Array.from({ length: 50 }, (_, n) => entry('a', { projectId: first + n * 10 })));
+      const [after] = await counters();
+      return [before, after];
     });
-    expect(row).toEqual({ updated: '50', hot: '50' });
+    const added = (name: 'updated' | 'hot'): number => (after?.[name] ?? 0) - (before?.[name] ?? 0);
+    expect([added('updated'), added('hot')]).toEqual([50, 50]);
   });
 });
 
