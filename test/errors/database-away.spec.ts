@@ -1,7 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import pg from 'pg';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
-import { RUN } from '../harness/run.js';
+import { allowConnections } from '../harness/tables.js';
 import { waitFor } from '../jobs/jobs.js';
 import { expectProblem } from './expect-problem.js';
 
@@ -15,26 +14,12 @@ beforeAll(async () => {
   await api.call('POST', '/batches', { key: project.keys.producer, body });
   await api.call('GET', '/batches', { key: project.keys.analyst });
 });
-afterEach(() => allowConnections(true));
+afterEach(() => allowConnections(api.db.address, true));
 afterAll(() => api.stop());
-
-/** Allows connections to the test database, or rejects new ones and terminates those that are open. */
-async function allowConnections(isAllowed: boolean): Promise<void> {
-  const { database } = api.db.address;
-  const admin = new pg.Client({ ...RUN.superuser, ssl: false });
-  await admin.connect();
-  try {
-    await admin.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS ${String(isAllowed)}`);
-    if (!isAllowed)
-      await admin.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`);
-  } finally {
-    await admin.end();
-  }
-}
 
 describe('while the database is unavailable', () => {
   it('every route returns 503 with Retry-After and reveals no internals', async () => {
-    await allowConnections(false);
+    await allowConnections(api.db.address, false);
     const { producer, analyst, admin } = project.keys;
     const object = { object_id: 'new', data: [] };
     const patch = { 'Content-Type': 'application/merge-patch+json' };
@@ -63,7 +48,7 @@ describe('while the database is unavailable', () => {
   });
 
   it('resources that need no database are available', async () => {
-    await allowConnections(false);
+    await allowConnections(api.db.address, false);
     expect((await api.call('GET', '/')).status).toBe(200);
     expect((await api.call('GET', '/limits')).status).toBe(200);
     expect((await api.call('GET', `${api.origin}/openapi.json`)).status).toBe(200);
@@ -71,7 +56,7 @@ describe('while the database is unavailable', () => {
   });
 
   it('the process is live but not ready', async () => {
-    await allowConnections(false);
+    await allowConnections(api.db.address, false);
     expect((await api.call('GET', `${api.origin}/health/live`)).status).toBe(200);
     for (const path of ['/health/ready', '/healthcheck']) {
       const reply = await api.call('GET', api.origin + path);
@@ -83,9 +68,9 @@ describe('while the database is unavailable', () => {
 
 describe('when the database is available again', () => {
   it('all routes work again without a restart', async () => {
-    await allowConnections(false);
+    await allowConnections(api.db.address, false);
     expectProblem(await api.call('GET', '/batches', { key: project.keys.analyst }), 'unavailable');
-    await allowConnections(true);
+    await allowConnections(api.db.address, true);
     expect((await api.call('GET', '/batches/before', { key: project.keys.analyst })).status).toBe(200);
     expect((await api.call('GET', `${api.origin}/health/ready`)).json()).toMatchObject({ status: 'ok' });
     const body = { batch_id: 'after', objects: [] };

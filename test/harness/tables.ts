@@ -86,6 +86,14 @@ export async function dropDatabase({ database }: PostgresAddress): Promise<void>
   if (leaked > 0) throw new Error(`${String(leaked)} connections to the database were leaked`);
 }
 
+/** Allows connections to a database, or rejects new ones and terminates those that are open. */
+export async function allowConnections({ database }: PostgresAddress, isAllowed: boolean): Promise<void> {
+  await asSuperuser(`ALTER DATABASE ${database} ALLOW_CONNECTIONS ${String(isAllowed)}`);
+  if (!isAllowed) {
+    await asSuperuser(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`);
+  }
+}
+
 /** Returns the address as a value of DATABASE_URL. */
 export function urlOf({ user, password, host, port, database }: PostgresAddress): string {
   return `postgresql://${user}:${password}@${encodeURIComponent(host)}:${String(port)}/${database}`;

@@ -1,8 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { FastifyRequest } from 'fastify';
-import pg from 'pg';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
-import { RUN } from '../../../test/harness/run.js';
+import { allowConnections } from '../../../test/harness/tables.js';
 import { AuditLog } from './audit-log.js';
 import { DeniedRequests } from './denied-requests.js';
 
@@ -39,34 +38,20 @@ function recorded(): Promise<Recorded[]> {
     ORDER BY project_id, number`);
 }
 
-/** Allows connections to the database, or rejects new ones and terminates those that are open. */
-async function allowConnections(isAllowed: boolean): Promise<void> {
-  const { database } = db.address;
-  const admin = new pg.Client({ ...RUN.superuser, ssl: false });
-  await admin.connect();
-  try {
-    await admin.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS ${String(isAllowed)}`);
-    if (!isAllowed)
-      await admin.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`);
-  } finally {
-    await admin.end();
-  }
-}
-
 describe('denied requests', () => {
   const PROJECTS = 20;
 
   it('wait for the next minute while the database is away, which costs one attempt for all projects', async () => {
     for (let project = 1; project <= PROJECTS; project++) deny(project);
     const attempts = jest.spyOn(db.database, 'transactionOnce');
-    await allowConnections(false);
+    await allowConnections(db.address, false);
     try {
       await denied.flush();
       expect(attempts).toHaveBeenCalledTimes(1);
       for (let project = 1; project <= PROJECTS; project++) deny(project);
     } finally {
       attempts.mockRestore();
-      await allowConnections(true);
+      await allowConnections(db.address, true);
     }
     await denied.flush();
     const rows = await recorded();

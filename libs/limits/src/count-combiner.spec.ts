@@ -2,10 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Database } from '#database';
 import { createClient } from '@redis/client';
-import pg from 'pg';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { TestRedis } from '../../../test/harness/redis.js';
-import { RUN } from '../../../test/harness/run.js';
+import { allowConnections } from '../../../test/harness/tables.js';
 import { CountCombiner } from './count-combiner.js';
 import type { CountStore } from './count-store.js';
 import { LimitTimes } from './limit-times.js';
@@ -92,26 +91,12 @@ function isConnected({ warnings }: Process): boolean {
   return warnings.length % 2 === 0;
 }
 
-/** Allows connections to the database, or rejects new ones and terminates those that are open. */
-async function allowConnections(isAllowed: boolean): Promise<void> {
-  const { database } = db.address;
-  const admin = new pg.Client({ ...RUN.superuser, ssl: false });
-  await admin.connect();
-  try {
-    await admin.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS ${String(isAllowed)}`);
-    if (!isAllowed)
-      await admin.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`);
-  } finally {
-    await admin.end();
-  }
-}
-
 const STORES = [
   {
     name: 'PostgreSQL',
     open: () => new PostgresCountStore(db.database),
-    takeAway: () => allowConnections(false),
-    bringBack: () => allowConnections(true),
+    takeAway: () => allowConnections(db.address, false),
+    bringBack: () => allowConnections(db.address, true),
   },
   {
     name: 'Redis',
