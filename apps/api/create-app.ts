@@ -1,4 +1,4 @@
-import { Authentication, KeyCache, KeyService } from '#access';
+import { Authentication, KeyCache, KeyVerifier } from '#access';
 import { Idempotency } from '#jobs';
 import { RateLimits } from '#limits';
 import { createHttpAdapter, guardStorage, prepareHttp, RequestSlots } from '#http';
@@ -39,6 +39,6 @@ export async function createApp(
   await app.init();
   finishHttp();
   app.get(KeyCache).listen();
-  if (config.rateLimits.failures > 0) await app.get(KeyService).loadLastUsed();
+  if (config.rateLimits.failures > 0) await app.get(KeyVerifier).loadLastUsed();
   return app;
 }

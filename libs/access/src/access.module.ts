@@ -15,6 +15,7 @@ import { DeviceStore } from './device.store.js';
 import { KeyCache } from './key-cache.js';
 import { KeyController } from './key.controller.js';
 import { KeySecret } from './key-secret.js';
+import { KeyVerifier } from './key-verifier.js';
 import { KeyService } from './key.service.js';
 import { KeyStore } from './key.store.js';
 import { MeController } from './me.controller.js';
@@ -36,11 +37,22 @@ import { ProjectService } from './project.service.js';
     Authentication,
     KeyStore,
     { provide: KeyCache, inject: [Database], useFactory: (database: Database) => new KeyCache(database) },
+    KeyVerifier,
     KeyService,
     ProjectService,
     DeviceStore,
     DeviceService,
   ],
-  exports: [KeySecret, Authentication, KeyStore, KeyCache, KeyService, ProjectService, DeviceStore, DeviceService],
+  exports: [
+    KeySecret,
+    Authentication,
+    KeyStore,
+    KeyCache,
+    KeyVerifier,
+    KeyService,
+    ProjectService,
+    DeviceStore,
+    DeviceService,
+  ],
 })
 export class AccessModule {}

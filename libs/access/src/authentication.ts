@@ -4,7 +4,7 @@ import { RateLimits } from '#limits';
 import { Injectable } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CanaryAlerts, type CanaryKey } from './canary-alerts.js';
-import { KeyService } from './key.service.js';
+import { KeyVerifier } from './key-verifier.js';
 
 /**
  * Authenticates and authorizes every request in a Fastify hook, before the body is read. A route of the API without rules
@@ -13,7 +13,7 @@ import { KeyService } from './key.service.js';
 @Injectable()
 export class Authentication {
   constructor(
-    private readonly keys: KeyService,
+    private readonly keys: KeyVerifier,
     private readonly limits: RateLimits,
     private readonly denied: DeniedRequests,
     private readonly canaries: CanaryAlerts,

@@ -11,6 +11,7 @@ export { DeviceService } from './device.service.js';
 export { DeviceStore } from './device.store.js';
 export { CreateKeyDto, RotateKeyDto, UpdateKeyDto } from './key.dto.js';
 export { KeyCache } from './key-cache.js';
+export { KeyVerifier } from './key-verifier.js';
 export { KeyService } from './key.service.js';
 export { KeyStore } from './key.store.js';
 export { KeySecret } from './key-secret.js';
