@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { Agent } from 'node:http';
 import { Worker } from 'node:worker_threads';
+import { startBare } from './bare.mjs';
 import { send } from './send.mjs';
 import { percentile, residentBytes } from './stack.mjs';
 
@@ -74,7 +75,7 @@ export async function benchFairness(stack) {
   const line = ({ read, store, live }) =>
     `p99 of a read ${p99(read).toFixed(1)} ms, of a write ${p99(store).toFixed(1)} ms, of /health/live ${p99(live).toFixed(1)} ms`;
   console.log(`another project at rest: ${line(rest.times)}`);
-  for (const flood of FLOODS) {
+  for (const flood of FLOODS.filter((name) => name.includes(process.env.BENCH_FLOOD ?? ''))) {
     const worker = new Worker(new URL('flood.mjs', import.meta.url), {
       workerData: { url: stack.url, key: stack.adminKey, flood },
     });
@@ -93,4 +94,47 @@ export async function benchFairness(stack) {
     );
   }
   agent.destroy();
+  await benchBare(stack);
+}
+
+/** The same flood of single rows against bare Fastify handlers, to see what two processors leave to another client. */
+async function benchBare(stack) {
+  await stack.sql.query(`CREATE TABLE IF NOT EXISTS bare_objects (LIKE objects INCLUDING ALL)`);
+  const bare = await startBare(stack);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const server = { ...stack, url: bare.url };
+  await send(
+    stack,
+    'POST',
+    '/batches',
+    'application/json',
+    Buffer.from('{"batch_id":"bare","objects":[{"object_id":"bare","data":{}}]}'),
+  );
+  const measure = async () => {
+    const times = [];
+    const until = performance.now() + SECONDS * 1_000;
+    while (performance.now() < until) {
+      const start = performance.now();
+      await send(server, 'GET', '/objects/bare', undefined, undefined, { agent });
+      times.push(performance.now() - start);
+    }
+    return percentile(times, 0.99);
+  };
+  await measure();
+  const rest = await measure();
+  const worker = new Worker(new URL('flood.mjs', import.meta.url), {
+    workerData: { url: bare.url, key: stack.adminKey, flood: 'rows to a bare handler' },
+  });
+  await once(worker, 'message');
+  await new Promise((resolve) => setTimeout(resolve, WARM_MS));
+  const flooded = await measure();
+  const ended = once(worker, 'message');
+  worker.postMessage('stop');
+  const [statuses] = await ended;
+  await worker.terminate();
+  agent.destroy();
+  await bare.stop();
+  console.log(
+    `bare Fastify: p99 of a read at rest ${rest.toFixed(1)} ms, beside a flood of single rows ${flooded.toFixed(1)} ms: ratio ${(flooded / rest).toFixed(1)}; responses ${JSON.stringify(statuses)}`,
+  );
 }

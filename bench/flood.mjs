@@ -43,6 +43,10 @@ const FLOODS = {
       Buffer.from(`{"batch_id":"s-${next}","objects":[{"object_id":"s-${next++}","data":{}}]}`),
     ],
   ],
+  'rows to a bare handler': () => [
+    40,
+    () => ['POST', '/same-row', JSON_TYPE, Buffer.from(`{"temperature":21.5,"recorded_at":"${timeOf(next++)}"}`)],
+  ],
   jobs: () => [
     40,
     () => [
@@ -58,6 +62,10 @@ const FLOODS = {
   },
   'unknown keys': () => [100, () => ['GET', '/objects', { 'X-Api-Key': `unknown-${next++}` }]],
 };
+
+function timeOf(second) {
+  return new Date(Date.UTC(2030, 0, 1) + second * 1_000).toISOString();
+}
 
 const [connections, make] = FLOODS[flood]();
 const agent = new Agent({ keepAlive: true, maxSockets: connections });

@@ -273,7 +273,9 @@ describe('the limits of POST /batches', () => {
   it('reject more than BATCH_OBJECTS_MAX objects, and name the limit', async () => {
     const reply = await post(bodyOf([...ids, 'one more']));
     expect(kindOf(reply)).toBe('413 too-large');
-    expect(reply.json<ProblemBody>().detail).toMatch(/BATCH_OBJECTS_MAX is 100000.*\/api\/v1\/limits/);
+    expect(reply.json<ProblemBody>().detail).toMatch(
+      /more than 100000 objects.*BATCH_OBJECTS_MAX, see \/api\/v1\/limits/,
+    );
     expect(await rowsOf('big')).toBe(0);
   });
 

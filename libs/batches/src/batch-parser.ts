@@ -38,13 +38,9 @@ export class BatchParser {
    * @throws Problem malformed-request; too-large; invalid-body where the errors of the objects need not be known
    */
   async parseJson(dtoClass: BatchDtoClass, body: JsonBody, isPartial: boolean): Promise<ParsedBatch> {
-    const { batchObjectsMax } = this.config.limits;
-    const list = await findList(body, 'objects');
+    const limit = { max: this.config.limits.batchObjectsMax, name: 'BATCH_OBJECTS_MAX', plural: 'objects' };
+    const list = await findList(body, 'objects', limit);
     if (list === null) return rejectWithoutList(dtoClass, body);
-    if (list.count > batchObjectsMax) {
-      const limit = `BATCH_OBJECTS_MAX is ${String(batchObjectsMax)}, see /api/v1/limits`;
-      throw new Problem('too-large', { detail: `The batch has ${String(list.count)} objects; ${limit}.` });
-    }
     const { batchId, errors } = parseRest(dtoClass, list);
     if (isPartial && errors.count > 0) throw errors.problem('invalid-body');
     return { batchId, input: new JsonBatchInput(list, errors) };

@@ -1,9 +1,9 @@
 import { expect, it } from '@jest/globals';
 import { findList, JsonBody } from '#http';
-import { itemsOf, parseEach } from './feed-input.js';
+import { feedListLimit, itemsOf, parseEach } from './feed-input.js';
 
 async function parse(text: string): Promise<unknown[]> {
-  const list = await findList(new JsonBody(Buffer.from(text), 1e9), null);
+  const list = await findList(new JsonBody(Buffer.from(text), 1e9), null, feedListLimit('items'));
   if (list === null) throw new Error('no list was found');
   return parseEach(itemsOf(list, '', 'items'), ({ value }) => ({ value }));
 }

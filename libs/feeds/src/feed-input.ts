@@ -1,9 +1,14 @@
 import { endOfValue, skipSpace } from '#json';
-import { JsonBody, partErrors, Problem, setObjectsRead, ValidationErrors, type JsonList } from '#http';
+import { JsonBody, partErrors, Problem, setObjectsRead, ValidationErrors, type JsonList, type ListLimit } from '#http';
 import { EventLoopYield } from '#platform';
 
 /** The most items in one request, as /limits shows. */
 export const FEED_LIST_MAX = 10_000;
+
+/** @param plural the plural of the items' name */
+export function feedListLimit(plural: string): ListLimit {
+  return { max: FEED_LIST_MAX, name: 'feed_list_max', plural };
+}
 
 /** One item of a request body. */
 export interface InputItem {
@@ -35,7 +40,7 @@ export function readItem(body: JsonBody): InputItem {
  * The items of a list.
  * @param pointer JSON Pointer to the list
  * @param plural the plural of the items' name, for error messages
- * @throws Problem invalid-body for an empty list; too-large for too many items. Iterating throws malformed-request, too-large
+ * @throws Problem invalid-body for an empty list. Iterating throws malformed-request, too-large
  */
 export function itemsOf(list: JsonList, pointer: string, plural: string): InputItems {
   const { count } = list;
@@ -43,10 +48,6 @@ export function itemsOf(list: JsonList, pointer: string, plural: string): InputI
     throw new ValidationErrors({ pointer, detail: `must have 1 to ${String(FEED_LIST_MAX)} ${plural}` }).problem(
       'invalid-body',
     );
-  if (count > FEED_LIST_MAX) {
-    const limit = `the maximum is ${String(FEED_LIST_MAX)} (feed_list_max, see /api/v1/limits)`;
-    throw new Problem('too-large', { detail: `The list has ${String(count)} ${plural}; ${limit}.` });
-  }
   return { items: parsedElements(list, pointer), count };
 }
 

@@ -2,7 +2,15 @@
  * feeds: the building blocks of a feed: reading and writing typed objects.
  * Imports json, filter, platform, database, http, usage, audit, access, jobs, store, objects.
  */
-export { FEED_LIST_MAX, itemsOf, type Parsed, parseEach, readItem, type InputItem } from './feed-input.js';
+export {
+  FEED_LIST_MAX,
+  feedListLimit,
+  itemsOf,
+  type Parsed,
+  parseEach,
+  readItem,
+  type InputItem,
+} from './feed-input.js';
 export { dailyBatchId, contentId } from './feed-id.js';
 export { FeedOperations, type FeedInput, type FeedStages } from './feed-operations.js';
 export { type FeedList, FeedReader } from './feed-reader.js';

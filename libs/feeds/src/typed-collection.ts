@@ -1,7 +1,15 @@
 import { isObject, pointerPart } from '#json';
 import { findList, ValidationErrors, Problem, type JsonBody, type JsonList } from '#http';
 import type { ObjectRow } from '#store';
-import { itemsOf, parseEach, readItem, type InputItem, type InputItems, type Parsed } from './feed-input.js';
+import {
+  feedListLimit,
+  itemsOf,
+  parseEach,
+  readItem,
+  type InputItem,
+  type InputItems,
+  type Parsed,
+} from './feed-input.js';
 
 /** Typed items that are the objects of one batch. Clients may choose their ids, and send them one by one or as a file. */
 export interface TypedCollection {
@@ -38,7 +46,7 @@ export async function parseItems(
   limitBytes: number,
 ): Promise<{ items: CollectionItem[]; list: JsonList | null }> {
   const { name } = collection;
-  const list = await findList(body, name);
+  const list = await findList(body, name, feedListLimit(name));
   const item = readItem(list === null ? body : list.rest);
   if (!isObject(item.value) || !Object.hasOwn(item.value, name)) {
     return { items: await parseAll(collection, { items: [item], count: 1 }, limitBytes), list };

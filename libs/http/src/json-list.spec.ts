@@ -6,8 +6,9 @@ import { Problem } from './problems.js';
 
 const MIB = 1024 ** 2;
 
-const find = (text: string, member: string | null = 'list'): Promise<JsonList | null> =>
-  findList(new JsonBody(Buffer.from(text), Infinity), member);
+const NO_LIMIT = { max: Infinity, name: 'LIMIT', plural: 'elements' };
+const find = (text: string, member: string | null = 'list', limit = NO_LIMIT): Promise<JsonList | null> =>
+  findList(new JsonBody(Buffer.from(text), Infinity), member, limit);
 const valuesOf = (list: JsonList): unknown[] =>
   list.chunks.flatMap((chunk) => JSON.parse(`[${list.textOf(chunk)}]`) as unknown[]);
 
@@ -85,6 +86,14 @@ describe('the list of a body', () => {
 describe('a body over 1 MiB', () => {
   it('may have a list of any size', async () => {
     expect((await found(`{"list":${listOf(3 * MIB)},"a":1}`)).count).toBe((3 * MIB) / 4 + 1);
+  });
+
+  it('is not read beyond the largest number of elements', async () => {
+    const limit = { max: 3, name: 'LIST_MAX', plural: 'elements' };
+    const body = (elements: string): string => `{"list":[${elements}`;
+    expect((await find(body('1,2,3]}'), 'list', limit))?.count).toBe(3);
+    const invalid = body(`1,2,3,4,${'x'.repeat(3 * MIB)}`);
+    await expect(find(invalid, 'list', limit)).rejects.toThrow(/more than 3 elements.*LIST_MAX/);
   });
 
   it('may have no element over object_limit_bytes, in bytes', async () => {

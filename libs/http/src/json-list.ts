@@ -78,6 +78,15 @@ export class JsonList {
   }
 }
 
+/** How many elements a list may have. */
+export interface ListLimit {
+  max: number;
+  /** The setting, or the member of /api/v1/limits. */
+  name: string;
+  /** The plural of the elements' name, for the error. */
+  plural: string;
+}
+
 interface FoundList {
   /** Index of the bracket that opens it. */
   start: number;
@@ -91,15 +100,17 @@ interface FoundList {
  * Finds the list of a body without parsing it, so that it can be parsed in chunks. A body of any size is scanned with yields to
  * the event loop, and no part of it that is parsed at once is large.
  * @param member the name of the member of the body that is the list; null for a body that is a list itself
+ * @param limit the search ends at the first element beyond it
  * @returns the list; where it is a member, the caller has to parse its `rest`. Null where the body has no such list; it is then
  *   small enough to be read whole
- * @throws Problem malformed-request; too-large for an element over object_limit_bytes, and for a body that is large without a list
+ * @throws Problem malformed-request; too-large for too many elements, for an element over object_limit_bytes, and for a body that
+ *   is large without a list
  */
-export async function findList(body: JsonBody, member: string | null): Promise<JsonList | null> {
+export async function findList(body: JsonBody, member: string | null, limit: ListLimit): Promise<JsonList | null> {
   const { bytes } = body;
   body.requireUtf8();
   try {
-    const scanner = new ListScanner(bytes, member);
+    const scanner = new ListScanner(bytes, member, limit);
     const found = await scanner.find();
     if (found !== null) {
       scanner.requireShortRest(bytes.length - (found.end - found.start));
@@ -122,6 +133,7 @@ class ListScanner {
   constructor(
     private readonly bytes: Buffer,
     private readonly member: string | null,
+    private readonly limit: ListLimit,
   ) {
     this.restMax = bytes.length <= WHOLE_BYTES_MAX ? bytes.length : REST_BYTES_MAX;
   }
@@ -179,6 +191,7 @@ class ListScanner {
     let chunkStart = i;
     let elements = 0;
     for (;;) {
+      if (count === this.limit.max) throw tooManyElements(this.limit);
       const end = endOfValueBytes(bytes, i, WHOLE_BYTES_MAX);
       if (end === TOO_LONG) {
         throw new Problem('too-large', {
@@ -215,6 +228,12 @@ class ListScanner {
 function isName(token: string, name: string): boolean {
   if (token.length === name.length + 2) return token === `"${name}"`;
   return token.length > name.length && token.includes('\\') && JSON.parse(token) === name;
+}
+
+function tooManyElements({ max, name, plural }: ListLimit): Problem {
+  return new Problem('too-large', {
+    detail: `The list has more than ${String(max)} ${plural}, the maximum (${name}, see /api/v1/limits).`,
+  });
 }
 
 function restTooLarge(member: string | null): Problem {

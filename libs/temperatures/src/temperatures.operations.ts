@@ -4,6 +4,7 @@ import { findList, validateDto } from '#http';
 import { toUtc, utcFromMicros } from '#platform';
 import {
   dailyBatchId,
+  feedListLimit,
   itemsOf,
   parseEach,
   readItem,
@@ -27,7 +28,7 @@ export async function parseReadings(request: WriteRequest): Promise<ReadingsInpu
   const { receivedAtMicros, requestSeq } = request;
   const room = roomOf({ building: pathParam(request, 'building'), room: pathParam(request, 'room') });
   const body = jsonBody(request);
-  const list = await findList(body, null);
+  const list = await findList(body, null, feedListLimit('readings'));
   const input = list === null ? { items: [readItem(body)], count: 1 } : itemsOf(list, '', 'readings');
   let single: Reading | undefined;
   const objects = await parseEach(input, (item, index) => {
