@@ -23,6 +23,11 @@ const OPERATORS = 0;
 const WAIT_MS = 10_000;
 const WAITING_PER_PROJECT = 1_000;
 const WAITING_TOTAL = 4_000;
+/**
+ * Requests that take longer than this on average are slow: the processors limit them, not the number of their connections.
+ * Reads of single objects and their writes take 1 to 20 ms, also on a busy server.
+ */
+const SLOW_MS = 50;
 /** How often deadlines are checked. One timer for all requests costs less than a timer for each. */
 const DEADLINE_STEP_MS = 50;
 
@@ -35,7 +40,7 @@ export const Queries = createParamDecorator((_: unknown, context: ExecutionConte
 
 /**
  * Admits requests that use the database. Two thirds of the connections are for requests, at most half of these for one project
- * unless it is alone; projects that wait take turns. The rest is for streams, large batches that are being read, jobs and
+ * unless it is alone, and a sixth for one whose requests are slow; projects that wait take turns. The rest is for streams, large batches that are being read, jobs and
  * housekeeping, which have limits of their own. A streamed body takes no slot, because its client may be slow; a request that
  * writes or reads a large batch gives its slot back before it waits for one of those limits.
  *
@@ -44,7 +49,7 @@ export const Queries = createParamDecorator((_: unknown, context: ExecutionConte
  */
 export class RequestSlots {
   private readonly slots: ProjectSlots;
-  /** The reads that run, in the order of their deadlines. */
+  /** The reads that run, in the order in which they began. */
   private readonly reads = new Set<Admission>();
   private timer: NodeJS.Timeout | undefined;
 
@@ -58,6 +63,7 @@ export class RequestSlots {
       perProject: Math.floor(total / 2),
       // A project that is alone leaves two for the first requests of another one.
       alone: Math.max(Math.floor(total / 2), total - 2),
+      slow: { averageMs: SLOW_MS, slots: Math.max(1, Math.floor(total / 6)) },
       waitMs: WAIT_MS,
       waitingPerProject: WAITING_PER_PROJECT,
       waitingTotal: WAITING_TOTAL,
@@ -130,7 +136,6 @@ export class RequestSlots {
 
   private beginRead(request: FastifyRequest, admission: Admission, scope: QueryScope): void {
     request.queries = this.database.within(scope);
-    admission.deadline = performance.now() + this.config.queryTimeoutMs;
     this.reads.add(admission);
     this.timer ??= setInterval(() => {
       this.cancelLate();
@@ -141,7 +146,7 @@ export class RequestSlots {
     if (admission.hasEnded) return;
     admission.hasEnded = true;
     if (admission.scope !== null) this.reads.delete(admission);
-    this.slots.release(admission.projectId);
+    this.slots.release(admission.projectId, performance.now() - admission.beganAtMs);
   }
 
   private cancelLate(): void {
@@ -150,9 +155,9 @@ export class RequestSlots {
       this.timer = undefined;
       return;
     }
-    const now = performance.now();
+    const beganBefore = performance.now() - this.config.queryTimeoutMs;
     for (const read of this.reads) {
-      if (read.deadline > now) return;
+      if (read.beganAtMs > beganBefore) return;
       this.reads.delete(read);
       read.scope?.cancel(new QueryTimeoutError(this.config.queryTimeoutMs));
     }
@@ -170,8 +175,7 @@ function sharesConnection({ routeOptions, headers }: FastifyRequest): boolean {
 /** A request that has a slot. */
 class Admission {
   hasEnded = false;
-  /** By `performance.now()`; of a read only. */
-  deadline = 0;
+  readonly beganAtMs = performance.now();
 
   /** @param scope the queries of a read; null for a write */
   constructor(

@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { ProjectSlots } from './project-slots.js';
 
 /** Longer than any test runs. */
@@ -24,6 +24,10 @@ function wait(
   );
 }
 
+afterEach(() => {
+  jest.useRealTimers();
+});
+
 describe('ProjectSlots', () => {
   it('gives one project no more than its share, and another project what is left', async () => {
     const slots = new ProjectSlots({ total: 3, perProject: 2, waitMs: LONG_MS });
@@ -44,9 +48,43 @@ describe('ProjectSlots', () => {
     expect([2, 2, 2].map((project) => slots.tryTake(project))).toEqual([true, true, false]);
     wait(slots, 1, order);
     wait(slots, 2, order);
-    slots.release(1);
-    slots.release(1);
+    slots.release(1, 0);
+    slots.release(1, 0);
     expect(order).toEqual(['project 2', 'project 1']);
+  });
+
+  it('takes a project for alone a second after the last request of another one', () => {
+    jest.useFakeTimers({ now: 0 });
+    const slots = new ProjectSlots({ total: 4, perProject: 1, alone: 2 });
+    expect([2, 1].map((project) => slots.tryTake(project))).toEqual([true, true]);
+    slots.release(2, 0);
+    jest.advanceTimersByTime(1_000);
+    expect(slots.tryTake(1)).toBe(false);
+    jest.advanceTimersByTime(1);
+    expect(slots.tryTake(1)).toBe(true);
+  });
+
+  it('gives a project whose work takes long on average fewer slots, while another one has work', () => {
+    jest.useFakeTimers({ now: 0 });
+    const slots = new ProjectSlots({ total: 9, perProject: 3, alone: 4, slow: { averageMs: 50, slots: 1 } });
+    const takeTwo = (project: number): boolean[] => [slots.tryTake(project), slots.tryTake(project)];
+    const giveBack = (project: number, heldMs: number[]): void => {
+      for (const ms of heldMs) slots.release(project, ms);
+    };
+    expect(takeTwo(1)).toEqual([true, true]);
+    giveBack(1, [80, 80]);
+    expect(takeTwo(2)).toEqual([true, true]);
+    expect(takeTwo(1)).toEqual([true, false]);
+    giveBack(1, [0]);
+    // The average is 60 ms, then 45.
+    expect(takeTwo(1)).toEqual([true, false]);
+    giveBack(1, [0]);
+    expect(takeTwo(1)).toEqual([true, true]);
+    giveBack(1, [80, 80]);
+    giveBack(2, [0, 0]);
+    expect(takeTwo(1)).toEqual([true, false]);
+    jest.advanceTimersByTime(1_001);
+    expect(slots.tryTake(1)).toBe(true);
   });
 
   it('serves the projects that wait by turns, whatever the number of their waiters', () => {
@@ -54,7 +92,7 @@ describe('ProjectSlots', () => {
     const order: string[] = [];
     expect(slots.tryTake(1)).toBe(true);
     for (const projectId of [1, 1, 1, 2, 3, 2]) wait(slots, projectId, order);
-    for (const projectId of [1, 1, 2, 3, 1, 2]) slots.release(projectId);
+    for (const projectId of [1, 1, 2, 3, 1, 2]) slots.release(projectId, 0);
     expect(order).toEqual(['project 1', 'project 2', 'project 3', 'project 1', 'project 2', 'project 1']);
   });
 
@@ -63,7 +101,7 @@ describe('ProjectSlots', () => {
     const order: string[] = [];
     slots.tryTake(1);
     for (const name of ['first', 'second', 'third']) wait(slots, 1, order, name);
-    for (let i = 0; i < 3; i++) slots.release(1);
+    for (let i = 0; i < 3; i++) slots.release(1, 0);
     expect(order).toEqual(['first', 'second', 'third']);
   });
 
@@ -73,9 +111,9 @@ describe('ProjectSlots', () => {
     slots.tryTake(1);
     slots.tryTake(2);
     for (const projectId of [1, 3]) wait(slots, projectId, order);
-    slots.release(2);
+    slots.release(2, 0);
     expect(order).toEqual(['project 3']);
-    slots.release(1);
+    slots.release(1, 0);
     expect(order).toEqual(['project 3', 'project 1']);
   });
 
@@ -85,10 +123,10 @@ describe('ProjectSlots', () => {
     slots.tryTake(1);
     for (const projectId of [1, 1, 2, 3]) wait(slots, projectId, order);
     expect(order).toEqual(['project 1: queue full', 'project 3: queue full']);
-    slots.release(1);
+    slots.release(1, 0);
     wait(slots, 3, order);
-    slots.release(1);
-    slots.release(2);
+    slots.release(1, 0);
+    slots.release(2, 0);
     expect(order.slice(2)).toEqual(['project 1', 'project 2', 'project 3']);
   });
 
@@ -100,7 +138,7 @@ describe('ProjectSlots', () => {
     wait(slots, 3, order);
     leave?.();
     leave?.();
-    slots.release(1);
+    slots.release(1, 0);
     expect(order).toEqual(['project 3']);
   });
 

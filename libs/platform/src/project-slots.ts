@@ -3,14 +3,26 @@ interface Limits {
   total?: number;
   /** Slots in use at a time by one project, while other projects use or want some. */
   perProject: number;
-  /** Slots in use at a time by a project while no other one uses or wants any; default `perProject`. */
+  /** Slots in use at a time by a project while no other one has work; default `perProject`. */
   alone?: number;
+  /**
+   * Slots in use at a time by a project whose work holds one for longer than `averageMs` on average, while other projects have
+   * work; default `perProject`. Such work is limited by the processors, which it takes from the work of the other projects.
+   */
+  slow?: { averageMs: number; slots: number };
   /** How long work waits for a slot; default without limit. */
   waitMs?: number;
   /** Work that may wait at a time, of one project and of all; default unlimited. */
   waitingPerProject?: number;
   waitingTotal?: number;
 }
+
+/** After its last request for a slot, a project counts as one that has work for this long. */
+const RECENT_MS = 1_000;
+/** The weight of the latest work in the average of a project. */
+const LATEST_WEIGHT = 0.25;
+/** Projects whose average is known; further ones replace those that were added first. */
+const AVERAGES_MAX = 10_000;
 
 /** Why work got no slot. */
 export type SlotRejection = 'timeout' | 'queue full';
@@ -22,20 +34,25 @@ interface Waiter {
 
 /**
  * Slots for work that holds a scarce resource, such as a connection: at most `total` at a time, and at most `perProject` for
- * one project, or `alone` where no other project has work. Free slots go to the projects that wait by turns, whatever the
- * number of their waiters; those of one project are served in order.
+ * one project, or `alone` where no other project has work, or `slow` for one whose work takes long. Free slots go to the projects
+ * that wait by turns, whatever the number of their waiters; those of one project are served in order.
  */
 export class ProjectSlots {
   private readonly usedByProject = new Map<number, number>();
   /** The projects that wait, the next one to be served first. */
   private readonly queues = new Map<number, Set<Waiter>>();
+  private readonly averageMs = new Map<number, number>();
   private used = 0;
   private waiting = 0;
+  /** The last two projects that requested a slot, and when. */
+  private latest = { projectId: -1, atMs: -Infinity };
+  private latestOther = this.latest;
 
   constructor(private readonly limits: Readonly<Limits>) {}
 
   /** Takes a slot if one is free now, to be given back by `release`. */
   tryTake(projectId: number): boolean {
+    this.note(projectId);
     if (!this.hasSlotFor(projectId)) return false;
     this.take(projectId);
     return true;
@@ -68,8 +85,12 @@ export class ProjectSlots {
     return leave;
   }
 
-  /** Gives a slot back, and serves those that wait. */
-  release(projectId: number): void {
+  /**
+   * Gives a slot back, and serves those that wait.
+   * @param heldMs how long it was held
+   */
+  release(projectId: number, heldMs: number): void {
+    this.addToAverage(projectId, heldMs);
     this.used--;
     const left = (this.usedByProject.get(projectId) ?? 0) - 1;
     if (left > 0) this.usedByProject.set(projectId, left);
@@ -79,15 +100,18 @@ export class ProjectSlots {
 
   /** Resolves with a function that frees the slot, to be called once; with null when there is none in time. */
   acquire(projectId: number): Promise<(() => void) | null> {
-    const release = (): void => {
-      this.release(projectId);
+    const taken = (): (() => void) => {
+      const sinceMs = performance.now();
+      return () => {
+        this.release(projectId, performance.now() - sinceMs);
+      };
     };
-    if (this.tryTake(projectId)) return Promise.resolve(release);
+    if (this.tryTake(projectId)) return Promise.resolve(taken());
     return new Promise((resolve) => {
       this.wait(
         projectId,
         () => {
-          resolve(release);
+          resolve(taken());
         },
         () => {
           resolve(null);
@@ -130,14 +154,41 @@ export class ProjectSlots {
   }
 
   private hasSlotFor(projectId: number): boolean {
-    const { total = Infinity, perProject, alone = perProject } = this.limits;
-    const own = this.usedByProject.get(projectId) ?? 0;
-    if (this.used >= total) return false;
-    return own < perProject || (own < alone && own === this.used && !this.isWaitedForByOthers(projectId));
+    if (this.used >= (this.limits.total ?? Infinity)) return false;
+    return (this.usedByProject.get(projectId) ?? 0) < this.slotsOf(projectId);
   }
 
-  private isWaitedForByOthers(projectId: number): boolean {
-    return this.queues.size > (this.queues.has(projectId) ? 1 : 0);
+  private slotsOf(projectId: number): number {
+    const { perProject, alone = perProject, slow } = this.limits;
+    if (this.isAlone(projectId)) return alone;
+    return slow !== undefined && (this.averageMs.get(projectId) ?? 0) > slow.averageMs ? slow.slots : perProject;
+  }
+
+  private isAlone(projectId: number): boolean {
+    if ((this.usedByProject.get(projectId) ?? 0) < this.used) return false;
+    if (this.queues.size > (this.queues.has(projectId) ? 1 : 0)) return false;
+    const other = this.latest.projectId === projectId ? this.latestOther : this.latest;
+    return performance.now() - other.atMs > RECENT_MS;
+  }
+
+  private note(projectId: number): void {
+    if (this.latest.projectId !== projectId) {
+      this.latestOther = this.latest;
+      this.latest = { projectId, atMs: 0 };
+    }
+    this.latest.atMs = performance.now();
+  }
+
+  private addToAverage(projectId: number, heldMs: number): void {
+    if (this.limits.slow === undefined) return;
+    const average = this.averageMs.get(projectId);
+    if (average === undefined && this.averageMs.size >= AVERAGES_MAX) {
+      for (const first of this.averageMs.keys()) {
+        this.averageMs.delete(first);
+        break;
+      }
+    }
+    this.averageMs.set(projectId, average === undefined ? heldMs : average + (heldMs - average) * LATEST_WEIGHT);
   }
 
   private take(projectId: number): void {
