@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -17,6 +17,14 @@ export async function killPostgres(dataDir: string, what: 'all' | 'postmaster' |
   if (what === 'backend' && backend !== undefined) kill(backend.pid, 'SIGKILL');
   if (what !== 'backend') kill(postmaster, 'SIGKILL');
   if (what === 'all') for (const { pid } of children) kill(pid, 'SIGKILL');
+}
+
+/** Sends a signal to all processes of PostgreSQL: SIGSTOP suspends them, SIGCONT resumes them. */
+export async function signalPostgres(dataDir: string, signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
+  const postmaster = await findPostmaster(dataDir);
+  if (postmaster === null) throw new Error('PostgreSQL does not run');
+  kill(postmaster, signal);
+  for (const { pid } of await childrenOf(postmaster)) kill(pid, signal);
 }
 
 /** Stops a PostgreSQL that is still running, and waits until it has stopped. */
@@ -58,6 +66,19 @@ async function childrenOf(parent: number): Promise<{ pid: number; title: string 
 
 /** Returns the resident memory of a process in bytes. */
 export async function residentBytes(pid: number): Promise<number> {
+  return statusBytes(pid, 'VmRSS');
+}
+
+/** Returns the largest resident memory of a process since its start or the last reset, in bytes. */
+export async function peakResidentBytes(pid: number): Promise<number> {
+  return statusBytes(pid, 'VmHWM');
+}
+
+export async function resetPeakResidentBytes(pid: number): Promise<void> {
+  await writeFile(`/proc/${String(pid)}/clear_refs`, '5');
+}
+
+async function statusBytes(pid: number, field: string): Promise<number> {
   const status = await readFile(`/proc/${String(pid)}/status`, 'utf8');
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
+  return Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1]) * 1024;
 }

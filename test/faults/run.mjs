@@ -1,7 +1,7 @@
 /**
  * Runs the long fault tests: `npm run test:faults -- --rounds 100 --seed 7`. Each round kills the server, the worker and
- * PostgreSQL once; the other tests run once, with their real times. The same seed gives the same order and times of kills.
- * A round takes about 15 seconds.
+ * PostgreSQL once; the other tests run once, with their real times and amounts. The same seed gives the same order and times of
+ * kills. A round takes about 15 seconds, the floods take about 8 minutes.
  */
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
@@ -18,7 +18,8 @@ for (const [name, value] of Object.entries(values)) {
   process.exit(2);
 }
 const flags = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
+const SPECS = ['test/faults', ...['floods', 'full-disk', 'embedded-database'].map((name) => `test/security/${name}`)];
 // Sequential, because the specs measure times and memory.
-const args = [...flags, 'node_modules/jest/bin/jest.js', 'test/faults', '--runInBand', '--verbose'];
+const args = [...flags, 'node_modules/jest/bin/jest.js', ...SPECS, '--runInBand', '--verbose'];
 const env = { ...process.env, FAULT_ROUNDS: values.rounds, FAULT_SEED: values.seed };
 spawn(process.execPath, args, { env, stdio: 'inherit' }).once('exit', (code) => process.exit(code ?? 1));

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PostgresAddress } from '#database';
 
@@ -12,6 +12,7 @@ export async function addressOfEmbedded(
 }
 
 async function passwordOf(dataDir: string, user: string): Promise<string> {
-  const [, password = ''] = new RegExp(`:${user}:(.+)`).exec(await readFile(`${dataDir}.pgpass`, 'utf8')) ?? [];
+  const [, password = ''] =
+    new RegExp(`:${user}:(.+)`).exec(await readFile(`${await realpath(dataDir)}.pgpass`, 'utf8')) ?? [];
   return password;
 }

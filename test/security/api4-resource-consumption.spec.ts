@@ -1,8 +1,8 @@
 /**
  * OWASP API4:2023, Unrestricted Resource Consumption. The attacker requests large pages and sends many parameters and headers.
  *
- * Most of this item has files of its own: connections, event-loop, idle-connections, queries, rate-limits and full-disk in this
- * folder; unread-bodies, encoded-bodies, slow-bodies and memory-budget in test/errors; test/jobs/turns.spec.ts and
+ * Most of this item has files of its own: floods, connections, event-loop, idle-connections, queries, rate-limits and full-disk in
+ * this folder; unread-bodies, encoded-bodies, slow-bodies and memory-budget in test/errors; test/jobs/turns.spec.ts and
  * test/usage/quotas.spec.ts.
  */
 import { afterAll, beforeAll, expect, it } from '@jest/globals';

@@ -1,9 +1,8 @@
-import { mkdir, rename, symlink } from 'node:fs/promises';
 import { request, type IncomingMessage } from 'node:http';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { ADMIN_KEY } from '../cli/stowage.js';
+import { Disk } from '../faults/disk.js';
 import type { Reply } from '../faults/http.js';
 import { Stack } from '../faults/stack.js';
 import { addressOfEmbedded } from '../harness/embedded.js';
@@ -12,36 +11,25 @@ import { waitFor } from '../jobs/jobs.js';
 const JSON_TYPE = { 'Content-Type': 'application/json' };
 
 let stack: Stack;
-/** The folder of the database's files, to which `data/postgres` is a link. */
-let files: string;
+let disk: Disk;
 
 beforeAll(async () => {
   stack = await Stack.create({ WORKER: 'separate' });
-  files = join(stack.folder, 'disk/postgres');
-  await mkdir(files, { recursive: true });
-  await mkdir(join(stack.folder, 'data'));
-  await symlink(files, stack.postgresDir);
+  disk = await Disk.create(stack);
   await stack.startServer();
 }, 60_000);
 afterAll(async () => {
-  await pointTo(files);
+  await disk.free();
   await stack.close();
 });
 
-/** Changes on which disk Stowage sees the database, whose files and socket stay where they are. */
-async function pointTo(folder: string): Promise<void> {
-  await symlink(folder, `${stack.postgresDir}.new`);
-  await rename(`${stack.postgresDir}.new`, stack.postgresDir);
-}
-
-/** /proc has no free space. */
 async function fillDisk(): Promise<void> {
-  await pointTo('/proc');
+  await disk.fill();
   await waitFor(async () => ((await postBatch('probe-full')).status === 507 ? true : undefined));
 }
 
 async function freeDisk(): Promise<void> {
-  await pointTo(files);
+  await disk.free();
   await waitFor(async () => ((await postBatch('probe-free')).status !== 507 ? true : undefined));
 }
 
@@ -77,7 +65,7 @@ async function countRows(table: string): Promise<number> {
 }
 
 async function sql(text: string): Promise<object[]> {
-  const client = new pg.Client({ ...(await addressOfEmbedded(files)), ssl: false });
+  const client = new pg.Client({ ...(await addressOfEmbedded(disk.files)), ssl: false });
   await client.connect();
   try {
     return (await client.query<object>(text)).rows;
