@@ -202,7 +202,8 @@ describe('a stream into an existing batch', () => {
   it('does not block changes to the batch while it is being sent', async () => {
     const { producer: key } = project.keys;
     expect((await put('busy', line('busy'))).status).toBe(201);
-    const socket = await begin('busy?on_conflict=skip', linesOf('more', 5_000).join(''));
+    // Over 1 MiB at once, so that it is written while it arrives.
+    const socket = await begin('busy?on_conflict=skip', linesOf('more', 50_000).join(''));
     try {
       await waitForOpen(1);
       const object = { batch_id: 'busy', object_id: 'beside a stream', data: [] };

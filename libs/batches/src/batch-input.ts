@@ -1,5 +1,5 @@
 import type { Actor } from '#audit';
-import { ValidationErrors, type Preconditions, type Role } from '#http';
+import { ValidationErrors, type Preconditions, type Role, type StreamSource } from '#http';
 import type { BatchObject } from './batch-object.js';
 
 /** Some consecutive objects of a batch, parsed and validated. */
@@ -9,17 +9,14 @@ export interface BatchChunk {
   errors: ValidationErrors;
   /** Number of objects that are not valid. */
   invalidObjects: number;
-  /** Whether no chunk follows; a stream does not know. */
+  /** Whether no chunk follows. */
   isLast: boolean;
 }
 
 /** The objects of a batch, in the order sent, parsed and validated while they are read. */
 export interface BatchInput {
-  /**
-   * `memory`: a JSON body, which can be read again. `stored`: the stream of a job, read once without waiting for a client.
-   * `client`: a stream that arrives as fast as its client sends.
-   */
-  readonly source: 'memory' | 'stored' | 'client';
+  /** `memory`: a JSON body, which can be read again. A stream is read once. */
+  readonly source: 'memory' | StreamSource;
   /** @throws Problem malformed-request or too-large; validation errors are part of the chunks */
   chunks(): Iterable<BatchChunk> | AsyncIterable<BatchChunk>;
   /** JSON Pointer to the object at a position. */

@@ -123,8 +123,8 @@ export class BatchWriter {
   }
 
   private acquireWriteSlot({ projectId, input }: BatchWrite): Promise<ReleaseSlot> | null {
-    if (input.source === 'memory') return this.slots.acquireForBatch(projectId);
-    return input.source === 'client' ? this.slots.acquireForStream(projectId) : null;
+    if (input.source === 'job') return null;
+    return input.source === 'client' ? this.slots.acquireForStream(projectId) : this.slots.acquireForBatch(projectId);
   }
 
   /** Stores a small batch in one statement; null where an id exists, or the project may be near its limit. */

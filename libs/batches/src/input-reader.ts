@@ -20,7 +20,7 @@ export class InputReader {
   /** The first chunk, until `next` returns its objects. */
   private first: BatchChunk | null = null;
   private isStarted = false;
-  /** Whether the last chunk has been read; a stream does not know. */
+  /** Whether the last chunk has been read. */
   private isAtEnd = false;
 
   private constructor(
@@ -40,7 +40,7 @@ export class InputReader {
     return reader;
   }
 
-  /** The objects of a batch of one chunk; null for a batch that has, or may have, more chunks. */
+  /** The objects of a batch of one chunk; null for a batch that has more chunks. */
   get onlyChunk(): BatchObject[] | null {
     return this.first?.isLast === true ? this.first.objects : null;
   }

@@ -21,7 +21,7 @@ function bodyOf(pieces: Iterable<string | Buffer>): { body: NdjsonBody; readCoun
       yield await Promise.resolve(Buffer.from(piece));
     }
   };
-  return { body: new NdjsonBody(bytes()), readCount: () => readCount };
+  return { body: new NdjsonBody(bytes(), 'client'), readCount: () => readCount };
 }
 
 const inputOf = (pieces: Iterable<string | Buffer>): BatchInput => parser.parseNdjson(bodyOf(pieces).body);
@@ -100,7 +100,7 @@ describe('a stream of lines', () => {
       yield Buffer.from(`${line('a')}\n`);
       throw await Promise.resolve(new Error('broken'));
     };
-    await expect(readAll(parser.parseNdjson(new NdjsonBody(bytes())))).rejects.toThrow('broken');
+    await expect(readAll(parser.parseNdjson(new NdjsonBody(bytes(), 'client')))).rejects.toThrow('broken');
   });
 });
 

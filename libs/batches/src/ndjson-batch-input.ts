@@ -1,4 +1,4 @@
-import { JsonBody, Problem, ValidationErrors, type NdjsonBody } from '#http';
+import { JsonBody, Problem, ValidationErrors, type NdjsonBody, type StreamSource } from '#http';
 import type { BatchChunk, BatchInput } from './batch-input.js';
 import { parseBatchObject } from './batch-object.js';
 
@@ -9,26 +9,26 @@ const CHUNK_LINES = 250;
 
 /** The objects of a stream of lines, in memory for one chunk. Lines count from 1, empty ones included. */
 export class NdjsonBatchInput implements BatchInput {
-  readonly source: 'stored' | 'client';
+  readonly source: StreamSource;
   readonly pointerTo = (position: number): string => `/lines/${String(position)}`;
 
   constructor(
     private readonly body: NdjsonBody,
     private readonly lineLimitBytes: number,
   ) {
-    this.source = body.isStored ? 'stored' : 'client';
+    this.source = body.source;
   }
 
   async *chunks(): AsyncGenerator<BatchChunk> {
     let lineNumber = 0;
-    for await (const lines of lineGroups(this.body.bytes, this.lineLimitBytes)) {
-      yield this.parse(lines, lineNumber + 1);
+    for await (const { lines, isLast } of lineGroups(this.body.bytes, this.lineLimitBytes)) {
+      yield this.parse(lines, lineNumber + 1, isLast);
       lineNumber += lines.length;
     }
   }
 
-  private parse(lines: readonly Buffer[], firstLine: number): BatchChunk {
-    const chunk: BatchChunk = { objects: [], errors: new ValidationErrors(), invalidObjects: 0, isLast: false };
+  private parse(lines: readonly Buffer[], firstLine: number, isLast: boolean): BatchChunk {
+    const chunk: BatchChunk = { objects: [], errors: new ValidationErrors(), invalidObjects: 0, isLast };
     for (const [index, line] of lines.entries()) {
       if (isBlank(line)) continue;
       const body = new JsonBody(line, { bytes: this.lineLimitBytes, name: 'object_limit_bytes' });
@@ -49,8 +49,15 @@ function isBlank(line: Buffer): boolean {
   return line.every((byte) => byte === 32 || byte === 9 || byte === 13);
 }
 
-/** Whole lines without their line ends, a chunk at a time. @throws Problem too-large for a line that exceeds the limit */
-async function* lineGroups(bytes: AsyncIterable<Buffer>, limitBytes: number): AsyncGenerator<Buffer[]> {
+/** Whole lines without their line ends. */
+interface LineGroup {
+  lines: Buffer[];
+  /** Whether the stream ends after them. */
+  isLast: boolean;
+}
+
+/** The lines of a stream, a chunk at a time, at least one chunk. @throws Problem too-large for a line that exceeds the limit */
+async function* lineGroups(bytes: AsyncIterable<Buffer>, limitBytes: number): AsyncGenerator<LineGroup> {
   let lines: Buffer[] = [];
   let size = 0;
   let before = 0;
@@ -74,7 +81,7 @@ async function* lineGroups(bytes: AsyncIterable<Buffer>, limitBytes: number): As
       openBytes = 0;
       start = end + 1;
       if (size >= CHUNK_BYTES || lines.length >= CHUNK_LINES) {
-        yield lines;
+        yield { lines, isLast: false };
         before += lines.length;
         lines = [];
         size = 0;
@@ -87,5 +94,5 @@ async function* lineGroups(bytes: AsyncIterable<Buffer>, limitBytes: number): As
     }
   }
   if (openBytes > 0) lines.push(Buffer.concat(open));
-  if (lines.length > 0) yield lines;
+  yield { lines, isLast: true };
 }

@@ -33,7 +33,7 @@ export class WriteSlots {
   }
 
   /**
-   * For a batch in memory. Batches get at most a third of the connections, those of one project `LARGE_BATCHES`; it waits as
+   * For a batch that has arrived. Batches get at most a third of the connections, those of one project `LARGE_BATCHES`; it waits as
    * long as it takes.
    */
   acquireForBatch(projectId: number): Promise<ReleaseSlot> {
@@ -41,7 +41,7 @@ export class WriteSlots {
   }
 
   /**
-   * For a stream, which holds its connection for as long as its client sends. Streams get at most half of the connections, and
+   * For a stream that arrives while it is written, and holds its connection for as long as its client sends. Streams get at most half of the connections, and
    * those of one project half of these.
    * @throws Problem unavailable where no slot is free within ten seconds
    */

@@ -30,7 +30,7 @@ export { InputPipe, readBody, requireBody } from './input.pipe.js';
 export type { BodyLimit } from './body-limit.js';
 export { invalidJson, isSyntaxError, JsonBody, MalformedJson, partErrors } from './json-body.js';
 export { findList, JsonList, type ListChunk, type ListLimit } from './json-list.js';
-export { NdjsonBody } from './ndjson-body.js';
+export { NdjsonBody, type StreamSource } from './ndjson-body.js';
 export { baseUrl, requestOrigin } from './origin.js';
 export {
   encodeCursor,

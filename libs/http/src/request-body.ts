@@ -54,7 +54,10 @@ export function prepareBodies(
       return;
     }
     if (mediaTypeOf(request) === NDJSON) {
-      done(null, new NdjsonBody(plainStream(payload)));
+      const stop = (error: Problem): void => {
+        payload.destroy(error);
+      };
+      done(null, new NdjsonBody(plainStream(payload), 'client', stop));
       return;
     }
     const limit = limitOf(request, limits);

@@ -51,7 +51,7 @@ async function createServer(): Promise<FastifyInstance> {
     done(null, new JsonBody(bytes as Buffer, 1000));
   });
   fastify.addContentTypeParser('application/x-ndjson', (_, payload, done) => {
-    done(null, new NdjsonBody(payload));
+    done(null, new NdjsonBody(payload, 'client'));
   });
   fastify.addHook('onRequest', (request, _reply, done) => {
     request.principal = {

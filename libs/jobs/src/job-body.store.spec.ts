@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { Config } from '#platform';
+import { ByteBudget, Config } from '#platform';
 import { NdjsonBody } from '#http';
 import { Logger } from '@nestjs/common';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
@@ -13,6 +13,7 @@ import { WorkerRegistry } from './worker-registry.js';
 
 const OPERATION = 'test.operation';
 const MIB = 1024 ** 2;
+const budget = new ByteBudget({ totalBytes: 16 * MIB, waitMs: 0, waitingPerProject: 0, waitingTotal: 0 });
 
 let db: TestDatabase;
 let jobs: JobStore;
@@ -32,7 +33,7 @@ beforeAll(async () => {
   places = new JobPlaces(db.database, maintenance);
   jobs = new JobStore(db.database, config);
   await jobs.onModuleInit();
-  bodies = new JobBodyStore(jobs, db.sequence, config);
+  bodies = new JobBodyStore(jobs, db.sequence, budget, config);
 });
 beforeEach(async () => {
   await db.sql('TRUNCATE jobs, job_parts, job_workers, graphile_worker._private_jobs');
@@ -51,6 +52,7 @@ function stream(breaks = false): NdjsonBody {
       if (breaks) throw new Error('the client has gone');
       yield Buffer.from('c');
     })(),
+    'client',
   );
 }
 
@@ -100,7 +102,7 @@ describe('the stored body of a job', () => {
   });
 
   it('can be empty', async () => {
-    await accept(new NdjsonBody(Readable.from([])));
+    await accept(new NdjsonBody(Readable.from([]), 'client'));
     expect(await read(await claim())).toBe('');
   });
 
@@ -124,7 +126,7 @@ describe('the stored body of a job', () => {
     const second = await bodies.save(
       key.projectId,
       first.jobId,
-      new NdjsonBody(Readable.from([Buffer.from('second')])),
+      new NdjsonBody(Readable.from([Buffer.from('second')]), 'client'),
     );
     expect(second).not.toEqual(first);
     await jobs.insert(db.database, newJob(first));

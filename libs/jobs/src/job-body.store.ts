@@ -1,13 +1,31 @@
-import { Config, ProjectSlots } from '#platform';
+import { ByteBudget, Config, ProjectSlots } from '#platform';
 import { JsonBody, NdjsonBody, type BodyLimit } from '#http';
 import { isUniqueViolation, Sequence } from '#database';
 import { Injectable } from '@nestjs/common';
 import { JobStore, type ClaimedJob, type JobKey } from './job.store.js';
+import { StreamReader, type Arrived } from './stream-reader.js';
 
-/** A stream is stored in parts of at least this size; one part is held in memory. */
+/** A stream is stored in parts of at least this size while there is memory for them. */
 const PART_BYTES = 1024 ** 2;
+/** Time in which the client has to send such a part. A stream that is slower, and one without memory, has parts of this size. */
+const PART_MS = 1_000;
+const SLOW_PART_BYTES = 64 * 1024;
 /** Parts of one project that are stored at a time; the request of a stream takes no slot of `RequestSlots`. */
 const PARTS_PER_PROJECT = 2;
+
+/** Consecutive bytes of a stream that are in memory. */
+export interface StreamPart extends Arrived {
+  /** Whether `PART_BYTES` arrived within `PART_MS`. */
+  isFast: boolean;
+  /** Releases the memory that is reserved for it. */
+  release: () => void;
+}
+
+/** A stream, or its beginning, that is stored in parts. */
+export interface StoredParts extends JobKey {
+  /** Number of parts. */
+  parts: number;
+}
 
 /** Stores and reads the bodies of jobs: a JSON body in one part, a stream in as many as it needs. */
 @Injectable()
@@ -17,6 +35,7 @@ export class JobBodyStore {
   constructor(
     private readonly jobs: JobStore,
     private readonly sequence: Sequence,
+    private readonly budget: ByteBudget,
     private readonly config: Config,
   ) {}
 
@@ -24,34 +43,69 @@ export class JobBodyStore {
    * Stores a stream before its job. Each part is committed on its own, so a slow client holds no database connection.
    * Parts without a job are deleted here when the stream breaks off, and by maintenance when the process dies.
    * @param jobId the number to store it under; another one is used where it exists
-   * @returns the number it is stored under
    */
-  async save(projectId: number, jobId: string, body: NdjsonBody): Promise<{ jobId: string; parts: number }> {
-    const key = { projectId, jobId };
-    let parts = 0;
+  async save(projectId: number, jobId: string, body: NdjsonBody): Promise<StoredParts> {
+    const stored: StoredParts = { projectId, jobId, parts: 0 };
+    const reader = new StreamReader(body.bytes);
     try {
-      for await (const bytes of partsOf(body.bytes)) {
-        const part = parts;
-        await this.slots.run(projectId, () =>
-          part === 0 ? this.saveFirstPart(key, bytes) : this.jobs.addPart(key, part, bytes),
-        );
-        parts++;
+      for (;;) {
+        const part = await this.readPart(projectId, reader);
+        try {
+          // An empty stream is one empty part.
+          if (part.sizeBytes > 0 || stored.parts === 0) await this.addPart(stored, part);
+        } finally {
+          part.release();
+        }
+        if (part.isEnd) return stored;
       }
     } catch (error) {
-      if (parts > 0) await this.jobs.deleteParts(key).catch(() => undefined);
+      await this.deleteParts(stored).catch(() => undefined);
       throw error;
     }
-    return { jobId: key.jobId, parts };
+  }
+
+  /**
+   * Reads the next part of a stream. While it waits for a slow client, at most `SLOW_PART_BYTES` are in memory, which the budget
+   * does not count.
+   */
+  async readPart(projectId: number, reader: StreamReader): Promise<StreamPart> {
+    const memory = this.budget.reserve(projectId, PART_BYTES);
+    try {
+      const part = await reader.fill(memory === null ? SLOW_PART_BYTES : PART_BYTES, PART_MS);
+      if (!part.isEnd && part.sizeBytes < SLOW_PART_BYTES) {
+        memory?.release();
+        const rest = await reader.fill(SLOW_PART_BYTES - part.sizeBytes);
+        part.chunks.push(...rest.chunks);
+        part.sizeBytes += rest.sizeBytes;
+        part.isEnd = rest.isEnd;
+      }
+      return { ...part, isFast: part.sizeBytes >= PART_BYTES, release: () => memory?.release() };
+    } catch (error) {
+      memory?.release();
+      throw error;
+    }
+  }
+
+  /** Stores the next part. The first one reserves a number: no two uploads write under the same one. */
+  async addPart(stored: StoredParts, { chunks }: Pick<StreamPart, 'chunks'>): Promise<void> {
+    const bytes = Buffer.concat(chunks);
+    await this.slots.run(stored.projectId, () =>
+      stored.parts === 0 ? this.saveFirstPart(stored, bytes) : this.jobs.addPart(stored, stored.parts, bytes),
+    );
+    stored.parts++;
+  }
+
+  async deleteParts(stored: StoredParts): Promise<void> {
+    if (stored.parts > 0) await this.jobs.deleteParts(stored);
   }
 
   /** @param limit of a JSON body; undefined for a stream and for jobs of earlier versions */
   open(key: JobKey, { media_type, parts, body }: ClaimedJob, limit?: BodyLimit): JsonBody | NdjsonBody {
-    if (media_type === 'application/x-ndjson') return new NdjsonBody(this.read(key, parts), true);
+    if (media_type === 'application/x-ndjson') return new NdjsonBody(this.readParts({ ...key, parts }), 'job');
     if (body === null) throw new Error(`the body of job ${key.jobId} is missing`);
     return new JsonBody(body, limit ?? this.config.limits.bodyLimitBytes);
   }
 
-  /** The first part reserves the number: no two uploads write under the same one. */
   private async saveFirstPart(key: JobKey, bytes: Buffer): Promise<void> {
     for (;;) {
       try {
@@ -65,35 +119,18 @@ export class JobBodyStore {
   }
 
   /**
-   * Ends early where another worker completes the job meanwhile, which deletes the parts; the receipt of this attempt then
+   * The bytes of the parts. Ends early where another worker completes the job meanwhile, which deletes the parts; the receipt of this attempt then
    * rolls it back.
    * @throws Error when a part is missing for any other reason, so that a damaged body is never stored as a short one
    */
-  private async *read(key: JobKey, count: number): AsyncGenerator<Buffer> {
-    for (let part = 0; part < count; part++) {
+  async *readParts({ parts, ...key }: StoredParts): AsyncGenerator<Buffer> {
+    for (let part = 0; part < parts; part++) {
       const bytes = await this.jobs.part(key, part);
       if (bytes === null) {
         if ((await this.jobs.statusOf(key)) === 'succeeded') return;
-        throw new Error(`part ${String(part)} of ${String(count)} of the body of job ${key.jobId} is missing`);
+        throw new Error(`part ${String(part)} of ${String(parts)} of the body of job ${key.jobId} is missing`);
       }
       yield bytes;
     }
   }
-}
-
-/** The chunks joined to parts; an empty stream is one empty part. */
-async function* partsOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  let pending: Buffer[] = [];
-  let sizeBytes = 0;
-  let isEmpty = true;
-  for await (const chunk of chunks) {
-    pending.push(chunk);
-    sizeBytes += chunk.length;
-    if (sizeBytes < PART_BYTES) continue;
-    yield Buffer.concat(pending);
-    isEmpty = false;
-    pending = [];
-    sizeBytes = 0;
-  }
-  if (sizeBytes > 0 || isEmpty) yield Buffer.concat(pending);
 }

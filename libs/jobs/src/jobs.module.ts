@@ -12,6 +12,7 @@ import { JobPlaces } from './job-places.js';
 import { JobBodyStore } from './job-body.store.js';
 import { Maintenance } from './maintenance.js';
 import { WorkerRegistry } from './worker-registry.js';
+import { StreamReceiver } from './stream-receiver.js';
 import { WriteOperations } from './write-operations.js';
 import { WriteService } from './write.service.js';
 
@@ -25,6 +26,11 @@ import { WriteService } from './write.service.js';
     WriteService,
     JobStore,
     JobBodyStore,
+    {
+      provide: StreamReceiver,
+      inject: [JobBodyStore],
+      useFactory: (bodies: JobBodyStore) => new StreamReceiver(bodies),
+    },
     JobNotifier,
     JobPlaces,
     JobExecutor,

@@ -10,6 +10,7 @@ import { JobNotifier } from './job-notifier.js';
 import { JobPlaces } from './job-places.js';
 import { JobStore, type NewJob } from './job.store.js';
 import { storedRequest } from './stored-request.js';
+import { StreamReceiver } from './stream-receiver.js';
 import type { Receipt, WriteOperation, WriteRequest, WriteResponse } from './write-operation.js';
 
 /** Attempts to store a job under an unused number. */
@@ -33,6 +34,7 @@ export class WriteService {
   constructor(
     private readonly jobs: JobStore,
     private readonly bodies: JobBodyStore,
+    private readonly streams: StreamReceiver,
     private readonly notifier: JobNotifier,
     private readonly places: JobPlaces,
     private readonly database: Database,
@@ -43,8 +45,24 @@ export class WriteService {
   /** Sets status and headers. @returns the text of the response @throws the errors of the operation, unless it runs later */
   async handle(operation: WriteOperation, http: HttpContext, options: WriteOptions = {}): Promise<string> {
     if (hasPreference(http.request.headers.prefer, 'respond-async')) return this.accept(operation, http, options);
-    const response = await operation.run(this.requestOf(http, options), http.request.receipt);
+    const request = this.requestOf(http, options);
+    const response = await this.run(operation, request, http.request.receipt);
     return send(response, http.reply);
+  }
+
+  private async run(
+    operation: WriteOperation,
+    request: WriteRequest,
+    receipt: Receipt | undefined,
+  ): Promise<WriteResponse> {
+    const { projectId, requestSeq, body } = request;
+    if (body instanceof JsonBody) return operation.run(request, receipt);
+    const received = await this.streams.receive(projectId, requestSeq, body);
+    try {
+      return await operation.run({ ...request, body: received.body }, receipt);
+    } finally {
+      await received.free();
+    }
   }
 
   /** Responds 202 with a job, whatever the client prefers, after the request is committed. */
