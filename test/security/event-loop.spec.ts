@@ -149,7 +149,7 @@ describe('other requests do not wait longer than for some parsing of 1 MiB while
 
   it('an Idempotency-Key with a large body', async () => {
     const reply = await post('/batches', batchOf('idem', fill('{},', LARGE)), { 'Idempotency-Key': 'one' });
-    await expectServed(reply, 400);
+    await expectServed(reply, 413);
   });
 
   it('a patch of 50,000 keys', async () => {
