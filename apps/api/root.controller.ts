@@ -48,6 +48,9 @@ export class LimitsDto {
   @ApiProperty({ description: 'The largest exact count without count=exact.', example: 1000 })
   count_cap: number;
 
+  @ApiProperty({ description: 'The time that the queries of a GET request may take, in milliseconds.', example: 10000 })
+  query_timeout_ms: number;
+
   @ApiProperty({ description: 'The largest JSON body, in bytes.', example: 67108864 })
   body_limit_bytes: number;
 
@@ -129,6 +132,7 @@ export class RootController {
       page_size_max: pageSizeMax,
       page_bytes_max: pageBytesMax,
       count_cap: countCap,
+      query_timeout_ms: this.config.database.queryTimeoutMs,
       body_limit_bytes: bodyLimitBytes,
       object_limit_bytes: Math.min(BODY_LIMITS.object_limit_bytes, bodyLimitBytes),
       management_limit_bytes: Math.min(BODY_LIMITS.management_limit_bytes, bodyLimitBytes),

@@ -13,6 +13,9 @@ import {
   preconditionsOf,
   Rules,
   ProjectId,
+  ApiPage,
+  Http,
+  type HttpContext,
 } from '#http';
 import { Config } from '#platform';
 import { Body, Controller, Get, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
@@ -52,14 +55,14 @@ export class DeviceController {
   @Get()
   @Rules({ roles: ['admin', 'analyst'], query: true })
   @ApiOperation({ summary: 'List the devices of the project, newest first' })
-  @ApiResult(200, DevicePageDto)
+  @ApiPage(DevicePageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listDevices(
     @ProjectId() projectId: number,
     @Query() query: PageQuery,
-    @Req() request: FastifyRequest,
+    @Http() http: HttpContext,
   ): Promise<object> {
-    const page = pageRequest(query, this.config.limits, fingerprintOf('devices', projectId), request);
+    const page = pageRequest(query, this.config, fingerprintOf('devices', projectId), http);
     const { slice, count } = await this.store.list(projectId, page);
     return pageBody(page, slice, count);
   }

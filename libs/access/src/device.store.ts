@@ -1,14 +1,5 @@
 import { Config } from '#platform';
-import {
-  Database,
-  timeOfSeq,
-  type Queryable,
-  countRows,
-  readSlice,
-  type Count,
-  type ListSql,
-  type Slice,
-} from '#database';
+import { Database, timeOfSeq, type Queryable, readPage, type Count, type ListSql, type Slice } from '#database';
 import type { PageRequest } from '#http';
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
@@ -57,12 +48,10 @@ export class DeviceStore {
       seq: 'seq',
       values: [projectId],
     };
-    const slice = await readSlice<DeviceEntity>(page.on ?? this.database, list, page);
+    const { countCap } = this.config.limits;
+    const { slice, count } = await readPage<DeviceEntity>(this.database, list, page, countCap);
     const items = slice.items.map((device) => ({ seq: device.seq, ...toDeviceDto(device) }));
-    return {
-      slice: { ...slice, items },
-      count: await countRows(page.on ?? this.database, list, page.count, this.config.limits.countCap),
-    };
+    return { slice: { ...slice, items }, count };
   }
 
   /** Keeps a device in its project until the end of the transaction. Returns whether the project has it. */

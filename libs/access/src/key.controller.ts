@@ -14,6 +14,9 @@ import {
   Rules,
   type Principal,
   CurrentPrincipal,
+  ApiPage,
+  Http,
+  type HttpContext,
 } from '#http';
 import { Config } from '#platform';
 import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
@@ -60,16 +63,16 @@ export class KeyController {
   @ApiOperation({
     summary: 'List the keys of a project, also expired and revoked ones, newest first, without the keys themselves',
   })
-  @ApiResult(200, KeyPageDto)
+  @ApiPage(KeyPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
   async listKeys(
     @CurrentPrincipal() principal: Principal,
     @Param('project_id') id: string,
     @Query() query: PageQuery,
-    @Req() request: FastifyRequest,
+    @Http() http: HttpContext,
   ): Promise<object> {
     const { project_id } = await this.projects.get(principal, id);
-    const page = pageRequest(query, this.config.limits, fingerprintOf('keys', project_id), request);
+    const page = pageRequest(query, this.config, fingerprintOf('keys', project_id), http);
     const { slice, count } = await this.store.list(project_id, page);
     return pageBody(page, slice, count);
   }

@@ -1,15 +1,5 @@
 import { Config } from '#platform';
-import {
-  Database,
-  isSeq,
-  timeOfSeq,
-  type Queryable,
-  countRows,
-  readSlice,
-  type Count,
-  type ListSql,
-  type Slice,
-} from '#database';
+import { Database, isSeq, timeOfSeq, type Queryable, readPage, type Count, type ListSql, type Slice } from '#database';
 import type { PageRequest, Role } from '#http';
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
@@ -241,12 +231,10 @@ export class KeyStore {
       seq: 'key_id',
       values: projectId === null ? [] : [projectId],
     };
-    const slice = await readSlice<KeyRow & { seq: string }>(page.on ?? this.database, list, page);
+    const { countCap } = this.config.limits;
+    const { slice, count } = await readPage<KeyRow & { seq: string }>(this.database, list, page, countCap);
     const items = slice.items.map((row) => ({ seq: row.seq, ...toKeyDto(row) }));
-    return {
-      slice: { ...slice, items },
-      count: await countRows(page.on ?? this.database, list, page.count, this.config.limits.countCap),
-    };
+    return { slice: { ...slice, items }, count };
   }
 
   /** Locks a key until the end of the transaction. Returns null for one that is unknown or of another project. */

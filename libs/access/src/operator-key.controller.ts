@@ -12,6 +12,9 @@ import {
   pageRequest,
   preconditionsOf,
   Rules,
+  ApiPage,
+  Http,
+  type HttpContext,
 } from '#http';
 import { Config } from '#platform';
 import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
@@ -40,10 +43,10 @@ export class OperatorKeyController {
   @ApiOperation({
     summary: 'List the operator keys, also expired and revoked ones, newest first, without the keys themselves',
   })
-  @ApiResult(200, KeyPageDto)
+  @ApiPage(KeyPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
-  async listOperatorKeys(@Query() query: PageQuery, @Req() request: FastifyRequest): Promise<object> {
-    const page = pageRequest(query, this.config.limits, fingerprintOf('operator keys'), request);
+  async listOperatorKeys(@Query() query: PageQuery, @Http() http: HttpContext): Promise<object> {
+    const page = pageRequest(query, this.config, fingerprintOf('operator keys'), http);
     const { slice, count } = await this.store.list(null, page);
     return pageBody(page, slice, count);
   }

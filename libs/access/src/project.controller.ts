@@ -14,6 +14,9 @@ import {
   Rules,
   type Principal,
   CurrentPrincipal,
+  ApiPage,
+  Http,
+  type HttpContext,
 } from '#http';
 import { Config } from '#platform';
 import { Body, Controller, Get, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
@@ -50,10 +53,10 @@ export class ProjectController {
   @Get()
   @Rules({ roles: ['operator'], query: true })
   @ApiOperation({ summary: 'List the projects, newest first' })
-  @ApiResult(200, ProjectPageDto)
+  @ApiPage(ProjectPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
-  async listProjects(@Query() query: PageQuery, @Req() request: FastifyRequest): Promise<object> {
-    const page = pageRequest(query, this.config.limits, fingerprintOf('projects'), request);
+  async listProjects(@Query() query: PageQuery, @Http() http: HttpContext): Promise<object> {
+    const page = pageRequest(query, this.config, fingerprintOf('projects'), http);
     const { slice, count } = await this.projects.list(page);
     return pageBody(page, slice, count);
   }

@@ -9,8 +9,7 @@ import {
   Sequence,
   timeOfSeq,
   type Queryable,
-  countRows,
-  readSlice,
+  readPage,
   type Count,
   type ListSql,
   type Slice,
@@ -161,12 +160,10 @@ export class ProjectService {
   async list(page: PageRequest): Promise<{ slice: Slice<ProjectDto & { seq: string }>; count: Count }> {
     const select = PROJECT_COLUMNS.join(', ');
     const list: ListSql = { select, from: 'projects', where: 'TRUE', seq: 'seq', values: [] };
-    const slice = await readSlice<ProjectRow>(page.on ?? this.database, list, page);
+    const { countCap } = this.config.limits;
+    const { slice, count } = await readPage<ProjectRow>(this.database, list, page, countCap);
     const items = slice.items.map((project) => ({ seq: project.seq, ...toProjectDto(project) }));
-    return {
-      slice: { ...slice, items },
-      count: await countRows(page.on ?? this.database, list, page.count, this.config.limits.countCap),
-    };
+    return { slice: { ...slice, items }, count };
   }
 }
 

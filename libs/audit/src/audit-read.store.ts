@@ -1,5 +1,5 @@
 import { Config } from '#platform';
-import { countRows, Database, readSlice, type Count, type ListSql, type Slice } from '#database';
+import { Database, readPage, type Count, type ListSql, type Slice } from '#database';
 import type { PageRequest } from '#http';
 import { Injectable } from '@nestjs/common';
 import type { AuditEntryDto } from './audit.dto.js';
@@ -41,13 +41,9 @@ export class AuditReadStore {
     options: AuditListOptions,
   ): Promise<{ slice: Slice<AuditEntryDto & { seq: string }>; count: Count }> {
     const list = listSql(projectId ?? INSTALLATION, filter, options);
-    const on = page.on ?? this.database;
-    const slice = await readSlice<EntryRow>(on, list, page);
+    const { slice, count } = await readPage<EntryRow>(this.database, list, page, this.config.limits.countCap);
     const items = slice.items.map((row) => ({ seq: row.seq, ...toEntryDto(row, options) }));
-    return {
-      slice: { ...slice, items },
-      count: await countRows(on, list, page.count, this.config.limits.countCap),
-    };
+    return { slice: { ...slice, items }, count };
   }
 }
 

@@ -1,7 +1,6 @@
 import {
   API,
   ApiProblems,
-  ApiResult,
   CurrentPrincipal,
   fingerprintOf,
   pageBody,
@@ -9,11 +8,13 @@ import {
   Problem,
   Rules,
   type Principal,
+  ApiPage,
+  Http,
+  type HttpContext,
 } from '#http';
 import { Config } from '#platform';
-import { Controller, Get, Query, Req } from '@nestjs/common';
+import { Controller, Get, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import type { FastifyRequest } from 'fastify';
 import { AuditPageDto, AuditQuery } from './audit.dto.js';
 import { AuditReadStore } from './audit-read.store.js';
 
@@ -32,18 +33,18 @@ export class AuditController {
     description:
       'An admin gets the entries of its project. An operator gets those of the installation, or with `project_id` those of a project, without the ids of its data.',
   })
-  @ApiResult(200, AuditPageDto)
+  @ApiPage(AuditPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
   async listAuditEntries(
     @CurrentPrincipal() principal: Principal,
     @Query() { project_id: sentId, action, key_id, target_type, target_id, from, until, ...query }: AuditQuery,
-    @Req() request: FastifyRequest,
+    @Http() http: HttpContext,
   ): Promise<object> {
     const projectId = projectOf(principal, sentId);
     const maySeeData = principal.role !== 'operator';
     const filter = { action, key_id, target_type, target_id, from, until };
     const fingerprint = fingerprintOf('audit', projectId, maySeeData, filter);
-    const page = pageRequest(query, this.config.limits, fingerprint, request);
+    const page = pageRequest(query, this.config, fingerprint, http);
     const { slice, count } = await this.store.list(projectId, filter, page, { maySeeData });
     return pageBody(page, slice, count);
   }

@@ -1,16 +1,7 @@
 import { conjunctsOf, filterSql, isEverything, type Filter } from '#filter';
 import { Config } from '#platform';
 import type { PageRequest } from '#http';
-import {
-  Database,
-  timeOfSeqSql,
-  type Queryable,
-  countRows,
-  readSlice,
-  type Count,
-  type ListSql,
-  type Slice,
-} from '#database';
+import { Database, timeOfSeqSql, type Queryable, readPage, type Count, type ListSql, type Slice } from '#database';
 import { Injectable } from '@nestjs/common';
 import {
   BATCH_COLUMNS,
@@ -86,10 +77,8 @@ export class BatchReadStore {
   ) {}
 
   /** A page of the batches that have a matching object, and their number. */
-  async list(projectId: number, filter: Filter, page: PageRequest): Promise<{ slice: Slice<BatchRow>; count: Count }> {
-    const list = listSql(projectId, filter);
-    const slice = await readSlice<BatchRow>(page.on ?? this.database, list, page);
-    return { slice, count: await countRows(page.on ?? this.database, list, page.count, this.config.limits.countCap) };
+  list(projectId: number, filter: Filter, page: PageRequest): Promise<{ slice: Slice<BatchRow>; count: Count }> {
+    return readPage(this.database, listSql(projectId, filter), page, this.config.limits.countCap);
   }
 
   /**

@@ -23,11 +23,11 @@ import {
   Rules,
   ProjectId,
   projectIdOf,
+  ApiPage,
 } from '#http';
 import { Config } from '#platform';
-import { Controller, Delete, Get, HttpCode, Param, Post, Put, Query, Req, Res } from '@nestjs/common';
+import { Controller, Delete, Get, HttpCode, Param, Post, Put, Query } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import type { FastifyReply, FastifyRequest } from 'fastify';
 import {
   BatchDto,
   BatchListQuery,
@@ -123,19 +123,18 @@ export class BatchController {
   @JsonHeader()
   @Rules({ roles: ['admin', 'analyst'], query: true })
   @ApiOperation({ summary: 'List the batches that contain a matching object, newest first' })
-  @ApiResult(200, BatchPageDto)
+  @ApiPage(BatchPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listBatches(
     @ProjectId() projectId: number,
     @Query() query: BatchListQuery,
-    @Req() request: FastifyRequest,
-    @Res({ passthrough: true }) reply: FastifyReply,
+    @Http() http: HttpContext,
   ): Promise<string | Readable> {
     const filter = filterOf(query);
-    const page = pageRequest(query, this.config.limits, fingerprintOf('batches', projectId, filter), request);
+    const page = pageRequest(query, this.config, fingerprintOf('batches', projectId, filter), http);
     const { slice, count } = await this.store.list(projectId, filter, page);
-    reply.itemCount = slice.items.length;
-    const base = baseUrl(request);
+    http.reply.itemCount = slice.items.length;
+    const base = baseUrl(http.request);
     if (query.include === undefined) {
       return pageText(
         page,
@@ -145,7 +144,7 @@ export class BatchController {
       );
     }
     const opening = pageHead(page, slice, count);
-    reply.header('ETag', etagOf(opening + slice.items.map((row) => row.revision).join()));
+    http.reply.header('ETag', etagOf(opening + slice.items.map((row) => row.revision).join()));
     return this.reader.streamPage(projectId, base, opening, slice.items);
   }
 

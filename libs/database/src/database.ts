@@ -168,7 +168,7 @@ export class Database implements Queryable {
       }
       this.pool.connect((error, client, release) => {
         if (client === undefined) {
-          reject(error ?? new Error('the pool gave no connection'));
+          reject(scope.failure ?? error ?? new Error('the pool gave no connection'));
           return;
         }
         // It may have been cancelled while this waited for a connection.

@@ -1,4 +1,5 @@
 import type { Queryable } from './database.js';
+import { QueryTimeoutError } from './query-scope.js';
 
 /** A position next to a row, in a list newest first or, with `oldestFirst`, oldest first. */
 export interface CursorPosition {
@@ -28,8 +29,21 @@ export interface Slice<T> {
 /** How to count a list; `capped` is exact up to a cap. */
 export type CountMode = 'exact' | 'estimated' | 'none' | 'capped';
 
-/** The number of rows of a list and its accuracy; null for the mode `none`. */
-export type Count = { count: number; count_is: 'exact' | 'at_least' | 'estimated' } | { count: null };
+/** A requested page of a list that is counted. */
+export interface CountedRange extends PageRange {
+  count: CountMode;
+  /** Runs the queries of the page, so that they end with the request. Default: the database. */
+  on?: Queryable | undefined;
+  /** Runs the queries of the count, which are cancelled when they take too long. Default: the database. */
+  countOn?: Queryable | undefined;
+}
+
+/**
+ * The number of rows of a list and its accuracy; null for the mode `none`. `count_reason` is present where the count was
+ * cancelled because it took too long.
+ */
+export type Count =
+  { count: number; count_is: 'exact' | 'at_least' | 'estimated'; count_reason?: string } | { count: null };
 
 /** No row has this sequence number: the page before it is the last one of a list newest first. */
 export const LAST_PAGE_SEQ = '0';
@@ -105,6 +119,46 @@ export async function readSlice<Row extends { seq: string; at?: string }>(
 ): Promise<Slice<Row>> {
   const { text, values } = pageSql(list, range);
   return toSlice(await on.query<Row>(text, values), range);
+}
+
+/** Reads one page of a list, then counts the list. */
+export async function readPage<Row extends { seq: string; at?: string }>(
+  database: Queryable,
+  list: ListSql,
+  page: CountedRange,
+  cap: number,
+): Promise<{ slice: Slice<Row>; count: Count }> {
+  const slice = await readSlice<Row>(page.on ?? database, list, page);
+  const counting = countRows(page.countOn ?? database, list, page.count, cap);
+  return { slice, count: await countOrMinimum(counting, countShownBy(page.position, slice)) };
+}
+
+/**
+ * The result of a count, or a lower bound where it was cancelled because it took too long: the page is complete without it.
+ * @param minimum rows that the list is known to have
+ */
+export async function countOrMinimum(counting: Promise<Count>, minimum: number): Promise<Count> {
+  try {
+    return await counting;
+  } catch (error) {
+    if (!(error instanceof QueryTimeoutError)) throw error;
+    const count_reason =
+      `Counting took longer than ${String(error.timeoutMs / 1000)} s and was cancelled. Use a narrower filter, or send ` +
+      'Prefer: wait=N to let it take N seconds, up to query_timeout_ms of /api/v1/limits.';
+    return { count: minimum, count_is: 'at_least', count_reason };
+  }
+}
+
+/**
+ * The number of rows that reading a page has shown: its own, those before a page with a number, and the row beyond it. The row
+ * that a cursor names is not counted, because it may have been deleted.
+ */
+export function countShownBy(
+  position: PagePosition,
+  { items, hasNext, hasPrevious }: Pick<Slice<unknown>, 'items' | 'hasNext' | 'hasPrevious'>,
+): number {
+  if (position.kind === 'offset') return items.length === 0 ? 0 : position.offset + items.length + Number(hasNext);
+  return items.length + Number(position.kind === 'after' ? hasNext : hasPrevious);
 }
 
 /** Counts a list. Counting takes 2 to 4 ms for 1,000 matches, so the default stops at the cap. */

@@ -87,6 +87,25 @@ describe('the queries of a scope', () => {
   });
 });
 
+describe('the queries of a child scope', () => {
+  it('are cancelled alone, and the queries of its parent go on', async () => {
+    const scope = new QueryScope();
+    const child = scope.child();
+    const counting = database.within(child).query(SLEEP);
+    child.cancel(new Error('of the child'));
+    await expect(counting).rejects.toThrow('of the child');
+    expect(await database.within(scope).query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+  });
+
+  it('are cancelled with its parent, also where the parent was cancelled before', async () => {
+    const scope = new QueryScope();
+    const counting = database.within(scope.child()).query(SLEEP);
+    scope.cancel(new Error('of the parent'));
+    await expect(counting).rejects.toThrow('of the parent');
+    await expect(database.within(scope.child()).query('SELECT 1')).rejects.toThrow('of the parent');
+  });
+});
+
 describe('the reserved connections', () => {
   it('work while all others are in use', async () => {
     const ends: (() => void)[] = [];

@@ -12,10 +12,14 @@ export class ClientGoneError extends Error {
   override name = 'ClientGoneError';
 }
 
+interface Cancellable {
+  cancel: (reason: Error) => void;
+}
+
 /** The queries of one request, which can be cancelled together; see `Database.within`. */
 export class QueryScope {
-  /** The statements that run now, mostly one. */
-  private readonly running: { cancel: () => void }[] = [];
+  /** The statements that run now, mostly one, and the child scopes. */
+  private readonly running: Cancellable[] = [];
   private reason: Error | undefined;
 
   /** Why the queries were cancelled; later ones fail with it. */
@@ -23,11 +27,19 @@ export class QueryScope {
     return this.reason;
   }
 
-  begin(statement: { cancel: () => void }): void {
+  /** Returns a scope that can be cancelled alone, and is cancelled with this one. */
+  child(): QueryScope {
+    const child = new QueryScope();
+    if (this.reason === undefined) this.running.push(child);
+    else child.cancel(this.reason);
+    return child;
+  }
+
+  begin(statement: Cancellable): void {
     this.running.push(statement);
   }
 
-  end(statement: { cancel: () => void }): void {
+  end(statement: Cancellable): void {
     const index = this.running.indexOf(statement);
     if (index !== -1) this.running.splice(index, 1);
   }
@@ -36,6 +48,6 @@ export class QueryScope {
   cancel(reason: Error): void {
     if (this.reason !== undefined) return;
     this.reason = reason;
-    for (const statement of this.running) statement.cancel();
+    for (const each of this.running) each.cancel(reason);
   }
 }

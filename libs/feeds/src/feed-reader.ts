@@ -1,6 +1,6 @@
 import type { Filter } from '#filter';
 import { EventLoopYield, Config } from '#platform';
-import type { Count, Slice } from '#database';
+import { countOrMinimum, countShownBy, type Count, type Slice } from '#database';
 import {
   fingerprintOf,
   linkHeader,
@@ -79,22 +79,21 @@ export class FeedReader {
   ) {}
 
   /** @throws Problem invalid-query; invalid-cursor */
-  async page<T>(list: FeedList<T>, query: PageQuery, { request, reply }: HttpContext): Promise<FeedPage<T>> {
-    const projectId = projectIdOf(request);
+  async page<T>(list: FeedList<T>, query: PageQuery, http: HttpContext): Promise<FeedPage<T>> {
+    const projectId = projectIdOf(http.request);
     const { scope, subject, filter, isUnpaged } = list;
-    const { limits } = this.config;
     const [name, ...rest] = scope;
     const unpaged = {
-      page_size: query.page_size ?? limits.pageSizeMax,
+      page_size: query.page_size ?? this.config.limits.pageSizeMax,
       cursor: query.cursor,
       count: 'none',
     } as PageQuery;
     const order = subject === undefined ? 'seq' : 'time';
     const page = pageRequest(
       isUnpaged ? unpaged : query,
-      limits,
+      this.config,
       fingerprintOf(name, projectId, ...rest),
-      request,
+      http,
       order,
     );
     const isFirst = isUnpaged && query.cursor === undefined;
@@ -108,8 +107,11 @@ export class FeedReader {
     const slice = { ...found.slice, hasPrevious: found.slice.hasPrevious && !isFirst };
     const count = async (): Promise<Count> =>
       found.count ??
-      (await this.observations.count(projectId, { ...list, subject: subject ?? '' }, page.count, page.on));
-    return new FeedPage(await readAll(slice.items, list), page, slice, count, reply);
+      (await countOrMinimum(
+        this.observations.count(projectId, { ...list, subject: subject ?? '' }, page.count, page.countOn),
+        countShownBy(page.position, found.slice),
+      ));
+    return new FeedPage(await readAll(slice.items, list), page, slice, count, http.reply);
   }
 
   /** Whether a list about a subject has any object. */

@@ -55,7 +55,7 @@ export class ObservationStore {
     return boundedSlice<Observation>(slice, page.position, pageBytesMax);
   }
 
-  /** Counts the list in the requested mode. */
+  /** Counts the list in the requested mode. @throws QueryTimeoutError where `on` cancels it */
   count(projectId: number, filter: ObservationFilter, mode: CountMode, on: Queryable = this.database): Promise<Count> {
     return countRows(on, listSql(projectId, filter), mode, this.config.limits.countCap);
   }

@@ -138,6 +138,6 @@ export class FirmwareController {
       authorize: () => this.devices.requireReadable(principal, deviceId),
       read: fromObject,
     };
-    return (await this.reader.page(list, query, http)).linked();
+    return (await this.reader.page(list, { ...query, count: 'none' }, http)).linked();
   }
 }

@@ -70,6 +70,8 @@ interface ResultOptions {
   etag?: boolean;
   /** The response has a Link to the next and previous page. */
   link?: boolean;
+  /** The response may have Preference-Applied. */
+  preference?: boolean;
 }
 
 const LOCATION = { description: 'The URL of the new resource.', schema: { type: 'string', format: 'uri' } } as const;
@@ -82,6 +84,10 @@ const LINK = {
   description: 'The next page and the previous one, by `rel` (RFC 8288).',
   schema: { type: 'string' },
 } as const;
+const PREFERENCE = {
+  description: 'The preference of `Prefer` that was applied (RFC 7240).',
+  schema: { type: 'string' },
+} as const;
 
 /** Documents a successful response. @param type in brackets for a list */
 export function ApiResult(status: number, type?: Type | [Type], options: ResultOptions = {}): MethodDecorator {
@@ -90,12 +96,22 @@ export function ApiResult(status: number, type?: Type | [Type], options: ResultO
     ...(options.location ? { Location: { ...LOCATION, required: or === undefined } } : {}),
     ...(options.etag ? { ETag: ETAG } : {}),
     ...(options.link ? { Link: LINK } : {}),
+    ...(options.preference ? { 'Preference-Applied': PREFERENCE } : {}),
   };
   if (or === undefined || type === undefined)
     return ApiResponse({ status, description, headers, ...(type === undefined ? {} : { type }) });
   if (Array.isArray(type)) throw new Error('a list with an alternative is not supported');
   const oneOf = [type, or].map((one) => ({ $ref: getSchemaPath(one) }));
   return applyDecorators(ApiExtraModels(type, or), ApiResponse({ status, description, headers, schema: { oneOf } }));
+}
+
+/** Documents a page of a list that is counted. */
+export function ApiPage(type: Type): MethodDecorator {
+  const description = '`wait=N` lets counting take N seconds instead of 2, up to query_timeout_ms of /api/v1/limits.';
+  return applyDecorators(
+    ApiHeader({ name: 'Prefer', required: false, description }),
+    ApiResult(200, type, { preference: true }),
+  );
 }
 
 /** Documents the problems of a handler, in addition to those that every route can have. */

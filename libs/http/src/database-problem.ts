@@ -44,8 +44,8 @@ export function databaseProblem(error: unknown): Problem | undefined {
   }
   if (error instanceof QueryTimeoutError) {
     const detail =
-      `The query was cancelled after ${String(error.timeoutMs)} ms (QUERY_TIMEOUT_MS). Use a narrower filter or a shorter time ` +
-      'span, count=none or count=capped, or pages by cursor; a retry is likely to time out as well.';
+      `The query was cancelled after ${String(error.timeoutMs)} ms (QUERY_TIMEOUT_MS). Use a narrower filter, a shorter time ` +
+      'span or pages by cursor; a retry is likely to time out as well.';
     return new Problem('unavailable', { detail, cause: error });
   }
   if (error instanceof ClientGoneError) {

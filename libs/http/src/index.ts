@@ -4,7 +4,7 @@
  */
 export { type ConnectionTimes } from './connection-limits.js';
 export { acceptsGzip, addVary, preferredType } from './accept.js';
-export { ApiPreconditions, ApiResult, JsonHeader, ProblemDto, ApiProblems } from './api-decorators.js';
+export { ApiPage, ApiPreconditions, ApiResult, JsonHeader, ProblemDto, ApiProblems } from './api-decorators.js';
 export { type DtoClass, DtoValidator, type NestedContext, isValidDto, validateDto } from './dto-validator.js';
 export { clientAddressOf } from './client-address.js';
 export { etagOf, etagOfJson } from './etag.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isLastPage, pageSql, toSlice, type CursorPosition } from '#database';
 import { Config, MICROS_END, timeOfMicros } from '#platform';
 import {
@@ -18,11 +18,12 @@ import {
 import { Problem } from './problems.js';
 
 const FINGERPRINT = fingerprintOf('things', 1);
-const { limits } = new Config({});
+const config = new Config({});
 
 /** The members of a request that pages use. */
 function requestOf(originalUrl: string): FastifyRequest {
-  return { protocol: 'http', host: 'server:8000', originalUrl, server: { publicUrl: null } } as FastifyRequest;
+  const request = { protocol: 'http', host: 'server:8000', originalUrl, server: { publicUrl: null }, queries: null };
+  return request as FastifyRequest;
 }
 
 /** The position of a link's cursor. */
@@ -31,7 +32,7 @@ function positionOf(link: string | null): CursorPosition {
 }
 
 function pageOf(query: PageQuery, originalUrl = '/things'): PageRequest {
-  return pageRequest(query, limits, FINGERPRINT, requestOf(originalUrl));
+  return pageRequest(query, config, FINGERPRINT, { request: requestOf(originalUrl), reply: {} as FastifyReply });
 }
 
 function problemOf(work: () => unknown): Problem {

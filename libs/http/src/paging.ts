@@ -1,20 +1,19 @@
 import { hash } from 'node:crypto';
 import { ApiProperty } from '@nestjs/swagger';
-import type { FastifyRequest } from 'fastify';
 import {
   isLastPage,
   LAST_PAGE_SEQ,
   type Count,
-  type CountMode,
+  type CountedRange,
   type CursorPosition,
   type PagePosition,
-  type PageRange,
-  type Queryable,
   type Slice,
 } from '#database';
 import { type Config, MICROS_END, microsOf, timeOfMicros } from '#platform';
 import { ChoiceField, IntegerParameter, TextField } from './fields.js';
+import type { HttpContext } from './http-context.js';
 import { requestUrl, type RequestUrl } from './origin.js';
+import { waitPreference } from './prefer.js';
 import { Problem, ValidationErrors } from './problems.js';
 
 const COUNT_MODES = ['exact', 'estimated', 'none'] as const;
@@ -46,7 +45,7 @@ export class PageQuery {
     optional: true,
     choices: COUNT_MODES,
     description:
-      'How to count all results: `exact`, `estimated` from a sample where counting would be slow, or `none`. Default: exact up to COUNT_CAP.',
+      'How to count all results: `exact`, `estimated` from a sample where counting would be slow, or `none`. Default: exact up to COUNT_CAP. A count that takes longer than 2 s is cancelled, see `count_reason` and `Prefer`.',
   })
   count?: (typeof COUNT_MODES)[number];
 }
@@ -54,6 +53,7 @@ export class PageQuery {
 export interface Page<T> {
   count: number | null;
   count_is?: string;
+  count_reason?: string;
   next: string | null;
   previous: string | null;
   results: T[];
@@ -77,6 +77,13 @@ export function pageOf<T>(result: new () => T): new () => Page<T> {
       example: 'exact',
     })
     count_is?: string;
+
+    @ApiProperty({
+      required: false,
+      description:
+        'Present where counting took too long and was cancelled: why, and what to do. `count_is` is `at_least` then.',
+    })
+    count_reason?: string;
 
     @ApiProperty({
       type: String,
@@ -107,13 +114,16 @@ interface SortKeys {
 }
 
 /** A requested page. */
-export interface PageRequest extends PageRange {
-  count: CountMode;
+export interface PageRequest extends CountedRange {
   fingerprint: string;
   url: RequestUrl;
-  /** Runs the queries of the page, so that they end with the request. Default: the database. */
-  on?: Queryable | undefined;
 }
+
+/**
+ * How long counting may take without `Prefer: wait`. At 2 to 4 ms per 1,000 matches, it counts 500,000 matches. A longer count
+ * would hold one of the connections that the requests of the project share.
+ */
+const COUNT_TIMEOUT_MS = 2_000;
 
 /** The longest path and query that a request may have. */
 export const URL_LENGTH_MAX = 32 * 1024;
@@ -127,6 +137,7 @@ export function urlTooLong(length: number): Problem {
 }
 
 /**
+ * Sets the header Preference-Applied where the count waits as long as the client prefers.
  * @param fingerprint see `fingerprintOf`
  * @param order the sort order of the list; cursors of a list ordered by time contain a time
  * @throws Problem invalid-query for a size that exceeds the limit, or a page number together with a cursor; invalid-cursor;
@@ -134,9 +145,9 @@ export function urlTooLong(length: number): Problem {
  */
 export function pageRequest(
   query: PageQuery,
-  limits: Config['limits'],
+  { limits, database }: Pick<Config, 'limits' | 'database'>,
   fingerprint: string,
-  request: FastifyRequest,
+  http: HttpContext,
   order: 'seq' | 'time' = 'seq',
 ): PageRequest {
   const size = query.page_size ?? limits.pageSize;
@@ -147,10 +158,23 @@ export function pageRequest(
     query.cursor === undefined
       ? { kind: 'offset', offset: ((query.page ?? 1) - 1) * size }
       : decodeCursor(query.cursor, fingerprint, order);
-  const url = requestUrl(request);
+  const url = requestUrl(http.request);
   const linkLength = url.path.length + `?${withoutPosition(url.query)}`.length + CURSOR_PARAMETER_LENGTH_MAX;
   if (linkLength > URL_LENGTH_MAX) throw urlTooLong(linkLength);
-  return { position, size, count: query.count ?? 'capped', fingerprint, url, on: request.queries ?? undefined };
+  const count = query.count ?? 'capped';
+  const { queries } = http.request;
+  if (queries === null) return { position, size, count, fingerprint, url };
+  const countOn = count === 'none' ? undefined : queries.forCount(countTimeoutMs(http, database.queryTimeoutMs));
+  return { position, size, count, fingerprint, url, on: queries, countOn };
+}
+
+function countTimeoutMs({ request, reply }: HttpContext, queryTimeoutMs: number): number {
+  const seconds = waitPreference(request.headers.prefer);
+  if (seconds === null) return COUNT_TIMEOUT_MS;
+  // The queries of the request end at QUERY_TIMEOUT_MS anyway.
+  const applied = Math.min(seconds, Math.ceil(queryTimeoutMs / 1000));
+  reply.header('Preference-Applied', `wait=${String(applied)}`);
+  return applied * 1000;
 }
 
 function rejectParameter(parameter: string, detail: string): never {

@@ -1,15 +1,16 @@
-import { ClientGoneError, QueryScope, QueryTimeoutError, type Database, type Queryable } from '#database';
+import { ClientGoneError, type Database, type Queryable } from '#database';
 import { ProjectSlots, type Config, type SlotRejection } from '#platform';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { httpContextOf } from './http-context.js';
 import { NdjsonBody } from './ndjson-body.js';
 import { Problem } from './problems.js';
+import { ReadQueries } from './read-queries.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Runs queries that end with the request; set for authenticated GET requests. */
-    queries: Queryable | null;
+    queries: ReadQueries | null;
     /** Set for requests that have a slot. */
     admission: Admission | null;
     /** Frees the slot early, for a handler that waits for a limit of its own. */
@@ -28,7 +29,7 @@ const WAITING_TOTAL = 4_000;
  * Reads of single objects and their writes take 1 to 20 ms, also on a busy server.
  */
 const SLOW_MS = 50;
-/** How often deadlines are checked. One timer for all requests costs less than a timer for each. */
+/** How often deadlines are checked. */
 const DEADLINE_STEP_MS = 50;
 
 /** The queries of the request, for a handler of a GET route. */
@@ -49,8 +50,8 @@ export const Queries = createParamDecorator((_: unknown, context: ExecutionConte
  */
 export class RequestSlots {
   private readonly slots: ProjectSlots;
-  /** The reads that run, in the order in which they began. */
-  private readonly reads = new Set<Admission>();
+  /** The queries of the reads that have a slot. */
+  private readonly reads = new Set<ReadQueries>();
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -120,32 +121,33 @@ export class RequestSlots {
 
   private begin(projectId: number, request: FastifyRequest, reply: FastifyReply): void {
     const isRead = request.method === 'GET' || request.method === 'HEAD';
-    const admission = new Admission(projectId, isRead ? new QueryScope() : null);
+    const admission = new Admission(projectId, isRead ? this.beginRead(request) : null);
     request.admission = admission;
-    if (admission.scope !== null) this.beginRead(request, admission, admission.scope);
     const onClose = (): void => {
       // A response that has begun was produced, or failed on the way.
       if (reply.raw.headersSent) this.end(admission);
       // Otherwise the handler still runs and uses its slot.
-      else admission.scope?.cancel(clientGone());
+      else admission.queries?.cancel(clientGone());
     };
     // The client may have left during the authentication.
     if (reply.raw.closed) onClose();
     else reply.raw.once('close', onClose);
   }
 
-  private beginRead(request: FastifyRequest, admission: Admission, scope: QueryScope): void {
-    request.queries = this.database.within(scope);
-    this.reads.add(admission);
+  private beginRead(request: FastifyRequest): ReadQueries {
+    const queries = new ReadQueries(this.database, this.config.queryTimeoutMs);
+    request.queries = queries;
+    this.reads.add(queries);
     this.timer ??= setInterval(() => {
       this.cancelLate();
     }, DEADLINE_STEP_MS).unref();
+    return queries;
   }
 
   private end(admission: Admission): void {
     if (admission.hasEnded) return;
     admission.hasEnded = true;
-    if (admission.scope !== null) this.reads.delete(admission);
+    if (admission.queries !== null) this.reads.delete(admission.queries);
     this.slots.release(admission.projectId, performance.now() - admission.beganAtMs);
   }
 
@@ -155,11 +157,9 @@ export class RequestSlots {
       this.timer = undefined;
       return;
     }
-    const beganBefore = performance.now() - this.config.queryTimeoutMs;
-    for (const read of this.reads) {
-      if (read.beganAtMs > beganBefore) return;
-      this.reads.delete(read);
-      read.scope?.cancel(new QueryTimeoutError(this.config.queryTimeoutMs));
+    const now = performance.now();
+    for (const queries of this.reads) {
+      if (queries.cancelLate(now)) this.reads.delete(queries);
     }
   }
 }
@@ -177,10 +177,10 @@ class Admission {
   hasEnded = false;
   readonly beganAtMs = performance.now();
 
-  /** @param scope the queries of a read; null for a write */
+  /** @param queries null for a write */
   constructor(
     readonly projectId: number,
-    readonly scope: QueryScope | null,
+    readonly queries: ReadQueries | null,
   ) {}
 }
 

@@ -12,6 +12,9 @@ import {
   type Principal,
   CurrentPrincipal,
   ProjectId,
+  ApiPage,
+  Http,
+  type HttpContext,
 } from '#http';
 import { Config } from '#platform';
 import { isSeq } from '#database';
@@ -37,18 +40,18 @@ export class JobController {
   @JsonHeader()
   @Rules({ roles: ['admin', 'producer', 'analyst', 'device'], query: true })
   @ApiOperation({ summary: 'List the jobs without their results, newest first; producers and devices see their own' })
-  @ApiResult(200, JobPageDto)
+  @ApiPage(JobPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listJobs(
     @CurrentPrincipal() principal: Principal,
     @ProjectId() projectId: number,
     @Query() query: JobListQuery,
-    @Req() request: FastifyRequest,
+    @Http() http: HttpContext,
   ): Promise<string> {
     const keyId = ownKeyOf(principal);
-    const page = pageRequest(query, this.config.limits, fingerprintOf('jobs', projectId, keyId, query.status), request);
+    const page = pageRequest(query, this.config, fingerprintOf('jobs', projectId, keyId, query.status), http);
     const { slice, count } = await this.jobs.list(projectId, { keyId, status: query.status }, page);
-    const base = baseUrl(request);
+    const base = baseUrl(http.request);
     return pageText(
       page,
       slice,

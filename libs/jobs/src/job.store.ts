@@ -1,4 +1,4 @@
-import { Database, type Queryable, countRows, readSlice, type Count, type ListSql, type Slice } from '#database';
+import { Database, type Queryable, readPage, type Count, type ListSql, type Slice } from '#database';
 import type { PageRequest } from '#http';
 import { Config } from '#platform';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
@@ -266,10 +266,8 @@ export class JobStore implements OnModuleInit {
   }
 
   /** A page of the jobs without their results, and their number. */
-  async list(projectId: number, filter: JobFilter, page: PageRequest): Promise<{ slice: Slice<JobRow>; count: Count }> {
-    const list = listSql(projectId, filter);
-    const slice = await readSlice<JobRow>(page.on ?? this.database, list, page);
-    return { slice, count: await countRows(page.on ?? this.database, list, page.count, this.config.limits.countCap) };
+  list(projectId: number, filter: JobFilter, page: PageRequest): Promise<{ slice: Slice<JobRow>; count: Count }> {
+    return readPage(this.database, listSql(projectId, filter), page, this.config.limits.countCap);
   }
 }
 

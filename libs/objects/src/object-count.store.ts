@@ -1,7 +1,17 @@
 import { conjunctsOf, filterSql, isEverything, type Filter } from '#filter';
 import { Config } from '#platform';
 import type { PageRequest } from '#http';
-import { Database, cappedCount, countRows, type Count, type Slice, type Queryable } from '#database';
+import {
+  Database,
+  cappedCount,
+  countOrMinimum,
+  countRows,
+  countShownBy,
+  isLastPage,
+  type Count,
+  type Slice,
+  type Queryable,
+} from '#database';
 import { Injectable } from '@nestjs/common';
 import { OBJECT_FILTER_COLUMNS } from '#store';
 import { newestObjectsSql, objectListSql } from './object-list-sql.js';
@@ -21,6 +31,10 @@ const SAMPLE_OBJECTS = 10;
 export interface CountedPage {
   page: PageRequest;
   slice: Pick<Slice<unknown>, 'items' | 'hasNext' | 'hasPrevious'>;
+  /** The newest objects alone filled the page. */
+  areMatchesCommon?: boolean;
+  /** Matches that were found while the page was read, if there are more than it shows. */
+  minimum?: number;
 }
 
 /** Counts the objects that a filter matches, in the mode that the page requests: capped, exact, estimated or none. */
@@ -33,14 +47,17 @@ export class ObjectCountStore {
 
   /**
    * For no filter or one batch, the sum of `object_count`. Otherwise exact without a query where the page shows the number,
-   * because no page follows. Otherwise by counting rows or by a sample.
-   * @param areMatchesCommon the newest objects alone filled the page
+   * because no page follows. Otherwise by counting rows or by a sample. A lower bound where that takes too long.
    */
-  async count(
+  count(projectId: number, filter: Filter, counted: CountedPage): Promise<Count> {
+    const minimum = Math.max(countShownBy(counted.page.position, counted.slice), counted.minimum ?? 0);
+    return countOrMinimum(this.countMatches(projectId, filter, counted), minimum);
+  }
+
+  private async countMatches(
     projectId: number,
     filter: Filter,
-    { page, slice }: CountedPage,
-    areMatchesCommon = false,
+    { page, slice, areMatchesCommon = false }: CountedPage,
   ): Promise<Count> {
     const mode = page.count;
     const { countCap } = this.config.limits;
@@ -51,17 +68,17 @@ export class ObjectCountStore {
         projectId,
         scope.batchId,
         mode === 'capped' ? SUMMED_BATCHES_MAX : null,
-        page.on,
+        page.countOn,
       );
       if (sum !== null) return { count: sum, count_is: 'exact' };
     }
     const shown = exactCountShownBy(page, slice);
     if (shown !== null) return cappedCount(shown, mode === 'capped' ? countCap : shown);
     if (mode === 'estimated') return this.estimate(projectId, filter, { page, slice });
-    if (mode === 'capped' && areMatchesCommon && (await this.isOverCap(projectId, filter, page.on))) {
+    if (mode === 'capped' && areMatchesCommon && (await this.isOverCap(projectId, filter, page.countOn))) {
       return { count: countCap, count_is: 'at_least' };
     }
-    return countRows(page.on ?? this.database, objectListSql(projectId, filter), mode, countCap);
+    return countRows(page.countOn ?? this.database, objectListSql(projectId, filter), mode, countCap);
   }
 
   /** The number of objects of the project or of one batch; null when the project has more than `batchesMax` batches. */
@@ -89,10 +106,17 @@ export class ObjectCountStore {
    */
   private async estimate(projectId: number, filter: Filter, { page, slice }: CountedPage): Promise<Count> {
     const { countCap } = this.config.limits;
-    const estimate = await this.sample(projectId, filter, page.on);
-    let atLeast = leastCountShownBy(page, slice);
+    const estimate = await this.sample(projectId, filter, page.countOn);
+    // The link to the other side of a cursor leads to one more.
+    const linked = Number(page.position.kind !== 'offset' && !isLastPage(page.position));
+    let atLeast = countShownBy(page.position, slice) + linked;
     if (estimate <= 2 * countCap) {
-      const counted = await countRows(page.on ?? this.database, objectListSql(projectId, filter), 'capped', countCap);
+      const counted = await countRows(
+        page.countOn ?? this.database,
+        objectListSql(projectId, filter),
+        'capped',
+        countCap,
+      );
       if (counted.count === null || counted.count_is === 'exact') return counted;
       atLeast = Math.max(atLeast, countCap + 1);
     }
@@ -194,10 +218,4 @@ function batchIdOf(filter: Filter): string | null {
 function exactCountShownBy({ position }: PageRequest, { items, hasNext }: CountedPage['slice']): number | null {
   if (position.kind !== 'offset' || hasNext || (items.length === 0 && position.offset > 0)) return null;
   return position.offset + items.length;
-}
-
-/** Matches that a page shows: its own, those before it, and one behind each link. */
-function leastCountShownBy({ position }: PageRequest, { items, hasNext, hasPrevious }: CountedPage['slice']): number {
-  const before = position.kind === 'offset' ? (items.length > 0 ? position.offset : 0) : Number(hasPrevious);
-  return before + items.length + Number(hasNext);
 }

@@ -82,7 +82,9 @@ export class ObjectListStore {
     const slice = await this.readPage({ ...list, ...newestObjectsSql(projectId, filter, SCAN_ROWS, page) }, page);
     const isFull =
       slice.items.length === page.size && (page.position.kind === 'before' ? slice.hasPrevious : slice.hasNext);
-    if (isFull) return { slice, count: await this.counts.count(projectId, filter, { page, slice }, true) };
+    if (isFull) {
+      return { slice, count: await this.counts.count(projectId, filter, { page, slice, areMatchesCommon: true }) };
+    }
     // The scan ended before the page was full; older objects may match too.
     return this.indexedPage(projectId, filter, list, page);
   }
@@ -108,7 +110,7 @@ export class ObjectListStore {
       return { slice, count: cappedCount(found.length, page.count === 'capped' ? countCap : INDEX_ROWS) };
     }
     if (page.count === 'capped' && countCap <= INDEX_ROWS) return { slice, count: cappedCount(found.length, countCap) };
-    return { slice, count: await this.counts.count(projectId, filter, { page, slice }) };
+    return { slice, count: await this.counts.count(projectId, filter, { page, slice, minimum: found.length }) };
   }
 
   private async bySeq(

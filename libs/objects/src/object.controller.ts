@@ -18,11 +18,12 @@ import {
   type Principal,
   CurrentPrincipal,
   ProjectId,
+  ApiPage,
 } from '#http';
 import { Config } from '#platform';
-import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Put, Query, Req, Res } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Put, Query, Req } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { FilterQuery, filterOf, objectsFingerprint } from './filter.dto.js';
 import {
   ChangedObjectDto,
@@ -63,18 +64,17 @@ export class ObjectController {
   @JsonHeader()
   @Rules({ roles: ['admin', 'analyst'], query: true })
   @ApiOperation({ summary: 'List the objects that match the filter, newest first' })
-  @ApiResult(200, ObjectPageDto)
+  @ApiPage(ObjectPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listObjects(
     @ProjectId() projectId: number,
     @Query() query: FilterQuery,
-    @Req() request: FastifyRequest,
-    @Res({ passthrough: true }) reply: FastifyReply,
+    @Http() http: HttpContext,
   ): Promise<string> {
     const filter = filterOf(query);
-    const page = pageRequest(query, this.config.limits, objectsFingerprint(projectId, filter), request);
+    const page = pageRequest(query, this.config, objectsFingerprint(projectId, filter), http);
     const { slice, count } = await this.lists.page(projectId, filter, page);
-    reply.itemCount = slice.items.length;
+    http.reply.itemCount = slice.items.length;
     return pageText(page, slice, count, slice.items.map(objectText));
   }
 

@@ -11,6 +11,7 @@ import {
   type HttpContext,
   type PageQuery,
   ProjectId,
+  ApiPage,
 } from '#http';
 import { Config } from '#platform';
 import { FeedReader, CollectionService, collectionList, ApiOneOrFile, ApiStoredResult } from '#feeds';
@@ -49,7 +50,7 @@ export class SprocketController {
   @Get()
   @Rules({ roles: ['admin', 'analyst'], query: true })
   @ApiOperation({ summary: 'List the sprockets, newest first' })
-  @ApiResult(200, SprocketPageDto)
+  @ApiPage(SprocketPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listSprockets(@Query() query: SprocketListQuery, @Http() http: HttpContext): Promise<string> {
     const pageQuery = withLimit(query, this.config.limits.pageSizeMax);

@@ -12,6 +12,7 @@ import {
   Rules,
   type HttpContext,
   ProjectId,
+  ApiPage,
 } from '#http';
 import { Clock, durationSeconds, utcFromMicros } from '#platform';
 import { AggregateService } from '#analytics';
@@ -78,7 +79,7 @@ export class TemperaturesController {
   @Get()
   @Rules({ roles: ['admin', 'analyst'], query: true })
   @ApiOperation({ summary: 'List the readings of a room, the latest first' })
-  @ApiResult(200, ReadingPageDto)
+  @ApiPage(ReadingPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
   async listTemperatures(
     @Param() names: RoomParams,
