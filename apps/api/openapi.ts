@@ -38,7 +38,7 @@ const TAGS: Readonly<Record<string, string>> = {
   factories: 'Feed: factories and their production over time.',
   sprockets: 'Feed: sprockets and their dimensions.',
   temperatures: 'Feed: temperatures of rooms and their averages.',
-  operations: 'Health of the service and its database.',
+  operations: 'Health of the service and its database, and its maintenance.',
 };
 
 /** Problems that every route can return besides its own. A test makes every route return each of them. */

@@ -27,6 +27,7 @@ const LISTING = [
   ['audit', `${API}/audit`, 'who deleted, replaced and managed what (admin, operator)'],
   ['me', `${API}/me`, 'the key of the request: its name, role, project and expiry'],
   ['usage', `${API}/usage`, 'what the project stores, its requests and its limits (admin)'],
+  ['maintenance', `${API}/maintenance`, 'the sizes of the tables, and whether old rows are deleted in time (operator)'],
   ['limits', `${API}/limits`, 'the largest body, batch and page, and the rate limits'],
   ['openapi', '/openapi.json', 'this API as an OpenAPI 3.1 document'],
   ['docs', '/docs', 'try requests in the browser (Swagger UI)'],

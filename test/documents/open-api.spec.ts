@@ -28,6 +28,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'DELETE /api/v1/operator-keys/{key_id}': 'revokeOperatorKey',
   'GET /api/v1/me': 'getMe',
   'GET /api/v1/usage': 'getUsage',
+  'GET /api/v1/maintenance': 'getMaintenance',
   'GET /api/v1/audit': 'listAuditEntries',
   'GET /api/v1/devices': 'listDevices',
   'POST /api/v1/devices': 'createDevice',
@@ -337,6 +338,7 @@ describe('the examples in the OpenAPI document', () => {
     expect((await perform('GET /api/v1/usage', admin)).json()).toMatchObject({
       limits: { objects: null, bytes: null },
     });
+    expect((await perform('GET /api/v1/maintenance', operatorKey)).json()).toMatchObject({ tables: expect.any(Array) });
     expect((await perform('GET /api/v1/audit', operatorKey)).json()).toMatchObject({ results: expect.any(Array) });
   });
 

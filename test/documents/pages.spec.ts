@@ -51,7 +51,7 @@ describe('GET /api/v1/', () => {
       });
       for (const [name, url] of Object.entries(listing)) {
         const { admin, analyst } = project.keys;
-        const isOfOperator = ['projects', 'operator_keys', 'audit'].includes(name);
+        const isOfOperator = ['projects', 'operator_keys', 'audit', 'maintenance'].includes(name);
         const key = isOfOperator ? api.operatorKey : name === 'usage' ? admin : analyst;
         const reply = await api.call('GET', url, { key });
         // It requires device_id.

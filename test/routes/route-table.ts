@@ -48,6 +48,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'DELETE /operator-keys/{key_id}': { roles: ['operator'] },
   'GET /me': { roles: ROLES },
   'GET /usage': { roles: ['admin'] },
+  'GET /maintenance': { roles: ['operator'] },
   'GET /audit': { roles: OF_PROJECTS },
   'GET /devices': { roles: READERS },
   'POST /devices': { roles: ['admin'], body: { device_id: 'new' } },

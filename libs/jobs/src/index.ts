@@ -6,7 +6,7 @@ export { ApiRespondAsync } from './api-respond-async.js';
 export { Idempotency } from './idempotency.js';
 export { JobRunner } from './job-runner.js';
 export { JobsModule } from './jobs.module.js';
-export { Maintenance, MAINTENANCE_ROWS } from './maintenance.js';
+export { Maintenance, MAINTENANCE_ROWS, type MaintenanceTask } from './maintenance.js';
 export {
   jsonBody,
   pathParam,

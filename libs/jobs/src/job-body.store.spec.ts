@@ -259,9 +259,9 @@ describe('maintenance', () => {
   it('runs the statements of other libs, even after one that fails', async () => {
     const maintenance = new Maintenance(db.database, registry);
     maintenance.add(
-      'SELECT 1 / 0',
-      `DELETE FROM job_workers WHERE worker_id = 'one'`,
-      `DELETE FROM job_workers WHERE worker_id = 'two'`,
+      { name: 'fail', sql: 'SELECT 1 / 0' },
+      { name: 'first', sql: `DELETE FROM job_workers WHERE worker_id = 'one'` },
+      { name: 'second', sql: `DELETE FROM job_workers WHERE worker_id = 'two'` },
     );
     await registry.beat(['one', 'two', 'three']);
     await maintenance.run();

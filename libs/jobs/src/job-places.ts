@@ -72,7 +72,10 @@ export class JobPlaces {
     private readonly database: Database,
     maintenance: Maintenance,
   ) {
-    maintenance.add(MOVE_QUEUE, MOVE_LATE_JOBS);
+    maintenance.add(
+      { name: 'move the job queue to the front', sql: MOVE_QUEUE },
+      { name: 'move late jobs forward', sql: MOVE_LATE_JOBS },
+    );
   }
 
   /** The place of a job that is queued now. Not called in a transaction, because it may use a connection of its own. */

@@ -11,6 +11,8 @@ import { JobNotifier } from './job-notifier.js';
 import { JobPlaces } from './job-places.js';
 import { JobBodyStore } from './job-body.store.js';
 import { Maintenance } from './maintenance.js';
+import { MaintenanceController } from './maintenance.controller.js';
+import { MaintenanceStore } from './maintenance.store.js';
 import { WorkerRegistry } from './worker-registry.js';
 import { StreamReceiver } from './stream-receiver.js';
 import { WriteOperations } from './write-operations.js';
@@ -18,7 +20,7 @@ import { WriteService } from './write.service.js';
 
 @Module({
   imports: [AccessModule, LimitsModule],
-  controllers: [JobController],
+  controllers: [JobController, MaintenanceController],
   providers: [
     IdempotencyStore,
     Idempotency,
@@ -36,6 +38,7 @@ import { WriteService } from './write.service.js';
     JobExecutor,
     WorkerRegistry,
     Maintenance,
+    MaintenanceStore,
     JobRunner,
   ],
   exports: [Idempotency, Maintenance, WriteOperations, WriteService, JobRunner],

@@ -13,21 +13,52 @@ export const MAINTENANCE_ROWS = 10_000;
 /** Time after which a run repeats no statement; the next run continues. */
 const REPEAT_FOR_MS = 30_000;
 
-const STATEMENTS = [
-  `WITH expired AS (
-     DELETE FROM idempotency_keys WHERE (project_id, key_hash) IN (
-       SELECT project_id, key_hash FROM idempotency_keys WHERE expires_at < now() LIMIT ${String(MAINTENANCE_ROWS)})
-     RETURNING 1)
-   SELECT count(*) >= ${String(MAINTENANCE_ROWS)} AS has_more FROM expired`,
-  `WITH old AS (
-     DELETE FROM jobs WHERE (project_id, job_id) IN (
-       SELECT project_id, job_id FROM jobs
-       WHERE finished_at < now() - interval '${String(JOBS_KEPT_DAYS)} days' LIMIT ${String(MAINTENANCE_ROWS)})
-     RETURNING project_id, job_id),
-   parts AS (
-     DELETE FROM job_parts AS p USING old WHERE p.project_id = old.project_id AND p.job_id = old.job_id)
-   SELECT count(*) >= ${String(MAINTENANCE_ROWS)} AS has_more FROM old`,
-];
+/** A statement that runs every minute in every process that runs jobs. */
+export interface MaintenanceTask {
+  /** For operators, in the imperative; unique. */
+  name: string;
+  /**
+   * Costs no more than an index lookup where there is nothing to do. Where it returns a row with `has_more` true, it runs again
+   * in the same run.
+   */
+  sql: string;
+  /** Returns the earliest time at which a row was or will be due, from an index; null without rows. */
+  dueSql?: string;
+}
+
+/** What this process knows of a task. */
+export interface TaskState {
+  ranAt: Date;
+  /** Whether it had more to do when it stopped. */
+  hasMore: boolean;
+  lastError: { at: Date; message: string } | null;
+}
+
+const DELETE_EXPIRED_KEYS: MaintenanceTask = {
+  name: 'delete expired idempotency keys',
+  sql: `
+    WITH expired AS (
+      DELETE FROM idempotency_keys WHERE (project_id, key_hash) IN (
+        SELECT project_id, key_hash FROM idempotency_keys WHERE expires_at < now() LIMIT ${String(MAINTENANCE_ROWS)})
+      RETURNING 1)
+    SELECT count(*) >= ${String(MAINTENANCE_ROWS)} AS has_more FROM expired`,
+  dueSql: 'SELECT min(expires_at) FROM idempotency_keys',
+};
+
+const JOBS_KEPT = `interval '${String(JOBS_KEPT_DAYS)} days'`;
+const DELETE_OLD_JOBS: MaintenanceTask = {
+  name: 'delete old jobs',
+  sql: `
+    WITH old AS (
+      DELETE FROM jobs WHERE (project_id, job_id) IN (
+        SELECT project_id, job_id FROM jobs
+        WHERE finished_at < now() - ${JOBS_KEPT} LIMIT ${String(MAINTENANCE_ROWS)})
+      RETURNING project_id, job_id),
+    parts AS (
+      DELETE FROM job_parts AS p USING old WHERE p.project_id = old.project_id AND p.job_id = old.job_id)
+    SELECT count(*) >= ${String(MAINTENANCE_ROWS)} AS has_more FROM old`,
+  dueSql: `SELECT min(finished_at) + ${JOBS_KEPT} FROM jobs`,
+};
 
 /** Uploads deleted by one statement; each may have thousands of parts. */
 const ORPHANS = 100;
@@ -36,21 +67,27 @@ const ORPHANS = 100;
  * Deletes the parts of uploads whose server died: those without a job whose newest part is old. The age of the first part
  * does not matter, because an upload may last for days. Reads all stored parts, so it runs once an hour.
  */
-const DELETE_ORPHANS = `
-  WITH orphans AS (
-    SELECT project_id, job_id FROM job_parts AS p
-    WHERE NOT EXISTS (SELECT FROM jobs AS j WHERE j.project_id = p.project_id AND j.job_id = p.job_id)
-    GROUP BY project_id, job_id HAVING max(kept_at) < now() - interval '1 day' LIMIT ${String(ORPHANS)}),
-  parts AS (
-    DELETE FROM job_parts AS p USING orphans AS o WHERE p.project_id = o.project_id AND p.job_id = o.job_id)
-  SELECT count(*) >= ${String(ORPHANS)} AS has_more FROM orphans`;
+const DELETE_ORPHANS: MaintenanceTask = {
+  name: 'delete abandoned uploads',
+  sql: `
+    WITH orphans AS (
+      SELECT project_id, job_id FROM job_parts AS p
+      WHERE NOT EXISTS (SELECT FROM jobs AS j WHERE j.project_id = p.project_id AND j.job_id = p.job_id)
+      GROUP BY project_id, job_id HAVING max(kept_at) < now() - interval '1 day' LIMIT ${String(ORPHANS)}),
+    parts AS (
+      DELETE FROM job_parts AS p USING orphans AS o WHERE p.project_id = o.project_id AND p.job_id = o.job_id)
+    SELECT count(*) >= ${String(ORPHANS)} AS has_more FROM orphans`,
+};
 const RUNS_PER_HOUR = 60;
+
+const FREE_JOBS = 'free jobs of unknown workers';
 
 /** Deletes expired rows and frees locked jobs, every minute in every process that runs jobs. */
 @Injectable()
 export class Maintenance {
   private readonly log = new Logger('jobs');
-  private readonly statements = [...STATEMENTS];
+  private readonly everyMinute = [DELETE_EXPIRED_KEYS, DELETE_OLD_JOBS];
+  private readonly states = new Map<string, TaskState>();
   private runs = 0;
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> = Promise.resolve();
@@ -61,12 +98,17 @@ export class Maintenance {
     private readonly registry: WorkerRegistry,
   ) {}
 
-  /**
-   * Adds SQL statements of other libs. Each runs every minute in every process that runs jobs, so where there is nothing to do
-   * it must cost no more than an index lookup. A statement that returns a row with `has_more` true runs again in the same run.
-   */
-  add(...statements: readonly string[]): void {
-    this.statements.push(...statements);
+  /** Adds tasks of other libs. */
+  add(...tasks: readonly MaintenanceTask[]): void {
+    this.everyMinute.push(...tasks);
+  }
+
+  /** All tasks, each with its state; null before its first run, and in a process that runs no jobs. */
+  list(): { name: string; dueSql?: string; state: TaskState | null }[] {
+    return [{ name: FREE_JOBS }, ...this.everyMinute, DELETE_ORPHANS].map((task) => ({
+      ...task,
+      state: this.states.get(task.name) ?? null,
+    }));
   }
 
   /** Runs now and every minute, with a timer of its own, so that a slow run does not delay the heartbeat. */
@@ -82,32 +124,50 @@ export class Maintenance {
   }
 
   /**
-   * Runs everything that is due, and repeats in turn the statements that have more to do, for up to half a minute. A statement
-   * that fails is logged and does not stop the others.
+   * Runs everything that is due, and repeats in turn the tasks that have more to do. A task that fails is logged and does not
+   * stop the others.
    */
-  async run(): Promise<void> {
-    await this.attempt(this.registry.freeUnknown());
+  async run(repeatForMs = REPEAT_FOR_MS): Promise<void> {
+    await this.attempt(FREE_JOBS, async () => {
+      await this.registry.freeUnknown();
+      return false;
+    });
     const isHourly = this.runs++ % RUNS_PER_HOUR === 0;
-    let due = isHourly ? [...this.statements, DELETE_ORPHANS] : this.statements;
-    const repeatUntil = performance.now() + REPEAT_FOR_MS;
+    let due = isHourly ? [...this.everyMinute, DELETE_ORPHANS] : this.everyMinute;
+    const repeatUntil = performance.now() + repeatForMs;
     do {
-      const unfinished: string[] = [];
-      for (const statement of due) {
-        const rows = await this.attempt(this.database.query<{ has_more?: boolean }>(statement));
-        if (rows?.[0]?.has_more === true) unfinished.push(statement);
+      const unfinished: MaintenanceTask[] = [];
+      for (const task of due) {
+        if (await this.attempt(task.name, () => this.runSql(task))) unfinished.push(task);
       }
       due = unfinished;
     } while (due.length > 0 && !this.isStopped && performance.now() < repeatUntil);
+    if (due.length > 0 && !this.isStopped) {
+      const names = due.map(({ name }) => name).join(', ');
+      this.log.warn(
+        `maintenance stopped after ${String(repeatForMs / 1000)} s with more to do; it continues in a minute: ${names}`,
+      );
+    }
   }
 
-  /** @returns undefined where the work failed */
-  private async attempt<T>(work: Promise<T>): Promise<T | undefined> {
+  private async runSql({ sql }: MaintenanceTask): Promise<boolean> {
+    const [row] = await this.database.query<{ has_more?: boolean }>(sql);
+    return row?.has_more === true;
+  }
+
+  /** @param work returns whether there is more to do @returns the same, and false where it failed */
+  private async attempt(name: string, work: () => Promise<boolean>): Promise<boolean> {
+    const ranAt = new Date();
+    const lastError = this.states.get(name)?.lastError ?? null;
     try {
-      return await work;
+      const hasMore = await work();
+      this.states.set(name, { ranAt, hasMore, lastError });
+      return hasMore;
     } catch (error) {
+      this.states.set(name, { ranAt, hasMore: false, lastError: { at: ranAt, message: String(error) } });
       // The heartbeat logs an outage of the database.
-      if (!isConnectionLoss(error)) this.log.warn(`maintenance failed: ${String(error)}`);
-      return undefined;
+      if (!isConnectionLoss(error)) this.log.warn(`maintenance failed: ${name}: ${String(error)}`);
+      return false;
     }
   }
 

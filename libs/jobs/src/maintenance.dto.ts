@@ -1,0 +1,74 @@
+import { ApiProperty } from '@nestjs/swagger';
+
+export class TableSizeDto {
+  @ApiProperty({ example: 'jobs' })
+  name: string;
+
+  @ApiProperty({
+    type: Number,
+    nullable: true,
+    description: 'The number of rows when PostgreSQL last analyzed the table; null where it has not yet.',
+    example: 1042,
+  })
+  rows_estimated: number | null;
+
+  @ApiProperty({ description: 'The size of the table and its indexes, in bytes.', example: 1351680 })
+  size_bytes: number;
+}
+
+export class MaintenanceErrorDto {
+  @ApiProperty({ format: 'date-time', example: '2026-11-26T10:00:00.000Z' })
+  at: string;
+
+  @ApiProperty({ example: 'error: canceling statement due to statement timeout' })
+  message: string;
+}
+
+export class MaintenanceTaskDto {
+  @ApiProperty({ example: 'delete old jobs' })
+  name: string;
+
+  @ApiProperty({
+    type: String,
+    format: 'date-time',
+    nullable: true,
+    description:
+      'Since when the oldest row should have been deleted, by any process; null where none should. Maintenance keeps up while this is less than two minutes ago. Always null for a task that deletes no rows by their age.',
+    example: null,
+  })
+  overdue_since: string | null;
+
+  @ApiProperty({
+    type: String,
+    format: 'date-time',
+    nullable: true,
+    description:
+      'The last run in the process that responds; null where it runs no jobs (`WORKER=separate`), and before the first run.',
+    example: '2026-11-26T10:00:00.000Z',
+  })
+  last_run_at: string | null;
+
+  @ApiProperty({
+    type: Boolean,
+    nullable: true,
+    description: 'Whether the last run stopped although there was more to do; null without a run.',
+    example: false,
+  })
+  has_more: boolean | null;
+
+  @ApiProperty({
+    type: MaintenanceErrorDto,
+    nullable: true,
+    description: 'The last error in the process that responds, also where a later run succeeded.',
+    example: null,
+  })
+  last_error: MaintenanceErrorDto | null;
+}
+
+export class MaintenanceDto {
+  @ApiProperty({ type: [TableSizeDto], description: 'The tables, the largest first.' })
+  tables: TableSizeDto[];
+
+  @ApiProperty({ type: [MaintenanceTaskDto], description: 'The tasks that run every minute.' })
+  tasks: MaintenanceTaskDto[];
+}

@@ -1,0 +1,136 @@
+import { Logger, type LoggerService } from '@nestjs/common';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { Maintenance, type TaskState } from './maintenance.js';
+import { MaintenanceStore } from './maintenance.store.js';
+import { WorkerRegistry } from './worker-registry.js';
+
+const warnings: string[] = [];
+const logger: LoggerService = {
+  log: () => undefined,
+  error: () => undefined,
+  warn: (message: string) => {
+    warnings.push(message);
+  },
+};
+
+let db: TestDatabase;
+let maintenance: Maintenance;
+let store: MaintenanceStore;
+
+beforeAll(async () => {
+  Logger.overrideLogger(logger);
+  db = await cloneDatabase();
+});
+afterAll(async () => {
+  Logger.overrideLogger(true);
+  await db.close();
+});
+beforeEach(() => {
+  warnings.length = 0;
+  maintenance = new Maintenance(db.database, new WorkerRegistry(db.database));
+  store = new MaintenanceStore(maintenance);
+});
+
+const stateOf = (name: string): TaskState | null | undefined =>
+  maintenance.list().find((task) => task.name === name)?.state;
+
+describe('the state of a task', () => {
+  it('is unknown before its first run, and then has the time of the last one', async () => {
+    expect(new Set(maintenance.list().map(({ state }) => state))).toEqual(new Set([null]));
+    const before = new Date();
+    await maintenance.run();
+    for (const { name, state } of maintenance.list()) {
+      expect([name, state]).toEqual([name, { ranAt: expect.any(Date), hasMore: false, lastError: null }]);
+      expect(Number(state?.ranAt)).toBeGreaterThanOrEqual(Number(before));
+    }
+  });
+
+  it('has the last error, also after the task has succeeded again', async () => {
+    maintenance.add({ name: 'read', sql: 'SELECT FROM later' });
+    await maintenance.run();
+    const lastError = { at: expect.any(Date), message: expect.stringContaining('relation "later" does not exist') };
+    expect(stateOf('read')).toMatchObject({ lastError });
+    expect(warnings).toEqual([expect.stringMatching(/^maintenance failed: read: .*"later" does not exist/)]);
+    await db.sql('CREATE TABLE later ()');
+    await maintenance.run();
+    await db.sql('DROP TABLE later');
+    expect(stateOf('read')).toMatchObject({ hasMore: false, lastError });
+    expect(Number(stateOf('read')?.ranAt)).toBeGreaterThanOrEqual(Number(stateOf('read')?.lastError?.at));
+    expect(warnings).toHaveLength(1);
+  });
+
+  it('shows that there was more to do when the run stopped, which is logged', async () => {
+    maintenance.add(
+      { name: 'endless', sql: 'SELECT true AS has_more' },
+      { name: 'done', sql: 'SELECT false AS has_more' },
+    );
+    await maintenance.run(0);
+    expect([stateOf('endless')?.hasMore, stateOf('done')?.hasMore]).toEqual([true, false]);
+    expect(warnings).toEqual(['maintenance stopped after 0 s with more to do; it continues in a minute: endless']);
+  });
+
+  it('logs nothing where the process stops', async () => {
+    maintenance.add({ name: 'endless', sql: 'SELECT true AS has_more' });
+    await maintenance.stop();
+    await maintenance.run();
+    expect([stateOf('endless')?.hasMore, warnings]).toEqual([true, []]);
+  });
+});
+
+describe('the report', () => {
+  const overdue = async (): Promise<Record<string, string>> => {
+    const { tasks } = await store.read(db.database);
+    return Object.fromEntries(
+      tasks.flatMap((task) => (task.overdue_since === null ? [] : [[task.name, task.overdue_since]])),
+    );
+  };
+
+  it('has the time since which rows should have been deleted, until they are', async () => {
+    expect(await overdue()).toEqual({});
+    await db.sql(`
+      INSERT INTO jobs (project_id, job_id, key_id, operation, input, media_type, parts, status, attempts, finished_at)
+      VALUES (1, 1, 1, 'x', '{}', 'application/json', 0, 'succeeded', 1, '2026-01-01T00:00:00Z'),
+        (1, 2, 1, 'x', '{}', 'application/json', 0, 'succeeded', 1, now())`);
+    await db.sql(`
+      INSERT INTO idempotency_keys (project_id, key_hash, fingerprint, claim_id, claimed_at, claimed_until, expires_at)
+      VALUES (1, '', '', 1, now(), now(), '2026-01-02T03:04:05Z'), (1, '2', '', 1, now(), now(), now() + interval '1 day')`);
+    expect(await overdue()).toEqual({
+      'delete old jobs': '2026-01-31T00:00:00Z',
+      'delete expired idempotency keys': '2026-01-02T03:04:05Z',
+    });
+    await maintenance.run();
+    expect(await overdue()).toEqual({});
+  });
+
+  it('reads an index for each of these times', async () => {
+    await db.transaction(async (tx) => {
+      await tx.query('SET LOCAL enable_seqscan = off');
+      for (const { name, dueSql } of maintenance.list()) {
+        if (dueSql === undefined) continue;
+        const plan = await tx.query<Record<string, string>>(`EXPLAIN ${dueSql}`);
+        expect([name, JSON.stringify(plan)]).toEqual([name, expect.stringContaining('Index Only Scan')]);
+      }
+    });
+  });
+
+  it('has the size of every table and its last known number of rows, the largest first', async () => {
+    await db.sql(`INSERT INTO job_workers SELECT n, now() FROM generate_series(1, 5) AS n`);
+    const read = async (): Promise<Map<string, number | null>> => {
+      const { tables } = await store.read(db.database);
+      const sizes = tables.map((table) => table.size_bytes);
+      expect(sizes).toEqual([...sizes].sort((a, b) => b - a));
+      for (const { name, size_bytes } of tables) expect([name, size_bytes]).toEqual([name, expect.any(Number)]);
+      return new Map(tables.map((table) => [table.name, table.rows_estimated]));
+    };
+    const tables = await db.sql<{ name: string }>(
+      `SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public'`,
+    );
+    const before = await read();
+    const names = [...tables.map(({ name }) => name), 'graphile_worker._private_jobs'];
+    expect([...before.keys()].sort()).toEqual(names.sort());
+    expect(before.get('job_workers')).toBeNull();
+    await db.sql('ANALYZE job_workers');
+    expect((await read()).get('job_workers')).toBe(5);
+  });
+});

@@ -1,0 +1,51 @@
+import type { Queryable } from '#database';
+import { Injectable } from '@nestjs/common';
+import type { MaintenanceDto, TableSizeDto } from './maintenance.dto.js';
+import { Maintenance } from './maintenance.js';
+
+/** The tables of Stowage and the queue of graphile-worker. From the catalogue and the sizes of files: no table is read. */
+const TABLES = `
+  SELECT oid::regclass::text AS name, nullif(reltuples, -1)::bigint AS rows_estimated,
+    pg_total_relation_size(oid) AS size_bytes
+  FROM pg_class
+  WHERE relkind = 'r' AND (relnamespace = current_schema()::regnamespace
+    OR oid = to_regclass('graphile_worker._private_jobs'))
+  ORDER BY size_bytes DESC, name`;
+
+/** Reads the sizes of tables and the state of maintenance. */
+@Injectable()
+export class MaintenanceStore {
+  constructor(private readonly maintenance: Maintenance) {}
+
+  async read(on: Queryable): Promise<MaintenanceDto> {
+    const tables = await on.query<Record<keyof TableSizeDto, string | null>>(TABLES);
+    const overdue = await this.overdueTasks(on);
+    return {
+      tables: tables.map(({ name, rows_estimated, size_bytes }) => ({
+        name: name ?? '',
+        rows_estimated: rows_estimated === null ? null : Number(rows_estimated),
+        size_bytes: Number(size_bytes),
+      })),
+      tasks: this.maintenance.list().map(({ name, state }) => ({
+        name,
+        overdue_since: overdue.get(name) ?? null,
+        last_run_at: state?.ranAt.toISOString() ?? null,
+        has_more: state?.hasMore ?? null,
+        last_error: state?.lastError
+          ? { at: state.lastError.at.toISOString(), message: state.lastError.message }
+          : null,
+      })),
+    };
+  }
+
+  /** The tasks that should have deleted a row, each with the time since which. */
+  private async overdueTasks(on: Queryable): Promise<ReadonlyMap<string, string>> {
+    const names: string[] = [];
+    const selects = this.maintenance.list().flatMap(({ name, dueSql }) => {
+      return dueSql === undefined ? [] : `SELECT $${String(names.push(name))}::text AS name, (${dueSql}) AS due`;
+    });
+    const text = `SELECT name, due FROM (${selects.join(' UNION ALL ')}) AS task WHERE due < now()`;
+    const rows = await on.query<{ name: string; due: string }>(text, names);
+    return new Map(rows.map(({ name, due }) => [name, due]));
+  }
+}
