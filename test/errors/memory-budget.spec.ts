@@ -303,3 +303,90 @@ describe('the memory budget', () => {
     }
   }, 20_000);
 });
+
+describe('the memory of a page with more than 1 MiB of objects', () => {
+  const PAGE_BYTES = 4 * MIB;
+  let pages: TestApp;
+  let owner: TestProject;
+  let pageBudget: ByteBudget;
+
+  beforeAll(async () => {
+    pages = await TestApp.start({
+      PAGE_BYTES_MAX: String(PAGE_BYTES),
+      BODY_LIMIT_BYTES: String(PAGE_BYTES),
+      MEMORY_BUDGET_BYTES: String(2 * PAGE_BYTES),
+    });
+    pageBudget = pages.app.get(ByteBudget);
+    owner = await pages.project();
+    for (const name of ['one', 'two']) {
+      const objects = Array.from({ length: 3 }, (_, i) => ({
+        object_id: `${name}-${String(i)}`,
+        subject: 'room',
+        data: { name, note: 'x'.repeat(900_000) },
+      }));
+      const reply = await pages.call('POST', '/batches', {
+        key: owner.keys.producer,
+        body: { batch_id: name, objects },
+      });
+      expect([reply.status, reply.text.slice(0, 300)]).toEqual([201, expect.any(String)]);
+    }
+  });
+  afterEach(() => until(() => pageBudget.usedBytes === 0));
+  afterAll(() => pages.stop());
+
+  const list = (query: string): Promise<Reply> =>
+    pages.call('GET', `/objects?count=none&${query}`, { key: owner.keys.analyst });
+  /** Holds the share of the project while the work runs, until it calls `release`. */
+  const whileFull = async (work: (held: Reservation) => Promise<void>): Promise<void> => {
+    const held = pageBudget.reserve(owner.projectId, PAGE_BYTES);
+    if (held === null) throw new Error('the budget has no room');
+    await work(held).finally(() => {
+      held.release();
+    });
+  };
+
+  it.each(['batch_id=one', 'key=name&value=one', 'data={"name":"one"}'])(
+    'is reserved before its objects are read, and released with the response: %s',
+    async (filter) => {
+      await whileFull(async (held) => {
+        const waiting = list(`page_size=3&${filter}`);
+        await until(() => held.isAwaited());
+        held.release();
+        const { status, json } = await waiting;
+        const ids = json<{ results: { object_id: string }[] }>().results.map(({ object_id }) => object_id);
+        expect([status, ids]).toEqual([200, ['one-2', 'one-1', 'one-0']]);
+      });
+    },
+  );
+
+  it('is not needed for a smaller page', async () => {
+    await whileFull(async (held) => {
+      held.shrinkTo(PAGE_BYTES - MIB);
+      expect((await list('page_size=1&batch_id=one')).status).toBe(200);
+    });
+  });
+
+  it('is released when the page is larger than PAGE_BYTES_MAX', async () => {
+    expectProblem(await list('page_size=6'), 'invalid-query');
+  });
+
+  it('does not become free in time: 503', async () => {
+    await whileFull(async () => {
+      const { detail } = expectProblem(await list('page_size=3&batch_id=one'), 'unavailable');
+      expect(detail).toContain('MEMORY_BUDGET_BYTES');
+    });
+  });
+
+  it('is released when the client leaves while its request waits for it', async () => {
+    await whileFull(async (held) => {
+      const leaving = new AbortController();
+      const left = fetch(`${pages.origin}/api/v1/objects?page_size=3&batch_id=one`, {
+        headers: { 'X-Api-Key': owner.keys.analyst },
+        signal: leaving.signal,
+      });
+      await until(() => held.isAwaited());
+      leaving.abort();
+      await expect(left).rejects.toThrow();
+    });
+  });
+});

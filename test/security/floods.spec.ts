@@ -349,11 +349,14 @@ describe('another project and /health/live are served, and the server needs less
   });
 
   it('an analyst requests large pages and does not read them', async () => {
+    const { analyst } = attacker.keys;
     const pages = { count: 40, isUnread: true };
-    await replay(
-      [attack(attacker.keys.analyst, 'GET /objects?batch_id=notes&page_size=57&count=none', [200, 503], pages)],
-      { meanwhile: () => sleep(times(30_000, 0)) },
-    );
+    const meanwhile = (): Promise<void> => sleep(times(30_000, 0));
+    for (const filter of ['batch_id=notes', 'key=note']) {
+      const request = `GET /objects?${filter}&page_size=57&count=none`;
+      await replay([attack(analyst, request, [200, 503], pages)], { meanwhile });
+    }
+    await replay([attack(analyst, 'GET /batches/notes', [200, 503], pages)], { meanwhile });
   });
 
   it('expired rows are deleted as fast as they arrive', async () => {

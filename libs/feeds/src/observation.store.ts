@@ -18,6 +18,7 @@ import {
   COLUMNS_WITHOUT_DATA,
   OBJECT_COLUMNS,
   OBJECT_FILTER_COLUMNS,
+  readWithMemory,
   type ObjectRow,
   type WithoutData,
 } from '#store';
@@ -49,9 +50,11 @@ export class ObservationStore {
    */
   async page(projectId: number, filter: ObservationFilter, page: PageRequest): Promise<Slice<Observation>> {
     const { pageBytesMax } = this.config.limits;
-    const wrap = (rows: string): string => boundedRowsSql(`${COLUMNS_WITHOUT_DATA}, at`, rows, pageBytesMax);
-    const list = { ...listSql(projectId, filter), wrap };
-    const slice = await readSlice<WithoutData<Observation>>(page.on ?? this.database, list, page);
+    const list = listSql(projectId, filter);
+    const slice = await readWithMemory(page, pageBytesMax, (bytesMax) => {
+      const wrap = (rows: string): string => boundedRowsSql(`${COLUMNS_WITHOUT_DATA}, at`, rows, bytesMax);
+      return readSlice<WithoutData<Observation>>(page.on ?? this.database, { ...list, wrap }, page);
+    });
     return boundedSlice<Observation>(slice, page.position, pageBytesMax);
   }
 

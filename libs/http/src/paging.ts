@@ -117,6 +117,8 @@ interface SortKeys {
 export interface PageRequest extends CountedRange {
   fingerprint: string;
   url: RequestUrl;
+  /** Reserves memory for the rows of a large page, see `FastifyRequest.reserveForRows`. Default: none is reserved. */
+  reserve?: (bytes: number) => Promise<void>;
 }
 
 /**
@@ -163,9 +165,10 @@ export function pageRequest(
   if (linkLength > URL_LENGTH_MAX) throw urlTooLong(linkLength);
   const count = query.count ?? 'capped';
   const { queries } = http.request;
-  if (queries === null) return { position, size, count, fingerprint, url };
+  const reserve = (bytes: number): Promise<void> => http.request.reserveForRows(bytes);
+  if (queries === null) return { position, size, count, fingerprint, url, reserve };
   const countOn = count === 'none' ? undefined : queries.forCount(countTimeoutMs(http, database.queryTimeoutMs));
-  return { position, size, count, fingerprint, url, on: queries, countOn };
+  return { position, size, count, fingerprint, url, reserve, on: queries, countOn };
 }
 
 function countTimeoutMs({ request, reply }: HttpContext, queryTimeoutMs: number): number {

@@ -10,6 +10,13 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The memory of its JSON body; absent if it has none. */
     bodyMemory?: BodyMemory;
+    /** The memory of the rows of its response; absent if none was reserved. */
+    rowsMemory?: Reservation;
+    /**
+     * Reserves memory for rows that are read for the response, in place of what it reserved before. The response takes it over.
+     * @throws Problem unavailable if no memory becomes free in time
+     */
+    reserveForRows(bytes: number): Promise<void>;
   }
 }
 
@@ -59,18 +66,27 @@ export class RequestMemory {
     return memory;
   }
 
+  /** See `FastifyRequest.reserveForRows`. */
+  async reserveForRows(request: FastifyRequest, bytes: number): Promise<void> {
+    request.rowsMemory?.release();
+    const memory = await this.budget.acquire(ownerOf(request), Math.min(bytes, this.budget.shareBytes));
+    if (memory === null) throw outOfMemory();
+    request.rowsMemory = memory;
+  }
+
   /**
-   * Releases the memory of the body, and counts a large response until the client has taken it. A write keeps as much of its
-   * body's memory; a read reserves it. Call it when the handler has ended.
+   * Releases the memory of the body and of rows, and counts a large response until the client has taken it. A response keeps as
+   * much of that memory; a read that has none reserves it. Call it when the handler has ended.
    * @returns the payload to send; null if the budget has no room
    */
   countResponse(request: FastifyRequest, reply: FastifyReply, payload: unknown): unknown {
     const sizeBytes = countedBytes(payload);
-    const ofBody = request.bodyMemory?.end(sizeBytes);
-    if (sizeBytes === 0 || (ofBody === undefined && request.method !== 'GET')) return payload;
+    request.rowsMemory?.shrinkTo(sizeBytes);
+    const held = request.bodyMemory?.end(sizeBytes) ?? request.rowsMemory;
+    if (sizeBytes === 0 || (held === undefined && request.method !== 'GET')) return payload;
     // A page with the largest objects is a little longer than they are, and longer than the share where settings are minimal.
     const owner = ownerOf(request);
-    const memory = ofBody ?? this.budget.reserve(owner, Math.min(sizeBytes, this.budget.shareBytes), PASSABLE_MS);
+    const memory = held ?? this.budget.reserve(owner, Math.min(sizeBytes, this.budget.shareBytes), PASSABLE_MS);
     if (memory === null) return null;
     this.releaseAfter(request.raw, reply.raw, memory);
     reply.header('Content-Length', sizeBytes);

@@ -19,6 +19,7 @@ import {
   COLUMNS_WITHOUT_DATA,
   OBJECT_COLUMNS,
   OBJECT_FILTER_COLUMNS,
+  readWithMemory,
   type ObjectRow,
   type WithoutData,
 } from '#store';
@@ -124,16 +125,20 @@ export class ObjectListStore {
     const matches = filterSql(filter, OBJECT_FILTER_COLUMNS, values);
     const order = isAscending(page.position) ? 'ASC' : 'DESC';
     const listed = `SELECT ${OBJECT_COLUMNS} FROM ${BY_SEQ} WHERE ${matches} ORDER BY o.seq ${order}`;
-    const text = boundedRowsSql(COLUMNS_WITHOUT_DATA, listed, this.config.limits.pageBytesMax);
-    const rows = await (page.on ?? this.database).query<WithoutData<ObjectRow>>(text, values);
-    // An object that was deleted or changed since is missing, which does not make this the last page.
-    const found = new Map(rows.map((row) => [row.seq, row]));
-    return { items: items.flatMap((seq) => found.get(seq) ?? []), ...sides };
+    return readWithMemory(page, this.config.limits.pageBytesMax, async (bytesMax) => {
+      const text = boundedRowsSql(COLUMNS_WITHOUT_DATA, listed, bytesMax);
+      const rows = await (page.on ?? this.database).query<WithoutData<ObjectRow>>(text, values);
+      // An object that was deleted or changed since is missing, which does not make this the last page.
+      const found = new Map(rows.map((row) => [row.seq, row]));
+      return { items: items.flatMap((seq) => found.get(seq) ?? []), ...sides };
+    });
   }
 
   private readPage(list: ListSql, page: PageRequest): Promise<UnboundedPage['slice']> {
-    const wrap = (rows: string): string => boundedRowsSql(COLUMNS_WITHOUT_DATA, rows, this.config.limits.pageBytesMax);
-    return readSlice<WithoutData<ObjectRow>>(page.on ?? this.database, { ...list, wrap }, page);
+    return readWithMemory(page, this.config.limits.pageBytesMax, (bytesMax) => {
+      const wrap = (rows: string): string => boundedRowsSql(COLUMNS_WITHOUT_DATA, rows, bytesMax);
+      return readSlice<WithoutData<ObjectRow>>(page.on ?? this.database, { ...list, wrap }, page);
+    });
   }
 }
 

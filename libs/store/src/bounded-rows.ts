@@ -1,5 +1,10 @@
 import type { PagePosition, Slice } from '#database';
-import { Problem } from '#http';
+import { Problem, type PageRequest } from '#http';
+
+/** The data that is read without a reservation; most pages have less. */
+const UNRESERVED_BYTES = 1024 ** 2;
+/** A page with more data is read again within this many times the memory, so that less than a seventh is read twice. */
+const GROWTH = 8;
 
 /** A row; `data` is null where the rows before it reach the limit. */
 export type WithoutData<Row extends { data: string }> = Omit<Row, 'data'> & { data: string | null };
@@ -21,6 +26,27 @@ export function boundedRowsSql(columns: string, rows: string, bytesMax: number):
         ) AS stored OFFSET 0
       ) AS written
     ) AS summed`;
+}
+
+/**
+ * Reads a page within `bytesMax`, and reserves memory for a large one before it is read: PostgreSQL knows the size of a page only
+ * when it has read it, and ten pages of 57 MB at a time took 1.9 GB before their responses were counted.
+ * @param read reads the page by `boundedRowsSql` with the given limit
+ * @throws Problem unavailable if no memory becomes free in time
+ */
+export async function readWithMemory<Row extends { data: string | null }>(
+  { reserve }: Pick<PageRequest, 'reserve'>,
+  bytesMax: number,
+  read: (bytesMax: number) => Promise<Slice<Row>>,
+): Promise<Slice<Row>> {
+  let most = Math.min(UNRESERVED_BYTES, bytesMax);
+  let slice = await read(most);
+  while (most < bytesMax && slice.items.some(({ data }) => data === null)) {
+    most = Math.min(most * GROWTH, bytesMax);
+    await reserve?.(most);
+    slice = await read(most);
+  }
+  return slice;
 }
 
 /** The rows up to the limit of bytes; at least one unless there are none. */

@@ -3,7 +3,7 @@
  * bounded reads, pairs.
  * Imports json, filter, platform, database, http, usage, access, jobs.
  */
-export { boundedSlice, rowsWithData, type WithoutData, boundedRowsSql } from './bounded-rows.js';
+export { boundedSlice, readWithMemory, rowsWithData, type WithoutData, boundedRowsSql } from './bounded-rows.js';
 export { BATCH_COLUMNS, NEW_BATCH_COLUMNS, type BatchRow } from './batch-columns.js';
 export { BatchEntity } from './batch.entity.js';
 export { columnListSql, columns } from './columns.js';
