@@ -1,5 +1,6 @@
 import { ACCESS_ENTITIES } from '#access';
 import { AuditEntryEntity } from '#audit';
+import { RateLimitCountEntity } from '#limits';
 import { BatchEntity, ObjectEntity } from '#store';
 import { ProjectRequestsEntity, ProjectUsageEntity } from '#usage';
 
@@ -11,4 +12,5 @@ export const ENTITIES = [
   ObjectEntity,
   ProjectUsageEntity,
   ProjectRequestsEntity,
+  RateLimitCountEntity,
 ];

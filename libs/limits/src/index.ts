@@ -4,4 +4,5 @@
  */
 export { LimitsModule } from './limits.module.js';
 export { LimitTimes } from './limit-times.js';
+export { RateLimitCountEntity } from './rate-limit-count.entity.js';
 export { RateLimits } from './rate-limits.js';

@@ -1,6 +1,7 @@
 import type { Database } from '#database';
 import { STORE_TIMEOUT_MS, type CountStore, type PendingCount } from './count-store.js';
 import type { CombinedCount } from './rate-limit.js';
+import type { RateLimitCountEntity } from './rate-limit-count.entity.js';
 
 /** A row is kept this long after its window: the next window of a key that is in use changes it. */
 const KEEP_EXPIRED_MS = 60_000;
@@ -36,10 +37,7 @@ const DELETE_EXPIRED = {
     )`,
 };
 
-interface Row {
-  key: string;
-  /** A bigint arrives as text. */
-  points: string;
+interface Row extends Pick<RateLimitCountEntity, 'key' | 'points'> {
   ends_in_ms: string;
 }
 
