@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { TestApi, type TestProject } from '../harness/api.js';
 import { submitJob, waitForJob, type Job } from './jobs.js';
@@ -60,4 +61,28 @@ it('the jobs of one project run in the order in which they were accepted', async
     [project.projectId],
   );
   expect(rows.map((row) => row.job_id)).toEqual(jobs.map(({ id }) => id));
+});
+
+it('one project runs at most half of the jobs of a process, so that its long jobs leave room for others', async () => {
+  const [long, other] = [await api.project(), await api.project()];
+  const { producer: key } = long.keys;
+  await api.call('POST', '/batches', { key, body: { batch_id: 'locked', objects: [] } });
+  await api.db.transaction(async (tx) => {
+    // The jobs of the first project wait for this lock.
+    await tx.query(`SELECT FROM batches WHERE project_id = $1 FOR UPDATE`, [long.projectId]);
+    for (let i = 0; i < 8; i++) {
+      const body = { batch_id: 'locked', object_id: `object-${String(i)}`, data: {} };
+      await submitJob(api, 'POST', '/objects', { key, body });
+    }
+    const worker = await api.another({ WORKER: 'inline', JOB_CONCURRENCY: '4' });
+    try {
+      const begun = `SELECT FROM jobs WHERE project_id = $1 AND attempts > 0`;
+      while ((await api.db.sql(begun, [long.projectId])).length < 2) await sleep(5);
+      const jobs = await submitJobs(other, 3);
+      for (const job of jobs) expect((await waitForJob(api, other.keys.admin, job)).status).toBe('succeeded');
+      expect(await api.db.sql(begun, [long.projectId])).toHaveLength(2);
+    } finally {
+      await worker.stop();
+    }
+  });
 });

@@ -10,6 +10,7 @@ import {
 } from '@nestjs/common';
 import { JobExecutor } from './job-executor.js';
 import { JobNotifier } from './job-notifier.js';
+import { JobStore } from './job.store.js';
 import { Maintenance } from './maintenance.js';
 import { QueueWorker } from './queue-worker.js';
 import { WorkerRegistry } from './worker-registry.js';
@@ -38,6 +39,7 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
 
   constructor(
     private readonly executor: JobExecutor,
+    private readonly jobs: JobStore,
     private readonly notifier: JobNotifier,
     private readonly registry: WorkerRegistry,
     private readonly maintenance: Maintenance,
@@ -130,9 +132,12 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
 
   private async addWorker(): Promise<void> {
     const { jobs, database } = this.config;
+    const concurrency = Math.max(1, Math.min(jobs.concurrency, database.sharedMax - OTHER_CONNECTIONS));
     const worker = await QueueWorker.start({
       connections: this.database.connections,
-      concurrency: Math.max(1, Math.min(jobs.concurrency, database.sharedMax - OTHER_CONNECTIONS)),
+      concurrency,
+      perProject: Math.max(1, Math.floor(concurrency / 2)),
+      hasWaiting: (projectIds) => this.jobs.hasWaiting(projectIds),
       work: async (key, workerId) => {
         await this.yieldToRequests();
         await this.executor.run(key, workerId);

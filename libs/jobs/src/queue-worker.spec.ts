@@ -4,6 +4,7 @@ import { TASK } from './job.store.js';
 import { QueueWorker } from './queue-worker.js';
 
 const JOBS = 4;
+const UNLIMITED = { perProject: JOBS, hasWaiting: () => Promise.resolve(false) };
 
 let db: TestDatabase;
 beforeAll(async () => {
@@ -30,6 +31,7 @@ it('leaves no timer when it ends because the database fails during its jobs', as
     const worker = await QueueWorker.start({
       connections: db.database.connections,
       concurrency: JOBS,
+      ...UNLIMITED,
       // After the rename, the worker cannot record the end of its jobs, and takes no more jobs.
       work: async () => {
         const place = begun++;
@@ -58,7 +60,13 @@ it('prints nothing when a connection breaks while it stops', async () => {
   const trace = jest.spyOn(console, 'trace').mockImplementation(() => undefined);
   const warn = jest.fn();
   const connections = db.database.connections;
-  const worker = await QueueWorker.start({ connections, concurrency: 1, work: () => Promise.resolve(), warn });
+  const worker = await QueueWorker.start({
+    connections,
+    concurrency: 1,
+    ...UNLIMITED,
+    work: () => Promise.resolve(),
+    warn,
+  });
   const lock = await connections.connect();
   await lock.query('BEGIN; LOCK TABLE graphile_worker._private_jobs IN ACCESS EXCLUSIVE MODE');
   const terminate = `

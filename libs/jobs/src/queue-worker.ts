@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { Logger as QueueLogger, run, type Runner, type WorkerEvents, type WorkerPool } from 'graphile-worker';
 import type { Pool } from 'pg';
-import { TASK, type JobKey } from './job.store.js';
+import { JobShares, WorkerStoppedError } from './job-shares.js';
+import { projectFlag, TASK, type JobKey } from './job.store.js';
 
 /** Notifications wake idle workers at once; polls find delayed attempts and jobs whose notification was lost. */
 const POLL_MS = 2_000;
@@ -15,7 +16,11 @@ const IDLE_CHECK_MS = 100;
 
 interface QueueWorkerOptions {
   connections: Pool;
+  /** Jobs that run at a time, and those of one project. */
   concurrency: number;
+  perProject: number;
+  /** Whether a job of any other project than these can run now. */
+  hasWaiting: (projectIds: readonly number[]) => Promise<boolean>;
   work: (key: JobKey, workerId: string) => Promise<void>;
   warn: (message: string) => void;
 }
@@ -33,7 +38,11 @@ export class QueueWorker {
   private runner: Runner | undefined;
   private end: Promise<unknown> = Promise.resolve();
 
-  private constructor(private readonly options: QueueWorkerOptions) {}
+  private readonly shares: JobShares;
+
+  private constructor(private readonly options: QueueWorkerOptions) {
+    this.shares = new JobShares(options.perProject, options.hasWaiting);
+  }
 
   static async start(options: QueueWorkerOptions): Promise<QueueWorker> {
     const worker = new QueueWorker(options);
@@ -79,15 +88,23 @@ export class QueueWorker {
     // When a query fails while a worker stops, graphile-worker prints the error with console.trace, unless the worker has been
     // released before.
     events.on('worker:getJob:error', ({ worker, error }) => {
+      this.shares.foundNone();
       if (!this.stopping) return;
-      warn(`Failed to acquire a job: ${String(error)}`);
+      if (!(error instanceof WorkerStoppedError)) warn(`Failed to acquire a job: ${String(error)}`);
       void worker.release(true);
+    });
+    events.on('worker:getJob:empty', () => {
+      this.shares.foundNone();
+    });
+    events.on('job:start', ({ job }) => {
+      this.shares.taken((job.payload as JobKey).projectId);
     });
     const options = {
       pgPool: connections,
       concurrency,
       pollInterval: POLL_MS,
       noHandleSignals: true,
+      forbiddenFlags: async () => (await this.shares.waitForTurn()).map(projectFlag),
       events,
       logger: queueLogger(warn),
       // In batches: one commit for all jobs that end within 20 ms. An error of a batch ends the pool, where that of a single
@@ -103,6 +120,7 @@ export class QueueWorker {
   /** Also for a pool that ends by itself: it would go on to check its empty crontab every minute. */
   private beginStop(): void {
     this.stopping = true;
+    this.shares.stop();
     this.runner?.stop().catch(() => undefined);
   }
 
@@ -112,6 +130,7 @@ export class QueueWorker {
       await this.options.work(key, this.id);
     } finally {
       this.busy--;
+      this.shares.ended(key.projectId);
     }
   }
 

@@ -69,7 +69,7 @@ describe('Config', () => {
         memoryBudgetBytes: 192 * 1024 ** 2,
       },
       rateLimits: { keyItems: 0, projectItems: 0, failures: 0, redisUrl: null },
-      jobs: { worker: 'inline', concurrency: 4 },
+      jobs: { worker: 'inline', concurrency: 6 },
       rules: { requireIfMatch: false, seed: true },
       alerts: { webhook: null },
       client: { url: null, apiKey: null },

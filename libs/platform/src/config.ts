@@ -134,7 +134,7 @@ export class Config {
   readonly jobs: Readonly<{
     /** WORKER: which process runs jobs, the server itself (inline) or `stowage worker` (separate); default inline when embedded. */
     worker: 'inline' | 'separate';
-    /** JOB_CONCURRENCY: jobs that one process runs at a time, 1 to 100; each takes a connection; default 4. */
+    /** JOB_CONCURRENCY: jobs that one process runs at a time, 1 to 100; each takes a connection; default 6. One project has at most half. */
     concurrency: number;
   }>;
   readonly rules: Readonly<{
@@ -225,7 +225,7 @@ export class Config {
     };
     this.jobs = {
       worker: choice(env, 'WORKER', ['inline', 'separate'] as const, url === null ? 'inline' : 'separate'),
-      concurrency: integer(env, 'JOB_CONCURRENCY', 4, 1, 100),
+      concurrency: integer(env, 'JOB_CONCURRENCY', 6, 1, 100),
     };
     this.rules = {
       requireIfMatch: flag(env, 'REQUIRE_IF_MATCH', false),
