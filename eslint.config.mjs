@@ -19,15 +19,16 @@ const MAY_IMPORT = {
   'libs/audit': ['platform', 'database', 'http'],
   'libs/access': ['platform', 'database', 'http', 'limits', 'usage', 'audit'],
   'libs/jobs': ['platform', 'database', 'http', 'limits', 'usage', 'audit', 'access'],
+  'libs/deletion': ['platform', 'database', 'http', 'usage', 'audit', 'access', 'jobs'],
   'libs/store': BELOW_STORE,
   'libs/objects': [...BELOW_STORE, 'store'],
   'libs/batches': [...BELOW_STORE, 'store', 'objects'],
   'libs/analytics': [...BELOW_STORE, 'store', 'objects'],
   'libs/feeds': [...BELOW_STORE, 'store', 'objects'],
   ...Object.fromEntries(FEEDS.map((feed) => [`libs/${feed}`, BELOW_FEEDS])),
-  apps: [...BELOW_FEEDS, 'batches', ...FEEDS],
+  apps: [...BELOW_FEEDS, 'batches', 'deletion', ...FEEDS],
 };
-const PARTS = [...BELOW_FEEDS, 'batches', ...FEEDS, 'zstd', 'migrations'];
+const PARTS = [...BELOW_FEEDS, 'batches', 'deletion', ...FEEDS, 'zstd', 'migrations'];
 
 const layers = Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
   files: [`${folder}/**/*.ts`],

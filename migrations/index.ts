@@ -12,6 +12,7 @@ import { RateLimitCounts1764900000000 } from './010-rate-limit-counts.js';
 import { CanaryKeys1765000000000 } from './011-canary-keys.js';
 import { KeySecretIds1765100000000 } from './012-key-secret-ids.js';
 import { AuditIndexes1765200000000 } from './013-audit-indexes.js';
+import { DeletedProjects1765300000000 } from './014-deleted-projects.js';
 
 export const MIGRATIONS = [
   FirstTables1764000000000,
@@ -27,4 +28,5 @@ export const MIGRATIONS = [
   CanaryKeys1765000000000,
   KeySecretIds1765100000000,
   AuditIndexes1765200000000,
+  DeletedProjects1765300000000,
 ];

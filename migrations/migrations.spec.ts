@@ -77,19 +77,20 @@ describe('the migrations', () => {
     const { dataSource } = empty.database;
     const usage = MIGRATIONS.findIndex((migration) => new migration().name.startsWith('Usage'));
     for (const _ of MIGRATIONS.slice(usage)) await dataSource.undoLastMigration();
+    await empty.sql(`INSERT INTO projects (project_id, seq, name) VALUES (3, 3, 'three'), (4, 4, 'four')`);
     const object = `INSERT INTO objects (project_id, batch_id, object_id, seq, observed_at, data)`;
     await empty.sql(
-      `${object} SELECT 1, 'b', n::text, n, now(), '[{"key": "ü", "value": 1}]' FROM generate_series(1, 3) AS n`,
+      `${object} SELECT 3, 'b', n::text, n, now(), '[{"key": "ü", "value": 1}]' FROM generate_series(1, 3) AS n`,
     );
-    await empty.sql(`${object} VALUES (2, 'b', 'o', 1, now(), '[]')`);
+    await empty.sql(`${object} VALUES (4, 'b', 'o', 1, now(), '[]')`);
     await dataSource.runMigrations();
     expect(await empty.sql('SELECT project_id, objects, bytes FROM project_usage ORDER BY project_id')).toEqual([
-      { project_id: 1, objects: '3', bytes: String(3 * Buffer.byteLength('[{"key": "ü", "value": 1}]')) },
-      { project_id: 2, objects: '1', bytes: '2' },
+      { project_id: 3, objects: '3', bytes: String(3 * Buffer.byteLength('[{"key": "ü", "value": 1}]')) },
+      { project_id: 4, objects: '1', bytes: '2' },
     ]);
     // Later rows have the number that is sent.
-    await empty.sql(`UPDATE objects SET bytes = 7 WHERE project_id = 2`);
-    expect(await empty.sql('SELECT bytes FROM objects WHERE project_id = 2')).toEqual([{ bytes: 7 }]);
+    await empty.sql(`UPDATE objects SET bytes = 7 WHERE project_id = 4`);
+    expect(await empty.sql('SELECT bytes FROM objects WHERE project_id = 4')).toEqual([{ bytes: 7 }]);
   });
 
   it('have all run, each once, in a database that the product has opened', async () => {

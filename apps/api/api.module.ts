@@ -1,6 +1,7 @@
 import { AccessModule } from '#access';
 import { AnalyticsModule } from '#analytics';
 import { BatchesModule } from '#batches';
+import { DeletionModule } from '#deletion';
 import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
 import { UsageModule } from '#usage';
@@ -28,6 +29,7 @@ export class ApiModule {
         ObjectsModule,
         BatchesModule,
         AnalyticsModule,
+        DeletionModule,
         ...feeds,
       ],
       controllers: [ServerRootController, RootController, HealthController],

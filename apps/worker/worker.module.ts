@@ -1,6 +1,7 @@
 import { AccessModule } from '#access';
 import { AnalyticsModule } from '#analytics';
 import { BatchesModule } from '#batches';
+import { DeletionModule } from '#deletion';
 import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
 import type { Config } from '#platform';
@@ -21,6 +22,7 @@ export class WorkerModule {
         ObjectsModule,
         BatchesModule,
         AnalyticsModule,
+        DeletionModule,
         ...FEEDS,
       ],
     };

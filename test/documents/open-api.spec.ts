@@ -20,6 +20,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'GET /api/v1/projects/{project_id}/keys/{key_id}': 'getKey',
   'PATCH /api/v1/projects/{project_id}/keys/{key_id}': 'updateKey',
   'POST /api/v1/projects/{project_id}/keys/{key_id}/rotate': 'rotateKey',
+  'DELETE /api/v1/projects/{project_id}': 'deleteProject',
   'DELETE /api/v1/projects/{project_id}/keys/{key_id}': 'revokeKey',
   'GET /api/v1/operator-keys': 'listOperatorKeys',
   'GET /api/v1/operator-keys/{key_id}': 'getOperatorKey',
@@ -340,6 +341,7 @@ describe('the examples in the OpenAPI document', () => {
     });
     expect((await perform('GET /api/v1/maintenance', operatorKey)).json()).toMatchObject({ tables: expect.any(Array) });
     expect((await perform('GET /api/v1/audit', operatorKey)).json()).toMatchObject({ results: expect.any(Array) });
+    await perform('DELETE /api/v1/projects/{project_id}', operatorKey);
   });
 
   it('work for operator keys', async () => {

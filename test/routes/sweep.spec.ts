@@ -26,6 +26,9 @@ let openApi: OpenApi;
 beforeAll(async () => {
   api = await TestApi.start();
   mine = await api.project();
+  // A project with a batch is not deleted without cascade=true.
+  const body = { batch_id: 'kept', objects: [] };
+  expect((await api.call('POST', '/batches', { key: mine.keys.producer, body })).status).toBe(201);
   openApi = (await api.call('GET', `${api.origin}/openapi.json`)).json<OpenApi>();
 });
 afterAll(() => api.stop());

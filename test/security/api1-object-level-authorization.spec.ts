@@ -9,8 +9,8 @@ import type { Role } from '#http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type Reply } from '../harness/api.js';
-import { addressOf, ROUTES, type Route } from '../routes/route-table.js';
-import { essenceOf, MISSING, ProjectWithResources, sendTo, type Ids } from './resources.js';
+import { addressOf, ROLES, ROUTES, type Route } from '../routes/route-table.js';
+import { deleteProject, essenceOf, MISSING, ProjectWithResources, sendTo, type Ids } from './resources.js';
 
 let api: TestApi;
 let mine: ProjectWithResources;
@@ -160,6 +160,30 @@ describe('a deleted resource', () => {
       expect(essenceOf(reply)).toEqual(essenceOf(await sendTo(api, route, MISSING, key)));
     }
   });
+});
+
+describe('a deleted project', () => {
+  let deleted: ProjectWithResources;
+
+  beforeAll(async () => {
+    deleted = await ProjectWithResources.create(api, 'gone');
+    await deleteProject(api, deleted.project.projectId);
+  });
+
+  it.each(ROUTES)('is accessible by none of its keys: %s', async (_, route) => {
+    for (const role of ofProject({ ...route, roles: ROLES })) {
+      expectProblem(await sendTo(api, route, deleted.idsFor(role), deleted.keyOf(role)), 'unauthenticated');
+    }
+  });
+
+  it.each(withIds.filter(([, { path, roles }]) => roles.includes('operator') && !path.includes('{job_id}')))(
+    'is the same as a missing one for an operator: %s',
+    async (_, route) => {
+      const reply = await sendTo(api, route, deleted.idsFor('operator'), api.operatorKey);
+      expectProblem(reply, 'not-found');
+      expect(essenceOf(reply)).toEqual(essenceOf(await sendTo(api, route, MISSING, api.operatorKey)));
+    },
+  );
 });
 
 describe('a device that was moved to another project', () => {

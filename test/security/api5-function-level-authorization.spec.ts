@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem } from '../errors/expect-problem.js';
 import { TestApi } from '../harness/api.js';
 import { ROLES, ROUTES, type Route } from '../routes/route-table.js';
-import { essenceOf, MISSING, ProjectWithResources, sendTo } from './resources.js';
+import { deleteProject, essenceOf, MISSING, ProjectWithResources, sendTo } from './resources.js';
 
 let api: TestApi;
 let mine: ProjectWithResources;
@@ -31,11 +31,17 @@ beforeAll(async () => {
   const [revoked, expired] = [await create(), await create()];
   expect((await api.call('DELETE', `${path}/${revoked.key_id}`, { key: admin })).status).toBe(204);
   await api.db.sql(`UPDATE api_keys SET expires_at = now() - interval '1 day' WHERE key_id = $1`, [expired.key_id]);
+  const deleted = await ProjectWithResources.create(api, 'deleted');
+  await deleteProject(api, deleted.project.projectId);
   invalidKeys = [
     ['none', undefined],
     ['unknown', 'an-admin-key-that-was-never-created-anywhere'],
     ['revoked', revoked.key],
     ['expired', expired.key],
+    ...Object.entries(deleted.project.keys).map(([role, key]): [string, string] => [
+      `${role} of a deleted project`,
+      key,
+    ]),
   ];
   before = await stored();
 });

@@ -1,7 +1,7 @@
 import type { Role } from '#http';
 import { expect } from '@jest/globals';
 import type { Reply, TestApi, TestProject } from '../harness/api.js';
-import { waitFor } from '../jobs/jobs.js';
+import { waitFor, waitForJob, type Job } from '../jobs/jobs.js';
 import { addressOf, CONTRACT, fill, type Route } from '../routes/route-table.js';
 
 /** Values for the ids in paths. */
@@ -26,7 +26,7 @@ export class ProjectWithResources {
     private readonly api: TestApi,
     readonly project: TestProject,
     private readonly stored: Ids,
-    private readonly jobs: Record<'producer' | 'device', string>,
+    private readonly jobs: Record<'producer' | 'device' | 'operator', string>,
   ) {}
 
   /** @param name the id of each resource, except those that the server assigns */
@@ -47,7 +47,11 @@ export class ProjectWithResources {
     const later = { batch_id: `later-${name}`, objects: [] };
     const { id } = await post<{ id: string }>('/batches', later, producer, { Prefer: 'respond-async' });
     const { job } = await post<{ job: string }>('/firmware', { version: '1.0.0', timestamp: 1700000000 }, device);
-    const jobs = { producer: id, device: job.slice(job.lastIndexOf('/') + 1) };
+    const jobs = {
+      producer: id,
+      device: job.slice(job.lastIndexOf('/') + 1),
+      operator: await deleteProject(api, (await api.project()).projectId),
+    };
     const isUnfinished = async (): Promise<boolean> =>
       /"(?:queued|running)"/.test((await api.call('GET', '/jobs', { key: admin })).text);
     await waitFor(async () => ((await isUnfinished()) ? undefined : true));
@@ -67,7 +71,7 @@ export class ProjectWithResources {
 
   /** The resources that a key of the role may access. */
   idsFor(role: Role): Ids {
-    return { ...this.stored, job_id: this.jobs[role === 'device' ? 'device' : 'producer'] };
+    return { ...this.stored, job_id: this.jobs[role === 'device' || role === 'operator' ? role : 'producer'] };
   }
 
   keyOf(role: Role): string {
@@ -92,6 +96,16 @@ export class ProjectWithResources {
       );
     return (await Promise.all(rows)).flat();
   }
+}
+
+/** Deletes a project with everything in it. @returns the id of the job, which has succeeded */
+export async function deleteProject(api: TestApi, projectId: number): Promise<string> {
+  const key = api.operatorKey;
+  const reply = await api.call('DELETE', `/projects/${String(projectId)}?cascade=true`, { key });
+  expect([reply.status, reply.text]).toEqual([202, reply.text]);
+  const job = await waitForJob(api, key, reply.json<Job>());
+  expect(job).toMatchObject({ status: 'succeeded', result_status: 200 });
+  return job.id;
 }
 
 /** Sends a valid request for the resources with these ids. */

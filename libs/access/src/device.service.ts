@@ -71,7 +71,7 @@ export class DeviceService {
       return await this.database.transaction(async (tx) => {
         const device = await this.store.lock(deviceId, tx);
         if (device === null) throw deviceNotFound();
-        if (!(await this.projects.exists(projectId, tx))) throw projectNotFound();
+        if (!(await this.projects.lockShared(projectId, tx))) throw projectNotFound();
         checkPreconditions(preconditions, etagOfJson(device), PRECONDITION_RULES);
         if (device.project_id === projectId) return device;
         await this.store.move(deviceId, projectId, tx);

@@ -18,6 +18,10 @@ const LOCK = `SELECT ${DEVICE_COLUMNS.join(', ')} FROM devices WHERE device_id =
 
 const MOVE = `UPDATE devices SET project_id = $2 WHERE device_id = $1`;
 
+const DELETE_OF_PROJECT = `
+  WITH deleted AS (DELETE FROM devices WHERE project_id = $1 RETURNING device_id)
+  SELECT count(*)::int AS count FROM deleted`;
+
 @Injectable()
 export class DeviceStore {
   constructor(
@@ -67,6 +71,12 @@ export class DeviceStore {
 
   async move(deviceId: string, projectId: number, tx: Queryable): Promise<void> {
     await tx.query(MOVE, [deviceId, projectId]);
+  }
+
+  /** Deletes all devices of a project. @returns their number */
+  async deleteOfProject(projectId: number, tx: Queryable): Promise<number> {
+    const [row] = await tx.query<{ count: number }>(DELETE_OF_PROJECT, [projectId]);
+    return row?.count ?? 0;
   }
 }
 

@@ -6,6 +6,7 @@ export { ACCESS_ENTITIES } from './access-entities.js';
 export { AccessModule } from './access.module.js';
 export { Authentication } from './authentication.js';
 export { CanaryAlerts } from './canary-alerts.js';
+export { DeletedProjectEntity } from './deleted-project.entity.js';
 export { CreateDeviceDto } from './device.dto.js';
 export { DeviceService } from './device.service.js';
 export { DeviceStore } from './device.store.js';

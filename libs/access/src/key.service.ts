@@ -207,6 +207,11 @@ export class KeyService {
     return this.store.revokeOfDevice(deviceId, tx);
   }
 
+  /** Deletes all keys of a project when the transaction is committed; call `forget` then. @returns their ids */
+  deleteOfProject(projectId: number, tx: Queryable): Promise<string[]> {
+    return this.store.deleteOfProject(projectId, tx);
+  }
+
   /** Removes keys from the cache of this process; others are notified by the transaction that changed them. */
   forget(keyIds: readonly string[]): void {
     for (const keyId of keyIds) this.cache.forget(keyId);

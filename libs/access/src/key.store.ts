@@ -106,6 +106,8 @@ const REVOKE = `UPDATE api_keys SET revoked_at = now() WHERE key_id = $1`;
 
 const REVOKE_OF_DEVICE = `UPDATE api_keys SET revoked_at = now() WHERE device_id = $1 AND revoked_at IS NULL RETURNING key_id`;
 
+const DELETE_OF_PROJECT = `DELETE FROM api_keys WHERE project_id = $1 RETURNING key_id`;
+
 /** One statement: a failure between the time of use and the nonces would keep the nonces until another first use. */
 const RECORD_USE = `
   UPDATE api_keys SET last_used_at = CASE WHEN key_id = $1 THEN $2::timestamptz ELSE last_used_at END, nonce = NULL
@@ -277,6 +279,14 @@ export class KeyStore {
   async revokeOfDevice(deviceId: string, tx: Queryable): Promise<string[]> {
     const revoked = await tx.query<Pick<ApiKeyEntity, 'key_id'>>(REVOKE_OF_DEVICE, [deviceId]);
     const keyIds = revoked.map(({ key_id }) => key_id);
+    await notify(keyIds, tx);
+    return keyIds;
+  }
+
+  /** Deletes all keys of a project, also revoked ones and canaries. @returns their ids */
+  async deleteOfProject(projectId: number, tx: Queryable): Promise<string[]> {
+    const deleted = await tx.query<Pick<ApiKeyEntity, 'key_id'>>(DELETE_OF_PROJECT, [projectId]);
+    const keyIds = deleted.map(({ key_id }) => key_id);
     await notify(keyIds, tx);
     return keyIds;
   }

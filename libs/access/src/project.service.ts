@@ -39,9 +39,18 @@ const INSERT = `
 
 const LOCK = `SELECT ${PROJECT_COLUMNS.join(', ')} FROM projects WHERE project_id = $1 FOR NO KEY UPDATE`;
 
+/** Waits for transactions that create a key, a device or usage of the project, and keeps later ones waiting. */
+const LOCK_FOR_DELETE = `SELECT ${PROJECT_COLUMNS.join(', ')} FROM projects WHERE project_id = $1 FOR UPDATE`;
+
+const DELETE = `DELETE FROM projects WHERE project_id = $1`;
+
+/** The audit log keeps the chain of a deleted project, and rows of it may still be deleted, so its id is never used again. */
+const WAS_DELETED = `SELECT FROM deleted_projects WHERE project_id = $1`;
+
 const UPDATE = `UPDATE projects SET name = $2, objects_max = $3, bytes_max = $4 WHERE project_id = $1`;
 
-const SELECT_BY_ID = `SELECT FROM projects WHERE project_id = $1`;
+/** The project exists until the end of the transaction. */
+const LOCK_SHARED = `SELECT FROM projects WHERE project_id = $1 FOR KEY SHARE`;
 
 @Injectable()
 export class ProjectService {
@@ -57,8 +66,10 @@ export class ProjectService {
   /** @throws Problem conflict when the name exists already */
   async create(body: CreateProjectDto, actor: Actor): Promise<ProjectDto> {
     const { name, objects_max = null, bytes_max = null } = body;
+    const projectId = randomInt(1, PROJECT_ID_MAX);
+    if ((await this.database.query(WAS_DELETED, [projectId])).length > 0) return this.create(body, actor);
     const project: ProjectRow = {
-      project_id: randomInt(1, PROJECT_ID_MAX),
+      project_id: projectId,
       seq: this.sequence.next().toString(),
       name,
       objects_max: toText(objects_max),
@@ -139,8 +150,26 @@ export class ProjectService {
     }
   }
 
-  async exists(projectId: number, on: Queryable): Promise<boolean> {
-    return (await on.query(SELECT_BY_ID, [projectId])).length > 0;
+  /** Keeps a project until the end of the transaction. Returns whether it exists. */
+  async lockShared(projectId: number, tx: Queryable): Promise<boolean> {
+    return (await tx.query(LOCK_SHARED, [projectId])).length > 0;
+  }
+
+  /**
+   * Locks a project that is to be deleted.
+   * @param id as in a URL
+   * @throws Problem not-found
+   */
+  async lockForDelete(tx: Queryable, id: string): Promise<ProjectDto> {
+    const projectId = parseProjectId(id);
+    const [project] = projectId === null ? [] : await tx.query<ProjectRow>(LOCK_FOR_DELETE, [projectId]);
+    if (project === undefined) throw projectNotFound();
+    return toProjectDto(project);
+  }
+
+  /** Deletes the row of a locked project, whose keys, devices and usage were deleted before. */
+  async deleteLocked(tx: Queryable, projectId: number): Promise<void> {
+    await tx.query(DELETE, [projectId]);
   }
 
   async markSeeded(projectId: number): Promise<void> {

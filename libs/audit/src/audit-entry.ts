@@ -19,6 +19,7 @@ export const AUDIT_ACTIONS = [
   'device.move',
   'project.create',
   'project.update',
+  'project.delete',
   'access.denied',
   'key.canary',
 ] as const;

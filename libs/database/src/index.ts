@@ -45,6 +45,7 @@ export { isSeq, SEQ_STEP, Sequence, SequenceUnavailableError, timeOfSeq, timeOfS
 export {
   isConnectionLoss,
   isDataError,
+  isMissingProject,
   isPoolExhausted,
   isRetryable,
   isUniqueViolation,

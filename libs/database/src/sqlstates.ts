@@ -61,6 +61,13 @@ export function isUniqueViolation(error: unknown): boolean {
   return errorCode(error) === '23505';
 }
 
+/** Whether a row refers to a project that does not exist. The constraints have names such as `devices_project_fkey`. */
+export function isMissingProject(error: unknown): boolean {
+  if (errorCode(error) !== '23503') return false;
+  const { constraint = '' } = error as { constraint?: string };
+  return constraint.endsWith('_project_fkey');
+}
+
 /** Whether there was no free connection in time: the database is up, and a retry at once does not help. */
 export function isPoolExhausted(error: unknown): boolean {
   return error instanceof Error && error.message === 'timeout exceeded when trying to connect';

@@ -63,8 +63,9 @@ async function counts(): Promise<[string, number, number][]> {
   return rows.map(({ batch_id, object_count, found }) => [batch_id, object_count, found]);
 }
 
-beforeEach(() => {
+beforeEach(async () => {
   project++;
+  await db.sql(`INSERT INTO projects (project_id, name, seq) VALUES ($1::int, $1::text, $1)`, [project]);
 });
 
 describe('a write of a feed', () => {
@@ -180,10 +181,7 @@ describe('a write of a feed', () => {
   describe('to a project with a limit', () => {
     /** A project with this limit, the statements that insert its objects, and the transactions that lock its batches. */
     async function limited(objectsMax: number): Promise<{ by: FeedWriter; inserts: number[]; locks: () => number }> {
-      await db.sql(`INSERT INTO projects (project_id, name, seq, objects_max) VALUES ($1::int, $1::text, $1, $2)`, [
-        project,
-        objectsMax,
-      ]);
+      await db.sql(`UPDATE projects SET objects_max = $2 WHERE project_id = $1`, [project, objectsMax]);
       const config = new Config({});
       await db.database.transaction((tx) => new QuotaStore(db.database, config).apply(tx, project));
       const inserts: number[] = [];

@@ -41,6 +41,14 @@ describe('databaseProblem', () => {
     expect(problem?.headers['Retry-After']).toBe(retryAfter);
   });
 
+  it('maps a reference to a missing project to 404, and no other broken reference', () => {
+    const error = errorWithSqlState('23503');
+    error.constraint = 'project_usage_project_fkey';
+    expect(databaseProblem(error)).toMatchObject({ slug: 'not-found', cause: error });
+    error.constraint = 'late';
+    expect(databaseProblem(error)).toBeUndefined();
+  });
+
   it.each(['42P01', '42601', '23503', '22012', 'P0001', 'XX001'])('does not map SQLSTATE %s', (code) => {
     expect(databaseProblem(errorWithSqlState(code))).toBeUndefined();
   });

@@ -2,6 +2,7 @@ import {
   ClientGoneError,
   errorCode,
   isConnectionLoss,
+  isMissingProject,
   isPoolExhausted,
   isUnresponsive,
   OutcomeUnknownError,
@@ -9,6 +10,9 @@ import {
   SequenceUnavailableError,
 } from '#database';
 import { Problem, type ProblemSlug } from './problems.js';
+
+/** Of a request that was authenticated before its project was deleted. */
+export const PROJECT_DELETED = 'The project was deleted; nothing was stored.';
 
 /**
  * The problem for a database error, by SQLSTATE (PostgreSQL, appendix A) or by its class of two characters. Stores handle the
@@ -67,6 +71,7 @@ export function databaseProblem(error: unknown): Problem | undefined {
   if (isUnresponsive(error)) {
     return new Problem('unavailable', { detail: 'The database did not respond in time; retry later.', cause: error });
   }
+  if (isMissingProject(error)) return new Problem('not-found', { detail: PROJECT_DELETED, cause: error });
   const code = errorCode(error);
   const entry = code === undefined ? undefined : (BY_SQLSTATE[code] ?? BY_SQLSTATE[code.slice(0, 2)]);
   return entry === undefined ? undefined : new Problem(entry.slug, { detail: entry.detail, cause: error });

@@ -24,6 +24,7 @@ export {
   TimeField,
   TimestampField,
 } from './fields.js';
+export { PROJECT_DELETED } from './database-problem.js';
 export { type HttpContext, httpContextOf, Http } from './http-context.js';
 export { createHttpAdapter, prepareHttp } from './http-server.js';
 export { InputPipe, readBody, requireBody } from './input.pipe.js';

@@ -4,6 +4,7 @@
  */
 export { ApiRespondAsync } from './api-respond-async.js';
 export { Idempotency } from './idempotency.js';
+export { JobDto } from './job.dto.js';
 export { JobRunner } from './job-runner.js';
 export { JobsModule } from './jobs.module.js';
 export { Maintenance, MAINTENANCE_ROWS, type MaintenanceTask } from './maintenance.js';
@@ -15,5 +16,7 @@ export {
   type WriteRequest,
   type WriteResponse,
 } from './write-operation.js';
+export { type NewJob } from './job.store.js';
+export { OperatorJobs, type OperatorRequest } from './operator-jobs.js';
 export { WriteOperations } from './write-operations.js';
 export { WriteService } from './write.service.js';

@@ -11,11 +11,11 @@ import {
   Rules,
   type Principal,
   CurrentPrincipal,
-  ProjectId,
   ApiPage,
   Http,
   type HttpContext,
 } from '#http';
+import { INSTALLATION } from '#audit';
 import { Config } from '#platform';
 import { isSeq } from '#database';
 import { Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
@@ -25,6 +25,8 @@ import { JobDto, JobListQuery, JobPageDto, jobText } from './job.dto.js';
 import { JobNotifier } from './job-notifier.js';
 import { JobPlaces } from './job-places.js';
 import { JobStore, type JobKey } from './job.store.js';
+
+const OF_OPERATORS = 'An operator sees the jobs of the installation, which delete projects, and no jobs of a project.';
 
 @ApiTags('jobs')
 @Controller(`${API}/jobs`)
@@ -38,16 +40,19 @@ export class JobController {
 
   @Get()
   @JsonHeader()
-  @Rules({ roles: ['admin', 'producer', 'analyst', 'device'], query: true })
-  @ApiOperation({ summary: 'List the jobs without their results, newest first; producers and devices see their own' })
+  @Rules({ roles: ['operator', 'admin', 'producer', 'analyst', 'device'], query: true })
+  @ApiOperation({
+    summary: 'List the jobs without their results, newest first; producers and devices see their own',
+    description: OF_OPERATORS,
+  })
   @ApiPage(JobPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listJobs(
     @CurrentPrincipal() principal: Principal,
-    @ProjectId() projectId: number,
     @Query() query: JobListQuery,
     @Http() http: HttpContext,
   ): Promise<string> {
+    const projectId = jobsOf(principal);
     const keyId = ownKeyOf(principal);
     const page = pageRequest(query, this.config, fingerprintOf('jobs', projectId, keyId, query.status), http);
     const { slice, count } = await this.jobs.list(projectId, { keyId, status: query.status }, page);
@@ -62,34 +67,35 @@ export class JobController {
 
   @Get(':job_id')
   @JsonHeader()
-  @Rules({ roles: ['admin', 'producer', 'analyst', 'device'] })
-  @ApiOperation({ summary: 'Get a job and its result; producers and devices see their own' })
+  @Rules({ roles: ['operator', 'admin', 'producer', 'analyst', 'device'] })
+  @ApiOperation({
+    summary: 'Get a job and its result; producers and devices see their own',
+    description: OF_OPERATORS,
+  })
   @ApiResult(200, JobDto)
   @ApiProblems('not-found')
   async getJob(
     @CurrentPrincipal() principal: Principal,
-    @ProjectId() projectId: number,
     @Param('job_id') id: string,
     @Req() request: FastifyRequest,
   ): Promise<string> {
-    return this.text(principal, keyOf(projectId, id), request);
+    return this.text(principal, keyOf(principal, id), request);
   }
 
   @Post(':job_id/retry')
   @HttpCode(202)
   @JsonHeader()
-  @Rules({ roles: ['admin'] })
-  @ApiOperation({ summary: 'Retry a failed job, from its first attempt' })
+  @Rules({ roles: ['operator', 'admin'] })
+  @ApiOperation({ summary: 'Retry a failed job, from its first attempt', description: OF_OPERATORS })
   @ApiResult(202, JobDto)
   @ApiProblems('not-found', 'job-not-failed')
   async retryJob(
     @CurrentPrincipal() principal: Principal,
-    @ProjectId() projectId: number,
     @Param('job_id') id: string,
     @Req() request: FastifyRequest,
   ): Promise<string> {
-    const key = keyOf(projectId, id);
-    const isQueued = await this.jobs.retry(key, await this.places.next(projectId));
+    const key = keyOf(principal, id);
+    const isQueued = await this.jobs.retry(key, await this.places.next(key.projectId));
     const text = await this.text(principal, key, request);
     if (!isQueued)
       throw new Problem('job-not-failed', { detail: 'Only a failed job can be retried; this one has not failed.' });
@@ -109,10 +115,15 @@ function ownKeyOf({ role, keyId }: Principal): string | null {
   return role === 'producer' || role === 'device' ? keyId : null;
 }
 
+/** The project whose jobs a key may see; an operator sees those of the installation, which belong to no project. */
+function jobsOf({ projectId }: Principal): number {
+  return projectId ?? INSTALLATION;
+}
+
 /** @throws Problem not-found for an id that no job can have */
-function keyOf(projectId: number, id: string): JobKey {
+function keyOf(principal: Principal, id: string): JobKey {
   if (!isSeq(id)) throw jobNotFound();
-  return { projectId, jobId: id };
+  return { projectId: jobsOf(principal), jobId: id };
 }
 
 function jobNotFound(): Problem {

@@ -112,6 +112,9 @@ const ADD_NEXT_PART = {
   text: `${ADD_PART.text} ON CONFLICT DO NOTHING`,
 };
 
+/** A job of a project that was deleted does not run; its row is deleted later. */
+const HAS_PROJECT = `NOT EXISTS (SELECT FROM deleted_projects AS d WHERE d.project_id = jobs.project_id)`;
+
 /**
  * Does not wait for the disk: a claim that is lost in a crash of the database is made again and costs one attempt.
  * A job of an operation that this version does not know is not claimed and loses no attempt.
@@ -122,6 +125,7 @@ const CLAIM = {
     WITH setting AS (SELECT set_config('synchronous_commit', 'off', true) AS value)
     UPDATE jobs SET status = 'running', attempts = attempts + 1, worker_id = $3
     FROM setting WHERE project_id = $1 AND job_id = $2 AND status IN ('queued', 'running') AND operation = ANY ($4)
+      AND ${HAS_PROJECT}
     RETURNING key_id, operation, input, media_type, attempts, parts,
       CASE WHEN media_type = 'application/json' THEN
         (SELECT CASE WHEN octet_length(bytes) <= ${String(BODY_WITH_JOB_BYTES)} THEN bytes END FROM job_parts AS p
@@ -131,7 +135,7 @@ const CLAIM = {
          WHERE p.project_id = $1 AND p.job_id = $2 AND part = 0) END AS body_bytes`,
 };
 
-const STATUS = `SELECT status FROM jobs WHERE project_id = $1 AND job_id = $2`;
+const STATUS = `SELECT status FROM jobs WHERE project_id = $1 AND job_id = $2 AND ${HAS_PROJECT}`;
 
 const PART = {
   name: 'job.part',
@@ -230,7 +234,7 @@ export class JobStore implements OnModuleInit {
     return (await this.database.query(HAS_WAITING, [projectIds.map(projectFlag), TASK])).length > 0;
   }
 
-  /** Null where the job has ended, was deleted, or is of another operation. */
+  /** Null where the job has ended, it or its project was deleted, or it is of another operation. */
   async claim(
     { projectId, jobId }: JobKey,
     workerId: string,
@@ -240,7 +244,7 @@ export class JobStore implements OnModuleInit {
     return row ?? null;
   }
 
-  /** Null for a job that does not exist. */
+  /** Null for a job that does not exist, or whose project was deleted. */
   async statusOf({ projectId, jobId }: JobKey): Promise<JobStatus | null> {
     const [row] = await this.database.query<{ status: JobStatus }>(STATUS, [projectId, jobId]);
     return row?.status ?? null;

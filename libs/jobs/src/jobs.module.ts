@@ -10,6 +10,7 @@ import { JobExecutor } from './job-executor.js';
 import { JobNotifier } from './job-notifier.js';
 import { JobPlaces } from './job-places.js';
 import { JobBodyStore } from './job-body.store.js';
+import { OperatorJobs } from './operator-jobs.js';
 import { Maintenance } from './maintenance.js';
 import { MaintenanceController } from './maintenance.controller.js';
 import { MaintenanceStore } from './maintenance.store.js';
@@ -36,11 +37,12 @@ import { WriteService } from './write.service.js';
     JobNotifier,
     JobPlaces,
     JobExecutor,
+    OperatorJobs,
     WorkerRegistry,
     Maintenance,
     MaintenanceStore,
     JobRunner,
   ],
-  exports: [Idempotency, Maintenance, WriteOperations, WriteService, JobRunner],
+  exports: [Idempotency, Maintenance, OperatorJobs, WriteOperations, WriteService, JobRunner],
 })
 export class JobsModule {}

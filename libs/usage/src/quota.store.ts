@@ -1,5 +1,5 @@
 import { Database, errorCode, type Queryable } from '#database';
-import { Problem } from '#http';
+import { Problem, PROJECT_DELETED } from '#http';
 import { Config } from '#platform';
 import { Injectable, Logger } from '@nestjs/common';
 import type { ProjectUsageEntity } from './project-usage.entity.js';
@@ -236,7 +236,8 @@ export class QuotaStore {
   private async findLimits(tx: Queryable, projectId: number): Promise<UsageLimits> {
     const values = [projectId, ...this.defaults];
     const [row] = await tx.query<{ objects: string | null; bytes: string | null }>(LIMITS, values);
-    return { objects: toNumber(row?.objects ?? null), bytes: toNumber(row?.bytes ?? null) };
+    if (row === undefined) throw new Problem('not-found', { detail: PROJECT_DELETED });
+    return { objects: toNumber(row.objects), bytes: toNumber(row.bytes) };
   }
 
   private async distribute(

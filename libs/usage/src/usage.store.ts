@@ -26,12 +26,18 @@ const FIND = {
     WHERE p.project_id = $1`,
 };
 
-/** Sorted, so that the statements of two processes never deadlock. */
+/** The exact usage, because writers wait for these locks, or have none of these rows and wait for the lock of the project. */
+const DELETE_OF_PROJECT = `
+  WITH deleted AS (DELETE FROM project_usage WHERE project_id = $1 RETURNING objects, bytes)
+  SELECT coalesce(sum(objects), 0) AS objects, coalesce(sum(bytes), 0) AS bytes FROM deleted`;
+
+/** Sorted, so that the statements of two processes never deadlock. Not for projects that were deleted meanwhile. */
 const ADD_REQUESTS = {
   name: 'usage.add-requests',
   text: `
     INSERT INTO project_requests AS r (project_id, requests)
-    SELECT project_id, requests FROM unnest($1::int[], $2::bigint[]) AS counted (project_id, requests)
+    SELECT project_id, c.requests FROM unnest($1::int[], $2::bigint[]) AS c (project_id, requests)
+    JOIN projects USING (project_id)
     ORDER BY project_id
     ON CONFLICT (project_id) DO UPDATE SET requests = r.requests + excluded.requests`,
 };
@@ -74,6 +80,16 @@ export class UsageStore {
       requests: Number(row.requests),
       limits: this.quotas.limitsOf(row.objects_max, row.bytes_max),
     };
+  }
+
+  /**
+   * Deletes the usage of a project that is locked. Later writes of the project fail when they add to its usage, because its row
+   * in `projects` is deleted in the same transaction.
+   * @returns what the project stores
+   */
+  async deleteOfProject(tx: Queryable, projectId: number): Promise<UsageChange> {
+    const [row] = await tx.query<Pick<ProjectUsageEntity, 'objects' | 'bytes'>>(DELETE_OF_PROJECT, [projectId]);
+    return { objects: Number(row?.objects), bytes: Number(row?.bytes) };
   }
 
   /** Adds to the numbers of requests, by project. */

@@ -1,0 +1,6 @@
+/**
+ * deletion: deletes a project with everything that belongs to it, in a job.
+ * Imports platform, database, http, usage, audit, access, jobs.
+ */
+export { DeletionModule } from './deletion.module.js';
+export { ProjectDeletion, type DeletionResult } from './project-deletion.js';
