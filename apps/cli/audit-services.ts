@@ -28,11 +28,21 @@ export interface AuditServices {
 export function withAudit<T>(work: (services: AuditServices) => Promise<T>): Promise<T> {
   return withModule(AccessModule, { leasesLane: false }, (app) => {
     const access = getAccessServices(app);
+    const verifier = app.get(AuditVerifier);
     return work({
       store: app.get(AuditReadStore),
-      verifier: app.get(AuditVerifier),
-      getChain: async ({ project, installation }) =>
-        installation === true ? INSTALLATION : getProjectId(access, project ?? DEFAULT_PROJECT),
+      verifier,
+      getChain: async ({ project = DEFAULT_PROJECT, installation }) => {
+        if (installation === true) return INSTALLATION;
+        try {
+          return await getProjectId(access, project);
+        } catch (error) {
+          // A project that was deleted still has a chain.
+          const chain = (await verifier.listChains()).find((id) => id !== INSTALLATION && String(id) === project);
+          if (chain === undefined) throw error;
+          return chain;
+        }
+      },
     });
   });
 }

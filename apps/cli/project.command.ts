@@ -1,4 +1,5 @@
 import { Command, CommandRunner, Option, SubCommand } from 'nest-commander';
+import type { DeleteOptions } from './deletion-services.js';
 import { CommandGroup } from './command-group.js';
 import { printLine, table } from './output.js';
 
@@ -102,6 +103,30 @@ class ProjectSetLimitsCommand extends LimitsCommand {
   }
 }
 
+@SubCommand({
+  name: 'delete',
+  arguments: '<project>',
+  description: 'delete a project with its keys and devices; every server rejects the keys within 5 seconds',
+})
+class ProjectDeleteCommand extends CommandRunner {
+  async run([nameOrId = '']: string[], options: DeleteOptions): Promise<void> {
+    const { deleteProject } = await import('./deletion-services.js');
+    const { project_id, deleted } = await deleteProject(nameOrId, options);
+    const counts = Object.entries(deleted).map(([what, count]) => `${String(count)} ${what}`);
+    printLine(`${String(project_id)}  deleted ${counts.join(', ')}`);
+  }
+
+  @Option({ flags: '--cascade', description: 'also delete its batches and objects' })
+  parseCascade(): boolean {
+    return true;
+  }
+
+  @Option({ flags: '--yes', description: 'confirm; without it nothing is deleted' })
+  parseYes(): boolean {
+    return true;
+  }
+}
+
 /** Validates the members like the body of a PATCH, and changes the project. */
 async function updateProject(nameOrId: string, members: Readonly<Record<string, unknown>>) {
   const { COMMAND_LINE, getProjectId, UpdateProjectDto, validateOptions, withAccess } =
@@ -130,6 +155,7 @@ function limitText(limit: number | null): string {
     ProjectUsageCommand,
     ProjectRenameCommand,
     ProjectSetLimitsCommand,
+    ProjectDeleteCommand,
   ],
 })
 export class ProjectCommand extends CommandGroup {}

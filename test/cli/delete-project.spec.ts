@@ -1,0 +1,88 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { settingsFor, TestApi, type TestProject } from '../harness/api.js';
+import { waitFor } from '../jobs/jobs.js';
+import { Stowage, type Ended } from './stowage.js';
+
+/** A server that runs no jobs. */
+let api: TestApi;
+let stowage: Stowage;
+let project: TestProject;
+
+beforeAll(async () => {
+  api = await TestApi.start({ WORKER: 'separate' });
+  stowage = await Stowage.create(settingsFor(api.db));
+});
+afterAll(async () => {
+  await stowage.remove();
+  await api.stop();
+});
+beforeEach(async () => {
+  project = await api.project();
+  const body = { batch_id: 'b', objects: [1, 2, 3].map((n) => ({ object_id: String(n), data: { n } })) };
+  expect((await api.call('POST', '/batches', { key: project.keys.producer, body })).status).toBe(201);
+});
+
+function remove(...args: string[]): Promise<Ended> {
+  return stowage.run(['project', 'delete', ...args]);
+}
+
+const isThere = async (): Promise<boolean> =>
+  (await api.call('GET', `/projects/${String(project.projectId)}`, { key: api.operatorKey })).status === 200;
+
+describe('stowage project delete', () => {
+  it('deletes the project and its rows without a worker, and prints the numbers', async () => {
+    const id = String(project.projectId);
+    expect((await api.call('GET', '/me', { key: project.keys.admin })).status).toBe(200);
+    expect(await remove(id, '--cascade', '--yes')).toEqual({
+      code: 0,
+      stdout: `${id}  deleted 1 batches, 3 objects, 0 jobs, 4 keys, 1 devices\n`,
+      stderr: expect.stringMatching(new RegExp(`^deleted project ${id}; deleting its rows \\(job \\d+\\)\\n$`)),
+    });
+    expect(await isThere()).toBe(false);
+    expect(await api.db.sql('SELECT FROM objects WHERE project_id = $1', [id])).toEqual([]);
+    await waitFor(async () =>
+      (await api.call('GET', '/me', { key: project.keys.admin })).status === 401 ? true : undefined,
+    );
+    const jobs = await api.call('GET', '/jobs', { key: api.operatorKey });
+    expect(jobs.json()).toMatchObject({ results: [{ status: 'succeeded' }] });
+    const { results } = (await api.call('GET', '/audit?action=project.delete', { key: api.operatorKey })).json<{
+      results: object[];
+    }>();
+    expect(results[0]).toMatchObject({ actor: { name: 'command line' }, target: { id }, details: { objects: 3 } });
+  });
+
+  it('takes the name of the project', async () => {
+    const name = `name of ${String(project.projectId)}`;
+    const path = `/projects/${String(project.projectId)}`;
+    await api.call('PATCH', path, { key: api.operatorKey, body: { name } });
+    expect(await remove(name, '--cascade', '--yes')).toMatchObject({ code: 0 });
+    expect(await isThere()).toBe(false);
+  });
+
+  it('deletes nothing without --yes, and without --cascade while there are batches', async () => {
+    const id = String(project.projectId);
+    const unconfirmed = await remove(id, '--cascade');
+    expect(unconfirmed).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('has 3 objects; --yes') });
+    const full = await remove(id, '--yes');
+    expect(full).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('1 batches with 3 objects') });
+    expect(await isThere()).toBe(true);
+    expect((await api.call('GET', '/objects', { key: project.keys.admin })).json()).toMatchObject({ count: 3 });
+  });
+
+  it('rejects a project that does not exist', async () => {
+    expect(await remove('nobody', '--yes')).toMatchObject({ code: 1, stderr: expect.stringContaining('"nobody"') });
+  });
+});
+
+describe('stowage audit', () => {
+  it('verifies and lists the chain of a deleted project by its id', async () => {
+    const id = String(project.projectId);
+    const verify = (): Promise<Ended> => stowage.run(['audit', 'verify', '--project', id]);
+    const before = await verify();
+    expect(before).toMatchObject({ code: 0, stdout: expect.stringContaining(`project ${id}: valid`) });
+    expect(await remove(id, '--cascade', '--yes')).toMatchObject({ code: 0 });
+    expect(await verify()).toEqual(before);
+    expect((await stowage.run(['audit', 'verify'])).stdout).toContain(before.stdout);
+    expect((await stowage.run(['audit', 'list', '--project', id])).stdout).toContain('device.create');
+  });
+});
