@@ -18,6 +18,7 @@ import { benchIngest, closeConnections } from './ingest.mjs';
 import { benchReads } from './reads.mjs';
 import { benchSingle } from './single.mjs';
 import { startStack } from './stack.mjs';
+import { benchThreads } from './threads.mjs';
 
 /** The reads follow the ingest directly, while the table has the size of BENCH_OBJECTS. */
 const PARTS = {
@@ -31,6 +32,7 @@ const PARTS = {
   averages: benchAverages,
   fairness: benchFairness,
   guard: benchGuard,
+  threads: benchThreads,
 };
 /** These read the objects that the ingest has stored. */
 const READERS = ['reads', 'single', 'busy'];
