@@ -24,7 +24,15 @@ class UnhurriedQuotas extends QuotaStore {
 
 function writerOf({ database, sequence }: TestDatabase, store = new FeedWriteStore(database)): FeedWriter {
   const quotas = new UnhurriedQuotas(database, new Config({}));
-  return new FeedWriter(store, new UsageStore(quotas, database), quotas, new AuditLog(), database, sequence);
+  return new FeedWriter(
+    store,
+    new UsageStore(quotas, database),
+    quotas,
+    new AuditLog(),
+    database,
+    sequence,
+    new Config({}),
+  );
 }
 
 function reading(objectId: string, value: number): NewObjectRow {
@@ -153,9 +161,10 @@ describe('a write of a feed', () => {
     expect(reasons[1]).toBe(reasons[0]);
   });
 
-  it('is rejected as unavailable when the queue is full', async () => {
+  it('is rejected as unavailable while too much of its project waits, also for other batches', async () => {
     const large = writeObjects(Array.from({ length: 40 }, (_, n) => largeReading(`m${String(n)}`, 1024 * 1024)));
     await expect(writeObjects([reading('a', 1)])).rejects.toMatchObject({ slug: 'unavailable' });
+    await expect(writeObjects([reading('a', 1)], 'keep', 'other batch')).rejects.toMatchObject({ slug: 'unavailable' });
     expect(await large).toHaveLength(40);
     expect(await writeObjects([reading('a', 1)])).toEqual(['added']);
   });

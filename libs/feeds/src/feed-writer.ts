@@ -9,7 +9,7 @@ import {
   type Transaction,
 } from '#database';
 import { Problem } from '#http';
-import { ProjectSlots } from '#platform';
+import { Config, ProjectSlots } from '#platform';
 import { isShareUsedUp, NO_CHANGE, QuotaExceeded, QuotaStore, UsageStore } from '#usage';
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { sizeOf, type NewObjectRow } from '#store';
@@ -18,10 +18,10 @@ import { FeedWriteStore } from './feed-write.store.js';
 /** Limits of the writes that share a statement, in objects and characters; a larger write has a statement of its own. */
 const SHARED_OBJECTS_MAX = 1_000;
 const SHARED_LENGTH_MAX = 4 * 1024 * 1024;
-/** Characters that wait in one queue. With more, writes are rejected, so that they neither wait for long nor fill the memory. */
-const QUEUE_LENGTH_MAX = 32 * 1024 * 1024;
-/** Characters in all queues, with those being stored, so that the memory does not grow with the number of projects. */
-const TOTAL_LENGTH_MAX = 256 * 1024 * 1024;
+/** Characters of one project that wait or are being stored. With more, writes are rejected: they would wait for long. */
+const PROJECT_LENGTH_MAX = 32 * 1024 * 1024;
+/** The same of all projects, so that the memory does not grow with their number. */
+const TOTAL_LENGTH_MAX = 128 * 1024 * 1024;
 /** Approximate number of characters of an object without its data. */
 const OBJECT_LENGTH = 200;
 /** Attempts where objects are created, moved or deleted while a write waits for the locks of their batches. */
@@ -48,12 +48,6 @@ interface Merged {
   replacedIds: ReadonlySet<string>[];
 }
 
-/** Writes that wait while others are being stored. */
-interface Queue {
-  writes: QueuedWrite[];
-  length: number;
-}
-
 interface QueuedWrite {
   write: FeedWrite;
   /** Approximate number of characters. */
@@ -69,12 +63,13 @@ interface QueuedWrite {
  */
 @Injectable()
 export class FeedWriter implements OnApplicationShutdown {
-  /** By project, batch and `ifExists`. */
-  private readonly queues = new Map<string, Queue>();
+  /** The writes that wait while others are being stored, by project, batch and `ifExists`. */
+  private readonly queues = new Map<string, QueuedWrite[]>();
+  private readonly lengthByProject = new Map<number, number>();
   private totalLength = 0;
   private readonly draining = new Set<Promise<void>>();
-  /** They limit the connections of a project, because the requests of these writes take no slot of `RequestSlots`. */
-  private readonly slots = new ProjectSlots({ perProject: STORING_PER_PROJECT });
+  /** They limit the connections, because the requests of these writes take no slot of `RequestSlots`. */
+  private readonly slots: ProjectSlots;
 
   constructor(
     private readonly store: FeedWriteStore,
@@ -83,22 +78,38 @@ export class FeedWriter implements OnApplicationShutdown {
     private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
-  ) {}
+    { database: { sharedMax } }: Config,
+  ) {
+    const total = Math.max(STORING_PER_PROJECT, Math.floor(sharedMax / 3));
+    this.slots = new ProjectSlots({ total, perProject: STORING_PER_PROJECT });
+  }
 
   /** Stores the objects, all or none. @returns one result for each object, in their order @throws Problem unavailable */
   write(write: FeedWrite): Promise<FeedWriteResult[]> {
     return new Promise((resolve, reject) => {
       const { projectId, batchId, ifExists, objects } = write;
       const key = JSON.stringify([projectId, batchId, ifExists]);
-      const queue = this.queues.get(key) ?? { writes: [], length: 0 };
-      if (queue.length > QUEUE_LENGTH_MAX || this.totalLength > TOTAL_LENGTH_MAX) {
+      const queue = this.queues.get(key) ?? [];
+      if ((this.lengthByProject.get(projectId) ?? 0) > PROJECT_LENGTH_MAX || this.totalLength > TOTAL_LENGTH_MAX) {
         reject(new Problem('unavailable', { detail: 'Too many writes are waiting to be stored; retry later.' }));
         return;
       }
       const length = objects.reduce((sum, { data }) => sum + data.length + OBJECT_LENGTH, 0);
-      queue.length += length;
-      this.totalLength += length;
-      if (queue.writes.push({ write, length, resolve, reject }) > 1 || this.queues.has(key)) return;
+      this.addLength(projectId, length);
+      const queued: QueuedWrite = {
+        write,
+        length,
+        resolve: (results) => {
+          this.addLength(projectId, -length);
+          resolve(results);
+        },
+        reject: (error) => {
+          this.addLength(projectId, -length);
+          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- passed on unchanged
+          reject(error);
+        },
+      };
+      if (queue.push(queued) > 1 || this.queues.has(key)) return;
       this.queues.set(key, queue);
       // After all received requests are read: otherwise the first of many would be stored alone while the others wait.
       setImmediate(() => {
@@ -145,15 +156,18 @@ export class FeedWriter implements OnApplicationShutdown {
   }
 
   /** Takes a slot for each group, so that a queue that never becomes empty does not block the others of its project. */
-  private async drain(projectId: number, key: string, queue: Queue): Promise<void> {
-    while (queue.writes.length > 0) {
-      await this.slots.run(projectId, async () => {
-        const group = takeGroup(queue);
-        await this.storeGroup(group);
-        for (const { length } of group) this.totalLength -= length;
-      });
+  private async drain(projectId: number, key: string, queue: QueuedWrite[]): Promise<void> {
+    while (queue.length > 0) {
+      await this.slots.run(projectId, () => this.storeGroup(takeGroup(queue)));
     }
     this.queues.delete(key);
+  }
+
+  private addLength(projectId: number, length: number): void {
+    this.totalLength += length;
+    const ofProject = (this.lengthByProject.get(projectId) ?? 0) + length;
+    if (ofProject > 0) this.lengthByProject.set(projectId, ofProject);
+    else this.lengthByProject.delete(projectId);
   }
 
   /** Never fails: each write is resolved or rejected. */
@@ -359,17 +373,14 @@ function replacementEntries(
 }
 
 /** Removes the writes that share the next statement from the front of the queue. */
-function takeGroup(queue: Queue): QueuedWrite[] {
-  const { writes } = queue;
+function takeGroup(writes: QueuedWrite[]): QueuedWrite[] {
   let [objects, length] = [0, 0];
   const end = writes.findIndex((one, index) => {
     objects += one.write.objects.length;
     length += one.length;
     return (objects > SHARED_OBJECTS_MAX || length > SHARED_LENGTH_MAX) && index > 0;
   });
-  const group = writes.splice(0, end === -1 ? writes.length : end);
-  for (const one of group) queue.length -= one.length;
-  return group;
+  return writes.splice(0, end === -1 ? writes.length : end);
 }
 
 function hasDistinctIds(objects: readonly NewObjectRow[]): boolean {
