@@ -30,15 +30,10 @@ async function removeOk(): Promise<Job> {
   return reply.json<Job>();
 }
 
-/** Sends a stream during which the project is deleted. */
-function putLines(headers: Record<string, string> = {}): ReturnType<typeof send> {
-  async function* lines(): AsyncGenerator<string> {
-    yield '{"object_id":"1","data":{}}\n'.padEnd(64 * 1024, ' \n');
-    await removeOk();
-    yield '{"object_id":"2","data":{}}\n';
-  }
-  const sent = { 'X-Api-Key': project.keys.producer, 'Content-Type': 'application/x-ndjson', ...headers };
-  return send(`${api.origin}/api/v1/batches/stream`, { method: 'PUT', headers: sent, body: lines() });
+/** Sends a stream. */
+function putLines(body: AsyncIterable<string>, more: Record<string, string> = {}): ReturnType<typeof send> {
+  const headers = { 'X-Api-Key': project.keys.producer, 'Content-Type': 'application/x-ndjson', ...more };
+  return send(`${api.origin}/api/v1/batches/stream`, { method: 'PUT', headers, body });
 }
 
 /** The tables with rows of the project, without those that are kept. */
@@ -97,7 +92,12 @@ describe('a write that is running while its project is deleted', () => {
   });
 
   it('stores nothing and gets 404: a stream that ends after the deletion', async () => {
-    const { status, text } = await putLines();
+    async function* lines(): AsyncGenerator<string> {
+      yield '{"object_id":"1","data":{}}\n'.padEnd(64 * 1024, ' \n');
+      await removeOk();
+      yield '{"object_id":"2","data":{}}\n';
+    }
+    const { status, text } = await putLines(lines());
     expect([status, text]).toEqual([404, expect.stringContaining('The project was deleted')]);
     expect(await tablesWithRows()).toEqual([]);
   });
@@ -154,18 +154,47 @@ describe('a write that is running while its project is deleted', () => {
   });
 });
 
+describe('a stream that is stored in parts while its project is deleted', () => {
+  it('ends with 404 at its next part, and leaves none', async () => {
+    const { projectId } = project;
+    async function* lines(): AsyncGenerator<string> {
+      // A part has 1 MiB.
+      yield '{"object_id":"1","data":{}}\n'.padEnd(2 ** 20 + 1, ' \n');
+      await waitFor(async () => {
+        const parts = await api.db.sql('SELECT FROM job_parts WHERE project_id = $1', [projectId]);
+        return parts.length > 0 ? true : undefined;
+      });
+      await removeOk();
+      for (;;) yield '\n'.repeat(64 * 1024);
+    }
+    const { status, text } = await putLines(lines(), { Prefer: 'respond-async' });
+    expect([status, text]).toEqual([404, expect.stringContaining('The project was deleted')]);
+    expect(await tablesWithRows()).toEqual([]);
+  });
+});
+
 describe('a job of a deleted project', () => {
   const queued = (where = 'true'): Promise<object[]> =>
     api.db.sql(`SELECT FROM graphile_worker._private_jobs WHERE ${where}`);
 
   it('never runs and is deleted: one that was queued, and one whose request was accepted during the deletion', async () => {
-    const { producer: key } = project.keys;
-    const headers = { Prefer: 'respond-async' };
-    const body = { batch_id: 'early', objects: [{ object_id: 'early', data: {} }] };
-    expect((await api.call('POST', '/batches', { key, body, headers })).status).toBe(202);
-    const { status } = await putLines({ Prefer: 'respond-async' });
-    expect(status).toBe(202);
-    expect(await tablesWithRows()).toEqual(['job_parts', 'jobs']);
+    const accept = (batchId: string, headers = {}): Promise<Reply> =>
+      api.call('POST', '/batches', {
+        key: project.keys.producer,
+        body: { batch_id: batchId, objects: [{ object_id: batchId, data: {} }] },
+        headers: { Prefer: 'respond-async', ...headers },
+      });
+    expect((await accept('early')).status).toBe(202);
+    let accepting: Promise<Reply> | undefined;
+    await api.db.transaction(async (tx) => {
+      // The request waits after the check of its key.
+      await tx.query('LOCK TABLE idempotency_keys IN SHARE MODE');
+      accepting = accept('late', { 'Idempotency-Key': 'late' });
+      await waitForBlocked('INSERT INTO idempotency_keys');
+      await removeOk();
+    });
+    expect((await (accepting as Promise<Reply>)).status).toBe(202);
+    expect(await tablesWithRows()).toEqual(['idempotency_keys', 'job_parts', 'jobs']);
     expect((await queued()).length).toBeGreaterThanOrEqual(3);
 
     const ofDeletion = `payload ->> 'projectId' = '0'`;

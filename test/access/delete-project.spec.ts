@@ -271,6 +271,28 @@ describe('the job of a deletion', () => {
     expectProblem(await api.call('POST', `${job.url}/retry`, { key }), 'job-not-failed');
   });
 
+  it('can be retried by an operator when it has failed, and counts the rows of all attempts', async () => {
+    const project = await api.project();
+    await store(project, 'b', 2);
+    await api.db.sql('ALTER TABLE rollups RENAME TO rollups_away');
+    const job = (await remove(project)).json<Job>();
+    await waitFor(async () => {
+      const { status, attempts } = (await api.call('GET', job.url, { key })).json<Job>();
+      return status === 'queued' && attempts === 1 ? true : undefined;
+    });
+    await api.db.sql('UPDATE jobs SET attempts = 9 WHERE job_id = $1', [job.id]);
+    await api.db.sql('UPDATE graphile_worker._private_jobs SET run_at = now()');
+    await api.db.sql('NOTIFY "jobs:insert"');
+    expect(await waitForJob(api, key, job)).toMatchObject({ status: 'failed', problem: { status: 500 } });
+    await api.db.sql('ALTER TABLE rollups_away RENAME TO rollups');
+    expect((await api.call('POST', `${job.url}/retry`, { key })).status).toBe(202);
+    expect(await waitForJob(api, key, job)).toMatchObject({
+      status: 'succeeded',
+      result: { deleted: { batches: 1, objects: 2 } },
+    });
+    await expectNoRows(project.projectId);
+  });
+
   it('deletes more rows than one step does', async () => {
     const project = await api.project();
     await store(project, 'large', 5_000);

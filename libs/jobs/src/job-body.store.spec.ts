@@ -106,6 +106,16 @@ describe('the stored body of a job', () => {
     expect(await read(await claim())).toBe('');
   });
 
+  it('is not found when its project was deleted', async () => {
+    await accept();
+    const job = await claim();
+    await db.sql(`INSERT INTO deleted_projects (project_id, deleted_at, counts) VALUES ($1, now(), '{}')`, [
+      key.projectId,
+    ]);
+    await db.sql('DELETE FROM job_parts WHERE part = 1');
+    await expect(read(job)).rejects.toMatchObject({ slug: 'not-found' });
+  });
+
   it.each([0, 1, 2])('throws instead of ending early when part %i is missing', async (part) => {
     await accept();
     const job = await claim();

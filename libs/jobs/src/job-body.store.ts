@@ -121,6 +121,7 @@ export class JobBodyStore {
   /**
    * The bytes of the parts. Ends early where another worker completes the job meanwhile, which deletes the parts; the receipt of this attempt then
    * rolls it back.
+   * @throws Problem not-found where the project was deleted
    * @throws Error when a part is missing for any other reason, so that a damaged body is never stored as a short one
    */
   async *readParts({ parts, ...key }: StoredParts): AsyncGenerator<Buffer> {
@@ -128,6 +129,7 @@ export class JobBodyStore {
       const bytes = await this.jobs.part(key, part);
       if (bytes === null) {
         if ((await this.jobs.statusOf(key)) === 'succeeded') return;
+        await this.jobs.requireProject(key.projectId);
         throw new Error(`part ${String(part)} of ${String(parts)} of the body of job ${key.jobId} is missing`);
       }
       yield bytes;

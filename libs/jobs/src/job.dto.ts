@@ -46,7 +46,7 @@ class JobItemDto {
     required: false,
     description:
       'For a job that succeeded: the HTTP status of the response that the request would have had without ' +
-      'respond-async. 201 if it created data, 200 if it replaced data, changed nothing or was a dry run, 207 if it stored a ' +
+      'respond-async. 201 if it created data, 200 if it replaced or deleted data, changed nothing or was a dry run, 207 if it stored a ' +
       'part.',
     example: 201,
   })

@@ -1,5 +1,5 @@
 import { Database, type Queryable, readPage, type Count, type ListSql, type Slice } from '#database';
-import type { PageRequest } from '#http';
+import { Problem, PROJECT_DELETED, type PageRequest } from '#http';
 import { Config } from '#platform';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import type { WriteResponse } from './write-operation.js';
@@ -100,17 +100,21 @@ const MOVE_PARTS = `UPDATE job_parts SET job_id = $3 WHERE project_id = $1 AND j
 /** We count the attempts ourselves: graphile-worker would keep a job that killed its last worker forever, without an error. */
 const QUEUE_ATTEMPTS_MAX = 32_767;
 
+/** Stores a part of a stream, unless its project was deleted since the stream began. */
+const addPartSql = (onConflict: string): string => `
+  WITH deleted AS MATERIALIZED (SELECT FROM deleted_projects WHERE project_id = $1::int), part AS (
+    INSERT INTO job_parts (project_id, job_id, part, bytes)
+    SELECT $1::int, $2::bigint, $3::int, $4::bytea WHERE NOT EXISTS (SELECT FROM deleted) ${onConflict}
+  )
+  SELECT EXISTS (SELECT FROM deleted) AS is_deleted`;
+
 /** A unique violation where another upload uses the number. */
-const ADD_PART = {
-  name: 'job.add-part',
-  text: `INSERT INTO job_parts (project_id, job_id, part, bytes) VALUES ($1, $2, $3, $4)`,
-};
+const ADD_PART = { name: 'job.add-part', text: addPartSql('') };
 
 /** Repeatable: a part other than the first belongs to whoever stored the first. */
-const ADD_NEXT_PART = {
-  name: 'job.add-next-part',
-  text: `${ADD_PART.text} ON CONFLICT DO NOTHING`,
-};
+const ADD_NEXT_PART = { name: 'job.add-next-part', text: addPartSql('ON CONFLICT DO NOTHING') };
+
+const IS_DELETED = `SELECT FROM deleted_projects WHERE project_id = $1`;
 
 /** A job of a project that was deleted does not run; its row is deleted later. */
 const HAS_PROJECT = `NOT EXISTS (SELECT FROM deleted_projects AS d WHERE d.project_id = jobs.project_id)`;
@@ -219,10 +223,21 @@ export class JobStore implements OnModuleInit {
     return (await this.database.query(IS_STORED, [projectId, jobId, input])).length > 0;
   }
 
-  /** Stores a part of a stream's body. @throws a unique violation where the first part of another upload has the number */
+  /**
+   * Stores a part of a stream's body.
+   * @throws a unique violation where the first part of another upload has the number; Problem not-found for a deleted project
+   */
   async addPart({ projectId, jobId }: JobKey, part: number, bytes: Buffer): Promise<void> {
     const statement = part === 0 ? ADD_PART : ADD_NEXT_PART;
-    await this.database.retrying(() => this.database.query(statement, [projectId, jobId, part, bytes]));
+    const [row] = await this.database.retrying(() =>
+      this.database.query<{ is_deleted: boolean }>(statement, [projectId, jobId, part, bytes]),
+    );
+    if (row?.is_deleted === true) throw projectDeleted();
+  }
+
+  /** @throws Problem not-found for a deleted project, whose jobs and parts of streams are deleted */
+  async requireProject(projectId: number): Promise<void> {
+    if ((await this.database.query(IS_DELETED, [projectId])).length > 0) throw projectDeleted();
   }
 
   async deleteParts({ projectId, jobId }: JobKey): Promise<void> {
@@ -304,6 +319,10 @@ function listSql(projectId: number, { keyId, status }: JobFilter): ListSql {
   if (keyId !== null) where.push(`key_id = $${String(values.push(keyId))}`);
   if (status !== undefined) where.push(`status = $${String(values.push(status))}`);
   return { select: COLUMNS, from: 'jobs', where: where.join(' AND '), seq: 'job_id', values };
+}
+
+function projectDeleted(): Problem {
+  return new Problem('not-found', { detail: PROJECT_DELETED });
 }
 
 /** Payload, key, maximum attempts and flag of a job in graphile-worker's queue. */
