@@ -24,7 +24,7 @@ export interface Attack {
   count: number;
   /** The number of requests at a time. */
   connections: number;
-  /** Sends one repetition of the body in each second. */
+  /** Sends the start of the body, and then one repetition in each second. */
   isSlow?: boolean;
   /** Leaves the connections open and does not read the bodies of responses. */
   isUnread?: boolean;

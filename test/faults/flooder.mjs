@@ -65,17 +65,18 @@ function send(origin, { method, path, headers, body, isSlow, isUnread }, shared,
       if (isUnread) return end(response.statusCode);
       response.resume().once('close', () => end(response.complete ? response.statusCode : 'incomplete'));
     });
-    call.on('error', () => end('broken'));
+    call.on('error', (error) => end(`broken ${error.code}`));
     if (isSlow) void sendSlowly(call, body, number);
     else call.end(bytes);
   });
 }
 
-/** Sends one repetition in each second, until there is a response. */
-async function sendSlowly(call, { repeat, times }, number) {
+/** Sends the start, and then one repetition in each second, until there is a response. */
+async function sendSlowly(call, { start = '', repeat, times }, number) {
   let hasEnded = false;
   call.on('response', () => (hasEnded = true)).on('error', () => (hasEnded = true));
   call.flushHeaders();
+  if (start !== '') call.write(fill(start, number));
   for (let n = 0; n < times && !hasEnded; n++) {
     call.write(fill(repeat, number).replaceAll('{n}', String(n)));
     await sleep(1_000);

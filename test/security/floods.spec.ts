@@ -66,7 +66,8 @@ beforeAll(async () => {
     object_id: `note-${String(i)}`,
     data: { note: 'x'.repeat(times(1_000_000, 20_000)) },
   }));
-  await post(attacker.keys.producer, '/batches', { batch_id: 'notes', objects: notes });
+  for (const { keys } of [attacker, accomplice])
+    await post(keys.producer, '/batches', { batch_id: 'notes', objects: notes });
 });
 afterAll(async () => {
   await disk.free();
@@ -357,6 +358,44 @@ describe('another project and /health/live are served, and the server needs less
       await replay([attack(analyst, request, [200, 503], pages)], { meanwhile });
     }
     await replay([attack(analyst, 'GET /batches/notes', [200, 503], pages)], { meanwhile });
+  });
+
+  it('two projects and a stranger do several of these at once', async () => {
+    const bytes = { start: '{"objects":[', repeat: '{"object_id":"a","data":{"n":1}},', times: LARGE / 33, end: 'x]}' };
+    const count = times(20, 3);
+    const lines = { repeat: '\nx\n', times: times(2_500_000, 10_000) };
+    const ofProject = ({ keys }: Project): Attack[] => [
+      attack(keys.producer, 'POST /batches', [400, 413, 503], { body: bytes, count }),
+      attack(keys.producer, 'POST /batches', [400, 413, 503], {
+        headers: { 'Content-Encoding': 'gzip' },
+        body: { ...bytes, gzip: true },
+        count,
+      }),
+      attack(keys.producer, 'PUT /batches/all-{request}', [400, 503], {
+        headers: NDJSON_TYPE,
+        body: lines,
+        count: times(10, 2),
+      }),
+      attack(keys.analyst, 'GET /objects?batch_id=notes&page_size=57', [200, 503], { count, isUnread: true }),
+      attack(keys.analyst, 'GET /batches/notes', [200, 503], { count, isUnread: true }),
+    ];
+    await replay([
+      ...[attacker, accomplice].flatMap(ofProject),
+      attack(null, 'POST /nothing', [404], { body: bytes, count: times(40, 5) }),
+    ]);
+  });
+
+  it('two producers send many slow streams as jobs', async () => {
+    const line = (id: string) => `{"object_id":"${id}","data":{"note":"${'x'.repeat(1_080)}"}}\n`;
+    const body = {
+      start: Array.from({ length: times(800, 10) }, (_, n) => line(`async-{request}-start-${String(n)}`)).join(''),
+      repeat: line('async-{request}-{n}'),
+      times: times(30, 1),
+    };
+    const slow = { headers: { ...NDJSON_TYPE, ...ASYNC }, body, count: times(250, 10), isSlow: true };
+    await replay(
+      [attacker, accomplice].map(({ keys }) => attack(keys.producer, 'PUT /batches/async-{request}', [202, 503], slow)),
+    );
   });
 
   it('expired rows are deleted as fast as they arrive', async () => {
