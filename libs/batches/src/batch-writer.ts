@@ -53,8 +53,8 @@ export class BatchWriter {
    *   precondition-required; unavailable
    */
   async write(write: BatchWrite, receipt?: Receipt): Promise<WriteResponse> {
-    const { input, isPartial } = write;
-    const reader = await InputReader.open(input, isPartial ? this.config.limits.batchObjectsMax : 0);
+    const { input, isPartial, projectId } = write;
+    const reader = await InputReader.open(input, isPartial ? this.config.limits.batchObjectsMax : 0, projectId);
     try {
       return await this.writeFrom(reader, write, receipt);
     } catch (error) {

@@ -26,6 +26,7 @@ export class InputReader {
   private constructor(
     private readonly input: BatchInput,
     private readonly rejectedMax: number,
+    private readonly projectId: number,
   ) {
     this.chunks = iteratorOf(input);
   }
@@ -33,9 +34,10 @@ export class InputReader {
   /**
    * Parses and validates the first chunk, so that no connection is used before there is an object to store.
    * @param rejectedMax with more invalid objects the batch is not valid; 0 unless it may be stored in part
+   * @param projectId the project that takes turns with others
    */
-  static async open(input: BatchInput, rejectedMax: number): Promise<InputReader> {
-    const reader = new InputReader(input, rejectedMax);
+  static async open(input: BatchInput, rejectedMax: number, projectId: number): Promise<InputReader> {
+    const reader = new InputReader(input, rejectedMax, projectId);
     reader.first = await reader.read();
     return reader;
   }
@@ -53,7 +55,7 @@ export class InputReader {
       this.first = null;
       return first?.objects ?? null;
     }
-    await nextTurn();
+    await nextTurn(this.projectId);
     return (await this.read())?.objects ?? null;
   }
 
@@ -79,7 +81,7 @@ export class InputReader {
       const next = await this.chunks.next();
       if (next.done === true) this.isAtEnd = true;
       else this.add(next.value);
-      await nextTurn();
+      await nextTurn(this.projectId);
     }
     this.rejected.isCountMinimum = !this.isAtEnd;
     return this.rejected.problem('invalid-body');

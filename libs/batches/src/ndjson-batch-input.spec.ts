@@ -159,7 +159,7 @@ describe('an invalid line', () => {
 
   it('ends the validation of a batch that is not stored in part after 100 errors, and the count is a minimum', async () => {
     const { body, readCount } = bodyOf(manyErrors());
-    const reader = await InputReader.open(parser.parseNdjson(body), 0);
+    const reader = await InputReader.open(parser.parseNdjson(body), 0, 1);
     expect(reader.isInvalid).toBe(true);
     const { errors, errorCount, message, extra } = await reader.readErrors();
     expect([errors.length, message, extra]).toEqual([
@@ -172,13 +172,13 @@ describe('an invalid line', () => {
   });
 
   it('has all errors counted where there are fewer than 100', async () => {
-    const reader = await InputReader.open(inputOf(manyErrors(600)), 0);
+    const reader = await InputReader.open(inputOf(manyErrors(600)), 0, 1);
     expect(await reader.readErrors()).toMatchObject({ message: '60 validation errors.', errorCount: 60, extra: {} });
   });
 
   it('stops the reader before the rest of the body arrives', async () => {
     const { body, readCount } = bodyOf(Array.from({ length: 1_000 }, () => `${'{'.padEnd(500, ' ')}\n`));
-    const reader = await InputReader.open(parser.parseNdjson(body), 0);
+    const reader = await InputReader.open(parser.parseNdjson(body), 0, 1);
     expect([reader.isInvalid, await reader.next()]).toEqual([true, null]);
     expect(readCount()).toBeLessThan(500);
   });

@@ -196,7 +196,7 @@ function isSame(collection: TypedCollection, stored: ObjectRow | undefined, sent
 /** A digest of the list without insignificant white space; with 128 bits a collision is improbable. */
 async function digestOf(list: JsonList): Promise<string> {
   const digest = createHash('sha256');
-  const pause = new EventLoopYield();
+  const pause = new EventLoopYield(list.body.projectId);
   for (const chunk of list.chunks) {
     if (pause.isDue) await pause.yield();
     digest.update(`${list.textOf(chunk).replace(/("[^"\\]*(?:\\.[^"\\]*)*")|\s+/g, '$1')},`);

@@ -28,6 +28,8 @@ export interface InputItems {
   /** Errors in place of an item that cannot be stored. */
   items: Iterable<InputItem | ValidationErrors>;
   count: number;
+  /** The project that sent them. */
+  projectId: number | null;
 }
 
 /** A body that is one item. @throws Problem malformed-request, invalid-body, too-large */
@@ -48,7 +50,7 @@ export function itemsOf(list: JsonList, pointer: string, plural: string): InputI
     throw new ValidationErrors({ pointer, detail: `must have 1 to ${String(FEED_LIST_MAX)} ${plural}` }).problem(
       'invalid-body',
     );
-  return { items: parsedElements(list, pointer), count };
+  return { items: parsedElements(list, pointer), count, projectId: list.body.projectId };
 }
 
 /** @throws Problem malformed-request, too-large */
@@ -89,13 +91,13 @@ function readPart(part: JsonBody, pointer: string, whole: JsonBody): InputItem |
 
 /** Parses each item, and yields to the event loop in between. @throws Problem invalid-body with the first errors */
 export async function parseEach<T>(
-  { items, count }: InputItems,
+  { items, count, projectId }: InputItems,
   parse: (item: InputItem, index: number) => Parsed<T>,
 ): Promise<T[]> {
   const errors = new ValidationErrors();
   const values: T[] = [];
   let index = 0;
-  const pause = new EventLoopYield();
+  const pause = new EventLoopYield(projectId);
   for (const item of items) {
     if (pause.isDue) await pause.yield();
     const parsed = item instanceof ValidationErrors ? { errors: item } : parse(item, index);

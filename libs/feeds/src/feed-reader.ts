@@ -111,7 +111,7 @@ export class FeedReader {
         this.observations.count(projectId, { ...list, subject: subject ?? '' }, page.count, page.countOn),
         countShownBy(page.position, found.slice),
       ));
-    return new FeedPage(await readAll(slice.items, list), page, slice, count, http.reply);
+    return new FeedPage(await readAll(projectId, slice.items, list), page, slice, count, http.reply);
   }
 
   /** Whether a list about a subject has any object. */
@@ -127,9 +127,9 @@ export class FeedReader {
 }
 
 /** Yields to the event loop in between: a factory with thousands of points takes milliseconds. */
-async function readAll<T>(rows: readonly ObjectRow[], { read }: FeedList<T>): Promise<T[]> {
+async function readAll<T>(projectId: number, rows: readonly ObjectRow[], { read }: FeedList<T>): Promise<T[]> {
   const items: T[] = [];
-  const pause = new EventLoopYield();
+  const pause = new EventLoopYield(projectId);
   for (const row of rows) {
     if (pause.isDue) await pause.yield();
     const item = read(row);

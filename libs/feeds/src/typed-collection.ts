@@ -49,7 +49,10 @@ export async function parseItems(
   const list = await findList(body, name, feedListLimit(name));
   const item = readItem(list === null ? body : list.rest);
   if (!isObject(item.value) || !Object.hasOwn(item.value, name)) {
-    return { items: await parseAll(collection, { items: [item], count: 1 }, limitBytes), list };
+    return {
+      items: await parseAll(collection, { items: [item], count: 1, projectId: body.projectId }, limitBytes),
+      list,
+    };
   }
   const errors = new ValidationErrors();
   for (const member of Object.keys(item.value)) {
@@ -70,7 +73,11 @@ export async function parseItem(
   body: JsonBody,
   limitBytes: number,
 ): Promise<CollectionItem> {
-  const [item] = await parseAll(collection, { items: [readItem(body)], count: 1 }, limitBytes);
+  const [item] = await parseAll(
+    collection,
+    { items: [readItem(body)], count: 1, projectId: body.projectId },
+    limitBytes,
+  );
   if (item === undefined) throw new Error('a body without an item');
   return item;
 }

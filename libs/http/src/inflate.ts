@@ -26,8 +26,13 @@ export interface InflateLimit extends BodyLimit {
  * The decoded bytes of a request body. The stream fails with a Problem when the body is incomplete, invalid or exceeds a limit.
  * When it ends early, it leaves the rest of the request unread.
  */
-export function bodyStream(raw: Readable, encoding: Encoding, limit: InflateLimit): BodyStream {
-  const decoder = decoderOf(encoding);
+export function bodyStream(
+  raw: Readable,
+  encoding: Encoding,
+  limit: InflateLimit,
+  projectId: number | null,
+): BodyStream {
+  const decoder = decoderOf(encoding, projectId);
   const body = new BodyStream(encoding, limit, decoder);
   const first = decoder ?? body;
   decoder?.on('error', (error: NodeJS.ErrnoException) => {
@@ -96,9 +101,9 @@ export class BodyStream extends Transform {
   }
 }
 
-function decoderOf(encoding: Encoding): Gunzip | ZstdDecoder | undefined {
+function decoderOf(encoding: Encoding, projectId: number | null): Gunzip | ZstdDecoder | undefined {
   if (encoding === 'identity') return undefined;
-  return encoding === 'gzip' ? createGunzip({ chunkSize: 64 * 1024 }) : new ZstdDecoder();
+  return encoding === 'gzip' ? createGunzip({ chunkSize: 64 * 1024 }) : new ZstdDecoder(projectId);
 }
 
 /** A Zstandard decoder as a stream that decodes a block when its reader has room. */
@@ -107,6 +112,10 @@ class ZstdDecoder extends Duplex {
   bytesWritten = 0;
   private readonly frames = new ZstdFrames();
   private resumed: (() => void) | undefined;
+
+  constructor(private readonly projectId: number | null) {
+    super();
+  }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error) => void): void {
     this.bytesWritten += chunk.length;
@@ -150,7 +159,7 @@ class ZstdDecoder extends Duplex {
       done(error as Error);
       return;
     }
-    void nextTurn().then(passMore);
+    void nextTurn(this.projectId).then(passMore);
   }
 }
 

@@ -62,10 +62,14 @@ export class JsonBody {
 
   readonly limit: BodyLimit;
 
-  /** @param limit the largest body with its exponents written out; a number is that of BODY_LIMIT_BYTES */
+  /**
+   * @param limit the largest body with its exponents written out; a number is that of BODY_LIMIT_BYTES
+   * @param projectId the project that sent it, which takes turns with others while a large body is processed; null for operators
+   */
   constructor(
     readonly bytes: Buffer,
     limit: BodyLimit | number,
+    readonly projectId: number | null = null,
   ) {
     this.limit = typeof limit === 'number' ? { bytes: limit, name: 'BODY_LIMIT_BYTES' } : limit;
   }

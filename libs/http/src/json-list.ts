@@ -110,7 +110,7 @@ export async function findList(body: JsonBody, member: string | null, limit: Lis
   const { bytes } = body;
   body.requireUtf8();
   try {
-    const scanner = new ListScanner(bytes, member, limit);
+    const scanner = new ListScanner(body, member, limit);
     const found = await scanner.find();
     if (found !== null) {
       scanner.requireShortRest(bytes.length - (found.end - found.start));
@@ -128,13 +128,17 @@ export async function findList(body: JsonBody, member: string | null, limit: Lis
 
 /** Every method may throw a SyntaxError, and a Problem for a part that is too long. */
 class ListScanner {
+  private readonly bytes: Buffer;
+  private readonly projectId: number | null;
   private readonly restMax: number;
 
   constructor(
-    private readonly bytes: Buffer,
+    { bytes, projectId }: JsonBody,
     private readonly member: string | null,
     private readonly limit: ListLimit,
   ) {
+    this.bytes = bytes;
+    this.projectId = projectId;
     this.restMax = bytes.length <= WHOLE_BYTES_MAX ? bytes.length : REST_BYTES_MAX;
   }
 
@@ -212,7 +216,7 @@ class ListScanner {
         elements = 0;
       }
       if (i > yieldAt) {
-        await nextTurn();
+        await nextTurn(this.projectId);
         yieldAt = i + SLICE_BYTES;
       }
     }

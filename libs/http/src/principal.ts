@@ -34,6 +34,11 @@ export function projectIdOf({ principal }: FastifyRequest): number {
   return principal.projectId;
 }
 
+/** The project that shares memory and processor time with others; null for all operators together. */
+export function ownerOf({ principal }: FastifyRequest): number | null {
+  return principal?.projectId ?? null;
+}
+
 export const ProjectId = createParamDecorator((_: unknown, context: ExecutionContext): number =>
   projectIdOf(context.switchToHttp().getRequest<FastifyRequest>()),
 );

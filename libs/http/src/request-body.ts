@@ -10,6 +10,7 @@ import { bodyStream, type Encoding, type InflateLimit } from './inflate.js';
 import { JsonBody } from './json-body.js';
 import { NdjsonBody } from './ndjson-body.js';
 import { sendProblem } from './problem.filter.js';
+import { ownerOf } from './principal.js';
 import { Problem } from './problems.js';
 import type { RequestMemory } from './request-memory.js';
 import { BODY_LIMITS } from './route.js';
@@ -74,7 +75,7 @@ export function prepareBodies(
       }
       let body: JsonBody;
       try {
-        body = new JsonBody(plainBytes(bytes), limit);
+        body = new JsonBody(plainBytes(bytes), limit, ownerOf(request));
       } catch (problem) {
         done(problem as Problem);
         return;
@@ -124,7 +125,7 @@ export function prepareBodies(
       done(null, payload);
       return;
     }
-    const stream = bodyStream(payload, encoding, limit);
+    const stream = bodyStream(payload, encoding, limit, ownerOf(request));
     // Through the reader of the stream, so that it has stopped before the response is sent.
     bodies.rejectWith(request.raw, () => {
       if (reply.sent) request.raw.socket.destroy();

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ByteBudget, Reservation } from '#platform';
 import { MEMORY_PACE, MemoryPace, type MemoryPaceLimits } from './memory-pace.js';
+import { ownerOf } from './principal.js';
 import { Problem } from './problems.js';
 
 declare module 'fastify' {
@@ -207,10 +208,6 @@ export class BodyMemory {
     );
     return true;
   }
-}
-
-function ownerOf({ principal }: FastifyRequest): number | null {
-  return principal?.projectId ?? null;
 }
 
 /** The size of a response that is counted; 0 for others. */

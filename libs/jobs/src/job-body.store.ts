@@ -103,7 +103,7 @@ export class JobBodyStore {
   open(key: JobKey, { media_type, parts, body }: ClaimedJob, limit?: BodyLimit): JsonBody | NdjsonBody {
     if (media_type === 'application/x-ndjson') return new NdjsonBody(this.readParts({ ...key, parts }), 'job');
     if (body === null) throw new Error(`the body of job ${key.jobId} is missing`);
-    return new JsonBody(body, limit ?? this.config.limits.bodyLimitBytes);
+    return new JsonBody(body, limit ?? this.config.limits.bodyLimitBytes, key.projectId);
   }
 
   private async saveFirstPart(key: JobKey, bytes: Buffer): Promise<void> {

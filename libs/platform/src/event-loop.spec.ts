@@ -6,7 +6,7 @@ it('resumes one caller in each turn of the event loop, in the order of their cal
   const resumed: string[] = [];
   const work = async (name: string): Promise<void> => {
     for (let i = 1; i <= 2; i++) {
-      await nextTurn();
+      await nextTurn(1);
       resumed.push(name);
     }
   };
@@ -22,5 +22,18 @@ it('resumes one caller in each turn of the event loop, in the order of their cal
 });
 
 it('resumes a caller that comes after all others have been resumed', async () => {
-  for (let i = 0; i < 3; i++) await expect(nextTurn()).resolves.toBeUndefined();
+  for (let i = 0; i < 3; i++) await expect(nextTurn(null)).resolves.toBeUndefined();
+});
+
+it('resumes the callers of projects by turns, whatever their number', async () => {
+  const resumed: string[] = [];
+  const work = async (projectId: number | null, name: string): Promise<void> => {
+    for (let i = 1; i <= 2; i++) {
+      await nextTurn(projectId);
+      resumed.push(name);
+    }
+  };
+  await Promise.all([work(1, 'a'), work(1, 'b'), work(1, 'c'), work(2, 'other'), work(null, 'operator')]);
+  expect(resumed.slice(0, 6)).toEqual(['a', 'other', 'operator', 'b', 'other', 'operator']);
+  expect(resumed.slice(6)).toEqual(['c', 'a', 'b', 'c']);
 });

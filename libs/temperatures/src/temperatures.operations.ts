@@ -29,7 +29,8 @@ export async function parseReadings(request: WriteRequest): Promise<ReadingsInpu
   const room = roomOf({ building: pathParam(request, 'building'), room: pathParam(request, 'room') });
   const body = jsonBody(request);
   const list = await findList(body, null, feedListLimit('readings'));
-  const input = list === null ? { items: [readItem(body)], count: 1 } : itemsOf(list, '', 'readings');
+  const input =
+    list === null ? { items: [readItem(body)], count: 1, projectId: body.projectId } : itemsOf(list, '', 'readings');
   let single: Reading | undefined;
   const objects = await parseEach(input, (item, index) => {
     // One microsecond apart and ending at the time of the request, so that no reading is in the future.
