@@ -15,7 +15,8 @@ export interface DeleteOptions {
 }
 
 /**
- * Deletes a project, and then its rows in this process: no worker may run. A worker continues if the command is interrupted.
+ * Deletes a project, and then its rows in this process, because there may be no worker. If the command is interrupted, a worker
+ * continues.
  * @throws UsageError without `yes`
  * @throws Problem not-found; project-not-empty unless `cascade`
  */

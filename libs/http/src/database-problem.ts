@@ -12,7 +12,7 @@ import {
 import { Problem, type ProblemSlug } from './problems.js';
 
 /** Of a request that was authenticated before its project was deleted. */
-export const PROJECT_DELETED = 'The project was deleted; nothing was stored.';
+export const PROJECT_DELETED = 'The project was deleted while the request was running; nothing was changed.';
 
 /**
  * The problem for a database error, by SQLSTATE (PostgreSQL, appendix A) or by its class of two characters. Stores handle the
