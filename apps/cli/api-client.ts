@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Readable } from 'node:stream';
 import { SourceError } from './load-source.js';
 import type { ClientSettings } from './client-settings.js';
-import { sendHttpRequest, type HttpResponse } from './http-request.js';
+import { ResponseTooLarge, sendHttpRequest, type HttpResponse } from './http-request.js';
 import type { ProblemBody } from './problem-response.js';
 import { UsageError } from './usage-error.js';
 
@@ -34,7 +34,10 @@ export interface ApiResponse<Body = ProblemBody> {
   body: Body;
 }
 
-/** Sends requests and retries them. @throws UsageError when the server cannot be reached, does not accept the key, or the project is over a quota */
+/**
+ * Sends requests and retries them.
+ * @throws UsageError when the server cannot be reached, does not accept the key or is not Stowage, or the project is over a quota
+ */
 export class ApiClient {
   private hasResponded = false;
 
@@ -52,7 +55,7 @@ export class ApiClient {
       try {
         const httpResponse = await this.sendOnce(request, signal);
         this.hasResponded = true;
-        const response = parseResponse(httpResponse);
+        const response = this.parseResponse(httpResponse);
         const isRedirect = response.status >= 300 && response.status < 400;
         const isFinal =
           isRedirect || SETTINGS_STATUSES.includes(response.status) || hasSlug(response, 'quota-exceeded');
@@ -66,6 +69,7 @@ export class ApiClient {
         if (hasSlug(response, 'rate-limited') && retryAfter !== undefined) attempt--;
       } catch (error) {
         if (signal.aborted || error instanceof UsageError || error instanceof SourceError) throw error;
+        if (error instanceof ResponseTooLarge) throw this.notStowage(error.message);
         reason = reasonOf(error);
         // A server that has never responded is not running: retrying would only delay the message.
         if (!this.hasResponded) throw new UsageError(`cannot reach ${this.settings.origin}: ${reason}`);
@@ -81,7 +85,12 @@ export class ApiClient {
     const { origin } = this.settings;
     const { title, detail = '' } = body as ProblemBody;
     if (title !== undefined) return new UsageError(`${origin} responded ${String(status)}: ${title}: ${detail}`);
-    return new UsageError(`${origin} responded ${statusLine}; it is not a Stowage server`);
+    return this.notStowage(`responded ${statusLine}`);
+  }
+
+  /** @param response what the server did */
+  private notStowage(response: string): UsageError {
+    return new UsageError(`${this.settings.origin} ${response}; it is not a Stowage server`);
   }
 
   private async sendOnce({ method, path, headers, openBody }: ApiRequest, signal: AbortSignal): Promise<HttpResponse> {
@@ -96,6 +105,16 @@ export class ApiClient {
     });
   }
 
+  /** @throws UsageError for JSON that is invalid or no object, unless the response is that of a proxy which says to retry */
+  private parseResponse({ status, statusLine, headers, text }: HttpResponse): ApiResponse {
+    const response = { status, statusLine, location: headers.location };
+    if (!/^application\/(?:problem\+)?json\b/.test(headers['content-type'] ?? '')) return { ...response, body: {} };
+    const body = parseObject(text);
+    if (body === null && !RETRYABLE_STATUSES.includes(status))
+      throw this.notStowage(`responded ${statusLine} with invalid JSON`);
+    return { ...response, body: body ?? {} };
+  }
+
   private connectionLost({ isRepeatable }: ApiRequest, reason: string): UsageError {
     const message = `lost the connection to ${this.settings.origin}: ${reason}`;
     if (isRepeatable !== false) return new UsageError(message);
@@ -108,9 +127,14 @@ function hasSlug({ body }: ApiResponse, slug: 'rate-limited' | 'quota-exceeded')
   return body.type?.endsWith(`#${slug}`) === true;
 }
 
-function parseResponse({ status, statusLine, headers, text }: HttpResponse): ApiResponse {
-  const isJson = /^application\/(?:problem\+)?json\b/.test(headers['content-type'] ?? '');
-  return { status, statusLine, location: headers.location, body: isJson ? (JSON.parse(text) as ProblemBody) : {} };
+/** Returns null for text that is not a JSON object. */
+function parseObject(text: string): ProblemBody | null {
+  try {
+    const value = JSON.parse(text) as unknown;
+    return typeof value === 'object' ? value : null;
+  } catch {
+    return null;
+  }
 }
 
 function retryAfterMs({ headers: { 'retry-after': text = '' } }: HttpResponse): number | undefined {

@@ -1,8 +1,19 @@
 import { request as requestHttp, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { pipeline, type Readable } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { urlToHttpOptions } from 'node:url';
+
+/** The longest response that is read. A problem with 100 errors, and the job that failed with it, have less than 1 MiB. */
+const RESPONSE_BYTES_MAX = 8 * 1024 ** 2;
+
+/** The response has more than `RESPONSE_BYTES_MAX`. */
+export class ResponseTooLarge extends Error {
+  override name = 'ResponseTooLarge';
+
+  constructor(readonly statusLine: string) {
+    super(`responded ${statusLine} with more than ${String(RESPONSE_BYTES_MAX)} bytes`);
+  }
+}
 
 export interface HttpRequest {
   method: string;
@@ -27,7 +38,7 @@ export interface HttpResponse {
 /**
  * Sends one request. It uses node:http because fetch times out after five minutes without a response, loses a response that
  * arrives before the whole body is sent, and resolves paths.
- * @throws the error of the body or of the connection
+ * @throws the error of the body or of the connection; ResponseTooLarge
  */
 export function sendHttpRequest({ method, origin, path, headers, body, signal }: HttpRequest): Promise<HttpResponse> {
   return new Promise((resolve, reject) => {
@@ -61,10 +72,14 @@ export function sendHttpRequest({ method, origin, path, headers, body, signal }:
 
 async function readResponse(message: IncomingMessage): Promise<HttpResponse> {
   const { statusCode = 0, statusMessage = '', headers } = message;
-  return {
-    status: statusCode,
-    statusLine: `${String(statusCode)} ${statusMessage}`.trim(),
-    headers,
-    text: await text(message),
-  };
+  const statusLine = `${String(statusCode)} ${statusMessage}`.trim();
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of message as AsyncIterable<Buffer>) {
+    sizeBytes += chunk.length;
+    // The end of the loop closes the connection.
+    if (sizeBytes > RESPONSE_BYTES_MAX) throw new ResponseTooLarge(statusLine);
+    chunks.push(chunk);
+  }
+  return { status: statusCode, statusLine, headers, text: Buffer.concat(chunks).toString() };
 }

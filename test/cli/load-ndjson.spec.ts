@@ -5,6 +5,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, request as send, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { TestApi } from '../harness/api.js';
@@ -77,6 +78,10 @@ function forward(request: IncomingMessage, response: ServerResponse): void {
   });
   onward.on('error', () => response.destroy());
   request.pipe(onward);
+}
+
+function* endlessBytes(): Generator<Buffer> {
+  for (;;) yield Buffer.alloc(1024 ** 2, ' ');
 }
 
 function load(args: string[], settings: Record<string, string> = {}): Promise<Ended> {
@@ -444,6 +449,40 @@ describe('stowage load of NDJSON', () => {
     });
     expect([code, requests]).toEqual([2, 1]);
     expect(stderr).toMatch(/responded 429: Quota exceeded: The project has 5 objects and may have 5\.$/m);
+  });
+
+  it.each<[string, RegExp, (response: ServerResponse) => void]>([
+    ['is not an object', /responded 200 OK with invalid JSON; it is not a Stowage server$/m, (one) => one.end('null')],
+    [
+      'is not valid JSON',
+      /responded 200 OK with invalid JSON; it is not a Stowage server$/m,
+      (one) => one.end('{"a":'),
+    ],
+    [
+      'does not end',
+      /responded 200 OK with more than 8388608 bytes; it is not a Stowage server$/m,
+      (one) => {
+        Readable.from(endlessBytes()).pipe(one);
+      },
+    ],
+  ])('ends without a retry when a response %s', async (_, line, respond) => {
+    await write({ 'strange.ndjson': lines('strange', 1) });
+    onPut = [
+      (request, response) => {
+        request.resume();
+        respond(response.writeHead(200, { 'Content-Type': 'application/json' }));
+      },
+    ];
+    const { code, stderr } = await load(['strange.ndjson'], { STOWAGE_URL: networkUrl });
+    expect([code, stderr]).toEqual([2, expect.stringMatching(line)]);
+    expect(stderr).not.toContain('retrying');
+  });
+
+  it('retries a file after the 502 of a proxy that promises JSON and sends none', async () => {
+    await write({ 'proxy.ndjson': lines('proxy', 1) });
+    onPut = [(_, response) => response.writeHead(502, { 'Content-Type': 'application/json' }).end('<html>'), forward];
+    const { code, stderr } = await load(['proxy.ndjson'], { STOWAGE_URL: networkUrl });
+    expect([code, stderr]).toEqual([0, expect.stringContaining('retrying in 1 s: 502 Bad Gateway')]);
   });
 
   it('does not retry standard input, and exits with 2', async () => {
