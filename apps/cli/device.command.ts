@@ -1,3 +1,4 @@
+import type { DeviceDto } from '#access';
 import { Command, CommandRunner, Option, SubCommand } from 'nest-commander';
 import { CommandGroup } from './command-group.js';
 import { printLine, printMessage, table } from './output.js';
@@ -39,8 +40,23 @@ class DeviceListCommand extends CommandRunner {
       const projectId = await access.getProjectId(services, project ?? access.DEFAULT_PROJECT);
       return access.listAll((page) => services.deviceStore.list(projectId, page));
     });
-    const rows = devices.map(({ device_id, created_at }) => [created_at, device_id]);
-    table(['CREATED_AT', 'DEVICE_ID'], rows).forEach(printLine);
+    printDevices(devices);
+  }
+
+  @Option(PROJECT_OPTION)
+  parseProject(value: string): string {
+    return value;
+  }
+}
+
+@SubCommand({ name: 'get', arguments: '<device_id>', description: 'print a device of a project' })
+class DeviceGetCommand extends CommandRunner {
+  async run([deviceId = '']: string[], { project }: { project?: string }): Promise<void> {
+    const { DEFAULT_PROJECT, getProjectId, withAccess } = await import('./access-services.js');
+    const device = await withAccess(async (services) =>
+      services.devices.get(await getProjectId(services, project ?? DEFAULT_PROJECT), deviceId),
+    );
+    printDevices([device]);
   }
 
   @Option(PROJECT_OPTION)
@@ -70,9 +86,14 @@ class DeviceMoveCommand extends CommandRunner {
   }
 }
 
+function printDevices(devices: readonly DeviceDto[]): void {
+  const rows = devices.map(({ device_id, created_at }) => [created_at, device_id]);
+  table(['CREATED_AT', 'DEVICE_ID'], rows).forEach(printLine);
+}
+
 @Command({
   name: 'device',
-  description: 'create, list and move devices, in the database',
-  subCommands: [DeviceCreateCommand, DeviceListCommand, DeviceMoveCommand],
+  description: 'create, list, get and move devices, in the database',
+  subCommands: [DeviceCreateCommand, DeviceListCommand, DeviceGetCommand, DeviceMoveCommand],
 })
 export class DeviceCommand extends CommandGroup {}

@@ -1,3 +1,4 @@
+import type { KeyDto } from '#access';
 import type { Role } from '#http';
 import { Command, CommandRunner, Option, SubCommand } from 'nest-commander';
 import type { AccessServices } from './access-services.js';
@@ -117,21 +118,7 @@ class KeyListCommand extends CommandRunner {
       const projectId = await getScopeProjectId(services, options);
       return listAll((page) => services.keyStore.list(projectId, page));
     });
-    const rows = keys.map((key) => [
-      key.key_id,
-      key.role,
-      key.status,
-      key.prefix,
-      key.expires_at ?? 'never',
-      key.last_used_at ?? 'never',
-      key.device_id ?? '-',
-      key.canary ? 'yes' : '-',
-      key.name,
-    ]);
-    table(
-      ['KEY_ID', 'ROLE', 'STATUS', 'PREFIX', 'EXPIRES_AT', 'LAST_USED_AT', 'DEVICE_ID', 'CANARY', 'NAME'],
-      rows,
-    ).forEach(printLine);
+    printKeys(keys);
   }
 
   @Option(PROJECT_OPTION)
@@ -145,8 +132,8 @@ class KeyListCommand extends CommandRunner {
   }
 }
 
-/** A command that changes one key of a project, or one operator key. */
-abstract class KeyChangeCommand extends CommandRunner {
+/** A command about one key of a project, or one operator key. */
+abstract class OneKeyCommand extends CommandRunner {
   /** Validates the options like the body of a PATCH, and changes the key. */
   protected async update(
     keyId: string,
@@ -176,11 +163,26 @@ abstract class KeyChangeCommand extends CommandRunner {
 }
 
 @SubCommand({
+  name: 'get',
+  arguments: '<key_id>',
+  description: 'print a key of a project or an operator key, also a revoked one, without its secret',
+})
+class KeyGetCommand extends OneKeyCommand {
+  async run([keyId = '']: string[], scope: ScopeOptions): Promise<void> {
+    const { withAccess } = await import('./access-services.js');
+    const key = await withAccess(async (services) =>
+      services.keys.get(await getScopeProjectId(services, scope), keyId),
+    );
+    printKeys([key]);
+  }
+}
+
+@SubCommand({
   name: 'rename',
   arguments: '<key_id> <name>',
   description: 'change the name of a key, 1 to 255 characters',
 })
-class KeyRenameCommand extends KeyChangeCommand {
+class KeyRenameCommand extends OneKeyCommand {
   async run([keyId = '', name = '']: string[], scope: ScopeOptions): Promise<void> {
     await this.update(keyId, scope, { name }, { name: '<name>' });
     printLine(`renamed key ${keyId}`);
@@ -192,7 +194,7 @@ class KeyRenameCommand extends KeyChangeCommand {
   arguments: '<key_id> <time>',
   description: 'change when a key expires, such as 2031-01-01T00:00:00Z or never',
 })
-class KeyExpireCommand extends KeyChangeCommand {
+class KeyExpireCommand extends OneKeyCommand {
   async run([keyId = '', time = '']: string[], scope: ScopeOptions): Promise<void> {
     await this.update(keyId, scope, { expires_at: time === 'never' ? null : time }, { expires_at: '<time>' });
     printLine(
@@ -206,7 +208,7 @@ class KeyExpireCommand extends KeyChangeCommand {
   arguments: '<key_id>',
   description: 'replace a key by a new one and print it; the old one works until the overlap ends',
 })
-class KeyRotateCommand extends KeyChangeCommand {
+class KeyRotateCommand extends OneKeyCommand {
   async run([keyId = '']: string[], { overlap, ...scope }: ScopeOptions & { overlap?: string }): Promise<void> {
     const access = await import('./access-services.js');
     // Other text is passed on, so that the DTO rejects it.
@@ -237,7 +239,7 @@ class KeyRotateCommand extends KeyChangeCommand {
   arguments: '<key_id>',
   description: 'revoke a key; every server rejects it within 5 seconds',
 })
-class KeyRevokeCommand extends KeyChangeCommand {
+class KeyRevokeCommand extends OneKeyCommand {
   async run([keyId = '']: string[], options: ScopeOptions): Promise<void> {
     const { COMMAND_LINE, withAccess } = await import('./access-services.js');
     await withAccess(async (services) =>
@@ -287,6 +289,24 @@ class KeyRotateSecretCommand extends CommandRunner {
   }
 }
 
+function printKeys(keys: readonly KeyDto[]): void {
+  const rows = keys.map((key) => [
+    key.key_id,
+    key.role,
+    key.status,
+    key.prefix,
+    key.expires_at ?? 'never',
+    key.last_used_at ?? 'never',
+    key.device_id ?? '-',
+    key.canary ? 'yes' : '-',
+    key.name,
+  ]);
+  table(
+    ['KEY_ID', 'ROLE', 'STATUS', 'PREFIX', 'EXPIRES_AT', 'LAST_USED_AT', 'DEVICE_ID', 'CANARY', 'NAME'],
+    rows,
+  ).forEach(printLine);
+}
+
 /** Returns the id of the project whose keys are meant; null for the operator keys. @throws UsageError */
 async function getScopeProjectId(
   services: AccessServices,
@@ -302,10 +322,11 @@ async function getScopeProjectId(
 
 @Command({
   name: 'key',
-  description: 'create, list, change and revoke API keys, in the database',
+  description: 'create, list, get, change and revoke API keys, in the database',
   subCommands: [
     KeyCreateCommand,
     KeyListCommand,
+    KeyGetCommand,
     KeyRenameCommand,
     KeyExpireCommand,
     KeyRotateCommand,

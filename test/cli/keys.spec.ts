@@ -151,6 +151,24 @@ describe('stowage project and stowage key', () => {
     });
   });
 
+  it('prints one key as the list does, also a revoked one, and an operator key', async () => {
+    const scopes = [
+      ['--role', 'analyst'],
+      ['--role', 'operator'],
+    ];
+    for (const [index, role] of scopes.entries()) {
+      const scope = index === 1 ? ['--operator'] : [];
+      const { stderr } = await run('key', 'create', '--name', 'one of many', ...role);
+      const [keyId = ''] = /\d+/.exec(stderr) ?? [];
+      await run('key', 'revoke', keyId, ...scope);
+      const listed = (await run('key', 'list', ...scope)).stdout;
+      const [heading = '', line = ''] = (await run('key', 'get', keyId, ...scope)).stdout.split('\n');
+      const [, inList = ''] = new RegExp(`^(${keyId} .*)$`, 'm').exec(listed) ?? [];
+      expect(line.split(/ {2,}/)).toEqual(inList.split(/ {2,}/));
+      expect(heading.split(/ +/)).toEqual(listed.split('\n')[0]?.split(/ +/));
+    }
+  });
+
   it('renames a key and changes its expiry, which the running server shows, but does not change a revoked key', async () => {
     const { stdout } = await run('key', 'create', '--role', 'analyst', '--name', 'old name');
     const key = stdout.trim();
@@ -252,6 +270,8 @@ describe('stowage project and stowage key', () => {
       '--overlap must be a whole number from 0 to 604800',
     ],
     ['an overlap that is no number', 2, ['key', 'rotate', '1', '--overlap', '1h'], '--overlap must be a whole number'],
+    ['an unknown key', 1, ['key', 'get', '1'], 'Key not found in this project.'],
+    ['an unknown operator key', 1, ['key', 'get', '--operator', '1'], 'not found'],
     ['a change of an unknown key', 1, ['key', 'rename', '1', 'x'], 'Key not found in this project.'],
     [
       'a change of an operator key of a project',
@@ -293,6 +313,7 @@ describe('stowage device', () => {
     expect(moved.stdout).toMatch(/^device d 1 is in project elsewhere; .*\n$/);
     const listed = await run('device', 'list', '--project', 'elsewhere');
     expect(listed.stdout).toMatch(/^CREATED_AT +DEVICE_ID\n\S+Z +d 1\n$/);
+    expect(await run('device', 'get', 'd 1', '--project', 'elsewhere')).toEqual({ ...listed, stderr: '' });
     const [taken] = await Promise.all([run('device', 'create', 'd 1'), waitUntilRejected('jobs', key)]);
     expect(taken).toEqual({
       code: 1,
@@ -303,6 +324,7 @@ describe('stowage device', () => {
 
   it.each([
     ['a device without an id', 2, ['device', 'create', ''], '<device_id> must be 1 to 255 characters; got 0'],
+    ['an unknown device', 1, ['device', 'get', 'x'], 'Device not found'],
     ['a move of an unknown device', 1, ['device', 'move', 'x', '--to', 'default'], 'Device not found.'],
     [
       'a key of an unknown device',
