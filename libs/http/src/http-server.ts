@@ -109,7 +109,7 @@ export function prepareHttp(
   const memory = new RequestMemory(budget, memoryPace);
   prepareBodies(fastify, config, memory, pace);
   fastify.decorateRequest('reserveForRows', function (bytes) {
-    return memory.reserveForRows(this, bytes);
+    memory.reserveForRows(this, bytes);
   });
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.headers(headers).header('X-Request-Id', request.id);

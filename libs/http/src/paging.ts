@@ -118,7 +118,7 @@ export interface PageRequest extends CountedRange {
   fingerprint: string;
   url: RequestUrl;
   /** Reserves memory for the rows of a large page, see `FastifyRequest.reserveForRows`. Default: none is reserved. */
-  reserve?: (bytes: number) => Promise<void>;
+  reserve?: (bytes: number) => void;
 }
 
 /**
@@ -165,7 +165,9 @@ export function pageRequest(
   if (linkLength > URL_LENGTH_MAX) throw urlTooLong(linkLength);
   const count = query.count ?? 'capped';
   const { queries } = http.request;
-  const reserve = (bytes: number): Promise<void> => http.request.reserveForRows(bytes);
+  const reserve = (bytes: number): void => {
+    http.request.reserveForRows(bytes);
+  };
   if (queries === null) return { position, size, count, fingerprint, url, reserve };
   const countOn = count === 'none' ? undefined : queries.forCount(countTimeoutMs(http, database.queryTimeoutMs));
   return { position, size, count, fingerprint, url, reserve, on: queries, countOn };

@@ -15,9 +15,10 @@ declare module 'fastify' {
     rowsMemory?: Reservation;
     /**
      * Reserves memory for rows that are read for the response, in place of what it reserved before. The response takes it over.
-     * @throws Problem unavailable if no memory becomes free in time
+     * Does not wait, because the request holds a slot that others need.
+     * @throws Problem unavailable if there is no room
      */
-    reserveForRows(bytes: number): Promise<void>;
+    reserveForRows(bytes: number): void;
   }
 }
 
@@ -68,9 +69,10 @@ export class RequestMemory {
   }
 
   /** See `FastifyRequest.reserveForRows`. */
-  async reserveForRows(request: FastifyRequest, bytes: number): Promise<void> {
+  reserveForRows(request: FastifyRequest, bytes: number): void {
     request.rowsMemory?.release();
-    const memory = await this.budget.acquire(ownerOf(request), Math.min(bytes, this.budget.shareBytes));
+    const most = Math.min(bytes, this.budget.shareBytes);
+    const memory = this.budget.reserve(ownerOf(request), most, PASSABLE_MS);
     if (memory === null) throw outOfMemory();
     request.rowsMemory = memory;
   }
