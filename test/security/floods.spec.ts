@@ -64,7 +64,7 @@ beforeAll(async () => {
   // One page of 57 MB.
   const notes = Array.from({ length: 57 }, (_, i) => ({
     object_id: `note-${String(i)}`,
-    data: { note: 'x'.repeat(times(1_000_000, 20_000)) },
+    data: { page: 'x'.repeat(times(1_000_000, 20_000)) },
   }));
   for (const { keys } of [attacker, accomplice])
     await post(keys.producer, '/batches', { batch_id: 'notes', objects: notes });
@@ -354,7 +354,7 @@ describe('another project and /health/live are served, and the server needs less
     const { analyst } = attacker.keys;
     const pages = { count: 40, isUnread: true };
     const meanwhile = (): Promise<void> => sleep(times(30_000, 0));
-    for (const filter of ['batch_id=notes', 'key=note']) {
+    for (const filter of ['batch_id=notes', 'key=page']) {
       const request = `GET /objects?${filter}&page_size=57&count=none`;
       await replay([attack(analyst, request, [200, 503], pages)], { meanwhile });
     }
