@@ -70,20 +70,18 @@ export class BatchWriter {
   ): Promise<WriteResponse> {
     if (reader.isInvalid) throw await reader.readErrors();
 
-    const isInsertable = canInsert(write, receipt) && !this.quotas.isNearLimit(write.projectId);
-    const small = isInsertable ? reader.onlyChunk : null;
-    if (small !== null && small.length <= INSERT_OBJECTS_MAX) {
-      const inserted = await this.insert(write, small, reader.rejected);
-      if (inserted !== null) return batchResponse(write, inserted);
-      // An id exists, or the project is near its limit; the transaction finds out.
-    }
+    const isJson = write.input.source === 'memory';
+    // In the slot of the request.
+    const small = isJson ? await this.insertSmall(write, reader, receipt) : null;
+    if (small !== null) return small;
 
     // It would be missing for other requests of the project while this one waits.
     write.releaseSlot?.();
     const releaseWriteSlot = await this.acquireWriteSlot(write);
     let response: WriteResponse | null;
     try {
-      response = await this.storeWithRetries(write, reader, receipt);
+      response = isJson ? null : await this.insertSmall(write, reader, receipt);
+      response ??= await this.storeWithRetries(write, reader, receipt);
     } finally {
       releaseWriteSlot?.();
     }
@@ -123,11 +121,26 @@ export class BatchWriter {
   }
 
   private acquireWriteSlot({ projectId, input }: BatchWrite): Promise<ReleaseSlot> | null {
-    if (input.source === 'job') return null;
-    return input.source === 'client' ? this.slots.acquireForStream(projectId) : this.slots.acquireForBatch(projectId);
+    // A job is one of few that run at a time; a stream that is still arriving has a slot of its own.
+    return input.source === 'job' || input.source === 'client' ? null : this.slots.acquire(projectId);
   }
 
-  /** Stores a small batch in one statement; null where an id exists, or the project may be near its limit. */
+  /**
+   * Stores a small batch in one statement.
+   * @returns null where it is not small, or the transaction has to find out what it conflicts with
+   */
+  private async insertSmall(
+    write: BatchWrite,
+    { onlyChunk, rejected }: InputReader,
+    receipt: Receipt | undefined,
+  ): Promise<WriteResponse | null> {
+    if (onlyChunk === null || onlyChunk.length > INSERT_OBJECTS_MAX) return null;
+    if (!canInsert(write, receipt) || this.quotas.isNearLimit(write.projectId)) return null;
+    const result = await this.insert(write, onlyChunk, rejected);
+    return result === null ? null : batchResponse(write, result);
+  }
+
+  /** Null where an id exists, or the project may be near its limit. */
   private async insert(
     { projectId, batchId }: BatchWrite,
     objects: readonly BatchObject[],

@@ -1,4 +1,4 @@
-import type { Problem } from '#http';
+import { Problem } from '#http';
 import { nextTurn } from '#platform';
 import { RejectedObjects, type BatchChunk, type BatchInput } from './batch-input.js';
 import type { BatchObject } from './batch-object.js';
@@ -74,14 +74,19 @@ export class InputReader {
   /**
    * Validates a batch that is not valid until as many errors are found as a response lists, because an error costs more than a
    * valid object.
-   * @returns the problem with these errors
+   * @returns the problem with these errors, also where the rest of the batch cannot be read
    */
   async readErrors(): Promise<Problem> {
-    while (!this.rejected.isFull && !this.isAtEnd) {
-      const next = await this.chunks.next();
-      if (next.done === true) this.isAtEnd = true;
-      else this.add(next.value);
-      await nextTurn(this.projectId);
+    try {
+      while (!this.rejected.isFull && !this.isAtEnd) {
+        const next = await this.chunks.next();
+        if (next.done === true) this.isAtEnd = true;
+        else this.add(next.value);
+        await nextTurn(this.projectId);
+      }
+    } catch (error) {
+      // Such as a stream that became too slow. Its client has to know the errors, too.
+      if (!(error instanceof Problem)) throw error;
     }
     this.rejected.isCountMinimum = !this.isAtEnd;
     return this.rejected.problem('invalid-body');

@@ -61,9 +61,7 @@ async function* lineGroups(bytes: AsyncIterable<Buffer>, limitBytes: number): As
   let lines: Buffer[] = [];
   let size = 0;
   let before = 0;
-  // The beginning of an incomplete line, in pieces, so that a long line is joined only once.
-  let open: Buffer[] = [];
-  let openBytes = 0;
+  const open = new LineStart();
   const rejectTooLong = (length: number): void => {
     if (length <= limitBytes) return;
     const line = String(before + lines.length + 1);
@@ -73,12 +71,11 @@ async function* lineGroups(bytes: AsyncIterable<Buffer>, limitBytes: number): As
   for await (const piece of bytes) {
     let start = 0;
     for (let end = piece.indexOf(LINE_FEED); end !== -1; end = piece.indexOf(LINE_FEED, start)) {
-      rejectTooLong(openBytes + end - start);
+      rejectTooLong(open.length + end - start);
       const rest = piece.subarray(start, end);
-      lines.push(open.length === 0 ? rest : Buffer.concat([...open, rest]));
-      size += openBytes + rest.length + 1;
-      open = [];
-      openBytes = 0;
+      const line = open.length === 0 ? rest : open.take(rest);
+      lines.push(line);
+      size += line.length + 1;
       start = end + 1;
       if (size >= CHUNK_BYTES || lines.length >= CHUNK_LINES) {
         yield { lines, isLast: false };
@@ -88,11 +85,37 @@ async function* lineGroups(bytes: AsyncIterable<Buffer>, limitBytes: number): As
       }
     }
     if (start < piece.length) {
-      open.push(piece.subarray(start));
-      openBytes += piece.length - start;
-      rejectTooLong(openBytes);
+      open.add(piece.subarray(start));
+      rejectTooLong(open.length);
     }
   }
-  if (openBytes > 0) lines.push(Buffer.concat(open));
+  if (open.length > 0) lines.push(open.take(Buffer.alloc(0)));
   yield { lines, isLast: true };
+}
+
+/** The beginning of a line whose end has not arrived. It is copied, because a client may send it byte by byte. */
+class LineStart {
+  length = 0;
+  private bytes = Buffer.alloc(0);
+
+  add(piece: Buffer): void {
+    const length = this.length + piece.length;
+    if (length > this.bytes.length) {
+      // Doubled, so that a long line is copied only a few times.
+      const larger = Buffer.allocUnsafeSlow(Math.max(length, 2 * this.bytes.length));
+      this.bytes.copy(larger, 0, 0, this.length);
+      this.bytes = larger;
+    }
+    piece.copy(this.bytes, this.length);
+    this.length = length;
+  }
+
+  /** Returns the whole line, and is empty afterwards. */
+  take(rest: Buffer): Buffer {
+    this.add(rest);
+    const line = this.bytes.subarray(0, this.length);
+    this.bytes = Buffer.alloc(0);
+    this.length = 0;
+    return line;
+  }
 }

@@ -143,8 +143,8 @@ export async function countOrMinimum(counting: Promise<Count>, minimum: number):
   } catch (error) {
     if (!(error instanceof QueryTimeoutError)) throw error;
     const count_reason =
-      `Counting took longer than ${String(error.timeoutMs / 1000)} s and was cancelled. Use a narrower filter, or send ` +
-      'Prefer: wait=N to let it take N seconds, up to query_timeout_ms of /api/v1/limits.';
+      `Counting took longer than ${String(error.timeoutMs / 1000)} s and was cancelled. Use a narrower filter, or allow ` +
+      'more seconds with Prefer: wait=N, up to query_timeout_ms of /api/v1/limits.';
     return { count: minimum, count_is: 'at_least', count_reason };
   }
 }

@@ -80,8 +80,8 @@ export class FeedWriter implements OnApplicationShutdown {
     private readonly sequence: Sequence,
     { database: { sharedMax } }: Config,
   ) {
-    const total = Math.max(STORING_PER_PROJECT, Math.floor(sharedMax / 3));
-    this.slots = new ProjectSlots({ total, perProject: STORING_PER_PROJECT });
+    const total = Math.max(2, Math.floor(sharedMax / 3));
+    this.slots = new ProjectSlots({ total, perProject: Math.min(STORING_PER_PROJECT, Math.floor(total / 2)) });
   }
 
   /** Stores the objects, all or none. @returns one result for each object, in their order @throws Problem unavailable */

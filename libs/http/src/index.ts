@@ -61,6 +61,6 @@ export {
 } from './problems.js';
 export { type BodySource, StreamedBody } from './streamed-body.js';
 export { Queries, RequestSlots } from './request-slots.js';
-export { guardStorage } from './storage-guard.js';
+export { guardStorage, insufficientStorage } from './storage-guard.js';
 export { CurrentPrincipal, type Principal, ProjectId, projectIdOf } from './principal.js';
 export { API, BODY_LIMITS, type Role, ROLES, Rules } from './route.js';

@@ -16,7 +16,7 @@ export function guardStorage(fastify: FastifyInstance, disk: { readonly isLow: b
   });
 }
 
-function insufficientStorage(): Problem {
+export function insufficientStorage(): Problem {
   const detail =
     'The disk of the database is nearly full (DISK_RESERVE_BYTES); nothing was stored. Reads and deletes still work; retry later.';
   return new Problem('insufficient-storage', { detail });

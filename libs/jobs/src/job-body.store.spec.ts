@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { ByteBudget, Config } from '#platform';
+import { DiskReserve } from '#database';
 import { NdjsonBody } from '#http';
 import { Logger } from '@nestjs/common';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
@@ -9,6 +10,7 @@ import { JobBodyStore } from './job-body.store.js';
 import { JobPlaces } from './job-places.js';
 import { JobStore, type ClaimedJob, type JobKey, type NewJob } from './job.store.js';
 import { Maintenance, MAINTENANCE_ROWS } from './maintenance.js';
+import { StreamParts } from './stream-parts.js';
 import { WorkerRegistry } from './worker-registry.js';
 
 const OPERATION = 'test.operation';
@@ -33,7 +35,7 @@ beforeAll(async () => {
   places = new JobPlaces(db.database, maintenance);
   jobs = new JobStore(db.database, config);
   await jobs.onModuleInit();
-  bodies = new JobBodyStore(jobs, db.sequence, budget, config);
+  bodies = new JobBodyStore(new StreamParts(jobs, db.sequence, budget, DiskReserve.none(), config), config);
 });
 beforeEach(async () => {
   await db.sql('TRUNCATE jobs, job_parts, job_workers, graphile_worker._private_jobs');

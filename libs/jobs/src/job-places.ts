@@ -58,6 +58,8 @@ interface ProjectQueue {
   /** The jobs that were queued at `readAtMs`, and those accepted by this process since then. */
   queued: number;
   readAtMs: number;
+  /** The place of the last job that this process accepted; -1 before the first. */
+  lastPlace: number;
 }
 
 /**
@@ -83,13 +85,24 @@ export class JobPlaces {
     const known = this.queues.get(projectId);
     const queue =
       known !== undefined && performance.now() - known.readAtMs < FRESH_MS ? known : await this.read(projectId);
-    return Math.min(PLACE_MAX, queue.firstPlace + Math.min(COUNTED_JOBS, queue.queued++));
+    const { firstPlace, lastPlace } = queue;
+    let place = firstPlace + Math.min(COUNTED_JOBS, queue.queued++);
+    // A project with one job at a time would get the first place again and again, before the second jobs of others. A place far
+    // behind is from before the queue was moved.
+    if (lastPlace >= place && lastPlace < firstPlace + COUNTED_JOBS) place = lastPlace + 1;
+    queue.lastPlace = Math.min(PLACE_MAX, place);
+    return queue.lastPlace;
   }
 
   private async read(projectId: number): Promise<ProjectQueue> {
     type Row = { first_place: number; queued: number };
     const [row] = await this.database.query<Row>(QUEUE, [projectId]);
-    const queue = { firstPlace: row?.first_place ?? 0, queued: row?.queued ?? 0, readAtMs: performance.now() };
+    const queue = {
+      firstPlace: row?.first_place ?? 0,
+      queued: row?.queued ?? 0,
+      readAtMs: performance.now(),
+      lastPlace: this.queues.get(projectId)?.lastPlace ?? -1,
+    };
     this.queues.delete(projectId);
     const [oldest] = this.queues.keys();
     if (oldest !== undefined && this.queues.size >= PROJECTS_MAX) this.queues.delete(oldest);

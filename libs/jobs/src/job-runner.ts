@@ -22,6 +22,8 @@ const STOP_WITHIN_MS = 4_000;
 const ACCEPTING_MAX = 4;
 const YIELD_TURNS = 10;
 const YIELD_TURN_MS = 20;
+/** Such a search, and the pick that follows, read the whole queue of the projects that they leave out. */
+const SEARCH_ALL_EVERY_MS = 250;
 /** LISTEN takes one connection; requests and the heartbeat need some. */
 const OTHER_CONNECTIONS = 3;
 
@@ -31,6 +33,9 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
   private readonly log = new Logger('jobs');
   /** At most one of them takes jobs; the others finish the jobs they have. */
   private readonly workers = new Set<QueueWorker>();
+  /** The number of running jobs of each project. */
+  private readonly running = new Map<number, number>();
+  private searchedAllAtMs = -Infinity;
   private isDatabaseUnavailable = false;
   private timer: NodeJS.Timeout | undefined;
   private beating: Promise<void> = Promise.resolve();
@@ -130,6 +135,14 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
     }, BEAT_MS);
   }
 
+  /** Searches the front of the queue, and now and then all of it. */
+  private async hasWaiting(projectIds: readonly number[]): Promise<boolean> {
+    if (await this.jobs.hasWaiting(projectIds)) return true;
+    if (performance.now() - this.searchedAllAtMs < SEARCH_ALL_EVERY_MS) return false;
+    this.searchedAllAtMs = performance.now();
+    return this.jobs.hasQueued(projectIds);
+  }
+
   private async addWorker(): Promise<void> {
     const { jobs, database } = this.config;
     const concurrency = Math.max(1, Math.min(jobs.concurrency, database.sharedMax - OTHER_CONNECTIONS));
@@ -137,7 +150,8 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
       connections: this.database.connections,
       concurrency,
       perProject: Math.max(1, Math.floor(concurrency / 2)),
-      hasWaiting: (projectIds) => this.jobs.hasWaiting(projectIds),
+      running: this.running,
+      hasWaiting: (projectIds) => this.hasWaiting(projectIds),
       work: async (key, workerId) => {
         await this.yieldToRequests();
         await this.executor.run(key, workerId);

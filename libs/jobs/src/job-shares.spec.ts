@@ -28,10 +28,10 @@ describe('JobShares', () => {
     const [first, second, third] = [new Worker(shares), new Worker(shares), new Worker(shares)];
     await settle();
     expect([first.leftOut, second.leftOut, third.leftOut]).toEqual([[], undefined, undefined]);
-    shares.foundNone();
+    shares.endTurn();
     await settle();
     expect([second.leftOut, third.leftOut]).toEqual([[], undefined]);
-    shares.taken(1);
+    shares.addJob(1);
     await settle();
     expect(third.leftOut).toEqual([]);
   });
@@ -45,7 +45,7 @@ describe('JobShares', () => {
     for (let i = 0; i < 2; i++) {
       new Worker(shares);
       await settle();
-      shares.taken(1);
+      shares.addJob(1);
     }
     const next = new Worker(shares);
     await settle();
@@ -56,11 +56,11 @@ describe('JobShares', () => {
     const shares = new JobShares(1, nobody);
     new Worker(shares);
     await settle();
-    shares.taken(1);
+    shares.addJob(1);
     const next = new Worker(shares);
     await settle();
     expect(next.leftOut).toBeUndefined();
-    shares.ended(1);
+    shares.removeJob(1);
     await settle();
     expect(next.leftOut).toEqual([]);
   });
@@ -70,7 +70,7 @@ describe('JobShares', () => {
     const shares = new JobShares(1, () => Promise.resolve(isWaiting));
     new Worker(shares);
     await settle();
-    shares.taken(1);
+    shares.addJob(1);
     const next = shares.waitForTurn();
     await settle();
     isWaiting = true;
@@ -81,12 +81,12 @@ describe('JobShares', () => {
     const shares = new JobShares(1, nobody);
     new Worker(shares);
     await settle();
-    shares.taken(1);
+    shares.addJob(1);
     const [waiting, behind] = [new Worker(shares), new Worker(shares)];
     await settle();
     shares.stop();
     await settle();
-    shares.foundNone();
+    shares.endTurn();
     await settle();
     expect([waiting.error, behind.error]).toEqual([expect.any(WorkerStoppedError), expect.any(WorkerStoppedError)]);
   });
@@ -96,11 +96,11 @@ describe('JobShares', () => {
     const shares = new JobShares(1, () => search());
     new Worker(shares);
     await settle();
-    shares.taken(1);
+    shares.addJob(1);
     const failed = new Worker(shares);
     await settle();
     expect(failed.error).toMatchObject({ message: 'the database is away' });
-    shares.foundNone();
+    shares.endTurn();
     search = somebody;
     const next = new Worker(shares);
     await settle();

@@ -13,25 +13,26 @@ export class WorkerStoppedError extends Error {
  * The workers of the process take their jobs one after the other, because a job is known only when it has been taken.
  */
 export class JobShares {
-  private readonly running = new Map<number, number>();
   private isStopped = false;
   private searchedAtMs = -Infinity;
   /** Resolves when the worker whose turn it is has taken a job, or has found none. */
   private turn: Promise<void> = Promise.resolve();
-  private endTurn: () => void = () => undefined;
+  private onTurnEnd: () => void = () => undefined;
   private onChange: () => void = () => undefined;
 
   /**
    * @param perProject jobs of one project that run at a time
    * @param hasWaiting whether a job of any other project than these can run now
+   * @param running the number of jobs of each project that run in the process, also those of workers that were replaced
    */
   constructor(
     private readonly perProject: number,
     private readonly hasWaiting: (full: readonly number[]) => Promise<boolean>,
+    private readonly running = new Map<number, number>(),
   ) {}
 
   /**
-   * Waits for the turn of a worker to take a job, and until there may be one for it. `taken` or `foundNone` ends the turn.
+   * Waits for the turn of a worker to take a job, and until there may be one for it. `addJob` or `endTurn` ends the turn.
    * @returns the projects whose jobs it must not take
    * @throws WorkerStoppedError
    */
@@ -40,7 +41,7 @@ export class JobShares {
     let end: () => void = () => undefined;
     this.turn = new Promise((resolve) => (end = resolve));
     await previous;
-    this.endTurn = end;
+    this.onTurnEnd = end;
     for (;;) {
       if (this.isStopped) throw new WorkerStoppedError();
       const full = this.fullProjects();
@@ -50,18 +51,19 @@ export class JobShares {
     }
   }
 
-  /** A worker has taken a job of this project. */
-  taken(projectId: number): void {
+  /** Counts the job that a worker has taken, and ends its turn. */
+  addJob(projectId: number): void {
     this.running.set(projectId, (this.running.get(projectId) ?? 0) + 1);
     this.endTurn();
   }
 
-  foundNone(): void {
-    this.endTurn();
+  /** Ends the turn of a worker, which found no job. */
+  endTurn(): void {
+    this.onTurnEnd();
   }
 
-  /** A job of this project has ended. */
-  ended(projectId: number): void {
+  /** Counts a job no more, which has ended. */
+  removeJob(projectId: number): void {
     const left = (this.running.get(projectId) ?? 0) - 1;
     if (left > 0) this.running.set(projectId, left);
     else this.running.delete(projectId);

@@ -1,3 +1,4 @@
+import { INSTALLATION } from '#audit';
 import { Database, type Queryable, readPage, type Count, type ListSql, type Slice } from '#database';
 import { Problem, PROJECT_DELETED, type PageRequest } from '#http';
 import { Config } from '#platform';
@@ -178,7 +179,7 @@ const ADD_AGAIN = `SELECT graphile_worker.add_job($1, $2::json, job_key => $3, m
 
 /**
  * Whether a job of other projects can run now. It is near the front of the queue, if there is one, because projects run in turn
- * (`JobPlaces`); so a search of the first ones is enough, and costs 0.2 ms.
+ * (`JobPlaces`): a search of the first jobs costs 0.2 ms.
  */
 const SEARCHED_JOBS = 500;
 const HAS_WAITING = {
@@ -190,6 +191,21 @@ const HAS_WAITING = {
     ) AS first
     WHERE (flags ?| $1::text[]) IS NOT TRUE
       AND task_id = (SELECT id FROM graphile_worker._private_tasks WHERE identifier = $2)
+    LIMIT 1`,
+};
+
+/**
+ * The same for a job that is not near the front, because more than 1,000 jobs of a project are queued. One look-up for each
+ * project; the job that it finds may have to wait for its next attempt.
+ */
+const HAS_QUEUED = {
+  name: 'job.has-queued',
+  text: `
+    SELECT FROM (SELECT project_id FROM projects UNION ALL SELECT ${String(INSTALLATION)}) AS p
+    CROSS JOIN LATERAL (
+      SELECT FROM jobs AS j WHERE j.project_id = p.project_id AND j.status = 'queued' LIMIT 1
+    ) AS queued
+    WHERE p.project_id <> ALL ($1::integer[])
     LIMIT 1`,
 };
 
@@ -244,9 +260,14 @@ export class JobStore implements OnModuleInit {
     await this.database.query('DELETE FROM job_parts WHERE project_id = $1 AND job_id = $2', [projectId, jobId]);
   }
 
-  /** Whether a job of any other project than these can run now. */
+  /** Whether a job of any other project than these can run now, among the first jobs of the queue. */
   async hasWaiting(projectIds: readonly number[]): Promise<boolean> {
     return (await this.database.query(HAS_WAITING, [projectIds.map(projectFlag), TASK])).length > 0;
+  }
+
+  /** Whether a job of any other project than these is queued, wherever in the queue. */
+  async hasQueued(projectIds: readonly number[]): Promise<boolean> {
+    return (await this.database.query(HAS_QUEUED, [projectIds])).length > 0;
   }
 
   /** Null where the job has ended, it or its project was deleted, or it is of another operation. */

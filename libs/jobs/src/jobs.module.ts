@@ -1,5 +1,7 @@
 import { AccessModule } from '#access';
+import { DiskReserve, Sequence } from '#database';
 import { LimitsModule } from '#limits';
+import { ByteBudget, Config } from '#platform';
 import { Module } from '@nestjs/common';
 import { Idempotency } from './idempotency.js';
 import { IdempotencyStore } from './idempotency.store.js';
@@ -15,6 +17,7 @@ import { Maintenance } from './maintenance.js';
 import { MaintenanceController } from './maintenance.controller.js';
 import { MaintenanceStore } from './maintenance.store.js';
 import { WorkerRegistry } from './worker-registry.js';
+import { StreamParts } from './stream-parts.js';
 import { StreamReceiver } from './stream-receiver.js';
 import { WriteOperations } from './write-operations.js';
 import { WriteService } from './write.service.js';
@@ -30,9 +33,14 @@ import { WriteService } from './write.service.js';
     JobStore,
     JobBodyStore,
     {
+      provide: StreamParts,
+      inject: [JobStore, Sequence, ByteBudget, DiskReserve, Config],
+      useFactory: (...given: [JobStore, Sequence, ByteBudget, DiskReserve, Config]) => new StreamParts(...given),
+    },
+    {
       provide: StreamReceiver,
-      inject: [JobBodyStore],
-      useFactory: (bodies: JobBodyStore) => new StreamReceiver(bodies),
+      inject: [StreamParts, Config],
+      useFactory: (parts: StreamParts, config: Config) => new StreamReceiver(parts, config),
     },
     JobNotifier,
     JobPlaces,

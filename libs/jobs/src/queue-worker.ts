@@ -19,6 +19,8 @@ interface QueueWorkerOptions {
   /** Jobs that run at a time, and those of one project. */
   concurrency: number;
   perProject: number;
+  /** The number of jobs of each project that run in this process, also in other pools. */
+  running?: Map<number, number>;
   /** Whether a job of any other project than these can run now. */
   hasWaiting: (projectIds: readonly number[]) => Promise<boolean>;
   work: (key: JobKey, workerId: string) => Promise<void>;
@@ -41,7 +43,7 @@ export class QueueWorker {
   private readonly shares: JobShares;
 
   private constructor(private readonly options: QueueWorkerOptions) {
-    this.shares = new JobShares(options.perProject, options.hasWaiting);
+    this.shares = new JobShares(options.perProject, options.hasWaiting, options.running);
   }
 
   static async start(options: QueueWorkerOptions): Promise<QueueWorker> {
@@ -88,16 +90,16 @@ export class QueueWorker {
     // When a query fails while a worker stops, graphile-worker prints the error with console.trace, unless the worker has been
     // released before.
     events.on('worker:getJob:error', ({ worker, error }) => {
-      this.shares.foundNone();
+      this.shares.endTurn();
       if (!this.stopping) return;
       if (!(error instanceof WorkerStoppedError)) warn(`Failed to acquire a job: ${String(error)}`);
       void worker.release(true);
     });
     events.on('worker:getJob:empty', () => {
-      this.shares.foundNone();
+      this.shares.endTurn();
     });
     events.on('job:start', ({ job }) => {
-      this.shares.taken((job.payload as JobKey).projectId);
+      this.shares.addJob((job.payload as JobKey).projectId);
     });
     const options = {
       pgPool: connections,
@@ -130,7 +132,7 @@ export class QueueWorker {
       await this.options.work(key, this.id);
     } finally {
       this.busy--;
-      this.shares.ended(key.projectId);
+      this.shares.removeJob(key.projectId);
     }
   }
 

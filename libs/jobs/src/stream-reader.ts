@@ -1,10 +1,12 @@
 /** Bytes of a stream that arrived together. */
 export interface Arrived {
-  chunks: Buffer[];
+  blocks: Buffer[];
   sizeBytes: number;
   /** Whether the stream ends after them. */
   isEnd: boolean;
 }
+
+const BLOCK_BYTES = 16 * 1024;
 
 /** Reads a stream with limits of time. Where a limit has passed, the same bytes can be awaited again. */
 export class StreamReader {
@@ -41,23 +43,52 @@ export class StreamReader {
   }
 
   /**
-   * Reads until at least `sizeBytes` have arrived, the stream ends, or the time has passed.
+   * Reads until at least `sizeBytes` have arrived, the stream ends, or the time has passed. The bytes are copied, because a client
+   * may send them one by one, and each would keep a buffer of its own.
    * @param withinMs default: without a limit
    * @throws the error of the stream
    */
   async fill(sizeBytes: number, withinMs = Infinity): Promise<Arrived> {
-    const arrived: Arrived = { chunks: [], sizeBytes: 0, isEnd: false };
+    const copies = new ByteCopies();
     const until = performance.now() + withinMs;
-    while (arrived.sizeBytes < sizeBytes) {
+    let isEnd = false;
+    while (copies.sizeBytes < sizeBytes) {
       const bytes = await this.next(until - performance.now());
       if (bytes === 'late') break;
       if (bytes === null) {
-        arrived.isEnd = true;
+        isEnd = true;
         break;
       }
-      arrived.chunks.push(bytes);
-      arrived.sizeBytes += bytes.length;
+      copies.add(bytes);
     }
-    return arrived;
+    return { blocks: copies.blocks, sizeBytes: copies.sizeBytes, isEnd };
+  }
+}
+
+/** Copies of bytes, in blocks. */
+class ByteCopies {
+  sizeBytes = 0;
+  private readonly full: Buffer[] = [];
+  private block = Buffer.alloc(0);
+  private used = 0;
+
+  add(bytes: Buffer): void {
+    this.sizeBytes += bytes.length;
+    for (let start = 0; start < bytes.length;) {
+      if (this.used === this.block.length) this.addBlock();
+      const copied = bytes.copy(this.block, this.used, start);
+      this.used += copied;
+      start += copied;
+    }
+  }
+
+  get blocks(): Buffer[] {
+    return this.used === 0 ? this.full : [...this.full, this.block.subarray(0, this.used)];
+  }
+
+  private addBlock(): void {
+    if (this.used > 0) this.full.push(this.block);
+    this.block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+    this.used = 0;
   }
 }

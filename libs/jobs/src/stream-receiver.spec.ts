@@ -1,17 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { DiskReserve } from '#database';
 import { ByteBudget, Config } from '#platform';
 import { NdjsonBody, Problem } from '#http';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
-import { JobBodyStore } from './job-body.store.js';
 import { JobStore } from './job.store.js';
+import type { PaceLimits } from './stream-pace.js';
+import { StreamParts } from './stream-parts.js';
 import { StreamReceiver, type ReceivedStream, type StreamLimits } from './stream-receiver.js';
 
 const KIB = 1024;
 const MIB = KIB ** 2;
 const PROJECT = 1;
 const NO_WAITING = { waitMs: 0, waitingPerProject: 0, waitingTotal: 0 };
-const LIMITS: StreamLimits = { storedBytes: 64 * MIB, pauseMs: 60_000, bytesPerSecond: MIB };
+/** No stream is too slow. */
+const ANY_PACE: PaceLimits = { pauseMs: 3_600_000, bytesPerSecond: 1 };
+const NO_DISK = DiskReserve.none();
 
 let db: TestDatabase;
 let jobs: JobStore;
@@ -51,14 +55,27 @@ class Client {
   }
 }
 
-function receiver(memoryBytes = 16 * MIB, limits: Partial<StreamLimits> = {}): StreamReceiver {
-  const budget = new ByteBudget({ totalBytes: memoryBytes, ...NO_WAITING });
-  const bodies = new JobBodyStore(jobs, db.sequence, budget, new Config({}));
-  return new StreamReceiver(bodies, { ...LIMITS, ...limits });
+interface Options extends Partial<StreamLimits> {
+  memoryBytes?: number;
+  storedBytes?: number;
+  disk?: DiskReserve;
 }
 
-function receive(streams: StreamReceiver, { body }: Client): Promise<ReceivedStream> {
-  return streams.receive(PROJECT, db.sequence.next().toString(), body);
+function receiver({
+  memoryBytes = 16 * MIB,
+  storedBytes = 64 * MIB,
+  disk = NO_DISK,
+  ...pace
+}: Options = {}): StreamReceiver {
+  const budget = new ByteBudget({ totalBytes: memoryBytes, ...NO_WAITING });
+  // Four slots for streams, two for a project.
+  const config = new Config({ DATABASE_POOL_MAX: '10' });
+  const parts = new StreamParts(jobs, db.sequence, budget, disk, config, storedBytes);
+  return new StreamReceiver(parts, config, { pace: ANY_PACE, awaitedPace: ANY_PACE, ...pace });
+}
+
+function receive(streams: StreamReceiver, { body }: Client, projectId = PROJECT): Promise<ReceivedStream> {
+  return streams.receive(projectId, db.sequence.next().toString(), body);
 }
 
 async function read({ body }: ReceivedStream): Promise<string> {
@@ -130,7 +147,7 @@ describe('a stream', () => {
     client.send(Buffer.alloc(64 * KIB, 'a'));
     client.send(Buffer.alloc(64 * KIB, 'b'));
     client.send(null);
-    const received = await receive(receiver(MIB), client);
+    const received = await receive(receiver({ memoryBytes: MIB }), client);
     expect(await db.sql('SELECT octet_length(bytes) AS bytes FROM job_parts ORDER BY part')).toEqual([
       { bytes: 64 * KIB },
       { bytes: 64 * KIB },
@@ -150,7 +167,7 @@ describe('a stream', () => {
   });
 
   it('is rejected when slow streams of its project take half of the disk space, which is free again afterwards', async () => {
-    const streams = receiver(MIB, { storedBytes: 4 * MIB });
+    const streams = receiver({ memoryBytes: MIB, storedBytes: 4 * MIB });
     const sendAll = (client: Client, parts: number): void => {
       for (let i = 0; i < parts; i++) client.send(Buffer.alloc(64 * KIB));
       client.send(null);
@@ -165,30 +182,109 @@ describe('a stream', () => {
     await (await receive(streams, third)).free();
     expect(await storedBytes()).toBe(0);
   });
+
+  it('is rejected with 413 where it takes more of the disk than a project may', async () => {
+    const client = new Client();
+    for (let i = 0; i < 40; i++) client.send(Buffer.alloc(64 * KIB));
+    const receiving = receive(receiver({ memoryBytes: MIB, storedBytes: 4 * MIB }), client);
+    await expect(receiving).rejects.toMatchObject({ slug: 'too-large' });
+    expect(await storedBytes()).toBe(0);
+  });
+
+  it('is rejected while the disk is nearly full, before its next part is stored', async () => {
+    const disk = { isLow: true } as DiskReserve;
+    const [slow, short] = [new Client(), new Client()];
+    slow.send(Buffer.alloc(70 * KIB));
+    await expect(receive(receiver({ memoryBytes: MIB, disk }), slow)).rejects.toMatchObject({
+      slug: 'insufficient-storage',
+    });
+    short.send(null);
+    await (await receive(receiver({ disk }), short)).free();
+  });
+
+  it('takes as much memory as it has bytes, however small its pieces are', async () => {
+    const client = new Client();
+    for (let i = 0; i < 50_000; i++) client.send(Buffer.from('a'));
+    client.send(null);
+    const received = await receive(receiver(), client);
+    const blocks: number[] = [];
+    for await (const { length } of received.body.bytes) blocks.push(length);
+    expect([blocks.length, blocks.reduce((sum, length) => sum + length)]).toEqual([4, 50_000]);
+    await received.free();
+  });
 });
 
 describe('a stream that is read while it arrives', () => {
-  it('fails when its client pauses for too long', async () => {
+  /** A fast stream of a project that has begun to be read. */
+  async function begun(streams: StreamReceiver, projectId = PROJECT): Promise<[Client, ReceivedStream]> {
     const client = new Client();
     client.send(Buffer.alloc(MIB));
-    const received = await receive(receiver(16 * MIB, { pauseMs: 20 }), client);
-    const error: unknown = await read(received).catch((one: unknown) => one);
+    return [client, await receive(streams, client, projectId)];
+  }
+  const errorOf = (received: ReceivedStream): Promise<unknown> => read(received).catch((error: unknown) => error);
+
+  it('fails when its client pauses for too long', async () => {
+    const [, received] = await begun(receiver({ pace: { pauseMs: 20, bytesPerSecond: MIB } }));
+    const error = await errorOf(received);
     expect(error).toBeInstanceOf(Problem);
     expect(error).toMatchObject({ slug: 'request-timeout' });
     await received.free();
   });
 
   it('does not count the time in which the server does not read', async () => {
-    const client = new Client();
-    for (let i = 0; i < 4; i++) client.send(Buffer.alloc(MIB));
+    const [client, received] = await begun(receiver({ pace: { pauseMs: 200, bytesPerSecond: MIB } }));
+    for (let i = 0; i < 10; i++) client.send(Buffer.from('a'));
     client.send(null);
-    const received = await receive(receiver(16 * MIB, { pauseMs: 20, bytesPerSecond: 1 }), client);
     let sizeBytes = 0;
     for await (const bytes of received.body.bytes) {
       sizeBytes += bytes.length;
-      await sleep(25);
+      if (bytes.length === 1) await sleep(50);
     }
-    expect(sizeBytes).toBe(4 * MIB);
+    expect(sizeBytes).toBe(MIB + 10);
     await received.free();
+  });
+
+  it('has one of two slots of its project, and others wait', async () => {
+    const streams = receiver();
+    const [, first] = await begun(streams);
+    const [, second] = await begun(streams);
+    const third = begun(streams);
+    const [, other] = await begun(streams, PROJECT + 1);
+    await first.free();
+    await (await third)[1].free();
+    await second.free();
+    await other.free();
+  });
+
+  it('must be faster while another project waits for its slot', async () => {
+    const streams = receiver({ awaitedPace: { pauseMs: 20, bytesPerSecond: MIB } });
+    const held = [
+      await begun(streams),
+      await begun(streams),
+      await begun(streams, PROJECT + 1),
+      await begun(streams, PROJECT + 1),
+    ];
+    const reading = held.map(([, received]) => errorOf(received));
+    const waiting = begun(streams, PROJECT + 2);
+    const error = await Promise.race(reading);
+    expect(error).toMatchObject({ slug: 'request-timeout' });
+    for (const [client] of held) client.send(null);
+    await Promise.all(reading);
+    for (const [, received] of held) await received.free();
+    await (await waiting)[1].free();
+  });
+
+  it('is not held to that pace while a project waits that has its share already', async () => {
+    const streams = receiver({ awaitedPace: { pauseMs: 1, bytesPerSecond: MIB } });
+    const [client, received] = await begun(streams, PROJECT + 1);
+    const held = [await begun(streams), await begun(streams)];
+    const third = begun(streams);
+    setTimeout(() => {
+      client.send(null);
+    }, 300);
+    expect(await read(received)).toHaveLength(MIB);
+    await received.free();
+    for (const [, one] of held) await one.free();
+    await (await third)[1].free();
   });
 });

@@ -1,27 +1,31 @@
-import { ByteBudget, type Reservation } from '#platform';
+import { type Config, ProjectSlots } from '#platform';
 import { NdjsonBody, Problem } from '#http';
 import { Logger } from '@nestjs/common';
-import { type JobBodyStore, type StoredParts, type StreamPart } from './job-body.store.js';
+import { StreamPace, type PaceLimits } from './stream-pace.js';
+import type { StoredStream, StreamPart, StreamParts } from './stream-parts.js';
 import { StreamReader } from './stream-reader.js';
 
-/** Disk space is reserved in steps of this size. */
-const STORED_STEP_BYTES = 1024 ** 2;
+/** How long a fast stream waits for its slot. What it has sent so far is in memory. */
+const SLOT_WAIT_MS = 10_000;
+/** How often a stream that waits for its client is checked. */
+const CHECK_EVERY_MS = 250;
 
 export interface StreamLimits {
-  /** What slow streams may take of the disk, per process; one project may take half of it. */
-  storedBytes: number;
-  /** How long a client may let the server wait while its stream is written. */
-  pauseMs: number;
-  /** The average rate at which a client earns the time that it has used again. */
-  bytesPerSecond: number;
+  /** The pace of a stream that is written while it arrives. */
+  pace: PaceLimits;
+  /** Its pace while another project waits for its slot. */
+  awaitedPace: PaceLimits;
 }
 
-const LIMITS: StreamLimits = { storedBytes: 4 * 1024 ** 3, pauseMs: 10_000, bytesPerSecond: 256 * 1024 };
+const LIMITS: StreamLimits = {
+  pace: { pauseMs: 10_000, bytesPerSecond: 256 * 1024 },
+  awaitedPace: { pauseMs: 2_000, bytesPerSecond: 1024 ** 2 },
+};
 
 /** A stream that is ready to be written. */
 export interface ReceivedStream {
   body: NdjsonBody;
-  /** Frees the memory and the disk space that it takes. Call it when the stream is written, or has failed. */
+  /** Frees everything that it holds. Call it when the stream is written, or has failed. */
   free: () => Promise<void>;
 }
 
@@ -29,130 +33,129 @@ export interface ReceivedStream {
  * Receives streams, so that a client that is slower than the server holds no database connection and no transaction. A stream is
  * stored in parts until it has arrived, or until 1 MiB arrives within a second; from then on it is written while it arrives. A
  * short stream, and one that is fast from its start, is never stored.
+ *
+ * A stream that is written while it arrives has a slot, because it holds a connection. Streams have slots for half of the
+ * connections, those of one project for half of these.
  */
 export class StreamReceiver {
   private readonly log = new Logger('streams');
-  private readonly storage: ByteBudget;
+  private readonly slots: ProjectSlots;
 
   constructor(
-    private readonly bodies: JobBodyStore,
+    private readonly parts: StreamParts,
+    { database: { sharedMax } }: Config,
     private readonly limits = LIMITS,
   ) {
-    const withoutWaiting = { waitMs: 0, waitingPerProject: 0, waitingTotal: 0 };
-    this.storage = new ByteBudget({ totalBytes: limits.storedBytes, ...withoutWaiting });
+    const total = Math.max(1, Math.floor(sharedMax / 2));
+    this.slots = new ProjectSlots({ total, perProject: Math.max(1, Math.floor(total / 2)), waitMs: SLOT_WAIT_MS });
   }
 
   /**
    * Resolves when the stream is ready to be written.
    * @param streamId a sequence number; parts are stored under it
-   * @throws the error of the stream; Problem unavailable where slow streams of the project take too much of the disk
+   * @throws the error of the stream; Problem unavailable where a fast stream gets no slot within ten seconds; the problems of
+   *   `StreamParts`
    */
   async receive(projectId: number, streamId: string, body: NdjsonBody): Promise<ReceivedStream> {
-    const stored: StoredParts = { projectId, jobId: streamId, parts: 0 };
+    const stored = this.parts.begin(projectId, streamId);
     const reader = new StreamReader(body.bytes);
-    const storage = new StoredBytes(this.storage, projectId);
-    const free = async (): Promise<void> => {
-      storage.release();
-      // Maintenance deletes what is left.
-      await this.bodies.deleteParts(stored).catch((error: unknown) => {
-        this.log.warn(`the parts of a stream were not deleted: ${String(error)}`);
-      });
-    };
     try {
       for (;;) {
-        const part = await this.bodies.readPart(projectId, reader);
-        if (part.isFast || part.isEnd) return this.ready(stored, part, reader, body, free);
+        const part = await this.parts.readPart(projectId, reader);
+        if (part.isEnd) return this.whole(stored, part);
         try {
-          storage.add(part.sizeBytes);
-          await this.bodies.addPart(stored, part);
-        } finally {
+          if (part.isFast) return await this.arriving(stored, part, reader, body);
+          await this.parts.add(stored, part);
+        } catch (error) {
           part.release();
+          throw error;
         }
+        part.release();
       }
     } catch (error) {
-      await free();
+      await this.delete(stored);
       throw error;
     }
   }
 
-  /** The stored parts, then the last part, then the rest. */
-  private ready(
-    stored: StoredParts,
-    part: StreamPart,
-    reader: StreamReader,
-    body: NdjsonBody,
-    free: () => Promise<void>,
-  ): ReceivedStream {
-    const { bodies, limits } = this;
-    async function* bytes(): AsyncGenerator<Buffer> {
-      yield* bodies.readParts(stored);
-      yield* part.chunks;
-      if (!part.isEnd) yield* pacedBytes(reader, body, limits);
-    }
+  /** @param part the last one */
+  private whole(stored: StoredStream, part: StreamPart): ReceivedStream {
     return {
-      body: new NdjsonBody(bytes(), part.isEnd ? 'received' : 'client'),
+      body: new NdjsonBody(this.bytesUpTo(stored, part), 'received'),
       free: async () => {
         part.release();
-        await free();
+        await this.delete(stored);
       },
     };
   }
-}
 
-/** The disk space that one stream takes. */
-class StoredBytes {
-  private bytes = 0;
-  private reservation: Reservation | null = null;
-
-  constructor(
-    private readonly budget: ByteBudget,
-    private readonly projectId: number,
-  ) {}
-
-  /** @throws Problem unavailable */
-  add(bytes: number): void {
-    this.bytes += bytes;
-    const missing = this.bytes - (this.reservation?.bytes ?? 0);
-    if (missing <= 0) return;
-    const step = Math.max(missing, STORED_STEP_BYTES);
-    if (this.reservation?.grow(step) === true) return;
-    this.reservation ??= this.budget.reserve(this.projectId, step);
-    if ((this.reservation?.bytes ?? 0) < this.bytes) throw storageFull();
-  }
-
-  release(): void {
-    this.reservation?.release();
-  }
-}
-
-/** The bytes of a stream that is written while it arrives. It fails when its client makes the server wait for too long. */
-async function* pacedBytes(reader: StreamReader, body: NdjsonBody, limits: StreamLimits): AsyncGenerator<Buffer> {
-  let { pauseMs } = limits;
-  for (;;) {
-    const sinceMs = performance.now();
-    const bytes = await reader.next(pauseMs);
-    if (bytes === null) return;
-    if (bytes === 'late') {
-      const error = tooSlow(limits);
-      body.stop(error);
-      throw error;
+  private async arriving(
+    stored: StoredStream,
+    part: StreamPart,
+    reader: StreamReader,
+    body: NdjsonBody,
+  ): Promise<ReceivedStream> {
+    const releaseSlot = await this.slots.acquire(stored.projectId);
+    if (releaseSlot === null) {
+      throw new Problem('unavailable', { detail: 'All slots of streams are in use; retry later.' });
     }
-    const waitedMs = performance.now() - sinceMs;
-    pauseMs = Math.min(limits.pauseMs, pauseMs - waitedMs + (bytes.length * 1_000) / limits.bytesPerSecond);
-    yield bytes;
+    const before = this.bytesUpTo(stored, part);
+    const rest = this.pacedBytes(stored.projectId, reader, body);
+    async function* bytes(): AsyncGenerator<Buffer> {
+      yield* before;
+      yield* rest;
+    }
+    return {
+      body: new NdjsonBody(bytes(), 'client'),
+      free: async () => {
+        releaseSlot();
+        part.release();
+        await this.delete(stored);
+      },
+    };
+  }
+
+  private async *bytesUpTo(stored: StoredStream, part: StreamPart): AsyncGenerator<Buffer> {
+    yield* this.parts.read(stored);
+    yield* part.blocks;
+  }
+
+  /** The rest of a stream. Fails when its client makes the server wait for too long. */
+  private async *pacedBytes(projectId: number, reader: StreamReader, body: NdjsonBody): AsyncGenerator<Buffer> {
+    const pace = new StreamPace(this.limits.pace);
+    const awaitedPace = new StreamPace(this.limits.awaitedPace);
+    for (;;) {
+      const sinceMs = performance.now();
+      const bytes = await reader.next(CHECK_EVERY_MS);
+      if (bytes === null) return;
+      const waitedMs = performance.now() - sinceMs;
+      const sizeBytes = bytes === 'late' ? 0 : bytes.length;
+      pace.add(sizeBytes, waitedMs);
+      if (this.slots.isAwaitedByOthers(projectId)) awaitedPace.add(sizeBytes, waitedMs);
+      else awaitedPace.reset();
+      if (pace.isTooSlow || awaitedPace.isTooSlow) {
+        const error = pace.isTooSlow
+          ? tooSlow(this.limits.pace, '')
+          : tooSlow(this.limits.awaitedPace, ' while another project waited for its slot');
+        body.stop(error);
+        throw error;
+      }
+      if (bytes !== 'late') yield bytes;
+    }
+  }
+
+  /** Maintenance deletes what this leaves behind. */
+  private async delete(stored: StoredStream): Promise<void> {
+    await this.parts.delete(stored).catch((error: unknown) => {
+      this.log.warn(`the parts of a stream were not deleted: ${String(error)}`);
+    });
   }
 }
 
-function tooSlow({ bytesPerSecond }: StreamLimits): Problem {
+function tooSlow({ bytesPerSecond }: PaceLimits, when: string): Problem {
   const rate = `${String(bytesPerSecond / 1024)} KiB per second`;
   return new Problem('request-timeout', {
-    detail: `The stream began faster than 1 MiB per second, and then fell below ${rate}; nothing was stored. Send it again at an even rate, or with Prefer: respond-async.`,
+    detail: `The stream began faster than 1024 KiB per second, and then fell below ${rate}${when}; nothing was stored. Send it again at an even rate, or with Prefer: respond-async.`,
     headers: { Connection: 'close' },
-  });
-}
-
-function storageFull(): Problem {
-  return new Problem('unavailable', {
-    detail: 'Slow streams of this project take all of their disk space; retry later, or send a shorter stream.',
   });
 }

@@ -1,0 +1,158 @@
+import { ByteBudget, type Config, ProjectSlots, type Reservation } from '#platform';
+import { Problem, insufficientStorage } from '#http';
+import { type DiskReserve, isUniqueViolation, type Sequence } from '#database';
+import { type JobStore, type JobKey } from './job.store.js';
+import type { Arrived, StreamReader } from './stream-reader.js';
+
+/** A stream is stored in parts of at least this size while there is memory for them. */
+const PART_BYTES = 1024 ** 2;
+/** Time in which the client has to send such a part. A stream that is slower, and one without memory, has parts of this size. */
+const PART_MS = 1_000;
+const SLOW_PART_BYTES = 64 * 1024;
+
+/** Parts of one project that are stored at a time. */
+const PARTS_PER_PROJECT = 2;
+
+/** What streams that are arriving take of the disk, per process; those of one project take at most half of it. */
+const STORED_BYTES = 4 * 1024 ** 3;
+/** Disk space is reserved in steps of this size. */
+const STORED_STEP_BYTES = 1024 ** 2;
+
+/** Consecutive bytes of a stream that are in memory. */
+export interface StreamPart extends Arrived {
+  /** Whether `PART_BYTES` arrived within `PART_MS`. */
+  isFast: boolean;
+  /** Releases the memory that is reserved for it. */
+  release: () => void;
+}
+
+/** A stream, or its beginning, that is stored in parts. */
+export interface StoredStream extends JobKey {
+  /** Number of parts. */
+  parts: number;
+  sizeBytes: number;
+  /** The disk space that is reserved for it while it arrives. */
+  space: Reservation | null;
+}
+
+/** Stores streams in parts. Each part is committed on its own, so a slow client holds no database connection. */
+export class StreamParts {
+  private readonly space: ByteBudget;
+  private readonly slots: ProjectSlots;
+
+  constructor(
+    private readonly jobs: JobStore,
+    private readonly sequence: Sequence,
+    private readonly budget: ByteBudget,
+    private readonly disk: DiskReserve,
+    { database: { sharedMax } }: Config,
+    storedBytes = STORED_BYTES,
+  ) {
+    this.space = new ByteBudget({ totalBytes: storedBytes, waitMs: 0, waitingPerProject: 0, waitingTotal: 0 });
+    // The request of a stream takes no slot of `RequestSlots`.
+    const total = Math.max(2, Math.floor(sharedMax / 4));
+    this.slots = new ProjectSlots({ total, perProject: Math.min(PARTS_PER_PROJECT, Math.floor(total / 2)) });
+  }
+
+  /** @param streamId the number to store it under; another one is used where it exists */
+  begin(projectId: number, streamId: string): StoredStream {
+    return { projectId, jobId: streamId, parts: 0, sizeBytes: 0, space: null };
+  }
+
+  /**
+   * Reads the next part of a stream. While it waits for a slow client, at most `SLOW_PART_BYTES` are in memory, which the budget
+   * does not count.
+   */
+  async readPart(projectId: number, reader: StreamReader): Promise<StreamPart> {
+    const memory = this.budget.reserve(projectId, PART_BYTES);
+    try {
+      const part = await reader.fill(memory === null ? SLOW_PART_BYTES : PART_BYTES, PART_MS);
+      if (!part.isEnd && part.sizeBytes < SLOW_PART_BYTES) {
+        memory?.release();
+        const rest = await reader.fill(SLOW_PART_BYTES - part.sizeBytes);
+        part.blocks.push(...rest.blocks);
+        part.sizeBytes += rest.sizeBytes;
+        part.isEnd = rest.isEnd;
+      }
+      memory?.shrinkTo(part.sizeBytes);
+      return { ...part, isFast: part.sizeBytes >= PART_BYTES, release: () => memory?.release() };
+    } catch (error) {
+      memory?.release();
+      throw error;
+    }
+  }
+
+  /**
+   * Stores the next part. The first one reserves a number: no two streams are stored under the same one.
+   * @throws Problem insufficient-storage; too-large, or unavailable, where streams take too much of the disk; not-found where the
+   *   project was deleted
+   */
+  async add(stored: StoredStream, { blocks, sizeBytes }: Pick<StreamPart, 'blocks' | 'sizeBytes'>): Promise<void> {
+    if (this.disk.isLow) throw insufficientStorage();
+    this.reserveSpace(stored, sizeBytes);
+    const bytes = Buffer.concat(blocks);
+    await this.slots.run(stored.projectId, () =>
+      stored.parts === 0 ? this.addFirst(stored, bytes) : this.jobs.addPart(stored, stored.parts, bytes),
+    );
+    stored.parts++;
+  }
+
+  /**
+   * The bytes of the parts. Ends early where another worker completes the job meanwhile, which deletes the parts; the receipt of
+   * this attempt then rolls it back.
+   * @throws Problem not-found where the project was deleted
+   * @throws Error when a part is missing for any other reason, so that a damaged body is never stored as a short one
+   */
+  async *read({ projectId, jobId, parts }: Pick<StoredStream, keyof JobKey | 'parts'>): AsyncGenerator<Buffer> {
+    for (let part = 0; part < parts; part++) {
+      const bytes = await this.jobs.part({ projectId, jobId }, part);
+      if (bytes === null) {
+        if ((await this.jobs.statusOf({ projectId, jobId })) === 'succeeded') return;
+        await this.jobs.requireProject(projectId);
+        throw new Error(`part ${String(part)} of ${String(parts)} of the body of job ${jobId} is missing`);
+      }
+      yield bytes;
+    }
+  }
+
+  /** Releases the disk space that is reserved. The parts stay. */
+  end(stored: StoredStream): void {
+    stored.space?.release();
+  }
+
+  async delete(stored: StoredStream): Promise<void> {
+    this.end(stored);
+    if (stored.parts > 0) await this.jobs.deleteParts(stored);
+  }
+
+  private async addFirst(stored: StoredStream, bytes: Buffer): Promise<void> {
+    for (;;) {
+      try {
+        await this.jobs.addPart(stored, 0, bytes);
+        return;
+      } catch (error) {
+        if (!isUniqueViolation(error)) throw error;
+        stored.jobId = this.sequence.next().toString();
+      }
+    }
+  }
+
+  private reserveSpace(stored: StoredStream, bytes: number): void {
+    stored.sizeBytes += bytes;
+    const missing = stored.sizeBytes - (stored.space?.bytes ?? 0);
+    if (missing <= 0) return;
+    const step = Math.max(missing, STORED_STEP_BYTES);
+    if (stored.space?.grow(step) === true) return;
+    stored.space ??= this.space.reserve(stored.projectId, step);
+    if ((stored.space?.bytes ?? 0) >= stored.sizeBytes) return;
+    const { shareBytes } = this.space;
+    if (stored.sizeBytes > shareBytes) {
+      throw new Problem('too-large', {
+        detail: `A stream that arrives slowly has at most ${String(shareBytes)} bytes; divide it into several batches.`,
+      });
+    }
+    throw new Problem('unavailable', {
+      detail: 'Streams that arrive slowly take all of the disk space for them; retry later.',
+    });
+  }
+}
