@@ -96,7 +96,7 @@ export class JobPlaces {
 
   private async read(projectId: number): Promise<ProjectQueue> {
     type Row = { first_place: number; queued: number };
-    const [row] = await this.database.query<Row>(QUEUE, [projectId]);
+    const [row] = await this.database.retrying(() => this.database.query<Row>(QUEUE, [projectId]));
     const queue = {
       firstPlace: row?.first_place ?? 0,
       queued: row?.queued ?? 0,
