@@ -23,18 +23,17 @@ export class JobBodyStore {
     const stored = this.parts.begin(projectId, jobId);
     const reader = new StreamReader(body.bytes);
     try {
-      for (;;) {
-        const part = await this.parts.readPart(projectId, reader);
+      return await this.parts.read(projectId, reader, async (part) => {
         try {
           // An empty stream is one empty part.
           if (part.sizeBytes > 0 || stored.parts === 0) await this.parts.add(stored, part);
         } finally {
           part.release();
         }
-        if (!part.isEnd) continue;
+        if (!part.isEnd) return null;
         this.parts.end(stored);
         return stored;
-      }
+      });
     } catch (error) {
       await this.parts.delete(stored).catch(() => undefined);
       throw error;
@@ -43,7 +42,7 @@ export class JobBodyStore {
 
   /** @param limit of a JSON body; undefined for a stream and for jobs of earlier versions */
   open(key: JobKey, { media_type, parts, body }: ClaimedJob, limit?: BodyLimit): JsonBody | NdjsonBody {
-    if (media_type === 'application/x-ndjson') return new NdjsonBody(this.parts.read({ ...key, parts }), 'job');
+    if (media_type === 'application/x-ndjson') return new NdjsonBody(this.parts.bytesOf({ ...key, parts }), 'job');
     if (body === null) throw new Error(`the body of job ${key.jobId} is missing`);
     return new JsonBody(body, limit ?? this.config.limits.bodyLimitBytes, key.projectId);
   }

@@ -10,6 +10,10 @@ const PART_BYTES = 1024 ** 2;
 const PART_MS = 1_000;
 const SLOW_PART_BYTES = 64 * 1024;
 
+/** Streams of which a part is read at a time, of all projects and of one. */
+const TURNS = 64;
+const TURNS_PER_PROJECT = 32;
+
 /** Parts of one project that are stored at a time. */
 const PARTS_PER_PROJECT = 2;
 
@@ -39,6 +43,7 @@ export interface StoredStream extends JobKey {
 export class StreamParts {
   private readonly space: ByteBudget;
   private readonly slots: ProjectSlots;
+  private readonly turns = new ProjectSlots({ total: TURNS, perProject: TURNS_PER_PROJECT });
 
   constructor(
     private readonly jobs: JobStore,
@@ -60,22 +65,33 @@ export class StreamParts {
   }
 
   /**
-   * Reads the next part of a stream. While it waits for a slow client, at most `SLOW_PART_BYTES` are in memory, which the budget
-   * does not count.
+   * Passes the parts of a stream to `use` until that returns something, which is the result. A stream has a turn while a part is
+   * read and used; while it waits for its turn, nothing is read from its client. So the memory does not grow with the number of
+   * streams, apart from `SLOW_PART_BYTES` that a slow client may fill in several turns.
+   * @param use has to release the part
    */
-  async readPart(projectId: number, reader: StreamReader): Promise<StreamPart> {
+  async read<T>(projectId: number, reader: StreamReader, use: (part: StreamPart) => Promise<T | null>): Promise<T> {
+    for (;;) {
+      const used = await this.turns.run(projectId, async () => {
+        const part = await this.readPart(projectId, reader);
+        return part === null ? null : use(part);
+      });
+      if (used !== null) return used;
+    }
+  }
+
+  /** The next part of a stream; null where its client is slow and more has to arrive. */
+  private async readPart(projectId: number, reader: StreamReader): Promise<StreamPart | null> {
     const memory = this.budget.reserve(projectId, PART_BYTES);
     try {
-      const part = await reader.fill(memory === null ? SLOW_PART_BYTES : PART_BYTES, PART_MS);
-      if (!part.isEnd && part.sizeBytes < SLOW_PART_BYTES) {
+      await reader.fill(memory === null ? SLOW_PART_BYTES : PART_BYTES, PART_MS);
+      if (!reader.isEnd && reader.sizeBytes < SLOW_PART_BYTES) {
         memory?.release();
-        const rest = await reader.fill(SLOW_PART_BYTES - part.sizeBytes);
-        part.blocks.push(...rest.blocks);
-        part.sizeBytes += rest.sizeBytes;
-        part.isEnd = rest.isEnd;
+        return null;
       }
-      memory?.shrinkTo(part.sizeBytes);
-      return { ...part, isFast: part.sizeBytes >= PART_BYTES, release: () => memory?.release() };
+      const arrived = reader.take();
+      memory?.shrinkTo(arrived.sizeBytes);
+      return { ...arrived, isFast: arrived.sizeBytes >= PART_BYTES, release: () => memory?.release() };
     } catch (error) {
       memory?.release();
       throw error;
@@ -90,10 +106,10 @@ export class StreamParts {
   async add(stored: StoredStream, { blocks, sizeBytes }: Pick<StreamPart, 'blocks' | 'sizeBytes'>): Promise<void> {
     if (this.disk.isLow) throw insufficientStorage();
     this.reserveSpace(stored, sizeBytes);
-    const bytes = Buffer.concat(blocks);
-    await this.slots.run(stored.projectId, () =>
-      stored.parts === 0 ? this.addFirst(stored, bytes) : this.jobs.addPart(stored, stored.parts, bytes),
-    );
+    await this.slots.run(stored.projectId, () => {
+      const bytes = Buffer.concat(blocks);
+      return stored.parts === 0 ? this.addFirst(stored, bytes) : this.jobs.addPart(stored, stored.parts, bytes);
+    });
     stored.parts++;
   }
 
@@ -103,7 +119,7 @@ export class StreamParts {
    * @throws Problem not-found where the project was deleted
    * @throws Error when a part is missing for any other reason, so that a damaged body is never stored as a short one
    */
-  async *read({ projectId, jobId, parts }: Pick<StoredStream, keyof JobKey | 'parts'>): AsyncGenerator<Buffer> {
+  async *bytesOf({ projectId, jobId, parts }: Pick<StoredStream, keyof JobKey | 'parts'>): AsyncGenerator<Buffer> {
     for (let part = 0; part < parts; part++) {
       const bytes = await this.jobs.part({ projectId, jobId }, part);
       if (bytes === null) {

@@ -1,4 +1,4 @@
-/** Bytes of a stream that arrived together. */
+/** Bytes of a stream that are in memory. */
 export interface Arrived {
   blocks: Buffer[];
   sizeBytes: number;
@@ -12,6 +12,9 @@ const BLOCK_BYTES = 16 * 1024;
 export class StreamReader {
   private readonly iterator: AsyncIterator<Buffer>;
   private awaited: Promise<IteratorResult<Buffer, unknown>> | undefined;
+  private copies = new ByteCopies();
+  /** Whether all bytes have arrived. */
+  isEnd = false;
 
   constructor(bytes: AsyncIterable<Buffer>) {
     this.iterator = bytes[Symbol.asyncIterator]();
@@ -19,10 +22,9 @@ export class StreamReader {
 
   /**
    * The next bytes; null at the end; 'late' if none arrive in time.
-   * @param withinMs default: without a limit
    * @throws the error of the stream
    */
-  async next(withinMs = Infinity): Promise<Buffer | null | 'late'> {
+  async next(withinMs: number): Promise<Buffer | null | 'late'> {
     if (this.awaited === undefined) {
       this.awaited = this.iterator.next();
       // The stream may fail after the time has passed, when nothing awaits it.
@@ -30,7 +32,7 @@ export class StreamReader {
     }
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => {
-      if (withinMs !== Infinity) timer = setTimeout(resolve, withinMs, 'late');
+      timer = setTimeout(resolve, withinMs, 'late');
     });
     try {
       const result = await Promise.race([this.awaited, late]);
@@ -43,25 +45,30 @@ export class StreamReader {
   }
 
   /**
-   * Reads until at least `sizeBytes` have arrived, the stream ends, or the time has passed. The bytes are copied, because a client
-   * may send them one by one, and each would keep a buffer of its own.
-   * @param withinMs default: without a limit
+   * Reads until at least `sizeBytes` have arrived that were not taken, the stream ends, or the time has passed. The bytes are
+   * copied, because a client may send them one by one, and each would keep a buffer of its own.
    * @throws the error of the stream
    */
-  async fill(sizeBytes: number, withinMs = Infinity): Promise<Arrived> {
-    const copies = new ByteCopies();
+  async fill(sizeBytes: number, withinMs: number): Promise<void> {
     const until = performance.now() + withinMs;
-    let isEnd = false;
-    while (copies.sizeBytes < sizeBytes) {
+    while (!this.isEnd && this.copies.sizeBytes < sizeBytes) {
       const bytes = await this.next(until - performance.now());
-      if (bytes === 'late') break;
-      if (bytes === null) {
-        isEnd = true;
-        break;
-      }
-      copies.add(bytes);
+      if (bytes === 'late') return;
+      if (bytes === null) this.isEnd = true;
+      else this.copies.add(bytes);
     }
-    return { blocks: copies.blocks, sizeBytes: copies.sizeBytes, isEnd };
+  }
+
+  /** Takes the bytes that have arrived. */
+  take(): Arrived {
+    const { blocks, sizeBytes } = this.copies;
+    this.copies = new ByteCopies();
+    return { blocks, sizeBytes, isEnd: this.isEnd };
+  }
+
+  /** The bytes that have arrived and were not taken. */
+  get sizeBytes(): number {
+    return this.copies.sizeBytes;
   }
 }
 

@@ -31,6 +31,8 @@ class Client {
   readonly body: NdjsonBody;
   private readonly sent: (Buffer | Error | null)[] = [];
   private wake: () => void = () => undefined;
+  /** Whether the server has begun to read. */
+  isRead = false;
 
   constructor() {
     this.body = new NdjsonBody(this.bytes(), 'client', (error) => {
@@ -45,6 +47,7 @@ class Client {
   }
 
   private async *bytes(): AsyncGenerator<Buffer> {
+    this.isRead = true;
     for (;;) {
       const next = this.sent.shift();
       if (next === null) return;
@@ -200,6 +203,18 @@ describe('a stream', () => {
     });
     short.send(null);
     await (await receive(receiver({ disk }), short)).free();
+  });
+
+  it('is read in turns: 32 streams of a project at a time, and those of another one beside them', async () => {
+    const streams = receiver();
+    const clients = Array.from({ length: 40 }, () => new Client());
+    const receiving = clients.map((client) => receive(streams, client));
+    const other = new Client();
+    other.send(null);
+    await (await receive(streams, other, PROJECT + 1)).free();
+    expect(clients.filter(({ isRead }) => isRead)).toHaveLength(32);
+    for (const client of clients) client.send(null);
+    for (const one of receiving) await (await one).free();
   });
 
   it('takes as much memory as it has bytes, however small its pieces are', async () => {

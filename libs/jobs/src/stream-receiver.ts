@@ -60,18 +60,16 @@ export class StreamReceiver {
     const stored = this.parts.begin(projectId, streamId);
     const reader = new StreamReader(body.bytes);
     try {
-      for (;;) {
-        const part = await this.parts.readPart(projectId, reader);
-        if (part.isEnd) return this.whole(stored, part);
+      const last = await this.parts.read(projectId, reader, async (part) => {
+        if (part.isEnd || part.isFast) return part;
         try {
-          if (part.isFast) return await this.arriving(stored, part, reader, body);
           await this.parts.add(stored, part);
-        } catch (error) {
+          return null;
+        } finally {
           part.release();
-          throw error;
         }
-        part.release();
-      }
+      });
+      return last.isEnd ? this.whole(stored, last) : await this.arriving(stored, last, reader, body);
     } catch (error) {
       await this.delete(stored);
       throw error;
@@ -97,6 +95,7 @@ export class StreamReceiver {
   ): Promise<ReceivedStream> {
     const releaseSlot = await this.slots.acquire(stored.projectId);
     if (releaseSlot === null) {
+      part.release();
       throw new Problem('unavailable', { detail: 'All slots of streams are in use; retry later.' });
     }
     const before = this.bytesUpTo(stored, part);
@@ -116,7 +115,7 @@ export class StreamReceiver {
   }
 
   private async *bytesUpTo(stored: StoredStream, part: StreamPart): AsyncGenerator<Buffer> {
-    yield* this.parts.read(stored);
+    yield* this.parts.bytesOf(stored);
     yield* part.blocks;
   }
 
