@@ -16,7 +16,7 @@ import {
 } from '#access';
 import { COMMAND_LINE } from '#audit';
 import type { Slice } from '#database';
-import { InputPipe, JsonBody, Problem, type PageRequest, type Principal } from '#http';
+import { InputPipe, JsonBody, Problem, type PageRequest } from '#http';
 import type { Config } from '#platform';
 import { UsageStore } from '#usage';
 import { Module, type INestApplicationContext, type Type } from '@nestjs/common';
@@ -40,15 +40,6 @@ export {
   RotateKeyDto,
   UpdateKeyDto,
   UpdateProjectDto,
-};
-
-/** A user who can open the database has the rights of an operator. */
-const CLI_OPERATOR: Principal = {
-  keyId: 'cli',
-  keyName: 'command line',
-  role: 'operator',
-  projectId: null,
-  deviceId: null,
 };
 
 /** Rows that are read at a time when a command lists all of them. */
@@ -158,17 +149,16 @@ export async function withOptionNames<T>(
   }
 }
 
-/** Returns the id of the project with this name or, when there is none, with this id. @throws Problem not-found */
+/**
+ * Returns the id of the project with this id or, when there is none, with this name: scripts that use ids must not change
+ * another project, whatever its name is.
+ * @throws Problem not-found
+ */
 export async function getProjectId({ projects }: AccessServices, nameOrId: string): Promise<number> {
-  const found = await projects.findByName(nameOrId);
+  const found = (await projects.findById(nameOrId)) ?? (await projects.findByName(nameOrId));
   if (found !== null) return found.project_id;
-  try {
-    return (await projects.get(CLI_OPERATOR, nameOrId)).project_id;
-  } catch (error) {
-    if (!(error instanceof Problem && error.slug === 'not-found')) throw error;
-    const detail = `project "${nameOrId}" not found; "stowage project list" lists all projects`;
-    throw new Problem('not-found', { detail, cause: error });
-  }
+  const detail = `project "${nameOrId}" not found; "stowage project list" lists all projects`;
+  throw new Problem('not-found', { detail });
 }
 
 /** Reads all pages of a list. */

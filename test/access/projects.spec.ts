@@ -66,16 +66,19 @@ describe('POST /projects', () => {
     expect(statuses.sort()).toEqual([201, ...Array<number>(9).fill(409)]);
   });
 
-  it.each(['x'.repeat(255), '😀'.repeat(255), ' ', 'Ünïcode "quoted" \\ / <b>', 'Acme'])(
+  it.each(['x'.repeat(255), '😀'.repeat(255), ' ', '7a', '1.5', 'Ünïcode "quoted" \\ / <b>', 'Acme'])(
     'accepts the name %s',
     async (name) => {
       expect((await create(name)).json<Project>().name).toBe(name);
     },
   );
 
-  it.each(['', 'x'.repeat(256), '😀'.repeat(256), 1, null, ['a'], undefined])('rejects the name %p', async (name) => {
-    expect(placesOf(expectProblem(await create(name), 'invalid-body'))).toEqual(['/name']);
-  });
+  it.each(['', 'x'.repeat(256), '😀'.repeat(256), '1', '0123456789', 1, null, ['a'], undefined])(
+    'rejects the name %p',
+    async (name) => {
+      expect(placesOf(expectProblem(await create(name), 'invalid-body'))).toEqual(['/name']);
+    },
+  );
 });
 
 describe('GET /projects/{project_id}', () => {
@@ -141,6 +144,7 @@ describe('PATCH /projects/{project_id}', () => {
     [{ bytes_max: '5' }, '/bytes_max'],
     [{ bytes_max: 1e15 }, '/bytes_max'],
     [{ name: '' }, '/name'],
+    [{ name: '42' }, '/name'],
     [{ name: null }, '/name'],
     [{ project_id: 1 }, '/project_id'],
   ])('rejects %j', async (body, pointer) => {

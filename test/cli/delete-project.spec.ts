@@ -59,6 +59,15 @@ describe('stowage project delete', () => {
     expect(await isThere()).toBe(false);
   });
 
+  it('takes an id before the name of another project, which an earlier version accepted', async () => {
+    const id = String(project.projectId);
+    const other = (await api.project()).projectId;
+    await api.db.sql('UPDATE projects SET name = $1 WHERE project_id = $2', [id, other]);
+    const ended = await remove(id, '--cascade', '--yes');
+    expect(ended).toMatchObject({ code: 0, stdout: expect.stringMatching(new RegExp(`^${id}  deleted 1 batches`)) });
+    expect(await isThere()).toBe(false);
+  });
+
   it('deletes nothing without --yes, and without --cascade while there are batches', async () => {
     const id = String(project.projectId);
     const unconfirmed = await remove(id, '--cascade');

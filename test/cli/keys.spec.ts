@@ -245,6 +245,12 @@ describe('stowage project and stowage key', () => {
       ['project', 'create', 'default'],
       'The project name "default" exists already.',
     ],
+    [
+      'a project whose name looks like an id',
+      2,
+      ['project', 'create', '123'],
+      '<name> must not consist of digits only',
+    ],
     ['a project without a name', 2, ['project', 'create', ''], '<name> must be 1 to 255 characters; got 0'],
     ['a key of an unknown project', 1, ['key', 'create', '--role', 'admin', '--project', 'x'], 'project "x" not found'],
     ['a key with an unknown role', 2, ['key', 'create', '--role', 'boss'], '--role must be one of admin, '],

@@ -1,4 +1,4 @@
-import { IntegerField, pageOf, TextField } from '#http';
+import { IntegerField, pageOf, ProjectNameField } from '#http';
 import { QUOTA_MAX } from '#platform';
 import { ApiProperty } from '@nestjs/swagger';
 
@@ -10,7 +10,10 @@ function QuotaField(description: string, example: number): PropertyDecorator {
 }
 
 export class CreateProjectDto {
-  @TextField({ min: 1, max: 255, description: 'The name of the project, unique in the installation.', example: 'acme' })
+  @ProjectNameField({
+    description: 'The name of the project, unique in the installation and not only digits.',
+    example: 'acme',
+  })
   name: string;
 
   @QuotaField(OBJECTS_MAX, 1_000_000)
@@ -22,11 +25,9 @@ export class CreateProjectDto {
 
 /** The members that change; null removes a limit, so that the default of the installation applies. */
 export class UpdateProjectDto {
-  @TextField({
-    min: 1,
-    max: 255,
+  @ProjectNameField({
     optional: true,
-    description: 'The new name, unique in the installation.',
+    description: 'The new name, unique in the installation and not only digits.',
     example: 'acme',
   })
   name?: string;

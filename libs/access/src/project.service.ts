@@ -133,6 +133,12 @@ export class ProjectService {
     }
   }
 
+  /** @param id as in a URL */
+  async findById(id: string): Promise<ProjectEntity | null> {
+    const projectId = parseProjectId(id);
+    return projectId === null ? null : this.projects.findOneBy({ project_id: projectId });
+  }
+
   findByName(name: string): Promise<ProjectEntity | null> {
     return this.projects.findOneBy({ name });
   }
@@ -178,9 +184,8 @@ export class ProjectService {
 
   /** @param id as in a URL. @throws Problem not-found, for an admin also for every project but its own */
   async get(principal: Principal, id: string): Promise<ProjectDto> {
-    const projectId = parseProjectId(id);
-    const isAllowed = principal.role === 'operator' || principal.projectId === projectId;
-    const project = isAllowed && projectId !== null ? await this.projects.findOneBy({ project_id: projectId }) : null;
+    const isAllowed = principal.role === 'operator' || principal.projectId === parseProjectId(id);
+    const project = isAllowed ? await this.findById(id) : null;
     if (project === null) throw projectNotFound();
     return toProjectDto(project);
   }

@@ -41,6 +41,13 @@ export function IdField(options: FieldOptions): PropertyDecorator {
   return field(options, schema, idError, (value) => typeof value === 'string' && isId(value));
 }
 
+/** The name of a project: 1 to 255 characters, not only digits, because commands take a name or an id. */
+export function ProjectNameField(options: FieldOptions): PropertyDecorator {
+  const schema = { type: 'string', minLength: 1, maxLength: 255, pattern: '[^0-9]' } as const;
+  const isText = isTextOf(1, 255);
+  return field(options, schema, projectNameError, (value) => isText(value) && !ONLY_DIGITS.test(value));
+}
+
 /** The subject of an object: 1 to 255 characters, none of them a control character. */
 export function SubjectField(options: FieldOptions): PropertyDecorator {
   const schema = { type: 'string', minLength: 1, maxLength: 255, pattern: SUBJECT_PATTERN } as const;
@@ -155,6 +162,13 @@ function idError(value: unknown): string {
   if (value === '.' || value === '..') return 'must not be "." or "..", which URL parsers remove from paths';
   if (typeof value === 'string' && !WITHOUT_CONTROLS.test(value)) return 'must not contain control characters';
   return textError(value, 1, 255);
+}
+
+const ONLY_DIGITS = /^[0-9]+$/;
+
+function projectNameError(value: unknown): string {
+  const isNumber = typeof value === 'string' && ONLY_DIGITS.test(value);
+  return isNumber ? 'must not consist of digits only, like the id of a project' : textError(value, 1, 255);
 }
 
 function isTextOf(min: number, max: number): (value: unknown) => value is string {

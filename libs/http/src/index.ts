@@ -17,6 +17,7 @@ export {
   IntegerField,
   IntegerParameter,
   NumberField,
+  ProjectNameField,
   RuleField,
   SubjectField,
   TextField,
