@@ -55,18 +55,21 @@ const HASHED_COLUMNS = [
 
 export const ENTRY_COLUMNS = [...HASHED_COLUMNS, 'hash'] as const satisfies readonly (keyof AuditEntryEntity)[];
 
+/** SQL of a time as text: in UTC with six digits of a second, whatever the time zone of the session is. Stored hashes depend on it. */
+export function timeTextSql(time: string): string {
+  return `to_char(${time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+}
+
 /**
  * SQL of the hash of an entry: SHA-256 of the previous hash of the chain and the columns of the entry as text. Each value follows
- * its length in bytes (`5:admin`) and a null is `-`, so that different entries never have the same bytes. A time is in UTC with
- * microseconds, whatever the time zone of the session is.
+ * its length in bytes (`5:admin`) and a null is `-`, so that different entries never have the same bytes.
  * @param previous SQL of the hash of the entry before; of the first entry it is empty
  * @param row the alias of a row with the columns of an entry
  */
 export function hashSql(previous: string, row: string): string {
   const fields = HASHED_COLUMNS.map((column) => {
     const value = `${row}.${column}`;
-    const text =
-      column === 'at' ? `to_char(${value} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')` : `${value}::text`;
+    const text = column === 'at' ? timeTextSql(value) : `${value}::text`;
     return `coalesce(octet_length(${text}) || ':' || ${text}, '-')`;
   });
   return `sha256(${previous} || convert_to(${fields.join(' || ')}, 'UTF8'))`;

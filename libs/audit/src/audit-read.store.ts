@@ -3,7 +3,7 @@ import { Database, readPage, type Count, type ListSql, type Slice } from '#datab
 import type { PageRequest } from '#http';
 import { Injectable } from '@nestjs/common';
 import type { AuditEntryDto } from './audit.dto.js';
-import { DATA_TARGETS, ENTRY_COLUMNS, INSTALLATION, isAboutData } from './audit-entry.js';
+import { DATA_TARGETS, ENTRY_COLUMNS, INSTALLATION, isAboutData, timeTextSql } from './audit-entry.js';
 import type { AuditEntryEntity } from './audit-entry.entity.js';
 
 /** Selects entries of one chain. */
@@ -73,7 +73,9 @@ function listSql(chain: number, filter: AuditFilter, { maySeeData }: AuditListOp
   if (!maySeeData && filter.target_id !== undefined) {
     where.push(`target_type <> ALL ($${String(values.push(DATA_TARGETS))}::text[])`);
   }
-  const select = `number AS seq, ${ENTRY_COLUMNS.join(', ')}`;
+  // The text of the time that the hash covers, so that a reader can compute the hash.
+  const columns = ENTRY_COLUMNS.map((column) => (column === 'at' ? `${timeTextSql(column)} AS at` : column));
+  const select = `number AS seq, ${columns.join(', ')}`;
   return { select, from: 'audit_entries', where: where.join(' AND '), seq: 'number', values };
 }
 

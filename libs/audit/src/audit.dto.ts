@@ -73,7 +73,11 @@ export class AuditEntryDto {
   @ApiProperty({ description: 'Counts the entries of the project from 1, without gaps.', example: 12 })
   number: number;
 
-  @ApiProperty({ format: 'date-time', description: 'In UTC.', example: '2026-11-26T09:00:00.123456Z' })
+  @ApiProperty({
+    format: 'date-time',
+    description: 'In UTC, with six digits of a second.',
+    example: '2026-11-26T09:00:00.123450Z',
+  })
   created_at: string;
 
   @ApiProperty({ enum: AUDIT_ACTIONS, example: 'object.delete' })
@@ -103,7 +107,7 @@ export class AuditEntryDto {
     type: String,
     nullable: true,
     description:
-      'SHA-256 of the previous hash and this entry, in hexadecimal. `stowage audit verify` checks it. null where an operator reads an entry about data.',
+      'SHA-256 of the previous hash and this entry, in hexadecimal; docs/audit.md has the computation. `stowage audit verify` checks it. null where an operator reads an entry about data.',
     example: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
   })
   hash: string | null;
