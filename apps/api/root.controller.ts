@@ -28,7 +28,7 @@ const LISTING = [
   ['me', `${API}/me`, 'the key of the request: its name, role, project and expiry'],
   ['usage', `${API}/usage`, 'what the project stores, its requests and its limits (admin)'],
   ['maintenance', `${API}/maintenance`, 'the sizes of the tables, and whether old rows are deleted in time (operator)'],
-  ['limits', `${API}/limits`, 'the largest body, batch and page, and the rate limits'],
+  ['limits', `${API}/limits`, 'the largest body, batch, page and project, and the rate limits'],
   ['openapi', '/openapi.json', 'this API as an OpenAPI 3.1 document'],
   ['docs', '/docs', 'try requests in the browser (Swagger UI)'],
   ['redoc', '/redoc', 'the reference (ReDoc)'],
@@ -79,6 +79,18 @@ export class LimitsDto {
   })
   feed_list_max: number;
 
+  @ApiProperty({
+    description: 'The maximum number of objects of a project whose objects_max is null; 0: no limit.',
+    example: 1000000,
+  })
+  project_objects_max: number;
+
+  @ApiProperty({
+    description: 'The largest size of the data of a project whose bytes_max is null, in bytes; 0: no limit.',
+    example: 1000000000,
+  })
+  project_bytes_max: number;
+
   @ApiProperty({ description: 'Items that a key may use per minute; 0: no limit.', example: 600000 })
   rate_limit_items_per_minute: number;
 
@@ -127,6 +139,7 @@ export class RootController {
   getLimits(): LimitsDto {
     const { pageSize, pageSizeMax, pageBytesMax, countCap, bodyLimitBytes, batchObjectsMax, inflatedLimitBytes } =
       this.config.limits;
+    const { projectObjectsMax, projectBytesMax } = this.config.limits;
     const { keyItems, projectItems, failures } = this.config.rateLimits;
     return {
       page_size: pageSize,
@@ -141,6 +154,8 @@ export class RootController {
       batch_objects_max: batchObjectsMax,
       inflated_limit_bytes: inflatedLimitBytes,
       feed_list_max: FEED_LIST_MAX,
+      project_objects_max: projectObjectsMax,
+      project_bytes_max: projectBytesMax,
       rate_limit_items_per_minute: keyItems,
       rate_limit_project_items_per_minute: projectItems,
       rate_limit_failures_per_minute: failures,

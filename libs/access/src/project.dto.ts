@@ -2,8 +2,9 @@ import { IntegerField, pageOf, ProjectNameField } from '#http';
 import { QUOTA_MAX } from '#platform';
 import { ApiProperty } from '@nestjs/swagger';
 
-const OBJECTS_MAX = 'The largest number of objects; null for the default of the installation.';
-const BYTES_MAX = 'The largest size of the `data` of all objects in bytes; null for the default of the installation.';
+const OBJECTS_MAX = 'The largest number of objects; null: `project_objects_max` of `GET /limits` applies.';
+const BYTES_MAX =
+  'The largest size of the `data` of all objects in bytes; null: `project_bytes_max` of `GET /limits` applies.';
 
 function QuotaField(description: string, example: number): PropertyDecorator {
   return IntegerField({ min: 0, max: QUOTA_MAX, optional: true, nullable: true, description, example });
@@ -23,7 +24,7 @@ export class CreateProjectDto {
   bytes_max?: number | null;
 }
 
-/** The members that change; null removes a limit, so that the default of the installation applies. */
+/** The members that change; null removes a limit, so that the one of the installation applies. */
 export class UpdateProjectDto {
   @ProjectNameField({
     optional: true,
