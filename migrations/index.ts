@@ -13,6 +13,7 @@ import { CanaryKeys1765000000000 } from './011-canary-keys.js';
 import { KeySecretIds1765100000000 } from './012-key-secret-ids.js';
 import { AuditIndexes1765200000000 } from './013-audit-indexes.js';
 import { DeletedProjects1765300000000 } from './014-deleted-projects.js';
+import { DefaultProject1765400000000 } from './015-default-project.js';
 
 export const MIGRATIONS = [
   FirstTables1764000000000,
@@ -29,4 +30,5 @@ export const MIGRATIONS = [
   KeySecretIds1765100000000,
   AuditIndexes1765200000000,
   DeletedProjects1765300000000,
+  DefaultProject1765400000000,
 ];

@@ -1,5 +1,5 @@
 import { FIRST_START } from '#audit';
-import { DEFAULT_PROJECT, KeySecret, KeyService, ProjectService } from '#access';
+import { KeySecret, KeyService, ProjectService } from '#access';
 import { Config } from '#platform';
 import { Database } from '#database';
 import { Injectable } from '@nestjs/common';
@@ -14,7 +14,7 @@ export interface FirstKeys {
   operator?: string;
 }
 
-/** Creates what an empty installation lacks: the project `default`, an admin key, an operator key, the fixtures. */
+/** Creates what an empty installation lacks: its project, an admin key, an operator key, the fixtures. */
 @Injectable()
 export class FirstStart {
   constructor(
@@ -44,19 +44,20 @@ export class FirstStart {
 
   private async createMissing(say: (line: string) => void): Promise<void> {
     const { adminKey, operatorKey } = this.config.access;
-    if (this.secret.isNew && (await this.projects.findByName(DEFAULT_PROJECT)) !== null) {
+    if (this.secret.isNew && (await this.projects.findDefault()) !== null) {
       say(
         'the key secret of this data dir is lost: no earlier key is valid; create new ones with `stowage key create`',
       );
     }
-    const projectId = await this.projects.ensureDefault(FIRST_START);
+    const project = await this.projects.ensureDefault(FIRST_START);
+    const projectId = project.project_id;
     const admin = { projectId, role: 'admin', name: 'first admin' } as const;
     const operator = { projectId: null, role: 'operator', name: 'first operator' } as const;
     if (adminKey !== null) await this.keys.ensure(admin, adminKey, FIRST_START);
     else if (!(await this.keys.exists(admin))) await this.keys.createFirst(admin, FIRST_START);
     if (operatorKey !== null) await this.keys.ensure(operator, operatorKey, FIRST_START);
     else if (!(await this.keys.exists(operator))) await this.keys.createFirst(operator, FIRST_START);
-    if (this.config.rules.seed) await this.seed(projectId, say);
+    if (this.config.rules.seed && project.seeded_at === null) await this.seed(projectId, say);
   }
 
   /** The keys of the first start, without those that a setting replaces. */
@@ -72,8 +73,6 @@ export class FirstStart {
 
   /** Records the load in the project, so that deleted fixtures do not come back. */
   private async seed(projectId: number, say: (line: string) => void): Promise<void> {
-    const project = await this.projects.findByName(DEFAULT_PROJECT);
-    if (project?.seeded_at != null) return;
     const { objects, files } = await this.fixtures.load(projectId);
     await this.projects.markSeeded(projectId);
     say(`loaded fixtures: ${String(objects)} objects of ${String(files)} files`);

@@ -3,7 +3,6 @@ import {
   CreateDeviceDto,
   CreateKeyDto,
   CreateProjectDto,
-  DEFAULT_PROJECT,
   DeviceService,
   DeviceStore,
   KeySecret,
@@ -35,7 +34,6 @@ export {
   CreateDeviceDto,
   CreateKeyDto,
   CreateProjectDto,
-  DEFAULT_PROJECT,
   KeySecret,
   RotateKeyDto,
   UpdateKeyDto,
@@ -52,6 +50,11 @@ export interface AccessServices {
   devices: DeviceService;
   deviceStore: DeviceStore;
   usage: UsageStore;
+}
+
+interface NamedProject {
+  project_id: number;
+  name: string;
 }
 
 @Module({})
@@ -150,15 +153,37 @@ export async function withOptionNames<T>(
 }
 
 /**
- * Returns the id of the project with this id or, when there is none, with this name: scripts that use ids must not change
- * another project, whatever its name is.
+ * Returns the project with this id or, when there is none, with this name: scripts that use ids must not change another
+ * project, whatever its name is.
+ * @param nameOrId undefined for the project of the first start
  * @throws Problem not-found
  */
-export async function getProjectId({ projects }: AccessServices, nameOrId: string): Promise<number> {
+export async function getProject({ projects }: AccessServices, nameOrId: string | undefined): Promise<NamedProject> {
+  if (nameOrId === undefined) {
+    const first = await projects.findDefault();
+    if (first !== null) return first;
+    const detail =
+      'the project of the first start does not exist; use --project, or start the server, which creates the project "default"';
+    throw new Problem('not-found', { detail });
+  }
   const found = (await projects.findById(nameOrId)) ?? (await projects.findByName(nameOrId));
-  if (found !== null) return found.project_id;
+  if (found !== null) return found;
   const detail = `project "${nameOrId}" not found; "stowage project list" lists all projects`;
   throw new Problem('not-found', { detail });
+}
+
+/**
+ * The same for the first key of an installation without a server: it creates the project that the first start would create.
+ * An installation that has or had projects gets no other one.
+ */
+export async function getProjectForKey(services: AccessServices, nameOrId: string | undefined): Promise<NamedProject> {
+  const isFirst = nameOrId === undefined && !(await services.projects.hadProjects());
+  return isFirst ? services.projects.ensureDefault(COMMAND_LINE) : getProject(services, nameOrId);
+}
+
+/** The id of a project; see getProject. */
+export async function getProjectId(services: AccessServices, nameOrId: string | undefined): Promise<number> {
+  return (await getProject(services, nameOrId)).project_id;
 }
 
 /** Reads all pages of a list. */

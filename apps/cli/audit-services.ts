@@ -1,13 +1,6 @@
 import { AccessModule } from '#access';
 import { AuditQuery, AuditReadStore, AuditVerifier, INSTALLATION, type ChainReport, type KnownHead } from '#audit';
-import {
-  DEFAULT_PROJECT,
-  getAccessServices,
-  getProjectId,
-  listFirst,
-  validateQuery,
-  withModule,
-} from './access-services.js';
+import { getAccessServices, getProjectId, listFirst, validateQuery, withModule } from './access-services.js';
 
 /** The services behind the commands of the audit log. The commands import this module when they run. */
 export { AuditQuery, type ChainReport, INSTALLATION, type KnownHead, listFirst, validateQuery };
@@ -32,7 +25,7 @@ export function withAudit<T>(work: (services: AuditServices) => Promise<T>): Pro
     return work({
       store: app.get(AuditReadStore),
       verifier,
-      getChain: async ({ project = DEFAULT_PROJECT, installation }) => {
+      getChain: async ({ project, installation }) => {
         if (installation === true) return INSTALLATION;
         try {
           return await getProjectId(access, project);

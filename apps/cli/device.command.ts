@@ -17,10 +17,11 @@ class DeviceCreateCommand extends CommandRunner {
       { device_id: deviceId },
       { device_id: '<device_id>' },
     );
-    const projectName = project ?? access.DEFAULT_PROJECT;
-    const created = await access.withAccessToCreate(async (services) =>
-      services.devices.create(await access.getProjectId(services, projectName), body.device_id, access.COMMAND_LINE),
-    );
+    const { created, projectName } = await access.withAccessToCreate(async (services) => {
+      const { project_id, name } = await access.getProject(services, project);
+      const created = await services.devices.create(project_id, body.device_id, access.COMMAND_LINE);
+      return { created, projectName: name };
+    });
     const { device_id: id, key_id: keyId } = created;
     printMessage(`created device ${id} in project ${projectName}; its key ${keyId} is shown only once:`);
     printLine(created.key);
@@ -37,7 +38,7 @@ class DeviceListCommand extends CommandRunner {
   async run(_: string[], { project }: { project?: string }): Promise<void> {
     const access = await import('./access-services.js');
     const devices = await access.withAccess(async (services) => {
-      const projectId = await access.getProjectId(services, project ?? access.DEFAULT_PROJECT);
+      const projectId = await access.getProjectId(services, project);
       return access.listAll((page) => services.deviceStore.list(projectId, page));
     });
     printDevices(devices);
@@ -52,9 +53,9 @@ class DeviceListCommand extends CommandRunner {
 @SubCommand({ name: 'get', arguments: '<device_id>', description: 'print a device of a project' })
 class DeviceGetCommand extends CommandRunner {
   async run([deviceId = '']: string[], { project }: { project?: string }): Promise<void> {
-    const { DEFAULT_PROJECT, getProjectId, withAccess } = await import('./access-services.js');
+    const { getProjectId, withAccess } = await import('./access-services.js');
     const device = await withAccess(async (services) =>
-      services.devices.get(await getProjectId(services, project ?? DEFAULT_PROJECT), deviceId),
+      services.devices.get(await getProjectId(services, project), deviceId),
     );
     printDevices([device]);
   }

@@ -46,19 +46,17 @@ class KeyCreateCommand extends CommandRunner {
     // The API creates no operator keys, so its DTO rejects that role. The rules for the name are the same for every role.
     const members = { name, role: isOperator ? 'admin' : role, expires_at: expires, device_id: device, canary };
     const body = await access.validateOptions(access.CreateKeyDto, members, OPTION_NAMES);
-    const projectName = project ?? access.DEFAULT_PROJECT;
-    const created = await access.withAccessToCreate(async (services) => {
-      if (isOperator)
-        return services.keys.create({ projectId: null, role: 'operator', name: body.name }, access.COMMAND_LINE);
-      const projectId =
-        project === undefined
-          ? await services.projects.ensureDefault(access.COMMAND_LINE)
-          : await access.getProjectId(services, project);
-      return access.withOptionNames(OPTION_NAMES, () =>
-        services.keys.createFromBody(projectId, body, access.COMMAND_LINE),
+    const { created, scope } = await access.withAccessToCreate(async (services) => {
+      if (isOperator) {
+        const key = { projectId: null, role: 'operator', name: body.name } as const;
+        return { created: await services.keys.create(key, access.COMMAND_LINE), scope: 'for all projects' };
+      }
+      const { project_id, name: projectName } = await access.getProjectForKey(services, project);
+      const created = await access.withOptionNames(OPTION_NAMES, () =>
+        services.keys.createFromBody(project_id, body, access.COMMAND_LINE),
       );
+      return { created, scope: `in project ${projectName}` };
     });
-    const scope = isOperator ? 'for all projects' : `in project ${projectName}`;
     const kind = created.canary ? 'canary' : created.role;
     printMessage(`created ${kind} key ${created.key_id} ${scope}; it is shown only once:`);
     printLine(created.key);
@@ -316,8 +314,8 @@ async function getScopeProjectId(
     throw new UsageError('--operator takes no --project: operator keys belong to no project');
   }
   if (operator) return null;
-  const { DEFAULT_PROJECT, getProjectId } = await import('./access-services.js');
-  return getProjectId(services, project ?? DEFAULT_PROJECT);
+  const { getProjectId } = await import('./access-services.js');
+  return getProjectId(services, project);
 }
 
 @Command({

@@ -1,5 +1,5 @@
-/** The option that names a project. Its default is DEFAULT_PROJECT of #access, which is slow to import for a help text. */
+/** The option that names a project. */
 export const PROJECT_OPTION = {
   flags: '--project <name or id>',
-  description: 'the project (default: the one that the first start created)',
+  description: 'the project (default: the one of the first start, also if it was renamed)',
 } as const;

@@ -116,6 +116,21 @@ describe('the first start', () => {
     expect(await keys()).toEqual(['admin of default', 'operator of all']);
   });
 
+  it('creates no second project when its project was renamed', async () => {
+    const { printed, get } = await start({ STOWAGE_SEED: 'true' });
+    expect((await get('/projects', printed.operator ?? '')).status).toBe(200);
+    await db.sql(`UPDATE projects SET name = 'renamed'`);
+    expect(await start({ STOWAGE_SEED: 'true' })).toMatchObject({ printed: {}, fixtureLines: [] });
+    expect(await keys()).toEqual(['admin of renamed', 'operator of all']);
+  });
+
+  it('uses a project "default" that was created after its project was deleted', async () => {
+    await start();
+    await db.sql('UPDATE projects SET is_default = false');
+    await start();
+    expect(await db.sql('SELECT name, is_default FROM projects')).toEqual([{ name: 'default', is_default: true }]);
+  });
+
   it('prints no expired key', async () => {
     const { printed } = await start();
     await db.sql(`UPDATE api_keys SET expires_at = now() - interval '1 minute' WHERE role = 'admin'`);

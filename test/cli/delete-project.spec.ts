@@ -83,6 +83,26 @@ describe('stowage project delete', () => {
   });
 });
 
+describe('commands without --project', () => {
+  it('use the project of the first start after it was renamed, and create none when it was deleted', async () => {
+    const create = (): Promise<Ended> => stowage.run(['key', 'create', '--role', 'analyst']);
+    expect(await stowage.run(['project', 'rename', 'default', 'first one'])).toMatchObject({ code: 0 });
+    expect(await create()).toMatchObject({ code: 0, stderr: expect.stringContaining('in project first one;') });
+    expect(await stowage.run(['device', 'list'])).toMatchObject({ code: 0 });
+
+    expect(await remove('first one', '--cascade', '--yes')).toMatchObject({ code: 0 });
+    const missing = {
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^stowage: the project of the first start does not exist; use --project, .*\n$/),
+    };
+    expect(await create()).toEqual(missing);
+    expect(await stowage.run(['key', 'list'])).toEqual(missing);
+    expect(await stowage.run(['audit', 'list'])).toEqual(missing);
+    expect(await api.db.sql(`SELECT FROM projects WHERE name = 'default'`)).toEqual([]);
+  });
+});
+
 describe('stowage audit', () => {
   it('verifies and lists the chain of a deleted project by its id', async () => {
     const id = String(project.projectId);

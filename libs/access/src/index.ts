@@ -17,4 +17,4 @@ export { KeyService } from './key.service.js';
 export { KeyStore } from './key.store.js';
 export { KeySecret } from './key-secret.js';
 export { CreateProjectDto, UpdateProjectDto } from './project.dto.js';
-export { DEFAULT_PROJECT, ProjectService } from './project.service.js';
+export { ProjectService } from './project.service.js';

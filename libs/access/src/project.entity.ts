@@ -7,6 +7,7 @@ export const PROJECT_ID_MAX = 2 ** 31 - 1;
 @Entity('projects')
 @Unique('projects_name_key', ['name'])
 @Index('projects_seq_idx', ['seq'])
+@Index('projects_is_default_idx', ['is_default'], { unique: true, where: 'is_default = true' })
 export class ProjectEntity {
   /** Random: consecutive numbers would reveal to one tenant how many others exist. */
   @PrimaryColumn('integer', { primaryKeyConstraintName: 'projects_pkey' })
@@ -22,6 +23,10 @@ export class ProjectEntity {
   /** When the fixtures were loaded; null for never. */
   @Column('timestamptz', { nullable: true })
   seeded_at: Date | null;
+
+  /** Whether it is the project of the first start, which commands use without `--project`, whatever its name is. */
+  @Column('boolean', { default: false })
+  is_default: boolean;
 
   /** The largest number of objects, as text; null for the default of the installation. */
   @Column('bigint', { nullable: true })

@@ -21,8 +21,8 @@ import { PRECONDITION_RULES } from './precondition-rules.js';
 import type { CreateProjectDto, ProjectDto, UpdateProjectDto } from './project.dto.js';
 import { PROJECT_ID_MAX, ProjectEntity } from './project.entity.js';
 
-/** The project that the first start creates. */
-export const DEFAULT_PROJECT = 'default';
+/** The name with which the first start creates its project. */
+const DEFAULT_NAME = 'default';
 
 const PROJECT_COLUMNS = [
   'project_id',
@@ -48,6 +48,10 @@ const DELETE = `DELETE FROM projects WHERE project_id = $1`;
 const WAS_DELETED = `SELECT FROM deleted_projects WHERE project_id = $1`;
 
 const UPDATE = `UPDATE projects SET name = $2, objects_max = $3, bytes_max = $4 WHERE project_id = $1`;
+
+/** Whether the installation has a project, or had one. */
+const HAD_PROJECTS = `
+  SELECT EXISTS (SELECT FROM projects) OR EXISTS (SELECT FROM deleted_projects) AS had_projects`;
 
 /** The project exists until the end of the transaction. */
 const LOCK_SHARED = `SELECT FROM projects WHERE project_id = $1 FOR KEY SHARE`;
@@ -143,17 +147,29 @@ export class ProjectService {
     return this.projects.findOneBy({ name });
   }
 
-  /** Returns the id of the project `default`, which is created if it does not exist. */
-  async ensureDefault(actor: Actor): Promise<number> {
-    const found = await this.findByName(DEFAULT_PROJECT);
-    if (found !== null) return found.project_id;
+  /** Finds the project of the first start, which may have been renamed. */
+  findDefault(): Promise<ProjectEntity | null> {
+    return this.projects.findOneBy({ is_default: true });
+  }
+
+  /** Returns the project of the first start. If there is none, it is the one named `default`, which is created if necessary. */
+  async ensureDefault(actor: Actor): Promise<ProjectEntity> {
+    const found = await this.findDefault();
+    if (found !== null) return found;
     try {
-      return (await this.create({ name: DEFAULT_PROJECT }, actor)).project_id;
+      if ((await this.findByName(DEFAULT_NAME)) === null) await this.create({ name: DEFAULT_NAME }, actor);
     } catch (error) {
       // Another process created it in between.
       if (!(error instanceof Problem && error.slug === 'conflict')) throw error;
-      return this.ensureDefault(actor);
     }
+    await this.projects.update({ name: DEFAULT_NAME }, { is_default: true });
+    return this.ensureDefault(actor);
+  }
+
+  /** Whether the installation has a project, or had one that was deleted. */
+  async hadProjects(): Promise<boolean> {
+    const [row] = await this.database.query<{ had_projects: boolean }>(HAD_PROJECTS);
+    return row?.had_projects === true;
   }
 
   /** Keeps a project until the end of the transaction. Returns whether it exists. */
