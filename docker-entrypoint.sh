@@ -9,12 +9,13 @@ Usage: docker-entrypoint.sh <command> [arguments]
   serve            run the HTTP server
   worker           run jobs
   migrate          bring the database's tables up to date, and exit
-  key              create, list and revoke API keys
-  project          create and list projects
+  key              create, list, change and revoke API keys
+  project          create, list, change and delete projects
   device           create, list and move devices
+  audit            list and verify the audit log
   load <path>...   send batch files to a running server
   demo             create a project with devices and events, and print its keys
-  createsuperuser  create an admin key of the project "default", and print it
+  createsuperuser  create an admin key of the first project, and print it
   shell            open a Node.js prompt with the services
 TEXT
 }
@@ -25,7 +26,7 @@ command=${1:-}
 
 # exec: the server replaces the shell, so that it gets the container's signals.
 case $command in
-  serve | worker | migrate | key | project | device | load | demo | shell)
+  serve | worker | migrate | key | project | device | audit | load | demo | shell)
     exec node "$main" "$command" "$@"
     ;;
   createsuperuser)

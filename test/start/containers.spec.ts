@@ -9,7 +9,19 @@ import { parse } from 'yaml';
 import { createDatabase, dropDatabase, Tables, urlOf } from '../harness/tables.js';
 
 const ENTRYPOINT = join(process.cwd(), 'docker-entrypoint.sh');
-const COMMANDS = ['serve', 'worker', 'migrate', 'key', 'project', 'device', 'load', 'demo', 'createsuperuser', 'shell'];
+const COMMANDS = [
+  'serve',
+  'worker',
+  'migrate',
+  'key',
+  'project',
+  'device',
+  'audit',
+  'load',
+  'demo',
+  'createsuperuser',
+  'shell',
+];
 
 interface Result {
   code: number | null;
@@ -117,6 +129,7 @@ describe('docker-entrypoint.sh', () => {
     [['key', 'list'], /\bcreatesuperuser\n$/],
     [['project', 'list'], /\bdefault\b/],
     [['device', 'create', 'gate-1'], /stw_device_\w+/],
+    [['audit', 'verify'], /^installation: valid, head \d+:\w+$/m],
   ])('%j runs the same command as the command line', async (args, output) => {
     const { code, stdout } = await entrypoint(args).result;
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(output) });
