@@ -36,7 +36,7 @@ describe('stowage project delete', () => {
     expect(await remove(id, '--cascade', '--yes')).toEqual({
       code: 0,
       stdout: `${id}  deleted 1 batches, 3 objects, 0 jobs, 4 keys, 1 devices\n`,
-      stderr: expect.stringMatching(new RegExp(`^deleted project ${id}; deleting its rows \\(job \\d+\\)\\n$`)),
+      stderr: expect.stringMatching(new RegExp(`^deleted project ${id} "[^"]+"; deleting its rows \\(job \\d+\\)\\n$`)),
     });
     expect(await isThere()).toBe(false);
     expect(await api.db.sql('SELECT FROM objects WHERE project_id = $1', [id])).toEqual([]);
@@ -70,10 +70,16 @@ describe('stowage project delete', () => {
 
   it('deletes nothing without --yes, and without --cascade while there are batches', async () => {
     const id = String(project.projectId);
-    const unconfirmed = await remove(id, '--cascade');
-    expect(unconfirmed).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('has 3 objects; --yes') });
-    const full = await remove(id, '--yes');
-    expect(full).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('1 batches with 3 objects') });
+    const name = `name of ${id}`;
+    await api.call('PATCH', `/projects/${id}`, { key: api.operatorKey, body: { name } });
+    for (const [given, missing] of [
+      [[], '--cascade and --yes'],
+      [['--cascade'], '--yes'],
+      [['--yes'], '--cascade'],
+    ] as const) {
+      const stderr = `stowage: project ${id} "${name}" has 1 batch with 3 objects; to delete all of it with its keys and devices, add ${missing}\n`;
+      expect(await remove(id, ...given)).toEqual({ code: 2, stdout: '', stderr });
+    }
     expect(await isThere()).toBe(true);
     expect((await api.call('GET', '/objects', { key: project.keys.admin })).json()).toMatchObject({ count: 3 });
   });

@@ -3,4 +3,4 @@
  * Imports platform, database, http, usage, audit, access, jobs.
  */
 export { DeletionModule } from './deletion.module.js';
-export { ProjectDeletion, type DeletionResult } from './project-deletion.js';
+export { contentsText, ProjectDeletion, type DeletionResult } from './project-deletion.js';

@@ -28,6 +28,11 @@ export interface DeletionOptions {
   preconditions?: Preconditions;
 }
 
+export interface ProjectContents {
+  batches: number;
+  objects: number;
+}
+
 /** The result of the job: the numbers of deleted rows. */
 export interface DeletionResult {
   project_id: number;
@@ -77,6 +82,12 @@ export class ProjectDeletion {
     return job;
   }
 
+  /** Counts what `cascade` would delete. */
+  async count(projectId: number): Promise<ProjectContents> {
+    const objects = (await this.usage.find(projectId))?.objects ?? 0;
+    return { batches: await this.store.countBatches(this.database, projectId), objects };
+  }
+
   /** @returns the ids of the deleted keys */
   private async deleteIn(
     tx: Queryable,
@@ -122,9 +133,14 @@ function resultOf(projectId: number, deleted: DeletedRows): DeletionResult {
   return { project_id: projectId, deleted: { batches, objects, jobs, keys, devices } };
 }
 
+/** Such as "1 batch with 3 objects". */
+export function contentsText({ batches, objects }: ProjectContents): string {
+  return `${String(batches)} ${batches === 1 ? 'batch' : 'batches'} with ${String(objects)} ${objects === 1 ? 'object' : 'objects'}`;
+}
+
 function notEmpty(batches: number, objects: number): Problem {
   return new Problem('project-not-empty', {
-    detail: `The project still has ${String(batches)} batches with ${String(objects)} objects; use cascade=true to delete them with it.`,
+    detail: `The project still has ${contentsText({ batches, objects })}; use cascade=true to delete them with it.`,
     extra: { batch_count: batches, object_count: objects },
   });
 }
