@@ -389,6 +389,17 @@ describe('GET /audit', () => {
     expect(placesOf(expectProblem(reply, 'invalid-query'))).toEqual([place]);
   });
 
+  it('returns 404 to an operator for a project that never existed, and the entries of one that was deleted', async () => {
+    const key = api.operatorKey;
+    expectProblem(await api.call('GET', '/audit?project_id=1', { key }), 'not-found');
+    const body = { name: `short-lived ${String(project.projectId)}` };
+    const { project_id } = (await api.call('POST', '/projects', { key, body })).json<{ project_id: number }>();
+    const query = `?project_id=${String(project_id)}`;
+    expect((await list(query, key)).results).toEqual([]);
+    expect((await api.call('DELETE', `/projects/${String(project_id)}`, { key })).status).toBe(202);
+    expect((await list(query, key)).results).toEqual([]);
+  });
+
   it('shows an admin only its own project', async () => {
     expect(targets(await list(`?project_id=${String(project.projectId)}&action=object.delete`))).toEqual([
       'c',

@@ -279,8 +279,10 @@ describe('the examples in the OpenAPI document', () => {
       schema,
       example = schema.example ?? schema.examples?.[0],
     } of operation.parameters ?? []) {
-      if (place === 'query' && example !== undefined)
-        url.searchParams.set(parameter, typeof example === 'string' ? example : JSON.stringify(example));
+      if (place !== 'query' || example === undefined) continue;
+      // A project has a random id, so that the example would not exist.
+      const value = parameter === 'project_id' ? ids.project_id : example;
+      url.searchParams.set(parameter, typeof value === 'string' ? value : JSON.stringify(value));
     }
     const [type, content] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
     const sent =

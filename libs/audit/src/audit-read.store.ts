@@ -25,6 +25,9 @@ export interface AuditListOptions {
 
 type EntryRow = Pick<AuditEntryEntity, (typeof ENTRY_COLUMNS)[number]> & { seq: string };
 
+const HAS_EXISTED = `
+  SELECT FROM projects WHERE project_id = $1 UNION ALL SELECT FROM deleted_projects WHERE project_id = $1`;
+
 /** Reads entries of the audit log. */
 @Injectable()
 export class AuditReadStore {
@@ -32,6 +35,11 @@ export class AuditReadStore {
     private readonly database: Database,
     private readonly config: Config,
   ) {}
+
+  /** Whether a project exists or was deleted, whose chain is kept. */
+  async hasExisted(projectId: number): Promise<boolean> {
+    return (await this.database.query(HAS_EXISTED, [projectId])).length > 0;
+  }
 
   /** Lists the entries of a chain, newest first. @param projectId null for the installation */
   async list(

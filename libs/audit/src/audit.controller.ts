@@ -31,7 +31,7 @@ export class AuditController {
   @ApiOperation({
     summary: 'List who deleted, replaced and managed what, newest first',
     description:
-      'An admin gets the entries of its project. An operator gets those of the installation, or with `project_id` those of a project, without the ids of its data.',
+      'An admin gets the entries of its project. An operator gets those of the installation, or with `project_id` those of a project, also of a deleted one, without the ids of its data.',
   })
   @ApiPage(AuditPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor', 'not-found')
@@ -40,7 +40,7 @@ export class AuditController {
     @Query() { project_id: sentId, action, key_id, target_type, target_id, from, until, ...query }: AuditQuery,
     @Http() http: HttpContext,
   ): Promise<object> {
-    const projectId = projectOf(principal, sentId);
+    const projectId = await this.findChain(principal, sentId);
     const maySeeData = principal.role !== 'operator';
     const filter = { action, key_id, target_type, target_id, from, until };
     const fingerprint = fingerprintOf('audit', projectId, maySeeData, filter);
@@ -48,11 +48,21 @@ export class AuditController {
     const { slice, count } = await this.store.list(projectId, filter, page, { maySeeData });
     return pageBody(page, slice, count);
   }
+
+  /**
+   * @returns the project; null for the installation
+   * @throws Problem not-found for a project that never existed, and for an admin for every project but its own
+   */
+  private async findChain({ role, projectId }: Principal, sentId: number | undefined): Promise<number | null> {
+    if (role !== 'operator') {
+      if (sentId === undefined || sentId === projectId) return projectId;
+      throw projectNotFound();
+    }
+    if (sentId !== undefined && !(await this.store.hasExisted(sentId))) throw projectNotFound();
+    return sentId ?? null;
+  }
 }
 
-/** @returns null for the installation @throws Problem not-found for an admin and a project that is not its own */
-function projectOf({ role, projectId }: Principal, sentId: number | undefined): number | null {
-  if (role === 'operator') return sentId ?? null;
-  if (sentId === undefined || sentId === projectId) return projectId;
-  throw new Problem('not-found', { detail: 'Project not found.' });
+function projectNotFound(): Problem {
+  return new Problem('not-found', { detail: 'Project not found.' });
 }
