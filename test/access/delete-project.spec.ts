@@ -75,6 +75,7 @@ describe('DELETE /projects/{project_id}', () => {
     const project = await api.project();
     await store(project, 'empty', 0);
     expect(expectProblem(await remove(project, ''), 'project-not-empty')).toMatchObject({
+      detail: 'The project still has 1 batch with 0 objects; use cascade=true to delete them with it.',
       batch_count: 1,
       object_count: 0,
     });
@@ -283,7 +284,10 @@ describe('the job of a deletion', () => {
     await api.db.sql('UPDATE jobs SET attempts = 9 WHERE job_id = $1', [job.id]);
     await api.db.sql('UPDATE graphile_worker._private_jobs SET run_at = now()');
     await api.db.sql('NOTIFY "jobs:insert"');
-    expect(await waitForJob(api, key, job)).toMatchObject({ status: 'failed', problem: { status: 500 } });
+    expect(await waitForJob(api, key, job)).toMatchObject({
+      status: 'failed',
+      problem: { status: 500, detail: expect.stringMatching(/An operator can retry it\.$/) },
+    });
     await api.db.sql('ALTER TABLE rollups_away RENAME TO rollups');
     expect((await api.call('POST', `${job.url}/retry`, { key })).status).toBe(202);
     expect(await waitForJob(api, key, job)).toMatchObject({

@@ -58,7 +58,7 @@ export class JobExecutor {
         this.charge(key, job, chargedItemsOf(error, problem));
       } else if (job.attempts >= ATTEMPTS_MAX) {
         this.log.error(`job ${key.jobId} has finally failed: ${String(error)}`, (error as Error).stack);
-        await this.jobs.fail(key, problemOf(deadLetter(job.attempts), stored));
+        await this.jobs.fail(key, problemOf(deadLetter(job.attempts, stored), stored));
       } else {
         this.log.warn(`attempt ${String(job.attempts)} of job ${key.jobId} failed: ${String(problem.cause ?? error)}`);
         await this.jobs.release(key, workerId);
@@ -117,9 +117,11 @@ export class JobExecutor {
   }
 }
 
-function deadLetter(attempts: number): Problem {
+function deadLetter(attempts: number, { role }: StoredRequest): Problem {
+  // An admin sees no jobs of operators.
+  const retriedBy = role === 'operator' ? 'operator' : 'admin';
   return new Problem('internal', {
-    detail: `The job failed in ${String(attempts)} attempts because of server errors, which were logged. An admin can retry it.`,
+    detail: `The job failed in ${String(attempts)} attempts because of server errors, which were logged. An ${retriedBy} can retry it.`,
   });
 }
 
