@@ -36,7 +36,7 @@ export interface ApiResponse<Body = ProblemBody> {
 
 /**
  * Sends requests and retries them.
- * @throws UsageError when the server cannot be reached, does not accept the key or is not Stowage, or the project is over a quota
+ * @throws UsageError when the server cannot be reached, does not accept the key or is not Stowage
  */
 export class ApiClient {
   private hasResponded = false;
@@ -57,10 +57,9 @@ export class ApiClient {
         this.hasResponded = true;
         const response = this.parseResponse(httpResponse);
         const isRedirect = response.status >= 300 && response.status < 400;
-        const isFinal =
-          isRedirect || SETTINGS_STATUSES.includes(response.status) || hasSlug(response, 'quota-exceeded');
-        if (isFinal) throw this.toUsageError(response);
-        if (!RETRYABLE_STATUSES.includes(response.status)) return response as ApiResponse<Partial<Body>>;
+        if (isRedirect || SETTINGS_STATUSES.includes(response.status)) throw this.toUsageError(response);
+        const isRetryable = RETRYABLE_STATUSES.includes(response.status) && !hasSlug(response, 'quota-exceeded');
+        if (!isRetryable) return response as ApiResponse<Partial<Body>>;
         if (isLast) throw this.toUsageError(response);
         reason = response.body.detail ?? response.statusLine;
         const retryAfter = retryAfterMs(httpResponse);

@@ -18,7 +18,8 @@ Exit codes:
   0    everything is stored
   1    something was rejected; each error is a line on standard error and in the
        file of rejects
-  2    the command or a setting is invalid, or the server cannot be reached
+  2    the command or a setting is invalid, or the server cannot be reached or
+       rejects the key (401 or 403)
   130  interrupted by Ctrl-C; run it again to continue`;
 
 interface Options {

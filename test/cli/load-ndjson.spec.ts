@@ -433,7 +433,7 @@ describe('stowage load of NDJSON', () => {
     expect(stdout).toMatch(/^limited\.ndjson: stored 2 objects$/m);
   });
 
-  it('ends when the project is over a quota, without a retry', async () => {
+  it('rejects a file without a retry when the project is over a quota', async () => {
     await write({ 'over.ndjson': lines('over', 2), 'next.ndjson': lines('next', 2) });
     let requests = 0;
     const reject = (_: IncomingMessage, response: ServerResponse): void => {
@@ -443,12 +443,16 @@ describe('stowage load of NDJSON', () => {
       const headers = { 'Retry-After': '3600', 'Content-Type': 'application/problem+json' };
       response.writeHead(429, headers).end(JSON.stringify(body));
     };
-    onPut = Array<typeof reject>(3).fill(reject);
-    const { code, stderr } = await load(['over.ndjson', 'next.ndjson', '--concurrency', '1'], {
+    onPut = [reject, forward];
+    const options = ['--concurrency', '1', '--rejects', 'over.rejects.ndjson'];
+    const { code, stdout, stderr } = await load(['over.ndjson', 'next.ndjson', ...options], {
       STOWAGE_URL: networkUrl,
     });
-    expect([code, requests]).toEqual([2, 1]);
-    expect(stderr).toMatch(/responded 429: Quota exceeded: The project has 5 objects and may have 5\.$/m);
+    const detail = 'Quota exceeded: The project has 5 objects and may have 5.';
+    expect([code, requests, stderr]).toEqual([1, 1, `over.ndjson: ${detail}\n`]);
+    expect(stdout).toMatch(/^next\.ndjson: stored 2 objects$/m);
+    const rejects = await readFile(join(stowage.folder, 'over.rejects.ndjson'), 'utf8');
+    expect(JSON.parse(rejects)).toEqual({ file: 'over.ndjson', batch_id: 'over', pointer: '', detail });
   });
 
   it.each<[string, RegExp, (response: ServerResponse) => void]>([
