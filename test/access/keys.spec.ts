@@ -288,6 +288,19 @@ describe('POST /projects/{project_id}/keys/{key_id}/rotate', () => {
   const expires_at = '2999-01-01T00:00:00.000Z';
 
   it.each([
+    ['no body', undefined, undefined],
+    ['an empty body', '', 'application/json'],
+  ])('accepts %s, with the default overlap', async (_, body, type) => {
+    const old = await createOne({ name: 'gate' });
+    const headers = type === undefined ? {} : { 'Content-Type': type };
+    const path = `${keysPath}/${old.key_id}/rotate`;
+    const reply = await api.call('POST', path, { key: project.keys.admin, body, headers });
+    expect([reply.status, reply.json()]).toMatchObject([201, { name: 'gate' }]);
+    const { expires_at: end } = (await get(old)).json<Key>();
+    expect(Math.abs(Date.parse(end ?? '') - Date.now() - 86_400_000)).toBeLessThan(60_000);
+  });
+
+  it.each([
     ['an admin', (): string => project.keys.admin],
     ['an operator', (): string => api.operatorKey],
   ])('creates a key with the same name, role, device and expiry for %s', async (_, by) => {

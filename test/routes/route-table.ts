@@ -12,6 +12,8 @@ export interface ContractRoute {
   roles: readonly Role[];
   /** A valid body, for a route that accepts one. */
   body?: object;
+  /** Whether the body may be missing. */
+  isBodyOptional?: true;
   /** The accepted media types, the preferred one first. Default: application/json. */
   types?: readonly string[];
   /** The required query parameters. */
@@ -40,12 +42,16 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'POST /projects/{project_id}/keys': { roles: OF_PROJECTS, body: { name: 'new', role: 'analyst' } },
   'GET /projects/{project_id}/keys/{key_id}': { roles: OF_PROJECTS },
   'PATCH /projects/{project_id}/keys/{key_id}': { roles: OF_PROJECTS, body: { name: 'new' }, types: PATCH_TYPES },
-  'POST /projects/{project_id}/keys/{key_id}/rotate': { roles: OF_PROJECTS, body: { overlap_seconds: 60 } },
+  'POST /projects/{project_id}/keys/{key_id}/rotate': {
+    roles: OF_PROJECTS,
+    body: { overlap_seconds: 60 },
+    isBodyOptional: true,
+  },
   'DELETE /projects/{project_id}/keys/{key_id}': { roles: OF_PROJECTS },
   'GET /operator-keys': { roles: ['operator'] },
   'GET /operator-keys/{key_id}': { roles: ['operator'] },
   'PATCH /operator-keys/{key_id}': { roles: ['operator'], body: { name: 'new' }, types: PATCH_TYPES },
-  'POST /operator-keys/{key_id}/rotate': { roles: ['operator'], body: { overlap_seconds: 60 } },
+  'POST /operator-keys/{key_id}/rotate': { roles: ['operator'], body: { overlap_seconds: 60 }, isBodyOptional: true },
   'DELETE /operator-keys/{key_id}': { roles: ['operator'] },
   'GET /me': { roles: ROLES },
   'GET /usage': { roles: ['admin'] },

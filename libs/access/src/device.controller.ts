@@ -80,7 +80,7 @@ export class DeviceController {
   @Rules({ roles: ['operator'], consumes: PATCH_TYPES, bodyLimit: 'management_limit_bytes' })
   @ApiOperation({ summary: 'Move a device to another project; its keys stop working' })
   @ApiConsumes(...PATCH_TYPES)
-  @ApiPreconditions()
+  @ApiPreconditions({ isExempt: true })
   @ApiResult(200, DeviceDto, { etag: true })
   @ApiProblems('malformed-request', 'invalid-body', 'not-found')
   async moveDevice(

@@ -20,7 +20,7 @@ import {
 } from '#http';
 import { Config } from '#platform';
 import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
-import { ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CreatedKeyDto, CreateKeyDto, KeyDto, KeyPageDto, RotateKeyDto, UpdateKeyDto } from './key.dto.js';
 import { KeyService } from './key.service.js';
@@ -99,7 +99,7 @@ export class KeyController {
       'The process that handles the request applies the change at once, every other process within 5 seconds. An expired key works again with a later expiry; a revoked key cannot be changed.',
   })
   @ApiConsumes(...PATCH_TYPES)
-  @ApiPreconditions()
+  @ApiPreconditions({ isExempt: true })
   @ApiResult(200, KeyDto, { etag: true })
   @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'key-not-active')
   async updateKey(
@@ -125,6 +125,7 @@ export class KeyController {
     description:
       'The new key has the name, role, device and expiry of the old one, which works until `overlap_seconds` have passed, or until its own expiry if that is earlier.',
   })
+  @ApiBody({ type: RotateKeyDto, required: false })
   @ApiResult(201, CreatedKeyDto, { location: true })
   @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'key-not-active')
   async rotateKey(
@@ -150,7 +151,7 @@ export class KeyController {
     description:
       'The process that handles the request rejects the key at once, every other process within 5 seconds. The key stays in the list; revoking it again changes nothing.',
   })
-  @ApiPreconditions()
+  @ApiPreconditions({ isExempt: true })
   @ApiResult(204)
   @ApiProblems('not-found')
   async revokeKey(

@@ -1,4 +1,15 @@
-import { ChoiceField, IdField, IntegerField, pageOf, ROLES, RuleField, TextField, TimeField, type Role } from '#http';
+import {
+  ChoiceField,
+  IdField,
+  IntegerField,
+  OptionalBody,
+  pageOf,
+  ROLES,
+  RuleField,
+  TextField,
+  TimeField,
+  type Role,
+} from '#http';
 import { ApiProperty } from '@nestjs/swagger';
 import { ValidateIf } from 'class-validator';
 
@@ -59,6 +70,7 @@ export class UpdateKeyDto {
 const OVERLAP_SECONDS_MAX = 604_800;
 export const OVERLAP_SECONDS_DEFAULT = 86_400;
 
+@OptionalBody()
 export class RotateKeyDto {
   @IntegerField({
     optional: true,

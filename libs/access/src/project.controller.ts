@@ -78,7 +78,7 @@ export class ProjectController {
       'A new limit applies to every write that is committed after the response. A project may be over a new limit: nothing is deleted, and writes that add are rejected until it is below.',
   })
   @ApiConsumes(...PATCH_TYPES)
-  @ApiPreconditions()
+  @ApiPreconditions({ isExempt: true })
   @ApiResult(200, ProjectDto, { etag: true })
   @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'conflict')
   async updateProject(

@@ -39,7 +39,7 @@ export class ProjectDeletionController {
     description:
       'The response is sent when the project is deleted: its name is free, and every server rejects its keys within 5 seconds. A job then deletes its rows; its `result` has their numbers. The audit log of the project is kept.',
   })
-  @ApiPreconditions()
+  @ApiPreconditions({ isExempt: true })
   @ApiResult(202, JobDto, { location: true, description: 'Deleted; Location is the URL of the job.' })
   @ApiProblems('invalid-query', 'not-found', 'project-not-empty')
   async deleteProject(

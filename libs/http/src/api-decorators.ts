@@ -132,11 +132,12 @@ export function ApiProblems(...slugs: ProblemSlug[]): MethodDecorator {
 }
 
 /** Documents that a handler evaluates If-Match and If-None-Match with `checkPreconditions`. */
-export function ApiPreconditions(): MethodDecorator {
+/** @param isExempt whether REQUIRE_IF_MATCH does not apply to the resource */
+export function ApiPreconditions({ isExempt = false } = {}): MethodDecorator {
   const description = 'Makes the request conditional on the ETag of the resource, or on `*` for any (RFC 9110, 13.1).';
   return applyDecorators(
     ApiHeader({ name: 'If-Match', required: false, description }),
     ApiHeader({ name: 'If-None-Match', required: false, description }),
-    ApiProblems('precondition-failed', 'precondition-required'),
+    ApiProblems('precondition-failed', ...(isExempt ? [] : (['precondition-required'] as const))),
   );
 }

@@ -28,7 +28,7 @@ export {
 export { PROJECT_DELETED } from './database-problem.js';
 export { type HttpContext, httpContextOf, Http } from './http-context.js';
 export { createHttpAdapter, prepareHttp } from './http-server.js';
-export { InputPipe, readBody, requireBody } from './input.pipe.js';
+export { InputPipe, OptionalBody, readBody, requireBody } from './input.pipe.js';
 export type { BodyLimit } from './body-limit.js';
 export { invalidJson, isSyntaxError, JsonBody, MalformedJson, partErrors } from './json-body.js';
 export { findList, JsonList, type ListChunk, type ListLimit } from './json-list.js';

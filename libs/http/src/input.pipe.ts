@@ -1,9 +1,16 @@
-import { Injectable, type ArgumentMetadata, type PipeTransform } from '@nestjs/common';
+import { Injectable, SetMetadata, type ArgumentMetadata, type PipeTransform } from '@nestjs/common';
 import { plainToInstance } from 'class-transformer';
 import { DtoValidator, validateDto, ValidationContext, type DtoClass } from './dto-validator.js';
 import { JsonBody } from './json-body.js';
 import { NdjsonBody } from './ndjson-body.js';
 import { ValidationErrors, Problem } from './problems.js';
+
+const OPTIONAL_BODY = Symbol('optional body');
+
+/** Of a DTO whose members are all optional: a request without a body is one without members. */
+export function OptionalBody(): ClassDecorator {
+  return SetMetadata(OPTIONAL_BODY, true);
+}
 
 /**
  * Validates bodies and query parameters against the DTO class that a handler declares. A handler that declares `JsonBody`
@@ -15,12 +22,17 @@ export class InputPipe implements PipeTransform {
   transform(value: unknown, { type, metatype }: ArgumentMetadata): unknown {
     if (type === 'query' && metatype !== undefined) return readQuery(metatype, value as Record<string, unknown>);
     if (type !== 'body') return value;
+    if (isEmpty(value) && metatype !== undefined && Reflect.hasMetadata(OPTIONAL_BODY, metatype)) return new metatype();
     const body = requireBody(value);
     if (metatype === undefined || metatype === Object) return body;
     if (body instanceof NdjsonBody) throw new Error(`the route accepts NDJSON, but its handler takes ${metatype.name}`);
     if (metatype === JsonBody) return body;
     return readBody(metatype, body).dto;
   }
+}
+
+function isEmpty(body: unknown): boolean {
+  return body instanceof JsonBody ? body.bytes.length === 0 : body == null;
 }
 
 /** The body of a request, where it has one that is read as JSON. @throws Problem malformed-request */
