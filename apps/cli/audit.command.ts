@@ -134,6 +134,16 @@ class AuditVerifyCommand extends ChainCommand {
     });
   }
 
+  @Option({ ...PROJECT_OPTION, description: 'only this project (default: the installation and all projects)' })
+  override parseProject(value: string): string {
+    return value;
+  }
+
+  @Option({ flags: '--installation', description: 'only the entries about projects and operator keys' })
+  override parseInstallation(): boolean {
+    return true;
+  }
+
   @Option({
     flags: '--head <number:hash>',
     description: 'a head that verify printed earlier, to detect that all entries were written again',

@@ -55,6 +55,12 @@ describe('stowage audit list', () => {
 });
 
 describe('stowage audit verify', () => {
+  it('has a help that names what is verified without options', async () => {
+    const { stdout } = await stowage.start(['audit', 'verify', '--help']).ended;
+    expect(stdout.replace(/\s+/g, ' ')).toContain('(default: the installation and all projects)');
+    expect(stdout).not.toContain('first start');
+  });
+
   it('prints the head of each chain, and exits with 1 where an entry was changed or removed', async () => {
     const valid = await audit('verify');
     expect(valid).toMatchObject({ code: 0, stderr: '' });
