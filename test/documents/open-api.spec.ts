@@ -238,6 +238,18 @@ describe('the OpenAPI document', () => {
     }
   });
 
+  it('documents 428 for changes of objects, batches and sprockets, and for no others', () => {
+    const requiring = operations.filter(([, { responses }]) => '428' in responses).map(([name]) => name);
+    expect(requiring.sort()).toEqual([
+      'DELETE /api/v1/batches/{batch_id}',
+      'DELETE /api/v1/objects/{object_id}',
+      'PATCH /api/v1/objects/{object_id}',
+      'PUT /api/v1/batches/{batch_id}',
+      'PUT /api/v1/objects/{object_id}',
+      'PUT /api/v1/sprockets/{sprocket_id}',
+    ]);
+  });
+
   it('documents no unknown problem', () => {
     for (const [, { responses }] of operations) {
       for (const [status, { description }] of Object.entries(responses)) {
