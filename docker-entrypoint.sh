@@ -8,7 +8,7 @@ Usage: docker-entrypoint.sh <command> [arguments]
 
   serve            run the HTTP server
   worker           run jobs
-  migrate          bring the database's tables up to date, and exit
+  migrate          create the database's tables or bring them up to date, and exit
   key              create, list, change and revoke API keys
   project          create, list, change and delete projects
   device           create, list and move devices
@@ -30,6 +30,8 @@ case $command in
     exec node "$main" "$command" "$@"
     ;;
   createsuperuser)
+    # It creates the database on a new volume, which key create does not.
+    node "$main" migrate >/dev/null
     exec node "$main" key create --role admin --name createsuperuser "$@"
     ;;
   -h | --help | help)

@@ -25,7 +25,8 @@ export interface RunningServer {
 export async function serve(config: Config, say: (line: string) => void): Promise<RunningServer> {
   const log = createLog(config.log.level);
   const logger = nestLog(log);
-  const installation = await openInstallation({ config, entities: ENTITIES, logger, leasesLane: true, say });
+  const options = { leasesLane: true, createsDatabase: true };
+  const installation = await openInstallation({ config, entities: ENTITIES, logger, ...options, say });
   let app: NestFastifyApplication | undefined;
   try {
     await installation.diskReserve.start();

@@ -92,24 +92,27 @@ export function withModule<T>(
   { leasesLane }: { leasesLane: boolean },
   work: (app: INestApplicationContext) => Promise<T>,
 ): Promise<T> {
-  return withInstallation({ say: printStartupMessage, leasesLane }, async (installation, config) => {
-    // Servers and workers run jobs and limit rates, for which they connect to Redis; a short command does neither.
-    const ofCommand: Config = {
-      ...config,
-      jobs: { ...config.jobs, worker: 'separate' },
-      rateLimits: { keyItems: 0, projectItems: 0, failures: 0, redisUrl: null },
-    };
-    const imports = [FoundationModule.of(ofCommand, installation), module];
-    const app = await NestFactory.createApplicationContext(
-      { module: CliContextModule, imports },
-      { logger: false, abortOnError: false },
-    );
-    try {
-      return await work(app);
-    } finally {
-      await app.close();
-    }
-  });
+  return withInstallation(
+    { say: printStartupMessage, leasesLane, createsDatabase: false },
+    async (installation, config) => {
+      // Servers and workers run jobs and limit rates, for which they connect to Redis; a short command does neither.
+      const ofCommand: Config = {
+        ...config,
+        jobs: { ...config.jobs, worker: 'separate' },
+        rateLimits: { keyItems: 0, projectItems: 0, failures: 0, redisUrl: null },
+      };
+      const imports = [FoundationModule.of(ofCommand, installation), module];
+      const app = await NestFactory.createApplicationContext(
+        { module: CliContextModule, imports },
+        { logger: false, abortOnError: false },
+      );
+      try {
+        return await work(app);
+      } finally {
+        await app.close();
+      }
+    },
+  );
 }
 
 /**

@@ -23,6 +23,7 @@ export async function openShell(): Promise<void> {
     entities: ENTITIES,
     logger,
     leasesLane: true,
+    createsDatabase: false,
     say: printMessage,
   });
   const withoutJobs: Config = { ...config, jobs: { ...config.jobs, worker: 'separate' } };

@@ -8,16 +8,19 @@ export interface InstallationUse {
   say: (line: string) => void;
   /** Whether the command creates rows, and so needs sequence numbers. */
   leasesLane: boolean;
+  /** Whether the command creates the embedded database where there is none. */
+  createsDatabase: boolean;
 }
 
 /** Opens the installation while `work` runs. A server can use the same database at the same time. */
 export async function withInstallation<T>(
-  { say, leasesLane }: InstallationUse,
+  { say, leasesLane, createsDatabase }: InstallationUse,
   work: (installation: Installation, config: Config) => T | Promise<T>,
 ): Promise<T> {
   const config = readConfig();
   const logger = nestLog(createLog(config.log.level));
-  const installation = await openInstallation({ config, entities: ENTITIES, logger, leasesLane, say });
+  const options = { config, entities: ENTITIES, logger, leasesLane, createsDatabase, say };
+  const installation = await openInstallation(options);
   try {
     return await work(installation, config);
   } finally {

@@ -18,7 +18,8 @@ export function runWorker(): Promise<void> {
 
 async function startWorker(config: Config, say: (line: string) => void): Promise<{ stop(): Promise<void> }> {
   const logger = nestLog(createLog(config.log.level));
-  const installation = await openInstallation({ config, entities: ENTITIES, logger, leasesLane: true, say });
+  const options = { leasesLane: true, createsDatabase: false };
+  const installation = await openInstallation({ config, entities: ENTITIES, logger, ...options, say });
   let app: INestApplicationContext | undefined;
   try {
     await installation.diskReserve.start();

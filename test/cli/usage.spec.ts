@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Stowage } from './stowage.js';
 
@@ -58,6 +59,18 @@ describe('stowage', () => {
     expect(stderr).toMatch(/^Usage: stowage /);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   });
+
+  it.each(['project list', 'key create --role admin', 'audit verify', 'demo', 'shell', 'worker'])(
+    '%s creates no database in a folder without one',
+    async (words) => {
+      const data = join(stowage.folder, 'nowhere');
+      const settings = { STOWAGE_DATA_DIR: data, STOWAGE_URL: 'http://127.0.0.1:8000' };
+      const { code, stdout, stderr } = await stowage.start(words.split(' '), settings).ended;
+      expect(stderr).toMatch(/^stowage: no database in \S+nowhere\/postgres; use the folder of the server, .*\n$/);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+      await expect(access(data)).rejects.toThrow('ENOENT');
+    },
+  );
 
   it.each([['serve'], ['migrate'], ['project list']])(
     '%s names an invalid setting in one line and exits with 1',

@@ -16,7 +16,7 @@ afterAll(() => db.close());
 
 async function withInstallation(leasesLane: boolean, work: () => Promise<void>): Promise<void> {
   const config = new Config({ DATABASE_URL: urlOf(db.address), STOWAGE_KEY_SECRET: 'x'.repeat(32) });
-  const options = { config, entities: [], logger: QUIET, leasesLane, say: () => undefined };
+  const options = { config, entities: [], logger: QUIET, leasesLane, createsDatabase: false, say: () => undefined };
   const installation = await openInstallation(options);
   try {
     if (leasesLane) expect(installation.sequence.next()).toBeGreaterThan(0n);

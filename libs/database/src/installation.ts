@@ -1,4 +1,5 @@
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { MIGRATIONS } from '#migrations';
 import type { LoggerService } from '@nestjs/common';
 import { Logger, runMigrations } from 'graphile-worker';
@@ -28,6 +29,8 @@ export interface InstallationOptions {
   logger: LoggerService;
   /** Whether this process generates sequence numbers; without a lane `sequence.next` throws. */
   leasesLane: boolean;
+  /** Whether the embedded database is created where there is none, or the process was started in a wrong folder. */
+  createsDatabase: boolean;
   /** Receives one line for each step that takes time. */
   say: (line: string) => void;
 }
@@ -38,11 +41,13 @@ export async function openInstallation({
   entities,
   logger,
   leasesLane,
+  createsDatabase,
   say,
 }: InstallationOptions): Promise<Installation> {
   const dataDir = join(config.database.dataDir, 'postgres');
   let embedded: EmbeddedPostgres | undefined;
   if (config.database.url === null) {
+    if (!createsDatabase && !existsSync(join(dataDir, 'PG_VERSION'))) throw noDatabase(dataDir);
     embedded = await startEmbeddedPostgres({ dataDir, say });
     if (embedded.adopted) say('using the PostgreSQL server that runs on this data directory');
   } else {
@@ -84,6 +89,12 @@ export async function openInstallation({
     await embedded?.stopIfUnused();
     throw error;
   }
+}
+
+function noDatabase(dataDir: string): StartupError {
+  return new StartupError(
+    `no database in ${resolve(dataDir)}; use the folder of the server, set STOWAGE_DATA_DIR or DATABASE_URL as for the server, or start the server first`,
+  );
 }
 
 async function migrate(database: Database, say: (line: string) => void): Promise<void> {
