@@ -57,8 +57,7 @@ class KeyCreateCommand extends CommandRunner {
       );
       return { created, scope: `in project ${projectName}` };
     });
-    const kind = created.canary ? 'canary' : created.role;
-    printMessage(`created ${kind} key ${created.key_id} ${scope}; it is shown only once:`);
+    printMessage(`created ${kindOf(created)} key ${created.key_id} ${scope}; it is shown only once:`);
     printLine(created.key);
   }
 
@@ -219,7 +218,7 @@ class KeyRotateCommand extends OneKeyCommand {
     const created = await access.withAccessToCreate(async (services) =>
       services.keys.rotate(await getScopeProjectId(services, scope), keyId, body, access.COMMAND_LINE),
     );
-    printMessage(`created ${created.role} key ${created.key_id}, which replaces ${keyId}; it is shown only once:`);
+    printMessage(`created ${kindOf(created)} key ${created.key_id}, which replaces ${keyId}; it is shown only once:`);
     printLine(created.key);
   }
 
@@ -285,6 +284,11 @@ class KeyRotateSecretCommand extends CommandRunner {
     printLine('created a new key secret; restart the server and the workers now');
     printLine(`delete ${previousPath} when \`stowage key secret\` lists no keys`);
   }
+}
+
+/** A canary never works with its role. */
+function kindOf({ canary, role }: Pick<KeyDto, 'canary' | 'role'>): string {
+  return canary ? 'canary' : role;
 }
 
 function printKeys(keys: readonly KeyDto[]): void {

@@ -2,6 +2,7 @@ import { Command, CommandRunner, Option, SubCommand } from 'nest-commander';
 import type { DeleteOptions } from './deletion-services.js';
 import { CommandGroup } from './command-group.js';
 import { printLine, table } from './output.js';
+import { UsageError } from './usage-error.js';
 
 const OPTION_NAMES = { name: '<name>', objects_max: '--objects-max', bytes_max: '--bytes-max' };
 
@@ -98,7 +99,9 @@ class ProjectRenameCommand extends CommandRunner {
 })
 class ProjectSetLimitsCommand extends LimitsCommand {
   async run([nameOrId = '']: string[], options: LimitOptions): Promise<void> {
-    const { objects_max, bytes_max } = await updateProject(nameOrId, this.membersOf(options));
+    const members = this.membersOf(options);
+    if (Object.keys(members).length === 0) throw new UsageError('set-limits needs --objects-max or --bytes-max');
+    const { objects_max, bytes_max } = await updateProject(nameOrId, members);
     printLine(`objects_max ${limitText(objects_max)}, bytes_max ${limitText(bytes_max)}`);
   }
 }

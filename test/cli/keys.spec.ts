@@ -100,6 +100,8 @@ describe('stowage project and stowage key', () => {
     expect([code, stderr]).toEqual([0, expect.stringMatching(/^created canary key \d+ in project default;/)]);
     expect(await statusOf('objects', stdout.trim())).toBe(401);
     expect((await run('key', 'list')).stdout).toMatch(/^\d+ +admin .* yes +bait$/m);
+    const rotated = await run('key', 'rotate', /\d+/.exec(stderr)?.[0] ?? '');
+    expect(rotated).toMatchObject({ code: 0, stderr: expect.stringMatching(/^created canary key \d+, which/) });
     const operator = await run('key', 'create', '--role', 'operator', '--canary');
     expect(operator).toMatchObject({ code: 2, stderr: expect.stringContaining('--role operator takes no') });
   });
@@ -252,6 +254,7 @@ describe('stowage project and stowage key', () => {
       '<name> must not consist of digits only',
     ],
     ['a project without a name', 2, ['project', 'create', ''], '<name> must be 1 to 255 characters; got 0'],
+    ['limits without an option', 2, ['project', 'set-limits', 'default'], 'needs --objects-max or --bytes-max'],
     ['a key of an unknown project', 1, ['key', 'create', '--role', 'admin', '--project', 'x'], 'project "x" not found'],
     ['a key with an unknown role', 2, ['key', 'create', '--role', 'boss'], '--role must be one of admin, '],
     [
@@ -336,7 +339,7 @@ describe('stowage device', () => {
       'a key of an unknown device',
       2,
       ['key', 'create', '--role', 'device', '--device', 'x'],
-      '--device does not exist in this project',
+      '--device must be a device of this project',
     ],
   ])('rejects %s with one line', async (_, code, args, line) => {
     const ended = await run(...args);

@@ -69,7 +69,7 @@ export class KeyService {
     const key = { projectId, role, name, expiresAt, deviceId, isCanary };
     return this.database.transaction(async (tx) => {
       if (deviceId !== null && !(await this.devices.lockShared(projectId, deviceId, tx)))
-        throw invalid('/device_id', 'does not exist in this project');
+        throw invalid('/device_id', 'must be a device of this project');
       return this.insertRecorded(tx, key, secretOf(key.role), actor);
     });
   }
