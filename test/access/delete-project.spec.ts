@@ -81,6 +81,18 @@ describe('DELETE /projects/{project_id}', () => {
     });
   });
 
+  it('rejects a project with a job that has not ended, which may store something', async () => {
+    const project = await api.project();
+    await api.db.sql(
+      `INSERT INTO jobs (project_id, job_id, key_id, operation, input, media_type, parts, status, attempts)
+       VALUES ($1, 1, 1, 'test', '{}', 'application/json', 0, 'queued', 0)`,
+      [project.projectId],
+    );
+    expect(expectProblem(await remove(project, ''), 'project-not-empty').detail).toContain('jobs that have not ended');
+    await removeAndWait(project);
+    await expectNoRows(project.projectId);
+  });
+
   it('deletes an empty project without cascade', async () => {
     const project = await api.project();
     expect(await removeAndWait(project, '')).toMatchObject({

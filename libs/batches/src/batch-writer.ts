@@ -53,6 +53,16 @@ export class BatchWriter {
    *   precondition-required; unavailable
    */
   async write(write: BatchWrite, receipt?: Receipt): Promise<WriteResponse> {
+    // A stream that has arrived is read only when it is written, so that those that wait hold no part of it in memory.
+    const releaseWriteSlot = write.input.source === 'received' ? await this.acquireWriteSlot(write) : null;
+    try {
+      return await this.readAndWrite(write, receipt);
+    } finally {
+      releaseWriteSlot?.();
+    }
+  }
+
+  private async readAndWrite(write: BatchWrite, receipt: Receipt | undefined): Promise<WriteResponse> {
     const { input, isPartial, projectId } = write;
     const reader = await InputReader.open(input, isPartial ? this.config.limits.batchObjectsMax : 0, projectId);
     try {
@@ -70,18 +80,14 @@ export class BatchWriter {
   ): Promise<WriteResponse> {
     if (reader.isInvalid) throw await reader.readErrors();
 
-    const isJson = write.input.source === 'memory';
-    // In the slot of the request.
-    const small = isJson ? await this.insertSmall(write, reader, receipt) : null;
+    const small = await this.insertSmall(write, reader, receipt);
     if (small !== null) return small;
 
-    // It would be missing for other requests of the project while this one waits.
-    write.releaseSlot?.();
-    const releaseWriteSlot = await this.acquireWriteSlot(write);
+    // A job is one of few that run at a time; a stream has a slot already.
+    const releaseWriteSlot = write.input.source === 'memory' ? await this.acquireWriteSlot(write) : null;
     let response: WriteResponse | null;
     try {
-      response = isJson ? null : await this.insertSmall(write, reader, receipt);
-      response ??= await this.storeWithRetries(write, reader, receipt);
+      response = await this.storeWithRetries(write, reader, receipt);
     } finally {
       releaseWriteSlot?.();
     }
@@ -120,9 +126,10 @@ export class BatchWriter {
     });
   }
 
-  private acquireWriteSlot({ projectId, input }: BatchWrite): Promise<ReleaseSlot> | null {
-    // A job is one of few that run at a time; a stream that is still arriving has a slot of its own.
-    return input.source === 'job' || input.source === 'client' ? null : this.slots.acquire(projectId);
+  private acquireWriteSlot({ projectId, releaseSlot }: BatchWrite): Promise<ReleaseSlot> {
+    // It would be missing for other requests of the project while this one waits.
+    releaseSlot?.();
+    return this.slots.acquire(projectId);
   }
 
   /**

@@ -43,14 +43,14 @@ describe('the slots of large batches', () => {
   });
 
   it('are one for each project where there are two in all', async () => {
-    const slots = new WriteSlots(new Config({ DATABASE_POOL_MAX: '6' }));
+    const slots = new WriteSlots(new Config({ DATABASE_POOL_MAX: '10' }));
     const requests = [1, 1, 2].map((project) => new Request(slots.acquire(project)));
     await settle();
     expect(requests.map(({ isGranted }) => isGranted)).toEqual([true, false, true]);
   });
 
-  it('are limited to a third of the connections for all projects', async () => {
-    const slots = new WriteSlots(new Config({ DATABASE_POOL_MAX: '17' }));
+  it('are limited to a quarter of the connections for all projects', async () => {
+    const slots = new WriteSlots(new Config({ DATABASE_POOL_MAX: '22' }));
     const requests = [1, 1, 2, 2, 3, 3].map((project) => new Request(slots.acquire(project)));
     await settle();
     expect(requests.map(({ isGranted }) => isGranted)).toEqual([true, true, true, true, true, false]);

@@ -11,16 +11,17 @@ const PER_PROJECT = 2;
 export type ReleaseSlot = () => void;
 
 /**
- * Limits how many large batches, and streams that have arrived, are written at a time: a third of the connections, `PER_PROJECT`
- * for one project. They wait as long as it takes.
+ * Limits how many large batches, and streams that have arrived, are written at a time: a quarter of the connections, `PER_PROJECT`
+ * for one project. With the streams that are written while they arrive, and the jobs of the default, it leaves some connections: the
+ * stored parts of a stream are read by another one. They wait as long as it takes.
  */
 @Injectable()
 export class WriteSlots {
   private readonly slots: ProjectSlots;
 
   constructor({ database: { sharedMax } }: Config) {
-    const total = Math.max(2, Math.floor(sharedMax / 3));
-    this.slots = new ProjectSlots({ total, perProject: Math.min(PER_PROJECT, Math.floor(total / 2)) });
+    const total = Math.max(1, Math.floor(sharedMax / 4));
+    this.slots = new ProjectSlots({ total, perProject: Math.max(1, Math.min(PER_PROJECT, Math.floor(total / 2))) });
   }
 
   async acquire(projectId: number): Promise<ReleaseSlot> {

@@ -31,6 +31,8 @@ const LATE_ROWS_DAYS = 30;
 
 const INSERT = `INSERT INTO deleted_projects (project_id, deleted_at, counts) VALUES ($1, now(), $2)`;
 
+const OPEN_JOB = `SELECT FROM jobs WHERE project_id = $1 AND status IN ('queued', 'running') LIMIT 1`;
+
 const COUNT_BATCHES = `SELECT count(*) AS count FROM batches WHERE project_id = $1`;
 
 /** Two workers that run the same job delete in turn: the second one must not take rows of the first for the end of the table. */
@@ -93,6 +95,11 @@ export class ProjectDeletionStore {
   /** Records a project as deleted. */
   async insert(tx: Queryable, projectId: number, deleted: DeletedRows): Promise<void> {
     await tx.query(INSERT, [projectId, JSON.stringify(deleted)]);
+  }
+
+  /** Whether a job of the project is queued or running. */
+  async hasOpenJobs(on: Queryable, projectId: number): Promise<boolean> {
+    return (await on.query(OPEN_JOB, [projectId])).length > 0;
   }
 
   async countBatches(tx: Queryable, projectId: number): Promise<number> {

@@ -103,6 +103,7 @@ export class ProjectDeletion {
     const batches = await this.store.countBatches(tx, projectId);
     // Before the preconditions, which do not apply to a request that fails without them (RFC 9110, section 13.2.1).
     if (!cascade && (batches > 0 || objects > 0)) throw notEmpty(batches, objects);
+    if (!cascade && (await this.store.hasOpenJobs(tx, projectId))) throw hasJobs();
     checkPreconditions(preconditions, etagOfJson(project), PRECONDITION_RULES);
     const keyIds = await this.keys.deleteOfProject(projectId, tx);
     const devices = await this.devices.deleteOfProject(projectId, tx);
@@ -136,6 +137,15 @@ function resultOf(projectId: number, deleted: DeletedRows): DeletionResult {
 /** Such as "1 batch with 3 objects". */
 export function contentsText({ batches, objects }: ProjectContents): string {
   return `${String(batches)} ${batches === 1 ? 'batch' : 'batches'} with ${String(objects)} ${objects === 1 ? 'object' : 'objects'}`;
+}
+
+/** They were accepted with 202, and may store something. */
+function hasJobs(): Problem {
+  return new Problem('project-not-empty', {
+    detail:
+      'The project still has jobs that have not ended; wait for them, or use cascade=true to delete them with it.',
+    extra: { batch_count: 0, object_count: 0 },
+  });
 }
 
 function notEmpty(batches: number, objects: number): Problem {

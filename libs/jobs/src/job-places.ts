@@ -23,7 +23,7 @@ const COUNTED_JOBS = 1_000;
 const QUEUE = {
   name: 'job.queue',
   text: `
-    SELECT coalesce((${FIRST_PLACE}), 0)::integer AS first_place, (
+    SELECT (${FIRST_PLACE})::integer AS first_place, (
       SELECT count(*)::integer FROM (
         SELECT FROM jobs WHERE project_id = $1 AND status = 'queued' LIMIT ${String(COUNTED_JOBS)}
       ) AS counted
@@ -87,21 +87,24 @@ export class JobPlaces {
       known !== undefined && performance.now() - known.readAtMs < FRESH_MS ? known : await this.read(projectId);
     const { firstPlace, lastPlace } = queue;
     let place = firstPlace + Math.min(COUNTED_JOBS, queue.queued++);
-    // A project with one job at a time would get the first place again and again, before the second jobs of others. A place far
-    // behind is from before the queue was moved.
+    // A project with one job at a time would get the first place again and again, before the second jobs of others.
     if (lastPlace >= place && lastPlace < firstPlace + COUNTED_JOBS) place = lastPlace + 1;
     queue.lastPlace = Math.min(PLACE_MAX, place);
     return queue.lastPlace;
   }
 
   private async read(projectId: number): Promise<ProjectQueue> {
-    type Row = { first_place: number; queued: number };
+    type Row = { first_place: number | null; queued: number };
     const [row] = await this.database.retrying(() => this.database.query<Row>(QUEUE, [projectId]));
+    const firstPlace = row?.first_place ?? 0;
+    const previous = this.queues.get(projectId);
+    // Places from before the queue was empty, or was moved, mean nothing.
+    const isContinued = row?.first_place != null && previous !== undefined && firstPlace >= previous.firstPlace;
     const queue = {
-      firstPlace: row?.first_place ?? 0,
+      firstPlace,
       queued: row?.queued ?? 0,
       readAtMs: performance.now(),
-      lastPlace: this.queues.get(projectId)?.lastPlace ?? -1,
+      lastPlace: isContinued ? previous.lastPlace : -1,
     };
     this.queues.delete(projectId);
     const [oldest] = this.queues.keys();

@@ -26,8 +26,4 @@ export class StreamPace {
     const { pauseMs, bytesPerSecond } = this.limits;
     this.leftMs = Math.min(pauseMs, this.leftMs - waitedMs + (bytes * 1_000) / bytesPerSecond);
   }
-
-  reset(): void {
-    this.leftMs = this.limits.pauseMs;
-  }
 }

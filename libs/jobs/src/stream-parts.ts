@@ -9,6 +9,8 @@ const PART_BYTES = 1024 ** 2;
 /** Time in which the client has to send such a part. A stream that is slower, and one without memory, has parts of this size. */
 const PART_MS = 1_000;
 const SLOW_PART_BYTES = 64 * 1024;
+/** Time in which a part of `PART_BYTES` arrives from a fast client, with the wait for its turn. */
+const FAST_MS = 1_500;
 
 /** Streams of which a part is read at a time, of all projects and of one. */
 const TURNS = 64;
@@ -24,7 +26,7 @@ const STORED_STEP_BYTES = 1024 ** 2;
 
 /** Consecutive bytes of a stream that are in memory. */
 export interface StreamPart extends Arrived {
-  /** Whether `PART_BYTES` arrived within `PART_MS`. */
+  /** Whether `PART_BYTES` arrived within `FAST_MS`. */
   isFast: boolean;
   /** Releases the memory that is reserved for it. */
   release: () => void;
@@ -84,14 +86,18 @@ export class StreamParts {
   private async readPart(projectId: number, reader: StreamReader): Promise<StreamPart | null> {
     const memory = this.budget.reserve(projectId, PART_BYTES);
     try {
-      await reader.fill(memory === null ? SLOW_PART_BYTES : PART_BYTES, PART_MS);
+      const arrivingMs = await reader.fill(memory === null ? SLOW_PART_BYTES : PART_BYTES, PART_MS);
       if (!reader.isEnd && reader.sizeBytes < SLOW_PART_BYTES) {
         memory?.release();
         return null;
       }
       const arrived = reader.take();
       memory?.shrinkTo(arrived.sizeBytes);
-      return { ...arrived, isFast: arrived.sizeBytes >= PART_BYTES, release: () => memory?.release() };
+      return {
+        ...arrived,
+        isFast: arrived.sizeBytes >= PART_BYTES && arrivingMs <= FAST_MS,
+        release: () => memory?.release(),
+      };
     } catch (error) {
       memory?.release();
       throw error;
@@ -164,11 +170,11 @@ export class StreamParts {
     const { shareBytes } = this.space;
     if (stored.sizeBytes > shareBytes) {
       throw new Problem('too-large', {
-        detail: `A stream that arrives slowly has at most ${String(shareBytes)} bytes; divide it into several batches.`,
+        detail: `A stream that arrives slowly, or while all slots of streams are in use, has at most ${String(shareBytes)} bytes; divide it into several batches.`,
       });
     }
     throw new Problem('unavailable', {
-      detail: 'Streams that arrive slowly take all of the disk space for them; retry later.',
+      detail: 'Streams that have not arrived take all of the disk space for them; retry later.',
     });
   }
 }

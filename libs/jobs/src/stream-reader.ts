@@ -15,6 +15,8 @@ export class StreamReader {
   private copies = new ByteCopies();
   /** Whether all bytes have arrived. */
   isEnd = false;
+  /** By `performance.now()`: until then the stream was read, or had not begun. */
+  private readUntilMs = performance.now();
 
   constructor(bytes: AsyncIterable<Buffer>) {
     this.iterator = bytes[Symbol.asyncIterator]();
@@ -47,16 +49,20 @@ export class StreamReader {
   /**
    * Reads until at least `sizeBytes` have arrived that were not taken, the stream ends, or the time has passed. The bytes are
    * copied, because a client may send them one by one, and each would keep a buffer of its own.
+   * @returns the time in which they arrived, from the end of the call before; what arrives while nothing is read waits at the client
    * @throws the error of the stream
    */
-  async fill(sizeBytes: number, withinMs: number): Promise<void> {
+  async fill(sizeBytes: number, withinMs: number): Promise<number> {
     const until = performance.now() + withinMs;
     while (!this.isEnd && this.copies.sizeBytes < sizeBytes) {
       const bytes = await this.next(until - performance.now());
-      if (bytes === 'late') return;
+      if (bytes === 'late') break;
       if (bytes === null) this.isEnd = true;
       else this.copies.add(bytes);
     }
+    const sinceMs = this.readUntilMs;
+    this.readUntilMs = performance.now();
+    return this.readUntilMs - sinceMs;
   }
 
   /** Takes the bytes that have arrived. */

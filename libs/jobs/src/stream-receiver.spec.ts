@@ -7,7 +7,7 @@ import { cloneDatabase, type TestDatabase } from '../../../test/harness/database
 import { JobStore } from './job.store.js';
 import type { PaceLimits } from './stream-pace.js';
 import { StreamParts } from './stream-parts.js';
-import { StreamReceiver, type ReceivedStream, type StreamLimits } from './stream-receiver.js';
+import { StreamReceiver, type ReceivedStream } from './stream-receiver.js';
 
 const KIB = 1024;
 const MIB = KIB ** 2;
@@ -58,7 +58,8 @@ class Client {
   }
 }
 
-interface Options extends Partial<StreamLimits> {
+interface Options {
+  pace?: PaceLimits;
   memoryBytes?: number;
   storedBytes?: number;
   disk?: DiskReserve;
@@ -68,13 +69,13 @@ function receiver({
   memoryBytes = 16 * MIB,
   storedBytes = 64 * MIB,
   disk = NO_DISK,
-  ...pace
+  pace = ANY_PACE,
 }: Options = {}): StreamReceiver {
   const budget = new ByteBudget({ totalBytes: memoryBytes, ...NO_WAITING });
   // Four slots for streams, two for a project.
-  const config = new Config({ DATABASE_POOL_MAX: '10' });
+  const config = new Config({ DATABASE_POOL_MAX: '14' });
   const parts = new StreamParts(jobs, db.sequence, budget, disk, config, storedBytes);
-  return new StreamReceiver(parts, config, { pace: ANY_PACE, awaitedPace: ANY_PACE, ...pace });
+  return new StreamReceiver(parts, config, pace);
 }
 
 function receive(streams: StreamReceiver, { body }: Client, projectId = PROJECT): Promise<ReceivedStream> {
@@ -259,47 +260,39 @@ describe('a stream that is read while it arrives', () => {
     await received.free();
   });
 
-  it('has one of two slots of its project, and others wait', async () => {
+  it('has one of two slots of its project, and a further one is stored until it has a slot, or has arrived', async () => {
     const streams = receiver();
     const [, first] = await begun(streams);
     const [, second] = await begun(streams);
-    const third = begun(streams);
+    const client = new Client();
+    client.send(Buffer.alloc(MIB, 'a'));
+    const third = receive(streams, client);
+    await waitForStored(MIB);
     const [, other] = await begun(streams, PROJECT + 1);
+    expect(other.body.source).toBe('client');
     await first.free();
-    await (await third)[1].free();
-    await second.free();
-    await other.free();
+    client.send(Buffer.alloc(MIB, 'b'));
+    const received = await third;
+    expect(received.body.source).toBe('client');
+    client.send(null);
+    expect(await read(received)).toBe(`${'a'.repeat(MIB)}${'b'.repeat(MIB)}`);
+    for (const one of [second, other, received]) await one.free();
+    expect(await storedBytes()).toBe(0);
   });
 
-  it('must be faster while another project waits for its slot', async () => {
-    const streams = receiver({ awaitedPace: { pauseMs: 20, bytesPerSecond: MIB } });
-    const held = [
-      await begun(streams),
-      await begun(streams),
-      await begun(streams, PROJECT + 1),
-      await begun(streams, PROJECT + 1),
-    ];
-    const reading = held.map(([, received]) => errorOf(received));
-    const waiting = begun(streams, PROJECT + 2);
-    const error = await Promise.race(reading);
-    expect(error).toMatchObject({ slug: 'request-timeout' });
-    for (const [client] of held) client.send(null);
-    await Promise.all(reading);
-    for (const [, received] of held) await received.free();
-    await (await waiting)[1].free();
-  });
-
-  it('is not held to that pace while a project waits that has its share already', async () => {
-    const streams = receiver({ awaitedPace: { pauseMs: 1, bytesPerSecond: MIB } });
-    const [client, received] = await begun(streams, PROJECT + 1);
-    const held = [await begun(streams), await begun(streams)];
-    const third = begun(streams);
-    setTimeout(() => {
-      client.send(null);
-    }, 300);
-    expect(await read(received)).toHaveLength(MIB);
-    await received.free();
-    for (const [, one] of held) await one.free();
-    await (await third)[1].free();
+  it('is not fast when its bytes have waited for the server', async () => {
+    const streams = receiver();
+    const clients = Array.from({ length: 64 }, () => new Client());
+    // They have the turns of the project for two seconds.
+    const receiving = clients.map((client) => receive(streams, client));
+    const waiting = new Client();
+    waiting.send(Buffer.alloc(MIB));
+    const later = receive(streams, waiting);
+    await waitForStored(MIB);
+    waiting.send(null);
+    expect((await later).body.source).toBe('received');
+    await (await later).free();
+    for (const client of clients) client.send(null);
+    for (const one of receiving) await (await one).free();
   });
 });

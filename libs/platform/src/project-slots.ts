@@ -158,14 +158,6 @@ export class ProjectSlots {
     return (this.usedByProject.get(projectId) ?? 0) < this.slotsOf(projectId);
   }
 
-  /** Whether another project waits, and would get a slot that this one gives back. */
-  isAwaitedByOthers(projectId: number): boolean {
-    for (const other of this.queues.keys()) {
-      if (other !== projectId && (this.usedByProject.get(other) ?? 0) < this.slotsOf(other)) return true;
-    }
-    return false;
-  }
-
   private slotsOf(projectId: number): number {
     const { perProject, alone = perProject, slow } = this.limits;
     if (this.isAlone(projectId)) return alone;
