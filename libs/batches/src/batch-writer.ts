@@ -91,7 +91,7 @@ export class BatchWriter {
     } finally {
       releaseWriteSlot?.();
     }
-    // The rest of an invalid batch is validated without a slot and without a connection.
+    // The rest of an invalid batch is validated without a connection, and that of a JSON body without a slot.
     if (response === null) throw await reader.readErrors();
     return response;
   }

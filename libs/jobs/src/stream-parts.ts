@@ -36,6 +36,7 @@ export interface StreamPart extends Arrived {
 export interface StoredStream extends JobKey {
   /** Number of parts. */
   parts: number;
+  /** Size of all parts. */
   sizeBytes: number;
   /** The disk space that is reserved for it while it arrives. */
   space: Reservation | null;
