@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import type { Reply, TestProject } from '../harness/api.js';
+import { countLockWaits } from '../harness/tables.js';
 import { TestApp } from '../harness/app.js';
 import { lastStatusWithin } from './moved-clock.js';
 import { cloneDatabase } from '../harness/database.js';
@@ -323,10 +324,7 @@ describe('a key that is created while its device moves', () => {
   async function waitForLockWaits(count: number): Promise<void> {
     const end = Date.now() + 30_000;
     while (Date.now() < end) {
-      const waiting = await api.db.sql(
-        `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-      );
-      if (waiting.length >= count) return;
+      if ((await countLockWaits(api.db)) >= count) return;
       await sleep(10);
     }
     throw new Error('no request waits for a lock');

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { countLockWaits } from '../harness/tables.js';
 import { places, postBatch, type WholeBatchBody } from '../objects/wire.js';
 
 let api: TestApi;
@@ -29,12 +30,7 @@ const statuses = (replies: Reply[]): number[] => replies.map((reply) => reply.st
 
 /** Waits until `count` connections to this database wait for a lock. */
 async function waitForLockWaits(count: number): Promise<void> {
-  for (let waiting = 0; waiting < count;) {
-    const rows = await api.db.sql(
-      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-    );
-    waiting = rows.length;
-  }
+  while ((await countLockWaits(api.db)) < count);
 }
 
 describe('concurrent requests', () => {

@@ -72,6 +72,14 @@ export class Tables implements TestTables {
   }
 }
 
+/** The statements of this database that wait for a lock, except those of other tests. */
+export async function countLockWaits({ sql }: Pick<TestTables, 'sql'>): Promise<number> {
+  const rows = await sql(
+    `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+  );
+  return rows.length;
+}
+
 /** Creates a database from the template. @returns its address */
 export async function createDatabase(template = 'stowage_template'): Promise<PostgresAddress> {
   const database = `test_${randomBytes(6).toString('hex')}`;

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { countLockWaits } from '../harness/tables.js';
 import { waitFor } from '../jobs/jobs.js';
 
 /** Two of these are reserved, and two are for streams, large batches, jobs and housekeeping. */
@@ -33,13 +34,6 @@ function postObjects({ keys }: TestProject, count: number): Promise<Reply>[] {
   });
 }
 
-async function countLockWaits(): Promise<number> {
-  const rows = await api.db.sql(
-    `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-  );
-  return rows.length;
-}
-
 /** Runs the work while requests of these projects wait for the locked rows of their batches. */
 async function whileLocked(
   { of, requestsEach, connections }: { of: TestProject[]; requestsEach: number; connections: number },
@@ -50,11 +44,11 @@ async function whileLocked(
     const projectIds = of.map(({ projectId }) => projectId);
     await tx.query('SELECT FROM batches WHERE batch_id = $1 AND project_id = ANY ($2) FOR UPDATE', [BATCH, projectIds]);
     requests = of.flatMap((project) => postObjects(project, requestsEach));
-    await waitFor(async () => ((await countLockWaits()) === connections ? true : undefined));
+    await waitFor(async () => ((await countLockWaits(api.db)) === connections ? true : undefined));
     let ended = 0;
     for (const request of requests) void request.then(() => ended++);
     await work();
-    expect([ended, await countLockWaits()]).toEqual([0, connections]);
+    expect([ended, await countLockWaits(api.db)]).toEqual([0, connections]);
   });
   for (const reply of await Promise.all(requests)) expect([reply.status, reply.text]).toEqual([201, reply.text]);
 }
@@ -91,11 +85,11 @@ describe('a project whose five large batches wait for one another', () => {
       requests = Array.from({ length: 5 }, () =>
         api.call('PUT', `/batches/${BATCH}?on_conflict=skip`, { key: keys.producer, body: { objects: [] } }),
       );
-      await waitFor(async () => ((await countLockWaits()) === 1 ? true : undefined));
+      await waitFor(async () => ((await countLockWaits(api.db)) === 1 ? true : undefined));
       expect((await api.call('GET', `/batches/${BATCH}`, { key: keys.analyst })).status).toBe(200);
       const body = { batch_id: 'another', objects: [] };
       expect((await api.call('POST', '/batches', { key: keys.producer, body })).status).toBe(201);
-      expect(await countLockWaits()).toBe(1);
+      expect(await countLockWaits(api.db)).toBe(1);
     });
     for (const { status } of await Promise.all(requests)) expect(status).toBe(200);
   });
@@ -113,7 +107,7 @@ describe('a project whose 20 pages of batches wait for their nested objects', ()
       );
       bodies = (await Promise.all(responses)).map((response) => response.text());
       expect((await api.call('GET', '/batches', { key: bystander.keys.analyst })).status).toBe(200);
-      expect(await countLockWaits()).toBe(1);
+      expect(await countLockWaits(api.db)).toBe(1);
     });
     for (const body of await Promise.all(bodies)) expect(JSON.parse(body)).toHaveProperty('results');
   });
@@ -132,11 +126,11 @@ describe('a project that streams the bodies of 20 jobs', () => {
           headers: { 'Content-Type': 'application/x-ndjson', Prefer: 'respond-async' },
         }),
       );
-      await waitFor(async () => ((await countLockWaits()) === 1 ? true : undefined));
+      await waitFor(async () => ((await countLockWaits(api.db)) === 1 ? true : undefined));
       for (let i = 0; i < 20; i++) {
         expect((await api.call('GET', '/batches', { key: bystander.keys.analyst })).status).toBe(200);
       }
-      expect(await countLockWaits()).toBe(1);
+      expect(await countLockWaits(api.db)).toBe(1);
     });
     for (const { status } of await Promise.all(requests)) expect(status).toBe(202);
   });
@@ -158,13 +152,13 @@ describe('requests whose clients leave', () => {
     await api.db.transaction(async (tx) => {
       await tx.query('SELECT FROM batches WHERE batch_id = $1 AND project_id = $2 FOR UPDATE', [BATCH, projectId]);
       const requests = Array.from({ length: 10 }, (_, i) => post(`left-${String(i)}`));
-      await waitFor(async () => ((await countLockWaits()) === connections ? true : undefined));
+      await waitFor(async () => ((await countLockWaits(api.db)) === connections ? true : undefined));
       leaving.abort();
       expect(new Set(await Promise.all(requests))).toEqual(new Set(['left']));
       later = postObjects(projects[0], 3);
       // Answered after the server has seen the others leave.
       expect((await api.call('GET', `/batches/${BATCH}`, { key: bystander.keys.analyst })).status).toBe(200);
-      expect(await countLockWaits()).toBe(connections);
+      expect(await countLockWaits(api.db)).toBe(connections);
     });
     for (const reply of await Promise.all(later)) expect([reply.status, reply.text]).toEqual([201, reply.text]);
     const stored = await api.db.sql(`SELECT FROM objects WHERE project_id = $1 AND object_id LIKE 'left-%'`, [

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem } from '../errors/expect-problem.js';
 import { TestApi, type TestProject } from '../harness/api.js';
+import { countLockWaits } from '../harness/tables.js';
 import { waitFor } from '../jobs/jobs.js';
 
 const TIMEOUT_MS = 300;
@@ -21,14 +22,8 @@ afterAll(async () => {
   await api.stop();
 });
 
-async function countLockWaits(): Promise<number> {
-  const rows = await api.db.sql(
-    `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-  );
-  return rows.length;
-}
 const untilLockWaits = (count: number): Promise<boolean> =>
-  waitFor(async () => ((await countLockWaits()) === count ? true : undefined));
+  waitFor(async () => ((await countLockWaits(api.db)) === count ? true : undefined));
 
 /** Runs the work while every query of objects waits, as if it were slow. */
 function whileQueriesAreSlow(work: () => Promise<void>): Promise<void> {
@@ -62,7 +57,7 @@ it('a write has no such limit', async () => {
     posted = api.call('POST', '/objects', { key: project.keys.producer, body });
     await untilLockWaits(1);
     expectProblem(await api.call('GET', '/objects/o', { key: project.keys.analyst }), 'unavailable');
-    expect(await countLockWaits()).toBe(1);
+    expect(await countLockWaits(api.db)).toBe(1);
   });
   expect((await posted).status).toBe(201);
 });
@@ -96,7 +91,7 @@ describe('a client that leaves before its response', () => {
       await expect(request).rejects.toThrow();
       // Answered after the server has seen the client leave.
       expect((await patient.call('GET', '/batches', { key: project.keys.analyst })).status).toBe(200);
-      expect(await countLockWaits()).toBe(1);
+      expect(await countLockWaits(api.db)).toBe(1);
     });
     await waitFor(async () => {
       const reply = await api.call('GET', '/objects/left', { key: project.keys.analyst });

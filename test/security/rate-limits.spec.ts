@@ -74,6 +74,16 @@ async function exhaust(key: string, on: TestApi = api): Promise<void> {
   expect((await on.call('POST', '/batches', { key, body: batch(KEY_ITEMS) })).status).toBe(201);
 }
 
+/** Waits until a key is charged more than these items and this function's own requests. A job is charged after its result is visible. */
+function chargedBeyond(charged: number, key: string): Promise<number> {
+  let expected = charged;
+  return waitFor(async () => {
+    const left = remainingOf(await api.call('GET', '/me', { key })).key ?? NaN;
+    const items = KEY_ITEMS - left - ++expected;
+    return items === 0 ? undefined : items;
+  }, 5_000);
+}
+
 describe('a request', () => {
   it('has the limits of its key and project in its response, and what is left of them', async () => {
     const first = await api.call('GET', '/me', { key: project.keys.analyst });
@@ -233,14 +243,7 @@ describe('the cost of', () => {
     const { producer: key } = project.keys;
     const job = await submitJob(api, 'POST', '/batches', { key, body: batch(300) });
     await waitForJob(api, project.keys.admin, job);
-    let requests = 1;
-    // The job is charged after its result is visible.
-    const ofJob = await waitFor(async () => {
-      const left = remainingOf(await api.call('GET', '/me', { key })).key ?? NaN;
-      const items = KEY_ITEMS - left - ++requests;
-      return items === 0 ? undefined : items;
-    }, 5_000);
-    expect(ofJob).toBe(300);
+    expect(await chargedBeyond(1, key)).toBe(300);
   });
 });
 
@@ -251,13 +254,7 @@ describe('a job that fails', () => {
     await api.call('POST', '/batches', { key, body });
     const job = await submitJob(api, 'POST', '/batches', { key, body });
     await waitForJob(api, project.keys.admin, job);
-    let requests = 301;
-    const ofJob = await waitFor(async () => {
-      const left = remainingOf(await api.call('GET', '/me', { key })).key ?? NaN;
-      const items = KEY_ITEMS - left - ++requests;
-      return items === 0 ? undefined : items;
-    }, 5_000);
-    expect(ofJob).toBe(300);
+    expect(await chargedBeyond(301, key)).toBe(300);
   });
 });
 

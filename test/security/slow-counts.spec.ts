@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { openApiOf, operationsOf } from '../documents/open-api.js';
 import { TestApi, type Reply } from '../harness/api.js';
+import { countLockWaits } from '../harness/tables.js';
 import { waitFor } from '../jobs/jobs.js';
 import { fill } from '../routes/route-table.js';
 import { ProjectWithResources } from './resources.js';
@@ -67,14 +68,8 @@ afterAll(async () => {
   await api.stop();
 });
 
-async function countLockWaits(): Promise<number> {
-  const rows = await api.db.sql(
-    `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-  );
-  return rows.length;
-}
 const untilLockWaits = (count: number): Promise<boolean> =>
-  waitFor(async () => ((await countLockWaits()) === count ? true : undefined), LOCK_TIMEOUT_MS / 2);
+  waitFor(async () => ((await countLockWaits(api.db)) === count ? true : undefined), LOCK_TIMEOUT_MS / 2);
 
 /** Runs the work while every count waits, as if it were slow; the pages themselves are read as usual. */
 function whileCountsAreSlow(work: () => Promise<void>): Promise<void> {

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { request, type ClientRequest } from 'node:http';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { TestApi, type TestProject } from '../harness/api.js';
+import { countLockWaits } from '../harness/tables.js';
 import { waitFor } from '../jobs/jobs.js';
 
 /** Of pino. */
@@ -24,8 +25,7 @@ it('a server that stops stores the readings whose clients have left, and logs no
     await tx.query('LOCK TABLE objects IN SHARE MODE');
     const first = await sendReading(server);
     await waitFor(async () => {
-      const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
-      return (await api.db.sql(waiting)).length > 0 ? true : undefined;
+      return (await countLockWaits(api.db)) > 0 ? true : undefined;
     });
     // It waits for the statement of the first one.
     const second = await sendReading(server);

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import fc from 'fast-check';
 import pg from 'pg';
 import { TestApi, type TestProject } from '../../../test/harness/api.js';
+import { countLockWaits } from '../../../test/harness/tables.js';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { RollupStore, splitSpan, type MeasuredSpan, type RollupOp } from './rollup.store.js';
 
@@ -197,8 +198,7 @@ describe('rollups', () => {
     await blocker.connect();
     await blocker.query('BEGIN; SELECT FROM rollups FOR UPDATE');
     const first = rollups.refresh(span);
-    const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
-    while ((await db.sql(waiting)).length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    while ((await countLockWaits(db)) === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     await change('DELETE', '/objects/only');
     await rollups.refresh({ ...span, from: '2024-12-10T04:00:00Z' });
     await blocker.query('ROLLBACK');

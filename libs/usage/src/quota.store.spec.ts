@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { countLockWaits } from '../../../test/harness/tables.js';
 import { Config } from '#platform';
 import { QuotaStore } from './quota.store.js';
 import { USAGE_SHARDS } from './usage-sql.js';
@@ -94,10 +95,5 @@ describe('the limits of projects without their own', () => {
 
 /** Resolves when a statement in this database waits for a lock. */
 async function untilOneWaits(): Promise<void> {
-  for (;;) {
-    const waiting = await db.sql(
-      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-    );
-    if (waiting.length > 0) return;
-  }
+  while ((await countLockWaits(db)) === 0);
 }
