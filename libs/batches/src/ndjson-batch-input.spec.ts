@@ -176,6 +176,17 @@ describe('an invalid line', () => {
     expect(await reader.readErrors()).toMatchObject({ message: '60 validation errors.', errorCount: 60, extra: {} });
   });
 
+  it('has the errors found so far where the rest of the stream cannot be read', async () => {
+    async function* bytes(): AsyncGenerator<Buffer> {
+      yield Buffer.from('{\n'.repeat(5) + `${line('a')}\n`.repeat(300));
+      await Promise.resolve();
+      throw new Problem('request-timeout', { detail: 'too slow' });
+    }
+    const reader = await InputReader.open(parser.parseNdjson(new NdjsonBody(bytes(), 'client')), 0, 1);
+    const { slug, errorCount, extra } = await reader.readErrors();
+    expect([slug, errorCount, extra]).toEqual(['invalid-body', 5, { error_count_is: 'at_least' }]);
+  });
+
   it('stops the reader before the rest of the body arrives', async () => {
     const { body, readCount } = bodyOf(Array.from({ length: 1_000 }, () => `${'{'.padEnd(500, ' ')}\n`));
     const reader = await InputReader.open(parser.parseNdjson(body), 0, 1);
