@@ -95,6 +95,32 @@ describe('a project whose five large batches wait for one another', () => {
   });
 });
 
+describe('a project whose 20 streams of one line wait for a batch that is being created', () => {
+  it('holds one connection for them, and another project is served', async () => {
+    const [{ projectId, keys }] = projects;
+    let requests: Promise<Reply>[] = [];
+    await api.db.transaction(async (tx) => {
+      await tx.query(
+        `INSERT INTO batches (project_id, batch_id, seq, revision, object_count) VALUES ($1, 'pending', 1, 1, 0)`,
+        [projectId],
+      );
+      requests = Array.from({ length: 20 }, () =>
+        api.call('PUT', '/batches/pending?on_conflict=skip', {
+          key: keys.producer,
+          body: '{"object_id":"of-a-stream","data":[]}\n',
+          headers: { 'Content-Type': 'application/x-ndjson' },
+        }),
+      );
+      await waitFor(async () => ((await countLockWaits(api.db)) === 1 ? true : undefined));
+      for (let i = 0; i < 20; i++) {
+        expect((await api.call('GET', '/batches', { key: bystander.keys.analyst })).status).toBe(200);
+      }
+      expect(await countLockWaits(api.db)).toBe(1);
+    });
+    for (const { status } of await Promise.all(requests)) expect(status).toBe(200);
+  });
+});
+
 describe('a project whose 20 pages of batches wait for their nested objects', () => {
   it('holds one connection for them, and another project is served', async () => {
     const [{ keys }] = projects;
