@@ -7,8 +7,8 @@ import { parseErrors, type LoadErrors, type ProblemBody } from './problem-respon
 
 const POLL_MS = 100;
 const POLL_MAX_MS = 2_000;
-/** `{"object_id":"a","data":{}},`: no object takes fewer bytes in a JSON batch, but for the last, which needs no comma. */
-const OBJECT_BYTES_MIN = 28;
+/** `{"data":{}},`: no object takes fewer bytes in a JSON batch, but for the last, which needs no comma. */
+const OBJECT_BYTES_MIN = 12;
 
 /** How batches are stored. */
 export interface StoreOptions {

@@ -167,7 +167,7 @@ describe('stowage load', () => {
   it('names the file and the location of every error, continues with the other files, and exits with 1', async () => {
     const folder = await folderOf('errors', {
       'bad.json':
-        '{"batch_id":"bad","objects":[{"object_id":"bad-1","data":[{"key":"","value":1}]},{"data":{"a":[1]}}]}',
+        '{"batch_id":"bad","objects":[{"object_id":"bad-1","data":[{"key":"","value":1}]},{"subject":7,"data":{"a":[1]}}]}',
       'broken.json': '{"batch_id": "broken", \n',
       'cut.json': '{"objects": [{"object_id": "cut-1", "data": {}',
       'empty.json': '',
@@ -188,7 +188,7 @@ describe('stowage load', () => {
     expect(stderr.trimEnd().split('\n').sort()).toEqual([
       'errors/bad.json: /objects/0/data/0/key: must be 1 to 255 characters; got 0',
       'errors/bad.json: /objects/1/data/a: must be text, a number, true, false or null',
-      'errors/bad.json: /objects/1/object_id: is missing',
+      'errors/bad.json: /objects/1/subject: must be text of 1 to 255 characters',
       'errors/broken.json: Malformed request: The body is not valid JSON at line 2, column 1.',
       'errors/cut.json: is not valid JSON: unexpected end of file',
       'errors/empty.json: is empty',
@@ -224,12 +224,12 @@ describe('stowage load', () => {
   });
 
   it('prints the number of errors that the server does not list', async () => {
-    const objects = Array.from({ length: 130 }, () => ({ data: {} }));
+    const objects = Array.from({ length: 130 }, () => ({ object_id: 'x' }));
     const folder = await folderOf('many', { 'many.json': JSON.stringify({ batch_id: 'many', objects }) });
     const { code, stderr } = await load([folder]);
     expect(code).toBe(1);
     expect(stderr.trimEnd().split('\n')).toHaveLength(101);
-    expect(stderr).toContain('many/many.json: /objects/99/object_id: is missing\n');
+    expect(stderr).toContain('many/many.json: /objects/99/data: is missing\n');
     expect(stderr).toContain('many/many.json: and 30 more errors, which the server does not list\n');
   });
 

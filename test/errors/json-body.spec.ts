@@ -108,7 +108,7 @@ describe('an invalid body', () => {
       batch_id: '',
       objects: [
         { object_id: 1, data: [{ key: '', value: {} }, { value: 1 }, 'x', { key: 'k', value: 1, more: 1 }] },
-        { data: 7, subject: 'a\nb', observed_at: 'yesterday' },
+        { object_id: null, data: 7, subject: 'a\nb', observed_at: 'yesterday' },
         { object_id: 'search', data: { k: [] } },
         null,
       ],

@@ -1,4 +1,4 @@
-import { isValidDto, partErrors, Problem, validateDto, type JsonBody, type ValidationErrors } from '#http';
+import { isValidDto, partErrors, Problem, validateDto, ValidationErrors, type JsonBody } from '#http';
 import { dataText, isShorthand, NewObjectDto } from '#objects';
 import { listOfPairs, type NewObjectRow } from '#store';
 
@@ -9,14 +9,34 @@ export interface BatchObject extends NewObjectRow {
 }
 
 /** @param data the text of `data` as sent */
-export function batchObject(position: number, dto: NewObjectDto, data: string): BatchObject {
+export function batchObject(position: number, objectId: string, dto: NewObjectDto, data: string): BatchObject {
   return {
     position,
-    objectId: dto.object_id,
+    objectId,
     subject: dto.subject ?? null,
     observedAt: dto.observed_at ?? null,
     data: listOfPairs(data),
   };
+}
+
+/** The position of an object in its request and in its batch. */
+export interface ObjectPlace {
+  /** As in `BatchObject`. */
+  position: number;
+  batchId: string;
+  /** The number of objects before it in the batch. */
+  index: number;
+}
+
+const ID_LENGTH_MAX = 255;
+
+/**
+ * The id of an object that is sent without one. It is the same for JSON and NDJSON and when the batch is sent again.
+ * @returns null where it would be longer than 255 characters
+ */
+export function derivedId(batchId: string, index: number): string | null {
+  const id = `${batchId}.${String(index)}`;
+  return id.length <= ID_LENGTH_MAX || [...id].length <= ID_LENGTH_MAX ? id : null;
 }
 
 /**
@@ -27,7 +47,7 @@ export function batchObject(position: number, dto: NewObjectDto, data: string): 
  */
 export function parseBatchObject(
   body: JsonBody,
-  position: number,
+  { position, batchId, index }: ObjectPlace,
   pointerTo: (position: number) => string,
   whole?: JsonBody,
 ): BatchObject | ValidationErrors {
@@ -37,9 +57,18 @@ export function parseBatchObject(
     if (data === undefined || !isValidDto(NewObjectDto, value)) {
       return validateDto(NewObjectDto, value, pointerTo(position));
     }
-    return batchObject(position, value as NewObjectDto, data);
+    const dto = value as NewObjectDto;
+    const objectId = dto.object_id ?? derivedId(batchId, index);
+    if (objectId === null) return idMissing(pointerTo(position));
+    return batchObject(position, objectId, dto, data);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     return partErrors(error, pointerTo(position), whole);
   }
+}
+
+function idMissing(pointer: string): ValidationErrors {
+  const limit = String(ID_LENGTH_MAX);
+  const detail = `is missing, and <batch_id>.<position> would have more than ${limit} characters; send an object_id`;
+  return new ValidationErrors({ pointer: `${pointer}/object_id`, detail });
 }

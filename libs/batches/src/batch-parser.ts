@@ -34,21 +34,28 @@ export class BatchParser {
 
   /**
    * Parses a JSON body up to its list of objects; the objects are parsed when the input is read.
-   * @param isPartial invalid objects are left out; the batch itself has to be valid
+   * @param options.pathId the id of the batch in the path
+   * @param options.isPartial invalid objects are left out; the batch itself has to be valid
    * @throws Problem malformed-request; too-large; invalid-body where the errors of the objects need not be known
    */
-  async parseJson(dtoClass: BatchDtoClass, body: JsonBody, isPartial: boolean): Promise<ParsedBatch> {
+  async parseJson(
+    dtoClass: BatchDtoClass,
+    body: JsonBody,
+    { pathId = '', isPartial }: { pathId?: string; isPartial: boolean },
+  ): Promise<ParsedBatch> {
     const limit = { max: this.config.limits.batchObjectsMax, name: 'BATCH_OBJECTS_MAX', plural: 'objects' };
     const list = await findList(body, 'objects', limit);
     if (list === null) return rejectWithoutList(dtoClass, body);
     const { batchId, errors } = parseRest(dtoClass, list);
     if (isPartial && errors.count > 0) throw errors.problem('invalid-body');
-    return { batchId, input: new JsonBatchInput(list, errors) };
+    // An invalid batch is not stored, so that its objects need no ids; too long ones would add errors.
+    return { batchId, input: new JsonBatchInput(list, errors.count > 0 ? '' : (batchId ?? pathId), errors) };
   }
 
   /** One object a line, parsed when the input is read. */
-  parseNdjson(body: NdjsonBody): BatchInput {
-    return new NdjsonBatchInput(body, Math.min(BODY_LIMITS.object_limit_bytes, this.config.limits.bodyLimitBytes));
+  parseNdjson(body: NdjsonBody, batchId: string): BatchInput {
+    const lineLimitBytes = Math.min(BODY_LIMITS.object_limit_bytes, this.config.limits.bodyLimitBytes);
+    return new NdjsonBatchInput(body, batchId, lineLimitBytes);
   }
 }
 

@@ -151,14 +151,20 @@ export class ExistingBatchDto extends OmitType(BatchDto, ['object_count']) {
   object_count?: number;
 }
 
+/** An object inside its batch, as it is read. */
+class NestedObjectDto extends OmitType(NewObjectDto, ['object_id']) {
+  @ApiProperty({ example: 'shoe-1' })
+  object_id: string;
+}
+
 /** A batch in a list, with its objects where include=objects. */
 class ListedBatchDto extends BatchDto {
   @ApiProperty({
     required: false,
-    type: [NewObjectDto],
+    type: [NestedObjectDto],
     description: 'With include=objects: at most 1,000, in the order sent.',
   })
-  objects?: NewObjectDto[];
+  objects?: NestedObjectDto[];
 
   @ApiProperty({
     required: false,
@@ -174,8 +180,8 @@ export class WholeBatchDto {
   @ApiProperty({ example: 'spring-shoes' })
   batch_id: string;
 
-  @ApiProperty({ type: [NewObjectDto] })
-  objects: NewObjectDto[];
+  @ApiProperty({ type: [NestedObjectDto] })
+  objects: NestedObjectDto[];
 }
 
 export class BatchPageDto extends pageOf(ListedBatchDto) {}

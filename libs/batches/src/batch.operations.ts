@@ -35,7 +35,7 @@ export class BatchOperations {
     const { projectId, baseUrl, role, actor, releaseSlot } = request;
     const query: WriteBatchQuery = request.query;
     const isPartial = query.mode === 'partial';
-    const { batchId = '', input } = await this.parser.parseJson(CreateBatchDto, jsonBody(request), isPartial);
+    const { batchId = '', input } = await this.parser.parseJson(CreateBatchDto, jsonBody(request), { isPartial });
     const options = { isPartial, isDryRun: query.dry_run ?? false, baseUrl, role, actor, releaseSlot };
     return this.writer.write({ projectId, batchId, input, ifExists: 'reject', ...options }, receipt);
   }
@@ -46,7 +46,7 @@ export class BatchOperations {
     const isPartial = query.mode === 'partial';
     const batchId = pathParam(request, 'batch_id');
     if (!isId(batchId)) throw new Problem('invalid-path', { detail: `The id of a batch ${ID_RULE}.` });
-    const { batchId: bodyId = batchId, input } = await this.parsePut(request.body, isPartial);
+    const { batchId: bodyId = batchId, input } = await this.parsePut(request.body, batchId, isPartial);
     if (bodyId !== batchId) {
       const detail = `must equal the current value "${batchId}", or be omitted`;
       throw new Problem('invalid-body', { detail: `batch_id ${detail}.`, errors: [{ pointer: '/batch_id', detail }] });
@@ -56,8 +56,8 @@ export class BatchOperations {
     return this.writer.write({ projectId, batchId, input, ifExists, ...options }, receipt);
   }
 
-  private async parsePut(body: WriteRequest['body'], isPartial: boolean): Promise<ParsedBatch> {
-    if (body instanceof JsonBody) return this.parser.parseJson(PutBatchDto, body, isPartial);
-    return { batchId: undefined, input: this.parser.parseNdjson(body) };
+  private async parsePut(body: WriteRequest['body'], pathId: string, isPartial: boolean): Promise<ParsedBatch> {
+    if (body instanceof JsonBody) return this.parser.parseJson(PutBatchDto, body, { pathId, isPartial });
+    return { batchId: undefined, input: this.parser.parseNdjson(body, pathId) };
   }
 }

@@ -7,6 +7,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { CreateBatchDto } from './batch.dto.js';
 import { RejectedObjects, type BatchChunk } from './batch-input.js';
+import { derivedId } from './batch-object.js';
 import { BatchParser } from './batch-parser.js';
 
 const OBJECTS_MAX = 700;
@@ -34,7 +35,9 @@ type Result = { ids: string[]; data: string[] } | { slug: string; detail?: strin
 /** Parses the body like the product, in chunks. */
 function parseInChunks(text: string): Promise<Result> {
   return resultOf(async () => {
-    const { input } = await parser.parseJson(CreateBatchDto, new JsonBody(Buffer.from(text), 1e9), false);
+    const { input } = await parser.parseJson(CreateBatchDto, new JsonBody(Buffer.from(text), 1e9), {
+      isPartial: false,
+    });
     const chunks = [...(input.chunks() as Iterable<BatchChunk>)];
     const rejected = new RejectedObjects();
     for (const chunk of chunks) rejected.addChunk(chunk);
@@ -58,7 +61,7 @@ function parseAtOnce(text: string): Promise<Result> {
       const span = findMember(text, start, 'data').value;
       return listOfPairs(text.slice(span?.start, span?.end));
     });
-    return { ids: objects.map((object) => object.object_id), data };
+    return { ids: objects.map((object, i) => object.object_id ?? derivedId('b', i) ?? ''), data };
   });
 }
 

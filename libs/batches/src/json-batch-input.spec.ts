@@ -14,7 +14,7 @@ const limits = { BODY_LIMIT_BYTES: String(LIMIT), BATCH_OBJECTS_MAX: String(OBJE
 const parser = new BatchParser(new Config({ ...settings, ...limits }));
 
 const parse = async (text: string, isPartial = false): Promise<BatchInput> =>
-  (await parser.parseJson(CreateBatchDto, new JsonBody(Buffer.from(text), LIMIT), isPartial)).input;
+  (await parser.parseJson(CreateBatchDto, new JsonBody(Buffer.from(text), LIMIT), { isPartial })).input;
 const batchOf = (objects: string[], s = ''): string =>
   `{"objects"${s}:${s}[${s}${objects.join(`${s},${s}`)}${s}],"batch_id":"b"}`;
 const chunksOf = (input: BatchInput): BatchChunk[] => [...(input.chunks() as Iterable<BatchChunk>)];
@@ -98,7 +98,7 @@ describe('the objects of a JSON body', () => {
     const numbers = (count: number): string => Array.from({ length: count }, () => '"n":1e131071').join();
     const objects = [8, 7].map((count) => `{"object_id":"${String(count)}","data":{${numbers(count)}}}`);
     const body = new JsonBody(Buffer.from(batchOf(objects)), 1e9);
-    const { input } = await parser.parseJson(CreateBatchDto, body, true);
+    const { input } = await parser.parseJson(CreateBatchDto, body, { isPartial: true });
     expect(idsAt(input)).toEqual(['1:7']);
     const detail = 'exceeds object_limit_bytes, 1048576 bytes, with its exponents written out; see /api/v1/limits';
     expect(rejectedOf(input).listed).toEqual([{ pointer: '/objects/0', detail }]);
@@ -124,7 +124,7 @@ describe('a body that is not JSON', () => {
 const INVALID: [string, string, string][] = [
   ['null', 'null', ''],
   ['a list', '[{}]', ''],
-  ['no id', '{"data":[]}', '/object_id'],
+  ['no data', '{"object_id":"x"}', '/data'],
   ['an unknown member', '{"object_id":"x","data":[],"batch_id":"b"}', '/batch_id'],
   ['a bad pair', '{"object_id":"x","data":[{"key":"k","value":[]}]}', '/data/0/value'],
   ['a name given twice', '{"object_id":"x","object_id":"y","data":[]}', '/object_id'],
@@ -147,7 +147,7 @@ describe('an invalid object', () => {
 
   it('is counted once as a rejected object, and with all of its errors', async () => {
     const { count, objects } = rejectedOf(await parse(batchOf([VALID, '{"data":7,"x":1}', VALID])));
-    expect([count, objects]).toEqual([3, 1]);
+    expect([count, objects]).toEqual([2, 1]);
   });
 
   it('lists at most 100 errors, and counts all', async () => {

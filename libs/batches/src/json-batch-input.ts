@@ -2,7 +2,7 @@ import { endOfValue, findMember, skipSpace, type FoundMember } from '#json';
 import { BODY_LIMITS, invalidJson, isSyntaxError, isValidDto, JsonBody, ValidationErrors, type JsonList } from '#http';
 import { NewObjectDto } from '#objects';
 import type { BatchChunk, BatchInput } from './batch-input.js';
-import { batchObject, parseBatchObject, type BatchObject } from './batch-object.js';
+import { batchObject, derivedId, parseBatchObject, type BatchObject, type ObjectPlace } from './batch-object.js';
 
 const OBJECT_LIMIT = { bytes: BODY_LIMITS.object_limit_bytes, name: 'object_limit_bytes' };
 
@@ -14,9 +14,13 @@ export class JsonBatchInput implements BatchInput {
   readonly source = 'memory';
   readonly pointerTo = (position: number): string => `/objects/${String(position)}`;
 
-  /** @param batchErrors errors outside the list of objects; they are part of the first chunk */
+  /**
+   * @param batchId the id of the batch, for objects without an id
+   * @param batchErrors errors outside the list of objects; they are part of the first chunk
+   */
   constructor(
     private readonly list: JsonList,
+    private readonly batchId: string,
     private readonly batchErrors: ValidationErrors,
   ) {}
 
@@ -31,7 +35,7 @@ export class JsonBatchInput implements BatchInput {
       const values = this.list.parse(text);
       const elements = this.split(text);
       const parsed =
-        (values && plainObjects(text, elements, values, position)) ?? this.parseEach(text, elements, position);
+        (values && this.plainObjects(text, elements, values, position)) ?? this.parseEach(text, elements, position);
       expandedLength += parsed.expandedLength;
       if (expandedLength > 0) body.requireExpandedLength(expandedLength);
       if (index === 0) parsed.errors.addAll(this.batchErrors);
@@ -49,7 +53,7 @@ export class JsonBatchInput implements BatchInput {
     };
     for (const [index, { start, end }] of elements.entries()) {
       const body = new JsonBody(Buffer.from(text.slice(start, end)), OBJECT_LIMIT);
-      const object = parseBatchObject(body, position + index, this.pointerTo, this.list.body);
+      const object = parseBatchObject(body, this.placeOf(position + index), this.pointerTo, this.list.body);
       parsed.expandedLength += body.expandedLength;
       if (object instanceof ValidationErrors) {
         parsed.errors.addAll(object);
@@ -59,6 +63,33 @@ export class JsonBatchInput implements BatchInput {
       }
     }
     return parsed;
+  }
+
+  private placeOf(position: number): ObjectPlace {
+    return { position, batchId: this.batchId, index: position };
+  }
+
+  /** Null where an object is not valid. @param values the parsed elements */
+  private plainObjects(
+    text: string,
+    elements: readonly ChunkElement[],
+    values: readonly unknown[],
+    first: number,
+  ): ParsedElements | null {
+    if (values.length !== elements.length) return null;
+    const objects: BatchObject[] = [];
+    // Not `entries()`, which allocates an array for each object.
+    for (let index = 0; index < elements.length; index++) {
+      const value = values[index];
+      const data = elements[index]?.value;
+      if (data === undefined || !isValidDto(NewObjectDto, value)) return null;
+      const dto = value as NewObjectDto;
+      const position = first + index;
+      const objectId = dto.object_id ?? derivedId(this.batchId, position);
+      if (objectId === null) return null;
+      objects.push(batchObject(position, objectId, dto, text.slice(data.start, data.end)));
+    }
+    return { objects, errors: new ValidationErrors(), invalidObjects: 0, expandedLength: 0 };
   }
 
   /** @throws Problem malformed-request with the line and the column in the whole body */
@@ -95,23 +126,4 @@ function splitChunk(text: string): ChunkElement[] {
     if (i < text.length) i = skipSpace(text, i + 1);
   }
   return elements;
-}
-
-/** Null where an object is not valid. @param values the parsed elements */
-function plainObjects(
-  text: string,
-  elements: readonly ChunkElement[],
-  values: readonly unknown[],
-  position: number,
-): ParsedElements | null {
-  if (values.length !== elements.length) return null;
-  const objects: BatchObject[] = [];
-  // Not `entries()`, which allocates an array for each object.
-  for (let index = 0; index < elements.length; index++) {
-    const dto = values[index];
-    const data = elements[index]?.value;
-    if (data === undefined || !isValidDto(NewObjectDto, dto)) return null;
-    objects.push(batchObject(position + index, dto as NewObjectDto, text.slice(data.start, data.end)));
-  }
-  return { objects, errors: new ValidationErrors(), invalidObjects: 0, expandedLength: 0 };
 }

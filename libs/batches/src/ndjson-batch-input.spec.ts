@@ -24,7 +24,7 @@ function bodyOf(pieces: Iterable<string | Buffer>): { body: NdjsonBody; readCoun
   return { body: new NdjsonBody(bytes(), 'client'), readCount: () => readCount };
 }
 
-const inputOf = (pieces: Iterable<string | Buffer>): BatchInput => parser.parseNdjson(bodyOf(pieces).body);
+const inputOf = (pieces: Iterable<string | Buffer>): BatchInput => parser.parseNdjson(bodyOf(pieces).body, 'b');
 
 async function readAll(input: BatchInput): Promise<{ objects: BatchObject[]; rejected: RejectedObjects }> {
   const objects: BatchObject[] = [];
@@ -88,7 +88,7 @@ describe('a stream of lines', () => {
   it('is read before its end has arrived', async () => {
     const pieces = Array.from({ length: 1_000 }, (_, i) => `${line(String(i).padEnd(200, 'x'))}\n`);
     const { body, readCount } = bodyOf(pieces);
-    for await (const { objects } of parser.parseNdjson(body).chunks()) {
+    for await (const { objects } of parser.parseNdjson(body, 'b').chunks()) {
       expect(objects.length).toBeGreaterThan(0);
       break;
     }
@@ -100,7 +100,7 @@ describe('a stream of lines', () => {
       yield Buffer.from(`${line('a')}\n`);
       throw await Promise.resolve(new Error('broken'));
     };
-    await expect(readAll(parser.parseNdjson(new NdjsonBody(bytes(), 'client')))).rejects.toThrow('broken');
+    await expect(readAll(parser.parseNdjson(new NdjsonBody(bytes(), 'client'), 'b'))).rejects.toThrow('broken');
   });
 });
 
@@ -116,11 +116,7 @@ describe('an invalid line', () => {
     ['an array', '[]', ['/lines/3']],
     ['a number', '7', ['/lines/3']],
     ['an unknown member', '{"object_id":"x","data":[],"a/b":1}', ['/lines/3/a~1b']],
-    [
-      'a batch',
-      '{"batch_id":"x","objects":[]}',
-      ['/lines/3/batch_id', '/lines/3/data', '/lines/3/object_id', '/lines/3/objects'],
-    ],
+    ['a batch', '{"batch_id":"x","objects":[]}', ['/lines/3/batch_id', '/lines/3/data', '/lines/3/objects']],
     [
       'an invalid pair',
       '{"object_id":"x","data":[{"key":"k","value":1},{"key":"","value":1}]}',
@@ -159,7 +155,7 @@ describe('an invalid line', () => {
 
   it('ends the validation of a batch that is not stored in part after 100 errors, and the count is a minimum', async () => {
     const { body, readCount } = bodyOf(manyErrors());
-    const reader = await InputReader.open(parser.parseNdjson(body), 0, 1);
+    const reader = await InputReader.open(parser.parseNdjson(body, 'b'), 0, 1);
     expect(reader.isInvalid).toBe(true);
     const { errors, errorCount, message, extra } = await reader.readErrors();
     expect([errors.length, message, extra]).toEqual([
@@ -182,14 +178,14 @@ describe('an invalid line', () => {
       await Promise.resolve();
       throw new Problem('request-timeout', { detail: 'too slow' });
     }
-    const reader = await InputReader.open(parser.parseNdjson(new NdjsonBody(bytes(), 'client')), 0, 1);
+    const reader = await InputReader.open(parser.parseNdjson(new NdjsonBody(bytes(), 'client'), 'b'), 0, 1);
     const { slug, errorCount, extra } = await reader.readErrors();
     expect([slug, errorCount, extra]).toEqual(['invalid-body', 5, { error_count_is: 'at_least' }]);
   });
 
   it('stops the reader before the rest of the body arrives', async () => {
     const { body, readCount } = bodyOf(Array.from({ length: 1_000 }, () => `${'{'.padEnd(500, ' ')}\n`));
-    const reader = await InputReader.open(parser.parseNdjson(body), 0, 1);
+    const reader = await InputReader.open(parser.parseNdjson(body, 'b'), 0, 1);
     expect([reader.isInvalid, await reader.next()]).toEqual([true, null]);
     expect(readCount()).toBeLessThan(500);
   });
@@ -222,7 +218,7 @@ describe('a line over object_limit_bytes', () => {
       for (;;) yield 'x'.repeat(100);
     };
     const { body, readCount } = bodyOf(endless());
-    expect((await problemOf(parser.parseNdjson(body))).slug).toBe('too-large');
+    expect((await problemOf(parser.parseNdjson(body, 'b'))).slug).toBe('too-large');
     expect(readCount()).toBe(LIMIT / 100 + 1);
   });
 

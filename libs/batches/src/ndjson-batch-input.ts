@@ -12,8 +12,10 @@ export class NdjsonBatchInput implements BatchInput {
   readonly source: StreamSource;
   readonly pointerTo = (position: number): string => `/lines/${String(position)}`;
 
+  /** @param batchId the id of the batch, for objects without an id */
   constructor(
     private readonly body: NdjsonBody,
+    private readonly batchId: string,
     private readonly lineLimitBytes: number,
   ) {
     this.source = body.source;
@@ -21,18 +23,23 @@ export class NdjsonBatchInput implements BatchInput {
 
   async *chunks(): AsyncGenerator<BatchChunk> {
     let lineNumber = 0;
+    let objectCount = 0;
     for await (const { lines, isLast } of lineGroups(this.body.bytes, this.lineLimitBytes)) {
-      yield this.parse(lines, lineNumber + 1, isLast);
+      const chunk = this.parse(lines, lineNumber + 1, objectCount, isLast);
       lineNumber += lines.length;
+      objectCount += chunk.objects.length + chunk.invalidObjects;
+      yield chunk;
     }
   }
 
-  private parse(lines: readonly Buffer[], firstLine: number, isLast: boolean): BatchChunk {
+  private parse(lines: readonly Buffer[], firstLine: number, firstIndex: number, isLast: boolean): BatchChunk {
     const chunk: BatchChunk = { objects: [], errors: new ValidationErrors(), invalidObjects: 0, isLast };
-    for (const [index, line] of lines.entries()) {
+    const { batchId } = this;
+    for (const [lineIndex, line] of lines.entries()) {
       if (isBlank(line)) continue;
       const body = new JsonBody(line, { bytes: this.lineLimitBytes, name: 'object_limit_bytes' });
-      const object = parseBatchObject(body, firstLine + index, this.pointerTo);
+      const index = firstIndex + chunk.objects.length + chunk.invalidObjects;
+      const object = parseBatchObject(body, { position: firstLine + lineIndex, batchId, index }, this.pointerTo);
       if (object instanceof ValidationErrors) {
         chunk.errors.addAll(object);
         chunk.invalidObjects++;

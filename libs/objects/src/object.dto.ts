@@ -24,13 +24,16 @@ export class PairDto {
   value: Scalar;
 }
 
+const NEW_ID_DESCRIPTION =
+  'Unique in the project. Default: in a batch `<batch_id>.<position>`, where the first object has position 0; otherwise a UUID of version 7.';
+
 const PAIRS: NestedContext = { dto: PairDto, shorthand: { name: 'key', value: 'value' } };
 
 /** An object as it is sent inside a batch. */
 @ApiExtraModels(PairDto)
 export class NewObjectDto {
-  @ObjectIdField()
-  object_id: string;
+  @ObjectIdField({ optional: true, description: NEW_ID_DESCRIPTION })
+  object_id?: string;
 
   @DataField({})
   data: PairDto[] | Record<string, Scalar>;
@@ -111,9 +114,13 @@ export class ChangedObjectDto extends PickType(ObjectDto, ['object_id', 'batch_i
 export class ObjectPageDto extends pageOf(ObjectDto) {}
 
 /** The id of an object; feeds use it for members with other names, too. */
-export function ObjectIdField({ optional = false, example = 'shoe-1' } = {}): PropertyDecorator {
+export function ObjectIdField({
+  optional = false,
+  description = 'Unique in the project.',
+  example = 'shoe-1',
+} = {}): PropertyDecorator {
   return applyDecorators(
-    IdField({ optional, description: 'Unique in the project.', example }),
+    IdField({ optional, description, example }),
     ApiProperty({ not: { enum: RESERVED_OBJECT_IDS } }),
     ValidateBy({
       name: 'reserved',

@@ -23,6 +23,7 @@ import { Database, isUniqueViolation, Sequence, type Queryable } from '#database
 import { dataBytes, listOfPairs, patchPairs, type ObjectRow } from '#store';
 import { isShareUsedUp, QuotaStore } from '#usage';
 import { Injectable } from '@nestjs/common';
+import { v7 as uuidv7 } from 'uuid';
 import { parseObject } from './object-body.js';
 import { changeEntries } from './object-change.js';
 import { CreateObjectDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
@@ -118,7 +119,7 @@ export class ObjectOperations {
     const object: NewObject = {
       projectId,
       batchId: dto.batch_id,
-      objectId: dto.object_id,
+      objectId: dto.object_id ?? uuidv7(),
       seq: this.sequence.next(),
       subject: dto.subject ?? null,
       observedAt: dto.observed_at ?? null,
