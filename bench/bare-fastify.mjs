@@ -2,7 +2,7 @@
 import fastify from 'fastify';
 import pg from 'pg';
 
-const { address, projectId } = JSON.parse(process.env.BARE);
+const { address, projectId, pages } = JSON.parse(process.env.BARE);
 const pool = new pg.Pool({ ...address, max: 20 });
 const app = fastify();
 app.get('/objects/:id', async (request, reply) => {
@@ -12,6 +12,16 @@ app.get('/objects/:id', async (request, reply) => {
   );
   if (rows.length === 0) return reply.code(404).send();
   return rows[0];
+});
+/** A page of 10 by the SQL that the bench has chosen. */
+app.get('/pages/:index', async (request) => {
+  const { page, count } = pages[request.params.index];
+  const { rows } = await pool.query(page, [projectId]);
+  const results = rows.slice(0, 10);
+  const next = rows.length > 10 ? `/pages/${request.params.index}?cursor=${rows[9].seq}` : null;
+  if (request.query.count === 'none') return { count: null, next, results };
+  const counted = await pool.query(count, [projectId]);
+  return { count: Number(counted.rows[0].count), next, results };
 });
 let seq = 0;
 app.post('/same-row', async (request, reply) => {

@@ -1,9 +1,10 @@
 /**
  * Measures the figures of bench/README.md: all with `npm run bench`, some with `npm run bench -- copy async`.
  * Each figure is a ratio to plain SQL through `pg`, or to another server, within the same run, because machines differ and
- * are shared. BENCH_OBJECTS sets the size of the table (default 1,000,000).
+ * are shared. BENCH_OBJECTS sets the size of the table (default 1,000,000). BENCH_KEEP is a folder whose database is kept for the
+ * next run.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +16,7 @@ import { benchFairness } from './fairness.mjs';
 import { benchReadings } from './feeds.mjs';
 import { benchGuard } from './guard.mjs';
 import { benchIngest, closeConnections } from './ingest.mjs';
+import { benchQuestions } from './questions.mjs';
 import { benchReads } from './reads.mjs';
 import { benchSingle } from './single.mjs';
 import { startStack } from './stack.mjs';
@@ -34,10 +36,14 @@ const PARTS = {
   guard: benchGuard,
   threads: benchThreads,
 };
+/** Run by name only, because its table has other objects. */
+const ALONE = { questions: benchQuestions };
 /** These read the objects that the ingest has stored. */
 const READERS = ['reads', 'single', 'busy'];
 const wanted = process.argv.slice(2);
-const folder = await mkdtemp(join(tmpdir(), 'stowage-bench-'));
+const kept = process.env.BENCH_KEEP;
+if (kept !== undefined) await mkdir(kept, { recursive: true });
+const folder = kept ?? (await mkdtemp(join(tmpdir(), 'stowage-bench-')));
 const stack = await startStack(folder);
 try {
   console.log(
@@ -50,6 +56,7 @@ try {
     const isNeeded = name === 'ingest' && READERS.some((part) => wanted.includes(part));
     if (wanted.length === 0 || wanted.includes(name) || isNeeded) await bench(stack);
   }
+  for (const [name, bench] of Object.entries(ALONE)) if (wanted.includes(name)) await bench(stack);
   console.log(
     `load after the run ${os
       .loadavg()
@@ -59,5 +66,5 @@ try {
 } finally {
   await closeConnections();
   await stack.stop();
-  await rm(folder, { recursive: true, force: true });
+  if (kept === undefined) await rm(folder, { recursive: true, force: true });
 }
