@@ -94,12 +94,16 @@ export class ObjectController {
 
   @Put(':object_id')
   @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'], bodyLimit: 'object_limit_bytes' })
-  @ApiOperation({ summary: 'Replace an object' })
+  @ApiOperation({
+    summary: 'Replace an object, or create it in the batch of the body (idempotent)',
+    description: 'A new object is created where the body has a `batch_id`; otherwise the response is 404.',
+  })
   @ApiParam({ name: 'object_id', type: String })
   @ApiPreconditions()
   @ApiRespondAsync()
   @ApiBody({ type: ReplaceObjectDto })
   @ApiResult(200, ObjectDto, { etag: true })
+  @ApiResult(201, ObjectDto, { etag: true, location: true, description: 'The object was created.' })
   @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'too-large', 'quota-exceeded')
   replaceObject(@Http() http: HttpContext): Promise<string> {
     return this.writes.handle(this.operations.replace, http);

@@ -7,13 +7,17 @@ import { ValidateBy, ValidateIf, ValidateNested } from 'class-validator';
 /** Path segments below /objects that are, or will be, routes, so they cannot be ids. */
 const RESERVED_OBJECT_IDS = ['keys', 'facets', 'aggregate', 'export', 'search', 'changes'];
 
+export function isReservedId(value: unknown): boolean {
+  return RESERVED_OBJECT_IDS.includes(value as string);
+}
+
 export type Scalar = string | number | boolean | null;
 
 /** The OpenAPI schema of a value. */
 export const SCALAR_SCHEMA = { type: ['string', 'number', 'boolean', 'null'] };
 const SCALAR_RULE = 'must be text, a number, true, false or null';
 const DATA_RULE = 'must be a list of {"key", "value"} or an object of keys and values';
-const RESERVED_RULE = `must not be one of ${RESERVED_OBJECT_IDS.join(', ')}, which are reserved`;
+export const RESERVED_RULE = `must not be one of ${RESERVED_OBJECT_IDS.join(', ')}, which are reserved`;
 
 export class PairDto {
   @TextField({ min: 1, max: 255, description: 'May repeat within an object.', example: 'type' })
@@ -50,12 +54,12 @@ export class CreateObjectDto extends NewObjectDto {
   batch_id: string;
 }
 
-/** A whole object. The ids are optional, because a client may send an object as it was read; they cannot change. */
+/** A whole object. A client may send it as it was read, with its ids; they cannot change. */
 export class ReplaceObjectDto {
   @ObjectIdField({ optional: true })
   object_id?: string;
 
-  @IdField({ optional: true, description: 'The batch of the object.' })
+  @IdField({ optional: true, description: 'The batch of the object; required where the request creates it.' })
   batch_id?: string;
 
   @DataField({})
@@ -125,7 +129,7 @@ export function ObjectIdField({
     ValidateBy({
       name: 'reserved',
       validator: {
-        validate: (value) => !RESERVED_OBJECT_IDS.includes(value as string),
+        validate: (value) => !isReservedId(value),
         defaultMessage: () => RESERVED_RULE,
       },
     }),

@@ -18,7 +18,7 @@ import {
   type Role,
   ValidationErrors,
 } from '#http';
-import { Config } from '#platform';
+import { Config, ID_RULE, isId } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable } from '#database';
 import { dataBytes, listOfPairs, patchPairs, type ObjectRow } from '#store';
 import { isShareUsedUp, QuotaStore } from '#usage';
@@ -26,7 +26,7 @@ import { Injectable } from '@nestjs/common';
 import { v7 as uuidv7 } from 'uuid';
 import { parseObject } from './object-body.js';
 import { changeEntries } from './object-change.js';
-import { CreateObjectDto, PatchObjectDto, ReplaceObjectDto } from './object.dto.js';
+import { CreateObjectDto, isReservedId, PatchObjectDto, ReplaceObjectDto, RESERVED_RULE } from './object.dto.js';
 import { ObjectService } from './object.service.js';
 import { ObjectStore, type NewObject } from './object.store.js';
 import { objectText, objectTextWithoutContent } from './object-wire.js';
@@ -44,6 +44,9 @@ export interface ObjectTarget {
  * it at once, which takes 25 ms for each MiB.
  */
 const STORED_BYTES_MAX = 4 * BODY_LIMITS.object_limit_bytes;
+
+/** Attempts of a PUT while other requests create and delete the object. */
+const PUT_ATTEMPTS = 3;
 
 /** Writes of one object: parse and validate, lock, check the preconditions, store, respond. */
 @Injectable()
@@ -121,9 +124,7 @@ export class ObjectOperations {
       batchId: dto.batch_id,
       objectId: dto.object_id ?? uuidv7(),
       seq: this.sequence.next(),
-      subject: dto.subject ?? null,
-      observedAt: dto.observed_at ?? null,
-      data: listOfPairs(required(data)),
+      ...contentOf(dto, data),
     };
     if (receipt === undefined && !this.quotas.isNearLimit(projectId)) {
       try {
@@ -142,25 +143,47 @@ export class ObjectOperations {
   }
 
   private async runReplace(request: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
-    const { projectId, preconditions, actor } = request;
-    const objectId = pathParam(request, 'object_id');
     const { dto, data } = parseObject(ReplaceObjectDto, jsonBody(request));
-    return this.database.transaction(async (tx) => {
-      const current = await this.objects.lockForUpdate(tx, projectId, objectId);
-      this.checkPreconditions(preconditions, current);
-      requireSameIds(dto, current);
-      const row = await this.store.update(tx, {
-        projectId,
-        objectId,
-        data: listOfPairs(required(data)),
-        subject: dto.subject ?? null,
-        observedAt: dto.observed_at ?? null,
-      });
-      const response = replacedResponse(row);
+    const content = contentOf(dto, data);
+    for (let attempt = 1; attempt <= PUT_ATTEMPTS; attempt++) {
+      try {
+        return await this.database.transaction((tx) => this.putIn(tx, request, dto, content, receipt));
+      } catch (error) {
+        // Another request has created the object in the meantime.
+        if (!isUniqueViolation(error)) throw error;
+      }
+    }
+    throw new Problem('unavailable', { detail: 'The object was created and deleted meanwhile; retry the request.' });
+  }
+
+  /** Replaces the object, or creates it in the batch that the body names. @throws a unique violation where it exists now */
+  private async putIn(
+    tx: Queryable,
+    { projectId, baseUrl, preconditions, actor, params }: WriteRequest,
+    dto: ReplaceObjectDto,
+    content: ObjectContent,
+    receipt: Receipt | undefined,
+  ): Promise<WriteResponse> {
+    const objectId = pathParam({ params }, 'object_id');
+    const current = await this.objects.findForUpdate(tx, projectId, objectId);
+    if (current === null) {
+      const batchId = batchToCreateIn(objectId, dto);
+      const object = { projectId, objectId, batchId, seq: this.sequence.next(), ...content };
+      await this.requireRoom(tx, object);
+      const row = await this.store.insert(object, tx);
+      if (row === null) throw unknownBatch(batchId);
+      checkPreconditions(preconditions, null, this.config.rules);
+      const response = createdResponse(baseUrl, row);
       await receipt?.(tx, response);
-      await this.audit.append(tx, ...changeEntries({ projectId, actor, action: 'object.replace' }, current, row));
       return response;
-    });
+    }
+    this.checkPreconditions(preconditions, current);
+    requireSameIds(dto, current);
+    const row = await this.store.update(tx, { projectId, objectId, ...content });
+    const response = replacedResponse(row);
+    await receipt?.(tx, response);
+    await this.audit.append(tx, ...changeEntries({ projectId, actor, action: 'object.replace' }, current, row));
+    return response;
   }
 
   /** Rejects an object before it is inserted, unless its id exists, which is another error. @throws Problem quota-exceeded */
@@ -189,11 +212,7 @@ export class ObjectOperations {
         errors: [{ pointer: '/object_id', detail }],
       });
     }
-    const errors = new ValidationErrors({
-      pointer: '/batch_id',
-      detail: `"${batchId}" does not exist; create it first`,
-    });
-    throw errors.problem('invalid-body');
+    throw unknownBatch(batchId);
   }
 
   private checkPreconditions(preconditions: Preconditions, current: ObjectRow): void {
@@ -208,8 +227,40 @@ export class ObjectOperations {
   }
 }
 
+type ObjectContent = Pick<NewObject, 'data' | 'subject' | 'observedAt'>;
+
+/** @param data the text of `data` as sent */
+function contentOf(
+  { subject = null, observed_at: observedAt = null }: CreateObjectDto | ReplaceObjectDto,
+  data: string | undefined,
+): ObjectContent {
+  return { subject, observedAt, data: listOfPairs(required(data)) };
+}
+
+function unknownBatch(batchId: string): Problem {
+  const error = { pointer: '/batch_id', detail: `"${batchId}" does not exist; create it first` };
+  return new ValidationErrors(error).problem('invalid-body');
+}
+
+/**
+ * The batch of an object that a PUT creates.
+ * @throws Problem invalid-path for an id that no object can have; not-found without a batch; invalid-body for another object_id
+ */
+function batchToCreateIn(objectId: string, dto: ReplaceObjectDto): string {
+  if (!isId(objectId)) throw new Problem('invalid-path', { detail: `The id of an object ${ID_RULE}.` });
+  if (isReservedId(objectId)) throw new Problem('invalid-path', { detail: `The id of an object ${RESERVED_RULE}.` });
+  const { batch_id: batchId } = dto;
+  if (batchId === undefined)
+    throw new Problem('not-found', { detail: 'Object not found. To create it, send its batch_id.' });
+  requireSameIds(dto, { object_id: objectId, batch_id: batchId });
+  return batchId;
+}
+
 /** @throws Problem invalid-body where the body has another id than the object */
-function requireSameIds(sent: { object_id?: string; batch_id?: string }, current: ObjectRow): void {
+function requireSameIds(
+  sent: { object_id?: string; batch_id?: string },
+  current: Pick<ObjectRow, 'object_id' | 'batch_id'>,
+): void {
   for (const name of ['object_id', 'batch_id'] as const) {
     if (sent[name] === undefined || sent[name] === current[name]) continue;
     const detail = `must equal the current value "${current[name]}", or be omitted`;
