@@ -140,7 +140,7 @@ function completeOperation(operation: Operation, path: string, method: string, d
   if (needsKey && method === 'get')
     operation.responses[304] ??= { description: 'Not modified: If-None-Match lists the current ETag.' };
   if (needsKey) addRateLimitHeaders(operation.responses);
-  describeNdjson(operation.requestBody);
+  describeOtherBodies(operation.requestBody);
   operation.security = needsKey ? securityOf(operation.security, document) : [];
 }
 
@@ -190,11 +190,14 @@ function moveExample(parameter: Parameter): void {
   parameter.description = `${parameter.description ?? ''} Example: \`${text}\`.`.trimStart();
 }
 
-/** Replaces the schema of NDJSON bodies: the generator gives them that of the JSON body. */
-function describeNdjson(
+/** Replaces the schemas of NDJSON bodies and of JSON Patches: the generator gives them that of the JSON body. */
+function describeOtherBodies(
   body: { content?: Record<string, { schema?: object; example?: unknown }> } | object = {},
 ): void {
-  const ndjson = 'content' in body ? body.content['application/x-ndjson'] : undefined;
+  const { 'application/x-ndjson': ndjson, 'application/json-patch+json': jsonPatch } =
+    ('content' in body ? body.content : undefined) ?? {};
+  if (jsonPatch !== undefined)
+    jsonPatch.schema = { type: 'array', items: { $ref: '#/components/schemas/PatchOperationDto' } };
   if (ndjson === undefined) return;
   ndjson.schema = { type: 'string', description: 'One object per line, each as in `objects`.' };
   ndjson.example =

@@ -1,6 +1,7 @@
 import { addVary, ApiResult, API, BODY_LIMITS, preferredType, requestOrigin, Rules } from '#http';
 import { Config } from '#platform';
 import { FEED_LIST_MAX } from '#feeds';
+import { PATCH_OPERATIONS_MAX } from '#objects';
 import { Controller, Get, Redirect, Req, Res } from '@nestjs/common';
 import { ApiExcludeController, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -72,6 +73,9 @@ export class LimitsDto {
     example: 17179869184,
   })
   inflated_limit_bytes: number;
+
+  @ApiProperty({ description: 'Operations of a JSON Patch.', example: 1000 })
+  patch_operations_max: number;
 
   @ApiProperty({
     description: 'The maximum number of readings, factories or sprockets in one request.',
@@ -153,6 +157,7 @@ export class RootController {
       report_limit_bytes: Math.min(BODY_LIMITS.report_limit_bytes, bodyLimitBytes),
       batch_objects_max: batchObjectsMax,
       inflated_limit_bytes: inflatedLimitBytes,
+      patch_operations_max: PATCH_OPERATIONS_MAX,
       feed_list_max: FEED_LIST_MAX,
       project_objects_max: projectObjectsMax,
       project_bytes_max: projectBytesMax,

@@ -278,8 +278,11 @@ describe('the examples in the OpenAPI document', () => {
   const done = new Set<string>();
   let admin: string;
 
-  /** Sends the request that the examples of an operation describe; the response must be a documented success. */
-  async function perform(name: string, key?: string): Promise<Reply> {
+  /**
+   * Sends the request that the examples of an operation describe; the response must be a documented success.
+   * @param mediaType of the body; default the first one
+   */
+  async function perform(name: string, key?: string, mediaType?: string): Promise<Reply> {
     const operation = operations.find(([one]) => one === name)?.[1];
     if (operation === undefined) throw new Error(`${name} is not documented`);
     const [method = '', template = ''] = name.split(' ');
@@ -296,7 +299,8 @@ describe('the examples in the OpenAPI document', () => {
       const value = parameter === 'project_id' ? ids.project_id : example;
       url.searchParams.set(parameter, typeof value === 'string' ? value : JSON.stringify(value));
     }
-    const [type, content] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
+    const bodies = Object.entries(operation.requestBody?.content ?? {});
+    const [type, content] = bodies.find(([one]) => one === mediaType) ?? bodies[0] ?? [];
     const sent =
       content === undefined
         ? {}
@@ -408,6 +412,8 @@ describe('the examples in the OpenAPI document', () => {
     await perform('GET /api/v1/objects/{object_id}', admin);
     await perform('PUT /api/v1/objects/{object_id}', admin);
     await perform('PATCH /api/v1/objects/{object_id}', admin);
+    const patched = await perform('PATCH /api/v1/objects/{object_id}', admin, 'application/json-patch+json');
+    expect(patched.json()).toMatchObject({ data: [{ key: 'type', value: 'boot' }, {}] });
     await perform('DELETE /api/v1/objects/{object_id}', admin);
     await perform('POST /api/v1/objects', admin);
     await perform('DELETE /api/v1/batches/{batch_id}', admin);

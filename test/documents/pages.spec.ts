@@ -81,6 +81,7 @@ describe('GET /api/v1/limits', () => {
       object_limit_bytes: 50_000,
       management_limit_bytes: 50_000,
       report_limit_bytes: 16_384,
+      patch_operations_max: 1_000,
       feed_list_max: 10_000,
     });
   });

@@ -91,7 +91,11 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'GET /objects/aggregate': { roles: READERS, query: 'op=count' },
   'GET /objects/{object_id}': { roles: READERS },
   'PUT /objects/{object_id}': { roles: PRODUCERS, body: { data: OBJECT.data } },
-  'PATCH /objects/{object_id}': { roles: PRODUCERS, body: { data: {} }, types: ['application/merge-patch+json'] },
+  'PATCH /objects/{object_id}': {
+    roles: PRODUCERS,
+    body: { data: {} },
+    types: ['application/merge-patch+json', 'application/json-patch+json'],
+  },
   'DELETE /objects/{object_id}': { roles: ['admin'] },
   'GET /factories': { roles: READERS },
   'POST /factories': { roles: PRODUCERS, body: { factory: { chart_data: CHART } } },

@@ -61,6 +61,7 @@ export {
   type ProblemSlug,
 } from './problems.js';
 export { type BodySource, StreamedBody } from './streamed-body.js';
+export { mediaTypeOf } from './request-body.js';
 export { Queries, RequestSlots } from './request-slots.js';
 export { guardStorage, insufficientStorage } from './storage-guard.js';
 export { CurrentPrincipal, type Principal, ProjectId, projectIdOf } from './principal.js';

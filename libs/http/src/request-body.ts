@@ -179,7 +179,8 @@ function hasBody({ headers }: Pick<FastifyRequest['raw'], 'headers'>): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
-function mediaTypeOf(request: FastifyRequest): string {
+/** The media type of the body, in lower case, without parameters; empty where it has none. */
+export function mediaTypeOf(request: Pick<FastifyRequest, 'headers'>): string {
   return request.headers['content-type']?.split(';')[0]?.trim().toLowerCase() ?? '';
 }
 

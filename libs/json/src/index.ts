@@ -25,4 +25,6 @@ export {
   type JsonScan,
   type JsonSpan,
 } from './json-text.js';
+export { applyPatch, parsePatch, type PatchOperation } from './json-patch.js';
+export { parseTree, treeText, type JsonTree } from './json-tree.js';
 export { canonicalNumber, isPositive, isWhole, NUMBER_PATTERN, parseNumber } from './number-text.js';

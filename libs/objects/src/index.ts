@@ -16,6 +16,7 @@ export {
   type Scalar,
   SCALAR_SCHEMA,
 } from './object.dto.js';
+export { PATCH_OPERATIONS_MAX } from './object-patch.js';
 export { ObjectService } from './object.service.js';
 export { ObjectStore } from './object.store.js';
 export { ObjectsModule } from './objects.module.js';

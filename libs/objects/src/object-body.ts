@@ -1,5 +1,6 @@
 import { findMember, skipSpace } from '#json';
-import { validateDto, type JsonBody } from '#http';
+import { Problem, validateDto, type JsonBody } from '#http';
+import type { ObjectRow } from '#store';
 import { PatchObjectDto, type CreateObjectDto, type ReplaceObjectDto } from './object.dto.js';
 
 type ObjectDtoClass = typeof CreateObjectDto | typeof ReplaceObjectDto | typeof PatchObjectDto;
@@ -21,6 +22,21 @@ export function parseObject<Class extends ObjectDtoClass>(
   const errors = validateDto(dtoClass, value, '');
   if (errors.count > 0) throw errors.problem('invalid-body');
   return { dto: value as InstanceType<Class>, data: dataText(text) };
+}
+
+/** @throws Problem invalid-body where the body has another id than the object */
+export function requireSameIds(
+  sent: { object_id?: string; batch_id?: string },
+  current: Pick<ObjectRow, 'object_id' | 'batch_id'>,
+): void {
+  for (const name of ['object_id', 'batch_id'] as const) {
+    if (sent[name] === undefined || sent[name] === current[name]) continue;
+    const detail = `must equal the current value "${current[name]}", or be omitted`;
+    throw new Problem('invalid-body', {
+      detail: `The id and the batch of an object cannot change: ${name} ${detail}.`,
+      errors: [{ pointer: `/${name}`, detail }],
+    });
+  }
 }
 
 /** The text of an object's `data`; undefined where it has none. */

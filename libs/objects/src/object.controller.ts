@@ -8,6 +8,7 @@ import {
   type HttpContext,
   JsonBody,
   JsonHeader,
+  mediaTypeOf,
   pageRequest,
   pageText,
   ApiPreconditions,
@@ -22,7 +23,7 @@ import {
 } from '#http';
 import { Config } from '#platform';
 import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Put, Query, Req } from '@nestjs/common';
-import { ApiBody, ApiConsumes, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiConsumes, ApiExtraModels, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { FilterQuery, filterOf, objectsFingerprint } from './filter.dto.js';
 import {
@@ -31,9 +32,11 @@ import {
   ObjectDto,
   ObjectPageDto,
   PatchObjectDto,
+  PatchOperationDto,
   ReplaceObjectDto,
 } from './object.dto.js';
 import { ObjectOperations } from './object.operations.js';
+import { JSON_PATCH, MERGE_PATCH, parseJsonPatch, parseMergePatch, PATCH_OPERATIONS_MAX } from './object-patch.js';
 import { ObjectService } from './object.service.js';
 import { ObjectListStore } from './object-list.store.js';
 import { objectText } from './object-wire.js';
@@ -111,17 +114,21 @@ export class ObjectController {
 
   @Patch(':object_id')
   @JsonHeader()
-  @Rules({ roles: ['admin', 'producer'], consumes: ['application/merge-patch+json'], bodyLimit: 'object_limit_bytes' })
-  @ApiOperation({ summary: 'Change members of an object (JSON merge patch)' })
-  @ApiConsumes('application/merge-patch+json')
+  @Rules({ roles: ['admin', 'producer'], consumes: [MERGE_PATCH, JSON_PATCH], bodyLimit: 'object_limit_bytes' })
+  @ApiOperation({
+    summary: 'Change an object (JSON merge patch or JSON Patch)',
+    description: `As \`${JSON_PATCH}\` (RFC 6902): at most ${String(PATCH_OPERATIONS_MAX)} operations on the object as it is read. An operation that cannot be applied, or a \`test\` that fails, is 409, and nothing is changed. Producers, which read no data, may use \`add\`, \`remove\` and \`replace\`.`,
+  })
+  @ApiConsumes(MERGE_PATCH, JSON_PATCH)
   @ApiPreconditions()
+  @ApiExtraModels(PatchOperationDto)
   @ApiBody({ type: PatchObjectDto })
   @ApiResult(200, ObjectDto, {
     or: ChangedObjectDto,
     etag: true,
     description: 'The object. Producers get only its ids and its time.',
   })
-  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'too-large', 'quota-exceeded')
+  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'conflict', 'too-large', 'quota-exceeded')
   async patchObject(
     @ProjectId() projectId: number,
     @CurrentPrincipal() { role }: Principal,
@@ -130,7 +137,8 @@ export class ObjectController {
     @Http() { request, reply }: HttpContext,
   ): Promise<string> {
     const target = { projectId, objectId, preconditions: preconditionsOf(request), actor: actorOf(request) };
-    const { text, headers = {} } = await this.operations.patch(target, role, body);
+    const patch = mediaTypeOf(request) === JSON_PATCH ? parseJsonPatch(body, role) : parseMergePatch(body);
+    const { text, headers = {} } = await this.operations.patch(target, role, patch);
     reply.headers(headers);
     return text;
   }

@@ -1,7 +1,7 @@
 import { isObject } from '#json';
 import { IdField, type NestedContext, pageOf, SubjectField, TextField, TimeField } from '#http';
 import { applyDecorators } from '@nestjs/common';
-import { ApiProperty, ApiExtraModels, getSchemaPath, PickType } from '@nestjs/swagger';
+import { ApiProperty, ApiExtraModels, getSchemaPath, OmitType, PickType } from '@nestjs/swagger';
 import { ValidateBy, ValidateIf, ValidateNested } from 'class-validator';
 
 /** Path segments below /objects that are, or will be, routes, so they cannot be ids. */
@@ -92,6 +92,33 @@ export class PatchObjectDto {
 
   @ObservedAtField()
   observed_at?: string | null;
+}
+
+/** An operation of a JSON Patch (RFC 6902). */
+export class PatchOperationDto {
+  @ApiProperty({ enum: ['add', 'remove', 'replace', 'move', 'copy', 'test'], example: 'replace' })
+  op: string;
+
+  @ApiProperty({ description: 'A JSON Pointer into the object as it is read.', example: '/data/0/value' })
+  path: string;
+
+  @ApiProperty({ required: false, description: 'Of `move` and `copy`: a JSON Pointer to the value.' })
+  from?: string;
+
+  @ApiProperty({
+    required: false,
+    allOf: [{ type: ['string', 'number', 'boolean', 'null', 'array', 'object'] }] as never,
+    type: Object,
+    description: 'Of `add`, `replace` and `test`.',
+    example: 'boot',
+  })
+  value?: unknown;
+}
+
+/** The result of a JSON Patch: an object as it is read, whose data may be in shorthand. */
+export class PatchedObjectDto extends OmitType(CreateObjectDto, ['object_id']) {
+  @ObjectIdField()
+  object_id: string;
 }
 
 /** An object as it is read. */

@@ -8,25 +8,17 @@ import {
   type WriteRequest,
   type WriteResponse,
 } from '#jobs';
-import {
-  BODY_LIMITS,
-  checkPreconditions,
-  etagOf,
-  Problem,
-  type JsonBody,
-  type Preconditions,
-  type Role,
-  ValidationErrors,
-} from '#http';
+import { checkPreconditions, etagOf, Problem, type Preconditions, type Role, ValidationErrors } from '#http';
 import { Config, ID_RULE, isId } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable } from '#database';
-import { dataBytes, listOfPairs, patchPairs, type ObjectRow } from '#store';
+import { dataBytes, listOfPairs, type ObjectRow } from '#store';
 import { isShareUsedUp, QuotaStore } from '#usage';
 import { Injectable } from '@nestjs/common';
 import { v7 as uuidv7 } from 'uuid';
-import { parseObject } from './object-body.js';
+import { parseObject, requireSameIds } from './object-body.js';
 import { changeEntries } from './object-change.js';
-import { CreateObjectDto, isReservedId, PatchObjectDto, ReplaceObjectDto, RESERVED_RULE } from './object.dto.js';
+import { patchedContent, type ObjectPatch } from './object-patch.js';
+import { CreateObjectDto, isReservedId, ReplaceObjectDto, RESERVED_RULE } from './object.dto.js';
 import { ObjectService } from './object.service.js';
 import { ObjectStore, type NewObject } from './object.store.js';
 import { objectText, objectTextWithoutContent } from './object-wire.js';
@@ -38,12 +30,6 @@ export interface ObjectTarget {
   preconditions: Preconditions;
   actor: Actor;
 }
-
-/**
- * The largest data that a patch may make, as pairs. An object of 1 MiB in shorthand has less. Patching reads and writes all of
- * it at once, which takes 25 ms for each MiB.
- */
-const STORED_BYTES_MAX = 4 * BODY_LIMITS.object_limit_bytes;
 
 /** Attempts of a PUT while other requests create and delete the object. */
 const PUT_ATTEMPTS = 3;
@@ -75,26 +61,14 @@ export class ObjectOperations {
 
   /**
    * Changes some members of an object.
-   * @throws Problem malformed-request, invalid-body; not-found; precondition-failed, precondition-required; too-large where the
-   *   object would exceed the limit of a body
+   * @throws Problem not-found; precondition-failed, precondition-required; and those of `patchedContent`
    */
-  async patch(target: ObjectTarget, role: Role, body: JsonBody): Promise<WriteResponse> {
+  async patch(target: ObjectTarget, role: Role, patch: ObjectPatch): Promise<WriteResponse> {
     const { projectId, objectId, preconditions, actor } = target;
-    const { dto, data } = parseObject(PatchObjectDto, body);
     const row = await this.database.transaction(async (tx) => {
       const current = await this.objects.lockForUpdate(tx, projectId, objectId);
       this.checkPreconditions(preconditions, current);
-      requireSameIds(dto, current);
-      const patched = data === undefined ? current.data : patchPairs(current.data, data);
-      this.requireFits(patched);
-      const changed = await this.store.update(tx, {
-        projectId,
-        objectId,
-        data: patched,
-        isSameData: data === undefined,
-        subject: dto.subject === undefined ? current.subject : dto.subject,
-        observedAt: dto.observed_at === undefined ? current.observed_at : dto.observed_at,
-      });
+      const changed = await this.store.update(tx, { projectId, objectId, ...patchedContent(current, patch) });
       await this.audit.append(tx, ...changeEntries({ projectId, actor, action: 'object.update' }, current, changed));
       return changed;
     });
@@ -218,13 +192,6 @@ export class ObjectOperations {
   private checkPreconditions(preconditions: Preconditions, current: ObjectRow): void {
     checkPreconditions(preconditions, etagOf(objectText(current)), this.config.rules);
   }
-
-  private requireFits(data: string): void {
-    if (Buffer.byteLength(data) <= STORED_BYTES_MAX) return;
-    throw new Problem('too-large', {
-      detail: `The data of the object would have more than ${String(STORED_BYTES_MAX)} bytes.`,
-    });
-  }
 }
 
 type ObjectContent = Pick<NewObject, 'data' | 'subject' | 'observedAt'>;
@@ -254,21 +221,6 @@ function batchToCreateIn(objectId: string, dto: ReplaceObjectDto): string {
     throw new Problem('not-found', { detail: 'Object not found. To create it, send its batch_id.' });
   requireSameIds(dto, { object_id: objectId, batch_id: batchId });
   return batchId;
-}
-
-/** @throws Problem invalid-body where the body has another id than the object */
-function requireSameIds(
-  sent: { object_id?: string; batch_id?: string },
-  current: Pick<ObjectRow, 'object_id' | 'batch_id'>,
-): void {
-  for (const name of ['object_id', 'batch_id'] as const) {
-    if (sent[name] === undefined || sent[name] === current[name]) continue;
-    const detail = `must equal the current value "${current[name]}", or be omitted`;
-    throw new Problem('invalid-body', {
-      detail: `The id and the batch of an object cannot change: ${name} ${detail}.`,
-      errors: [{ pointer: `/${name}`, detail }],
-    });
-  }
 }
 
 function createdResponse(baseUrl: string, row: ObjectRow): WriteResponse {
