@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint';
 
 const FEEDS = ['firmware', 'factories', 'sprockets', 'temperatures'];
 const BELOW_STORE = ['json', 'filter', 'platform', 'database', 'http', 'limits', 'usage', 'audit', 'access', 'jobs'];
-const BELOW_FEEDS = [...BELOW_STORE, 'store', 'objects', 'analytics', 'feeds'];
+const BELOW_FEEDS = [...BELOW_STORE, 'inverted-index', 'store', 'objects', 'analytics', 'feeds'];
 
 /** What each part may import; the order goes down. `json`, `zstd` and the migrations import no other part. */
 const MAY_IMPORT = {
@@ -20,11 +20,12 @@ const MAY_IMPORT = {
   'libs/access': ['platform', 'database', 'http', 'limits', 'usage', 'audit'],
   'libs/jobs': ['platform', 'database', 'http', 'limits', 'usage', 'audit', 'access'],
   'libs/deletion': ['platform', 'database', 'http', 'usage', 'audit', 'access', 'jobs'],
-  'libs/store': BELOW_STORE,
-  'libs/objects': [...BELOW_STORE, 'store'],
-  'libs/batches': [...BELOW_STORE, 'store', 'objects'],
-  'libs/analytics': [...BELOW_STORE, 'store', 'objects'],
-  'libs/feeds': [...BELOW_STORE, 'store', 'objects'],
+  'libs/inverted-index': ['json', 'filter', 'platform', 'database', 'jobs'],
+  'libs/store': [...BELOW_STORE, 'inverted-index'],
+  'libs/objects': [...BELOW_STORE, 'inverted-index', 'store'],
+  'libs/batches': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
+  'libs/analytics': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
+  'libs/feeds': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   ...Object.fromEntries(FEEDS.map((feed) => [`libs/${feed}`, BELOW_FEEDS])),
   apps: [...BELOW_FEEDS, 'batches', 'deletion', ...FEEDS],
 };

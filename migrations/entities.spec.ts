@@ -14,6 +14,11 @@ const BEYOND_TYPEORM: Readonly<Record<string, [described: string, actual: string
 const WITHOUT_ENTITY = [
   'audit_chains',
   'idempotency_keys',
+  'index_blocks',
+  'index_builds',
+  'index_outdated',
+  'index_pending',
+  'index_segments',
   'job_parts',
   'job_workers',
   'jobs',

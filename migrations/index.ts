@@ -14,6 +14,7 @@ import { KeySecretIds1765100000000 } from './012-key-secret-ids.js';
 import { AuditIndexes1765200000000 } from './013-audit-indexes.js';
 import { DeletedProjects1765300000000 } from './014-deleted-projects.js';
 import { DefaultProject1765400000000 } from './015-default-project.js';
+import { InvertedIndex1765500000000 } from './016-inverted-index.js';
 
 export const MIGRATIONS = [
   FirstTables1764000000000,
@@ -31,4 +32,5 @@ export const MIGRATIONS = [
   AuditIndexes1765200000000,
   DeletedProjects1765300000000,
   DefaultProject1765400000000,
+  InvertedIndex1765500000000,
 ];

@@ -1,5 +1,6 @@
 import { ERRORS_LISTED_MAX } from '#http';
 import { Database, isUniqueViolation, timeOfSeqSql, type CopyIn, type Queryable, type Transaction } from '#database';
+import { addPendingSql, deletedObjectsSql } from '#inverted-index';
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository } from 'typeorm';
@@ -67,7 +68,8 @@ const FINISH = {
 const CLEAR = {
   name: 'batch.clear',
   text: `
-    WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${ROLLUP_COLUMNS}, bytes),
+    WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${ROLLUP_COLUMNS}, bytes, seq),
+    ${deletedObjectsSql('deleted')},
     invalidated AS (${invalidateAllRollupsSql('deleted')})
     UPDATE batches SET object_count = 0 WHERE project_id = $1 AND batch_id = $2
     RETURNING (SELECT count(*) FROM deleted) AS objects, (SELECT coalesce(sum(bytes), 0) FROM deleted) AS bytes`,
@@ -77,7 +79,8 @@ const DELETE_OBJECTS = {
   name: 'batch.delete-objects',
   text: `
     WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2
-      RETURNING ${ROLLUP_COLUMNS}, bytes),
+      RETURNING ${ROLLUP_COLUMNS}, bytes, seq),
+    ${deletedObjectsSql('deleted')},
     usage AS (${addUsageSql('deleted', -1)})
     ${invalidateRollupsSql('deleted')}`,
 };
@@ -298,7 +301,8 @@ export class BatchWriteStore {
   async insertStaged(tx: Queryable, target: BatchTarget, skipExisting: boolean): Promise<StagedCounts> {
     const onConflict = skipExisting ? 'ON CONFLICT (project_id, object_id) DO NOTHING' : '';
     const [row] = await tx.query<{ added: string; bytes: string; staged: string }>(
-      `WITH added AS (${INSERT_STAGED} ${onConflict} RETURNING bytes)
+      `WITH added AS (${INSERT_STAGED} ${onConflict} RETURNING project_id, seq, bytes),
+       pending AS (${addPendingSql('added')})
        SELECT count(*) AS added, coalesce(sum(bytes), 0) AS bytes, (SELECT count(*) FROM staged) AS staged FROM added`,
       target,
     );

@@ -3,6 +3,7 @@ import { checkPreconditions, Problem, setObjectsRead, type Preconditions } from 
 import type { Receipt, WriteResponse } from '#jobs';
 import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable, type Transaction } from '#database';
+import { SegmentStore } from '#inverted-index';
 import { sizeOf, type BatchRow } from '#store';
 import { exceeds, isShareUsedUp, NO_CHANGE, QuotaStore, UNLIMITED, UsageStore, type UsageChange } from '#usage';
 import { Injectable } from '@nestjs/common';
@@ -44,6 +45,7 @@ export class BatchWriter {
     private readonly sequence: Sequence,
     private readonly usage: UsageStore,
     private readonly quotas: QuotaStore,
+    private readonly segments: SegmentStore,
     private readonly slots: WriteSlots,
     private readonly config: Config,
   ) {}
@@ -234,18 +236,28 @@ export class BatchWriter {
       this.checkPreconditions(write, null);
       return this.copy(tx, write, reader);
     }
+    const startSeq = this.sequence.next();
     if (!(await this.stage(tx, write, reader))) return { kind: 'invalid' };
+    const result = await this.storeStaged(tx, write, reader.rejected);
+    // Pending objects cost every query, so that only few of them may wait for the indexer.
+    const isLarge = reader.objectCount > INSERT_OBJECTS_MAX;
+    if (isLarge && !write.isDryRun) await this.segments.indexAllPendingIn(tx, write.projectId, startSeq.toString());
+    return result;
+  }
+
+  private async storeStaged(tx: Transaction, write: BatchWrite, rejected: RejectedObjects): Promise<BatchResult> {
+    const target = targetOf(write);
     // Locked only now, so that other requests do not wait for a client that is still sending.
     for (;;) {
       if (await this.store.create(tx, target, this.sequence.next())) {
         this.checkPreconditions(write, null);
-        return this.insertStaged(tx, write, reader.rejected);
+        return this.insertStaged(tx, write, rejected);
       }
       const existing = await this.store.lock(tx, target);
       // It may be deleted between the two statements.
       if (existing === null) continue;
       this.checkPreconditions(write, existing);
-      return this.merge(tx, write, existing, reader.rejected);
+      return this.merge(tx, write, existing, rejected);
     }
   }
 
@@ -260,7 +272,7 @@ export class BatchWriter {
     const first = onlyChunk === null ? { objects: 1, bytes: 1 } : sizeOf(onlyChunk);
     // Not only when the objects of a long stream have arrived.
     const room = first.objects === 0 ? UNLIMITED : await this.quotas.requireRoom(tx, write.projectId, first);
-    const copy = new ObjectsCopyIn(this.store, this.sequence, tx, write, this.quotas, room);
+    const copy = new ObjectsCopyIn(this.store, this.sequence, tx, write, this.quotas, this.segments, room);
     for (let objects = await reader.next(); objects !== null; objects = await reader.next()) await copy.write(objects);
     if (reader.isInvalid) return { kind: 'invalid' };
     await copy.end();

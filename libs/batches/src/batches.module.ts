@@ -1,4 +1,5 @@
 import { AuditModule } from '#audit';
+import { InvertedIndexModule } from '#inverted-index';
 import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
 import { BatchEntity } from '#store';
@@ -16,7 +17,14 @@ import { WriteSlots } from './write-slots.js';
 
 /** Whole batches: created, replaced, listed, read and deleted. */
 @Module({
-  imports: [AuditModule, JobsModule, ObjectsModule, UsageModule, TypeOrmModule.forFeature([BatchEntity])],
+  imports: [
+    AuditModule,
+    InvertedIndexModule,
+    JobsModule,
+    ObjectsModule,
+    UsageModule,
+    TypeOrmModule.forFeature([BatchEntity]),
+  ],
   controllers: [BatchController],
   providers: [BatchParser, BatchReadStore, BatchReader, BatchWriteStore, WriteSlots, BatchWriter, BatchOperations],
 })

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { BatchEntity } from '#store';
 import { Config } from '#platform';
+import { SegmentStore } from '#inverted-index';
 import { QuotaStore } from '#usage';
 import type { BatchObject } from './batch-object.js';
 import { BatchWriteStore } from './batch-write.store.js';
@@ -29,11 +30,12 @@ async function copyTwo(projectId: number, limit: number): Promise<number> {
   ]);
   const store = new BatchWriteStore(db.database.dataSource.getRepository(BatchEntity), db.database);
   const quotas = new QuotaStore(db.database, new Config({}));
+  const segments = new SegmentStore(db.database);
   await db.database.transactionOnce(async (tx) => {
     const target = { projectId, batchId: 'b' };
     await store.create(tx, [projectId, 'b'], db.sequence.next());
     const room = { objects: 10, bytes: Infinity };
-    const copy = new ObjectsCopyIn(store, db.sequence, tx, target, quotas, room);
+    const copy = new ObjectsCopyIn(store, db.sequence, tx, target, quotas, segments, room);
     await copy.write(chunk(0, 10));
     await copy.write(chunk(10, 10));
     await copy.end();

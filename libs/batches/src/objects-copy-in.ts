@@ -1,4 +1,5 @@
-import { isUniqueViolation, type CopyIn, type Sequence, type Transaction } from '#database';
+import { isUniqueViolation, SEQ_STEP, type CopyIn, type Sequence, type Transaction } from '#database';
+import { SegmentBuilder, type SegmentStore } from '#inverted-index';
 import { exceeds, NO_CHANGE, type QuotaStore, type UsageChange } from '#usage';
 import type { BatchObject } from './batch-object.js';
 import { COPY_DELIMITER, objectRows, stagedRows } from './copy-rows.js';
@@ -14,7 +15,7 @@ interface ChunkIds {
 }
 
 /**
- * `COPY ... FROM STDIN` of the objects of a new batch into `objects`. When an id exists, the batch cannot be stored any more: from
+ * `COPY ... FROM STDIN` of the objects of a new batch into `objects`, with a segment of the index for every segment. When an id exists, the batch cannot be stored any more: from
  * then on the ids of the current segment and of all later objects are staged instead, so that every conflict can be found.
  */
 export class ObjectsCopyIn {
@@ -26,6 +27,8 @@ export class ObjectsCopyIn {
   /** Of the current segment only, so that memory does not grow with the batch. */
   private segment: ChunkIds[] = [];
   private readonly segmentSize: UsageChange = { objects: 0, bytes: 0 };
+  /** The index of the current segment. */
+  private index = new SegmentBuilder();
 
   constructor(
     private readonly store: BatchWriteStore,
@@ -33,6 +36,7 @@ export class ObjectsCopyIn {
     private readonly tx: Transaction,
     private readonly target: { projectId: number; batchId: string },
     private readonly quotas: QuotaStore,
+    private readonly segments: SegmentStore,
     /** What the project has room for. */
     private room: UsageChange,
   ) {}
@@ -48,7 +52,8 @@ export class ObjectsCopyIn {
       return;
     }
     const { projectId, batchId } = this.target;
-    const { rows, bytes } = objectRows(projectId, batchId, this.sequence.next(objects.length), objects);
+    const firstSeq = this.sequence.next(objects.length);
+    const { rows, bytes } = objectRows(projectId, batchId, firstSeq, objects);
     if (!(await this.hasRoomFor({ objects: objects.length, bytes }))) {
       await this.stage(ids);
       return;
@@ -60,8 +65,14 @@ export class ObjectsCopyIn {
     this.segment.push(ids);
     this.segmentSize.objects += objects.length;
     this.segmentSize.bytes += bytes;
-    if (!(await this.succeeds(this.copy.write(rows)))) await this.stageSegment();
-    else if (this.segmentSize.objects >= SEGMENT_OBJECTS) await this.endSegment();
+    const written = this.succeeds(this.copy.write(rows));
+    // While the database stores the rows.
+    this.index.add(
+      objects.map((_, index) => firstSeq + BigInt(index * SEQ_STEP)),
+      objects.map(({ data }) => data),
+    );
+    if (!(await written)) await this.stageSegment();
+    else if (this.segmentSize.objects >= SEGMENT_OBJECTS || this.index.isFull) await this.endSegment();
   }
 
   /** Resolves when the database has stored, or staged, everything. */
@@ -90,6 +101,8 @@ export class ObjectsCopyIn {
       await this.stageSegment();
       return;
     }
+    await this.segments.insertNew(this.tx, this.target.projectId, this.index);
+    this.index = new SegmentBuilder();
     await this.tx.query('RELEASE SAVEPOINT segment');
     this.copied.objects += this.segmentSize.objects;
     this.copied.bytes += this.segmentSize.bytes;

@@ -1,4 +1,5 @@
 import { Database, type Queryable } from '#database';
+import { changedObjectsSql } from '#inverted-index';
 import type { UsageChange } from '#usage';
 import { Injectable } from '@nestjs/common';
 import {
@@ -62,9 +63,10 @@ const REPLACE = `
   changed AS (
     UPDATE objects AS e SET data = new.d, bytes = new.b, subject = new.s, observed_at = coalesce(new.t, e.observed_at)
     FROM new WHERE e.project_id = $1 AND e.object_id = new.i
-    RETURNING e.project_id, e.subject, e.observed_at, e.measure, e.bytes
+    RETURNING e.project_id, e.subject, e.observed_at, e.measure, e.bytes, e.seq
   ),
-  invalidated AS (${invalidateRollupsSql('(TABLE old_rows UNION ALL TABLE changed)')})
+  ${changedObjectsSql('changed')},
+  invalidated AS (${invalidateRollupsSql('(TABLE old_rows UNION ALL SELECT project_id, subject, observed_at, measure, bytes FROM changed)')})
   SELECT (SELECT sum(bytes) FROM changed) - (SELECT sum(bytes) FROM old_rows) AS bytes_added,
     array(SELECT i FROM others) AS ids`;
 

@@ -88,6 +88,7 @@ export class Maintenance {
   private readonly log = new Logger('jobs');
   private readonly everyMinute = [DELETE_EXPIRED_KEYS, DELETE_OLD_JOBS];
   private readonly states = new Map<string, TaskState>();
+  private readonly startCallbacks: (() => void)[] = [];
   private runs = 0;
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> = Promise.resolve();
@@ -103,6 +104,11 @@ export class Maintenance {
     this.everyMinute.push(...tasks);
   }
 
+  /** Calls back when this process starts to run jobs: for background work that is not a statement. */
+  whenStarted(callback: () => void): void {
+    this.startCallbacks.push(callback);
+  }
+
   /** All tasks, each with its state; null before its first run, and in a process that runs no jobs. */
   list(): { name: string; dueSql?: string; state: TaskState | null }[] {
     return [{ name: FREE_JOBS }, ...this.everyMinute, DELETE_ORPHANS].map((task) => ({
@@ -113,6 +119,7 @@ export class Maintenance {
 
   /** Runs now and every minute, with a timer of its own, so that a slow run does not delay the heartbeat. */
   start(): void {
+    for (const callback of this.startCallbacks.splice(0)) callback();
     if (!this.isStopped) this.running = this.turn();
   }
 

@@ -1,4 +1,5 @@
 import { Database, timeOfSeqSql, type Queryable } from '#database';
+import { addPendingSql, changedObjectsSql, deletedObjectsSql } from '#inverted-index';
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository } from 'typeorm';
@@ -55,6 +56,7 @@ const insertSql = (usage: string): string => `
       FROM batch
       RETURNING *
     ),
+    pending AS (${addPendingSql('o')}),
     invalidated AS (${invalidateRollupsSql('o')})
     ${usage}
     SELECT ${OBJECT_COLUMNS} FROM o`;
@@ -85,6 +87,7 @@ const UPDATE = {
       WHERE project_id = $1::int AND object_id = $2::text
       RETURNING *
     ),
+    ${changedObjectsSql('(SELECT * FROM o WHERE $6::int IS NOT NULL) AS changed')},
     invalidated AS (${invalidateRollupsSql(`(TABLE old_rows UNION ALL SELECT ${ROLLUP_COLUMNS}, bytes FROM o)`)})
     SELECT ${OBJECT_COLUMNS}, o.bytes - (SELECT bytes FROM old_rows) AS bytes_added FROM o`,
 };
@@ -93,7 +96,8 @@ const DELETE = {
   name: 'object.delete',
   text: `
     WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND object_id = $2
-      RETURNING ${ROLLUP_COLUMNS}, bytes),
+      RETURNING ${ROLLUP_COLUMNS}, bytes, seq),
+    ${deletedObjectsSql('deleted')},
     usage AS (${addUsageSql('deleted', -1)})
     ${invalidateRollupsSql('deleted')}`,
 };

@@ -1,7 +1,7 @@
 /**
  * store: what batches and objects share: both entities, their column lists, inserting objects, invalidating rollups,
  * bounded reads, pairs.
- * Imports json, filter, platform, database, http, usage, access, jobs.
+ * Imports json, filter, platform, database, http, usage, access, jobs, inverted-index.
  */
 export { boundedSlice, readWithMemory, rowsWithData, type WithoutData, boundedRowsSql } from './bounded-rows.js';
 export { BATCH_COLUMNS, NEW_BATCH_COLUMNS, type BatchRow } from './batch-columns.js';

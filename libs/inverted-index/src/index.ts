@@ -1,0 +1,13 @@
+/**
+ * inverted-index: which objects have which keys and values, as segments of posting lists. Writes of objects keep it correct in their
+ * own transactions; a background task moves pending objects into segments.
+ * Imports json, filter, platform, database, jobs.
+ */
+export { addPendingSql, changedObjectsSql, deletedObjectsSql } from './index-sql.js';
+export { IndexBuildStore } from './index-build.store.js';
+export { IndexCheck, type IndexDifference, type IndexReport } from './index-check.js';
+export { Indexer } from './indexer.js';
+export { InvertedIndexModule } from './inverted-index.module.js';
+export { SegmentBuilder } from './segment-builder.js';
+export { SegmentMergeStore } from './segment-merge.store.js';
+export { SegmentStore } from './segment.store.js';

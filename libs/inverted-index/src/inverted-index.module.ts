@@ -1,0 +1,15 @@
+import { JobsModule } from '#jobs';
+import { Module } from '@nestjs/common';
+import { IndexBuildStore } from './index-build.store.js';
+import { IndexCheck } from './index-check.js';
+import { Indexer } from './indexer.js';
+import { SegmentMergeStore } from './segment-merge.store.js';
+import { SegmentStore } from './segment.store.js';
+
+/** The inverted index of objects' data. */
+@Module({
+  imports: [JobsModule],
+  providers: [SegmentStore, SegmentMergeStore, IndexBuildStore, IndexCheck, Indexer],
+  exports: [SegmentStore, IndexCheck, Indexer],
+})
+export class InvertedIndexModule {}

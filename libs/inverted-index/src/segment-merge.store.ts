@@ -1,0 +1,163 @@
+import { Database, type Transaction } from '#database';
+import { Injectable } from '@nestjs/common';
+import { SEGMENT_OBJECTS_MAX, SEGMENT_POSTINGS } from './segment-builder.js';
+import { SegmentStore } from './segment.store.js';
+import { SeqRuns } from './seq-runs.js';
+
+/**
+ * Segments of similar size are merged, so that each object is rewritten only a few times. A tier has the segments that are filled
+ * to these parts of the largest one. A query reads every segment, so their number is its cost.
+ */
+const TIERS = [
+  { fillFrom: 0, fillTo: 1 / 16 },
+  { fillFrom: 1 / 16, fillTo: 3 / 4 },
+] as const;
+/** The segments of a tier that are merged. */
+const MERGED_MIN = 8;
+
+/** How much of the largest segment a segment has. */
+const FILL = `greatest(objects::float8 / ${String(SEGMENT_OBJECTS_MAX)}, postings::float8 / ${String(SEGMENT_POSTINGS)})`;
+
+/** A segment is written again when one entry of this many is outdated. */
+const OUTDATED_SHARE = 4;
+
+/** The segments of one size, in the order of their objects. Locked, so that two processes do not merge the same ones. */
+const LOCK_SEGMENTS = `
+  SELECT number, first_seq, last_seq, seqs, ${FILL} AS fill FROM index_segments AS s
+  WHERE project_id = $1 AND ${FILL} >= $2 AND ${FILL} < $3 ORDER BY last_seq LIMIT 256 FOR UPDATE SKIP LOCKED`;
+
+/**
+ * A segment with many outdated entries in its range. Some may belong to a segment of an overlapping range, or to none; so not always
+ * the same one is taken.
+ */
+const LOCK_OUTDATED = `
+  SELECT s.number, s.first_seq, s.last_seq, s.seqs, ${FILL} AS fill FROM index_segments AS s
+  WHERE s.project_id = $1 AND s.objects <= ${String(OUTDATED_SHARE)} * (
+    SELECT count(*) FROM index_outdated AS o
+    WHERE o.project_id = $1 AND o.seq BETWEEN s.first_seq AND s.last_seq AND o.before_segment > s.number)
+  ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED`;
+
+const OUTDATED = `
+  SELECT seq, before_segment FROM index_outdated WHERE project_id = $1 AND seq BETWEEN $2 AND $3`;
+
+const DELETE_SEGMENTS = `DELETE FROM index_segments WHERE project_id = $1 AND number = ANY ($2::bigint[])`;
+const DELETE_BLOCKS = `DELETE FROM index_blocks WHERE project_id = $1 AND segment = ANY ($2::bigint[])`;
+
+/** Rows that a writer is changing are left. */
+const LOCK_ROWS = `
+  SELECT seq, before_segment FROM index_outdated WHERE project_id = $1 AND seq = ANY ($2::bigint[]) FOR UPDATE SKIP LOCKED`;
+
+const OVERLAPPING = `
+  SELECT number, seqs FROM index_segments
+  WHERE project_id = $1 AND last_seq >= $2::bigint AND first_seq <= $3::bigint`;
+
+const DELETE_OUTDATED = `DELETE FROM index_outdated WHERE project_id = $1 AND seq = ANY ($2::bigint[])`;
+
+interface SegmentRow {
+  number: string;
+  first_seq: string;
+  last_seq: string;
+  seqs: Buffer;
+  fill: number;
+}
+
+interface OutdatedRow {
+  seq: string;
+  before_segment: string;
+}
+
+/** Merges segments, and drops their outdated entries. */
+@Injectable()
+export class SegmentMergeStore {
+  constructor(
+    private readonly database: Database,
+    private readonly segments: SegmentStore,
+  ) {}
+
+  /** Merges some segments of a project. @returns whether there may be more to merge */
+  mergeSome(projectId: number): Promise<boolean> {
+    return this.database.transaction(async (tx) => {
+      await tx.query(`SET LOCAL statement_timeout = 0`);
+      for (const { fillFrom, fillTo } of TIERS) {
+        const rows = await tx.query<SegmentRow>(LOCK_SEGMENTS, [projectId, fillFrom, fillTo]);
+        if (rows.length < MERGED_MIN) continue;
+        await this.replace(tx, projectId, fittingTogether(rows));
+        return true;
+      }
+      const [segment] = await tx.query<SegmentRow>(LOCK_OUTDATED, [projectId]);
+      return segment !== undefined && this.dropOutdated(tx, projectId, segment);
+    });
+  }
+
+  /** Writes a segment again without its outdated entries. @returns whether anything was changed */
+  private async dropOutdated(tx: Transaction, projectId: number, segment: SegmentRow): Promise<boolean> {
+    const { valid, dropped, others } = await this.entriesOf(tx, projectId, segment);
+    if (dropped.length * OUTDATED_SHARE < valid.length + dropped.length) {
+      return (await this.deleteUnused(tx, projectId, others)) > 0;
+    }
+    await this.replace(tx, projectId, [segment]);
+    return true;
+  }
+
+  private async replace(tx: Transaction, projectId: number, rows: readonly SegmentRow[]): Promise<void> {
+    const valid: bigint[] = [];
+    const dropped: string[] = [];
+    for (const row of rows) {
+      const entries = await this.entriesOf(tx, projectId, row);
+      valid.push(...entries.valid);
+      dropped.push(...entries.dropped);
+    }
+    valid.sort((a, b) => (a < b ? -1 : 1));
+    const numbers = rows.map(({ number }) => number);
+    await tx.query(DELETE_BLOCKS, [projectId, numbers]);
+    await tx.query(DELETE_SEGMENTS, [projectId, numbers]);
+    await this.segments.insertObjects(tx, projectId, await this.segments.sizesOf(tx, projectId, valid.map(String)));
+    await this.deleteUnused(tx, projectId, dropped);
+  }
+
+  /** The objects whose entries in a segment are valid or outdated, and other outdated objects in its range. */
+  private async entriesOf(
+    tx: Transaction,
+    projectId: number,
+    { number, first_seq, last_seq, seqs }: SegmentRow,
+  ): Promise<{ valid: bigint[]; dropped: string[]; others: string[] }> {
+    const outdated = await tx.query<OutdatedRow>(OUTDATED, [projectId, first_seq, last_seq]);
+    const before = new Map(outdated.map((row) => [row.seq, BigInt(row.before_segment)]));
+    const valid: bigint[] = [];
+    const dropped: string[] = [];
+    for (const seq of SeqRuns.from(seqs)) {
+      const text = seq.toString();
+      if ((before.get(text) ?? 0n) > BigInt(number)) dropped.push(text);
+      else valid.push(seq);
+      before.delete(text);
+    }
+    return { valid, dropped, others: [...before.keys()] };
+  }
+
+  /**
+   * Deletes the rows of `index_outdated` that no segment needs. A row that is visible was written after the segments with entries of
+   * its object, so these are visible too.
+   * @returns how many were deleted
+   */
+  private async deleteUnused(tx: Transaction, projectId: number, seqs: readonly string[]): Promise<number> {
+    if (seqs.length === 0) return 0;
+    const rows = await tx.query<OutdatedRow>(LOCK_ROWS, [projectId, seqs]);
+    const sorted = rows.map(({ seq }) => BigInt(seq)).sort((a, b) => (a < b ? -1 : 1));
+    const bounds = [sorted.at(0) ?? 0n, sorted.at(-1) ?? 0n].map(String);
+    const segments = (await tx.query<SegmentRow>(OVERLAPPING, [projectId, ...bounds])).map((row) => {
+      return { number: BigInt(row.number), seqs: SeqRuns.from(row.seqs) };
+    });
+    const unused = rows.filter(({ seq, before_segment: before }) => {
+      return !segments.some(({ number, seqs: own }) => number < BigInt(before) && own.ordinalOf(BigInt(seq)) !== -1);
+    });
+    if (unused.length > 0) await tx.query(DELETE_OUTDATED, [projectId, unused.map(({ seq }) => seq)]);
+    return unused.length;
+  }
+}
+
+/** The first segments that fit into one together; at least two, which then become one and the rest. */
+function fittingTogether(rows: readonly SegmentRow[]): readonly SegmentRow[] {
+  let fill = 0;
+  const end = rows.findIndex((row, index) => (fill += row.fill) > 1 && index >= 2);
+  return end === -1 ? rows : rows.slice(0, end);
+}
