@@ -25,11 +25,12 @@ const MAY_IMPORT = {
   'libs/objects': [...BELOW_STORE, 'inverted-index', 'store'],
   'libs/batches': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/analytics': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
+  'libs/export': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/feeds': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   ...Object.fromEntries(FEEDS.map((feed) => [`libs/${feed}`, BELOW_FEEDS])),
-  apps: [...BELOW_FEEDS, 'batches', 'deletion', ...FEEDS],
+  apps: [...BELOW_FEEDS, 'batches', 'export', 'deletion', ...FEEDS],
 };
-const PARTS = [...BELOW_FEEDS, 'batches', 'deletion', ...FEEDS, 'zstd', 'migrations'];
+const PARTS = [...BELOW_FEEDS, 'batches', 'export', 'deletion', ...FEEDS, 'zstd', 'migrations'];
 
 const layers = Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
   files: [`${folder}/**/*.ts`],

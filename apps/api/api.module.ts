@@ -2,6 +2,7 @@ import { AccessModule } from '#access';
 import { AnalyticsModule } from '#analytics';
 import { BatchesModule } from '#batches';
 import { DeletionModule } from '#deletion';
+import { ExportModule } from '#export';
 import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
 import { UsageModule } from '#usage';
@@ -29,6 +30,7 @@ export class ApiModule {
         ObjectsModule,
         BatchesModule,
         AnalyticsModule,
+        ExportModule,
         DeletionModule,
         ...feeds,
       ],

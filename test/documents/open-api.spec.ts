@@ -50,6 +50,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'GET /api/v1/objects': 'listObjects',
   'POST /api/v1/objects': 'createObject',
   'GET /api/v1/objects/aggregate': 'aggregateObjects',
+  'GET /api/v1/objects/export': 'exportObjects',
   'GET /api/v1/objects/{object_id}': 'getObject',
   'PUT /api/v1/objects/{object_id}': 'replaceObject',
   'PATCH /api/v1/objects/{object_id}': 'patchObject',
@@ -409,6 +410,8 @@ describe('the examples in the OpenAPI document', () => {
     }
     const aggregate = await perform('GET /api/v1/objects/aggregate', admin);
     expect(aggregate.json()).toMatchObject({ op: 'count', results: [{ value: 1, count: 1 }] });
+    const lines = (await perform('GET /api/v1/objects/export', admin)).text.trimEnd().split('\n');
+    expect(lines.map((line) => Object.keys(JSON.parse(line) as object)[0])).toEqual(['object_id', 'export']);
     await perform('GET /api/v1/objects/{object_id}', admin);
     await perform('PUT /api/v1/objects/{object_id}', admin);
     await perform('PATCH /api/v1/objects/{object_id}', admin);

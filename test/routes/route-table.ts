@@ -89,6 +89,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'GET /objects': { roles: READERS },
   'POST /objects': { roles: PRODUCERS, body: { batch_id: 'new', ...OBJECT } },
   'GET /objects/aggregate': { roles: READERS, query: 'op=count' },
+  'GET /objects/export': { roles: READERS },
   'GET /objects/{object_id}': { roles: READERS },
   'PUT /objects/{object_id}': { roles: PRODUCERS, body: { data: OBJECT.data } },
   'PATCH /objects/{object_id}': {

@@ -87,7 +87,9 @@ function expectHandled(attack: string, reply: Reply): void {
   expect([attack, reply.status, reply.text]).toEqual([attack, expect.any(Number), expect.any(String)]);
   if (reply.status >= 500) throw new Error(`${attack}: ${String(reply.status)} ${reply.text}`);
   expect(reply.headers.has('x-injected')).toBe(false);
-  expect(reply.headers.get('content-type') ?? 'no content').toMatch(/^application\/(?:problem\+)?json|^no content/);
+  expect(reply.headers.get('content-type') ?? 'no content').toMatch(
+    /^application\/(?:(?:problem\+)?json|x-ndjson)|^no content/,
+  );
 }
 
 /** The names of the members of a body that may be text. */

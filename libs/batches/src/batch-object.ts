@@ -1,6 +1,7 @@
 import { isValidDto, partErrors, Problem, validateDto, ValidationErrors, type JsonBody } from '#http';
 import { dataText, isShorthand, NewObjectDto } from '#objects';
 import { listOfPairs, type NewObjectRow } from '#store';
+import { ObjectLineDto } from './batch.dto.js';
 
 /** A valid object with its position in the request. */
 export interface BatchObject extends NewObjectRow {
@@ -54,10 +55,15 @@ export function parseBatchObject(
   try {
     const { text, value } = body.read(isShorthand);
     const data = dataText(text);
-    if (data === undefined || !isValidDto(NewObjectDto, value)) {
-      return validateDto(NewObjectDto, value, pointerTo(position));
+    const dtoClass = whole === undefined ? ObjectLineDto : NewObjectDto;
+    if (data === undefined || !isValidDto(dtoClass, value)) {
+      return validateDto(dtoClass, value, pointerTo(position));
     }
-    const dto = value as NewObjectDto;
+    const dto = value as ObjectLineDto;
+    if (dto.batch_id !== undefined && dto.batch_id !== batchId) {
+      const detail = `must be "${batchId}", the batch of the request, or be omitted`;
+      return new ValidationErrors({ pointer: `${pointerTo(position)}/batch_id`, detail });
+    }
     const objectId = dto.object_id ?? derivedId(batchId, index);
     if (objectId === null) return idMissing(pointerTo(position));
     return batchObject(position, objectId, dto, data);

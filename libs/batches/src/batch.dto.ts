@@ -14,6 +14,12 @@ export class CreateBatchDto {
   objects: NewObjectDto[];
 }
 
+/** An object as a line of a stream. An export has its batch, too. */
+export class ObjectLineDto extends NewObjectDto {
+  @IdField({ optional: true, description: 'Must equal the id of the batch.', example: 'spring-shoes' })
+  batch_id?: string;
+}
+
 /** A whole batch whose id is in the path; the body may repeat it. */
 export class PutBatchDto {
   @IdField({ optional: true, description: 'Must equal the id in the path.', example: 'spring-shoes' })

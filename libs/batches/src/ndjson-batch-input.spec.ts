@@ -116,7 +116,7 @@ describe('an invalid line', () => {
     ['an array', '[]', ['/lines/3']],
     ['a number', '7', ['/lines/3']],
     ['an unknown member', '{"object_id":"x","data":[],"a/b":1}', ['/lines/3/a~1b']],
-    ['a batch', '{"batch_id":"x","objects":[]}', ['/lines/3/batch_id', '/lines/3/data', '/lines/3/objects']],
+    ['a batch', '{"batch_id":"x","objects":[]}', ['/lines/3/data', '/lines/3/objects']],
     [
       'an invalid pair',
       '{"object_id":"x","data":[{"key":"k","value":1},{"key":"","value":1}]}',
@@ -234,5 +234,39 @@ describe('a line over object_limit_bytes', () => {
     const padded = `${' '.repeat(LIMIT - 200)}${long(200)}`;
     expect((await readAll(inputOf([`${padded}\n${padded}`]))).objects).toHaveLength(2);
     expect((await problemOf(inputOf([` ${padded}\n`]))).slug).toBe('too-large');
+  });
+});
+
+describe('the lines of an export', () => {
+  const exported = (id: string, batch = 'b'): string => `{"object_id":"${id}","batch_id":"${batch}","data":[]}`;
+  const end = (count: unknown): string => JSON.stringify({ export: { count, sha256: 'ab' } });
+  const errorsOf = async (...lines: string[]): Promise<Problem['errors']> =>
+    (await readAll(inputOf([lines.join('\n')]))).rejected.listed;
+
+  it('are objects, with the id of their batch, and the last line is none', async () => {
+    const { objects, rejected } = await readAll(inputOf([exported('x'), '\n\n', line('y'), '\n', end(2), '\n\n']));
+    expect([objects.map(({ objectId }) => objectId), rejected.count]).toEqual([['x', 'y'], 0]);
+  });
+
+  it('of another batch are rejected', async () => {
+    expect(await errorsOf(exported('x'), exported('y', 'c'))).toEqual([
+      { pointer: '/lines/2/batch_id', detail: 'must be "b", the batch of the request, or be omitted' },
+    ]);
+  });
+
+  it.each([1, 3, '2', null])('are rejected where the last line has the count %p of 2 objects', async (count) => {
+    expect(await errorsOf(exported('x'), exported('y'), end(count))).toEqual([
+      { pointer: '/lines/3/export/count', detail: expect.stringMatching(/^must be 2, the number of objects/) },
+    ]);
+  });
+
+  it('are rejected after the last line, also in a later chunk', async () => {
+    const lines = Array.from({ length: 300 }, (_, i) => exported(String(i)));
+    expect(await errorsOf(end(0), ...lines)).toHaveLength(100);
+    expect((await errorsOf(...lines, end(300), line('late')))[0]).toMatchObject({ pointer: '/lines/302' });
+  });
+
+  it('are rejected where the last line is not JSON', async () => {
+    expect(await errorsOf('{"export":')).toMatchObject([{ pointer: '/lines/1/export/count' }]);
   });
 });

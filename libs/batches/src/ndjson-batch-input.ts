@@ -1,18 +1,24 @@
 import { JsonBody, Problem, ValidationErrors, type NdjsonBody, type StreamSource } from '#http';
 import type { BatchChunk, BatchInput } from './batch-input.js';
 import { parseBatchObject } from './batch-object.js';
+import { exportedCount, isExportLine } from './export-line.js';
 
 const LINE_FEED = 10;
 /** A chunk ends after this many bytes or lines: a few milliseconds of work, so that other requests are served in between. */
 const CHUNK_BYTES = 64 * 1024;
 const CHUNK_LINES = 250;
 
-/** The objects of a stream of lines, in memory for one chunk. Lines count from 1, empty ones included. */
+/**
+ * The objects of a stream of lines, in memory for one chunk. Lines count from 1, empty ones included. The last line of an export is no
+ * object; its count must be the number of objects before it.
+ */
 export class NdjsonBatchInput implements BatchInput {
   readonly source: StreamSource;
   readonly pointerTo = (position: number): string => `/lines/${String(position)}`;
+  /** Whether the last line of an export was read. */
+  private isExportEnded = false;
 
-  /** @param batchId the id of the batch, for objects without an id */
+  /** @param batchId the id of the batch, for objects without an id; a line may repeat it */
   constructor(
     private readonly body: NdjsonBody,
     private readonly batchId: string,
@@ -39,7 +45,17 @@ export class NdjsonBatchInput implements BatchInput {
       if (isBlank(line)) continue;
       const body = new JsonBody(line, { bytes: this.lineLimitBytes, name: 'object_limit_bytes' });
       const index = firstIndex + chunk.objects.length + chunk.invalidObjects;
-      const object = parseBatchObject(body, { position: firstLine + lineIndex, batchId, index }, this.pointerTo);
+      const position = firstLine + lineIndex;
+      let object = parseBatchObject(body, { position, batchId, index }, this.pointerTo);
+      if (this.isExportEnded) {
+        const detail = 'must not follow the last line of an export';
+        object = new ValidationErrors({ pointer: this.pointerTo(position), detail });
+      } else if (object instanceof ValidationErrors && isExportLine(line)) {
+        this.isExportEnded = true;
+        if (exportedCount(line) === index) continue;
+        const detail = `must be ${String(index)}, the number of objects before this line: the export is not whole`;
+        object = new ValidationErrors({ pointer: `${this.pointerTo(position)}/export/count`, detail });
+      }
       if (object instanceof ValidationErrors) {
         chunk.errors.addAll(object);
         chunk.invalidObjects++;

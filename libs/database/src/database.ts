@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, Pool, PoolClient, QueryConfig } from 'pg';
 import { DataSource } from 'typeorm';
 import { CopyIn } from './copy-in.js';
+import { CopyOut, copyOutSql } from './copy-out.js';
 import {
   createListeningClient,
   createReservedPool,
@@ -47,8 +48,16 @@ export interface Transaction extends Queryable {
 
 /** Reads one state of the database, whatever is committed meanwhile. It holds a connection until it is closed. */
 export interface Snapshot extends Queryable {
-  /** Gives the connection back; calling it again does nothing. */
+  /** Starts to copy the rows of a SELECT. Nothing else can run in the snapshot until the copy has ended. */
+  copyOut(select: string, values: readonly unknown[]): CopyOut;
+
+  /** Gives the connection back, and cancels a copy that has not ended. Calling it again does nothing. */
   close(): Promise<void>;
+}
+
+interface SnapshotOptions {
+  /** How long one statement may take, 0 for any time: the time of a copy includes that of its reader. Default: as for others. */
+  statementTimeoutMs?: number;
 }
 
 /**
@@ -235,19 +244,21 @@ export class Database implements Queryable {
    * Starts a read-only transaction that sees one state of the database until it is closed. Its owner must close it, and must not
    * keep it longer than it needs: it holds a connection, and VACUUM keeps every row that is visible to it.
    */
-  openSnapshot(): Promise<Snapshot> {
+  openSnapshot({ statementTimeoutMs }: SnapshotOptions = {}): Promise<Snapshot> {
+    const timeout =
+      statementTimeoutMs === undefined ? '' : `; SET LOCAL statement_timeout = ${String(statementTimeoutMs)}`;
     return this.retrying(async () => {
       const client = await this.pool.connect();
       try {
         await client.query(
           'BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; ' +
-            `SET LOCAL idle_in_transaction_session_timeout = ${String(SNAPSHOT_IDLE_TIMEOUT_MS)}`,
+            `SET LOCAL idle_in_transaction_session_timeout = ${String(SNAPSHOT_IDLE_TIMEOUT_MS)}${timeout}`,
         );
       } catch (error) {
         client.release(true);
         throw error;
       }
-      return snapshotOn(client);
+      return snapshotOn(client, this.reservedPool);
     });
   }
 
@@ -275,13 +286,25 @@ export class Database implements Queryable {
   }
 }
 
-function snapshotOn(client: PoolClient): Snapshot {
+/** @param reserved runs the cancel of a copy */
+function snapshotOn(client: PoolClient, reserved: Pool): Snapshot {
   let isOpen = true;
+  let copy: CopyOut | undefined;
   return {
     query: (statement, values = []) => run(client, statement, values),
+    copyOut: (select, values) => (copy = new CopyOut(client, copyOutSql(select, values))),
     close: async () => {
       if (!isOpen) return;
       isOpen = false;
+      if (copy?.hasEnded === false) {
+        const running = new RunningStatement(client, reserved);
+        running.cancel();
+        await copy.discard();
+        running.end();
+        // A cancel that arrives late must not hit the next statement on this connection.
+        client.release(true);
+        return;
+      }
       const isBroken = await client.query('COMMIT').then(
         () => false,
         () => true,

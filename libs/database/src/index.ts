@@ -4,6 +4,7 @@
  * Imports platform and the migrations.
  */
 export { CopyIn } from './copy-in.js';
+export { type CopyOut } from './copy-out.js';
 export {
   Database,
   OutcomeUnknownError,

@@ -60,7 +60,7 @@ export {
   PROBLEMS,
   type ProblemSlug,
 } from './problems.js';
-export { type BodySource, StreamedBody } from './streamed-body.js';
+export { type BodySource, type ReadPace, StreamedBody } from './streamed-body.js';
 export { mediaTypeOf } from './request-body.js';
 export { Queries, RequestSlots } from './request-slots.js';
 export { guardStorage, insufficientStorage } from './storage-guard.js';

@@ -3,8 +3,8 @@ import { Readable } from 'node:stream';
 /** Where a streamed body comes from. It holds a resource, such as a database connection, until it is closed. */
 export interface BodySource {
   /** The next chunk, never empty; null after the last. Not called again before it has resolved. */
-  next(): Promise<string | null>;
-  /** Frees the resource. It may be called again, and while `next` is pending. */
+  next(): Promise<string | Uint8Array | null>;
+  /** Frees the resource. It may be called again, and while `next` is pending, which may then fail. */
   close(): Promise<void>;
 }
 
@@ -48,16 +48,15 @@ export class StreamedBody extends Readable {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     clearTimeout(this.unreadTimer);
-    void this.pending
-      .then(() => this.source.close())
-      .then(
-        () => {
-          done(error);
-        },
-        (closeError: unknown) => {
-          done(error ?? (closeError as Error));
-        },
-      );
+    // At once, so that the source can cancel a slow `next`.
+    void Promise.all([this.pending, this.source.close()]).then(
+      () => {
+        done(error);
+      },
+      (closeError: unknown) => {
+        done(error ?? (closeError as Error));
+      },
+    );
   }
 
   private async pushNext(): Promise<void> {

@@ -1,0 +1,40 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { TestApi } from '../harness/api.js';
+
+const ORIGIN = 'http://127.0.0.1:8000';
+/** Separates the outputs of the commands. */
+const END = '\u0001';
+
+/**
+ * Runs the commands of a page in an empty project, in one shell with the variable KEY.
+ * @returns the outputs, and those that the page shows, both without what differs between servers or requests
+ */
+export async function runPage(api: TestApi, path: string): Promise<{ outputs: string[]; shown: string[] }> {
+  const blocks = (await readFile(path, 'utf8')).matchAll(/^```sh\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?/gms);
+  const examples = Array.from(blocks, ([, command = '', output = '']) => ({ command, output }));
+  const script = examples.map(({ command }) => `${command}printf '${END}'\n`).join('');
+  const { admin } = (await api.project()).keys;
+  const env = { PATH: process.env.PATH, KEY: admin };
+  const folder = await mkdtemp(join(tmpdir(), 'stowage-page-'));
+  try {
+    const run = promisify(execFile)('sh', ['-c', script.replaceAll(ORIGIN, api.origin)], { cwd: folder, env });
+    const outputs = (await run).stdout.split(END).slice(0, -1);
+    const normalized = (output: string): string => normalize(output.replaceAll(api.origin, ORIGIN));
+    return { outputs: outputs.map(normalized), shown: examples.map(({ output }) => normalize(output)) };
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+function normalize(output: string): string {
+  return output
+    .replaceAll(/"(created_at|finished_at)":"[^"]+"/g, '"$1":"(a time)"')
+    .replaceAll(/"request_id":"[^"]+"/g, '"request_id":"(an id)"')
+    .replaceAll(/"id":"\d+"/g, '"id":"(a job)"')
+    .replaceAll(/\/jobs\/\d+/g, '/jobs/(a job)')
+    .trim();
+}
