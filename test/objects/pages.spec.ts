@@ -136,6 +136,52 @@ describe('the count', () => {
     }
   });
 
+  it('of all objects is exact on every page, also on an empty one', async () => {
+    const all = [25, 'exact'];
+    for (const mode of ['capped', 'exact', 'estimated']) {
+      const query = new URLSearchParams({ page_size: '2', ...(mode === 'capped' ? {} : { count: mode }) });
+      const first = await page(`/objects?${query.toString()}`);
+      const second = await page(first.next ?? '');
+      const beyond = await page(`/objects?${query.toString()}&page=1000`);
+      const last = await page(beyond.previous ?? '');
+      const pages = [first, second, await page(second.previous ?? ''), beyond, last];
+      expect(pages.map(({ count: number, count_is }) => [number, count_is])).toEqual([all, all, all, all, all]);
+      expect(pages.map(ids)).toEqual([
+        NEWEST_FIRST.slice(0, 2),
+        NEWEST_FIRST.slice(2, 4),
+        NEWEST_FIRST.slice(0, 2),
+        [],
+        NEWEST_FIRST.slice(-2),
+      ]);
+    }
+  });
+
+  it('of all objects includes every write before the request, and nothing of other projects', async () => {
+    const { keys } = await api.project();
+    const counted = async (): Promise<unknown> => {
+      const {
+        count: number,
+        count_is,
+        results,
+      } = (await get('/objects?page_size=30', keys.analyst)).json<PageBody<ObjectBody>>();
+      expect([number, count_is]).toEqual([results.length, 'exact']);
+      return number;
+    };
+    expect(await counted()).toBe(0);
+    await postBatch(api, keys.producer, 'b', [
+      { object_id: 'x', data: { a: 1 } },
+      { object_id: 'y', data: { a: 2 } },
+    ]);
+    expect(await counted()).toBe(2);
+    const body = { batch_id: 'b', object_id: 'z', data: {} };
+    expect((await api.call('POST', '/objects', { key: keys.producer, body })).status).toBe(201);
+    expect(await counted()).toBe(3);
+    expect((await api.call('DELETE', '/objects/x', { key: keys.admin })).status).toBe(204);
+    expect(await counted()).toBe(2);
+    expect((await api.call('DELETE', '/batches/b?cascade=true', { key: keys.admin })).status).toBe(204);
+    expect(await counted()).toBe(0);
+  });
+
   it('is exact up to COUNT_CAP with a filter, and at_least beyond it', async () => {
     expect(await count({ data: '{"even":true}' })).toEqual([13, 'exact']);
     expect(await count({ data: '{"even":true}', page_size: '1' })).toEqual([13, 'exact']);

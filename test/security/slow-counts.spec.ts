@@ -95,6 +95,11 @@ describe('a count that takes too long', () => {
         for (const mode of ['', '&count=exact', '&count=estimated']) {
           const path = `${list}?page_size=1${mode}`;
           const reply = await get(path, 'wait=0');
+          // Every write keeps the number of all objects, so they are not counted.
+          if (list === '/objects') {
+            expect([path, reply.status, reply.json<Page>().count_is]).toEqual([path, 200, 'exact']);
+            continue;
+          }
           const { count, count_is, count_reason, results } = reply.json<Page>();
           expect([path, reply.status, results.length, count_is]).toEqual([path, 200, 1, 'at_least']);
           expect([path, count]).toEqual([path, reply.json<{ next: string | null }>().next === null ? 1 : 2]);

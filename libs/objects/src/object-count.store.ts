@@ -1,4 +1,4 @@
-import { conjunctsOf, filterSql, isEverything, type Filter } from '#filter';
+import { conjunctsOf, filterSql, type Filter } from '#filter';
 import { Config } from '#platform';
 import type { PageRequest } from '#http';
 import {
@@ -13,11 +13,10 @@ import {
   type Queryable,
 } from '#database';
 import { Injectable } from '@nestjs/common';
-import { OBJECT_FILTER_COLUMNS } from '#store';
+import { type BatchEntity, OBJECT_FILTER_COLUMNS } from '#store';
+import { OBJECT_COUNT } from '#usage';
 import { newestObjectsSql, objectListSql } from './object-list-sql.js';
 
-/** Batches whose counts are added up for a page that did not ask for a count: about 5 ms. */
-const SUMMED_BATCHES_MAX = 10_000;
 /**
  * The newest objects that a count up to the cap scans before it uses the GIN index: a short scan that shows how common the
  * matches are, and a long one.
@@ -45,9 +44,15 @@ export class ObjectCountStore {
     private readonly config: Config,
   ) {}
 
+  /** The number of all objects of the project. */
+  async countAll(projectId: number, on: Queryable = this.database): Promise<number> {
+    const [row] = await on.query<{ objects: string }>(COUNT_OF_ALL, [projectId]);
+    return Number(row?.objects);
+  }
+
   /**
-   * For no filter or one batch, the sum of `object_count`. Otherwise exact without a query where the page shows the number,
-   * because no page follows. Otherwise by counting rows or by a sample. A lower bound where that takes too long.
+   * For one batch its `object_count`. Otherwise exact without a query where the page shows the number, because no page follows.
+   * Otherwise by counting rows or by a sample. A lower bound where that takes too long.
    */
   count(projectId: number, filter: Filter, counted: CountedPage): Promise<Count> {
     const minimum = Math.max(countShownBy(counted.page.position, counted.slice), counted.minimum ?? 0);
@@ -62,15 +67,9 @@ export class ObjectCountStore {
     const mode = page.count;
     const { countCap } = this.config.limits;
     if (mode === 'none') return { count: null };
-    const scope = batchScopeOf(filter);
-    if (scope !== null) {
-      const sum = await this.sumOfBatches(
-        projectId,
-        scope.batchId,
-        mode === 'capped' ? SUMMED_BATCHES_MAX : null,
-        page.countOn,
-      );
-      if (sum !== null) return { count: sum, count_is: 'exact' };
+    const batchId = onlyBatchOf(filter);
+    if (batchId !== null) {
+      return { count: await this.countOfBatch(projectId, batchId, page.countOn), count_is: 'exact' };
     }
     const shown = exactCountShownBy(page, slice);
     if (shown !== null) return cappedCount(shown, mode === 'capped' ? countCap : shown);
@@ -81,20 +80,10 @@ export class ObjectCountStore {
     return countRows(page.countOn ?? this.database, objectListSql(projectId, filter), mode, countCap);
   }
 
-  /** The number of objects of the project or of one batch; null when the project has more than `batchesMax` batches. */
-  private async sumOfBatches(
-    projectId: number,
-    batchId: string | null,
-    batchesMax: number | null,
-    on: Queryable = this.database,
-  ): Promise<number | null> {
-    const [row] = await on.query<{ batches: string; objects: string }>(SUM_OF_BATCHES, [
-      projectId,
-      batchId,
-      batchesMax === null ? null : batchesMax + 1,
-    ]);
-    if (batchesMax !== null && Number(row?.batches) > batchesMax) return null;
-    return Number(row?.objects);
+  /** 0 for a batch that does not exist. */
+  private async countOfBatch(projectId: number, batchId: string, on: Queryable = this.database): Promise<number> {
+    const [row] = await on.query<Pick<BatchEntity, 'object_count'>>(COUNT_OF_BATCH, [projectId, batchId]);
+    return Number(row?.object_count ?? 0);
   }
 
   /**
@@ -155,13 +144,11 @@ export class ObjectCountStore {
   }
 }
 
-const SUM_OF_BATCHES = {
-  name: 'object.sum-of-batches',
-  text: `
-    SELECT count(*) AS batches, coalesce(sum(object_count), 0) AS objects FROM (
-      SELECT object_count FROM batches
-      WHERE project_id = $1::int AND ($2::text IS NULL OR batch_id = $2::text) LIMIT $3::bigint
-    ) AS b`,
+const COUNT_OF_ALL = { name: 'object.count-all', text: `SELECT ${OBJECT_COUNT} AS objects` };
+
+const COUNT_OF_BATCH = {
+  name: 'object.count-of-batch',
+  text: 'SELECT object_count FROM batches WHERE project_id = $1 AND batch_id = $2',
 };
 
 /**
@@ -202,11 +189,10 @@ function sampleSql(matches: string): string {
     WHERE s.runs > 0`;
 }
 
-/** The batches whose counts add up to the number of matches: all, or one; null for any other filter. */
-function batchScopeOf(filter: Filter): { batchId: string | null } | null {
-  if (isEverything(filter)) return { batchId: null };
+/** The batch whose objects are the matches; null for any other filter. */
+function onlyBatchOf(filter: Filter): string | null {
   const [part, ...others] = conjunctsOf(filter);
-  return others.length === 0 && part?.kind === 'batch' ? { batchId: part.batchId } : null;
+  return others.length === 0 && part?.kind === 'batch' ? part.batchId : null;
 }
 
 /** The batch that a filter names, possibly with other conditions; null for none. */

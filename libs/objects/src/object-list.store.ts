@@ -12,6 +12,7 @@ import {
   type ListSql,
   type Slice,
 } from '#database';
+import { OBJECT_COUNT } from '#usage';
 import { Injectable } from '@nestjs/common';
 import {
   boundedRowsSql,
@@ -76,6 +77,7 @@ export class ObjectListStore {
 
   private async unboundedPage(projectId: number, filter: Filter, page: PageRequest): Promise<UnboundedPage> {
     const list = objectListSql(projectId, filter);
+    if (isEverything(filter)) return this.pageOfAll(projectId, list, page);
     if (isOrderedByIndex(filter)) {
       const slice = await this.readPage(list, page);
       return { slice, count: await this.counts.count(projectId, filter, { page, slice }) };
@@ -88,6 +90,17 @@ export class ObjectListStore {
     }
     // The scan ended before the page was full; older objects may match too.
     return this.indexedPage(projectId, filter, list, page);
+  }
+
+  /** All objects. One statement reads the page and the number of objects, which every write keeps: a second one costs 0.2 ms. */
+  private async pageOfAll(projectId: number, list: ListSql, page: PageRequest): Promise<UnboundedPage> {
+    if (page.count === 'none') {
+      return { slice: await this.readPage({ ...list, name: 'objects' }, page), count: { count: null } };
+    }
+    const counted = { ...list, select: `${list.select}, ${OBJECT_COUNT} AS total`, name: 'objects-counted' };
+    const slice = await this.readPage<{ total: string }>(counted, page, ', total');
+    const total = slice.items[0]?.total ?? (await this.counts.countAll(projectId, page.countOn));
+    return { slice, count: { count: Number(total), count_is: 'exact' } };
   }
 
   /** Reads the newest matches from the index; most pages are among them. */
@@ -134,17 +147,23 @@ export class ObjectListStore {
     });
   }
 
-  private readPage(list: ListSql, page: PageRequest): Promise<UnboundedPage['slice']> {
+  /** @param more further columns of the list, each after a comma */
+  private readPage<More extends object = object>(
+    list: ListSql,
+    page: PageRequest,
+    more = '',
+  ): Promise<Slice<WithoutData<ObjectRow> & More>> {
     return readWithMemory(page, this.config.limits.pageBytesMax, (bytesMax) => {
-      const wrap = (rows: string): string => boundedRowsSql(COLUMNS_WITHOUT_DATA, rows, bytesMax);
-      return readSlice<WithoutData<ObjectRow>>(page.on ?? this.database, { ...list, wrap }, page);
+      const wrap = (rows: string): string => boundedRowsSql(`${COLUMNS_WITHOUT_DATA}${more}`, rows, bytesMax);
+      const name = list.name === undefined ? {} : { name: `${list.name}.${String(bytesMax)}` };
+      return readSlice(page.on ?? this.database, { ...list, ...name, wrap }, page);
     });
   }
 }
 
-/** True where a btree gives the matches in order: all objects, or those of one batch under any other condition. */
+/** True where a btree gives the matches in order: the objects of one batch under any other condition. */
 function isOrderedByIndex(filter: Filter): boolean {
-  return isEverything(filter) || conjunctsOf(filter).some((part) => part.kind === 'batch');
+  return conjunctsOf(filter).some((part) => part.kind === 'batch');
 }
 
 /** The same list ordered by an expression that no index has, so that the planner does not scan an index in order to stop early. */

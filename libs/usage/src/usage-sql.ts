@@ -34,3 +34,6 @@ export function addUsageSql(objects: string, sign: 1 | -1): string {
     SELECT o.project_id, ${SHARD}, ${factor} * count(*), ${factor} * sum(o.bytes) FROM ${objects} AS o
     GROUP BY o.project_id ${ADD_TO_ROW}`;
 }
+
+/** The number of objects of the project $1, as an expression. */
+export const OBJECT_COUNT = `(SELECT coalesce(sum(u.objects), 0) FROM project_usage AS u WHERE u.project_id = $1)`;
