@@ -167,7 +167,10 @@ describe('stowage load', () => {
   it('names the file and the location of every error, continues with the other files, and exits with 1', async () => {
     const folder = await folderOf('errors', {
       'bad.json':
-        '{"batch_id":"bad","objects":[{"object_id":"bad-1","data":[{"key":"","value":1}]},{"subject":7,"data":{"a":[1]}}]}',
+        '{"batch_id":"bad","objects":[{"object_id":"bad-1","data":[{"key":"","value":1}]},{"subject":7,"data":{"a":' +
+        '['.repeat(17) +
+        ']'.repeat(17) +
+        '}}]}',
       'broken.json': '{"batch_id": "broken", \n',
       'cut.json': '{"objects": [{"object_id": "cut-1", "data": {}',
       'empty.json': '',
@@ -187,7 +190,7 @@ describe('stowage load', () => {
     expect(code).toBe(1);
     expect(stderr.trimEnd().split('\n').sort()).toEqual([
       'errors/bad.json: /objects/0/data/0/key: must be 1 to 255 characters; got 0',
-      'errors/bad.json: /objects/1/data/a: must be text, a number, true, false or null',
+      'errors/bad.json: /objects/1/data/a: must nest at most 16 levels deep',
       'errors/bad.json: /objects/1/subject: must be text of 1 to 255 characters',
       'errors/broken.json: Malformed request: The body is not valid JSON at line 2, column 1.',
       'errors/cut.json: is not valid JSON: unexpected end of file',

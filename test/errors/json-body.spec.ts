@@ -39,6 +39,9 @@ function toEveryRoute(body: string | Uint8Array): Promise<Reply[]> {
   ]);
 }
 
+/** A value that is nested one level deeper than values may be. */
+const tooDeep = `${'['.repeat(17)}${']'.repeat(17)}`;
+
 describe('a body that is not JSON', () => {
   const json = '{"batch_id":"b","objects":[]}';
 
@@ -104,12 +107,13 @@ describe('an invalid body', () => {
   });
 
   it('is rejected with a pointer to every error', async () => {
+    const deep: unknown = JSON.parse(tooDeep);
     const body = {
       batch_id: '',
       objects: [
-        { object_id: 1, data: [{ key: '', value: {} }, { value: 1 }, 'x', { key: 'k', value: 1, more: 1 }] },
+        { object_id: 1, data: [{ key: '', value: deep }, { value: 1 }, 'x', { key: 'k', value: 1, more: 1 }] },
         { object_id: null, data: 7, subject: 'a\nb', observed_at: 'yesterday' },
-        { object_id: 'search', data: { k: [] } },
+        { object_id: 'search', data: { k: deep } },
         null,
       ],
       more: true,
@@ -179,20 +183,25 @@ describe('a name that appears twice', () => {
   });
 
   it('becomes two pairs in shorthand data, in the order sent', async () => {
-    const body = withData('{"k":1,"other":2,"k":"3","\\u006b":null}', 'repeats');
+    const body = withData('{"k":1,"other":{"a":[2]},"k":["3",{}],"\\u006b":null}', 'repeats');
     expect((await post(body)).status).toBe(201);
     const read = await api.call('GET', '/objects/repeats', { key: project.keys.analyst });
     expect(read.json<{ data: unknown }>().data).toEqual([
       { key: 'k', value: 1 },
-      { key: 'other', value: 2 },
-      { key: 'k', value: '3' },
+      { key: 'other', value: { a: [2] } },
+      { key: 'k', value: ['3', {}] },
       { key: 'k', value: null },
     ]);
   });
 
-  it('is rejected in shorthand data when one of its values is an object or an array', async () => {
-    const problem = expectProblem(await post(withData('{"k":{"deep":1},"k":2}')), 'invalid-body');
-    expect(placesOf(problem)).toEqual(['/objects/0/data/k']);
+  it('is rejected in shorthand data when a value that JSON.parse drops is nested too deep', async () => {
+    const problem = expectProblem(await post(withData(`{"k":${tooDeep},"k":2}`)), 'invalid-body');
+    expect(problem.errors).toEqual([{ pointer: '/objects/0/data/k', detail: 'must nest at most 16 levels deep' }]);
+  });
+
+  it('is rejected inside a value', async () => {
+    const problem = expectProblem(await post(withData('{"k":[{"deep":1,"deep":2}]}')), 'invalid-body');
+    expect(placesOf(problem)).toEqual(['/objects/0/data/k/0/deep']);
   });
 });
 
@@ -201,7 +210,7 @@ describe('an error in shorthand data', () => {
   const cases: [string, string, string][] = [
     ['{"":1}', '/data/', 'is not a valid key: must be 1 to 255 characters; got 0'],
     [`{"${long}":1}`, `/data/${long.slice(0, 255)}…`, 'is not a valid key: must be 1 to 255 characters; got 300'],
-    ['{"a/b":{}}', '/data/a~1b', 'must be text, a number, true, false or null'],
+    [`{"a/b":${tooDeep}}`, '/data/a~1b', 'must nest at most 16 levels deep'],
   ];
   it.each(cases)('has a pointer to the member in JSON, NDJSON and PATCH: %.20s', async (data, pointer, detail) => {
     const { producer } = project.keys;

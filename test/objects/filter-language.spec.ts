@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApi, type TestProject } from '../harness/api.js';
-import { abbreviatedLike, type ObjectBody, type PageBody, type ProblemBody } from './wire.js';
+import { abbreviatedLike, address, type ObjectBody, type PageBody, type ProblemBody } from './wire.js';
 
 let api: TestApi;
 /** A project with only the fixtures. */
@@ -34,9 +34,21 @@ async function read<T>(path: string, query: string): Promise<T> {
   return reply.json<T>();
 }
 
+/** The rows of the table of stored pairs. */
+function storedPairs(): { stored: string; data: string; matches: boolean }[] {
+  return Array.from(
+    page.matchAll(/^\| `([^`]*)` *\| `([^`]*)` *\| (yes|no) *\|/gm),
+    ([, stored = '', data = '', cell]) => ({
+      stored,
+      data,
+      matches: cell === 'yes',
+    }),
+  );
+}
+
 describe('docs/filter-language.md', () => {
   it.each([
-    ['/objects', 20],
+    ['/objects', 35],
     ['/batches', 5],
   ])('shows the actual counts for the fixtures in lists of %s', async (path, atLeast) => {
     const rows = rowsBelow(`| on \`/api/v1${path}\``);
@@ -44,6 +56,19 @@ describe('docs/filter-language.md', () => {
     for (const [query, expected] of rows) {
       const { count } = await read<PageBody<ObjectBody>>(path, query);
       expect([query, count]).toEqual([query, Number(expected)]);
+    }
+  });
+
+  it('shows which stored pairs a filter matches', async () => {
+    const { keys } = await api.project();
+    const rows = storedPairs();
+    expect(rows.length).toBeGreaterThan(15);
+    for (const [i, { stored, data, matches }] of rows.entries()) {
+      const batch = `pair-${String(i)}`;
+      const body = `{"batch_id":"${batch}","objects":[{"object_id":"${batch}","data":${stored}}]}`;
+      expect((await api.call('POST', '/batches', { key: keys.producer, body })).status).toBe(201);
+      const list = await api.call('GET', address('/objects', { batch_id: batch, data }), { key: keys.analyst });
+      expect([stored, data, list.json<PageBody<ObjectBody>>().results.length === 1]).toEqual([stored, data, matches]);
     }
   });
 

@@ -100,8 +100,21 @@ describe('POST /objects', () => {
     expect(reply.text).toContain('[{"key": "k", "value": 1}, {"key": "j", "value": null}, {"key": "k", "value": 1.0}]');
   });
 
+  it('returns nested values exactly, up to 16 levels deep', async () => {
+    const deep = `${'[{"a": '.repeat(8)}0.10${'}]'.repeat(8)}`;
+    const values = ['{}', '[]', '[1e2, "\u00e9", null, [true]]', '{"a": {"b": 12345678901234567890}}', deep];
+    const pairs = values.map((value) => `{"key": "k", "value": ${value}}`).join(', ');
+    const created = await post(`{"batch_id":"shoes","object_id":"nested","data":[${pairs}]}`);
+    expect(created.status).toBe(201);
+    expect(created.text).toContain(`"data":[${pairs.replace('1e2', '100')}]`);
+    const read = await api.call('GET', '/objects/nested', { key: project.keys.analyst });
+    expect(read.text).toBe(created.text);
+  });
+
   it('rejects invalid data with a pointer to the member', async () => {
-    const nested = await post('{"batch_id":"shoes","object_id":"x","data":{"a~/b":{},"a~/b":1}}');
+    const nested = await post(
+      `{"batch_id":"shoes","object_id":"x","data":{"a~/b":${'['.repeat(17)}${']'.repeat(17)}}}`,
+    );
     expect([kindOf(nested), ...places(nested)]).toEqual(['400 invalid-body', '/data/a~0~1b']);
     const nul = await post('{"batch_id":"shoes","object_id":"x","data":[{"key":"k","value":"\\u0000"}]}');
     expect([kindOf(nul), ...places(nul)]).toEqual(['400 invalid-body', '/data/0/value']);

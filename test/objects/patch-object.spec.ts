@@ -131,7 +131,7 @@ describe('PATCH /objects/{object_id}', () => {
   it.each([
     ['data null', { data: null }, '/data'],
     ['data that is a string', { data: 'x' }, '/data'],
-    ['a value that is not a scalar', { data: { a: {} } }, '/data/a'],
+    ['a value nested too deep', `{"data":{"a":${'['.repeat(17)}${']'.repeat(17)}}}`, '/data/a'],
     ['a key given twice', '{"data":{"a":2,"a":3}}', '/data/a'],
     ['a key given twice, once escaped and null', '{"data":{"a":2,"\\u0061":null}}', '/data/a'],
     ['a pair without a value', { data: [{ key: 'a' }] }, '/data/0/value'],

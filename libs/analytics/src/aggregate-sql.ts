@@ -1,4 +1,4 @@
-import { conjunctsOf, filterSql, type Filter } from '#filter';
+import { allOf, conjunctsOf, filterSql, hasKey, type Filter } from '#filter';
 import type { Aggregate, Dimension, Op } from './aggregate.js';
 import type { Bucket } from './bucket.js';
 import { OBJECT_FILTER_COLUMNS } from '#store';
@@ -86,7 +86,7 @@ export function aggregateSql(
  */
 function withKey(filter: Filter, key: string): Filter {
   const hasBtree = conjunctsOf(filter).some((part) => part.kind === 'subject' || part.kind === 'batch');
-  return hasBtree ? filter : { kind: 'and', of: [filter, { kind: 'pair', key, value: null }] };
+  return hasBtree ? filter : allOf([filter, hasKey(key)]);
 }
 
 /** One row for each number that the object has under the key; values of other types are ignored. */

@@ -4,7 +4,7 @@ import { ApiProperty, OmitType } from '@nestjs/swagger';
 import type { Aggregate, Dimension, Op } from './aggregate.js';
 import { OPS } from './aggregate.js';
 import { BUCKET_RULE, isTimeZone, parseBucket, TIME_ZONE_RULE } from './bucket.js';
-import { FilterQuery, filterOf, SCALAR_SCHEMA, type Scalar } from '#objects';
+import { FilterQuery, filterOf, VALUE_SCHEMA, type JsonValue } from '#objects';
 
 /** The filters of lists without paging, and without `key` and `value`: here `key` names the values to aggregate. */
 class FilterOnlyQuery extends OmitType(FilterQuery, [
@@ -64,20 +64,20 @@ export class AggregateQuery extends FilterOnlyQuery {
 
 export class AggregateResultDto {
   @ApiProperty({
-    allOf: [SCALAR_SCHEMA],
+    allOf: [VALUE_SCHEMA],
     type: Object,
     description: 'The start of the time bucket, the subject, or the value of the key; null without `by`.',
     example: '2026-11-21T00:00:00Z',
   })
-  group: Scalar;
+  group: JsonValue;
 
   @ApiProperty({
-    allOf: [SCALAR_SCHEMA],
+    allOf: [VALUE_SCHEMA],
     type: Object,
     required: false,
     description: 'The subject or the value of the key that `series` names; only with `series`.',
   })
-  series?: Scalar;
+  series?: JsonValue;
 
   @ApiProperty({ type: Number, nullable: true, description: 'null where no value exists.', example: 21.5 })
   value: number | null;
@@ -102,8 +102,8 @@ export class AggregateDto {
 
 /** The filter of the query. @throws Problem as `filterOf` */
 export function filterOfAggregate(query: AggregateQuery): Filter {
-  const { data, match, batch_id, subject, observed_from, observed_until } = query;
-  const filters = { data, match, batch_id, subject, observed_from, observed_until };
+  const { data, match, batch_id, subject, subject_prefix, observed_from, observed_until } = query;
+  const filters = { data, match, batch_id, subject, subject_prefix, observed_from, observed_until };
   return filterOf(Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== undefined)));
 }
 

@@ -403,7 +403,7 @@ describe('an aggregate', () => {
     const valuesWith = (filter: FilterParameters): unknown[] =>
       aggregateSql(1, parseFilter(filter), asked, { groups: 1, bytes: 1 }).values;
     expect(valuesWith({})).toContain('[{"key":"n"}]');
-    expect(valuesWith({ data: '{"a":1}' })).toContain('[{"key":"n"}]');
+    expect(valuesWith({ data: '{"a":1}' })).toContain('[{"key":"a","value":1},{"key":"n"}]');
     expect(valuesWith({ subject: 's' })).not.toContain('[{"key":"n"}]');
     expect(valuesWith({ batch_id: 'b' })).not.toContain('[{"key":"n"}]');
   });

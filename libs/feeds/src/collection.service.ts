@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { AuditLog } from '#audit';
+import { hasKey } from '#filter';
 import { canonicalNumber } from '#json';
 import {
   jsonBody,
@@ -145,7 +146,7 @@ export class CollectionService {
 /** Every item of a collection. */
 export function collectionList(collection: TypedCollection): FeedList<string> {
   const batch = { kind: 'batch', batchId: collection.name } as const;
-  const filter = { kind: 'and', of: [batch, { kind: 'pair', key: collection.key, value: null }] } as const;
+  const filter = { kind: 'and', of: [batch, hasKey(collection.key)] } as const;
   return { scope: [collection.name], filter, read: (row) => collection.fromObject(row) };
 }
 

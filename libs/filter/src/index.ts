@@ -1,8 +1,10 @@
 /**
- * filter: the query language of lists, in two stages: `parseFilter` turns query parameters into a typed tree, `filterSql`
- * turns the tree into an SQL condition with parameters. Pure: no Nest, no I/O.
+ * filter: the query language of lists, in two stages: `parseFilter` turns parameters into a typed tree, `filterSql` turns the
+ * tree into an SQL condition with parameters. Pure: no Nest, no I/O.
  * Imports json only.
  */
 export { filterSql, type FilterColumns } from './filter-sql.js';
+export { allOf, conjunctsOf, hasKey, isEverything, type Filter, type JsonText } from './filter.js';
+export { type ValueFilter, type ValueTest } from './filter.js';
+export { keyPaths, type KeyPath } from './key-paths.js';
 export { FilterError, parseFilter, type FilterParameters } from './parse-filter.js';
-export { conjunctsOf, isEverything, type Filter, type JsonScalarText } from './filter.js';

@@ -1,4 +1,5 @@
 import { DeviceService } from '#access';
+import { hasKey } from '#filter';
 import { jsonBody, ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
 import {
   ApiResult,
@@ -134,7 +135,7 @@ export class FirmwareController {
     const list: FeedList<FirmwareEventDto> = {
       scope: ['firmware', deviceId],
       subject: deviceId,
-      filter: { kind: 'pair', key: 'version', value: null },
+      filter: hasKey('version'),
       authorize: () => this.devices.requireReadable(principal, deviceId),
       read: fromObject,
     };

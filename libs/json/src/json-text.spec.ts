@@ -225,14 +225,15 @@ describe('inspectJson', () => {
     expect(inspectJson(text, NONE).errors.map((fault) => fault.pointer)).toEqual([pointer]);
   });
 
-  it('returns a pointer to each repeated name, except in objects that may repeat scalars', () => {
+  it('returns a pointer to each repeated name, and to an earlier value that is nested too deep where names may repeat', () => {
     const text = '{"a":1,"b":[{"c":1,"\\u0063":2,"c":3}],"a":2}';
     const pointers = (inspected: ReturnType<typeof inspectJson>): string[] =>
       inspected.errors.map(({ pointer }) => pointer);
     expect(pointers(inspectJson(text, NONE))).toEqual(['/b/0/c', '/b/0/c', '/a']);
     const inspected = inspectJson(text, (pointer) => pointer === '/b/0');
     expect([pointers(inspected), inspected.hasRepeats]).toEqual([['/a'], true]);
-    const nested = '{"a":{},"b":[],"b":{"c":1,"c":2},"d":1,"d":[]}';
+    const deep = `${'['.repeat(17)}${']'.repeat(17)}`;
+    const nested = `{"a":[],"a":1,"b":${deep},"b":{"c":1,"c":2},"d":1,"d":${deep}}`;
     expect(pointers(inspectJson(nested, (pointer) => pointer === ''))).toEqual(['/b', '/b/c']);
     expect(inspectJson('[{"a":1},{"a":1}]', NONE)).toMatchObject({ errorCount: 0, hasRepeats: false });
   });

@@ -6,11 +6,15 @@
 
 /** The deepest nesting of a body; it bounds recursion. */
 export const JSON_DEPTH_MAX = 64;
+/** The deepest nesting of a stored value: `[]` is 1 deep, `[{}]` is 2 deep. */
+export const VALUE_DEPTH_MAX = 16;
 /**
  * The most lists and objects, and the most members, in a text that is parsed at once. `JSON.parse` takes 25 ms for 100,000
  * nested lists, and 130 ms for the 500,000 that fit into 1 MiB.
  */
 export const JSON_VALUES_MAX = 100_000;
+
+export const VALUE_DEPTH_RULE = `must nest at most ${String(VALUE_DEPTH_MAX)} levels deep`;
 
 /** PostgreSQL's `numeric`: digits before and after the decimal point (its documentation, table 8.2). */
 const NUMERIC_DIGITS_BEFORE_MAX = 131_072;
@@ -217,7 +221,8 @@ export interface JsonInspection {
 
 /**
  * Finds the values that PostgreSQL cannot store unchanged, with a pointer to each, in one pass over the text.
- * @param allowsRepeats whether the object at this pointer may have a name twice; its values are then scalars
+ * @param allowsRepeats whether the object at this pointer may have a name twice. `JSON.parse` keeps the last value only, so the
+ *   depth of the others is limited here, to VALUE_DEPTH_MAX
  */
 export function inspectJson(text: string, allowsRepeats: (pointer: string) => boolean): JsonInspection {
   const inspector = new Inspector(text, allowsRepeats);
@@ -268,8 +273,8 @@ class Inspector {
   }
 
   private inspectMembers(start: number, parent: Place | null): number {
-    /** For each name, whether its last value is an object or a list. */
-    const seen = new Map<string, boolean>();
+    /** For each name, the start of its last value. */
+    const seen = new Map<string, number>();
     const place = { parent, part: '' };
     let mayRepeat: boolean | undefined;
     let i = skipSpace(this.text, start + 1);
@@ -278,21 +283,25 @@ class Inspector {
       const name = nameOf(this.text.slice(i, nameEnd));
       place.part = name;
       const valueStart = skipSpace(this.text, skipSpace(this.text, nameEnd) + 1);
-      const wasNested = seen.get(name);
-      if (wasNested !== undefined) {
+      const earlier = seen.get(name);
+      if (earlier !== undefined) {
         this.found.hasRepeats = true;
         mayRepeat ??= this.allowsRepeats(pointerTo(parent));
         if (!mayRepeat) this.addError(place, 'appears twice in this object');
-        else if (wasNested)
-          this.addError(place, 'must be text, a number, true, false or null, because its name appears twice');
+        else if (this.isTooDeep(earlier)) this.addError(place, VALUE_DEPTH_RULE);
       }
-      const first = this.text.charCodeAt(valueStart);
-      seen.set(name, first === 123 || first === 91);
+      seen.set(name, valueStart);
       this.inspectString(i, place);
       i = skipSpace(this.text, this.inspect(valueStart, place));
       if (this.text.charCodeAt(i) === 44) i = skipSpace(this.text, i + 1);
     }
     return i + 1;
+  }
+
+  private isTooDeep(start: number): boolean {
+    const first = this.text.charCodeAt(start);
+    if (first !== 123 && first !== 91) return false;
+    return scanJson(this.text.slice(start, endOfValue(this.text, start))).depth > VALUE_DEPTH_MAX;
   }
 
   /** Only an escape can represent what valid UTF-8 cannot. */
@@ -334,6 +343,18 @@ class Inspector {
   private addError(place: Place | null, detail: string): void {
     if (++this.found.errorCount <= ERRORS_LISTED_MAX) this.found.errors.push({ pointer: pointerTo(place), detail });
   }
+}
+
+/** Whether a parsed value nests at most `levels` deep. */
+export function isNestedWithin(levels: number, value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  if (levels === 0) return false;
+  if (Array.isArray(value)) {
+    for (const element of value) if (!isNestedWithin(levels - 1, element)) return false;
+    return true;
+  }
+  for (const name in value) if (!isNestedWithin(levels - 1, (value as Record<string, unknown>)[name])) return false;
+  return true;
 }
 
 /** Whether a parsed value is an object, not a list. */

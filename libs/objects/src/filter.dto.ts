@@ -1,12 +1,22 @@
 import { FilterError, parseFilter, type Filter } from '#filter';
-import { ChoiceField, fingerprintOf, IdField, PageQuery, Problem, SubjectField, TextField, TimeField } from '#http';
+import {
+  ChoiceField,
+  fingerprintOf,
+  IdField,
+  PageQuery,
+  SubjectField,
+  TextField,
+  TimeField,
+  ValidationErrors,
+} from '#http';
 
 /** The filters of lists of batches and objects; see docs/filter-language.md. */
 export class FilterQuery extends PageQuery {
   @TextField({
     optional: true,
     max: 1_000_000,
-    description: 'A JSON object of up to 100 pairs that an object must have: `{"type":"shoe","color":"red"}`.',
+    description:
+      'A filter as JSON: pairs and conditions that an object must have, such as `{"type":"shoe","cost":{"$gte":10,"$lt":20}}`. docs/filter-language.md explains the operators.',
     example: '{"type":"shoe"}',
   })
   data?: string;
@@ -14,7 +24,7 @@ export class FilterQuery extends PageQuery {
   @ChoiceField({
     optional: true,
     choices: ['all', 'any'],
-    description: '`all`: the object has all pairs of `data` (default). `any`: it has at least one.',
+    description: '`all`: the object meets all conditions of `data` (default). `any`: it meets at least one.',
   })
   match?: 'all' | 'any';
 
@@ -36,6 +46,9 @@ export class FilterQuery extends PageQuery {
   @SubjectField({ optional: true, description: 'Only objects about this subject.' })
   subject?: string;
 
+  @SubjectField({ optional: true, description: 'Only objects whose subject begins with this text.' })
+  subject_prefix?: string;
+
   @TimeField({ optional: true, description: 'Only objects with `observed_at` at this time or later.' })
   observed_from?: string;
 
@@ -49,11 +62,9 @@ export function filterOf(query: FilterQuery): Filter {
     return parseFilter(query);
   } catch (error) {
     if (!(error instanceof FilterError)) throw error;
-    const { parameter, message } = error;
-    throw new Problem('invalid-query', {
-      detail: `${parameter} ${message}.`,
-      errors: [{ parameter, detail: message }],
-    });
+    const { parameter, pointer, message } = error;
+    const detail = pointer === '' ? message : `is invalid at ${pointer}: ${message}`;
+    throw new ValidationErrors({ parameter, detail }).problem('invalid-query');
   }
 }
 

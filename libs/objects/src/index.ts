@@ -13,8 +13,8 @@ export {
   PairDto,
   PatchObjectDto,
   ReplaceObjectDto,
-  type Scalar,
-  SCALAR_SCHEMA,
+  type JsonValue,
+  VALUE_SCHEMA,
 } from './object.dto.js';
 export { PATCH_OPERATIONS_MAX } from './object-patch.js';
 export { ObjectService } from './object.service.js';

@@ -1,4 +1,4 @@
-import { isObject } from '#json';
+import { isNestedWithin, isObject, VALUE_DEPTH_MAX, VALUE_DEPTH_RULE } from '#json';
 import { IdField, type NestedContext, pageOf, SubjectField, TextField, TimeField } from '#http';
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiExtraModels, getSchemaPath, OmitType, PickType } from '@nestjs/swagger';
@@ -11,11 +11,11 @@ export function isReservedId(value: unknown): boolean {
   return RESERVED_OBJECT_IDS.includes(value as string);
 }
 
-export type Scalar = string | number | boolean | null;
+/** Any JSON value. */
+export type JsonValue = string | number | boolean | null | JsonValue[] | { [name: string]: JsonValue };
 
 /** The OpenAPI schema of a value. */
-export const SCALAR_SCHEMA = { type: ['string', 'number', 'boolean', 'null'] };
-const SCALAR_RULE = 'must be text, a number, true, false or null';
+export const VALUE_SCHEMA = { type: ['string', 'number', 'boolean', 'null', 'array', 'object'], items: {} };
 const DATA_RULE = 'must be a list of {"key", "value"} or an object of keys and values';
 export const RESERVED_RULE = `must not be one of ${RESERVED_OBJECT_IDS.join(', ')}, which are reserved`;
 
@@ -23,9 +23,14 @@ export class PairDto {
   @TextField({ min: 1, max: 255, description: 'May repeat within an object.', example: 'type' })
   key: string;
 
-  @ApiProperty({ allOf: [SCALAR_SCHEMA], type: Object, description: 'Returned with every digit.', example: 'shoe' })
-  @ValidateBy({ name: 'scalar', validator: { validate: isScalar, defaultMessage: () => SCALAR_RULE } })
-  value: Scalar;
+  @ApiProperty({
+    allOf: [VALUE_SCHEMA],
+    type: Object,
+    description: `Any JSON value, at most ${String(VALUE_DEPTH_MAX)} levels deep. Numbers are returned with every digit.`,
+    example: 'shoe',
+  })
+  @ValidateBy({ name: 'value', validator: { validate: isValue, defaultMessage: () => VALUE_DEPTH_RULE } })
+  value: JsonValue;
 }
 
 const NEW_ID_DESCRIPTION =
@@ -40,7 +45,7 @@ export class NewObjectDto {
   object_id?: string;
 
   @DataField({})
-  data: PairDto[] | Record<string, Scalar>;
+  data: PairDto[] | Record<string, JsonValue>;
 
   @ObjectSubjectField()
   subject?: string | null;
@@ -63,7 +68,7 @@ export class ReplaceObjectDto {
   batch_id?: string;
 
   @DataField({})
-  data: PairDto[] | Record<string, Scalar>;
+  data: PairDto[] | Record<string, JsonValue>;
 
   @ObjectSubjectField()
   subject?: string | null;
@@ -85,7 +90,7 @@ export class PatchObjectDto {
     description: 'An object sets its keys, null removes one; a list replaces all pairs.',
     example: { color: 'green', size: null },
   })
-  data?: PairDto[] | Record<string, Scalar>;
+  data?: PairDto[] | Record<string, JsonValue>;
 
   @ObjectSubjectField()
   subject?: string | null;
@@ -196,7 +201,7 @@ function DataField(options: { optional?: boolean; description?: string; example?
           type: ['array', 'object'] as unknown as 'array',
           items: { $ref: getSchemaPath(PairDto) },
           propertyNames: { minLength: 1, maxLength: 255 },
-          additionalProperties: SCALAR_SCHEMA,
+          additionalProperties: VALUE_SCHEMA,
         } as object,
       ],
     }),
@@ -206,8 +211,8 @@ function DataField(options: { optional?: boolean; description?: string; example?
   );
 }
 
-function isScalar(value: unknown): value is Scalar {
-  return value === null || ['string', 'number', 'boolean'].includes(typeof value);
+function isValue(value: unknown): boolean {
+  return value !== undefined && (typeof value !== 'object' || isNestedWithin(VALUE_DEPTH_MAX, value));
 }
 
 function isData(data: unknown): boolean {

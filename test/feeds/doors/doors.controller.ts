@@ -1,3 +1,4 @@
+import { hasKey } from '#filter';
 import { ApiRespondAsync, WriteService, type WriteOperation } from '#jobs';
 import { ApiResult, API, Http, PageQuery, Problem, ApiProblems, Rules, type HttpContext } from '#http';
 import { FeedOperations, FeedReader, type FeedList } from '#feeds';
@@ -51,7 +52,7 @@ function visitsOf(door: string): FeedList<Visit> {
   return {
     scope: ['doors', door],
     subject: door,
-    filter: { kind: 'pair', key: 'people', value: null },
+    filter: hasKey('people'),
     read: fromObject,
   };
 }
