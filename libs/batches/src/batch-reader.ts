@@ -1,7 +1,16 @@
 import { Readable } from 'node:stream';
 import { Database, type Queryable } from '#database';
 import { encodeCursor, Problem, StreamedBody } from '#http';
-import { filterOf, objectsFingerprint } from '#objects';
+import {
+  filterOf,
+  NESTED_MEMBERS,
+  objectsFingerprint,
+  viewedTexts,
+  viewOf,
+  WHOLE_VIEW,
+  type ObjectView,
+  type ObjectViewQuery,
+} from '#objects';
 import { Config, ProjectSlots } from '#platform';
 import type { BatchRow } from '#store';
 import { Injectable } from '@nestjs/common';
@@ -14,6 +23,12 @@ import { batchDto, nestedObjectText, wholeBatchHead } from './batch-wire.js';
 const OBJECTS_MAX = 1_000;
 /** How long a request waits for a slot to read a large batch. */
 const SLOT_WAIT_MS = 10_000;
+
+interface ReadOptions {
+  view?: ObjectView;
+  on?: Queryable;
+  request?: Pick<FastifyRequest, 'releaseSlot'>;
+}
 
 /** Reads whole batches as JSON text, each from one snapshot. */
 @Injectable()
@@ -42,30 +57,34 @@ export class BatchReader {
   /**
    * The batch as it was sent, with its row of the same snapshot. A batch of up to `OBJECTS_MAX` objects is read by one statement.
    * A larger one is streamed from a snapshot, so that concurrent writes do not change it.
-   * @param request gives its slot back before it waits for a slot to read a large batch
+   * @param options.request gives its slot back before it waits for a slot to read a large batch
    * @throws Problem not-found; unavailable when all slots for large batches are in use
    */
   async read(
     projectId: number,
     batchId: string,
-    on?: Queryable,
-    request?: Pick<FastifyRequest, 'releaseSlot'>,
+    { view = WHOLE_VIEW, on, request }: ReadOptions = {},
   ): Promise<{ batch: BatchRow; body: string | Readable }> {
     const found = await this.store.findWithObjects(projectId, batchId, { limit: OBJECTS_MAX, onlyIfWhole: true }, on);
     if (found === null) throw batchNotFound();
     if (found.hasMore) {
       request?.releaseSlot();
-      return this.stream(projectId, batchId);
+      return this.stream(projectId, batchId, view);
     }
-    return { batch: found.batch, body: `${wholeBatchHead(batchId)}${found.objects.map(nestedObjectText).join()}]}` };
+    const objects = await viewedTexts(found.objects, nestedObjectText, view, projectId);
+    return { batch: found.batch, body: `${wholeBatchHead(batchId)}${objects.join()}]}` };
   }
 
-  private async stream(projectId: number, batchId: string): Promise<{ batch: BatchRow; body: Readable }> {
+  private async stream(
+    projectId: number,
+    batchId: string,
+    view: ObjectView,
+  ): Promise<{ batch: BatchRow; body: Readable }> {
     const releaseSlot = await this.slots.acquire(projectId);
     if (releaseSlot === null) {
       throw new Problem('unavailable', { detail: 'All slots for reading large batches are in use; retry later.' });
     }
-    const source = new LargeBatchSource(this.store, projectId, batchId, releaseSlot);
+    const source = new LargeBatchSource(this.store, projectId, batchId, view, releaseSlot);
     try {
       // Before the response begins, an error becomes a problem; later it would break the response off.
       const batch = await source.open(this.database);
@@ -82,8 +101,15 @@ export class BatchReader {
    * A page of batches as JSON text, each with its first objects, from one snapshot of that batch. A batch that is deleted
    * meanwhile is omitted. `head` is the page without its results.
    */
-  streamPage(projectId: number, base: string, head: string, rows: readonly BatchRow[]): Readable {
-    return Readable.from(this.pageChunks(projectId, base, head, rows), { objectMode: false });
+  streamPage(
+    projectId: number,
+    base: string,
+    head: string,
+    rows: readonly BatchRow[],
+    query: ObjectViewQuery,
+  ): Readable {
+    const view = viewOf(query, NESTED_MEMBERS);
+    return Readable.from(this.pageChunks(projectId, base, head, rows, query, view), { objectMode: false });
   }
 
   private async *pageChunks(
@@ -91,6 +117,8 @@ export class BatchReader {
     base: string,
     head: string,
     rows: readonly BatchRow[],
+    query: ObjectViewQuery,
+    view: ObjectView,
   ): AsyncGenerator<string> {
     yield head;
     let separator = '';
@@ -101,9 +129,10 @@ export class BatchReader {
       if (found === null) continue;
       const dto = batchDto(base, found.batch);
       const last = found.objects.at(-1);
-      const next = found.hasMore && last ? urlOfRest(dto.objects_url, projectId, batchId, last.seq) : null;
+      const next = found.hasMore && last ? urlOfRest(dto.objects_url, projectId, batchId, last.seq, query) : null;
       const members = JSON.stringify({ ...dto, objects_next: next }).slice(0, -1);
-      yield `${separator}${members},"objects":[${found.objects.map(nestedObjectText).join()}]}`;
+      const objects = await viewedTexts(found.objects, nestedObjectText, view, projectId);
+      yield `${separator}${members},"objects":[${objects.join()}]}`;
       separator = ',';
     }
     yield ']}';
@@ -115,7 +144,16 @@ export function batchNotFound(): Problem {
 }
 
 /** The URL of the objects of a batch after `seq`, in the order sent. */
-function urlOfRest(objectsUrl: string, projectId: number, batchId: string, seq: string): string {
+function urlOfRest(
+  objectsUrl: string,
+  projectId: number,
+  batchId: string,
+  seq: string,
+  { fields, data_as: dataAs }: ObjectViewQuery,
+): string {
+  const view =
+    (fields === undefined ? '' : `&fields=${encodeURIComponent(fields)}`) +
+    (dataAs === undefined ? '' : `&data_as=${dataAs}`);
   const fingerprint = objectsFingerprint(projectId, filterOf({ batch_id: batchId }));
-  return `${objectsUrl}&cursor=${encodeCursor({ kind: 'after', seq, oldestFirst: true }, fingerprint)}`;
+  return `${objectsUrl}${view}&cursor=${encodeCursor({ kind: 'after', seq, oldestFirst: true }, fingerprint)}`;
 }

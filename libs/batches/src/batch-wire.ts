@@ -1,6 +1,7 @@
 import { timeOfSeq } from '#database';
 import type { BatchDto } from './batch.dto.js';
 import type { NestedRow } from './batch-read.store.js';
+import { viewedText, WHOLE_VIEW, type ObjectView } from '#objects';
 import type { BatchRow } from '#store';
 
 export function batchDto(base: string, row: Pick<BatchRow, 'batch_id' | 'object_count' | 'seq'>): BatchDto {
@@ -20,7 +21,16 @@ export function wholeBatchHead(batchId: string): string {
 }
 
 /** An object inside its batch as it was sent: omitted members stay omitted. */
-export function nestedObjectText(row: NestedRow): string {
+export function nestedObjectText(row: NestedRow, view: ObjectView): string {
+  if (view !== WHOLE_VIEW) {
+    const members: [string, string][] = [
+      ['object_id', JSON.stringify(row.object_id)],
+      ['data', row.data],
+    ];
+    if (row.subject !== null) members.push(['subject', JSON.stringify(row.subject)]);
+    if (!row.is_arrival) members.push(['observed_at', `"${row.observed_at}"`]);
+    return viewedText(members, view);
+  }
   const subject = row.subject === null ? '' : `,"subject":${JSON.stringify(row.subject)}`;
   const observedAt = row.is_arrival ? '' : `,"observed_at":"${row.observed_at}"`;
   return `{"object_id":${JSON.stringify(row.object_id)},"data":${row.data}${subject}${observedAt}}`;

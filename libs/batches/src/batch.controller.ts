@@ -23,6 +23,7 @@ import {
   Rules,
   ProjectId,
   projectIdOf,
+  ValidationErrors,
   ApiPage,
 } from '#http';
 import { Config } from '#platform';
@@ -44,7 +45,7 @@ import {
 import { BatchOperations } from './batch.operations.js';
 import { BatchReader } from './batch-reader.js';
 import { BatchReadStore } from './batch-read.store.js';
-import { filterOf } from '#objects';
+import { filterOf, NESTED_MEMBERS, ObjectViewQuery, viewOf, WHOLE_VIEW } from '#objects';
 import { batchDto, batchEtag } from './batch-wire.js';
 import { BatchWriter } from './batch-writer.js';
 
@@ -131,6 +132,7 @@ export class BatchController {
     @Http() http: HttpContext,
   ): Promise<string | Readable> {
     const filter = filterOf(query);
+    if (query.include === undefined) rejectView(query);
     const page = pageRequest(query, this.config, fingerprintOf('batches', projectId, filter), http);
     const { slice, count } = await this.store.list(projectId, filter, page);
     http.reply.itemCount = slice.items.length;
@@ -144,25 +146,33 @@ export class BatchController {
       );
     }
     const opening = pageHead(page, slice, count);
-    http.reply.header('ETag', etagOf(opening + slice.items.map((row) => row.revision).join()));
-    return this.reader.streamPage(projectId, base, opening, slice.items);
+    const shown = JSON.stringify([query.fields, query.data_as]);
+    http.reply.header('ETag', etagOf(opening + shown + slice.items.map((row) => row.revision).join()));
+    return this.reader.streamPage(projectId, base, opening, slice.items, query);
   }
 
   @Get(':batch_id')
   @JsonHeader()
-  @Rules({ roles: ['admin', 'analyst'] })
-  @ApiOperation({ summary: 'Get a whole batch as it was sent, in the order sent' })
+  @Rules({ roles: ['admin', 'analyst'], query: true })
+  @ApiOperation({
+    summary: 'Get a whole batch as it was sent, in the order sent',
+    description: 'The ETag for If-Match is that of the whole batch, without `fields` and `data_as`.',
+  })
   @ApiResult(200, WholeBatchDto, { etag: true })
-  @ApiProblems('not-found')
+  @ApiProblems('invalid-query', 'not-found')
   async getBatch(
     @ProjectId() projectId: number,
     @Param('batch_id') batchId: string,
+    @Query() query: ObjectViewQuery,
     @Queries() on: Queryable,
     @Http() { request, reply }: HttpContext,
   ): Promise<string | Readable> {
-    const { batch, body } = await this.reader.read(projectId, batchId, on, request);
+    const view = viewOf(query, NESTED_MEMBERS);
+    const { batch, body } = await this.reader.read(projectId, batchId, { view, on, request });
     reply.itemCount = Number(batch.object_count);
-    reply.header('ETag', batchEtag(batch.revision));
+    const etag = batchEtag(batch.revision);
+    // Another representation has another strong ETag (RFC 9110, section 8.8.3).
+    reply.header('ETag', view === WHOLE_VIEW ? etag : etagOf(JSON.stringify([etag, query.fields, query.data_as])));
     return body;
   }
 
@@ -191,7 +201,7 @@ export class BatchController {
    */
   private async representation({ request, reply }: HttpContext, batchId: string): Promise<string | Readable | null> {
     try {
-      const { batch, body } = await this.reader.read(projectIdOf(request), batchId, undefined, request);
+      const { batch, body } = await this.reader.read(projectIdOf(request), batchId, { request });
       if (batchEtag(batch.revision) === reply.getHeader('etag')) {
         reply.header('Preference-Applied', 'return=representation');
         return body;
@@ -202,4 +212,12 @@ export class BatchController {
     }
     return null;
   }
+}
+
+/** Without objects, a list of batches has nothing to select. @throws Problem invalid-query */
+function rejectView(query: ObjectViewQuery): void {
+  const errors = (['fields', 'data_as'] as const)
+    .filter((parameter) => query[parameter] !== undefined)
+    .map((parameter) => ({ parameter, detail: 'requires include=objects' }));
+  if (errors.length > 0) throw new ValidationErrors(...errors).problem('invalid-query');
 }

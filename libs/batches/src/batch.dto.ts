@@ -2,7 +2,7 @@ import { ChoiceField, FlagParameter, IdField, type NestedContext, pageOf } from 
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, OmitType } from '@nestjs/swagger';
 import { IsArray, ValidateNested } from 'class-validator';
-import { FilterQuery, NewObjectDto } from '#objects';
+import { NewObjectDto, ObjectListQuery } from '#objects';
 
 const NO_COUNT_FOR_PRODUCERS = 'Omitted for a producer with on_conflict=skip, because it would reveal other objects.';
 
@@ -51,7 +51,7 @@ export class PutBatchQuery extends WriteBatchQuery {
   on_conflict?: 'replace' | 'skip';
 }
 
-export class BatchListQuery extends FilterQuery {
+export class BatchListQuery extends ObjectListQuery {
   @ChoiceField({
     optional: true,
     choices: ['objects'],

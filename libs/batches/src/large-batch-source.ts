@@ -1,5 +1,6 @@
 import type { Database, Snapshot } from '#database';
 import type { BodySource } from '#http';
+import { viewedTexts, type ObjectView } from '#objects';
 import type { BatchRow } from '#store';
 import type { BatchObjects, BatchReadStore } from './batch-read.store.js';
 import { nestedObjectText, wholeBatchHead } from './batch-wire.js';
@@ -20,6 +21,7 @@ export class LargeBatchSource implements BodySource {
     private readonly store: BatchReadStore,
     private readonly projectId: number,
     private readonly batchId: string,
+    private readonly view: ObjectView,
     private readonly releaseSlot: () => void,
   ) {}
 
@@ -41,7 +43,7 @@ export class LargeBatchSource implements BodySource {
     const { objects, hasMore } = this.chunk;
     const last = objects.at(-1);
     const start = this.isFirst ? wholeBatchHead(this.batchId) : ',';
-    const text = start + objects.map(nestedObjectText).join();
+    const text = start + (await viewedTexts(objects, nestedObjectText, this.view, this.projectId)).join();
     this.isFirst = false;
     if (!hasMore || last === undefined) {
       this.chunk = null;

@@ -16,6 +16,16 @@ export {
   type JsonValue,
   VALUE_SCHEMA,
 } from './object.dto.js';
+export {
+  NESTED_MEMBERS,
+  ObjectListQuery,
+  ObjectViewQuery,
+  type ObjectView,
+  viewedText,
+  viewedTexts,
+  viewOf,
+  WHOLE_VIEW,
+} from './object-view.js';
 export { PATCH_OPERATIONS_MAX } from './object-patch.js';
 export { ObjectService } from './object.service.js';
 export { ObjectStore } from './object.store.js';

@@ -25,7 +25,7 @@ import { Config } from '#platform';
 import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Put, Query, Req } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiExtraModels, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
-import { FilterQuery, filterOf, objectsFingerprint } from './filter.dto.js';
+import { filterOf, objectsFingerprint } from './filter.dto.js';
 import {
   ChangedObjectDto,
   CreateObjectDto,
@@ -39,6 +39,7 @@ import { ObjectOperations } from './object.operations.js';
 import { JSON_PATCH, MERGE_PATCH, parseJsonPatch, parseMergePatch, PATCH_OPERATIONS_MAX } from './object-patch.js';
 import { ObjectService } from './object.service.js';
 import { ObjectListStore } from './object-list.store.js';
+import { ObjectListQuery, ObjectViewQuery, viewedTexts, viewOf } from './object-view.js';
 import { objectText } from './object-wire.js';
 
 @ApiTags('objects')
@@ -71,28 +72,34 @@ export class ObjectController {
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listObjects(
     @ProjectId() projectId: number,
-    @Query() query: FilterQuery,
+    @Query() query: ObjectListQuery,
     @Http() http: HttpContext,
   ): Promise<string> {
     const filter = filterOf(query);
+    const view = viewOf(query);
     const page = pageRequest(query, this.config, objectsFingerprint(projectId, filter), http);
     const { slice, count } = await this.lists.page(projectId, filter, page);
     http.reply.itemCount = slice.items.length;
-    return pageText(page, slice, count, slice.items.map(objectText));
+    return pageText(page, slice, count, await viewedTexts(slice.items, objectText, view, projectId));
   }
 
   @Get(':object_id')
   @JsonHeader()
-  @Rules({ roles: ['admin', 'analyst'] })
-  @ApiOperation({ summary: 'Get an object' })
+  @Rules({ roles: ['admin', 'analyst'], query: true })
+  @ApiOperation({
+    summary: 'Get an object',
+    description: 'The ETag for If-Match is that of the whole object, without `fields` and `data_as`.',
+  })
   @ApiResult(200, ObjectDto, { etag: true })
-  @ApiProblems('not-found')
+  @ApiProblems('invalid-query', 'not-found')
   async getObject(
     @ProjectId() projectId: number,
     @Param('object_id') objectId: string,
+    @Query() query: ObjectViewQuery,
     @Queries() on: Queryable,
   ): Promise<string> {
-    return objectText(await this.objects.get(projectId, objectId, on));
+    const view = viewOf(query);
+    return objectText(await this.objects.get(projectId, objectId, on), view);
   }
 
   @Put(':object_id')

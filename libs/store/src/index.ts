@@ -16,5 +16,5 @@ export {
 } from './object-columns.js';
 export { MEASURED_KEY, ObjectEntity } from './object.entity.js';
 export { addObjectsSql, dataBytes, insertRow, type NewObjectRow, sizeOf } from './object-insert.js';
-export { dataOf, listOfPairs, pairsOf, patchPairs, valueIn } from './pairs.js';
+export { dataOf, dataView, listOfPairs, pairsOf, patchPairs, valueIn } from './pairs.js';
 export { invalidateAllRollupsSql, invalidateRollupsSql, ROLLUP_COLUMNS, ROLLUPS_UNTIL } from './rollup-invalidation.js';

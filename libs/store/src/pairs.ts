@@ -47,6 +47,26 @@ export function patchPairs(data: string, patch: string): string {
   return write(kept);
 }
 
+/**
+ * `data` as it is shown: some keys, and as a list of pairs or as a plain object. In an object a repeated key has a list of its
+ * values, which looks like a single value that is a list.
+ * @param keys null for all
+ */
+export function dataView(data: string, keys: ReadonlySet<string> | null, isObject: boolean): string {
+  const pairs = readList(data).filter(({ key }) => keys?.has(key) !== false);
+  if (!isObject) return write(pairs);
+  const members = new Map<string, { keyText: string; values: string[] }>();
+  for (const { key, keyText, valueText } of pairs) {
+    const member = members.get(key);
+    if (member === undefined) members.set(key, { keyText, values: [valueText] });
+    else member.values.push(valueText);
+  }
+  const texts = Array.from(members.values(), ({ keyText, values }) => {
+    return `${keyText}:${values.length === 1 ? String(values[0]) : `[${values.join()}]`}`;
+  });
+  return `{${texts.join()}}`;
+}
+
 function readShorthand(data: string): Pair[] {
   return Array.from(membersOf(data, 0), ({ name, nameText, start, end }) => ({
     key: name,

@@ -1,0 +1,143 @@
+import { ChoiceField, TextField, ValidationErrors } from '#http';
+import { EventLoopYield } from '#platform';
+import { dataView } from '#store';
+import { FilterQuery } from './filter.dto.js';
+
+/** The members of an object, and of one inside its batch. */
+const OBJECT_MEMBERS: readonly string[] = ['object_id', 'batch_id', 'subject', 'observed_at', 'data'];
+export const NESTED_MEMBERS = OBJECT_MEMBERS.filter((name) => name !== 'batch_id');
+
+const FIELDS_MAX = 100;
+const KEY_LENGTH_MAX = 255;
+
+/** Which members of objects a response has, and in which form. */
+export class ObjectViewQuery {
+  @FieldsField()
+  fields?: string;
+
+  @DataAsField()
+  data_as?: 'pairs' | 'object';
+}
+
+export class ObjectListQuery extends FilterQuery {
+  @FieldsField()
+  fields?: string;
+
+  @DataAsField()
+  data_as?: 'pairs' | 'object';
+}
+
+/** The parsed form of an `ObjectViewQuery`. */
+export interface ObjectView {
+  /** Null for all. */
+  members: ReadonlySet<string> | null;
+  /** The keys of `data`; null for all. */
+  keys: ReadonlySet<string> | null;
+  /** `data` is a plain object, not a list of pairs. */
+  isDataObject: boolean;
+}
+
+/** Objects as they are stored. */
+export const WHOLE_VIEW: ObjectView = { members: null, keys: null, isDataObject: false };
+
+/** @param members those that `fields` may name @throws Problem invalid-query */
+export function viewOf({ fields, data_as: dataAs }: ObjectViewQuery, members = OBJECT_MEMBERS): ObjectView {
+  if (fields === undefined && dataAs === undefined) return WHOLE_VIEW;
+  const isDataObject = dataAs === 'object';
+  if (fields === undefined) return { members: null, keys: null, isDataObject };
+  const names = new Set<string>();
+  const keys = new Set<string>();
+  const items = splitFields(fields);
+  if (items.length > FIELDS_MAX)
+    rejectFields(`must have at most ${String(FIELDS_MAX)} fields; got ${String(items.length)}`);
+  for (const item of items) {
+    if (item.startsWith('data.')) keys.add(parseKey(item));
+    else if (members.includes(item)) names.add(item);
+    else rejectFields(`${JSON.stringify(item)} must be one of ${members.join(', ')} or data.<key>`);
+  }
+  if (names.has('data')) return { members: names, keys: null, isDataObject };
+  if (keys.size === 0) return { members: names, keys: null, isDataObject };
+  return { members: names.add('data'), keys, isDataObject };
+}
+
+/** The JSON text of an object's members that a view contains. */
+export function viewedText(members: readonly (readonly [name: string, text: string])[], view: ObjectView): string {
+  const { members: names, keys, isDataObject } = view;
+  const texts: string[] = [];
+  for (const [name, text] of members) {
+    if (names?.has(name) === false) continue;
+    const shown = name === 'data' && (keys !== null || isDataObject) ? dataView(text, keys, isDataObject) : text;
+    texts.push(`"${name}":${shown}`);
+  }
+  return `{${texts.join()}}`;
+}
+
+/**
+ * The JSON texts of objects in a view. A page of large objects takes a second to convert, so that other requests are served in
+ * between.
+ * @param textOf writes one object
+ */
+export async function viewedTexts<Row>(
+  rows: readonly Row[],
+  textOf: (row: Row, view: ObjectView) => string,
+  view: ObjectView,
+  projectId: number,
+): Promise<string[]> {
+  if (view === WHOLE_VIEW) return rows.map((row) => textOf(row, view));
+  const turns = new EventLoopYield(projectId);
+  const texts: string[] = [];
+  for (const row of rows) {
+    texts.push(textOf(row, view));
+    if (turns.isDue) await turns.yield();
+  }
+  return texts;
+}
+
+/** The items of a list; a quoted key may contain commas. */
+function splitFields(fields: string): string[] {
+  return Array.from(fields.matchAll(/(data\."(?:[^"\\]|\\.)*"|[^,]*)(?:,|$)/gy), ([, item = '']) => item).slice(
+    0,
+    fields.endsWith(',') ? undefined : -1,
+  );
+}
+
+function parseKey(item: string): string {
+  const text = item.slice('data.'.length);
+  const key = text.startsWith('"') ? parseQuoted(text) : text;
+  if (key === undefined) rejectFields(`${item} has a quoted key that is not a JSON string`);
+  const length = [...key].length;
+  if (length < 1 || length > KEY_LENGTH_MAX)
+    rejectFields(`must have keys of 1 to ${String(KEY_LENGTH_MAX)} characters; got ${String(length)}`);
+  return key;
+}
+
+function parseQuoted(text: string): string | undefined {
+  try {
+    return JSON.parse(text) as string;
+  } catch {
+    return undefined;
+  }
+}
+
+function rejectFields(detail: string): never {
+  throw new ValidationErrors({ parameter: 'fields', detail }).problem('invalid-query');
+}
+
+function FieldsField(): PropertyDecorator {
+  return TextField({
+    optional: true,
+    min: 1,
+    max: 30_000,
+    description:
+      'The members and keys of data in the response, separated by commas: `object_id,data.type`. A key with a comma or a quote is written as a JSON string: `data."a,b"`.',
+  });
+}
+
+function DataAsField(): PropertyDecorator {
+  return ChoiceField({
+    optional: true,
+    choices: ['pairs', 'object'],
+    description:
+      '`object`: data as a plain object, where a repeated key has a list of its values. Default: `pairs`, a list that keeps the order and repeated keys.',
+  });
+}
