@@ -16,6 +16,8 @@ const CONNECTIONS = 8;
 const ROUNDS = 3;
 /** The time of one way of a filter in one round, as estimated from its first responses. */
 const ROUND_MS = 1_000;
+/** V8 compiles the code of a server until it has served some thousand requests. */
+const WARM_SECONDS = 5;
 const DEEP_PAGES = 200;
 
 const SORTS = [
@@ -96,6 +98,13 @@ async function printPages(stack) {
       'without a count, bare Fastify, ratio; with the default count, bare Fastify, ratio; with to without a count',
   );
   try {
+    for (const url of [`${stack.url}/objects`, `${bare.url}/pages/0`])
+      await autocannon({
+        url,
+        connections: CONNECTIONS,
+        duration: WARM_SECONDS,
+        headers: { 'X-Api-Key': stack.adminKey },
+      });
     for (const [index, { name, parameters }] of questions.entries()) {
       const bareUrl = `${bare.url}/pages/${index}`;
       await requireEqualPages(stack, name, pathOf('/objects', parameters), bareUrl);
