@@ -203,7 +203,7 @@ export async function listFirst<T>(
   for (;;) {
     const position = { kind: 'offset', offset: rows.length } as const;
     // A page request needs them for its links, which are not used here.
-    const links = { fingerprint: '', url: { origin: '', path: '', query: '' } };
+    const links = { fingerprint: '', linkBase: '' };
     const { slice } = await list({ position, size: Math.min(PAGE_ROWS, limit - rows.length), count: 'none', ...links });
     rows.push(...slice.items);
     if (!slice.hasNext || rows.length >= limit) return rows;

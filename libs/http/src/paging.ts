@@ -12,7 +12,7 @@ import {
 import { type Config, MICROS_END, microsOf, timeOfMicros } from '#platform';
 import { ChoiceField, IntegerParameter, TextField } from './fields.js';
 import type { HttpContext } from './http-context.js';
-import { requestUrl, type RequestUrl } from './origin.js';
+import { requestUrl } from './origin.js';
 import { waitPreference } from './prefer.js';
 import { Problem, ValidationErrors } from './problems.js';
 
@@ -116,7 +116,8 @@ interface SortKeys {
 /** A requested page. */
 export interface PageRequest extends CountedRange {
   fingerprint: string;
-  url: RequestUrl;
+  /** The absolute URL of the list with the parameters of the request other than `page` and `cursor`, ready for another one. */
+  linkBase: string;
   /** Reserves memory for the rows of a large page, see `FastifyRequest.reserveForRows`. Default: none is reserved. */
   reserve?: (bytes: number) => void;
 }
@@ -160,17 +161,19 @@ export function pageRequest(
     query.cursor === undefined
       ? { kind: 'offset', offset: ((query.page ?? 1) - 1) * size }
       : decodeCursor(query.cursor, fingerprint, order);
-  const url = requestUrl(http.request);
-  const linkLength = url.path.length + `?${withoutPosition(url.query)}`.length + CURSOR_PARAMETER_LENGTH_MAX;
+  const { origin, path, query: sent } = requestUrl(http.request);
+  const target = `${path}?${withoutPosition(sent)}`;
+  const linkLength = target.length + CURSOR_PARAMETER_LENGTH_MAX;
   if (linkLength > URL_LENGTH_MAX) throw urlTooLong(linkLength);
+  const linkBase = origin + target;
   const count = query.count ?? 'capped';
   const { queries } = http.request;
   const reserve = (bytes: number): void => {
     http.request.reserveForRows(bytes);
   };
-  if (queries === null) return { position, size, count, fingerprint, url, reserve };
+  if (queries === null) return { position, size, count, fingerprint, linkBase, reserve };
   const countOn = count === 'none' ? undefined : queries.forCount(countTimeoutMs(http, database.queryTimeoutMs));
-  return { position, size, count, fingerprint, url, reserve, on: queries, countOn };
+  return { position, size, count, fingerprint, linkBase, reserve, on: queries, countOn };
 }
 
 function countTimeoutMs({ request, reply }: HttpContext, queryTimeoutMs: number): number {
@@ -255,12 +258,12 @@ export function linkHeader(page: PageRequest, slice: Slice<SortKeys>): string | 
 }
 
 function linkTo(page: PageRequest, kind: CursorPosition['kind'], item: SortKeys | undefined): string | null {
-  const { url, position, fingerprint } = page;
+  const { linkBase, position, fingerprint } = page;
   const keys = item ?? keysFromEmptyPage(position, kind);
   if (keys === null) return null;
   const oldestFirst = position.kind !== 'offset' && position.oldestFirst;
   const cursor = encodeCursor({ kind, seq: keys.seq, oldestFirst, at: keys.at }, fingerprint);
-  return `${url.origin}${url.path}?${withoutPosition(url.query)}cursor=${cursor}`;
+  return `${linkBase}cursor=${cursor}`;
 }
 
 /**
@@ -268,6 +271,7 @@ function linkTo(page: PageRequest, kind: CursorPosition['kind'], item: SortKeys 
  * it longer.
  */
 function withoutPosition(query: string): string {
+  if (query === '') return '';
   return query
     .split('&')
     .filter((parameter) => parameter !== '' && !['page', 'cursor'].includes(nameOf(parameter)))

@@ -41,7 +41,7 @@ describe('a filtered page beyond the newest objects', () => {
       size: 10,
       count: 'none',
       fingerprint: '',
-      url: { origin: 'http://localhost', path: '/', query: '' },
+      linkBase: 'http://localhost/?',
     };
     const { slice } = await lists.page(projectId, parseFilter({ data: '{"type":"rare"}' }), page);
     expect(changes).toBe(1);
