@@ -15,10 +15,12 @@ export class InvertedIndex1765500000000 implements MigrationInterface {
         last_seq bigint NOT NULL,
         objects integer NOT NULL,
         postings integer NOT NULL,
+        keys text[] COLLATE "C",
         seqs bytea NOT NULL,
         CONSTRAINT index_segments_pkey PRIMARY KEY (project_id, number)
       )`);
     await runner.query(`CREATE INDEX index_segments_seq_idx ON index_segments (project_id, last_seq)`);
+    // `keys` are the keys of its objects; null where there are too many.
     // The last value of a block is a number, a text or neither.
     await runner.query(`
       CREATE TABLE index_blocks (

@@ -9,6 +9,8 @@ import { TERMS_MAX, TERMS_PER_VALUE, visitTerms, type TermValue } from './terms.
 export const SEGMENT_OBJECTS_MAX = 65_536;
 /** The number of postings after which a segment is stored; they take some 40 MB of memory. */
 export const SEGMENT_POSTINGS = 1_000_000;
+/** The most keys that a segment lists, for queries of a value under any key. */
+const KEYS_MAX = 1_000;
 /** The most objects that are added at once. */
 const ADDED_OBJECTS_MAX = 500;
 
@@ -42,6 +44,17 @@ export class SegmentBuilder {
   /** The number of pairs of a term and an object; it bounds the memory. */
   postings = 0;
   private readonly paths = new Map<string, PathTerms>();
+
+  /** The keys of the objects; null for more than `KEYS_MAX`. */
+  get keys(): string[] | null {
+    const keys: string[] = [];
+    for (const [path, { plain }] of this.paths) {
+      if (plain[TermKind.key] === undefined) continue;
+      if (keys.length === KEYS_MAX) return null;
+      keys.push(path);
+    }
+    return keys.sort();
+  }
 
   /** Whether the segment must be stored before more objects are added: there may be no room for them. */
   get isFull(): boolean {

@@ -8,8 +8,8 @@ import { TermKind } from './term-kind.js';
 const INSERT_SEGMENT = {
   name: 'index.insert-segment',
   text: `
-    INSERT INTO index_segments (project_id, number, first_seq, last_seq, objects, postings, seqs)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+    INSERT INTO index_segments (project_id, number, first_seq, last_seq, objects, postings, keys, seqs)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 };
 
 const NEXT_NUMBER = { name: 'index.next-number', text: `SELECT nextval('index_segment_numbers') AS number` };
@@ -79,7 +79,7 @@ export class SegmentStore {
     if (wide.length > 0) await tx.query(INSERT_WIDE, [projectId, wide.map(String)]);
     if (seqs.length === 0) return false;
     const [first, last] = [seqs.at(0), seqs.at(seqs.length - 1)].map(String);
-    const values = [projectId, number, first, last, seqs.length, builder.postings, seqs.toBuffer()];
+    const values = [projectId, number, first, last, seqs.length, builder.postings, builder.keys, seqs.toBuffer()];
     await tx.query(INSERT_SEGMENT, values);
     const copy = tx.copyIn(COPY_BLOCKS);
     const prefix = `${String(projectId)}\x01${number}\x01`;

@@ -79,6 +79,8 @@ function visitValue(state: Visit, path: string, value: ExactValue, mayBeList: bo
     return true;
   }
   for (const [name, member] of Object.entries(value)) {
+    // A filter cannot name it: a dot in its key is a step to a member.
+    if (name.includes('.')) continue;
     if (!visitPath(state, `${path}.${name}`, TermKind.member, member)) return false;
   }
   return true;

@@ -1,0 +1,244 @@
+import { Database, type Queryable } from '#database';
+import { Injectable } from '@nestjs/common';
+import type { BlockRequest } from './index-plan.js';
+import { TermKind } from './term-kind.js';
+
+/** Where to begin in the list of segments, and in which direction to read. */
+export interface SegmentRange {
+  /** Newest first, or oldest first. */
+  isAscending: boolean;
+  /** Only segments that may have objects beyond this sequence number: smaller ones, or when ascending greater ones. */
+  beyondSeq: string | null;
+  /** How many segments to leave out, and how many to read at most. */
+  skip: number;
+  limit: number;
+}
+
+/** A segment with the blocks that were requested, by the index of the request. */
+export interface ReadSegment {
+  number: bigint;
+  firstSeq: bigint;
+  lastSeq: bigint;
+  objects: number;
+  seqs: Buffer;
+  /** The sequence numbers of objects whose entries are outdated. */
+  outdated: bigint[];
+  blocks: ReadBlock[];
+}
+
+export interface ReadBlock {
+  request: number;
+  body: Buffer;
+}
+
+/** Some segments, and what a query must know about the index as a whole; of one state of the database. */
+export interface ReadSegments {
+  segments: ReadSegment[];
+  /** The segment after these, of which only its range is known. */
+  next: { firstSeq: bigint; lastSeq: bigint } | null;
+  /** Changes whenever a segment is added or removed. */
+  version: string;
+  /** The pending objects, up to `PENDING_READ_MAX + 1`. */
+  pending: bigint[];
+  isBuilding: boolean;
+}
+
+/** Beyond this number of pending objects a query does not use the index. */
+export const PENDING_READ_MAX = 5_000;
+
+/** The types of requests, which decide the parts of the statement. */
+type RequestType = BlockRequest['type'];
+
+/**
+ * One statement for all requests, so that they see one state. Parameters: $1 the project, $2 the limit and $3 the offset of the list
+ * of segments, $4 the sequence number beyond which they are, $5 whether ascending; then arrays of the requests of each type.
+ */
+function readSql(types: ReadonlySet<string>, isAscending: boolean): { text: string; parameters: number } {
+  let parameters = 4;
+  const arrays = (...casts: string[]): string => casts.map((cast) => `$${String(++parameters)}::${cast}[]`).join(', ');
+  const order = isAscending ? 'first_seq' : 'last_seq DESC';
+  const beyond = isAscending ? 'last_seq > $4::bigint' : 'first_seq < $4::bigint';
+  const block = (condition: string): string =>
+    `SELECT b.body FROM index_blocks AS b WHERE b.project_id = $1 AND b.segment = s.number AND ${condition}`;
+  const point = (column: string, kind: TermKind, path: string): string => {
+    const other = column === 'last_number' ? '' : 'b.last_number IS NULL AND ';
+    return block(
+      `b.path = ${path} AND b.kind = ${String(kind)} AND ${other}b.${column} >= r.value ` +
+        `ORDER BY b.last_number, b.last_text LIMIT 1`,
+    );
+  };
+  const from = (values: string, columns: string, blocks: string): string => `
+    SELECT r.id, s.number, NULL::bigint, NULL::bigint, NULL::int, b.body
+    FROM some AS s, unnest(${values}) AS r(${columns}), LATERAL (${blocks}) AS b`;
+  const parts: string[] = [];
+  if (types.has('plain')) {
+    parts.push(from(arrays('int', 'text', 'smallint'), 'id, path, kind', block('b.path = r.path AND b.kind = r.kind')));
+  }
+  for (const [column, kind, cast] of [
+    ['last_number', TermKind.number, 'numeric'],
+    ['last_text', TermKind.text, 'text'],
+  ] as const) {
+    const nulls = column === 'last_number' ? '' : 'b.last_number IS NULL AND ';
+    if (types.has(`point ${String(kind)}`)) {
+      parts.push(from(arrays('int', 'text', cast), 'id, path, value', point(column, kind, 'r.path')));
+    }
+    if (types.has(`range ${String(kind)}`)) {
+      const inRange = (compare: string): string =>
+        `b.path = r.path AND b.kind = ${String(kind)} AND ${nulls}(r.low IS NULL OR b.${column} >= r.low) AND ${compare}`;
+      const inner = block(inRange(`(r.high IS NULL OR b.${column} < r.high)`));
+      const last = block(inRange(`b.${column} >= r.high ORDER BY b.last_number, b.last_text LIMIT 1`));
+      parts.push(from(arrays('int', 'text', cast, cast), 'id, path, low, high', `(${inner}) UNION ALL (${last})`));
+    }
+    if (types.has(`anyKey ${String(kind)}`)) {
+      const values = arrays('int', cast);
+      const keys = `SELECT b.body FROM unnest(s.keys) AS k(path), LATERAL (${point(column, kind, 'k.path')}) AS b`;
+      parts.push(from(values, 'id, value', keys));
+    }
+  }
+  if (types.has('anyKey')) {
+    const keys = `SELECT b.body FROM unnest(s.keys) AS k(path), LATERAL (${block('b.path = k.path AND b.kind = r.kind')}) AS b`;
+    parts.push(from(arrays('int', 'smallint'), 'id, kind', keys));
+  }
+  const text = `
+    WITH listed AS MATERIALIZED (
+      SELECT row_number() OVER (ORDER BY ${order}, number) AS position, number, first_seq, last_seq, objects, keys, seqs
+      FROM index_segments WHERE project_id = $1 AND ($4::bigint IS NULL OR ${beyond})
+      ORDER BY ${order}, number LIMIT $2::bigint + 1 OFFSET $3::bigint
+    ),
+    some AS (SELECT * FROM listed WHERE position <= $2::bigint + $3::bigint)
+    SELECT ${String(Row.segment)} AS id, number, first_seq, last_seq, objects, seqs AS body FROM some
+    UNION ALL SELECT ${String(Row.next)}, number, first_seq, last_seq, NULL, NULL FROM listed
+      WHERE position > $2::bigint + $3::bigint
+    UNION ALL SELECT ${String(Row.outdated)}, s.number, o.seq, NULL, NULL, NULL FROM some AS s, index_outdated AS o
+      WHERE o.project_id = $1 AND o.seq BETWEEN s.first_seq AND s.last_seq AND o.before_segment > s.number
+    UNION ALL SELECT ${String(Row.version)}, sum(number)::bigint, count(*), (
+      SELECT count(*) FROM index_builds WHERE project_id = $1), NULL, NULL
+      FROM index_segments WHERE project_id = $1
+    UNION ALL (SELECT ${String(Row.pending)}, seq, NULL, NULL, NULL, NULL FROM index_pending
+      WHERE project_id = $1 LIMIT ${String(PENDING_READ_MAX + 1)})
+    ${parts.map((part) => `UNION ALL ${part}`).join('')}`;
+  return { text, parameters };
+}
+
+/** What a row of the statement is; a row with a block has the index of its request. */
+const Row = { segment: -1, next: -2, outdated: -3, version: -4, pending: -5 } as const;
+
+interface ResultRow {
+  id: number;
+  number: string;
+  first_seq: string;
+  last_seq: string;
+  objects: number;
+  body: Buffer;
+}
+
+/** Reads segments and blocks of the index. */
+@Injectable()
+export class IndexReadStore {
+  /** By the types of its requests and its direction; there are at most 2^8. */
+  private readonly statements = new Map<string, { name: string; text: string }>();
+
+  constructor(private readonly database: Database) {}
+
+  async read(
+    projectId: number,
+    requests: readonly BlockRequest[],
+    { isAscending, beyondSeq, skip, limit }: SegmentRange,
+    on: Queryable = this.database,
+  ): Promise<ReadSegments> {
+    const groups = groupsOf(requests);
+    const values: unknown[] = [projectId, limit, skip, beyondSeq];
+    for (const name of GROUP_ORDER) {
+      const group = groups.get(name);
+      if (group !== undefined) values.push(...columnsOf(group));
+    }
+    const rows = await on.query<ResultRow>(this.statement(groups, isAscending), values);
+    return resultOf(rows);
+  }
+
+  private statement(groups: ReadonlyMap<string, unknown>, isAscending: boolean): { name: string; text: string } {
+    const types = [...groups.keys()].sort().join();
+    const key = `${types} ${String(isAscending)}`;
+    const known = this.statements.get(key);
+    if (known !== undefined) return known;
+    const { text } = readSql(new Set(groups.keys()), isAscending);
+    const statement = { name: `index.read-${String(this.statements.size)}`, text };
+    this.statements.set(key, statement);
+    return statement;
+  }
+}
+
+type NumberedRequest = BlockRequest & { id: number };
+
+/** The groups of requests in the order of their parameters in the statement. */
+const GROUP_ORDER = [
+  'plain',
+  ...[TermKind.number, TermKind.text].flatMap((kind) => [`point ${String(kind)}`, `range ${String(kind)}`, `anyKey ${String(kind)}`]),
+  'anyKey',
+];
+
+function groupsOf(requests: readonly BlockRequest[]): Map<string, NumberedRequest[]> {
+  const groups = new Map<string, NumberedRequest[]>();
+  for (const [id, request] of requests.entries()) {
+    const name = groupName(request);
+    const group = groups.get(name) ?? [];
+    group.push({ ...request, id });
+    groups.set(name, group);
+  }
+  return groups;
+}
+
+function groupName(request: BlockRequest): string {
+  if (request.type === 'plain' || (request.type === 'anyKey' && request.value === null)) return request.type;
+  return `${request.type} ${String(request.kind)}`;
+}
+
+/** The values of the parameters of a group. */
+function columnsOf(group: readonly NumberedRequest[]): unknown[][] {
+  const rows = group.map((request): unknown[] => {
+    const { id } = request;
+    switch (request.type) {
+      case 'plain':
+        return [id, request.path, request.kind];
+      case 'point':
+        return [id, request.path, request.value];
+      case 'range':
+        return [id, request.path, request.low, request.high];
+      case 'anyKey':
+        return [id, request.value ?? request.kind];
+    }
+  });
+  return (rows[0] ?? []).map((_, column) => rows.map((row) => row[column]));
+}
+
+function resultOf(rows: readonly ResultRow[]): ReadSegments {
+  const result: ReadSegments = { segments: [], next: null, version: '', pending: [], isBuilding: false };
+  const byNumber = new Map<string, ReadSegment>();
+  const others: ResultRow[] = [];
+  for (const row of rows) {
+    if (row.id === Row.segment) {
+      const segment: ReadSegment = {
+        number: BigInt(row.number),
+        firstSeq: BigInt(row.first_seq),
+        lastSeq: BigInt(row.last_seq),
+        objects: row.objects,
+        seqs: row.body,
+        outdated: [],
+        blocks: [],
+      };
+      byNumber.set(row.number, segment);
+      result.segments.push(segment);
+    } else if (row.id === Row.next) result.next = { firstSeq: BigInt(row.first_seq), lastSeq: BigInt(row.last_seq) };
+    else if (row.id === Row.version) {
+      result.version = `${row.number} ${row.first_seq}`;
+      result.isBuilding = row.last_seq !== '0';
+    } else if (row.id === Row.pending) result.pending.push(BigInt(row.number));
+    else others.push(row);
+  }
+  for (const { id, number, first_seq, body } of others) {
+    const segment = byNumber.get(number);
+    if (id === Row.outdated) segment?.outdated.push(BigInt(first_seq));
+    else segment?.blocks.push({ request: id, body });
+  }
+  return result;
+}

@@ -1,0 +1,191 @@
+import type { Filter } from '#filter';
+import type { Queryable } from '#database';
+import { Injectable } from '@nestjs/common';
+import { evaluate, type Matches } from './evaluate.js';
+import { indexPlan, isUseful, lookupsOf, type IndexPlan, type Lookup } from './index-plan.js';
+import { IndexReadStore, PENDING_READ_MAX, type ReadSegment, type ReadSegments } from './index-read.store.js';
+import { ascending, countOrdinals, descending } from './ordinals.js';
+import { SeqRuns } from './seq-runs.js';
+
+/** Segments of the first step of a search, and by how many times each next step is larger. */
+const FIRST_SEGMENTS = 4;
+const STEP_GROWTH = 8;
+/** How often a search begins again because segments were merged meanwhile. */
+const ATTEMPTS = 3;
+
+/** A filter prepared for the index. */
+export interface IndexQuery {
+  plan: IndexPlan;
+  lookups: readonly Lookup[];
+}
+
+/** Reads objects that the index does not have, by the filter itself. */
+export interface PendingReader {
+  /** The sequence numbers of the matching ones among these objects. */
+  matching(seqs: readonly bigint[]): Promise<bigint[]>;
+}
+
+/** Where a search begins, in which direction, and how many objects it needs. */
+export interface SearchRange {
+  isAscending: boolean;
+  beyondSeq: bigint | null;
+  wanted: number;
+}
+
+/** The first objects that may match, in the direction of the search. */
+export interface FoundObjects {
+  seqs: bigint[];
+  /** Whether each of them certainly matches. */
+  isExact: boolean;
+  /** Whether no others may match. */
+  isAll: boolean;
+}
+
+/** The number of objects that match. */
+export interface IndexCount {
+  /** Certain matches, and possible ones. Both are lower bounds where the search ended at the limit. */
+  must: number;
+  may: number;
+  isAll: boolean;
+}
+
+/** Null where the index cannot help: a filter without conditions on data. */
+export function indexQuery(filter: Filter): IndexQuery | null {
+  const plan = indexPlan(filter);
+  return isUseful(plan) ? { plan, lookups: lookupsOf(plan) } : null;
+}
+
+/** Searches the inverted index. */
+@Injectable()
+export class IndexSearch {
+  constructor(private readonly store: IndexReadStore) {}
+
+  /**
+   * Finds the first objects in the order of their sequence numbers, newest or oldest first.
+   * @returns null where the index is not usable now
+   */
+  async find(
+    projectId: number,
+    query: IndexQuery,
+    { isAscending, beyondSeq, wanted }: SearchRange,
+    pending: PendingReader,
+    on?: Queryable,
+  ): Promise<FoundObjects | null> {
+    const isBefore = (a: bigint, b: bigint): boolean => (isAscending ? a < b : a > b);
+    return this.attempt(async (isSameVersion) => {
+      let found: bigint[] = [];
+      let isExact = true;
+      for await (const { step, isFirst } of this.steps(projectId, query, { isAscending, beyondSeq }, on)) {
+        if (!isUsable(step)) return null;
+        if (!isSameVersion(step)) return 'changed';
+        if (isFirst) {
+          const beyond = step.pending.filter((seq) => beyondSeq === null || isBefore(beyondSeq, seq));
+          if (beyond.length > 0) found = await pending.matching(beyond);
+        }
+        for (const segment of step.segments) {
+          const { matches, seqs } = matchesOf(query, segment);
+          if (matches.must !== matches.may) isExact = false;
+          takeFirst(found, matches, seqs, { isAscending, beyondSeq, wanted });
+        }
+        found.sort((a, b) => (isBefore(a, b) ? -1 : 1));
+        const last = found[wanted - 1];
+        const { next } = step;
+        if (next === null) return { seqs: found.slice(0, wanted), isExact, isAll: found.length <= wanted };
+        if (last !== undefined && isBefore(last, isAscending ? next.firstSeq : next.lastSeq)) {
+          return { seqs: found.slice(0, wanted), isExact, isAll: false };
+        }
+      }
+      throw new Error('the list of segments has no end');
+    });
+  }
+
+  /**
+   * Counts the objects that match.
+   * @param limit a number of certain matches after which counting ends; null for no limit
+   * @returns null where the index is not usable now
+   */
+  async count(
+    projectId: number,
+    query: IndexQuery,
+    limit: number | null,
+    pending: PendingReader,
+    on?: Queryable,
+  ): Promise<IndexCount | null> {
+    return this.attempt(async (isSameVersion) => {
+      const count: IndexCount = { must: 0, may: 0, isAll: false };
+      for await (const { step, isFirst } of this.steps(projectId, query, { isAscending: false, beyondSeq: null }, on)) {
+        if (!isUsable(step)) return null;
+        if (!isSameVersion(step)) return 'changed';
+        if (isFirst && step.pending.length > 0) {
+          const { length } = await pending.matching(step.pending);
+          count.must += length;
+          count.may += length;
+        }
+        for (const segment of step.segments) {
+          const { must, may } = matchesOf(query, segment).matches;
+          const certain = countOrdinals(must);
+          count.must += certain;
+          count.may += must === may ? certain : countOrdinals(may);
+        }
+        if (step.next === null) return { ...count, isAll: true };
+        if (limit !== null && count.must > limit) return count;
+      }
+      throw new Error('the list of segments has no end');
+    });
+  }
+
+  /** Reads the list of segments in growing steps. */
+  private async *steps(
+    projectId: number,
+    { lookups }: IndexQuery,
+    { isAscending, beyondSeq }: Omit<SearchRange, 'wanted'>,
+    on?: Queryable,
+  ): AsyncGenerator<{ step: ReadSegments; isFirst: boolean }> {
+    const requests = lookups.map(({ request }) => request);
+    let limit = FIRST_SEGMENTS;
+    for (let skip = 0; ; skip += limit, limit *= STEP_GROWTH) {
+      const range = { isAscending, beyondSeq: beyondSeq?.toString() ?? null, skip, limit };
+      const step = await this.store.read(projectId, requests, range, on);
+      yield { step, isFirst: skip === 0 };
+      if (step.next === null) return;
+    }
+  }
+
+  /** Searches again where segments were merged between two steps, which then are not of one state. */
+  private async attempt<T>(
+    search: (isSameVersion: (step: ReadSegments) => boolean) => Promise<T | null | 'changed'>,
+  ): Promise<T | null> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      let version: string | undefined;
+      const result = await search((step) => (version ??= step.version) === step.version);
+      if (result !== 'changed') return result;
+    }
+    return null;
+  }
+}
+
+function isUsable({ isBuilding, pending }: ReadSegments): boolean {
+  return !isBuilding && pending.length <= PENDING_READ_MAX;
+}
+
+function matchesOf({ plan, lookups }: IndexQuery, segment: ReadSegment): { matches: Matches; seqs: SeqRuns } {
+  const seqs = SeqRuns.from(segment.seqs);
+  return { matches: evaluate(plan, lookups, segment, seqs), seqs };
+}
+
+/** Adds the first matches of a segment, at most `wanted`. */
+function takeFirst(
+  found: bigint[],
+  { may }: Matches,
+  seqs: SeqRuns,
+  { isAscending, beyondSeq, wanted }: SearchRange,
+): void {
+  let taken = 0;
+  for (const ordinal of isAscending ? ascending(may) : descending(may)) {
+    if (taken === wanted) return;
+    const seq = seqs.at(ordinal);
+    if (beyondSeq !== null && (isAscending ? seq <= beyondSeq : seq >= beyondSeq)) continue;
+    found.push(seq);
+    taken++;
+  }
+}
