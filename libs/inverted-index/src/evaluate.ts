@@ -60,7 +60,11 @@ class Evaluation {
     }
   }
 
-  private combine(plans: readonly IndexPlan[], start: Bitmap, operation: (left: Bitmap, right: Bitmap) => Bitmap): Matches {
+  private combine(
+    plans: readonly IndexPlan[],
+    start: Bitmap,
+    operation: (left: Bitmap, right: Bitmap) => Bitmap,
+  ): Matches {
     let result = same(start);
     for (const plan of plans) {
       const { must, may } = this.of(plan);

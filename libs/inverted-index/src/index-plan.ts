@@ -117,7 +117,10 @@ function lookupsOfTest(path: string, isLiteral: boolean, test: ValueFilter['test
     case 'prefix': {
       const { text } = test;
       const request = { type: 'range', path, kind: TermKind.text, low: text, high: afterPrefix(text) } as const;
-      return [{ request, accepts: (value) => value.startsWith(text), isExact: true }, plain(path, TermKind.long, false)];
+      return [
+        { request, accepts: (value) => value.startsWith(text), isExact: true },
+        plain(path, TermKind.long, false),
+      ];
     }
     case 'contains': {
       const request = { type: 'range', path, kind: TermKind.text, low: null, high: null } as const;
@@ -141,7 +144,9 @@ function equalTo(path: string, value: JsonText): Lookup {
 function anyKeyLookups(value: JsonText): Lookup[] {
   const { kind, value: wanted } = termOf(value);
   const accepts = wanted === null ? null : (one: string): boolean => one === wanted;
-  return [{ request: { type: 'anyKey', kind, value: wanted }, accepts, isExact: wanted !== null || isScalarWord(kind) }];
+  return [
+    { request: { type: 'anyKey', kind, value: wanted }, accepts, isExact: wanted !== null || isScalarWord(kind) },
+  ];
 }
 
 /** Whether a term of the kind has one value only. */
@@ -154,7 +159,9 @@ function termOf(value: JsonText): { kind: ValueKind; value: string } | { kind: T
   switch (value.charAt(0)) {
     case '"': {
       const text = JSON.parse(value) as string;
-      return Buffer.byteLength(text) > TEXT_BYTES_MAX ? { kind: TermKind.long, value: null } : { kind: TermKind.text, value: text };
+      return Buffer.byteLength(text) > TEXT_BYTES_MAX
+        ? { kind: TermKind.long, value: null }
+        : { kind: TermKind.text, value: text };
     }
     case '[':
     case '{':

@@ -1,7 +1,7 @@
 import { Database, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import type { BlockRequest } from './index-plan.js';
-import { TermKind } from './term-kind.js';
+import { TermKind, TEXT_BYTES_MAX } from './term-kind.js';
 
 /** Where to begin in the list of segments, and in which direction to read. */
 export interface SegmentRange {
@@ -69,7 +69,7 @@ function readSql(types: ReadonlySet<string>, isAscending: boolean): { text: stri
   };
   const from = (values: string, columns: string, blocks: string): string => `
     SELECT r.id, s.number, NULL::bigint, NULL::bigint, NULL::int, b.body
-    FROM some AS s, unnest(${values}) AS r(${columns}), LATERAL (${blocks}) AS b`;
+    FROM taken AS s, unnest(${values}) AS r(${columns}), LATERAL (${blocks}) AS b`;
   const parts: string[] = [];
   if (types.has('plain')) {
     parts.push(from(arrays('int', 'text', 'smallint'), 'id, path, kind', block('b.path = r.path AND b.kind = r.kind')));
@@ -84,8 +84,8 @@ function readSql(types: ReadonlySet<string>, isAscending: boolean): { text: stri
     }
     if (types.has(`range ${String(kind)}`)) {
       const inRange = (compare: string): string =>
-        `b.path = r.path AND b.kind = ${String(kind)} AND ${nulls}(r.low IS NULL OR b.${column} >= r.low) AND ${compare}`;
-      const inner = block(inRange(`(r.high IS NULL OR b.${column} < r.high)`));
+        `b.path = r.path AND b.kind = ${String(kind)} AND ${nulls}b.${column} >= r.low AND ${compare}`;
+      const inner = block(inRange(`b.${column} < r.high`));
       const last = block(inRange(`b.${column} >= r.high ORDER BY b.last_number, b.last_text LIMIT 1`));
       parts.push(from(arrays('int', 'text', cast, cast), 'id, path, low, high', `(${inner}) UNION ALL (${last})`));
     }
@@ -105,18 +105,18 @@ function readSql(types: ReadonlySet<string>, isAscending: boolean): { text: stri
       FROM index_segments WHERE project_id = $1 AND ($4::bigint IS NULL OR ${beyond})
       ORDER BY ${order}, number LIMIT $2::bigint + 1 OFFSET $3::bigint
     ),
-    some AS (SELECT * FROM listed WHERE position <= $2::bigint + $3::bigint)
-    SELECT ${String(Row.segment)} AS id, number, first_seq, last_seq, objects, seqs AS body FROM some
+    taken AS (SELECT * FROM listed WHERE position <= $2::bigint + $3::bigint)
+    SELECT ${String(Row.segment)} AS id, number, first_seq, last_seq, objects, seqs AS body FROM taken
     UNION ALL SELECT ${String(Row.next)}, number, first_seq, last_seq, NULL, NULL FROM listed
       WHERE position > $2::bigint + $3::bigint
-    UNION ALL SELECT ${String(Row.outdated)}, s.number, o.seq, NULL, NULL, NULL FROM some AS s, index_outdated AS o
+    UNION ALL SELECT ${String(Row.outdated)}, s.number, o.seq, NULL, NULL, NULL FROM taken AS s, index_outdated AS o
       WHERE o.project_id = $1 AND o.seq BETWEEN s.first_seq AND s.last_seq AND o.before_segment > s.number
     UNION ALL SELECT ${String(Row.version)}, sum(number)::bigint, count(*), (
       SELECT count(*) FROM index_builds WHERE project_id = $1), NULL, NULL
       FROM index_segments WHERE project_id = $1
     UNION ALL (SELECT ${String(Row.pending)}, seq, NULL, NULL, NULL, NULL FROM index_pending
       WHERE project_id = $1 LIMIT ${String(PENDING_READ_MAX + 1)})
-    ${parts.map((part) => `UNION ALL ${part}`).join('')}`;
+    ${parts.map((part) => ` UNION ALL ${part}`).join('')}`;
   return { text, parameters };
 }
 
@@ -173,7 +173,11 @@ type NumberedRequest = BlockRequest & { id: number };
 /** The groups of requests in the order of their parameters in the statement. */
 const GROUP_ORDER = [
   'plain',
-  ...[TermKind.number, TermKind.text].flatMap((kind) => [`point ${String(kind)}`, `range ${String(kind)}`, `anyKey ${String(kind)}`]),
+  ...[TermKind.number, TermKind.text].flatMap((kind) => [
+    `point ${String(kind)}`,
+    `range ${String(kind)}`,
+    `anyKey ${String(kind)}`,
+  ]),
   'anyKey',
 ];
 
@@ -193,6 +197,10 @@ function groupName(request: BlockRequest): string {
   return `${request.type} ${String(request.kind)}`;
 }
 
+/** Values before and after all of a kind; the text is longer than an indexed one. */
+const LEAST = { [TermKind.number]: '-Infinity', [TermKind.text]: '' } as const;
+const GREATEST = { [TermKind.number]: 'Infinity', [TermKind.text]: '\u{10ffff}'.repeat(TEXT_BYTES_MAX) } as const;
+
 /** The values of the parameters of a group. */
 function columnsOf(group: readonly NumberedRequest[]): unknown[][] {
   const rows = group.map((request): unknown[] => {
@@ -203,7 +211,7 @@ function columnsOf(group: readonly NumberedRequest[]): unknown[][] {
       case 'point':
         return [id, request.path, request.value];
       case 'range':
-        return [id, request.path, request.low, request.high];
+        return [id, request.path, request.low ?? LEAST[request.kind], request.high ?? GREATEST[request.kind]];
       case 'anyKey':
         return [id, request.value ?? request.kind];
     }

@@ -2,6 +2,8 @@ import { JobsModule } from '#jobs';
 import { Module } from '@nestjs/common';
 import { IndexBuildStore } from './index-build.store.js';
 import { IndexCheck } from './index-check.js';
+import { IndexReadStore } from './index-read.store.js';
+import { IndexSearch } from './index-search.js';
 import { Indexer } from './indexer.js';
 import { SegmentMergeStore } from './segment-merge.store.js';
 import { SegmentStore } from './segment.store.js';
@@ -9,7 +11,7 @@ import { SegmentStore } from './segment.store.js';
 /** The inverted index of objects' data. */
 @Module({
   imports: [JobsModule],
-  providers: [SegmentStore, SegmentMergeStore, IndexBuildStore, IndexCheck, Indexer],
-  exports: [SegmentStore, IndexCheck, Indexer],
+  providers: [SegmentStore, SegmentMergeStore, IndexBuildStore, IndexCheck, IndexReadStore, IndexSearch, Indexer],
+  exports: [IndexSearch, SegmentStore, IndexCheck, Indexer],
 })
 export class InvertedIndexModule {}

@@ -1,4 +1,5 @@
 import { conjunctsOf, filterSql, type Filter } from '#filter';
+import type { IndexQuery } from '#inverted-index';
 import { Config } from '#platform';
 import type { PageRequest } from '#http';
 import {
@@ -15,6 +16,7 @@ import {
 import { Injectable } from '@nestjs/common';
 import { type BatchEntity, OBJECT_FILTER_COLUMNS } from '#store';
 import { OBJECT_COUNT } from '#usage';
+import { ObjectIndexStore } from './object-index.store.js';
 import { newestObjectsSql, objectListSql } from './object-list-sql.js';
 
 /**
@@ -32,6 +34,8 @@ export interface CountedPage {
   slice: Pick<Slice<unknown>, 'items' | 'hasNext' | 'hasPrevious'>;
   /** The newest objects alone filled the page. */
   areMatchesCommon?: boolean;
+  /** The filter for the inverted index, where that found the page. */
+  query?: IndexQuery;
   /** Matches that were found while the page was read, if there are more than it shows. */
   minimum?: number;
 }
@@ -41,6 +45,7 @@ export interface CountedPage {
 export class ObjectCountStore {
   constructor(
     private readonly database: Database,
+    private readonly index: ObjectIndexStore,
     private readonly config: Config,
   ) {}
 
@@ -62,7 +67,7 @@ export class ObjectCountStore {
   private async countMatches(
     projectId: number,
     filter: Filter,
-    { page, slice, areMatchesCommon = false }: CountedPage,
+    { page, slice, query, areMatchesCommon = false }: CountedPage,
   ): Promise<Count> {
     const mode = page.count;
     const { countCap } = this.config.limits;
@@ -73,6 +78,8 @@ export class ObjectCountStore {
     }
     const shown = exactCountShownBy(page, slice);
     if (shown !== null) return cappedCount(shown, mode === 'capped' ? countCap : shown);
+    const indexed = query && (await this.index.count(projectId, filter, query, mode, page.countOn));
+    if (indexed) return indexed;
     if (mode === 'estimated') return this.estimate(projectId, filter, { page, slice });
     if (mode === 'capped' && areMatchesCommon && (await this.isOverCap(projectId, filter, page.countOn))) {
       return { count: countCap, count_is: 'at_least' };

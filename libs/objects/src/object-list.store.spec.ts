@@ -3,7 +3,9 @@ import { parseFilter } from '#filter';
 import type { PageRequest } from '#http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp } from '../../../test/harness/app.js';
+import { IndexReadStore, IndexSearch } from '#inverted-index';
 import { ObjectCountStore } from './object-count.store.js';
+import { ObjectIndexStore } from './object-index.store.js';
 import { ObjectListStore } from './object-list.store.js';
 
 let api: TestApp;
@@ -35,7 +37,8 @@ describe('a filtered page beyond the newest objects', () => {
       return database.query(statement, values);
     };
     const config = new Config({});
-    const lists = new ObjectListStore(changing, new ObjectCountStore(changing, config), config);
+    const index = new ObjectIndexStore(changing, new IndexSearch(new IndexReadStore(changing)), config);
+    const lists = new ObjectListStore(changing, new ObjectCountStore(changing, index, config), index, config);
     const page: PageRequest = {
       position: { kind: 'offset', offset: 0 },
       size: 10,

@@ -1,4 +1,5 @@
 import { AuditModule } from '#audit';
+import { InvertedIndexModule } from '#inverted-index';
 import { JobsModule } from '#jobs';
 import { ObjectEntity } from '#store';
 import { UsageModule } from '#usage';
@@ -6,6 +7,7 @@ import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { ObjectController } from './object.controller.js';
 import { ObjectCountStore } from './object-count.store.js';
+import { ObjectIndexStore } from './object-index.store.js';
 import { ObjectListStore } from './object-list.store.js';
 import { ObjectOperations } from './object.operations.js';
 import { ObjectService } from './object.service.js';
@@ -13,9 +15,9 @@ import { ObjectStore } from './object.store.js';
 
 /** Single objects and lists of objects. */
 @Module({
-  imports: [AuditModule, JobsModule, UsageModule, TypeOrmModule.forFeature([ObjectEntity])],
+  imports: [AuditModule, InvertedIndexModule, JobsModule, UsageModule, TypeOrmModule.forFeature([ObjectEntity])],
   controllers: [ObjectController],
-  providers: [ObjectStore, ObjectCountStore, ObjectListStore, ObjectService, ObjectOperations],
+  providers: [ObjectStore, ObjectCountStore, ObjectIndexStore, ObjectListStore, ObjectService, ObjectOperations],
   exports: [ObjectStore, ObjectListStore, ObjectService],
 })
 export class ObjectsModule {}

@@ -1,0 +1,81 @@
+import { filterSql, type Filter } from '#filter';
+import type { PageRequest } from '#http';
+import { IndexSearch, type IndexQuery, type PendingReader } from '#inverted-index';
+import { Config } from '#platform';
+import { Database, isAscending, type Count, type CountMode, type Queryable } from '#database';
+import { Injectable } from '@nestjs/common';
+import { OBJECT_FILTER_COLUMNS } from '#store';
+import { BY_SEQ } from './object-list-sql.js';
+
+/** The last object of a page with a number that the index looks for; the pages before it are read too. */
+const OFFSET_MAX = 10_000;
+/** The most objects of a page that are checked, where the index does not decide whether they match. */
+const CHECKED_MAX = 4_000;
+/** How many objects are checked at first for each that is wanted. */
+const CHECKED_FOR_EACH = 4;
+
+/** Finds the objects of a page, and counts objects, by the inverted index. */
+@Injectable()
+export class ObjectIndexStore {
+  constructor(
+    private readonly database: Database,
+    private readonly search: IndexSearch,
+    private readonly config: Config,
+  ) {}
+
+  /**
+   * The sequence numbers of the objects of a page in the direction of reading, and one more where another object follows.
+   * @returns null where the index does not find them quickly
+   */
+  async findPage(projectId: number, filter: Filter, query: IndexQuery, page: PageRequest): Promise<string[] | null> {
+    const { position, size } = page;
+    const offset = position.kind === 'offset' ? position.offset : 0;
+    const needed = offset + size + 1;
+    if (needed > OFFSET_MAX) return null;
+    const reader = this.reader(projectId, filter, page.on);
+    const matching: bigint[] = [];
+    let beyondSeq = position.kind === 'offset' ? null : BigInt(position.seq);
+    let wanted = needed;
+    for (let checked = 0; checked < CHECKED_MAX;) {
+      const range = { isAscending: isAscending(position), beyondSeq, wanted };
+      const found = await this.search.find(projectId, query, range, reader, page.on);
+      if (found === null) return null;
+      matching.push(...(found.isExact ? found.seqs : await reader.matching(found.seqs)));
+      if (found.isAll || matching.length >= needed) return matching.slice(offset, needed).map(String);
+      beyondSeq = found.seqs.at(-1) ?? beyondSeq;
+      checked += found.seqs.length;
+      wanted = Math.min(Math.max(wanted * CHECKED_FOR_EACH, 100), CHECKED_MAX);
+    }
+    return null;
+  }
+
+  /** Counts the objects that match; null where the index cannot. One condition is counted exactly in any mode. */
+  async count(
+    projectId: number,
+    filter: Filter,
+    query: IndexQuery,
+    mode: CountMode,
+    on?: Queryable,
+  ): Promise<Count | null> {
+    const { countCap } = this.config.limits;
+    const isCapped = mode === 'capped' && query.plan.kind !== 'lookups';
+    const limit = isCapped ? countCap : null;
+    const counted = await this.search.count(projectId, query, limit, this.reader(projectId, filter, on), on);
+    if (counted === null) return null;
+    const { must, may, isAll } = counted;
+    if (isAll && must === may) return { count: must, count_is: 'exact' };
+    return isCapped && must > countCap ? { count: countCap, count_is: 'at_least' } : null;
+  }
+
+  private reader(projectId: number, filter: Filter, on: Queryable = this.database): PendingReader {
+    return {
+      matching: async (seqs) => {
+        const values: unknown[] = [projectId, seqs.map(String)];
+        const matches = filterSql(filter, OBJECT_FILTER_COLUMNS, values);
+        const text = `SELECT o.seq FROM ${BY_SEQ} WHERE ${matches}`;
+        const matching = new Set((await on.query<{ seq: string }>(text, values)).map(({ seq }) => seq));
+        return seqs.filter((seq) => matching.has(seq.toString()));
+      },
+    };
+  }
+}
