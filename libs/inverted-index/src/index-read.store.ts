@@ -46,9 +46,6 @@ export interface ReadSegments {
 /** Beyond this number of pending objects a query does not use the index. */
 export const PENDING_READ_MAX = 5_000;
 
-/** The types of requests, which decide the parts of the statement. */
-type RequestType = BlockRequest['type'];
-
 /**
  * One statement for all requests, so that they see one state. Parameters: $1 the project, $2 the limit and $3 the offset of the list
  * of segments, $4 the sequence number beyond which they are, $5 whether ascending; then arrays of the requests of each type.
