@@ -88,7 +88,7 @@ function expectHandled(attack: string, reply: Reply): void {
   if (reply.status >= 500) throw new Error(`${attack}: ${String(reply.status)} ${reply.text}`);
   expect(reply.headers.has('x-injected')).toBe(false);
   expect(reply.headers.get('content-type') ?? 'no content').toMatch(
-    /^application\/(?:(?:problem\+)?json|x-ndjson)|^no content/,
+    /^application\/(?:(?:problem\+)?json|x-ndjson|vnd.apache.parquet)|^text\/csv|^no content/,
   );
 }
 

@@ -1,14 +1,23 @@
 import { filterSql, type Filter } from '#filter';
-import { Database } from '#database';
-import { Problem } from '#http';
+import { Database, type CopyOut, type Snapshot } from '#database';
+import { Problem, ValidationErrors } from '#http';
 import { Config, ProjectSlots } from '#platform';
 import { OBJECT_FILTER_COLUMNS } from '#store';
 import { Injectable } from '@nestjs/common';
+import { CsvEncoder } from './csv-encoder.js';
+import { DataColumns } from './data-columns.js';
+import type { ExportLayout } from './export.dto.js';
+import type { ExportEncoder } from './export-encoder.js';
+import { unescape } from './export-rows.js';
 import { ExportSource } from './export-source.js';
+import { LineBuffer } from './line-buffer.js';
 import { NdjsonEncoder } from './ndjson-encoder.js';
+import { ParquetEncoder } from './parquet-encoder.js';
 
 /** How long a request waits for a slot. */
 const SLOT_WAIT_MS = 10_000;
+/** The most keys of a table: each has a column in memory, and programs that read tables have limits of their own. */
+const COLUMNS_MAX = 500;
 
 /** Reads the objects that a filter matches, oldest first, from one snapshot. */
 @Injectable()
@@ -30,16 +39,16 @@ export class ExportReader {
   /**
    * Starts an export, and reads its beginning, so that an error becomes a problem.
    * @param signal ends the work when the client leaves before the response
-   * @throws Problem unavailable when all slots are in use
+   * @throws Problem unavailable when all slots are in use; invalid-query for a table with too many columns
    */
-  async open(projectId: number, filter: Filter, signal: AbortSignal): Promise<ExportSource> {
+  async open(projectId: number, filter: Filter, layout: ExportLayout, signal: AbortSignal): Promise<ExportSource> {
     const release = await this.slots.acquire(projectId);
     if (release === null) {
       throw new Problem('unavailable', { detail: 'All slots for exports are in use; retry later.' });
     }
     try {
       signal.throwIfAborted();
-      return await this.read(projectId, filter, release, signal);
+      return await this.read(exportSql(projectId, filter), layout, release, signal);
     } catch (error) {
       release();
       throw error;
@@ -47,8 +56,8 @@ export class ExportReader {
   }
 
   private async read(
-    projectId: number,
-    filter: Filter,
+    sql: ExportSql,
+    layout: ExportLayout,
     release: () => void,
     signal: AbortSignal,
   ): Promise<ExportSource> {
@@ -56,11 +65,11 @@ export class ExportReader {
     const close = (): void => void snapshot.close();
     signal.addEventListener('abort', close);
     try {
-      const { select, values } = exportSql(projectId, filter);
-      const copy = snapshot.copyOut(select, values);
+      const encoder = await openEncoder(snapshot, sql, layout);
+      const copy = snapshot.copyOut(`SELECT ${EXPORT_COLUMNS} ${sql.from}`, sql.values);
       const firstChunk = await copy.next();
       signal.throwIfAborted();
-      return new ExportSource(snapshot, copy, firstChunk, new NdjsonEncoder(), release);
+      return new ExportSource(snapshot, copy, firstChunk, encoder, release);
     } catch (error) {
       await snapshot.close().catch(() => undefined);
       // The cancelled statement has an error of its own.
@@ -72,12 +81,39 @@ export class ExportReader {
   }
 }
 
-/** The columns of an `ExportRow`, in the order of arrival: an export that is loaded again gives the same order. */
-function exportSql(projectId: number, filter: Filter): { select: string; values: unknown[] } {
+/** The columns of an `ExportRow`. */
+const EXPORT_COLUMNS = 'o.object_id, o.batch_id, o.subject, o.observed_at, o.data';
+
+interface ExportSql {
+  /** The objects, from FROM on. */
+  from: string;
+  values: unknown[];
+}
+
+/** In the order of arrival: an export that is loaded again gives the same order. */
+function exportSql(projectId: number, filter: Filter): ExportSql {
   const values: unknown[] = [projectId];
   const matches = filterSql(filter, OBJECT_FILTER_COLUMNS, values);
-  const select = `
-    SELECT o.object_id, o.batch_id, o.subject, o.observed_at, o.data FROM objects AS o
-    WHERE o.project_id = $1::int AND ${matches} ORDER BY o.seq`;
-  return { select, values };
+  return { from: `FROM objects AS o WHERE o.project_id = $1::int AND ${matches} ORDER BY o.seq`, values };
+}
+
+/** The columns of a table must be known before its first row, so its objects are read twice, in one snapshot. */
+async function openEncoder(snapshot: Snapshot, sql: ExportSql, layout: ExportLayout): Promise<ExportEncoder> {
+  if (layout.format === 'ndjson') return new NdjsonEncoder();
+  const columns = await readColumns(snapshot.copyOut(`SELECT o.data ${sql.from}`, sql.values), layout);
+  return layout.format === 'csv' ? new CsvEncoder(columns, layout.isSafe) : new ParquetEncoder(columns);
+}
+
+/** @throws Problem invalid-query */
+async function readColumns(copy: CopyOut, { format }: ExportLayout): Promise<DataColumns> {
+  const columns = new DataColumns();
+  const lines = new LineBuffer();
+  for (let chunk = await copy.next(); chunk !== null; chunk = await copy.next()) {
+    for (const data of lines.take(chunk)?.split('\n') ?? []) columns.add(unescape(data));
+    if (columns.size > COLUMNS_MAX) {
+      const detail = `${format} has at most ${String(COLUMNS_MAX)} columns, and the objects have more keys; use a narrower filter or ndjson`;
+      throw new ValidationErrors({ parameter: 'format', detail }).problem('invalid-query');
+    }
+  }
+  return columns;
 }

@@ -43,7 +43,8 @@ function parseRow(line: string): ExportRow {
   return row;
 }
 
-function unescape(field: string): string {
+/** A field of COPY's text format that is not null. */
+export function unescape(field: string): string {
   if (!field.includes('\\')) return field;
   return field.replace(/\\(.)/g, (_, letter: string) => ESCAPES[letter] ?? letter);
 }

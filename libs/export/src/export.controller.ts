@@ -9,6 +9,8 @@ import {
   ApiResult,
   Http,
   type HttpContext,
+  preferredType,
+  Problem,
   ProjectId,
   Rules,
   StreamedBody,
@@ -18,11 +20,15 @@ import { filterOf } from '#objects';
 import { Controller, Get, Query } from '@nestjs/common';
 import { ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import { ExportQuery, type ExportFormat } from './export.dto.js';
+import { ExportQuery, layoutOf, type ExportFormat } from './export.dto.js';
 import { ExportReader } from './export-reader.js';
 import type { ExportSource } from './export-source.js';
 
-const MEDIA_TYPES: Readonly<Record<ExportFormat, string>> = { ndjson: 'application/x-ndjson' };
+const MEDIA_TYPES: Readonly<Record<ExportFormat, string>> = {
+  ndjson: 'application/x-ndjson',
+  csv: 'text/csv',
+  parquet: 'application/vnd.apache.parquet',
+};
 
 /** The snapshot of an export keeps deleted rows on the disk, and an export may have gigabytes. Only unread data counts. */
 const READ_PACE: ReadPace = { graceMs: 60_000, bytesPerSecond: 256 * 1024 };
@@ -46,22 +52,36 @@ export class ExportController {
     @Query() query: ExportQuery,
     @Http() { request, reply }: HttpContext,
   ): Promise<Readable> {
-    const { format = 'ndjson', ...parameters } = query;
-    const filter = filterOf(parameters);
-    const isCompressed = acceptsGzip(request);
-    reply.header('Content-Type', MEDIA_TYPES[format]);
-    reply.header('Content-Disposition', `attachment; filename="objects.${format}"`);
-    reply.header('Cache-Control', 'no-store');
-    addVary(reply, 'Accept-Encoding');
-    if (isCompressed) reply.header('Content-Encoding', 'gzip');
-    if (request.method === 'HEAD') return Readable.from([]);
+    const filter = filterOf(query);
+    const layout = layoutOf(query);
+    const { format } = layout;
+    const mediaType = MEDIA_TYPES[format];
+    if (preferredType(request, [mediaType]) === undefined) {
+      throw new Problem('not-acceptable', { detail: `The format ${format} is available as ${mediaType}.` });
+    }
+    // Parquet is compressed itself.
+    const isCompressed = format !== 'parquet' && acceptsGzip(request);
+    if (request.method === 'HEAD') {
+      setHeaders(reply, format, isCompressed);
+      return Readable.from([]);
+    }
     // The export has slots of its own.
     request.releaseSlot();
-    const source = await this.reader.open(projectId, filter, signalOf(reply));
+    const source = await this.reader.open(projectId, filter, layout, signalOf(reply));
+    // Not before, because the response may be a problem.
+    setHeaders(reply, format, isCompressed);
     if (request.raw.httpVersion !== '1.0') addTrailers(reply, source);
     const body = new StreamedBody(source, READ_PACE);
     return isCompressed ? pipeline(body, createGzip(GZIP), () => undefined) : body;
   }
+}
+
+function setHeaders(reply: FastifyReply, format: ExportFormat, isCompressed: boolean): void {
+  reply.header('Content-Type', MEDIA_TYPES[format] + (format === 'csv' ? '; charset=utf-8; header=present' : ''));
+  reply.header('Content-Disposition', `attachment; filename="objects.${format}"`);
+  reply.header('Cache-Control', 'no-store');
+  addVary(reply, 'Accept-Encoding');
+  if (isCompressed) reply.header('Content-Encoding', 'gzip');
 }
 
 /** Aborts when the client leaves. */

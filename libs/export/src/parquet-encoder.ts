@@ -1,0 +1,148 @@
+import { ByteWriter, ParquetWriter, type ColumnSource } from 'hyparquet-writer';
+import { cellsOf, OBJECT_COLUMN_NAMES, type DataColumn, type DataColumns, type DataType } from './data-columns.js';
+import type { ExportEncoder } from './export-encoder.js';
+import type { ExportRow } from './export-rows.js';
+import { textOf } from './stored-pairs.js';
+
+/**
+ * A row group is in memory, and is written at once, which takes some 15 ms for ten columns, in which no other request is served. With
+ * 5,000 rows the memory of the process rose by 180 MB, because the values survive young garbage collections; with 2,000 by 25 MB.
+ */
+const GROUP_ROWS = 2_000;
+const GROUP_BYTES = 4 * 1024 * 1024;
+/** Offset indexes are for readers of single rows. */
+const COLUMN_OPTIONS = { offsetIndex: false } as const;
+/** For text, statistics cost more than they tell, and a dictionary of ids is as long as they are. */
+const TEXT_OPTIONS = { ...COLUMN_OPTIONS, statistics: false } as const;
+const ID_OPTIONS = { ...TEXT_OPTIONS, encoding: 'PLAIN' } as const;
+
+type Schema = ConstructorParameters<typeof ParquetWriter>[0]['schema'];
+type Element = Schema[number];
+type Value = string | number | bigint | boolean | null;
+
+const ELEMENTS: Readonly<Record<DataType, Omit<Element, 'name'>>> = {
+  text: { type: 'BYTE_ARRAY', converted_type: 'UTF8' },
+  boolean: { type: 'BOOLEAN' },
+  integer: { type: 'INT64' },
+  double: { type: 'DOUBLE' },
+  // Not the type JSON: programs that do not know it read bytes.
+  json: { type: 'BYTE_ARRAY', converted_type: 'UTF8' },
+};
+
+/** Apache Parquet with a column for each key, in row groups. A missing value and null are null. */
+export class ParquetEncoder implements ExportEncoder {
+  private readonly bytes = new ByteWriter();
+  private readonly writer: ParquetWriter;
+  private readonly columns: readonly DataColumn[];
+  private readonly indexes: Map<string, number>;
+  /** All columns of the file, without their values. */
+  private readonly sources: readonly Omit<ColumnSource, 'data'>[];
+  private readonly times = new MicrosParser();
+  private values: Value[][];
+  private rowCount = 0;
+  private sizeBytes = 0;
+
+  constructor(columns: DataColumns) {
+    this.columns = columns.list();
+    this.indexes = columns.indexes();
+    const schema = schemaOf(this.columns);
+    this.sources = schema.slice(1).map(({ name, type }, index) => {
+      const options = index === 0 ? ID_OPTIONS : type === 'BYTE_ARRAY' ? TEXT_OPTIONS : COLUMN_OPTIONS;
+      return { name, ...options };
+    });
+    this.values = this.sources.map(() => []);
+    this.writer = new ParquetWriter({ writer: this.bytes, schema, createdBy: 'stowage' });
+  }
+
+  encode(rows: readonly ExportRow[]): Uint8Array {
+    for (const row of rows) {
+      this.add(row);
+      if (this.rowCount >= GROUP_ROWS || this.sizeBytes >= GROUP_BYTES) this.writeGroup();
+    }
+    return this.takeBytes();
+  }
+
+  end(): Uint8Array {
+    this.writeGroup();
+    void this.writer.finish();
+    return this.takeBytes();
+  }
+
+  private add({ object_id, batch_id, subject, observed_at, data }: ExportRow): void {
+    const { values, columns } = this;
+    values[0]?.push(object_id);
+    values[1]?.push(batch_id);
+    values[2]?.push(subject);
+    values[3]?.push(this.times.parse(observed_at));
+    const cells = cellsOf(data, this.indexes);
+    for (let index = 0; index < cells.length; index++) {
+      values[index + OBJECT_COLUMN_NAMES.length]?.push(valueOf(cells[index], columns[index]?.type ?? 'json'));
+    }
+    this.rowCount++;
+    this.sizeBytes += data.length;
+  }
+
+  private writeGroup(): void {
+    if (this.rowCount === 0) return;
+    const columnData = this.sources.map((source, index) => ({ ...source, data: this.values[index] ?? [] }));
+    void this.writer.write({ columnData, rowGroupSize: this.rowCount });
+    this.values = this.sources.map(() => []);
+    this.rowCount = 0;
+    this.sizeBytes = 0;
+  }
+
+  /** What was written since the last call; the writer continues to count from the beginning of the file. */
+  private takeBytes(): Uint8Array {
+    const { bytes } = this;
+    const taken = new Uint8Array(bytes.buffer.slice(0, bytes.index));
+    bytes.index = 0;
+    return taken;
+  }
+}
+
+function schemaOf(columns: readonly DataColumn[]): Schema {
+  const required = { repetition_type: 'REQUIRED' } as const;
+  const optional = { repetition_type: 'OPTIONAL' } as const;
+  const time = { type: 'INT64', logical_type: { type: 'TIMESTAMP', isAdjustedToUTC: true, unit: 'MICROS' } } as const;
+  const [objectId, batchId, subject, observedAt] = OBJECT_COLUMN_NAMES;
+  return [
+    { name: 'root', num_children: OBJECT_COLUMN_NAMES.length + columns.length },
+    { name: objectId, ...ELEMENTS.text, ...required },
+    { name: batchId, ...ELEMENTS.text, ...required },
+    { name: subject, ...ELEMENTS.text, ...optional },
+    { name: observedAt, ...time, ...required },
+    ...columns.map(({ name, type }) => ({ name, ...ELEMENTS[type], ...optional })),
+  ];
+}
+
+/** @param json undefined for no value */
+function valueOf(json: string | undefined, type: DataType): Value {
+  if (json === undefined || json === 'null') return null;
+  switch (type) {
+    case 'text':
+      return textOf(json);
+    case 'boolean':
+      return json === 'true';
+    case 'integer':
+      return BigInt(json);
+    case 'double':
+      return Number(json);
+    case 'json':
+      return json;
+  }
+}
+
+/** Parses times to microseconds since 1970. Most times are of the same second as the one before. */
+class MicrosParser {
+  private second = '';
+  private secondMicros = 0n;
+
+  parse(time: string): bigint {
+    const second = time.slice(0, 19);
+    if (second !== this.second) {
+      this.second = second;
+      this.secondMicros = BigInt(Date.parse(`${second}Z`)) * 1000n;
+    }
+    return time.length > 20 ? this.secondMicros + BigInt(time.slice(20, -1).padEnd(6, '0')) : this.secondMicros;
+  }
+}
