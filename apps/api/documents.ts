@@ -63,7 +63,7 @@ const REDOC_PAGE = `<!doctype html>
 `;
 
 /**
- * Serves the documents at the root of the server: the OpenAPI document, Swagger UI, ReDoc and the page of problems. All files
+ * Serves the documents at the root of the server: the OpenAPI document, Swagger UI, ReDoc and the pages of problems and filters. All files
  * are served from here, so that the reference works without internet access.
  */
 export function serveDocuments(app: NestFastifyApplication): void {
@@ -97,7 +97,9 @@ function documents(app: NestFastifyApplication): Record<string, StaticDocument> 
     '/redoc': page(() => REDOC_PAGE, REDOC_POLICY),
     '/redoc/redoc.js': packageFile('redoc/bundles/redoc.standalone.js', SCRIPT),
     // The page that the `type` of every problem links to.
-    '/problems': page(renderProblemsPage, PAGE_POLICY),
+    '/problems': page(() => renderDocument('Problems', 'problems.md'), PAGE_POLICY),
+    // The page that the description of the parameter `data` links to.
+    '/filters': page(() => renderDocument('Filters', 'filter-language.md'), PAGE_POLICY),
   };
 }
 
@@ -111,8 +113,22 @@ function packageFile(name: string, type: string): StaticDocument {
   return new StaticDocument(type, () => readFile(path), { cacheControl: 'public, max-age=86400' });
 }
 
-async function renderProblemsPage(): Promise<string> {
-  const markdown = await readFile(projectFile('docs/problems.md'), 'utf8');
-  const body = await new Marked().use(gfmHeadingId()).parse(markdown.replace(/^# .*\n/, ''));
-  return htmlPage('Problems', body);
+/** The documents that are served, by their file names: links between them lead to the pages. */
+const PAGES: Readonly<Record<string, string>> = { 'problems.md': '/problems', 'filter-language.md': '/filters' };
+
+/** A document of `docs` as a page. A link to a file that is not served becomes text. */
+async function renderDocument(title: string, file: string): Promise<string> {
+  const markdown = await readFile(projectFile(`docs/${file}`), 'utf8');
+  const marked = new Marked().use(gfmHeadingId(), {
+    renderer: {
+      link({ href, tokens }) {
+        const text = this.parser.parseInline(tokens);
+        const [name = '', fragment] = href.split('#');
+        const path = name === '' ? '' : PAGES[name];
+        if (path === undefined) return text;
+        return `<a href="${path}${fragment === undefined ? '' : `#${fragment}`}">${text}</a>`;
+      },
+    },
+  });
+  return htmlPage(title, await marked.parse(markdown.replace(/^# .*\n/, '')));
 }

@@ -45,8 +45,8 @@ const TAGS: Readonly<Record<string, string>> = {
 const ANY: readonly ProblemSlug[] = ['invalid-query', 'not-acceptable'];
 const WITH_KEY: readonly ProblemSlug[] = ['unauthenticated', 'forbidden', 'rate-limited', 'unavailable'];
 const WITH_ID: readonly ProblemSlug[] = ['invalid-path', 'uri-too-long'];
-const ON_POST: readonly ProblemSlug[] = [
-  'precondition-failed',
+const ON_POST: readonly ProblemSlug[] = ['precondition-failed'];
+const WITH_IDEMPOTENCY_KEY: readonly ProblemSlug[] = [
   'invalid-header',
   'idempotency-key-reused',
   'idempotency-in-progress',
@@ -130,12 +130,14 @@ function completeOperation(operation: Operation, path: string, method: string, d
   const withKey = needsKey ? WITH_KEY : [];
   const withId = path.includes('{') ? WITH_ID : [];
   const withBody = operation.requestBody === undefined ? [] : WITH_BODY;
-  const onStore = needsKey && ['post', 'put', 'patch'].includes(method) ? ON_STORE : [];
+  const stores = needsKey && ['post', 'put', 'patch'].includes(method) && !('x-reads' in operation);
+  const onStore = stores ? ON_STORE : [];
   for (const slug of [...ANY, ...withKey, ...withId, ...withBody, ...onStore]) addProblem(operation.responses, slug);
   for (const parameter of operation.parameters ?? []) if ('in' in parameter) moveExample(parameter);
-  if (needsKey && method === 'post') {
+  if (needsKey && method === 'post') for (const slug of ON_POST) addProblem(operation.responses, slug);
+  if (stores && method === 'post') {
     operation.parameters = [...(operation.parameters ?? []), IDEMPOTENCY_KEY];
-    for (const slug of ON_POST) addProblem(operation.responses, slug);
+    for (const slug of WITH_IDEMPOTENCY_KEY) addProblem(operation.responses, slug);
   }
   if (needsKey && method === 'get')
     operation.responses[304] ??= { description: 'Not modified: If-None-Match lists the current ETag.' };

@@ -34,6 +34,7 @@ const LISTING = [
   ['docs', '/docs', 'try requests in the browser (Swagger UI)'],
   ['redoc', '/redoc', 'the reference (ReDoc)'],
   ['problems', '/problems', 'what each error means'],
+  ['filters', '/filters', 'the query language of lists'],
   ['health', '/healthcheck', 'whether the service and its database are up'],
 ] as const;
 

@@ -94,7 +94,7 @@ describe('GET /api/v1/limits', () => {
 });
 
 describe('the reference', () => {
-  it.each(['/docs', '/docs/', '/redoc', '/redoc/', '/problems', '/problems/'])(
+  it.each(['/docs', '/docs/', '/redoc', '/redoc/', '/problems', '/problems/', '/filters', '/filters/'])(
     'at %s is a page that loads all resources from this server',
     async (path) => {
       const reply = await api.call('GET', api.origin + path, { headers: { Accept: BROWSER } });
@@ -112,6 +112,7 @@ describe('the reference', () => {
     ['/docs', ['/docs/', '/docs/?tag=jobs', '/docs?tag=a/', '/docs/index.html', '/docs/index.html/']],
     ['/redoc', ['/redoc/']],
     ['/problems', ['/problems/']],
+    ['/filters', ['/filters/']],
   ])('at %s is the same page as at %j', async (path, others) => {
     const page = await api.call('GET', api.origin + path);
     for (const other of others) {
@@ -129,7 +130,15 @@ describe('the reference', () => {
   });
 });
 
-const PAGES = ['/docs', '/docs/swagger-ui-init.js', '/redoc', '/problems', '/openapi.json', '/openapi.yaml'];
+const PAGES = [
+  '/docs',
+  '/docs/swagger-ui-init.js',
+  '/redoc',
+  '/problems',
+  '/filters',
+  '/openapi.json',
+  '/openapi.yaml',
+];
 const FILES = [
   '/docs/swagger-ui-bundle.js',
   '/docs/swagger-ui.css',

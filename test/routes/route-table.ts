@@ -18,6 +18,8 @@ export interface ContractRoute {
   types?: readonly string[];
   /** The required query parameters. */
   query?: string;
+  /** Whether it is a POST that only reads. */
+  isRead?: true;
   /** Whether it creates the resource in its path, so that it never returns 404. */
   creates?: true;
 }
@@ -88,6 +90,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'DELETE /batches/{batch_id}': { roles: ['admin'] },
   'GET /objects': { roles: READERS },
   'POST /objects': { roles: PRODUCERS, body: { batch_id: 'new', ...OBJECT } },
+  'POST /objects/search': { roles: READERS, body: { data: { type: 'shoe' } }, isRead: true },
   'GET /objects/aggregate': { roles: READERS, query: 'op=count' },
   'GET /objects/export': { roles: READERS },
   'GET /objects/{object_id}': { roles: READERS },

@@ -125,6 +125,7 @@ describe('while less space is free than DISK_RESERVE_BYTES', () => {
   it('reads and deletes are executed, and the server is ready', async () => {
     expect((await send('GET', '/batches')).status).toBe(200);
     expect((await send('GET', '/objects?key=type')).status).toBe(200);
+    expect((await send('POST', '/objects/search', { key: 'type' })).status).toBe(200);
     expect((await send('DELETE', '/objects/before-1')).status).toBe(204);
     expect((await fetch(new URL('/health/ready', stack.url))).status).toBe(200);
   });

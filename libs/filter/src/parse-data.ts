@@ -12,11 +12,13 @@ import { skipSpace, VALUE_DEPTH_MAX, type JsonMember, type JsonSpan } from '#jso
 import { allOf, type Filter, type JsonText, type ValueTest } from './filter.js';
 
 /** Each condition is a comparison with each object that is read, and may be a search of an index. */
-export const CONDITIONS_MAX = 100;
+const CONDITIONS_MAX = 100;
 /** How deep `$and`, `$or`, `$nor` and `$not` nest. */
-export const FILTER_DEPTH_MAX = 8;
-/** PostgreSQL compiles the text of `$contains` as a regular expression, which takes 2 ms for this length. */
-export const CONTAINS_LENGTH_MAX = 1_000;
+const FILTER_DEPTH_MAX = 8;
+/** PostgreSQL compiles the text of `$contains` as a regular expression, which takes about 1 ms for this length. */
+const CONTAINS_LENGTH_MAX = 1_000;
+/** PostgreSQL keeps 32 compiled expressions; with more, it compiles each of them again for every object. */
+const CONTAINS_MAX = 20;
 
 const COMPARISONS = { $gt: 'gt', $gte: 'gte', $lt: 'lt', $lte: 'lte' } as const;
 const OPERATORS = ['$eq', '$ne', '$in', '$nin', ...Object.keys(COMPARISONS), '$exists', '$prefix', '$contains', '$not'];
@@ -83,6 +85,7 @@ interface Operand extends JsonSpan {
 
 class DataParser {
   private conditions = 0;
+  private textSearches = 0;
 
   constructor(private readonly text: string) {}
 
@@ -226,6 +229,8 @@ class DataParser {
     const text = JSON.parse(value) as string;
     if (name === '$contains' && text.length > CONTAINS_LENGTH_MAX)
       throw new FilterSyntaxError(operand.at, `must have at most ${String(CONTAINS_LENGTH_MAX)} UTF-16 units`);
+    if (name === '$contains' && ++this.textSearches > CONTAINS_MAX)
+      throw new FilterSyntaxError(operand.at, `exceeds the limit of ${String(CONTAINS_MAX)} $contains`);
     return this.valueFilter(key, { op: name === '$prefix' ? 'prefix' : 'contains', text }, operand);
   }
 

@@ -140,6 +140,12 @@ describe('parseFilter', () => {
     expect(errorOf({ data: `{"$or":[${'{},'.repeat(100)}{}]}` })).toMatch(/^data\/\$or\/100 exceeds the limit/);
   });
 
+  it('accepts up to 20 $contains', () => {
+    const data = (count: number): string => `{"$or":[${Array<string>(count).fill('{"a":{"$contains":"x"}}').join()}]}`;
+    expect(errorOf({ data: data(20) })).toBe('accepted');
+    expect(errorOf({ data: data(21) })).toBe('data/$or/20/a/$contains exceeds the limit of 20 $contains');
+  });
+
   it('accepts 8 levels of logical operators', () => {
     expect(errorOf({ data: nested(8, '{"a":1}') })).toBe('accepted');
     expect(errorOf({ data: nested(9, '{"a":1}') })).toBe(

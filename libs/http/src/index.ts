@@ -35,6 +35,7 @@ export { findList, JsonList, type ListChunk, type ListLimit } from './json-list.
 export { NdjsonBody, type StreamSource } from './ndjson-body.js';
 export { baseUrl, requestOrigin } from './origin.js';
 export {
+  bodyPageRequest,
   encodeCursor,
   fingerprintOf,
   linkHeader,
@@ -45,6 +46,8 @@ export {
   pageRequest,
   type PageRequest,
   pageText,
+  type InputPlace,
+  rejectInput,
 } from './paging.js';
 export { checkPreconditions, type Preconditions, preconditionsOf } from './preconditions.js';
 export { hasPreference } from './prefer.js';
@@ -65,4 +68,4 @@ export { mediaTypeOf } from './request-body.js';
 export { Queries, RequestSlots } from './request-slots.js';
 export { guardStorage, insufficientStorage } from './storage-guard.js';
 export { CurrentPrincipal, type Principal, ProjectId, projectIdOf } from './principal.js';
-export { API, BODY_LIMITS, type Role, ROLES, Rules } from './route.js';
+export { API, BODY_LIMITS, isReadRequest, type Role, ROLES, Rules } from './route.js';

@@ -59,8 +59,8 @@ export interface Page<T> {
   results: T[];
 }
 
-/** The DTO of a page of these results, for OpenAPI. */
-export function pageOf<T>(result: new () => T): new () => Page<T> {
+/** The DTO of a page of these results, for OpenAPI. @param links whether `next` and `previous` are URLs or cursors */
+export function pageOf<T>(result: new () => T, links: 'URL' | 'cursor' = 'URL'): new () => Page<T> {
   class PageDto implements Page<T> {
     @ApiProperty({
       type: Number,
@@ -88,7 +88,7 @@ export function pageOf<T>(result: new () => T): new () => Page<T> {
     @ApiProperty({
       type: String,
       nullable: true,
-      description: 'The URL of the next page; null on the last.',
+      description: `The ${links} of the next page; null on the last.`,
       example: null,
     })
     next: string | null;
@@ -96,7 +96,7 @@ export function pageOf<T>(result: new () => T): new () => Page<T> {
     @ApiProperty({
       type: String,
       nullable: true,
-      description: 'The URL of the previous page; null on the first.',
+      description: `The ${links} of the previous page; null on the first.`,
       example: null,
     })
     previous: string | null;
@@ -116,8 +116,11 @@ interface SortKeys {
 /** A requested page. */
 export interface PageRequest extends CountedRange {
   fingerprint: string;
-  /** The absolute URL of the list with the parameters of the request other than `page` and `cursor`, ready for another one. */
-  linkBase: string;
+  /**
+   * The absolute URL of the list with the parameters of the request other than `page` and `cursor`, ready for another one. Null
+   * where a link is only the cursor, which the next body has.
+   */
+  linkBase: string | null;
   /** Reserves memory for the rows of a large page, see `FastifyRequest.reserveForRows`. Default: none is reserved. */
   reserve?: (bytes: number) => void;
 }
@@ -153,27 +156,65 @@ export function pageRequest(
   http: HttpContext,
   order: 'seq' | 'time' = 'seq',
 ): PageRequest {
-  const size = query.page_size ?? limits.pageSize;
-  if (size > limits.pageSizeMax)
-    rejectParameter('page_size', `must be at most ${String(limits.pageSizeMax)} (PAGE_SIZE_MAX)`);
-  if (query.cursor !== undefined && query.page !== undefined) rejectParameter('page', 'cannot be combined with cursor');
-  const position: PagePosition =
-    query.cursor === undefined
-      ? { kind: 'offset', offset: ((query.page ?? 1) - 1) * size }
-      : decodeCursor(query.cursor, fingerprint, order);
+  const place = 'query';
+  const size = sizeOf(query, limits, place);
+  const position = positionOf(query, size, { fingerprint, order, place });
   const { origin, path, query: sent } = requestUrl(http.request);
   const target = `${path}?${withoutPosition(sent)}`;
   const linkLength = target.length + CURSOR_PARAMETER_LENGTH_MAX;
   if (linkLength > URL_LENGTH_MAX) throw urlTooLong(linkLength);
-  const linkBase = origin + target;
+  return { position, size, fingerprint, linkBase: origin + target, ...readsOf(query, database, http) };
+}
+
+/**
+ * The page that a body requests, newest first. Its links are cursors. Sets Preference-Applied like `pageRequest`.
+ * @throws Problem invalid-body, invalid-cursor
+ */
+export function bodyPageRequest(
+  body: PageQuery,
+  { limits, database }: Pick<Config, 'limits' | 'database'>,
+  fingerprint: string,
+  http: HttpContext,
+): PageRequest {
+  const place = 'body';
+  const size = sizeOf(body, limits, place);
+  const position = positionOf(body, size, { fingerprint, order: 'seq', place });
+  return { position, size, fingerprint, linkBase: null, ...readsOf(body, database, http) };
+}
+
+/** Whether a list is requested by parameters of the query or by members of a body. */
+export type InputPlace = 'query' | 'body';
+
+function sizeOf(query: PageQuery, { pageSize, pageSizeMax }: Config['limits'], place: InputPlace): number {
+  const size = query.page_size ?? pageSize;
+  if (size > pageSizeMax) rejectInput(place, 'page_size', `must be at most ${String(pageSizeMax)} (PAGE_SIZE_MAX)`);
+  return size;
+}
+
+function positionOf(
+  { cursor, page }: PageQuery,
+  size: number,
+  { fingerprint, order, place }: { fingerprint: string; order: 'seq' | 'time'; place: InputPlace },
+): PagePosition {
+  if (cursor === undefined) return { kind: 'offset', offset: ((page ?? 1) - 1) * size };
+  if (page !== undefined) rejectInput(place, 'page', 'cannot be combined with cursor');
+  return decodeCursor(cursor, fingerprint, order, place);
+}
+
+/** How the page and its count are read. */
+function readsOf(
+  query: PageQuery,
+  { queryTimeoutMs }: Config['database'],
+  http: HttpContext,
+): Pick<PageRequest, 'count' | 'reserve' | 'on' | 'countOn'> {
   const count = query.count ?? 'capped';
   const { queries } = http.request;
   const reserve = (bytes: number): void => {
     http.request.reserveForRows(bytes);
   };
-  if (queries === null) return { position, size, count, fingerprint, linkBase, reserve };
-  const countOn = count === 'none' ? undefined : queries.forCount(countTimeoutMs(http, database.queryTimeoutMs));
-  return { position, size, count, fingerprint, linkBase, reserve, on: queries, countOn };
+  if (queries === null) return { count, reserve };
+  const countOn = count === 'none' ? undefined : queries.forCount(countTimeoutMs(http, queryTimeoutMs));
+  return { count, reserve, on: queries, countOn };
 }
 
 function countTimeoutMs({ request, reply }: HttpContext, queryTimeoutMs: number): number {
@@ -185,8 +226,14 @@ function countTimeoutMs({ request, reply }: HttpContext, queryTimeoutMs: number)
   return applied * 1000;
 }
 
-function rejectParameter(parameter: string, detail: string): never {
-  throw new ValidationErrors({ parameter, detail }).problem('invalid-query');
+/** @throws Problem invalid-query or invalid-body for this parameter or member */
+export function rejectInput(place: InputPlace, name: string, detail: string): never {
+  const slug = place === 'query' ? 'invalid-query' : 'invalid-body';
+  throw new ValidationErrors({ ...locationIn(place, name), detail }).problem(slug);
+}
+
+function locationIn(place: InputPlace, name: string): { parameter: string } | { pointer: string } {
+  return place === 'query' ? { parameter: name } : { pointer: `/${name}` };
 }
 
 const DIRECTIONS = { n: 'after', p: 'before' } as const;
@@ -203,12 +250,18 @@ export function encodeCursor({ kind, seq, oldestFirst, at }: CursorPosition, fin
 }
 
 /** @throws Problem invalid-cursor for a cursor that was not issued by this API, or was issued for another filter or list */
-export function decodeCursor(cursor: string, fingerprint: string, order: 'seq' | 'time' = 'seq'): CursorPosition {
+export function decodeCursor(
+  cursor: string,
+  fingerprint: string,
+  order: 'seq' | 'time' = 'seq',
+  place: InputPlace = 'query',
+): CursorPosition {
   const [, letter = '', seq = '', time, cursorFingerprint] =
     /^([npNP])([0-9a-z]{1,13})(?:-([0-9a-z]{1,12}))?\.([\w-]+)$/.exec(cursor) ?? [];
   const value = fromBase36(seq);
   const micros = time === undefined ? 0n : fromBase36(time);
-  if (letter === '' || value >= 2n ** 63n || micros >= MICROS_END) throw invalidCursor('was not issued by this API');
+  if (letter === '' || value >= 2n ** 63n || micros >= MICROS_END)
+    throw invalidCursor('was not issued by this API', place);
   const direction = letter.toLowerCase() as keyof typeof DIRECTIONS;
   const position: CursorPosition = {
     kind: DIRECTIONS[direction],
@@ -218,7 +271,7 @@ export function decodeCursor(cursor: string, fingerprint: string, order: 'seq' |
   // The link to the last page has no time in any list.
   const isOfOrder = (time === undefined) === (order === 'seq') || isLastPage(position);
   if (cursorFingerprint !== fingerprint || !isOfOrder) {
-    throw invalidCursor('was issued for another filter or list; start again without it');
+    throw invalidCursor('was issued for another filter or list; start again without it', place);
   }
   return time === undefined ? position : { ...position, at: timeOfMicros(micros) };
 }
@@ -227,10 +280,10 @@ function fromBase36(text: string): bigint {
   return [...text].reduce((sum, digit) => sum * 36n + BigInt(parseInt(digit, 36)), 0n);
 }
 
-function invalidCursor(detail: string): Problem {
+function invalidCursor(detail: string, place: InputPlace): Problem {
   return new Problem('invalid-cursor', {
     detail: `The cursor ${detail}.`,
-    errors: [{ parameter: 'cursor', detail }],
+    errors: [{ ...locationIn(place, 'cursor'), detail }],
   });
 }
 
@@ -239,7 +292,7 @@ export function fingerprintOf(...parts: unknown[]): string {
   return hash('sha256', JSON.stringify(parts), 'base64url').slice(0, 12);
 }
 
-/** The absolute URLs of the next and the previous page. They keep all other parameters of the request. */
+/** The absolute URLs of the next and the previous page, which keep all other parameters of the request; or their cursors. */
 function pageLinks(page: PageRequest, slice: Slice<SortKeys>): { next: string | null; previous: string | null } {
   return {
     next: slice.hasNext ? linkTo(page, 'after', slice.items.at(-1)) : null,
@@ -263,7 +316,7 @@ function linkTo(page: PageRequest, kind: CursorPosition['kind'], item: SortKeys 
   if (keys === null) return null;
   const oldestFirst = position.kind !== 'offset' && position.oldestFirst;
   const cursor = encodeCursor({ kind, seq: keys.seq, oldestFirst, at: keys.at }, fingerprint);
-  return `${linkBase}cursor=${cursor}`;
+  return linkBase === null ? cursor : `${linkBase}cursor=${cursor}`;
 }
 
 /**

@@ -9,7 +9,7 @@ interface CountQueries {
 }
 
 /**
- * The queries of a GET request: those of its count have a deadline of their own, and all have that of the request. The owner
+ * The queries of a request that only reads: those of its count have a deadline of their own, and all have that of the request. The owner
  * calls `cancelLate` regularly: one timer for all requests costs less than a timer for each.
  */
 export class ReadQueries implements Queryable {

@@ -6,6 +6,7 @@ import type { ByteBudget, Reservation } from '#platform';
 import { MEMORY_PACE, MemoryPace, type MemoryPaceLimits } from './memory-pace.js';
 import { ownerOf } from './principal.js';
 import { Problem } from './problems.js';
+import { isReadRequest } from './route.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -85,8 +86,11 @@ export class RequestMemory {
   countResponse(request: FastifyRequest, reply: FastifyReply, payload: unknown): unknown {
     const sizeBytes = countedBytes(payload);
     request.rowsMemory?.shrinkTo(sizeBytes);
-    const held = request.bodyMemory?.end(sizeBytes) ?? request.rowsMemory;
-    if (sizeBytes === 0 || (held === undefined && request.method !== 'GET')) return payload;
+    const isRead = isReadRequest(request);
+    // The body of a read is a query, and is not kept in the response.
+    const ofBody = request.bodyMemory?.end(isRead ? 0 : sizeBytes);
+    const held = isRead ? request.rowsMemory : (ofBody ?? request.rowsMemory);
+    if (sizeBytes === 0 || (held === undefined && !isRead)) return payload;
     // A page with the largest objects is a little longer than they are, and longer than the share where settings are minimal.
     const owner = ownerOf(request);
     const memory = held ?? this.budget.reserve(owner, Math.min(sizeBytes, this.budget.shareBytes), PASSABLE_MS);

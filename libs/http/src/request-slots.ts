@@ -6,10 +6,11 @@ import { httpContextOf } from './http-context.js';
 import { NdjsonBody } from './ndjson-body.js';
 import { Problem } from './problems.js';
 import { ReadQueries } from './read-queries.js';
+import { isReadRequest } from './route.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Runs queries that end with the request; set for authenticated GET requests. */
+    /** Runs queries that end with the request; set for authenticated requests that only read. */
     queries: ReadQueries | null;
     /** Set for requests that have a slot. */
     admission: Admission | null;
@@ -32,10 +33,10 @@ const SLOW_MS = 50;
 /** How often deadlines are checked. */
 const DEADLINE_STEP_MS = 50;
 
-/** The queries of the request, for a handler of a GET route. */
+/** The queries of the request, for a handler of a route that only reads. */
 export const Queries = createParamDecorator((_: unknown, context: ExecutionContext): Queryable => {
   const { queries } = httpContextOf(context).request;
-  if (queries === null) throw new Error('only authenticated GET requests have queries');
+  if (queries === null) throw new Error('only authenticated requests that read have queries');
   return queries;
 });
 
@@ -45,7 +46,7 @@ export const Queries = createParamDecorator((_: unknown, context: ExecutionConte
  * housekeeping, which have limits of their own. A streamed body takes no slot, because its client may be slow; a request that
  * writes or reads a large batch gives its slot back before it waits for one of those limits.
  *
- * The queries of a GET request are cancelled after QUERY_TIMEOUT_MS, and when its client leaves before the response. A request
+ * The queries of a request that only reads are cancelled after QUERY_TIMEOUT_MS, and when its client leaves before the response. A request
  * whose client leaves while it waits is dropped. A write that has begun ends as if the client were there.
  */
 export class RequestSlots {
@@ -120,8 +121,7 @@ export class RequestSlots {
   }
 
   private begin(projectId: number, request: FastifyRequest, reply: FastifyReply): void {
-    const isRead = request.method === 'GET' || request.method === 'HEAD';
-    const admission = new Admission(projectId, isRead ? this.beginRead(request) : null);
+    const admission = new Admission(projectId, isReadRequest(request) ? this.beginRead(request) : null);
     request.admission = admission;
     const onClose = (): void => {
       // A response that has begun was produced, or failed on the way.

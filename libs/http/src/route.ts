@@ -1,6 +1,7 @@
 import { applyDecorators } from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiExtension, ApiSecurity } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
 
 /** The path prefix of all resources; documents, health and metrics are at the root. */
 export const API = '/api/v1';
@@ -43,6 +44,11 @@ interface RouteRules {
    * Idempotency-Key or `Prefer`, which have a transaction of their own, do.
    */
   sharesWrites?: true;
+  /**
+   * A POST that only reads, such as a search: its queries end with the request like those of a GET, it works while the disk is
+   * full, and an Idempotency-Key has no effect.
+   */
+  isRead?: true;
   /** The media types of the response, the preferred one first; default application/json. */
   produces?: readonly string[];
 }
@@ -62,14 +68,20 @@ declare module 'fastify' {
 
 /**
  * The roles and media types of a handler. They are stored in the configuration of Fastify's route, because they are checked
- * before the body is read; a Nest guard would run too late. The OpenAPI document has the roles as `x-roles`, and the further
- * headers as security schemes.
+ * before the body is read; a Nest guard would run too late. The OpenAPI document has the roles as `x-roles`, a POST
+ * that only reads as `x-reads`, and the further headers as security schemes.
  */
 export function Rules(rules: RouteRules): MethodDecorator {
   const { roles, keyHeaders = [] } = rules;
   return applyDecorators(
     RouteConfig({ ...rules, isApiRoute: true }),
     ...(roles === 'anyone' ? [] : [ApiExtension('x-roles', roles)]),
+    ...(rules.isRead === undefined ? [] : [ApiExtension('x-reads', true)]),
     ...keyHeaders.map((header) => ApiSecurity(header)),
   );
+}
+
+/** Whether a request only reads. */
+export function isReadRequest({ method, routeOptions }: Pick<FastifyRequest, 'method' | 'routeOptions'>): boolean {
+  return method === 'GET' || method === 'HEAD' || routeOptions.config.isRead === true;
 }

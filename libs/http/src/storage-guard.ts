@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { Problem } from './problems.js';
+import { isReadRequest } from './route.js';
 
 /** The methods that store data. DELETE makes space that later writes reuse. */
 const STORING: readonly string[] = ['POST', 'PUT', 'PATCH'];
@@ -10,7 +11,8 @@ const STORING: readonly string[] = ['POST', 'PUT', 'PATCH'];
  */
 export function guardStorage(fastify: FastifyInstance, disk: { readonly isLow: boolean }): void {
   fastify.addHook('onRequest', (request, _reply, done) => {
-    const stores = request.routeOptions.config.isApiRoute === true && STORING.includes(request.method);
+    const { isApiRoute } = request.routeOptions.config;
+    const stores = isApiRoute === true && STORING.includes(request.method) && !isReadRequest(request);
     if (stores && disk.isLow) done(insufficientStorage());
     else done();
   });

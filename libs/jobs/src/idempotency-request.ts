@@ -1,12 +1,14 @@
-import { JsonBody } from '#http';
+import { isReadRequest, JsonBody } from '#http';
 import type { FastifyRequest } from 'fastify';
 import { parseIdempotencyKey } from './idempotency-key.js';
 import type { ResponseSealer } from './idempotency-seal.js';
 
-/** The Idempotency-Key of an authenticated POST; on other requests the header is ignored. */
-export function headerOf({ headers, method, principal }: FastifyRequest): string | undefined {
+/** The Idempotency-Key of an authenticated POST that writes; on other requests the header is ignored. */
+export function headerOf(request: FastifyRequest): string | undefined {
+  const { headers, method, principal } = request;
   const header = headers['idempotency-key'];
-  return method === 'POST' && principal !== undefined && header !== undefined ? String(header) : undefined;
+  if (method !== 'POST' || principal === undefined || isReadRequest(request)) return undefined;
+  return header === undefined ? undefined : String(header);
 }
 
 export function isBadHeader(request: FastifyRequest): boolean {

@@ -1,4 +1,4 @@
-import { FilterError, parseFilter, type Filter } from '#filter';
+import { FilterError, parseFilter, type Filter, type FilterParameters } from '#filter';
 import {
   ChoiceField,
   fingerprintOf,
@@ -16,7 +16,7 @@ export class FilterQuery extends PageQuery {
     optional: true,
     max: 1_000_000,
     description:
-      'A filter as JSON: pairs and conditions that an object must have, such as `{"type":"shoe","cost":{"$gte":10,"$lt":20}}`. docs/filter-language.md explains the operators.',
+      'A filter as JSON: pairs and conditions that an object must have, such as `{"type":"shoe","cost":{"$gte":10,"$lt":20}}`. The page /filters explains the operators.',
     example: '{"type":"shoe"}',
   })
   data?: string;
@@ -58,13 +58,20 @@ export class FilterQuery extends PageQuery {
 
 /** @throws Problem invalid-query that names the invalid parameter */
 export function filterOf(query: FilterQuery): Filter {
+  const filter = parsedFilter(query);
+  if (!(filter instanceof FilterError)) return filter;
+  const { parameter, pointer, message } = filter;
+  const detail = pointer === '' ? message : `is invalid at ${pointer}: ${message}`;
+  throw new ValidationErrors({ parameter, detail }).problem('invalid-query');
+}
+
+/** The filter, or the error of the first invalid parameter. */
+export function parsedFilter(parameters: FilterParameters): Filter | FilterError {
   try {
-    return parseFilter(query);
+    return parseFilter(parameters);
   } catch (error) {
-    if (!(error instanceof FilterError)) throw error;
-    const { parameter, pointer, message } = error;
-    const detail = pointer === '' ? message : `is invalid at ${pointer}: ${message}`;
-    throw new ValidationErrors({ parameter, detail }).problem('invalid-query');
+    if (error instanceof FilterError) return error;
+    throw error;
   }
 }
 

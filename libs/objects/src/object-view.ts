@@ -1,10 +1,10 @@
-import { ChoiceField, TextField, ValidationErrors } from '#http';
+import { ChoiceField, type InputPlace, rejectInput, TextField } from '#http';
 import { EventLoopYield } from '#platform';
 import { dataView } from '#store';
 import { FilterQuery } from './filter.dto.js';
 
 /** The members of an object, and of one inside its batch. */
-const OBJECT_MEMBERS: readonly string[] = ['object_id', 'batch_id', 'subject', 'observed_at', 'data'];
+export const OBJECT_MEMBERS: readonly string[] = ['object_id', 'batch_id', 'subject', 'observed_at', 'data'];
 export const NESTED_MEMBERS = OBJECT_MEMBERS.filter((name) => name !== 'batch_id');
 
 const FIELDS_MAX = 100;
@@ -40,8 +40,12 @@ export interface ObjectView {
 /** Objects as they are stored. */
 export const WHOLE_VIEW: ObjectView = { members: null, keys: null, isDataObject: false };
 
-/** @param members those that `fields` may name @throws Problem invalid-query */
-export function viewOf({ fields, data_as: dataAs }: ObjectViewQuery, members = OBJECT_MEMBERS): ObjectView {
+/** @param members those that `fields` may name @throws Problem invalid-query, or invalid-body for a view in a body */
+export function viewOf(
+  { fields, data_as: dataAs }: ObjectViewQuery,
+  members = OBJECT_MEMBERS,
+  place: InputPlace = 'query',
+): ObjectView {
   if (fields === undefined && dataAs === undefined) return WHOLE_VIEW;
   const isDataObject = dataAs === 'object';
   if (fields === undefined) return { members: null, keys: null, isDataObject };
@@ -49,11 +53,11 @@ export function viewOf({ fields, data_as: dataAs }: ObjectViewQuery, members = O
   const keys = new Set<string>();
   const items = splitFields(fields);
   if (items.length > FIELDS_MAX)
-    rejectFields(`must have at most ${String(FIELDS_MAX)} fields; got ${String(items.length)}`);
+    rejectInput(place, 'fields', `must have at most ${String(FIELDS_MAX)} fields; got ${String(items.length)}`);
   for (const item of items) {
-    if (item.startsWith('data.')) keys.add(parseKey(item));
+    if (item.startsWith('data.')) keys.add(parseKey(item, place));
     else if (members.includes(item)) names.add(item);
-    else rejectFields(`${JSON.stringify(item)} must be one of ${members.join(', ')} or data.<key>`);
+    else rejectInput(place, 'fields', `${JSON.stringify(item)} must be one of ${members.join(', ')} or data.<key>`);
   }
   if (names.has('data')) return { members: names, keys: null, isDataObject };
   if (keys.size === 0) return { members: names, keys: null, isDataObject };
@@ -101,13 +105,13 @@ function splitFields(fields: string): string[] {
   );
 }
 
-function parseKey(item: string): string {
+function parseKey(item: string, place: InputPlace): string {
   const text = item.slice('data.'.length);
   const key = text.startsWith('"') ? parseQuoted(text) : text;
-  if (key === undefined) rejectFields(`${item} has a quoted key that is not a JSON string`);
+  if (key === undefined) rejectInput(place, 'fields', `${item} has a quoted key that is not a JSON string`);
   const length = [...key].length;
   if (length < 1 || length > KEY_LENGTH_MAX)
-    rejectFields(`must have keys of 1 to ${String(KEY_LENGTH_MAX)} characters; got ${String(length)}`);
+    rejectInput(place, 'fields', `must have keys of 1 to ${String(KEY_LENGTH_MAX)} characters; got ${String(length)}`);
   return key;
 }
 
@@ -117,10 +121,6 @@ function parseQuoted(text: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function rejectFields(detail: string): never {
-  throw new ValidationErrors({ parameter: 'fields', detail }).problem('invalid-query');
 }
 
 function FieldsField(): PropertyDecorator {

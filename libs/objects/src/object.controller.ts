@@ -1,5 +1,6 @@
 import { actorOf, type Actor, CurrentActor } from '#audit';
 import type { Queryable } from '#database';
+import type { Filter } from '#filter';
 import { ApiRespondAsync, WriteService } from '#jobs';
 import {
   ApiResult,
@@ -10,6 +11,8 @@ import {
   JsonHeader,
   mediaTypeOf,
   pageRequest,
+  type PageRequest,
+  bodyPageRequest,
   pageText,
   ApiPreconditions,
   ApiProblems,
@@ -31,6 +34,7 @@ import {
   CreateObjectDto,
   ObjectDto,
   ObjectPageDto,
+  ObjectSearchPageDto,
   PatchObjectDto,
   PatchOperationDto,
   ReplaceObjectDto,
@@ -39,7 +43,8 @@ import { ObjectOperations } from './object.operations.js';
 import { JSON_PATCH, MERGE_PATCH, parseJsonPatch, parseMergePatch, PATCH_OPERATIONS_MAX } from './object-patch.js';
 import { ObjectService } from './object.service.js';
 import { ObjectListStore } from './object-list.store.js';
-import { ObjectListQuery, ObjectViewQuery, viewedTexts, viewOf } from './object-view.js';
+import { ObjectSearchDto, searchOf } from './object-search.js';
+import { ObjectListQuery, ObjectViewQuery, type ObjectView, viewedTexts, viewOf } from './object-view.js';
 import { objectText } from './object-wire.js';
 
 @ApiTags('objects')
@@ -78,9 +83,34 @@ export class ObjectController {
     const filter = filterOf(query);
     const view = viewOf(query);
     const page = pageRequest(query, this.config, objectsFingerprint(projectId, filter), http);
-    const { slice, count } = await this.lists.page(projectId, filter, page);
-    http.reply.itemCount = slice.items.length;
-    return pageText(page, slice, count, await viewedTexts(slice.items, objectText, view, projectId));
+    return this.pageOf(projectId, filter, { page, view }, http);
+  }
+
+  @Post('search')
+  @HttpCode(200)
+  @JsonHeader()
+  @Rules({
+    roles: ['admin', 'analyst'],
+    consumes: ['application/json'],
+    bodyLimit: 'object_limit_bytes',
+    isRead: true,
+  })
+  @ApiOperation({
+    summary: 'List the objects that match a filter in the body, newest first',
+    description:
+      'The same query as `GET /objects`, for filters that are too long for a URL. `next` and `previous` are cursors: send the same body with `cursor` for another page.',
+  })
+  @ApiBody({ type: ObjectSearchDto })
+  @ApiPage(ObjectSearchPageDto)
+  @ApiProblems('malformed-request', 'invalid-body', 'invalid-cursor', 'too-large')
+  async searchObjects(
+    @ProjectId() projectId: number,
+    @Body() body: JsonBody,
+    @Http() http: HttpContext,
+  ): Promise<string> {
+    const { query, filter, view } = searchOf(body);
+    const page = bodyPageRequest(query, this.config, objectsFingerprint(projectId, filter), http);
+    return this.pageOf(projectId, filter, { page, view }, http);
   }
 
   @Get(':object_id')
@@ -164,5 +194,16 @@ export class ObjectController {
     @Req() request: FastifyRequest,
   ): Promise<void> {
     await this.operations.delete({ projectId, objectId, preconditions: preconditionsOf(request), actor });
+  }
+
+  private async pageOf(
+    projectId: number,
+    filter: Filter,
+    { page, view }: { page: PageRequest; view: ObjectView },
+    { reply }: HttpContext,
+  ): Promise<string> {
+    const { slice, count } = await this.lists.page(projectId, filter, page);
+    reply.itemCount = slice.items.length;
+    return pageText(page, slice, count, await viewedTexts(slice.items, objectText, view, projectId));
   }
 }

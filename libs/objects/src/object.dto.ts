@@ -149,6 +149,9 @@ export class ChangedObjectDto extends PickType(ObjectDto, ['object_id', 'batch_i
 
 export class ObjectPageDto extends pageOf(ObjectDto) {}
 
+/** A page of a search, whose links are cursors. */
+export class ObjectSearchPageDto extends pageOf(ObjectDto, 'cursor') {}
+
 /** The id of an object; feeds use it for members with other names, too. */
 export function ObjectIdField({
   optional = false,

@@ -1,0 +1,45 @@
+import { FilterError, type Filter } from '#filter';
+import { type JsonBody, validateDto, ValidationErrors } from '#http';
+import { isObject } from '#json';
+import { ApiProperty, OmitType } from '@nestjs/swagger';
+import { ValidateBy, ValidateIf } from 'class-validator';
+import { parsedFilter } from './filter.dto.js';
+import { dataText } from './object-body.js';
+import { ObjectListQuery, OBJECT_MEMBERS, type ObjectView, viewOf } from './object-view.js';
+
+const DATA_RULE = 'must be an object such as {"type":"shoe"}';
+
+/** The query of a list of objects in a body, where `data` is JSON, not text. */
+export class ObjectSearchDto extends OmitType(ObjectListQuery, ['data'] as const) {
+  @ApiProperty({
+    type: Object,
+    required: false,
+    description: 'The filter: pairs and conditions that an object must have. The page /filters explains the operators.',
+    example: { type: { $in: ['shoe', 'boot'] } },
+  })
+  @ValidateIf((_, value) => value !== undefined)
+  @ValidateBy({ name: 'filter', validator: { validate: isObject, defaultMessage: () => DATA_RULE } })
+  data?: Record<string, unknown>;
+}
+
+/** A parsed search. */
+interface ObjectSearch {
+  query: ObjectSearchDto;
+  filter: Filter;
+  view: ObjectView;
+}
+
+/**
+ * Parses and validates the body of a search.
+ * @throws Problem malformed-request, invalid-body with a pointer into the filter
+ */
+export function searchOf(body: JsonBody): ObjectSearch {
+  const { text, value } = body.read((pointer) => /^\/data(?:\/|$)/.test(pointer));
+  const errors = validateDto(ObjectSearchDto, value, '');
+  if (errors.count > 0) throw errors.problem('invalid-body');
+  const query = value as ObjectSearchDto;
+  const filter = parsedFilter({ ...query, data: dataText(text) });
+  if (!(filter instanceof FilterError)) return { query, filter, view: viewOf(query, OBJECT_MEMBERS, 'body') };
+  const { parameter, pointer, message } = filter;
+  throw new ValidationErrors({ pointer: `/${parameter}${pointer}`, detail: message }).problem('invalid-body');
+}
