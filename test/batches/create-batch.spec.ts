@@ -254,10 +254,10 @@ describe('POST /batches with an invalid body', () => {
     ]);
   });
 
-  it('is rejected if a repeated shorthand key has a value that is not a scalar', async () => {
-    const reply = await post('{"batch_id":"x","objects":[{"object_id":"x","data":{"k":[],"k":1}}]}');
+  it('is rejected if a member name is repeated inside a value', async () => {
+    const reply = await post('{"batch_id":"x","objects":[{"object_id":"x","data":{"k":{"a":1,"a":2}}}]}');
     expect(kindOf(reply)).toBe('400 invalid-body');
-    expect(places(reply)).toEqual(['/objects/0/data/k']);
+    expect(places(reply)).toEqual(['/objects/0/data/k/a']);
   });
 
   it('stores nothing', async () => {

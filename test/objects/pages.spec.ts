@@ -182,11 +182,19 @@ describe('the count', () => {
     expect(await counted()).toBe(0);
   });
 
-  it('is exact up to COUNT_CAP with a filter, and at_least beyond it', async () => {
+  it('is exact for a pair and a key, also beyond COUNT_CAP', async () => {
+    const key = await count({ key: 'n' });
+    expect(key).toEqual([expect.any(Number), 'exact']);
+    expect(key[0]).toBeGreaterThan(COUNT_CAP);
+    expect(await count({ key: 'n', count: 'exact' })).toEqual(key);
+  });
+
+  it('is exact up to COUNT_CAP with another filter, and at_least beyond it', async () => {
     expect(await count({ data: '{"even":true}' })).toEqual([13, 'exact']);
     expect(await count({ data: '{"even":true}', page_size: '1' })).toEqual([13, 'exact']);
-    expect(await count({ key: 'n' })).toEqual([COUNT_CAP, 'at_least']);
-    expect(await count({ key: 'n', page_size: '30' })).toEqual([COUNT_CAP, 'at_least']);
+    const all = { data: '{"n":{"$gte":0}}' };
+    expect(await count(all)).toEqual([COUNT_CAP, 'at_least']);
+    expect(await count({ ...all, page_size: '30' })).toEqual([COUNT_CAP, 'at_least']);
     expect(await count({ batch_id: 'b-1' })).toEqual([5, 'exact']);
   });
 

@@ -49,7 +49,7 @@ export class ObjectIndexStore {
     return null;
   }
 
-  /** Counts the objects that match; null where the index cannot. One condition is counted exactly in any mode. */
+  /** Counts the objects that match; null where the index cannot. A pair or a key is counted exactly in any mode. */
   async count(
     projectId: number,
     filter: Filter,
@@ -58,13 +58,13 @@ export class ObjectIndexStore {
     on?: Queryable,
   ): Promise<Count | null> {
     const { countCap } = this.config.limits;
-    const isCapped = mode === 'capped' && query.plan.kind !== 'lookups';
+    const isCapped = mode === 'capped' && !isOnePair(filter);
     const limit = isCapped ? countCap : null;
     const counted = await this.search.count(projectId, query, limit, this.reader(projectId, filter, on), on);
     if (counted === null) return null;
     const { must, may, isAll } = counted;
-    if (isAll && must === may) return { count: must, count_is: 'exact' };
-    return isCapped && must > countCap ? { count: countCap, count_is: 'at_least' } : null;
+    if (isCapped && must > countCap) return { count: countCap, count_is: 'at_least' };
+    return isAll && must === may ? { count: must, count_is: 'exact' } : null;
   }
 
   private reader(projectId: number, filter: Filter, on: Queryable = this.database): PendingReader {
@@ -78,4 +78,9 @@ export class ObjectIndexStore {
       },
     };
   }
+}
+
+/** Whether a filter is a key, or a key with a value: its matches are the sum of one number of each segment. */
+function isOnePair(filter: Filter): boolean {
+  return filter.kind === 'value' && filter.key !== null && ['exists', 'eq', 'in'].includes(filter.test.op);
 }
