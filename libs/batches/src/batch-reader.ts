@@ -17,7 +17,7 @@ import { Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { BatchReadStore } from './batch-read.store.js';
 import { LargeBatchSource } from './large-batch-source.js';
-import { batchDto, nestedObjectText, wholeBatchHead } from './batch-wire.js';
+import { batchDto, JSON_BATCH, nestedObjectText, type BatchFormat } from './batch-wire.js';
 
 /** The most objects of a batch that one statement reads for a response, and that a list nests in one batch. */
 const OBJECTS_MAX = 1_000;
@@ -26,11 +26,12 @@ const SLOT_WAIT_MS = 10_000;
 
 interface ReadOptions {
   view?: ObjectView;
+  format?: BatchFormat;
   on?: Queryable;
   request?: Pick<FastifyRequest, 'releaseSlot'>;
 }
 
-/** Reads whole batches as JSON text, each from one snapshot. */
+/** Reads whole batches as text, each from one snapshot. */
 @Injectable()
 export class BatchReader {
   /**
@@ -63,28 +64,29 @@ export class BatchReader {
   async read(
     projectId: number,
     batchId: string,
-    { view = WHOLE_VIEW, on, request }: ReadOptions = {},
+    { view = WHOLE_VIEW, format = JSON_BATCH, on, request }: ReadOptions = {},
   ): Promise<{ batch: BatchRow; body: string | Readable }> {
     const found = await this.store.findWithObjects(projectId, batchId, { limit: OBJECTS_MAX, onlyIfWhole: true }, on);
     if (found === null) throw batchNotFound();
     if (found.hasMore) {
       request?.releaseSlot();
-      return this.stream(projectId, batchId, view);
+      return this.stream(projectId, batchId, view, format);
     }
     const objects = await viewedTexts(found.objects, nestedObjectText, view, projectId);
-    return { batch: found.batch, body: `${wholeBatchHead(batchId)}${objects.join()}]}` };
+    return { batch: found.batch, body: format.head(batchId) + format.join(objects) + format.end };
   }
 
   private async stream(
     projectId: number,
     batchId: string,
     view: ObjectView,
+    format: BatchFormat,
   ): Promise<{ batch: BatchRow; body: Readable }> {
     const releaseSlot = await this.slots.acquire(projectId);
     if (releaseSlot === null) {
       throw new Problem('unavailable', { detail: 'All slots for reading large batches are in use; retry later.' });
     }
-    const source = new LargeBatchSource(this.store, projectId, batchId, view, releaseSlot);
+    const source = new LargeBatchSource(this.store, projectId, batchId, view, format, releaseSlot);
     try {
       // Before the response begins, an error becomes a problem; later it would break the response off.
       const batch = await source.open(this.database);

@@ -15,10 +15,32 @@ export function batchDto(base: string, row: Pick<BatchRow, 'batch_id' | 'object_
   };
 }
 
-/** A whole batch as JSON text up to its first object; `]}` ends it. */
-export function wholeBatchHead(batchId: string): string {
-  return `{"batch_id":${JSON.stringify(batchId)},"objects":[`;
+/** A representation of a whole batch, in which the texts of its objects stand between a head and an end. */
+export interface BatchFormat {
+  mediaType: 'application/json' | 'application/x-ndjson';
+  head: (batchId: string) => string;
+  join: (objects: readonly string[]) => string;
+  /** Between the objects of two chunks. */
+  separator: string;
+  end: string;
 }
+
+export const JSON_BATCH: BatchFormat = {
+  mediaType: 'application/json',
+  head: (batchId) => `{"batch_id":${JSON.stringify(batchId)},"objects":[`,
+  join: (objects) => objects.join(),
+  separator: ',',
+  end: ']}',
+};
+
+/** The lines that PUT accepts. */
+export const NDJSON_BATCH: BatchFormat = {
+  mediaType: 'application/x-ndjson',
+  head: () => '',
+  join: (objects) => objects.map((object) => `${object}\n`).join(''),
+  separator: '',
+  end: '',
+};
 
 /** An object inside its batch as it was sent: omitted members stay omitted. */
 export function nestedObjectText(row: NestedRow, view: ObjectView): string {

@@ -3,6 +3,7 @@ import { type Actor, CurrentActor } from '#audit';
 import type { Queryable } from '#database';
 import { ApiRespondAsync, WriteService } from '#jobs';
 import {
+  addVary,
   ApiPreconditions,
   ApiResult,
   API,
@@ -18,6 +19,7 @@ import {
   pageText,
   hasPreference,
   preconditionsOf,
+  preferredType,
   ApiProblems,
   Queries,
   Rules,
@@ -46,8 +48,11 @@ import { BatchOperations } from './batch.operations.js';
 import { BatchReader } from './batch-reader.js';
 import { BatchReadStore } from './batch-read.store.js';
 import { filterOf, NESTED_MEMBERS, ObjectViewQuery, viewOf, WHOLE_VIEW } from '#objects';
-import { batchDto, batchEtag } from './batch-wire.js';
+import { batchDto, batchEtag, JSON_BATCH, NDJSON_BATCH } from './batch-wire.js';
 import { BatchWriter } from './batch-writer.js';
+
+/** Of a whole batch. */
+const MEDIA_TYPES = [JSON_BATCH.mediaType, NDJSON_BATCH.mediaType];
 
 class DeleteBatchQuery {
   @FlagParameter({ description: 'Delete the objects with the batch.', example: true })
@@ -152,11 +157,11 @@ export class BatchController {
   }
 
   @Get(':batch_id')
-  @JsonHeader()
-  @Rules({ roles: ['admin', 'analyst'], query: true })
+  @Rules({ roles: ['admin', 'analyst'], query: true, produces: MEDIA_TYPES })
   @ApiOperation({
     summary: 'Get a whole batch as it was sent, in the order sent',
-    description: 'The ETag for If-Match is that of the whole batch, without `fields` and `data_as`.',
+    description:
+      'With `Accept: application/x-ndjson` one object a line, as PUT takes them. The ETag for If-Match is that of the whole batch as JSON, without `fields` and `data_as`.',
   })
   @ApiResult(200, WholeBatchDto, { etag: true })
   @ApiProblems('invalid-query', 'not-found')
@@ -168,11 +173,17 @@ export class BatchController {
     @Http() { request, reply }: HttpContext,
   ): Promise<string | Readable> {
     const view = viewOf(query, NESTED_MEMBERS);
-    const { batch, body } = await this.reader.read(projectId, batchId, { view, on, request });
+    const isNdjson = preferredType(request, MEDIA_TYPES) === NDJSON_BATCH.mediaType;
+    const format = isNdjson ? NDJSON_BATCH : JSON_BATCH;
+    const { batch, body } = await this.reader.read(projectId, batchId, { view, format, on, request });
     reply.itemCount = Number(batch.object_count);
     const etag = batchEtag(batch.revision);
     // Another representation has another strong ETag (RFC 9110, section 8.8.3).
-    reply.header('ETag', view === WHOLE_VIEW ? etag : etagOf(JSON.stringify([etag, query.fields, query.data_as])));
+    const { fields, data_as } = query;
+    const isWhole = view === WHOLE_VIEW && !isNdjson;
+    reply.header('ETag', isWhole ? etag : etagOf(JSON.stringify([etag, fields, data_as, format.mediaType])));
+    reply.header('Content-Type', isNdjson ? format.mediaType : 'application/json; charset=utf-8');
+    addVary(reply, 'Accept');
     return body;
   }
 

@@ -3,12 +3,12 @@ import type { BodySource } from '#http';
 import { viewedTexts, type ObjectView } from '#objects';
 import type { BatchRow } from '#store';
 import type { BatchObjects, BatchReadStore } from './batch-read.store.js';
-import { nestedObjectText, wholeBatchHead } from './batch-wire.js';
+import { nestedObjectText, type BatchFormat } from './batch-wire.js';
 
 /** Objects that one statement reads: so many that the round trip does not matter, so few that they fit in memory. */
 const CHUNK_OBJECTS = 1_000;
 
-/** A batch as JSON text, read in chunks from one snapshot. */
+/** The text of a batch, read in chunks from one snapshot. */
 export class LargeBatchSource implements BodySource {
   private snapshot: Snapshot | null = null;
   /** The chunk that `next` returns; null after the last. */
@@ -22,6 +22,7 @@ export class LargeBatchSource implements BodySource {
     private readonly projectId: number,
     private readonly batchId: string,
     private readonly view: ObjectView,
+    private readonly format: BatchFormat,
     private readonly releaseSlot: () => void,
   ) {}
 
@@ -41,13 +42,14 @@ export class LargeBatchSource implements BodySource {
   async next(): Promise<string | null> {
     if (this.chunk === null || this.snapshot === null) return null;
     const { objects, hasMore } = this.chunk;
+    const { head, join, separator, end } = this.format;
     const last = objects.at(-1);
-    const start = this.isFirst ? wholeBatchHead(this.batchId) : ',';
-    const text = start + (await viewedTexts(objects, nestedObjectText, this.view, this.projectId)).join();
+    const start = this.isFirst ? head(this.batchId) : separator;
+    const text = start + join(await viewedTexts(objects, nestedObjectText, this.view, this.projectId));
     this.isFirst = false;
     if (!hasMore || last === undefined) {
       this.chunk = null;
-      return `${text}]}`;
+      return text + end;
     }
     this.chunk = await this.store.objectsAfter(this.snapshot, this.projectId, this.batchId, last.seq, CHUNK_OBJECTS);
     return text;
