@@ -66,7 +66,7 @@ describe('GET /api/v1/', () => {
   it('returns an HTML page with the same links to a browser', async () => {
     const reply = await api.call('GET', '/', { headers: { Accept: BROWSER } });
     expect(reply.headers.get('content-type')).toBe('text/html; charset=utf-8');
-    expect(reply.headers.get('vary')).toBe('Accept');
+    expect(reply.headers.get('vary')).toBe('Accept, Accept-Encoding');
     const links = linksOf(reply.text, `${api.origin}/api/v1/`);
     const listing = (await api.call('GET', '/')).json<Record<string, string>>();
     expect(links).toEqual(Object.values(listing));

@@ -135,7 +135,7 @@ describe('the error of a body', () => {
     );
     const parameter = await api.call('GET', '/batches?colour=red', { key: project.keys.analyst });
     expect(expectProblem(parameter, 'invalid-query').detail).toMatch(
-      /^colour is not a parameter of this resource; its parameters are include, page, .*, observed_until\.$/,
+      /^colour is not a parameter of this resource; its parameters are include, page, .*, observed_until, fields, data_as\.$/,
     );
   });
 });

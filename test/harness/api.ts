@@ -149,13 +149,17 @@ export class TestApi {
     return { projectId, deviceId, keys: { admin, producer, analyst, device } };
   }
 
-  /** @param path relative to /api/v1, or an absolute URL that the API returned */
+  /**
+   * Accepts no compression by default, which `fetch` would do: then lengths and ETags are those of the text.
+   * @param path relative to /api/v1, or an absolute URL that the API returned
+   */
   async call(method: string, path: string, { key, body, headers = {} }: CallOptions = {}): Promise<Reply> {
     const isRaw = typeof body === 'string' || body instanceof Uint8Array;
     const url = path.startsWith('http') ? path : `${this.origin}/api/v1${path}`;
     const response = await send(url, {
       method,
       headers: {
+        'Accept-Encoding': 'identity',
         ...(key === undefined ? {} : { 'X-Api-Key': key }),
         ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
         ...headers,

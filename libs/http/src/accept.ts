@@ -26,8 +26,9 @@ export function acceptsGzip({ headers }: Pick<FastifyRequest, 'headers'>): boole
   );
 }
 
-/** Adds the name of a request header that the response depends on; CORS may have added another one. */
+/** Adds the name of a request header that the response depends on to Vary, once; CORS may have added another one. */
 export function addVary(reply: FastifyReply, name: string): void {
   const names = reply.getHeader('vary');
-  reply.header('Vary', names === undefined ? name : `${String(names)}, ${name}`);
+  if (names === undefined) reply.header('Vary', name);
+  else if (!String(names).split(', ').includes(name)) reply.header('Vary', `${String(names)}, ${name}`);
 }

@@ -14,6 +14,7 @@ import {
 import type { Logger } from 'pino';
 import { preferredType } from './accept.js';
 import { CONNECTION_TIMES, limitConnections, type ConnectionTimes } from './connection-limits.js';
+import { compressPayload } from './compression.js';
 import { allowOrigins } from './cors.js';
 import { PACE, type Pace } from './body-pace.js';
 import { MEMORY_PACE, type MemoryPaceLimits } from './memory-pace.js';
@@ -108,6 +109,7 @@ export function prepareHttp(
   });
   const memory = new RequestMemory(budget, memoryPace);
   prepareBodies(fastify, config, memory, pace);
+  fastify.decorateReply('isGzipped', false);
   fastify.decorateRequest('reserveForRows', function (bytes) {
     memory.reserveForRows(this, bytes);
   });
@@ -127,7 +129,7 @@ export function prepareHttp(
     if (payload !== null && counted === null) {
       for (const name of OF_REPRESENTATION) reply.removeHeader(name);
       done(outOfMemory());
-    } else done(null, counted);
+    } else done(null, compressPayload(request, reply, counted));
   });
   fastify.server.on('connect', (_request, socket) => {
     const problem = new Problem('malformed-request', {

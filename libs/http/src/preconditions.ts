@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '#platform';
+import { codedTag, negotiateCoding, withoutCoding } from './compression.js';
 import { etagOf } from './etag.js';
 import { Problem } from './problems.js';
 
@@ -26,10 +27,12 @@ export function preconditionsOf({ headers }: Pick<FastifyRequest, 'headers'>): P
  * @throws Problem precondition-failed (412, with the current ETag); precondition-required (428)
  */
 export function checkPreconditions(
-  { ifMatch, ifNoneMatch }: Preconditions,
+  sent: Preconditions,
   etag: string | null,
   { requireIfMatch }: Pick<Config['rules'], 'requireIfMatch'>,
 ): void {
+  const ifMatch = withoutCoding(sent.ifMatch);
+  const ifNoneMatch = withoutCoding(sent.ifNoneMatch);
   if (ifMatch !== undefined && !isMatch(ifMatch, etag)) {
     const detail =
       etag === null
@@ -70,7 +73,7 @@ export function postPreconditionProblem(request: FastifyRequest): Problem | unde
 }
 
 /**
- * Adds an ETag and a Cache-Control to every successful read, and responds 304 where If-None-Match names the ETag. A cache may
+ * Decides whether the response is compressed. Adds an ETag and a Cache-Control to every successful read, and responds 304 where If-None-Match names the ETag. A cache may
  * keep a response but has to revalidate it each time, so that a read after a write is fresh.
  */
 export function respondToConditionalGet(
@@ -79,6 +82,7 @@ export function respondToConditionalGet(
   payload: unknown,
   done: (error: null, payload?: unknown) => void,
 ): void {
+  negotiateCoding(request, reply, payload);
   const isRead = request.method === 'GET' || request.method === 'HEAD';
   if (!isRead || reply.statusCode !== 200) {
     done(null, payload);
@@ -86,6 +90,7 @@ export function respondToConditionalGet(
   }
   if (!reply.hasHeader('cache-control')) reply.header('Cache-Control', 'private, no-cache');
   if (!reply.hasHeader('etag') && typeof payload === 'string') reply.header('ETag', etagOf(payload));
+  if (reply.isGzipped && reply.hasHeader('etag')) reply.header('ETag', codedTag(String(reply.getHeader('etag'))));
   const etag = reply.getHeader('etag');
   const { ifNoneMatch } = preconditionsOf(request);
   const isNotModified = ifNoneMatch !== undefined && typeof etag === 'string' && isWeakMatch(ifNoneMatch, etag);
