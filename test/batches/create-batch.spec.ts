@@ -170,7 +170,7 @@ describe('POST /batches with ids that exist', () => {
 
 describe('POST /batches with an invalid body', () => {
   const object = { object_id: 'x', data: [{ key: 'k', value: 1 }] };
-  const nested = { key: 'k', value: [1] };
+  const deep: unknown = JSON.parse(`${'['.repeat(17)}${']'.repeat(17)}`);
   it.each<[string, unknown, string[]]>([
     ['an array', [], ['']],
     ['an empty object', {}, ['/batch_id', '/objects']],
@@ -194,9 +194,8 @@ describe('POST /batches with an invalid body', () => {
     ['a pair without a key', withData([{ value: 1 }]), ['/objects/0/data/0/key']],
     ['an empty key', withData([{ key: '', value: 1 }]), ['/objects/0/data/0/key']],
     ['a key of 256 characters', withData([{ key: 'k'.repeat(256), value: 1 }]), ['/objects/0/data/0/key']],
-    ['a value that is an array', withData([object.data[0], nested]), ['/objects/0/data/1/value']],
-    ['a value that is an object', withData([{ key: 'k', value: {} }]), ['/objects/0/data/0/value']],
-    ['a shorthand value that is an array', withData({ a: 1, 'b/c': [] }), ['/objects/0/data/b~1c']],
+    ['a value nested 17 deep', withData([object.data[0], { key: 'k', value: deep }]), ['/objects/0/data/1/value']],
+    ['a shorthand value nested 17 deep', withData({ a: 1, 'b/c': deep }), ['/objects/0/data/b~1c']],
     ['a numeric subject', { batch_id: 'x', objects: [{ ...object, subject: 1 }] }, ['/objects/0/subject']],
     ['an invalid time', { batch_id: 'x', objects: [{ ...object, observed_at: 'today' }] }, ['/objects/0/observed_at']],
   ])('is rejected with a pointer: %s', async (_, body, pointers) => {

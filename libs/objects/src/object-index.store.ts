@@ -1,4 +1,4 @@
-import { filterSql, type Filter } from '#filter';
+import { conjunctsOf, filterSql, type Filter } from '#filter';
 import type { PageRequest } from '#http';
 import { IndexSearch, type IndexQuery, type PendingReader } from '#inverted-index';
 import { Config } from '#platform';
@@ -82,5 +82,7 @@ export class ObjectIndexStore {
 
 /** Whether a filter is a key, or a key with a value: its matches are the sum of one number of each segment. */
 function isOnePair(filter: Filter): boolean {
-  return filter.kind === 'value' && filter.key !== null && ['exists', 'eq', 'in'].includes(filter.test.op);
+  const [only, ...others] = conjunctsOf(filter);
+  if (only?.kind !== 'value' || others.length > 0) return false;
+  return only.key !== null && ['exists', 'eq', 'in'].includes(only.test.op);
 }
