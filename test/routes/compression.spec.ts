@@ -83,7 +83,9 @@ describe.each(LONG)('GET %s', (path) => {
   });
 
   it('has Vary: Accept-Encoding, compressed or not', async () => {
-    for (const { headers } of [await plain(path), await gzipped(path)]) expect(headers.vary).toBe('Accept-Encoding');
+    for (const { headers } of [await plain(path), await gzipped(path)]) {
+      expect(headers.vary?.split(', ').filter((name) => name !== 'Accept')).toEqual(['Accept-Encoding']);
+    }
   });
 
   it.each(['identity', 'gzip;q=0', 'br', 'deflate', 'identity, gzip;q=0.5', ''])(
@@ -167,7 +169,8 @@ describe('the ETag of a compressed response', () => {
         for (const known of [etag, `W/${etag}`]) {
           const reply = await send('GET', path, { ...headers, 'If-None-Match': known });
           expect(reply.status).toBe(etag === own ? 304 : 200);
-          expect([reply.headers.etag, reply.headers.vary]).toEqual([own, 'Accept-Encoding']);
+          expect(reply.headers.etag).toBe(own);
+          expect(reply.headers.vary).toContain('Accept-Encoding');
           if (reply.status === 304)
             expect([reply.headers['content-encoding'], reply.bytes.length]).toEqual([undefined, 0]);
         }

@@ -15,7 +15,7 @@ declare module 'fastify' {
 const COMPRESSED_BYTES_MIN = 1024;
 /** Longer responses are compressed as streams, which costs more for each response and does not block. 256 KiB take 1 ms. */
 const SYNC_LENGTH_MAX = 256 * 1024;
-/** Level 1: 18 µs for a page of 10 objects. The default takes twice as long for a page of 1,000 and saves 6 %. */
+/** Level 1: 0.1 ms for a page of 10 objects, with everything. The default takes twice as long for 1,000 and saves 6 %. */
 const GZIP = { level: 1 };
 
 const COMPRESSIBLE = /^(?:application\/(?:[\w.-]+\+)?json|application\/x-ndjson|text\/(?!event-stream))/;
