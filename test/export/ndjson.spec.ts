@@ -34,6 +34,24 @@ const idsOf = async (query: string): Promise<string[]> =>
   (await linesOf(query)).map((line) => (JSON.parse(line) as ObjectBody).object_id);
 
 describe('GET /objects/export', () => {
+  it('takes operators and nested values in its filter', async () => {
+    const other = await api.project();
+    await postBatch(api, other.keys.producer, 'nested', [
+      { object_id: 'n1', data: { tags: ["a'b", '"\\'], owner: { city: 'Lisbon' }, cost: 5 } },
+      { object_id: 'n2', data: { tags: ['a'], cost: 15 } },
+    ]);
+    for (const data of [
+      { tags: { $in: [["a'b", '"\\'], [1]] } },
+      { tags: "a'b", cost: { $lt: 10 } },
+      { 'owner.city': { $contains: 'isb' } },
+      { owner: { city: 'Lisbon' } },
+      { cost: { $not: { $gte: 10 } } },
+    ]) {
+      const lines = await linesOf(`?data=${encodeURIComponent(JSON.stringify(data))}`, other);
+      expect([data, lines.map((line) => (JSON.parse(line) as ObjectBody).object_id)]).toEqual([data, ['n1']]);
+    }
+  });
+
   it('returns every object as it is read, oldest first', async () => {
     const objects = await allOf<ObjectBody>(api, project.keys.analyst, '/objects');
     const lines = await linesOf('');

@@ -174,3 +174,41 @@ describe(`filters over generated objects (seed ${String(seed)})`, () => {
     expect(share).toBeLessThan(0.9);
   });
 });
+
+describe('any text that can be stored', () => {
+  const columns = { data: '$1::jsonb', batchId: 'NULL', subject: 'NULL', observedAt: 'NULL' };
+
+  /** Whether an object with these pairs matches. */
+  async function isMatch(pairsText: Pair[], one: Data): Promise<boolean | undefined> {
+    const values: unknown[] = [JSON.stringify(pairsText.map(([key, each]) => ({ key, value: each })))];
+    const sql = filterSql(parseFilter({ data: JSON.stringify(one) }), columns, values);
+    const [row] = await db.sql<{ matches: boolean }>(`SELECT ${sql} AS matches`, values);
+    return row?.matches;
+  }
+
+  const anyText = fc
+    .oneof(
+      fc.string({ unit: 'binary' }),
+      fc.string({ unit: 'grapheme' }),
+      fc.constantFrom('***', '***=a', '(?i)A', '\\', '\\d', '.', '$', '@', '"', '\u0001', '\u007f', '\u2028'),
+    )
+    .filter((one) => !one.includes('\0') && one.isWellFormed());
+  const anyKey = anyText.filter((one) => one !== '' && !one.startsWith('$'));
+
+  it('is found as a key, a member and a value, and ordered by code point', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyKey, anyText, anyText, async (key, one, other) => {
+        const list: Pair[] = [[key, [other, one + other]]];
+        expect(await isMatch(list, { [key]: one + other, never: { $ne: 1 } })).toBe(true);
+        expect(await isMatch(list, { [key]: { $in: [one + other] } })).toBe(true);
+        expect(await isMatch(list, { [key]: { $prefix: one } })).toBe(true);
+        expect(await isMatch(list, { [key]: { $contains: one } })).toBe(true);
+        expect(await isMatch(list, { $pair: { key, value: { $gte: one + other } } })).toBe(true);
+        expect(await isMatch([['o', { [key]: one }]], { [`o.${key}`]: one })).toBe(!key.includes('.'));
+        const isLess = Buffer.compare(Buffer.from(one), Buffer.from(other)) < 0;
+        expect(await isMatch([[key, one]], { [key]: { $lt: other } })).toBe(isLess);
+      }),
+      { numRuns: 200 },
+    );
+  });
+});

@@ -55,6 +55,8 @@ describe('filterSql', () => {
       fc.property(filter, (one) => {
         const { text: sql, values } = sqlOf(one);
         expect(sql.replace(nested, 'TRUE')).toMatch(pieces);
+        // An export writes them as literals.
+        expect(values.every((each) => typeof each === 'string')).toBe(true);
         const places = [...sql.matchAll(/\$(\d+)/g)].map((match) => Number(match[1]));
         expect(places.sort((a, b) => a - b)).toEqual(values.map((_, i) => i + 1));
       }),
@@ -106,10 +108,11 @@ describe('filterSql', () => {
 
   it('compares arrays and objects as a whole, and the elements of an array', () => {
     expect(sqlOfData({ a: { $in: [[1], 2] } })).toEqual({
-      text: 'EXISTS (SELECT FROM unnest($1::jsonpath[]) AS p(path), jsonb_path_query(o.data, p.path) AS v(value) WHERE v.value = ANY ($2::jsonb[]))',
+      text: 'o.data @> $1::jsonb AND EXISTS (SELECT FROM unnest($2::jsonpath[]) AS p(path), jsonb_path_query(o.data, p.path) AS v(value) WHERE v.value = ANY ($3::jsonb[]))',
       values: [
-        ['$[*] ? (@.key == "a").value', '$[*] ? (@.key == "a").value[*]'],
-        ['[1]', '2'],
+        '[{"key":"a"}]',
+        String.raw`{"$[*] ? (@.key == \"a\").value","$[*] ? (@.key == \"a\").value[*]"}`,
+        '{"[1]","2"}',
       ],
     });
   });
@@ -148,6 +151,6 @@ describe('filterSql', () => {
 
   it('has a bounded number of parameters', () => {
     const all = { $or: Array.from({ length: 100 }, (_, i) => ({ [`k${String(i)}`]: { $ne: [i] } })) };
-    expect(sqlOfData(all).values.length).toBeLessThanOrEqual(200);
+    expect(sqlOfData(all).values.length).toBeLessThanOrEqual(300);
   });
 });

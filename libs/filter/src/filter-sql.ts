@@ -101,13 +101,23 @@ function pathSql(path: string, { data }: Pick<FilterColumns, 'data'>, values: un
   return `${data} @@ ${parameter(values, path)}::jsonpath`;
 }
 
-/** Equality with arrays or objects: each value of the key is compared, and its elements where it is an array. */
-function nestedSql(filter: ValueFilter, { data }: FilterColumns, values: unknown[]): string {
+/**
+ * Equality with arrays or objects: each value of the key is compared, and its elements where it is an array. The existence of the
+ * key comes first, because the index finds it.
+ */
+function nestedSql(filter: ValueFilter, columns: FilterColumns, values: unknown[]): string {
   const { test } = filter;
+  const { data } = columns;
+  const exists = allSql([{ ...filter, test: { op: 'exists' } }], columns, values);
   const wanted = test.op === 'eq' ? [test.value] : test.op === 'in' ? test.values : [];
   const paths = keyPaths(filter).flatMap((path) => [valuesAt(path), `${valuesAt(path)}[*]`]);
-  const found = `unnest(${parameter(values, paths)}::jsonpath[]) AS p(path), jsonb_path_query(${data}, p.path) AS v(value)`;
-  return `EXISTS (SELECT FROM ${found} WHERE v.value = ANY (${parameter(values, wanted)}::jsonb[]))`;
+  const found = `unnest(${parameter(values, arrayText(paths))}::jsonpath[]) AS p(path), jsonb_path_query(${data}, p.path) AS v(value)`;
+  return `${exists} AND EXISTS (SELECT FROM ${found} WHERE v.value = ANY (${parameter(values, arrayText(wanted))}::jsonb[]))`;
+}
+
+/** The text of a PostgreSQL array, because callers may write values as literals, which lists are not. */
+function arrayText(elements: readonly string[]): string {
+  return `{${elements.map((element) => `"${element.replace(/["\\]/g, '\\$&')}"`).join()}}`;
 }
 
 function parameter(values: unknown[], value: unknown): string {

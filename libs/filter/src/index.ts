@@ -4,7 +4,16 @@
  * Imports json only.
  */
 export { filterSql, type FilterColumns } from './filter-sql.js';
-export { allOf, conjunctsOf, hasKey, isEverything, type Filter, type JsonText } from './filter.js';
-export { type ValueFilter, type ValueTest } from './filter.js';
+export {
+  allOf,
+  conjunctsOf,
+  hasKey,
+  isEverything,
+  type Filter,
+  type JsonText,
+  type ValueFilter,
+  type ValueTest,
+} from './filter.js';
 export { keyPaths, type KeyPath } from './key-paths.js';
-export { FilterError, parseFilter, type FilterParameters } from './parse-filter.js';
+export { FilterError, type FilterParameters } from './filter-parameters.js';
+export { parseFilter } from './parse-filter.js';

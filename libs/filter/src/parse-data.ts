@@ -7,8 +7,12 @@ import {
   membersOf,
   pointerPart,
   scanJson,
+  skipSpace,
+  VALUE_DEPTH_MAX,
+  type JsonMember,
+  type JsonSpan,
 } from '#json';
-import { skipSpace, VALUE_DEPTH_MAX, type JsonMember, type JsonSpan } from '#json';
+import { FilterError } from './filter-parameters.js';
 import { allOf, type Filter, type JsonText, type ValueTest } from './filter.js';
 
 /** Each condition is a comparison with each object that is read, and may be a search of an index. */
@@ -35,31 +39,18 @@ const SYMBOLS: Readonly<Record<string, string>> = {
   '<>': '$ne',
 };
 
-/** An error in the filter, at a JSON Pointer into it. */
-export class FilterSyntaxError extends Error {
-  override name = 'FilterSyntaxError';
-
-  constructor(
-    readonly pointer: string,
-    detail: string,
-  ) {
-    super(detail);
-  }
-}
-
 /**
  * Parses the filter language of `data`: `{"type":"shoe","cost":{"$gte":10}}`. A repeated name adds a condition.
  * @returns a filter for each member
- * @throws FilterSyntaxError for the first error
+ * @throws FilterError for the first error
  */
 export function parseData(text: string): Filter[] {
   const { depth, containers, names } = scanJson(text);
   // Before JSON.parse, whose time grows with the number of containers, and before the recursion of this parser.
-  if (depth > JSON_DEPTH_MAX)
-    throw new FilterSyntaxError('', `must not nest more than ${String(JSON_DEPTH_MAX)} levels deep`);
+  if (depth > JSON_DEPTH_MAX) throw invalid('', `must not nest more than ${String(JSON_DEPTH_MAX)} levels deep`);
   if (containers > JSON_VALUES_MAX || names > JSON_VALUES_MAX)
-    throw new FilterSyntaxError('', `must not have more than ${String(JSON_VALUES_MAX)} values`);
-  if (!isJsonObject(text)) throw new FilterSyntaxError('', 'must be a JSON object such as {"type":"shoe"}');
+    throw invalid('', `must not have more than ${String(JSON_VALUES_MAX)} values`);
+  if (!isJsonObject(text)) throw invalid('', 'must be a JSON object such as {"type":"shoe"}');
   return new DataParser(text).parseMembers(skipSpace(text, 0), '', 0);
 }
 
@@ -112,45 +103,44 @@ class DataParser {
       case '$nor':
         return { kind: 'not', of: { kind: 'or', of: this.parseFilters(name, operand) } };
       case '$not': {
-        if (!this.isObject(operand))
-          throw new FilterSyntaxError(operand.at, 'must be a filter, such as {"$not":{"type":"shoe"}}');
+        if (!this.isObject(operand)) throw invalid(operand.at, 'must be a filter, such as {"$not":{"type":"shoe"}}');
         return { kind: 'not', of: allOf(this.parseMembers(operand.start, operand.at, this.deeper(operand))) };
       }
       case '$pair':
         return this.parsePair(operand);
       default:
-        throw new FilterSyntaxError(operand.at, misplaced(name));
+        throw invalid(operand.at, misplaced(name));
     }
   }
 
   private parseFilters(name: string, operand: Operand): Filter[] {
     const depth = this.deeper(operand);
     const rule = `must be a list of at least one filter, such as {"${name}":[{"type":"shoe"},{"type":"boot"}]}`;
-    if (!this.isList(operand)) throw new FilterSyntaxError(operand.at, rule);
+    if (!this.isList(operand)) throw invalid(operand.at, rule);
     const filters: Filter[] = [];
     for (const { start, end } of elementsOf(this.text, operand.start)) {
       const at = `${operand.at}/${String(filters.length)}`;
-      if (!this.isObject({ start, end })) throw new FilterSyntaxError(at, 'must be a filter, such as {"type":"shoe"}');
+      if (!this.isObject({ start, end })) throw invalid(at, 'must be a filter, such as {"type":"shoe"}');
       filters.push(allOf(this.parseMembers(start, at, depth)));
     }
-    if (filters.length === 0) throw new FilterSyntaxError(operand.at, rule);
+    if (filters.length === 0) throw invalid(operand.at, rule);
     return filters;
   }
 
   /** `{"$pair": {"key": "$if", "value": …}}`: the condition on one key, taken literally. */
   private parsePair({ at, start, end, depth }: Operand): Filter {
     const rule = 'must be an object of a key and a value, such as {"$pair":{"key":"$if","value":1}}';
-    if (!this.isObject({ start, end })) throw new FilterSyntaxError(at, rule);
+    if (!this.isObject({ start, end })) throw invalid(at, rule);
     const members = new Map<string, JsonMember>();
     for (const member of membersOf(this.text, start)) {
       const isExpected = (member.name === 'key' || member.name === 'value') && !members.has(member.name);
-      if (!isExpected) throw new FilterSyntaxError(at + pointerPart(member.name), rule);
+      if (!isExpected) throw invalid(at + pointerPart(member.name), rule);
       members.set(member.name, member);
     }
     const [key, value] = [members.get('key'), members.get('value')];
-    if (key === undefined || value === undefined) throw new FilterSyntaxError(at, rule);
+    if (key === undefined || value === undefined) throw invalid(at, rule);
     const name: unknown = JSON.parse(this.textOf(key));
-    if (typeof name !== 'string') throw new FilterSyntaxError(`${at}/key`, 'must be text');
+    if (typeof name !== 'string') throw invalid(`${at}/key`, 'must be text');
     return this.parseKey({ name, isLiteral: true }, { start: value.start, end: value.end, at: `${at}/value`, depth });
   }
 
@@ -166,7 +156,7 @@ class DataParser {
     const other = members.find(({ name }) => !name.startsWith('$'));
     if (other !== undefined) {
       const detail = 'must be an operator, because other members are; give a value with $eq';
-      throw new FilterSyntaxError(operand.at + pointerPart(other.name), detail);
+      throw invalid(operand.at + pointerPart(other.name), detail);
     }
     const filters = operators.map(({ name, start, end }) =>
       this.parseOperator(name, key, { start, end, at: operand.at + pointerPart(name), depth: operand.depth }),
@@ -204,7 +194,7 @@ class DataParser {
       case '$not':
         return this.parseNot(key, operand);
       default:
-        throw new FilterSyntaxError(
+        throw invalid(
           operand.at,
           `is not an operator; the operators of a value are ${OPERATORS.join(', ')}. Find a member with this name by {"$eq":{…}}`,
         );
@@ -228,9 +218,9 @@ class DataParser {
     if (!value.startsWith('"')) throw wrongOperand(key, name, operand, 'text', '"sh"');
     const text = JSON.parse(value) as string;
     if (name === '$contains' && text.length > CONTAINS_LENGTH_MAX)
-      throw new FilterSyntaxError(operand.at, `must have at most ${String(CONTAINS_LENGTH_MAX)} UTF-16 units`);
+      throw invalid(operand.at, `must have at most ${String(CONTAINS_LENGTH_MAX)} UTF-16 units`);
     if (name === '$contains' && ++this.textSearches > CONTAINS_MAX)
-      throw new FilterSyntaxError(operand.at, `exceeds the limit of ${String(CONTAINS_MAX)} $contains`);
+      throw invalid(operand.at, `exceeds the limit of ${String(CONTAINS_MAX)} $contains`);
     return this.valueFilter(key, { op: name === '$prefix' ? 'prefix' : 'contains', text }, operand);
   }
 
@@ -252,10 +242,7 @@ class DataParser {
     requireStorable(text, operand.at);
     if (text.startsWith('"')) return JSON.stringify(JSON.parse(text));
     if (scanJson(text).depth > VALUE_DEPTH_MAX)
-      throw new FilterSyntaxError(
-        operand.at,
-        `must not nest more than ${String(VALUE_DEPTH_MAX)} levels deep, like stored values`,
-      );
+      throw invalid(operand.at, `must not nest more than ${String(VALUE_DEPTH_MAX)} levels deep, like stored values`);
     if (!allowsOperators) this.rejectOperatorsIn(operand);
     return text;
   }
@@ -272,7 +259,7 @@ class DataParser {
         if (member.name.startsWith('$')) {
           const detail =
             'is inside a value, where operators have no meaning; use a dotted key such as {"owner.city":{"$prefix":"L"}}, or $eq for a value with this member';
-          throw new FilterSyntaxError(memberAt, detail);
+          throw invalid(memberAt, detail);
         }
         this.rejectOperatorsIn({ start: member.start, end: member.end, at: memberAt });
       }
@@ -282,18 +269,12 @@ class DataParser {
   private countConditions(count: number, at: string): void {
     this.conditions += count;
     if (this.conditions > CONDITIONS_MAX)
-      throw new FilterSyntaxError(
-        at,
-        `exceeds the limit of ${String(CONDITIONS_MAX)} conditions; each value of a list is one`,
-      );
+      throw invalid(at, `exceeds the limit of ${String(CONDITIONS_MAX)} conditions; each value of a list is one`);
   }
 
   private deeper({ at, depth }: Operand): number {
     if (depth === FILTER_DEPTH_MAX)
-      throw new FilterSyntaxError(
-        at,
-        `must not nest more than ${String(FILTER_DEPTH_MAX)} of $and, $or, $nor and $not`,
-      );
+      throw invalid(at, `must not nest more than ${String(FILTER_DEPTH_MAX)} of $and, $or, $nor and $not`);
     return depth + 1;
   }
 
@@ -310,6 +291,11 @@ class DataParser {
   }
 }
 
+/** @param pointer JSON Pointer into `data` */
+function invalid(pointer: string, detail: string): FilterError {
+  return new FilterError('data', detail, pointer);
+}
+
 function not(of: Filter): Filter {
   return { kind: 'not', of };
 }
@@ -317,7 +303,7 @@ function not(of: Filter): Filter {
 /** Rejects what cannot be stored, and so cannot be found: U+0000, an unpaired surrogate, too long a number. */
 function requireStorable(value: JsonText, at: string): void {
   const [error] = inspectJson(value, () => false).errors;
-  if (error !== undefined) throw new FilterSyntaxError(at + error.pointer, error.detail);
+  if (error !== undefined) throw invalid(at + error.pointer, error.detail);
 }
 
 function rejectSymbols(key: Key, members: readonly JsonMember[], at: string): void {
@@ -325,20 +311,11 @@ function rejectSymbols(key: Key, members: readonly JsonMember[], at: string): vo
   const isOfSymbols = members.length > 0 && members.every(({ name }) => Object.hasOwn(SYMBOLS, name));
   if (first === undefined || !isOfSymbols) return;
   const operator = SYMBOLS[first.name] ?? '';
-  throw new FilterSyntaxError(
-    at + pointerPart(first.name),
-    `is not an operator; write ${exampleOf(key, operator, '10')}`,
-  );
+  throw invalid(at + pointerPart(first.name), `is not an operator; write ${exampleOf(key, operator, '10')}`);
 }
 
-function wrongOperand(
-  key: Key,
-  operator: string,
-  { at }: Operand,
-  expected: string,
-  example: string,
-): FilterSyntaxError {
-  return new FilterSyntaxError(at, `must be ${expected}, such as ${exampleOf(key, operator, example)}`);
+function wrongOperand(key: Key, operator: string, { at }: Operand, expected: string, example: string): FilterError {
+  return invalid(at, `must be ${expected}, such as ${exampleOf(key, operator, example)}`);
 }
 
 /** The longest key that an error repeats. */

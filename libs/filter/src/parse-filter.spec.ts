@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Filter, ValueFilter, ValueTest } from './filter.js';
-import { FilterError, parseFilter, type FilterParameters } from './parse-filter.js';
+import { FilterError, type FilterParameters } from './filter-parameters.js';
+import { parseFilter } from './parse-filter.js';
 
 const of = (key: string | null, test: ValueTest, isLiteral = false): ValueFilter => ({
   kind: 'value',

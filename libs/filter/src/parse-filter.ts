@@ -1,35 +1,7 @@
 import { inspectJson, NUMBER_PATTERN } from '#json';
 import { conjunctsOf, type Filter, type JsonText } from './filter.js';
-import { FilterSyntaxError, parseData } from './parse-data.js';
-
-/** The parameters of a filter, from a query or from a body. */
-export interface FilterParameters {
-  /** JSON text. */
-  data?: string | undefined;
-  match?: 'all' | 'any' | undefined;
-  key?: string | undefined;
-  value?: string | undefined;
-  batch_id?: string | undefined;
-  subject?: string | undefined;
-  subject_prefix?: string | undefined;
-  /** RFC 3339, already validated; the same for `observed_until`. */
-  observed_from?: string | undefined;
-  observed_until?: string | undefined;
-}
-
-/** An invalid filter parameter. */
-export class FilterError extends Error {
-  override name = 'FilterError';
-
-  /** @param pointer JSON Pointer into `data`; empty for the parameter as a whole */
-  constructor(
-    readonly parameter: keyof FilterParameters,
-    detail: string,
-    readonly pointer = '',
-  ) {
-    super(detail);
-  }
-}
+import { FilterError, type FilterParameters } from './filter-parameters.js';
+import { parseData } from './parse-data.js';
 
 /** @throws FilterError for the first invalid parameter */
 export function parseFilter(parameters: FilterParameters): Filter {
@@ -55,13 +27,7 @@ function rejectNul(parameter: keyof FilterParameters, text: string | undefined):
 }
 
 function parseConditions(text: string, match: 'all' | 'any'): Filter[] {
-  let filters: Filter[];
-  try {
-    filters = parseData(text);
-  } catch (error) {
-    if (error instanceof FilterSyntaxError) throw new FilterError('data', error.message, error.pointer);
-    throw error;
-  }
+  const filters = parseData(text);
   if (match === 'all') return filters.flatMap(conjunctsOf);
   if (filters.length === 0) throw new FilterError('data', 'must have at least one condition with match=any');
   return [{ kind: 'or', of: filters }];
