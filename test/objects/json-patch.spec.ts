@@ -63,6 +63,19 @@ describe('PATCH /objects/{object_id} with a JSON Patch', () => {
     );
   });
 
+  it('changes nested values', async () => {
+    const id = await createObject('{"owner":{"cities":["Rome"],"__proto__":1.0}}');
+    const operations = [
+      { op: 'add', path: '/data/0/value/cities/-', value: 'Lisbon' },
+      { op: 'move', from: '/data/0/value/__proto__', path: '/data/0/value/constructor' },
+    ];
+    const { data } = (await patch(id, operations)).json<ObjectBody>();
+    expect(data).toEqual([{ key: 'owner', value: { cities: ['Rome', 'Lisbon'], constructor: 1 } }]);
+    const deep = JSON.parse(`${'['.repeat(16)}${']'.repeat(16)}`) as unknown;
+    const reply = await patch(id, [{ op: 'add', path: '/data/0/value/cities/-', value: deep }]);
+    expect([kindOf(reply), places(reply)]).toEqual(['400 invalid-body', ['/data/0/value']]);
+  });
+
   it('accepts data in shorthand, and a whole object', async () => {
     const id = await createObject('{"a":1}');
     expect(dataOf(await patch(id, replace({ b: 2 }, '/data')))).toBe('[{"key":"b","value":2}]');

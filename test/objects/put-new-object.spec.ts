@@ -74,12 +74,15 @@ describe('PUT of an object that does not exist', () => {
     expect((await read('in path')).status).toBe(404);
   });
 
-  it.each(['search', 'changes', 'x'.repeat(256), 'a\u0007b'])(
-    'rejects an id that no object can have: %s',
-    async (id) => {
-      expect(kindOf(await put(id, { batch_id: 'shoes', data: {} }))).toBe('400 invalid-path');
-    },
-  );
+  it.each(['x'.repeat(256), 'a\u0007b'])('rejects an id that no object can have: %s', async (id) => {
+    expect(kindOf(await put(id, { batch_id: 'shoes', data: {} }))).toBe('400 invalid-path');
+  });
+
+  it.each(['keys', 'facets', 'aggregate', 'export', 'search', 'changes'])('rejects the reserved id %s', async (id) => {
+    // Where a route has the name, it does not support PUT.
+    const expected = ['400 invalid-path', '405 method-not-allowed'];
+    expect(expected).toContain(kindOf(await put(id, { batch_id: 'shoes', data: {} })));
+  });
 
   it('creates it with If-None-Match: *, which then protects it', async () => {
     const headers = { 'If-None-Match': '*' };
