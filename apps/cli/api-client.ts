@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { SourceError } from './load-source.js';
 import type { ClientSettings } from './client-settings.js';
@@ -24,6 +25,8 @@ export interface ApiRequest {
   openBody?: () => Promise<Readable>;
   /** The body can be opened more than once; default true. */
   isRepeatable?: boolean;
+  /** Return the body of a response with the status 200 as a stream. */
+  isStreamed?: boolean;
 }
 
 export interface ApiResponse<Body = ProblemBody> {
@@ -32,6 +35,8 @@ export interface ApiResponse<Body = ProblemBody> {
   location: string | undefined;
   /** The JSON of the response; an empty object when it is not JSON. */
   body: Body;
+  /** The body of a response to a request with `isStreamed`. */
+  stream?: IncomingMessage;
 }
 
 /**
@@ -92,7 +97,8 @@ export class ApiClient {
     return new UsageError(`${this.settings.origin} ${response}; it is not a Stowage server`);
   }
 
-  private async sendOnce({ method, path, headers, openBody }: ApiRequest, signal: AbortSignal): Promise<HttpResponse> {
+  private async sendOnce(request: ApiRequest, signal: AbortSignal): Promise<HttpResponse> {
+    const { method, path, headers, openBody, isStreamed = false } = request;
     const { origin, key } = this.settings;
     return sendHttpRequest({
       method,
@@ -101,12 +107,14 @@ export class ApiClient {
       headers: { 'X-Api-Key': key, Accept: 'application/json', ...headers },
       body: await openBody?.(),
       signal,
+      isStreamed,
     });
   }
 
   /** @throws UsageError for JSON that is invalid or no object, unless the response is that of a proxy which says to retry */
-  private parseResponse({ status, statusLine, headers, text }: HttpResponse): ApiResponse {
+  private parseResponse({ status, statusLine, headers, text, stream }: HttpResponse): ApiResponse {
     const response = { status, statusLine, location: headers.location };
+    if (stream !== undefined) return { ...response, body: {}, stream };
     if (!/^application\/(?:problem\+)?json\b/.test(headers['content-type'] ?? '')) return { ...response, body: {} };
     const body = parseObject(text);
     if (body === null && !RETRYABLE_STATUSES.includes(status))

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ApiClient, type ApiResponse } from './api-client.js';
+import { Readable } from 'node:stream';
+import { ApiClient, type ApiRequest, type ApiResponse } from './api-client.js';
 import type { BatchFile, RequestBody } from './batch-file.js';
 import type { ClientSettings } from './client-settings.js';
 import { SourceError } from './load-source.js';
@@ -109,6 +110,20 @@ export class BatchClient {
     return toResult(await this.putBatch(file, onConflict, signal), 'changed');
   }
 
+  /**
+   * Stores objects of an export in their batch, where those that exist stay as they are: a batch of an export may be sent in several
+   * parts. @param lines whole lines, with their line feeds
+   */
+  async putPart(batchId: string, lines: readonly Buffer[], signal: AbortSignal): Promise<BatchResult> {
+    const request = {
+      method: 'PUT',
+      path: this.pathOf(batchId, 'skip'),
+      headers: this.headersOf('application/x-ndjson'),
+      openBody: () => Promise.resolve(Readable.from(lines, { objectMode: false })),
+    };
+    return toResult(await this.sendRequest(request, signal), 'unchangedOrChanged');
+  }
+
   /** Sends a file to its feed. Sending it again does not store it twice. */
   private async postToFeed(file: BatchFile, feed: string, signal: AbortSignal): Promise<BatchResult> {
     const { isDryRun, isPartial, onConflict } = this.options;
@@ -130,12 +145,7 @@ export class BatchClient {
     onConflict: StoreOptions['onConflict'],
     signal: AbortSignal,
   ): Promise<BatchResponse> {
-    const query = new URLSearchParams({
-      ...(onConflict !== undefined && { on_conflict: onConflict }),
-      ...(this.options.isPartial && { mode: 'partial' }),
-      ...(this.options.isDryRun && { dry_run: 'true' }),
-    });
-    const path = `/batches/${encodeURIComponent(file.content.batchId)}${query.size > 0 ? `?${query.toString()}` : ''}`;
+    const path = this.pathOf(file.content.batchId, onConflict);
     const { ndjsonBody } = file;
     if (ndjsonBody === undefined) return this.send(file, file.body, 'PUT', path, signal);
     if (!this.mayBeOverLimit(file)) {
@@ -144,6 +154,23 @@ export class BatchClient {
       this.overLimit.add(file);
     }
     return toObjectPointers(await this.send(file, ndjsonBody, 'PUT', path, signal));
+  }
+
+  private pathOf(batchId: string, onConflict: StoreOptions['onConflict']): string {
+    const query = new URLSearchParams({
+      ...(onConflict !== undefined && { on_conflict: onConflict }),
+      ...(this.options.isPartial && { mode: 'partial' }),
+      ...(this.options.isDryRun && { dry_run: 'true' }),
+    });
+    return `/batches/${encodeURIComponent(batchId)}${query.size > 0 ? `?${query.toString()}` : ''}`;
+  }
+
+  private headersOf(mediaType: string, encoding?: string): Record<string, string> {
+    return {
+      'Content-Type': mediaType,
+      ...(encoding !== undefined && { 'Content-Encoding': encoding }),
+      ...(this.options.isAsync && { Prefer: 'respond-async' }),
+    };
   }
 
   private mayBeOverLimit(file: BatchFile): boolean {
@@ -160,12 +187,12 @@ export class BatchClient {
     path: string,
     signal: AbortSignal,
   ): Promise<BatchResponse> {
-    const headers = {
-      'Content-Type': body.mediaType,
-      ...(body.encoding !== undefined && { 'Content-Encoding': body.encoding }),
-      ...(this.options.isAsync && { Prefer: 'respond-async' }),
-    };
+    const headers = this.headersOf(body.mediaType, body.encoding);
     const request = { method, path, headers, isRepeatable: file.isRepeatable, openBody: () => body.open() };
+    return this.sendRequest(request, signal);
+  }
+
+  private async sendRequest(request: ApiRequest, signal: AbortSignal): Promise<BatchResponse> {
     const response = await this.api.send<BatchBody & { id: string }>(request, signal);
     return response.status === 202 ? this.waitForJob(response.body.id ?? '', signal) : response;
   }

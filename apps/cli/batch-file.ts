@@ -10,6 +10,8 @@ const JSON_NAME = /\.json(?:\.zstd?)?$/i;
 const EXTENSIONS = /(?:\.(?:ndjson|jsonl|json))?(?:\.(?:gz|zst|zstd))?$/i;
 /** Node.js has no zstd before 22.15, so the content of a zstd file cannot be detected. */
 const ZSTD_ERROR = 'a zstd file must contain NDJSON and be named .ndjson.zst or .jsonl.zst';
+/** The first line of an export: an object that names its batch, or the last line of an export without objects. */
+const EXPORT_START = /^\{"object_id":"(?:[^"\\]|\\.)*","batch_id":|^\{"export":/;
 /** The first characters of JSON values that are not objects. */
 const OTHER_JSON = '["-0123456789tfn';
 
@@ -20,6 +22,8 @@ interface Content {
   /** The feed that the file is for, which keeps it in a batch of that name; undefined for a batch. */
   readonly feed: FeedName | undefined;
 }
+
+const EXPORT_CONTENT: Content = { batchId: '', mediaType: 'application/x-ndjson', feed: undefined };
 
 /** A request body that a source can be sent as. */
 export interface RequestBody {
@@ -41,6 +45,8 @@ export class BatchFile {
     private readonly signal: AbortSignal,
     private opened: OpenedSource,
     readonly content: Content,
+    /** Objects of several batches, as `stowage export` writes them. */
+    readonly isExport: boolean,
   ) {}
 
   /**
@@ -55,7 +61,13 @@ export class BatchFile {
       if (opened.encoding === 'zstd' && JSON_NAME.test(source.fileName)) throw new SourceError(ZSTD_ERROR);
       const isNdjson = !source.isRepeatable || NDJSON_NAME.test(source.fileName) || opened.encoding === 'zstd';
       const head = isNdjson ? undefined : await readHead(opened);
-      const file = new BatchFile(source, signal, opened, await detectContent(head, givenId, source.fileName));
+      const isExport = isNdjson && source.isRepeatable && EXPORT_START.test(opened.start);
+      if (isExport && givenId !== undefined) {
+        throw new SourceError('contains batches with ids of their own, and cannot be used with --batch-id');
+      }
+      // The name of the file of an export is no batch_id.
+      const content = isExport ? EXPORT_CONTENT : await detectContent(head, givenId, source.fileName);
+      const file = new BatchFile(source, signal, opened, content, isExport);
       file.isFresh = head === undefined;
       return file;
     } catch (error) {

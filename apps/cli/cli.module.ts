@@ -3,6 +3,7 @@ import { InjectCommander, type CommandRunner } from 'nest-commander';
 import { AuditCommand } from './audit.command.js';
 import { DemoCommand } from './demo.command.js';
 import { DeviceCommand } from './device.command.js';
+import { ExportCommand } from './export.command.js';
 import { KeyCommand } from './key.command.js';
 import { LoadCommand } from './load.command.js';
 import { MigrateCommand } from './migrate.command.js';
@@ -27,6 +28,7 @@ export class CommandTree {
     WorkerCommand,
     MigrateCommand,
     LoadCommand,
+    ExportCommand,
     ...ProjectCommand.registerWithSubCommands(),
     ...KeyCommand.registerWithSubCommands(),
     ...DeviceCommand.registerWithSubCommands(),

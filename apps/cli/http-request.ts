@@ -25,6 +25,8 @@ export interface HttpRequest {
   /** Read as fast as the server accepts it. */
   body?: Readable | undefined;
   signal: AbortSignal;
+  /** Return the body of a response with the status 200 as a stream. */
+  isStreamed?: boolean;
 }
 
 export interface HttpResponse {
@@ -33,6 +35,8 @@ export interface HttpResponse {
   statusLine: string;
   headers: IncomingHttpHeaders;
   text: string;
+  /** The body, not read yet; then `text` is empty. */
+  stream?: IncomingMessage;
 }
 
 /**
@@ -40,7 +44,8 @@ export interface HttpResponse {
  * arrives before the whole body is sent, and resolves paths.
  * @throws the error of the body or of the connection; ResponseTooLarge
  */
-export function sendHttpRequest({ method, origin, path, headers, body, signal }: HttpRequest): Promise<HttpResponse> {
+export function sendHttpRequest(given: HttpRequest): Promise<HttpResponse> {
+  const { method, origin, path, headers, body, signal, isStreamed = false } = given;
   return new Promise((resolve, reject) => {
     const url = new URL(origin);
     const options = { ...urlToHttpOptions(url), path: url.pathname.replace(/\/$/, '') + path, method, headers, signal };
@@ -53,7 +58,7 @@ export function sendHttpRequest({ method, origin, path, headers, body, signal }:
     request.on('error', fail);
     request.once('response', (message) => {
       hasResponse = true;
-      readResponse(message).then((response) => {
+      readResponse(message, isStreamed).then((response) => {
         resolve(response);
         // The server responded before it read the whole body and does not need the rest.
         if (!request.writableFinished) request.destroy();
@@ -70,9 +75,10 @@ export function sendHttpRequest({ method, origin, path, headers, body, signal }:
   });
 }
 
-async function readResponse(message: IncomingMessage): Promise<HttpResponse> {
+async function readResponse(message: IncomingMessage, isStreamed: boolean): Promise<HttpResponse> {
   const { statusCode = 0, statusMessage = '', headers } = message;
   const statusLine = `${String(statusCode)} ${statusMessage}`.trim();
+  if (isStreamed && statusCode === 200) return { status: statusCode, statusLine, headers, text: '', stream: message };
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   for await (const chunk of message as AsyncIterable<Buffer>) {

@@ -146,7 +146,7 @@ export function perSecond(objects: number, ms: number): string {
   return formatCount(Math.round((objects * 1000) / Math.max(ms, 1)));
 }
 
-function formatCount(count: number): string {
+export function formatCount(count: number): string {
   return count.toLocaleString('en');
 }
 
@@ -156,7 +156,7 @@ function formatBytesOf(bytes: number, total: number): string {
   return `${(bytes / size).toFixed(digits)} of ${(total / size).toFixed(digits)} ${name}`;
 }
 
-function formatBytes(bytes: number): string {
+export function formatBytes(bytes: number): string {
   const { name, size, digits } = byteUnitOf(bytes);
   return `${(bytes / size).toFixed(digits)} ${name}`;
 }

@@ -39,7 +39,7 @@ export function describeBatch(
   const rest = rejectedCount > 0 ? `, ${counted(rejectedCount, 'object', 's')} rejected` : '';
   if (kind === 'unchanged') return `already stored (${count})${rest}`;
   if (kind === 'unchangedOrChanged') {
-    return `already stored or ${onConflict === 'skip' ? 'extended' : 'replaced'} (${count})${rest}`;
+    return `already stored or ${onConflict === 'replace' ? 'replaced' : 'extended'} (${count})${rest}`;
   }
   const existing = existingCount > 0 ? `, ${counted(existingCount, 'object', 's')} already stored` : '';
   if (kind === 'stored') return `${isDryRun ? 'would store' : 'stored'} ${count}${existing}${rest}`;
@@ -59,7 +59,7 @@ export function summarize(result: LoadResult, { isDryRun, onConflict }: ResultOp
   if (unchanged > 0) parts.push(`${counted(unchanged, 'batch', 'es')} already stored`);
   if (changed > 0) parts.push(`${counted(changed, 'batch', 'es')} ${isDryRun ? 'would be changed' : 'changed'}`);
   if (unchangedOrChanged > 0) {
-    const change = onConflict === 'skip' ? 'extended' : 'replaced';
+    const change = onConflict === 'replace' ? 'replaced' : 'extended';
     parts.push(`${counted(unchangedOrChanged, 'batch', 'es')} already stored or ${change}`);
   }
   if (rejected > 0) parts.push(`${counted(rejected, 'file', 's')} rejected`);

@@ -3,6 +3,7 @@ import { BatchFile } from './batch-file.js';
 import { NotABatchError, SourceError, type LoadSource } from './load-source.js';
 import type { ClientSettings } from './client-settings.js';
 import type { LoadCounters } from './load-meter.js';
+import { loadExport } from './load-export.js';
 import { LoadProgress } from './load-progress.js';
 import { describeBatch, type LoadResult } from './load-result.js';
 import { RejectsFile } from './rejects-file.js';
@@ -103,7 +104,9 @@ export class Loader {
     try {
       file = await this.open(source);
       this.active.add(file);
-      result = await this.client.put(file, this.signals.abort);
+      result = file.isExport
+        ? await loadExport(file, this.client, this.options, this.signals.abort)
+        : await this.client.put(file, this.signals.abort);
       await this.report(source.name, result, file);
     } catch (error) {
       if (!(error instanceof SourceError) || this.signals.abort.aborted) throw error;
@@ -153,8 +156,8 @@ export class Loader {
   }
 
   /** The server rejects a second file of a batch, unless it was asked to replace or extend batches. */
-  private rejectDuplicateId({ name, content: { batchId, feed } }: BatchFile): void {
-    if (feed !== undefined) return;
+  private rejectDuplicateId({ name, isExport, content: { batchId, feed } }: BatchFile): void {
+    if (feed !== undefined || isExport) return;
     const other = this.fileNames.get(batchId) ?? name;
     this.fileNames.set(batchId, other);
     if (other === name || this.options.onConflict === undefined) return;

@@ -1,10 +1,10 @@
 import { pipeline, Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
+import { constants, createGunzip, gunzipSync } from 'node:zlib';
 import { reasonOf, SourceError, type LoadSource } from './load-source.js';
 
 const LINE_FEED = 10;
-/** The length of the longest signature below. */
-const SIGNATURE_BYTES = 4;
+/** Longer than the longest signature below. A first line of an export begins with two ids, of at most 3 KiB each as JSON. */
+const HEAD_BYTES = 8 * 1024;
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 /** Compression is detected by the first bytes: a file named .gz may have been decompressed by a download. */
 const COMPRESSIONS = [
@@ -24,7 +24,7 @@ export class OpenedSource {
 
   private constructor(
     private readonly stream: Readable,
-    head: Buffer,
+    private readonly head: Buffer,
     chunks: AsyncGenerator<Buffer>,
     readonly encoding: Encoding | undefined,
   ) {
@@ -37,7 +37,8 @@ export class OpenedSource {
     const stream = await source.open(signal);
     const chunks = readChunks(stream);
     let head = Buffer.alloc(0);
-    for (let next; head.length < SIGNATURE_BYTES && (next = await chunks.next()).done !== true;)
+    // Not more than a line: standard input may be a terminal.
+    for (let next; !isHead(head) && (next = await chunks.next()).done !== true;)
       head = Buffer.concat([head, next.value]);
     // An empty file is more likely an error of the user than an empty batch.
     if (head.length === 0) throw new SourceError('is empty');
@@ -49,6 +50,17 @@ export class OpenedSource {
       chunks,
       COMPRESSIONS.find(([, signature]) => startsWith(head, signature))?.[0],
     );
+  }
+
+  /** The beginning of the decompressed content; empty where it is compressed with zstd or damaged. */
+  get start(): string {
+    if (this.encoding === undefined) return this.head.toString();
+    if (this.encoding !== 'gzip') return '';
+    try {
+      return gunzipSync(this.head, { finishFlush: constants.Z_SYNC_FLUSH }).toString();
+    } catch {
+      return '';
+    }
   }
 
   close(): void {
@@ -68,6 +80,10 @@ export class OpenedSource {
     for (let at = chunk.indexOf(LINE_FEED); at !== -1; at = chunk.indexOf(LINE_FEED, at + 1)) this.linesRead++;
     return chunk;
   }
+}
+
+function isHead(bytes: Buffer): boolean {
+  return bytes.length >= HEAD_BYTES || bytes.includes(LINE_FEED);
 }
 
 /** Decompresses gzip; zstd is returned as it is. Read errors reach the returned stream. */

@@ -1,0 +1,170 @@
+import { createWriteStream } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import { Transform, type Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
+import { Command, CommandRunner, Option } from 'nest-commander';
+import { ApiClient } from './api-client.js';
+import { clientSettings } from './client-settings.js';
+import { ExportDigest } from './export-digest.js';
+import { ExportProgress } from './export-progress.js';
+import { formatBytes, formatCount, perSecond } from './load-meter.js';
+import { reasonOf } from './load-source.js';
+import { printLine, printMessage } from './output.js';
+import { UsageError } from './usage-error.js';
+
+const FORMATS = ['ndjson', 'csv', 'parquet'] as const;
+type Format = (typeof FORMATS)[number];
+
+const EXIT_FAILED = 1;
+/** The exit code of a shell for a command that SIGINT ended: 128 + 2. */
+const EXIT_INTERRUPTED = 130;
+
+const EXIT_CODES = `
+Examples:
+  stowage export --output shoes.ndjson 'data={"type":"shoe"}' observed_from=2026-01-01T00:00:00Z
+  stowage export --format csv safe=true
+
+Exit codes:
+  0    the file is whole: its count and SHA-256 are those that the server states
+  1    the export is not whole, or the file cannot be written; there is no file
+  2    the command or a setting is invalid, or the server cannot be reached or
+       rejects the request
+  130  interrupted by Ctrl-C`;
+
+interface Options {
+  url?: string;
+  key?: string;
+  format?: Format;
+  output?: string;
+}
+
+@Command({
+  name: 'export',
+  arguments: '[filters...]',
+  argsDescription: { filters: 'query parameters of GET /objects/export, such as batch_id=shoes or subject=shelf-7' },
+  description: 'write all objects that match to a file, which load stores again',
+})
+export class ExportCommand extends CommandRunner {
+  override setCommand(command: Parameters<CommandRunner['setCommand']>[0]): this {
+    command.addHelpText('after', EXIT_CODES);
+    return super.setCommand(command);
+  }
+
+  async run(filters: string[], options: Options): Promise<void> {
+    const { format = 'ndjson' } = options;
+    const { output = `objects.${format}` } = options;
+    const query = queryOf(filters);
+    const abort = new AbortController();
+    // The handler stays registered, because npm may send a second SIGINT.
+    process.on('SIGINT', () => {
+      abort.abort();
+    });
+    const client = new ApiClient(await clientSettings(options), printMessage);
+    try {
+      const total = await countOf(client, query, abort.signal);
+      query.set('format', format);
+      const fault = await receive(client, query, { format, output, total }, abort.signal);
+      if (fault === undefined) return;
+      printMessage(`${output}: the export is not whole: ${fault}; run the command again`);
+      process.exitCode = EXIT_FAILED;
+    } catch (error) {
+      if (!abort.signal.aborted) throw error;
+      process.exitCode = EXIT_INTERRUPTED;
+    }
+  }
+
+  @Option({ flags: '--url <url>', description: 'the server (default: STOWAGE_URL, otherwise http://HOST:PORT)' })
+  parseUrl(value: string): string {
+    return value;
+  }
+
+  @Option({ flags: '--key <key>', description: 'the API key (default: STOWAGE_API_KEY, otherwise STOWAGE_ADMIN_KEY)' })
+  parseKey(value: string): string {
+    return value;
+  }
+
+  @Option({ flags: '--format <format>', description: 'ndjson, csv or parquet (default: ndjson)' })
+  parseFormat(value: string): Format {
+    const format = FORMATS.find((one) => one === value);
+    if (format === undefined) throw new UsageError(`--format must be ${FORMATS.join(', ')}, not "${value}"`);
+    return format;
+  }
+
+  @Option({
+    flags: '--output <file>',
+    description: 'the file, which is replaced when the export is whole (default: objects.<format>)',
+  })
+  parseOutput(value: string): string {
+    if (value === '-') throw new UsageError('--output must be a file: what was printed could not be taken back');
+    return value;
+  }
+}
+
+function queryOf(filters: readonly string[]): URLSearchParams {
+  const query = new URLSearchParams();
+  for (const filter of filters) {
+    const at = filter.indexOf('=');
+    if (at < 1) throw new UsageError(`a filter must be name=value, not "${filter}"`);
+    query.append(filter.slice(0, at), filter.slice(at + 1));
+  }
+  if (query.has('format')) throw new UsageError('use --format');
+  return query;
+}
+
+/** The approximate number of objects, for the bar; undefined where the server does not return it. */
+async function countOf(client: ApiClient, query: URLSearchParams, signal: AbortSignal): Promise<number | undefined> {
+  const list = new URLSearchParams(query);
+  list.delete('safe');
+  list.set('page_size', '1');
+  list.set('count', 'estimated');
+  const path = `/objects?${list.toString()}`;
+  return (await client.send<{ count: number }>({ method: 'GET', path }, signal)).body.count;
+}
+
+interface Target {
+  format: Format;
+  output: string;
+  total: number | undefined;
+}
+
+/** Receives the export into a temporary file beside the output. @returns what is missing; undefined where the export is whole */
+async function receive(
+  client: ApiClient,
+  query: URLSearchParams,
+  { format, output, total }: Target,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const headers = { Accept: '*/*', 'Accept-Encoding': 'gzip' };
+  const path = `/objects/export?${query.toString()}`;
+  const response = await client.send({ method: 'GET', path, headers, isStreamed: true }, signal);
+  const { stream } = response;
+  if (stream === undefined) throw client.toUsageError(response);
+  const digest = new ExportDigest(format === 'ndjson');
+  const counter = new Transform({
+    transform(chunk: Buffer, _encoding, done): void {
+      digest.add(chunk);
+      done(null, chunk);
+    },
+  });
+  const part = `${output}.${String(process.pid)}.part`;
+  const progress = new ExportProgress(digest, total);
+  try {
+    const content: (Readable | Transform)[] = stream.headers['content-encoding'] === 'gzip' ? [createGunzip()] : [];
+    await pipeline([stream, ...content, counter, createWriteStream(part)]);
+    progress.end();
+    const { count, fault } = digest.check(stream);
+    if (fault !== undefined) return fault;
+    await rename(part, output);
+    const seconds = (progress.elapsedMs / 1000).toFixed(1);
+    const rate = `${seconds} s, ${perSecond(count, progress.elapsedMs)} objects/s`;
+    printLine(`exported ${formatCount(count)} objects (${formatBytes(digest.sizeBytes)}) to ${output} (${rate})`);
+    return undefined;
+  } catch (error) {
+    signal.throwIfAborted();
+    return `after ${formatBytes(digest.sizeBytes)}: ${reasonOf(error)}`;
+  } finally {
+    progress.end();
+    await rm(part, { force: true });
+  }
+}
