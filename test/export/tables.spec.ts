@@ -78,6 +78,7 @@ describe('an export as CSV', () => {
     ['an empty text', '""', '""'],
     ['null', 'null', ''],
     ['a boolean', 'true', 'true'],
+    ['a nested value', '{"a":[1.50,"b"],"c":null}', '"{""a"": [1.50, ""b""], ""c"": null}"'],
     ['a number with every digit', '12345678901234567890.10', '12345678901234567890.10'],
     ['an escape', '"\\u00e9\\t\\\\"', 'é\t\\'],
   ])('has %s as one cell', async (_, value, cell) => {
@@ -151,6 +152,7 @@ describe('an export as Parquet', () => {
     ['numbers that no double has', ['0.12345678901234567', '1'], ['0.12345678901234567', '1']],
     ['whole numbers that no double has, beside fractions', ['9007199254740993', '0.5'], ['9007199254740993', '0.5']],
     ['booleans and text', ['true', '"true"'], ['true', '"true"']],
+    ['nested values', ['[1,{"a":"]}\\""}]', '1'], ['[1, {"a": "]}\\""}]', '1']],
   ])('has %s as JSON text, exactly', async (_, values, texts) => {
     const { types, rows } = await readParquet(await projectWith(...values.map((value) => `{"k":${value}}`)));
     expect(types[4]).toBe('k VARCHAR');

@@ -1,9 +1,6 @@
-import { pipeline, Readable } from 'node:stream';
-import { createGzip } from 'node:zlib';
+import { Readable } from 'node:stream';
 import { ClientGoneError } from '#database';
 import {
-  acceptsGzip,
-  addVary,
   API,
   ApiProblems,
   ApiResult,
@@ -33,9 +30,6 @@ const MEDIA_TYPES: Readonly<Record<ExportFormat, string>> = {
 /** The snapshot of an export keeps deleted rows on the disk, and an export may have gigabytes. Only unread data counts. */
 const READ_PACE: ReadPace = { graceMs: 60_000, bytesPerSecond: 256 * 1024 };
 
-/** Level 1 takes a third of the time of the default, and its output is a sixth larger. */
-const GZIP = { level: 1 };
-
 @ApiTags('objects')
 @Controller(`${API}/objects/export`)
 export class ExportController {
@@ -59,29 +53,24 @@ export class ExportController {
     if (preferredType(request, [mediaType]) === undefined) {
       throw new Problem('not-acceptable', { detail: `The format ${format} is available as ${mediaType}.` });
     }
-    // Parquet is compressed itself.
-    const isCompressed = format !== 'parquet' && acceptsGzip(request);
     if (request.method === 'HEAD') {
-      setHeaders(reply, format, isCompressed);
+      setHeaders(reply, format);
       return Readable.from([]);
     }
     // The export has slots of its own.
     request.releaseSlot();
     const source = await this.reader.open(projectId, filter, layout, signalOf(reply));
     // Not before, because the response may be a problem.
-    setHeaders(reply, format, isCompressed);
+    setHeaders(reply, format);
     if (request.raw.httpVersion !== '1.0') addTrailers(reply, source);
-    const body = new StreamedBody(source, READ_PACE);
-    return isCompressed ? pipeline(body, createGzip(GZIP), () => undefined) : body;
+    return new StreamedBody(source, READ_PACE);
   }
 }
 
-function setHeaders(reply: FastifyReply, format: ExportFormat, isCompressed: boolean): void {
+function setHeaders(reply: FastifyReply, format: ExportFormat): void {
   reply.header('Content-Type', MEDIA_TYPES[format] + (format === 'csv' ? '; charset=utf-8; header=present' : ''));
   reply.header('Content-Disposition', `attachment; filename="objects.${format}"`);
   reply.header('Cache-Control', 'no-store');
-  addVary(reply, 'Accept-Encoding');
-  if (isCompressed) reply.header('Content-Encoding', 'gzip');
 }
 
 /** Aborts when the client leaves. */
