@@ -34,6 +34,7 @@ class Evaluation {
     private readonly segment: ReadSegment,
   ) {
     for (const { request, body } of segment.blocks) {
+      if (body === null) throw new Error('a block was read without its objects');
       const bodies = this.blocks.get(request);
       if (bodies === undefined) this.blocks.set(request, [body]);
       else bodies.push(body);

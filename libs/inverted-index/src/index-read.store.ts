@@ -1,4 +1,4 @@
-import { Database, type Queryable } from '#database';
+import { Database, type Queryable, type Statement } from '#database';
 import { Injectable } from '@nestjs/common';
 import type { BlockRequest } from './index-plan.js';
 import { TermKind, TEXT_BYTES_MAX } from './term-kind.js';
@@ -12,6 +12,8 @@ export interface SegmentRange {
   /** How many segments to leave out, and how many to read at most. */
   skip: number;
   limit: number;
+  /** Whether the number of objects is enough, of a block that has one value. */
+  countsOnly: boolean;
 }
 
 /** A segment with the blocks that were requested, by the index of the request. */
@@ -26,9 +28,11 @@ export interface ReadSegment {
   blocks: ReadBlock[];
 }
 
+/** A block, or only the number of its objects where that was requested. */
 export interface ReadBlock {
   request: number;
-  body: Buffer;
+  body: Buffer | null;
+  count: number;
 }
 
 /** Some segments, and what a query must know about the index as a whole; of one state of the database. */
@@ -48,24 +52,28 @@ export const PENDING_READ_MAX = 5_000;
 
 /**
  * One statement for all requests, so that they see one state. Parameters: $1 the project, $2 the limit and $3 the offset of the list
- * of segments, $4 the sequence number beyond which they are, $5 whether ascending; then arrays of the requests of each type.
+ * of segments, $4 the sequence number beyond which they are, $5 whether counts are enough; then arrays of the requests of each
+ * type.
  */
-function readSql(types: ReadonlySet<string>, isAscending: boolean): { text: string; parameters: number } {
-  let parameters = 4;
+function readSql(types: ReadonlySet<string>, isAscending: boolean): string {
+  let parameters = 5;
   const arrays = (...casts: string[]): string => casts.map((cast) => `$${String(++parameters)}::${cast}[]`).join(', ');
   const order = isAscending ? 'first_seq' : 'last_seq DESC';
   const beyond = isAscending ? 'last_seq > $4::bigint' : 'first_seq < $4::bigint';
-  const block = (condition: string): string =>
-    `SELECT b.body FROM index_blocks AS b WHERE b.project_id = $1 AND b.segment = s.number AND ${condition}`;
+  const block = (condition: string, hasValue = 'true'): string =>
+    `SELECT CASE WHEN b.value_count = 1 AND $5::boolean THEN NULL ELSE b.body END AS body,
+       CASE WHEN ${hasValue} THEN b.posting_count ELSE 0 END AS count
+     FROM index_blocks AS b WHERE b.project_id = $1 AND b.segment = s.number AND ${condition}`;
   const point = (column: string, kind: TermKind, path: string): string => {
     const other = column === 'last_number' ? '' : 'b.last_number IS NULL AND ';
     return block(
       `b.path = ${path} AND b.kind = ${String(kind)} AND ${other}b.${column} >= r.value ` +
         `ORDER BY b.last_number, b.last_text LIMIT 1`,
+      `b.${column} = r.value`,
     );
   };
   const from = (values: string, columns: string, blocks: string): string => `
-    SELECT r.id, s.number, NULL::bigint, NULL::bigint, NULL::int, b.body
+    SELECT r.id, s.number, NULL::bigint, NULL::bigint, b.count, b.body
     FROM taken AS s, unnest(${values}) AS r(${columns}), LATERAL (${blocks}) AS b`;
   const parts: string[] = [];
   if (types.has('plain')) {
@@ -88,15 +96,15 @@ function readSql(types: ReadonlySet<string>, isAscending: boolean): { text: stri
     }
     if (types.has(`anyKey ${String(kind)}`)) {
       const values = arrays('int', cast);
-      const keys = `SELECT b.body FROM unnest(s.keys) AS k(path), LATERAL (${point(column, kind, 'k.path')}) AS b`;
+      const keys = `SELECT b.body, b.count FROM unnest(s.keys) AS k(path), LATERAL (${point(column, kind, 'k.path')}) AS b`;
       parts.push(from(values, 'id, value', keys));
     }
   }
   if (types.has('anyKey')) {
-    const keys = `SELECT b.body FROM unnest(s.keys) AS k(path), LATERAL (${block('b.path = k.path AND b.kind = r.kind')}) AS b`;
+    const keys = `SELECT b.body, b.count FROM unnest(s.keys) AS k(path), LATERAL (${block('b.path = k.path AND b.kind = r.kind')}) AS b`;
     parts.push(from(arrays('int', 'smallint'), 'id, kind', keys));
   }
-  const text = `
+  return `
     WITH listed AS MATERIALIZED (
       SELECT row_number() OVER (ORDER BY ${order}, number) AS position, number, first_seq, last_seq, objects, keys, seqs
       FROM index_segments WHERE project_id = $1 AND ($4::bigint IS NULL OR ${beyond})
@@ -109,12 +117,11 @@ function readSql(types: ReadonlySet<string>, isAscending: boolean): { text: stri
     UNION ALL SELECT ${String(Row.outdated)}, s.number, o.seq, NULL, NULL, NULL FROM taken AS s, index_outdated AS o
       WHERE o.project_id = $1 AND o.seq BETWEEN s.first_seq AND s.last_seq AND o.before_segment > s.number
     UNION ALL SELECT ${String(Row.version)}, sum(number)::bigint, count(*), (
-      SELECT count(*) FROM index_builds WHERE project_id = $1), NULL, NULL
+      SELECT count(*) FROM index_builds WHERE project_id = $1), $5::boolean::int, NULL
       FROM index_segments WHERE project_id = $1
     UNION ALL (SELECT ${String(Row.pending)}, seq, NULL, NULL, NULL, NULL FROM index_pending
       WHERE project_id = $1 LIMIT ${String(PENDING_READ_MAX + 1)})
     ${parts.map((part) => ` UNION ALL ${part}`).join('')}`;
-  return { text, parameters };
 }
 
 /** What a row of the statement is; a row with a block has the index of its request. */
@@ -129,22 +136,25 @@ interface ResultRow {
   body: Buffer;
 }
 
+/** Each connection keeps the plans of its prepared statements, some 100 KB each. */
+const PREPARED_MAX = 32;
+
 /** Reads segments and blocks of the index. */
 @Injectable()
 export class IndexReadStore {
-  /** By the types of its requests and its direction; there are at most 2^8. */
-  private readonly statements = new Map<string, { name: string; text: string }>();
+  /** By the types of its requests and its direction. */
+  private readonly statements = new Map<string, Statement>();
 
   constructor(private readonly database: Database) {}
 
   async read(
     projectId: number,
     requests: readonly BlockRequest[],
-    { isAscending, beyondSeq, skip, limit }: SegmentRange,
+    { isAscending, beyondSeq, skip, limit, countsOnly }: SegmentRange,
     on: Queryable = this.database,
   ): Promise<ReadSegments> {
     const groups = groupsOf(requests);
-    const values: unknown[] = [projectId, limit, skip, beyondSeq];
+    const values: unknown[] = [projectId, limit, skip, beyondSeq, countsOnly];
     for (const name of GROUP_ORDER) {
       const group = groups.get(name);
       if (group !== undefined) values.push(...columnsOf(group));
@@ -153,12 +163,13 @@ export class IndexReadStore {
     return resultOf(rows);
   }
 
-  private statement(groups: ReadonlyMap<string, unknown>, isAscending: boolean): { name: string; text: string } {
+  private statement(groups: ReadonlyMap<string, unknown>, isAscending: boolean): Statement {
     const types = [...groups.keys()].sort().join();
     const key = `${types} ${String(isAscending)}`;
     const known = this.statements.get(key);
     if (known !== undefined) return known;
-    const { text } = readSql(new Set(groups.keys()), isAscending);
+    const text = readSql(new Set(groups.keys()), isAscending);
+    if (this.statements.size === PREPARED_MAX) return { text };
     const statement = { name: `index.read-${String(this.statements.size)}`, text };
     this.statements.set(key, statement);
     return statement;
@@ -240,10 +251,10 @@ function resultOf(rows: readonly ResultRow[]): ReadSegments {
     } else if (row.id === Row.pending) result.pending.push(BigInt(row.number));
     else others.push(row);
   }
-  for (const { id, number, first_seq, body } of others) {
+  for (const { id, number, first_seq, objects, body } of others) {
     const segment = byNumber.get(number);
     if (id === Row.outdated) segment?.outdated.push(BigInt(first_seq));
-    else segment?.blocks.push({ request: id, body });
+    else segment?.blocks.push({ request: id, body, count: objects });
   }
   return result;
 }

@@ -1,6 +1,7 @@
 import type { Filter } from '#filter';
 import type { Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
+import { entriesOf } from './block.js';
 import { evaluate, type Matches } from './evaluate.js';
 import { indexPlan, isUseful, lookupsOf, type IndexPlan, type Lookup } from './index-plan.js';
 import { IndexReadStore, PENDING_READ_MAX, type ReadSegment, type ReadSegments } from './index-read.store.js';
@@ -28,8 +29,11 @@ export interface PendingReader {
 /** Where a search begins, in which direction, and how many objects it needs. */
 export interface SearchRange {
   isAscending: boolean;
+  /** Null: the first objects of all. */
   beyondSeq: bigint | null;
   wanted: number;
+  /** Continue until more objects than this certainly match, or all are counted. */
+  countLimit?: number | undefined;
 }
 
 /** The first objects that may match, in the direction of the search. */
@@ -39,11 +43,13 @@ export interface FoundObjects {
   isExact: boolean;
   /** Whether no others may match. */
   isAll: boolean;
+  /** The objects of the segments that were searched, and the pending ones. */
+  count: IndexCount;
 }
 
 /** The number of objects that match. */
 export interface IndexCount {
-  /** Certain matches, and possible ones. Both are lower bounds where the search ended at the limit. */
+  /** Certain matches, and possible ones. Both are lower bounds unless all were counted. */
   must: number;
   may: number;
   isAll: boolean;
@@ -61,38 +67,46 @@ export class IndexSearch {
   constructor(private readonly store: IndexReadStore) {}
 
   /**
-   * Finds the first objects in the order of their sequence numbers, newest or oldest first.
+   * Finds the first objects in the order of their sequence numbers, newest or oldest first, and counts on the way.
    * @returns null where the index is not usable now
    */
   async find(
     projectId: number,
     query: IndexQuery,
-    { isAscending, beyondSeq, wanted }: SearchRange,
+    range: SearchRange,
     pending: PendingReader,
     on?: Queryable,
   ): Promise<FoundObjects | null> {
+    const { isAscending, beyondSeq, wanted, countLimit = -1 } = range;
     const isBefore = (a: bigint, b: bigint): boolean => (isAscending ? a < b : a > b);
     return this.attempt(async (isSameVersion) => {
       let found: bigint[] = [];
       let isExact = true;
-      for await (const { step, isFirst } of this.steps(projectId, query, { isAscending, beyondSeq }, on)) {
+      const count: IndexCount = { must: 0, may: 0, isAll: false };
+      for await (const { step, isFirst } of this.steps(projectId, query, range, false, on)) {
         if (!isUsable(step)) return null;
         if (!isSameVersion(step)) return 'changed';
         if (isFirst) {
           const beyond = step.pending.filter((seq) => beyondSeq === null || isBefore(beyondSeq, seq));
           if (beyond.length > 0) found = await pending.matching(beyond);
+          addCount(count, found.length, found.length);
         }
         for (const segment of step.segments) {
           const { matches, seqs } = matchesOf(query, segment);
           if (matches.must !== matches.may) isExact = false;
-          takeFirst(found, matches, seqs, { isAscending, beyondSeq, wanted });
+          if (countLimit >= 0) addMatches(count, matches);
+          takeFirst(found, matches, seqs, range);
         }
         found.sort((a, b) => (isBefore(a, b) ? -1 : 1));
         const last = found[wanted - 1];
         const { next } = step;
-        if (next === null) return { seqs: found.slice(0, wanted), isExact, isAll: found.length <= wanted };
-        if (last !== undefined && isBefore(last, isAscending ? next.firstSeq : next.lastSeq)) {
-          return { seqs: found.slice(0, wanted), isExact, isAll: false };
+        if (next === null) {
+          count.isAll = true;
+          return { seqs: found.slice(0, wanted), isExact, isAll: found.length <= wanted, count };
+        }
+        const isComplete = last !== undefined && isBefore(last, isAscending ? next.firstSeq : next.lastSeq);
+        if (isComplete && (countLimit < 0 || count.must > countLimit)) {
+          return { seqs: found.slice(0, wanted), isExact, isAll: false, count };
         }
       }
       throw new Error('the list of segments has no end');
@@ -111,26 +125,39 @@ export class IndexSearch {
     pending: PendingReader,
     on?: Queryable,
   ): Promise<IndexCount | null> {
+    const range = { isAscending: false, beyondSeq: null, wanted: 0, countLimit: limit ?? Infinity };
+    const single = singleLookup(query);
+    const sum = single && (await this.sum(projectId, query, single, pending, on));
+    if (sum !== null) return sum;
+    return (await this.find(projectId, query, range, pending, on))?.count ?? null;
+  }
+
+  /**
+   * Counts by the numbers of objects of the blocks, without the objects themselves.
+   * @returns null where the index is not usable now, or has outdated entries
+   */
+  private sum(
+    projectId: number,
+    query: IndexQuery,
+    { accepts }: Lookup,
+    pending: PendingReader,
+    on?: Queryable,
+  ): Promise<IndexCount | null> {
     return this.attempt(async (isSameVersion) => {
-      const count: IndexCount = { must: 0, may: 0, isAll: false };
-      for await (const { step, isFirst } of this.steps(projectId, query, { isAscending: false, beyondSeq: null }, on)) {
-        if (!isUsable(step)) return null;
+      let total = 0;
+      const range = { isAscending: false, beyondSeq: null };
+      for await (const { step, isFirst } of this.steps(projectId, query, range, true, on)) {
+        if (!isUsable(step) || step.segments.some(({ outdated }) => outdated.length > 0)) return null;
         if (!isSameVersion(step)) return 'changed';
-        if (isFirst && step.pending.length > 0) {
-          const { length } = await pending.matching(step.pending);
-          count.must += length;
-          count.may += length;
+        if (isFirst && step.pending.length > 0) total += (await pending.matching(step.pending)).length;
+        for (const { blocks, objects } of step.segments) {
+          for (const { body, count } of blocks) {
+            if (body === null) total += count;
+            else for (const entry of entriesOf(body, objects)) if (accepts?.(entry.value) ?? true) total += entry.count;
+          }
         }
-        for (const segment of step.segments) {
-          const { must, may } = matchesOf(query, segment).matches;
-          const certain = countOrdinals(must);
-          count.must += certain;
-          count.may += must === may ? certain : countOrdinals(may);
-        }
-        if (step.next === null) return { ...count, isAll: true };
-        if (limit !== null && count.must > limit) return count;
       }
-      throw new Error('the list of segments has no end');
+      return { must: total, may: total, isAll: true };
     });
   }
 
@@ -138,13 +165,14 @@ export class IndexSearch {
   private async *steps(
     projectId: number,
     { lookups }: IndexQuery,
-    { isAscending, beyondSeq }: Omit<SearchRange, 'wanted'>,
+    { isAscending, beyondSeq }: Pick<SearchRange, 'isAscending' | 'beyondSeq'>,
+    countsOnly: boolean,
     on?: Queryable,
   ): AsyncGenerator<{ step: ReadSegments; isFirst: boolean }> {
     const requests = lookups.map(({ request }) => request);
-    let limit = FIRST_SEGMENTS;
+    let limit = countsOnly ? FIRST_SEGMENTS * STEP_GROWTH ** 2 : FIRST_SEGMENTS;
     for (let skip = 0; ; skip += limit, limit *= STEP_GROWTH) {
-      const range = { isAscending, beyondSeq: beyondSeq?.toString() ?? null, skip, limit };
+      const range = { isAscending, beyondSeq: beyondSeq?.toString() ?? null, skip, limit, countsOnly };
       const step = await this.store.read(projectId, requests, range, on);
       yield { step, isFirst: skip === 0 };
       if (step.next === null) return;
@@ -171,6 +199,24 @@ function isUsable({ isBuilding, pending }: ReadSegments): boolean {
 function matchesOf({ plan, lookups }: IndexQuery, segment: ReadSegment): { matches: Matches; seqs: SeqRuns } {
   const seqs = SeqRuns.from(segment.seqs);
   return { matches: evaluate(plan, lookups, segment, seqs), seqs };
+}
+
+/** The only look-up of a query where its matches are those of one entry of each segment. */
+function singleLookup({ lookups, plan }: IndexQuery): Lookup | null {
+  const [only, ...others] = lookups;
+  const part = plan.kind === 'and' && plan.of.length === 1 ? plan.of[0] : plan;
+  if (part?.kind !== 'lookups' || only === undefined || others.length > 0 || !only.isExact) return null;
+  return only.request.type === 'plain' || only.request.type === 'point' ? only : null;
+}
+
+function addMatches(count: IndexCount, { must, may }: Matches): void {
+  const certain = countOrdinals(must);
+  addCount(count, certain, must === may ? certain : countOrdinals(may));
+}
+
+function addCount(count: IndexCount, must: number, may: number): void {
+  count.must += must;
+  count.may += may;
 }
 
 /** Adds the first matches of a segment, at most `wanted`. */

@@ -1,6 +1,6 @@
 import { conjunctsOf, filterSql, type Filter } from '#filter';
 import type { PageRequest } from '#http';
-import { IndexSearch, type IndexQuery, type PendingReader } from '#inverted-index';
+import { IndexSearch, type IndexCount, type IndexQuery, type PendingReader } from '#inverted-index';
 import { Config } from '#platform';
 import { Database, isAscending, type Count, type CountMode, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
@@ -14,6 +14,12 @@ const CHECKED_MAX = 4_000;
 /** How many objects are checked at first for each that is wanted. */
 const CHECKED_FOR_EACH = 4;
 
+/** The objects of a page, and the number of all where it was found on the way. */
+export interface IndexedPage {
+  seqs: string[];
+  count: Count | null;
+}
+
 /** Finds the objects of a page, and counts objects, by the inverted index. */
 @Injectable()
 export class ObjectIndexStore {
@@ -24,10 +30,11 @@ export class ObjectIndexStore {
   ) {}
 
   /**
-   * The sequence numbers of the objects of a page in the direction of reading, and one more where another object follows.
+   * The sequence numbers of the objects of a page in the direction of reading, and one more where another object follows; with the
+   * count of a first page where it is found on the way.
    * @returns null where the index does not find them quickly
    */
-  async findPage(projectId: number, filter: Filter, query: IndexQuery, page: PageRequest): Promise<string[] | null> {
+  async findPage(projectId: number, filter: Filter, query: IndexQuery, page: PageRequest): Promise<IndexedPage | null> {
     const { position, size } = page;
     const offset = position.kind === 'offset' ? position.offset : 0;
     const needed = offset + size + 1;
@@ -36,12 +43,18 @@ export class ObjectIndexStore {
     const matching: bigint[] = [];
     let beyondSeq = position.kind === 'offset' ? null : BigInt(position.seq);
     let wanted = needed;
+    let count: Count | null = null;
+    const isCounted = page.count === 'capped' && beyondSeq === null && !isOnePair(filter);
     for (let checked = 0; checked < CHECKED_MAX;) {
-      const range = { isAscending: isAscending(position), beyondSeq, wanted };
+      const countLimit = isCounted && checked === 0 ? this.config.limits.countCap : undefined;
+      const range = { isAscending: isAscending(position), beyondSeq, wanted, countLimit };
       const found = await this.search.find(projectId, query, range, reader, page.on);
       if (found === null) return null;
+      if (countLimit !== undefined) count = cappedIndexCount(found.count, countLimit);
       matching.push(...(found.isExact ? found.seqs : await reader.matching(found.seqs)));
-      if (found.isAll || matching.length >= needed) return matching.slice(offset, needed).map(String);
+      if (found.isAll || matching.length >= needed) {
+        return { seqs: matching.slice(offset, needed).map(String), count };
+      }
       beyondSeq = found.seqs.at(-1) ?? beyondSeq;
       checked += found.seqs.length;
       wanted = Math.min(Math.max(wanted * CHECKED_FOR_EACH, 100), CHECKED_MAX);
@@ -62,9 +75,7 @@ export class ObjectIndexStore {
     const limit = isCapped ? countCap : null;
     const counted = await this.search.count(projectId, query, limit, this.reader(projectId, filter, on), on);
     if (counted === null) return null;
-    const { must, may, isAll } = counted;
-    if (isCapped && must > countCap) return { count: countCap, count_is: 'at_least' };
-    return isAll && must === may ? { count: must, count_is: 'exact' } : null;
+    return cappedIndexCount(counted, limit);
   }
 
   private reader(projectId: number, filter: Filter, on: Queryable = this.database): PendingReader {
@@ -78,6 +89,12 @@ export class ObjectIndexStore {
       },
     };
   }
+}
+
+/** Null where some objects would have to be read. */
+function cappedIndexCount({ must, may, isAll }: IndexCount, cap: number | null): Count | null {
+  if (cap !== null && must > cap) return { count: cap, count_is: 'at_least' };
+  return isAll && must === may ? { count: must, count_is: 'exact' } : null;
 }
 
 /** Whether a filter is a key, or a key with a value: its matches are the sum of one number of each segment. */

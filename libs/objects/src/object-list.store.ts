@@ -12,6 +12,7 @@ import {
   type Count,
   type ListSql,
   type Slice,
+  type Statement,
 } from '#database';
 import { OBJECT_COUNT } from '#usage';
 import { Injectable } from '@nestjs/common';
@@ -50,6 +51,9 @@ const SCAN_ROWS = 2_000;
 /** The most matches that one query of the index returns: enough for the default count and for most pages. */
 const INDEX_ROWS = 1_000;
 
+/** Each connection keeps the plans of its prepared statements, some 100 KB each. */
+const PREPARED_MAX = 20;
+
 const FIRST_PAGE = { kind: 'offset', offset: 0 } as const;
 
 /**
@@ -59,6 +63,9 @@ const FIRST_PAGE = { kind: 'offset', offset: 0 } as const;
  */
 @Injectable()
 export class ObjectListStore {
+  /** The names of prepared statements by their texts. */
+  private readonly names = new Map<string, string>();
+
   constructor(
     private readonly database: Database,
     private readonly counts: ObjectCountStore,
@@ -83,10 +90,10 @@ export class ObjectListStore {
       return { slice, count: await this.counts.count(projectId, filter, { page, slice }) };
     }
     const query = indexQuery(filter);
-    const seqs = query === null ? null : await this.index.findPage(projectId, filter, query, page);
-    if (query !== null && seqs !== null) {
-      const slice = await this.bySeq(projectId, filter, seqs, page);
-      return { slice, count: await this.counts.count(projectId, filter, { page, slice, query }) };
+    const found = query === null ? null : await this.index.findPage(projectId, filter, query, page);
+    if (query !== null && found !== null) {
+      const slice = await this.bySeq(projectId, filter, found.seqs, page);
+      return { slice, count: found.count ?? (await this.counts.count(projectId, filter, { page, slice, query })) };
     }
     const slice = await this.readPage({ ...list, ...newestObjectsSql(projectId, filter, SCAN_ROWS, page) }, page);
     const isFull =
@@ -150,11 +157,21 @@ export class ObjectListStore {
     const listed = `SELECT ${OBJECT_COLUMNS} FROM ${BY_SEQ} WHERE ${matches} ORDER BY o.seq ${order}`;
     return readWithMemory(page, this.config.limits.pageBytesMax, async (bytesMax) => {
       const text = boundedRowsSql(COLUMNS_WITHOUT_DATA, listed, bytesMax);
-      const rows = await (page.on ?? this.database).query<WithoutData<ObjectRow>>(text, values);
+      const rows = await (page.on ?? this.database).query<WithoutData<ObjectRow>>(this.prepared(text), values);
       // An object that was deleted or changed since is missing, which does not make this the last page.
       const found = new Map(rows.map((row) => [row.seq, row]));
       return { items: items.flatMap((seq) => found.get(seq) ?? []), ...sides };
     });
+  }
+
+  /** Planning takes longer than reading some objects, so the few texts that most filters have are prepared. */
+  private prepared(text: string): Statement {
+    let name = this.names.get(text);
+    if (name === undefined && this.names.size < PREPARED_MAX) {
+      name = `objects-by-seq.${String(this.names.size)}`;
+      this.names.set(text, name);
+    }
+    return name === undefined ? { text } : { name, text };
   }
 
   /** @param more further columns of the list, each after a comma */
