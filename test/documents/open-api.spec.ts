@@ -49,6 +49,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'DELETE /api/v1/batches/{batch_id}': 'deleteBatch',
   'GET /api/v1/objects': 'listObjects',
   'POST /api/v1/objects': 'createObject',
+  'DELETE /api/v1/objects': 'deleteObjects',
   'POST /api/v1/objects/search': 'searchObjects',
   'GET /api/v1/objects/aggregate': 'aggregateObjects',
   'GET /api/v1/objects/export': 'exportObjects',
@@ -423,6 +424,7 @@ describe('the examples in the OpenAPI document', () => {
     expect(patched.json()).toMatchObject({ data: [{ key: 'type', value: 'boot' }, {}] });
     await perform('DELETE /api/v1/objects/{object_id}', admin);
     await perform('POST /api/v1/objects', admin);
+    expect((await perform('DELETE /api/v1/objects', admin)).json()).toEqual({ deleted: 1 });
     await perform('DELETE /api/v1/batches/{batch_id}', admin);
   });
 

@@ -122,6 +122,10 @@ async function writeOnce(random: Random, prefix: string): Promise<number> {
       }),
     () => api.call('DELETE', `/objects/${objectId}`, { key }),
     () => api.call('DELETE', `/batches/${batchId}?cascade=true`, { key }),
+    () => {
+      const filter = encodeURIComponent(`{"k${String(random(6))}":${pick(random, VALUES)}}`);
+      return api.call('DELETE', `/objects?data=${filter}&max_affected=50`, { key });
+    },
     () =>
       api.call('POST', `/buildings/b/rooms/${String(random(2))}/temperatures`, {
         key,

@@ -89,6 +89,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   },
   'DELETE /batches/{batch_id}': { roles: ['admin'] },
   'GET /objects': { roles: READERS },
+  'DELETE /objects': { roles: ['admin'], query: 'batch_id=no-batch&max_affected=1' },
   'POST /objects': { roles: PRODUCERS, body: { batch_id: 'new', ...OBJECT } },
   'POST /objects/search': { roles: READERS, body: { data: { type: 'shoe' } }, isRead: true },
   'GET /objects/aggregate': { roles: READERS, query: 'op=count' },

@@ -9,6 +9,7 @@ export const AUDIT_ACTIONS = [
   'object.update',
   'object.delete',
   'objects.replace',
+  'objects.delete',
   'batch.replace',
   'batch.delete',
   'key.create',

@@ -20,7 +20,7 @@ import { PACE, type Pace } from './body-pace.js';
 import { MEMORY_PACE, type MemoryPaceLimits } from './memory-pace.js';
 import type { ByteBudget, Config } from '#platform';
 import { hostProblem } from './origin.js';
-import { respondToConditionalGet, postPreconditionProblem } from './preconditions.js';
+import { listPreconditionProblem, respondToConditionalGet } from './preconditions.js';
 import { URL_LENGTH_MAX, urlTooLong } from './paging.js';
 import { NOT_FOUND, sendProblem, problemBody } from './problem.filter.js';
 import { Problem, ValidationErrors } from './problems.js';
@@ -199,7 +199,7 @@ function problemOf(request: FastifyRequest): Problem | undefined {
   if (preferredType(request, produces) === undefined) {
     return new Problem('not-acceptable', { detail: `This resource is available as ${produces.join(' or ')}.` });
   }
-  return bodyProblem(request) ?? (request.method === 'POST' ? postPreconditionProblem(request) : undefined);
+  return bodyProblem(request) ?? (request.method === 'POST' ? listPreconditionProblem(request) : undefined);
 }
 
 function cutAt(text: string, separator: string): [string, string] {

@@ -49,7 +49,7 @@ export {
   type InputPlace,
   rejectInput,
 } from './paging.js';
-export { checkPreconditions, type Preconditions, preconditionsOf } from './preconditions.js';
+export { checkPreconditions, listPreconditionProblem, type Preconditions, preconditionsOf } from './preconditions.js';
 export { hasPreference } from './prefer.js';
 export { problemBody, ProblemFilter, toProblem } from './problem.filter.js';
 export {

@@ -55,20 +55,24 @@ export function checkPreconditions(
 }
 
 /**
- * The problem of a POST with a precondition that cannot be fulfilled. POST creates something below its URL, whose own
- * representation, such as a page of a list, is not what a client wants to protect: ignoring the header would be unsafe.
- * Checked before the body is read: only the execution of the request could show whether it would succeed otherwise (RFC 9110,
- * section 13.2.1).
+ * The problem of a POST, or of a DELETE by a filter, with a precondition that cannot be fulfilled. They change resources below
+ * their URL, whose own representation, such as a page of a list, is not what a client wants to protect: ignoring the header
+ * would be unsafe. Checked before the body is read: only the execution of the request could show whether it would succeed
+ * otherwise (RFC 9110, section 13.2.1).
  */
-export function postPreconditionProblem(request: FastifyRequest): Problem | undefined {
+export function listPreconditionProblem(request: FastifyRequest): Problem | undefined {
   const { ifMatch, ifNoneMatch } = preconditionsOf(request);
-  if (ifMatch !== undefined && ifMatch.trim() !== '*')
+  const { method } = request;
+  if (ifMatch !== undefined && ifMatch.trim() !== '*') {
+    const remedy =
+      method === 'POST' ? 'change an existing resource with PUT or PATCH' : 'delete the resources one at a time';
+    return failed(`If-Match with an ETag cannot be used with ${method} here; ${remedy}.`, null);
+  }
+  if (ifNoneMatch?.trim() === '*')
     return failed(
-      'If-Match with an ETag cannot be used with POST; change an existing resource with PUT or PATCH.',
+      `If-None-Match: * cannot be used with ${method} here, because the resource at this URL exists.`,
       null,
     );
-  if (ifNoneMatch?.trim() === '*')
-    return failed('If-None-Match: * cannot be used with POST, because the resource at this URL exists.', null);
   return undefined;
 }
 

@@ -20,6 +20,7 @@ export const PROBLEMS = {
   'job-not-failed': { status: 409, title: 'Job has not failed' },
   'batch-not-empty': { status: 409, title: 'Batch not empty' },
   'project-not-empty': { status: 409, title: 'Project not empty' },
+  'max-affected-exceeded': { status: 409, title: 'Too many objects match' },
   'key-not-active': { status: 409, title: 'Key not active' },
   'last-operator-key': { status: 409, title: 'Last operator key' },
   'idempotency-in-progress': { status: 409, title: 'Idempotency-Key in use' },

@@ -26,6 +26,7 @@ export {
   viewOf,
   WHOLE_VIEW,
 } from './object-view.js';
+export { DELETE_OBJECTS_MAX } from './object-deletion.js';
 export { PATCH_OPERATIONS_MAX } from './object-patch.js';
 export { ObjectService } from './object.service.js';
 export { ObjectStore } from './object.store.js';

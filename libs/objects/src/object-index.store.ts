@@ -1,6 +1,6 @@
 import { conjunctsOf, filterSql, type Filter } from '#filter';
 import type { PageRequest } from '#http';
-import { IndexSearch, type IndexCount, type IndexQuery, type PendingReader } from '#inverted-index';
+import { indexQuery, IndexSearch, type IndexCount, type IndexQuery, type PendingReader } from '#inverted-index';
 import { Config } from '#platform';
 import { Database, isAscending, type Count, type CountMode, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
@@ -76,6 +76,20 @@ export class ObjectIndexStore {
     const counted = await this.search.count(projectId, query, limit, this.reader(projectId, filter, on), on);
     if (counted === null) return null;
     return cappedIndexCount(counted, limit);
+  }
+
+  /**
+   * The sequence numbers of at most `limit` objects that match, in any order; fewer where no others match.
+   * @returns null where the index does not find them
+   */
+  async findSome(projectId: number, filter: Filter, limit: number, on: Queryable): Promise<string[] | null> {
+    const query = indexQuery(filter);
+    if (query === null) return null;
+    const reader = this.reader(projectId, filter, on);
+    const range = { isAscending: true, beyondSeq: null, wanted: limit };
+    const found = await this.search.find(projectId, query, range, reader, on);
+    if (found === null || !(found.isExact || found.isAll)) return null;
+    return (found.isExact ? found.seqs : await reader.matching(found.seqs)).map(String);
   }
 
   private reader(projectId: number, filter: Filter, on: Queryable = this.database): PendingReader {

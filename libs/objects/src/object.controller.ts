@@ -9,6 +9,7 @@ import {
   type HttpContext,
   JsonBody,
   JsonHeader,
+  listPreconditionProblem,
   mediaTypeOf,
   pageRequest,
   type PageRequest,
@@ -39,6 +40,8 @@ import {
   PatchOperationDto,
   ReplaceObjectDto,
 } from './object.dto.js';
+import { ObjectDeletion } from './object-deletion.js';
+import { DeletedObjectsDto, DeleteObjectsQuery, deletionFilterOf } from './object-deletion.dto.js';
 import { ObjectOperations } from './object.operations.js';
 import { JSON_PATCH, MERGE_PATCH, parseJsonPatch, parseMergePatch, PATCH_OPERATIONS_MAX } from './object-patch.js';
 import { ObjectService } from './object.service.js';
@@ -55,6 +58,7 @@ export class ObjectController {
     private readonly operations: ObjectOperations,
     private readonly objects: ObjectService,
     private readonly lists: ObjectListStore,
+    private readonly deletion: ObjectDeletion,
     private readonly config: Config,
   ) {}
 
@@ -84,6 +88,29 @@ export class ObjectController {
     const view = viewOf(query);
     const page = pageRequest(query, this.config, objectsFingerprint(projectId, filter), http);
     return this.pageOf(projectId, filter, { page, view }, http);
+  }
+
+  @Delete()
+  @JsonHeader()
+  @Rules({ roles: ['admin'], query: true })
+  @ApiOperation({
+    summary: 'Delete the objects that match the filter, at most `max_affected`',
+    description: 'In one transaction: all of them, or none. A filter is required.',
+  })
+  @ApiResult(200, DeletedObjectsDto)
+  @ApiProblems('invalid-query', 'max-affected-exceeded', 'precondition-failed')
+  async deleteObjects(
+    @ProjectId() projectId: number,
+    @Query() query: DeleteObjectsQuery,
+    @CurrentActor() actor: Actor,
+    @Http() { request, reply }: HttpContext,
+  ): Promise<string> {
+    const filter = deletionFilterOf(query);
+    const problem = listPreconditionProblem(request);
+    if (problem !== undefined) throw problem;
+    const deleted = await this.deletion.deleteMatching(projectId, filter, query.max_affected, actor);
+    reply.chargedItems = deleted;
+    return JSON.stringify({ deleted } satisfies DeletedObjectsDto);
   }
 
   @Post('search')

@@ -7,6 +7,8 @@ import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { ObjectController } from './object.controller.js';
 import { ObjectCountStore } from './object-count.store.js';
+import { ObjectDeletion } from './object-deletion.js';
+import { ObjectDeletionStore } from './object-deletion.store.js';
 import { ObjectIndexStore } from './object-index.store.js';
 import { ObjectListStore } from './object-list.store.js';
 import { ObjectOperations } from './object.operations.js';
@@ -17,7 +19,16 @@ import { ObjectStore } from './object.store.js';
 @Module({
   imports: [AuditModule, InvertedIndexModule, JobsModule, UsageModule, TypeOrmModule.forFeature([ObjectEntity])],
   controllers: [ObjectController],
-  providers: [ObjectStore, ObjectCountStore, ObjectIndexStore, ObjectListStore, ObjectService, ObjectOperations],
+  providers: [
+    ObjectStore,
+    ObjectCountStore,
+    ObjectIndexStore,
+    ObjectListStore,
+    ObjectDeletionStore,
+    ObjectDeletion,
+    ObjectService,
+    ObjectOperations,
+  ],
   exports: [ObjectStore, ObjectListStore, ObjectService],
 })
 export class ObjectsModule {}

@@ -58,7 +58,7 @@ export class Config {
     poolMax: number;
     /** The connections among them that requests and jobs share: all but the two reserved ones. */
     sharedMax: number;
-    /** QUERY_TIMEOUT_MS: the time that the queries of a GET request may take, 100 to 120,000; default 10000. */
+    /** QUERY_TIMEOUT_MS: the time that the queries of a GET request, or a statement of DELETE /objects, may take, 100 to 120,000; default 10000. */
     queryTimeoutMs: number;
     /**
      * DISK_RESERVE_BYTES: below this much free space on the disk of the embedded database writes are rejected and no jobs are

@@ -1,0 +1,52 @@
+import { AuditLog, boundedIds, type Actor } from '#audit';
+import type { Filter } from '#filter';
+import { Problem } from '#http';
+import { type Count, Database, Sequence } from '#database';
+import { Injectable } from '@nestjs/common';
+import { ObjectDeletionStore } from './object-deletion.store.js';
+
+/** The most objects that one request deletes: about a second, in which their batches are locked. */
+export const DELETE_OBJECTS_MAX = 10_000;
+
+/** Deletes the objects that a filter matches. */
+@Injectable()
+export class ObjectDeletion {
+  constructor(
+    private readonly store: ObjectDeletionStore,
+    private readonly audit: AuditLog,
+    private readonly database: Database,
+    private readonly sequence: Sequence,
+  ) {}
+
+  /**
+   * Deletes the matching objects in one transaction. Objects that begin to match while it runs may remain.
+   * @param maxAffected the most objects that may match
+   * @returns the number of deleted objects
+   * @throws Problem max-affected-exceeded, and nothing is deleted
+   */
+  async deleteMatching(projectId: number, filter: Filter, maxAffected: number, actor: Actor): Promise<number> {
+    return this.database.transaction(async (tx) => {
+      await this.store.limitStatements(tx);
+      const seqs = await this.store.find(tx, projectId, filter, maxAffected + 1);
+      if (seqs.length > maxAffected) {
+        throw tooMany(await this.store.count(tx, projectId, filter, seqs.length), maxAffected);
+      }
+      if (seqs.length === 0) return 0;
+      // Every change locks the batch first. Objects that changed before are compared with the filter again, under the lock.
+      await this.store.lockBatchesOf(tx, projectId, seqs);
+      const revision = this.sequence.next();
+      const { count, ids } = await this.store.delete(tx, projectId, filter, { seqs, revision });
+      if (count === 0) return 0;
+      const details = { object_count: count, object_ids: boundedIds(ids) };
+      await this.audit.append(tx, { projectId, actor, action: 'objects.delete', details });
+      return count;
+    });
+  }
+}
+
+function tooMany(matching: Count, maxAffected: number): Problem {
+  const { count } = matching;
+  const isExact = 'count_is' in matching && matching.count_is === 'exact';
+  const detail = `${isExact ? '' : 'At least '}${String(count)} objects match, more than max_affected (${String(maxAffected)}); nothing was deleted.`;
+  return new Problem('max-affected-exceeded', { detail, extra: { ...matching } });
+}
