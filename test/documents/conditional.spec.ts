@@ -40,6 +40,7 @@ const READS = [
   '/objects',
   '/objects?key=n',
   '/objects/o',
+  '/objects/keys',
 ];
 
 describe('a read', () => {

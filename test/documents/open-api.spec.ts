@@ -51,6 +51,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'POST /api/v1/objects': 'createObject',
   'DELETE /api/v1/objects': 'deleteObjects',
   'POST /api/v1/objects/search': 'searchObjects',
+  'GET /api/v1/objects/keys': 'listObjectKeys',
   'GET /api/v1/objects/aggregate': 'aggregateObjects',
   'GET /api/v1/objects/export': 'exportObjects',
   'GET /api/v1/objects/{object_id}': 'getObject',
@@ -413,6 +414,8 @@ describe('the examples in the OpenAPI document', () => {
       expect((await perform(list, admin)).json()).toMatchObject({ count: 1 });
     }
     expect((await perform('POST /api/v1/objects/search', admin)).json()).toMatchObject({ count: 1 });
+    const keys = await perform('GET /api/v1/objects/keys', admin);
+    expect(keys.json()).toMatchObject({ results: [{ key: 'type', objects: 1, example: 'shoe' }] });
     const aggregate = await perform('GET /api/v1/objects/aggregate', admin);
     expect(aggregate.json()).toMatchObject({ op: 'count', results: [{ value: 1, count: 1 }] });
     const lines = (await perform('GET /api/v1/objects/export', admin)).text.trimEnd().split('\n');

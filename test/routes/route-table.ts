@@ -92,6 +92,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'DELETE /objects': { roles: ['admin'], query: 'batch_id=no-batch&max_affected=1' },
   'POST /objects': { roles: PRODUCERS, body: { batch_id: 'new', ...OBJECT } },
   'POST /objects/search': { roles: READERS, body: { data: { type: 'shoe' } }, isRead: true },
+  'GET /objects/keys': { roles: READERS },
   'GET /objects/aggregate': { roles: READERS, query: 'op=count' },
   'GET /objects/export': { roles: READERS },
   'GET /objects/{object_id}': { roles: READERS },

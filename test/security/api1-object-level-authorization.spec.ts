@@ -86,7 +86,13 @@ describe('another project', () => {
       '/objects?key=type&value=theirs',
       '/usage',
     ],
-    ...['/objects/aggregate?op=count&by=key&key=type', '/factories', '/audit', '/audit?target_id=theirs'],
+    ...[
+      '/objects/keys',
+      '/objects/aggregate?op=count&by=key&key=type',
+      '/factories',
+      '/audit',
+      '/audit?target_id=theirs',
+    ],
   ])('is in no list and matches no filter: %s', async (path) => {
     const fresh = await api.project();
     const reply = await api.call('GET', path, { key: fresh.keys.admin });

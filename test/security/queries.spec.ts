@@ -37,6 +37,7 @@ describe('a read that takes longer than QUERY_TIMEOUT_MS', () => {
   it.each([
     '/objects/o',
     '/objects?key=n&count=exact',
+    '/objects/keys',
     '/objects/aggregate?op=avg&key=n',
     '/batches/b',
     '/batches?key=n',

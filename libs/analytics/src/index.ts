@@ -1,6 +1,8 @@
 /**
- * analytics: aggregates over any filter, and hourly rollups.
- * Imports json, filter, platform, database, http, access, jobs, store, objects.
+ * analytics: keys in use, aggregates over any filter, and hourly rollups.
+ * Imports json, filter, platform, database, http, access, jobs, inverted-index, store, objects.
  */
 export { AggregateService } from './aggregate.service.js';
 export { AnalyticsModule } from './analytics.module.js';
+export { ObjectKeysService } from './object-keys.service.js';
+export { ObjectKeysStore, type KeyUse } from './object-keys.store.js';

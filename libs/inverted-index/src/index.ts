@@ -6,6 +6,7 @@
 export { addPendingSql, changedObjectsSql, deletedObjectsSql } from './index-sql.js';
 export { IndexBuildStore } from './index-build.store.js';
 export { IndexCheck, type IndexDifference, type IndexReport } from './index-check.js';
+export { IndexKeys, type IndexedKey } from './index-keys.js';
 export { IndexReadStore } from './index-read.store.js';
 export { indexQuery, IndexSearch, type IndexCount, type IndexQuery, type PendingReader } from './index-search.js';
 export { Indexer } from './indexer.js';
@@ -13,3 +14,4 @@ export { InvertedIndexModule } from './inverted-index.module.js';
 export { SegmentBuilder } from './segment-builder.js';
 export { SegmentMergeStore } from './segment-merge.store.js';
 export { SegmentStore } from './segment.store.js';
+export { TermKind } from './term-kind.js';

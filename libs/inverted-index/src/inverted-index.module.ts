@@ -2,6 +2,7 @@ import { JobsModule } from '#jobs';
 import { Module } from '@nestjs/common';
 import { IndexBuildStore } from './index-build.store.js';
 import { IndexCheck } from './index-check.js';
+import { IndexKeys } from './index-keys.js';
 import { IndexReadStore } from './index-read.store.js';
 import { IndexSearch } from './index-search.js';
 import { Indexer } from './indexer.js';
@@ -11,7 +12,16 @@ import { SegmentStore } from './segment.store.js';
 /** The inverted index of objects' data. */
 @Module({
   imports: [JobsModule],
-  providers: [SegmentStore, SegmentMergeStore, IndexBuildStore, IndexCheck, IndexReadStore, IndexSearch, Indexer],
-  exports: [IndexSearch, SegmentStore, IndexCheck, Indexer],
+  providers: [
+    SegmentStore,
+    SegmentMergeStore,
+    IndexBuildStore,
+    IndexCheck,
+    IndexKeys,
+    IndexReadStore,
+    IndexSearch,
+    Indexer,
+  ],
+  exports: [IndexSearch, IndexKeys, SegmentStore, IndexCheck, Indexer],
 })
 export class InvertedIndexModule {}
