@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** The inverted index of objects' data; see docs/decisions/026. */
+/** The inverted index of objects' data; see docs/decisions/027. */
 export class InvertedIndex1765500000000 implements MigrationInterface {
   name = 'InvertedIndex1765500000000';
 
