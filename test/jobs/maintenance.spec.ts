@@ -11,6 +11,7 @@ interface Report {
     has_more: boolean | null;
     last_error: { at: string; message: string } | null;
   }[];
+  index: Record<string, number>;
 }
 
 /** Runs jobs. */
@@ -70,5 +71,17 @@ describe('GET /maintenance', () => {
     for (const { name, size_bytes } of tables.filter((table) => names.includes(table.name))) {
       expect([name, size_bytes > 0]).toEqual([name, true]);
     }
+  });
+
+  it('counts the objects that wait to be indexed', async () => {
+    const { index: before } = await read(separate);
+    const { keys } = await separate.project();
+    const objects = [1, 2, 3].map((n) => ({ object_id: String(n), data: { n } }));
+    await separate.call('POST', '/batches', { key: keys.producer, body: { batch_id: 'b', objects } });
+    expect((await read(separate)).index).toEqual({
+      ...before,
+      pending_objects: Number(before.pending_objects) + 3,
+      most_pending_objects: Math.max(Number(before.most_pending_objects), 3),
+    });
   });
 });

@@ -12,7 +12,7 @@ export class MaintenanceController {
 
   @Get()
   @Rules({ roles: ['operator'] })
-  @ApiOperation({ summary: 'Get the sizes of the tables, and whether maintenance deletes old rows in time' })
+  @ApiOperation({ summary: 'Get the sizes of the tables, and whether maintenance and the index keep up' })
   @ApiResult(200, MaintenanceDto)
   getMaintenance(@Queries() on: Queryable): Promise<MaintenanceDto> {
     return this.store.read(on);

@@ -65,10 +65,44 @@ export class MaintenanceTaskDto {
   last_error: MaintenanceErrorDto | null;
 }
 
+export class IndexStateDto {
+  @ApiProperty({
+    description: 'The objects that are not in a segment of the index yet; queries read them one by one.',
+    example: 42,
+  })
+  pending_objects: number;
+
+  @ApiProperty({
+    description:
+      'The most pending and large objects of one project. Pending objects are indexed at 1,000; beyond 5,000 filters of the project do not use the index.',
+    example: 40,
+  })
+  most_pending_objects: number;
+
+  @ApiProperty({
+    description: 'The objects with too many terms for a segment; every filter of their project reads them.',
+    example: 0,
+  })
+  large_objects: number;
+
+  @ApiProperty({ description: 'The segments of all projects.', example: 12 })
+  segments: number;
+
+  @ApiProperty({
+    description:
+      'The projects whose objects are being indexed after an upgrade or a repair. Until then their filters do not use the index.',
+    example: 0,
+  })
+  building_projects: number;
+}
+
 export class MaintenanceDto {
   @ApiProperty({ type: [TableSizeDto], description: 'The tables, the largest first.' })
   tables: TableSizeDto[];
 
   @ApiProperty({ type: [MaintenanceTaskDto], description: 'The tasks that run every minute.' })
   tasks: MaintenanceTaskDto[];
+
+  @ApiProperty({ description: 'The background work of the inverted index, by any process.' })
+  index: IndexStateDto;
 }

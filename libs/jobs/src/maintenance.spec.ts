@@ -133,4 +133,30 @@ describe('the report', () => {
     await db.sql('ANALYZE job_workers');
     expect((await read()).get('job_workers')).toBe(5);
   });
+
+  it('counts the objects that are not in the index, its segments and its builds', async () => {
+    const read = async () => (await store.read(db.database)).index;
+    const none = {
+      pending_objects: 0,
+      most_pending_objects: 0,
+      large_objects: 0,
+      segments: 0,
+      building_projects: 0,
+    };
+    expect(await read()).toEqual(none);
+    await db.sql(`
+      INSERT INTO index_pending (project_id, seq, is_wide)
+      VALUES (1, 1, false), (1, 2, false), (1, 3, true), (2, 4, false), (3, 5, true)`);
+    await db.sql(`
+      INSERT INTO index_segments (project_id, number, first_seq, last_seq, objects, postings, keys, seqs)
+      VALUES (1, 1, 1, 1, 1, 1, '{}', ''), (2, 2, 1, 1, 1, 1, '{}', '')`);
+    await db.sql('INSERT INTO index_builds (project_id, below_seq) VALUES (9, 9)');
+    expect(await read()).toEqual({
+      pending_objects: 3,
+      most_pending_objects: 3,
+      large_objects: 2,
+      segments: 2,
+      building_projects: 1,
+    });
+  });
 });

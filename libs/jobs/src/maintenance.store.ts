@@ -1,6 +1,6 @@
 import type { Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
-import type { MaintenanceDto, TableSizeDto } from './maintenance.dto.js';
+import type { IndexStateDto, MaintenanceDto, TableSizeDto } from './maintenance.dto.js';
 import { Maintenance } from './maintenance.js';
 
 /** The tables of Stowage and the queue of graphile-worker. From the catalogue and the sizes of files: no table is read. */
@@ -12,7 +12,15 @@ const TABLES = `
     OR oid = to_regclass('graphile_worker._private_jobs'))
   ORDER BY size_bytes DESC, name`;
 
-/** Reads the sizes of tables and the state of maintenance. */
+/** The time of a pending object is not reported: a changed object is pending with its old sequence number. */
+const INDEX = `
+  SELECT coalesce(sum(pending), 0) AS pending_objects, coalesce(max(pending + large), 0) AS most_pending_objects,
+    coalesce(sum(large), 0) AS large_objects, (SELECT count(*) FROM index_segments) AS segments,
+    (SELECT count(*) FROM index_builds) AS building_projects
+  FROM (SELECT count(*) FILTER (WHERE NOT is_wide) AS pending, count(*) FILTER (WHERE is_wide) AS large
+    FROM index_pending GROUP BY project_id) AS of_project`;
+
+/** Reads the sizes of tables, the state of the index and the state of maintenance. */
 @Injectable()
 export class MaintenanceStore {
   constructor(private readonly maintenance: Maintenance) {}
@@ -20,6 +28,8 @@ export class MaintenanceStore {
   async read(on: Queryable): Promise<MaintenanceDto> {
     const tables = await on.query<Record<keyof TableSizeDto, string | null>>(TABLES);
     const overdue = await this.overdueTasks(on);
+    const [index] = await on.query<Record<keyof IndexStateDto, string>>(INDEX);
+    if (index === undefined) throw new Error('an aggregate without a row');
     return {
       tables: tables.map(({ name, rows_estimated, size_bytes }) => ({
         name: name ?? '',
@@ -35,6 +45,13 @@ export class MaintenanceStore {
           ? { at: state.lastError.at.toISOString(), message: state.lastError.message }
           : null,
       })),
+      index: {
+        pending_objects: Number(index.pending_objects),
+        most_pending_objects: Number(index.most_pending_objects),
+        large_objects: Number(index.large_objects),
+        segments: Number(index.segments),
+        building_projects: Number(index.building_projects),
+      },
     };
   }
 
