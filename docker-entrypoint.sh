@@ -13,6 +13,7 @@ Usage: docker-entrypoint.sh <command> [arguments]
   project          create, list, change and delete projects
   device           create, list and move devices
   audit            list and verify the audit log
+  check            compare the index with the objects, and repair it
   load <path>...   send batch files to a running server
   demo             create a project with devices and events, and print its keys
   createsuperuser  create an admin key of the first project, and print it
@@ -26,7 +27,7 @@ command=${1:-}
 
 # exec: the server replaces the shell, so that it gets the container's signals.
 case $command in
-  serve | worker | migrate | key | project | device | audit | load | demo | shell)
+  serve | worker | migrate | key | project | device | audit | check | load | demo | shell)
     exec node "$main" "$command" "$@"
     ;;
   createsuperuser)

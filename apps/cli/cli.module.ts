@@ -1,6 +1,7 @@
 import { Injectable, Module } from '@nestjs/common';
 import { InjectCommander, type CommandRunner } from 'nest-commander';
 import { AuditCommand } from './audit.command.js';
+import { CheckCommand } from './check.command.js';
 import { DemoCommand } from './demo.command.js';
 import { DeviceCommand } from './device.command.js';
 import { ExportCommand } from './export.command.js';
@@ -33,6 +34,7 @@ export class CommandTree {
     ...KeyCommand.registerWithSubCommands(),
     ...DeviceCommand.registerWithSubCommands(),
     ...AuditCommand.registerWithSubCommands(),
+    CheckCommand,
     DemoCommand,
     ShellCommand,
     CommandTree,

@@ -22,6 +22,7 @@ describe('stowage', () => {
       'key',
       'device',
       'audit',
+      'check [options]',
       'demo [options]',
       'shell',
     ]) {
@@ -60,7 +61,7 @@ describe('stowage', () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   });
 
-  it.each(['project list', 'key create --role admin', 'audit verify', 'demo', 'shell', 'worker'])(
+  it.each(['project list', 'key create --role admin', 'audit verify', 'check', 'demo', 'shell', 'worker'])(
     '%s creates no database in a folder without one',
     async (words) => {
       const data = join(stowage.folder, 'nowhere');

@@ -17,6 +17,7 @@ const COMMANDS = [
   'project',
   'device',
   'audit',
+  'check',
   'load',
   'demo',
   'createsuperuser',
@@ -130,6 +131,7 @@ describe('docker-entrypoint.sh', () => {
     [['project', 'list'], /\bdefault\b/],
     [['device', 'create', 'gate-1'], /stw_device_\w+/],
     [['audit', 'verify'], /^installation: valid, head \d+:\w+$/m],
+    [['check'], /"default": 0 objects, the index is right$/m],
   ])('%j runs the same command as the command line', async (args, output) => {
     const { code, stdout } = await entrypoint(args).result;
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(output) });

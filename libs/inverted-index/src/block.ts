@@ -102,7 +102,8 @@ export function* entriesOf(body: Buffer, objects: number): Generator<BlockEntry>
     for (let shift = 0; ; shift += 7) {
       const byte = body[at++] ?? 0;
       number |= (byte & 127) << shift;
-      if (byte < 128) return number;
+      // Unsigned, so that reading a damaged body also ends.
+      if (byte < 128) return number >>> 0;
     }
   };
   while (at < body.length) {

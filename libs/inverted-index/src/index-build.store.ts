@@ -1,7 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Database } from '#database';
 import { Injectable } from '@nestjs/common';
 import { SegmentStore, type ObjectSize } from './segment.store.js';
 import { SeqRuns } from './seq-runs.js';
+
+const IS_BUILDING = `SELECT FROM index_builds WHERE project_id = $1`;
 
 const LOCK_BUILD = `SELECT below_seq FROM index_builds WHERE project_id = $1 FOR UPDATE SKIP LOCKED`;
 
@@ -21,6 +24,9 @@ const FINISH = `DELETE FROM index_builds WHERE project_id = $1`;
 /** Objects of one step: some seconds of work. */
 const STEP_OBJECTS = 20_000;
 
+/** How long to wait for a step of another process. */
+const BUSY_MS = 200;
+
 /**
  * Indexes the objects that were stored before the index existed, newest first, in transactions of their own, so that it continues
  * where it was interrupted. Until it has ended, queries of the project do not use the index.
@@ -31,6 +37,13 @@ export class IndexBuildStore {
     private readonly database: Database,
     private readonly segments: SegmentStore,
   ) {}
+
+  /** Indexes all objects of a project. Other processes may take steps of it. */
+  async buildAll(projectId: number): Promise<void> {
+    while ((await this.database.query(IS_BUILDING, [projectId])).length > 0) {
+      if (!(await this.buildSome(projectId))) await sleep(BUSY_MS);
+    }
+  }
 
   /** Indexes the next objects of a project. @returns whether there are more */
   buildSome(projectId: number): Promise<boolean> {

@@ -1,11 +1,13 @@
 import { Database, type Queryable } from '#database';
+import { canonicalNumber } from '#json';
 import { Injectable } from '@nestjs/common';
 import { bitmapOf, entriesOf } from './block.js';
-import { SegmentBuilder } from './segment-builder.js';
-import { SeqRuns } from './seq-runs.js';
 import { addOrdinal, ascending, emptyBitmap, hasOrdinal } from './ordinals.js';
+import { keysOf, SegmentBuilder } from './segment-builder.js';
+import { SeqRuns } from './seq-runs.js';
+import { TermKind } from './term-kind.js';
 
-/** What the index of a project says that is not true of its objects. */
+/** An entry of the index that its objects do not have, or one that is missing. */
 export interface IndexDifference {
   projectId: number;
   /** The object, if the difference is about one. */
@@ -28,13 +30,18 @@ const READ_OBJECTS = 500;
 
 interface SegmentRow {
   number: string;
+  first_seq: string;
+  last_seq: string;
   objects: number;
+  keys: string[] | null;
   seqs: Buffer;
 }
 
 interface BlockRow {
   path: string;
   kind: number;
+  last_number: string | null;
+  last_text: string | null;
   value_count: number;
   posting_count: number;
   body: Buffer;
@@ -46,7 +53,7 @@ export class IndexCheck {
   constructor(private readonly database: Database) {}
 
   async checkProject(projectId: number): Promise<IndexReport> {
-    const snapshot = await this.database.openSnapshot();
+    const snapshot = await this.database.openSnapshot({ statementTimeoutMs: 0 });
     try {
       return await new ProjectCheck(snapshot, projectId).run();
     } finally {
@@ -78,8 +85,8 @@ export class IndexCheck {
 
 class ProjectCheck {
   private readonly report: IndexReport = { objects: 0, isBuilding: false, differences: [], differenceCount: 0 };
-  /** The objects with valid entries in a segment, and those that are pending. */
-  private readonly covered: bigint[] = [];
+  /** The objects with valid entries in each segment, and those that are pending. */
+  private readonly covered: BigInt64Array[] = [];
 
   constructor(
     private readonly on: Queryable,
@@ -95,14 +102,15 @@ class ProjectCheck {
     this.report.isBuilding = build !== undefined;
     const before = await this.outdated();
     const segments = await this.on.query<SegmentRow>(
-      `SELECT number, objects, seqs FROM index_segments WHERE project_id = $1 ORDER BY number`,
+      `SELECT number, first_seq, last_seq, objects, keys, seqs FROM index_segments WHERE project_id = $1 ORDER BY number`,
       [projectId],
     );
     for (const segment of segments) await this.checkSegment(segment, before);
+    await this.checkUnknownBlocks(segments.map(({ number }) => number));
     const pending = await this.on.query<{ seq: string }>(`SELECT seq FROM index_pending WHERE project_id = $1`, [
       projectId,
     ]);
-    for (const { seq } of pending) this.covered.push(BigInt(seq));
+    this.covered.push(BigInt64Array.from(pending, ({ seq }) => BigInt(seq)));
     await this.checkCoverage(build === undefined ? null : BigInt(build.below_seq));
     return this.report;
   }
@@ -116,13 +124,16 @@ class ProjectCheck {
   }
 
   /** Compares the valid entries of a segment with those that its objects have now. */
-  private async checkSegment(
-    { number, objects, seqs }: SegmentRow,
-    before: ReadonlyMap<string, bigint>,
-  ): Promise<void> {
-    const runs = SeqRuns.from(seqs);
-    if (runs.length !== objects)
-      this.add(null, `segment ${number} has ${String(runs.length)} objects instead of ${String(objects)}`);
+  private async checkSegment(segment: SegmentRow, before: ReadonlyMap<string, bigint>): Promise<void> {
+    const { number } = segment;
+    const runs = SeqRuns.from(segment.seqs);
+    if (runs.length !== segment.objects) {
+      this.add(null, `segment ${number} has ${String(runs.length)} objects instead of ${String(segment.objects)}`);
+      return;
+    }
+    if (runs.at(0).toString() !== segment.first_seq || runs.at(runs.length - 1).toString() !== segment.last_seq) {
+      this.add(null, `segment ${number} has a range that differs from its objects`);
+    }
     const valid: bigint[] = [];
     const isValid = emptyBitmap(runs.length);
     for (const [ordinal, seq] of [...runs].entries()) {
@@ -130,17 +141,22 @@ class ProjectCheck {
       valid.push(seq);
       addOrdinal(isValid, ordinal);
     }
-    this.covered.push(...valid);
+    this.covered.push(BigInt64Array.from(valid));
     const expected = termsOf(await this.build(valid));
     const rows = await this.on.query<BlockRow>(
-      `SELECT path, kind, value_count, posting_count, body FROM index_blocks WHERE project_id = $1 AND segment = $2`,
+      `SELECT path, kind, last_number, last_text, value_count, posting_count, body
+       FROM index_blocks WHERE project_id = $1 AND segment = $2`,
       [this.projectId, number],
     );
-    for (const { path, kind, value_count, posting_count, body } of rows) {
+    for (const row of rows) {
+      const { path, kind, body } = row;
       const entries = [...entriesOf(body, runs.length)];
       const postings = entries.reduce((sum, { count }) => sum + count, 0);
-      if (entries.length !== value_count || postings !== posting_count) {
+      if (entries.length !== row.value_count || postings !== row.posting_count) {
         this.add(null, `segment ${number} has a block of ${JSON.stringify(path)} with wrong counts`);
+      }
+      if (!hasLast(row, entries.at(-1)?.value ?? '')) {
+        this.add(null, `segment ${number} has a block of ${JSON.stringify(path)} with a wrong last value`);
       }
       for (const entry of entries) {
         const ordinals = [...ascending(bitmapOf(entry, runs.length))].filter((ordinal) => hasOrdinal(isValid, ordinal));
@@ -151,13 +167,26 @@ class ProjectCheck {
       }
     }
     for (const [term, missing] of expected) this.compare(number, term, missing, []);
+    const keys = keysOf(rows.flatMap(({ path, kind }) => (kind === TermKind.key ? path : [])));
+    if (JSON.stringify(keys) !== JSON.stringify(segment.keys)) {
+      this.add(null, `segment ${number} has a list of keys that differs from its blocks`);
+    }
+  }
+
+  private async checkUnknownBlocks(segments: readonly string[]): Promise<void> {
+    const rows = await this.on.query<{ segment: string }>(
+      `SELECT DISTINCT segment FROM index_blocks WHERE project_id = $1 AND segment <> ALL ($2::bigint[])`,
+      [this.projectId, segments],
+    );
+    for (const { segment } of rows) this.add(null, `there are blocks of segment ${segment}, which does not exist`);
   }
 
   private compare(number: string, term: string, expected: readonly bigint[], found: readonly bigint[]): void {
     const [should, is] = [new Set(expected), new Set(found)];
     for (const seq of should) if (!is.has(seq)) this.add(seq, `segment ${number} lacks the term ${term}`);
-    for (const seq of is)
+    for (const seq of is) {
       if (!should.has(seq)) this.add(seq, `segment ${number} has the term ${term}, which the object does not have`);
+    }
   }
 
   private async build(seqs: readonly bigint[]): Promise<SegmentBuilder> {
@@ -177,7 +206,7 @@ class ProjectCheck {
 
   /** Every object must be pending, or have valid entries in exactly one segment. */
   private async checkCoverage(builtFrom: bigint | null): Promise<void> {
-    const covered = BigInt64Array.from(this.covered).sort();
+    const covered = sortedTogether(this.covered);
     let at = 0;
     let after = '0';
     for (;;) {
@@ -219,6 +248,24 @@ function termsOf(builder: SegmentBuilder): Map<string, bigint[]> {
     }
   }
   return terms;
+}
+
+/** Whether the last value of a block's row is that of its last entry. */
+function hasLast({ kind, last_number: number, last_text: text }: BlockRow, last: string): boolean {
+  const isNumber = kind === TermKind.number;
+  const isText = kind === TermKind.text;
+  const hasNumber = isNumber ? number !== null && canonicalNumber(number) === canonicalNumber(last) : number === null;
+  return hasNumber && text === (isText ? last : null);
+}
+
+function sortedTogether(lists: readonly BigInt64Array[]): BigInt64Array {
+  const all = new BigInt64Array(lists.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const list of lists) {
+    all.set(list, at);
+    at += list.length;
+  }
+  return all.sort();
 }
 
 function termText(path: string, kind: number, value: string): string {

@@ -22,6 +22,6 @@ import { SegmentStore } from './segment.store.js';
     IndexSearch,
     Indexer,
   ],
-  exports: [IndexSearch, IndexKeys, SegmentStore, IndexCheck, Indexer],
+  exports: [IndexSearch, IndexKeys, SegmentStore, IndexCheck, IndexBuildStore, Indexer],
 })
 export class InvertedIndexModule {}

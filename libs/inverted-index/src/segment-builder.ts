@@ -16,7 +16,7 @@ const ADDED_OBJECTS_MAX = 500;
 
 /**
  * The objects that a block has before it ends. Larger blocks are fewer rows to write; smaller ones are fewer bytes to read for one
- * value (docs/decisions/026).
+ * value (docs/decisions/027).
  */
 const BLOCK_POSTINGS = 128;
 
@@ -47,13 +47,7 @@ export class SegmentBuilder {
 
   /** The keys of the objects; null for more than `KEYS_MAX`. */
   get keys(): string[] | null {
-    const keys: string[] = [];
-    for (const [path, { plain }] of this.paths) {
-      if (plain[TermKind.key] === undefined) continue;
-      if (keys.length === KEYS_MAX) return null;
-      keys.push(path);
-    }
-    return keys.sort();
+    return keysOf([...this.paths].flatMap(([path, { plain }]) => (plain[TermKind.key] === undefined ? [] : path)));
   }
 
   /** Whether the segment must be stored before more objects are added: there may be no room for them. */
@@ -113,6 +107,11 @@ export class SegmentBuilder {
       terms.numbers.set(number, withOrdinal(terms.numbers.get(number), ordinal));
     } else terms.plain[kind] = withOrdinal(terms.plain[kind], ordinal);
   }
+}
+
+/** The list of keys of a segment. @param paths those of its blocks of the kind `key` */
+export function keysOf(paths: readonly string[]): string[] | null {
+  return paths.length > KEYS_MAX ? null : [...paths].sort();
 }
 
 /** Null where an object has too many terms, or is too long to find out. */
