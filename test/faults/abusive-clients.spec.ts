@@ -181,3 +181,9 @@ describe(`a body of ${String(FLOOD_BYTES / MIB)} MiB`, () => {
     expect(await client.waitForStatus(5_000)).toBe(413);
   });
 });
+
+describe('afterwards', () => {
+  it('the index is that of the stored objects', async () => {
+    expect(await stack.findIndexDifferences()).toEqual([]);
+  }, 120_000);
+});

@@ -117,5 +117,6 @@ describe(`a PostgreSQL outage of ${String(OUTAGE_MS / 1000)} s`, () => {
     }
     const [row] = await stack.sql<{ count: string }>(`SELECT count(*) FROM batches WHERE batch_id LIKE 'job-%'`);
     expect(Number(row?.count)).toBe(JOBS);
+    expect(await stack.findIndexDifferences()).toEqual([]);
   }, 70_000);
 });

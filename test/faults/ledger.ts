@@ -65,7 +65,7 @@ export class Ledger {
 
   /**
    * Checks all batches of the database: each has as many objects as it counts, and no object is without a batch; and that the
-   * usage of every project is that of its objects.
+   * usage and the index of every project are those of its objects.
    */
   async checkNoPartialBatches(): Promise<void> {
     const orphans = await this.stack.sql<{ batch_id: string }>(
@@ -90,6 +90,7 @@ export class Ledger {
     );
     for (const { project_id, line } of inexact)
       this.faults.push(`project ${String(project_id)} has a usage of ${line}`);
+    this.faults.push(...(await this.stack.findIndexDifferences()));
   }
 
   /**

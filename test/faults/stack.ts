@@ -2,6 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { Database } from '#database';
+import { IndexCheck } from '#inverted-index';
+import { MIGRATIONS } from '#migrations';
 import { ADMIN_KEY, Stowage, type Ended, type Running } from '../cli/stowage.js';
 import { addressOfEmbedded } from '../harness/embedded.js';
 import { send, type RequestData, type Reply } from './http.js';
@@ -84,6 +87,29 @@ export class Stack {
       return (await client.query<Row>(text, values)).rows;
     } finally {
       await client.end();
+    }
+  }
+
+  /** Compares the index of every project with its objects. @returns the first differences of each project, as sentences */
+  async findIndexDifferences(): Promise<string[]> {
+    const at = await addressOfEmbedded(this.postgresDir);
+    const logger = { log: () => undefined, warn: () => undefined, error: () => undefined };
+    const database = await Database.connect({ at, poolMax: 4, entities: [], migrations: MIGRATIONS, logger });
+    try {
+      const check = new IndexCheck(database);
+      const projects = await database.query<{ project_id: number }>('SELECT project_id FROM projects');
+      const found: string[] = [];
+      for (const { project_id: projectId } of projects) {
+        const { differences } = await check.checkProject(projectId);
+        found.push(
+          ...differences.map(
+            ({ seq, detail }) => `index of project ${String(projectId)}, object ${String(seq)}: ${detail}`,
+          ),
+        );
+      }
+      return found;
+    } finally {
+      await database.close();
     }
   }
 

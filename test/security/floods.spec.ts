@@ -509,3 +509,9 @@ describe('an unknown, revoked, expired or canary key, tried many times', () => {
     expect(Math.max(...all) / Math.min(...all)).toBeLessThan(1.5);
   });
 });
+
+describe('afterwards', () => {
+  it('the index is that of the stored objects', async () => {
+    expect(await stack.findIndexDifferences()).toEqual([]);
+  }, 120_000);
+});

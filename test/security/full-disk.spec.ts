@@ -152,4 +152,8 @@ describe('when enough space is free again', () => {
   it('one line is logged', () => {
     expect(countLines(/ are free .* writes are accepted/)).toBe(1);
   });
+
+  it('the index is that of the stored objects', async () => {
+    expect(await stack.findIndexDifferences()).toEqual([]);
+  });
 });
