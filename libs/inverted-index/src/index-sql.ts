@@ -7,7 +7,7 @@
  */
 
 /** Greater than the number of every segment. */
-export const EVERY_SEGMENT = '9223372036854775807';
+const EVERY_SEGMENT = '9223372036854775807';
 
 /** Marks new objects as pending. @param added a table or CTE with `project_id` and `seq` */
 export function addPendingSql(added: string): string {

@@ -23,7 +23,7 @@ const BLOCK_POSTINGS = 128;
 /** The text of an object that cannot have `TERMS_MAX` terms; the shortest value of a list has two characters with its comma. */
 const SHORT_LENGTH = (2 * TERMS_MAX) / TERMS_PER_VALUE;
 /** The text of an object that is parsed at all: parsing it takes about 2 ms. */
-export const NARROW_LENGTH_MAX = 256 * 1024;
+const NARROW_LENGTH_MAX = 256 * 1024;
 
 /** One ordinal, or several in ascending order. */
 type Ordinals = number | number[];
