@@ -176,6 +176,9 @@ describe('every filter', () => {
     [{ data: '{"type":"boot","color":"red"}', match: 'any' }, 311],
     [{ batch_id: '2024-05-03-delivery-lisbon', data: '{"color":"red"}' }, 42],
     [{ subject: 'till-2' }, 111],
+    [{ data: '{"type":{"$in":["boot","clog"]},"$nor":[{"color":"red"},{"price":{"$lt":100}}]}' }, 171],
+    [{ subject_prefix: 'till-' }, 371],
+    [{ data: '{"$or":[{"price":{"$gte":200}},{"color":{"$exists":false}}]}', subject_prefix: 'till-' }, 31],
     [{ subject: 'till-2', observed_from: '2024-05-12T00:00:00Z', observed_until: '2024-05-13T00:00:00Z' }, 44],
   ])('applies: %j matches %d objects', async (filter, count) => {
     expect(await valuesOf(fixtures, { op: 'count', ...filter })).toEqual([[null, count]]);
@@ -200,6 +203,18 @@ describe('groups', () => {
     expect(await valuesOf(project, { op: 'count', by: 'data.g', data: '{"g":"a"}' })).toEqual([
       ['B', 1],
       ['a', 2],
+    ]);
+  });
+
+  it('of a key end with lists and objects, each of which is one value', async () => {
+    const values = ['["b","a"]', 'null', '{"x":1}', '"z"', '["a"]', '["a"]'];
+    const project = await projectWith(values.map((value) => ({ data: `{"g":${value}}` })));
+    expect(await valuesOf(project, { op: 'count', by: 'data.g' })).toEqual([
+      ['z', 1],
+      [null, 1],
+      [['a'], 2],
+      [['b', 'a'], 1],
+      [{ x: 1 }, 1],
     ]);
   });
 
@@ -262,11 +277,53 @@ describe('time buckets', () => {
       ['2024-03-25T00:00:00Z', 167],
       ['2024-03-31T23:00:00Z', 49],
     ]);
-    expect(await count(project, 'month', 'America/New_York')).toEqual([
+    expect(await count(project, '1mo', 'America/New_York')).toEqual([
       ['2024-02-01T05:00:00Z', 29],
       ['2024-03-01T05:00:00Z', 743],
       ['2024-04-01T04:00:00Z', 44],
     ]);
+  });
+
+  it('start quarters and years on the first, at midnight in the time zone or at a fixed offset', async () => {
+    const at = ['2023-12-31T18:29:00Z', '2023-12-31T18:30:00Z', '2024-01-01T04:59:00Z', '2024-01-01T05:00:00Z'];
+    const objects = [...at, '2024-06-30T23:30:00Z', '2025-01-01T00:00:00Z'].map((observed_at) => ({
+      data: '{}',
+      observed_at,
+    }));
+    const project = await projectWith(objects);
+    expect(await count(project, '1y')).toEqual([
+      ['2023-01-01T00:00:00Z', 2],
+      ['2024-01-01T00:00:00Z', 3],
+      ['2025-01-01T00:00:00Z', 1],
+    ]);
+    expect(await count(project, '1y', '+05:30')).toEqual([
+      ['2022-12-31T18:30:00Z', 1],
+      ['2023-12-31T18:30:00Z', 4],
+      ['2024-12-31T18:30:00Z', 1],
+    ]);
+    for (const zone of ['-05:00', 'America/New_York']) {
+      expect(await count(project, '1y', zone)).toEqual([
+        ['2023-01-01T05:00:00Z', 3],
+        ['2024-01-01T05:00:00Z', 3],
+      ]);
+    }
+    expect(await count(project, '3mo', 'Europe/Lisbon')).toEqual([
+      ['2023-09-30T23:00:00Z', 2],
+      ['2024-01-01T00:00:00Z', 2],
+      ['2024-06-30T23:00:00Z', 1],
+      ['2025-01-01T00:00:00Z', 1],
+    ]);
+  });
+
+  it('of hours and days at a fixed offset begin at its hours and midnights, whatever the season', async () => {
+    const project = await hourly('2024-03-30T00:00:00Z', '2024-04-01T04:00:00Z');
+    expect(await count(project, '1d', '-05:00')).toEqual([
+      ['2024-03-29T05:00:00Z', 5],
+      ['2024-03-30T05:00:00Z', 24],
+      ['2024-03-31T05:00:00Z', 23],
+    ]);
+    const [first] = await count(project, '12h', '+05:30');
+    expect(first).toEqual(['2024-03-29T18:30:00Z', 7]);
   });
 
   it('of hours are elapsed hours, also when the clocks change', async () => {
@@ -289,8 +346,8 @@ describe('time buckets', () => {
       { data: '{}', observed_at: '0001-01-01T00:00:00Z' },
       { data: '{}', observed_at: '9999-12-31T23:59:59.999999Z' },
     ]);
-    for (const bucket of ['1m', '15m', '8784h', '1d', '366d', '52w', 'month']) {
-      for (const zone of ['UTC', 'America/New_York', 'Asia/Tokyo', 'Pacific/Kiritimati']) {
+    for (const bucket of ['1m', '15m', '8784h', '1d', '366d', '52w', '1mo', '4mo', '1y']) {
+      for (const zone of ['UTC', 'America/New_York', 'Asia/Tokyo', 'Pacific/Kiritimati', '-14:59', '+14:59']) {
         const groups = await count(project, bucket, zone);
         expect(groups.map(([group]) => String(group))).toEqual([
           expect.stringMatching(/^000[01]-\d\d-\d\dT\d\d:\d\d:\d\dZ$/),
@@ -298,9 +355,13 @@ describe('time buckets', () => {
         ]);
       }
     }
-    expect(await count(project, 'month')).toEqual([
+    expect(await count(project, '1mo')).toEqual([
       ['0001-01-01T00:00:00Z', 1],
       ['9999-12-01T00:00:00Z', 1],
+    ]);
+    expect(await count(project, '1y', '-05:00')).toEqual([
+      ['0000-01-01T05:00:00Z', 1],
+      ['9999-01-01T05:00:00Z', 1],
     ]);
   });
 });
@@ -382,12 +443,13 @@ describe('an invalid request', () => {
     [{ op: 'count', by: 'time', bucket: '1s' }, ['bucket']],
     [{ op: 'count', by: 'time', bucket: '0m' }, ['bucket']],
     [{ op: 'count', by: 'time', bucket: '367d' }, ['bucket']],
-    [{ op: 'count', by: 'time', bucket: '1mo' }, ['bucket']],
+    [{ op: 'count', by: 'time', bucket: 'month' }, ['bucket']],
+    [{ op: 'count', by: 'time', bucket: '2y' }, ['bucket']],
     [{ op: 'count', bucket: '1h' }, ['bucket']],
     [{ op: 'count', by: 'subject', bucket: '1h' }, ['bucket']],
     [{ op: 'count', time_zone: 'UTC' }, ['time_zone']],
     [{ op: 'count', by: 'time', bucket: '1d', time_zone: 'Europe/Atlantis' }, ['time_zone']],
-    [{ op: 'count', by: 'time', bucket: '1d', time_zone: '+01:00' }, ['time_zone']],
+    [{ op: 'count', by: 'time', bucket: '1d', time_zone: ' 01:00' }, ['time_zone']],
     [{ op: 'count', by: 'time', bucket: '1d', time_zone: 'a\0' }, ['time_zone']],
     [{ op: 'count', by: 'time', bucket: '1x', time_zone: 'x' }, ['bucket', 'time_zone']],
     [{ op: 'count', series: 'subject' }, ['series']],

@@ -1,6 +1,6 @@
 import { allOf, conjunctsOf, filterSql, hasKey, type Filter } from '#filter';
 import type { Aggregate, Dimension, Op } from './aggregate.js';
-import type { Bucket } from './bucket.js';
+import { isOffset, type Bucket } from './bucket.js';
 import { OBJECT_FILTER_COLUMNS } from '#store';
 
 /**
@@ -107,7 +107,7 @@ function dimensionSql(alias: string, dimension: Dimension | null, parameter: (va
     case 'key':
       return valuesOfKeySql(alias, parameter(dimension.key));
     case 'time':
-      return timeSql(dimension.bucket, parameter(dimension.timeZone), parameter);
+      return timeSql(dimension.bucket, zoneSql(parameter(dimension.timeZone), dimension.timeZone), parameter);
   }
 }
 
@@ -125,29 +125,40 @@ function valuesOfKeySql(alias: string, key: string): DimensionSql {
   };
 }
 
-/** The start of the bucket, in seconds since 1970. */
+/** An offset is an interval: PostgreSQL reads the text +01:00 as one hour west of UTC, as POSIX does. */
+function zoneSql(parameter: string, timeZone: string): string {
+  return `${parameter}::${isOffset(timeZone) ? 'interval' : 'text'}`;
+}
+
+/** The start of the bucket, in seconds since 1970. @param zone an SQL expression */
 function timeSql(bucket: Bucket, zone: string, parameter: (value: unknown) => string): DimensionSql {
   const seconds = (time: string): string => `to_jsonb(extract(epoch FROM ${time}))`;
   if (bucket.kind === 'span') {
-    const key = `date_bin(make_interval(mins => ${parameter(bucket.minutes)}::int), o.observed_at, ${ORIGIN} AT TIME ZONE ${zone}::text)`;
+    const key = `date_bin(make_interval(mins => ${parameter(bucket.minutes)}::int), o.observed_at, ${ORIGIN} AT TIME ZONE ${zone})`;
     return { from: '', key, json: seconds };
   }
-  const local = `o.observed_at AT TIME ZONE ${zone}::text`;
+  const local = `o.observed_at AT TIME ZONE ${zone}`;
   const key =
-    bucket.kind === 'month'
-      ? `date_trunc('month', ${local})`
+    bucket.kind === 'months'
+      ? monthsSql(local, parameter(bucket.months))
       : `date_bin(make_interval(days => ${parameter(bucket.days)}::int), ${local}, ${ORIGIN})`;
   return { from: '', key, json: (start) => seconds(firstMoment(start, zone)) };
 }
 
-/** The first moment of a local time. A clock that is set back shows some times twice; PostgreSQL returns the second moment. */
-function firstMoment(local: string, zone: string): string {
-  const moment = `${local} AT TIME ZONE ${zone}::text`;
-  const hourBefore = `(${moment} - interval '1 hour')`;
-  return `CASE WHEN ${hourBefore} AT TIME ZONE ${zone}::text = ${local} THEN ${hourBefore} ELSE ${moment} END`;
+/** The start of the months, counted from January in groups of this number, that contain a local time. */
+function monthsSql(local: string, months: string): string {
+  const monthsBefore = `(extract(month FROM ${local})::int - 1) / ${months}::int * ${months}::int`;
+  return `date_trunc('year', ${local}) + make_interval(months => ${monthsBefore})`;
 }
 
-/** Numbers by value, then text byte by byte, then booleans, then null. */
+/** The first moment of a local time. A clock that is set back shows some times twice; PostgreSQL returns the second moment. */
+function firstMoment(local: string, zone: string): string {
+  const moment = `${local} AT TIME ZONE ${zone}`;
+  const hourBefore = `(${moment} - interval '1 hour')`;
+  return `CASE WHEN ${hourBefore} AT TIME ZONE ${zone} = ${local} THEN ${hourBefore} ELSE ${moment} END`;
+}
+
+/** Numbers by value, then text byte by byte, then booleans, then null, then lists and objects by their text. */
 function jsonOrder(json: string): string {
   return `
     array_position(ARRAY['number', 'string', 'boolean', 'null'], jsonb_typeof(${json})),

@@ -41,7 +41,8 @@ export class AggregateQuery extends FilterOnlyQuery {
   @TextField({
     optional: true,
     max: 1_000,
-    description: 'With `by=time`: a multiple of `1m`, `1h`, `1d` or `1w` such as `15m`, at most `366d`, or `month`.',
+    description:
+      'With `by=time`: a multiple of `1m`, `1h`, `1d` or `1w` such as `15m`, at most `366d`; or `1mo`, `2mo`, `3mo`, `4mo`, `6mo`, `1y`.',
     example: '1d',
   })
   bucket?: string;
@@ -49,7 +50,8 @@ export class AggregateQuery extends FilterOnlyQuery {
   @TextField({
     optional: true,
     max: 1_000,
-    description: 'With `by=time`: the IANA name of the time zone whose days, weeks and months are used. Default: UTC.',
+    description:
+      'With `by=time`: the time zone whose days, weeks, months and years are used, by its IANA name or as an offset such as `-05:00`. Default: UTC.',
     example: 'Europe/Lisbon',
   })
   time_zone?: string;

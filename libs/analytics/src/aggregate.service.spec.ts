@@ -95,6 +95,11 @@ const clocks = new Map<string, Intl.DateTimeFormat>();
 
 /** The local date in a time zone, as midnight UTC. */
 function dayOf(ms: number, zone: string): number {
+  const [, sign = '', hours, minutes] = /^([-+])(\d\d):(\d\d)$/.exec(zone) ?? [];
+  if (sign !== '') {
+    const localMs = ms + Number(`${sign}1`) * (Number(hours) * 60 + Number(minutes)) * 60_000;
+    return Math.floor(localMs / DAY_MS) * DAY_MS;
+  }
   const clock = clocks.get(zone) ?? new Intl.DateTimeFormat('en-CA', { timeZone: zone });
   clocks.set(zone, clock);
   return Date.parse(clock.format(ms));
@@ -103,7 +108,10 @@ function dayOf(ms: number, zone: string): number {
 /** Identifies the bucket that contains a time. */
 function nameOfBucket(ms: number, bucket: Bucket, zone: string): string {
   const day = dayOf(ms, zone);
-  if (bucket.kind === 'month') return new Date(day).toISOString().slice(0, 7);
+  if (bucket.kind === 'months') {
+    const date = new Date(day);
+    return `${String(date.getUTCFullYear())} ${String(Math.floor(date.getUTCMonth() / bucket.months))}`;
+  }
   if (bucket.kind === 'days') return String(Math.floor((day - ORIGIN_MS) / DAY_MS / bucket.days));
   return String(
     Math.floor((ms - startOf(ORIGIN_MS + DAY_MS / 2, { kind: 'days', days: 1 }, zone)) / (bucket.minutes * 60_000)),
@@ -115,7 +123,9 @@ function startOf(ms: number, bucket: Bucket, zone: string): number {
   const step = bucket.kind === 'span' ? 60_000 : QUARTER_MS;
   let start = ms - (((ms % step) + step) % step);
   const name = nameOfBucket(ms, bucket, zone);
-  while (nameOfBucket(start - step, bucket, zone) === name) start -= step;
+  for (const back of bucket.kind === 'months' ? [DAY_MS, step] : [step]) {
+    while (nameOfBucket(start - back, bucket, zone) === name) start -= back;
+  }
   return start;
 }
 
@@ -206,6 +216,8 @@ const NUMBERS = [
 const ROOMS = ['"a"', '"B"', '"é"', '""', '"1"', '1', '1.00', '10', '9.5', 'true', 'false', 'null'];
 /** Times around clock changes in several zones, and far from them. */
 const TIMES = [
+  '2023-12-31T10:00:00Z',
+  '2023-12-31T18:29:00Z',
   '2024-01-01T00:00:00Z',
   '2024-02-29T23:59:59.999999Z',
   '2024-03-10T04:59:00Z',
@@ -226,7 +238,17 @@ const TIMES = [
   '2024-11-03T05:30:00Z',
   '2024-11-04T04:59:00Z',
 ];
-const ZONES = ['UTC', 'Europe/Lisbon', 'America/Havana', 'America/New_York', 'Asia/Kolkata', 'Australia/Lord_Howe'];
+const ZONES = [
+  'UTC',
+  'Europe/Lisbon',
+  'America/Havana',
+  'America/New_York',
+  'Asia/Kolkata',
+  'Australia/Lord_Howe',
+  '-05:00',
+  '+05:30',
+  '+14:00',
+];
 
 const pair = fc.oneof(
   fc.record({
@@ -253,7 +275,7 @@ const objects = fc.array(
 const bucket: fc.Arbitrary<Bucket> = fc.oneof(
   fc.record({ kind: fc.constant('span' as const), minutes: fc.constantFrom(1, 15, 60, 180, 1_440) }),
   fc.record({ kind: fc.constant('days' as const), days: fc.constantFrom(1, 3, 7, 14) }),
-  fc.constant<Bucket>({ kind: 'month' }),
+  fc.record({ kind: fc.constant('months' as const), months: fc.constantFrom(1, 2, 3, 4, 6, 12) }),
 );
 const named = fc.oneof(
   fc.constant<Dimension>({ kind: 'subject' }),
@@ -368,7 +390,7 @@ describe('an aggregate', () => {
   });
 
   it('rejects a time zone that is unknown to the database', async () => {
-    const by: Dimension = { kind: 'time', bucket: { kind: 'month' }, timeZone: 'Europe/Atlantis' };
+    const by: Dimension = { kind: 'time', bucket: { kind: 'months', months: 1 }, timeZone: 'Europe/Atlantis' };
     const known: Known = { data: [], subject: null, observed_at: '2024-01-01T00:00:00Z' };
     const asked = aggregates.compute(await projectOf([known]), parseFilter({}), {
       op: 'count',
