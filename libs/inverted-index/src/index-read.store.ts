@@ -42,20 +42,26 @@ export interface ReadSegments {
   next: { firstSeq: bigint; lastSeq: bigint } | null;
   /** Changes whenever a segment is added or removed. */
   version: string;
-  /** The pending objects, up to `PENDING_READ_MAX + 1`. */
+  /** The pending objects that match the condition of the first step. */
   pending: bigint[];
-  isBuilding: boolean;
+  /** Whether the index does not have all objects yet, or too many are pending. */
+  isIncomplete: boolean;
 }
 
 /** Beyond this number of pending objects a query does not use the index. */
-export const PENDING_READ_MAX = 5_000;
+const PENDING_READ_MAX = 5_000;
+
+/**
+ * The condition of a query in SQL, for the pending objects, which are `objects AS o`. Its values are appended to those of the statement.
+ */
+export type PendingCondition = (values: unknown[]) => string;
 
 /**
  * One statement for all requests, so that they see one state. Parameters: $1 the project, $2 the limit and $3 the offset of the list
  * of segments, $4 the sequence number beyond which they are, $5 whether counts are enough; then arrays of the requests of each
  * type.
  */
-function readSql(types: ReadonlySet<string>, isAscending: boolean): string {
+function readSql(types: ReadonlySet<string>, isAscending: boolean, condition: string): string {
   let parameters = 5;
   const arrays = (...casts: string[]): string => casts.map((cast) => `$${String(++parameters)}::${cast}[]`).join(', ');
   const order = isAscending ? 'first_seq' : 'last_seq DESC';
@@ -110,6 +116,9 @@ function readSql(types: ReadonlySet<string>, isAscending: boolean): string {
       FROM index_segments WHERE project_id = $1 AND ($4::bigint IS NULL OR ${beyond})
       ORDER BY ${order}, number LIMIT $2::bigint + 1 OFFSET $3::bigint
     ),
+    pending AS MATERIALIZED (
+      SELECT seq FROM index_pending WHERE project_id = $1 AND $3::bigint = 0 LIMIT ${String(PENDING_READ_MAX + 1)}
+    ),
     taken AS (SELECT * FROM listed WHERE position <= $2::bigint + $3::bigint)
     SELECT ${String(Row.segment)} AS id, number, first_seq, last_seq, objects, seqs AS body FROM taken
     UNION ALL SELECT ${String(Row.next)}, number, first_seq, last_seq, NULL, NULL FROM listed
@@ -117,10 +126,11 @@ function readSql(types: ReadonlySet<string>, isAscending: boolean): string {
     UNION ALL SELECT ${String(Row.outdated)}, s.number, o.seq, NULL, NULL, NULL FROM taken AS s, index_outdated AS o
       WHERE o.project_id = $1 AND o.seq BETWEEN s.first_seq AND s.last_seq AND o.before_segment > s.number
     UNION ALL SELECT ${String(Row.version)}, sum(number)::bigint, count(*), (
-      SELECT count(*) FROM index_builds WHERE project_id = $1), $5::boolean::int, NULL
+      SELECT count(*) FROM index_builds WHERE project_id = $1
+    ) + (SELECT count(*) FROM pending) / ${String(PENDING_READ_MAX + 1)}, $5::boolean::int, NULL
       FROM index_segments WHERE project_id = $1
-    UNION ALL (SELECT ${String(Row.pending)}, seq, NULL, NULL, NULL, NULL FROM index_pending
-      WHERE project_id = $1 LIMIT ${String(PENDING_READ_MAX + 1)})
+    UNION ALL SELECT ${String(Row.pending)}, o.seq, NULL, NULL, NULL, NULL
+      FROM pending AS p, objects AS o WHERE o.project_id = $1 AND o.seq = p.seq AND (${condition})
     ${parts.map((part) => ` UNION ALL ${part}`).join('')}`;
 }
 
@@ -142,15 +152,17 @@ const PREPARED_MAX = 32;
 /** Reads segments and blocks of the index. */
 @Injectable()
 export class IndexReadStore {
-  /** By the types of its requests and its direction. */
+  /** By the types of the requests, the direction, and the condition of the pending objects. */
   private readonly statements = new Map<string, Statement>();
 
   constructor(private readonly database: Database) {}
 
+  /** @param condition that of the pending objects */
   async read(
     projectId: number,
     requests: readonly BlockRequest[],
     { isAscending, beyondSeq, skip, limit, countsOnly }: SegmentRange,
+    condition: PendingCondition,
     on: Queryable = this.database,
   ): Promise<ReadSegments> {
     const groups = groupsOf(requests);
@@ -159,16 +171,16 @@ export class IndexReadStore {
       const group = groups.get(name);
       if (group !== undefined) values.push(...columnsOf(group));
     }
-    const rows = await on.query<ResultRow>(this.statement(groups, isAscending), values);
-    return resultOf(rows);
+    const pending = condition(values);
+    return resultOf(await on.query<ResultRow>(this.statement(groups, isAscending, pending), values));
   }
 
-  private statement(groups: ReadonlyMap<string, unknown>, isAscending: boolean): Statement {
+  private statement(groups: ReadonlyMap<string, unknown>, isAscending: boolean, pending: string): Statement {
     const types = [...groups.keys()].sort().join();
-    const key = `${types} ${String(isAscending)}`;
+    const key = `${types} ${String(isAscending)} ${pending}`;
     const known = this.statements.get(key);
     if (known !== undefined) return known;
-    const text = readSql(new Set(groups.keys()), isAscending);
+    const text = readSql(new Set(groups.keys()), isAscending, pending);
     if (this.statements.size === PREPARED_MAX) return { text };
     const statement = { name: `index.read-${String(this.statements.size)}`, text };
     this.statements.set(key, statement);
@@ -228,7 +240,7 @@ function columnsOf(group: readonly NumberedRequest[]): unknown[][] {
 }
 
 function resultOf(rows: readonly ResultRow[]): ReadSegments {
-  const result: ReadSegments = { segments: [], next: null, version: '', pending: [], isBuilding: false };
+  const result: ReadSegments = { segments: [], next: null, version: '', pending: [], isIncomplete: false };
   const byNumber = new Map<string, ReadSegment>();
   const others: ResultRow[] = [];
   for (const row of rows) {
@@ -247,7 +259,7 @@ function resultOf(rows: readonly ResultRow[]): ReadSegments {
     } else if (row.id === Row.next) result.next = { firstSeq: BigInt(row.first_seq), lastSeq: BigInt(row.last_seq) };
     else if (row.id === Row.version) {
       result.version = `${row.number} ${row.first_seq}`;
-      result.isBuilding = row.last_seq !== '0';
+      result.isIncomplete = row.last_seq !== '0';
     } else if (row.id === Row.pending) result.pending.push(BigInt(row.number));
     else others.push(row);
   }

@@ -1,10 +1,10 @@
-import type { Filter } from '#filter';
+import { filterSql, type Filter, type FilterColumns } from '#filter';
 import type { Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { entriesOf } from './block.js';
 import { evaluate, type Matches } from './evaluate.js';
 import { indexPlan, isUseful, lookupsOf, type IndexPlan, type Lookup } from './index-plan.js';
-import { IndexReadStore, PENDING_READ_MAX, type ReadSegment, type ReadSegments } from './index-read.store.js';
+import { IndexReadStore, type PendingCondition, type ReadSegment, type ReadSegments } from './index-read.store.js';
 import { ascending, countOrdinals, descending } from './ordinals.js';
 import { SeqRuns } from './seq-runs.js';
 
@@ -18,12 +18,8 @@ const ATTEMPTS = 3;
 export interface IndexQuery {
   plan: IndexPlan;
   lookups: readonly Lookup[];
-}
-
-/** Reads objects that the index does not have, by the filter itself. */
-export interface PendingReader {
-  /** The sequence numbers of the matching ones among these objects. */
-  matching(seqs: readonly bigint[]): Promise<bigint[]>;
+  /** The filter itself, for the objects that the index does not have. */
+  condition: PendingCondition;
 }
 
 /** Where a search begins, in which direction, and how many objects it needs. */
@@ -55,10 +51,14 @@ export interface IndexCount {
   isAll: boolean;
 }
 
-/** Null where the index cannot help: a filter without conditions on data. */
-export function indexQuery(filter: Filter): IndexQuery | null {
+/**
+ * Null where the index cannot help: a filter without conditions on data.
+ * @param columns those of `objects AS o`
+ */
+export function indexQuery(filter: Filter, columns: FilterColumns): IndexQuery | null {
   const plan = indexPlan(filter);
-  return isUseful(plan) ? { plan, lookups: lookupsOf(plan) } : null;
+  if (!isUseful(plan)) return null;
+  return { plan, lookups: lookupsOf(plan), condition: (values) => filterSql(filter, columns, values) };
 }
 
 /** Searches the inverted index. */
@@ -70,13 +70,7 @@ export class IndexSearch {
    * Finds the first objects in the order of their sequence numbers, newest or oldest first, and counts on the way.
    * @returns null where the index is not usable now
    */
-  async find(
-    projectId: number,
-    query: IndexQuery,
-    range: SearchRange,
-    pending: PendingReader,
-    on?: Queryable,
-  ): Promise<FoundObjects | null> {
+  async find(projectId: number, query: IndexQuery, range: SearchRange, on?: Queryable): Promise<FoundObjects | null> {
     const { isAscending, beyondSeq, wanted, countLimit = -1 } = range;
     const isBefore = (a: bigint, b: bigint): boolean => (isAscending ? a < b : a > b);
     return this.attempt(async (isSameVersion) => {
@@ -84,11 +78,10 @@ export class IndexSearch {
       let isExact = true;
       const count: IndexCount = { must: 0, may: 0, isAll: false };
       for await (const { step, isFirst } of this.steps(projectId, query, range, false, on)) {
-        if (!isUsable(step)) return null;
+        if (step.isIncomplete) return null;
         if (!isSameVersion(step)) return 'changed';
         if (isFirst) {
-          const beyond = step.pending.filter((seq) => beyondSeq === null || isBefore(beyondSeq, seq));
-          if (beyond.length > 0) found = await pending.matching(beyond);
+          found = step.pending.filter((seq) => beyondSeq === null || isBefore(beyondSeq, seq));
           addCount(count, found.length, found.length);
         }
         for (const segment of step.segments) {
@@ -118,38 +111,26 @@ export class IndexSearch {
    * @param limit a number of certain matches after which counting ends; null for no limit
    * @returns null where the index is not usable now
    */
-  async count(
-    projectId: number,
-    query: IndexQuery,
-    limit: number | null,
-    pending: PendingReader,
-    on?: Queryable,
-  ): Promise<IndexCount | null> {
+  async count(projectId: number, query: IndexQuery, limit: number | null, on?: Queryable): Promise<IndexCount | null> {
     const range = { isAscending: false, beyondSeq: null, wanted: 0, countLimit: limit ?? Infinity };
     const single = singleLookup(query);
-    const sum = single && (await this.sum(projectId, query, single, pending, on));
+    const sum = single && (await this.sum(projectId, query, single, on));
     if (sum !== null) return sum;
-    return (await this.find(projectId, query, range, pending, on))?.count ?? null;
+    return (await this.find(projectId, query, range, on))?.count ?? null;
   }
 
   /**
    * Counts by the numbers of objects of the blocks, without the objects themselves.
    * @returns null where the index is not usable now, or has outdated entries
    */
-  private sum(
-    projectId: number,
-    query: IndexQuery,
-    { accepts }: Lookup,
-    pending: PendingReader,
-    on?: Queryable,
-  ): Promise<IndexCount | null> {
+  private sum(projectId: number, query: IndexQuery, { accepts }: Lookup, on?: Queryable): Promise<IndexCount | null> {
     return this.attempt(async (isSameVersion) => {
       let total = 0;
       const range = { isAscending: false, beyondSeq: null };
       for await (const { step, isFirst } of this.steps(projectId, query, range, true, on)) {
-        if (!isUsable(step) || step.segments.some(({ outdated }) => outdated.length > 0)) return null;
+        if (step.isIncomplete || step.segments.some(({ outdated }) => outdated.length > 0)) return null;
         if (!isSameVersion(step)) return 'changed';
-        if (isFirst && step.pending.length > 0) total += (await pending.matching(step.pending)).length;
+        if (isFirst) total += step.pending.length;
         for (const { blocks, objects } of step.segments) {
           for (const { body, count } of blocks) {
             if (body === null) total += count;
@@ -164,7 +145,7 @@ export class IndexSearch {
   /** Reads the list of segments in growing steps. */
   private async *steps(
     projectId: number,
-    { lookups }: IndexQuery,
+    { lookups, condition }: IndexQuery,
     { isAscending, beyondSeq }: Pick<SearchRange, 'isAscending' | 'beyondSeq'>,
     countsOnly: boolean,
     on?: Queryable,
@@ -173,7 +154,7 @@ export class IndexSearch {
     let limit = countsOnly ? FIRST_SEGMENTS * STEP_GROWTH ** 2 : FIRST_SEGMENTS;
     for (let skip = 0; ; skip += limit, limit *= STEP_GROWTH) {
       const range = { isAscending, beyondSeq: beyondSeq?.toString() ?? null, skip, limit, countsOnly };
-      const step = await this.store.read(projectId, requests, range, on);
+      const step = await this.store.read(projectId, requests, range, condition, on);
       yield { step, isFirst: skip === 0 };
       if (step.next === null) return;
     }
@@ -190,10 +171,6 @@ export class IndexSearch {
     }
     return null;
   }
-}
-
-function isUsable({ isBuilding, pending }: ReadSegments): boolean {
-  return !isBuilding && pending.length <= PENDING_READ_MAX;
 }
 
 function matchesOf({ plan, lookups }: IndexQuery, segment: ReadSegment): { matches: Matches; seqs: SeqRuns } {
@@ -219,7 +196,7 @@ function addCount(count: IndexCount, must: number, may: number): void {
   count.may += may;
 }
 
-/** Adds the first matches of a segment, at most `wanted`. */
+/** Adds the first matches of a segment: `wanted`, and one more, which shows that these are not all. */
 function takeFirst(
   found: bigint[],
   { may }: Matches,
@@ -228,7 +205,7 @@ function takeFirst(
 ): void {
   let taken = 0;
   for (const ordinal of isAscending ? ascending(may) : descending(may)) {
-    if (taken === wanted) return;
+    if (taken > wanted) return;
     const seq = seqs.at(ordinal);
     if (beyondSeq !== null && (isAscending ? seq <= beyondSeq : seq >= beyondSeq)) continue;
     found.push(seq);

@@ -8,7 +8,7 @@ export { IndexBuildStore } from './index-build.store.js';
 export { IndexCheck, type IndexDifference, type IndexReport } from './index-check.js';
 export { IndexKeys, type IndexedKey } from './index-keys.js';
 export { IndexReadStore } from './index-read.store.js';
-export { indexQuery, IndexSearch, type IndexCount, type IndexQuery, type PendingReader } from './index-search.js';
+export { indexQuery, IndexSearch, type IndexCount, type IndexQuery } from './index-search.js';
 export { Indexer } from './indexer.js';
 export { InvertedIndexModule } from './inverted-index.module.js';
 export { SegmentBuilder } from './segment-builder.js';

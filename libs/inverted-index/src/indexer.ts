@@ -8,9 +8,9 @@ import { SegmentStore } from './segment.store.js';
 
 const EVERY_MS = 1_000;
 
-/** Pending objects of a project that are indexed at once, or after a time. Every query reads them: 1,000 take about 1 ms. */
-const PENDING_MAX = 1_000;
-const PENDING_OLD = { objects: 100, ageSeconds: 30 };
+/** Pending objects of a project that are indexed at once, or after a time. Every query reads them: 250 take about 1 ms. */
+const PENDING_MAX = 250;
+const PENDING_OLD = { objects: 20, ageSeconds: 5 };
 /** Objects of one step, about 0.1 s of work. */
 const STEP_OBJECTS = 10_000;
 

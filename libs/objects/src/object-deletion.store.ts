@@ -72,7 +72,7 @@ export class ObjectDeletionStore {
   /** Counts the objects that match. @param minimum the result where counting takes too long; the transaction has then failed */
   async count(tx: Queryable, projectId: number, filter: Filter, minimum: number): Promise<Count> {
     try {
-      const query = indexQuery(filter);
+      const query = indexQuery(filter, OBJECT_FILTER_COLUMNS);
       const indexed = query === null ? null : await this.index.count(projectId, filter, query, 'exact', tx);
       return indexed ?? (await countRows(tx, objectListSql(projectId, filter), 'exact', 0));
     } catch (error) {

@@ -1,6 +1,6 @@
 import { conjunctsOf, filterSql, type Filter } from '#filter';
 import type { PageRequest } from '#http';
-import { indexQuery, IndexSearch, type IndexCount, type IndexQuery, type PendingReader } from '#inverted-index';
+import { indexQuery, IndexSearch, type IndexCount, type IndexQuery } from '#inverted-index';
 import { Config } from '#platform';
 import { Database, isAscending, type Count, type CountMode, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
@@ -39,7 +39,6 @@ export class ObjectIndexStore {
     const offset = position.kind === 'offset' ? position.offset : 0;
     const needed = offset + size + 1;
     if (needed > OFFSET_MAX) return null;
-    const reader = this.reader(projectId, filter, page.on);
     const matching: bigint[] = [];
     let beyondSeq = position.kind === 'offset' ? null : BigInt(position.seq);
     let wanted = needed;
@@ -48,10 +47,10 @@ export class ObjectIndexStore {
     for (let checked = 0; checked < CHECKED_MAX;) {
       const countLimit = isCounted && checked === 0 ? this.config.limits.countCap : undefined;
       const range = { isAscending: isAscending(position), beyondSeq, wanted, countLimit };
-      const found = await this.search.find(projectId, query, range, reader, page.on);
+      const found = await this.search.find(projectId, query, range, page.on);
       if (found === null) return null;
       if (countLimit !== undefined) count = cappedIndexCount(found.count, countLimit);
-      matching.push(...(found.isExact ? found.seqs : await reader.matching(found.seqs)));
+      matching.push(...(found.isExact ? found.seqs : await this.matching(projectId, filter, found.seqs, page.on)));
       if (found.isAll || matching.length >= needed) {
         return { seqs: matching.slice(offset, needed).map(String), count };
       }
@@ -73,7 +72,7 @@ export class ObjectIndexStore {
     const { countCap } = this.config.limits;
     const isCapped = mode === 'capped' && !isOnePair(filter);
     const limit = isCapped ? countCap : null;
-    const counted = await this.search.count(projectId, query, limit, this.reader(projectId, filter, on), on);
+    const counted = await this.search.count(projectId, query, limit, on);
     if (counted === null) return null;
     return cappedIndexCount(counted, limit);
   }
@@ -83,25 +82,26 @@ export class ObjectIndexStore {
    * @returns null where the index does not find them
    */
   async findSome(projectId: number, filter: Filter, limit: number, on: Queryable): Promise<string[] | null> {
-    const query = indexQuery(filter);
+    const query = indexQuery(filter, OBJECT_FILTER_COLUMNS);
     if (query === null) return null;
-    const reader = this.reader(projectId, filter, on);
     const range = { isAscending: true, beyondSeq: null, wanted: limit };
-    const found = await this.search.find(projectId, query, range, reader, on);
+    const found = await this.search.find(projectId, query, range, on);
     if (found === null || !(found.isExact || found.isAll)) return null;
-    return (found.isExact ? found.seqs : await reader.matching(found.seqs)).map(String);
+    return (found.isExact ? found.seqs : await this.matching(projectId, filter, found.seqs, on)).map(String);
   }
 
-  private reader(projectId: number, filter: Filter, on: Queryable = this.database): PendingReader {
-    return {
-      matching: async (seqs) => {
-        const values: unknown[] = [projectId, seqs.map(String)];
-        const matches = filterSql(filter, OBJECT_FILTER_COLUMNS, values);
-        const text = `SELECT o.seq FROM ${BY_SEQ} WHERE ${matches}`;
-        const matching = new Set((await on.query<{ seq: string }>(text, values)).map(({ seq }) => seq));
-        return seqs.filter((seq) => matching.has(seq.toString()));
-      },
-    };
+  /** Those of the objects that match the filter, in the same order. */
+  private async matching(
+    projectId: number,
+    filter: Filter,
+    seqs: readonly bigint[],
+    on: Queryable = this.database,
+  ): Promise<bigint[]> {
+    const values: unknown[] = [projectId, seqs.map(String)];
+    const matches = filterSql(filter, OBJECT_FILTER_COLUMNS, values);
+    const rows = await on.query<{ seq: string }>(`SELECT o.seq FROM ${BY_SEQ} WHERE ${matches}`, values);
+    const matching = new Set(rows.map(({ seq }) => seq));
+    return seqs.filter((seq) => matching.has(seq.toString()));
   }
 }
 

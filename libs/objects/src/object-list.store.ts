@@ -89,7 +89,7 @@ export class ObjectListStore {
       const slice = await this.readPage(list, page);
       return { slice, count: await this.counts.count(projectId, filter, { page, slice }) };
     }
-    const query = indexQuery(filter);
+    const query = indexQuery(filter, OBJECT_FILTER_COLUMNS);
     const found = query === null ? null : await this.index.findPage(projectId, filter, query, page);
     if (query !== null && found !== null) {
       const slice = await this.bySeq(projectId, filter, found.seqs, page);
