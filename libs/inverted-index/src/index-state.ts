@@ -1,6 +1,6 @@
 import type { Queryable } from '#database';
 import type { BlockRequest } from './index-plan.js';
-import { PENDING_READ_MAX, type IndexReadStore, type ReadSegment, type ReadSegments } from './index-read.store.js';
+import type { IndexReadStore, PendingCondition, ReadSegment, ReadSegments } from './index-read.store.js';
 import { fullBitmap, removeOrdinal, type Bitmap } from './ordinals.js';
 import { SeqRuns } from './seq-runs.js';
 
@@ -8,6 +8,8 @@ import { SeqRuns } from './seq-runs.js';
 const ATTEMPTS = 3;
 /** Segments of one statement without blocks. */
 const STATE_SEGMENTS = 256;
+
+const EVERY_OBJECT: PendingCondition = () => 'true';
 
 /** All segments of a project, newest first, and the pending objects. */
 export interface IndexState {
@@ -28,7 +30,7 @@ export async function readState(
   let version: string | undefined;
   for (let skip = 0; ; skip += STATE_SEGMENTS) {
     const step = await readNewest(store, projectId, [], { skip, limit: STATE_SEGMENTS }, on);
-    if (step.isBuilding || step.pending.length > PENDING_READ_MAX) return null;
+    if (step.isIncomplete) return null;
     if (skip === 0) state.pending = step.pending;
     if ((version ??= step.version) !== step.version) return 'changed';
     state.segments.push(...step.segments);
@@ -44,7 +46,8 @@ export function readNewest(
   { skip, limit }: { skip: number; limit: number },
   on?: Queryable,
 ): Promise<ReadSegments> {
-  return store.read(projectId, requests, { isAscending: false, beyondSeq: null, skip, limit, countsOnly: false }, on);
+  const range = { isAscending: false, beyondSeq: null, skip, limit, countsOnly: false };
+  return store.read(projectId, requests, range, EVERY_OBJECT, on);
 }
 
 /** The objects of a segment whose entries are not outdated. */
