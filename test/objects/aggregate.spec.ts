@@ -206,16 +206,23 @@ describe('groups', () => {
     ]);
   });
 
-  it('of a key end with lists and objects, each of which is one value', async () => {
-    const values = ['["b","a"]', 'null', '{"x":1}', '"z"', '["a"]', '["a"]'];
-    const project = await projectWith(values.map((value) => ({ data: `{"g":${value}}` })));
-    expect(await valuesOf(project, { op: 'count', by: 'data.g' })).toEqual([
+  it('of a key that has lists are their elements, so that a filter by a group matches its objects', async () => {
+    const values = ['["b","a"]', 'null', '{"x":1}', '"z"', '["a",["c"]]', '["a","a"]', '[]'];
+    const project = await projectWith(values.map((value) => ({ data: `{"g":${value},"n":[5]}` })));
+    const groups = await valuesOf(project, { op: 'count', by: 'data.g' });
+    expect(groups).toEqual([
+      ['a', 3],
+      ['b', 1],
       ['z', 1],
       [null, 1],
-      [['a'], 2],
-      [['b', 'a'], 1],
+      [['c'], 1],
       [{ x: 1 }, 1],
     ]);
+    for (const [group, count] of groups.slice(0, 4)) {
+      const data = JSON.stringify({ g: group });
+      expect(await valuesOf(project, { op: 'count', data })).toEqual([[null, count]]);
+    }
+    expect(await valuesOf(project, { op: 'count', key: 'n' })).toEqual([[null, 0]]);
   });
 
   it('of subjects end with null for objects without a subject', async () => {

@@ -81,6 +81,16 @@ function normal(json: string): string {
   return isNumber(json) ? textOf(decimalOf(json)) : json;
 }
 
+/** The canonical texts of a scalar, or of the elements of a list of scalars without commas. */
+function valuesIn(json: string): string[] {
+  if (!json.startsWith('[')) return [normal(json)];
+  return json
+    .slice(1, -1)
+    .split(',')
+    .filter((element) => element !== '')
+    .map(normal);
+}
+
 function compareJson(a: string, b: string): number {
   const kind = (json: string): number => (isNumber(json) ? 0 : json.startsWith('"') ? 1 : json === 'null' ? 3 : 2);
   if (kind(a) !== kind(b)) return kind(a) - kind(b);
@@ -136,7 +146,9 @@ function groupsOf(object: Known, dimension: Dimension | null): string[] {
     case 'subject':
       return [JSON.stringify(object.subject)];
     case 'key':
-      return [...new Set(object.data.filter(({ key }) => key === dimension.key).map(({ value }) => normal(value)))];
+      return [
+        ...new Set(object.data.filter(({ key }) => key === dimension.key).flatMap(({ value }) => valuesIn(value))),
+      ];
     case 'time':
       return [String(startOf(Date.parse(object.observed_at), dimension.bucket, dimension.timeZone) / 1_000)];
   }
@@ -214,6 +226,7 @@ const NUMBERS = [
   '-9E25',
 ];
 const ROOMS = ['"a"', '"B"', '"é"', '""', '"1"', '1', '1.00', '10', '9.5', 'true', 'false', 'null'];
+const LISTS = ['[]', '["a","B",1.0]', '["a","a"]'];
 /** Times around clock changes in several zones, and far from them. */
 const TIMES = [
   '2023-12-31T10:00:00Z',
@@ -259,10 +272,10 @@ const pair = fc.oneof(
         arbitrary: fc.tuple(fc.integer(), fc.nat()).map(([whole, part]) => `${String(whole)}.${String(part)}`),
         weight: 2,
       },
-      fc.constantFrom('"5"', '"NaN"', 'true', 'null', '""'),
+      fc.constantFrom('"5"', '"NaN"', 'true', 'null', '""', '[1,2.50]'),
     ),
   }),
-  fc.record({ key: fc.constant('room'), value: fc.constantFrom(...ROOMS) }),
+  fc.record({ key: fc.constant('room'), value: fc.constantFrom(...ROOMS, ...LISTS) }),
 );
 const objects = fc.array(
   fc.record<Known>({
