@@ -1,5 +1,5 @@
 import type { Bitmap } from './ordinals.js';
-import { addOrdinal, emptyBitmap } from './ordinals.js';
+import { addOrdinal, ascending, emptyBitmap } from './ordinals.js';
 import type { TermKind } from './term-kind.js';
 
 /**
@@ -134,4 +134,13 @@ export function bitmapOf(entry: BlockEntry, objects: number): Bitmap {
   const bitmap = emptyBitmap(objects);
   addEntry(bitmap, entry, objects);
   return bitmap;
+}
+
+/** The ordinals of an entry; faster than a set where they are few. */
+export function ordinalsOf(entry: BlockEntry, objects: number): number[] {
+  const { count, bytes } = entry;
+  if (isBitmap(count, objects)) return [...ascending(bitmapOf(entry, objects))];
+  const ordinals: number[] = [];
+  for (let i = 0; i < bytes.length; i += 2) ordinals.push((bytes[i] ?? 0) | ((bytes[i + 1] ?? 0) << 8));
+  return ordinals;
 }

@@ -1,8 +1,8 @@
 import { Database, type Queryable } from '#database';
 import { canonicalNumber } from '#json';
 import { Injectable } from '@nestjs/common';
-import { bitmapOf, entriesOf } from './block.js';
-import { addOrdinal, ascending, emptyBitmap, hasOrdinal } from './ordinals.js';
+import { entriesOf, ordinalsOf } from './block.js';
+import { addOrdinal, emptyBitmap, hasOrdinal } from './ordinals.js';
 import { keysOf, SegmentBuilder } from './segment-builder.js';
 import { SeqRuns } from './seq-runs.js';
 import { TermKind } from './term-kind.js';
@@ -159,7 +159,7 @@ class ProjectCheck {
         this.add(null, `segment ${number} has a block of ${JSON.stringify(path)} with a wrong last value`);
       }
       for (const entry of entries) {
-        const ordinals = [...ascending(bitmapOf(entry, runs.length))].filter((ordinal) => hasOrdinal(isValid, ordinal));
+        const ordinals = ordinalsOf(entry, runs.length).filter((ordinal) => hasOrdinal(isValid, ordinal));
         const found = ordinals.map((ordinal) => runs.at(ordinal));
         const term = termText(path, kind, entry.value);
         this.compare(number, term, expected.get(term) ?? [], found);
@@ -243,7 +243,7 @@ function termsOf(builder: SegmentBuilder): Map<string, bigint[]> {
   const objects = builder.seqs.length;
   for (const { path, kind, body } of builder.blocks()) {
     for (const entry of entriesOf(body, objects)) {
-      const seqs = Array.from(ascending(bitmapOf(entry, objects)), (ordinal) => builder.seqs.at(ordinal));
+      const seqs = ordinalsOf(entry, objects).map((ordinal) => builder.seqs.at(ordinal));
       terms.set(termText(path, kind, entry.value), seqs);
     }
   }
