@@ -41,6 +41,7 @@ const READS = [
   '/objects?key=n',
   '/objects/o',
   '/objects/keys',
+  '/objects/facets?key=n',
 ];
 
 describe('a read', () => {

@@ -52,6 +52,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'DELETE /api/v1/objects': 'deleteObjects',
   'POST /api/v1/objects/search': 'searchObjects',
   'GET /api/v1/objects/keys': 'listObjectKeys',
+  'GET /api/v1/objects/facets': 'listFacets',
   'GET /api/v1/objects/aggregate': 'aggregateObjects',
   'GET /api/v1/objects/export': 'exportObjects',
   'GET /api/v1/objects/{object_id}': 'getObject',
@@ -416,6 +417,8 @@ describe('the examples in the OpenAPI document', () => {
     expect((await perform('POST /api/v1/objects/search', admin)).json()).toMatchObject({ count: 1 });
     const keys = await perform('GET /api/v1/objects/keys', admin);
     expect(keys.json()).toMatchObject({ results: [{ key: 'type', objects: 1, example: 'shoe' }] });
+    const facet = await perform('GET /api/v1/objects/facets', admin);
+    expect(facet.json()).toMatchObject({ results: [{ value: 'shoe', count: 1 }] });
     const aggregate = await perform('GET /api/v1/objects/aggregate', admin);
     expect(aggregate.json()).toMatchObject({ op: 'count', results: [{ value: 1, count: 1 }] });
     const lines = (await perform('GET /api/v1/objects/export', admin)).text.trimEnd().split('\n');

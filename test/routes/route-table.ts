@@ -93,6 +93,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'POST /objects': { roles: PRODUCERS, body: { batch_id: 'new', ...OBJECT } },
   'POST /objects/search': { roles: READERS, body: { data: { type: 'shoe' } }, isRead: true },
   'GET /objects/keys': { roles: READERS },
+  'GET /objects/facets': { roles: READERS, query: 'key=type' },
   'GET /objects/aggregate': { roles: READERS, query: 'op=count' },
   'GET /objects/export': { roles: READERS },
   'GET /objects/{object_id}': { roles: READERS },

@@ -88,6 +88,7 @@ describe('another project', () => {
     ],
     ...[
       '/objects/keys',
+      '/objects/facets?key=type',
       '/objects/aggregate?op=count&by=key&key=type',
       '/factories',
       '/audit',

@@ -38,6 +38,7 @@ describe('a read that takes longer than QUERY_TIMEOUT_MS', () => {
     '/objects/o',
     '/objects?key=n&count=exact',
     '/objects/keys',
+    '/objects/facets?key=n',
     '/objects/aggregate?op=avg&key=n',
     '/batches/b',
     '/batches?key=n',

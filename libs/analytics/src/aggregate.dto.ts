@@ -6,8 +6,8 @@ import { OPS } from './aggregate.js';
 import { BUCKET_RULE, isTimeZone, parseBucket, TIME_ZONE_RULE } from './bucket.js';
 import { FilterQuery, filterOf, VALUE_SCHEMA, type JsonValue } from '#objects';
 
-/** The filters of lists without paging, and without `key` and `value`: here `key` names the values to aggregate. */
-class FilterOnlyQuery extends OmitType(FilterQuery, [
+/** The filters of lists without paging, and without `key` and `value`: here `key` names the values to aggregate or to count. */
+export class FilterOnlyQuery extends OmitType(FilterQuery, [
   'page',
   'page_size',
   'cursor',
@@ -103,13 +103,13 @@ export class AggregateDto {
 }
 
 /** The filter of the query. @throws Problem as `filterOf` */
-export function filterOfAggregate(query: AggregateQuery): Filter {
+export function filterOfAggregate(query: FilterOnlyQuery): Filter {
   const { data, match, batch_id, subject, subject_prefix, observed_from, observed_until } = query;
   const filters = { data, match, batch_id, subject, subject_prefix, observed_from, observed_until };
   return filterOf(Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== undefined)));
 }
 
-const NUL_RULE = 'must not contain U+0000';
+export const NUL_RULE = 'must not contain U+0000';
 
 /** @throws Problem invalid-query with an error for each parameter that is missing, invalid or not allowed with the others */
 export function aggregateOf(query: AggregateQuery): Aggregate {

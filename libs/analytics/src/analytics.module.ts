@@ -5,16 +5,19 @@ import { AggregateController } from './aggregate.controller.js';
 import { AggregateService } from './aggregate.service.js';
 import { AggregateStore } from './aggregate.store.js';
 import { Housekeeping } from './housekeeping.js';
+import { FacetsController } from './facets.controller.js';
+import { FacetsService } from './facets.service.js';
+import { FacetsStore } from './facets.store.js';
 import { ObjectKeysController } from './object-keys.controller.js';
 import { ObjectKeysService } from './object-keys.service.js';
 import { ObjectKeysStore } from './object-keys.store.js';
 import { RollupRefresher } from './rollup-refresher.js';
 import { RollupStore } from './rollup.store.js';
 
-/** Keys, aggregates, and the hourly rollups that make long averages fast. */
+/** Keys, facets, aggregates, and the hourly rollups that make long averages fast. */
 @Module({
   imports: [InvertedIndexModule, JobsModule],
-  controllers: [AggregateController, ObjectKeysController],
+  controllers: [AggregateController, ObjectKeysController, FacetsController],
   providers: [
     RollupStore,
     RollupRefresher,
@@ -23,6 +26,8 @@ import { RollupStore } from './rollup.store.js';
     Housekeeping,
     ObjectKeysStore,
     ObjectKeysService,
+    FacetsStore,
+    FacetsService,
   ],
   exports: [AggregateService],
 })

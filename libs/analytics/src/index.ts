@@ -1,8 +1,10 @@
 /**
- * analytics: keys in use, aggregates over any filter, and hourly rollups.
+ * analytics: keys in use, facets, aggregates over any filter, and hourly rollups.
  * Imports json, filter, platform, database, http, access, jobs, inverted-index, store, objects.
  */
 export { AggregateService } from './aggregate.service.js';
+export { FacetsService } from './facets.service.js';
+export { FacetsStore } from './facets.store.js';
 export { AnalyticsModule } from './analytics.module.js';
 export { ObjectKeysService } from './object-keys.service.js';
 export { ObjectKeysStore, type KeyUse } from './object-keys.store.js';

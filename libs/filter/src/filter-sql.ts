@@ -1,6 +1,5 @@
 import type { Filter, ValueFilter } from './filter.js';
-import { isNested, jsonPathOf, valuesAt } from './json-path.js';
-import { keyPaths } from './key-paths.js';
+import { isNested, jsonPathOf, valuePaths } from './json-path.js';
 
 /** The SQL expressions of the columns that a filter refers to, with their table aliases. */
 export interface FilterColumns {
@@ -110,8 +109,7 @@ function nestedSql(filter: ValueFilter, columns: FilterColumns, values: unknown[
   const { data } = columns;
   const exists = allSql([{ ...filter, test: { op: 'exists' } }], columns, values);
   const wanted = test.op === 'eq' ? [test.value] : test.op === 'in' ? test.values : [];
-  const paths = keyPaths(filter).flatMap((path) => [valuesAt(path), `${valuesAt(path)}[*]`]);
-  const found = `unnest(${parameter(values, arrayText(paths))}::jsonpath[]) AS p(path), jsonb_path_query(${data}, p.path) AS v(value)`;
+  const found = `unnest(${parameter(values, arrayText(valuePaths(filter)))}::jsonpath[]) AS p(path), jsonb_path_query(${data}, p.path) AS v(value)`;
   return `${exists} AND EXISTS (SELECT FROM ${found} WHERE v.value = ANY (${parameter(values, arrayText(wanted))}::jsonb[]))`;
 }
 

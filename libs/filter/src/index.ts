@@ -14,6 +14,7 @@ export {
   type ValueFilter,
   type ValueTest,
 } from './filter.js';
+export { valuePaths } from './json-path.js';
 export { keyPaths, type KeyPath } from './key-paths.js';
 export { FilterError, type FilterParameters } from './filter-parameters.js';
 export { parseFilter } from './parse-filter.js';

@@ -31,9 +31,14 @@ export function jsonPathOf(filter: Filter): string | null {
 }
 
 /** The values at a path, as an SQL/JSON path. */
-export function valuesAt({ key, members }: KeyPath): string {
+function valuesAt({ key, members }: KeyPath): string {
   const pairs = key === null ? '$[*]' : `$[*] ? (${hasKeyPath(key)})`;
   return `${pairs}.value${memberPath(members)}`;
+}
+
+/** The values of a key, and the elements of those that are arrays, as SQL/JSON paths; some values are at several of them. */
+export function valuePaths(filter: Pick<ValueFilter, 'key' | 'isLiteral'>): string[] {
+  return keyPaths(filter).flatMap((path) => [valuesAt(path), `${valuesAt(path)}[*]`]);
 }
 
 function hasKeyPath(key: string): string {

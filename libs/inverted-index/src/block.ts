@@ -1,5 +1,5 @@
 import type { Bitmap } from './ordinals.js';
-import { addOrdinal, ascending, emptyBitmap } from './ordinals.js';
+import { addOrdinal, ascending, countBits, emptyBitmap, hasOrdinal } from './ordinals.js';
 import type { TermKind } from './term-kind.js';
 
 /**
@@ -127,6 +127,24 @@ export function addEntry(bitmap: Bitmap, { count, bytes }: BlockEntry, objects: 
     return;
   }
   for (let i = 0; i < bytes.length; i += 2) addOrdinal(bitmap, (bytes[i] ?? 0) | ((bytes[i + 1] ?? 0) << 8));
+}
+
+/** The number of objects of an entry that are in a set. */
+export function countEntry({ count, bytes }: BlockEntry, bitmap: Bitmap, objects: number): number {
+  let found = 0;
+  if (isBitmap(count, objects)) {
+    for (let i = 0; i < bitmap.length; i++) {
+      const at = i * 4;
+      const word =
+        (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24);
+      found += countBits(word & (bitmap[i] ?? 0));
+    }
+    return found;
+  }
+  for (let i = 0; i < bytes.length; i += 2) {
+    if (hasOrdinal(bitmap, (bytes[i] ?? 0) | ((bytes[i + 1] ?? 0) << 8))) found++;
+  }
+  return found;
 }
 
 /** The objects of an entry as a set. */

@@ -1,6 +1,6 @@
 import { Database, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
-import { bitmapOf, entriesOf } from './block.js';
+import { bitmapOf, countEntry, entriesOf } from './block.js';
 import { IndexReadStore, type ReadSegment } from './index-read.store.js';
 import {
   areStored,
@@ -11,7 +11,7 @@ import {
   validObjects,
   type IndexState,
 } from './index-state.js';
-import { countOrdinals, descending, intersect, type Bitmap } from './ordinals.js';
+import { descending, intersect, type Bitmap } from './ordinals.js';
 import { SeqRuns } from './seq-runs.js';
 import { TermKind } from './term-kind.js';
 
@@ -203,7 +203,7 @@ export class IndexKeys {
       for (const { path, segment: number, body } of rows) {
         const { segment, valid } = some.get(number) as ValidSegment;
         for (const entry of entriesOf(body, segment.objects)) {
-          const left = countOrdinals(intersect(bitmapOf(entry, segment.objects), valid));
+          const left = countEntry(entry, valid, segment.objects);
           outdated.set(path, (outdated.get(path) ?? 0) + entry.count - left);
         }
       }

@@ -155,7 +155,7 @@ function isScalarWord(kind: TermKind): boolean {
 }
 
 /** The term of a JSON value; `value` is null for kinds without values. */
-function termOf(value: JsonText): { kind: ValueKind; value: string } | { kind: TermKind; value: null } {
+export function termOf(value: JsonText): { kind: ValueKind; value: string } | { kind: TermKind; value: null } {
   switch (value.charAt(0)) {
     case '"': {
       const text = JSON.parse(value) as string;

@@ -9,9 +9,11 @@ export { IndexCheck, type IndexDifference, type IndexReport } from './index-chec
 export { IndexKeys, type IndexedKey } from './index-keys.js';
 export { IndexReadStore } from './index-read.store.js';
 export { indexQuery, IndexSearch, type IndexCount, type IndexQuery } from './index-search.js';
+export { IndexValues } from './index-values.js';
 export { Indexer } from './indexer.js';
 export { InvertedIndexModule } from './inverted-index.module.js';
 export { SegmentBuilder } from './segment-builder.js';
 export { SegmentMergeStore } from './segment-merge.store.js';
 export { SegmentStore } from './segment.store.js';
 export { TermKind } from './term-kind.js';
+export { ValueCounts, type ValueCount } from './value-counts.js';

@@ -5,6 +5,7 @@ import { IndexCheck } from './index-check.js';
 import { IndexKeys } from './index-keys.js';
 import { IndexReadStore } from './index-read.store.js';
 import { IndexSearch } from './index-search.js';
+import { IndexValues } from './index-values.js';
 import { Indexer } from './indexer.js';
 import { SegmentMergeStore } from './segment-merge.store.js';
 import { SegmentStore } from './segment.store.js';
@@ -20,8 +21,9 @@ import { SegmentStore } from './segment.store.js';
     IndexKeys,
     IndexReadStore,
     IndexSearch,
+    IndexValues,
     Indexer,
   ],
-  exports: [IndexSearch, IndexKeys, SegmentStore, IndexCheck, IndexBuildStore, Indexer],
+  exports: [IndexSearch, IndexKeys, IndexValues, SegmentStore, IndexCheck, IndexBuildStore, Indexer],
 })
 export class InvertedIndexModule {}

@@ -49,13 +49,16 @@ export function subtract(left: Bitmap, right: Bitmap): Bitmap {
 
 export function countOrdinals(bitmap: Bitmap): number {
   let count = 0;
-  for (let word of bitmap) {
-    // Adds up pairs of bits, then fours, then bytes (Hacker's Delight, chapter 5).
-    word -= (word >>> 1) & 0x55555555;
-    word = (word & 0x33333333) + ((word >>> 2) & 0x33333333);
-    count += Math.imul((word + (word >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
-  }
+  for (const word of bitmap) count += countBits(word);
   return count;
+}
+
+/** The number of bits of a word that are set. */
+export function countBits(word: number): number {
+  // Adds up pairs of bits, then fours, then bytes (Hacker's Delight, chapter 5).
+  const pairs = word - ((word >>> 1) & 0x55555555);
+  const fours = (pairs & 0x33333333) + ((pairs >>> 2) & 0x33333333);
+  return Math.imul((fours + (fours >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
 /** The ordinals of a set from the highest to the lowest. */
