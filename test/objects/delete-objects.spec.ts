@@ -286,6 +286,24 @@ describe('an object that changes while the request waits for its batch', () => {
   });
 });
 
+it('ends with 503 and deletes nothing when a batch stays locked for longer than QUERY_TIMEOUT_MS', async () => {
+  const impatient = await TestApi.start({ QUERY_TIMEOUT_MS: '100' });
+  try {
+    const { projectId, keys } = await impatient.project();
+    await postBatch(impatient, keys.producer, 'a', objectsOf('shoe', 2));
+    await impatient.db.transaction(async ({ query }) => {
+      await query('SELECT FROM batches WHERE project_id = $1 FOR UPDATE', [projectId]);
+      const path = address('/objects', { key: 'name', max_affected: '10' });
+      const reply = await impatient.call('DELETE', path, { key: keys.admin });
+      // Not the longer time that a statement waits for any lock.
+      expect(expectProblem(reply, 'unavailable').detail).toMatch(/^A statement took too long/);
+    });
+    expect((await impatient.call('GET', '/objects', { key: keys.analyst })).json()).toMatchObject({ count: 2 });
+  } finally {
+    await impatient.stop();
+  }
+});
+
 it('keeps counts, usage and index right while others insert, change, replace and delete the same objects', async () => {
   const { admin: key } = project.keys;
   const batches = ['a', 'b', 'c'];
