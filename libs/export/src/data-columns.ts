@@ -101,21 +101,22 @@ export class DataColumns {
  */
 export function cellsOf(data: string, indexes: ReadonlyMap<string, number>): (string | undefined)[] {
   const cells = new Array<string | undefined>(indexes.size);
+  // Joined once at the end: an object may repeat a key 95,000 times.
   let lists: Map<number, string[]> | undefined;
   visitPairs(data, (keyText, value) => {
     const index = indexes.get(keyText);
     if (index === undefined) throw new Error('an object of the snapshot has a key that the snapshot has not');
-    const before = cells[index];
-    if (before === undefined) {
+    const first = cells[index];
+    if (first === undefined) {
       cells[index] = value;
       return;
     }
     lists ??= new Map<number, string[]>();
-    const list = lists.get(index) ?? [before];
-    list.push(value);
-    lists.set(index, list);
-    cells[index] = `[${list.join(', ')}]`;
+    const list = lists.get(index);
+    if (list === undefined) lists.set(index, [first, value]);
+    else list.push(value);
   });
+  for (const [index, list] of lists ?? []) cells[index] = `[${list.join(', ')}]`;
   return cells;
 }
 
