@@ -65,7 +65,7 @@ const KEYS = {
     counted AS MATERIALIZED (
       SELECT l.path, l.number, b.posting_count FROM listed AS l, LATERAL (
         SELECT posting_count FROM index_blocks AS b
-        WHERE b.project_id = $1 AND b.segment = l.number AND b.path = l.path AND b.kind = ${String(TermKind.key)}
+        WHERE b.project_id = $1 AND b.segment = l.number AND b.path = l.path AND b.kind = ${String(TermKind.key)} OFFSET 0
       ) AS b
     ),
     keys AS MATERIALIZED (
@@ -90,13 +90,13 @@ function existsSql(segments: string): string {
     WHERE b.project_id = $1 AND b.segment = n.number AND b.path = k.path AND b.kind = t.kind)`;
 }
 
-/** The sets of objects of keys in some segments. */
+/** The sets of objects of keys in some segments. OFFSET 0 keeps the planner from joining all blocks of the project. */
 const KEY_BLOCKS = {
   name: 'index.key-blocks',
   text: `
     SELECT b.path, b.segment, b.body FROM unnest($2::bigint[]) AS n(number), unnest($3::text[]) AS k(path), LATERAL (
       SELECT path, segment, body FROM index_blocks AS b
-      WHERE b.project_id = $1 AND b.segment = n.number AND b.path = k.path AND b.kind = ${String(TermKind.key)}
+      WHERE b.project_id = $1 AND b.segment = n.number AND b.path = k.path AND b.kind = ${String(TermKind.key)} OFFSET 0
     ) AS b`,
 };
 
@@ -172,9 +172,13 @@ export class IndexKeys {
       for (const kind of partialKinds) if (!kinds.includes(kind)) inPartial.push({ path, kind });
     }
     const byKey = new Map(used.map((one) => [one.key, one]));
+    // Most first blocks have a valid entry.
+    const first = await this.findObjects(projectId, inPartial, partial, 1, on);
+    const unclear = first.filter(({ seq }) => seq === null);
     const found = [
       ...(await this.findObjects(projectId, inWhole, whole, 1, on)),
-      ...(await this.findObjects(projectId, inPartial, partial, BLOCKS_CHECKED, on)),
+      ...first.filter(({ seq }) => seq !== null),
+      ...(await this.findObjects(projectId, unclear, partial, BLOCKS_CHECKED, on)),
     ];
     for (const { path, kind, seq } of found) {
       const key = byKey.get(path);
