@@ -106,7 +106,7 @@ function jsonOf(kind: TermKind, value: string): string {
 }
 
 /** A number of the index without exponent and without trailing zeros, unless it is very large or small. */
-export function plainNumber(text: string): string {
+function plainNumber(text: string): string {
   const parts = parseNumber(text);
   if (parts === null || parts.exponent === 0 || Math.abs(parts.exponent) > ZEROS_MAX) return text;
   const digits = parts.whole + parts.fraction;
