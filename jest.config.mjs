@@ -22,7 +22,7 @@ const project = {
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^#migrations$': '<rootDir>/migrations/index.ts',
-    '^#([a-z]+)$': '<rootDir>/libs/$1/src/index.ts',
+    '^#([a-z-]+)$': '<rootDir>/libs/$1/src/index.ts',
   },
 };
 

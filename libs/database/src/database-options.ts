@@ -78,15 +78,8 @@ export function createListeningClient({ options }: Pool): Client {
   });
 }
 
-/**
- * A prepared statement keeps one plan. By default PostgreSQL plans a statement again for each execution where it expects that to be
- * cheaper, and planning takes longer than most of them: 0.3 of 0.5 ms for a search of the inverted index.
- */
-const ONE_PLAN = '-c plan_cache_mode=force_generic_plan ';
-
 function sessionOptions(lockTimeoutMs: number, statementTimeoutMs: number): string {
   return (
-    ONE_PLAN +
     '-c timezone=UTC -c datestyle=ISO -c client_encoding=UTF8 ' +
     `-c lock_timeout=${String(lockTimeoutMs)} -c statement_timeout=${String(statementTimeoutMs)}`
   );

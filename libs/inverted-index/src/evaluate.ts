@@ -77,10 +77,11 @@ class Evaluation {
   }
 
   private ofLookups(lookups: readonly Lookup[]): Matches {
-    const { objects } = this.segment;
+    const { objects, hasManyKeys } = this.segment;
     const must = emptyBitmap(objects);
     let may = must;
-    for (const { accepts, isExact } of lookups) {
+    for (const { request, accepts, isExact } of lookups) {
+      if (hasManyKeys && request.type === 'anyKey') may = fullBitmap(objects);
       for (const body of this.blocks.get(this.next++) ?? []) {
         for (const entry of entriesOf(body, objects)) {
           if (accepts !== null && !accepts(entry.value)) continue;

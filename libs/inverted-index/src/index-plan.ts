@@ -8,13 +8,13 @@ import { PATH_BYTES_MAX, TermKind, TEXT_BYTES_MAX } from './term-kind.js';
  * - `plain`: the block of a kind without values;
  * - `point`: the block that may have one value;
  * - `range`: the blocks with values from `low` to `high`, null for no bound, and the one after them;
- * - `anyKey`: like `point`, of every key.
+ * - `anyKey`: like `point`, of every key with a dot, or of every key without one.
  */
 export type BlockRequest =
   | { type: 'plain'; path: string; kind: TermKind }
   | { type: 'point'; path: string; kind: ValueKind; value: string }
   | { type: 'range'; path: string; kind: ValueKind; low: string | null; high: string | null }
-  | { type: 'anyKey'; kind: TermKind; value: string | null };
+  | { type: 'anyKey'; kind: TermKind; value: string | null; isDotted: boolean };
 
 export type ValueKind = typeof TermKind.number | typeof TermKind.text;
 
@@ -36,6 +36,9 @@ export type IndexPlan =
   | { kind: 'not'; of: IndexPlan }
   | { kind: 'lookups'; of: readonly Lookup[] }
   | { kind: 'unknown' };
+
+/** The longest text of a number that has at most 15 digits for certain. */
+const SHORT_NUMBER = 15;
 
 const LAST_CODE_POINT = 0x10ffff;
 
@@ -141,12 +144,14 @@ function equalTo(path: string, value: JsonText): Lookup {
   return { request: { type: 'point', path, kind, value: wanted }, accepts: (one) => one === wanted, isExact: true };
 }
 
+/** A key with a dot has the terms of members of objects too, so that its matches are not certain. */
 function anyKeyLookups(value: JsonText): Lookup[] {
   const { kind, value: wanted } = termOf(value);
   const accepts = wanted === null ? null : (one: string): boolean => one === wanted;
-  return [
-    { request: { type: 'anyKey', kind, value: wanted }, accepts, isExact: wanted !== null || isScalarWord(kind) },
-  ];
+  const isExact = wanted !== null || isScalarWord(kind);
+  return [false, true].map((isDotted) => {
+    return { request: { type: 'anyKey', kind, value: wanted, isDotted }, accepts, isExact: isExact && !isDotted };
+  });
 }
 
 /** Whether a term of the kind has one value only. */
@@ -204,7 +209,11 @@ function textOrder(bound: string): (value: string) => number {
 function numberOrder(bound: string): (value: string) => number {
   // A bound with too many digits for the index is still compared exactly.
   const number: IndexNumber = indexNumber(bound) ?? bound;
-  return (value) => compareNumbers(indexNumber(value) ?? value, number);
+  return (value) => {
+    // The text of a JavaScript number, which is exact; other numbers of the index have an `e` and more digits.
+    if (typeof number === 'number' && value.length <= SHORT_NUMBER) return Number(value) - number;
+    return compareNumbers(indexNumber(value) ?? value, number);
+  };
 }
 
 /** The first text that follows all texts with a prefix; null where there is none. */

@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto';
 import { Database, type Queryable, type Statement } from '#database';
 import { Injectable } from '@nestjs/common';
 import type { BlockRequest } from './index-plan.js';
 import { TermKind, TEXT_BYTES_MAX } from './term-kind.js';
 
-/** Where to begin in the list of segments, and in which direction to read. */
+/** Which segments to read. */
 export interface SegmentRange {
   /** Newest first, or oldest first. */
   isAscending: boolean;
@@ -23,6 +24,8 @@ export interface ReadSegment {
   lastSeq: bigint;
   objects: number;
   seqs: Buffer;
+  /** Whether it has so many keys that a value under any key is not looked up. */
+  hasManyKeys: boolean;
   /** The sequence numbers of objects whose entries are outdated. */
   outdated: bigint[];
   blocks: ReadBlock[];
@@ -42,14 +45,16 @@ export interface ReadSegments {
   next: { firstSeq: bigint; lastSeq: bigint } | null;
   /** Changes whenever a segment is added or removed. */
   version: string;
-  /** The pending objects that match the condition of the first step. */
+  /** The pending objects that match the condition. */
   pending: bigint[];
-  /** Whether the index does not have all objects yet, or too many are pending. */
+  /** Whether the index does not have all objects yet, or too many are pending, wide or outdated. */
   isIncomplete: boolean;
 }
 
-/** Beyond this number of pending objects a query does not use the index. */
+/** Beyond this number of pending, wide and outdated objects a query does not use the index. */
 const PENDING_READ_MAX = 5_000;
+const WIDE_READ_MAX = 50;
+const OUTDATED_READ_MAX = 20_000;
 
 /**
  * The condition of a query in SQL, for the pending objects, which are `objects AS o`. Its values are appended to those of the statement.
@@ -57,19 +62,24 @@ const PENDING_READ_MAX = 5_000;
 export type PendingCondition = (values: unknown[]) => string;
 
 /**
- * One statement for all requests, so that they see one state. Parameters: $1 the project, $2 the limit and $3 the offset of the list
- * of segments, $4 the sequence number beyond which they are, $5 whether counts are enough; then arrays of the requests of each
- * type.
+ * One statement for all requests, so that they see one state. Parameters: $1 the project, $2 the number of segments to leave out, $3 the
+ * sequence number beyond which they are, $4 whether counts are enough; then the columns of each request.
+ *
+ * The limit and the number of requests are constants of the text: with parameters instead, PostgreSQL would expect so many rows that it
+ * plans a prepared statement again for each execution, which takes longer than the execution.
  */
-function readSql(types: ReadonlySet<string>, isAscending: boolean, condition: string): string {
-  let parameters = 5;
-  const arrays = (...casts: string[]): string => casts.map((cast) => `$${String(++parameters)}::${cast}[]`).join(', ');
+function readSql(groups: Groups, isAscending: boolean, limit: number, condition: string): string {
+  let parameters = 4;
+  const rowsOf = (name: string, casts: readonly string[]): string => {
+    const row = (): string => `(${casts.map((cast) => `$${String(++parameters)}::${cast}`).join(', ')})`;
+    return `(VALUES ${Array.from({ length: groups.get(name)?.length ?? 0 }, row).join(', ')})`;
+  };
   const order = isAscending ? 'first_seq' : 'last_seq DESC';
-  const beyond = isAscending ? 'last_seq > $4::bigint' : 'first_seq < $4::bigint';
-  const block = (condition: string, hasValue = 'true'): string =>
-    `SELECT CASE WHEN b.value_count = 1 AND $5::boolean THEN NULL ELSE b.body END AS body,
+  const beyond = isAscending ? 'last_seq > $3::bigint' : 'first_seq < $3::bigint';
+  const block = (where: string, hasValue = 'true'): string =>
+    `SELECT CASE WHEN b.value_count = 1 AND $4::boolean THEN NULL ELSE b.body END AS body,
        CASE WHEN ${hasValue} THEN b.posting_count ELSE 0 END AS count
-     FROM index_blocks AS b WHERE b.project_id = $1 AND b.segment = s.number AND ${condition}`;
+     FROM index_blocks AS b WHERE b.project_id = $1 AND b.segment = s.number AND ${where}`;
   const point = (column: string, kind: TermKind, path: string): string => {
     const other = column === 'last_number' ? '' : 'b.last_number IS NULL AND ';
     return block(
@@ -78,56 +88,69 @@ function readSql(types: ReadonlySet<string>, isAscending: boolean, condition: st
       `b.${column} = r.value`,
     );
   };
-  const from = (values: string, columns: string, blocks: string): string => `
+  const from = (rows: string, columns: string, blocks: string): string => `
     SELECT r.id, s.number, NULL::bigint, NULL::bigint, b.count, b.body
-    FROM taken AS s, unnest(${values}) AS r(${columns}), LATERAL (${blocks}) AS b`;
+    FROM taken AS s, ${rows} AS r(${columns}), LATERAL (${blocks}) AS b`;
+  const anyKey = (blocks: string): string =>
+    `SELECT b.body, b.count FROM unnest(s.keys) AS k(path), LATERAL (${blocks}) AS b ` +
+    `WHERE (position('.' IN k.path) > 0) = r.is_dotted`;
   const parts: string[] = [];
-  if (types.has('plain')) {
-    parts.push(from(arrays('int', 'text', 'smallint'), 'id, path, kind', block('b.path = r.path AND b.kind = r.kind')));
+  if (groups.has('plain')) {
+    const rows = rowsOf('plain', ['int', 'text', 'smallint']);
+    parts.push(from(rows, 'id, path, kind', block('b.path = r.path AND b.kind = r.kind')));
   }
   for (const [column, kind, cast] of [
     ['last_number', TermKind.number, 'numeric'],
     ['last_text', TermKind.text, 'text'],
   ] as const) {
     const nulls = column === 'last_number' ? '' : 'b.last_number IS NULL AND ';
-    if (types.has(`point ${String(kind)}`)) {
-      parts.push(from(arrays('int', 'text', cast), 'id, path, value', point(column, kind, 'r.path')));
+    const name = String(kind);
+    if (groups.has(`point ${name}`)) {
+      const rows = rowsOf(`point ${name}`, ['int', 'text', cast]);
+      parts.push(from(rows, 'id, path, value', point(column, kind, 'r.path')));
     }
-    if (types.has(`range ${String(kind)}`)) {
+    if (groups.has(`range ${name}`)) {
+      const rows = rowsOf(`range ${name}`, ['int', 'text', cast, cast]);
       const inRange = (compare: string): string =>
-        `b.path = r.path AND b.kind = ${String(kind)} AND ${nulls}b.${column} >= r.low AND ${compare}`;
+        `b.path = r.path AND b.kind = ${name} AND ${nulls}b.${column} >= r.low AND ${compare}`;
       const inner = block(inRange(`b.${column} < r.high`));
       const last = block(inRange(`b.${column} >= r.high ORDER BY b.last_number, b.last_text LIMIT 1`));
-      parts.push(from(arrays('int', 'text', cast, cast), 'id, path, low, high', `(${inner}) UNION ALL (${last})`));
+      parts.push(from(rows, 'id, path, low, high', `(${inner}) UNION ALL (${last})`));
     }
-    if (types.has(`anyKey ${String(kind)}`)) {
-      const values = arrays('int', cast);
-      const keys = `SELECT b.body, b.count FROM unnest(s.keys) AS k(path), LATERAL (${point(column, kind, 'k.path')}) AS b`;
-      parts.push(from(values, 'id, value', keys));
+    if (groups.has(`anyKey ${name}`)) {
+      const rows = rowsOf(`anyKey ${name}`, ['int', cast, 'boolean']);
+      parts.push(from(rows, 'id, value, is_dotted', anyKey(point(column, kind, 'k.path'))));
     }
   }
-  if (types.has('anyKey')) {
-    const keys = `SELECT b.body, b.count FROM unnest(s.keys) AS k(path), LATERAL (${block('b.path = k.path AND b.kind = r.kind')}) AS b`;
-    parts.push(from(arrays('int', 'smallint'), 'id, kind', keys));
+  if (groups.has('anyKey')) {
+    const rows = rowsOf('anyKey', ['int', 'smallint', 'boolean']);
+    parts.push(from(rows, 'id, kind, is_dotted', anyKey(block('b.path = k.path AND b.kind = r.kind'))));
   }
+  const several = (number: string, max: number): string => `(SELECT count(*) FROM ${number}) / ${String(max + 1)}`;
   return `
     WITH listed AS MATERIALIZED (
       SELECT row_number() OVER (ORDER BY ${order}, number) AS position, number, first_seq, last_seq, objects, keys, seqs
-      FROM index_segments WHERE project_id = $1 AND ($4::bigint IS NULL OR ${beyond})
-      ORDER BY ${order}, number LIMIT $2::bigint + 1 OFFSET $3::bigint
+      FROM index_segments WHERE project_id = $1 AND ($3::bigint IS NULL OR ${beyond})
+      ORDER BY ${order}, number LIMIT ${String(limit + 1)} OFFSET $2::bigint
+    ),
+    taken AS MATERIALIZED (SELECT * FROM listed WHERE position <= $2::bigint + ${String(limit)}),
+    outdated AS MATERIALIZED (
+      SELECT s.number, o.seq FROM taken AS s, index_outdated AS o
+      WHERE o.project_id = $1 AND o.seq BETWEEN s.first_seq AND s.last_seq AND o.before_segment > s.number
+      LIMIT ${String(OUTDATED_READ_MAX + 1)}
     ),
     pending AS MATERIALIZED (
-      SELECT seq FROM index_pending WHERE project_id = $1 AND $3::bigint = 0 LIMIT ${String(PENDING_READ_MAX + 1)}
-    ),
-    taken AS (SELECT * FROM listed WHERE position <= $2::bigint + $3::bigint)
+      SELECT seq, is_wide FROM index_pending WHERE project_id = $1 LIMIT ${String(PENDING_READ_MAX + 1)}
+    )
     SELECT ${String(Row.segment)} AS id, number, first_seq, last_seq, objects, seqs AS body FROM taken
+    UNION ALL SELECT ${String(Row.manyKeys)}, number, NULL, NULL, NULL, NULL FROM taken WHERE keys IS NULL
     UNION ALL SELECT ${String(Row.next)}, number, first_seq, last_seq, NULL, NULL FROM listed
-      WHERE position > $2::bigint + $3::bigint
-    UNION ALL SELECT ${String(Row.outdated)}, s.number, o.seq, NULL, NULL, NULL FROM taken AS s, index_outdated AS o
-      WHERE o.project_id = $1 AND o.seq BETWEEN s.first_seq AND s.last_seq AND o.before_segment > s.number
+      WHERE position > $2::bigint + ${String(limit)}
+    UNION ALL SELECT ${String(Row.outdated)}, number, seq, NULL, NULL, NULL FROM outdated
     UNION ALL SELECT ${String(Row.version)}, sum(number)::bigint, count(*), (
-      SELECT count(*) FROM index_builds WHERE project_id = $1
-    ) + (SELECT count(*) FROM pending) / ${String(PENDING_READ_MAX + 1)}, $5::boolean::int, NULL
+      SELECT count(*) FROM index_builds WHERE project_id = $1)
+      + ${several('pending', PENDING_READ_MAX)} + ${several('outdated', OUTDATED_READ_MAX)}
+      + ${several('pending WHERE is_wide', WIDE_READ_MAX)}, $4::boolean::int, NULL
       FROM index_segments WHERE project_id = $1
     UNION ALL SELECT ${String(Row.pending)}, o.seq, NULL, NULL, NULL, NULL
       FROM pending AS p, objects AS o WHERE o.project_id = $1 AND o.seq = p.seq AND (${condition})
@@ -135,7 +158,7 @@ function readSql(types: ReadonlySet<string>, isAscending: boolean, condition: st
 }
 
 /** What a row of the statement is; a row with a block has the index of its request. */
-const Row = { segment: -1, next: -2, outdated: -3, version: -4, pending: -5 } as const;
+const Row = { segment: -1, next: -2, outdated: -3, version: -4, pending: -5, manyKeys: -6 } as const;
 
 interface ResultRow {
   id: number;
@@ -152,8 +175,8 @@ const PREPARED_MAX = 32;
 /** Reads segments and blocks of the index. */
 @Injectable()
 export class IndexReadStore {
-  /** By the types of the requests, the direction, and the condition of the pending objects. */
-  private readonly statements = new Map<string, Statement>();
+  /** The names of prepared statements by their texts. */
+  private readonly names = new Map<string, string>();
 
   constructor(private readonly database: Database) {}
 
@@ -166,29 +189,24 @@ export class IndexReadStore {
     on: Queryable = this.database,
   ): Promise<ReadSegments> {
     const groups = groupsOf(requests);
-    const values: unknown[] = [projectId, limit, skip, beyondSeq, countsOnly];
-    for (const name of GROUP_ORDER) {
-      const group = groups.get(name);
-      if (group !== undefined) values.push(...columnsOf(group));
-    }
-    const pending = condition(values);
-    return resultOf(await on.query<ResultRow>(this.statement(groups, isAscending, pending), values));
+    const values: unknown[] = [projectId, skip, beyondSeq, countsOnly];
+    for (const name of GROUP_ORDER) values.push(...(groups.get(name)?.flatMap(valuesOf) ?? []));
+    const text = readSql(groups, isAscending, limit, condition(values));
+    return resultOf(await on.query<ResultRow>(this.prepared(text), values));
   }
 
-  private statement(groups: ReadonlyMap<string, unknown>, isAscending: boolean, pending: string): Statement {
-    const types = [...groups.keys()].sort().join();
-    const key = `${types} ${String(isAscending)} ${pending}`;
-    const known = this.statements.get(key);
-    if (known !== undefined) return known;
-    const text = readSql(new Set(groups.keys()), isAscending, pending);
-    if (this.statements.size === PREPARED_MAX) return { text };
-    const statement = { name: `index.read-${String(this.statements.size)}`, text };
-    this.statements.set(key, statement);
-    return statement;
+  private prepared(text: string): Statement {
+    let name = this.names.get(text);
+    if (name === undefined && this.names.size < PREPARED_MAX) {
+      name = `index.read-${createHash('sha1').update(text).digest('hex')}`;
+      this.names.set(text, name);
+    }
+    return name === undefined ? { text } : { name, text };
   }
 }
 
 type NumberedRequest = BlockRequest & { id: number };
+type Groups = ReadonlyMap<string, readonly NumberedRequest[]>;
 
 /** The groups of requests in the order of their parameters in the statement. */
 const GROUP_ORDER = [
@@ -221,22 +239,19 @@ function groupName(request: BlockRequest): string {
 const LEAST = { [TermKind.number]: '-Infinity', [TermKind.text]: '' } as const;
 const GREATEST = { [TermKind.number]: 'Infinity', [TermKind.text]: '\u{10ffff}'.repeat(TEXT_BYTES_MAX) } as const;
 
-/** The values of the parameters of a group. */
-function columnsOf(group: readonly NumberedRequest[]): unknown[][] {
-  const rows = group.map((request): unknown[] => {
-    const { id } = request;
-    switch (request.type) {
-      case 'plain':
-        return [id, request.path, request.kind];
-      case 'point':
-        return [id, request.path, request.value];
-      case 'range':
-        return [id, request.path, request.low ?? LEAST[request.kind], request.high ?? GREATEST[request.kind]];
-      case 'anyKey':
-        return [id, request.value ?? request.kind];
-    }
-  });
-  return (rows[0] ?? []).map((_, column) => rows.map((row) => row[column]));
+/** The values of the parameters of a request. */
+function valuesOf(request: NumberedRequest): unknown[] {
+  const { id } = request;
+  switch (request.type) {
+    case 'plain':
+      return [id, request.path, request.kind];
+    case 'point':
+      return [id, request.path, request.value];
+    case 'range':
+      return [id, request.path, request.low ?? LEAST[request.kind], request.high ?? GREATEST[request.kind]];
+    case 'anyKey':
+      return [id, request.value ?? request.kind, request.isDotted];
+  }
 }
 
 function resultOf(rows: readonly ResultRow[]): ReadSegments {
@@ -251,6 +266,7 @@ function resultOf(rows: readonly ResultRow[]): ReadSegments {
         lastSeq: BigInt(row.last_seq),
         objects: row.objects,
         seqs: row.body,
+        hasManyKeys: false,
         outdated: [],
         blocks: [],
       };
@@ -265,8 +281,10 @@ function resultOf(rows: readonly ResultRow[]): ReadSegments {
   }
   for (const { id, number, first_seq, objects, body } of others) {
     const segment = byNumber.get(number);
-    if (id === Row.outdated) segment?.outdated.push(BigInt(first_seq));
-    else segment?.blocks.push({ request: id, body, count: objects });
+    if (segment === undefined) continue;
+    if (id === Row.outdated) segment.outdated.push(BigInt(first_seq));
+    else if (id === Row.manyKeys) segment.hasManyKeys = true;
+    else segment.blocks.push({ request: id, body, count: objects });
   }
   return result;
 }

@@ -1,6 +1,7 @@
 import { filterSql, type Filter, type FilterColumns } from '#filter';
 import type { Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
+import { setImmediate } from 'node:timers/promises';
 import { entriesOf } from './block.js';
 import { evaluate, type Matches } from './evaluate.js';
 import { indexPlan, isUseful, lookupsOf, type IndexPlan, type Lookup } from './index-plan.js';
@@ -8,11 +9,12 @@ import { IndexReadStore, type PendingCondition, type ReadSegment, type ReadSegme
 import { ascending, countOrdinals, descending } from './ordinals.js';
 import { SeqRuns } from './seq-runs.js';
 
-/** Segments of the first step of a search, and by how many times each next step is larger. */
+/** Segments that a search reads at first; most pages are in them. */
 const FIRST_SEGMENTS = 4;
-const STEP_GROWTH = 8;
-/** How often a search begins again because segments were merged meanwhile. */
-const ATTEMPTS = 3;
+/** The most segments of a search; 10 million objects have some 160. */
+const SEGMENTS_MAX = 2_000;
+/** After this time the requests that wait have their turn. */
+const TURN_MS = 10;
 
 /** A filter prepared for the index. */
 export interface IndexQuery {
@@ -71,39 +73,13 @@ export class IndexSearch {
    * @returns null where the index is not usable now
    */
   async find(projectId: number, query: IndexQuery, range: SearchRange, on?: Queryable): Promise<FoundObjects | null> {
-    const { isAscending, beyondSeq, wanted, countLimit = -1 } = range;
-    const isBefore = (a: bigint, b: bigint): boolean => (isAscending ? a < b : a > b);
-    return this.attempt(async (isSameVersion) => {
-      let found: bigint[] = [];
-      let isExact = true;
-      const count: IndexCount = { must: 0, may: 0, isAll: false };
-      for await (const { step, isFirst } of this.steps(projectId, query, range, false, on)) {
-        if (step.isIncomplete) return null;
-        if (!isSameVersion(step)) return 'changed';
-        if (isFirst) {
-          found = step.pending.filter((seq) => beyondSeq === null || isBefore(beyondSeq, seq));
-          addCount(count, found.length, found.length);
-        }
-        for (const segment of step.segments) {
-          const { matches, seqs } = matchesOf(query, segment);
-          if (matches.must !== matches.may) isExact = false;
-          if (countLimit >= 0) addMatches(count, matches);
-          takeFirst(found, matches, seqs, range);
-        }
-        found.sort((a, b) => (isBefore(a, b) ? -1 : 1));
-        const last = found[wanted - 1];
-        const { next } = step;
-        if (next === null) {
-          count.isAll = true;
-          return { seqs: found.slice(0, wanted), isExact, isAll: found.length <= wanted, count };
-        }
-        const isComplete = last !== undefined && isBefore(last, isAscending ? next.firstSeq : next.lastSeq);
-        if (isComplete && (countLimit < 0 || count.must > countLimit)) {
-          return { seqs: found.slice(0, wanted), isExact, isAll: false, count };
-        }
-      }
-      throw new Error('the list of segments has no end');
-    });
+    // A search reads one state, in one statement: the first segments alone, or where they are not enough, all of them.
+    const few = await this.read(projectId, query, range, FIRST_SEGMENTS, on);
+    if (few === null) return null;
+    const found = await foundIn(few, query, range);
+    if (found !== null) return found;
+    const all = await this.read(projectId, query, range, SEGMENTS_MAX, on);
+    return all && (await foundIn(all, query, range));
   }
 
   /**
@@ -114,7 +90,7 @@ export class IndexSearch {
   async count(projectId: number, query: IndexQuery, limit: number | null, on?: Queryable): Promise<IndexCount | null> {
     const range = { isAscending: false, beyondSeq: null, wanted: 0, countLimit: limit ?? Infinity };
     const single = singleLookup(query);
-    const sum = single && (await this.sum(projectId, query, single, on));
+    const sum = single === null ? null : (await this.sum(projectId, query, single, on));
     if (sum !== null) return sum;
     return (await this.find(projectId, query, range, on))?.count ?? null;
   }
@@ -123,54 +99,69 @@ export class IndexSearch {
    * Counts by the numbers of objects of the blocks, without the objects themselves.
    * @returns null where the index is not usable now, or has outdated entries
    */
-  private sum(projectId: number, query: IndexQuery, { accepts }: Lookup, on?: Queryable): Promise<IndexCount | null> {
-    return this.attempt(async (isSameVersion) => {
-      let total = 0;
-      const range = { isAscending: false, beyondSeq: null };
-      for await (const { step, isFirst } of this.steps(projectId, query, range, true, on)) {
-        if (step.isIncomplete || step.segments.some(({ outdated }) => outdated.length > 0)) return null;
-        if (!isSameVersion(step)) return 'changed';
-        if (isFirst) total += step.pending.length;
-        for (const { blocks, objects } of step.segments) {
-          for (const { body, count } of blocks) {
-            if (body === null) total += count;
-            else for (const entry of entriesOf(body, objects)) if (accepts?.(entry.value) ?? true) total += entry.count;
-          }
-        }
+  private async sum(
+    projectId: number,
+    query: IndexQuery,
+    { accepts }: Lookup,
+    on?: Queryable,
+  ): Promise<IndexCount | null> {
+    const range = { isAscending: false, beyondSeq: null };
+    const read = await this.read(projectId, query, range, SEGMENTS_MAX, on, true);
+    if (read === null || read.next !== null || read.segments.some(({ outdated }) => outdated.length > 0)) return null;
+    let total = read.pending.length;
+    for (const { blocks, objects } of read.segments) {
+      for (const { body, count } of blocks) {
+        if (body === null) total += count;
+        else for (const entry of entriesOf(body, objects)) if (accepts?.(entry.value) ?? true) total += entry.count;
       }
-      return { must: total, may: total, isAll: true };
-    });
+    }
+    return { must: total, may: total, isAll: true };
   }
 
-  /** Reads the list of segments in growing steps. */
-  private async *steps(
+  /** Null where the index is not usable now. */
+  private async read(
     projectId: number,
     { lookups, condition }: IndexQuery,
     { isAscending, beyondSeq }: Pick<SearchRange, 'isAscending' | 'beyondSeq'>,
-    countsOnly: boolean,
+    limit: number,
     on?: Queryable,
-  ): AsyncGenerator<{ step: ReadSegments; isFirst: boolean }> {
+    countsOnly = false,
+  ): Promise<ReadSegments | null> {
     const requests = lookups.map(({ request }) => request);
-    let limit = countsOnly ? FIRST_SEGMENTS * STEP_GROWTH ** 2 : FIRST_SEGMENTS;
-    for (let skip = 0; ; skip += limit, limit *= STEP_GROWTH) {
-      const range = { isAscending, beyondSeq: beyondSeq?.toString() ?? null, skip, limit, countsOnly };
-      const step = await this.store.read(projectId, requests, range, condition, on);
-      yield { step, isFirst: skip === 0 };
-      if (step.next === null) return;
-    }
+    const range = { isAscending, beyondSeq: beyondSeq?.toString() ?? null, skip: 0, limit, countsOnly };
+    const read = await this.store.read(projectId, requests, range, condition, on);
+    return read.isIncomplete ? null : read;
   }
+}
 
-  /** Searches again where segments were merged between two steps, which then are not of one state. */
-  private async attempt<T>(
-    search: (isSameVersion: (step: ReadSegments) => boolean) => Promise<T | null | 'changed'>,
-  ): Promise<T | null> {
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      let version: string | undefined;
-      const result = await search((step) => (version ??= step.version) === step.version);
-      if (result !== 'changed') return result;
-    }
-    return null;
+/** Null where objects of further segments are needed. */
+async function foundIn(
+  { segments, next, pending }: ReadSegments,
+  query: IndexQuery,
+  range: SearchRange,
+): Promise<FoundObjects | null> {
+  const { isAscending, beyondSeq, wanted, countLimit = -1 } = range;
+  const isBefore = (a: bigint, b: bigint): boolean => (isAscending ? a < b : a > b);
+  const found = pending.filter((seq) => beyondSeq === null || isBefore(beyondSeq, seq));
+  const count: IndexCount = { must: found.length, may: found.length, isAll: next === null };
+  let isExact = true;
+  let yieldAtMs = performance.now() + TURN_MS;
+  for (const segment of segments) {
+    const { matches, seqs } = matchesOf(query, segment);
+    if (matches.must !== matches.may) isExact = false;
+    if (countLimit >= 0) addMatches(count, matches);
+    takeFirst(found, matches, seqs, range);
+    if (performance.now() < yieldAtMs) continue;
+    await setImmediate();
+    yieldAtMs = performance.now() + TURN_MS;
   }
+  found.sort((a, b) => (isBefore(a, b) ? -1 : 1));
+  const isAll = next === null && found.length <= wanted;
+  const result = { seqs: found.slice(0, wanted), isExact, isAll, count };
+  if (next === null) return result;
+  const last = found[wanted - 1];
+  const isComplete = last !== undefined && isBefore(last, isAscending ? next.firstSeq : next.lastSeq);
+  return isComplete && (countLimit < 0 || count.must > countLimit) ? result : null;
 }
 
 function matchesOf({ plan, lookups }: IndexQuery, segment: ReadSegment): { matches: Matches; seqs: SeqRuns } {

@@ -12,7 +12,10 @@ const INSERT_SEGMENT = {
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 };
 
-const NEXT_NUMBER = { name: 'index.next-number', text: `SELECT nextval('index_segment_numbers') AS number` };
+const NEXT_NUMBERS = {
+  name: 'index.next-numbers',
+  text: `SELECT nextval('index_segment_numbers') AS number FROM generate_series(1, $1::int)`,
+};
 
 const COPY_BLOCKS = `
   COPY index_blocks (project_id, segment, path, kind, last_number, last_text, value_count, posting_count, body)
@@ -20,9 +23,14 @@ const COPY_BLOCKS = `
 /** Characters of one write to COPY. */
 const COPY_LENGTH = 64 * 1024;
 
+/** Of objects that are pending and locked. */
+const MARK_WIDE = `UPDATE index_pending SET is_wide = true WHERE project_id = $1 AND seq = ANY ($2::bigint[])`;
+
+/** Locked, so that one that is deleted at the same time leaves no row. A row that exists is that of a later change. */
 const INSERT_WIDE = `
-  INSERT INTO index_pending (project_id, seq, is_wide) SELECT $1, seq, true FROM unnest($2::bigint[]) AS seq
-  ON CONFLICT (project_id, seq) DO UPDATE SET is_wide = true`;
+  INSERT INTO index_pending (project_id, seq, is_wide)
+  SELECT project_id, seq, true FROM objects WHERE project_id = $1 AND seq = ANY ($2::bigint[]) FOR KEY SHARE
+  ON CONFLICT (project_id, seq) DO NOTHING`;
 
 /** Locked, so that a writer who changes one of them waits, and then marks what was written here as outdated. */
 const LOCK_PENDING = {
@@ -30,7 +38,8 @@ const LOCK_PENDING = {
   text: `
     SELECT p.seq, coalesce(o.bytes, 0) AS bytes
     FROM index_pending AS p LEFT JOIN objects AS o ON o.project_id = $1 AND o.seq = p.seq
-    WHERE p.project_id = $1 AND NOT p.is_wide AND p.seq > $2 ORDER BY p.seq LIMIT $3 FOR UPDATE OF p SKIP LOCKED`,
+    WHERE p.project_id = $1 AND NOT p.is_wide AND ($2::text IS NULL OR o.batch_id = $2)
+    ORDER BY p.seq LIMIT $3 FOR UPDATE OF p SKIP LOCKED`,
 };
 
 const DATA_OF = {
@@ -56,6 +65,9 @@ const LIMIT_OUTDATED = {
 /** Objects that are read and added at once. */
 const READ_OBJECTS = 500;
 const READ_BYTES = 1024 ** 2;
+/** The data of the objects of one step, and the most segments of them: a segment has 32 MiB of terms. */
+const STEP_BYTES = 16 * 1024 ** 2;
+export const SEGMENTS_OF_STEP = 256;
 
 /** An object to be indexed, before its data is read. */
 export interface ObjectSize {
@@ -70,14 +82,15 @@ export class SegmentStore {
 
   /** Stores a segment of objects that the same transaction has added. */
   async insertNew(tx: Transaction, projectId: number, builder: SegmentBuilder): Promise<void> {
-    await this.insert(tx, projectId, builder, await this.nextNumber(tx));
+    if (builder.wide.length > 0) await tx.query(INSERT_WIDE, [projectId, builder.wide.map(String)]);
+    await this.insert(tx, projectId, builder, (await this.nextNumbers(tx, 1))[0]);
   }
 
   /** @returns whether the segment has objects */
-  private async insert(tx: Transaction, projectId: number, builder: SegmentBuilder, number: string): Promise<boolean> {
-    const { seqs, wide } = builder;
-    if (wide.length > 0) await tx.query(INSERT_WIDE, [projectId, wide.map(String)]);
+  private async insert(tx: Transaction, projectId: number, builder: SegmentBuilder, number?: string): Promise<boolean> {
+    const { seqs } = builder;
     if (seqs.length === 0) return false;
+    if (number === undefined) throw new Error('a segment has no number');
     const [first, last] = [seqs.at(0), seqs.at(seqs.length - 1)].map(String);
     const values = [projectId, number, first, last, seqs.length, builder.postings, builder.keys, seqs.toBuffer()];
     await tx.query(INSERT_SEGMENT, values);
@@ -96,30 +109,36 @@ export class SegmentStore {
   }
 
   /**
-   * Adds pending objects of a project to a new segment.
-   * @param limit the most objects; at most `SEGMENT_OBJECTS_MAX`
-   * @param afterSeq only objects after this sequence number
+   * Adds the oldest pending objects of a project to segments.
+   * @param limit the most objects; fewer where these are large
    * @returns how many objects are not pending any more
    */
-  indexPending(projectId: number, limit: number = SEGMENT_OBJECTS_MAX, afterSeq = '0'): Promise<number> {
-    return this.database.transaction((tx) => this.indexPendingIn(tx, projectId, limit, afterSeq));
+  indexPending(projectId: number, limit: number): Promise<number> {
+    return this.database.transaction((tx) => this.indexPendingIn(tx, projectId, null, limit));
   }
 
-  /** The same in a transaction that has added the objects. */
-  async indexPendingIn(tx: Transaction, projectId: number, limit: number, afterSeq: string): Promise<number> {
-    const locked = await tx.query<ObjectSize>(LOCK_PENDING, [projectId, afterSeq, limit]);
+  /** Adds all pending objects of a batch to segments, in the transaction that has added them. */
+  async indexBatchIn(tx: Transaction, projectId: number, batchId: string): Promise<void> {
+    while ((await this.indexPendingIn(tx, projectId, batchId, SEGMENT_OBJECTS_MAX)) > 0);
+  }
+
+  private async indexPendingIn(
+    tx: Transaction,
+    projectId: number,
+    batchId: string | null,
+    limit: number,
+  ): Promise<number> {
+    const locked = withinBytes(await tx.query<ObjectSize>(LOCK_PENDING, [projectId, batchId, limit]));
     if (locked.length === 0) return 0;
-    const segments = await this.insertObjects(tx, projectId, locked);
+    // Nobody changes the objects while their rows are locked.
+    const numbers = await this.nextNumbers(tx, SEGMENTS_OF_STEP);
+    const { segments, wide } = await this.insertObjects(tx, projectId, locked, numbers);
+    if (wide.length > 0) await tx.query(MARK_WIDE, [projectId, wide]);
     await tx.query(DELETE_PENDING, [projectId, locked.map(({ seq }) => seq)]);
     for (const { number, seqs } of segments) {
       await tx.query(LIMIT_OUTDATED, [projectId, [...seqs].map(String), number]);
     }
     return locked.length;
-  }
-
-  /** Adds all pending objects after a sequence number to segments. */
-  async indexAllPendingIn(tx: Transaction, projectId: number, afterSeq: string): Promise<void> {
-    while ((await this.indexPendingIn(tx, projectId, SEGMENT_OBJECTS_MAX, afterSeq)) > 0);
   }
 
   /** The sizes of those of the objects that exist, in ascending order. */
@@ -128,18 +147,35 @@ export class SegmentStore {
   }
 
   /**
-   * Stores segments of objects that exist, which are read in steps of bounded size. A segment gets its number before its objects are
-   * read: where one of them is changed meanwhile, the segment that has the new content has a greater number.
-   * @param objects in ascending order
+   * Stores segments of objects that others may change meanwhile; those with too many terms become pending.
+   * @param numbers of segments, drawn before it was read which entries are outdated and which objects are pending: where an object is
+   *   changed after that, the segment that has its new content has a greater number
    */
-  async insertObjects(
+  async insertUnlocked(
     tx: Transaction,
     projectId: number,
     objects: readonly ObjectSize[],
-  ): Promise<{ number: string; seqs: SeqRuns }[]> {
+    numbers: readonly string[],
+  ): Promise<void> {
+    const { wide } = await this.insertObjects(tx, projectId, objects, numbers);
+    if (wide.length > 0) await tx.query(INSERT_WIDE, [projectId, wide]);
+  }
+
+  /** Draws numbers for segments. A later number is greater. */
+  async nextNumbers(on: Queryable, count: number): Promise<string[]> {
+    return (await on.query<{ number: string }>(NEXT_NUMBERS, [count])).map(({ number }) => number);
+  }
+
+  /** Reads objects in steps of bounded size, and stores them as segments. @param objects in ascending order */
+  private async insertObjects(
+    tx: Transaction,
+    projectId: number,
+    objects: readonly ObjectSize[],
+    numbers: readonly string[],
+  ): Promise<{ segments: { number: string; seqs: SeqRuns }[]; wide: string[] }> {
     const segments: { number: string; seqs: SeqRuns }[] = [];
+    const wide: string[] = [];
     let builder = new SegmentBuilder();
-    let number = await this.nextNumber(tx);
     for (let start = 0; start < objects.length;) {
       const seqs = nextStep(objects, start);
       start += seqs.length;
@@ -149,19 +185,20 @@ export class SegmentStore {
         rows.map(({ data }) => data),
       );
       if (start < objects.length && !builder.isFull) continue;
-      if (await this.insert(tx, projectId, builder, number)) segments.push({ number, seqs: builder.seqs });
-      if (start === objects.length) break;
+      const number = numbers[segments.length];
+      if (await this.insert(tx, projectId, builder, number)) segments.push({ number: number ?? '', seqs: builder.seqs });
+      wide.push(...builder.wide.map(String));
       builder = new SegmentBuilder();
-      number = await this.nextNumber(tx);
     }
-    return segments;
+    return { segments, wide };
   }
+}
 
-  private async nextNumber(on: Queryable): Promise<string> {
-    const [row] = await on.query<{ number: string }>(NEXT_NUMBER);
-    if (row === undefined) throw new Error('a sequence gave no number');
-    return row.number;
-  }
+/** The first objects that have at most `STEP_BYTES`; at least one of them. */
+function withinBytes(objects: readonly ObjectSize[]): readonly ObjectSize[] {
+  let bytes = 0;
+  const end = objects.findIndex((object, index) => (bytes += object.bytes) > STEP_BYTES && index > 0);
+  return end === -1 ? objects : objects.slice(0, end);
 }
 
 /** The objects from an index on that are read at once: at least one. */
