@@ -14,7 +14,7 @@ export class InvertedIndex1765500000000 implements MigrationInterface {
         first_seq bigint NOT NULL,
         last_seq bigint NOT NULL,
         objects integer NOT NULL,
-        postings integer NOT NULL,
+        weight integer NOT NULL,
         keys text[] COLLATE "C",
         seqs bytea NOT NULL,
         CONSTRAINT index_segments_pkey PRIMARY KEY (project_id, number)

@@ -236,12 +236,11 @@ export class BatchWriter {
       this.checkPreconditions(write, null);
       return this.copy(tx, write, reader);
     }
-    const startSeq = this.sequence.next();
     if (!(await this.stage(tx, write, reader))) return { kind: 'invalid' };
     const result = await this.storeStaged(tx, write, reader.rejected);
     // Pending objects cost every query, so that only few of them may wait for the indexer.
-    const isLarge = reader.objectCount > INSERT_OBJECTS_MAX;
-    if (isLarge && !write.isDryRun) await this.segments.indexAllPendingIn(tx, write.projectId, startSeq.toString());
+    const isLarge = result.kind !== 'unchanged' && result.stored > INSERT_OBJECTS_MAX;
+    if (isLarge && !write.isDryRun) await this.segments.indexBatchIn(tx, write.projectId, write.batchId);
     return result;
   }
 

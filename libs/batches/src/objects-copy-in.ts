@@ -15,7 +15,7 @@ interface ChunkIds {
 }
 
 /**
- * `COPY ... FROM STDIN` of the objects of a new batch into `objects`, with a segment of the index for every segment. When an id exists, the batch cannot be stored any more: from
+ * `COPY ... FROM STDIN` of the objects of a new batch into `objects`, each segment with its index. When an id exists, the batch cannot be stored any more: from
  * then on the ids of the current segment and of all later objects are staged instead, so that every conflict can be found.
  */
 export class ObjectsCopyIn {
@@ -34,7 +34,7 @@ export class ObjectsCopyIn {
     private readonly store: BatchWriteStore,
     private readonly sequence: Sequence,
     private readonly tx: Transaction,
-    private readonly target: { projectId: number; batchId: string },
+    private readonly target: { projectId: number; batchId: string; isDryRun?: boolean },
     private readonly quotas: QuotaStore,
     private readonly segments: SegmentStore,
     /** What the project has room for. */
@@ -65,14 +65,18 @@ export class ObjectsCopyIn {
     this.segment.push(ids);
     this.segmentSize.objects += objects.length;
     this.segmentSize.bytes += bytes;
-    const written = this.succeeds(this.copy.write(rows));
-    // While the database stores the rows.
+    // The index is built while the database stores the rows.
+    const [isStored] = await Promise.all([this.succeeds(this.copy.write(rows)), this.addToIndex(firstSeq, objects)]);
+    if (!isStored) await this.stageSegment();
+    else if (this.segmentSize.objects >= SEGMENT_OBJECTS || this.index.isFull) await this.endSegment();
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- an error is thrown with that of the database
+  private async addToIndex(firstSeq: bigint, objects: readonly BatchObject[]): Promise<void> {
     this.index.add(
       objects.map((_, index) => firstSeq + BigInt(index * SEQ_STEP)),
       objects.map(({ data }) => data),
     );
-    if (!(await written)) await this.stageSegment();
-    else if (this.segmentSize.objects >= SEGMENT_OBJECTS || this.index.isFull) await this.endSegment();
   }
 
   /** Resolves when the database has stored, or staged, everything. */
@@ -101,7 +105,7 @@ export class ObjectsCopyIn {
       await this.stageSegment();
       return;
     }
-    await this.segments.insertNew(this.tx, this.target.projectId, this.index);
+    if (this.target.isDryRun !== true) await this.segments.insertNew(this.tx, this.target.projectId, this.index);
     this.index = new SegmentBuilder();
     await this.tx.query('RELEASE SAVEPOINT segment');
     this.copied.objects += this.segmentSize.objects;
@@ -124,6 +128,7 @@ export class ObjectsCopyIn {
 
   private async stageSegment(): Promise<void> {
     this.hasConflict = true;
+    this.index = new SegmentBuilder();
     await this.tx.query('ROLLBACK TO SAVEPOINT segment');
     await this.store.createStage(this.tx);
     this.copy = this.store.copyStaged(this.tx);

@@ -63,9 +63,9 @@ const REPLACE = `
   changed AS (
     UPDATE objects AS e SET data = new.d, bytes = new.b, subject = new.s, observed_at = coalesce(new.t, e.observed_at)
     FROM new WHERE e.project_id = $1 AND e.object_id = new.i
-    RETURNING e.project_id, e.subject, e.observed_at, e.measure, e.bytes, e.seq
+    RETURNING e.project_id, e.subject, e.observed_at, e.measure, e.bytes, e.seq, e.object_id
   ),
-  ${changedObjectsSql('changed')},
+  ${changedObjectsSql('(SELECT c.* FROM changed AS c JOIN others ON others.i = c.object_id) AS differing')},
   invalidated AS (${invalidateRollupsSql('(TABLE old_rows UNION ALL SELECT project_id, subject, observed_at, measure, bytes FROM changed)')})
   SELECT (SELECT sum(bytes) FROM changed) - (SELECT sum(bytes) FROM old_rows) AS bytes_added,
     array(SELECT i FROM others) AS ids`;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Database } from '#database';
 import { Injectable } from '@nestjs/common';
-import { SegmentStore, type ObjectSize } from './segment.store.js';
+import { SEGMENTS_OF_STEP, SegmentStore, type ObjectSize } from './segment.store.js';
 import { SeqRuns } from './seq-runs.js';
 
 const IS_BUILDING = `SELECT FROM index_builds WHERE project_id = $1`;
@@ -21,8 +21,8 @@ const CONTINUE = `UPDATE index_builds SET below_seq = $2 WHERE project_id = $1`;
 
 const FINISH = `DELETE FROM index_builds WHERE project_id = $1`;
 
-/** Objects of one step: some seconds of work. */
-const STEP_OBJECTS = 20_000;
+/** Objects of one step: half a second of work, more where they are large. */
+const STEP_OBJECTS = 5_000;
 
 /** How long to wait for a step of another process. */
 const BUSY_MS = 200;
@@ -51,6 +51,7 @@ export class IndexBuildStore {
       const [build] = await tx.query<{ below_seq: string }>(LOCK_BUILD, [projectId]);
       if (build === undefined) return false;
       await tx.query(`SET LOCAL statement_timeout = 0`);
+      const numbers = await this.segments.nextNumbers(tx, SEGMENTS_OF_STEP);
       const objects = await tx.query<ObjectSize & { is_pending: boolean }>(NEXT_OBJECTS, [
         projectId,
         build.below_seq,
@@ -66,7 +67,7 @@ export class IndexBuildStore {
       const indexed = rows.map(({ seqs }) => SeqRuns.from(seqs));
       const isIndexed = (seq: bigint): boolean => indexed.some((seqs) => seqs.ordinalOf(seq) !== -1);
       const missing = objects.filter(({ seq, is_pending: isPending }) => !isPending && !isIndexed(BigInt(seq)));
-      await this.segments.insertObjects(tx, projectId, missing);
+      await this.segments.insertUnlocked(tx, projectId, missing, numbers);
       await tx.query(CONTINUE, [projectId, first]);
       return true;
     });

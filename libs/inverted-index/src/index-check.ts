@@ -63,11 +63,12 @@ export class IndexCheck {
 
   /**
    * Discards the index of a project, so that it is built again in the background. Until then queries do not use it.
-   * Writes to every project wait while the rows are deleted.
+   * Writes to every project wait while the rows are deleted, which waits for a write that runs for at most 5 s.
+   * @throws a lock timeout where one runs for longer
    */
   async rebuildProject(projectId: number): Promise<void> {
     await this.database.transaction(async (tx) => {
-      await tx.query(`SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0`);
+      await tx.query(`SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '5s'`);
       await tx.query(
         'LOCK TABLE index_pending, index_outdated, index_segments, index_blocks, index_builds IN EXCLUSIVE MODE',
       );

@@ -90,7 +90,7 @@ export class IndexSearch {
   async count(projectId: number, query: IndexQuery, limit: number | null, on?: Queryable): Promise<IndexCount | null> {
     const range = { isAscending: false, beyondSeq: null, wanted: 0, countLimit: limit ?? Infinity };
     const single = singleLookup(query);
-    const sum = single === null ? null : (await this.sum(projectId, query, single, on));
+    const sum = single === null ? null : await this.sum(projectId, query, single, on);
     if (sum !== null) return sum;
     return (await this.find(projectId, query, range, on))?.count ?? null;
   }

@@ -14,7 +14,7 @@ export function addPendingSql(added: string): string {
   return `INSERT INTO index_pending (project_id, seq) SELECT project_id, seq FROM ${added}`;
 }
 
-/** CTEs that mark changed objects as pending and their entries as outdated. @param changed a CTE with `project_id` and `seq` */
+/** CTEs that mark changed objects as pending and their entries as outdated. @param changed rows with `project_id` and `seq`, as a table or a subquery */
 export function changedObjectsSql(changed: string): string {
   return `
     now_pending AS (

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Database, DiskReserve, isConnectionLoss } from '#database';
-import { Maintenance } from '#jobs';
+import { Database, DiskReserve, isConnectionLoss, timeOfSeqSql } from '#database';
+import { Maintenance, MAINTENANCE_ROWS, type MaintenanceTask } from '#jobs';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import { IndexBuildStore } from './index-build.store.js';
 import { SegmentMergeStore } from './segment-merge.store.js';
@@ -8,31 +8,52 @@ import { SegmentStore } from './segment.store.js';
 
 const EVERY_MS = 1_000;
 
-/** Pending objects of a project that are indexed at once, or after a time. Every query reads them: 250 take about 1 ms. */
+/** A project is due when it has this many pending objects, or this many that were sent some time ago. Every query reads them. */
 const PENDING_MAX = 250;
 const PENDING_OLD = { objects: 20, ageSeconds: 5 };
-/** Objects of one step, about 0.1 s of work. */
+const PENDING_AGE_SECONDS_MAX = 60;
+/** The most objects of one step. */
 const STEP_OBJECTS = 10_000;
 
-/** A step of a merge or a build is followed by a pause of this many times its duration, so that requests have the processors. */
+/** A merge or a build is followed by a pause of this many times its duration, so that requests have the processors. */
 const PAUSES = 3;
 const PAUSE_MAX_MS = 5_000;
+/** How often projects whose segments did not change are looked at, for what was deleted. */
+const MERGE_ALL_EVERY_MS = 60_000;
 
+const oldest = timeOfSeqSql('min(seq)');
 const DUE = {
   name: 'index.due',
   text: `
     SELECT project_id FROM index_pending WHERE NOT is_wide GROUP BY project_id
-    HAVING count(*) >= ${String(PENDING_MAX)} OR (count(*) >= ${String(PENDING_OLD.objects)} AND min(
-      timestamptz '2024-01-01T00:00:00Z' + (seq >> 22) * interval '1 millisecond'
-    ) < now() - interval '${String(PENDING_OLD.ageSeconds)} seconds')`,
+    HAVING count(*) >= ${String(PENDING_MAX)}
+      OR ${oldest} < now() - interval '${String(PENDING_AGE_SECONDS_MAX)} seconds'
+      OR (count(*) >= ${String(PENDING_OLD.objects)}
+        AND ${oldest} < now() - interval '${String(PENDING_OLD.ageSeconds)} seconds')`,
 };
 
 const BUILDS = { name: 'index.builds', text: `SELECT project_id FROM index_builds` };
 
-/** The projects with segments that were written since their segments were last merged. */
-const CHANGED = {
-  name: 'index.changed',
+/** The projects with segments, and the newest of each. */
+const SEGMENTS = {
+  name: 'index.newest-segments',
   text: `SELECT project_id, max(number) AS number FROM index_segments GROUP BY project_id`,
+};
+
+/** Outdated objects in no segment: they were deleted before they were indexed. A build may hold entries that are not visible yet. */
+const DELETE_UNUSED: MaintenanceTask = {
+  name: 'delete outdated entries of the index',
+  sql: `
+    WITH unused AS (
+      DELETE FROM index_outdated WHERE (project_id, seq) IN (
+        SELECT o.project_id, o.seq FROM index_outdated AS o
+        WHERE NOT EXISTS (
+          SELECT FROM index_segments AS s
+          WHERE s.project_id = o.project_id AND s.first_seq <= o.seq AND s.last_seq >= o.seq)
+        AND NOT EXISTS (SELECT FROM index_builds AS b WHERE b.project_id = o.project_id)
+        LIMIT ${String(MAINTENANCE_ROWS)} FOR UPDATE SKIP LOCKED)
+      RETURNING 1)
+    SELECT count(*) >= ${String(MAINTENANCE_ROWS)} AS has_more FROM unused`,
 };
 
 /** Moves pending objects into segments, merges segments, and indexes what was stored before the index existed; in the background. */
@@ -41,8 +62,9 @@ export class Indexer implements BeforeApplicationShutdown {
   private readonly log = new Logger('index');
   private running: Promise<void> | undefined;
   private readonly stopping = new AbortController();
-  /** The newest segment of each project when nothing was left to merge. */
+  /** The newest segment of each project when its segments were last merged. */
   private readonly merged = new Map<number, string>();
+  private mergedAllAtMs = performance.now();
 
   constructor(
     private readonly database: Database,
@@ -52,6 +74,7 @@ export class Indexer implements BeforeApplicationShutdown {
     private readonly builds: IndexBuildStore,
     maintenance: Maintenance,
   ) {
+    maintenance.add(DELETE_UNUSED);
     maintenance.whenStarted(() => {
       this.running ??= this.run();
     });
@@ -63,21 +86,68 @@ export class Indexer implements BeforeApplicationShutdown {
     await this.running;
   }
 
-  /** Does everything that is due; projects take turns. @param pauses how long to pause after a step, in durations of the step */
+  /**
+   * Does everything that is due: one step of each project in turn, and pending objects before each merge or build.
+   * @param pauses how long to pause after a merge or a build, in durations of it
+   */
   async runOnce(pauses = 0): Promise<void> {
-    for (const projectId of await this.projects(DUE)) {
-      while (!this.isStopping && (await this.segments.indexPending(projectId, STEP_OBJECTS)) === STEP_OBJECTS);
+    for (let hasMore = true; hasMore && !this.isStopping;) {
+      hasMore = await this.indexPending();
+      for (const projectId of await this.projects(BUILDS)) {
+        if (await this.pausing(pauses, projectId, () => this.builds.buildSome(projectId))) hasMore = true;
+        await this.indexPending();
+      }
+      for (const projectId of await this.unmerged()) {
+        if (await this.pausing(pauses, projectId, () => this.merges.mergeSome(projectId))) hasMore = true;
+        await this.indexPending();
+      }
     }
-    await this.inTurns(await this.projects(BUILDS), pauses, (projectId) => this.builds.buildSome(projectId));
-    const changed = await this.database.query<{ project_id: number; number: string }>(CHANGED);
-    const newest = new Map(changed.map((row) => [row.project_id, row.number]));
+  }
+
+  /** One step for each project that is due. @returns whether one may have more */
+  private async indexPending(): Promise<boolean> {
+    let hasMore = false;
+    for (const projectId of await this.projects(DUE)) {
+      const indexed = await this.attempt(projectId, () => this.segments.indexPending(projectId, STEP_OBJECTS));
+      if (indexed === STEP_OBJECTS) hasMore = true;
+    }
+    return hasMore;
+  }
+
+  /** The projects that may have segments to merge: those with a new segment, and from time to time all. */
+  private async unmerged(): Promise<number[]> {
+    if (performance.now() - this.mergedAllAtMs > MERGE_ALL_EVERY_MS) {
+      this.merged.clear();
+      this.mergedAllAtMs = performance.now();
+    }
+    const rows = await this.database.query<{ project_id: number; number: string }>(SEGMENTS);
+    const newest = new Map(rows.map((row) => [row.project_id, row.number]));
     const unmerged = [...newest.keys()].filter((projectId) => this.merged.get(projectId) !== newest.get(projectId));
-    await this.inTurns(unmerged, pauses, async (projectId) => {
-      const hasMore = await this.merges.mergeSome(projectId);
-      if (!hasMore) this.merged.set(projectId, newest.get(projectId) ?? '');
-      return hasMore;
-    });
+    for (const [projectId, number] of newest) this.merged.set(projectId, number);
     for (const projectId of this.merged.keys()) if (!newest.has(projectId)) this.merged.delete(projectId);
+    return unmerged;
+  }
+
+  /** @returns false where the step failed, or the process stops */
+  private async pausing(pauses: number, projectId: number, step: () => Promise<boolean>): Promise<boolean> {
+    if (this.isStopping) return false;
+    const startMs = performance.now();
+    const hasMore = (await this.attempt(projectId, step)) ?? false;
+    // Its next step is that of another round.
+    if (hasMore) this.merged.delete(projectId);
+    if (pauses > 0) await this.pause(Math.min(pauses * (performance.now() - startMs), PAUSE_MAX_MS));
+    return hasMore;
+  }
+
+  /** A project whose step fails does not stop the others. @returns undefined where it failed */
+  private async attempt<T>(projectId: number, step: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await step();
+    } catch (error) {
+      if (isConnectionLoss(error)) throw error;
+      this.log.warn(`indexing project ${String(projectId)} failed; it is tried again: ${String(error)}`);
+      return undefined;
+    }
   }
 
   private get isStopping(): boolean {
@@ -98,25 +168,6 @@ export class Indexer implements BeforeApplicationShutdown {
 
   private async projects(statement: typeof DUE): Promise<number[]> {
     return (await this.database.query<{ project_id: number }>(statement)).map((row) => row.project_id);
-  }
-
-  /** Calls `step` for each project in turn until it returns false. */
-  private async inTurns(
-    projects: number[],
-    pauses: number,
-    step: (projectId: number) => Promise<boolean>,
-  ): Promise<void> {
-    let left = projects;
-    while (left.length > 0) {
-      const next: number[] = [];
-      for (const projectId of left) {
-        if (this.isStopping) return;
-        const startMs = performance.now();
-        if (await step(projectId)) next.push(projectId);
-        if (pauses > 0) await this.pause(Math.min(pauses * (performance.now() - startMs), PAUSE_MAX_MS));
-      }
-      left = next;
-    }
   }
 
   private async pause(ms: number): Promise<void> {

@@ -7,8 +7,10 @@ import { TERMS_MAX, TERMS_PER_VALUE, visitTerms, type TermValue } from './terms.
 
 /** The most objects of a segment: an ordinal has two bytes. */
 export const SEGMENT_OBJECTS_MAX = 65_536;
-/** The number of postings after which a segment is stored; they take some 40 MB of memory. */
-export const SEGMENT_POSTINGS = 1_000_000;
+/** The weight after which a segment is stored: some 40 MB of memory. */
+export const SEGMENT_WEIGHT = 1_000_000;
+/** Bytes of text that weigh as much as one posting. */
+const BYTES_OF_WEIGHT = 32;
 /** The most keys that a segment lists, for queries of a value under any key. */
 const KEYS_MAX = 1_000;
 /** The most objects that are added at once. */
@@ -41,8 +43,8 @@ export class SegmentBuilder {
   readonly seqs = new SeqRuns();
   /** The sequence numbers of objects with too many terms, which are not part of the segment. */
   readonly wide: bigint[] = [];
-  /** The number of pairs of a term and an object; it bounds the memory. */
-  postings = 0;
+  /** A measure of the memory: one for each pair of a term and an object, and one for each 32 bytes of text. */
+  weight = 0;
   private readonly paths = new Map<string, PathTerms>();
 
   /** The keys of the objects; null for more than `KEYS_MAX`. */
@@ -52,7 +54,7 @@ export class SegmentBuilder {
 
   /** Whether the segment must be stored before more objects are added: there may be no room for them. */
   get isFull(): boolean {
-    return this.postings >= SEGMENT_POSTINGS || this.seqs.length > SEGMENT_OBJECTS_MAX - ADDED_OBJECTS_MAX;
+    return this.weight >= SEGMENT_WEIGHT || this.seqs.length > SEGMENT_OBJECTS_MAX - ADDED_OBJECTS_MAX;
   }
 
   /**
@@ -71,7 +73,6 @@ export class SegmentBuilder {
       }
       const ordinal = this.seqs.length;
       visitTerms(pairs, (path, kind, value) => {
-        this.postings++;
         this.addTerm(path, kind, value, ordinal);
       });
       this.seqs.add(seq);
@@ -94,14 +95,18 @@ export class SegmentBuilder {
   }
 
   private addTerm(path: string, kind: TermKind, value: TermValue, ordinal: number): void {
+    this.weight++;
     let terms = this.paths.get(path);
     if (terms === undefined) {
+      this.weight += Math.ceil(path.length / BYTES_OF_WEIGHT);
       terms = { plain: [], numbers: new Map(), texts: new Map() };
       this.paths.set(path, terms);
     }
     if (kind === TermKind.text) {
       const text = value as string;
-      terms.texts.set(text, withOrdinal(terms.texts.get(text), ordinal));
+      const ordinals = terms.texts.get(text);
+      if (ordinals === undefined) this.weight += Math.ceil(text.length / BYTES_OF_WEIGHT);
+      terms.texts.set(text, withOrdinal(ordinals, ordinal));
     } else if (kind === TermKind.number) {
       const number = value as IndexNumber;
       terms.numbers.set(number, withOrdinal(terms.numbers.get(number), ordinal));
@@ -167,5 +172,6 @@ function sortedTexts(texts: ReadonlyMap<string, Ordinals>): [string, Ordinals][]
   const entries = [...texts];
   const isPlain = entries.every(([text]) => !/[\ud800-\uffff]/.test(text));
   if (isPlain) return entries.sort(([a], [b]) => (a < b ? -1 : 1));
-  return entries.sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  const withBytes = entries.map((entry) => ({ entry, bytes: Buffer.from(entry[0]) }));
+  return withBytes.sort((a, b) => Buffer.compare(a.bytes, b.bytes)).map(({ entry }) => entry);
 }

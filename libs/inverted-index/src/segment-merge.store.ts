@@ -1,6 +1,6 @@
 import { Database, type Transaction } from '#database';
 import { Injectable } from '@nestjs/common';
-import { SEGMENT_OBJECTS_MAX, SEGMENT_POSTINGS } from './segment-builder.js';
+import { SEGMENT_OBJECTS_MAX, SEGMENT_WEIGHT } from './segment-builder.js';
 import { SegmentStore } from './segment.store.js';
 import { SeqRuns } from './seq-runs.js';
 
@@ -16,7 +16,7 @@ const TIERS = [
 const MERGED_MIN = 8;
 
 /** How much of the largest segment a segment has. */
-const FILL = `greatest(objects::float8 / ${String(SEGMENT_OBJECTS_MAX)}, postings::float8 / ${String(SEGMENT_POSTINGS)})`;
+const FILL = `greatest(objects::float8 / ${String(SEGMENT_OBJECTS_MAX)}, weight::float8 / ${String(SEGMENT_WEIGHT)})`;
 
 /** A segment is written again when one entry of this many is outdated. */
 const OUTDATED_SHARE = 4;
@@ -36,6 +36,8 @@ const LOCK_OUTDATED = `
     SELECT count(*) FROM index_outdated AS o
     WHERE o.project_id = $1 AND o.seq BETWEEN s.first_seq AND s.last_seq AND o.before_segment > s.number)
   ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED`;
+
+const IS_BUILDING = `SELECT FROM index_builds WHERE project_id = $1`;
 
 const OUTDATED = `
   SELECT seq, before_segment FROM index_outdated WHERE project_id = $1 AND seq BETWEEN $2 AND $3`;
@@ -78,6 +80,8 @@ export class SegmentMergeStore {
   mergeSome(projectId: number): Promise<boolean> {
     return this.database.transaction(async (tx) => {
       await tx.query(`SET LOCAL statement_timeout = 0`);
+      // A build that has not committed may hold entries of objects that seem to be in no segment.
+      if ((await tx.query(IS_BUILDING, [projectId])).length > 0) return false;
       for (const { fillFrom, fillTo } of TIERS) {
         const rows = await tx.query<SegmentRow>(LOCK_SEGMENTS, [projectId, fillFrom, fillTo]);
         if (rows.length < MERGED_MIN) continue;
@@ -100,6 +104,7 @@ export class SegmentMergeStore {
   }
 
   private async replace(tx: Transaction, projectId: number, rows: readonly SegmentRow[]): Promise<void> {
+    const newNumbers = await this.segments.nextNumbers(tx, rows.length + 1);
     const valid: bigint[] = [];
     const dropped: string[] = [];
     for (const row of rows) {
@@ -111,7 +116,8 @@ export class SegmentMergeStore {
     const numbers = rows.map(({ number }) => number);
     await tx.query(DELETE_BLOCKS, [projectId, numbers]);
     await tx.query(DELETE_SEGMENTS, [projectId, numbers]);
-    await this.segments.insertObjects(tx, projectId, await this.segments.sizesOf(tx, projectId, valid.map(String)));
+    const objects = await this.segments.sizesOf(tx, projectId, valid.map(String));
+    await this.segments.insertUnlocked(tx, projectId, objects, newNumbers);
     await this.deleteUnused(tx, projectId, dropped);
   }
 

@@ -8,7 +8,7 @@ import { TermKind } from './term-kind.js';
 const INSERT_SEGMENT = {
   name: 'index.insert-segment',
   text: `
-    INSERT INTO index_segments (project_id, number, first_seq, last_seq, objects, postings, keys, seqs)
+    INSERT INTO index_segments (project_id, number, first_seq, last_seq, objects, weight, keys, seqs)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 };
 
@@ -92,7 +92,7 @@ export class SegmentStore {
     if (seqs.length === 0) return false;
     if (number === undefined) throw new Error('a segment has no number');
     const [first, last] = [seqs.at(0), seqs.at(seqs.length - 1)].map(String);
-    const values = [projectId, number, first, last, seqs.length, builder.postings, builder.keys, seqs.toBuffer()];
+    const values = [projectId, number, first, last, seqs.length, builder.weight, builder.keys, seqs.toBuffer()];
     await tx.query(INSERT_SEGMENT, values);
     const copy = tx.copyIn(COPY_BLOCKS);
     const prefix = `${String(projectId)}\x01${number}\x01`;
@@ -186,7 +186,8 @@ export class SegmentStore {
       );
       if (start < objects.length && !builder.isFull) continue;
       const number = numbers[segments.length];
-      if (await this.insert(tx, projectId, builder, number)) segments.push({ number: number ?? '', seqs: builder.seqs });
+      if (await this.insert(tx, projectId, builder, number))
+        segments.push({ number: number ?? '', seqs: builder.seqs });
       wide.push(...builder.wide.map(String));
       builder = new SegmentBuilder();
     }

@@ -148,7 +148,7 @@ describe('the report', () => {
       INSERT INTO index_pending (project_id, seq, is_wide)
       VALUES (1, 1, false), (1, 2, false), (1, 3, true), (2, 4, false), (3, 5, true)`);
     await db.sql(`
-      INSERT INTO index_segments (project_id, number, first_seq, last_seq, objects, postings, keys, seqs)
+      INSERT INTO index_segments (project_id, number, first_seq, last_seq, objects, weight, keys, seqs)
       VALUES (1, 1, 1, 1, 1, 1, '{}', ''), (2, 2, 1, 1, 1, 1, '{}', '')`);
     await db.sql('INSERT INTO index_builds (project_id, below_seq) VALUES (9, 9)');
     expect(await read()).toEqual({
