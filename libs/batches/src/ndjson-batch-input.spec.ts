@@ -123,7 +123,7 @@ describe('an invalid line', () => {
       ['/lines/3/data/1/key'],
     ],
     ['a member given twice', '{"object_id":"x","object_id":"y","data":[]}', ['/lines/3/object_id']],
-    ['a nested value of a key given twice', '{"object_id":"x","data":{"k":[],"k":1}}', ['/lines/3/data/k']],
+    ['a name given twice inside a value', '{"object_id":"x","data":{"k":{"a":1,"a":2}}}', ['/lines/3/data/k/a']],
     ['U+0000', '{"object_id":"x","data":{"k":"\\u0000"}}', ['/lines/3/data/k']],
     ['a lone surrogate', '{"object_id":"x","subject":"\\ud800","data":{}}', ['/lines/3/subject']],
     ['a number that cannot be stored', '{"object_id":"x","data":{"k":1e131072}}', ['/lines/3/data/k']],
