@@ -126,7 +126,7 @@ function readSql(groups: Groups, isAscending: boolean, limit: number, condition:
     const rows = rowsOf('anyKey', ['int', 'smallint', 'boolean']);
     parts.push(from(rows, 'id, kind, is_dotted', anyKey(block('b.path = k.path AND b.kind = r.kind'))));
   }
-  const several = (number: string, max: number): string => `(SELECT count(*) FROM ${number}) / ${String(max + 1)}`;
+  const several = (rows: string, max: number): string => `(SELECT count(seq) FROM ${rows}) / ${String(max + 1)}`;
   return `
     WITH listed AS MATERIALIZED (
       SELECT row_number() OVER (ORDER BY ${order}, number) AS position, number, first_seq, last_seq, objects, keys, seqs
@@ -147,8 +147,8 @@ function readSql(groups: Groups, isAscending: boolean, limit: number, condition:
     UNION ALL SELECT ${String(Row.next)}, number, first_seq, last_seq, NULL, NULL FROM listed
       WHERE position > $2::bigint + ${String(limit)}
     UNION ALL SELECT ${String(Row.outdated)}, number, seq, NULL, NULL, NULL FROM outdated
-    UNION ALL SELECT ${String(Row.version)}, sum(number)::bigint, count(*), (
-      SELECT count(*) FROM index_builds WHERE project_id = $1)
+    UNION ALL SELECT ${String(Row.version)}, sum(number)::bigint, count(number), (
+      SELECT count(project_id) FROM index_builds WHERE project_id = $1)
       + ${several('pending', PENDING_READ_MAX)} + ${several('outdated', OUTDATED_READ_MAX)}
       + ${several('pending WHERE is_wide', WIDE_READ_MAX)}, $4::boolean::int, NULL
       FROM index_segments WHERE project_id = $1
