@@ -91,6 +91,20 @@ describe('PATCH /objects/{object_id} with a JSON Patch', () => {
     }
   });
 
+  it.each([
+    ['does not store data again for a patch of another member', replace('shelf', '/subject'), false],
+    ['does not store data again where it is only read', [{ op: 'copy', from: '/data/0/key', path: '/subject' }], false],
+    ['stores data that changes', replace(2), true],
+  ])('%s', async (_, operations, isStored) => {
+    const id = await createObject('{"a":1}');
+    // `bytes` is written together with the data, and with the index.
+    const values = [project.projectId, id];
+    await api.db.sql('UPDATE objects SET bytes = 999 WHERE project_id = $1 AND object_id = $2', values);
+    const size = 'SELECT bytes <> 999 AS stored FROM objects WHERE project_id = $1 AND object_id = $2';
+    expect((await patch(id, operations)).status).toBe(200);
+    expect(await api.db.sql(size, values)).toEqual([{ stored: isStored }]);
+  });
+
   it('sets the time to that of the arrival where observed_at is removed', async () => {
     const id = await createObject('{}');
     const before = (await read(id)).text;
@@ -101,6 +115,11 @@ describe('PATCH /objects/{object_id} with a JSON Patch', () => {
   it.each([
     ['a test that fails', [...replace(2), { op: 'test', path: '/data/0/value', value: 1 }], '/1'],
     ['a path that does not exist', [{ op: 'remove', path: '/data/1' }], '/0/path'],
+    [
+      'a value that would nest too deep',
+      [{ op: 'add', path: '/data'.repeat(50), value: JSON.parse(`${'['.repeat(15)}${']'.repeat(15)}`) as unknown }],
+      '/0/path',
+    ],
     ['a source that does not exist', [{ op: 'copy', from: '/data/1', path: '/data/-' }], '/0/from'],
   ])('returns 409 for %s, and changes nothing', async (_, operations, pointer) => {
     const id = await createObject('{"a":1}');

@@ -132,6 +132,48 @@ describe('a JSON Patch', () => {
     expect(patched('[1]', `[${double}]`)).toBe('too large /7');
   });
 
+  describe('that would nest the document more than 64 levels deep is rejected', () => {
+    const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
+    const path = (depth: number): string => '/0'.repeat(depth);
+
+    it('at the operation of many that add', () => {
+      const adds = Array.from(
+        { length: 133 },
+        (_, n) => `{"op":"add","path":"${path(56 * n)}/-","value":${nested(56)}}`,
+      );
+      expect(patched('[]', `[${adds.join()}]`)).toBe('failed /1/path');
+    });
+
+    it.each([
+      ['add', nested(8), `{"op":"add","path":"${path(8)}","value":VALUE}`, 56],
+      ['replace', `${'['.repeat(8)}0${']'.repeat(8)}`, `{"op":"replace","path":"${path(8)}","value":VALUE}`, 56],
+      ['copy', `[${nested(8)},VALUE]`, `{"op":"copy","from":"/1","path":"${path(9)}"}`, 55],
+      ['move', `[${nested(8)},VALUE]`, `{"op":"move","from":"/1","path":"${path(9)}"}`, 55],
+    ])('by %s, and 64 levels are accepted', (_, document, operation, deepest) => {
+      const result = (depth: number): string =>
+        patched(document.replace('VALUE', nested(depth)), `[${operation.replace('VALUE', nested(depth))}]`);
+      expect(result(deepest)).toContain('['.repeat(64));
+      expect(result(deepest + 1)).toBe('failed /0/path');
+    });
+
+    it('where copies of the document into its deepest list double its depth', () => {
+      const copies = Array.from({ length: 15 }, (_, n) => `{"op":"copy","from":"","path":"${path(2 ** n)}"}`);
+      expect(patched('[]', `[${copies.join()}]`, 1_000_000)).toBe('failed /6/path');
+    });
+
+    it('where values move into each other', () => {
+      const moves = Array.from({ length: 4 }, (_, n) => `{"op":"move","from":"/1","path":"${path(16 * (n + 1) + 1)}"}`);
+      const document = `[${Array.from({ length: 5 }, () => nested(16)).join()}]`;
+      expect(patched(document, `[${moves.join()}]`, 1_000_000)).toBe('failed /2/path');
+    });
+  });
+
+  it('rejects moves to longer paths that would read the document without bound', () => {
+    const moves = '{"op":"move","from":"/a","path":"/b/a"},{"op":"move","from":"/b/a","path":"/a"}';
+    const document = `{"a":"${'x'.repeat(98)}","b":{}}`;
+    expect(patched(document, `[${Array.from({ length: 20 }, () => moves).join()}]`)).toBe('too large /20');
+  });
+
   it('can be applied again after it was applied', () => {
     const patch = '[{"op":"add","path":"/a","value":[1]},{"op":"add","path":"/a/-","value":2}]';
     const { operations } = parsePatch(parseTree(patch));

@@ -1,3 +1,4 @@
+import { JSON_DEPTH_MAX, scanJson } from './json-text.js';
 import { parseTree, areEqualTrees, treeText, type JsonTree } from './json-tree.js';
 
 const OPS = ['add', 'remove', 'replace', 'move', 'copy', 'test'] as const;
@@ -8,8 +9,8 @@ const WITH_FROM: readonly string[] = ['move', 'copy'];
 export interface PatchOperation {
   op: (typeof OPS)[number];
   path: readonly string[];
-  /** Of `move` and `copy`. */
-  from: readonly string[];
+  /** Of `move` and `copy`; null for the others. */
+  from: readonly string[] | null;
   /** Of `add`, `replace` and `test`: JSON text. */
   value: string;
 }
@@ -39,13 +40,13 @@ function parseOperation(operation: JsonTree, pointer: string, errors: PatchError
   const op = OPS.find((one) => one === textOf(operation.get('op')));
   if (op === undefined) errors.push({ pointer: `${pointer}/op`, detail: `must be one of ${OPS.join(', ')}` });
   const path = parsePointer(operation, 'path', pointer, errors);
-  const from = op !== undefined && WITH_FROM.includes(op) ? parsePointer(operation, 'from', pointer, errors) : [];
+  const from = op !== undefined && WITH_FROM.includes(op) ? parsePointer(operation, 'from', pointer, errors) : null;
   const value = operation.get('value');
   if (op !== undefined && WITH_VALUE.includes(op) && value === undefined)
     errors.push({ pointer: `${pointer}/value`, detail: 'is missing' });
   if (op === 'remove' && path.length === 0 && errors.length === countBefore)
     errors.push({ pointer: `${pointer}/path`, detail: 'must not be the whole document' });
-  if (op === 'move' && isPrefix(from, path) && errors.length === countBefore)
+  if (op === 'move' && from !== null && isPrefix(from, path) && errors.length === countBefore)
     errors.push({ pointer: `${pointer}/path`, detail: 'must not be inside the value that is moved' });
   return op === undefined || errors.length > countBefore ? null : { op, path, from, value: treeText(value ?? '') };
 }
@@ -88,7 +89,8 @@ export type PatchResult = { document: JsonTree } | { error: PatchError; isTooLar
  *
  * No package does this here (docs/decisions/026): those that are maintained resolve pointers through prototypes, lose members
  * or compare in quadratic time, and all of them read numbers as doubles.
- * @param copiedLengthMax how many characters `copy` may add in all: a document that is copied into itself doubles each time
+ * @param copiedLengthMax how many characters `copy` may add in all: a document that is copied into itself doubles each time.
+ *   A `move` to a longer path counts as well, because the depth of its value is found by reading it
  */
 export function applyPatch(
   document: string,
@@ -101,7 +103,7 @@ export function applyPatch(
     const fail = (member: string, detail: string): PatchResult => {
       return { error: { pointer: `/${String(index)}${member}`, detail }, isTooLarge: false };
     };
-    const source = WITH_FROM.includes(op) ? target.find(from) : parseTree(value);
+    const source = from === null ? parseTree(value) : target.find(from);
     if (source === undefined) return fail('/from', NOT_FOUND);
     if (op === 'test') {
       const actual = target.find(path);
@@ -109,15 +111,15 @@ export function applyPatch(
       if (!areEqualTrees(actual, source)) return fail('', 'failed: the value at path differs from value');
       continue;
     }
-    if (op === 'remove' && !target.remove(path)) return fail('/path', NOT_FOUND);
-    if (op === 'replace' && !target.replace(path, source)) return fail('/path', NOT_FOUND);
-    if (op === 'add' && !target.add(path, source)) return fail('/path', NOT_ADDABLE);
-    if (op === 'move') {
-      target.remove(from);
-      if (!target.add(path, source)) return fail('/path', NOT_ADDABLE);
+    if (op === 'remove') {
+      if (!target.remove(path)) return fail('/path', NOT_FOUND);
+      continue;
     }
-    if (op === 'copy') {
-      const text = treeText(source);
+    let text = value;
+    // A value that moves to a path that is not longer cannot make the document deeper.
+    const isRead = op === 'copy' || (from !== null && path.length > from.length);
+    if (isRead) {
+      text = treeText(source);
       copiedLength += text.length;
       if (copiedLength > copiedLengthMax) {
         const error = {
@@ -126,14 +128,23 @@ export function applyPatch(
         };
         return { error, isTooLarge: true };
       }
-      if (!target.add(path, parseTree(text))) return fail('/path', NOT_ADDABLE);
     }
+    if ((isRead || from === null) && path.length + scanJson(text).depth > JSON_DEPTH_MAX)
+      return fail('/path', TOO_DEEP);
+    if (op === 'replace' && !target.replace(path, source)) return fail('/path', NOT_FOUND);
+    if (op === 'move' && from !== null) target.remove(from);
+    if (op === 'add' || op === 'move') {
+      if (!target.add(path, source)) return fail('/path', NOT_ADDABLE);
+    }
+    if (op === 'copy' && !target.add(path, parseTree(text))) return fail('/path', NOT_ADDABLE);
   }
   return { document: target.document };
 }
 
 const NOT_FOUND = 'does not exist in the document';
 const NOT_ADDABLE = 'has no parent in the document, or is not an index of the list: 0 to its length, or -';
+/** Trees are read by recursion, so that no step may nest deeper than the text of a body. */
+const TOO_DEEP = `would nest the document more than ${String(JSON_DEPTH_MAX)} levels deep`;
 
 class PatchTarget {
   constructor(public document: JsonTree) {}

@@ -70,7 +70,11 @@ function mergedContent(current: ObjectRow, { dto, data }: Extract<ObjectPatch, {
 }
 
 function editedContent(current: ObjectRow, operations: readonly PatchOperation[]): PatchedContent {
-  const result = applyPatch(objectText(current), operations, STORED_BYTES_MAX);
+  // Parsing and validating data takes most of the time, and is needed only by operations on it.
+  const needsData = operations.some(({ path, from }) => leadsToData(path) || (from !== null && leadsToData(from)));
+  const isSameData = !operations.some(changesData);
+  const document = objectText(needsData ? current : { ...current, data: '[]' });
+  const result = applyPatch(document, operations, STORED_BYTES_MAX);
   if ('error' in result) {
     if (result.isTooLarge) throw dataTooLarge();
     const { pointer, detail } = result.error;
@@ -78,7 +82,6 @@ function editedContent(current: ObjectRow, operations: readonly PatchOperation[]
   }
   const { dto, data } = patchedObject(result.document);
   requireSameIds(dto, current);
-  const isSameData = !operations.some(({ path, from }) => mayChangeData(path) || mayChangeData(from));
   return {
     data: isSameData ? current.data : listOfPairs(data),
     isSameData,
@@ -108,8 +111,13 @@ function patchedObject(document: JsonTree): { dto: PatchedObjectDto; data: strin
   return { dto: value as PatchedObjectDto, data: dataText };
 }
 
-/** Whether an operation with this path may change the data; one on the whole document has none. */
-function mayChangeData([first = 'data']: readonly string[]): boolean {
+function changesData({ op, path, from }: PatchOperation): boolean {
+  if (op === 'test') return false;
+  return leadsToData(path) || (op === 'move' && from !== null && leadsToData(from));
+}
+
+/** Whether a path leads to data, a part of it, or the whole object. */
+function leadsToData([first = 'data']: readonly string[]): boolean {
   return first === 'data';
 }
 
