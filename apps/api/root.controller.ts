@@ -1,7 +1,7 @@
 import { addVary, ApiResult, API, BODY_LIMITS, preferredType, requestOrigin, Rules } from '#http';
 import { Config } from '#platform';
 import { FEED_LIST_MAX } from '#feeds';
-import { DELETE_OBJECTS_MAX, PATCH_OPERATIONS_MAX } from '#objects';
+import { DELETE_OBJECTS_MAX, PATCH_OPERATIONS_MAX, PATCHED_DATA_LIMIT_BYTES } from '#objects';
 import { Controller, Get, Redirect, Req, Res } from '@nestjs/common';
 import { ApiExcludeController, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -77,6 +77,9 @@ export class LimitsDto {
 
   @ApiProperty({ description: 'Operations of a JSON Patch.', example: 1000 })
   patch_operations_max: number;
+
+  @ApiProperty({ description: 'The largest data of an object that a patch may result in.', example: 4194304 })
+  patched_data_limit_bytes: number;
 
   @ApiProperty({ description: 'The largest `max_affected` of `DELETE /objects`.', example: 10000 })
   delete_objects_max: number;
@@ -162,6 +165,7 @@ export class RootController {
       batch_objects_max: batchObjectsMax,
       inflated_limit_bytes: inflatedLimitBytes,
       patch_operations_max: PATCH_OPERATIONS_MAX,
+      patched_data_limit_bytes: PATCHED_DATA_LIMIT_BYTES,
       delete_objects_max: DELETE_OBJECTS_MAX,
       feed_list_max: FEED_LIST_MAX,
       project_objects_max: projectObjectsMax,

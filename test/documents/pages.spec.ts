@@ -82,6 +82,7 @@ describe('GET /api/v1/limits', () => {
       management_limit_bytes: 50_000,
       report_limit_bytes: 16_384,
       patch_operations_max: 1_000,
+      patched_data_limit_bytes: 4 * 1024 * 1024,
       delete_objects_max: 10_000,
       feed_list_max: 10_000,
     });

@@ -211,22 +211,77 @@ describe('the limits of a JSON Patch', () => {
   ])('keep data below 4 MiB in spite of %s', async (_, first, copy) => {
     const id = await createObject(`{"x":"${'y'.repeat(100_000)}"}`);
     const reply = await patch(id, `[${first},${Array.from({ length: 60 }, () => copy).join()}]`);
-    expect(kindOf(reply)).toBe('413 too-large');
+    expect([kindOf(reply), reply.json<ProblemBody>().detail]).toEqual([
+      '413 too-large',
+      expect.stringContaining('patched_data_limit_bytes (4194304)'),
+    ]);
   });
 });
 
 describe('a JSON Patch by a producer', () => {
-  it('may add, replace and remove, and returns no data', async () => {
+  it('may add pairs and change other members, and returns no data', async () => {
     const id = await createObject('{"secret":"value"}', ',"subject":"secret subject"');
     const operations = [
-      ...replace('new'),
+      { op: 'remove', path: '/subject' },
       { op: 'add', path: '/data/-', value: { key: 'a', value: 1 } },
-      { op: 'remove', path: '/data/1' },
+      ...replace('2024-05-01T00:00:00Z', '/observed_at'),
     ];
     const reply = await patch(id, operations, {}, project.keys.producer);
     const { observed_at } = (await read(id)).json<ObjectBody>();
     expect([reply.status, reply.json()]).toEqual([200, { object_id: id, batch_id: 'shoes', observed_at }]);
-    expect(dataOf(await read(id))).toBe('[{"key":"secret","value":"new"}]');
+    expect(dataOf(await read(id))).toBe('[{"key":"secret","value":"value"},{"key":"a","value":1}]');
+  });
+
+  it('may replace the whole object', async () => {
+    const id = await createObject('{"secret":"value"}');
+    const whole = { object_id: id, batch_id: 'shoes', data: { c: 3 } };
+    expect((await patch(id, replace(whole, ''), {}, project.keys.producer)).status).toBe(200);
+    expect(dataOf(await read(id))).toBe('[{"key":"c","value":3}]');
+  });
+
+  it.each([
+    ['add before a pair', { op: 'add', path: '/data/1', value: { key: 'a', value: 1 } }],
+    ['add to a value', { op: 'add', path: '/data/0/value/x', value: 1 }],
+    ['add below a new pair', { op: 'add', path: '/data/-/value', value: 1 }],
+    ['replace data', ...replace({}, '/data')],
+    ['replace a value', ...replace(1)],
+    ['remove data', { op: 'remove', path: '/data' }],
+    ['remove a pair', { op: 'remove', path: '/data/1' }],
+    ['replace the end of data', ...replace(1, '/data/-')],
+  ])('may not %s, whose success depends on stored data', async (_, operation) => {
+    for (const data of ['{}', '{"a":{},"b":[1]}']) {
+      const id = await createObject(data);
+      const reply = await patch(id, [...replace(null, '/subject'), operation], {}, project.keys.producer);
+      expect([kindOf(reply), places(reply)]).toEqual(['403 forbidden', ['/1/path']]);
+    }
+  });
+
+  it.each([
+    [
+      'an added pair without a key',
+      { op: 'add', path: '/data/-', value: { value: 1 } },
+      '400 invalid-body',
+      '/0/value/key',
+    ],
+    ['an added pair that is a list', { op: 'add', path: '/data/-', value: [] }, '400 invalid-body', '/0/value'],
+    ['a member of the subject', { op: 'remove', path: '/subject/x' }, '409 conflict', '/0/path'],
+    ['a member of the time', { op: 'add', path: '/observed_at/-', value: 1 }, '409 conflict', '/0/path'],
+  ])('returns the same for %s, whatever is stored', async (_, operation, kind, place) => {
+    const replies: unknown[] = [];
+    for (const rest of ['', ',"subject":"shelf"']) {
+      for (const data of ['{}', '{"a":{},"b":[1]}']) {
+        const reply = await patch(await createObject(data, rest), [operation], {}, project.keys.producer);
+        const { detail, errors } = reply.json<ProblemBody>();
+        replies.push({ kind: kindOf(reply), detail, errors });
+        expect([kindOf(reply), places(reply)]).toEqual([kind, [place]]);
+      }
+    }
+    expect(new Set(replies.map((reply) => JSON.stringify(reply))).size).toBe(1);
+  });
+
+  it('removes a subject of null like any other', async () => {
+    const id = await createObject('{}');
+    expect((await patch(id, [{ op: 'remove', path: '/subject' }], {}, project.keys.producer)).status).toBe(200);
   });
 
   // A copy to observed_at would be part of the response, and a test would confirm a guess.
@@ -237,7 +292,7 @@ describe('a JSON Patch by a producer', () => {
   ])('may not use %s, which would reveal stored data', async (_, operation) => {
     const id = await createObject('{"secret":"2024-05-01T00:00:00Z"}');
     const before = (await read(id)).text;
-    const reply = await patch(id, [...replace(1), operation], {}, project.keys.producer);
+    const reply = await patch(id, [...replace(null, '/subject'), operation], {}, project.keys.producer);
     expect([kindOf(reply), places(reply)]).toEqual(['403 forbidden', ['/1/op']]);
     expect((await read(id)).text).toBe(before);
   });

@@ -27,7 +27,7 @@ export {
   WHOLE_VIEW,
 } from './object-view.js';
 export { DELETE_OBJECTS_MAX } from './object-deletion.js';
-export { PATCH_OPERATIONS_MAX } from './object-patch.js';
+export { PATCH_OPERATIONS_MAX, PATCHED_DATA_LIMIT_BYTES } from './object-patch.js';
 export { ObjectService } from './object.service.js';
 export { ObjectStore } from './object.store.js';
 export { ObjectsModule } from './objects.module.js';

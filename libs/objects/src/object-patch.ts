@@ -13,7 +13,7 @@ export const MERGE_PATCH = 'application/merge-patch+json';
  * The largest data that a patch may make, as pairs. An object of 1 MiB in shorthand has less. Patching reads and writes all of
  * it at once, which takes 25 ms for each MiB.
  */
-const STORED_BYTES_MAX = 4 * BODY_LIMITS.object_limit_bytes;
+export const PATCHED_DATA_LIMIT_BYTES = 4 * BODY_LIMITS.object_limit_bytes;
 /** The most operations of a JSON Patch; each may shift the whole list of pairs. */
 export const PATCH_OPERATIONS_MAX = 1_000;
 /** Operations that return, move or compare stored data, which a producer must not read. */
@@ -31,7 +31,7 @@ export function parseMergePatch(body: JsonBody): ObjectPatch {
   return { kind: 'merge', ...parseObject(PatchObjectDto, body) };
 }
 
-/** @throws Problem malformed-request, invalid-body; too-large; forbidden for operations that the role may not use */
+/** @throws Problem malformed-request, invalid-body; too-large; forbidden for operations that would reveal data to the role */
 export function parseJsonPatch(body: JsonBody, role: Role): ObjectPatch {
   const tree = parseTree(body.read().text);
   if (Array.isArray(tree) && tree.length > PATCH_OPERATIONS_MAX) {
@@ -40,13 +40,39 @@ export function parseJsonPatch(body: JsonBody, role: Role): ObjectPatch {
   }
   const { operations, errors } = parsePatch(tree);
   if (errors.length > 0) throw new ValidationErrors(...errors).problem('invalid-body');
-  const at = role === 'producer' ? operations.findIndex(({ op }) => READING_OPS.includes(op)) : -1;
-  if (at !== -1) {
-    const detail = `requires a role that may read objects, as do all of ${READING_OPS.join(', ')}`;
-    const pointer = `/${String(at)}/op`;
-    throw new Problem('forbidden', { detail: `${pointer} ${detail}.`, errors: [{ pointer, detail }] });
-  }
+  if (role === 'producer') requireNoReading(operations);
   return { kind: 'operations', operations };
+}
+
+/**
+ * A producer must not read stored data, not even from the errors of a patch: whether a path of data exists, or which index an
+ * added pair gets. Other members always exist, so that their operations fail for every object or for none.
+ * @throws Problem forbidden, invalid-body
+ */
+function requireNoReading(operations: readonly PatchOperation[]): void {
+  const errors = new ValidationErrors();
+  for (const [index, { op, path, value }] of operations.entries()) {
+    const at = `/${String(index)}`;
+    if (READING_OPS.includes(op)) {
+      throw forbidden(`${at}/op`, `requires a role that may read objects, as do all of ${READING_OPS.join(', ')}`);
+    }
+    if (path[0] !== 'data') continue;
+    if (op !== 'add' || path[1] !== '-' || path.length > 2) {
+      throw forbidden(
+        `${at}/path`,
+        'requires a role that may read objects; without it, only add at /data/- changes data',
+      );
+    }
+    for (const error of validateDto(PatchObjectDto, { data: [JSON.parse(value)] }, '').listed) {
+      const pointer = 'pointer' in error ? error.pointer.replace(/^\/data\/0/, '') : '';
+      errors.add({ pointer: `${at}/value${pointer}`, detail: error.detail });
+    }
+  }
+  if (errors.count > 0) throw errors.problem('invalid-body');
+}
+
+function forbidden(pointer: string, detail: string): Problem {
+  return new Problem('forbidden', { detail: `${pointer} ${detail}.`, errors: [{ pointer, detail }] });
 }
 
 /**
@@ -55,7 +81,7 @@ export function parseJsonPatch(body: JsonBody, role: Role): ObjectPatch {
  */
 export function patchedContent(current: ObjectRow, patch: ObjectPatch): PatchedContent {
   const content = patch.kind === 'merge' ? mergedContent(current, patch) : editedContent(current, patch.operations);
-  if (dataBytes(content.data) > STORED_BYTES_MAX) throw dataTooLarge();
+  if (dataBytes(content.data) > PATCHED_DATA_LIMIT_BYTES) throw dataTooLarge();
   return content;
 }
 
@@ -74,7 +100,7 @@ function editedContent(current: ObjectRow, operations: readonly PatchOperation[]
   const needsData = operations.some(({ path, from }) => leadsToData(path) || (from !== null && leadsToData(from)));
   const isSameData = !operations.some(changesData);
   const document = objectText(needsData ? current : { ...current, data: '[]' });
-  const result = applyPatch(document, operations, STORED_BYTES_MAX);
+  const result = applyPatch(document, operations, PATCHED_DATA_LIMIT_BYTES);
   if ('error' in result) {
     if (result.isTooLarge) throw dataTooLarge();
     const { pointer, detail } = result.error;
@@ -107,7 +133,8 @@ function patchedObject(document: JsonTree): { dto: PatchedObjectDto; data: strin
   if (data === undefined) throw new Error('a patched object without data passed the validation that requires it');
   const dataText = treeText(data);
   // A number such as 1e100000 may be copied often; PostgreSQL writes its digits out.
-  if (dataText.length + inspectJson(dataText, () => false).expandedLength > STORED_BYTES_MAX) throw dataTooLarge();
+  if (dataText.length + inspectJson(dataText, () => false).expandedLength > PATCHED_DATA_LIMIT_BYTES)
+    throw dataTooLarge();
   return { dto: value as PatchedObjectDto, data: dataText };
 }
 
@@ -123,6 +150,6 @@ function leadsToData([first = 'data']: readonly string[]): boolean {
 
 function dataTooLarge(): Problem {
   return new Problem('too-large', {
-    detail: `The data of the object would have more than ${String(STORED_BYTES_MAX)} bytes.`,
+    detail: `The data of the object would have more than patched_data_limit_bytes (${String(PATCHED_DATA_LIMIT_BYTES)}).`,
   });
 }

@@ -181,7 +181,7 @@ export class ObjectController {
   @Rules({ roles: ['admin', 'producer'], consumes: [MERGE_PATCH, JSON_PATCH], bodyLimit: 'object_limit_bytes' })
   @ApiOperation({
     summary: 'Change an object (JSON merge patch or JSON Patch)',
-    description: `As \`${JSON_PATCH}\` (RFC 6902): at most ${String(PATCH_OPERATIONS_MAX)} operations on the object as it is read. An operation that cannot be applied, or a \`test\` that fails, is 409, and nothing is changed. Producers, which read no data, may use \`add\`, \`remove\` and \`replace\`.`,
+    description: `As \`${JSON_PATCH}\` (RFC 6902): at most ${String(PATCH_OPERATIONS_MAX)} operations on the object as it is read. An operation that cannot be applied, or a \`test\` that fails, is 409, and nothing is changed. Producers, which read no data, may use \`add\`, \`remove\` and \`replace\`, and at or below \`/data\` only \`add\` at \`/data/-\`.`,
   })
   @ApiConsumes(MERGE_PATCH, JSON_PATCH)
   @ApiPreconditions()
