@@ -175,6 +175,25 @@ describe('an export as Parquet', () => {
     expect(rows.filter((row, i) => row[5]?.length !== (i % 100 === 0 ? 100_000 : 1))).toEqual([]);
   });
 
+  it('has all columns of wide rows, whose row groups are written in parts', async () => {
+    const [rowCount, columnCount] = [2_100, 60];
+    const valueOf = (row: number, column: number): number => row * columnCount + column;
+    const project = await projectWith(
+      ...Array.from({ length: rowCount }, (_, row) => {
+        const pairs = Array.from(
+          { length: columnCount },
+          (_, column) => `"k${String(column)}":${String(valueOf(row, column))}`,
+        );
+        return `{${pairs.join()}}`;
+      }),
+    );
+    const { types, rows } = await readParquet(project);
+    expect([types.length, rows.length]).toEqual([4 + columnCount, rowCount]);
+    const isWrong = (cells: (string | null)[], row: number): boolean =>
+      cells.slice(4).some((cell, column) => cell !== String(valueOf(row, column)));
+    expect(rows.filter(isWrong)).toEqual([]);
+  });
+
   it('has only the schema in an empty project', async () => {
     const { types, rows } = await readParquet(await api.project());
     expect([types.length, rows]).toEqual([4, []]);

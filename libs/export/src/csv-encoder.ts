@@ -1,3 +1,4 @@
+import type { EventLoopYield } from '#platform';
 import { cellsOf, OBJECT_COLUMN_NAMES, type DataColumns } from './data-columns.js';
 import type { ExportEncoder } from './export-encoder.js';
 import type { ExportRow } from './export-rows.js';
@@ -22,18 +23,19 @@ export class CsvEncoder implements ExportEncoder {
     this.head = `${names.map((name) => this.text(name)).join()}\r\n`;
   }
 
-  encode(rows: readonly ExportRow[]): string {
+  async encode(rows: readonly ExportRow[], turns: EventLoopYield): Promise<string> {
     let csv = this.takeHead();
     for (const { object_id, batch_id, subject, observed_at, data } of rows) {
       csv += `${this.text(object_id)},${this.text(batch_id)},${subject === null ? '' : this.text(subject)},${observed_at}`;
       for (const cell of cellsOf(data, this.indexes)) csv += `,${this.cell(cell)}`;
       csv += '\r\n';
+      if (turns.isDue) await turns.yield();
     }
     return csv;
   }
 
-  end(): string {
-    return this.takeHead();
+  end(): Promise<string> {
+    return Promise.resolve(this.takeHead());
   }
 
   private takeHead(): string {

@@ -1,7 +1,7 @@
 import { filterSql, type Filter } from '#filter';
-import { Database, type CopyOut, type Snapshot } from '#database';
+import { Database } from '#database';
 import { Problem, ValidationErrors } from '#http';
-import { Config, ProjectSlots } from '#platform';
+import { Config, EventLoopYield, ProjectSlots } from '#platform';
 import { OBJECT_FILTER_COLUMNS } from '#store';
 import { Injectable } from '@nestjs/common';
 import { CsvEncoder } from './csv-encoder.js';
@@ -13,9 +13,12 @@ import { ExportSource } from './export-source.js';
 import { LineBuffer } from './line-buffer.js';
 import { NdjsonEncoder } from './ndjson-encoder.js';
 import { ParquetEncoder } from './parquet-encoder.js';
+import { TimedCopy } from './timed-copy.js';
 
 /** How long a request waits for a slot. */
 const SLOT_WAIT_MS = 10_000;
+/** The database may take this many times QUERY_TIMEOUT_MS until the next bytes: a filter may match few of many objects. */
+const QUERY_TIMEOUTS = 4;
 /** The most keys of a table: each has a column in memory, and programs that read tables have limits of their own. */
 const COLUMNS_MAX = 500;
 
@@ -27,11 +30,13 @@ export class ExportReader {
    * use or want some.
    */
   private readonly slots: ProjectSlots;
+  private readonly timeoutMs: number;
 
   constructor(
     private readonly database: Database,
-    { database: { sharedMax } }: Config,
+    { database: { sharedMax, queryTimeoutMs } }: Config,
   ) {
+    this.timeoutMs = QUERY_TIMEOUTS * queryTimeoutMs;
     const total = Math.max(1, Math.floor(sharedMax / 6));
     this.slots = new ProjectSlots({ total, perProject: 1, alone: Math.max(1, total - 1), waitMs: SLOT_WAIT_MS });
   }
@@ -39,7 +44,7 @@ export class ExportReader {
   /**
    * Starts an export, and reads its beginning, so that an error becomes a problem.
    * @param signal ends the work when the client leaves before the response
-   * @throws Problem unavailable when all slots are in use; invalid-query for a table with too many columns
+   * @throws Problem unavailable when all slots are in use, or the database takes too long; invalid-query for a table with too many columns
    */
   async open(projectId: number, filter: Filter, layout: ExportLayout, signal: AbortSignal): Promise<ExportSource> {
     const release = await this.slots.acquire(projectId);
@@ -48,7 +53,7 @@ export class ExportReader {
     }
     try {
       signal.throwIfAborted();
-      return await this.read(exportSql(projectId, filter), layout, release, signal);
+      return await this.read(projectId, filter, layout, release, signal);
     } catch (error) {
       release();
       throw error;
@@ -56,20 +61,25 @@ export class ExportReader {
   }
 
   private async read(
-    sql: ExportSql,
+    projectId: number,
+    filter: Filter,
     layout: ExportLayout,
     release: () => void,
     signal: AbortSignal,
   ): Promise<ExportSource> {
+    const sql = exportSql(projectId, filter);
     const snapshot = await this.database.openSnapshot({ statementTimeoutMs: 0 });
+    const copyOut = (columns: string): TimedCopy =>
+      new TimedCopy(snapshot, `SELECT ${columns} ${sql.from}`, sql.values, this.timeoutMs);
     const close = (): void => void snapshot.close();
     signal.addEventListener('abort', close);
     try {
-      const encoder = await openEncoder(snapshot, sql, layout);
-      const copy = snapshot.copyOut(`SELECT ${EXPORT_COLUMNS} ${sql.from}`, sql.values);
+      signal.throwIfAborted();
+      const encoder = await openEncoder(copyOut, layout, projectId);
+      const copy = copyOut(EXPORT_COLUMNS);
       const firstChunk = await copy.next();
       signal.throwIfAborted();
-      return new ExportSource(snapshot, copy, firstChunk, encoder, release);
+      return new ExportSource(snapshot, copy, firstChunk, encoder, release, projectId);
     } catch (error) {
       await snapshot.close().catch(() => undefined);
       // The cancelled statement has an error of its own.
@@ -98,18 +108,26 @@ function exportSql(projectId: number, filter: Filter): ExportSql {
 }
 
 /** The columns of a table must be known before its first row, so its objects are read twice, in one snapshot. */
-async function openEncoder(snapshot: Snapshot, sql: ExportSql, layout: ExportLayout): Promise<ExportEncoder> {
+async function openEncoder(
+  copyOut: (columns: string) => TimedCopy,
+  layout: ExportLayout,
+  projectId: number,
+): Promise<ExportEncoder> {
   if (layout.format === 'ndjson') return new NdjsonEncoder();
-  const columns = await readColumns(snapshot.copyOut(`SELECT o.data ${sql.from}`, sql.values), layout);
+  const columns = await readColumns(copyOut('o.data'), layout, projectId);
   return layout.format === 'csv' ? new CsvEncoder(columns, layout.isSafe) : new ParquetEncoder(columns);
 }
 
 /** @throws Problem invalid-query */
-async function readColumns(copy: CopyOut, { format }: ExportLayout): Promise<DataColumns> {
+async function readColumns(copy: TimedCopy, { format }: ExportLayout, projectId: number): Promise<DataColumns> {
+  const turns = new EventLoopYield(projectId);
   const columns = new DataColumns();
   const lines = new LineBuffer();
   for (let chunk = await copy.next(); chunk !== null; chunk = await copy.next()) {
-    for (const data of lines.take(chunk)?.split('\n') ?? []) columns.add(unescape(data));
+    for (const data of lines.take(chunk)?.split('\n') ?? []) {
+      columns.add(unescape(data));
+      if (turns.isDue) await turns.yield();
+    }
     if (columns.size > COLUMNS_MAX) {
       const detail = `${format} has at most ${String(COLUMNS_MAX)} columns, and the objects have more keys; use a narrower filter or ndjson`;
       throw new ValidationErrors({ parameter: 'format', detail }).problem('invalid-query');

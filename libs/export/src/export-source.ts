@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
-import type { CopyOut, Snapshot } from '#database';
+import type { Snapshot } from '#database';
 import type { BodySource } from '#http';
+import { EventLoopYield } from '#platform';
 import type { ExportEncoder } from './export-encoder.js';
 import { ExportRows } from './export-rows.js';
+import type { TimedCopy } from './timed-copy.js';
 
 /** Parts of the response: many times larger than the cost of a part, and smaller than a client that pauses may keep in memory. */
 const PART_BYTES = 64 * 1024;
@@ -19,6 +21,7 @@ export interface ExportDigest {
 export class ExportSource implements BodySource {
   private readonly rows = new ExportRows();
   private readonly hash = createHash('sha256');
+  private readonly turns: EventLoopYield;
   private count = 0;
   private result: ExportDigest | null = null;
   private isClosed = false;
@@ -29,11 +32,14 @@ export class ExportSource implements BodySource {
    */
   constructor(
     private readonly snapshot: Snapshot,
-    private readonly copy: CopyOut,
+    private readonly copy: TimedCopy,
     private firstChunk: Buffer | null,
     private readonly encoder: ExportEncoder,
     private readonly releaseSlot: () => void,
-  ) {}
+    projectId: number,
+  ) {
+    this.turns = new EventLoopYield(projectId);
+  }
 
   /** Null until the whole export has been read from the database. */
   get digest(): ExportDigest | null {
@@ -73,12 +79,12 @@ export class ExportSource implements BodySource {
     if (chunk === null) return this.end();
     const rows = this.rows.take(chunk);
     this.count += rows.length;
-    return this.hashed(this.encoder.encode(rows));
+    return this.hashed(await this.encoder.encode(rows, this.turns));
   }
 
-  private end(): Buffer {
+  private async end(): Promise<Buffer> {
     const { encoder, count } = this;
-    const rest = this.hashed(encoder.end());
+    const rest = this.hashed(await encoder.end(this.turns));
     const sha256 = this.hash.digest('hex');
     this.result = { count, sha256 };
     return encoder.lastLine === undefined ? rest : Buffer.concat([rest, Buffer.from(encoder.lastLine(count, sha256))]);

@@ -76,9 +76,12 @@ function setHeaders(reply: FastifyReply, format: ExportFormat): void {
 /** Aborts when the client leaves. */
 function signalOf({ raw }: FastifyReply): AbortSignal {
   const controller = new AbortController();
-  raw.once('close', () => {
+  const abort = (): void => {
     controller.abort(new ClientGoneError('the client has closed the connection'));
-  });
+  };
+  // The client may have left before: the event does not come again.
+  if (raw.closed) abort();
+  else raw.once('close', abort);
   return controller.signal;
 }
 

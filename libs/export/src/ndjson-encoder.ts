@@ -1,3 +1,4 @@
+import type { EventLoopYield } from '#platform';
 import type { ExportEncoder } from './export-encoder.js';
 import type { ExportRow } from './export-rows.js';
 
@@ -7,17 +8,18 @@ const ESCAPED = /["\\\u0000-\u001f]/;
 
 /** One object a line, as `PUT /batches/{batch_id}` and `stowage load` accept it. `data` is inserted as PostgreSQL wrote it. */
 export class NdjsonEncoder implements ExportEncoder {
-  encode(rows: readonly ExportRow[]): string {
+  async encode(rows: readonly ExportRow[], turns: EventLoopYield): Promise<string> {
     let text = '';
     for (const { object_id, batch_id, subject, observed_at, data } of rows) {
       const subjectText = subject === null ? 'null' : quote(subject);
       text += `{"object_id":${quote(object_id)},"batch_id":${quote(batch_id)},"subject":${subjectText},"observed_at":"${observed_at}","data":${data}}\n`;
+      if (turns.isDue) await turns.yield();
     }
     return text;
   }
 
-  end(): string {
-    return '';
+  end(): Promise<string> {
+    return Promise.resolve('');
   }
 
   lastLine(count: number, sha256: string): string {

@@ -1,3 +1,4 @@
+import type { EventLoopYield } from '#platform';
 import { ByteWriter, ParquetWriter, type ColumnSource } from 'hyparquet-writer';
 import { cellsOf, OBJECT_COLUMN_NAMES, type DataColumn, type DataColumns, type DataType } from './data-columns.js';
 import type { ExportEncoder } from './export-encoder.js';
@@ -5,11 +6,16 @@ import type { ExportRow } from './export-rows.js';
 import { textOf } from './stored-pairs.js';
 
 /**
- * A row group is in memory, and is written at once, which takes some 15 ms for ten columns, in which no other request is served. With
- * 5,000 rows the memory of the process rose by 180 MB, because the values survive young garbage collections; with 2,000 by 25 MB.
+ * A row group is in memory. With 5,000 rows the memory of the process rose by 180 MB, because the values survive young garbage
+ * collections; with 2,000 by 25 MB.
  */
 const GROUP_ROWS = 2_000;
 const GROUP_BYTES = 4 * 1024 * 1024;
+/**
+ * The values of a row group that are written without a yield, in whole columns. Smaller row groups are no alternative: the description
+ * of every column in every group stays in memory to the end, and 500 columns in groups of 40 rows would fill it.
+ */
+const WRITE_CELLS = 20_000;
 /** Offset indexes are for readers of single rows. */
 const COLUMN_OPTIONS = { offsetIndex: false } as const;
 /** For text, statistics cost more than they tell, and a dictionary of ids is as long as they are. */
@@ -18,6 +24,7 @@ const ID_OPTIONS = { ...TEXT_OPTIONS, encoding: 'PLAIN' } as const;
 
 type Schema = ConstructorParameters<typeof ParquetWriter>[0]['schema'];
 type Element = Schema[number];
+type RowGroup = ParquetWriter['row_groups'][number];
 type Value = string | number | bigint | boolean | null;
 
 const ELEMENTS: Readonly<Record<DataType, Omit<Element, 'name'>>> = {
@@ -54,16 +61,17 @@ export class ParquetEncoder implements ExportEncoder {
     this.writer = new ParquetWriter({ writer: this.bytes, schema, createdBy: 'stowage' });
   }
 
-  encode(rows: readonly ExportRow[]): Uint8Array {
+  async encode(rows: readonly ExportRow[], turns: EventLoopYield): Promise<Uint8Array> {
     for (const row of rows) {
       this.add(row);
-      if (this.rowCount >= GROUP_ROWS || this.sizeBytes >= GROUP_BYTES) this.writeGroup();
+      if (this.rowCount >= GROUP_ROWS || this.sizeBytes >= GROUP_BYTES) await this.writeGroup(turns);
+      if (turns.isDue) await turns.yield();
     }
     return this.takeBytes();
   }
 
-  end(): Uint8Array {
-    this.writeGroup();
+  async end(turns: EventLoopYield): Promise<Uint8Array> {
+    await this.writeGroup(turns);
     void this.writer.finish();
     return this.takeBytes();
   }
@@ -82,10 +90,20 @@ export class ParquetEncoder implements ExportEncoder {
     this.sizeBytes += data.length;
   }
 
-  private writeGroup(): void {
-    if (this.rowCount === 0) return;
+  /** The writer makes a row group of the columns of each call; they become one. */
+  private async writeGroup(turns: EventLoopYield): Promise<void> {
+    const { writer, rowCount } = this;
+    if (rowCount === 0) return;
     const columnData = this.sources.map((source, index) => ({ ...source, data: this.values[index] ?? [] }));
-    void this.writer.write({ columnData, rowGroupSize: this.rowCount });
+    const columnsAtOnce = Math.max(1, Math.floor(WRITE_CELLS / rowCount));
+    const first = writer.row_groups.length;
+    for (let at = 0; at < columnData.length; at += columnsAtOnce) {
+      void writer.write({ columnData: columnData.slice(at, at + columnsAtOnce), rowGroupSize: rowCount });
+      if (turns.isDue) await turns.yield();
+    }
+    const parts = writer.row_groups.splice(first);
+    writer.row_groups.push(joinGroups(parts));
+    writer.num_rows -= BigInt(rowCount) * BigInt(parts.length - 1);
     this.values = this.sources.map(() => []);
     this.rowCount = 0;
     this.sizeBytes = 0;
@@ -98,6 +116,17 @@ export class ParquetEncoder implements ExportEncoder {
     bytes.index = 0;
     return taken;
   }
+}
+
+/** One row group with the columns of all. @param groups of the same rows */
+function joinGroups(groups: readonly RowGroup[]): RowGroup {
+  const sum = (size: (group: RowGroup) => bigint): bigint => groups.reduce((total, group) => total + size(group), 0n);
+  return {
+    columns: groups.flatMap(({ columns }) => columns),
+    total_byte_size: sum((group) => group.total_byte_size),
+    total_compressed_size: sum((group) => group.total_compressed_size ?? 0n),
+    num_rows: groups[0]?.num_rows ?? 0n,
+  };
 }
 
 function schemaOf(columns: readonly DataColumn[]): Schema {
