@@ -38,6 +38,11 @@ export interface BatchResult extends LoadErrors {
   rejectedCount: number;
 }
 
+/** The result of sending a part of a batch. */
+export interface PartResult extends BatchResult {
+  batchCount: number | undefined;
+}
+
 /** The members of all responses to a batch: stored, partially stored, a feed's file, a dry run, a problem. */
 interface BatchBody extends ProblemBody {
   object_count: number;
@@ -112,16 +117,21 @@ export class BatchClient {
 
   /**
    * Stores objects of an export in their batch, where those that exist stay as they are: a batch of an export may be sent in several
-   * parts. @param lines whole lines, with their line feeds
+   * parts.
+   * @param lines whole lines, with their line feeds
+   * @returns batchCount: all objects of the batch after the request; undefined where the response does not state it
    */
-  async putPart(batchId: string, lines: readonly Buffer[], signal: AbortSignal): Promise<BatchResult> {
+  async putPart(batchId: string, lines: readonly Buffer[], signal: AbortSignal): Promise<PartResult> {
     const request = {
       method: 'PUT',
       path: this.pathOf(batchId, 'skip'),
       headers: this.headersOf('application/x-ndjson'),
       openBody: () => Promise.resolve(Readable.from(lines, { objectMode: false })),
     };
-    return toResult(await this.sendRequest(request, signal), 'unchangedOrChanged');
+    const response = await this.sendRequest(request, signal);
+    // After a dry run, the objects of earlier parts are not in the batch.
+    const batchCount = this.options.isDryRun ? undefined : response.body.object_count;
+    return { ...toResult(response, 'unchangedOrChanged'), batchCount };
   }
 
   /** Sends a file to its feed. Sending it again does not store it twice. */

@@ -57,6 +57,8 @@ class ExportLoad {
   private last: { count?: unknown; sha256?: unknown } | undefined;
   private isNew = false;
   private isChanged = false;
+  /** The objects of the file that were sent to each batch without an error. */
+  private readonly sentCounts = new Map<string, number>();
   private readonly errors: BatchResult['errors'][number][] = [];
   private storedCount = 0;
   private rejectedCount = 0;
@@ -97,8 +99,9 @@ class ExportLoad {
       this.isChanged ||= part.kind !== 'stored' && part.kind !== 'unchanged';
       const isRejected = part.kind === 'rejected';
       const rejectedCount = isRejected ? lines.length : part.rejectedCount;
-      this.storedCount += lines.length - rejectedCount;
       this.rejectedCount += rejectedCount;
+      this.storedCount += lines.length - rejectedCount;
+      if (part.batchCount !== undefined) this.checkCount(batchId, lines.length, part.batchCount);
       this.unlistedCount += part.unlistedCount;
       // Of the file, not of the request.
       for (const { pointer, detail } of part.errors) {
@@ -109,6 +112,22 @@ class ExportLoad {
     this.batches = new Map();
     this.partLines = 0;
     this.partBytes = 0;
+  }
+
+  /** The server skips an object whose id another batch has, without an error: then the batch has fewer objects than were sent. */
+  private checkCount(batchId: string, sentCount: number, batchCount: number): void {
+    const count = (this.sentCounts.get(batchId) ?? 0) + sentCount;
+    const missing = Math.max(0, count - batchCount);
+    // Those that are missing are reported once.
+    this.sentCounts.set(batchId, count - missing);
+    if (missing === 0) return;
+    this.storedCount -= missing;
+    this.rejectedCount += missing;
+    const objects = `${missing.toLocaleString('en')} object${missing === 1 ? '' : 's'}`;
+    this.errors.push({
+      pointer: '',
+      detail: `${objects} of the batch ${batchId} not stored: other batches have their ids`,
+    });
   }
 
   end(): BatchResult {

@@ -188,6 +188,23 @@ describe('stowage load of an export', () => {
     });
   });
 
+  it('exits with 1 where another batch has the id of an object', async () => {
+    await exportTo('elsewhere.ndjson');
+    const into = await api.project();
+    await postBatch(api, into.keys.producer, 'other', [{ object_id: 's2', data: { type: 'mine' } }]);
+    const { code, stdout, stderr } = await load('elsewhere.ndjson', into.keys.admin);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringContaining('1 object of the batch "shoes" not stored: other batches have their ids'),
+    ]);
+    expect(stdout).toContain('stored 3 objects, 1 object rejected');
+    const again = await load('elsewhere.ndjson', into.keys.admin);
+    expect([again.code, again.stderr]).toEqual([
+      1,
+      expect.stringContaining('1 object of the batch "shoes" not stored'),
+    ]);
+  });
+
   it.each<[string, (lines: string[]) => string[], string]>([
     [
       'without its last line',
