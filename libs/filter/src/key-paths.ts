@@ -18,6 +18,8 @@ export function keyPaths({ key, isLiteral }: Pick<ValueFilter, 'key' | 'isLitera
   if (key === null) return [{ key, members: [] }];
   const segments = isLiteral ? [key] : key.split('.');
   const paths: KeyPath[] = [];
+  // Such a key has a dot for each character of the longest key, and a member on each level, and cannot be stored.
+  if (segments.length > KEY_LENGTH_MAX + 1 + VALUE_DEPTH_MAX) return paths;
   for (let steps = 0; steps < segments.length && steps <= VALUE_DEPTH_MAX; steps++) {
     const first = segments.slice(0, segments.length - steps).join('.');
     if (first !== '' && isStorableKey(first))

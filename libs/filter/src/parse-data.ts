@@ -14,9 +14,8 @@ import {
 } from '#json';
 import { FilterError } from './filter-parameters.js';
 import { allOf, type Filter, type JsonText, type ValueTest } from './filter.js';
+import { PathBudget } from './path-budget.js';
 
-/** Each condition is a comparison with each object that is read, and may be a search of an index. */
-const CONDITIONS_MAX = 100;
 /** How deep `$and`, `$or`, `$nor` and `$not` nest. */
 const FILTER_DEPTH_MAX = 8;
 /** PostgreSQL compiles the text of `$contains` as a regular expression, which takes about 1 ms for this length. */
@@ -75,7 +74,7 @@ interface Operand extends JsonSpan {
 }
 
 class DataParser {
-  private conditions = 0;
+  private readonly budget = new PathBudget();
   private textSearches = 0;
 
   constructor(private readonly text: string) {}
@@ -90,7 +89,7 @@ class DataParser {
       else filters.push(this.parseKey({ name, isLiteral: false }, operand));
     }
     // So that empty filters in a list are bounded, too.
-    if (filters.length === 0 && depth > 0) this.countConditions(1, at);
+    if (filters.length === 0 && depth > 0) rejectExcess(this.budget.addOther(), at);
     return filters;
   }
 
@@ -204,13 +203,15 @@ class DataParser {
   private parseIn(name: string, key: Key, operand: Operand): Filter {
     if (!this.isList(operand)) throw wrongOperand(key, name, operand, 'a list of values', '[1,2]');
     const values: JsonText[] = [];
+    const place = { key: key.name, isLiteral: key.isLiteral };
     for (const { start, end } of elementsOf(this.text, operand.start)) {
       const at = `${operand.at}/${String(values.length)}`;
-      this.countConditions(1, at);
-      values.push(this.parseValue({ start, end, at, depth: operand.depth }));
+      const value = this.parseValue({ start, end, at, depth: operand.depth });
+      rejectExcess(this.budget.add(place, value), at);
+      values.push(value);
     }
-    if (values.length === 0) this.countConditions(1, operand.at);
-    return { kind: 'value', key: key.name, isLiteral: key.isLiteral, test: { op: 'in', values } };
+    if (values.length === 0) rejectExcess(this.budget.add(place, ''), operand.at);
+    return { kind: 'value', ...place, test: { op: 'in', values } };
   }
 
   private parseTextTest(name: '$prefix' | '$contains', key: Key, operand: Operand): Filter {
@@ -232,8 +233,9 @@ class DataParser {
   }
 
   private valueFilter({ name, isLiteral }: Key, test: ValueTest, { at }: Operand): Filter {
-    this.countConditions(1, at);
-    return { kind: 'value', key: name, isLiteral, test };
+    const place = { key: name, isLiteral };
+    rejectExcess(this.budget.add(place, textOfTest(test)), at);
+    return { kind: 'value', ...place, test };
   }
 
   /** @param allowsOperators whether members of the value may have names that begin with `$` */
@@ -266,12 +268,6 @@ class DataParser {
     }
   }
 
-  private countConditions(count: number, at: string): void {
-    this.conditions += count;
-    if (this.conditions > CONDITIONS_MAX)
-      throw invalid(at, `exceeds the limit of ${String(CONDITIONS_MAX)} conditions; each value of a list is one`);
-  }
-
   private deeper({ at, depth }: Operand): number {
     if (depth === FILTER_DEPTH_MAX)
       throw invalid(at, `must not nest more than ${String(FILTER_DEPTH_MAX)} of $and, $or, $nor and $not`);
@@ -294,6 +290,16 @@ class DataParser {
 /** @param pointer JSON Pointer into `data` */
 function invalid(pointer: string, detail: string): FilterError {
   return new FilterError('data', detail, pointer);
+}
+
+function rejectExcess(error: string | null, at: string): void {
+  if (error !== null) throw invalid(at, error);
+}
+
+/** What a path has of a test with one value. */
+function textOfTest(test: ValueTest): JsonText {
+  if ('value' in test) return test.value;
+  return 'text' in test ? test.text : '';
 }
 
 function not(of: Filter): Filter {

@@ -141,6 +141,35 @@ describe('parseFilter', () => {
     expect(errorOf({ data: `{"$or":[${'{},'.repeat(100)}{}]}` })).toMatch(/^data\/\$or\/100 exceeds the limit/);
   });
 
+  it('counts a condition for each place that a key with dots stands for', () => {
+    const list = (length: number): string => JSON.stringify(Array<number>(length).fill(1));
+    const key = 'a'.concat('.a'.repeat(19));
+    expect(errorOf({ data: `{"a.b":{"$in":${list(50)}}}` })).toBe('accepted');
+    expect(errorOf({ data: `{"a.b":{"$in":${list(51)}}}` })).toMatch(
+      /^data\/a.b\/\$in\/50 exceeds the limit of 100 cond/,
+    );
+    expect(errorOf({ data: `{"${key}":{"$in":${list(5)}}}` })).toBe('accepted');
+    expect(errorOf({ data: `{"${key}":{"$in":${list(6)}}}` })).toMatch(/\/5 exceeds the limit of 100 conditions/);
+    expect(errorOf({ data: `{"$pair":{"key":"a.b","value":{"$in":${list(100)}}}}` })).toBe('accepted');
+    expect(
+      errorOf({ data: `{"$or":[{"${key}":1},{"${key}":{"$gt":1,"$lt":3,"$prefix":"a","$exists":true,"$ne":3}}]}` }),
+    ).toMatch(/^data\/\$or\/1\/.*\/\$ne exceeds the limit of 100/);
+  });
+
+  it('accepts keys with dots and their values up to 262,144 characters, counted for each place of the key', () => {
+    const text = (length: number): string => JSON.stringify('x'.repeat(length - 2));
+    const half = 131_072;
+    const excess = 'exceeds the limit of 262144 characters for keys with dots';
+    expect(errorOf({ data: `{"a.b":${text(half - 3)}}` })).toBe('accepted');
+    expect(errorOf({ data: `{"a.b":${text(half - 2)}}` })).toContain(`data/a.b ${excess}`);
+    expect(errorOf({ data: `{"a.b":{"$in":[1,${text(half - 3)}]}}` })).toContain(`data/a.b/$in/1 ${excess}`);
+    expect(errorOf({ data: `{"a.b":{"$prefix":${text(half)}}}` })).toContain(`data/a.b/$prefix ${excess}`);
+    expect(errorOf({ data: `{"a.b.${'c'.repeat(half)}":{"$exists":true}}` })).toContain(excess);
+    expect(errorOf({ data: `{"a":${text(500_000)}}` })).toBe('accepted');
+    expect(errorOf({ key: 'a.b', value: 'x'.repeat(half) })).toContain(`value ${excess}`);
+    expect(errorOf({ key: 'a', value: 'x'.repeat(half) })).toBe('accepted');
+  });
+
   it('accepts up to 20 $contains', () => {
     const data = (count: number): string => `{"$or":[${Array<string>(count).fill('{"a":{"$contains":"x"}}').join()}]}`;
     expect(errorOf({ data: data(20) })).toBe('accepted');

@@ -2,6 +2,7 @@ import { inspectJson, NUMBER_PATTERN } from '#json';
 import { conjunctsOf, type Filter, type JsonText } from './filter.js';
 import { FilterError, type FilterParameters } from './filter-parameters.js';
 import { parseData } from './parse-data.js';
+import { PathBudget } from './path-budget.js';
 
 /** @throws FilterError for the first invalid parameter */
 export function parseFilter(parameters: FilterParameters): Filter {
@@ -36,6 +37,11 @@ function parseConditions(text: string, match: 'all' | 'any'): Filter[] {
 function keyAndValue(key: string | null, value: string | undefined): Filter {
   if (value === undefined) return { kind: 'value', key, isLiteral: false, test: { op: 'exists' } };
   const [text, ...others] = valuesReadFrom(value);
+  const budget = new PathBudget();
+  for (const one of [text, ...others]) {
+    const error = budget.add({ key, isLiteral: false }, one);
+    if (error !== null) throw new FilterError('value', error);
+  }
   if (others.length === 0) return { kind: 'value', key, isLiteral: false, test: { op: 'eq', value: text } };
   return { kind: 'value', key, isLiteral: false, test: { op: 'in', values: [text, ...others] } };
 }

@@ -1,4 +1,4 @@
-import { FilterError, parseFilter, type Filter, type FilterParameters } from '#filter';
+import { FilterError, parseFilter, type Filter } from '#filter';
 import {
   ChoiceField,
   fingerprintOf,
@@ -58,20 +58,13 @@ export class FilterQuery extends PageQuery {
 
 /** @throws Problem invalid-query that names the invalid parameter */
 export function filterOf(query: FilterQuery): Filter {
-  const filter = parsedFilter(query);
-  if (!(filter instanceof FilterError)) return filter;
-  const { parameter, pointer, message } = filter;
-  const detail = pointer === '' ? message : `is invalid at ${pointer}: ${message}`;
-  throw new ValidationErrors({ parameter, detail }).problem('invalid-query');
-}
-
-/** The filter, or the error of the first invalid parameter. */
-export function parsedFilter(parameters: FilterParameters): Filter | FilterError {
   try {
-    return parseFilter(parameters);
+    return parseFilter(query);
   } catch (error) {
-    if (error instanceof FilterError) return error;
-    throw error;
+    if (!(error instanceof FilterError)) throw error;
+    const { parameter, pointer, message } = error;
+    const detail = pointer === '' ? message : `is invalid at ${pointer}: ${message}`;
+    throw new ValidationErrors({ parameter, detail }).problem('invalid-query');
   }
 }
 

@@ -1,9 +1,8 @@
-import { FilterError, type Filter } from '#filter';
+import { FilterError, parseFilter, type Filter } from '#filter';
 import { type JsonBody, validateDto, ValidationErrors } from '#http';
 import { isObject } from '#json';
 import { ApiProperty, OmitType } from '@nestjs/swagger';
 import { ValidateBy, ValidateIf } from 'class-validator';
-import { parsedFilter } from './filter.dto.js';
 import { dataText } from './object-body.js';
 import { ObjectListQuery, OBJECT_MEMBERS, type ObjectView, viewOf } from './object-view.js';
 
@@ -38,8 +37,12 @@ export function searchOf(body: JsonBody): ObjectSearch {
   const errors = validateDto(ObjectSearchDto, value, '');
   if (errors.count > 0) throw errors.problem('invalid-body');
   const query = value as ObjectSearchDto;
-  const filter = parsedFilter({ ...query, data: dataText(text) });
-  if (!(filter instanceof FilterError)) return { query, filter, view: viewOf(query, OBJECT_MEMBERS, 'body') };
-  const { parameter, pointer, message } = filter;
-  throw new ValidationErrors({ pointer: `/${parameter}${pointer}`, detail: message }).problem('invalid-body');
+  try {
+    const filter = parseFilter({ ...query, data: dataText(text) });
+    return { query, filter, view: viewOf(query, OBJECT_MEMBERS, 'body') };
+  } catch (error) {
+    if (!(error instanceof FilterError)) throw error;
+    const { parameter, pointer, message } = error;
+    throw new ValidationErrors({ pointer: `/${parameter}${pointer}`, detail: message }).problem('invalid-body');
+  }
 }
