@@ -18,8 +18,9 @@ const MERGED_MIN = 8;
 /** How much of the largest segment a segment has. */
 const FILL = `greatest(objects::float8 / ${String(SEGMENT_OBJECTS_MAX)}, weight::float8 / ${String(SEGMENT_WEIGHT)})`;
 
-/** A segment is written again when one entry of this many is outdated. */
+/** A segment is written again when one object of this many is outdated, or this number of them: every query reads which. */
 const OUTDATED_SHARE = 4;
+const OUTDATED_MAX = 1_000;
 
 /** The segments of one size, in the order of their objects. Locked, so that two processes do not merge the same ones. */
 const LOCK_SEGMENTS = `
@@ -32,7 +33,7 @@ const LOCK_SEGMENTS = `
  */
 const LOCK_OUTDATED = `
   SELECT s.number, s.first_seq, s.last_seq, s.seqs, ${FILL} AS fill FROM index_segments AS s
-  WHERE s.project_id = $1 AND s.objects <= ${String(OUTDATED_SHARE)} * (
+  WHERE s.project_id = $1 AND least(s.objects, ${String(OUTDATED_SHARE * OUTDATED_MAX)}) <= ${String(OUTDATED_SHARE)} * (
     SELECT count(*) FROM index_outdated AS o
     WHERE o.project_id = $1 AND o.seq BETWEEN s.first_seq AND s.last_seq AND o.before_segment > s.number)
   ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED`;
@@ -96,7 +97,9 @@ export class SegmentMergeStore {
   /** Writes a segment again without its outdated entries. @returns whether anything was changed */
   private async dropOutdated(tx: Transaction, projectId: number, segment: SegmentRow): Promise<boolean> {
     const { valid, dropped, others } = await this.entriesOf(tx, projectId, segment);
-    if (dropped.length * OUTDATED_SHARE < valid.length + dropped.length) {
+    const isLittle =
+      dropped.length * OUTDATED_SHARE < Math.min(valid.length + dropped.length, OUTDATED_SHARE * OUTDATED_MAX);
+    if (isLittle) {
       return (await this.deleteUnused(tx, projectId, others)) > 0;
     }
     await this.replace(tx, projectId, [segment]);
