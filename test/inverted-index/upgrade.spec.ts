@@ -7,9 +7,9 @@ import { Stowage } from '../cli/stowage.js';
 import { waitFor } from '../jobs/jobs.js';
 
 /** Of the first step of a build; another one indexes the others. */
-const STEP_OBJECTS = 20_000;
+const STEP_OBJECTS = 5_000;
 /** Every third object is red. */
-const OBJECTS = 24_999;
+const OBJECTS = 8_001;
 /** An arbitrary number. */
 const LOCK = 4711;
 
@@ -86,11 +86,11 @@ async function ids(pair: string): Promise<{ count: number; ids: string[] }> {
 
 /** What filters must find. */
 const expected = {
-  'key=color&value=red': { count: OBJECTS / 3, ids: ['24996', '24993'] },
+  'key=color&value=red': { count: OBJECTS / 3, ids: ['7998', '7995'] },
   'key=color&value=blue': { count: 0, ids: [] as string[] },
   'key=n&value=102': { count: 1, ids: ['102'] },
-  'key=n&value=24000': { count: 1, ids: ['24000'] },
-  'key=n&value=24999': { count: 0, ids: [] as string[] },
+  'key=n&value=6000': { count: 1, ids: ['6000'] },
+  'key=n&value=8001': { count: 0, ids: [] as string[] },
 };
 
 async function expectRightAnswers(): Promise<void> {
@@ -105,16 +105,16 @@ async function write(): Promise<void> {
   const key = project.keys.admin;
   const headers = { 'Content-Type': 'application/merge-patch+json' };
   const paint = { key, headers, body: `{"data":{"color":"blue"}}` };
-  expect((await api.call('PATCH', '/objects/24000', paint)).status).toBe(200);
+  expect((await api.call('PATCH', '/objects/6000', paint)).status).toBe(200);
   expect((await api.call('PATCH', '/objects/3000', paint)).status).toBe(200);
   expect((await api.call('DELETE', '/objects/102', { key })).status).toBe(204);
   const body = { batch_id: 'b', object_id: 'new', data: { n: OBJECTS, color: 'red' } };
   expect((await api.call('POST', '/objects', { key, body })).status).toBe(201);
   Object.assign(expected, {
-    'key=color&value=red': { count: OBJECTS / 3 - 2, ids: ['new', '24996'] },
-    'key=color&value=blue': { count: 2, ids: ['24000', '3000'] },
+    'key=color&value=red': { count: OBJECTS / 3 - 2, ids: ['new', '7998'] },
+    'key=color&value=blue': { count: 2, ids: ['6000', '3000'] },
     'key=n&value=102': { count: 0, ids: [] },
-    'key=n&value=24999': { count: 1, ids: ['new'] },
+    'key=n&value=8001': { count: 1, ids: ['new'] },
   });
 }
 
