@@ -15,6 +15,7 @@ Usage: docker-entrypoint.sh <command> [arguments]
   audit            list and verify the audit log
   check            compare the index with the objects, and repair it
   load <path>...   send batch files to a running server
+  export           write the objects of a running server that match to a file
   demo             create a project with devices and events, and print its keys
   createsuperuser  create an admin key of the first project, and print it
   shell            open a Node.js prompt with the services
@@ -27,7 +28,7 @@ command=${1:-}
 
 # exec: the server replaces the shell, so that it gets the container's signals.
 case $command in
-  serve | worker | migrate | key | project | device | audit | check | load | demo | shell)
+  serve | worker | migrate | key | project | device | audit | check | load | export | demo | shell)
     exec node "$main" "$command" "$@"
     ;;
   createsuperuser)

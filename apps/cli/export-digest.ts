@@ -30,7 +30,7 @@ export class ExportDigest {
   }
 
   /**
-   * Compares the export with its last line, if it is NDJSON, and with its trailers.
+   * Compares the export with its last line if it is NDJSON, otherwise with its trailers.
    * @returns the number of objects, and what is missing or wrong; undefined where the export is whole
    */
   check({ trailers }: Pick<IncomingMessage, 'trailers'>): { count: number; fault: string | undefined } {

@@ -26,8 +26,10 @@ Examples:
   stowage export --format csv safe=true
 
 Exit codes:
-  0    the file is whole: its count and SHA-256 are those that the server states
-  1    the export is not whole, or the file cannot be written; there is no file
+  0    the file is complete: its number of objects and its SHA-256 are those
+       that the server sent
+  1    the export is incomplete, or the file cannot be written; no file is
+       written, and an existing one is kept
   2    the command or a setting is invalid, or the server cannot be reached or
        rejects the request
   130  interrupted by Ctrl-C`;
@@ -96,7 +98,8 @@ export class ExportCommand extends CommandRunner {
     description: 'the file, which is replaced when the export is whole (default: objects.<format>)',
   })
   parseOutput(value: string): string {
-    if (value === '-') throw new UsageError('--output must be a file: what was printed could not be taken back');
+    if (value === '-')
+      throw new UsageError('--output must be a file: an incomplete export could not be removed from standard output');
     return value;
   }
 }

@@ -19,6 +19,7 @@ const COMMANDS = [
   'audit',
   'check',
   'load',
+  'export',
   'demo',
   'createsuperuser',
   'shell',

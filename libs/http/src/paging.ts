@@ -45,7 +45,7 @@ export class PageQuery {
     optional: true,
     choices: COUNT_MODES,
     description:
-      'How to count all results: `exact`, `estimated` from a sample where counting would be slow, or `none`. Default: exact up to COUNT_CAP. A count that takes longer than 2 s is cancelled, see `count_reason` and `Prefer`.',
+      'How to count all results: `exact`, `estimated` from a sample where counting would be slow, or `none`. Default: exact without a filter, for one batch, for a key, and for a key with a value; otherwise exact up to COUNT_CAP. A count that takes longer than 2 s is cancelled, see `count_reason` and `Prefer`.',
   })
   count?: (typeof COUNT_MODES)[number];
 }
