@@ -139,7 +139,7 @@ function completeOperation(operation: Operation, path: string, method: string, d
     operation.parameters = [...(operation.parameters ?? []), IDEMPOTENCY_KEY];
     for (const slug of WITH_IDEMPOTENCY_KEY) addProblem(operation.responses, slug);
   }
-  if (needsKey && method === 'get')
+  if (needsKey && method === 'get' && !('x-no-etag' in operation))
     operation.responses[304] ??= { description: 'Not modified: If-None-Match lists the current ETag.' };
   if (needsKey) addRateLimitHeaders(operation.responses);
   describeOtherBodies(operation.requestBody);

@@ -233,6 +233,22 @@ describe('the OpenAPI document', () => {
     }
   });
 
+  it('documents the media types, headers and problems of an export, and the lines of a batch', () => {
+    const { responses = {} } = document.paths['/api/v1/objects/export']?.get ?? {};
+    expect(Object.keys(responses[200]?.content ?? {})).toEqual([
+      'application/x-ndjson',
+      'text/csv',
+      'application/vnd.apache.parquet',
+    ]);
+    expect(Object.keys(responses[200]?.headers ?? {})).toEqual(
+      expect.arrayContaining(['Content-Disposition', 'Trailer', 'Export-Count', 'Export-SHA256']),
+    );
+    expect(['304' in responses, '406' in responses, '414' in responses]).toEqual([false, true, true]);
+    const batch = document.paths['/api/v1/batches/{batch_id}']?.get?.responses;
+    expect(Object.keys(batch?.[200]?.content ?? {})).toEqual(['application/json', 'application/x-ndjson']);
+    expect(batch).toHaveProperty('304');
+  });
+
   it('documents Retry-After for every response with which a key is asked to retry', () => {
     for (const [name, operation] of operations) {
       if (!('x-roles' in operation)) continue;

@@ -163,7 +163,7 @@ export class BatchController {
     description:
       'With `Accept: application/x-ndjson` one object a line, as PUT takes them. The ETag for If-Match is that of the whole batch as JSON, without `fields` and `data_as`.',
   })
-  @ApiResult(200, WholeBatchDto, { etag: true })
+  @ApiResult(200, WholeBatchDto, { etag: true, otherTypes: [NDJSON_BATCH.mediaType] })
   @ApiProblems('invalid-query', 'not-found')
   async getBatch(
     @ProjectId() projectId: number,

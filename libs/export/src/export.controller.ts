@@ -15,7 +15,7 @@ import {
 } from '#http';
 import { filterOf } from '#objects';
 import { Controller, Get, Query } from '@nestjs/common';
-import { ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
+import { ApiExtension, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { ExportQuery, layoutOf, type ExportFormat } from './export.dto.js';
 import { ExportReader } from './export-reader.js';
@@ -30,6 +30,14 @@ const MEDIA_TYPES: Readonly<Record<ExportFormat, string>> = {
 /** The snapshot of an export keeps deleted rows on the disk, and an export may have gigabytes. Only unread data counts. */
 const READ_PACE: ReadPace = { graceMs: 60_000, bytesPerSecond: 256 * 1024 };
 
+const RESPONSE_HEADERS = {
+  'Content-Disposition': '`attachment`, with a file name for the format.',
+  Trailer: 'Names the trailers that follow the body, except for HTTP/1.0.',
+  'Export-Count': 'A trailer: the number of objects.',
+  'Export-SHA256':
+    'A trailer: the SHA-256 of the content before compression, for NDJSON without the last line, in hexadecimal.',
+};
+
 @ApiTags('objects')
 @Controller(`${API}/objects/export`)
 export class ExportController {
@@ -38,9 +46,9 @@ export class ExportController {
   @Get()
   @Rules({ roles: ['admin', 'analyst'], query: true, produces: Object.values(MEDIA_TYPES) })
   @ApiOperation({ summary: 'Export all objects that match the filter, oldest first' })
-  @ApiProduces(...Object.values(MEDIA_TYPES))
-  @ApiResult(200)
-  @ApiProblems('invalid-query')
+  @ApiResult(200, undefined, { otherTypes: Object.values(MEDIA_TYPES), headers: RESPONSE_HEADERS })
+  @ApiExtension('x-no-etag', true)
+  @ApiProblems('invalid-query', 'uri-too-long')
   async exportObjects(
     @ProjectId() projectId: number,
     @Query() query: ExportQuery,

@@ -72,6 +72,10 @@ interface ResultOptions {
   link?: boolean;
   /** The response may have Preference-Applied. */
   preference?: boolean;
+  /** Media types of the body that are not JSON of the type. */
+  otherTypes?: readonly string[];
+  /** Descriptions of further headers, by name. */
+  headers?: Readonly<Record<string, string>>;
 }
 
 const LOCATION = { description: 'The URL of the new resource.', schema: { type: 'string', format: 'uri' } } as const;
@@ -97,7 +101,25 @@ export function ApiResult(status: number, type?: Type | [Type], options: ResultO
     ...(options.etag ? { ETag: ETAG } : {}),
     ...(options.link ? { Link: LINK } : {}),
     ...(options.preference ? { 'Preference-Applied': PREFERENCE } : {}),
+    ...Object.fromEntries(
+      Object.entries(options.headers ?? {}).map(([name, text]) => [
+        name,
+        { description: text, schema: { type: 'string' } },
+      ]),
+    ),
   };
+  if (options.otherTypes !== undefined) {
+    const content = Object.fromEntries(
+      options.otherTypes.map((mediaType) => [mediaType, { schema: { type: 'string' } }]),
+    );
+    if (type === undefined) return ApiResponse({ status, description, headers, content });
+    if (Array.isArray(type)) throw new Error('a list with other media types is not supported');
+    const json = { 'application/json': { schema: { $ref: getSchemaPath(type) } } };
+    return applyDecorators(
+      ApiExtraModels(type),
+      ApiResponse({ status, description, headers, content: { ...json, ...content } }),
+    );
+  }
   if (or === undefined || type === undefined)
     return ApiResponse({ status, description, headers, ...(type === undefined ? {} : { type }) });
   if (Array.isArray(type)) throw new Error('a list with an alternative is not supported');
