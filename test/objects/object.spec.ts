@@ -250,7 +250,7 @@ describe('GET /objects/{object_id}', () => {
   });
 
   it('returns 404 for a reserved id', async () => {
-    expect((await read('keys')).status).toBe(404);
+    expect((await read('changes')).status).toBe(404);
   });
 });
 

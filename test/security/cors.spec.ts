@@ -149,7 +149,7 @@ describe('with CORS_ORIGINS', () => {
     const options = `OPTIONS /api/v1/objects HTTP/1.1\r\nHost: server\r\nOrigin: ${ORIGIN}\r\nConnection: close\r\n\r\n`;
     const reply = await sendRaw(api.origin, options);
     expectProblem(reply, 'method-not-allowed');
-    expect(reply.headers.get('allow')).toBe('POST, GET, HEAD');
+    expect(reply.headers.get('allow')).toBe('POST, GET, HEAD, DELETE');
   });
 
   it('an unknown path gets 404 with every method', async () => {

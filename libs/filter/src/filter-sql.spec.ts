@@ -100,7 +100,7 @@ describe('filterSql', () => {
       text: 'o.data @@ $1::jsonpath',
       values: [
         '(exists($[*] ? ((@.key == "a" && @.value == 1))) || ' +
-          '!((exists($[*] ? ((@.key == "b" && @.value >= 2))) && exists($[*] ? ((@.key == "b" && @.value < 3)))))) && ' +
+          '(!(exists($[*] ? ((@.key == "b" && @.value >= 2)))) || !(exists($[*] ? ((@.key == "b" && @.value < 3)))))) && ' +
           'exists($[*] ? ((@.key == "c.d" && @.value starts with "x") || (@.key == "c" && @.value."d" starts with "x")))',
       ],
     });
