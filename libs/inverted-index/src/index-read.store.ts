@@ -32,7 +32,7 @@ export interface ReadSegment {
 }
 
 /** A block, or only the number of its objects where that was requested. */
-export interface ReadBlock {
+interface ReadBlock {
   request: number;
   body: Buffer | null;
   count: number;
