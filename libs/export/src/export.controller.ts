@@ -87,7 +87,7 @@ function signalOf({ raw }: FastifyReply): AbortSignal {
   const abort = (): void => {
     controller.abort(new ClientGoneError('the client has closed the connection'));
   };
-  // The client may have left before: the event does not come again.
+  // A response that is closed already does not emit the event again.
   if (raw.closed) abort();
   else raw.once('close', abort);
   return controller.signal;

@@ -42,10 +42,6 @@ export class BlockWriter {
   /** @param objects the number of objects of the segment */
   constructor(private readonly objects: number) {}
 
-  get isEmpty(): boolean {
-    return this.length === 0;
-  }
-
   /** @param ordinals ascending */
   add(value: string, ordinals: number | readonly number[]): void {
     const count = typeof ordinals === 'number' ? 1 : ordinals.length;

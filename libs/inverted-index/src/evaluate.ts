@@ -1,8 +1,8 @@
 import { addEntry, entriesOf } from './block.js';
 import type { IndexPlan, Lookup } from './index-plan.js';
 import type { ReadSegment } from './index-read.store.js';
-import { emptyBitmap, fullBitmap, intersect, removeOrdinal, subtract, unite, type Bitmap } from './ordinals.js';
-import type { SeqRuns } from './seq-runs.js';
+import { validObjects } from './index-state.js';
+import { emptyBitmap, fullBitmap, intersect, subtract, unite, type Bitmap } from './ordinals.js';
 
 /** The objects of a segment that certainly match a plan, and those that may. The same bitmap where the index decides. */
 export interface Matches {
@@ -11,14 +11,10 @@ export interface Matches {
 }
 
 /** Evaluates a plan on one segment; outdated objects never match. @param lookups those of the plan, in its order */
-export function evaluate(plan: IndexPlan, lookups: readonly Lookup[], segment: ReadSegment, seqs: SeqRuns): Matches {
+export function evaluate(plan: IndexPlan, lookups: readonly Lookup[], segment: ReadSegment): Matches {
   const evaluation = new Evaluation(lookups, segment);
   const { must, may } = evaluation.of(plan);
-  const valid = fullBitmap(segment.objects);
-  for (const seq of segment.outdated) {
-    const ordinal = seqs.ordinalOf(seq);
-    if (ordinal !== -1) removeOrdinal(valid, ordinal);
-  }
+  const valid = validObjects(segment);
   intersect(must, valid);
   if (may !== must) intersect(may, valid);
   return { must, may };

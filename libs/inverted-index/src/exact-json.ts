@@ -5,7 +5,7 @@ export class ExactNumber {
   constructor(readonly text: string) {}
 }
 
-/** A parsed JSON value; a number that may not be exact is an `ExactNumber`. Members are in their order, repeated names included. */
+/** A parsed JSON value; a number that may not be exact is an `ExactNumber`. */
 export type ExactValue =
   string | number | boolean | null | ExactNumber | readonly ExactValue[] | { readonly [name: string]: ExactValue };
 

@@ -166,7 +166,7 @@ async function foundIn(
 
 function matchesOf({ plan, lookups }: IndexQuery, segment: ReadSegment): { matches: Matches; seqs: SeqRuns } {
   const seqs = SeqRuns.from(segment.seqs);
-  return { matches: evaluate(plan, lookups, segment, seqs), seqs };
+  return { matches: evaluate(plan, lookups, segment), seqs };
 }
 
 /** The only look-up of a query where its matches are those of one entry of each segment. */

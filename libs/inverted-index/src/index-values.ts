@@ -17,7 +17,6 @@ import {
   type IndexState,
 } from './index-state.js';
 import { countOrdinals, emptyBitmap, intersect, subtract, type Bitmap } from './ordinals.js';
-import { SeqRuns } from './seq-runs.js';
 import { TermKind } from './term-kind.js';
 import { ValueCounts } from './value-counts.js';
 
@@ -174,7 +173,7 @@ export class IndexValues {
       const own = read.segments[index];
       if (own?.number !== segment.number) return 'changed';
       // The outdated entries are those of the state whose pending objects are read.
-      const { must, may } = evaluate(plan, lookups, { ...own, outdated: segment.outdated }, SeqRuns.from(own.seqs));
+      const { must, may } = evaluate(plan, lookups, { ...own, outdated: segment.outdated });
       if (must !== may) return null;
       found.set(segment, must);
     }

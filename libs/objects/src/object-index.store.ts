@@ -7,7 +7,7 @@ import { Injectable } from '@nestjs/common';
 import { OBJECT_FILTER_COLUMNS } from '#store';
 import { BY_SEQ } from './object-list-sql.js';
 
-/** The last object of a page with a number that the index looks for; the pages before it are read too. */
+/** The index serves numbered pages up to this object, because it reads the pages before them too. */
 const OFFSET_MAX = 10_000;
 /** The most objects of a page that are checked, where the index does not decide whether they match. */
 const CHECKED_MAX = 4_000;
