@@ -6,12 +6,12 @@ export interface CursorPosition {
   kind: 'after' | 'before';
   seq: string;
   oldestFirst: boolean;
-  /** The time of the row, in a list ordered by time before `seq`; RFC 3339 in UTC. */
-  at?: string | undefined;
+  /** The values of the row by which the list is sorted before `seq`, in a sorted list. */
+  keys?: readonly string[] | undefined;
 }
 
 /** Where a page starts: next to a row, or at an offset from the start. */
-export type PagePosition = CursorPosition | { kind: 'offset'; offset: number };
+export type PagePosition = CursorPosition | { kind: 'offset'; offset: number; oldestFirst?: boolean };
 
 /** The rows that a page requests: `size` of them from the position. */
 export interface PageRange {
@@ -49,19 +49,25 @@ export type Count =
 export const LAST_PAGE_SEQ = '0';
 
 export function isLastPage(position: PagePosition): boolean {
-  return position.kind === 'before' && position.seq === LAST_PAGE_SEQ && !position.oldestFirst;
+  return position.kind === 'before' && position.seq === LAST_PAGE_SEQ && position.keys === undefined;
 }
 
-/** A list in SQL: the rows that match a condition, newest first by `seq`, or by a time and then by `seq`. */
+/** A column that sorts a list, with its type in PostgreSQL. */
+export interface SortColumn {
+  sql: string;
+  type: 'text' | 'timestamptz';
+}
+
+/** A list in SQL: the rows that match a condition, by `seq`, or by other columns and then by `seq`. */
 export interface ListSql {
-  /** The columns of a row; with `seq`, and in a list ordered by time with that time as `at`. */
+  /** The columns of a row, with `seq`. */
   select: string;
   from: string;
   where: string;
   /** The column that orders the list. */
   seq: string;
-  /** The column that orders the list before `seq`; an index must have both. */
-  time?: string;
+  /** The columns that sort the list before `seq`; an index should have all of them. Default: none. */
+  sort?: readonly SortColumn[];
   values: readonly unknown[];
   /** Wraps the SQL of a page in another SELECT, which must keep the order of its rows. */
   wrap?: (rows: string) => string;
@@ -80,7 +86,7 @@ const SMALL_PAGE_ROWS = 101;
 
 /** Whether the rows are read by ascending `seq`: backwards in a list newest first, or forwards in a list oldest first. */
 export function isAscending(position: PagePosition): boolean {
-  return position.kind !== 'offset' && (position.kind === 'before') !== position.oldestFirst;
+  return (position.kind === 'before') !== (position.oldestFirst ?? false);
 }
 
 /**
@@ -89,14 +95,15 @@ export function isAscending(position: PagePosition): boolean {
  */
 export function keysetConditionSql(
   position: PagePosition,
-  { seq, time }: Pick<ListSql, 'seq' | 'time'>,
+  { seq, sort = [] }: Pick<ListSql, 'seq' | 'sort'>,
   values: unknown[],
 ): string {
   if (position.kind === 'offset' || isLastPage(position)) return '';
   const beyond = isAscending(position) ? '>' : '<';
   const bySeq = `$${String(values.push(position.seq))}::bigint`;
-  if (time === undefined) return ` AND ${seq} ${beyond} ${bySeq}`;
-  return ` AND (${time}, ${seq}) ${beyond} ($${String(values.push(position.at))}::timestamptz, ${bySeq})`;
+  if (sort.length === 0) return ` AND ${seq} ${beyond} ${bySeq}`;
+  const keys = sort.map(({ type }, i) => `$${String(values.push(position.keys?.[i]))}::${type}`);
+  return ` AND (${[...sort.map(({ sql }) => sql), seq].join(', ')}) ${beyond} (${[...keys, bySeq].join(', ')})`;
 }
 
 /** The texts of prepared statements by their names: their few kilobytes would be built and compared for each page. */
@@ -109,8 +116,8 @@ export function pageSql(list: ListSql, { position, size }: PageRange): Statement
   const limit = `LIMIT $${String(values.push(size + 1))}::bigint`;
   const order = isAscending(position) ? 'ASC' : 'DESC';
   const rowsSql = (): string => {
-    const byTime = list.time === undefined ? '' : `${list.time} ${order}, `;
-    return `SELECT ${list.select} FROM ${list.from} WHERE ${list.where}${beyond} ORDER BY ${byTime}${list.seq} ${order}`;
+    const columns = [...(list.sort ?? []).map(({ sql }) => sql), list.seq].map((column) => `${column} ${order}`);
+    return `SELECT ${list.select} FROM ${list.from} WHERE ${list.where}${beyond} ORDER BY ${columns.join(', ')}`;
   };
   const wrap = list.wrap ?? ((text: string): string => text);
   if (position.kind === 'offset' && position.offset > 0) {
@@ -138,7 +145,7 @@ export function toSlice<Row>(rows: Row[], { position, size }: PageRange): Slice<
 }
 
 /** Reads one page of a list. */
-export async function readSlice<Row extends { seq: string; at?: string }>(
+export async function readSlice<Row extends { seq: string }>(
   on: Queryable,
   list: ListSql,
   range: PageRange,
@@ -148,7 +155,7 @@ export async function readSlice<Row extends { seq: string; at?: string }>(
 }
 
 /** Reads one page of a list, then counts the list. */
-export async function readPage<Row extends { seq: string; at?: string }>(
+export async function readPage<Row extends { seq: string }>(
   database: Queryable,
   list: ListSql,
   page: CountedRange,

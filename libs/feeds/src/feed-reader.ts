@@ -4,6 +4,7 @@ import { countOrMinimum, countShownBy, type Count, type Slice } from '#database'
 import {
   fingerprintOf,
   linkHeader,
+  NEWEST_FIRST,
   pageRequest,
   pageText,
   type HttpContext,
@@ -14,7 +15,7 @@ import {
 import { Injectable } from '@nestjs/common';
 import { ObjectListStore } from '#objects';
 import type { ObjectRow } from '#store';
-import { ObservationStore } from './observation.store.js';
+import { LATEST_FIRST, ObservationStore } from './observation.store.js';
 
 /** A list of a feed: a filter over objects, and how an object is shown. */
 export interface FeedList<T> {
@@ -88,7 +89,7 @@ export class FeedReader {
       cursor: query.cursor,
       count: 'none',
     } as PageQuery;
-    const order = subject === undefined ? 'seq' : 'time';
+    const order = subject === undefined ? NEWEST_FIRST : LATEST_FIRST;
     const page = pageRequest(
       isUnpaged ? unpaged : query,
       this.config,

@@ -1,6 +1,6 @@
 import { filterSql, type Filter } from '#filter';
 import { Config } from '#platform';
-import type { PageRequest } from '#http';
+import type { ListOrder, PageRequest } from '#http';
 import {
   Database,
   countRows,
@@ -23,10 +23,13 @@ import {
   type WithoutData,
 } from '#store';
 
-/** An object in a list ordered by `observed_at`. */
+/** An object in a list sorted by `observed_at`. */
 export interface Observation extends ObjectRow {
-  at: string;
+  keys: [observedAt: string];
 }
+
+/** The order of the list. */
+export const LATEST_FIRST: ListOrder = { isAscending: false, keys: ['time'] };
 
 /** Selects the observations of one subject. */
 export interface ObservationFilter {
@@ -52,10 +55,11 @@ export class ObservationStore {
     const { pageBytesMax } = this.config.limits;
     const list = listSql(projectId, filter);
     const slice = await readWithMemory(page, pageBytesMax, (bytesMax) => {
-      const wrap = (rows: string): string => boundedRowsSql(`${COLUMNS_WITHOUT_DATA}, at`, rows, bytesMax);
-      return readSlice<WithoutData<Observation>>(page.on ?? this.database, { ...list, wrap }, page);
+      const wrap = (rows: string): string => boundedRowsSql(COLUMNS_WITHOUT_DATA, rows, bytesMax);
+      return readSlice<WithoutData<ObjectRow>>(page.on ?? this.database, { ...list, wrap }, page);
     });
-    return boundedSlice<Observation>(slice, page.position, pageBytesMax);
+    const { items, ...sides } = boundedSlice<ObjectRow>(slice, page.position, pageBytesMax);
+    return { items: items.map((row) => ({ ...row, keys: [row.observed_at] })), ...sides };
   }
 
   /** Counts the list in the requested mode. @throws QueryTimeoutError where `on` cancels it */
@@ -68,6 +72,6 @@ function listSql(projectId: number, { subject, filter, isMeasured }: Observation
   const values: unknown[] = [projectId, subject];
   const measured = isMeasured ? ' AND o.measure IS NOT NULL' : '';
   const where = `o.project_id = $1 AND o.subject = $2${measured} AND ${filterSql(filter, OBJECT_FILTER_COLUMNS, values)}`;
-  const select = `${OBJECT_COLUMNS}, o.observed_at AS at`;
-  return { select, from: 'objects AS o', where, seq: 'o.seq', time: 'o.observed_at', values };
+  const sort = [{ sql: 'o.observed_at', type: 'timestamptz' }] as const;
+  return { select: OBJECT_COLUMNS, from: 'objects AS o', where, seq: 'o.seq', sort, values };
 }

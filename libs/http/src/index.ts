@@ -39,6 +39,8 @@ export {
   encodeCursor,
   fingerprintOf,
   linkHeader,
+  type ListOrder,
+  NEWEST_FIRST,
   pageBody,
   pageOf,
   pageHead,
@@ -48,6 +50,7 @@ export {
   pageText,
   type InputPlace,
   rejectInput,
+  type SortKeyType,
 } from './paging.js';
 export { checkPreconditions, listPreconditionProblem, type Preconditions, preconditionsOf } from './preconditions.js';
 export { hasPreference } from './prefer.js';

@@ -2,12 +2,14 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isLastPage, pageSql, toSlice, type CursorPosition } from '#database';
-import { Config, MICROS_END, timeOfMicros } from '#platform';
+import { Config } from '#platform';
 import {
   decodeCursor,
   encodeCursor,
   fingerprintOf,
   linkHeader,
+  type ListOrder,
+  NEWEST_FIRST,
   pageBody,
   pageRequest,
   pageText,
@@ -18,6 +20,8 @@ import {
 import { Problem } from './problems.js';
 
 const FINGERPRINT = fingerprintOf('things', 1);
+const LATEST_FIRST: ListOrder = { isAscending: false, keys: ['time'] };
+const BY_TEXT_AND_TIME: ListOrder = { isAscending: true, keys: ['text', 'time'] };
 const config = new Config({});
 
 /** The members of a request that pages use. */
@@ -51,13 +55,12 @@ describe('a cursor', () => {
       seq: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }).map(String),
       oldestFirst: fc.boolean(),
     });
-    const at = fc
-      .bigInt({ min: 0n, max: MICROS_END - 1n })
-      .chain((micros) => fc.constantFrom({}, { at: timeOfMicros(micros) }));
+    const text = fc.string({ unit: 'binary', maxLength: 255 }).filter((key) => !key.includes('\0'));
+    const keys = fc.oneof(fc.constant({}), fc.record({ keys: fc.tuple(text, fc.constant('2024-12-10T16:45:00Z')) }));
     fc.assert(
-      fc.property(position, at, (bySeq, time) => {
-        const full = { ...bySeq, ...time };
-        const order = 'at' in time ? 'time' : 'seq';
+      fc.property(position, keys, (bySeq, sorted) => {
+        const full = { ...bySeq, ...sorted };
+        const order = 'keys' in sorted ? BY_TEXT_AND_TIME : NEWEST_FIRST;
         expect(decodeCursor(encodeCursor(full, FINGERPRINT), FINGERPRINT, order)).toEqual(full);
       }),
     );
@@ -74,14 +77,24 @@ describe('a cursor', () => {
 
   it('is rejected by a list of another order', () => {
     const bySeq = { kind: 'after', seq: '5', oldestFirst: false } as const;
+    const time = '2024-12-10T16:45:00Z';
+    const byValue: ListOrder = { isAscending: true, keys: ['json'], hasMissing: true };
     for (const [position, order] of [
-      [bySeq, 'time'],
-      [{ ...bySeq, at: '2024-12-10T16:45:00Z' }, 'seq'],
+      [bySeq, LATEST_FIRST],
+      [{ ...bySeq, keys: [time] }, NEWEST_FIRST],
+      [{ ...bySeq, keys: ['yesterday'] }, LATEST_FIRST],
+      [{ ...bySeq, keys: [time, time] }, LATEST_FIRST],
+      [{ ...bySeq, keys: ['a'] }, BY_TEXT_AND_TIME],
+      [{ ...bySeq, keys: ['\0', time] }, BY_TEXT_AND_TIME],
+      [{ ...bySeq, keys: ['\ud800', time] }, BY_TEXT_AND_TIME],
+      [{ ...bySeq, keys: ['[1]'] }, byValue],
+      [{ ...bySeq, keys: ['1e999999'] }, byValue],
+      [{ ...bySeq, keys: ['"\\u0000"'] }, byValue],
     ] as const) {
       const problem = problemOf(() => decodeCursor(encodeCursor(position, FINGERPRINT), FINGERPRINT, order));
       expect([problem.slug, problem.message]).toEqual([
         'invalid-cursor',
-        expect.stringContaining('another filter or list'),
+        expect.stringContaining('another filter, order or list'),
       ]);
     }
   });
@@ -99,7 +112,7 @@ describe('a cursor', () => {
     'n1y2p0ij32e8e8.',
     'n5.\n',
     'n5-.',
-    'n5-zzzzzzzzzzzz.',
+    'n5-!.',
   ])('is rejected when this API did not issue it: "%s"', (start) => {
     expect(problemOf(() => decodeCursor(start + FINGERPRINT, FINGERPRINT)).slug).toBe('invalid-cursor');
   });
@@ -250,16 +263,16 @@ describe('the links of a page', () => {
 describe('the Link header of a page', () => {
   it('contains the next and the previous page, and is absent if there is only one page', () => {
     const items = [
-      { seq: '9', at: '2024-12-10T16:45:00.5Z' },
-      { seq: '7', at: '2024-12-10T16:45:00Z' },
+      { seq: '9', keys: ['2024-12-10T16:45:00.5Z'] },
+      { seq: '7', keys: ['2024-12-10T16:45:00Z'] },
     ];
     const page = pageOf({ page: 2 });
     const header = linkHeader(page, { items, hasNext: true, hasPrevious: true }) ?? '';
     const [, next = '', previous = ''] = /^<([^>]+)>; rel="next", <([^>]+)>; rel="prev"$/.exec(header) ?? [];
     const cursors = [next, previous].map((link) => new URL(link).searchParams.get('cursor') ?? '');
-    expect(cursors.map((cursor) => decodeCursor(cursor, FINGERPRINT, 'time'))).toEqual([
-      { kind: 'after', seq: '7', oldestFirst: false, at: '2024-12-10T16:45:00.000000Z' },
-      { kind: 'before', seq: '9', oldestFirst: false, at: '2024-12-10T16:45:00.500000Z' },
+    expect(cursors.map((cursor) => decodeCursor(cursor, FINGERPRINT, LATEST_FIRST))).toEqual([
+      { kind: 'after', seq: '7', oldestFirst: false, keys: ['2024-12-10T16:45:00Z'] },
+      { kind: 'before', seq: '9', oldestFirst: false, keys: ['2024-12-10T16:45:00.5Z'] },
     ]);
     expect(linkHeader(page, { items, hasNext: false, hasPrevious: false })).toBeUndefined();
   });

@@ -9,7 +9,8 @@ import {
   type PagePosition,
   type Slice,
 } from '#database';
-import { type Config, MICROS_END, microsOf, timeOfMicros } from '#platform';
+import { inspectJson } from '#json';
+import { type Config, isTime } from '#platform';
 import { ChoiceField, IntegerParameter, TextField } from './fields.js';
 import type { HttpContext } from './http-context.js';
 import { requestUrl } from './origin.js';
@@ -17,6 +18,12 @@ import { waitPreference } from './prefer.js';
 import { Problem, ValidationErrors } from './problems.js';
 
 const COUNT_MODES = ['exact', 'estimated', 'none'] as const;
+
+/** A cursor has a direction, a sequence number and a fingerprint. */
+const CURSOR_LENGTH = 64;
+/** And sort keys: two texts of 255 characters, or one of 1,000 bytes, as JSON in base64url. */
+const SORT_KEYS_LENGTH_MAX = 4_200;
+const CURSOR_LENGTH_MAX = CURSOR_LENGTH + SORT_KEYS_LENGTH_MAX;
 
 /** The query parameters of every list. */
 export class PageQuery {
@@ -36,8 +43,8 @@ export class PageQuery {
 
   @TextField({
     optional: true,
-    max: 100,
-    description: 'From `next` or `previous` of a page; valid with the same filter only.',
+    max: CURSOR_LENGTH_MAX,
+    description: 'From `next` or `previous` of a page; valid with the same filter and order only.',
   })
   cursor?: string;
 
@@ -107,11 +114,27 @@ export function pageOf<T>(result: new () => T, links: 'URL' | 'cursor' = 'URL'):
   return PageDto;
 }
 
-/** The sort keys of a result: `at` only in a list ordered by time. */
+/** The sort keys of a result. */
 interface SortKeys {
   seq: string;
-  at?: string;
+  /** Those before `seq`, as text; none in a list that is sorted by `seq` only, and for a result without a value. */
+  keys?: readonly string[] | undefined;
 }
+
+/** What a sort key holds: RFC 3339, text, or a JSON value. */
+export type SortKeyType = 'time' | 'text' | 'json';
+
+/** The order of a list. */
+export interface ListOrder {
+  /** From the lowest to the highest keys. */
+  isAscending: boolean;
+  /** The sort keys before `seq`. */
+  keys: readonly SortKeyType[];
+  /** Whether results without values follow after all others. */
+  hasMissing?: boolean;
+}
+
+export const NEWEST_FIRST: ListOrder = { isAscending: false, keys: [] };
 
 /** A requested page. */
 export interface PageRequest extends CountedRange {
@@ -133,8 +156,6 @@ const COUNT_TIMEOUT_MS = 2_000;
 
 /** The longest path and query that a request may have. */
 export const URL_LENGTH_MAX = 32 * 1024;
-/** The longest `&cursor=…` that a link adds: a direction, a sequence number, a time and a fingerprint. */
-const CURSOR_PARAMETER_LENGTH_MAX = 64;
 
 export function urlTooLong(length: number): Problem {
   return new Problem('uri-too-long', {
@@ -145,7 +166,7 @@ export function urlTooLong(length: number): Problem {
 /**
  * Sets the header Preference-Applied where the count waits as long as the client prefers.
  * @param fingerprint see `fingerprintOf`
- * @param order the sort order of the list; cursors of a list ordered by time contain a time
+ * @param order that of the list
  * @throws Problem invalid-query for a size that exceeds the limit, or a page number together with a cursor; invalid-cursor;
  * uri-too-long where the links to other pages would be too long to be accepted
  */
@@ -154,20 +175,20 @@ export function pageRequest(
   { limits, database }: Pick<Config, 'limits' | 'database'>,
   fingerprint: string,
   http: HttpContext,
-  order: 'seq' | 'time' = 'seq',
+  order = NEWEST_FIRST,
 ): PageRequest {
   const place = 'query';
   const size = sizeOf(query, limits, place);
   const position = positionOf(query, size, { fingerprint, order, place });
   const { origin, path, query: sent } = requestUrl(http.request);
   const target = `${path}?${withoutPosition(sent)}`;
-  const linkLength = target.length + CURSOR_PARAMETER_LENGTH_MAX;
+  const linkLength = target.length + (order.keys.length === 0 ? CURSOR_LENGTH : CURSOR_LENGTH_MAX);
   if (linkLength > URL_LENGTH_MAX) throw urlTooLong(linkLength);
   return { position, size, fingerprint, linkBase: origin + target, ...readsOf(query, database, http) };
 }
 
 /**
- * The page that a body requests, newest first. Its links are cursors. Sets Preference-Applied like `pageRequest`.
+ * The page that a body requests. Its links are cursors. Sets Preference-Applied like `pageRequest`.
  * @throws Problem invalid-body, invalid-cursor
  */
 export function bodyPageRequest(
@@ -175,10 +196,11 @@ export function bodyPageRequest(
   { limits, database }: Pick<Config, 'limits' | 'database'>,
   fingerprint: string,
   http: HttpContext,
+  order = NEWEST_FIRST,
 ): PageRequest {
   const place = 'body';
   const size = sizeOf(body, limits, place);
-  const position = positionOf(body, size, { fingerprint, order: 'seq', place });
+  const position = positionOf(body, size, { fingerprint, order, place });
   return { position, size, fingerprint, linkBase: null, ...readsOf(body, database, http) };
 }
 
@@ -194,9 +216,11 @@ function sizeOf(query: PageQuery, { pageSize, pageSizeMax }: Config['limits'], p
 function positionOf(
   { cursor, page }: PageQuery,
   size: number,
-  { fingerprint, order, place }: { fingerprint: string; order: 'seq' | 'time'; place: InputPlace },
+  { fingerprint, order, place }: { fingerprint: string; order: ListOrder; place: InputPlace },
 ): PagePosition {
-  if (cursor === undefined) return { kind: 'offset', offset: ((page ?? 1) - 1) * size };
+  if (cursor === undefined) {
+    return { kind: 'offset', offset: ((page ?? 1) - 1) * size, oldestFirst: order.isAscending };
+  }
   if (page !== undefined) rejectInput(place, 'page', 'cannot be combined with cursor');
   return decodeCursor(cursor, fingerprint, order, place);
 }
@@ -239,41 +263,76 @@ function locationIn(place: InputPlace, name: string): { parameter: string } | { 
 const DIRECTIONS = { n: 'after', p: 'before' } as const;
 
 /**
- * A cursor is `<direction><seq>.<fingerprint>`: the position (in upper case in a list oldest first) and a digest of its
- * filter, so that it is rejected with another one. In a list ordered by time, `-<microseconds>` follows the seq. A cursor is
- * not secret: it grants nothing beyond the API key.
+ * A cursor is `<direction><seq>.<fingerprint>`: the position (in upper case in an ascending list) and a digest of its filter and
+ * order, so that it is rejected with another one. In a sorted list, `-<keys>` follows the seq: a JSON list of texts in base64url. A
+ * cursor is not secret: it grants nothing beyond the API key.
  */
-export function encodeCursor({ kind, seq, oldestFirst, at }: CursorPosition, fingerprint: string): string {
+export function encodeCursor({ kind, seq, oldestFirst, keys }: CursorPosition, fingerprint: string): string {
   const direction = kind === 'after' ? 'n' : 'p';
-  const time = at === undefined ? '' : `-${microsOf(at).toString(36)}`;
-  return `${oldestFirst ? direction.toUpperCase() : direction}${BigInt(seq).toString(36)}${time}.${fingerprint}`;
+  const values = keys === undefined ? '' : `-${Buffer.from(JSON.stringify(keys)).toString('base64url')}`;
+  return `${oldestFirst ? direction.toUpperCase() : direction}${BigInt(seq).toString(36)}${values}.${fingerprint}`;
 }
 
 /** @throws Problem invalid-cursor for a cursor that was not issued by this API, or was issued for another filter or list */
 export function decodeCursor(
   cursor: string,
   fingerprint: string,
-  order: 'seq' | 'time' = 'seq',
+  order = NEWEST_FIRST,
   place: InputPlace = 'query',
 ): CursorPosition {
-  const [, letter = '', seq = '', time, cursorFingerprint] =
-    /^([npNP])([0-9a-z]{1,13})(?:-([0-9a-z]{1,12}))?\.([\w-]+)$/.exec(cursor) ?? [];
+  const [, letter = '', seq = '', encoded, cursorFingerprint] =
+    /^([npNP])([0-9a-z]{1,13})(?:-([\w-]+))?\.([\w-]+)$/.exec(cursor) ?? [];
   const value = fromBase36(seq);
-  const micros = time === undefined ? 0n : fromBase36(time);
-  if (letter === '' || value >= 2n ** 63n || micros >= MICROS_END)
-    throw invalidCursor('was not issued by this API', place);
+  if (letter === '' || value >= 2n ** 63n) throw invalidCursor('was not issued by this API', place);
+  const keys = encoded === undefined ? undefined : decodeKeys(encoded);
   const direction = letter.toLowerCase() as keyof typeof DIRECTIONS;
   const position: CursorPosition = {
     kind: DIRECTIONS[direction],
     seq: value.toString(),
     oldestFirst: letter !== direction,
+    ...(keys === undefined ? {} : { keys }),
   };
-  // The link to the last page has no time in any list.
-  const isOfOrder = (time === undefined) === (order === 'seq') || isLastPage(position);
-  if (cursorFingerprint !== fingerprint || !isOfOrder) {
-    throw invalidCursor('was issued for another filter or list; start again without it', place);
+  if (cursorFingerprint !== fingerprint || !isOfOrder(position, order)) {
+    throw invalidCursor('was issued for another filter, order or list; start again without it', place);
   }
-  return time === undefined ? position : { ...position, at: timeOfMicros(micros) };
+  return position;
+}
+
+/** Also null where the keys are not a list of texts: no list has such keys. */
+function decodeKeys(encoded: string): string[] {
+  try {
+    const keys = JSON.parse(Buffer.from(encoded, 'base64url').toString()) as unknown;
+    return Array.isArray(keys) && keys.every((key) => typeof key === 'string') ? keys : [];
+  } catch {
+    return [];
+  }
+}
+
+const IS_OF_TYPE: Readonly<Record<SortKeyType, (key: string) => boolean>> = {
+  time: isTime,
+  text: (key) => isStorable(JSON.stringify(key)),
+  json: isScalar,
+};
+
+/** Whether a text is JSON of a scalar that PostgreSQL can store. */
+function isScalar(text: string): boolean {
+  try {
+    const value = JSON.parse(text) as unknown;
+    return (typeof value !== 'object' || value === null) && isStorable(text);
+  } catch {
+    return false;
+  }
+}
+
+function isStorable(json: string): boolean {
+  return inspectJson(json, () => false).errors.length === 0;
+}
+
+/** Whether the position has the sort keys of the list. The link to the last page has none in any list. */
+function isOfOrder(position: CursorPosition, order: ListOrder): boolean {
+  const { keys } = position;
+  if (keys === undefined) return order.keys.length === 0 || order.hasMissing === true || isLastPage(position);
+  return keys.length === order.keys.length && order.keys.every((type, i) => IS_OF_TYPE[type](keys[i] ?? ''));
 }
 
 function fromBase36(text: string): bigint {
@@ -312,10 +371,9 @@ export function linkHeader(page: PageRequest, slice: Slice<SortKeys>): string | 
 
 function linkTo(page: PageRequest, kind: CursorPosition['kind'], item: SortKeys | undefined): string | null {
   const { linkBase, position, fingerprint } = page;
-  const keys = item ?? keysFromEmptyPage(position, kind);
-  if (keys === null) return null;
-  const oldestFirst = position.kind !== 'offset' && position.oldestFirst;
-  const cursor = encodeCursor({ kind, seq: keys.seq, oldestFirst, at: keys.at }, fingerprint);
+  const sortKeys = item === undefined ? keysFromEmptyPage(position, kind) : { seq: item.seq, keys: item.keys };
+  if (sortKeys === null) return null;
+  const cursor = encodeCursor({ kind, oldestFirst: position.oldestFirst ?? false, ...sortKeys }, fingerprint);
   return linkBase === null ? cursor : `${linkBase}cursor=${cursor}`;
 }
 
@@ -344,7 +402,7 @@ function keysFromEmptyPage(position: PagePosition, kind: CursorPosition['kind'])
   if (position.kind === 'offset') return kind === 'before' ? { seq: LAST_PAGE_SEQ } : null;
   const step = (kind === 'after') === position.oldestFirst ? -1n : 1n;
   const seq = (BigInt(position.seq) + step).toString();
-  return position.at === undefined ? { seq } : { seq, at: position.at };
+  return { seq, keys: position.keys };
 }
 
 /** The JSON text of a page up to its first result; `]}` closes it. */
@@ -353,8 +411,8 @@ export function pageHead(page: PageRequest, slice: Slice<SortKeys>, count: Count
 }
 
 /** The body of a page. */
-export function pageBody<T extends { seq: string }>(page: PageRequest, slice: Slice<T>, count: Count): object {
-  return { ...count, ...pageLinks(page, slice), results: slice.items.map(({ seq: _, ...result }) => result) };
+export function pageBody<T extends SortKeys>(page: PageRequest, slice: Slice<T>, count: Count): object {
+  return { ...count, ...pageLinks(page, slice), results: slice.items.map(({ seq: _, keys: __, ...result }) => result) };
 }
 
 /** The JSON text of a page whose results are JSON text. */

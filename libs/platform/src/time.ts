@@ -63,17 +63,3 @@ export function isTimestamp(value: unknown): boolean {
 export function utcFromTimestamp(text: string): string {
   return text.startsWith('"') ? toUtc(JSON.parse(text) as string) : utcOfSeconds(text);
 }
-
-/** The first value of `microsOf` past the year 9999. */
-export const MICROS_END = BigInt(YEAR_10000_MS - YEAR_1_MS) * 1_000n;
-
-/** Microseconds from the start of the year 1 to a time in UTC. */
-export function microsOf(time: string): bigint {
-  const [seconds = '', fraction = ''] = time.replace('Z', '').split('.');
-  return BigInt(Date.parse(`${seconds}Z`) - YEAR_1_MS) * 1_000n + BigInt(fraction.padEnd(6, '0'));
-}
-
-export function timeOfMicros(micros: bigint): string {
-  const seconds = new Date(Number(micros / 1_000_000n) * 1_000 + YEAR_1_MS).toISOString().slice(0, 19);
-  return `${seconds}.${(micros % 1_000_000n).toString().padStart(6, '0')}Z`;
-}
