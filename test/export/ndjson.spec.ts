@@ -88,6 +88,18 @@ describe('GET /objects/export', () => {
     expect(headers).not.toHaveProperty('etag');
   });
 
+  it.each([
+    '?fields=object_id,data.type',
+    '?fields=subject,observed_at',
+    '?fields=data.none',
+    '?fields=data,data.type,batch_id',
+    '?data_as=object',
+    '?data_as=object&fields=data.size,object_id',
+  ])('returns what GET /objects returns for %s', async (query) => {
+    const objects = await allOf<ObjectBody>(api, project.keys.analyst, `/objects${query}`);
+    expect((await linesOf(query)).map((line) => JSON.parse(line) as unknown)).toEqual(objects.reverse());
+  });
+
   it('is compressed for a client that asks for gzip, with the digest of the content', async () => {
     const plain = await readExport(api, project.keys.analyst);
     const gzip = await readExport(api, project.keys.analyst, '', { 'Accept-Encoding': 'gzip' });

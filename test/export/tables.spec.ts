@@ -44,8 +44,8 @@ async function cellsOf({ keys }: TestProject, query = ''): Promise<string[]> {
 }
 
 /** The columns and rows of a Parquet export, read by DuckDB; values are text. */
-async function readParquet({ keys }: TestProject): Promise<{ types: string[]; rows: (string | null)[][] }> {
-  const { body, trailers } = await readExport(api, keys.analyst, '?format=parquet');
+async function readParquet({ keys }: TestProject, query = ''): Promise<{ types: string[]; rows: (string | null)[][] }> {
+  const { body, trailers } = await readExport(api, keys.analyst, `?format=parquet${query}`);
   const path = join(folder, `${keys.analyst.slice(-8)}.parquet`);
   await writeFile(path, body);
   const described = await duck.runAndReadAll(`DESCRIBE SELECT * FROM '${path}'`);
@@ -208,6 +208,53 @@ describe('an export as Parquet', () => {
 });
 
 describe('a table', () => {
+  it('has the columns that fields names, in its order, with the types of all their values', async () => {
+    const project = await projectWith(
+      '{"size":42,"type":"shoe","a,b":true,"subject":1}',
+      '[{"key":"size","value":1.5},{"key":"type","value":null},{"key":"size","value":2}]',
+    );
+    const fields = '&fields=data.size,data."a,b",object_id,data.subject,data.none,object_id,data.size';
+    const { body } = await readExport(api, project.keys.analyst, `?format=csv${fields}`);
+    expect(body.toString()).toBe('size,"a,b",object_id,data.subject,none\r\n42,true,o0,1,\r\n"[1.5, 2]",,o1,,\r\n');
+    const { types, rows } = await readParquet(project, fields);
+    expect(types).toEqual(['size VARCHAR', 'a,b BOOLEAN', 'object_id VARCHAR', 'data.subject BIGINT', 'none VARCHAR']);
+    expect(rows).toEqual([
+      ['42', 'true', 'o0', '1', null],
+      ['[1.5, 2]', null, 'o1', null, null],
+    ]);
+  });
+
+  it('has the other keys in the place of data where fields names data', async () => {
+    const project = await projectWith('{"size":42,"type":"shoe"}', '{"color":"red"}');
+    for (const [fields, head] of [
+      ['data', 'size,type,color'],
+      ['data,object_id,data.type', 'size,color,object_id,type'],
+    ] as const) {
+      const { body } = await readExport(api, project.keys.analyst, `?format=csv&fields=${fields}`);
+      expect(body.toString().split('\r\n')[0]).toBe(head);
+      const { types } = await readParquet(project, `&fields=${fields}`);
+      expect(types.map((column) => column.replace(/ .*/, '')).join()).toBe(head);
+    }
+  });
+
+  it('has no columns of keys where fields names no data', async () => {
+    const project = await projectWith('{"size":42}');
+    const { body } = await readExport(api, project.keys.analyst, '?format=csv&fields=subject,object_id');
+    expect(body.toString()).toBe('subject,object_id\r\n,o0\r\n');
+    expect((await readParquet(project, '&fields=subject,object_id')).rows).toEqual([[null, 'o0']]);
+  });
+
+  it.each([
+    ['fields', 'colour', '"colour" must be one of object_id'],
+    ['fields', 'data.', 'must have keys of 1 to 255 characters'],
+    ['data_as', 'object', 'requires format=ndjson'],
+  ])('rejects %s=%s', async (name, value, detail) => {
+    const { keys } = await api.project();
+    const reply = await api.call('GET', `/objects/export?format=csv&${name}=${value}`, { key: keys.analyst });
+    const problem = expectProblem(reply, 'invalid-query');
+    expect([placesOf(problem), problem.errors?.[0]?.detail]).toEqual([[name], expect.stringContaining(detail)]);
+  });
+
   it.each(['csv', 'parquet'])('of more than 500 columns is rejected: %s', async (format) => {
     const pairs = (from: number, count: number): string =>
       `{${Array.from({ length: count }, (_, i) => `"k${String(from + i)}":1`).join()}}`;
@@ -215,8 +262,9 @@ describe('a table', () => {
     const path = `/objects/export?format=${format}`;
     const { detail } = expectProblem(await api.call('GET', path, { key: keys.analyst }), 'invalid-query');
     expect(detail).toContain('at most 500 columns');
-    const some = `${path}&observed_until=2000-01-01T00:00:00Z`;
-    expect((await api.call('GET', some, { key: keys.analyst })).status).toBe(200);
+    for (const narrower of ['observed_until=2000-01-01T00:00:00Z', 'fields=data.k0,data.k500']) {
+      expect((await api.call('GET', `${path}&${narrower}`, { key: keys.analyst })).status).toBe(200);
+    }
   });
 
   it('is returned in the format of the parameter only to a client that accepts it', async () => {

@@ -1,8 +1,8 @@
 import type { EventLoopYield } from '#platform';
-import { cellsOf, OBJECT_COLUMN_NAMES, type DataColumns } from './data-columns.js';
+import { textOf } from '#store';
 import type { ExportEncoder } from './export-encoder.js';
 import type { ExportRow } from './export-rows.js';
-import { textOf } from './stored-pairs.js';
+import { cellsOf, type Table } from './table.js';
 
 const QUOTED = /[",\r\n]/;
 /** The beginnings of a text that a spreadsheet takes for a formula (OWASP, CSV Injection). */
@@ -10,24 +10,26 @@ const FORMULA = /^[=+\-@\t\r]/;
 
 /** CSV of RFC 4180, with a header. A missing value and null are empty; an empty text is quoted. */
 export class CsvEncoder implements ExportEncoder {
-  private readonly indexes: Map<string, number>;
   private head: string;
 
   /** @param isSafe whether text that looks like a formula begins with an apostrophe */
   constructor(
-    columns: DataColumns,
+    private readonly table: Table,
     private readonly isSafe: boolean,
   ) {
-    this.indexes = columns.indexes();
-    const names = [...OBJECT_COLUMN_NAMES, ...columns.list().map(({ name }) => name)];
-    this.head = `${names.map((name) => this.text(name)).join()}\r\n`;
+    this.head = `${table.columns.map(({ name }) => this.text(name)).join()}\r\n`;
   }
 
   async encode(rows: readonly ExportRow[], turns: EventLoopYield): Promise<string> {
     let csv = this.takeHead();
-    for (const { object_id, batch_id, subject, observed_at, data } of rows) {
-      csv += `${this.text(object_id)},${this.text(batch_id)},${subject === null ? '' : this.text(subject)},${observed_at}`;
-      for (const cell of cellsOf(data, this.indexes)) csv += `,${this.cell(cell)}`;
+    const { columns } = this.table;
+    for (const row of rows) {
+      const cells = cellsOf(row.data, this.table);
+      for (let index = 0; index < columns.length; index++) {
+        const member = columns[index]?.member;
+        if (index > 0) csv += ',';
+        csv += member === undefined ? this.cell(cells[index]) : this.member(row[member]);
+      }
       csv += '\r\n';
       if (turns.isDue) await turns.yield();
     }
@@ -42,6 +44,10 @@ export class CsvEncoder implements ExportEncoder {
     const { head } = this;
     this.head = '';
     return head;
+  }
+
+  private member(text: string | null): string {
+    return text === null ? '' : this.text(text);
   }
 
   /** @param json undefined for no value */

@@ -1,17 +1,8 @@
 import { canonicalNumber } from '#json';
-import { textOf, visitPairs } from './stored-pairs.js';
+import { visitPairs } from '#store';
 
 /** What a column of a key holds: JSON text unless all values are of one other type, and exact in it. */
 export type DataType = 'text' | 'boolean' | 'integer' | 'double' | 'json';
-
-/** A column that has the values of a key. */
-export interface DataColumn {
-  name: string;
-  type: DataType;
-}
-
-/** The columns that every export has before those of keys. */
-export const OBJECT_COLUMN_NAMES = ['object_id', 'batch_id', 'subject', 'observed_at'] as const;
 
 /** A double holds every number of up to 15 significant digits exactly enough to return its text. */
 const EXACT_LENGTH = 15;
@@ -68,6 +59,17 @@ export class DataColumns {
   private readonly keys = new Map<string, KeyValues>();
   private objectCount = 0;
 
+  /**
+   * @param named keys that have columns before all others
+   * @param hasOthers whether other keys have columns
+   */
+  constructor(
+    named: Iterable<string> = [],
+    private readonly hasOthers = true,
+  ) {
+    for (const key of named) this.keys.set(JSON.stringify(key), new KeyValues());
+  }
+
   /** The number of keys so far. */
   get size(): number {
     return this.keys.size;
@@ -78,52 +80,20 @@ export class DataColumns {
     const object = ++this.objectCount;
     visitPairs(data, (keyText, value) => {
       let values = this.keys.get(keyText);
-      if (values === undefined) this.keys.set(keyText, (values = new KeyValues()));
+      if (values === undefined) {
+        if (!this.hasOthers) return;
+        this.keys.set(keyText, (values = new KeyValues()));
+      }
       values.isRepeated ||= values.lastObject === object;
       values.lastObject = object;
       values.add(value);
     });
   }
 
-  list(): DataColumn[] {
-    return Array.from(this.keys, ([keyText, { type }]) => ({ name: columnName(textOf(keyText)), type }));
+  /** The type of each key, by the JSON text of the key. */
+  types(): Map<string, DataType> {
+    return new Map(Array.from(this.keys, ([keyText, { type }]) => [keyText, type]));
   }
-
-  /** The index of each column by the JSON text of its key. */
-  indexes(): Map<string, number> {
-    return new Map(Array.from(this.keys.keys(), (keyText, index) => [keyText, index]));
-  }
-}
-
-/**
- * The JSON text of the value in each column; undefined for a key that the object does not have, and a list of all values for one that
- * it repeats.
- */
-export function cellsOf(data: string, indexes: ReadonlyMap<string, number>): (string | undefined)[] {
-  const cells = new Array<string | undefined>(indexes.size);
-  // Joined once at the end: an object may repeat a key 95,000 times.
-  let lists: Map<number, string[]> | undefined;
-  visitPairs(data, (keyText, value) => {
-    const index = indexes.get(keyText);
-    if (index === undefined) throw new Error('an object of the snapshot has a key that the snapshot has not');
-    const first = cells[index];
-    if (first === undefined) {
-      cells[index] = value;
-      return;
-    }
-    lists ??= new Map<number, string[]>();
-    const list = lists.get(index);
-    if (list === undefined) lists.set(index, [first, value]);
-    else list.push(value);
-  });
-  for (const [index, list] of lists ?? []) cells[index] = `[${list.join(', ')}]`;
-  return cells;
-}
-
-/** Unique for each key: a key that is the name of another column, or looks like one of these, gets a prefix. */
-function columnName(key: string): string {
-  const isTaken = (OBJECT_COLUMN_NAMES as readonly string[]).includes(key) || key.startsWith('data.');
-  return isTaken ? `data.${key}` : key;
 }
 
 function isInteger(number: string): boolean {

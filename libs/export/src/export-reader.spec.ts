@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { filterOf } from '#objects';
+import { filterOf, WHOLE_VIEW } from '#objects';
 import { Config } from '#platform';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { ExportReader } from './export-reader.js';
@@ -20,7 +20,7 @@ it('ends when the client leaves while the snapshot is opened', async () => {
   await db.transaction(async (tx) => {
     // A query of the export would wait for this.
     await tx.query('LOCK TABLE objects');
-    const source = readerWith({}).open(1, FILTER, { format: 'ndjson', isSafe: false }, client.signal);
+    const source = readerWith({}).open(1, FILTER, { format: 'ndjson', isSafe: false, view: WHOLE_VIEW }, client.signal);
     const failure = expect(source).rejects.toThrow('gone');
     // Past the slot, and before the database can have responded.
     for (let i = 0; i < 20; i++) await Promise.resolve();
@@ -37,7 +37,7 @@ it.each(['ndjson', 'csv'] as const)(
   async (format) => {
     const reader = readerWith({ QUERY_TIMEOUT_MS: '100' });
     const open = (): Promise<unknown> =>
-      reader.open(1, FILTER, { format, isSafe: false }, new AbortController().signal);
+      reader.open(1, FILTER, { format, isSafe: false, view: WHOLE_VIEW }, new AbortController().signal);
     await db.transaction(async (tx) => {
       await tx.query('LOCK TABLE objects');
       // More often than there are slots.

@@ -1,18 +1,20 @@
 import { filterSql, type Filter } from '#filter';
 import { Database } from '#database';
 import { Problem, ValidationErrors } from '#http';
+import type { ObjectView } from '#objects';
 import { Config, EventLoopYield, ProjectSlots } from '#platform';
 import { OBJECT_FILTER_COLUMNS } from '#store';
 import { Injectable } from '@nestjs/common';
 import { CsvEncoder } from './csv-encoder.js';
 import { DataColumns } from './data-columns.js';
-import type { ExportLayout } from './export.dto.js';
+import type { ExportFormat, ExportLayout } from './export.dto.js';
 import type { ExportEncoder } from './export-encoder.js';
 import { unescape } from './export-rows.js';
 import { ExportSource } from './export-source.js';
 import { LineBuffer } from './line-buffer.js';
 import { NdjsonEncoder } from './ndjson-encoder.js';
 import { ParquetEncoder } from './parquet-encoder.js';
+import { tableOf } from './table.js';
 import { TimedCopy } from './timed-copy.js';
 
 /** How long a request waits for a slot. */
@@ -76,7 +78,7 @@ export class ExportReader {
     try {
       signal.throwIfAborted();
       const encoder = await openEncoder(copyOut, layout, projectId);
-      const copy = copyOut(EXPORT_COLUMNS);
+      const copy = copyOut(exportColumns(layout.view));
       const firstChunk = await copy.next();
       signal.throwIfAborted();
       return new ExportSource(snapshot, copy, firstChunk, encoder, release, projectId);
@@ -91,8 +93,10 @@ export class ExportReader {
   }
 }
 
-/** The columns of an `ExportRow`. */
-const EXPORT_COLUMNS = 'o.object_id, o.batch_id, o.subject, o.observed_at, o.data';
+/** The columns of an `ExportRow`. Data that is not needed is not read: large data is in rows of its own. */
+function exportColumns({ members }: ObjectView): string {
+  return `o.object_id, o.batch_id, o.subject, o.observed_at, ${members?.has('data') === false ? "''" : 'o.data'}`;
+}
 
 interface ExportSql {
   /** The objects, from FROM on. */
@@ -107,21 +111,36 @@ function exportSql(projectId: number, filter: Filter): ExportSql {
   return { from: `FROM objects AS o WHERE o.project_id = $1::int AND ${matches} ORDER BY o.seq`, values };
 }
 
-/** The columns of a table must be known before its first row, so its objects are read twice, in one snapshot. */
+/**
+ * The columns of a table must be known before its first row. Unless the view names them, and the format has no types, the objects are
+ * read twice, in one snapshot.
+ */
 async function openEncoder(
   copyOut: (columns: string) => TimedCopy,
   layout: ExportLayout,
   projectId: number,
 ): Promise<ExportEncoder> {
-  if (layout.format === 'ndjson') return new NdjsonEncoder();
-  const columns = await readColumns(copyOut('o.data'), layout, projectId);
-  return layout.format === 'csv' ? new CsvEncoder(columns, layout.isSafe) : new ParquetEncoder(columns);
+  const { format, isSafe, view } = layout;
+  if (format === 'ndjson') return new NdjsonEncoder(view);
+  const hasData = view.members?.has('data') !== false;
+  const columns = new DataColumns(
+    view.fields?.flatMap(({ key }) => key ?? []),
+    view.keys === null && hasData,
+  );
+  const isRead = hasData && (view.keys === null || format === 'parquet');
+  if (isRead) await readColumns(copyOut('o.data'), columns, format, projectId);
+  const table = tableOf(columns, view.fields);
+  return format === 'csv' ? new CsvEncoder(table, isSafe) : new ParquetEncoder(table);
 }
 
 /** @throws Problem invalid-query */
-async function readColumns(copy: TimedCopy, { format }: ExportLayout, projectId: number): Promise<DataColumns> {
+async function readColumns(
+  copy: TimedCopy,
+  columns: DataColumns,
+  format: ExportFormat,
+  projectId: number,
+): Promise<void> {
   const turns = new EventLoopYield(projectId);
-  const columns = new DataColumns();
   const lines = new LineBuffer();
   for (let chunk = await copy.next(); chunk !== null; chunk = await copy.next()) {
     for (const data of lines.take(chunk)?.split('\n') ?? []) {
@@ -129,9 +148,8 @@ async function readColumns(copy: TimedCopy, { format }: ExportLayout, projectId:
       if (turns.isDue) await turns.yield();
     }
     if (columns.size > COLUMNS_MAX) {
-      const detail = `${format} has at most ${String(COLUMNS_MAX)} columns, and the objects have more keys; use a narrower filter or ndjson`;
+      const detail = `${format} has at most ${String(COLUMNS_MAX)} columns, and the objects have more keys; use fields, a narrower filter or ndjson`;
       throw new ValidationErrors({ parameter: 'format', detail }).problem('invalid-query');
     }
   }
-  return columns;
 }

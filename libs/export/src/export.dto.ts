@@ -1,6 +1,6 @@
-import { ChoiceField, FlagParameter, ValidationErrors } from '#http';
-import { FilterQuery } from '#objects';
-import { OmitType } from '@nestjs/swagger';
+import { ChoiceField, FlagParameter, rejectInput } from '#http';
+import { FilterQuery, type ObjectView, ObjectViewQuery, viewOf } from '#objects';
+import { IntersectionType, OmitType } from '@nestjs/swagger';
 
 const EXPORT_FORMATS = ['ndjson', 'csv', 'parquet'] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
@@ -10,10 +10,15 @@ export interface ExportLayout {
   format: ExportFormat;
   /** Whether CSV has no text that a spreadsheet takes for a formula. */
   isSafe: boolean;
+  /** What of each object is written. For tables, the columns in their order. */
+  view: ObjectView;
 }
 
-/** The filters of lists, without paging. */
-export class ExportQuery extends OmitType(FilterQuery, ['page', 'page_size', 'cursor', 'count'] as const) {
+/** The filters and views of lists, without paging. */
+export class ExportQuery extends IntersectionType(
+  OmitType(FilterQuery, ['page', 'page_size', 'cursor', 'count'] as const),
+  ObjectViewQuery,
+) {
   @ChoiceField({
     optional: true,
     choices: EXPORT_FORMATS,
@@ -30,9 +35,9 @@ export class ExportQuery extends OmitType(FilterQuery, ['page', 'page_size', 'cu
 }
 
 /** @throws Problem invalid-query */
-export function layoutOf({ format = 'ndjson', safe }: ExportQuery): ExportLayout {
-  if (safe !== undefined && format !== 'csv') {
-    throw new ValidationErrors({ parameter: 'safe', detail: 'requires format=csv' }).problem('invalid-query');
-  }
-  return { format, isSafe: safe ?? false };
+export function layoutOf(query: ExportQuery): ExportLayout {
+  const { format = 'ndjson', safe, data_as: dataAs } = query;
+  if (safe !== undefined && format !== 'csv') rejectInput('query', 'safe', 'requires format=csv');
+  if (dataAs !== undefined && format !== 'ndjson') rejectInput('query', 'data_as', 'requires format=ndjson');
+  return { format, isSafe: safe ?? false, view: viewOf(query) };
 }

@@ -1,3 +1,4 @@
+import { objectText, WHOLE_VIEW, type ObjectView } from '#objects';
 import type { EventLoopYield } from '#platform';
 import type { ExportEncoder } from './export-encoder.js';
 import type { ExportRow } from './export-rows.js';
@@ -6,13 +7,14 @@ import type { ExportRow } from './export-rows.js';
 // eslint-disable-next-line no-control-regex -- JSON must escape control characters
 const ESCAPED = /["\\\u0000-\u001f]/;
 
-/** One object a line, as `PUT /batches/{batch_id}` and `stowage load` accept it. `data` is inserted as PostgreSQL wrote it. */
+/** One object a line, whole as `PUT /batches/{batch_id}` and `stowage load` accept it. */
 export class NdjsonEncoder implements ExportEncoder {
+  constructor(private readonly view: ObjectView) {}
+
   async encode(rows: readonly ExportRow[], turns: EventLoopYield): Promise<string> {
     let text = '';
-    for (const { object_id, batch_id, subject, observed_at, data } of rows) {
-      const subjectText = subject === null ? 'null' : quote(subject);
-      text += `{"object_id":${quote(object_id)},"batch_id":${quote(batch_id)},"subject":${subjectText},"observed_at":"${observed_at}","data":${data}}\n`;
+    for (const row of rows) {
+      text += `${this.view === WHOLE_VIEW ? wholeText(row) : objectText(row, this.view)}\n`;
       if (turns.isDue) await turns.yield();
     }
     return text;
@@ -25,6 +27,12 @@ export class NdjsonEncoder implements ExportEncoder {
   lastLine(count: number, sha256: string): string {
     return `${JSON.stringify({ export: { count, sha256 } })}\n`;
   }
+}
+
+/** The text of `objectText`, in half of its time. */
+function wholeText({ object_id, batch_id, subject, observed_at, data }: ExportRow): string {
+  const subjectText = subject === null ? 'null' : quote(subject);
+  return `{"object_id":${quote(object_id)},"batch_id":${quote(batch_id)},"subject":${subjectText},"observed_at":"${observed_at}","data":${data}}`;
 }
 
 /** A test before JSON.stringify takes half of its time. */

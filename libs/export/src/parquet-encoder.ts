@@ -1,9 +1,10 @@
 import type { EventLoopYield } from '#platform';
+import { textOf } from '#store';
 import { ByteWriter, ParquetWriter, type ColumnSource } from 'hyparquet-writer';
-import { cellsOf, OBJECT_COLUMN_NAMES, type DataColumn, type DataColumns, type DataType } from './data-columns.js';
+import type { DataType } from './data-columns.js';
 import type { ExportEncoder } from './export-encoder.js';
 import type { ExportRow } from './export-rows.js';
-import { textOf } from './stored-pairs.js';
+import { cellsOf, type ObjectColumn, type Table, type TableColumn } from './table.js';
 
 /**
  * A row group is in memory. With 5,000 rows the memory of the process rose by 180 MB, because the values survive young garbage
@@ -36,12 +37,23 @@ const ELEMENTS: Readonly<Record<DataType, Omit<Element, 'name'>>> = {
   json: { type: 'BYTE_ARRAY', converted_type: 'UTF8' },
 };
 
+const REQUIRED = { repetition_type: 'REQUIRED' } as const;
+const OPTIONAL = { repetition_type: 'OPTIONAL' } as const;
+const MEMBER_ELEMENTS: Readonly<Record<ObjectColumn, Omit<Element, 'name'>>> = {
+  object_id: { ...ELEMENTS.text, ...REQUIRED },
+  batch_id: { ...ELEMENTS.text, ...REQUIRED },
+  subject: { ...ELEMENTS.text, ...OPTIONAL },
+  observed_at: {
+    type: 'INT64',
+    logical_type: { type: 'TIMESTAMP', isAdjustedToUTC: true, unit: 'MICROS' },
+    ...REQUIRED,
+  },
+};
+
 /** Apache Parquet with a column for each key, in row groups. A missing value and null are null. */
 export class ParquetEncoder implements ExportEncoder {
   private readonly bytes = new ByteWriter();
   private readonly writer: ParquetWriter;
-  private readonly columns: readonly DataColumn[];
-  private readonly indexes: Map<string, number>;
   /** All columns of the file, without their values. */
   private readonly sources: readonly Omit<ColumnSource, 'data'>[];
   private readonly times = new MicrosParser();
@@ -49,13 +61,12 @@ export class ParquetEncoder implements ExportEncoder {
   private rowCount = 0;
   private sizeBytes = 0;
 
-  constructor(columns: DataColumns) {
-    this.columns = columns.list();
-    this.indexes = columns.indexes();
-    const schema = schemaOf(this.columns);
-    this.sources = schema.slice(1).map(({ name, type }, index) => {
-      const options = index === 0 ? ID_OPTIONS : type === 'BYTE_ARRAY' ? TEXT_OPTIONS : COLUMN_OPTIONS;
-      return { name, ...options };
+  constructor(private readonly table: Table) {
+    const elements = table.columns.map(elementOf);
+    const schema = [{ name: 'root', num_children: elements.length }, ...elements];
+    this.sources = table.columns.map(({ name, member }, index) => {
+      const isText = elements[index]?.type === 'BYTE_ARRAY';
+      return { name, ...(member === 'object_id' ? ID_OPTIONS : isText ? TEXT_OPTIONS : COLUMN_OPTIONS) };
     });
     this.values = this.sources.map(() => []);
     this.writer = new ParquetWriter({ writer: this.bytes, schema, createdBy: 'stowage' });
@@ -76,18 +87,17 @@ export class ParquetEncoder implements ExportEncoder {
     return this.takeBytes();
   }
 
-  private add({ object_id, batch_id, subject, observed_at, data }: ExportRow): void {
-    const { values, columns } = this;
-    values[0]?.push(object_id);
-    values[1]?.push(batch_id);
-    values[2]?.push(subject);
-    values[3]?.push(this.times.parse(observed_at));
-    const cells = cellsOf(data, this.indexes);
-    for (let index = 0; index < cells.length; index++) {
-      values[index + OBJECT_COLUMN_NAMES.length]?.push(valueOf(cells[index], columns[index]?.type ?? 'json'));
-    }
+  private add(row: ExportRow): void {
+    const { values, table } = this;
+    const cells = cellsOf(row.data, table);
+    for (const [index, column] of table.columns.entries()) values[index]?.push(this.valueOf(row, column, cells[index]));
     this.rowCount++;
-    this.sizeBytes += data.length;
+    this.sizeBytes += row.data.length;
+  }
+
+  private valueOf(row: ExportRow, { member, type }: TableColumn, cell: string | undefined): Value {
+    if (member === undefined) return valueOf(cell, type);
+    return member === 'observed_at' ? this.times.parse(row.observed_at) : row[member];
   }
 
   /** The writer makes a row group of the columns of each call; they become one. */
@@ -129,19 +139,8 @@ function joinGroups(groups: readonly RowGroup[]): RowGroup {
   };
 }
 
-function schemaOf(columns: readonly DataColumn[]): Schema {
-  const required = { repetition_type: 'REQUIRED' } as const;
-  const optional = { repetition_type: 'OPTIONAL' } as const;
-  const time = { type: 'INT64', logical_type: { type: 'TIMESTAMP', isAdjustedToUTC: true, unit: 'MICROS' } } as const;
-  const [objectId, batchId, subject, observedAt] = OBJECT_COLUMN_NAMES;
-  return [
-    { name: 'root', num_children: OBJECT_COLUMN_NAMES.length + columns.length },
-    { name: objectId, ...ELEMENTS.text, ...required },
-    { name: batchId, ...ELEMENTS.text, ...required },
-    { name: subject, ...ELEMENTS.text, ...optional },
-    { name: observedAt, ...time, ...required },
-    ...columns.map(({ name, type }) => ({ name, ...ELEMENTS[type], ...optional })),
-  ];
+function elementOf({ name, member, type }: TableColumn): Element {
+  return { name, ...(member === undefined ? { ...ELEMENTS[type], ...OPTIONAL } : MEMBER_ELEMENTS[member]) };
 }
 
 /** @param json undefined for no value */

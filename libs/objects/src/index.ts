@@ -18,15 +18,18 @@ export {
 } from './object.dto.js';
 export {
   NESTED_MEMBERS,
+  OBJECT_MEMBERS,
   ObjectListQuery,
   ObjectViewQuery,
   type ObjectView,
+  type ViewField,
   viewedText,
   viewedTexts,
   viewOf,
   WHOLE_VIEW,
 } from './object-view.js';
 export { DELETE_OBJECTS_MAX } from './object-deletion.js';
+export { objectText } from './object-wire.js';
 export { PATCH_OPERATIONS_MAX, PATCHED_DATA_LIMIT_BYTES } from './object-patch.js';
 export { ObjectService } from './object.service.js';
 export { ObjectStore } from './object.store.js';

@@ -27,8 +27,13 @@ export class ObjectListQuery extends FilterQuery {
   data_as?: 'pairs' | 'object';
 }
 
+/** A member of objects, or a key of their data. */
+export type ViewField = { member: string; key?: never } | { key: string; member?: never };
+
 /** The parsed form of an `ObjectViewQuery`. */
 export interface ObjectView {
+  /** What `fields` names, in its order; null for all. */
+  fields: readonly ViewField[] | null;
   /** Null for all. */
   members: ReadonlySet<string> | null;
   /** The keys of `data`; null for all. */
@@ -38,7 +43,7 @@ export interface ObjectView {
 }
 
 /** Objects as they are stored. */
-export const WHOLE_VIEW: ObjectView = { members: null, keys: null, isDataObject: false };
+export const WHOLE_VIEW: ObjectView = { fields: null, members: null, keys: null, isDataObject: false };
 
 /** @param members those that `fields` may name @throws Problem invalid-query, or invalid-body for a view in a body */
 export function viewOf(
@@ -48,20 +53,27 @@ export function viewOf(
 ): ObjectView {
   if (fields === undefined && dataAs === undefined) return WHOLE_VIEW;
   const isDataObject = dataAs === 'object';
-  if (fields === undefined) return { members: null, keys: null, isDataObject };
+  if (fields === undefined) return { fields: null, members: null, keys: null, isDataObject };
+  const parsed = parseFields(fields, members, place);
   const names = new Set<string>();
   const keys = new Set<string>();
+  for (const { member, key } of parsed) {
+    if (key === undefined) names.add(member);
+    else keys.add(key);
+  }
+  if (names.has('data') || keys.size === 0) return { fields: parsed, members: names, keys: null, isDataObject };
+  return { fields: parsed, members: names.add('data'), keys, isDataObject };
+}
+
+function parseFields(fields: string, members: readonly string[], place: InputPlace): ViewField[] {
   const items = splitFields(fields);
   if (items.length > FIELDS_MAX)
     rejectInput(place, 'fields', `must have at most ${String(FIELDS_MAX)} fields; got ${String(items.length)}`);
-  for (const item of items) {
-    if (item.startsWith('data.')) keys.add(parseKey(item, place));
-    else if (members.includes(item)) names.add(item);
-    else rejectInput(place, 'fields', `${JSON.stringify(item)} must be one of ${members.join(', ')} or data.<key>`);
-  }
-  if (names.has('data')) return { members: names, keys: null, isDataObject };
-  if (keys.size === 0) return { members: names, keys: null, isDataObject };
-  return { members: names.add('data'), keys, isDataObject };
+  return items.map((item) => {
+    if (item.startsWith('data.')) return { key: parseKey(item, place) };
+    if (members.includes(item)) return { member: item };
+    return rejectInput(place, 'fields', `${JSON.stringify(item)} must be one of ${members.join(', ')} or data.<key>`);
+  });
 }
 
 /** The JSON text of an object's members that a view contains. */

@@ -2,7 +2,10 @@ import type { ObjectRow } from '#store';
 import { viewedText, WHOLE_VIEW } from './object-view.js';
 
 /** An object as JSON text. `data` is inserted as PostgreSQL wrote it, so that it keeps every digit. */
-export function objectText(row: ObjectRow, view = WHOLE_VIEW): string {
+export function objectText(
+  row: Pick<ObjectRow, 'object_id' | 'batch_id' | 'subject' | 'observed_at' | 'data'>,
+  view = WHOLE_VIEW,
+): string {
   const subject = row.subject === null ? 'null' : JSON.stringify(row.subject);
   if (view !== WHOLE_VIEW) {
     const members = [

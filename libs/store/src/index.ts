@@ -18,3 +18,4 @@ export { MEASURED_KEY, ObjectEntity } from './object.entity.js';
 export { addObjectsSql, dataBytes, insertRow, type NewObjectRow, sizeOf } from './object-insert.js';
 export { dataOf, dataView, listOfPairs, pairsOf, patchPairs, valueIn } from './pairs.js';
 export { invalidateAllRollupsSql, invalidateRollupsSql, ROLLUP_COLUMNS, ROLLUPS_UNTIL } from './rollup-invalidation.js';
+export { textOf, visitPairs } from './stored-pairs.js';

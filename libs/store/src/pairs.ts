@@ -1,4 +1,5 @@
 import { elementsOf, membersOf } from '#json';
+import { textOf, visitPairs } from './stored-pairs.js';
 
 /** A pair of an object's `data`; the value is JSON text, unchanged. */
 export interface Pair {
@@ -50,18 +51,24 @@ export function patchPairs(data: string, patch: string): string {
 /**
  * `data` as it is shown: some keys, and as a list of pairs or as a plain object. In an object a repeated key has a list of its
  * values, which looks like a single value that is a list.
+ * @param data as PostgreSQL writes it
  * @param keys null for all
  */
 export function dataView(data: string, keys: ReadonlySet<string> | null, isObject: boolean): string {
-  const pairs = readList(data).filter(({ key }) => keys?.has(key) !== false);
-  if (!isObject) return write(pairs);
-  const members = new Map<string, { keyText: string; values: string[] }>();
-  for (const { key, keyText, valueText } of pairs) {
-    const member = members.get(key);
-    if (member === undefined) members.set(key, { keyText, values: [valueText] });
-    else member.values.push(valueText);
-  }
-  const texts = Array.from(members.values(), ({ keyText, values }) => {
+  const pairs: string[] = [];
+  const members = new Map<string, string[]>();
+  visitPairs(data, (keyText, valueText) => {
+    if (keys?.has(textOf(keyText)) === false) return;
+    if (!isObject) {
+      pairs.push(`{"key":${keyText},"value":${valueText}}`);
+      return;
+    }
+    const values = members.get(keyText);
+    if (values === undefined) members.set(keyText, [valueText]);
+    else values.push(valueText);
+  });
+  if (!isObject) return `[${pairs.join()}]`;
+  const texts = Array.from(members, ([keyText, values]) => {
     return `${keyText}:${values.length === 1 ? String(values[0]) : `[${values.join()}]`}`;
   });
   return `{${texts.join()}}`;
