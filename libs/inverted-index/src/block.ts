@@ -19,6 +19,18 @@ export interface BlockEntry {
   bytes: Uint8Array;
 }
 
+/** One ordinal, or several in ascending order. */
+export type Ordinals = number | number[];
+
+/** A value, and the objects that have it. */
+export type ValueOrdinals = readonly [value: string, ordinals: Ordinals];
+
+/**
+ * The objects that a block has before it ends. Larger blocks are fewer rows to write; smaller ones are fewer bytes to read for one
+ * value (docs/decisions/027).
+ */
+const BLOCK_POSTINGS = 128;
+
 /** The last value, and the number of objects of all entries. */
 export interface Block {
   path: string;
@@ -43,8 +55,8 @@ export class BlockWriter {
   constructor(private readonly objects: number) {}
 
   /** @param ordinals ascending */
-  add(value: string, ordinals: number | readonly number[]): void {
-    const count = typeof ordinals === 'number' ? 1 : ordinals.length;
+  add(value: string, ordinals: Ordinals): void {
+    const count = countOf(ordinals);
     const asBitmap = isBitmap(count, this.objects);
     const size = asBitmap ? (this.objects + 7) >> 3 : count * 2;
     const valueBytes = value === '' ? 0 : Buffer.byteLength(value);
@@ -88,6 +100,35 @@ export class BlockWriter {
     this.bytes.copy(larger, 0, 0, this.length);
     this.bytes = larger;
   }
+}
+
+/** The blocks of values in their order; a kind without values has one, which is empty. A body is valid until the next block. */
+export function* valueBlocks(
+  writer: BlockWriter,
+  path: string,
+  kind: TermKind,
+  sorted: Iterable<ValueOrdinals>,
+): Generator<Block> {
+  let values = 0;
+  let postings = 0;
+  let last = '';
+  for (const [value, ordinals] of sorted) {
+    const count = countOf(ordinals);
+    // A value with many objects has a block of its own, so that it is read alone.
+    if (values > 0 && postings + count > BLOCK_POSTINGS) {
+      yield { path, kind, last, values, postings, body: writer.take() };
+      values = postings = 0;
+    }
+    writer.add(value, ordinals);
+    values++;
+    postings += count;
+    last = value;
+  }
+  if (values > 0) yield { path, kind, last, values, postings, body: writer.take() };
+}
+
+export function countOf(ordinals: Ordinals): number {
+  return typeof ordinals === 'number' ? 1 : ordinals.length;
 }
 
 /** The entries of a body. @param objects the number of objects of the segment */

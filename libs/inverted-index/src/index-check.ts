@@ -1,5 +1,6 @@
 import { Database, type Queryable } from '#database';
 import { canonicalNumber } from '#json';
+import { EventLoopYield } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { entriesOf, ordinalsOf } from './block.js';
 import { addOrdinal, emptyBitmap, hasOrdinal } from './ordinals.js';
@@ -143,7 +144,7 @@ class ProjectCheck {
       addOrdinal(isValid, ordinal);
     }
     this.covered.push(BigInt64Array.from(valid));
-    const expected = termsOf(await this.build(valid));
+    const expected = await termsOf(await this.build(valid), this.projectId);
     const rows = await this.on.query<BlockRow>(
       `SELECT path, kind, last_number, last_text, value_count, posting_count, body
        FROM index_blocks WHERE project_id = $1 AND segment = $2`,
@@ -239,10 +240,10 @@ class ProjectCheck {
 }
 
 /** The objects of each term of a segment. */
-function termsOf(builder: SegmentBuilder): Map<string, bigint[]> {
+async function termsOf(builder: SegmentBuilder, projectId: number): Promise<Map<string, bigint[]>> {
   const terms = new Map<string, bigint[]>();
   const objects = builder.seqs.length;
-  for (const { path, kind, body } of builder.blocks()) {
+  for await (const { path, kind, body } of builder.blocks(new EventLoopYield(projectId))) {
     for (const entry of entriesOf(body, objects)) {
       const seqs = ordinalsOf(entry, objects).map((ordinal) => builder.seqs.at(ordinal));
       terms.set(termText(path, kind, entry.value), seqs);

@@ -1,11 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
+import { EventLoopYield } from '#platform';
 import { bitmapOf, entriesOf } from './block.js';
 import { ascending } from './ordinals.js';
 import { SegmentBuilder } from './segment-builder.js';
 import { TermKind } from './term-kind.js';
 
 /** The terms of a segment with these objects: `path kind value` and the ordinals. */
-function termsOf(...datas: string[]): Record<string, number[]> {
+async function termsOf(...datas: string[]): Promise<Record<string, number[]>> {
   const builder = new SegmentBuilder();
   builder.add(
     datas.map((_, index) => BigInt(index + 1) * 1024n),
@@ -13,7 +14,7 @@ function termsOf(...datas: string[]): Record<string, number[]> {
   );
   const names = Object.fromEntries(Object.entries(TermKind).map(([name, kind]) => [kind, name]));
   const terms: Record<string, number[]> = {};
-  for (const { path, kind, body } of builder.blocks()) {
+  for await (const { path, kind, body } of builder.blocks(new EventLoopYield(null))) {
     for (const entry of entriesOf(body, datas.length)) {
       terms[`${path} ${names[kind] ?? ''} ${entry.value}`] = [...ascending(bitmapOf(entry, datas.length))];
     }
@@ -25,9 +26,9 @@ const pairs = (...list: [string, string][]): string =>
   `[${list.map(([key, value]) => `{"key":"${key}","value":${value}}`).join()}]`;
 
 describe('SegmentBuilder', () => {
-  it('has a term for each key and each scalar, once for each object', () => {
+  it('has a term for each key and each scalar, once for each object', async () => {
     const first = pairs(['type', '"shoe"'], ['size', '42'], ['size', '42.0'], ['sale', 'true']);
-    expect(termsOf(first, pairs(['size', '4.2e1'], ['gone', 'null']))).toEqual({
+    expect(await termsOf(first, pairs(['size', '4.2e1'], ['gone', 'null']))).toEqual({
       'type key ': [0],
       'type text shoe': [0],
       'size key ': [0, 1],
@@ -39,9 +40,9 @@ describe('SegmentBuilder', () => {
     });
   });
 
-  it('has the paths of members and the elements of lists, one level deep', () => {
+  it('has the paths of members and the elements of lists, one level deep', async () => {
     const owner = '{"city":"Rome","pets":["cat",{"name":"Rex"},["deep"]]}';
-    expect(termsOf(pairs(['owner', owner]), pairs(['owner.city', '"Rome"']))).toEqual({
+    expect(await termsOf(pairs(['owner', owner]), pairs(['owner.city', '"Rome"']))).toEqual({
       'owner key ': [0],
       'owner structure ': [0],
       'owner.city key ': [1],
@@ -55,8 +56,8 @@ describe('SegmentBuilder', () => {
     });
   });
 
-  it('keeps numbers apart that are equal as doubles', () => {
-    const terms = termsOf(
+  it('keeps numbers apart that are equal as doubles', async () => {
+    const terms = await termsOf(
       pairs(['n', '12345678901234567890']),
       pairs(['n', '12345678901234567891']),
       pairs(['n', '1e400']),
@@ -68,8 +69,8 @@ describe('SegmentBuilder', () => {
     });
   });
 
-  it('records that a value is too long for the index', () => {
-    const terms = termsOf(
+  it('records that a value is too long for the index', async () => {
+    const terms = await termsOf(
       pairs(['t', `"${'é'.repeat(501)}"`]),
       pairs(['t', `"${'é'.repeat(500)}"`]),
       pairs(['t', '1'.repeat(201)]),
@@ -78,9 +79,9 @@ describe('SegmentBuilder', () => {
     expect(terms[`t text ${'é'.repeat(500)}`]).toEqual([1]);
   });
 
-  it('orders values as PostgreSQL does: numbers by value, text by code point', () => {
+  it('orders values as PostgreSQL does: numbers by value, text by code point', async () => {
     const values = ['10', '9', '-1', '"b"', '"B"', '"\u{1f600}"', '"\uffee"', '2.5'];
-    const order = Object.keys(termsOf(...values.map((value) => pairs(['k', value]))));
+    const order = Object.keys(await termsOf(...values.map((value) => pairs(['k', value]))));
     expect(order.filter((term) => !term.startsWith('k key'))).toEqual(
       ['number -1', 'number 2.5', 'number 9', 'number 10', 'text B', 'text b', 'text \uffee', 'text \u{1f600}'].map(
         (term) => `k ${term}`,

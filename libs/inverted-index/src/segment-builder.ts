@@ -1,6 +1,9 @@
-import { BlockWriter, type Block } from './block.js';
+import type { EventLoopYield } from '#platform';
+import { BlockWriter, valueBlocks, type Block, type Ordinals, type ValueOrdinals } from './block.js';
 import { parsePairs, type ExactPair } from './exact-json.js';
 import { compareNumbers, type IndexNumber } from './index-number.js';
+import { compareTexts } from './index-text.js';
+import { mergeSorted } from './merge-sorted.js';
 import { SeqRuns } from './seq-runs.js';
 import { TermKind } from './term-kind.js';
 import { TERMS_MAX, TERMS_PER_VALUE, visitTerms, type TermValue } from './terms.js';
@@ -12,23 +15,17 @@ export const SEGMENT_WEIGHT = 1_000_000;
 /** Bytes of text that weigh as much as one posting. */
 const BYTES_OF_WEIGHT = 32;
 /** The most keys that a segment lists, for queries of a value under any key. */
-const KEYS_MAX = 1_000;
+export const KEYS_MAX = 1_000;
 /** The most objects that are added at once. */
 const ADDED_OBJECTS_MAX = 500;
 
-/**
- * The objects that a block has before it ends. Larger blocks are fewer rows to write; smaller ones are fewer bytes to read for one
- * value (docs/decisions/027).
- */
-const BLOCK_POSTINGS = 128;
+/** Values that are sorted at once: about 2 ms. */
+const SORTED_AT_ONCE = 4_096;
 
 /** The text of an object that cannot have `TERMS_MAX` terms; the shortest value of a list has two characters with its comma. */
 const SHORT_LENGTH = (2 * TERMS_MAX) / TERMS_PER_VALUE;
 /** The text of an object that is parsed at all: parsing it takes about 2 ms. */
 const NARROW_LENGTH_MAX = 256 * 1024;
-
-/** One ordinal, or several in ascending order. */
-type Ordinals = number | number[];
 
 /** The terms of one path. */
 interface PathTerms {
@@ -79,18 +76,27 @@ export class SegmentBuilder {
     }
   }
 
-  /** The blocks in the order of their paths, kinds and values. A body is valid until the next block. */
-  *blocks(): Generator<Block> {
+  /**
+   * The blocks in the order of their paths, of one kind after the other in the order of its values. A body is valid until the next block.
+   * @param pause called between pieces of some milliseconds
+   */
+  async *blocks(pause: EventLoopYield): AsyncGenerator<Block> {
     const writer = new BlockWriter(this.seqs.length);
     for (const path of [...this.paths.keys()].sort()) {
-      const terms = this.paths.get(path) as PathTerms;
-      for (const [kind, ordinals] of terms.plain.entries()) {
-        if (ordinals === undefined) continue;
-        writer.add('', ordinals);
-        yield { path, kind: kind as TermKind, last: '', values: 1, postings: countOf(ordinals), body: writer.take() };
+      const { plain, numbers, texts } = this.paths.get(path) as PathTerms;
+      for (const [kind, ordinals] of plain.entries()) {
+        if (ordinals !== undefined) yield* valueBlocks(writer, path, kind as TermKind, [['', ordinals]]);
       }
-      yield* valueBlocks(writer, path, TermKind.number, sortedNumbers(terms.numbers));
-      yield* valueBlocks(writer, path, TermKind.text, sortedTexts(terms.texts));
+      const sortedNumbers = await sorted(numbers, compareNumbers, pause);
+      for (const block of valueBlocks(writer, path, TermKind.number, sortedNumbers)) {
+        yield block;
+        if (pause.isDue) await pause.yield();
+      }
+      const sortedTexts = await sorted(texts, compareTexts, pause);
+      for (const block of valueBlocks(writer, path, TermKind.text, sortedTexts)) {
+        yield block;
+        if (pause.isDue) await pause.yield();
+      }
     }
   }
 
@@ -98,20 +104,25 @@ export class SegmentBuilder {
     this.weight++;
     let terms = this.paths.get(path);
     if (terms === undefined) {
-      this.weight += Math.ceil(path.length / BYTES_OF_WEIGHT);
+      this.weight += textWeight(path);
       terms = { plain: [], numbers: new Map(), texts: new Map() };
       this.paths.set(path, terms);
     }
     if (kind === TermKind.text) {
       const text = value as string;
       const ordinals = terms.texts.get(text);
-      if (ordinals === undefined) this.weight += Math.ceil(text.length / BYTES_OF_WEIGHT);
+      if (ordinals === undefined) this.weight += textWeight(text);
       terms.texts.set(text, withOrdinal(ordinals, ordinal));
     } else if (kind === TermKind.number) {
       const number = value as IndexNumber;
       terms.numbers.set(number, withOrdinal(terms.numbers.get(number), ordinal));
     } else terms.plain[kind] = withOrdinal(terms.plain[kind], ordinal);
   }
+}
+
+/** The weight of a value's text, or of a path. */
+export function textWeight(text: string): number {
+  return Math.ceil(text.length / BYTES_OF_WEIGHT);
 }
 
 /** The list of keys of a segment. @param paths those of its blocks of the kind `key` */
@@ -134,44 +145,27 @@ function withOrdinal(ordinals: Ordinals | undefined, ordinal: number): Ordinals 
   return ordinals;
 }
 
-function countOf(ordinals: Ordinals): number {
-  return typeof ordinals === 'number' ? 1 : ordinals.length;
-}
-
-function* valueBlocks(
-  writer: BlockWriter,
-  path: string,
-  kind: TermKind,
-  sorted: readonly (readonly [string, Ordinals])[],
-): Generator<Block> {
-  let values = 0;
-  let postings = 0;
-  let last = '';
-  for (const [value, ordinals] of sorted) {
-    const count = countOf(ordinals);
-    // A value with many objects has a block of its own, so that it is read alone.
-    if (values > 0 && postings + count > BLOCK_POSTINGS) {
-      yield { path, kind, last, values, postings, body: writer.take() };
-      values = postings = 0;
-    }
-    writer.add(value, ordinals);
-    values++;
-    postings += count;
-    last = value;
+/**
+ * The values in their order. Small lists are sorted one by one, and merged while they are read: sorting 60,000 values at once takes
+ * up to 150 ms.
+ */
+async function sorted<T extends IndexNumber>(
+  values: ReadonlyMap<T, Ordinals>,
+  compare: (a: T, b: T) => number,
+  pause: EventLoopYield,
+): Promise<Iterable<ValueOrdinals>> {
+  const all = [...values.keys()];
+  const lists: T[][] = [];
+  for (let start = 0; start < all.length; start += SORTED_AT_ONCE) {
+    lists.push(all.slice(start, start + SORTED_AT_ONCE).sort(compare));
+    if (pause.isDue) await pause.yield();
   }
-  if (values > 0) yield { path, kind, last, values, postings, body: writer.take() };
+  return withOrdinals(lists.length === 1 ? lists.flat() : mergeSorted(lists, compare), values);
 }
 
-function sortedNumbers(numbers: ReadonlyMap<IndexNumber, Ordinals>): [string, Ordinals][] {
-  const entries = [...numbers].sort(([a], [b]) => compareNumbers(a, b));
-  return entries.map(([number, ordinals]) => [String(number), ordinals]);
-}
-
-/** By code point, as the collation "C" orders them: JavaScript orders surrogates before U+E000 to U+FFFF. */
-function sortedTexts(texts: ReadonlyMap<string, Ordinals>): [string, Ordinals][] {
-  const entries = [...texts];
-  const isPlain = entries.every(([text]) => !/[\ud800-\uffff]/.test(text));
-  if (isPlain) return entries.sort(([a], [b]) => (a < b ? -1 : 1));
-  const withBytes = entries.map((entry) => ({ entry, bytes: Buffer.from(entry[0]) }));
-  return withBytes.sort((a, b) => Buffer.compare(a.bytes, b.bytes)).map(({ entry }) => entry);
+function* withOrdinals<T extends IndexNumber>(
+  sortedValues: Iterable<T>,
+  values: ReadonlyMap<T, Ordinals>,
+): Generator<ValueOrdinals> {
+  for (const value of sortedValues) yield [String(value), values.get(value) ?? []];
 }

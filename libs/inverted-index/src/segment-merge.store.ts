@@ -1,5 +1,8 @@
 import { Database, type Transaction } from '#database';
 import { Injectable } from '@nestjs/common';
+import { EventLoopYield } from '#platform';
+import { MergedSegment, numberObjects, type MergeSource, type SourceBlock } from './merged-segment.js';
+import { fullBitmap, removeOrdinal } from './ordinals.js';
 import { SEGMENT_OBJECTS_MAX, SEGMENT_WEIGHT } from './segment-builder.js';
 import { SegmentStore } from './segment.store.js';
 import { SeqRuns } from './seq-runs.js';
@@ -42,6 +45,15 @@ const IS_BUILDING = `SELECT FROM index_builds WHERE project_id = $1`;
 
 const OUTDATED = `
   SELECT seq, before_segment FROM index_outdated WHERE project_id = $1 AND seq BETWEEN $2 AND $3`;
+
+/** Reads the blocks in the order of their paths: the values of a path are merged. */
+const OPEN_BLOCKS = `
+  DECLARE merged_blocks NO SCROLL CURSOR FOR
+  SELECT segment, path, kind, body FROM index_blocks WHERE project_id = $1 AND segment = ANY ($2::bigint[])
+  ORDER BY path, kind, segment, last_number, last_text`;
+/** With blocks of 128 texts of 1,000 bytes 16 MB, otherwise about 100 KB. */
+const NEXT_BLOCKS = { name: 'index.next-blocks', text: `FETCH 128 FROM merged_blocks` };
+const CLOSE_BLOCKS = `CLOSE merged_blocks`;
 
 const DELETE_SEGMENTS = `DELETE FROM index_segments WHERE project_id = $1 AND number = ANY ($2::bigint[])`;
 const DELETE_BLOCKS = `DELETE FROM index_blocks WHERE project_id = $1 AND segment = ANY ($2::bigint[])`;
@@ -96,9 +108,8 @@ export class SegmentMergeStore {
 
   /** Writes a segment again without its outdated entries. @returns whether anything was changed */
   private async dropOutdated(tx: Transaction, projectId: number, segment: SegmentRow): Promise<boolean> {
-    const { valid, dropped, others } = await this.entriesOf(tx, projectId, segment);
-    const isLittle =
-      dropped.length * OUTDATED_SHARE < Math.min(valid.length + dropped.length, OUTDATED_SHARE * OUTDATED_MAX);
+    const { source, dropped, others } = await this.sourceOf(tx, projectId, segment);
+    const isLittle = dropped.length * OUTDATED_SHARE < Math.min(source.seqs.length, OUTDATED_SHARE * OUTDATED_MAX);
     if (isLittle) {
       return (await this.deleteUnused(tx, projectId, others)) > 0;
     }
@@ -106,41 +117,65 @@ export class SegmentMergeStore {
     return true;
   }
 
+  /** Stores the valid entries of segments in a new one, or in several where they do not fit into one. */
   private async replace(tx: Transaction, projectId: number, rows: readonly SegmentRow[]): Promise<void> {
     const newNumbers = await this.segments.nextNumbers(tx, rows.length + 1);
-    const valid: bigint[] = [];
+    const sources: MergeSource[] = [];
     const dropped: string[] = [];
     for (const row of rows) {
-      const entries = await this.entriesOf(tx, projectId, row);
-      valid.push(...entries.valid);
-      dropped.push(...entries.dropped);
+      const one = await this.sourceOf(tx, projectId, row);
+      sources.push(one.source);
+      dropped.push(...one.dropped);
     }
-    valid.sort((a, b) => (a < b ? -1 : 1));
+    const objects = sources.reduce((sum, { seqs }) => sum + seqs.length, 0);
+    const fill = rows.reduce((sum, row) => sum + row.fill, 0);
+    const objectsMax = Math.min(SEGMENT_OBJECTS_MAX, Math.ceil(objects / Math.max(fill, 1)));
     const numbers = rows.map(({ number }) => number);
+    const readBlocks = (): AsyncGenerator<SourceBlock> => this.readBlocks(tx, projectId, numbers);
+    const parts = await numberObjects(sources, objectsMax, new EventLoopYield(projectId));
+    for (const [index, seqs] of parts.entries()) {
+      const segment = new MergedSegment(seqs, index * objectsMax, sources, readBlocks);
+      await this.segments.insert(tx, projectId, segment, newNumbers[index]);
+    }
     await tx.query(DELETE_BLOCKS, [projectId, numbers]);
     await tx.query(DELETE_SEGMENTS, [projectId, numbers]);
-    const objects = await this.segments.sizesOf(tx, projectId, valid.map(String));
-    await this.segments.insertUnlocked(tx, projectId, objects, newNumbers);
     await this.deleteUnused(tx, projectId, dropped);
   }
 
-  /** The objects whose entries in a segment are valid or outdated, and other outdated objects in its range. */
-  private async entriesOf(
+  private async *readBlocks(
     tx: Transaction,
     projectId: number,
-    { number, first_seq, last_seq, seqs }: SegmentRow,
-  ): Promise<{ valid: bigint[]; dropped: string[]; others: string[] }> {
-    const outdated = await tx.query<OutdatedRow>(OUTDATED, [projectId, first_seq, last_seq]);
-    const before = new Map(outdated.map((row) => [row.seq, BigInt(row.before_segment)]));
-    const valid: bigint[] = [];
-    const dropped: string[] = [];
-    for (const seq of SeqRuns.from(seqs)) {
-      const text = seq.toString();
-      if ((before.get(text) ?? 0n) > BigInt(number)) dropped.push(text);
-      else valid.push(seq);
-      before.delete(text);
+    numbers: readonly string[],
+  ): AsyncGenerator<SourceBlock> {
+    await tx.query(OPEN_BLOCKS, [projectId, numbers]);
+    for (;;) {
+      const rows = await tx.query<SourceBlock>(NEXT_BLOCKS);
+      if (rows.length === 0) break;
+      yield* rows;
     }
-    return { valid, dropped, others: [...before.keys()] };
+    await tx.query(CLOSE_BLOCKS);
+  }
+
+  /** A segment without its outdated objects, these, and other outdated objects in its range. */
+  private async sourceOf(
+    tx: Transaction,
+    projectId: number,
+    { number, first_seq, last_seq, seqs: body }: SegmentRow,
+  ): Promise<{ source: MergeSource; dropped: string[]; others: string[] }> {
+    const outdated = await tx.query<OutdatedRow>(OUTDATED, [projectId, first_seq, last_seq]);
+    const seqs = SeqRuns.from(body);
+    const valid = fullBitmap(seqs.length);
+    const dropped: string[] = [];
+    const others: string[] = [];
+    for (const { seq, before_segment: before } of outdated) {
+      const ordinal = seqs.ordinalOf(BigInt(seq));
+      if (ordinal === -1) others.push(seq);
+      else if (BigInt(before) > BigInt(number)) {
+        removeOrdinal(valid, ordinal);
+        dropped.push(seq);
+      }
+    }
+    return { source: { number, seqs, valid, positions: new Int32Array(seqs.length).fill(-1) }, dropped, others };
   }
 
   /**

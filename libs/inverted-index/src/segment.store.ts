@@ -1,4 +1,5 @@
 import { Database, type Queryable, type Transaction } from '#database';
+import { EventLoopYield } from '#platform';
 import { Injectable } from '@nestjs/common';
 import type { Block } from './block.js';
 import { SegmentBuilder, SEGMENT_OBJECTS_MAX } from './segment-builder.js';
@@ -20,8 +21,8 @@ const NEXT_NUMBERS = {
 const COPY_BLOCKS = `
   COPY index_blocks (project_id, segment, path, kind, last_number, last_text, value_count, posting_count, body)
   FROM STDIN (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')`;
-/** Characters of one write to COPY. */
-const COPY_LENGTH = 64 * 1024;
+/** Characters of one COPY. */
+const COPY_LENGTH = 256 * 1024;
 
 /** Of objects that are pending and locked. */
 const MARK_WIDE = `UPDATE index_pending SET is_wide = true WHERE project_id = $1 AND seq = ANY ($2::bigint[])`;
@@ -47,11 +48,6 @@ const DATA_OF = {
   text: `SELECT seq, data FROM objects WHERE project_id = $1 AND seq = ANY ($2::bigint[]) ORDER BY seq`,
 };
 
-const SIZES_OF = {
-  name: 'index.sizes-of',
-  text: `SELECT seq, bytes FROM objects WHERE project_id = $1 AND seq = ANY ($2::bigint[]) ORDER BY seq`,
-};
-
 const DELETE_PENDING = {
   name: 'index.delete-pending',
   text: `DELETE FROM index_pending WHERE project_id = $1 AND seq = ANY ($2::bigint[]) AND NOT is_wide`,
@@ -68,6 +64,9 @@ const READ_BYTES = 1024 ** 2;
 /** The data of the objects of one step, and the most segments of them: a segment has 32 MiB of terms. */
 const STEP_BYTES = 16 * 1024 ** 2;
 export const SEGMENTS_OF_STEP = 256;
+
+/** A segment to be stored. */
+export type NewSegment = Pick<SegmentBuilder, 'seqs' | 'weight' | 'keys' | 'blocks'>;
 
 /** An object to be indexed, before its data is read. */
 export interface ObjectSize {
@@ -86,25 +85,28 @@ export class SegmentStore {
     await this.insert(tx, projectId, builder, (await this.nextNumbers(tx, 1))[0]);
   }
 
-  /** @returns whether the segment has objects */
-  private async insert(tx: Transaction, projectId: number, builder: SegmentBuilder, number?: string): Promise<boolean> {
-    const { seqs } = builder;
+  /**
+   * Stores a segment, unless it has no objects.
+   * @param number drawn before it was read which entries are outdated
+   * @returns whether it has objects
+   */
+  async insert(tx: Transaction, projectId: number, segment: NewSegment, number?: string): Promise<boolean> {
+    const { seqs } = segment;
     if (seqs.length === 0) return false;
     if (number === undefined) throw new Error('a segment has no number');
-    const [first, last] = [seqs.at(0), seqs.at(seqs.length - 1)].map(String);
-    const values = [projectId, number, first, last, seqs.length, builder.weight, builder.keys, seqs.toBuffer()];
-    await tx.query(INSERT_SEGMENT, values);
-    const copy = tx.copyIn(COPY_BLOCKS);
     const prefix = `${String(projectId)}\x01${number}\x01`;
     let rows = '';
-    for (const block of builder.blocks()) {
+    for await (const block of segment.blocks(new EventLoopYield(projectId))) {
       rows += prefix + blockRow(block);
       if (rows.length < COPY_LENGTH) continue;
-      await copy.write(rows);
+      await copyRows(tx, rows);
       rows = '';
     }
-    if (rows !== '') await copy.write(rows);
-    await copy.end();
+    if (rows !== '') await copyRows(tx, rows);
+    // The weight and the keys of a merged segment are known when its blocks have been read.
+    const { weight, keys } = segment;
+    const [first, last] = [seqs.at(0), seqs.at(seqs.length - 1)].map(String);
+    await tx.query(INSERT_SEGMENT, [projectId, number, first, last, seqs.length, weight, keys, seqs.toBuffer()]);
     return true;
   }
 
@@ -139,11 +141,6 @@ export class SegmentStore {
       await tx.query(LIMIT_OUTDATED, [projectId, [...seqs].map(String), number]);
     }
     return locked.length;
-  }
-
-  /** The sizes of those of the objects that exist, in ascending order. */
-  sizesOf(on: Queryable, projectId: number, seqs: readonly string[]): Promise<ObjectSize[]> {
-    return on.query<ObjectSize>(SIZES_OF, [projectId, seqs]);
   }
 
   /**
@@ -193,6 +190,13 @@ export class SegmentStore {
     }
     return { segments, wide };
   }
+}
+
+/** The COPY ends before the next block, because a merge reads its blocks on the same connection. */
+async function copyRows(tx: Transaction, rows: string): Promise<void> {
+  const copy = tx.copyIn(COPY_BLOCKS);
+  await copy.write(rows);
+  await copy.end();
 }
 
 /** The first objects that have at most `STEP_BYTES`; at least one of them. */
