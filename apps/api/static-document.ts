@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { acceptsGzip, addVary, etagOf } from '#http';
+import { addVary, etagOf, preferredCoding } from '#http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
 const compress = promisify(gzip);
@@ -41,7 +41,7 @@ export class StaticDocument {
       throw error;
     });
     const { plain, compressed } = await this.representations;
-    const { bytes, etag, isCompressed } = acceptsGzip(request) ? compressed : plain;
+    const { bytes, etag, isCompressed } = preferredCoding(request, ['gzip']) === 'gzip' ? compressed : plain;
     if (isCompressed) reply.header('Content-Encoding', 'gzip');
     const { cacheControl = REVALIDATED, policy } = this.options;
     if (policy !== undefined) reply.header('Content-Security-Policy', policy);

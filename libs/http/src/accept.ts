@@ -17,13 +17,31 @@ export function preferredType(
   return typeof preferred === 'string' ? preferred : undefined;
 }
 
-/** Whether the client prefers gzip to no compression. */
-export function acceptsGzip({ headers }: Pick<FastifyRequest, 'headers'>): boolean {
-  const encoding = headers['accept-encoding'];
-  return (
-    encoding !== undefined &&
-    accepts({ headers: { 'accept-encoding': encoding } } as IncomingMessage).encoding(['gzip', 'identity']) === 'gzip'
-  );
+/**
+ * The content coding that Accept-Encoding prefers; undefined where the client prefers no compression.
+ * @param codings the available codings; the first one wins where several have the same weight
+ */
+export function preferredCoding<Coding extends string>(
+  { headers }: Pick<FastifyRequest, 'headers'>,
+  codings: readonly Coding[],
+): Coding | undefined {
+  const header = headers['accept-encoding'];
+  if (header === undefined) return undefined;
+  const preferred = accepts({
+    headers: { 'accept-encoding': sortCodings(header, codings) },
+  } as IncomingMessage).encoding([...codings, 'identity']);
+  return codings.find((coding) => coding === preferred);
+}
+
+/** `accepts` takes the first one of equal weight. Clients send theirs in no order of preference: curl sends zstd last. */
+function sortCodings(header: string, codings: readonly string[]): string {
+  const items = header.split(',');
+  if (items.length === 1) return header;
+  const rank = (item: string): number => {
+    const index = codings.indexOf(item.replace(/;.*/s, '').trim().toLowerCase());
+    return index === -1 ? codings.length : index;
+  };
+  return items.sort((one, other) => rank(one) - rank(other)).join();
 }
 
 /** Adds the name of a request header that the response depends on to Vary, once; CORS may have added another one. */

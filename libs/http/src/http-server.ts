@@ -109,7 +109,7 @@ export function prepareHttp(
   });
   const memory = new RequestMemory(budget, memoryPace);
   prepareBodies(fastify, config, memory, pace);
-  fastify.decorateReply('isGzipped', false);
+  fastify.decorateReply('contentCoding', null);
   fastify.decorateRequest('reserveForRows', function (bytes) {
     memory.reserveForRows(this, bytes);
   });

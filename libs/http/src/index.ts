@@ -3,7 +3,7 @@
  * Imports json, zstd, platform, database.
  */
 export { type ConnectionTimes } from './connection-limits.js';
-export { acceptsGzip, addVary, preferredType } from './accept.js';
+export { addVary, preferredCoding, preferredType } from './accept.js';
 export { ApiPage, ApiPreconditions, ApiResult, JsonHeader, ProblemDto, ApiProblems } from './api-decorators.js';
 export { type DtoClass, DtoValidator, type NestedContext, isValidDto, validateDto } from './dto-validator.js';
 export { clientAddressOf } from './client-address.js';

@@ -94,7 +94,8 @@ export function respondToConditionalGet(
   }
   if (!reply.hasHeader('cache-control')) reply.header('Cache-Control', 'private, no-cache');
   if (!reply.hasHeader('etag') && typeof payload === 'string') reply.header('ETag', etagOf(payload));
-  if (reply.isGzipped && reply.hasHeader('etag')) reply.header('ETag', codedTag(String(reply.getHeader('etag'))));
+  if (reply.contentCoding !== null && reply.hasHeader('etag'))
+    reply.header('ETag', codedTag(String(reply.getHeader('etag')), reply.contentCoding));
   const etag = reply.getHeader('etag');
   const { ifNoneMatch } = preconditionsOf(request);
   const isNotModified = ifNoneMatch !== undefined && typeof etag === 'string' && isWeakMatch(ifNoneMatch, etag);
