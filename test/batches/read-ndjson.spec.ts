@@ -20,8 +20,12 @@ afterAll(() => api.stop());
 const read = (batchId: string, headers: Record<string, string> = { Accept: NDJSON }): Promise<Reply> =>
   api.call('GET', `/batches/${batchId}`, { key: project.keys.analyst, headers });
 
-/** The media type without its parameters. */
-const typeOf = ({ headers }: Reply): string | undefined => headers.get('content-type')?.replace(/;.*/, '');
+/** The media type, after checking that it states the charset of both, a text and a stream. */
+function typeOf({ headers }: Reply): string | undefined {
+  const [type, ...parameters] = headers.get('content-type')?.split('; ') ?? [];
+  expect(parameters).toEqual(['charset=utf-8']);
+  return type;
+}
 
 describe('GET /batches/{batch_id} as NDJSON', () => {
   it('returns one object a line as it was sent', async () => {
@@ -41,7 +45,9 @@ describe('GET /batches/{batch_id} as NDJSON', () => {
       data: { i, t: '\n"é' },
     }));
     await postBatch(api, project.keys.producer, id, objects);
-    const { text } = await read(id);
+    const reply = await read(id);
+    const { text } = reply;
+    expect(typeOf(reply)).toBe(NDJSON);
     expect(text.split('\n')).toHaveLength(count + 1);
     const other = await api.project();
     const put = (key: string): Promise<Reply> =>

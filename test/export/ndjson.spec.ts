@@ -79,7 +79,7 @@ describe('GET /objects/export', () => {
   it('says that it is a file that must not be cached', async () => {
     const { headers } = await readExport(api, project.keys.analyst);
     expect(headers).toMatchObject({
-      'content-type': 'application/x-ndjson',
+      'content-type': 'application/x-ndjson; charset=utf-8',
       'content-disposition': 'attachment; filename="objects.ndjson"',
       'cache-control': 'no-store',
       'transfer-encoding': 'chunked',
@@ -238,7 +238,11 @@ describe('a large export', () => {
     response.destroy();
     await untilNoTransactionIsOpen();
     const head = await api.call('HEAD', '/objects/export', { key: large.keys.analyst });
-    expect([head.status, head.headers.get('content-type'), head.text]).toEqual([200, 'application/x-ndjson', '']);
+    expect([head.status, head.headers.get('content-type'), head.text]).toEqual([
+      200,
+      'application/x-ndjson; charset=utf-8',
+      '',
+    ]);
     expect(await openTransactions()).toBe(0);
   });
 

@@ -182,7 +182,8 @@ export class BatchController {
     const { fields, data_as } = query;
     const isWhole = view === WHOLE_VIEW && !isNdjson;
     reply.header('ETag', isWhole ? etag : etagOf(JSON.stringify([etag, fields, data_as, format.mediaType])));
-    reply.header('Content-Type', isNdjson ? format.mediaType : 'application/json; charset=utf-8');
+    // Fastify would add the charset to a text, and not to a stream.
+    reply.header('Content-Type', `${format.mediaType}; charset=utf-8`);
     addVary(reply, 'Accept');
     return body;
   }

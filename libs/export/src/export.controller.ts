@@ -30,6 +30,12 @@ const MEDIA_TYPES: Readonly<Record<ExportFormat, string>> = {
 /** The snapshot of an export keeps deleted rows on the disk, and an export may have gigabytes. Only unread data counts. */
 const READ_PACE: ReadPace = { graceMs: 60_000, bytesPerSecond: 256 * 1024 };
 
+const CONTENT_TYPES: Readonly<Record<ExportFormat, string>> = {
+  ndjson: `${MEDIA_TYPES.ndjson}; charset=utf-8`,
+  csv: `${MEDIA_TYPES.csv}; charset=utf-8; header=present`,
+  parquet: MEDIA_TYPES.parquet,
+};
+
 const RESPONSE_HEADERS = {
   'Content-Disposition': '`attachment`, with a file name for the format.',
   Trailer: 'Names the trailers that follow the body, except for HTTP/1.0.',
@@ -76,7 +82,7 @@ export class ExportController {
 }
 
 function setHeaders(reply: FastifyReply, format: ExportFormat): void {
-  reply.header('Content-Type', MEDIA_TYPES[format] + (format === 'csv' ? '; charset=utf-8; header=present' : ''));
+  reply.header('Content-Type', CONTENT_TYPES[format]);
   reply.header('Content-Disposition', `attachment; filename="objects.${format}"`);
   reply.header('Cache-Control', 'no-store');
 }
