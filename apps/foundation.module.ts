@@ -1,5 +1,5 @@
 import { ByteBudget, Clock, Config } from '#platform';
-import { Database, DiskReserve, Sequence, type Installation } from '#database';
+import { Database, DiskReserve, ReadDatabase, Sequence, type Installation } from '#database';
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 
@@ -12,7 +12,8 @@ const MEMORY_WAIT_MS = 5_000;
 const MEMORY_WAITING = { waitingPerProject: 50, waitingTotal: 400 };
 
 /** The parts of an installation that the providers use. */
-export type OpenInstallation = Pick<Installation, 'database' | 'sequence'> & Partial<Pick<Installation, 'diskReserve'>>;
+export type OpenInstallation = Pick<Installation, 'database' | 'sequence'> &
+  Partial<Pick<Installation, 'diskReserve' | 'readDatabase'>>;
 
 /**
  * The providers that every lib uses. The database is opened before Nest starts: an error there is one line for the user,
@@ -23,6 +24,7 @@ export type OpenInstallation = Pick<Installation, 'database' | 'sequence'> & Par
 export class FoundationModule {
   static of(config: Config, installation: OpenInstallation): DynamicModule {
     const { database, sequence, diskReserve = DiskReserve.none() } = installation;
+    const { readDatabase = ReadDatabase.ofPrimary(database) } = installation;
     const typeOrm = TypeOrmModule.forRootAsync({
       useFactory: () => database.dataSource.options,
       dataSourceFactory: () => Promise.resolve(database.dataSource),
@@ -35,6 +37,7 @@ export class FoundationModule {
     const providers = [
       { provide: Config, useValue: config },
       { provide: Database, useValue: database },
+      { provide: ReadDatabase, useValue: readDatabase },
       { provide: Sequence, useValue: sequence },
       { provide: DiskReserve, useValue: diskReserve },
       { provide: ByteBudget, useValue: budget },
@@ -44,7 +47,7 @@ export class FoundationModule {
       module: FoundationModule,
       imports: [typeOrm],
       providers,
-      exports: [Config, Database, Sequence, DiskReserve, ByteBudget, Clock],
+      exports: [Config, Database, ReadDatabase, Sequence, DiskReserve, ByteBudget, Clock],
     };
   }
 }

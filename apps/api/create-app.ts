@@ -3,7 +3,7 @@ import { Idempotency } from '#jobs';
 import { RateLimits } from '#limits';
 import { createHttpAdapter, guardStorage, prepareHttp, RequestSlots } from '#http';
 import { ByteBudget, nestLog, type Config } from '#platform';
-import { DiskReserve } from '#database';
+import { DiskReserve, ReadDatabase } from '#database';
 import { RequestCounter } from '#usage';
 import type { Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -25,7 +25,7 @@ export async function createApp(
     createHttpAdapter(config, log),
     { logger: nestLog(log), bodyParser: false, abortOnError: false },
   );
-  const slots = new RequestSlots(installation.database, config.database);
+  const slots = new RequestSlots(installation.database, app.get(ReadDatabase), config.database);
   const finishHttp = prepareHttp(app, config, app.get(ByteBudget), (fastify) => {
     app.get(RateLimits).guard(fastify);
     app.get(Authentication).guard(fastify);

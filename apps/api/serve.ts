@@ -25,7 +25,7 @@ export interface RunningServer {
 export async function serve(config: Config, say: (line: string) => void): Promise<RunningServer> {
   const log = createLog(config.log.level);
   const logger = nestLog(log);
-  const options = { leasesLane: true, createsDatabase: true };
+  const options = { leasesLane: true, createsDatabase: true, usesReplica: true };
   const installation = await openInstallation({ config, entities: ENTITIES, logger, ...options, say });
   let app: NestFastifyApplication | undefined;
   try {
@@ -58,6 +58,7 @@ async function stop(app: NestFastifyApplication, installation: Installation): Pr
   const cutOff = setTimeout(() => {
     server.closeAllConnections();
     installation.database.closeActiveConnections();
+    installation.readDatabase.closeActiveConnections();
   }, DRAIN_MS);
   await app.close();
   clearInterval(sweep);

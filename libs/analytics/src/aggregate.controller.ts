@@ -16,7 +16,7 @@ export class AggregateController {
 
   @Get()
   @JsonHeader()
-  @Rules({ roles: ['admin', 'analyst'], query: true })
+  @Rules({ roles: ['admin', 'analyst'], query: true, usesReplica: true })
   @ApiOperation({
     summary: 'Count, sum, average or rank the objects that match the filter: in all, over time, or by value',
   })

@@ -14,7 +14,7 @@ export class FacetsController {
 
   @Get()
   @JsonHeader()
-  @Rules({ roles: ['admin', 'analyst'], query: true })
+  @Rules({ roles: ['admin', 'analyst'], query: true, usesReplica: true })
   @ApiOperation({ summary: 'List the most frequent values of a key among the objects that match the filter' })
   @ApiResult(200, FacetDto)
   @ApiProblems('invalid-query')

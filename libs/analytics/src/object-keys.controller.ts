@@ -13,7 +13,7 @@ export class ObjectKeysController {
 
   @Get()
   @JsonHeader()
-  @Rules({ roles: ['admin', 'analyst'] })
+  @Rules({ roles: ['admin', 'analyst'], usesReplica: true })
   @ApiOperation({ summary: 'List the keys that objects have, most frequent first' })
   @ApiResult(200, ObjectKeysDto)
   async listObjectKeys(

@@ -15,6 +15,7 @@ const JSONB = 3802;
 const LOCK_TIMEOUT_MS = 10_000;
 /** Longer than the largest batch takes to store. A statement that takes longer would hold a connection that others need. */
 const STATEMENT_TIMEOUT_MS = 120_000;
+const CONNECT_TIMEOUT_MS = 10_000;
 /** Reserved connections run short statements only, and wait neither long for a lock nor for a database that does not respond. */
 const RESERVED_LOCK_TIMEOUT_MS = 1_000;
 const RESERVED_QUERY_TIMEOUT_MS = 5_000;
@@ -29,6 +30,8 @@ export interface DatabaseOptions {
   logger: LoggerService;
   /** How a database that does not respond is detected; default after 12 seconds. */
   stall?: StallOptions;
+  /** How long a statement waits for a connection, also for a new one; default 10 seconds. */
+  connectTimeoutMs?: number;
 }
 
 /**
@@ -85,7 +88,8 @@ function sessionOptions(lockTimeoutMs: number, statementTimeoutMs: number): stri
   );
 }
 
-export function dataSourceOptions({ at, poolMax, entities, migrations, logger }: DatabaseOptions): DataSourceOptions {
+export function dataSourceOptions(options: DatabaseOptions): DataSourceOptions {
+  const { at, poolMax, entities, migrations, logger, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;
   const where =
     typeof at === 'string'
       ? { url: at }
@@ -101,7 +105,7 @@ export function dataSourceOptions({ at, poolMax, entities, migrations, logger }:
     installExtensions: false,
     applicationName: 'stowage',
     poolSize: poolMax - RESERVED_CONNECTIONS,
-    connectTimeoutMS: 10_000,
+    connectTimeoutMS: connectTimeoutMs,
     poolErrorHandler: (error: unknown) => {
       logger.warn(`a database connection broke: ${messageOf(error)}`);
     },

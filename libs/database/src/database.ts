@@ -124,9 +124,12 @@ export class Database implements Queryable {
     const pool = (dataSource.driver as unknown as { master: DatabasePool }).master;
     const reservedPool = createReservedPool(pool, options.logger);
     const database = new Database(dataSource, pool, reservedPool, options);
-    const [row] = await database.query<{ version: number }>(
-      `SELECT current_setting('server_version_num')::int / 10000 AS version`,
-    );
+    const [row] = await database
+      .query<{ version: number }>(`SELECT current_setting('server_version_num')::int / 10000 AS version`)
+      .catch(async (cause: unknown) => {
+        await database.close();
+        throw new StartupError(`cannot use the database: ${messageOf(cause)}`, { cause });
+      });
     if (row !== undefined && row.version >= POSTGRES_VERSION_MIN) return database;
     await database.close();
     throw new StartupError(

@@ -1,5 +1,5 @@
 /**
- * database: the embedded PostgreSQL, the connection pool, transactions, migrations, COPY, pages in SQL,
+ * database: the embedded PostgreSQL, the connection pool, a read replica, transactions, migrations, COPY, pages in SQL,
  * SQLSTATEs, sequence numbers.
  * Imports platform and the migrations.
  */
@@ -42,6 +42,7 @@ export {
   toSlice,
 } from './page-sql.js';
 export type { PostgresAddress } from './open-server.js';
+export { ReadDatabase } from './read-database.js';
 export { isSeq, SEQ_STEP, Sequence, SequenceUnavailableError, timeOfSeq, timeOfSeqSql } from './sequence.js';
 export {
   isConnectionLoss,

@@ -8,6 +8,7 @@ import { Database } from './database.js';
 import { DiskReserve } from './disk-reserve.js';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.js';
 import { LaneLease } from './lane-lease.js';
+import { ReadDatabase } from './read-database.js';
 import { Sequence } from './sequence.js';
 
 /** The key of the advisory lock under which one process at a time runs migrations. */
@@ -16,6 +17,8 @@ const MIGRATION_LOCK = 7_364_501;
 /** An open database with up-to-date tables. */
 export interface Installation {
   database: Database;
+  /** The replica of DATABASE_READ_URL, if the process uses it, else the database. */
+  readDatabase: ReadDatabase;
   sequence: Sequence;
   /** The reserve of the embedded database's disk. A process that stores data or runs jobs for long starts it. */
   diskReserve: DiskReserve;
@@ -31,6 +34,8 @@ export interface InstallationOptions {
   leasesLane: boolean;
   /** Whether the embedded database is created where there is none, or the process was started in a wrong folder. */
   createsDatabase: boolean;
+  /** Whether this process reads from the replica of DATABASE_READ_URL; default false. */
+  usesReplica?: boolean;
   /** Receives one line for each step that takes time. */
   say: (line: string) => void;
 }
@@ -42,6 +47,7 @@ export async function openInstallation({
   logger,
   leasesLane,
   createsDatabase,
+  usesReplica = false,
   say,
 }: InstallationOptions): Promise<Installation> {
   const dataDir = join(config.database.dataDir, 'postgres');
@@ -54,6 +60,7 @@ export async function openInstallation({
     say('connecting to the database of DATABASE_URL');
   }
   let database: Database | undefined;
+  let readDatabase: ReadDatabase | undefined;
   try {
     database = await Database.connect({
       at: embedded?.address ?? config.database.url ?? '',
@@ -63,9 +70,10 @@ export async function openInstallation({
       logger,
     });
     await migrate(database, say);
+    readDatabase = usesReplica ? await openReadDatabase(database, config, logger) : ReadDatabase.ofPrimary(database);
     const sequence = new Sequence();
     const lease = leasesLane ? await LaneLease.open(database, sequence, logger) : undefined;
-    const opened = database;
+    const opened = { database, readDatabase };
     const diskReserve = new DiskReserve({
       path: dataDir,
       reserveBytes: embedded === undefined ? 0 : config.database.diskReserveBytes,
@@ -74,21 +82,32 @@ export async function openInstallation({
       },
     });
     return {
-      database,
+      ...opened,
       sequence,
       diskReserve,
       close: async () => {
         diskReserve.stop();
         await lease?.close();
-        await opened.close();
+        await opened.readDatabase.close();
+        await opened.database.close();
         await embedded?.stopIfUnused();
       },
     };
   } catch (error) {
+    await readDatabase?.close();
     await database?.close();
     await embedded?.stopIfUnused();
     throw error;
   }
+}
+
+async function openReadDatabase(
+  database: Database,
+  { database: { readUrl, poolMax, readLagMaxMs } }: Config,
+  logger: LoggerService,
+): Promise<ReadDatabase> {
+  if (readUrl === null) return ReadDatabase.ofPrimary(database);
+  return ReadDatabase.withReplica(database, { url: readUrl, poolMax, lagMaxMs: readLagMaxMs, logger });
 }
 
 function noDatabase(dataDir: string): StartupError {

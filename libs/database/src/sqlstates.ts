@@ -56,6 +56,19 @@ export function isConnectionLoss(error: unknown): boolean {
   return error instanceof Error && /^Connection terminated|^Client has encountered/.test(error.message);
 }
 
+/**
+ * Whether another server with the same data may succeed: this one cannot be reached, has no resources (53), cannot read its files (58), or
+ * has cancelled the statement because the replay of changes had to go on (40001).
+ */
+export function isServerFailure(error: unknown): boolean {
+  return (
+    isRetryable(error) ||
+    isPoolExhausted(error) ||
+    isUnresponsive(error) ||
+    /^(?:53|58|XX)/.test(errorCode(error) ?? '')
+  );
+}
+
 /** Whether a row with this key exists. */
 export function isUniqueViolation(error: unknown): boolean {
   return errorCode(error) === '23505';

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { ReadDatabase } from '#database';
 import { filterOf, WHOLE_VIEW } from '#objects';
 import { Config } from '#platform';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
@@ -13,7 +14,8 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 
-const readerWith = (env: Record<string, string>): ExportReader => new ExportReader(db.database, new Config(env));
+const readerWith = (env: Record<string, string>): ExportReader =>
+  new ExportReader(ReadDatabase.ofPrimary(db.database), new Config(env));
 
 it('ends when the client leaves while the snapshot is opened', async () => {
   const client = new AbortController();

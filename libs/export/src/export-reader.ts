@@ -1,5 +1,5 @@
 import { filterSql, type Filter } from '#filter';
-import { Database } from '#database';
+import { ReadDatabase, type Database } from '#database';
 import { Problem, ValidationErrors } from '#http';
 import type { ObjectView } from '#objects';
 import { Config, EventLoopYield, ProjectSlots } from '#platform';
@@ -35,7 +35,7 @@ export class ExportReader {
   private readonly timeoutMs: number;
 
   constructor(
-    private readonly database: Database,
+    private readonly database: ReadDatabase,
     { database: { sharedMax, queryTimeoutMs } }: Config,
   ) {
     this.timeoutMs = QUERY_TIMEOUTS * queryTimeoutMs;
@@ -55,7 +55,7 @@ export class ExportReader {
     }
     try {
       signal.throwIfAborted();
-      return await this.read(projectId, filter, layout, release, signal);
+      return await this.database.run((server) => this.read(server, projectId, filter, layout, release, signal));
     } catch (error) {
       release();
       throw error;
@@ -63,6 +63,7 @@ export class ExportReader {
   }
 
   private async read(
+    server: Database,
     projectId: number,
     filter: Filter,
     layout: ExportLayout,
@@ -70,7 +71,7 @@ export class ExportReader {
     signal: AbortSignal,
   ): Promise<ExportSource> {
     const sql = exportSql(projectId, filter);
-    const snapshot = await this.database.openSnapshot({ statementTimeoutMs: 0 });
+    const snapshot = await server.openSnapshot({ statementTimeoutMs: 0 });
     const copyOut = (columns: string): TimedCopy =>
       new TimedCopy(snapshot, `SELECT ${columns} ${sql.from}`, sql.values, this.timeoutMs);
     const close = (): void => void snapshot.close();

@@ -20,7 +20,7 @@ export class ReadQueries implements Queryable {
 
   /** @param timeoutMs the time that all queries may take, from now */
   constructor(
-    private readonly database: Database,
+    private readonly database: Pick<Database, 'within'>,
     private readonly timeoutMs: number,
   ) {
     this.queries = database.within(this.scope);

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { ReadDatabase } from '#database';
 import { Config } from '#platform';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
@@ -18,7 +19,7 @@ beforeEach(() => {
 afterEach(() => fastify.close());
 
 function addSlots(): void {
-  const slots = new RequestSlots(db.database, new Config({}).database);
+  const slots = new RequestSlots(db.database, ReadDatabase.ofPrimary(db.database), new Config({}).database);
   slots.guard(fastify);
   slots.releaseOnSend(fastify);
 }

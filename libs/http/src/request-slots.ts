@@ -1,4 +1,4 @@
-import { ClientGoneError, type Database, type Queryable } from '#database';
+import { ClientGoneError, type Database, type Queryable, type ReadDatabase } from '#database';
 import { ProjectSlots, type Config, type SlotRejection } from '#platform';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -57,6 +57,7 @@ export class RequestSlots {
 
   constructor(
     private readonly database: Database,
+    private readonly readDatabase: ReadDatabase,
     private readonly config: Config['database'],
   ) {
     const total = Math.max(2, Math.floor((config.sharedMax * 2) / 3));
@@ -135,7 +136,8 @@ export class RequestSlots {
   }
 
   private beginRead(request: FastifyRequest): ReadQueries {
-    const queries = new ReadQueries(this.database, this.config.queryTimeoutMs);
+    const database = request.routeOptions.config.usesReplica === true ? this.readDatabase : this.database;
+    const queries = new ReadQueries(database, this.config.queryTimeoutMs);
     request.queries = queries;
     this.reads.add(queries);
     this.timer ??= setInterval(() => {

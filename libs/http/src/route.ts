@@ -49,6 +49,11 @@ interface RouteRules {
    * full, and an Idempotency-Key has no effect.
    */
   isRead?: true;
+  /**
+   * The queries of the route may run on a read replica, whose data is at most DATABASE_READ_LAG_MAX_MS old. For routes that look at
+   * many objects: they must only read, and no client may rely on them for what it has just written.
+   */
+  usesReplica?: true;
   /** The media types of the response, the preferred one first; default application/json. */
   produces?: readonly string[];
 }

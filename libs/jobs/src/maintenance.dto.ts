@@ -96,6 +96,27 @@ export class IndexStateDto {
   building_projects: number;
 }
 
+export class ReplicaStateDto {
+  @ApiProperty({
+    enum: ['current', 'behind', 'unavailable'],
+    description:
+      '`current` while exports, facets, keys and aggregates are read from the replica; `behind` while its data is older than `DATABASE_READ_LAG_MAX_MS`, and `unavailable` while it cannot be used: then they are read from the primary.',
+    example: 'current',
+  })
+  status: 'current' | 'behind' | 'unavailable';
+
+  @ApiProperty({
+    type: Number,
+    nullable: true,
+    description: 'The most milliseconds by which the replica is behind; null where that is not known.',
+    example: 420,
+  })
+  lag_ms: number | null;
+
+  @ApiProperty({ type: String, nullable: true, description: 'Why the replica is unavailable.', example: null })
+  error: string | null;
+}
+
 export class MaintenanceDto {
   @ApiProperty({ type: [TableSizeDto], description: 'The tables, the largest first.' })
   tables: TableSizeDto[];
@@ -105,4 +126,11 @@ export class MaintenanceDto {
 
   @ApiProperty({ description: 'The background work of the inverted index, by any process.' })
   index: IndexStateDto;
+
+  @ApiProperty({
+    type: ReplicaStateDto,
+    nullable: true,
+    description: 'The replica of `DATABASE_READ_URL`, as the process that responds sees it; null without one.',
+  })
+  replica: ReplicaStateDto | null;
 }

@@ -1,5 +1,6 @@
 import { Logger, type LoggerService } from '@nestjs/common';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { ReadDatabase } from '#database';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { Maintenance, type TaskState } from './maintenance.js';
 import { MaintenanceStore } from './maintenance.store.js';
@@ -29,7 +30,7 @@ afterAll(async () => {
 beforeEach(() => {
   warnings.length = 0;
   maintenance = new Maintenance(db.database, new WorkerRegistry(db.database));
-  store = new MaintenanceStore(maintenance);
+  store = new MaintenanceStore(maintenance, ReadDatabase.ofPrimary(db.database));
 });
 
 const stateOf = (name: string): TaskState | null | undefined =>

@@ -1,4 +1,4 @@
-import type { Queryable } from '#database';
+import { ReadDatabase, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import type { IndexStateDto, MaintenanceDto, TableSizeDto } from './maintenance.dto.js';
 import { Maintenance } from './maintenance.js';
@@ -20,16 +20,20 @@ const INDEX = `
   FROM (SELECT count(*) FILTER (WHERE NOT is_wide) AS pending, count(*) FILTER (WHERE is_wide) AS large
     FROM index_pending GROUP BY project_id) AS of_project`;
 
-/** Reads the sizes of tables, the state of the index and the state of maintenance. */
+/** Reads the sizes of tables, and the states of the index, of maintenance and of the read replica. */
 @Injectable()
 export class MaintenanceStore {
-  constructor(private readonly maintenance: Maintenance) {}
+  constructor(
+    private readonly maintenance: Maintenance,
+    private readonly readDatabase: ReadDatabase,
+  ) {}
 
   async read(on: Queryable): Promise<MaintenanceDto> {
     const tables = await on.query<Record<keyof TableSizeDto, string | null>>(TABLES);
     const overdue = await this.overdueTasks(on);
     const [index] = await on.query<Record<keyof IndexStateDto, string>>(INDEX);
     if (index === undefined) throw new Error('an aggregate without a row');
+    const { replicaState: replica } = this.readDatabase;
     return {
       tables: tables.map(({ name, rows_estimated, size_bytes }) => ({
         name: name ?? '',
@@ -52,6 +56,7 @@ export class MaintenanceStore {
         segments: Number(index.segments),
         building_projects: Number(index.building_projects),
       },
+      replica: replica && { status: replica.status, lag_ms: replica.lagMs, error: replica.error },
     };
   }
 

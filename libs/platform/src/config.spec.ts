@@ -51,6 +51,8 @@ describe('Config', () => {
         url: null,
         poolMax: 20,
         sharedMax: 18,
+        readUrl: null,
+        readLagMaxMs: 5_000,
         queryTimeoutMs: 10_000,
         diskReserveBytes: 268_435_456,
         dataDir: '.stowage',
@@ -113,6 +115,7 @@ describe('a numeric setting', () => {
     ['MAX_CONNECTIONS', 10, 100_000, (config) => config.http.maxConnections],
     ['QUERY_TIMEOUT_MS', 100, 120_000, (config) => config.database.queryTimeoutMs],
     ['DATABASE_POOL_MAX', 6, 1000, (config) => config.database.poolMax],
+    ['DATABASE_READ_LAG_MAX_MS', 1_000, 600_000, (config) => config.database.readLagMaxMs],
     ['PAGE_SIZE_MAX', 1, 10_000, (config) => config.limits.pageSizeMax],
     ['PAGE_SIZE', 1, 1000, (config) => config.limits.pageSize],
     ['COUNT_CAP', 1, 1_000_000, (config) => config.limits.countCap],
@@ -163,10 +166,6 @@ describe('an environment variable that is not a setting', () => {
     },
   );
 
-  it.each(['DATABASE_READ_URL'])('is rejected if it is reserved for a later setting: %s', (name) => {
-    expect(rejectionOf({ [name]: 'x' })).toBe(`${name} is not supported yet; remove it`);
-  });
-
   it('is rejected if a setting replaced it', () => {
     expect(rejectionOf({ TRUST_PROXY: 'true' })).toBe('TRUST_PROXY was replaced; set TRUSTED_PROXIES');
   });
@@ -175,9 +174,23 @@ describe('an environment variable that is not a setting', () => {
     const other = { PATH: '/bin', HOSTNAME: 'h', JOB_NAME: 'j', PAGER: 'less', DATABASE_HOST: 'd', WORKER_ID: '1' };
     const kubernetes = { STOWAGE_SERVICE_HOST: 'h', STOWAGE_SERVICE_PORT_HTTP: '80', STOWAGE_PORT: 'tcp://h:80' };
     const ofHosts = { DATABASE_URL_UNPOOLED: 'postgresql://h/d', STOWAGE_PORT_80_TCP_ADDR: 'h' };
-    expect(
-      () => new Config({ ...other, ...kubernetes, ...ofHosts, DATABASE_READ_URL: ' ', STOWAGE_X: '' }),
-    ).not.toThrow();
+    expect(() => new Config({ ...other, ...kubernetes, ...ofHosts, STOWAGE_X: '' })).not.toThrow();
+  });
+});
+
+describe('the address of a database', () => {
+  it.each(['DATABASE_URL', 'DATABASE_READ_URL'])('is one of PostgreSQL, and no error repeats it: %s', (name) => {
+    expect(rejectionOf({ ...WITH_URL, [name]: 'mysql://u:secret@h/d' })).toBe(
+      `${name} must be a postgresql:// address`,
+    );
+  });
+
+  it('may have a replica only with DATABASE_URL', () => {
+    const replica = { DATABASE_READ_URL: 'postgres://u:secret@replica/d' };
+    expect(new Config({ ...WITH_URL, ...replica }).database.readUrl).toBe(replica.DATABASE_READ_URL);
+    expect(rejectionOf(replica)).toBe(
+      'DATABASE_READ_URL is the address of a replica of DATABASE_URL, which must be set too',
+    );
   });
 });
 

@@ -7,9 +7,6 @@ type Variables = Readonly<Record<string, string | undefined>>;
 /** Kubernetes defines the first two for a service with the name `stowage`, and hosts of PostgreSQL the third. */
 const FOREIGN = /^(?:STOWAGE_SERVICE_|STOWAGE_PORT(?:_|$)|DATABASE_URL_)/;
 
-/** Settings of the HTTP contract that this version does not have yet. */
-const PLANNED = ['DATABASE_READ_URL'];
-
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
@@ -58,6 +55,13 @@ export class Config {
     poolMax: number;
     /** The connections among them that requests and jobs share: all but the two reserved ones. */
     sharedMax: number;
+    /**
+     * DATABASE_READ_URL: a streaming replica of DATABASE_URL, from which a server reads exports, facets, keys in use and
+     * aggregates, over as many connections again; default none.
+     */
+    readUrl: string | null;
+    /** DATABASE_READ_LAG_MAX_MS: how old its data may be, 1,000 to 600,000; default 5000. */
+    readLagMaxMs: number;
     /** QUERY_TIMEOUT_MS: the time that the queries of a GET request, or a statement of DELETE /objects, may take, 100 to 120,000; default 10000. */
     queryTimeoutMs: number;
     /**
@@ -160,9 +164,10 @@ export class Config {
   /** @throws StartupError naming the first invalid setting and its valid values, or a variable that only looks like a setting */
   constructor(variables: Variables) {
     const env = new Environment(variables);
-    const url = env.get('DATABASE_URL');
-    if (url !== null && !/^postgres(ql)?:\/\//.test(url)) {
-      throw new StartupError('DATABASE_URL must be a postgresql:// address');
+    const url = postgresUrl(env, 'DATABASE_URL');
+    const readUrl = postgresUrl(env, 'DATABASE_READ_URL');
+    if (url === null && readUrl !== null) {
+      throw new StartupError('DATABASE_READ_URL is the address of a replica of DATABASE_URL, which must be set too');
     }
     this.http = {
       host: env.get('HOST') ?? '127.0.0.1',
@@ -178,6 +183,8 @@ export class Config {
       url,
       poolMax,
       sharedMax: poolMax - RESERVED_CONNECTIONS,
+      readUrl,
+      readLagMaxMs: integer(env, 'DATABASE_READ_LAG_MAX_MS', 5_000, 1_000, 600_000),
       queryTimeoutMs: integer(env, 'QUERY_TIMEOUT_MS', 10_000, 100, 120_000),
       diskReserveBytes: integer(env, 'DISK_RESERVE_BYTES', 256 * 1024 ** 2, 0, 1024 ** 4),
       dataDir: env.get('STOWAGE_DATA_DIR') ?? '.stowage',
@@ -261,7 +268,6 @@ class Environment {
     for (const name of Object.keys(this.variables)) {
       if (this.settings.has(name) || FOREIGN.test(name) || this.valueOf(name) === null) continue;
       if (name === 'TRUST_PROXY') throw new StartupError('TRUST_PROXY was replaced; set TRUSTED_PROXIES');
-      if (PLANNED.includes(name)) throw new StartupError(`${name} is not supported yet; remove it`);
       if (prefixes.some((prefix) => name.startsWith(prefix)))
         throw new StartupError(`${name} is not a setting; .env.example lists the settings`);
     }
@@ -302,6 +308,13 @@ function choice<T extends string>(
   const value = choices.find((one) => one === text);
   if (value === undefined) throw new StartupError(`${name} must be one of ${choices.join(', ')}, not "${text}"`);
   return value;
+}
+
+/** The error never contains the value, which may have a password. */
+function postgresUrl(env: Environment, name: string): string | null {
+  const url = env.get(name);
+  if (url === null || /^postgres(ql)?:\/\//.test(url)) return url;
+  throw new StartupError(`${name} must be a postgresql:// address`);
 }
 
 /** The error never contains the value, which may have a password. */
