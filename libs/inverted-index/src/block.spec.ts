@@ -40,16 +40,6 @@ describe('a block', () => {
       }),
     );
   });
-
-  it('writes one object as a number or a list of one', () => {
-    for (const objects of [1, 7, 16, 17, 65_536]) {
-      const writer = new BlockWriter(objects);
-      writer.add('a', objects - 1);
-      writer.add('b', [objects - 1]);
-      const sets = [...entriesOf(writer.take(), objects)].map((one) => [...ascending(bitmapOf(one, objects))]);
-      expect(sets).toEqual([[objects - 1], [objects - 1]]);
-    }
-  });
 });
 
 describe('sets of ordinals', () => {

@@ -19,11 +19,8 @@ export interface BlockEntry {
   bytes: Uint8Array;
 }
 
-/** One ordinal, or several in ascending order. */
-export type Ordinals = number | number[];
-
 /** A value, and the objects that have it. */
-export type ValueOrdinals = readonly [value: string, ordinals: Ordinals];
+export type ValueOrdinals = readonly [value: string, ordinals: readonly number[]];
 
 /**
  * The objects that a block has before it ends. Larger blocks are fewer rows to write; smaller ones are fewer bytes to read for one
@@ -55,8 +52,8 @@ export class BlockWriter {
   constructor(private readonly objects: number) {}
 
   /** @param ordinals ascending */
-  add(value: string, ordinals: Ordinals): void {
-    const count = countOf(ordinals);
+  add(value: string, ordinals: readonly number[]): void {
+    const count = ordinals.length;
     const asBitmap = isBitmap(count, this.objects);
     const size = asBitmap ? (this.objects + 7) >> 3 : count * 2;
     const valueBytes = value === '' ? 0 : Buffer.byteLength(value);
@@ -65,18 +62,13 @@ export class BlockWriter {
     if (valueBytes > 0) this.length += this.bytes.write(value, this.length);
     this.varint(count);
     const { bytes, length } = this;
-    if (typeof ordinals === 'number' && !asBitmap) {
-      bytes.writeUInt16LE(ordinals, length);
+    if (asBitmap) {
+      bytes.fill(0, length, length + size);
+      for (const ordinal of ordinals)
+        bytes[length + (ordinal >> 3)] = (bytes[length + (ordinal >> 3)] ?? 0) | (1 << (ordinal & 7));
     } else {
-      const list = typeof ordinals === 'number' ? [ordinals] : ordinals;
-      if (asBitmap) {
-        bytes.fill(0, length, length + size);
-        for (const ordinal of list)
-          bytes[length + (ordinal >> 3)] = (bytes[length + (ordinal >> 3)] ?? 0) | (1 << (ordinal & 7));
-      } else {
-        let at = length;
-        for (const ordinal of list) at = bytes.writeUInt16LE(ordinal, at);
-      }
+      let at = length;
+      for (const ordinal of ordinals) at = bytes.writeUInt16LE(ordinal, at);
     }
     this.length += size;
   }
@@ -113,7 +105,7 @@ export function* valueBlocks(
   let postings = 0;
   let last = '';
   for (const [value, ordinals] of sorted) {
-    const count = countOf(ordinals);
+    const count = ordinals.length;
     // A value with many objects has a block of its own, so that it is read alone.
     if (values > 0 && postings + count > BLOCK_POSTINGS) {
       yield { path, kind, last, values, postings, body: writer.take() };
@@ -125,10 +117,6 @@ export function* valueBlocks(
     last = value;
   }
   if (values > 0) yield { path, kind, last, values, postings, body: writer.take() };
-}
-
-export function countOf(ordinals: Ordinals): number {
-  return typeof ordinals === 'number' ? 1 : ordinals.length;
 }
 
 /** The entries of a body. @param objects the number of objects of the segment */

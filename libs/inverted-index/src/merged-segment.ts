@@ -1,5 +1,5 @@
 import type { EventLoopYield } from '#platform';
-import { BlockWriter, countOf, entriesOf, ordinalsOf, valueBlocks, type Block, type ValueOrdinals } from './block.js';
+import { BlockWriter, entriesOf, ordinalsOf, valueBlocks, type Block, type ValueOrdinals } from './block.js';
 import { compareNumbers, type IndexNumber } from './index-number.js';
 import { compareTexts } from './index-text.js';
 import { mergeSorted } from './merge-sorted.js';
@@ -128,7 +128,7 @@ export class MergedSegment {
     // Sources whose ranges overlap have their objects between each other.
     if (ordinals.some((ordinal, index) => ordinal < (ordinals[index - 1] ?? 0))) ordinals.sort((a, b) => a - b);
     const text = String(value);
-    this.weight += countOf(ordinals) + (kind === TermKind.text ? textWeight(text) : 0);
+    this.weight += ordinals.length + (kind === TermKind.text ? textWeight(text) : 0);
     return [text, ordinals];
   }
 

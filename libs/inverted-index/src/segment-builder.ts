@@ -1,9 +1,10 @@
 import type { EventLoopYield } from '#platform';
-import { BlockWriter, valueBlocks, type Block, type Ordinals, type ValueOrdinals } from './block.js';
+import { BlockWriter, valueBlocks, type Block, type ValueOrdinals } from './block.js';
 import { parsePairs, type ExactPair } from './exact-json.js';
 import { compareNumbers, type IndexNumber } from './index-number.js';
 import { compareTexts } from './index-text.js';
 import { mergeSorted } from './merge-sorted.js';
+import { PostingLists } from './posting-lists.js';
 import { SeqRuns } from './seq-runs.js';
 import { TermKind } from './term-kind.js';
 import { TERMS_MAX, TERMS_PER_VALUE, visitTerms, type TermValue } from './terms.js';
@@ -27,12 +28,12 @@ const SHORT_LENGTH = (2 * TERMS_MAX) / TERMS_PER_VALUE;
 /** The text of an object that is parsed at all: parsing it takes about 2 ms. */
 const NARROW_LENGTH_MAX = 256 * 1024;
 
-/** The terms of one path. */
+/** The terms of one path, with the lists of their objects. */
 interface PathTerms {
   /** By kind, for the kinds without a value. */
-  plain: (Ordinals | undefined)[];
-  numbers: Map<IndexNumber, Ordinals>;
-  texts: Map<string, Ordinals>;
+  plain: (number | undefined)[];
+  numbers: Map<IndexNumber, number>;
+  texts: Map<string, number>;
 }
 
 /** Collects the terms of objects, and writes them as the blocks of one segment. */
@@ -43,6 +44,7 @@ export class SegmentBuilder {
   /** A measure of the memory: one for each pair of a term and an object, and one for each 32 bytes of text. */
   weight = 0;
   private readonly paths = new Map<string, PathTerms>();
+  private readonly postings = new PostingLists();
 
   /** The keys of the objects; null for more than `KEYS_MAX`. */
   get keys(): string[] | null {
@@ -84,20 +86,27 @@ export class SegmentBuilder {
     const writer = new BlockWriter(this.seqs.length);
     for (const path of [...this.paths.keys()].sort()) {
       const { plain, numbers, texts } = this.paths.get(path) as PathTerms;
-      for (const [kind, ordinals] of plain.entries()) {
-        if (ordinals !== undefined) yield* valueBlocks(writer, path, kind as TermKind, [['', ordinals]]);
+      for (const [kind, list] of plain.entries()) {
+        if (list !== undefined) yield* valueBlocks(writer, path, kind as TermKind, [['', this.postings.read(list)]]);
       }
       const sortedNumbers = await sorted(numbers, compareNumbers, pause);
-      for (const block of valueBlocks(writer, path, TermKind.number, sortedNumbers)) {
+      for (const block of valueBlocks(writer, path, TermKind.number, this.withOrdinals(sortedNumbers, numbers))) {
         yield block;
         if (pause.isDue) await pause.yield();
       }
       const sortedTexts = await sorted(texts, compareTexts, pause);
-      for (const block of valueBlocks(writer, path, TermKind.text, sortedTexts)) {
+      for (const block of valueBlocks(writer, path, TermKind.text, this.withOrdinals(sortedTexts, texts))) {
         yield block;
         if (pause.isDue) await pause.yield();
       }
     }
+  }
+
+  private *withOrdinals<T extends IndexNumber>(
+    sortedValues: Iterable<T>,
+    lists: ReadonlyMap<T, number>,
+  ): Generator<ValueOrdinals> {
+    for (const value of sortedValues) yield [String(value), this.postings.read(lists.get(value) ?? -1)];
   }
 
   private addTerm(path: string, kind: TermKind, value: TermValue, ordinal: number): void {
@@ -108,15 +117,16 @@ export class SegmentBuilder {
       terms = { plain: [], numbers: new Map(), texts: new Map() };
       this.paths.set(path, terms);
     }
+    const { postings } = this;
     if (kind === TermKind.text) {
       const text = value as string;
-      const ordinals = terms.texts.get(text);
-      if (ordinals === undefined) this.weight += textWeight(text);
-      terms.texts.set(text, withOrdinal(ordinals, ordinal));
+      const list = terms.texts.get(text);
+      if (list === undefined) this.weight += textWeight(text);
+      terms.texts.set(text, postings.append(list, ordinal));
     } else if (kind === TermKind.number) {
       const number = value as IndexNumber;
-      terms.numbers.set(number, withOrdinal(terms.numbers.get(number), ordinal));
-    } else terms.plain[kind] = withOrdinal(terms.plain[kind], ordinal);
+      terms.numbers.set(number, postings.append(terms.numbers.get(number), ordinal));
+    } else terms.plain[kind] = postings.append(terms.plain[kind], ordinal);
   }
 }
 
@@ -137,35 +147,20 @@ function parseNarrow(data: string): readonly ExactPair[] | null {
   return pairs !== null && visitTerms(pairs, () => undefined) ? pairs : null;
 }
 
-function withOrdinal(ordinals: Ordinals | undefined, ordinal: number): Ordinals {
-  if (ordinals === undefined) return ordinal;
-  if (typeof ordinals === 'number') return ordinals === ordinal ? ordinal : [ordinals, ordinal];
-  // The objects come in order, so an object that has the term twice is the last one.
-  if (ordinals[ordinals.length - 1] !== ordinal) ordinals.push(ordinal);
-  return ordinals;
-}
-
 /**
  * The values in their order. Small lists are sorted one by one, and merged while they are read: sorting 60,000 values at once takes
  * up to 150 ms.
  */
-async function sorted<T extends IndexNumber>(
-  values: ReadonlyMap<T, Ordinals>,
+async function sorted<T>(
+  values: ReadonlyMap<T, unknown>,
   compare: (a: T, b: T) => number,
   pause: EventLoopYield,
-): Promise<Iterable<ValueOrdinals>> {
+): Promise<Iterable<T>> {
   const all = [...values.keys()];
   const lists: T[][] = [];
   for (let start = 0; start < all.length; start += SORTED_AT_ONCE) {
     lists.push(all.slice(start, start + SORTED_AT_ONCE).sort(compare));
     if (pause.isDue) await pause.yield();
   }
-  return withOrdinals(lists.length === 1 ? lists.flat() : mergeSorted(lists, compare), values);
-}
-
-function* withOrdinals<T extends IndexNumber>(
-  sortedValues: Iterable<T>,
-  values: ReadonlyMap<T, Ordinals>,
-): Generator<ValueOrdinals> {
-  for (const value of sortedValues) yield [String(value), values.get(value) ?? []];
+  return lists.length === 1 ? lists.flat() : mergeSorted(lists, compare);
 }
