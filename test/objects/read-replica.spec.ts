@@ -21,6 +21,9 @@ const SLOW_COUNT = `
 
 const EXCLUSIVE_LOCKS = `SELECT FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'objects'::regclass`;
 
+const READ_FROM = 'exports, facets and aggregates are read from';
+const BEHIND = 'the replica is more than 1000 ms behind';
+
 interface ReplicaState {
   status: string;
   lag_ms: number | null;
@@ -136,13 +139,15 @@ it('reads from the primary while the replica is behind by more than DATABASE_REA
     expect(await countsOf(patient)).toEqual([before, before, before, before]);
   });
   await becomes(strict, 'current');
-  await get(strict, '/objects/aggregate?op=p95&key=size');
-  expect(await statementsOnStandby(`query LIKE '%percentile_disc(0.95)%'`)).not.toEqual([]);
-  const toReplica = 'exports, facets and aggregates are read from the replica';
-  const toPrimary =
-    'exports, facets and aggregates are read from the primary, because the replica is more than 1000 ms behind';
-  // One line of the other server.
-  expect(await linesOfReplica()).toEqual([toReplica, toReplica, toPrimary, toReplica]);
+  await waitFor(async () => {
+    await get(strict, '/objects/aggregate?op=p95&key=size');
+    return (await statementsOnStandby(`query LIKE '%percentile_disc(0.95)%'`))[0];
+  });
+  // One line for each change: both servers use the replica now.
+  const lines = await linesOfReplica();
+  const toPrimary = lines.filter((line) => line === `${READ_FROM} the primary, because ${BEHIND}`);
+  expect(toPrimary).not.toEqual([]);
+  expect(lines.filter((line) => line === `${READ_FROM} the replica`)).toHaveLength(toPrimary.length + 2);
 });
 
 it('runs a query again on the primary when the replica cancels it to apply changes', async () => {
@@ -191,8 +196,7 @@ it('reads from the primary while the replica is stopped, and from the replica wh
     expect(await countsOf(strict)).toEqual([objects, objects, objects, objects]);
     expect(await countsOf(patient)).toEqual([objects, objects, objects, objects]);
   }
-  const { error } = await becomes(strict, 'unavailable');
-  expect(error).toMatch(/^connect ENOENT|^connect ECONNREFUSED|terminated/);
+  expect(await becomes(strict, 'unavailable')).toMatchObject({ error: expect.any(String) });
   expect((await strict.call('GET', `${strict.origin}/health/ready`)).status).toBe(200);
   const startedWithout = await startServer('1000');
   try {
