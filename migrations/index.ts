@@ -15,6 +15,7 @@ import { AuditIndexes1765200000000 } from './013-audit-indexes.js';
 import { DeletedProjects1765300000000 } from './014-deleted-projects.js';
 import { DefaultProject1765400000000 } from './015-default-project.js';
 import { InvertedIndex1765500000000 } from './016-inverted-index.js';
+import { ObservedAtIndex1765600000000 } from './017-observed-at-index.js';
 
 export const MIGRATIONS = [
   FirstTables1764000000000,
@@ -33,4 +34,5 @@ export const MIGRATIONS = [
   DeletedProjects1765300000000,
   DefaultProject1765400000000,
   InvertedIndex1765500000000,
+  ObservedAtIndex1765600000000,
 ];

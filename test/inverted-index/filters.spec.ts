@@ -1,7 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { filterSql, parseFilter } from '#filter';
-import { indexQuery, IndexReadStore, IndexSearch, SegmentBuilder, SegmentStore } from '#inverted-index';
+import {
+  compareSorted,
+  compareSortValues,
+  indexQuery,
+  IndexReadStore,
+  IndexSearch,
+  isAtPlace,
+  SegmentBuilder,
+  SegmentStore,
+  SortedSearch,
+  type SortedObject,
+} from '#inverted-index';
 import { cloneDatabase, type TestDatabase } from '../harness/database.js';
 import { filter, pairs, type Data, type Pair } from '../objects/generated-filters.js';
 
@@ -10,15 +21,19 @@ const OBJECTS = 600;
 const SEGMENTS = 30;
 const FILTERS = 600;
 const FILTERS_AT_ONCE = 40;
+const SORTED_FILTERS = 60;
+const SORT_KEYS = ['a', 'b', 'owner.city', 'a.b', 'owner', 'owner.tags', 'never'];
 /** A project with pending, changed and deleted objects, and one with segments only. */
 const [CHANGED, UNCHANGED] = [7, 8];
 const COLUMNS = { data: 'o.data', batchId: 'NULL', subject: 'NULL', observedAt: 'NULL' };
 
 let db: TestDatabase;
 let search: IndexSearch;
+let sorted: SortedSearch;
 beforeAll(async () => {
   db = await cloneDatabase();
   search = new IndexSearch(new IndexReadStore(db.database));
+  sorted = new SortedSearch(db.database, new IndexReadStore(db.database));
   const lists = fc.sample(pairs, { numRuns: 2 * OBJECTS, seed });
   await store(UNCHANGED, lists, lists);
   await store(CHANGED, lists.slice(0, OBJECTS), lists.slice(OBJECTS));
@@ -122,5 +137,56 @@ describe(`the index of generated objects (seed ${String(seed)})`, () => {
     // Most filters are decided by the index alone.
     expect(exact / useful).toBeGreaterThan(0.5);
     expect(useful / FILTERS).toBeGreaterThan(0.5);
+  });
+
+  it.each([
+    ['of segments', UNCHANGED],
+    ['of segments, pending and outdated entries', CHANGED],
+  ])('finds objects in the order of their values, as PostgreSQL sorts them: %s', async (_, projectId) => {
+    const filters = [null, ...fc.sample(filter, { numRuns: SORTED_FILTERS, seed })];
+    const expected = await expectedOf(
+      projectId,
+      filters.map((one) => one ?? {}),
+    );
+    const seqs = (await db.sql<{ seq: string }>(`SELECT seq FROM objects WHERE project_id = $1`, [projectId])).map(
+      ({ seq }) => BigInt(seq),
+    );
+    for (const [i, one] of filters.entries()) {
+      const query = one === null ? null : indexQuery(parseFilter({ data: JSON.stringify(one) }), COLUMNS);
+      if (one !== null && query === null) continue;
+      const place = i % 2 === 0 ? 'lowest' : 'highest';
+      const key = { key: SORT_KEYS[i % SORT_KEYS.length] ?? '', place } as const;
+      const isAscending = i % 3 === 0;
+      const places = await sorted.valuesOf(projectId, seqs, key);
+      const wanted = places
+        .filter(({ seq }) => expected[i]?.includes(seq))
+        .sort((a, b) => compareSorted(a, b, isAscending));
+
+      const found: SortedObject[] = [];
+      let beyond: SortedObject | null = null;
+      for (let isAll = false; !isAll;) {
+        const range: Parameters<SortedSearch['find']>[2] = { key, isAscending, beyond, wanted: 40, few: 0 };
+        const matches = await sorted.find(projectId, query, range);
+        if (matches === null || 'few' in matches) {
+          expect(expected[i]).toEqual([]);
+          break;
+        }
+        // Objects with several values are found at each of them, but from the start of the list at their place only.
+        const ofFilter = matches.objects.filter(({ seq }) => matches.isExact || expected[i]?.includes(seq));
+        const atPlace = ofFilter.filter((object) =>
+          places.some(({ seq, value }) => seq === object.seq && compareSortValues(value, object.value) === 0),
+        );
+        if (isAtPlace(range)) expect(atPlace).toEqual(ofFilter);
+        found.push(...atPlace);
+        isAll = matches.isAll;
+        beyond = matches.objects.at(-1) ?? beyond;
+      }
+      expect({ one, key, isAscending, seqs: found.map(({ seq }) => seq) }).toEqual({
+        one,
+        key,
+        isAscending,
+        seqs: wanted.map(({ seq }) => seq),
+      });
+    }
   });
 });

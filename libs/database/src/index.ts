@@ -40,6 +40,7 @@ export {
   readSlice,
   type Slice,
   toSlice,
+  type SortColumn,
 } from './page-sql.js';
 export type { PostgresAddress } from './open-server.js';
 export { ReadDatabase } from './read-database.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { compareNumbers, indexNumber, type IndexNumber } from './index-number.js';
+import { compareNumbers, compareNumberTexts, indexNumber, numberOrder, type IndexNumber } from './index-number.js';
 
 const digits = fc.stringMatching(/^[1-9]\d{0,30}$/);
 const number = fc
@@ -43,5 +43,18 @@ describe('compareNumbers', () => {
     );
     const sorted = [indexed('-1e130'), -5, 0, 1e-7, 0.1, '1000000000000000001e-18', 2, '1e130'];
     expect(sorted.toReversed().sort(compareNumbers)).toEqual(sorted);
+  });
+});
+
+describe('numberOrder and compareNumberTexts', () => {
+  // A double holds some of these as zero or infinity.
+  const ascending = ['-1e400', '-2', '-1e-400', '0', '1e-400', '0.1', '2', '12345678901234567890', '1e400'];
+  it('order texts of numbers exactly, also those beyond a double', () => {
+    for (const [i, left] of ascending.entries()) {
+      for (const [j, right] of ascending.entries()) {
+        const orders = [compareNumberTexts(left, right), numberOrder(right)(left)].map(Math.sign);
+        expect([left, right, ...orders]).toEqual([left, right, Math.sign(i - j), Math.sign(i - j)]);
+      }
+    }
   });
 });

@@ -23,6 +23,29 @@ export function indexNumber(text: string): IndexNumber | null {
   return isExact ? Number(canonical) : canonical;
 }
 
+/** The longest text of a number without an exponent that has at most 15 digits for certain. */
+const PLAIN_LENGTH_MAX = 15;
+
+/** Whether the text of a number converts to a double without loss, which is found out more quickly than by `indexNumber`. */
+function isPlain(text: string): boolean {
+  return text.length <= PLAIN_LENGTH_MAX && !text.includes('e');
+}
+
+/** A function that compares the texts of numbers of the index with a bound, which may have too many digits for the index. */
+export function numberOrder(bound: string): (text: string) => number {
+  const number: IndexNumber = indexNumber(bound) ?? bound;
+  return (text) => {
+    if (typeof number === 'number' && isPlain(text)) return Number(text) - number;
+    return compareNumbers(indexNumber(text) ?? text, number);
+  };
+}
+
+/** Orders the texts of numbers by their value. */
+export function compareNumberTexts(left: string, right: string): number {
+  if (isPlain(left) && isPlain(right)) return Number(left) - Number(right);
+  return compareNumbers(indexNumber(left) ?? left, indexNumber(right) ?? right);
+}
+
 /** Orders numbers by their value. */
 export function compareNumbers(left: IndexNumber, right: IndexNumber): number {
   if (typeof left === 'number' && typeof right === 'number') return left - right;

@@ -1,5 +1,6 @@
 import type { Filter, JsonText, ValueFilter } from '#filter';
-import { compareNumbers, indexNumber, type IndexNumber } from './index-number.js';
+import { indexNumber, numberOrder } from './index-number.js';
+import type { SortValue } from './sort-value.js';
 import { PATH_BYTES_MAX, TermKind, TEXT_BYTES_MAX } from './term-kind.js';
 
 /**
@@ -8,13 +9,24 @@ import { PATH_BYTES_MAX, TermKind, TEXT_BYTES_MAX } from './term-kind.js';
  * - `plain`: the block of a kind without values;
  * - `point`: the block that may have one value;
  * - `range`: the blocks with values from `low` to `high`, null for no bound, and the one after them;
- * - `anyKey`: like `point`, of every key with a dot, or of every key without one.
+ * - `anyKey`: like `point`, of every key with a dot, or of every key without one;
+ * - `sorted`: the first `limit` blocks in the order of their sort values, and where `from` is not null, from the block with this value on;
+ *   and as many of the kinds after that of `from`. At most one of the conditions that are read at once.
  */
 export type BlockRequest =
   | { type: 'plain'; path: string; kind: TermKind }
   | { type: 'point'; path: string; kind: ValueKind; value: string }
   | { type: 'range'; path: string; kind: ValueKind; low: string | null; high: string | null }
-  | { type: 'anyKey'; kind: TermKind; value: string | null; isDotted: boolean };
+  | { type: 'anyKey'; kind: TermKind; value: string | null; isDotted: boolean }
+  | SortedRequest;
+
+export interface SortedRequest {
+  type: 'sorted';
+  path: string;
+  isAscending: boolean;
+  from: SortValue | null;
+  limit: number;
+}
 
 export type ValueKind = typeof TermKind.number | typeof TermKind.text;
 
@@ -36,9 +48,6 @@ export type IndexPlan =
   | { kind: 'not'; of: IndexPlan }
   | { kind: 'lookups'; of: readonly Lookup[] }
   | { kind: 'unknown' };
-
-/** The longest text of a number that has at most 15 digits for certain. */
-const SHORT_NUMBER = 15;
 
 const LAST_CODE_POINT = 0x10ffff;
 
@@ -204,16 +213,6 @@ function comparison(path: string, op: 'gt' | 'gte' | 'lt' | 'lte', bound: JsonTe
 function textOrder(bound: string): (value: string) => number {
   const bytes = Buffer.from(bound);
   return (value) => Buffer.compare(Buffer.from(value), bytes);
-}
-
-function numberOrder(bound: string): (value: string) => number {
-  // A bound with too many digits for the index is still compared exactly.
-  const number: IndexNumber = indexNumber(bound) ?? bound;
-  return (value) => {
-    // The text of a JavaScript number, which is exact; other numbers of the index have an `e` and more digits.
-    if (typeof number === 'number' && value.length <= SHORT_NUMBER) return Number(value) - number;
-    return compareNumbers(indexNumber(value) ?? value, number);
-  };
 }
 
 /** The first text that follows all texts with a prefix; null where there is none. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Database, type Queryable, type Statement } from '#database';
 import { Injectable } from '@nestjs/common';
-import type { BlockRequest } from './index-plan.js';
+import type { BlockRequest, SortedRequest } from './index-plan.js';
 import { TermKind, TEXT_BYTES_MAX } from './term-kind.js';
 
 /** Which segments to read. */
@@ -36,6 +36,8 @@ interface ReadBlock {
   request: number;
   body: Buffer | null;
   count: number;
+  /** Of a request for sorted blocks; otherwise 0. */
+  kind: TermKind;
 }
 
 /** Some segments, and what a query must know about the index as a whole; of one state of the database. */
@@ -126,6 +128,13 @@ function readSql(groups: Groups, isAscending: boolean, limit: number, condition:
     const rows = rowsOf('anyKey', ['int', 'smallint', 'boolean']);
     parts.push(from(rows, 'id, kind, is_dotted', anyKey(block('b.path = k.path AND b.kind = r.kind'))));
   }
+  const [sorted] = groups.get('sorted') ?? [];
+  if (sorted?.type === 'sorted') {
+    const rows = rowsOf('sorted', ['int', 'text', valueColumnOf(sorted) === 'last_number' ? 'numeric' : 'text']);
+    parts.push(`
+      SELECT r.id, s.number, b.kind, NULL::bigint, b.posting_count, b.body
+      FROM taken AS s, ${rows} AS r(id, path, value), LATERAL (${sortedBlocksSql(sorted)}) AS b`);
+  }
   const several = (rows: string, max: number): string => `(SELECT count(seq) FROM ${rows}) / ${String(max + 1)}`;
   return `
     WITH listed AS MATERIALIZED (
@@ -155,6 +164,33 @@ function readSql(groups: Groups, isAscending: boolean, limit: number, condition:
     UNION ALL SELECT ${String(Row.pending)}, o.seq, NULL, NULL, NULL, NULL
       FROM pending AS p, objects AS o WHERE o.project_id = $1 AND o.seq = p.seq AND (${condition})
     ${parts.map((part) => ` UNION ALL ${part}`).join('')}`;
+}
+
+/** The column of the values of the kind at which sorted blocks start; null where the kind has none. */
+function valueColumnOf({ from }: SortedRequest): 'last_number' | 'last_text' | null {
+  if (from?.kind === TermKind.number) return 'last_number';
+  return from?.kind === TermKind.text ? 'last_text' : null;
+}
+
+/** The blocks of a segment `s` in the order of the request `r`. A block with a value is the first one whose last value is not lower. */
+function sortedBlocksSql(request: SortedRequest): string {
+  const { isAscending, from, limit } = request;
+  const column = valueColumnOf(request);
+  const direction = isAscending ? 'ASC' : 'DESC';
+  const blocks = (where: string, order: string = direction, count = limit): string => `
+    (SELECT b.kind, b.posting_count, b.body FROM index_blocks AS b
+    WHERE b.project_id = $1 AND b.segment = s.number AND b.path = r.path AND ${where}
+    ORDER BY b.kind ${order}, b.last_number ${order}, b.last_text ${order} LIMIT ${String(count)})`;
+  const all = `b.kind BETWEEN ${String(TermKind.false)} AND ${String(TermKind.long)}`;
+  if (from === null) return blocks(all);
+  const others = blocks(`${all} AND b.kind ${isAscending ? '>' : '<'} ${String(from.kind)}`);
+  const ofKind = `b.kind = ${String(from.kind)}`;
+  if (column === null) return `${blocks(ofKind)} UNION ALL ${others}`;
+  const ofValues = `${ofKind}${column === 'last_text' ? ' AND b.last_number IS NULL' : ''} AND b.${column}`;
+  const parts = isAscending
+    ? [blocks(`${ofValues} >= r.value`)]
+    : [blocks(`${ofValues} >= r.value`, 'ASC', 1), blocks(`${ofValues} < r.value`)];
+  return [...parts, others].join(' UNION ALL ');
 }
 
 /** What a row of the statement is; a row with a block has the index of its request. */
@@ -217,6 +253,7 @@ const GROUP_ORDER = [
     `anyKey ${String(kind)}`,
   ]),
   'anyKey',
+  'sorted',
 ];
 
 function groupsOf(requests: readonly BlockRequest[]): Map<string, NumberedRequest[]> {
@@ -231,7 +268,8 @@ function groupsOf(requests: readonly BlockRequest[]): Map<string, NumberedReques
 }
 
 function groupName(request: BlockRequest): string {
-  if (request.type === 'plain' || (request.type === 'anyKey' && request.value === null)) return request.type;
+  if (request.type === 'plain' || request.type === 'sorted') return request.type;
+  if (request.type === 'anyKey' && request.value === null) return request.type;
   return `${request.type} ${String(request.kind)}`;
 }
 
@@ -251,6 +289,8 @@ function valuesOf(request: NumberedRequest): unknown[] {
       return [id, request.path, request.low ?? LEAST[request.kind], request.high ?? GREATEST[request.kind]];
     case 'anyKey':
       return [id, request.value ?? request.kind, request.isDotted];
+    case 'sorted':
+      return [id, request.path, valueColumnOf(request) === null ? null : request.from?.value];
   }
 }
 
@@ -284,7 +324,7 @@ function resultOf(rows: readonly ResultRow[]): ReadSegments {
     if (segment === undefined) continue;
     if (id === Row.outdated) segment.outdated.push(BigInt(first_seq));
     else if (id === Row.manyKeys) segment.hasManyKeys = true;
-    else segment.blocks.push({ request: id, body, count: objects });
+    else segment.blocks.push({ request: id, body, count: objects, kind: Number(first_seq) as TermKind });
   }
   return result;
 }

@@ -12,9 +12,9 @@ import { SeqRuns } from './seq-runs.js';
 /** Segments that a search reads at first; most pages are in them. */
 const FIRST_SEGMENTS = 4;
 /** The most segments of a search; 10 million objects have some 160. */
-const SEGMENTS_MAX = 2_000;
+export const SEGMENTS_MAX = 2_000;
 /** After this time the requests that wait have their turn. */
-const TURN_MS = 10;
+export const TURN_MS = 10;
 
 /** A filter prepared for the index. */
 export interface IndexQuery {

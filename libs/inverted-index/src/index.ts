@@ -15,5 +15,15 @@ export { InvertedIndexModule } from './inverted-index.module.js';
 export { SegmentBuilder } from './segment-builder.js';
 export { SegmentMergeStore } from './segment-merge.store.js';
 export { SegmentStore } from './segment.store.js';
+export { compareSorted, isAtPlace, SortedSearch, type SortedObject } from './sorted-search.js';
+export {
+  compareSortValues,
+  parseSortValue,
+  sortValueOf,
+  sortValueSql,
+  type SortKey,
+  sortValueText,
+  type SortValueRow,
+} from './sort-value.js';
 export { TermKind } from './term-kind.js';
 export { ValueCounts, type ValueCount } from './value-counts.js';

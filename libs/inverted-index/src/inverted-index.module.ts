@@ -9,6 +9,7 @@ import { IndexValues } from './index-values.js';
 import { Indexer } from './indexer.js';
 import { SegmentMergeStore } from './segment-merge.store.js';
 import { SegmentStore } from './segment.store.js';
+import { SortedSearch } from './sorted-search.js';
 
 /** The inverted index of objects' data. */
 @Module({
@@ -23,7 +24,8 @@ import { SegmentStore } from './segment.store.js';
     IndexSearch,
     IndexValues,
     Indexer,
+    SortedSearch,
   ],
-  exports: [IndexSearch, IndexKeys, IndexValues, SegmentStore, IndexCheck, IndexBuildStore, Indexer],
+  exports: [IndexSearch, SortedSearch, IndexKeys, IndexValues, SegmentStore, IndexCheck, IndexBuildStore, Indexer],
 })
 export class InvertedIndexModule {}

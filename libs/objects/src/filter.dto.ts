@@ -68,7 +68,7 @@ export function filterOf(query: FilterQuery): Filter {
   }
 }
 
-/** The fingerprint that binds cursors to a list of objects. */
-export function objectsFingerprint(projectId: number, filter: Filter): string {
-  return fingerprintOf('objects', projectId, filter);
+/** The fingerprint that binds cursors to a list of objects. @param sort null for the default order */
+export function objectsFingerprint(projectId: number, filter: Filter, sort: object | null = null): string {
+  return fingerprintOf('objects', projectId, filter, sort);
 }

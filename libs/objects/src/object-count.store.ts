@@ -1,4 +1,4 @@
-import { conjunctsOf, filterSql, type Filter } from '#filter';
+import { conjunctsOf, filterSql, isEverything, type Filter } from '#filter';
 import type { IndexQuery } from '#inverted-index';
 import { Config } from '#platform';
 import type { PageRequest } from '#http';
@@ -35,7 +35,7 @@ export interface CountedPage {
   /** The newest objects alone filled the page. */
   areMatchesCommon?: boolean;
   /** The filter for the inverted index, where that found the page. */
-  query?: IndexQuery;
+  query?: IndexQuery | undefined;
   /** Matches that were found while the page was read, if there are more than it shows. */
   minimum?: number;
 }
@@ -72,6 +72,7 @@ export class ObjectCountStore {
     const mode = page.count;
     const { countCap } = this.config.limits;
     if (mode === 'none') return { count: null };
+    if (isEverything(filter)) return { count: await this.countAll(projectId, page.countOn), count_is: 'exact' };
     const batchId = onlyBatchOf(filter);
     if (batchId !== null) {
       return { count: await this.countOfBatch(projectId, batchId, page.countOn), count_is: 'exact' };

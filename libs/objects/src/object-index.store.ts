@@ -91,7 +91,7 @@ export class ObjectIndexStore {
   }
 
   /** Those of the objects that match the filter, in the same order. */
-  private async matching(
+  async matching(
     projectId: number,
     filter: Filter,
     seqs: readonly bigint[],

@@ -37,7 +37,7 @@ export interface ObjectPage {
 }
 
 /** A page before its size in bytes is limited. */
-interface UnboundedPage {
+export interface UnboundedPage {
   slice: Slice<WithoutData<ObjectRow>>;
   count: Count;
 }
@@ -82,7 +82,8 @@ export class ObjectListStore {
     return { slice: boundedSlice(slice, page.position, this.config.limits.pageBytesMax, mayBeShort), count };
   }
 
-  private async unboundedPage(projectId: number, filter: Filter, page: PageRequest): Promise<UnboundedPage> {
+  /** A page whose objects may have no data where they are large. */
+  async unboundedPage(projectId: number, filter: Filter, page: PageRequest): Promise<UnboundedPage> {
     const list = objectListSql(projectId, filter);
     if (isEverything(filter)) return this.pageOfAll(projectId, list, page);
     if (isOrderedByIndex(filter)) {
@@ -151,17 +152,39 @@ export class ObjectListStore {
     page: PageRequest,
   ): Promise<UnboundedPage['slice']> {
     const { items, ...sides } = toSlice(seqs, page);
-    const values: unknown[] = [projectId, items];
+    const order = isAscending(page.position) ? 'o.seq' : 'o.seq DESC';
+    return { items: await this.objectsOf(projectId, filter, items, order, page), ...sides };
+  }
+
+  /**
+   * Those of the objects that match the filter, in the order of `seqs`; the last ones in the direction of reading may have no data
+   * where they are large.
+   */
+  listed(projectId: number, filter: Filter, seqs: string[], page: PageRequest): Promise<WithoutData<ObjectRow>[]> {
+    const position = 'array_position($2::bigint[], o.seq)';
+    const order = page.position.kind === 'before' ? `${position} DESC` : position;
+    return this.objectsOf(projectId, filter, seqs, order, page);
+  }
+
+  private async objectsOf(
+    projectId: number,
+    filter: Filter,
+    seqs: string[],
+    order: string,
+    page: PageRequest,
+  ): Promise<WithoutData<ObjectRow>[]> {
+    if (seqs.length === 0) return [];
+    const values: unknown[] = [projectId, seqs];
     const matches = filterSql(filter, OBJECT_FILTER_COLUMNS, values);
-    const order = isAscending(page.position) ? 'ASC' : 'DESC';
-    const listed = `SELECT ${OBJECT_COLUMNS} FROM ${BY_SEQ} WHERE ${matches} ORDER BY o.seq ${order}`;
-    return readWithMemory(page, this.config.limits.pageBytesMax, async (bytesMax) => {
+    const listed = `SELECT ${OBJECT_COLUMNS} FROM ${BY_SEQ} WHERE ${matches} ORDER BY ${order}`;
+    const slice = await readWithMemory(page, this.config.limits.pageBytesMax, async (bytesMax) => {
       const text = boundedRowsSql(COLUMNS_WITHOUT_DATA, listed, bytesMax);
       const rows = await (page.on ?? this.database).query<WithoutData<ObjectRow>>(this.prepared(text), values);
       // An object that was deleted or changed since is missing, which does not make this the last page.
       const found = new Map(rows.map((row) => [row.seq, row]));
-      return { items: items.flatMap((seq) => found.get(seq) ?? []), ...sides };
+      return { items: seqs.flatMap((seq) => found.get(seq) ?? []), hasNext: false, hasPrevious: false };
     });
+    return slice.items;
   }
 
   /** Planning takes longer than reading some objects, so the few texts that most filters have are prepared. */
@@ -203,8 +226,16 @@ function unordered(list: ListSql): ListSql {
  * be older than the matches found.
  */
 function seqsOfPage(found: readonly string[], isAll: boolean, { position, size }: PageRequest): string[] | null {
-  if (position.kind === 'offset')
-    return nullUnlessComplete(found.slice(position.offset, position.offset + size + 1), isAll, size);
+  if (position.kind === 'offset') {
+    const { offset } = position;
+    if (!isAscending(position)) return nullUnlessComplete(found.slice(offset, offset + size + 1), isAll, size);
+    return isAll
+      ? found
+          .toReversed()
+          .slice(offset, offset + size + 1)
+          .reverse()
+      : null;
+  }
   const at = BigInt(position.seq);
   if (!isAscending(position))
     return nullUnlessComplete(found.filter((seq) => BigInt(seq) < at).slice(0, size + 1), isAll, size);

@@ -4,12 +4,13 @@ import { isObject } from '#json';
 import { ApiProperty, OmitType } from '@nestjs/swagger';
 import { ValidateBy, ValidateIf } from 'class-validator';
 import { dataText } from './object-body.js';
-import { ObjectListQuery, OBJECT_MEMBERS, type ObjectView, viewOf } from './object-view.js';
+import { type ObjectSort, SortedObjectsQuery, sortOf } from './object-sort.js';
+import { OBJECT_MEMBERS, type ObjectView, viewOf } from './object-view.js';
 
 const DATA_RULE = 'must be an object such as {"type":"shoe"}';
 
 /** The query of a list of objects in a body, where `data` is JSON, not text. */
-export class ObjectSearchDto extends OmitType(ObjectListQuery, ['data'] as const) {
+export class ObjectSearchDto extends OmitType(SortedObjectsQuery, ['data'] as const) {
   @ApiProperty({
     type: Object,
     required: false,
@@ -25,6 +26,7 @@ export class ObjectSearchDto extends OmitType(ObjectListQuery, ['data'] as const
 interface ObjectSearch {
   query: ObjectSearchDto;
   filter: Filter;
+  sort: ObjectSort | null;
   view: ObjectView;
 }
 
@@ -39,7 +41,7 @@ export function searchOf(body: JsonBody): ObjectSearch {
   const query = value as ObjectSearchDto;
   try {
     const filter = parseFilter({ ...query, data: dataText(text) });
-    return { query, filter, view: viewOf(query, OBJECT_MEMBERS, 'body') };
+    return { query, filter, sort: sortOf(query, 'body'), view: viewOf(query, OBJECT_MEMBERS, 'body') };
   } catch (error) {
     if (!(error instanceof FilterError)) throw error;
     const { parameter, pointer, message } = error;

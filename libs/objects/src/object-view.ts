@@ -70,7 +70,7 @@ function parseFields(fields: string, members: readonly string[], place: InputPla
   if (items.length > FIELDS_MAX)
     rejectInput(place, 'fields', `must have at most ${String(FIELDS_MAX)} fields; got ${String(items.length)}`);
   return items.map((item) => {
-    if (item.startsWith('data.')) return { key: parseKey(item, place) };
+    if (item.startsWith('data.')) return { key: parseDataKey(item, 'fields', place) };
     if (members.includes(item)) return { member: item };
     return rejectInput(place, 'fields', `${JSON.stringify(item)} must be one of ${members.join(', ')} or data.<key>`);
   });
@@ -117,14 +117,15 @@ function splitFields(fields: string): string[] {
   );
 }
 
-function parseKey(item: string, place: InputPlace): string {
+/** The key of `data.<key>`, where the key may be a JSON string. @throws Problem invalid-query or invalid-body for the parameter */
+export function parseDataKey(item: string, parameter: string, place: InputPlace): string {
   const text = item.slice('data.'.length);
   const key = text.startsWith('"') ? parseQuoted(text) : text;
-  if (key === undefined) rejectInput(place, 'fields', `${item} has a quoted key that is not a JSON string`);
+  if (key === undefined) rejectInput(place, parameter, `${item} has a quoted key that is not a JSON string`);
   const length = [...key].length;
-  if (length < 1 || length > KEY_LENGTH_MAX)
-    rejectInput(place, 'fields', `must have keys of 1 to ${String(KEY_LENGTH_MAX)} characters; got ${String(length)}`);
-  return key;
+  if (length >= 1 && length <= KEY_LENGTH_MAX) return key;
+  const rule = parameter === 'fields' ? 'must have keys' : 'must have a key';
+  rejectInput(place, parameter, `${rule} of 1 to ${String(KEY_LENGTH_MAX)} characters; got ${String(length)}`);
 }
 
 function parseQuoted(text: string): string | undefined {

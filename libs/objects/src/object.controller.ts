@@ -46,9 +46,11 @@ import { ObjectOperations } from './object.operations.js';
 import { JSON_PATCH, MERGE_PATCH, parseJsonPatch, parseMergePatch, PATCH_OPERATIONS_MAX } from './object-patch.js';
 import { ObjectService } from './object.service.js';
 import { ObjectListStore } from './object-list.store.js';
+import { listOrderOf, sortOf, SortedObjectsQuery, type ObjectSort } from './object-sort.js';
 import { ObjectSearchDto, searchOf } from './object-search.js';
-import { ObjectListQuery, ObjectViewQuery, type ObjectView, viewedTexts, viewOf } from './object-view.js';
+import { ObjectViewQuery, type ObjectView, viewedTexts, viewOf } from './object-view.js';
 import { objectText } from './object-wire.js';
+import { SortedListStore } from './sorted-list.store.js';
 
 @ApiTags('objects')
 @Controller(`${API}/objects`)
@@ -58,6 +60,7 @@ export class ObjectController {
     private readonly operations: ObjectOperations,
     private readonly objects: ObjectService,
     private readonly lists: ObjectListStore,
+    private readonly sortedLists: SortedListStore,
     private readonly deletion: ObjectDeletion,
     private readonly config: Config,
   ) {}
@@ -76,18 +79,20 @@ export class ObjectController {
   @Get()
   @JsonHeader()
   @Rules({ roles: ['admin', 'analyst'], query: true })
-  @ApiOperation({ summary: 'List the objects that match the filter, newest first' })
+  @ApiOperation({ summary: 'List the objects that match the filter, newest first or sorted' })
   @ApiPage(ObjectPageDto)
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listObjects(
     @ProjectId() projectId: number,
-    @Query() query: ObjectListQuery,
+    @Query() query: SortedObjectsQuery,
     @Http() http: HttpContext,
   ): Promise<string> {
     const filter = filterOf(query);
     const view = viewOf(query);
-    const page = pageRequest(query, this.config, objectsFingerprint(projectId, filter), http);
-    return this.pageOf(projectId, filter, { page, view }, http);
+    const sort = sortOf(query);
+    const order = sort === null ? undefined : listOrderOf(sort);
+    const page = pageRequest(query, this.config, objectsFingerprint(projectId, filter, sort), http, order);
+    return this.pageOf(projectId, filter, { page, sort, view }, http);
   }
 
   @Delete()
@@ -123,7 +128,7 @@ export class ObjectController {
     isRead: true,
   })
   @ApiOperation({
-    summary: 'List the objects that match a filter in the body, newest first',
+    summary: 'List the objects that match a filter in the body, newest first or sorted',
     description:
       'The same query as `GET /objects`, for filters that are too long for a URL. `next` and `previous` are cursors: send the same body with `cursor` for another page.',
   })
@@ -135,9 +140,10 @@ export class ObjectController {
     @Body() body: JsonBody,
     @Http() http: HttpContext,
   ): Promise<string> {
-    const { query, filter, view } = searchOf(body);
-    const page = bodyPageRequest(query, this.config, objectsFingerprint(projectId, filter), http);
-    return this.pageOf(projectId, filter, { page, view }, http);
+    const { query, filter, sort, view } = searchOf(body);
+    const order = sort === null ? undefined : listOrderOf(sort);
+    const page = bodyPageRequest(query, this.config, objectsFingerprint(projectId, filter, sort), http, order);
+    return this.pageOf(projectId, filter, { page, sort, view }, http);
   }
 
   @Get(':object_id')
@@ -226,10 +232,13 @@ export class ObjectController {
   private async pageOf(
     projectId: number,
     filter: Filter,
-    { page, view }: { page: PageRequest; view: ObjectView },
+    { page, sort, view }: { page: PageRequest; sort: ObjectSort | null; view: ObjectView },
     { reply }: HttpContext,
   ): Promise<string> {
-    const { slice, count } = await this.lists.page(projectId, filter, page);
+    const { slice, count } =
+      sort === null
+        ? await this.lists.page(projectId, filter, page)
+        : await this.sortedLists.page(projectId, filter, sort, page);
     reply.itemCount = slice.items.length;
     return pageText(page, slice, count, await viewedTexts(slice.items, objectText, view, projectId));
   }

@@ -13,7 +13,9 @@ import { ObjectIndexStore } from './object-index.store.js';
 import { ObjectListStore } from './object-list.store.js';
 import { ObjectOperations } from './object.operations.js';
 import { ObjectService } from './object.service.js';
+import { ObjectSortStore } from './object-sort.store.js';
 import { ObjectStore } from './object.store.js';
+import { SortedListStore } from './sorted-list.store.js';
 
 /** Single objects and lists of objects. */
 @Module({
@@ -24,6 +26,8 @@ import { ObjectStore } from './object.store.js';
     ObjectCountStore,
     ObjectIndexStore,
     ObjectListStore,
+    ObjectSortStore,
+    SortedListStore,
     ObjectDeletionStore,
     ObjectDeletion,
     ObjectService,

@@ -17,6 +17,7 @@ const PARTLY_DESCRIBED = { synchronize: false };
 @Unique('objects_object_id_key', columns(ObjectEntity, 'project_id', 'object_id'))
 @Index('objects_seq_idx', columns(ObjectEntity, 'project_id', 'seq'))
 // With INCLUDE (measure).
+@Index('objects_observed_idx', columns(ObjectEntity, 'project_id', 'observed_at', 'seq'))
 @Index('objects_subject_idx', columns(ObjectEntity, 'project_id', 'subject', 'observed_at', 'seq'), {
   ...PARTLY_DESCRIBED,
   where: 'subject IS NOT NULL',

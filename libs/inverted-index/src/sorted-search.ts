@@ -1,0 +1,255 @@
+import { Database, type Queryable } from '#database';
+import { Injectable } from '@nestjs/common';
+import { setImmediate } from 'node:timers/promises';
+import { entriesOf, ordinalsOf } from './block.js';
+import { evaluate } from './evaluate.js';
+import type { SortedRequest } from './index-plan.js';
+import { IndexReadStore, type ReadSegment } from './index-read.store.js';
+import { SEGMENTS_MAX, TURN_MS, type IndexQuery } from './index-search.js';
+import { validObjects } from './index-state.js';
+import { addOrdinal, ascending, countOrdinals, emptyBitmap, hasOrdinal, type Bitmap } from './ordinals.js';
+import { SeqRuns } from './seq-runs.js';
+import {
+  compareSortValues,
+  sortValueOf,
+  sortValueSql,
+  type SortKey,
+  type SortValue,
+  type SortValueRow,
+} from './sort-value.js';
+
+/** At first one sorted block of each segment is read for so many objects; a block has up to 128, or one value. */
+const OBJECTS_OF_FIRST_BLOCK = 512;
+/** The most sorted blocks of a segment and of all segments: 5 MB. Beyond it, reading the objects is as quick. */
+const SEGMENT_BLOCKS_MAX = 4_096;
+const BLOCKS_MAX = 8_192;
+const BLOCK_GROWTH_MAX = 16;
+
+/** An object and the value that decides its place. */
+export interface SortedObject {
+  seq: bigint;
+  value: SortValue;
+}
+
+/** Where a sorted search begins and how many objects it needs. */
+export interface SortedRange {
+  key: SortKey;
+  /** The direction of reading. */
+  isAscending: boolean;
+  /** Only objects after this one in the order; null for the first ones. */
+  beyond: SortedObject | null;
+  wanted: number;
+  /** Where no more objects than this may match a filter, all of them are returned instead. */
+  few: number;
+}
+
+/** Objects that may match, in their order; or all of them in any order, where they are few. */
+export type SortedMatches =
+  | {
+      objects: SortedObject[];
+      /** Whether each of them certainly matches. */
+      isExact: boolean;
+      /** Whether no others have a value and may match. */
+      isAll: boolean;
+    }
+  | { few: bigint[] };
+
+/** Finds objects in the order of the values of a key, by the blocks of the inverted index. */
+@Injectable()
+export class SortedSearch {
+  constructor(
+    private readonly database: Database,
+    private readonly store: IndexReadStore,
+  ) {}
+
+  /**
+   * The first objects that may match, by value and then by sequence number. An object that has several values may be found at each of
+   * them, but a search from the start of the list finds it at its place only.
+   * @param query null for all objects
+   * @returns null where the index is not usable now, or does not find them quickly
+   */
+  async find(
+    projectId: number,
+    query: IndexQuery | null,
+    range: SortedRange,
+    on: Queryable = this.database,
+  ): Promise<SortedMatches | null> {
+    const { key, isAscending, beyond, wanted, few } = range;
+    const requests = query === null ? [] : query.lookups.map(({ request }) => request);
+    const condition = query === null ? (): string => 'true' : query.condition;
+    for (let blocks = Math.ceil(wanted / OBJECTS_OF_FIRST_BLOCK); blocks <= SEGMENT_BLOCKS_MAX;) {
+      const sorted: SortedRequest = {
+        type: 'sorted',
+        path: key.key,
+        isAscending,
+        from: beyond?.value ?? null,
+        limit: blocks,
+      };
+      const segments = { isAscending: false, beyondSeq: null, skip: 0, limit: SEGMENTS_MAX, countsOnly: false };
+      const read = await this.store.read(projectId, [...requests, sorted], segments, condition, on);
+      if (read.isIncomplete || read.next !== null) return null;
+
+      const merge = new SortedMerge(query, range, requests.length, blocks);
+      let yieldAtMs = performance.now() + TURN_MS;
+      for (const segment of read.segments) {
+        merge.add(segment);
+        if (performance.now() < yieldAtMs) continue;
+        await setImmediate();
+        yieldAtMs = performance.now() + TURN_MS;
+      }
+      if (query !== null && merge.matchCount + read.pending.length <= few) {
+        return { few: [...merge.matches(), ...read.pending] };
+      }
+      const pending = await this.valuesOf(projectId, read.pending, key, on);
+      const { objects, isComplete, isAll } = merge.result(pending);
+      if (isComplete) return { objects, isExact: merge.isExact, isAll };
+      const growth = Math.min(Math.max((1.5 * (wanted + 1)) / objects.length, 2), BLOCK_GROWTH_MAX);
+      blocks = Math.ceil(blocks * growth);
+      if (blocks * read.segments.length > BLOCKS_MAX) return null;
+    }
+    return null;
+  }
+
+  /** The objects that have a value under the key, in any order, with the value that decides their place. */
+  async valuesOf(
+    projectId: number,
+    seqs: readonly bigint[],
+    key: SortKey,
+    on: Queryable = this.database,
+  ): Promise<SortedObject[]> {
+    if (seqs.length === 0) return [];
+    const values: unknown[] = [projectId, seqs.map(String)];
+    const text = `
+      SELECT o.seq, v.kind, v.number, v.text
+      FROM objects AS o, LATERAL (${sortValueSql(key, values)}) AS v
+      WHERE o.project_id = $1 AND o.seq = ANY ($2::bigint[])`;
+    const rows = await on.query<SortValueRow & { seq: string }>(text, values);
+    return rows.map((row) => ({ seq: BigInt(row.seq), value: sortValueOf(row) }));
+  }
+}
+
+/** Whether the first value that a search finds of an object is the one that decides its place. */
+export function isAtPlace({ key, isAscending, beyond }: Pick<SortedRange, 'key' | 'isAscending' | 'beyond'>): boolean {
+  return beyond === null && isAscending === (key.place === 'lowest');
+}
+
+/** In the order of a list. */
+export function compareSorted(left: SortedObject, right: SortedObject, isAscending: boolean): number {
+  const order =
+    compareSortValues(left.value, right.value) || (left.seq < right.seq ? -1 : Number(left.seq > right.seq));
+  return isAscending ? order : -order;
+}
+
+/** Merges the sorted objects of segments. */
+class SortedMerge {
+  /** Whether each match is certain. */
+  isExact = true;
+  /** The number of objects that may match. */
+  matchCount = 0;
+  private readonly found: SortedObject[] = [];
+  private readonly segments: { seqs: SeqRuns; matching: Bitmap }[] = [];
+  /** The first value in the order that some segment may have more objects of, or objects after it. */
+  private end: SortValue | null = null;
+
+  /** @param blocks how many blocks were requested of each segment */
+  constructor(
+    private readonly query: IndexQuery | null,
+    private readonly range: SortedRange,
+    private readonly sortedRequest: number,
+    private readonly blocks: number,
+  ) {}
+
+  add(segment: ReadSegment): void {
+    const matching = this.matchesOf(segment);
+    const seqs = SeqRuns.from(segment.seqs);
+    const count = countOrdinals(matching);
+    this.matchCount += count;
+    if (this.matchCount <= this.range.few) this.segments.push({ seqs, matching });
+    if (count > 0) this.addObjects(segment, matching, seqs);
+  }
+
+  /** All matches, where they are few. */
+  *matches(): Generator<bigint> {
+    for (const { seqs, matching } of this.segments) for (const ordinal of ascending(matching)) yield seqs.at(ordinal);
+  }
+
+  result(pending: readonly SortedObject[]): { objects: SortedObject[]; isComplete: boolean; isAll: boolean } {
+    const { beyond, isAscending, wanted } = this.range;
+    const isBeyond = (object: SortedObject): boolean =>
+      beyond === null || compareSorted(object, beyond, isAscending) > 0;
+    const objects = [...this.found, ...pending.filter(isBeyond)];
+    objects.sort((a, b) => compareSorted(a, b, isAscending));
+    const { end } = this;
+    if (end !== null) {
+      const uncertain = objects.findIndex(({ value }) => this.compare(value, end) > 0);
+      if (uncertain !== -1) objects.length = uncertain;
+    }
+    const isComplete = end === null || objects.length > wanted;
+    return { objects: objects.slice(0, wanted), isComplete, isAll: end === null && objects.length <= wanted };
+  }
+
+  private matchesOf(segment: ReadSegment): Bitmap {
+    if (this.query === null) return validObjects(segment);
+    const { plan, lookups } = this.query;
+    const { must, may } = evaluate(plan, lookups, segment);
+    if (must !== may) this.isExact = false;
+    return may;
+  }
+
+  private compare(left: SortValue, right: SortValue): number {
+    const order = compareSortValues(left, right);
+    return this.range.isAscending ? order : -order;
+  }
+
+  /** Adds the first objects of a segment in the order: `wanted`, and one more, which shows that these are not all. */
+  private addObjects(segment: ReadSegment, matching: Bitmap, seqs: SeqRuns): void {
+    const { beyond, isAscending, wanted } = this.range;
+    const { entries, isCut } = this.entriesOf(segment);
+    const seen = isAtPlace(this.range) ? emptyBitmap(segment.objects) : null;
+    let taken = 0;
+    for (const { value, ordinals } of entries) {
+      const order = beyond === null ? 1 : this.compare(value, beyond.value);
+      if (order < 0) continue;
+      for (const ordinal of ordinals()) {
+        if (!hasOrdinal(matching, ordinal) || (seen !== null && hasOrdinal(seen, ordinal))) continue;
+        const seq = seqs.at(ordinal);
+        if (order === 0 && beyond !== null && (isAscending ? seq <= beyond.seq : seq >= beyond.seq)) continue;
+        if (seen !== null) addOrdinal(seen, ordinal);
+        this.found.push({ seq, value });
+        if (++taken > wanted) return;
+      }
+    }
+    const last = entries.at(-1);
+    if (!isCut || last === undefined) return;
+    if (this.end === null || this.compare(last.value, this.end) < 0) this.end = last.value;
+  }
+
+  /** The entries of the sorted blocks in the order, and whether there may be more after them. */
+  private entriesOf({ blocks, objects }: ReadSegment): { entries: SortedEntry[]; isCut: boolean } {
+    const { isAscending, beyond } = this.range;
+    let sorted = blocks.filter(({ request }) => request === this.sortedRequest);
+    const ofFirstKind = sorted.filter(({ kind }) => kind === beyond?.value.kind);
+    // Blocks of other kinds do not follow directly where the first kind may have more.
+    if (ofFirstKind.length >= this.blocks) sorted = ofFirstKind;
+    const isCut = sorted.length >= this.blocks;
+    const lists = sorted.map(({ kind, body }) => {
+      if (body === null) throw new Error('a sorted block was read without its objects');
+      return Array.from(entriesOf(body, objects), (entry): SortedEntry => {
+        const value = { kind: kind as SortValue['kind'], value: entry.value };
+        return {
+          value,
+          ordinals: () => (isAscending ? ordinalsOf(entry, objects) : ordinalsOf(entry, objects).reverse()),
+        };
+      });
+    });
+    if (!isAscending) for (const list of lists) list.reverse();
+    lists.sort(([a], [b]) => (a === undefined || b === undefined ? 0 : this.compare(a.value, b.value)));
+    return { entries: lists.flat(), isCut };
+  }
+}
+
+interface SortedEntry {
+  value: SortValue;
+  /** In the order of the list. */
+  ordinals: () => number[];
+}

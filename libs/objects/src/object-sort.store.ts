@@ -1,0 +1,231 @@
+import { conjunctsOf, filterSql, isEverything, type Filter } from '#filter';
+import {
+  Database,
+  isAscending,
+  pageSql,
+  type ListSql,
+  type PagePosition,
+  type Queryable,
+  type SortColumn,
+} from '#database';
+import {
+  compareSortValues,
+  indexQuery,
+  isAtPlace,
+  parseSortValue,
+  SortedSearch,
+  sortValueOf,
+  sortValueSql,
+  sortValueText,
+  type SortedObject,
+  type SortKey,
+  type SortValueRow,
+  TermKind,
+} from '#inverted-index';
+import { Injectable } from '@nestjs/common';
+import { OBJECT_FILTER_COLUMNS } from '#store';
+import { ObjectIndexStore } from './object-index.store.js';
+import { BY_SEQ } from './object-list-sql.js';
+import type { ObjectSort, SortColumnName } from './object-sort.js';
+
+/** An object of a sorted list, with its keys in cursors. */
+export interface SortedRow {
+  seq: string;
+  keys: readonly string[];
+}
+
+/** Objects that are wanted of a list. */
+export interface WantedRows {
+  /** In which direction they are read. */
+  position: PagePosition;
+  /** From the start in that direction, or from the position of a cursor. */
+  count: number;
+  on?: Queryable | undefined;
+}
+
+/** So few matches are sorted by reading the objects, which takes some 5 µs for each. */
+const FEW_MATCHES = 2_000;
+/** The rows of an index on a column that are compared with a filter before all matches are sorted. */
+const SCAN_ROWS = 10_000;
+/** The most objects of a page that are checked, where the index does not decide whether they match. */
+const CHECKED_MAX = 4_000;
+
+/** The columns of each order; an index has them. */
+const COLUMNS: Readonly<Record<SortColumnName, readonly SortColumn[]>> = {
+  object_id: [{ sql: 'o.object_id', type: 'text' }],
+  batch_id: [{ sql: 'o.batch_id', type: 'text' }],
+  observed_at: [{ sql: 'o.observed_at', type: 'timestamptz' }],
+  subject: [
+    { sql: 'o.subject', type: 'text' },
+    { sql: 'o.observed_at', type: 'timestamptz' },
+  ],
+};
+
+/** Finds the objects of a sorted list that have a value to sort by. */
+@Injectable()
+export class ObjectSortStore {
+  constructor(
+    private readonly database: Database,
+    private readonly search: SortedSearch,
+    private readonly index: ObjectIndexStore,
+  ) {}
+
+  /** The first objects beyond the position, in the direction of reading. */
+  async find(projectId: number, filter: Filter, sort: ObjectSort, wanted: WantedRows): Promise<SortedRow[]> {
+    if (sort.kind === 'column') return this.byColumn(projectId, filter, sort.column, wanted);
+    const key: SortKey = { key: sort.key, place: sort.isAscending ? 'lowest' : 'highest' };
+    const found = isOfBatch(filter) ? null : await this.byIndex(projectId, filter, key, wanted);
+    return found ?? this.byValue(projectId, filter, key, wanted);
+  }
+
+  private async byColumn(
+    projectId: number,
+    filter: Filter,
+    column: SortColumnName,
+    wanted: WantedRows,
+  ): Promise<SortedRow[]> {
+    const { position, count, on = this.database } = wanted;
+    const sort = COLUMNS[column];
+    const select = ['o.seq', ...sort.map(({ sql }) => sql)].join(', ');
+    const hasValue = column === 'subject' ? ' AND o.subject IS NOT NULL' : '';
+    const read = async (list: Pick<ListSql, 'from' | 'where' | 'values'>): Promise<SortedRow[]> => {
+      const sql = pageSql({ ...list, select, seq: 'o.seq', sort }, { position, size: count - 1 });
+      const rows = await on.query<Record<string, string>>(sql.text, sql.values);
+      return rows.map(({ seq = '', ...keys }) => ({ seq, keys: Object.values(keys) }));
+    };
+    const where = (values: unknown[]): string =>
+      `o.project_id = $1${hasValue} AND ${filterSql(filter, OBJECT_FILTER_COLUMNS, values)}`;
+    const all: unknown[] = [projectId];
+    const everything = { from: 'objects AS o', where: where(all), values: all };
+    if (isEverything(filter) || isOfBatch(filter)) return read(everything);
+
+    const few = await this.index.findSome(projectId, filter, FEW_MATCHES + 1, on);
+    if (few !== null && few.length <= FEW_MATCHES) {
+      const values: unknown[] = [projectId, few];
+      return read({ from: BY_SEQ, where: where(values), values });
+    }
+    const first: unknown[] = [projectId];
+    const scanned = pageSql(
+      { select: 'o.*', from: 'objects AS o', where: `o.project_id = $1${hasValue}`, seq: 'o.seq', sort, values: first },
+      { position, size: SCAN_ROWS },
+    );
+    const rows = await read({ from: `(${scanned.text}) AS o`, where: where(scanned.values), values: scanned.values });
+    if (rows.length >= count) return rows;
+    // The matches are collected first, so that PostgreSQL does not scan the index of the columns to its end.
+    const values: unknown[] = [projectId];
+    const matches = `(WITH found AS MATERIALIZED (SELECT * FROM objects AS o WHERE ${where(values)}) SELECT * FROM found) AS o`;
+    return read({ from: matches, where: 'TRUE', values });
+  }
+
+  /** By the blocks of the inverted index; null where it does not find them quickly. */
+  private async byIndex(
+    projectId: number,
+    filter: Filter,
+    key: SortKey,
+    { position, count, on }: WantedRows,
+  ): Promise<SortedRow[] | null> {
+    const query = indexQuery(filter, OBJECT_FILTER_COLUMNS);
+    if (query === null && !isEverything(filter)) return null;
+    const rows: SortedObject[] = [];
+    let beyond = objectAt(position);
+    for (let checked = 0; checked < CHECKED_MAX;) {
+      const range = { key, isAscending: isAscending(position), beyond, wanted: count, few: FEW_MATCHES };
+      const found = await this.search.find(projectId, query, range, on);
+      if (found === null) return null;
+      if ('few' in found) {
+        return this.byValue(projectId, filter, key, { position, count, on }, found.few.map(String));
+      }
+      let objects = found.objects;
+      if (!found.isExact) objects = await this.matching(projectId, filter, objects, on);
+      if (!isAtPlace(range)) objects = await this.atTheirPlace(projectId, objects, key, on);
+      rows.push(...objects);
+      if (found.isAll || rows.length >= count) {
+        return rows.slice(0, count).map(({ seq, value }) => ({ seq: seq.toString(), keys: [sortValueText(value)] }));
+      }
+      beyond = found.objects.at(-1) ?? beyond;
+      checked += found.objects.length;
+    }
+    return null;
+  }
+
+  private async matching(
+    projectId: number,
+    filter: Filter,
+    objects: readonly SortedObject[],
+    on?: Queryable,
+  ): Promise<SortedObject[]> {
+    const seqs = objects.map(({ seq }) => seq);
+    const matching = new Set(await this.index.matching(projectId, filter, seqs, on));
+    return objects.filter(({ seq }) => matching.has(seq));
+  }
+
+  /** Without objects that were found by another of their values than the one that decides their place. */
+  private async atTheirPlace(
+    projectId: number,
+    objects: readonly SortedObject[],
+    key: SortKey,
+    on?: Queryable,
+  ): Promise<SortedObject[]> {
+    const seqs = objects.map(({ seq }) => seq);
+    const places = new Map(
+      (await this.search.valuesOf(projectId, seqs, key, on)).map(({ seq, value }) => [seq, value]),
+    );
+    return objects.filter(({ seq, value }) => {
+      const place = places.get(seq);
+      return place !== undefined && compareSortValues(place, value) === 0;
+    });
+  }
+
+  /**
+   * By reading the values of the matches.
+   * @param seqs of all matches; null where they are not known
+   */
+  private async byValue(
+    projectId: number,
+    filter: Filter,
+    key: SortKey,
+    { position, count, on = this.database }: WantedRows,
+    seqs: string[] | null = null,
+  ): Promise<SortedRow[]> {
+    const values: unknown[] = seqs === null ? [projectId] : [projectId, seqs];
+    const from = seqs === null ? 'objects AS o' : BY_SEQ;
+    const where = filterSql(filter, OBJECT_FILTER_COLUMNS, values);
+    const value = sortValueSql(key, values);
+    const beyond = beyondSql(position, values);
+    const direction = isAscending(position) ? 'ASC' : 'DESC';
+    const text = `
+      SELECT o.seq, v.kind, v.number, v.text FROM ${from}, LATERAL (${value}) AS v
+      WHERE o.project_id = $1 AND ${where}${beyond}
+      ORDER BY ${VALUE_ORDER.map((column) => `${column} ${direction}`).join(', ')} LIMIT ${String(count)}`;
+    const rows = await on.query<SortValueRow & { seq: string }>(text, values);
+    return rows.map((row) => ({ seq: row.seq, keys: [sortValueText(sortValueOf(row))] }));
+  }
+}
+
+/** The order of objects by their sort values. A value has either a number or a text, or neither. */
+const VALUE_ORDER = ['v.kind', 'coalesce(v.number, 0)', "coalesce(v.text, '')", 'o.seq'] as const;
+
+/** The condition of objects beyond the position of a cursor. */
+function beyondSql(position: PagePosition, values: unknown[]): string {
+  const at = objectAt(position);
+  if (at === null) return '';
+  const { kind, value } = at.value;
+  const keys = [
+    `$${String(values.push(kind))}::int`,
+    `$${String(values.push(kind === TermKind.number ? value : 0))}::numeric`,
+    `$${String(values.push(kind === TermKind.text ? value : ''))}::text`,
+    `$${String(values.push(at.seq.toString()))}::bigint`,
+  ];
+  return ` AND (${VALUE_ORDER.join(', ')}) ${isAscending(position) ? '>' : '<'} (${keys.join(', ')})`;
+}
+
+/** The object that a cursor names; null for the start or the end of the list. */
+function objectAt(position: PagePosition): SortedObject | null {
+  if (position.kind === 'offset' || position.keys === undefined) return null;
+  return { seq: BigInt(position.seq), value: parseSortValue(position.keys[0] ?? 'null') };
+}
+
+/** Whether a filter names a batch, whose objects an index finds. */
+function isOfBatch(filter: Filter): boolean {
+  return conjunctsOf(filter).some((part) => part.kind === 'batch');
+}
