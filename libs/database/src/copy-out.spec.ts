@@ -96,6 +96,14 @@ describe('a copy out of the database', () => {
     expect(await copyOf('SELECT 2')).toBe('2\n');
   });
 
+  it('continues after any number of waits', async () => {
+    const snapshot = await database.openSnapshot({ statementTimeoutMs: 0 });
+    const copy = snapshot.copyOut('SELECT pg_sleep(600)', []);
+    const waits = Promise.allSettled(Array.from({ length: 50_000 }, () => copy.next()));
+    await snapshot.close();
+    expect(new Set((await waits).map(({ status }) => status))).toEqual(new Set(['rejected']));
+  });
+
   it('fails when its connection is closed', async () => {
     const snapshot = await database.openSnapshot();
     const copy = snapshot.copyOut(`SELECT repeat('x', 1000) FROM generate_series(1, 1000000)`, []);

@@ -11,8 +11,8 @@ export class CopyOut {
   private failure: Error | undefined;
   private isAtEnd = false;
   private isDiscarding = false;
-  /** Continues the call that waits for a chunk or for the end. */
-  private wake: () => void = () => undefined;
+  /** Continue the calls that wait for a chunk or for the end. */
+  private waiting: (() => void)[] = [];
 
   constructor(client: PoolClient, statement: string) {
     this.stream = client.query(to(statement));
@@ -58,13 +58,13 @@ export class CopyOut {
   }
 
   private change(): Promise<void> {
-    return new Promise((resolve) => {
-      const others = this.wake;
-      this.wake = () => {
-        others();
-        resolve();
-      };
-    });
+    return new Promise((resolve) => this.waiting.push(resolve));
+  }
+
+  private wake(): void {
+    const { waiting } = this;
+    this.waiting = [];
+    for (const resolve of waiting) resolve();
   }
 }
 
