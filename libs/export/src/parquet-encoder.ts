@@ -4,11 +4,11 @@ import { ByteWriter, ParquetWriter, type ColumnSource } from 'hyparquet-writer';
 import type { DataType } from './data-columns.js';
 import type { ExportEncoder } from './export-encoder.js';
 import type { ExportRow } from './export-rows.js';
-import { cellsOf, type ObjectColumn, type Table, type TableColumn } from './table.js';
+import { visitCells, type ObjectColumn, type Table, type TableColumn } from './table.js';
 
 /**
- * A row group is in memory. With 5,000 rows the memory of the process rose by 180 MB, because the values survive young garbage
- * collections; with 2,000 by 25 MB.
+ * A row group is in memory. With 4,000 rows an export of 400,000 objects and 44 columns takes 15 % less processor time, and 45 MB more
+ * memory, because more values survive young garbage collections.
  */
 const GROUP_ROWS = 2_000;
 const GROUP_BYTES = 4 * 1024 * 1024;
@@ -56,19 +56,22 @@ export class ParquetEncoder implements ExportEncoder {
   private readonly writer: ParquetWriter;
   /** All columns of the file, without their values. */
   private readonly sources: readonly Omit<ColumnSource, 'data'>[];
+  private readonly members: readonly { member: ObjectColumn; index: number }[];
   private readonly times = new MicrosParser();
-  private values: Value[][];
+  /** Of each column. New lists for each row group would survive young garbage collections. */
+  private readonly values: readonly Value[][];
   private rowCount = 0;
   private sizeBytes = 0;
 
   constructor(private readonly table: Table) {
     const elements = table.columns.map(elementOf);
     const schema = [{ name: 'root', num_children: elements.length }, ...elements];
+    this.members = table.columns.flatMap(({ member }, index) => (member === undefined ? [] : { member, index }));
     this.sources = table.columns.map(({ name, member }, index) => {
       const isText = elements[index]?.type === 'BYTE_ARRAY';
       return { name, ...(member === 'object_id' ? ID_OPTIONS : isText ? TEXT_OPTIONS : COLUMN_OPTIONS) };
     });
-    this.values = this.sources.map(() => []);
+    this.values = this.sources.map(() => new Array<Value>(GROUP_ROWS).fill(null));
     this.writer = new ParquetWriter({ writer: this.bytes, schema, createdBy: 'stowage' });
   }
 
@@ -89,22 +92,28 @@ export class ParquetEncoder implements ExportEncoder {
 
   private add(row: ExportRow): void {
     const { values, table } = this;
-    const cells = cellsOf(row.data, table);
-    for (const [index, column] of table.columns.entries()) values[index]?.push(this.valueOf(row, column, cells[index]));
-    this.rowCount++;
+    const at = this.rowCount++;
+    const set = (index: number, value: Value): void => {
+      const column = values[index];
+      if (column !== undefined) column[at] = value;
+    };
+    for (const { member, index } of this.members) {
+      set(index, member === 'observed_at' ? this.times.parse(row.observed_at) : row[member]);
+    }
+    visitCells(row.data, table, (index, json) => {
+      set(index, valueOf(json, table.columns[index]?.type ?? 'json'));
+    });
     this.sizeBytes += row.data.length;
-  }
-
-  private valueOf(row: ExportRow, { member, type }: TableColumn, cell: string | undefined): Value {
-    if (member === undefined) return valueOf(cell, type);
-    return member === 'observed_at' ? this.times.parse(row.observed_at) : row[member];
   }
 
   /** The writer makes a row group of the columns of each call; they become one. */
   private async writeGroup(turns: EventLoopYield): Promise<void> {
     const { writer, rowCount } = this;
     if (rowCount === 0) return;
-    const columnData = this.sources.map((source, index) => ({ ...source, data: this.values[index] ?? [] }));
+    const columnData = this.sources.map((source, index) => {
+      const values = this.values[index] ?? [];
+      return { ...source, data: rowCount === GROUP_ROWS ? values : values.slice(0, rowCount) };
+    });
     const columnsAtOnce = Math.max(1, Math.floor(WRITE_CELLS / rowCount));
     const first = writer.row_groups.length;
     for (let at = 0; at < columnData.length; at += columnsAtOnce) {
@@ -114,7 +123,7 @@ export class ParquetEncoder implements ExportEncoder {
     const parts = writer.row_groups.splice(first);
     writer.row_groups.push(joinGroups(parts));
     writer.num_rows -= BigInt(rowCount) * BigInt(parts.length - 1);
-    this.values = this.sources.map(() => []);
+    for (const values of this.values) values.fill(null);
     this.rowCount = 0;
     this.sizeBytes = 0;
   }
@@ -143,9 +152,8 @@ function elementOf({ name, member, type }: TableColumn): Element {
   return { name, ...(member === undefined ? { ...ELEMENTS[type], ...OPTIONAL } : MEMBER_ELEMENTS[member]) };
 }
 
-/** @param json undefined for no value */
-function valueOf(json: string | undefined, type: DataType): Value {
-  if (json === undefined || json === 'null') return null;
+function valueOf(json: string, type: DataType): Value {
+  if (json === 'null') return null;
   switch (type) {
     case 'text':
       return textOf(json);

@@ -49,27 +49,34 @@ function keyColumn(keyText: string, type: DataType = 'json'): TableColumn {
   return { name: isTaken ? `data.${key}` : key, keyText, type };
 }
 
+/** The JSON text of the value in each column of a key; undefined for a key that the object does not have. */
+export function cellsOf(data: string, table: Table): (string | undefined)[] {
+  const cells = new Array<string | undefined>(table.columns.length);
+  visitCells(data, table, (index, json) => {
+    cells[index] = json;
+  });
+  return cells;
+}
+
 /**
- * The JSON text of the value in each column of a key; undefined for a key that the object does not have, and a list of all values for
- * one that it repeats. Keys without a column are skipped.
+ * Calls `visit` once for each key of the object that has a column, with the index of the column and the JSON text of the value: a list of
+ * all values for a key that the object repeats.
  */
-export function cellsOf(data: string, { columns, indexes }: Table): (string | undefined)[] {
-  const cells = new Array<string | undefined>(columns.length);
-  // Joined once at the end: an object may repeat a key 95,000 times.
+export function visitCells(data: string, table: Table, visit: (index: number, json: string) => void): void {
+  const { columns } = table;
+  // Joined once at the end: an object may repeat a key 95,000 times. No key of a column of another type is repeated.
   let lists: Map<number, string[]> | undefined;
   visitPairs(data, (keyText, value) => {
-    const index = indexes.get(keyText);
+    const index = table.indexes.get(keyText);
     if (index === undefined) return;
-    const first = cells[index];
-    if (first === undefined) {
-      cells[index] = value;
+    if (columns[index]?.type !== 'json') {
+      visit(index, value);
       return;
     }
     lists ??= new Map<number, string[]>();
     const list = lists.get(index);
-    if (list === undefined) lists.set(index, [first, value]);
+    if (list === undefined) lists.set(index, [value]);
     else list.push(value);
   });
-  for (const [index, list] of lists ?? []) cells[index] = `[${list.join(', ')}]`;
-  return cells;
+  for (const [index, list] of lists ?? []) visit(index, list.length === 1 ? String(list[0]) : `[${list.join(', ')}]`);
 }
