@@ -3,9 +3,12 @@ import { MIGRATIONS } from '#migrations';
 import { Database } from '#database';
 import { IndexBuildStore, IndexCheck, SegmentMergeStore, SegmentStore } from '#inverted-index';
 import { TestApi, type TestProject } from '../harness/api.js';
+import { waitFor } from '../jobs/jobs.js';
 
 const WRITERS = 6;
 const WRITES_EACH = 40;
+/** One after the other, while others write. */
+const REBUILDS = 3;
 /** Printed with a failure, so that it can be repeated. */
 const SEED = Date.now() % 1_000_000;
 
@@ -170,7 +173,7 @@ it('has exactly the terms of the objects after concurrent random writes, indexin
     background.isDone = false;
     const indexing = [index(SEED), index(SEED + 1)];
     const writing = Array.from({ length: WRITERS }, (_, writer) => write(writer + (rebuilds ? WRITERS : 0)));
-    if (rebuilds) await check.rebuildProject(projectId);
+    for (let i = 0; rebuilds && i < REBUILDS; i++) await check.rebuildProject(projectId);
     // A snapshot is right at any moment.
     expect(await checkNow()).toEqual(right);
     await Promise.all(writing);
@@ -194,3 +197,32 @@ it('has exactly the terms of the objects after concurrent random writes, indexin
   expect(left).toEqual({ pending: 0, segments: expect.any(Number) });
   expect(left?.segments).toBeLessThan(16);
 }, 120_000);
+
+it('lets other projects write while the index of one is rebuilt', async () => {
+  const { projectId, keys } = await api.project();
+  const other = await api.project();
+  const check = new IndexCheck(database);
+  const post = async (key: string, batchId: string, count: number): Promise<number> => {
+    const objects = Array.from({ length: count }, (_, n) => ({ object_id: `${batchId}-${String(n)}`, data: { n } }));
+    return (await api.call('POST', '/batches', { key, body: { batch_id: batchId, objects } })).status;
+  };
+  expect(await post(keys.producer, 'pending', 1)).toBe(201);
+  const isWaiting = async (): Promise<boolean> => {
+    const sql = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%DELETE FROM index_pending%'`;
+    return (await api.db.sql(sql)).length > 0;
+  };
+  let rebuild = Promise.resolve();
+  await api.db.transaction(async (tx) => {
+    await tx.query('SELECT FROM index_pending WHERE project_id = $1 FOR UPDATE', [projectId]);
+    rebuild = check.rebuildProject(projectId);
+    await waitFor(async () => (await isWaiting()) || undefined);
+    // Pending objects and a segment.
+    expect([await post(other.keys.producer, 'few', 1), await post(other.keys.producer, 'many', 300)]).toEqual([
+      201, 201,
+    ]);
+    expect(await isWaiting()).toBe(true);
+  });
+  await rebuild;
+  const { objects, differences } = await check.checkProject(projectId);
+  expect({ objects, differences }).toEqual({ objects: 1, differences: [] });
+});

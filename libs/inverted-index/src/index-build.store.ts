@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Database } from '#database';
 import { Injectable } from '@nestjs/common';
+import { SHARE_INDEX } from './index-lock.js';
 import { SEGMENTS_OF_STEP, SegmentStore, type ObjectSize } from './segment.store.js';
 import { SeqRuns } from './seq-runs.js';
 
@@ -48,6 +49,7 @@ export class IndexBuildStore {
   /** Indexes the next objects of a project. @returns whether there are more */
   buildSome(projectId: number): Promise<boolean> {
     return this.database.transaction(async (tx) => {
+      await tx.query(SHARE_INDEX, [projectId]);
       const [build] = await tx.query<{ below_seq: string }>(LOCK_BUILD, [projectId]);
       if (build === undefined) return false;
       await tx.query(`SET LOCAL statement_timeout = 0`);

@@ -4,6 +4,7 @@ import { EventLoopYield } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { entriesOf, ordinalsOf } from './block.js';
 import { addOrdinal, emptyBitmap, hasOrdinal } from './ordinals.js';
+import { LOCK_INDEX } from './index-lock.js';
 import { keysOf, SegmentBuilder } from './segment-builder.js';
 import { SeqRuns } from './seq-runs.js';
 import { TermKind } from './term-kind.js';
@@ -48,6 +49,22 @@ interface BlockRow {
   body: Buffer;
 }
 
+/**
+ * One statement, so that it sees all rows of a transaction or none. Pending objects come first, as in every other transaction. An
+ * object whose pending row is discarded is indexed by the build.
+ */
+const DISCARD = `
+  WITH pending AS (DELETE FROM index_pending WHERE project_id = $1 RETURNING 1),
+  outdated AS (DELETE FROM index_outdated WHERE project_id = $1 AND (SELECT count(*) FROM pending) >= 0),
+  segments AS (DELETE FROM index_segments WHERE project_id = $1)
+  DELETE FROM index_blocks WHERE project_id = $1`;
+
+/** After the objects were read whose pending rows were discarded. A build that is running begins again. */
+const BEGIN_BUILD = `
+  INSERT INTO index_builds (project_id, below_seq)
+  SELECT $1, seq + 1 FROM objects WHERE project_id = $1 ORDER BY seq DESC LIMIT 1
+  ON CONFLICT (project_id) DO UPDATE SET below_seq = excluded.below_seq`;
+
 /** Recomputes the index from the objects, in one snapshot. */
 @Injectable()
 export class IndexCheck {
@@ -63,24 +80,16 @@ export class IndexCheck {
   }
 
   /**
-   * Discards the index of a project, so that it is built again in the background. Until then queries do not use it.
-   * Writes to every project wait while the rows are deleted, which waits for a write that runs for at most 5 s.
-   * @throws a lock timeout where one runs for longer
+   * Discards the index of a project, so that it is built again in the background. Until then queries do not use it. Waits for
+   * transactions that write the index of the project; only writes of the same objects wait for it.
+   * @throws a lock timeout where one runs for longer than 30 s
    */
   async rebuildProject(projectId: number): Promise<void> {
     await this.database.transaction(async (tx) => {
-      await tx.query(`SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '5s'`);
-      await tx.query(
-        'LOCK TABLE index_pending, index_outdated, index_segments, index_blocks, index_builds IN EXCLUSIVE MODE',
-      );
-      for (const table of ['index_pending', 'index_outdated', 'index_segments', 'index_blocks', 'index_builds']) {
-        await tx.query(`DELETE FROM ${table} WHERE project_id = $1`, [projectId]);
-      }
-      await tx.query(
-        `INSERT INTO index_builds (project_id, below_seq)
-         SELECT $1, seq + 1 FROM objects WHERE project_id = $1 ORDER BY seq DESC LIMIT 1`,
-        [projectId],
-      );
+      await tx.query(`SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'`);
+      await tx.query(LOCK_INDEX, [projectId]);
+      await tx.query(DISCARD, [projectId]);
+      await tx.query(BEGIN_BUILD, [projectId]);
     });
   }
 }

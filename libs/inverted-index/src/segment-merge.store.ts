@@ -1,6 +1,7 @@
 import { Database, type Transaction } from '#database';
 import { Injectable } from '@nestjs/common';
 import { EventLoopYield } from '#platform';
+import { SHARE_INDEX } from './index-lock.js';
 import { MergedSegment, numberObjects, type MergeSource, type SourceBlock } from './merged-segment.js';
 import { fullBitmap, removeOrdinal } from './ordinals.js';
 import { SEGMENT_OBJECTS_MAX, SEGMENT_WEIGHT } from './segment-builder.js';
@@ -93,6 +94,7 @@ export class SegmentMergeStore {
   mergeSome(projectId: number): Promise<boolean> {
     return this.database.transaction(async (tx) => {
       await tx.query(`SET LOCAL statement_timeout = 0`);
+      await tx.query(SHARE_INDEX, [projectId]);
       // A build that has not committed may hold entries of objects that seem to be in no segment.
       if ((await tx.query(IS_BUILDING, [projectId])).length > 0) return false;
       for (const { fillFrom, fillTo } of TIERS) {

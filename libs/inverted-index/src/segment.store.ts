@@ -2,6 +2,7 @@ import { Database, type Queryable, type Transaction } from '#database';
 import { EventLoopYield } from '#platform';
 import { Injectable } from '@nestjs/common';
 import type { Block } from './block.js';
+import { SHARE_INDEX } from './index-lock.js';
 import { SegmentBuilder, SEGMENT_OBJECTS_MAX } from './segment-builder.js';
 import type { SeqRuns } from './seq-runs.js';
 import { TermKind } from './term-kind.js';
@@ -130,6 +131,7 @@ export class SegmentStore {
     batchId: string | null,
     limit: number,
   ): Promise<number> {
+    await tx.query(SHARE_INDEX, [projectId]);
     const locked = withinBytes(await tx.query<ObjectSize>(LOCK_PENDING, [projectId, batchId, limit]));
     if (locked.length === 0) return 0;
     // Nobody changes the objects while their rows are locked.
