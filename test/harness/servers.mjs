@@ -92,6 +92,7 @@ function cleanUp() {
 process.once('SIGTERM', stopAll);
 process.stdin.on('end', cleanUp).resume();
 
-const control = createServer(respond).listen(0, '127.0.0.1', () => {
+// Without a limit of idle connections: a spec could send a command at the moment at which its connection is closed.
+const control = createServer({ keepAliveTimeout: 0 }, respond).listen(0, '127.0.0.1', () => {
   console.log(`http://127.0.0.1:${control.address().port}`);
 });
