@@ -76,6 +76,19 @@ describe('GET /objects/export', () => {
     expect(await idsOf(query)).toEqual(ids);
   });
 
+  it('returns all objects in order, whether the inverted index finds them or they are too many for it', async () => {
+    const many = await api.project();
+    const lines = Array.from({ length: 10_050 }, (_, n) => `{"object_id":"m${String(n)}","data":{"n":${String(n)}}}\n`);
+    const body = lines.join('');
+    expect((await api.call('PUT', '/batches/m', { key: many.keys.producer, body, headers: NDJSON })).status).toBe(201);
+    for (const count of [0, 10_000, 10_001, 10_050]) {
+      const ids = (await linesOf(`?fields=object_id&data={"n":{"$lt":${String(count)}}}`, many)).map(
+        (line) => (JSON.parse(line) as ObjectBody).object_id,
+      );
+      expect(ids).toEqual(Array.from({ length: count }, (_, n) => `m${String(n)}`));
+    }
+  });
+
   it('says that it is a file that must not be cached', async () => {
     const { headers } = await readExport(api, project.keys.analyst);
     expect(headers).toMatchObject({

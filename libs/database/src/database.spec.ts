@@ -283,6 +283,13 @@ describe('openSnapshot', () => {
     await snapshot.close();
   });
 
+  it('rejects statements after it was closed, because its connection may have another owner', async () => {
+    const snapshot = await database.openSnapshot();
+    await snapshot.close();
+    await expect(snapshot.query('SELECT 1')).rejects.toThrow('the snapshot is closed');
+    expect(() => snapshot.copyOut('SELECT 1', [])).toThrow('the snapshot is closed');
+  });
+
   it.each(['after complete use', 'after a failed statement', 'on a broken connection'])(
     'leaves no transaction open when closed %s',
     async (how) => {

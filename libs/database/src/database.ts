@@ -293,9 +293,19 @@ export class Database implements Queryable {
 function snapshotOn(client: PoolClient, reserved: Pool): Snapshot {
   let isOpen = true;
   let copy: CopyOut | undefined;
+  // Closed by a client that left, while its request continues: the connection may have another owner already.
+  const requireOpen = (): void => {
+    if (!isOpen) throw new Error('the snapshot is closed');
+  };
   return {
-    query: (statement, values = []) => run(client, statement, values),
-    copyOut: (select, values) => (copy = new CopyOut(client, copyOutSql(select, values))),
+    query: async (statement, values = []) => {
+      requireOpen();
+      return run(client, statement, values);
+    },
+    copyOut: (select, values) => {
+      requireOpen();
+      return (copy = new CopyOut(client, copyOutSql(select, values)));
+    },
     close: async () => {
       if (!isOpen) return;
       isOpen = false;

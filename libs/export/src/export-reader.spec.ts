@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { ReadDatabase } from '#database';
-import { filterOf, WHOLE_VIEW } from '#objects';
+import { IndexReadStore, IndexSearch } from '#inverted-index';
+import { filterOf, ObjectIndexStore, WHOLE_VIEW } from '#objects';
 import { Config } from '#platform';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { ExportReader } from './export-reader.js';
@@ -14,8 +15,11 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 
-const readerWith = (env: Record<string, string>): ExportReader =>
-  new ExportReader(ReadDatabase.ofPrimary(db.database), new Config(env));
+function readerWith(env: Record<string, string>): ExportReader {
+  const config = new Config(env);
+  const index = new ObjectIndexStore(db.database, new IndexSearch(new IndexReadStore(db.database)), config);
+  return new ExportReader(ReadDatabase.ofPrimary(db.database), index, config);
+}
 
 it('ends when the client leaves while the snapshot is opened', async () => {
   const client = new AbortController();

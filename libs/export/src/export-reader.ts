@@ -1,7 +1,7 @@
 import { filterSql, type Filter } from '#filter';
 import { ReadDatabase, type Database } from '#database';
 import { Problem, ValidationErrors } from '#http';
-import type { ObjectView } from '#objects';
+import { ObjectIndexStore, type ObjectView } from '#objects';
 import { Config, EventLoopYield, ProjectSlots } from '#platform';
 import { OBJECT_FILTER_COLUMNS } from '#store';
 import { Injectable } from '@nestjs/common';
@@ -21,6 +21,11 @@ import { TimedCopy } from './timed-copy.js';
 const SLOT_WAIT_MS = 10_000;
 /** The database may take this many times QUERY_TIMEOUT_MS until the next bytes: a filter may match few of many objects. */
 const QUERY_TIMEOUTS = 4;
+/**
+ * The most matches that the inverted index finds for an export: they are in the text of its statement. PostgreSQL alone scans all objects
+ * for conditions that its own indexes do not have. Of 400,000 objects, 5,651 in a range take 75 ms instead of 300.
+ */
+const INDEX_MATCHES_MAX = 10_000;
 /** The most keys of a table: each has a column in memory, and programs that read tables have limits of their own. */
 const COLUMNS_MAX = 500;
 
@@ -36,6 +41,7 @@ export class ExportReader {
 
   constructor(
     private readonly database: ReadDatabase,
+    private readonly index: ObjectIndexStore,
     { database: { sharedMax, queryTimeoutMs } }: Config,
   ) {
     this.timeoutMs = QUERY_TIMEOUTS * queryTimeoutMs;
@@ -70,14 +76,16 @@ export class ExportReader {
     release: () => void,
     signal: AbortSignal,
   ): Promise<ExportSource> {
-    const sql = exportSql(projectId, filter);
     const snapshot = await server.openSnapshot({ statementTimeoutMs: 0 });
-    const copyOut = (columns: string): TimedCopy =>
-      new TimedCopy(snapshot, `SELECT ${columns} ${sql.from}`, sql.values, this.timeoutMs);
     const close = (): void => void snapshot.close();
     signal.addEventListener('abort', close);
     try {
       signal.throwIfAborted();
+      const seqs = await this.index.findSome(projectId, filter, INDEX_MATCHES_MAX + 1, snapshot);
+      const isFew = seqs !== null && seqs.length <= INDEX_MATCHES_MAX;
+      const sql = isFew ? listedSql(projectId, seqs) : filteredSql(projectId, filter);
+      const copyOut = (columns: string): TimedCopy =>
+        new TimedCopy(snapshot, `SELECT ${columns} ${sql.from} ORDER BY o.seq`, sql.values, this.timeoutMs);
       const encoder = await openEncoder(copyOut, layout, projectId);
       const copy = copyOut(exportColumns(layout.view));
       const firstChunk = await copy.next();
@@ -99,17 +107,21 @@ function exportColumns({ members }: ObjectView): string {
   return `o.object_id, o.batch_id, o.subject, o.observed_at, ${members?.has('data') === false ? "''" : 'o.data'}`;
 }
 
+/** The objects of an export, from FROM on. They are read in the order of arrival: loaded again, they have the same order. */
 interface ExportSql {
-  /** The objects, from FROM on. */
   from: string;
   values: unknown[];
 }
 
-/** In the order of arrival: an export that is loaded again gives the same order. */
-function exportSql(projectId: number, filter: Filter): ExportSql {
+function filteredSql(projectId: number, filter: Filter): ExportSql {
   const values: unknown[] = [projectId];
   const matches = filterSql(filter, OBJECT_FILTER_COLUMNS, values);
-  return { from: `FROM objects AS o WHERE o.project_id = $1::int AND ${matches} ORDER BY o.seq`, values };
+  return { from: `FROM objects AS o WHERE o.project_id = $1::int AND ${matches}`, values };
+}
+
+function listedSql(projectId: number, seqs: readonly string[]): ExportSql {
+  const from = 'FROM objects AS o WHERE o.project_id = $1::int AND o.seq = ANY ($2::bigint[])';
+  return { from, values: [projectId, `{${seqs.join()}}`] };
 }
 
 /**
