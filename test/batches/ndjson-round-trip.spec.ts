@@ -166,7 +166,7 @@ describe('a batch that was put as NDJSON', () => {
     expect(/"value": ?([^}]*)\}/.exec(whole)?.[1]).toBe(kept);
   });
 
-  it('keeps all objects in order over several chunks and segments', async () => {
+  it('keeps all objects in order over several chunks and parts', async () => {
     const count = 45_000;
     const lines = Array.from(
       { length: count },

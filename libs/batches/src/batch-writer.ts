@@ -1,5 +1,5 @@
-import { AuditLog, boundedIds, IDS_MAX, type Actor } from '#audit';
-import { checkPreconditions, Problem, setObjectsRead, type Preconditions } from '#http';
+import { AuditLog } from '#audit';
+import { checkPreconditions, Problem, setObjectsRead } from '#http';
 import type { Receipt, WriteResponse } from '#jobs';
 import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable, type Transaction } from '#database';
@@ -10,7 +10,6 @@ import { Injectable } from '@nestjs/common';
 import { conflictProblem, differentContent, rejectConflicts } from './batch-conflicts.js';
 import type { BatchWrite, RejectedObjects } from './batch-input.js';
 import type { BatchObject } from './batch-object.js';
-import { batchNotFound } from './batch-reader.js';
 import { batchResponse, type BatchResult } from './batch-response.js';
 import { batchEtag } from './batch-wire.js';
 import {
@@ -96,36 +95,6 @@ export class BatchWriter {
     // The rest of an invalid batch is validated without a connection, and that of a JSON body without a slot.
     if (response === null) throw await reader.readErrors();
     return response;
-  }
-
-  /**
-   * Deletes a batch.
-   * @returns the number of objects that were deleted with it
-   * @throws Problem not-found; batch-not-empty unless `cascade`; precondition-failed, precondition-required
-   */
-  async delete(target: BatchTarget, cascade: boolean, preconditions: Preconditions, actor: Actor): Promise<number> {
-    return this.database.transaction(async (tx) => {
-      // Deleting the objects of a large batch may take longer than the timeout.
-      if (cascade) await this.store.disableStatementTimeout(tx);
-      // The lock of the batch keeps new objects out.
-      const batch = await this.store.lock(tx, target);
-      if (batch === null) throw batchNotFound();
-      const count = Number(batch.object_count);
-      // Before the preconditions, which do not apply to a request that fails without them (RFC 9110, section 13.2.1).
-      if (count > 0 && !cascade) {
-        throw new Problem('batch-not-empty', {
-          detail: `The batch still has objects (${batch.object_count}); use cascade=true to delete them with it.`,
-          extra: { object_count: count },
-        });
-      }
-      checkPreconditions(preconditions, batchEtag(batch.revision), this.config.rules);
-      const ids = count === 0 ? [] : await this.store.firstIds(tx, target, IDS_MAX);
-      await this.store.delete(tx, target);
-      const [projectId, id] = target;
-      const details = { object_count: count, object_ids: boundedIds(ids) };
-      await this.audit.append(tx, { projectId, actor, action: 'batch.delete', target: { type: 'batch', id }, details });
-      return count;
-    });
   }
 
   private acquireWriteSlot({ projectId, releaseSlot }: BatchWrite): Promise<ReleaseSlot> {

@@ -49,7 +49,7 @@ import { BatchReader } from './batch-reader.js';
 import { BatchReadStore } from './batch-read.store.js';
 import { filterOf, NESTED_MEMBERS, ObjectViewQuery, viewOf, WHOLE_VIEW } from '#objects';
 import { batchDto, batchEtag, JSON_BATCH, NDJSON_BATCH } from './batch-wire.js';
-import { BatchWriter } from './batch-writer.js';
+import { BatchDeleter } from './batch-deleter.js';
 
 /** Of a whole batch. */
 const MEDIA_TYPES = [JSON_BATCH.mediaType, NDJSON_BATCH.mediaType];
@@ -65,7 +65,7 @@ export class BatchController {
   constructor(
     private readonly writes: WriteService,
     private readonly operations: BatchOperations,
-    private readonly writer: BatchWriter,
+    private readonly deleter: BatchDeleter,
     private readonly reader: BatchReader,
     private readonly store: BatchReadStore,
     private readonly config: Config,
@@ -204,7 +204,7 @@ export class BatchController {
   ): Promise<void> {
     const cascade = query.cascade ?? false;
     const target = [projectId, batchId] as const;
-    reply.chargedItems = await this.writer.delete(target, cascade, preconditionsOf(request), actor);
+    reply.chargedItems = await this.deleter.delete(target, cascade, preconditionsOf(request), actor);
   }
 
   /**

@@ -7,6 +7,7 @@ import { UsageModule } from '#usage';
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { BatchController } from './batch.controller.js';
+import { BatchDeleter } from './batch-deleter.js';
 import { BatchOperations } from './batch.operations.js';
 import { BatchParser } from './batch-parser.js';
 import { BatchReader } from './batch-reader.js';
@@ -26,6 +27,15 @@ import { WriteSlots } from './write-slots.js';
     TypeOrmModule.forFeature([BatchEntity]),
   ],
   controllers: [BatchController],
-  providers: [BatchParser, BatchReadStore, BatchReader, BatchWriteStore, WriteSlots, BatchWriter, BatchOperations],
+  providers: [
+    BatchParser,
+    BatchReadStore,
+    BatchReader,
+    BatchWriteStore,
+    WriteSlots,
+    BatchWriter,
+    BatchDeleter,
+    BatchOperations,
+  ],
 })
 export class BatchesModule {}

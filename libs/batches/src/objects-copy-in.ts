@@ -5,8 +5,8 @@ import type { BatchObject } from './batch-object.js';
 import { COPY_DELIMITER, objectRows, stagedRows } from './copy-rows.js';
 import type { BatchWriteStore } from './batch-write.store.js';
 
-/** Objects copied under one savepoint. After each segment the writer waits for the database to catch up. */
-const SEGMENT_OBJECTS = 20_000;
+/** Objects copied under one savepoint. After each part the writer waits for the database to catch up. */
+const PART_OBJECTS = 20_000;
 
 /** The positions of a chunk and its ids, joined to one text: enough to find conflicts, in little memory. */
 interface ChunkIds {
@@ -15,20 +15,21 @@ interface ChunkIds {
 }
 
 /**
- * `COPY ... FROM STDIN` of the objects of a new batch into `objects`, each segment with its index. When an id exists, the batch cannot be stored any more: from
- * then on the ids of the current segment and of all later objects are staged instead, so that every conflict can be found.
+ * `COPY ... FROM STDIN` of the objects of a new batch into `objects` in parts, each with a segment of the index. When an id exists, the
+ * batch cannot be stored any more: from then on the ids of the current part and of all later objects are staged instead, so that every
+ * conflict can be found.
  */
 export class ObjectsCopyIn {
-  /** The objects of completed segments. */
+  /** The objects of completed parts. */
   readonly copied: UsageChange = { objects: 0, bytes: 0 };
   /** Whether an id exists already. */
   hasConflict = false;
   private copy: CopyIn | undefined;
-  /** Of the current segment only, so that memory does not grow with the batch. */
-  private segment: ChunkIds[] = [];
-  private readonly segmentSize: UsageChange = { objects: 0, bytes: 0 };
-  /** The index of the current segment. */
-  private index = new SegmentBuilder();
+  /** Of the current part only, so that memory does not grow with the batch. */
+  private part: ChunkIds[] = [];
+  private readonly partSize: UsageChange = { objects: 0, bytes: 0 };
+  /** The segment of the index of the current part. */
+  private builder = new SegmentBuilder();
 
   constructor(
     private readonly store: BatchWriteStore,
@@ -59,21 +60,26 @@ export class ObjectsCopyIn {
       return;
     }
     if (this.copy === undefined) {
-      await this.tx.query('SAVEPOINT segment');
+      await this.tx.query('SAVEPOINT part');
       this.copy = this.store.copyObjects(this.tx);
     }
-    this.segment.push(ids);
-    this.segmentSize.objects += objects.length;
-    this.segmentSize.bytes += bytes;
-    // The index is built while the database stores the rows.
-    const [isStored] = await Promise.all([this.succeeds(this.copy.write(rows)), this.addToIndex(firstSeq, objects)]);
-    if (!isStored) await this.stageSegment();
-    else if (this.segmentSize.objects >= SEGMENT_OBJECTS || this.index.isFull) await this.endSegment();
+    this.part.push(ids);
+    this.partSize.objects += objects.length;
+    this.partSize.bytes += bytes;
+    const storing = this.succeeds(this.copy.write(rows));
+    let isStored: boolean;
+    try {
+      // Meanwhile the database stores the rows.
+      this.addToIndex(firstSeq, objects);
+    } finally {
+      isStored = await storing;
+    }
+    if (!isStored) await this.stagePart();
+    else if (this.partSize.objects >= PART_OBJECTS || this.builder.isFull) await this.endPart();
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- an error is thrown with that of the database
-  private async addToIndex(firstSeq: bigint, objects: readonly BatchObject[]): Promise<void> {
-    this.index.add(
+  private addToIndex(firstSeq: bigint, objects: readonly BatchObject[]): void {
+    this.builder.add(
       objects.map((_, index) => firstSeq + BigInt(index * SEQ_STEP)),
       objects.map(({ data }) => data),
     );
@@ -81,38 +87,38 @@ export class ObjectsCopyIn {
 
   /** Resolves when the database has stored, or staged, everything. */
   async end(): Promise<void> {
-    if (!this.hasConflict) await this.endSegment();
+    if (!this.hasConflict) await this.endPart();
     if (this.hasConflict) await this.copy?.end();
   }
 
-  /** False where an id of the segment exists already. @throws Problem quota-exceeded */
+  /** False where an id of the part exists already. @throws Problem quota-exceeded */
   private async hasRoomFor({ objects, bytes }: UsageChange): Promise<boolean> {
     const total = {
-      objects: this.copied.objects + this.segmentSize.objects + objects,
-      bytes: this.copied.bytes + this.segmentSize.bytes + bytes,
+      objects: this.copied.objects + this.partSize.objects + objects,
+      bytes: this.copied.bytes + this.partSize.bytes + bytes,
     };
     if (!exceeds(total, this.room)) return true;
     // The room may have become larger meanwhile; a query has to wait for the end of the COPY.
-    await this.endSegment();
+    await this.endPart();
     if (this.hasConflict) return false;
     this.room = await this.quotas.requireRoom(this.tx, this.target.projectId, total);
     return true;
   }
 
-  private async endSegment(): Promise<void> {
+  private async endPart(): Promise<void> {
     if (this.copy === undefined) return;
     if (!(await this.succeeds(this.copy.end()))) {
-      await this.stageSegment();
+      await this.stagePart();
       return;
     }
-    if (this.target.isDryRun !== true) await this.segments.insertNew(this.tx, this.target.projectId, this.index);
-    this.index = new SegmentBuilder();
-    await this.tx.query('RELEASE SAVEPOINT segment');
-    this.copied.objects += this.segmentSize.objects;
-    this.copied.bytes += this.segmentSize.bytes;
+    if (this.target.isDryRun !== true) await this.segments.insertNew(this.tx, this.target.projectId, this.builder);
+    this.builder = new SegmentBuilder();
+    await this.tx.query('RELEASE SAVEPOINT part');
+    this.copied.objects += this.partSize.objects;
+    this.copied.bytes += this.partSize.bytes;
     this.copy = undefined;
-    this.segment = [];
-    Object.assign(this.segmentSize, NO_CHANGE);
+    this.part = [];
+    Object.assign(this.partSize, NO_CHANGE);
   }
 
   /** False where an id exists already. */
@@ -126,13 +132,13 @@ export class ObjectsCopyIn {
     }
   }
 
-  private async stageSegment(): Promise<void> {
+  private async stagePart(): Promise<void> {
     this.hasConflict = true;
-    this.index = new SegmentBuilder();
-    await this.tx.query('ROLLBACK TO SAVEPOINT segment');
+    this.builder = new SegmentBuilder();
+    await this.tx.query('ROLLBACK TO SAVEPOINT part');
     await this.store.createStage(this.tx);
     this.copy = this.store.copyStaged(this.tx);
-    for (const ids of this.segment.splice(0)) await this.stage(ids);
+    for (const ids of this.part.splice(0)) await this.stage(ids);
   }
 
   private async stage({ positions, ids }: ChunkIds): Promise<void> {
