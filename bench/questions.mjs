@@ -195,12 +195,16 @@ async function printDeepPages(stack, name, parameters) {
   console.log(`  ${name.padEnd(33)} pages 1 to 20 ${times(first)}, the last 20 of ${ms.length} ${times(last)}`);
 }
 
-/** The NDJSON export, and COPY of the column `data` over a connection. */
+/** The export as NDJSON and as Parquet, and COPY of the column `data` over a connection. */
 async function printExport(stack) {
-  const path = '/objects/export?format=ndjson';
+  for (const fileFormat of ['ndjson', 'parquet']) await printExportAs(stack, fileFormat);
+}
+
+async function printExportAs(stack, fileFormat) {
+  const path = `/objects/export?format=${fileFormat}`;
   const error = await errorOf(stack, path);
   if (error !== null) {
-    console.log(`  export: skipped, ${error}`);
+    console.log(`  export of ${fileFormat}: skipped, ${error}`);
     return;
   }
   let memory = 0;
@@ -214,7 +218,7 @@ async function printExport(stack) {
   await client.end();
   const rate = (duration) => format(OBJECTS / (duration / 1000));
   console.log(
-    `  export of NDJSON: ${rate(ms)} objects/s, COPY ${rate(copyMs)}: ratio ${(copyMs / ms).toFixed(2)}; ` +
+    `  export of ${fileFormat}: ${rate(ms)} objects/s, COPY ${rate(copyMs)}: ratio ${(copyMs / ms).toFixed(2)}; ` +
       `resident memory at most ${Math.round(memory / 1e6)} MB`,
   );
 }
