@@ -21,7 +21,8 @@ that may call an operation.
 **Rate limits.** Each key and each project may use a number of items per minute; \`GET /api/v1/limits\` lists the limits. A
 request costs one item, a write one for each object. \`RateLimit\` has what is left, and a 429 \`Retry-After\`.
 
-**Compression.** A request body may be compressed with \`Content-Encoding: gzip\` or \`zstd\`.
+**Compression.** A request body may be compressed with \`Content-Encoding: gzip\` or \`zstd\`. Reads of more than
+1 KB are compressed with gzip, or zstd where the server has it, as \`Accept-Encoding\` asks.
 
 **Ids.** An id is any text without control characters, except \`.\` and \`..\`, which URL parsers remove.
 Percent-encode it in a URL: a \`/\` inside an id is \`%2F\`.`;

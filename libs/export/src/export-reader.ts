@@ -125,8 +125,8 @@ function listedSql(projectId: number, seqs: readonly string[]): ExportSql {
 }
 
 /**
- * The columns of a table must be known before its first row. Unless the view names them, and the format has no types, the objects are
- * read twice, in one snapshot.
+ * The columns of a table must be known before its first row, so its objects are read twice, in one snapshot. They are read once where
+ * the view names all columns and the format has no types, or has no data.
  */
 async function openEncoder(
   copyOut: (columns: string) => TimedCopy,

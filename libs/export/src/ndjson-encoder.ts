@@ -29,7 +29,7 @@ export class NdjsonEncoder implements ExportEncoder {
   }
 }
 
-/** The text of `objectText`, in half of its time. */
+/** The text that `objectText` returns for a whole object, by the quicker `quote`. */
 function wholeText({ object_id, batch_id, subject, observed_at, data }: ExportRow): string {
   const subjectText = subject === null ? 'null' : quote(subject);
   return `{"object_id":${quote(object_id)},"batch_id":${quote(batch_id)},"subject":${subjectText},"observed_at":"${observed_at}","data":${data}}`;

@@ -123,7 +123,7 @@ export class ParquetEncoder implements ExportEncoder {
     const parts = writer.row_groups.splice(first);
     writer.row_groups.push(joinGroups(parts));
     writer.num_rows -= BigInt(rowCount) * BigInt(parts.length - 1);
-    for (const values of this.values) values.fill(null);
+    for (const values of this.values) values.fill(null, 0, rowCount);
     this.rowCount = 0;
     this.sizeBytes = 0;
   }
