@@ -42,6 +42,7 @@ export {
   toSlice,
   type SortColumn,
 } from './page-sql.js';
+export { prepared } from './prepared-statements.js';
 export type { PostgresAddress } from './open-server.js';
 export { ReadDatabase } from './read-database.js';
 export { isSeq, SEQ_STEP, Sequence, SequenceUnavailableError, timeOfSeq, timeOfSeqSql } from './sequence.js';

@@ -1,4 +1,5 @@
 import type { Queryable, Statement } from './database.js';
+import { prepared } from './prepared-statements.js';
 import { QueryTimeoutError } from './query-scope.js';
 
 /** A position next to a row, in a list newest first or, with `oldestFirst`, oldest first. */
@@ -76,6 +77,8 @@ export interface ListSql {
    * this name must have the same text, `wrap` included.
    */
   name?: string;
+  /** Prepares the statement where its text is frequent: for a list without a name whose best plan does not depend on its values. */
+  isPrepared?: boolean;
 }
 
 /**
@@ -151,7 +154,8 @@ export async function readSlice<Row extends { seq: string }>(
   range: PageRange,
 ): Promise<Slice<Row>> {
   const { values, ...statement } = pageSql(list, range);
-  return toSlice(await on.query<Row>(statement, values), range);
+  const { isPrepared = false } = list;
+  return toSlice(await on.query<Row>(isPrepared ? prepared(statement.text) : statement, values), range);
 }
 
 /** Reads one page of a list, then counts the list. */

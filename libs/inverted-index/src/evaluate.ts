@@ -10,30 +10,49 @@ export interface Matches {
   may: Bitmap;
 }
 
-/** Evaluates a plan on one segment; outdated objects never match. @param lookups those of the plan, in its order */
-export function evaluate(plan: IndexPlan, lookups: readonly Lookup[], segment: ReadSegment): Matches {
+/**
+ * Evaluates a plan on one segment; outdated objects never match.
+ * @param lookups those that the blocks of the segment were requested for
+ * @returns null where none can match
+ */
+export function evaluate(plan: IndexPlan, lookups: readonly Lookup[], segment: ReadSegment): Matches | null {
   const evaluation = new Evaluation(lookups, segment);
-  const { must, may } = evaluation.of(plan);
+  if (evaluation.hasNone(plan)) return null;
+  const matches = evaluation.of(plan);
+  if (segment.outdated.length === 0) return matches;
   const valid = validObjects(segment);
-  intersect(must, valid);
-  if (may !== must) intersect(may, valid);
-  return { must, may };
+  return combined(matches, same(valid), intersect);
 }
 
 class Evaluation {
-  /** Index of the next look-up: they are visited in the order of the plan. */
-  private next = 0;
-  private readonly blocks = new Map<number, Buffer[]>();
+  private readonly blocks = new Map<Lookup, Buffer[]>();
 
   constructor(
-    private readonly lookups: readonly Lookup[],
+    lookups: readonly Lookup[],
     private readonly segment: ReadSegment,
   ) {
     for (const { request, body } of segment.blocks) {
+      const lookup = lookups[request];
+      if (lookup === undefined) continue;
       if (body === null) throw new Error('a block was read without its objects');
-      const bodies = this.blocks.get(request);
-      if (bodies === undefined) this.blocks.set(request, [body]);
+      const bodies = this.blocks.get(lookup);
+      if (bodies === undefined) this.blocks.set(lookup, [body]);
       else bodies.push(body);
+    }
+  }
+
+  /** Whether a condition that must hold has no blocks, which is quicker than to find out by bitmaps. */
+  hasNone(plan: IndexPlan): boolean {
+    switch (plan.kind) {
+      case 'and':
+        return plan.of.some((part) => this.hasNone(part));
+      case 'or':
+        return plan.of.every((part) => this.hasNone(part));
+      case 'lookups':
+        return plan.of.every((lookup) => !this.blocks.has(lookup) && !this.isUnread(lookup));
+      case 'not':
+      case 'unknown':
+        return false;
     }
   }
 
@@ -51,34 +70,30 @@ class Evaluation {
         return must === may ? same(notMay) : { must: notMay, may: subtract(fullBitmap(objects), must) };
       }
       case 'and':
-        return this.combine(plan.of, fullBitmap(objects), intersect);
+        return this.combine(plan.of, intersect) ?? same(fullBitmap(objects));
       case 'or':
-        return this.combine(plan.of, emptyBitmap(objects), unite);
+        return this.combine(plan.of, unite) ?? same(emptyBitmap(objects));
     }
   }
 
-  private combine(
-    plans: readonly IndexPlan[],
-    start: Bitmap,
-    operation: (left: Bitmap, right: Bitmap) => Bitmap,
-  ): Matches {
-    let result = same(start);
+  /** Null for no plans. */
+  private combine(plans: readonly IndexPlan[], operation: BitmapOperation): Matches | null {
+    let result: Matches | null = null;
     for (const plan of plans) {
-      const { must, may } = this.of(plan);
-      if (result.must === result.may && must !== may) result = { must: result.must, may: result.may.slice() };
-      operation(result.must, must);
-      if (result.may !== result.must) operation(result.may, may);
+      const matches = this.of(plan);
+      result = result === null ? matches : combined(result, matches, operation);
     }
     return result;
   }
 
   private ofLookups(lookups: readonly Lookup[]): Matches {
-    const { objects, hasManyKeys } = this.segment;
+    const { objects } = this.segment;
     const must = emptyBitmap(objects);
     let may = must;
-    for (const { request, accepts, isExact } of lookups) {
-      if (hasManyKeys && request.type === 'anyKey') may = fullBitmap(objects);
-      for (const body of this.blocks.get(this.next++) ?? []) {
+    for (const lookup of lookups) {
+      const { accepts, isExact } = lookup;
+      if (this.isUnread(lookup)) may = fullBitmap(objects);
+      for (const body of this.blocks.get(lookup) ?? []) {
         for (const entry of entriesOf(body, objects)) {
           if (accepts !== null && !accepts(entry.value)) continue;
           if (isExact) addEntry(must, entry, objects);
@@ -89,6 +104,22 @@ class Evaluation {
     }
     return { must, may };
   }
+
+  /** Whether the segment has so many keys that their values were not looked up. */
+  private isUnread({ request }: Lookup): boolean {
+    return this.segment.hasManyKeys && request.type === 'anyKey';
+  }
+}
+
+/** Changes the left bitmap. */
+type BitmapOperation = (left: Bitmap, right: Bitmap) => Bitmap;
+
+/** The bitmaps of `left` are changed. */
+function combined(left: Matches, right: Matches, operation: BitmapOperation): Matches {
+  const isExact = left.must === left.may && right.must === right.may;
+  const may = isExact ? null : operation(left.must === left.may ? left.may.slice() : left.may, right.may);
+  const must = operation(left.must, right.must);
+  return { must, may: may ?? must };
 }
 
 function same(bitmap: Bitmap): Matches {

@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { Database, type Queryable, type Statement } from '#database';
+import { Database, prepared, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import type { BlockRequest, SortedRequest } from './index-plan.js';
 import { TermKind, TEXT_BYTES_MAX } from './term-kind.js';
@@ -78,17 +77,21 @@ function readSql(groups: Groups, isAscending: boolean, limit: number, condition:
   };
   const order = isAscending ? 'first_seq' : 'last_seq DESC';
   const beyond = isAscending ? 'last_seq > $3::bigint' : 'first_seq < $3::bigint';
-  const block = (where: string, hasValue = 'true'): string =>
-    `SELECT CASE WHEN b.value_count = 1 AND $4::boolean THEN NULL ELSE b.body END AS body,
-       CASE WHEN ${hasValue} THEN b.posting_count ELSE 0 END AS count
+  const block = (where: string): string =>
+    `SELECT CASE WHEN b.value_count = 1 AND $4::boolean THEN NULL ELSE b.body END AS body, b.posting_count AS count
      FROM index_blocks AS b WHERE b.project_id = $1 AND b.segment = s.number AND ${where}`;
   const point = (column: string, kind: TermKind, path: string): string => {
     const other = column === 'last_number' ? '' : 'b.last_number IS NULL AND ';
-    return block(
-      `b.path = ${path} AND b.kind = ${String(kind)} AND ${other}b.${column} >= r.value ` +
-        `ORDER BY b.last_number, b.last_text LIMIT 1`,
-      `b.${column} = r.value`,
-    );
+    const first = `
+      SELECT * FROM index_blocks AS b
+      WHERE b.project_id = $1 AND b.segment = s.number AND b.path = ${path} AND b.kind = ${String(kind)}
+        AND ${other}b.${column} >= r.value
+      ORDER BY b.last_number, b.last_text LIMIT 1`;
+    // The only value of a block is its last one.
+    return `
+      SELECT CASE WHEN b.value_count = 1 AND $4::boolean THEN NULL ELSE b.body END AS body,
+        CASE WHEN b.${column} = r.value THEN b.posting_count ELSE 0 END AS count
+      FROM (${first}) AS b WHERE b.value_count > 1 OR b.${column} = r.value`;
   };
   const from = (rows: string, columns: string, blocks: string): string => `
     SELECT r.id, s.number, NULL::bigint, NULL::bigint, b.count, b.body
@@ -205,15 +208,9 @@ interface ResultRow {
   body: Buffer;
 }
 
-/** Each connection keeps the plans of its prepared statements, some 100 KB each. */
-const PREPARED_MAX = 32;
-
 /** Reads segments and blocks of the index. */
 @Injectable()
 export class IndexReadStore {
-  /** The names of prepared statements by their texts. */
-  private readonly names = new Map<string, string>();
-
   constructor(private readonly database: Database) {}
 
   /** @param condition that of the pending objects */
@@ -228,16 +225,7 @@ export class IndexReadStore {
     const values: unknown[] = [projectId, skip, beyondSeq, countsOnly];
     for (const name of GROUP_ORDER) values.push(...(groups.get(name)?.flatMap(valuesOf) ?? []));
     const text = readSql(groups, isAscending, limit, condition(values));
-    return resultOf(await on.query<ResultRow>(this.prepared(text), values));
-  }
-
-  private prepared(text: string): Statement {
-    let name = this.names.get(text);
-    if (name === undefined && this.names.size < PREPARED_MAX) {
-      name = `index.read-${createHash('sha1').update(text).digest('hex')}`;
-      this.names.set(text, name);
-    }
-    return name === undefined ? { text } : { name, text };
+    return resultOf(await on.query<ResultRow>(prepared(text), values));
   }
 }
 

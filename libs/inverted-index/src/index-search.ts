@@ -9,10 +9,10 @@ import { IndexReadStore, type PendingCondition, type ReadSegment, type ReadSegme
 import { ascending, countOrdinals, descending } from './ordinals.js';
 import { SeqRuns } from './seq-runs.js';
 
-/** Segments that a search reads at first; most pages are in them. */
-const FIRST_SEGMENTS = 4;
 /** The most segments of a search; 10 million objects have some 160. */
 export const SEGMENTS_MAX = 2_000;
+/** How many segments a search reads: most pages are in the first four, and most counts up to COUNT_CAP in eight. */
+const SEGMENT_STEPS = [4, 8, SEGMENTS_MAX] as const;
 /** After this time the requests that wait have their turn. */
 export const TURN_MS = 10;
 
@@ -32,6 +32,8 @@ export interface SearchRange {
   wanted: number;
   /** Continue until more objects than this certainly match, or all are counted. */
   countLimit?: number | undefined;
+  /** The segments to read at first: those that the last search with the query needed. Default: few. */
+  segments?: number | undefined;
 }
 
 /** The first objects that may match, in the direction of the search. */
@@ -43,6 +45,9 @@ export interface FoundObjects {
   isAll: boolean;
   /** The objects of the segments that were searched, and the pending ones. */
   count: IndexCount;
+  /** The number of segments that were requested, and of the objects in them. */
+  segments: number;
+  searched: number;
 }
 
 /** The number of objects that match. */
@@ -73,13 +78,15 @@ export class IndexSearch {
    * @returns null where the index is not usable now
    */
   async find(projectId: number, query: IndexQuery, range: SearchRange, on?: Queryable): Promise<FoundObjects | null> {
-    // A search reads one state, in one statement: the first segments alone, or where they are not enough, all of them.
-    const few = await this.read(projectId, query, range, FIRST_SEGMENTS, on);
-    if (few === null) return null;
-    const found = await foundIn(few, query, range);
-    if (found !== null) return found;
-    const all = await this.read(projectId, query, range, SEGMENTS_MAX, on);
-    return all && (await foundIn(all, query, range));
+    // A search reads one state, in one statement. Where the first segments are not enough, it begins again with more.
+    for (const segments of SEGMENT_STEPS) {
+      if (segments < (range.segments ?? 0)) continue;
+      const read = await this.read(projectId, query, range, segments, on);
+      if (read === null) return null;
+      const found = await foundIn(read, query, range);
+      if (found !== null) return { ...found, segments };
+    }
+    return null;
   }
 
   /**
@@ -88,7 +95,8 @@ export class IndexSearch {
    * @returns null where the index is not usable now
    */
   async count(projectId: number, query: IndexQuery, limit: number | null, on?: Queryable): Promise<IndexCount | null> {
-    const range = { isAscending: false, beyondSeq: null, wanted: 0, countLimit: limit ?? Infinity };
+    const segments = limit === null ? SEGMENTS_MAX : undefined;
+    const range = { isAscending: false, beyondSeq: null, wanted: 0, countLimit: limit ?? Infinity, segments };
     const single = singleLookup(query);
     const sum = single === null ? null : await this.sum(projectId, query, single, on);
     if (sum !== null) return sum;
@@ -139,34 +147,33 @@ async function foundIn(
   { segments, next, pending }: ReadSegments,
   query: IndexQuery,
   range: SearchRange,
-): Promise<FoundObjects | null> {
+): Promise<Omit<FoundObjects, 'segments'> | null> {
   const { isAscending, beyondSeq, wanted, countLimit = -1 } = range;
   const isBefore = (a: bigint, b: bigint): boolean => (isAscending ? a < b : a > b);
   const found = pending.filter((seq) => beyondSeq === null || isBefore(beyondSeq, seq));
   const count: IndexCount = { must: found.length, may: found.length, isAll: next === null };
+  let searched = found.length;
   let isExact = true;
   let yieldAtMs = performance.now() + TURN_MS;
   for (const segment of segments) {
-    const { matches, seqs } = matchesOf(query, segment);
-    if (matches.must !== matches.may) isExact = false;
-    if (countLimit >= 0) addMatches(count, matches);
-    takeFirst(found, matches, seqs, range);
+    searched += segment.objects;
+    const matches = evaluate(query.plan, query.lookups, segment);
+    if (matches !== null) {
+      if (matches.must !== matches.may) isExact = false;
+      addMatches(count, matches);
+      takeFirst(found, matches, segment, range);
+    }
     if (performance.now() < yieldAtMs) continue;
     await setImmediate();
     yieldAtMs = performance.now() + TURN_MS;
   }
   found.sort((a, b) => (isBefore(a, b) ? -1 : 1));
   const isAll = next === null && found.length <= wanted;
-  const result = { seqs: found.slice(0, wanted), isExact, isAll, count };
+  const result = { seqs: found.slice(0, wanted), isExact, isAll, count, searched };
   if (next === null) return result;
   const last = found[wanted - 1];
   const isComplete = last !== undefined && isBefore(last, isAscending ? next.firstSeq : next.lastSeq);
   return isComplete && (countLimit < 0 || count.must > countLimit) ? result : null;
-}
-
-function matchesOf({ plan, lookups }: IndexQuery, segment: ReadSegment): { matches: Matches; seqs: SeqRuns } {
-  const seqs = SeqRuns.from(segment.seqs);
-  return { matches: evaluate(plan, lookups, segment), seqs };
 }
 
 /** The only look-up of a query where its matches are those of one entry of each segment. */
@@ -191,12 +198,15 @@ function addCount(count: IndexCount, must: number, may: number): void {
 function takeFirst(
   found: bigint[],
   { may }: Matches,
-  seqs: SeqRuns,
+  segment: ReadSegment,
   { isAscending, beyondSeq, wanted }: SearchRange,
 ): void {
+  if (wanted === 0) return;
+  let seqs: SeqRuns | null = null;
   let taken = 0;
   for (const ordinal of isAscending ? ascending(may) : descending(may)) {
     if (taken > wanted) return;
+    seqs ??= SeqRuns.from(segment.seqs);
     const seq = seqs.at(ordinal);
     if (beyondSeq !== null && (isAscending ? seq <= beyondSeq : seq >= beyondSeq)) continue;
     found.push(seq);

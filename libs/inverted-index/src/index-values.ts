@@ -173,9 +173,9 @@ export class IndexValues {
       const own = read.segments[index];
       if (own?.number !== segment.number) return 'changed';
       // The outdated entries are those of the state whose pending objects are read.
-      const { must, may } = evaluate(plan, lookups, { ...own, outdated: segment.outdated });
-      if (must !== may) return null;
-      found.set(segment, must);
+      const matches = evaluate(plan, lookups, { ...own, outdated: segment.outdated });
+      if (matches !== null && matches.must !== matches.may) return null;
+      found.set(segment, matches?.must ?? emptyBitmap(segment.objects));
     }
     return found;
   }

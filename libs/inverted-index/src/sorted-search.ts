@@ -18,8 +18,12 @@ import {
   type SortValueRow,
 } from './sort-value.js';
 
-/** At first one sorted block of each segment is read for so many objects; a block has up to 128, or one value. */
-const OBJECTS_OF_FIRST_BLOCK = 512;
+/**
+ * At first one sorted block of each segment is read for so many objects; a block has up to 128, or one value. Under a filter, which other
+ * objects do not match, some more: reading and evaluating a filter again costs more than some blocks that are not needed.
+ */
+const OBJECTS_OF_BLOCK = 512;
+const FILTERED_BLOCKS = 4;
 /** The most sorted blocks of a segment and of all segments: 5 MB. Beyond it, reading the objects is as quick. */
 const SEGMENT_BLOCKS_MAX = 4_096;
 const BLOCKS_MAX = 8_192;
@@ -77,7 +81,8 @@ export class SortedSearch {
     const { key, isAscending, beyond, wanted, few } = range;
     const requests = query === null ? [] : query.lookups.map(({ request }) => request);
     const condition = query === null ? (): string => 'true' : query.condition;
-    for (let blocks = Math.ceil(wanted / OBJECTS_OF_FIRST_BLOCK); blocks <= SEGMENT_BLOCKS_MAX;) {
+    let blocks = Math.ceil(wanted / OBJECTS_OF_BLOCK) * (query === null ? 1 : FILTERED_BLOCKS);
+    while (blocks <= SEGMENT_BLOCKS_MAX) {
       const sorted: SortedRequest = {
         type: 'sorted',
         path: key.key,
@@ -146,9 +151,10 @@ class SortedMerge {
   isExact = true;
   /** The number of objects that may match. */
   matchCount = 0;
-  private readonly found: SortedObject[] = [];
-  private readonly segments: { seqs: SeqRuns; matching: Bitmap }[] = [];
-  /** The first value in the order that some segment may have more objects of, or objects after it. */
+  /** The first objects so far, in the order; more than are wanted where there are others. */
+  private found: SortedObject[] = [];
+  private readonly segments: { segment: ReadSegment; matching: Bitmap }[] = [];
+  /** The first value in the order after which some segment may have objects that were not read. */
   private end: SortValue | null = null;
 
   /** @param blocks how many blocks were requested of each segment */
@@ -161,39 +167,42 @@ class SortedMerge {
 
   add(segment: ReadSegment): void {
     const matching = this.matchesOf(segment);
-    const seqs = SeqRuns.from(segment.seqs);
+    if (matching === null) return;
     const count = countOrdinals(matching);
+    if (count === 0) return;
     this.matchCount += count;
-    if (this.matchCount <= this.range.few) this.segments.push({ seqs, matching });
-    if (count > 0) this.addObjects(segment, matching, seqs);
+    if (this.matchCount <= this.range.few) this.segments.push({ segment, matching });
+    this.addObjects(segment, matching);
+    this.keepFirst();
   }
 
   /** All matches, where they are few. */
   *matches(): Generator<bigint> {
-    for (const { seqs, matching } of this.segments) for (const ordinal of ascending(matching)) yield seqs.at(ordinal);
+    for (const { segment, matching } of this.segments) {
+      const seqs = SeqRuns.from(segment.seqs);
+      for (const ordinal of ascending(matching)) yield seqs.at(ordinal);
+    }
   }
 
   result(pending: readonly SortedObject[]): { objects: SortedObject[]; isComplete: boolean; isAll: boolean } {
     const { beyond, isAscending, wanted } = this.range;
     const isBeyond = (object: SortedObject): boolean =>
       beyond === null || compareSorted(object, beyond, isAscending) > 0;
-    const objects = [...this.found, ...pending.filter(isBeyond)];
-    objects.sort((a, b) => compareSorted(a, b, isAscending));
-    const { end } = this;
-    if (end !== null) {
-      const uncertain = objects.findIndex(({ value }) => this.compare(value, end) > 0);
-      if (uncertain !== -1) objects.length = uncertain;
-    }
+    this.found.push(...pending.filter(isBeyond));
+    this.keepFirst();
+    const { end, found } = this;
+    const uncertain = end === null ? -1 : found.findIndex(({ value }) => this.compare(value, end) > 0);
+    const objects = uncertain === -1 ? found : found.slice(0, uncertain);
     const isComplete = end === null || objects.length > wanted;
     return { objects: objects.slice(0, wanted), isComplete, isAll: end === null && objects.length <= wanted };
   }
 
-  private matchesOf(segment: ReadSegment): Bitmap {
+  /** Null where none match. */
+  private matchesOf(segment: ReadSegment): Bitmap | null {
     if (this.query === null) return validObjects(segment);
-    const { plan, lookups } = this.query;
-    const { must, may } = evaluate(plan, lookups, segment);
-    if (must !== may) this.isExact = false;
-    return may;
+    const matches = evaluate(this.query.plan, this.query.lookups, segment);
+    if (matches !== null && matches.must !== matches.may) this.isExact = false;
+    return matches?.may ?? null;
   }
 
   private compare(left: SortValue, right: SortValue): number {
@@ -201,55 +210,66 @@ class SortedMerge {
     return this.range.isAscending ? order : -order;
   }
 
-  /** Adds the first objects of a segment in the order: `wanted`, and one more, which shows that these are not all. */
-  private addObjects(segment: ReadSegment, matching: Bitmap, seqs: SeqRuns): void {
-    const { beyond, isAscending, wanted } = this.range;
-    const { entries, isCut } = this.entriesOf(segment);
-    const seen = isAtPlace(this.range) ? emptyBitmap(segment.objects) : null;
-    let taken = 0;
-    for (const { value, ordinals } of entries) {
-      const order = beyond === null ? 1 : this.compare(value, beyond.value);
-      if (order < 0) continue;
-      for (const ordinal of ordinals()) {
-        if (!hasOrdinal(matching, ordinal) || (seen !== null && hasOrdinal(seen, ordinal))) continue;
-        const seq = seqs.at(ordinal);
-        if (order === 0 && beyond !== null && (isAscending ? seq <= beyond.seq : seq >= beyond.seq)) continue;
-        if (seen !== null) addOrdinal(seen, ordinal);
-        this.found.push({ seq, value });
-        if (++taken > wanted) return;
-      }
-    }
-    const last = entries.at(-1);
-    if (!isCut || last === undefined) return;
-    if (this.end === null || this.compare(last.value, this.end) < 0) this.end = last.value;
+  /** Keeps the objects that are wanted and one more, which shows that these are not all. */
+  private keepFirst(): void {
+    const { isAscending, wanted } = this.range;
+    this.found.sort((a, b) => compareSorted(a, b, isAscending));
+    this.found.length = Math.min(this.found.length, wanted + 1);
   }
 
-  /** The entries of the sorted blocks in the order, and whether there may be more after them. */
-  private entriesOf({ blocks, objects }: ReadSegment): { entries: SortedEntry[]; isCut: boolean } {
-    const { isAscending, beyond } = this.range;
-    let sorted = blocks.filter(({ request }) => request === this.sortedRequest);
+  private addObjects(segment: ReadSegment, matching: Bitmap): void {
+    const { beyond, isAscending, wanted } = this.range;
+    const seqs = SeqRuns.from(segment.seqs);
+    const seen = isAtPlace(this.range) ? emptyBitmap(segment.objects) : null;
+    // Objects after this one are not wanted, because others are before them.
+    const bound = this.found[wanted]?.value ?? null;
+    const { blocks, isCut } = this.sortedBlocks(segment);
+    let last: SortValue | null = null;
+    let taken = 0;
+    for (const { kind, body } of blocks) {
+      const entries = Array.from(entriesOf(body, segment.objects));
+      if (!isAscending) entries.reverse();
+      for (const entry of entries) {
+        const value: SortValue = { kind, value: entry.value };
+        last = value;
+        const order = beyond === null ? 1 : this.compare(value, beyond.value);
+        if (order < 0) continue;
+        if (bound !== null && this.compare(value, bound) > 0) return;
+        const ordinals = ordinalsOf(entry, segment.objects);
+        for (const ordinal of isAscending ? ordinals : ordinals.reverse()) {
+          if (!hasOrdinal(matching, ordinal) || (seen !== null && hasOrdinal(seen, ordinal))) continue;
+          const seq = seqs.at(ordinal);
+          if (order === 0 && beyond !== null && (isAscending ? seq <= beyond.seq : seq >= beyond.seq)) continue;
+          if (seen !== null) addOrdinal(seen, ordinal);
+          this.found.push({ seq, value });
+          if (++taken > wanted) return;
+        }
+      }
+    }
+    if (isCut && last !== null && (this.end === null || this.compare(last, this.end) < 0)) this.end = last;
+  }
+
+  /** The sorted blocks in the order, and whether there may be more after them. */
+  private sortedBlocks({ blocks, objects }: ReadSegment): { blocks: SortedBlock[]; isCut: boolean } {
+    const { beyond } = this.range;
+    let sorted = blocks.flatMap(({ request, kind, body }): SortedBlock[] => {
+      if (request !== this.sortedRequest) return [];
+      if (body === null) throw new Error('a sorted block was read without its objects');
+      const [first] = entriesOf(body, objects);
+      return [{ kind: kind as SortValue['kind'], first: first?.value ?? '', body }];
+    });
     const ofFirstKind = sorted.filter(({ kind }) => kind === beyond?.value.kind);
     // Blocks of other kinds do not follow directly where the first kind may have more.
     if (ofFirstKind.length >= this.blocks) sorted = ofFirstKind;
     const isCut = sorted.length >= this.blocks;
-    const lists = sorted.map(({ kind, body }) => {
-      if (body === null) throw new Error('a sorted block was read without its objects');
-      return Array.from(entriesOf(body, objects), (entry): SortedEntry => {
-        const value = { kind: kind as SortValue['kind'], value: entry.value };
-        return {
-          value,
-          ordinals: () => (isAscending ? ordinalsOf(entry, objects) : ordinalsOf(entry, objects).reverse()),
-        };
-      });
-    });
-    if (!isAscending) for (const list of lists) list.reverse();
-    lists.sort(([a], [b]) => (a === undefined || b === undefined ? 0 : this.compare(a.value, b.value)));
-    return { entries: lists.flat(), isCut };
+    sorted.sort((a, b) => this.compare({ kind: a.kind, value: a.first }, { kind: b.kind, value: b.first }));
+    return { blocks: sorted, isCut };
   }
 }
 
-interface SortedEntry {
-  value: SortValue;
-  /** In the order of the list. */
-  ordinals: () => number[];
+interface SortedBlock {
+  kind: SortValue['kind'];
+  /** Its lowest value. */
+  first: string;
+  body: Buffer;
 }

@@ -18,6 +18,10 @@ const CHECKED_FOR_EACH = 4;
 export interface IndexedPage {
   seqs: string[];
   count: Count | null;
+  /** How many segments the search needed. */
+  segments: number;
+  /** The share of the searched objects that match. */
+  share: number;
 }
 
 /** Finds the objects of a page, and counts objects, by the inverted index. */
@@ -32,9 +36,16 @@ export class ObjectIndexStore {
   /**
    * The sequence numbers of the objects of a page in the direction of reading, and one more where another object follows; with the
    * count of a first page where it is found on the way.
+   * @param segments those that the last search of this list needed
    * @returns null where the index does not find them quickly
    */
-  async findPage(projectId: number, filter: Filter, query: IndexQuery, page: PageRequest): Promise<IndexedPage | null> {
+  async findPage(
+    projectId: number,
+    filter: Filter,
+    query: IndexQuery,
+    page: PageRequest,
+    segments?: number,
+  ): Promise<IndexedPage | null> {
     const { position, size } = page;
     const offset = position.kind === 'offset' ? position.offset : 0;
     const needed = offset + size + 1;
@@ -43,16 +54,18 @@ export class ObjectIndexStore {
     let beyondSeq = position.kind === 'offset' ? null : BigInt(position.seq);
     let wanted = needed;
     let count: Count | null = null;
-    const isCounted = page.count === 'capped' && beyondSeq === null && !isOnePair(filter);
+    const isCounted = page.count !== 'none' && beyondSeq === null;
+    const countCap = page.count === 'capped' && !isOnePair(filter) ? this.config.limits.countCap : null;
     for (let checked = 0; checked < CHECKED_MAX;) {
-      const countLimit = isCounted && checked === 0 ? this.config.limits.countCap : undefined;
-      const range = { isAscending: isAscending(position), beyondSeq, wanted, countLimit };
+      const countLimit = isCounted && checked === 0 && countCap !== null ? countCap : undefined;
+      const range = { isAscending: isAscending(position), beyondSeq, wanted, countLimit, segments };
       const found = await this.search.find(projectId, query, range, page.on);
       if (found === null) return null;
-      if (countLimit !== undefined) count = cappedIndexCount(found.count, countLimit);
+      if (isCounted && checked === 0) count = cappedIndexCount(found.count, countCap);
       matching.push(...(found.isExact ? found.seqs : await this.matching(projectId, filter, found.seqs, page.on)));
       if (found.isAll || matching.length >= needed) {
-        return { seqs: matching.slice(offset, needed).map(String), count };
+        const share = found.count.may / Math.max(found.searched, 1);
+        return { seqs: matching.slice(offset, needed).map(String), count, segments: found.segments, share };
       }
       beyondSeq = found.seqs.at(-1) ?? beyondSeq;
       checked += found.seqs.length;
@@ -112,7 +125,7 @@ function cappedIndexCount({ must, may, isAll }: IndexCount, cap: number | null):
 }
 
 /** Whether a filter is a key, or a key with a value: its matches are the sum of one number of each segment. */
-function isOnePair(filter: Filter): boolean {
+export function isOnePair(filter: Filter): boolean {
   const [only, ...others] = conjunctsOf(filter);
   if (only?.kind !== 'value' || others.length > 0) return false;
   return only.key !== null && ['exists', 'eq', 'in'].includes(only.test.op);

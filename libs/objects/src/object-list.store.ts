@@ -1,5 +1,5 @@
 import { conjunctsOf, filterSql, isEverything, type Filter } from '#filter';
-import { indexQuery } from '#inverted-index';
+import { indexQuery, type IndexQuery } from '#inverted-index';
 import type { PageRequest } from '#http';
 import { Config } from '#platform';
 import {
@@ -7,15 +7,16 @@ import {
   cappedCount,
   isAscending,
   pageSql,
+  prepared,
   readSlice,
   toSlice,
   type Count,
   type ListSql,
   type Slice,
-  type Statement,
 } from '#database';
 import { OBJECT_COUNT } from '#usage';
 import { Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
 import {
   boundedRowsSql,
   boundedSlice,
@@ -27,7 +28,7 @@ import {
   type WithoutData,
 } from '#store';
 import { ObjectCountStore } from './object-count.store.js';
-import { ObjectIndexStore } from './object-index.store.js';
+import { type IndexedPage, isOnePair, ObjectIndexStore } from './object-index.store.js';
 import { BY_SEQ, newestObjectsSql, objectListSql } from './object-list-sql.js';
 
 /** A page of objects and the number of all matches. */
@@ -51,8 +52,11 @@ const SCAN_ROWS = 2_000;
 /** The most matches that one query of the index returns: enough for the default count and for most pages. */
 const INDEX_ROWS = 1_000;
 
-/** Each connection keeps the plans of its prepared statements, some 100 KB each. */
-const PREPARED_MAX = 20;
+/** A scan is used where the searched objects have so many times the matches of the page: those of the next objects vary. */
+const FREQUENT = 4;
+/** The searches that are remembered, and for how long. */
+const SEARCHES_MAX = 2_000;
+const SEARCH_TTL_MS = 60_000;
 
 const FIRST_PAGE = { kind: 'offset', offset: 0 } as const;
 
@@ -63,8 +67,11 @@ const FIRST_PAGE = { kind: 'offset', offset: 0 } as const;
  */
 @Injectable()
 export class ObjectListStore {
-  /** The names of prepared statements by their texts. */
-  private readonly names = new Map<string, string>();
+  /** What the index has shown about lists, by their fingerprints. */
+  private readonly searches = new LRUCache<string, Pick<IndexedPage, 'segments' | 'share'>>({
+    max: SEARCHES_MAX,
+    ttl: SEARCH_TTL_MS,
+  });
 
   constructor(
     private readonly database: Database,
@@ -91,19 +98,46 @@ export class ObjectListStore {
       return { slice, count: await this.counts.count(projectId, filter, { page, slice }) };
     }
     const query = indexQuery(filter, OBJECT_FILTER_COLUMNS);
-    const found = query === null ? null : await this.index.findPage(projectId, filter, query, page);
-    if (query !== null && found !== null) {
-      const slice = await this.bySeq(projectId, filter, found.seqs, page);
-      return { slice, count: found.count ?? (await this.counts.count(projectId, filter, { page, slice, query })) };
+    const scan = { ...list, ...newestObjectsSql(projectId, filter, SCAN_ROWS, page), isPrepared: true };
+    if (query !== null) {
+      const found = await this.pageOfQuery(projectId, filter, query, scan, page);
+      if (found !== null) return found;
     }
-    const slice = await this.readPage({ ...list, ...newestObjectsSql(projectId, filter, SCAN_ROWS, page) }, page);
-    const isFull =
-      slice.items.length === page.size && (page.position.kind === 'before' ? slice.hasPrevious : slice.hasNext);
-    if (isFull) {
+    const slice = await this.readPage(scan, page);
+    if (isFull(slice, page)) {
       return { slice, count: await this.counts.count(projectId, filter, { page, slice, areMatchesCommon: true }) };
     }
     // The scan ended before the page was full; older objects may match too.
     return this.indexedPage(projectId, filter, list, page);
+  }
+
+  /**
+   * By the inverted index, or where that has shown that matches are frequent, by a scan of the next objects: one statement instead of
+   * two. Null where the index does not find the page.
+   */
+  private async pageOfQuery(
+    projectId: number,
+    filter: Filter,
+    query: IndexQuery,
+    scan: ListSql,
+    page: PageRequest,
+  ): Promise<UnboundedPage | null> {
+    const { fingerprint } = page;
+    const last = this.searches.get(fingerprint);
+    // The index counts up to the cap on its way.
+    const mayScan = page.count !== 'capped' || isOnePair(filter);
+    if (mayScan && last !== undefined && last.share * SCAN_ROWS > FREQUENT * (page.size + 1)) {
+      const slice = await this.readPage(scan, page);
+      if (isFull(slice, page)) {
+        return { slice, count: await this.counts.count(projectId, filter, { page, slice, query }) };
+      }
+      this.searches.delete(fingerprint);
+    }
+    const found = await this.index.findPage(projectId, filter, query, page, last?.segments);
+    if (found === null) return null;
+    this.searches.set(fingerprint, { segments: found.segments, share: found.share });
+    const slice = await this.bySeq(projectId, filter, found.seqs, page);
+    return { slice, count: found.count ?? (await this.counts.count(projectId, filter, { page, slice, query })) };
   }
 
   /** All objects. One statement reads the page and the number of objects, which every write keeps: a second one costs 0.2 ms. */
@@ -179,22 +213,12 @@ export class ObjectListStore {
     const listed = `SELECT ${OBJECT_COLUMNS} FROM ${BY_SEQ} WHERE ${matches} ORDER BY ${order}`;
     const slice = await readWithMemory(page, this.config.limits.pageBytesMax, async (bytesMax) => {
       const text = boundedRowsSql(COLUMNS_WITHOUT_DATA, listed, bytesMax);
-      const rows = await (page.on ?? this.database).query<WithoutData<ObjectRow>>(this.prepared(text), values);
+      const rows = await (page.on ?? this.database).query<WithoutData<ObjectRow>>(prepared(text), values);
       // An object that was deleted or changed since is missing, which does not make this the last page.
       const found = new Map(rows.map((row) => [row.seq, row]));
       return { items: seqs.flatMap((seq) => found.get(seq) ?? []), hasNext: false, hasPrevious: false };
     });
     return slice.items;
-  }
-
-  /** Planning takes longer than reading some objects, so the few texts that most filters have are prepared. */
-  private prepared(text: string): Statement {
-    let name = this.names.get(text);
-    if (name === undefined && this.names.size < PREPARED_MAX) {
-      name = `objects-by-seq.${String(this.names.size)}`;
-      this.names.set(text, name);
-    }
-    return name === undefined ? { text } : { name, text };
   }
 
   /** @param more further columns of the list, each after a comma */
@@ -209,6 +233,11 @@ export class ObjectListStore {
       return readSlice(page.on ?? this.database, { ...list, ...name, wrap }, page);
     });
   }
+}
+
+/** Whether a page has all its objects, and another one follows. */
+function isFull({ items, hasNext, hasPrevious }: UnboundedPage['slice'], { size, position }: PageRequest): boolean {
+  return items.length === size && (position.kind === 'before' ? hasPrevious : hasNext);
 }
 
 /** True where a btree gives the matches in order: the objects of one batch under any other condition. */
