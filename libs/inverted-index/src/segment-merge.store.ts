@@ -22,9 +22,12 @@ const MERGED_MIN = 8;
 /** How much of the largest segment a segment has. */
 const FILL = `greatest(objects::float8 / ${String(SEGMENT_OBJECTS_MAX)}, weight::float8 / ${String(SEGMENT_WEIGHT)})`;
 
-/** A segment is written again when one object of this many is outdated, or this number of them: every query reads which. */
+/**
+ * A segment is written again when one object of this many is outdated, or this number of them: every query reads which, at about 10 µs
+ * for each (docs/decisions/027).
+ */
 const OUTDATED_SHARE = 4;
-const OUTDATED_MAX = 1_000;
+const OUTDATED_MAX = 250;
 
 /** The segments of one size, in the order of their objects. Locked, so that two processes do not merge the same ones. */
 const LOCK_SEGMENTS = `
