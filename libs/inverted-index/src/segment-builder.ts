@@ -85,21 +85,27 @@ export class SegmentBuilder {
   async *blocks(pause: EventLoopYield): AsyncGenerator<Block> {
     const writer = new BlockWriter(this.seqs.length);
     for (const path of [...this.paths.keys()].sort()) {
-      const { plain, numbers, texts } = this.paths.get(path) as PathTerms;
-      for (const [kind, list] of plain.entries()) {
-        if (list !== undefined) yield* valueBlocks(writer, path, kind as TermKind, [['', this.postings.read(list)]]);
-      }
-      const sortedNumbers = await sorted(numbers, compareNumbers, pause);
-      for (const block of valueBlocks(writer, path, TermKind.number, this.withOrdinals(sortedNumbers, numbers))) {
-        yield block;
-        if (pause.isDue) await pause.yield();
-      }
-      const sortedTexts = await sorted(texts, compareTexts, pause);
-      for (const block of valueBlocks(writer, path, TermKind.text, this.withOrdinals(sortedTexts, texts))) {
+      const terms = this.paths.get(path) as PathTerms;
+      const numbers = await sorted(terms.numbers, compareNumbers, pause);
+      const texts = await sorted(terms.texts, compareTexts, pause);
+      for (const block of this.blocksOf(writer, path, terms, { numbers, texts })) {
         yield block;
         if (pause.isDue) await pause.yield();
       }
     }
+  }
+
+  private *blocksOf(
+    writer: BlockWriter,
+    path: string,
+    { plain, numbers, texts }: PathTerms,
+    sortedValues: { numbers: Iterable<IndexNumber>; texts: Iterable<string> },
+  ): Generator<Block> {
+    for (const [kind, list] of plain.entries()) {
+      if (list !== undefined) yield* valueBlocks(writer, path, kind as TermKind, [['', this.postings.read(list)]]);
+    }
+    yield* valueBlocks(writer, path, TermKind.number, this.withOrdinals(sortedValues.numbers, numbers));
+    yield* valueBlocks(writer, path, TermKind.text, this.withOrdinals(sortedValues.texts, texts));
   }
 
   private *withOrdinals<T extends IndexNumber>(

@@ -124,7 +124,8 @@ export class SegmentMergeStore {
 
   /** Stores the valid entries of segments in a new one, or in several where they do not fit into one. */
   private async replace(tx: Transaction, projectId: number, rows: readonly SegmentRow[]): Promise<void> {
-    const newNumbers = await this.segments.nextNumbers(tx, rows.length + 1);
+    const fill = rows.reduce((sum, row) => sum + row.fill, 0);
+    const newNumbers = await this.segments.nextNumbers(tx, Math.ceil(fill) + 1);
     const sources: MergeSource[] = [];
     const dropped: string[] = [];
     for (const row of rows) {
@@ -133,7 +134,6 @@ export class SegmentMergeStore {
       dropped.push(...one.dropped);
     }
     const objects = sources.reduce((sum, { seqs }) => sum + seqs.length, 0);
-    const fill = rows.reduce((sum, row) => sum + row.fill, 0);
     const objectsMax = Math.min(SEGMENT_OBJECTS_MAX, Math.ceil(objects / Math.max(fill, 1)));
     const numbers = rows.map(({ number }) => number);
     const readBlocks = (): AsyncGenerator<SourceBlock> => this.readBlocks(tx, projectId, numbers);
