@@ -42,6 +42,7 @@ export {
   toSlice,
   type SortColumn,
 } from './page-sql.js';
+export { PageTrace, type PageStep, type TracedStatement } from './page-trace.js';
 export { prepared } from './prepared-statements.js';
 export type { PostgresAddress } from './open-server.js';
 export { ReadDatabase } from './read-database.js';

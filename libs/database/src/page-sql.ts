@@ -1,4 +1,5 @@
 import type { Queryable, Statement } from './database.js';
+import type { PageTrace } from './page-trace.js';
 import { prepared } from './prepared-statements.js';
 import { QueryTimeoutError } from './query-scope.js';
 
@@ -37,6 +38,8 @@ export interface CountedRange extends PageRange {
   on?: Queryable | undefined;
   /** Runs the queries of the count, which are cancelled when they take too long. Default: the database. */
   countOn?: Queryable | undefined;
+  /** Records how the page is read. Default: nothing is recorded. */
+  trace?: PageTrace | undefined;
 }
 
 /**

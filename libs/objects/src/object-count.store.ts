@@ -80,6 +80,7 @@ export class ObjectCountStore {
     const shown = exactCountShownBy(page, slice);
     if (shown !== null) return cappedCount(shown, mode === 'capped' ? countCap : shown);
     const indexed = query && (await this.index.count(projectId, filter, query, mode, page.countOn));
+    page.trace?.add('count', { by: indexed ? 'inverted_index' : 'statements' });
     if (indexed) return indexed;
     if (mode === 'estimated') return this.estimate(projectId, filter, { page, slice });
     if (mode === 'capped' && areMatchesCommon && (await this.isOverCap(projectId, filter, page.countOn))) {

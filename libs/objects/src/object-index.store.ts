@@ -60,7 +60,12 @@ export class ObjectIndexStore {
       const countLimit = isCounted && checked === 0 && countCap !== null ? countCap : undefined;
       const range = { isAscending: isAscending(position), beyondSeq, wanted, countLimit, segments };
       const found = await this.search.find(projectId, query, range, page.on);
-      if (found === null) return null;
+      if (found === null) {
+        page.trace?.add('inverted_index', { is_usable: false });
+        return null;
+      }
+      const { segments: segments_max, searched, count: matches, isExact: is_exact } = found;
+      page.trace?.add('inverted_index', { segments_max, searched, matches: matches.may, is_exact });
       if (isCounted && checked === 0) count = cappedIndexCount(found.count, countCap);
       matching.push(...(found.isExact ? found.seqs : await this.matching(projectId, filter, found.seqs, page.on)));
       if (found.isAll || matching.length >= needed) {

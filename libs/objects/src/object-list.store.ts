@@ -95,6 +95,7 @@ export class ObjectListStore {
     if (isEverything(filter)) return this.pageOfAll(projectId, list, page);
     if (isOrderedByIndex(filter)) {
       const slice = await this.readPage(list, page);
+      page.trace?.add('batch_in_order', { found: slice.items.length });
       return { slice, count: await this.counts.count(projectId, filter, { page, slice }) };
     }
     const query = indexQuery(filter, OBJECT_FILTER_COLUMNS);
@@ -104,6 +105,7 @@ export class ObjectListStore {
       if (found !== null) return found;
     }
     const slice = await this.readPage(scan, page);
+    page.trace?.add('scan', { objects_max: SCAN_ROWS, found: slice.items.length });
     if (isFull(slice, page)) {
       return { slice, count: await this.counts.count(projectId, filter, { page, slice, areMatchesCommon: true }) };
     }
@@ -128,6 +130,7 @@ export class ObjectListStore {
     const mayScan = page.count !== 'capped' || isOnePair(filter);
     if (mayScan && last !== undefined && last.share * SCAN_ROWS > FREQUENT * (page.size + 1)) {
       const slice = await this.readPage(scan, page);
+      page.trace?.add('scan', { objects_max: SCAN_ROWS, found: slice.items.length, expected_share: last.share });
       if (isFull(slice, page)) {
         return { slice, count: await this.counts.count(projectId, filter, { page, slice, query }) };
       }
@@ -142,6 +145,7 @@ export class ObjectListStore {
 
   /** All objects. One statement reads the page and the number of objects, which every write keeps: a second one costs 0.2 ms. */
   private async pageOfAll(projectId: number, list: ListSql, page: PageRequest): Promise<UnboundedPage> {
+    page.trace?.add('all_in_order');
     if (page.count === 'none') {
       return { slice: await this.readPage({ ...list, name: 'objects' }, page), count: { count: null } };
     }
@@ -165,6 +169,7 @@ export class ObjectListStore {
       (row) => row.seq,
     );
     const isAll = found.length <= INDEX_ROWS;
+    page.trace?.add('gin_index', { found: found.length, is_all: isAll });
     const seqs = seqsOfPage(found, isAll, page);
     const slice =
       seqs === null

@@ -2,6 +2,7 @@ import { conjunctsOf, filterSql, isEverything, type Filter } from '#filter';
 import {
   Database,
   isAscending,
+  type PageTrace,
   pageSql,
   type ListSql,
   type PagePosition,
@@ -41,6 +42,7 @@ export interface WantedRows {
   /** From the start in that direction, or from the position of a cursor. */
   count: number;
   on?: Queryable | undefined;
+  trace?: PageTrace | undefined;
 }
 
 /** So few matches are sorted by reading the objects, which takes some 5 µs for each. */
@@ -84,7 +86,7 @@ export class ObjectSortStore {
     column: SortColumnName,
     wanted: WantedRows,
   ): Promise<SortedRow[]> {
-    const { position, count, on = this.database } = wanted;
+    const { position, count, on = this.database, trace } = wanted;
     const sort = COLUMNS[column];
     const select = ['o.seq', ...sort.map(({ sql }) => sql)].join(', ');
     const hasValue = column === 'subject' ? ' AND o.subject IS NOT NULL' : '';
@@ -97,11 +99,15 @@ export class ObjectSortStore {
       `o.project_id = $1${hasValue} AND ${filterSql(filter, OBJECT_FILTER_COLUMNS, values)}`;
     const all: unknown[] = [projectId];
     const everything = { from: 'objects AS o', where: where(all), values: all };
-    if (isEverything(filter) || isOfBatch(filter)) return read(everything);
+    if (isEverything(filter) || isOfBatch(filter)) {
+      trace?.add('column_index', { column });
+      return read(everything);
+    }
 
     const few = await this.index.findSome(projectId, filter, FEW_MATCHES + 1, on);
     if (few !== null && few.length <= FEW_MATCHES) {
       const values: unknown[] = [projectId, few];
+      trace?.add('sort_matches', { matches: few.length });
       return read({ from: BY_SEQ, where: where(values), values });
     }
     const first: unknown[] = [projectId];
@@ -110,7 +116,9 @@ export class ObjectSortStore {
       { position, size: SCAN_ROWS },
     );
     const rows = await read({ from: `(${scanned.text}) AS o`, where: where(scanned.values), values: scanned.values });
+    trace?.add('column_index', { column, objects_max: SCAN_ROWS, found: rows.length });
     if (rows.length >= count) return rows;
+    trace?.add('sort_matches');
     // The matches are collected first, so that PostgreSQL does not scan the index of the columns to its end.
     const values: unknown[] = [projectId];
     const matches = `(WITH found AS MATERIALIZED (SELECT * FROM objects AS o WHERE ${where(values)}) SELECT * FROM found) AS o`;
@@ -122,8 +130,9 @@ export class ObjectSortStore {
     projectId: number,
     filter: Filter,
     key: SortKey,
-    { position, count, on }: WantedRows,
+    wanted: WantedRows,
   ): Promise<SortedRow[] | null> {
+    const { position, count, on, trace } = wanted;
     const query = indexQuery(filter, OBJECT_FILTER_COLUMNS);
     if (query === null && !isEverything(filter)) return null;
     const rows: SortedObject[] = [];
@@ -131,10 +140,12 @@ export class ObjectSortStore {
     for (let checked = 0; checked < CHECKED_MAX;) {
       const range = { key, isAscending: isAscending(position), beyond, wanted: count, few: FEW_MATCHES };
       const found = await this.search.find(projectId, query, range, on);
-      if (found === null) return null;
-      if ('few' in found) {
-        return this.byValue(projectId, filter, key, { position, count, on }, found.few.map(String));
+      if (found === null) {
+        trace?.add('sorted_blocks', { is_usable: false });
+        return null;
       }
+      if ('few' in found) return this.byValue(projectId, filter, key, wanted, found.few.map(String));
+      trace?.add('sorted_blocks', { found: found.objects.length, is_exact: found.isExact });
       let objects = found.objects;
       if (!found.isExact) objects = await this.matching(projectId, filter, objects, on);
       if (!isAtPlace(range)) objects = await this.atTheirPlace(projectId, objects, key, on);
@@ -184,9 +195,10 @@ export class ObjectSortStore {
     projectId: number,
     filter: Filter,
     key: SortKey,
-    { position, count, on = this.database }: WantedRows,
+    { position, count, on = this.database, trace }: WantedRows,
     seqs: string[] | null = null,
   ): Promise<SortedRow[]> {
+    trace?.add('sort_matches', seqs === null ? {} : { matches: seqs.length });
     const values: unknown[] = seqs === null ? [projectId] : [projectId, seqs];
     const from = seqs === null ? 'objects AS o' : BY_SEQ;
     const where = filterSql(filter, OBJECT_FILTER_COLUMNS, values);

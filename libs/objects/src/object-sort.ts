@@ -1,4 +1,4 @@
-import { type InputPlace, type ListOrder, rejectInput, TextField } from '#http';
+import { FlagParameter, type InputPlace, type ListOrder, rejectInput, TextField } from '#http';
 import { ObjectListQuery, parseDataKey } from './object-view.js';
 
 const SORT_COLUMNS = ['object_id', 'batch_id', 'subject', 'observed_at'] as const;
@@ -10,7 +10,7 @@ export type ObjectSort = { isAscending: boolean } & (
   { kind: 'column'; column: SortColumnName } | { kind: 'data'; key: string }
 );
 
-/** A list of objects that may be sorted. */
+/** A list of objects that may be sorted and explained. */
 export class SortedObjectsQuery extends ObjectListQuery {
   @TextField({
     optional: true,
@@ -21,6 +21,12 @@ export class SortedObjectsQuery extends ObjectListQuery {
     example: '-observed_at',
   })
   sort?: string;
+
+  @FlagParameter({
+    description: 'Adds `explain` to the page: how it was found and counted, with its cost. For the role admin.',
+    example: false,
+  })
+  explain?: boolean;
 }
 
 /** Null for the default order. @throws Problem invalid-query or invalid-body */

@@ -1,5 +1,5 @@
 import { actorOf, type Actor, CurrentActor } from '#audit';
-import type { Queryable } from '#database';
+import { PageTrace, type Queryable } from '#database';
 import type { Filter } from '#filter';
 import { ApiRespondAsync, WriteService } from '#jobs';
 import {
@@ -50,7 +50,16 @@ import { listOrderOf, sortOf, SortedObjectsQuery, type ObjectSort } from './obje
 import { ObjectSearchDto, searchOf } from './object-search.js';
 import { ObjectViewQuery, type ObjectView, viewedTexts, viewOf } from './object-view.js';
 import { objectText } from './object-wire.js';
+import { requireAdminToExplain, tracedPage, withExplanation } from './page-explanation.js';
 import { SortedListStore } from './sorted-list.store.js';
+
+/** A requested page of objects, and how it is shown. */
+interface RequestedPage {
+  page: PageRequest;
+  sort: ObjectSort | null;
+  view: ObjectView;
+  isExplained: boolean | undefined;
+}
 
 @ApiTags('objects')
 @Controller(`${API}/objects`)
@@ -84,6 +93,7 @@ export class ObjectController {
   @ApiProblems('invalid-query', 'invalid-cursor')
   async listObjects(
     @ProjectId() projectId: number,
+    @CurrentPrincipal() principal: Principal,
     @Query() query: SortedObjectsQuery,
     @Http() http: HttpContext,
   ): Promise<string> {
@@ -92,7 +102,8 @@ export class ObjectController {
     const sort = sortOf(query);
     const order = sort === null ? undefined : listOrderOf(sort);
     const page = pageRequest(query, this.config, objectsFingerprint(projectId, filter, sort), http, order);
-    return this.pageOf(projectId, filter, { page, sort, view }, http);
+    if (query.explain) requireAdminToExplain(principal, 'query');
+    return this.pageOf(projectId, filter, { page, sort, view, isExplained: query.explain }, http);
   }
 
   @Delete()
@@ -137,13 +148,15 @@ export class ObjectController {
   @ApiProblems('malformed-request', 'invalid-body', 'invalid-cursor', 'too-large')
   async searchObjects(
     @ProjectId() projectId: number,
+    @CurrentPrincipal() principal: Principal,
     @Body() body: JsonBody,
     @Http() http: HttpContext,
   ): Promise<string> {
     const { query, filter, sort, view } = searchOf(body);
     const order = sort === null ? undefined : listOrderOf(sort);
     const page = bodyPageRequest(query, this.config, objectsFingerprint(projectId, filter, sort), http, order);
-    return this.pageOf(projectId, filter, { page, sort, view }, http);
+    if (query.explain) requireAdminToExplain(principal, 'body');
+    return this.pageOf(projectId, filter, { page, sort, view, isExplained: query.explain }, http);
   }
 
   @Get(':object_id')
@@ -232,14 +245,17 @@ export class ObjectController {
   private async pageOf(
     projectId: number,
     filter: Filter,
-    { page, sort, view }: { page: PageRequest; sort: ObjectSort | null; view: ObjectView },
+    { page, sort, view, isExplained }: RequestedPage,
     { reply }: HttpContext,
   ): Promise<string> {
+    const trace = isExplained ? new PageTrace() : undefined;
+    const traced = trace === undefined ? page : tracedPage(page, trace);
     const { slice, count } =
       sort === null
-        ? await this.lists.page(projectId, filter, page)
-        : await this.sortedLists.page(projectId, filter, sort, page);
+        ? await this.lists.page(projectId, filter, traced)
+        : await this.sortedLists.page(projectId, filter, sort, traced);
     reply.itemCount = slice.items.length;
-    return pageText(page, slice, count, await viewedTexts(slice.items, objectText, view, projectId));
+    const text = pageText(page, slice, count, await viewedTexts(slice.items, objectText, view, projectId));
+    return trace === undefined ? text : withExplanation(text, trace, filter, sort);
   }
 }

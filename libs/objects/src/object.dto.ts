@@ -3,6 +3,7 @@ import { IdField, type NestedContext, pageOf, SubjectField, TextField, TimeField
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiExtraModels, getSchemaPath, OmitType, PickType } from '@nestjs/swagger';
 import { ValidateBy, ValidateIf, ValidateNested } from 'class-validator';
+import { PageExplanationDto } from './page-explanation.js';
 
 /** Path segments below /objects that are, or will be, routes, so they cannot be ids. */
 const RESERVED_OBJECT_IDS = ['keys', 'facets', 'aggregate', 'export', 'search', 'changes'];
@@ -147,10 +148,20 @@ export class ObjectDto {
 /** The response to a producer that changed a part of an object. */
 export class ChangedObjectDto extends PickType(ObjectDto, ['object_id', 'batch_id', 'observed_at']) {}
 
-export class ObjectPageDto extends pageOf(ObjectDto) {}
+export class ObjectPageDto extends pageOf(ObjectDto) {
+  @ExplainField()
+  explain?: PageExplanationDto;
+}
 
 /** A page of a search, whose links are cursors. */
-export class ObjectSearchPageDto extends pageOf(ObjectDto, 'cursor') {}
+export class ObjectSearchPageDto extends pageOf(ObjectDto, 'cursor') {
+  @ExplainField()
+  explain?: PageExplanationDto;
+}
+
+function ExplainField(): PropertyDecorator {
+  return ApiProperty({ type: PageExplanationDto, required: false, description: 'Present with `explain=true`.' });
+}
 
 /** The id of an object; feeds use it for members with other names, too. */
 export function ObjectIdField({

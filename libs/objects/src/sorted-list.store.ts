@@ -52,11 +52,13 @@ export class SortedListStore {
     sort: ObjectSort,
     page: PageRequest,
   ): Promise<Slice<KeyedRow>> {
-    const { position, size, on } = page;
+    const { position, size, on, trace } = page;
     const offset = position.kind === 'offset' ? position.offset : 0;
     const isPastValues = position.kind === 'after' && position.keys === undefined;
     const needed = offset + size + 1;
-    const found = isPastValues ? [] : await this.sorted.find(projectId, filter, sort, { position, count: needed, on });
+    const found = isPastValues
+      ? []
+      : await this.sorted.find(projectId, filter, sort, { position, count: needed, on, trace });
     const items = await this.rowsOf(projectId, filter, found.slice(offset, offset + size), page);
     const hasPrevious = position.kind !== 'offset' || offset > 0;
     const missing = missingValue(sort);
@@ -77,7 +79,7 @@ export class SortedListStore {
     sort: ObjectSort,
     page: PageRequest,
   ): Promise<Slice<KeyedRow>> {
-    const { position, size, on } = page;
+    const { position, size, on, trace } = page;
     if (position.kind !== 'before') throw new Error('not a page before a position');
     const end = { kind: 'before', seq: LAST_PAGE_SEQ, oldestFirst: sort.isAscending } as const;
     const missing = position.keys === undefined ? missingValue(sort) : null;
@@ -90,7 +92,7 @@ export class SortedListStore {
 
     const count = size - others.items.length;
     const start = position.keys === undefined ? end : position;
-    const found = await this.sorted.find(projectId, filter, sort, { position: start, count: count + 1, on });
+    const found = await this.sorted.find(projectId, filter, sort, { position: start, count: count + 1, on, trace });
     const items = await this.rowsOf(projectId, filter, found.slice(0, count).reverse(), page);
     return { items: [...items, ...others.items], hasNext, hasPrevious: found.length > count };
   }

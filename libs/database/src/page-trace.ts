@@ -1,0 +1,51 @@
+import type { Queryable } from './database.js';
+
+/** A step that found or counted the rows of a page, with its numbers. */
+export interface PageStep {
+  step: string;
+  [number: string]: string | number | boolean;
+}
+
+/** A statement of a page: how many rows it returned, and how long it took. */
+export interface TracedStatement {
+  sql: string;
+  rows: number;
+  ms: number;
+}
+
+/** The longest text of a statement in a trace. */
+const SQL_LENGTH_MAX = 4_000;
+
+/** Records how a page is read. */
+export class PageTrace {
+  readonly steps: PageStep[] = [];
+  readonly statements: TracedStatement[] = [];
+  private readonly startMs = performance.now();
+
+  add(step: string, numbers: Record<string, string | number | boolean> = {}): void {
+    this.steps.push({ step, ...numbers });
+  }
+
+  /** Runs queries like `on`, and records them. */
+  recorded(on: Queryable): Queryable {
+    return {
+      query: async <Row extends object>(...[statement, values]: Parameters<Queryable['query']>): Promise<Row[]> => {
+        const startMs = performance.now();
+        const rows = await on.query<Row>(statement, values);
+        const text = typeof statement === 'string' ? statement : statement.text;
+        const sql = text.replace(/\s+/g, ' ').trim().slice(0, SQL_LENGTH_MAX);
+        this.statements.push({ sql, rows: rows.length, ms: roundedMs(performance.now() - startMs) });
+        return rows;
+      },
+    };
+  }
+
+  /** Milliseconds since the start. */
+  get ms(): number {
+    return roundedMs(performance.now() - this.startMs);
+  }
+}
+
+function roundedMs(ms: number): number {
+  return Math.round(ms * 100) / 100;
+}

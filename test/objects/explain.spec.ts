@@ -1,0 +1,104 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { address, kindOf, places, postBatch, type ObjectBody, type PageBody } from './wire.js';
+
+interface Explained extends PageBody<ObjectBody> {
+  explain?: {
+    filter: unknown;
+    sort: unknown;
+    steps: ({ step: string } & Record<string, unknown>)[];
+    statements: { sql: string; rows: number; ms: number }[];
+    ms: number;
+  };
+}
+
+const COUNT = 3_000;
+
+let api: TestApi;
+let project: TestProject;
+
+beforeAll(async () => {
+  api = await TestApi.start({ WORKER: 'separate' });
+  project = await api.project();
+  const objects = Array.from({ length: COUNT }, (_, n) => ({
+    object_id: `o${String(n)}`,
+    data: { type: n % 3 === 0 ? 'shoe' : 'boot', n, ...(n === 5 ? { rare: true } : {}) },
+  }));
+  await postBatch(api, project.keys.producer, 'b', objects);
+});
+afterAll(() => api.stop());
+
+async function explain(query: Record<string, string>): Promise<Explained> {
+  const reply = await api.call('GET', address('/objects', { ...query, explain: 'true' }), { key: project.keys.admin });
+  if (reply.status !== 200) throw new Error(reply.text);
+  return reply.json<Explained>();
+}
+
+const stepsOf = ({ explain: explained }: Explained): string[] => explained?.steps.map(({ step }) => step) ?? [];
+
+describe('explain=true', () => {
+  it('adds the filter, the steps and the statements to an unchanged page', async () => {
+    const query = { data: '{"rare":true}', count: 'none' };
+    const plain = await api.call('GET', address('/objects', query), { key: project.keys.admin });
+    const { explain: explained, ...page } = await explain(query);
+    expect(page).toEqual(plain.json());
+    expect(explained).toEqual({
+      filter: {
+        kind: 'and',
+        of: [{ kind: 'value', key: 'rare', isLiteral: false, test: { op: 'eq', value: 'true' } }],
+      },
+      sort: null,
+      steps: [{ step: 'inverted_index', segments_max: 4, searched: COUNT, matches: 1, is_exact: true }],
+      statements: [
+        { sql: expect.stringContaining('index_blocks'), rows: expect.any(Number), ms: expect.any(Number) },
+        { sql: expect.stringContaining('FROM objects'), rows: 1, ms: expect.any(Number) },
+      ],
+      ms: expect.any(Number),
+    });
+  });
+
+  it('shows that a frequent filter is scanned once the index has shown its share, in one statement', async () => {
+    const query = { data: '{"type":"shoe"}', count: 'none' };
+    const first = await explain(query);
+    expect(stepsOf(first)).toEqual(['inverted_index']);
+    const second = await explain(query);
+    expect([stepsOf(second), second.explain?.statements.length]).toEqual([['scan'], 1]);
+    expect(second.results).toEqual(first.results);
+  });
+
+  it.each([
+    [{ batch_id: 'b' }, ['batch_in_order']],
+    [{}, ['all_in_order']],
+    [{ sort: '-data.n', count: 'none' }, ['sorted_blocks']],
+    [{ sort: 'data.n', data: '{"rare":true}', count: 'none' }, ['sort_matches', 'inverted_index']],
+    [{ sort: 'object_id', count: 'none' }, ['column_index']],
+  ] as [Record<string, string>, string[]][])('shows the steps of %j', async (query, steps) => {
+    expect(stepsOf(await explain(query))).toEqual(steps);
+  });
+
+  it('shows the plan without the index while that is being built', async () => {
+    const other = await api.project();
+    await postBatch(api, other.keys.producer, 'b', [{ object_id: 'o', data: { type: 'shoe' } }]);
+    await api.db.sql('INSERT INTO index_builds (project_id, below_seq) VALUES ($1, 1)', [other.projectId]);
+    const reply = await api.call('GET', address('/objects', { data: '{"type":"shoe"}', explain: 'true' }), {
+      key: other.keys.admin,
+    });
+    expect(stepsOf(reply.json<Explained>())).toEqual(['inverted_index', 'scan', 'gin_index']);
+  });
+
+  it('is for admins, in the query and in a body', async () => {
+    const replies: Reply[] = [
+      await api.call('GET', '/objects?explain=true', { key: project.keys.analyst }),
+      await api.call('POST', '/objects/search', { key: project.keys.analyst, body: { explain: true } }),
+    ];
+    expect(replies.map((reply) => [kindOf(reply), places(reply)])).toEqual([
+      ['403 forbidden', ['explain']],
+      ['403 forbidden', ['/explain']],
+    ]);
+    const searched = await api.call('POST', '/objects/search', { key: project.keys.admin, body: { explain: true } });
+    expect(stepsOf(searched.json<Explained>())).toEqual(['all_in_order']);
+    const off = await api.call('GET', '/objects?explain=false', { key: project.keys.analyst });
+    expect([off.status, off.json<Explained>().explain]).toEqual([200, undefined]);
+    expect(kindOf(await api.call('GET', '/objects?explain=1', { key: project.keys.admin }))).toBe('400 invalid-query');
+  });
+});
