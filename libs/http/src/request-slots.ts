@@ -118,7 +118,9 @@ export class RequestSlots {
       // The response is not received; sending it releases the memory of the body.
       done(clientGone());
     };
-    if (leaveQueue !== null) reply.raw.once('close', leave);
+    if (leaveQueue === null) return;
+    if (reply.raw.closed) leave();
+    else reply.raw.once('close', leave);
   }
 
   private begin(projectId: number, request: FastifyRequest, reply: FastifyReply): void {
