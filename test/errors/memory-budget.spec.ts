@@ -94,7 +94,7 @@ function reserveShare({ projectId }: TestProject): Reservation {
 }
 
 describe('the memory budget', () => {
-  it('limits 30 large batches that one project sends at once, and all are stored after retries', async () => {
+  it('limits 12 large batches that one project sends at once, and all are stored after retries', async () => {
     let peakBytes = 0;
     const flooding = new AbortController();
     const watch = (): void => {
@@ -103,7 +103,7 @@ describe('the memory budget', () => {
     };
     watch();
     const flood = Promise.all(
-      Array.from({ length: 30 }, (_, i) => {
+      Array.from({ length: 12 }, (_, i) => {
         const body = gzipSync(largeBatch(`flood-${String(i)}`));
         return retried(() => post(project.keys.producer, body, { 'Content-Encoding': 'gzip' }));
       }),
@@ -114,7 +114,7 @@ describe('the memory budget', () => {
     let i = 0;
     do expect((await postSmall(other.keys.producer, `other-${String(i++)}`)).status).toBe(201);
     while (!flooding.signal.aborted);
-    expect((await flood).map(({ status }) => status)).toEqual(Array<number>(30).fill(201));
+    expect((await flood).map(({ status }) => status)).toEqual(Array<number>(12).fill(201));
     expect(peakBytes).toBeLessThanOrEqual(SHARE + SMALL_SHARE + 64 * 1024);
   }, 60_000);
 
