@@ -40,6 +40,7 @@ export default {
       runner: '<rootDir>/test/serial-runner.mjs',
     },
   ],
+  testSequencer: '<rootDir>/test/longest-first.mjs',
   globalSetup: '<rootDir>/test/global-setup.mjs',
   globalTeardown: '<rootDir>/test/global-teardown.mjs',
   // More than the two cores of a small machine, because specs that wait for timeouts and for other processes use none.

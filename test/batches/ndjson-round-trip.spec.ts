@@ -134,16 +134,18 @@ describe('a batch that was put as NDJSON', () => {
       const batchId = `${String(round++)} ${id}`;
       const path = `/batches/${encodeURIComponent(batchId)}`;
       const objects = lines.map((one) => one.text);
-      const posted = await post(`{"batch_id":${JSON.stringify(batchId)},"objects":[${objects.join()}]}`);
       const body = objects.join(end) + (isEnded ? end : '');
-      const put = await putLines(putting, path, body);
+      const [posted, put] = await Promise.all([
+        post(`{"batch_id":${JSON.stringify(batchId)},"objects":[${objects.join()}]}`),
+        putLines(putting, path, body),
+      ]);
       expect([posted.status, put.status, put.text]).toEqual([201, 201, put.text]);
-      const whole = await read(putting, path);
-      expect(whole).toBe(await read(posting, path));
+      const [whole, ofPosted] = await Promise.all([read(putting, path), read(posting, path)]);
+      expect(whole).toBe(ofPosted);
       expect(whole).toMatch(/^200 /);
       // Put in the other format, each is unchanged content.
       const again = { key: putting.keys.producer, body: `{"objects":[${objects.join()}]}` };
-      const same = [await putLines(posting, path, body), await api.call('PUT', path, again)];
+      const same = await Promise.all([putLines(posting, path, body), api.call('PUT', path, again)]);
       expect(same.map((reply) => reply.status)).toEqual([200, 200]);
       const both = [[posting.projectId, putting.projectId]];
       await api.db.sql('DELETE FROM objects WHERE project_id = ANY ($1)', both);

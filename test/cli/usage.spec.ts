@@ -1,7 +1,7 @@
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Stowage } from './stowage.js';
+import { Stowage, type Ended } from './stowage.js';
 
 let stowage: Stowage;
 
@@ -9,6 +9,12 @@ beforeAll(async () => {
   stowage = await Stowage.create({ STOWAGE_API_KEY: 'not-used-by-these-commands' });
 });
 afterAll(() => stowage.remove());
+
+/** Runs a command; `serve` and `worker` in their own process, which they end themselves. */
+function run(words: string, settings: Record<string, string>): Promise<Ended> {
+  const args = words.split(' ');
+  return ['serve', 'worker'].includes(words) ? stowage.start(args, settings).ended : stowage.run(args, settings);
+}
 
 describe('stowage', () => {
   it('lists its commands, each with one line', async () => {
@@ -56,7 +62,7 @@ describe('stowage', () => {
   });
 
   it.each([[[]], [['key']]])('prints the help and exits with 2 without a command: %j', async (args) => {
-    const { code, stdout, stderr } = await stowage.start(args).ended;
+    const { code, stdout, stderr } = await stowage.run(args);
     expect(stderr).toMatch(/^Usage: stowage /);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   });
@@ -66,7 +72,7 @@ describe('stowage', () => {
     async (words) => {
       const data = join(stowage.folder, 'nowhere');
       const settings = { STOWAGE_DATA_DIR: data, STOWAGE_URL: 'http://127.0.0.1:8000' };
-      const { code, stdout, stderr } = await stowage.start(words.split(' '), settings).ended;
+      const { code, stdout, stderr } = await run(words, settings);
       expect(stderr).toMatch(/^stowage: no database in \S+nowhere\/postgres; use the folder of the server, .*\n$/);
       expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
       await expect(access(data)).rejects.toThrow('ENOENT');
@@ -76,7 +82,7 @@ describe('stowage', () => {
   it.each([['serve'], ['migrate'], ['project list']])(
     '%s names an invalid setting in one line and exits with 1',
     async (words) => {
-      const { code, stdout, stderr } = await stowage.start(words.split(' '), { PORT: 'eighty' }).ended;
+      const { code, stdout, stderr } = await run(words, { PORT: 'eighty' });
       expect(stderr).toBe('stowage: PORT must be a whole number from 0 to 65535, not "eighty"\n');
       expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     },

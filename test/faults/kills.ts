@@ -38,7 +38,7 @@ export async function killAtRandom({
 }: KillRun): Promise<{ faults: string[]; tally: Tally }> {
   const random = new SeededRandom(seed);
   const stack = await Stack.create({ WORKER: 'separate' });
-  const ledger = new Ledger(stack);
+  const ledger = new Ledger(stack, advancesClocks);
   try {
     await stack.startServer();
     await stack.startWorker();
@@ -50,7 +50,6 @@ export async function killAtRandom({
         print(`round ${String(round)}: ${summary}`);
       }
       if (round % ROUNDS_PER_CHECK !== 0 && round !== rounds) continue;
-      if (advancesClocks) await stack.advanceClocks();
       await ledger.verify();
       print(`after round ${String(round)}: ${JSON.stringify(ledger.tally)}, ${String(ledger.faults.length)} faults`);
       if (round === rounds) break;

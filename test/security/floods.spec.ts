@@ -216,10 +216,12 @@ describe('another project and /health/live are served, and the server needs less
       attack(attacker.keys.producer, 'POST /batches', sent, {
         headers: { 'Content-Encoding': 'gzip' },
         body: { ...batch('gzip'), gzip: true },
-        count: 30,
+        count: times(30, 10),
       }),
     ]);
-    await replay([attack(attacker.keys.producer, 'POST /batches', sent, { body: batch('plain'), count: 40 })]);
+    await replay([
+      attack(attacker.keys.producer, 'POST /batches', sent, { body: batch('plain'), count: times(40, 10) }),
+    ]);
   });
 
   it('a producer sends empty and bad lines, bad objects, invalid JSON and a very long line', async () => {
@@ -319,7 +321,7 @@ describe('another project and /health/live are served, and the server needs less
 
   it('two producers send slow streams, and a stream of the other project is stored', async () => {
     const line = `{"object_id":"slow-{request}-{n}","data":{"note":"${'x'.repeat(1_080)}"}}\n`;
-    const slow = { headers: NDJSON_TYPE, body: { repeat: line, times: times(90, 3) }, count: 10, isSlow: true };
+    const slow = { headers: NDJSON_TYPE, body: { repeat: line, times: times(90, 2) }, count: 10, isSlow: true };
     await replay(
       [attacker, accomplice].map(({ keys }) => attack(keys.producer, 'PUT /batches/slow-{request}', [201, 503], slow)),
       {
@@ -331,7 +333,7 @@ describe('another project and /health/live are served, and the server needs less
               body: [`{"object_id":"stream-${String(n)}",`, '"data":[]}\n'],
             });
             expect([status, text]).toEqual([201, text]);
-            await sleep(1_000);
+            await sleep(times(1_000, 100));
           }
         },
       },
@@ -352,7 +354,7 @@ describe('another project and /health/live are served, and the server needs less
 
   it('an analyst requests large pages and does not read them', async () => {
     const { analyst } = attacker.keys;
-    const pages = { count: 40, isUnread: true };
+    const pages = { count: times(40, 10), isUnread: true };
     const meanwhile = (): Promise<void> => sleep(times(30_000, 0));
     for (const filter of ['batch_id=notes', 'key=page']) {
       const request = `GET /objects?${filter}&page_size=57&count=none`;
@@ -400,7 +402,7 @@ describe('another project and /health/live are served, and the server needs less
   });
 
   it('expired rows are deleted as fast as they arrive', async () => {
-    const count = times(300_000, 25_000);
+    const count = times(300_000, 5_000);
     await insertExpiredRows(count);
     await replay([], {
       meanwhile: async () => {
@@ -432,7 +434,7 @@ describe('another project and /health/live are served, and the server needs less
 describe('a PostgreSQL that is stopped', () => {
   it('makes all requests fail with 503 in time, and /health/live succeed; when it continues, all works', async () => {
     await signalPostgres(disk.files, 'SIGSTOP');
-    const reads = { count: times(190, 19), connections: 19 };
+    const reads = { count: times(190, 5), connections: times(19, 5) };
     await replay([attack(attacker.keys.analyst, 'GET /objects?page_size=1', [503], reads)], {
       expected: [503],
       meanwhile: () => sleep(times(45_000, 0)),

@@ -1,7 +1,7 @@
 /**
  * Measures the processor time of the main thread between two turns of the event loop: no other request is served during it.
- * A process that loads this module with `--import` responds to the message `measure` with the longest time since the last one,
- * in milliseconds, and with the time that `JSON.parse` takes for 1 MiB of small values.
+ * A process that loads this module with `--import` responds to the message `measure` with the longest time since the message
+ * `start`, in milliseconds, and with the time that `JSON.parse` takes for 1 MiB of small values.
  */
 import { readFileSync } from 'node:fs';
 
@@ -34,8 +34,7 @@ setInterval(() => {
 }, 2).unref();
 
 process.on('message', (message) => {
-  if (message !== 'measure') return;
-  process.send({ longestMs, referenceMs: referenceMs() });
+  if (message === 'measure') process.send({ longestMs, referenceMs: referenceMs() });
   longestMs = 0;
   last = spentMs();
 });

@@ -330,10 +330,6 @@ describe('stowage serve ends with one line on standard error and exit code 1', (
     await expect(access(join(folder, 'data'))).rejects.toThrow('ENOENT');
   });
 
-  it('when a setting is invalid', async () => {
-    expect(await failure({ PORT: 'http' })).toMatch(/^stowage: PORT must be a whole number/);
-  });
-
   it('when the data directory belongs to another version of PostgreSQL', async () => {
     await mkdir(join(folder, 'data/postgres'), { recursive: true });
     await writeFile(join(folder, 'data/postgres/PG_VERSION'), '13\n');
