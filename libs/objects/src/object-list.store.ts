@@ -67,10 +67,11 @@ const FIRST_PAGE = { kind: 'offset', offset: 0 } as const;
  */
 @Injectable()
 export class ObjectListStore {
-  /** What the index has shown about lists, by their fingerprints. */
+  /** What the index has shown about lists, by their fingerprints and how they are counted; learned again after the time to live. */
   private readonly searches = new LRUCache<string, Pick<IndexedPage, 'segments' | 'share'>>({
     max: SEARCHES_MAX,
     ttl: SEARCH_TTL_MS,
+    noUpdateTTL: true,
   });
 
   constructor(
@@ -124,21 +125,23 @@ export class ObjectListStore {
     scan: ListSql,
     page: PageRequest,
   ): Promise<UnboundedPage | null> {
-    const { fingerprint } = page;
-    const last = this.searches.get(fingerprint);
+    // A page with a count may need more segments.
+    const list = `${page.fingerprint} ${page.count}`;
+    const last = this.searches.get(list);
     // The index counts up to the cap on its way.
     const mayScan = page.count !== 'capped' || isOnePair(filter);
-    if (mayScan && last !== undefined && last.share * SCAN_ROWS > FREQUENT * (page.size + 1)) {
+    const scans = mayScan && last !== undefined && last.share * SCAN_ROWS > FREQUENT * (page.size + 1);
+    if (scans) {
       const slice = await this.readPage(scan, page);
       page.trace?.add('scan', { objects_max: SCAN_ROWS, found: slice.items.length, expected_share: last.share });
       if (isFull(slice, page)) {
         return { slice, count: await this.counts.count(projectId, filter, { page, slice, query }) };
       }
-      this.searches.delete(fingerprint);
     }
     const found = await this.index.findPage(projectId, filter, query, page, last?.segments);
     if (found === null) return null;
-    this.searches.set(fingerprint, { segments: found.segments, share: found.share });
+    // Where a scan has failed, the matches are not evenly distributed, and further scans would fail too.
+    this.searches.set(list, { segments: found.segments, share: scans || last?.share === 0 ? 0 : found.share });
     const slice = await this.bySeq(projectId, filter, found.seqs, page);
     return { slice, count: found.count ?? (await this.counts.count(projectId, filter, { page, slice, query })) };
   }
