@@ -2,10 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { Database } from '#database';
 import { IndexCheck } from '#inverted-index';
-import { MIGRATIONS } from '#migrations';
 import { ADMIN_KEY, Stowage, type Ended, type Running } from '../cli/stowage.js';
+import { openDatabase } from '../harness/database.js';
 import { addressOfEmbedded } from '../harness/embedded.js';
 import { send, type RequestData, type Reply } from './http.js';
 import { stopPostgres } from './postgres-processes.js';
@@ -92,9 +91,7 @@ export class Stack {
 
   /** Compares the index of every project with its objects. @returns the first differences of each project, as sentences */
   async findIndexDifferences(): Promise<string[]> {
-    const at = await addressOfEmbedded(this.postgresDir);
-    const logger = { log: () => undefined, warn: () => undefined, error: () => undefined };
-    const database = await Database.connect({ at, poolMax: 4, entities: [], migrations: MIGRATIONS, logger });
+    const database = await openDatabase(await addressOfEmbedded(this.postgresDir));
     try {
       const check = new IndexCheck(database);
       const projects = await database.query<{ project_id: number }>('SELECT project_id FROM projects');

@@ -1,5 +1,5 @@
 import { MIGRATIONS } from '#migrations';
-import { Database, Sequence } from '#database';
+import { Database, Sequence, type PostgresAddress } from '#database';
 import { createDatabase, dropDatabase, type TestTables } from './tables.js';
 
 const QUIET = { log: () => undefined, warn: () => undefined, error: () => undefined };
@@ -27,15 +27,14 @@ interface CloneOptions {
   entities?: (new () => object)[];
 }
 
-export async function cloneDatabase({ template, entities = [] }: CloneOptions = {}): Promise<TestDatabase> {
+/** Opens a database for the product's stores. The spec closes it before it drops the database. */
+export function openDatabase(at: PostgresAddress, entities: CloneOptions['entities'] = []): Promise<Database> {
+  return Database.connect({ at, poolMax: 20, entities, migrations: MIGRATIONS, logger: QUIET });
+}
+
+export async function cloneDatabase({ template, entities }: CloneOptions = {}): Promise<TestDatabase> {
   const address = await createDatabase(template);
-  const database = await Database.connect({
-    at: address,
-    poolMax: 20,
-    entities,
-    migrations: MIGRATIONS,
-    logger: QUIET,
-  });
+  const database = await openDatabase(address, entities);
   return {
     database,
     sequence: sequenceOfLane(lane++),

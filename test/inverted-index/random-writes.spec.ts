@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { MIGRATIONS } from '#migrations';
-import { Database } from '#database';
+import type { Database } from '#database';
 import { IndexBuildStore, IndexCheck, SegmentMergeStore, SegmentStore } from '#inverted-index';
 import { TestApi, type TestProject } from '../harness/api.js';
+import { openDatabase } from '../harness/database.js';
 import { waitFor } from '../jobs/jobs.js';
 
 const WRITERS = 6;
@@ -18,8 +18,7 @@ let project: TestProject;
 beforeAll(async () => {
   api = await TestApi.start();
   project = await api.project();
-  const logger = { log: () => undefined, warn: () => undefined, error: () => undefined };
-  database = await Database.connect({ at: api.db.address, poolMax: 5, entities: [], migrations: MIGRATIONS, logger });
+  database = await openDatabase(api.db.address);
 });
 afterAll(async () => {
   await database.close();

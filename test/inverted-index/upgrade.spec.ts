@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { Database } from '#database';
+import type { Database } from '#database';
 import { IndexCheck } from '#inverted-index';
 import { MIGRATIONS } from '#migrations';
 import { settingsFor, TestApi, type TestProject } from '../harness/api.js';
+import { openDatabase } from '../harness/database.js';
 import { Stowage } from '../cli/stowage.js';
 import { waitFor } from '../jobs/jobs.js';
 
@@ -22,8 +23,7 @@ beforeAll(async () => {
   api = await TestApi.start({ WORKER: 'separate' });
   stowage = await Stowage.create({ ...settingsFor(api.db), WORKER: 'inline' });
   project = await api.project();
-  const logger = { log: () => undefined, warn: () => undefined, error: () => undefined };
-  database = await Database.connect({ at: api.db.address, poolMax: 4, entities: [], migrations: MIGRATIONS, logger });
+  database = await openDatabase(api.db.address);
 });
 afterAll(async () => {
   await database.close();

@@ -1,9 +1,9 @@
-import { MIGRATIONS } from '#migrations';
-import { Database } from '#database';
+import type { Database } from '#database';
 import { IndexCheck, SegmentStore } from '#inverted-index';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { openDatabase } from '../harness/database.js';
 import { waitFor } from '../jobs/jobs.js';
 import { address, allOf, postBatch, type BatchBody, type ObjectBody } from './wire.js';
 
@@ -13,8 +13,7 @@ let project: TestProject;
 
 beforeAll(async () => {
   api = await TestApi.start();
-  const logger = { log: () => undefined, warn: () => undefined, error: () => undefined };
-  database = await Database.connect({ at: api.db.address, poolMax: 5, entities: [], migrations: MIGRATIONS, logger });
+  database = await openDatabase(api.db.address);
 });
 beforeEach(async () => {
   project = await api.project();

@@ -1,45 +1,23 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { TestApi, type Reply, type TestProject } from '../harness/api.js';
-import { kindOf, places, postBatch, type ObjectBody, type ProblemBody } from './wire.js';
+import { TestApi } from '../harness/api.js';
+import { dataOf, ObjectClient } from './object-client.js';
+import { kindOf, places, type ObjectBody, type ProblemBody } from './wire.js';
 
 let api: TestApi;
-let project: TestProject;
+let client: ObjectClient;
 
 beforeAll(async () => {
   api = await TestApi.shared();
-  project = await api.project();
-  await postBatch(api, project.keys.producer, 'shoes', []);
+  client = await ObjectClient.create(api, 'application/json-patch+json');
 });
 afterAll(() => api.stop());
 
-let createdCount = 0;
-
-/** Creates an object and returns its id; `data` is JSON text. */
-async function createObject(data: string, rest = ''): Promise<string> {
-  const id = `object-${String(createdCount++)}`;
-  const body = `{"batch_id":"shoes","object_id":"${id}","data":${data}${rest}}`;
-  const reply = await api.call('POST', '/objects', { key: project.keys.producer, body });
-  if (reply.status !== 201) throw new Error(reply.text);
-  return id;
-}
-
-const patch = (id: string, body: unknown, headers = {}, key = project.keys.admin): Promise<Reply> =>
-  api.call('PATCH', `/objects/${id}`, {
-    key,
-    body,
-    headers: { 'Content-Type': 'application/json-patch+json', ...headers },
-  });
-const read = (id: string): Promise<Reply> => api.call('GET', `/objects/${id}`, { key: project.keys.analyst });
 const replace = (value: unknown, path = '/data/0/value'): object[] => [{ op: 'replace', path, value }];
-
-/** The `data` of a response, as text without spaces. */
-const dataOf = (reply: Reply): string =>
-  (/"data":(.*)\}$/.exec(reply.text)?.[1] ?? reply.text).replaceAll(/(?<=[:,]) /g, '');
 
 describe('PATCH /objects/{object_id} with a JSON Patch', () => {
   it('changes the object as it is read, and returns it with its ETag', async () => {
-    const id = await createObject('{"a":0.1000,"b":2}', ',"subject":"shelf"');
-    const before = (await read(id)).json<ObjectBody>();
+    const id = await client.createObject('{"a":0.1000,"b":2}', ',"subject":"shelf"');
+    const before = (await client.read(id)).json<ObjectBody>();
     const operations = [
       { op: 'test', path: '/data/0/value', value: 0.1 },
       { op: 'add', path: '/data/1', value: { key: 'new', value: 1 } },
@@ -47,47 +25,47 @@ describe('PATCH /objects/{object_id} with a JSON Patch', () => {
       { op: 'copy', from: '/subject', path: '/data/1/key' },
       { op: 'remove', path: '/subject' },
     ];
-    const reply = await patch(id, operations);
-    expect([reply.status, reply.text]).toEqual([200, (await read(id)).text]);
-    expect(reply.headers.get('etag')).toBe((await read(id)).headers.get('etag'));
+    const reply = await client.patch(id, operations);
+    expect([reply.status, reply.text]).toEqual([200, (await client.read(id)).text]);
+    expect(reply.headers.get('etag')).toBe((await client.read(id)).headers.get('etag'));
     expect(dataOf(reply)).toBe('[{"key":"b","value":2},{"key":"shelf","value":0.1000},{"key":"new","value":1}]');
     expect(reply.json()).toMatchObject({ subject: null, observed_at: before.observed_at });
   });
 
   it('keeps every digit of numbers that it moves or sets', async () => {
-    const id = await createObject('{"a":12345678901234567890.10}');
+    const id = await client.createObject('{"a":12345678901234567890.10}');
     const body =
       '[{"op":"add","path":"/data/-","value":{"key":"b","value":0.1000}},{"op":"move","from":"/data/0","path":"/data/1"}]';
-    expect(dataOf(await patch(id, body))).toBe(
+    expect(dataOf(await client.patch(id, body))).toBe(
       '[{"key":"b","value":0.1000},{"key":"a","value":12345678901234567890.10}]',
     );
   });
 
   it('changes nested values', async () => {
-    const id = await createObject('{"owner":{"cities":["Rome"],"__proto__":1.0}}');
+    const id = await client.createObject('{"owner":{"cities":["Rome"],"__proto__":1.0}}');
     const operations = [
       { op: 'add', path: '/data/0/value/cities/-', value: 'Lisbon' },
       { op: 'move', from: '/data/0/value/__proto__', path: '/data/0/value/constructor' },
     ];
-    const { data } = (await patch(id, operations)).json<ObjectBody>();
+    const { data } = (await client.patch(id, operations)).json<ObjectBody>();
     expect(data).toEqual([{ key: 'owner', value: { cities: ['Rome', 'Lisbon'], constructor: 1 } }]);
     const deep = JSON.parse(`${'['.repeat(16)}${']'.repeat(16)}`) as unknown;
-    const reply = await patch(id, [{ op: 'add', path: '/data/0/value/cities/-', value: deep }]);
+    const reply = await client.patch(id, [{ op: 'add', path: '/data/0/value/cities/-', value: deep }]);
     expect([kindOf(reply), places(reply)]).toEqual(['400 invalid-body', ['/data/0/value']]);
   });
 
   it('accepts data in shorthand, and a whole object', async () => {
-    const id = await createObject('{"a":1}');
-    expect(dataOf(await patch(id, replace({ b: 2 }, '/data')))).toBe('[{"key":"b","value":2}]');
+    const id = await client.createObject('{"a":1}');
+    expect(dataOf(await client.patch(id, replace({ b: 2 }, '/data')))).toBe('[{"key":"b","value":2}]');
     const whole = { object_id: id, batch_id: 'shoes', data: { c: 3 } };
-    expect(dataOf(await patch(id, replace(whole, '')))).toBe('[{"key":"c","value":3}]');
+    expect(dataOf(await client.patch(id, replace(whole, '')))).toBe('[{"key":"c","value":3}]');
   });
 
   it('changes nothing for an empty patch, nor for one that only tests', async () => {
-    const id = await createObject('{"a":1.0}');
-    const before = (await read(id)).text;
+    const id = await client.createObject('{"a":1.0}');
+    const before = (await client.read(id)).text;
     for (const body of ['[]', '[{"op":"test","path":"/data/0/value","value":1}]']) {
-      expect((await patch(id, body)).text).toBe(before);
+      expect((await client.patch(id, body)).text).toBe(before);
     }
   });
 
@@ -96,20 +74,20 @@ describe('PATCH /objects/{object_id} with a JSON Patch', () => {
     ['does not store data again where it is only read', [{ op: 'copy', from: '/data/0/key', path: '/subject' }], false],
     ['stores data that changes', replace(2), true],
   ])('%s', async (_, operations, isStored) => {
-    const id = await createObject('{"a":1}');
+    const id = await client.createObject('{"a":1}');
     // `bytes` is written together with the data, and with the index.
-    const values = [project.projectId, id];
+    const values = [client.project.projectId, id];
     await api.db.sql('UPDATE objects SET bytes = 999 WHERE project_id = $1 AND object_id = $2', values);
     const size = 'SELECT bytes <> 999 AS stored FROM objects WHERE project_id = $1 AND object_id = $2';
-    expect((await patch(id, operations)).status).toBe(200);
+    expect((await client.patch(id, operations)).status).toBe(200);
     expect(await api.db.sql(size, values)).toEqual([{ stored: isStored }]);
   });
 
   it('sets the time to that of the arrival where observed_at is removed', async () => {
-    const id = await createObject('{}');
-    const before = (await read(id)).text;
-    await patch(id, replace('2024-05-01T00:00:00Z', '/observed_at'));
-    expect((await patch(id, [{ op: 'remove', path: '/observed_at' }])).text).toBe(before);
+    const id = await client.createObject('{}');
+    const before = (await client.read(id)).text;
+    await client.patch(id, replace('2024-05-01T00:00:00Z', '/observed_at'));
+    expect((await client.patch(id, [{ op: 'remove', path: '/observed_at' }])).text).toBe(before);
   });
 
   it.each([
@@ -122,11 +100,11 @@ describe('PATCH /objects/{object_id} with a JSON Patch', () => {
     ],
     ['a source that does not exist', [{ op: 'copy', from: '/data/1', path: '/data/-' }], '/0/from'],
   ])('returns 409 for %s, and changes nothing', async (_, operations, pointer) => {
-    const id = await createObject('{"a":1}');
-    const before = (await read(id)).text;
-    const reply = await patch(id, operations);
+    const id = await client.createObject('{"a":1}');
+    const before = (await client.read(id)).text;
+    const reply = await client.patch(id, operations);
     expect([kindOf(reply), places(reply)]).toEqual(['409 conflict', [pointer]]);
-    expect((await read(id)).text).toBe(before);
+    expect((await client.read(id)).text).toBe(before);
   });
 
   it.each([
@@ -145,40 +123,40 @@ describe('PATCH /objects/{object_id} with a JSON Patch', () => {
     ['an invalid time', replace('yesterday', '/observed_at'), ['/observed_at']],
     ['a whole object that is a list', replace([], ''), ['']],
   ])('returns 400 for %s, and changes nothing', async (_, operations, pointers) => {
-    const id = await createObject('{"a":1}');
-    const before = (await read(id)).text;
-    const reply = await patch(id, operations);
+    const id = await client.createObject('{"a":1}');
+    const before = (await client.read(id)).text;
+    const reply = await client.patch(id, operations);
     expect([kindOf(reply), places(reply)]).toEqual(['400 invalid-body', pointers]);
-    expect((await read(id)).text).toBe(before);
+    expect((await client.read(id)).text).toBe(before);
   });
 
   it('says that a pointer leads into the patched object', async () => {
-    const id = await createObject('{"a":1}');
-    const { detail } = (await patch(id, replace('yesterday', '/observed_at'))).json<ProblemBody>();
+    const id = await client.createObject('{"a":1}');
+    const { detail } = (await client.patch(id, replace('yesterday', '/observed_at'))).json<ProblemBody>();
     expect(detail).toMatch(/^The patched object is not valid: \/observed_at must be a time/);
   });
 
   it('checks If-Match before it applies the patch', async () => {
-    const id = await createObject('{"a":1}');
+    const id = await client.createObject('{"a":1}');
     const operations = [{ op: 'test', path: '/data/0/value', value: 2 }];
-    expect(kindOf(await patch(id, operations, { 'If-Match': '"other"' }))).toBe('412 precondition-failed');
-    const etag = (await read(id)).headers.get('etag') ?? '';
-    expect((await patch(id, replace(2), { 'If-Match': etag })).status).toBe(200);
-    expect(kindOf(await patch(id, replace(3), { 'If-Match': etag }))).toBe('412 precondition-failed');
+    expect(kindOf(await client.patch(id, operations, { 'If-Match': '"other"' }))).toBe('412 precondition-failed');
+    const etag = (await client.read(id)).headers.get('etag') ?? '';
+    expect((await client.patch(id, replace(2), { 'If-Match': etag })).status).toBe(200);
+    expect(kindOf(await client.patch(id, replace(3), { 'If-Match': etag }))).toBe('412 precondition-failed');
   });
 
   it('returns 404 for a missing object', async () => {
-    expect(kindOf(await patch('never', replace(1)))).toBe('404 not-found');
+    expect(kindOf(await client.patch('never', replace(1)))).toBe('404 not-found');
   });
 
   it('applies all of 20 concurrent patches', async () => {
-    const id = await createObject('[]');
+    const id = await client.createObject('[]');
     const values = Array.from({ length: 20 }, (_, value) => value);
     const replies = await Promise.all(
-      values.map((value) => patch(id, [{ op: 'add', path: '/data/-', value: { key: 'k', value } }])),
+      values.map((value) => client.patch(id, [{ op: 'add', path: '/data/-', value: { key: 'k', value } }])),
     );
     expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([200]));
-    const { data } = (await read(id)).json<ObjectBody>();
+    const { data } = (await client.read(id)).json<ObjectBody>();
     expect(data.map(({ value }) => Number(value)).sort((a, b) => a - b)).toEqual(values);
   });
 });
@@ -186,15 +164,15 @@ describe('PATCH /objects/{object_id} with a JSON Patch', () => {
 describe('the limits of a JSON Patch', () => {
   it('are patch_operations_max operations, as GET /limits returns it', async () => {
     const { patch_operations_max } = (await api.call('GET', '/limits')).json<{ patch_operations_max: number }>();
-    const id = await createObject('{"n":0}');
+    const id = await client.createObject('{"n":0}');
     const operations = Array.from({ length: patch_operations_max }, (_, n) => replace(n)).flat();
-    expect((await patch(id, operations)).status).toBe(200);
-    const reply = await patch(id, [...operations, ...replace('more')]);
+    expect((await client.patch(id, operations)).status).toBe(200);
+    const reply = await client.patch(id, [...operations, ...replace('more')]);
     expect([kindOf(reply), reply.json<ProblemBody>().detail]).toEqual([
       '413 too-large',
       expect.stringContaining('patch_operations_max'),
     ]);
-    expect(dataOf(await read(id))).toBe(`[{"key":"n","value":${String(patch_operations_max - 1)}}]`);
+    expect(dataOf(await client.read(id))).toBe(`[{"key":"n","value":${String(patch_operations_max - 1)}}]`);
   });
 
   it.each([
@@ -209,8 +187,8 @@ describe('the limits of a JSON Patch', () => {
       '{"op":"copy","from":"/data/1","path":"/data/-"}',
     ],
   ])('keep data below 4 MiB in spite of %s', async (_, first, copy) => {
-    const id = await createObject(`{"x":"${'y'.repeat(100_000)}"}`);
-    const reply = await patch(id, `[${first},${Array.from({ length: 60 }, () => copy).join()}]`);
+    const id = await client.createObject(`{"x":"${'y'.repeat(100_000)}"}`);
+    const reply = await client.patch(id, `[${first},${Array.from({ length: 60 }, () => copy).join()}]`);
     expect([kindOf(reply), reply.json<ProblemBody>().detail]).toEqual([
       '413 too-large',
       expect.stringContaining('patched_data_limit_bytes (4194304)'),
@@ -220,23 +198,23 @@ describe('the limits of a JSON Patch', () => {
 
 describe('a JSON Patch by a producer', () => {
   it('may add pairs and change other members, and returns no data', async () => {
-    const id = await createObject('{"secret":"value"}', ',"subject":"secret subject"');
+    const id = await client.createObject('{"secret":"value"}', ',"subject":"secret subject"');
     const operations = [
       { op: 'remove', path: '/subject' },
       { op: 'add', path: '/data/-', value: { key: 'a', value: 1 } },
       ...replace('2024-05-01T00:00:00Z', '/observed_at'),
     ];
-    const reply = await patch(id, operations, {}, project.keys.producer);
-    const { observed_at } = (await read(id)).json<ObjectBody>();
+    const reply = await client.patch(id, operations, {}, client.project.keys.producer);
+    const { observed_at } = (await client.read(id)).json<ObjectBody>();
     expect([reply.status, reply.json()]).toEqual([200, { object_id: id, batch_id: 'shoes', observed_at }]);
-    expect(dataOf(await read(id))).toBe('[{"key":"secret","value":"value"},{"key":"a","value":1}]');
+    expect(dataOf(await client.read(id))).toBe('[{"key":"secret","value":"value"},{"key":"a","value":1}]');
   });
 
   it('may replace the whole object', async () => {
-    const id = await createObject('{"secret":"value"}');
+    const id = await client.createObject('{"secret":"value"}');
     const whole = { object_id: id, batch_id: 'shoes', data: { c: 3 } };
-    expect((await patch(id, replace(whole, ''), {}, project.keys.producer)).status).toBe(200);
-    expect(dataOf(await read(id))).toBe('[{"key":"c","value":3}]');
+    expect((await client.patch(id, replace(whole, ''), {}, client.project.keys.producer)).status).toBe(200);
+    expect(dataOf(await client.read(id))).toBe('[{"key":"c","value":3}]');
   });
 
   it.each([
@@ -250,8 +228,8 @@ describe('a JSON Patch by a producer', () => {
     ['replace the end of data', ...replace(1, '/data/-')],
   ])('may not %s, whose success depends on stored data', async (_, operation) => {
     for (const data of ['{}', '{"a":{},"b":[1]}']) {
-      const id = await createObject(data);
-      const reply = await patch(id, [...replace(null, '/subject'), operation], {}, project.keys.producer);
+      const id = await client.createObject(data);
+      const reply = await client.patch(id, [...replace(null, '/subject'), operation], {}, client.project.keys.producer);
       expect([kindOf(reply), places(reply)]).toEqual(['403 forbidden', ['/1/path']]);
     }
   });
@@ -270,7 +248,12 @@ describe('a JSON Patch by a producer', () => {
     const replies: unknown[] = [];
     for (const rest of ['', ',"subject":"shelf"']) {
       for (const data of ['{}', '{"a":{},"b":[1]}']) {
-        const reply = await patch(await createObject(data, rest), [operation], {}, project.keys.producer);
+        const reply = await client.patch(
+          await client.createObject(data, rest),
+          [operation],
+          {},
+          client.project.keys.producer,
+        );
         const { detail, errors } = reply.json<ProblemBody>();
         replies.push({ kind: kindOf(reply), detail, errors });
         expect([kindOf(reply), places(reply)]).toEqual([kind, [place]]);
@@ -280,8 +263,10 @@ describe('a JSON Patch by a producer', () => {
   });
 
   it('removes a subject of null like any other', async () => {
-    const id = await createObject('{}');
-    expect((await patch(id, [{ op: 'remove', path: '/subject' }], {}, project.keys.producer)).status).toBe(200);
+    const id = await client.createObject('{}');
+    expect(
+      (await client.patch(id, [{ op: 'remove', path: '/subject' }], {}, client.project.keys.producer)).status,
+    ).toBe(200);
   });
 
   // A copy to observed_at would be part of the response, and a test would confirm a guess.
@@ -290,10 +275,10 @@ describe('a JSON Patch by a producer', () => {
     ['copy', { op: 'copy', from: '/data/0/value', path: '/observed_at' }],
     ['move', { op: 'move', from: '/data/0/value', path: '/observed_at' }],
   ])('may not use %s, which would reveal stored data', async (_, operation) => {
-    const id = await createObject('{"secret":"2024-05-01T00:00:00Z"}');
-    const before = (await read(id)).text;
-    const reply = await patch(id, [...replace(null, '/subject'), operation], {}, project.keys.producer);
+    const id = await client.createObject('{"secret":"2024-05-01T00:00:00Z"}');
+    const before = (await client.read(id)).text;
+    const reply = await client.patch(id, [...replace(null, '/subject'), operation], {}, client.project.keys.producer);
     expect([kindOf(reply), places(reply)]).toEqual(['403 forbidden', ['/1/op']]);
-    expect((await read(id)).text).toBe(before);
+    expect((await client.read(id)).text).toBe(before);
   });
 });

@@ -1,39 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { TestApi, type Reply, type TestProject } from '../harness/api.js';
-import { kindOf, places, postBatch, type ObjectBody } from './wire.js';
+import { TestApi, type Reply } from '../harness/api.js';
+import { dataOf, ObjectClient } from './object-client.js';
+import { kindOf, places, type ObjectBody } from './wire.js';
 
 let api: TestApi;
-let project: TestProject;
+let client: ObjectClient;
 
 beforeAll(async () => {
   api = await TestApi.shared();
-  project = await api.project();
-  await postBatch(api, project.keys.producer, 'shoes', []);
+  client = await ObjectClient.create(api, 'application/merge-patch+json');
 });
 afterAll(() => api.stop());
-
-let createdCount = 0;
-
-/** Creates an object and returns its id; `data` is JSON text. */
-async function createObject(data: string, rest = ''): Promise<string> {
-  const id = `object-${String(createdCount++)}`;
-  const body = `{"batch_id":"shoes","object_id":"${id}","data":${data}${rest}}`;
-  const reply = await api.call('POST', '/objects', { key: project.keys.producer, body });
-  if (reply.status !== 201) throw new Error(reply.text);
-  return id;
-}
-
-const patch = (id: string, body: unknown, headers = {}, key = project.keys.admin): Promise<Reply> =>
-  api.call('PATCH', `/objects/${id}`, {
-    key,
-    body,
-    headers: { 'Content-Type': 'application/merge-patch+json', ...headers },
-  });
-const read = (id: string): Promise<Reply> => api.call('GET', `/objects/${id}`, { key: project.keys.analyst });
-
-/** The `data` of a response, as text without spaces. */
-const dataOf = (reply: Reply): string =>
-  (/"data":(.*)\}$/.exec(reply.text)?.[1] ?? reply.text).replaceAll(/(?<=[:,]) /g, '');
 
 describe('PATCH /objects/{object_id} by a producer', () => {
   it.each([
@@ -41,18 +18,18 @@ describe('PATCH /objects/{object_id} by a producer', () => {
     ['a patch of one key', '{"data":{"b":2}}'],
     ['a patch that contains the ids', '{"object_id":"ID","batch_id":"shoes"}'],
   ])('returns only ids, time and ETag for %s', async (_, body) => {
-    const id = await createObject('{"secret":"value"}', ',"subject":"secret subject"');
-    const reply = await patch(id, body.replace('ID', id), {}, project.keys.producer);
-    const stored = await read(id);
+    const id = await client.createObject('{"secret":"value"}', ',"subject":"secret subject"');
+    const reply = await client.patch(id, body.replace('ID', id), {}, client.project.keys.producer);
+    const stored = await client.read(id);
     const { observed_at } = stored.json<ObjectBody>();
     expect([reply.status, reply.json()]).toEqual([200, { object_id: id, batch_id: 'shoes', observed_at }]);
     expect(reply.headers.get('etag')).toBe(stored.headers.get('etag'));
   });
 
   it('returns no data when the request is rejected', async () => {
-    const id = await createObject('{"secret":"value"}');
+    const id = await client.createObject('{"secret":"value"}');
     for (const headers of [{ 'If-Match': '"other"' }, { 'If-None-Match': '*' }]) {
-      const reply = await patch(id, '{}', headers, project.keys.producer);
+      const reply = await client.patch(id, '{}', headers, client.project.keys.producer);
       expect([kindOf(reply), reply.text.includes('secret')]).toEqual(['412 precondition-failed', false]);
     }
   });
@@ -90,8 +67,8 @@ describe('PATCH /objects/{object_id}', () => {
     ],
     ['does not sort numeric keys', '{"2":1,"1":2}', '{"0":3}', '2:1 1:2 0:3'],
   ])('%s', async (_, data, change, expected) => {
-    const id = await createObject(data);
-    const reply = await patch(id, `{"data":${change}}`);
+    const id = await client.createObject(data);
+    const reply = await client.patch(id, `{"data":${change}}`);
     expect(reply.status).toBe(200);
     const pairs = expected
       .split(' ')
@@ -99,33 +76,33 @@ describe('PATCH /objects/{object_id}', () => {
       .map((pair) => pair.split(/:(.*)/))
       .map(([key = '', value = '']) => `{"key":"${key}","value":${value}}`);
     expect(dataOf(reply)).toBe(`[${pairs.join()}]`);
-    expect((await read(id)).text).toBe(reply.text);
-    expect(reply.headers.get('etag')).toBe((await read(id)).headers.get('etag'));
+    expect((await client.read(id)).text).toBe(reply.text);
+    expect(reply.headers.get('etag')).toBe((await client.read(id)).headers.get('etag'));
   });
 
   it('changes only the subject or the time, and resets them for null', async () => {
-    const id = await createObject('{"a":1}', ',"subject":"shelf","observed_at":"2024-05-01T00:00:00.5Z"');
-    const before = (await read(id)).json<ObjectBody>();
-    const arrived = (await patch(id, { observed_at: null })).json<ObjectBody>();
+    const id = await client.createObject('{"a":1}', ',"subject":"shelf","observed_at":"2024-05-01T00:00:00.5Z"');
+    const before = (await client.read(id)).json<ObjectBody>();
+    const arrived = (await client.patch(id, { observed_at: null })).json<ObjectBody>();
     expect(arrived).toEqual({ ...before, observed_at: expect.not.stringMatching(/^2024-05-01/) as unknown });
-    expect((await patch(id, { observed_at: before.observed_at })).json()).toEqual(before);
-    expect((await patch(id, { subject: null })).json()).toEqual({ ...before, subject: null });
-    expect((await patch(id, { subject: 'till' })).json()).toEqual({ ...before, subject: 'till' });
-    expect((await patch(id, {})).json()).toEqual({ ...before, subject: 'till' });
+    expect((await client.patch(id, { observed_at: before.observed_at })).json()).toEqual(before);
+    expect((await client.patch(id, { subject: null })).json()).toEqual({ ...before, subject: null });
+    expect((await client.patch(id, { subject: 'till' })).json()).toEqual({ ...before, subject: 'till' });
+    expect((await client.patch(id, {})).json()).toEqual({ ...before, subject: 'till' });
   });
 
   it('resets the time to the arrival of the object, not to the time of the patch', async () => {
-    const id = await createObject('{}');
-    const before = (await read(id)).text;
-    await patch(id, { observed_at: '2024-05-01T00:00:00Z' });
-    expect((await patch(id, { observed_at: null })).text).toBe(before);
+    const id = await client.createObject('{}');
+    const before = (await client.read(id)).text;
+    await client.patch(id, { observed_at: '2024-05-01T00:00:00Z' });
+    expect((await client.patch(id, { observed_at: null })).text).toBe(before);
   });
 
   it('accepts unchanged ids, and rejects others', async () => {
-    const id = await createObject('{}');
-    expect((await patch(id, { object_id: id, batch_id: 'shoes' })).status).toBe(200);
-    expect(places(await patch(id, { object_id: 'other' }))).toEqual(['/object_id']);
-    expect(places(await patch(id, { batch_id: 'other' }))).toEqual(['/batch_id']);
+    const id = await client.createObject('{}');
+    expect((await client.patch(id, { object_id: id, batch_id: 'shoes' })).status).toBe(200);
+    expect(places(await client.patch(id, { object_id: 'other' }))).toEqual(['/object_id']);
+    expect(places(await client.patch(id, { batch_id: 'other' }))).toEqual(['/batch_id']);
   });
 
   it.each([
@@ -139,72 +116,67 @@ describe('PATCH /objects/{object_id}', () => {
     ['a null id', { object_id: null }, '/object_id'],
     ['an unknown member', { colour: 1 }, '/colour'],
   ])('rejects %s, and changes nothing', async (_, body, pointer) => {
-    const id = await createObject('{"a":1}');
-    const before = (await read(id)).text;
-    const reply = await patch(id, body);
+    const id = await client.createObject('{"a":1}');
+    const before = (await client.read(id)).text;
+    const reply = await client.patch(id, body);
     expect([kindOf(reply), ...places(reply)]).toEqual(['400 invalid-body', pointer]);
-    expect((await read(id)).text).toBe(before);
+    expect((await client.read(id)).text).toBe(before);
   });
 
   it.each(['application/json', 'application/json5', 'text/plain'])(
     'rejects the media type %s, and returns the accepted ones in Accept-Patch',
     async (type) => {
-      const id = await createObject('{}');
-      const reply = await patch(id, { data: { a: 1 } }, { 'Content-Type': type });
+      const id = await client.createObject('{}');
+      const reply = await client.patch(id, { data: { a: 1 } }, { 'Content-Type': type });
       expect(kindOf(reply)).toBe('415 unsupported-media-type');
       expect(reply.headers.get('accept-patch')).toBe('application/merge-patch+json, application/json-patch+json');
-      expect(dataOf(await read(id))).toBe('[]');
+      expect(dataOf(await client.read(id))).toBe('[]');
     },
   );
 
   it('accepts one of two concurrent patches with the same If-Match', async () => {
     for (let round = 0; round < 5; round++) {
-      const id = await createObject('{"a":0}');
-      const headers = { 'If-Match': (await read(id)).headers.get('etag') ?? '' };
+      const id = await client.createObject('{"a":0}');
+      const headers = { 'If-Match': (await client.read(id)).headers.get('etag') ?? '' };
       const [one, two] = await Promise.all([
-        patch(id, { data: { one: 1 } }, headers),
-        patch(id, { data: { two: 2 } }, headers),
+        client.patch(id, { data: { one: 1 } }, headers),
+        client.patch(id, { data: { two: 2 } }, headers),
       ]);
       expect([one.status, two.status].sort()).toEqual([200, 412]);
       const winner = one.status === 200 ? one : two;
-      expect((await read(id)).text).toBe(winner.text);
+      expect((await client.read(id)).text).toBe(winner.text);
     }
   });
 
   it('applies all of 20 concurrent patches', async () => {
-    const id = await createObject('{}');
+    const id = await client.createObject('{}');
     const names = Array.from({ length: 20 }, (_, i) => `k${String(i)}`);
-    const replies = await Promise.all(names.map((name) => patch(id, { data: { [name]: true } })));
+    const replies = await Promise.all(names.map((name) => client.patch(id, { data: { [name]: true } })));
     expect(new Set(replies.map((reply) => reply.status))).toEqual(new Set([200]));
-    const { data } = (await read(id)).json<ObjectBody>();
+    const { data } = (await client.read(id)).json<ObjectBody>();
     expect(data.map((pair) => pair.key).sort()).toEqual(names.sort());
   });
 
   it("returns 404 for a missing object and for another project's object", async () => {
-    expect(kindOf(await patch('never', { data: {} }))).toBe('404 not-found');
+    expect(kindOf(await client.patch('never', { data: {} }))).toBe('404 not-found');
     const other = await api.project();
-    const id = await createObject('{}');
+    const id = await client.createObject('{}');
     const reply = await api.call('PATCH', `/objects/${id}`, {
       key: other.keys.admin,
       body: { data: { a: 1 } },
       headers: { 'Content-Type': 'application/merge-patch+json' },
     });
     expect(kindOf(reply)).toBe('404 not-found');
-    expect(dataOf(await read(id))).toBe('[]');
+    expect(dataOf(await client.read(id))).toBe('[]');
   });
 
   it('rejects a patch that makes the data of the object larger than 4 MiB', async () => {
-    const { keys } = await api.project();
-    await postBatch(api, keys.producer, 'b', [{ object_id: 'o', data: {} }]);
-    const patch = (name: string): Promise<Reply> =>
-      api.call('PATCH', '/objects/o', {
-        key: keys.producer,
-        body: { data: { [name]: 'x'.repeat(1024 ** 2 - 100) } },
-        headers: { 'Content-Type': 'application/merge-patch+json' },
-      });
-    for (const name of ['a', 'b', 'c']) expect((await patch(name)).status).toBe(200);
-    const fourth = await patch('d');
-    expect([fourth.status, kindOf(await patch('e'))]).toEqual([200, '413 too-large']);
-    expect((await api.call('GET', '/objects/o', { key: keys.analyst })).json<ObjectBody>().data).toHaveLength(4);
+    const id = await client.createObject('{}');
+    const addNote = (name: string): Promise<Reply> =>
+      client.patch(id, { data: { [name]: 'x'.repeat(1024 ** 2 - 100) } });
+    for (const name of ['a', 'b', 'c']) expect((await addNote(name)).status).toBe(200);
+    const fourth = await addNote('d');
+    expect([fourth.status, kindOf(await addNote('e'))]).toEqual([200, '413 too-large']);
+    expect((await client.read(id)).json<ObjectBody>().data).toHaveLength(4);
   });
 });

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import type { Database } from '#database';
 import { SegmentStore } from '#inverted-index';
-import type { TestProject } from '../harness/api.js';
-import { TestApp } from '../harness/app.js';
+import { TestApi, type TestProject } from '../harness/api.js';
+import { openDatabase } from '../harness/database.js';
 import { address, kindOf, places, postBatch, type ObjectBody, type PageBody, type ProblemBody } from './wire.js';
 
 const seed = Math.floor(Math.random() * 2 ** 31);
@@ -137,12 +138,14 @@ const FILTERS: [name: string, query: Record<string, string>, matches: (object: S
   ['with a filter that nothing matches', { key: 'never' }, () => false],
 ];
 
-let api: TestApp;
+let api: TestApi;
+let database: Database;
 let project: TestProject;
 
 beforeAll(async () => {
   // No worker, which would index the pending objects.
-  api = await TestApp.start({ WORKER: 'separate' });
+  api = await TestApi.start({ WORKER: 'separate' });
+  database = await openDatabase(api.db.address);
   project = await api.project();
   const { producer } = project.keys;
   for (const batch of ['b0', 'b1', 'b2']) await postBatch(api, producer, batch, []);
@@ -152,7 +155,10 @@ beforeAll(async () => {
     if (reply.status !== 201) throw new Error(reply.text);
   }
 });
-afterAll(() => api.stop());
+afterAll(async () => {
+  await database.close();
+  await api.stop();
+});
 
 function bodyOf({ pairs: list, isEven, ...object }: Stored): string {
   const data = [...list, ['even', String(isEven)]].map(([key = '', json = '']) => `{"key":"${key}","value":${json}}`);
@@ -167,7 +173,7 @@ async function indexAll(): Promise<void> {
     if (reply.status !== 200) throw new Error(reply.text);
   };
   for (const object of changed) await put(object, '{"data":{"v":7,"w":"other","even":true}}');
-  const segments = new SegmentStore(api.db.database);
+  const segments = new SegmentStore(database);
   while ((await segments.indexPending(project.projectId, 20)) > 0);
   for (const object of changed) await put(object, bodyOf(object));
 }

@@ -3,20 +3,19 @@ import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { TestProject } from '../harness/api.js';
-import { TestApp } from '../harness/app.js';
+import { TestApi, type TestProject } from '../harness/api.js';
 
 /** More than the slots of all projects for streams, and than the connections of the pool. */
 const STREAMS = 30;
 /** Lines of more than a part of a slow stream, 64 KiB. */
 const LINES = 2_000;
 
-let api: TestApp;
+let api: TestApi;
 let slow: TestProject;
 let other: TestProject;
 
 beforeAll(async () => {
-  api = await TestApp.start();
+  api = await TestApi.start({ WORKER: 'separate' });
   [slow, other] = [await api.project(), await api.project()];
 });
 afterAll(() => api.stop());

@@ -2,12 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem } from '../errors/expect-problem.js';
 import { TestApi, type Reply } from '../harness/api.js';
 import { submitJob, waitForJob } from '../jobs/jobs.js';
-import { bytesOf, objectsOf, UsageClient } from './usage-client.js';
-
-const NDJSON = { 'Content-Type': 'application/x-ndjson' };
-const MERGE_PATCH = { 'Content-Type': 'application/merge-patch+json' };
-const ROOM = '/buildings/HQ/rooms/lab/temperatures';
-const SPROCKET = { teeth: 5, pitch_diameter: 5, outside_diameter: 6, pitch: 1 };
+import { bytesOf, MERGE_PATCH, NDJSON, objectsOf, ROOM, SPROCKET, UsageClient } from './usage-client.js';
 
 let api: TestApi;
 

@@ -1,6 +1,11 @@
 import { expect } from '@jest/globals';
 import type { Reply, TestApi, TestProject } from '../harness/api.js';
 
+export const NDJSON = { 'Content-Type': 'application/x-ndjson' };
+export const MERGE_PATCH = { 'Content-Type': 'application/merge-patch+json' };
+export const ROOM = '/buildings/HQ/rooms/lab/temperatures';
+export const SPROCKET = { teeth: 5, pitch_diameter: 5, outside_diameter: 6, pitch: 1 };
+
 /** The response of GET /usage. */
 export interface UsageBody {
   objects: number;

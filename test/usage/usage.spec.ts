@@ -2,12 +2,17 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { SeededRandom } from '../faults/seeded-random.js';
 import { TestApi } from '../harness/api.js';
 import { submitJob, waitForJob } from '../jobs/jobs.js';
-import { bytesOf, objectsOf, UsageClient, type SentObject, type UsageBody } from './usage-client.js';
-
-const NDJSON = { 'Content-Type': 'application/x-ndjson' };
-const MERGE_PATCH = { 'Content-Type': 'application/merge-patch+json' };
-const ROOM = '/buildings/HQ/rooms/lab/temperatures';
-const SPROCKET = { teeth: 5, pitch_diameter: 5, outside_diameter: 6, pitch: 1 };
+import {
+  bytesOf,
+  MERGE_PATCH,
+  NDJSON,
+  objectsOf,
+  ROOM,
+  SPROCKET,
+  UsageClient,
+  type SentObject,
+  type UsageBody,
+} from './usage-client.js';
 
 let api: TestApi;
 
