@@ -24,7 +24,10 @@ import {
  */
 const OBJECTS_OF_BLOCK = 512;
 const FILTERED_BLOCKS = 4;
-/** The most sorted blocks of a segment and of all segments: 5 MB. Beyond it, reading the objects is as quick. */
+/**
+ * The most sorted blocks of a segment and of all segments: 5 MB where values differ, 20 MB where few values have all objects. Beyond
+ * it, reading the objects is as quick.
+ */
 const SEGMENT_BLOCKS_MAX = 4_096;
 const BLOCKS_MAX = 8_192;
 const BLOCK_GROWTH_MAX = 16;
