@@ -240,6 +240,8 @@ describe('a request for a sorted list', () => {
     ['cost', 'must be one of object_id'],
     ['-', 'must be one of object_id'],
     ['data', 'must be one of object_id'],
+    ['data.v,data.w', 'must have one name; a key with a comma is written as a JSON string'],
+    ['object_id,data.v', 'must be one of object_id'],
     ['data.', 'must have a key of 1 to 255 characters; got 0'],
     [`-data.${'k'.repeat(256)}`, 'must have a key of 1 to 255 characters; got 256'],
     ['data."a', 'has a quoted key that is not a JSON string'],

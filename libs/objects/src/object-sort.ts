@@ -34,6 +34,9 @@ export function sortOf({ sort }: Pick<SortedObjectsQuery, 'sort'>, place: InputP
   if (sort === undefined) return null;
   const isAscending = !sort.startsWith('-');
   const name = isAscending ? sort : sort.slice(1);
+  if (/^data\.[^"].*,/s.test(name)) {
+    rejectInput(place, 'sort', 'must have one name; a key with a comma is written as a JSON string: data."a,b"');
+  }
   if (name.startsWith('data.')) return { kind: 'data', key: parseDataKey(name, 'sort', place), isAscending };
   const column = SORT_COLUMNS.find((known) => known === name);
   if (column === undefined) {

@@ -33,7 +33,7 @@ export class SortedListStore {
   async page(projectId: number, filter: Filter, sort: ObjectSort, page: PageRequest): Promise<ObjectPage> {
     const { position, size } = page;
     if (position.kind === 'offset' && position.offset + size > SORTED_OFFSET_MAX) {
-      const detail = `reaches the first ${String(SORTED_OFFSET_MAX)} objects of a sorted list; follow next, or use a narrower filter`;
+      const detail = `must be within the first ${String(SORTED_OFFSET_MAX)} objects of a sorted list; follow next, or use a narrower filter`;
       rejectInput(page.linkBase === null ? 'body' : 'query', 'page', detail);
     }
     const slice =
