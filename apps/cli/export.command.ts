@@ -23,7 +23,7 @@ const EXIT_INTERRUPTED = 130;
 const EXIT_CODES = `
 Examples:
   stowage export --output shoes.ndjson 'data={"type":"shoe"}' observed_from=2026-01-01T00:00:00Z
-  stowage export --format csv safe=true
+  stowage export --format csv safe=true sort=-data.size fields=object_id,data.size
 
 Exit codes:
   0    the file is complete: its number of objects and its SHA-256 are those
@@ -43,8 +43,10 @@ interface Options {
 
 @Command({
   name: 'export',
-  arguments: '[filters...]',
-  argsDescription: { filters: 'query parameters of GET /objects/export, such as batch_id=shoes or subject=shelf-7' },
+  arguments: '[parameters...]',
+  argsDescription: {
+    parameters: 'filters, fields, data_as and sort of GET /objects/export, such as batch_id=shoes or sort=-data.size',
+  },
   description: 'write all objects that match to a file, which load stores again',
 })
 export class ExportCommand extends CommandRunner {
@@ -53,10 +55,10 @@ export class ExportCommand extends CommandRunner {
     return super.setCommand(command);
   }
 
-  async run(filters: string[], options: Options): Promise<void> {
+  async run(parameters: string[], options: Options): Promise<void> {
     const { format = 'ndjson' } = options;
     const { output = `objects.${format}` } = options;
-    const query = queryOf(filters);
+    const query = queryOf(parameters);
     const abort = new AbortController();
     // The handler stays registered, because npm may send a second SIGINT.
     process.on('SIGINT', () => {
@@ -104,12 +106,12 @@ export class ExportCommand extends CommandRunner {
   }
 }
 
-function queryOf(filters: readonly string[]): URLSearchParams {
+function queryOf(parameters: readonly string[]): URLSearchParams {
   const query = new URLSearchParams();
-  for (const filter of filters) {
-    const at = filter.indexOf('=');
-    if (at < 1) throw new UsageError(`a filter must be name=value, not "${filter}"`);
-    query.append(filter.slice(0, at), filter.slice(at + 1));
+  for (const parameter of parameters) {
+    const at = parameter.indexOf('=');
+    if (at < 1) throw new UsageError(`a parameter must be name=value, not "${parameter}"`);
+    query.append(parameter.slice(0, at), parameter.slice(at + 1));
   }
   if (query.has('format')) throw new UsageError('use --format');
   return query;
@@ -118,7 +120,7 @@ function queryOf(filters: readonly string[]): URLSearchParams {
 /** The approximate number of objects, for the bar; undefined where the server does not return it. */
 async function countOf(client: ApiClient, query: URLSearchParams, signal: AbortSignal): Promise<number | undefined> {
   const list = new URLSearchParams(query);
-  list.delete('safe');
+  for (const name of ['safe', 'sort', 'fields', 'data_as']) list.delete(name);
   list.set('page_size', '1');
   list.set('count', 'estimated');
   const path = `/objects?${list.toString()}`;

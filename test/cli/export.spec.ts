@@ -89,14 +89,24 @@ describe('stowage export', () => {
     expect(await readFile(pathOf(`all.${format}`))).toEqual(body);
   });
 
-  it('takes the filters of the server', async () => {
+  it('takes the filters, fields and order of the server', async () => {
     expect((await exportTo('some.ndjson', 'data={"type":"shoe"}', 'batch_id=shoes')).code).toBe(0);
     expect(await readFile(pathOf('some.ndjson'), 'utf8')).toBe(await whole(project, '?key=type&value=shoe'));
+    expect((await exportTo('sorted.ndjson', 'fields=object_id,data.tag', 'sort=-object_id')).code).toBe(0);
+    const sorted = await readFile(pathOf('sorted.ndjson'), 'utf8');
+    expect(sorted).toBe(await whole(project, '?fields=object_id,data.tag&sort=-object_id'));
+    expect(sorted.match(/"object_id":"[^"]*"/g)?.map((member) => member.slice(13, -1))).toEqual([
+      'x/1',
+      's3',
+      's2',
+      's1',
+    ]);
   });
 
   it.each<[string, string[], RegExp]>([
     ['an unknown filter', ['nonsense=1'], /responded 400: Invalid query parameter: nonsense is not a parameter/],
-    ['a filter without a value', ['shoes'], /a filter must be name=value, not "shoes"/],
+    ['an unknown order', ['sort=colour'], /responded 400: .*sort must be one of object_id/],
+    ['a parameter without a value', ['shoes'], /a parameter must be name=value, not "shoes"/],
     ['an unknown format', ['--format', 'xml'], /--format must be ndjson, csv, parquet/],
     ['standard output', ['--output', '-'], /--output must be a file/],
   ])('rejects %s with exit code 2', async (_, args, message) => {

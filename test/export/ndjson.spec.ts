@@ -129,7 +129,7 @@ describe('GET /objects/export', () => {
   });
 
   it('rejects paging, unknown formats, and a client that accepts no format', async () => {
-    for (const name of ['page=1', 'page_size=5', 'cursor=x', 'count=exact', 'format=xml']) {
+    for (const name of ['page=1', 'page_size=5', 'cursor=x', 'count=exact', 'explain=true', 'format=xml']) {
       const reply = await api.call('GET', `/objects/export?${name}`, { key: project.keys.analyst });
       expect(placesOf(expectProblem(reply, 'invalid-query'))).toEqual([name.replace(/=.*/, '')]);
     }

@@ -71,6 +71,16 @@ describe('an export as CSV', () => {
     );
   });
 
+  it('has its rows in the order of sort, and its columns in the order of arrival', async () => {
+    const project = await projectWith('{"size":42}', '{"color":"red"}', '{"size":7,"type":"shoe"}');
+    expect(await cellsOf(project, '&sort=data.size')).toEqual(['size,color,type', '7,,shoe', '42,,', ',red,']);
+    expect(await cellsOf(project, '&sort=-data.size&fields=data.size')).toEqual(['size', '42', '7', '']);
+    const odd = JSON.stringify(`a'b"\\$1`);
+    const quoted = await projectWith(`{${odd}:1,"n":1}`, `{${odd}:2,"n":2}`);
+    const sort = encodeURIComponent(`-data.${odd}`);
+    expect(await cellsOf(quoted, `&fields=data.n&sort=${sort}`)).toEqual(['n', '2', '1']);
+  });
+
   it.each([
     ['a comma', '"a,b"', '"a,b"'],
     ['quotation marks', '"a \\"b\\" c"', '"a ""b"" c"'],

@@ -102,6 +102,11 @@ export async function allowConnections({ database }: PostgresAddress, isAllowed:
   }
 }
 
+/** Sets a parameter of PostgreSQL for new connections to a database. */
+export async function setParameter({ database }: PostgresAddress, name: string, value: string): Promise<void> {
+  await asSuperuser(`ALTER DATABASE ${database} SET ${name} = '${value}'`);
+}
+
 /** Returns the address as a value of DATABASE_URL. */
 export function urlOf({ user, password, host, port, database }: PostgresAddress): string {
   return `postgresql://${user}:${password}@${encodeURIComponent(host)}:${String(port)}/${database}`;

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { Database } from '#database';
 import { SegmentStore } from '#inverted-index';
+import { readExport, wholeLines } from '../export/export-client.js';
 import { TestApi, type TestProject } from '../harness/api.js';
 import { openDatabase } from '../harness/database.js';
 import { address, kindOf, places, postBatch, type ObjectBody, type PageBody, type ProblemBody } from './wire.js';
@@ -233,6 +234,20 @@ describe.each([
   });
 });
 
+describe('GET /objects/export', () => {
+  it.each(FILTERS)(`exports the objects of a sorted list in its order %s (seed ${String(seed)})`, async (_, filter) => {
+    for (const sort of ORDERS) {
+      const query = { ...filter, sort };
+      const { results, next } = await pageAt(
+        `${api.origin}/api/v1${address('/objects', { ...query, page_size: String(OBJECTS) })}`,
+      );
+      const exported = await readExport(api, project.keys.analyst, address('', query));
+      const objects = wholeLines(exported).map((line) => JSON.parse(line) as ObjectBody);
+      expect([sort, objects, next]).toEqual([sort, results, null]);
+    }
+  });
+});
+
 describe('a request for a sorted list', () => {
   const analyst = (): { key: string } => ({ key: project.keys.analyst });
 
@@ -245,16 +260,16 @@ describe('a request for a sorted list', () => {
     ['data.', 'must have a key of 1 to 255 characters; got 0'],
     [`-data.${'k'.repeat(256)}`, 'must have a key of 1 to 255 characters; got 256'],
     ['data."a', 'has a quoted key that is not a JSON string'],
-  ])('is rejected for sort=%s, in the query and in a body', async (sort, detail) => {
+  ])('is rejected for sort=%s, in the query, in a body and for an export', async (sort, detail) => {
     const listed = await api.call('GET', address('/objects', { sort }), analyst());
+    const exported = await api.call('GET', address('/objects/export', { sort }), analyst());
     const searched = await api.call('POST', '/objects/search', { ...analyst(), body: { sort } });
-    expect([kindOf(listed), places(listed), kindOf(searched), places(searched)]).toEqual([
-      '400 invalid-query',
-      ['sort'],
-      '400 invalid-body',
-      ['/sort'],
+    expect([listed, exported, searched].map((reply) => [kindOf(reply), places(reply)])).toEqual([
+      ['400 invalid-query', ['sort']],
+      ['400 invalid-query', ['sort']],
+      ['400 invalid-body', ['/sort']],
     ]);
-    for (const reply of [listed, searched]) {
+    for (const reply of [listed, exported, searched]) {
       expect(reply.json<ProblemBody>().errors?.[0]?.detail).toContain(detail);
     }
   });

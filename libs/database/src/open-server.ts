@@ -62,6 +62,8 @@ const SETTINGS: Record<string, string> = {
   checkpoint_completion_target: '0.9',
   wal_compression: 'on',
   random_page_cost: '1.1',
+  // Of each process, for sorts that exceed work_mem: an export of 10,000,000 objects with lines of 316 bytes takes 3.1 GB.
+  temp_file_limit: '4GB',
 };
 
 /** Adopts the server that runs on the data directory, or starts one; creates the cluster when there is none. */

@@ -58,14 +58,15 @@ export function isConnectionLoss(error: unknown): boolean {
 
 /**
  * Whether another server with the same data may succeed: this one cannot be reached, has no resources (53), cannot read its files (58), or
- * has cancelled the statement because the replay of changes had to go on (40001).
+ * has cancelled the statement because the replay of changes had to go on (40001). A sort that exceeds `temp_file_limit` (53400) is too large
+ * for other servers, too.
  */
 export function isServerFailure(error: unknown): boolean {
   return (
     isRetryable(error) ||
     isPoolExhausted(error) ||
     isUnresponsive(error) ||
-    /^(?:53|58|XX)/.test(errorCode(error) ?? '')
+    /^(?:53(?!400)|58|XX)/.test(errorCode(error) ?? '')
   );
 }
 

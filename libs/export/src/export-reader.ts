@@ -1,7 +1,7 @@
 import { filterSql, type Filter } from '#filter';
 import { ReadDatabase, type Database } from '#database';
 import { Problem, ValidationErrors } from '#http';
-import { ObjectIndexStore, type ObjectView } from '#objects';
+import { ObjectIndexStore, type ObjectSort, type ObjectView, wholeOrderSql } from '#objects';
 import { Config, EventLoopYield, ProjectSlots } from '#platform';
 import { OBJECT_FILTER_COLUMNS } from '#store';
 import { Injectable } from '@nestjs/common';
@@ -29,7 +29,7 @@ const INDEX_MATCHES_MAX = 10_000;
 /** The most keys of a table: each has a column in memory, and programs that read tables have limits of their own. */
 const COLUMNS_MAX = 500;
 
-/** Reads the objects that a filter matches, oldest first, from one snapshot. */
+/** Reads the objects that a filter matches from one snapshot. PostgreSQL sorts them, on its disk where they are many. */
 @Injectable()
 export class ExportReader {
   /**
@@ -81,13 +81,15 @@ export class ExportReader {
     signal.addEventListener('abort', close);
     try {
       signal.throwIfAborted();
-      const seqs = await this.index.findSome(projectId, filter, INDEX_MATCHES_MAX + 1, snapshot);
-      const isFew = seqs !== null && seqs.length <= INDEX_MATCHES_MAX;
-      const sql = isFew ? listedSql(projectId, seqs) : filteredSql(projectId, filter);
-      const copyOut = (columns: string): TimedCopy =>
-        new TimedCopy(snapshot, `SELECT ${columns} ${sql.from} ORDER BY o.seq`, sql.values, this.timeoutMs);
-      const encoder = await openEncoder(copyOut, layout, projectId);
-      const copy = copyOut(exportColumns(layout.view));
+      const found = await this.index.findSome(projectId, filter, INDEX_MATCHES_MAX + 1, snapshot);
+      const seqs = found !== null && found.length <= INDEX_MATCHES_MAX ? found : null;
+      const copyOut = (columns: string, sort: ObjectSort | null): TimedCopy => {
+        const { text, values } = exportSql(columns, { projectId, filter, seqs }, sort);
+        return new TimedCopy(snapshot, text, values, this.timeoutMs);
+      };
+      // The columns of a table are those of the order of arrival, which takes no sort.
+      const encoder = await openEncoder((columns) => copyOut(columns, null), layout, projectId);
+      const copy = copyOut(exportColumns(layout.view), layout.sort);
       const firstChunk = await copy.next();
       signal.throwIfAborted();
       return new ExportSource(snapshot, copy, firstChunk, encoder, release, projectId);
@@ -107,21 +109,27 @@ function exportColumns({ members }: ObjectView): string {
   return `o.object_id, o.batch_id, o.subject, o.observed_at, ${members?.has('data') === false ? "''" : 'o.data'}`;
 }
 
-/** The objects of an export, from FROM on. They are read in the order of arrival: loaded again, they have the same order. */
-interface ExportSql {
-  from: string;
-  values: unknown[];
+/** The objects of an export. */
+interface Matches {
+  projectId: number;
+  filter: Filter;
+  /** All of them; null where PostgreSQL finds them by the filter. */
+  seqs: readonly string[] | null;
 }
 
-function filteredSql(projectId: number, filter: Filter): ExportSql {
+function exportSql(
+  columns: string,
+  { projectId, filter, seqs }: Matches,
+  sort: ObjectSort | null,
+): { text: string; values: unknown[] } {
   const values: unknown[] = [projectId];
-  const matches = filterSql(filter, OBJECT_FILTER_COLUMNS, values);
-  return { from: `FROM objects AS o WHERE o.project_id = $1::int AND ${matches}`, values };
-}
-
-function listedSql(projectId: number, seqs: readonly string[]): ExportSql {
-  const from = 'FROM objects AS o WHERE o.project_id = $1::int AND o.seq = ANY ($2::bigint[])';
-  return { from, values: [projectId, `{${seqs.join()}}`] };
+  const matches =
+    seqs === null
+      ? filterSql(filter, OBJECT_FILTER_COLUMNS, values)
+      : `o.seq = ANY ($${String(values.push(`{${seqs.join()}}`))}::bigint[])`;
+  const { join, orderBy } = wholeOrderSql(sort, values);
+  const text = `SELECT ${columns} FROM objects AS o ${join} WHERE o.project_id = $1::int AND ${matches} ORDER BY ${orderBy}`;
+  return { text, values };
 }
 
 /**

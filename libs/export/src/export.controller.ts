@@ -51,10 +51,10 @@ export class ExportController {
 
   @Get()
   @Rules({ roles: ['admin', 'analyst'], query: true, produces: Object.values(MEDIA_TYPES) })
-  @ApiOperation({ summary: 'Export all objects that match the filter, oldest first' })
+  @ApiOperation({ summary: 'Export all objects that match the filter, oldest first or sorted' })
   @ApiResult(200, undefined, { otherTypes: Object.values(MEDIA_TYPES), headers: RESPONSE_HEADERS })
   @ApiExtension('x-no-etag', true)
-  @ApiProblems('invalid-query', 'uri-too-long')
+  @ApiProblems('invalid-query', 'uri-too-long', 'insufficient-storage')
   async exportObjects(
     @ProjectId() projectId: number,
     @Query() query: ExportQuery,

@@ -1,5 +1,13 @@
 import { ChoiceField, FlagParameter, rejectInput } from '#http';
-import { FilterQuery, type ObjectView, ObjectViewQuery, viewOf } from '#objects';
+import {
+  FilterQuery,
+  type ObjectSort,
+  ObjectSortQuery,
+  type ObjectView,
+  ObjectViewQuery,
+  sortOf,
+  viewOf,
+} from '#objects';
 import { IntersectionType, OmitType } from '@nestjs/swagger';
 
 const EXPORT_FORMATS = ['ndjson', 'csv', 'parquet'] as const;
@@ -12,12 +20,15 @@ export interface ExportLayout {
   isSafe: boolean;
   /** What of each object is written. For tables, the columns in their order. */
   view: ObjectView;
+  /** The order of the objects; null for that of their arrival. */
+  sort: ObjectSort | null;
 }
 
-/** The filters and views of lists, without paging. */
+/** The filters, views and orders of lists, without paging. */
 export class ExportQuery extends IntersectionType(
   OmitType(FilterQuery, ['page', 'page_size', 'cursor', 'count'] as const),
   ObjectViewQuery,
+  ObjectSortQuery,
 ) {
   @ChoiceField({
     optional: true,
@@ -39,5 +50,5 @@ export function layoutOf(query: ExportQuery): ExportLayout {
   const { format = 'ndjson', safe, data_as: dataAs } = query;
   if (safe !== undefined && format !== 'csv') rejectInput('query', 'safe', 'requires format=csv');
   if (dataAs !== undefined && format !== 'ndjson') rejectInput('query', 'data_as', 'requires format=ndjson');
-  return { format, isSafe: safe ?? false, view: viewOf(query) };
+  return { format, isSafe: safe ?? false, view: viewOf(query), sort: sortOf(query) };
 }

@@ -32,7 +32,7 @@ export class TimedCopy {
     }
     const detail =
       `The database returned no object for ${String(this.timeoutMs)} ms (4 times QUERY_TIMEOUT_MS). Use a narrower filter or a shorter ` +
-      'time span; a retry is likely to time out as well.';
+      'time span, or leave out sort; a retry is likely to time out as well.';
     throw new Problem('unavailable', { detail });
   }
 }

@@ -22,6 +22,7 @@ describe('databaseProblem', () => {
     ['40P01', 'unavailable'],
     ['53100', 'insufficient-storage'],
     ['53300', 'unavailable'],
+    ['53400', 'insufficient-storage'],
     ['54000', 'too-large'],
     ['55P03', 'unavailable'],
     ['57014', 'unavailable'],

@@ -27,6 +27,12 @@ const BY_SQLSTATE: Readonly<Record<string, { slug: ProblemSlug; detail: string }
   '40P01': { slug: 'unavailable', detail: 'Concurrent writes conflicted; retry the request.' },
   '53': { slug: 'unavailable', detail: 'The database has no free connections or memory; retry later.' },
   '53100': { slug: 'insufficient-storage', detail: 'The disk of the database is full; nothing was stored.' },
+  '53400': {
+    slug: 'insufficient-storage',
+    detail:
+      'The sort needs more space on the disk of the database than temp_file_limit allows. Use a narrower filter, or leave out sort; ' +
+      'a retry is likely to fail as well.',
+  },
   '54': { slug: 'too-large', detail: 'The request exceeds a limit of the database; see /api/v1/limits.' },
   '55P03': { slug: 'unavailable', detail: 'Another request holds a lock on the same data; retry the request.' },
   '57014': {

@@ -7,6 +7,8 @@ export { dataText, isShorthand } from './object-body.js';
 export { changeEntries } from './object-change.js';
 export { ObjectIndexStore } from './object-index.store.js';
 export { ObjectListStore } from './object-list.store.js';
+export { wholeOrderSql } from './object-order.js';
+export { type ObjectSort, ObjectSortQuery, sortOf } from './object-sort.js';
 export {
   CreateObjectDto,
   NewObjectDto,

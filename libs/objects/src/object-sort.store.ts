@@ -7,7 +7,6 @@ import {
   type ListSql,
   type PagePosition,
   type Queryable,
-  type SortColumn,
 } from '#database';
 import {
   compareSortValues,
@@ -27,6 +26,7 @@ import { Injectable } from '@nestjs/common';
 import { OBJECT_FILTER_COLUMNS } from '#store';
 import { ObjectIndexStore } from './object-index.store.js';
 import { BY_SEQ } from './object-list-sql.js';
+import { ORDER_COLUMNS, sortKeyOf, VALUE_ORDER, valueOrderSql } from './object-order.js';
 import type { ObjectSort, SortColumnName } from './object-sort.js';
 
 /** An object of a sorted list, with its keys in cursors. */
@@ -52,17 +52,6 @@ const SCAN_ROWS = 10_000;
 /** The most objects of a page that are checked, where the index does not decide whether they match. */
 const CHECKED_MAX = 4_000;
 
-/** The columns of each order; an index has them. */
-const COLUMNS: Readonly<Record<SortColumnName, readonly SortColumn[]>> = {
-  object_id: [{ sql: 'o.object_id', type: 'text' }],
-  batch_id: [{ sql: 'o.batch_id', type: 'text' }],
-  observed_at: [{ sql: 'o.observed_at', type: 'timestamptz' }],
-  subject: [
-    { sql: 'o.subject', type: 'text' },
-    { sql: 'o.observed_at', type: 'timestamptz' },
-  ],
-};
-
 /** Finds the objects of a sorted list that have a value to sort by. */
 @Injectable()
 export class ObjectSortStore {
@@ -75,7 +64,7 @@ export class ObjectSortStore {
   /** The first objects beyond the position, in the direction of reading. */
   async find(projectId: number, filter: Filter, sort: ObjectSort, wanted: WantedRows): Promise<SortedRow[]> {
     if (sort.kind === 'column') return this.byColumn(projectId, filter, sort.column, wanted);
-    const key: SortKey = { key: sort.key, place: sort.isAscending ? 'lowest' : 'highest' };
+    const key = sortKeyOf(sort);
     const found = isOfBatch(filter) ? null : await this.byIndex(projectId, filter, key, wanted);
     return found ?? this.byValue(projectId, filter, key, wanted);
   }
@@ -87,7 +76,7 @@ export class ObjectSortStore {
     wanted: WantedRows,
   ): Promise<SortedRow[]> {
     const { position, count, on = this.database, trace } = wanted;
-    const sort = COLUMNS[column];
+    const sort = ORDER_COLUMNS[column];
     const select = ['o.seq', ...sort.map(({ sql }) => sql)].join(', ');
     const hasValue = column === 'subject' ? ' AND o.subject IS NOT NULL' : '';
     const read = async (list: Pick<ListSql, 'from' | 'where' | 'values'>): Promise<SortedRow[]> => {
@@ -204,18 +193,14 @@ export class ObjectSortStore {
     const where = filterSql(filter, OBJECT_FILTER_COLUMNS, values);
     const value = sortValueSql(key, values);
     const beyond = beyondSql(position, values);
-    const direction = isAscending(position) ? 'ASC' : 'DESC';
     const text = `
       SELECT o.seq, v.kind, v.number, v.text FROM ${from}, LATERAL (${value}) AS v
       WHERE o.project_id = $1 AND ${where}${beyond}
-      ORDER BY ${VALUE_ORDER.map((column) => `${column} ${direction}`).join(', ')} LIMIT ${String(count)}`;
+      ORDER BY ${valueOrderSql(isAscending(position))} LIMIT ${String(count)}`;
     const rows = await on.query<SortValueRow & { seq: string }>(text, values);
     return rows.map((row) => ({ seq: row.seq, keys: [sortValueText(sortValueOf(row))] }));
   }
 }
-
-/** The order of objects by their sort values. A value has either a number or a text, or neither. */
-const VALUE_ORDER = ['v.kind', 'coalesce(v.number, 0)', "coalesce(v.text, '')", 'o.seq'] as const;
 
 /** The condition of objects beyond the position of a cursor. */
 function beyondSql(position: PagePosition, values: unknown[]): string {

@@ -1,27 +1,41 @@
 import { FlagParameter, type InputPlace, type ListOrder, rejectInput, TextField } from '#http';
+import { IntersectionType } from '@nestjs/swagger';
 import { ObjectListQuery, parseDataKey } from './object-view.js';
 
 const SORT_COLUMNS = ['object_id', 'batch_id', 'subject', 'observed_at'] as const;
 
 export type SortColumnName = (typeof SORT_COLUMNS)[number];
 
-/** The order of a list of objects: by a column, or by the values of a key of `data`. */
-export type ObjectSort = { isAscending: boolean } & (
-  { kind: 'column'; column: SortColumnName } | { kind: 'data'; key: string }
-);
+interface ColumnSort {
+  kind: 'column';
+  column: SortColumnName;
+  isAscending: boolean;
+}
 
-/** A list of objects that may be sorted and explained. */
-export class SortedObjectsQuery extends ObjectListQuery {
+/** By the values of a key of `data`. */
+export interface DataSort {
+  kind: 'data';
+  key: string;
+  isAscending: boolean;
+}
+
+/** The order of a list of objects. */
+export type ObjectSort = ColumnSort | DataSort;
+
+export class ObjectSortQuery {
   @TextField({
     optional: true,
     min: 1,
     max: 2_000,
     description:
-      'The order: `object_id`, `batch_id`, `subject`, `observed_at` or `data.<key>`, descending with `-` before it. Of values under a key, booleans come before numbers, and numbers before text, by code point; objects without such a value come last. Default: newest first. The page /filters has the details.',
+      'The order: `object_id`, `batch_id`, `subject`, `observed_at` or `data.<key>`, descending with `-` before it. Of values under a key, booleans come before numbers, and numbers before text, by code point; objects without such a value come last. Default: the order of arrival, newest first in lists, oldest first in exports. The page /filters has the details.',
     example: '-observed_at',
   })
   sort?: string;
+}
 
+/** A list of objects that may be sorted and explained. */
+export class SortedObjectsQuery extends IntersectionType(ObjectListQuery, ObjectSortQuery) {
   @FlagParameter({
     description: 'Adds `explain` to the page: how it was found and counted, with its cost. For the role admin.',
     example: false,
@@ -30,7 +44,7 @@ export class SortedObjectsQuery extends ObjectListQuery {
 }
 
 /** Null for the default order. @throws Problem invalid-query or invalid-body */
-export function sortOf({ sort }: Pick<SortedObjectsQuery, 'sort'>, place: InputPlace = 'query'): ObjectSort | null {
+export function sortOf({ sort }: ObjectSortQuery, place: InputPlace = 'query'): ObjectSort | null {
   if (sort === undefined) return null;
   const isAscending = !sort.startsWith('-');
   const name = isAscending ? sort : sort.slice(1);
