@@ -17,6 +17,9 @@ ENV HOST=0.0.0.0
 ENV PORT=8000
 # Used without DATABASE_URL: the embedded database lives on this volume.
 ENV STOWAGE_DATA_DIR=/data
+# The default of Node.js 20. That of 24 grows with the memory of the machine: an export then takes 305 MB instead of 200 to 217, at
+# the same processor time.
+ENV NODE_OPTIONS=--max-semi-space-size=16
 WORKDIR /app
 RUN mkdir /data && chown node:node /data
 COPY --from=build /app/package.json ./

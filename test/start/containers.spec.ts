@@ -240,6 +240,14 @@ describe('Dockerfile', () => {
     for (const name of names) expect(scripts).toHaveProperty(name ?? '');
   });
 
+  it('sets options that Node.js accepts, in its last stage', async () => {
+    const [, stage = ''] = (await dockerfile()).text.split(/^FROM .*(?<!AS build)$/m);
+    const options = /^ENV NODE_OPTIONS=(.+)$/m.exec(stage)?.[1] ?? '';
+    expect(options).toContain('--max-semi-space-size=');
+    const { code, stderr } = await start(process.execPath, ['-e', '0'], { NODE_OPTIONS: options }).result;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+
   it('starts the entry point with a valid command, and not as root', async () => {
     expect(await wordsOf('ENTRYPOINT')).toEqual(['/app/docker-entrypoint.sh']);
     expect(COMMANDS).toEqual(expect.arrayContaining(await wordsOf('CMD')));
