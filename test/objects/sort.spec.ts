@@ -9,6 +9,8 @@ import { address, kindOf, places, postBatch, type ObjectBody, type PageBody, typ
 
 const seed = Math.floor(Math.random() * 2 ** 31);
 const OBJECTS = 180;
+/** More than are sorted by reading their values. */
+const MANY_OBJECTS = 2_600;
 
 /** Values as JSON text. */
 const scalar = fc.constantFrom(
@@ -41,17 +43,20 @@ const random = fc.sample(
     minute: fc.integer({ min: 0, max: 59 }),
     pairs,
   }),
-  { numRuns: OBJECTS, seed },
+  { numRuns: MANY_OBJECTS, seed },
 );
 /** In the order of arrival. */
-const objects: Stored[] = random.map(({ subject, minute, pairs: list }, i) => ({
-  object_id: `o${String((i * 7_919) % OBJECTS)}`,
+const manyObjects: Stored[] = random.map(({ subject, minute, pairs: list }, i) => ({
+  object_id: `o${String((i * 7_919) % MANY_OBJECTS)}`,
   batch_id: `b${String(i % 3)}`,
   subject,
   observed_at: `2026-01-01T00:${String(minute).padStart(2, '0')}:00Z`,
   pairs: list,
   isEven: i % 2 === 0,
 }));
+
+const objects = manyObjects.slice(0, OBJECTS);
+const arrival = new Map(manyObjects.map((object, i) => [object, i]));
 
 /** The order of a sort value: by type, and then by the value. */
 type Rank = [type: number, value: number | string];
@@ -94,7 +99,7 @@ type Keys = (Rank | undefined)[];
 /** The ids of the objects in an order: those without a first key last, and equal ones by arrival. */
 function sorted(list: readonly Stored[], isAscending: boolean, keysOf: (object: Stored) => Keys): string[] {
   const direction = isAscending ? 1 : -1;
-  const rows = list.map((object) => ({ id: object.object_id, keys: keysOf(object), at: objects.indexOf(object) }));
+  const rows = list.map((object) => ({ id: object.object_id, keys: keysOf(object), at: arrival.get(object) ?? 0 }));
   rows.sort((a, b) => {
     const missing = Number(a.keys[0] === undefined) - Number(b.keys[0] === undefined);
     if (missing !== 0) return missing;
@@ -181,30 +186,36 @@ async function indexAll(): Promise<void> {
 
 const idsOf = ({ results }: PageBody<ObjectBody>): string[] => results.map(({ object_id }) => object_id);
 
-async function pageAt(url: string): Promise<PageBody<ObjectBody>> {
-  const response = await fetch(url, { headers: { 'X-Api-Key': project.keys.analyst } });
+async function pageAt(url: string, { keys } = project): Promise<PageBody<ObjectBody>> {
+  const response = await fetch(url, { headers: { 'X-Api-Key': keys.analyst } });
   const body = (await response.json()) as PageBody<ObjectBody>;
   if (response.status !== 200) throw new Error(JSON.stringify(body));
   return body;
 }
 
-/** All pages forwards by `next`, then all of them backwards by `previous`. */
-async function walk(
-  query: Record<string, string>,
-): Promise<{ forwards: string[]; backwards: string[]; count: unknown }> {
-  const first = await pageAt(`${api.origin}/api/v1${address('/objects', query)}`);
+/**
+ * All pages forwards by `next`, then all of them backwards by `previous`, and the first three by their numbers; and the page before the
+ * end, which a page past the end leads to.
+ */
+async function walk(query: Record<string, string>, of = project): Promise<Record<string, unknown>> {
+  const { page_size: size } = query;
+  const first = await pageAt(`${api.origin}/api/v1${address('/objects', query)}`, of);
   const forwards = idsOf(first);
   let page = first;
   while (page.next !== null) {
-    page = await pageAt(page.next);
+    page = await pageAt(page.next, of);
     forwards.push(...idsOf(page));
   }
   const backwards = idsOf(page);
   while (page.previous !== null) {
-    page = await pageAt(page.previous);
+    page = await pageAt(page.previous, of);
     backwards.unshift(...idsOf(page));
   }
-  return { forwards, backwards, count: first.count };
+  const url = (page: number): string => `${api.origin}/api/v1${address('/objects', { ...query, page: String(page) })}`;
+  const numbered = [await pageAt(url(1), of), await pageAt(url(2), of), await pageAt(url(3), of)].flatMap(idsOf);
+  const { previous } = await pageAt(url(Math.ceil(forwards.length / Number(size)) + 1), of);
+  const last = forwards.length === 0 || previous === null ? [] : idsOf(await pageAt(previous, of));
+  return { forwards, backwards, numbered, last, count: first.count };
 }
 
 const ORDERS = Object.keys(KEYS_OF).flatMap((name) => [name, `-${name}`]);
@@ -226,9 +237,12 @@ describe.each([
         const isAscending = !sort.startsWith('-');
         const keysOf = KEYS_OF[isAscending ? sort : sort.slice(1)] ?? ((): Keys => []);
         const expected = sorted(matching, isAscending, (object) => keysOf(object, isAscending));
-        const size = [20, 70, 33][i % 3];
+        const size = [20, 70, 33][i % 3] ?? 20;
         const found = await walk({ ...filter, sort, page_size: String(size), count: 'exact' });
-        expect([sort, found]).toEqual([sort, { forwards: expected, backwards: expected, count: expected.length }]);
+        const numbered = expected.slice(0, 3 * size);
+        const last = expected.slice(-size);
+        const lists = { forwards: expected, backwards: expected, numbered, last, count: expected.length };
+        expect([sort, found]).toEqual([sort, lists]);
       }),
     );
   });
@@ -248,6 +262,50 @@ describe('GET /objects/export', () => {
   });
 });
 
+describe(`more than 2,000 matches (seed ${String(seed)})`, () => {
+  let other: TestProject;
+
+  beforeAll(async () => {
+    other = await api.project();
+    // All in one segment, and then some with outdated entries.
+    const bodies = manyObjects.map((object) => bodyOf({ ...object, batch_id: 'b' }).replace('"batch_id":"b",', ''));
+    const body = `{"batch_id":"b","objects":[${bodies.join()}]}`;
+    const reply = await api.call('POST', '/batches', { key: other.keys.producer, body });
+    if (reply.status !== 201) throw new Error(reply.text);
+    for (const object of manyObjects.slice(0, 5)) {
+      const changed = await api.call('PUT', `/objects/${object.object_id}`, {
+        key: other.keys.producer,
+        body: bodyOf({ ...object, batch_id: 'b' }),
+      });
+      if (changed.status !== 200) throw new Error(changed.text);
+    }
+  });
+
+  it.each([
+    ['data.v', {}, () => true],
+    ['-data.v', { data: '{"even":{"$exists":true}}' }, () => true],
+    ['data.v.n', { data: '{"even":{"$in":[true,false]}}' }, () => true],
+    ['-data.w', { subject_prefix: 's', key: 'even' }, ({ subject }) => subject !== null],
+    ['observed_at', { data: '{"even":{"$exists":true}}' }, () => true],
+    ['-subject', { observed_from: '2026-01-01T00:01:00Z' }, (o) => o.observed_at >= '2026-01-01T00:01'],
+  ] as [string, Record<string, string>, (object: Stored) => boolean][])(
+    'are sorted by %s under the filter %j',
+    async (sort, filter, matches) => {
+      const isAscending = !sort.startsWith('-');
+      const keysOf = KEYS_OF[isAscending ? sort : sort.slice(1)] ?? ((): Keys => []);
+      const expected = sorted(manyObjects.filter(matches), isAscending, (object) => keysOf(object, isAscending));
+      const found = await walk({ ...filter, sort, page_size: '400', count: 'exact' }, other);
+      expect(found).toEqual({
+        forwards: expected,
+        backwards: expected,
+        numbered: expected.slice(0, 1_200),
+        last: expected.slice(-400),
+        count: expected.length,
+      });
+    },
+  );
+});
+
 describe('a request for a sorted list', () => {
   const analyst = (): { key: string } => ({ key: project.keys.analyst });
 
@@ -260,6 +318,8 @@ describe('a request for a sorted list', () => {
     ['data.', 'must have a key of 1 to 255 characters; got 0'],
     [`-data.${'k'.repeat(256)}`, 'must have a key of 1 to 255 characters; got 256'],
     ['data."a', 'has a quoted key that is not a JSON string'],
+    ['data."\\u0000"', 'must have a key without U+0000 and lone surrogates'],
+    ['data."\\ud800"', 'must have a key without U+0000 and lone surrogates'],
   ])('is rejected for sort=%s, in the query, in a body and for an export', async (sort, detail) => {
     const listed = await api.call('GET', address('/objects', { sort }), analyst());
     const exported = await api.call('GET', address('/objects/export', { sort }), analyst());

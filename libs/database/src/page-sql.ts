@@ -80,8 +80,11 @@ export interface ListSql {
    * this name must have the same text, `wrap` included.
    */
   name?: string;
-  /** Prepares the statement where its text is frequent: for a list without a name whose best plan does not depend on its values. */
-  isPrepared?: boolean;
+  /**
+   * The project whose requests prepare the statement where its text is frequent: for a list without a name whose best plan does not depend
+   * on its values.
+   */
+  preparedFor?: number;
 }
 
 /**
@@ -157,8 +160,9 @@ export async function readSlice<Row extends { seq: string }>(
   range: PageRange,
 ): Promise<Slice<Row>> {
   const { values, ...statement } = pageSql(list, range);
-  const { isPrepared = false } = list;
-  return toSlice(await on.query<Row>(isPrepared ? prepared(statement.text) : statement, values), range);
+  const { preparedFor } = list;
+  const text = preparedFor === undefined ? statement : prepared(statement.text, preparedFor);
+  return toSlice(await on.query<Row>(text, values), range);
 }
 
 /** Reads one page of a list, then counts the list. */

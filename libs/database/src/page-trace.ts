@@ -1,9 +1,9 @@
 import type { Queryable } from './database.js';
 
-/** A step that found or counted the rows of a page, with its numbers. */
+/** A step that found or counted the rows of a page, with its details. */
 export interface PageStep {
   step: string;
-  [number: string]: string | number | boolean;
+  [detail: string]: string | number | boolean;
 }
 
 /** A statement of a page: how many rows it returned, and how long it took. */
@@ -13,8 +13,9 @@ export interface TracedStatement {
   ms: number;
 }
 
-/** The longest text of a statement in a trace. */
+/** The longest text of a statement in a trace, and the most steps and statements. */
 const SQL_LENGTH_MAX = 4_000;
+const ENTRIES_MAX = 100;
 
 /** Records how a page is read. */
 export class PageTrace {
@@ -22,16 +23,18 @@ export class PageTrace {
   readonly statements: TracedStatement[] = [];
   private readonly startMs = performance.now();
 
-  add(step: string, numbers: Record<string, string | number | boolean> = {}): void {
-    this.steps.push({ step, ...numbers });
+  /** The first steps are kept. */
+  add(step: string, details: Record<string, string | number | boolean> = {}): void {
+    if (this.steps.length < ENTRIES_MAX) this.steps.push({ step, ...details });
   }
 
-  /** Runs queries like `on`, and records them. */
+  /** Runs queries like `on`, and records the first of them. */
   recorded(on: Queryable): Queryable {
     return {
       query: async <Row extends object>(...[statement, values]: Parameters<Queryable['query']>): Promise<Row[]> => {
         const startMs = performance.now();
         const rows = await on.query<Row>(statement, values);
+        if (this.statements.length >= ENTRIES_MAX) return rows;
         const text = typeof statement === 'string' ? statement : statement.text;
         const sql = text.replace(/\s+/g, ' ').trim().slice(0, SQL_LENGTH_MAX);
         this.statements.push({ sql, rows: rows.length, ms: roundedMs(performance.now() - startMs) });

@@ -9,7 +9,7 @@ import {
   type PagePosition,
   type Slice,
 } from '#database';
-import { inspectJson } from '#json';
+import { canonicalNumber, inspectJson } from '#json';
 import { type Config, isTime } from '#platform';
 import { ChoiceField, IntegerParameter, TextField } from './fields.js';
 import type { HttpContext } from './http-context.js';
@@ -21,8 +21,8 @@ const COUNT_MODES = ['exact', 'estimated', 'none'] as const;
 
 /** A cursor has a direction, a sequence number and a fingerprint. */
 const CURSOR_LENGTH = 64;
-/** And sort keys: two texts of 255 characters, or one of 1,000 bytes, as JSON in base64url. */
-const SORT_KEYS_LENGTH_MAX = 4_200;
+/** And sort keys: a text of 1,020 bytes and a time in base64url. */
+const SORT_KEYS_LENGTH_MAX = 1_500;
 const CURSOR_LENGTH_MAX = CURSOR_LENGTH + SORT_KEYS_LENGTH_MAX;
 
 /** The query parameters of every list. */
@@ -121,8 +121,11 @@ interface SortKeys {
   keys?: readonly string[] | undefined;
 }
 
-/** What a sort key holds: RFC 3339, text, or a JSON value. */
-export type SortKeyType = 'time' | 'text' | 'json';
+/**
+ * What a sort key holds: RFC 3339, text, or a value of any type: `n` and a number, `s` and text, `f` for false, `t` for true, `l` for one
+ * that is too long to compare.
+ */
+export type SortKeyType = 'time' | 'text' | 'value';
 
 /** The order of a list. */
 export interface ListOrder {
@@ -264,13 +267,13 @@ const DIRECTIONS = { n: 'after', p: 'before' } as const;
 
 /**
  * A cursor is `<direction><seq>.<fingerprint>`: the position (in upper case in an ascending list) and a digest of its filter and
- * order, so that it is rejected with another one. In a sorted list, `-<keys>` follows the seq: a JSON list of texts in base64url. A
+ * order, so that it is rejected with another one. In a sorted list, `-<key>` follows the seq, or `-<key>~<key>`: texts in base64url. A
  * cursor is not secret: it grants nothing beyond the API key.
  */
 export function encodeCursor({ kind, seq, oldestFirst, keys }: CursorPosition, fingerprint: string): string {
   const direction = kind === 'after' ? 'n' : 'p';
-  const values = keys === undefined ? '' : `-${Buffer.from(JSON.stringify(keys)).toString('base64url')}`;
-  return `${oldestFirst ? direction.toUpperCase() : direction}${BigInt(seq).toString(36)}${values}.${fingerprint}`;
+  const texts = keys === undefined ? '' : `-${keys.map((key) => Buffer.from(key).toString('base64url')).join('~')}`;
+  return `${oldestFirst ? direction.toUpperCase() : direction}${BigInt(seq).toString(36)}${texts}.${fingerprint}`;
 }
 
 /** @throws Problem invalid-cursor for a cursor that was not issued by this API, or was issued for another filter or list */
@@ -281,10 +284,10 @@ export function decodeCursor(
   place: InputPlace = 'query',
 ): CursorPosition {
   const [, letter = '', seq = '', encoded, cursorFingerprint] =
-    /^([npNP])([0-9a-z]{1,13})(?:-([\w-]+))?\.([\w-]+)$/.exec(cursor) ?? [];
+    /^([npNP])([0-9a-z]{1,13})(?:-([\w~-]*))?\.([\w-]+)$/.exec(cursor) ?? [];
   const value = fromBase36(seq);
   if (letter === '' || value >= 2n ** 63n) throw invalidCursor('was not issued by this API', place);
-  const keys = encoded === undefined ? undefined : decodeKeys(encoded);
+  const keys = encoded?.split('~').map((key) => Buffer.from(key, 'base64url').toString());
   const direction = letter.toLowerCase() as keyof typeof DIRECTIONS;
   const position: CursorPosition = {
     kind: DIRECTIONS[direction],
@@ -298,41 +301,28 @@ export function decodeCursor(
   return position;
 }
 
-/** Also null where the keys are not a list of texts: no list has such keys. */
-function decodeKeys(encoded: string): string[] {
-  try {
-    const keys = JSON.parse(Buffer.from(encoded, 'base64url').toString()) as unknown;
-    return Array.isArray(keys) && keys.every((key) => typeof key === 'string') ? keys : [];
-  } catch {
-    return [];
-  }
-}
-
 const IS_OF_TYPE: Readonly<Record<SortKeyType, (key: string) => boolean>> = {
   time: isTime,
   text: (key) => isStorable(JSON.stringify(key)),
-  json: isScalar,
+  value: (key) => {
+    const value = key.slice(1);
+    if (key.startsWith('s')) return isStorable(JSON.stringify(value));
+    if (key.startsWith('n')) return canonicalNumber(value) !== undefined && isStorable(value);
+    return ['f', 't', 'l'].includes(key);
+  },
 };
 
-/** Whether a text is JSON of a scalar that PostgreSQL can store. */
-function isScalar(text: string): boolean {
-  try {
-    const value = JSON.parse(text) as unknown;
-    return (typeof value !== 'object' || value === null) && isStorable(text);
-  } catch {
-    return false;
-  }
+/** Whether the position has the direction and the sort keys of the list. The link to the last page has none in any list. */
+function isOfOrder(position: CursorPosition, order: ListOrder): boolean {
+  const { keys, oldestFirst } = position;
+  // A list by `seq` may be read in both directions.
+  if (order.keys.length > 0 && oldestFirst !== order.isAscending) return false;
+  if (keys === undefined) return order.keys.length === 0 || order.hasMissing === true || isLastPage(position);
+  return keys.length === order.keys.length && order.keys.every((type, i) => IS_OF_TYPE[type](keys[i] ?? ''));
 }
 
 function isStorable(json: string): boolean {
   return inspectJson(json, () => false).errors.length === 0;
-}
-
-/** Whether the position has the sort keys of the list. The link to the last page has none in any list. */
-function isOfOrder(position: CursorPosition, order: ListOrder): boolean {
-  const { keys } = position;
-  if (keys === undefined) return order.keys.length === 0 || order.hasMissing === true || isLastPage(position);
-  return keys.length === order.keys.length && order.keys.every((type, i) => IS_OF_TYPE[type](keys[i] ?? ''));
 }
 
 function fromBase36(text: string): bigint {

@@ -145,14 +145,20 @@ function readSql(groups: Groups, isAscending: boolean, limit: number, condition:
       FROM index_segments WHERE project_id = $1 AND ($3::bigint IS NULL OR ${beyond})
       ORDER BY ${order}, number LIMIT ${String(limit + 1)} OFFSET $2::bigint
     ),
-    taken AS MATERIALIZED (SELECT * FROM listed WHERE position <= $2::bigint + ${String(limit)}),
+    pending AS MATERIALIZED (
+      SELECT seq, is_wide FROM index_pending WHERE project_id = $1 LIMIT ${String(PENDING_READ_MAX + 1)}
+    ),
+    incomplete AS MATERIALIZED (
+      SELECT (SELECT count(project_id) FROM index_builds WHERE project_id = $1)
+        + ${several('pending', PENDING_READ_MAX)} + ${several('pending WHERE is_wide', WIDE_READ_MAX)} AS reasons
+    ),
+    taken AS MATERIALIZED (
+      SELECT listed.* FROM listed, incomplete WHERE position <= $2::bigint + ${String(limit)} AND reasons = 0
+    ),
     outdated AS MATERIALIZED (
       SELECT s.number, o.seq FROM taken AS s, index_outdated AS o
       WHERE o.project_id = $1 AND o.seq BETWEEN s.first_seq AND s.last_seq AND o.before_segment > s.number
       LIMIT ${String(OUTDATED_READ_MAX + 1)}
-    ),
-    pending AS MATERIALIZED (
-      SELECT seq, is_wide FROM index_pending WHERE project_id = $1 LIMIT ${String(PENDING_READ_MAX + 1)}
     )
     SELECT ${String(Row.segment)} AS id, number, first_seq, last_seq, objects, seqs AS body FROM taken
     UNION ALL SELECT ${String(Row.manyKeys)}, number, NULL, NULL, NULL, NULL FROM taken WHERE keys IS NULL
@@ -160,13 +166,12 @@ function readSql(groups: Groups, isAscending: boolean, limit: number, condition:
       WHERE position > $2::bigint + ${String(limit)}
     UNION ALL SELECT ${String(Row.outdated)}, number, NULL, NULL, NULL, string_agg(int8send(seq), ''::bytea)
       FROM outdated GROUP BY number
-    UNION ALL SELECT ${String(Row.version)}, sum(number)::bigint, count(number), (
-      SELECT count(project_id) FROM index_builds WHERE project_id = $1)
-      + ${several('pending', PENDING_READ_MAX)} + ${several('outdated', OUTDATED_READ_MAX)}
-      + ${several('pending WHERE is_wide', WIDE_READ_MAX)}, $4::boolean::int, NULL
+    UNION ALL SELECT ${String(Row.version)}, sum(number)::bigint, count(number),
+      (SELECT reasons FROM incomplete) + ${several('outdated', OUTDATED_READ_MAX)}, $4::boolean::int, NULL
       FROM index_segments WHERE project_id = $1
     UNION ALL SELECT ${String(Row.pending)}, o.seq, NULL, NULL, NULL, NULL
-      FROM pending AS p, objects AS o WHERE o.project_id = $1 AND o.seq = p.seq AND (${condition})
+      FROM incomplete, pending AS p, objects AS o
+      WHERE reasons = 0 AND o.project_id = $1 AND o.seq = p.seq AND (${condition})
     ${parts.map((part) => ` UNION ALL ${part}`).join('')}`;
 }
 
@@ -176,15 +181,27 @@ function valueColumnOf({ from }: SortedRequest): 'last_number' | 'last_text' | n
   return from?.kind === TermKind.text ? 'last_text' : null;
 }
 
-/** The blocks of a segment `s` in the order of the request `r`. A block with a value is the first one whose last value is not lower. */
+/** The bytes of sorted blocks of one statement, divided among its segments. A block of long texts has 128 KB, of numbers less than 1 KB. */
+const SORTED_BYTES_MAX = 8 * 1024 ** 2;
+const SORTED_BYTES_OF_SEGMENT = `${String(SORTED_BYTES_MAX)} / (SELECT greatest(count(number), 1) FROM taken)`;
+
+/** The blocks of a segment `s` in the order of the request `r`, the first ones with their bodies. A block with a value is the first one whose last value is not lower. */
 function sortedBlocksSql(request: SortedRequest): string {
   const { isAscending, from, limit } = request;
   const column = valueColumnOf(request);
   const direction = isAscending ? 'ASC' : 'DESC';
-  const blocks = (where: string, order: string = direction, count = limit): string => `
-    (SELECT b.kind, b.posting_count, b.body FROM index_blocks AS b
-    WHERE b.project_id = $1 AND b.segment = s.number AND b.path = r.path AND ${where}
-    ORDER BY b.kind ${order}, b.last_number ${order}, b.last_text ${order} LIMIT ${String(count)})`;
+  const blocks = (where: string, order: string = direction, count = limit): string => {
+    const inOrder = `ORDER BY kind ${order}, last_number ${order}, last_text ${order}`;
+    return `
+      (SELECT kind, posting_count, CASE WHEN coalesce(before, 0) < ${SORTED_BYTES_OF_SEGMENT} THEN body END AS body
+      FROM (
+        SELECT *, sum(octet_length(body)) OVER (${inOrder} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+        FROM (
+          SELECT * FROM index_blocks AS b
+          WHERE b.project_id = $1 AND b.segment = s.number AND b.path = r.path AND ${where} ${inOrder} LIMIT ${String(count)}
+        ) AS first
+      ) AS sized)`;
+  };
   const all = `b.kind BETWEEN ${String(TermKind.false)} AND ${String(TermKind.long)}`;
   if (from === null) return blocks(all);
   const others = blocks(`${all} AND b.kind ${isAscending ? '>' : '<'} ${String(from.kind)}`);
@@ -226,7 +243,7 @@ export class IndexReadStore {
     const values: unknown[] = [projectId, skip, beyondSeq, countsOnly];
     for (const name of GROUP_ORDER) values.push(...(groups.get(name)?.flatMap(valuesOf) ?? []));
     const text = readSql(groups, isAscending, limit, condition(values));
-    return resultOf(await on.query<ResultRow>(prepared(text), values));
+    return resultOf(await on.query<ResultRow>(prepared(text, projectId), values));
   }
 }
 

@@ -18,11 +18,11 @@ export { SegmentStore } from './segment.store.js';
 export { compareSorted, isAtPlace, SortedSearch, type SortedObject } from './sorted-search.js';
 export {
   compareSortValues,
-  parseSortValue,
+  parseSortKey,
   sortValueOf,
   sortValueSql,
   type SortKey,
-  sortValueText,
+  sortValueKey,
   type SortValueRow,
 } from './sort-value.js';
 export { TermKind } from './term-kind.js';

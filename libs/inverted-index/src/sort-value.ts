@@ -1,5 +1,7 @@
 import { valuePaths } from '#filter';
+import { canonicalNumber } from '#json';
 import { compareNumberTexts, indexNumber } from './index-number.js';
+import { compareTexts } from './index-text.js';
 import { DIGITS_MAX, TermKind, TEXT_BYTES_MAX } from './term-kind.js';
 
 /** The kinds of values that sort a list, in ascending order: booleans, numbers, text, and values that are too long to compare. */
@@ -22,41 +24,37 @@ export function compareSortValues(left: SortValue, right: SortValue): number {
     : compareTexts(left.value, right.value);
 }
 
-/** By code point, as PostgreSQL's collation "C": JavaScript orders surrogates before U+E000 to U+FFFF. */
-function compareTexts(left: string, right: string): number {
-  if (/[\ud800-\uffff]/.test(left + right)) return Buffer.compare(Buffer.from(left), Buffer.from(right));
-  return left < right ? -1 : 1;
-}
-
-/** A sort value as JSON; null for one that is too long. */
-export function sortValueText({ kind, value }: SortValue): string {
+/** A sort value as a key of a cursor: a letter for its kind, and the value. */
+export function sortValueKey({ kind, value }: SortValue): string {
   switch (kind) {
     case TermKind.false:
-      return 'false';
+      return 'f';
     case TermKind.true:
-      return 'true';
+      return 't';
     case TermKind.number:
-      return value;
+      return `n${canonicalNumber(value) ?? '0'}`;
     case TermKind.text:
-      return JSON.stringify(value);
+      return `s${value}`;
     case TermKind.long:
-      return 'null';
+      return 'l';
   }
 }
 
-/** @param json a scalar, as `sortValueText` writes it */
-export function parseSortValue(json: string): SortValue {
-  switch (json) {
-    case 'false':
+/** @param key as `sortValueKey` writes it */
+export function parseSortKey(key: string): SortValue {
+  const value = key.slice(1);
+  switch (key.charAt(0)) {
+    case 'f':
       return { kind: TermKind.false, value: '' };
-    case 'true':
+    case 't':
       return { kind: TermKind.true, value: '' };
-    case 'null':
+    case 'n':
+      return indexNumber(value) === null ? LONG : { kind: TermKind.number, value };
+    case 's':
+      return Buffer.byteLength(value) > TEXT_BYTES_MAX ? LONG : { kind: TermKind.text, value };
+    default:
       return LONG;
   }
-  if (!json.startsWith('"')) return indexNumber(json) === null ? LONG : { kind: TermKind.number, value: json };
-  const text = JSON.parse(json) as string;
-  return Buffer.byteLength(text) > TEXT_BYTES_MAX ? LONG : { kind: TermKind.text, value: text };
 }
 
 const LONG: SortValue = { kind: TermKind.long, value: '' };
@@ -85,7 +83,9 @@ export interface SortKey {
  * @param values receives the values of its parameters
  */
 export function sortValueSql({ key, place }: SortKey, values: unknown[]): string {
-  const paths = valuePaths({ key, isLiteral: false }).map((path) => `"${path.replace(/["\\]/g, '\\$&')}"`);
+  // In lax mode, the elements of a scalar are the scalar itself.
+  const elements = valuePaths({ key, isLiteral: false }).filter((path) => path.endsWith('[*]'));
+  const paths = elements.map((path) => `"${path.replace(/["\\]/g, '\\$&')}"`);
   const parameter = `$${String(values.push(`{${paths.join()}}`))}::jsonpath[]`;
   const order = place === 'lowest' ? 'ASC' : 'DESC';
   const digits = `length(btrim(replace(ltrim(v.value #>> '{}', '-'), '.', ''), '0'))`;

@@ -24,10 +24,7 @@ import {
  */
 const OBJECTS_OF_BLOCK = 512;
 const FILTERED_BLOCKS = 4;
-/**
- * The most sorted blocks of a segment and of all segments: 5 MB where values differ, 20 MB where few values have all objects. Beyond
- * it, reading the objects is as quick.
- */
+/** The most sorted blocks of a segment and of all segments. Beyond it, reading the objects is as quick. */
 const SEGMENT_BLOCKS_MAX = 4_096;
 const BLOCKS_MAX = 8_192;
 const BLOCK_GROWTH_MAX = 16;
@@ -84,7 +81,8 @@ export class SortedSearch {
     const { key, isAscending, beyond, wanted, few } = range;
     const requests = query === null ? [] : query.lookups.map(({ request }) => request);
     const condition = query === null ? (): string => 'true' : query.condition;
-    let blocks = Math.ceil(wanted / OBJECTS_OF_BLOCK) * (query === null ? 1 : FILTERED_BLOCKS);
+    const first = Math.ceil(wanted / OBJECTS_OF_BLOCK) * (query === null ? 1 : FILTERED_BLOCKS);
+    let blocks = 2 ** Math.ceil(Math.log2(first));
     while (blocks <= SEGMENT_BLOCKS_MAX) {
       const sorted: SortedRequest = {
         type: 'sorted',
@@ -98,21 +96,17 @@ export class SortedSearch {
       if (read.isIncomplete || read.next !== null) return null;
 
       const merge = new SortedMerge(query, range, requests.length, blocks);
-      let yieldAtMs = performance.now() + TURN_MS;
-      for (const segment of read.segments) {
-        merge.add(segment);
-        if (performance.now() < yieldAtMs) continue;
-        await setImmediate();
-        yieldAtMs = performance.now() + TURN_MS;
-      }
+      for (const segment of read.segments) await merge.add(segment);
       if (query !== null && merge.matchCount + read.pending.length <= few) {
         return { few: [...merge.matches(), ...read.pending] };
       }
       const pending = await this.valuesOf(projectId, read.pending, key, on);
       const { objects, isComplete, isAll } = merge.result(pending);
       if (isComplete) return { objects, isExact: merge.isExact, isAll };
+      if (merge.isTooLarge) return null;
       const growth = Math.min(Math.max((1.5 * (wanted + 1)) / objects.length, 2), BLOCK_GROWTH_MAX);
-      blocks = Math.ceil(blocks * growth);
+      // Few different numbers, which are part of the text of the statement.
+      blocks = 2 ** Math.ceil(Math.log2(blocks * growth));
       if (blocks * read.segments.length > BLOCKS_MAX) return null;
     }
     return null;
@@ -154,6 +148,9 @@ class SortedMerge {
   isExact = true;
   /** The number of objects that may match. */
   matchCount = 0;
+  /** Whether a segment has more bytes of sorted blocks than are read. */
+  isTooLarge = false;
+  private yieldAtMs = performance.now() + TURN_MS;
   /** The first objects so far, in the order; more than are wanted where there are others. */
   private found: SortedObject[] = [];
   private readonly segments: { segment: ReadSegment; matching: Bitmap }[] = [];
@@ -168,14 +165,14 @@ class SortedMerge {
     private readonly blocks: number,
   ) {}
 
-  add(segment: ReadSegment): void {
+  async add(segment: ReadSegment): Promise<void> {
     const matching = this.matchesOf(segment);
     if (matching === null) return;
     const count = countOrdinals(matching);
     if (count === 0) return;
     this.matchCount += count;
     if (this.matchCount <= this.range.few) this.segments.push({ segment, matching });
-    this.addObjects(segment, matching);
+    await this.addObjects(segment, matching);
     this.keepFirst();
   }
 
@@ -220,7 +217,7 @@ class SortedMerge {
     this.found.length = Math.min(this.found.length, wanted + 1);
   }
 
-  private addObjects(segment: ReadSegment, matching: Bitmap): void {
+  private async addObjects(segment: ReadSegment, matching: Bitmap): Promise<void> {
     const { beyond, isAscending, wanted } = this.range;
     const seqs = SeqRuns.from(segment.seqs);
     const seen = isAtPlace(this.range) ? emptyBitmap(segment.objects) : null;
@@ -230,6 +227,10 @@ class SortedMerge {
     let last: SortValue | null = null;
     let taken = 0;
     for (const { kind, body } of blocks) {
+      if (performance.now() >= this.yieldAtMs) {
+        await setImmediate();
+        this.yieldAtMs = performance.now() + TURN_MS;
+      }
       const entries = Array.from(entriesOf(body, segment.objects));
       if (!isAscending) entries.reverse();
       for (const entry of entries) {
@@ -255,16 +256,19 @@ class SortedMerge {
   /** The sorted blocks in the order, and whether there may be more after them. */
   private sortedBlocks({ blocks, objects }: ReadSegment): { blocks: SortedBlock[]; isCut: boolean } {
     const { beyond } = this.range;
-    let sorted = blocks.flatMap(({ request, kind, body }): SortedBlock[] => {
-      if (request !== this.sortedRequest) return [];
-      if (body === null) throw new Error('a sorted block was read without its objects');
+    const requested = blocks.filter(({ request }) => request === this.sortedRequest);
+    // The last blocks of each kind have no bodies where they would be too large.
+    const isTooLarge = requested.some(({ body }) => body === null);
+    if (isTooLarge) this.isTooLarge = true;
+    let sorted = requested.flatMap(({ kind, body }): SortedBlock[] => {
+      if (body === null) return [];
       const [first] = entriesOf(body, objects);
       return [{ kind: kind as SortValue['kind'], first: first?.value ?? '', body }];
     });
     const ofFirstKind = sorted.filter(({ kind }) => kind === beyond?.value.kind);
     // Blocks of other kinds do not follow directly where the first kind may have more.
-    if (ofFirstKind.length >= this.blocks) sorted = ofFirstKind;
-    const isCut = sorted.length >= this.blocks;
+    if (ofFirstKind.length >= this.blocks || (isTooLarge && ofFirstKind.length > 0)) sorted = ofFirstKind;
+    const isCut = isTooLarge || sorted.length >= this.blocks;
     sorted.sort((a, b) => this.compare({ kind: a.kind, value: a.first }, { kind: b.kind, value: b.first }));
     return { blocks: sorted, isCut };
   }

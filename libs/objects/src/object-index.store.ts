@@ -2,7 +2,7 @@ import { conjunctsOf, filterSql, type Filter } from '#filter';
 import type { PageRequest } from '#http';
 import { indexQuery, IndexSearch, type IndexCount, type IndexQuery } from '#inverted-index';
 import { Config } from '#platform';
-import { Database, isAscending, type Count, type CountMode, type Queryable } from '#database';
+import { Database, isAscending, isLastPage, type Count, type CountMode, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { OBJECT_FILTER_COLUMNS } from '#store';
 import { BY_SEQ } from './object-list-sql.js';
@@ -10,9 +10,9 @@ import { BY_SEQ } from './object-list-sql.js';
 /** The index serves numbered pages up to this object, because it reads the pages before them too. */
 const OFFSET_MAX = 10_000;
 /** The most objects of a page that are checked, where the index does not decide whether they match. */
-const CHECKED_MAX = 4_000;
-/** How many objects are checked at first for each that is wanted. */
-const CHECKED_FOR_EACH = 4;
+export const CHECKED_MAX = 4_000;
+/** How many objects are checked for each that is wanted, and how fast the number grows. */
+export const CHECKED_FOR_EACH = 4;
 
 /** The objects of a page, and the number of all where it was found on the way. */
 export interface IndexedPage {
@@ -51,10 +51,10 @@ export class ObjectIndexStore {
     const needed = offset + size + 1;
     if (needed > OFFSET_MAX) return null;
     const matching: bigint[] = [];
-    let beyondSeq = position.kind === 'offset' ? null : BigInt(position.seq);
+    let beyondSeq = position.kind === 'offset' || isLastPage(position) ? null : BigInt(position.seq);
     let wanted = needed;
     let count: Count | null = null;
-    const isCounted = page.count !== 'none' && beyondSeq === null;
+    const isCounted = page.count !== 'none' && position.kind === 'offset';
     const countCap = page.count === 'capped' && !isOnePair(filter) ? this.config.limits.countCap : null;
     for (let checked = 0; checked < CHECKED_MAX;) {
       const countLimit = isCounted && checked === 0 && countCap !== null ? countCap : undefined;
@@ -69,7 +69,7 @@ export class ObjectIndexStore {
       if (isCounted && checked === 0) count = cappedIndexCount(found.count, countCap);
       matching.push(...(found.isExact ? found.seqs : await this.matching(projectId, filter, found.seqs, page.on)));
       if (found.isAll || matching.length >= needed) {
-        const share = found.count.may / Math.max(found.searched, 1);
+        const share = found.isExact ? found.count.must / Math.max(found.searched, 1) : 0;
         return { seqs: matching.slice(offset, needed).map(String), count, segments: found.segments, share };
       }
       beyondSeq = found.seqs.at(-1) ?? beyondSeq;

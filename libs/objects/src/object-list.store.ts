@@ -6,6 +6,7 @@ import {
   Database,
   cappedCount,
   isAscending,
+  isLastPage,
   pageSql,
   prepared,
   readSlice,
@@ -100,7 +101,7 @@ export class ObjectListStore {
       return { slice, count: await this.counts.count(projectId, filter, { page, slice }) };
     }
     const query = indexQuery(filter, OBJECT_FILTER_COLUMNS);
-    const scan = { ...list, ...newestObjectsSql(projectId, filter, SCAN_ROWS, page), isPrepared: true };
+    const scan = { ...list, ...newestObjectsSql(projectId, filter, SCAN_ROWS, page), preparedFor: projectId };
     if (query !== null) {
       const found = await this.pageOfQuery(projectId, filter, query, scan, page);
       if (found !== null) return found;
@@ -221,7 +222,7 @@ export class ObjectListStore {
     const listed = `SELECT ${OBJECT_COLUMNS} FROM ${BY_SEQ} WHERE ${matches} ORDER BY ${order}`;
     const slice = await readWithMemory(page, this.config.limits.pageBytesMax, async (bytesMax) => {
       const text = boundedRowsSql(COLUMNS_WITHOUT_DATA, listed, bytesMax);
-      const rows = await (page.on ?? this.database).query<WithoutData<ObjectRow>>(prepared(text), values);
+      const rows = await (page.on ?? this.database).query<WithoutData<ObjectRow>>(prepared(text, projectId), values);
       // An object that was deleted or changed since is missing, which does not make this the last page.
       const found = new Map(rows.map((row) => [row.seq, row]));
       return { items: seqs.flatMap((seq) => found.get(seq) ?? []), hasNext: false, hasPrevious: false };
@@ -275,7 +276,11 @@ function seqsOfPage(found: readonly string[], isAll: boolean, { position, size }
   }
   const at = BigInt(position.seq);
   if (!isAscending(position))
-    return nullUnlessComplete(found.filter((seq) => BigInt(seq) < at).slice(0, size + 1), isAll, size);
+    return nullUnlessComplete(
+      found.filter((seq) => isLastPage(position) || BigInt(seq) < at).slice(0, size + 1),
+      isAll,
+      size,
+    );
   const oldest = found.at(-1);
   if (!isAll && (oldest === undefined || BigInt(oldest) > at)) return null;
   return found.filter((seq) => BigInt(seq) > at).slice(-(size + 1));

@@ -12,11 +12,11 @@ import {
   compareSortValues,
   indexQuery,
   isAtPlace,
-  parseSortValue,
+  parseSortKey,
   SortedSearch,
   sortValueOf,
   sortValueSql,
-  sortValueText,
+  sortValueKey,
   type SortedObject,
   type SortKey,
   type SortValueRow,
@@ -24,7 +24,7 @@ import {
 } from '#inverted-index';
 import { Injectable } from '@nestjs/common';
 import { OBJECT_FILTER_COLUMNS } from '#store';
-import { ObjectIndexStore } from './object-index.store.js';
+import { CHECKED_FOR_EACH, CHECKED_MAX, ObjectIndexStore } from './object-index.store.js';
 import { BY_SEQ } from './object-list-sql.js';
 import { ORDER_COLUMNS, sortKeyOf, VALUE_ORDER, valueOrderSql } from './object-order.js';
 import type { ObjectSort, SortColumnName } from './object-sort.js';
@@ -49,8 +49,6 @@ export interface WantedRows {
 const FEW_MATCHES = 2_000;
 /** The rows of an index on a column that are compared with a filter before all matches are sorted. */
 const SCAN_ROWS = 10_000;
-/** The most objects of a page that are checked, where the index does not decide whether they match. */
-const CHECKED_MAX = 4_000;
 
 /** Finds the objects of a sorted list that have a value to sort by. */
 @Injectable()
@@ -65,7 +63,9 @@ export class ObjectSortStore {
   async find(projectId: number, filter: Filter, sort: ObjectSort, wanted: WantedRows): Promise<SortedRow[]> {
     if (sort.kind === 'column') return this.byColumn(projectId, filter, sort.column, wanted);
     const key = sortKeyOf(sort);
-    const found = isOfBatch(filter) ? null : await this.byIndex(projectId, filter, key, wanted);
+    // The objects of one batch or subject are read by a btree.
+    const isSmall = conjunctsOf(filter).some(({ kind }) => kind === 'batch' || kind === 'subject');
+    const found = isSmall ? null : await this.byIndex(projectId, filter, key, wanted);
     return found ?? this.byValue(projectId, filter, key, wanted);
   }
 
@@ -92,12 +92,15 @@ export class ObjectSortStore {
       trace?.add('column_index', { column });
       return read(everything);
     }
-
     const few = await this.index.findSome(projectId, filter, FEW_MATCHES + 1, on);
     if (few !== null && few.length <= FEW_MATCHES) {
       const values: unknown[] = [projectId, few];
       trace?.add('sort_matches', { matches: few.length });
       return read({ from: BY_SEQ, where: where(values), values });
+    }
+    if (isOrdered(filter, column)) {
+      trace?.add('column_index', { column });
+      return read(everything);
     }
     const first: unknown[] = [projectId];
     const scanned = pageSql(
@@ -110,7 +113,7 @@ export class ObjectSortStore {
     trace?.add('sort_matches');
     // The matches are collected first, so that PostgreSQL does not scan the index of the columns to its end.
     const values: unknown[] = [projectId];
-    const matches = `(WITH found AS MATERIALIZED (SELECT * FROM objects AS o WHERE ${where(values)}) SELECT * FROM found) AS o`;
+    const matches = `(WITH found AS MATERIALIZED (SELECT ${select} FROM objects AS o WHERE ${where(values)}) SELECT * FROM found) AS o`;
     return read({ from: matches, where: 'TRUE', values });
   }
 
@@ -123,11 +126,12 @@ export class ObjectSortStore {
   ): Promise<SortedRow[] | null> {
     const { position, count, on, trace } = wanted;
     const query = indexQuery(filter, OBJECT_FILTER_COLUMNS);
-    if (query === null && !isEverything(filter)) return null;
+    const isDecided = query !== null || isEverything(filter);
     const rows: SortedObject[] = [];
     let beyond = objectAt(position);
+    let asked = count;
     for (let checked = 0; checked < CHECKED_MAX;) {
-      const range = { key, isAscending: isAscending(position), beyond, wanted: count, few: FEW_MATCHES };
+      const range = { key, isAscending: isAscending(position), beyond, wanted: asked, few: FEW_MATCHES };
       const found = await this.search.find(projectId, query, range, on);
       if (found === null) {
         trace?.add('sorted_blocks', { is_usable: false });
@@ -136,14 +140,15 @@ export class ObjectSortStore {
       if ('few' in found) return this.byValue(projectId, filter, key, wanted, found.few.map(String));
       trace?.add('sorted_blocks', { found: found.objects.length, is_exact: found.isExact });
       let objects = found.objects;
-      if (!found.isExact) objects = await this.matching(projectId, filter, objects, on);
+      if (!(found.isExact && isDecided)) objects = await this.matching(projectId, filter, objects, on);
       if (!isAtPlace(range)) objects = await this.atTheirPlace(projectId, objects, key, on);
       rows.push(...objects);
       if (found.isAll || rows.length >= count) {
-        return rows.slice(0, count).map(({ seq, value }) => ({ seq: seq.toString(), keys: [sortValueText(value)] }));
+        return rows.slice(0, count).map(({ seq, value }) => ({ seq: seq.toString(), keys: [sortValueKey(value)] }));
       }
       beyond = found.objects.at(-1) ?? beyond;
       checked += found.objects.length;
+      asked = Math.min(Math.max(asked * CHECKED_FOR_EACH, 100), CHECKED_MAX);
     }
     return null;
   }
@@ -198,7 +203,7 @@ export class ObjectSortStore {
       WHERE o.project_id = $1 AND ${where}${beyond}
       ORDER BY ${valueOrderSql(isAscending(position))} LIMIT ${String(count)}`;
     const rows = await on.query<SortValueRow & { seq: string }>(text, values);
-    return rows.map((row) => ({ seq: row.seq, keys: [sortValueText(sortValueOf(row))] }));
+    return rows.map((row) => ({ seq: row.seq, keys: [sortValueKey(sortValueOf(row))] }));
   }
 }
 
@@ -219,7 +224,16 @@ function beyondSql(position: PagePosition, values: unknown[]): string {
 /** The object that a cursor names; null for the start or the end of the list. */
 function objectAt(position: PagePosition): SortedObject | null {
   if (position.kind === 'offset' || position.keys === undefined) return null;
-  return { seq: BigInt(position.seq), value: parseSortValue(position.keys[0] ?? 'null') };
+  return { seq: BigInt(position.seq), value: parseSortKey(position.keys[0] ?? '') };
+}
+
+/** Whether the index of the column, or of subjects, has the objects of a condition in the order of the column. */
+function isOrdered(filter: Filter, column: SortColumnName): boolean {
+  return conjunctsOf(filter).some(({ kind }) => {
+    if (kind === 'observed') return column === 'observed_at';
+    if (kind === 'subject') return column === 'observed_at' || column === 'subject';
+    return kind === 'subject_prefix' && column === 'subject';
+  });
 }
 
 /** Whether a filter names a batch, whose objects an index finds. */

@@ -63,7 +63,7 @@ export function sortOf({ sort }: ObjectSortQuery, place: InputPlace = 'query'): 
 /** The sort keys of cursors. */
 export function listOrderOf(sort: ObjectSort): ListOrder {
   const { isAscending } = sort;
-  if (sort.kind === 'data') return { isAscending, keys: ['json'], hasMissing: true };
+  if (sort.kind === 'data') return { isAscending, keys: ['value'], hasMissing: true };
   switch (sort.column) {
     case 'object_id':
     case 'batch_id':

@@ -122,6 +122,8 @@ export function parseDataKey(item: string, parameter: string, place: InputPlace)
   const text = item.slice('data.'.length);
   const key = text.startsWith('"') ? parseQuoted(text) : text;
   if (key === undefined) rejectInput(place, parameter, `${item} has a quoted key that is not a JSON string`);
+  if (!key.isWellFormed() || key.includes('\0'))
+    rejectInput(place, parameter, 'must have a key without U+0000 and lone surrogates');
   const length = [...key].length;
   if (length >= 1 && length <= KEY_LENGTH_MAX) return key;
   const rule = parameter === 'fields' ? 'must have keys' : 'must have a key';

@@ -34,7 +34,8 @@ export class SortedListStore {
     const { position, size } = page;
     if (position.kind === 'offset' && position.offset + size > SORTED_OFFSET_MAX) {
       const detail = `must be within the first ${String(SORTED_OFFSET_MAX)} objects of a sorted list; follow next, or use a narrower filter`;
-      rejectInput(page.linkBase === null ? 'body' : 'query', 'page', detail);
+      const parameter = position.offset === 0 ? 'page_size' : 'page';
+      rejectInput(page.linkBase === null ? 'body' : 'query', parameter, detail);
     }
     const slice =
       position.kind === 'before'
@@ -42,7 +43,8 @@ export class SortedListStore {
         : await this.after(projectId, filter, sort, page);
     const query = indexQuery(filter, OBJECT_FILTER_COLUMNS) ?? undefined;
     const count = await this.counts.count(projectId, filter, { page, slice, query });
-    return { slice: boundedSlice(slice, position, this.config.limits.pageBytesMax), count };
+    const { pageBytesMax } = this.config.limits;
+    return { slice: boundedSlice(withinBytes(slice, position, pageBytesMax), position, pageBytesMax), count };
   }
 
   /** A page read from its first object. */
@@ -58,7 +60,12 @@ export class SortedListStore {
     const needed = offset + size + 1;
     const found = isPastValues
       ? []
-      : await this.sorted.find(projectId, filter, sort, { position, count: needed, on, trace });
+      : await this.sorted.find(projectId, filter, sort, {
+          position: position.kind === 'offset' ? { ...position, offset: 0 } : position,
+          count: needed,
+          on,
+          trace,
+        });
     const items = await this.rowsOf(projectId, filter, found.slice(offset, offset + size), page);
     const hasPrevious = position.kind !== 'offset' || offset > 0;
     const missing = missingValue(sort);
@@ -116,6 +123,18 @@ export class SortedListStore {
     const rows = await this.lists.listed(projectId, filter, [...keys.keys()], page);
     return rows.map((row) => ({ ...row, keys: keys.get(row.seq) ?? [] }));
   }
+}
+
+/** The page without the data beyond the limit: each of its two parts is within it, but not both together. */
+function withinBytes(slice: Slice<KeyedRow>, { kind }: PageRequest['position'], bytesMax: number): Slice<KeyedRow> {
+  let bytes = 0;
+  const bounded = (row: KeyedRow): KeyedRow => {
+    const isWithin = bytes < bytesMax;
+    bytes += row.data?.length ?? 0;
+    return isWithin ? row : { ...row, data: null };
+  };
+  const items = kind === 'before' ? slice.items.toReversed().map(bounded).reverse() : slice.items.map(bounded);
+  return { ...slice, items };
 }
 
 /** The objects that have no value to sort by; null where all have one. */
