@@ -11,8 +11,8 @@ import { SeqRuns } from './seq-runs.js';
 
 /** The most segments of a search; 10 million objects have some 160. */
 export const SEGMENTS_MAX = 2_000;
-/** How many segments a search reads: most pages are in the first four, and most counts up to COUNT_CAP in eight. */
-const SEGMENT_STEPS = [4, 8, SEGMENTS_MAX] as const;
+/** How many segments a search reads: most pages are in the first four, and most counts up to COUNT_CAP in eight or 32. */
+const SEGMENT_STEPS = [4, 8, 32, SEGMENTS_MAX] as const;
 /** After this time the requests that wait have their turn. */
 export const TURN_MS = 10;
 

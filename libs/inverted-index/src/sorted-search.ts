@@ -7,7 +7,7 @@ import type { SortedRequest } from './index-plan.js';
 import { IndexReadStore, type ReadSegment } from './index-read.store.js';
 import { SEGMENTS_MAX, TURN_MS, type IndexQuery } from './index-search.js';
 import { validObjects } from './index-state.js';
-import { addOrdinal, ascending, countOrdinals, emptyBitmap, hasOrdinal, type Bitmap } from './ordinals.js';
+import { ascending, countOrdinals, hasOrdinal, type Bitmap } from './ordinals.js';
 import { SeqRuns } from './seq-runs.js';
 import {
   compareSortValues,
@@ -166,13 +166,16 @@ class SortedMerge {
   ) {}
 
   async add(segment: ReadSegment): Promise<void> {
-    const matching = this.matchesOf(segment);
-    if (matching === null) return;
-    const count = countOrdinals(matching);
-    if (count === 0) return;
-    this.matchCount += count;
-    if (this.matchCount <= this.range.few) this.segments.push({ segment, matching });
-    await this.addObjects(segment, matching);
+    if (this.query === null) {
+      await this.addObjects(segment, segment.outdated.length === 0 ? null : validObjects(segment));
+    } else {
+      const matching = this.matchesOf(segment, this.query);
+      const count = matching === null ? 0 : countOrdinals(matching);
+      if (matching === null || count === 0) return;
+      this.matchCount += count;
+      if (this.matchCount <= this.range.few) this.segments.push({ segment, matching });
+      await this.addObjects(segment, matching);
+    }
     this.keepFirst();
   }
 
@@ -198,9 +201,8 @@ class SortedMerge {
   }
 
   /** Null where none match. */
-  private matchesOf(segment: ReadSegment): Bitmap | null {
-    if (this.query === null) return validObjects(segment);
-    const matches = evaluate(this.query.plan, this.query.lookups, segment);
+  private matchesOf(segment: ReadSegment, { plan, lookups }: IndexQuery): Bitmap | null {
+    const matches = evaluate(plan, lookups, segment);
     if (matches !== null && matches.must !== matches.may) this.isExact = false;
     return matches?.may ?? null;
   }
@@ -217,10 +219,11 @@ class SortedMerge {
     this.found.length = Math.min(this.found.length, wanted + 1);
   }
 
-  private async addObjects(segment: ReadSegment, matching: Bitmap): Promise<void> {
+  /** @param matching null for all objects of the segment */
+  private async addObjects(segment: ReadSegment, matching: Bitmap | null): Promise<void> {
     const { beyond, isAscending, wanted } = this.range;
-    const seqs = SeqRuns.from(segment.seqs);
-    const seen = isAtPlace(this.range) ? emptyBitmap(segment.objects) : null;
+    let seqs: SeqRuns | null = null;
+    const seen = isAtPlace(this.range) ? new Set<number>() : null;
     // Objects after this one are not wanted, because others are before them.
     const bound = this.found[wanted]?.value ?? null;
     const { blocks, isCut } = this.sortedBlocks(segment);
@@ -231,9 +234,8 @@ class SortedMerge {
         await setImmediate();
         this.yieldAtMs = performance.now() + TURN_MS;
       }
-      const entries = Array.from(entriesOf(body, segment.objects));
-      if (!isAscending) entries.reverse();
-      for (const entry of entries) {
+      const ascendingEntries = entriesOf(body, segment.objects);
+      for (const entry of isAscending ? ascendingEntries : Array.from(ascendingEntries).reverse()) {
         const value: SortValue = { kind, value: entry.value };
         last = value;
         const order = beyond === null ? 1 : this.compare(value, beyond.value);
@@ -241,10 +243,11 @@ class SortedMerge {
         if (bound !== null && this.compare(value, bound) > 0) return;
         const ordinals = ordinalsOf(entry, segment.objects);
         for (const ordinal of isAscending ? ordinals : ordinals.reverse()) {
-          if (!hasOrdinal(matching, ordinal) || (seen !== null && hasOrdinal(seen, ordinal))) continue;
+          if ((matching !== null && !hasOrdinal(matching, ordinal)) || seen?.has(ordinal)) continue;
+          seqs ??= SeqRuns.from(segment.seqs);
           const seq = seqs.at(ordinal);
           if (order === 0 && beyond !== null && (isAscending ? seq <= beyond.seq : seq >= beyond.seq)) continue;
-          if (seen !== null) addOrdinal(seen, ordinal);
+          seen?.add(ordinal);
           this.found.push({ seq, value });
           if (++taken > wanted) return;
         }
