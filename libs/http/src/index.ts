@@ -34,13 +34,11 @@ export { invalidJson, isSyntaxError, JsonBody, MalformedJson, partErrors } from 
 export { findList, JsonList, type ListChunk, type ListLimit } from './json-list.js';
 export { NdjsonBody, type StreamSource } from './ndjson-body.js';
 export { baseUrl, requestOrigin } from './origin.js';
+export { encodeCursor, fingerprintOf, type ListOrder, NEWEST_FIRST, type SortKeyType } from './cursor.js';
+export { type InputPlace, rejectInput } from './input-place.js';
 export {
   bodyPageRequest,
-  encodeCursor,
-  fingerprintOf,
   linkHeader,
-  type ListOrder,
-  NEWEST_FIRST,
   pageBody,
   pageOf,
   pageHead,
@@ -48,9 +46,6 @@ export {
   pageRequest,
   type PageRequest,
   pageText,
-  type InputPlace,
-  rejectInput,
-  type SortKeyType,
 } from './paging.js';
 export { checkPreconditions, listPreconditionProblem, type Preconditions, preconditionsOf } from './preconditions.js';
 export { hasPreference } from './prefer.js';

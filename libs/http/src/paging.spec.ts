@@ -3,13 +3,9 @@ import fc from 'fast-check';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isLastPage, pageSql, toSlice, type CursorPosition } from '#database';
 import { Config } from '#platform';
+import { decodeCursor, encodeCursor, fingerprintOf, type ListOrder, NEWEST_FIRST } from './cursor.js';
 import {
-  decodeCursor,
-  encodeCursor,
-  fingerprintOf,
   linkHeader,
-  type ListOrder,
-  NEWEST_FIRST,
   pageBody,
   pageRequest,
   pageText,
