@@ -19,8 +19,8 @@ import {
 } from './sort-value.js';
 
 /**
- * At first one sorted block of each segment is read for so many objects; a block has up to 128, or one value. Under a filter, which other
- * objects do not match, some more: reading and evaluating a filter again costs more than some blocks that are not needed.
+ * At first, one sorted block of each segment is read for so many wanted objects; a block has up to 128 objects, or one value. Under a
+ * filter four times as many are read, because many of their objects do not match, and another search costs more than a few blocks.
  */
 const OBJECTS_OF_BLOCK = 512;
 const FILTERED_BLOCKS = 4;
