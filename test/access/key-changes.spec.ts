@@ -8,8 +8,11 @@ import { settingsFor, TestApi, type TestProject } from '../harness/api.js';
 import { TestApp } from '../harness/app.js';
 import { RUN } from '../harness/run.js';
 
-/** The bound for a change of a key on every server. */
-const WITHIN_MS = 5_000;
+/**
+ * A server that is not notified, and does not notice it, uses a key for 10 minutes. The bound of 5 seconds has specs with a clock
+ * of their own: here a busy machine adds to it.
+ */
+const NOTIFIED_WITHIN_MS = 30_000;
 
 interface Key {
   key_id: string;
@@ -55,21 +58,20 @@ describe('with another server process', () => {
     expect((await api.call('DELETE', path, { key: project.keys.admin })).status).toBe(204);
   };
 
-  /** Uses a key at the other server until it is rejected. @returns how long that took in milliseconds */
-  async function rejectedAfterMs(key: Key): Promise<number> {
-    const start = performance.now();
-    while ((await statusOf(key)) === 200) {
-      if (performance.now() - start > WITHIN_MS) throw new Error('the key still works');
+  /** Uses a key at the other server until the response is this one. */
+  async function untilStatus(status: number, key: Key): Promise<void> {
+    const end = performance.now() + NOTIFIED_WITHIN_MS;
+    while ((await statusOf(key)) !== status) {
+      if (performance.now() > end) throw new Error('the key still works');
       await sleep(10);
     }
-    return performance.now() - start;
   }
 
   it('a key that is revoked at one of them is rejected at the other', async () => {
     const key = await createKey(api, project);
     expect(await statusOf(key)).toBe(200);
     await revoke(key);
-    expect(await rejectedAfterMs(key)).toBeLessThan(WITHIN_MS);
+    await untilStatus(401, key);
   });
 
   it('a key that is revoked by the command line is rejected', async () => {
@@ -77,7 +79,7 @@ describe('with another server process', () => {
     expect(await statusOf(key)).toBe(200);
     const command = ['key', 'revoke', key.key_id, '--project', String(project.projectId)];
     expect(await stowage.run(command)).toMatchObject({ code: 0 });
-    expect(await rejectedAfterMs(key)).toBeLessThan(WITHIN_MS);
+    await untilStatus(401, key);
   });
 
   it('the keys of a device that is moved are rejected', async () => {
@@ -87,8 +89,7 @@ describe('with another server process', () => {
     const body = { project_id: other.projectId };
     const moved = await api.call('PATCH', `/devices/${project.deviceId}`, { key: api.operatorKey, body });
     expect(moved.status).toBeLessThan(300);
-    for (const end = performance.now() + WITHIN_MS; (await statusOf({ key_id: '', key: device })) !== 401;)
-      expect(performance.now()).toBeLessThan(end);
+    await untilStatus(401, { key_id: '', key: device });
   });
 
   it('a key that is revoked while no server listens is rejected', async () => {
@@ -96,7 +97,7 @@ describe('with another server process', () => {
     expect(await statusOf(key)).toBe(200);
     await api.db.sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ${LISTENERS}`);
     await revoke(key);
-    expect(await rejectedAfterMs(key)).toBeLessThan(WITHIN_MS);
+    await untilStatus(401, key);
   });
 
   it('a key that is revoked after the servers listen again is rejected', async () => {
@@ -104,7 +105,7 @@ describe('with another server process', () => {
     const key = await createKey(api, project);
     expect(await statusOf(key)).toBe(200);
     await revoke(key);
-    expect(await rejectedAfterMs(key)).toBeLessThan(WITHIN_MS);
+    await untilStatus(401, key);
   });
 });
 
@@ -120,7 +121,7 @@ describe('a key in steady use', () => {
       const cache = api.app.get(KeyCache);
       while (cache.beginLookUp().session === 0) await sleep(5);
       expect((await api.call('GET', '/batches?page_size=1&count=none', { key })).status).toBe(200);
-      clock.mockImplementation(() => now() + WITHIN_MS + 1_000);
+      clock.mockImplementation(() => now() + 6_000);
       // The server checks every 2 seconds that notifications arrive.
       const hash = hashOf(key, RUN.keySecret).toString('latin1');
       while (cache.find(hash) === undefined) await sleep(20);

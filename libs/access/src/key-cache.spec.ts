@@ -66,11 +66,11 @@ function terminateListener(): Promise<unknown> {
 }
 
 describe('without notifications', () => {
-  it('a key is used for 5 seconds', () => {
+  it('a key is used for 4 seconds', () => {
     store('1');
-    movedMs = 4_900;
+    movedMs = 3_900;
     expect(has('1')).toBe(true);
-    movedMs = 5_100;
+    movedMs = 4_100;
     expect(has('1')).toBe(false);
   });
 });
@@ -123,7 +123,7 @@ describe('while notifications arrive', () => {
 });
 
 describe('after the connection was lost', () => {
-  it('a key that was looked up before is used for 5 seconds after its look-up, also when the cache listens again', async () => {
+  it('a key that was looked up before is used for 4 seconds after its look-up, also when the cache listens again', async () => {
     cache.listen();
     const session = await listens();
     store('1');

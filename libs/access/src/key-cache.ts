@@ -4,8 +4,11 @@ import { Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { KEY_CHANGES, type AuthenticationKey } from './key.store.js';
 
-/** How long a key is used without a look-up where changes of keys are not announced. */
-const UNANNOUNCED_TTL_MS = 5_000;
+/**
+ * How long a key is used without a look-up where changes of keys are not announced. A second less than the bound for a change:
+ * a request in progress and a slow timer take time too.
+ */
+const UNANNOUNCED_TTL_MS = 4_000;
 /** The same where they are announced: it bounds the effect of a change by SQL, which announces nothing. */
 const ANNOUNCED_TTL_MS = 10 * 60_000;
 /** About 50 MB when all of them are in use: 475 bytes each, measured. */
@@ -33,7 +36,7 @@ export interface LookUp {
 /**
  * The keys that worked when this process looked them up, by their hash. Each change of a key notifies every server in its
  * transaction. While notifications arrive, a key is looked up once in 10 minutes; otherwise, and for every key that was looked
- * up before a connection was lost, the limit is 5 seconds. Both hold the bound of 5 seconds for a change.
+ * up before a connection was lost, the limit is 4 seconds. Both hold the bound of 5 seconds for a change.
  */
 export class KeyCache implements OnApplicationShutdown {
   private changes = 0;

@@ -19,7 +19,7 @@ export interface NotificationTimes {
 
 const NOTIFICATION_TIMES: NotificationTimes = {
   checkEveryMs: 2_000,
-  currentForMs: 5_000,
+  currentForMs: 4_000,
   retryMinMs: 100,
   retryMaxMs: 30_000,
 };
