@@ -73,7 +73,13 @@ export function serveDocuments(app: NestFastifyApplication): void {
       method: 'GET',
       url,
       // Query parameters are accepted and ignored: Swagger UI has some of its own.
-      config: { roles: 'anyone', isApiRoute: true, query: true, produces: [document.type.replace(/;.*/, '')] },
+      config: {
+        roles: 'anyone',
+        isApiRoute: true,
+        query: true,
+        allowsAllOrigins: true,
+        produces: [document.type.replace(/;.*/, '')],
+      },
       handler: (request, reply) => document.send(request, reply),
     });
   }

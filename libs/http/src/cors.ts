@@ -1,12 +1,33 @@
-import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { addVary } from './accept.js';
 
-/** Headers of responses that clients use, besides those that browsers always show to scripts, such as Content-Type. */
+declare module 'fastify' {
+  interface FastifyInstance {
+    handleCors: CorsHandler;
+  }
+}
+
+/**
+ * Sets the CORS headers of a response, and responds to a preflight request.
+ * @returns whether it has responded, so that the request is not processed further
+ */
+export type CorsHandler = (request: FastifyRequest, reply: FastifyReply) => boolean;
+
+/** The longest time that Chrome remembers the response to a preflight request, in seconds: two hours. */
+const MAX_AGE = '7200';
+
+const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE';
+
+/**
+ * Headers of responses that scripts may read, besides those that browsers always show to them, such as Content-Type. Browsers
+ * show no trailers, so the end of an export is only in its last line.
+ */
 const EXPOSED_HEADERS = [
   'Accept',
   'Accept-Encoding',
   'Accept-Patch',
   'Allow',
+  'Content-Disposition',
   'ETag',
   'Idempotency-Replayed',
   'Link',
@@ -17,31 +38,54 @@ const EXPOSED_HEADERS = [
   'Retry-After',
   'WWW-Authenticate',
   'X-Request-Id',
-];
+].join(', ');
 
 /**
- * Lets scripts of these origins use the API. Nothing is sent with credentials of the browser: keys are headers that the script
- * sets. Preflight requests are answered before all other checks, because browsers send them without the key. Other OPTIONS
- * requests get 405, as they do without CORS.
- * @param origins `*` for all
+ * Lets scripts of other origins use the API (https://fetch.spec.whatwg.org/#http-cors-protocol). Browsers never send credentials
+ * of their own: keys are headers that a script sets. A response to an origin that is not allowed has no CORS headers.
+ * `@fastify/cors` would set some of them, would add `Vary: Origin` to responses that are the same for every origin, and would not
+ * see requests that the router rejects.
+ * @param origins `*` for all. The routes with the rule `allowsAllOrigins` allow all in any case
  */
-export function allowOrigins(app: NestFastifyApplication, origins: readonly string[]): void {
-  const options = {
-    origin: origins.includes('*') ? '*' : [...origins],
-    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    // Any request header is allowed: the default repeats those that the browser asks for.
-    exposedHeaders: EXPOSED_HEADERS,
-    credentials: false,
-    // The longest time in Chrome, two hours.
-    maxAge: 7200,
-  };
-  app.enableCors({
-    delegator: (request, done) => {
-      done(null, { ...options, preflight: isPreflight(request) });
-    },
+export function createCorsHandler(fastify: FastifyInstance, origins: readonly string[]): CorsHandler {
+  const allowed = new Set(origins);
+  const allowsAll = allowed.has('*');
+  /** By URL, because a preflight request has another route. */
+  const openUrls = new Set<string>();
+  fastify.addHook('onRoute', ({ url, config }) => {
+    if (config?.allowsAllOrigins === true) openUrls.add(url);
   });
+  return (request, reply) => {
+    const isOpen = allowsAll || openUrls.has(request.routeOptions.url ?? '');
+    if (!isOpen && allowed.size > 0) addVary(reply, 'Origin');
+    const { origin } = request.headers;
+    const allowedOrigin = isOpen ? '*' : origin !== undefined && allowed.has(origin) ? origin : undefined;
+    if (allowedOrigin === undefined) return false;
+    reply.header('Access-Control-Allow-Origin', allowedOrigin);
+    if (!isPreflight(request)) {
+      reply.header('Access-Control-Expose-Headers', EXPOSED_HEADERS);
+      return false;
+    }
+    respondToPreflight(request, reply);
+    return true;
+  };
 }
 
+/** Other OPTIONS requests are processed as without CORS. */
 function isPreflight({ method, headers }: FastifyRequest): boolean {
   return method === 'OPTIONS' && headers.origin !== undefined && headers['access-control-request-method'] !== undefined;
+}
+
+/** Allows every method and request header. `Access-Control-Allow-Headers: *` would not include Authorization. */
+function respondToPreflight({ headers }: FastifyRequest, reply: FastifyReply): void {
+  addVary(reply, 'Access-Control-Request-Headers');
+  const requested = headers['access-control-request-headers'];
+  if (requested !== undefined) reply.header('Access-Control-Allow-Headers', requested);
+  reply
+    .header('Access-Control-Allow-Methods', METHODS)
+    .header('Access-Control-Max-Age', MAX_AGE)
+    // Safari waits for a body otherwise.
+    .header('Content-Length', '0')
+    .code(204)
+    .send();
 }

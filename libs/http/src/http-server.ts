@@ -15,7 +15,7 @@ import type { Logger } from 'pino';
 import { preferredType } from './accept.js';
 import { CONNECTION_TIMES, limitConnections, type ConnectionTimes } from './connection-limits.js';
 import { compressPayload } from './compression.js';
-import { allowOrigins } from './cors.js';
+import { createCorsHandler } from './cors.js';
 import { PACE, type Pace } from './body-pace.js';
 import { MEMORY_PACE, type MemoryPaceLimits } from './memory-pace.js';
 import type { ByteBudget, Config } from '#platform';
@@ -70,7 +70,7 @@ export function createHttpAdapter(
     },
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: PARAM_LENGTH_MAX },
     frameworkErrors: (error: unknown, request: unknown, reply: unknown) => {
-      sendProblem(error, request as FastifyRequest, reply as FastifyReply);
+      respondToRouterError(error, request as FastifyRequest, reply as FastifyReply);
     },
     clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => {
       respondToClientError(error, socket, publicUrl);
@@ -103,7 +103,8 @@ export function prepareHttp(
   const headers = securityHeaders(publicUrl);
   fastify.decorate('publicUrl', publicUrl);
   fastify.decorate('securityHeaders', headers);
-  if (corsOrigins.length > 0) allowOrigins(app, corsOrigins);
+  const handleCors = createCorsHandler(fastify, corsOrigins);
+  fastify.decorate('handleCors', handleCors);
   fastify.addHook('onRoute', (route) => {
     collect(routes, route);
   });
@@ -115,7 +116,8 @@ export function prepareHttp(
   });
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.headers(headers).header('X-Request-Id', request.id);
-    done(hostProblem(request));
+    // Before all other checks, because browsers send preflight requests without the key.
+    if (!handleCors(request, reply)) done(hostProblem(request));
   });
   guard(fastify);
   limitConnections(fastify, config, times);
@@ -241,6 +243,13 @@ function requestIds(): () => string {
   const start = randomBytes(6).toString('hex');
   let count = 0;
   return () => `${start}-${(count++).toString(36)}`;
+}
+
+/** Responds to a request that the router rejects before any hook runs. */
+function respondToRouterError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const { securityHeaders, handleCors } = request.server;
+  reply.headers(securityHeaders).header('X-Request-Id', request.id);
+  if (!handleCors(request, reply)) sendProblem(error, request, reply);
 }
 
 /** Responds to bytes that Node.js cannot parse as HTTP, on the socket, because there is no request. */

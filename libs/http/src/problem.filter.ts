@@ -58,7 +58,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   // Fastify would close the connection whenever a body was not parsed; `discardRest` decides.
   if (reply.hasHeader('connection') && !reply.raw.hasHeader('connection')) reply.removeHeader('connection');
   discardRest(request.raw, reply.raw);
-  // The router rejected the request before any hook ran.
+  // Fastify runs no hooks for a request target such as `*`.
   if (!reply.hasHeader('x-request-id'))
     reply.headers(request.server.securityHeaders).header('X-Request-Id', request.id);
   const common = problemBody(problem, requestOrigin(request), {

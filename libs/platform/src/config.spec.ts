@@ -330,7 +330,11 @@ describe('CORS_ORIGINS', () => {
     'app.example.org',
     'null',
     '*,*',
+    'https://*.example.org',
     'https://*.example.org/x',
+    'https://a.org,*',
+    'https://a.org/path',
+    'ftp://a.org',
     'https://a.org,',
     'https://a.org https://b.org',
   ])('rejects %s', (text) => {

@@ -18,7 +18,13 @@ export function parseOrigin(setting: string, text: string): string {
 
 /** `*`, or comma-separated origins. @throws StartupError naming the first invalid one */
 export function parseOrigins(setting: string, text: string): string[] {
-  return text === '*' ? ['*'] : text.split(',').map((origin) => parseOrigin(setting, origin.trim()));
+  if (text === '*') return ['*'];
+  const origins = text.split(',').map((origin) => parseOrigin(setting, origin.trim()));
+  // The URL parser accepts it in a host, but no browser sends such an origin.
+  const pattern = origins.find((origin) => origin.includes('*'));
+  if (pattern !== undefined)
+    throw new StartupError(`${setting} must be complete origins, or * alone for all, not "${pattern}"`);
+  return origins;
 }
 
 /** Comma-separated addresses and CIDR ranges, both of IPv4 and IPv6. @throws StartupError naming the first invalid one */
