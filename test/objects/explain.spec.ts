@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { readFile } from 'node:fs/promises';
+import { UNUSABLE_REASONS } from '#inverted-index';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { address, kindOf, places, postBatch, type ObjectBody, type PageBody } from './wire.js';
 
@@ -76,14 +78,53 @@ describe('explain=true', () => {
     expect(stepsOf(await explain(query))).toEqual(steps);
   });
 
-  it('shows the plan without the index while that is being built', async () => {
+  it.each([
+    [{ subject: 's' }, 'no_condition'],
+    [{ sort: 'object_id', subject: 's' }, 'no_condition'],
+    [{ data: '{"n":5}', page: '1001' }, 'far_page'],
+  ] as [Record<string, string>, string][])('names the reason not to use the index for %j', async (query, reason) => {
+    const { explain: explained } = await explain({ ...query, count: 'none' });
+    expect(explained?.steps[0]).toEqual({ step: 'inverted_index', is_usable: false, reasons: [reason] });
+  });
+
+  it('names all reasons not to use the index of the project', async () => {
     const other = await api.project();
-    await postBatch(api, other.keys.producer, 'b', [{ object_id: 'o', data: { type: 'shoe' } }]);
-    await api.db.sql('INSERT INTO index_builds (project_id, below_seq) VALUES ($1, 1)', [other.projectId]);
-    const reply = await api.call('GET', address('/objects', { data: '{"type":"shoe"}', explain: 'true' }), {
-      key: other.keys.admin,
-    });
-    expect(stepsOf(reply.json<Explained>())).toEqual(['inverted_index', 'scan', 'gin_index']);
+    const objects = Array.from({ length: 500 }, (_, n) => ({ object_id: `o${String(n)}`, data: { type: 'shoe', n } }));
+    await postBatch(api, other.keys.producer, 'b', objects);
+    const sql = (text: string): Promise<unknown> => api.db.sql(text, [other.projectId]);
+    const explained = async (query: Record<string, string>): Promise<unknown[]> => {
+      const path = address('/objects', { ...query, explain: 'true', count: 'none' });
+      const reply = await api.call('GET', path, { key: other.keys.admin });
+      return reply.json<Explained>().explain?.steps ?? [];
+    };
+    const unusable = (step: string, ...reasons: string[]): unknown => ({ step, is_usable: false, reasons });
+    const filter = { data: '{"type":"shoe"}' };
+
+    await sql('INSERT INTO index_builds (project_id, below_seq) VALUES ($1, 1)');
+    expect(await explained(filter)).toEqual([
+      unusable('inverted_index', 'being_built'),
+      expect.objectContaining({ step: 'scan', found: 10 }),
+    ]);
+    await sql(
+      'INSERT INTO index_pending (project_id, seq, is_wide) SELECT $1, -n, true FROM generate_series(1, 51) AS n',
+    );
+    expect((await explained(filter))[0]).toEqual(unusable('inverted_index', 'being_built', 'many_wide'));
+    await sql('DELETE FROM index_builds WHERE project_id = $1');
+    await sql('INSERT INTO index_pending (project_id, seq) SELECT $1, -n FROM generate_series(52, 5002) AS n');
+    await sql('UPDATE index_pending SET is_wide = false WHERE project_id = $1');
+    expect((await explained({ sort: 'data.n' }))[0]).toEqual(unusable('sorted_blocks', 'many_pending'));
+    await sql('DELETE FROM index_pending WHERE project_id = $1');
+    expect(await explained({ sort: 'data.n' })).toEqual([{ step: 'sorted_blocks', found: 11, is_exact: true }]);
+    const outdated = 'INSERT INTO index_outdated (project_id, seq, before_segment)';
+    await sql('UPDATE index_segments SET last_seq = first_seq + 30000 WHERE project_id = $1');
+    await sql(`${outdated} SELECT project_id, generate_series(first_seq, first_seq + 20000), number + 1
+               FROM index_segments WHERE project_id = $1`);
+    expect((await explained(filter))[0]).toEqual(unusable('inverted_index', 'many_outdated'));
+  });
+
+  it('documents each reason', async () => {
+    const page = await readFile('docs/filter-language.md', 'utf8');
+    expect(Object.keys(UNUSABLE_REASONS).filter((reason) => !page.includes(`\n| \`${reason}\``))).toEqual([]);
   });
 
   it('is for admins, in the query and in a body', async () => {

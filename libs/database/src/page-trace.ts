@@ -3,7 +3,7 @@ import type { Queryable } from './database.js';
 /** A step that found or counted the rows of a page, with its details. */
 export interface PageStep {
   step: string;
-  [detail: string]: string | number | boolean;
+  [detail: string]: string | number | boolean | readonly string[];
 }
 
 /** A statement of a page: how many rows it returned, and how long it took. */
@@ -24,7 +24,7 @@ export class PageTrace {
   private readonly startMs = performance.now();
 
   /** The first steps are kept. */
-  add(step: string, details: Record<string, string | number | boolean> = {}): void {
+  add(step: string, details: Omit<PageStep, 'step'> = {}): void {
     if (this.steps.length < ENTRIES_MAX) this.steps.push({ step, ...details });
   }
 

@@ -2,6 +2,7 @@ import { Database, prepared, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import type { BlockRequest, SortedRequest } from './index-plan.js';
 import { TermKind, TEXT_BYTES_MAX } from './term-kind.js';
+import type { UnusableReason } from './unusable-reason.js';
 
 /** Which segments to read. */
 export interface SegmentRange {
@@ -48,14 +49,17 @@ export interface ReadSegments {
   version: string;
   /** The pending objects that match the condition. */
   pending: bigint[];
-  /** Whether the index does not have all objects yet, or too many are pending, wide or outdated. */
-  isIncomplete: boolean;
+  /** Why the index is not usable now; empty where it is. */
+  unusable: UnusableReason[];
 }
 
 /** Beyond this number of pending, wide and outdated objects a query does not use the index. */
 const PENDING_READ_MAX = 5_000;
 const WIDE_READ_MAX = 50;
 const OUTDATED_READ_MAX = 20_000;
+
+/** The reasons as the bits of a number in SQL: the first is 1, the second 2, the third 4. */
+const REASON_BITS = ['being_built', 'many_pending', 'many_wide', 'many_outdated'] as const;
 
 /**
  * The condition of a query in SQL, for the pending objects, which are `objects AS o`. Its values are appended to those of the statement.
@@ -138,7 +142,8 @@ function readSql(groups: Groups, isAscending: boolean, limit: number, condition:
       SELECT r.id, s.number, b.kind, NULL::bigint, b.posting_count, b.body
       FROM taken AS s, ${rows} AS r(id, path, value), LATERAL (${sortedBlocksSql(sorted)}) AS b`);
   }
-  const several = (rows: string, max: number): string => `(SELECT count(seq) FROM ${rows}) / ${String(max + 1)}`;
+  const reason = (bit: (typeof REASON_BITS)[number], rows: string, max: number): string =>
+    `((SELECT count(*) FROM ${rows}) > ${String(max)})::int * ${String(2 ** REASON_BITS.indexOf(bit))}`;
   return `
     WITH listed AS MATERIALIZED (
       SELECT row_number() OVER (ORDER BY ${order}, number) AS position, number, first_seq, last_seq, objects, keys, seqs
@@ -149,8 +154,9 @@ function readSql(groups: Groups, isAscending: boolean, limit: number, condition:
       SELECT seq, is_wide FROM index_pending WHERE project_id = $1 LIMIT ${String(PENDING_READ_MAX + 1)}
     ),
     incomplete AS MATERIALIZED (
-      SELECT (SELECT count(project_id) FROM index_builds WHERE project_id = $1)
-        + ${several('pending', PENDING_READ_MAX)} + ${several('pending WHERE is_wide', WIDE_READ_MAX)} AS reasons
+      SELECT ${reason('being_built', 'index_builds WHERE project_id = $1', 0)}
+        + ${reason('many_pending', 'pending', PENDING_READ_MAX)}
+        + ${reason('many_wide', 'pending WHERE is_wide', WIDE_READ_MAX)} AS reasons
     ),
     taken AS MATERIALIZED (
       SELECT listed.* FROM listed, incomplete WHERE position <= $2::bigint + ${String(limit)} AND reasons = 0
@@ -167,7 +173,7 @@ function readSql(groups: Groups, isAscending: boolean, limit: number, condition:
     UNION ALL SELECT ${String(Row.outdated)}, number, NULL, NULL, NULL, string_agg(int8send(seq), ''::bytea)
       FROM outdated GROUP BY number
     UNION ALL SELECT ${String(Row.version)}, sum(number)::bigint, count(number),
-      (SELECT reasons FROM incomplete) + ${several('outdated', OUTDATED_READ_MAX)}, $4::boolean::int, NULL
+      (SELECT reasons FROM incomplete) + ${reason('many_outdated', 'outdated', OUTDATED_READ_MAX)}, $4::boolean::int, NULL
       FROM index_segments WHERE project_id = $1
     UNION ALL SELECT ${String(Row.pending)}, o.seq, NULL, NULL, NULL, NULL
       FROM incomplete, pending AS p, objects AS o
@@ -301,7 +307,7 @@ function valuesOf(request: NumberedRequest): unknown[] {
 }
 
 function resultOf(rows: readonly ResultRow[]): ReadSegments {
-  const result: ReadSegments = { segments: [], next: null, version: '', pending: [], isIncomplete: false };
+  const result: ReadSegments = { segments: [], next: null, version: '', pending: [], unusable: [] };
   const byNumber = new Map<string, ReadSegment>();
   const others: ResultRow[] = [];
   for (const row of rows) {
@@ -321,7 +327,8 @@ function resultOf(rows: readonly ResultRow[]): ReadSegments {
     } else if (row.id === Row.next) result.next = { firstSeq: BigInt(row.first_seq), lastSeq: BigInt(row.last_seq) };
     else if (row.id === Row.version) {
       result.version = `${row.number} ${row.first_seq}`;
-      result.isIncomplete = row.last_seq !== '0';
+      const reasons = Number(row.last_seq);
+      result.unusable = REASON_BITS.filter((_, bit) => reasons & (2 ** bit));
     } else if (row.id === Row.pending) result.pending.push(BigInt(row.number));
     else others.push(row);
   }

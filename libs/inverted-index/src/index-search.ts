@@ -1,5 +1,5 @@
 import { filterSql, type Filter, type FilterColumns } from '#filter';
-import type { Queryable } from '#database';
+import type { PageTrace, Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { setImmediate } from 'node:timers/promises';
 import { entriesOf } from './block.js';
@@ -8,6 +8,7 @@ import { indexPlan, isUseful, lookupsOf, type IndexPlan, type Lookup } from './i
 import { IndexReadStore, type PendingCondition, type ReadSegment, type ReadSegments } from './index-read.store.js';
 import { ascending, countOrdinals, descending } from './ordinals.js';
 import { SeqRuns } from './seq-runs.js';
+import { notUsable } from './unusable-reason.js';
 
 /** The most segments of a search; 10 million objects have some 160. */
 export const SEGMENTS_MAX = 2_000;
@@ -34,6 +35,8 @@ export interface SearchRange {
   countLimit?: number | undefined;
   /** The segments to read at first: those that the last search with the query needed. Default: few. */
   segments?: number | undefined;
+  /** Records why the index is not usable. */
+  trace?: PageTrace | undefined;
 }
 
 /** The first objects that may match, in the direction of the search. */
@@ -86,6 +89,7 @@ export class IndexSearch {
       const found = await foundIn(read, query, range);
       if (found !== null) return { ...found, segments };
     }
+    range.trace?.add('inverted_index', notUsable('many_segments'));
     return null;
   }
 
@@ -130,7 +134,7 @@ export class IndexSearch {
   private async read(
     projectId: number,
     { lookups, condition }: IndexQuery,
-    { isAscending, beyondSeq }: Pick<SearchRange, 'isAscending' | 'beyondSeq'>,
+    { isAscending, beyondSeq, trace }: Pick<SearchRange, 'isAscending' | 'beyondSeq' | 'trace'>,
     limit: number,
     on?: Queryable,
     countsOnly = false,
@@ -138,7 +142,9 @@ export class IndexSearch {
     const requests = lookups.map(({ request }) => request);
     const range = { isAscending, beyondSeq: beyondSeq?.toString() ?? null, skip: 0, limit, countsOnly };
     const read = await this.store.read(projectId, requests, range, condition, on);
-    return read.isIncomplete ? null : read;
+    if (read.unusable.length === 0) return read;
+    trace?.add('inverted_index', notUsable(...read.unusable));
+    return null;
   }
 }
 

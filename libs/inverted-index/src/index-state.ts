@@ -30,7 +30,7 @@ export async function readState(
   let version: string | undefined;
   for (let skip = 0; ; skip += STATE_SEGMENTS) {
     const step = await readNewest(store, projectId, [], { skip, limit: STATE_SEGMENTS }, on);
-    if (step.isIncomplete) return null;
+    if (step.unusable.length > 0) return null;
     if (skip === 0) state.pending = step.pending;
     if ((version ??= step.version) !== step.version) return 'changed';
     state.segments.push(...step.segments);

@@ -26,4 +26,5 @@ export {
   type SortValueRow,
 } from './sort-value.js';
 export { TermKind } from './term-kind.js';
+export { notUsable, UNUSABLE_REASONS, type UnusableReason } from './unusable-reason.js';
 export { ValueCounts, type ValueCount } from './value-counts.js';

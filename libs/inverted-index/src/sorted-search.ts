@@ -1,4 +1,4 @@
-import { Database, type Queryable } from '#database';
+import { Database, type PageTrace, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { setImmediate } from 'node:timers/promises';
 import { entriesOf, ordinalsOf } from './block.js';
@@ -17,6 +17,7 @@ import {
   type SortValue,
   type SortValueRow,
 } from './sort-value.js';
+import { notUsable, type UnusableReason } from './unusable-reason.js';
 
 /**
  * At first, one sorted block of each segment is read for so many wanted objects; a block has up to 128 objects, or one value. Under a
@@ -45,6 +46,8 @@ export interface SortedRange {
   wanted: number;
   /** Where no more objects than this may match a filter, all of them are returned instead. */
   few: number;
+  /** Records why the index is not usable. */
+  trace?: PageTrace | undefined;
 }
 
 /** Objects that may match, in their order; or all of them in any order, where they are few. */
@@ -78,7 +81,11 @@ export class SortedSearch {
     range: SortedRange,
     on: Queryable = this.database,
   ): Promise<SortedMatches | null> {
-    const { key, isAscending, beyond, wanted, few } = range;
+    const { key, isAscending, beyond, wanted, few, trace } = range;
+    const unusable = (...reasons: UnusableReason[]): null => {
+      trace?.add('sorted_blocks', notUsable(...reasons));
+      return null;
+    };
     const requests = query === null ? [] : query.lookups.map(({ request }) => request);
     const condition = query === null ? (): string => 'true' : query.condition;
     const first = Math.ceil(wanted / OBJECTS_OF_BLOCK) * (query === null ? 1 : FILTERED_BLOCKS);
@@ -93,7 +100,8 @@ export class SortedSearch {
       };
       const segments = { isAscending: false, beyondSeq: null, skip: 0, limit: SEGMENTS_MAX, countsOnly: false };
       const read = await this.store.read(projectId, [...requests, sorted], segments, condition, on);
-      if (read.isIncomplete || read.next !== null) return null;
+      if (read.unusable.length > 0) return unusable(...read.unusable);
+      if (read.next !== null) return unusable('many_segments');
 
       const merge = new SortedMerge(query, range, requests.length, blocks);
       for (const segment of read.segments) await merge.add(segment);
@@ -103,13 +111,13 @@ export class SortedSearch {
       const pending = await this.valuesOf(projectId, read.pending, key, on);
       const { objects, isComplete, isAll } = merge.result(pending);
       if (isComplete) return { objects, isExact: merge.isExact, isAll };
-      if (merge.isTooLarge) return null;
+      if (merge.isTooLarge) break;
       const growth = Math.min(Math.max((1.5 * (wanted + 1)) / objects.length, 2), BLOCK_GROWTH_MAX);
       // Few different numbers, which are part of the text of the statement.
       blocks = 2 ** Math.ceil(Math.log2(blocks * growth));
-      if (blocks * read.segments.length > BLOCKS_MAX) return null;
+      if (blocks * read.segments.length > BLOCKS_MAX) break;
     }
-    return null;
+    return unusable('many_sorted_blocks');
   }
 
   /** The objects that have a value under the key, in any order, with the value that decides their place. */

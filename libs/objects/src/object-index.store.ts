@@ -1,8 +1,16 @@
 import { conjunctsOf, filterSql, type Filter } from '#filter';
 import type { PageRequest } from '#http';
-import { indexQuery, IndexSearch, type IndexCount, type IndexQuery } from '#inverted-index';
+import { indexQuery, IndexSearch, type IndexCount, type IndexQuery, notUsable } from '#inverted-index';
 import { Config } from '#platform';
-import { Database, isAscending, isLastPage, type Count, type CountMode, type Queryable } from '#database';
+import {
+  Database,
+  isAscending,
+  isLastPage,
+  type Count,
+  type CountMode,
+  type PageTrace,
+  type Queryable,
+} from '#database';
 import { Injectable } from '@nestjs/common';
 import { OBJECT_FILTER_COLUMNS } from '#store';
 import { BY_SEQ } from './object-list-sql.js';
@@ -46,10 +54,13 @@ export class ObjectIndexStore {
     page: PageRequest,
     segments?: number,
   ): Promise<IndexedPage | null> {
-    const { position, size } = page;
+    const { position, size, trace } = page;
     const offset = position.kind === 'offset' ? position.offset : 0;
     const needed = offset + size + 1;
-    if (needed > OFFSET_MAX) return null;
+    if (needed > OFFSET_MAX) {
+      trace?.add('inverted_index', notUsable('far_page'));
+      return null;
+    }
     const matching: bigint[] = [];
     let beyondSeq = position.kind === 'offset' || isLastPage(position) ? null : BigInt(position.seq);
     let wanted = needed;
@@ -58,14 +69,11 @@ export class ObjectIndexStore {
     const countCap = page.count === 'capped' && !isOnePair(filter) ? this.config.limits.countCap : null;
     for (let checked = 0; checked < CHECKED_MAX;) {
       const countLimit = isCounted && checked === 0 && countCap !== null ? countCap : undefined;
-      const range = { isAscending: isAscending(position), beyondSeq, wanted, countLimit, segments };
+      const range = { isAscending: isAscending(position), beyondSeq, wanted, countLimit, segments, trace };
       const found = await this.search.find(projectId, query, range, page.on);
-      if (found === null) {
-        page.trace?.add('inverted_index', { is_usable: false });
-        return null;
-      }
+      if (found === null) return null;
       const { segments: segments_max, searched, count: matches, isExact: is_exact } = found;
-      page.trace?.add('inverted_index', { segments_max, searched, matches: matches.may, is_exact });
+      trace?.add('inverted_index', { segments_max, searched, matches: matches.may, is_exact });
       if (isCounted && checked === 0) count = cappedIndexCount(found.count, countCap);
       matching.push(...(found.isExact ? found.seqs : await this.matching(projectId, filter, found.seqs, page.on)));
       if (found.isAll || matching.length >= needed) {
@@ -76,6 +84,7 @@ export class ObjectIndexStore {
       checked += found.seqs.length;
       wanted = Math.min(Math.max(wanted * CHECKED_FOR_EACH, 100), CHECKED_MAX);
     }
+    trace?.add('inverted_index', notUsable('many_uncertain'));
     return null;
   }
 
@@ -99,12 +108,25 @@ export class ObjectIndexStore {
    * The sequence numbers of at most `limit` objects that match, in any order; fewer where no others match.
    * @returns null where the index does not find them
    */
-  async findSome(projectId: number, filter: Filter, limit: number, on: Queryable): Promise<string[] | null> {
+  async findSome(
+    projectId: number,
+    filter: Filter,
+    limit: number,
+    on: Queryable,
+    trace?: PageTrace,
+  ): Promise<string[] | null> {
     const query = indexQuery(filter, OBJECT_FILTER_COLUMNS);
-    if (query === null) return null;
-    const range = { isAscending: true, beyondSeq: null, wanted: limit };
+    if (query === null) {
+      trace?.add('inverted_index', notUsable('no_condition'));
+      return null;
+    }
+    const range = { isAscending: true, beyondSeq: null, wanted: limit, trace };
     const found = await this.search.find(projectId, query, range, on);
-    if (found === null || !(found.isExact || found.isAll)) return null;
+    if (found === null) return null;
+    if (!(found.isExact || found.isAll)) {
+      trace?.add('inverted_index', notUsable('many_uncertain'));
+      return null;
+    }
     return (found.isExact ? found.seqs : await this.matching(projectId, filter, found.seqs, on)).map(String);
   }
 

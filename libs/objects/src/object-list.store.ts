@@ -1,5 +1,5 @@
 import { conjunctsOf, filterSql, isEverything, type Filter } from '#filter';
-import { indexQuery, type IndexQuery } from '#inverted-index';
+import { indexQuery, type IndexQuery, notUsable } from '#inverted-index';
 import type { PageRequest } from '#http';
 import { Config } from '#platform';
 import {
@@ -102,7 +102,8 @@ export class ObjectListStore {
     }
     const query = indexQuery(filter, OBJECT_FILTER_COLUMNS);
     const scan = { ...list, ...newestObjectsSql(projectId, filter, SCAN_ROWS, page), preparedFor: projectId };
-    if (query !== null) {
+    if (query === null) page.trace?.add('inverted_index', notUsable('no_condition'));
+    else {
       const found = await this.pageOfQuery(projectId, filter, query, scan, page);
       if (found !== null) return found;
     }

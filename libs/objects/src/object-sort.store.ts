@@ -12,6 +12,7 @@ import {
   compareSortValues,
   indexQuery,
   isAtPlace,
+  notUsable,
   parseSortKey,
   SortedSearch,
   sortValueOf,
@@ -92,7 +93,7 @@ export class ObjectSortStore {
       trace?.add('column_index', { column });
       return read(everything);
     }
-    const few = await this.index.findSome(projectId, filter, FEW_MATCHES + 1, on);
+    const few = await this.index.findSome(projectId, filter, FEW_MATCHES + 1, on, trace);
     if (few !== null && few.length <= FEW_MATCHES) {
       const values: unknown[] = [projectId, few];
       trace?.add('sort_matches', { matches: few.length });
@@ -131,12 +132,9 @@ export class ObjectSortStore {
     let beyond = objectAt(position);
     let asked = count;
     for (let checked = 0; checked < CHECKED_MAX;) {
-      const range = { key, isAscending: isAscending(position), beyond, wanted: asked, few: FEW_MATCHES };
+      const range = { key, isAscending: isAscending(position), beyond, wanted: asked, few: FEW_MATCHES, trace };
       const found = await this.search.find(projectId, query, range, on);
-      if (found === null) {
-        trace?.add('sorted_blocks', { is_usable: false });
-        return null;
-      }
+      if (found === null) return null;
       if ('few' in found) return this.byValue(projectId, filter, key, wanted, found.few.map(String));
       trace?.add('sorted_blocks', { found: found.objects.length, is_exact: found.isExact });
       let objects = found.objects;
@@ -150,6 +148,7 @@ export class ObjectSortStore {
       checked += found.objects.length;
       asked = Math.min(Math.max(asked * CHECKED_FOR_EACH, 100), CHECKED_MAX);
     }
+    trace?.add('sorted_blocks', notUsable('many_uncertain'));
     return null;
   }
 

@@ -1,8 +1,11 @@
 import type { Filter } from '#filter';
 import { PageTrace, type PageStep, type TracedStatement } from '#database';
 import { type InputPlace, type PageRequest, type Principal, Problem } from '#http';
+import { UNUSABLE_REASONS } from '#inverted-index';
 import { ApiProperty } from '@nestjs/swagger';
 import type { ObjectSort } from './object-sort.js';
+
+const REASONS = Object.entries(UNUSABLE_REASONS).map(([reason, meaning]) => `\`${reason}\` (${meaning})`);
 
 class StatementDto implements TracedStatement {
   @ApiProperty({ description: 'The statement, without its values.', example: 'SELECT …' })
@@ -37,8 +40,7 @@ export class PageExplanationDto {
 
   @ApiProperty({
     type: [Object],
-    description:
-      'What was done, in order, each step with its numbers. `inverted_index`: segments of the index were searched, at most `segments_max`; `scan`: the next objects were compared; `gin_index`: the GIN index; `sorted_blocks`, `sort_matches` and `column_index`: for sorted lists.',
+    description: `What was done, in order, each step with its numbers. \`inverted_index\`: segments of the index were searched, at most \`segments_max\`; \`scan\`: the next objects were compared; \`gin_index\`: the GIN index; \`sorted_blocks\`, \`sort_matches\` and \`column_index\`: for sorted lists. A step with \`is_usable: false\` did not find the page by the index, and has its \`reasons\`: ${REASONS.join(', ')}.`,
     example: [{ step: 'inverted_index', segments_max: 4, searched: 20000, matches: 993, is_exact: true }],
   })
   steps: PageStep[];
