@@ -98,6 +98,21 @@ export function lookupsOf(plan: IndexPlan): readonly Lookup[] {
   }
 }
 
+/** The most look-ups of a required condition. */
+const REQUIRED_LOOKUPS_MAX = 4;
+
+/**
+ * The look-ups of each condition that every match must meet, by their index. A condition on any key, or with many look-ups, is left out:
+ * to find out whether a segment has one of their blocks costs as much as to read them.
+ * @param lookups those of the plan
+ */
+export function requiredOf(plan: IndexPlan, lookups: readonly Lookup[]): number[][] {
+  if (plan.kind === 'and') return plan.of.flatMap((part) => requiredOf(part, lookups));
+  if (plan.kind !== 'lookups' || plan.of.length === 0 || plan.of.length > REQUIRED_LOOKUPS_MAX) return [];
+  if (plan.of.some(({ request }) => request.type === 'anyKey')) return [];
+  return [plan.of.map((lookup) => lookups.indexOf(lookup))];
+}
+
 function valuePlan({ key, isLiteral, test }: ValueFilter): IndexPlan {
   if (key === null) {
     if (test.op === 'eq') return { kind: 'lookups', of: anyKeyLookups(test.value) };

@@ -15,6 +15,8 @@ export interface SegmentRange {
   limit: number;
   /** Whether the number of objects is enough, of a block that has one value. */
   countsOnly: boolean;
+  /** Sets of requests by their index: a segment that has no block for one of them has no matches. */
+  required: readonly (readonly number[])[];
 }
 
 /** A segment with the blocks that were requested, by the index of the request. */
@@ -23,6 +25,7 @@ export interface ReadSegment {
   firstSeq: bigint;
   lastSeq: bigint;
   objects: number;
+  /** Empty where it has no matches, or only counts are read. */
   seqs: Buffer;
   /** Whether it has so many keys that a value under any key is not looked up. */
   hasManyKeys: boolean;
@@ -73,11 +76,21 @@ export type PendingCondition = (values: unknown[]) => string;
  * The limit and the number of requests are constants of the text: with parameters instead, PostgreSQL would expect so many rows that it
  * plans a prepared statement again for each execution, which takes longer than the execution.
  */
-function readSql(groups: Groups, isAscending: boolean, limit: number, condition: string): string {
+function readSql(
+  groups: Groups,
+  { isAscending, limit, required }: Pick<SegmentRange, 'isAscending' | 'limit' | 'required'>,
+  condition: string,
+): string {
   let parameters = 4;
+  /** The parameters of each request. */
+  const placesOf = new Map<number, readonly string[]>();
   const rowsOf = (name: string, casts: readonly string[]): string => {
-    const row = (): string => `(${casts.map((cast) => `$${String(++parameters)}::${cast}`).join(', ')})`;
-    return `(VALUES ${Array.from({ length: groups.get(name)?.length ?? 0 }, row).join(', ')})`;
+    const row = ({ id }: NumberedRequest): string => {
+      const places = casts.map((cast) => `$${String(++parameters)}::${cast}`);
+      placesOf.set(id, places);
+      return `(${places.join(', ')})`;
+    };
+    return `(VALUES ${(groups.get(name) ?? []).map(row).join(', ')})`;
   };
   const order = isAscending ? 'first_seq' : 'last_seq DESC';
   const beyond = isAscending ? 'last_seq > $3::bigint' : 'first_seq < $3::bigint';
@@ -99,7 +112,7 @@ function readSql(groups: Groups, isAscending: boolean, limit: number, condition:
   };
   const from = (rows: string, columns: string, blocks: string): string => `
     SELECT r.id, s.number, NULL::bigint, NULL::bigint, b.count, b.body
-    FROM taken AS s, ${rows} AS r(${columns}), LATERAL (${blocks}) AS b`;
+    FROM matching AS s, ${rows} AS r(${columns}), LATERAL (${blocks}) AS b`;
   const anyKey = (blocks: string): string =>
     `SELECT b.body, b.count FROM unnest(s.keys) AS k(path), LATERAL (${blocks}) AS b ` +
     `WHERE (position('.' IN k.path) > 0) = r.is_dotted`;
@@ -140,10 +153,16 @@ function readSql(groups: Groups, isAscending: boolean, limit: number, condition:
     const rows = rowsOf('sorted', ['int', 'text', valueColumnOf(sorted) === 'last_number' ? 'numeric' : 'text']);
     parts.push(`
       SELECT r.id, s.number, b.kind, NULL::bigint, b.posting_count, b.body
-      FROM taken AS s, ${rows} AS r(id, path, value), LATERAL (${sortedBlocksSql(sorted)}) AS b`);
+      FROM matching AS s, ${rows} AS r(id, path, value), LATERAL (${sortedBlocksSql(sorted)}) AS b`);
   }
   const reason = (bit: (typeof REASON_BITS)[number], rows: string, max: number): string =>
     `((SELECT count(*) FROM ${rows}) > ${String(max)})::int * ${String(2 ** REASON_BITS.indexOf(bit))}`;
+  const byId = new Map(Array.from(groups.values()).flatMap((group) => group.map((request) => [request.id, request])));
+  // The limits keep PostgreSQL from reading the blocks of all segments at once.
+  const probes = required.map((ids) => {
+    const some = ids.map((id) => `(${probeSql(byId.get(id), placesOf.get(id) ?? [])})`);
+    return `, LATERAL (SELECT FROM (${some.join(' UNION ALL ')}) AS found LIMIT 1) AS probe_${String(ids[0])}`;
+  });
   return `
     WITH listed AS MATERIALIZED (
       SELECT row_number() OVER (ORDER BY ${order}, number) AS position, number, first_seq, last_seq, objects, keys, seqs
@@ -161,12 +180,15 @@ function readSql(groups: Groups, isAscending: boolean, limit: number, condition:
     taken AS MATERIALIZED (
       SELECT listed.* FROM listed, incomplete WHERE position <= $2::bigint + ${String(limit)} AND reasons = 0
     ),
+    matching AS MATERIALIZED (SELECT s.* FROM taken AS s${probes.join('')}),
     outdated AS MATERIALIZED (
       SELECT s.number, o.seq FROM taken AS s, index_outdated AS o
       WHERE o.project_id = $1 AND o.seq BETWEEN s.first_seq AND s.last_seq AND o.before_segment > s.number
       LIMIT ${String(OUTDATED_READ_MAX + 1)}
     )
-    SELECT ${String(Row.segment)} AS id, number, first_seq, last_seq, objects, seqs AS body FROM taken
+    SELECT ${String(Row.segment)} AS id, s.number, s.first_seq, s.last_seq, s.objects,
+      CASE WHEN NOT $4::boolean THEN m.seqs END AS body
+      FROM taken AS s LEFT JOIN matching AS m ON m.number = s.number
     UNION ALL SELECT ${String(Row.manyKeys)}, number, NULL, NULL, NULL, NULL FROM taken WHERE keys IS NULL
     UNION ALL SELECT ${String(Row.next)}, number, first_seq, last_seq, NULL, NULL FROM listed
       WHERE position > $2::bigint + ${String(limit)}
@@ -181,6 +203,22 @@ function readSql(groups: Groups, isAscending: boolean, limit: number, condition:
     ${parts.map((part) => ` UNION ALL ${part}`).join('')}`;
 }
 
+/**
+ * Reads one row where the segment `s` has a block that the request would read, or for a range with an upper bound, one that it may read.
+ * @param places the parameters of the request
+ */
+function probeSql(request: NumberedRequest | undefined, [, path, first]: readonly string[]): string {
+  if (request === undefined || request.type === 'anyKey' || request.type === 'sorted') {
+    throw new Error('a condition on any key is not required');
+  }
+  const ofPath = `SELECT FROM index_blocks AS b WHERE b.project_id = $1 AND b.segment = s.number AND b.path = ${String(path)}`;
+  if (request.type === 'plain') return `${ofPath} AND b.kind = ${String(first)} LIMIT 1`;
+  const ofKind = `${ofPath} AND b.kind = ${String(request.kind)}`;
+  return request.kind === TermKind.number
+    ? `${ofKind} AND b.last_number >= ${String(first)} LIMIT 1`
+    : `${ofKind} AND b.last_number IS NULL AND b.last_text >= ${String(first)} LIMIT 1`;
+}
+
 /** The column of the values of the kind at which sorted blocks start; null where the kind has none. */
 function valueColumnOf({ from }: SortedRequest): 'last_number' | 'last_text' | null {
   if (from?.kind === TermKind.number) return 'last_number';
@@ -189,7 +227,7 @@ function valueColumnOf({ from }: SortedRequest): 'last_number' | 'last_text' | n
 
 /** The bytes of sorted blocks of one statement, divided among its segments. A block of long texts has 128 KB, of numbers less than 1 KB. */
 const SORTED_BYTES_MAX = 8 * 1024 ** 2;
-const SORTED_BYTES_OF_SEGMENT = `${String(SORTED_BYTES_MAX)} / (SELECT greatest(count(number), 1) FROM taken)`;
+const SORTED_BYTES_OF_SEGMENT = `${String(SORTED_BYTES_MAX)} / (SELECT greatest(count(number), 1) FROM matching)`;
 
 /** The blocks of a segment `s` in the order of the request `r`, the first ones with their bodies. A block with a value is the first one whose last value is not lower. */
 function sortedBlocksSql(request: SortedRequest): string {
@@ -229,8 +267,10 @@ interface ResultRow {
   first_seq: string;
   last_seq: string;
   objects: number;
-  body: Buffer;
+  body: Buffer | null;
 }
+
+const EMPTY = Buffer.alloc(0);
 
 /** Reads segments and blocks of the index. */
 @Injectable()
@@ -241,14 +281,14 @@ export class IndexReadStore {
   async read(
     projectId: number,
     requests: readonly BlockRequest[],
-    { isAscending, beyondSeq, skip, limit, countsOnly }: SegmentRange,
+    range: SegmentRange,
     condition: PendingCondition,
     on: Queryable = this.database,
   ): Promise<ReadSegments> {
     const groups = groupsOf(requests);
-    const values: unknown[] = [projectId, skip, beyondSeq, countsOnly];
+    const values: unknown[] = [projectId, range.skip, range.beyondSeq, range.countsOnly];
     for (const name of GROUP_ORDER) values.push(...(groups.get(name)?.flatMap(valuesOf) ?? []));
-    const text = readSql(groups, isAscending, limit, condition(values));
+    const text = readSql(groups, range, condition(values));
     return resultOf(await on.query<ResultRow>(prepared(text, projectId), values));
   }
 }
@@ -317,7 +357,7 @@ function resultOf(rows: readonly ResultRow[]): ReadSegments {
         firstSeq: BigInt(row.first_seq),
         lastSeq: BigInt(row.last_seq),
         objects: row.objects,
-        seqs: row.body,
+        seqs: row.body ?? EMPTY,
         hasManyKeys: false,
         outdated: [],
         blocks: [],
@@ -335,7 +375,7 @@ function resultOf(rows: readonly ResultRow[]): ReadSegments {
   for (const { id, number, first_seq, objects, body } of others) {
     const segment = byNumber.get(number);
     if (segment === undefined) continue;
-    if (id === Row.outdated) segment.outdated = bigintsOf(body);
+    if (id === Row.outdated) segment.outdated = bigintsOf(body ?? EMPTY);
     else if (id === Row.manyKeys) segment.hasManyKeys = true;
     else segment.blocks.push({ request: id, body, count: objects, kind: Number(first_seq) as TermKind });
   }

@@ -4,7 +4,7 @@ import { Injectable } from '@nestjs/common';
 import { setImmediate } from 'node:timers/promises';
 import { entriesOf } from './block.js';
 import { evaluate, type Matches } from './evaluate.js';
-import { indexPlan, isUseful, lookupsOf, type IndexPlan, type Lookup } from './index-plan.js';
+import { indexPlan, isUseful, lookupsOf, requiredOf, type IndexPlan, type Lookup } from './index-plan.js';
 import { IndexReadStore, type PendingCondition, type ReadSegment, type ReadSegments } from './index-read.store.js';
 import { ascending, countOrdinals, descending } from './ordinals.js';
 import { SeqRuns } from './seq-runs.js';
@@ -21,6 +21,8 @@ export const TURN_MS = 10;
 export interface IndexQuery {
   plan: IndexPlan;
   lookups: readonly Lookup[];
+  /** Look-ups by their index: every match is found by at least one of each set. */
+  required: readonly (readonly number[])[];
   /** The filter itself, for the objects that the index does not have. */
   condition: PendingCondition;
 }
@@ -68,7 +70,13 @@ export interface IndexCount {
 export function indexQuery(filter: Filter, columns: FilterColumns): IndexQuery | null {
   const plan = indexPlan(filter);
   if (!isUseful(plan)) return null;
-  return { plan, lookups: lookupsOf(plan), condition: (values) => filterSql(filter, columns, values) };
+  const lookups = lookupsOf(plan);
+  return {
+    plan,
+    lookups,
+    required: requiredOf(plan, lookups),
+    condition: (values) => filterSql(filter, columns, values),
+  };
 }
 
 /** Searches the inverted index. */
@@ -133,14 +141,14 @@ export class IndexSearch {
   /** Null where the index is not usable now. */
   private async read(
     projectId: number,
-    { lookups, condition }: IndexQuery,
+    { lookups, required, condition }: IndexQuery,
     { isAscending, beyondSeq, trace }: Pick<SearchRange, 'isAscending' | 'beyondSeq' | 'trace'>,
     limit: number,
     on?: Queryable,
     countsOnly = false,
   ): Promise<ReadSegments | null> {
     const requests = lookups.map(({ request }) => request);
-    const range = { isAscending, beyondSeq: beyondSeq?.toString() ?? null, skip: 0, limit, countsOnly };
+    const range = { isAscending, beyondSeq: beyondSeq?.toString() ?? null, skip: 0, limit, countsOnly, required };
     const read = await this.store.read(projectId, requests, range, condition, on);
     if (read.unusable.length === 0) return read;
     trace?.add('inverted_index', notUsable(...read.unusable));

@@ -98,7 +98,15 @@ export class SortedSearch {
         from: beyond?.value ?? null,
         limit: blocks,
       };
-      const segments = { isAscending: false, beyondSeq: null, skip: 0, limit: SEGMENTS_MAX, countsOnly: false };
+      const required = query?.required ?? [];
+      const segments = {
+        isAscending: false,
+        beyondSeq: null,
+        skip: 0,
+        limit: SEGMENTS_MAX,
+        countsOnly: false,
+        required,
+      };
       const read = await this.store.read(projectId, [...requests, sorted], segments, condition, on);
       if (read.unusable.length > 0) return unusable(...read.unusable);
       if (read.next !== null) return unusable('many_segments');
