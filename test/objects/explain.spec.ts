@@ -122,6 +122,33 @@ describe('explain=true', () => {
     expect((await explained(filter))[0]).toEqual(unusable('inverted_index', 'many_outdated'));
   });
 
+  it('does not use the index where a filter needs more than 32 MiB of its values, in pages, counts and facets', async () => {
+    const other = await api.project();
+    const objects = Array.from({ length: 500 }, (_, n) => ({
+      object_id: `o${String(n)}`,
+      data: { text: `text ${String(n)}`, even: n % 2 === 0 },
+    }));
+    await postBatch(api, other.keys.producer, 'b', objects);
+    // The block is not valid: it must not be read.
+    const resized = `UPDATE index_blocks SET body = convert_to(repeat('x', 33 * 1024 * 1024), 'UTF8')
+      WHERE project_id = $1 AND path = 'text' AND kind = 5 RETURNING 1`;
+    expect((await api.db.sql(resized, [other.projectId])).length).toBeGreaterThan(0);
+    const get = async <T>(path: string, query: Record<string, string>): Promise<T> => {
+      const filter = { data: '{"text":{"$contains":"t 49"}}' };
+      return (await api.call('GET', address(path, { ...query, ...filter }), { key: other.keys.admin })).json<T>();
+    };
+    const page = await get<Explained>('/objects', { count: 'exact', explain: 'true' });
+    expect(page.explain?.steps[0]).toEqual({ step: 'inverted_index', is_usable: false, reasons: ['many_bytes'] });
+    expect([page.count, page.count_is, page.results[0]?.object_id]).toEqual([11, 'exact', 'o499']);
+    expect(await get('/objects/facets', { key: 'even' })).toMatchObject({
+      results: [
+        { value: false, count: 6 },
+        { value: true, count: 5 },
+      ],
+      count_is: 'exact',
+    });
+  });
+
   it('documents each reason', async () => {
     const page = await readFile('docs/filter-language.md', 'utf8');
     expect(Object.keys(UNUSABLE_REASONS).filter((reason) => !page.includes(`\n| \`${reason}\``))).toEqual([]);

@@ -61,6 +61,14 @@ const PENDING_READ_MAX = 5_000;
 const WIDE_READ_MAX = 50;
 const OUTDATED_READ_MAX = 20_000;
 
+/**
+ * The most bytes of the blocks of one statement, other than sorted ones. `$contains` reads all texts of a key, which may be 20 MB in each
+ * segment. Of numbers, it is some 2.5 million different ones. Where there are more bytes, the index is not usable.
+ */
+const BLOCK_BYTES_MAX = 32 * 1024 ** 2;
+/** The largest block, of 128 long texts. */
+const LARGE_BLOCK_BYTES = 128 * 1024;
+
 /** The reasons as the bits of a number in SQL: the first is 1, the second 2, the third 4. */
 const REASON_BITS = ['being_built', 'many_pending', 'many_wide', 'many_outdated'] as const;
 
@@ -111,7 +119,7 @@ function readSql(
       FROM (${first}) AS b WHERE b.value_count > 1 OR b.${column} = r.value`;
   };
   const from = (rows: string, columns: string, blocks: string): string => `
-    SELECT r.id, s.number, NULL::bigint, NULL::bigint, b.count, b.body
+    SELECT r.id, s.number, b.count, b.body
     FROM matching AS s, ${rows} AS r(${columns}), LATERAL (${blocks}) AS b`;
   const anyKey = (blocks: string): string =>
     `SELECT b.body, b.count FROM unnest(s.keys) AS k(path), LATERAL (${blocks}) AS b ` +
@@ -148,10 +156,11 @@ function readSql(
     const rows = rowsOf('anyKey', ['int', 'smallint', 'boolean']);
     parts.push(from(rows, 'id, kind, is_dotted', anyKey(block('b.path = k.path AND b.kind = r.kind'))));
   }
+  const blocks = parts.length === 0 ? [] : [mayBeLarge(groups, limit) ? boundedSql(parts) : unboundedSql(parts)];
   const [sorted] = groups.get('sorted') ?? [];
   if (sorted?.type === 'sorted') {
     const rows = rowsOf('sorted', ['int', 'text', valueColumnOf(sorted) === 'last_number' ? 'numeric' : 'text']);
-    parts.push(`
+    blocks.push(`
       SELECT r.id, s.number, b.kind, NULL::bigint, b.posting_count, b.body
       FROM matching AS s, ${rows} AS r(id, path, value), LATERAL (${sortedBlocksSql(sorted)}) AS b`);
   }
@@ -200,7 +209,29 @@ function readSql(
     UNION ALL SELECT ${String(Row.pending)}, o.seq, NULL, NULL, NULL, NULL
       FROM incomplete, pending AS p, objects AS o
       WHERE reasons = 0 AND o.project_id = $1 AND o.seq = p.seq AND (${condition})
-    ${parts.map((part) => ` UNION ALL ${part}`).join('')}`;
+    ${blocks.map((part) => ` UNION ALL ${part}`).join('')}`;
+}
+
+/** Whether the blocks may have more bytes than BLOCK_BYTES_MAX: to sum them up takes 10 µs, which most statements do not need. */
+function mayBeLarge(groups: Groups, limit: number): boolean {
+  const requests = Array.from(groups.values()).flat();
+  const areSingle = requests.every(({ type }) => type === 'plain' || type === 'point' || type === 'sorted');
+  return !areSingle || requests.length * limit * LARGE_BLOCK_BYTES > BLOCK_BYTES_MAX;
+}
+
+function unboundedSql(parts: readonly string[]): string {
+  return `SELECT id, number, NULL, NULL, count, body FROM (${parts.join(' UNION ALL ')}) AS block(id, number, count, body)`;
+}
+
+/** The blocks of all parts. Those beyond BLOCK_BYTES_MAX have a 1 as their last sequence number; their bodies are not read. */
+function boundedSql(parts: readonly string[]): string {
+  const max = String(BLOCK_BYTES_MAX);
+  return `
+    SELECT id, number, NULL, CASE WHEN bytes > ${max} THEN 1 END, count, CASE WHEN bytes <= ${max} THEN body END
+    FROM (
+      SELECT *, sum(octet_length(body)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes
+      FROM (${parts.join(' UNION ALL ')}) AS block(id, number, count, body)
+    ) AS sized`;
 }
 
 /**
@@ -372,11 +403,12 @@ function resultOf(rows: readonly ResultRow[]): ReadSegments {
     } else if (row.id === Row.pending) result.pending.push(BigInt(row.number));
     else others.push(row);
   }
-  for (const { id, number, first_seq, objects, body } of others) {
+  for (const { id, number, first_seq, last_seq, objects, body } of others) {
     const segment = byNumber.get(number);
     if (segment === undefined) continue;
     if (id === Row.outdated) segment.outdated = bigintsOf(body ?? EMPTY);
     else if (id === Row.manyKeys) segment.hasManyKeys = true;
+    else if (last_seq === '1') result.unusable = ['many_bytes'];
     else segment.blocks.push({ request: id, body, count: objects, kind: Number(first_seq) as TermKind });
   }
   return result;

@@ -168,6 +168,7 @@ export class IndexValues {
   ): Promise<ReadonlyMap<ReadSegment, Bitmap> | null | 'changed'> {
     const requests = lookups.map(({ request }) => request);
     const read = await readNewest(this.store, projectId, requests, { skip, limit: segments.length }, on);
+    if (read.unusable.length > 0) return null;
     const found = new Map<ReadSegment, Bitmap>();
     for (const [index, segment] of segments.entries()) {
       const own = read.segments[index];

@@ -6,6 +6,7 @@ export const UNUSABLE_REASONS = {
   many_wide: 'too many objects have more keys and values than a segment accepts',
   many_outdated: 'too many objects were changed or deleted since their segments were written',
   many_segments: 'the index has more segments than one search reads',
+  many_bytes: 'the conditions need more bytes of values than one search reads',
   many_uncertain: 'too many objects may match that the index does not decide',
   many_sorted_blocks: 'the sort needs more blocks of values than one search reads',
   far_page: 'the page is beyond the first 10,000 objects',
