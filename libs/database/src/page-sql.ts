@@ -59,7 +59,7 @@ export function isLastPage(position: PagePosition): boolean {
 /** A column that sorts a list, with its type in PostgreSQL. */
 export interface SortColumn {
   sql: string;
-  type: 'text' | 'timestamptz';
+  type: 'text' | 'timestamptz' | 'int' | 'numeric';
 }
 
 /** A list in SQL: the rows that match a condition, by `seq`, or by other columns and then by `seq`. */

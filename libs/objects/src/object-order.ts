@@ -13,17 +13,15 @@ export const ORDER_COLUMNS: Readonly<Record<SortColumnName, readonly SortColumn[
   ],
 };
 
-/** The order of objects by their sort values `v`. A value has either a number or a text, or neither. */
-export const VALUE_ORDER = ['v.kind', 'coalesce(v.number, 0)', "coalesce(v.text, '')", 'o.seq'] as const;
+/** The order of objects by their sort values `v`, before `seq`. A value has either a number or a text, or neither. */
+export const VALUE_COLUMNS: readonly SortColumn[] = [
+  { sql: 'v.kind', type: 'int' },
+  { sql: 'coalesce(v.number, 0)', type: 'numeric' },
+  { sql: "coalesce(v.text, '')", type: 'text' },
+];
 
 export function sortKeyOf({ key, isAscending }: DataSort): SortKey {
   return { key, place: isAscending ? 'lowest' : 'highest' };
-}
-
-/** ORDER BY of objects with their sort values `v`. Those without a value come last in both directions. */
-export function valueOrderSql(isAscending: boolean): string {
-  const direction = isAscending ? 'ASC' : 'DESC';
-  return VALUE_ORDER.map((column) => `${column} ${direction} NULLS LAST`).join(', ');
 }
 
 /** How a statement sorts `objects AS o`. */
@@ -40,11 +38,12 @@ export interface OrderSql {
  */
 export function wholeOrderSql(sort: ObjectSort | null, values: unknown[]): OrderSql {
   if (sort === null) return { join: '', orderBy: 'o.seq' };
+  const direction = sort.isAscending ? 'ASC' : 'DESC';
   if (sort.kind === 'data') {
     const join = `LEFT JOIN LATERAL (${sortValueSql(sortKeyOf(sort), values)}) AS v ON TRUE`;
-    return { join, orderBy: valueOrderSql(sort.isAscending) };
+    const columns = [...VALUE_COLUMNS.map(({ sql }) => sql), 'o.seq'];
+    return { join, orderBy: columns.map((column) => `${column} ${direction} NULLS LAST`).join(', ') };
   }
-  const direction = sort.isAscending ? 'ASC' : 'DESC';
   if (sort.column === 'subject') {
     const time = `CASE WHEN o.subject IS NOT NULL THEN o.observed_at END`;
     return { join: '', orderBy: `o.subject ${direction} NULLS LAST, ${time} ${direction}, o.seq ${direction}` };

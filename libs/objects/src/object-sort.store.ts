@@ -27,7 +27,7 @@ import { Injectable } from '@nestjs/common';
 import { OBJECT_FILTER_COLUMNS } from '#store';
 import { CHECKED_FOR_EACH, CHECKED_MAX, ObjectIndexStore } from './object-index.store.js';
 import { BY_SEQ } from './object-list-sql.js';
-import { ORDER_COLUMNS, sortKeyOf, VALUE_ORDER, valueOrderSql } from './object-order.js';
+import { ORDER_COLUMNS, sortKeyOf, VALUE_COLUMNS } from './object-order.js';
 import type { ObjectSort, SortColumnName } from './object-sort.js';
 
 /** An object of a sorted list, with its keys in cursors. */
@@ -195,29 +195,27 @@ export class ObjectSortStore {
     const values: unknown[] = seqs === null ? [projectId] : [projectId, seqs];
     const from = seqs === null ? 'objects AS o' : BY_SEQ;
     const where = filterSql(filter, OBJECT_FILTER_COLUMNS, values);
-    const value = sortValueSql(key, values);
-    const beyond = beyondSql(position, values);
-    const text = `
-      SELECT o.seq, v.kind, v.number, v.text FROM ${from}, LATERAL (${value}) AS v
-      WHERE o.project_id = $1 AND ${where}${beyond}
-      ORDER BY ${valueOrderSql(isAscending(position))} LIMIT ${String(count)}`;
-    const rows = await on.query<SortValueRow & { seq: string }>(text, values);
+    const list: ListSql = {
+      select: 'o.seq, v.kind, v.number, v.text',
+      from: `${from}, LATERAL (${sortValueSql(key, values)}) AS v`,
+      where: `o.project_id = $1 AND ${where}`,
+      seq: 'o.seq',
+      sort: VALUE_COLUMNS,
+      values,
+    };
+    const sql = pageSql(list, { position: positionInValues(position), size: count - 1 });
+    const rows = await on.query<SortValueRow & { seq: string }>(sql.text, sql.values);
     return rows.map((row) => ({ seq: row.seq, keys: [sortValueKey(sortValueOf(row))] }));
   }
 }
 
-/** The condition of objects beyond the position of a cursor. */
-function beyondSql(position: PagePosition, values: unknown[]): string {
+/** The position of a cursor with a key for each of `VALUE_COLUMNS`. */
+function positionInValues(position: PagePosition): PagePosition {
   const at = objectAt(position);
-  if (at === null) return '';
+  if (at === null || position.kind === 'offset') return position;
   const { kind, value } = at.value;
-  const keys = [
-    `$${String(values.push(kind))}::int`,
-    `$${String(values.push(kind === TermKind.number ? value : 0))}::numeric`,
-    `$${String(values.push(kind === TermKind.text ? value : ''))}::text`,
-    `$${String(values.push(at.seq.toString()))}::bigint`,
-  ];
-  return ` AND (${VALUE_ORDER.join(', ')}) ${isAscending(position) ? '>' : '<'} (${keys.join(', ')})`;
+  const keys = [String(kind), kind === TermKind.number ? value : '0', kind === TermKind.text ? value : ''];
+  return { ...position, keys };
 }
 
 /** The object that a cursor names; null for the start or the end of the list. */
