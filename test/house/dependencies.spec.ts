@@ -34,6 +34,12 @@ describe('the dependencies', () => {
     expect(tooNew).toEqual([]);
   });
 
+  it('of the TypeScript client are those that its tests run with', async () => {
+    const client = JSON.parse(await readFile('clients/typescript/package.json', 'utf8')) as Manifest;
+    expect(manifest.devDependencies).toMatchObject(client.dependencies);
+    expect(client.engines).toEqual(manifest.engines);
+  });
+
   it('are locked without download addresses', () => {
     expect(locked.filter(([, { resolved }]) => resolved !== undefined)).toEqual([]);
   });

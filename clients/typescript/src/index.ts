@@ -1,0 +1,13 @@
+/** TypeScript client of Stowage for Node.js and browsers. */
+export {
+  StowageClient,
+  type ClientOptions,
+  type Item,
+  type ListPath,
+  type Page,
+  type Result,
+  type WaitOptions,
+} from './client.js';
+export { StowageError, type Problem, type ProblemError } from './errors.js';
+export type { NdjsonSource, NewObject, UploadOptions, UploadProgress } from './upload.js';
+export type { components, operations, paths } from './schema.js';
