@@ -62,8 +62,11 @@ const REDOC_PAGE = `<!doctype html>
 </html>
 `;
 
+/** The dashboard for Grafana that the page of integrations describes; below `docs` it has the same path. */
+const DASHBOARD = '/integrations/grafana-temperatures.json';
+
 /**
- * Serves the documents at the root of the server: the OpenAPI document, Swagger UI, ReDoc and the pages of problems and filters. All files
+ * Serves the documents at the root of the server: the OpenAPI document, Swagger UI, ReDoc and some pages of `docs`. All files
  * are served from here, so that the reference works without internet access.
  */
 export function serveDocuments(app: NestFastifyApplication): void {
@@ -106,6 +109,8 @@ function documents(app: NestFastifyApplication): Record<string, StaticDocument> 
     '/problems': page(() => renderDocument('Problems', 'problems.md'), PAGE_POLICY),
     // The page that the description of the parameter `data` links to.
     '/filters': page(() => renderDocument('Filters', 'filter-language.md'), PAGE_POLICY),
+    '/integrations': page(() => renderDocument('Integrations', 'integrations.md'), PAGE_POLICY),
+    [DASHBOARD]: new StaticDocument('application/json; charset=utf-8', () => readFile(projectFile(`docs${DASHBOARD}`))),
   };
 }
 
@@ -120,7 +125,12 @@ function packageFile(name: string, type: string): StaticDocument {
 }
 
 /** The documents that are served, by their file names: links between them lead to the pages. */
-const PAGES: Readonly<Record<string, string>> = { 'problems.md': '/problems', 'filter-language.md': '/filters' };
+const PAGES: Readonly<Record<string, string>> = {
+  'problems.md': '/problems',
+  'filter-language.md': '/filters',
+  'integrations.md': '/integrations',
+  [DASHBOARD.slice(1)]: DASHBOARD,
+};
 
 /** A document of `docs` as a page. A link to a file that is not served becomes text. */
 async function renderDocument(title: string, file: string): Promise<string> {

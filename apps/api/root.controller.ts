@@ -35,6 +35,7 @@ const LISTING = [
   ['redoc', '/redoc', 'the reference (ReDoc)'],
   ['problems', '/problems', 'what each error means'],
   ['filters', '/filters', 'the query language of lists'],
+  ['integrations', '/integrations', 'curl and jq, cron, DuckDB, pandas, Grafana'],
   ['health', '/healthcheck', 'whether the service and its database are up'],
 ] as const;
 
