@@ -8,7 +8,6 @@ import {
   isAscending,
   isLastPage,
   pageSql,
-  prepared,
   readSlice,
   toSlice,
   type Count,
@@ -212,7 +211,10 @@ export class ObjectListStore {
     const listed = `SELECT ${OBJECT_COLUMNS} FROM ${BY_SEQ} WHERE ${matches} ORDER BY ${order}`;
     const slice = await readWithMemory(page, this.config.limits.pageBytesMax, async (bytesMax) => {
       const text = boundedRowsSql(COLUMNS_WITHOUT_DATA, listed, bytesMax);
-      const rows = await (page.on ?? this.database).query<WithoutData<ObjectRow>>(prepared(text, projectId), values);
+      const rows = await (page.on ?? this.database).query<WithoutData<ObjectRow>>(
+        { text, preparedFor: projectId },
+        values,
+      );
       // An object that was deleted or changed since is missing, which does not make this the last page.
       const found = new Map(rows.map((row) => [row.seq, row]));
       return { items: seqs.flatMap((seq) => found.get(seq) ?? []), hasNext: false, hasPrevious: false };
