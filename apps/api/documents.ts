@@ -2,9 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { projectFile } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance } from 'fastify';
 import { dump } from 'js-yaml';
 import { Marked } from 'marked';
 import { gfmHeadingId } from 'marked-gfm-heading-id';
+import { browseDocuments } from './browse.js';
 import { htmlPage, PAGE_POLICY } from './html-page.js';
 import { createOpenApi } from './openapi.js';
 import { StaticDocument } from './static-document.js';
@@ -62,16 +64,23 @@ const REDOC_PAGE = `<!doctype html>
 </html>
 `;
 
-/** The dashboard for Grafana that the page of integrations describes; below `docs` it has the same path. */
-const DASHBOARD = '/integrations/grafana-temperatures.json';
-
 /**
- * Serves the documents at the root of the server: the OpenAPI document, Swagger UI, ReDoc and some pages of `docs`. All files
- * are served from here, so that the reference works without internet access.
+ * Serves the documents at the root of the server: the OpenAPI document, Swagger UI, ReDoc, the pages of problems and filters, and
+ * the browser page. All files are served from here, so that the reference works without internet access.
  */
 export function serveDocuments(app: NestFastifyApplication): void {
   const fastify = app.getHttpAdapter().getInstance();
-  for (const [url, document] of Object.entries(documents(app))) {
+  serve(fastify, documents(app), true);
+  serve(fastify, browseDocuments(), false);
+}
+
+/** @param allowsAllOrigins whether the pages of other origins may read them */
+function serve(
+  fastify: FastifyInstance,
+  served: Readonly<Record<string, StaticDocument>>,
+  allowsAllOrigins: boolean,
+): void {
+  for (const [url, document] of Object.entries(served)) {
     fastify.route({
       method: 'GET',
       url,
@@ -80,7 +89,7 @@ export function serveDocuments(app: NestFastifyApplication): void {
         roles: 'anyone',
         isApiRoute: true,
         query: true,
-        allowsAllOrigins: true,
+        ...(allowsAllOrigins ? { allowsAllOrigins } : {}),
         produces: [document.type.replace(/;.*/, '')],
       },
       handler: (request, reply) => document.send(request, reply),
@@ -109,8 +118,6 @@ function documents(app: NestFastifyApplication): Record<string, StaticDocument> 
     '/problems': page(() => renderDocument('Problems', 'problems.md'), PAGE_POLICY),
     // The page that the description of the parameter `data` links to.
     '/filters': page(() => renderDocument('Filters', 'filter-language.md'), PAGE_POLICY),
-    '/integrations': page(() => renderDocument('Integrations', 'integrations.md'), PAGE_POLICY),
-    [DASHBOARD]: new StaticDocument('application/json; charset=utf-8', () => readFile(projectFile(`docs${DASHBOARD}`))),
   };
 }
 
@@ -125,12 +132,7 @@ function packageFile(name: string, type: string): StaticDocument {
 }
 
 /** The documents that are served, by their file names: links between them lead to the pages. */
-const PAGES: Readonly<Record<string, string>> = {
-  'problems.md': '/problems',
-  'filter-language.md': '/filters',
-  'integrations.md': '/integrations',
-  [DASHBOARD.slice(1)]: DASHBOARD,
-};
+const PAGES: Readonly<Record<string, string>> = { 'problems.md': '/problems', 'filter-language.md': '/filters' };
 
 /** A document of `docs` as a page. A link to a file that is not served becomes text. */
 async function renderDocument(title: string, file: string): Promise<string> {

@@ -30,12 +30,12 @@ const LISTING = [
   ['usage', `${API}/usage`, 'what the project stores, its requests and its limits (admin)'],
   ['maintenance', `${API}/maintenance`, 'the sizes of the tables, and whether old rows are deleted in time (operator)'],
   ['limits', `${API}/limits`, 'the largest body, batch, page and project, and the rate limits'],
+  ['browse', '/browse', 'look at objects in the browser'],
   ['openapi', '/openapi.json', 'this API as an OpenAPI 3.1 document'],
   ['docs', '/docs', 'try requests in the browser (Swagger UI)'],
   ['redoc', '/redoc', 'the reference (ReDoc)'],
   ['problems', '/problems', 'what each error means'],
   ['filters', '/filters', 'the query language of lists'],
-  ['integrations', '/integrations', 'curl and jq, cron, DuckDB, pandas, Grafana'],
   ['health', '/healthcheck', 'whether the service and its database are up'],
 ] as const;
 
@@ -71,7 +71,7 @@ export class LimitsDto {
   batch_objects_max: number;
 
   @ApiProperty({
-    description: 'The largest compressed NDJSON or CSV stream after decompression, in bytes.',
+    description: 'The largest compressed NDJSON stream after decompression, in bytes.',
     example: 17179869184,
   })
   inflated_limit_bytes: number;
@@ -113,15 +113,16 @@ export class LimitsDto {
   rate_limit_failures_per_minute: number;
 }
 
-/** The root of the server leads to the list of resources. */
+/** The root of the server leads to the list of resources, and a browser to its page. */
 @ApiExcludeController()
 @Controller()
 export class ServerRootController {
   @Get()
   @Rules({ roles: 'anyone', produces: ROOT_TYPES })
-  @Redirect(`${API}/`)
-  redirectToApi(): void {
-    // The decorator redirects.
+  @Redirect()
+  redirect(@Req() request: FastifyRequest, @Res({ passthrough: true }) reply: FastifyReply): { url: string } {
+    addVary(reply, 'Accept');
+    return { url: preferredType(request, ROOT_TYPES) === 'text/html' ? '/browse' : `${API}/` };
   }
 }
 

@@ -62,7 +62,7 @@ describe('without CORS_ORIGINS', () => {
     expect(corsHeaders(reply)).toEqual([]);
   });
 
-  it.each(['/openapi.json', '/openapi.yaml', '/docs', '/docs/', '/redoc', '/problems', '/filters', '/integrations'])(
+  it.each(['/openapi.json', '/openapi.yaml', '/docs', '/docs/', '/redoc', '/problems', '/filters'])(
     'every origin may read the document at %s, and caches may share it',
     async (path) => {
       const { headers } = await get(api, path, undefined);

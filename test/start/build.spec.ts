@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { appendFile, copyFile, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, copyFile, cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
@@ -10,10 +10,11 @@ const MARK = '\n// written by the test';
 let built: string;
 let folder: string;
 
-/** A project with two files and our build script, built once; each test changes a copy. */
+/** A project with two files, a browser page and our build script, built once; each test changes a copy. */
 beforeAll(async () => {
   built = await mkdtemp(join(tmpdir(), 'stowage-build-'));
-  for (const path of ['bin', 'apps/one', 'libs', 'migrations']) await mkdir(join(built, path), { recursive: true });
+  for (const path of ['bin', 'apps/one', 'apps/web', 'libs', 'migrations'])
+    await mkdir(join(built, path), { recursive: true });
   for (const file of ['bin/build.mjs', 'tsconfig.build.json']) await copyFile(file, join(built, file));
   await symlink(join(process.cwd(), 'node_modules'), join(built, 'node_modules'));
   // The declarations of Node.js take most of the compiler's time, so this project does without them.
@@ -32,6 +33,9 @@ beforeAll(async () => {
     'tsconfig.json': JSON.stringify({ compilerOptions }),
     'apps/one/main.ts': `import { two } from '../../libs/two.js';\nexport const four = two * 2;\n`,
     'libs/two.ts': 'export const two: number = 2;\n',
+    'apps/web/vite.config.ts': `export default { build: { outDir: '../../dist/web', emptyOutDir: true } };\n`,
+    'apps/web/index.html': '<script type="module" src="/main.ts"></script>\n',
+    'apps/web/main.ts': `document.title = 'first';\n`,
   };
   for (const [file, text] of Object.entries(files)) await writeFile(join(built, file), text);
   folder = built;
@@ -77,6 +81,17 @@ describe('npm run build', () => {
     await rm(join(folder, 'dist/libs/two.js'));
     expect(build().status).toBe(0);
     expect(await output('libs/two.js')).toContain('two = 2');
+  });
+
+  it('bundles the browser page again only when one of its files has changed', async () => {
+    await appendFile(join(folder, 'dist/web/index.html'), MARK);
+    expect(build().status).toBe(0);
+    expect(await output('web/index.html')).toContain(MARK);
+    await writeFile(join(folder, 'apps/web/main.ts'), `document.title = 'second';\n`);
+    expect(build().status).toBe(0);
+    expect(await output('web/index.html')).not.toContain(MARK);
+    const [script = ''] = await readdir(join(folder, 'dist/web/assets'));
+    expect(await output(`web/assets/${script}`)).toContain('second');
   });
 
   it('removes the output of a deleted source', async () => {

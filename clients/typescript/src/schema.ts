@@ -504,7 +504,7 @@ export interface paths {
         get: operations["getBatch"];
         /**
          * Create or replace a batch (idempotent)
-         * @description The same content again is 200 and changes nothing; other content is 409 unless `on_conflict` is set. A body of the type `application/x-ndjson` has one object per line, one of the type `text/csv` a line of keys and one object per row; both may have any number of lines.
+         * @description The same content again is 200 and changes nothing; other content is 409 unless `on_conflict` is set. A body of type `application/x-ndjson` has one object per line and any number of lines.
          */
         put: operations["putBatch"];
         post?: never;
@@ -813,7 +813,7 @@ export interface components {
              */
             batch_objects_max: number;
             /**
-             * @description The largest compressed NDJSON or CSV stream after decompression, in bytes.
+             * @description The largest compressed NDJSON stream after decompression, in bytes.
              * @example 17179869184
              */
             inflated_limit_bytes: number;
@@ -1616,7 +1616,7 @@ export interface components {
              */
             sort: Record<string, unknown> | null;
             /**
-             * @description What was done, in order, each step with its numbers. `inverted_index`: segments of the index were searched, at most `segments_max`; `scan`: the next objects were compared; `gin_index`: the GIN index; `sorted_blocks`, `sort_matches` and `column_index`: for sorted lists. A step with `is_usable: false` did not find the page by the index, and has its `reasons`: `no_condition` (the filter has no condition on data that the index narrows), `being_built` (the index does not have all objects of the project yet), `many_pending` (too many objects are not in a segment yet), `many_wide` (too many objects have more keys and values than a segment accepts), `many_outdated` (too many objects were changed or deleted since their segments were written), `many_segments` (the index has more segments than one search reads), `many_bytes` (the conditions need more bytes of values than one search reads), `many_uncertain` (too many objects may match that the index does not decide), `many_sorted_blocks` (the sort needs more blocks of values than one search reads), `far_page` (the page is beyond the first 10,000 objects).
+             * @description What was done, in order, each step with its numbers. `inverted_index`: segments of the index were searched, at most `segments_max`; `scan`: the next objects were compared; `gin_index`: the GIN index; `sorted_blocks`, `sort_matches` and `column_index`: for sorted lists.
              * @example [
              *       {
              *         "step": "inverted_index",
@@ -3866,16 +3866,6 @@ export interface operations {
                 mode?: "partial";
                 /** @description If the batch exists with other content: `replace` replaces its content, `skip` adds the objects that do not exist. Default: 409. */
                 on_conflict?: "replace" | "skip";
-                /** @description CSV: the column that has the `object_id` of each object. Default: `<batch_id>.<position>`. Example: `sku`. */
-                id?: string;
-                /** @description CSV: the column that has the `subject` of each object. An empty cell is none. Example: `shelf`. */
-                subject?: string;
-                /** @description CSV: the column that has the `observed_at` of each object. An empty cell is the time of arrival. Example: `sold_at`. */
-                observed_at?: string;
-                /** @description CSV: `text` keeps every cell as text. Default: numbers, `true` and `false` have their type, and an empty cell is null. */
-                types?: "text";
-                /** @description CSV: what separates the cells. Default: the one of `,`, `;`, `|` and tab that the header has most often. Example: `;`. */
-                delimiter?: "," | ";" | "|" | "tab";
             };
             header?: {
                 /** @description Makes the request conditional on the ETag of the resource, or on `*` for any (RFC 9110, 13.1). */
@@ -3898,12 +3888,6 @@ export interface operations {
                  *     {"object_id":"shoe-2","data":{"type":"boot"}}
                  */
                 "application/x-ndjson": string;
-                /**
-                 * @example sku;shelf;sold_at;type;size
-                 *     shoe-7;shelf-7;2026-11-21T09:00:00Z;shoe;42
-                 *     shoe-8;;;boot;
-                 */
-                "text/csv": string;
             };
         };
         responses: {

@@ -1,5 +1,6 @@
 import type { Queryable, Statement } from './database.js';
 import type { PageTrace } from './page-trace.js';
+import { prepared } from './prepared-statements.js';
 import { QueryTimeoutError } from './query-scope.js';
 
 /** A position next to a row, in a list newest first or, with `oldestFirst`, oldest first. */
@@ -79,7 +80,10 @@ export interface ListSql {
    * this name must have the same text, `wrap` included.
    */
   name?: string;
-  /** See `Statement`, for a list without a name. */
+  /**
+   * The project whose requests prepare the statement where its text is frequent: for a list without a name whose best plan does not depend
+   * on its values.
+   */
   preparedFor?: number;
 }
 
@@ -157,7 +161,8 @@ export async function readSlice<Row extends { seq: string }>(
 ): Promise<Slice<Row>> {
   const { values, ...statement } = pageSql(list, range);
   const { preparedFor } = list;
-  return toSlice(await on.query<Row>({ ...statement, preparedFor }, values), range);
+  const text = preparedFor === undefined ? statement : prepared(statement.text, preparedFor);
+  return toSlice(await on.query<Row>(text, values), range);
 }
 
 /** Reads one page of a list, then counts the list. */

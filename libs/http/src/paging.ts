@@ -157,17 +157,19 @@ export function urlTooLong(length: number): Problem {
  */
 export function pageRequest(
   query: PageQuery,
-  config: Pick<Config, 'limits' | 'database'>,
+  { limits, database }: Pick<Config, 'limits' | 'database'>,
   fingerprint: string,
   http: HttpContext,
   order = NEWEST_FIRST,
 ): PageRequest {
-  const page = requestedPage(query, config, { fingerprint, order, place: 'query' }, http);
+  const place = 'query';
+  const size = sizeOf(query, limits, place);
+  const position = positionOf(query, size, { fingerprint, order, place });
   const { origin, path, query: sent } = requestUrl(http.request);
   const target = `${path}?${withoutPosition(sent)}`;
   const linkLength = target.length + (order.keys.length === 0 ? CURSOR_LENGTH : CURSOR_LENGTH_MAX);
   if (linkLength > URL_LENGTH_MAX) throw urlTooLong(linkLength);
-  return { ...page, linkBase: origin + target };
+  return { position, size, fingerprint, linkBase: origin + target, ...readsOf(query, database, http) };
 }
 
 /**
@@ -176,30 +178,15 @@ export function pageRequest(
  */
 export function bodyPageRequest(
   body: PageQuery,
-  config: Pick<Config, 'limits' | 'database'>,
+  { limits, database }: Pick<Config, 'limits' | 'database'>,
   fingerprint: string,
   http: HttpContext,
   order = NEWEST_FIRST,
 ): PageRequest {
-  return { ...requestedPage(body, config, { fingerprint, order, place: 'body' }, http), linkBase: null };
-}
-
-/** What the cursors of a list belong to, and where a request has its parameters. */
-interface RequestedList {
-  fingerprint: string;
-  order: ListOrder;
-  place: InputPlace;
-}
-
-function requestedPage(
-  query: PageQuery,
-  { limits, database }: Pick<Config, 'limits' | 'database'>,
-  list: RequestedList,
-  http: HttpContext,
-): Omit<PageRequest, 'linkBase'> {
-  const size = sizeOf(query, limits, list.place);
-  const position = positionOf(query, size, list);
-  return { position, size, fingerprint: list.fingerprint, ...readsOf(query, database, http) };
+  const place = 'body';
+  const size = sizeOf(body, limits, place);
+  const position = positionOf(body, size, { fingerprint, order, place });
+  return { position, size, fingerprint, linkBase: null, ...readsOf(body, database, http) };
 }
 
 function sizeOf(query: PageQuery, { pageSize, pageSizeMax }: Config['limits'], place: InputPlace): number {
@@ -211,7 +198,7 @@ function sizeOf(query: PageQuery, { pageSize, pageSizeMax }: Config['limits'], p
 function positionOf(
   { cursor, page }: PageQuery,
   size: number,
-  { fingerprint, order, place }: RequestedList,
+  { fingerprint, order, place }: { fingerprint: string; order: ListOrder; place: InputPlace },
 ): PagePosition {
   if (cursor === undefined) {
     return { kind: 'offset', offset: ((page ?? 1) - 1) * size, oldestFirst: order.isAscending };

@@ -1,0 +1,88 @@
+import type { JSX } from 'preact';
+import { LocationProvider, Route, Router, useLocation } from 'preact-iso';
+import type { Role } from './api/types.js';
+import { ObjectsPage } from './objects/objects-page.js';
+import { SessionGate, useSession } from './session.js';
+import { Empty } from './ui/states.js';
+import { ThemeButton } from './ui/theme.js';
+
+/** The views, and the roles that can use them. */
+const VIEWS: readonly { path: string; title: string; roles: readonly Role[]; view: () => JSX.Element }[] = [
+  { path: '/browse/objects', title: 'Objects', roles: ['admin', 'analyst'], view: ObjectsPage },
+];
+
+export function App(): JSX.Element {
+  return (
+    <LocationProvider scope="/browse">
+      <SessionGate>
+        <Frame />
+      </SessionGate>
+    </LocationProvider>
+  );
+}
+
+function Frame(): JSX.Element {
+  const { me, signOut } = useSession();
+  const { path } = useLocation();
+  const views = VIEWS.filter(({ roles }) => roles.includes(me.role));
+  return (
+    <>
+      <a class="skip" href="#main">
+        Skip to the content
+      </a>
+      <header class="top">
+        <strong>Stowage</strong>
+        <nav aria-label="Views">
+          {views.map((view) => (
+            <a key={view.path} href={view.path} aria-current={path.startsWith(view.path) ? 'page' : undefined}>
+              {view.title}
+            </a>
+          ))}
+          <a href="/docs" target="_blank" rel="noreferrer">
+            Reference
+          </a>
+        </nav>
+        <span class="who">
+          {me.project?.name ?? 'installation'} · {me.name} ({me.role})
+        </span>
+        <ThemeButton />
+        <button type="button" onClick={signOut}>
+          Sign out
+        </button>
+      </header>
+      <Router>
+        {views.map(({ path: route, view }) => (
+          <Route key={route} path={route} component={view} />
+        ))}
+        <Route default component={views.length === 0 ? NoViews : Home} />
+      </Router>
+    </>
+  );
+}
+
+/** The first view that the key can use. */
+function Home(): JSX.Element {
+  const { me } = useSession();
+  const { route, path } = useLocation();
+  const first = VIEWS.find(({ roles }) => roles.includes(me.role));
+  if (first !== undefined && /^\/browse\/?$/.test(path)) {
+    route(first.path, true);
+    return <></>;
+  }
+  return (
+    <main id="main">
+      <Empty title="There is no such page">{first !== undefined && <a href={first.path}>Go to {first.title}</a>}</Empty>
+    </main>
+  );
+}
+
+function NoViews(): JSX.Element {
+  const { me } = useSession();
+  return (
+    <main id="main">
+      <Empty title={`A key with the role ${me.role} cannot read objects`}>
+        <p>Sign out, and use a key with the role analyst or admin. An admin of the project can create one.</p>
+      </Empty>
+    </main>
+  );
+}

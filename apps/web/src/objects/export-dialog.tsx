@@ -1,0 +1,96 @@
+import type { JSX } from 'preact';
+import { useState } from 'preact/hooks';
+import { queryText, type Parameters } from '../api/api.js';
+import type { Page, Problem } from '../api/types.js';
+import { problemOfError, useLoad } from '../api/use-load.js';
+import { useSession } from '../session.js';
+import { Dialog } from '../ui/dialog.js';
+import { ProblemNote } from '../ui/states.js';
+
+const FORMATS = [
+  ['csv', 'CSV: one column for each key, for spreadsheets'],
+  ['ndjson', 'NDJSON: one JSON object on each line, can be loaded again'],
+  ['parquet', 'Parquet: for DuckDB, pandas and other tools'],
+] as const;
+type Format = (typeof FORMATS)[number][0];
+
+interface Props {
+  filter: Parameters;
+  sort: string | undefined;
+  onClose: () => void;
+}
+
+/** Downloads all objects that the filter matches. */
+export function ExportDialog({ filter, sort, onClose }: Props): JSX.Element {
+  const { api } = useSession();
+  const [format, setFormat] = useState<Format>('csv');
+  const [state, setState] = useState<{ bytes: number; isDone: boolean; problem: Problem | null } | null>(null);
+  const count = useLoad(JSON.stringify(filter), (signal) =>
+    api.get<Page<unknown>>('/objects', { ...filter, count: 'exact', page_size: 1, fields: 'object_id' }, signal),
+  );
+  const isRunning = state !== null && !state.isDone && state.problem === null;
+  const download = async (): Promise<void> => {
+    setState({ bytes: 0, isDone: false, problem: null });
+    try {
+      // Formulas in cells are defused: a spreadsheet would run them.
+      const parameters = { ...filter, sort, format, ...(format === 'csv' ? { safe: 'true' } : {}) };
+      const response = await api.request(`/objects/export${queryText(parameters)}`);
+      const blob = await readBlob(response, (bytes) => setState({ bytes, isDone: false, problem: null }));
+      save(blob, `objects.${format}`);
+      setState({ bytes: blob.size, isDone: true, problem: null });
+    } catch (error) {
+      setState({ bytes: 0, isDone: false, problem: problemOfError(error) });
+    }
+  };
+  const objects = count.data?.count;
+  return (
+    <Dialog title="Download" onClose={onClose}>
+      <p aria-live="polite">
+        {count.problem !== null && 'The number of objects could not be counted.'}
+        {count.isLoading && 'Counting …'}
+        {objects !== null && objects !== undefined && `${objects.toLocaleString('en')} objects`}
+      </p>
+      <fieldset>
+        <legend>Format</legend>
+        {FORMATS.map(([name, words]) => (
+          <label key={name}>
+            <input type="radio" name="format" checked={format === name} onChange={() => setFormat(name)} /> {words}
+          </label>
+        ))}
+      </fieldset>
+      {state?.problem && <ProblemNote problem={state.problem} />}
+      <p role="status">
+        {isRunning && `${sizeText(state.bytes)} received …`}
+        {state?.isDone && `Saved, ${sizeText(state.bytes)}.`}
+      </p>
+      <button type="button" class="primary" disabled={isRunning} onClick={() => void download()}>
+        Download
+      </button>
+    </Dialog>
+  );
+}
+
+async function readBlob(response: Response, onBytes: (bytes: number) => void): Promise<Blob> {
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let bytes = 0;
+  const reader = response.body?.getReader();
+  for (let read = await reader?.read(); read?.value !== undefined; read = await reader?.read()) {
+    chunks.push(read.value);
+    bytes += read.value.length;
+    onBytes(bytes);
+  }
+  return new Blob(chunks, { type: response.headers.get('Content-Type') ?? '' });
+}
+
+function save(blob: Blob, name: string): void {
+  const url = URL.createObjectURL(blob);
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(url);
+}
+
+function sizeText(bytes: number): string {
+  return bytes < 1_000_000 ? `${(bytes / 1_000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+}

@@ -1,0 +1,90 @@
+import type { JSX } from 'preact';
+import { useMemo } from 'preact/hooks';
+import uPlot from 'uplot';
+import type { Api, Parameters } from '../api/api.js';
+import type { AggregateResult, Page, StoredObject } from '../api/types.js';
+import { useLoad } from '../api/use-load.js';
+import { useSession } from '../session.js';
+import { colour, Plot } from '../ui/plot.js';
+import { bucketOf } from './time-buckets.js';
+
+const HEIGHT = 110;
+const COMPACT = new Intl.NumberFormat('en', { notation: 'compact' });
+
+interface Bars {
+  starts: number[];
+  counts: number[];
+  lengthMs: number;
+}
+
+interface Props {
+  filter: Parameters;
+  onSelect: (from: string, until: string) => void;
+}
+
+/** The number of objects over time; dragging selects a span. */
+export function Histogram({ filter, onSelect }: Props): JSX.Element {
+  const { api } = useSession();
+  const bars = useLoad(JSON.stringify(filter), (signal) => loadBars(api, filter, signal));
+  const data = bars.data;
+  const chart = useMemo(() => (data === null || data.starts.length === 0 ? null : chartOf(data)), [data]);
+  return (
+    <figure class="histogram" aria-busy={bars.isLoading} style={{ minHeight: `${String(HEIGHT)}px` }}>
+      {bars.problem !== null && <p class="error-text">{bars.problem.detail ?? bars.problem.title}</p>}
+      {chart !== null && (
+        <Plot
+          {...chart}
+          label="Objects over time (UTC). The times of the filter can also be typed."
+          onSelect={(from, until) => onSelect(timeText(from), timeText(until))}
+        />
+      )}
+    </figure>
+  );
+}
+
+async function loadBars(api: Api, filter: Parameters, signal: AbortSignal): Promise<Bars> {
+  const first = (sort: string): Promise<Page<Pick<StoredObject, 'observed_at'>>> =>
+    api.get('/objects', { ...filter, sort, page_size: 1, count: 'none', fields: 'observed_at' }, signal);
+  const ends = await Promise.all([first('observed_at'), first('-observed_at')]);
+  const [from = NaN, until = NaN] = ends.map(({ results }) => Date.parse(results[0]?.observed_at ?? ''));
+  if (Number.isNaN(from)) return { starts: [], counts: [], lengthMs: 0 };
+  const { bucket, lengthMs } = bucketOf(until - from);
+  const parameters = { ...filter, op: 'count', by: 'time', bucket };
+  const { results } = await api.get<{ results: AggregateResult[] }>('/objects/aggregate', parameters, signal);
+  return {
+    starts: results.map(({ group }) => Date.parse(group as string) / 1000),
+    counts: results.map(({ count }) => count),
+    lengthMs,
+  };
+}
+
+function chartOf({ starts, counts, lengthMs }: Bars): {
+  options: Omit<uPlot.Options, 'width'>;
+  data: uPlot.AlignedData;
+} {
+  const axis = { stroke: colour('muted'), grid: { stroke: colour('line'), width: 1 }, ticks: { show: false } };
+  const length = lengthMs / 1000;
+  const options: Omit<uPlot.Options, 'width'> = {
+    height: HEIGHT,
+    legend: { show: false },
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), 'Etc/UTC'),
+    cursor: { drag: { x: true, y: false, setScale: false }, y: false, points: { show: false } },
+    scales: { x: { range: [(starts[0] ?? 0) - length / 2, (starts.at(-1) ?? 0) + 1.5 * length] } },
+    axes: [axis, { ...axis, size: 56, values: (_, values) => values.map((value) => COMPACT.format(value)) }],
+    series: [
+      {},
+      {
+        label: 'objects',
+        fill: colour('accent'),
+        points: { show: false },
+        // A bar begins at the start of its bucket.
+        paths: uPlot.paths.bars?.({ size: [0.9, 60], align: 1 }),
+      } as uPlot.Series,
+    ],
+  };
+  return { options, data: [starts, counts] };
+}
+
+function timeText(seconds: number): string {
+  return new Date(Math.round(seconds) * 1000).toISOString().replace('.000Z', 'Z');
+}

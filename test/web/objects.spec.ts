@@ -1,0 +1,239 @@
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { Page } from 'playwright-core';
+import { TestApi, type TestProject } from '../harness/api.js';
+import { TestBrowser, violations, type TestPage } from './browser.js';
+
+const OBJECTS = 1_200;
+const COLOURS = ['red', 'green', 'blue'];
+
+let api: TestApi;
+let project: TestProject;
+let browser: TestBrowser;
+const opened: TestPage[] = [];
+
+beforeAll(async () => {
+  [api, browser] = await Promise.all([TestApi.shared(), TestBrowser.start()]);
+  project = await api.project();
+  const objects = Array.from({ length: OBJECTS }, (_, index) => ({
+    object_id: `shoe-${String(index)}`,
+    subject: `till-${String(index % 4)}`,
+    observed_at: new Date(Date.UTC(2024, 4, 1) + index * 3_600_000).toISOString(),
+    data: { colour: COLOURS[index % 3], size: 36 + (index % 10), 'owner.city': index % 2 === 0 ? 'Porto' : 'Lisbon' },
+  }));
+  const body = { batch_id: 'shoes', objects };
+  expect((await api.call('POST', '/batches', { key: project.keys.producer, body })).status).toBe(201);
+});
+afterAll(async () => {
+  await browser.close();
+  await api.stop();
+  expect(opened.flatMap(({ errors }) => errors)).toEqual([]);
+});
+
+async function open(path: string, key?: string, options = {}): Promise<Page> {
+  const page = await browser.open(api.origin, path, key, options);
+  opened.push(page);
+  return page.page;
+}
+
+const openObjects = (query = '', options = {}): Promise<Page> =>
+  open(`/objects${query}`, project.keys.analyst, options);
+
+const ids = (page: Page): Promise<string[]> => page.locator('tbody tr td:first-child').allInnerTexts();
+
+function parameter(page: Page, name: string): string | null {
+  return new URL(page.url()).searchParams.get(name);
+}
+
+describe('the key', () => {
+  it('is requested first, and one that the server rejects is requested again', async () => {
+    const page = await open('');
+    await page.getByLabel('API key').fill('stw_analyst_unknown');
+    await page.getByRole('button', { name: 'Open' }).click();
+    await page.getByRole('alert').getByText('does not accept this key').waitFor();
+    await page.getByLabel('API key').fill(project.keys.analyst);
+    await page.getByRole('button', { name: 'Open' }).click();
+    await page.getByText('1,200 objects').waitFor();
+    expect(new URL(page.url()).pathname).toBe('/browse/objects');
+    // It is in the storage of the tab only.
+    expect(await page.evaluate(() => [sessionStorage.length, Object.keys(localStorage), document.cookie])).toEqual([
+      1,
+      ['stowage.theme'],
+      '',
+    ]);
+  });
+
+  it('of a producer shows that it cannot read objects', async () => {
+    const page = await open('', project.keys.producer);
+    await page.getByRole('heading', { name: 'A key with the role producer cannot read objects' }).waitFor();
+  });
+});
+
+describe('the table', () => {
+  it('shows the newest objects first, and all of them while it is scrolled', async () => {
+    const page = await openObjects();
+    await page.getByText('1,200 objects').waitFor();
+    expect((await ids(page))[0]).toBe('shoe-1199');
+    const scroller = page.locator('.table-scroller');
+    for (let last = ''; last !== 'shoe-0'; last = (await ids(page)).at(-1) ?? '') {
+      await scroller.evaluate((element) => {
+        element.scrollTop = element.scrollHeight;
+      });
+      await page.waitForTimeout(20);
+    }
+    // Only rows near the visible ones exist.
+    expect((await ids(page)).length).toBeLessThan(100);
+  });
+
+  it('is sorted by a column', async () => {
+    const page = await openObjects();
+    await page.getByRole('button', { name: 'size', exact: true }).last().click();
+    await page.locator('th[aria-sort=ascending]').waitFor();
+    expect(parameter(page, 'sort')).toBe('data.size');
+    await page.locator('tbody tr:nth-child(2) td', { hasText: /^36$/ }).waitFor();
+  });
+
+  it('is moved through with the arrow keys', async () => {
+    const page = await openObjects();
+    await page.getByRole('button', { name: 'shoe-1199' }).focus();
+    await page.keyboard.press('ArrowDown');
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('shoe-1198');
+  });
+
+  it('has the columns that were picked', async () => {
+    const page = await openObjects();
+    await page.getByRole('button', { name: 'Columns' }).click();
+    await page.getByRole('checkbox', { name: /^size/ }).uncheck();
+    await page.getByRole('button', { name: 'Close' }).click();
+    await page.reload();
+    await page.getByRole('button', { name: 'colour', exact: true }).last().waitFor();
+    expect(await page.locator('th').allInnerTexts()).not.toContain('size');
+  });
+});
+
+describe('the filter', () => {
+  it('is built by clicking a value, and is the URL', async () => {
+    const page = await openObjects();
+    await page.getByTitle('Only objects with this value').filter({ hasText: 'red' }).click();
+    await page.getByText('400 objects').waitFor();
+    expect(parameter(page, 'data')).toBe('{"colour":"red"}');
+    await page.reload();
+    await page.getByText('400 objects').waitFor();
+    await page.getByRole('button', { name: 'Remove: colour is red' }).click();
+    await page.getByText('1,200 objects').waitFor();
+  });
+
+  it('names a key with a dot as it is written', async () => {
+    const page = await openObjects();
+    await page.getByRole('button', { name: 'Porto' }).first().click();
+    await page.getByRole('menuitem', { name: 'Not this' }).click();
+    await page.getByText('600 objects').waitFor();
+    expect(parameter(page, 'data')).toBe('{"$pair":{"key":"owner.city","value":{"$ne":"Porto"}}}');
+  });
+
+  it('takes a typed condition, and its opposite', async () => {
+    const page = await openObjects();
+    await page.getByRole('button', { name: 'Add condition' }).click();
+    await page.getByLabel('Key').fill('size');
+    await page.getByLabel('Operator').selectOption('gte');
+    await page.getByRole('textbox', { name: 'Value' }).fill('44');
+    await page.getByRole('button', { name: 'Add', exact: true }).click();
+    await page.getByText('240 objects').waitFor();
+    expect(parameter(page, 'data')).toBe('{"size":{"$gte":44}}');
+  });
+
+  it('is set to a span of time by dragging', async () => {
+    const page = await openObjects();
+    await page.getByText('1,200 objects').waitFor();
+    const box = await page.locator('.histogram .u-over').boundingBox();
+    if (box === null) throw new Error('the chart is not visible');
+    await page.mouse.move(box.x + box.width * 0.5, box.y + 20);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.75, box.y + 20, { steps: 5 });
+    await page.mouse.up();
+    await page.getByText(/^\d{3} objects/).waitFor();
+    expect(parameter(page, 'observed_from')).toMatch(/^2024-05-/);
+    expect(parameter(page, 'observed_until')).toMatch(/^2024-06-/);
+  });
+
+  it('that is wrong shows the problem with its place', async () => {
+    const page = await openObjects(`?data=${encodeURIComponent('{"size":{"$near":1}}')}`);
+    const alert = page.getByRole('alert').filter({ hasText: 'What this error means' }).first();
+    await alert.waitFor();
+    expect(await alert.locator('li').innerText()).toContain('data is invalid at /size/$near: is not an operator');
+  });
+
+  it('without matches says what to do', async () => {
+    const page = await openObjects('?subject=nobody');
+    await page.getByRole('heading', { name: 'No objects match' }).waitFor();
+  });
+});
+
+describe('an object', () => {
+  it('is shown with its batch, its subject and the history of the subject', async () => {
+    const page = await openObjects();
+    await page.getByRole('button', { name: 'shoe-1199' }).click();
+    const panel = page.getByRole('complementary', { name: 'Object shoe-1199' });
+    await panel.getByRole('heading', { name: 'Newest of till-3' }).waitFor();
+    await panel.getByRole('button', { name: 'JSON', exact: true }).click();
+    expect(JSON.parse(await panel.locator('pre').innerText())).toMatchObject({
+      object_id: 'shoe-1199',
+      batch_id: 'shoes',
+    });
+    await panel.getByRole('button', { name: 'Table' }).click();
+    await panel.getByRole('button', { name: 'till-3', exact: true }).click();
+    await page.getByText('300 objects').waitFor();
+    expect(parameter(page, 'subject')).toBe('till-3');
+  });
+});
+
+describe('the answer is taken away', () => {
+  it('as a file, with the number of objects first', async () => {
+    const page = await openObjects(`?data=${encodeURIComponent('{"colour":"red"}')}`);
+    await page.getByRole('button', { name: 'Download' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('400 objects').waitFor();
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      dialog.getByRole('button', { name: 'Download' }).click(),
+    ]);
+    expect(download.suggestedFilename()).toBe('objects.csv');
+    const lines = (await readFile(await download.path(), 'utf8')).trim().split('\r\n');
+    expect(lines[0]).toContain('colour');
+    expect(lines.filter((line) => line.includes('red'))).toHaveLength(400);
+  });
+
+  it('as a request', async () => {
+    const page = await openObjects(`?data=${encodeURIComponent('{"colour":"red"}')}`);
+    await page.getByRole('button', { name: 'Copy as URL' }).click();
+    await page.getByRole('button', { name: 'Copied' }).waitFor();
+    const url = await page.evaluate(() => navigator.clipboard.readText());
+    const reply = await api.call('GET', url, { key: project.keys.analyst });
+    expect(reply.json<{ count: number }>().count).toBe(400);
+    await page.getByRole('button', { name: 'Copy as curl' }).click();
+    const curl = `curl -s -H "X-Api-Key: $KEY" -G '${api.origin}/api/v1/objects' --data-urlencode 'data={"colour":"red"}'`;
+    await page.waitForFunction(async (text) => (await navigator.clipboard.readText()) === text, curl);
+  });
+});
+
+describe('everybody can use it', () => {
+  it.each([
+    ['light', 1280],
+    ['dark', 1280],
+    ['light', 390],
+    ['dark', 390],
+  ] as const)('in %s at a width of %d pixels, by the rules of WCAG AA', async (colorScheme, width) => {
+    const page = await openObjects('?object=shoe-7', { colorScheme, viewport: { width, height: 844 } });
+    await page.getByRole('heading', { name: 'Newest of till-3' }).waitFor();
+    await page.getByTitle('Only objects with this value').first().waitFor();
+    expect(await violations(page)).toEqual([]);
+  });
+
+  it('moves nothing while the values arrive', async () => {
+    const page = await openObjects();
+    await page.getByTitle('Only objects with this value').first().waitFor();
+    await page.waitForLoadState('networkidle');
+    const shift = await page.evaluate<number>('layoutShift');
+    expect(shift).toBeLessThan(0.05);
+  });
+});
