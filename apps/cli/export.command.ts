@@ -1,8 +1,8 @@
 import { createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
-import { Transform, type Readable } from 'node:stream';
+import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createGunzip } from 'node:zlib';
+import * as zlib from 'node:zlib';
 import { Command, CommandRunner, Option } from 'nest-commander';
 import { ApiClient } from './api-client.js';
 import { clientSettings } from './client-settings.js';
@@ -15,6 +15,14 @@ import { UsageError } from './usage-error.js';
 
 const FORMATS = ['ndjson', 'csv', 'parquet'] as const;
 type Format = (typeof FORMATS)[number];
+
+/** `node:zlib` has it since Node.js 22.15; its declared types are those of the oldest supported version. */
+const { createZstdDecompress } = zlib as typeof zlib & { createZstdDecompress?: () => Transform };
+
+/** By content coding, preferred first: zstd takes half of the server's processor time of gzip. */
+const DECOMPRESSORS = new Map<string, () => Transform>();
+if (createZstdDecompress !== undefined) DECOMPRESSORS.set('zstd', createZstdDecompress);
+DECOMPRESSORS.set('gzip', zlib.createGunzip);
 
 const EXIT_FAILED = 1;
 /** The exit code of a shell for a command that SIGINT ended: 128 + 2. */
@@ -140,7 +148,7 @@ async function receive(
   { format, output, total }: Target,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const headers = { Accept: '*/*', 'Accept-Encoding': 'gzip' };
+  const headers = { Accept: '*/*', 'Accept-Encoding': [...DECOMPRESSORS.keys()].join(', ') };
   const path = `/objects/export?${query.toString()}`;
   const response = await client.send({ method: 'GET', path, headers, isStreamed: true }, signal);
   const { stream } = response;
@@ -155,7 +163,8 @@ async function receive(
   const part = `${output}.${String(process.pid)}.part`;
   const progress = new ExportProgress(digest, total);
   try {
-    const content: (Readable | Transform)[] = stream.headers['content-encoding'] === 'gzip' ? [createGunzip()] : [];
+    const decompressor = DECOMPRESSORS.get(stream.headers['content-encoding'] ?? '');
+    const content = decompressor === undefined ? [] : [decompressor()];
     await pipeline([stream, ...content, counter, createWriteStream(part)]);
     progress.end();
     const { count, fault } = digest.check(stream);

@@ -2,7 +2,7 @@ import { access, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import * as zlib from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { readExport, trailersOf } from '../export/export-client.js';
 import { TestApi, type TestProject } from '../harness/api.js';
@@ -119,16 +119,23 @@ describe('stowage export', () => {
   const SHA256 = String(trailersOf(LINES, 2)['export-sha256']);
   const lastLine = (count: number, sha256 = SHA256): string => `${JSON.stringify({ export: { count, sha256 } })}\n`;
 
-  it.each([
-    ['plain', (text: string) => Buffer.from(text), {}],
-    ['gzip', (text: string) => gzipSync(text), { 'Content-Encoding': 'gzip' }],
-  ])('accepts a whole response without trailers: %s', async (name, encode, headers) => {
-    const ended = await exportFrom(
-      (_, response) => response.writeHead(200, headers).end(encode(LINES + lastLine(2))),
-      `${name}.ndjson`,
-    );
+  /** The content codings of this Node.js; zstd since 22.15. */
+  const { zstdCompressSync } = zlib as typeof zlib & { zstdCompressSync?: (text: string) => Buffer };
+  const zstd: [string, (text: string) => Buffer][] = zstdCompressSync === undefined ? [] : [['zstd', zstdCompressSync]];
+
+  it.each<[string, (text: string) => Buffer]>([
+    ['identity', (text) => Buffer.from(text)],
+    ['gzip', (text) => zlib.gzipSync(text)],
+    ...zstd,
+  ])('accepts a whole response without trailers: %s', async (coding, encode) => {
+    let accepted: string | undefined;
+    const ended = await exportFrom((request, response) => {
+      accepted = String(request.headers['accept-encoding']);
+      response.writeHead(200, { 'Content-Encoding': coding }).end(encode(LINES + lastLine(2)));
+    }, `${coding}.ndjson`);
     expect([ended.code, ended.stderr]).toEqual([0, '']);
-    expect(await readFile(pathOf(`${name}.ndjson`), 'utf8')).toBe(LINES + lastLine(2));
+    expect(await readFile(pathOf(`${coding}.ndjson`), 'utf8')).toBe(LINES + lastLine(2));
+    expect(accepted).toBe(zstd.length === 0 ? 'gzip' : 'zstd, gzip');
   });
 
   it.each<[string, string, RegExp]>([
@@ -166,7 +173,7 @@ describe('stowage load of an export', () => {
   it.each(['plain', 'gzip'])('restores the objects in their batches, and can be repeated: %s', async (compression) => {
     await exportTo('back.ndjson');
     const name = compression === 'gzip' ? 'back.ndjson.gz' : 'back.ndjson';
-    if (compression === 'gzip') await writeFile(pathOf(name), gzipSync(await readFile(pathOf('back.ndjson'))));
+    if (compression === 'gzip') await writeFile(pathOf(name), zlib.gzipSync(await readFile(pathOf('back.ndjson'))));
     const into = await api.project();
     const first = await load(name, into.keys.admin);
     expect([first.code, first.stdout]).toEqual([0, expect.stringContaining(`${name}: stored 4 objects`)]);
