@@ -57,6 +57,16 @@ describe('the detail of validation errors', () => {
     expect([problem.message, problem.errors, problem.errorCount]).toEqual([detail, [error], 1]);
   });
 
+  it('says where the rest of the body was not validated', () => {
+    const errors = new ValidationErrors({ pointer: '/lines/1/data', detail: 'is missing' });
+    errors.isCountMinimum = true;
+    expect(errors.problem('invalid-body').message).toBe(
+      '/lines/1/data is missing. The rest of the body was not validated.',
+    );
+    errors.add({ pointer: '/lines/2/data', detail: 'is missing' });
+    expect(errors.problem('invalid-body').message).toBe('At least 2 validation errors.');
+  });
+
   it('is the number of several errors', () => {
     const errors = new ValidationErrors(...Array<InputError>(101).fill({ pointer: '', detail: 'x' }));
     expect(errors.problem('invalid-body')).toMatchObject({ message: '101 validation errors.', errorCount: 101 });

@@ -82,8 +82,10 @@ export class ValidationErrors {
   }
 
   problem(slug: 'invalid-body' | 'invalid-query' | 'invalid-header' | 'conflict'): Problem {
-    const summary = validationSummary(this.listed, this.count);
-    const detail = this.isCountMinimum ? `At least ${summary}` : summary;
+    let detail = validationSummary(this.listed, this.count);
+    if (this.isCountMinimum) {
+      detail = this.count === 1 ? `${detail} The rest of the body was not validated.` : `At least ${detail}`;
+    }
     const extra = this.isCountMinimum ? { error_count_is: 'at_least' } : {};
     return new Problem(slug, { detail, errors: this.listed, errorCount: this.count, extra });
   }
