@@ -1616,7 +1616,7 @@ export interface components {
              */
             sort: Record<string, unknown> | null;
             /**
-             * @description What was done, in order, each step with its numbers. `inverted_index`: segments of the index were searched, at most `segments_max`; `scan`: the next objects were compared; `gin_index`: the GIN index; `sorted_blocks`, `sort_matches` and `column_index`: for sorted lists.
+             * @description What was done, in order, each step with its numbers. `inverted_index`: segments of the index were searched, at most `segments_max`; `scan`: the next objects were compared; `gin_index`: the GIN index; `sorted_blocks`, `sort_matches` and `column_index`: for sorted lists. A step with `is_usable: false` did not find the page by the index, and has its `reasons`: `no_condition` (the filter has no condition on data that the index narrows), `being_built` (the index does not have all objects of the project yet), `many_pending` (too many objects are not in a segment yet), `many_wide` (too many objects have more keys and values than a segment accepts), `many_outdated` (too many objects were changed or deleted since their segments were written), `many_segments` (the index has more segments than one search reads), `many_bytes` (the conditions need more bytes of values than one search reads), `many_uncertain` (too many objects may match that the index does not decide), `many_sorted_blocks` (the sort needs more blocks of values than one search reads), `far_page` (the page is beyond the first 10,000 objects).
              * @example [
              *       {
              *         "step": "inverted_index",
