@@ -1,13 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { projectFile } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import { dump } from 'js-yaml';
-import { Marked } from 'marked';
-import { gfmHeadingId } from 'marked-gfm-heading-id';
 import { browseDocuments } from './browse.js';
-import { htmlPage, PAGE_POLICY } from './html-page.js';
+import { guideDocuments } from './guides.js';
 import { createOpenApi } from './openapi.js';
 import { StaticDocument } from './static-document.js';
 
@@ -65,8 +62,7 @@ const REDOC_PAGE = `<!doctype html>
 `;
 
 /**
- * Serves the documents at the root of the server: the OpenAPI document, Swagger UI, ReDoc, the pages of problems and filters, and
- * the browser page. All files are served from here, so that the reference works without internet access.
+ * Serves the documents at the root of the server: the OpenAPI document, Swagger UI, ReDoc, the guides and the browser page. All files are served from here, so that the reference works without internet access.
  */
 export function serveDocuments(app: NestFastifyApplication): void {
   const fastify = app.getHttpAdapter().getInstance();
@@ -114,10 +110,7 @@ function documents(app: NestFastifyApplication): Record<string, StaticDocument> 
     '/docs/favicon-32x32.png': packageFile('swagger-ui-dist/favicon-32x32.png', 'image/png'),
     '/redoc': page(() => REDOC_PAGE, REDOC_POLICY),
     '/redoc/redoc.js': packageFile('redoc/bundles/redoc.standalone.js', SCRIPT),
-    // The page that the `type` of every problem links to.
-    '/problems': page(() => renderDocument('Problems', 'problems.md'), PAGE_POLICY),
-    // The page that the description of the parameter `data` links to.
-    '/filters': page(() => renderDocument('Filters', 'filter-language.md'), PAGE_POLICY),
+    ...guideDocuments(),
   };
 }
 
@@ -129,24 +122,4 @@ function page(build: () => string | Promise<string>, policy: string): StaticDocu
 function packageFile(name: string, type: string): StaticDocument {
   const path = createRequire(import.meta.url).resolve(name);
   return new StaticDocument(type, () => readFile(path), { cacheControl: 'public, max-age=86400' });
-}
-
-/** The documents that are served, by their file names: links between them lead to the pages. */
-const PAGES: Readonly<Record<string, string>> = { 'problems.md': '/problems', 'filter-language.md': '/filters' };
-
-/** A document of `docs` as a page. A link to a file that is not served becomes text. */
-async function renderDocument(title: string, file: string): Promise<string> {
-  const markdown = await readFile(projectFile(`docs/${file}`), 'utf8');
-  const marked = new Marked().use(gfmHeadingId(), {
-    renderer: {
-      link({ href, tokens }) {
-        const text = this.parser.parseInline(tokens);
-        const [name = '', fragment] = href.split('#');
-        const path = name === '' ? '' : PAGES[name];
-        if (path === undefined) return text;
-        return `<a href="${path}${fragment === undefined ? '' : `#${fragment}`}">${text}</a>`;
-      },
-    },
-  });
-  return htmlPage(title, await marked.parse(markdown.replace(/^# .*\n/, '')));
 }

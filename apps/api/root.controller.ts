@@ -5,6 +5,7 @@ import { DELETE_OBJECTS_MAX, PATCH_OPERATIONS_MAX, PATCHED_DATA_LIMIT_BYTES } fr
 import { Controller, Get, Redirect, Req, Res } from '@nestjs/common';
 import { ApiExcludeController, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { GUIDE_LINKS } from './guides.js';
 import { htmlPage, PAGE_POLICY } from './html-page.js';
 
 const ROOT_TYPES = ['application/json', 'text/html'] as const;
@@ -36,6 +37,7 @@ const LISTING = [
   ['redoc', '/redoc', 'the reference (ReDoc)'],
   ['problems', '/problems', 'what each error means'],
   ['filters', '/filters', 'the query language of lists'],
+  ['guides', '/guides/objects', 'how to use and operate it, page by page'],
   ['health', '/healthcheck', 'whether the service and its database are up'],
 ] as const;
 
@@ -142,7 +144,7 @@ export class RootController {
       return Object.fromEntries(LISTING.map(([name, path]) => [name, origin + path]));
     }
     reply.type('text/html; charset=utf-8').header('Content-Security-Policy', PAGE_POLICY);
-    return htmlPage('Stowage', listingHtml());
+    return htmlPage('Stowage', listingHtml(), { links: GUIDE_LINKS });
   }
 
   @Get('limits')

@@ -33,9 +33,41 @@ function linksOf(html: string, page: string): string[] {
   return Array.from(html.matchAll(/ (?:src|href|spec-url)="([^"]*)"/g), ([, link = '']) => new URL(link, page).href);
 }
 
-it('redirects / to the list of resources', async () => {
-  const reply = await api.call('GET', `${api.origin}/`);
-  expect([reply.status, reply.headers.get('location')]).toEqual([302, '/api/v1/']);
+it.each([
+  ['*/*', '/api/v1/'],
+  [BROWSER, '/browse'],
+])('redirects / for Accept: %s to %s', async (Accept, location) => {
+  const reply = await api.call('GET', `${api.origin}/`, { headers: { Accept } });
+  expect([reply.status, reply.headers.get('location'), reply.headers.get('vary')]).toEqual([302, location, 'Accept']);
+});
+
+describe('the browser page', () => {
+  it('is the same at each path below /browse, and is not cached without a check', async () => {
+    const page = await api.call('GET', `${api.origin}/browse`);
+    for (const path of ['/browse/', '/browse/objects?data=1', '/browse/a/b']) {
+      expect((await api.call('GET', api.origin + path)).text).toBe(page.text);
+    }
+    expect(page.headers.get('cache-control')).toBe('public, no-cache');
+  });
+
+  it('allows scripts, styles and requests of this server only', async () => {
+    const policy = (await api.call('GET', `${api.origin}/browse`)).headers.get('content-security-policy') ?? '';
+    expect(policy).toContain(
+      `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';`,
+    );
+    expect(policy).not.toContain('unsafe');
+  });
+
+  it('has files with a hash in their name, which browsers keep', async () => {
+    const { text } = await api.call('GET', `${api.origin}/browse`);
+    const files = linksOf(text, api.origin).filter((link) => link.includes('/assets/'));
+    expect(files).toHaveLength(2);
+    for (const file of files) {
+      const reply = await api.call('GET', file);
+      expect([reply.status, reply.headers.get('cache-control')]).toEqual([200, 'public, max-age=31536000, immutable']);
+    }
+    expect((await api.call('GET', `${api.origin}/favicon.ico`)).headers.get('content-type')).toBe('image/svg+xml');
+  });
 });
 
 describe('GET /api/v1/', () => {
@@ -67,7 +99,8 @@ describe('GET /api/v1/', () => {
     const reply = await api.call('GET', '/', { headers: { Accept: BROWSER } });
     expect(reply.headers.get('content-type')).toBe('text/html; charset=utf-8');
     expect(reply.headers.get('vary')).toBe('Accept, Accept-Encoding');
-    const links = linksOf(reply.text, `${api.origin}/api/v1/`);
+    const [, listed = ''] = reply.text.split('<main>');
+    const links = linksOf(listed, `${api.origin}/api/v1/`);
     const listing = (await api.call('GET', '/')).json<Record<string, string>>();
     expect(links).toEqual(Object.values(listing));
   });
@@ -96,18 +129,25 @@ describe('GET /api/v1/limits', () => {
 });
 
 describe('the reference', () => {
-  it.each(['/docs', '/docs/', '/redoc', '/redoc/', '/problems', '/problems/', '/filters', '/filters/'])(
-    'at %s is a page that loads all resources from this server',
-    async (path) => {
-      const reply = await api.call('GET', api.origin + path, { headers: { Accept: BROWSER } });
-      expect(reply.status).toBe(200);
-      expect(reply.headers.get('content-type')).toMatch(/^text\/html\b/);
-      for (const link of linksOf(reply.text, api.origin + path)) {
-        expect(link.startsWith(api.origin)).toBe(true);
-        expect([link, (await api.call('GET', link)).status]).toEqual([link, 200]);
-      }
-    },
-  );
+  it.each([
+    '/docs',
+    '/docs/',
+    '/redoc',
+    '/redoc/',
+    '/problems',
+    '/problems/',
+    '/filters',
+    '/filters/',
+    '/guides/operations',
+  ])('at %s is a page that loads all resources from this server', async (path) => {
+    const reply = await api.call('GET', api.origin + path, { headers: { Accept: BROWSER } });
+    expect(reply.status).toBe(200);
+    expect(reply.headers.get('content-type')).toMatch(/^text\/html\b/);
+    for (const link of linksOf(reply.text, api.origin + path)) {
+      expect(link.startsWith(api.origin)).toBe(true);
+      expect([link, (await api.call('GET', link)).status]).toEqual([link, 200]);
+    }
+  });
 
   // With the test above: the page loads all resources at each of these URLs.
   it.each([
@@ -120,6 +160,27 @@ describe('the reference', () => {
     for (const other of others) {
       const reply = await api.call('GET', api.origin + other);
       expect([other, reply.status, reply.text]).toEqual([other, 200, page.text]);
+    }
+  });
+
+  it('has guides whose links lead to pages and headings that exist', async () => {
+    const pages = new Map<string, string>();
+    const textOf = async (path: string): Promise<string> => {
+      const known = pages.get(path) ?? (await api.call('GET', api.origin + path)).text;
+      pages.set(path, known);
+      return known;
+    };
+    const [, listed = ''] = (await textOf('/problems')).split('class="top"');
+    const guides = [...(listed.split('</nav>')[0] ?? '').matchAll(/href="([^"]+)"/g)].map(([, href = '']) => href);
+    expect(guides).toContain('/guides/operations');
+    for (const guide of guides.filter((path) => path !== '/browse' && path !== '/docs')) {
+      const text = await textOf(guide);
+      expect(text.match(/<h2 id=/g)?.length ?? 0).toBe(text.match(/<li><a href="#/g)?.length);
+      for (const link of linksOf(text, api.origin + guide)) {
+        const { origin, pathname, hash } = new URL(link);
+        if (origin !== api.origin || hash === '') continue;
+        expect([guide, link, (await textOf(pathname)).includes(`id="${hash.slice(1)}"`)]).toEqual([guide, link, true]);
+      }
     }
   });
 

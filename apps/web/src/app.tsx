@@ -41,6 +41,9 @@ function Frame(): JSX.Element {
           <a href="/docs" target="_blank" rel="noreferrer">
             Reference
           </a>
+          <a href="/guides/objects" target="_blank" rel="noreferrer">
+            Guides
+          </a>
         </nav>
         <span class="who">
           {me.project?.name ?? 'installation'} · {me.name} ({me.role})
