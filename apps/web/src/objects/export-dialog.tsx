@@ -5,6 +5,7 @@ import type { Page, Problem } from '../api/types.js';
 import { problemOfError, useLoad } from '../api/use-load.js';
 import { useSession } from '../session.js';
 import { Dialog } from '../ui/dialog.js';
+import { saveFile } from '../ui/save-file.js';
 import { ProblemNote } from '../ui/states.js';
 
 const FORMATS = [
@@ -36,7 +37,7 @@ export function ExportDialog({ filter, sort, onClose }: Props): JSX.Element {
       const parameters = { ...filter, sort, format, ...(format === 'csv' ? { safe: 'true' } : {}) };
       const response = await api.request(`/objects/export${queryText(parameters)}`);
       const blob = await readBlob(response, (bytes) => setState({ bytes, isDone: false, problem: null }));
-      save(blob, `objects.${format}`);
+      saveFile(blob, `objects.${format}`);
       setState({ bytes: blob.size, isDone: true, problem: null });
     } catch (error) {
       setState({ bytes: 0, isDone: false, problem: problemOfError(error) });
@@ -80,15 +81,6 @@ async function readBlob(response: Response, onBytes: (bytes: number) => void): P
     onBytes(bytes);
   }
   return new Blob(chunks, { type: response.headers.get('Content-Type') ?? '' });
-}
-
-function save(blob: Blob, name: string): void {
-  const url = URL.createObjectURL(blob);
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(url);
 }
 
 function sizeText(bytes: number): string {

@@ -2,11 +2,12 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { typedValue, type Json } from '../api/json.js';
 import type { KeyInUse } from '../api/types.js';
+import type { Changes } from '../query.js';
 import { dataOf, describe, opposite, OPERATORS, parseConditions, type Condition, type Operator } from './conditions.js';
-import type { ObjectsQuery, ParameterName } from './objects-query.js';
+import type { FilterName, FilterQuery } from './objects-query.js';
 
 /** The filters other than `data` that have a chip, with the words before their value. */
-const OTHERS: readonly (readonly [ParameterName, string])[] = [
+const OTHERS: readonly (readonly [FilterName, string])[] = [
   ['batch_id', 'batch'],
   ['subject', 'subject'],
   ['subject_prefix', 'subject starts with'],
@@ -18,15 +19,17 @@ const OTHERS: readonly (readonly [ParameterName, string])[] = [
 ];
 
 interface Props {
-  query: ObjectsQuery;
+  query: FilterQuery;
   /** Null where `data` is not a filter that can be shown as chips. */
   conditions: readonly Condition[] | null;
   keys: readonly KeyInUse[];
-  onChange: (changes: Partial<Record<ParameterName, string | null>>) => void;
+  /** What the list shows without a filter. */
+  all: string;
+  onChange: (changes: Changes<FilterName>) => void;
 }
 
 /** The conditions of the list as chips, and forms to add others. */
-export function FilterBar({ query, conditions, keys, onChange }: Props): JSX.Element {
+export function FilterBar({ query, conditions, keys, all, onChange }: Props): JSX.Element {
   const [form, setForm] = useState<'key' | 'json' | 'other' | null>(null);
   const toggle = (name: typeof form): void => setForm(form === name ? null : name);
   const setConditions = (next: readonly Condition[]): void => onChange({ data: dataOf(next) });
@@ -63,7 +66,7 @@ export function FilterBar({ query, conditions, keys, onChange }: Props): JSX.Ele
                 </li>,
               ],
         )}
-        {!isFiltered && <li class="muted">All objects</li>}
+        {!isFiltered && <li class="muted">{all}</li>}
         <li>
           <button type="button" aria-expanded={form === 'key'} onClick={() => toggle('key')}>
             Add condition
@@ -210,10 +213,7 @@ function KeyForm({ keys, onAdd }: { keys: readonly KeyInUse[]; onAdd: (condition
   );
 }
 
-function OtherForm(props: {
-  query: ObjectsQuery;
-  onApply: (changes: Partial<Record<ParameterName, string | null>>) => void;
-}): JSX.Element {
+function OtherForm(props: { query: FilterQuery; onApply: (changes: Changes<FilterName>) => void }): JSX.Element {
   const names = OTHERS.filter(([name]) => name !== 'key' && name !== 'value' && name !== 'match');
   const submit = (event: Event): void => {
     event.preventDefault();

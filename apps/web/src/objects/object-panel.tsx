@@ -1,10 +1,11 @@
 import type { JSX } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import { displayText, toJson, type Json } from '../api/json.js';
 import type { Page, StoredObject } from '../api/types.js';
 import { useLoad } from '../api/use-load.js';
 import { useSession } from '../session.js';
 import { CopyButton } from '../ui/copy-button.js';
+import { Panel } from '../ui/panel.js';
 import { Loading, ProblemNote } from '../ui/states.js';
 
 const HISTORY = 20;
@@ -21,33 +22,15 @@ interface Props {
 export function ObjectPanel(props: Props): JSX.Element {
   const { objectId, onClose } = props;
   const { api } = useSession();
-  const panel = useRef<HTMLElement>(null);
   const object = useLoad(objectId, (signal) =>
     api.get<StoredObject>(`/objects/${encodeURIComponent(objectId)}`, {}, signal),
   );
-  useEffect(() => {
-    panel.current?.focus();
-  }, [objectId]);
   return (
-    <aside
-      ref={panel}
-      class="panel"
-      tabIndex={-1}
-      aria-label={`Object ${objectId}`}
-      onKeyDown={(event) => {
-        if (event.key === 'Escape') onClose();
-      }}
-    >
-      <header>
-        <h2>{objectId}</h2>
-        <button type="button" class="plain" aria-label="Close" onClick={onClose}>
-          ×
-        </button>
-      </header>
+    <Panel title={objectId} label={`Object ${objectId}`} onClose={onClose}>
       {object.problem !== null && <ProblemNote problem={object.problem} onRetry={object.reload} />}
       {object.data === null && object.isLoading && <Loading label="Loading the object" />}
       {object.data !== null && <ObjectDetails {...props} object={object.data} />}
-    </aside>
+    </Panel>
   );
 }
 

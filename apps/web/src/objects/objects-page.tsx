@@ -1,23 +1,26 @@
 import type { JSX } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
-import { API, queryText } from '../api/api.js';
+import type { Parameters } from '../api/api.js';
+import { curlText, urlText } from '../api/curl.js';
 import type { Json } from '../api/json.js';
-import type { KeyInUse, Page } from '../api/types.js';
+import type { KeyInUse, Page, StoredObject } from '../api/types.js';
 import { useLoad } from '../api/use-load.js';
+import { usePages, type Pages } from '../api/use-pages.js';
+import { textsOf, useQuery } from '../query.js';
 import { useSession } from '../session.js';
 import { CopyButton } from '../ui/copy-button.js';
+import { CountText } from '../ui/count-text.js';
 import { Empty, Loading, ProblemNote } from '../ui/states.js';
 import { CellMenu } from './cell-menu.js';
 import { ColumnsDialog } from './columns-dialog.js';
-import { dataOf, isSame, parseConditions, type Condition } from './conditions.js';
+import { dataOf, isSame, type Condition } from './conditions.js';
 import { ExportDialog } from './export-dialog.js';
 import { Facets } from './facets.js';
 import { FilterBar } from './filter-bar.js';
 import { Histogram } from './histogram.js';
 import { ObjectPanel } from './object-panel.js';
 import { ObjectTable, type Cell } from './object-table.js';
-import { columnsOf, filterParameters, useObjectsQuery } from './objects-query.js';
-import { useObjectPages } from './use-object-pages.js';
+import { conditionsOf, filterParameters, OBJECTS_PARAMETERS } from './objects-query.js';
 
 /** Columns at first: the keys that most objects have. */
 const COLUMNS = 6;
@@ -25,19 +28,18 @@ const COLUMNS = 6;
 /** Objects of all batches: filter, values, time, table, and one object. */
 export function ObjectsPage(): JSX.Element {
   const { api } = useSession();
-  const [query, change] = useObjectsQuery();
+  const [query, change] = useQuery(OBJECTS_PARAMETERS);
   const [cell, setCell] = useState<Cell | null>(null);
   const [dialog, setDialog] = useState<'columns' | 'export' | null>(null);
   const keysInUse = useLoad('keys', (signal) => api.get<{ results: KeyInUse[] }>('/objects/keys', {}, signal));
   const keys = keysInUse.data?.results ?? [];
-  const columns = columnsOf(query) ?? keys.slice(0, COLUMNS).map(({ key }) => key);
+  const columns = textsOf(query.columns) ?? keys.slice(0, COLUMNS).map(({ key }) => key);
   // Without them the table would change its columns when the keys arrive.
   const hasColumns = query.columns !== undefined || !keysInUse.isLoading;
   const filter = filterParameters(query);
   const conditions = useMemo(() => conditionsOf(query.data), [query.data]);
   const list = { ...filter, sort: query.sort };
-  const pages = useObjectPages(list);
-  const url = `${location.origin}${API}/objects${queryText(list)}`;
+  const pages = usePages<StoredObject>('/objects', list);
 
   const addCondition = (key: string, value: Json, isExcluded: boolean): void => {
     const condition: Condition = { key, isLiteral: true, operator: isExcluded ? 'ne' : 'eq', value };
@@ -47,7 +49,7 @@ export function ObjectsPage(): JSX.Element {
 
   return (
     <main id="main" class="objects">
-      <FilterBar query={query} conditions={conditions} keys={keys} onChange={change} />
+      <FilterBar query={query} conditions={conditions} keys={keys} all="All objects" onChange={change} />
       <Facets keys={keys} filter={filter} onFilter={addCondition} />
       <section class="results" aria-label="Objects">
         <Histogram
@@ -55,18 +57,18 @@ export function ObjectsPage(): JSX.Element {
           onSelect={(observed_from, observed_until) => change({ observed_from, observed_until })}
         />
         <div class="toolbar">
-          <CountText pages={pages} list={list} />
+          <ObjectCount pages={pages} list={list} />
           <button type="button" onClick={() => setDialog('columns')}>
             Columns
           </button>
           <button type="button" onClick={() => setDialog('export')}>
             Download
           </button>
-          <CopyButton label="Copy as curl" text={curlText(list)} />
-          <CopyButton label="Copy as URL" text={url} />
+          <CopyButton label="Copy as curl" text={curlText('/objects', list)} />
+          <CopyButton label="Copy as URL" text={urlText('/objects', list)} />
         </div>
         {pages.problem !== null && <ProblemNote problem={pages.problem} onRetry={pages.retry} />}
-        {pages.problem === null && pages.objects.length === 0 && !pages.isLoading && (
+        {pages.problem === null && pages.items.length === 0 && !pages.isLoading && (
           <Empty title="No objects match">
             <p>
               {Object.keys(filter).length > 0
@@ -75,13 +77,13 @@ export function ObjectsPage(): JSX.Element {
             </p>
           </Empty>
         )}
-        {((pages.objects.length === 0 && pages.isLoading) || (pages.objects.length > 0 && !hasColumns)) && (
+        {((pages.items.length === 0 && pages.isLoading) || (pages.items.length > 0 && !hasColumns)) && (
           <Loading label="Loading objects" />
         )}
-        {pages.objects.length > 0 && hasColumns && (
+        {pages.items.length > 0 && hasColumns && (
           <ObjectTable
             key={JSON.stringify(list)}
-            objects={pages.objects}
+            objects={pages.items}
             columns={columns}
             sort={query.sort}
             hasMore={pages.hasMore}
@@ -122,21 +124,8 @@ export function ObjectsPage(): JSX.Element {
   );
 }
 
-/** Null where the filter is not JSON; the server says what is wrong with it. */
-function conditionsOf(data: string | undefined): Condition[] | null {
-  if (data === undefined) return [];
-  try {
-    return parseConditions(data);
-  } catch {
-    return null;
-  }
-}
-
 /** The number of matches, and how certain it is; a lower bound can be counted exactly. */
-function CountText(props: {
-  pages: ReturnType<typeof useObjectPages>;
-  list: Record<string, string | number | null | undefined>;
-}): JSX.Element {
+function ObjectCount(props: { pages: Pages<StoredObject>; list: Parameters }): JSX.Element {
   const { api } = useSession();
   const [exactOf, setExactOf] = useState<string | null>(null);
   const key = JSON.stringify(props.list);
@@ -144,10 +133,11 @@ function CountText(props: {
     api.get<Page<unknown>>('/objects', { ...props.list, count: 'exact', page_size: 1, fields: 'object_id' }, signal),
   );
   const { count } = props.pages;
-  if (exactOf === key && exact.data !== null && !exact.isLoading) return <CountOf count={exact.data} />;
+  if (exactOf === key && exact.data !== null && !exact.isLoading)
+    return <CountText count={exact.data} one="object" many="objects" />;
   return (
     <>
-      <CountOf count={count} />
+      <CountText count={count} one="object" many="objects" />
       {count?.count_is === 'at_least' && (
         <button type="button" disabled={exact.isLoading} onClick={() => setExactOf(key)}>
           {exact.isLoading ? 'Counting …' : 'Count all'}
@@ -155,29 +145,4 @@ function CountText(props: {
       )}
     </>
   );
-}
-
-function CountOf({ count }: { count: Pick<Page<unknown>, 'count' | 'count_is'> | null }): JSX.Element {
-  if (count?.count == null) return <span class="count" aria-live="polite" />;
-  const number = count.count.toLocaleString('en');
-  const words = { exact: number, at_least: `more than ${number}`, estimated: `about ${number}` }[
-    count.count_is ?? 'exact'
-  ];
-  return (
-    <span class="count" aria-live="polite">
-      {words} {count.count === 1 ? 'object' : 'objects'}
-    </span>
-  );
-}
-
-/** The request of the list as a command, with the key in a variable. */
-function curlText(list: Record<string, string | number | null | undefined>): string {
-  const parameters = Object.entries(list).flatMap(([name, value]) =>
-    value === undefined || value === null ? [] : [` --data-urlencode ${shellQuoted(`${name}=${String(value)}`)}`],
-  );
-  return `curl -s -H "X-Api-Key: $KEY" -G ${shellQuoted(`${location.origin}${API}/objects`)}${parameters.join('')}`;
-}
-
-function shellQuoted(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }

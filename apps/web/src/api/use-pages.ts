@@ -1,32 +1,37 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
-import type { Parameters } from '../api/api.js';
-import type { Page, Problem, StoredObject } from '../api/types.js';
-import { problemOfError } from '../api/use-load.js';
 import { useSession } from '../session.js';
+import type { Parameters } from './api.js';
+import type { Page, Problem } from './types.js';
+import { problemOfError } from './use-load.js';
 
 const PAGE_SIZE = 100;
 
-export interface ObjectPages {
-  objects: readonly StoredObject[];
-  count: Pick<Page<unknown>, 'count' | 'count_is'> | null;
+export interface Pages<T> {
+  items: readonly T[];
+  count: Pick<Page<T>, 'count' | 'count_is'> | null;
   hasMore: boolean;
   isLoading: boolean;
   problem: Problem | null;
   /** Loads the next page, unless it is being loaded. */
   loadMore: () => void;
   retry: () => void;
+  /** Loads the first page again; the items stay until it arrives. */
+  reload: () => void;
 }
 
-const NOTHING = { objects: [], count: null, next: null, problem: null };
+const NOTHING = { items: [], count: null, next: null, problem: null };
 
-/** The pages of a list that have been loaded so far, one after the other. */
-export function useObjectPages(parameters: Parameters): ObjectPages {
+/**
+ * The pages of a list that have been loaded so far, one after the other.
+ * @param path of the list; null to load nothing
+ */
+export function usePages<T>(path: string | null, parameters: Parameters = {}): Pages<T> {
   const { api } = useSession();
-  const key = JSON.stringify(parameters);
+  const key = JSON.stringify([path, parameters]);
   const [loaded, setLoaded] = useState<{
     key: string;
-    objects: StoredObject[];
-    count: ObjectPages['count'];
+    items: T[];
+    count: Pages<T>['count'];
     next: string | null;
     problem: Problem | null;
   }>({ key: '', ...NOTHING });
@@ -35,7 +40,7 @@ export function useObjectPages(parameters: Parameters): ObjectPages {
   const abort = useRef<AbortController | null>(null);
 
   const load = useCallback(
-    (read: (signal: AbortSignal) => Promise<Page<StoredObject>>, isFirst: boolean) => {
+    (read: (signal: AbortSignal) => Promise<Page<T>>, isFirst: boolean) => {
       abort.current?.abort();
       const controller = new AbortController();
       abort.current = controller;
@@ -45,7 +50,7 @@ export function useObjectPages(parameters: Parameters): ObjectPages {
           if (controller.signal.aborted) return;
           setLoaded((last) => ({
             key,
-            objects: isFirst ? results : [...last.objects, ...results],
+            items: isFirst ? results : [...last.items, ...results],
             count: isFirst ? count : last.count,
             next,
             problem: null,
@@ -64,7 +69,8 @@ export function useObjectPages(parameters: Parameters): ObjectPages {
   );
 
   useEffect(() => {
-    load((signal) => api.get('/objects', { ...parameters, page_size: PAGE_SIZE }, signal), true);
+    if (path === null) return;
+    load((signal) => api.get(path, { ...parameters, page_size: PAGE_SIZE }, signal), true);
     return () => {
       abort.current?.abort();
     };
@@ -74,9 +80,19 @@ export function useObjectPages(parameters: Parameters): ObjectPages {
   const loadMore = (): void => {
     if (next !== null && !isLoading && problem === null) load((signal) => api.follow(next, signal), false);
   };
+  const reload = useCallback(() => {
+    setAttempt((count) => count + 1);
+  }, []);
   const retry = (): void => {
-    if (next === null) setAttempt((count) => count + 1);
+    if (next === null) reload();
     else load((signal) => api.follow(next, signal), false);
   };
-  return { ...loaded, hasMore: next !== null, isLoading: isLoading || loaded.key !== key, loadMore, retry };
+  return {
+    ...loaded,
+    hasMore: next !== null,
+    isLoading: path !== null && (isLoading || loaded.key !== key),
+    loadMore,
+    retry,
+    reload,
+  };
 }

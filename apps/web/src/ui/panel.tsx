@@ -1,0 +1,37 @@
+import type { ComponentChildren, JSX } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+
+interface Props {
+  title: string;
+  /** Names the panel for a screen reader. */
+  label: string;
+  onClose: () => void;
+  children: ComponentChildren;
+}
+
+/** Shows one item of a list beside it. Escape closes it. */
+export function Panel({ title, label, onClose, children }: Props): JSX.Element {
+  const panel = useRef<HTMLElement>(null);
+  useEffect(() => {
+    panel.current?.focus();
+  }, [label]);
+  return (
+    <aside
+      ref={panel}
+      class="panel"
+      tabIndex={-1}
+      aria-label={label}
+      onKeyDown={(event) => {
+        if (event.key === 'Escape') onClose();
+      }}
+    >
+      <header>
+        <h2>{title}</h2>
+        <button type="button" class="plain" aria-label="Close" onClick={onClose}>
+          ×
+        </button>
+      </header>
+      {children}
+    </aside>
+  );
+}
