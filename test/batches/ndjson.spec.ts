@@ -117,7 +117,7 @@ describe('PUT /batches/{batch_id} as application/x-ndjson', () => {
     lines[68_999] = line('late-45000');
     const problem = expectProblem(await put('late', lines.join('')), 'conflict');
     expect(problem.errors).toEqual([
-      { pointer: '/lines/65000/object_id', detail: '"late-taken" exists already' },
+      { pointer: '/lines/65000/object_id', detail: '"late-taken" exists already in another batch' },
       { pointer: '/lines/66000/object_id', detail: '"late-3" appears twice in this request' },
       { pointer: '/lines/67000/object_id', detail: '"late-66000" appears twice in this request' },
       { pointer: '/lines/69000/object_id', detail: '"late-45000" appears twice in this request' },

@@ -102,7 +102,7 @@ describe('objects of a batch without an object_id', () => {
     const pointers = way === 'lines' ? ['/lines/4', '/lines/6'] : ['/objects/1', '/objects/2'];
     expect([kindOf(reply), places(reply)]).toEqual(['409 conflict', pointers.map((one) => `${one}/object_id`)]);
     expect(reply.json<ProblemBody>().errors?.map(({ detail }) => detail)).toEqual([
-      `"${batchId}.1" exists already`,
+      `"${batchId}.1" exists already in another batch`,
       `"${batchId}.0" appears twice in this request`,
     ]);
   });

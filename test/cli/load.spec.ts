@@ -220,7 +220,7 @@ describe('stowage load', () => {
     expect(code).toBe(1);
     expect(stderr.trimEnd().split('\n').sort()).toEqual([
       'conflicts/grown.json: /batch_id: "conflict-old" exists already, with other content',
-      'conflicts/other.json: /objects/0/object_id: "conflict-1" exists already',
+      'conflicts/other.json: /objects/0/object_id: "conflict-1" exists already in another batch',
     ]);
     expect(stdout).not.toContain('already stored');
     expect(await countObjects('conflict-other')).toBe(0);

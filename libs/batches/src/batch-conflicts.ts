@@ -39,10 +39,15 @@ export function differentContent(batchId: string): Problem {
 
 /** One error for each of the listed conflicts, with a pointer to the id. */
 function conflictErrors(conflicts: readonly Conflict[], input: BatchInput): InputError[] {
-  return conflicts.map(({ position, object_id, exists }) => ({
-    pointer: `${input.pointerTo(Number(position))}/object_id`,
-    detail: exists ? `"${object_id}" exists already` : `"${object_id}" appears twice in this request`,
+  return conflicts.map((conflict) => ({
+    pointer: `${input.pointerTo(Number(conflict.position))}/object_id`,
+    detail: `"${conflict.object_id}" ${reasonOf(conflict)}`,
   }));
+}
+
+function reasonOf({ exists, is_elsewhere: isElsewhere }: Conflict): string {
+  if (!exists) return 'appears twice in this request';
+  return isElsewhere ? 'exists already in another batch' : 'exists already';
 }
 
 /** Number of conflicts, those that are not listed included. */

@@ -145,10 +145,10 @@ const SCOPE_CONDITIONS: Readonly<Record<ConflictScope, string>> = {
 
 /** $3: whether stored objects of this batch are earlier objects of the same request. */
 const conflictsSql = (scope: ConflictScope): string => `
-  SELECT s.position, s.seq, s.object_id, o.batch_id <> $2 OR NOT $3::boolean AS exists
+  SELECT s.position, s.seq, s.object_id, o.batch_id <> $2 OR NOT $3::boolean AS exists, o.batch_id <> $2 AS is_elsewhere
   FROM staged AS s JOIN objects AS o ON o.project_id = $1 AND o.object_id = s.object_id AND ${SCOPE_CONDITIONS[scope]}
   UNION ALL
-  SELECT position, seq, object_id, false FROM (
+  SELECT position, seq, object_id, false, false FROM (
     SELECT position, seq, object_id, row_number() OVER (PARTITION BY object_id ORDER BY seq) AS nth FROM staged
   ) AS numbered WHERE nth > 1`;
 
@@ -164,6 +164,8 @@ export interface Conflict {
   position: string;
   object_id: string;
   exists: boolean;
+  /** Whether another batch has the object. */
+  is_elsewhere: boolean;
   /** Number of conflicts in all; the list has at most 100. */
   total: string;
 }
@@ -281,7 +283,7 @@ export class BatchWriteStore {
    */
   conflicts(tx: Queryable, target: BatchTarget, scope: ConflictScope, isOwnEarlier = false): Promise<Conflict[]> {
     return tx.query<Conflict>(
-      `SELECT position, object_id, bool_or(exists) AS exists, count(*) OVER () AS total
+      `SELECT position, object_id, bool_or(exists) AS exists, bool_or(is_elsewhere) AS is_elsewhere, count(*) OVER () AS total
        FROM (${conflictsSql(scope)}) AS c GROUP BY position, object_id ORDER BY position LIMIT $4`,
       [...target, isOwnEarlier, ERRORS_LISTED_MAX],
     );
