@@ -1,6 +1,7 @@
 import type { JSX } from 'preact';
 import { LocationProvider, Route, Router, useLocation } from 'preact-iso';
 import type { Role } from './api/types.js';
+import { BatchesPage } from './batches/batches-page.js';
 import { ObjectsPage } from './objects/objects-page.js';
 import { SessionGate, useSession } from './session.js';
 import { Empty } from './ui/states.js';
@@ -9,6 +10,7 @@ import { ThemeButton } from './ui/theme.js';
 /** The views, and the roles that can use them. */
 const VIEWS: readonly { path: string; title: string; roles: readonly Role[]; view: () => JSX.Element }[] = [
   { path: '/browse/objects', title: 'Objects', roles: ['admin', 'analyst'], view: ObjectsPage },
+  { path: '/browse/batches', title: 'Batches', roles: ['admin', 'analyst'], view: BatchesPage },
 ];
 
 export function App(): JSX.Element {

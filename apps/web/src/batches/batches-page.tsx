@@ -1,0 +1,105 @@
+import type { JSX } from 'preact';
+import { useMemo, useState } from 'preact/hooks';
+import type { KeyInUse } from '../api/types.js';
+import { useLoad } from '../api/use-load.js';
+import { usePages, type Pages } from '../api/use-pages.js';
+import { FilterBar } from '../objects/filter-bar.js';
+import { conditionsOf, FILTER_PARAMETERS, filterParameters } from '../objects/objects-query.js';
+import { useQuery } from '../query.js';
+import { useSession } from '../session.js';
+import { CountText } from '../ui/count-text.js';
+import { LoadMore } from '../ui/load-more.js';
+import { Empty, Loading, ProblemNote } from '../ui/states.js';
+import { TimeText } from '../ui/time-text.js';
+import { BatchPanel } from './batch-panel.js';
+import './batches.css';
+import type { Batch } from './types.js';
+
+const PARAMETERS = [...FILTER_PARAMETERS, 'batch'] as const;
+
+/** The batches that have a matching object, newest first, and one batch. */
+export function BatchesPage(): JSX.Element {
+  const { api } = useSession();
+  const [query, change] = useQuery(PARAMETERS);
+  const [deleted, setDeleted] = useState<string | null>(null);
+  const keys = useLoad('keys', (signal) => api.get<{ results: KeyInUse[] }>('/objects/keys', {}, signal));
+  const conditions = useMemo(() => conditionsOf(query.data), [query.data]);
+  const filter = filterParameters(query);
+  const pages = usePages<Batch>('/batches', filter);
+  return (
+    <main id="main" class="list-page">
+      <h1>Batches</h1>
+      <FilterBar
+        query={query}
+        conditions={conditions}
+        keys={keys.data?.results ?? []}
+        all="All batches"
+        onChange={change}
+      />
+      <div class="toolbar">
+        <CountText count={pages.count} one="batch" many="batches" />
+      </div>
+      <p role="status">{deleted}</p>
+      {pages.problem !== null && <ProblemNote problem={pages.problem} onRetry={pages.retry} />}
+      {pages.problem === null && pages.items.length === 0 && (
+        <NoBatches pages={pages} isFiltered={Object.keys(filter).length > 0} />
+      )}
+      {pages.items.length > 0 && <BatchTable pages={pages} onOpen={(batch) => change({ batch })} />}
+      {query.batch !== undefined && (
+        <BatchPanel
+          key={query.batch}
+          batchId={query.batch}
+          onClose={() => change({ batch: null })}
+          onDeleted={(text) => {
+            setDeleted(text);
+            change({ batch: null });
+            pages.reload();
+          }}
+        />
+      )}
+    </main>
+  );
+}
+
+function NoBatches({ pages, isFiltered }: { pages: Pages<Batch>; isFiltered: boolean }): JSX.Element {
+  if (pages.isLoading) return <Loading label="Loading batches" />;
+  return (
+    <Empty title={isFiltered ? 'No batches match' : 'This project has no batches yet'}>
+      {isFiltered && <p>A batch matches if one of its objects does. Remove a condition of the filter.</p>}
+    </Empty>
+  );
+}
+
+function BatchTable({ pages, onOpen }: { pages: Pages<Batch>; onOpen: (batchId: string) => void }): JSX.Element {
+  return (
+    <>
+      <table class="list batches" aria-busy={pages.isLoading}>
+        <thead>
+          <tr>
+            <th scope="col">Batch</th>
+            <th scope="col" class="number">
+              Objects
+            </th>
+            <th scope="col">Created (UTC)</th>
+          </tr>
+        </thead>
+        <tbody>
+          {pages.items.map(({ batch_id, object_count, created_at }) => (
+            <tr key={batch_id}>
+              <td>
+                <button type="button" class="plain link" onClick={() => onOpen(batch_id)}>
+                  {batch_id}
+                </button>
+              </td>
+              <td class="number">{object_count.toLocaleString('en')}</td>
+              <td>
+                <TimeText time={created_at} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      <LoadMore pages={pages} />
+    </>
+  );
+}

@@ -1,0 +1,94 @@
+import type { JSX } from 'preact';
+import { useState } from 'preact/hooks';
+import type { Api } from '../api/api.js';
+import type { Page, Problem } from '../api/types.js';
+import { problemOfError, useLoad } from '../api/use-load.js';
+import { useSession } from '../session.js';
+import { Dialog } from '../ui/dialog.js';
+import { Loading, ProblemNote } from '../ui/states.js';
+import type { Batch } from './types.js';
+
+interface Props {
+  batchId: string;
+  onClose: () => void;
+  /** @param text what was deleted */
+  onDeleted: (text: string) => void;
+}
+
+/** Deletes a batch with its objects, after its id was typed. */
+export function DeleteBatchDialog({ batchId, onClose, onDeleted }: Props): JSX.Element {
+  const { api } = useSession();
+  const [typed, setTyped] = useState('');
+  const [isRunning, setRunning] = useState(false);
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const state = useLoad(batchId, (signal) => loadState(api, batchId, signal));
+  const objects = state.data === null ? '' : objectsText(state.data.objectCount);
+  const remove = async (etag: string): Promise<void> => {
+    setRunning(true);
+    setProblem(null);
+    try {
+      await api.request(`${pathOf(batchId)}?cascade=true`, { method: 'DELETE', headers: { 'If-Match': etag } });
+      onDeleted(`The batch ${batchId} with ${objects} was deleted.`);
+    } catch (error) {
+      setProblem(problemOfError(error));
+      setRunning(false);
+    }
+  };
+  const submit = (event: Event): void => {
+    event.preventDefault();
+    if (typed === batchId && state.data !== null) void remove(state.data.etag);
+  };
+  const retry = (): void => {
+    setProblem(null);
+    state.reload();
+  };
+  const shown = problem ?? state.problem;
+  return (
+    <Dialog title="Delete a batch" onClose={onClose}>
+      {state.data === null && state.isLoading && <Loading label="Counting the objects" />}
+      {state.data !== null && (
+        <form class="form" onSubmit={submit}>
+          <p>
+            This deletes the batch <strong>{batchId}</strong> with <strong>{objects}</strong>. It cannot be undone.
+          </p>
+          <label>
+            Type the id of the batch to confirm
+            <input
+              value={typed}
+              autocomplete="off"
+              spellcheck={false}
+              onInput={(event) => setTyped(event.currentTarget.value)}
+            />
+          </label>
+          <button type="submit" class="danger" disabled={typed !== batchId || isRunning || state.isLoading}>
+            {isRunning ? 'Deleting …' : `Delete the batch and ${objects}`}
+          </button>
+        </form>
+      )}
+      {shown !== null && <ProblemNote problem={shown} onRetry={retry} />}
+    </Dialog>
+  );
+}
+
+/**
+ * The size of a batch, and the ETag of this state: with it, the server deletes no other objects than were counted.
+ * @throws ApiError
+ */
+async function loadState(
+  api: Api,
+  batchId: string,
+  signal: AbortSignal,
+): Promise<{ etag: string; objectCount: number }> {
+  // First the ETag: where objects are added before they are counted, it does not match any more.
+  const { headers } = await api.request(pathOf(batchId), { method: 'HEAD', signal });
+  const { results } = await api.get<Page<Batch>>('/batches', { batch_id: batchId }, signal);
+  return { etag: headers.get('ETag') ?? '', objectCount: results[0]?.object_count ?? 0 };
+}
+
+function pathOf(batchId: string): string {
+  return `/batches/${encodeURIComponent(batchId)}`;
+}
+
+function objectsText(count: number): string {
+  return count === 0 ? 'no objects' : `${count.toLocaleString('en')} ${count === 1 ? 'object' : 'objects'}`;
+}

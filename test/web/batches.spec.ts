@@ -1,0 +1,140 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { Page } from 'playwright-core';
+import { TestApi, type TestProject } from '../harness/api.js';
+import { TestBrowser, violations, type TestPage } from './browser.js';
+
+/** More than a page of the list. */
+const SMALL_BATCHES = 120;
+
+let api: TestApi;
+let project: TestProject;
+let browser: TestBrowser;
+const opened: TestPage[] = [];
+
+beforeAll(async () => {
+  [api, browser] = await Promise.all([TestApi.shared(), TestBrowser.start()]);
+  project = await api.project();
+  for (let index = 0; index < SMALL_BATCHES; index++) await create(`small-${String(index)}`, 1);
+  await create('shoes', 3, { colour: 'red' });
+  await create('none', 0);
+});
+afterAll(async () => {
+  await browser.close();
+  await api.stop();
+  expect(opened.flatMap(({ errors }) => errors)).toEqual([]);
+});
+
+async function create(batchId: string, count: number, data: object = { size: 42 }): Promise<void> {
+  const objects = Array.from({ length: count }, (_, index) => ({ object_id: `${batchId}-${String(index)}`, data }));
+  const body = { batch_id: batchId, objects };
+  expect((await api.call('POST', '/batches', { key: project.keys.producer, body })).status).toBe(201);
+}
+
+async function open(query = '', role: 'admin' | 'analyst' | 'producer' = 'analyst', options = {}): Promise<Page> {
+  const page = await browser.open(api.origin, `/batches${query}`, project.keys[role], options);
+  opened.push(page);
+  return page.page;
+}
+
+async function statusOf(path: string): Promise<number> {
+  return (await api.call('GET', path, { key: project.keys.analyst })).status;
+}
+
+const rows = (page: Page): Promise<string[]> => page.locator('tbody tr td:first-child').allInnerTexts();
+
+describe('the list of batches', () => {
+  it('shows the newest first, their number, and all of them while it is scrolled', async () => {
+    const page = await open();
+    await page.getByText('122 batches').waitFor();
+    expect((await rows(page)).slice(0, 3)).toEqual(['none', 'shoes', 'small-119']);
+    for (let last = ''; last !== 'small-0'; last = (await rows(page)).at(-1) ?? '') {
+      await page.evaluate('scrollTo(0, document.body.scrollHeight)');
+      await page.waitForTimeout(20);
+    }
+    expect(await rows(page)).toHaveLength(122);
+  });
+
+  it('has the batches with an object that matches the filter in the URL', async () => {
+    const page = await open(`?data=${encodeURIComponent('{"colour":"red"}')}`);
+    await page.getByText('1 batch', { exact: true }).waitFor();
+    expect(await rows(page)).toEqual(['shoes']);
+    await page.getByRole('button', { name: 'Remove: colour is red' }).click();
+    await page.getByText('122 batches').waitFor();
+  });
+
+  it('without matches says what to do', async () => {
+    const page = await open('?subject=nobody');
+    await page.getByRole('heading', { name: 'No batches match' }).waitFor();
+  });
+});
+
+describe('a batch', () => {
+  it('is shown with its size, its objects and a download', async () => {
+    const page = await open();
+    await page.getByRole('button', { name: 'shoes' }).click();
+    const panel = page.getByRole('complementary', { name: 'Batch shoes' });
+    await panel.getByRole('link', { name: 'shoes-2' }).waitFor();
+    expect(await panel.getByRole('row', { name: 'objects' }).innerText()).toMatch(/objects\s+3/);
+    expect(await panel.getByRole('button', { name: 'Delete' }).count()).toBe(0);
+    await panel.getByRole('button', { name: 'Download' }).click();
+    await page.getByRole('dialog').getByText('3 objects').waitFor();
+    await page.getByRole('button', { name: 'Close' }).last().click();
+    await panel.getByRole('link', { name: 'Show the objects' }).click();
+    await page.getByText('3 objects').waitFor();
+    expect(new URL(page.url()).search).toBe('?batch_id=shoes');
+  });
+
+  it('without objects is shown, and one that does not exist is reported', async () => {
+    const page = await open('?batch=none');
+    await page.getByRole('complementary').getByRole('row', { name: 'objects 0' }).waitFor();
+    const other = await open('?batch=gone');
+    await other.getByRole('heading', { name: 'There is no such batch' }).waitFor();
+  });
+});
+
+describe('deleting a batch', () => {
+  it('needs its id, and shows the number of objects', async () => {
+    await create('old', 2);
+    const page = await open('?batch=old', 'admin');
+    await page.getByRole('button', { name: 'Delete' }).click();
+    const button = page.getByRole('button', { name: 'Delete the batch and 2 objects' });
+    expect(await button.isDisabled()).toBe(true);
+    await page.getByLabel('Type the id').fill('ol');
+    expect(await button.isDisabled()).toBe(true);
+    await page.getByLabel('Type the id').fill('old');
+    await button.click();
+    await page.getByText('The batch old with 2 objects was deleted.').waitFor();
+    await page.getByText('122 batches').waitFor();
+    expect([await statusOf('/batches/old'), await statusOf('/objects/old-0')]).toEqual([404, 404]);
+  });
+
+  it('deletes nothing if objects were added since they were counted', async () => {
+    await create('growing', 1);
+    const page = await open('?batch=growing', 'admin');
+    await page.getByRole('button', { name: 'Delete' }).click();
+    await page.getByLabel('Type the id').fill('growing');
+    const body = { batch_id: 'growing', object_id: 'growing-late', data: { size: 1 } };
+    expect((await api.call('POST', '/objects', { key: project.keys.producer, body })).status).toBe(201);
+    await page.getByRole('button', { name: 'Delete the batch and 1 object' }).click();
+    await page.getByRole('alert').getByText('Precondition failed').waitFor();
+    expect(await statusOf('/objects/growing-late')).toBe(200);
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.getByRole('button', { name: 'Delete the batch and 2 objects' }).click();
+    await page.getByText('The batch growing with 2 objects was deleted.').waitFor();
+  });
+});
+
+describe('everybody can use the batches', () => {
+  it.each([
+    ['light', 1280],
+    ['dark', 390],
+  ] as const)('in %s at a width of %d pixels, by the rules of WCAG AA', async (colorScheme, width) => {
+    const page = await open('?batch=shoes', 'admin', { colorScheme, viewport: { width, height: 844 } });
+    await page.getByRole('link', { name: 'shoes-2' }).waitFor();
+    await page.getByText('122 batches').waitFor();
+    expect(await violations(page)).toEqual([]);
+    await page.getByRole('button', { name: 'Delete' }).click();
+    await page.getByLabel('Type the id').waitFor();
+    expect(await violations(page)).toEqual([]);
+  });
+});
