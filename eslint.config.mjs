@@ -9,6 +9,7 @@ const BELOW_FEEDS = [...BELOW_STORE, 'inverted-index', 'store', 'objects', 'anal
 const MAY_IMPORT = {
   'libs/json': [],
   'libs/zstd': [],
+  'libs/csv': ['json'],
   migrations: [],
   'libs/platform': ['json'],
   'libs/filter': ['json'],
@@ -23,16 +24,16 @@ const MAY_IMPORT = {
   'libs/inverted-index': ['json', 'filter', 'platform', 'database', 'jobs'],
   'libs/store': [...BELOW_STORE, 'inverted-index'],
   'libs/objects': [...BELOW_STORE, 'inverted-index', 'store'],
-  'libs/batches': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
+  'libs/batches': [...BELOW_STORE, 'csv', 'inverted-index', 'store', 'objects'],
   'libs/analytics': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/export': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/feeds': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   ...Object.fromEntries(FEEDS.map((feed) => [`libs/${feed}`, BELOW_FEEDS])),
-  apps: [...BELOW_FEEDS, 'batches', 'export', 'deletion', ...FEEDS],
+  apps: [...BELOW_FEEDS, 'csv', 'batches', 'export', 'deletion', ...FEEDS],
   // It runs in a browser.
   'apps/web': [],
 };
-const PARTS = [...BELOW_FEEDS, 'batches', 'export', 'deletion', ...FEEDS, 'zstd', 'migrations'];
+const PARTS = [...BELOW_FEEDS, 'csv', 'batches', 'export', 'deletion', ...FEEDS, 'zstd', 'migrations'];
 
 const layers = Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
   files: [`${folder}/**/*.ts`, `${folder}/**/*.tsx`],

@@ -12,6 +12,7 @@ import { benchAsync } from './async.mjs';
 import { benchAverages } from './averages.mjs';
 import { benchBusy } from './busy.mjs';
 import { benchCopy } from './copy.mjs';
+import { benchCsv } from './csv.mjs';
 import { benchFairness } from './fairness.mjs';
 import { benchReadings } from './feeds.mjs';
 import { benchGuard } from './guard.mjs';
@@ -29,6 +30,7 @@ const PARTS = {
   single: benchSingle,
   busy: benchBusy,
   copy: benchCopy,
+  csv: benchCsv,
   async: benchAsync,
   readings: benchReadings,
   averages: benchAverages,

@@ -14,6 +14,7 @@ const GUIDES = [
   ['export.md', '/guides/export', 'Export'],
   ['aggregates.md', '/guides/aggregates', 'Aggregates'],
   ['feeds.md', '/guides/feeds', 'Feeds'],
+  ['integrations.md', '/guides/integrations', 'Integrations'],
   ['audit.md', '/guides/audit', 'Audit'],
   ['operations.md', '/guides/operations', 'Operations'],
   // The `type` of every problem links to it.
@@ -26,16 +27,27 @@ export const GUIDE_LINKS: readonly PageLink[] = [
   ...GUIDES.map(([, href, text]) => ({ href, text })),
 ];
 
-const PATHS: ReadonlyMap<string, string> = new Map(GUIDES.map(([file, path]) => [file, path]));
+/** The dashboard for Grafana that the guide to integrations describes. */
+const DASHBOARD = {
+  file: 'integrations/grafana-temperatures.json',
+  path: '/guides/grafana-temperatures.json',
+} as const;
 
-/** The guides as pages, by path. */
+const PATHS: ReadonlyMap<string, string> = new Map([
+  ...GUIDES.map(([file, path]): [string, string] => [file, path]),
+  [DASHBOARD.file, DASHBOARD.path],
+]);
+
+/** The guides as pages and their files, by path. */
 export function guideDocuments(): Record<string, StaticDocument> {
-  return Object.fromEntries(
-    GUIDES.map(([file, path, title]) => [
-      path,
-      new StaticDocument('text/html; charset=utf-8', () => renderGuide(file, path, title), { policy: PAGE_POLICY }),
-    ]),
+  const guides = GUIDES.map(([file, path, title]): [string, StaticDocument] => [
+    path,
+    new StaticDocument('text/html; charset=utf-8', () => renderGuide(file, path, title), { policy: PAGE_POLICY }),
+  ]);
+  const dashboard = new StaticDocument('application/json; charset=utf-8', () =>
+    readFile(projectFile(`docs/${DASHBOARD.file}`)),
   );
+  return { ...Object.fromEntries(guides), [DASHBOARD.path]: dashboard };
 }
 
 /** A link to a file that is not served becomes text. */

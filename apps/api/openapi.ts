@@ -193,14 +193,21 @@ function moveExample(parameter: Parameter): void {
   parameter.description = `${parameter.description ?? ''} Example: \`${text}\`.`.trimStart();
 }
 
-/** Replaces the schemas of NDJSON bodies and of JSON Patches: the generator gives them that of the JSON body. */
+/** Replaces the schemas of NDJSON and CSV bodies and of JSON Patches: the generator gives them that of the JSON body. */
 function describeOtherBodies(
   body: { content?: Record<string, { schema?: object; example?: unknown }> } | object = {},
 ): void {
-  const { 'application/x-ndjson': ndjson, 'application/json-patch+json': jsonPatch } =
-    ('content' in body ? body.content : undefined) ?? {};
+  const {
+    'application/x-ndjson': ndjson,
+    'text/csv': csv,
+    'application/json-patch+json': jsonPatch,
+  } = ('content' in body ? body.content : undefined) ?? {};
   if (jsonPatch !== undefined)
     jsonPatch.schema = { type: 'array', items: { $ref: '#/components/schemas/PatchOperationDto' } };
+  if (csv !== undefined) {
+    csv.schema = { type: 'string', description: 'A header line of keys, and one object per row.' };
+    csv.example = 'sku;shelf;sold_at;type;size\nshoe-7;shelf-7;2026-11-21T09:00:00Z;shoe;42\nshoe-8;;;boot;\n';
+  }
   if (ndjson === undefined) return;
   ndjson.schema = { type: 'string', description: 'One object per line, each as in `objects`.' };
   ndjson.example =

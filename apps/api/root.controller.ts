@@ -73,7 +73,7 @@ export class LimitsDto {
   batch_objects_max: number;
 
   @ApiProperty({
-    description: 'The largest compressed NDJSON stream after decompression, in bytes.',
+    description: 'The largest compressed NDJSON or CSV stream after decompression, in bytes.',
     example: 17179869184,
   })
   inflated_limit_bytes: number;

@@ -264,6 +264,15 @@ describe('an upload', () => {
     }
   });
 
+  it('takes CSV, with its parameters', async () => {
+    const params = { query: { id: 'sku' } };
+    const options = { params, mediaType: 'text/csv', gzip: true } as const;
+    await client.uploadBatch('b', new Blob(['sku,size\na,42\nb,43\n']), options);
+    const ids: string[] = [];
+    for await (const { object_id: id } of client.list('/api/v1/objects')) ids.push(id);
+    expect(ids).toEqual(['b', 'a']);
+  });
+
   it('takes the parameters of the request', async () => {
     await client.uploadBatch('b', numbered(2));
     expect((await errorOf(client.uploadBatch('b', numbered(3)))).slug).toBe('conflict');

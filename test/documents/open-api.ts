@@ -30,7 +30,7 @@ export interface Operation {
   'x-roles'?: string[];
   tags?: string[];
   parameters?: Parameter[];
-  requestBody?: { content: Record<string, { schema: Schema }> };
+  requestBody?: { content: Record<string, { schema: Schema; example?: string }> };
   responses: Record<
     string,
     {

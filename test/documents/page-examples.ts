@@ -9,11 +9,21 @@ const ORIGIN = 'http://127.0.0.1:8000';
 /** Separates the outputs of the commands. */
 const END = '\u0001';
 
+interface PageRun {
+  outputs: string[];
+  shown: string[];
+}
+
 /**
  * Runs the commands of a page in an empty project, in one shell with the variable KEY.
+ * @param inspect gets the folder with the files that the commands have written
  * @returns the outputs, and those that the page shows, both without what differs between servers or requests
  */
-export async function runPage(api: TestApi, path: string): Promise<{ outputs: string[]; shown: string[] }> {
+export async function runPage(
+  api: TestApi,
+  path: string,
+  inspect?: (folder: string) => Promise<void>,
+): Promise<PageRun> {
   const blocks = (await readFile(path, 'utf8')).matchAll(/^```sh\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?/gms);
   const examples = Array.from(blocks, ([, command = '', output = '']) => ({ command, output }));
   const script = examples.map(({ command }) => `${command}printf '${END}'\n`).join('');
@@ -23,6 +33,7 @@ export async function runPage(api: TestApi, path: string): Promise<{ outputs: st
   try {
     const run = promisify(execFile)('sh', ['-c', script.replaceAll(ORIGIN, api.origin)], { cwd: folder, env });
     const outputs = (await run).stdout.split(END).slice(0, -1);
+    await inspect?.(folder);
     const normalized = (output: string): string => normalize(output.replaceAll(api.origin, ORIGIN));
     return { outputs: outputs.map(normalized), shown: examples.map(({ output }) => normalize(output)) };
   } finally {

@@ -139,6 +139,7 @@ describe('the reference', () => {
     '/filters',
     '/filters/',
     '/guides/operations',
+    '/guides/integrations',
   ])('at %s is a page that loads all resources from this server', async (path) => {
     const reply = await api.call('GET', api.origin + path, { headers: { Accept: BROWSER } });
     expect(reply.status).toBe(200);
@@ -155,6 +156,7 @@ describe('the reference', () => {
     ['/redoc', ['/redoc/']],
     ['/problems', ['/problems/']],
     ['/filters', ['/filters/']],
+    ['/guides/integrations', ['/guides/integrations/']],
   ])('at %s is the same page as at %j', async (path, others) => {
     const page = await api.call('GET', api.origin + path);
     for (const other of others) {
@@ -199,6 +201,8 @@ const PAGES = [
   '/redoc',
   '/problems',
   '/filters',
+  '/guides/integrations',
+  '/guides/grafana-temperatures.json',
   '/openapi.json',
   '/openapi.yaml',
 ];

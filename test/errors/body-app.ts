@@ -7,7 +7,7 @@ import {
   createHttpAdapter,
   InputPipe,
   JsonBody,
-  NdjsonBody,
+  RequestStream,
   prepareHttp,
   Problem,
   ProblemFilter,
@@ -49,7 +49,7 @@ class BodiesController {
   /** Waits for `X-Wait` milliseconds before reading the body. */
   @Put()
   @Rules({ roles: 'anyone', consumes: ['application/json', 'application/x-ndjson'] })
-  async lines(@Body() body: JsonBody | NdjsonBody, @Headers('x-wait') waitMs?: string): Promise<Arrived> {
+  async lines(@Body() body: JsonBody | RequestStream, @Headers('x-wait') waitMs?: string): Promise<Arrived> {
     if (body instanceof JsonBody) return this.json(body);
     await sleep(Number(waitMs ?? 0));
     const hash = createHash('sha256');

@@ -98,11 +98,11 @@ describe('a byte order mark', () => {
 });
 
 describe('the error of a body', () => {
-  it('names the route that accepts NDJSON', async () => {
-    const headers = { 'Content-Type': 'application/x-ndjson' };
+  it.each(['application/x-ndjson', 'text/csv'])('names the route that accepts %s', async (type) => {
+    const headers = { 'Content-Type': type };
     const reply = await api.call('POST', '/batches', { key: project.keys.producer, body: '{}', headers });
     expect(expectProblem(reply, 'unsupported-media-type').detail).toBe(
-      'Send the body as application/json. PUT /batches/{batch_id} takes application/x-ndjson.',
+      `Send the body as application/json. PUT /batches/{batch_id} takes ${type}.`,
     );
   });
 
@@ -115,6 +115,7 @@ describe('the error of a body', () => {
       ['POST', '/batches', 'application/json'],
       ['PUT', '/batches/b', 'application/json'],
       ['PUT', '/batches/b', 'application/x-ndjson'],
+      ['PUT', '/batches/b', 'text/csv'],
     ] as const) {
       const headers = { 'Content-Type': type };
       const reply = await api.call(method, path, { key: project.keys.producer, body, headers });

@@ -62,7 +62,6 @@ describe(`the facets of generated objects (seed ${String(seed)})`, () => {
     { segments: 2, objects: 1_600, values: 'scalar' },
   ])('of $objects objects with $values values in $segments segments', ({ segments, objects, values }) => {
     beforeAll(async () => {
-      await db.sql('TRUNCATE objects, index_segments, index_blocks, index_pending, index_outdated');
       const all = fc.sample(pairs, { numRuns: 2 * objects, seed: seed + segments });
       const isKept = (one: Json): boolean => values === 'any' || typeof one !== 'object' || one === null;
       const lists = all.map((list) => list.filter(([, value]) => isKept(value)));

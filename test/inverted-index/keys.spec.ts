@@ -41,7 +41,6 @@ const scalars = (types: readonly string[]): string[] =>
 
 describe(`the keys of generated objects (seed ${String(seed)})`, () => {
   it.each([1, 8])('are those of a scan, with the same numbers and types, in %d segments', async (segments) => {
-    await db.sql('TRUNCATE objects, index_segments, index_blocks, index_pending, index_outdated');
     const lists = fc.sample(pairs, { numRuns: 2 * OBJECTS, seed: seed + segments });
     await storeMixed(db, lists.slice(0, OBJECTS), lists.slice(OBJECTS), segments);
     const list = await keys.list(PROJECT);

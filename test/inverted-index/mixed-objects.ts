@@ -7,7 +7,7 @@ export const PROJECT = 7;
 const textOf = (list: readonly Pair[]): string => JSON.stringify(list.map(([key, value]) => ({ key, value })));
 
 /**
- * Stores objects in segments whose ranges overlap. In the first half of the segments some objects are pending, some were changed after
+ * Replaces all objects, by objects in segments whose ranges overlap. In the first half of the segments some objects are pending, some were changed after
  * they were indexed, and some were deleted. The index of the others is complete.
  * @param before the data of changed objects when they were indexed
  */
@@ -27,6 +27,7 @@ export async function storeMixed(
   const changed = all.filter((i) => isMixed(i) && i % 7 === 0);
   const deleted = all.filter((i) => isMixed(i) && i % 13 === 0);
   const seqs = (indexes: readonly number[]): string[] => indexes.map((i) => seqOf(i).toString());
+  await db.sql('TRUNCATE objects, index_segments, index_blocks, index_pending, index_outdated');
   await db.database.transactionOnce(async (tx) => {
     const rows = all.filter((i) => !deleted.includes(i)).map((i) => `{"i":${String(i)},"d":${textOf(lists[i] ?? [])}}`);
     await tx.query(

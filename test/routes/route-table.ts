@@ -84,7 +84,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'PUT /batches/{batch_id}': {
     roles: PRODUCERS,
     body: { objects: [OBJECT] },
-    types: ['application/json', 'application/x-ndjson'],
+    types: ['application/json', 'application/x-ndjson', 'text/csv'],
     creates: true,
   },
   'DELETE /batches/{batch_id}': { roles: ['admin'] },

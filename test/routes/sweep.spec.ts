@@ -183,7 +183,9 @@ describe('a body', () => {
   it.each(withBody)('of %s can have its media type in any case and with parameters', async (_, route) => {
     for (const type of typesOf(route)) {
       const headers = { 'Content-Type': `${type.toUpperCase()} ; charset=UTF-8` };
-      expectProblem(await send(route, { key: keyFor(route), body: 7, headers }), 'invalid-body');
+      // A number is the header of CSV.
+      const body = type === 'text/csv' ? ',' : 7;
+      expectProblem(await send(route, { key: keyFor(route), body, headers }), 'invalid-body');
     }
   });
 });

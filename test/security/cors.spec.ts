@@ -62,25 +62,31 @@ describe('without CORS_ORIGINS', () => {
     expect(corsHeaders(reply)).toEqual([]);
   });
 
-  it.each(['/openapi.json', '/openapi.yaml', '/docs', '/docs/', '/redoc', '/problems', '/filters'])(
-    'every origin may read the document at %s, and caches may share it',
-    async (path) => {
-      const { headers } = await get(api, path, undefined);
-      const etag = headers.get('etag') ?? '';
-      for (const reply of [
-        await get(api, path, undefined),
-        await get(api, path, 'https://anyone.example'),
-        await get(api, path, 'null', [`If-None-Match: ${etag}`]),
-      ]) {
-        expect(reply.headers.get('access-control-allow-origin')).toBe('*');
-        expect(reply.headers.get('access-control-expose-headers')?.split(', ')).toContain('ETag');
-        expect(reply.headers.get('vary')).toBe('Accept-Encoding');
-      }
-      const answered = await preflight(api, path, { method: 'GET', headers: 'if-none-match' });
-      expect([answered.status, answered.headers.get('access-control-allow-origin')]).toEqual([204, '*']);
-      expect(answered.headers.get('access-control-allow-headers')).toBe('if-none-match');
-    },
-  );
+  it.each([
+    '/openapi.json',
+    '/openapi.yaml',
+    '/docs',
+    '/docs/',
+    '/redoc',
+    '/problems',
+    '/filters',
+    '/guides/integrations',
+  ])('every origin may read the document at %s, and caches may share it', async (path) => {
+    const { headers } = await get(api, path, undefined);
+    const etag = headers.get('etag') ?? '';
+    for (const reply of [
+      await get(api, path, undefined),
+      await get(api, path, 'https://anyone.example'),
+      await get(api, path, 'null', [`If-None-Match: ${etag}`]),
+    ]) {
+      expect(reply.headers.get('access-control-allow-origin')).toBe('*');
+      expect(reply.headers.get('access-control-expose-headers')?.split(', ')).toContain('ETag');
+      expect(reply.headers.get('vary')).toBe('Accept-Encoding');
+    }
+    const answered = await preflight(api, path, { method: 'GET', headers: 'if-none-match' });
+    expect([answered.status, answered.headers.get('access-control-allow-origin')]).toEqual([204, '*']);
+    expect(answered.headers.get('access-control-allow-headers')).toBe('if-none-match');
+  });
 });
 
 describe('with CORS_ORIGINS', () => {

@@ -2,7 +2,7 @@ import createFetchClient, { type MaybeOptionalInit, type ParseAsResponse } from 
 import { errorOf, StowageError } from './errors.js';
 import { sleep, withRetries, type Fetch } from './retry.js';
 import type { components, paths } from './schema.js';
-import { openUpload, type NdjsonSource, type UploadOptions } from './upload.js';
+import { openUpload, type UploadOptions, type UploadSource } from './upload.js';
 
 export interface ClientOptions {
   /** The server, such as `http://127.0.0.1:8000`. Default: in a browser, the origin of the page. */
@@ -58,9 +58,7 @@ type Call<M extends Method> = <
 
 /** The paths of lists in pages. */
 export type ListPath = {
-  [Path in PathsWith<'get'>]: Data<Path, 'get', undefined> extends { next: string | null; results: readonly unknown[] }
-    ? Path
-    : never;
+  [Path in PathsWith<'get'>]: Data<Path, 'get', undefined> extends AnyPage ? Path : never;
 }[PathsWith<'get'>];
 
 /** A page of a list. */
@@ -125,20 +123,20 @@ export class StowageClient {
   }
 
   /**
-   * Stores a batch of any length by `PUT /batches/{batch_id}` as NDJSON. It is stored completely or not at all. It is not
+   * Stores a batch of any length by `PUT /batches/{batch_id}`, as NDJSON or CSV. It is stored completely or not at all. It is not
    * repeated after an error; the same batch can be sent again.
    * @throws StowageError with errors such as `/lines/7/data`; the error of the source
    */
   async uploadBatch(
     batchId: string,
-    source: NdjsonSource,
+    source: UploadSource,
     options: UploadOptions = {},
   ): Promise<Data<'/api/v1/batches/{batch_id}', 'put', undefined>> {
-    const { params, gzip = false, signal } = options;
+    const { params, mediaType = 'application/x-ndjson', gzip = false, signal } = options;
     const upload = await openUpload(source, options, this.fetch);
     const init = {
       params: { ...params, path: { batch_id: batchId } },
-      headers: { 'Content-Type': 'application/x-ndjson', ...(gzip ? { 'Content-Encoding': 'gzip' } : {}) },
+      headers: { 'Content-Type': mediaType, ...(gzip ? { 'Content-Encoding': 'gzip' } : {}) },
       body: upload.body as never,
       bodySerializer: (body: unknown) => body,
       fetch: upload.send,

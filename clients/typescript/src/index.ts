@@ -9,5 +9,5 @@ export {
   type WaitOptions,
 } from './client.js';
 export { StowageError, type Problem, type ProblemError } from './errors.js';
-export type { NdjsonSource, NewObject, UploadOptions, UploadProgress } from './upload.js';
+export type { NewObject, UploadOptions, UploadProgress, UploadSource } from './upload.js';
 export type { components, operations, paths } from './schema.js';

@@ -504,7 +504,7 @@ export interface paths {
         get: operations["getBatch"];
         /**
          * Create or replace a batch (idempotent)
-         * @description The same content again is 200 and changes nothing; other content is 409 unless `on_conflict` is set. A body of type `application/x-ndjson` has one object per line and any number of lines.
+         * @description The same content again is 200 and changes nothing; other content is 409 unless `on_conflict` is set. A body of the type `application/x-ndjson` has one object per line, one of the type `text/csv` a line of keys and one object per row; both may have any number of lines.
          */
         put: operations["putBatch"];
         post?: never;
@@ -813,7 +813,7 @@ export interface components {
              */
             batch_objects_max: number;
             /**
-             * @description The largest compressed NDJSON stream after decompression, in bytes.
+             * @description The largest compressed NDJSON or CSV stream after decompression, in bytes.
              * @example 17179869184
              */
             inflated_limit_bytes: number;
@@ -3866,6 +3866,16 @@ export interface operations {
                 mode?: "partial";
                 /** @description If the batch exists with other content: `replace` replaces its content, `skip` adds the objects that do not exist. Default: 409. */
                 on_conflict?: "replace" | "skip";
+                /** @description CSV: the column that has the `object_id` of each object. Default: `<batch_id>.<position>`. Example: `sku`. */
+                id?: string;
+                /** @description CSV: the column that has the `subject` of each object. An empty cell is none. Example: `shelf`. */
+                subject?: string;
+                /** @description CSV: the column that has the `observed_at` of each object. An empty cell is the time of arrival. Example: `sold_at`. */
+                observed_at?: string;
+                /** @description CSV: `text` keeps every cell as text. Default: numbers, `true` and `false` have their type, and an empty cell is null. */
+                types?: "text";
+                /** @description CSV: what separates the cells. Default: the one of `,`, `;`, `|` and tab that the header has most often. Example: `;`. */
+                delimiter?: "," | ";" | "|" | "tab";
             };
             header?: {
                 /** @description Makes the request conditional on the ETag of the resource, or on `*` for any (RFC 9110, 13.1). */
@@ -3888,6 +3898,12 @@ export interface operations {
                  *     {"object_id":"shoe-2","data":{"type":"boot"}}
                  */
                 "application/x-ndjson": string;
+                /**
+                 * @example sku;shelf;sold_at;type;size
+                 *     shoe-7;shelf-7;2026-11-21T09:00:00Z;shoe;42
+                 *     shoe-8;;;boot;
+                 */
+                "text/csv": string;
             };
         };
         responses: {

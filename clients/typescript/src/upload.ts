@@ -5,12 +5,12 @@ import { canShowUploads, sendByXhr } from './xhr.js';
 /** An object of a batch. */
 export type NewObject = components['schemas']['NewObjectDto'];
 
-/** The objects of a batch, or the bytes of an NDJSON file: a File, a ReadableStream, a Readable of Node.js. */
-export type NdjsonSource =
+/** The objects of a batch, or the bytes of a file: a File, a ReadableStream, a Readable of Node.js. */
+export type UploadSource =
   Blob | ReadableStream<Uint8Array> | AsyncIterable<NewObject | Uint8Array> | Iterable<NewObject>;
 
 export interface UploadProgress {
-  /** Bytes of NDJSON that were sent, before compression. */
+  /** Bytes that were sent, before compression. */
   sentBytes: number;
   /** All bytes, before compression; undefined while they are not known. */
   totalBytes: number | undefined;
@@ -21,6 +21,8 @@ export interface UploadProgress {
 export interface UploadOptions {
   /** The parameters of `PUT /batches/{batch_id}`, such as `{ query: { on_conflict: 'replace' } }`. */
   params?: Omit<operations['putBatch']['parameters'], 'path'>;
+  /** The format of a source of bytes. Default NDJSON; objects are always sent as NDJSON. */
+  mediaType?: 'application/x-ndjson' | 'text/csv';
   /** Compress the body. Default false. */
   gzip?: boolean;
   /** Called whenever a part was sent. */
@@ -44,8 +46,8 @@ const CHUNK_BYTES = 64 * 1024;
  * HTTP/2: there it is a Blob, which a browser may keep on the disk.
  */
 export async function openUpload(
-  source: NdjsonSource,
-  { gzip = false, onProgress, signal }: Omit<UploadOptions, 'params'>,
+  source: UploadSource,
+  { gzip = false, onProgress, signal }: UploadOptions,
   fetch: Fetch,
 ): Promise<Upload> {
   const reader = new SourceReader(source, signal);
@@ -67,7 +69,7 @@ export async function openUpload(
   return { body, send, sourceError: () => undefined };
 }
 
-/** Reads a source as NDJSON. */
+/** Reads a source as bytes. */
 class SourceReader {
   /** What was read so far. */
   bytes = 0;
@@ -75,7 +77,7 @@ class SourceReader {
   error: unknown;
 
   constructor(
-    private readonly source: NdjsonSource,
+    private readonly source: UploadSource,
     private readonly signal: AbortSignal | undefined,
   ) {}
 

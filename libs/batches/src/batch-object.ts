@@ -73,7 +73,7 @@ export function parseBatchObject(
   }
 }
 
-function idMissing(pointer: string): ValidationErrors {
+export function idMissing(pointer: string): ValidationErrors {
   const limit = String(ID_LENGTH_MAX);
   const detail = `is missing, and <batch_id>.<position> would have more than ${limit} characters; send an object_id`;
   return new ValidationErrors({ pointer: `${pointer}/object_id`, detail });

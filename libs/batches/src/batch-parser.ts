@@ -9,12 +9,13 @@ import {
   validateDto,
   type JsonBody,
   type JsonList,
-  type NdjsonBody,
+  type RequestStream,
 } from '#http';
 import { Injectable } from '@nestjs/common';
 import { isShorthand } from '#objects';
-import type { CreateBatchDto, PutBatchDto } from './batch.dto.js';
+import type { CreateBatchDto, PutBatchDto, PutBatchQuery } from './batch.dto.js';
 import type { BatchInput } from './batch-input.js';
+import { CsvBatchInput } from './csv-batch-input.js';
 import { JsonBatchInput } from './json-batch-input.js';
 import { NdjsonBatchInput } from './ndjson-batch-input.js';
 
@@ -53,9 +54,23 @@ export class BatchParser {
   }
 
   /** One object a line, parsed when the input is read. */
-  parseNdjson(body: NdjsonBody, batchId: string): BatchInput {
-    const lineLimitBytes = Math.min(BODY_LIMITS.object_limit_bytes, this.config.limits.bodyLimitBytes);
-    return new NdjsonBatchInput(body, batchId, lineLimitBytes);
+  parseNdjson(body: RequestStream, batchId: string): BatchInput {
+    return new NdjsonBatchInput(body, batchId, this.objectLimitBytes);
+  }
+
+  /** A line of keys, and one object a row, parsed when the input is read. */
+  parseCsv(body: RequestStream, batchId: string, query: PutBatchQuery): BatchInput {
+    const { id, subject, observed_at: observedAt, types, delimiter } = query;
+    const options = {
+      columns: { object_id: id, subject, observed_at: observedAt },
+      isTyped: types === undefined,
+      delimiter: delimiter === 'tab' ? '\t' : delimiter,
+    };
+    return new CsvBatchInput(body, batchId, options, this.objectLimitBytes);
+  }
+
+  private get objectLimitBytes(): number {
+    return Math.min(BODY_LIMITS.object_limit_bytes, this.config.limits.bodyLimitBytes);
   }
 }
 

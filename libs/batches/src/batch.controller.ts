@@ -52,6 +52,7 @@ import { batchDto, batchEtag, JSON_BATCH, NDJSON_BATCH } from './batch-wire.js';
 import { BatchDeleter } from './batch-deleter.js';
 
 /** Of a whole batch. */
+const PUT_TYPES = ['application/json', 'application/x-ndjson', 'text/csv'];
 const MEDIA_TYPES = [JSON_BATCH.mediaType, NDJSON_BATCH.mediaType];
 
 class DeleteBatchQuery {
@@ -75,7 +76,7 @@ export class BatchController {
   @Rules({
     roles: ['admin', 'producer'],
     consumes: ['application/json'],
-    consumedBy: { 'application/x-ndjson': 'PUT /batches/{batch_id}' },
+    consumedBy: { 'application/x-ndjson': 'PUT /batches/{batch_id}', 'text/csv': 'PUT /batches/{batch_id}' },
     query: true,
   })
   @ApiOperation({ summary: 'Create a batch, all or nothing' })
@@ -96,14 +97,14 @@ export class BatchController {
   }
 
   @Put(':batch_id')
-  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json', 'application/x-ndjson'], query: true })
+  @Rules({ roles: ['admin', 'producer'], consumes: PUT_TYPES, query: true })
   @ApiOperation({
     summary: 'Create or replace a batch (idempotent)',
     description:
-      'The same content again is 200 and changes nothing; other content is 409 unless `on_conflict` is set. A body of type `application/x-ndjson` has one object per line and any number of lines.',
+      'The same content again is 200 and changes nothing; other content is 409 unless `on_conflict` is set. A body of the type `application/x-ndjson` has one object per line, one of the type `text/csv` a line of keys and one object per row; both may have any number of lines.',
   })
   @ApiParam({ name: 'batch_id', type: String })
-  @ApiConsumes('application/json', 'application/x-ndjson')
+  @ApiConsumes(...PUT_TYPES)
   @ApiBody({ type: PutBatchDto })
   @ApiRespondAsync()
   @ApiPreconditions()

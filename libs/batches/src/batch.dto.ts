@@ -1,9 +1,11 @@
-import { ChoiceField, FlagParameter, IdField, type NestedContext, pageOf } from '#http';
+import { ChoiceField, FlagParameter, IdField, type NestedContext, pageOf, RuleField, TextField } from '#http';
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, OmitType } from '@nestjs/swagger';
-import { IsArray, ValidateNested } from 'class-validator';
+import { IsArray, ValidateIf, ValidateNested } from 'class-validator';
 import { NewObjectDto, ObjectListQuery } from '#objects';
 
+const TAB = '\t';
+const CSV_DELIMITERS = [',', ';', '|', 'tab'];
 const NO_COUNT_FOR_PRODUCERS = 'Omitted for a producer with on_conflict=skip, because it would reveal other objects.';
 
 export class CreateBatchDto {
@@ -49,7 +51,41 @@ export class PutBatchQuery extends WriteBatchQuery {
       'If the batch exists with other content: `replace` replaces its content, `skip` adds the objects that do not exist. Default: 409.',
   })
   on_conflict?: 'replace' | 'skip';
+
+  @ColumnParameter('the `object_id` of each object. Default: `<batch_id>.<position>`.', 'sku')
+  id?: string;
+
+  @ColumnParameter('the `subject` of each object. An empty cell is none.', 'shelf')
+  subject?: string;
+
+  @ColumnParameter('the `observed_at` of each object. An empty cell is the time of arrival.', 'sold_at')
+  observed_at?: string;
+
+  @ChoiceField({
+    optional: true,
+    choices: ['text'],
+    description:
+      'CSV: `text` keeps every cell as text. Default: numbers, `true` and `false` have their type, and an empty cell is null.',
+  })
+  types?: 'text';
+
+  @RuleField(
+    {
+      required: false,
+      enum: CSV_DELIMITERS,
+      description:
+        'CSV: what separates the cells. Default: the one of `,`, `;`, `|` and tab that the header has most often.',
+      example: ';',
+    },
+    'must be a comma, a semicolon, "|" or "tab"',
+    (value) => CSV_DELIMITERS.includes(value as string) || value === TAB,
+  )
+  @ValidateIf((_, value) => value !== undefined)
+  delimiter?: string;
 }
+
+/** The parameters of PUT that only CSV has. */
+export const CSV_PARAMETERS = ['id', 'subject', 'observed_at', 'types', 'delimiter'] as const;
 
 export class BatchListQuery extends ObjectListQuery {
   @ChoiceField({
@@ -191,6 +227,12 @@ export class WholeBatchDto {
 }
 
 export class BatchPageDto extends pageOf(ListedBatchDto) {}
+
+/** A query parameter that names a column of CSV. */
+function ColumnParameter(meaning: string, example: string): PropertyDecorator {
+  const description = `CSV: the column that has ${meaning}`;
+  return TextField({ optional: true, min: 1, max: 255, description, example });
+}
 
 function ObjectsField(): PropertyDecorator {
   return applyDecorators(

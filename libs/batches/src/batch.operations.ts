@@ -7,10 +7,10 @@ import {
   type WriteRequest,
   type WriteResponse,
 } from '#jobs';
-import { JsonBody, Problem } from '#http';
+import { JsonBody, Problem, ValidationErrors } from '#http';
 import { ID_RULE, isId } from '#platform';
 import { Injectable } from '@nestjs/common';
-import { CreateBatchDto, PutBatchDto, type PutBatchQuery, type WriteBatchQuery } from './batch.dto.js';
+import { CreateBatchDto, CSV_PARAMETERS, PutBatchDto, type PutBatchQuery, type WriteBatchQuery } from './batch.dto.js';
 import { BatchParser, type ParsedBatch } from './batch-parser.js';
 import { BatchWriter } from './batch-writer.js';
 
@@ -46,7 +46,7 @@ export class BatchOperations {
     const isPartial = query.mode === 'partial';
     const batchId = pathParam(request, 'batch_id');
     if (!isId(batchId)) throw new Problem('invalid-path', { detail: `The id of a batch ${ID_RULE}.` });
-    const { batchId: bodyId = batchId, input } = await this.parsePut(request.body, batchId, isPartial);
+    const { batchId: bodyId = batchId, input } = await this.parsePut(request, batchId, query);
     if (bodyId !== batchId) {
       const detail = `must equal the current value "${batchId}", or be omitted`;
       throw new Problem('invalid-body', { detail: `batch_id ${detail}.`, errors: [{ pointer: '/batch_id', detail }] });
@@ -56,8 +56,21 @@ export class BatchOperations {
     return this.writer.write({ projectId, batchId, input, ifExists, ...options }, receipt);
   }
 
-  private async parsePut(body: WriteRequest['body'], pathId: string, isPartial: boolean): Promise<ParsedBatch> {
-    if (body instanceof JsonBody) return this.parser.parseJson(PutBatchDto, body, { pathId, isPartial });
-    return { batchId: undefined, input: this.parser.parseNdjson(body, pathId) };
+  private async parsePut({ body }: WriteRequest, pathId: string, query: PutBatchQuery): Promise<ParsedBatch> {
+    if (!(body instanceof JsonBody) && body.mediaType === 'text/csv') {
+      return { batchId: undefined, input: this.parser.parseCsv(body, pathId, query) };
+    }
+    rejectCsvParameters(query);
+    if (!(body instanceof JsonBody)) return { batchId: undefined, input: this.parser.parseNdjson(body, pathId) };
+    return this.parser.parseJson(PutBatchDto, body, { pathId, isPartial: query.mode === 'partial' });
   }
+}
+
+/** @throws Problem invalid-query */
+function rejectCsvParameters(query: PutBatchQuery): void {
+  const errors = CSV_PARAMETERS.filter((parameter) => query[parameter] !== undefined).map((parameter) => ({
+    parameter,
+    detail: 'requires a body of the type text/csv',
+  }));
+  if (errors.length > 0) throw new ValidationErrors(...errors).problem('invalid-query');
 }

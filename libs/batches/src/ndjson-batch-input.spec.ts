@@ -1,5 +1,5 @@
 import { Config } from '#platform';
-import { NdjsonBody, Problem } from '#http';
+import { RequestStream, Problem } from '#http';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { RejectedObjects, type BatchInput } from './batch-input.js';
@@ -13,7 +13,7 @@ const settings = { DATABASE_URL: 'postgresql://none', STOWAGE_KEY_SECRET: 'x'.re
 const parser = new BatchParser(new Config({ ...settings, BODY_LIMIT_BYTES: String(LIMIT) }));
 
 /** A body that arrives in these pieces; `readCount` returns the number of pieces read. */
-function bodyOf(pieces: Iterable<string | Buffer>): { body: NdjsonBody; readCount: () => number } {
+function bodyOf(pieces: Iterable<string | Buffer>): { body: RequestStream; readCount: () => number } {
   let readCount = 0;
   const bytes = async function* (): AsyncGenerator<Buffer> {
     for (const piece of pieces) {
@@ -21,7 +21,7 @@ function bodyOf(pieces: Iterable<string | Buffer>): { body: NdjsonBody; readCoun
       yield await Promise.resolve(Buffer.from(piece));
     }
   };
-  return { body: new NdjsonBody(bytes(), 'client'), readCount: () => readCount };
+  return { body: new RequestStream('application/x-ndjson', bytes(), 'client'), readCount: () => readCount };
 }
 
 const inputOf = (pieces: Iterable<string | Buffer>): BatchInput => parser.parseNdjson(bodyOf(pieces).body, 'b');
@@ -100,7 +100,9 @@ describe('a stream of lines', () => {
       yield Buffer.from(`${line('a')}\n`);
       throw await Promise.resolve(new Error('broken'));
     };
-    await expect(readAll(parser.parseNdjson(new NdjsonBody(bytes(), 'client'), 'b'))).rejects.toThrow('broken');
+    await expect(
+      readAll(parser.parseNdjson(new RequestStream('application/x-ndjson', bytes(), 'client'), 'b')),
+    ).rejects.toThrow('broken');
   });
 });
 
@@ -178,7 +180,11 @@ describe('an invalid line', () => {
       await Promise.resolve();
       throw new Problem('request-timeout', { detail: 'too slow' });
     }
-    const reader = await InputReader.open(parser.parseNdjson(new NdjsonBody(bytes(), 'client'), 'b'), 0, 1);
+    const reader = await InputReader.open(
+      parser.parseNdjson(new RequestStream('application/x-ndjson', bytes(), 'client'), 'b'),
+      0,
+      1,
+    );
     const { slug, errorCount, extra } = await reader.readErrors();
     expect([slug, errorCount, extra]).toEqual(['invalid-body', 5, { error_count_is: 'at_least' }]);
   });

@@ -1,4 +1,4 @@
-import { JsonBody, Problem, ValidationErrors, type NdjsonBody, type StreamSource } from '#http';
+import { JsonBody, Problem, ValidationErrors, type RequestStream, type StreamSource } from '#http';
 import type { BatchChunk, BatchInput } from './batch-input.js';
 import { parseBatchObject } from './batch-object.js';
 import { exportedCount, isExportLine } from './export-line.js';
@@ -20,7 +20,7 @@ export class NdjsonBatchInput implements BatchInput {
 
   /** @param batchId the id of the batch, for objects without an id; a line may repeat it */
   constructor(
-    private readonly body: NdjsonBody,
+    private readonly body: RequestStream,
     private readonly batchId: string,
     private readonly lineLimitBytes: number,
   ) {

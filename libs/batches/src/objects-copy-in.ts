@@ -44,6 +44,7 @@ export class ObjectsCopyIn {
 
   /** @throws Problem quota-exceeded, before objects are sent that the project has no room for */
   async write(objects: readonly BatchObject[]): Promise<void> {
+    if (objects.length === 0) return;
     const ids: ChunkIds = {
       positions: objects.map(({ position }) => position),
       ids: objects.map(({ objectId }) => objectId).join(COPY_DELIMITER),

@@ -61,6 +61,16 @@ describe('query', () => {
       nothing: null,
     });
   });
+
+  it('prepares a frequent statement of a project from the third time on', async () => {
+    // It finds itself, on the connection that runs it.
+    const text = `SELECT count(*) FROM pg_prepared_statements WHERE statement ~ 'pg_prepared'`;
+    const counts: unknown[] = [];
+    for (const preparedFor of [undefined, undefined, undefined, 1, 2, 3]) {
+      counts.push(...(await database.query({ text, preparedFor })));
+    }
+    expect(counts).toEqual(['0', '0', '0', '0', '0', '1'].map((count) => ({ count })));
+  });
 });
 
 describe('transaction', () => {

@@ -11,6 +11,7 @@ import {
   type DatabaseOptions,
 } from './database-options.js';
 import { closeSocket, type DatabasePool } from './database-pool.js';
+import { PreparedStatements } from './prepared-statements.js';
 import type { QueryScope } from './query-scope.js';
 import { RunningStatement } from './running-statement.js';
 import { DatabaseStalledError, STALL_OPTIONS, StallMonitor } from './stall-monitor.js';
@@ -30,6 +31,11 @@ export interface Statement {
   text: string;
   /** Milliseconds to wait for the response; then the query fails and its connection is closed. Default: no limit. */
   query_timeout?: number;
+  /**
+   * The project whose requests prepare the statement where its text is frequent: for one without a name whose best plan does not depend on
+   * its values. Default: it is not prepared.
+   */
+  preparedFor?: number | undefined;
 }
 
 /** Runs SQL: the pool, or one transaction. */
@@ -78,6 +84,7 @@ class OwnedDataSource extends DataSource {
 /** The pool of connections: SQL text runs by `query`, repositories of entities by `dataSource`. */
 export class Database implements Queryable {
   private readonly active = new Set<PoolClient>();
+  private readonly prepared = new PreparedStatements();
   private readonly monitor: StallMonitor;
 
   private constructor(
@@ -148,7 +155,7 @@ export class Database implements Queryable {
   }
 
   query<Row extends object>(statement: Statement | string, values: readonly unknown[] = []): Promise<Row[]> {
-    return run<Row>(this.pool, statement, values);
+    return run<Row>(this.pool, this.named(statement), values);
   }
 
   /**
@@ -165,6 +172,13 @@ export class Database implements Queryable {
   /** Runs statements, each on its own, that `scope` can cancel. */
   within(scope: QueryScope): Queryable {
     return { query: (statement, values = []) => this.queryWithin(scope, statement, values) };
+  }
+
+  /** With a name where the statement is to be prepared. */
+  private named(statement: Statement | string): Statement | string {
+    if (typeof statement === 'string' || statement.preparedFor === undefined) return statement;
+    const name = this.prepared.nameOf(statement.text, statement.preparedFor);
+    return name === undefined ? statement : { ...statement, name };
   }
 
   /** With callbacks: the promises of the pool and of the connection cost a tenth of the time of a look-up by key. */
@@ -191,7 +205,7 @@ export class Database implements Queryable {
         }
         const running = new RunningStatement(client, this.reservedPool);
         scope.begin(running);
-        client.query<Row>(queryConfig(statement, values), (cause: Error | null, result) => {
+        client.query<Row>(queryConfig(this.named(statement), values), (cause: Error | null, result) => {
           running.end();
           scope.end(running);
           // A cancel that arrives late must not hit the next statement on this connection, so there is none.

@@ -43,7 +43,6 @@ export {
   type SortColumn,
 } from './page-sql.js';
 export { PageTrace, type PageStep, type TracedStatement } from './page-trace.js';
-export { prepared } from './prepared-statements.js';
 export type { PostgresAddress } from './open-server.js';
 export { ReadDatabase } from './read-database.js';
 export { isSeq, SEQ_STEP, Sequence, SequenceUnavailableError, timeOfSeq, timeOfSeqSql } from './sequence.js';

@@ -1,6 +1,5 @@
 import type { Queryable, Statement } from './database.js';
 import type { PageTrace } from './page-trace.js';
-import { prepared } from './prepared-statements.js';
 import { QueryTimeoutError } from './query-scope.js';
 
 /** A position next to a row, in a list newest first or, with `oldestFirst`, oldest first. */
@@ -80,10 +79,7 @@ export interface ListSql {
    * this name must have the same text, `wrap` included.
    */
   name?: string;
-  /**
-   * The project whose requests prepare the statement where its text is frequent: for a list without a name whose best plan does not depend
-   * on its values.
-   */
+  /** See `Statement`, for a list without a name. */
   preparedFor?: number;
 }
 
@@ -161,8 +157,7 @@ export async function readSlice<Row extends { seq: string }>(
 ): Promise<Slice<Row>> {
   const { values, ...statement } = pageSql(list, range);
   const { preparedFor } = list;
-  const text = preparedFor === undefined ? statement : prepared(statement.text, preparedFor);
-  return toSlice(await on.query<Row>(text, values), range);
+  return toSlice(await on.query<Row>({ ...statement, preparedFor }, values), range);
 }
 
 /** Reads one page of a list, then counts the list. */

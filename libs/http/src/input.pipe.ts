@@ -2,7 +2,7 @@ import { Injectable, SetMetadata, type ArgumentMetadata, type PipeTransform } fr
 import { plainToInstance } from 'class-transformer';
 import { DtoValidator, validateDto, ValidationContext, type DtoClass } from './dto-validator.js';
 import { JsonBody } from './json-body.js';
-import { NdjsonBody } from './ndjson-body.js';
+import { RequestStream } from './request-stream.js';
 import { ValidationErrors, Problem } from './problems.js';
 
 const OPTIONAL_BODY = Symbol('optional body');
@@ -14,7 +14,7 @@ export function OptionalBody(): ClassDecorator {
 
 /**
  * Validates bodies and query parameters against the DTO class that a handler declares. A handler that declares `JsonBody`
- * gets the body unread. So does a handler that also accepts an `NdjsonBody`: reflection reports the type of such a union as
+ * gets the body unread. So does a handler that also accepts a `RequestStream`: reflection reports the type of such a union as
  * `Object`.
  */
 @Injectable()
@@ -25,7 +25,8 @@ export class InputPipe implements PipeTransform {
     if (isEmpty(value) && metatype !== undefined && Reflect.hasMetadata(OPTIONAL_BODY, metatype)) return new metatype();
     const body = requireBody(value);
     if (metatype === undefined || metatype === Object) return body;
-    if (body instanceof NdjsonBody) throw new Error(`the route accepts NDJSON, but its handler takes ${metatype.name}`);
+    if (body instanceof RequestStream)
+      throw new Error(`the route accepts streams, but its handler takes ${metatype.name}`);
     if (metatype === JsonBody) return body;
     return readBody(metatype, body).dto;
   }
@@ -36,8 +37,8 @@ function isEmpty(body: unknown): boolean {
 }
 
 /** The body of a request, where it has one that is read as JSON. @throws Problem malformed-request */
-export function requireBody(body: unknown): JsonBody | NdjsonBody {
-  if (body instanceof JsonBody || body instanceof NdjsonBody) return body;
+export function requireBody(body: unknown): JsonBody | RequestStream {
+  if (body instanceof JsonBody || body instanceof RequestStream) return body;
   throw new Problem('malformed-request', { detail: 'The body is empty; send JSON.' });
 }
 

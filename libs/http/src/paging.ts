@@ -157,19 +157,17 @@ export function urlTooLong(length: number): Problem {
  */
 export function pageRequest(
   query: PageQuery,
-  { limits, database }: Pick<Config, 'limits' | 'database'>,
+  config: Pick<Config, 'limits' | 'database'>,
   fingerprint: string,
   http: HttpContext,
   order = NEWEST_FIRST,
 ): PageRequest {
-  const place = 'query';
-  const size = sizeOf(query, limits, place);
-  const position = positionOf(query, size, { fingerprint, order, place });
+  const page = requestedPage(query, config, { fingerprint, order, place: 'query' }, http);
   const { origin, path, query: sent } = requestUrl(http.request);
   const target = `${path}?${withoutPosition(sent)}`;
   const linkLength = target.length + (order.keys.length === 0 ? CURSOR_LENGTH : CURSOR_LENGTH_MAX);
   if (linkLength > URL_LENGTH_MAX) throw urlTooLong(linkLength);
-  return { position, size, fingerprint, linkBase: origin + target, ...readsOf(query, database, http) };
+  return { ...page, linkBase: origin + target };
 }
 
 /**
@@ -178,15 +176,30 @@ export function pageRequest(
  */
 export function bodyPageRequest(
   body: PageQuery,
-  { limits, database }: Pick<Config, 'limits' | 'database'>,
+  config: Pick<Config, 'limits' | 'database'>,
   fingerprint: string,
   http: HttpContext,
   order = NEWEST_FIRST,
 ): PageRequest {
-  const place = 'body';
-  const size = sizeOf(body, limits, place);
-  const position = positionOf(body, size, { fingerprint, order, place });
-  return { position, size, fingerprint, linkBase: null, ...readsOf(body, database, http) };
+  return { ...requestedPage(body, config, { fingerprint, order, place: 'body' }, http), linkBase: null };
+}
+
+/** What the cursors of a list belong to, and where a request has its parameters. */
+interface RequestedList {
+  fingerprint: string;
+  order: ListOrder;
+  place: InputPlace;
+}
+
+function requestedPage(
+  query: PageQuery,
+  { limits, database }: Pick<Config, 'limits' | 'database'>,
+  list: RequestedList,
+  http: HttpContext,
+): Omit<PageRequest, 'linkBase'> {
+  const size = sizeOf(query, limits, list.place);
+  const position = positionOf(query, size, list);
+  return { position, size, fingerprint: list.fingerprint, ...readsOf(query, database, http) };
 }
 
 function sizeOf(query: PageQuery, { pageSize, pageSizeMax }: Config['limits'], place: InputPlace): number {
@@ -198,7 +211,7 @@ function sizeOf(query: PageQuery, { pageSize, pageSizeMax }: Config['limits'], p
 function positionOf(
   { cursor, page }: PageQuery,
   size: number,
-  { fingerprint, order, place }: { fingerprint: string; order: ListOrder; place: InputPlace },
+  { fingerprint, order, place }: RequestedList,
 ): PagePosition {
   if (cursor === undefined) {
     return { kind: 'offset', offset: ((page ?? 1) - 1) * size, oldestFirst: order.isAscending };

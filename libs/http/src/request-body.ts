@@ -8,14 +8,12 @@ import { collectBody } from './collect-body.js';
 import { discardRest } from './discard-rest.js';
 import { bodyStream, type Encoding, type InflateLimit } from './inflate.js';
 import { JsonBody } from './json-body.js';
-import { NdjsonBody } from './ndjson-body.js';
+import { isStreamType, RequestStream } from './request-stream.js';
 import { sendProblem } from './problem.filter.js';
 import { ownerOf } from './principal.js';
 import { Problem } from './problems.js';
 import type { RequestMemory } from './request-memory.js';
 import { BODY_LIMITS } from './route.js';
-
-const NDJSON = 'application/x-ndjson';
 
 /** The supported content codings, for `Accept-Encoding`. */
 const ENCODINGS = 'gzip, zstd, identity';
@@ -35,7 +33,7 @@ const JSON_RATIO_FREE_BYTES = 1024 * 1024;
 
 /**
  * Reads the bodies of all routes: decompresses them, enforces limits and the minimum rate, and passes them on as `JsonBody`
- * or `NdjsonBody`. A body is read only if its route takes one and all hooks have accepted the request; `100 Continue` is sent
+ * or `RequestStream`. A body is read only if its route takes one and all hooks have accepted the request; `100 Continue` is sent
  * then. Call it before adding hooks that reject requests.
  */
 export function prepareBodies(
@@ -54,11 +52,12 @@ export function prepareBodies(
       done(null);
       return;
     }
-    if (mediaTypeOf(request) === NDJSON) {
+    const mediaType = mediaTypeOf(request);
+    if (isStreamType(mediaType)) {
       const stop = (error: Problem): void => {
         payload.destroy(error);
       };
-      done(null, new NdjsonBody(plainStream(payload), 'client', stop));
+      done(null, new RequestStream(mediaType, plainStream(payload), 'client', stop));
       return;
     }
     const limit = limitOf(request, limits);
@@ -110,7 +109,7 @@ export function prepareBodies(
       done(null, payload);
       return;
     }
-    const isStream = mediaTypeOf(request) === NDJSON;
+    const isStream = isStreamType(mediaTypeOf(request));
     const limit = limitOf(request, limits);
     if (!isStream && Number(request.headers['content-length']) > limit.bytes) {
       done(bodyTooLarge(limit));
@@ -141,7 +140,7 @@ export function prepareBodies(
 
 /** The limit of the body of a route that takes one. */
 function limitOf(request: FastifyRequest, limits: Config['limits']): InflateLimit {
-  if (mediaTypeOf(request) === NDJSON) {
+  if (isStreamType(mediaTypeOf(request))) {
     const ratioFreeBytes = STREAM_RATIO_FREE_BYTES;
     return { bytes: limits.inflatedLimitBytes, name: 'INFLATED_LIMIT_BYTES', ratioFreeBytes };
   }
@@ -162,7 +161,21 @@ export function bodyProblem(request: FastifyRequest): Problem | undefined {
     const detail = `Send the body with Content-Encoding ${accepted.replaceAll(', ', ' or ')}.`;
     return new Problem('unsupported-media-type', { detail, headers: { 'Accept-Encoding': accepted } });
   }
-  return consumes === undefined || consumes.includes(mediaTypeOf(request)) ? undefined : unsupportedMediaType(request);
+  if (consumes === undefined) return undefined;
+  const mediaType = mediaTypeOf(request);
+  if (!consumes.includes(mediaType)) return unsupportedMediaType(request);
+  return mediaType === 'text/csv' ? unsupportedCsv(request) : undefined;
+}
+
+/** The problem of CSV in another encoding or without a header line, which the parameters of the media type declare (RFC 7111). */
+function unsupportedCsv(request: FastifyRequest): Problem | undefined {
+  const charset = parameterOf(request, 'charset') ?? 'utf-8';
+  const isUtf8 = /^(?:utf-?8|us-ascii)$/.test(charset);
+  if (isUtf8 && parameterOf(request, 'header') !== 'absent') return undefined;
+  const detail = isUtf8
+    ? 'Send text/csv with a header line; its header parameter is "absent".'
+    : `Send text/csv as UTF-8; its charset is "${charset}".`;
+  return new Problem('unsupported-media-type', { detail, headers: { Accept: 'text/csv; charset=utf-8' } });
 }
 
 function unsupportedMediaType(request: FastifyRequest): Problem {
@@ -182,6 +195,15 @@ function hasBody({ headers }: Pick<FastifyRequest['raw'], 'headers'>): boolean {
 /** The media type of the body, in lower case, without parameters; empty where it has none. */
 export function mediaTypeOf(request: Pick<FastifyRequest, 'headers'>): string {
   return request.headers['content-type']?.split(';')[0]?.trim().toLowerCase() ?? '';
+}
+
+/** A parameter of the media type of the body, in lower case. */
+function parameterOf({ headers }: Pick<FastifyRequest, 'headers'>, name: string): string | undefined {
+  for (const parameter of headers['content-type']?.split(';').slice(1) ?? []) {
+    const [key = '', value = ''] = parameter.toLowerCase().split('=', 2);
+    if (key.trim() === name) return value.trim().replace(/^"(.*)"$/, '$1');
+  }
+  return undefined;
 }
 
 /** The condition under which Node.js emits `checkContinue`. */

@@ -3,7 +3,7 @@ import { ProjectSlots, type Config, type SlotRejection } from '#platform';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { httpContextOf } from './http-context.js';
-import { NdjsonBody } from './ndjson-body.js';
+import { RequestStream } from './request-stream.js';
 import { Problem } from './problems.js';
 import { ReadQueries } from './read-queries.js';
 import { isReadRequest } from './route.js';
@@ -82,7 +82,7 @@ export class RequestSlots {
       if (this.admission !== null) end(this.admission);
     });
     fastify.addHook('preHandler', (request, reply, done) => {
-      if (request.principal === undefined || request.body instanceof NdjsonBody || sharesConnection(request)) done();
+      if (request.principal === undefined || request.body instanceof RequestStream || sharesConnection(request)) done();
       else this.admit(request.principal.projectId ?? OPERATORS, request, reply, done);
     });
   }

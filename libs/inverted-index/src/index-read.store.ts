@@ -1,4 +1,4 @@
-import { Database, prepared, type Queryable } from '#database';
+import { Database, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import type { BlockRequest, SortedRequest } from './index-plan.js';
 import { TermKind, TEXT_BYTES_MAX } from './term-kind.js';
@@ -320,7 +320,7 @@ export class IndexReadStore {
     const values: unknown[] = [projectId, range.skip, range.beyondSeq, range.countsOnly];
     for (const name of GROUP_ORDER) values.push(...(groups.get(name)?.flatMap(valuesOf) ?? []));
     const text = readSql(groups, range, condition(values));
-    return resultOf(await on.query<ResultRow>(prepared(text, projectId), values));
+    return resultOf(await on.query<ResultRow>({ text, preparedFor: projectId }, values));
   }
 }
 

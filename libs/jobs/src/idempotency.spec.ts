@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { KeySecret } from '#access';
 import { Config } from '#platform';
-import { JsonBody, NdjsonBody, Problem, type ProblemSlug } from '#http';
+import { JsonBody, RequestStream, Problem, type ProblemSlug } from '#http';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { fastify as createFastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
@@ -51,7 +51,7 @@ async function createServer(): Promise<FastifyInstance> {
     done(null, new JsonBody(bytes as Buffer, 1000));
   });
   fastify.addContentTypeParser('application/x-ndjson', (_, payload, done) => {
-    done(null, new NdjsonBody(payload, 'client'));
+    done(null, new RequestStream('application/x-ndjson', payload, 'client'));
   });
   fastify.addHook('onRequest', (request, _reply, done) => {
     request.principal = {

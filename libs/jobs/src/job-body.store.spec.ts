@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { ByteBudget, Config } from '#platform';
 import { DiskReserve } from '#database';
-import { NdjsonBody } from '#http';
+import { RequestStream } from '#http';
 import { Logger } from '@nestjs/common';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
@@ -45,9 +45,9 @@ beforeEach(async () => {
 afterAll(() => db.close());
 
 /** A stream of three parts. @param breaks fails after the second part */
-function stream(breaks = false): NdjsonBody {
-  return new NdjsonBody(
-    // eslint-disable-next-line @typescript-eslint/require-await -- what arrives over the network does so later
+function stream(breaks = false): RequestStream {
+  return new RequestStream(
+    'application/x-ndjson', // eslint-disable-next-line @typescript-eslint/require-await -- what arrives over the network does so later
     (async function* () {
       yield Buffer.alloc(MIB, 'a');
       yield Buffer.alloc(MIB, 'b');
@@ -58,7 +58,7 @@ function stream(breaks = false): NdjsonBody {
   );
 }
 
-async function save(body: NdjsonBody): Promise<{ jobId: string; parts: number }> {
+async function save(body: RequestStream): Promise<{ jobId: string; parts: number }> {
   const saved = await bodies.save(key.projectId, key.jobId, body);
   key.jobId = saved.jobId;
   return saved;
@@ -94,7 +94,7 @@ async function storedParts(): Promise<number> {
 }
 
 async function read(job: ClaimedJob): Promise<string> {
-  return text((bodies.open(key, job) as NdjsonBody).bytes);
+  return text((bodies.open(key, job) as RequestStream).bytes);
 }
 
 describe('the stored body of a job', () => {
@@ -104,7 +104,7 @@ describe('the stored body of a job', () => {
   });
 
   it('can be empty', async () => {
-    await accept(new NdjsonBody(Readable.from([]), 'client'));
+    await accept(new RequestStream('application/x-ndjson', Readable.from([]), 'client'));
     expect(await read(await claim())).toBe('');
   });
 
@@ -138,7 +138,7 @@ describe('the stored body of a job', () => {
     const second = await bodies.save(
       key.projectId,
       first.jobId,
-      new NdjsonBody(Readable.from([Buffer.from('second')]), 'client'),
+      new RequestStream('application/x-ndjson', Readable.from([Buffer.from('second')]), 'client'),
     );
     expect(second).not.toEqual(first);
     await jobs.insert(db.database, newJob(first));

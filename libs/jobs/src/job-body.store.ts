@@ -1,5 +1,5 @@
 import { Config } from '#platform';
-import { JsonBody, NdjsonBody, type BodyLimit } from '#http';
+import { isStreamType, JsonBody, RequestStream, type BodyLimit } from '#http';
 import { Injectable } from '@nestjs/common';
 import type { ClaimedJob, JobKey } from './job.store.js';
 import { StreamParts } from './stream-parts.js';
@@ -19,7 +19,7 @@ export class JobBodyStore {
    * @param jobId the number to store it under; another one is used where it exists
    * @throws the error of the stream; the problems of `StreamParts`
    */
-  async save(projectId: number, jobId: string, body: NdjsonBody): Promise<JobKey & { parts: number }> {
+  async save(projectId: number, jobId: string, body: RequestStream): Promise<JobKey & { parts: number }> {
     const stored = this.parts.begin(projectId, jobId);
     const reader = new StreamReader(body.bytes);
     try {
@@ -41,8 +41,8 @@ export class JobBodyStore {
   }
 
   /** @param limit of a JSON body; undefined for a stream and for jobs of earlier versions */
-  open(key: JobKey, { media_type, parts, body }: ClaimedJob, limit?: BodyLimit): JsonBody | NdjsonBody {
-    if (media_type === 'application/x-ndjson') return new NdjsonBody(this.parts.bytesOf({ ...key, parts }), 'job');
+  open(key: JobKey, { media_type, parts, body }: ClaimedJob, limit?: BodyLimit): JsonBody | RequestStream {
+    if (isStreamType(media_type)) return new RequestStream(media_type, this.parts.bytesOf({ ...key, parts }), 'job');
     if (body === null) throw new Error(`the body of job ${key.jobId} is missing`);
     return new JsonBody(body, limit ?? this.config.limits.bodyLimitBytes, key.projectId);
   }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { DiskReserve } from '#database';
 import { ByteBudget, Config } from '#platform';
-import { NdjsonBody, Problem } from '#http';
+import { RequestStream, Problem } from '#http';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { JobStore } from './job.store.js';
 import type { PaceLimits } from './stream-pace.js';
@@ -28,14 +28,14 @@ afterAll(() => db.close());
 
 /** A stream whose bytes the test sends. */
 class Client {
-  readonly body: NdjsonBody;
+  readonly body: RequestStream;
   private readonly sent: (Buffer | Error | null)[] = [];
   private wake: () => void = () => undefined;
   /** Whether the server has begun to read. */
   isRead = false;
 
   constructor() {
-    this.body = new NdjsonBody(this.bytes(), 'client', (error) => {
+    this.body = new RequestStream('application/x-ndjson', this.bytes(), 'client', (error) => {
       this.send(error);
     });
   }

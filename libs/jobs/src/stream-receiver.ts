@@ -1,5 +1,5 @@
 import { type Config, ProjectSlots } from '#platform';
-import { NdjsonBody, Problem } from '#http';
+import { RequestStream, Problem } from '#http';
 import { Logger } from '@nestjs/common';
 import { StreamPace, type PaceLimits } from './stream-pace.js';
 import type { StoredStream, StreamPart, StreamParts } from './stream-parts.js';
@@ -12,7 +12,7 @@ const PACE: PaceLimits = { pauseMs: 10_000, bytesPerSecond: 256 * 1024 };
 
 /** A stream that is ready to be written. */
 export interface ReceivedStream {
-  body: NdjsonBody;
+  body: RequestStream;
   /** Frees everything that it holds. Call it when the stream is written, or has failed. */
   free: () => Promise<void>;
 }
@@ -44,7 +44,7 @@ export class StreamReceiver {
    * @param streamId a sequence number; parts are stored under it
    * @throws the error of the stream; the problems of `StreamParts`
    */
-  async receive(projectId: number, streamId: string, body: NdjsonBody): Promise<ReceivedStream> {
+  async receive(projectId: number, streamId: string, body: RequestStream): Promise<ReceivedStream> {
     const stored = this.parts.begin(projectId, streamId);
     const reader = new StreamReader(body.bytes);
     try {
@@ -57,7 +57,7 @@ export class StreamReceiver {
           part.release();
         }
       });
-      return last.isEnd ? this.whole(stored, last) : this.arriving(stored, last, reader, body);
+      return last.isEnd ? this.whole(stored, last, body) : this.arriving(stored, last, reader, body);
     } catch (error) {
       await this.delete(stored);
       throw error;
@@ -65,9 +65,9 @@ export class StreamReceiver {
   }
 
   /** @param part the last one */
-  private whole(stored: StoredStream, part: StreamPart): ReceivedStream {
+  private whole(stored: StoredStream, part: StreamPart, { mediaType }: RequestStream): ReceivedStream {
     return {
-      body: new NdjsonBody(this.bytesUpTo(stored, part), 'received'),
+      body: new RequestStream(mediaType, this.bytesUpTo(stored, part), 'received'),
       free: async () => {
         part.release();
         await this.delete(stored);
@@ -76,7 +76,7 @@ export class StreamReceiver {
   }
 
   /** @param part the last one before the stream is written */
-  private arriving(stored: StoredStream, part: StreamPart, reader: StreamReader, body: NdjsonBody): ReceivedStream {
+  private arriving(stored: StoredStream, part: StreamPart, reader: StreamReader, body: RequestStream): ReceivedStream {
     const sinceMs = performance.now();
     const before = this.bytesUpTo(stored, part);
     const rest = this.pacedBytes(reader, body);
@@ -85,7 +85,7 @@ export class StreamReceiver {
       yield* rest;
     }
     return {
-      body: new NdjsonBody(bytes(), 'client'),
+      body: new RequestStream(body.mediaType, bytes(), 'client'),
       free: async () => {
         this.slots.release(stored.projectId, performance.now() - sinceMs);
         part.release();
@@ -100,7 +100,7 @@ export class StreamReceiver {
   }
 
   /** The rest of a stream. Fails when its client makes the server wait for too long. */
-  private async *pacedBytes(reader: StreamReader, body: NdjsonBody): AsyncGenerator<Buffer> {
+  private async *pacedBytes(reader: StreamReader, body: RequestStream): AsyncGenerator<Buffer> {
     const pace = new StreamPace(this.pace);
     for (;;) {
       const sinceMs = performance.now();

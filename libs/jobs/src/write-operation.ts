@@ -1,5 +1,5 @@
 import type { Actor } from '#audit';
-import { JsonBody, type NdjsonBody, type Preconditions, type Role } from '#http';
+import { JsonBody, type RequestStream, type Preconditions, type Role } from '#http';
 import { type Queryable } from '#database';
 
 /** A write request without its HTTP connection: everything that an operation needs to run now, or later as a job. */
@@ -13,7 +13,7 @@ export interface WriteRequest {
   params: Readonly<Record<string, string>>;
   /** Validated query parameters. */
   query: Readonly<Record<string, unknown>>;
-  body: JsonBody | NdjsonBody;
+  body: JsonBody | RequestStream;
   /** Checked when the operation runs; those of a job when the job runs. */
   preconditions: Preconditions;
   /** When the request arrived, in microseconds since 1970. A job has the time of its request. */

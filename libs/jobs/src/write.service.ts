@@ -81,7 +81,7 @@ export class WriteService {
       keyId: principal.keyId,
       operation: operation.name,
       input: JSON.stringify(storedRequest(request, originalUrl, id)),
-      mediaType: isJson ? 'application/json' : 'application/x-ndjson',
+      mediaType: isJson ? 'application/json' : body.mediaType,
       body: isJson ? body.bytes : null,
       place: await this.places.next(projectId),
     };

@@ -30,4 +30,4 @@ export {
 } from './json-text.js';
 export { applyPatch, parsePatch, type PatchOperation } from './json-patch.js';
 export { parseTree, treeText, type JsonTree } from './json-tree.js';
-export { canonicalNumber, isPositive, isWhole, NUMBER_PATTERN, parseNumber } from './number-text.js';
+export { canonicalNumber, isPositive, isWhole, NUMBER_PATTERN, numericDigits, parseNumber } from './number-text.js';

@@ -4,6 +4,8 @@
  * return anything or throw a SyntaxError, but it terminates.
  */
 
+import { NUMERIC_DIGITS_AFTER_MAX, NUMERIC_DIGITS_BEFORE_MAX, numericDigits } from './number-text.js';
+
 /** The deepest nesting of a body; it bounds recursion. */
 export const JSON_DEPTH_MAX = 64;
 /** The deepest nesting of a stored value: `[]` is 1 deep, `[{}]` is 2 deep. */
@@ -15,10 +17,6 @@ export const VALUE_DEPTH_MAX = 16;
 export const JSON_VALUES_MAX = 100_000;
 
 export const VALUE_DEPTH_RULE = `must nest at most ${String(VALUE_DEPTH_MAX)} levels deep`;
-
-/** PostgreSQL's `numeric`: digits before and after the decimal point (its documentation, table 8.2). */
-const NUMERIC_DIGITS_BEFORE_MAX = 131_072;
-const NUMERIC_DIGITS_AFTER_MAX = 16_383;
 
 const QUOTE = 34;
 const BACKSLASH = 92;
@@ -324,18 +322,12 @@ class Inspector {
       if ((c | 32) === 101) exponentAt = end;
     }
     if (exponentAt === -1 && end - start <= NUMERIC_DIGITS_AFTER_MAX) return end;
-    const significand = this.text.slice(start, exponentAt === -1 ? end : exponentAt).replace('-', '');
-    const exponent = exponentAt === -1 ? 0 : Number(this.text.slice(exponentAt + 1, end));
-    const pointAt = significand.indexOf('.');
-    const fractionLength = pointAt === -1 ? 0 : significand.length - pointAt - 1;
-    const significant = significand.replace('.', '').replace(/^0+/, '').length;
-    const before = significant === 0 ? 0 : significant - fractionLength + exponent;
-    const after = fractionLength - exponent;
-    if (before > NUMERIC_DIGITS_BEFORE_MAX || after > NUMERIC_DIGITS_AFTER_MAX || Math.abs(exponent) > 1e9) {
+    const digits = numericDigits(this.text.slice(start, end));
+    if (digits === null) {
       const [most, least] = [String(NUMERIC_DIGITS_BEFORE_MAX), String(NUMERIC_DIGITS_AFTER_MAX)];
       this.addError(place, `must be a number of at most ${most} digits before the decimal point and ${least} after it`);
     } else if (exponentAt !== -1) {
-      this.found.expandedLength += Math.max(before, 1) + Math.max(after, 0);
+      this.found.expandedLength += digits;
     }
     return end;
   }

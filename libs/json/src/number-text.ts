@@ -47,3 +47,24 @@ export function isPositive(text: string): boolean {
 export function isWhole(text: string): boolean {
   return canonicalNumber(text)?.includes('e-') === false;
 }
+
+/** PostgreSQL's `numeric`: digits before and after the decimal point (its documentation, table 8.2). */
+export const NUMERIC_DIGITS_BEFORE_MAX = 131_072;
+export const NUMERIC_DIGITS_AFTER_MAX = 16_383;
+
+/**
+ * The number of digits that PostgreSQL writes for a JSON number, without an exponent: 401 for 1e400.
+ * @returns null for a number that its `numeric` cannot hold
+ */
+export function numericDigits(number: string): number | null {
+  const exponentAt = number.search(/[eE]/);
+  const significand = number.slice(0, exponentAt === -1 ? undefined : exponentAt).replace('-', '');
+  const exponent = exponentAt === -1 ? 0 : Number(number.slice(exponentAt + 1));
+  const pointAt = significand.indexOf('.');
+  const fractionLength = pointAt === -1 ? 0 : significand.length - pointAt - 1;
+  const significant = significand.replace('.', '').replace(/^0+/, '').length;
+  const before = significant === 0 ? 0 : significant - fractionLength + exponent;
+  const after = fractionLength - exponent;
+  if (before > NUMERIC_DIGITS_BEFORE_MAX || after > NUMERIC_DIGITS_AFTER_MAX || Math.abs(exponent) > 1e9) return null;
+  return Math.max(before, 1) + Math.max(after, 0);
+}

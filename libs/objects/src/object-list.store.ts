@@ -8,7 +8,6 @@ import {
   isAscending,
   isLastPage,
   pageSql,
-  prepared,
   readSlice,
   toSlice,
   type Count,
@@ -17,7 +16,6 @@ import {
 } from '#database';
 import { OBJECT_COUNT } from '#usage';
 import { Injectable } from '@nestjs/common';
-import { LRUCache } from 'lru-cache';
 import {
   boundedRowsSql,
   boundedSlice,
@@ -29,7 +27,8 @@ import {
   type WithoutData,
 } from '#store';
 import { ObjectCountStore } from './object-count.store.js';
-import { type IndexedPage, isOnePair, ObjectIndexStore } from './object-index.store.js';
+import { isScanExpectedToFill, ListSearches } from './list-searches.js';
+import { isOnePair, ObjectIndexStore } from './object-index.store.js';
 import { BY_SEQ, newestObjectsSql, objectListSql } from './object-list-sql.js';
 
 /** A page of objects and the number of all matches. */
@@ -53,12 +52,6 @@ const SCAN_ROWS = 2_000;
 /** The most matches that one query of the index returns: enough for the default count and for most pages. */
 const INDEX_ROWS = 1_000;
 
-/** A scan is used where the searched objects have so many times the matches of the page: those of the next objects vary. */
-const FREQUENT = 4;
-/** The searches that are remembered, and for how long. */
-const SEARCHES_MAX = 2_000;
-const SEARCH_TTL_MS = 60_000;
-
 const FIRST_PAGE = { kind: 'offset', offset: 0 } as const;
 
 /**
@@ -68,12 +61,8 @@ const FIRST_PAGE = { kind: 'offset', offset: 0 } as const;
  */
 @Injectable()
 export class ObjectListStore {
-  /** What the index has shown about lists, by their fingerprints and how they are counted; learned again after the time to live. */
-  private readonly searches = new LRUCache<string, Pick<IndexedPage, 'segments' | 'share'>>({
-    max: SEARCHES_MAX,
-    ttl: SEARCH_TTL_MS,
-    noUpdateTTL: true,
-  });
+  /** By the fingerprints of lists and how they are counted. */
+  private readonly searches = new ListSearches();
 
   constructor(
     private readonly database: Database,
@@ -129,10 +118,10 @@ export class ObjectListStore {
   ): Promise<UnboundedPage | null> {
     // A page with a count may need more segments.
     const list = `${page.fingerprint} ${page.count}`;
-    const last = this.searches.get(list);
+    const last = this.searches.find(list);
     // The index counts up to the cap on its way.
     const mayScan = page.count !== 'capped' || isOnePair(filter);
-    const scans = mayScan && last !== undefined && last.share * SCAN_ROWS > FREQUENT * (page.size + 1);
+    const scans = mayScan && last !== null && isScanExpectedToFill(last, { rows: SCAN_ROWS, size: page.size });
     if (scans) {
       const slice = await this.readPage(scan, page);
       page.trace?.add('scan', { objects_max: SCAN_ROWS, found: slice.items.length, expected_share: last.share });
@@ -142,8 +131,7 @@ export class ObjectListStore {
     }
     const found = await this.index.findPage(projectId, filter, query, page, last?.segments);
     if (found === null) return null;
-    // Where a scan has failed, the matches are not evenly distributed, and further scans would fail too.
-    this.searches.set(list, { segments: found.segments, share: scans || last?.share === 0 ? 0 : found.share });
+    this.searches.add(list, found, scans);
     const slice = await this.bySeq(projectId, filter, found.seqs, page);
     return { slice, count: found.count ?? (await this.counts.count(projectId, filter, { page, slice, query })) };
   }
@@ -223,7 +211,10 @@ export class ObjectListStore {
     const listed = `SELECT ${OBJECT_COLUMNS} FROM ${BY_SEQ} WHERE ${matches} ORDER BY ${order}`;
     const slice = await readWithMemory(page, this.config.limits.pageBytesMax, async (bytesMax) => {
       const text = boundedRowsSql(COLUMNS_WITHOUT_DATA, listed, bytesMax);
-      const rows = await (page.on ?? this.database).query<WithoutData<ObjectRow>>(prepared(text, projectId), values);
+      const rows = await (page.on ?? this.database).query<WithoutData<ObjectRow>>(
+        { text, preparedFor: projectId },
+        values,
+      );
       // An object that was deleted or changed since is missing, which does not make this the last page.
       const found = new Map(rows.map((row) => [row.seq, row]));
       return { items: seqs.flatMap((seq) => found.get(seq) ?? []), hasNext: false, hasPrevious: false };

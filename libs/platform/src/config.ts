@@ -108,7 +108,7 @@ export class Config {
     projectObjectsMax: number;
     /** PROJECT_BYTES_MAX: the largest size of the data of such a project in bytes, 0 (none) to 10^15 - 1; default 0. */
     projectBytesMax: number;
-    /** INFLATED_LIMIT_BYTES: the largest compressed NDJSON stream after decompression, 1 MiB to 1 TiB; default 16 GiB. */
+    /** INFLATED_LIMIT_BYTES: the largest compressed NDJSON or CSV stream after decompression, 1 MiB to 1 TiB; default 16 GiB. */
     inflatedLimitBytes: number;
     /**
      * MEMORY_BUDGET_BYTES: the bytes of bodies and responses that a process holds at a time, half of them for one project; twice

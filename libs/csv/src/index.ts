@@ -1,0 +1,7 @@
+/**
+ * csv: reads CSV as a stream of rows, and cells as JSON values.
+ * Imports json.
+ */
+export { cellJson } from './cell.js';
+export { CsvError } from './csv-error.js';
+export { csvRows, type CsvRow } from './csv-rows.js';
