@@ -26,6 +26,8 @@ export function evaluate(plan: IndexPlan, lookups: readonly Lookup[], segment: R
 
 class Evaluation {
   private readonly blocks = new Map<Lookup, Buffer[]>();
+  /** Those of which blocks were left out. */
+  private readonly leftOut = new Set<Lookup>();
 
   constructor(
     lookups: readonly Lookup[],
@@ -34,7 +36,10 @@ class Evaluation {
     for (const { request, body } of segment.blocks) {
       const lookup = lookups[request];
       if (lookup === undefined) continue;
-      if (body === null) throw new Error('a block was read without its objects');
+      if (body === null) {
+        this.leftOut.add(lookup);
+        continue;
+      }
       const bodies = this.blocks.get(lookup);
       if (bodies === undefined) this.blocks.set(lookup, [body]);
       else bodies.push(body);
@@ -105,9 +110,9 @@ class Evaluation {
     return { must, may };
   }
 
-  /** Whether the segment has so many keys that their values were not looked up. */
-  private isUnread({ request }: Lookup): boolean {
-    return this.segment.hasManyKeys && request.type === 'anyKey';
+  /** Whether blocks were left out, or not looked up because the segment has so many keys. */
+  private isUnread(lookup: Lookup): boolean {
+    return this.leftOut.has(lookup) || (this.segment.hasManyKeys && lookup.request.type === 'anyKey');
   }
 }
 

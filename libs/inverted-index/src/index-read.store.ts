@@ -17,6 +17,8 @@ export interface SegmentRange {
   countsOnly: boolean;
   /** Sets of requests by their index: a segment that has no block for one of them has no matches. */
   required: readonly (readonly number[])[];
+  /** Whether to leave out large blocks of segments in which one of the required requests has few objects. */
+  leads: boolean;
 }
 
 /** A segment with the blocks that were requested, by the index of the request. */
@@ -34,7 +36,7 @@ export interface ReadSegment {
   blocks: ReadBlock[];
 }
 
-/** A block, or only the number of its objects where that was requested. */
+/** A block; or only the number of its objects, where that was requested or the block was left out. */
 interface ReadBlock {
   request: number;
   body: Buffer | null;
@@ -69,6 +71,10 @@ const BLOCK_BYTES_MAX = 32 * 1024 ** 2;
 /** The largest block, of 128 long texts. */
 const LARGE_BLOCK_BYTES = 128 * 1024;
 
+/** In segments where a condition has on average at most so many objects for a value, blocks of others with more than so many are left out. */
+const FEW_OBJECTS = 8;
+const LARGE_BLOCK_OBJECTS = 256;
+
 /** The reasons as the bits of a number in SQL: the first is 1, the second 2, the third 4. */
 const REASON_BITS = ['being_built', 'many_pending', 'many_wide', 'many_outdated'] as const;
 
@@ -86,7 +92,7 @@ export type PendingCondition = (values: unknown[]) => string;
  */
 function readSql(
   groups: Groups,
-  { isAscending, limit, required }: Pick<SegmentRange, 'isAscending' | 'limit' | 'required'>,
+  { isAscending, limit, required, leads }: Pick<SegmentRange, 'isAscending' | 'limit' | 'required' | 'leads'>,
   condition: string,
 ): string {
   let parameters = 4;
@@ -102,8 +108,10 @@ function readSql(
   };
   const order = isAscending ? 'first_seq' : 'last_seq DESC';
   const beyond = isAscending ? 'last_seq > $3::bigint' : 'first_seq < $3::bigint';
+  const isLarge = `b.posting_count > ${String(LARGE_BLOCK_OBJECTS)}`;
+  const body = `CASE WHEN b.value_count = 1 AND ($4::boolean${leads ? ` OR s.has_few AND ${isLarge}` : ''}) THEN NULL ELSE b.body END`;
   const block = (where: string): string =>
-    `SELECT CASE WHEN b.value_count = 1 AND $4::boolean THEN NULL ELSE b.body END AS body, b.posting_count AS count
+    `SELECT ${body} AS body, b.posting_count AS count
      FROM index_blocks AS b WHERE b.project_id = $1 AND b.segment = s.number AND ${where}`;
   const point = (column: string, kind: TermKind, path: string): string => {
     const other = column === 'last_number' ? '' : 'b.last_number IS NULL AND ';
@@ -114,7 +122,7 @@ function readSql(
       ORDER BY b.last_number, b.last_text LIMIT 1`;
     // The only value of a block is its last one.
     return `
-      SELECT CASE WHEN b.value_count = 1 AND $4::boolean THEN NULL ELSE b.body END AS body,
+      SELECT ${body} AS body,
         CASE WHEN b.${column} = r.value THEN b.posting_count ELSE 0 END AS count
       FROM (${first}) AS b WHERE b.value_count > 1 OR b.${column} = r.value`;
   };
@@ -170,8 +178,11 @@ function readSql(
   // The limits keep PostgreSQL from reading the blocks of all segments at once.
   const probes = required.map((ids) => {
     const some = ids.map((id) => `(${probeSql(byId.get(id), placesOf.get(id) ?? [])})`);
-    return `, LATERAL (SELECT FROM (${some.join(' UNION ALL ')}) AS found LIMIT 1) AS probe_${String(ids[0])}`;
+    return `, LATERAL (SELECT * FROM (${some.join(' UNION ALL ')}) AS found LIMIT 1) AS probe_${String(ids[0])}`;
   });
+  const counts = required.filter((ids) => ids.length === 1).map(([id]) => `probe_${String(id)}.count`);
+  const hasFew =
+    leads && counts.length > 0 ? `coalesce(least(${counts.join(', ')}) <= ${String(FEW_OBJECTS)}, false)` : 'false';
   return `
     WITH listed AS MATERIALIZED (
       SELECT row_number() OVER (ORDER BY ${order}, number) AS position, number, first_seq, last_seq, objects, keys, seqs
@@ -189,7 +200,7 @@ function readSql(
     taken AS MATERIALIZED (
       SELECT listed.* FROM listed, incomplete WHERE position <= $2::bigint + ${String(limit)} AND reasons = 0
     ),
-    matching AS MATERIALIZED (SELECT s.* FROM taken AS s${probes.join('')}),
+    matching AS MATERIALIZED (SELECT s.*, ${hasFew} AS has_few FROM taken AS s${probes.join('')}),
     outdated AS MATERIALIZED (
       SELECT s.number, o.seq FROM taken AS s, index_outdated AS o
       WHERE o.project_id = $1 AND o.seq BETWEEN s.first_seq AND s.last_seq AND o.before_segment > s.number
@@ -235,19 +246,24 @@ function boundedSql(parts: readonly string[]): string {
 }
 
 /**
- * Reads one row where the segment `s` has a block that the request would read, or for a range with an upper bound, one that it may read.
+ * Reads one row where the segment `s` has a block that the request would read, or for a range with an upper bound, one that it may read:
+ * the average number of objects of a value of the block, or null for a range, which has several blocks.
  * @param places the parameters of the request
  */
 function probeSql(request: NumberedRequest | undefined, [, path, first]: readonly string[]): string {
   if (request === undefined || request.type === 'anyKey' || request.type === 'sorted') {
     throw new Error('a condition on any key is not required');
   }
-  const ofPath = `SELECT FROM index_blocks AS b WHERE b.project_id = $1 AND b.segment = s.number AND b.path = ${String(path)}`;
+  const count = request.type === 'range' ? 'NULL::int' : 'b.posting_count / b.value_count';
+  const ofPath = `
+    SELECT ${count} AS count FROM index_blocks AS b
+    WHERE b.project_id = $1 AND b.segment = s.number AND b.path = ${String(path)}`;
   if (request.type === 'plain') return `${ofPath} AND b.kind = ${String(first)} LIMIT 1`;
-  const ofKind = `${ofPath} AND b.kind = ${String(request.kind)}`;
-  return request.kind === TermKind.number
-    ? `${ofKind} AND b.last_number >= ${String(first)} LIMIT 1`
-    : `${ofKind} AND b.last_number IS NULL AND b.last_text >= ${String(first)} LIMIT 1`;
+  const isFrom =
+    request.kind === TermKind.number
+      ? `b.last_number >= ${String(first)}`
+      : `b.last_number IS NULL AND b.last_text >= ${String(first)}`;
+  return `${ofPath} AND b.kind = ${String(request.kind)} AND ${isFrom} ORDER BY b.last_number, b.last_text LIMIT 1`;
 }
 
 /** The column of the values of the kind at which sorted blocks start; null where the kind has none. */

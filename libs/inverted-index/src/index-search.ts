@@ -33,6 +33,13 @@ export interface SearchRange {
   /** Null: the first objects of all. */
   beyondSeq: bigint | null;
   wanted: number;
+  /** How many objects it needs where they may not match. Default: `wanted`. */
+  wantedUncertain?: number;
+  /**
+   * Whether to leave out large blocks where another condition has few objects. Whether those match is then not certain, and it is quicker
+   * to read the objects.
+   */
+  leads?: boolean;
   /** Continue until more objects than this certainly match, or all are counted. */
   countLimit?: number | undefined;
   /** The segments to read at first: those that the last search with the query needed. Default: few. */
@@ -142,13 +149,26 @@ export class IndexSearch {
   private async read(
     projectId: number,
     { lookups, required, condition }: IndexQuery,
-    { isAscending, beyondSeq, trace }: Pick<SearchRange, 'isAscending' | 'beyondSeq' | 'trace'>,
+    {
+      isAscending,
+      beyondSeq,
+      leads = false,
+      trace,
+    }: Pick<SearchRange, 'isAscending' | 'beyondSeq' | 'leads' | 'trace'>,
     limit: number,
     on?: Queryable,
     countsOnly = false,
   ): Promise<ReadSegments | null> {
     const requests = lookups.map(({ request }) => request);
-    const range = { isAscending, beyondSeq: beyondSeq?.toString() ?? null, skip: 0, limit, countsOnly, required };
+    const range = {
+      isAscending,
+      beyondSeq: beyondSeq?.toString() ?? null,
+      skip: 0,
+      limit,
+      countsOnly,
+      required,
+      leads,
+    };
     const read = await this.store.read(projectId, requests, range, condition, on);
     if (read.unusable.length === 0) return read;
     trace?.add('inverted_index', notUsable(...read.unusable));
@@ -182,10 +202,11 @@ async function foundIn(
     yieldAtMs = performance.now() + TURN_MS;
   }
   found.sort((a, b) => (isBefore(a, b) ? -1 : 1));
-  const isAll = next === null && found.length <= wanted;
-  const result = { seqs: found.slice(0, wanted), isExact, isAll, count, searched };
+  const needed = isExact ? wanted : (range.wantedUncertain ?? wanted);
+  const isAll = next === null && found.length <= needed;
+  const result = { seqs: found.slice(0, needed), isExact, isAll, count, searched };
   if (next === null) return result;
-  const last = found[wanted - 1];
+  const last = found[needed - 1];
   const isComplete = last !== undefined && isBefore(last, isAscending ? next.firstSeq : next.lastSeq);
   return isComplete && (countLimit < 0 || count.must > countLimit) ? result : null;
 }
@@ -208,18 +229,19 @@ function addCount(count: IndexCount, must: number, may: number): void {
   count.may += may;
 }
 
-/** Adds the first matches of a segment: `wanted`, and one more, which shows that these are not all. */
+/** Adds the first matches of a segment: those that are wanted, and one more, which shows that these are not all. */
 function takeFirst(
   found: bigint[],
-  { may }: Matches,
+  { must, may }: Matches,
   segment: ReadSegment,
-  { isAscending, beyondSeq, wanted }: SearchRange,
+  { isAscending, beyondSeq, wanted, wantedUncertain = wanted }: SearchRange,
 ): void {
-  if (wanted === 0) return;
+  const needed = must === may ? wanted : wantedUncertain;
+  if (needed === 0) return;
   let seqs: SeqRuns | null = null;
   let taken = 0;
   for (const ordinal of isAscending ? ascending(may) : descending(may)) {
-    if (taken > wanted) return;
+    if (taken > needed) return;
     seqs ??= SeqRuns.from(segment.seqs);
     const seq = seqs.at(ordinal);
     if (beyondSeq !== null && (isAscending ? seq <= beyondSeq : seq >= beyondSeq)) continue;

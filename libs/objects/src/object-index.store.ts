@@ -22,6 +22,9 @@ export const CHECKED_MAX = 4_000;
 /** How many objects are checked for each that is wanted, and how fast the number grows. */
 export const CHECKED_FOR_EACH = 4;
 
+/** The most objects that are checked where the index has found them by one condition, and left out the blocks of others. */
+const LED_OBJECTS_MAX = 500;
+
 /** The objects of a page, and the number of all where it was found on the way. */
 export interface IndexedPage {
   seqs: string[];
@@ -69,13 +72,23 @@ export class ObjectIndexStore {
     const countCap = page.count === 'capped' && !isOnePair(filter) ? this.config.limits.countCap : null;
     for (let checked = 0; checked < CHECKED_MAX;) {
       const countLimit = isCounted && checked === 0 && countCap !== null ? countCap : undefined;
-      const range = { isAscending: isAscending(position), beyondSeq, wanted, countLimit, segments, trace };
+      const leads = query.required.length > 1 && checked < LED_OBJECTS_MAX;
+      // All of few matches, which are then counted, too.
+      const few = isCounted ? LED_OBJECTS_MAX : Math.min(CHECKED_FOR_EACH * wanted, LED_OBJECTS_MAX);
+      const wantedUncertain = leads ? Math.max(wanted, few) : wanted;
+      const order = { isAscending: isAscending(position), beyondSeq };
+      const range = { ...order, wanted, wantedUncertain, leads, countLimit, segments, trace };
       const found = await this.search.find(projectId, query, range, page.on);
       if (found === null) return null;
       const { segments: segments_max, searched, count: matches, isExact: is_exact } = found;
       trace?.add('inverted_index', { segments_max, searched, matches: matches.may, is_exact });
-      if (isCounted && checked === 0) count = cappedIndexCount(found.count, countCap);
       matching.push(...(found.isExact ? found.seqs : await this.matching(projectId, filter, found.seqs, page.on)));
+      if (isCounted && checked === 0) {
+        const { length } = matching;
+        // Where all possible matches were read, they are counted, too.
+        const isCountedHere = found.isAll && !found.isExact;
+        count = cappedIndexCount(isCountedHere ? { must: length, may: length, isAll: true } : found.count, countCap);
+      }
       if (found.isAll || matching.length >= needed) {
         const share = found.isExact ? found.count.must / Math.max(found.searched, 1) : 0;
         return { seqs: matching.slice(offset, needed).map(String), count, segments: found.segments, share };
