@@ -76,6 +76,7 @@ export class BatchClient {
   private readonly api: ApiClient;
   private bodyLimitBytes = Infinity;
   private batchObjectsMax = Infinity;
+  private mayRead = false;
   /** Batch files that the server rejected as JSON because they exceed a limit. */
   private readonly overLimit = new WeakSet<BatchFile>();
 
@@ -94,6 +95,8 @@ export class BatchClient {
     if (bodyLimitBytes === undefined || batchObjectsMax === undefined) throw this.api.toUsageError(limits);
     this.bodyLimitBytes = bodyLimitBytes;
     this.batchObjectsMax = batchObjectsMax;
+    const { role } = (await this.api.send<{ role: string }>({ method: 'GET', path: '/me' }, signal)).body;
+    this.mayRead = role === 'admin' || role === 'analyst';
     // The server rejects this request in any case, because it has no body; 401 or 403 if the key may not write.
     const headers = { 'Content-Type': 'application/json' };
     await this.api.send({ method: 'POST', path: '/batches', headers }, signal);
@@ -116,22 +119,36 @@ export class BatchClient {
   }
 
   /**
-   * Stores objects of an export in their batch, where those that exist stay as they are: a batch of an export may be sent in several
-   * parts.
+   * Stores objects that are in memory.
    * @param lines whole lines, with their line feeds
+   * @param onConflict `skip` for a part of a batch
    * @returns batchCount: all objects of the batch after the request; undefined where the response does not state it
    */
-  async putPart(batchId: string, lines: readonly Buffer[], signal: AbortSignal): Promise<PartResult> {
+  async putLines(
+    batchId: string,
+    lines: readonly Buffer[],
+    onConflict: StoreOptions['onConflict'],
+    signal: AbortSignal,
+  ): Promise<PartResult> {
     const request = {
       method: 'PUT',
-      path: this.pathOf(batchId, 'skip'),
+      path: this.pathOf(batchId, onConflict),
       headers: this.headersOf('application/x-ndjson'),
       openBody: () => Promise.resolve(Readable.from(lines, { objectMode: false })),
     };
     const response = await this.sendRequest(request, signal);
     // After a dry run, the objects of earlier parts are not in the batch.
     const batchCount = this.options.isDryRun ? undefined : response.body.object_count;
-    return { ...toResult(response, 'unchangedOrChanged'), batchCount };
+    return { ...toResult(response, onConflict && 'unchangedOrChanged'), batchCount };
+  }
+
+  /** The number of objects of a batch; undefined where there is none, or where the key may not read. */
+  async countOf(batchId: string, signal: AbortSignal): Promise<number | undefined> {
+    if (!this.mayRead) return undefined;
+    const query = new URLSearchParams({ batch_id: batchId, page_size: '1', count: 'none' });
+    const path = `/batches?${query.toString()}`;
+    const { body } = await this.api.send<{ results: { object_count: number }[] }>({ method: 'GET', path }, signal);
+    return body.results?.[0]?.object_count;
   }
 
   /** Sends a file to its feed. Sending it again does not store it twice. */
@@ -156,14 +173,19 @@ export class BatchClient {
     signal: AbortSignal,
   ): Promise<BatchResponse> {
     const path = this.pathOf(file.content.batchId, onConflict);
-    const { ndjsonBody } = file;
+    const { ndjsonBody, content } = file;
+    if (content.documents !== undefined) {
+      const response = await this.send(file, file.body, 'PUT', path, signal);
+      return withPointers(response, (line) => file.pointerTo(line));
+    }
     if (ndjsonBody === undefined) return this.send(file, file.body, 'PUT', path, signal);
     if (!this.mayBeOverLimit(file)) {
       const response = await this.send(file, file.body, 'PUT', path, signal);
       if (response.status !== 413) return response;
       this.overLimit.add(file);
     }
-    return toObjectPointers(await this.send(file, ndjsonBody, 'PUT', path, signal));
+    const response = await this.send(file, ndjsonBody, 'PUT', path, signal);
+    return withPointers(response, (line) => `/objects/${String(line - 1)}`);
   }
 
   private pathOf(batchId: string, onConflict: StoreOptions['onConflict']): string {
@@ -242,14 +264,14 @@ function toResult(
   return { kind, ...counts, rejectedCount, ...errors };
 }
 
-/** Changes the pointers of an NDJSON request to those of the batch file: `/lines/1` is its object 0. */
-function toObjectPointers(response: BatchResponse): BatchResponse {
+/** Changes the pointers to lines of an NDJSON request to pointers into the file. */
+function withPointers(response: BatchResponse, pointerTo: (line: number) => string): BatchResponse {
   const { errors } = response.body;
   if (errors === undefined) return response;
   const changed = errors.map((error) => ({
     ...error,
     ...(error.pointer !== undefined && {
-      pointer: error.pointer.replace(/^\/lines\/(\d+)/, (_, line) => `/objects/${String(Number(line) - 1)}`),
+      pointer: error.pointer.replace(/^\/lines\/(\d+)/, (_, line) => pointerTo(Number(line))),
     }),
   }));
   return { ...response, body: { ...response.body, errors: changed } };

@@ -1,29 +1,9 @@
 import { Readable } from 'node:stream';
-import { JsonHead, type FeedName } from './json-head.js';
-import { NotABatchError, reasonOf, SourceError, type LoadSource } from './load-source.js';
+import { DocumentLines, type ObjectLine, type RejectedCount } from './document-lines.js';
+import { detectContent, type Content, type FileOptions } from './file-content.js';
+import type { LoadSource } from './load-source.js';
 import { ObjectLines } from './object-lines.js';
-import { decompress, OpenedSource, type Encoding } from './opened-source.js';
-
-const NDJSON_NAME = /\.(?:ndjson|jsonl)(?:\.\w+)?$/i;
-const JSON_NAME = /\.json(?:\.zstd?)?$/i;
-/** File name extensions, which are not part of the batch_id. */
-const EXTENSIONS = /(?:\.(?:ndjson|jsonl|json))?(?:\.(?:gz|zst|zstd))?$/i;
-/** Node.js has no zstd before 22.15, so the content of a zstd file cannot be detected. */
-const ZSTD_ERROR = 'a zstd file must contain NDJSON and be named .ndjson.zst or .jsonl.zst';
-/** The first line of an export: an object that names its batch, or the last line of an export without objects. */
-const EXPORT_START = /^\{"object_id":"(?:[^"\\]|\\.)*","batch_id":|^\{"export":/;
-/** The first characters of JSON values that are not objects. */
-const OTHER_JSON = '["-0123456789tfn';
-
-/** What a source contains. */
-interface Content {
-  readonly batchId: string;
-  readonly mediaType: 'application/json' | 'application/x-ndjson';
-  /** The feed that the file is for, which keeps it in a batch of that name; undefined for a batch. */
-  readonly feed: FeedName | undefined;
-}
-
-const EXPORT_CONTENT: Content = { batchId: '', mediaType: 'application/x-ndjson', feed: undefined };
+import { decompress, OpenedSource, toSourceError, withoutByteOrderMark, type Encoding } from './opened-source.js';
 
 /** A request body that a source can be sent as. */
 export interface RequestBody {
@@ -34,41 +14,31 @@ export interface RequestBody {
   open(): Promise<Readable>;
 }
 
-/** A source whose content is known. It is sent without parsing and writing its JSON again, which would lose digits. */
+/** A source whose content is known. JSON is sent without parsing and writing it again, which would lose digits. */
 export class BatchFile {
   /** Nothing was read from `opened`. */
   private isFresh = true;
   private objectLines: ObjectLines | undefined;
+  private documentLines: DocumentLines | undefined;
 
   private constructor(
     private readonly source: LoadSource,
     private readonly signal: AbortSignal,
     private opened: OpenedSource,
     readonly content: Content,
-    /** Objects of several batches, as `stowage export` writes them. */
-    readonly isExport: boolean,
+    private readonly options: FileOptions,
   ) {}
 
   /**
-   * Opens a source and detects what it contains, reading no more than that takes.
-   * @param givenId the batch_id that the user gave
+   * Opens a source and detects what it contains.
    * @throws SourceError
    */
-  static async open(source: LoadSource, givenId: string | undefined, signal: AbortSignal): Promise<BatchFile> {
+  static async open(source: LoadSource, options: FileOptions, signal: AbortSignal): Promise<BatchFile> {
     const opened = await OpenedSource.open(source, signal);
     try {
-      // Sent as NDJSON, a batch file would give an error for each of its lines.
-      if (opened.encoding === 'zstd' && JSON_NAME.test(source.fileName)) throw new SourceError(ZSTD_ERROR);
-      const isNdjson = !source.isRepeatable || NDJSON_NAME.test(source.fileName) || opened.encoding === 'zstd';
-      const head = isNdjson ? undefined : await readHead(opened);
-      const isExport = isNdjson && source.isRepeatable && EXPORT_START.test(opened.start);
-      if (isExport && givenId !== undefined) {
-        throw new SourceError('contains batches with ids of their own, and cannot be used with --batch-id');
-      }
-      // The name of the file of an export is no batch_id.
-      const content = isExport ? EXPORT_CONTENT : await detectContent(head, givenId, source.fileName);
-      const file = new BatchFile(source, signal, opened, content, isExport);
-      file.isFresh = head === undefined;
+      const { content, isRead } = await detectContent(source, opened, options);
+      const file = new BatchFile(source, signal, opened, content, options);
+      file.isFresh = !isRead;
       return file;
     } catch (error) {
       opened.close();
@@ -89,6 +59,11 @@ export class BatchFile {
     return this.source.isRepeatable;
   }
 
+  /** Whether it becomes several batches. */
+  get isSplit(): boolean {
+    return this.options.batchSize !== undefined;
+  }
+
   /** Bytes read in the current attempt. */
   get bytesRead(): number {
     return this.opened.bytesRead;
@@ -97,6 +72,7 @@ export class BatchFile {
   /** Objects read in the current attempt; 0 when they cannot be counted: in a compressed file, and in a body of JSON. */
   get objectsRead(): number {
     if (this.objectLines !== undefined) return this.objectLines.objectCount;
+    if (this.documentLines !== undefined) return this.documentLines.documentCount;
     const isCountable = this.content.mediaType === 'application/x-ndjson' && this.encoding === undefined;
     return isCountable ? this.opened.linesRead : 0;
   }
@@ -106,15 +82,27 @@ export class BatchFile {
     return this.opened.encoding;
   }
 
-  /** The source as it is. */
+  /** The source as it is, or its documents as objects. */
   get body(): RequestBody {
-    return { mediaType: this.content.mediaType, encoding: this.encoding, open: () => this.openBytes() };
+    const { mediaType, documents } = this.content;
+    if (documents === undefined) return { mediaType, encoding: this.encoding, open: () => this.openBytes() };
+    return { mediaType, encoding: undefined, open: () => this.openDocuments() };
   }
 
   /** A batch file as NDJSON, which has no size limit; undefined for other content. */
   get ndjsonBody(): RequestBody | undefined {
     if (this.content.mediaType !== 'application/json' || this.content.feed !== undefined) return undefined;
     return { mediaType: 'application/x-ndjson', encoding: undefined, open: () => this.openObjectLines() };
+  }
+
+  /** The documents that were left out of the current attempt since the last call. */
+  takeRejected(): RejectedCount {
+    return this.documentLines?.takeRejected() ?? { rejectedCount: 0, errors: [], unlistedCount: 0 };
+  }
+
+  /** JSON Pointer into the source to the document of a line of the body. */
+  pointerTo(line: number): string {
+    return this.documentLines?.pointerTo(line) ?? `/lines/${String(line)}`;
   }
 
   /** Opens the source from its beginning. */
@@ -125,11 +113,41 @@ export class BatchFile {
     }
     this.isFresh = false;
     this.objectLines = undefined;
+    this.documentLines = undefined;
     return this.opened.bytes;
+  }
+
+  /** The decompressed content from the beginning, also while another attempt reads the source. */
+  async *contentAgain(): AsyncGenerator<Buffer> {
+    const opened = await OpenedSource.open(this.source, this.signal);
+    try {
+      for await (const chunk of decompress(opened.bytes, opened.encoding)) yield chunk as Buffer;
+    } finally {
+      opened.close();
+    }
+  }
+
+  /** The documents as objects, from the beginning. */
+  async openLines(): Promise<AsyncGenerator<ObjectLine>> {
+    const { content, lines } = await this.beginDocuments();
+    return lines.read(content);
   }
 
   close(): void {
     this.opened.close();
+  }
+
+  private async openDocuments(): Promise<Readable> {
+    const { content, lines } = await this.beginDocuments();
+    return Readable.from(lines.bytes(content), { objectMode: false });
+  }
+
+  private async beginDocuments(): Promise<{ content: AsyncIterable<Buffer>; lines: DocumentLines }> {
+    const content = withoutByteOrderMark(decompress(await this.openBytes(), this.encoding));
+    const { documents = 'documents', batchId } = this.content;
+    const lines = new DocumentLines(documents, this.options.documents, batchId, this.options.isPartial);
+    this.documentLines = lines;
+    return { content, lines };
   }
 
   private async openObjectLines(): Promise<Readable> {
@@ -149,61 +167,4 @@ async function* convertToLines(content: Readable, lines: ObjectLines): AsyncGene
     throw toSourceError(error);
   }
   lines.end();
-}
-
-async function readHead({ bytes, encoding }: OpenedSource): Promise<JsonHead> {
-  const head = new JsonHead();
-  try {
-    for await (const chunk of decompress(bytes, encoding)) if (head.take(chunk as Buffer)) break;
-  } catch (error) {
-    throw toSourceError(error);
-  }
-  return head;
-}
-
-/** An error that is not a SourceError is one of gunzip. */
-function toSourceError(error: unknown): SourceError {
-  return error instanceof SourceError ? error : new SourceError(`is not a valid gzip file: ${reasonOf(error)}`);
-}
-
-/** @param head undefined for NDJSON @throws SourceError */
-async function detectContent(
-  head: JsonHead | undefined,
-  givenId: string | undefined,
-  fileName: string,
-): Promise<Content> {
-  if (head?.feed !== undefined) {
-    if (givenId !== undefined) throw new SourceError(`contains ${head.feed}, which cannot be used with --batch-id`);
-    return { batchId: head.feed, mediaType: 'application/json', feed: head.feed };
-  }
-  const isBatch = head !== undefined && isBatchHead(head);
-  const defaultId = isBatch ? head.batchId : fileName.replace(EXTENSIONS, '');
-  const batchId = await validateId(givenId ?? defaultId, !isBatch || head.names.has('batch_id'));
-  if (isBatch && head.batchId !== undefined && head.batchId !== batchId) {
-    throw new SourceError(
-      `is "${head.batchId}", but --batch-id is "${batchId}"; a batch file keeps its id`,
-      '/batch_id',
-    );
-  }
-  return { batchId, mediaType: isBatch ? 'application/json' : 'application/x-ndjson', feed: undefined };
-}
-
-/** Returns true for a batch file and false for NDJSON. @throws SourceError for anything else */
-function isBatchHead({ names, first, batchId, isComplete, hasLineBreak }: JsonHead): boolean {
-  const start = String.fromCharCode(first);
-  if (first === 0) throw new SourceError('is empty');
-  if (start !== '{' && !OTHER_JSON.includes(start)) throw new SourceError(`is not JSON: it begins with ${start}`);
-  if (start === '{' && !isComplete && batchId === undefined) {
-    throw new SourceError('is not valid JSON: unexpected end of file');
-  }
-  if (names.has('batch_id') || names.has('objects')) return true;
-  if (names.has('object_id') && !hasLineBreak) return false;
-  throw new NotABatchError('is not a batch: {"batch_id": …, "objects": […]}');
-}
-
-/** @param isPresent whether a missing id is an invalid one @throws SourceError */
-async function validateId(batchId: string | undefined, isPresent: boolean): Promise<string> {
-  const { ID_RULE, isId } = await import('#platform');
-  if (batchId !== undefined && batchId.isWellFormed() && isId(batchId)) return batchId;
-  throw new SourceError(isPresent ? ID_RULE : 'is missing', '/batch_id');
 }

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { missingSource, fileSource, reasonOf, stdinSource, urlSource, type LoadSource } from './load-source.js';
 
 /** The files of a folder that are loaded; zstd files contain NDJSON. */
-const DATA_FILE = /\.(?:json(?:\.gz)?|(?:ndjson|jsonl)(?:\.(?:gz|zst))?)$/i;
+const DATA_FILE = /\.(?:(?:json|geojson|csv|tsv)(?:\.gz)?|(?:ndjson|jsonl)(?:\.(?:gz|zst))?)$/i;
 const STDIN = '-';
 
 /**
@@ -34,7 +34,8 @@ async function pathSources(path: string): Promise<LoadSource[]> {
   try {
     const entries = await readdir(path, { withFileTypes: true });
     const files = entries.filter((entry) => DATA_FILE.test(entry.name) && !entry.isDirectory());
-    if (files.length === 0) return [missingSource(path, 'contains no *.json, *.ndjson or *.jsonl files')];
+    if (files.length === 0)
+      return [missingSource(path, 'contains no *.json, *.ndjson, *.jsonl, *.csv, *.tsv or *.geojson files')];
     return await toSources(files.map(({ name }) => join(path, name)));
   } catch (error) {
     return [missingSource(path, reasonOf(error))];

@@ -7,8 +7,8 @@ const CLOSE_LIST = 0x5d;
 const LINE_FEED = 0x0a;
 const COLON = 0x3a;
 const COMMA = 0x2c;
-/** The members that identify a batch file or an object. */
-const KNOWN_NAMES: readonly string[] = ['batch_id', 'objects', 'object_id'];
+/** The members that identify a batch file, an object, GeoJSON or a document of MongoDB. */
+const KNOWN_NAMES: readonly string[] = ['batch_id', 'objects', 'object_id', 'features', '_id'];
 /** The first member of a feed's file, which is also the feed's path and the name of its batch. */
 const FEEDS = ['factories', 'sprockets'] as const;
 export type FeedName = (typeof FEEDS)[number];
@@ -55,7 +55,7 @@ export class JsonHead {
 
   /** The content is known, or the first value has ended, or it is not an object. */
   private get isDone(): boolean {
-    const isKnown = this.batchId !== undefined || this.feed !== undefined;
+    const isKnown = this.batchId !== undefined || this.feed !== undefined || this.names.has('features');
     return this.isComplete || isKnown || (this.first !== 0 && this.first !== OPEN_BRACE);
   }
 

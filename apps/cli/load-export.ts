@@ -94,7 +94,7 @@ class ExportLoad {
 
   async send(): Promise<void> {
     for (const [batchId, { lines, numbers }] of this.batches) {
-      const part = await this.client.putPart(JSON.parse(batchId) as string, lines, this.signal);
+      const part = await this.client.putLines(JSON.parse(batchId) as string, lines, 'skip', this.signal);
       this.isNew ||= part.kind === 'stored';
       this.isChanged ||= part.kind !== 'stored' && part.kind !== 'unchanged';
       const isRejected = part.kind === 'rejected';

@@ -1,7 +1,8 @@
 import { Command, CommandRunner, Option } from 'nest-commander';
+import type { DocumentOptions } from './document-lines.js';
 import { clientSettings } from './client-settings.js';
 import { findSources } from './find-sources.js';
-import { Loader, type LoadOptions } from './loader.js';
+import type { LoadOptions } from './loader.js';
 import { summarize } from './load-result.js';
 import { printLine } from './output.js';
 import { UsageError } from './usage-error.js';
@@ -9,6 +10,10 @@ import { UsageError } from './usage-error.js';
 /** After Ctrl-C, the time that files which are being sent get to finish. */
 const FINISH_TIMEOUT_MS = 3_000;
 const CONCURRENCY_MAX = 16;
+/** Such a batch is in memory while it is sent. */
+const BATCH_SIZE_MAX = 100_000;
+/** More lines before the rows are a mistake. */
+const SKIPPED_LINE_MAX = 10_000;
 const EXIT_REJECTED = 1;
 /** The exit code of a shell for a command that SIGINT ended: 128 + 2. */
 const EXIT_INTERRUPTED = 130;
@@ -32,6 +37,17 @@ interface Options {
   async?: boolean;
   concurrency: number;
   rejects: string;
+  format?: 'csv' | 'documents';
+  id?: string;
+  subject?: string;
+  observedAt?: string;
+  timeFormat?: string;
+  timeZone?: string;
+  flatten?: boolean;
+  types?: 'text';
+  delimiter?: string;
+  skipLines?: ReadonlySet<number>;
+  batchSize?: number;
 }
 
 @Command({
@@ -40,8 +56,8 @@ interface Options {
   argsDescription: {
     source:
       'batch files and files of factories or sprockets (*.json, *.json.gz); NDJSON files (*.ndjson, *.jsonl, also with .gz ' +
-      'or .zst); folders of these; patterns such as "data/**/*.ndjson.gz"; http:// and https:// URLs; ' +
-      '- for NDJSON from standard input',
+      'or .zst); CSV (*.csv, *.tsv), lists of JSON objects, GeoJSON and lines of mongoexport, also with .gz; folders of ' +
+      'these; patterns such as "data/**/*.ndjson.gz"; http:// and https:// URLs; - for standard input',
   },
   description: 'store batches, factories and sprockets; it can be run again safely',
 })
@@ -55,7 +71,17 @@ export class LoadCommand extends CommandRunner {
     const { batchId, onConflict, concurrency, rejects } = options;
     const { partial = false, dryRun = false, async = false } = options;
     const flags = { isPartial: partial, isDryRun: dryRun, isAsync: async };
-    const loading: LoadOptions = { ...flags, batchId, onConflict, concurrency, rejectsPath: rejects };
+    const documents = documentOptions(options);
+    const { batchSize } = options;
+    const loading: LoadOptions = {
+      ...flags,
+      batchId,
+      onConflict,
+      concurrency,
+      rejectsPath: rejects,
+      documents,
+      batchSize,
+    };
     const stop = new AbortController();
     const abort = new AbortController();
     // The handler stays registered, because npm may send a second SIGINT, which must not cut off the summary.
@@ -66,6 +92,10 @@ export class LoadCommand extends CommandRunner {
         abort.abort();
       }, FINISH_TIMEOUT_MS).unref();
     });
+    // Only now, because they load the parsers, which other commands and --help do not need.
+    const [{ Loader }, { ObjectMapping }] = await Promise.all([import('./loader.js'), import('./object-mapping.js')]);
+    // Rejects an invalid format or zone before anything is sent.
+    new ObjectMapping(documents, '');
     const settings = await clientSettings(options);
     const sources = await findSources(args, rejects);
     await validateBatchId(batchId, args, sources.length);
@@ -106,6 +136,91 @@ export class LoadCommand extends CommandRunner {
     throw new UsageError(`--on-conflict must be replace or skip, not "${value}"`);
   }
 
+  @Option({
+    flags: '--id <name>',
+    description: 'the column, or the member or dotted path, that is the id of each object (default: its position)',
+  })
+  parseId(value: string): string {
+    return value;
+  }
+
+  @Option({ flags: '--subject <name>', description: 'the same for the subject' })
+  parseSubject(value: string): string {
+    return value;
+  }
+
+  @Option({ flags: '--observed-at <name>', description: 'the same for the time' })
+  parseObservedAt(value: string): string {
+    return value;
+  }
+
+  @Option({
+    flags: '--time-format <format>',
+    description:
+      'how the times are written: iso (the zone may be missing), s, ms, us or ns since 1970, or a pattern such as ' +
+      '"dd.MM.yyyy HH:mm:ss" (default: RFC 3339)',
+  })
+  parseTimeFormat(value: string): string {
+    return value;
+  }
+
+  @Option({
+    flags: '--time-zone <zone>',
+    description: 'the zone of times without one, such as Europe/Berlin or +02:00 (default: UTC)',
+  })
+  parseTimeZone(value: string): string {
+    return value;
+  }
+
+  @Option({ flags: '--flatten', description: 'store nested JSON objects as keys with dots' })
+  parseFlatten(): boolean {
+    return true;
+  }
+
+  @Option({ flags: '--types <types>', description: 'text: store every cell of CSV as text' })
+  parseTypes(value: string): string {
+    if (value === 'text') return value;
+    throw new UsageError(`--types must be text, not "${value}"`);
+  }
+
+  @Option({
+    flags: '--delimiter <character>',
+    description: 'between the cells of CSV: a character, or tab (default: the one the header has most often)',
+  })
+  parseDelimiter(value: string): string {
+    if (value === 'tab') return '\t';
+    if (value.length === 1 && value !== '"') return value;
+    throw new UsageError(`--delimiter must be a character or tab, not "${value}"`);
+  }
+
+  @Option({
+    flags: '--skip-lines <lines>',
+    description: 'lines of CSV that are neither the header nor rows, such as 1,3-4',
+  })
+  parseSkipLines(value: string): ReadonlySet<number> {
+    return linesIn(value);
+  }
+
+  @Option({
+    flags: '--batch-size <number>',
+    description: `store each file in batches of this many objects, 1 to ${BATCH_SIZE_MAX.toLocaleString('en')}; an interrupted load continues`,
+  })
+  parseBatchSize(value: string): number {
+    const number = /^\d{1,6}$/.test(value) ? Number(value) : 0;
+    if (number >= 1 && number <= BATCH_SIZE_MAX) return number;
+    const limit = BATCH_SIZE_MAX.toLocaleString('en');
+    throw new UsageError(`--batch-size must be a whole number from 1 to ${limit}, not "${value}"`);
+  }
+
+  @Option({
+    flags: '--format <format>',
+    description: 'csv or documents (JSON objects of any kind), where the name and the content of a file do not show it',
+  })
+  parseFormat(value: string): string {
+    if (value === 'csv' || value === 'documents') return value;
+    throw new UsageError(`--format must be csv or documents, not "${value}"`);
+  }
+
   @Option({ flags: '--partial', description: 'store the valid objects of a batch and reject only the others' })
   parsePartial(): boolean {
     return true;
@@ -140,6 +255,25 @@ export class LoadCommand extends CommandRunner {
   parseRejects(value: string): string {
     return value;
   }
+}
+
+function documentOptions(options: Options): DocumentOptions {
+  const { format, id, subject, observedAt, timeFormat, timeZone, flatten, types, delimiter, skipLines } = options;
+  const names = { format, id, subject, observedAt, timeFormat, timeZone, delimiter };
+  return { ...names, isFlat: flatten ?? false, isTyped: types === undefined, skippedLines: skipLines ?? new Set() };
+}
+
+/** @param text numbers and ranges, such as 1,3-4 @throws UsageError */
+function linesIn(text: string): ReadonlySet<number> {
+  const lines = new Set<number>();
+  for (const part of text.split(',')) {
+    const [, first, last = first] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part) ?? [];
+    if (first === undefined || Number(first) < 1 || Number(last) > SKIPPED_LINE_MAX) {
+      throw new UsageError(`--skip-lines must be numbers of lines such as 1,3-4, not "${text}"`);
+    }
+    for (let line = Number(first); line <= Number(last); line++) lines.add(line);
+  }
+  return lines;
 }
 
 async function validateBatchId(batchId: string | undefined, args: readonly string[], count: number): Promise<void> {

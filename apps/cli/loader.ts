@@ -1,5 +1,8 @@
 import { BatchClient, type BatchResult, type StoreOptions } from './batch-client.js';
 import { BatchFile } from './batch-file.js';
+import type { FileOptions } from './file-content.js';
+import { loadInBatches, withRejected } from './load-batches.js';
+import { RejectedDocuments } from './document-lines.js';
 import { NotABatchError, SourceError, type LoadSource } from './load-source.js';
 import type { ClientSettings } from './client-settings.js';
 import type { LoadCounters } from './load-meter.js';
@@ -8,11 +11,9 @@ import { LoadProgress } from './load-progress.js';
 import { describeBatch, type LoadResult } from './load-result.js';
 import { RejectsFile } from './rejects-file.js';
 
-export interface LoadOptions extends StoreOptions {
+export interface LoadOptions extends StoreOptions, FileOptions {
   /** Files sent at a time. */
   concurrency: number;
-  /** The id of the batch of a single source; undefined takes the id in the file, or the file name. */
-  batchId: string | undefined;
   /** The file for rejected objects and files. */
   rejectsPath: string;
 }
@@ -104,17 +105,19 @@ export class Loader {
     try {
       file = await this.open(source);
       this.active.add(file);
-      result = file.isExport
-        ? await loadExport(file, this.client, this.options, this.signals.abort)
-        : await this.client.put(file, this.signals.abort);
-      await this.report(source.name, result, file);
+      if (file.isSplit) await this.loadInBatches(file);
+      else {
+        result = await this.loadWhole(file);
+        await this.report(source.name, result, file);
+      }
     } catch (error) {
       if (!(error instanceof SourceError) || this.signals.abort.aborted) throw error;
       if (error instanceof NotABatchError && source.isFound) {
         this.result.skipped++;
         this.progress.file(`${source.name}: skipped, not a batch`);
       } else {
-        const errors = [{ pointer: error.pointer, detail: error.message }];
+        const own = [{ pointer: error.pointer, detail: error.message }];
+        const errors = error instanceof RejectedDocuments ? error.errors : own;
         const counts = { objectCount: 0, existingCount: 0, rejectedCount: 0, unlistedCount: 0 };
         await this.report(source.name, { kind: 'rejected', ...counts, errors }, file);
       }
@@ -124,6 +127,20 @@ export class Loader {
     }
     this.result.unfinished--;
     this.countDone(source, file, result);
+  }
+
+  private async loadWhole(file: BatchFile): Promise<BatchResult> {
+    const { abort } = this.signals;
+    if (file.content.isExport) return loadExport(file, this.client, this.options, abort);
+    return withRejected(await this.client.put(file, abort), file.takeRejected());
+  }
+
+  private async loadInBatches(file: BatchFile): Promise<void> {
+    for await (const { batchId, result } of loadInBatches(file, this.client, this.options, this.signals.abort)) {
+      await this.report(`${file.name} (${batchId})`, result, file);
+      // The batches that are stored are skipped by the next run.
+      this.signals.stop.throwIfAborted();
+    }
   }
 
   private countDone({ sizeBytes }: LoadSource, file: BatchFile | undefined, result: BatchResult | undefined): void {
@@ -144,7 +161,7 @@ export class Loader {
     };
     stop.addEventListener('abort', onStop);
     try {
-      const file = await BatchFile.open(source, this.options.batchId, AbortSignal.any([opening.signal, abort]));
+      const file = await BatchFile.open(source, this.options, AbortSignal.any([opening.signal, abort]));
       this.rejectDuplicateId(file);
       return file;
     } catch (error) {
@@ -156,7 +173,7 @@ export class Loader {
   }
 
   /** The server rejects a second file of a batch, unless it was asked to replace or extend batches. */
-  private rejectDuplicateId({ name, isExport, content: { batchId, feed } }: BatchFile): void {
+  private rejectDuplicateId({ name, content: { batchId, feed, isExport } }: BatchFile): void {
     if (feed !== undefined || isExport) return;
     const other = this.fileNames.get(batchId) ?? name;
     this.fileNames.set(batchId, other);

@@ -93,6 +93,25 @@ export function decompress(bytes: Readable, encoding: Encoding | undefined): Rea
   return pipeline(bytes, createGunzip(), () => undefined);
 }
 
+/** The content without a byte order mark, which the compressed content may have. @throws SourceError for gzip that is damaged */
+export async function* withoutByteOrderMark(content: Readable): AsyncGenerator<Buffer> {
+  let isStart = true;
+  try {
+    for await (const piece of content) {
+      const chunk = piece as Buffer;
+      yield isStart && startsWith(chunk, BYTE_ORDER_MARK) ? chunk.subarray(BYTE_ORDER_MARK.length) : chunk;
+      isStart = false;
+    }
+  } catch (error) {
+    throw toSourceError(error);
+  }
+}
+
+/** An error that is not a SourceError is one of gunzip. */
+export function toSourceError(error: unknown): SourceError {
+  return error instanceof SourceError ? error : new SourceError(`is not a valid gzip file: ${reasonOf(error)}`);
+}
+
 async function* readChunks(stream: Readable): AsyncGenerator<Buffer, undefined> {
   try {
     for await (const chunk of stream as AsyncIterable<Uint8Array>) {

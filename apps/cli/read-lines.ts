@@ -1,5 +1,4 @@
 import type { BatchFile } from './batch-file.js';
-import { decompress } from './opened-source.js';
 
 const LINE_FEED = 10;
 /** A longer line is left out, because the lines are kept in memory. */
@@ -13,12 +12,10 @@ export async function readLines(file: BatchFile, numbers: ReadonlySet<number>): 
   const found = new Map<number, string>();
   if (!file.isRepeatable || file.encoding === 'zstd') return found;
   try {
-    const content = decompress(await file.openBytes(), file.encoding);
     let number = 1;
     // The part of a requested line in earlier chunks; undefined for a line that is too long.
     let before: Buffer | undefined = Buffer.alloc(0);
-    for await (const piece of content) {
-      const chunk = piece as Buffer;
+    for await (const chunk of file.contentAgain()) {
       let start = 0;
       for (let end; (end = chunk.indexOf(LINE_FEED, start)) !== -1; start = end + 1) {
         if (numbers.has(number)) keep(found, number, before, chunk.subarray(start, end));

@@ -5,7 +5,7 @@ import type { LoadError, LoadErrors } from './problem-response.js';
 import { UsageError } from './usage-error.js';
 
 /** The pointer of an object, and the rest of the pointer. */
-const OBJECT_POINTER = /^(\/lines\/(\d+)|\/(?:objects|factories|sprockets)\/\d+)(.*)$/s;
+const OBJECT_POINTER = /^(\/lines\/(\d+)|(?:\/(?:objects|factories|sprockets|features))?\/\d+)(.*)$/s;
 
 /** The file of rejected objects and files, one JSON line each. The first one creates or overwrites it. */
 export class RejectsFile {

@@ -1,4 +1,4 @@
-import { cellJson, type CsvRow } from '#csv';
+import { cellJson, notUtf8, ragged, type CsvRow } from '#csv';
 import { JSON_VALUES_MAX, numericDigits, pointerPart } from '#json';
 import { isValidDto, Problem, validateDto, ValidationErrors, type InputError } from '#http';
 import { NewObjectDto, PairDto } from '#objects';
@@ -84,10 +84,8 @@ export class CsvTable {
     limitBytes: number,
   ): BatchObject | ValidationErrors {
     const { cells, invalid } = row;
-    if (cells.length !== this.columns.length) {
-      const [has, wants] = [String(cells.length), String(this.columns.length)];
-      return new ValidationErrors({ pointer, detail: `has ${has} cells, but the header has ${wants} columns` });
-    }
+    const detail = ragged(row, this.columns.length);
+    if (detail !== undefined) return new ValidationErrors({ pointer, detail });
     if (invalid !== undefined) return new ValidationErrors(this.errorOf(invalid.cell, pointer, notUtf8(invalid.byte)));
     const { data, digits } = this.dataOf(cells);
     if (this.headerBytes + row.sizeBytes + digits > limitBytes) throw tooLarge(position, limitBytes);
@@ -107,7 +105,7 @@ export class CsvTable {
     for (const { index, pairStart } of this.data) {
       const cell = cells[index] ?? null;
       const json = cellJson(cell, isTyped);
-      if (json === cell && /[eE]/.test(json)) digits += numericDigits(json) ?? 0;
+      if (json === cell && /\de/i.test(json)) digits += numericDigits(json) ?? 0;
       data += `${data === '[' ? '' : ','}${pairStart}${json}}`;
     }
     return { data: `${data}]`, digits };
@@ -150,10 +148,6 @@ const NULL_RULE = 'contains U+0000, which cannot be stored';
 
 function hasNull(cell: string | null): boolean {
   return cell?.includes('\0') === true;
-}
-
-function notUtf8(byte: number): string {
-  return `is not valid UTF-8 at the byte 0x${byte.toString(16).toUpperCase()}; send the file as UTF-8`;
 }
 
 function tooLarge(line: number, limitBytes: number): Problem {

@@ -1,0 +1,84 @@
+import { cellJson, CsvError, csvRows, notUtf8, ragged, type CsvRow } from '#csv';
+import { DocumentError, type Document } from './document.js';
+import { SourceError } from './load-source.js';
+
+const LINE_FEED = 10;
+/** A longer row would exceed the limit of an object. */
+const ROW_BYTES_MAX = 1024 ** 2;
+
+export interface CsvOptions {
+  /** Undefined takes the one that the header has most often. */
+  delimiter: string | undefined;
+  /** Whether cells are numbers, booleans and null where they look like them. */
+  isTyped: boolean;
+  /** Lines that are neither the header nor rows, from 1. */
+  skippedLines: ReadonlySet<number>;
+  /** Columns that must exist, by the option that names them. */
+  named: ReadonlyMap<string, string>;
+}
+
+/** The rows of CSV below its header, and the errors of rows. @throws SourceError */
+export async function* csvDocuments(
+  content: AsyncIterable<Buffer>,
+  { delimiter, isTyped, skippedLines, named }: CsvOptions,
+): AsyncGenerator<Document | DocumentError> {
+  const bytes = skippedLines.size === 0 ? content : withoutLines(content, skippedLines);
+  let columns: readonly string[] | undefined;
+  try {
+    for await (const { rows } of csvRows(bytes, { delimiter, rowBytesMax: ROW_BYTES_MAX })) {
+      for (const row of rows) {
+        if (columns === undefined) columns = columnsOf(row, named);
+        else yield documentOf(row, columns, isTyped);
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof CsvError)) throw error;
+    const { line, column, reason } = error;
+    throw new SourceError(
+      column === undefined ? reason : `column ${String(column)} ${reason}`,
+      `/lines/${String(line)}`,
+    );
+  }
+  if (columns === undefined) throw new SourceError('has no header line');
+}
+
+function columnsOf({ line, cells, invalid }: CsvRow, named: ReadonlyMap<string, string>): readonly string[] {
+  const pointer = `/lines/${String(line)}`;
+  if (invalid !== undefined)
+    throw new SourceError(`column ${String(invalid.cell + 1)} ${notUtf8(invalid.byte)}`, pointer);
+  const columns = cells.map((cell) => cell ?? '');
+  const nameless = columns.indexOf('');
+  if (nameless !== -1) throw new SourceError(`column ${String(nameless + 1)} of the header has no name`, pointer);
+  for (const [option, name] of named) {
+    if (columns.includes(name)) continue;
+    throw new SourceError(`has no column "${name}" (${option}); its columns are ${columns.join(', ')}`, pointer);
+  }
+  return columns;
+}
+
+function documentOf(row: CsvRow, columns: readonly string[], isTyped: boolean): Document | DocumentError {
+  const detail = ragged(row, columns.length);
+  if (detail !== undefined) return new DocumentError(row.line, detail);
+  if (row.invalid !== undefined) {
+    return new DocumentError(row.line, `${notUtf8(row.invalid.byte)} (${columns[row.invalid.cell] ?? ''})`);
+  }
+  const members = columns.map((name, index) => ({ name, valueText: cellJson(row.cells[index] ?? null, isTyped) }));
+  return { place: row.line, members };
+}
+
+/** Makes the lines with these numbers empty, so that the others keep theirs. */
+async function* withoutLines(content: AsyncIterable<Buffer>, skipped: ReadonlySet<number>): AsyncGenerator<Buffer> {
+  const last = Math.max(...skipped);
+  let line = 1;
+  for await (const piece of content) {
+    let start = 0;
+    while (line <= last && start < piece.length) {
+      const lineFeed = piece.indexOf(LINE_FEED, start);
+      const end = lineFeed === -1 ? piece.length : lineFeed;
+      yield piece.subarray(skipped.has(line) ? end : start, lineFeed === -1 ? end : end + 1);
+      start = lineFeed === -1 ? end : end + 1;
+      if (lineFeed !== -1) line++;
+    }
+    if (start < piece.length) yield piece.subarray(start);
+  }
+}

@@ -1,0 +1,147 @@
+import { csvDocuments } from './csv-documents.js';
+import { DocumentError, featureDocument, jsonDocument, mongoDocument, type Document } from './document.js';
+import { JsonValues, type ValueLayout } from './json-values.js';
+import { SourceError } from './load-source.js';
+import { ObjectMapping, type MappingOptions } from './object-mapping.js';
+import type { LoadError, LoadErrors } from './problem-response.js';
+
+/** How the documents of a file are written; `objects` are objects of Stowage, one after the other. */
+export type DocumentFormat = 'csv' | 'tsv' | 'list' | 'features' | 'documents' | 'mongoexport' | 'objects';
+
+export interface DocumentOptions extends MappingOptions {
+  /** What the files contain whose names and contents do not show it. */
+  format: 'csv' | 'documents' | undefined;
+  delimiter: string | undefined;
+  isTyped: boolean;
+  /** Lines of CSV that are neither the header nor rows. */
+  skippedLines: ReadonlySet<number>;
+}
+
+const ERRORS_MAX = 100;
+const LAYOUTS: Readonly<Record<Exclude<DocumentFormat, 'csv' | 'tsv'>, ValueLayout>> = {
+  list: 'list',
+  features: 'features',
+  documents: 'values',
+  mongoexport: 'values',
+  objects: 'values',
+};
+
+export interface ObjectLine {
+  place: number;
+  /** Without a line feed. */
+  line: string;
+}
+
+/** Documents that were left out, and the first of their errors. */
+export interface RejectedCount extends LoadErrors {
+  rejectedCount: number;
+}
+
+/** A file that was not sent because of its documents. */
+export class RejectedDocuments extends SourceError {
+  constructor(readonly errors: readonly LoadError[]) {
+    super(errors[0]?.detail ?? '', errors[0]?.pointer);
+  }
+}
+
+/** Reads documents as lines of NDJSON, one object each, in constant memory. */
+export class DocumentLines {
+  /** Documents read so far. */
+  documentCount = 0;
+  private errors: LoadError[] = [];
+  private rejectedCount = 0;
+  private readonly mapping: ObjectMapping;
+
+  /**
+   * @param isPartial leaves invalid documents out; otherwise nothing follows the first one
+   * @throws UsageError for invalid options
+   */
+  constructor(
+    private readonly format: DocumentFormat,
+    private readonly options: DocumentOptions,
+    batchId: string,
+    private readonly isPartial: boolean,
+  ) {
+    this.mapping = new ObjectMapping(options, batchId);
+  }
+
+  /** @throws RejectedDocuments, SourceError */
+  async *read(content: AsyncIterable<Buffer>): AsyncGenerator<ObjectLine> {
+    const { format } = this;
+    const isTable = format === 'csv' || format === 'tsv';
+    for await (const { place, text } of isTable ? this.csvLines(content) : this.jsonLines(content, format)) {
+      this.documentCount++;
+      try {
+        const line = text();
+        if (this.isPartial || this.rejectedCount === 0) yield { place, line };
+      } catch (error) {
+        if (!(error instanceof DocumentError)) throw error;
+        this.reject(error);
+        if (!this.isPartial && this.errors.length === ERRORS_MAX) break;
+      }
+    }
+    if (!this.isPartial && this.rejectedCount > 0) throw new RejectedDocuments(this.errors);
+  }
+
+  /** The same as a stream in which each line has the number of its place. */
+  async *bytes(content: AsyncIterable<Buffer>): AsyncGenerator<string> {
+    let next = 1;
+    for await (const { place, line } of this.read(content)) {
+      yield `${'\n'.repeat(place - next)}${line}\n`;
+      next = place + 1;
+    }
+  }
+
+  /** JSON Pointer to the document at a place. */
+  pointerTo(place: number): string {
+    if (this.format === 'list') return `/${String(place - 1)}`;
+    return this.format === 'features' ? `/features/${String(place - 1)}` : `/lines/${String(place)}`;
+  }
+
+  /** The documents that were left out since the last call. */
+  takeRejected(): RejectedCount {
+    const { errors, rejectedCount } = this;
+    this.errors = [];
+    this.rejectedCount = 0;
+    return { rejectedCount, errors, unlistedCount: rejectedCount - errors.length };
+  }
+
+  private reject({ place, pointer, detail }: DocumentError): void {
+    this.rejectedCount++;
+    if (this.errors.length < ERRORS_MAX) this.errors.push({ pointer: this.pointerTo(place) + pointer, detail });
+  }
+
+  private async *csvLines(content: AsyncIterable<Buffer>): AsyncGenerator<{ place: number; text: () => string }> {
+    const { id, subject, observedAt } = this.options;
+    const all = { '--id': id, '--subject': subject, '--observed-at': observedAt };
+    const named = new Map(
+      Object.entries(all).flatMap(([option, name]) => (name === undefined ? [] : [[option, name]])),
+    );
+    const delimiter = this.options.delimiter ?? (this.format === 'tsv' ? '\t' : undefined);
+    for await (const row of csvDocuments(content, { ...this.options, delimiter, named })) {
+      const { place } = row;
+      yield { place, text: () => this.objectText(row) };
+    }
+  }
+
+  private async *jsonLines(
+    content: AsyncIterable<Buffer>,
+    format: keyof typeof LAYOUTS,
+  ): AsyncGenerator<{ place: number; text: () => string }> {
+    const values = new JsonValues(LAYOUTS[format]);
+    const toText = (place: number, text: string): string => {
+      if (format === 'objects') return text.replace(/[\r\n]/g, ' ');
+      if (format === 'features') return this.objectText(featureDocument(place, text));
+      return this.objectText(format === 'mongoexport' ? mongoDocument(place, text) : jsonDocument(place, text));
+    };
+    for await (const chunk of content) {
+      for (const { place, text } of values.take(chunk)) yield { place, text: () => toText(place, text) };
+    }
+    for (const { place, text } of values.finish()) yield { place, text: () => toText(place, text) };
+  }
+
+  private objectText(document: Document | DocumentError): string {
+    if (document instanceof DocumentError) throw document;
+    return this.mapping.lineOf(document, this.documentCount - 1);
+  }
+}

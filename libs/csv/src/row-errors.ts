@@ -1,0 +1,12 @@
+import type { CsvRow } from './csv-rows.js';
+
+/** What is wrong with a row that has not as many cells as the header; undefined for any other. */
+export function ragged({ cells }: CsvRow, columnCount: number): string | undefined {
+  if (cells.length === columnCount) return undefined;
+  return `has ${String(cells.length)} cells, but the header has ${String(columnCount)} columns`;
+}
+
+/** What is wrong with a cell that is not UTF-8. */
+export function notUtf8(byte: number): string {
+  return `is not valid UTF-8 at the byte 0x${byte.toString(16).toUpperCase()}; send the file as UTF-8`;
+}
