@@ -2,6 +2,7 @@ import type { JSX } from 'preact';
 import { LocationProvider, Route, Router, useLocation } from 'preact-iso';
 import type { Role } from './api/types.js';
 import { BatchesPage } from './batches/batches-page.js';
+import { ChartsPage } from './charts/charts-page.js';
 import { ObjectsPage } from './objects/objects-page.js';
 import { SessionGate, useSession } from './session.js';
 import { Empty } from './ui/states.js';
@@ -11,6 +12,7 @@ import { ThemeButton } from './ui/theme.js';
 const VIEWS: readonly { path: string; title: string; roles: readonly Role[]; view: () => JSX.Element }[] = [
   { path: '/browse/objects', title: 'Objects', roles: ['admin', 'analyst'], view: ObjectsPage },
   { path: '/browse/batches', title: 'Batches', roles: ['admin', 'analyst'], view: BatchesPage },
+  { path: '/browse/charts', title: 'Charts', roles: ['admin', 'analyst'], view: ChartsPage },
 ];
 
 export function App(): JSX.Element {

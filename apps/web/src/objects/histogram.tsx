@@ -2,11 +2,11 @@ import type { JSX } from 'preact';
 import { useMemo } from 'preact/hooks';
 import uPlot from 'uplot';
 import type { Api, Parameters } from '../api/api.js';
-import type { AggregateResult, Page, StoredObject } from '../api/types.js';
+import type { AggregateResult } from '../api/types.js';
 import { useLoad } from '../api/use-load.js';
 import { useSession } from '../session.js';
 import { colour, Plot } from '../ui/plot.js';
-import { bucketOf } from './time-buckets.js';
+import { bucketOf, loadSpan } from './time-buckets.js';
 
 const HEIGHT = 110;
 const COMPACT = new Intl.NumberFormat('en', { notation: 'compact' });
@@ -43,12 +43,9 @@ export function Histogram({ filter, onSelect }: Props): JSX.Element {
 }
 
 async function loadBars(api: Api, filter: Parameters, signal: AbortSignal): Promise<Bars> {
-  const first = (sort: string): Promise<Page<Pick<StoredObject, 'observed_at'>>> =>
-    api.get('/objects', { ...filter, sort, page_size: 1, count: 'none', fields: 'observed_at' }, signal);
-  const ends = await Promise.all([first('observed_at'), first('-observed_at')]);
-  const [from = NaN, until = NaN] = ends.map(({ results }) => Date.parse(results[0]?.observed_at ?? ''));
-  if (Number.isNaN(from)) return { starts: [], counts: [], lengthMs: 0 };
-  const { bucket, lengthMs } = bucketOf(until - from);
+  const span = await loadSpan(api, filter, signal);
+  if (span === null) return { starts: [], counts: [], lengthMs: 0 };
+  const { bucket, lengthMs } = bucketOf(span.untilMs - span.fromMs);
   const parameters = { ...filter, op: 'count', by: 'time', bucket };
   const { results } = await api.get<{ results: AggregateResult[] }>('/objects/aggregate', parameters, signal);
   return {
@@ -62,7 +59,11 @@ function chartOf({ starts, counts, lengthMs }: Bars): {
   options: Omit<uPlot.Options, 'width'>;
   data: uPlot.AlignedData;
 } {
-  const axis = { stroke: colour('muted'), grid: { stroke: colour('line'), width: 1 }, ticks: { show: false } };
+  const axis = {
+    stroke: () => colour('muted'),
+    grid: { stroke: () => colour('line'), width: 1 },
+    ticks: { show: false },
+  };
   const length = lengthMs / 1000;
   const options: Omit<uPlot.Options, 'width'> = {
     height: HEIGHT,
@@ -75,7 +76,7 @@ function chartOf({ starts, counts, lengthMs }: Bars): {
       {},
       {
         label: 'objects',
-        fill: colour('accent'),
+        fill: () => colour('accent'),
         points: { show: false },
         // A bar begins at the start of its bucket.
         paths: uPlot.paths.bars?.({ size: [0.9, 60], align: 1 }),

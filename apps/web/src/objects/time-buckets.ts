@@ -1,3 +1,6 @@
+import type { Api, Parameters } from '../api/api.js';
+import type { Page, StoredObject } from '../api/types.js';
+
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
@@ -22,4 +25,19 @@ const BARS_MAX = 120;
 export function bucketOf(spanMs: number): { bucket: string; lengthMs: number } {
   const [bucket, lengthMs] = BUCKETS.find(([, ms]) => spanMs / ms <= BARS_MAX) ?? ['1y', 365 * DAY_MS];
   return { bucket, lengthMs };
+}
+
+/** The times of the oldest and the newest object that a filter matches; null where none does. @throws ApiError */
+export async function loadSpan(
+  api: Api,
+  filter: Parameters,
+  signal: AbortSignal,
+): Promise<{ fromMs: number; untilMs: number } | null> {
+  const first = async (sort: string): Promise<number> => {
+    const parameters = { ...filter, sort, page_size: 1, count: 'none', fields: 'observed_at' };
+    const { results } = await api.get<Page<Pick<StoredObject, 'observed_at'>>>('/objects', parameters, signal);
+    return Date.parse(results[0]?.observed_at ?? '');
+  };
+  const [fromMs, untilMs] = await Promise.all([first('observed_at'), first('-observed_at')]);
+  return Number.isNaN(fromMs) || Number.isNaN(untilMs) ? null : { fromMs, untilMs };
 }

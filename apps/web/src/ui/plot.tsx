@@ -34,15 +34,35 @@ export function Plot({ options, data, label, onSelect }: Props): JSX.Element {
       plot.setSize({ width: element.clientWidth, height: options.height });
     });
     observer.observe(element);
+    // It remembers where it was on the page, and may have been moved since.
+    plot.over.addEventListener('mouseenter', () => {
+      plot.syncRect();
+    });
+    const stopThemes = onThemeChange(() => {
+      plot.redraw(false);
+    });
     return () => {
       observer.disconnect();
+      stopThemes();
       plot.destroy();
     };
   }, [options, data]);
   return <div ref={place} role="img" aria-label={label} style={{ height: `${String(options.height)}px` }} />;
 }
 
-/** A colour of the style sheet. */
+/** Calls back when the theme of the page or of the system has changed. */
+function onThemeChange(changed: () => void): () => void {
+  const observer = new MutationObserver(changed);
+  observer.observe(document.documentElement, { attributeFilter: ['data-theme'] });
+  const system = matchMedia('(prefers-color-scheme: dark)');
+  system.addEventListener('change', changed);
+  return () => {
+    observer.disconnect();
+    system.removeEventListener('change', changed);
+  };
+}
+
+/** A colour of the style sheet. Options take it as a function, because the theme can change. */
 export function colour(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }

@@ -1,0 +1,18 @@
+import { toJson, type Json } from '../api/json.js';
+
+const ROUNDED = new Intl.NumberFormat('en', { maximumSignificantDigits: 6 });
+const WHOLE = new Intl.NumberFormat('en');
+
+/** A number for a person: whole numbers in full, others with six significant digits. */
+export function numberText(value: Json | undefined): string {
+  if (value === undefined || value === null) return '';
+  const number = Number(toJson(value));
+  if (!Number.isFinite(number)) return toJson(value);
+  if (Number.isSafeInteger(number)) return WHOLE.format(number);
+  return Math.abs(number) >= 1e6 ? WHOLE.format(Math.round(number)) : ROUNDED.format(number);
+}
+
+/** A number with all its digits. */
+export function exactText(value: Json | undefined): string {
+  return value === undefined || value === null ? '' : toJson(value);
+}
