@@ -1,9 +1,10 @@
-import { isTime, utcFromMicros } from '#platform';
+import { EPOCH_SECONDS_MAX, FIRST_MICROS, isTime, utcFromMicros } from '#platform';
 import type { TimeZone } from './time-zone.js';
 import { UsageError } from './usage-error.js';
 
 /** Epoch formats, with the number of decimal places that turn them into microseconds. */
 const EPOCHS: Readonly<Record<string, number>> = { s: 6, ms: 3, us: 0, ns: -3 };
+const LAST_MICROS = BigInt(EPOCH_SECONDS_MAX) * 1_000_000n + 999_999n;
 const NUMBER = /^(-?\d{1,20})(?:\.(\d{1,20}))?$/;
 const ISO =
   /^(?<yyyy>\d{4})-(?<MM>\d\d)-(?<dd>\d\d)(?:[T ](?<HH>\d\d):(?<mm>\d\d)(?::(?<ss>\d\d)(?:[.,](?<S>\d{1,9}))?)?)? ?(?<X>Z|[+-]\d\d(?::?\d\d)?)?$/;
@@ -70,15 +71,7 @@ function fromEpoch(text: string, places: number): string | null {
   // Digits below a microsecond are cut off: PostgreSQL has none.
   const digits = whole + fraction.padEnd(20, '0');
   const micros = BigInt(digits.slice(0, digits.length - 20 + places) || '0');
-  return micros < 0n || micros > 253_402_300_799_999_999n ? fromNegative(micros) : utcFromMicros(micros);
-}
-
-/** A time before 1970. */
-function fromNegative(micros: bigint): string | null {
-  if (micros > 0n || micros < -62_135_596_800_000_000n) return null;
-  const seconds = -((-micros + 999_999n) / 1_000_000n);
-  const rest = micros - seconds * 1_000_000n;
-  return `${new Date(Number(seconds) * 1_000).toISOString().slice(0, 19)}.${rest.toString().padStart(6, '0')}Z`;
+  return micros < FIRST_MICROS || micros > LAST_MICROS ? null : utcFromMicros(micros);
 }
 
 /** @throws UsageError for a pattern without a date */

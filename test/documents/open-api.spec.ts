@@ -285,10 +285,11 @@ describe('the OpenAPI document', () => {
   });
 });
 
+const DATE = /^\d{4}-\d\d-\d\d$/;
 const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/;
 
 function schemas(): Ajv {
-  const ajv = new Ajv({ allErrors: true, strict: false, formats: { 'date-time': RFC_3339, uri: true } });
+  const ajv = new Ajv({ allErrors: true, strict: false, formats: { 'date-time': RFC_3339, date: DATE, uri: true } });
   return ajv.addSchema({ $id: 'openapi', components: document.components });
 }
 

@@ -211,6 +211,7 @@ describe('a filter over the fixtures matches the objects that the oracle matches
     [{ batch_id: 'never' }, 0],
     [{ observed_until: '2024-05-12T00:00:00Z' }, NaN],
     [{ observed_from: '2024-06-11' + 'T00:00:00' }, NaN],
+    [{ observed_from: '2024-06-11' }, NaN],
     [{ key: 'reason', subject: 'never' }, 0],
   ])('%j', async (question, count) => {
     const found = await fixtures.check(question, 100);
@@ -348,7 +349,7 @@ describe('values that JavaScript cannot distinguish', () => {
     },
   );
 
-  it('accepts times with a time zone, and treats times without one as UTC', async () => {
+  it('accepts times with a time zone, treats times without one as UTC, and dates as midnight', async () => {
     await postBatch(api, store.project.keys.producer, 'times', [
       { object_id: 'noon', data: {}, observed_at: '2024-05-01T12:00:00Z' },
     ]);
@@ -360,6 +361,8 @@ describe('values that JavaScript cannot distinguish', () => {
       expect(await find({ observed_from: from, observed_until: until })).toEqual([]);
     }
     expect(await find({ observed_from: '2024-05-01T11:00:00', observed_until: '2024-05-01T12:00:00' })).toEqual([]);
+    expect(await find({ observed_from: '2024-05-01', observed_until: '2024-05-02' })).toEqual(['noon']);
+    expect(await find({ observed_until: '2024-05-01' })).toEqual([]);
   });
 });
 
@@ -399,7 +402,7 @@ describe('an invalid filter', () => {
     [{ subject: 'a\nb' }, 'subject'],
     [{ subject_prefix: '' }, 'subject_prefix'],
     [{ observed_from: 'yesterday' }, 'observed_from'],
-    [{ observed_from: '2024-05-01' }, 'observed_from'],
+    [{ observed_from: '2024-05-32' }, 'observed_from'],
     [{ observed_until: '2024-02-30T00:00:00Z' }, 'observed_until'],
     [{ Data: '{}' }, 'Data'],
     [{ type: 'shoe' }, 'type'],

@@ -132,6 +132,26 @@ describe('GET .../temperatures/average', () => {
   const NOW = Date.parse('2024-12-10T17:00:00Z') * 1_000;
   const atNow = (micros = NOW): Promise<void> => api.setClock(micros);
 
+  it('covers [until - duration, until), whatever the time is now', async () => {
+    await lab.store([
+      { temperature: 1000, recorded_at: '2024-12-08T23:59:59.999999Z' },
+      { temperature: 1, recorded_at: '2024-12-09T00:00:00Z' },
+      { temperature: 2, recorded_at: '2024-12-09T23:59:59.999999Z' },
+      { temperature: 1000, recorded_at: '2024-12-10T00:00:00Z' },
+      { temperature: 5, recorded_at: '0001-01-01T00:00:00Z' },
+    ]);
+    for (const until of ['2024-12-10', '2024-12-10T00:00:00', '2024-12-10T01:00:00+01:00']) {
+      const reply = await lab.average('1d', until);
+      expect([reply.status, reply.json()]).toMatchObject([
+        200,
+        { duration: '1d', average_temperature: 1.5, reading_count: 2 },
+      ]);
+    }
+    expect((await lab.average('3653d', '0001-01-02')).json()).toMatchObject({ average_temperature: 5 });
+    expectProblem(await lab.average('1d', '1960-01-01'), 'not-found');
+    expect(placesOf(expectProblem(await lab.average('1d', 'today'), 'invalid-query'))).toEqual(['until']);
+  });
+
   it('covers [now - duration, now)', async () => {
     await lab.store([
       { temperature: 1000, recorded_at: '2024-12-10T16:44:59.999999Z' },

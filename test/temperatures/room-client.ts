@@ -44,7 +44,8 @@ export class RoomClient {
     return this.api.call('GET', this.path + query, { key: this.project.keys.analyst });
   }
 
-  average(duration: string): Promise<Reply> {
-    return this.get(`/average?duration=${encodeURIComponent(duration)}`);
+  average(duration: string, until?: string): Promise<Reply> {
+    const end = until === undefined ? '' : `&until=${encodeURIComponent(until)}`;
+    return this.get(`/average?duration=${encodeURIComponent(duration)}${end}`);
   }
 }

@@ -1,5 +1,5 @@
 import { isSeq } from '#database';
-import { ChoiceField, IdField, IntegerParameter, pageOf, PageQuery, ROLES, RuleField, TimeField } from '#http';
+import { ChoiceField, IdField, IntegerParameter, pageOf, PageQuery, ROLES, RuleField, TimeParameter } from '#http';
 import { ApiProperty } from '@nestjs/swagger';
 import { ValidateIf } from 'class-validator';
 import { AUDIT_ACTIONS, TARGET_TYPES } from './audit-entry.js';
@@ -33,10 +33,10 @@ export class AuditQuery extends PageQuery {
   @IdField({ optional: true, description: 'Only entries about the target with this id.', example: 'shoe-9' })
   target_id?: string;
 
-  @TimeField({ optional: true, description: 'Only entries of this time or later.' })
+  @TimeParameter({ description: 'Only entries of this time or later.' })
   from?: string;
 
-  @TimeField({ optional: true, description: 'Only entries before this time.' })
+  @TimeParameter({ description: 'Only entries before this time.' })
   until?: string;
 }
 

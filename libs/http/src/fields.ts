@@ -10,6 +10,7 @@ import {
   isId,
   isSubject,
   isTime,
+  isTimeOrDate,
   isTimestamp,
   parseDurationSeconds,
   SUBJECT_PATTERN,
@@ -63,6 +64,14 @@ export function TimeField(options: FieldOptions): PropertyDecorator {
 const TIME =
   'a time such as 2024-12-10T16:45:00Z (RFC 3339; years 1 to 9999, offsets up to 14:59, at most six digits of a second, no leap second)';
 export const TIME_RULE = `must be ${TIME}`;
+
+/** A time in a query, which is not stored: RFC 3339, or a date, which means its midnight in UTC. */
+export function TimeParameter({ description, example }: Omit<FieldOptions, 'optional'>): PropertyDecorator {
+  const schema: ApiPropertyOptions = { type: 'string', anyOf: [{ format: 'date-time' }, { format: 'date' }] };
+  return field({ description, example, optional: true }, schema, TIME_OR_DATE_RULE, isTimeOrDate);
+}
+
+const TIME_OR_DATE_RULE = `must be a date such as 2024-12-10, which is its midnight in UTC, or ${TIME}`;
 
 /** A time in seconds since 1970 or in RFC 3339. */
 export function TimestampField({ description, example }: FieldOptions): PropertyDecorator {

@@ -23,6 +23,7 @@ export {
   TextField,
   TIME_RULE,
   TimeField,
+  TimeParameter,
   TimestampField,
 } from './fields.js';
 export { PROJECT_DELETED } from './database-problem.js';

@@ -6,7 +6,7 @@ import {
   PageQuery,
   SubjectField,
   TextField,
-  TimeField,
+  TimeParameter,
   ValidationErrors,
 } from '#http';
 
@@ -49,10 +49,10 @@ export class FilterQuery extends PageQuery {
   @SubjectField({ optional: true, description: 'Only objects whose subject begins with this text.' })
   subject_prefix?: string;
 
-  @TimeField({ optional: true, description: 'Only objects with `observed_at` at this time or later.' })
+  @TimeParameter({ description: 'Only objects with `observed_at` at this time or later.' })
   observed_from?: string;
 
-  @TimeField({ optional: true, description: 'Only objects with `observed_at` before this time.' })
+  @TimeParameter({ description: 'Only objects with `observed_at` before this time.' })
   observed_until?: string;
 }
 

@@ -14,4 +14,14 @@ export { createLog, nestLog } from './logging.js';
 export { ProjectSlots, type SlotRejection } from './project-slots.js';
 export { projectFile } from './project-file.js';
 export { StartupError } from './startup-error.js';
-export { EPOCH_SECONDS_MAX, isTime, isTimestamp, toUtc, utcFromMicros, utcFromTimestamp } from './time.js';
+export {
+  EPOCH_SECONDS_MAX,
+  FIRST_MICROS,
+  isTime,
+  isTimeOrDate,
+  isTimestamp,
+  microsOf,
+  toUtc,
+  utcFromMicros,
+  utcFromTimestamp,
+} from './time.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { isTime, isTimestamp, toUtc, utcFromMicros, utcFromTimestamp } from './time.js';
+import { isTime, isTimeOrDate, isTimestamp, microsOf, toUtc, utcFromMicros, utcFromTimestamp } from './time.js';
 
 describe('isTime', () => {
   it.each([
@@ -97,6 +97,24 @@ describe('toUtc', () => {
   ])('converts %s to %s', (sent, told) => {
     expect(toUtc(sent)).toBe(told);
   });
+
+  it.each([
+    '0001-01-01',
+    '1969-12-31T23:59:59.999999Z',
+    '2024-12-10T17:45:00.12+01:00',
+    '2024-02-29',
+    '9999-12-31T23:59:59.9',
+  ])('is the time of the microseconds since 1970: %s', (time) => {
+    expect(isTimeOrDate(time)).toBe(true);
+    expect(utcFromMicros(microsOf(time))).toBe(toUtc(time.length === 10 ? `${time}T00:00:00` : time));
+  });
+
+  it.each(['2024-02-30', '2024-1-1', '2024-12-10Z', '24-12-10', '2024-12', 20241210, null])(
+    'has no date %p, which does not exist',
+    (value) => {
+      expect(isTimeOrDate(value)).toBe(false);
+    },
+  );
 
   it('keeps microseconds for times since 1970', () => {
     expect(utcFromMicros(1_733_849_100_000_000)).toBe('2024-12-10T16:45:00Z');

@@ -3,8 +3,11 @@ import { parseNumber } from '#json';
 const RFC_3339 =
   /^(\d{4})-(\d\d)-(\d\d)[Tt]([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.\d{1,6}0{0,20})?([Zz]|[+-](?:0\d|1[0-4]):[0-5]\d)?$/;
 
+const DATE_LENGTH = '2024-12-10'.length;
 const YEAR_1_MS = Date.parse('0001-01-01T00:00:00Z');
 const YEAR_10000_MS = 253_402_300_800_000;
+/** The first time that `isTime` accepts, in microseconds since 1970. */
+export const FIRST_MICROS = BigInt(YEAR_1_MS) * 1_000n;
 
 /**
  * Whether a value is a time that PostgreSQL stores exactly: RFC 3339, UTC where the zone is missing, an existing date, years
@@ -30,9 +33,23 @@ export function toUtc(time: string): string {
   return `${seconds}${fraction === '' ? '' : `.${fraction}`}Z`;
 }
 
-/** Microseconds since 1970 in the same form. */
-export function utcFromMicros(micros: number | bigint): string {
-  const [seconds, fraction] = [BigInt(micros) / 1_000_000n, BigInt(micros) % 1_000_000n];
+/** Whether a value is a time that `isTime` accepts, or a date. */
+export function isTimeOrDate(text: unknown): text is string {
+  return isTime(text) || (typeof text === 'string' && isTime(`${text}T00:00:00`));
+}
+
+/** Microseconds since 1970 of a time, or of the midnight in UTC of a date, that `isTimeOrDate` accepts. */
+export function microsOf(time: string): bigint {
+  const utc = toUtc(time.length === DATE_LENGTH ? `${time}T00:00:00` : time);
+  const fraction = utc.slice(20, -1).padEnd(6, '0');
+  return BigInt(Date.parse(`${utc.slice(0, 19)}Z`)) * 1_000n + BigInt(fraction);
+}
+
+/** Microseconds since 1970, which may be before it, in the same form. */
+export function utcFromMicros(value: number | bigint): string {
+  const micros = BigInt(value);
+  const fraction = ((micros % 1_000_000n) + 1_000_000n) % 1_000_000n;
+  const seconds = (micros - fraction) / 1_000_000n;
   const time = new Date(Number(seconds) * 1_000).toISOString().slice(0, 19);
   return toUtc(`${time}.${fraction.toString().padStart(6, '0')}`);
 }

@@ -14,7 +14,7 @@ import {
   ProjectId,
   ApiPage,
 } from '#http';
-import { Clock, durationSeconds, utcFromMicros } from '#platform';
+import { Clock, durationSeconds, FIRST_MICROS, microsOf, utcFromMicros } from '#platform';
 import { AggregateService } from '#analytics';
 import { FeedOperations, FeedReader, ApiOneOrList, type FeedList } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
@@ -96,19 +96,21 @@ export class TemperaturesController {
   @Get('average')
   @JsonHeader()
   @Rules({ roles: ['admin', 'analyst'], query: true })
-  @ApiOperation({ summary: 'Get the average temperature of a room over the last `duration`' })
+  @ApiOperation({ summary: 'Get the average temperature of a room over the `duration` before `until`' })
   @ApiResult(200, AverageDto)
   @ApiProblems('invalid-query', 'not-found')
   async getRoomAverage(
     @ProjectId() projectId: number,
     @Param() names: RoomParams,
-    @Query() { duration }: AverageQuery,
+    @Query() { duration, until }: AverageQuery,
     @Queries() on: Queryable,
   ): Promise<string> {
     const { building, room, subject } = roomOf(names);
-    const now = this.clock.now();
-    const from = utcFromMicros(now - durationSeconds(duration) * 1e6);
-    const span = { projectId, subject, from, until: utcFromMicros(now) };
+    const end = until === undefined ? BigInt(this.clock.now()) : microsOf(until);
+    const start = end - BigInt(durationSeconds(duration)) * 1_000_000n;
+    // No reading is older than that.
+    const from = utcFromMicros(start < FIRST_MICROS ? FIRST_MICROS : start);
+    const span = { projectId, subject, from, until: utcFromMicros(end) };
     const { value, count } = await this.aggregates.average(span, SUM_TOO_LONG, on);
     if (value === null) throw noReadings('The room has no readings within the duration.');
     const opening = JSON.stringify({ building, room, duration }).slice(0, -1);

@@ -1,4 +1,4 @@
-import { DurationField, NumberField, pageOf, PageQuery, TimeField } from '#http';
+import { DurationField, NumberField, pageOf, PageQuery, TimeField, TimeParameter } from '#http';
 import { ApiProperty } from '@nestjs/swagger';
 
 export class NewReadingDto {
@@ -47,16 +47,19 @@ export class StoredReadingsDto extends RoomDto {
 }
 
 export class ReadingsQuery extends PageQuery {
-  @TimeField({ optional: true, description: 'Only readings recorded at this time or later.' })
+  @TimeParameter({ description: 'Only readings recorded at this time or later.' })
   from?: string;
 
-  @TimeField({ optional: true, description: 'Only readings recorded before this time.' })
+  @TimeParameter({ description: 'Only readings recorded before this time.' })
   until?: string;
 }
 
 export class AverageQuery {
-  @DurationField({ description: 'The period that ends now; at most 3653d (ten years).', example: '15m' })
+  @DurationField({ description: 'The period that ends at `until`; at most 3653d (ten years).', example: '15m' })
   duration: string;
+
+  @TimeParameter({ description: 'The end of the period; readings recorded at this time are not in it. Default: now.' })
+  until?: string;
 }
 
 export class AverageDto extends RoomDto {
