@@ -58,7 +58,7 @@ function isWanted([name]) {
 }
 
 /** Stores the batches that a kept table does not have yet, one after the other, so that the objects arrive in order. */
-async function loadObjects({ sql, projectId, ...stack }) {
+export async function loadObjects({ sql, projectId, ...stack }) {
   if (OBJECTS % BATCH !== 0) throw new Error(`BENCH_OBJECTS must be a multiple of ${BATCH}`);
   const prefix = `questions-${OBJECTS}-`;
   const { rows } = await sql.query(

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { benchAsync } from './async.mjs';
 import { benchAverages } from './averages.mjs';
+import { benchBrowse } from './browse.mjs';
 import { benchBusy } from './busy.mjs';
 import { benchCopy } from './copy.mjs';
 import { benchCsv } from './csv.mjs';
@@ -39,7 +40,7 @@ const PARTS = {
   threads: benchThreads,
 };
 /** Run by name only, because its table has other objects. */
-const ALONE = { questions: benchQuestions };
+const ALONE = { questions: benchQuestions, browse: benchBrowse };
 /** These read the objects that the ingest has stored. */
 const READERS = ['reads', 'single', 'busy'];
 const wanted = process.argv.slice(2);

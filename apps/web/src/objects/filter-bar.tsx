@@ -137,9 +137,10 @@ function ConditionChip(props: { condition: Condition; onReplace: (next: Conditio
           type="button"
           class="plain"
           title={`Change to: ${describe(inverse)}`}
+          aria-label={`Change to: ${describe(inverse)}`}
           onClick={() => onReplace(inverse)}
         >
-          not
+          ≠
         </button>
       )}
       <RemoveButton label={text} onClick={() => onReplace(null)} />

@@ -18,19 +18,24 @@ interface Bars {
 }
 
 interface Props {
-  filter: Parameters;
+  /** Null for no bars. */
+  filter: Parameters | null;
   onSelect: (from: string, until: string) => void;
 }
 
 /** The number of objects over time; dragging selects a span. */
 export function Histogram({ filter, onSelect }: Props): JSX.Element {
   const { api } = useSession();
-  const bars = useLoad(JSON.stringify(filter), (signal) => loadBars(api, filter, signal));
-  const data = bars.data;
+  const bars = useLoad(filter === null ? null : JSON.stringify(filter), (signal) =>
+    loadBars(api, filter ?? {}, signal),
+  );
+  const data = filter === null ? null : bars.data;
   const chart = useMemo(() => (data === null || data.starts.length === 0 ? null : chartOf(data)), [data]);
   return (
     <figure class="histogram" aria-busy={bars.isLoading} style={{ minHeight: `${String(HEIGHT)}px` }}>
-      {bars.problem !== null && <p class="error-text">{bars.problem.detail ?? bars.problem.title}</p>}
+      {filter !== null && bars.problem !== null && (
+        <p class="error-text">{bars.problem.detail ?? bars.problem.title}</p>
+      )}
       {chart !== null && (
         <Plot
           {...chart}

@@ -85,6 +85,12 @@ export function ObjectTable(props: Props): JSX.Element {
         onKeyDown={move}
         style={{ minWidth: tableWidth(columns) }}
       >
+        <colgroup>
+          {FIXED_COLUMNS.map((column) => (
+            <col key={column} style={{ width: `${String(FIXED_WIDTH)}px` }} />
+          ))}
+          <col span={Math.max(columns.length, 1)} />
+        </colgroup>
         <thead>
           <tr>
             {FIXED_COLUMNS.map((column) => (
@@ -110,8 +116,17 @@ export function ObjectTable(props: Props): JSX.Element {
   );
 }
 
+/** In pixels. */
+const FIXED_WIDTH = 175;
+const KEY_WIDTH = 120;
+
 function tableWidth(columns: readonly string[]): string {
-  return `${String(150 * (FIXED_COLUMNS.length + columns.length))}px`;
+  return `${String(FIXED_WIDTH * FIXED_COLUMNS.length + KEY_WIDTH * columns.length)}px`;
+}
+
+/** `2026-11-26 21:00:12`: a time in UTC, to the second. */
+function timeText(time: string): string {
+  return time.replace('T', ' ').replace(/(\.\d+)?Z$/, '');
 }
 
 function Heading({ name, sortKey, sort, onSort }: Props & { name: string; sortKey: string }): JSX.Element {
@@ -138,6 +153,7 @@ function Row({ row, object, columns, active, onOpen, onCell }: RowProps): JSX.El
     tabIndex: row === active.row && column === active.column ? 0 : -1,
   });
   const fixed = (column: FixedColumn): JSX.Element | string => {
+    if (column === 'observed_at') return timeText(object.observed_at);
     if (column !== 'object_id') return object[column];
     return (
       <button type="button" class="plain link" {...attributes(0)} onClick={() => onOpen(object.object_id)}>

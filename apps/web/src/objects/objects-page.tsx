@@ -40,6 +40,7 @@ export function ObjectsPage(): JSX.Element {
   const conditions = useMemo(() => conditionsOf(query.data), [query.data]);
   const list = { ...filter, sort: query.sort };
   const pages = usePages<StoredObject>('/objects', list);
+  const isRejected = pages.problem?.status === 400;
 
   const addCondition = (key: string, value: Json, isExcluded: boolean): void => {
     const condition: Condition = { key, isLiteral: true, operator: isExcluded ? 'ne' : 'eq', value };
@@ -50,10 +51,11 @@ export function ObjectsPage(): JSX.Element {
   return (
     <main id="main" class="objects">
       <FilterBar query={query} conditions={conditions} keys={keys} all="All objects" onChange={change} />
-      <Facets keys={keys} filter={filter} onFilter={addCondition} />
+      {/* A filter that the server rejects is explained once, above the table. */}
+      <Facets keys={isRejected ? [] : keys} filter={filter} onFilter={addCondition} />
       <section class="results" aria-label="Objects">
         <Histogram
-          filter={filter}
+          filter={isRejected ? null : filter}
           onSelect={(observed_from, observed_until) => change({ observed_from, observed_until })}
         />
         <div class="toolbar">

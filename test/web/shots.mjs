@@ -1,0 +1,75 @@
+/**
+ * Takes a picture of each view of the browser page in light, dark and at the width of a phone, for people to look at:
+ * `npm run shots`, into the folder `shots`. The server has the fixtures.
+ */
+import { spawn } from 'node:child_process';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { chromium } from 'playwright-core';
+
+const FOLDER = 'shots';
+const ADMIN_KEY = 'shots-admin-key-of-more-than-32-characters';
+const OPERATOR_KEY = 'shots-operator-key-of-more-than-32-characters';
+const FILTER = encodeURIComponent('{"type":"boot","price":{"$gte":100}}');
+
+/** The views by name: the path after `/browse`, and the key. */
+const VIEWS = {
+  key: ['', null],
+  objects: ['/objects', ADMIN_KEY],
+  'objects-filtered': [`/objects?data=${FILTER}&sort=-data.price`, ADMIN_KEY],
+  'objects-error': ['/objects?data={', ADMIN_KEY],
+  'objects-empty': ['/objects?subject=nobody', ADMIN_KEY],
+  object: ['/objects?object=return-0219', ADMIN_KEY],
+};
+
+const LOOKS = {
+  light: { colorScheme: 'light', viewport: { width: 1280, height: 800 } },
+  dark: { colorScheme: 'dark', viewport: { width: 1280, height: 800 } },
+  phone: { colorScheme: 'light', viewport: { width: 390, height: 844 }, isMobile: true },
+};
+
+const dataDir = await mkdtemp(join(tmpdir(), 'stowage-shots-'));
+const server = spawn(process.execPath, ['dist/apps/api/main.js'], {
+  env: {
+    ...process.env,
+    PORT: '0',
+    STOWAGE_DATA_DIR: join(dataDir, 'data'),
+    STOWAGE_ADMIN_KEY: ADMIN_KEY,
+    STOWAGE_OPERATOR_KEY: OPERATOR_KEY,
+  },
+  stdio: ['ignore', 'pipe', 'inherit'],
+});
+const ended = new Promise((resolve) => server.once('exit', resolve));
+try {
+  const origin = await readyOrigin();
+  await mkdir(FOLDER, { recursive: true });
+  const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
+  for (const [look, options] of Object.entries(LOOKS)) {
+    for (const [view, [path, key]] of Object.entries(VIEWS)) {
+      const context = await browser.newContext(options);
+      const page = await context.newPage();
+      if (key !== null) await page.addInitScript((text) => globalThis.sessionStorage.setItem('stowage.key', text), key);
+      await page.goto(`${origin}/browse${path}`, { waitUntil: 'networkidle' });
+      await page.screenshot({ path: join(FOLDER, `${view}-${look}.png`) });
+      await context.close();
+    }
+  }
+  await browser.close();
+  console.log(`${Object.keys(VIEWS).length * Object.keys(LOOKS).length} pictures in ${FOLDER}/`);
+} finally {
+  server.kill('SIGTERM');
+  await ended;
+  await rm(dataDir, { recursive: true, force: true });
+}
+
+function readyOrigin() {
+  return new Promise((resolve, reject) => {
+    server.once('exit', (code) => reject(new Error(`the server exited with code ${code}`)));
+    createInterface(server.stdout).on('line', (line) => {
+      const url = /Stowage is ready: (\S+)/.exec(line)?.[1];
+      if (url !== undefined) resolve(new URL(url).origin);
+    });
+  });
+}
