@@ -111,9 +111,7 @@ describe('over time', () => {
 
   it('shows the time and the values under the pointer', async () => {
     const page = await open(ROOMS, { timezoneId: 'UTC' });
-    const box = await page.locator('.time-chart .u-over').boundingBox();
-    if (box === null) throw new Error('the chart is not visible');
-    await page.mouse.move(box.x + box.width - 5, box.y + 100);
+    await page.locator('.time-chart .u-over').hover({ position: { x: 1_000, y: 100 } });
     await page.locator('.tooltip').waitFor();
     expect(await page.locator('.tooltip').innerText()).toMatch(/2024-12-10 23:00\s+attic\s+-0.5\s+cellar\s+-0.5/);
   });
@@ -137,6 +135,8 @@ describe('over time', () => {
     const page = await open(automatic);
     const chosen = page.getByLabel('Bucket').locator('option', { hasText: 'automatic' });
     await chosen.getByText('automatic (3h)').waitFor({ state: 'attached' });
+    // Waits until the chart has its size.
+    await page.locator('.time-chart .u-over').hover();
     const box = await page.locator('.time-chart .u-over').boundingBox();
     if (box === null) throw new Error('the chart is not visible');
     await page.mouse.move(box.x + box.width * 0.25, box.y + 20);

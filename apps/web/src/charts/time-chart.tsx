@@ -78,11 +78,20 @@ function tooltipPlace({ left, isRight }: { left: number; isRight: boolean }): Re
 }
 
 /** Of bars the one under the pointer, of lines the nearest point. */
-function hoveredIndex(plot: uPlot, { starts, ends }: TimeColumns, isBars: boolean): number | null {
-  if (!isBars) return plot.cursor.idx ?? null;
+function hoveredIndex(plot: uPlot, { groups, starts, ends }: TimeColumns, isBars: boolean): number | null {
   const time = plot.posToVal(plot.cursor.left ?? 0, 'x');
-  const at = starts.findLastIndex((start) => start <= time);
-  return at >= 0 && time < (ends[at] ?? 0) ? at : null;
+  if (isBars) {
+    const at = starts.findLastIndex((start) => start <= time);
+    return at >= 0 && time < (ends[at] ?? 0) ? at : null;
+  }
+  let nearest: number | null = null;
+  let distance = Infinity;
+  for (const [at, start] of starts.entries()) {
+    if (groups[at] === null || Math.abs(start - time) >= distance) continue;
+    nearest = at;
+    distance = Math.abs(start - time);
+  }
+  return nearest;
 }
 
 function plotOf(
