@@ -7,6 +7,7 @@ COPY bin ./bin
 COPY migrations ./migrations
 COPY libs ./libs
 COPY apps ./apps
+COPY clients ./clients
 RUN npm run build
 RUN npm prune --omit=dev
 

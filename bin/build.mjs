@@ -19,6 +19,8 @@ const SETTINGS = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfi
 const BUILD_INFO = 'dist/.tsbuildinfo';
 const STAMP = 'dist/.stamp';
 const WEB = join('apps', 'web');
+/** The page uses the client. */
+const CLIENT = join('clients', 'typescript', 'src');
 const WEB_OUTPUT = join('dist', 'web');
 const WEB_STAMP = join(WEB_OUTPUT, '.stamp');
 
@@ -31,7 +33,7 @@ const outputs = sources
 
 const isComplete = outputs.every((file) => existsSync(file));
 if (!isComplete || textOf(STAMP) !== stamp()) compile();
-const webDigest = digestOf([...SETTINGS, ...filesOf(WEB).sort()]);
+const webDigest = digestOf([...SETTINGS, ...[WEB, CLIENT].flatMap(filesOf).sort()]);
 if (textOf(WEB_STAMP) !== webDigest) await bundle();
 
 async function bundle() {

@@ -13,7 +13,7 @@ let folder: string;
 /** A project with two files, a browser page and our build script, built once; each test changes a copy. */
 beforeAll(async () => {
   built = await mkdtemp(join(tmpdir(), 'stowage-build-'));
-  for (const path of ['bin', 'apps/one', 'apps/web', 'libs', 'migrations'])
+  for (const path of ['bin', 'apps/one', 'apps/web', 'clients/typescript/src', 'libs', 'migrations'])
     await mkdir(join(built, path), { recursive: true });
   for (const file of ['bin/build.mjs', 'tsconfig.build.json']) await copyFile(file, join(built, file));
   await symlink(join(process.cwd(), 'node_modules'), join(built, 'node_modules'));
