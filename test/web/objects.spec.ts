@@ -63,9 +63,11 @@ describe('the key', () => {
     ]);
   });
 
-  it('of a producer shows that it cannot read objects', async () => {
-    const page = await open('', project.keys.producer);
-    await page.getByRole('heading', { name: 'A key with the role producer cannot read objects' }).waitFor();
+  it('of a producer cannot be used for a view of objects', async () => {
+    const page = await open('/objects', project.keys.producer);
+    await page.getByRole('heading', { name: 'A key with the role producer cannot use this view' }).waitFor();
+    await page.getByRole('link', { name: 'Go to Batches' }).click();
+    await page.getByRole('heading', { name: 'Upload a batch' }).waitFor();
   });
 });
 

@@ -11,7 +11,7 @@ import { ThemeButton } from './ui/theme.js';
 /** The views, and the roles that can use them. */
 const VIEWS: readonly { path: string; title: string; roles: readonly Role[]; view: () => JSX.Element }[] = [
   { path: '/browse/objects', title: 'Objects', roles: ['admin', 'analyst'], view: ObjectsPage },
-  { path: '/browse/batches', title: 'Batches', roles: ['admin', 'analyst'], view: BatchesPage },
+  { path: '/browse/batches', title: 'Batches', roles: ['admin', 'analyst', 'producer'], view: BatchesPage },
   { path: '/browse/charts', title: 'Charts', roles: ['admin', 'analyst'], view: ChartsPage },
 ];
 
@@ -61,34 +61,28 @@ function Frame(): JSX.Element {
         {views.map(({ path: route, view }) => (
           <Route key={route} path={route} component={view} />
         ))}
-        <Route default component={views.length === 0 ? NoViews : Home} />
+        <Route default component={Elsewhere} />
       </Router>
     </>
   );
 }
 
-/** The first view that the key can use. */
-function Home(): JSX.Element {
+/** The first view that the key can use, or why there is none at this URL. */
+function Elsewhere(): JSX.Element {
   const { me } = useSession();
   const { route, path } = useLocation();
   const first = VIEWS.find(({ roles }) => roles.includes(me.role));
+  const isForbidden = first === undefined || VIEWS.some((view) => view.path === path);
   if (first !== undefined && /^\/browse\/?$/.test(path)) {
     route(first.path, true);
     return <></>;
   }
+  const title = isForbidden ? `A key with the role ${me.role} cannot use this view` : 'There is no such page';
   return (
     <main id="main">
-      <Empty title="There is no such page">{first !== undefined && <a href={first.path}>Go to {first.title}</a>}</Empty>
-    </main>
-  );
-}
-
-function NoViews(): JSX.Element {
-  const { me } = useSession();
-  return (
-    <main id="main">
-      <Empty title={`A key with the role ${me.role} cannot read objects`}>
-        <p>Sign out, and use a key with the role analyst or admin. An admin of the project can create one.</p>
+      <Empty title={title}>
+        {isForbidden && <p>Sign out, and use a key with another role. An admin of the project can create one.</p>}
+        {first !== undefined && <a href={first.path}>Go to {first.title}</a>}
       </Empty>
     </main>
   );

@@ -1,3 +1,5 @@
+// eslint-disable-next-line no-restricted-imports -- a package of its own, whose source is bundled
+import { sendByXhr } from '../../../../clients/typescript/src/xhr.js';
 import { parseJson, toJson, type Json } from './json.js';
 import type { Problem } from './types.js';
 
@@ -37,11 +39,31 @@ export class Api {
     return (await this.json(path, { method, ...content, headers: { ...type, ...headers } })) as T;
   }
 
+  /**
+   * Sends a file by PUT.
+   * @param onProgress gets the part of the file that was sent, 0 to 1
+   * @throws ApiError
+   */
+  async upload<T>(
+    path: string,
+    file: Blob,
+    { mediaType, onProgress, signal }: { mediaType: string; onProgress: (sent: number) => void; signal: AbortSignal },
+  ): Promise<T> {
+    const init = { method: 'PUT', headers: { 'Content-Type': mediaType }, signal };
+    const response = await this.request(path, init, sendByXhr(file, onProgress));
+    return parseJson(await response.text()) as T;
+  }
+
   /** A response whose status is 200 to 299. @throws ApiError */
-  async request(path: string, init: RequestInit = {}): Promise<Response> {
+  async request(
+    path: string,
+    init: RequestInit = {},
+    send: (request: Request) => Promise<Response> = (request) => fetch(request),
+  ): Promise<Response> {
     let response: Response;
     try {
-      response = await fetch(API + path, { ...init, headers: { ...init.headers, 'X-Api-Key': this.key } });
+      const headers = { ...init.headers, 'X-Api-Key': this.key };
+      response = await send(new Request(API + path, { ...init, headers }));
     } catch (error) {
       if (error instanceof DOMException && error.name === 'AbortError') throw error;
       const title = 'The server does not respond';

@@ -58,4 +58,6 @@ export interface Problem {
   status: number;
   detail?: string;
   errors?: { detail: string; pointer?: string; parameter?: string }[];
+  /** The number of all errors, of which `errors` has the first. */
+  error_count?: number;
 }

@@ -5,22 +5,36 @@ import { useLoad } from '../api/use-load.js';
 import { usePages, type Pages } from '../api/use-pages.js';
 import { FilterBar } from '../objects/filter-bar.js';
 import { conditionsOf, FILTER_PARAMETERS, filterParameters } from '../objects/objects-query.js';
-import { useQuery } from '../query.js';
+import { useQuery, type Changes } from '../query.js';
 import { useSession } from '../session.js';
 import { CountText } from '../ui/count-text.js';
 import { LoadMore } from '../ui/load-more.js';
 import { Empty, Loading, ProblemNote } from '../ui/states.js';
 import { TimeText } from '../ui/time-text.js';
+import { UploadPage } from '../upload/upload-page.js';
 import { BatchPanel } from './batch-panel.js';
 import './batches.css';
 import type { Batch } from './types.js';
 
-const PARAMETERS = [...FILTER_PARAMETERS, 'batch'] as const;
+const PARAMETERS = [...FILTER_PARAMETERS, 'batch', 'view'] as const;
+type ParameterName = (typeof PARAMETERS)[number];
+
+/** The list of batches or an upload; a producer can only upload. */
+export function BatchesPage(): JSX.Element {
+  const { me } = useSession();
+  const [query, change] = useQuery(PARAMETERS);
+  if (me.role === 'producer') return <UploadPage onBatches={null} />;
+  if (query.view === 'upload' && me.role === 'admin') return <UploadPage onBatches={() => change({ view: null })} />;
+  return <BatchList query={query} change={change} />;
+}
 
 /** The batches that have a matching object, newest first, and one batch. */
-export function BatchesPage(): JSX.Element {
-  const { api } = useSession();
-  const [query, change] = useQuery(PARAMETERS);
+function BatchList(props: {
+  query: Partial<Record<ParameterName, string>>;
+  change: (changes: Changes<ParameterName>) => void;
+}): JSX.Element {
+  const { query, change } = props;
+  const { api, me } = useSession();
   const [deleted, setDeleted] = useState<string | null>(null);
   const keys = useLoad('keys', (signal) => api.get<{ results: KeyInUse[] }>('/objects/keys', {}, signal));
   const conditions = useMemo(() => conditionsOf(query.data), [query.data]);
@@ -38,6 +52,11 @@ export function BatchesPage(): JSX.Element {
       />
       <div class="toolbar">
         <CountText count={pages.count} one="batch" many="batches" />
+        {me.role === 'admin' && (
+          <button type="button" class="primary" onClick={() => change({ view: 'upload', batch: null })}>
+            Upload a batch
+          </button>
+        )}
       </div>
       <p role="status">{deleted}</p>
       {pages.problem !== null && <ProblemNote problem={pages.problem} onRetry={pages.retry} />}

@@ -6,6 +6,7 @@ import { problemOfError, useLoad } from '../api/use-load.js';
 import { useSession } from '../session.js';
 import { Dialog } from '../ui/dialog.js';
 import { saveFile } from '../ui/save-file.js';
+import { sizeText } from '../ui/size-text.js';
 import { ProblemNote } from '../ui/states.js';
 
 const FORMATS = [
@@ -81,8 +82,4 @@ async function readBlob(response: Response, onBytes: (bytes: number) => void): P
     onBytes(bytes);
   }
   return new Blob(chunks, { type: response.headers.get('Content-Type') ?? '' });
-}
-
-function sizeText(bytes: number): string {
-  return bytes < 1_000_000 ? `${(bytes / 1_000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }

@@ -1,0 +1,85 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { queryText, type Parameters } from '../api/api.js';
+import type { Problem } from '../api/types.js';
+import { problemOfError } from '../api/use-load.js';
+import { useSession } from '../session.js';
+import type { CsvOptions } from './csv.js';
+import type { DryRun, Stored } from './types.js';
+import type { UploadFile } from './upload-file.js';
+
+/** What is uploaded, and how. */
+export interface UploadSettings {
+  batchId: string;
+  onConflict: '' | 'replace' | 'skip';
+  isPartial: boolean;
+  /** Null for other files. */
+  csv: CsvOptions | null;
+}
+
+/** An upload or a dry run of one; `settings` are those with which it was started. */
+export type UploadRun = { settings: UploadSettings } & (
+  | { state: 'running'; isDryRun: boolean; sentBytes: number }
+  | { state: 'failed'; isDryRun: boolean; problem: Problem }
+  | { state: 'checked'; result: DryRun }
+  | { state: 'stored'; result: Stored }
+);
+
+export interface Upload {
+  run: UploadRun | null;
+  start: (file: UploadFile, settings: UploadSettings, isDryRun: boolean) => void;
+  /** Stops the request; forgets its result. */
+  cancel: () => void;
+}
+
+/** Sends a file, and keeps the progress and the result. */
+export function useUpload(): Upload {
+  const { api } = useSession();
+  const [run, setRun] = useState<UploadRun | null>(null);
+  const abort = useRef<AbortController | null>(null);
+  useEffect(() => () => abort.current?.abort(), []);
+
+  const cancel = (): void => {
+    abort.current?.abort();
+    setRun(null);
+  };
+  const start = (file: UploadFile, settings: UploadSettings, isDryRun: boolean): void => {
+    abort.current?.abort();
+    const controller = new AbortController();
+    abort.current = controller;
+    const { signal } = controller;
+    const { batchId, onConflict, isPartial, csv } = settings;
+    const parameters = {
+      ...(csv === null ? {} : csvParameters(csv)),
+      dry_run: isDryRun ? 'true' : null,
+      mode: isPartial ? 'partial' : null,
+      on_conflict: onConflict,
+    };
+    const onProgress = (sent: number): void => {
+      setRun({ settings, state: 'running', isDryRun, sentBytes: Math.round(file.body.size * sent) });
+    };
+    onProgress(0);
+    const path = `/batches/${encodeURIComponent(batchId)}${queryText(parameters)}`;
+    const mediaType = csv === null ? 'application/x-ndjson' : 'text/csv';
+    api.upload<DryRun | Stored>(path, file.body, { mediaType, onProgress, signal }).then(
+      (result) => {
+        if (signal.aborted) return;
+        if ('outcome' in result) setRun({ settings, state: 'checked', result });
+        else setRun({ settings, state: 'stored', result });
+      },
+      (error: unknown) => {
+        if (!signal.aborted) setRun({ settings, state: 'failed', isDryRun, problem: problemOfError(error) });
+      },
+    );
+  };
+  return { run, start, cancel };
+}
+
+function csvParameters({ delimiter, id, subject, observedAt, isText }: CsvOptions): Parameters {
+  return {
+    delimiter: delimiter === '\t' ? 'tab' : delimiter,
+    id,
+    subject,
+    observed_at: observedAt,
+    types: isText ? 'text' : null,
+  };
+}
