@@ -13,6 +13,7 @@ const FOLDER = 'shots';
 const ADMIN_KEY = 'shots-admin-key-of-more-than-32-characters';
 const OPERATOR_KEY = 'shots-operator-key-of-more-than-32-characters';
 const FILTER = encodeURIComponent('{"type":"boot","price":{"$gte":100}}');
+const VERSIONS = encodeURIComponent('{"version":{"$exists":true}}');
 
 /** The views by name: the path after `/browse`, and the key. */
 const VIEWS = {
@@ -22,6 +23,16 @@ const VIEWS = {
   'objects-error': ['/objects?data={', ADMIN_KEY],
   'objects-empty': ['/objects?subject=nobody', ADMIN_KEY],
   object: ['/objects?object=return-0219', ADMIN_KEY],
+  'chart-rooms': ['/charts?op=avg&key=temperature&series=data.room', ADMIN_KEY],
+  'chart-factories': [
+    '/charts?op=sum&key=sprocket_production_actual&second_key=sprocket_production_goal&by=subject',
+    ADMIN_KEY,
+  ],
+  'chart-versions': [`/charts?series=data.version&chart=bars&data=${VERSIONS}`, ADMIN_KEY],
+  'chart-error': ['/charts?time_zone=IST', ADMIN_KEY],
+  devices: ['/feeds', ADMIN_KEY],
+  factories: ['/feeds?feed=factories', ADMIN_KEY],
+  rooms: ['/feeds?feed=rooms', ADMIN_KEY],
 };
 
 const LOOKS = {

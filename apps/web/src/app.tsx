@@ -3,6 +3,7 @@ import { LocationProvider, Route, Router, useLocation } from 'preact-iso';
 import type { Role } from './api/types.js';
 import { BatchesPage } from './batches/batches-page.js';
 import { ChartsPage } from './charts/charts-page.js';
+import { FeedsPage } from './feeds/feeds-page.js';
 import { ObjectsPage } from './objects/objects-page.js';
 import { SessionGate, useSession } from './session.js';
 import { Empty } from './ui/states.js';
@@ -13,6 +14,7 @@ const VIEWS: readonly { path: string; title: string; roles: readonly Role[]; vie
   { path: '/browse/objects', title: 'Objects', roles: ['admin', 'analyst'], view: ObjectsPage },
   { path: '/browse/batches', title: 'Batches', roles: ['admin', 'analyst', 'producer'], view: BatchesPage },
   { path: '/browse/charts', title: 'Charts', roles: ['admin', 'analyst'], view: ChartsPage },
+  { path: '/browse/feeds', title: 'Feeds', roles: ['admin', 'analyst'], view: FeedsPage },
 ];
 
 export function App(): JSX.Element {

@@ -136,6 +136,7 @@ function ChartView({ chart, parameters, isLoading, onChange }: ViewProps): JSX.E
           {shown.length === 0 && <Empty title="Choose a series above" />}
           {shown.length > 0 && bucket !== null && (
             <TimeChart
+              title={`${title}. The numbers are in the table below.`}
               chart={{ ...chart, bucket }}
               shown={shown}
               isBars={parameters.chart === 'bars'}

@@ -3,7 +3,6 @@ import { useMemo, useState } from 'preact/hooks';
 import uPlot from 'uplot';
 import { colour, Plot } from '../ui/plot.js';
 import { bucketText, isKnownZone } from './bucket-times.js';
-import { titleOf } from './chart-query.js';
 import type { ShownSeries } from './legend.js';
 import type { Chart } from './load-chart.js';
 import { numberText } from './number-text.js';
@@ -26,14 +25,17 @@ const TICKS = [
 ];
 
 interface Props {
+  title: string;
   chart: Chart & { bucket: string };
   shown: readonly ShownSeries[];
   isBars: boolean;
-  onSelect: (from: string, until: string) => void;
+  /** In pixels. */
+  height?: number;
+  onSelect?: (from: string, until: string) => void;
 }
 
 /** Lines or bars over time, with the values under the pointer; dragging selects a span. */
-export function TimeChart({ chart, shown, isBars, onSelect }: Props): JSX.Element {
+export function TimeChart({ title, chart, shown, isBars, height = HEIGHT, onSelect }: Props): JSX.Element {
   const [hover, setHover] = useState<{ at: number; left: number; isRight: boolean } | null>(null);
   const zone = isKnownZone(chart.query.timeZone) ? chart.query.timeZone : 'UTC';
   const columns = useMemo(() => timeColumns(chart.groups, chart.bucket, shown), [chart, shown]);
@@ -43,16 +45,16 @@ export function TimeChart({ chart, shown, isBars, onSelect }: Props): JSX.Elemen
       const at = left < 0 ? null : hoveredIndex(moving, columns, isBars);
       setHover(at === null ? null : { at, left, isRight: left > moving.over.clientWidth / 2 });
     };
-    return plotOf(chart, shown, columns, isBars, zone, moved);
-  }, [chart, shown, columns, isBars, zone]);
+    return plotOf({ chart, shown, columns, isBars, zone, height, moved });
+  }, [chart, shown, columns, isBars, zone, height]);
   const group = hover === null ? null : columns.groups[hover.at];
   const start = typeof group === 'number' ? chart.groups[group] : undefined;
   return (
     <div class="time-chart">
       <Plot
         {...plot}
-        label={`${titleOf(chart.query)} (${zone}). The numbers are in the table below.`}
-        onSelect={(from, until) => onSelect(timeText(from), timeText(until))}
+        label={`${title} (${zone})`}
+        onSelect={(from, until) => onSelect?.(timeText(from), timeText(until))}
       />
       {hover !== null && typeof start === 'string' && (
         <div class="tooltip" style={tooltipPlace(hover)} aria-hidden="true">
@@ -94,14 +96,23 @@ function hoveredIndex(plot: uPlot, { groups, starts, ends }: TimeColumns, isBars
   return nearest;
 }
 
-function plotOf(
-  chart: Chart,
-  shown: readonly ShownSeries[],
-  columns: TimeColumns,
-  isBars: boolean,
-  zone: string,
-  moved: (plot: uPlot) => void,
-): { options: Omit<uPlot.Options, 'width'>; data: uPlot.AlignedData } {
+function plotOf({
+  chart,
+  shown,
+  columns,
+  isBars,
+  zone,
+  height,
+  moved,
+}: {
+  chart: Chart;
+  shown: readonly ShownSeries[];
+  columns: TimeColumns;
+  isBars: boolean;
+  zone: string;
+  height: number;
+  moved: (plot: uPlot) => void;
+}): { options: Omit<uPlot.Options, 'width'>; data: uPlot.AlignedData } {
   const { starts, ends, values } = columns;
   const isCount = chart.query.op === 'count';
   const isAmount = isCount || chart.query.op === 'sum';
@@ -118,7 +129,7 @@ function plotOf(
     font: '12px system-ui, sans-serif',
   };
   const options: Omit<uPlot.Options, 'width'> = {
-    height: HEIGHT,
+    height,
     legend: { show: false },
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zone),
     cursor: { drag: { x: true, y: false, setScale: false }, y: false, points: { show: !isBars } },

@@ -1,0 +1,126 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import type { Page } from 'playwright-core';
+import { TestApi, type TestProject } from '../harness/api.js';
+import { TestBrowser, violations, type TestPage } from './browser.js';
+
+/** One more than the page loads at once. */
+const FACTORIES = 21;
+
+let api: TestApi;
+let project: TestProject;
+let browser: TestBrowser;
+const opened: TestPage[] = [];
+
+beforeAll(async () => {
+  [api, browser] = await Promise.all([TestApi.shared(), TestBrowser.start()]);
+  project = await api.project();
+  const { admin, device } = project.keys;
+  await Promise.all([
+    call('/devices', { device_id: `silent-${project.deviceId}` }, admin),
+    ...['1.9.0', '1.10.0'].map((version, hour) =>
+      call(
+        `/firmware/${project.deviceId}`,
+        { firmware: version, timestamp: `2024-12-10T0${String(hour)}:00:00Z`, status: 'updated' },
+        device,
+      ),
+    ),
+    call(
+      '/factories',
+      {
+        factories: Array.from({ length: FACTORIES }, (_, index) => ({
+          id: `line-${String(index)}`,
+          factory: {
+            chart_data: {
+              sprocket_production_actual: [32, 28],
+              sprocket_production_goal: [32, 30],
+              time: [1_611_194_878, 1_611_194_818],
+            },
+          },
+        })),
+      },
+      admin,
+    ),
+    ...['attic', 'a/b'].map((room, index) =>
+      call(`/buildings/HQ/rooms/${encodeURIComponent(room)}/temperatures`, [{ temperature: 20.5 + index }], admin),
+    ),
+    call('/buildings/Annex/rooms/hall/temperatures', [{ temperature: 3, recorded_at: '2024-12-10T08:00:00Z' }], admin),
+    // Not of the feed.
+    call('/batches', { batch_id: 'castles', objects: [{ data: { building: 'Castle' } }] }, admin),
+  ]);
+});
+afterAll(async () => {
+  await browser.close();
+  await api.stop();
+  expect(opened.flatMap(({ errors }) => errors)).toEqual([]);
+});
+
+async function call(path: string, body: unknown, key: string): Promise<void> {
+  expect((await api.call('POST', path, { key, body })).status).toBe(201);
+}
+
+async function open(query: string, options = {}): Promise<Page> {
+  const page = await browser.open(api.origin, `/feeds${query}`, project.keys.analyst, options);
+  opened.push(page);
+  return page.page;
+}
+
+/** The cells of the row that begins with a text. */
+async function row(page: Page, name: string): Promise<string[]> {
+  const cells = page.getByRole('row').filter({ hasText: name }).locator('th, td');
+  return (await cells.allInnerTexts()).map((text) => text.trim());
+}
+
+it('shows devices with their newest firmware, and all reports of one', async () => {
+  const page = await open('');
+  await page.getByText('1.10.0').waitFor();
+  expect(await row(page, '1.10.0')).toEqual([project.deviceId, '1.10.0', 'updated', '2024-12-10 01:00:00']);
+  await page.getByText('no reports yet').waitFor();
+  await page.getByRole('button', { name: project.deviceId, exact: true }).click();
+  const panel = page.getByRole('complementary', { name: `Device ${project.deviceId}` });
+  await panel.getByText('1.9.0').waitFor();
+  await page.reload();
+  await panel.getByText('1.9.0').waitFor();
+  await panel.getByRole('link', { name: 'All its objects' }).click();
+  await page.getByText('2 objects').waitFor();
+});
+
+it('shows factories with actual against goal, page by page', async () => {
+  const page = await open('?feed=factories');
+  const first = page.getByRole('listitem').filter({ has: page.getByRole('heading', { name: 'line-0', exact: true }) });
+  await first.getByText('actual 60').waitFor();
+  await first.getByText('97 % of the goal').waitFor();
+  await first.getByRole('img', { name: /^Actual and goal of line-0 over time/ }).waitFor();
+  await page.getByRole('button', { name: 'Load more' }).click();
+  await page.getByRole('heading', { name: 'line-20' }).waitFor();
+  expect(await page.getByRole('button', { name: 'Load more' }).count()).toBe(0);
+});
+
+it('shows the rooms of a building with newest reading, average, and a chart', async () => {
+  const page = await open('?feed=rooms');
+  const building = page.getByLabel('Building');
+  await page.getByText('no readings').waitFor();
+  expect(await building.locator('option').allInnerTexts()).toEqual(['Annex', 'HQ']);
+  expect(await row(page, 'hall')).toEqual(['hall', '3', '2024-12-10 08:00:00', 'no readings']);
+  await building.selectOption('HQ');
+  await page.getByRole('row').filter({ hasText: 'a/b' }).getByText('21.5').nth(1).waitFor();
+  await page.getByLabel('Average of the last').selectOption('week');
+  await page.waitForURL((url) => url.searchParams.get('duration') === '1w');
+  await page.reload();
+  await page.getByRole('row').filter({ hasText: 'attic' }).getByText('20.5').nth(1).waitFor();
+  await page.getByRole('link', { name: 'a/b' }).click();
+  await page.getByRole('heading', { name: 'Average of temperature over time' }).waitFor();
+  await page.locator('td', { hasText: '21.5' }).waitFor();
+});
+
+it.each(['', '?feed=factories', '?feed=rooms&building=HQ'])(
+  'follows the rules of WCAG AA, also on a phone: %s',
+  async (query) => {
+    const page = await open(query, { colorScheme: 'dark', viewport: { width: 390, height: 844 } });
+    await page
+      .getByText(/1\.10\.0|actual 60|20\.5/)
+      .first()
+      .waitFor();
+    expect(await violations(page)).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
+  },
+);
