@@ -198,6 +198,7 @@ function describeOtherBodies(
   body: { content?: Record<string, { schema?: object; example?: unknown }> } | object = {},
 ): void {
   const {
+    'application/json': json,
     'application/x-ndjson': ndjson,
     'text/csv': csv,
     'application/json-patch+json': jsonPatch,
@@ -209,6 +210,12 @@ function describeOtherBodies(
     csv.example = 'sku;shelf;sold_at;type;size\nshoe-7;shelf-7;2026-11-21T09:00:00Z;shoe;42\nshoe-8;;;boot;\n';
   }
   if (ndjson === undefined) return;
+  const isList = json?.schema !== undefined && 'oneOf' in json.schema;
+  if (isList) {
+    ndjson.schema = { type: 'string', description: 'One item per line, each as in a list.' };
+    ndjson.example = `${JSON.stringify(json.example ?? (json.schema as { example?: unknown }).example)}\n`;
+    return;
+  }
   ndjson.schema = { type: 'string', description: 'One object per line, each as in `objects`.' };
   ndjson.example =
     '{"object_id":"shoe-1","data":{"type":"shoe","size":42}}\n{"object_id":"shoe-2","data":{"type":"boot"}}\n';

@@ -114,6 +114,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'POST /buildings/{building}/rooms/{room}/temperatures': {
     roles: PRODUCERS,
     body: { temperature: 10.5, recorded_at: '2024-12-10T16:45:00' },
+    types: ['application/json', 'application/x-ndjson'],
     creates: true,
   },
   'GET /buildings/{building}/rooms/{room}/temperatures': { roles: READERS },

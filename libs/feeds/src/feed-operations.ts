@@ -1,13 +1,24 @@
 import { WriteOperations, type Receipt, type WriteOperation, type WriteRequest, type WriteResponse } from '#jobs';
 import type { Queryable } from '#database';
-import { setObjectsRead } from '#http';
+import { RequestStream, setObjectsRead } from '#http';
+import type { NewObjectRow } from '#store';
 import { Injectable } from '@nestjs/common';
+import { FeedStreamWriter, type StreamCounts } from './feed-stream-writer.js';
 import { FeedWriter, type FeedWrite, type FeedWriteResult } from './feed-writer.js';
 
 /** The objects of a request to a feed. A feed adds the members that its response needs. */
 export interface FeedInput extends Omit<FeedWrite, 'projectId' | 'actor'> {
   /** Whether `verify` has to be called. It costs a transaction of several statements. */
   needsVerification?: boolean;
+}
+
+/** The stages of a write of a stream, whose objects replace those that exist. */
+export interface FeedStreamStages {
+  /** A batch that gets only the objects of this stream. */
+  batchIdOf(request: WriteRequest): string;
+  /** Parses and validates the objects, some at a time. @throws Problem for errors of the client */
+  read(request: WriteRequest, stream: RequestStream): AsyncIterable<readonly NewObjectRow[]>;
+  respond(request: WriteRequest, counts: StreamCounts): WriteResponse;
 }
 
 /** The stages of a write to a feed: parse, store, verify, respond. */
@@ -20,6 +31,8 @@ export interface FeedStages<Input extends FeedInput> {
   verify?(tx: Queryable, input: Input, results: readonly FeedWriteResult[], request: WriteRequest): Promise<void>;
   /** @param results one for each object, in their order */
   respond(input: Input, results: readonly FeedWriteResult[], request: WriteRequest): WriteResponse;
+  /** For a feed that takes NDJSON. */
+  stream?: FeedStreamStages;
 }
 
 /** Registers the operations of the feeds. */
@@ -27,6 +40,7 @@ export interface FeedStages<Input extends FeedInput> {
 export class FeedOperations {
   constructor(
     private readonly writer: FeedWriter,
+    private readonly streams: FeedStreamWriter,
     private readonly operations: WriteOperations,
   ) {}
 
@@ -45,11 +59,30 @@ export class FeedOperations {
     request: WriteRequest,
     receipt: Receipt | undefined,
   ): Promise<WriteResponse> {
+    if (request.body instanceof RequestStream) return this.runStream(stages.stream, request, request.body);
     const input = await stages.parse(request);
     try {
       return await this.store(stages, input, request, receipt);
     } catch (error) {
       setObjectsRead(error, input.objects.length);
+      throw error;
+    }
+  }
+
+  /** Without a receipt, because a request with a stream has no Idempotency-Key. */
+  private async runStream(
+    stages: FeedStreamStages | undefined,
+    request: WriteRequest,
+    stream: RequestStream,
+  ): Promise<WriteResponse> {
+    if (stages === undefined) throw new Error('the route of a feed accepts streams that the feed cannot read');
+    const { projectId, actor } = request;
+    const write = { projectId, actor, batchId: stages.batchIdOf(request), ifExists: 'replace' } as const;
+    const read = countObjects(stages.read(request, stream));
+    try {
+      return stages.respond(request, await this.streams.write(write, read.parts));
+    } catch (error) {
+      setObjectsRead(error, read.count());
       throw error;
     }
   }
@@ -73,4 +106,19 @@ export class FeedOperations {
       return response;
     });
   }
+}
+
+/** The same parts, with the number of objects that were read from them. */
+function countObjects(parts: AsyncIterable<readonly NewObjectRow[]>): {
+  parts: AsyncIterable<readonly NewObjectRow[]>;
+  count: () => number;
+} {
+  let count = 0;
+  async function* counted(): AsyncGenerator<readonly NewObjectRow[]> {
+    for await (const part of parts) {
+      count += part.length;
+      yield part;
+    }
+  }
+  return { parts: counted(), count: () => count };
 }

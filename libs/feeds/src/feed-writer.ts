@@ -10,7 +10,7 @@ import {
 } from '#database';
 import { Problem } from '#http';
 import { Config, ProjectSlots } from '#platform';
-import { isShareUsedUp, NO_CHANGE, QuotaExceeded, QuotaStore, UsageStore } from '#usage';
+import { isShareUsedUp, NO_CHANGE, QuotaExceeded, QuotaStore, UsageStore, type UsageChange } from '#usage';
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { sizeOf, type NewObjectRow } from '#store';
 import { FeedWriteStore } from './feed-write.store.js';
@@ -25,7 +25,7 @@ const TOTAL_LENGTH_MAX = 128 * 1024 * 1024;
 /** Approximate number of characters of an object without its data. */
 const OBJECT_LENGTH = 200;
 /** Attempts where objects are created, moved or deleted while a write waits for the locks of their batches. */
-const RACE_ATTEMPTS = 5;
+export const RACE_ATTEMPTS = 5;
 /** Statements and transactions for one project at a time. */
 const STORING_PER_PROJECT = 2;
 
@@ -45,6 +45,8 @@ export type FeedWriteResult = 'added' | 'replaced' | 'kept';
 /** The results of a transaction, one for each object, and the ids of the objects whose content each write has replaced. */
 interface Merged {
   results: FeedWriteResult[];
+  /** What the transaction must add to the usage of the project. */
+  change: UsageChange;
   replacedIds: ReadonlySet<string>[];
 }
 
@@ -137,11 +139,12 @@ export class FeedWriter implements OnApplicationShutdown {
     for (let attempt = 1; attempt <= RACE_ATTEMPTS; attempt++) {
       try {
         const done = await this.database.transaction(async (tx) => {
-          const merged = await this.merge(tx, writes);
+          const merged = await this.mergeIn(tx, writes);
           if (merged === null) {
             tx.setRollbackOnly();
             return null;
           }
+          await this.usage.add(tx, mergedWrite(writes).projectId, merged.change);
           const value = await work(tx, merged.results);
           await this.audit.append(tx, ...replacementEntries(writes, merged.replacedIds));
           return { value };
@@ -245,8 +248,11 @@ export class FeedWriter implements OnApplicationShutdown {
     return ids.every((id, index) => seqs.get(id) === (seq + BigInt(index * SEQ_STEP)).toString());
   }
 
-  /** Adds, replaces or keeps each object; null where an object is in a batch that is not locked. */
-  private async merge(tx: Transaction, writes: readonly FeedWrite[]): Promise<Merged | null> {
+  /**
+   * Adds, replaces or keeps each object, without the usage of the project.
+   * @returns null where an object is in a batch that is not locked
+   */
+  async mergeIn(tx: Transaction, writes: readonly FeedWrite[]): Promise<Merged | null> {
     const { projectId, batchId, objects, ifExists } = mergedWrite(writes);
     const unique = new Map<string, NewObjectRow>();
     for (const one of objects) if (ifExists === 'replace' || !unique.has(one.objectId)) unique.set(one.objectId, one);
@@ -291,8 +297,7 @@ export class FeedWriter implements OnApplicationShutdown {
       change.objects += count;
       change.bytes += bytes;
     }
-    await this.usage.add(tx, projectId, change);
-    return { results: resultsOf(objects, ifExists, known), replacedIds: replacedIdsOf(writes, changed) };
+    return { results: resultsOf(objects, ifExists, known), change, replacedIds: replacedIdsOf(writes, changed) };
   }
 }
 
@@ -362,14 +367,23 @@ function replacementEntries(
   writes: readonly FeedWrite[],
   replacedIds: readonly ReadonlySet<string>[],
 ): NewAuditEntry[] {
-  return writes.flatMap(({ projectId, actor }, index): NewAuditEntry[] => {
+  return writes.flatMap((write, index) => {
     const ids = [...(replacedIds[index] ?? [])];
-    const [id] = ids;
-    if (id === undefined) return [];
-    if (ids.length === 1) return [{ projectId, actor, action: 'object.replace', target: { type: 'object', id } }];
-    const details = { object_count: ids.length, object_ids: boundedIds(ids) };
-    return [{ projectId, actor, action: 'objects.replace', details }];
+    return replacementEntry(write, ids.length, ids);
   });
+}
+
+/** The entry of a write that has replaced the content of `count` objects. @param ids all of their ids, or the first */
+export function replacementEntry(
+  { projectId, actor }: Omit<FeedWrite, 'objects'>,
+  count: number,
+  ids: readonly string[],
+): NewAuditEntry[] {
+  const [id] = ids;
+  if (id === undefined) return [];
+  if (count === 1) return [{ projectId, actor, action: 'object.replace', target: { type: 'object', id } }];
+  const details = { object_count: count, object_ids: boundedIds(ids) };
+  return [{ projectId, actor, action: 'objects.replace', details }];
 }
 
 /** Removes the writes that share the next statement from the front of the queue. */

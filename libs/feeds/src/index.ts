@@ -1,6 +1,6 @@
 /**
  * feeds: the building blocks of a feed: reading and writing typed objects.
- * Imports json, filter, platform, database, http, usage, audit, access, jobs, store, objects.
+ * Imports json, filter, platform, database, http, usage, audit, access, jobs, inverted-index, store, objects.
  */
 export {
   FEED_LIST_MAX,
@@ -12,7 +12,8 @@ export {
   type InputItem,
 } from './feed-input.js';
 export { dailyBatchId, contentId } from './feed-id.js';
-export { FeedOperations, type FeedInput, type FeedStages } from './feed-operations.js';
+export { FeedOperations, type FeedInput, type FeedStages, type FeedStreamStages } from './feed-operations.js';
+export type { StreamCounts } from './feed-stream-writer.js';
 export { type FeedList, FeedReader } from './feed-reader.js';
 export { type FeedWriteResult, FeedWriter } from './feed-writer.js';
 export { ApiOneOrFile, ApiOneOrList, ApiStoredResult } from './feed.dto.js';

@@ -33,6 +33,7 @@ export { InputPipe, OptionalBody, readBody, requireBody } from './input.pipe.js'
 export type { BodyLimit } from './body-limit.js';
 export { invalidJson, isSyntaxError, JsonBody, MalformedJson, partErrors } from './json-body.js';
 export { findList, JsonList, type ListChunk, type ListLimit } from './json-list.js';
+export { isBlankLine, ndjsonLines } from './ndjson-lines.js';
 export { isStreamType, RequestStream, type StreamSource } from './request-stream.js';
 export { baseUrl, requestOrigin } from './origin.js';
 export { encodeCursor, fingerprintOf, type ListOrder, NEWEST_FIRST, type SortKeyType } from './cursor.js';

@@ -18,7 +18,7 @@ import { Clock, durationSeconds, FIRST_MICROS, microsOf, utcFromMicros } from '#
 import { AggregateService } from '#analytics';
 import { FeedOperations, FeedReader, ApiOneOrList, type FeedList } from '#feeds';
 import { Controller, Get, Param, Post, Query } from '@nestjs/common';
-import { ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import { ApiConsumes, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { fromObject, readingText, roomOf, type RoomParams, type Reading, type Room } from './reading.js';
 import {
   AverageDto,
@@ -29,7 +29,9 @@ import {
   ReadingsQuery,
   StoredReadingsDto,
 } from './temperatures.dto.js';
-import { parseReadings, readingsResponse } from './temperatures.operations.js';
+import { parseReadings, READING_STREAM, readingsResponse } from './temperatures.operations.js';
+
+const READING_TYPES = ['application/json', 'application/x-ndjson'];
 
 /** The error for temperatures whose sum exceeds PostgreSQL's numeric. */
 const SUM_TOO_LONG = {
@@ -56,14 +58,17 @@ export class TemperaturesController {
       name: 'temperatures.record',
       parse: parseReadings,
       respond: readingsResponse,
+      stream: READING_STREAM,
     });
   }
 
   @Post()
-  @Rules({ roles: ['admin', 'producer'], consumes: ['application/json'], sharesWrites: true })
+  @Rules({ roles: ['admin', 'producer'], consumes: READING_TYPES, sharesWrites: true })
   @ApiOperation({
     summary: 'Store one reading or an array, all or nothing. A reading with the same room and time is replaced.',
+    description: 'A body of the type `application/x-ndjson` has one reading per line and any number of lines.',
   })
+  @ApiConsumes(...READING_TYPES)
   @ApiOneOrList(NewReadingDto, { temperature: 10.5 })
   @ApiRespondAsync()
   @ApiResult(201, ReadingDto, {
@@ -71,7 +76,7 @@ export class TemperaturesController {
     location: true,
     description: 'The reading; for an array, the number stored.',
   })
-  @ApiProblems('malformed-request', 'invalid-body', 'too-large', 'quota-exceeded')
+  @ApiProblems('malformed-request', 'invalid-body', 'too-large', 'quota-exceeded', 'request-timeout')
   recordTemperatures(@Http() http: HttpContext): Promise<string> {
     return this.writes.handle(this.recording, http);
   }

@@ -1,7 +1,19 @@
 import { memberText } from '#json';
 import { jsonBody, pathParam, type WriteResponse, type WriteRequest } from '#jobs';
-import { findList, validateDto } from '#http';
-import { toUtc, utcFromMicros } from '#platform';
+import {
+  BODY_LIMITS,
+  findList,
+  isBlankLine,
+  JsonBody,
+  ndjsonLines,
+  partErrors,
+  Problem,
+  validateDto,
+  ValidationErrors,
+  type RequestStream,
+} from '#http';
+import { nextTurn, toUtc, utcFromMicros } from '#platform';
+import type { NewObjectRow } from '#store';
 import {
   dailyBatchId,
   feedListLimit,
@@ -10,6 +22,7 @@ import {
   readItem,
   type FeedWriteResult,
   type FeedInput,
+  type FeedStreamStages,
   type Parsed,
   type InputItem,
 } from '#feeds';
@@ -26,7 +39,7 @@ export interface ReadingsInput extends FeedInput {
 /** Parses one reading or a list of readings. @throws Problem invalid-path, malformed-request, invalid-body, too-large */
 export async function parseReadings(request: WriteRequest): Promise<ReadingsInput> {
   const { receivedAtMicros, requestSeq } = request;
-  const room = roomOf({ building: pathParam(request, 'building'), room: pathParam(request, 'room') });
+  const room = roomIn(request);
   const body = jsonBody(request);
   const list = await findList(body, null, feedListLimit('readings'));
   const input =
@@ -55,6 +68,61 @@ export function readingsResponse(
   const replaced = results.filter((one) => one === 'replaced').length;
   const text = JSON.stringify({ building, room: name, stored: objects.length, replaced });
   return { status: 201, text, items: objects.length };
+}
+
+/** A stream of NDJSON, one reading a line. */
+export const READING_STREAM: FeedStreamStages = {
+  batchIdOf: ({ receivedAtMicros, requestSeq }) => `${dailyBatchId('temperatures', receivedAtMicros)}.${requestSeq}`,
+  read: readReadings,
+  respond(request, { stored, replaced }) {
+    const { building, room } = roomIn(request);
+    return { status: 201, text: JSON.stringify({ building, room, stored, replaced }), items: stored };
+  },
+};
+
+/** Validates to the end of the stream, or until as many errors are found as a response lists. @throws Problem invalid-body, too-large */
+async function* readReadings(request: WriteRequest, { bytes }: RequestStream): AsyncGenerator<NewObjectRow[]> {
+  const room = roomIn(request);
+  const { projectId, receivedAtMicros, requestSeq } = request;
+  const errors = new ValidationErrors();
+  let lineCount = 0;
+  let index = 0;
+  for await (const { lines, isLast } of ndjsonLines(bytes, BODY_LIMITS.object_limit_bytes)) {
+    const objects: NewObjectRow[] = [];
+    for (const line of lines) {
+      lineCount++;
+      if (isBlankLine(line)) continue;
+      const reading = readingIn(
+        line,
+        `/lines/${String(lineCount)}`,
+        receivedAtMicros + index,
+        `${requestSeq}-${String(index)}`,
+      );
+      index++;
+      if ('errors' in reading) errors.addAll(reading.errors);
+      else if (errors.count === 0) objects.push(toObject(room, reading.value));
+    }
+    errors.isCountMinimum = errors.isFull && !isLast;
+    if (errors.isFull) break;
+    yield objects;
+    await nextTurn(projectId);
+  }
+  if (index === 0) errors.add({ pointer: '', detail: 'must have at least one reading' });
+  if (errors.count > 0) throw errors.problem('invalid-body');
+}
+
+function readingIn(line: Buffer, pointer: string, receivedAtMicros: number, arrival: string): Parsed<Reading> {
+  try {
+    const body = new JsonBody(line, { bytes: BODY_LIMITS.object_limit_bytes, name: 'object_limit_bytes' });
+    return parseReading({ ...readItem(body), pointer }, receivedAtMicros, arrival);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return { errors: partErrors(error, pointer, undefined) };
+  }
+}
+
+function roomIn(request: WriteRequest): Room {
+  return roomOf({ building: pathParam(request, 'building'), room: pathParam(request, 'room') });
 }
 
 /** @param arrival distinguishes a reading without a time from all other readings of the same microsecond */

@@ -1,0 +1,89 @@
+import { AuditLog, IDS_MAX } from '#audit';
+import { Database, isUniqueViolation, type Transaction } from '#database';
+import { Problem } from '#http';
+import { SegmentStore } from '#inverted-index';
+import type { NewObjectRow } from '#store';
+import { NO_CHANGE, UsageStore, type UsageChange } from '#usage';
+import { Injectable } from '@nestjs/common';
+import { FeedStreamStore } from './feed-stream.store.js';
+import { FeedWriter, RACE_ATTEMPTS, replacementEntry, type FeedWrite } from './feed-writer.js';
+
+/** What is known of a write before its objects arrive. */
+export type FeedStream = Omit<FeedWrite, 'objects'>;
+
+export interface StreamCounts {
+  stored: number;
+  /** Objects that existed, or appeared earlier in the stream. */
+  replaced: number;
+}
+
+interface MergedStream extends StreamCounts {
+  change: UsageChange;
+  /** The number of objects whose stored content was another one, and the first of their ids. */
+  changed: number;
+  changedIds: string[];
+}
+
+/** Stores the objects of a stream of any length, all or none. */
+@Injectable()
+export class FeedStreamWriter {
+  constructor(
+    private readonly writer: FeedWriter,
+    private readonly store: FeedStreamStore,
+    private readonly usage: UsageStore,
+    private readonly segments: SegmentStore,
+    private readonly audit: AuditLog,
+    private readonly database: Database,
+  ) {}
+
+  /**
+   * Objects are locked only when all of them have arrived, so that other requests do not wait for a client that is still sending.
+   * @param stream the batch gets only objects of this stream, so that it is not locked for others
+   * @param parts read once
+   * @throws Problem unavailable where races are lost repeatedly; quota-exceeded; the errors of the parts
+   */
+  async write(stream: FeedStream, parts: AsyncIterable<readonly NewObjectRow[]>): Promise<StreamCounts> {
+    return this.database.transactionOnce(async (tx) => {
+      await this.store.begin(tx);
+      for await (const objects of parts) if (objects.length > 0) await this.store.stage(tx, objects);
+      const { change, changed, changedIds, ...counts } = await this.mergeWithRetries(tx, stream);
+      await this.segments.indexBatchIn(tx, stream.projectId, stream.batchId);
+      await this.usage.add(tx, stream.projectId, change);
+      await this.audit.append(tx, ...replacementEntry(stream, changed, changedIds));
+      return counts;
+    });
+  }
+
+  private async mergeWithRetries(tx: Transaction, stream: FeedStream): Promise<MergedStream> {
+    for (let attempt = 1; attempt <= RACE_ATTEMPTS; attempt++) {
+      await tx.query('SAVEPOINT merge');
+      try {
+        const merged = await this.merge(tx, stream);
+        if (merged !== null) return merged;
+      } catch (error) {
+        // An object of the stream was created meanwhile.
+        if (!isUniqueViolation(error)) throw error;
+      }
+      await tx.query('ROLLBACK TO SAVEPOINT merge');
+    }
+    throw new Problem('unavailable', { detail: 'The same objects are being changed by other requests; retry later.' });
+  }
+
+  /** Null where an object came into a batch that is not locked. */
+  private async merge(tx: Transaction, stream: FeedStream): Promise<MergedStream | null> {
+    const total: MergedStream = { stored: 0, replaced: 0, change: { ...NO_CHANGE }, changed: 0, changedIds: [] };
+    for await (const objects of this.store.read(tx)) {
+      const merged = await this.writer.mergeIn(tx, [{ ...stream, objects }]);
+      if (merged === null) return null;
+      total.stored += objects.length;
+      total.replaced += merged.results.filter((result) => result === 'replaced').length;
+      total.change.objects += merged.change.objects;
+      total.change.bytes += merged.change.bytes;
+      for (const ids of merged.replacedIds) {
+        total.changed += ids.size;
+        total.changedIds.push(...[...ids].slice(0, IDS_MAX - total.changedIds.length));
+      }
+    }
+    return total;
+  }
+}
