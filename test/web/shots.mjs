@@ -33,6 +33,10 @@ const VIEWS = {
   devices: ['/feeds', ADMIN_KEY],
   factories: ['/feeds?feed=factories', ADMIN_KEY],
   rooms: ['/feeds?feed=rooms', ADMIN_KEY],
+  batches: ['/batches', ADMIN_KEY],
+  batch: ['/batches?batch=sprockets', ADMIN_KEY],
+  upload: ['/batches?view=upload', ADMIN_KEY],
+  jobs: ['/jobs', ADMIN_KEY],
 };
 
 const LOOKS = {

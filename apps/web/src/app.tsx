@@ -4,6 +4,7 @@ import type { Role } from './api/types.js';
 import { BatchesPage } from './batches/batches-page.js';
 import { ChartsPage } from './charts/charts-page.js';
 import { FeedsPage } from './feeds/feeds-page.js';
+import { JobsPage } from './jobs/jobs-page.js';
 import { ObjectsPage } from './objects/objects-page.js';
 import { SessionGate, useSession } from './session.js';
 import { Empty } from './ui/states.js';
@@ -15,6 +16,12 @@ const VIEWS: readonly { path: string; title: string; roles: readonly Role[]; vie
   { path: '/browse/batches', title: 'Batches', roles: ['admin', 'analyst', 'producer'], view: BatchesPage },
   { path: '/browse/charts', title: 'Charts', roles: ['admin', 'analyst'], view: ChartsPage },
   { path: '/browse/feeds', title: 'Feeds', roles: ['admin', 'analyst'], view: FeedsPage },
+  {
+    path: '/browse/jobs',
+    title: 'Jobs',
+    roles: ['operator', 'admin', 'analyst', 'producer', 'device'],
+    view: JobsPage,
+  },
 ];
 
 export function App(): JSX.Element {

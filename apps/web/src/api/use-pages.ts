@@ -4,7 +4,7 @@ import type { Parameters } from './api.js';
 import type { Page, Problem } from './types.js';
 import { problemOfError } from './use-load.js';
 
-const PAGE_SIZE = 100;
+export const PAGE_SIZE = 100;
 
 export interface Pages<T> {
   items: readonly T[];

@@ -1,0 +1,134 @@
+import type { JSX } from 'preact';
+import { useLoad } from '../api/use-load.js';
+import { PAGE_SIZE, usePages, type Pages } from '../api/use-pages.js';
+import { useQuery } from '../query.js';
+import { useSession } from '../session.js';
+import { CountText } from '../ui/count-text.js';
+import { LoadMore } from '../ui/load-more.js';
+import { Empty, Loading, ProblemNote } from '../ui/states.js';
+import { TimeText } from '../ui/time-text.js';
+import { JobPanel } from './job-panel.js';
+import './jobs.css';
+import { StatusText } from './status-text.js';
+import { isOpen, JOB_STATUSES, type Job } from './types.js';
+import { usePolling } from './use-polling.js';
+
+const PARAMETERS = ['status', 'job'] as const;
+const FILTERS = [[null, 'all'] as const, ...JOB_STATUSES.map((status) => [status, status] as const)];
+
+/** The jobs that the key may see, newest first, and one job. Refreshes itself while a job of the list can still change. */
+export function JobsPage(): JSX.Element {
+  const { api, me } = useSession();
+  const [query, change] = useQuery(PARAMETERS);
+  const pages = usePages<Job>('/jobs', { status: query.status });
+  const loaded = useLoad(query.job ?? null, (signal) =>
+    api.get<Job>(`/jobs/${encodeURIComponent(query.job ?? '')}`, {}, signal),
+  );
+  const job = loaded.data?.id === query.job ? loaded.data : null;
+  const refresh = (): void => {
+    // Pages that were loaded later would be lost.
+    if (pages.items.length <= PAGE_SIZE) pages.reload();
+    if (query.job !== undefined) loaded.reload();
+  };
+  const { isPolling, restart } = usePolling(pages.items.some(isOpen) || (job !== null && isOpen(job)), refresh);
+  const refreshNow = (): void => {
+    restart();
+    pages.reload();
+    if (query.job !== undefined) loaded.reload();
+  };
+  return (
+    <main id="main" class="list-page">
+      <h1>Jobs</h1>
+      <p class="muted">{SUBJECTS[me.role] ?? 'Requests with “Prefer: respond-async” of this project.'}</p>
+      <div class="actions" role="group" aria-label="State">
+        {FILTERS.map(([status, words]) => (
+          <button
+            key={words}
+            type="button"
+            aria-pressed={(query.status ?? null) === status}
+            onClick={() => change({ status, job: null })}
+          >
+            {words}
+          </button>
+        ))}
+      </div>
+      <div class="toolbar">
+        <CountText count={pages.count} one="job" many="jobs" />
+        {isPolling && <span class="muted">Refreshed every 2 s until all have ended</span>}
+        <button type="button" onClick={refreshNow}>
+          Refresh
+        </button>
+      </div>
+      {pages.problem !== null && <ProblemNote problem={pages.problem} onRetry={pages.retry} />}
+      {pages.problem === null && pages.items.length === 0 && <NoJobs pages={pages} status={query.status} />}
+      {pages.items.length > 0 && <JobTable pages={pages} onOpen={(job) => change({ job })} />}
+      {query.job !== undefined && (
+        <JobPanel
+          key={query.job}
+          jobId={query.job}
+          job={job}
+          problem={loaded.problem}
+          onClose={() => change({ job: null })}
+          onReload={refreshNow}
+        />
+      )}
+    </main>
+  );
+}
+
+const SUBJECTS: Partial<Record<string, string>> = {
+  operator: 'Jobs of the installation, which delete projects.',
+  producer: 'Requests with “Prefer: respond-async” of this key.',
+  device: 'Requests with “Prefer: respond-async” of this device.',
+};
+
+function NoJobs({ pages, status }: { pages: Pages<Job>; status: string | undefined }): JSX.Element {
+  if (pages.isLoading) return <Loading label="Loading jobs" />;
+  return (
+    <Empty title={status === undefined ? 'There are no jobs' : `There are no ${status} jobs`}>
+      {status === undefined && <p>A request with the header “Prefer: respond-async” becomes a job.</p>}
+    </Empty>
+  );
+}
+
+function JobTable({ pages, onOpen }: { pages: Pages<Job>; onOpen: (jobId: string) => void }): JSX.Element {
+  return (
+    <>
+      <table class="list jobs">
+        <thead>
+          <tr>
+            <th scope="col">Job</th>
+            <th scope="col">State</th>
+            <th scope="col">Result</th>
+            <th scope="col" class="number">
+              Attempts
+            </th>
+            <th scope="col">Accepted (UTC)</th>
+            <th scope="col">Finished (UTC)</th>
+          </tr>
+        </thead>
+        <tbody>
+          {pages.items.map((job) => (
+            <tr key={job.id}>
+              <td>
+                <button type="button" class="plain link" onClick={() => onOpen(job.id)}>
+                  {job.id}
+                </button>
+              </td>
+              <td>
+                <StatusText status={job.status} />
+              </td>
+              <td>{job.problem?.title ?? job.result_status ?? ''}</td>
+              <td class="number">{job.attempts}</td>
+              <td>
+                <TimeText time={job.created_at} />
+              </td>
+              <td>{job.finished_at !== null && <TimeText time={job.finished_at} />}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      <LoadMore pages={pages} />
+    </>
+  );
+}
