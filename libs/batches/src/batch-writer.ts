@@ -21,6 +21,7 @@ import {
 } from './batch-write.store.js';
 import { InputReader } from './input-reader.js';
 import { stagedRows } from './copy-rows.js';
+import { IdsCopyIn } from './ids-copy-in.js';
 import { ObjectsCopyIn } from './objects-copy-in.js';
 import { WriteSlots, type ReleaseSlot } from './write-slots.js';
 
@@ -234,20 +235,22 @@ export class BatchWriter {
     checkPreconditions(preconditions, batch && batchEtag(batch.revision), this.config.rules);
   }
 
-  /** Copies a new batch into `objects`. */
+  /** Copies a new batch into `objects`; in a dry run only its ids, to find conflicts. */
   private async copy(tx: Transaction, write: BatchWrite, reader: InputReader): Promise<BatchResult | NotStored> {
     const { onlyChunk } = reader;
     const first = onlyChunk === null ? { objects: 1, bytes: 1 } : sizeOf(onlyChunk);
     // Not only when the objects of a long stream have arrived.
     const room = first.objects === 0 ? UNLIMITED : await this.quotas.requireRoom(tx, write.projectId, first);
-    const copy = new ObjectsCopyIn(this.store, this.sequence, tx, write, this.quotas, this.segments, room);
+    const copy = write.isDryRun
+      ? new IdsCopyIn(this.store, this.sequence, tx, write.projectId, this.quotas, room)
+      : new ObjectsCopyIn(this.store, this.sequence, tx, write, this.quotas, this.segments, room);
     for (let objects = await reader.next(); objects !== null; objects = await reader.next()) await copy.write(objects);
     if (reader.isInvalid) return { kind: 'invalid' };
     await copy.end();
-    if (copy.hasConflict) {
+    if (copy.hasConflict || (write.isDryRun && copy.copied.objects > 0)) {
       const conflicts = await this.store.conflicts(tx, targetOf(write), 'any', true);
       if (conflicts.length > 0) throw conflictProblem(conflicts, write.input);
-      return { kind: 'retry' };
+      if (copy.hasConflict) return { kind: 'retry' };
     }
     const { objects } = copy.copied;
     const batch = await this.finish(tx, write, objects, null);

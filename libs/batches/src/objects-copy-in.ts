@@ -35,7 +35,7 @@ export class ObjectsCopyIn {
     private readonly store: BatchWriteStore,
     private readonly sequence: Sequence,
     private readonly tx: Transaction,
-    private readonly target: { projectId: number; batchId: string; isDryRun?: boolean },
+    private readonly target: { projectId: number; batchId: string },
     private readonly quotas: QuotaStore,
     private readonly segments: SegmentStore,
     /** What the project has room for. */
@@ -112,7 +112,7 @@ export class ObjectsCopyIn {
       await this.stagePart();
       return;
     }
-    if (this.target.isDryRun !== true) await this.segments.insertNew(this.tx, this.target.projectId, this.builder);
+    await this.segments.insertNew(this.tx, this.target.projectId, this.builder);
     this.builder = new SegmentBuilder();
     await this.tx.query('RELEASE SAVEPOINT part');
     this.copied.objects += this.partSize.objects;
