@@ -78,7 +78,7 @@ describe('a batch', () => {
     expect(await panel.getByRole('button', { name: 'Delete' }).count()).toBe(0);
     await panel.getByRole('button', { name: 'Download' }).click();
     await page.getByRole('dialog').getByText('3 objects').waitFor();
-    await page.getByRole('button', { name: 'Close' }).last().click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
     await panel.getByRole('link', { name: 'Show the objects' }).click();
     await page.getByText('3 objects').waitFor();
     expect(new URL(page.url()).search).toBe('?batch_id=shoes');
@@ -121,6 +121,17 @@ describe('deleting a batch', () => {
     await page.getByRole('button', { name: 'Try again' }).click();
     await page.getByRole('button', { name: 'Delete the batch and 2 objects' }).click();
     await page.getByText('The batch growing with 2 objects was deleted.').waitFor();
+  });
+});
+
+describe('deleting a batch that is gone', () => {
+  it('is reported', async () => {
+    await create('gone-soon', 1);
+    const page = await open('?batch=gone-soon', 'admin');
+    await page.getByRole('button', { name: 'Delete' }).waitFor();
+    expect((await api.call('DELETE', '/batches/gone-soon?cascade=true', { key: project.keys.admin })).status).toBe(204);
+    await page.getByRole('button', { name: 'Delete' }).click();
+    await page.getByRole('alert').getByText('Not Found').waitFor();
   });
 });
 

@@ -136,6 +136,14 @@ describe('an upload', () => {
     });
   });
 
+  it('of CSV with an error in its header offers no upload of the other rows', async () => {
+    const page = await open('producer');
+    await choose(page, 'header.csv', 'id,\n1,2\n');
+    await press(page, 'Check');
+    await page.getByRole('alert').getByText('column 2 must be 1 to 255 characters').first().waitFor();
+    expect(await page.getByRole('button', { name: /Check again|Download/ }).count()).toBe(0);
+  });
+
   it('shows how much was sent, and can be cancelled', async () => {
     const page = await open('producer');
     await choose(page, 'long.csv', `n\n${'1\n'.repeat(100_000)}`);

@@ -9,9 +9,15 @@ interface Props {
   children: ComponentChildren;
 }
 
-/** Shows one item of a list beside it. Escape closes it. */
+/** Shows one item of a list beside it. Escape closes it, and the focus returns to where it was. */
 export function Panel({ title, label, onClose, children }: Props): JSX.Element {
   const panel = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const opener = document.activeElement;
+    return () => {
+      if (opener instanceof HTMLElement) opener.focus();
+    };
+  }, []);
   useEffect(() => {
     panel.current?.focus();
   }, [label]);

@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 
 interface Props {
   isDisabled: boolean;
@@ -13,21 +13,32 @@ export function FilePicker({ isDisabled, onFile }: Props): JSX.Element {
     const file = files?.[0];
     if (file !== undefined && !isDisabled) onFile(file);
   };
+  const current = useRef(take);
+  current.current = take;
+  useEffect(() => {
+    // On the whole window: a browser would leave the page for a file that is dropped elsewhere.
+    const listen = new AbortController();
+    const { signal } = listen;
+    const over = (event: DragEvent): void => {
+      event.preventDefault();
+      setOver(event.type === 'dragover');
+    };
+    addEventListener('dragover', over, { signal });
+    addEventListener('dragleave', over, { signal });
+    addEventListener(
+      'drop',
+      (event) => {
+        over(event);
+        current.current(event.dataTransfer?.files);
+      },
+      { signal },
+    );
+    return () => {
+      listen.abort();
+    };
+  }, []);
   return (
-    <div
-      class="file-picker"
-      data-over={isOver}
-      onDragOver={(event) => {
-        event.preventDefault();
-        setOver(true);
-      }}
-      onDragLeave={() => setOver(false)}
-      onDrop={(event) => {
-        event.preventDefault();
-        setOver(false);
-        take(event.dataTransfer?.files);
-      }}
-    >
+    <div class="file-picker" data-over={isOver}>
       <p>Drop a file here</p>
       <label for="file" class="button">
         Choose a file

@@ -48,11 +48,7 @@ export function RejectedRows({ file, errors, errorCount }: Props): JSX.Element {
           ))}
         </tbody>
       </table>
-      {errorCount > errors.length && (
-        <p class="muted">
-          The first {errors.length} of {errorCount.toLocaleString('en')} errors.
-        </p>
-      )}
+      {errorCount > errors.length && <p class="muted">The server lists the first {errors.length} errors only.</p>}
       {lines.size > 0 && (
         <p>
           <button type="button" onClick={() => void save()}>
@@ -64,8 +60,14 @@ export function RejectedRows({ file, errors, errorCount }: Props): JSX.Element {
   );
 }
 
+/** Whether an error is of a row, without which the others can be stored. An error of the header is not. */
+export function isRowError(file: UploadFile, { pointer }: { pointer?: string }): boolean {
+  const line = lineOf(pointer);
+  return line !== undefined && (file.kind !== 'CSV' || line !== file.preview[0]?.line);
+}
+
 /** The line of a pointer such as `/lines/7/data`; undefined for other pointers. */
-export function lineOf(pointer: string | undefined): number | undefined {
+function lineOf(pointer: string | undefined): number | undefined {
   const line = /^\/lines\/(\d+)/.exec(pointer ?? '')?.[1];
   return line === undefined ? undefined : Number(line);
 }

@@ -4,7 +4,7 @@ import type { Problem } from '../api/types.js';
 import { useSession } from '../session.js';
 import { sizeText } from '../ui/size-text.js';
 import { ProblemNote } from '../ui/states.js';
-import { lineOf, RejectedRows } from './rejected.js';
+import { isRowError, RejectedRows } from './rejected.js';
 import type { DryRun, Stored } from './types.js';
 import type { UploadFile } from './upload-file.js';
 import type { UploadRun } from './use-upload.js';
@@ -54,8 +54,8 @@ function Progress(props: { sentBytes: number; totalBytes: number; isDryRun: bool
 
 function Failure({ file, problem, onPartial }: Omit<Props, 'run'> & { problem: Problem }): JSX.Element {
   const { errors = [], ...rest } = problem;
-  const ofRows = errors.filter(({ pointer }) => lineOf(pointer) !== undefined);
-  const others = errors.filter(({ pointer }) => lineOf(pointer) === undefined);
+  const ofRows = errors.filter((error) => isRowError(file, error));
+  const others = errors.filter((error) => !isRowError(file, error));
   return (
     <section class="run-state" aria-label="Result">
       <ProblemNote problem={others.length === 0 ? rest : { ...rest, errors: others }} />

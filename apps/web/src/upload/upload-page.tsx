@@ -6,7 +6,7 @@ import { CsvForm } from './csv-form.js';
 import { cellsOf, suggestedOptions } from './csv.js';
 import { FilePicker } from './file-picker.js';
 import { Preview } from './preview.js';
-import { lineOf } from './rejected.js';
+import { isRowError } from './rejected.js';
 import { RunState } from './run-state.js';
 import { FileError, openFile, type UploadFile } from './upload-file.js';
 import './upload.css';
@@ -148,7 +148,9 @@ export function UploadPage({ onBatches }: { onBatches: (() => void) | null }): J
               file={file}
               run={run}
               onPartial={
-                run.state === 'failed' && !settings.isPartial && hasRowErrors(run.problem)
+                run.state === 'failed' &&
+                !settings.isPartial &&
+                run.problem.errors?.some((error) => isRowError(file, error))
                   ? () => {
                       const next = { ...settings, isPartial: true };
                       setSettings(next);
@@ -162,8 +164,4 @@ export function UploadPage({ onBatches }: { onBatches: (() => void) | null }): J
       )}
     </main>
   );
-}
-
-function hasRowErrors({ errors = [] }: { errors?: { pointer?: string }[] }): boolean {
-  return errors.some(({ pointer }) => lineOf(pointer) !== undefined);
 }

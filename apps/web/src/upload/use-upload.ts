@@ -31,12 +31,23 @@ export interface Upload {
   cancel: () => void;
 }
 
-/** Sends a file, and keeps the progress and the result. */
+/** Sends a file, and keeps the progress and the result. The browser asks before the tab is closed meanwhile. */
 export function useUpload(): Upload {
   const { api } = useSession();
   const [run, setRun] = useState<UploadRun | null>(null);
   const abort = useRef<AbortController | null>(null);
+  const isRunning = run?.state === 'running';
   useEffect(() => () => abort.current?.abort(), []);
+  useEffect(() => {
+    if (!isRunning) return;
+    const ask = (event: Event): void => {
+      event.preventDefault();
+    };
+    addEventListener('beforeunload', ask);
+    return () => {
+      removeEventListener('beforeunload', ask);
+    };
+  }, [isRunning]);
 
   const cancel = (): void => {
     abort.current?.abort();
