@@ -37,6 +37,10 @@ const VIEWS = {
   batch: ['/batches?batch=sprockets', ADMIN_KEY],
   upload: ['/batches?view=upload', ADMIN_KEY],
   jobs: ['/jobs', ADMIN_KEY],
+  keys: ['/admin', ADMIN_KEY],
+  usage: ['/admin?tab=usage', ADMIN_KEY],
+  audit: ['/admin?tab=audit', ADMIN_KEY],
+  projects: ['/admin', OPERATOR_KEY],
 };
 
 const LOOKS = {

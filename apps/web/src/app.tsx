@@ -1,5 +1,6 @@
 import type { JSX } from 'preact';
 import { LocationProvider, Route, Router, useLocation } from 'preact-iso';
+import { AdminPage } from './admin/admin-page.js';
 import type { Role } from './api/types.js';
 import { BatchesPage } from './batches/batches-page.js';
 import { ChartsPage } from './charts/charts-page.js';
@@ -22,6 +23,7 @@ const VIEWS: readonly { path: string; title: string; roles: readonly Role[]; vie
     roles: ['operator', 'admin', 'analyst', 'producer', 'device'],
     view: JobsPage,
   },
+  { path: '/browse/admin', title: 'Admin', roles: ['admin', 'operator'], view: AdminPage },
 ];
 
 export function App(): JSX.Element {

@@ -14,10 +14,13 @@ export function CopyButton({ label, text }: { label: string; text: string }): JS
     };
   }, [result]);
   const copy = (): void => {
-    navigator.clipboard.writeText(text).then(
-      () => setResult('Copied'),
-      () => setResult('The browser does not allow it'),
-    );
+    // Browsers have no clipboard on a page without HTTPS.
+    Promise.resolve()
+      .then(() => navigator.clipboard.writeText(text))
+      .then(
+        () => setResult('Copied'),
+        () => setResult('The browser does not allow it'),
+      );
   };
   return (
     <button type="button" onClick={copy} title={text}>

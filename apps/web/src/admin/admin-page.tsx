@@ -1,0 +1,75 @@
+import type { JSX } from 'preact';
+import { queryText } from '../api/api.js';
+import { useLoad } from '../api/use-load.js';
+import { useQuery } from '../query.js';
+import { useSession } from '../session.js';
+import { Tabs } from '../ui/tabs.js';
+import './admin.css';
+import { Audit, AUDIT_FILTERS } from './audit.js';
+import { AdminDevices } from './devices.js';
+import { Keys } from './keys.js';
+import { Projects, ProjectSettings, projectUrl } from './projects.js';
+import type { Project } from './types.js';
+import { UsageView } from './usage.js';
+
+const PARAMETERS = ['tab', 'project_id', 'key', ...AUDIT_FILTERS] as const;
+
+const ADMIN_TABS = [
+  ['keys', 'Keys'],
+  ['devices', 'Devices'],
+  ['usage', 'Usage'],
+  ['audit', 'Audit trail'],
+] as const;
+const OPERATOR_TABS = [
+  ['projects', 'Projects'],
+  ['operator-keys', 'Operator keys'],
+  ['audit', 'Audit trail'],
+] as const;
+/** Of one project, for operators. */
+const PROJECT_TABS = [
+  ['keys', 'Keys'],
+  ['limits', 'Limits'],
+  ['audit', 'Audit trail'],
+] as const;
+
+/** Keys, devices, usage and the audit trail of a project; for operators also projects and operator keys. */
+export function AdminPage(): JSX.Element {
+  const { me } = useSession();
+  const [query, change] = useQuery(PARAMETERS);
+  const ownProject = me.project === null ? undefined : String(me.project.project_id);
+  const projectId = ownProject ?? query.project_id;
+  const isOperator = ownProject === undefined;
+  const tabs = !isOperator ? ADMIN_TABS : projectId === undefined ? OPERATOR_TABS : PROJECT_TABS;
+  const tab = tabs.find(([name]) => name === query.tab)?.[0] ?? tabs[0][0];
+  const selected = isOperator ? (projectId ?? null) : null;
+  const keys = { current: query.key, onOpen: (key: string | null) => change({ key }) };
+  return (
+    <main id="main" class="list-page">
+      {selected !== null && <ProjectHeading projectId={selected} />}
+      <Tabs
+        label="Administration"
+        tabs={tabs}
+        current={tab}
+        hrefOf={(name) => (selected === null ? `/browse/admin${queryText({ tab: name })}` : projectUrl(selected, name))}
+      />
+      {tab === 'keys' && <Keys path={`/projects/${encodeURIComponent(projectId ?? '')}/keys`} canCreate {...keys} />}
+      {tab === 'operator-keys' && <Keys path="/operator-keys" canCreate={false} {...keys} />}
+      {tab === 'devices' && <AdminDevices />}
+      {tab === 'usage' && <UsageView />}
+      {tab === 'audit' && <Audit query={query} projectId={selected} onChange={change} />}
+      {tab === 'projects' && <Projects />}
+      {tab === 'limits' && <ProjectSettings key={projectId} projectId={projectId ?? ''} />}
+    </main>
+  );
+}
+
+function ProjectHeading({ projectId }: { projectId: string }): JSX.Element {
+  const { api } = useSession();
+  const path = `/projects/${encodeURIComponent(projectId)}`;
+  const project = useLoad(path, (signal) => api.get<Project>(path, {}, signal));
+  return (
+    <p class="project-heading">
+      <a href="/browse/admin">Projects</a> / <strong>{project.data?.name ?? projectId}</strong>
+    </p>
+  );
+}

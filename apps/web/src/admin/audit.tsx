@@ -1,0 +1,152 @@
+import type { JSX } from 'preact';
+import type { Parameters } from '../api/api.js';
+import { toJson } from '../api/json.js';
+import { usePages } from '../api/use-pages.js';
+import type { Changes } from '../query.js';
+import { CountText } from '../ui/count-text.js';
+import { LoadMore } from '../ui/load-more.js';
+import { Empty, Loading, ProblemNote } from '../ui/states.js';
+import { TimeText } from '../ui/time-text.js';
+import { WideList } from '../ui/wide-list.js';
+import type { AuditEntry } from './types.js';
+
+const ACTIONS = [
+  'object.replace',
+  'object.update',
+  'object.delete',
+  'objects.replace',
+  'objects.delete',
+  'batch.replace',
+  'batch.delete',
+  'key.create',
+  'key.update',
+  'key.rotate',
+  'key.revoke',
+  'device.create',
+  'device.move',
+  'project.create',
+  'project.update',
+  'project.delete',
+  'access.denied',
+  'key.canary',
+];
+const TARGET_TYPES = ['object', 'batch', 'key', 'device', 'project'];
+
+/** The filters have the names of those of the API. */
+export const AUDIT_FILTERS = ['action', 'target_type', 'target_id', 'key_id', 'from', 'until'] as const;
+type AuditFilter = (typeof AUDIT_FILTERS)[number];
+
+interface Props {
+  query: Readonly<Partial<Record<AuditFilter, string>>>;
+  /** Null for the entries that the key gets without one: those of its project, or of the installation. */
+  projectId: string | null;
+  onChange: (changes: Changes<AuditFilter>) => void;
+}
+
+/** Who deleted, replaced and managed what, newest first. */
+export function Audit({ query, projectId, onChange }: Props): JSX.Element {
+  const filter: Parameters = Object.fromEntries(AUDIT_FILTERS.map((name) => [name, query[name]]));
+  const pages = usePages<AuditEntry>('/audit', { ...filter, project_id: projectId });
+  const isFiltered = AUDIT_FILTERS.some((name) => query[name] !== undefined);
+  const input = (name: AuditFilter, label: string, example = ''): JSX.Element => (
+    <label>
+      {label}
+      <input
+        key={query[name] ?? ''}
+        placeholder={example}
+        defaultValue={query[name] ?? ''}
+        onChange={(event) => onChange({ [name]: event.currentTarget.value.trim() || null })}
+      />
+    </label>
+  );
+  return (
+    <>
+      <form class="inline-form audit-form" aria-label="Filter" onSubmit={(event) => event.preventDefault()}>
+        <Choice label="Action" value={query.action} values={ACTIONS} onChange={(action) => onChange({ action })} />
+        <Choice
+          label="Target"
+          value={query.target_type}
+          values={TARGET_TYPES}
+          onChange={(type) => onChange({ target_type: type })}
+        />
+        {input('target_id', 'Id of the target')}
+        {input('key_id', 'Id of the key that did it')}
+        {input('from', 'From', '2026-11-26T08:00:00Z')}
+        {input('until', 'Before', '2026-11-27')}
+      </form>
+      <div class="toolbar">
+        <CountText count={pages.count} one="entry" many="entries" />
+        {isFiltered && (
+          <button type="button" onClick={() => onChange(Object.fromEntries(AUDIT_FILTERS.map((name) => [name, null])))}>
+            Remove the filter
+          </button>
+        )}
+      </div>
+      {pages.problem !== null && <ProblemNote problem={pages.problem} onRetry={pages.retry} />}
+      {pages.items.length === 0 && pages.isLoading && <Loading label="Loading entries" />}
+      {pages.items.length === 0 && !pages.isLoading && pages.problem === null && (
+        <Empty title={isFiltered ? 'No entries match' : 'No entries yet'} />
+      )}
+      {pages.items.length > 0 && <AuditTable entries={pages.items} />}
+      <LoadMore pages={pages} />
+    </>
+  );
+}
+
+function AuditTable({ entries }: { entries: readonly AuditEntry[] }): JSX.Element {
+  return (
+    <WideList label="Audit trail">
+      <thead>
+        <tr>
+          <th scope="col">Time (UTC)</th>
+          <th scope="col">Action</th>
+          <th scope="col">Target</th>
+          <th scope="col">Key</th>
+          <th scope="col">Address</th>
+          <th scope="col">Details</th>
+        </tr>
+      </thead>
+      <tbody>
+        {entries.map(({ number, created_at, action, actor, target, address, details }) => (
+          <tr key={number}>
+            <td>
+              <TimeText time={created_at} />
+            </td>
+            <td>{action}</td>
+            <td>
+              {target.type} {target.id ?? ''}
+            </td>
+            <td>
+              {actor.name ?? actor.key_id ?? ''}
+              {actor.role !== null && <span class="muted"> ({actor.role})</span>}
+            </td>
+            <td>{address ?? ''}</td>
+            <td class="exact audit-details">{details === null ? '' : toJson(details)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </WideList>
+  );
+}
+
+function Choice(props: {
+  label: string;
+  value: string | undefined;
+  values: readonly string[];
+  onChange: (value: string | null) => void;
+}): JSX.Element {
+  const { label, value, values, onChange } = props;
+  return (
+    <label>
+      {label}
+      <select value={value ?? ''} onChange={(event) => onChange(event.currentTarget.value || null)}>
+        <option value="">any</option>
+        {values.map((name) => (
+          <option key={name} value={name}>
+            {name}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}

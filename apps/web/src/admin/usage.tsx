@@ -1,0 +1,73 @@
+import type { JSX } from 'preact';
+import { useLoad } from '../api/use-load.js';
+import { useSession } from '../session.js';
+import { Loading, ProblemNote } from '../ui/states.js';
+import type { Usage } from './types.js';
+
+/** From here on a limit is marked. */
+const NEAR_PERCENT = 90;
+
+/** What the project stores, against its limits. */
+export function UsageView(): JSX.Element {
+  const { api } = useSession();
+  const usage = useLoad('usage', (signal) => api.get<Usage>('/usage', {}, signal));
+  if (usage.problem !== null) return <ProblemNote problem={usage.problem} onRetry={usage.reload} />;
+  if (usage.data === null) return <Loading label="Loading the usage" />;
+  const { objects, bytes, requests, limits } = usage.data;
+  return (
+    <>
+      <UsageBar title="Objects" used={objects} limit={limits.objects} textOf={(count) => count.toLocaleString('en')} />
+      <UsageBar title="Data of the objects" used={bytes} limit={limits.bytes} textOf={bytesText} />
+      <section class="usage">
+        <h2>Requests</h2>
+        <p>{requests.toLocaleString('en')} so far</p>
+      </section>
+      <p class="muted">
+        A write that would exceed a limit is rejected. The operator sets the limits.{' '}
+        <a href="/guides/operations#usage-and-quotas">How usage is counted</a>
+      </p>
+    </>
+  );
+}
+
+function UsageBar(props: {
+  title: string;
+  used: number;
+  limit: number | null;
+  textOf: (count: number) => string;
+}): JSX.Element {
+  const { title, used, limit, textOf } = props;
+  const percent = limit === null ? null : limit === 0 ? 100 : Math.round((100 * used) / limit);
+  return (
+    <section class="usage">
+      <h2>{title}</h2>
+      <p>
+        {textOf(used)}{' '}
+        {limit === null ? <span class="muted">without a limit</span> : `of ${textOf(limit)} (${String(percent)} %)`}
+      </p>
+      {percent !== null && (
+        <div
+          class="usage-track"
+          role="meter"
+          aria-label={title}
+          aria-valuemin={0}
+          aria-valuemax={100}
+          aria-valuenow={Math.min(100, percent)}
+        >
+          <div
+            class={percent >= NEAR_PERCENT ? 'usage-bar near' : 'usage-bar'}
+            style={{ width: `${String(Math.min(100, percent))}%` }}
+          />
+        </div>
+      )}
+    </section>
+  );
+}
+
+/** A size with three digits, in units of 1,000. */
+export function bytesText(bytes: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB'];
+  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)));
+  const number = (bytes / 1_000 ** power).toLocaleString('en', { maximumSignificantDigits: power === 0 ? 21 : 3 });
+  return `${number} ${units[power] ?? ''}`;
+}

@@ -1,0 +1,197 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { Locator, Page } from 'playwright-core';
+import { TestApi, type TestProject } from '../harness/api.js';
+import { TestBrowser, violations, type TestPage } from './browser.js';
+
+let api: TestApi;
+let project: TestProject;
+let browser: TestBrowser;
+const opened: TestPage[] = [];
+
+beforeAll(async () => {
+  [api, browser] = await Promise.all([TestApi.shared(), TestBrowser.start()]);
+  project = await api.project();
+  const body = { batch_id: 'shoes', objects: Array.from({ length: 40 }, (_, size) => ({ data: { size } })) };
+  expect((await api.call('POST', '/batches', { key: project.keys.producer, body })).status).toBe(201);
+});
+afterAll(async () => {
+  await browser.close();
+  await api.stop();
+  expect(opened.flatMap(({ errors }) => errors)).toEqual([]);
+});
+
+async function open(query: string, key = project.keys.admin, options = {}): Promise<Page> {
+  const page = await browser.open(api.origin, `/admin${query}`, key, options);
+  opened.push(page);
+  return page.page;
+}
+
+const row = (page: Page, name: string): Locator =>
+  page.getByRole('row').filter({ has: page.getByRole('button', { name, exact: true }) });
+
+const status = async (key: string): Promise<number> => (await api.call('GET', '/me', { key })).status;
+
+/** Creates a key on the page, and returns it. */
+async function createKey(page: Page, name: string, fill: (dialog: Locator) => Promise<unknown>): Promise<string> {
+  await page.getByRole('button', { name: 'Create a key' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Name').fill(name);
+  await fill(dialog);
+  await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+  const secret = await dialog.locator('.secret').innerText();
+  await page.keyboard.press('Escape');
+  await dialog.getByRole('button', { name: 'Copy the key' }).click();
+  await page.waitForFunction(async (text) => (await navigator.clipboard.readText()) === text, secret);
+  await dialog.getByRole('button', { name: 'Done' }).click();
+  await row(page, name).waitFor();
+  return secret;
+}
+
+describe('a key', () => {
+  it('is created with a role and an expiry, and shown once', async () => {
+    const page = await open('');
+    const secret = await createKey(page, 'loader', async (dialog) => {
+      await dialog.getByLabel('Role').selectOption('producer');
+      await dialog.getByLabel('Works until').fill('2099-01-01');
+    });
+    const reply = await api.call('GET', '/me', { key: secret });
+    expect(reply.json()).toMatchObject({ name: 'loader', role: 'producer', expires_at: '2099-01-01T00:00:00.000Z' });
+    expect(await row(page, 'loader').innerText()).toMatch(/producer.*active.*never.*2099-01-01 00:00:00/s);
+    expect(await page.content()).not.toContain(secret);
+  });
+
+  it('of a device needs its id; an unknown one is an error of the form', async () => {
+    const page = await open('');
+    await page.getByRole('button', { name: 'Create a key' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Name').fill('second key');
+    await dialog.getByLabel('Role').selectOption('device');
+    await dialog.getByLabel('Device id').fill('unknown');
+    await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+    await dialog.getByRole('alert').waitFor();
+    await dialog.getByLabel('Device id').fill(project.deviceId);
+    await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+    expect(await status(await dialog.locator('.secret').innerText())).toBe(200);
+  });
+
+  it('is renamed, rotated with an overlap, and revoked after its name was typed', async () => {
+    const page = await open('');
+    const first = await createKey(page, 'sensor', (dialog) => dialog.getByLabel('Role').selectOption('producer'));
+    await row(page, 'sensor').getByRole('button').click();
+    const panel = page.getByRole('complementary', { name: 'Key' });
+    await panel.getByLabel('Name').fill('sensor in Porto');
+    await panel.getByRole('button', { name: 'Save' }).click();
+    await row(page, 'sensor in Porto').waitFor();
+
+    await panel.getByRole('button', { name: 'Rotate' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('The old key still works for').selectOption('an hour');
+    await dialog.getByRole('button', { name: 'Rotate' }).click();
+    const second = await dialog.locator('.secret').innerText();
+    await dialog.getByRole('button', { name: 'Done' }).click();
+    expect([await status(first), await status(second)]).toEqual([200, 200]);
+
+    await panel.getByRole('button', { name: 'Revoke' }).click();
+    const confirm = dialog.getByRole('button', { name: 'Revoke', exact: true });
+    expect(await confirm.isDisabled()).toBe(true);
+    await dialog.getByLabel('Type the name').fill('sensor in Porto');
+    await confirm.click();
+    await panel.getByRole('cell', { name: 'revoked', exact: true }).waitFor();
+    expect([await status(first), await status(second)]).toEqual([401, 200]);
+  });
+});
+
+it('creates a device with its first key', async () => {
+  const page = await open('?tab=devices');
+  const id = `gate-${String(project.projectId)}`;
+  await page.getByRole('button', { name: 'Create a device' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Id of the device').fill(id);
+  await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+  const reply = await api.call('GET', '/me', { key: await dialog.locator('.secret').innerText() });
+  expect(reply.json()).toMatchObject({ role: 'device', device_id: id });
+  await dialog.getByRole('button', { name: 'Done' }).click();
+  await page.getByRole('link', { name: id }).waitFor();
+});
+
+describe('the audit trail', () => {
+  it('is filtered by what the URL says', async () => {
+    const page = await open('?tab=audit');
+    await page.getByRole('cell', { name: 'key.create' }).first().waitFor();
+    await page.getByLabel('Action').selectOption('device.create');
+    await page.getByRole('cell', { name: `device ${project.deviceId}` }).waitFor();
+    await page.getByLabel('Id of the target').fill(project.deviceId);
+    await page.keyboard.press('Enter');
+    await page.getByText('1 entry').waitFor();
+    await page.reload();
+    await page.getByText('1 entry').waitFor();
+    await page.getByLabel('Before').fill('2000-01-01');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'No entries match' }).waitFor();
+    await page.getByRole('button', { name: 'Remove the filter' }).click();
+    await page.getByRole('cell', { name: 'key.create' }).first().waitFor();
+  });
+
+  it('can be filtered by each action and each type of target', async () => {
+    const page = await open('?tab=audit');
+    const { paths } = (await api.call('GET', `${api.origin}/openapi.json`, {})).json<{
+      paths: Record<string, { get: { parameters: { name: string; schema: { enum?: string[] } }[] } }>;
+    }>();
+    const choices = (name: string): string[] | undefined =>
+      paths['/api/v1/audit']?.get.parameters.find((parameter) => parameter.name === name)?.schema.enum;
+    const options = (label: string): Promise<string[]> => page.getByLabel(label).locator('option').allInnerTexts();
+    expect((await options('Action')).slice(1)).toEqual(choices('action'));
+    expect((await options('Target')).slice(1)).toEqual(choices('target_type'));
+  });
+});
+
+describe('the operator', () => {
+  it('creates a project and sets its limits; its admin sees how much of them is used', async () => {
+    const page = await open('', api.operatorKey);
+    const name = `acme ${String(project.projectId)}`;
+    await page.getByRole('button', { name: 'Create a project' }).click();
+    await page.getByRole('dialog').getByLabel('Name').fill(name);
+    await page.getByRole('dialog').getByRole('button', { name: 'Create', exact: true }).click();
+    await page.getByRole('link', { name, exact: true }).click();
+    await page.getByText('No keys').waitFor();
+    const secret = await createKey(page, 'first admin', (dialog) => dialog.getByLabel('Role').selectOption('admin'));
+    await page.getByRole('link', { name: 'Limits' }).click();
+    await page.getByLabel('Most objects').fill('50');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('Saved.').waitFor();
+    await page.getByRole('link', { name: 'Audit trail' }).click();
+    await page.getByRole('cell', { name: 'key.create' }).waitFor();
+
+    const body = { batch_id: 'shoes', objects: Array.from({ length: 40 }, (_, size) => ({ data: { size } })) };
+    expect((await api.call('POST', '/batches', { key: secret, body })).status).toBe(201);
+    const admin = await open('?tab=usage', secret);
+    await admin.getByText('40 of 50 (80 %)').waitFor();
+    expect(await admin.getByRole('meter', { name: 'Objects' }).getAttribute('aria-valuenow')).toBe('80');
+    await admin.getByText('without a limit').waitFor();
+  });
+
+  it('sees the operator keys', async () => {
+    const page = await open('?tab=operator-keys', api.operatorKey);
+    await page.getByText('(this key)').waitFor();
+    expect(await page.getByRole('button', { name: 'Create a key' }).count()).toBe(0);
+  });
+});
+
+it('is not for analysts', async () => {
+  const page = await open('', project.keys.analyst);
+  await page.getByRole('link', { name: 'Go to Objects' }).waitFor();
+  expect(await page.getByRole('link', { name: 'Admin' }).count()).toBe(0);
+  expect(await page.getByRole('button', { name: 'Create a key' }).count()).toBe(0);
+});
+
+it.each([
+  ['', 'light', 1280],
+  ['', 'dark', 390],
+  ['?tab=usage', 'dark', 390],
+  ['?tab=audit', 'light', 390],
+] as const)('follows the rules of WCAG AA: %s in %s at a width of %d pixels', async (query, colorScheme, width) => {
+  const page = await open(query, project.keys.admin, { colorScheme, viewport: { width, height: 844 } });
+  await page.locator('.list tbody, .usage').first().waitFor();
+  expect(await violations(page)).toEqual([]);
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(width);
+});
