@@ -5,6 +5,7 @@ import { SourceError } from './load-source.js';
 const LINE_FEED = 10;
 /** A longer row would exceed the limit of an object. */
 const ROW_BYTES_MAX = 1024 ** 2;
+const HOW_TO_SKIP = '; where the header is not the first line, name those before it, such as --skip-lines 1';
 
 export interface CsvOptions {
   /** Undefined takes the one that the header has most often. */
@@ -24,11 +25,12 @@ export async function* csvDocuments(
 ): AsyncGenerator<Document | DocumentError> {
   const bytes = skippedLines.size === 0 ? content : withoutLines(content, skippedLines);
   let columns: readonly string[] | undefined;
+  let rowCount = 0;
   try {
     for await (const { rows } of csvRows(bytes, { delimiter, rowBytesMax: ROW_BYTES_MAX })) {
       for (const row of rows) {
         if (columns === undefined) columns = columnsOf(row, named);
-        else yield documentOf(row, columns, isTyped);
+        else yield documentOf(row, columns, isTyped, rowCount++ === 0 ? HOW_TO_SKIP : '');
       }
     }
   } catch (error) {
@@ -56,9 +58,10 @@ function columnsOf({ line, cells, invalid }: CsvRow, named: ReadonlyMap<string, 
   return columns;
 }
 
-function documentOf(row: CsvRow, columns: readonly string[], isTyped: boolean): Document | DocumentError {
+/** @param hint what to do about another number of cells than the header has */
+function documentOf(row: CsvRow, columns: readonly string[], isTyped: boolean, hint: string): Document | DocumentError {
   const detail = ragged(row, columns.length);
-  if (detail !== undefined) return new DocumentError(row.line, detail);
+  if (detail !== undefined) return new DocumentError(row.line, detail + hint);
   if (row.invalid !== undefined) {
     return new DocumentError(row.line, `${notUtf8(row.invalid.byte)} (${columns[row.invalid.cell] ?? ''})`);
   }

@@ -34,7 +34,7 @@ export class ObjectMapping {
   lineOf(document: Document, index: number): string {
     const { subject, observedAt, isFlat } = this.options;
     const idPath = this.options.id ?? document.idMember;
-    const id = idPath === undefined ? `${this.batchId}.${String(index)}` : idOf(document, idPath);
+    const id = this.idOf(document, index);
     const parts = [`"object_id":${JSON.stringify(id)}`];
     const about = subject === undefined ? undefined : textAt(document, subject, 'subject');
     if (about !== undefined) parts.push(`"subject":${JSON.stringify(about)}`);
@@ -48,6 +48,16 @@ export class ObjectMapping {
     return `{${parts.join()},"data":{${members.join()}}}`.replace(/[\r\n]/g, ' ');
   }
 
+  /** @throws DocumentError for a document without the id that the options name */
+  private idOf(document: Document, index: number): string {
+    const { idMember, members } = document;
+    if (this.options.id !== undefined) return requireId(document, this.options.id);
+    const own = idMember === undefined ? undefined : valueAt(members, idMember);
+    if (own === undefined || idMember === undefined) return `${this.batchId}.${String(index)}`;
+    // A number is unique in its collection, but an id is unique in the project.
+    return /^[-\d]/.test(own) ? `${this.batchId}.${own}` : requireId(document, idMember);
+  }
+
   private timeOf(document: Document, path: string): string | undefined {
     const text = textAt(document, path, 'observed_at');
     if (text === undefined) return undefined;
@@ -58,7 +68,7 @@ export class ObjectMapping {
 }
 
 /** @throws DocumentError for a document without an id */
-function idOf(document: Document, path: string): string {
+function requireId(document: Document, path: string): string {
   const id = textAt(document, path, 'object_id');
   if (id !== undefined) return id;
   throw new DocumentError(document.place, `has no ${JSON.stringify(path)}, which is the id (--id)`, '/object_id');

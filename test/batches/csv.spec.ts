@@ -93,7 +93,7 @@ describe('PUT /batches/{batch_id} as text/csv', () => {
     await postBatch(api, project.keys.producer, 'other', [{ object_id: 'taken', data: [] }]);
     const csv = 'sku,n\nfine,1\ntaken,2\nshort\n"a\nb",3\nfine,4\n';
     expect(expectProblem(await put('part', csv, { query: '?id=sku' }), 'invalid-body').errors).toEqual([
-      { pointer: '/lines/4', detail: 'has 1 cells, but the header has 2 columns' },
+      { pointer: '/lines/4', detail: 'has 1 cell, but the header has 2 columns' },
       { pointer: '/lines/5/object_id', detail: expect.stringMatching(/^must not contain control .*\(column "sku"\)$/) },
     ]);
     const dry = await put('part', csv, { query: '?id=sku&mode=partial&dry_run=true' });

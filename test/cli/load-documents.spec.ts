@@ -88,6 +88,12 @@ describe('stowage load of CSV', () => {
       'log',
     ];
     expect(await load('log/a.dat', ...args)).toMatchObject({ code: 0, stderr: '' });
+    await write({ 'preamble.csv': lines('Station 7', 't,n', '1,2') });
+    expect((await load('preamble.csv')).stderr.split('\n')).toEqual([
+      expect.stringMatching(/^preamble\.csv: \/lines\/2: has 2 cells, .* 1 column; .* such as --skip-lines 1$/),
+      'preamble.csv: /lines/3: has 2 cells, but the header has 1 column',
+      '',
+    ]);
     expect(await linesOf('log')).toEqual([
       '{"object_id":"log.0","data":{"t":"1","n":"2"}}',
       '{"object_id":"log.1","data":{"t":"3","n":"4"}}',
@@ -104,7 +110,7 @@ describe('stowage load of CSV', () => {
     expect([whole.code, whole.stderr.trimEnd().split('\n')]).toEqual([
       1,
       [
-        'bad.csv: /lines/4: has 1 cells, but the header has 2 columns',
+        'bad.csv: /lines/4: has 1 cell, but the header has 2 columns',
         'bad.csv: /lines/5: is not valid UTF-8 at the byte 0xE9; send the file as UTF-8 (sku)',
       ],
     ]);
@@ -142,7 +148,7 @@ describe('stowage load of JSON documents', () => {
     const geometry = '"geometry":{"type": "Point", "coordinates": [1, 2.50]}';
     expect(await linesOf('quakes')).toEqual([
       `{"object_id":"q1","data":{${geometry},"mag":4.50},"observed_at":"2023-11-14T22:13:19.999Z"}`,
-      `{"object_id":"7","data":{${geometry}},"observed_at":"1970-01-01T00:00:00Z"}`,
+      `{"object_id":"quakes.7","data":{${geometry}},"observed_at":"1970-01-01T00:00:00Z"}`,
     ]);
   });
 
@@ -156,7 +162,7 @@ describe('stowage load of JSON documents', () => {
     expect(await load('books.json', '--observed-at', 'at')).toMatchObject({ code: 0, stderr: '' });
     expect(await linesOf('books')).toEqual([
       '{"object_id":"53c2ae85","data":{"pages":12345678901234567890},"observed_at":"2009-04-01T07:00:00Z"}',
-      '{"object_id":"2","data":{"tags":["a", {"n": 7}],"x":"NaN"},"observed_at":"2009-06-03T02:00:00Z"}',
+      '{"object_id":"books.2","data":{"tags":["a", {"n": 7}],"x":"NaN"},"observed_at":"2009-06-03T02:00:00Z"}',
     ]);
   });
 

@@ -184,7 +184,7 @@ describe('an upload', () => {
     const page = await open('admin', { colorScheme, viewport: { width, height: 844 } });
     await choose(page, 'bad.csv', 'id,subject\n1,a\n2\n');
     await press(page, 'Check');
-    await page.getByRole('row', { name: '3 has 1 cells' }).waitFor();
+    await page.getByRole('row', { name: '3 has 1 cell' }).waitFor();
     expect(await violations(page)).toEqual([]);
     // Nothing is wider than the page.
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(width);

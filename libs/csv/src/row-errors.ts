@@ -3,7 +3,11 @@ import type { CsvRow } from './csv-rows.js';
 /** What is wrong with a row that has not as many cells as the header; undefined for any other. */
 export function ragged({ cells }: CsvRow, columnCount: number): string | undefined {
   if (cells.length === columnCount) return undefined;
-  return `has ${String(cells.length)} cells, but the header has ${String(columnCount)} columns`;
+  return `has ${counted(cells.length, 'cell')}, but the header has ${counted(columnCount, 'column')}`;
+}
+
+function counted(count: number, noun: string): string {
+  return `${String(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 /** What is wrong with a cell that is not UTF-8. */
