@@ -2,12 +2,14 @@ import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 
 interface Props {
+  /** Whether a file is chosen already, so that less room is left for another. */
+  isCompact: boolean;
   isDisabled: boolean;
   onFile: (file: File) => void;
 }
 
 /** Takes a file that is dropped or chosen. */
-export function FilePicker({ isDisabled, onFile }: Props): JSX.Element {
+export function FilePicker({ isCompact, isDisabled, onFile }: Props): JSX.Element {
   const [isOver, setOver] = useState(false);
   const take = (files: FileList | null | undefined): void => {
     const file = files?.[0];
@@ -38,7 +40,7 @@ export function FilePicker({ isDisabled, onFile }: Props): JSX.Element {
     };
   }, []);
   return (
-    <div class="file-picker" data-over={isOver}>
+    <div class="file-picker" data-over={isOver} data-compact={isCompact}>
       <p>Drop a file here</p>
       <label for="file" class="button">
         Choose a file

@@ -14,7 +14,13 @@ export function Preview({ file, csv }: { file: UploadFile; csv: CsvOptions | nul
 }
 
 function CsvPreview({ file, options }: { file: UploadFile; options: CsvOptions }): JSX.Element {
-  const [header, ...rows] = file.preview.map(({ line, text }) => ({ line, cells: cellsOf(text, options.delimiter) }));
+  const table = file.preview.map(({ line, text }) => ({ line, cells: cellsOf(text, options.delimiter) }));
+  const width = Math.max(...table.map(({ cells }) => cells.length));
+  // Rows may have more cells than the header, or fewer; the check reports them.
+  const [header, ...rows] = table.map(({ line, cells }) => ({
+    line,
+    cells: Array.from({ length: width }, (_, index) => cells[index] ?? ''),
+  }));
   const names: Record<string, string> = {
     [options.observedAt]: 'observed_at',
     [options.subject]: 'subject',

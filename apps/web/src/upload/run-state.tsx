@@ -1,4 +1,5 @@
 import type { JSX } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
 import { queryText } from '../api/api.js';
 import type { Problem } from '../api/types.js';
 import { useSession } from '../session.js';
@@ -17,7 +18,20 @@ interface Props {
 }
 
 /** The progress or the result of a check or an upload. */
-export function RunState({ file, run, onPartial }: Props): JSX.Element {
+export function RunState(props: Props): JSX.Element {
+  const place = useRef<HTMLDivElement>(null);
+  const { state } = props.run;
+  useEffect(() => {
+    place.current?.scrollIntoView({ block: 'nearest' });
+  }, [state]);
+  return (
+    <div ref={place}>
+      <StateOf {...props} />
+    </div>
+  );
+}
+
+function StateOf({ file, run, onPartial }: Props): JSX.Element {
   switch (run.state) {
     case 'running':
       return <Progress sentBytes={run.sentBytes} totalBytes={file.body.size} isDryRun={run.isDryRun} />;

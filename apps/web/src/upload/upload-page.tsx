@@ -61,7 +61,7 @@ export function UploadPage({ onBatches }: { onBatches: (() => void) | null }): J
       {me.role === 'producer' && (
         <p class="muted">A key with the role producer can store data in {me.project?.name}, but not read it.</p>
       )}
-      <FilePicker isDisabled={isRunning} onFile={(chosen) => void open(chosen)} />
+      <FilePicker isCompact={file !== null} isDisabled={isRunning} onFile={(chosen) => void open(chosen)} />
       {error !== null && (
         <p role="alert" class="error-text">
           {error}
