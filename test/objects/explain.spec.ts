@@ -130,9 +130,9 @@ describe('explain=true', () => {
     }));
     await postBatch(api, other.keys.producer, 'b', objects);
     // The block is not valid: it must not be read.
-    const resized = `UPDATE index_blocks SET body = convert_to(repeat('x', 33 * 1024 * 1024), 'UTF8')
-      WHERE project_id = $1 AND path = 'text' AND kind = 5 RETURNING 1`;
-    expect((await api.db.sql(resized, [other.projectId])).length).toBeGreaterThan(0);
+    const resized = `UPDATE index_blocks SET body = convert_to(repeat('x', 33 * 1024 * 1024), 'UTF8') WHERE ctid = (
+      SELECT ctid FROM index_blocks WHERE project_id = $1 AND path = 'text' AND kind = 5 LIMIT 1) RETURNING 1`;
+    expect(await api.db.sql(resized, [other.projectId])).toHaveLength(1);
     const get = async <T>(path: string, query: Record<string, string>): Promise<T> => {
       const filter = { data: '{"text":{"$contains":"t 49"}}' };
       return (await api.call('GET', address(path, { ...query, ...filter }), { key: other.keys.admin })).json<T>();
@@ -147,6 +147,28 @@ describe('explain=true', () => {
       ],
       count_is: 'exact',
     });
+  });
+
+  it('sorts by reading the objects where the values before a page have more than 8 MiB', async () => {
+    const other = await api.project();
+    const count = 9_000;
+    const objects = Array.from({ length: count }, (_, n) => {
+      const rank = (n * 7) % count;
+      return { object_id: String(rank), data: { text: String(rank).padStart(4, '0').padEnd(990, 'x') } };
+    });
+    await postBatch(api, other.keys.producer, 'b', objects);
+    const query = { sort: 'data.text', page_size: '1000', fields: 'object_id', count: 'none', explain: 'true' };
+    const numbered = async (page: number): Promise<[string[], unknown[]]> => {
+      const path = address('/objects', { ...query, page: String(page) });
+      const body = (await api.call('GET', path, { key: other.keys.admin })).json<Explained>();
+      return [body.results.map((object) => object.object_id), body.explain?.steps ?? []];
+    };
+    const ranks = (from: number): string[] => Array.from({ length: 1_000 }, (_, n) => String(from + n));
+    expect(await numbered(1)).toEqual([ranks(0), [{ step: 'sorted_blocks', found: 1_001, is_exact: true }]]);
+    const [last, steps] = await numbered(9);
+    expect(last).toEqual(ranks(8_000));
+    const tooLarge = { step: 'sorted_blocks', is_usable: false, reasons: ['many_sorted_blocks'] };
+    expect(steps.slice(0, 2)).toEqual([tooLarge, { step: 'sort_matches' }]);
   });
 
   it('documents each reason', async () => {

@@ -58,6 +58,31 @@ describe('objects of almost a megabyte', () => {
     expect(idsOf(backwards.results)).toEqual(['d', 'c', 'b']);
   });
 
+  it('are returned in a sorted list on pages that end early, across objects with a value and without one', async () => {
+    const { keys } = await api.project();
+    const objects = ['a', 'b', 'c', 'd', 'e', 'f'].map((id, index) => {
+      return { object_id: id, data: { text: LARGE, ...(index < 3 ? { rank: index } : {}) } };
+    });
+    const posted = await api.call('POST', '/batches', { key: keys.producer, body: { batch_id: 'sorted', objects } });
+    expect(posted.status).toBe(201);
+    const read = async (path: string): Promise<PageBody<ObjectBody>> =>
+      (await api.call('GET', path, { key: keys.analyst })).json<PageBody<ObjectBody>>();
+    const list = '/objects?page_size=1&sort=data.rank';
+
+    const forwards = await pagesFrom<ObjectBody>(api, keys.analyst, withMaxPageSize((await read(list)).next));
+    expect(forwards.map((page) => idsOf(page.results))).toEqual([
+      ['b', 'c', 'd'],
+      ['e', 'f'],
+    ]);
+    const middle = await read(withMaxPageSize((await read(`${list}&page=6`)).previous));
+    const start = await read(middle.previous ?? '');
+    expect([middle, start].map((page) => idsOf(page.results))).toEqual([
+      ['c', 'd', 'e'],
+      ['a', 'b'],
+    ]);
+    expect(start.results[0]?.data[0]?.value === LARGE).toBe(true);
+  });
+
   it('are all returned with their batch, and only some of many in lists of batches', async () => {
     const { keys } = await api.project();
     const ids = Array.from({ length: 12 }, (_, index) => `many-${String(index).padStart(2, '0')}`);
