@@ -36,9 +36,9 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-async function list(data: unknown, parameters = ''): Promise<Listed> {
+async function list(data: unknown, parameters = '', of = project): Promise<Listed> {
   const path = `/objects?data=${encodeURIComponent(JSON.stringify(data))}${parameters}`;
-  const reply = await api.call('GET', path, { key: project.keys.admin });
+  const reply = await api.call('GET', path, { key: of.keys.admin });
   expect([reply.status, reply.text]).toEqual([200, expect.anything()]);
   return reply.json<Listed>();
 }
@@ -98,5 +98,43 @@ describe('a filter of which one condition has few objects', () => {
     expect((await api.call('DELETE', '/objects/o-0', { key: keys.admin })).status).toBe(204);
     const page = await list(filter);
     expect([idsOf(page), page.count]).toEqual([['o-1200'], 1]);
+  });
+});
+
+describe('a filter of which one condition has few objects in some segments only', () => {
+  const filter = { status: 'open', rare: 'yes' };
+  /** The rare objects of each batch, which is a segment of its own; half of the objects are open. */
+  const RARE_OF = [8, 600];
+  const MATCHES = 304;
+  let mixed: TestProject;
+
+  beforeAll(async () => {
+    mixed = await api.project();
+    for (const [batch, rare] of RARE_OF.entries()) {
+      const objects = Array.from({ length: 3_000 }, (_, n) => ({
+        object_id: `${String(batch)}-${String(n)}`,
+        data: { status: n % 2 === 0 ? 'open' : 'closed', ...(n < rare ? { rare: 'yes' } : {}) },
+      }));
+      const body = { batch_id: `b-${String(batch)}`, objects };
+      expect((await api.call('POST', '/batches', { key: mixed.keys.admin, body })).status).toBe(201);
+    }
+  });
+
+  it.each(['', '&count=exact', '&page_size=100', '&page_size=303', '&page=3'])(
+    'counts exactly with%s',
+    async (more) => {
+      const { count, count_is } = await list(filter, more, mixed);
+      expect([count, count_is]).toEqual([MATCHES, 'exact']);
+    },
+  );
+
+  it.each([['next'], ['previous']] as const)('has every match once on the pages by %s', async (direction) => {
+    let page = await list(filter, `&page_size=40${direction === 'previous' ? '&page=8' : ''}`, mixed);
+    const ids = idsOf(page);
+    for (let url = page[direction]; url !== null; url = page[direction]) {
+      page = (await api.call('GET', url, { key: mixed.keys.admin })).json<Listed>();
+      ids.push(...idsOf(page));
+    }
+    expect([ids.length, new Set(ids).size]).toEqual([MATCHES, MATCHES]);
   });
 });

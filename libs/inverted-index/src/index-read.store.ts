@@ -18,7 +18,7 @@ export interface SegmentRange {
   /** Sets of requests by their index: a segment that has no block for one of them has no matches. */
   required: readonly (readonly number[])[];
   /** Whether to leave out large blocks of segments in which one of the required requests has few objects. */
-  leads: boolean;
+  skipsLargeBlocks: boolean;
 }
 
 /** A segment with the blocks that were requested, by the index of the request. */
@@ -71,7 +71,10 @@ const BLOCK_BYTES_MAX = 32 * 1024 ** 2;
 /** The largest block, of 128 long texts. */
 const LARGE_BLOCK_BYTES = 128 * 1024;
 
-/** In segments where a condition has on average at most so many objects for a value, blocks of others with more than so many are left out. */
+/**
+ * In segments where a condition has on average at most so many objects for a value, blocks of others with more than so many are left out.
+ * A block of 256 objects has 512 bytes.
+ */
 const FEW_OBJECTS = 8;
 const LARGE_BLOCK_OBJECTS = 256;
 
@@ -92,7 +95,12 @@ export type PendingCondition = (values: unknown[]) => string;
  */
 function readSql(
   groups: Groups,
-  { isAscending, limit, required, leads }: Pick<SegmentRange, 'isAscending' | 'limit' | 'required' | 'leads'>,
+  {
+    isAscending,
+    limit,
+    required,
+    skipsLargeBlocks,
+  }: Pick<SegmentRange, 'isAscending' | 'limit' | 'required' | 'skipsLargeBlocks'>,
   condition: string,
 ): string {
   let parameters = 4;
@@ -109,7 +117,7 @@ function readSql(
   const order = isAscending ? 'first_seq' : 'last_seq DESC';
   const beyond = isAscending ? 'last_seq > $3::bigint' : 'first_seq < $3::bigint';
   const isLarge = `b.posting_count > ${String(LARGE_BLOCK_OBJECTS)}`;
-  const body = `CASE WHEN b.value_count = 1 AND ($4::boolean${leads ? ` OR s.has_few AND ${isLarge}` : ''}) THEN NULL ELSE b.body END`;
+  const body = `CASE WHEN b.value_count = 1 AND ($4::boolean${skipsLargeBlocks ? ` OR s.is_selective AND ${isLarge}` : ''}) THEN NULL ELSE b.body END`;
   const block = (where: string): string =>
     `SELECT ${body} AS body, b.posting_count AS count
      FROM index_blocks AS b WHERE b.project_id = $1 AND b.segment = s.number AND ${where}`;
@@ -181,8 +189,10 @@ function readSql(
     return `, LATERAL (SELECT * FROM (${some.join(' UNION ALL ')}) AS found LIMIT 1) AS probe_${String(ids[0])}`;
   });
   const counts = required.filter((ids) => ids.length === 1).map(([id]) => `probe_${String(id)}.count`);
-  const hasFew =
-    leads && counts.length > 0 ? `coalesce(least(${counts.join(', ')}) <= ${String(FEW_OBJECTS)}, false)` : 'false';
+  const isSelective =
+    skipsLargeBlocks && counts.length > 0
+      ? `coalesce(least(${counts.join(', ')}) <= ${String(FEW_OBJECTS)}, false)`
+      : 'false';
   return `
     WITH listed AS MATERIALIZED (
       SELECT row_number() OVER (ORDER BY ${order}, number) AS position, number, first_seq, last_seq, objects, keys, seqs
@@ -200,7 +210,7 @@ function readSql(
     taken AS MATERIALIZED (
       SELECT listed.* FROM listed, incomplete WHERE position <= $2::bigint + ${String(limit)} AND reasons = 0
     ),
-    matching AS MATERIALIZED (SELECT s.*, ${hasFew} AS has_few FROM taken AS s${probes.join('')}),
+    matching AS MATERIALIZED (SELECT s.*, ${isSelective} AS is_selective FROM taken AS s${probes.join('')}),
     outdated AS MATERIALIZED (
       SELECT s.number, o.seq FROM taken AS s, index_outdated AS o
       WHERE o.project_id = $1 AND o.seq BETWEEN s.first_seq AND s.last_seq AND o.before_segment > s.number

@@ -33,13 +33,13 @@ export interface SearchRange {
   /** Null: the first objects of all. */
   beyondSeq: bigint | null;
   wanted: number;
-  /** How many objects it needs where they may not match. Default: `wanted`. */
-  wantedUncertain?: number;
   /**
-   * Whether to leave out large blocks where another condition has few objects. Whether those match is then not certain, and it is quicker
-   * to read the objects.
+   * Whether to leave out large blocks where another condition has few objects. These then only may match: to compare them takes less
+   * time than to read the blocks.
    */
-  leads?: boolean;
+  skipsLargeBlocks?: boolean;
+  /** How many objects it needs where blocks were left out. Default: `wanted`. */
+  wantedOfSkipped?: number;
   /** Continue until more objects than this certainly match, or all are counted. */
   countLimit?: number | undefined;
   /** The segments to read at first: those that the last search with the query needed. Default: few. */
@@ -152,9 +152,9 @@ export class IndexSearch {
     {
       isAscending,
       beyondSeq,
-      leads = false,
+      skipsLargeBlocks = false,
       trace,
-    }: Pick<SearchRange, 'isAscending' | 'beyondSeq' | 'leads' | 'trace'>,
+    }: Pick<SearchRange, 'isAscending' | 'beyondSeq' | 'skipsLargeBlocks' | 'trace'>,
     limit: number,
     on?: Queryable,
     countsOnly = false,
@@ -167,7 +167,7 @@ export class IndexSearch {
       limit,
       countsOnly,
       required,
-      leads,
+      skipsLargeBlocks,
     };
     const read = await this.store.read(projectId, requests, range, condition, on);
     if (read.unusable.length === 0) return read;
@@ -182,7 +182,8 @@ async function foundIn(
   query: IndexQuery,
   range: SearchRange,
 ): Promise<Omit<FoundObjects, 'segments'> | null> {
-  const { isAscending, beyondSeq, wanted, countLimit = -1 } = range;
+  const { isAscending, beyondSeq, countLimit = -1 } = range;
+  const wanted = segments.some(hasSkipped) ? (range.wantedOfSkipped ?? range.wanted) : range.wanted;
   const isBefore = (a: bigint, b: bigint): boolean => (isAscending ? a < b : a > b);
   const found = pending.filter((seq) => beyondSeq === null || isBefore(beyondSeq, seq));
   const count: IndexCount = { must: found.length, may: found.length, isAll: next === null };
@@ -195,18 +196,17 @@ async function foundIn(
     if (matches !== null) {
       if (matches.must !== matches.may) isExact = false;
       addMatches(count, matches);
-      takeFirst(found, matches, segment, range);
+      takeFirst(found, matches, segment, { ...range, wanted });
     }
     if (performance.now() < yieldAtMs) continue;
     await setImmediate();
     yieldAtMs = performance.now() + TURN_MS;
   }
   found.sort((a, b) => (isBefore(a, b) ? -1 : 1));
-  const needed = isExact ? wanted : (range.wantedUncertain ?? wanted);
-  const isAll = next === null && found.length <= needed;
-  const result = { seqs: found.slice(0, needed), isExact, isAll, count, searched };
+  const isAll = next === null && found.length <= wanted;
+  const result = { seqs: found.slice(0, wanted), isExact, isAll, count, searched };
   if (next === null) return result;
-  const last = found[needed - 1];
+  const last = found[wanted - 1];
   const isComplete = last !== undefined && isBefore(last, isAscending ? next.firstSeq : next.lastSeq);
   return isComplete && (countLimit < 0 || count.must > countLimit) ? result : null;
 }
@@ -229,19 +229,23 @@ function addCount(count: IndexCount, must: number, may: number): void {
   count.may += may;
 }
 
+/** Whether large blocks were left out. */
+function hasSkipped({ blocks }: ReadSegment): boolean {
+  return blocks.some(({ body }) => body === null);
+}
+
 /** Adds the first matches of a segment: those that are wanted, and one more, which shows that these are not all. */
 function takeFirst(
   found: bigint[],
-  { must, may }: Matches,
+  { may }: Matches,
   segment: ReadSegment,
-  { isAscending, beyondSeq, wanted, wantedUncertain = wanted }: SearchRange,
+  { isAscending, beyondSeq, wanted }: SearchRange,
 ): void {
-  const needed = must === may ? wanted : wantedUncertain;
-  if (needed === 0) return;
+  if (wanted === 0) return;
   let seqs: SeqRuns | null = null;
   let taken = 0;
   for (const ordinal of isAscending ? ascending(may) : descending(may)) {
-    if (taken > needed) return;
+    if (taken > wanted) return;
     seqs ??= SeqRuns.from(segment.seqs);
     const seq = seqs.at(ordinal);
     if (beyondSeq !== null && (isAscending ? seq <= beyondSeq : seq >= beyondSeq)) continue;

@@ -46,7 +46,15 @@ export function readNewest(
   { skip, limit }: { skip: number; limit: number },
   on?: Queryable,
 ): Promise<ReadSegments> {
-  const range = { isAscending: false, beyondSeq: null, skip, limit, countsOnly: false, required: [], leads: false };
+  const range = {
+    isAscending: false,
+    beyondSeq: null,
+    skip,
+    limit,
+    countsOnly: false,
+    required: [],
+    skipsLargeBlocks: false,
+  };
   return store.read(projectId, requests, range, EVERY_OBJECT, on);
 }
 

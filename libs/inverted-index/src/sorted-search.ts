@@ -106,7 +106,7 @@ export class SortedSearch {
         limit: SEGMENTS_MAX,
         countsOnly: false,
         required,
-        leads: false,
+        skipsLargeBlocks: false,
       };
       const read = await this.store.read(projectId, [...requests, sorted], segments, condition, on);
       if (read.unusable.length > 0) return unusable(...read.unusable);

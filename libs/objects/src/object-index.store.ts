@@ -22,8 +22,8 @@ export const CHECKED_MAX = 4_000;
 /** How many objects are checked for each that is wanted, and how fast the number grows. */
 export const CHECKED_FOR_EACH = 4;
 
-/** The most objects that are checked where the index has found them by one condition, and left out the blocks of others. */
-const LED_OBJECTS_MAX = 500;
+/** The most objects that are compared where the index has found them by one condition, and left out the blocks of others: 1 ms. */
+const COMPARED_OBJECTS_MAX = 500;
 
 /** The objects of a page, and the number of all where it was found on the way. */
 export interface IndexedPage {
@@ -72,12 +72,13 @@ export class ObjectIndexStore {
     const countCap = page.count === 'capped' && !isOnePair(filter) ? this.config.limits.countCap : null;
     for (let checked = 0; checked < CHECKED_MAX;) {
       const countLimit = isCounted && checked === 0 && countCap !== null ? countCap : undefined;
-      const leads = query.required.length > 1 && checked < LED_OBJECTS_MAX;
-      // All of few matches, which are then counted, too.
-      const few = isCounted ? LED_OBJECTS_MAX : Math.min(CHECKED_FOR_EACH * wanted, LED_OBJECTS_MAX);
-      const wantedUncertain = leads ? Math.max(wanted, few) : wanted;
+      const skipsLargeBlocks = query.required.length > 1 && checked < COMPARED_OBJECTS_MAX;
+      // To count them, all are compared.
+      const wantedOfSkipped = isCounted
+        ? Math.max(wanted, COMPARED_OBJECTS_MAX)
+        : Math.min(CHECKED_FOR_EACH * wanted, CHECKED_MAX);
       const order = { isAscending: isAscending(position), beyondSeq };
-      const range = { ...order, wanted, wantedUncertain, leads, countLimit, segments, trace };
+      const range = { ...order, wanted, wantedOfSkipped, skipsLargeBlocks, countLimit, segments, trace };
       const found = await this.search.find(projectId, query, range, page.on);
       if (found === null) return null;
       const { segments: segments_max, searched, count: matches, isExact: is_exact } = found;
