@@ -1,6 +1,6 @@
 import { csvDocuments } from './csv-documents.js';
 import { DocumentError, featureDocument, jsonDocument, mongoDocument, type Document } from './document.js';
-import { JsonValues, type ValueLayout } from './json-values.js';
+import { JsonValues, type JsonValueText, type ValueLayout } from './json-values.js';
 import { SourceError } from './load-source.js';
 import { ObjectMapping, type MappingOptions } from './object-mapping.js';
 import type { LoadError, LoadErrors } from './problem-response.js';
@@ -67,28 +67,23 @@ export class DocumentLines {
 
   /** @throws RejectedDocuments, SourceError */
   async *read(content: AsyncIterable<Buffer>): AsyncGenerator<ObjectLine> {
-    const { format } = this;
-    const isTable = format === 'csv' || format === 'tsv';
-    for await (const { place, text } of isTable ? this.csvLines(content) : this.jsonLines(content, format)) {
+    for await (const entry of this.entries(content)) {
       this.documentCount++;
-      try {
-        const line = text();
-        if (this.isPartial || this.rejectedCount === 0) yield { place, line };
-      } catch (error) {
-        if (!(error instanceof DocumentError)) throw error;
-        this.reject(error);
+      const line = this.toLine(entry);
+      if (line instanceof DocumentError) {
+        this.reject(line);
         if (!this.isPartial && this.errors.length === ERRORS_MAX) break;
-      }
+      } else if (this.isPartial || this.rejectedCount === 0) yield line;
     }
     if (!this.isPartial && this.rejectedCount > 0) throw new RejectedDocuments(this.errors);
   }
 
-  /** The same as a stream in which each line has the number of its place. */
+  /** The same as a stream in which each line has the number of its place; documents that share a line get one each. */
   async *bytes(content: AsyncIterable<Buffer>): AsyncGenerator<string> {
     let next = 1;
     for await (const { place, line } of this.read(content)) {
-      yield `${'\n'.repeat(place - next)}${line}\n`;
-      next = place + 1;
+      yield `${'\n'.repeat(Math.max(0, place - next))}${line}\n`;
+      next = Math.max(place, next) + 1;
     }
   }
 
@@ -111,37 +106,49 @@ export class DocumentLines {
     if (this.errors.length < ERRORS_MAX) this.errors.push({ pointer: this.pointerTo(place) + pointer, detail });
   }
 
-  private async *csvLines(content: AsyncIterable<Buffer>): AsyncGenerator<{ place: number; text: () => string }> {
+  private async *entries(content: AsyncIterable<Buffer>): AsyncGenerator<Entry> {
+    const { format } = this;
+    if (format === 'csv' || format === 'tsv') {
+      yield* this.rows(content);
+      return;
+    }
+    const values = new JsonValues(LAYOUTS[format]);
+    for await (const chunk of content) for (const value of values.take(chunk)) yield entryOf(value, format);
+    for (const value of values.finish()) yield entryOf(value, format);
+  }
+
+  private rows(content: AsyncIterable<Buffer>): AsyncGenerator<Entry> {
     const { id, subject, observedAt } = this.options;
     const all = { '--id': id, '--subject': subject, '--observed-at': observedAt };
     const named = new Map(
       Object.entries(all).flatMap(([option, name]) => (name === undefined ? [] : [[option, name]])),
     );
     const delimiter = this.options.delimiter ?? (this.format === 'tsv' ? '\t' : undefined);
-    for await (const row of csvDocuments(content, { ...this.options, delimiter, named })) {
-      const { place } = row;
-      yield { place, text: () => this.objectText(row) };
-    }
+    return csvDocuments(content, { ...this.options, delimiter, named });
   }
 
-  private async *jsonLines(
-    content: AsyncIterable<Buffer>,
-    format: keyof typeof LAYOUTS,
-  ): AsyncGenerator<{ place: number; text: () => string }> {
-    const values = new JsonValues(LAYOUTS[format]);
-    const toText = (place: number, text: string): string => {
-      if (format === 'objects') return text.replace(/[\r\n]/g, ' ');
-      if (format === 'features') return this.objectText(featureDocument(place, text));
-      return this.objectText(format === 'mongoexport' ? mongoDocument(place, text) : jsonDocument(place, text));
-    };
-    for await (const chunk of content) {
-      for (const { place, text } of values.take(chunk)) yield { place, text: () => toText(place, text) };
-    }
-    for (const { place, text } of values.finish()) yield { place, text: () => toText(place, text) };
+  private toLine(entry: Entry): ObjectLine | DocumentError {
+    if (entry instanceof DocumentError || 'line' in entry) return entry;
+    return withError(() => ({ place: entry.place, line: this.mapping.lineOf(entry, this.documentCount - 1) }));
   }
+}
 
-  private objectText(document: Document | DocumentError): string {
-    if (document instanceof DocumentError) throw document;
-    return this.mapping.lineOf(document, this.documentCount - 1);
+/** A document, an object of Stowage, or what is wrong with one. */
+type Entry = Document | ObjectLine | DocumentError;
+
+function entryOf({ place, text }: JsonValueText, format: keyof typeof LAYOUTS): Entry {
+  // Line breaks of JSON are between its tokens, where a space is the same.
+  if (format === 'objects') return { place, line: text.replace(/[\r\n]/g, ' ') };
+  const parse = format === 'features' ? featureDocument : format === 'mongoexport' ? mongoDocument : jsonDocument;
+  return withError(() => parse(place, text));
+}
+
+/** The result, or the DocumentError that it throws. */
+function withError<T>(work: () => T): T | DocumentError {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof DocumentError) return error;
+    throw error;
   }
 }

@@ -171,7 +171,7 @@ describe('stowage load of JSON documents', () => {
     await write({
       'list.json': `[${documents.join()}]`,
       'lines.ndjson': lines(...documents.map((text) => text.replace('\n', ''))),
-      'one.json': '{"a":1}',
+      'one.json': '{"a":1} {"a":2}\n\n{"a":3}',
     });
     expect(await load('list.json', '--id', 'sku.id', '--flatten')).toMatchObject({ code: 0, stderr: '' });
     expect(await linesOf('list')).toEqual([
@@ -186,7 +186,9 @@ describe('stowage load of JSON documents', () => {
       expect.stringMatching(/^one\.json: is not a batch: .* --id name, or use --format documents$/),
     ]);
     expect(await load('lines.ndjson', 'one.json', '--format', 'documents')).toMatchObject({ code: 0, stderr: '' });
-    expect(await linesOf('one')).toEqual(['{"object_id":"one.0","data":{"a":1}}']);
+    expect(await linesOf('one')).toEqual(
+      [0, 1, 2].map((n) => `{"object_id":"one.${String(n)}","data":{"a":${String(n + 1)}}}`),
+    );
     expect(await linesOf('lines')).toHaveLength(2);
     const mixed = await load('list.json', '--id', 'none', '--batch-id', 'mixed');
     expect(mixed.stderr.trimEnd().split('\n')).toEqual(

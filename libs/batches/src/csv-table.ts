@@ -124,8 +124,7 @@ export class CsvTable {
   private cellErrors(cells: CsvRow['cells'], dto: NewObjectDto, pointer: string): ValidationErrors {
     const errors = new ValidationErrors();
     for (const [index, cell] of cells.entries()) {
-      const found = this.errorOf(index, pointer, NULL_RULE);
-      if (hasNull(cell)) errors.add(found);
+      if (hasNull(cell)) errors.add(this.errorOf(index, pointer, NULL_RULE));
     }
     for (const { detail, ...place } of validateDto(NewObjectDto, dto, '').listed) {
       const member = 'pointer' in place ? place.pointer.slice(1) : '';
