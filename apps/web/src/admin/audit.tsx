@@ -121,7 +121,7 @@ function AuditTable({ entries }: { entries: readonly AuditEntry[] }): JSX.Elemen
               {actor.role !== null && <span class="muted"> ({actor.role})</span>}
             </td>
             <td>{address ?? ''}</td>
-            <td class="exact audit-details">{details === null ? '' : toJson(details)}</td>
+            <td class="exact">{details === null ? '' : toJson(details)}</td>
           </tr>
         ))}
       </tbody>

@@ -8,11 +8,11 @@ import { useSession } from '../session.js';
 import { CountText } from '../ui/count-text.js';
 import { Dialog } from '../ui/dialog.js';
 import { LoadMore } from '../ui/load-more.js';
+import { sizeText } from '../ui/size-text.js';
 import { Empty, Loading, ProblemNote } from '../ui/states.js';
 import { TimeText } from '../ui/time-text.js';
 import { WideList } from '../ui/wide-list.js';
 import type { Project } from './types.js';
-import { bytesText } from './usage.js';
 
 /** The projects of the installation, newest first. */
 export function Projects(): JSX.Element {
@@ -54,7 +54,7 @@ export function Projects(): JSX.Element {
                 </th>
                 <td class="number">{project.project_id}</td>
                 <td class="number">{project.objects_max?.toLocaleString('en') ?? 'default'}</td>
-                <td class="number">{project.bytes_max === null ? 'default' : bytesText(project.bytes_max)}</td>
+                <td class="number">{project.bytes_max === null ? 'default' : sizeText(project.bytes_max)}</td>
                 <td>
                   <TimeText time={project.created_at} />
                 </td>

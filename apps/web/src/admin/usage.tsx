@@ -1,6 +1,7 @@
 import type { JSX } from 'preact';
 import { useLoad } from '../api/use-load.js';
 import { useSession } from '../session.js';
+import { sizeText } from '../ui/size-text.js';
 import { Loading, ProblemNote } from '../ui/states.js';
 import type { Usage } from './types.js';
 
@@ -17,7 +18,7 @@ export function UsageView(): JSX.Element {
   return (
     <>
       <UsageBar title="Objects" used={objects} limit={limits.objects} textOf={(count) => count.toLocaleString('en')} />
-      <UsageBar title="Data of the objects" used={bytes} limit={limits.bytes} textOf={bytesText} />
+      <UsageBar title="Data of the objects" used={bytes} limit={limits.bytes} textOf={sizeText} />
       <section class="usage">
         <h2>Requests</h2>
         <p>{requests.toLocaleString('en')} so far</p>
@@ -62,12 +63,4 @@ function UsageBar(props: {
       )}
     </section>
   );
-}
-
-/** A size with three digits, in units of 1,000. */
-export function bytesText(bytes: number): string {
-  const units = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB'];
-  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)));
-  const number = (bytes / 1_000 ** power).toLocaleString('en', { maximumSignificantDigits: power === 0 ? 21 : 3 });
-  return `${number} ${units[power] ?? ''}`;
 }

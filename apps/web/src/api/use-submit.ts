@@ -7,6 +7,8 @@ export interface Submit {
   problem: Problem | null;
   /** Sends a change; its error becomes `problem`. */
   run: (change: () => Promise<void>) => void;
+  /** Forgets the problem. */
+  reset: () => void;
 }
 
 /** The state of a form that changes something. */
@@ -26,7 +28,10 @@ export function useSubmit(): Submit {
       },
     );
   };
-  return { ...state, run };
+  const reset = (): void => {
+    setState({ isRunning: false, problem: null });
+  };
+  return { ...state, run, reset };
 }
 
 /** A new value of `Idempotency-Key`: a form that is sent again after a lost response creates nothing twice. */

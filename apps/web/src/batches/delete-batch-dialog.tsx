@@ -1,8 +1,9 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import type { Api } from '../api/api.js';
-import type { Page, Problem } from '../api/types.js';
-import { problemOfError, useLoad } from '../api/use-load.js';
+import type { Page } from '../api/types.js';
+import { useLoad } from '../api/use-load.js';
+import { useSubmit } from '../api/use-submit.js';
 import { useSession } from '../session.js';
 import { Dialog } from '../ui/dialog.js';
 import { Loading, ProblemNote } from '../ui/states.js';
@@ -19,30 +20,23 @@ interface Props {
 export function DeleteBatchDialog({ batchId, onClose, onDeleted }: Props): JSX.Element {
   const { api } = useSession();
   const [typed, setTyped] = useState('');
-  const [isRunning, setRunning] = useState(false);
-  const [problem, setProblem] = useState<Problem | null>(null);
+  const deletion = useSubmit();
   const state = useLoad(batchId, (signal) => loadState(api, batchId, signal));
   const objects = state.data === null ? '' : objectsText(state.data.objectCount);
   const remove = async (etag: string): Promise<void> => {
-    setRunning(true);
-    setProblem(null);
-    try {
-      await api.request(`${pathOf(batchId)}?cascade=true`, { method: 'DELETE', headers: { 'If-Match': etag } });
-      onDeleted(`The batch ${batchId} with ${objects} was deleted.`);
-    } catch (error) {
-      setProblem(problemOfError(error));
-      setRunning(false);
-    }
+    await api.request(`${pathOf(batchId)}?cascade=true`, { method: 'DELETE', headers: { 'If-Match': etag } });
+    onDeleted(`The batch ${batchId} with ${objects} was deleted.`);
   };
   const submit = (event: Event): void => {
     event.preventDefault();
-    if (typed === batchId && state.data !== null) void remove(state.data.etag);
+    const etag = state.data?.etag;
+    if (typed === batchId && etag !== undefined) deletion.run(() => remove(etag));
   };
   const retry = (): void => {
-    setProblem(null);
+    deletion.reset();
     state.reload();
   };
-  const shown = problem ?? state.problem;
+  const shown = deletion.problem ?? state.problem;
   return (
     <Dialog title="Delete a batch" onClose={onClose}>
       {state.data === null && state.isLoading && <Loading label="Counting the objects" />}
@@ -60,8 +54,8 @@ export function DeleteBatchDialog({ batchId, onClose, onDeleted }: Props): JSX.E
               onInput={(event) => setTyped(event.currentTarget.value)}
             />
           </label>
-          <button type="submit" class="danger" disabled={typed !== batchId || isRunning || state.isLoading}>
-            {isRunning ? 'Deleting …' : `Delete the batch and ${objects}`}
+          <button type="submit" class="danger" disabled={typed !== batchId || deletion.isRunning || state.isLoading}>
+            {deletion.isRunning ? 'Deleting …' : `Delete the batch and ${objects}`}
           </button>
         </form>
       )}

@@ -148,6 +148,7 @@ function ChartView({ chart, parameters, isLoading, onChange }: ViewProps): JSX.E
       )}
       <div class="toolbar">
         <h2>Numbers</h2>
+        <a href={`/browse/objects${queryText({ ...query.filter, key: query.keys[0] })}`}>Its objects</a>
         <button
           type="button"
           onClick={() => saveFile(new Blob([csvText(chart, order)], { type: 'text/csv' }), 'chart.csv')}

@@ -1,9 +1,8 @@
 import type { JSX } from 'preact';
-import { useState } from 'preact/hooks';
 import { queryText } from '../api/api.js';
 import { isJsonObject, toJson } from '../api/json.js';
 import type { Problem } from '../api/types.js';
-import { problemOfError } from '../api/use-load.js';
+import { useSubmit } from '../api/use-submit.js';
 import { useSession } from '../session.js';
 import { CopyButton } from '../ui/copy-button.js';
 import { Panel } from '../ui/panel.js';
@@ -83,32 +82,25 @@ function Facts({ job }: { job: Job }): JSX.Element {
 /** The problem of a dead letter; an admin can retry it. */
 function Failure({ job, onRetried }: { job: Job; onRetried: () => void }): JSX.Element {
   const { api, me } = useSession();
-  const [isRunning, setRunning] = useState(false);
-  const [problem, setProblem] = useState<Problem | null>(null);
-  const retry = async (): Promise<void> => {
-    setRunning(true);
-    setProblem(null);
-    try {
+  const submit = useSubmit();
+  const retry = (): void => {
+    submit.run(async () => {
       await api.send('POST', `/jobs/${job.id}/retry`);
       onRetried();
-    } catch (error) {
-      setProblem(problemOfError(error));
-    } finally {
-      setRunning(false);
-    }
+    });
   };
   return (
     <>
       {job.problem !== undefined && <ProblemNote problem={job.problem} />}
       {(me.role === 'admin' || me.role === 'operator') && (
         <p class="actions">
-          <button type="button" class="primary" disabled={isRunning} onClick={() => void retry()}>
-            {isRunning ? 'Retrying …' : 'Retry'}
+          <button type="button" class="primary" disabled={submit.isRunning} onClick={retry}>
+            {submit.isRunning ? 'Retrying …' : 'Retry'}
           </button>
           <span class="muted">Runs the request again, with its body as it was sent.</span>
         </p>
       )}
-      {problem !== null && <ProblemNote problem={problem} />}
+      {submit.problem !== null && <ProblemNote problem={submit.problem} />}
     </>
   );
 }

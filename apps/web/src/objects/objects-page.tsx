@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
-import type { Parameters } from '../api/api.js';
+import { queryText, type Parameters } from '../api/api.js';
 import { curlText, urlText } from '../api/curl.js';
 import type { Json } from '../api/json.js';
 import type { KeyInUse, Page, StoredObject } from '../api/types.js';
@@ -66,6 +66,7 @@ export function ObjectsPage(): JSX.Element {
           <button type="button" onClick={() => setDialog('export')}>
             Download
           </button>
+          <a href={`/browse/charts${queryText({ ...filter, key: null, value: null })}`}>Chart</a>
           <CopyButton label="Copy as curl" text={curlText('/objects', list)} />
           <CopyButton label="Copy as URL" text={urlText('/objects', list)} />
         </div>
