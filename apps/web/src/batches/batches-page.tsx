@@ -1,5 +1,6 @@
 import type { JSX } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
+import { curlText, urlText } from '../api/curl.js';
 import type { KeyInUse } from '../api/types.js';
 import { useLoad } from '../api/use-load.js';
 import { usePages, type Pages } from '../api/use-pages.js';
@@ -7,6 +8,7 @@ import { FilterBar } from '../objects/filter-bar.js';
 import { conditionsOf, FILTER_PARAMETERS, filterParameters } from '../objects/objects-query.js';
 import { useQuery, type Changes } from '../query.js';
 import { useSession } from '../session.js';
+import { CopyButton } from '../ui/copy-button.js';
 import { CountText } from '../ui/count-text.js';
 import { LoadMore } from '../ui/load-more.js';
 import { Empty, Loading, ProblemNote } from '../ui/states.js';
@@ -52,6 +54,8 @@ function BatchList(props: {
       />
       <div class="toolbar">
         <CountText count={pages.count} one="batch" many="batches" />
+        <CopyButton label="Copy as curl" text={curlText('/batches', filter)} />
+        <CopyButton label="Copy as URL" text={urlText('/batches', filter)} />
         {me.role === 'admin' && (
           <button type="button" class="primary" onClick={() => change({ view: 'upload', batch: null })}>
             Upload a batch
@@ -63,7 +67,15 @@ function BatchList(props: {
       {pages.problem === null && pages.items.length === 0 && (
         <NoBatches pages={pages} isFiltered={Object.keys(filter).length > 0} />
       )}
-      {pages.items.length > 0 && <BatchTable pages={pages} onOpen={(batch) => change({ batch })} />}
+      {pages.items.length > 0 && (
+        <BatchTable
+          pages={pages}
+          onOpen={(batch) => {
+            setDeleted(null);
+            change({ batch });
+          }}
+        />
+      )}
       {query.batch !== undefined && (
         <BatchPanel
           key={query.batch}

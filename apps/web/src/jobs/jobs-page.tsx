@@ -1,8 +1,10 @@
 import type { JSX } from 'preact';
+import { curlText, urlText } from '../api/curl.js';
 import { useLoad } from '../api/use-load.js';
 import { PAGE_SIZE, usePages, type Pages } from '../api/use-pages.js';
 import { useQuery } from '../query.js';
 import { useSession } from '../session.js';
+import { CopyButton } from '../ui/copy-button.js';
 import { CountText } from '../ui/count-text.js';
 import { LoadMore } from '../ui/load-more.js';
 import { Empty, Loading, ProblemNote } from '../ui/states.js';
@@ -20,18 +22,20 @@ const FILTERS = [[null, 'all'] as const, ...JOB_STATUSES.map((status) => [status
 export function JobsPage(): JSX.Element {
   const { api, me } = useSession();
   const [query, change] = useQuery(PARAMETERS);
-  const pages = usePages<Job>('/jobs', { status: query.status });
+  const filter = { status: query.status };
+  const pages = usePages<Job>('/jobs', filter);
   const loaded = useLoad(query.job ?? null, (signal) =>
     api.get<Job>(`/jobs/${encodeURIComponent(query.job ?? '')}`, {}, signal),
   );
   const job = loaded.data?.id === query.job ? loaded.data : null;
+  // A list of several pages would lose those after the first.
+  const isOnePage = pages.items.length <= PAGE_SIZE;
+  const isJobOpen = job !== null && isOpen(job);
+  const { isPolling, restart } = usePolling((isOnePage && pages.items.some(isOpen)) || isJobOpen, () => {
+    if (isOnePage) pages.reload();
+    if (isJobOpen) loaded.reload();
+  });
   const refresh = (): void => {
-    // Pages that were loaded later would be lost.
-    if (pages.items.length <= PAGE_SIZE) pages.reload();
-    if (query.job !== undefined) loaded.reload();
-  };
-  const { isPolling, restart } = usePolling(pages.items.some(isOpen) || (job !== null && isOpen(job)), refresh);
-  const refreshNow = (): void => {
     restart();
     pages.reload();
     if (query.job !== undefined) loaded.reload();
@@ -55,9 +59,11 @@ export function JobsPage(): JSX.Element {
       <div class="toolbar">
         <CountText count={pages.count} one="job" many="jobs" />
         {isPolling && <span class="muted">Refreshed every 2 s until all have ended</span>}
-        <button type="button" onClick={refreshNow}>
+        <button type="button" onClick={refresh}>
           Refresh
         </button>
+        <CopyButton label="Copy as curl" text={curlText('/jobs', filter)} />
+        <CopyButton label="Copy as URL" text={urlText('/jobs', filter)} />
       </div>
       {pages.problem !== null && <ProblemNote problem={pages.problem} onRetry={pages.retry} />}
       {pages.problem === null && pages.items.length === 0 && <NoJobs pages={pages} status={query.status} />}
@@ -67,9 +73,9 @@ export function JobsPage(): JSX.Element {
           key={query.job}
           jobId={query.job}
           job={job}
-          problem={loaded.problem}
+          problem={loaded.isLoading ? null : loaded.problem}
           onClose={() => change({ job: null })}
-          onReload={refreshNow}
+          onReload={refresh}
         />
       )}
     </main>

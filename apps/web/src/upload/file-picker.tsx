@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 interface Props {
   /** Whether a file is chosen already, so that less room is left for another. */
@@ -17,7 +17,7 @@ export function FilePicker({ isCompact, isDisabled, onFile }: Props): JSX.Elemen
   };
   const current = useRef(take);
   current.current = take;
-  useEffect(() => {
+  useLayoutEffect(() => {
     // On the whole window: a browser would leave the page for a file that is dropped elsewhere.
     const listen = new AbortController();
     const { signal } = listen;

@@ -1,8 +1,8 @@
 import { parseJsonObjects } from './json-objects.js';
 import { firstRows, type Row } from './rows.js';
 
-/** Text from the start of a file that is enough to find its kind. */
-const HEAD_BYTES = 64 * 1024;
+/** More than the largest object that the server stores, so that the first line of NDJSON is whole. */
+const HEAD_BYTES = 2 * 1024 * 1024;
 /** JSON is read as a whole, and browsers hold about 500 MB of text. */
 const JSON_BYTES_MAX = 200_000_000;
 const PREVIEW_ROWS = 8;
@@ -26,7 +26,7 @@ export class FileError extends Error {}
 /** @throws FileError */
 export async function openFile(file: File): Promise<UploadFile> {
   if (file.size === 0) throw new FileError('The file is empty.');
-  const kind = kindOf((await file.slice(0, HEAD_BYTES).text()).trimStart());
+  const kind = await kindOf(file);
   const { body, batchId } = kind === 'JSON' ? await readJson(file) : { body: file, batchId: null };
   const preview = await firstRows(body, kind === 'CSV', PREVIEW_ROWS);
   if (kind === 'CSV' && preview.length === 0) throw new FileError('The file has only empty lines.');
@@ -40,8 +40,11 @@ export async function openFile(file: File): Promise<UploadFile> {
   };
 }
 
-/** @param head the start of the file */
-function kindOf(head: string): UploadFile['kind'] {
+/** The kind of a file, by its name or its start. */
+async function kindOf(file: File): Promise<UploadFile['kind']> {
+  if (/\.(ndjson|jsonl)$/i.test(file.name)) return 'NDJSON';
+  if (/\.(csv|tsv)$/i.test(file.name)) return 'CSV';
+  const head = (await file.slice(0, HEAD_BYTES).text()).trimStart();
   if (!/^[[{]/.test(head)) return 'CSV';
   return isNdjson(head) ? 'NDJSON' : 'JSON';
 }
