@@ -131,12 +131,17 @@ describe('a header', () => {
     ],
     ['with a long name', `${'k'.repeat(256)}\n`, {}, ['column 1 must be 1 to 255 characters; got 256']],
     ['with U+0000', 'a,b\0\n', {}, ['column 2 contains U+0000, which cannot be stored']],
-    ['without a column that is named', 'a,b\n', { id: 'sku' }, ['must have one column "sku", the object_id; has 0']],
+    [
+      'without a column that is named',
+      'a,b\n',
+      { id: 'sku' },
+      ['has no column "sku"; its columns are a, b (the object_id)'],
+    ],
     [
       'with two columns that are named',
       'a,a\n',
       { observed_at: 'a' },
-      ['must have one column "a", the observed_at; has 2'],
+      ['has 2 columns "a"; give one of them another name (the observed_at)'],
     ],
   ])('is rejected with the column: %s', async (_, header, query, details) => {
     const { slug, errors } = await problemOf([`\n${header}1,2\n`], query);

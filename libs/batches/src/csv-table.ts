@@ -15,6 +15,9 @@ export interface TableOptions {
   isTyped: boolean;
 }
 
+/** Columns that an error lists. */
+const COLUMNS_SHOWN = 20;
+
 /** A column of data. */
 interface DataColumn {
   key: string;
@@ -46,7 +49,7 @@ export class CsvTable {
       const index = header.cells.indexOf(name);
       const count = header.cells.filter((cell) => cell === name).length;
       if (count === 1) this.indexes.set(member, index);
-      else errors.add({ pointer, detail: `must have one column "${name}", the ${member}; has ${String(count)}` });
+      else errors.add({ pointer, detail: `${wrongCount(header.cells, name, count)} (the ${member})` });
     }
     if (errors.count > 0) throw errors.problem('invalid-body');
     const named = new Set(this.indexes.values());
@@ -141,6 +144,13 @@ export class CsvTable {
     const path = member === undefined ? `/data${pointerPart(name)}` : `/${member}`;
     return { pointer: pointer + path, detail: `${detail} (column ${JSON.stringify(name)})` };
   }
+}
+
+/** What is wrong with a header that has `count` columns of this name, which are none or several. */
+function wrongCount(cells: CsvRow['cells'], name: string, count: number): string {
+  if (count > 0) return `has ${String(count)} columns "${name}"; give one of them another name`;
+  const shown = cells.slice(0, COLUMNS_SHOWN).join(', ');
+  return `has no column "${name}"; its columns are ${shown}${cells.length > COLUMNS_SHOWN ? ', …' : ''}`;
 }
 
 const NULL_RULE = 'contains U+0000, which cannot be stored';
