@@ -26,7 +26,7 @@ const BROWSE_POLICY = [
 ].join('; ');
 
 /**
- * The browser page, which the build bundles into `dist/web`, by URL. The path after `/browse` is for the page itself.
+ * The browser page, which the build bundles into `dist/web`, by URL. The name after `/browse` is that of a view.
  * @throws Error where it has not been built
  */
 export function browseDocuments(): Record<string, StaticDocument> {
@@ -39,7 +39,7 @@ export function browseDocuments(): Record<string, StaticDocument> {
   ]);
   return {
     '/browse': index,
-    '/browse/*': index,
+    '/browse/:view': index,
     '/browse/favicon.svg': icon,
     // Browsers request it for every other page.
     '/favicon.ico': icon,

@@ -133,6 +133,16 @@ describe('the filter', () => {
     expect(parameter(page, 'data')).toBe('{"$pair":{"key":"owner.city","value":{"$ne":"Porto"}}}');
   });
 
+  it('takes the parameters key, value and match of the API as conditions', async () => {
+    const any = encodeURIComponent('{"colour":"red","size":36}');
+    const page = await openObjects(`?data=${any}&match=any&key=size&value=36`);
+    await page.getByText('120 objects').waitFor();
+    expect(['match', 'key', 'value'].map((name) => parameter(page, name))).toEqual([null, null, null]);
+    expect(parameter(page, 'data')).toBe('{"$or":[{"colour":"red"},{"size":36}],"size":{"$in":["36",36]}}');
+    // Values under the same filter.
+    await page.getByTitle('Only objects with this value').filter({ hasText: '36' }).getByText('120').waitFor();
+  });
+
   it('takes a typed condition, and its opposite', async () => {
     const page = await openObjects();
     await page.getByRole('button', { name: 'Add condition' }).click();

@@ -87,8 +87,10 @@ class RowParser {
   async *parse(piece: Buffer): AsyncGenerator<CsvRows> {
     for (let start = 0; start < piece.length; start += SLICE_BYTES) {
       const slice = piece.subarray(start, start + SLICE_BYTES);
+      const { line } = this;
       const rows = await this.parsed((done) => this.parser.write(slice, done));
-      this.openBytes = slice.length + (rows.length === 0 ? this.openBytes : 0);
+      // Also an empty line ends a row.
+      this.openBytes = slice.length + (this.line === line ? this.openBytes : 0);
       if (this.openBytes > this.rowBytesMax + SLICE_BYTES) throw this.tooLong();
       yield { rows, sizeBytes: slice.length };
     }

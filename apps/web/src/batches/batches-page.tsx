@@ -1,11 +1,11 @@
 import type { JSX } from 'preact';
-import { useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { curlText, urlText } from '../api/curl.js';
 import type { KeyInUse } from '../api/types.js';
 import { useLoad } from '../api/use-load.js';
 import { usePages, type Pages } from '../api/use-pages.js';
 import { FilterBar } from '../objects/filter-bar.js';
-import { conditionsOf, FILTER_PARAMETERS, filterParameters } from '../objects/objects-query.js';
+import { conditionsOf, FILTER_PARAMETERS, filterInData, filterParameters } from '../objects/objects-query.js';
 import { useQuery, type Changes } from '../query.js';
 import { useSession } from '../session.js';
 import { CopyButton } from '../ui/copy-button.js';
@@ -33,7 +33,7 @@ export function BatchesPage(): JSX.Element {
 /** The batches that have a matching object, newest first, and one batch. */
 function BatchList(props: {
   query: Partial<Record<ParameterName, string>>;
-  change: (changes: Changes<ParameterName>) => void;
+  change: (changes: Changes<ParameterName>, isReplaced?: boolean) => void;
 }): JSX.Element {
   const { query, change } = props;
   const { api, me } = useSession();
@@ -41,6 +41,10 @@ function BatchList(props: {
   const keys = useLoad('keys', (signal) => api.get<{ results: KeyInUse[] }>('/objects/keys', {}, signal));
   const conditions = useMemo(() => conditionsOf(query.data), [query.data]);
   const filter = filterParameters(query);
+  useEffect(() => {
+    const changes = filterInData(query);
+    if (changes !== null) change(changes, true);
+  });
   const pages = usePages<Batch>('/batches', filter);
   return (
     <main id="main" class="list-page">

@@ -81,6 +81,11 @@ export function dataOf(conditions: readonly Condition[]): string | null {
   );
 }
 
+/** The condition that at least one of these holds. */
+export function anyOf(conditions: readonly Condition[]): Condition {
+  return { filter: { $or: conditions.map(filterOf) } };
+}
+
 function filterOf(condition: Condition): JsonObject {
   if ('filter' in condition) return condition.filter;
   const { key, operator, value } = condition;

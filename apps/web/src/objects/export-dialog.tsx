@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { queryText, type Parameters } from '../api/api.js';
 import type { Page, Problem } from '../api/types.js';
 import { problemOfError, useLoad } from '../api/use-load.js';
@@ -30,17 +30,25 @@ export function ExportDialog({ filter, sort, onClose }: Props): JSX.Element {
   const count = useLoad(JSON.stringify(filter), (signal) =>
     api.get<Page<unknown>>('/objects', { ...filter, count: 'exact', page_size: 1, fields: 'object_id' }, signal),
   );
+  const abort = useRef(new AbortController());
+  useEffect(
+    () => () => {
+      abort.current.abort();
+    },
+    [],
+  );
   const isRunning = state !== null && !state.isDone && state.problem === null;
   const download = async (): Promise<void> => {
     setState({ bytes: 0, isDone: false, problem: null });
     try {
       // Formulas in cells are defused: a spreadsheet would run them.
       const parameters = { ...filter, sort, format, ...(format === 'csv' ? { safe: 'true' } : {}) };
-      const response = await api.request(`/objects/export${queryText(parameters)}`);
+      const response = await api.request(`/objects/export${queryText(parameters)}`, { signal: abort.current.signal });
       const blob = await readBlob(response, (bytes) => setState({ bytes, isDone: false, problem: null }));
       saveFile(blob, `objects.${format}`);
       setState({ bytes: blob.size, isDone: true, problem: null });
     } catch (error) {
+      if (abort.current.signal.aborted) return;
       setState({ bytes: 0, isDone: false, problem: problemOfError(error) });
     }
   };

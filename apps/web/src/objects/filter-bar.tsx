@@ -68,7 +68,12 @@ export function FilterBar({ query, conditions, keys, all, onChange }: Props): JS
         )}
         {!isFiltered && <li class="muted">{all}</li>}
         <li>
-          <button type="button" aria-expanded={form === 'key'} onClick={() => toggle('key')}>
+          <button
+            type="button"
+            aria-expanded={form === 'key'}
+            disabled={conditions === null}
+            onClick={() => toggle('key')}
+          >
             Add condition
           </button>
         </li>

@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { queryText, type Parameters } from '../api/api.js';
 import { curlText, urlText } from '../api/curl.js';
 import type { Json } from '../api/json.js';
@@ -20,7 +20,7 @@ import { FilterBar } from './filter-bar.js';
 import { Histogram } from './histogram.js';
 import { ObjectPanel } from './object-panel.js';
 import { ObjectTable, type Cell } from './object-table.js';
-import { conditionsOf, filterParameters, OBJECTS_PARAMETERS } from './objects-query.js';
+import { conditionsOf, filterInData, filterParameters, OBJECTS_PARAMETERS } from './objects-query.js';
 
 /** Columns at first: the keys that most objects have. */
 const COLUMNS = 6;
@@ -40,7 +40,12 @@ export function ObjectsPage(): JSX.Element {
   const conditions = useMemo(() => conditionsOf(query.data), [query.data]);
   const list = { ...filter, sort: query.sort };
   const pages = usePages<StoredObject>('/objects', list);
-  const isRejected = pages.problem?.status === 400;
+  // Values and the chart have no parameter for a value of any key.
+  const canSummarize = pages.problem?.status !== 400 && query.value === undefined;
+  useEffect(() => {
+    const changes = filterInData(query);
+    if (changes !== null) change(changes, true);
+  });
 
   const addCondition = (key: string, value: Json, isExcluded: boolean): void => {
     const condition: Condition = { key, isLiteral: true, operator: isExcluded ? 'ne' : 'eq', value };
@@ -52,10 +57,10 @@ export function ObjectsPage(): JSX.Element {
     <main id="main" class="objects">
       <FilterBar query={query} conditions={conditions} keys={keys} all="All objects" onChange={change} />
       {/* A filter that the server rejects is explained once, above the table. */}
-      <Facets keys={isRejected ? [] : keys} filter={filter} onFilter={addCondition} />
+      <Facets keys={canSummarize ? keys : []} filter={filter} onFilter={addCondition} />
       <section class="results" aria-label="Objects">
         <Histogram
-          filter={isRejected ? null : filter}
+          filter={canSummarize ? filter : null}
           onSelect={(observed_from, observed_until) => change({ observed_from, observed_until })}
         />
         <div class="toolbar">

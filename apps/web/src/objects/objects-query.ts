@@ -1,5 +1,7 @@
 import type { Parameters } from '../api/api.js';
-import { parseConditions, type Condition } from './conditions.js';
+import { typedValue } from '../api/json.js';
+import type { Changes } from '../query.js';
+import { anyOf, dataOf, parseConditions, type Condition } from './conditions.js';
 
 /** The parameters of a filter; they have the same names in the URL of the page and of the API. */
 export const FILTER_PARAMETERS = [
@@ -33,4 +35,22 @@ export function conditionsOf(data: string | undefined): Condition[] | null {
   } catch {
     return null;
   }
+}
+
+/**
+ * The parameters `match`, `key` and `value` of a URL of the API as conditions in `data`, which all requests of the page take. A value
+ * without a key stays: `data` has no condition on any key.
+ * @returns null where nothing changes
+ */
+export function filterInData({ data, match, key, value }: FilterQuery): Changes<FilterName> | null {
+  let conditions = conditionsOf(data);
+  if (conditions === null || (match === undefined && key === undefined)) return null;
+  if (match === 'any' && conditions.length > 1) conditions = [anyOf(conditions)];
+  if (key === undefined) return { data: dataOf(conditions), match: null };
+  const own: Condition =
+    value === undefined
+      ? { key, isLiteral: false, operator: 'exists', value: null }
+      : // A text matches a value with its text, and the number or word that it reads as.
+        { key, isLiteral: false, operator: 'in', value: [...new Set([value, typedValue(value)])] };
+  return { data: dataOf([...conditions, own]), match: null, key: null, value: null };
 }
