@@ -170,6 +170,21 @@ describe('the operator', () => {
     await admin.getByText('without a limit').waitFor();
   });
 
+  it('can send a form again that was rejected', async () => {
+    const name = `taken ${String(project.projectId)}`;
+    const taken = await api.call('POST', '/projects', { key: api.operatorKey, body: { name } });
+    const page = await open('', api.operatorKey);
+    await page.getByRole('button', { name: 'Create a project' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Name').fill(name);
+    await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+    await dialog.getByRole('alert').waitFor();
+    const path = `/projects/${String(taken.json<{ project_id: number }>().project_id)}`;
+    expect((await api.call('DELETE', path, { key: api.operatorKey })).status).toBeLessThan(300);
+    await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+    await page.getByRole('link', { name, exact: true }).waitFor();
+  });
+
   it('sees the operator keys', async () => {
     const page = await open('?tab=operator-keys', api.operatorKey);
     await page.getByText('(this key)').waitFor();

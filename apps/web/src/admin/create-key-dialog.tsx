@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
-import { useMemo, useState } from 'preact/hooks';
-import { idempotencyKey, useSubmit } from '../api/use-submit.js';
+import { useState } from 'preact/hooks';
+import { useSubmit } from '../api/use-submit.js';
 import { useSession } from '../session.js';
 import { Dialog } from '../ui/dialog.js';
 import { ProblemNote } from '../ui/states.js';
@@ -31,11 +31,12 @@ export function CreateKeyDialog({ path, onClose, onCreated }: Props): JSX.Elemen
   const [secret, setSecret] = useState<string | null>(null);
   const submit = useSubmit();
   const body = { name, role, ...(role === 'device' ? { device_id: device } : {}), expires_at: startOfDay(expires) };
-  const retryKey = useMemo(idempotencyKey, [JSON.stringify(body)]);
   const create = (event: Event): void => {
     event.preventDefault();
     submit.run(async () => {
-      const created = await api.send<{ key: string }>('POST', path, body, { 'Idempotency-Key': retryKey });
+      const created = await api.send<{ key: string }>('POST', path, body, {
+        'Idempotency-Key': submit.idempotencyKey(body),
+      });
       setSecret(created.key);
       onCreated();
     });

@@ -1,8 +1,8 @@
 import type { JSX } from 'preact';
-import { useMemo, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import { queryText } from '../api/api.js';
 import { usePages } from '../api/use-pages.js';
-import { idempotencyKey, useSubmit } from '../api/use-submit.js';
+import { useSubmit } from '../api/use-submit.js';
 import type { Device } from '../feeds/types.js';
 import { useSession } from '../session.js';
 import { CountText } from '../ui/count-text.js';
@@ -67,12 +67,13 @@ function CreateDeviceDialog(props: { onClose: () => void; onCreated: () => void 
   const [id, setId] = useState('');
   const [secret, setSecret] = useState<string | null>(null);
   const submit = useSubmit();
-  const retryKey = useMemo(idempotencyKey, [id]);
   const create = (event: Event): void => {
     event.preventDefault();
     submit.run(async () => {
       const body = { device_id: id };
-      const created = await api.send<{ key: string }>('POST', '/devices', body, { 'Idempotency-Key': retryKey });
+      const created = await api.send<{ key: string }>('POST', '/devices', body, {
+        'Idempotency-Key': submit.idempotencyKey(body),
+      });
       setSecret(created.key);
       onCreated();
     });

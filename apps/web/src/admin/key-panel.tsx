@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
-import { useMemo, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import { useLoad } from '../api/use-load.js';
-import { idempotencyKey, useSubmit } from '../api/use-submit.js';
+import { useSubmit } from '../api/use-submit.js';
 import { useSession } from '../session.js';
 import { Dialog } from '../ui/dialog.js';
 import { Panel } from '../ui/panel.js';
@@ -140,12 +140,13 @@ function RotateDialog(props: { of: Key; path: string; onClose: () => void; onRot
   const [overlap, setOverlap] = useState(OVERLAPS[0][0].toString());
   const [secret, setSecret] = useState<string | null>(null);
   const submit = useSubmit();
-  const retryKey = useMemo(idempotencyKey, [overlap]);
   const rotate = (event: Event): void => {
     event.preventDefault();
     submit.run(async () => {
       const body = { overlap_seconds: Number(overlap) };
-      const created = await api.send<{ key: string }>('POST', `${path}/rotate`, body, { 'Idempotency-Key': retryKey });
+      const created = await api.send<{ key: string }>('POST', `${path}/rotate`, body, {
+        'Idempotency-Key': submit.idempotencyKey(body),
+      });
       setSecret(created.key);
     });
   };

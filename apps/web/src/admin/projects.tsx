@@ -1,9 +1,9 @@
 import type { JSX } from 'preact';
-import { useMemo, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import { queryText } from '../api/api.js';
 import { useLoad } from '../api/use-load.js';
 import { usePages } from '../api/use-pages.js';
-import { idempotencyKey, useSubmit } from '../api/use-submit.js';
+import { useSubmit } from '../api/use-submit.js';
 import { useSession } from '../session.js';
 import { CountText } from '../ui/count-text.js';
 import { Dialog } from '../ui/dialog.js';
@@ -93,11 +93,11 @@ function CreateProjectDialog(props: { onClose: () => void; onCreated: () => void
   const { api } = useSession();
   const [form, setForm] = useState<ProjectForm>({ name: '', objects: '', bytes: '' });
   const submit = useSubmit();
-  const retryKey = useMemo(idempotencyKey, [form]);
   const create = (event: Event): void => {
     event.preventDefault();
     submit.run(async () => {
-      await api.send('POST', '/projects', bodyOf(form), { 'Idempotency-Key': retryKey });
+      const body = bodyOf(form);
+      await api.send('POST', '/projects', body, { 'Idempotency-Key': submit.idempotencyKey(body) });
       onCreated();
     });
   };
