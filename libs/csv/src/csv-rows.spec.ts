@@ -136,6 +136,7 @@ describe('a file that cannot be read', () => {
     ['a row', 'a,b\n1,2\n', ','],
     ['a header', '', 'x'],
     ['a cell with a quotation mark', 'a,b\n', '"'],
+    ['empty lines', 'a,b\n', '\n'],
   ])('is read no further than its limit allows: %s', async (_, start, byte) => {
     let readBytes = 0;
     const endless = function* (): Generator<string> {

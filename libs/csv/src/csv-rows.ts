@@ -79,6 +79,8 @@ class RowParser {
       raw: true,
       record_delimiter: lineEnds,
       relax_column_count: true,
+      // Otherwise every empty line is an error of the parser, which is ignored, and takes as long as 50 rows.
+      skip_empty_lines: true,
     });
     // The callbacks of `write` and `end` get the error too.
     this.parser.on('error', () => undefined);
@@ -121,14 +123,13 @@ class RowParser {
   /** Adds the rows that are parsed. */
   private take(rows: CsvRow[]): void {
     for (let next = this.next(); next !== null; next = this.next()) {
-      const { record, raw } = next;
-      const { line } = this;
-      this.line += lineBreaksIn(raw);
-      const last = raw.charCodeAt(raw.length - 1);
-      const sizeBytes = last === LINE_FEED || last === CARRIAGE_RETURN ? raw.length - 1 : raw.length;
-      if (sizeBytes === 0) continue;
+      const emptyLines = emptyLinesIn(next.raw);
+      const raw = next.raw.slice(emptyLines);
+      const line = this.line + emptyLines;
+      this.line = line + lineBreaksIn(raw);
+      const sizeBytes = isLineBreak(raw.charCodeAt(raw.length - 1)) ? raw.length - 1 : raw.length;
       if (sizeBytes > this.rowBytesMax) throw this.tooLong(line);
-      const cells = cellsOf(record, raw, this.delimiter);
+      const cells = cellsOf(next.record, raw, this.delimiter);
       rows.push({ line, cells, sizeBytes, invalid: decode(cells, raw) });
     }
   }
@@ -150,7 +151,18 @@ class RowParser {
   }
 }
 
-/** Of the line break CR LF at the end of a row, `raw` has only the CR. */
+function isLineBreak(character: number): boolean {
+  return character === LINE_FEED || character === CARRIAGE_RETURN;
+}
+
+/** The number of empty lines before a row, each of which is one character of `raw`. */
+function emptyLinesIn(raw: string): number {
+  let count = 0;
+  while (isLineBreak(raw.charCodeAt(count))) count++;
+  return count;
+}
+
+/** Of the line break CR LF at the end of a row or of an empty line, `raw` has only the CR. */
 function lineBreaksIn(raw: string): number {
   let count = 0;
   for (let i = 0; i < raw.length; i++) {
