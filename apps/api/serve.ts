@@ -74,7 +74,7 @@ function welcomeLines(url: string, { admin, operator }: FirstKeys): string[] {
     ...(operator === undefined ? [] : [`operator key:                 ${operator}`]),
     ...(admin === undefined && operator === undefined ? [] : ['Each start prints them until one of them is used.', '']),
     ...(admin === undefined ? [] : ['Three requests to paste:', ...requestsToPaste(url, admin), '']),
-    `Stowage is ready: ${url}${API}/ (reference at ${url}/docs)`,
+    `Stowage is ready: ${url}${API}/ (browse at ${url}/browse, reference at ${url}/docs)`,
   ];
 }
 
