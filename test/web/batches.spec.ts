@@ -78,7 +78,9 @@ describe('a batch', () => {
     expect(await panel.getByRole('button', { name: 'Delete' }).count()).toBe(0);
     await panel.getByRole('button', { name: 'Download' }).click();
     await page.getByRole('dialog').getByText('3 objects').waitFor();
-    await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
+    // Escape closes the dialog, and not the panel below it.
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
     await panel.getByRole('link', { name: 'Show the objects' }).click();
     await page.getByText('3 objects').waitFor();
     expect(new URL(page.url()).search).toBe('?batch_id=shoes');

@@ -58,13 +58,13 @@ function BatchList(props: {
       />
       <div class="toolbar">
         <CountText count={pages.count} one="batch" many="batches" />
-        <CopyButton label="Copy as curl" text={curlText('/batches', filter)} />
-        <CopyButton label="Copy as URL" text={urlText('/batches', filter)} />
         {me.role === 'admin' && (
           <button type="button" class="primary" onClick={() => change({ view: 'upload', batch: null })}>
             Upload a batch
           </button>
         )}
+        <CopyButton label="Copy as curl" text={curlText('/batches', filter)} />
+        <CopyButton label="Copy as URL" text={urlText('/batches', filter)} />
       </div>
       <p role="status">{deleted}</p>
       {pages.problem !== null && <ProblemNote problem={pages.problem} onRetry={pages.retry} />}

@@ -28,7 +28,9 @@ export function Panel({ title, label, onClose, children }: Props): JSX.Element {
       tabIndex={-1}
       aria-label={label}
       onKeyDown={(event) => {
-        if (event.key === 'Escape') onClose();
+        // In a dialog of the panel, Escape closes the dialog only.
+        const isInDialog = event.target instanceof Element && event.target.closest('dialog') !== null;
+        if (event.key === 'Escape' && !isInDialog) onClose();
       }}
     >
       <header>
