@@ -182,6 +182,8 @@ describe('the operator', () => {
     const path = `/projects/${String(taken.json<{ project_id: number }>().project_id)}`;
     expect((await api.call('DELETE', path, { key: api.operatorKey })).status).toBeLessThan(300);
     await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+    await dialog.waitFor({ state: 'detached' });
+    expect((await api.call('GET', path, { key: api.operatorKey })).status).toBe(404);
     await page.getByRole('link', { name, exact: true }).waitFor();
   });
 

@@ -198,6 +198,16 @@ describe('by a value', () => {
   });
 });
 
+it('leads to its objects, and they lead to a chart of the same filter', async () => {
+  const page = await open({ op: 'max', key: 'temperature', by: 'none', data: '{"building":"HQ"}' });
+  await page.getByRole('link', { name: 'Its objects' }).click();
+  await page.getByText('6 objects').waitFor();
+  await page.getByRole('button', { name: 'Remove: temperature exists' }).waitFor();
+  await page.getByRole('link', { name: 'Chart', exact: true }).click();
+  await page.getByRole('heading', { name: 'Count of objects over time' }).waitFor();
+  await page.getByRole('button', { name: 'Remove: building is HQ' }).waitFor();
+});
+
 describe('an error', () => {
   it('of too many results says what to do', async () => {
     const page = await open({ by: 'data.n' });
