@@ -52,7 +52,7 @@ describe('a key', () => {
     const page = await open('');
     const secret = await createKey(page, 'loader', async (dialog) => {
       await dialog.getByLabel('Role').selectOption('producer');
-      await dialog.getByLabel('Works until').fill('2099-01-01');
+      await dialog.getByLabel('Expires at').fill('2099-01-01');
     });
     const reply = await api.call('GET', '/me', { key: secret });
     expect(reply.json()).toMatchObject({ name: 'loader', role: 'producer', expires_at: '2099-01-01T00:00:00.000Z' });

@@ -81,7 +81,7 @@ export function CreateKeyDialog({ path, onClose, onCreated }: Props): JSX.Elemen
 export function ExpiryField({ value, onChange }: { value: string; onChange: (date: string) => void }): JSX.Element {
   return (
     <label>
-      Works until this day begins, in UTC; empty for ever
+      Expires at the start of this day (UTC); leave it empty for never
       <input type="date" value={value} onInput={(event) => onChange(event.currentTarget.value)} />
     </label>
   );
