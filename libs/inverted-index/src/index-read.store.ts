@@ -181,7 +181,7 @@ function readSql(
       FROM matching AS s, ${rows} AS r(id, path, value), LATERAL (${sortedBlocksSql(sorted)}) AS b`);
   }
   const reason = (bit: (typeof REASON_BITS)[number], rows: string, max: number): string =>
-    `((SELECT count(*) FROM ${rows}) > ${String(max)})::int * ${String(2 ** REASON_BITS.indexOf(bit))}`;
+    `((SELECT count(1) FROM ${rows}) > ${String(max)})::int * ${String(2 ** REASON_BITS.indexOf(bit))}`;
   const byId = new Map(Array.from(groups.values()).flatMap((group) => group.map((request) => [request.id, request])));
   // The limits keep PostgreSQL from reading the blocks of all segments at once.
   const probes = required.map((ids) => {
