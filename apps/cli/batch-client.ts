@@ -27,9 +27,10 @@ export interface StoreOptions {
 export interface BatchResult extends LoadErrors {
   /**
    * `unchanged`: the batch existed with the same content. `changed`: it existed with other content and was replaced or
-   * extended. `unchangedOrChanged`: it existed, and the response does not show whether it was changed.
+   * extended. `unchangedOrChanged`: it existed, and the response does not show whether it was changed. `notCompared`: it existed
+   * with as many objects, and was not sent.
    */
-  kind: 'stored' | 'unchanged' | 'changed' | 'unchangedOrChanged' | 'rejected';
+  kind: 'stored' | 'unchanged' | 'changed' | 'unchangedOrChanged' | 'notCompared' | 'rejected';
   /** Objects of the batch; for a partial load, those that are stored. */
   objectCount: number;
   /** Objects of a feed's file that existed, when others of the same file are new. */

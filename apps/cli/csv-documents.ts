@@ -52,7 +52,9 @@ function columnsOf({ line, cells, invalid }: CsvRow, named: ReadonlyMap<string, 
   const nameless = columns.indexOf('');
   if (nameless !== -1) throw new SourceError(`column ${String(nameless + 1)} of the header has no name`, pointer);
   for (const [option, name] of named) {
-    if (columns.includes(name)) continue;
+    const count = columns.filter((column) => column === name).length;
+    if (count > 1) throw new SourceError(`has ${String(count)} columns "${name}" (${option})`, pointer);
+    if (count === 1) continue;
     throw new SourceError(`has no column "${name}" (${option}); its columns are ${columns.join(', ')}`, pointer);
   }
   return columns;

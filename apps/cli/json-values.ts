@@ -70,6 +70,11 @@ export class JsonValues {
         this.place = this.layout === 'values' ? this.line : this.place + 1;
         start = at;
       }
+      if (byte > 0x20 && this.isComplete && this.depth === 0 && this.layout !== 'values') {
+        throw new SourceError(
+          `has more JSON after its list, in line ${String(this.line)}; put each list into its own file`,
+        );
+      }
       if (byte > 0x20) this.takeToken(byte);
       const isEnd = byte === CLOSE_BRACE || byte === CLOSE_LIST;
       if (this.hasBegun && isEnd && this.depth === this.valueDepth) yield this.end(chunk.subarray(start, at + 1));

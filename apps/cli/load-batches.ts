@@ -35,7 +35,7 @@ export async function* loadInBatches(
   for await (const batch of batchesOf(file, batchSize ?? Infinity)) {
     const count = isStored ? await client.countOf(batch.id, signal) : undefined;
     if (count === batch.lines.length) {
-      yield { batchId: batch.id, result: unchanged(count) };
+      yield { batchId: batch.id, result: notCompared(count) };
       continue;
     }
     const result = await client.putLines(batch.id, batch.lines, onConflict, signal);
@@ -72,8 +72,8 @@ export function withRejected(
   };
 }
 
-function unchanged(objectCount: number): BatchResult {
-  return { kind: 'unchanged', objectCount, existingCount: 0, rejectedCount: 0, errors: [], unlistedCount: 0 };
+function notCompared(objectCount: number): BatchResult {
+  return { kind: 'notCompared', objectCount, existingCount: 0, rejectedCount: 0, errors: [], unlistedCount: 0 };
 }
 
 async function* batchesOf(file: BatchFile, size: number): AsyncGenerator<Batch> {

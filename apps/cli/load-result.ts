@@ -5,6 +5,8 @@ import { perSecond } from './load-meter.js';
 export interface LoadResult {
   stored: number;
   unchanged: number;
+  /** Batches that existed with as many objects and were not sent. */
+  notCompared: number;
   /** Batches that existed with other content and were replaced or extended. */
   changed: number;
   /** Batches that existed and may have been replaced or extended. */
@@ -38,6 +40,7 @@ export function describeBatch(
   const count = counted(objectCount, 'object', 's');
   const rest = rejectedCount > 0 ? `, ${counted(rejectedCount, 'object', 's')} rejected` : '';
   if (kind === 'unchanged') return `already stored (${count})${rest}`;
+  if (kind === 'notCompared') return `exists with ${count}, not compared`;
   if (kind === 'unchangedOrChanged') {
     return `already stored or ${onConflict === 'replace' ? 'replaced' : 'extended'} (${count})${rest}`;
   }
@@ -50,13 +53,14 @@ export function describeBatch(
 
 /** Describes the result of a load in one line. */
 export function summarize(result: LoadResult, { isDryRun, onConflict }: ResultOptions): string {
-  const { stored, objectsStored, unchanged, changed, unchangedOrChanged } = result;
+  const { stored, objectsStored, unchanged, notCompared, changed, unchangedOrChanged } = result;
   const { rejected, objectsRejected, skipped, unfinished } = result;
   const seconds = (result.elapsedMs / 1000).toFixed(1);
   const rate = `${seconds} s, ${perSecond(objectsStored, result.elapsedMs)} objects/s`;
   const verb = isDryRun ? 'would store' : 'stored';
   const parts = [`${verb} ${counted(objectsStored, 'object', 's')} in ${counted(stored, 'batch', 'es')} (${rate})`];
   if (unchanged > 0) parts.push(`${counted(unchanged, 'batch', 'es')} already stored`);
+  if (notCompared > 0) parts.push(`${counted(notCompared, 'batch', 'es')} not compared`);
   if (changed > 0) parts.push(`${counted(changed, 'batch', 'es')} ${isDryRun ? 'would be changed' : 'changed'}`);
   if (unchangedOrChanged > 0) {
     const change = onConflict === 'replace' ? 'replaced' : 'extended';

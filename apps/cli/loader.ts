@@ -59,7 +59,15 @@ export class Loader {
       active: this.active,
     };
     this.progress = new LoadProgress(this.counters, options.isDryRun ? 'checked' : 'stored');
-    const batches = { stored: 0, unchanged: 0, changed: 0, unchangedOrChanged: 0, rejected: 0, skipped: 0 };
+    const batches = {
+      stored: 0,
+      unchanged: 0,
+      notCompared: 0,
+      changed: 0,
+      unchangedOrChanged: 0,
+      rejected: 0,
+      skipped: 0,
+    };
     const objects = { objectsStored: 0, objectsRejected: 0 };
     const unfinished = sources.length;
     this.result = { ...batches, unfinished, ...objects, elapsedMs: 0, rejectsPath: undefined, error: undefined };
@@ -172,12 +180,12 @@ export class Loader {
     }
   }
 
-  /** The server rejects a second file of a batch, unless it was asked to replace or extend batches. */
+  /** The server rejects a second file of a batch, unless it was asked to replace or extend batches, or is not sent those that it has. */
   private rejectDuplicateId({ name, content: { batchId, feed, isExport } }: BatchFile): void {
     if (feed !== undefined || isExport) return;
     const other = this.fileNames.get(batchId) ?? name;
     this.fileNames.set(batchId, other);
-    if (other === name || this.options.onConflict === undefined) return;
+    if (other === name || (this.options.onConflict === undefined && this.options.batchSize === undefined)) return;
     throw new SourceError(`"${batchId}" is also the batch of ${other}; load it alone, with --batch-id`, '/batch_id');
   }
 

@@ -45,7 +45,7 @@ describe('stowage audit list', () => {
   it.each([
     [['--action', 'object.read'], '--action must be one of object.replace,'],
     [['--key', 'x'], '--key must be the id of a key'],
-    [['--from', 'yesterday'], '--from must be a time'],
+    [['--from', 'yesterday'], '--from must be a date such as'],
     [['--limit', '0'], '--limit must be a whole number from 1 to 100000, not "0"'],
     [['--installation', '--project', 'default'], '--installation takes no --project'],
   ])('rejects %j', async (options, message) => {

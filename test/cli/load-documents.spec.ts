@@ -228,6 +228,23 @@ describe('stowage load of JSON documents', () => {
   });
 });
 
+describe('stowage load of a file that has more than it should', () => {
+  it.each([
+    ['lists.json', '[{"k":1}]\n[{"k":2}]', 'lists.json: has more JSON after its list, in line 2'],
+    [
+      'collections.geojson',
+      '{"type":"FeatureCollection","features":[]}\n{"type":"FeatureCollection","features":[]}',
+      'collections.geojson: has more JSON after its list, in line 2',
+    ],
+    ['twice.csv', 'k,k,a\n1,2,3\n', 'twice.csv: /lines/1: has 2 columns "k" (--id)'],
+  ])('stores nothing of %s', async (name, text, message) => {
+    await write({ [name]: text });
+    const { code, stderr } = await load(name, ...(name.endsWith('.csv') ? ['--id', 'k'] : []));
+    expect([code, stderr]).toEqual([1, expect.stringContaining(message)]);
+    expect(await linesOf(name.split('.')[0] ?? '')).toEqual([]);
+  });
+});
+
 describe('stowage load with --batch-size', () => {
   it('stores a file in several batches, and continues where an earlier run ended', async () => {
     const rows = Array.from({ length: 7 }, (_, i) => `r${String(i)},${String(i)}`);
@@ -240,7 +257,7 @@ describe('stowage load with --batch-size', () => {
     expect((await load(...args)).stdout).toMatch(
       /^many\.csv \(many-000001\): already stored \(3 objects\)\nmany\.csv \(many-000002\): stored 3 objects\nmany\.csv \(many-000003\): stored 1 object\nstored 4 objects in 2 batches/,
     );
-    expect((await load(...args)).stdout).toMatch(/; 3 batches already stored$/m);
+    expect((await load(...args)).stdout).toMatch(/; 1 batch already stored; 2 batches not compared$/m);
     const { producer } = project.keys;
     const asProducer = await stowage.run(['load', ...args], { STOWAGE_API_KEY: producer });
     expect(asProducer.stdout).toMatch(/; 3 batches already stored$/m);
@@ -248,6 +265,12 @@ describe('stowage load with --batch-size', () => {
     expect((await load(...args, '--types', 'text')).stderr).toMatch(
       /^many\.csv \(many-000001\): .* with other content\n$/,
     );
+  });
+
+  it('rejects a second file of the same name, whose batches would look stored', async () => {
+    await write({ 'd1/same.csv': lines('n', '1', '2', '3'), 'd2/same.csv': lines('n', '1', '2', '9') });
+    const { code, stderr } = await load('d1/same.csv', 'd2/same.csv', '--batch-size', '2');
+    expect([code, stderr]).toEqual([1, expect.stringContaining('"same" is also the batch of d')]);
   });
 
   it('reports the documents that are left out with --partial, also after the last batch', async () => {

@@ -712,7 +712,10 @@ export interface paths {
         /** List the readings of a room, the latest first */
         get: operations["listTemperatures"];
         put?: never;
-        /** Store one reading or an array, all or nothing. A reading with the same room and time is replaced. */
+        /**
+         * Store one reading or an array, all or nothing. A reading with the same room and time is replaced.
+         * @description A body of the type `application/x-ndjson` has one reading per line and any number of lines.
+         */
         post: operations["recordTemperatures"];
         delete?: never;
         options?: never;
@@ -727,7 +730,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get the average temperature of a room over the last `duration` */
+        /** Get the average temperature of a room over the `duration` before `until` */
         get: operations["getRoomAverage"];
         put?: never;
         post?: never;
@@ -1706,15 +1709,9 @@ export interface components {
             subject?: string;
             /** @description Only objects whose subject begins with this text. */
             subject_prefix?: string;
-            /**
-             * Format: date-time
-             * @description Only objects with `observed_at` at this time or later.
-             */
+            /** @description Only objects with `observed_at` at this time or later. */
             observed_from?: string;
-            /**
-             * Format: date-time
-             * @description Only objects with `observed_at` before this time.
-             */
+            /** @description Only objects with `observed_at` before this time. */
             observed_until?: string;
             /** @description The members and keys of data in the response, separated by commas: `object_id,data.type`. A key with a comma or a quote is written as a JSON string: `data."a,b"`. */
             fields?: string;
@@ -4551,6 +4548,8 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["NewReadingDto"] | components["schemas"]["NewReadingDto"][];
+                /** @example {"temperature":10.5} */
+                "application/x-ndjson": string;
             };
         };
         responses: {
@@ -4577,8 +4576,10 @@ export interface operations {
     getRoomAverage: {
         parameters: {
             query: {
-                /** @description The period that ends now; at most 3653d (ten years). */
+                /** @description The period that ends at `until`; at most 3653d (ten years). */
                 duration: string;
+                /** @description The end of the period; readings recorded at this time are not in it. Default: now. */
+                until?: string;
             };
             header?: never;
             path: {

@@ -1,6 +1,6 @@
 import { AuditLog } from '#audit';
 import { checkPreconditions, Problem, setObjectsRead } from '#http';
-import type { Receipt, WriteResponse } from '#jobs';
+import { WriteSlots, type Receipt, type ReleaseSlot, type WriteResponse } from '#jobs';
 import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable, type Transaction } from '#database';
 import { SegmentStore } from '#inverted-index';
@@ -23,7 +23,6 @@ import { InputReader } from './input-reader.js';
 import { stagedRows } from './copy-rows.js';
 import { IdsCopyIn } from './ids-copy-in.js';
 import { ObjectsCopyIn } from './objects-copy-in.js';
-import { WriteSlots, type ReleaseSlot } from './write-slots.js';
 
 /** Larger batches are copied; smaller ones are inserted in one statement and one round trip (docs/decisions/008). */
 const INSERT_OBJECTS_MAX = 200;

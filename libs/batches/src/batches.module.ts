@@ -14,7 +14,6 @@ import { BatchReader } from './batch-reader.js';
 import { BatchReadStore } from './batch-read.store.js';
 import { BatchWriteStore } from './batch-write.store.js';
 import { BatchWriter } from './batch-writer.js';
-import { WriteSlots } from './write-slots.js';
 
 /** Whole batches: created, replaced, listed, read and deleted. */
 @Module({
@@ -27,15 +26,6 @@ import { WriteSlots } from './write-slots.js';
     TypeOrmModule.forFeature([BatchEntity]),
   ],
   controllers: [BatchController],
-  providers: [
-    BatchParser,
-    BatchReadStore,
-    BatchReader,
-    BatchWriteStore,
-    WriteSlots,
-    BatchWriter,
-    BatchDeleter,
-    BatchOperations,
-  ],
+  providers: [BatchParser, BatchReadStore, BatchReader, BatchWriteStore, BatchWriter, BatchDeleter, BatchOperations],
 })
 export class BatchesModule {}

@@ -52,6 +52,7 @@ export {
   isMissingProject,
   isPoolExhausted,
   isRetryable,
+  isDeadlock,
   isUniqueViolation,
   isUnresponsive,
 } from './sqlstates.js';

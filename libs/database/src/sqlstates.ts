@@ -70,6 +70,11 @@ export function isServerFailure(error: unknown): boolean {
   );
 }
 
+/** Whether PostgreSQL has ended the statement, because transactions waited for each other. */
+export function isDeadlock(error: unknown): boolean {
+  return errorCode(error) === '40P01';
+}
+
 /** Whether a row with this key exists. */
 export function isUniqueViolation(error: unknown): boolean {
   return errorCode(error) === '23505';

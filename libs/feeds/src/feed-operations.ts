@@ -1,4 +1,12 @@
-import { WriteOperations, type Receipt, type WriteOperation, type WriteRequest, type WriteResponse } from '#jobs';
+import {
+  WriteOperations,
+  WriteSlots,
+  type Receipt,
+  type ReleaseSlot,
+  type WriteOperation,
+  type WriteRequest,
+  type WriteResponse,
+} from '#jobs';
 import type { Queryable } from '#database';
 import { RequestStream, setObjectsRead } from '#http';
 import type { NewObjectRow } from '#store';
@@ -42,6 +50,7 @@ export class FeedOperations {
     private readonly writer: FeedWriter,
     private readonly streams: FeedStreamWriter,
     private readonly operations: WriteOperations,
+    private readonly slots: WriteSlots,
   ) {}
 
   /** Registers an operation that a route runs at once, and a worker later. */
@@ -78,13 +87,23 @@ export class FeedOperations {
     if (stages === undefined) throw new Error('the route of a feed accepts streams that the feed cannot read');
     const { projectId, actor } = request;
     const write = { projectId, actor, batchId: stages.batchIdOf(request), ifExists: 'replace' } as const;
+    const releaseWriteSlot = stream.source === 'received' ? await this.acquireWriteSlot(request) : null;
     const read = countObjects(stages.read(request, stream));
     try {
       return stages.respond(request, await this.streams.write(write, read.parts));
     } catch (error) {
       setObjectsRead(error, read.count());
       throw error;
+    } finally {
+      releaseWriteSlot?.();
     }
+  }
+
+  /** The stored parts of a stream that has arrived are read by another connection than that of its transaction. */
+  private acquireWriteSlot({ projectId, releaseSlot }: WriteRequest): Promise<ReleaseSlot> {
+    // It would be missing for other requests of the project while this one waits.
+    releaseSlot?.();
+    return this.slots.acquire(projectId);
   }
 
   private async store<Input extends FeedInput>(

@@ -1,5 +1,5 @@
 import { AuditLog, IDS_MAX } from '#audit';
-import { Database, isUniqueViolation, type Transaction } from '#database';
+import { Database, isDeadlock, isUniqueViolation, type Transaction } from '#database';
 import { Problem } from '#http';
 import { SegmentStore } from '#inverted-index';
 import type { NewObjectRow } from '#store';
@@ -61,8 +61,8 @@ export class FeedStreamWriter {
         const merged = await this.merge(tx, stream);
         if (merged !== null) return merged;
       } catch (error) {
-        // An object of the stream was created meanwhile.
-        if (!isUniqueViolation(error)) throw error;
+        // An object of the stream was created meanwhile, or another stream has locked its batches in another order.
+        if (!isUniqueViolation(error) && !isDeadlock(error)) throw error;
       }
       await tx.query('ROLLBACK TO SAVEPOINT merge');
     }

@@ -67,7 +67,13 @@ export const TIME_RULE = `must be ${TIME}`;
 
 /** A time in a query, which is not stored: RFC 3339, or a date, which means its midnight in UTC. */
 export function TimeParameter({ description, example }: Omit<FieldOptions, 'optional'>): PropertyDecorator {
-  const schema: ApiPropertyOptions = { type: 'string', anyOf: [{ format: 'date-time' }, { format: 'date' }] };
+  const schema: ApiPropertyOptions = {
+    type: 'string',
+    anyOf: [
+      { type: 'string', format: 'date-time' },
+      { type: 'string', format: 'date' },
+    ],
+  };
   return field({ description, example, optional: true }, schema, TIME_OR_DATE_RULE, isTimeOrDate);
 }
 

@@ -20,3 +20,4 @@ export { type NewJob } from './job.store.js';
 export { OperatorJobs, type OperatorRequest } from './operator-jobs.js';
 export { WriteOperations } from './write-operations.js';
 export { WriteService } from './write.service.js';
+export { WriteSlots, type ReleaseSlot } from './write-slots.js';

@@ -21,6 +21,7 @@ import { StreamParts } from './stream-parts.js';
 import { StreamReceiver } from './stream-receiver.js';
 import { WriteOperations } from './write-operations.js';
 import { WriteService } from './write.service.js';
+import { WriteSlots } from './write-slots.js';
 
 @Module({
   imports: [AccessModule, LimitsModule],
@@ -50,7 +51,8 @@ import { WriteService } from './write.service.js';
     Maintenance,
     MaintenanceStore,
     JobRunner,
+    WriteSlots,
   ],
-  exports: [Idempotency, Maintenance, OperatorJobs, WriteOperations, WriteService, JobRunner],
+  exports: [Idempotency, Maintenance, OperatorJobs, WriteOperations, WriteService, WriteSlots, JobRunner],
 })
 export class JobsModule {}

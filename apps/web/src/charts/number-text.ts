@@ -6,9 +6,11 @@ const WHOLE = new Intl.NumberFormat('en');
 /** A number for a person: whole numbers in full, others with six significant digits. */
 export function numberText(value: Json | undefined): string {
   if (value === undefined || value === null) return '';
-  const number = Number(toJson(value));
-  if (!Number.isFinite(number)) return toJson(value);
-  if (Number.isSafeInteger(number)) return WHOLE.format(number);
+  const text = toJson(value);
+  const number = Number(text);
+  if (!Number.isFinite(number)) return text;
+  // A text keeps the digits that a number would lose.
+  if (/^-?\d+$/.test(text)) return WHOLE.format(text as Intl.StringNumericLiteral);
   return Math.abs(number) >= 1e6 ? WHOLE.format(Math.round(number)) : ROUNDED.format(number);
 }
 

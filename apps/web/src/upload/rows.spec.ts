@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { firstRows, rowsAt } from './rows.js';
+import { FileError, firstRows, rowsAt } from './rows.js';
 
 const CSV = '\ufeffa,b\r\n"1\r\n2",x\r\r\n\n"3\n",y\rz,"""\n"';
 
@@ -17,6 +17,11 @@ function slowly(text: string): Blob {
 }
 
 describe('the rows of a file', () => {
+  it('end at one that is too long, because of a quotation mark that is not closed', async () => {
+    const file = new Blob(['a,b\n1,5" pipe\n', '2,x\n'.repeat(1_000_000)]);
+    await expect(firstRows(file, true, 9)).rejects.toThrow(FileError);
+  });
+
   it('of NDJSON are its lines that are not empty, with their numbers', async () => {
     for (const file of [new Blob(['{"ä":1}\r\n\n"\n2']), slowly('{"ä":1}\r\n\n"\n2')]) {
       const rows = await firstRows(file, false, 9);

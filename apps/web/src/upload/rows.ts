@@ -12,6 +12,12 @@ export interface Row {
  * The rows of a text file that are not empty.
  * @param isCsv whether a row goes on after a line break in quotation marks, and a CR ends one, too
  */
+/** A file that cannot be uploaded. The message has the reason. */
+export class FileError extends Error {}
+
+/** Characters of a row; the server takes a row of 1 MiB. */
+const ROW_LENGTH_MAX = 2 * 1024 ** 2;
+
 async function* rowsOf(file: Blob, isCsv: boolean): AsyncGenerator<Row> {
   const reader = file.stream().pipeThrough(new TextDecoderStream()).getReader();
   try {
@@ -39,6 +45,9 @@ async function* rowsOf(file: Blob, isCsv: boolean): AsyncGenerator<Row> {
         firstLine = line;
       }
       open += text.slice(start);
+      if (open.length > ROW_LENGTH_MAX) {
+        throw new FileError(`Line ${String(firstLine)} is too long, or a quotation mark is missing.`);
+      }
     }
     if (open.trim() !== '') yield { line: firstLine, text: open };
   } finally {

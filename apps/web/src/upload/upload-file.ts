@@ -1,5 +1,5 @@
 import { parseJsonObjects } from './json-objects.js';
-import { firstRows, type Row } from './rows.js';
+import { FileError, firstRows, type Row } from './rows.js';
 
 /** More than the largest object that the server stores, so that the first line of NDJSON is whole. */
 const HEAD_BYTES = 2 * 1024 * 1024;
@@ -19,9 +19,6 @@ export interface UploadFile {
   /** The first rows of the body, with the header of CSV. */
   preview: readonly Row[];
 }
-
-/** A file that cannot be uploaded. The message has the reason. */
-export class FileError extends Error {}
 
 /** @throws FileError */
 export async function openFile(file: File): Promise<UploadFile> {

@@ -8,7 +8,8 @@ import { FilePicker } from './file-picker.js';
 import { Preview } from './preview.js';
 import { isRowError } from './rejected.js';
 import { RunState } from './run-state.js';
-import { FileError, openFile, type UploadFile } from './upload-file.js';
+import { FileError } from './rows.js';
+import { openFile, type UploadFile } from './upload-file.js';
 import './upload.css';
 import { useUpload, type UploadSettings } from './use-upload.js';
 
