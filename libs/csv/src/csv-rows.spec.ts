@@ -37,11 +37,6 @@ describe('rows', () => {
     ]);
   });
 
-  it('have any number of empty lines between them', async () => {
-    const lines = Array.from({ length: 50 }, () => '\n'.repeat(10_000));
-    expect((await read(['a,b\n', ...lines, '1,2\n'])).map(({ line }) => line)).toEqual([1, 500_002]);
-  });
-
   it('have cells with delimiters, quotation marks and line breaks in quotation marks', async () => {
     expect(await cells('a,b\n"x,""y""\r\nz",""\n')).toEqual([
       ['a', 'b'],

@@ -89,11 +89,9 @@ class RowParser {
   async *parse(piece: Buffer): AsyncGenerator<CsvRows> {
     for (let start = 0; start < piece.length; start += SLICE_BYTES) {
       const slice = piece.subarray(start, start + SLICE_BYTES);
-      const { empty_lines } = this.parser.info;
+      const { line } = this;
       const rows = await this.parsed((done) => this.parser.write(slice, done));
-      // Empty lines end a row, too.
-      const isOpen = rows.length === 0 && this.parser.info.empty_lines === empty_lines;
-      this.openBytes = slice.length + (isOpen ? this.openBytes : 0);
+      this.openBytes = slice.length + (this.line === line ? this.openBytes : 0);
       if (this.openBytes > this.rowBytesMax + SLICE_BYTES) throw this.tooLong();
       yield { rows, sizeBytes: slice.length };
     }
