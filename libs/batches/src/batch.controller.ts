@@ -51,8 +51,9 @@ import { filterOf, NESTED_MEMBERS, ObjectViewQuery, viewOf, WHOLE_VIEW } from '#
 import { batchDto, batchEtag, JSON_BATCH, NDJSON_BATCH } from './batch-wire.js';
 import { BatchDeleter } from './batch-deleter.js';
 
-/** Of a whole batch. */
+/** What PUT takes. */
 const PUT_TYPES = ['application/json', 'application/x-ndjson', 'text/csv'];
+/** Of a response with a whole batch. */
 const MEDIA_TYPES = [JSON_BATCH.mediaType, NDJSON_BATCH.mediaType];
 
 class DeleteBatchQuery {
