@@ -61,9 +61,14 @@ const operation: fc.Arbitrary<Pair> = operator.chain(([name, operand]) => fc.tup
 const operations: fc.Arbitrary<Data> = fc
   .array(operation, { minLength: 1, maxLength: 2 })
   .map((all) => Object.fromEntries(all));
+/** Both bounds of a key, which the index may look up together. */
+const bounds: fc.Arbitrary<Data> = fc
+  .tuple(fc.constantFrom('$gt', '$gte'), numberOrText, fc.constantFrom('$lt', '$lte'), numberOrText)
+  .map(([lower, from, upper, until]) => ({ [lower]: from, [upper]: until }));
 const condition: fc.Arbitrary<Json> = fc.oneof(
   value,
   operations,
+  bounds,
   operations.map((one) => ({ $not: one })),
 );
 const FILTER_KEYS = ['a', 'b', 'owner', 'owner.city', 'a.b', 'owner.geo.city', 'owner.tags', 'never'];

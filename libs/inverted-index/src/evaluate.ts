@@ -1,5 +1,6 @@
 import { addEntry, entriesOf } from './block.js';
-import type { IndexPlan, Lookup } from './index-plan.js';
+import type { IndexPlan } from './index-plan.js';
+import type { Lookup } from './lookup.js';
 import type { ReadSegment } from './index-read.store.js';
 import { validObjects } from './index-state.js';
 import { emptyBitmap, fullBitmap, intersect, subtract, unite, type Bitmap } from './ordinals.js';
@@ -55,6 +56,8 @@ class Evaluation {
         return plan.of.every((part) => this.hasNone(part));
       case 'lookups':
         return plan.of.every((lookup) => !this.blocks.has(lookup) && !this.isUnread(lookup));
+      case 'between':
+        return !this.blocks.has(plan.within) && plan.bounds.some((bound) => this.hasNone(bound));
       case 'not':
       case 'unknown':
         return false;
@@ -69,6 +72,12 @@ class Evaluation {
         return { must: emptyBitmap(objects), may: fullBitmap(objects) };
       case 'lookups':
         return this.ofLookups(plan.of);
+      case 'between': {
+        // Of a segment, either the blocks of `within` were read or those of the bounds.
+        const [lower, upper] = plan.bounds;
+        const ofBounds = combined(this.ofLookups(lower.of), this.ofLookups(upper.of), intersect);
+        return combined(this.ofLookups([plan.within]), ofBounds, unite);
+      }
       case 'not': {
         const { must, may } = this.of(plan.of);
         const notMay = subtract(fullBitmap(objects), may);

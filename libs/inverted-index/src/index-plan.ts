@@ -1,43 +1,6 @@
-import type { Filter, JsonText, ValueFilter } from '#filter';
-import { indexNumber, numberOrder } from './index-number.js';
-import type { SortValue } from './sort-value.js';
-import { PATH_BYTES_MAX, TermKind, TEXT_BYTES_MAX } from './term-kind.js';
-
-/**
- * The blocks that a condition needs of each segment:
- *
- * - `plain`: the block of a kind without values;
- * - `point`: the block that may have one value;
- * - `range`: the blocks with values from `low` to `high`, null for no bound, and the one after them;
- * - `anyKey`: like `point`, of every key with a dot, or of every key without one;
- * - `sorted`: the first `limit` blocks in the order of their sort values, and where `from` is not null, from the block with this value on;
- *   and as many of the kinds after that of `from`. At most one of the conditions that are read at once.
- */
-export type BlockRequest =
-  | { type: 'plain'; path: string; kind: TermKind }
-  | { type: 'point'; path: string; kind: ValueKind; value: string }
-  | { type: 'range'; path: string; kind: ValueKind; low: string | null; high: string | null }
-  | { type: 'anyKey'; kind: TermKind; value: string | null; isDotted: boolean }
-  | SortedRequest;
-
-export interface SortedRequest {
-  type: 'sorted';
-  path: string;
-  isAscending: boolean;
-  from: SortValue | null;
-  limit: number;
-}
-
-export type ValueKind = typeof TermKind.number | typeof TermKind.text;
-
-/** The entries of some blocks that pass a test. */
-export interface Lookup {
-  request: BlockRequest;
-  /** Null: every entry. */
-  accepts: ((value: string) => boolean) | null;
-  /** Whether an object with such an entry certainly matches; otherwise it may. */
-  isExact: boolean;
-}
+import type { Filter, ValueFilter } from '#filter';
+import { anyKeyLookups, lookupsOfTest, type Accepts, type Lookup, type RangeRequest } from './lookup.js';
+import { PATH_BYTES_MAX } from './term-kind.js';
 
 /**
  * A filter as a combination of look-ups. `unknown` is a condition that the index does not decide: every object may match, and none
@@ -46,18 +9,36 @@ export interface Lookup {
 export type IndexPlan =
   | { kind: 'and' | 'or'; of: readonly IndexPlan[] }
   | { kind: 'not'; of: IndexPlan }
-  | { kind: 'lookups'; of: readonly Lookup[] }
+  | LookupsPlan
+  | BetweenPlan
   | { kind: 'unknown' };
 
-const LAST_CODE_POINT = 0x10ffff;
+/** At least one of the look-ups finds the object. */
+export interface LookupsPlan {
+  kind: 'lookups';
+  of: readonly Lookup[];
+}
+
+/**
+ * A lower and an upper bound of one key. Different values of an object may meet them, so both must be looked up, which reads all values
+ * of the key. Where no object of a segment has several values, one value meets both: `within` reads the values between them instead.
+ */
+export interface BetweenPlan {
+  kind: 'between';
+  /** In segments with single values. */
+  within: Lookup;
+  /** In the other segments. */
+  bounds: readonly [lower: LookupsPlan, upper: LookupsPlan];
+}
 
 const UNKNOWN: IndexPlan = { kind: 'unknown' };
 
 export function indexPlan(filter: Filter): IndexPlan {
   switch (filter.kind) {
     case 'and':
+      return { kind: 'and', of: plansOfAll(filter.of) };
     case 'or':
-      return { kind: filter.kind, of: filter.of.map(indexPlan) };
+      return { kind: 'or', of: filter.of.map(indexPlan) };
     case 'not':
       return { kind: 'not', of: indexPlan(filter.of) };
     case 'value':
@@ -77,6 +58,7 @@ export function isUseful(plan: IndexPlan): boolean {
     case 'not':
       return isUseful(plan.of);
     case 'lookups':
+    case 'between':
       return true;
     case 'unknown':
       return false;
@@ -93,6 +75,8 @@ export function lookupsOf(plan: IndexPlan): readonly Lookup[] {
       return lookupsOf(plan.of);
     case 'lookups':
       return plan.of;
+    case 'between':
+      return [plan.within, ...plan.bounds.flatMap(({ of }) => of)];
     case 'unknown':
       return [];
   }
@@ -108,9 +92,76 @@ const REQUIRED_LOOKUPS_MAX = 4;
  */
 export function requiredOf(plan: IndexPlan, lookups: readonly Lookup[]): number[][] {
   if (plan.kind === 'and') return plan.of.flatMap((part) => requiredOf(part, lookups));
+  if (plan.kind === 'between') {
+    const [lower] = plan.bounds;
+    // A value from the lower bound on, whichever of the two look-ups reads it.
+    return requiredOf(lower, lookups);
+  }
   if (plan.kind !== 'lookups' || plan.of.length === 0 || plan.of.length > REQUIRED_LOOKUPS_MAX) return [];
   if (plan.of.some(({ request }) => request.type === 'anyKey')) return [];
   return [plan.of.map((lookup) => lookups.indexOf(lookup))];
+}
+
+/** The plans of conditions that must all hold. */
+function plansOfAll(filters: readonly Filter[]): IndexPlan[] {
+  const plans: IndexPlan[] = [];
+  const paired = new Set<Filter>();
+  for (const filter of filters) {
+    if (paired.has(filter)) continue;
+    const other = filters.find((one) => !paired.has(one) && areBoundsOfOneKey(filter, one));
+    const between = other === undefined ? null : betweenPlan(indexPlan(filter), indexPlan(other));
+    if (other === undefined || between === null) {
+      plans.push(indexPlan(filter));
+      continue;
+    }
+    paired.add(other);
+    plans.push(between);
+  }
+  return plans;
+}
+
+/** Whether one is a lower bound and the other an upper one, of numbers or of texts. */
+function areBoundsOfOneKey(a: Filter, b: Filter): boolean {
+  if (a.kind !== 'value' || b.kind !== 'value' || a.key !== b.key || a.isLiteral !== b.isLiteral) return false;
+  const [one, other] = [boundOf(a), boundOf(b)];
+  return one !== null && other !== null && one.isLower !== other.isLower && one.isText === other.isText;
+}
+
+function boundOf({ test }: ValueFilter): { isLower: boolean; isText: boolean } | null {
+  if (test.op !== 'gt' && test.op !== 'gte' && test.op !== 'lt' && test.op !== 'lte') return null;
+  return { isLower: test.op.startsWith('gt'), isText: test.value.startsWith('"') };
+}
+
+/** Null where the index does not look up the bounds. */
+function betweenPlan(a: IndexPlan, b: IndexPlan): BetweenPlan | null {
+  if (a.kind !== 'lookups' || b.kind !== 'lookups') return null;
+  const [rangeOfA, rangeOfB] = [rangeOf(a), rangeOf(b)];
+  if (rangeOfA === null || rangeOfB === null) return null;
+  const isLower = rangeOfA.request.low !== null;
+  const [lower, upper] = isLower ? [rangeOfA, rangeOfB] : [rangeOfB, rangeOfA];
+  const accepts = (value: string): boolean => lower.accepts(value) && upper.accepts(value);
+  return {
+    kind: 'between',
+    within: { ...lower, request: { ...lower.request, high: upper.request.high, isSingle: true }, accepts },
+    bounds: isLower ? [ofSeveral(a), ofSeveral(b)] : [ofSeveral(b), ofSeveral(a)],
+  };
+}
+
+/** The range of a comparison. */
+function rangeOf({ of: [first] }: LookupsPlan): (Lookup & { request: RangeRequest; accepts: Accepts }) | null {
+  if (first?.request.type !== 'range' || first.accepts === null) return null;
+  return { ...first, request: first.request, accepts: first.accepts };
+}
+
+/** The same look-ups, of ranges only in segments where objects have several values. */
+function ofSeveral({ of }: LookupsPlan): LookupsPlan {
+  return {
+    kind: 'lookups',
+    of: of.map((lookup) => {
+      const { request } = lookup;
+      return request.type === 'range' ? { ...lookup, request: { ...request, isSingle: false } } : lookup;
+    }),
+  };
 }
 
 function valuePlan({ key, isLiteral, test }: ValueFilter): IndexPlan {
@@ -124,118 +175,4 @@ function valuePlan({ key, isLiteral, test }: ValueFilter): IndexPlan {
   const isExact = !(isLiteral && key.includes('.')) || test.op === 'exists';
   const lookups = lookupsOfTest(key, isLiteral, test);
   return { kind: 'lookups', of: isExact ? lookups : lookups.map((lookup) => ({ ...lookup, isExact: false })) };
-}
-
-function lookupsOfTest(path: string, isLiteral: boolean, test: ValueFilter['test']): Lookup[] {
-  switch (test.op) {
-    case 'exists': {
-      const kinds = isLiteral ? [TermKind.key] : [TermKind.key, TermKind.member];
-      return kinds.map((kind) => plain(path, kind, true));
-    }
-    case 'eq':
-      return [equalTo(path, test.value)];
-    case 'in':
-      return test.values.map((value) => equalTo(path, value));
-    case 'gt':
-    case 'gte':
-    case 'lt':
-    case 'lte':
-      return [comparison(path, test.op, test.value), plain(path, TermKind.long, false)];
-    case 'prefix': {
-      const { text } = test;
-      const request = { type: 'range', path, kind: TermKind.text, low: text, high: afterPrefix(text) } as const;
-      return [
-        { request, accepts: (value) => value.startsWith(text), isExact: true },
-        plain(path, TermKind.long, false),
-      ];
-    }
-    case 'contains': {
-      const request = { type: 'range', path, kind: TermKind.text, low: null, high: null } as const;
-      const { text } = test;
-      return [{ request, accepts: (value) => value.includes(text), isExact: true }, plain(path, TermKind.long, false)];
-    }
-  }
-}
-
-function plain(path: string, kind: TermKind, isExact: boolean): Lookup {
-  return { request: { type: 'plain', path, kind }, accepts: null, isExact };
-}
-
-function equalTo(path: string, value: JsonText): Lookup {
-  const term = termOf(value);
-  if (term.value === null) return plain(path, term.kind, isScalarWord(term.kind));
-  const { kind, value: wanted } = term;
-  return { request: { type: 'point', path, kind, value: wanted }, accepts: (one) => one === wanted, isExact: true };
-}
-
-/** A key with a dot has the terms of members of objects too, so that its matches are not certain. */
-function anyKeyLookups(value: JsonText): Lookup[] {
-  const { kind, value: wanted } = termOf(value);
-  const accepts = wanted === null ? null : (one: string): boolean => one === wanted;
-  const isExact = wanted !== null || isScalarWord(kind);
-  return [false, true].map((isDotted) => {
-    return { request: { type: 'anyKey', kind, value: wanted, isDotted }, accepts, isExact: isExact && !isDotted };
-  });
-}
-
-/** Whether a term of the kind has one value only. */
-function isScalarWord(kind: TermKind): boolean {
-  return kind === TermKind.null || kind === TermKind.true || kind === TermKind.false;
-}
-
-/** The term of a JSON value; `value` is null for kinds without values. */
-export function termOf(value: JsonText): { kind: ValueKind; value: string } | { kind: TermKind; value: null } {
-  switch (value.charAt(0)) {
-    case '"': {
-      const text = JSON.parse(value) as string;
-      return Buffer.byteLength(text) > TEXT_BYTES_MAX
-        ? { kind: TermKind.long, value: null }
-        : { kind: TermKind.text, value: text };
-    }
-    case '[':
-    case '{':
-      return { kind: TermKind.structure, value: null };
-    case 't':
-      return { kind: TermKind.true, value: null };
-    case 'f':
-      return { kind: TermKind.false, value: null };
-    case 'n':
-      return { kind: TermKind.null, value: null };
-    default: {
-      const number = indexNumber(value);
-      return number === null ? { kind: TermKind.long, value: null } : { kind: TermKind.number, value: String(number) };
-    }
-  }
-}
-
-function comparison(path: string, op: 'gt' | 'gte' | 'lt' | 'lte', bound: JsonText): Lookup {
-  const isText = bound.startsWith('"');
-  const value = isText ? (JSON.parse(bound) as string) : bound;
-  const order = isText ? textOrder(value) : numberOrder(value);
-  const accepts = {
-    gt: (one: string): boolean => order(one) > 0,
-    gte: (one: string): boolean => order(one) >= 0,
-    lt: (one: string): boolean => order(one) < 0,
-    lte: (one: string): boolean => order(one) <= 0,
-  }[op];
-  const isLower = op === 'gt' || op === 'gte';
-  const kind = isText ? TermKind.text : TermKind.number;
-  const request = { type: 'range', path, kind, low: isLower ? value : null, high: isLower ? null : value } as const;
-  return { request, accepts, isExact: true };
-}
-
-/** By code point, as PostgreSQL's collation "C". */
-function textOrder(bound: string): (value: string) => number {
-  const bytes = Buffer.from(bound);
-  return (value) => Buffer.compare(Buffer.from(value), bytes);
-}
-
-/** The first text that follows all texts with a prefix; null where there is none. */
-function afterPrefix(prefix: string): string | null {
-  const points = Array.from(prefix, (character) => character.codePointAt(0) ?? 0);
-  while (points.at(-1) === LAST_CODE_POINT) points.pop();
-  const last = points.pop();
-  if (last === undefined) return null;
-  // There are no characters from U+D800 to U+DFFF.
-  return String.fromCodePoint(...points, last === 0xd7ff ? 0xe000 : last + 1);
 }

@@ -1,6 +1,7 @@
 import type { Queryable } from '#database';
-import type { BlockRequest } from './index-plan.js';
-import type { IndexReadStore, PendingCondition, ReadSegment, ReadSegments } from './index-read.store.js';
+import type { BlockRequest } from './lookup.js';
+import type { PendingCondition } from './index-read-sql.js';
+import type { IndexReadStore, ReadSegment, ReadSegments } from './index-read.store.js';
 import { fullBitmap, removeOrdinal, type Bitmap } from './ordinals.js';
 import { SeqRuns } from './seq-runs.js';
 

@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { setImmediate } from 'node:timers/promises';
 import { entriesOf, ordinalsOf } from './block.js';
 import { evaluate } from './evaluate.js';
-import type { SortedRequest } from './index-plan.js';
+import type { SortedRequest } from './lookup.js';
 import { IndexReadStore, type ReadSegment } from './index-read.store.js';
 import { SEGMENTS_MAX, TURN_MS, type IndexQuery } from './index-search.js';
 import { validObjects } from './index-state.js';

@@ -1,5 +1,5 @@
 import { parseNumber } from '#json';
-import { termOf } from './index-plan.js';
+import { termOf } from './lookup.js';
 import { TermKind } from './term-kind.js';
 
 /** A value as JSON, and the number of objects that have it. */

@@ -6,6 +6,8 @@ export interface ListSearch {
   segments: number;
   /** The share of the searched objects that match; 0 where a scan of the next objects did not fill a page since. */
   share: number;
+  /** How many objects were compared, where the index did not decide whether they match. */
+  compared: number;
 }
 
 /** A scan is used where the searched objects have so many times the matches of the page: those of the next objects vary. */
@@ -32,9 +34,9 @@ export class ListSearches {
   }
 
   /** @param hasScanFailed whether a scan before this search did not fill the page: the matches are not evenly distributed */
-  add(list: string, { segments, share }: ListSearch, hasScanFailed: boolean): void {
+  add(list: string, { segments, share, compared }: ListSearch, hasScanFailed: boolean): void {
     const isUneven = hasScanFailed || this.find(list)?.share === 0;
-    this.searches.set(list, { segments, share: isUneven ? 0 : share });
+    this.searches.set(list, { segments, share: isUneven ? 0 : share, compared });
   }
 }
 

@@ -13,6 +13,7 @@ import {
 } from '#database';
 import { Injectable } from '@nestjs/common';
 import { OBJECT_FILTER_COLUMNS } from '#store';
+import type { ListSearch } from './list-searches.js';
 import { BY_SEQ } from './object-list-sql.js';
 
 /** The index serves numbered pages up to this object, because it reads the pages before them too. */
@@ -26,13 +27,9 @@ export const CHECKED_FOR_EACH = 4;
 const COMPARED_OBJECTS_MAX = 500;
 
 /** The objects of a page, and the number of all where it was found on the way. */
-export interface IndexedPage {
+export interface IndexedPage extends ListSearch {
   seqs: string[];
   count: Count | null;
-  /** How many segments the search needed. */
-  segments: number;
-  /** The share of the searched objects that match. */
-  share: number;
 }
 
 /** Finds the objects of a page, and counts objects, by the inverted index. */
@@ -47,7 +44,7 @@ export class ObjectIndexStore {
   /**
    * The sequence numbers of the objects of a page in the direction of reading, and one more where another object follows; with the
    * count of a first page where it is found on the way.
-   * @param segments those that the last search of this list needed
+   * @param last the last search of this list
    * @returns null where the index does not find them quickly
    */
   async findPage(
@@ -55,7 +52,7 @@ export class ObjectIndexStore {
     filter: Filter,
     query: IndexQuery,
     page: PageRequest,
-    segments?: number,
+    last: ListSearch | null = null,
   ): Promise<IndexedPage | null> {
     const { position, size, trace } = page;
     const offset = position.kind === 'offset' ? position.offset : 0;
@@ -76,9 +73,20 @@ export class ObjectIndexStore {
       // To count them, all are compared.
       const wantedOfSkipped = isCounted
         ? Math.max(wanted, COMPARED_OBJECTS_MAX)
-        : Math.min(CHECKED_FOR_EACH * wanted, CHECKED_MAX);
+        : Math.min(
+            Math.max(CHECKED_FOR_EACH * wanted, Math.min(last?.compared ?? 0, COMPARED_OBJECTS_MAX)),
+            CHECKED_MAX,
+          );
       const order = { isAscending: isAscending(position), beyondSeq };
-      const range = { ...order, wanted, wantedOfSkipped, skipsLargeBlocks, countLimit, segments, trace };
+      const range = {
+        ...order,
+        wanted,
+        wantedOfSkipped,
+        skipsLargeBlocks,
+        countLimit,
+        segments: last?.segments,
+        trace,
+      };
       const found = await this.search.find(projectId, query, range, page.on);
       if (found === null) return null;
       const { segments: segments_max, searched, count: matches, isExact: is_exact } = found;
@@ -92,7 +100,8 @@ export class ObjectIndexStore {
       }
       if (found.isAll || matching.length >= needed) {
         const share = found.isExact ? found.count.must / Math.max(found.searched, 1) : 0;
-        return { seqs: matching.slice(offset, needed).map(String), count, segments: found.segments, share };
+        const compared = found.isExact ? checked : checked + found.seqs.length;
+        return { seqs: matching.slice(offset, needed).map(String), count, segments: found.segments, share, compared };
       }
       beyondSeq = found.seqs.at(-1) ?? beyondSeq;
       checked += found.seqs.length;

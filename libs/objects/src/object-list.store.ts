@@ -129,7 +129,7 @@ export class ObjectListStore {
         return { slice, count: await this.counts.count(projectId, filter, { page, slice, query }) };
       }
     }
-    const found = await this.index.findPage(projectId, filter, query, page, last?.segments);
+    const found = await this.index.findPage(projectId, filter, query, page, last);
     if (found === null) return null;
     this.searches.add(list, found, scans);
     const slice = await this.bySeq(projectId, filter, found.seqs, page);
