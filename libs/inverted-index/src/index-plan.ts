@@ -14,7 +14,7 @@ export type IndexPlan =
   | { kind: 'unknown' };
 
 /** At least one of the look-ups finds the object. */
-export interface LookupsPlan {
+interface LookupsPlan {
   kind: 'lookups';
   of: readonly Lookup[];
 }
@@ -23,7 +23,7 @@ export interface LookupsPlan {
  * A lower and an upper bound of one key. Different values of an object may meet them, so both must be looked up, which reads all values
  * of the key. Where no object of a segment has several values, one value meets both: `within` reads the values between them instead.
  */
-export interface BetweenPlan {
+interface BetweenPlan {
   kind: 'between';
   /** In segments with single values. */
   within: Lookup;
