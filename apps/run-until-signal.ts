@@ -1,13 +1,24 @@
 import { StartupError, type Config } from '#platform';
-import { readConfig } from './read-config.js';
+import { readConfig, type ConfigOptions } from './read-config.js';
 
 /** A stop that takes longer ends with exit code 1: orchestrators kill after 10 s, and the database recovers from a crash. */
 const STOP_WITHIN_MS = 9_500;
 
 type Start = (config: Config, say: (line: string) => void) => Promise<{ stop(): Promise<void> }>;
 
+/** Receives lines for the user, and the error of a start. */
+export interface Reporter {
+  say: (line: string) => void;
+  /** Ends the process. */
+  fail: (error: unknown) => void;
+}
+
 /** Runs a server or a worker until SIGTERM or SIGINT. Ends the process: exit code 0 after a stop, 1 after an error. */
-export async function runUntilSignal(start: Start): Promise<void> {
+export async function runUntilSignal(
+  start: Start,
+  options: ConfigOptions = {},
+  { say, fail }: Reporter = TERMINAL,
+): Promise<void> {
   try {
     const stopping = new Promise<void>((resolve) => {
       // Registered before the start, which may wait for a recovery. Not removed: a second signal must not end the stop early.
@@ -17,25 +28,28 @@ export async function runUntilSignal(start: Start): Promise<void> {
       };
       for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop);
     });
-    const running = await start(readConfig(), say);
+    const running = await start(readConfig(options), say);
     await stopping;
     say('stopping');
     await running.stop();
     say('stopped');
     process.exit(0);
   } catch (error) {
-    failStart(error);
+    fail(error);
   }
 }
 
-/** Prints one line for an error that the user can fix, the stack for a bug. */
-function failStart(error: unknown): never {
-  if (error instanceof StartupError) process.stderr.write(`stowage: ${error.message}\n`);
-  else
-    process.stderr.write(`stowage: internal error\n${error instanceof Error ? String(error.stack) : String(error)}\n`);
-  process.exit(1);
-}
-
-function say(line: string): void {
-  process.stdout.write(`${line}\n`);
-}
+/** The lines on standard output; on standard error one line for an error that the user can fix, the stack for a bug. */
+export const TERMINAL: Reporter = {
+  say: (line) => {
+    process.stdout.write(`${line}\n`);
+  },
+  fail: (error) => {
+    if (error instanceof StartupError) process.stderr.write(`stowage: ${error.message}\n`);
+    else
+      process.stderr.write(
+        `stowage: internal error\n${error instanceof Error ? String(error.stack) : String(error)}\n`,
+      );
+    process.exit(1);
+  },
+};

@@ -18,6 +18,7 @@ import { benchFairness } from './fairness.mjs';
 import { benchReadings } from './feeds.mjs';
 import { benchGuard } from './guard.mjs';
 import { benchIngest, closeConnections } from './ingest.mjs';
+import { benchProcesses } from './processes.mjs';
 import { benchQuestions } from './questions.mjs';
 import { benchReads } from './reads.mjs';
 import { benchSingle } from './single.mjs';
@@ -39,8 +40,8 @@ const PARTS = {
   guard: benchGuard,
   threads: benchThreads,
 };
-/** Run by name only, because its table has other objects. */
-const ALONE = { questions: benchQuestions, browse: benchBrowse };
+/** Run by name only: their tables have other objects, or they start servers of their own. */
+const ALONE = { questions: benchQuestions, browse: benchBrowse, processes: benchProcesses };
 /** These read the objects that the ingest has stored. */
 const READERS = ['reads', 'single', 'busy'];
 const wanted = process.argv.slice(2);

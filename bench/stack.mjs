@@ -8,7 +8,7 @@ import pg from 'pg';
 const MAIN = fileURLToPath(new URL('../dist/apps/api/main.js', import.meta.url));
 
 /** Starts the product as a user does, on an embedded database with fsync on, and opens a connection for plain SQL. */
-export async function startStack(folder) {
+export async function startStack(folder, settings = {}) {
   const dataDir = join(folder, 'data');
   const adminKey = 'bench-admin-key-of-more-than-32-characters';
   const operatorKey = 'bench-operator-key-of-more-than-32-characters';
@@ -21,6 +21,7 @@ export async function startStack(folder) {
       STOWAGE_OPERATOR_KEY: operatorKey,
       STOWAGE_SEED: 'false',
       LOG_LEVEL: 'warn',
+      ...settings,
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

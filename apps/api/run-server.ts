@@ -1,12 +1,22 @@
 import { runUntilSignal } from '../run-until-signal.js';
 import { checkAddress } from './listen.js';
 
-/** Runs the server until SIGTERM or SIGINT. */
-export function runServer(): Promise<void> {
+/**
+ * Runs the server until SIGTERM or SIGINT.
+ * @param settings those of the command line
+ */
+export function runServer(settings: Readonly<Record<string, string>> = {}): Promise<void> {
+  const options = { settings, isServer: true };
   return runUntilSignal(async (config, say) => {
     await checkAddress(config.http);
+    if (config.http.processes > 1) {
+      const { ServerProcesses } = await import('./server-processes.js');
+      return ServerProcesses.start(config, say);
+    }
     // Imported only now: loading the API takes longer than a second, and a wrong address or setting is reported without it.
     const { serve } = await import('./serve.js');
-    return serve(config, say);
-  });
+    const server = await serve(config, say);
+    for (const line of server.welcome) say(line);
+    return server;
+  }, options);
 }

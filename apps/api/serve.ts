@@ -15,17 +15,23 @@ const SWEEP_MS = 50;
 /** A server that accepts requests. */
 export interface RunningServer {
   url: string;
+  /** What the user reads when the server is ready: the keys of the first start, and its URL on the last line. */
+  welcome: string[];
   /** For tests that set its clock. */
   app: NestFastifyApplication;
   /** Finishes the requests in progress, then closes the database. Idempotent. */
   stop(): Promise<void>;
 }
 
-/** Starts the database and the server, and reports each step. @throws StartupError */
-export async function serve(config: Config, say: (line: string) => void): Promise<RunningServer> {
+/**
+ * Starts the database and the server, and reports each step.
+ * @param isChild whether this is one of several processes of a server
+ * @throws StartupError
+ */
+export async function serve(config: Config, say: (line: string) => void, isChild = false): Promise<RunningServer> {
   const log = createLog(config.log.level);
   const logger = nestLog(log);
-  const options = { leasesLane: true, createsDatabase: true, usesReplica: true };
+  const options = { leasesLane: true, createsDatabase: true, usesReplica: true, isChild };
   const installation = await openInstallation({ config, entities: ENTITIES, logger, ...options, say });
   let app: NestFastifyApplication | undefined;
   try {
@@ -34,8 +40,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
     await app.get(QuotaStore).applyDefaults();
     const keys = await app.get(FirstStart).run(say);
     const url = await listen(app, config.http);
-    for (const line of welcomeLines(url, keys)) say(line);
-    return { url, app, stop: stopOnce(app, installation) };
+    return { url, welcome: welcomeLines(url, keys), app, stop: stopOnce(app, installation) };
   } catch (error) {
     // The application may run jobs already, which hold connections.
     await app?.close();

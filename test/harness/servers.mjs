@@ -27,6 +27,7 @@ async function start(settings, name) {
   const printedLines = [];
   recordSecrets(secretsIn(settings));
   const server = await serve(new Config(settings), (line) => printedLines.push(line));
+  printedLines.push(...server.welcome);
   servers.set(id, server);
   recordSecrets(generatedKeysIn(printedLines.join('\n')));
   const fastify = server.app.getHttpAdapter().getInstance();

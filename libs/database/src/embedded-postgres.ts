@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode } from './error-code.js';
 import {
+  adopt,
   adoptOrStart,
   connectTo,
   IN_USE,
@@ -35,6 +36,8 @@ export interface EmbeddedPostgresOptions {
   say: (line: string) => void;
   /** Additional server settings, such as { fsync: 'off' } for test clusters. */
   settings?: Record<string, string>;
+  /** Whether this process starts the server, or only uses one that its parent process has started; default true. */
+  startsServer?: boolean;
 }
 
 /** How long connections that were just closed may still be in the server's list. */
@@ -45,13 +48,15 @@ const REOPEN_MS_MAX = 30_000;
 
 /**
  * Starts PostgreSQL on a data directory, or adopts the server that runs on it. The first start creates the cluster. Of
- * several callers at the same time, one starts the server and the others adopt it.
+ * several callers at the same time, one starts the server and the others adopt it. The processes of one server leave that to
+ * their parent process: only Linux has the lock for it.
  * @throws StartupError with one line for the user
  */
 export async function startEmbeddedPostgres({
   dataDir: givenDataDir,
   say,
   settings = {},
+  startsServer = true,
 }: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   if (process.platform === 'win32') {
     throw new StartupError('the embedded PostgreSQL runs on Linux and macOS only: set DATABASE_URL to one of your own');
@@ -60,7 +65,9 @@ export async function startEmbeddedPostgres({
   const dataDir = await realDataDir(givenDataDir);
   try {
     const open = (): Promise<OpenServer> =>
-      withStartLock(dataDir, say, () => adoptOrStart(programs, dataDir, say, settings));
+      startsServer
+        ? withStartLock(dataDir, say, () => adoptOrStart(programs, dataDir, say, settings))
+        : adopt(programs, dataDir, say);
     return new EmbeddedServer(await open(), open, dataDir, say);
   } catch (cause) {
     // A full disk or a read-only mount, for example. The message of the system contains the path.

@@ -14,9 +14,9 @@ export {
   type Transaction,
 } from './database.js';
 export { DiskReserve } from './disk-reserve.js';
-export { startEmbeddedPostgres } from './embedded-postgres.js';
+export { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';
 export { errorCode } from './error-code.js';
-export { type Installation, openInstallation } from './installation.js';
+export { type Installation, openEmbedded, openInstallation } from './installation.js';
 export { LaneLease } from './lane-lease.js';
 export { NotificationListener, type NotificationTimes } from './notification-listener.js';
 export {

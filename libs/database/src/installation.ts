@@ -36,6 +36,8 @@ export interface InstallationOptions {
   createsDatabase: boolean;
   /** Whether this process reads from the replica of DATABASE_READ_URL; default false. */
   usesReplica?: boolean;
+  /** Whether the parent process has started the embedded database, see `openEmbedded`; default false. */
+  isChild?: boolean;
   /** Receives one line for each step that takes time. */
   say: (line: string) => void;
 }
@@ -48,17 +50,15 @@ export async function openInstallation({
   leasesLane,
   createsDatabase,
   usesReplica = false,
+  isChild = false,
   say,
 }: InstallationOptions): Promise<Installation> {
-  const dataDir = join(config.database.dataDir, 'postgres');
-  let embedded: EmbeddedPostgres | undefined;
-  if (config.database.url === null) {
-    if (!createsDatabase && !existsSync(join(dataDir, 'PG_VERSION'))) throw noDatabase(dataDir);
-    embedded = await startEmbeddedPostgres({ dataDir, say });
-    if (embedded.adopted) say('using the PostgreSQL server that runs on this data directory');
-  } else {
-    say('connecting to the database of DATABASE_URL');
+  const dataDir = dataDirOf(config);
+  if (config.database.url === null && !createsDatabase && !existsSync(join(dataDir, 'PG_VERSION'))) {
+    throw noDatabase(dataDir);
   }
+  const embedded = await openEmbedded(config, say, isChild);
+  if (embedded === undefined) say('connecting to the database of DATABASE_URL');
   let database: Database | undefined;
   let readDatabase: ReadDatabase | undefined;
   try {
@@ -99,6 +99,26 @@ export async function openInstallation({
     await embedded?.stopIfUnused();
     throw error;
   }
+}
+
+function dataDirOf({ database: { dataDir } }: Config): string {
+  return join(dataDir, 'postgres');
+}
+
+/**
+ * Starts the embedded database for child processes, which use it until this process closes it.
+ * @returns undefined with DATABASE_URL
+ * @throws StartupError
+ */
+export async function openEmbedded(
+  config: Config,
+  say: (line: string) => void,
+  isChild = false,
+): Promise<EmbeddedPostgres | undefined> {
+  if (config.database.url !== null) return undefined;
+  const embedded = await startEmbeddedPostgres({ dataDir: dataDirOf(config), say, startsServer: !isChild });
+  if (embedded.adopted && !isChild) say('using the PostgreSQL server that runs on this data directory');
+  return embedded;
 }
 
 async function openReadDatabase(

@@ -117,6 +117,18 @@ export async function adoptOrStart(
   }
 }
 
+/** Adopts the server that another process has started. @throws StartupError where none runs */
+export async function adopt(
+  programs: cluster.PostgresPrograms,
+  dataDir: string,
+  say: (line: string) => void,
+): Promise<OpenServer> {
+  const running = (await cluster.isCluster(dataDir, programs.major)) ? await findServer(dataDir) : undefined;
+  const opened = running && (await whenReady(running, dataDir, await readPasswords(dataDir), true, say));
+  if (opened === undefined) throw new StartupError(`PostgreSQL does not run on ${dataDir}`);
+  return opened;
+}
+
 /** The last fatal error in a log, or its last line. */
 function errorOf(log: string): string {
   const fatal = /.*\b((?:FATAL|PANIC): .*)/s.exec(log)?.[1]?.split('\n')[0];

@@ -1,4 +1,5 @@
-import type { Socket } from 'node:net';
+import cluster from 'node:cluster';
+import type { Server, Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Config } from '#platform';
 
@@ -33,7 +34,8 @@ export function limitConnections(
   { http: { maxConnections, trustedProxies } }: Config,
   { keyKeepAliveMs }: ConnectionTimes,
 ): void {
-  fastify.server.maxConnections = maxConnections;
+  if (cluster.isWorker) closeFurther(fastify.server, maxConnections);
+  else fastify.server.maxConnections = maxConnections;
   // Node.js keeps an address that was read once. Without it, a client that has left has none in the audit log and in alerts.
   fastify.server.on('connection', ({ remoteAddress }: Socket) => remoteAddress);
   /** The requests in progress of connections that have sent a valid key. */
@@ -62,5 +64,18 @@ export function limitConnections(
       if (count === 0) socket.setTimeout(keyKeepAliveMs);
     }
     done();
+  });
+}
+
+/**
+ * Closes connections above the limit in one of several processes. There `maxConnections` would give them back to the parent process,
+ * which offers them to the processes in turn, without a pause while all are full.
+ */
+function closeFurther(server: Server, maxConnections: number): void {
+  let count = 0;
+  server.on('connection', (socket: Socket) => {
+    count++;
+    socket.once('close', () => count--);
+    if (count > maxConnections) socket.destroy();
   });
 }

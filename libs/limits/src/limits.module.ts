@@ -35,14 +35,15 @@ async function createRateLimits(config: Config, database: Database, times: Limit
   return new RateLimits(limits, times, store === null ? null : new CountCombiner(inUse, store, times));
 }
 
-/** Null where this is the only process that counts. The libraries are loaded only where they are used. */
+/** Null where this is the only process that counts: a server with one process, which runs the jobs too. The libraries are loaded only where they are used. */
 async function openStore(config: Config, database: Database): Promise<CountStore | null> {
   const { redisUrl } = config.rateLimits;
   if (redisUrl !== null) {
     const { RedisCountStore } = await import('./redis-count-store.js');
     return new RedisCountStore(redisUrl);
   }
-  if (config.database.url === null && config.jobs.worker === 'inline') return null;
+  const isAlone = config.database.url === null && config.jobs.worker === 'inline' && config.http.processes === 1;
+  if (isAlone) return null;
   const { PostgresCountStore } = await import('./postgres-count-store.js');
   return new PostgresCountStore(database);
 }

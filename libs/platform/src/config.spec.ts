@@ -7,9 +7,9 @@ import { StartupError } from './startup-error.js';
 const WITH_URL = { DATABASE_URL: 'postgresql://u:p@host/db', STOWAGE_KEY_SECRET: 's'.repeat(32) };
 
 /** The message with which settings are rejected: one line. */
-function rejectionOf(env: Record<string, string>): string {
+function rejectionOf(env: Record<string, string>, isServer = false): string {
   try {
-    new Config(env);
+    new Config(env, isServer);
   } catch (error) {
     expect(error).toBeInstanceOf(StartupError);
     const { message } = error as StartupError;
@@ -44,6 +44,7 @@ describe('Config', () => {
         publicUrl: null,
         trustedProxies: [],
         maxConnections: 2000,
+        processes: 1,
         corsOrigins: [],
       },
       log: { level: 'info' },
@@ -113,6 +114,7 @@ describe('a numeric setting', () => {
   const RANGES: [string, number, number, (config: Config) => number][] = [
     ['PORT', 0, 65_535, (config) => config.http.port],
     ['MAX_CONNECTIONS', 10, 100_000, (config) => config.http.maxConnections],
+    ['WEB_CONCURRENCY', 1, 8, (config) => config.http.processes],
     ['QUERY_TIMEOUT_MS', 100, 120_000, (config) => config.database.queryTimeoutMs],
     ['DATABASE_POOL_MAX', 6, 1000, (config) => config.database.poolMax],
     ['DATABASE_READ_LAG_MAX_MS', 1_000, 600_000, (config) => config.database.readLagMaxMs],
@@ -131,7 +133,7 @@ describe('a numeric setting', () => {
   ];
 
   it.each(RANGES)('accepts %s from %i to %i', (name, min, max, read) => {
-    for (const value of [min, max]) expect(read(new Config({ [name]: String(value) }))).toBe(value);
+    for (const value of [min, max]) expect(read(new Config({ [name]: String(value) }, true))).toBe(value);
     for (const value of [min - 1, max + 1]) {
       const message = rejectionOf({ [name]: String(value) });
       expect(message).toContain(name);
@@ -159,6 +161,52 @@ describe('a numeric setting', () => {
 });
 
 describe('an environment variable that is not a setting', () => {
+describe('WEB_CONCURRENCY', () => {
+  const of = (settings: Record<string, string>, isServer = true): Config =>
+    new Config({ WEB_CONCURRENCY: '3', ...settings }, isServer);
+  const shares = ({ http, database, limits, jobs }: Config): number[] => [
+    http.processes,
+    http.maxConnections,
+    database.poolMax,
+    limits.memoryBudgetBytes,
+    jobs.concurrency,
+  ];
+
+  it('divides the limits of a server between its processes, so that together they never exceed a limit', () => {
+    const limits = { MAX_CONNECTIONS: '101', DATABASE_POOL_MAX: '20', JOB_CONCURRENCY: '8' };
+    const MEMORY_BUDGET_BYTES = String(600 * 1024 ** 2 + 1);
+    expect(shares(of({ ...limits, MEMORY_BUDGET_BYTES }))).toEqual([3, 33, 6, 200 * 1024 ** 2, 2]);
+  });
+
+  it('has defaults with which each process can do all that one can: its memory and connections grow with it', () => {
+    expect(shares(of({}))).toEqual([3, 666, 20, 192 * 1024 ** 2, 2]);
+    expect(shares(of({ ...WITH_URL, WORKER: 'inline' }))).toEqual([3, 666, 20, 192 * 1024 ** 2, 2]);
+    // The embedded database has 100 connections.
+    expect(shares(of({ WEB_CONCURRENCY: '8' }))).toEqual([8, 250, 9, 192 * 1024 ** 2, 1]);
+    expect(shares(of({ ...WITH_URL, WEB_CONCURRENCY: '32' }))).toEqual([32, 62, 20, 192 * 1024 ** 2, 6]);
+  });
+
+  it('rejects limits of which a process would have less than it needs, and more than 8 processes on the embedded database', () => {
+    for (const [name, below, min] of [
+      ['MAX_CONNECTIONS', '29', '30'],
+      ['DATABASE_POOL_MAX', '17', '18'],
+      ['MEMORY_BUDGET_BYTES', String(3 * 128 * 1024 ** 2 - 1), String(3 * 128 * 1024 ** 2)],
+      ['JOB_CONCURRENCY', '2', '3'],
+    ] as const) {
+      expect(rejectionOf({ WEB_CONCURRENCY: '3', [name]: below }, true)).toContain(
+        `${name} must be a whole number from ${min} to`,
+      );
+      expect(() => of({ [name]: min })).not.toThrow();
+    }
+    expect(rejectionOf({ WEB_CONCURRENCY: '9' })).toContain('from 1 to 8');
+    expect(of({ ...WITH_URL, WEB_CONCURRENCY: '32', JOB_CONCURRENCY: '1' }).jobs.concurrency).toBe(1);
+  });
+
+  it('changes nothing in other commands than serve, which have one process', () => {
+    expect(of({}, false)).toEqual(new Config({}));
+  });
+});
+
   it.each(['STOWAGE_KEY_SECRETS', 'STOWAGE_X', 'PAGE_SIZES', 'PAGE_SIZE_MIN', 'DATABASE_POOL', 'JOB_CONCURRENCY_MAX'])(
     'is rejected if its name resembles a setting: %s',
     (name) => {

@@ -16,12 +16,19 @@ const RATE_ITEMS_MAX = 1_000_000_000;
 /** Connections of DATABASE_POOL_MAX that run only the look-ups of keys, health checks and leases: no request can take them. */
 export const RESERVED_CONNECTIONS = 2;
 
+/** Each process of a server is one more user of the embedded database, which has 100 connections. */
+const EMBEDDED_PROCESSES_MAX = 8;
+const EMBEDDED_POOLS_MAX = 72;
+
 /** The largest limit of objects or bytes: JavaScript holds every digit of it, and so does a setting. */
 export const QUOTA_MAX = 999_999_999_999_999;
 
 /**
  * All settings, read once from the environment and frozen.
  * `.env.example` lists the same names with the same defaults; a test compares the two.
+ *
+ * A server can consist of several processes. MAX_CONNECTIONS, DATABASE_POOL_MAX, MEMORY_BUDGET_BYTES and JOB_CONCURRENCY are limits of the
+ * whole server; here they are the equal share of each process.
  */
 export class Config {
   readonly http: Readonly<{
@@ -36,7 +43,9 @@ export class Config {
      * none.
      */
     trustedProxies: readonly string[];
-    /** MAX_CONNECTIONS: connections that clients may hold to this process, 10 to 100,000; default 2000. */
+    /** WEB_CONCURRENCY: processes of the server, 1 to 32, with the embedded database 8; default 1. Always 1 in other commands. */
+    processes: number;
+    /** MAX_CONNECTIONS: connections that clients may hold to a server, 10 for each process to 100,000; default 2000. */
     maxConnections: number;
     /** CORS_ORIGINS: origins whose scripts may use the API in a browser, or `*` for all; default none. */
     corsOrigins: readonly string[];
@@ -49,8 +58,9 @@ export class Config {
     /** DATABASE_URL: PostgreSQL 15 or newer; default none, which starts the embedded one. */
     url: string | null;
     /**
-     * DATABASE_POOL_MAX: connections this process may hold, 6 to 1,000; default 20. Two of them are reserved. A server opens one
-     * more, on which it is notified of changes of keys.
+     * DATABASE_POOL_MAX: connections that a server or worker may hold, 6 for each process to 1,000; default 20 for each process, 72
+     * in all with the embedded database. Two of each process are reserved. Each process of a server opens one more, on which it is
+     * notified of changes of keys.
      */
     poolMax: number;
     /** The connections among them that requests and jobs share: all but the two reserved ones. */
@@ -111,8 +121,9 @@ export class Config {
     /** INFLATED_LIMIT_BYTES: the largest compressed NDJSON or CSV stream after decompression, 1 MiB to 1 TiB; default 16 GiB. */
     inflatedLimitBytes: number;
     /**
-     * MEMORY_BUDGET_BYTES: the bytes of bodies and responses that a process holds at a time, half of them for one project; twice
-     * the larger of BODY_LIMIT_BYTES and PAGE_BYTES_MAX to 64 GiB; default 192 MiB, or more where the minimum is more.
+     * MEMORY_BUDGET_BYTES: the bytes of bodies and responses that a server or worker holds at a time, half of them for one project;
+     * for each process twice the larger of BODY_LIMIT_BYTES and PAGE_BYTES_MAX, to 64 GiB; default 192 MiB for each process, or
+     * more where the minimum is more.
      */
     memoryBudgetBytes: number;
   }>;
@@ -138,7 +149,10 @@ export class Config {
   readonly jobs: Readonly<{
     /** WORKER: which process runs jobs, the server itself (inline) or `stowage worker` (separate); default inline when embedded. */
     worker: 'inline' | 'separate';
-    /** JOB_CONCURRENCY: jobs that one process runs at a time, 1 to 100; each takes a connection; default 6. One project has at most half. */
+    /**
+     * JOB_CONCURRENCY: jobs that a server or worker runs at a time, one for each process that runs jobs to 100; each takes a
+     * connection; default 6. One project has at most half.
+     */
     concurrency: number;
   }>;
   readonly rules: Readonly<{
@@ -161,12 +175,17 @@ export class Config {
     apiKey: string | null;
   }>;
 
-  /** @throws StartupError naming the first invalid setting and its valid values, or a variable that only looks like a setting */
-  constructor(variables: Variables) {
+  /**
+   * @param isServer whether the command can have several processes
+   * @throws StartupError naming the first invalid setting and its valid values, or a variable that only looks like a setting
+   */
+  constructor(variables: Variables, isServer = false) {
     const env = new Environment(variables);
     const url = postgresUrl(env, 'DATABASE_URL');
     const readUrl = postgresUrl(env, 'DATABASE_READ_URL');
     if (url === null && readUrl !== null) {
+    const webConcurrency = integer(env, 'WEB_CONCURRENCY', 1, 1, url === null ? EMBEDDED_PROCESSES_MAX : 32);
+    const processes = isServer ? webConcurrency : 1;
       throw new StartupError('DATABASE_READ_URL is the address of a replica of DATABASE_URL, which must be set too');
     }
     this.http = {
@@ -174,11 +193,13 @@ export class Config {
       port: integer(env, 'PORT', 8000, 0, 65_535),
       publicUrl: parsed(env, 'PUBLIC_URL', parseOrigin, null),
       trustedProxies: parsed(env, 'TRUSTED_PROXIES', parseAddressRanges, []),
-      maxConnections: integer(env, 'MAX_CONNECTIONS', 2000, 10, 100_000),
+      processes,
+      maxConnections: share(env, 'MAX_CONNECTIONS', processes, { fallback: 2000, minOfEach: 10, max: 100_000 }),
       corsOrigins: parsed(env, 'CORS_ORIGINS', parseOrigins, []),
     };
     this.log = { level: choice(env, 'LOG_LEVEL', LOG_LEVELS, 'info') };
-    const poolMax = integer(env, 'DATABASE_POOL_MAX', 20, 6, 1000);
+    const pools = url === null ? Math.min(20 * processes, EMBEDDED_POOLS_MAX) : 20 * processes;
+    const poolMax = share(env, 'DATABASE_POOL_MAX', processes, { fallback: pools, minOfEach: 6, max: 1000 });
     this.database = {
       url,
       poolMax,
@@ -219,7 +240,11 @@ export class Config {
       projectObjectsMax: integer(env, 'PROJECT_OBJECTS_MAX', 0, 0, QUOTA_MAX),
       projectBytesMax: integer(env, 'PROJECT_BYTES_MAX', 0, 0, QUOTA_MAX),
       inflatedLimitBytes: integer(env, 'INFLATED_LIMIT_BYTES', 16 * 1024 ** 3, 1024 ** 2, 1024 ** 4),
-      memoryBudgetBytes: integer(env, 'MEMORY_BUDGET_BYTES', budget, budgetMin, 64 * 1024 ** 3),
+      memoryBudgetBytes: share(env, 'MEMORY_BUDGET_BYTES', processes, {
+        fallback: budget * processes,
+        minOfEach: budgetMin,
+        max: 64 * 1024 ** 3,
+      }),
     };
     const keyItems = integer(env, 'RATE_LIMIT_ITEMS_PER_MINUTE', url === null ? 0 : 600_000, 0, RATE_ITEMS_MAX);
     const projectItems = Math.min(5 * keyItems, RATE_ITEMS_MAX);
@@ -231,8 +256,10 @@ export class Config {
       redisUrl: redisUrl(env, 'REDIS_URL'),
     };
     this.jobs = {
-      worker: choice(env, 'WORKER', ['inline', 'separate'] as const, url === null ? 'inline' : 'separate'),
-      concurrency: integer(env, 'JOB_CONCURRENCY', 6, 1, 100),
+      worker,
+      concurrency: share(env, 'JOB_CONCURRENCY', runners, { fallback: Math.max(6, runners), minOfEach: 1, max: 100 }),
+    const worker = choice(env, 'WORKER', ['inline', 'separate'] as const, url === null ? 'inline' : 'separate');
+    const runners = worker === 'inline' ? processes : 1;
     };
     this.rules = {
       requireIfMatch: flag(env, 'REQUIRE_IF_MATCH', false),
@@ -292,6 +319,16 @@ function integer(env: Environment, name: string, fallback: number, min: number, 
 function parsed<T, D>(env: Environment, name: string, parse: (setting: string, text: string) => T, fallback: D): T | D {
   const text = env.get(name);
   return text === null ? fallback : parse(name, text);
+/** A number that the processes of a server share equally. @returns the share of each, rounded down */
+function share(
+  env: Environment,
+  name: string,
+  processes: number,
+  { fallback, minOfEach, max }: { fallback: number; minOfEach: number; max: number },
+): number {
+  return Math.floor(integer(env, name, fallback, minOfEach * processes, max) / processes);
+}
+
 }
 
 function flag(env: Environment, name: string, fallback: boolean): boolean {

@@ -4,7 +4,12 @@ import type { LogLevel } from './config.js';
 
 /** JSON lines on standard error; standard output is for people. API keys and bodies are never logged. */
 export function createLog(level: LogLevel): Logger {
-  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: serializeError } };
+  const options = {
+    level,
+    base: { pid: process.pid },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    serializers: { err: serializeError },
+  };
   return pino(options, destination({ dest: 2, sync: true }));
 }
 

@@ -1,0 +1,34 @@
+import cluster from 'node:cluster';
+import { StartupError } from '#platform';
+import { runUntilSignal, TERMINAL, type Reporter } from '../run-until-signal.js';
+import { serve } from './serve.js';
+import type { ProcessReport } from './server-processes.js';
+
+/** The parent process prints the lines of the stop. */
+let reportsSteps = cluster.worker?.id === 1;
+
+const reporter: Reporter = {
+  say: (line) => {
+    if (reportsSteps) TERMINAL.say(line);
+  },
+  fail: (error) => {
+    if (error instanceof StartupError) report({ failure: error.message }, () => process.exit(1));
+    else TERMINAL.fail(error);
+  },
+};
+
+function report(message: ProcessReport, done: () => void = () => undefined): void {
+  process.send?.(message, done);
+}
+
+/** One of several processes of a server: `ServerProcesses` starts it. */
+await runUntilSignal(
+  async (config, say) => {
+    const server = await serve(config, say, true);
+    reportsSteps = false;
+    report({ welcome: server.welcome });
+    return server;
+  },
+  { isServer: true },
+  reporter,
+);

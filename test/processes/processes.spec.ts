@@ -1,0 +1,311 @@
+import { readFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { ADMIN_KEY, Stowage, type Running } from '../cli/stowage.js';
+import { stopPostgres } from '../faults/postgres-processes.js';
+import { stopProcess } from '../faults/stack.js';
+import { addressOfEmbedded } from '../harness/embedded.js';
+import { waitFor } from '../jobs/jobs.js';
+import { connectToAll, ProcessClient } from './process-client.js';
+
+const PROCESSES = 2;
+const MAX_CONNECTIONS = 200;
+const POOL_MAX = 12;
+const ITEMS_PER_MINUTE = 3_000;
+const EXIT_WITHIN_MS = 10_000;
+
+let stowage: Stowage;
+let server: Running;
+let url: string;
+/** The standard error of the server. */
+let log: string;
+
+function dataDir(): string {
+  return join(stowage.folder, 'data/postgres');
+}
+
+async function sql<Row extends object>(text: string): Promise<Row[]> {
+  const client = new pg.Client({ ...(await addressOfEmbedded(dataDir())), ssl: false, application_name: 'test' });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    return (await client.query<Row>(text)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+async function start(settings: Record<string, string> = {}): Promise<void> {
+  server = stowage.start(['serve', '--processes', String(PROCESSES)], settings);
+  log = '';
+  server.child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()));
+  [, url = ''] = await server.prints(/Stowage is ready: (\S+)\/api\/v1\//);
+}
+
+/** The pids of the processes that serve: those whose requests are in the log, since a position in the log. */
+async function servingPids(since: number, processes = PROCESSES): Promise<number[]> {
+  return waitFor(async () => {
+    const client = new ProcessClient(url);
+    await client.processName().finally(() => {
+      client.close();
+    });
+    const lines = log.slice(since).split('\n');
+    const pids = new Set(lines.flatMap((line) => /"pid":(\d+).*"route":/.exec(line)?.[1] ?? []).map(Number));
+    return pids.size >= processes ? [...pids] : undefined;
+  });
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+async function untilGone(pids: readonly number[]): Promise<void> {
+  await waitFor(() => Promise.resolve(pids.some(isAlive) ? undefined : true));
+}
+
+async function postmasterPid(): Promise<number> {
+  return Number((await readFile(join(dataDir(), 'postmaster.pid'), 'utf8').catch(() => '')).split('\n')[0]);
+}
+
+describe('serve --processes 2', () => {
+  let clients: ProcessClient[];
+  let first: ProcessClient;
+  let second: ProcessClient;
+
+  beforeAll(async () => {
+    stowage = await Stowage.create({
+      LOG_LEVEL: 'info',
+      MAX_CONNECTIONS: String(MAX_CONNECTIONS),
+      DATABASE_POOL_MAX: String(POOL_MAX),
+      JOB_CONCURRENCY: '2',
+      RATE_LIMIT_ITEMS_PER_MINUTE: String(ITEMS_PER_MINUTE),
+    });
+    await start();
+  });
+  afterAll(async () => {
+    await stopProcess(server);
+    await stowage.remove();
+  });
+  beforeEach(async () => {
+    clients = await connectToAll(url, PROCESSES);
+    [first, second] = clients as [ProcessClient, ProcessClient];
+  });
+  afterEach(() => {
+    for (const client of clients) client.close();
+  });
+
+  /** The admin key that the start printed. */
+  const adminKey = (): string => /stw_admin_\w+/.exec(server.output())?.[0] ?? '';
+
+  /** The path of the keys of the first project. */
+  async function keysPath(): Promise<string> {
+    const { project } = JSON.parse((await first.call('GET', '/api/v1/me', adminKey())).text) as {
+      project: { project_id: number };
+    };
+    return `/api/v1/projects/${String(project.project_id)}/keys`;
+  }
+
+  async function createKey(role: string): Promise<{ key_id: string; key: string }> {
+    const created = await first.call('POST', await keysPath(), adminKey(), { name: role, role });
+    expect(created).toMatchObject({ status: 201 });
+    return JSON.parse(created.text) as { key_id: string; key: string };
+  }
+
+  it('prints each line and each key of the first start once, and the address when all processes are ready', () => {
+    const output = server.output();
+    expect(output.match(/stw_admin_\w+$/gm)).toHaveLength(1);
+    expect(output.match(/^operator key:/gm)).toHaveLength(1);
+    for (const line of [
+      /^creating the database/gm,
+      /^starting PostgreSQL/gm,
+      /^ran \d+ migrations/gm,
+      /^Stowage is ready/gm,
+    ])
+      expect(output.match(line)).toHaveLength(1);
+    expect(output).not.toContain('using the PostgreSQL server');
+  });
+
+  it('serves with all of them, whose log lines carry their process id', async () => {
+    const pids = await servingPids(0);
+    expect(pids).toHaveLength(PROCESSES);
+    expect(pids).not.toContain(server.child.pid);
+  });
+
+  it('rejects a key at the others that one of them has revoked', async () => {
+    const { key_id, key } = await createKey('analyst');
+    for (const client of clients)
+      expect(await client.call('GET', '/api/v1/batches', key)).toMatchObject({ status: 200 });
+    const path = `${await keysPath()}/${key_id}`;
+    expect(await first.call('DELETE', path, adminKey())).toMatchObject({ status: 204 });
+    await waitFor(
+      async () => ((await second.call('GET', '/api/v1/batches', key)).status === 401 ? true : undefined),
+      5_000,
+    );
+  });
+
+  it('counts the items of a key that it has used at any of them', async () => {
+    const { key } = await createKey('producer');
+    const objects = Array.from({ length: ITEMS_PER_MINUTE }, (_, i) => ({
+      object_id: `limited-${String(i)}`,
+      data: {},
+    }));
+    const body = { batch_id: 'limited', objects };
+    expect(await first.call('POST', '/api/v1/batches', key, body)).toMatchObject({ status: 201 });
+    expect(await first.call('GET', '/api/v1/jobs', key)).toMatchObject({ status: 429 });
+    // Alone, the second process would accept 3,000 more.
+    let accepted = 0;
+    while ((await second.call('GET', '/api/v1/jobs', key)).status !== 429) {
+      accepted++;
+      await sleep(20);
+    }
+    expect(accepted).toBeLessThan(1_000);
+  });
+
+  it('holds as many connections of clients as the setting says, and not as many at each process', async () => {
+    const sockets: Socket[] = [];
+    let closed = 0;
+    for (let i = 0; i < 2 * MAX_CONNECTIONS; i++) {
+      const socket = connect(Number(new URL(url).port), '127.0.0.1');
+      socket.on('error', () => undefined).once('close', () => closed++);
+      sockets.push(socket);
+    }
+    await waitFor(() => Promise.resolve(closed >= MAX_CONNECTIONS ? true : undefined), 5_000);
+    // Those that are open still serve.
+    expect(await first.call('GET', '/health/ready')).toMatchObject({ status: 200 });
+    expect(closed).toBeLessThan(2 * MAX_CONNECTIONS);
+    for (const socket of sockets) socket.destroy();
+  });
+
+  it('holds as many connections to the database as the setting says, and leases a lane for each process', async () => {
+    const key = adminKey();
+    let most = 0;
+    for (let round = 0; round < 10; round++) {
+      const reads = Array.from({ length: 40 }, () =>
+        fetch(`${url}/api/v1/objects?count=exact`, { headers: { 'X-Api-Key': key } }),
+      );
+      const [row] = await sql<{ open: number }>(
+        `SELECT count(*)::int AS open FROM pg_stat_activity WHERE application_name = 'stowage'`,
+      );
+      most = Math.max(most, row?.open ?? 0);
+      for (const { status } of await Promise.all(reads)) expect(status).toBe(200);
+    }
+    expect(most).toBeGreaterThan(2);
+    expect(most).toBeLessThanOrEqual(POOL_MAX);
+    expect(await sql(`SELECT DISTINCT lane FROM sequence_lanes WHERE holder IS NOT NULL`)).toHaveLength(PROCESSES);
+  });
+
+  it('runs jobs in each of them', async () => {
+    expect(await sql(`SELECT FROM job_workers WHERE beat_at > now() - interval '20 s'`)).toHaveLength(PROCESSES);
+    const { key } = await createKey('admin');
+    const accepted = await Promise.all(
+      Array.from({ length: 10 }, (_, i) =>
+        fetch(`${url}/api/v1/batches`, {
+          method: 'POST',
+          headers: { 'X-Api-Key': key, 'Content-Type': 'application/json', Prefer: 'respond-async' },
+          body: JSON.stringify({
+            batch_id: `job-${String(i)}`,
+            objects: [{ object_id: `job-${String(i)}`, data: {} }],
+          }),
+        }),
+      ),
+    );
+    expect(accepted.map(({ status }) => status)).toEqual(accepted.map(() => 202));
+    await waitFor(async () =>
+      (await sql(`SELECT FROM batches WHERE batch_id LIKE 'job-%'`)).length === 10 ? true : undefined,
+    );
+  });
+
+  it('keeps serving when one process is killed, and starts another', async () => {
+    const since = log.length;
+    const [pid = 0, other = 0] = await servingPids(since);
+    const killedAt = log.length;
+    process.kill(pid, 'SIGKILL');
+    await untilGone([pid]);
+    const answers = await Promise.all(Array.from({ length: 10 }, () => fetch(`${url}/health/ready`)));
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+    await waitFor(() => Promise.resolve(log.includes('started again', killedAt) ? true : undefined));
+    const pids = await servingPids(log.length);
+    expect(pids).toContain(other);
+    expect(pids).not.toContain(pid);
+    expect(log.slice(killedAt)).toContain(`process ${String(pid)} of the server has ended with SIGKILL`);
+  });
+
+  it('starts PostgreSQL again when it is killed, once', async () => {
+    const starts = (): number => server.output().match(/^starting PostgreSQL/gm)?.length ?? 0;
+    const before = starts();
+    const postmaster = await postmasterPid();
+    process.kill(postmaster, 'SIGKILL');
+    await waitFor(async () => {
+      const answers = await Promise.all(Array.from({ length: 4 }, () => fetch(`${url}/health/ready`)));
+      return (await postmasterPid()) !== postmaster && answers.every(({ ok }) => ok) ? true : undefined;
+    });
+    expect(starts()).toBe(before + 1);
+  });
+
+  it('stops within 10 s with exit code 0 on two signals, with its processes and PostgreSQL', async () => {
+    const pids = [...(await servingPids(log.length)), await postmasterPid()];
+    const stopped = stopProcess(server);
+    server.child.kill('SIGTERM');
+    const { code, ms, stdout } = await stopped;
+    expect(code).toBe(0);
+    expect(ms).toBeLessThan(EXIT_WITHIN_MS);
+    expect(pids.filter(isAlive)).toEqual([]);
+    expect(stdout.match(/^stopp(?:ing|ed)$/gm)).toEqual(['stopping', 'stopped']);
+  });
+});
+
+describe('serve --processes 2 whose first process is killed', () => {
+  beforeAll(async () => {
+    stowage = await Stowage.create({ LOG_LEVEL: 'info', STOWAGE_ADMIN_KEY: ADMIN_KEY });
+    await start();
+  });
+  afterAll(async () => {
+    await stopProcess(server);
+    await stopPostgres(dataDir());
+    await stowage.remove();
+  });
+
+  it('leaves no process that serves, and the next start adopts its PostgreSQL', async () => {
+    const pids = await servingPids(0);
+    const postmaster = await postmasterPid();
+    server.child.kill('SIGKILL');
+    await server.ended;
+    await untilGone(pids);
+    expect(isAlive(postmaster)).toBe(true);
+    await start();
+    expect(await postmasterPid()).toBe(postmaster);
+    expect(server.output()).toContain('using the PostgreSQL server that runs on this data directory');
+  });
+});
+
+describe('serve --processes', () => {
+  beforeAll(async () => {
+    stowage = await Stowage.create();
+  });
+  afterAll(() => stowage.remove());
+
+  it('ends with exit code 1 and one line when its processes cannot start', async () => {
+    const DATABASE_URL = 'postgresql://stowage:password@127.0.0.1:1/stowage';
+    const settings = { DATABASE_URL, STOWAGE_KEY_SECRET: 's'.repeat(32) };
+    const { code, stderr } = await stowage.start(['serve', '--processes', '2'], settings).ended;
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(/^stowage: cannot use the database: .*ECONNREFUSED.*\n$/),
+    });
+  });
+
+  it.each(['0', '33', 'two', '1.5', ''])('rejects %j', async (count) => {
+    const { code, stderr } = await stowage.run(['serve', '--processes', count]);
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringContaining('--processes must be a whole number from 1 to 32'),
+    });
+  });
+});
