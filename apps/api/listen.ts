@@ -4,6 +4,7 @@ import { StartupError, type Config } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 
 type Address = Pick<Config['http'], 'host' | 'port'>;
+type Endpoint = Pick<Config['http'], 'host' | 'port' | 'tls'>;
 
 /**
  * Listens on the address for a moment, so that a start that cannot succeed ends before it creates a database.
@@ -22,7 +23,7 @@ export async function checkAddress({ host, port }: Address): Promise<void> {
 }
 
 /** @returns the origin of the server's URLs @throws StartupError when the address cannot be used */
-export async function listen(app: NestFastifyApplication, { host, port }: Address): Promise<string> {
+export async function listen(app: NestFastifyApplication, { host, port, tls }: Endpoint): Promise<string> {
   const { log } = app.getHttpAdapter().getInstance();
   const { level } = log;
   // Fastify logs a line with the address, in the middle of the text that the start prints with the same address.
@@ -34,7 +35,9 @@ export async function listen(app: NestFastifyApplication, { host, port }: Addres
   } finally {
     log.level = level;
   }
-  return (await app.getUrl()).replace('[::1]', 'localhost');
+  const url = (await app.getUrl()).replace('[::1]', 'localhost');
+  // Nest does not know the options of the adapter.
+  return tls === null ? url : url.replace(/^http:/, 'https:');
 }
 
 /** The error with advice for the user; any other error unchanged. */

@@ -1,3 +1,4 @@
+import { readTlsFiles } from '#platform';
 import { runUntilSignal } from '../run-until-signal.js';
 import { checkAddress } from './listen.js';
 
@@ -9,6 +10,7 @@ export function runServer(settings: Readonly<Record<string, string>> = {}): Prom
   const options = { settings, isServer: true };
   return runUntilSignal(async (config, say) => {
     await checkAddress(config.http);
+    if (config.http.tls !== null) readTlsFiles(config.http.tls);
     if (config.http.processes > 1) {
       const { ServerProcesses } = await import('./server-processes.js');
       return ServerProcesses.start(config, say);

@@ -58,7 +58,9 @@ export class ServerProcesses {
   async stop(): Promise<void> {
     this.isStopping = true;
     for (const timer of this.timers) clearTimeout(timer);
-    const workers = Object.values(cluster.workers ?? {}).flatMap((worker) => (worker?.isDead() === false ? worker : []));
+    const workers = Object.values(cluster.workers ?? {}).flatMap((worker) =>
+      worker?.isDead() === false ? worker : [],
+    );
     await Promise.all(workers.map((worker) => this.stopProcess(worker)));
     await this.embedded?.stopIfUnused();
   }

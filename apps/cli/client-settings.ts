@@ -9,7 +9,7 @@ export interface ClientSettings {
 }
 
 /**
- * Returns the settings of a client command: `--url`, STOWAGE_URL or http://HOST:PORT, and `--key`, STOWAGE_API_KEY or
+ * Returns the settings of a client command: `--url`, STOWAGE_URL or the server of the settings, and `--key`, STOWAGE_API_KEY or
  * STOWAGE_ADMIN_KEY.
  * @throws UsageError naming the setting that is missing or invalid
  */
@@ -39,11 +39,11 @@ export async function readSettings(): Promise<Config> {
   }
 }
 
-function ownServer({ http: { host, port } }: Config): string {
+function ownServer({ http: { host, port, tls } }: Config): string {
   if (port === 0) throw new UsageError('PORT is 0 (any free port): set STOWAGE_URL or use --url');
   // A client cannot connect to the wildcard address that a server listens on.
   const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
-  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${String(port)}`;
+  return `${tls === null ? 'http' : 'https'}://${reachable.includes(':') ? `[${reachable}]` : reachable}:${String(port)}`;
 }
 
 /** Accepts the address with or without the path of the API and a trailing slash. */

@@ -2,6 +2,7 @@ import type { LoggerService } from '@nestjs/common';
 import pg, { Client, types, type ClientConfig, type CustomTypesConfig, type Pool, type PoolConfig } from 'pg';
 import type { DataSourceOptions, EntitySchema, MigrationInterface } from 'typeorm';
 import { DatabasePool } from './database-pool.js';
+import { parseDatabaseUrl } from './database-url.js';
 import type { PostgresAddress } from './open-server.js';
 import { recordBackendPid } from './running-statement.js';
 import type { StallOptions } from './stall-monitor.js';
@@ -92,8 +93,8 @@ export function dataSourceOptions(options: DatabaseOptions): DataSourceOptions {
   const { at, poolMax, entities, migrations, logger, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;
   const where =
     typeof at === 'string'
-      ? { url: at }
-      : { host: at.host, port: at.port, username: at.user, password: at.password, database: at.database };
+      ? parseDatabaseUrl(at)
+      : { host: at.host, port: at.port, username: at.user, password: at.password, database: at.database, ssl: false };
   return {
     type: 'postgres',
     driver: { ...pg, Pool: DatabasePool },

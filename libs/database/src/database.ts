@@ -11,6 +11,7 @@ import {
   type DatabaseOptions,
 } from './database-options.js';
 import { closeSocket, type DatabasePool } from './database-pool.js';
+import { tlsAdvice } from './database-url.js';
 import { PreparedStatements } from './prepared-statements.js';
 import type { QueryScope } from './query-scope.js';
 import { RunningStatement } from './running-statement.js';
@@ -126,7 +127,7 @@ export class Database implements Queryable {
       await dataSource.initialize();
     } catch (cause) {
       if (dataSource.isInitialized) await dataSource.destroyByOwner();
-      throw new StartupError(`cannot use the database: ${messageOf(cause)}`, { cause });
+      throw new StartupError(`cannot use the database: ${messageOf(cause)}${tlsAdvice(cause)}`, { cause });
     }
     const pool = (dataSource.driver as unknown as { master: DatabasePool }).master;
     const reservedPool = createReservedPool(pool, options.logger);

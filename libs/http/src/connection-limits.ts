@@ -31,13 +31,14 @@ export const CONNECTION_TIMES: ConnectionTimes = {
  */
 export function limitConnections(
   fastify: FastifyInstance,
-  { http: { maxConnections, trustedProxies } }: Config,
+  { http: { maxConnections, tls, trustedProxies } }: Config,
   { keyKeepAliveMs }: ConnectionTimes,
 ): void {
   if (cluster.isWorker) closeFurther(fastify.server, maxConnections);
   else fastify.server.maxConnections = maxConnections;
   // Node.js keeps an address that was read once. Without it, a client that has left has none in the audit log and in alerts.
-  fastify.server.on('connection', ({ remoteAddress }: Socket) => remoteAddress);
+  const opened = tls === null ? 'connection' : 'secureConnection';
+  fastify.server.on(opened, ({ remoteAddress }: Socket) => remoteAddress);
   /** The requests in progress of connections that have sent a valid key. */
   const requestCounts = new WeakMap<Socket, number>();
   /** Those among them; others were rejected after the check of the key. */

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { METHODS } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { Server as TlsServer } from 'node:tls';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import {
   LogController,
@@ -27,6 +28,7 @@ import { Problem, ValidationErrors } from './problems.js';
 import { prepareBodies, bodyProblem } from './request-body.js';
 import { outOfMemory, RequestMemory } from './request-memory.js';
 import { securityHeaders } from './security-headers.js';
+import { ServerCertificate } from './server-certificate.js';
 
 /** The longest id in a path: 255 characters of four bytes, percent-encoded. */
 const PARAM_LENGTH_MAX = 255 * 4 * 3;
@@ -42,11 +44,21 @@ const OF_REPRESENTATION = ['etag', 'cache-control', 'link', 'vary', 'content-len
 
 /** Fastify with the settings of this API, before Nest adds its routes. */
 export function createHttpAdapter(
-  { http: { publicUrl, trustedProxies } }: Config,
+  { http }: Config,
   log: Logger,
   times: ConnectionTimes = CONNECTION_TIMES,
 ): FastifyAdapter {
-  return new FastifyAdapter({
+  const { trustedProxies, tls } = http;
+  const certificate = tls === null ? null : new ServerCertificate(tls);
+  // Node.js would respond to a missing Host header with an empty body; `hostProblem` responds with a problem.
+  const serverOptions = {
+    requireHostHeader: false,
+    maxHeaderSize: HEADERS_LENGTH_MAX,
+    headersTimeout: times.headersMs,
+    // How often Node.js checks that timeout; its default is 30 s.
+    connectionsCheckingInterval: times.headersMs / 10,
+  };
+  const adapter = new FastifyAdapter({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     genReqId: requestIds(),
@@ -60,22 +72,19 @@ export function createHttpAdapter(
     forceCloseConnections: 'idle',
     // During shutdown, requests on open connections are still served.
     return503OnClosing: false,
-    // Node.js would respond to a missing Host header with an empty body; `hostProblem` responds with a problem.
-    http: {
-      requireHostHeader: false,
-      maxHeaderSize: HEADERS_LENGTH_MAX,
-      headersTimeout: times.headersMs,
-      // How often Node.js checks that timeout; its default is 30 s.
-      connectionsCheckingInterval: times.headersMs / 10,
-    },
+    ...(certificate === null
+      ? { http: serverOptions }
+      : { https: { ...serverOptions, ...certificate.options, handshakeTimeout: times.headersMs } }),
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: PARAM_LENGTH_MAX },
     frameworkErrors: (error: unknown, request: unknown, reply: unknown) => {
       respondToRouterError(error, request as FastifyRequest, reply as FastifyReply);
     },
     clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => {
-      respondToClientError(error, socket, publicUrl);
+      respondToClientError(error, socket, http);
     },
   });
+  certificate?.follow(adapter.getHttpServer<TlsServer>(), log);
+  return adapter;
 }
 
 /**
@@ -100,7 +109,7 @@ export function prepareHttp(
   const fastify = app.getHttpAdapter().getInstance();
   const routes = new Map<string, Set<string>>();
   const { publicUrl, corsOrigins } = config.http;
-  const headers = securityHeaders(publicUrl);
+  const headers = securityHeaders(config.http);
   fastify.decorate('publicUrl', publicUrl);
   fastify.decorate('securityHeaders', headers);
   const handleCors = createCorsHandler(fastify, corsOrigins);
@@ -137,7 +146,7 @@ export function prepareHttp(
     const problem = new Problem('malformed-request', {
       detail: 'CONNECT is not supported: this server is not a proxy.',
     });
-    endWithProblem(socket, problem, publicUrl);
+    endWithProblem(socket, problem, config.http);
   });
   // Expectations other than 100-continue may be ignored (RFC 9110, section 10.1.1); Node.js would respond 417 with an empty body.
   fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
@@ -253,22 +262,23 @@ function respondToRouterError(error: unknown, request: FastifyRequest, reply: Fa
 }
 
 /** Responds to bytes that Node.js cannot parse as HTTP, on the socket, because there is no request. */
-function respondToClientError(error: NodeJS.ErrnoException, socket: Socket, publicUrl: string | null): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+function respondToClientError(error: NodeJS.ErrnoException, socket: Socket, http: Config['http']): void {
+  // After a failed handshake of TLS nothing can be sent.
+  if (error.code === 'ECONNRESET' || !socket.writable || /^ERR_(?:SSL|TLS)_/.test(error.code ?? '')) {
     socket.destroy();
     return;
   }
-  endWithProblem(socket, problemOfParser(error.code), publicUrl);
+  endWithProblem(socket, problemOfParser(error.code), http);
 }
 
-function endWithProblem(socket: Duplex, problem: Problem, publicUrl: string | null): void {
+function endWithProblem(socket: Duplex, problem: Problem, http: Config['http']): void {
   // The host of the request is unknown: without PUBLIC_URL `type` is relative.
-  const body = JSON.stringify(problemBody(problem, publicUrl ?? ''));
+  const body = JSON.stringify(problemBody(problem, http.publicUrl ?? ''));
   const headers = {
     'Content-Type': 'application/problem+json',
     'Content-Length': Buffer.byteLength(body),
     Connection: 'close',
-    ...securityHeaders(publicUrl),
+    ...securityHeaders(http),
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${String(value)}\r\n`);
   socket.end(`HTTP/1.1 ${String(problem.status)} ${problem.title}\r\n${lines.join('')}\r\n${body}`);

@@ -41,10 +41,11 @@ describe('Config', () => {
       http: {
         host: '127.0.0.1',
         port: 8000,
+        tls: null,
         publicUrl: null,
         trustedProxies: [],
-        maxConnections: 2000,
         processes: 1,
+        maxConnections: 2000,
         corsOrigins: [],
       },
       log: { level: 'info' },
@@ -113,8 +114,8 @@ describe('Config', () => {
 describe('a numeric setting', () => {
   const RANGES: [string, number, number, (config: Config) => number][] = [
     ['PORT', 0, 65_535, (config) => config.http.port],
-    ['MAX_CONNECTIONS', 10, 100_000, (config) => config.http.maxConnections],
     ['WEB_CONCURRENCY', 1, 8, (config) => config.http.processes],
+    ['MAX_CONNECTIONS', 10, 100_000, (config) => config.http.maxConnections],
     ['QUERY_TIMEOUT_MS', 100, 120_000, (config) => config.database.queryTimeoutMs],
     ['DATABASE_POOL_MAX', 6, 1000, (config) => config.database.poolMax],
     ['DATABASE_READ_LAG_MAX_MS', 1_000, 600_000, (config) => config.database.readLagMaxMs],
@@ -160,7 +161,6 @@ describe('a numeric setting', () => {
   });
 });
 
-describe('an environment variable that is not a setting', () => {
 describe('WEB_CONCURRENCY', () => {
   const of = (settings: Record<string, string>, isServer = true): Config =>
     new Config({ WEB_CONCURRENCY: '3', ...settings }, isServer);
@@ -207,6 +207,7 @@ describe('WEB_CONCURRENCY', () => {
   });
 });
 
+describe('an environment variable that is not a setting', () => {
   it.each(['STOWAGE_KEY_SECRETS', 'STOWAGE_X', 'PAGE_SIZES', 'PAGE_SIZE_MIN', 'DATABASE_POOL', 'JOB_CONCURRENCY_MAX'])(
     'is rejected if its name resembles a setting: %s',
     (name) => {
@@ -307,6 +308,13 @@ describe('the webhook of alerts', () => {
         'ALERT_WEBHOOK_URL must be an http:// or https:// URL without a user name',
       );
   });
+});
+
+it('TLS_CERT_FILE and TLS_KEY_FILE are set together', () => {
+  const files = { TLS_CERT_FILE: '/c.pem', TLS_KEY_FILE: '/k.pem' };
+  expect(new Config(files).http.tls).toEqual({ certFile: '/c.pem', keyFile: '/k.pem' });
+  for (const name of ['TLS_CERT_FILE', 'TLS_KEY_FILE'] as const)
+    expect(rejectionOf({ [name]: files[name] })).toBe('TLS_CERT_FILE and TLS_KEY_FILE must be set together');
 });
 
 describe('a setting with choices', () => {

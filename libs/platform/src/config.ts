@@ -36,6 +36,8 @@ export class Config {
     host: string;
     /** PORT: the TCP port to listen on, 0 for any free one; default 8000. */
     port: number;
+    /** TLS_CERT_FILE and TLS_KEY_FILE: a certificate and its key in PEM, with which the server speaks HTTPS; default none: HTTP. */
+    tls: Readonly<{ certFile: string; keyFile: string }> | null;
     /** PUBLIC_URL: the scheme, host and port of the URLs in responses; default none: those of the request. */
     publicUrl: string | null;
     /**
@@ -182,15 +184,16 @@ export class Config {
   constructor(variables: Variables, isServer = false) {
     const env = new Environment(variables);
     const url = postgresUrl(env, 'DATABASE_URL');
-    const readUrl = postgresUrl(env, 'DATABASE_READ_URL');
-    if (url === null && readUrl !== null) {
     const webConcurrency = integer(env, 'WEB_CONCURRENCY', 1, 1, url === null ? EMBEDDED_PROCESSES_MAX : 32);
     const processes = isServer ? webConcurrency : 1;
+    const readUrl = postgresUrl(env, 'DATABASE_READ_URL');
+    if (url === null && readUrl !== null) {
       throw new StartupError('DATABASE_READ_URL is the address of a replica of DATABASE_URL, which must be set too');
     }
     this.http = {
       host: env.get('HOST') ?? '127.0.0.1',
       port: integer(env, 'PORT', 8000, 0, 65_535),
+      tls: tlsPaths(env),
       publicUrl: parsed(env, 'PUBLIC_URL', parseOrigin, null),
       trustedProxies: parsed(env, 'TRUSTED_PROXIES', parseAddressRanges, []),
       processes,
@@ -255,11 +258,11 @@ export class Config {
       failures: keyItems === 0 ? 0 : failures,
       redisUrl: redisUrl(env, 'REDIS_URL'),
     };
+    const worker = choice(env, 'WORKER', ['inline', 'separate'] as const, url === null ? 'inline' : 'separate');
+    const runners = worker === 'inline' ? processes : 1;
     this.jobs = {
       worker,
       concurrency: share(env, 'JOB_CONCURRENCY', runners, { fallback: Math.max(6, runners), minOfEach: 1, max: 100 }),
-    const worker = choice(env, 'WORKER', ['inline', 'separate'] as const, url === null ? 'inline' : 'separate');
-    const runners = worker === 'inline' ? processes : 1;
     };
     this.rules = {
       requireIfMatch: flag(env, 'REQUIRE_IF_MATCH', false),
@@ -316,9 +319,6 @@ function integer(env: Environment, name: string, fallback: number, min: number, 
   return value;
 }
 
-function parsed<T, D>(env: Environment, name: string, parse: (setting: string, text: string) => T, fallback: D): T | D {
-  const text = env.get(name);
-  return text === null ? fallback : parse(name, text);
 /** A number that the processes of a server share equally. @returns the share of each, rounded down */
 function share(
   env: Environment,
@@ -329,6 +329,9 @@ function share(
   return Math.floor(integer(env, name, fallback, minOfEach * processes, max) / processes);
 }
 
+function parsed<T, D>(env: Environment, name: string, parse: (setting: string, text: string) => T, fallback: D): T | D {
+  const text = env.get(name);
+  return text === null ? fallback : parse(name, text);
 }
 
 function flag(env: Environment, name: string, fallback: boolean): boolean {
@@ -381,6 +384,14 @@ function webhook(env: Environment): { url: string; secret: string } | null {
   if (signingSecret === null)
     throw new StartupError('ALERT_WEBHOOK_SECRET is required with ALERT_WEBHOOK_URL: at least 32 characters');
   return { url, secret: signingSecret };
+}
+
+function tlsPaths(env: Environment): { certFile: string; keyFile: string } | null {
+  const certFile = env.get('TLS_CERT_FILE');
+  const keyFile = env.get('TLS_KEY_FILE');
+  if (certFile !== null && keyFile !== null) return { certFile, keyFile };
+  if (certFile === null && keyFile === null) return null;
+  throw new StartupError('TLS_CERT_FILE and TLS_KEY_FILE must be set together');
 }
 
 /** The error never contains the value: it is a secret. */

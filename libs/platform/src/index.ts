@@ -14,6 +14,7 @@ export { createLog, nestLog } from './logging.js';
 export { ProjectSlots, type SlotRejection } from './project-slots.js';
 export { projectFile } from './project-file.js';
 export { StartupError } from './startup-error.js';
+export { readTlsFiles, type TlsFiles } from './tls-files.js';
 export {
   EPOCH_SECONDS_MAX,
   FIRST_MICROS,
