@@ -27,13 +27,14 @@ const MAY_IMPORT = {
   'libs/batches': [...BELOW_STORE, 'csv', 'inverted-index', 'store', 'objects'],
   'libs/analytics': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/export': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
+  'libs/changes': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/feeds': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   ...Object.fromEntries(FEEDS.map((feed) => [`libs/${feed}`, BELOW_FEEDS])),
-  apps: [...BELOW_FEEDS, 'csv', 'batches', 'export', 'deletion', ...FEEDS],
+  apps: [...BELOW_FEEDS, 'csv', 'batches', 'export', 'changes', 'deletion', ...FEEDS],
   // It runs in a browser.
   'apps/web': [],
 };
-const PARTS = [...BELOW_FEEDS, 'csv', 'batches', 'export', 'deletion', ...FEEDS, 'zstd', 'migrations'];
+const PARTS = [...BELOW_FEEDS, 'csv', 'batches', 'export', 'changes', 'deletion', ...FEEDS, 'zstd', 'migrations'];
 
 const layers = Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
   files: [`${folder}/**/*.ts`, `${folder}/**/*.tsx`],

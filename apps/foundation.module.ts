@@ -1,5 +1,5 @@
 import { ByteBudget, Clock, Config } from '#platform';
-import { Database, DiskReserve, ReadDatabase, Sequence, type Installation } from '#database';
+import { ChangeNotifier, Database, DiskReserve, ReadDatabase, Sequence, type Installation } from '#database';
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 
@@ -41,13 +41,14 @@ export class FoundationModule {
       { provide: Sequence, useValue: sequence },
       { provide: DiskReserve, useValue: diskReserve },
       { provide: ByteBudget, useValue: budget },
+      { provide: ChangeNotifier, useFactory: () => new ChangeNotifier(database) },
       Clock,
     ];
     return {
       module: FoundationModule,
       imports: [typeOrm],
       providers,
-      exports: [Config, Database, ReadDatabase, Sequence, DiskReserve, ByteBudget, Clock],
+      exports: [Config, Database, ReadDatabase, Sequence, DiskReserve, ByteBudget, ChangeNotifier, Clock],
     };
   }
 }

@@ -13,6 +13,8 @@ const BEYOND_TYPEORM: Readonly<Record<string, [described: string, actual: string
 /** Tables that only SQL text reads and writes; `migrations` is TypeORM's own. */
 const WITHOUT_ENTITY = [
   'audit_chains',
+  'change_feeds',
+  'changes',
   'idempotency_keys',
   'index_blocks',
   'index_builds',
@@ -23,6 +25,7 @@ const WITHOUT_ENTITY = [
   'job_workers',
   'jobs',
   'migrations',
+  'pending_changes',
   'rollup_marks',
   'rollups',
   'sequence_lanes',

@@ -16,6 +16,7 @@ import { DeletedProjects1765300000000 } from './014-deleted-projects.js';
 import { DefaultProject1765400000000 } from './015-default-project.js';
 import { InvertedIndex1765500000000 } from './016-inverted-index.js';
 import { ObservedAtIndex1765600000000 } from './017-observed-at-index.js';
+import { Changes1765700000000 } from './018-changes.js';
 
 export const MIGRATIONS = [
   FirstTables1764000000000,
@@ -35,4 +36,5 @@ export const MIGRATIONS = [
   DefaultProject1765400000000,
   InvertedIndex1765500000000,
   ObservedAtIndex1765600000000,
+  Changes1765700000000,
 ];

@@ -1,6 +1,7 @@
 import { AccessModule } from '#access';
 import { AnalyticsModule } from '#analytics';
 import { BatchesModule } from '#batches';
+import { ChangesModule } from '#changes';
 import { DeletionModule } from '#deletion';
 import { ExportModule } from '#export';
 import { JobsModule } from '#jobs';
@@ -31,6 +32,7 @@ export class ApiModule {
         BatchesModule,
         AnalyticsModule,
         ExportModule,
+        ChangesModule,
         DeletionModule,
         ...feeds,
       ],

@@ -1,9 +1,9 @@
 import { Authentication, KeyCache, KeyVerifier } from '#access';
 import { Idempotency } from '#jobs';
 import { RateLimits } from '#limits';
-import { createHttpAdapter, guardStorage, prepareHttp, RequestSlots } from '#http';
+import { createHttpAdapter, guardStorage, markChanges, prepareHttp, RequestSlots } from '#http';
 import { ByteBudget, nestLog, type Config } from '#platform';
-import { DiskReserve, ReadDatabase } from '#database';
+import { ChangeNotifier, DiskReserve, ReadDatabase } from '#database';
 import { RequestCounter } from '#usage';
 import type { Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -34,6 +34,7 @@ export async function createApp(
     app.get(Idempotency).guard(fastify);
     slots.releaseOnSend(fastify);
     app.get(RequestCounter).guard(fastify);
+    markChanges(fastify, app.get(ChangeNotifier));
   });
   serveDocuments(app);
   await app.init();

@@ -12,6 +12,7 @@ const GUIDES = [
   ['objects.md', '/guides/objects', 'Objects'],
   ['batches.md', '/guides/batches', 'Batches'],
   ['export.md', '/guides/export', 'Export'],
+  ['changes.md', '/guides/changes', 'Changes'],
   ['aggregates.md', '/guides/aggregates', 'Aggregates'],
   ['feeds.md', '/guides/feeds', 'Feeds'],
   ['integrations.md', '/guides/integrations', 'Integrations'],

@@ -1,6 +1,7 @@
 import { AccessModule } from '#access';
 import { AnalyticsModule } from '#analytics';
 import { BatchesModule } from '#batches';
+import { ChangesModule } from '#changes';
 import { DeletionModule } from '#deletion';
 import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
@@ -22,6 +23,7 @@ export class WorkerModule {
         ObjectsModule,
         BatchesModule,
         AnalyticsModule,
+        ChangesModule,
         DeletionModule,
         ...FEEDS,
       ],

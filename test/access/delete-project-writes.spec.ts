@@ -114,7 +114,7 @@ describe('a write that is running while its project is deleted', () => {
       await removeOk();
     });
     expectProblem(await (writing as Promise<Reply>), 'not-found');
-    expect(await tablesWithRows()).toEqual(['batches', 'index_pending', 'objects']);
+    expect(await tablesWithRows()).toEqual(['batches', 'index_pending', 'objects', 'pending_changes']);
   });
 
   it('waits with a deletion that is not committed, and fails after it', async () => {

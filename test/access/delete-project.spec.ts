@@ -20,7 +20,7 @@ function remove({ projectId }: TestProject, query = '?cascade=true', headers = {
   return api.call('DELETE', pathOf(projectId) + query, { key, headers });
 }
 
-/** Rows of the index as a batch with many objects has them. */
+/** Rows of the index as a batch with many objects has them, and of changes that are read. */
 async function insertIndexRows(projectId: number): Promise<void> {
   await api.db.sql(
     `INSERT INTO index_segments (project_id, number, first_seq, last_seq, objects, weight, keys, seqs)
@@ -32,6 +32,18 @@ async function insertIndexRows(projectId: number): Promise<void> {
     [projectId],
   );
   await api.db.sql(`INSERT INTO index_outdated (project_id, seq, before_segment) VALUES ($1, 1, 1)`, [projectId]);
+  await api.db.sql(
+    `INSERT INTO pending_changes (project_id, wal_position, kind, batch_id, is_batch, objects, changed_at)
+     VALUES ($1, pg_current_wal_insert_lsn(), 'created', 'b', true, 0, now())`,
+    [projectId],
+  );
+  await api.db.sql(`INSERT INTO change_feeds (project_id, last_position, deleted_until) VALUES ($1, 1, 0)`, [
+    projectId,
+  ]);
+  await api.db.sql(
+    `INSERT INTO changes (project_id, position, kind, batch_id, is_batch, objects, changed_at) VALUES ($1, 1, 'created', 'b', true, 0, now())`,
+    [projectId],
+  );
   await api.db.sql(`INSERT INTO index_pending (project_id, seq, is_wide) VALUES ($1, 1, true)`, [projectId]);
 }
 

@@ -55,6 +55,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'GET /api/v1/objects/facets': 'listFacets',
   'GET /api/v1/objects/aggregate': 'aggregateObjects',
   'GET /api/v1/objects/export': 'exportObjects',
+  'GET /api/v1/objects/changes': 'listChanges',
   'GET /api/v1/objects/{object_id}': 'getObject',
   'PUT /api/v1/objects/{object_id}': 'replaceObject',
   'PATCH /api/v1/objects/{object_id}': 'patchObject',
@@ -446,6 +447,10 @@ describe('the examples in the OpenAPI document', () => {
     expect(facet.json()).toMatchObject({ results: [{ value: 'shoe', count: 1 }] });
     const aggregate = await perform('GET /api/v1/objects/aggregate', admin);
     expect(aggregate.json()).toMatchObject({ op: 'count', results: [{ value: 1, count: 1 }] });
+    expect((await perform('GET /api/v1/objects/changes', admin)).json()).toMatchObject({
+      results: [],
+      has_more: false,
+    });
     const lines = (await perform('GET /api/v1/objects/export', admin)).text.trimEnd().split('\n');
     expect(lines.map((line) => Object.keys(JSON.parse(line) as object)[0])).toEqual(['object_id', 'export']);
     await perform('GET /api/v1/objects/{object_id}', admin);

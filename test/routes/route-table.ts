@@ -96,6 +96,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'GET /objects/facets': { roles: READERS, query: 'key=type' },
   'GET /objects/aggregate': { roles: READERS, query: 'op=count' },
   'GET /objects/export': { roles: READERS },
+  'GET /objects/changes': { roles: READERS },
   'GET /objects/{object_id}': { roles: READERS },
   'PUT /objects/{object_id}': { roles: PRODUCERS, body: { data: OBJECT.data } },
   'PATCH /objects/{object_id}': {

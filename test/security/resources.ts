@@ -86,7 +86,7 @@ export class ProjectWithResources {
       WHERE tables.table_schema = 'public' AND column_name = 'project_id' ORDER BY 1`);
     const rows = tables
       .map(({ name }) => name)
-      .filter((name) => !['project_requests', 'rollup_marks', 'rollups'].includes(name) && !name.startsWith('index_'))
+      .filter((name) => !['project_requests', 'rollup_marks', 'rollups'].includes(name) && !/^index_|change/.test(name))
       .filter((name) => audit || !name.startsWith('audit'))
       .map((name) =>
         sql(

@@ -583,6 +583,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/objects/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what was created, changed and deleted, in the order of the commits
+         * @description At least once, without gaps. With `wait` the response waits for a change; with `Accept: text/event-stream` changes are sent as Server-Sent Events.
+         */
+        get: operations["listChanges"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/firmware": {
         parameters: {
             query?: never;
@@ -2203,6 +2223,41 @@ export interface components {
              * @enum {string}
              */
             count_is: "exact" | "at_least";
+        };
+        ChangeDto: {
+            /**
+             * @example created
+             * @enum {string}
+             */
+            change: "created" | "changed" | "deleted";
+            /** @example shoe-1 */
+            object_id: string;
+            /**
+             * @description The batch of the object when it was changed.
+             * @example shoes
+             */
+            batch_id: string;
+            /**
+             * Format: date-time
+             * @description When it was changed.
+             * @example 2026-11-26T09:00:00Z
+             */
+            at: string;
+            /** @description The object as it is now. Null where it does not exist any more, or does not match the filter: a copy drops it. */
+            object: components["schemas"]["ObjectDto"] | null;
+        };
+        ChangesDto: {
+            results: components["schemas"]["ChangeDto"][];
+            /**
+             * @description For `since` of the next request.
+             * @example 2s.0123456789ab
+             */
+            next: string;
+            /**
+             * @description Whether more changes exist already, so that the next request need not wait.
+             * @example false
+             */
+            has_more: boolean;
         };
         FirmwareReportDto: {
             /**
@@ -4123,6 +4178,59 @@ export interface operations {
                     "application/x-ndjson": string;
                     "text/csv": string;
                     "application/vnd.apache.parquet": string;
+                };
+            };
+        };
+    };
+    listChanges: {
+        parameters: {
+            query?: {
+                /** @description Results on a page; default PAGE_SIZE, at most PAGE_SIZE_MAX, see /api/v1/limits. Example: `10`. */
+                page_size?: number;
+                /** @description A filter as JSON: pairs and conditions that an object must have, such as `{"type":"shoe","cost":{"$gte":10,"$lt":20}}`. The page /filters explains the operators. Example: `{"type":"shoe"}`. */
+                data?: string;
+                /** @description `all`: the object meets all conditions of `data` (default). `any`: it meets at least one. */
+                match?: "all" | "any";
+                /** @description A key that the object must have. Example: `type`. */
+                key?: string;
+                /** @description A value that the object must have; with `key`, in the same pair. A text such as `42`, `true` or `null` matches the text and also the number, boolean or null. Example: `shoe`. */
+                value?: string;
+                /** @description Only objects of this batch. */
+                batch_id?: string;
+                /** @description Only objects about this subject. */
+                subject?: string;
+                /** @description Only objects whose subject begins with this text. */
+                subject_prefix?: string;
+                /** @description Only objects with `observed_at` at this time or later. */
+                observed_from?: string;
+                /** @description Only objects with `observed_at` before this time. */
+                observed_until?: string;
+                /** @description The members and keys of data in the response, separated by commas: `object_id,data.type`. A key with a comma or a quote is written as a JSON string: `data."a,b"`. */
+                fields?: string;
+                /** @description `object`: data as a plain object, where a repeated key has a list of its values. Default: `pairs`, a list that keeps the order and repeated keys. */
+                data_as?: "pairs" | "object";
+                /** @description `next` of an earlier response with the same filter. Without it, no changes are returned, and `next` is the place after the latest one. */
+                since?: string;
+                /** @description Seconds to wait for a change where there is none; default 0. Server-Sent Events wait until the client leaves. Example: `30`. */
+                wait?: number;
+            };
+            header?: {
+                /** @description Of Server-Sent Events: the id of the last event; it replaces `since`. */
+                "Last-Event-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangesDto"];
+                    "text/event-stream": string;
                 };
             };
         };

@@ -6,6 +6,13 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CanaryAlerts, type CanaryKey } from './canary-alerts.js';
 import { KeyVerifier } from './key-verifier.js';
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Whether the key of the request still works, for a response that lasts: a revoked key must not read on. */
+    isKeyValid(): Promise<boolean>;
+  }
+}
+
 /**
  * Authenticates and authorizes every request in a Fastify hook, before the body is read. A route of the API without rules
  * is forbidden for every role, so that a forgotten rule cannot open a route.
@@ -20,6 +27,11 @@ export class Authentication {
   ) {}
 
   guard(fastify: FastifyInstance): void {
+    const { keys } = this;
+    fastify.decorateRequest('isKeyValid', async function () {
+      const found = await keys.authenticate(findKey(this) ?? '');
+      return found !== null && !('isCanary' in found) && found.role === this.principal?.role;
+    });
     fastify.addHook('onRequest', async (request, reply) => {
       const { roles } = request.routeOptions.config;
       if (roles === 'anyone' || !isOfApi(request)) return;

@@ -4,7 +4,7 @@
  */
 export { ACCESS_ENTITIES } from './access-entities.js';
 export { AccessModule } from './access.module.js';
-export { Authentication } from './authentication.js';
+export { Authentication, unauthenticated } from './authentication.js';
 export { CanaryAlerts } from './canary-alerts.js';
 export { DeletedProjectEntity } from './deleted-project.entity.js';
 export { CreateDeviceDto, type DeviceDto } from './device.dto.js';

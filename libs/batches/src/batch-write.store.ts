@@ -18,6 +18,8 @@ import {
   NEW_OBJECT_COLUMNS,
   type NewObjectRow,
   ObjectEntity,
+  recordCreatedRangeSql,
+  recordDeletedSql,
   ROLLUP_COLUMNS,
 } from '#store';
 import { addUsageSql, type UsageChange } from '#usage';
@@ -35,7 +37,7 @@ const INSERT_BATCH = {
       VALUES ($1::int, $2::text, $3::bigint, $4::bigint, $3::bigint)
       RETURNING batch_id
     ),
-    ${addObjectsSql('batch', { addsUsage: true })}`,
+    ${addObjectsSql('batch', { addsUsage: true, isBatch: true })}`,
 };
 
 /** A stream is written for as long as its client sends; the minimum rate of its body bounds that time. */
@@ -61,6 +63,9 @@ const LOCK = {
 const FINISH = {
   name: 'batch.finish',
   text: `
+    WITH recorded AS (
+      ${recordCreatedRangeSql({ first: '$6::bigint', last: '$7::bigint', count: '$3::bigint' })}
+    )
     UPDATE batches AS b SET object_count = b.object_count + $3::bigint, revision = $4::bigint, digest = $5::bytea
     WHERE b.project_id = $1 AND b.batch_id = $2 RETURNING ${BATCH_COLUMNS}`,
 };
@@ -68,8 +73,10 @@ const FINISH = {
 const CLEAR = {
   name: 'batch.clear',
   text: `
-    WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2 RETURNING ${ROLLUP_COLUMNS}, bytes, seq),
+    WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2
+      RETURNING ${ROLLUP_COLUMNS}, bytes, seq, batch_id, object_id),
     ${deletedObjectsSql('deleted')},
+    recorded AS (${recordDeletedSql('deleted')}),
     invalidated AS (${invalidateAllRollupsSql('deleted')})
     UPDATE batches SET object_count = 0 WHERE project_id = $1 AND batch_id = $2
     RETURNING (SELECT count(*) FROM deleted) AS objects, (SELECT coalesce(sum(bytes), 0) FROM deleted) AS bytes`,
@@ -79,8 +86,9 @@ const DELETE_OBJECTS = {
   name: 'batch.delete-objects',
   text: `
     WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2
-      RETURNING ${ROLLUP_COLUMNS}, bytes, seq),
+      RETURNING ${ROLLUP_COLUMNS}, bytes, seq, batch_id, object_id),
     ${deletedObjectsSql('deleted')},
+    recorded AS (${recordDeletedSql('deleted')}),
     usage AS (${addUsageSql('deleted', -1)})
     ${invalidateRollupsSql('deleted')}`,
 };
@@ -172,9 +180,13 @@ export interface Conflict {
 
 export type BatchTarget = readonly [projectId: number, batchId: string];
 
+/** The lowest and the highest sequence number of added objects; null without objects. */
+export type SeqRange = readonly [first: string, last: string] | null;
+
 /** What was inserted of the staged objects, and how many were staged. */
 export interface StagedCounts {
   added: UsageChange;
+  addedSeqs: SeqRange;
   staged: number;
 }
 
@@ -219,13 +231,14 @@ export class BatchWriteStore {
     return row ?? null;
   }
 
-  /** Updates a locked batch after objects were added. */
+  /** Updates a locked batch after objects were added, and records them. */
   async finish(
     tx: Queryable,
     target: BatchTarget,
-    { added, revision, digest }: { added: number; revision: bigint; digest: Buffer | null },
+    { added, seqs, revision, digest }: { added: number; seqs: SeqRange; revision: bigint; digest: Buffer | null },
   ): Promise<BatchRow> {
-    const [row] = await tx.query<BatchRow>(FINISH, [...target, added, revision.toString(), digest]);
+    const values = [...target, added, revision.toString(), digest, ...(seqs ?? [null, null])];
+    const [row] = await tx.query<BatchRow>(FINISH, values);
     if (row === undefined) throw new Error('a locked batch does not exist');
     return row;
   }
@@ -302,14 +315,26 @@ export class BatchWriteStore {
    */
   async insertStaged(tx: Queryable, target: BatchTarget, skipExisting: boolean): Promise<StagedCounts> {
     const onConflict = skipExisting ? 'ON CONFLICT (project_id, object_id) DO NOTHING' : '';
-    const [row] = await tx.query<{ added: string; bytes: string; staged: string }>(
+    const [row] = await tx.query<{
+      added: string;
+      bytes: string;
+      first: string | null;
+      last: string | null;
+      staged: string;
+    }>(
       `WITH added AS (${INSERT_STAGED} ${onConflict} RETURNING project_id, seq, bytes),
        pending AS (${addPendingSql('added')})
-       SELECT count(*) AS added, coalesce(sum(bytes), 0) AS bytes, (SELECT count(*) FROM staged) AS staged FROM added`,
+       SELECT count(*) AS added, coalesce(sum(bytes), 0) AS bytes, min(seq) AS first, max(seq) AS last, (SELECT count(*) FROM staged) AS staged FROM added`,
       target,
     );
-    return { added: { objects: Number(row?.added), bytes: Number(row?.bytes) }, staged: Number(row?.staged) };
+    const { added, bytes, first, last, staged } = row ?? rejectMissingRow();
+    const addedSeqs = first === null || last === null ? null : ([first, last] as const);
+    return { added: { objects: Number(added), bytes: Number(bytes) }, addedSeqs, staged: Number(staged) };
   }
+}
+
+function rejectMissingRow(): never {
+  throw new Error('an aggregate without a row');
 }
 
 function digestOf(rows: object[]): Buffer {

@@ -17,6 +17,7 @@ import {
   type BatchTarget,
   type Conflict,
   type ConflictScope,
+  type SeqRange,
   type StagedCounts,
 } from './batch-write.store.js';
 import { InputReader } from './input-reader.js';
@@ -252,7 +253,8 @@ export class BatchWriter {
       if (copy.hasConflict) return { kind: 'retry' };
     }
     const { objects } = copy.copied;
-    const batch = await this.finish(tx, write, objects, null);
+    const seqs = copy instanceof ObjectsCopyIn ? copy.seqs : null;
+    const batch = await this.finish(tx, write, { added: objects, seqs, digest: null });
     const { rejected } = reader;
     return { kind: 'created', batch, stored: objects, rejected, change: copy.copied, hasOtherObjects: false };
   }
@@ -287,8 +289,8 @@ export class BatchWriter {
   /** Stores a staged batch that is new. */
   private async insertStaged(tx: Queryable, write: BatchWrite, rejected: RejectedObjects): Promise<BatchResult> {
     const scope = write.ifExists === 'skip' ? 'none' : 'any';
-    const { added, staged } = await this.addStaged(tx, write, scope, rejected);
-    const batch = await this.finish(tx, write, added.objects, null);
+    const { added, addedSeqs: seqs, staged } = await this.addStaged(tx, write, scope, rejected);
+    const batch = await this.finish(tx, write, { added: added.objects, seqs, digest: null });
     return { kind: 'created', batch, stored: staged, rejected, change: added, hasOtherObjects: false };
   }
 
@@ -320,9 +322,9 @@ export class BatchWriter {
     if (ifExists === 'replace') {
       const cleared = await this.store.clear(tx, target);
       const rejectedBefore = rejected.objects;
-      const { added } = await this.addStaged(tx, write, 'any', rejected);
+      const { added, addedSeqs: seqs } = await this.addStaged(tx, write, 'any', rejected);
       const isWhole = rejected.objects === rejectedBefore;
-      const batch = await this.finish(tx, write, added.objects, isWhole ? digest : null);
+      const batch = await this.finish(tx, write, { added: added.objects, seqs, digest: isWhole ? digest : null });
       const change = { objects: added.objects - cleared.objects, bytes: added.bytes - cleared.bytes };
       const oldObjectCount = Number(existing.object_count);
       return {
@@ -335,14 +337,19 @@ export class BatchWriter {
         oldObjectCount,
       };
     }
-    const { added, staged } = await this.addStaged(tx, write, 'none', rejected);
+    const { added, addedSeqs: seqs, staged } = await this.addStaged(tx, write, 'none', rejected);
     const kind = added.objects === 0 ? 'unchanged' : 'extended';
-    const batch = added.objects === 0 ? existing : await this.finish(tx, write, added.objects, null);
+    const batch =
+      added.objects === 0 ? existing : await this.finish(tx, write, { added: added.objects, seqs, digest: null });
     return { kind, batch, stored: staged, rejected, change: added, hasOtherObjects: true };
   }
 
-  private finish(tx: Queryable, write: BatchWrite, added: number, digest: Buffer | null): Promise<BatchRow> {
-    return this.store.finish(tx, targetOf(write), { added, revision: this.sequence.next(), digest });
+  private finish(
+    tx: Queryable,
+    write: BatchWrite,
+    added: { added: number; seqs: SeqRange; digest: Buffer | null },
+  ): Promise<BatchRow> {
+    return this.store.finish(tx, targetOf(write), { ...added, revision: this.sequence.next() });
   }
 
   /**

@@ -3,7 +3,7 @@ import { SegmentBuilder, type SegmentStore } from '#inverted-index';
 import { exceeds, NO_CHANGE, type QuotaStore, type UsageChange } from '#usage';
 import type { BatchObject } from './batch-object.js';
 import { COPY_DELIMITER, objectRows, stagedRows } from './copy-rows.js';
-import type { BatchWriteStore } from './batch-write.store.js';
+import type { BatchWriteStore, SeqRange } from './batch-write.store.js';
 
 /** Objects copied under one savepoint. After each part the writer waits for the database to catch up. */
 const PART_OBJECTS = 20_000;
@@ -24,6 +24,8 @@ export class ObjectsCopyIn {
   readonly copied: UsageChange = { objects: 0, bytes: 0 };
   /** Whether an id exists already. */
   hasConflict = false;
+  private firstSeq: bigint | undefined;
+  private lastSeq = 0n;
   private copy: CopyIn | undefined;
   /** Of the current part only, so that memory does not grow with the batch. */
   private part: ChunkIds[] = [];
@@ -42,6 +44,11 @@ export class ObjectsCopyIn {
     private room: UsageChange,
   ) {}
 
+  /** The sequence numbers of the objects. */
+  get seqs(): SeqRange {
+    return this.firstSeq === undefined ? null : [this.firstSeq.toString(), this.lastSeq.toString()];
+  }
+
   /** @throws Problem quota-exceeded, before objects are sent that the project has no room for */
   async write(objects: readonly BatchObject[]): Promise<void> {
     if (objects.length === 0) return;
@@ -55,6 +62,8 @@ export class ObjectsCopyIn {
     }
     const { projectId, batchId } = this.target;
     const firstSeq = this.sequence.next(objects.length);
+    this.firstSeq ??= firstSeq;
+    this.lastSeq = firstSeq + BigInt((objects.length - 1) * SEQ_STEP);
     const { rows, bytes } = objectRows(projectId, batchId, firstSeq, objects);
     if (!(await this.hasRoomFor({ objects: objects.length, bytes }))) {
       await this.stage(ids);

@@ -3,6 +3,7 @@
  * SQLSTATEs, sequence numbers.
  * Imports platform and the migrations.
  */
+export { ChangeNotifier } from './change-notifier.js';
 export { CopyIn } from './copy-in.js';
 export { type CopyOut } from './copy-out.js';
 export {

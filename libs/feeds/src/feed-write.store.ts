@@ -9,6 +9,7 @@ import {
   NEW_BATCH_COLUMNS,
   type NewObjectRow,
   type ObjectEntity,
+  recordChangedSql,
   ROLLUP_COLUMNS,
   sizeOf,
 } from '#store';
@@ -22,7 +23,7 @@ export type Existing = Pick<ObjectEntity, 'object_id' | 'batch_id' | 'seq'>;
  * Adds objects to their batch, which is created where it does not exist, in one round trip and one commit. As in every change,
  * the batch is locked first. A unique violation where an object exists.
  */
-const addSql = (options: { addsUsage: boolean }): string => `
+const addSql = (addsUsage: boolean): string => `
     WITH batch AS (
       INSERT INTO batches AS b (${NEW_BATCH_COLUMNS})
       VALUES ($1::int, $2::text, $3::bigint, $4::bigint, $3::bigint)
@@ -30,12 +31,12 @@ const addSql = (options: { addsUsage: boolean }): string => `
         SET object_count = b.object_count + excluded.object_count, revision = excluded.revision, digest = NULL
       RETURNING batch_id
     ),
-    ${addObjectsSql('batch', options)}`;
+    ${addObjectsSql('batch', { addsUsage, isBatch: false })}`;
 
-const ADD = { name: 'feed.add', text: addSql({ addsUsage: true }) };
+const ADD = { name: 'feed.add', text: addSql(true) };
 
 /** In a transaction that adds them to the usage itself. */
-const ADD_ONLY = { name: 'feed.add-only', text: addSql({ addsUsage: false }) };
+const ADD_ONLY = { name: 'feed.add-only', text: addSql(false) };
 
 /** In the order of their ids, so that two transactions that lock the same batches never deadlock. */
 const LOCK_BATCHES = `
@@ -56,6 +57,8 @@ const OTHERS = `
 
 const COMPARE = `WITH new AS (${NEW}) ${OTHERS}`;
 
+const DIFFERING = '(SELECT c.* FROM changed AS c JOIN others ON others.i = c.object_id) AS differing';
+
 const REPLACE = `
   WITH new AS (${NEW}),
   old_rows AS (SELECT ${ROLLUP_COLUMNS}, bytes FROM objects WHERE project_id = $1 AND object_id IN (SELECT i FROM new)),
@@ -63,9 +66,10 @@ const REPLACE = `
   changed AS (
     UPDATE objects AS e SET data = new.d, bytes = new.b, subject = new.s, observed_at = coalesce(new.t, e.observed_at)
     FROM new WHERE e.project_id = $1 AND e.object_id = new.i
-    RETURNING e.project_id, e.subject, e.observed_at, e.measure, e.bytes, e.seq, e.object_id
+    RETURNING e.project_id, e.subject, e.observed_at, e.measure, e.bytes, e.seq, e.object_id, e.batch_id
   ),
-  ${changedObjectsSql('(SELECT c.* FROM changed AS c JOIN others ON others.i = c.object_id) AS differing')},
+  ${changedObjectsSql(DIFFERING)},
+  recorded AS (${recordChangedSql(DIFFERING)}),
   invalidated AS (${invalidateRollupsSql('(TABLE old_rows UNION ALL SELECT project_id, subject, observed_at, measure, bytes FROM changed)')})
   SELECT (SELECT sum(bytes) FROM changed) - (SELECT sum(bytes) FROM old_rows) AS bytes_added,
     array(SELECT i FROM others) AS ids`;

@@ -6,6 +6,7 @@ export { type ConnectionTimes } from './connection-limits.js';
 export { addVary, preferredCoding, preferredType } from './accept.js';
 export { ApiPage, ApiPreconditions, ApiResult, JsonHeader, ProblemDto, ApiProblems } from './api-decorators.js';
 export { type DtoClass, DtoValidator, type NestedContext, isValidDto, validateDto } from './dto-validator.js';
+export { markChanges } from './change-marks.js';
 export { clientAddressOf } from './client-address.js';
 export { etagOf, etagOfJson } from './etag.js';
 export {
@@ -47,6 +48,7 @@ export {
   PageQuery,
   pageRequest,
   type PageRequest,
+  pageSizeOf,
   pageText,
 } from './paging.js';
 export { checkPreconditions, listPreconditionProblem, type Preconditions, preconditionsOf } from './preconditions.js';

@@ -197,12 +197,13 @@ function requestedPage(
   list: RequestedList,
   http: HttpContext,
 ): Omit<PageRequest, 'linkBase'> {
-  const size = sizeOf(query, limits, list.place);
+  const size = pageSizeOf(query, limits, list.place);
   const position = positionOf(query, size, list);
   return { position, size, fingerprint: list.fingerprint, ...readsOf(query, database, http) };
 }
 
-function sizeOf(query: PageQuery, { pageSize, pageSizeMax }: Config['limits'], place: InputPlace): number {
+/** The requested size of a page. @throws Problem invalid-query or invalid-body where it exceeds the limit */
+export function pageSizeOf(query: PageQuery, { pageSize, pageSizeMax }: Config['limits'], place: InputPlace): number {
   const size = query.page_size ?? pageSize;
   if (size > pageSizeMax) rejectInput(place, 'page_size', `must be at most ${String(pageSizeMax)} (PAGE_SIZE_MAX)`);
   return size;

@@ -24,6 +24,7 @@ export const PROBLEMS = {
   'key-not-active': { status: 409, title: 'Key not active' },
   'last-operator-key': { status: 409, title: 'Last operator key' },
   'idempotency-in-progress': { status: 409, title: 'Idempotency-Key in use' },
+  'changes-expired': { status: 410, title: 'Changes no longer kept' },
   'precondition-failed': { status: 412, title: 'Precondition failed' },
   'too-large': { status: 413, title: 'Content too large' },
   'uri-too-long': { status: 414, title: 'URI too long' },

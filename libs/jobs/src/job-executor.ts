@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ByteBudget, type Reservation } from '#platform';
 import { API, chargedItemsOf, Problem, problemBody, toProblem } from '#http';
-import { Database, type Queryable } from '#database';
+import { ChangeNotifier, Database, type Queryable } from '#database';
 import { RateLimits } from '#limits';
 import { Injectable, Logger } from '@nestjs/common';
 import { JobBodyStore } from './job-body.store.js';
@@ -36,6 +36,7 @@ export class JobExecutor {
     private readonly database: Database,
     private readonly budget: ByteBudget,
     private readonly limits: RateLimits,
+    private readonly changes: ChangeNotifier,
   ) {}
 
   /** Resolves when the job has succeeded or finally failed. @throws the error after which the job is retried */
@@ -50,6 +51,7 @@ export class JobExecutor {
       // A job that kills its worker never gets to the end of an attempt.
       if (job.attempts > ATTEMPTS_MAX) throw new Error('the worker of the job died in every attempt');
       await this.runOperation(key, job, stored);
+      this.changes.mark(key.projectId);
     } catch (error) {
       if (error instanceof AlreadyCompletedError) return;
       const problem = toProblem(error);

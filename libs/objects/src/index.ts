@@ -12,6 +12,7 @@ export { type ObjectSort, ObjectSortQuery, sortOf } from './object-sort.js';
 export {
   CreateObjectDto,
   NewObjectDto,
+  ObjectDto,
   ObjectIdField,
   PairDto,
   PatchObjectDto,

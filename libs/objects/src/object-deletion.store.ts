@@ -4,7 +4,7 @@ import { deletedObjectsSql, indexQuery } from '#inverted-index';
 import { Config } from '#platform';
 import { type Count, countRows, errorCode, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
-import { invalidateRollupsSql, OBJECT_FILTER_COLUMNS, ROLLUP_COLUMNS } from '#store';
+import { invalidateRollupsSql, OBJECT_FILTER_COLUMNS, recordDeletedSql, ROLLUP_COLUMNS } from '#store';
 import { addUsageSql } from '#usage';
 import { ObjectIndexStore } from './object-index.store.js';
 import { BY_SEQ, objectListSql } from './object-list-sql.js';
@@ -36,6 +36,7 @@ const deleteSql = (matches: string): string => `
     WHERE b.project_id = $1 AND b.batch_id = d.batch_id
   ),
   ${deletedObjectsSql('deleted')},
+  recorded AS (${recordDeletedSql('deleted')}),
   invalidated AS (${invalidateRollupsSql('deleted')}),
   usage AS (${addUsageSql('deleted', -1)})
   SELECT count(*) AS count, array(SELECT object_id FROM deleted ORDER BY seq LIMIT ${String(IDS_MAX)}) AS ids FROM deleted`;

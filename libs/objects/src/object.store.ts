@@ -10,6 +10,9 @@ import {
   OBJECT_COLUMNS,
   ObjectEntity,
   type ObjectRow,
+  recordChangedSql,
+  recordCreatedSql,
+  recordDeletedSql,
   ROLLUP_COLUMNS,
 } from '#store';
 import { addUsageSql, UsageStore } from '#usage';
@@ -57,6 +60,7 @@ const insertSql = (usage: string): string => `
       RETURNING *
     ),
     pending AS (${addPendingSql('o')}),
+    recorded AS (${recordCreatedSql('o', { isBatch: false })}),
     invalidated AS (${invalidateRollupsSql('o')})
     ${usage}
     SELECT ${OBJECT_COLUMNS} FROM o`;
@@ -88,6 +92,7 @@ const UPDATE = {
       RETURNING *
     ),
     ${changedObjectsSql('(SELECT * FROM o WHERE $6::int IS NOT NULL) AS changed')},
+    recorded AS (${recordChangedSql('o')}),
     invalidated AS (${invalidateRollupsSql(`(TABLE old_rows UNION ALL SELECT ${ROLLUP_COLUMNS}, bytes FROM o)`)})
     SELECT ${OBJECT_COLUMNS}, o.bytes - (SELECT bytes FROM old_rows) AS bytes_added FROM o`,
 };
@@ -96,8 +101,9 @@ const DELETE = {
   name: 'object.delete',
   text: `
     WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND object_id = $2
-      RETURNING ${ROLLUP_COLUMNS}, bytes, seq),
+      RETURNING ${ROLLUP_COLUMNS}, bytes, seq, batch_id, object_id),
     ${deletedObjectsSql('deleted')},
+    recorded AS (${recordDeletedSql('deleted')}),
     usage AS (${addUsageSql('deleted', -1)})
     ${invalidateRollupsSql('deleted')}`,
 };

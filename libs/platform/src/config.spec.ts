@@ -74,6 +74,7 @@ describe('Config', () => {
       },
       rateLimits: { keyItems: 0, projectItems: 0, failures: 0, redisUrl: null },
       jobs: { worker: 'inline', concurrency: 6 },
+      changes: { keptHours: 168 },
       rules: { requireIfMatch: false, seed: true },
       alerts: { webhook: null },
       client: { url: null, apiKey: null },
@@ -131,6 +132,7 @@ describe('a numeric setting', () => {
     ['RATE_LIMIT_PROJECT_ITEMS_PER_MINUTE', 0, 1_000_000_000, (config) => config.rateLimits.projectItems],
     ['DISK_RESERVE_BYTES', 0, 1_099_511_627_776, (config) => config.database.diskReserveBytes],
     ['JOB_CONCURRENCY', 1, 100, (config) => config.jobs.concurrency],
+    ['CHANGES_HOURS', 1, 8760, (config) => config.changes.keptHours],
   ];
 
   it.each(RANGES)('accepts %s from %i to %i', (name, min, max, read) => {

@@ -157,6 +157,10 @@ export class Config {
      */
     concurrency: number;
   }>;
+  readonly changes: Readonly<{
+    /** CHANGES_HOURS: how long changes are kept for GET /objects/changes, 1 to 8,760; default 168. */
+    keptHours: number;
+  }>;
   readonly rules: Readonly<{
     /** REQUIRE_IF_MATCH: reject (428) changes of existing objects, batches and sprockets without If-Match; default false. */
     requireIfMatch: boolean;
@@ -264,6 +268,7 @@ export class Config {
       worker,
       concurrency: share(env, 'JOB_CONCURRENCY', runners, { fallback: Math.max(6, runners), minOfEach: 1, max: 100 }),
     };
+    this.changes = { keptHours: integer(env, 'CHANGES_HOURS', 168, 1, 8760) };
     this.rules = {
       requireIfMatch: flag(env, 'REQUIRE_IF_MATCH', false),
       seed: flag(env, 'STOWAGE_SEED', url === null),

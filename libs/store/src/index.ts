@@ -6,6 +6,7 @@
 export { boundedSlice, readWithMemory, rowsWithData, type WithoutData, boundedRowsSql } from './bounded-rows.js';
 export { BATCH_COLUMNS, NEW_BATCH_COLUMNS, type BatchRow } from './batch-columns.js';
 export { BatchEntity } from './batch.entity.js';
+export { recordChangedSql, recordCreatedRangeSql, recordCreatedSql, recordDeletedSql } from './change-sql.js';
 export { columnListSql, columns } from './columns.js';
 export {
   COLUMNS_WITHOUT_DATA,

@@ -1,0 +1,15 @@
+import { JobsModule } from '#jobs';
+import { Module } from '@nestjs/common';
+import { ChangeController } from './change.controller.js';
+import { ChangeFeed } from './change-feed.js';
+import { ChangeMaintenance } from './change-maintenance.js';
+import { ChangeReaders } from './change-readers.js';
+import { ChangeStore } from './change.store.js';
+
+/** What was created, changed and deleted, in the order of the commits. */
+@Module({
+  imports: [JobsModule],
+  controllers: [ChangeController],
+  providers: [ChangeStore, ChangeFeed, ChangeReaders, ChangeMaintenance],
+})
+export class ChangesModule {}
