@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 /** Specs that take long, much of it waiting. Started last, they would run while the other workers have nothing left to do. */
 const LONGEST = [
-  'faults/kills',
+  'faults/random-faults',
   'start/start',
   'security/floods',
   'jobs/recovery',

@@ -61,7 +61,7 @@ export class Ledger {
           const reply = await this.send(write, mayBreak);
           this.entries.push({ write, reply });
           this.count(write, reply);
-          if (reply === null || reply.status === 503) await sleep(50);
+          if (reply === null || isUnavailable(reply)) await sleep(50);
         }
       }),
     );
@@ -211,7 +211,12 @@ export class Ledger {
     if (reply === null) this.tally.withoutResponse++;
     else if (reply.status === 202) this.tally.accepted++;
     else if (reply.status < 300) this.tally.stored++;
-    else if (reply.status === 503 && Number(reply.headers['retry-after']) > 0) this.tally.unavailable++;
+    else if (isUnavailable(reply)) this.tally.unavailable++;
     else this.faults.push(`${write.id} returned ${String(reply.status)}: ${reply.text}`);
   }
+}
+
+/** The database is away or the disk is full, and the client may retry. */
+function isUnavailable({ status, headers }: Reply): boolean {
+  return (status === 503 || status === 507) && Number(headers['retry-after']) > 0;
 }

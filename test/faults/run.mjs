@@ -1,7 +1,7 @@
 /**
  * Runs the long fault tests: `npm run test:faults -- --rounds 100 --seed 7`. Each round kills the server, the worker and
- * PostgreSQL once; the other tests run once, with their real times and amounts. The same seed gives the same order and times of
- * kills. A round takes about 15 seconds, the floods take about 8 minutes.
+ * PostgreSQL, suspends PostgreSQL, sets the clocks and fills the disk once; the other tests run once, with their real times and amounts. The
+ * same seed gives the same order and times of faults. A round takes about 25 seconds, the floods take about 8 minutes.
  */
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
