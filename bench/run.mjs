@@ -12,6 +12,7 @@ import { benchAsync } from './async.mjs';
 import { benchAverages } from './averages.mjs';
 import { benchBrowse } from './browse.mjs';
 import { benchBusy } from './busy.mjs';
+import { benchChanges } from './changes.mjs';
 import { benchCopy } from './copy.mjs';
 import { benchCsv } from './csv.mjs';
 import { benchFairness } from './fairness.mjs';
@@ -39,6 +40,7 @@ const PARTS = {
   fairness: benchFairness,
   guard: benchGuard,
   threads: benchThreads,
+  changes: benchChanges,
 };
 /** Run by name only: their tables have other objects, or they start servers of their own. */
 const ALONE = { questions: benchQuestions, browse: benchBrowse, processes: benchProcesses };
