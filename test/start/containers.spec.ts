@@ -260,6 +260,7 @@ interface Service {
   command?: string[];
   environment: Record<string, string | null>;
   volumes?: string[];
+  ports?: string[];
   depends_on?: Record<string, { condition: string }>;
   healthcheck?: { test?: string[]; disable?: boolean };
   profiles?: string[];
@@ -290,9 +291,39 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  it('has a Redis that only its profile starts', async () => {
+  it.each(['grafana', 'jaeger', 'pgadmin', 'prometheus', 'redis'])(
+    'has %s that only its profile starts',
+    async (name) => {
+      const { services } = await compose();
+      expect(services[name]).toMatchObject({ image: expect.stringMatching(/:v?\d/), profiles: [name] });
+      // Reachable from this machine only.
+      expect((services[name]?.ports ?? []).filter((port) => !port.startsWith('127.0.0.1:'))).toEqual([]);
+    },
+  );
+
+  it('mounts files of the project that exist, read-only', async () => {
     const { services } = await compose();
-    expect(services.redis).toMatchObject({ image: expect.stringMatching(/^redis:/), profiles: ['redis'] });
+    const mounts = Object.values(services).flatMap(({ volumes = [] }) => volumes.filter((one) => one.startsWith('.')));
+    expect(mounts.length).toBeGreaterThan(3);
+    for (const mount of mounts) {
+      const [source = '', , mode] = mount.split(':');
+      await access(source);
+      expect([source, mode]).toEqual([source, 'ro']);
+    }
+  });
+
+  it('scrapes and queries services that it has', async () => {
+    const { services } = await compose();
+    const scraped = parse(await readFile('deploy/prometheus/prometheus.yml', 'utf8')) as {
+      scrape_configs: { job_name: string; static_configs: { targets: string[] }[] }[];
+    };
+    const targets = scraped.scrape_configs.flatMap((job) => job.static_configs.flatMap((one) => one.targets));
+    const source = await readFile('deploy/grafana/provisioning/datasources/prometheus.yml', 'utf8');
+    const hosts = [
+      ...targets.map((target) => target.split(':')[0] ?? ''),
+      new URL(/url: (.*)/.exec(source)?.[1] ?? '').hostname,
+    ];
+    expect(Object.keys(services)).toEqual(expect.arrayContaining(hosts));
   });
 
   it('runs valid commands of the entry point', async () => {
@@ -332,6 +363,6 @@ describe('docker-compose.yml', () => {
   it('keeps the database on a named volume', async () => {
     const { services, volumes } = await compose();
     expect(services.postgres?.volumes).toEqual(['database:/var/lib/postgresql']);
-    expect(Object.keys(volumes)).toEqual(['database']);
+    expect(Object.keys(volumes)).toEqual(['database', 'metrics']);
   });
 });

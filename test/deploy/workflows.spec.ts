@@ -1,0 +1,99 @@
+import { access, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import { convertWorkflowTemplate, NoOperationTraceWriter, parseWorkflow } from '@actions/workflow-parser';
+import { parse } from 'yaml';
+
+interface Step {
+  uses?: string;
+  run?: string;
+  env?: Record<string, string>;
+}
+
+interface Job {
+  needs?: string[];
+  if?: string;
+  container?: string;
+  permissions?: Record<string, string>;
+  strategy?: { matrix: { node: string[] } };
+  steps: Step[];
+}
+
+let text: string;
+let workflow: { permissions: Record<string, string>; jobs: Record<string, Job> };
+
+beforeAll(async () => {
+  text = await readFile('.github/workflows/ci.yml', 'utf8');
+  workflow = parse(text) as typeof workflow;
+});
+
+/** The errors that the parser of GitHub finds: of the schema, of expressions, and of jobs that do not exist. */
+async function errorsOf(content: string): Promise<string[]> {
+  const { context, value } = parseWorkflow({ name: 'ci.yml', content }, new NoOperationTraceWriter());
+  if (value !== undefined) await convertWorkflowTemplate(context, value);
+  return context.errors.getErrors().map(({ message }) => message);
+}
+
+describe('.github/workflows/ci.yml', () => {
+  it('is valid for the parser of GitHub', async () => {
+    expect(await errorsOf(text)).toEqual([]);
+    for (const [valid, invalid] of [
+      ['timeout-minutes', 'timeout-minute'],
+      ['needs: [check, image]', 'needs: [check, images]'],
+      ['${{ github.token }}', '${{ github.token }'],
+    ] as const) {
+      expect(text).toContain(valid);
+      expect([invalid, await errorsOf(text.replace(valid, invalid))]).not.toEqual([invalid, []]);
+    }
+  });
+
+  it('checks the oldest supported version of Node.js, 22, and that of the image', async () => {
+    const { engines } = JSON.parse(await readFile('package.json', 'utf8')) as { engines: { node: string } };
+    const oldest = /^>=(\d+)/.exec(engines.node)?.[1];
+    const ofImage = /^FROM node:(\d+)/m.exec(await readFile('Dockerfile', 'utf8'))?.[1];
+    expect(workflow.jobs.check?.strategy?.matrix.node).toEqual([oldest, '22', ofImage]);
+    await access(workflow.jobs.check?.steps.at(-1)?.run ?? '');
+  });
+
+  it('pins each action to a version, and writes nothing but in the release of a tag', () => {
+    const uses = Object.values(workflow.jobs).flatMap(({ steps }) => steps.flatMap((step) => step.uses ?? []));
+    expect(uses.filter((name) => !/^[\w-]+\/[\w-]+@v\d+$/.test(name))).toEqual([]);
+    expect(workflow.permissions).toEqual({ contents: 'read' });
+    const writing = Object.entries(workflow.jobs).filter(([, job]) => job.permissions !== undefined);
+    expect(writing.map(([name]) => name)).toEqual(['release']);
+    expect(workflow.jobs.release).toMatchObject({
+      if: `startsWith(github.ref, 'refs/tags/v')`,
+      needs: ['check', 'image'],
+    });
+  });
+
+  it('starts the image with all variables that docker-compose.yml requires', async () => {
+    const compose = await readFile('docker-compose.yml', 'utf8');
+    const required = new Set([...compose.matchAll(/\$\{(\w+):\?/g)].map(([, name]) => name));
+    const { env = {} } = workflow.jobs.image?.steps.find((step) => step.run?.includes('docker compose up')) ?? {};
+    expect(Object.keys(env)).toEqual(expect.arrayContaining([...required]));
+    for (const name of ['STOWAGE_KEY_SECRET', 'STOWAGE_ADMIN_KEY'])
+      expect(env[name]?.length).toBeGreaterThanOrEqual(32);
+  });
+});
+
+describe('.github/dependabot.yml', () => {
+  it('follows the packages, the images and the actions, where their files are', async () => {
+    const { version, updates } = parse(await readFile('.github/dependabot.yml', 'utf8')) as {
+      version: number;
+      updates: { 'package-ecosystem': string; directory: string; schedule: { interval: string } }[];
+    };
+    const files: Record<string, string> = {
+      npm: 'package-lock.json',
+      docker: 'Dockerfile',
+      'docker-compose': 'docker-compose.yml',
+      'github-actions': '.github/workflows/ci.yml',
+    };
+    expect(version).toBe(2);
+    expect(updates.map((update) => update['package-ecosystem']).sort()).toEqual(Object.keys(files).sort());
+    for (const update of updates) {
+      expect(['daily', 'weekly', 'monthly']).toContain(update.schedule.interval);
+      await access(join(`.${update.directory}`, files[update['package-ecosystem']] ?? ''));
+    }
+  });
+});
