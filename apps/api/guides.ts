@@ -18,6 +18,7 @@ const GUIDES = [
   ['integrations.md', '/guides/integrations', 'Integrations'],
   ['audit.md', '/guides/audit', 'Audit'],
   ['operations.md', '/guides/operations', 'Operations'],
+  ['capacity.md', '/guides/capacity', 'Capacity'],
   // The `type` of every problem links to it.
   ['problems.md', '/problems', 'Problems'],
 ] as const;
