@@ -3,6 +3,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 /** The changes of objects that `GET /objects/changes` returns; see docs/decisions/039. */
 export class Changes1765700000000 implements MigrationInterface {
   name = 'Changes1765700000000';
+  readonly phase = 'expand';
 
   async up(runner: QueryRunner): Promise<void> {
     // Written by the transaction that changes objects. A row is about the objects of a batch with these sequence numbers, or

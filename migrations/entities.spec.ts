@@ -28,6 +28,7 @@ const WITHOUT_ENTITY = [
   'pending_changes',
   'rollup_marks',
   'rollups',
+  'schema_compatibility',
   'sequence_lanes',
 ];
 

@@ -1,4 +1,3 @@
-/** Every migration, oldest first. Append only: a migration that may have run is never changed. */
 import { FirstTables1764000000000 } from './001-first-tables.js';
 import { Writes1764100000000 } from './002-writes.js';
 import { Devices1764200000000 } from './003-devices.js';
@@ -17,8 +16,14 @@ import { DefaultProject1765400000000 } from './015-default-project.js';
 import { InvertedIndex1765500000000 } from './016-inverted-index.js';
 import { ObservedAtIndex1765600000000 } from './017-observed-at-index.js';
 import { Changes1765700000000 } from './018-changes.js';
+import { CompatibilityAndQueuedJobs1766200000000 } from './023-compatibility-and-queued-jobs.js';
+import type { NamedMigration, SchemaMigration } from './schema-migration.js';
 
-export const MIGRATIONS = [
+export { MIGRATION_LOCK_TIMEOUT } from './concurrent-index.js';
+export type { SchemaMigration } from './schema-migration.js';
+
+/** Servers that do not know all of these cannot run beside those that do. */
+const FIRST_MIGRATIONS = [
   FirstTables1764000000000,
   Writes1764100000000,
   Devices1764200000000,
@@ -35,6 +40,14 @@ export const MIGRATIONS = [
   DeletedProjects1765300000000,
   DefaultProject1765400000000,
   InvertedIndex1765500000000,
+];
+
+/** Servers of the version before each of these run beside those of the version after it; see CONTRIBUTING.md. */
+const PHASED_MIGRATIONS: readonly (new () => SchemaMigration)[] = [
   ObservedAtIndex1765600000000,
   Changes1765700000000,
+  CompatibilityAndQueuedJobs1766200000000,
 ];
+
+/** Every migration, oldest first. Append only: the result of a migration that may have run is never changed. */
+export const MIGRATIONS: (new () => NamedMigration)[] = [...FIRST_MIGRATIONS, ...PHASED_MIGRATIONS];

@@ -1,5 +1,5 @@
 import { createLog, nestLog, type Config } from '#platform';
-import { openInstallation, type Installation } from '#database';
+import { openInstallation, type Installation, type InstallationOptions } from '#database';
 import { readConfig } from '../read-config.js';
 import { ENTITIES } from '../entities.js';
 
@@ -10,17 +10,18 @@ export interface InstallationUse {
   leasesLane: boolean;
   /** Whether the command creates the embedded database where there is none. */
   createsDatabase: boolean;
+  /** Whether pending migrations are run, rejected or ignored; default by MIGRATE_ON_START. */
+  pendingMigrations?: InstallationOptions['pendingMigrations'];
 }
 
 /** Opens the installation while `work` runs. A server can use the same database at the same time. */
 export async function withInstallation<T>(
-  { say, leasesLane, createsDatabase }: InstallationUse,
+  use: InstallationUse,
   work: (installation: Installation, config: Config) => T | Promise<T>,
 ): Promise<T> {
   const config = readConfig();
   const logger = nestLog(createLog(config.log.level));
-  const options = { config, entities: ENTITIES, logger, leasesLane, createsDatabase, say };
-  const installation = await openInstallation(options);
+  const installation = await openInstallation({ ...use, config, entities: ENTITIES, logger });
   try {
     return await work(installation, config);
   } finally {

@@ -36,10 +36,12 @@ export class Stowage {
   private constructor(
     readonly folder: string,
     private readonly settings: Record<string, string>,
+    private readonly main: string,
   ) {}
 
-  static async create(settings: Record<string, string> = {}): Promise<Stowage> {
-    return new Stowage(await mkdtemp(join(tmpdir(), 'stowage-cli-')), settings);
+  /** @param main the program; default: that of this version */
+  static async create(settings: Record<string, string> = {}, main = MAIN): Promise<Stowage> {
+    return new Stowage(await mkdtemp(join(tmpdir(), 'stowage-cli-')), settings, main);
   }
 
   /** Runs a command that ends by itself, in a process that has already loaded the product. */
@@ -69,7 +71,7 @@ export class Stowage {
   /** Runs a command in its own process. */
   start(args: readonly string[], settings: Record<string, string> = {}): Running {
     const env = this.environment(settings);
-    const child = spawn(process.execPath, [MAIN, ...args], {
+    const child = spawn(process.execPath, [this.main, ...args], {
       cwd: this.folder,
       env,
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -45,7 +45,7 @@ export class Ledger {
 
   /** @param advancesClocks ends the delays of jobs, instead of waiting for them; see `Stack.advanceClocks` */
   constructor(
-    private readonly stack: Stack,
+    private readonly stack: Pick<Stack, 'call' | 'sql' | 'findIndexDifferences' | 'advanceClocks'>,
     private readonly advancesClocks = false,
   ) {}
 

@@ -2,11 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { IndexCheck } from '#inverted-index';
 import { ADMIN_KEY, Stowage, type Ended, type Running } from '../cli/stowage.js';
-import { openDatabase } from '../harness/database.js';
 import { addressOfEmbedded } from '../harness/embedded.js';
 import { send, type RequestData, type Reply } from './http.js';
+import { findIndexDifferences } from './index-differences.js';
 import { stopPostgres } from './postgres-processes.js';
 
 const READY_WITHIN_MS = 60_000;
@@ -91,23 +90,7 @@ export class Stack {
 
   /** Compares the index of every project with its objects. @returns the first differences of each project, as sentences */
   async findIndexDifferences(): Promise<string[]> {
-    const database = await openDatabase(await addressOfEmbedded(this.postgresDir));
-    try {
-      const check = new IndexCheck(database);
-      const projects = await database.query<{ project_id: number }>('SELECT project_id FROM projects');
-      const found: string[] = [];
-      for (const { project_id: projectId } of projects) {
-        const { differences } = await check.checkProject(projectId);
-        found.push(
-          ...differences.map(
-            ({ seq, detail }) => `index of project ${String(projectId)}, object ${String(seq)}: ${detail}`,
-          ),
-        );
-      }
-      return found;
-    } finally {
-      await database.close();
-    }
+    return findIndexDifferences(await addressOfEmbedded(this.postgresDir));
   }
 
   /**

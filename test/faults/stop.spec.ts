@@ -55,7 +55,7 @@ async function waitForRow(sql: string, what: string): Promise<void> {
 /** Waits until the server has a transaction that has been open for 0.2 s. */
 const waitForTransaction = (): Promise<void> =>
   waitForRow(
-    `SELECT FROM pg_stat_activity WHERE application_name = 'stowage' AND xact_start < now() - interval '0.2 s'`,
+    `SELECT FROM pg_stat_activity WHERE application_name ~ '^stowage [A-Z]' AND xact_start < now() - interval '0.2 s'`,
     'transaction',
   );
 

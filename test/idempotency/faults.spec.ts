@@ -21,7 +21,7 @@ async function allowConnections(isAllowed: boolean): Promise<void> {
   await admin.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS ${String(isAllowed)}`);
   if (!isAllowed)
     await admin.query(
-      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}' AND application_name = 'stowage'`,
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}' AND application_name ~ '^stowage [A-Z]'`,
     );
   await admin.end();
 }

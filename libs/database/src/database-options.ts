@@ -104,7 +104,8 @@ export function dataSourceOptions(options: DatabaseOptions): DataSourceOptions {
     migrationsTableName: 'migrations',
     migrationsTransactionMode: 'each',
     installExtensions: false,
-    applicationName: 'stowage',
+    // With the newest migration that this version knows, for a migration that earlier versions cannot work after.
+    applicationName: ['stowage', ...migrations.slice(-1).map(({ name }) => name)].join(' '),
     poolSize: poolMax - RESERVED_CONNECTIONS,
     connectTimeoutMS: connectTimeoutMs,
     poolErrorHandler: (error: unknown) => {

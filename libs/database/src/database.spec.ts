@@ -221,7 +221,7 @@ describe('transaction', () => {
     await Promise.all(Array.from({ length: 10 }, () => database.query('SELECT pg_sleep(0.01)')));
     const [row] = await database.query<{ count: string }>(`
       SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-      WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'stowage'`);
+      WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name ~ '^stowage [A-Z]'`);
     expect(Number(row?.count)).toBeGreaterThan(0);
     const queries = Array.from({ length: 20 }, () => database.retrying(() => value('a')));
     await expect(Promise.all(queries)).resolves.toHaveLength(20);

@@ -84,6 +84,8 @@ class OwnedDataSource extends DataSource {
 
 /** The pool of connections: SQL text runs by `query`, repositories of entities by `dataSource`. */
 export class Database implements Queryable {
+  /** Whether the tables of data are distributed over several machines, as `openInstallation` finds out; see docs/decisions/042. */
+  isDistributed = false;
   private readonly active = new Set<PoolClient>();
   private readonly prepared = new PreparedStatements();
   private readonly monitor: StallMonitor;

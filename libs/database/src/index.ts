@@ -1,6 +1,6 @@
 /**
- * database: the embedded PostgreSQL, the connection pool, a read replica, transactions, migrations, COPY, pages in SQL,
- * SQLSTATEs, sequence numbers.
+ * database: the embedded PostgreSQL, the connection pool, a read replica, transactions, migrations and their plan, COPY, pages in
+ * SQL, SQLSTATEs, sequence numbers.
  * Imports platform and the migrations.
  */
 export { ChangeNotifier } from './change-notifier.js';
@@ -14,11 +14,14 @@ export {
   type Statement,
   type Transaction,
 } from './database.js';
+export { distributionStatements, listDataTables, LOCAL_TABLES, readDistributionState } from './distribution.js';
 export { DiskReserve } from './disk-reserve.js';
 export { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';
 export { errorCode } from './error-code.js';
-export { type Installation, openEmbedded, openInstallation } from './installation.js';
+export { type Installation, type InstallationOptions, openEmbedded, openInstallation } from './installation.js';
 export { LaneLease } from './lane-lease.js';
+export { type PlannedMigration, planMigrations } from './migration-plan.js';
+export { distribute } from './migrate.js';
 export { NotificationListener, type NotificationTimes } from './notification-listener.js';
 export {
   cappedCount,
@@ -46,7 +49,16 @@ export {
 export { PageTrace, type PageStep, type TracedStatement } from './page-trace.js';
 export type { PostgresAddress } from './open-server.js';
 export { ReadDatabase } from './read-database.js';
-export { isSeq, SEQ_STEP, Sequence, SequenceUnavailableError, timeOfSeq, timeOfSeqSql } from './sequence.js';
+export {
+  firstSeqAt,
+  isSeq,
+  SEQ_STEP,
+  Sequence,
+  SequenceUnavailableError,
+  timeOfSeq,
+  timeOfSeqSql,
+} from './sequence.js';
+export type { StatementEffect } from './statement-effect.js';
 export {
   isConnectionLoss,
   isDataError,
@@ -56,5 +68,6 @@ export {
   isDeadlock,
   isUniqueViolation,
   isUnresponsive,
+  mayBeUniqueViolation,
 } from './sqlstates.js';
 export { ClientGoneError, QueryScope, QueryTimeoutError } from './query-scope.js';

@@ -2,17 +2,15 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { MIGRATIONS } from '#migrations';
 import type { LoggerService } from '@nestjs/common';
-import { Logger, runMigrations } from 'graphile-worker';
 import { type Config, StartupError } from '#platform';
 import { Database } from './database.js';
+import { isDistributed, requireDistribution } from './distribution.js';
 import { DiskReserve } from './disk-reserve.js';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.js';
 import { LaneLease } from './lane-lease.js';
+import { migrate, requireSchema } from './migrate.js';
 import { ReadDatabase } from './read-database.js';
 import { Sequence } from './sequence.js';
-
-/** The key of the advisory lock under which one process at a time runs migrations. */
-const MIGRATION_LOCK = 7_364_501;
 
 /** An open database with up-to-date tables. */
 export interface Installation {
@@ -38,11 +36,13 @@ export interface InstallationOptions {
   usesReplica?: boolean;
   /** Whether the parent process has started the embedded database, see `openEmbedded`; default false. */
   isChild?: boolean;
+  /** Whether pending migrations are run, rejected or ignored; default by MIGRATE_ON_START. */
+  pendingMigrations?: 'run' | 'reject' | 'ignore' | undefined;
   /** Receives one line for each step that takes time. */
   say: (line: string) => void;
 }
 
-/** Starts the embedded database or connects to DATABASE_URL, and runs pending migrations. @throws StartupError */
+/** Starts the embedded database or connects to DATABASE_URL, and brings its schema up to date. @throws StartupError */
 export async function openInstallation({
   config,
   entities,
@@ -51,6 +51,7 @@ export async function openInstallation({
   createsDatabase,
   usesReplica = false,
   isChild = false,
+  pendingMigrations = config.database.migrateOnStart ? 'run' : 'reject',
   say,
 }: InstallationOptions): Promise<Installation> {
   const dataDir = dataDirOf(config);
@@ -69,7 +70,10 @@ export async function openInstallation({
       migrations: MIGRATIONS,
       logger,
     });
-    await migrate(database, say);
+    if (pendingMigrations === 'run') sayMigrations(await migrate(database), say);
+    if (pendingMigrations === 'reject') await requireSchema(database);
+    database.isDistributed = await isDistributed(database);
+    if (leasesLane && database.isDistributed) await requireDistribution(database);
     readDatabase = usesReplica ? await openReadDatabase(database, config, logger) : ReadDatabase.ofPrimary(database);
     const sequence = new Sequence();
     const lease = leasesLane ? await LaneLease.open(database, sequence, logger) : undefined;
@@ -136,21 +140,6 @@ function noDatabase(dataDir: string): StartupError {
   );
 }
 
-async function migrate(database: Database, say: (line: string) => void): Promise<void> {
-  try {
-    await database.transaction(async (tx) => {
-      // This transaction holds the lock; the migrations run on other connections.
-      await tx.query('SET LOCAL lock_timeout = 0');
-      await tx.query('SET LOCAL statement_timeout = 0');
-      await tx.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
-      const done = await database.dataSource.runMigrations();
-      // The job queue has a schema and migrations of its own.
-      await runMigrations({ pgPool: database.connections, logger: new Logger(() => () => undefined) });
-      if (done.length > 0) say(`ran ${String(done.length)} migration${done.length === 1 ? '' : 's'}`);
-    });
-  } catch (cause) {
-    throw new StartupError(`the migrations failed: ${(cause as Error).message.split('\n')[0] ?? ''}`, {
-      cause,
-    });
-  }
+function sayMigrations(count: number, say: (line: string) => void): void {
+  if (count > 0) say(`ran ${String(count)} migration${count === 1 ? '' : 's'}`);
 }

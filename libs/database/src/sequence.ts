@@ -1,19 +1,27 @@
-const EPOCH = '2024-01-01T00:00:00Z';
-const EPOCH_MS = Date.parse(EPOCH);
+const EPOCH = '2024-01-01T00:00:00';
+const EPOCH_MS = Date.parse(`${EPOCH}Z`);
 const TICKS_PER_MS = 4096;
 const LANES = 1024;
 
 /** The distance between neighbouring numbers of one lane; the bits below it are the lane. */
 export const SEQ_STEP = LANES;
 
-/** SQL for the time at which a sequence number was generated, to the millisecond. */
+/**
+ * SQL for the time at which a sequence number was generated, to the millisecond. It is immutable, which the sum of a timestamptz and an
+ * interval is not: on a cluster an INSERT may have only immutable functions in COALESCE and CASE.
+ */
 export function timeOfSeqSql(seq: string): string {
-  return `(timestamptz '${EPOCH}' + (${seq} >> 22) * interval '1 millisecond')`;
+  return `((timestamp '${EPOCH}' + (${seq} >> 22) * interval '1 millisecond') AT TIME ZONE 'UTC')`;
 }
 
 /** The time at which a sequence number was generated, RFC 3339 in UTC. */
 export function timeOfSeq(seq: string | bigint): string {
   return new Date(EPOCH_MS + Number(BigInt(seq) >> 22n)).toISOString();
+}
+
+/** The least number that is generated at a time, in milliseconds since 1970, or after it. */
+export function firstSeqAt(ms: number): string {
+  return (BigInt(ms - EPOCH_MS) << 22n).toString();
 }
 
 /** Whether the text is a sequence number as responses write it: without leading zeros, and in the range of a bigint. */

@@ -44,7 +44,9 @@ export function isRetryable(error: unknown): boolean {
     error instanceof SequenceUnavailableError ||
     code === '40001' ||
     code === '40P01' ||
-    code === 'XX000'
+    code === 'XX000' ||
+    // On a cluster, a worker that was lost during the statement.
+    code === '58030'
   );
 }
 
@@ -78,6 +80,14 @@ export function isDeadlock(error: unknown): boolean {
 /** Whether a row with this key exists. */
 export function isUniqueViolation(error: unknown): boolean {
   return errorCode(error) === '23505';
+}
+
+/**
+ * Whether a row that COPY sent may exist: on a cluster the error arrives as an internal one. Its sender looks for the row, and has to
+ * throw the error again where there is none.
+ */
+export function mayBeUniqueViolation(error: unknown): boolean {
+  return isUniqueViolation(error) || errorCode(error) === 'XX000';
 }
 
 /** Whether a row refers to a project that does not exist. The constraints have names such as `devices_project_fkey`. */

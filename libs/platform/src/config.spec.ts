@@ -56,6 +56,7 @@ describe('Config', () => {
         readUrl: null,
         readLagMaxMs: 5_000,
         queryTimeoutMs: 10_000,
+        migrateOnStart: true,
         diskReserveBytes: 268_435_456,
         dataDir: '.stowage',
       },

@@ -77,6 +77,11 @@ export class Config {
     /** QUERY_TIMEOUT_MS: the time that the queries of a GET request, or a statement of DELETE /objects, may take, 100 to 120,000; default 10000. */
     queryTimeoutMs: number;
     /**
+     * MIGRATE_ON_START: whether a process that finds pending migrations runs them, or else ends; default true. `stowage migrate` always
+     * runs them.
+     */
+    migrateOnStart: boolean;
+    /**
      * DISK_RESERVE_BYTES: below this much free space on the disk of the embedded database writes are rejected and no jobs are
      * started, 0 (no check) to 1 TiB; default 256 MiB.
      */
@@ -214,6 +219,7 @@ export class Config {
       readUrl,
       readLagMaxMs: integer(env, 'DATABASE_READ_LAG_MAX_MS', 5_000, 1_000, 600_000),
       queryTimeoutMs: integer(env, 'QUERY_TIMEOUT_MS', 10_000, 100, 120_000),
+      migrateOnStart: flag(env, 'MIGRATE_ON_START', true),
       diskReserveBytes: integer(env, 'DISK_RESERVE_BYTES', 256 * 1024 ** 2, 0, 1024 ** 4),
       dataDir: env.get('STOWAGE_DATA_DIR') ?? '.stowage',
     };

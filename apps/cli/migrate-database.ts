@@ -1,0 +1,49 @@
+import {
+  distribute,
+  distributionStatements,
+  planMigrations,
+  readDistributionState,
+  type PlannedMigration,
+  type StatementEffect,
+} from '#database';
+import { withInstallation } from './with-installation.js';
+
+type Say = (line: string) => void;
+
+/** Brings the schema up to date. @param isCluster whether the tables of data are then distributed over the machines of a cluster */
+export async function runMigrations(say: Say, isCluster: boolean): Promise<void> {
+  // Opening an installation runs its pending migrations and prints how many there were.
+  const use = { say, leasesLane: false, createsDatabase: true, pendingMigrations: 'run' } as const;
+  await withInstallation(use, async ({ database }) => {
+    if (isCluster) await distribute(database, say);
+    say('the database is up to date');
+  });
+}
+
+/** Prints the migrations and the statements that would run, and changes nothing. */
+export async function printPlan(say: Say, isCluster: boolean): Promise<void> {
+  const use = { say, leasesLane: false, createsDatabase: false, pendingMigrations: 'ignore' } as const;
+  await withInstallation(use, async ({ database }) => {
+    const plan = await planMigrations(database);
+    for (const line of planLines(plan)) say(line);
+    if (isCluster)
+      for (const statement of distributionStatements(await readDistributionState(database))) say(statement);
+  });
+}
+
+function planLines(plan: readonly PlannedMigration[]): string[] {
+  if (plan.length === 0) return ['the database is up to date'];
+  const count = plan.length === 1 ? '1 migration' : `${String(plan.length)} migrations`;
+  return [`${count} would run; nothing was changed`, ...plan.flatMap(migrationLines)];
+}
+
+function migrationLines({ name, phase, effects }: PlannedMigration): string[] {
+  const beside = phase === 'expand' ? 'earlier servers may run' : 'stop earlier servers first';
+  return [`${name} (${phase}: ${beside})`, ...effects.map((effect) => `  ${effectLine(effect)}`)];
+}
+
+function effectLine({ command, table, lock, work }: StatementEffect): string {
+  if (lock === null) return `${command}: a new table`;
+  const whole = work === null ? '' : `, ${work} its rows`;
+  return `${command}: ${lock} lock of ${table}${whole}`;
+}

@@ -1,0 +1,191 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { MIGRATIONS } from '#migrations';
+import { countLockWaits, createDatabase, dropDatabase, Tables } from '../../../test/harness/tables.js';
+import { createIndexConcurrently } from '../../../migrations/concurrent-index.js';
+import { Database } from './database.js';
+import { migrate, requireSchema } from './migrate.js';
+import { planMigrations } from './migration-plan.js';
+import type { PostgresAddress } from './open-server.js';
+
+const QUIET = { log: () => undefined, warn: () => undefined, error: () => undefined };
+/** One of a newer version, which older servers need not know. */
+const ADDED = 'AddedLater1800000000000';
+
+let db: Tables;
+const opened = new Set<Database>();
+beforeEach(async () => {
+  db = new Tables(await createDatabase());
+});
+afterEach(async () => {
+  for (const database of opened) await close(database);
+  await db.close();
+  await dropDatabase(db.address);
+});
+
+/** Opens the database as this version, or as one with further migrations. */
+function open(...further: (new () => MigrationInterface)[]): Promise<Database> {
+  return openAt(db.address, further);
+}
+
+async function openAt(at: PostgresAddress, further: (new () => MigrationInterface)[] = []): Promise<Database> {
+  const options = { at, poolMax: 10, entities: [], logger: QUIET };
+  const database = await Database.connect({ ...options, migrations: [...MIGRATIONS, ...further] });
+  opened.add(database);
+  return database;
+}
+
+async function close(database: Database): Promise<void> {
+  opened.delete(database);
+  await database.close();
+}
+
+class AddedLater1800000000000 implements MigrationInterface {
+  name = ADDED;
+  readonly phase = 'expand';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE projects ADD COLUMN later integer');
+  }
+
+  down(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+class RemovedLater1800000000001 implements MigrationInterface {
+  name = 'RemovedLater1800000000001';
+  readonly phase = 'contract';
+  readonly compatibleSince = ADDED;
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE projects DROP COLUMN later');
+  }
+
+  down(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+class IndexedLater1800000000002 implements MigrationInterface {
+  name = 'IndexedLater1800000000002';
+  readonly phase = 'expand';
+  readonly transaction = false;
+
+  async up(runner: QueryRunner): Promise<void> {
+    await createIndexConcurrently(runner, { name: 'projects_later_idx', on: 'ON projects (seeded_at)' });
+  }
+
+  down(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+describe('a version that does not know the newest migrations', () => {
+  it('can use the database while they only add', async () => {
+    const older = await open();
+    expect(await migrate(await open(AddedLater1800000000000))).toBe(1);
+    await expect(requireSchema(older)).resolves.toBeUndefined();
+    expect(await migrate(older)).toBe(0);
+  });
+
+  it('cannot use the database after one that removes what it uses, and neither migrates nor plans', async () => {
+    const newer = await open(AddedLater1800000000000, RemovedLater1800000000001);
+    expect(await migrate(newer)).toBe(2);
+    const older = await open();
+    const expected = /^the database has the migration RemovedLater1800000000001 of a newer version/;
+    await expect(requireSchema(older)).rejects.toThrow(expected);
+    await expect(migrate(older)).rejects.toThrow(expected);
+    await expect(planMigrations(older)).rejects.toThrow(expected);
+    // One that knows since when it is compatible can.
+    await expect(requireSchema(await open(AddedLater1800000000000))).resolves.toBeUndefined();
+  });
+});
+
+describe('a migration that removes something', () => {
+  it('does not run while a version that uses it is connected', async () => {
+    const newer = await open(AddedLater1800000000000, RemovedLater1800000000001);
+    const older = await open();
+    await expect(migrate(newer)).rejects.toThrow(/RemovedLater\d+ removes what servers of an earlier version use/);
+    await close(older);
+    expect(await migrate(newer)).toBe(2);
+  });
+});
+
+describe('a migration of a table that is in use', () => {
+  it('lets other work through while it waits for the lock, and runs when it is free', async () => {
+    const newer = await open(AddedLater1800000000000);
+    let migrated: Promise<number> | undefined;
+    await db.transaction(async (tx) => {
+      await tx.query('SELECT FROM projects');
+      migrated = migrate(newer);
+      while ((await countLockWaits(db)) === 0);
+      // Waits behind the migration, and goes on when this gives up.
+      await db.sql('SELECT FROM projects');
+    });
+    expect(await migrated).toBe(1);
+  });
+});
+
+describe('an index of a table with rows', () => {
+  const IS_VALID = `SELECT indisvalid AS valid FROM pg_index WHERE indexrelid = 'projects_later_idx'::regclass`;
+
+  it('is built while other transactions write to the table', async () => {
+    const newer = await open(IndexedLater1800000000002);
+    let migrated: Promise<number> | undefined;
+    await db.transaction(async (tx) => {
+      await tx.query(`INSERT INTO projects (project_id, seq, name) VALUES (1, 1, 'one')`);
+      migrated = migrate(newer);
+      while ((await countLockWaits(db)) === 0);
+      // The build waits for the other transaction, and this one for neither.
+      await db.sql(`INSERT INTO projects (project_id, seq, name) VALUES (2, 2, 'two')`);
+    });
+    expect(await migrated).toBe(1);
+    expect(await db.sql(IS_VALID)).toEqual([{ valid: true }]);
+  });
+
+  it('is built again where an interrupted build left one that is not valid', async () => {
+    const newer = await open(IndexedLater1800000000002);
+    let migrated: Promise<unknown> | undefined;
+    await db.transaction(async (tx) => {
+      await tx.query(`INSERT INTO projects (project_id, seq, name) VALUES (1, 1, 'one')`);
+      migrated = migrate(newer).catch((error: unknown) => error);
+      while ((await countLockWaits(db)) === 0);
+      await db.sql(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%'`);
+      await migrated;
+    });
+    expect(await migrated).toMatchObject({ message: expect.stringMatching(/^the migrations failed: canceling/) });
+    expect(await db.sql(IS_VALID)).toEqual([{ valid: false }]);
+    expect(await migrate(newer)).toBe(1);
+    expect(await db.sql(IS_VALID)).toEqual([{ valid: true }]);
+  });
+
+  it('is kept where it was complete when the process ended before it recorded the migration', async () => {
+    const newer = await open(IndexedLater1800000000002);
+    await db.sql('CREATE INDEX projects_later_idx ON projects (seeded_at)');
+    const before = await db.sql(`SELECT 'projects_later_idx'::regclass::oid AS oid`);
+    expect(await migrate(newer)).toBe(1);
+    expect(await db.sql(`SELECT 'projects_later_idx'::regclass::oid AS oid`)).toEqual(before);
+  });
+});
+
+describe('the migrations', () => {
+  it('run once when several processes start on an empty database at the same time', async () => {
+    const empty = await createDatabase('template0');
+    const databases = await Promise.all([empty, empty, empty].map((at) => openAt(at)));
+    const counts = await Promise.all(databases.map((database) => migrate(database)));
+    for (const database of databases) await close(database);
+    await dropDatabase(empty);
+    expect(counts.sort((a, b) => a - b)).toEqual([0, 0, MIGRATIONS.length]);
+  });
+
+  it('are described by the plan without a change of the database', async () => {
+    const newer = await open(AddedLater1800000000000, IndexedLater1800000000002);
+    expect(await planMigrations(newer)).toMatchObject([
+      { name: ADDED, effects: [{ command: 'ALTER TABLE projects ADD COLUMN later', lock: 'ACCESS EXCLUSIVE' }] },
+      { effects: [{ command: 'CREATE INDEX CONCURRENTLY projects_later_idx ON projects' }] },
+    ]);
+    expect(await planMigrations(newer)).toHaveLength(2);
+    expect(await planMigrations(await open())).toEqual([]);
+  });
+});

@@ -1,0 +1,41 @@
+import type { QueryRunner } from 'typeorm';
+import type { Database } from './database.js';
+import { migrationsOf } from './migrate.js';
+import { nameOf, pendingMigrations, readSchemaState, requireNotTooNew, type KnownMigration } from './schema-state.js';
+import { effectsOf, type StatementEffect } from './statement-effect.js';
+
+/** A migration that has not run. */
+export interface PlannedMigration {
+  name: string;
+  phase: 'expand' | 'contract';
+  effects: StatementEffect[];
+}
+
+/**
+ * The migrations that would run, with what they would do. It changes nothing.
+ * @throws StartupError for a schema that is too new
+ */
+export async function planMigrations(database: Database): Promise<PlannedMigration[]> {
+  const known = migrationsOf(database);
+  const state = await readSchemaState(database);
+  requireNotTooNew(state, known);
+  const planned: PlannedMigration[] = [];
+  for (const migration of pendingMigrations(state, known)) {
+    const { phase = 'contract' } = migration;
+    planned.push({ name: nameOf(migration), phase, effects: await migrationEffects(migration) });
+  }
+  return planned;
+}
+
+/** What a migration does on a database where it has not begun. */
+export async function migrationEffects(migration: KnownMigration): Promise<StatementEffect[]> {
+  const statements: string[] = [];
+  const recorder = {
+    query: (text: string) => {
+      statements.push(text);
+      return Promise.resolve([]);
+    },
+  };
+  await migration.up(recorder as unknown as QueryRunner);
+  return (await Promise.all(statements.map(effectsOf))).flat();
+}

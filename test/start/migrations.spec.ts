@@ -1,0 +1,79 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Stowage } from '../cli/stowage.js';
+import { createDatabase, dropDatabase, Tables, urlOf } from '../harness/tables.js';
+
+let db: Tables;
+let stowage: Stowage;
+beforeAll(async () => {
+  db = new Tables(await createDatabase('template1'));
+  stowage = await Stowage.create({
+    DATABASE_URL: urlOf(db.address),
+    STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
+    WORKER: 'separate',
+  });
+});
+afterAll(async () => {
+  await stowage.remove();
+  await db.close();
+  await dropDatabase(db.address);
+});
+
+const tables = (): Promise<unknown> =>
+  db.sql(`SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace`);
+
+describe('an empty database', () => {
+  it('gets a plan of all migrations and of what each of their statements locks, and is not changed', async () => {
+    const { code, stdout, stderr } = await stowage.run(['migrate', '--plan']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/^\d+ migrations would run; nothing was changed$/m);
+    expect(stdout).toMatch(/^FirstTables\d+ \(contract: stop earlier servers first\)$/m);
+    expect(stdout).toContain('\n  CREATE TABLE objects: a new table\n');
+    expect(stdout).toMatch(/^ObservedAtIndex\d+ \(expand: earlier servers may run\)$/m);
+    expect(stdout).toContain(
+      '\n  CREATE INDEX CONCURRENTLY objects_observed_idx ON objects: SHARE UPDATE EXCLUSIVE lock of objects, reads its rows\n',
+    );
+    expect(await tables()).toEqual([]);
+  });
+
+  it.each([['serve'], ['worker']])(
+    'is not served by %s with MIGRATE_ON_START=false, which says why in one line',
+    async (command) => {
+      const ended = await stowage.start([command], { MIGRATE_ON_START: 'false' }).ended;
+      expect(ended.code).toBe(1);
+      expect(ended.stderr).toMatch(
+        /^stowage: the database lacks \d+ migrations of this version of Stowage, from FirstTables\d+ on; run "stowage migrate" first, or set MIGRATE_ON_START=true\n$/,
+      );
+      expect(await tables()).toEqual([]);
+    },
+  );
+
+  it('is migrated once by several servers and workers that start at the same time', async () => {
+    const processes = [['serve'], ['serve'], ['worker'], ['migrate']].map((args) => stowage.start(args));
+    const ready = /Stowage is ready|Stowage worker is ready|the database is up to date/;
+    await Promise.all(processes.map((process) => process.prints(ready)));
+    const lines = processes.map((process) => process.output().match(/^ran \d+ migrations?$/gm) ?? []);
+    expect(lines.flat()).toHaveLength(1);
+    const counts = await db.sql('SELECT count(*)::int AS count, count(DISTINCT name)::int AS names FROM migrations');
+    expect(lines.flat()).toEqual([`ran ${String((counts[0] as { count: number }).count)} migrations`]);
+    expect(counts[0]).toMatchObject({ names: (counts[0] as { count: number }).count });
+  });
+});
+
+describe('a database with a migration of a newer version', () => {
+  const NEWER = 'Newer1900000000000';
+
+  it('is served when the migration only adds, and otherwise rejected by serve and worker in one line', async () => {
+    await db.sql(`INSERT INTO migrations (timestamp, name) VALUES (1900000000000, $1)`, [NEWER]);
+    await db.sql(`INSERT INTO schema_compatibility (migration, compatible_since) VALUES ($1, NULL)`, [NEWER]);
+    const server = stowage.start(['serve']);
+    await server.prints(/Stowage is ready/);
+    await db.sql(`UPDATE schema_compatibility SET compatible_since = migration WHERE migration = $1`, [NEWER]);
+    for (const command of ['serve', 'worker', 'migrate']) {
+      const ended = await stowage.start([command]).ended;
+      expect(ended.code).toBe(1);
+      expect(ended.stderr).toBe(
+        `stowage: the database has the migration ${NEWER} of a newer version of Stowage, with which this version cannot work; start the newer version\n`,
+      );
+    }
+  });
+});
