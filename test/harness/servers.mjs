@@ -10,10 +10,12 @@ import { appendFileSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
+import { recordStatements } from './statement-tap.mjs';
 import { generatedKeysIn, SECRETS_FILE, secretsIn, SHARED_SERVER } from './log-check.mjs';
 
 /** The folder with the files of the run. */
 const [, , folder] = process.argv;
+recordStatements(folder);
 /** Loads while PostgreSQL starts. */
 const product = Promise.all([import('#platform'), import('../../dist/apps/api/serve.js')]);
 const servers = new Map();

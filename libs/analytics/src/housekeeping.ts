@@ -1,3 +1,4 @@
+import { Database } from '#database';
 import { Maintenance, MAINTENANCE_ROWS, type MaintenanceTask } from '#jobs';
 import { Injectable } from '@nestjs/common';
 
@@ -22,15 +23,20 @@ const DELETE_OLD_MARKS: MaintenanceTask = {
 };
 
 /** New entries of the GIN index wait in a list that every filter scans, which costs up to 5 ms. */
-const FLUSH_PENDING_LIST: MaintenanceTask = {
-  name: 'empty the pending list of the index on data',
-  sql: `SELECT gin_clean_pending_list('objects_data_idx')`,
-};
+const FLUSH_PENDING_LIST = `SELECT gin_clean_pending_list('objects_data_idx')`;
+
+/** On a cluster each shard has an index of its own; `%s` is the name of a shard. */
+const FLUSH_PENDING_LISTS = `
+  SELECT run_command_on_shards('objects', $command$
+    SELECT sum(gin_clean_pending_list(i.indexrelid)) FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_am AS a ON a.oid = c.relam
+    WHERE i.indrelid = '%s'::regclass AND a.amname = 'gin' $command$)`;
 
 /** Regular maintenance of rollups and of the index on `data`. */
 @Injectable()
 export class Housekeeping {
-  constructor(maintenance: Maintenance) {
-    maintenance.add(DELETE_OLD_MARKS, FLUSH_PENDING_LIST);
+  constructor(maintenance: Maintenance, database: Database) {
+    const sql = database.isDistributed ? FLUSH_PENDING_LISTS : FLUSH_PENDING_LIST;
+    maintenance.add(DELETE_OLD_MARKS, { name: 'empty the pending list of the index on data', sql });
   }
 }

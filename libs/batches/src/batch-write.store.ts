@@ -11,6 +11,9 @@ import {
   type BatchRow,
   columnListSql,
   columns,
+  dataBytes,
+  haveSubjects,
+  insertOneObject,
   insertRow,
   invalidateAllRollupsSql,
   invalidateRollupsSql,
@@ -22,23 +25,28 @@ import {
   recordDeletedSql,
   ROLLUP_COLUMNS,
 } from '#store';
-import { addUsageSql, type UsageChange } from '#usage';
+import { ADD_USAGE, addUsageSql, type UsageChange } from '#usage';
 import { COPY_FORMAT } from './copy-rows.js';
+
+const INSERT_BATCH_ROW = `
+  INSERT INTO batches (${NEW_BATCH_COLUMNS}) VALUES ($1::int, $2::text, $3::bigint, $4::bigint, $3::bigint)`;
 
 /**
  * A batch and all of its objects in one statement, which is one transaction and one round trip. PostgreSQL parses the client's
  * own text, so no digit passes through JavaScript.
  */
-const INSERT_BATCH = {
-  name: 'batch.insert',
-  text: `
+const insertBatchSql = (hasSubjects: boolean): string => `
     WITH batch AS (
-      INSERT INTO batches (${NEW_BATCH_COLUMNS})
-      VALUES ($1::int, $2::text, $3::bigint, $4::bigint, $3::bigint)
+      ${INSERT_BATCH_ROW}
       RETURNING batch_id
     ),
-    ${addObjectsSql('batch', { addsUsage: true, isBatch: true })}`,
-};
+    ${addObjectsSql('batch', { addsUsage: true, hasSubjects, isBatch: true })}`;
+
+const INSERT_BATCH = { name: 'batch.insert', text: insertBatchSql(false) };
+const INSERT_BATCH_WITH_SUBJECTS = { name: 'batch.insert-subjects', text: insertBatchSql(true) };
+
+/** The batch alone. */
+const INSERT_ROW = { name: 'batch.insert-row', text: INSERT_BATCH_ROW };
 
 /** A stream is written for as long as its client sends; the minimum rate of its body bounds that time. */
 const DISABLE_STATEMENT_TIMEOUT = {
@@ -204,15 +212,30 @@ export class BatchWriteStore {
    * @throws a unique violation where an id exists
    */
   async insert([projectId, batchId]: BatchTarget, seq: bigint, objects: readonly NewObjectRow[]): Promise<void> {
-    const rows = `[${objects.map(insertRow).join()}]`;
+    const row = [projectId, batchId, seq.toString(), objects.length] as const;
+    const [only] = objects;
+    const isOne = this.database.isDistributed && only !== undefined && objects.length === 1;
+    const statement = haveSubjects(objects) ? INSERT_BATCH_WITH_SUBJECTS : INSERT_BATCH;
+    const rows = isOne ? '' : `[${objects.map(insertRow).join()}]`;
     await this.database.retrying(async () => {
       try {
-        await this.database.query(INSERT_BATCH, [projectId, batchId, seq.toString(), objects.length, rows]);
+        if (isOne) await this.insertOne(row, only);
+        else await this.database.query(statement, [...row, rows]);
       } catch (error) {
         if (!isUniqueViolation(error)) throw error;
         const own = { project_id: projectId, batch_id: batchId, seq: seq.toString() };
         if (!(await this.batches.existsBy(own))) throw error;
       }
+    });
+  }
+
+  /** Stores a batch with one object: on a cluster in short statements. */
+  private insertOne(row: readonly [number, string, string, number], object: NewObjectRow): Promise<void> {
+    const [projectId, batchId, seq] = row;
+    return this.database.transactionOnce(async (tx) => {
+      await tx.query(INSERT_ROW, row);
+      await insertOneObject(tx, { projectId, batchId, seq, isBatch: true }, object);
+      await tx.query(ADD_USAGE, [projectId, 1, dataBytes(object.data)]);
     });
   }
 

@@ -250,6 +250,8 @@ export class BatchWriter {
     if (copy.hasConflict || (write.isDryRun && copy.copied.objects > 0)) {
       const conflicts = await this.store.conflicts(tx, targetOf(write), 'any', true);
       if (conflicts.length > 0) throw conflictProblem(conflicts, write.input);
+      // The error was no conflict, or the other object was deleted meanwhile.
+      if (copy.failure !== undefined && !isUniqueViolation(copy.failure)) throw copy.failure;
       if (copy.hasConflict) return { kind: 'retry' };
     }
     const { objects } = copy.copied;

@@ -13,6 +13,7 @@ export class IdsCopyIn {
   /** The objects so far. */
   readonly copied: UsageChange = { objects: 0, bytes: 0 };
   readonly hasConflict = false;
+  readonly failure = undefined;
   private copy: CopyIn | undefined;
 
   constructor(

@@ -1,4 +1,4 @@
-import { isUniqueViolation, SEQ_STEP, type CopyIn, type Sequence, type Transaction } from '#database';
+import { mayBeUniqueViolation, SEQ_STEP, type CopyIn, type Sequence, type Transaction } from '#database';
 import { SegmentBuilder, type SegmentStore } from '#inverted-index';
 import { exceeds, NO_CHANGE, type QuotaStore, type UsageChange } from '#usage';
 import type { BatchObject } from './batch-object.js';
@@ -22,8 +22,10 @@ interface ChunkIds {
 export class ObjectsCopyIn {
   /** The objects of completed parts. */
   readonly copied: UsageChange = { objects: 0, bytes: 0 };
-  /** Whether an id exists already. */
+  /** Whether an id exists already, or COPY failed as if one did. */
   hasConflict = false;
+  /** The error of COPY. */
+  failure: Error | undefined;
   private firstSeq: bigint | undefined;
   private lastSeq = 0n;
   private copy: CopyIn | undefined;
@@ -137,8 +139,9 @@ export class ObjectsCopyIn {
       await copying;
       return true;
     } catch (error) {
-      if (isUniqueViolation(error)) return false;
-      throw error;
+      if (!mayBeUniqueViolation(error)) throw error;
+      this.failure = error as Error;
+      return false;
     }
   }
 

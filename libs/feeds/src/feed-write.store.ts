@@ -3,7 +3,9 @@ import { changedObjectsSql } from '#inverted-index';
 import type { UsageChange } from '#usage';
 import { Injectable } from '@nestjs/common';
 import {
+  type AddOptions,
   addObjectsSql,
+  haveSubjects,
   insertRow,
   invalidateRollupsSql,
   NEW_BATCH_COLUMNS,
@@ -23,7 +25,7 @@ export type Existing = Pick<ObjectEntity, 'object_id' | 'batch_id' | 'seq'>;
  * Adds objects to their batch, which is created where it does not exist, in one round trip and one commit. As in every change,
  * the batch is locked first. A unique violation where an object exists.
  */
-const addSql = (addsUsage: boolean): string => `
+const addSql = (options: Omit<AddOptions, 'isBatch'>): string => `
     WITH batch AS (
       INSERT INTO batches AS b (${NEW_BATCH_COLUMNS})
       VALUES ($1::int, $2::text, $3::bigint, $4::bigint, $3::bigint)
@@ -31,12 +33,13 @@ const addSql = (addsUsage: boolean): string => `
         SET object_count = b.object_count + excluded.object_count, revision = excluded.revision, digest = NULL
       RETURNING batch_id
     ),
-    ${addObjectsSql('batch', { addsUsage, isBatch: false })}`;
+    ${addObjectsSql('batch', { ...options, isBatch: false })}`;
 
-const ADD = { name: 'feed.add', text: addSql(true) };
+const ADD = { name: 'feed.add', text: addSql({ addsUsage: true, hasSubjects: true }) };
+const ADD_UNMARKED = { name: 'feed.add-unmarked', text: addSql({ addsUsage: true, hasSubjects: false }) };
 
 /** In a transaction that adds them to the usage itself. */
-const ADD_ONLY = { name: 'feed.add-only', text: addSql(false) };
+const ADD_ONLY = { name: 'feed.add-only', text: addSql({ addsUsage: false, hasSubjects: true }) };
 
 /** In the order of their ids, so that two transactions that lock the same batches never deadlock. */
 const LOCK_BATCHES = `
@@ -61,8 +64,8 @@ const DIFFERING = '(SELECT c.* FROM changed AS c JOIN others ON others.i = c.obj
 
 const REPLACE = `
   WITH new AS (${NEW}),
-  old_rows AS (SELECT ${ROLLUP_COLUMNS}, bytes FROM objects WHERE project_id = $1 AND object_id IN (SELECT i FROM new)),
-  others AS (${OTHERS}),
+  old_rows AS MATERIALIZED (SELECT ${ROLLUP_COLUMNS}, bytes FROM objects WHERE project_id = $1 AND object_id IN (SELECT i FROM new)),
+  others AS MATERIALIZED (${OTHERS}),
   changed AS (
     UPDATE objects AS e SET data = new.d, bytes = new.b, subject = new.s, observed_at = coalesce(new.t, e.observed_at)
     FROM new WHERE e.project_id = $1 AND e.object_id = new.i
@@ -96,7 +99,12 @@ export class FeedWriteStore {
    * where an object exists.
    */
   async add(target: FeedTarget, seq: bigint, objects: readonly NewObjectRow[]): Promise<void> {
-    await this.database.query(ADD, [...target, seq.toString(), objects.length, rowsOf(objects)]);
+    await this.database.query(haveSubjects(objects) ? ADD : ADD_UNMARKED, [
+      ...target,
+      seq.toString(),
+      objects.length,
+      rowsOf(objects),
+    ]);
   }
 
   /** The same in a transaction. @returns what the transaction must add to the usage of the project */

@@ -14,6 +14,12 @@ export function addPendingSql(added: string): string {
   return `INSERT INTO index_pending (project_id, seq) SELECT project_id, seq FROM ${added}`;
 }
 
+/** Marks a new object as pending. */
+export const ADD_PENDING = {
+  name: 'index.add-pending',
+  text: 'INSERT INTO index_pending (project_id, seq) VALUES ($1, $2)',
+};
+
 /** CTEs that mark changed objects as pending and their entries as outdated. @param changed rows with `project_id` and `seq`, as a table or a subquery */
 export function changedObjectsSql(changed: string): string {
   return `

@@ -3,7 +3,7 @@
  * own transactions; a background task moves pending objects into segments.
  * Imports json, filter, platform, database, jobs.
  */
-export { addPendingSql, changedObjectsSql, deletedObjectsSql } from './index-sql.js';
+export { ADD_PENDING, addPendingSql, changedObjectsSql, deletedObjectsSql } from './index-sql.js';
 export { IndexBuildStore } from './index-build.store.js';
 export { IndexCheck, type IndexDifference, type IndexReport } from './index-check.js';
 export { IndexKeys, type IndexedKey } from './index-keys.js';

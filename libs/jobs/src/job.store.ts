@@ -1,5 +1,5 @@
 import { INSTALLATION } from '#audit';
-import { Database, type Queryable, readPage, type Count, type ListSql, type Slice } from '#database';
+import { Database, firstSeqAt, type Queryable, readPage, type Count, type ListSql, type Slice } from '#database';
 import { Problem, PROJECT_DELETED, type PageRequest } from '#http';
 import { Config } from '#platform';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
@@ -73,6 +73,20 @@ export interface NewJob extends JobKey {
   bodyId: string;
 }
 
+/** The job, from $1 on, without its body. */
+const JOB_ROW = `
+  INSERT INTO jobs (project_id, job_id, key_id, operation, input, media_type, parts, status, attempts)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', 0)`;
+
+/** Its entry in the queue, with its values from this parameter on. */
+const entrySql = (first: number): string => {
+  const [task, payload, key, attempts, flag, place] = [0, 1, 2, 3, 4, 5].map((n) => `$${String(first + n)}`);
+  return `
+    INSERT INTO graphile_worker._private_jobs (task_id, payload, key, max_attempts, flags, priority)
+    VALUES ((SELECT id FROM graphile_worker._private_tasks WHERE identifier = ${String(task)}), ${String(payload)}::json,
+      ${String(key)}, ${String(attempts)}, jsonb_build_object(${String(flag)}::text, true), ${String(place)})`;
+};
+
 /**
  * One round trip, and one commit, for the job, its body and its entry in the queue. graphile-worker's own `add_job` would be
  * the usual way in, but it notifies, and PostgreSQL commits transactions that notify one after the other: 2,100 a second
@@ -81,17 +95,33 @@ export interface NewJob extends JobKey {
 const INSERT = {
   name: 'job.insert',
   text: `
-    WITH job AS (
-      INSERT INTO jobs (project_id, job_id, key_id, operation, input, media_type, parts, status, attempts)
-      VALUES ($1, $2, $3, $4, $5, $6, $13, 'queued', 0)
-    ), part AS (
+    WITH job AS (${JOB_ROW}), part AS (
       INSERT INTO job_parts (project_id, job_id, part, bytes)
-      SELECT $1::integer, $2::bigint, 0, $7::bytea WHERE $7::bytea IS NOT NULL
+      SELECT $1::integer, $2::bigint, 0, $8::bytea WHERE $8::bytea IS NOT NULL
     )
-    INSERT INTO graphile_worker._private_jobs (task_id, payload, key, max_attempts, flags, priority)
-    VALUES ((SELECT id FROM graphile_worker._private_tasks WHERE identifier = $8), $9::json, $10, $11,
-      jsonb_build_object($12::text, true), $14)`,
+    ${entrySql(9)}`,
 };
+
+/** The same on a cluster, where the queue is on another machine than the job, and a statement inserts into one of them. */
+const INSERT_JOB = { name: 'job.insert-job', text: JOB_ROW };
+const INSERT_BODY = {
+  name: 'job.insert-body',
+  text: 'INSERT INTO job_parts (project_id, job_id, part, bytes) VALUES ($1, $2, 0, $3)',
+};
+const INSERT_ENTRY = { name: 'job.insert-entry', text: entrySql(1) };
+
+/**
+ * Queued jobs after the one with the number $2 of the project $1, in the order of an index that has only queued jobs; not those that are
+ * being accepted at this time.
+ */
+const QUEUED = `
+  SELECT project_id AS "projectId", job_id AS "jobId" FROM jobs
+  WHERE status = 'queued' AND (project_id, job_id) > ($1::int, $2::bigint) AND job_id < $3::bigint
+  ORDER BY project_id, job_id LIMIT $4`;
+
+const WITHOUT_ENTRY = `
+  SELECT key FROM unnest($1::text[]) AS queued (key)
+  WHERE NOT EXISTS (SELECT FROM graphile_worker._private_jobs AS j WHERE j.key = queued.key)`;
 
 /** `input` contains the id of the request, so no other job has the same. */
 const IS_STORED = `SELECT FROM jobs WHERE project_id = $1 AND job_id = $2 AND input = $3`;
@@ -209,6 +239,13 @@ const HAS_QUEUED = {
     LIMIT 1`,
 };
 
+/** The same on a cluster, which has no LIMIT for each project: it passes over the queued jobs of these projects. */
+const HAS_QUEUED_DISTRIBUTED = {
+  name: 'job.has-queued-distributed',
+  text: `
+    SELECT FROM jobs WHERE status = 'queued' AND project_id <> ALL ($1::integer[]) ORDER BY project_id, job_id LIMIT 1`,
+};
+
 const COLUMNS = 'job_id AS seq, status, attempts, finished_at, result_status, problem';
 
 /** Jobs, their stored requests and bodies, and their entries in graphile-worker's queue. */
@@ -226,12 +263,41 @@ export class JobStore implements OnModuleInit {
     );
   }
 
-  /** Stores a job and queues it. @throws a unique violation where its number, or that of its body, exists */
+  /** Stores a job and queues it; on a cluster only in a transaction. @throws a unique violation where its number, or that of its body, exists */
   async insert(on: Queryable, job: NewJob): Promise<void> {
     const { projectId, jobId, keyId, operation, input, mediaType, parts, body, bodyId } = job;
     if (bodyId !== jobId && body === null) await on.query(MOVE_PARTS, [projectId, bodyId, jobId]);
-    const values = [projectId, jobId, keyId, operation, input, mediaType, body];
-    await on.query(INSERT, [...values, TASK, ...queueEntry(job), parts, job.place]);
+    const row = [projectId, jobId, keyId, operation, input, mediaType, parts];
+    const entry = [TASK, ...queueEntry(job), job.place];
+    if (!this.database.isDistributed) {
+      await on.query(INSERT, [...row, body, ...entry]);
+      return;
+    }
+    await on.query(INSERT_JOB, row);
+    if (body !== null) await on.query(INSERT_BODY, [projectId, jobId, body]);
+    await on.query(INSERT_ENTRY, entry);
+  }
+
+  /** Whether `insert` needs a transaction. */
+  get insertsInSteps(): boolean {
+    return this.database.isDistributed;
+  }
+
+  /** The next queued jobs after one, accepted before a time. @param beforeMs milliseconds since 1970 */
+  queuedAfter({ projectId, jobId }: JobKey, beforeMs: number, limit: number): Promise<JobKey[]> {
+    return this.database.query<JobKey>(QUEUED, [projectId, jobId, firstSeqAt(beforeMs), limit]);
+  }
+
+  /** Those of the jobs that have no entry in the queue. */
+  async withoutEntry(jobs: readonly JobKey[]): Promise<JobKey[]> {
+    const rows = await this.database.query<{ key: string }>(WITHOUT_ENTRY, [jobs.map(entryKey)]);
+    const missing = new Set(rows.map(({ key }) => key));
+    return jobs.filter((job) => missing.has(entryKey(job)));
+  }
+
+  /** Adds a job to the queue that is stored as queued. @param place see `JobPlaces` */
+  async addEntry(key: JobKey, place: number): Promise<void> {
+    await this.database.query(ADD_AGAIN, [TASK, ...queueEntry(key), place]);
   }
 
   /** Whether this job is stored; false where another job has its number. */
@@ -267,7 +333,8 @@ export class JobStore implements OnModuleInit {
 
   /** Whether a job of any other project than these is queued, wherever in the queue. */
   async hasQueued(projectIds: readonly number[]): Promise<boolean> {
-    return (await this.database.query(HAS_QUEUED, [projectIds])).length > 0;
+    const statement = this.database.isDistributed ? HAS_QUEUED_DISTRIBUTED : HAS_QUEUED;
+    return (await this.database.query(statement, [projectIds])).length > 0;
   }
 
   /** Null where the job has ended, it or its project was deleted, or it is of another operation. */
@@ -349,7 +416,12 @@ function projectDeleted(): Problem {
 /** Payload, key, maximum attempts and flag of a job in graphile-worker's queue. */
 function queueEntry({ projectId, jobId }: JobKey): unknown[] {
   const payload = JSON.stringify({ projectId, jobId });
-  return [payload, `${String(projectId)}/${jobId}`, QUEUE_ATTEMPTS_MAX, projectFlag(projectId)];
+  return [payload, entryKey({ projectId, jobId }), QUEUE_ATTEMPTS_MAX, projectFlag(projectId)];
+}
+
+/** The key of a job in graphile-worker's queue. */
+function entryKey({ projectId, jobId }: JobKey): string {
+  return `${String(projectId)}/${jobId}`;
 }
 
 /** The flag of a project's jobs in graphile-worker's queue. Jobs of earlier versions have none. */

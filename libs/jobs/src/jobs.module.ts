@@ -16,6 +16,7 @@ import { OperatorJobs } from './operator-jobs.js';
 import { Maintenance } from './maintenance.js';
 import { MaintenanceController } from './maintenance.controller.js';
 import { MaintenanceStore } from './maintenance.store.js';
+import { QueueRepair } from './queue-repair.js';
 import { WorkerRegistry } from './worker-registry.js';
 import { StreamParts } from './stream-parts.js';
 import { StreamReceiver } from './stream-receiver.js';
@@ -50,6 +51,7 @@ import { WriteSlots } from './write-slots.js';
     WorkerRegistry,
     Maintenance,
     MaintenanceStore,
+    QueueRepair,
     JobRunner,
     WriteSlots,
   ],

@@ -13,15 +13,20 @@ export const MAINTENANCE_ROWS = 10_000;
 /** Time after which a run repeats no statement; the next run continues. */
 const REPEAT_FOR_MS = 30_000;
 
-/** A statement that runs every minute in every process that runs jobs. */
-export interface MaintenanceTask {
-  /** For operators, in the imperative; unique. */
-  name: string;
+/** A statement, or a function, that runs every minute in every process that runs jobs. */
+export type MaintenanceTask = TaskFacts & (SqlTask | { run: () => Promise<unknown> });
+
+interface SqlTask {
   /**
    * Costs no more than an index lookup where there is nothing to do. Where it returns a row with `has_more` true, it runs again
    * in the same run.
    */
   sql: string;
+}
+
+interface TaskFacts {
+  /** For operators, in the imperative; unique. */
+  name: string;
   /** Returns the earliest time at which a row was or will be due, from an index; null without rows. */
   dueSql?: string;
 }
@@ -86,7 +91,7 @@ const FREE_JOBS = 'free jobs of unknown workers';
 @Injectable()
 export class Maintenance {
   private readonly log = new Logger('jobs');
-  private readonly everyMinute = [DELETE_EXPIRED_KEYS, DELETE_OLD_JOBS];
+  private readonly everyMinute: MaintenanceTask[] = [DELETE_EXPIRED_KEYS, DELETE_OLD_JOBS];
   private readonly states = new Map<string, TaskState>();
   private readonly startCallbacks: (() => void)[] = [];
   private runs = 0;
@@ -145,7 +150,7 @@ export class Maintenance {
     do {
       const unfinished: MaintenanceTask[] = [];
       for (const task of due) {
-        if (await this.attempt(task.name, () => this.runSql(task))) unfinished.push(task);
+        if (await this.attempt(task.name, () => this.runTask(task))) unfinished.push(task);
       }
       due = unfinished;
     } while (due.length > 0 && !this.isStopped && performance.now() < repeatUntil);
@@ -157,8 +162,12 @@ export class Maintenance {
     }
   }
 
-  private async runSql({ sql }: MaintenanceTask): Promise<boolean> {
-    const [row] = await this.database.query<{ has_more?: boolean }>(sql);
+  private async runTask(task: MaintenanceTask): Promise<boolean> {
+    if ('run' in task) {
+      await task.run();
+      return false;
+    }
+    const [row] = await this.database.query<{ has_more?: boolean }>(task.sql);
     return row?.has_more === true;
   }
 

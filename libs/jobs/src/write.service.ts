@@ -124,7 +124,7 @@ export class WriteService {
   }
 
   private async insertJob(job: NewJob, response: WriteResponse, receipt: Receipt | undefined): Promise<void> {
-    if (receipt === undefined && job.jobId === job.bodyId) {
+    if (receipt === undefined && job.jobId === job.bodyId && !this.jobs.insertsInSteps) {
       await this.database.retrying(() => this.jobs.insert(this.database, job));
       return;
     }

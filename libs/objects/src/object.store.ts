@@ -4,7 +4,9 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository } from 'typeorm';
 import {
+  type AddOptions,
   dataBytes,
+  insertOneObject,
   invalidateRollupsSql,
   NEW_OBJECT_COLUMNS,
   OBJECT_COLUMNS,
@@ -42,15 +44,16 @@ const GET = {
 
 const GET_ALL = `SELECT ${OBJECT_COLUMNS} FROM objects AS o WHERE o.project_id = $1 AND o.object_id = ANY ($2::text[])`;
 
-/**
- * Adds the object to the count of its batch and stores it; no row where the batch does not exist.
- * @param usage a further CTE
- */
-const insertSql = (usage: string): string => `
+/** Adds an object to the count of its batch; no row where the batch does not exist. @param seq that of the object */
+const countInBatchSql = (seq: string): string => `
+  UPDATE batches SET object_count = object_count + 1, revision = ${seq}::bigint, digest = NULL
+  WHERE project_id = $1::int AND batch_id = $2::text
+  RETURNING project_id, batch_id`;
+
+/** Adds the object to the count of its batch and stores it; no row where the batch does not exist. */
+const insertSql = ({ addsUsage, hasSubjects }: Omit<AddOptions, 'isBatch'>): string => `
     WITH batch AS (
-      UPDATE batches SET object_count = object_count + 1, revision = $4::bigint, digest = NULL
-      WHERE project_id = $1::int AND batch_id = $2::text
-      RETURNING project_id, batch_id
+      ${countInBatchSql('$4')}
     ),
     o AS (
       INSERT INTO objects (${NEW_OBJECT_COLUMNS})
@@ -60,16 +63,23 @@ const insertSql = (usage: string): string => `
       RETURNING *
     ),
     pending AS (${addPendingSql('o')}),
-    recorded AS (${recordCreatedSql('o', { isBatch: false })}),
-    invalidated AS (${invalidateRollupsSql('o')})
-    ${usage}
+    recorded AS (${recordCreatedSql('o', { isBatch: false })})
+    ${hasSubjects ? `, invalidated AS (${invalidateRollupsSql('o')})` : ''}
+    ${addsUsage ? `, usage AS (${addUsageSql('o', 1)})` : ''}
     SELECT ${OBJECT_COLUMNS} FROM o`;
 
 /** A transaction of its own, which adds the object to the usage of the project at its end. */
-const INSERT = { name: 'object.insert', text: insertSql(`, usage AS (${addUsageSql('o', 1)})`) };
+const INSERT = { name: 'object.insert', text: insertSql({ addsUsage: true, hasSubjects: false }) };
+const INSERT_WITH_SUBJECT = {
+  name: 'object.insert-subject',
+  text: insertSql({ addsUsage: true, hasSubjects: true }),
+};
 
 /** In a transaction, which adds it to the usage in another statement. */
-const INSERT_ONLY = { name: 'object.insert-only', text: insertSql('') };
+const INSERT_ONLY = { name: 'object.insert-only', text: insertSql({ addsUsage: false, hasSubjects: true }) };
+
+/** The first of several short statements, on a cluster. */
+const COUNT = { name: 'object.count-in-batch', text: countInBatchSql('$3') };
 
 /** Every change locks the batch first, so that changes to one batch wait for each other and never deadlock. */
 const LOCK_BATCH_OF = {
@@ -84,7 +94,7 @@ const LOCK_BATCH_OF = {
 const UPDATE = {
   name: 'object.update',
   text: `
-    WITH old_rows AS (SELECT ${ROLLUP_COLUMNS}, bytes FROM objects WHERE project_id = $1::int AND object_id = $2::text),
+    WITH old_rows AS MATERIALIZED (SELECT ${ROLLUP_COLUMNS}, bytes FROM objects WHERE project_id = $1::int AND object_id = $2::text),
     o AS (
       UPDATE objects SET data = $3::jsonb, bytes = coalesce($6::int, bytes), subject = $4::text,
         observed_at = coalesce($5::timestamptz, ${timeOfSeqSql('seq')})
@@ -133,13 +143,28 @@ export class ObjectStore {
 
   /** Null where the batch does not exist; a unique violation where the object exists. @param tx default: one of its own */
   async insert(object: NewObject, tx?: Queryable): Promise<ObjectRow | null> {
+    if (this.database.isDistributed) {
+      return tx === undefined
+        ? this.database.transaction((own) => this.insertInSteps(object, own))
+        : this.insertInSteps(object, tx);
+    }
     const { projectId, batchId, objectId, seq, subject, observedAt, data } = object;
     const values = [projectId, batchId, objectId, seq.toString(), subject, observedAt, data, dataBytes(data)];
+    const alone = subject === null ? INSERT : INSERT_WITH_SUBJECT;
     const [row] = await (tx === undefined
-      ? this.database.query<ObjectRow>(INSERT, values)
+      ? this.database.query<ObjectRow>(alone, values)
       : tx.query<ObjectRow>(INSERT_ONLY, values));
     if (row === undefined) return null;
     if (tx !== undefined) await this.usage.add(tx, projectId, { objects: 1, bytes: dataBytes(data) });
+    return row;
+  }
+
+  private async insertInSteps(object: NewObject, tx: Queryable): Promise<ObjectRow | null> {
+    const { projectId, batchId, data } = object;
+    const seq = object.seq.toString();
+    if ((await tx.query(COUNT, [projectId, batchId, seq])).length === 0) return null;
+    const row = await insertOneObject(tx, { projectId, batchId, seq, isBatch: false }, object);
+    await this.usage.add(tx, projectId, { objects: 1, bytes: dataBytes(data) });
     return row;
   }
 

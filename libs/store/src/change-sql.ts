@@ -27,6 +27,14 @@ export function recordCreatedSql(added: string, { isBatch }: { isBatch: boolean 
     FROM ${added} GROUP BY project_id, batch_id`;
 }
 
+/** The same for one object: $1 the project, $2 the batch, $3 see `recordCreatedSql`, $4 the object. */
+export const RECORD_ONE = {
+  name: 'change.record-one',
+  text: `
+    INSERT INTO pending_changes (${COLUMNS})
+    VALUES ($1, ${POSITION}, 'created', $2, $3, $4, $4, NULL, 1, statement_timestamp())`,
+};
+
 /** The same for objects that earlier statements of the transaction have added: $1 the project, $2 the batch. @param count of the objects; without any nothing is recorded */
 export function recordCreatedRangeSql({ first, last, count }: { first: string; last: string; count: string }): string {
   return `

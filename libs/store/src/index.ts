@@ -16,7 +16,16 @@ export {
   type ObjectRow,
 } from './object-columns.js';
 export { MEASURED_KEY, ObjectEntity } from './object.entity.js';
-export { addObjectsSql, dataBytes, insertRow, type NewObjectRow, sizeOf } from './object-insert.js';
+export {
+  type AddOptions,
+  addObjectsSql,
+  dataBytes,
+  haveSubjects,
+  insertOneObject,
+  insertRow,
+  type NewObjectRow,
+  sizeOf,
+} from './object-insert.js';
 export { dataOf, dataView, listOfPairs, pairsOf, patchPairs, valueIn } from './pairs.js';
 export { invalidateAllRollupsSql, invalidateRollupsSql, ROLLUP_COLUMNS, ROLLUPS_UNTIL } from './rollup-invalidation.js';
 export { textOf, visitPairs } from './stored-pairs.js';

@@ -30,15 +30,18 @@ const LIMITS = `
 /** In the order of their shards, so that two transactions never deadlock. */
 const LOCK = `SELECT objects, bytes FROM project_usage WHERE project_id = $1 ORDER BY shard FOR UPDATE`;
 
-/** Adds $2 objects and $3 bytes to the row of this connection. Then each row may use $4 more objects and $5 more bytes. */
+/**
+ * Adds $2 objects and $3 bytes to the row of this connection. Then each row may use $4 more objects and $5 more bytes. CASE contains no
+ * function, as a cluster requires.
+ */
 const DISTRIBUTE = `
   UPDATE project_usage AS u SET
     objects = u.objects + a.objects, objects_share = u.objects + a.objects + $4::bigint,
     bytes = u.bytes + a.bytes, bytes_share = u.bytes + a.bytes + $5::bigint
   FROM (
-    SELECT shard, CASE shard WHEN ${SHARD} THEN $2::bigint ELSE 0 END AS objects,
-      CASE shard WHEN ${SHARD} THEN $3::bigint ELSE 0 END AS bytes
-    FROM generate_series(0, ${String(USAGE_SHARDS - 1)}) AS shard
+    SELECT shard, CASE shard WHEN own THEN $2::bigint ELSE 0 END AS objects,
+      CASE shard WHEN own THEN $3::bigint ELSE 0 END AS bytes
+    FROM generate_series(0, ${String(USAGE_SHARDS - 1)}) AS shard, (SELECT ${SHARD} AS own) AS connection
   ) AS a
   WHERE u.project_id = $1 AND u.shard = a.shard`;
 

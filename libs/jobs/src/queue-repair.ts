@@ -1,0 +1,38 @@
+import { Injectable, Logger } from '@nestjs/common';
+import { JobPlaces } from './job-places.js';
+import { JobStore, type JobKey } from './job.store.js';
+import { Maintenance } from './maintenance.js';
+
+/** Jobs that one run compares with the queue. */
+const JOBS = 10_000;
+/** Younger ones may be about to be committed. */
+const AGE_MS = 60_000;
+const START: JobKey = { projectId: -1, jobId: '0' };
+
+/**
+ * Adds queued jobs to the queue that have no entry in it. On a cluster a job and its entry are on two machines: when the one with the
+ * queue fails between the two commits, an accepted job would never run.
+ */
+@Injectable()
+export class QueueRepair {
+  private readonly log = new Logger('jobs');
+  /** The last job that was compared. */
+  private after = START;
+
+  constructor(
+    private readonly jobs: JobStore,
+    private readonly places: JobPlaces,
+    maintenance: Maintenance,
+  ) {
+    maintenance.add({ name: 'queue jobs that are not in the queue', run: () => this.run() });
+  }
+
+  /** Compares the next queued jobs; the first ones again after the last. */
+  async run(): Promise<void> {
+    const queued = await this.jobs.queuedAfter(this.after, Date.now() - AGE_MS, JOBS);
+    this.after = queued.length < JOBS ? START : (queued.at(-1) ?? START);
+    const missing = await this.jobs.withoutEntry(queued);
+    for (const key of missing) await this.jobs.addEntry(key, await this.places.next(key.projectId));
+    if (missing.length > 0) this.log.warn(`${String(missing.length)} jobs had no entry in the queue and were added`);
+  }
+}

@@ -1,0 +1,105 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Stowage } from '../cli/stowage.js';
+import { createDatabase, dropDatabase, Tables, urlOf } from '../harness/tables.js';
+import { createCitusDatabase } from './citus.js';
+
+let db: Tables;
+let stowage: Stowage;
+beforeAll(async () => {
+  db = await createCitusDatabase();
+  stowage = await Stowage.create({
+    DATABASE_URL: urlOf(db.address),
+    STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
+  });
+});
+afterAll(async () => {
+  await stowage.remove();
+  await db.close();
+  await dropDatabase(db.address);
+});
+
+const distributed = (): Promise<{ name: string; partkey: string; colocated_with: string }[]> =>
+  db.sql(`SELECT logicalrelid::text AS name, partkey, colocated_with FROM pg_dist_partition`);
+const calls = async (): Promise<string[]> =>
+  (await db.sql<{ call: string }>('SELECT call FROM citus_calls')).map(({ call }) => call);
+
+describe('stowage migrate --citus', () => {
+  it('prints its statements with --plan, and runs none of them', async () => {
+    const { code, stdout } = await stowage.run(['migrate', '--citus', '--plan']);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`SELECT create_distributed_table('batches', 'project_id')\n`);
+    expect(stdout).toContain(`SELECT create_distributed_table('objects', 'project_id', colocate_with => 'batches')\n`);
+    expect(await distributed()).toEqual([]);
+  });
+
+  it('distributes batches by project, all other tables of data like it, and no table of the coordinator', async () => {
+    const { code, stderr } = await stowage.run(['migrate', '--citus']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const [first, ...others] = await distributed();
+    expect(first).toEqual({ name: 'batches', partkey: 'project_id', colocated_with: 'default' });
+    for (const { partkey, colocated_with } of others)
+      expect({ partkey, colocated_with }).toEqual({ partkey: 'project_id', colocated_with: 'batches' });
+    const names = others.map(({ name }) => name);
+    expect(names).toEqual(
+      expect.arrayContaining([
+        ...['objects', 'index_segments', 'index_blocks', 'index_pending', 'index_outdated', 'rollups', 'rollup_marks'],
+        ...['jobs', 'job_parts', 'idempotency_keys', 'audit_entries', 'audit_chains', 'project_usage'],
+      ]),
+    );
+    expect(new Set(names).size).toBe(names.length);
+    for (const local of ['projects', 'api_keys', 'devices', 'job_workers', 'sequence_lanes'])
+      expect(names).not.toContain(local);
+  });
+
+  it('removes the rows that remain on the coordinator only after a table is distributed', async () => {
+    expect(await calls()).toEqual(expect.arrayContaining(['truncate batches', 'truncate objects']));
+  });
+
+  it('sets time zone and lock timeout on the database, also on the workers', async () => {
+    const { database } = db.address;
+    const [row] = await db.sql<{ setconfig: string[] }>(
+      `SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = $1)`,
+      [database],
+    );
+    expect(row?.setconfig.map((one) => one.toLowerCase()).sort()).toEqual(['lock_timeout=10s', 'timezone=utc']);
+    expect(await calls()).toContain(`workers ALTER DATABASE "${database}" SET timezone = 'UTC'`);
+  });
+
+  it('leaves no reference from a table of data to one of the coordinator', async () => {
+    expect(
+      await db.sql(`
+        SELECT conname FROM pg_constraint AS c JOIN pg_dist_partition AS p ON p.logicalrelid = c.conrelid WHERE contype = 'f'`),
+    ).toEqual([]);
+  });
+
+  it('distributes what a later migration has added when it runs again, and nothing twice', async () => {
+    await db.sql('CREATE TABLE added_later (project_id integer NOT NULL, n bigint, PRIMARY KEY (project_id, n))');
+    const before = await distributed();
+    const { code, stdout } = await stowage.run(['migrate', '--citus']);
+    expect(code).toBe(0);
+    expect(stdout.match(/create_distributed_table/g)).toHaveLength(1);
+    const added = { name: 'added_later', partkey: 'project_id', colocated_with: 'batches' };
+    expect(await distributed()).toEqual([...before, added]);
+  });
+
+  it('is required before a server starts that finds a table of data that is not distributed', async () => {
+    await db.sql('CREATE TABLE added_again (project_id integer NOT NULL, n bigint, PRIMARY KEY (project_id, n))');
+    const { code, stderr } = await stowage.start(['serve']).ended;
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: 'stowage: the table added_again is not distributed; run "stowage migrate --citus" first\n',
+    });
+  });
+
+  it('says what is missing in a database without Citus', async () => {
+    const plain = new Tables(await createDatabase());
+    const { code, stderr } = await stowage.run(['migrate', '--citus'], { DATABASE_URL: urlOf(plain.address) });
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr:
+        'stowage: the database has no Citus; run CREATE EXTENSION citus in it on the coordinator, and add the workers, first\n',
+    });
+    await plain.close();
+    await dropDatabase(plain.address);
+  });
+});

@@ -1,0 +1,92 @@
+import { describe, expect, it } from '@jest/globals';
+import { violationsOf } from '../harness/statement-rules.mjs';
+
+const DATA = new Set(['objects', 'batches', 'jobs', 'job_parts', 'index_pending']);
+const VOLATILE = new Set(['now', 'pg_backend_pid']);
+const check = (sql: string): Promise<string[]> => violationsOf(sql, DATA, VOLATILE);
+
+describe('a statement of one project', () => {
+  it.each([
+    'SELECT * FROM objects WHERE project_id = $1 AND seq > $2',
+    'SELECT o.data FROM objects AS o JOIN batches AS b ON b.project_id = o.project_id WHERE o.project_id = $1',
+    'SELECT o.data FROM objects AS o JOIN batches AS b USING (project_id) WHERE o.project_id = $1::int',
+    'SELECT * FROM projects AS p, LATERAL (SELECT FROM objects AS o WHERE o.project_id = p.project_id) AS o WHERE p.project_id = $1',
+    'SELECT FROM objects AS o WHERE project_id = $1 AND EXISTS (SELECT FROM batches AS b WHERE b.project_id = o.project_id)',
+    'SELECT FROM batches WHERE project_id = $1 AND batch_id IN (SELECT batch_id FROM objects WHERE project_id = $1)',
+    'INSERT INTO objects (seq, project_id) VALUES ($2, $1)',
+    'WITH b AS (UPDATE batches SET seq = 1 WHERE project_id = $1 RETURNING project_id) INSERT INTO objects (project_id) SELECT project_id FROM b',
+    'WITH d AS (DELETE FROM objects WHERE project_id = $1 RETURNING *) DELETE FROM index_pending AS p USING d WHERE p.project_id = d.project_id',
+    'WITH x AS (SELECT project_id FROM objects WHERE project_id = $1), y AS (SELECT * FROM x) SELECT FROM y JOIN jobs AS j ON j.project_id = y.project_id',
+    'DECLARE c CURSOR FOR SELECT * FROM objects WHERE project_id = 4',
+    'COPY objects (project_id) FROM STDIN',
+    'SELECT FROM projects',
+    'BEGIN; SET LOCAL statement_timeout = 0; COMMIT',
+  ])('is accepted: %s', async (sql) => {
+    expect(await check(sql)).toEqual([]);
+  });
+});
+
+describe('a statement that would touch several shards', () => {
+  it.each([
+    ['SELECT * FROM objects WHERE seq = $1', 'objects'],
+    ['SELECT * FROM objects WHERE project_id = ANY ($1)', 'objects'],
+    ['SELECT * FROM objects WHERE project_id = $1 OR seq = 1', 'objects'],
+    ['SELECT * FROM objects AS o, batches AS b WHERE o.project_id = $1', 'batches'],
+    [
+      'SELECT * FROM objects AS o WHERE o.project_id = $1 AND EXISTS (SELECT FROM batches AS b WHERE b.seq = o.seq)',
+      'batches',
+    ],
+    ['UPDATE jobs SET status = $2', 'jobs'],
+    ['DELETE FROM jobs WHERE job_id = $1', 'jobs'],
+    ['INSERT INTO objects (project_id) SELECT project_id FROM unnest($1::int[]) AS c (project_id)', 'objects'],
+    ['SELECT (SELECT count(*) FROM jobs) FROM objects WHERE project_id = $1', 'jobs'],
+    [
+      'SELECT FROM (SELECT project_id FROM objects WHERE project_id = $1 UNION SELECT project_id FROM jobs) AS u',
+      'jobs',
+    ],
+    ['SELECT FROM objects WHERE project_id = $1 UNION ALL SELECT FROM jobs', 'jobs'],
+  ])('is rejected: %s', async (sql, table) => {
+    expect(await check(sql)).toEqual([`${table} is not bound to the project_id of one project`]);
+  });
+
+  it('is rejected where it names two projects', async () => {
+    const [violation] = await check(
+      'SELECT FROM objects AS o, jobs AS j WHERE o.project_id = $1 AND j.project_id = $2',
+    );
+    expect(violation).toMatch(/^it names value \$1 and value \$2 as project_id$/);
+  });
+});
+
+describe('a statement that a cluster refuses or runs otherwise', () => {
+  it.each([
+    [
+      'changes a table of the coordinator, too',
+      'WITH j AS (INSERT INTO jobs (project_id) VALUES ($1)) INSERT INTO graphile_worker._private_jobs (key) VALUES ($2)',
+      'it changes jobs and _private_jobs, which is not distributed',
+    ],
+    [
+      'has a function in COALESCE that is not immutable',
+      'INSERT INTO objects (project_id, at) VALUES ($1, coalesce($2, now()))',
+      'now() is not immutable and in CASE or COALESCE',
+    ],
+    [
+      'has such a function in CASE',
+      'UPDATE objects SET n = CASE WHEN pg_backend_pid() > 1 THEN 1 END WHERE project_id = $1',
+      'pg_backend_pid() is not immutable and in CASE or COALESCE',
+    ],
+    [
+      'reads rows in a CTE before it changes them',
+      'WITH old AS (SELECT seq FROM objects WHERE project_id = $1) UPDATE objects SET n = 1 FROM old WHERE project_id = $1',
+      'the CTE old reads objects, which the statement changes, and is not MATERIALIZED',
+    ],
+  ])('is rejected if it %s', async (_, sql, violation) => {
+    expect(await check(sql)).toEqual([violation]);
+  });
+
+  it('is accepted with a function outside of COALESCE, and with a CTE that is materialized', async () => {
+    expect(await check('INSERT INTO objects (project_id, at) VALUES ($1, now())')).toEqual([]);
+    const sql =
+      'WITH old AS MATERIALIZED (SELECT seq FROM objects WHERE project_id = $1) UPDATE objects SET n = 1 FROM old WHERE project_id = $1';
+    expect(await check(sql)).toEqual([]);
+  });
+});

@@ -1,0 +1,5 @@
+export function violationsOf(
+  sql: string,
+  dataTables: ReadonlySet<string>,
+  volatileFunctions?: ReadonlySet<string>,
+): Promise<string[]>;
