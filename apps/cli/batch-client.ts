@@ -26,18 +26,30 @@ export interface StoreOptions {
 /** The result of sending one batch. */
 export interface BatchResult extends LoadErrors {
   /**
-   * `unchanged`: the batch existed with the same content. `changed`: it existed with other content and was replaced or
-   * extended. `unchangedOrChanged`: it existed, and the response does not show whether it was changed. `notCompared`: it existed
-   * with as many objects, and was not sent.
+   * `unchanged`: the batch existed with the same content, or no object was new. `changed`: it existed with other content and was
+   * replaced. `extended`: it existed, and got objects. `unchangedOrChanged`: it existed, and the response does not show whether it
+   * was changed. `notCompared`: it existed with as many objects, and was not sent.
    */
-  kind: 'stored' | 'unchanged' | 'changed' | 'unchangedOrChanged' | 'notCompared' | 'rejected';
-  /** Objects of the batch; for a partial load, those that are stored. */
+  kind: 'stored' | 'unchanged' | 'changed' | 'extended' | 'unchangedOrChanged' | 'notCompared' | 'rejected';
+  /** Objects of the batch; for a partial load, and with `skip`, those that are stored. */
   objectCount: number;
+  /** Objects that `skip` left out, because their ids exist. */
+  skippedCount: number;
   /** Objects of a feed's file that existed, when others of the same file are new. */
   existingCount: number;
   /** Objects that were left out of a batch that is stored. */
   rejectedCount: number;
 }
+
+/** The counts of a result without a request. */
+export const NOTHING_SENT = {
+  objectCount: 0,
+  skippedCount: 0,
+  existingCount: 0,
+  rejectedCount: 0,
+  errors: [],
+  unlistedCount: 0,
+} as const;
 
 /** The result of sending a part of a batch. */
 export interface PartResult extends BatchResult {
@@ -50,6 +62,8 @@ interface BatchBody extends ProblemBody {
   stored: number;
   rejected: number;
   unchanged: number;
+  /** Only with `on_conflict=skip`. */
+  skipped: number;
   /** What a request without `dry_run` would do. */
   outcome: 'create' | 'none' | 'replace' | 'extend';
 }
@@ -70,7 +84,7 @@ interface LimitsBody {
 
 type BatchResponse = ApiResponse<Partial<BatchBody>>;
 
-const DRY_RUN_KINDS = { create: 'stored', none: 'unchanged', replace: 'changed', extend: 'changed' } as const;
+const DRY_RUN_KINDS = { create: 'stored', none: 'unchanged', replace: 'changed', extend: 'extended' } as const;
 
 /** Stores batches on a server. @throws UsageError when the server cannot be reached or does not accept the key */
 export class BatchClient {
@@ -150,6 +164,13 @@ export class BatchClient {
     const path = `/batches?${query.toString()}`;
     const { body } = await this.api.send<{ results: { object_count: number }[] }>({ method: 'GET', path }, signal);
     return body.results?.[0]?.object_count;
+  }
+
+  /** The batch that has an object; undefined where none does. */
+  async batchOf(objectId: string, signal: AbortSignal): Promise<string | undefined> {
+    const path = `/objects/${encodeURIComponent(objectId)}?fields=batch_id`;
+    const { body } = await this.api.send<{ batch_id: string }>({ method: 'GET', path }, signal);
+    return body.batch_id;
   }
 
   /** Sends a file to its feed. Sending it again does not store it twice. */
@@ -251,18 +272,25 @@ function toResult(
   existingKind: BatchResult['kind'] = 'unchanged',
 ): BatchResult {
   if (status >= 300) {
-    const counts = { objectCount: 0, existingCount: 0, rejectedCount: 0 };
-    return { kind: 'rejected', ...counts, ...parseErrors(body, statusLine) };
+    return { ...NOTHING_SENT, kind: 'rejected', ...parseErrors(body, statusLine) };
   }
-  const { outcome, rejected: rejectedCount = 0, object_count: count = 0, stored = count, unchanged = 0 } = body;
+  const {
+    outcome,
+    rejected: rejectedCount = 0,
+    skipped,
+    object_count: count = 0,
+    stored = count,
+    unchanged = 0,
+  } = body;
   const isNew = status === 201 || location !== undefined;
-  const kind = outcome !== undefined ? DRY_RUN_KINDS[outcome] : isNew ? 'stored' : existingKind;
+  const ofExisting = skipped === undefined ? existingKind : stored > 0 ? 'extended' : 'unchanged';
+  const kind = outcome !== undefined ? DRY_RUN_KINDS[outcome] : isNew ? 'stored' : ofExisting;
   const errors = rejectedCount > 0 ? parseErrors(body, statusLine) : { errors: [], unlistedCount: 0 };
   const allExisted = stored === 0 && unchanged > 0;
   const counts = allExisted
     ? { objectCount: unchanged, existingCount: 0 }
     : { objectCount: stored, existingCount: unchanged };
-  return { kind, ...counts, rejectedCount, ...errors };
+  return { kind, ...counts, skippedCount: skipped ?? 0, rejectedCount, ...errors };
 }
 
 /** Changes the pointers to lines of an NDJSON request to pointers into the file. */

@@ -6,7 +6,8 @@ import { ObjectMapping, type MappingOptions } from './object-mapping.js';
 import type { LoadError, LoadErrors } from './problem-response.js';
 
 /** How the documents of a file are written; `objects` are objects of Stowage, one after the other. */
-export type DocumentFormat = 'csv' | 'tsv' | 'list' | 'features' | 'documents' | 'mongoexport' | 'objects';
+export type DocumentFormat =
+  'csv' | 'tsv' | 'list' | 'features' | 'documents' | 'mongoexport' | 'mongoexport-list' | 'objects';
 
 export interface DocumentOptions extends MappingOptions {
   /** What the files contain whose names and contents do not show it. */
@@ -23,11 +24,14 @@ const LAYOUTS: Readonly<Record<Exclude<DocumentFormat, 'csv' | 'tsv'>, ValueLayo
   features: 'features',
   documents: 'values',
   mongoexport: 'values',
+  'mongoexport-list': 'list',
   objects: 'values',
 };
 
 export interface ObjectLine {
   place: number;
+  /** The number of documents before this one, also of those that were left out. */
+  index: number;
   /** Without a line feed. */
   line: string;
 }
@@ -69,11 +73,12 @@ export class DocumentLines {
   async *read(content: AsyncIterable<Buffer>): AsyncGenerator<ObjectLine> {
     for await (const entry of this.entries(content)) {
       this.documentCount++;
-      const line = this.toLine(entry);
+      const index = this.documentCount - 1;
+      const line = this.toLine(entry, index);
       if (line instanceof DocumentError) {
         this.reject(line);
         if (!this.isPartial && this.errors.length === ERRORS_MAX) break;
-      } else if (this.isPartial || this.rejectedCount === 0) yield line;
+      } else if (this.isPartial || this.rejectedCount === 0) yield { ...line, index };
     }
     if (!this.isPartial && this.rejectedCount > 0) throw new RejectedDocuments(this.errors);
   }
@@ -89,7 +94,7 @@ export class DocumentLines {
 
   /** JSON Pointer to the document at a place. */
   pointerTo(place: number): string {
-    if (this.format === 'list') return `/${String(place - 1)}`;
+    if (this.format === 'list' || this.format === 'mongoexport-list') return `/${String(place - 1)}`;
     return this.format === 'features' ? `/features/${String(place - 1)}` : `/lines/${String(place)}`;
   }
 
@@ -127,19 +132,22 @@ export class DocumentLines {
     return csvDocuments(content, { ...this.options, delimiter, named });
   }
 
-  private toLine(entry: Entry): ObjectLine | DocumentError {
+  private toLine(entry: Entry, index: number): PlacedLine | DocumentError {
     if (entry instanceof DocumentError || 'line' in entry) return entry;
-    return withError(() => ({ place: entry.place, line: this.mapping.lineOf(entry, this.documentCount - 1) }));
+    return withError(() => ({ place: entry.place, line: this.mapping.lineOf(entry, index) }));
   }
 }
 
 /** A document, an object of Stowage, or what is wrong with one. */
-type Entry = Document | ObjectLine | DocumentError;
+type Entry = Document | PlacedLine | DocumentError;
+
+type PlacedLine = Omit<ObjectLine, 'index'>;
 
 function entryOf({ place, text }: JsonValueText, format: keyof typeof LAYOUTS): Entry {
   // Line breaks of JSON are between its tokens, where a space is the same.
   if (format === 'objects') return { place, line: text.replace(/[\r\n]/g, ' ') };
-  const parse = format === 'features' ? featureDocument : format === 'mongoexport' ? mongoDocument : jsonDocument;
+  const parse =
+    format === 'features' ? featureDocument : format.startsWith('mongoexport') ? mongoDocument : jsonDocument;
   return withError(() => parse(place, text));
 }
 

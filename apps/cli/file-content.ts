@@ -15,6 +15,7 @@ const ZSTD_ERROR = 'a zstd file must contain NDJSON and be named .ndjson.zst or 
 const EXPORT_START = /^\{"object_id":"(?:[^"\\]|\\.)*","batch_id":|^\{"export":/;
 /** mongoexport writes the id first. */
 const MONGO_START = /^\s*\{\s*"_id"\s*:/;
+const MONGO_LIST_START = /^\s*\[\s*\{\s*"_id"\s*:/;
 /** The first characters of JSON values that are not objects. */
 const OTHER_JSON = '["-0123456789tfn';
 const HOW_TO_LOAD_DOCUMENTS =
@@ -66,7 +67,7 @@ export async function detectContent(
   if (!source.isRepeatable || NDJSON_NAME.test(fileName) || opened.encoding === 'zstd') {
     return { content: await detectLines(source, opened, options), isRead: false };
   }
-  return { content: await detectJson(source, await readHead(opened), options), isRead: true };
+  return { content: await detectJson(source, opened, options), isRead: true };
 }
 
 async function detectLines(source: LoadSource, opened: OpenedSource, options: FileOptions): Promise<Content> {
@@ -88,7 +89,8 @@ async function detectLines(source: LoadSource, opened: OpenedSource, options: Fi
   return objectContent(source, opened, options);
 }
 
-async function detectJson(source: LoadSource, head: JsonHead, options: FileOptions): Promise<Content> {
+async function detectJson(source: LoadSource, opened: OpenedSource, options: FileOptions): Promise<Content> {
+  const head = await readHead(opened);
   const { names, first, batchId, feed, isComplete, hasLineBreak } = head;
   const start = String.fromCharCode(first);
   if (first === 0) throw new SourceError('is empty');
@@ -98,6 +100,7 @@ async function detectJson(source: LoadSource, head: JsonHead, options: FileOptio
     return { ...WITHOUT_DOCUMENTS, batchId: feed, mediaType: 'application/json', feed };
   }
   if (names.has('features')) return documentContent('features', source, options);
+  if (MONGO_LIST_START.test(opened.start)) return documentContent('mongoexport-list', source, options);
   if (start === '[' && !(source.isFound && !isMapped(options.documents))) {
     return documentContent('list', source, options);
   }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { BatchClient, BatchResult, StoreOptions } from './batch-client.js';
+import { NOTHING_SENT, type BatchClient, type BatchResult, type StoreOptions } from './batch-client.js';
 import type { BatchFile } from './batch-file.js';
 import { SourceError } from './load-source.js';
 import { decompress } from './opened-source.js';
@@ -138,7 +138,7 @@ class ExportLoad {
       errors.push({ pointer: '', detail: `${fault}; ${sent}` });
     }
     const kind = fault === undefined ? this.kind : 'rejected';
-    return { kind, objectCount: storedCount, existingCount: 0, rejectedCount, errors, unlistedCount };
+    return { ...NOTHING_SENT, kind, objectCount: storedCount, rejectedCount, errors, unlistedCount };
   }
 
   private findFault(): string | undefined {

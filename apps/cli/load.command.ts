@@ -3,7 +3,7 @@ import type { DocumentOptions } from './document-lines.js';
 import { clientSettings } from './client-settings.js';
 import { findSources } from './find-sources.js';
 import type { LoadOptions } from './loader.js';
-import { summarize } from './load-result.js';
+import { describeRejects, summarize } from './load-result.js';
 import { printLine } from './output.js';
 import { UsageError } from './usage-error.js';
 
@@ -100,7 +100,7 @@ export class LoadCommand extends CommandRunner {
     const sources = await findSources(args, rejects);
     await validateBatchId(batchId, args, sources.length);
     const result = await new Loader(sources, settings, loading, { stop: stop.signal, abort: abort.signal }).run();
-    if (result.rejectsPath !== undefined) printLine(`rejects are in ${result.rejectsPath}`);
+    if (result.rejectsPath !== undefined) printLine(describeRejects(result.rejectsPath, result.errorsUnlisted));
     printLine(summarize(result, loading));
     if (result.error !== undefined) throw result.error;
     if (stop.signal.aborted) process.exitCode = EXIT_INTERRUPTED;

@@ -1,4 +1,4 @@
-import { BatchClient, type BatchResult, type StoreOptions } from './batch-client.js';
+import { BatchClient, NOTHING_SENT, type BatchResult, type StoreOptions } from './batch-client.js';
 import { BatchFile } from './batch-file.js';
 import type { FileOptions } from './file-content.js';
 import { loadInBatches, withRejected } from './load-batches.js';
@@ -64,11 +64,12 @@ export class Loader {
       unchanged: 0,
       notCompared: 0,
       changed: 0,
+      extended: 0,
       unchangedOrChanged: 0,
       rejected: 0,
       skipped: 0,
     };
-    const objects = { objectsStored: 0, objectsRejected: 0 };
+    const objects = { objectsStored: 0, objectsSkipped: 0, objectsRejected: 0, errorsUnlisted: 0 };
     const unfinished = sources.length;
     this.result = { ...batches, unfinished, ...objects, elapsedMs: 0, rejectsPath: undefined, error: undefined };
   }
@@ -126,8 +127,7 @@ export class Loader {
       } else {
         const own = [{ pointer: error.pointer, detail: error.message }];
         const errors = error instanceof RejectedDocuments ? error.errors : own;
-        const counts = { objectCount: 0, existingCount: 0, rejectedCount: 0, unlistedCount: 0 };
-        await this.report(source.name, { kind: 'rejected', ...counts, errors }, file);
+        await this.report(source.name, { ...NOTHING_SENT, kind: 'rejected', errors }, file);
       }
     } finally {
       file?.close();
@@ -190,17 +190,19 @@ export class Loader {
   }
 
   private async report(name: string, result: BatchResult, file: BatchFile | undefined): Promise<void> {
-    const { kind, objectCount, errors, unlistedCount, rejectedCount } = result;
+    const { kind, objectCount, errors, unlistedCount, skippedCount, rejectedCount } = result;
     for (const { pointer, detail } of errors) this.progress.message(`${name}: ${pointer}${pointer && ': '}${detail}`);
     if (unlistedCount > 0) {
       this.progress.message(`${name}: and ${String(unlistedCount)} more errors, which the server does not list`);
     }
+    this.result.errorsUnlisted += unlistedCount;
     if (errors.length > 0) await this.rejects.add(name, result, file);
     this.result[kind]++;
     if (kind === 'rejected') return;
     this.counters.objectsDone += objectCount;
+    this.result.objectsSkipped += skippedCount;
     this.result.objectsRejected += rejectedCount;
-    if (kind === 'stored') this.result.objectsStored += objectCount;
+    if (kind === 'stored' || kind === 'extended') this.result.objectsStored += objectCount;
     this.progress.file(`${name}: ${describeBatch(result, this.options)}`);
   }
 }

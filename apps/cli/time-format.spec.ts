@@ -24,6 +24,9 @@ describe('a time', () => {
     ['dd.MM.yyyy HH:mm', '10.12.2024 06:45', '2024-12-10T06:45:00Z'],
     ['M/d/yy h:mm a', '3/2/24 12:06 AM', '2024-03-02T00:06:00Z'],
     ['M/d/yy h:mm a', '3/2/24 12:06 pm', '2024-03-02T12:06:00Z'],
+    ['dd.MM.yy', '31.12.68', '2068-12-31T00:00:00Z'],
+    ['dd.MM.yy', '01.01.69', '1969-01-01T00:00:00Z'],
+    ['d.M.yy', '1.1.99', '1999-01-01T00:00:00Z'],
     ["yyyyMMdd'T'HHmmss.SSSX", '20241210T164500.5+01', '2024-12-10T15:45:00.5Z'],
   ])('of the format %s is read: %s', (format, text, time) => {
     expect(read(text, format)).toBe(time);

@@ -102,7 +102,7 @@ function fromParts(parts: Parts | undefined, zone: TimeZone): string | null {
   if (parts === undefined) return null;
   const get = (...names: string[]): string =>
     names.map((name) => parts[name]).find((text) => text !== undefined) ?? '0';
-  const year = parts.yyyy ?? `20${get('yy')}`;
+  const year = parts.yyyy ?? yearOf(get('yy'));
   const hour = hourOf(parts, get);
   const date = [year, get('MM', 'M').padStart(2, '0'), get('dd', 'd').padStart(2, '0')].join('-');
   const clock = [hour, get('mm', 'm'), get('ss', 's')].map((text) => text.padStart(2, '0')).join(':');
@@ -112,6 +112,11 @@ function fromParts(parts: Parts | undefined, zone: TimeZone): string | null {
   const offset = parts.X;
   const utc = offset === undefined ? zone.toUtc(local) : inUtc(local, offset);
   return utc === null ? null : `${utc}${fraction === '' ? '' : `.${fraction}`}Z`;
+}
+
+/** The year of two digits, as in POSIX: 69 is 1969, and 68 is 2068. */
+function yearOf(digits: string): string {
+  return `${digits >= '69' ? '19' : '20'}${digits}`;
 }
 
 function hourOf(parts: Parts, get: (...names: string[]) => string): string {

@@ -40,8 +40,11 @@ const putLines =
     return api.call('PUT', `/batches/${batchId}?${query}${more}`, { key: project.keys.admin, body, headers });
   };
 
-/** Name, request, outcome, status, object_count of the batch afterwards, and number of the request's objects in it. */
-const VALID: [string, Send, string, number, number, number][] = [
+/**
+ * Name, request, outcome, status, object_count of the batch afterwards, and number of the request's objects that are stored and, with
+ * `skip`, left out.
+ */
+const VALID: [string, Send, string, number, number, number, number?][] = [
   ['POST of a new batch', post('new', many(3)), 'create', 201, 3, 3],
   ['POST of an empty batch', post('new', []), 'create', 201, 0, 0],
   ['POST of a long batch', post('new', many(1_000)), 'create', 201, 1_000, 1_000],
@@ -53,20 +56,32 @@ const VALID: [string, Send, string, number, number, number][] = [
   ['PUT to replace', put('there', many(5), '&on_conflict=replace'), 'replace', 200, 5, 5],
   ['PUT of no objects to replace', put('there', [], '&on_conflict=replace'), 'replace', 200, 0, 0],
   ['lines to replace', putLines('there', many(5), '&on_conflict=replace'), 'replace', 200, 5, 5],
-  ['PUT to add', put('there', [...many(3), shoe('t1', 2)], '&on_conflict=skip'), 'extend', 200, 5, 4],
-  ['PUT to add existing objects', put('there', [shoe('t1', 2)], '&on_conflict=skip'), 'none', 200, 2, 1],
-  ['lines to add', putLines('there', [...many(3), shoe('t1', 2)], '&on_conflict=skip'), 'extend', 200, 5, 4],
+  ['PUT to add', put('there', [...many(3), shoe('t1', 2)], '&on_conflict=skip'), 'extend', 200, 5, 3, 1],
+  ['PUT to add existing objects', put('there', [shoe('t1', 2)], '&on_conflict=skip'), 'none', 200, 2, 0, 1],
+  ['PUT to add the same', put('there', [shoe('t1'), shoe('t2')], '&on_conflict=skip'), 'none', 200, 2, 0, 2],
+  ['lines to add', putLines('there', [...many(3), shoe('t1', 2)], '&on_conflict=skip'), 'extend', 200, 5, 3, 1],
+  ['PUT of ids of another batch', put('new', [shoe('e1'), shoe('m0')], '&on_conflict=skip'), 'create', 201, 1, 1, 1],
+  [
+    'lines to a new batch',
+    putLines('new', [...many(900), shoe('e1')], '&on_conflict=skip'),
+    'create',
+    201,
+    900,
+    900,
+    1,
+  ],
   ['POST of a valid part', post('new', many(3)), 'create', 201, 3, 3],
 ];
 
 describe('dry_run=true', () => {
   it.each(VALID)(
     'returns the expected result of %s, and stores nothing',
-    async (_, send, outcome, status, count, stored) => {
+    async (_, send, outcome, status, count, stored, ...[skipped]) => {
       const reply = await send('dry_run=true');
       expect([reply.status, reply.headers.get('location')]).toEqual([200, null]);
       const { batch_id, ...rest } = reply.json<{ batch_id: string }>();
-      expect(rest).toEqual({ dry_run: true, outcome, status, object_count: count, stored, rejected: 0 });
+      const counts = { object_count: count, stored, ...(skipped === undefined ? {} : { skipped }), rejected: 0 };
+      expect(rest).toEqual({ dry_run: true, outcome, status, ...counts });
       expect(['new', 'there']).toContain(batch_id);
       expect(await everything()).toEqual(untouched);
     },

@@ -166,6 +166,21 @@ describe('stowage load of JSON documents', () => {
     ]);
   });
 
+  it('stores a list of mongoexport the same way, also over several lines', async () => {
+    const documents = ['{"_id":{"$oid":"53c2ae99"},"n":{"$numberInt":"1"}}', '{"_id":{"$oid":"53c2aea0"},"n":2}'];
+    const pretty = JSON.stringify(JSON.parse(`[${documents.join()}]`), null, '\t').replaceAll('53c2', '54d3');
+    await write({ 'mongo.json': `[${documents.join(',\n')}]\n`, 'pretty.json.gz': gzipSync(pretty) });
+    expect(await load('mongo.json', 'pretty.json.gz')).toMatchObject({ code: 0, stderr: '' });
+    expect(await linesOf('mongo')).toEqual([
+      '{"object_id":"53c2ae99","data":{"n":1}}',
+      '{"object_id":"53c2aea0","data":{"n":2}}',
+    ]);
+    expect(await linesOf('pretty')).toEqual([
+      '{"object_id":"54d3ae99","data":{"n":1}}',
+      '{"object_id":"54d3aea0","data":{"n":2}}',
+    ]);
+  });
+
   it('stores the elements of a list, and other documents where an option says so', async () => {
     const documents = ['{"sku":{"id":70},\n"n":1.0,"o":{"a":{"b":null},"e":{}}}', '{"sku":{"id":"8"},"n":"x"}'];
     await write({
@@ -280,6 +295,26 @@ describe('stowage load with --batch-size', () => {
     expect(stdout).toMatch(/^stored 2 objects in 2 batches/m);
     const rejects = (await readFile(join(stowage.folder, 'rejects.ndjson'), 'utf8')).trimEnd().split('\n');
     expect(rejects.map((text) => (JSON.parse(text) as { line: string }).line)).toEqual(['x', 'y', 'z,3,4']);
+  });
+
+  it('adds a corrected document to its batch, and finds that documents have moved', async () => {
+    const rows = Array.from({ length: 6 }, (_, i) => `m${String(i)},${String(i)}`);
+    const args = ['moved.csv', '--id', 'id', '--batch-size', '2', '--partial'];
+    await write({ 'moved.csv': lines('id,n', ...rows.map((row, i) => (i === 2 ? 'bad' : row))) });
+    expect((await load(...args)).stdout).toMatch(/^moved\.csv \(moved-000002\): stored 1 object, 1 object rejected$/m);
+    await write({ 'moved.csv': lines('id,n', ...rows) });
+    const corrected = await load(...args, '--on-conflict', 'skip');
+    expect(corrected.stdout).toMatch(
+      /^moved\.csv \(moved-000002\): extended by 1 object, skipped 1 object whose id exists$/m,
+    );
+    expect((await load(...args)).stdout).toMatch(/; 1 batch already stored; 2 batches not compared$/m);
+    // The batches still have two objects each.
+    await write({ 'moved.csv': lines('id,n', ...rows.filter((_, i) => i !== 2), 'm6,6') });
+    const { code, stderr } = await load(...args);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^moved\.csv \(moved-000002\): .* with other content\n$/),
+    ]);
   });
 
   it('stores lines of objects, which keep their ids', async () => {

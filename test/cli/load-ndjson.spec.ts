@@ -222,8 +222,9 @@ describe('stowage load of NDJSON', () => {
   it('rejects, replaces or extends an existing batch with other content', async () => {
     await put('other', lines('other', 2));
     await write({ 'other.ndjson': lines('other', 2, 2), 'taken.ndjson': lines('other', 2, 3) });
-    const [refused, tried] = await Promise.all([
+    const [refused, adding, tried] = await Promise.all([
       load(['other.ndjson']),
+      load(['other.ndjson', 'taken.ndjson', '--on-conflict', 'skip', '--dry-run', '--concurrency', '1']),
       load(['other.ndjson', '--on-conflict', 'replace', '--dry-run']),
     ]);
     expect(refused).toMatchObject({
@@ -232,14 +233,21 @@ describe('stowage load of NDJSON', () => {
     });
     expect(refused.stdout).toMatch(/^rejects are in rejects\.ndjson$/m);
     expect(tried.stdout).toMatch(/^other\.ndjson: would be replaced \(2 objects\)$/m);
+    // Each file alone: in a dry run, the objects of the first are not stored.
+    expect(adding.stdout).toMatch(/^other\.ndjson: would be extended by 1 object, skipped 1 object whose id exists$/m);
+    expect(adding.stdout).toMatch(/^taken\.ndjson: would store 2 objects$/m);
     expect((await get('batches/other')).text).toContain('other-1');
 
     // Objects that exist in another batch are skipped in a new batch, too.
     const added = await load(['other.ndjson', 'taken.ndjson', '--on-conflict', 'skip', '--concurrency', '1']);
     expect(added).toMatchObject({ code: 0, stderr: '' });
-    expect(added.stdout).toMatch(/^other\.ndjson: already stored or extended \(3 objects\)$/m);
-    expect(added.stdout).toMatch(/^taken\.ndjson: stored 1 object$/m);
-    expect(added.stdout).toMatch(/; 1 batch already stored or extended\n$/);
+    expect(added.stdout).toMatch(/^other\.ndjson: extended by 1 object, skipped 1 object whose id exists$/m);
+    expect(added.stdout).toMatch(/^taken\.ndjson: stored 1 object, skipped 1 object whose id exists$/m);
+    expect(added.stdout).toMatch(
+      /^stored 2 objects in 2 batches \(.*\); 1 batch extended; 2 objects skipped, whose ids exist\n$/m,
+    );
+    const nothing = await load(['other.ndjson', '--on-conflict', 'skip']);
+    expect(nothing.stdout).toMatch(/^other\.ndjson: no new objects, skipped 2 objects whose id exists$/m);
     const replaced = await load(['other.ndjson', '--on-conflict', 'replace']);
     expect(replaced.stdout).toMatch(/^other\.ndjson: replaced \(2 objects\)$/m);
     expect(replaced.stdout).toMatch(/; 1 batch changed\n$/);

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { LosslessNumber, parse, stringify } from 'lossless-json';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { StowageClient, StowageError, UploadProgress } from '../../clients/typescript/src/index.js';
 import { TestApi, type TestProject } from '../harness/api.js';
@@ -60,7 +61,7 @@ async function countOf(batchId: string): Promise<number> {
 
 describe('the package', () => {
   it('contains the compiled files with their types, and nothing else', () => {
-    const modules = ['client', 'errors', 'index', 'retry', 'schema', 'upload', 'xhr'];
+    const modules = ['client', 'errors', 'index', 'json', 'pages', 'retry', 'schema', 'upload', 'xhr'];
     const compiled = modules.flatMap((name) => [`dist/${name}.d.ts`, `dist/${name}.js`]);
     expect(packed.files.sort()).toEqual(['LICENSE', 'README.md', ...compiled, 'package.json'].sort());
   });
@@ -127,6 +128,50 @@ describe('a request', () => {
     const open = clientWith(undefined);
     expect((await open.GET('/api/v1/limits')).data.page_size).toBeGreaterThan(0);
     expect((await errorOf(open.GET('/api/v1/objects'))).slug).toBe('unauthenticated');
+  });
+
+  it('returns the headers of what a GET request would return', async () => {
+    await client.uploadBatch('b', numbered(3));
+    const params = { path: { batch_id: 'b' } };
+    const { data, response } = await client.HEAD('/api/v1/batches/{batch_id}', { params });
+    const { response: whole } = await client.GET('/api/v1/batches/{batch_id}', { params });
+    expect([data, response.headers.get('ETag')]).toEqual([undefined, whole.headers.get('ETag')]);
+    const missing = { path: { batch_id: 'none' } };
+    expect((await errorOf(client.HEAD('/api/v1/batches/{batch_id}', { params: missing }))).status).toBe(404);
+  });
+
+  it('keeps all digits of numbers with another parser', async () => {
+    const digits = '12345678901234567890.10';
+    const exact = clientWith(project.keys.admin, { json: { parse, stringify } });
+    const n = new LosslessNumber(digits) as unknown as number;
+    await exact.POST('/api/v1/batches', { body: { batch_id: 'b', objects: [{ object_id: 'a', data: { n } }] } });
+    await exact.uploadBatch('c', [{ object_id: 'd', data: { n } }]);
+    for (const id of ['a', 'd']) {
+      const params = { path: { object_id: id } };
+      const { data } = await exact.GET('/api/v1/objects/{object_id}', { params });
+      expect(stringify(data)).toContain(`"value":${digits}`);
+    }
+  });
+
+  it('throws an error of the same class where there is no response, or only a part of one', async () => {
+    const away = await errorOf(clientWith('key', { baseUrl: 'http://127.0.0.1:1' }).GET('/api/v1/objects'));
+    expect([away.status, away.slug, away.response]).toEqual([0, '', undefined]);
+    expect([away.message, String(away.cause)]).toEqual([
+      expect.stringContaining('127.0.0.1:1'),
+      'TypeError: fetch failed',
+    ]);
+    const cut = new ReadableStream({
+      pull(controller) {
+        controller.error(new TypeError('terminated'));
+      },
+    });
+    const partial = clientWith('key', { fetch: () => Promise.resolve(new Response(cut)) });
+    expect((await errorOf(partial.GET('/api/v1/objects'))).status).toBe(0);
+  });
+
+  it('throws the reason of its signal', async () => {
+    const signal = AbortSignal.abort(new Error('enough'));
+    await expect(client.GET('/api/v1/objects', { signal })).rejects.toThrow('enough');
   });
 
   it('throws the status of a response that is not from the server, such as that of a proxy', async () => {
@@ -209,6 +254,26 @@ describe('a list', () => {
     const sizes: number[] = [];
     for await (const page of client.pages('/api/v1/objects', init)) sizes.push(page.results.length);
     expect(sizes).toEqual([10, 10, 3]);
+  });
+
+  it('goes on after an error with the page that failed', async () => {
+    let isAway = false;
+    const flaky = clientWith(project.keys.admin, {
+      fetch: (request: Request) => (isAway ? Promise.reject(new TypeError('away')) : globalThis.fetch(request)),
+    });
+    const pages = flaky.pages('/api/v1/objects', { params: { query: { page_size: 10, sort: 'object_id' } } });
+    const ids: string[] = [];
+    const read = async (): Promise<void> => {
+      const { value } = await pages.next();
+      ids.push(...(value?.results ?? []).map((object) => object.object_id));
+    };
+    await read();
+    isAway = true;
+    for (let attempt = 0; attempt < 2; attempt++) expect((await errorOf(read())).status).toBe(0);
+    isAway = false;
+    for (let page = 0; page < 2; page++) await read();
+    expect(ids).toEqual(Array.from(numbered(25), (one) => one.object_id));
+    expect((await pages.next()).done).toBe(true);
   });
 
   it('requests no page that is not read', async () => {
@@ -357,7 +422,8 @@ describe('an upload in a browser', () => {
     }
     await expect(client.uploadBatch('b', objects())).rejects.toBe(failure);
     const away = clientWith('key', { baseUrl: 'http://127.0.0.1:1' });
-    await expect(away.uploadBatch('b', numbered(1))).rejects.toThrow(/cannot be reached/);
+    const lost = await errorOf(away.uploadBatch('b', numbered(1)));
+    expect([lost.status, String(lost.cause)]).toEqual([0, expect.stringContaining('cannot be reached')]);
   });
 
   it('ends with its signal', async () => {

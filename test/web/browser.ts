@@ -68,10 +68,32 @@ export class TestBrowser {
   }
 }
 
-/** The violations of WCAG AA on a page, each with the elements. */
-export async function violations(page: Page): Promise<string[]> {
+/** A theme and a width in pixels. */
+type Look = readonly ['light' | 'dark', number];
+
+/** Each theme and each width once. */
+const LOOKS: readonly Look[] = [
+  ['light', 1280],
+  ['dark', 390],
+];
+/** For views with colours or a layout of their own. */
+export const ALL_LOOKS: readonly Look[] = [...LOOKS, ['dark', 1280], ['light', 390]];
+
+/** What keeps people from using a page: violations of WCAG AA, each with its element, and content that is wider than the page. */
+export async function violations(page: Page, looks = LOOKS): Promise<string[]> {
+  const found: string[] = [];
+  for (const [colorScheme, width] of looks) {
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize({ width, height: 844 });
+    const own = [...(await axeViolations(page)), ...(await overflow(page, width))];
+    found.push(...own.map((text) => `${colorScheme}, ${String(width)}: ${text}`));
+  }
+  return found;
+}
+
+async function axeViolations(page: Page): Promise<string[]> {
   // Not as a script element, which the Content-Security-Policy of the page forbids.
-  await page.evaluate(await readFile(AXE, 'utf8'));
+  if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(await readFile(AXE, 'utf8'));
   return page.evaluate(async (rules) => {
     const { axe } = globalThis as unknown as {
       axe: { run: (options: object) => Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
@@ -79,4 +101,23 @@ export async function violations(page: Page): Promise<string[]> {
     const result = await axe.run({ runOnly: rules });
     return result.violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
   }, RULES);
+}
+
+async function overflow(page: Page, width: number): Promise<string[]> {
+  const { scrollWidth } = await page.evaluate(() => ({ scrollWidth: document.documentElement.scrollWidth }));
+  return scrollWidth > width ? [`the page is ${String(scrollWidth)} pixels wide`] : [];
+}
+
+/** Scrolls an endless list until its last row begins with a text, at most 30 seconds. */
+export async function scrollToRow(page: Page, scroller: string, text: string): Promise<void> {
+  await page.waitForFunction(
+    ([selector, last]) => {
+      const element = document.querySelector(selector);
+      if (element !== null) element.scrollTop = element.scrollHeight;
+      const cells = Array.from(document.querySelectorAll('tbody tr td:first-child'));
+      return cells.at(-1)?.textContent === last;
+    },
+    [scroller, text] as const,
+    { timeout: 30_000 },
+  );
 }

@@ -1,49 +1,49 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { Page } from 'playwright-core';
-import { TestApi, type TestProject } from '../harness/api.js';
 import { submitJob, waitForJob, type Job } from '../jobs/jobs.js';
-import { TestBrowser, violations, type TestPage } from './browser.js';
+import { violations } from './browser.js';
+import { webTest, type WebTest } from './web-test.js';
 
-let api: TestApi;
-let project: TestProject;
-let browser: TestBrowser;
+/** How often the page refreshes itself. */
+const POLLS = 150;
+
 let stored: Job;
 let failed: Job;
-const opened: TestPage[] = [];
 
-beforeAll(async () => {
-  [api, browser] = await Promise.all([TestApi.shared(), TestBrowser.start()]);
-  project = await api.project();
+const web: WebTest = webTest(async () => {
   stored = await submit('shoes', 'shoe-1');
   failed = await submit('boots', 'shoe-1');
-});
-afterAll(async () => {
-  await browser.close();
-  await api.stop();
-  expect(opened.flatMap(({ errors }) => errors)).toEqual([]);
 });
 
 /** A job that has ended, which stores one object. */
 async function submit(batchId: string, objectId: string): Promise<Job> {
-  return waitForJob(api, project.keys.producer, await put(batchId, objectId));
+  return waitForJob(web.api, web.project.keys.producer, await put(batchId, objectId));
 }
 
-function put(batchId: string, objectId: string, key = project.keys.producer): Promise<Job> {
+function put(batchId: string, objectId: string, key = web.project.keys.producer): Promise<Job> {
   const body = { objects: [{ object_id: objectId, data: { size: 42 } }] };
-  return submitJob(api, 'PUT', `/batches/${batchId}?on_conflict=replace`, { key, body });
+  return submitJob(web.api, 'PUT', `/batches/${batchId}?on_conflict=replace`, { key, body });
 }
 
-async function open(query = '', key = project.keys.admin, options = {}): Promise<Page> {
-  const page = await browser.open(api.origin, `/jobs${query}`, key, options);
-  opened.push(page);
-  return page.page;
+const open = (query = '', key = web.project.keys.admin): Promise<Page> => web.open(`/jobs${query}`, key);
+
+/** Works while a job of another project runs. @param work gets its id and an admin key */
+async function whileHeld<T>(work: (jobId: string, key: string) => Promise<T>): Promise<T> {
+  const { keys, projectId } = await web.api.project();
+  await web.send('PUT', '/batches/held', { objects: [] }, keys.admin);
+  return web.api.db.transaction(async (tx) => {
+    // The job waits for this lock.
+    await tx.query(`SELECT FROM batches WHERE project_id = $1 FOR UPDATE`, [projectId]);
+    const { id } = await put('held', 'held-1', keys.producer);
+    return work(id, keys.admin);
+  });
 }
 
 const rows = (page: Page): Promise<string[]> => page.locator('tbody tr td:first-child').allInnerTexts();
 
 describe('the list of jobs', () => {
   it('shows the newest first, and those in one state', async () => {
-    const page = await open('', project.keys.analyst);
+    const page = await open('', web.project.keys.analyst);
     await page.getByText('2 jobs').waitFor();
     expect(await rows(page)).toEqual([failed.id, stored.id]);
     await page.getByRole('row', { name: `${failed.id} failed Conflict` }).waitFor();
@@ -55,10 +55,10 @@ describe('the list of jobs', () => {
   });
 
   it('has the own jobs of a producer', async () => {
-    const other = await api.project();
+    const other = await web.api.project();
     const page = await open('', other.keys.producer);
     await page.getByRole('heading', { name: 'There are no jobs' }).waitFor();
-    const own = await open('', project.keys.producer);
+    const own = await open('', web.project.keys.producer);
     await own.getByText('2 jobs').waitFor();
   });
 });
@@ -79,25 +79,20 @@ describe('a job', () => {
   });
 
   it('that failed is shown with its problem, and can be retried by an admin only', async () => {
-    const reader = await open(`?job=${failed.id}`, project.keys.analyst);
+    const reader = await open(`?job=${failed.id}`, web.project.keys.analyst);
     await reader.getByRole('alert').getByText('"shoe-1" exists already').first().waitFor();
     expect(await reader.getByRole('button', { name: 'Retry' }).count()).toBe(0);
 
     const page = await open(`?status=failed&job=${failed.id}`);
-    expect((await api.call('DELETE', '/batches/shoes?cascade=true', { key: project.keys.admin })).status).toBe(204);
+    await web.send('DELETE', '/batches/shoes?cascade=true');
     await page.getByRole('button', { name: 'Retry' }).click();
     await page.getByRole('row', { name: 'state succeeded' }).waitFor();
     await page.getByRole('heading', { name: 'There are no failed jobs' }).waitFor();
   });
 
   it('that runs is followed until it has ended', async () => {
-    const { keys, projectId } = await api.project();
-    expect((await api.call('PUT', '/batches/held', { key: keys.admin, body: { objects: [] } })).status).toBe(201);
-    const page = await api.db.transaction(async (tx) => {
-      // The job waits for this lock.
-      await tx.query(`SELECT FROM batches WHERE project_id = $1 FOR UPDATE`, [projectId]);
-      const job = await put('held', 'held-1', keys.producer);
-      const page = await open(`?job=${job.id}`, keys.admin);
+    const page = await whileHeld(async (jobId, key) => {
+      const page = await open(`?job=${jobId}`, key);
       await page.getByText('The result appears here').waitFor();
       await page.getByText('Refreshed every 2 s').waitFor();
       await page.getByRole('row', { name: 'state running' }).waitFor();
@@ -107,17 +102,35 @@ describe('a job', () => {
     await page.getByRole('cell', { name: 'succeeded' }).first().waitFor();
     await page.getByText('Refreshed every 2 s').waitFor({ state: 'detached' });
   });
+
+  it('that runs for long is followed for five minutes, and again after a click', async () => {
+    await whileHeld(async (jobId, key) => {
+      const page = await open('', key);
+      await page.getByRole('button', { name: jobId }).waitFor();
+      const requests: string[] = [];
+      page.on('request', (request) => requests.push(request.url()));
+      await page.clock.install();
+      await page.reload();
+      await page.getByText('Refreshed every 2 s').waitFor();
+      await page.clock.runFor('06:00');
+      await page.getByText('Refreshed every 2 s').waitFor({ state: 'detached' });
+      await page.waitForLoadState('networkidle');
+      const sent = requests.length;
+      expect(sent).toBeGreaterThan(POLLS);
+      await page.clock.runFor('06:00');
+      expect(requests.slice(sent)).toEqual([]);
+      await page.getByRole('button', { name: 'Refresh' }).click();
+      await page.getByText('Refreshed every 2 s').waitFor();
+    });
+  });
 });
 
-describe('everybody can use the jobs', () => {
-  it.each([
-    ['light', 1280],
-    ['dark', 390],
-  ] as const)('in %s at a width of %d pixels, by the rules of WCAG AA', async (colorScheme, width) => {
-    const page = await open(`?job=${stored.id}`, undefined, { colorScheme, viewport: { width, height: 844 } });
-    await page.getByRole('heading', { name: 'Result' }).waitFor();
-    await page.getByText('2 jobs').waitFor();
-    expect(await violations(page)).toEqual([]);
-    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(width);
-  });
+it('follows the rules of WCAG AA, with a result and with a problem', async () => {
+  const page = await open(`?job=${stored.id}`);
+  await page.getByRole('heading', { name: 'Result' }).waitFor();
+  await page.getByText('2 jobs').waitFor();
+  expect(await violations(page)).toEqual([]);
+  const missing = await open('?job=1&status=lost');
+  await missing.getByRole('alert').nth(1).waitFor();
+  expect(await violations(missing)).toEqual([]);
 });

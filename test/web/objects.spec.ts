@@ -1,43 +1,23 @@
 import { readFile } from 'node:fs/promises';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { Page } from 'playwright-core';
-import { TestApi, type TestProject } from '../harness/api.js';
-import { TestBrowser, violations, type TestPage } from './browser.js';
+import { ALL_LOOKS, scrollToRow, violations } from './browser.js';
+import { webTest, type WebTest } from './web-test.js';
 
 const OBJECTS = 1_200;
 const COLOURS = ['red', 'green', 'blue'];
 
-let api: TestApi;
-let project: TestProject;
-let browser: TestBrowser;
-const opened: TestPage[] = [];
-
-beforeAll(async () => {
-  [api, browser] = await Promise.all([TestApi.shared(), TestBrowser.start()]);
-  project = await api.project();
+const web: WebTest = webTest(async () => {
   const objects = Array.from({ length: OBJECTS }, (_, index) => ({
     object_id: `shoe-${String(index)}`,
     subject: `till-${String(index % 4)}`,
     observed_at: new Date(Date.UTC(2024, 4, 1) + index * 3_600_000).toISOString(),
     data: { colour: COLOURS[index % 3], size: 36 + (index % 10), 'owner.city': index % 2 === 0 ? 'Porto' : 'Lisbon' },
   }));
-  const body = { batch_id: 'shoes', objects };
-  expect((await api.call('POST', '/batches', { key: project.keys.producer, body })).status).toBe(201);
-});
-afterAll(async () => {
-  await browser.close();
-  await api.stop();
-  expect(opened.flatMap(({ errors }) => errors)).toEqual([]);
+  await web.send('POST', '/batches', { batch_id: 'shoes', objects });
 });
 
-async function open(path: string, key?: string, options = {}): Promise<Page> {
-  const page = await browser.open(api.origin, path, key, options);
-  opened.push(page);
-  return page.page;
-}
-
-const openObjects = (query = '', options = {}): Promise<Page> =>
-  open(`/objects${query}`, project.keys.analyst, options);
+const openObjects = (query = ''): Promise<Page> => web.open(`/objects${query}`, web.project.keys.analyst);
 
 const ids = (page: Page): Promise<string[]> => page.locator('tbody tr td:first-child').allInnerTexts();
 
@@ -47,11 +27,11 @@ function parameter(page: Page, name: string): string | null {
 
 describe('the key', () => {
   it('is requested first, and one that the server rejects is requested again', async () => {
-    const page = await open('');
+    const page = await web.open('');
     await page.getByLabel('API key').fill('stw_analyst_unknown');
     await page.getByRole('button', { name: 'Open' }).click();
     await page.getByRole('alert').getByText('does not accept this key').waitFor();
-    await page.getByLabel('API key').fill(project.keys.analyst);
+    await page.getByLabel('API key').fill(web.project.keys.analyst);
     await page.getByRole('button', { name: 'Open' }).click();
     await page.getByText('1,200 objects').waitFor();
     expect(new URL(page.url()).pathname).toBe('/browse/objects');
@@ -64,7 +44,7 @@ describe('the key', () => {
   });
 
   it('of a producer cannot be used for a view of objects', async () => {
-    const page = await open('/objects', project.keys.producer);
+    const page = await web.open('/objects', web.project.keys.producer);
     await page.getByRole('heading', { name: 'A key with the role producer cannot use this view' }).waitFor();
     await page.getByRole('link', { name: 'Go to Batches' }).click();
     await page.getByRole('heading', { name: 'Upload a batch' }).waitFor();
@@ -76,13 +56,7 @@ describe('the table', () => {
     const page = await openObjects();
     await page.getByText('1,200 objects').waitFor();
     expect((await ids(page))[0]).toBe('shoe-1199');
-    const scroller = page.locator('.table-scroller');
-    for (let last = ''; last !== 'shoe-0'; last = (await ids(page)).at(-1) ?? '') {
-      await scroller.evaluate((element) => {
-        element.scrollTop = element.scrollHeight;
-      });
-      await page.waitForTimeout(20);
-    }
+    await scrollToRow(page, '.table-scroller', 'shoe-0');
     // Only rows near the visible ones exist.
     expect((await ids(page)).length).toBeLessThan(100);
   });
@@ -127,7 +101,7 @@ describe('the filter', () => {
 
   it('names a key with a dot as it is written', async () => {
     const page = await openObjects();
-    await page.getByRole('button', { name: 'Porto' }).first().click();
+    await page.locator('tbody').getByRole('button', { name: 'Porto' }).first().click();
     await page.getByRole('menuitem', { name: 'Not this' }).click();
     await page.getByText('600 objects').waitFor();
     expect(parameter(page, 'data')).toBe('{"$pair":{"key":"owner.city","value":{"$ne":"Porto"}}}');
@@ -220,25 +194,59 @@ describe('the answer is taken away', () => {
     await page.getByRole('button', { name: 'Copy as URL' }).click();
     await page.getByRole('button', { name: 'Copied' }).waitFor();
     const url = await page.evaluate(() => navigator.clipboard.readText());
-    const reply = await api.call('GET', url, { key: project.keys.analyst });
+    const reply = await web.api.call('GET', url, { key: web.project.keys.analyst });
     expect(reply.json<{ count: number }>().count).toBe(400);
     await page.getByRole('button', { name: 'Copy as curl' }).click();
-    const curl = `curl -s -H "X-Api-Key: $KEY" -G '${api.origin}/api/v1/objects' --data-urlencode 'data={"colour":"red"}'`;
+    const curl = `curl -s -H "X-Api-Key: $KEY" -G '${web.api.origin}/api/v1/objects' --data-urlencode 'data={"colour":"red"}'`;
     await page.waitForFunction(async (text) => (await navigator.clipboard.readText()) === text, curl);
   });
 });
 
-describe('everybody can use it', () => {
-  it.each([
-    ['light', 1280],
-    ['dark', 1280],
-    ['light', 390],
-    ['dark', 390],
-  ] as const)('in %s at a width of %d pixels, by the rules of WCAG AA', async (colorScheme, width) => {
-    const page = await openObjects('?object=shoe-7', { colorScheme, viewport: { width, height: 844 } });
+describe('everybody can use it, by the rules of WCAG AA', () => {
+  it('with an object beside the table', async () => {
+    const page = await openObjects('?object=shoe-7');
     await page.getByRole('heading', { name: 'Newest of till-3' }).waitFor();
     await page.getByTitle('Only objects with this value').first().waitFor();
+    expect(await violations(page, ALL_LOOKS)).toEqual([]);
+  });
+
+  it('in its dialogs and forms', async () => {
+    const page = await openObjects();
+    await page.getByTitle('Only objects with this value').first().waitFor();
+    await page.locator('tbody').getByRole('button', { name: 'Porto' }).first().click();
+    await page.getByRole('menuitem', { name: 'Not this' }).waitFor();
     expect(await violations(page)).toEqual([]);
+    await page.keyboard.press('Escape');
+    for (const [name, field] of [
+      ['Add condition', 'Operator'],
+      ['As JSON', 'Filter as JSON'],
+      ['Batch, subject, time', 'observed from'],
+    ] as const) {
+      await page.getByRole('button', { name }).click();
+      await page.getByLabel(field).waitFor();
+      expect(await violations(page)).toEqual([]);
+    }
+    for (const name of ['Columns', 'Download']) {
+      await page.getByRole('button', { name }).click();
+      await page.getByRole('dialog').getByText('1,200 objects').first().waitFor();
+      expect(await violations(page)).toEqual([]);
+      await page.keyboard.press('Escape');
+    }
+  });
+
+  it('with an error, without objects, and without a permission', async () => {
+    const wrong = await openObjects('?data={&object=none');
+    await wrong.getByRole('alert').nth(1).waitFor();
+    expect(await violations(wrong)).toEqual([]);
+    const nothing = await openObjects('?subject=nobody');
+    await nothing.getByRole('heading', { name: 'No objects match' }).waitFor();
+    expect(await violations(nothing)).toEqual([]);
+    const forbidden = await web.open('/objects', web.project.keys.producer);
+    await forbidden.getByRole('link', { name: 'Go to Batches' }).waitFor();
+    expect(await violations(forbidden)).toEqual([]);
+    const rejected = await web.open('', 'stw_analyst_unknown');
+    await rejected.getByRole('alert').waitFor();
+    expect(await violations(rejected)).toEqual([]);
   });
 
   it('moves nothing while the values arrive', async () => {

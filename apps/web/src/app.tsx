@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { LocationProvider, Route, Router, useLocation } from 'preact-iso';
 import { AdminPage } from './admin/admin-page.js';
-import type { Role } from './api/types.js';
+import type { Role } from './api/client.js';
 import { BatchesPage } from './batches/batches-page.js';
 import { ChartsPage } from './charts/charts-page.js';
 import { FeedsPage } from './feeds/feeds-page.js';
@@ -78,11 +78,17 @@ function Frame(): JSX.Element {
   );
 }
 
+/** Where a key begins: for operators the projects, for others the first view that they can use. */
+function firstView(role: Role): (typeof VIEWS)[number] | undefined {
+  const views = VIEWS.filter(({ roles }) => roles.includes(role));
+  return role === 'operator' ? views.at(-1) : views[0];
+}
+
 /** The first view that the key can use, or why there is none at this URL. */
 function Elsewhere(): JSX.Element {
   const { me } = useSession();
   const { route, path } = useLocation();
-  const first = VIEWS.find(({ roles }) => roles.includes(me.role));
+  const first = firstView(me.role);
   const isForbidden = first === undefined || VIEWS.some((view) => view.path === path);
   if (first !== undefined && /^\/browse\/?$/.test(path)) {
     route(first.path, true);

@@ -1,7 +1,6 @@
 import { createContext, type ComponentChildren, type JSX } from 'preact';
 import { useContext, useMemo, useState } from 'preact/hooks';
-import { Api } from './api/api.js';
-import type { Me } from './api/types.js';
+import { clientOf, type Schemas, type StowageClient } from './api/client.js';
 import { useLoad } from './api/use-load.js';
 import { Loading, ProblemNote } from './ui/states.js';
 
@@ -9,8 +8,8 @@ import { Loading, ProblemNote } from './ui/states.js';
 const STORED_KEY = 'stowage.key';
 
 export interface Session {
-  api: Api;
-  me: Me;
+  client: StowageClient;
+  me: Schemas['MeDto'];
   signOut: () => void;
 }
 
@@ -26,16 +25,14 @@ export function useSession(): Session {
 /** Requests a key, and shows its children when the server accepts it. */
 export function SessionGate({ children }: { children: ComponentChildren }): JSX.Element {
   const [key, setKey] = useState(() => sessionStorage.getItem(STORED_KEY));
-  const api = useMemo(() => (key === null ? null : new Api(key)), [key]);
-  const me = useLoad<Me | null>(key, (signal) =>
-    api === null ? Promise.resolve(null) : api.get<Me>('/me', {}, signal),
-  );
+  const client = useMemo(() => clientOf(key ?? ''), [key]);
+  const me = useLoad(key, async (signal) => (await client.GET('/api/v1/me', { signal })).data);
   const save = (next: string | null): void => {
     if (next === null) sessionStorage.removeItem(STORED_KEY);
     else sessionStorage.setItem(STORED_KEY, next);
     setKey(next);
   };
-  if (api === null) return <KeyForm onKey={save} />;
+  if (key === null) return <KeyForm onKey={save} />;
   if (me.problem?.status === 401) return <KeyForm onKey={save} isRejected />;
   if (me.problem !== null) {
     return (
@@ -50,7 +47,7 @@ export function SessionGate({ children }: { children: ComponentChildren }): JSX.
     );
   }
   if (me.data === null || me.isLoading) return <Loading label="Checking the key" />;
-  const session = { api, me: me.data, signOut: () => save(null) };
+  const session = { client, me: me.data, signOut: () => save(null) };
   return <SessionContext.Provider value={session}>{children}</SessionContext.Provider>;
 }
 

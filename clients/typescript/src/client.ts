@@ -1,5 +1,7 @@
 import createFetchClient, { type MaybeOptionalInit, type ParseAsResponse } from 'openapi-fetch';
-import { errorOf, StowageError } from './errors.js';
+import { connectionError, errorOf, StowageError } from './errors.js';
+import type { Json } from './json.js';
+import { pagesOf, type AnyPage } from './pages.js';
 import { sleep, withRetries, type Fetch } from './retry.js';
 import type { components, paths } from './schema.js';
 import { openUpload, type UploadOptions, type UploadSource } from './upload.js';
@@ -13,6 +15,8 @@ export interface ClientOptions {
   retries?: number;
   /** Sends all requests. Default: the global `fetch`. */
   fetch?: Fetch;
+  /** Default: `JSON`, which loses the digits that a JavaScript number cannot hold. */
+  json?: Json;
 }
 
 export interface WaitOptions {
@@ -38,7 +42,7 @@ type SuccessOf<Op> = Op extends { responses: infer Responses }
 /** The body of a successful response: JSON, undefined without one, or what `parseAs` selects. The document has no other responses. */
 type Data<Path extends keyof paths, M extends Method, Init> = ParseAsResponse<SuccessOf<Operation<Path, M>>, Init>;
 
-/** A successful response. */
+/** A response with the status 2xx. */
 export interface Result<T> {
   data: T;
   response: Response;
@@ -56,27 +60,39 @@ type Call<M extends Method> = <
   ...init: Arguments<Init>
 ) => Promise<Result<Data<Path, M, Init>>>;
 
+/** The paths that can be read. */
+export type GetPath = PathsWith<'get'>;
+
+/** The parameters of a GET request. */
+export type GetInit<Path extends GetPath> = MaybeOptionalInit<paths[Path], 'get' & keyof paths[Path]>;
+
+/** The JSON that a GET request returns. */
+export type GetData<Path extends GetPath> = Data<Path, 'get', undefined>;
+
+/** A HEAD request with the parameters of GET: the headers of its response, such as the ETag. @throws StowageError */
+type Head = <Path extends GetPath, Init extends GetInit<Path>>(
+  path: Path,
+  ...init: Arguments<Init>
+) => Promise<Result<undefined>>;
+
 /** The paths of lists in pages. */
 export type ListPath = {
-  [Path in PathsWith<'get'>]: Data<Path, 'get', undefined> extends AnyPage ? Path : never;
-}[PathsWith<'get'>];
+  [Path in GetPath]: GetData<Path> extends AnyPage ? Path : never;
+}[GetPath];
 
 /** A page of a list. */
-export type Page<Path extends ListPath> = Data<Path, 'get', undefined>;
+export type Page<Path extends ListPath> = GetData<Path>;
 
 /** An element of a list. */
 export type Item<Path extends ListPath> = Page<Path> extends { results: readonly (infer One)[] } ? One : never;
 
-type ListArguments<Path extends ListPath> = Arguments<MaybeOptionalInit<paths[Path], 'get' & keyof paths[Path]>>;
-
-interface AnyPage {
-  next: string | null;
-  results: readonly unknown[];
-}
-
-interface ListInit {
+interface AnyInit {
   params?: { header?: object | undefined };
+  parseAs?: string;
+  signal?: AbortSignal | null;
 }
+
+type Send = (path: string, init: AnyInit) => Promise<{ data?: unknown; response: Response }>;
 
 /** How long `waitForJob` waits before it asks again, in milliseconds: first, and at most. */
 const POLL_MS = 100;
@@ -89,12 +105,16 @@ export class StowageClient {
   readonly POST: Call<'post'>;
   readonly PATCH: Call<'patch'>;
   readonly DELETE: Call<'delete'>;
+  readonly HEAD: Head;
   private readonly fetch: Fetch;
+  private readonly json: Json;
 
-  constructor({ baseUrl = '', key, retries = 3, fetch = (request) => globalThis.fetch(request) }: ClientOptions = {}) {
+  constructor(options: ClientOptions = {}) {
+    const { baseUrl = '', key, retries = 3, fetch = (request) => globalThis.fetch(request), json = JSON } = options;
     const client = createFetchClient<paths, 'application/json'>({
       baseUrl,
       fetch: withRetries(fetch, retries),
+      bodySerializer: (body) => json.stringify(body),
       // Browsers remove it from a redirect to another origin, unlike X-Api-Key.
       headers: { Authorization: key === undefined ? null : `Bearer ${key}` },
       credentials: 'omit',
@@ -103,22 +123,34 @@ export class StowageClient {
       onResponse: async ({ response }) => {
         if (!response.ok) throw await errorOf(response);
       },
+      onError: ({ error, request }) => {
+        if (request.signal.aborted) return;
+        return connectionError(request.url, error);
+      },
     });
     this.fetch = fetch;
-    this.GET = client.GET as Call<'get'>;
-    this.PUT = client.PUT as Call<'put'>;
-    this.POST = client.POST as Call<'post'>;
-    this.PATCH = client.PATCH as Call<'patch'>;
-    this.DELETE = client.DELETE as Call<'delete'>;
+    this.json = json;
+    this.GET = this.callOf(client.GET) as Call<'get'>;
+    this.PUT = this.callOf(client.PUT) as Call<'put'>;
+    this.POST = this.callOf(client.POST) as Call<'post'>;
+    this.PATCH = this.callOf(client.PATCH) as Call<'patch'>;
+    this.DELETE = this.callOf(client.DELETE) as Call<'delete'>;
+    this.HEAD = client.HEAD as unknown as Head;
   }
 
-  /** The pages of a list, from the one that the parameters select. @throws StowageError */
-  pages<Path extends ListPath>(path: Path, ...init: ListArguments<Path>): AsyncGenerator<Page<Path>, void> {
-    return this.followPages(path, init[0]) as AsyncGenerator<Page<Path>, void>;
+  /**
+   * The pages of a list, from the one that the parameters select. After an error, `next()` requests the same page again.
+   * @throws StowageError
+   */
+  pages<Path extends ListPath>(
+    path: Path,
+    ...init: Arguments<GetInit<Path>>
+  ): AsyncIterableIterator<Page<Path>, undefined> {
+    return this.followPages(path, init[0]) as AsyncIterableIterator<Page<Path>, undefined>;
   }
 
   /** The elements of a list on all its pages. @throws StowageError */
-  list<Path extends ListPath>(path: Path, ...init: ListArguments<Path>): AsyncGenerator<Item<Path>, void> {
+  list<Path extends ListPath>(path: Path, ...init: Arguments<GetInit<Path>>): AsyncGenerator<Item<Path>, void> {
     return this.followItems(path, init[0]) as AsyncGenerator<Item<Path>, void>;
   }
 
@@ -133,7 +165,7 @@ export class StowageClient {
     options: UploadOptions = {},
   ): Promise<Data<'/api/v1/batches/{batch_id}', 'put', undefined>> {
     const { params, mediaType = 'application/x-ndjson', gzip = false, signal } = options;
-    const upload = await openUpload(source, options, this.fetch);
+    const upload = await openUpload(source, options, this.fetch, this.json);
     const init = {
       params: { ...params, path: { batch_id: batchId } },
       headers: { 'Content-Type': mediaType, ...(gzip ? { 'Content-Encoding': 'gzip' } : {}) },
@@ -168,21 +200,49 @@ export class StowageClient {
     }
   }
 
-  private async *followPages(path: string, init: ListInit = {}): AsyncGenerator<AnyPage, void> {
-    const get = this.GET as unknown as (path: string, init: ListInit) => Promise<Result<AnyPage>>;
-    const { params, ...rest } = init;
-    let { data } = await get(path, init);
-    for (;;) {
-      yield data;
-      if (data.next === null) return;
-      // Its query has all parameters. Its host may differ from that of this client, and must not get the key.
-      const { pathname, search } = new URL(data.next);
-      ({ data } = await get(pathname + search, { ...rest, params: { header: params?.header } }));
-    }
+  /** A method of openapi-fetch, with the `json` of this client. */
+  private callOf(method: unknown): unknown {
+    const send = method as Send;
+    return async (path: string, init: AnyInit = {}): Promise<Result<unknown>> => {
+      if (init.parseAs !== undefined && init.parseAs !== 'json') {
+        const { data, response } = await send(path, init);
+        return { data, response };
+      }
+      // The stream is left unread, so that the body can be read as text.
+      const { data: body, response } = await send(path, { ...init, parseAs: 'stream' });
+      const text = body == null ? '' : await textOf(response, init.signal);
+      return { data: text === '' ? undefined : this.json.parse(text), response };
+    };
   }
 
-  private async *followItems(path: string, init?: ListInit): AsyncGenerator {
+  private followPages(path: string, init: AnyInit = {}): AsyncIterableIterator<AnyPage, undefined> {
+    const get = async (url: string, ownInit: AnyInit): Promise<AnyPage> => {
+      const { data } = await (this.GET as unknown as (path: string, init: AnyInit) => Promise<Result<AnyPage>>)(
+        url,
+        ownInit,
+      );
+      return data;
+    };
+    const { params, ...rest } = init;
+    const follow = (url: string): Promise<AnyPage> => {
+      // The query of the URL has all parameters. Its host may differ from that of this client, and must not get the key.
+      const { pathname, search } = new URL(url);
+      return get(pathname + search, { ...rest, params: { header: params?.header } });
+    };
+    return pagesOf(() => get(path, init), follow);
+  }
+
+  private async *followItems(path: string, init?: AnyInit): AsyncGenerator {
     for await (const { results } of this.followPages(path, init)) yield* results;
+  }
+}
+
+async function textOf(response: Response, signal: AbortSignal | null | undefined): Promise<string> {
+  try {
+    return await response.text();
+  } catch (error) {
+    if (signal?.aborted === true) throw error;
+    throw connectionError(response.url, error);
   }
 }
 

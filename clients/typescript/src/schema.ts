@@ -1956,12 +1956,17 @@ export interface components {
              */
             object_count?: number;
             /**
-             * @description Number of objects of the request that would be stored.
+             * @description Number of objects of the request that the batch would have, without those that are skipped.
              * @example 2
              */
             stored: number;
             /**
-             * @description Number of objects that would not be stored.
+             * @description With on_conflict=skip: number of objects of the request that are left out, because their ids exist in the project.
+             * @example 1
+             */
+            skipped?: number;
+            /**
+             * @description Number of objects with errors, which would not be stored.
              * @example 0
              */
             rejected: number;
@@ -1998,7 +2003,12 @@ export interface components {
              */
             stored: number;
             /**
-             * @description Number of objects that are not stored.
+             * @description With on_conflict=skip: number of objects of the request that are left out, because their ids exist in the project.
+             * @example 1
+             */
+            skipped?: number;
+            /**
+             * @description Number of objects with errors, which are not stored.
              * @example 1
              */
             rejected: number;
@@ -2038,10 +2048,51 @@ export interface components {
              */
             objects_url: string;
             /**
+             * @description With on_conflict=skip: number of objects of the request that were added.
+             * @example 1
+             */
+            stored?: number;
+            /**
+             * @description With on_conflict=skip: number of objects of the request that are left out, because their ids exist in the project.
+             * @example 1
+             */
+            skipped?: number;
+            /**
              * @description Omitted for a producer with on_conflict=skip, because it would reveal other objects.
              * @example 2
              */
             object_count?: number;
+        };
+        NewBatchDto: {
+            /** @example spring-shoes */
+            batch_id: string;
+            /** @example 2 */
+            object_count: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:00:00.000Z
+             */
+            created_at: string;
+            /**
+             * @description The batch with all its objects.
+             * @example http://127.0.0.1:8000/api/v1/batches/spring-shoes
+             */
+            url: string;
+            /**
+             * @description The objects of the batch in pages.
+             * @example http://127.0.0.1:8000/api/v1/objects?batch_id=spring-shoes
+             */
+            objects_url: string;
+            /**
+             * @description With on_conflict=skip: number of objects of the request that were added.
+             * @example 1
+             */
+            stored?: number;
+            /**
+             * @description With on_conflict=skip: number of objects of the request that are left out, because their ids exist in the project.
+             * @example 1
+             */
+            skipped?: number;
         };
         NestedObjectDto: {
             /**
@@ -3974,7 +4025,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["BatchDto"];
+                    "application/json": components["schemas"]["NewBatchDto"];
                 };
             };
             /** @description Accepted; Location is the URL of the job. */

@@ -1,3 +1,4 @@
+import type { Json } from './json.js';
 import type { Fetch } from './retry.js';
 import type { components, operations } from './schema.js';
 import { canShowUploads, sendByXhr } from './xhr.js';
@@ -49,8 +50,9 @@ export async function openUpload(
   source: UploadSource,
   { gzip = false, onProgress, signal }: UploadOptions,
   fetch: Fetch,
+  json: Json,
 ): Promise<Upload> {
-  const reader = new SourceReader(source, signal);
+  const reader = new SourceReader(source, json, signal);
   const totalBytes = source instanceof Blob ? source.size : undefined;
   if (!canShowUploads()) {
     const report = (): void => onProgress?.({ sentBytes: reader.bytes, totalBytes, sentObjects: reader.objects });
@@ -78,6 +80,7 @@ class SourceReader {
 
   constructor(
     private readonly source: UploadSource,
+    private readonly json: Json,
     private readonly signal: AbortSignal | undefined,
   ) {}
 
@@ -111,7 +114,7 @@ class SourceReader {
         yield item as Uint8Array<ArrayBuffer>;
         continue;
       }
-      text += `${JSON.stringify(item)}\n`;
+      text += `${this.json.stringify(item) ?? 'null'}\n`;
       this.objects = (this.objects ?? 0) + 1;
       if (text.length < CHUNK_BYTES) continue;
       yield encoder.encode(text);

@@ -136,7 +136,7 @@ export class BatchWriter {
     const text = seq.toString();
     const batch = { seq: text, revision: text, batch_id: batchId, object_count: String(count) };
     // The statement has added them to the usage.
-    return { kind: 'created', batch, stored: count, rejected, change: NO_CHANGE, hasOtherObjects: false };
+    return { kind: 'created', batch, stored: count, skipped: 0, rejected, change: NO_CHANGE, hasOtherObjects: false };
   }
 
   /** Null where the batch is not valid. An input in memory is read again when the transaction lost a race or its connection. */
@@ -258,7 +258,15 @@ export class BatchWriter {
     const seqs = copy instanceof ObjectsCopyIn ? copy.seqs : null;
     const batch = await this.finish(tx, write, { added: objects, seqs, digest: null });
     const { rejected } = reader;
-    return { kind: 'created', batch, stored: objects, rejected, change: copy.copied, hasOtherObjects: false };
+    return {
+      kind: 'created',
+      batch,
+      stored: objects,
+      skipped: 0,
+      rejected,
+      change: copy.copied,
+      hasOtherObjects: false,
+    };
   }
 
   /**
@@ -293,7 +301,7 @@ export class BatchWriter {
     const scope = write.ifExists === 'skip' ? 'none' : 'any';
     const { added, addedSeqs: seqs, staged } = await this.addStaged(tx, write, scope, rejected);
     const batch = await this.finish(tx, write, { added: added.objects, seqs, digest: null });
-    return { kind: 'created', batch, stored: staged, rejected, change: added, hasOtherObjects: false };
+    return { kind: 'created', batch, ...countsOf(added, staged), rejected, change: added, hasOtherObjects: false };
   }
 
   /** Stores a staged batch that exists. */
@@ -317,8 +325,9 @@ export class BatchWriter {
     }
     const digest = await this.store.digestStaged(tx);
     if (digest.equals(existing.digest ?? (await this.store.digestStored(tx, target)))) {
-      const stored = Number(existing.object_count);
-      return { kind: 'unchanged', batch: existing, stored, rejected, change: NO_CHANGE, hasOtherObjects: false };
+      const count = Number(existing.object_count);
+      const counts = ifExists === 'skip' ? { stored: 0, skipped: count } : { stored: count, skipped: 0 };
+      return { kind: 'unchanged', batch: existing, ...counts, rejected, change: NO_CHANGE, hasOtherObjects: false };
     }
     if (ifExists === 'compare') throw differentContent(batchId);
     if (ifExists === 'replace') {
@@ -333,6 +342,7 @@ export class BatchWriter {
         kind: 'replaced',
         batch,
         stored: added.objects,
+        skipped: 0,
         rejected,
         change,
         hasOtherObjects: false,
@@ -343,7 +353,7 @@ export class BatchWriter {
     const kind = added.objects === 0 ? 'unchanged' : 'extended';
     const batch =
       added.objects === 0 ? existing : await this.finish(tx, write, { added: added.objects, seqs, digest: null });
-    return { kind, batch, stored: staged, rejected, change: added, hasOtherObjects: true };
+    return { kind, batch, ...countsOf(added, staged), rejected, change: added, hasOtherObjects: true };
   }
 
   private finish(
@@ -391,6 +401,11 @@ export class BatchWriter {
 /** Whether a small batch may be stored in one statement, which succeeds only where the batch does not exist. */
 function canInsert({ isPartial, isDryRun, preconditions }: BatchWrite, receipt: Receipt | undefined): boolean {
   return receipt === undefined && !isPartial && !isDryRun && preconditions?.ifMatch === undefined;
+}
+
+/** @param staged also those that exist, which only `skip` allows */
+function countsOf(added: UsageChange, staged: number): { stored: number; skipped: number } {
+  return { stored: added.objects, skipped: staged - added.objects };
 }
 
 function targetOf({ projectId, batchId }: BatchWrite): BatchTarget {

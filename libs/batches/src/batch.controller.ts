@@ -38,6 +38,7 @@ import {
   CreateBatchDto,
   DryRunDto,
   ExistingBatchDto,
+  NewBatchDto,
   PartBatchDto,
   PutBatchDto,
   PutBatchQuery,
@@ -109,7 +110,7 @@ export class BatchController {
   @ApiBody({ type: PutBatchDto })
   @ApiRespondAsync()
   @ApiPreconditions()
-  @ApiResult(201, BatchDto, { location: true })
+  @ApiResult(201, NewBatchDto, { location: true })
   @ApiResult(200, ExistingBatchDto, {
     description: 'The batch existed: it is unchanged, replaced or extended. With dry_run=true: what would happen.',
   })

@@ -96,6 +96,18 @@ export class BatchListQuery extends ObjectListQuery {
   include?: 'objects';
 }
 
+const SKIPPED = {
+  required: false,
+  description:
+    'With on_conflict=skip: number of objects of the request that are left out, because their ids exist in the project.',
+  example: 1,
+} as const;
+const STORED_WITH_SKIP = {
+  required: false,
+  description: 'With on_conflict=skip: number of objects of the request that were added.',
+  example: 1,
+} as const;
+
 class InputErrorDto {
   @ApiProperty({
     description: 'JSON Pointer into the request; `/lines/7/…` for the seventh line.',
@@ -115,7 +127,10 @@ export class PartBatchDto {
   @ApiProperty({ description: 'Number of objects of the request that are stored.', example: 1 })
   stored: number;
 
-  @ApiProperty({ description: 'Number of objects that are not stored.', example: 1 })
+  @ApiProperty(SKIPPED)
+  skipped?: number;
+
+  @ApiProperty({ description: 'Number of objects with errors, which are not stored.', example: 1 })
   rejected: number;
 
   @ApiProperty({ type: [InputErrorDto], description: 'The errors of these objects, at most 100.' })
@@ -150,10 +165,16 @@ export class DryRunDto {
   })
   object_count?: number;
 
-  @ApiProperty({ description: 'Number of objects of the request that would be stored.', example: 2 })
+  @ApiProperty({
+    description: 'Number of objects of the request that the batch would have, without those that are skipped.',
+    example: 2,
+  })
   stored: number;
 
-  @ApiProperty({ description: 'Number of objects that would not be stored.', example: 0 })
+  @ApiProperty(SKIPPED)
+  skipped?: number;
+
+  @ApiProperty({ description: 'Number of objects with errors, which would not be stored.', example: 0 })
   rejected: number;
 
   @ApiProperty({ required: false, type: [InputErrorDto] })
@@ -187,8 +208,17 @@ export class BatchDto {
   objects_url: string;
 }
 
+/** A batch that a PUT request has created. */
+export class NewBatchDto extends BatchDto {
+  @ApiProperty(STORED_WITH_SKIP)
+  stored?: number;
+
+  @ApiProperty(SKIPPED)
+  skipped?: number;
+}
+
 /** A batch that existed before the request. */
-export class ExistingBatchDto extends OmitType(BatchDto, ['object_count']) {
+export class ExistingBatchDto extends OmitType(NewBatchDto, ['object_count']) {
   @ApiProperty({ required: false, description: NO_COUNT_FOR_PRODUCERS, example: 2 })
   object_count?: number;
 }

@@ -92,7 +92,7 @@ class RowParser {
       const { line } = this;
       const rows = await this.parsed((done) => this.parser.write(slice, done));
       this.openBytes = slice.length + (this.line === line ? this.openBytes : 0);
-      if (this.openBytes > this.rowBytesMax + SLICE_BYTES) throw this.tooLong();
+      if (this.openBytes > this.rowBytesMax + SLICE_BYTES) throw this.tooLong(this.line, slice.every(isLineBreak));
       yield { rows, sizeBytes: slice.length };
     }
   }
@@ -137,8 +137,10 @@ class RowParser {
     return this.parser.read() as { record: string[]; raw: string } | null;
   }
 
-  private tooLong(line = this.line): CsvError {
-    return new CsvError('is too long, or a quotation mark is missing', line, undefined, true);
+  /** @param isEmpty whether the row ends in empty lines, which also come before a row */
+  private tooLong(line = this.line, isEmpty = false): CsvError {
+    const reason = isEmpty ? 'is followed by too many empty lines' : 'is too long';
+    return new CsvError(`${reason}, or a quotation mark is missing`, line, undefined, true);
   }
 
   private misplacedQuote({ code, column }: ParserError & { column?: unknown }): CsvError {

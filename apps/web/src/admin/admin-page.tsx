@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
-import { queryText } from '../api/api.js';
-import { useLoad } from '../api/use-load.js';
+import { queryText } from '../api/parameters.js';
+import { useGet } from '../api/use-get.js';
 import { useQuery } from '../query.js';
 import { useSession } from '../session.js';
 import { Tabs } from '../ui/tabs.js';
@@ -9,7 +9,6 @@ import { Audit, AUDIT_FILTERS } from './audit.js';
 import { AdminDevices } from './devices.js';
 import { Keys } from './keys.js';
 import { Projects, ProjectSettings, projectUrl } from './projects.js';
-import type { Project } from './types.js';
 import { UsageView } from './usage.js';
 
 const PARAMETERS = ['tab', 'project_id', 'key', ...AUDIT_FILTERS] as const;
@@ -52,8 +51,8 @@ export function AdminPage(): JSX.Element {
         current={tab}
         hrefOf={(name) => (selected === null ? `/browse/admin${queryText({ tab: name })}` : projectUrl(selected, name))}
       />
-      {tab === 'keys' && <Keys path={`/projects/${encodeURIComponent(projectId ?? '')}/keys`} canCreate {...keys} />}
-      {tab === 'operator-keys' && <Keys path="/operator-keys" canCreate={false} {...keys} />}
+      {tab === 'keys' && <Keys projectId={projectId ?? ''} {...keys} />}
+      {tab === 'operator-keys' && <Keys projectId={null} {...keys} />}
       {tab === 'devices' && <AdminDevices />}
       {tab === 'usage' && <UsageView />}
       {tab === 'audit' && <Audit query={query} projectId={selected} onChange={change} />}
@@ -64,9 +63,7 @@ export function AdminPage(): JSX.Element {
 }
 
 function ProjectHeading({ projectId }: { projectId: string }): JSX.Element {
-  const { api } = useSession();
-  const path = `/projects/${encodeURIComponent(projectId)}`;
-  const project = useLoad(path, (signal) => api.get<Project>(path, {}, signal));
+  const project = useGet('/api/v1/projects/{project_id}', { path: { project_id: projectId } });
   return (
     <p class="project-heading">
       <a href="/browse/admin">Projects</a> / <strong>{project.data?.name ?? projectId}</strong>

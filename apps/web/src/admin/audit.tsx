@@ -1,14 +1,16 @@
 import type { JSX } from 'preact';
-import type { Parameters } from '../api/api.js';
+import type { Schemas } from '../api/client.js';
 import { toJson } from '../api/json.js';
+import { given } from '../api/parameters.js';
 import { usePages } from '../api/use-pages.js';
 import type { Changes } from '../query.js';
 import { CountText } from '../ui/count-text.js';
-import { LoadMore } from '../ui/load-more.js';
-import { Empty, Loading, ProblemNote } from '../ui/states.js';
+import { PagedList } from '../ui/paged-list.js';
+import { Empty } from '../ui/states.js';
 import { TimeText } from '../ui/time-text.js';
 import { WideList } from '../ui/wide-list.js';
-import type { AuditEntry } from './types.js';
+
+type AuditEntry = Schemas['AuditEntryDto'];
 
 const ACTIONS = [
   'object.replace',
@@ -45,8 +47,11 @@ interface Props {
 
 /** Who deleted, replaced and managed what, newest first. */
 export function Audit({ query, projectId, onChange }: Props): JSX.Element {
-  const filter: Parameters = Object.fromEntries(AUDIT_FILTERS.map((name) => [name, query[name]]));
-  const pages = usePages<AuditEntry>('/audit', { ...filter, project_id: projectId });
+  const filter: object = Object.fromEntries(AUDIT_FILTERS.map((name) => [name, query[name]]));
+  // The server says what is wrong with a value of the URL.
+  const pages = usePages('/api/v1/audit', {
+    query: given({ ...filter, project_id: projectId === null ? null : Number(projectId) }),
+  });
   const isFiltered = AUDIT_FILTERS.some((name) => query[name] !== undefined);
   const input = (name: AuditFilter, label: string, example = ''): JSX.Element => (
     <label>
@@ -82,13 +87,13 @@ export function Audit({ query, projectId, onChange }: Props): JSX.Element {
           </button>
         )}
       </div>
-      {pages.problem !== null && <ProblemNote problem={pages.problem} onRetry={pages.retry} />}
-      {pages.items.length === 0 && pages.isLoading && <Loading label="Loading entries" />}
-      {pages.items.length === 0 && !pages.isLoading && pages.problem === null && (
-        <Empty title={isFiltered ? 'No entries match' : 'No entries yet'} />
-      )}
-      {pages.items.length > 0 && <AuditTable entries={pages.items} />}
-      <LoadMore pages={pages} />
+      <PagedList
+        pages={pages}
+        name="entries"
+        empty={<Empty title={isFiltered ? 'No entries match' : 'No entries yet'} />}
+      >
+        {(entries) => <AuditTable entries={entries} />}
+      </PagedList>
     </>
   );
 }
@@ -114,14 +119,14 @@ function AuditTable({ entries }: { entries: readonly AuditEntry[] }): JSX.Elemen
             </td>
             <td>{action}</td>
             <td>
-              {target.type} {target.id ?? ''}
+              {target?.type} {target?.id}
             </td>
             <td>
-              {actor.name ?? actor.key_id ?? ''}
+              {actor.name}
               {actor.role !== null && <span class="muted"> ({actor.role})</span>}
             </td>
             <td>{address ?? ''}</td>
-            <td class="exact">{details === null ? '' : toJson(details)}</td>
+            <td class="exact">{toJson(details)}</td>
           </tr>
         ))}
       </tbody>

@@ -1,10 +1,9 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import { useSubmit } from '../api/use-submit.js';
+import type { Schemas } from '../api/client.js';
 import { useSession } from '../session.js';
-import { Dialog } from '../ui/dialog.js';
-import { ProblemNote } from '../ui/states.js';
-import { NewSecret } from './new-secret.js';
+import type { ListOfKeys } from './list-of-keys.js';
+import { SecretDialog } from './secret-dialog.js';
 
 /** The roles of a project's keys, with what each may do. */
 const ROLES = [
@@ -15,66 +14,50 @@ const ROLES = [
 ] as const;
 
 interface Props {
-  /** Of the list of keys. */
-  path: string;
+  list: ListOfKeys;
   onClose: () => void;
   onCreated: () => void;
 }
 
 /** Creates a key of a project, and shows it once. */
-export function CreateKeyDialog({ path, onClose, onCreated }: Props): JSX.Element {
-  const { api } = useSession();
+export function CreateKeyDialog({ list, onClose, onCreated }: Props): JSX.Element {
+  const { client } = useSession();
   const [name, setName] = useState('');
-  const [role, setRole] = useState<string>('analyst');
+  const [role, setRole] = useState<Schemas['CreateKeyDto']['role']>('analyst');
   const [device, setDevice] = useState('');
   const [expires, setExpires] = useState('');
-  const [secret, setSecret] = useState<string | null>(null);
-  const submit = useSubmit();
   const body = { name, role, ...(role === 'device' ? { device_id: device } : {}), expires_at: startOfDay(expires) };
-  const create = (event: Event): void => {
-    event.preventDefault();
-    submit.run(async () => {
-      const created = await api.send<{ key: string }>('POST', path, body, {
-        'Idempotency-Key': submit.idempotencyKey(body),
-      });
-      setSecret(created.key);
-      onCreated();
-    });
-  };
   return (
-    <Dialog title="Create a key" isKept={secret !== null} onClose={onClose}>
-      {secret !== null ? (
-        <NewSecret secret={secret} onClose={onClose} />
-      ) : (
-        <form class="form" onSubmit={create}>
-          <label>
-            Name: what the key is for
-            <input required value={name} onInput={(event) => setName(event.currentTarget.value)} />
-          </label>
-          <label>
-            Role
-            <select value={role} onChange={(event) => setRole(event.currentTarget.value)}>
-              {ROLES.map(([value, words]) => (
-                <option key={value} value={value}>
-                  {words}
-                </option>
-              ))}
-            </select>
-          </label>
-          {role === 'device' && (
-            <label>
-              Device id
-              <input required value={device} onInput={(event) => setDevice(event.currentTarget.value)} />
-            </label>
-          )}
-          <ExpiryField value={expires} onChange={setExpires} />
-          {submit.problem !== null && <ProblemNote problem={submit.problem} />}
-          <button type="submit" class="primary" disabled={submit.isRunning}>
-            {submit.isRunning ? 'Creating …' : 'Create'}
-          </button>
-        </form>
+    <SecretDialog
+      title="Create a key"
+      labels={['Create', 'Creating']}
+      body={body}
+      create={(header) => client.POST(list.path, { params: { path: list.parameters, header }, body })}
+      onClose={onClose}
+      onCreated={onCreated}
+    >
+      <label>
+        Name: what the key is for
+        <input required value={name} onInput={(event) => setName(event.currentTarget.value)} />
+      </label>
+      <label>
+        Role
+        <select value={role} onChange={(event) => setRole(event.currentTarget.value as typeof role)}>
+          {ROLES.map(([value, words]) => (
+            <option key={value} value={value}>
+              {words}
+            </option>
+          ))}
+        </select>
+      </label>
+      {role === 'device' && (
+        <label>
+          Device id
+          <input required value={device} onInput={(event) => setDevice(event.currentTarget.value)} />
+        </label>
       )}
-    </Dialog>
+      <ExpiryField value={expires} onChange={setExpires} />
+    </SecretDialog>
   );
 }
 

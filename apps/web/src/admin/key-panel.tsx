@@ -1,14 +1,18 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import { useLoad } from '../api/use-load.js';
+import type { Schemas } from '../api/client.js';
+import { useGet } from '../api/use-get.js';
 import { useSubmit } from '../api/use-submit.js';
 import { useSession } from '../session.js';
 import { Dialog } from '../ui/dialog.js';
+import { ConfirmationField, FormEnd } from '../ui/form-end.js';
 import { Panel } from '../ui/panel.js';
 import { Loading, ProblemNote } from '../ui/states.js';
 import { ExpiryField, startOfDay } from './create-key-dialog.js';
-import { NewSecret } from './new-secret.js';
-import type { Key } from './types.js';
+import type { ListOfKeys } from './list-of-keys.js';
+import { SecretDialog } from './secret-dialog.js';
+
+type Key = Schemas['KeyDto'];
 
 /** How long a rotated key still works, in seconds. */
 const OVERLAPS = [
@@ -18,18 +22,25 @@ const OVERLAPS = [
   [0, 'not at all: it has leaked'],
 ] as const;
 
+/** Where a key is. */
+interface Source {
+  path: `${ListOfKeys['path']}/{key_id}`;
+  params: { path: ListOfKeys['parameters'] & { key_id: string } };
+}
+
 interface Props {
-  /** Of the key. */
-  path: string;
+  /** The list that has the key. */
+  list: ListOfKeys;
+  keyId: string;
   onClose: () => void;
   onChanged: () => void;
 }
 
 /** One key, with what can be changed of it. */
-export function KeyPanel({ path, onClose, onChanged }: Props): JSX.Element {
-  const { api } = useSession();
+export function KeyPanel({ list, keyId, onClose, onChanged }: Props): JSX.Element {
   const [dialog, setDialog] = useState<'rotate' | 'revoke' | null>(null);
-  const key = useLoad(path, (signal) => api.get<Key>(path, {}, signal));
+  const source: Source = { path: `${list.path}/{key_id}`, params: { path: { ...list.parameters, key_id: keyId } } };
+  const key = useGet(source.path, source.params);
   const changed = (): void => {
     key.reload();
     onChanged();
@@ -44,7 +55,7 @@ export function KeyPanel({ path, onClose, onChanged }: Props): JSX.Element {
         <>
           <KeyFacts of={data} />
           {data.status !== 'revoked' && (
-            <EditForm key={JSON.stringify(data)} of={data} path={path} onChanged={changed} />
+            <EditForm key={JSON.stringify(data)} of={data} source={source} onChanged={changed} />
           )}
           {data.status !== 'revoked' && (
             <p class="actions">
@@ -58,11 +69,11 @@ export function KeyPanel({ path, onClose, onChanged }: Props): JSX.Element {
               </button>
             </p>
           )}
-          {dialog === 'rotate' && <RotateDialog of={data} path={path} onClose={close} onRotated={changed} />}
+          {dialog === 'rotate' && <RotateDialog of={data} source={source} onClose={close} onRotated={changed} />}
           {dialog === 'revoke' && (
             <RevokeDialog
               of={data}
-              path={path}
+              source={source}
               onClose={close}
               onRevoked={() => {
                 close();
@@ -105,8 +116,9 @@ function KeyFacts({ of: key }: { of: Key }): JSX.Element {
   );
 }
 
-function EditForm({ of: key, path, onChanged }: { of: Key; path: string; onChanged: () => void }): JSX.Element {
-  const { api } = useSession();
+function EditForm(props: { of: Key; source: Source; onChanged: () => void }): JSX.Element {
+  const { of: key, source, onChanged } = props;
+  const { client } = useSession();
   const [name, setName] = useState(key.name);
   const before = key.expires_at?.slice(0, 10) ?? '';
   const [expires, setExpires] = useState(before);
@@ -115,7 +127,8 @@ function EditForm({ of: key, path, onChanged }: { of: Key; path: string; onChang
     event.preventDefault();
     submit.run(async () => {
       // An expiry within a day stays as it is, unless it was changed.
-      await api.send('PATCH', path, { name, ...(expires === before ? {} : { expires_at: startOfDay(expires) }) });
+      const body = { name, ...(expires === before ? {} : { expires_at: startOfDay(expires) }) };
+      await client.PATCH(source.path, { params: source.params, body });
       onChanged();
     });
   };
@@ -126,72 +139,52 @@ function EditForm({ of: key, path, onChanged }: { of: Key; path: string; onChang
         <input required value={name} onInput={(event) => setName(event.currentTarget.value)} />
       </label>
       <ExpiryField value={expires} onChange={setExpires} />
-      {submit.problem !== null && <ProblemNote problem={submit.problem} />}
-      <button type="submit" disabled={submit.isRunning || (name === key.name && expires === before)}>
-        {submit.isRunning ? 'Saving …' : 'Save'}
-      </button>
+      <FormEnd submit={submit} labels={['Save', 'Saving']} disabled={name === key.name && expires === before} />
     </form>
   );
 }
 
-function RotateDialog(props: { of: Key; path: string; onClose: () => void; onRotated: () => void }): JSX.Element {
-  const { of: key, path, onClose, onRotated } = props;
-  const { api } = useSession();
+function RotateDialog(props: { of: Key; source: Source; onClose: () => void; onRotated: () => void }): JSX.Element {
+  const { of: key, source, onClose, onRotated } = props;
+  const { client } = useSession();
   const [overlap, setOverlap] = useState(OVERLAPS[0][0].toString());
-  const [secret, setSecret] = useState<string | null>(null);
-  const submit = useSubmit();
-  const rotate = (event: Event): void => {
-    event.preventDefault();
-    submit.run(async () => {
-      const body = { overlap_seconds: Number(overlap) };
-      const created = await api.send<{ key: string }>('POST', `${path}/rotate`, body, {
-        'Idempotency-Key': submit.idempotencyKey(body),
-      });
-      setSecret(created.key);
-    });
-  };
-  const close = (): void => {
-    onClose();
-    if (secret !== null) onRotated();
-  };
+  const body = { overlap_seconds: Number(overlap) };
+  const rotatePath = `${source.path}/rotate` as const;
   return (
-    <Dialog title={`Rotate ${key.name}`} isKept={secret !== null} onClose={close}>
-      {secret !== null ? (
-        <NewSecret secret={secret} onClose={close} />
-      ) : (
-        <form class="form" onSubmit={rotate}>
-          <p>This creates a new key with the same name, role, device and expiry.</p>
-          <label>
-            The old key still works for
-            <select value={overlap} onChange={(event) => setOverlap(event.currentTarget.value)}>
-              {OVERLAPS.map(([seconds, words]) => (
-                <option key={seconds} value={String(seconds)}>
-                  {words}
-                </option>
-              ))}
-            </select>
-          </label>
-          <OwnKeyNote of={key} />
-          {submit.problem !== null && <ProblemNote problem={submit.problem} />}
-          <button type="submit" class="primary" disabled={submit.isRunning}>
-            {submit.isRunning ? 'Rotating …' : 'Rotate'}
-          </button>
-        </form>
-      )}
-    </Dialog>
+    <SecretDialog
+      title={`Rotate ${key.name}`}
+      labels={['Rotate', 'Rotating']}
+      body={body}
+      create={(header) => client.POST(rotatePath, { params: { ...source.params, header }, body })}
+      onClose={onClose}
+      onCreated={onRotated}
+    >
+      <p>This creates a new key with the same name, role, device and expiry.</p>
+      <label>
+        The old key still works for
+        <select value={overlap} onChange={(event) => setOverlap(event.currentTarget.value)}>
+          {OVERLAPS.map(([seconds, words]) => (
+            <option key={seconds} value={String(seconds)}>
+              {words}
+            </option>
+          ))}
+        </select>
+      </label>
+      <OwnKeyNote of={key} />
+    </SecretDialog>
   );
 }
 
-function RevokeDialog(props: { of: Key; path: string; onClose: () => void; onRevoked: () => void }): JSX.Element {
-  const { of: key, path, onClose, onRevoked } = props;
-  const { api } = useSession();
+function RevokeDialog(props: { of: Key; source: Source; onClose: () => void; onRevoked: () => void }): JSX.Element {
+  const { of: key, source, onClose, onRevoked } = props;
+  const { client } = useSession();
   const [typed, setTyped] = useState('');
   const submit = useSubmit();
   const revoke = (event: Event): void => {
     event.preventDefault();
     if (typed !== key.name) return;
     submit.run(async () => {
-      await api.send('DELETE', path);
+      await client.DELETE(source.path, { params: source.params });
       onRevoked();
     });
   };
@@ -202,19 +195,8 @@ function RevokeDialog(props: { of: Key; path: string; onClose: () => void; onRev
           Requests with the key <strong>{key.name}</strong> are rejected from now on. It cannot be undone.
         </p>
         <OwnKeyNote of={key} />
-        <label>
-          Type the name of the key to confirm
-          <input
-            value={typed}
-            autocomplete="off"
-            spellcheck={false}
-            onInput={(event) => setTyped(event.currentTarget.value)}
-          />
-        </label>
-        {submit.problem !== null && <ProblemNote problem={submit.problem} />}
-        <button type="submit" class="danger" disabled={typed !== key.name || submit.isRunning}>
-          {submit.isRunning ? 'Revoking …' : 'Revoke'}
-        </button>
+        <ConfirmationField label="Type the name of the key to confirm" value={typed} onChange={setTyped} />
+        <FormEnd submit={submit} labels={['Revoke', 'Revoking']} kind="danger" disabled={typed !== key.name} />
       </form>
     </Dialog>
   );

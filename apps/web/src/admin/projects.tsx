@@ -1,22 +1,23 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import { queryText } from '../api/api.js';
-import { useLoad } from '../api/use-load.js';
+import type { Schemas } from '../api/client.js';
+import { queryText } from '../api/parameters.js';
+import { useGet } from '../api/use-get.js';
 import { usePages } from '../api/use-pages.js';
 import { useSubmit } from '../api/use-submit.js';
 import { useSession } from '../session.js';
 import { CountText } from '../ui/count-text.js';
 import { Dialog } from '../ui/dialog.js';
-import { LoadMore } from '../ui/load-more.js';
+import { FormEnd } from '../ui/form-end.js';
+import { PagedList } from '../ui/paged-list.js';
 import { sizeText } from '../ui/size-text.js';
 import { Empty, Loading, ProblemNote } from '../ui/states.js';
 import { TimeText } from '../ui/time-text.js';
 import { WideList } from '../ui/wide-list.js';
-import type { Project } from './types.js';
 
 /** The projects of the installation, newest first. */
 export function Projects(): JSX.Element {
-  const pages = usePages<Project>('/projects');
+  const pages = usePages('/api/v1/projects');
   const [isCreating, setCreating] = useState(false);
   return (
     <>
@@ -26,44 +27,42 @@ export function Projects(): JSX.Element {
           Create a project
         </button>
       </div>
-      {pages.problem !== null && <ProblemNote problem={pages.problem} onRetry={pages.retry} />}
-      {pages.items.length === 0 && pages.isLoading && <Loading label="Loading projects" />}
-      {pages.items.length === 0 && !pages.isLoading && pages.problem === null && <Empty title="No projects" />}
-      {pages.items.length > 0 && (
-        <WideList label="Projects">
-          <thead>
-            <tr>
-              <th scope="col">Project</th>
-              <th scope="col" class="number">
-                Id
-              </th>
-              <th scope="col" class="number">
-                Objects, at most
-              </th>
-              <th scope="col" class="number">
-                Data, at most
-              </th>
-              <th scope="col">Created (UTC)</th>
-            </tr>
-          </thead>
-          <tbody>
-            {pages.items.map((project) => (
-              <tr key={project.project_id}>
-                <th scope="row">
-                  <a href={projectUrl(project.project_id, 'keys')}>{project.name}</a>
+      <PagedList pages={pages} name="projects" empty={<Empty title="No projects" />}>
+        {(projects) => (
+          <WideList label="Projects">
+            <thead>
+              <tr>
+                <th scope="col">Project</th>
+                <th scope="col" class="number">
+                  Id
                 </th>
-                <td class="number">{project.project_id}</td>
-                <td class="number">{project.objects_max?.toLocaleString('en') ?? 'default'}</td>
-                <td class="number">{project.bytes_max === null ? 'default' : sizeText(project.bytes_max)}</td>
-                <td>
-                  <TimeText time={project.created_at} />
-                </td>
+                <th scope="col" class="number">
+                  Objects, at most
+                </th>
+                <th scope="col" class="number">
+                  Data, at most
+                </th>
+                <th scope="col">Created (UTC)</th>
               </tr>
-            ))}
-          </tbody>
-        </WideList>
-      )}
-      <LoadMore pages={pages} />
+            </thead>
+            <tbody>
+              {projects.map((project) => (
+                <tr key={project.project_id}>
+                  <th scope="row">
+                    <a href={projectUrl(project.project_id, 'keys')}>{project.name}</a>
+                  </th>
+                  <td class="number">{project.project_id}</td>
+                  <td class="number">{project.objects_max?.toLocaleString('en') ?? 'default'}</td>
+                  <td class="number">{project.bytes_max === null ? 'default' : sizeText(project.bytes_max)}</td>
+                  <td>
+                    <TimeText time={project.created_at} />
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </WideList>
+        )}
+      </PagedList>
       {isCreating && (
         <CreateProjectDialog
           onClose={() => setCreating(false)}
@@ -90,14 +89,15 @@ interface ProjectForm {
 
 function CreateProjectDialog(props: { onClose: () => void; onCreated: () => void }): JSX.Element {
   const { onClose, onCreated } = props;
-  const { api } = useSession();
+  const { client } = useSession();
   const [form, setForm] = useState<ProjectForm>({ name: '', objects: '', bytes: '' });
   const submit = useSubmit();
   const create = (event: Event): void => {
     event.preventDefault();
     submit.run(async () => {
       const body = bodyOf(form);
-      await api.send('POST', '/projects', body, { 'Idempotency-Key': submit.idempotencyKey(body) });
+      const header = { 'Idempotency-Key': submit.idempotencyKey(body) };
+      await client.POST('/api/v1/projects', { params: { header }, body });
       onCreated();
     });
   };
@@ -105,10 +105,7 @@ function CreateProjectDialog(props: { onClose: () => void; onCreated: () => void
     <Dialog title="Create a project" onClose={onClose}>
       <form class="form" onSubmit={create}>
         <ProjectFields form={form} onChange={setForm} />
-        {submit.problem !== null && <ProblemNote problem={submit.problem} />}
-        <button type="submit" class="primary" disabled={submit.isRunning}>
-          {submit.isRunning ? 'Creating …' : 'Create'}
-        </button>
+        <FormEnd submit={submit} labels={['Create', 'Creating']} kind="primary" />
       </form>
     </Dialog>
   );
@@ -116,16 +113,14 @@ function CreateProjectDialog(props: { onClose: () => void; onCreated: () => void
 
 /** The name and the limits of a project. */
 export function ProjectSettings({ projectId }: { projectId: string }): JSX.Element {
-  const { api } = useSession();
-  const path = `/projects/${encodeURIComponent(projectId)}`;
-  const project = useLoad(path, (signal) => api.get<Project>(path, {}, signal));
+  const project = useGet('/api/v1/projects/{project_id}', { path: { project_id: projectId } });
   if (project.problem !== null) return <ProblemNote problem={project.problem} onRetry={project.reload} />;
   if (project.data === null) return <Loading label="Loading the project" />;
-  return <SettingsForm key={JSON.stringify(project.data)} project={project.data} path={path} />;
+  return <SettingsForm key={JSON.stringify(project.data)} project={project.data} />;
 }
 
-function SettingsForm({ project, path }: { project: Project; path: string }): JSX.Element {
-  const { api } = useSession();
+function SettingsForm({ project }: { project: Schemas['ProjectDto'] }): JSX.Element {
+  const { client } = useSession();
   const [form, setForm] = useState<ProjectForm>({
     name: project.name,
     objects: project.objects_max?.toString() ?? '',
@@ -137,18 +132,16 @@ function SettingsForm({ project, path }: { project: Project; path: string }): JS
     event.preventDefault();
     setSaved(false);
     submit.run(async () => {
-      await api.send('PATCH', path, bodyOf(form));
+      const params = { path: { project_id: String(project.project_id) } };
+      await client.PATCH('/api/v1/projects/{project_id}', { params, body: bodyOf(form) });
       setSaved(true);
     });
   };
   return (
     <form class="form settings-form" onSubmit={save}>
       <ProjectFields form={form} onChange={setForm} />
-      {submit.problem !== null && <ProblemNote problem={submit.problem} />}
       <p role="status">{isSaved && 'Saved. The limits apply to every write from now on.'}</p>
-      <button type="submit" class="primary" disabled={submit.isRunning}>
-        {submit.isRunning ? 'Saving …' : 'Save'}
-      </button>
+      <FormEnd submit={submit} labels={['Save', 'Saving']} kind="primary" />
     </form>
   );
 }
@@ -178,7 +171,7 @@ function ProjectFields({ form, onChange }: { form: ProjectForm; onChange: (form:
   );
 }
 
-function bodyOf({ name, objects, bytes }: ProjectForm): Record<string, string | number | null> {
+function bodyOf({ name, objects, bytes }: ProjectForm): Schemas['CreateProjectDto'] {
   const limit = (text: string): number | null => (text === '' ? null : Number(text));
   return { name, objects_max: limit(objects), bytes_max: limit(bytes) };
 }

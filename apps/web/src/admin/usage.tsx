@@ -1,17 +1,14 @@
 import type { JSX } from 'preact';
-import { useLoad } from '../api/use-load.js';
-import { useSession } from '../session.js';
+import { useGet } from '../api/use-get.js';
 import { sizeText } from '../ui/size-text.js';
 import { Loading, ProblemNote } from '../ui/states.js';
-import type { Usage } from './types.js';
 
 /** From here on a limit is marked. */
 const NEAR_PERCENT = 90;
 
 /** What the project stores, against its limits. */
 export function UsageView(): JSX.Element {
-  const { api } = useSession();
-  const usage = useLoad('usage', (signal) => api.get<Usage>('/usage', {}, signal));
+  const usage = useGet('/api/v1/usage');
   if (usage.problem !== null) return <ProblemNote problem={usage.problem} onRetry={usage.reload} />;
   if (usage.data === null) return <Loading label="Loading the usage" />;
   const { objects, bytes, requests, limits } = usage.data;

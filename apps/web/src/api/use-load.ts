@@ -1,6 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
-import { ApiError } from './api.js';
-import type { Problem } from './types.js';
+import { StowageError, type Problem } from './client.js';
 
 export interface Loaded<T> {
   /** The last result, also while another one is loaded. */
@@ -46,7 +45,7 @@ export function useLoad<T>(key: string | null, load: (signal: AbortSignal) => Pr
 }
 
 export function problemOfError(error: unknown): Problem {
-  if (error instanceof ApiError) return error.problem;
+  if (error instanceof StowageError) return error.problem;
   const detail = error instanceof Error ? error.message : String(error);
   return { type: '', title: 'This page has an error', status: 0, detail };
 }

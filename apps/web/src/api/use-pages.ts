@@ -1,98 +1,89 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { useSession } from '../session.js';
-import type { Parameters } from './api.js';
-import type { Page, Problem } from './types.js';
+import type { GetInit, Item, ListPath, Page, Problem } from './client.js';
+import type { GetParameters } from './use-get.js';
 import { problemOfError } from './use-load.js';
 
 export const PAGE_SIZE = 100;
 
-export interface Pages<T> {
+/** The number of all results. */
+export type Count = Pick<Page<'/api/v1/objects'>, 'count' | 'count_is'>;
+
+interface Loaded<T> {
   items: readonly T[];
-  count: Pick<Page<T>, 'count' | 'count_is'> | null;
+  count: Count | null;
   hasMore: boolean;
-  isLoading: boolean;
   problem: Problem | null;
+}
+
+export interface Pages<T> extends Loaded<T> {
+  isLoading: boolean;
   /** Loads the next page, unless it is being loaded. */
   loadMore: () => void;
+  /** Loads the page again that could not be loaded. */
   retry: () => void;
   /** Loads the first page again; the items stay until it arrives. */
   reload: () => void;
 }
 
-const NOTHING = { items: [], count: null, next: null, problem: null };
+const NOTHING = { items: [], count: null, hasMore: false };
 
-/**
- * The pages of a list that have been loaded so far, one after the other.
- * @param path of the list; null to load nothing
- */
-export function usePages<T>(path: string | null, parameters: Parameters = {}): Pages<T> {
-  const { api } = useSession();
+/** The pages of a list that have been loaded so far, one after the other. */
+export function usePages<Path extends ListPath>(path: Path, parameters?: GetParameters<Path>): Pages<Item<Path>> {
+  const { client } = useSession();
   const key = JSON.stringify([path, parameters]);
-  const [loaded, setLoaded] = useState<{
-    key: string;
-    items: T[];
-    count: Pages<T>['count'];
-    next: string | null;
-    problem: Problem | null;
-  }>({ key: '', ...NOTHING });
+  const [loaded, setLoaded] = useState<Loaded<Item<Path>> & { key: string }>({ key: '', ...NOTHING, problem: null });
   const [attempt, setAttempt] = useState(0);
   const [isLoading, setLoading] = useState(false);
-  const abort = useRef<AbortController | null>(null);
-
-  const load = useCallback(
-    (read: (signal: AbortSignal) => Promise<Page<T>>, isFirst: boolean) => {
-      abort.current?.abort();
-      const controller = new AbortController();
-      abort.current = controller;
-      setLoading(true);
-      read(controller.signal).then(
-        ({ results, next, ...count }) => {
-          if (controller.signal.aborted) return;
-          setLoaded((last) => ({
-            key,
-            items: isFirst ? results : [...last.items, ...results],
-            count: isFirst ? count : last.count,
-            next,
-            problem: null,
-          }));
-          setLoading(false);
-        },
-        (error: unknown) => {
-          if (controller.signal.aborted) return;
-          const problem = problemOfError(error);
-          setLoaded((last) => (isFirst ? { key, ...NOTHING, problem } : { ...last, problem }));
-          setLoading(false);
-        },
-      );
-    },
-    [key],
-  );
+  const loadNext = useRef<() => Promise<void>>(null);
 
   useEffect(() => {
-    if (path === null) return;
-    load((signal) => api.get(path, { ...parameters, page_size: PAGE_SIZE }, signal), true);
-    return () => {
-      abort.current?.abort();
+    const abort = new AbortController();
+    const { signal } = abort;
+    const pages = client.pages(path, listInit(parameters, signal));
+    let items: Item<Path>[] = [];
+    let count: Count | null = null;
+    loadNext.current = async () => {
+      setLoading(true);
+      try {
+        const page = (await pages.next()).value as (Count & { next: string | null; results: Item<Path>[] }) | undefined;
+        if (signal.aborted || page === undefined) return;
+        items = [...items, ...page.results];
+        count ??= page;
+        setLoaded({ key, items, count, hasMore: page.next !== null, problem: null });
+      } catch (error) {
+        if (signal.aborted) return;
+        const problem = problemOfError(error);
+        setLoaded((last) => (count === null ? { key, ...NOTHING, problem } : { ...last, problem }));
+      }
+      setLoading(false);
     };
-  }, [api, load, attempt]);
+    void loadNext.current();
+    return () => {
+      abort.abort();
+    };
+  }, [client, key, attempt]);
 
-  const { next, problem } = loaded;
-  const loadMore = (): void => {
-    if (next !== null && !isLoading && problem === null) load((signal) => api.follow(next, signal), false);
-  };
+  const { hasMore, problem } = loaded;
+  const load = (): void => void loadNext.current?.();
   const reload = useCallback(() => {
-    setAttempt((count) => count + 1);
+    setAttempt((last) => last + 1);
   }, []);
-  const retry = (): void => {
-    if (next === null) reload();
-    else load((signal) => api.follow(next, signal), false);
-  };
   return {
     ...loaded,
-    hasMore: next !== null,
-    isLoading: path !== null && (isLoading || loaded.key !== key),
-    loadMore,
-    retry,
+    isLoading: isLoading || loaded.key !== key,
+    loadMore: () => {
+      if (hasMore && !isLoading && problem === null) load();
+    },
+    retry: load,
     reload,
   };
+}
+
+function listInit<Path extends ListPath>(
+  parameters: GetParameters<Path> | undefined,
+  signal: AbortSignal,
+): GetInit<Path> {
+  const { query, ...params }: { query?: object } = parameters ?? {};
+  return { params: { ...params, query: { ...query, page_size: PAGE_SIZE } }, signal } as unknown as GetInit<Path>;
 }

@@ -1,6 +1,6 @@
 import { useRef, useState } from 'preact/hooks';
-import { toJson, type Json } from './json.js';
-import type { Problem } from './types.js';
+import type { Problem } from './client.js';
+import { toJson } from './json.js';
 import { problemOfError } from './use-load.js';
 
 export interface Submit {
@@ -14,7 +14,7 @@ export interface Submit {
    * A value of `Idempotency-Key` for a body. The same until the server has responded, so that a form that is sent again after
    * a lost response creates nothing twice.
    */
-  idempotencyKey: (body: Json) => string;
+  idempotencyKey: (body: unknown) => string;
 }
 
 /** The state of a form that changes something. */
@@ -41,7 +41,7 @@ export function useSubmit(): Submit {
   const reset = (): void => {
     setState({ isRunning: false, problem: null });
   };
-  const idempotencyKey = (body: Json): string => {
+  const idempotencyKey = (body: unknown): string => {
     const text = toJson(body);
     if (unanswered.current?.body !== text) unanswered.current = { body: text, key: randomText() };
     return unanswered.current.key;

@@ -1,16 +1,15 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import { queryText } from '../api/api.js';
+import type { Schemas } from '../api/client.js';
 import { displayText } from '../api/json.js';
-import type { Page, StoredObject } from '../api/types.js';
-import { useLoad } from '../api/use-load.js';
+import { queryText } from '../api/parameters.js';
+import { useGet } from '../api/use-get.js';
 import { ExportDialog } from '../objects/export-dialog.js';
 import { useSession } from '../session.js';
 import { Panel } from '../ui/panel.js';
 import { Empty, Loading, ProblemNote } from '../ui/states.js';
 import { TimeText } from '../ui/time-text.js';
 import { DeleteBatchDialog } from './delete-batch-dialog.js';
-import type { Batch } from './types.js';
 
 /** Objects of the batch that are shown. */
 const NEWEST = 10;
@@ -24,8 +23,7 @@ interface Props {
 
 /** One batch: its size, its newest objects, and what can be done with it. */
 export function BatchPanel({ batchId, onClose, onDeleted }: Props): JSX.Element {
-  const { api } = useSession();
-  const batch = useLoad(batchId, (signal) => api.get<Page<Batch>>('/batches', { batch_id: batchId }, signal));
+  const batch = useGet('/api/v1/batches', { query: { batch_id: batchId } });
   const found = batch.data?.results[0];
   return (
     <Panel title={batchId} label={`Batch ${batchId}`} onClose={onClose}>
@@ -41,7 +39,13 @@ export function BatchPanel({ batchId, onClose, onDeleted }: Props): JSX.Element 
   );
 }
 
-function BatchDetails({ batch, onDeleted }: { batch: Batch; onDeleted: Props['onDeleted'] }): JSX.Element {
+function BatchDetails({
+  batch,
+  onDeleted,
+}: {
+  batch: Schemas['ListedBatchDto'];
+  onDeleted: Props['onDeleted'];
+}): JSX.Element {
   const { me } = useSession();
   const [dialog, setDialog] = useState<'export' | 'delete' | null>(null);
   const { batch_id, object_count, created_at } = batch;
@@ -84,10 +88,7 @@ function BatchDetails({ batch, onDeleted }: { batch: Batch; onDeleted: Props['on
 }
 
 function NewestObjects({ batchId }: { batchId: string }): JSX.Element {
-  const { api } = useSession();
-  const objects = useLoad(batchId, (signal) =>
-    api.get<Page<StoredObject>>('/objects', { batch_id: batchId, page_size: NEWEST, count: 'none' }, signal),
-  );
+  const objects = useGet('/api/v1/objects', { query: { batch_id: batchId, page_size: NEWEST, count: 'none' } });
   return (
     <section>
       <h3>Newest objects</h3>

@@ -1,22 +1,23 @@
 import type { JSX } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import { curlText, urlText } from '../api/curl.js';
-import type { KeyInUse } from '../api/types.js';
-import { useLoad } from '../api/use-load.js';
-import { usePages, type Pages } from '../api/use-pages.js';
+import type { Item } from '../api/client.js';
+import { curlText, urlText } from '../api/parameters.js';
+import { useGet } from '../api/use-get.js';
+import { usePages } from '../api/use-pages.js';
 import { FilterBar } from '../objects/filter-bar.js';
 import { conditionsOf, FILTER_PARAMETERS, filterInData, filterParameters } from '../objects/objects-query.js';
 import { useQuery, type Changes } from '../query.js';
 import { useSession } from '../session.js';
 import { CopyButton } from '../ui/copy-button.js';
 import { CountText } from '../ui/count-text.js';
-import { LoadMore } from '../ui/load-more.js';
-import { Empty, Loading, ProblemNote } from '../ui/states.js';
+import { PagedList } from '../ui/paged-list.js';
+import { Empty } from '../ui/states.js';
 import { TimeText } from '../ui/time-text.js';
 import { UploadPage } from '../upload/upload-page.js';
 import { BatchPanel } from './batch-panel.js';
 import './batches.css';
-import type { Batch } from './types.js';
+
+type Batch = Item<'/api/v1/batches'>;
 
 const PARAMETERS = [...FILTER_PARAMETERS, 'batch', 'view'] as const;
 type ParameterName = (typeof PARAMETERS)[number];
@@ -36,16 +37,16 @@ function BatchList(props: {
   change: (changes: Changes<ParameterName>, isReplaced?: boolean) => void;
 }): JSX.Element {
   const { query, change } = props;
-  const { api, me } = useSession();
+  const { me } = useSession();
   const [deleted, setDeleted] = useState<string | null>(null);
-  const keys = useLoad('keys', (signal) => api.get<{ results: KeyInUse[] }>('/objects/keys', {}, signal));
+  const keys = useGet('/api/v1/objects/keys');
   const conditions = useMemo(() => conditionsOf(query.data), [query.data]);
   const filter = filterParameters(query);
   useEffect(() => {
     const changes = filterInData(query);
     if (changes !== null) change(changes, true);
   });
-  const pages = usePages<Batch>('/batches', filter);
+  const pages = usePages('/api/v1/batches', { query: filter });
   return (
     <main id="main" class="list-page">
       <h1>Batches</h1>
@@ -63,23 +64,22 @@ function BatchList(props: {
             Upload a batch
           </button>
         )}
-        <CopyButton label="Copy as curl" text={curlText('/batches', filter)} />
-        <CopyButton label="Copy as URL" text={urlText('/batches', filter)} />
+        <CopyButton label="Copy as curl" text={curlText('/api/v1/batches', filter)} />
+        <CopyButton label="Copy as URL" text={urlText('/api/v1/batches', filter)} />
       </div>
       <p role="status">{deleted}</p>
-      {pages.problem !== null && <ProblemNote problem={pages.problem} onRetry={pages.retry} />}
-      {pages.problem === null && pages.items.length === 0 && (
-        <NoBatches pages={pages} isFiltered={Object.keys(filter).length > 0} />
-      )}
-      {pages.items.length > 0 && (
-        <BatchTable
-          pages={pages}
-          onOpen={(batch) => {
-            setDeleted(null);
-            change({ batch });
-          }}
-        />
-      )}
+      <PagedList pages={pages} name="batches" empty={<NoBatches isFiltered={Object.keys(filter).length > 0} />}>
+        {(batches) => (
+          <BatchTable
+            batches={batches}
+            isLoading={pages.isLoading}
+            onOpen={(batch) => {
+              setDeleted(null);
+              change({ batch });
+            }}
+          />
+        )}
+      </PagedList>
       {query.batch !== undefined && (
         <BatchPanel
           key={query.batch}
@@ -96,8 +96,7 @@ function BatchList(props: {
   );
 }
 
-function NoBatches({ pages, isFiltered }: { pages: Pages<Batch>; isFiltered: boolean }): JSX.Element {
-  if (pages.isLoading) return <Loading label="Loading batches" />;
+function NoBatches({ isFiltered }: { isFiltered: boolean }): JSX.Element {
   return (
     <Empty title={isFiltered ? 'No batches match' : 'This project has no batches yet'}>
       {isFiltered && <p>A batch matches if one of its objects does. Remove a condition of the filter.</p>}
@@ -105,36 +104,38 @@ function NoBatches({ pages, isFiltered }: { pages: Pages<Batch>; isFiltered: boo
   );
 }
 
-function BatchTable({ pages, onOpen }: { pages: Pages<Batch>; onOpen: (batchId: string) => void }): JSX.Element {
+function BatchTable(props: {
+  batches: readonly Batch[];
+  isLoading: boolean;
+  onOpen: (batchId: string) => void;
+}): JSX.Element {
+  const { batches, isLoading, onOpen } = props;
   return (
-    <>
-      <table class="list batches" aria-busy={pages.isLoading}>
-        <thead>
-          <tr>
-            <th scope="col">Batch</th>
-            <th scope="col" class="number">
-              Objects
-            </th>
-            <th scope="col">Created (UTC)</th>
+    <table class="list batches" aria-busy={isLoading}>
+      <thead>
+        <tr>
+          <th scope="col">Batch</th>
+          <th scope="col" class="number">
+            Objects
+          </th>
+          <th scope="col">Created (UTC)</th>
+        </tr>
+      </thead>
+      <tbody>
+        {batches.map(({ batch_id, object_count, created_at }) => (
+          <tr key={batch_id}>
+            <td>
+              <button type="button" class="plain link" onClick={() => onOpen(batch_id)}>
+                {batch_id}
+              </button>
+            </td>
+            <td class="number">{object_count.toLocaleString('en')}</td>
+            <td>
+              <TimeText time={created_at} />
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {pages.items.map(({ batch_id, object_count, created_at }) => (
-            <tr key={batch_id}>
-              <td>
-                <button type="button" class="plain link" onClick={() => onOpen(batch_id)}>
-                  {batch_id}
-                </button>
-              </td>
-              <td class="number">{object_count.toLocaleString('en')}</td>
-              <td>
-                <TimeText time={created_at} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      <LoadMore pages={pages} />
-    </>
+        ))}
+      </tbody>
+    </table>
   );
 }

@@ -1,13 +1,12 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import type { Api } from '../api/api.js';
-import type { Page } from '../api/types.js';
+import type { StowageClient } from '../api/client.js';
 import { useLoad } from '../api/use-load.js';
 import { useSubmit } from '../api/use-submit.js';
 import { useSession } from '../session.js';
 import { Dialog } from '../ui/dialog.js';
+import { ConfirmationField } from '../ui/form-end.js';
 import { Loading, ProblemNote } from '../ui/states.js';
-import type { Batch } from './types.js';
 
 interface Props {
   batchId: string;
@@ -18,13 +17,14 @@ interface Props {
 
 /** Deletes a batch with its objects, after its id was typed. */
 export function DeleteBatchDialog({ batchId, onClose, onDeleted }: Props): JSX.Element {
-  const { api } = useSession();
+  const { client } = useSession();
   const [typed, setTyped] = useState('');
   const deletion = useSubmit();
-  const state = useLoad(batchId, (signal) => loadState(api, batchId, signal));
+  const state = useLoad(batchId, (signal) => loadState(client, batchId, signal));
   const objects = state.data === null ? '' : objectsText(state.data.objectCount);
   const remove = async (etag: string): Promise<void> => {
-    await api.request(`${pathOf(batchId)}?cascade=true`, { method: 'DELETE', headers: { 'If-Match': etag } });
+    const params = { path: { batch_id: batchId }, query: { cascade: true }, header: { 'If-Match': etag } };
+    await client.DELETE('/api/v1/batches/{batch_id}', { params });
     onDeleted(`The batch ${batchId} with ${objects} was deleted.`);
   };
   const submit = (event: Event): void => {
@@ -45,15 +45,7 @@ export function DeleteBatchDialog({ batchId, onClose, onDeleted }: Props): JSX.E
           <p>
             This deletes the batch <strong>{batchId}</strong> with <strong>{objects}</strong>. It cannot be undone.
           </p>
-          <label>
-            Type the id of the batch to confirm
-            <input
-              value={typed}
-              autocomplete="off"
-              spellcheck={false}
-              onInput={(event) => setTyped(event.currentTarget.value)}
-            />
-          </label>
+          <ConfirmationField label="Type the id of the batch to confirm" value={typed} onChange={setTyped} />
           <button type="submit" class="danger" disabled={typed !== batchId || deletion.isRunning || state.isLoading}>
             {deletion.isRunning ? 'Deleting …' : `Delete the batch and ${objects}`}
           </button>
@@ -66,21 +58,18 @@ export function DeleteBatchDialog({ batchId, onClose, onDeleted }: Props): JSX.E
 
 /**
  * The size of a batch, and the ETag of this state: with it, the server deletes no other objects than were counted.
- * @throws ApiError
+ * @throws StowageError
  */
 async function loadState(
-  api: Api,
+  client: StowageClient,
   batchId: string,
   signal: AbortSignal,
 ): Promise<{ etag: string; objectCount: number }> {
   // First the ETag: where objects are added before they are counted, it does not match any more.
-  const { headers } = await api.request(pathOf(batchId), { method: 'HEAD', signal });
-  const { results } = await api.get<Page<Batch>>('/batches', { batch_id: batchId }, signal);
-  return { etag: headers.get('ETag') ?? '', objectCount: results[0]?.object_count ?? 0 };
-}
-
-function pathOf(batchId: string): string {
-  return `/batches/${encodeURIComponent(batchId)}`;
+  const params = { path: { batch_id: batchId } };
+  const { response } = await client.HEAD('/api/v1/batches/{batch_id}', { params, signal });
+  const { data } = await client.GET('/api/v1/batches', { params: { query: { batch_id: batchId } }, signal });
+  return { etag: response.headers.get('ETag') ?? '', objectCount: data.results[0]?.object_count ?? 0 };
 }
 
 function objectsText(count: number): string {

@@ -1,12 +1,12 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useId, useState } from 'preact/hooks';
-import type { KeyInUse } from '../api/types.js';
+import type { Schemas } from '../api/client.js';
 import type { Changes } from '../query.js';
 import { browserTimeZone, BUCKETS, OPERATIONS, type ChartParameter, type ChartParameters } from './chart-query.js';
 
 interface Props {
   parameters: ChartParameters;
-  keys: readonly KeyInUse[];
+  keys: readonly Schemas['ObjectKeyDto'][];
   /** The bucket that was chosen where the URL has none. */
   chosenBucket: string | null;
   onChange: (changes: Changes<ChartParameter>) => void;

@@ -1,5 +1,6 @@
-import type { Parameters } from '../api/api.js';
-import { filterParameters, FILTER_PARAMETERS, type FilterName } from '../objects/objects-query.js';
+import type { Query } from '../api/client.js';
+import { given } from '../api/parameters.js';
+import { filterParameters, FILTER_PARAMETERS, type Filter, type FilterName } from '../objects/objects-query.js';
 
 /** What is computed, with its name. */
 export const OPERATIONS = [
@@ -52,7 +53,7 @@ export interface ChartQuery {
   bucket: string | null;
   timeZone: string;
   series: string | null;
-  filter: Parameters;
+  filter: Filter;
 }
 
 export function chartQuery(parameters: ChartParameters): ChartQuery {
@@ -69,15 +70,17 @@ export function chartQuery(parameters: ChartParameters): ChartQuery {
   };
 }
 
-function chartFilter(parameters: ChartParameters): Parameters {
+function chartFilter(parameters: ChartParameters): Filter {
   return filterParameters(Object.fromEntries(CHART_FILTERS.map((name) => [name, parameters[name]])));
 }
 
 /** The requests of a chart, one for each key. */
-export function aggregateParameters(query: ChartQuery, bucket: string | null): Parameters[] {
-  const { op, keys, by, series, filter, timeZone } = query;
+export function aggregateParameters(query: ChartQuery, bucket: string | null): Query<'aggregateObjects'>[] {
+  const { keys, by, series, filter, timeZone } = query;
   const time = by === 'time' ? { bucket, time_zone: timeZone } : {};
-  return (keys.length === 0 ? [null] : keys).map((key) => ({ op, key, by, ...time, series, ...filter }));
+  // The server says what is wrong with the operation of a URL.
+  const op = query.op as Query<'aggregateObjects'>['op'];
+  return (keys.length === 0 ? [null] : keys).map((key) => ({ op, ...given({ key, by, ...time, series }), ...filter }));
 }
 
 export function browserTimeZone(): string {

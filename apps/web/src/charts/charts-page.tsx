@@ -1,8 +1,8 @@
 import type { JSX } from 'preact';
 import { useMemo } from 'preact/hooks';
-import { curlText, urlText } from '../api/curl.js';
-import { queryText } from '../api/api.js';
-import type { KeyInUse, Problem } from '../api/types.js';
+import type { Problem, Schemas } from '../api/client.js';
+import { curlText, queryText, urlText } from '../api/parameters.js';
+import { useGet } from '../api/use-get.js';
 import { useLoad } from '../api/use-load.js';
 import { FilterBar } from '../objects/filter-bar.js';
 import { conditionsOf, type FilterName } from '../objects/objects-query.js';
@@ -56,13 +56,13 @@ const EXAMPLES: readonly { title: string; keys: readonly string[]; parameters: C
 
 /** One figure over time, or for each value of a key, computed by the server. */
 export function ChartsPage(): JSX.Element {
-  const { api } = useSession();
+  const { client } = useSession();
   const [parameters, change] = useQuery(CHART_PARAMETERS);
-  const keysInUse = useLoad('keys', (signal) => api.get<{ results: KeyInUse[] }>('/objects/keys', {}, signal));
+  const keysInUse = useGet('/api/v1/objects/keys');
   const keys = keysInUse.data?.results ?? [];
   const query = chartQuery(parameters);
   const isComplete = query.op === 'count' || query.keys.length > 0;
-  const loaded = useLoad(isComplete ? JSON.stringify(query) : null, (signal) => loadChart(api, query, signal));
+  const loaded = useLoad(isComplete ? JSON.stringify(query) : null, (signal) => loadChart(client, query, signal));
   // A link shows the same to somebody in another time zone.
   const changeHere: Change = (changes) =>
     change({ time_zone: query.by === 'time' ? query.timeZone : null, ...changes });
@@ -157,11 +157,11 @@ function ChartView({ chart, parameters, isLoading, onChange }: ViewProps): JSX.E
         </button>
         <CopyButton
           label="Copy as curl"
-          text={chart.requests.map((request) => curlText('/objects/aggregate', request)).join('\n')}
+          text={chart.requests.map((request) => curlText('/api/v1/objects/aggregate', request)).join('\n')}
         />
         <CopyButton
           label="Copy as URL"
-          text={chart.requests.map((request) => urlText('/objects/aggregate', request)).join('\n')}
+          text={chart.requests.map((request) => urlText('/api/v1/objects/aggregate', request)).join('\n')}
         />
       </div>
       {query.by !== null && <NumbersTable chart={chart} shown={shown} order={order} />}
@@ -217,7 +217,7 @@ function ChartProblem(props: {
   );
 }
 
-function Examples({ keys }: { keys: readonly KeyInUse[] }): JSX.Element {
+function Examples({ keys }: { keys: readonly Schemas['ObjectKeyDto'][] }): JSX.Element {
   const names = new Set(keys.map(({ key }) => key));
   const examples = EXAMPLES.filter((example) => example.keys.every((key) => names.has(key)));
   if (examples.length === 0) return <></>;

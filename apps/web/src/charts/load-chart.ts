@@ -1,8 +1,11 @@
-import type { Api, Parameters } from '../api/api.js';
-import { displayText, toJson, type Json } from '../api/json.js';
-import type { AggregateResult } from '../api/types.js';
+import type { Query, Schemas, StowageClient } from '../api/client.js';
+import { displayText, toJson } from '../api/json.js';
+import { given } from '../api/parameters.js';
 import { bucketOf, loadSpan } from '../objects/time-buckets.js';
 import { aggregateParameters, titleOf, type ChartQuery } from './chart-query.js';
+
+/** With the exact value, which is no number where JavaScript would lose digits. */
+export type AggregateResult = Omit<Schemas['AggregateResultDto'], 'value'> & { value: unknown };
 
 export interface ChartSeries {
   /** The value as JSON, or the computed key; unique in a chart. */
@@ -18,25 +21,28 @@ export interface Chart {
   query: ChartQuery;
   /** The bucket of a chart over time. */
   bucket: string | null;
-  requests: Parameters[];
+  requests: Query<'aggregateObjects'>[];
   /** Starts of buckets, subjects or values. */
-  groups: Json[];
+  groups: unknown[];
   /** Of the values of a key, those with the most values first. */
   series: ChartSeries[];
 }
 
-/** @throws ApiError */
-export async function loadChart(api: Api, query: ChartQuery, signal: AbortSignal): Promise<Chart> {
-  const bucket = query.by === 'time' ? (query.bucket ?? (await chooseBucket(api, query, signal))) : null;
+/** @throws StowageError */
+export async function loadChart(client: StowageClient, query: ChartQuery, signal: AbortSignal): Promise<Chart> {
+  const bucket = query.by === 'time' ? (query.bucket ?? (await chooseBucket(client, query, signal))) : null;
   const requests = aggregateParameters(query, bucket);
   const responses = await Promise.all(
-    requests.map((parameters) => api.get<{ results: AggregateResult[] }>('/objects/aggregate', parameters, signal)),
+    requests.map(async (request) => {
+      const { data } = await client.GET('/api/v1/objects/aggregate', { params: { query: request }, signal });
+      return data.results;
+    }),
   );
   const isByTime = query.by === 'time';
-  const groups = distinct(responses.flatMap(({ results }) => results.map(({ group }) => group)));
+  const groups = distinct(responses.flatMap((results) => results.map(({ group }) => group)));
   if (isByTime) groups.sort((left, right) => Date.parse(left as string) - Date.parse(right as string));
   const indexes = new Map(groups.map((group, index) => [toJson(group), index]));
-  const series = responses.flatMap(({ results }, at) =>
+  const series = responses.flatMap((results, at) =>
     query.series === null
       ? [seriesOf(query.keys[at] ?? 'objects', nameOf(query, at), results, indexes)]
       : bySeries(results)
@@ -47,10 +53,10 @@ export async function loadChart(api: Api, query: ChartQuery, signal: AbortSignal
 }
 
 /** The bucket that suits the times of the objects that have the key. */
-async function chooseBucket(api: Api, query: ChartQuery, signal: AbortSignal): Promise<string> {
+async function chooseBucket(client: StowageClient, query: ChartQuery, signal: AbortSignal): Promise<string> {
   const { keys, series, filter } = query;
   const key = keys[0] ?? (series?.startsWith('data.') ? series.slice('data.'.length) : undefined);
-  const span = await loadSpan(api, { ...filter, key }, signal);
+  const span = await loadSpan(client, { ...filter, ...given({ key }) }, signal);
   return span === null ? '1d' : bucketOf(span.untilMs - span.fromMs).bucket;
 }
 
@@ -72,13 +78,13 @@ function nameOf(query: ChartQuery, at: number): string {
 }
 
 /** A subject or value as a person reads it. */
-export function valueName(value: Json): string {
+export function valueName(value: unknown): string {
   if (value === null) return 'none';
   return value === '' ? '(empty text)' : displayText(value);
 }
 
-function bySeries(results: readonly AggregateResult[]): [Json, AggregateResult[]][] {
-  const found = new Map<string, [Json, AggregateResult[]]>();
+function bySeries(results: readonly AggregateResult[]): [unknown, AggregateResult[]][] {
+  const found = new Map<string, [unknown, AggregateResult[]]>();
   for (const result of results) {
     const value = result.series ?? null;
     const id = toJson(value);
@@ -89,6 +95,6 @@ function bySeries(results: readonly AggregateResult[]): [Json, AggregateResult[]
   return Array.from(found.values());
 }
 
-function distinct(values: readonly Json[]): Json[] {
+function distinct(values: readonly unknown[]): unknown[] {
   return Array.from(new Map(values.map((value) => [toJson(value), value])).values());
 }

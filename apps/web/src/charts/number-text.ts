@@ -1,10 +1,10 @@
-import { toJson, type Json } from '../api/json.js';
+import { toJson } from '../api/json.js';
 
 const ROUNDED = new Intl.NumberFormat('en', { maximumSignificantDigits: 6 });
 const WHOLE = new Intl.NumberFormat('en');
 
 /** A number for a person: whole numbers in full, others with six significant digits. */
-export function numberText(value: Json | undefined): string {
+export function numberText(value: unknown): string {
   if (value === undefined || value === null) return '';
   const text = toJson(value);
   const number = Number(text);
@@ -15,6 +15,6 @@ export function numberText(value: Json | undefined): string {
 }
 
 /** A number with all its digits. */
-export function exactText(value: Json | undefined): string {
+export function exactText(value: unknown): string {
   return value === undefined || value === null ? '' : toJson(value);
 }

@@ -1,4 +1,4 @@
-import { toJson, type Json } from '../api/json.js';
+import { toJson } from '../api/json.js';
 import { bucketLengths } from './bucket-times.js';
 import type { ChartSeries } from './load-chart.js';
 
@@ -14,7 +14,7 @@ export interface TimeColumns {
 
 /** The values by start, with an empty bucket wherever one or more are missing. */
 export function timeColumns(
-  groups: readonly Json[],
+  groups: readonly unknown[],
   bucket: string,
   shown: readonly Pick<ChartSeries, 'results'>[],
 ): TimeColumns {

@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { toJson, type Json } from '../api/json.js';
+import { toJson } from '../api/json.js';
 import { titleOf } from './chart-query.js';
 import { valueName, type Chart } from './load-chart.js';
 import { exactText, numberText } from './number-text.js';
@@ -78,6 +78,6 @@ function compare(left: number, right: number): number {
   return left < right ? -1 : left > right ? 1 : 0;
 }
 
-function numberOf(value: Json | undefined): number | null {
+function numberOf(value: unknown): number | null {
   return value === undefined || value === null ? null : Number(toJson(value));
 }

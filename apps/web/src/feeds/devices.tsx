@@ -1,17 +1,16 @@
 import type { JSX } from 'preact';
-import { queryText } from '../api/api.js';
-import { useLoad } from '../api/use-load.js';
+import { queryText } from '../api/parameters.js';
+import { useGet } from '../api/use-get.js';
 import { usePages } from '../api/use-pages.js';
-import { useSession } from '../session.js';
 import { CountText } from '../ui/count-text.js';
-import { LoadMore } from '../ui/load-more.js';
+import { PagedList } from '../ui/paged-list.js';
 import { Panel } from '../ui/panel.js';
-import { Empty, Loading, ProblemNote } from '../ui/states.js';
+import { Empty, Loading, ProblemNote, problemText } from '../ui/states.js';
 import { TimeText } from '../ui/time-text.js';
 import { WideList } from '../ui/wide-list.js';
 import { useVisible } from '../ui/use-visible.js';
-import type { Device, FirmwareEvent } from './types.js';
 
+const FIRMWARE = '/api/v1/firmware/{device_id}';
 const EVENTS = 50;
 const VERSIONS_CHART = queryText({
   op: 'count',
@@ -27,53 +26,49 @@ interface Props {
 
 /** The devices of the project, each with the newest event of its firmware. */
 export function Devices({ current, onOpen }: Props): JSX.Element {
-  const pages = usePages<Device>('/devices');
+  const pages = usePages('/api/v1/devices');
+  const empty = (
+    <Empty title="This project has no devices yet">
+      <p>
+        An admin creates devices. <a href="/guides/feeds">How devices report their firmware</a>
+      </p>
+    </Empty>
+  );
   return (
     <>
       <div class="toolbar">
         <CountText count={pages.count} one="device" many="devices" />
         <a href={`/browse/charts${VERSIONS_CHART}`}>Chart of versions</a>
       </div>
-      {pages.problem !== null && <ProblemNote problem={pages.problem} onRetry={pages.retry} />}
-      {pages.items.length === 0 && pages.isLoading && <Loading label="Loading devices" />}
-      {pages.items.length === 0 && !pages.isLoading && pages.problem === null && (
-        <Empty title="This project has no devices yet">
-          <p>
-            An admin creates devices. <a href="/guides/feeds">How devices report their firmware</a>
-          </p>
-        </Empty>
-      )}
-      {pages.items.length > 0 && (
-        <WideList label="Devices">
-          <thead>
-            <tr>
-              <th scope="col">Device</th>
-              <th scope="col">Newest version</th>
-              <th scope="col">Status</th>
-              <th scope="col">Reported (UTC)</th>
-            </tr>
-          </thead>
-          <tbody>
-            {pages.items.map(({ device_id }) => (
-              <DeviceRow key={device_id} deviceId={device_id} onOpen={onOpen} />
-            ))}
-          </tbody>
-        </WideList>
-      )}
-      <LoadMore pages={pages} />
+      <PagedList pages={pages} name="devices" empty={empty}>
+        {(devices) => (
+          <WideList label="Devices">
+            <thead>
+              <tr>
+                <th scope="col">Device</th>
+                <th scope="col">Newest version</th>
+                <th scope="col">Status</th>
+                <th scope="col">Reported (UTC)</th>
+              </tr>
+            </thead>
+            <tbody>
+              {devices.map(({ device_id }) => (
+                <DeviceRow key={device_id} deviceId={device_id} onOpen={onOpen} />
+              ))}
+            </tbody>
+          </WideList>
+        )}
+      </PagedList>
       {current !== undefined && <DevicePanel deviceId={current} onClose={() => onOpen(null)} />}
     </>
   );
 }
 
 function DeviceRow({ deviceId, onOpen }: { deviceId: string; onOpen: Props['onOpen'] }): JSX.Element {
-  const { api } = useSession();
   const [row, isVisible] = useVisible<HTMLTableRowElement>();
-  const events = useLoad(isVisible ? deviceId : null, (signal) =>
-    api.get<FirmwareEvent[]>(firmwarePath(deviceId), { page_size: 1 }, signal),
-  );
+  const events = useGet(isVisible ? FIRMWARE : null, { path: { device_id: deviceId }, query: { page_size: 1 } });
   const event = events.data?.[0];
-  const error = events.problem?.detail ?? events.problem?.title;
+  const error = events.problem === null ? undefined : problemText(events.problem);
   return (
     <tr ref={row}>
       <td>
@@ -99,10 +94,7 @@ function DeviceRow({ deviceId, onOpen }: { deviceId: string; onOpen: Props['onOp
 }
 
 function DevicePanel({ deviceId, onClose }: { deviceId: string; onClose: () => void }): JSX.Element {
-  const { api } = useSession();
-  const events = useLoad(deviceId, (signal) =>
-    api.get<FirmwareEvent[]>(firmwarePath(deviceId), { page_size: EVENTS }, signal),
-  );
+  const events = useGet(FIRMWARE, { path: { device_id: deviceId }, query: { page_size: EVENTS } });
   return (
     <Panel title={deviceId} label={`Device ${deviceId}`} onClose={onClose}>
       <p class="actions">
@@ -136,8 +128,4 @@ function DevicePanel({ deviceId, onClose }: { deviceId: string; onClose: () => v
       {events.data?.length === EVENTS && <p class="muted">The newest {EVENTS}.</p>}
     </Panel>
   );
-}
-
-function firmwarePath(deviceId: string): string {
-  return `/firmware/${encodeURIComponent(deviceId)}`;
 }

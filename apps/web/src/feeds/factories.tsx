@@ -1,8 +1,7 @@
 import type { JSX } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
-import { API, queryText, type Api } from '../api/api.js';
-import { parseJson } from '../api/json.js';
-import type { Problem } from '../api/types.js';
+import type { Problem, Schemas, StowageClient } from '../api/client.js';
+import { given, queryText } from '../api/parameters.js';
 import { problemOfError, useLoad } from '../api/use-load.js';
 import { TimeChart } from '../charts/time-chart.js';
 import { numberText } from '../charts/number-text.js';
@@ -10,10 +9,8 @@ import { useSession } from '../session.js';
 import { Empty, Loading, ProblemNote } from '../ui/states.js';
 import { useVisible } from '../ui/use-visible.js';
 import { factoryChart } from './factory-chart.js';
-import type { Factory } from './types.js';
 
 const PAGE_SIZE = 20;
-const FIRST_PAGE = `/factories${queryText({ page_size: PAGE_SIZE })}`;
 const SUMS_CHART = queryText({
   op: 'sum',
   key: 'sprocket_production_actual',
@@ -22,15 +19,15 @@ const SUMS_CHART = queryText({
 });
 
 interface FactoriesPage {
-  factories: Factory[];
-  /** The path of the next page. */
+  factories: Schemas['FactoryDto'][];
+  /** The cursor of the next page. */
   next: string | null;
 }
 
 /** The factories in the order stored, each with a chart of actual against goal. */
 export function Factories(): JSX.Element {
-  const { api } = useSession();
-  const first = useLoad('factories', (signal) => loadFactories(api, FIRST_PAGE, signal));
+  const { client } = useSession();
+  const first = useLoad('factories', (signal) => loadFactories(client, null, signal));
   const [more, setMore] = useState<FactoriesPage[]>([]);
   const [state, setState] = useState<{ isLoading: boolean; problem: Problem | null }>({
     isLoading: false,
@@ -38,10 +35,10 @@ export function Factories(): JSX.Element {
   });
   const pages = first.data === null ? [] : [first.data, ...more];
   const next = pages.at(-1)?.next ?? null;
-  const loadMore = async (path: string): Promise<void> => {
+  const loadMore = async (cursor: string): Promise<void> => {
     setState({ isLoading: true, problem: null });
     try {
-      const page = await loadFactories(api, path);
+      const page = await loadFactories(client, cursor);
       setMore((known) => [...known, page]);
       setState({ isLoading: false, problem: null });
     } catch (error) {
@@ -82,7 +79,7 @@ export function Factories(): JSX.Element {
   );
 }
 
-function FactoryCard({ factory }: { factory: Factory }): JSX.Element {
+function FactoryCard({ factory }: { factory: Schemas['FactoryDto'] }): JSX.Element {
   const [card, isVisible] = useVisible<HTMLLIElement>();
   const drawn = useMemo(() => factoryChart(factory), [factory]);
   return (
@@ -118,12 +115,14 @@ function FactoryCard({ factory }: { factory: Factory }): JSX.Element {
   );
 }
 
-/** @throws ApiError */
-async function loadFactories(api: Api, path: string, signal?: AbortSignal): Promise<FactoriesPage> {
-  const response = await api.request(path, { signal: signal ?? null });
-  const { factories } = parseJson(await response.text()) as unknown as { factories: Factory[] };
-  const url = /<([^>]+)>; rel="next"/.exec(response.headers.get('Link') ?? '')?.[1];
-  if (url === undefined) return { factories, next: null };
-  const { pathname, search } = new URL(url);
-  return { factories, next: pathname.slice(API.length) + search };
+/** @throws StowageError */
+async function loadFactories(
+  client: StowageClient,
+  cursor: string | null,
+  signal?: AbortSignal,
+): Promise<FactoriesPage> {
+  const query = { page_size: PAGE_SIZE, ...given({ cursor }) };
+  const { data, response } = await client.GET('/api/v1/factories', { params: { query }, signal: signal ?? null });
+  const next = /<([^>]+)>; rel="next"/.exec(response.headers.get('Link') ?? '')?.[1];
+  return { ...data, next: next === undefined ? null : new URL(next).searchParams.get('cursor') };
 }

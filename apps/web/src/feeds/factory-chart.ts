@@ -1,8 +1,8 @@
-import { toJson, type Json } from '../api/json.js';
+import type { Schemas } from '../api/client.js';
+import { toJson } from '../api/json.js';
 import type { ShownSeries } from '../charts/legend.js';
 import { browserTimeZone } from '../charts/chart-query.js';
 import type { Chart } from '../charts/load-chart.js';
-import type { Factory } from './types.js';
 
 export interface FactoryChart {
   chart: Chart & { bucket: string };
@@ -15,7 +15,7 @@ export interface FactoryChart {
 const MINUTE_S = 60;
 
 /** Actual and goal of a factory by time; an interval without a report is a gap. Null where it has no times. */
-export function factoryChart({ factory }: Factory): FactoryChart | null {
+export function factoryChart({ factory }: Schemas['FactoryDto']): FactoryChart | null {
   const { time, sprocket_production_actual: actual, sprocket_production_goal: goal } = factory.chart_data;
   const points = time
     .map((seconds, at) => ({ seconds: Number(toJson(seconds)), actual: actual[at] ?? null, goal: goal[at] ?? null }))
@@ -23,7 +23,7 @@ export function factoryChart({ factory }: Factory): FactoryChart | null {
   const groups = points.map(({ seconds }) => new Date(seconds * 1000));
   if (groups.length === 0 || groups.some((group) => Number.isNaN(group.valueOf()))) return null;
   const texts = groups.map((group) => group.toISOString());
-  const series = (id: string, name: string, colourNumber: number, values: Json[]): ShownSeries => ({
+  const series = (id: string, name: string, colourNumber: number, values: unknown[]): ShownSeries => ({
     id,
     name,
     colourNumber,
@@ -69,6 +69,6 @@ function intervalMinutes(times: readonly number[]): number {
   return Number.isFinite(shortest) ? Math.max(1, Math.round(shortest / MINUTE_S)) : 1;
 }
 
-function sum(values: readonly Json[]): number {
+function sum(values: readonly unknown[]): number {
   return values.reduce<number>((total, value) => total + Number(toJson(value)), 0);
 }

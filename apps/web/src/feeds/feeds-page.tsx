@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { queryText } from '../api/api.js';
+import { queryText } from '../api/parameters.js';
 import { useQuery } from '../query.js';
 import { Tabs } from '../ui/tabs.js';
 import { Devices } from './devices.js';

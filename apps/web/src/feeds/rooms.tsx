@@ -1,19 +1,18 @@
 import type { JSX } from 'preact';
-import { queryText } from '../api/api.js';
+import type { Schemas } from '../api/client.js';
 import { displayText } from '../api/json.js';
-import type { Facet, Page } from '../api/types.js';
-import { useLoad } from '../api/use-load.js';
+import { queryText } from '../api/parameters.js';
+import { useGet } from '../api/use-get.js';
 import { numberText } from '../charts/number-text.js';
 import type { Changes } from '../query.js';
-import { useSession } from '../session.js';
-import { Empty, Loading, ProblemNote } from '../ui/states.js';
+import { Empty, Loading, ProblemNote, problemText } from '../ui/states.js';
 import { TimeText } from '../ui/time-text.js';
 import { WideList } from '../ui/wide-list.js';
 import { useVisible } from '../ui/use-visible.js';
-import type { Average, Reading } from './types.js';
 
 /** The most values that the facets of a key have. */
 const LISTED = 1_000;
+const TEMPERATURES = '/api/v1/buildings/{building}/rooms/{room}/temperatures';
 const DURATIONS = [
   ['15m', '15 minutes'],
   ['1h', 'hour'],
@@ -31,10 +30,9 @@ interface Props {
 
 /** The rooms of a building, each with its newest reading and its average. */
 export function Rooms({ building, duration, onChange }: Props): JSX.Element {
-  const { api } = useSession();
-  const buildings = useLoad('buildings', (signal) =>
-    api.get<Facet>('/objects/facets', { key: 'building', size: LISTED, data: filterOf({}) }, signal),
-  );
+  const buildings = useGet('/api/v1/objects/facets', {
+    query: { key: 'building', size: LISTED, data: filterOf({}) },
+  });
   const names = textsOf(buildings.data).sort();
   const current = building ?? names[0];
   if (buildings.problem !== null) return <ProblemNote problem={buildings.problem} onRetry={buildings.reload} />;
@@ -81,10 +79,9 @@ export function Rooms({ building, duration, onChange }: Props): JSX.Element {
 }
 
 function RoomTable({ building, duration }: { building: string; duration: string }): JSX.Element {
-  const { api } = useSession();
-  const rooms = useLoad(building, (signal) =>
-    api.get<Facet>('/objects/facets', { key: 'room', size: LISTED, data: filterOf({ building }) }, signal),
-  );
+  const rooms = useGet('/api/v1/objects/facets', {
+    query: { key: 'room', size: LISTED, data: filterOf({ building }) },
+  });
   if (rooms.problem !== null) return <ProblemNote problem={rooms.problem} onRetry={rooms.reload} />;
   if (rooms.data === null || rooms.isLoading) return <Loading label="Loading rooms" />;
   const names = textsOf(rooms.data).sort();
@@ -119,15 +116,10 @@ function RoomTable({ building, duration }: { building: string; duration: string 
 }
 
 function RoomRow({ building, room, duration }: { building: string; room: string; duration: string }): JSX.Element {
-  const { api } = useSession();
   const [row, isVisible] = useVisible<HTMLTableRowElement>();
-  const path = `/buildings/${encodeURIComponent(building)}/rooms/${encodeURIComponent(room)}/temperatures`;
-  const newest = useLoad(isVisible ? path : null, (signal) =>
-    api.get<Page<Reading>>(path, { page_size: 1, count: 'none' }, signal),
-  );
-  const average = useLoad(isVisible ? `${path} ${duration}` : null, (signal) =>
-    api.get<Average>(`${path}/average`, { duration }, signal),
-  );
+  const path = { building, room };
+  const newest = useGet(isVisible ? TEMPERATURES : null, { path, query: { page_size: 1, count: 'none' } });
+  const average = useGet(isVisible ? `${TEMPERATURES}/average` : null, { path, query: { duration } });
   const reading = newest.data?.results[0];
   return (
     <tr ref={row}>
@@ -139,7 +131,7 @@ function RoomRow({ building, room, duration }: { building: string; room: string;
       <td class="number">{reading === undefined ? '' : numberText(reading.temperature)}</td>
       <td>
         {reading !== undefined && <TimeText time={reading.recorded_at} />}
-        {newest.problem !== null && <span class="error-text">{newest.problem.detail ?? newest.problem.title}</span>}
+        {newest.problem !== null && <span class="error-text">{problemText(newest.problem)}</span>}
       </td>
       {average.problem === null ? (
         <>
@@ -150,7 +142,7 @@ function RoomRow({ building, room, duration }: { building: string; room: string;
         </>
       ) : (
         <td colSpan={2} class={average.problem.status === 404 ? 'number muted' : 'number error-text'}>
-          {average.problem.status === 404 ? 'no readings' : (average.problem.detail ?? average.problem.title)}
+          {average.problem.status === 404 ? 'no readings' : problemText(average.problem)}
         </td>
       )}
     </tr>
@@ -167,6 +159,6 @@ function chartOf(place: { building: string; room?: string }, series?: string): s
   return `/browse/charts${queryText({ op: 'avg', key: 'temperature', series, data })}`;
 }
 
-function textsOf(facet: Facet | null): string[] {
+function textsOf(facet: Schemas['FacetDto'] | null): string[] {
   return facet?.results.map(({ value }) => displayText(value)) ?? [];
 }

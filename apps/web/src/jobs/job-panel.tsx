@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
-import { queryText } from '../api/api.js';
+import type { Problem } from '../api/client.js';
 import { isJsonObject, toJson } from '../api/json.js';
-import type { Problem } from '../api/types.js';
+import { queryText } from '../api/parameters.js';
 import { useSubmit } from '../api/use-submit.js';
 import { useSession } from '../session.js';
 import { CopyButton } from '../ui/copy-button.js';
@@ -81,11 +81,11 @@ function Facts({ job }: { job: Job }): JSX.Element {
 
 /** The problem of a dead letter; an admin can retry it. */
 function Failure({ job, onRetried }: { job: Job; onRetried: () => void }): JSX.Element {
-  const { api, me } = useSession();
+  const { client, me } = useSession();
   const submit = useSubmit();
   const retry = (): void => {
     submit.run(async () => {
-      await api.send('POST', `/jobs/${job.id}/retry`);
+      await client.POST('/api/v1/jobs/{job_id}/retry', { params: { path: { job_id: job.id } } });
       onRetried();
     });
   };
@@ -105,7 +105,7 @@ function Failure({ job, onRetried }: { job: Job; onRetried: () => void }): JSX.E
   );
 }
 
-function Result({ job: { result = null } }: { job: Job }): JSX.Element {
+function Result({ job: { result } }: { job: Job }): JSX.Element {
   const { me } = useSession();
   const json = toJson(result, 2);
   const batchId = isJsonObject(result) ? result['batch_id'] : undefined;

@@ -1,18 +1,19 @@
 import type { JSX } from 'preact';
-import { curlText, urlText } from '../api/curl.js';
-import { useLoad } from '../api/use-load.js';
-import { PAGE_SIZE, usePages, type Pages } from '../api/use-pages.js';
+import type { Query } from '../api/client.js';
+import { curlText, given, urlText } from '../api/parameters.js';
+import { useGet } from '../api/use-get.js';
+import { PAGE_SIZE, usePages } from '../api/use-pages.js';
 import { useQuery } from '../query.js';
 import { useSession } from '../session.js';
 import { CopyButton } from '../ui/copy-button.js';
 import { CountText } from '../ui/count-text.js';
-import { LoadMore } from '../ui/load-more.js';
-import { Empty, Loading, ProblemNote } from '../ui/states.js';
+import { PagedList } from '../ui/paged-list.js';
+import { Empty } from '../ui/states.js';
 import { TimeText } from '../ui/time-text.js';
 import { JobPanel } from './job-panel.js';
 import './jobs.css';
 import { StatusText } from './status-text.js';
-import { isOpen, JOB_STATUSES, type Job } from './types.js';
+import { isOpen, JOB_STATUSES, type ListedJob } from './types.js';
 import { usePolling } from './use-polling.js';
 
 const PARAMETERS = ['status', 'job'] as const;
@@ -20,13 +21,14 @@ const FILTERS = [[null, 'all'] as const, ...JOB_STATUSES.map((status) => [status
 
 /** The jobs that the key may see, newest first, and one job. Refreshes itself while a job of the list can still change. */
 export function JobsPage(): JSX.Element {
-  const { api, me } = useSession();
+  const { me } = useSession();
   const [query, change] = useQuery(PARAMETERS);
-  const filter = { status: query.status };
-  const pages = usePages<Job>('/jobs', filter);
-  const loaded = useLoad(query.job ?? null, (signal) =>
-    api.get<Job>(`/jobs/${encodeURIComponent(query.job ?? '')}`, {}, signal),
-  );
+  // The server says what is wrong with a state of the URL.
+  const filter = given({ status: query.status }) as Query<'listJobs'>;
+  const pages = usePages('/api/v1/jobs', { query: filter });
+  const loaded = useGet(query.job === undefined ? null : '/api/v1/jobs/{job_id}', {
+    path: { job_id: query.job ?? '' },
+  });
   const job = loaded.data?.id === query.job ? loaded.data : null;
   // A list of several pages would lose those after the first.
   const isOnePage = pages.items.length <= PAGE_SIZE;
@@ -62,12 +64,12 @@ export function JobsPage(): JSX.Element {
         <button type="button" onClick={refresh}>
           Refresh
         </button>
-        <CopyButton label="Copy as curl" text={curlText('/jobs', filter)} />
-        <CopyButton label="Copy as URL" text={urlText('/jobs', filter)} />
+        <CopyButton label="Copy as curl" text={curlText('/api/v1/jobs', filter)} />
+        <CopyButton label="Copy as URL" text={urlText('/api/v1/jobs', filter)} />
       </div>
-      {pages.problem !== null && <ProblemNote problem={pages.problem} onRetry={pages.retry} />}
-      {pages.problem === null && pages.items.length === 0 && <NoJobs pages={pages} status={query.status} />}
-      {pages.items.length > 0 && <JobTable pages={pages} onOpen={(job) => change({ job })} />}
+      <PagedList pages={pages} name="jobs" empty={<NoJobs status={query.status} />}>
+        {(jobs) => <JobTable jobs={jobs} onOpen={(job) => change({ job })} />}
+      </PagedList>
       {query.job !== undefined && (
         <JobPanel
           key={query.job}
@@ -88,8 +90,7 @@ const SUBJECTS: Partial<Record<string, string>> = {
   device: 'Requests with “Prefer: respond-async” of this device.',
 };
 
-function NoJobs({ pages, status }: { pages: Pages<Job>; status: string | undefined }): JSX.Element {
-  if (pages.isLoading) return <Loading label="Loading jobs" />;
+function NoJobs({ status }: { status: string | undefined }): JSX.Element {
   return (
     <Empty title={status === undefined ? 'There are no jobs' : `There are no ${status} jobs`}>
       {status === undefined && <p>A request with the header “Prefer: respond-async” becomes a job.</p>}
@@ -97,44 +98,42 @@ function NoJobs({ pages, status }: { pages: Pages<Job>; status: string | undefin
   );
 }
 
-function JobTable({ pages, onOpen }: { pages: Pages<Job>; onOpen: (jobId: string) => void }): JSX.Element {
+function JobTable(props: { jobs: readonly ListedJob[]; onOpen: (jobId: string) => void }): JSX.Element {
+  const { jobs, onOpen } = props;
   return (
-    <>
-      <table class="list jobs">
-        <thead>
-          <tr>
-            <th scope="col">Job</th>
-            <th scope="col">State</th>
-            <th scope="col">Result</th>
-            <th scope="col" class="number">
-              Attempts
-            </th>
-            <th scope="col">Accepted (UTC)</th>
-            <th scope="col">Finished (UTC)</th>
+    <table class="list jobs">
+      <thead>
+        <tr>
+          <th scope="col">Job</th>
+          <th scope="col">State</th>
+          <th scope="col">Result</th>
+          <th scope="col" class="number">
+            Attempts
+          </th>
+          <th scope="col">Accepted (UTC)</th>
+          <th scope="col">Finished (UTC)</th>
+        </tr>
+      </thead>
+      <tbody>
+        {jobs.map((job) => (
+          <tr key={job.id}>
+            <td>
+              <button type="button" class="plain link" onClick={() => onOpen(job.id)}>
+                {job.id}
+              </button>
+            </td>
+            <td>
+              <StatusText status={job.status} />
+            </td>
+            <td>{job.problem?.title ?? job.result_status ?? ''}</td>
+            <td class="number">{job.attempts}</td>
+            <td>
+              <TimeText time={job.created_at} />
+            </td>
+            <td>{job.finished_at !== null && <TimeText time={job.finished_at} />}</td>
           </tr>
-        </thead>
-        <tbody>
-          {pages.items.map((job) => (
-            <tr key={job.id}>
-              <td>
-                <button type="button" class="plain link" onClick={() => onOpen(job.id)}>
-                  {job.id}
-                </button>
-              </td>
-              <td>
-                <StatusText status={job.status} />
-              </td>
-              <td>{job.problem?.title ?? job.result_status ?? ''}</td>
-              <td class="number">{job.attempts}</td>
-              <td>
-                <TimeText time={job.created_at} />
-              </td>
-              <td>{job.finished_at !== null && <TimeText time={job.finished_at} />}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      <LoadMore pages={pages} />
-    </>
+        ))}
+      </tbody>
+    </table>
   );
 }

@@ -1,22 +1,13 @@
-import type { Json } from '../api/json.js';
-import type { Problem } from '../api/types.js';
+import type { Schemas } from '../api/client.js';
 
-export const JOB_STATUSES = ['queued', 'running', 'succeeded', 'failed'] as const;
-export type JobStatus = (typeof JOB_STATUSES)[number];
+/** A job of a list. */
+export type ListedJob = Schemas['JobItemDto'];
+export type Job = Schemas['JobDto'];
+export type JobStatus = Job['status'];
 
-export interface Job {
-  id: string;
-  status: JobStatus;
-  attempts: number;
-  created_at: string;
-  finished_at: string | null;
-  result_status?: number;
-  problem?: Problem;
-  /** Only of one job, not in a list. */
-  result?: Json;
-}
+export const JOB_STATUSES: readonly JobStatus[] = ['queued', 'running', 'succeeded', 'failed'];
 
 /** Whether the job can end without a retry. */
-export function isOpen({ status }: Job): boolean {
+export function isOpen({ status }: ListedJob): boolean {
   return status === 'queued' || status === 'running';
 }

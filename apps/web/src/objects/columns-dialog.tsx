@@ -1,9 +1,9 @@
 import type { JSX } from 'preact';
-import type { KeyInUse } from '../api/types.js';
+import type { Schemas } from '../api/client.js';
 import { Dialog } from '../ui/dialog.js';
 
 interface Props {
-  keys: readonly KeyInUse[];
+  keys: readonly Schemas['ObjectKeyDto'][];
   columns: readonly string[];
   onChange: (columns: string[]) => void;
   onClose: () => void;

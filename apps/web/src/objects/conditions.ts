@@ -1,4 +1,4 @@
-import { displayText, isJsonObject, parseJson, toJson, type Json, type JsonObject } from '../api/json.js';
+import { displayText, isJsonObject, parseJson, toJson, type JsonObject } from '../api/json.js';
 
 export type Operator =
   'eq' | 'ne' | 'gt' | 'gte' | 'lt' | 'lte' | 'in' | 'nin' | 'prefix' | 'contains' | 'exists' | 'missing';
@@ -25,8 +25,8 @@ interface KeyCondition {
   /** Whether a dot in the key is a part of its name, not a path into an object. */
   isLiteral: boolean;
   operator: Operator;
-  /** Null for `exists` and `missing`. */
-  value: Json;
+  /** A JSON value; null for `exists` and `missing`. */
+  value: unknown;
 }
 
 /** A condition of a filter, all of which must hold: one on a key, or any other one as it is written. */
@@ -54,7 +54,7 @@ function conditionsOf(filter: JsonObject): Condition[] {
 }
 
 /** Null where a condition is more than an operator with a value. */
-function conditionsOn(key: string, test: Json, isLiteral: boolean): KeyCondition[] | null {
+function conditionsOn(key: string, test: unknown, isLiteral: boolean): KeyCondition[] | null {
   const isOperators = isJsonObject(test) && Object.keys(test).some((name) => name.startsWith('$'));
   if (!isOperators) return [{ key, isLiteral, operator: 'eq', value: test }];
   const conditions: KeyCondition[] = [];
@@ -94,7 +94,7 @@ function filterOf(condition: Condition): JsonObject {
   return isLiteral ? { $pair: { key, value: test } } : { [key]: test };
 }
 
-function testOf(operator: Operator, value: Json): Json {
+function testOf(operator: Operator, value: unknown): unknown {
   switch (operator) {
     case 'eq':
       // An object with operators would be read as such.

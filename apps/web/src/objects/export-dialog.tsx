@@ -1,13 +1,15 @@
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { queryText, type Parameters } from '../api/api.js';
-import type { Page, Problem } from '../api/types.js';
-import { problemOfError, useLoad } from '../api/use-load.js';
+import type { Problem } from '../api/client.js';
+import { given } from '../api/parameters.js';
+import { useGet } from '../api/use-get.js';
+import { problemOfError } from '../api/use-load.js';
 import { useSession } from '../session.js';
 import { Dialog } from '../ui/dialog.js';
 import { saveFile } from '../ui/save-file.js';
 import { sizeText } from '../ui/size-text.js';
 import { ProblemNote } from '../ui/states.js';
+import type { Filter } from './objects-query.js';
 
 const FORMATS = [
   ['csv', 'CSV: one column for each key, for spreadsheets'],
@@ -17,19 +19,19 @@ const FORMATS = [
 type Format = (typeof FORMATS)[number][0];
 
 interface Props {
-  filter: Parameters;
+  filter: Filter;
   sort: string | undefined;
   onClose: () => void;
 }
 
 /** Downloads all objects that the filter matches. */
 export function ExportDialog({ filter, sort, onClose }: Props): JSX.Element {
-  const { api } = useSession();
+  const { client } = useSession();
   const [format, setFormat] = useState<Format>('csv');
   const [state, setState] = useState<{ bytes: number; isDone: boolean; problem: Problem | null } | null>(null);
-  const count = useLoad(JSON.stringify(filter), (signal) =>
-    api.get<Page<unknown>>('/objects', { ...filter, count: 'exact', page_size: 1, fields: 'object_id' }, signal),
-  );
+  const count = useGet('/api/v1/objects', {
+    query: { ...filter, count: 'exact', page_size: 1, fields: 'object_id' },
+  });
   const abort = useRef(new AbortController());
   useEffect(
     () => () => {
@@ -42,8 +44,12 @@ export function ExportDialog({ filter, sort, onClose }: Props): JSX.Element {
     setState({ bytes: 0, isDone: false, problem: null });
     try {
       // Formulas in cells are defused: a spreadsheet would run them.
-      const parameters = { ...filter, sort, format, ...(format === 'csv' ? { safe: 'true' } : {}) };
-      const response = await api.request(`/objects/export${queryText(parameters)}`, { signal: abort.current.signal });
+      const query = { ...filter, ...given({ sort }), format, ...(format === 'csv' ? { safe: true } : {}) };
+      const { response } = await client.GET('/api/v1/objects/export', {
+        params: { query },
+        parseAs: 'stream',
+        signal: abort.current.signal,
+      });
       const blob = await readBlob(response, (bytes) => setState({ bytes, isDone: false, problem: null }));
       saveFile(blob, `objects.${format}`);
       setState({ bytes: blob.size, isDone: true, problem: null });

@@ -1,18 +1,18 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import type { Parameters } from '../api/api.js';
-import { displayText, toJson, type Json } from '../api/json.js';
-import type { Facet, KeyInUse } from '../api/types.js';
-import { useLoad } from '../api/use-load.js';
-import { useSession } from '../session.js';
+import type { Schemas } from '../api/client.js';
+import { displayText, toJson } from '../api/json.js';
+import { useGet } from '../api/use-get.js';
+import { problemText } from '../ui/states.js';
+import type { Filter } from './objects-query.js';
 
 const OPEN_AT_FIRST = 3;
 const VALUES = 8;
 
 interface Props {
-  keys: readonly KeyInUse[];
-  filter: Parameters;
-  onFilter: (key: string, value: Json, isExcluded: boolean) => void;
+  keys: readonly Schemas['ObjectKeyDto'][];
+  filter: Filter;
+  onFilter: (key: string, value: unknown, isExcluded: boolean) => void;
 }
 
 /** The most frequent values of each key under the filter. */
@@ -42,12 +42,9 @@ export function Facets({ keys, filter, onFilter }: Props): JSX.Element {
 }
 
 function FacetValues({ name, filter, onFilter }: Omit<Props, 'keys'> & { name: string }): JSX.Element {
-  const { api } = useSession();
-  const parameters: Parameters = { ...filter, key: name, size: VALUES };
-  const facet = useLoad(JSON.stringify(parameters), (signal) => api.get<Facet>('/objects/facets', parameters, signal));
+  const facet = useGet('/api/v1/objects/facets', { query: { ...filter, key: name, size: VALUES } });
   // The place is kept while the values load, so that nothing below moves.
-  if (facet.problem !== null)
-    return <p class="facet-values error-text">{facet.problem.detail ?? facet.problem.title}</p>;
+  if (facet.problem !== null) return <p class="facet-values error-text">{problemText(facet.problem)}</p>;
   if (facet.data === null) return <div class="facet-values" aria-busy="true" />;
   const { results, other, count_is } = facet.data;
   const most = Math.max(1, ...results.map(({ count }) => count));

@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import { typedValue, type Json } from '../api/json.js';
-import type { KeyInUse } from '../api/types.js';
+import type { Schemas } from '../api/client.js';
+import { typedValue } from '../api/json.js';
 import type { Changes } from '../query.js';
 import { dataOf, describe, opposite, OPERATORS, parseConditions, type Condition, type Operator } from './conditions.js';
 import type { FilterName, FilterQuery } from './objects-query.js';
@@ -17,6 +17,8 @@ const OTHERS: readonly (readonly [FilterName, string])[] = [
   ['value', 'has the value'],
   ['match', 'match'],
 ];
+
+type KeyInUse = Schemas['ObjectKeyDto'];
 
 interface Props {
   query: FilterQuery;
@@ -170,7 +172,7 @@ function KeyForm({ keys, onAdd }: { keys: readonly KeyInUse[]; onAdd: (condition
   const hasValue = operator !== 'exists' && operator !== 'missing';
   const submit = (event: Event): void => {
     event.preventDefault();
-    const value: Json = !hasValue
+    const value = !hasValue
       ? null
       : isList
         ? text.split(',').map((part) => typedValue(part.trim()))

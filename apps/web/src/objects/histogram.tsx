@@ -1,11 +1,12 @@
 import type { JSX } from 'preact';
 import { useMemo } from 'preact/hooks';
 import uPlot from 'uplot';
-import type { Api, Parameters } from '../api/api.js';
-import type { AggregateResult } from '../api/types.js';
+import type { StowageClient } from '../api/client.js';
 import { useLoad } from '../api/use-load.js';
 import { useSession } from '../session.js';
 import { colour, Plot } from '../ui/plot.js';
+import { problemText } from '../ui/states.js';
+import type { Filter } from './objects-query.js';
 import { bucketOf, loadSpan } from './time-buckets.js';
 
 const HEIGHT = 110;
@@ -19,23 +20,21 @@ interface Bars {
 
 interface Props {
   /** Null for no bars. */
-  filter: Parameters | null;
+  filter: Filter | null;
   onSelect: (from: string, until: string) => void;
 }
 
 /** The number of objects over time; dragging selects a span. */
 export function Histogram({ filter, onSelect }: Props): JSX.Element {
-  const { api } = useSession();
+  const { client } = useSession();
   const bars = useLoad(filter === null ? null : JSON.stringify(filter), (signal) =>
-    loadBars(api, filter ?? {}, signal),
+    loadBars(client, filter ?? {}, signal),
   );
   const data = filter === null ? null : bars.data;
   const chart = useMemo(() => (data === null || data.starts.length === 0 ? null : chartOf(data)), [data]);
   return (
     <figure class="histogram" aria-busy={bars.isLoading} style={{ minHeight: `${String(HEIGHT)}px` }}>
-      {filter !== null && bars.problem !== null && (
-        <p class="error-text">{bars.problem.detail ?? bars.problem.title}</p>
-      )}
+      {filter !== null && bars.problem !== null && <p class="error-text">{problemText(bars.problem)}</p>}
       {chart !== null && (
         <Plot
           {...chart}
@@ -47,12 +46,13 @@ export function Histogram({ filter, onSelect }: Props): JSX.Element {
   );
 }
 
-async function loadBars(api: Api, filter: Parameters, signal: AbortSignal): Promise<Bars> {
-  const span = await loadSpan(api, filter, signal);
+async function loadBars(client: StowageClient, filter: Filter, signal: AbortSignal): Promise<Bars> {
+  const span = await loadSpan(client, filter, signal);
   if (span === null) return { starts: [], counts: [], lengthMs: 0 };
   const { bucket, lengthMs } = bucketOf(span.untilMs - span.fromMs);
-  const parameters = { ...filter, op: 'count', by: 'time', bucket };
-  const { results } = await api.get<{ results: AggregateResult[] }>('/objects/aggregate', parameters, signal);
+  const query = { ...filter, op: 'count', by: 'time', bucket } as const;
+  const { data } = await client.GET('/api/v1/objects/aggregate', { params: { query }, signal });
+  const { results } = data;
   return {
     starts: results.map(({ group }) => Date.parse(group as string) / 1000),
     counts: results.map(({ count }) => count),

@@ -1,9 +1,8 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import { displayText, toJson, type Json } from '../api/json.js';
-import type { Page, StoredObject } from '../api/types.js';
-import { useLoad } from '../api/use-load.js';
-import { useSession } from '../session.js';
+import type { Schemas } from '../api/client.js';
+import { displayText, toJson } from '../api/json.js';
+import { useGet } from '../api/use-get.js';
 import { CopyButton } from '../ui/copy-button.js';
 import { Panel } from '../ui/panel.js';
 import { Loading, ProblemNote } from '../ui/states.js';
@@ -21,10 +20,7 @@ interface Props {
 /** One object, as a table and as JSON, with the newest objects of its subject. */
 export function ObjectPanel(props: Props): JSX.Element {
   const { objectId, onClose } = props;
-  const { api } = useSession();
-  const object = useLoad(objectId, (signal) =>
-    api.get<StoredObject>(`/objects/${encodeURIComponent(objectId)}`, {}, signal),
-  );
+  const object = useGet('/api/v1/objects/{object_id}', { path: { object_id: objectId } });
   return (
     <Panel title={objectId} label={`Object ${objectId}`} onClose={onClose}>
       {object.problem !== null && <ProblemNote problem={object.problem} onRetry={object.reload} />}
@@ -34,9 +30,9 @@ export function ObjectPanel(props: Props): JSX.Element {
   );
 }
 
-function ObjectDetails({ object, onOpen, onBatch, onSubject }: Props & { object: StoredObject }): JSX.Element {
+function ObjectDetails({ object, onOpen, onBatch, onSubject }: Props & { object: Schemas['ObjectDto'] }): JSX.Element {
   const [isJson, setJson] = useState(false);
-  const json = toJson(object as unknown as Json, 2);
+  const json = toJson(object, 2);
   const { subject } = object;
   return (
     <>
@@ -94,17 +90,10 @@ function ObjectDetails({ object, onOpen, onBatch, onSubject }: Props & { object:
 
 function History(props: { subject: string; current: string; onOpen: (objectId: string) => void }): JSX.Element {
   const { subject, current, onOpen } = props;
-  const { api } = useSession();
-  const parameters = {
-    subject,
-    sort: '-observed_at',
-    page_size: HISTORY,
-    count: 'none',
-    fields: 'object_id,observed_at',
-  };
-  const history = useLoad(subject, (signal) =>
-    api.get<Page<Pick<StoredObject, 'object_id' | 'observed_at'>>>('/objects', parameters, signal),
-  );
+  const fields = 'object_id,observed_at';
+  const history = useGet('/api/v1/objects', {
+    query: { subject, sort: '-observed_at', page_size: HISTORY, count: 'none', fields },
+  });
   return (
     <section>
       <h3>Newest of {subject}</h3>

@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { displayText, type Json } from '../api/json.js';
-import type { StoredObject } from '../api/types.js';
+import type { Schemas } from '../api/client.js';
+import { displayText } from '../api/json.js';
 
 const ROW_HEIGHT = 32;
 /** Rows that are rendered above and below the visible ones. */
@@ -12,16 +12,16 @@ const FIXED_COLUMNS = ['object_id', 'batch_id', 'observed_at'] as const;
 type FixedColumn = (typeof FIXED_COLUMNS)[number];
 
 export interface Cell {
-  object: StoredObject;
+  object: Schemas['ObjectDto'];
   /** A key of the data. */
   key: string;
-  value: Json;
+  value: unknown;
   /** Where the cell is on the screen. */
   place: DOMRect;
 }
 
 interface Props {
-  objects: readonly StoredObject[];
+  objects: readonly Schemas['ObjectDto'][];
   columns: readonly string[];
   sort: string | undefined;
   hasMore: boolean;
@@ -143,7 +143,7 @@ function Heading({ name, sortKey, sort, onSort }: Props & { name: string; sortKe
 
 interface RowProps extends Props {
   row: number;
-  object: StoredObject;
+  object: Schemas['ObjectDto'];
   active: { row: number; column: number };
 }
 

@@ -1,13 +1,10 @@
 import type { JSX } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import { queryText, type Parameters } from '../api/api.js';
-import { curlText, urlText } from '../api/curl.js';
-import type { Json } from '../api/json.js';
-import type { KeyInUse, Page, StoredObject } from '../api/types.js';
-import { useLoad } from '../api/use-load.js';
-import { usePages, type Pages } from '../api/use-pages.js';
+import type { Query } from '../api/client.js';
+import { curlText, given, queryText, urlText } from '../api/parameters.js';
+import { useGet } from '../api/use-get.js';
+import { usePages, type Count } from '../api/use-pages.js';
 import { textsOf, useQuery } from '../query.js';
-import { useSession } from '../session.js';
 import { CopyButton } from '../ui/copy-button.js';
 import { CountText } from '../ui/count-text.js';
 import { Empty, Loading, ProblemNote } from '../ui/states.js';
@@ -27,19 +24,18 @@ const COLUMNS = 6;
 
 /** Objects of all batches: filter, values, time, table, and one object. */
 export function ObjectsPage(): JSX.Element {
-  const { api } = useSession();
   const [query, change] = useQuery(OBJECTS_PARAMETERS);
   const [cell, setCell] = useState<Cell | null>(null);
   const [dialog, setDialog] = useState<'columns' | 'export' | null>(null);
-  const keysInUse = useLoad('keys', (signal) => api.get<{ results: KeyInUse[] }>('/objects/keys', {}, signal));
+  const keysInUse = useGet('/api/v1/objects/keys');
   const keys = keysInUse.data?.results ?? [];
   const columns = textsOf(query.columns) ?? keys.slice(0, COLUMNS).map(({ key }) => key);
   // Without them the table would change its columns when the keys arrive.
   const hasColumns = query.columns !== undefined || !keysInUse.isLoading;
   const filter = filterParameters(query);
   const conditions = useMemo(() => conditionsOf(query.data), [query.data]);
-  const list = { ...filter, sort: query.sort };
-  const pages = usePages<StoredObject>('/objects', list);
+  const list = { ...filter, ...given({ sort: query.sort }) };
+  const pages = usePages('/api/v1/objects', { query: list });
   // Values and the chart have no parameter for a value of any key.
   const canSummarize = pages.problem?.status !== 400 && query.value === undefined;
   useEffect(() => {
@@ -47,7 +43,7 @@ export function ObjectsPage(): JSX.Element {
     if (changes !== null) change(changes, true);
   });
 
-  const addCondition = (key: string, value: Json, isExcluded: boolean): void => {
+  const addCondition = (key: string, value: unknown, isExcluded: boolean): void => {
     const condition: Condition = { key, isLiteral: true, operator: isExcluded ? 'ne' : 'eq', value };
     if (conditions === null || conditions.some((known) => isSame(known, condition))) return;
     change({ data: dataOf([...conditions, condition]) });
@@ -64,7 +60,7 @@ export function ObjectsPage(): JSX.Element {
           onSelect={(observed_from, observed_until) => change({ observed_from, observed_until })}
         />
         <div class="toolbar">
-          <ObjectCount pages={pages} list={list} />
+          <ObjectCount count={pages.count} list={list} />
           <button type="button" onClick={() => setDialog('columns')}>
             Columns
           </button>
@@ -72,8 +68,8 @@ export function ObjectsPage(): JSX.Element {
             Download
           </button>
           <a href={`/browse/charts${queryText({ ...filter, key: null, value: null })}`}>Chart</a>
-          <CopyButton label="Copy as curl" text={curlText('/objects', list)} />
-          <CopyButton label="Copy as URL" text={urlText('/objects', list)} />
+          <CopyButton label="Copy as curl" text={curlText('/api/v1/objects', list)} />
+          <CopyButton label="Copy as URL" text={urlText('/api/v1/objects', list)} />
         </div>
         {pages.problem !== null && <ProblemNote problem={pages.problem} onRetry={pages.retry} />}
         {pages.problem === null && pages.items.length === 0 && !pages.isLoading && (
@@ -133,14 +129,12 @@ export function ObjectsPage(): JSX.Element {
 }
 
 /** The number of matches, and how certain it is; a lower bound can be counted exactly. */
-function ObjectCount(props: { pages: Pages<StoredObject>; list: Parameters }): JSX.Element {
-  const { api } = useSession();
+function ObjectCount({ count, list }: { count: Count | null; list: Query<'listObjects'> }): JSX.Element {
   const [exactOf, setExactOf] = useState<string | null>(null);
-  const key = JSON.stringify(props.list);
-  const exact = useLoad(exactOf === key ? key : null, (signal) =>
-    api.get<Page<unknown>>('/objects', { ...props.list, count: 'exact', page_size: 1, fields: 'object_id' }, signal),
-  );
-  const { count } = props.pages;
+  const key = JSON.stringify(list);
+  const exact = useGet(exactOf === key ? '/api/v1/objects' : null, {
+    query: { ...list, count: 'exact', page_size: 1, fields: 'object_id' },
+  });
   if (exactOf === key && exact.data !== null && !exact.isLoading)
     return <CountText count={exact.data} one="object" many="objects" />;
   return (

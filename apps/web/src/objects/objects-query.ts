@@ -1,5 +1,6 @@
-import type { Parameters } from '../api/api.js';
+import type { Query } from '../api/client.js';
 import { typedValue } from '../api/json.js';
+import { given } from '../api/parameters.js';
 import type { Changes } from '../query.js';
 import { anyOf, dataOf, parseConditions, type Condition } from './conditions.js';
 
@@ -19,12 +20,11 @@ export const OBJECTS_PARAMETERS = [...FILTER_PARAMETERS, 'sort', 'columns', 'obj
 
 export type FilterName = (typeof FILTER_PARAMETERS)[number];
 export type FilterQuery = Readonly<Partial<Record<FilterName, string>>>;
+export type Filter = Pick<Query<'listObjects'>, FilterName>;
 
-/** The filter of the query as parameters of the API. */
-export function filterParameters(query: FilterQuery): Parameters {
-  return Object.fromEntries(
-    FILTER_PARAMETERS.flatMap((name) => (query[name] === undefined ? [] : [[name, query[name]]])),
-  );
+/** The filter of the query as parameters of the API; the server says what is wrong with it. */
+export function filterParameters(query: FilterQuery): Filter {
+  return given(Object.fromEntries(FILTER_PARAMETERS.map((name) => [name, query[name]])));
 }
 
 /** Null where the filter is not JSON; the server says what is wrong with it. */

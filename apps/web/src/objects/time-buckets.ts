@@ -1,5 +1,5 @@
-import type { Api, Parameters } from '../api/api.js';
-import type { Page, StoredObject } from '../api/types.js';
+import type { StowageClient } from '../api/client.js';
+import type { Filter } from './objects-query.js';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -27,16 +27,16 @@ export function bucketOf(spanMs: number): { bucket: string; lengthMs: number } {
   return { bucket, lengthMs };
 }
 
-/** The times of the oldest and the newest object that a filter matches; null where none does. @throws ApiError */
+/** The times of the oldest and the newest object that a filter matches; null where none does. @throws StowageError */
 export async function loadSpan(
-  api: Api,
-  filter: Parameters,
+  client: StowageClient,
+  filter: Filter,
   signal: AbortSignal,
 ): Promise<{ fromMs: number; untilMs: number } | null> {
   const first = async (sort: string): Promise<number> => {
-    const parameters = { ...filter, sort, page_size: 1, count: 'none', fields: 'observed_at' };
-    const { results } = await api.get<Page<Pick<StoredObject, 'observed_at'>>>('/objects', parameters, signal);
-    return Date.parse(results[0]?.observed_at ?? '');
+    const query = { ...filter, sort, page_size: 1, count: 'none', fields: 'observed_at' } as const;
+    const { data } = await client.GET('/api/v1/objects', { params: { query }, signal });
+    return Date.parse(data.results[0]?.observed_at ?? '');
   };
   const [fromMs, untilMs] = await Promise.all([first('observed_at'), first('-observed_at')]);
   return Number.isNaN(fromMs) || Number.isNaN(untilMs) ? null : { fromMs, untilMs };

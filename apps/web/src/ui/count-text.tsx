@@ -1,9 +1,9 @@
 import type { JSX } from 'preact';
-import type { Page } from '../api/types.js';
+import type { Count } from '../api/use-pages.js';
 
 interface Props {
   /** Null while it loads. */
-  count: Pick<Page<unknown>, 'count' | 'count_is'> | null;
+  count: Count | null;
   one: string;
   many: string;
 }

@@ -64,5 +64,12 @@ function onThemeChange(changed: () => void): () => void {
 
 /** A colour of the style sheet. Options take it as a function, because the theme can change. */
 export function colour(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  // The value of the property has the colours of both themes; that of an element has one.
+  const probe = document.createElement('span');
+  probe.style.color = `var(--${name})`;
+  probe.hidden = true;
+  document.body.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
 }

@@ -1,5 +1,5 @@
 import type { ComponentChildren, JSX } from 'preact';
-import type { Problem } from '../api/types.js';
+import type { Problem } from '../api/client.js';
 
 export function Loading({ label }: { label: string }): JSX.Element {
   return (
@@ -15,14 +15,17 @@ export function ProblemNote({ problem, onRetry }: { problem: Problem; onRetry?: 
   return (
     <div role="alert" class="problem">
       <h2>{problem.title}</h2>
-      {problem.detail !== undefined && <p>{problem.detail}</p>}
+      {problem.detail !== '' && <p>{problem.detail}</p>}
       {problem.errors !== undefined && (
         <ul>
-          {problem.errors.map(({ pointer, parameter, detail }) => (
-            <li key={`${pointer ?? ''} ${parameter ?? ''} ${detail}`}>
-              {(pointer ?? parameter) !== undefined && <code>{pointer ?? parameter}</code>} {detail}
-            </li>
-          ))}
+          {problem.errors.map(({ pointer, parameter, header, detail }) => {
+            const place = pointer ?? parameter ?? header;
+            return (
+              <li key={`${place ?? ''} ${detail}`}>
+                {place !== undefined && <code>{place}</code>} {detail}
+              </li>
+            );
+          })}
         </ul>
       )}
       <p class="actions">
@@ -35,6 +38,11 @@ export function ProblemNote({ problem, onRetry }: { problem: Problem; onRetry?: 
       </p>
     </div>
   );
+}
+
+/** An error in one line, where a note has no place. */
+export function problemText({ title, detail }: Problem): string {
+  return detail === '' ? title : detail;
 }
 
 /** A place that has nothing to show, with what can be done about it. */

@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { displayText, isJsonObject, parseJson, toJson, type Json } from '../api/json.js';
+import { displayText, isJsonObject, parseJson, toJson } from '../api/json.js';
 import { cellsOf, type CsvOptions } from './csv.js';
 import type { Row } from './rows.js';
 import type { UploadFile } from './upload-file.js';
@@ -103,7 +103,7 @@ function ObjectRow({ row }: { row: Row }): JSX.Element {
   );
 }
 
-function parsed(text: string): Json {
+function parsed(text: string): unknown {
   try {
     return parseJson(text);
   } catch {

@@ -1,12 +1,12 @@
 import type { JSX } from 'preact';
-import type { Problem } from '../api/types.js';
+import type { ProblemError } from '../api/client.js';
 import { saveFile } from '../ui/save-file.js';
 import { rowsAt } from './rows.js';
 import type { UploadFile } from './upload-file.js';
 
 interface Props {
   file: UploadFile;
-  errors: NonNullable<Problem['errors']>;
+  errors: readonly ProblemError[];
   /** The number of all errors, of which the server lists the first. */
   errorCount: number;
 }
@@ -48,7 +48,12 @@ export function RejectedRows({ file, errors, errorCount }: Props): JSX.Element {
           ))}
         </tbody>
       </table>
-      {errorCount > errors.length && <p class="muted">The server lists the first {errors.length} errors only.</p>}
+      {errorCount > errors.length && (
+        <p>
+          The server lists the first {errors.length} of {errorCount.toLocaleString('en')} errors. Rows with the other
+          errors are not in the file: correct these, and check again.
+        </p>
+      )}
       {lines.size > 0 && (
         <p>
           <button type="button" onClick={() => void save()}>
@@ -61,7 +66,7 @@ export function RejectedRows({ file, errors, errorCount }: Props): JSX.Element {
 }
 
 /** Whether an error is of a row, without which the others can be stored. An error of the header is not. */
-export function isRowError(file: UploadFile, { pointer }: { pointer?: string }): boolean {
+export function isRowError(file: UploadFile, { pointer }: ProblemError): boolean {
   const line = lineOf(pointer);
   return line !== undefined && (file.kind !== 'CSV' || line !== file.preview[0]?.line);
 }

@@ -1,14 +1,13 @@
-import type { JSX } from 'preact';
+import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { queryText } from '../api/api.js';
-import type { Problem } from '../api/types.js';
+import type { Problem, Schemas } from '../api/client.js';
+import { queryText } from '../api/parameters.js';
 import { useSession } from '../session.js';
 import { sizeText } from '../ui/size-text.js';
 import { ProblemNote } from '../ui/states.js';
 import { isRowError, RejectedRows } from './rejected.js';
-import type { DryRun, Stored } from './types.js';
 import type { UploadFile } from './upload-file.js';
-import type { UploadRun } from './use-upload.js';
+import type { Stored, UploadRun } from './use-upload.js';
 
 interface Props {
   file: UploadFile;
@@ -40,12 +39,14 @@ function StateOf({ file, run, onPartial }: Props): JSX.Element {
     case 'checked':
       return (
         <Result title={checkText(run.result)} file={file} result={run.result}>
+          <Skipped result={run.result} />
           <p>Nothing is stored yet.</p>
         </Result>
       );
     case 'stored':
       return (
         <Result title={storedText(run.result)} file={file} result={run.result}>
+          <Skipped result={run.result} />
           <BatchLink batchId={run.result.batch_id} />
         </Result>
       );
@@ -90,8 +91,8 @@ function Failure({ file, problem, onPartial }: Omit<Props, 'run'> & { problem: P
 function Result(props: {
   title: string;
   file: UploadFile;
-  result: DryRun | Stored;
-  children: JSX.Element;
+  result: Schemas['DryRunDto'] | Stored;
+  children: ComponentChildren;
 }): JSX.Element {
   const { title, file, result, children } = props;
   const { rejected = 0, errors = [], error_count = errors.length } = result;
@@ -113,6 +114,16 @@ function Result(props: {
   );
 }
 
+function Skipped({ result: { skipped = 0 } }: { result: { skipped?: number } }): JSX.Element {
+  if (skipped === 0) return <></>;
+  return (
+    <p>
+      {objectsText(skipped)} of the file {skipped === 1 ? 'exists' : 'exist'} already, in this batch or another one, and{' '}
+      {skipped === 1 ? 'is' : 'are'} left out.
+    </p>
+  );
+}
+
 /** A producer cannot read the batch. */
 function BatchLink({ batchId }: { batchId: string }): JSX.Element {
   const { me } = useSession();
@@ -124,7 +135,7 @@ function BatchLink({ batchId }: { batchId: string }): JSX.Element {
   );
 }
 
-function checkText({ outcome, stored, object_count }: DryRun): string {
+function checkText({ outcome, stored, skipped = 0, object_count }: Schemas['DryRunDto']): string {
   const total = object_count === undefined ? '' : `, which then has ${objectsText(object_count)}`;
   switch (outcome) {
     case 'create':
@@ -132,9 +143,9 @@ function checkText({ outcome, stored, object_count }: DryRun): string {
     case 'replace':
       return `The upload will replace the objects of the batch with ${objectsText(stored)}.`;
     case 'extend':
-      return `The upload will add objects to the batch${total}.`;
+      return `The upload will add ${objectsText(stored)} to the batch${total}.`;
     case 'none':
-      return 'The batch exists with this content. The upload will change nothing.';
+      return `${skipped > 0 ? 'All objects exist already' : 'The batch exists with this content'}. The upload will change nothing.`;
   }
 }
 

@@ -1,10 +1,9 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { queryText, type Parameters } from '../api/api.js';
-import type { Problem } from '../api/types.js';
+import type { Problem, Query, Schemas } from '../api/client.js';
+import { given } from '../api/parameters.js';
 import { problemOfError } from '../api/use-load.js';
 import { useSession } from '../session.js';
 import type { CsvOptions } from './csv.js';
-import type { DryRun, Stored } from './types.js';
 import type { UploadFile } from './upload-file.js';
 
 /** What is uploaded, and how. */
@@ -16,11 +15,15 @@ export interface UploadSettings {
   csv: CsvOptions | null;
 }
 
+/** The result of a write: of the whole batch, or of the valid objects. */
+export type Stored = Pick<Schemas['NewBatchDto'], 'batch_id'> &
+  Partial<Schemas['NewBatchDto'] & Schemas['PartBatchDto']>;
+
 /** An upload or a dry run of one; `settings` are those with which it was started. */
 export type UploadRun = { settings: UploadSettings } & (
   | { state: 'running'; isDryRun: boolean; sentBytes: number }
   | { state: 'failed'; isDryRun: boolean; problem: Problem }
-  | { state: 'checked'; result: DryRun }
+  | { state: 'checked'; result: Schemas['DryRunDto'] }
   | { state: 'stored'; result: Stored }
 );
 
@@ -33,7 +36,7 @@ export interface Upload {
 
 /** Sends a file, and keeps the progress and the result. The browser asks before the tab is closed meanwhile. */
 export function useUpload(): Upload {
-  const { api } = useSession();
+  const { client } = useSession();
   const [run, setRun] = useState<UploadRun | null>(null);
   const abort = useRef<AbortController | null>(null);
   const isRunning = run?.state === 'running';
@@ -59,23 +62,22 @@ export function useUpload(): Upload {
     abort.current = controller;
     const { signal } = controller;
     const { batchId, onConflict, isPartial, csv } = settings;
-    const parameters = {
+    const query = given({
       ...(csv === null ? {} : csvParameters(csv)),
-      dry_run: isDryRun ? 'true' : null,
+      dry_run: isDryRun ? true : null,
       mode: isPartial ? 'partial' : null,
       on_conflict: onConflict,
+    }) as Query<'putBatch'>;
+    const onProgress = ({ sentBytes }: { sentBytes: number }): void => {
+      setRun({ settings, state: 'running', isDryRun, sentBytes });
     };
-    const onProgress = (sent: number): void => {
-      setRun({ settings, state: 'running', isDryRun, sentBytes: Math.round(file.body.size * sent) });
-    };
-    onProgress(0);
-    const path = `/batches/${encodeURIComponent(batchId)}${queryText(parameters)}`;
+    onProgress({ sentBytes: 0 });
     const mediaType = csv === null ? 'application/x-ndjson' : 'text/csv';
-    api.upload<DryRun | Stored>(path, file.body, { mediaType, onProgress, signal }).then(
+    client.uploadBatch(batchId, file.body, { params: { query }, mediaType, onProgress, signal }).then(
       (result) => {
         if (signal.aborted) return;
-        if ('outcome' in result) setRun({ settings, state: 'checked', result });
-        else setRun({ settings, state: 'stored', result });
+        if (isDryRun) setRun({ settings, state: 'checked', result: result as unknown as Schemas['DryRunDto'] });
+        else setRun({ settings, state: 'stored', result: result as Stored });
       },
       (error: unknown) => {
         if (!signal.aborted) setRun({ settings, state: 'failed', isDryRun, problem: problemOfError(error) });
@@ -85,7 +87,7 @@ export function useUpload(): Upload {
   return { run, start, cancel };
 }
 
-function csvParameters({ delimiter, id, subject, observedAt, isText }: CsvOptions): Parameters {
+function csvParameters({ delimiter, id, subject, observedAt, isText }: CsvOptions): object {
   return {
     delimiter: delimiter === '\t' ? 'tab' : delimiter,
     id,
