@@ -2,7 +2,19 @@ import eslint from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 const FEEDS = ['firmware', 'factories', 'sprockets', 'temperatures'];
-const BELOW_STORE = ['json', 'filter', 'platform', 'database', 'http', 'limits', 'usage', 'audit', 'access', 'jobs'];
+const BELOW_STORE = [
+  'json',
+  'filter',
+  'platform',
+  'telemetry',
+  'database',
+  'http',
+  'limits',
+  'usage',
+  'audit',
+  'access',
+  'jobs',
+];
 const BELOW_FEEDS = [...BELOW_STORE, 'inverted-index', 'store', 'objects', 'analytics', 'feeds'];
 
 /** What each part may import; the order goes down. `json`, `zstd` and the migrations import no other part. */
@@ -13,15 +25,16 @@ const MAY_IMPORT = {
   migrations: [],
   'libs/platform': ['json'],
   'libs/filter': ['json'],
-  'libs/database': ['platform', 'migrations'],
-  'libs/http': ['json', 'zstd', 'platform', 'database'],
+  'libs/telemetry': ['platform'],
+  'libs/database': ['platform', 'telemetry', 'migrations'],
+  'libs/http': ['json', 'zstd', 'platform', 'telemetry', 'database'],
   'libs/limits': ['platform', 'database', 'http'],
   'libs/usage': ['platform', 'database', 'http'],
   'libs/audit': ['platform', 'database', 'http'],
-  'libs/access': ['platform', 'database', 'http', 'limits', 'usage', 'audit'],
-  'libs/jobs': ['platform', 'database', 'http', 'limits', 'usage', 'audit', 'access'],
+  'libs/access': ['platform', 'telemetry', 'database', 'http', 'limits', 'usage', 'audit'],
+  'libs/jobs': ['platform', 'telemetry', 'database', 'http', 'limits', 'usage', 'audit', 'access'],
   'libs/deletion': ['platform', 'database', 'http', 'usage', 'audit', 'access', 'jobs'],
-  'libs/inverted-index': ['json', 'filter', 'platform', 'database', 'jobs'],
+  'libs/inverted-index': ['json', 'filter', 'platform', 'telemetry', 'database', 'jobs'],
   'libs/store': [...BELOW_STORE, 'inverted-index'],
   'libs/objects': [...BELOW_STORE, 'inverted-index', 'store'],
   'libs/batches': [...BELOW_STORE, 'csv', 'inverted-index', 'store', 'objects'],

@@ -1,4 +1,5 @@
 import { ByteBudget, Clock, Config } from '#platform';
+import { Telemetry } from '#telemetry';
 import { ChangeNotifier, Database, DiskReserve, ReadDatabase, Sequence, type Installation } from '#database';
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
@@ -13,7 +14,7 @@ const MEMORY_WAITING = { waitingPerProject: 50, waitingTotal: 400 };
 
 /** The parts of an installation that the providers use. */
 export type OpenInstallation = Pick<Installation, 'database' | 'sequence'> &
-  Partial<Pick<Installation, 'diskReserve' | 'readDatabase'>>;
+  Partial<Pick<Installation, 'diskReserve' | 'readDatabase'> & { telemetry: Telemetry }>;
 
 /**
  * The providers that every lib uses. The database is opened before Nest starts: an error there is one line for the user,
@@ -24,7 +25,7 @@ export type OpenInstallation = Pick<Installation, 'database' | 'sequence'> &
 export class FoundationModule {
   static of(config: Config, installation: OpenInstallation): DynamicModule {
     const { database, sequence, diskReserve = DiskReserve.none() } = installation;
-    const { readDatabase = ReadDatabase.ofPrimary(database) } = installation;
+    const { readDatabase = ReadDatabase.ofPrimary(database), telemetry = Telemetry.off() } = installation;
     const typeOrm = TypeOrmModule.forRootAsync({
       useFactory: () => database.dataSource.options,
       dataSourceFactory: () => Promise.resolve(database.dataSource),
@@ -36,6 +37,7 @@ export class FoundationModule {
     });
     const providers = [
       { provide: Config, useValue: config },
+      { provide: Telemetry, useValue: telemetry },
       { provide: Database, useValue: database },
       { provide: ReadDatabase, useValue: readDatabase },
       { provide: Sequence, useValue: sequence },
@@ -48,7 +50,7 @@ export class FoundationModule {
       module: FoundationModule,
       imports: [typeOrm],
       providers,
-      exports: [Config, Database, ReadDatabase, Sequence, DiskReserve, ByteBudget, ChangeNotifier, Clock],
+      exports: [Config, Telemetry, Database, ReadDatabase, Sequence, DiskReserve, ByteBudget, ChangeNotifier, Clock],
     };
   }
 }

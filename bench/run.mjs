@@ -19,6 +19,7 @@ import { benchFairness } from './fairness.mjs';
 import { benchReadings } from './feeds.mjs';
 import { benchGuard } from './guard.mjs';
 import { benchIngest, closeConnections } from './ingest.mjs';
+import { benchObservability } from './observability.mjs';
 import { benchProcesses } from './processes.mjs';
 import { benchQuestions } from './questions.mjs';
 import { benchReads } from './reads.mjs';
@@ -41,6 +42,7 @@ const PARTS = {
   guard: benchGuard,
   threads: benchThreads,
   changes: benchChanges,
+  observability: benchObservability,
 };
 /** Run by name only: their tables have other objects, or they start servers of their own. */
 const ALONE = { questions: benchQuestions, browse: benchBrowse, processes: benchProcesses };

@@ -12,20 +12,14 @@ export async function startStack(folder, settings = {}) {
   const dataDir = join(folder, 'data');
   const adminKey = 'bench-admin-key-of-more-than-32-characters';
   const operatorKey = 'bench-operator-key-of-more-than-32-characters';
-  const server = spawn(process.execPath, [MAIN], {
-    env: {
-      ...process.env,
-      PORT: '0',
-      STOWAGE_DATA_DIR: dataDir,
-      STOWAGE_ADMIN_KEY: adminKey,
-      STOWAGE_OPERATOR_KEY: operatorKey,
-      STOWAGE_SEED: 'false',
-      LOG_LEVEL: 'warn',
-      ...settings,
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
+  const { server, url, stop } = await startServer({
+    STOWAGE_DATA_DIR: dataDir,
+    STOWAGE_ADMIN_KEY: adminKey,
+    STOWAGE_OPERATOR_KEY: operatorKey,
+    STOWAGE_SEED: 'false',
+    LOG_LEVEL: 'warn',
+    ...settings,
   });
-  const url = await readyUrl(server);
   const cluster = join(dataDir, 'postgres');
   const address = {
     host: await socketFolder(cluster),
@@ -40,6 +34,7 @@ export async function startStack(folder, settings = {}) {
   const { rows } = await sql.query(`SELECT project_id FROM projects WHERE name = 'default'`);
   return {
     folder,
+    dataDir,
     url,
     adminKey,
     operatorKey,
@@ -49,11 +44,22 @@ export async function startStack(folder, settings = {}) {
     projectId: rows[0].project_id,
     async stop() {
       await sql.end();
-      const ended = new Promise((resolve) => server.once('exit', resolve));
-      server.kill('SIGTERM');
-      await ended;
+      await stop();
     },
   };
+}
+
+/** @param log a file descriptor for its log; default: that of the benchmark */
+export async function startServer(settings, log = 'inherit') {
+  const env = { ...process.env, PORT: '0', ...settings };
+  const server = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', log] });
+  const url = await readyUrl(server);
+  const stop = async () => {
+    const ended = new Promise((resolve) => server.once('exit', resolve));
+    server.kill('SIGTERM');
+    await ended;
+  };
+  return { server, url, stop };
 }
 
 function readyUrl(server) {

@@ -3,30 +3,34 @@ import { Idempotency } from '#jobs';
 import { RateLimits } from '#limits';
 import { createHttpAdapter, guardStorage, markChanges, prepareHttp, RequestSlots } from '#http';
 import { ByteBudget, nestLog, type Config } from '#platform';
+import { Telemetry } from '#telemetry';
 import { ChangeNotifier, DiskReserve, ReadDatabase } from '#database';
 import { RequestCounter } from '#usage';
 import type { Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { Logger } from 'pino';
 import type { OpenInstallation } from '../foundation.module.js';
 import { ApiModule } from './api.module.js';
+import { collectMetrics } from '../collect-metrics.js';
 import { serveDocuments } from './documents.js';
+import { collectServerMetrics, serveMetrics } from './metrics-route.js';
 
 /** Creates the whole HTTP server, ready to listen; the tests use it too. */
 export async function createApp(
   config: Config,
   installation: OpenInstallation,
-  log: Logger,
   feeds?: readonly Type[],
 ): Promise<NestFastifyApplication> {
+  const { telemetry = Telemetry.off() } = installation;
+  const { log, metrics } = telemetry;
   const app = await NestFactory.create<NestFastifyApplication>(
-    ApiModule.of(config, installation, feeds),
-    createHttpAdapter(config, log),
+    ApiModule.of(config, { ...installation, telemetry }, feeds),
+    createHttpAdapter(config, telemetry),
     { logger: nestLog(log), bodyParser: false, abortOnError: false },
   );
   const slots = new RequestSlots(installation.database, app.get(ReadDatabase), config.database);
-  const finishHttp = prepareHttp(app, config, app.get(ByteBudget), (fastify) => {
+  const budget = app.get(ByteBudget);
+  const finishHttp = prepareHttp(app, config, { budget, telemetry }, (fastify) => {
     app.get(RateLimits).guard(fastify);
     app.get(Authentication).guard(fastify);
     guardStorage(fastify, app.get(DiskReserve));
@@ -37,6 +41,12 @@ export async function createApp(
     markChanges(fastify, app.get(ChangeNotifier));
   });
   serveDocuments(app);
+  if (metrics !== null) {
+    // With several processes it would be that of any of them.
+    if (config.http.processes === 1) serveMetrics(app.getHttpAdapter().getInstance(), metrics);
+    collectServerMetrics(metrics, slots, budget);
+    collectMetrics(app, metrics);
+  }
   await app.init();
   finishHttp();
   app.get(KeyCache).listen();

@@ -1,5 +1,6 @@
 import { API } from '#http';
-import { createLog, nestLog, type Config } from '#platform';
+import { nestLog, type Config } from '#platform';
+import { Telemetry } from '#telemetry';
 import { openInstallation, type Installation } from '#database';
 import { QuotaStore } from '#usage';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -29,29 +30,31 @@ export interface RunningServer {
  * @throws StartupError
  */
 export async function serve(config: Config, say: (line: string) => void, isChild = false): Promise<RunningServer> {
-  const log = createLog(config.log.level);
-  const logger = nestLog(log);
+  const telemetry = await Telemetry.start(config, 'stowage', say);
+  const logger = nestLog(telemetry.log);
   const options = { leasesLane: true, createsDatabase: true, usesReplica: true, isChild };
-  const installation = await openInstallation({ config, entities: ENTITIES, logger, ...options, say });
+  let installation: Installation | undefined;
   let app: NestFastifyApplication | undefined;
   try {
+    installation = await openInstallation({ config, entities: ENTITIES, logger, telemetry, ...options, say });
     await installation.diskReserve.start();
-    app = await createApp(config, installation, log);
+    app = await createApp(config, { ...installation, telemetry });
     await app.get(QuotaStore).applyDefaults();
     const keys = await app.get(FirstStart).run(say);
     const url = await listen(app, config.http);
-    return { url, welcome: welcomeLines(url, keys), app, stop: stopOnce(app, installation) };
+    return { url, welcome: welcomeLines(url, keys), app, stop: stopOnce(app, installation, telemetry) };
   } catch (error) {
     // The application may run jobs already, which hold connections.
     await app?.close();
-    await installation.close();
+    await installation?.close();
+    await telemetry.stop();
     throw error;
   }
 }
 
-function stopOnce(app: NestFastifyApplication, installation: Installation): () => Promise<void> {
+function stopOnce(app: NestFastifyApplication, installation: Installation, telemetry: Telemetry): () => Promise<void> {
   let stopping: Promise<void> | undefined;
-  return () => (stopping ??= stop(app, installation));
+  return () => (stopping ??= stop(app, installation).then(() => telemetry.stop()));
 }
 
 async function stop(app: NestFastifyApplication, installation: Installation): Promise<void> {

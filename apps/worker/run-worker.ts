@@ -1,9 +1,11 @@
 import { JobRunner } from '#jobs';
-import { createLog, nestLog, type Config } from '#platform';
+import { nestLog, type Config } from '#platform';
+import { Telemetry } from '#telemetry';
 import { openInstallation, type Installation } from '#database';
 import { QuotaStore } from '#usage';
 import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import { collectMetrics } from '../collect-metrics.js';
 import { ENTITIES } from '../entities.js';
 import { runUntilSignal } from '../run-until-signal.js';
 import { WorkerModule } from './worker.module.js';
@@ -17,22 +19,27 @@ export function runWorker(): Promise<void> {
 }
 
 async function startWorker(config: Config, say: (line: string) => void): Promise<{ stop(): Promise<void> }> {
-  const logger = nestLog(createLog(config.log.level));
+  const telemetry = await Telemetry.start(config, 'stowage-worker', say);
+  const logger = nestLog(telemetry.log);
   const options = { leasesLane: true, createsDatabase: false };
-  const installation = await openInstallation({ config, entities: ENTITIES, logger, ...options, say });
+  let installation: Installation | undefined;
   let app: INestApplicationContext | undefined;
   try {
+    installation = await openInstallation({ config, entities: ENTITIES, logger, telemetry, ...options, say });
+    const opened = installation;
     await installation.diskReserve.start();
-    const module = WorkerModule.of(config, installation);
+    const module = WorkerModule.of(config, { ...installation, telemetry });
     app = await NestFactory.createApplicationContext(module, { logger, abortOnError: false });
+    if (telemetry.metrics !== null) collectMetrics(app, telemetry.metrics);
     await app.get(QuotaStore).applyDefaults();
     await app.get(JobRunner).start();
     say('Stowage worker is ready');
     const running = app;
-    return { stop: () => stop(running, installation) };
+    return { stop: () => stop(running, opened).then(() => telemetry.stop()) };
   } catch (error) {
     await app?.close();
-    await installation.close();
+    await installation?.close();
+    await telemetry.stop();
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { COMMAND_LINE } from '#audit';
 import { KeyService } from '#access';
-import { Config, createLog } from '#platform';
+import { Config } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
@@ -304,7 +304,7 @@ describe('moving a device', () => {
         DATABASE_URL: 'postgresql://test',
         STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
       };
-      other = await createApp(new Config(settings), api.db, createLog('silent'));
+      other = await createApp(new Config(settings), api.db);
       await other.listen(0, '127.0.0.1');
     });
     afterAll(() => other.close());

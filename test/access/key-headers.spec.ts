@@ -1,7 +1,8 @@
 import { COMMAND_LINE } from '#audit';
 import { ACCESS_ENTITIES, AccessModule, Authentication, DeviceService, KeyService, ProjectService } from '#access';
 import { API, createHttpAdapter, prepareHttp, ProblemFilter, Rules } from '#http';
-import { ByteBudget, Config, createLog } from '#platform';
+import { ByteBudget, Config } from '#platform';
+import { Telemetry } from '#telemetry';
 import { Controller, Get, Module } from '@nestjs/common';
 import { APP_FILTER, NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -39,11 +40,16 @@ beforeAll(async () => {
   db = await cloneDatabase({ entities: [...ACCESS_ENTITIES] });
   const config = new Config({ DATABASE_URL: 'postgresql://test', STOWAGE_KEY_SECRET: 'x'.repeat(32) });
   const module = { module: RoutesModule, imports: [FoundationModule.of(config, db), AccessModule] };
-  const adapter = createHttpAdapter(config, createLog('silent'));
+  const adapter = createHttpAdapter(config, Telemetry.off());
   app = await NestFactory.create<NestFastifyApplication>(module, adapter, { logger: false, bodyParser: false });
-  const finishHttp = prepareHttp(app, config, app.get(ByteBudget), (fastify) => {
-    app.get(Authentication).guard(fastify);
-  });
+  const finishHttp = prepareHttp(
+    app,
+    config,
+    { budget: app.get(ByteBudget), telemetry: Telemetry.off() },
+    (fastify) => {
+      app.get(Authentication).guard(fastify);
+    },
+  );
   await app.init();
   finishHttp();
   await app.listen(0, '127.0.0.1');

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Config, createLog, withChecksum } from '#platform';
+import { Config, withChecksum } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Client } from 'pg';
@@ -570,7 +570,7 @@ describe('on another server process', () => {
       DATABASE_URL: 'postgresql://test',
       STOWAGE_KEY_SECRET: 'a secret of the tests, 32 characters',
     };
-    other = await createApp(new Config(settings), api.db, createLog('silent'));
+    other = await createApp(new Config(settings), api.db);
     await other.listen(0, '127.0.0.1');
     origin = await other.getUrl();
   });

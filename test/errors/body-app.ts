@@ -1,7 +1,8 @@
 import 'reflect-metadata';
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ByteBudget, Config, createLog } from '#platform';
+import { ByteBudget, Config } from '#platform';
+import { Telemetry } from '#telemetry';
 import {
   type ConnectionTimes,
   createHttpAdapter,
@@ -91,13 +92,21 @@ export async function startBodyApp(
   times?: ConnectionTimes,
 ): Promise<{ origin: string; app: NestFastifyApplication }> {
   const config = new Config(settings);
-  const adapter = createHttpAdapter(config, createLog('silent'), times);
+  const adapter = createHttpAdapter(config, Telemetry.off(), times);
   const app = await NestFactory.create<NestFastifyApplication>(BodiesModule, adapter, {
     logger: false,
     bodyParser: false,
   });
   const budget = new ByteBudget({ totalBytes: 2 ** 30, waitMs: 0, waitingPerProject: 0, waitingTotal: 0 });
-  const finishHttp = prepareHttp(app, config, budget, authenticate, pace, undefined, times);
+  const finishHttp = prepareHttp(
+    app,
+    config,
+    { budget, telemetry: Telemetry.off() },
+    authenticate,
+    pace,
+    undefined,
+    times,
+  );
   await app.init();
   finishHttp();
   await app.listen(0, '127.0.0.1');

@@ -42,7 +42,7 @@ interface StartedServer {
 const KEY_LENGTH_MIN = 32;
 
 /** A line of the log of a server, with pino's level. */
-export interface LogLine {
+export interface LogLine extends Record<string, unknown> {
   level: number;
   msg?: string;
   request_id?: string;

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { FIRST_START } from '#audit';
 import { KeyService } from '#access';
-import { Config, createLog } from '#platform';
+import { Config } from '#platform';
 import type { Type } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp } from '../../apps/api/create-app.js';
@@ -31,7 +31,7 @@ export class TestApp extends TestApi {
     const db = await cloneDatabase({ entities: ENTITIES });
     const config = new Config({ ...settingsFor(db), ...settings });
     try {
-      const app = await createApp(config, db, createLog('silent'), feeds);
+      const app = await createApp(config, db, feeds);
       await app.listen(0, '127.0.0.1');
       const operator = { projectId: null, role: 'operator', name: 'test operator' } as const;
       await app.get(KeyService).ensure(operator, RUN.operatorKey, FIRST_START);

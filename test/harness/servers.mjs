@@ -17,14 +17,14 @@ import { generatedKeysIn, SECRETS_FILE, secretsIn, SHARED_SERVER } from './log-c
 const [, , folder] = process.argv;
 recordStatements(folder);
 /** Loads while PostgreSQL starts. */
-const product = Promise.all([import('#platform'), import('../../dist/apps/api/serve.js')]);
+const product = Promise.all([import('#platform'), import('../../dist/apps/api/serve.js'), import('#telemetry')]);
 const servers = new Map();
 let started = 0;
 let sharedSettings;
 let shared;
 
 async function start(settings, name) {
-  const [{ Config }, { serve }] = await product;
+  const [{ Config }, { serve }, { Telemetry }] = await product;
   const id = name ?? String(++started);
   const printedLines = [];
   recordSecrets(secretsIn(settings));
@@ -34,7 +34,7 @@ async function start(settings, name) {
   recordSecrets(generatedKeysIn(printedLines.join('\n')));
   const fastify = server.app.getHttpAdapter().getInstance();
   // All servers write to one log.
-  fastify.log.setBindings({ server: id });
+  for (const log of [fastify.log, server.app.get(Telemetry).log]) log.setBindings({ server: id });
   return { id, origin: server.url, printedLines, routes: fastify.printRoutes({ commonPrefix: false }) };
 }
 

@@ -1,5 +1,5 @@
 import { JobRunner } from '#jobs';
-import { Config, createLog } from '#platform';
+import { Config } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
@@ -22,7 +22,7 @@ beforeAll(async () => {
   const config = new Config({ ...settingsFor(api.db), WORKER: 'separate' });
   const startServer = async (): Promise<NestFastifyApplication> => {
     const sequence = sequenceOfLane(LANE, () => NOW);
-    const server = await createApp(config, { ...api.db, sequence }, createLog('silent'));
+    const server = await createApp(config, { ...api.db, sequence });
     await server.listen(0, '127.0.0.1');
     return server;
   };

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { JobRunner, WriteOperations, type WriteOperation } from '#jobs';
-import { Config, createLog } from '#platform';
+import { Config } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
@@ -31,7 +31,7 @@ const effect: WriteOperation = {
 
 beforeAll(async () => {
   api = await TestApp.start({ WORKER: 'separate' });
-  other = await createApp(new Config({ ...settingsFor(api.db), WORKER: 'separate' }), api.db, createLog('silent'));
+  other = await createApp(new Config({ ...settingsFor(api.db), WORKER: 'separate' }), api.db);
   ({ keys } = await api.project());
   key = keys.producer;
   await api.db.sql('CREATE TABLE effects (project_id integer)');

@@ -1,5 +1,5 @@
 import { JobRunner, WriteOperations } from '#jobs';
-import { Clock, Config, createLog } from '#platform';
+import { Clock, Config } from '#platform';
 import { JsonBody } from '#http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { createApp } from '../../apps/api/create-app.js';
@@ -119,11 +119,7 @@ describe('POST .../temperatures with one reading', () => {
   });
 
   it('stores separate readings without a time from two servers in the same microsecond', async () => {
-    const other = await createApp(
-      new Config(settingsFor(api.db)),
-      { ...api.db, sequence: sequenceOfLane(77) },
-      createLog('silent'),
-    );
+    const other = await createApp(new Config(settingsFor(api.db)), { ...api.db, sequence: sequenceOfLane(77) });
     await other.listen(0, '127.0.0.1');
     try {
       const at = Date.now() * 1_000;

@@ -2,6 +2,7 @@ import { AuditLog, AuditModule } from '#audit';
 import { Database } from '#database';
 import { LimitsModule } from '#limits';
 import { Config } from '#platform';
+import { Telemetry } from '#telemetry';
 import { UsageModule } from '#usage';
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
@@ -30,9 +31,9 @@ import { ProjectService } from './project.service.js';
     { provide: KeySecret, inject: [Config], useFactory: (config: Config) => KeySecret.load(config) },
     {
       provide: CanaryAlerts,
-      inject: [AuditLog, Database, Config],
-      useFactory: (audit: AuditLog, database: Database, { alerts: { webhook } }: Config) =>
-        new CanaryAlerts(audit, database, webhook && new AlertWebhook(webhook.url, webhook.secret)),
+      inject: [AuditLog, Database, Config, Telemetry],
+      useFactory: (audit: AuditLog, database: Database, { alerts: { webhook } }: Config, telemetry: Telemetry) =>
+        new CanaryAlerts(audit, database, webhook && new AlertWebhook(webhook.url, webhook.secret), telemetry),
     },
     Authentication,
     KeyStore,

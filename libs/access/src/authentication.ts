@@ -1,6 +1,8 @@
 import { DeniedRequests } from '#audit';
 import { API, Problem, PROBLEMS, type Principal, type Role } from '#http';
 import { RateLimits } from '#limits';
+import { Config } from '#platform';
+import { hasToken } from '#telemetry';
 import { Injectable } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CanaryAlerts, type CanaryKey } from './canary-alerts.js';
@@ -24,6 +26,7 @@ export class Authentication {
     private readonly limits: RateLimits,
     private readonly denied: DeniedRequests,
     private readonly canaries: CanaryAlerts,
+    private readonly config: Config,
   ) {}
 
   guard(fastify: FastifyInstance): void {
@@ -34,7 +37,7 @@ export class Authentication {
     });
     fastify.addHook('onRequest', async (request, reply) => {
       const { roles } = request.routeOptions.config;
-      if (roles === 'anyone' || !isOfApi(request)) return;
+      if (roles === 'anyone' || !isGuarded(request) || this.hasMetricsToken(request)) return;
       const principal = await this.authenticate(request, reply);
       request.principal = principal;
       this.limits.admit(principal);
@@ -65,6 +68,11 @@ export class Authentication {
     throw isAddressExhausted ? this.limits.addressExceeded(request) : unauthenticated();
   }
 
+  private hasMetricsToken({ routeOptions, headers }: FastifyRequest): boolean {
+    const { token } = this.config.metrics;
+    return routeOptions.config.takesMetricsToken === true && token !== null && hasToken(headers.authorization, token);
+  }
+
   /** Reports a canary key when the response has been sent, or the client has left. */
   private alertAfter(reply: FastifyReply, canary: CanaryKey, request: FastifyRequest): void {
     const report = (): void => {
@@ -75,9 +83,9 @@ export class Authentication {
   }
 }
 
-/** A URL without a route returns 404 to everyone; documents and health need no key. */
-function isOfApi(request: FastifyRequest): boolean {
-  return !request.is404 && request.routeOptions.url?.startsWith(API) === true;
+/** A URL without a route returns 404 to everyone. Outside of the API, only routes with roles need a key. */
+function isGuarded({ is404, routeOptions: { url, config } }: FastifyRequest): boolean {
+  return !is404 && (config.roles !== undefined || url?.startsWith(API) === true);
 }
 
 /** Returns the first key of: the bearer, `X-Api-Key`, the headers of the route's rules. An empty header is ignored. */

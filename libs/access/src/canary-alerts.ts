@@ -2,6 +2,7 @@ import { AuditLog, type Actor } from '#audit';
 import { Database } from '#database';
 import { clientAddressOf, type Role } from '#http';
 import { endsWithin } from '#platform';
+import { Telemetry } from '#telemetry';
 import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { AlertWebhook } from './alert-webhook.js';
@@ -61,10 +62,12 @@ export class CanaryAlerts implements OnApplicationShutdown {
     private readonly database: Database,
     /** null without ALERT_WEBHOOK_URL. */
     private readonly webhook: AlertWebhook | null,
+    private readonly telemetry = Telemetry.off(),
   ) {}
 
   /** Reports the use of a canary key by a request. Call it after the response. */
   add(key: CanaryKey, request: FastifyRequest): void {
+    this.telemetry.metrics?.canaryUses.inc();
     const window = this.windows.get(key.keyId);
     if (window !== undefined) {
       window.uses = addUse(window.uses, key, request);

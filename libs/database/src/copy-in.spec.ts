@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import type { CopyIn } from './copy-in.js';
-import type { Database, Queryable, Transaction } from './database.js';
+import type { Database, Transaction } from './database.js';
+import type { Queryable } from './queryable.js';
 
 const COPY = `COPY things (name, note) FROM STDIN (FORMAT csv)`;
 /** More rows than the buffers of a socket and a server hold. */

@@ -1,5 +1,6 @@
 import type { PoolClient } from 'pg';
 import { from, type CopyStreamQuery } from 'pg-copy-streams';
+import type { ObservedStatement } from './statement-observer.js';
 
 /**
  * A `COPY ... FROM STDIN` in progress. Nothing else can run in its transaction until it has ended or was aborted. An error of
@@ -12,11 +13,16 @@ export class CopyIn {
   /** Rejects the promise of the call that waits for the stream now. */
   private reject: ((error: Error) => void) | undefined;
 
-  constructor(client: PoolClient, statement: string) {
+  constructor(
+    client: PoolClient,
+    statement: string,
+    private readonly observed?: ObservedStatement,
+  ) {
     this.stream = client.query(from(statement));
     // The stream reports an error of the database only by this event, and accepts more data after it.
     this.stream.once('error', (error: Error) => {
       this.failure = error;
+      this.observed?.end(error);
       this.reject?.(error);
     });
   }
@@ -30,11 +36,14 @@ export class CopyIn {
   async end(): Promise<void> {
     await this.unlessFailed((done) => this.stream.end(done));
     this.hasEnded = true;
+    this.observed?.end();
   }
 
   /** Makes the database discard the rows; the transaction can then only be rolled back. No effect after the end. */
   abort(): void {
-    if (this.failure === undefined && !this.hasEnded) this.stream.destroy();
+    if (this.failure !== undefined || this.hasEnded) return;
+    this.observed?.end(new Error('aborted'));
+    this.stream.destroy();
   }
 
   private unlessFailed(work: (done: () => void) => unknown): Promise<void> {

@@ -6,6 +6,7 @@ import { parseDatabaseUrl } from './database-url.js';
 import type { PostgresAddress } from './open-server.js';
 import { recordBackendPid } from './running-statement.js';
 import type { StallOptions } from './stall-monitor.js';
+import type { Telemetry } from '#telemetry';
 import { RESERVED_CONNECTIONS } from '#platform';
 
 /** Type ids of PostgreSQL's catalog, which never change. */
@@ -29,6 +30,10 @@ export interface DatabaseOptions {
   entities: (new () => object)[] | EntitySchema[];
   migrations: (new () => MigrationInterface)[];
   logger: LoggerService;
+  /** Traces statements and logs slow ones; default: none. */
+  telemetry?: Telemetry;
+  /** The time from which a statement is slow; default 0, none. */
+  slowStatementMs?: number;
   /** How a database that does not respond is detected; default after 12 seconds. */
   stall?: StallOptions;
   /** How long a statement waits for a connection, also for a new one; default 10 seconds. */
@@ -68,8 +73,8 @@ export function createReservedPool({ options }: Pool, logger: LoggerService): Po
   return pool;
 }
 
-/** A connection of its own to the database of this pool; its session idles between notifications. */
-export function createListeningClient({ options }: Pool): Client {
+/** A connection to the database of this pool that belongs to no pool. @param purpose what `application_name` shows */
+export function createSingleClient({ options }: Pool, purpose: string): Client {
   return new Client({
     ...(options as ClientConfig),
     // Not enumerable in the options of a pool.
@@ -77,7 +82,7 @@ export function createListeningClient({ options }: Pool): Client {
     connectionTimeoutMillis: RESERVED_QUERY_TIMEOUT_MS,
     query_timeout: RESERVED_QUERY_TIMEOUT_MS,
     keepAlive: true,
-    application_name: 'stowage listener',
+    application_name: `stowage ${purpose}`,
     options: sessionOptions(RESERVED_LOCK_TIMEOUT_MS, RESERVED_QUERY_TIMEOUT_MS),
   });
 }

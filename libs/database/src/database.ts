@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client, Pool, PoolClient, QueryConfig } from 'pg';
+import type { Client, ClientBase, Pool, PoolClient, QueryConfig } from 'pg';
 import { DataSource } from 'typeorm';
 import { CopyIn } from './copy-in.js';
 import { CopyOut, copyOutSql } from './copy-out.js';
 import {
-  createListeningClient,
   createReservedPool,
+  createSingleClient,
   dataSourceOptions,
   messageOf,
   type DatabaseOptions,
@@ -13,11 +13,15 @@ import {
 import { closeSocket, type DatabasePool } from './database-pool.js';
 import { tlsAdvice } from './database-url.js';
 import { PreparedStatements } from './prepared-statements.js';
+import type { Queryable, Statement } from './queryable.js';
 import type { QueryScope } from './query-scope.js';
 import { RunningStatement } from './running-statement.js';
+import { SlowStatements } from './slow-statements.js';
 import { DatabaseStalledError, STALL_OPTIONS, StallMonitor } from './stall-monitor.js';
 import { isConnectionLoss, isRetryable, recordConnectionError } from './sqlstates.js';
+import { StatementObserver } from './statement-observer.js';
 import { StartupError } from '#platform';
+import { Telemetry } from '#telemetry';
 
 const POSTGRES_VERSION_MIN = 15;
 
@@ -25,24 +29,6 @@ const POSTGRES_VERSION_MIN = 15;
 const SNAPSHOT_IDLE_TIMEOUT_MS = 15 * 60_000;
 const RETRIES = 3;
 const RETRY_DELAY_MS = 50;
-
-/** A named statement is prepared once per connection: planning is a third of the cost of a lookup by key. */
-export interface Statement {
-  name?: string;
-  text: string;
-  /** Milliseconds to wait for the response; then the query fails and its connection is closed. Default: no limit. */
-  query_timeout?: number;
-  /**
-   * The project whose requests prepare the statement where its text is frequent: for one without a name whose best plan does not depend on
-   * its values. Default: it is not prepared.
-   */
-  preparedFor?: number | undefined;
-}
-
-/** Runs SQL: the pool, or one transaction. */
-export interface Queryable {
-  query<Row extends object>(statement: Statement | string, values?: readonly unknown[]): Promise<Row[]>;
-}
 
 /** Runs SQL between BEGIN and COMMIT, on one connection. */
 export interface Transaction extends Queryable {
@@ -60,6 +46,14 @@ export interface Snapshot extends Queryable {
 
   /** Gives the connection back, and cancels a copy that has not ended. Calling it again does nothing. */
   close(): Promise<void>;
+}
+
+/** How many connections a pool has, and how much waits for one. */
+interface PoolState {
+  used: number;
+  idle: number;
+  max: number;
+  waiting: number;
 }
 
 interface SnapshotOptions {
@@ -87,15 +81,23 @@ export class Database implements Queryable {
   /** Whether the tables of data are distributed over several machines, as `openInstallation` finds out; see docs/decisions/042. */
   isDistributed = false;
   private readonly active = new Set<PoolClient>();
+  /** The connections of `aside`. */
+  private readonly asides = new Set<Client>();
+  private isClosed = false;
   private readonly prepared = new PreparedStatements();
   private readonly monitor: StallMonitor;
+  private readonly observer: StatementObserver | null;
 
   private constructor(
     readonly dataSource: OwnedDataSource,
     private readonly pool: DatabasePool,
     private readonly reservedPool: Pool,
-    { logger, stall = STALL_OPTIONS }: DatabaseOptions,
+    { logger, stall = STALL_OPTIONS, telemetry = Telemetry.off(), slowStatementMs: slowMs = 0 }: DatabaseOptions,
   ) {
+    const aside: Database['aside'] = (work) => this.aside(work);
+    const { log, metrics } = telemetry;
+    const slow = slowMs === 0 ? null : new SlowStatements({ slowMs, log, metrics, aside });
+    this.observer = StatementObserver.of(telemetry, slow);
     this.monitor = new StallMonitor(
       {
         isInUse: () => this.active.size > 0,
@@ -154,11 +156,34 @@ export class Database implements Queryable {
 
   /** Returns a connection that belongs to no pool and is not open yet, for a session that lasts: LISTEN. */
   createClient(): Client {
-    return createListeningClient(this.pool);
+    return createSingleClient(this.pool, 'listener');
+  }
+
+  /**
+   * Runs short statements on a connection that belongs to no pool and is open only meanwhile, so that no request waits for it: to watch
+   * the database. Its owner runs one at a time.
+   */
+  async aside<T>(work: (on: Queryable) => Promise<T>): Promise<T> {
+    if (this.isClosed || this.monitor.isStalled) throw new DatabaseStalledError('the database does not respond');
+    const client = createSingleClient(this.pool, 'observer');
+    client.on('error', recordConnectionError);
+    this.asides.add(client);
+    try {
+      await client.connect();
+      return await work({ query: (statement, values = []) => run(client, statement, values) });
+    } finally {
+      this.asides.delete(client);
+      await client.end().catch(() => undefined);
+    }
+  }
+
+  /** The connections of each pool. */
+  get poolStates(): Record<'shared' | 'reserved', PoolState> {
+    return { shared: stateOf(this.pool), reserved: stateOf(this.reservedPool) };
   }
 
   query<Row extends object>(statement: Statement | string, values: readonly unknown[] = []): Promise<Row[]> {
-    return run<Row>(this.pool, this.named(statement), values);
+    return run<Row>(this.pool, this.named(statement), values, this.observer);
   }
 
   /**
@@ -168,7 +193,7 @@ export class Database implements Queryable {
   readonly reserved: Queryable = {
     query: async (statement, values = []) => {
       if (this.monitor.isStalled) throw new DatabaseStalledError('the database does not respond');
-      return run(this.reservedPool, statement, values);
+      return run(this.reservedPool, statement, values, this.observer);
     },
   };
 
@@ -190,7 +215,12 @@ export class Database implements Queryable {
     statement: Statement | string,
     values: readonly unknown[],
   ): Promise<Row[]> {
-    return new Promise((resolve, reject) => {
+    const observed = this.observer?.begin(statement, values);
+    return new Promise((resolve, rejectWith) => {
+      const reject = (error: Error): void => {
+        observed?.end(error);
+        rejectWith(error);
+      };
       if (scope.failure !== undefined) {
         reject(scope.failure);
         return;
@@ -208,13 +238,16 @@ export class Database implements Queryable {
         }
         const running = new RunningStatement(client, this.reservedPool);
         scope.begin(running);
+        observed?.sent();
         client.query<Row>(queryConfig(this.named(statement), values), (cause: Error | null, result) => {
           running.end();
           scope.end(running);
           // A cancel that arrives late must not hit the next statement on this connection, so there is none.
           release(cause !== null || scope.failure !== undefined);
-          if (cause === null) resolve(result.rows);
-          else reject(scope.failure ?? cause);
+          if (cause === null) {
+            observed?.end();
+            resolve(result.rows);
+          } else reject(scope.failure ?? cause);
         });
       });
     });
@@ -230,6 +263,7 @@ export class Database implements Queryable {
 
   /** The same without repetition, for work whose input can be read only once. */
   async transactionOnce<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    const { observer } = this;
     const client = await this.pool.connect();
     let isBroken = false;
     const end = { isRollbackOnly: false };
@@ -244,13 +278,13 @@ export class Database implements Queryable {
     try {
       await client.query('BEGIN');
       const result = await work({
-        query: (statement, values = []) => run(client, statement, values),
-        copyIn: (statement) => (copy = new CopyIn(client, statement)),
+        query: (statement, values = []) => run(client, statement, values, observer),
+        copyIn: (statement) => (copy = new CopyIn(client, statement, observer?.beginCopy(statement))),
         setRollbackOnly: () => {
           end.isRollbackOnly = true;
         },
       });
-      await (end.isRollbackOnly ? rollback() : commit(client));
+      await (end.isRollbackOnly ? rollback() : commit(client, observer));
       return result;
     } catch (error) {
       await rollback();
@@ -278,7 +312,7 @@ export class Database implements Queryable {
         client.release(true);
         throw error;
       }
-      return snapshotOn(client, this.reservedPool);
+      return snapshotOn(client, this.reservedPool, this.observer);
     });
   }
 
@@ -297,6 +331,8 @@ export class Database implements Queryable {
   /** Waits for running statements, then closes all connections. */
   async close(): Promise<void> {
     this.monitor.stop();
+    this.isClosed = true;
+    for (const client of this.asides) void client.end().catch(() => undefined);
     await Promise.all([this.dataSource.destroyByOwner(), this.reservedPool.end()]);
   }
 
@@ -307,7 +343,7 @@ export class Database implements Queryable {
 }
 
 /** @param reserved runs the cancel of a copy */
-function snapshotOn(client: PoolClient, reserved: Pool): Snapshot {
+function snapshotOn(client: PoolClient, reserved: Pool, observer: StatementObserver | null): Snapshot {
   let isOpen = true;
   let copy: CopyOut | undefined;
   // Closed by a client that left, while its request continues: the connection may have another owner already.
@@ -317,7 +353,7 @@ function snapshotOn(client: PoolClient, reserved: Pool): Snapshot {
   return {
     query: async (statement, values = []) => {
       requireOpen();
-      return run(client, statement, values);
+      return run(client, statement, values, observer);
     },
     copyOut: (select, values) => {
       requireOpen();
@@ -362,8 +398,9 @@ export class OutcomeUnknownError extends Error {
  * @throws Error when a statement of the transaction failed and the work ignored its error: PostgreSQL then rolls back
  *   without an error, and only the command tag shows it
  */
-async function commit(client: PoolClient): Promise<void> {
-  const command = await sendCommit(client);
+async function commit(client: PoolClient, observer: StatementObserver | null): Promise<void> {
+  const observed = observer?.begin('COMMIT', []);
+  const command = await sendCommit(client).finally(() => observed?.end());
   if (command !== 'COMMIT')
     throw new Error('a transaction with a failed statement was rolled back instead of committed');
 }
@@ -379,12 +416,26 @@ async function sendCommit(client: PoolClient): Promise<string> {
   }
 }
 
+function stateOf({ totalCount, idleCount, waitingCount, options }: Pool): PoolState {
+  return { used: totalCount - idleCount, idle: idleCount, max: options.max, waiting: waitingCount };
+}
+
 async function run<Row extends object>(
-  on: Pool | PoolClient,
+  on: Pool | ClientBase,
   statement: Statement | string,
   values: readonly unknown[],
+  observer: StatementObserver | null = null,
 ): Promise<Row[]> {
-  return (await on.query<Row>(queryConfig(statement, values))).rows;
+  if (observer === null) return (await on.query<Row>(queryConfig(statement, values))).rows;
+  const observed = observer.begin(statement, values);
+  try {
+    const { rows } = await on.query<Row>(queryConfig(statement, values));
+    observed.end();
+    return rows;
+  } catch (error) {
+    observed.end(error);
+    throw error;
+  }
 }
 
 function queryConfig(statement: Statement | string, values: readonly unknown[]): QueryConfig {

@@ -1,5 +1,5 @@
 import { StartupError } from '#platform';
-import type { Queryable } from './database.js';
+import type { Queryable } from './queryable.js';
 
 /** The first table that is distributed; the others are placed like it. */
 const FIRST_TABLE = 'batches';

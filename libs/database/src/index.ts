@@ -1,19 +1,13 @@
 /**
  * database: the embedded PostgreSQL, the connection pool, a read replica, transactions, migrations and their plan, COPY, pages in
  * SQL, SQLSTATEs, sequence numbers.
- * Imports platform and the migrations.
+ * Imports platform, telemetry and the migrations.
  */
 export { ChangeNotifier } from './change-notifier.js';
 export { CopyIn } from './copy-in.js';
 export { type CopyOut } from './copy-out.js';
-export {
-  Database,
-  OutcomeUnknownError,
-  type Queryable,
-  type Snapshot,
-  type Statement,
-  type Transaction,
-} from './database.js';
+export { Database, OutcomeUnknownError, type Snapshot, type Transaction } from './database.js';
+export type { Queryable, Statement } from './queryable.js';
 export { distributionStatements, listDataTables, LOCAL_TABLES, readDistributionState } from './distribution.js';
 export { DiskReserve } from './disk-reserve.js';
 export { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';

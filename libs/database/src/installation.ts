@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { MIGRATIONS } from '#migrations';
 import type { LoggerService } from '@nestjs/common';
 import { type Config, StartupError } from '#platform';
+import type { Telemetry } from '#telemetry';
 import { Database } from './database.js';
 import { isDistributed, requireDistribution } from './distribution.js';
 import { DiskReserve } from './disk-reserve.js';
@@ -38,6 +39,8 @@ export interface InstallationOptions {
   isChild?: boolean;
   /** Whether pending migrations are run, rejected or ignored; default by MIGRATE_ON_START. */
   pendingMigrations?: 'run' | 'reject' | 'ignore' | undefined;
+  /** Traces statements and logs slow ones; default: none. */
+  telemetry?: Telemetry;
   /** Receives one line for each step that takes time. */
   say: (line: string) => void;
 }
@@ -52,6 +55,7 @@ export async function openInstallation({
   usesReplica = false,
   isChild = false,
   pendingMigrations = config.database.migrateOnStart ? 'run' : 'reject',
+  telemetry,
   say,
 }: InstallationOptions): Promise<Installation> {
   const dataDir = dataDirOf(config);
@@ -69,12 +73,15 @@ export async function openInstallation({
       entities,
       migrations: MIGRATIONS,
       logger,
+      ...(telemetry === undefined ? {} : { telemetry, slowStatementMs: config.database.slowStatementMs }),
     });
     if (pendingMigrations === 'run') sayMigrations(await migrate(database), say);
     if (pendingMigrations === 'reject') await requireSchema(database);
     database.isDistributed = await isDistributed(database);
     if (leasesLane && database.isDistributed) await requireDistribution(database);
-    readDatabase = usesReplica ? await openReadDatabase(database, config, logger) : ReadDatabase.ofPrimary(database);
+    readDatabase = usesReplica
+      ? await openReadDatabase(database, config, logger, telemetry)
+      : ReadDatabase.ofPrimary(database);
     const sequence = new Sequence();
     const lease = leasesLane ? await LaneLease.open(database, sequence, logger) : undefined;
     const opened = { database, readDatabase };
@@ -127,11 +134,19 @@ export async function openEmbedded(
 
 async function openReadDatabase(
   database: Database,
-  { database: { readUrl, poolMax, readLagMaxMs } }: Config,
+  { database: { readUrl, poolMax, readLagMaxMs, slowStatementMs } }: Config,
   logger: LoggerService,
+  telemetry: Telemetry | undefined,
 ): Promise<ReadDatabase> {
   if (readUrl === null) return ReadDatabase.ofPrimary(database);
-  return ReadDatabase.withReplica(database, { url: readUrl, poolMax, lagMaxMs: readLagMaxMs, logger });
+  return ReadDatabase.withReplica(database, {
+    url: readUrl,
+    poolMax,
+    lagMaxMs: readLagMaxMs,
+    logger,
+    telemetry,
+    slowStatementMs,
+  });
 }
 
 function noDatabase(dataDir: string): StartupError {

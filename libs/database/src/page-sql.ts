@@ -1,4 +1,4 @@
-import type { Queryable, Statement } from './database.js';
+import type { Queryable, Statement } from './queryable.js';
 import type { PageTrace } from './page-trace.js';
 import { QueryTimeoutError } from './query-scope.js';
 

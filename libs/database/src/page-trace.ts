@@ -1,4 +1,4 @@
-import type { Queryable } from './database.js';
+import type { Queryable } from './queryable.js';
 
 /** A step that found or counted the rows of a page, with its details. */
 export interface PageStep {

@@ -1,4 +1,5 @@
-import type { Database, Queryable } from './database.js';
+import type { Database } from './database.js';
+import type { Queryable } from './queryable.js';
 import type { QueryScope } from './query-scope.js';
 import { Replica, type ReplicaOptions, type ReplicaState } from './replica.js';
 import { isServerFailure } from './sqlstates.js';

@@ -1,3 +1,4 @@
+import type { Telemetry } from '#telemetry';
 import type { LoggerService } from '@nestjs/common';
 import { StartupError } from '#platform';
 import { Database } from './database.js';
@@ -13,6 +14,8 @@ export interface ReplicaOptions {
   /** How old the data that is read may be. */
   lagMaxMs: number;
   logger: LoggerService;
+  telemetry?: Telemetry | undefined;
+  slowStatementMs?: number;
 }
 
 export interface ReplicaState {
@@ -145,7 +148,7 @@ export class Replica {
   }
 
   private async connect(): Promise<Database> {
-    const { url, poolMax, logger } = this.options;
+    const { url, poolMax, logger, telemetry, slowStatementMs = 0 } = this.options;
     // A broken connection is not a warning: the primary serves the reads, and `logChange` reports a replica that is away.
     const debug = (message: unknown): void => {
       logger.debug?.(`read replica: ${String(message)}`);
@@ -159,6 +162,7 @@ export class Replica {
         logger: { log: debug, warn: debug, error: debug },
         stall: { checkEveryMs: CHECK_EVERY_MS_MAX, timeoutMs: CHECK_TIMEOUT_MS },
         connectTimeoutMs: CHECK_TIMEOUT_MS,
+        ...(telemetry === undefined ? {} : { telemetry, slowStatementMs }),
       });
     } catch (error) {
       // The message of the StartupError is about the primary.

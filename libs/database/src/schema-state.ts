@@ -1,7 +1,7 @@
 import type { SchemaMigration } from '#migrations';
 import { StartupError } from '#platform';
 import type { MigrationInterface } from 'typeorm';
-import type { Queryable } from './database.js';
+import type { Queryable } from './queryable.js';
 
 /** A migration of this version. The first ones have no phase: no earlier version can work after them. */
 export type KnownMigration = MigrationInterface &

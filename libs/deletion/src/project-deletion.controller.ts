@@ -12,7 +12,7 @@ import {
   Rules,
   type HttpContext,
 } from '#http';
-import { JobDto, OperatorJobs } from '#jobs';
+import { JobDto, OperatorJobs, originOf } from '#jobs';
 import { Controller, Delete, HttpCode, Param, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ProjectDeletion } from './project-deletion.js';
@@ -50,7 +50,7 @@ export class ProjectDeletionController {
   ): Promise<string> {
     const options = { cascade: query.cascade ?? false, preconditions: preconditionsOf(request) };
     const base = baseUrl(request);
-    const sent = { actor, baseUrl: base, instance: request.originalUrl, requestId: request.id };
+    const sent = { actor, baseUrl: base, ...originOf(request) };
     const job = await this.deletion.delete(id, options, sent);
     const { url, text } = this.jobs.accepted(job, base);
     reply.header('Location', url);

@@ -58,7 +58,7 @@ export class CollectionService {
       verify: (tx, { items }, results, { projectId }) =>
         this.requireSameContent(tx, projectId, collection, items, results),
       respond: ({ objects, isFile }, results, { baseUrl }) =>
-        isFile ? fileResponse(results) : createdResponse(collection, baseUrl, objects, results),
+        isFile ? fileResponse(objects, results) : createdResponse(collection, baseUrl, objects, results),
     });
   }
 
@@ -159,10 +159,11 @@ function itemText(collection: TypedCollection, row: ObjectRow): string {
 }
 
 /** The response to a file. */
-function fileResponse(results: readonly FeedWriteResult[]): WriteResponse {
+function fileResponse(objects: readonly NewObjectRow[], results: readonly FeedWriteResult[]): WriteResponse {
   const stored = results.filter((one) => one === 'added').length;
   const text = JSON.stringify({ stored, unchanged: results.length - stored });
-  return { status: stored > 0 ? 201 : 200, text, items: stored, chargedItems: results.length };
+  const ids = objects.map(({ objectId }) => objectId);
+  return { status: stored > 0 ? 201 : 200, text, items: stored, chargedItems: results.length, ids };
 }
 
 /** The response to one item; 200 where the same item exists already. */

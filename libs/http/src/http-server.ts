@@ -12,7 +12,6 @@ import {
   type HTTPMethods,
   type RouteOptions,
 } from 'fastify';
-import type { Logger } from 'pino';
 import { preferredType } from './accept.js';
 import { CONNECTION_TIMES, limitConnections, type ConnectionTimes } from './connection-limits.js';
 import { compressPayload } from './compression.js';
@@ -20,15 +19,36 @@ import { createCorsHandler } from './cors.js';
 import { PACE, type Pace } from './body-pace.js';
 import { MEMORY_PACE, type MemoryPaceLimits } from './memory-pace.js';
 import type { ByteBudget, Config } from '#platform';
+import { parseTraceparent, type Telemetry, type TraceContext } from '#telemetry';
 import { hostProblem } from './origin.js';
 import { listPreconditionProblem, respondToConditionalGet } from './preconditions.js';
 import { URL_LENGTH_MAX, urlTooLong } from './paging.js';
 import { NOT_FOUND, sendProblem, problemBody } from './problem.filter.js';
 import { Problem, ValidationErrors } from './problems.js';
 import { prepareBodies, bodyProblem } from './request-body.js';
+import { logRequest } from './request-log.js';
+import { measureRequests } from './request-metrics.js';
+import { traceRequests } from './request-tracing.js';
 import { outOfMemory, RequestMemory } from './request-memory.js';
 import { securityHeaders } from './security-headers.js';
 import { ServerCertificate } from './server-certificate.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    telemetry: Telemetry;
+  }
+  interface FastifyRequest {
+    /** Its place in a trace; null for a request without one. */
+    trace: TraceContext | null;
+  }
+}
+
+/** What all requests of a process share. */
+interface Shared {
+  /** The memory of bodies and responses. */
+  budget: ByteBudget;
+  telemetry: Telemetry;
+}
 
 /** The longest id in a path: 255 characters of four bytes, percent-encoded. */
 const PARAM_LENGTH_MAX = 255 * 4 * 3;
@@ -45,7 +65,7 @@ const OF_REPRESENTATION = ['etag', 'cache-control', 'link', 'vary', 'content-len
 /** Fastify with the settings of this API, before Nest adds its routes. */
 export function createHttpAdapter(
   { http }: Config,
-  log: Logger,
+  telemetry: Telemetry,
   times: ConnectionTimes = CONNECTION_TIMES,
 ): FastifyAdapter {
   const { trustedProxies, tls } = http;
@@ -59,7 +79,7 @@ export function createHttpAdapter(
     connectionsCheckingInterval: times.headersMs / 10,
   };
   const adapter = new FastifyAdapter({
-    loggerInstance: log,
+    loggerInstance: telemetry.log,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     genReqId: requestIds(),
     requestIdHeader: false,
@@ -80,17 +100,16 @@ export function createHttpAdapter(
       respondToRouterError(error, request as FastifyRequest, reply as FastifyReply);
     },
     clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => {
-      respondToClientError(error, socket, http);
+      respondToClientError(error, socket, http, telemetry);
     },
   });
-  certificate?.follow(adapter.getHttpServer<TlsServer>(), log);
+  certificate?.follow(adapter.getHttpServer<TlsServer>(), telemetry.log);
   return adapter;
 }
 
 /**
  * Adds what all routes share: request bodies, media types, entity tags, a log line for each request, 405 for unsupported
  * methods. Call it before `app.init()`, and the function that it returns afterwards.
- * @param budget the memory that bodies and responses share
  * @param guard adds the authentication hook; it runs before all other checks of a request, except for 404 and 405, which
  * need no key
  * @param pace the minimum rate of request bodies
@@ -100,7 +119,7 @@ export function createHttpAdapter(
 export function prepareHttp(
   app: NestFastifyApplication,
   config: Config,
-  budget: ByteBudget,
+  { budget, telemetry }: Shared,
   guard: (fastify: FastifyInstance) => void,
   pace: Pace = PACE,
   memoryPace: MemoryPaceLimits = MEMORY_PACE,
@@ -110,6 +129,7 @@ export function prepareHttp(
   const routes = new Map<string, Set<string>>();
   const { publicUrl, corsOrigins } = config.http;
   const headers = securityHeaders(config.http);
+  fastify.decorate('telemetry', telemetry);
   fastify.decorate('publicUrl', publicUrl);
   fastify.decorate('securityHeaders', headers);
   const handleCors = createCorsHandler(fastify, corsOrigins);
@@ -123,7 +143,11 @@ export function prepareHttp(
   fastify.decorateRequest('reserveForRows', function (bytes) {
     memory.reserveForRows(this, bytes);
   });
+  fastify.decorateRequest('trace', null);
+  if (telemetry.tracing !== null) traceRequests(fastify, telemetry.tracing);
   fastify.addHook('onRequest', (request, reply, done) => {
+    // A span of our own has it already.
+    if (request.headers.traceparent !== undefined) request.trace ??= parseTraceparent(request.headers.traceparent);
     reply.headers(headers).header('X-Request-Id', request.id);
     // Before all other checks, because browsers send preflight requests without the key.
     if (!handleCors(request, reply)) done(hostProblem(request));
@@ -146,11 +170,15 @@ export function prepareHttp(
     const problem = new Problem('malformed-request', {
       detail: 'CONNECT is not supported: this server is not a proxy.',
     });
-    endWithProblem(socket, problem, config.http);
+    endWithProblem(socket, problem, config.http, telemetry);
   });
   // Expectations other than 100-continue may be ignored (RFC 9110, section 10.1.1); Node.js would respond 417 with an empty body.
   fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
-  fastify.addHook('onResponse', logResponse);
+  if (telemetry.metrics !== null) measureRequests(fastify, telemetry.metrics);
+  fastify.addHook('onResponse', (request, reply, done) => {
+    if (telemetry.log.isLevelEnabled('info')) logRequest(request, reply);
+    done();
+  });
   return () => {
     rejectOtherMethods(fastify, routes);
   };
@@ -234,19 +262,6 @@ function unknownParametersProblem(request: FastifyRequest): Problem {
   return new ValidationErrors(...errors).problem('invalid-query');
 }
 
-function logResponse(request: FastifyRequest, reply: FastifyReply, done: () => void): void {
-  request.log.info({
-    project: request.principal?.projectId,
-    method: request.method,
-    // The pattern, not the path: ids are data of the client.
-    route: request.routeOptions.url,
-    status: reply.statusCode,
-    ms: Math.round(reply.elapsedTime * 10) / 10,
-    items: reply.itemCount,
-  });
-  done();
-}
-
 /** Request ids: a random prefix makes them unique across processes, a counter makes them cheap. */
 function requestIds(): () => string {
   const start = randomBytes(6).toString('hex');
@@ -262,16 +277,22 @@ function respondToRouterError(error: unknown, request: FastifyRequest, reply: Fa
 }
 
 /** Responds to bytes that Node.js cannot parse as HTTP, on the socket, because there is no request. */
-function respondToClientError(error: NodeJS.ErrnoException, socket: Socket, http: Config['http']): void {
+function respondToClientError(
+  error: NodeJS.ErrnoException,
+  socket: Socket,
+  http: Config['http'],
+  telemetry: Telemetry,
+): void {
   // After a failed handshake of TLS nothing can be sent.
   if (error.code === 'ECONNRESET' || !socket.writable || /^ERR_(?:SSL|TLS)_/.test(error.code ?? '')) {
     socket.destroy();
     return;
   }
-  endWithProblem(socket, problemOfParser(error.code), http);
+  endWithProblem(socket, problemOfParser(error.code), http, telemetry);
 }
 
-function endWithProblem(socket: Duplex, problem: Problem, http: Config['http']): void {
+function endWithProblem(socket: Duplex, problem: Problem, http: Config['http'], { metrics }: Telemetry): void {
+  metrics?.problems.inc({ problem: problem.slug, status: problem.status });
   // The host of the request is unknown: without PUBLIC_URL `type` is relative.
   const body = JSON.stringify(problemBody(problem, http.publicUrl ?? ''));
   const headers = {

@@ -1,6 +1,6 @@
 /**
  * http: the Fastify and Nest set-up: request bodies, validation, problems, pages, ETags, route rules.
- * Imports json, zstd, platform, database.
+ * Imports json, zstd, platform, telemetry, database.
  */
 export { type ConnectionTimes } from './connection-limits.js';
 export { addVary, preferredCoding, preferredType } from './accept.js';
@@ -67,6 +67,7 @@ export {
 } from './problems.js';
 export { type BodySource, type ReadPace, StreamedBody } from './streamed-body.js';
 export { mediaTypeOf } from './request-body.js';
+export { idsOfWrite } from './request-log.js';
 export { Queries, RequestSlots } from './request-slots.js';
 export { guardStorage, insufficientStorage } from './storage-guard.js';
 export { CurrentPrincipal, type Principal, ProjectId, projectIdOf } from './principal.js';

@@ -48,7 +48,16 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   // A request that was rejected because its project uses its share is no fault; the log of requests has its status. A client that
   // floods the server would otherwise write a stack for each of its requests.
   const isOverload = error instanceof Problem && error.slug === 'unavailable' && error.cause === undefined;
-  if (problem.status >= 500 && !isOverload) request.log.error({ err: problem.cause ?? error }, problem.message);
+  if (problem.status >= 500 && !isOverload) {
+    const fields = { trace_id: request.trace?.traceId, route: request.routeOptions.url };
+    request.log.error({ ...fields, err: problem.cause ?? error }, problem.message);
+    if (problem.slug === 'internal') {
+      const { id: request_id, method, principal } = request;
+      const context = { ...fields, request_id, method, project: principal?.projectId };
+      request.server.telemetry.errors?.report(problem.cause ?? error, context);
+    }
+  }
+  request.server.telemetry.metrics?.problems.inc({ problem: problem.slug, status: problem.status });
   if (reply.sent) {
     // The response has begun: only closing the connection shows the client that it is incomplete.
     reply.raw.destroy();

@@ -51,6 +51,7 @@ export const Queries = createParamDecorator((_: unknown, context: ExecutionConte
  */
 export class RequestSlots {
   private readonly slots: ProjectSlots;
+  private readonly total: number;
   /** The queries of the reads that have a slot. */
   private readonly reads = new Set<ReadQueries>();
   private timer: NodeJS.Timeout | undefined;
@@ -61,6 +62,7 @@ export class RequestSlots {
     private readonly config: Config['database'],
   ) {
     const total = Math.max(2, Math.floor((config.sharedMax * 2) / 3));
+    this.total = total;
     this.slots = new ProjectSlots({
       total,
       perProject: Math.floor(total / 2),
@@ -71,6 +73,10 @@ export class RequestSlots {
       waitingPerProject: WAITING_PER_PROJECT,
       waitingTotal: WAITING_TOTAL,
     });
+  }
+
+  get state(): { used: number; total: number; waiting: number } {
+    return { used: this.slots.usedSlots, total: this.total, waiting: this.slots.waitingCount };
   }
 
   /** Register it after the authentication, and before every hook that uses the database. */

@@ -54,6 +54,8 @@ interface RouteRules {
    * many objects: they must only read, and no client may rely on them for what it has just written.
    */
   usesReplica?: true;
+  /** METRICS_TOKEN may be sent in place of a key. */
+  takesMetricsToken?: true;
   /** Scripts of every origin may read the responses, whatever CORS_ORIGINS is: those of documents. */
   allowsAllOrigins?: true;
   /** The media types of the response, the preferred one first; default application/json. */

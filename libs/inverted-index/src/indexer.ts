@@ -90,6 +90,11 @@ export class Indexer implements BeforeApplicationShutdown {
     });
   }
 
+  /** The time since this process first saw pending objects of a project that it has not indexed since; 0 without some. */
+  get oldestPendingMs(): number {
+    return this.schedule.oldestAgeMs(performance.now());
+  }
+
   /** Resolves when the current step has ended. */
   async beforeApplicationShutdown(): Promise<void> {
     this.stopping.abort();

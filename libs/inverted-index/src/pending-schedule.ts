@@ -20,6 +20,13 @@ export interface PendingObjects {
 export class PendingSchedule {
   private readonly sinceMs = new Map<number, number>();
 
+  /** The time since the first sight of pending objects that are not indexed yet; 0 without some. */
+  oldestAgeMs(nowMs: number): number {
+    let age = 0;
+    for (const sinceMs of this.sinceMs.values()) age = Math.max(age, nowMs - sinceMs);
+    return age;
+  }
+
   /**
    * Returns the projects that are due; their age begins again.
    * @param pending all projects with pending objects

@@ -1,6 +1,6 @@
 /**
  * jobs: write operations that run at once or later as a job, and Idempotency-Keys.
- * Imports platform, database, http, limits, audit, access.
+ * Imports platform, telemetry, database, http, limits, audit, access.
  */
 export { ApiRespondAsync } from './api-respond-async.js';
 export { Idempotency } from './idempotency.js';
@@ -16,8 +16,10 @@ export {
   type WriteRequest,
   type WriteResponse,
 } from './write-operation.js';
+export { MetricsStore, PROJECT_CLASSES, type DatabaseState } from './metrics.store.js';
 export { type NewJob } from './job.store.js';
 export { OperatorJobs, type OperatorRequest } from './operator-jobs.js';
+export { originOf } from './stored-request.js';
 export { WriteOperations } from './write-operations.js';
 export { WriteService } from './write.service.js';
 export { WriteSlots, type ReleaseSlot } from './write-slots.js';

@@ -1,11 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ByteBudget, type Reservation } from '#platform';
+import { Telemetry } from '#telemetry';
 import { API, chargedItemsOf, Problem, problemBody, toProblem } from '#http';
 import { ChangeNotifier, Database, type Queryable } from '#database';
 import { RateLimits } from '#limits';
-import { Injectable, Logger } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { JobBodyStore } from './job-body.store.js';
+import { JobLog } from './job-log.js';
 import { JobStore, type ClaimedJob, type JobKey } from './job.store.js';
+import { traceJob } from './job-tracing.js';
 import { restoreRequest, type StoredRequest } from './stored-request.js';
 import type { WriteRequest, WriteResponse } from './write-operation.js';
 import { WriteOperations } from './write-operations.js';
@@ -27,8 +30,6 @@ class AlreadyCompletedError extends Error {
 /** Runs one job. */
 @Injectable()
 export class JobExecutor {
-  private readonly log = new Logger('jobs');
-
   constructor(
     private readonly jobs: JobStore,
     private readonly bodies: JobBodyStore,
@@ -37,6 +38,7 @@ export class JobExecutor {
     private readonly budget: ByteBudget,
     private readonly limits: RateLimits,
     private readonly changes: ChangeNotifier,
+    private readonly telemetry: Telemetry,
   ) {}
 
   /** Resolves when the job has succeeded or finally failed. @throws the error after which the job is retried */
@@ -47,23 +49,32 @@ export class JobExecutor {
       return;
     }
     const stored = JSON.parse(job.input) as StoredRequest;
+    await traceJob(this.telemetry.tracing, key, job, stored, () => this.attempt(key, job, stored, workerId));
+  }
+
+  private async attempt(key: JobKey, job: ClaimedJob, stored: StoredRequest, workerId: string): Promise<void> {
+    const log = new JobLog(this.telemetry, key, job, stored);
     try {
       // A job that kills its worker never gets to the end of an attempt.
       if (job.attempts > ATTEMPTS_MAX) throw new Error('the worker of the job died in every attempt');
-      await this.runOperation(key, job, stored);
+      const response = await this.runOperation(key, job, stored);
       this.changes.mark(key.projectId);
+      log.ended('succeeded', response);
     } catch (error) {
       if (error instanceof AlreadyCompletedError) return;
       const problem = toProblem(error);
       if (problem.status < 500) {
         await this.jobs.fail(key, problemOf(problem, stored));
+        log.ended('failed', problem);
         this.charge(key, job, chargedItemsOf(error, problem));
       } else if (job.attempts >= ATTEMPTS_MAX) {
-        this.log.error(`job ${key.jobId} has finally failed: ${String(error)}`, (error as Error).stack);
+        log.finallyFailed(error);
         await this.jobs.fail(key, problemOf(deadLetter(job.attempts, stored), stored));
+        log.ended('failed', problem);
       } else {
-        this.log.warn(`attempt ${String(job.attempts)} of job ${key.jobId} failed: ${String(problem.cause ?? error)}`);
+        log.attemptFailed(error, problem);
         await this.jobs.release(key, workerId);
+        log.ended('queued', problem);
         throw error;
       }
     }
@@ -73,21 +84,19 @@ export class JobExecutor {
   private async requireEnded(key: JobKey): Promise<void> {
     const status = await this.jobs.statusOf(key);
     if (status !== 'queued' && status !== 'running') return;
-    this.log.warn(`job ${key.jobId} is of an operation that this version does not know; it stays queued`);
+    this.telemetry.log.warn(`job ${key.jobId} is of an operation that this version does not know; it stays queued`);
     throw new Error('a job of an unknown operation');
   }
 
-  private async runOperation(key: JobKey, job: ClaimedJob, stored: StoredRequest): Promise<void> {
+  private async runOperation(key: JobKey, job: ClaimedJob, stored: StoredRequest): Promise<WriteResponse> {
     const memory = await this.reserveMemory(key.projectId, job.body_bytes ?? 0);
     try {
       const body = job.body ?? (job.body_bytes === null ? null : await this.jobs.part(key, 0));
       const opened = this.bodies.open(key, { ...job, body }, stored.bodyLimit);
-      const { items = 1, chargedItems = items } = await this.runRequest(
-        key,
-        job.operation,
-        restoreRequest(stored, key, opened),
-      );
+      const response = await this.runRequest(key, job.operation, restoreRequest(stored, key, opened));
+      const { items = 1, chargedItems = items } = response;
       this.charge(key, job, chargedItems);
+      return response;
     } finally {
       memory.release();
     }

@@ -71,6 +71,19 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
     return this.stop();
   }
 
+  get runningJobs(): number {
+    let jobs = 0;
+    for (const ofProject of this.running.values()) jobs += ofProject;
+    return jobs;
+  }
+
+  /** Jobs that this process runs at a time; 0 where it runs none. */
+  get concurrency(): number {
+    const { jobs, database } = this.config;
+    if (this.state !== 'running') return 0;
+    return Math.max(1, Math.min(jobs.concurrency, database.sharedMax - OTHER_CONNECTIONS));
+  }
+
   /** Starts to take jobs. Idempotent. */
   async start(): Promise<void> {
     if (this.state !== 'idle') return;
@@ -144,8 +157,7 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
   }
 
   private async addWorker(): Promise<void> {
-    const { jobs, database } = this.config;
-    const concurrency = Math.max(1, Math.min(jobs.concurrency, database.sharedMax - OTHER_CONNECTIONS));
+    const { concurrency } = this;
     const worker = await QueueWorker.start({
       connections: this.database.connections,
       concurrency,

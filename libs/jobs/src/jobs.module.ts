@@ -17,6 +17,7 @@ import { Maintenance } from './maintenance.js';
 import { MaintenanceController } from './maintenance.controller.js';
 import { MaintenanceStore } from './maintenance.store.js';
 import { QueueRepair } from './queue-repair.js';
+import { MetricsStore } from './metrics.store.js';
 import { WorkerRegistry } from './worker-registry.js';
 import { StreamParts } from './stream-parts.js';
 import { StreamReceiver } from './stream-receiver.js';
@@ -52,9 +53,10 @@ import { WriteSlots } from './write-slots.js';
     Maintenance,
     MaintenanceStore,
     QueueRepair,
+    MetricsStore,
     JobRunner,
     WriteSlots,
   ],
-  exports: [Idempotency, Maintenance, OperatorJobs, WriteOperations, WriteService, WriteSlots, JobRunner],
+  exports: [Idempotency, Maintenance, MetricsStore, OperatorJobs, WriteOperations, WriteService, WriteSlots, JobRunner],
 })
 export class JobsModule {}

@@ -6,16 +6,13 @@ import { JobNotifier } from './job-notifier.js';
 import { JobPlaces } from './job-places.js';
 import { jobText, jobUrl } from './job.dto.js';
 import { JobStore, type JobRow, type NewJob } from './job.store.js';
-import type { StoredRequest } from './stored-request.js';
+import type { RequestOrigin, StoredRequest } from './stored-request.js';
 
 /** A request of an operator, or a command. */
-export interface OperatorRequest {
+export interface OperatorRequest extends RequestOrigin {
   actor: Actor;
   /** URL of the API as the client sees it. */
   baseUrl: string;
-  /** The path of the request. */
-  instance: string;
-  requestId: string;
 }
 
 /** The key of jobs that a command accepted. */
@@ -36,10 +33,10 @@ export class OperatorJobs {
   async prepare(
     operation: string,
     params: Readonly<Record<string, string>>,
-    { actor, baseUrl, instance, requestId }: OperatorRequest,
+    { actor, baseUrl, ...origin }: OperatorRequest,
   ): Promise<NewJob> {
     const jobId = this.sequence.next().toString();
-    const input: StoredRequest = { params, query: {}, role: 'operator', actor, base: baseUrl, instance, requestId };
+    const input: StoredRequest = { params, query: {}, role: 'operator', actor, base: baseUrl, ...origin };
     return {
       projectId: INSTALLATION,
       jobId,

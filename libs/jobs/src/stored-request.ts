@@ -1,5 +1,7 @@
 import type { Actor } from '#audit';
 import { timeOfSeq } from '#database';
+import { formatTraceparent } from '#telemetry';
+import type { FastifyRequest } from 'fastify';
 import { JsonBody, type BodyLimit, type Role } from '#http';
 import type { JobKey } from './job.store.js';
 import type { WriteRequest } from './write-operation.js';
@@ -23,9 +25,18 @@ export interface StoredRequest {
   /** `instance` and `request_id` of the problem where the job fails. The id is unique across processes. */
   instance: string;
   requestId: string;
+  /** The place of the request in a trace. */
+  traceparent?: string | undefined;
 }
 
-export function storedRequest(request: WriteRequest, instance: string, requestId: string): StoredRequest {
+/** The part of an HTTP request that only the log and the problem of its job need. */
+export type RequestOrigin = Pick<StoredRequest, 'instance' | 'requestId' | 'traceparent'>;
+
+export function originOf({ id, originalUrl, trace }: FastifyRequest): RequestOrigin {
+  return { instance: originalUrl, requestId: id, traceparent: trace === null ? undefined : formatTraceparent(trace) };
+}
+
+export function storedRequest(request: WriteRequest, origin: RequestOrigin): StoredRequest {
   const { params, query, preconditions, role, actor, receivedAtMicros, baseUrl, body } = request;
   const bodyLimit = body instanceof JsonBody ? body.limit : undefined;
   return {
@@ -37,8 +48,7 @@ export function storedRequest(request: WriteRequest, instance: string, requestId
     receivedAtMicros,
     bodyLimit,
     base: baseUrl,
-    instance,
-    requestId,
+    ...origin,
   };
 }
 

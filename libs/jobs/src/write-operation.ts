@@ -36,6 +36,8 @@ export interface WriteResponse {
   items?: number;
   /** Number of objects that the request contained, which the rate limits count; default `items`. */
   chargedItems?: number;
+  /** Ids of objects for the log, where neither the path of the request nor `Location` has them. */
+  ids?: readonly string[];
 }
 
 /**

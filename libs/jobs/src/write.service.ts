@@ -9,7 +9,7 @@ import { jobText, jobUrl } from './job.dto.js';
 import { JobNotifier } from './job-notifier.js';
 import { JobPlaces } from './job-places.js';
 import { JobStore, type NewJob } from './job.store.js';
-import { storedRequest } from './stored-request.js';
+import { originOf, storedRequest } from './stored-request.js';
 import { StreamReceiver } from './stream-receiver.js';
 import type { Receipt, WriteOperation, WriteRequest, WriteResponse } from './write-operation.js';
 
@@ -67,7 +67,7 @@ export class WriteService {
 
   /** Responds 202 with a job, whatever the client prefers, after the request is committed. */
   async accept(operation: WriteOperation, http: HttpContext, options: AcceptOptions = {}): Promise<string> {
-    const { principal, originalUrl, id, receipt } = http.request;
+    const { principal, receipt } = http.request;
     if (principal === undefined) throw new Error('a job is accepted only from an authenticated request');
     const request = this.requestOf(http, options);
     const { projectId, requestSeq, body } = request;
@@ -80,7 +80,7 @@ export class WriteService {
       bodyId: stored.jobId,
       keyId: principal.keyId,
       operation: operation.name,
-      input: JSON.stringify(storedRequest(request, originalUrl, id)),
+      input: JSON.stringify(storedRequest(request, originOf(http.request))),
       mediaType: isJson ? 'application/json' : body.mediaType,
       body: isJson ? body.bytes : null,
       place: await this.places.next(projectId),
@@ -162,9 +162,13 @@ function acceptedResponse(base: string, jobId: string, textOf: AcceptOptions['te
   return { status: 202, text, headers: { Location: url, 'Preference-Applied': 'respond-async' } };
 }
 
-function send({ status, text, headers = {}, items, chargedItems = items }: WriteResponse, reply: FastifyReply): string {
+function send(
+  { status, text, headers = {}, items, chargedItems = items, ids }: WriteResponse,
+  reply: FastifyReply,
+): string {
   reply.code(status).type('application/json; charset=utf-8').headers(headers);
   if (items !== undefined) reply.itemCount = items;
+  if (ids !== undefined) reply.loggedIds = ids;
   if (chargedItems !== undefined) reply.chargedItems = chargedItems;
   return text;
 }

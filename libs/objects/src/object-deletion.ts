@@ -8,6 +8,13 @@ import { ObjectDeletionStore } from './object-deletion.store.js';
 /** The most objects that one request deletes: about a second, in which their batches are locked. */
 export const DELETE_OBJECTS_MAX = 10_000;
 
+interface DeletedObjects {
+  count: number;
+  firstIds: readonly string[];
+}
+
+const NONE: DeletedObjects = { count: 0, firstIds: [] };
+
 /** Deletes the objects that a filter matches. */
 @Injectable()
 export class ObjectDeletion {
@@ -21,25 +28,26 @@ export class ObjectDeletion {
   /**
    * Deletes the matching objects in one transaction. Objects that begin to match while it runs may remain.
    * @param maxAffected the most objects that may match
-   * @returns the number of deleted objects
+   * @returns the number of deleted objects, and the first of their ids
    * @throws Problem max-affected-exceeded, and nothing is deleted
    */
-  async deleteMatching(projectId: number, filter: Filter, maxAffected: number, actor: Actor): Promise<number> {
+  async deleteMatching(projectId: number, filter: Filter, maxAffected: number, actor: Actor): Promise<DeletedObjects> {
     return this.database.transaction(async (tx) => {
       await this.store.limitStatements(tx);
       const seqs = await this.store.find(tx, projectId, filter, maxAffected + 1);
       if (seqs.length > maxAffected) {
         throw tooMany(await this.store.count(tx, projectId, filter, seqs.length), maxAffected);
       }
-      if (seqs.length === 0) return 0;
+      if (seqs.length === 0) return NONE;
       // Every change locks the batch first. Objects that changed before are compared with the filter again, under the lock.
       await this.store.lockBatchesOf(tx, projectId, seqs);
       const revision = this.sequence.next();
       const { count, ids } = await this.store.delete(tx, projectId, filter, { seqs, revision });
-      if (count === 0) return 0;
-      const details = { object_count: count, object_ids: boundedIds(ids) };
+      if (count === 0) return NONE;
+      const firstIds = boundedIds(ids);
+      const details = { object_count: count, object_ids: firstIds };
       await this.audit.append(tx, { projectId, actor, action: 'objects.delete', details });
-      return count;
+      return { count, firstIds };
     });
   }
 }

@@ -124,9 +124,10 @@ export class ObjectController {
     const filter = deletionFilterOf(query);
     const problem = listPreconditionProblem(request);
     if (problem !== undefined) throw problem;
-    const deleted = await this.deletion.deleteMatching(projectId, filter, query.max_affected, actor);
-    reply.chargedItems = deleted;
-    return JSON.stringify({ deleted } satisfies DeletedObjectsDto);
+    const { count, firstIds } = await this.deletion.deleteMatching(projectId, filter, query.max_affected, actor);
+    reply.chargedItems = count;
+    reply.loggedIds = firstIds;
+    return JSON.stringify({ deleted: count } satisfies DeletedObjectsDto);
   }
 
   @Post('search')

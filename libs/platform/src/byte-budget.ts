@@ -58,6 +58,15 @@ export class ByteBudget {
     return this.large.used + this.small.used;
   }
 
+  get totalBytes(): number {
+    return this.large.limits.totalBytes + this.small.limits.totalBytes;
+  }
+
+  /** How much work waits for bytes. */
+  get waitingCount(): number {
+    return this.large.waiting + this.small.waiting;
+  }
+
   /** The most bytes that one reservation, and all large work of a project together, may hold. */
   get shareBytes(): number {
     return this.large.share;
@@ -105,10 +114,10 @@ class Pool {
   private readonly usedByOwner = new Map<Owner, number>();
   /** The projects that wait, the next one to be served first. */
   private readonly queues = new Map<Owner, Set<Waiter>>();
-  private waiting = 0;
+  waiting = 0;
 
   constructor(
-    private readonly limits: Readonly<Limits>,
+    readonly limits: Readonly<Limits>,
     private readonly isSmall: boolean,
   ) {
     this.share = Math.floor(limits.totalBytes / 2);

@@ -49,6 +49,9 @@ describe('Config', () => {
         corsOrigins: [],
       },
       log: { level: 'info' },
+      metrics: { isOn: true, port: null, host: '127.0.0.1', token: null },
+      tracing: { isOn: false },
+      errors: { dsn: null },
       database: {
         url: null,
         poolMax: 20,
@@ -57,6 +60,7 @@ describe('Config', () => {
         readLagMaxMs: 5_000,
         queryTimeoutMs: 10_000,
         migrateOnStart: true,
+        slowStatementMs: 1_000,
         diskReserveBytes: 268_435_456,
         dataDir: '.stowage',
       },
@@ -117,8 +121,10 @@ describe('a numeric setting', () => {
   const RANGES: [string, number, number, (config: Config) => number][] = [
     ['PORT', 0, 65_535, (config) => config.http.port],
     ['WEB_CONCURRENCY', 1, 8, (config) => config.http.processes],
+    ['METRICS_PORT', 0, 65_535, (config) => config.metrics.port ?? NaN],
     ['MAX_CONNECTIONS', 10, 100_000, (config) => config.http.maxConnections],
     ['QUERY_TIMEOUT_MS', 100, 120_000, (config) => config.database.queryTimeoutMs],
+    ['SLOW_STATEMENT_MS', 0, 3_600_000, (config) => config.database.slowStatementMs],
     ['DATABASE_POOL_MAX', 6, 1000, (config) => config.database.poolMax],
     ['DATABASE_READ_LAG_MAX_MS', 1_000, 600_000, (config) => config.database.readLagMaxMs],
     ['PAGE_SIZE_MAX', 1, 10_000, (config) => config.limits.pageSizeMax],
@@ -429,15 +435,18 @@ describe('TRUSTED_PROXIES', () => {
 });
 
 describe('a secret', () => {
-  it.each(['STOWAGE_ADMIN_KEY', 'STOWAGE_OPERATOR_KEY', 'STOWAGE_KEY_SECRET', 'STOWAGE_KEY_SECRET_PREVIOUS'])(
-    '%s must have at least 32 characters and is not included in the error',
-    (name) => {
-      expect(() => new Config({ [name]: 'q'.repeat(32) })).not.toThrow();
-      const message = rejectionOf({ [name]: 'q'.repeat(31) });
-      expect(message).toContain(name);
-      expect(message).not.toContain('qqq');
-    },
-  );
+  it.each([
+    'STOWAGE_ADMIN_KEY',
+    'STOWAGE_OPERATOR_KEY',
+    'STOWAGE_KEY_SECRET',
+    'STOWAGE_KEY_SECRET_PREVIOUS',
+    'METRICS_TOKEN',
+  ])('%s must have at least 32 characters and is not included in the error', (name) => {
+    expect(() => new Config({ [name]: 'q'.repeat(32) })).not.toThrow();
+    const message = rejectionOf({ [name]: 'q'.repeat(31) });
+    expect(message).toContain(name);
+    expect(message).not.toContain('qqq');
+  });
 
   it.each(['STOWAGE_ADMIN_KEY', 'STOWAGE_OPERATOR_KEY'])('rejects a %s that no request can send', (name) => {
     const mistyped = `stw_admin_${'0'.repeat(36)}`;
@@ -447,6 +456,15 @@ describe('a secret', () => {
       expect(message).not.toContain(key);
     }
     expect(() => new Config({ [name]: 'q'.repeat(1024) })).not.toThrow();
+  });
+
+  it('in SENTRY_DSN is not included in the error', () => {
+    for (const dsn of ['hunter2', 'ftp://hunter2@host/1', 'https://hunter2@host/', 'https://host/1?hunter2']) {
+      const message = rejectionOf({ SENTRY_DSN: dsn });
+      expect(message).toContain('SENTRY_DSN must be');
+      expect(message).not.toContain('hunter2');
+    }
+    expect(new Config({ SENTRY_DSN: 'https://key@host/path/1' }).errors.dsn).toBe('https://key@host/path/1');
   });
 
   it('rejects the same key for the admin and the operator', () => {

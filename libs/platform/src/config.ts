@@ -4,8 +4,11 @@ import { StartupError } from './startup-error.js';
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
-/** Kubernetes defines the first two for a service with the name `stowage`, and hosts of PostgreSQL the third. */
-const FOREIGN = /^(?:STOWAGE_SERVICE_|STOWAGE_PORT(?:_|$)|DATABASE_URL_)/;
+/**
+ * Kubernetes defines the first two for a service with the name `stowage`, and hosts of PostgreSQL the third; OpenTelemetry reads the last
+ * ones itself.
+ */
+const FOREIGN = /^(?:STOWAGE_SERVICE_|STOWAGE_PORT(?:_|$)|DATABASE_URL_|OTEL_)/;
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -56,6 +59,27 @@ export class Config {
     /** LOG_LEVEL: fatal, error, warn, info, debug or silent; default info. */
     level: LogLevel;
   }>;
+  readonly metrics: Readonly<{
+    /** METRICS: whether the process measures itself, and serves `/metrics`; default true. */
+    isOn: boolean;
+    /** METRICS_PORT: a further TCP port, 0 for any free one, on which `/metrics` needs no key; default none. */
+    port: number | null;
+    /** METRICS_HOST: the address of that port; default 127.0.0.1. */
+    host: string;
+    /**
+     * METRICS_TOKEN: a bearer token, at least 32 characters, with which `/metrics` can be read besides the operator's keys, and
+     * which METRICS_PORT then requires; default none.
+     */
+    token: string | null;
+  }>;
+  readonly tracing: Readonly<{
+    /** OTEL_EXPORTER_OTLP_ENDPOINT: the URL of an OTLP/HTTP collector, which gets traces; default none: no traces. */
+    isOn: boolean;
+  }>;
+  readonly errors: Readonly<{
+    /** SENTRY_DSN: where errors of the server are sent by Sentry's protocol; default none. */
+    dsn: string | null;
+  }>;
   readonly database: Readonly<{
     /** DATABASE_URL: PostgreSQL 15 or newer; default none, which starts the embedded one. */
     url: string | null;
@@ -76,6 +100,8 @@ export class Config {
     readLagMaxMs: number;
     /** QUERY_TIMEOUT_MS: the time that the queries of a GET request, or a statement of DELETE /objects, may take, 100 to 120,000; default 10000. */
     queryTimeoutMs: number;
+    /** SLOW_STATEMENT_MS: statements that take longer are logged with their plan, 0 (none) to 3,600,000; default 1000. */
+    slowStatementMs: number;
     /**
      * MIGRATE_ON_START: whether a process that finds pending migrations runs them, or else ends; default true. `stowage migrate` always
      * runs them.
@@ -210,6 +236,14 @@ export class Config {
       corsOrigins: parsed(env, 'CORS_ORIGINS', parseOrigins, []),
     };
     this.log = { level: choice(env, 'LOG_LEVEL', LOG_LEVELS, 'info') };
+    this.metrics = {
+      isOn: flag(env, 'METRICS', true),
+      port: env.get('METRICS_PORT') === null ? null : integer(env, 'METRICS_PORT', 0, 0, 65_535),
+      host: env.get('METRICS_HOST') ?? '127.0.0.1',
+      token: secret(env, 'METRICS_TOKEN'),
+    };
+    this.tracing = { isOn: httpUrl(env, 'OTEL_EXPORTER_OTLP_ENDPOINT') !== null };
+    this.errors = { dsn: sentryDsn(env) };
     const pools = url === null ? Math.min(20 * processes, EMBEDDED_POOLS_MAX) : 20 * processes;
     const poolMax = share(env, 'DATABASE_POOL_MAX', processes, { fallback: pools, minOfEach: 6, max: 1000 });
     this.database = {
@@ -220,6 +254,7 @@ export class Config {
       readLagMaxMs: integer(env, 'DATABASE_READ_LAG_MAX_MS', 5_000, 1_000, 600_000),
       queryTimeoutMs: integer(env, 'QUERY_TIMEOUT_MS', 10_000, 100, 120_000),
       migrateOnStart: flag(env, 'MIGRATE_ON_START', true),
+      slowStatementMs: integer(env, 'SLOW_STATEMENT_MS', 1_000, 0, 3_600_000),
       diskReserveBytes: integer(env, 'DISK_RESERVE_BYTES', 256 * 1024 ** 2, 0, 1024 ** 4),
       dataDir: env.get('STOWAGE_DATA_DIR') ?? '.stowage',
     };
@@ -377,6 +412,22 @@ function redisUrl(env: Environment, name: string): string | null {
     throw new StartupError(`${name} must be an address such as redis://host:6379/0, or rediss:// with TLS`);
   }
   return value;
+}
+
+function httpUrl(env: Environment, name: string): string | null {
+  const text = env.get(name);
+  if (text === null || (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol))) return text;
+  throw new StartupError(`${name} must be an http:// or https:// URL`);
+}
+
+/** The error never contains the value, which has a key. */
+function sentryDsn(env: Environment): string | null {
+  const dsn = httpUrl(env, 'SENTRY_DSN');
+  if (dsn === null) return null;
+  const { username, pathname } = new URL(dsn);
+  if (username === '' || !/\/\d+$/.test(pathname))
+    throw new StartupError('SENTRY_DSN must be a URL with the key and the number of a project: https://key@host/1');
+  return dsn;
 }
 
 /** The error never contains the URL, which may have a secret in its path. */

@@ -12,6 +12,7 @@ export { ID_PATTERN, ID_RULE, isId, isSubject, SUBJECT_PATTERN } from './id.js';
 export { isGeneratedKeyFormat, KEY_ALPHABET, KEY_RANDOM_LENGTH, mayBeKey, withChecksum } from './key-format.js';
 export { createLog, nestLog } from './logging.js';
 export { ProjectSlots, type SlotRejection } from './project-slots.js';
+export { productVersion } from './product-version.js';
 export { projectFile } from './project-file.js';
 export { StartupError } from './startup-error.js';
 export { readTlsFiles, type TlsFiles } from './tls-files.js';

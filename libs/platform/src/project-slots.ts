@@ -50,6 +50,15 @@ export class ProjectSlots {
 
   constructor(private readonly limits: Readonly<Limits>) {}
 
+  get usedSlots(): number {
+    return this.used;
+  }
+
+  /** How much work waits for a slot. */
+  get waitingCount(): number {
+    return this.waiting;
+  }
+
   /** Takes a slot if one is free now, to be given back by `release`. */
   tryTake(projectId: number): boolean {
     this.note(projectId);

@@ -1,0 +1,69 @@
+import { createLog, type Config } from '#platform';
+import type { Logger } from 'pino';
+import type { ErrorReporter } from './error-reporter.js';
+import { MetricsServer } from './metrics-server.js';
+import { Metrics } from './metrics.js';
+import { measureProcess } from './process-metrics.js';
+import type { Tracing } from './tracing.js';
+
+interface Parts {
+  metrics: Metrics | null;
+  tracing: Tracing | null;
+  errors: ErrorReporter | null;
+}
+
+/** What a process reports about itself. */
+export class Telemetry {
+  /** Null with METRICS=false. */
+  readonly metrics: Metrics | null;
+  /** Null without OTEL_EXPORTER_OTLP_ENDPOINT. */
+  readonly tracing: Tracing | null;
+  /** Null without SENTRY_DSN. */
+  readonly errors: ErrorReporter | null;
+  private readonly stops: (() => void | Promise<void>)[] = [];
+
+  private constructor(
+    /** JSON lines on standard error. */
+    readonly log: Logger,
+    { metrics, tracing, errors }: Parts,
+  ) {
+    this.metrics = metrics;
+    this.tracing = tracing;
+    this.errors = errors;
+  }
+
+  /** For a command, which reports nothing. */
+  static off(): Telemetry {
+    return new Telemetry(createLog('silent'), { metrics: null, tracing: null, errors: null });
+  }
+
+  /**
+   * For a server or a worker, which stops it last. What is off is not loaded.
+   * @param serviceName the name of this kind of process in traces
+   * @throws StartupError when METRICS_PORT cannot be used
+   */
+  static async start(config: Config, serviceName: string, say: (line: string) => void): Promise<Telemetry> {
+    const log = createLog(config.log.level);
+    const metrics = config.metrics.isOn ? new Metrics() : null;
+    const server = metrics && (await MetricsServer.start(metrics, config));
+    if (server != null) say(`metrics are at ${server.url}`);
+    const tracing = config.tracing.isOn ? await (await import('./start-tracing.js')).startTracing(serviceName) : null;
+    const errors = config.errors.dsn === null ? null : await startReporter(config.errors.dsn, log);
+    const telemetry = new Telemetry(log, { metrics, tracing, errors });
+    if (metrics !== null) telemetry.stops.push(measureProcess(metrics));
+    for (const part of [server, tracing, errors]) if (part != null) telemetry.stops.push(() => part.stop());
+    return telemetry;
+  }
+
+  /** Sends what waits to be sent. An error of a receiver does not matter to the stop. */
+  async stop(): Promise<void> {
+    await Promise.all(this.stops.splice(0).map(async (stop) => stop())).catch(() => undefined);
+  }
+}
+
+async function startReporter(dsn: string, log: Logger): Promise<ErrorReporter> {
+  const { ErrorReporter } = await import('./error-reporter.js');
+  return ErrorReporter.start(dsn, (reason) => {
+    log.warn(`an error could not be reported to SENTRY_DSN: ${String(reason)}`);
+  });
+}
