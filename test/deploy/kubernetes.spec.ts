@@ -101,6 +101,19 @@ describe('the resources for Kubernetes', () => {
     });
   });
 
+  it('serve metrics on a port of their own, which only Prometheus may connect to', async () => {
+    const { configMapGenerator } = await kustomization('base');
+    const literals = configMapGenerator.flatMap((generator) => generator.literals);
+    expect(literals).toEqual(expect.arrayContaining(['METRICS_PORT=9464', 'METRICS_HOST=0.0.0.0']));
+    const files = sources.get('the files of base') ?? [];
+    const serving = containers(files).filter(({ args }) => args[0] !== 'migrate');
+    for (const { ports = [] } of serving) expect(ports).toContainEqual({ name: 'metrics', containerPort: 9464 });
+    const open = files.filter(({ kind, spec }) => kind === 'NetworkPolicy' && JSON.stringify(spec).includes('metrics'));
+    expect(
+      open.map(({ spec }) => (spec as { ingress?: { from?: object[] }[] }).ingress?.map(({ from }) => from)),
+    ).toEqual([[[{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'monitoring' } } }]]]);
+  });
+
   it('have the time that a stop needs', () => {
     for (const { spec } of templates(sources.get('the files of base') ?? [])) {
       const [container] = spec.containers;
