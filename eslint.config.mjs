@@ -27,6 +27,7 @@ const MAY_IMPORT = {
   'libs/filter': ['json'],
   'libs/telemetry': ['platform'],
   'libs/database': ['platform', 'telemetry', 'migrations'],
+  'libs/backup': ['platform', 'database', 'migrations'],
   'libs/http': ['json', 'zstd', 'platform', 'telemetry', 'database'],
   'libs/limits': ['platform', 'database', 'http'],
   'libs/usage': ['platform', 'database', 'http'],
@@ -43,11 +44,22 @@ const MAY_IMPORT = {
   'libs/changes': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/feeds': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   ...Object.fromEntries(FEEDS.map((feed) => [`libs/${feed}`, BELOW_FEEDS])),
-  apps: [...BELOW_FEEDS, 'csv', 'batches', 'export', 'changes', 'deletion', ...FEEDS],
+  apps: [...BELOW_FEEDS, 'csv', 'batches', 'export', 'changes', 'deletion', 'backup', ...FEEDS],
   // It runs in a browser.
   'apps/web': [],
 };
-const PARTS = [...BELOW_FEEDS, 'csv', 'batches', 'export', 'changes', 'deletion', ...FEEDS, 'zstd', 'migrations'];
+const PARTS = [
+  ...BELOW_FEEDS,
+  'csv',
+  'batches',
+  'export',
+  'changes',
+  'deletion',
+  'backup',
+  ...FEEDS,
+  'zstd',
+  'migrations',
+];
 
 const layers = Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
   files: [`${folder}/**/*.ts`, `${folder}/**/*.tsx`],

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { benchAsync } from './async.mjs';
 import { benchAverages } from './averages.mjs';
+import { benchBackup } from './backup.mjs';
 import { benchBrowse } from './browse.mjs';
 import { benchBusy } from './busy.mjs';
 import { benchChanges } from './changes.mjs';
@@ -35,6 +36,7 @@ const PARTS = {
   busy: benchBusy,
   copy: benchCopy,
   csv: benchCsv,
+  backup: benchBackup,
   async: benchAsync,
   readings: benchReadings,
   averages: benchAverages,

@@ -1,6 +1,7 @@
 import { Injectable, Module } from '@nestjs/common';
 import { InjectCommander, type CommandRunner } from 'nest-commander';
 import { AuditCommand } from './audit.command.js';
+import { BackupCommand } from './backup.command.js';
 import { CheckCommand } from './check.command.js';
 import { DemoCommand } from './demo.command.js';
 import { DeviceCommand } from './device.command.js';
@@ -9,6 +10,7 @@ import { KeyCommand } from './key.command.js';
 import { LoadCommand } from './load.command.js';
 import { MigrateCommand } from './migrate.command.js';
 import { ProjectCommand } from './project.command.js';
+import { RestoreCommand } from './restore.command.js';
 import { ServeCommand } from './serve.command.js';
 import { ShellCommand } from './shell.command.js';
 import { WorkerCommand } from './worker.command.js';
@@ -34,6 +36,8 @@ export class CommandTree {
     ...KeyCommand.registerWithSubCommands(),
     ...DeviceCommand.registerWithSubCommands(),
     ...AuditCommand.registerWithSubCommands(),
+    BackupCommand,
+    RestoreCommand,
     CheckCommand,
     DemoCommand,
     ShellCommand,

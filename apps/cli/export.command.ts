@@ -7,10 +7,10 @@ import { Command, CommandRunner, Option } from 'nest-commander';
 import { ApiClient } from './api-client.js';
 import { clientSettings } from './client-settings.js';
 import { ExportDigest } from './export-digest.js';
-import { ExportProgress } from './export-progress.js';
 import { formatBytes, formatCount, perSecond } from './load-meter.js';
 import { reasonOf } from './load-source.js';
 import { printLine, printMessage } from './output.js';
+import { Progress, type ProgressFigures } from './progress.js';
 import { UsageError } from './usage-error.js';
 
 const FORMATS = ['ndjson', 'csv', 'parquet'] as const;
@@ -161,7 +161,7 @@ async function receive(
     },
   });
   const part = `${output}.${String(process.pid)}.part`;
-  const progress = new ExportProgress(digest, total);
+  const progress = new Progress((elapsedMs) => figuresOf(digest, total, elapsedMs));
   try {
     const decompressor = DECOMPRESSORS.get(stream.headers['content-encoding'] ?? '');
     const content = decompressor === undefined ? [] : [decompressor()];
@@ -181,4 +181,17 @@ async function receive(
     progress.end();
     await rm(part, { force: true });
   }
+}
+
+/** @param total the approximate number of objects; undefined where it is unknown */
+function figuresOf(
+  { lineCount, sizeBytes }: ExportDigest,
+  total: number | undefined,
+  elapsedMs: number,
+): ProgressFigures {
+  const ofTotal = total === undefined ? '' : ` of ${formatCount(total)}`;
+  // The objects of a table are not counted.
+  const objects = [`${formatCount(lineCount)}${ofTotal} objects`, `${perSecond(lineCount, elapsedMs)} objects/s`];
+  const text = [...(lineCount === 0 ? [] : objects), formatBytes(sizeBytes)].join(', ');
+  return { fraction: total === undefined ? 0 : lineCount / Math.max(total, 1), text };
 }

@@ -12,6 +12,8 @@ export interface InstallationUse {
   createsDatabase: boolean;
   /** Whether pending migrations are run, rejected or ignored; default by MIGRATE_ON_START. */
   pendingMigrations?: InstallationOptions['pendingMigrations'];
+  /** Default all. */
+  migrations?: NonNullable<InstallationOptions['migrations']>;
 }
 
 /** Opens the installation while `work` runs. A server can use the same database at the same time. */

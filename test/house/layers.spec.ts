@@ -20,6 +20,7 @@ describe('imports go down only', () => {
     ['libs/filter/src/index.ts', '#http'],
     ['libs/platform/src/index.ts', '#database'],
     ['libs/database/src/index.ts', '#http'],
+    ['libs/backup/src/index.ts', '#http'],
     ['libs/http/src/index.ts', '#access'],
     ['libs/access/src/index.ts', '#jobs'],
     ['libs/jobs/src/index.ts', '#deletion'],

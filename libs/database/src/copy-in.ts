@@ -28,7 +28,7 @@ export class CopyIn {
   }
 
   /** Resolves when there is room for more rows, so that the producer is not faster than the database. */
-  write(rows: string): Promise<void> {
+  write(rows: string | Buffer): Promise<void> {
     return this.unlessFailed((done) => this.stream.write(rows, done));
   }
 
@@ -37,6 +37,11 @@ export class CopyIn {
     await this.unlessFailed((done) => this.stream.end(done));
     this.hasEnded = true;
     this.observed?.end();
+  }
+
+  /** How many rows the database has stored; known after `end`. */
+  get rowCount(): number {
+    return this.stream.rowCount;
   }
 
   /** Makes the database discard the rows; the transaction can then only be rolled back. No effect after the end. */

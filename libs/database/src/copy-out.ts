@@ -35,6 +35,11 @@ export class CopyOut {
     return this.isAtEnd || this.failure !== undefined;
   }
 
+  /** How many rows the database has sent; known at the end. */
+  get rowCount(): number {
+    return this.stream.rowCount;
+  }
+
   /** The next bytes in COPY's text format, which may end within a row; null at the end. @throws the error of the database */
   async next(): Promise<Buffer | null> {
     for (;;) {

@@ -15,7 +15,7 @@ export { errorCode } from './error-code.js';
 export { type Installation, type InstallationOptions, openEmbedded, openInstallation } from './installation.js';
 export { LaneLease } from './lane-lease.js';
 export { type PlannedMigration, planMigrations } from './migration-plan.js';
-export { distribute } from './migrate.js';
+export { distribute, lockMigrations, migrate } from './migrate.js';
 export { NotificationListener, type NotificationTimes } from './notification-listener.js';
 export {
   cappedCount,

@@ -41,6 +41,8 @@ export interface InstallationOptions {
   pendingMigrations?: 'run' | 'reject' | 'ignore' | undefined;
   /** Traces statements and logs slow ones; default: none. */
   telemetry?: Telemetry;
+  /** The migrations to run where they have not; default all. */
+  migrations?: typeof MIGRATIONS;
   /** Receives one line for each step that takes time. */
   say: (line: string) => void;
 }
@@ -56,6 +58,7 @@ export async function openInstallation({
   isChild = false,
   pendingMigrations = config.database.migrateOnStart ? 'run' : 'reject',
   telemetry,
+  migrations = MIGRATIONS,
   say,
 }: InstallationOptions): Promise<Installation> {
   const dataDir = dataDirOf(config);
@@ -71,7 +74,7 @@ export async function openInstallation({
       at: embedded?.address ?? config.database.url ?? '',
       poolMax: config.database.poolMax,
       entities,
-      migrations: MIGRATIONS,
+      migrations,
       logger,
       ...(telemetry === undefined ? {} : { telemetry, slowStatementMs: config.database.slowStatementMs }),
     });

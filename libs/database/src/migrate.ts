@@ -6,6 +6,7 @@ import { StartupError } from '#platform';
 import type { Database } from './database.js';
 import { distributionStatements, readDistributionState } from './distribution.js';
 import { errorCode } from './error-code.js';
+import type { Queryable } from './queryable.js';
 import {
   declareCompatibility,
   nameOf,
@@ -62,6 +63,15 @@ async function holdingLock<T>(database: Database, work: () => Promise<T>): Promi
     if (cause instanceof StartupError) throw cause;
     throw new StartupError(`the migrations failed: ${(cause as Error).message.split('\n')[0] ?? ''}`, { cause });
   }
+}
+
+/**
+ * Keeps other processes from running migrations, and so from starting, until the transaction ends.
+ * @throws StartupError where another process runs them
+ */
+export async function lockMigrations(tx: Queryable): Promise<void> {
+  const [row] = await tx.query<{ locked: boolean }>(TRY_LOCK);
+  if (row?.locked !== true) throw new StartupError('another process runs migrations in this database; try again later');
 }
 
 /** @throws StartupError unless this version can work with the schema as it is */

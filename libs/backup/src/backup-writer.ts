@@ -1,0 +1,132 @@
+import { rename, rm } from 'node:fs/promises';
+import { errorCode, type Database, type Queryable, type Snapshot } from '#database';
+import { StartupError } from '#platform';
+import {
+  END_OF_ROWS,
+  FORMAT,
+  FORMAT_VERSION,
+  rowsOf,
+  type BackupEnd,
+  type BackupHeader,
+  type BackupProgress,
+  type TableHeader,
+} from './backup-format.js';
+import { GzipFile } from './gzip-file.js';
+import { listTables, readQueueMigration, readSequences, type StoredTable } from './stored-tables.js';
+
+export interface BackupOptions {
+  /** Replaced when the backup is whole. */
+  path: string;
+  /** Of zlib, 0 for no compression. */
+  level: number;
+  /** Receives the approximate size of all rows before they are copied. */
+  onSize: (bytes: number) => void;
+  progress: BackupProgress;
+  signal: AbortSignal;
+}
+
+export interface WrittenBackup {
+  rows: number;
+  /** The size of the file. */
+  sizeBytes: number;
+}
+
+const HAS_TABLES = `SELECT to_regclass('migrations') IS NOT NULL AND to_regclass('projects') IS NOT NULL AS has_tables`;
+const VERSION = `SELECT current_setting('server_version_num')::int AS version`;
+const MIGRATIONS_RUN = 'SELECT name FROM migrations ORDER BY timestamp, id';
+
+/** The column is younger than the first version. */
+const KEY_SECRET_IDS = `
+  SELECT DISTINCT to_jsonb(k) ->> 'secret_id' AS id FROM api_keys AS k
+  WHERE to_jsonb(k) ->> 'secret_id' IS NOT NULL ORDER BY 1`;
+
+/**
+ * Writes one state of all tables to a file, while servers and workers use the database.
+ * @throws StartupError for a database without tables; the reason of `signal`
+ */
+export async function writeBackup(database: Database, options: BackupOptions): Promise<WrittenBackup> {
+  const snapshot = await database.openSnapshot({ statementTimeoutMs: 0 });
+  try {
+    const tables = await lockTables(snapshot);
+    options.onSize(tables.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+    const header = await readHeader(snapshot);
+    const part = `${options.path}.${String(process.pid)}.part`;
+    try {
+      const written = await writeFile(part, snapshot, tables, header, options);
+      await rename(part, options.path);
+      return written;
+    } catch (cause) {
+      // Such as a full disk, or a database that has ended.
+      if (errorCode(cause) === undefined) throw cause;
+      throw new StartupError(`the backup cannot be written: ${(cause as Error).message}`, { cause });
+    } finally {
+      await rm(part, { force: true });
+    }
+  } finally {
+    await snapshot.close();
+  }
+}
+
+/** Locked against migrations, which would change a table between the snapshot and its copy; reads and writes go on. */
+async function lockTables(snapshot: Snapshot): Promise<StoredTable[]> {
+  const [row] = await snapshot.query<{ has_tables: boolean }>(HAS_TABLES);
+  if (row?.has_tables !== true)
+    throw new StartupError('the database has no tables of Stowage; there is nothing to back up');
+  const tables = await listTables(snapshot);
+  await snapshot.query(`LOCK TABLE ${tables.map(({ name }) => name).join(', ')} IN ACCESS SHARE MODE`);
+  return tables;
+}
+
+async function readHeader(snapshot: Queryable): Promise<BackupHeader> {
+  const [server] = await snapshot.query<{ version: number }>(VERSION);
+  const migrations = await snapshot.query<{ name: string }>(MIGRATIONS_RUN);
+  const keySecretIds = await snapshot.query<{ id: string }>(KEY_SECRET_IDS);
+  return {
+    format: FORMAT,
+    version: FORMAT_VERSION,
+    created_at: new Date().toISOString(),
+    postgresql: server?.version ?? 0,
+    migrations: migrations.map(({ name }) => name),
+    queue_migration: await readQueueMigration(snapshot),
+    key_secret_ids: keySecretIds.map(({ id }) => id),
+    sequences: await readSequences(snapshot),
+  };
+}
+
+async function writeFile(
+  path: string,
+  snapshot: Snapshot,
+  tables: readonly StoredTable[],
+  header: BackupHeader,
+  { level, progress, signal }: BackupOptions,
+): Promise<WrittenBackup> {
+  const file = await GzipFile.create(path, level);
+  try {
+    await file.write(line(header));
+    const copied: BackupEnd['tables'] = {};
+    for (const { name, columns } of tables) {
+      progress.table = name;
+      await file.write(line({ table: name, columns } satisfies TableHeader));
+      const copy = snapshot.copyOut(`SELECT ${columns.join(', ')} FROM ${name}`, []);
+      let bytes = 0;
+      for (let chunk = await copy.next(); chunk !== null; chunk = await copy.next()) {
+        signal.throwIfAborted();
+        await file.write(chunk);
+        bytes += chunk.length;
+        progress.bytes += chunk.length;
+      }
+      await file.write(END_OF_ROWS);
+      copied[name] = { rows: copy.rowCount, bytes };
+      progress.tables++;
+    }
+    await file.write(line({ tables: copied, sha256: file.digest() } satisfies BackupEnd));
+    return { rows: rowsOf(copied), sizeBytes: await file.end() };
+  } catch (error) {
+    await file.abort();
+    throw error;
+  }
+}
+
+function line(value: object): string {
+  return `${JSON.stringify(value)}\n`;
+}

@@ -1,0 +1,359 @@
+import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { MIGRATIONS } from '#migrations';
+import { settingsFor, TestApi, type TestProject } from '../harness/api.js';
+import { openDatabase } from '../harness/database.js';
+import { createDatabase, dropDatabase, Tables, type TestTables } from '../harness/tables.js';
+import { waitFor } from '../jobs/jobs.js';
+import { Stowage, type Ended } from './stowage.js';
+
+const TABLES = `
+  SELECT oid::regclass::text AS name FROM pg_class
+  WHERE relkind = 'r' AND relnamespace IN ('public'::regnamespace, 'graphile_worker'::regnamespace)
+    AND oid <> 'graphile_worker.migrations'::regclass ORDER BY name`;
+const SEQUENCES = `
+  SELECT schemaname, sequencename, last_value::text FROM pg_sequences WHERE schemaname IN ('public', 'graphile_worker') ORDER BY 1, 2`;
+const DEFINITIONS = `
+  SELECT indexdef AS line FROM pg_indexes WHERE schemaname IN ('public', 'graphile_worker')
+  UNION ALL SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace ORDER BY line`;
+
+/** The last line of a backup. */
+interface End {
+  tables: Record<string, { rows: number; bytes: number }>;
+  sha256: string;
+}
+
+/** What a server returned for the source, without its address. */
+const READS = ['/objects?page_size=1000', '/objects?key=n&value=12345678901234567890.1', '/batches/many'];
+
+/** A database with some of everything. Its server was stopped, so that nothing changes while tables are compared. */
+let source: Tables;
+let content: Record<string, string[]>;
+let reads: string[];
+let stowage: Stowage;
+let project: TestProject;
+const created: Tables[] = [];
+
+beforeAll(async () => {
+  source = await database('stowage_template');
+  stowage = await Stowage.create({ STOWAGE_KEY_SECRET: settingsFor(source).STOWAGE_KEY_SECRET ?? '' });
+  const api = await TestApi.startOn(source, { WORKER: 'separate' });
+  await storeEverything(api);
+  reads = await readAll(api);
+  await api.stop();
+  content = await contentOf(source);
+});
+afterAll(async () => {
+  await stowage.remove();
+  for (const tables of created) {
+    await tables.close();
+    await dropDatabase(tables.address);
+  }
+});
+
+const pathOf = (name: string): string => join(stowage.folder, name);
+const backUp = (name: string, from: TestTables = source, ...args: string[]): Promise<Ended> =>
+  stowage.run(['backup', pathOf(name), ...args], settingsFor(from));
+const restore = (name: string, to: TestTables): Promise<Ended> =>
+  stowage.run(['restore', pathOf(name)], settingsFor(to));
+
+/** Default: without tables. */
+async function database(template = 'template0'): Promise<Tables> {
+  const tables = new Tables(await createDatabase(template));
+  created.push(tables);
+  return tables;
+}
+
+async function readAll(api: TestApi): Promise<string[]> {
+  const replies = await Promise.all(READS.map((path) => api.call('GET', path, { key: project.keys.analyst })));
+  return replies.map(({ text }) => text.replaceAll(api.origin, ''));
+}
+
+async function storeEverything(api: TestApi): Promise<void> {
+  project = await api.project();
+  const { admin, producer } = project.keys;
+  const send = async (method: string, path: string, status: number, body: unknown, headers = {}): Promise<void> => {
+    const reply = await api.call(method, path, { key: method === 'DELETE' ? admin : producer, body, headers });
+    expect([path, reply.status, reply.text]).toEqual([path, status, expect.anything()]);
+  };
+  const odd = ['\\.', '\\', 'a\n\\.\nb', '\t\r\b', '\\N', '', 'é👢'];
+  const objects = odd.map((text, n) => ({
+    object_id: `odd-${String(n)}`,
+    subject: '\\.',
+    data: { [`k${text}`]: text },
+  }));
+  await send('POST', '/batches', 201, { batch_id: 'odd\\.', objects });
+  const many = Array.from({ length: 2_000 }, (_, n) => ({
+    object_id: `m${String(n)}`,
+    data: { n, note: 'x'.repeat(n) },
+  }));
+  await send('POST', '/batches', 201, { batch_id: 'many', objects: many });
+  const exact =
+    '{"batch_id":"exact","objects":[{"object_id":"e","data":[{"key":"n","value":12345678901234567890.1000}]}]}';
+  await send('POST', '/batches', 201, exact, { 'Content-Type': 'application/json' });
+  await send('POST', '/objects', 201, { batch_id: 'many', object_id: 'single', data: { text: 'a\n\\.\nb' } });
+  await send('DELETE', '/objects/m7', 204, undefined);
+  await send(
+    'POST',
+    '/batches',
+    202,
+    { batch_id: 'later', objects: [{ object_id: 'l', data: {} }] },
+    { Prefer: 'respond-async' },
+  );
+  await send('POST', '/batches', 201, { batch_id: 'idempotent', objects: [] }, { 'Idempotency-Key': 'k1' });
+  const readings = [1, 2, 3].map((n) => ({ temperature: n / 10, recorded_at: `2024-01-0${String(n)}T00:00:00Z` }));
+  await send('POST', '/buildings/b/rooms/r/temperatures', 201, readings);
+  // In the background of a server that averages long times.
+  await source.sql(
+    `INSERT INTO rollups (project_id, subject, hour, count, sum, min, max) VALUES ($1, 's', '2024-01-01T00:00:00Z', 1, 0.1000, 0.1, 0.1)`,
+    [project.projectId],
+  );
+}
+
+/** Every row of every table, as JSON. */
+async function contentOf(tables: Pick<Tables, 'sql'>): Promise<Record<string, string[]>> {
+  const content: Record<string, string[]> = {};
+  for (const { name } of await tables.sql<{ name: string }>(TABLES)) {
+    const rows = await tables.sql<{ row: string }>(`SELECT to_json(t)::text AS row FROM ${name} AS t ORDER BY 1`);
+    content[name] = rows.map(({ row }) => row);
+  }
+  return content;
+}
+
+async function textOf(name: string): Promise<string> {
+  return gunzipSync(await readFile(pathOf(name))).toString('latin1');
+}
+
+async function endOf(name: string): Promise<End> {
+  return JSON.parse((await textOf(name)).trimEnd().split('\n').at(-1) ?? '') as End;
+}
+
+/** Writes a changed copy of a backup. */
+async function change(name: string, edit: (text: string) => string): Promise<void> {
+  await writeFile(pathOf(name), gzipSync(Buffer.from(edit(await textOf('whole')), 'latin1')));
+}
+
+describe('stowage backup and restore', () => {
+  it('restores every row of every table, the sequences and the indexes; the API and `check` find the same', async () => {
+    const backedUp = await backUp('whole');
+    expect(backedUp).toMatchObject({ code: 0, stderr: expect.stringContaining('connecting') });
+    expect(backedUp.stdout).toMatch(/^backed up [\d,]+ rows \(\S+ \S+\) to \S+whole \(\S+ \S+\) in \S+ s\n$/m);
+    const target = await database();
+    const restored = await restore('whole', target);
+    expect([restored.code, restored.stdout]).toEqual([
+      0,
+      expect.stringMatching(/^restored [\d,]+ rows .* of 20\S+ in \S+ s\n$/m),
+    ]);
+
+    expect(await contentOf(target)).toEqual(content);
+    for (const name of [
+      'objects',
+      'index_blocks',
+      'jobs',
+      'graphile_worker._private_jobs',
+      'audit_entries',
+      'rollups',
+    ]) {
+      expect([name, content[name]?.length]).not.toEqual([name, 0]);
+    }
+    expect(await target.sql(SEQUENCES)).toEqual(await source.sql(SEQUENCES));
+    expect(await target.sql(DEFINITIONS)).toEqual(await source.sql(DEFINITIONS));
+    expect(await stowage.run(['check'], settingsFor(target))).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/\d+ objects, the index is right\n$/),
+    });
+    expect(await stowage.run(['audit', 'verify'], settingsFor(target))).toMatchObject({ code: 0 });
+
+    const other = await TestApi.startOn(target, { WORKER: 'separate' });
+    try {
+      expect(await readAll(other)).toEqual(reads);
+      const { producer, analyst } = project.keys;
+      const body = { batch_id: 'after', objects: [{ object_id: 'after', data: { n: 1 } }] };
+      expect((await other.call('POST', '/batches', { key: producer, body })).status).toBe(201);
+      const worker = await TestApi.startOn(target, { WORKER: 'inline' });
+      // The job that waited in the backup.
+      await waitFor(
+        async () => (await other.call('GET', '/batches/later', { key: analyst })).status === 200 || undefined,
+      );
+      await worker.stop();
+    } finally {
+      await other.stop();
+    }
+  });
+
+  it('contains every table of the catalogue, also one that was added later', async () => {
+    await source.sql('CREATE TABLE added_later (n integer, twice integer GENERATED ALWAYS AS (n * 2) STORED)');
+    await source.sql('INSERT INTO added_later (n) VALUES (1), (2)');
+    try {
+      expect(await backUp('later')).toMatchObject({ code: 0 });
+      const { tables } = await endOf('later');
+      const names = (await source.sql<{ name: string }>(TABLES)).map(({ name }) => name);
+      expect(Object.keys(tables).sort()).toEqual(names.sort());
+      expect(tables.added_later).toEqual({ rows: 2, bytes: 4 });
+    } finally {
+      await source.sql('DROP TABLE added_later');
+    }
+    // A table that no migration creates is not restored in silence.
+    const target = await database();
+    expect(await restore('later', target)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(
+        'stowage: the backup has the table added_later, which Stowage does not have; nothing was restored\n',
+      ),
+    });
+  });
+
+  it('writes the same rows with every level of compression, and replaces a file only when it is whole', async () => {
+    expect(await backUp('plain', source, '--level', '0')).toMatchObject({ code: 0 });
+    expect((await endOf('plain')).tables).toEqual((await endOf('whole')).tables);
+    expect((await readFile(pathOf('plain'))).length).toBeGreaterThan((await readFile(pathOf('whole'))).length);
+    const before = await readFile(pathOf('plain'));
+    expect(await backUp('plain', await database())).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/stowage: the database has no tables of Stowage; there is nothing to back up\n$/),
+    });
+    expect((await readFile(pathOf('plain'))).equals(before)).toBe(true);
+    expect((await readdir(stowage.folder)).filter((name) => name.endsWith('.part'))).toEqual([]);
+    expect(await backUp('no/such/folder')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('cannot be written'),
+    });
+    expect(await backUp('plain', source, '--level', '10')).toMatchObject({ code: 2 });
+  });
+
+  it('restores nothing from a file that is damaged, cut off, changed or newer, and then the whole one', async () => {
+    const whole = await readFile(pathOf('whole'));
+    const target = await database();
+    const damaged = Buffer.from(whole);
+    damaged.writeUInt8(damaged.readUInt8(damaged.length - 60) ^ 1, damaged.length - 60);
+    await writeFile(pathOf('damaged'), damaged);
+    await writeFile(pathOf('cut'), whole.subarray(0, whole.length / 2));
+    await writeFile(pathOf('empty'), '');
+    await writeFile(pathOf('text'), 'no backup');
+    await change('without-end', (text) => text.slice(0, text.trimEnd().lastIndexOf('\n') + 1));
+    await change('changed', (text) => text.replace('xxx', 'xyx'));
+    await change('longer', (text) => `${text}{}\n`);
+    await change('newer-format', (text) => text.replace('"version":1', '"version":2'));
+    await change('newer', (text) => text.replace('"migrations":[', '"migrations":["Future1999999999999",'));
+    const reasons = {
+      damaged: /damaged or incomplete: .*; nothing was restored/,
+      cut: /damaged or incomplete: .*; nothing was restored/,
+      empty: /is not a backup of Stowage/,
+      text: /is not a backup of Stowage/,
+      'without-end': /its end is missing; nothing was restored/,
+      changed: /its SHA-256 differs; nothing was restored/,
+      longer: /there is more after its end; nothing was restored/,
+      'newer-format': /has the format 2, and this version of Stowage reads 1: use the version that wrote it/,
+      newer: /is of a newer version of Stowage, with the migration Future1999999999999: use the version that wrote it/,
+      missing: /missing cannot be read: ENOENT/,
+    };
+    for (const [name, reason] of Object.entries(reasons)) {
+      const { code, stdout, stderr } = await restore(name, target);
+      expect([name, code, stdout]).toEqual([name, 1, expect.not.stringContaining('restored')]);
+      expect(stderr).toMatch(reason);
+      const [row] = await target.sql<{ name: string | null }>(`SELECT to_regclass('objects')::text AS name`);
+      for (const table of row?.name == null ? [] : ['objects', 'projects', 'api_keys']) {
+        expect([name, table, await target.sql(`SELECT FROM ${table}`)]).toEqual([name, table, []]);
+      }
+    }
+    expect(await restore('whole', target)).toMatchObject({ code: 0 });
+    expect(await contentOf(target)).toEqual(content);
+  });
+
+  it('refuses a database that has rows, and changes nothing of it', async () => {
+    expect(await restore('whole', source)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /stowage: the database is not empty: projects has rows; restore into a new STOWAGE_DATA_DIR or an empty database\n$/,
+      ),
+    });
+    expect(await contentOf(source)).toEqual(content);
+  });
+
+  it('restores a backup of an older version and then runs the newer migrations', async () => {
+    const older = await database();
+    expect(await restore('whole', older)).toMatchObject({ code: 0 });
+    const opened = await openDatabase(older.address);
+    const first = MIGRATIONS.findIndex((migration) => new migration().name.startsWith('InvertedIndex'));
+    for (const _ of MIGRATIONS.slice(first)) await opened.dataSource.undoLastMigration();
+    await opened.close();
+    expect(await backUp('older', older)).toMatchObject({ code: 0 });
+    expect((await endOf('older')).tables).not.toHaveProperty('index_blocks');
+    expect(await older.sql('SELECT FROM migrations')).toHaveLength(first);
+
+    const target = await database();
+    expect(await restore('older', target)).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining(`ran ${String(MIGRATIONS.length - first)} migrations`),
+    });
+    expect((await contentOf(target)).objects).toEqual(content.objects);
+    expect(await target.sql('SELECT FROM index_builds')).toHaveLength(1);
+    // Its tables are newer than the backup by now.
+    await target.sql('TRUNCATE projects, api_keys, audit_entries, deleted_projects CASCADE');
+    expect(await restore('older', target)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/the database has newer tables than the backup, with the migration InvertedIndex/),
+    });
+  });
+
+  it('is of one moment while batches are written', async () => {
+    const busy = await TestApi.start();
+    try {
+      const { keys } = await busy.project();
+      let isDone = false;
+      let batches = 0;
+      const write = async (): Promise<void> => {
+        const id = String(batches++);
+        const objects = Array.from({ length: 30 }, (_, n) => ({
+          object_id: `${id}-${String(n)}`,
+          subject: 's',
+          data: { n },
+        }));
+        const reply = await busy.call('POST', '/batches', { key: keys.producer, body: { batch_id: id, objects } });
+        expect(reply.status).toBe(201);
+      };
+      const writer = async (): Promise<void> => {
+        while (!isDone) await write();
+      };
+      await write();
+      const writers = Promise.all([writer(), writer(), writer()]);
+      const backedUp = await backUp('busy', busy.db).finally(() => {
+        isDone = true;
+      });
+      await writers;
+      expect(backedUp).toMatchObject({ code: 0 });
+      const target = await database();
+      expect(await restore('busy', target)).toMatchObject({ code: 0 });
+      const [row] = await target.sql<Record<string, string>>(`
+        SELECT (SELECT count(*) FROM objects) AS objects, (SELECT sum(object_count) FROM batches) AS counted,
+          (SELECT sum(objects) FROM project_usage) AS used, (SELECT 30 * count(*) FROM batches) AS whole`);
+      expect(Number(row?.objects)).toBeGreaterThan(0);
+      expect([row?.counted, row?.used, row?.whole]).toEqual([row?.objects, row?.objects, row?.objects]);
+      expect(await stowage.run(['check'], settingsFor(target))).toMatchObject({ code: 0 });
+    } finally {
+      await busy.stop();
+    }
+  });
+
+  it('restores into the embedded database, and backs it up while its server runs', async () => {
+    expect(await stowage.run(['backup', pathOf('none')])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^stowage: no database in /),
+    });
+    const restored = await stowage.run(['restore', pathOf('whole')]);
+    expect([restored.code, restored.stderr]).toEqual([0, expect.stringContaining('creating the database')]);
+    const url = await stowage.serve();
+    const reply = await fetch(`${url}/api/v1/objects/single`, { headers: { 'X-Api-Key': project.keys.analyst } });
+    expect(reply.status).toBe(200);
+    const backedUp = await stowage.run(['backup', pathOf('embedded')]);
+    expect([backedUp.code, backedUp.stderr]).toEqual([
+      0,
+      expect.stringContaining('using the PostgreSQL server that runs'),
+    ]);
+    // The server may have run the job meanwhile.
+    expect((await endOf('embedded')).tables.objects?.rows).toBeGreaterThanOrEqual(content.objects?.length ?? 0);
+    expect((await stowage.run(['restore', pathOf('whole')])).stderr).toContain('the database is not empty');
+  });
+});
