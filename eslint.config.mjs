@@ -41,10 +41,11 @@ const MAY_IMPORT = {
   'libs/batches': [...BELOW_STORE, 'csv', 'inverted-index', 'store', 'objects'],
   'libs/analytics': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/export': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
+  'libs/retention': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/changes': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/feeds': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   ...Object.fromEntries(FEEDS.map((feed) => [`libs/${feed}`, BELOW_FEEDS])),
-  apps: [...BELOW_FEEDS, 'csv', 'batches', 'export', 'changes', 'deletion', 'backup', ...FEEDS],
+  apps: [...BELOW_FEEDS, 'csv', 'batches', 'export', 'changes', 'deletion', 'backup', 'retention', ...FEEDS],
   // It runs in a browser.
   'apps/web': [],
 };
@@ -56,6 +57,7 @@ const PARTS = [
   'changes',
   'deletion',
   'backup',
+  'retention',
   ...FEEDS,
   'zstd',
   'migrations',

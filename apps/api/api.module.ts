@@ -9,6 +9,7 @@ import { ObjectsModule } from '#objects';
 import { UsageModule } from '#usage';
 import { InputPipe, ProblemFilter } from '#http';
 import { type Config } from '#platform';
+import { RetentionModule } from '#retention';
 import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { FEEDS } from '../feeds.js';
@@ -34,6 +35,7 @@ export class ApiModule {
         ExportModule,
         ChangesModule,
         DeletionModule,
+        RetentionModule,
         ...feeds,
       ],
       controllers: [ServerRootController, RootController, HealthController],

@@ -4,11 +4,17 @@ import { CommandGroup } from './command-group.js';
 import { printLine, table } from './output.js';
 import { UsageError } from './usage-error.js';
 
-const OPTION_NAMES = { name: '<name>', objects_max: '--objects-max', bytes_max: '--bytes-max' };
+const OPTION_NAMES = {
+  name: '<name>',
+  objects_max: '--objects-max',
+  bytes_max: '--bytes-max',
+  retention_days: '--retention-days',
+};
 
 interface LimitOptions {
   objectsMax?: string;
   bytesMax?: string;
+  retentionDays?: string;
 }
 
 /** A command with options for the limits of a project. */
@@ -29,11 +35,20 @@ abstract class LimitsCommand extends CommandRunner {
     return value;
   }
 
+  @Option({
+    flags: '--retention-days <number>',
+    description: 'delete objects this many days after their observed_at, for good; none to keep them',
+  })
+  parseRetentionDays(value: string): string {
+    return value;
+  }
+
   /** The members of a request body. Text that is not a number is rejected like in a body. */
-  protected membersOf({ objectsMax, bytesMax }: LimitOptions): Record<string, unknown> {
+  protected membersOf({ objectsMax, bytesMax, retentionDays }: LimitOptions): Record<string, unknown> {
     return {
       ...(objectsMax === undefined ? {} : { objects_max: limitOf(objectsMax) }),
       ...(bytesMax === undefined ? {} : { bytes_max: limitOf(bytesMax) }),
+      ...(retentionDays === undefined ? {} : { retention_days: limitOf(retentionDays) }),
     };
   }
 }
@@ -54,14 +69,15 @@ class ProjectListCommand extends CommandRunner {
   async run(): Promise<void> {
     const { listAll, withAccess } = await import('./access-services.js');
     const found = await withAccess(({ projects }) => listAll((page) => projects.list(page)));
-    const rows = found.map(({ project_id, name, created_at, objects_max, bytes_max }) => [
+    const rows = found.map(({ project_id, name, created_at, objects_max, bytes_max, retention_days }) => [
       String(project_id),
       name,
       created_at,
       limitText(objects_max),
       limitText(bytes_max),
+      limitText(retention_days),
     ]);
-    table(['PROJECT_ID', 'NAME', 'CREATED_AT', 'OBJECTS_MAX', 'BYTES_MAX'], rows).forEach(printLine);
+    table(['PROJECT_ID', 'NAME', 'CREATED_AT', 'OBJECTS_MAX', 'BYTES_MAX', 'RETENTION_DAYS'], rows).forEach(printLine);
   }
 }
 
@@ -100,9 +116,11 @@ class ProjectRenameCommand extends CommandRunner {
 class ProjectSetLimitsCommand extends LimitsCommand {
   async run([nameOrId = '']: string[], options: LimitOptions): Promise<void> {
     const members = this.membersOf(options);
-    if (Object.keys(members).length === 0) throw new UsageError('set-limits needs --objects-max or --bytes-max');
-    const { objects_max, bytes_max } = await updateProject(nameOrId, members);
-    printLine(`objects_max ${limitText(objects_max)}, bytes_max ${limitText(bytes_max)}`);
+    if (Object.keys(members).length === 0)
+      throw new UsageError('set-limits needs --objects-max, --bytes-max or --retention-days');
+    const { objects_max, bytes_max, retention_days } = await updateProject(nameOrId, members);
+    const limits = Object.entries({ objects_max, bytes_max, retention_days });
+    printLine(limits.map(([name, limit]) => `${name} ${limitText(limit)}`).join(', '));
   }
 }
 

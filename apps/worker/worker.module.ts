@@ -6,6 +6,7 @@ import { DeletionModule } from '#deletion';
 import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
 import type { Config } from '#platform';
+import { RetentionModule } from '#retention';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { FEEDS } from '../feeds.js';
 import { FoundationModule, type OpenInstallation } from '../foundation.module.js';
@@ -25,6 +26,7 @@ export class WorkerModule {
         AnalyticsModule,
         ChangesModule,
         DeletionModule,
+        RetentionModule,
         ...FEEDS,
       ],
     };

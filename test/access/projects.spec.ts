@@ -46,6 +46,7 @@ describe('POST /projects', () => {
       created_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
       objects_max: null,
       bytes_max: null,
+      retention_days: null,
     });
     const read = await api.call('GET', reply.headers.get('location') ?? '', { key: api.operatorKey });
     expect(read.json()).toEqual(project);

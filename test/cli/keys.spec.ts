@@ -77,7 +77,7 @@ describe('stowage project and stowage key', () => {
     expect((await post('a')).status).toBe(201);
     expect(await run('project', 'set-limits', 'narrow', '--objects-max', '1', '--bytes-max', '1000')).toEqual({
       code: 0,
-      stdout: 'objects_max 1, bytes_max 1000\n',
+      stdout: 'objects_max 1, bytes_max 1000, retention_days none\n',
       stderr: '',
     });
     expect((await post('b')).status).toBe(429);
@@ -87,7 +87,7 @@ describe('stowage project and stowage key', () => {
     expect((await run('project', 'rename', 'narrow', 'wide')).stdout).toBe(`${id}  wide\n`);
     await run('project', 'set-limits', 'wide', '--objects-max', 'none');
     expect((await post('b')).status).toBe(201);
-    expect((await run('project', 'list')).stdout).toMatch(new RegExp(`^${id} +wide +\\S+ +none +1000$`, 'm'));
+    expect((await run('project', 'list')).stdout).toMatch(new RegExp(`^${id} +wide +\\S+ +none +1000 +none$`, 'm'));
     expect(await run('project', 'set-limits', 'wide', '--bytes-max', 'many')).toMatchObject({
       code: 2,
       stderr: expect.stringMatching(/^stowage: --bytes-max must be a whole number from 0 to 9+\n$/),
@@ -254,7 +254,12 @@ describe('stowage project and stowage key', () => {
       '<name> must not consist of digits only',
     ],
     ['a project without a name', 2, ['project', 'create', ''], '<name> must be 1 to 255 characters; got 0'],
-    ['limits without an option', 2, ['project', 'set-limits', 'default'], 'needs --objects-max or --bytes-max'],
+    [
+      'limits without an option',
+      2,
+      ['project', 'set-limits', 'default'],
+      'needs --objects-max, --bytes-max or --retention-days',
+    ],
     ['a key of an unknown project', 1, ['key', 'create', '--role', 'admin', '--project', 'x'], 'project "x" not found'],
     ['a key with an unknown role', 2, ['key', 'create', '--role', 'boss'], '--role must be one of admin, '],
     [

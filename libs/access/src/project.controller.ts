@@ -73,7 +73,7 @@ export class ProjectController {
   @Patch(':project_id')
   @Rules({ roles: ['operator'], consumes: PATCH_TYPES, bodyLimit: 'management_limit_bytes' })
   @ApiOperation({
-    summary: 'Change the name or the limits of a project',
+    summary: 'Change the name, the limits or the retention of a project',
     description:
       'A new limit applies to every write that is committed after the response. A project may be over a new limit: nothing is deleted, and writes that add are rejected until it is below.',
   })

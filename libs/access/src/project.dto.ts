@@ -6,6 +6,16 @@ const OBJECTS_MAX = 'The largest number of objects; null: `project_objects_max` 
 const BYTES_MAX =
   'The largest size of the `data` of all objects in bytes; null: `project_bytes_max` of `GET /limits` applies.';
 
+const RETENTION_DAYS =
+  'Objects are deleted this many days after their `observed_at`, within an hour, and cannot be restored; null: they are kept.';
+/** A hundred years. */
+const RETENTION_DAYS_MAX = 36_500;
+
+function RetentionField(): PropertyDecorator {
+  const limits = { min: 1, max: RETENTION_DAYS_MAX, optional: true, nullable: true };
+  return IntegerField({ ...limits, description: RETENTION_DAYS, example: 365 });
+}
+
 function QuotaField(description: string, example: number): PropertyDecorator {
   return IntegerField({ min: 0, max: QUOTA_MAX, optional: true, nullable: true, description, example });
 }
@@ -22,9 +32,12 @@ export class CreateProjectDto {
 
   @QuotaField(BYTES_MAX, 1_000_000_000)
   bytes_max?: number | null;
+
+  @RetentionField()
+  retention_days?: number | null;
 }
 
-/** The members that change; null removes a limit, so that the one of the installation applies. */
+/** The members that change; null removes a limit, so that the one of the installation applies, or the retention. */
 export class UpdateProjectDto {
   @ProjectNameField({
     optional: true,
@@ -38,6 +51,9 @@ export class UpdateProjectDto {
 
   @QuotaField(BYTES_MAX, 1_000_000_000)
   bytes_max?: number | null;
+
+  @RetentionField()
+  retention_days?: number | null;
 }
 
 export class ProjectDto {
@@ -55,6 +71,9 @@ export class ProjectDto {
 
   @ApiProperty({ type: Number, nullable: true, description: BYTES_MAX, example: null })
   bytes_max: number | null;
+
+  @ApiProperty({ type: Number, nullable: true, description: RETENTION_DAYS, example: null })
+  retention_days: number | null;
 }
 
 export class ProjectPageDto extends pageOf(ProjectDto) {}

@@ -35,4 +35,8 @@ export class ProjectEntity {
   /** The largest sum of the sizes of all objects in bytes, as text; null for the default of the installation. */
   @Column('bigint', { nullable: true })
   bytes_max: string | null;
+
+  /** How many days objects are kept after `observed_at`; null for ever. */
+  @Column('integer', { nullable: true })
+  retention_days: number | null;
 }

@@ -30,6 +30,7 @@ const PROJECT_COLUMNS = [
   'seq',
   'objects_max',
   'bytes_max',
+  'retention_days',
 ] as const satisfies readonly (keyof ProjectEntity)[];
 type ProjectRow = Pick<ProjectEntity, (typeof PROJECT_COLUMNS)[number]>;
 
@@ -47,7 +48,8 @@ const DELETE = `DELETE FROM projects WHERE project_id = $1`;
 /** The audit log keeps the chain of a deleted project, and rows of it may still be deleted, so its id is never used again. */
 const WAS_DELETED = `SELECT FROM deleted_projects WHERE project_id = $1`;
 
-const UPDATE = `UPDATE projects SET name = $2, objects_max = $3, bytes_max = $4 WHERE project_id = $1`;
+const UPDATE = `
+  UPDATE projects SET name = $2, objects_max = $3, bytes_max = $4, retention_days = $5 WHERE project_id = $1`;
 
 /** Whether the installation has a project, or had one. */
 const HAD_PROJECTS = `
@@ -69,7 +71,7 @@ export class ProjectService {
 
   /** @throws Problem conflict when the name exists already */
   async create(body: CreateProjectDto, actor: Actor): Promise<ProjectDto> {
-    const { name, objects_max = null, bytes_max = null } = body;
+    const { name, objects_max = null, bytes_max = null, retention_days = null } = body;
     const projectId = randomInt(1, PROJECT_ID_MAX);
     if ((await this.database.query(WAS_DELETED, [projectId])).length > 0) return this.create(body, actor);
     const project: ProjectRow = {
@@ -78,6 +80,7 @@ export class ProjectService {
       name,
       objects_max: toText(objects_max),
       bytes_max: toText(bytes_max),
+      retention_days,
     };
     try {
       await this.database.transaction(async (tx) => {
@@ -99,7 +102,7 @@ export class ProjectService {
   }
 
   /**
-   * Changes the name or the limits of a project. New limits apply to every write that is committed after this.
+   * Changes the name, the limits or the retention of a project. New limits apply to every write that is committed after this.
    * @param id as in a URL
    * @throws Problem not-found; conflict when the name exists already; precondition-failed
    */
@@ -115,14 +118,15 @@ export class ProjectService {
         const [project] = projectId === null ? [] : await tx.query<ProjectRow>(LOCK, [projectId]);
         if (project === undefined) throw projectNotFound();
         checkPreconditions(preconditions, etagOfJson(toProjectDto(project)), PRECONDITION_RULES);
-        const { name = project.name, objects_max, bytes_max } = body;
+        const { name = project.name, objects_max, bytes_max, retention_days = project.retention_days } = body;
         const changed = {
           ...project,
           name,
           objects_max: objects_max === undefined ? project.objects_max : toText(objects_max),
           bytes_max: bytes_max === undefined ? project.bytes_max : toText(bytes_max),
+          retention_days,
         };
-        await tx.query(UPDATE, [projectId, name, changed.objects_max, changed.bytes_max]);
+        await tx.query(UPDATE, [projectId, name, changed.objects_max, changed.bytes_max, retention_days]);
         if (objects_max !== undefined || bytes_max !== undefined) await this.quotas.apply(tx, project.project_id);
         const details = changesOf(toProjectDto(project), toProjectDto(changed));
         if (Object.keys(details).length > 0) {
@@ -217,14 +221,15 @@ export class ProjectService {
   }
 }
 
-function toProjectDto({ project_id, name, seq, objects_max, bytes_max }: ProjectRow): ProjectDto {
+function toProjectDto({ project_id, name, seq, objects_max, bytes_max, retention_days }: ProjectRow): ProjectDto {
   const limits = { objects_max: toNumber(objects_max), bytes_max: toNumber(bytes_max) };
-  return { project_id, name, created_at: timeOfSeq(seq), ...limits };
+  return { project_id, name, created_at: timeOfSeq(seq), ...limits, retention_days };
 }
 
 /** The members that differ, for the audit log. */
 function changesOf(before: ProjectDto, after: ProjectDto): Record<string, { from: unknown; to: unknown }> {
-  const names = (['name', 'objects_max', 'bytes_max'] as const).filter((name) => before[name] !== after[name]);
+  const members = ['name', 'objects_max', 'bytes_max', 'retention_days'] as const;
+  const names = members.filter((name) => before[name] !== after[name]);
   return Object.fromEntries(names.map((name) => [name, { from: before[name], to: after[name] }]));
 }
 

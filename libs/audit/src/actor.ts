@@ -19,6 +19,9 @@ const WITHOUT_KEY = { keyId: null, role: null, requestId: null, address: null };
 export const COMMAND_LINE: Actor = { ...WITHOUT_KEY, name: 'command line' };
 export const FIRST_START: Actor = { ...WITHOUT_KEY, name: 'first start' };
 
+/** Deletes old objects in the background. */
+export const RETENTION: Actor = { ...WITHOUT_KEY, name: 'retention' };
+
 /** The actor of an authenticated request. */
 export function actorOf(request: FastifyRequest): Actor {
   const { principal, id } = request;

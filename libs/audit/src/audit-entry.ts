@@ -10,6 +10,7 @@ export const AUDIT_ACTIONS = [
   'object.delete',
   'objects.replace',
   'objects.delete',
+  'objects.expire',
   'batch.replace',
   'batch.delete',
   'key.create',

@@ -33,6 +33,7 @@ export {
   WHOLE_VIEW,
 } from './object-view.js';
 export { DELETE_OBJECTS_MAX } from './object-deletion.js';
+export { ObjectDeletionStore } from './object-deletion.store.js';
 export { objectText } from './object-wire.js';
 export { PATCH_OPERATIONS_MAX, PATCHED_DATA_LIMIT_BYTES } from './object-patch.js';
 export { ObjectService } from './object.service.js';

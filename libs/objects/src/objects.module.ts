@@ -33,6 +33,6 @@ import { SortedListStore } from './sorted-list.store.js';
     ObjectService,
     ObjectOperations,
   ],
-  exports: [ObjectStore, ObjectIndexStore, ObjectListStore, ObjectService],
+  exports: [ObjectDeletionStore, ObjectStore, ObjectIndexStore, ObjectListStore, ObjectService],
 })
 export class ObjectsModule {}

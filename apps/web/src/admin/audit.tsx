@@ -18,6 +18,7 @@ const ACTIONS = [
   'object.delete',
   'objects.replace',
   'objects.delete',
+  'objects.expire',
   'batch.replace',
   'batch.delete',
   'key.create',

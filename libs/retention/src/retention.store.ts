@@ -1,0 +1,99 @@
+import { Database, type Queryable } from '#database';
+import { Injectable } from '@nestjs/common';
+
+/** The first key of the advisory locks of retention; the second one is the project. An arbitrary number. */
+const RETENTION_LOCK = 71_028;
+
+/** Objects that one transaction deletes: about 100 ms, in which their batches are locked. */
+export const STEP_OBJECTS = 1_000;
+
+/** A project with objects to delete. */
+export interface DueProject {
+  projectId: number;
+  /** Objects that were observed before this time are deleted; RFC 3339. */
+  before: string;
+}
+
+/** Where a step ended: the next one continues there, and does not read the index entries of deleted objects again. */
+export interface Position {
+  observedAt: string;
+  seq: string;
+}
+
+const START: Position = { observedAt: '-infinity', seq: '0' };
+
+/** One look-up in the index of observed_at for each project with a retention. */
+const DUE = {
+  name: 'retention.due',
+  text: `
+    SELECT p.project_id, p.before FROM (
+      SELECT project_id, now() - make_interval(days => retention_days) AS before FROM projects WHERE retention_days IS NOT NULL
+    ) AS p
+    WHERE EXISTS (SELECT FROM objects AS o WHERE o.project_id = p.project_id AND o.observed_at < p.before)
+    ORDER BY p.project_id`,
+};
+
+/** One process at a time deletes objects of a project. */
+const TRY_LOCK = {
+  name: 'retention.try-lock',
+  text: `SELECT pg_try_advisory_xact_lock(${String(RETENTION_LOCK)}, $1) AS is_locked`,
+};
+
+/** Nothing is found where the retention was changed after the step before. */
+const FIND = {
+  name: 'retention.find',
+  text: `
+    SELECT o.seq, o.observed_at FROM objects AS o
+    WHERE o.project_id = $1 AND o.observed_at < $2::timestamptz
+      AND (o.observed_at, o.seq) > ($3::timestamptz, $4::bigint)
+      AND EXISTS (SELECT FROM projects AS p WHERE p.project_id = $1 AND $2::timestamptz <= now() - make_interval(days => p.retention_days))
+    ORDER BY o.observed_at, o.seq LIMIT ${String(STEP_OBJECTS)}`,
+};
+
+/** A batch that someone writes to is left to the next run: a stream may last for hours. */
+const LOCK_BATCHES = {
+  name: 'retention.lock-batches',
+  text: `
+    WITH locked AS MATERIALIZED (
+      SELECT b.batch_id FROM batches AS b
+      WHERE b.project_id = $1 AND b.batch_id IN (
+        SELECT o.batch_id FROM objects AS o WHERE o.project_id = $1 AND o.seq = ANY ($2::bigint[]))
+      ORDER BY b.batch_id FOR UPDATE SKIP LOCKED
+    )
+    SELECT o.seq FROM objects AS o
+    WHERE o.project_id = $1 AND o.seq = ANY ($2::bigint[]) AND o.batch_id IN (SELECT batch_id FROM locked)`,
+};
+
+/** Finds old objects. */
+@Injectable()
+export class RetentionStore {
+  constructor(private readonly database: Database) {}
+
+  /** The projects with objects that are older than their retention. */
+  async listDue(): Promise<DueProject[]> {
+    const rows = await this.database.query<{ project_id: number; before: string }>(DUE);
+    return rows.map(({ project_id: projectId, before }) => ({ projectId, before }));
+  }
+
+  /** Keeps other processes from deleting old objects of the project until the transaction ends. */
+  async tryLock(tx: Queryable, projectId: number): Promise<boolean> {
+    const [row] = await tx.query<{ is_locked: boolean }>(TRY_LOCK, [projectId]);
+    return row?.is_locked === true;
+  }
+
+  /** The oldest objects after a position, and the position of the last of them. */
+  async find(
+    tx: Queryable,
+    { projectId, before }: DueProject,
+    { observedAt, seq } = START,
+  ): Promise<{ seqs: string[]; last: Position | undefined }> {
+    const rows = await tx.query<{ seq: string; observed_at: string }>(FIND, [projectId, before, observedAt, seq]);
+    const last = rows.at(-1);
+    return { seqs: rows.map((row) => row.seq), last: last && { observedAt: last.observed_at, seq: last.seq } };
+  }
+
+  /** Locks the batches of objects. @returns the objects whose batches are locked now */
+  async lockBatchesOf(tx: Queryable, projectId: number, seqs: readonly string[]): Promise<string[]> {
+    return (await tx.query<{ seq: string }>(LOCK_BATCHES, [projectId, seqs])).map(({ seq }) => seq);
+  }
+}

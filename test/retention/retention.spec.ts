@@ -1,0 +1,204 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Stowage } from '../cli/stowage.js';
+import { settingsFor, TestApi, type TestProject } from '../harness/api.js';
+import { waitFor } from '../jobs/jobs.js';
+import { postBatch, type PageBody } from '../objects/wire.js';
+
+const DAY_MS = 86_400_000;
+const daysAgo = (days: number): string => new Date(Date.now() - days * DAY_MS).toISOString();
+
+/** Runs no background work; `expire` starts a server that does. */
+let api: TestApi;
+let stowage: Stowage;
+
+beforeAll(async () => {
+  api = await TestApi.start({ WORKER: 'separate' });
+  stowage = await Stowage.create(settingsFor(api.db));
+});
+afterAll(async () => {
+  await stowage.remove();
+  await api.stop();
+});
+
+function setRetention({ projectId }: TestProject, days: unknown): ReturnType<TestApi['call']> {
+  return api.call('PATCH', `/projects/${String(projectId)}`, { key: api.operatorKey, body: { retention_days: days } });
+}
+
+/** Starts a server that runs jobs, until the check is true. */
+async function runUntil(check: () => Promise<boolean>): Promise<void> {
+  const worker = await api.another({ WORKER: 'inline' });
+  try {
+    await waitFor(async () => (await check()) || undefined);
+  } finally {
+    await worker.stop();
+  }
+}
+
+async function countOf({ projectId }: TestProject): Promise<number> {
+  const [row] = await api.db.sql<{ count: string }>('SELECT count(*) FROM objects WHERE project_id = $1', [projectId]);
+  return Number(row?.count);
+}
+
+/** Objects of which each has another age in days. */
+const aged = (name: string, count: number, days: (n: number) => number): object[] =>
+  Array.from({ length: count }, (_, n) => ({
+    object_id: `${name}-${String(n)}`,
+    observed_at: daysAgo(days(n)),
+    subject: `s${String(n % 3)}`,
+    data: { temperature: n, name },
+  }));
+
+async function read<T>(project: TestProject, path: string): Promise<T> {
+  const reply = await api.call('GET', path, { key: project.keys.admin });
+  expect([path, reply.status]).toEqual([path, 200]);
+  return reply.json<T>();
+}
+
+describe('retention_days', () => {
+  it('deletes what is older, in steps, and keeps the index, averages, counts and usage exact', async () => {
+    const project = await api.project();
+    const other = await api.project();
+    for (const { keys } of [project, other]) {
+      await postBatch(
+        api,
+        keys.producer,
+        'old',
+        aged('old', 2_500, () => 40),
+      );
+      await postBatch(
+        api,
+        keys.producer,
+        'mixed',
+        aged('mixed', 20, (n) => (n < 8 ? 31 : 29)),
+      );
+    }
+    // Computes the rollups of the hours.
+    const average = '/objects/aggregate?op=avg&key=temperature';
+    await read(project, average);
+    const reply = await setRetention(project, 30);
+    expect([reply.status, reply.json()]).toEqual([200, expect.objectContaining({ retention_days: 30 })]);
+    await runUntil(async () => (await countOf(project)) === 12);
+
+    expect(await countOf(other)).toBe(2_520);
+    expect(await read(project, '/objects?key=name&value=old&count=exact')).toMatchObject({ count: 0 });
+    expect(await read(project, '/objects?key=name&value=mixed&count=exact')).toMatchObject({ count: 12 });
+    expect(await read(project, average)).toMatchObject({ results: [{ value: (8 + 19) / 2, count: 12 }] });
+    const batches = await read<PageBody<{ batch_id: string; object_count: number }>>(project, '/batches');
+    expect(batches.results.map(({ batch_id, object_count }) => [batch_id, object_count])).toEqual([
+      ['mixed', 12],
+      ['old', 0],
+    ]);
+    const [stored] = await api.db.sql<{ bytes: string }>(
+      'SELECT sum(bytes) AS bytes FROM objects WHERE project_id = $1',
+      [project.projectId],
+    );
+    expect(await read(project, '/usage')).toMatchObject({ objects: 12, bytes: Number(stored?.bytes) });
+    expect(await stowage.run(['check'])).toMatchObject({ code: 0 });
+    expect(await read(project, '/deletions')).toMatchObject({ count: 0 });
+
+    interface Entry {
+      actor: object;
+      details: { object_count: number; observed_before: string };
+    }
+    const audit = await read<PageBody<Entry>>(project, '/audit?action=objects.expire');
+    expect(audit.results.map(({ details }) => details.object_count)).toEqual([508, 1_000, 1_000]);
+    for (const { actor, details } of audit.results) {
+      expect(actor).toEqual({ key_id: null, role: null, name: 'retention' });
+      expect(Math.abs(Date.parse(details.observed_before) - Date.parse(daysAgo(30)))).toBeLessThan(DAY_MS / 24);
+    }
+  });
+
+  it('serves projects by turns', async () => {
+    const projects = [await api.project(), await api.project()];
+    for (const project of projects) {
+      await postBatch(
+        api,
+        project.keys.producer,
+        'old',
+        aged('old', 2_100, () => 3),
+      );
+      await setRetention(project, 2);
+    }
+    const ids = projects.map(({ projectId }) => projectId);
+    await runUntil(async () => {
+      const [row] = await api.db.sql<{ count: string }>('SELECT count(*) FROM objects WHERE project_id = ANY ($1)', [
+        ids,
+      ]);
+      return row?.count === '0';
+    });
+    const entries = await api.db.sql<{ project_id: number }>(
+      `SELECT project_id FROM audit_entries WHERE action = 'objects.expire' AND project_id = ANY ($1) ORDER BY at`,
+      [ids],
+    );
+    const order = entries.map(({ project_id }) => project_id);
+    const [first, second] = order;
+    expect(order).toEqual([first, second, first, second, first, second]);
+    expect(first).not.toBe(second);
+  });
+
+  it('leaves a batch that is being written to a later run, and deletes from others', async () => {
+    const project = await api.project();
+    const { keys, projectId } = project;
+    await postBatch(
+      api,
+      keys.producer,
+      'written',
+      aged('written', 3, () => 3),
+    );
+    await postBatch(
+      api,
+      keys.producer,
+      'free',
+      aged('free', 3, () => 3),
+    );
+    await setRetention(project, 2);
+    await api.db.transaction(async (tx) => {
+      await tx.query(`SELECT FROM batches WHERE project_id = $1 AND batch_id = 'written' FOR UPDATE`, [projectId]);
+      await runUntil(async () => (await countOf(project)) === 3);
+    });
+    const left = await read<PageBody<{ batch_id: string }>>(project, '/objects');
+    expect(left.results.map(({ batch_id }) => batch_id)).toEqual(['written', 'written', 'written']);
+    await runUntil(async () => (await countOf(project)) === 0);
+  });
+
+  it('deletes nothing without a retention, after it was ended, and before its end', async () => {
+    const [never, ended, early] = [await api.project(), await api.project(), await api.project()];
+    const due = await api.project();
+    for (const { keys } of [never, ended, early, due]) {
+      await postBatch(
+        api,
+        keys.producer,
+        'b',
+        aged('o', 2, () => 100),
+      );
+    }
+    await setRetention(ended, 1);
+    await setRetention(ended, null);
+    await setRetention(early, 101);
+    await setRetention(due, 99);
+    await runUntil(async () => (await countOf(due)) === 0);
+    expect(await Promise.all([never, ended, early].map(countOf))).toEqual([2, 2, 2]);
+  });
+
+  it('is set by an operator, is audited, and accepts 1 to 36,500 days', async () => {
+    const project = await api.project();
+    const path = `/projects/${String(project.projectId)}`;
+    for (const days of [0, -1, 1.5, '30', 36_501])
+      expect([days, (await setRetention(project, days)).status]).toEqual([days, 400]);
+    const forbidden = await api.call('PATCH', path, { key: project.keys.admin, body: { retention_days: 1 } });
+    expect(forbidden.status).toBe(403);
+    expect(await read(project, path)).toMatchObject({ retention_days: null });
+    expect((await setRetention(project, 36_500)).status).toBe(200);
+    const [entry] = await api.db.sql<{ details: string }>(
+      `SELECT details FROM audit_entries WHERE action = 'project.update' AND target_id = $1`,
+      [String(project.projectId)],
+    );
+    expect(JSON.parse(entry?.details ?? '')).toEqual({ retention_days: { from: null, to: 36_500 } });
+    const id = String(project.projectId);
+    expect(await stowage.run(['project', 'set-limits', id, '--retention-days', '7'])).toMatchObject({
+      code: 0,
+      stdout: 'objects_max none, bytes_max none, retention_days 7\n',
+    });
+    expect(await read(project, path)).toMatchObject({ retention_days: 7 });
+  });
+});
