@@ -15,7 +15,7 @@ const BELOW_STORE = [
   'access',
   'jobs',
 ];
-const BELOW_FEEDS = [...BELOW_STORE, 'inverted-index', 'store', 'objects', 'analytics', 'feeds'];
+const BELOW_FEEDS = [...BELOW_STORE, 'inverted-index', 'store', 'undelete', 'objects', 'analytics', 'feeds'];
 
 /** What each part may import; the order goes down. `json`, `zstd` and the migrations import no other part. */
 const MAY_IMPORT = {
@@ -37,8 +37,9 @@ const MAY_IMPORT = {
   'libs/deletion': ['platform', 'database', 'http', 'usage', 'audit', 'access', 'jobs'],
   'libs/inverted-index': ['json', 'filter', 'platform', 'telemetry', 'database', 'jobs'],
   'libs/store': [...BELOW_STORE, 'inverted-index'],
-  'libs/objects': [...BELOW_STORE, 'inverted-index', 'store'],
-  'libs/batches': [...BELOW_STORE, 'csv', 'inverted-index', 'store', 'objects'],
+  'libs/undelete': [...BELOW_STORE, 'inverted-index', 'store'],
+  'libs/objects': [...BELOW_STORE, 'inverted-index', 'store', 'undelete'],
+  'libs/batches': [...BELOW_STORE, 'csv', 'inverted-index', 'store', 'undelete', 'objects'],
   'libs/analytics': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/export': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/retention': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],

@@ -15,6 +15,8 @@ const WITHOUT_ENTITY = [
   'audit_chains',
   'change_feeds',
   'changes',
+  'deleted_objects',
+  'deletions',
   'idempotency_keys',
   'index_blocks',
   'index_builds',

@@ -31,6 +31,7 @@ const TAGS: Readonly<Record<string, string>> = {
   root: 'The list of resources, the limits of this installation, and the key that a request uses.',
   batches: 'Whole batches of objects: store, list, read and delete.',
   objects: 'Single objects, filtered lists and aggregates.',
+  deletions: 'Deleted batches and objects, which can be restored for some time.',
   jobs: 'Requests that were accepted with 202 and run in the background.',
   'projects and keys': 'Projects, their API keys, and the operator keys.',
   devices: 'Devices, each with API keys of its own.',

@@ -14,6 +14,7 @@ const ROOT_TYPES = ['application/json', 'text/html'] as const;
 const LISTING = [
   ['batches', `${API}/batches`, 'whole batches of objects: store, list, read, delete'],
   ['objects', `${API}/objects`, 'objects of all batches, found by any key or value'],
+  ['deletions', `${API}/deletions`, 'deleted batches and objects that can be restored (admin)'],
   ['jobs', `${API}/jobs`, 'requests that run in the background, and their results'],
   ['devices', `${API}/devices`, 'devices, each with keys of its own'],
   ['firmware', `${API}/firmware`, 'firmware events of a device; needs ?device_id='],

@@ -60,6 +60,10 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'PUT /api/v1/objects/{object_id}': 'replaceObject',
   'PATCH /api/v1/objects/{object_id}': 'patchObject',
   'DELETE /api/v1/objects/{object_id}': 'deleteObject',
+  'GET /api/v1/deletions': 'listDeletions',
+  'POST /api/v1/deletions/{deletion_id}/restore': 'restoreDeletion',
+  'POST /api/v1/batches/{batch_id}/restore': 'restoreBatch',
+  'POST /api/v1/objects/{object_id}/restore': 'restoreObject',
   'GET /api/v1/factories': 'listFactories',
   'POST /api/v1/factories': 'createFactories',
   'GET /api/v1/factories/{factory_id}': 'getFactory',
@@ -459,9 +463,16 @@ describe('the examples in the OpenAPI document', () => {
     const patched = await perform('PATCH /api/v1/objects/{object_id}', admin, 'application/json-patch+json');
     expect(patched.json()).toMatchObject({ data: [{ key: 'type', value: 'boot' }, {}] });
     await perform('DELETE /api/v1/objects/{object_id}', admin);
+    expect((await perform('POST /api/v1/objects/{object_id}/restore', admin)).json()).toMatchObject({ objects: 1 });
+    await perform('DELETE /api/v1/objects/{object_id}', admin);
     await perform('POST /api/v1/objects', admin);
     expect((await perform('DELETE /api/v1/objects', admin)).json()).toEqual({ deleted: 1 });
+    const deletions = (await perform('GET /api/v1/deletions', admin)).json<{ results: { deletion_id: string }[] }>();
+    ids.deletion_id = deletions.results[0]?.deletion_id ?? '';
+    await perform('POST /api/v1/deletions/{deletion_id}/restore', admin);
+    expect((await perform('DELETE /api/v1/objects', admin)).json()).toEqual({ deleted: 1 });
     await perform('DELETE /api/v1/batches/{batch_id}', admin);
+    expect((await perform('POST /api/v1/batches/{batch_id}/restore', admin)).json()).toMatchObject({ batches: 1 });
   });
 
   it('work for factories and sprockets', async () => {

@@ -157,7 +157,10 @@ describe('a deleted resource', () => {
     }
   });
 
-  const routes = withIds.filter(([, { path }]) => DELETABLE.some((id) => path.includes(`{${id}}`)));
+  // Those that restore it find it.
+  const routes = withIds.filter(
+    ([, { path }]) => !path.endsWith('/restore') && DELETABLE.some((id) => path.includes(`{${id}}`)),
+  );
 
   it.each(routes)('is the same as a missing one: %s', async (_, route) => {
     for (const role of route.roles) {

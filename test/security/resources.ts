@@ -14,6 +14,7 @@ export const MISSING: Ids = {
   batch_id: 'nothing',
   object_id: 'nothing',
   job_id: '1',
+  deletion_id: '1',
   factory_id: 'nothing',
   sprocket_id: 'nothing',
   building: 'nothing',
@@ -38,7 +39,13 @@ export class ProjectWithResources {
       expect([reply.status, reply.text]).toEqual([expect.any(Number), expect.not.stringContaining('/problems#')]);
       return reply.json<T>();
     };
-    await post('/batches', { batch_id: name, objects: [{ object_id: name, data: { type: name } }] });
+    const batch = { batch_id: name, objects: [{ object_id: name, data: { type: name } }] };
+    await post('/batches', batch);
+    // A deletion whose ids are used again.
+    expect((await api.call('DELETE', `/batches/${name}?cascade=true`, { key: admin })).status).toBe(204);
+    const deletions = await api.call('GET', '/deletions', { key: admin });
+    const [deletion] = deletions.json<{ results: { deletion_id: string }[] }>().results;
+    await post('/batches', batch);
     await post('/factories', { id: `factory-${name}`, ...CONTRACT['POST /factories']?.body });
     await post('/sprockets', { id: `sprocket-${name}`, ...CONTRACT['POST /sprockets']?.body });
     await post(`/buildings/${name}/rooms/${name}/temperatures`, { temperature: 10.5 });
@@ -61,6 +68,7 @@ export class ProjectWithResources {
       device_id: project.deviceId,
       batch_id: name,
       object_id: name,
+      deletion_id: deletion?.deletion_id ?? '',
       factory_id: `factory-${name}`,
       sprocket_id: `sprocket-${name}`,
       building: name,

@@ -123,7 +123,7 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Change the name or the limits of a project
+         * Change the name, the limits or the retention of a project
          * @description A new limit applies to every write that is committed after the response. A project may be over a new limit: nothing is deleted, and writes that add are rejected until it is below.
          */
         patch: operations["updateProject"];
@@ -780,6 +780,83 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/deletions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the deletions that can be restored, newest first */
+        get: operations["listDeletions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/deletions/{deletion_id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore everything that a request has deleted
+         * @description All or nothing: 409 where an id was used again, or where the batch of an object was deleted; then nothing is restored. Objects are again at their old place in lists.
+         */
+        post: operations["restoreDeletion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/batches/{batch_id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore a deleted batch with the objects that were deleted with it
+         * @description All or nothing: 409 where an id was used again, or where the batch of an object was deleted; then nothing is restored. Objects are again at their old place in lists.
+         */
+        post: operations["restoreBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/objects/{object_id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore the deleted object that had this id last
+         * @description All or nothing: 409 where an id was used again, or where the batch of an object was deleted; then nothing is restored. Objects are again at their old place in lists.
+         */
+        post: operations["restoreObject"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -914,6 +991,11 @@ export interface components {
              * @example 1000000000
              */
             bytes_max?: number | null;
+            /**
+             * @description Objects are deleted this many days after their `observed_at`, within an hour, and cannot be restored; null: they are kept.
+             * @example 365
+             */
+            retention_days?: number | null;
         };
         ProjectDto: {
             /**
@@ -938,6 +1020,11 @@ export interface components {
              * @example null
              */
             bytes_max: number | null;
+            /**
+             * @description Objects are deleted this many days after their `observed_at`, within an hour, and cannot be restored; null: they are kept.
+             * @example null
+             */
+            retention_days: number | null;
         };
         ProjectPageDto: {
             /**
@@ -981,6 +1068,11 @@ export interface components {
              * @example 1000000000
              */
             bytes_max?: number | null;
+            /**
+             * @description Objects are deleted this many days after their `observed_at`, within an hour, and cannot be restored; null: they are kept.
+             * @example 365
+             */
+            retention_days?: number | null;
         };
         CreateKeyDto: {
             /**
@@ -2647,7 +2739,7 @@ export interface components {
              * @example object.delete
              * @enum {string}
              */
-            action: "object.replace" | "object.update" | "object.delete" | "objects.replace" | "objects.delete" | "batch.replace" | "batch.delete" | "key.create" | "key.update" | "key.rotate" | "key.revoke" | "device.create" | "device.move" | "project.create" | "project.update" | "project.delete" | "access.denied" | "key.canary";
+            action: "object.replace" | "object.update" | "object.delete" | "object.restore" | "objects.replace" | "objects.delete" | "objects.expire" | "objects.restore" | "batch.replace" | "batch.delete" | "batch.restore" | "key.create" | "key.update" | "key.rotate" | "key.revoke" | "device.create" | "device.move" | "project.create" | "project.update" | "project.delete" | "access.denied" | "key.canary";
             actor: components["schemas"]["AuditActorDto"];
             /** @description null for an action on several objects. */
             target: components["schemas"]["AuditTargetDto"] | null;
@@ -2696,6 +2788,82 @@ export interface components {
              */
             previous: string | null;
             results: components["schemas"]["AuditEntryDto"][];
+        };
+        DeletionDto: {
+            /**
+             * @description Identifies the deletion; it is of no object or batch.
+             * @example 384573930291204096
+             */
+            deletion_id: string;
+            /**
+             * Format: date-time
+             * @example 2026-11-27T09:00:00.000Z
+             */
+            deleted_at: string;
+            /**
+             * Format: date-time
+             * @description Until then it can be restored; the rows are deleted soon after.
+             * @example 2026-11-28T09:00:00.000Z
+             */
+            restorable_until: string;
+            /**
+             * @description The deleted batch; null where only objects were deleted.
+             * @example null
+             */
+            batch_id: string | null;
+            /**
+             * @description The deleted object; null for a batch, and for the objects that a filter matched.
+             * @example shoe-9
+             */
+            object_id: string | null;
+            /**
+             * @description The number of objects that can be restored.
+             * @example 1
+             */
+            object_count: number;
+        };
+        DeletionPageDto: {
+            /**
+             * @description The number of all results; null with count=none.
+             * @example 1
+             */
+            count: number | null;
+            /**
+             * @description The accuracy of `count`.
+             * @example exact
+             * @enum {string}
+             */
+            count_is?: "exact" | "at_least" | "estimated";
+            /** @description Present where counting took too long and was cancelled: why, and what to do. `count_is` is `at_least` then. */
+            count_reason?: string;
+            /**
+             * @description The URL of the next page; null on the last.
+             * @example null
+             */
+            next: string | null;
+            /**
+             * @description The URL of the previous page; null on the first.
+             * @example null
+             */
+            previous: string | null;
+            results: components["schemas"]["DeletionDto"][];
+        };
+        RestoredDto: {
+            /**
+             * @description The deletion that was restored, at least in part.
+             * @example 384573930291204096
+             */
+            deletion_id: string;
+            /**
+             * @description The number of restored batches: 1 or 0.
+             * @example 0
+             */
+            batches: number;
+            /**
+             * @description The number of restored objects.
+             * @example 1
+             */
+            objects: number;
         };
     };
     responses: never;
@@ -4774,7 +4942,7 @@ export interface operations {
                 /** @description For operators: the project; default: the installation itself, with projects and operator keys. Example: `1804289383`. */
                 project_id?: number;
                 /** @description Only entries about this action. */
-                action?: "object.replace" | "object.update" | "object.delete" | "objects.replace" | "objects.delete" | "batch.replace" | "batch.delete" | "key.create" | "key.update" | "key.rotate" | "key.revoke" | "device.create" | "device.move" | "project.create" | "project.update" | "project.delete" | "access.denied" | "key.canary";
+                action?: "object.replace" | "object.update" | "object.delete" | "object.restore" | "objects.replace" | "objects.delete" | "objects.expire" | "objects.restore" | "batch.replace" | "batch.delete" | "batch.restore" | "key.create" | "key.update" | "key.rotate" | "key.revoke" | "device.create" | "device.move" | "project.create" | "project.update" | "project.delete" | "access.denied" | "key.canary";
                 /** @description Only what was done with this key. Example: `384573930291204096`. */
                 key_id?: string;
                 /** @description Only entries about a target of this type. */
@@ -4802,6 +4970,113 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditPageDto"];
+                };
+            };
+        };
+    };
+    listDeletions: {
+        parameters: {
+            query?: {
+                /** @description The number of the page, from 1; cannot be combined with `cursor`. */
+                page?: number;
+                /** @description Results on a page; default PAGE_SIZE, at most PAGE_SIZE_MAX, see /api/v1/limits. Example: `10`. */
+                page_size?: number;
+                /** @description From `next` or `previous` of a page; valid with the same filter and order only. */
+                cursor?: string;
+                /** @description How to count all results: `exact`, `estimated` from a sample where counting would be slow, or `none`. Default: exact without a filter, for one batch, for a key, and for a key with a value; otherwise exact up to COUNT_CAP. A count that takes longer than 2 s is cancelled, see `count_reason` and `Prefer`. */
+                count?: "exact" | "estimated" | "none";
+            };
+            header?: {
+                /** @description `wait=N` lets counting take N seconds instead of 2, up to query_timeout_ms of /api/v1/limits. */
+                Prefer?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletionPageDto"];
+                };
+            };
+        };
+    };
+    restoreDeletion: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to retry. Use a new value, such as a UUID, for each request. For 24 hours a repeated request with the same value gets the first response again, with `Idempotency-Replayed: true`, and changes nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                deletion_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RestoredDto"];
+                };
+            };
+        };
+    };
+    restoreBatch: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to retry. Use a new value, such as a UUID, for each request. For 24 hours a repeated request with the same value gets the first response again, with `Idempotency-Replayed: true`, and changes nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                batch_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RestoredDto"];
+                };
+            };
+        };
+    };
+    restoreObject: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to retry. Use a new value, such as a UUID, for each request. For 24 hours a repeated request with the same value gets the first response again, with `Idempotency-Replayed: true`, and changes nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                object_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RestoredDto"];
                 };
             };
         };

@@ -30,6 +30,12 @@ const GIN_INDEXES = `
   FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_am AS m ON m.oid = c.relam
   WHERE m.amname = 'gin' AND i.indrelid = ANY ($1::regclass[])`;
 
+/** The positions of another server's WAL order these rows; here they must precede those of later changes. */
+const ORDER_PENDING_CHANGES = `
+  UPDATE pending_changes AS p SET wal_position = '0/0'::pg_lsn + n.number FROM (
+    SELECT ctid, row_number() OVER (ORDER BY wal_position)::numeric AS number FROM pending_changes
+  ) AS n WHERE p.ctid = n.ctid`;
+
 /**
  * The migrations that the tables of a backup had, and whether there are newer ones.
  * @throws StartupError where this version does not know all of them
@@ -74,6 +80,7 @@ export async function restoreBackup(
     const end = await copyTables(tx, tables, backup.reader, progress, signal);
     progress.table = 'indexes';
     for (const { definition } of indexes) await tx.query(definition);
+    if (names.includes('pending_changes')) await tx.query(ORDER_PENDING_CHANGES);
     await setSequences(tx, backup.header.sequences);
     await tx.query(`ANALYZE ${names.join(', ')}`);
     signal.throwIfAborted();

@@ -2,6 +2,7 @@ import { AuditLog, boundedIds, IDS_MAX, type Actor } from '#audit';
 import { Database } from '#database';
 import { checkPreconditions, Problem, type Preconditions } from '#http';
 import { Config } from '#platform';
+import { DeletionIds } from '#undelete';
 import { Injectable } from '@nestjs/common';
 import { batchNotFound } from './batch-reader.js';
 import { batchEtag } from './batch-wire.js';
@@ -12,6 +13,7 @@ import { BatchWriteStore, type BatchTarget } from './batch-write.store.js';
 export class BatchDeleter {
   constructor(
     private readonly store: BatchWriteStore,
+    private readonly deletionIds: DeletionIds,
     private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly config: Config,
@@ -39,7 +41,7 @@ export class BatchDeleter {
       }
       checkPreconditions(preconditions, batchEtag(batch.revision), this.config.rules);
       const ids = count === 0 ? [] : await this.store.firstIds(tx, target, IDS_MAX);
-      await this.store.delete(tx, target);
+      await this.store.delete(tx, target, batch.seq, this.deletionIds.next());
       const [projectId, id] = target;
       const details = { object_count: count, object_ids: boundedIds(ids) };
       await this.audit.append(tx, { projectId, actor, action: 'batch.delete', target: { type: 'batch', id }, details });

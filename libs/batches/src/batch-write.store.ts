@@ -25,6 +25,7 @@ import {
   recordDeletedSql,
   ROLLUP_COLUMNS,
 } from '#store';
+import { keepDeletedSql } from '#undelete';
 import { ADD_USAGE, addUsageSql, type UsageChange } from '#usage';
 import { COPY_FORMAT } from './copy-rows.js';
 
@@ -95,6 +96,7 @@ const DELETE_OBJECTS = {
   text: `
     WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2
       RETURNING ${ROLLUP_COLUMNS}, bytes, seq, batch_id, object_id),
+    ${keepDeletedSql('deleted', { where: 'o.batch_id = $2', id: '$3', batch: { id: '$2', seq: '$4' } })},
     ${deletedObjectsSql('deleted')},
     recorded AS (${recordDeletedSql('deleted')}),
     usage AS (${addUsageSql('deleted', -1)})
@@ -283,11 +285,11 @@ export class BatchWriteStore {
     return rows.map((row) => row.object_id);
   }
 
-  /** Deletes a locked batch with its objects. */
-  async delete(tx: Queryable, target: BatchTarget): Promise<void> {
+  /** Deletes a locked batch with its objects. @param deletionId null where it cannot be restored */
+  async delete(tx: Queryable, target: BatchTarget, batchSeq: string, deletionId: string | null): Promise<void> {
     await tx.query(DELETE_BATCH, target);
     // The last statement, because it locks the usage of the project.
-    await tx.query(DELETE_OBJECTS, target);
+    await tx.query(DELETE_OBJECTS, [...target, deletionId, batchSeq]);
   }
 
   copyObjects(tx: Transaction): CopyIn {

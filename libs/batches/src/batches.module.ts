@@ -3,6 +3,7 @@ import { InvertedIndexModule } from '#inverted-index';
 import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
 import { BatchEntity } from '#store';
+import { UndeleteModule } from '#undelete';
 import { UsageModule } from '#usage';
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
@@ -22,6 +23,7 @@ import { BatchWriter } from './batch-writer.js';
     InvertedIndexModule,
     JobsModule,
     ObjectsModule,
+    UndeleteModule,
     UsageModule,
     TypeOrmModule.forFeature([BatchEntity]),
   ],

@@ -45,6 +45,7 @@ export type { PostgresAddress } from './open-server.js';
 export { ReadDatabase } from './read-database.js';
 export {
   firstSeqAt,
+  firstSeqAtSql,
   isSeq,
   SEQ_STEP,
   Sequence,

@@ -24,6 +24,11 @@ export function firstSeqAt(ms: number): string {
   return (BigInt(ms - EPOCH_MS) << 22n).toString();
 }
 
+/** The same in SQL. */
+export function firstSeqAtSql(time: string): string {
+  return `((extract(epoch FROM ${time} - timestamptz '${EPOCH}Z') * 1000)::bigint << 22)`;
+}
+
 /** Whether the text is a sequence number as responses write it: without leading zeros, and in the range of a bigint. */
 export function isSeq(text: string): boolean {
   return /^[1-9]\d{0,18}$/.test(text) && BigInt(text) < 2n ** 63n;

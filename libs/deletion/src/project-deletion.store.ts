@@ -21,6 +21,8 @@ const TABLES: readonly ProjectTable[] = [
   { name: 'idempotency_keys', key: ['key_hash'], rows: 1_000 },
   { name: 'objects', key: ['batch_id', 'seq'], rows: 2_000 },
   { name: 'batches', key: ['batch_id'], rows: 5_000 },
+  { name: 'deleted_objects', key: ['deletion_id', 'seq'], rows: 2_000 },
+  { name: 'deletions', key: ['deletion_id'], rows: 5_000 },
   { name: 'index_builds', key: [], rows: 1 },
   { name: 'index_blocks', key: ['segment', 'path'], rows: 1_000 },
   { name: 'index_segments', key: ['number'], rows: 1_000 },

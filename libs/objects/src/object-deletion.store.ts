@@ -5,6 +5,7 @@ import { Config } from '#platform';
 import { type Count, countRows, errorCode, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { invalidateRollupsSql, OBJECT_FILTER_COLUMNS, recordDeletedSql, ROLLUP_COLUMNS } from '#store';
+import { keepDeletedSql } from '#undelete';
 import { addUsageSql } from '#usage';
 import { ObjectIndexStore } from './object-index.store.js';
 import { BY_SEQ, objectListSql } from './object-list-sql.js';
@@ -24,7 +25,7 @@ const LOCK_BATCHES_OF = {
     ORDER BY b.batch_id FOR UPDATE`,
 };
 
-/** Parameters: $1 the project, $2 the sequence numbers of the objects, $3 the new revision of their batches. */
+/** Parameters: $1 the project, $2 the sequence numbers of the objects, $3 the new revision of their batches, $4 the deletion. */
 const deleteSql = (matches: string): string => `
   WITH deleted AS (
     DELETE FROM objects WHERE project_id = $1 AND seq IN (SELECT o.seq FROM ${BY_SEQ} WHERE ${matches})
@@ -35,6 +36,7 @@ const deleteSql = (matches: string): string => `
     FROM (SELECT batch_id, count(*) AS objects FROM deleted GROUP BY batch_id) AS d
     WHERE b.project_id = $1 AND b.batch_id = d.batch_id
   ),
+  ${keepDeletedSql('deleted', { where: `o.seq IN (SELECT o.seq FROM ${BY_SEQ} WHERE ${matches})`, id: '$4' })},
   ${deletedObjectsSql('deleted')},
   recorded AS (${recordDeletedSql('deleted')}),
   invalidated AS (${invalidateRollupsSql('deleted')}),
@@ -87,14 +89,17 @@ export class ObjectDeletionStore {
     await tx.query(LOCK_BATCHES_OF, [projectId, seqs]);
   }
 
-  /** Deletes those of the objects that still match; their batches are locked and get this revision. */
+  /**
+   * Deletes those of the objects that still match; their batches are locked and get this revision.
+   * @param deletionId null where they cannot be restored
+   */
   async delete(
     tx: Queryable,
     projectId: number,
     filter: Filter,
-    { seqs, revision }: { seqs: readonly string[]; revision: bigint },
+    { seqs, revision, deletionId }: { seqs: readonly string[]; revision: bigint; deletionId: string | null },
   ): Promise<DeletedObjects> {
-    const values: unknown[] = [projectId, seqs, revision.toString()];
+    const values: unknown[] = [projectId, seqs, revision.toString(), deletionId];
     const text = deleteSql(filterSql(filter, OBJECT_FILTER_COLUMNS, values));
     const [row] = await tx.query<{ count: string; ids: string[] }>(text, values);
     return { count: Number(row?.count), ids: row?.ids ?? [] };

@@ -2,6 +2,7 @@ import { AuditLog, boundedIds, type Actor } from '#audit';
 import type { Filter } from '#filter';
 import { Problem } from '#http';
 import { type Count, Database, Sequence } from '#database';
+import { DeletionIds } from '#undelete';
 import { Injectable } from '@nestjs/common';
 import { ObjectDeletionStore } from './object-deletion.store.js';
 
@@ -20,6 +21,7 @@ const NONE: DeletedObjects = { count: 0, firstIds: [] };
 export class ObjectDeletion {
   constructor(
     private readonly store: ObjectDeletionStore,
+    private readonly deletionIds: DeletionIds,
     private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
@@ -42,7 +44,8 @@ export class ObjectDeletion {
       // Every change locks the batch first. Objects that changed before are compared with the filter again, under the lock.
       await this.store.lockBatchesOf(tx, projectId, seqs);
       const revision = this.sequence.next();
-      const { count, ids } = await this.store.delete(tx, projectId, filter, { seqs, revision });
+      const deletionId = this.deletionIds.next();
+      const { count, ids } = await this.store.delete(tx, projectId, filter, { seqs, revision, deletionId });
       if (count === 0) return NONE;
       const firstIds = boundedIds(ids);
       const details = { object_count: count, object_ids: firstIds };

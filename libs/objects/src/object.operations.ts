@@ -12,6 +12,7 @@ import { checkPreconditions, etagOf, Problem, type Preconditions, type Role, Val
 import { Config, ID_RULE, isId } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable } from '#database';
 import { dataBytes, listOfPairs, type ObjectRow } from '#store';
+import { DeletionIds } from '#undelete';
 import { isShareUsedUp, QuotaStore } from '#usage';
 import { Injectable } from '@nestjs/common';
 import { v7 as uuidv7 } from 'uuid';
@@ -50,6 +51,7 @@ export class ObjectOperations {
     private readonly objects: ObjectService,
     private readonly store: ObjectStore,
     private readonly quotas: QuotaStore,
+    private readonly deletionIds: DeletionIds,
     private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
@@ -83,7 +85,7 @@ export class ObjectOperations {
     await this.database.transaction(async (tx) => {
       const current = await this.objects.lockForDelete(tx, projectId, objectId);
       this.checkPreconditions(preconditions, current);
-      await this.store.delete(tx, projectId, objectId);
+      await this.store.delete(tx, projectId, objectId, this.deletionIds.next());
       const target = { type: 'object', id: objectId } as const;
       const details = { batch_id: current.batch_id };
       await this.audit.append(tx, { projectId, actor, action: 'object.delete', target, details });

@@ -17,6 +17,7 @@ import {
   recordDeletedSql,
   ROLLUP_COLUMNS,
 } from '#store';
+import { keepDeletedSql } from '#undelete';
 import { addUsageSql, UsageStore } from '#usage';
 
 export interface NewObject {
@@ -112,6 +113,7 @@ const DELETE = {
   text: `
     WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND object_id = $2
       RETURNING ${ROLLUP_COLUMNS}, bytes, seq, batch_id, object_id),
+    ${keepDeletedSql('deleted', { where: 'o.object_id = $2', id: '$3', objectId: '$2' })},
     ${deletedObjectsSql('deleted')},
     recorded AS (${recordDeletedSql('deleted')}),
     usage AS (${addUsageSql('deleted', -1)})
@@ -192,7 +194,8 @@ export class ObjectStore {
     return row;
   }
 
-  async delete(tx: Queryable, projectId: number, objectId: string): Promise<void> {
-    await tx.query(DELETE, [projectId, objectId]);
+  /** @param deletionId null where it cannot be restored */
+  async delete(tx: Queryable, projectId: number, objectId: string, deletionId: string | null): Promise<void> {
+    await tx.query(DELETE, [projectId, objectId, deletionId]);
   }
 }

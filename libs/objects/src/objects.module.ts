@@ -2,6 +2,7 @@ import { AuditModule } from '#audit';
 import { InvertedIndexModule } from '#inverted-index';
 import { JobsModule } from '#jobs';
 import { ObjectEntity } from '#store';
+import { UndeleteModule } from '#undelete';
 import { UsageModule } from '#usage';
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
@@ -19,7 +20,14 @@ import { SortedListStore } from './sorted-list.store.js';
 
 /** Single objects and lists of objects. */
 @Module({
-  imports: [AuditModule, InvertedIndexModule, JobsModule, UsageModule, TypeOrmModule.forFeature([ObjectEntity])],
+  imports: [
+    AuditModule,
+    InvertedIndexModule,
+    JobsModule,
+    UndeleteModule,
+    UsageModule,
+    TypeOrmModule.forFeature([ObjectEntity]),
+  ],
   controllers: [ObjectController],
   providers: [
     ObjectStore,

@@ -153,6 +153,8 @@ export class Config {
     projectBytesMax: number;
     /** INFLATED_LIMIT_BYTES: the largest compressed NDJSON or CSV stream after decompression, 1 MiB to 1 TiB; default 16 GiB. */
     inflatedLimitBytes: number;
+    /** UNDELETE_HOURS: how long deleted batches and objects can be restored, 0 (not at all) to 8,760; default 24. */
+    undeleteHours: number;
     /**
      * MEMORY_BUDGET_BYTES: the bytes of bodies and responses that a server or worker holds at a time, half of them for one project;
      * for each process twice the larger of BODY_LIMIT_BYTES and PAGE_BYTES_MAX, to 64 GiB; default 192 MiB for each process, or
@@ -288,6 +290,7 @@ export class Config {
       projectObjectsMax: integer(env, 'PROJECT_OBJECTS_MAX', 0, 0, QUOTA_MAX),
       projectBytesMax: integer(env, 'PROJECT_BYTES_MAX', 0, 0, QUOTA_MAX),
       inflatedLimitBytes: integer(env, 'INFLATED_LIMIT_BYTES', 16 * 1024 ** 3, 1024 ** 2, 1024 ** 4),
+      undeleteHours: integer(env, 'UNDELETE_HOURS', 24, 0, 8_760),
       memoryBudgetBytes: share(env, 'MEMORY_BUDGET_BYTES', processes, {
         fallback: budget * processes,
         minOfEach: budgetMin,

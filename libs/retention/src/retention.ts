@@ -7,7 +7,7 @@ import { ObjectDeletionStore } from '#objects';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import { RetentionStore, STEP_OBJECTS, type DueProject, type Position } from './retention.store.js';
 
-/** A retention is a number of days, so an hour is soon enough; each run adds an entry to the audit log of a project. */
+/** Soon enough for a number of days; each run adds an entry to the audit log of a project. */
 const EVERY_MS = 3_600_000;
 
 /** Deletes the objects that are older than the retention of their project, in steps; projects take turns. */
@@ -87,7 +87,9 @@ export class Retention implements BeforeApplicationShutdown {
       const seqs = await this.store.lockBatchesOf(tx, projectId, found);
       // Compared again under the lock: an object may have got another time.
       const filter: Filter = { kind: 'observed', from: null, until: before };
-      const { count } = await this.objects.delete(tx, projectId, filter, { seqs, revision: this.sequence.next() });
+      const revision = this.sequence.next();
+      // Nobody asked for them to be deleted now, and a restored object would be deleted again.
+      const { count } = await this.objects.delete(tx, projectId, filter, { seqs, revision, deletionId: null });
       if (count > 0) {
         const details = { object_count: count, observed_before: before };
         await this.audit.append(tx, { projectId, actor: RETENTION, action: 'objects.expire', details });

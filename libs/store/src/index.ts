@@ -11,6 +11,7 @@ export { columnListSql, columns } from './columns.js';
 export {
   COLUMNS_WITHOUT_DATA,
   NEW_OBJECT_COLUMNS,
+  newObjectColumnsSql,
   OBJECT_COLUMNS,
   OBJECT_FILTER_COLUMNS,
   type ObjectRow,

@@ -13,10 +13,25 @@ export const OBJECT_COLUMNS = columnListSql(OBJECT_ROW, 'o');
 /** The same columns without `data` and without an alias. */
 export const COLUMNS_WITHOUT_DATA = columnListSql(OBJECT_ROW.filter((name) => name !== 'data'));
 
-/** The columns that INSERT and COPY write, in the order in which the stores write them. */
-export const NEW_OBJECT_COLUMNS = columnListSql(
-  columns(ObjectEntity, 'project_id', 'batch_id', 'object_id', 'seq', 'subject', 'observed_at', 'data', 'bytes'),
+const NEW_OBJECT = columns(
+  ObjectEntity,
+  'project_id',
+  'batch_id',
+  'object_id',
+  'seq',
+  'subject',
+  'observed_at',
+  'data',
+  'bytes',
 );
+
+/** The columns that INSERT and COPY write, in the order in which the stores write them. */
+export const NEW_OBJECT_COLUMNS = columnListSql(NEW_OBJECT);
+
+/** The same of a table alias, to copy objects. */
+export function newObjectColumnsSql(alias: string): string {
+  return columnListSql(NEW_OBJECT, alias);
+}
 
 /** The columns of `objects AS o` that filters refer to. */
 export const OBJECT_FILTER_COLUMNS: FilterColumns = {

@@ -1,0 +1,32 @@
+import { NEW_OBJECT_COLUMNS, newObjectColumnsSql } from '#store';
+
+export interface KeptDeletion {
+  /** The condition of the DELETE, on `objects AS o`; $1 is the project. */
+  where: string;
+  /** SQL of the id of the deletion, see `DeletionIds`; null keeps nothing. */
+  id: string;
+  /** SQL of the id and the sequence number of a batch that is deleted too. */
+  batch?: { id: string; seq: string };
+  /** SQL of the id of a single object. */
+  objectId?: string;
+}
+
+/**
+ * CTEs that copy objects in the statement that deletes them, so that they can be restored. Without `RETURNING data`, which would keep
+ * the data of all of them in memory or in a temporary file. The objects must be locked by their batches.
+ * @param deleted the CTE of the DELETE
+ */
+export function keepDeletedSql(deleted: string, { where, id, batch, objectId = 'NULL' }: KeptDeletion): string {
+  const { id: batchId, seq: batchSeq } = batch ?? { id: 'NULL', seq: 'NULL' };
+  return `
+    kept AS (
+      INSERT INTO deleted_objects (deletion_id, ${NEW_OBJECT_COLUMNS})
+      SELECT ${id}::bigint, ${newObjectColumnsSql('o')} FROM objects AS o
+      WHERE ${id}::bigint IS NOT NULL AND o.project_id = $1 AND ${where}
+    ),
+    deletion AS (
+      INSERT INTO deletions (project_id, deletion_id, batch_id, batch_seq, object_id, object_count)
+      SELECT $1::int, ${id}::bigint, ${batchId}::text, ${batchSeq}::bigint, ${objectId}::text, count(*) FROM ${deleted}
+      HAVING ${id}::bigint IS NOT NULL AND (count(*) > 0 OR ${batchSeq}::bigint IS NOT NULL)
+    )`;
+}
