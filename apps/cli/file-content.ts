@@ -8,7 +8,7 @@ const CSV_NAME = /\.(?:csv|tsv)(?:\.\w+)?$/i;
 const TSV_NAME = /\.tsv(?:\.\w+)?$/i;
 const JSON_NAME = /\.(?:geo)?json(?:\.zstd?)?$/i;
 /** File name extensions, which are not part of the batch_id. */
-const EXTENSIONS = /(?:\.(?:ndjson|jsonl|json|geojson|csv|tsv))?(?:\.(?:gz|zst|zstd))?$/i;
+const EXTENSIONS = /(?:\.(?:ndjson|jsonl|json|geojson|csv|tsv|dat|txt))?(?:\.(?:gz|zst|zstd))?$/i;
 /** Node.js has no zstd before 22.15, so the content of a zstd file cannot be detected. */
 const ZSTD_ERROR = 'a zstd file must contain NDJSON and be named .ndjson.zst or .jsonl.zst';
 /** The first line of an export: an object that names its batch, or the last line of an export without objects. */
@@ -20,6 +20,7 @@ const MONGO_LIST_START = /^\s*\[\s*\{\s*"_id"\s*:/;
 const OTHER_JSON = '["-0123456789tfn';
 const HOW_TO_LOAD_DOCUMENTS =
   'to load JSON documents, name the member that is their id, such as --id name, or use --format documents';
+const HOW_TO_LOAD_CSV = 'to load CSV, use --format csv';
 
 /** What a source contains. */
 export interface Content {
@@ -94,7 +95,9 @@ async function detectJson(source: LoadSource, opened: OpenedSource, options: Fil
   const { names, first, batchId, feed, isComplete, hasLineBreak } = head;
   const start = String.fromCharCode(first);
   if (first === 0) throw new SourceError('is empty');
-  if (start !== '{' && !OTHER_JSON.includes(start)) throw new SourceError(`is not JSON: it begins with ${start}`);
+  if (start !== '{' && !OTHER_JSON.includes(start)) {
+    throw new SourceError(`is not JSON: it begins with ${start}; ${HOW_TO_LOAD_CSV}`);
+  }
   if (feed !== undefined) {
     rejectOptions(`contains ${feed}`, { '--batch-id': options.batchId !== undefined, ...documentFlags(options) });
     return { ...WITHOUT_DOCUMENTS, batchId: feed, mediaType: 'application/json', feed };
@@ -111,7 +114,8 @@ async function detectJson(source: LoadSource, opened: OpenedSource, options: Fil
   if (names.has('_id')) return documentContent('mongoexport', source, options);
   if (isMapped(options.documents)) return documentContent('documents', source, options);
   if (names.has('object_id') && !hasLineBreak) return objectContent(source, undefined, options);
-  throw new NotABatchError(`is not a batch: {"batch_id": …, "objects": […]}; ${HOW_TO_LOAD_DOCUMENTS}`);
+  const howToLoad = '{['.includes(start) ? HOW_TO_LOAD_DOCUMENTS : HOW_TO_LOAD_CSV;
+  throw new NotABatchError(`is not a batch: {"batch_id": …, "objects": […]}; ${howToLoad}`);
 }
 
 async function batchContent({ batchId: ownId, names }: JsonHead, options: FileOptions): Promise<Content> {

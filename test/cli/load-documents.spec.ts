@@ -72,31 +72,21 @@ describe('stowage load of CSV', () => {
 
   it('takes a delimiter, cells as text, and lines that are neither header nor rows', async () => {
     await write({
-      'log/a.dat': lines('"TOA5","x"', 't|n', 'unit|V', 'avg|', '1|2', '3|4'),
+      'log/logger.dat': lines('"TOA5","x"', 't|n', 'unit|V', 'avg|', '1|2', '3|4'),
       'log/b.tsv': 'a,b\tc\n1\t2\n',
     });
-    const args = [
-      '--format',
-      'csv',
-      '--skip-lines',
-      '1,3-4',
-      '--delimiter',
-      '|',
-      '--types',
-      'text',
-      '--batch-id',
-      'log',
-    ];
-    expect(await load('log/a.dat', ...args)).toMatchObject({ code: 0, stderr: '' });
+    const args = ['--format', 'csv', '--skip-lines', '1,3-4', '--delimiter', '|', '--types', 'text'];
+    expect((await load('log/logger.dat')).stderr).toMatch(/^log\/logger\.dat: is not a batch: .* use --format csv\n$/);
+    expect(await load('log/logger.dat', ...args)).toMatchObject({ code: 0, stderr: '' });
     await write({ 'preamble.csv': lines('Station 7', 't,n', '1,2') });
     expect((await load('preamble.csv')).stderr.split('\n')).toEqual([
       expect.stringMatching(/^preamble\.csv: \/lines\/2: has 2 cells, .* 1 column; .* such as --skip-lines 1$/),
       'preamble.csv: /lines/3: has 2 cells, but the header has 1 column',
       '',
     ]);
-    expect(await linesOf('log')).toEqual([
-      '{"object_id":"log.0","data":{"t":"1","n":"2"}}',
-      '{"object_id":"log.1","data":{"t":"3","n":"4"}}',
+    expect(await linesOf('logger')).toEqual([
+      '{"object_id":"logger.0","data":{"t":"1","n":"2"}}',
+      '{"object_id":"logger.1","data":{"t":"3","n":"4"}}',
     ]);
     expect((await load('log')).stdout).toMatch(/^log\/b\.tsv: stored 1 object$/m);
     expect(await linesOf('b')).toEqual(['{"object_id":"b.0","data":{"a,b":1,"c":2}}']);

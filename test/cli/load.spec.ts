@@ -198,7 +198,7 @@ describe('stowage load', () => {
       'errors/huge.json: /remark: is not a member of a batch',
       'errors/nameless.json: /batch_id: is missing',
       'errors/numbered.json: /batch_id: must be text of 1 to 255 characters without control characters, and not "." or ".."',
-      'errors/page.json: is not JSON: it begins with <',
+      'errors/page.json: is not JSON: it begins with <; to load CSV, use --format csv',
       'errors/twice.json: /objects/1/object_id: "twice-1" appears twice in this request',
       'errors/unnamed.json: /objects: is missing',
       'nowhere.json: does not exist',
