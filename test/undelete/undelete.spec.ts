@@ -85,9 +85,14 @@ describe('restoring', () => {
     const { deleted_at: from = '', restorable_until: until = '' } = deletion ?? {};
     expect(Date.parse(until) - Date.parse(from)).toBe(24 * 3_600_000);
 
+    const { projectId } = project;
+    await api.db.sql('DELETE FROM rollup_marks WHERE project_id = $1', [projectId]);
     const reply = await restore('/objects/o-1');
     expect([reply.status, reply.json()]).toEqual([200, restored(0, 1)]);
     expect(await stateOf()).toEqual(before);
+    // The average of its hour is computed again.
+    const marks = await api.db.sql('SELECT subject, hour FROM rollup_marks WHERE project_id = $1', [projectId]);
+    expect(marks).toEqual([{ subject: 'room 1', hour: '2024-01-01T01:00:00Z' }]);
     expect([await rowsLeft(), await deletions()]).toEqual([0, []]);
     expect(kindOf(await restore('/objects/o-1'))).toBe('404 not-found');
   });

@@ -7,8 +7,8 @@ const RETENTION_LOCK = 71_028;
 /** Objects that one transaction deletes: about 100 ms, in which their batches are locked. */
 export const STEP_OBJECTS = 1_000;
 
-/** A project with objects to delete. */
-export interface DueProject {
+/** A project with a retention. */
+export interface RetainedProject {
   projectId: number;
   /** Objects that were observed before this time are deleted; RFC 3339. */
   before: string;
@@ -22,15 +22,19 @@ export interface Position {
 
 const START: Position = { observedAt: '-infinity', seq: '0' };
 
-/** One look-up in the index of observed_at for each project with a retention. */
-const DUE = {
-  name: 'retention.due',
+const WITH_RETENTION = {
+  name: 'retention.projects',
   text: `
-    SELECT p.project_id, p.before FROM (
-      SELECT project_id, now() - make_interval(days => retention_days) AS before FROM projects WHERE retention_days IS NOT NULL
-    ) AS p
-    WHERE EXISTS (SELECT FROM objects AS o WHERE o.project_id = p.project_id AND o.observed_at < p.before)
-    ORDER BY p.project_id`,
+    SELECT project_id, now() - make_interval(days => retention_days) AS before FROM projects
+    WHERE retention_days IS NOT NULL ORDER BY project_id`,
+};
+
+/** The retention may have been changed after the step before. */
+const IS_EXPIRED = {
+  name: 'retention.is-expired',
+  text: `
+    SELECT FROM projects
+    WHERE project_id = $1 AND $2::timestamptz <= now() - make_interval(days => retention_days)`,
 };
 
 /** One process at a time deletes objects of a project. */
@@ -39,14 +43,12 @@ const TRY_LOCK = {
   text: `SELECT pg_try_advisory_xact_lock(${String(RETENTION_LOCK)}, $1) AS is_locked`,
 };
 
-/** Nothing is found where the retention was changed after the step before. */
 const FIND = {
   name: 'retention.find',
   text: `
     SELECT o.seq, o.observed_at FROM objects AS o
     WHERE o.project_id = $1 AND o.observed_at < $2::timestamptz
       AND (o.observed_at, o.seq) > ($3::timestamptz, $4::bigint)
-      AND EXISTS (SELECT FROM projects AS p WHERE p.project_id = $1 AND $2::timestamptz <= now() - make_interval(days => p.retention_days))
     ORDER BY o.observed_at, o.seq LIMIT ${String(STEP_OBJECTS)}`,
 };
 
@@ -69,9 +71,8 @@ const LOCK_BATCHES = {
 export class RetentionStore {
   constructor(private readonly database: Database) {}
 
-  /** The projects with objects that are older than their retention. */
-  async listDue(): Promise<DueProject[]> {
-    const rows = await this.database.query<{ project_id: number; before: string }>(DUE);
+  async listProjects(): Promise<RetainedProject[]> {
+    const rows = await this.database.query<{ project_id: number; before: string }>(WITH_RETENTION);
     return rows.map(({ project_id: projectId, before }) => ({ projectId, before }));
   }
 
@@ -81,10 +82,15 @@ export class RetentionStore {
     return row?.is_locked === true;
   }
 
+  /** Whether objects from before this time are still to be deleted. */
+  async isExpired(tx: Queryable, { projectId, before }: RetainedProject): Promise<boolean> {
+    return (await tx.query(IS_EXPIRED, [projectId, before])).length > 0;
+  }
+
   /** The oldest objects after a position, and the position of the last of them. */
   async find(
     tx: Queryable,
-    { projectId, before }: DueProject,
+    { projectId, before }: RetainedProject,
     { observedAt, seq } = START,
   ): Promise<{ seqs: string[]; last: Position | undefined }> {
     const rows = await tx.query<{ seq: string; observed_at: string }>(FIND, [projectId, before, observedAt, seq]);

@@ -5,7 +5,7 @@ import type { Filter } from '#filter';
 import { Maintenance } from '#jobs';
 import { ObjectDeletionStore } from '#objects';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
-import { RetentionStore, STEP_OBJECTS, type DueProject, type Position } from './retention.store.js';
+import { RetentionStore, STEP_OBJECTS, type RetainedProject, type Position } from './retention.store.js';
 
 /** Soon enough for a number of days; each run adds an entry to the audit log of a project. */
 const EVERY_MS = 3_600_000;
@@ -37,7 +37,7 @@ export class Retention implements BeforeApplicationShutdown {
 
   /** Deletes everything that is due now. Each step is followed by a pause of its duration, so that other work has half of the time. */
   async run(): Promise<void> {
-    let waiting: { project: DueProject; from?: Position }[] = (await this.store.listDue()).map((project) => ({
+    let waiting: { project: RetainedProject; from?: Position }[] = (await this.store.listProjects()).map((project) => ({
       project,
     }));
     while (waiting.length > 0) {
@@ -66,7 +66,7 @@ export class Retention implements BeforeApplicationShutdown {
   }
 
   /** A project whose step fails does not stop the others; it is tried again in the next run. */
-  private async attempt(project: DueProject, from: Position | undefined): Promise<Position | undefined> {
+  private async attempt(project: RetainedProject, from: Position | undefined): Promise<Position | undefined> {
     try {
       return await this.step(project, from);
     } catch (error) {
@@ -77,11 +77,12 @@ export class Retention implements BeforeApplicationShutdown {
   }
 
   /** Deletes some objects. @returns where the next step begins; undefined where there is none */
-  private step(project: DueProject, from: Position | undefined): Promise<Position | undefined> {
+  private step(project: RetainedProject, from: Position | undefined): Promise<Position | undefined> {
     const { projectId, before } = project;
     return this.database.transaction(async (tx) => {
       await this.objects.limitStatements(tx);
       if (!(await this.store.tryLock(tx, projectId))) return undefined;
+      if (!(await this.store.isExpired(tx, project))) return undefined;
       const { seqs: found, last } = await this.store.find(tx, project, from);
       if (found.length === 0) return undefined;
       const seqs = await this.store.lockBatchesOf(tx, projectId, found);
