@@ -60,6 +60,18 @@ async function servingPids(since: number, processes = PROCESSES): Promise<number
   });
 }
 
+/** The statuses of /health/ready over this number of new connections at once; 0 where one was closed. */
+function statuses(count: number): Promise<number[]> {
+  return Promise.all(
+    Array.from({ length: count }, async () => {
+      const client = new ProcessClient(url);
+      const answer = await client.call('GET', '/health/ready').catch(() => ({ status: 0 }));
+      client.close();
+      return answer.status;
+    }),
+  );
+}
+
 function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0);
@@ -183,6 +195,10 @@ describe('serve --processes 2', () => {
     expect(await first.call('GET', '/health/ready')).toMatchObject({ status: 200 });
     expect(closed).toBeLessThan(2 * MAX_CONNECTIONS);
     for (const socket of sockets) socket.destroy();
+    // The server counts a connection until it has read its end.
+    await waitFor(async () =>
+      (await statuses(MAX_CONNECTIONS / 2)).every((status) => status === 200) ? true : undefined,
+    );
   });
 
   it('holds as many connections to the database as the setting says, and leases a lane for each process', async () => {
@@ -224,14 +240,27 @@ describe('serve --processes 2', () => {
     );
   });
 
-  it('keeps serving when one process is killed, and starts another', async () => {
+  it('loses no acknowledged write when one process is killed, keeps serving, and starts another', async () => {
     const since = log.length;
     const [pid = 0, other = 0] = await servingPids(since);
     const killedAt = log.length;
+    const { key } = await createKey('producer');
+    const acknowledged: string[] = [];
+    const writing = Promise.all(
+      Array.from({ length: 40 }, async (_, i) => {
+        const id = `kept-${String(i)}`;
+        const body = JSON.stringify({ batch_id: id, objects: [{ object_id: id, data: {} }] });
+        const headers = { 'X-Api-Key': key, 'Content-Type': 'application/json' };
+        const answer = await fetch(`${url}/api/v1/batches`, { method: 'POST', headers, body }).catch(() => null);
+        if (answer?.status === 201) acknowledged.push(id);
+      }),
+    );
+    await waitFor(() => Promise.resolve(acknowledged.length > 0 ? true : undefined));
     process.kill(pid, 'SIGKILL');
-    await untilGone([pid]);
-    const answers = await Promise.all(Array.from({ length: 10 }, () => fetch(`${url}/health/ready`)));
-    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+    await Promise.all([untilGone([pid]), writing]);
+    const stored = await sql<{ batch_id: string }>(`SELECT batch_id FROM objects WHERE batch_id LIKE 'kept-%'`);
+    expect(stored.map(({ batch_id }) => batch_id)).toEqual(expect.arrayContaining(acknowledged));
+    expect(await statuses(10)).toEqual(Array.from({ length: 10 }, () => 200));
     await waitFor(() => Promise.resolve(log.includes('started again', killedAt) ? true : undefined));
     const pids = await servingPids(log.length);
     expect(pids).toContain(other);
@@ -245,8 +274,8 @@ describe('serve --processes 2', () => {
     const postmaster = await postmasterPid();
     process.kill(postmaster, 'SIGKILL');
     await waitFor(async () => {
-      const answers = await Promise.all(Array.from({ length: 4 }, () => fetch(`${url}/health/ready`)));
-      return (await postmasterPid()) !== postmaster && answers.every(({ ok }) => ok) ? true : undefined;
+      const answers = await statuses(4);
+      return (await postmasterPid()) !== postmaster && answers.every((status) => status === 200) ? true : undefined;
     });
     expect(starts()).toBe(before + 1);
   });
