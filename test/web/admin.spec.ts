@@ -212,18 +212,18 @@ describe('follows the rules of WCAG AA', () => {
     await dialog.getByLabel('Device id').fill('unknown');
     await dialog.getByRole('button', { name: 'Create', exact: true }).click();
     await dialog.getByRole('alert').waitFor();
-    expect(await violations(page)).toEqual([]);
+    expect(await violations(page, { within: 'dialog' })).toEqual([]);
     await dialog.getByLabel('Role').selectOption('analyst');
     await dialog.getByRole('button', { name: 'Create', exact: true }).click();
     await dialog.locator('.secret').waitFor();
-    expect(await violations(page)).toEqual([]);
+    expect(await violations(page, { within: 'dialog' })).toEqual([]);
     await dialog.getByRole('button', { name: 'Done' }).click();
     await row(page, 'axe').getByRole('button').click();
     const panel = page.getByRole('complementary', { name: 'Key' });
     for (const name of ['Rotate', 'Revoke']) {
       await panel.getByRole('button', { name }).click();
       await dialog.getByRole('button', { name, exact: true }).waitFor();
-      expect(await violations(page)).toEqual([]);
+      expect(await violations(page, { within: 'dialog' })).toEqual([]);
       await page.keyboard.press('Escape');
     }
   });
@@ -236,6 +236,6 @@ describe('follows the rules of WCAG AA', () => {
     await page.getByRole('dialog').getByLabel('Name').fill(name);
     await page.getByRole('dialog').getByRole('button', { name: 'Create', exact: true }).click();
     await page.getByRole('dialog').getByRole('alert').waitFor();
-    expect(await violations(page)).toEqual([]);
+    expect(await violations(page, { within: 'dialog' })).toEqual([]);
   });
 });

@@ -79,28 +79,39 @@ const LOOKS: readonly Look[] = [
 /** For views with colours or a layout of their own. */
 export const ALL_LOOKS: readonly Look[] = [...LOOKS, ['dark', 1280], ['light', 390]];
 
-/** What keeps people from using a page: violations of WCAG AA, each with its element, and content that is wider than the page. */
-export async function violations(page: Page, looks = LOOKS): Promise<string[]> {
+/**
+ * What keeps people from using a page: violations of WCAG AA, each with its element, and content that is wider than the page.
+ * @param within the part of the page that the rules are checked for
+ */
+export async function violations(page: Page, { looks = LOOKS, within = 'html' } = {}): Promise<string[]> {
   const found: string[] = [];
   for (const [colorScheme, width] of looks) {
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize({ width, height: 844 });
-    const own = [...(await axeViolations(page)), ...(await overflow(page, width))];
+    const own = [...(await axeViolations(page, within)), ...(await overflow(page, width))];
     found.push(...own.map((text) => `${colorScheme}, ${String(width)}: ${text}`));
   }
   return found;
 }
 
-async function axeViolations(page: Page): Promise<string[]> {
+async function axeViolations(page: Page, within: string): Promise<string[]> {
   // Not as a script element, which the Content-Security-Policy of the page forbids.
   if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(await readFile(AXE, 'utf8'));
-  return page.evaluate(async (rules) => {
-    const { axe } = globalThis as unknown as {
-      axe: { run: (options: object) => Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
-    };
-    const result = await axe.run({ runOnly: rules });
-    return result.violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
-  }, RULES);
+  return page.evaluate(
+    async ([rules, context]) => {
+      const { axe } = globalThis as unknown as {
+        axe: {
+          run: (
+            context: string,
+            options: object,
+          ) => Promise<{ violations: { id: string; nodes: { html: string }[] }[] }>;
+        };
+      };
+      const result = await axe.run(context, { runOnly: rules });
+      return result.violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
+    },
+    [RULES, within] as const,
+  );
 }
 
 async function overflow(page: Page, width: number): Promise<string[]> {

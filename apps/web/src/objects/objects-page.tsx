@@ -1,9 +1,9 @@
 import type { JSX } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import type { Query } from '../api/client.js';
+import type { Query, Schemas } from '../api/client.js';
 import { curlText, given, queryText, urlText } from '../api/parameters.js';
 import { useGet } from '../api/use-get.js';
-import { usePages, type Count } from '../api/use-pages.js';
+import { PAGE_SIZE, usePages, type Count } from '../api/use-pages.js';
 import { textsOf, useQuery } from '../query.js';
 import { CopyButton } from '../ui/copy-button.js';
 import { CountText } from '../ui/count-text.js';
@@ -19,7 +19,9 @@ import { ObjectPanel } from './object-panel.js';
 import { ObjectTable, type Cell } from './object-table.js';
 import { conditionsOf, filterInData, filterParameters, OBJECTS_PARAMETERS } from './objects-query.js';
 
-/** Columns at first: the keys that most objects have. */
+type KeyInUse = Schemas['ObjectKeyDto'];
+
+/** Columns at first: the keys that most objects have, of those that match the filter. */
 const COLUMNS = 6;
 
 /** Objects of all batches: filter, values, time, table, and one object. */
@@ -28,14 +30,18 @@ export function ObjectsPage(): JSX.Element {
   const [cell, setCell] = useState<Cell | null>(null);
   const [dialog, setDialog] = useState<'columns' | 'export' | null>(null);
   const keysInUse = useGet('/api/v1/objects/keys');
-  const keys = keysInUse.data?.results ?? [];
+  const filter = filterParameters(query);
+  const list = { ...filter, ...given({ sort: query.sort }) };
+  const pages = usePages('/api/v1/objects', { query: list });
+  const isFiltered = Object.keys(filter).length > 0;
+  const keys = useMemo(
+    () => shownKeys(keysInUse.data?.results ?? [], isFiltered ? pages.items : []),
+    [keysInUse.data, isFiltered, pages.items],
+  );
   const columns = textsOf(query.columns) ?? keys.slice(0, COLUMNS).map(({ key }) => key);
   // Without them the table would change its columns when the keys arrive.
   const hasColumns = query.columns !== undefined || !keysInUse.isLoading;
-  const filter = filterParameters(query);
   const conditions = useMemo(() => conditionsOf(query.data), [query.data]);
-  const list = { ...filter, ...given({ sort: query.sort }) };
-  const pages = usePages('/api/v1/objects', { query: list });
   // Values and the chart have no parameter for a value of any key.
   const canSummarize = pages.problem?.status !== 400 && query.value === undefined;
   useEffect(() => {
@@ -53,7 +59,11 @@ export function ObjectsPage(): JSX.Element {
     <main id="main" class="objects">
       <FilterBar query={query} conditions={conditions} keys={keys} all="All objects" onChange={change} />
       {/* A filter that the server rejects is explained once, above the table. */}
-      <Facets keys={canSummarize ? keys : []} filter={filter} onFilter={addCondition} />
+      <Facets
+        keys={canSummarize && !(isFiltered && pages.items.length === 0 && pages.isLoading) ? keys : []}
+        filter={filter}
+        onFilter={addCondition}
+      />
       <section class="results" aria-label="Objects">
         <Histogram
           filter={canSummarize ? filter : null}
@@ -74,11 +84,7 @@ export function ObjectsPage(): JSX.Element {
         {pages.problem !== null && <ProblemNote problem={pages.problem} onRetry={pages.retry} />}
         {pages.problem === null && pages.items.length === 0 && !pages.isLoading && (
           <Empty title="No objects match">
-            <p>
-              {Object.keys(filter).length > 0
-                ? 'Remove a condition of the filter.'
-                : 'This project has no objects yet.'}
-            </p>
+            <p>{isFiltered ? 'Remove a condition of the filter.' : 'This project has no objects yet.'}</p>
           </Empty>
         )}
         {((pages.items.length === 0 && pages.isLoading) || (pages.items.length > 0 && !hasColumns)) && (
@@ -126,6 +132,13 @@ export function ObjectsPage(): JSX.Element {
       {dialog === 'export' && <ExportDialog filter={filter} sort={query.sort} onClose={() => setDialog(null)} />}
     </main>
   );
+}
+
+/** The keys that most objects have first; where objects are given, those that they have before the others. */
+function shownKeys(keys: readonly KeyInUse[], objects: readonly Schemas['ObjectDto'][]): readonly KeyInUse[] {
+  const own = new Set(objects.slice(0, PAGE_SIZE).flatMap(({ data }) => data.map(({ key }) => key)));
+  const isOwn = ({ key }: KeyInUse): boolean => own.has(key);
+  return [...keys.filter(isOwn), ...keys.filter((known) => !isOwn(known))];
 }
 
 /** The number of matches, and how certain it is; a lower bound can be counted exactly. */
