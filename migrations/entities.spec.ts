@@ -32,6 +32,8 @@ const WITHOUT_ENTITY = [
   'rollups',
   'schema_compatibility',
   'sequence_lanes',
+  'webhook_deliveries',
+  'webhooks',
 ];
 
 const TABLES = `

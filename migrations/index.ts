@@ -16,6 +16,7 @@ import { DefaultProject1765400000000 } from './015-default-project.js';
 import { InvertedIndex1765500000000 } from './016-inverted-index.js';
 import { ObservedAtIndex1765600000000 } from './017-observed-at-index.js';
 import { Changes1765700000000 } from './018-changes.js';
+import { Webhooks1765800000000 } from './019-webhooks.js';
 import { Retention1765900000000 } from './020-retention.js';
 import { Undelete1766000000000 } from './021-undelete.js';
 import { CompatibilityAndQueuedJobs1766200000000 } from './023-compatibility-and-queued-jobs.js';
@@ -48,6 +49,7 @@ const FIRST_MIGRATIONS = [
 const PHASED_MIGRATIONS: readonly (new () => SchemaMigration)[] = [
   ObservedAtIndex1765600000000,
   Changes1765700000000,
+  Webhooks1765800000000,
   Retention1765900000000,
   Undelete1766000000000,
   CompatibilityAndQueuedJobs1766200000000,

@@ -2,6 +2,7 @@ import { AccessModule } from '#access';
 import { AnalyticsModule } from '#analytics';
 import { BatchesModule } from '#batches';
 import { ChangesModule } from '#changes';
+import { WebhooksModule } from '#webhooks';
 import { DeletionModule } from '#deletion';
 import { ExportModule } from '#export';
 import { JobsModule } from '#jobs';
@@ -34,6 +35,7 @@ export class ApiModule {
         AnalyticsModule,
         ExportModule,
         ChangesModule,
+        WebhooksModule,
         DeletionModule,
         RetentionModule,
         ...feeds,

@@ -13,6 +13,7 @@ const GUIDES = [
   ['batches.md', '/guides/batches', 'Batches'],
   ['export.md', '/guides/export', 'Export'],
   ['changes.md', '/guides/changes', 'Changes'],
+  ['webhooks.md', '/guides/webhooks', 'Webhooks'],
   ['aggregates.md', '/guides/aggregates', 'Aggregates'],
   ['feeds.md', '/guides/feeds', 'Feeds'],
   ['integrations.md', '/guides/integrations', 'Integrations'],

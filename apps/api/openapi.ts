@@ -32,6 +32,7 @@ const TAGS: Readonly<Record<string, string>> = {
   batches: 'Whole batches of objects: store, list, read and delete.',
   objects: 'Single objects, filtered lists and aggregates.',
   deletions: 'Deleted batches and objects, which can be restored for some time.',
+  webhooks: 'Events of the project, sent to other systems.',
   jobs: 'Requests that were accepted with 202 and run in the background.',
   'projects and keys': 'Projects, their API keys, and the operator keys.',
   devices: 'Devices, each with API keys of its own.',

@@ -2,6 +2,7 @@ import { AccessModule } from '#access';
 import { AnalyticsModule } from '#analytics';
 import { BatchesModule } from '#batches';
 import { ChangesModule } from '#changes';
+import { WebhooksModule } from '#webhooks';
 import { DeletionModule } from '#deletion';
 import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
@@ -25,6 +26,7 @@ export class WorkerModule {
         BatchesModule,
         AnalyticsModule,
         ChangesModule,
+        WebhooksModule,
         DeletionModule,
         RetentionModule,
         ...FEEDS,

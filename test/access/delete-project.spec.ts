@@ -37,6 +37,11 @@ async function insertIndexRows(projectId: number): Promise<void> {
      VALUES ($1, pg_current_wal_insert_lsn(), 'created', 'b', true, 0, now())`,
     [projectId],
   );
+  await api.db.sql(
+    `INSERT INTO webhook_deliveries (project_id, webhook_id, delivery_id, event, body, status, attempts, due_at)
+     VALUES ($1, 1, 1, 'e', '', 'failed', 1, now())`,
+    [projectId],
+  );
   await api.db.sql(`INSERT INTO change_feeds (project_id, last_position, deleted_until) VALUES ($1, 1, 0)`, [
     projectId,
   ]);

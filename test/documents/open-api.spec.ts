@@ -39,6 +39,13 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'POST /api/v1/firmware': 'reportFirmware',
   'GET /api/v1/firmware/{device_id}': 'listDeviceFirmwareEvents',
   'POST /api/v1/firmware/{device_id}': 'createFirmwareEvent',
+  'GET /api/v1/webhooks': 'listWebhooks',
+  'POST /api/v1/webhooks': 'createWebhook',
+  'GET /api/v1/webhooks/{webhook_id}': 'getWebhook',
+  'PATCH /api/v1/webhooks/{webhook_id}': 'updateWebhook',
+  'DELETE /api/v1/webhooks/{webhook_id}': 'deleteWebhook',
+  'POST /api/v1/webhooks/{webhook_id}/test': 'testWebhook',
+  'GET /api/v1/webhooks/{webhook_id}/deliveries': 'listDeliveries',
   'GET /api/v1/jobs': 'listJobs',
   'GET /api/v1/jobs/{job_id}': 'getJob',
   'POST /api/v1/jobs/{job_id}/retry': 'retryJob',
@@ -414,6 +421,18 @@ describe('the examples in the OpenAPI document', () => {
     const { project_id } = exampleNamed('MoveDeviceDto');
     await api.db.sql(`INSERT INTO projects (project_id, seq, name) VALUES ($1, 1, 'moved to')`, [project_id]);
     await perform('PATCH /api/v1/devices/{device_id}', api.operatorKey);
+  });
+
+  it('work for webhooks', async () => {
+    const webhook = await perform('POST /api/v1/webhooks', admin);
+    ids.webhook_id = webhook.json<{ webhook_id: string }>().webhook_id;
+    expect((await perform('GET /api/v1/webhooks', admin)).json()).toMatchObject({ count: 1 });
+    await perform('GET /api/v1/webhooks/{webhook_id}', admin);
+    await perform('PATCH /api/v1/webhooks/{webhook_id}', admin);
+    await perform('POST /api/v1/webhooks/{webhook_id}/test', admin);
+    const deliveries = await perform('GET /api/v1/webhooks/{webhook_id}/deliveries', admin);
+    expect(deliveries.json()).toMatchObject({ results: [{ event: 'webhook.test' }] });
+    await perform('DELETE /api/v1/webhooks/{webhook_id}', admin);
   });
 
   it('work for firmware', async () => {

@@ -15,6 +15,7 @@ export const MISSING: Ids = {
   object_id: 'nothing',
   job_id: '1',
   deletion_id: '1',
+  webhook_id: '1',
   factory_id: 'nothing',
   sprocket_id: 'nothing',
   building: 'nothing',
@@ -51,6 +52,11 @@ export class ProjectWithResources {
     await post(`/buildings/${name}/rooms/${name}/temperatures`, { temperature: 10.5 });
     const keys = `/projects/${String(project.projectId)}/keys`;
     const { key_id } = await post<{ key_id: string }>(keys, { name, role: 'analyst' }, admin);
+    const { webhook_id } = await post<{ webhook_id: string }>(
+      '/webhooks',
+      CONTRACT['POST /webhooks']?.body ?? {},
+      admin,
+    );
     const later = { batch_id: `later-${name}`, objects: [] };
     const { id } = await post<{ id: string }>('/batches', later, producer, { Prefer: 'respond-async' });
     const { job } = await post<{ job: string }>('/firmware', { version: '1.0.0', timestamp: 1700000000 }, device);
@@ -65,6 +71,7 @@ export class ProjectWithResources {
     const stored = {
       project_id: project.projectId,
       key_id,
+      webhook_id,
       device_id: project.deviceId,
       batch_id: name,
       object_id: name,

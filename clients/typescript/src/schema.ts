@@ -603,6 +603,77 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the webhooks of the project, newest first, without their secrets */
+        get: operations["listWebhooks"];
+        put?: never;
+        /** Create a webhook; only this response contains its secret */
+        post: operations["createWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get a webhook, without its secret */
+        get: operations["getWebhook"];
+        put?: never;
+        post?: never;
+        /** Delete a webhook with its deliveries */
+        delete: operations["deleteWebhook"];
+        options?: never;
+        head?: never;
+        /** Change a webhook */
+        patch: operations["updateWebhook"];
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send the event webhook.test to a webhook */
+        post: operations["testWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what was sent to a webhook, newest first, with the results of the last attempts */
+        get: operations["listDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/firmware": {
         parameters: {
             query?: never;
@@ -2402,6 +2473,242 @@ export interface components {
              */
             has_more: boolean;
         };
+        ThresholdDto: {
+            /**
+             * @description What is computed of the objects of each bucket.
+             * @example avg
+             * @enum {string}
+             */
+            op: "count" | "sum" | "avg" | "min" | "max" | "p50" | "p95";
+            /**
+             * @description The key whose numbers are computed; optional for `count`.
+             * @example temperature
+             */
+            key?: string;
+            /**
+             * @description The length of a bucket of `observed_at`, in UTC.
+             * @example 15m
+             */
+            bucket: string;
+            /**
+             * @description The operator and the number.
+             * @example {
+             *       "$gt": 30
+             *     }
+             */
+            compare: Record<string, unknown>;
+            /**
+             * @description Only objects about this subject.
+             * @example shelf-7
+             */
+            subject?: string;
+        };
+        CreateWebhookDto: {
+            /**
+             * @description What the webhook is for.
+             * @example stock alerts
+             */
+            name: string;
+            /**
+             * @description Where events are sent.
+             * @example https://hooks.example.com/stowage
+             */
+            url: string;
+            /**
+             * @description The events that are sent.
+             * @example [
+             *       "batch.stored",
+             *       "threshold.reached"
+             *     ]
+             */
+            events: ("batch.stored" | "job.failed" | "key.canary" | "threshold.reached")[];
+            /** @description Required for `threshold.reached`. */
+            threshold?: components["schemas"]["ThresholdDto"] | null;
+            /**
+             * @description Whether events are sent. Default: true.
+             * @example true
+             */
+            is_enabled?: boolean;
+        };
+        CreatedWebhookDto: {
+            /** @example 384573930291204096 */
+            webhook_id: string;
+            /** @example stock alerts */
+            name: string;
+            /** @example https://hooks.example.com/stowage */
+            url: string;
+            /**
+             * @example [
+             *       "batch.stored",
+             *       "threshold.reached"
+             *     ]
+             */
+            events: ("batch.stored" | "job.failed" | "key.canary" | "threshold.reached")[];
+            /** @example null */
+            threshold: components["schemas"]["ThresholdDto"] | null;
+            /** @example true */
+            is_enabled: boolean;
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:00:00.000Z
+             */
+            created_at: string;
+            /**
+             * @description Signs the events (Standard Webhooks). Only this response contains it.
+             * @example whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
+             */
+            secret: string;
+        };
+        WebhookDto: {
+            /** @example 384573930291204096 */
+            webhook_id: string;
+            /** @example stock alerts */
+            name: string;
+            /** @example https://hooks.example.com/stowage */
+            url: string;
+            /**
+             * @example [
+             *       "batch.stored",
+             *       "threshold.reached"
+             *     ]
+             */
+            events: ("batch.stored" | "job.failed" | "key.canary" | "threshold.reached")[];
+            /** @example null */
+            threshold: components["schemas"]["ThresholdDto"] | null;
+            /** @example true */
+            is_enabled: boolean;
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:00:00.000Z
+             */
+            created_at: string;
+        };
+        WebhookPageDto: {
+            /**
+             * @description The number of all results; null with count=none.
+             * @example 1
+             */
+            count: number | null;
+            /**
+             * @description The accuracy of `count`.
+             * @example exact
+             * @enum {string}
+             */
+            count_is?: "exact" | "at_least" | "estimated";
+            /** @description Present where counting took too long and was cancelled: why, and what to do. `count_is` is `at_least` then. */
+            count_reason?: string;
+            /**
+             * @description The URL of the next page; null on the last.
+             * @example null
+             */
+            next: string | null;
+            /**
+             * @description The URL of the previous page; null on the first.
+             * @example null
+             */
+            previous: string | null;
+            results: components["schemas"]["WebhookDto"][];
+        };
+        UpdateWebhookDto: {
+            /**
+             * @description What the webhook is for.
+             * @example stock alerts
+             */
+            name?: string;
+            /**
+             * @description Where events are sent.
+             * @example https://hooks.example.com/stowage
+             */
+            url?: string;
+            /**
+             * @description The events that are sent.
+             * @example [
+             *       "batch.stored",
+             *       "threshold.reached"
+             *     ]
+             */
+            events?: ("batch.stored" | "job.failed" | "key.canary" | "threshold.reached")[];
+            /** @description Required for `threshold.reached`. */
+            threshold?: components["schemas"]["ThresholdDto"] | null;
+            /**
+             * @description Whether events are sent. Default: true.
+             * @example true
+             */
+            is_enabled?: boolean;
+        };
+        TestDeliveryDto: {
+            /** @example 384573930291204097 */
+            delivery_id: string;
+        };
+        DeliveryDto: {
+            /**
+             * @description The header `webhook-id` of every attempt is `msg_` and this.
+             * @example 384573930291204097
+             */
+            delivery_id: string;
+            /** @example batch.stored */
+            event: string;
+            /**
+             * @description `failed` after the last attempt.
+             * @example delivered
+             * @enum {string}
+             */
+            status: "queued" | "delivered" | "failed";
+            /** @example 1 */
+            attempts: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:00:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the next attempt is due.
+             * @example null
+             */
+            due_at: string | null;
+            /**
+             * @description Of the last response.
+             * @example 204
+             */
+            response_status: number | null;
+            /**
+             * @description Why the last attempt had no response.
+             * @example null
+             */
+            error: string | null;
+            /**
+             * Format: date-time
+             * @example 2026-11-21T09:00:01Z
+             */
+            finished_at: string | null;
+        };
+        DeliveryPageDto: {
+            /**
+             * @description The number of all results; null with count=none.
+             * @example 1
+             */
+            count: number | null;
+            /**
+             * @description The accuracy of `count`.
+             * @example exact
+             * @enum {string}
+             */
+            count_is?: "exact" | "at_least" | "estimated";
+            /** @description Present where counting took too long and was cancelled: why, and what to do. `count_is` is `at_least` then. */
+            count_reason?: string;
+            /**
+             * @description The URL of the next page; null on the last.
+             * @example null
+             */
+            next: string | null;
+            /**
+             * @description The URL of the previous page; null on the first.
+             * @example null
+             */
+            previous: string | null;
+            results: components["schemas"]["DeliveryDto"][];
+        };
         FirmwareReportDto: {
             /**
              * @description The version of the firmware by Semantic Versioning 2.0.0, without a leading v.
@@ -2716,7 +3023,7 @@ export interface components {
              * @example object
              * @enum {string}
              */
-            type: "object" | "batch" | "key" | "device" | "project";
+            type: "object" | "batch" | "key" | "device" | "project" | "webhook";
             /**
              * @description null where an operator reads an entry about an object or batch, whose ids are data of the project.
              * @example shoe-9
@@ -2739,7 +3046,7 @@ export interface components {
              * @example object.delete
              * @enum {string}
              */
-            action: "object.replace" | "object.update" | "object.delete" | "object.restore" | "objects.replace" | "objects.delete" | "objects.expire" | "objects.restore" | "batch.replace" | "batch.delete" | "batch.restore" | "key.create" | "key.update" | "key.rotate" | "key.revoke" | "device.create" | "device.move" | "project.create" | "project.update" | "project.delete" | "access.denied" | "key.canary";
+            action: "object.replace" | "object.update" | "object.delete" | "object.restore" | "objects.replace" | "objects.delete" | "objects.expire" | "objects.restore" | "batch.replace" | "batch.delete" | "batch.restore" | "key.create" | "key.update" | "key.rotate" | "key.revoke" | "device.create" | "device.move" | "webhook.create" | "webhook.update" | "webhook.delete" | "project.create" | "project.update" | "project.delete" | "access.denied" | "key.canary";
             actor: components["schemas"]["AuditActorDto"];
             /** @description null for an action on several objects. */
             target: components["schemas"]["AuditTargetDto"] | null;
@@ -4454,6 +4761,193 @@ export interface operations {
             };
         };
     };
+    listWebhooks: {
+        parameters: {
+            query?: {
+                /** @description The number of the page, from 1; cannot be combined with `cursor`. */
+                page?: number;
+                /** @description Results on a page; default PAGE_SIZE, at most PAGE_SIZE_MAX, see /api/v1/limits. Example: `10`. */
+                page_size?: number;
+                /** @description From `next` or `previous` of a page; valid with the same filter and order only. */
+                cursor?: string;
+                /** @description How to count all results: `exact`, `estimated` from a sample where counting would be slow, or `none`. Default: exact without a filter, for one batch, for a key, and for a key with a value; otherwise exact up to COUNT_CAP. A count that takes longer than 2 s is cancelled, see `count_reason` and `Prefer`. */
+                count?: "exact" | "estimated" | "none";
+            };
+            header?: {
+                /** @description `wait=N` lets counting take N seconds instead of 2, up to query_timeout_ms of /api/v1/limits. */
+                Prefer?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookPageDto"];
+                };
+            };
+        };
+    };
+    createWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to retry. Use a new value, such as a UUID, for each request. For 24 hours a repeated request with the same value gets the first response again, with `Idempotency-Replayed: true`, and changes nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateWebhookDto"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedWebhookDto"];
+                };
+            };
+        };
+    };
+    getWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDto"];
+                };
+            };
+        };
+    };
+    deleteWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success, without content. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    updateWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/merge-patch+json": components["schemas"]["UpdateWebhookDto"];
+                "application/json": components["schemas"]["UpdateWebhookDto"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDto"];
+                };
+            };
+        };
+    };
+    testWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to retry. Use a new value, such as a UUID, for each request. For 24 hours a repeated request with the same value gets the first response again, with `Idempotency-Replayed: true`, and changes nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestDeliveryDto"];
+                };
+            };
+        };
+    };
+    listDeliveries: {
+        parameters: {
+            query?: {
+                /** @description The number of the page, from 1; cannot be combined with `cursor`. */
+                page?: number;
+                /** @description Results on a page; default PAGE_SIZE, at most PAGE_SIZE_MAX, see /api/v1/limits. Example: `10`. */
+                page_size?: number;
+                /** @description From `next` or `previous` of a page; valid with the same filter and order only. */
+                cursor?: string;
+                /** @description How to count all results: `exact`, `estimated` from a sample where counting would be slow, or `none`. Default: exact without a filter, for one batch, for a key, and for a key with a value; otherwise exact up to COUNT_CAP. A count that takes longer than 2 s is cancelled, see `count_reason` and `Prefer`. */
+                count?: "exact" | "estimated" | "none";
+            };
+            header?: {
+                /** @description `wait=N` lets counting take N seconds instead of 2, up to query_timeout_ms of /api/v1/limits. */
+                Prefer?: string;
+            };
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryPageDto"];
+                };
+            };
+        };
+    };
     listFirmwareEvents: {
         parameters: {
             query: {
@@ -4942,11 +5436,11 @@ export interface operations {
                 /** @description For operators: the project; default: the installation itself, with projects and operator keys. Example: `1804289383`. */
                 project_id?: number;
                 /** @description Only entries about this action. */
-                action?: "object.replace" | "object.update" | "object.delete" | "object.restore" | "objects.replace" | "objects.delete" | "objects.expire" | "objects.restore" | "batch.replace" | "batch.delete" | "batch.restore" | "key.create" | "key.update" | "key.rotate" | "key.revoke" | "device.create" | "device.move" | "project.create" | "project.update" | "project.delete" | "access.denied" | "key.canary";
+                action?: "object.replace" | "object.update" | "object.delete" | "object.restore" | "objects.replace" | "objects.delete" | "objects.expire" | "objects.restore" | "batch.replace" | "batch.delete" | "batch.restore" | "key.create" | "key.update" | "key.rotate" | "key.revoke" | "device.create" | "device.move" | "webhook.create" | "webhook.update" | "webhook.delete" | "project.create" | "project.update" | "project.delete" | "access.denied" | "key.canary";
                 /** @description Only what was done with this key. Example: `384573930291204096`. */
                 key_id?: string;
                 /** @description Only entries about a target of this type. */
-                target_type?: "object" | "batch" | "key" | "device" | "project";
+                target_type?: "object" | "batch" | "key" | "device" | "project" | "webhook";
                 /** @description Only entries about the target with this id. Example: `shoe-9`. */
                 target_id?: string;
                 /** @description Only entries of this time or later. */

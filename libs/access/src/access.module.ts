@@ -1,5 +1,6 @@
 import { AuditLog, AuditModule } from '#audit';
 import { Database } from '#database';
+import { EventsModule, EventStore } from '#events';
 import { LimitsModule } from '#limits';
 import { Config } from '#platform';
 import { Telemetry } from '#telemetry';
@@ -25,15 +26,21 @@ import { ProjectController } from './project.controller.js';
 import { ProjectService } from './project.service.js';
 
 @Module({
-  imports: [UsageModule, TypeOrmModule.forFeature(ACCESS_ENTITIES), LimitsModule, AuditModule],
+  imports: [UsageModule, TypeOrmModule.forFeature(ACCESS_ENTITIES), LimitsModule, AuditModule, EventsModule],
   controllers: [ProjectController, KeyController, OperatorKeyController, MeController, DeviceController],
   providers: [
     { provide: KeySecret, inject: [Config], useFactory: (config: Config) => KeySecret.load(config) },
     {
       provide: CanaryAlerts,
-      inject: [AuditLog, Database, Config, Telemetry],
-      useFactory: (audit: AuditLog, database: Database, { alerts: { webhook } }: Config, telemetry: Telemetry) =>
-        new CanaryAlerts(audit, database, webhook && new AlertWebhook(webhook.url, webhook.secret), telemetry),
+      inject: [AuditLog, EventStore, Database, Config, Telemetry],
+      useFactory: (
+        audit: AuditLog,
+        events: EventStore,
+        database: Database,
+        { alerts: { webhook } }: Config,
+        telemetry: Telemetry,
+      ) =>
+        new CanaryAlerts(audit, events, database, webhook && new AlertWebhook(webhook.url, webhook.secret), telemetry),
     },
     Authentication,
     KeyStore,

@@ -1,5 +1,6 @@
 import { AuditLog, type Actor } from '#audit';
 import { Database } from '#database';
+import type { EventStore } from '#events';
 import { clientAddressOf, type Role } from '#http';
 import { endsWithin } from '#platform';
 import { Telemetry } from '#telemetry';
@@ -46,8 +47,8 @@ interface Window {
 }
 
 /**
- * Raises an alert when a canary key is used: a line in the log, an entry in the audit log of its project, and a message to the
- * webhook. The first use is reported at once, and all further ones of a minute together. It works after the response, so that
+ * Raises an alert when a canary key is used: a line in the log, an entry in the audit log of its project, an event for the webhooks
+ * of the project, and a message to the webhook of the operator. The first use is reported at once, and all further ones of a minute together. It works after the response, so that
  * the sender learns nothing, neither from the response nor from its time.
  */
 @Injectable()
@@ -59,6 +60,7 @@ export class CanaryAlerts implements OnApplicationShutdown {
 
   constructor(
     private readonly audit: AuditLog,
+    private readonly events: EventStore,
     private readonly database: Database,
     /** null without ALERT_WEBHOOK_URL. */
     private readonly webhook: AlertWebhook | null,
@@ -132,7 +134,11 @@ export class CanaryAlerts implements OnApplicationShutdown {
     const target = { type: 'key', id: key.keyId } as const;
     const entry = { projectId: key.projectId, actor, action: 'key.canary' as const, target, details };
     try {
-      await this.database.transaction((tx) => this.audit.append(tx, entry));
+      await this.database.transaction(async (tx) => {
+        const data = { key_id: key.keyId, key_name: key.keyName, address: actor.address, ...details };
+        await this.events.record(tx, key.projectId, { type: 'key.canary', data });
+        await this.audit.append(tx, entry);
+      });
     } catch (error) {
       this.log.warn(`the use of canary key ${key.keyId} was not recorded: ${String(error)}`);
     }

@@ -5,6 +5,8 @@
 export { AggregateService } from './aggregate.service.js';
 export { FacetsService } from './facets.service.js';
 export { FacetsStore } from './facets.store.js';
+export { type Aggregate, OPS, type Op } from './aggregate.js';
+export { parseBucket } from './bucket.js';
 export { AnalyticsModule } from './analytics.module.js';
 export { ObjectKeysService } from './object-keys.service.js';
 export { ObjectKeysStore, type KeyUse } from './object-keys.store.js';

@@ -22,6 +22,9 @@ export const AUDIT_ACTIONS = [
   'key.revoke',
   'device.create',
   'device.move',
+  'webhook.create',
+  'webhook.update',
+  'webhook.delete',
   'project.create',
   'project.update',
   'project.delete',
@@ -30,7 +33,7 @@ export const AUDIT_ACTIONS = [
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
-export const TARGET_TYPES = ['object', 'batch', 'key', 'device', 'project'] as const;
+export const TARGET_TYPES = ['object', 'batch', 'key', 'device', 'project', 'webhook'] as const;
 export type TargetType = (typeof TARGET_TYPES)[number];
 
 /** Targets that are data of a project. An operator, who may read no data, does not get their ids. */

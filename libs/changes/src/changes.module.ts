@@ -11,5 +11,6 @@ import { ChangeStore } from './change.store.js';
   imports: [JobsModule],
   controllers: [ChangeController],
   providers: [ChangeStore, ChangeFeed, ChangeReaders, ChangeMaintenance],
+  exports: [ChangeStore],
 })
 export class ChangesModule {}

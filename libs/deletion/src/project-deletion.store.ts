@@ -28,6 +28,8 @@ const TABLES: readonly ProjectTable[] = [
   { name: 'index_segments', key: ['number'], rows: 1_000 },
   { name: 'index_pending', key: ['seq'], rows: 5_000 },
   { name: 'index_outdated', key: ['seq'], rows: 5_000 },
+  { name: 'webhook_deliveries', key: ['webhook_id', 'delivery_id'], rows: 1_000 },
+  { name: 'webhooks', key: ['webhook_id'], rows: 100 },
   { name: 'pending_changes', key: ['wal_position'], rows: 1_000 },
   { name: 'changes', key: ['position'], rows: 1_000 },
   { name: 'change_feeds', key: [], rows: 1 },

@@ -3,6 +3,7 @@ import { ByteBudget, type Reservation } from '#platform';
 import { Telemetry } from '#telemetry';
 import { API, chargedItemsOf, Problem, problemBody, toProblem } from '#http';
 import { ChangeNotifier, Database, type Queryable } from '#database';
+import { EventStore } from '#events';
 import { RateLimits } from '#limits';
 import { Injectable } from '@nestjs/common';
 import { JobBodyStore } from './job-body.store.js';
@@ -39,6 +40,7 @@ export class JobExecutor {
     private readonly limits: RateLimits,
     private readonly changes: ChangeNotifier,
     private readonly telemetry: Telemetry,
+    private readonly events: EventStore,
   ) {}
 
   /** Resolves when the job has succeeded or finally failed. @throws the error after which the job is retried */
@@ -64,12 +66,12 @@ export class JobExecutor {
       if (error instanceof AlreadyCompletedError) return;
       const problem = toProblem(error);
       if (problem.status < 500) {
-        await this.jobs.fail(key, problemOf(problem, stored));
+        await this.fail(key, job, problem, stored);
         log.ended('failed', problem);
         this.charge(key, job, chargedItemsOf(error, problem));
       } else if (job.attempts >= ATTEMPTS_MAX) {
         log.finallyFailed(error);
-        await this.jobs.fail(key, problemOf(deadLetter(job.attempts, stored), stored));
+        await this.fail(key, job, deadLetter(job.attempts, stored), stored);
         log.ended('failed', problem);
       } else {
         log.attemptFailed(error, problem);
@@ -78,6 +80,16 @@ export class JobExecutor {
         throw error;
       }
     }
+  }
+
+  /** Stores the failure together with its event. */
+  private async fail(key: JobKey, { operation }: ClaimedJob, problem: Problem, stored: StoredRequest): Promise<void> {
+    const { status, title, message: detail } = problem;
+    await this.database.transaction(async (tx) => {
+      if (!(await this.jobs.fail(tx, key, problemOf(problem, stored)))) return;
+      const data = { job_id: key.jobId, operation, status, title, detail };
+      await this.events.record(tx, key.projectId, { type: 'job.failed', data });
+    });
   }
 
   /** A job that could not be claimed but has not ended is of another version, and stays queued for a worker of that version. */

@@ -193,7 +193,7 @@ const SUCCEED = {
 
 const FAIL = `
   UPDATE jobs SET status = 'failed', worker_id = NULL, finished_at = $3, problem = $4
-  WHERE project_id = $1 AND job_id = $2 AND status IN ('queued', 'running')`;
+  WHERE project_id = $1 AND job_id = $2 AND status IN ('queued', 'running') RETURNING job_id`;
 
 const RELEASE = `
   UPDATE jobs SET status = 'queued', worker_id = NULL
@@ -364,8 +364,8 @@ export class JobStore implements OnModuleInit {
     return (await on.query(SUCCEED, [projectId, jobId, now(), status, text])).length > 0;
   }
 
-  async fail({ projectId, jobId }: JobKey, problem: object): Promise<void> {
-    await this.database.query(FAIL, [projectId, jobId, now(), JSON.stringify(problem)]);
+  async fail(tx: Queryable, { projectId, jobId }: JobKey, problem: object): Promise<boolean> {
+    return (await tx.query(FAIL, [projectId, jobId, now(), JSON.stringify(problem)])).length > 0;
   }
 
   /** Queues the job again, unless another worker has claimed it. */

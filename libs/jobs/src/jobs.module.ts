@@ -1,5 +1,6 @@
 import { AccessModule } from '#access';
 import { DiskReserve, Sequence } from '#database';
+import { EventsModule } from '#events';
 import { LimitsModule } from '#limits';
 import { ByteBudget, Config } from '#platform';
 import { Module } from '@nestjs/common';
@@ -26,7 +27,7 @@ import { WriteService } from './write.service.js';
 import { WriteSlots } from './write-slots.js';
 
 @Module({
-  imports: [AccessModule, LimitsModule],
+  imports: [AccessModule, EventsModule, LimitsModule],
   controllers: [JobController, MaintenanceController],
   providers: [
     IdempotencyStore,

@@ -77,7 +77,7 @@ it('leaves jobs alone that have ended, that run, or that were accepted a moment 
     await store(key);
     await loseEntry(key);
   }
-  await jobs.fail(ended, {});
+  await jobs.fail(db.database, ended, {});
   await jobs.claim(running, 'worker', ['test']);
   await repair.run();
   expect(await entries()).toEqual([]);

@@ -81,6 +81,7 @@ describe('Config', () => {
       rateLimits: { keyItems: 0, projectItems: 0, failures: 0, redisUrl: null },
       jobs: { worker: 'inline', concurrency: 6 },
       changes: { keptHours: 168 },
+      webhooks: { allowedNetworks: [] },
       rules: { requireIfMatch: false, seed: true },
       alerts: { webhook: null },
       client: { url: null, apiKey: null },

@@ -194,6 +194,13 @@ export class Config {
     /** CHANGES_HOURS: how long changes are kept for GET /objects/changes, 1 to 8,760; default 168. */
     keptHours: number;
   }>;
+  readonly webhooks: Readonly<{
+    /**
+     * WEBHOOK_ALLOWED_NETWORKS: addresses and CIDR ranges inside the network that webhooks may be sent to; default none: only public
+     * addresses.
+     */
+    allowedNetworks: readonly string[];
+  }>;
   readonly rules: Readonly<{
     /** REQUIRE_IF_MATCH: reject (428) changes of existing objects, batches and sprockets without If-Match; default false. */
     requireIfMatch: boolean;
@@ -313,6 +320,7 @@ export class Config {
       concurrency: share(env, 'JOB_CONCURRENCY', runners, { fallback: Math.max(6, runners), minOfEach: 1, max: 100 }),
     };
     this.changes = { keptHours: integer(env, 'CHANGES_HOURS', 168, 1, 8760) };
+    this.webhooks = { allowedNetworks: parsed(env, 'WEBHOOK_ALLOWED_NETWORKS', parseAddressRanges, []) };
     this.rules = {
       requireIfMatch: flag(env, 'REQUIRE_IF_MATCH', false),
       seed: flag(env, 'STOWAGE_SEED', url === null),

@@ -30,13 +30,16 @@ const ACTIONS = [
   'key.revoke',
   'device.create',
   'device.move',
+  'webhook.create',
+  'webhook.update',
+  'webhook.delete',
   'project.create',
   'project.update',
   'project.delete',
   'access.denied',
   'key.canary',
 ];
-const TARGET_TYPES = ['object', 'batch', 'key', 'device', 'project'];
+const TARGET_TYPES = ['object', 'batch', 'key', 'device', 'project', 'webhook'];
 
 /** The filters have the names of those of the API. */
 export const AUDIT_FILTERS = ['action', 'target_type', 'target_id', 'key_id', 'from', 'until'] as const;

@@ -1,0 +1,96 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Maintenance, MaintenanceTask } from '#jobs';
+import { Config } from '#platform';
+import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { ChangeMaintenance } from './change-maintenance.js';
+
+const [FOLLOWED, UNREAD, NEVER] = [1, 2, 3];
+
+let db: TestDatabase;
+const tasks: MaintenanceTask[] = [];
+
+beforeAll(async () => {
+  db = await cloneDatabase();
+  const maintenance: Pick<Maintenance, 'add'> = { add: (...added) => tasks.push(...added) };
+  new ChangeMaintenance(maintenance as Maintenance, new Config({ CHANGES_HOURS: '5' }));
+});
+afterAll(() => db.close());
+
+beforeEach(async () => {
+  await db.sql('TRUNCATE change_feeds, changes, pending_changes');
+  await db.sql(
+    `INSERT INTO change_feeds (project_id, last_position, deleted_until, read_at)
+     VALUES ($1, 7, 2, now()), ($2, 4, 0, now() - interval '6 hours')`,
+    [FOLLOWED, UNREAD],
+  );
+});
+
+async function addPending(projectId: number): Promise<void> {
+  await db.sql(
+    `INSERT INTO pending_changes (project_id, wal_position, kind, batch_id, is_batch, object_ids, objects, changed_at)
+     VALUES ($1, pg_current_wal_insert_lsn(), 'deleted', 'b', false, '{o}', 1, now())`,
+    [projectId],
+  );
+}
+
+async function addChange(projectId: number, position: number, hours: number): Promise<void> {
+  await db.sql(
+    `INSERT INTO changes (project_id, position, kind, batch_id, is_batch, object_ids, objects, changed_at)
+     VALUES ($1, $2, 'deleted', 'b', false, '{o}', 1, now() - $3 * interval '1 hour')`,
+    [projectId, position, hours],
+  );
+}
+
+/** Runs every task once, as a run of the housekeeping does. */
+async function run(): Promise<void> {
+  for (const task of tasks) if ('sql' in task) await db.sql(task.sql);
+}
+
+const positions = async (): Promise<string[]> =>
+  (await db.sql<{ text: string }>(`SELECT project_id || ':' || position AS text FROM changes ORDER BY 1`)).map(
+    ({ text }) => text,
+  );
+const feeds = (): Promise<object[]> =>
+  db.sql(
+    `SELECT project_id, last_position, deleted_until, read_at IS NOT NULL AS is_read FROM change_feeds ORDER BY 1`,
+  );
+
+describe('the housekeeping of changes', () => {
+  it('gives those of followed projects positions, and deletes those that nobody follows', async () => {
+    for (const projectId of [FOLLOWED, UNREAD, NEVER, FOLLOWED]) await addPending(projectId);
+    await run();
+    expect(await positions()).toEqual(['1:8', '1:9']);
+    expect(await db.sql('SELECT FROM pending_changes')).toEqual([]);
+  });
+
+  it('makes the cursors of a project invalid that nobody has read for CHANGES_HOURS', async () => {
+    await addChange(UNREAD, 4, 1);
+    await run();
+    expect(await feeds()).toEqual([
+      { project_id: FOLLOWED, last_position: '7', deleted_until: '2', is_read: true },
+      { project_id: UNREAD, last_position: '5', deleted_until: '5', is_read: false },
+    ]);
+    expect(await positions()).toEqual([]);
+  });
+
+  it('deletes changes older than CHANGES_HOURS, and remembers up to which position', async () => {
+    await addChange(FOLLOWED, 5, 6);
+    await addChange(FOLLOWED, 6, 4);
+    await run();
+    expect(await positions()).toEqual(['1:6']);
+    expect(await feeds()).toContainEqual({
+      project_id: FOLLOWED,
+      last_position: '7',
+      deleted_until: '5',
+      is_read: true,
+    });
+  });
+
+  it('keeps at most a million changes of a project', async () => {
+    await db.sql(`UPDATE change_feeds SET last_position = 1000008 WHERE project_id = $1`, [FOLLOWED]);
+    await addChange(FOLLOWED, 8, 0);
+    await addChange(FOLLOWED, 9, 0);
+    await run();
+    expect(await positions()).toEqual(['1:9']);
+  });
+});

@@ -1,0 +1,56 @@
+import { lookup, type LookupAddress } from 'node:dns';
+import type { LookupFunction } from 'node:net';
+import ipaddr from 'ipaddr.js';
+
+/** The address of a receiver is inside the network, or reserved. */
+export class AddressNotAllowedError extends Error {
+  override name = 'AddressNotAllowedError';
+}
+
+/** All public addresses of IPv6; those that contain an address of IPv4, such as of NAT64, are outside of it or have a range of their own. */
+const GLOBAL_IPV6 = ipaddr.IPv6.parseCIDR('2000::/3');
+
+/** Which addresses webhooks may be sent to: public ones, and those that the operator allows. */
+export class PublicAddresses {
+  private readonly allowed: [ipaddr.IPv4 | ipaddr.IPv6, number][];
+
+  /** @param allowed addresses and CIDR ranges */
+  constructor(allowed: readonly string[]) {
+    this.allowed = allowed.map((range) => ipaddr.parseCIDR(withPrefix(range)));
+  }
+
+  /** Whether a connection may be opened to an address, such as 203.0.113.7 or fd00::1. */
+  isAllowed(address: string): boolean {
+    if (!ipaddr.isValid(address)) return false;
+    // An address of IPv4 in the form ::ffff:10.0.0.1 leads to 10.0.0.1.
+    const parsed = ipaddr.process(address);
+    const isIn = ([range, bits]: [ipaddr.IPv4 | ipaddr.IPv6, number]): boolean =>
+      range.kind() === parsed.kind() && parsed.match(range, bits);
+    if (this.allowed.some(isIn)) return true;
+    return parsed.range() === 'unicast' && (parsed.kind() === 'ipv4' || isIn(GLOBAL_IPV6));
+  }
+
+  /**
+   * Looks a name up for a connection, which is opened to one of the addresses that were checked, and to no other: a name that is
+   * looked up again may have other addresses (DNS rebinding).
+   */
+  readonly lookup: LookupFunction = (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
+      if (error !== null) {
+        callback(error, '', 0);
+        return;
+      }
+      const [first] = addresses;
+      if (first === undefined || !addresses.every(({ address }) => this.isAllowed(address))) {
+        callback(new AddressNotAllowedError(`${hostname} has an address that webhooks may not be sent to`), '', 0);
+        return;
+      }
+      if (options.all === true) callback(null, addresses, 0);
+      else callback(null, first.address, first.family);
+    });
+  };
+}
+
+function withPrefix(range: string): string {
+  return range.includes('/') ? range : `${range}/${range.includes(':') ? '128' : '32'}`;
+}

@@ -1,0 +1,70 @@
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { isIP } from 'node:net';
+import { Webhook } from 'standardwebhooks';
+import { AddressNotAllowedError, type PublicAddresses } from './public-address.js';
+
+/** From the look-up of the name to the headers of the response. */
+const TIMEOUT_MS = 10_000;
+
+export interface WebhookMessage {
+  id: string;
+  url: string;
+  secret: string;
+  body: string;
+}
+
+/** The status of a response; or why there was none. */
+export type WebhookOutcome = { status: number; error: null } | { status: null; error: string };
+
+/**
+ * Sends a message, signed as Standard Webhooks describes. Redirects are not followed, the body of the response is not read, and no
+ * connection is used twice, so that each is to an address that was checked.
+ */
+export function sendWebhook(
+  { id, url, secret, body }: WebhookMessage,
+  addresses: PublicAddresses,
+  stopping: AbortSignal,
+  timeoutMs = TIMEOUT_MS,
+): Promise<WebhookOutcome> {
+  const target = new URL(url);
+  const host = target.hostname.replace(/^\[|\]$/g, '');
+  // No name is looked up for an address.
+  if (isIP(host) !== 0 && !addresses.isAllowed(host)) {
+    return Promise.resolve({ status: null, error: `webhooks may not be sent to ${host}` });
+  }
+  const now = new Date();
+  const signature = new Webhook(secret).sign(id, now, body);
+  const send = target.protocol === 'https:' ? httpsRequest : httpRequest;
+  return new Promise((resolve) => {
+    const request = send(target, {
+      method: 'POST',
+      agent: false,
+      lookup: addresses.lookup,
+      signal: AbortSignal.any([stopping, AbortSignal.timeout(timeoutMs)]),
+      headers: {
+        'Content-Type': 'application/json',
+        'Content-Length': Buffer.byteLength(body),
+        'User-Agent': 'Stowage',
+        'webhook-id': id,
+        'webhook-timestamp': String(Math.floor(now.getTime() / 1_000)),
+        'webhook-signature': signature,
+      },
+    });
+    request.once('response', (response) => {
+      resolve({ status: response.statusCode ?? 0, error: null });
+      response.on('error', () => undefined).destroy();
+    });
+    request.on('error', (error) => {
+      resolve({ status: null, error: reasonOf(error) });
+    });
+    request.end(body);
+  });
+}
+
+/** Without addresses: a name must not reveal what it leads to inside the network. */
+function reasonOf(error: Error & { code?: string }): string {
+  if (error instanceof AddressNotAllowedError) return error.message;
+  if (error.name === 'TimeoutError' || error.name === 'AbortError') return 'no response in time';
+  return error.code ?? 'the connection failed';
+}

@@ -1,0 +1,21 @@
+import { AnalyticsModule } from '#analytics';
+import { AuditModule } from '#audit';
+import { ChangesModule } from '#changes';
+import { EventsModule } from '#events';
+import { JobsModule } from '#jobs';
+import { Module } from '@nestjs/common';
+import { DeliveryStore } from './delivery.store.js';
+import { WebhookController } from './webhook.controller.js';
+import { WebhookMaintenance } from './webhook-maintenance.js';
+import { WebhookSender } from './webhook-sender.js';
+import { WebhookService } from './webhook.service.js';
+import { WebhookStore } from './webhook.store.js';
+import { WebhookWatch } from './webhook-watch.js';
+
+/** Tells other systems what happens in a project. */
+@Module({
+  imports: [AnalyticsModule, AuditModule, ChangesModule, EventsModule, JobsModule],
+  controllers: [WebhookController],
+  providers: [WebhookStore, WebhookService, DeliveryStore, WebhookWatch, WebhookSender, WebhookMaintenance],
+})
+export class WebhooksModule {}

@@ -1,0 +1,260 @@
+import { once } from 'node:events';
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Webhook } from 'standardwebhooks';
+import { expectProblem, placesOf } from '../errors/expect-problem.js';
+import { TestApi, type TestProject } from '../harness/api.js';
+import { submitJob, waitFor, waitForJob } from '../jobs/jobs.js';
+import { postBatch } from '../objects/wire.js';
+
+interface Received {
+  path: string;
+  headers: IncomingHttpHeaders;
+  body: string;
+}
+
+interface Delivery {
+  event: string;
+  status: string;
+  attempts: number;
+  response_status: number | null;
+  error: string | null;
+}
+
+let api: TestApi;
+let project: TestProject;
+let admin: string;
+let receiver: Server;
+let url: string;
+const received: Received[] = [];
+/** Of the next requests; then 204. */
+let statuses: number[] = [];
+
+beforeAll(async () => {
+  receiver = createServer((request, response) => {
+    void text(request).then((body) => {
+      received.push({ path: request.url ?? '', headers: request.headers, body });
+      response.writeHead(statuses.shift() ?? 204, { Location: '/elsewhere' }).end();
+    });
+  }).listen(0, '127.0.0.1');
+  await once(receiver, 'listening');
+  url = `http://127.0.0.1:${String((receiver.address() as AddressInfo).port)}/hook`;
+  api = await TestApi.start({ WORKER: 'inline', WEBHOOK_ALLOWED_NETWORKS: '127.0.0.1' });
+});
+afterAll(async () => {
+  receiver.close();
+  await api.stop();
+});
+
+beforeEach(async () => {
+  project = await api.project();
+  ({ admin } = project.keys);
+  received.length = 0;
+  statuses = [];
+});
+
+async function create(body: object): Promise<{ webhook_id: string; secret: string }> {
+  const reply = await api.call('POST', '/webhooks', { key: admin, body: { name: 'w', url, ...body } });
+  expect([reply.status, reply.text]).toEqual([201, reply.text]);
+  return reply.json<{ webhook_id: string; secret: string }>();
+}
+
+/** The bodies of the requests so far, once there are as many. */
+async function bodies(count: number): Promise<{ type: string; data: Record<string, unknown> }[]> {
+  await waitFor(() => Promise.resolve(received.length >= count ? true : undefined));
+  return received.map(({ body }) => JSON.parse(body) as { type: string; data: Record<string, unknown> });
+}
+
+async function deliveries(id: string): Promise<Delivery[]> {
+  const reply = await api.call('GET', `/webhooks/${id}/deliveries`, { key: admin });
+  return reply.json<{ results: Delivery[] }>().results;
+}
+
+const sendTest = (id: string): Promise<unknown> => api.call('POST', `/webhooks/${id}/test`, { key: admin });
+
+/** The first delivery when an attempt has ended. */
+const attempted = (id: string): Promise<Delivery> =>
+  waitFor(async () => {
+    const [delivery] = await deliveries(id);
+    return delivery !== undefined && (delivery.response_status !== null || delivery.error !== null)
+      ? delivery
+      : undefined;
+  });
+
+describe('a webhook', () => {
+  it('gets signed events, which the library of Standard Webhooks verifies, and lists the result', async () => {
+    const { webhook_id: id, secret } = await create({ events: ['job.failed'] });
+    await sendTest(id);
+    const [body] = await bodies(1);
+    expect(body).toMatchObject({ type: 'webhook.test', data: { project_id: project.projectId, webhook: 'w' } });
+    const [request] = received;
+    const headers = request?.headers as Record<string, string>;
+    expect(new Webhook(secret).verify(request?.body ?? '', headers)).toEqual(body);
+    expect(() => new Webhook(secret).verify(`${request?.body ?? ''} `, headers)).toThrow();
+    expect(await attempted(id)).toMatchObject({ status: 'delivered', attempts: 1, response_status: 204, error: null });
+  });
+
+  it('shows its secret only once', async () => {
+    const { webhook_id: id, secret } = await create({ events: ['job.failed'] });
+    for (const path of ['/webhooks', `/webhooks/${id}`]) {
+      const { text: shown } = await api.call('GET', path, { key: admin });
+      expect([shown.includes('"w"'), shown.includes(secret), shown.includes('secret')]).toEqual([true, false, false]);
+    }
+  });
+
+  it('is told of stored batches, also of one by a job and of added objects, and not of those before it', async () => {
+    await postBatch(api, project.keys.producer, 'before', [{ object_id: 'x', data: {} }]);
+    await create({ events: ['batch.stored'] });
+    await postBatch(api, project.keys.producer, 'a', [
+      { object_id: 'a1', data: {} },
+      { object_id: 'a2', data: {} },
+    ]);
+    const body = { batch_id: 'b', objects: [{ object_id: 'b1', data: {} }] };
+    await waitForJob(api, admin, await submitJob(api, 'POST', '/batches', { key: project.keys.producer, body }));
+    await api.call('POST', '/objects', { key: admin, body: { batch_id: 'b', object_id: 'single', data: {} } });
+    const sent = await bodies(2);
+    expect(sent.map(({ type, data }) => [type, data.batch_id, data.objects]).sort()).toEqual([
+      ['batch.stored', 'a', 2],
+      ['batch.stored', 'b', 1],
+    ]);
+  });
+
+  it('is told of failed jobs and of the use of canary keys', async () => {
+    await create({ events: ['job.failed', 'key.canary'] });
+    const body = { batch_id: 'bad', objects: [{ object_id: '' }] };
+    const job = await waitForJob(api, admin, await submitJob(api, 'POST', '/batches', { key: admin, body }));
+    const [failed] = await bodies(1);
+    expect(failed).toMatchObject({ type: 'job.failed', data: { job_id: job.id, status: 400 } });
+    const path = `/projects/${String(project.projectId)}/keys`;
+    const made = await api.call('POST', path, { key: admin, body: { name: 'bait', role: 'analyst', canary: true } });
+    await api.call('GET', '/me', { key: made.json<{ key: string }>().key });
+    const [, canary] = await bodies(2);
+    expect(canary).toMatchObject({ type: 'key.canary', data: { key_name: 'bait', count: 1 } });
+  });
+
+  it('is told once of a bucket that reaches its threshold', async () => {
+    const compare = { $gt: 8 };
+    const { webhook_id: id } = await create({
+      events: ['threshold.reached'],
+      threshold: { op: 'avg', key: 't', bucket: '1d', compare },
+    });
+    await postBatch(api, project.keys.producer, 'cold', [{ object_id: 'c', data: { t: 7 } }]);
+    await postBatch(api, project.keys.producer, 'warm', [{ object_id: 'w', data: { t: 20 } }]);
+    const sent = await waitFor(() => Promise.resolve(received.length > 0 ? bodies(1) : undefined), 40_000);
+    expect(sent).toMatchObject([{ type: 'threshold.reached', data: { op: 'avg', key: 't', compare, value: 13.5 } }]);
+    const [row] = await api.db.sql<{ fired_bucket: string }>(
+      'SELECT fired_bucket FROM webhooks WHERE webhook_id = $1',
+      [id],
+    );
+    expect(Number(row?.fired_bucket) % 86_400).toBe(0);
+  });
+
+  it('gets no events of another project, and none while it is not enabled', async () => {
+    const other = await api.project();
+    const disabled = await create({ events: ['batch.stored'], is_enabled: false });
+    const { webhook_id: id } = await create({ events: ['batch.stored'] });
+    await postBatch(api, other.keys.producer, 'theirs', [{ object_id: 'o', data: {} }]);
+    await postBatch(api, project.keys.producer, 'mine', [{ object_id: 'o', data: {} }]);
+    const [sent] = await bodies(1);
+    expect(sent?.data.batch_id).toBe('mine');
+    await attempted(id);
+    expect([await deliveries(disabled.webhook_id), received.length]).toEqual([[], 1]);
+  });
+});
+
+describe('a delivery', () => {
+  it.each([500, 404, 302])('is queued again after status %d, and a redirect is not followed', async (status) => {
+    statuses = [status];
+    const { webhook_id: id } = await create({ events: ['job.failed'] });
+    await sendTest(id);
+    expect(await attempted(id)).toMatchObject({ status: 'queued', response_status: status });
+    await api.db.sql(`UPDATE webhook_deliveries SET due_at = now() WHERE webhook_id = $1`, [id]);
+    const [first, second] = await bodies(2).then(() => received);
+    expect([first?.path, second?.path]).toEqual(['/hook', '/hook']);
+    expect(second?.headers['webhook-id']).toBe(first?.headers['webhook-id']);
+    await waitFor(async () => ((await deliveries(id))[0]?.status === 'delivered' ? true : undefined));
+  });
+
+  it('has failed after its last attempt', async () => {
+    statuses = [500];
+    const { webhook_id: id } = await create({ events: ['job.failed'] });
+    await api.db.sql(
+      `INSERT INTO webhook_deliveries (project_id, webhook_id, delivery_id, event, body, status, attempts, due_at)
+       VALUES ($1, $2, 7, 'job.failed', '{}', 'queued', 9, now())`,
+      [project.projectId, id],
+    );
+    await waitFor(async () => ((await deliveries(id))[0]?.status === 'failed' ? true : undefined));
+    expect(await deliveries(id)).toMatchObject([{ attempts: 10, response_status: 500 }]);
+  });
+
+  it.each(['http://127.0.0.2:1/', 'http://[::1]:1/', 'http://169.254.169.254/latest', 'http://2130706434/'])(
+    'is not sent to %s',
+    async (inside) => {
+      const { webhook_id: id } = await create({ url: inside, events: ['job.failed'] });
+      await sendTest(id);
+      const { error, response_status: status } = await attempted(id);
+      expect(status).toBeNull();
+      expect(error).toMatch(/^webhooks may not be sent to /);
+    },
+  );
+});
+
+describe('the routes of webhooks', () => {
+  it.each([
+    [{ url: 'ftp://a.example' }, '/url'],
+    [{ url: 'https://user:secret@a.example/' }, '/url'],
+    [{ events: [] }, '/events'],
+    [{ events: ['batch.stored', 'batch.stored'] }, '/events'],
+    [{ events: ['nothing'] }, '/events'],
+    [{ events: ['threshold.reached'] }, '/threshold'],
+    [{ threshold: { op: 'count', bucket: '1h', compare: { $gt: 1 } } }, '/threshold'],
+    [{ events: ['threshold.reached'], threshold: { op: 'avg', bucket: '1h', compare: { $gt: 1 } } }, '/threshold/key'],
+    [
+      { events: ['threshold.reached'], threshold: { op: 'count', bucket: '7m', compare: { $gt: 1 } } },
+      '/threshold/bucket',
+    ],
+    [
+      { events: ['threshold.reached'], threshold: { op: 'count', bucket: '1h', compare: { $gt: 1, $lt: 2 } } },
+      '/threshold/compare',
+    ],
+    [{ events: ['threshold.reached'], threshold: 'high' }, '/threshold'],
+    [{ is_enabled: 'yes' }, '/is_enabled'],
+  ])('reject %j at %s', async (part, place) => {
+    const body = { name: 'w', url, events: ['job.failed'], ...part };
+    const reply = await api.call('POST', '/webhooks', { key: admin, body });
+    expect(placesOf(expectProblem(reply, 'invalid-body'))).toEqual([place]);
+  });
+
+  it('change and delete a webhook, and record it in the audit log', async () => {
+    const { webhook_id: id } = await create({ events: ['job.failed'] });
+    const headers = { 'Content-Type': 'application/merge-patch+json' };
+    const body = { name: 'renamed', events: ['batch.stored'] };
+    const changed = await api.call('PATCH', `/webhooks/${id}`, { key: admin, body, headers });
+    expect(changed.json()).toMatchObject({ webhook_id: id, ...body, url, is_enabled: true });
+    expect((await api.call('DELETE', `/webhooks/${id}`, { key: admin })).status).toBe(204);
+    expectProblem(await api.call('GET', `/webhooks/${id}`, { key: admin }), 'not-found');
+    const audit = await api.call('GET', '/audit', { key: admin });
+    const actions = audit.json<{ results: { action: string }[] }>().results.map(({ action }) => action);
+    expect(actions.slice(0, 3)).toEqual(['webhook.delete', 'webhook.update', 'webhook.create']);
+  });
+
+  it('allow 20 webhooks in a project', async () => {
+    for (let count = 0; count < 20; count++) await create({ events: ['job.failed'] });
+    const body = { name: 'w', url, events: ['job.failed'] };
+    expectProblem(await api.call('POST', '/webhooks', { key: admin, body }), 'conflict');
+  });
+
+  it('keep at most 1,000 deliveries of a webhook waiting', async () => {
+    const { webhook_id: id } = await create({ url: 'http://192.0.2.1/', events: ['job.failed'] });
+    await api.db.sql(
+      `INSERT INTO webhook_deliveries (project_id, webhook_id, delivery_id, event, body, status, attempts, due_at)
+       SELECT $1, $2, n, 'job.failed', '{}', 'queued', 1, now() + interval '1 day' FROM generate_series(1, 1000) AS n`,
+      [project.projectId, id],
+    );
+    await sendTest(id);
+    const [row] = await api.db.sql(`SELECT count(*)::int AS count FROM webhook_deliveries WHERE webhook_id = $1`, [id]);
+    expect(row).toEqual({ count: 1_000 });
+  });
+});
