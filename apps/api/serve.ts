@@ -1,4 +1,4 @@
-import { API } from '#http';
+import { API, TlsHandshakes } from '#http';
 import { nestLog, type Config } from '#platform';
 import { Telemetry } from '#telemetry';
 import { openInstallation, type Installation } from '#database';
@@ -41,8 +41,10 @@ export async function serve(config: Config, say: (line: string) => void, isChild
     app = await createApp(config, { ...installation, telemetry });
     await app.get(QuotaStore).applyDefaults();
     const keys = await app.get(FirstStart).run(say);
+    const handshakes = new TlsHandshakes(app.getHttpServer(), config.http.tls !== null);
     const url = await listen(app, config.http);
-    return { url, welcome: welcomeLines(url, keys), app, stop: stopOnce(app, installation, telemetry) };
+    const stop = stopOnce({ app, installation, handshakes }, telemetry);
+    return { url, welcome: welcomeLines(url, keys), app, stop };
   } catch (error) {
     // The application may run jobs already, which hold connections.
     await app?.close();
@@ -52,16 +54,23 @@ export async function serve(config: Config, say: (line: string) => void, isChild
   }
 }
 
-function stopOnce(app: NestFastifyApplication, installation: Installation, telemetry: Telemetry): () => Promise<void> {
-  let stopping: Promise<void> | undefined;
-  return () => (stopping ??= stop(app, installation).then(() => telemetry.stop()));
+interface Parts {
+  app: NestFastifyApplication;
+  installation: Installation;
+  handshakes: TlsHandshakes;
 }
 
-async function stop(app: NestFastifyApplication, installation: Installation): Promise<void> {
+function stopOnce(parts: Parts, telemetry: Telemetry): () => Promise<void> {
+  let stopping: Promise<void> | undefined;
+  return () => (stopping ??= stop(parts).then(() => telemetry.stop()));
+}
+
+async function stop({ app, installation, handshakes }: Parts): Promise<void> {
   const server = app.getHttpServer();
   // app.close() closes the connections that are idle now. One that becomes idle later would wait for its next request.
   const sweep = setInterval(() => {
     server.closeIdleConnections();
+    if (!server.listening) handshakes.close();
   }, SWEEP_MS);
   const cutOff = setTimeout(() => {
     server.closeAllConnections();

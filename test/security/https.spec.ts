@@ -1,12 +1,14 @@
+import { once } from 'node:events';
 import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { Agent, request } from 'node:https';
 import type { IncomingHttpHeaders } from 'node:http';
-import { connect as connectTcp } from 'node:net';
+import { connect as connectTcp, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ADMIN_KEY, Stowage, type Running } from '../cli/stowage.js';
+import { stopProcess } from '../faults/stack.js';
 import { Authority, type KeyPair } from '../harness/certificates.js';
 import { waitFor } from '../jobs/jobs.js';
 
@@ -80,6 +82,16 @@ function handshake(options: ConnectionOptions = {}): Promise<{ version: string |
   });
 }
 
+/** Opens connections that send nothing. */
+function connectSilently(count: number): Promise<Socket[]> {
+  const connecting = Array.from({ length: count }, async () => {
+    const socket = connectTcp(port, '127.0.0.1').on('error', () => undefined);
+    await once(socket, 'connect');
+    return socket;
+  });
+  return Promise.all(connecting);
+}
+
 describe('a server with a certificate', () => {
   /** Opened first, because it is closed after 10 s. */
   let silentClosed: Promise<void>;
@@ -150,6 +162,33 @@ describe('a server with a certificate', () => {
       setTimeout(reject, HANDSHAKE_WITHIN_MS, new Error('still open')).unref(),
     );
     await Promise.race([silentClosed, timeout]);
+  });
+
+  it('stops with exit code 0 while connections have begun no handshake', async () => {
+    const silent = await connectSilently(3);
+    expect(await call('GET', '/health/ready')).toMatchObject({ status: 200 });
+    expect(await stopProcess(server)).toMatchObject({ code: 0 });
+    for (const socket of silent) socket.destroy();
+  });
+});
+
+describe('a server with a certificate and two processes', () => {
+  it('serves HTTPS with both, and no process is killed at its stop while connections have begun no handshake', async () => {
+    server = stowage.start(['serve', '--processes', '2']);
+    const [, text = ''] = await server.prints(/Stowage is ready: https:\/\/127\.0\.0\.1:(\d+)\/api\/v1\//);
+    port = Number(text);
+    const silent = await connectSilently(4);
+    const names = await waitFor(async () => {
+      const answers = await Promise.all(Array.from({ length: 4 }, () => call('GET', '/health/ready')));
+      expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+      const prefixes = new Set(answers.map(({ headers }) => String(headers['x-request-id']).split('-')[0]));
+      return prefixes.size === 2 ? prefixes : undefined;
+    });
+    expect(names.size).toBe(2);
+    const { code, stderr } = await stopProcess(server);
+    expect(code).toBe(0);
+    expect(stderr).not.toContain('is killed');
+    for (const socket of silent) socket.destroy();
   });
 });
 

@@ -72,3 +72,4 @@ export { Queries, RequestSlots } from './request-slots.js';
 export { guardStorage, insufficientStorage } from './storage-guard.js';
 export { CurrentPrincipal, type Principal, ProjectId, projectIdOf } from './principal.js';
 export { API, BODY_LIMITS, isReadRequest, type Role, ROLES, Rules } from './route.js';
+export { TlsHandshakes } from './tls-handshakes.js';
