@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import pg from 'pg';
 import { parseDatabaseUrl } from './database-url.js';
 import { StartupError } from '#platform';
 
@@ -12,6 +13,7 @@ describe('TLS to the database of a URL', () => {
     'postgres://u:p@[2001:db8::1]/d',
     'postgres://u:p@localhost.example.org/d',
     'postgres://u:p@localhost/d?host=db.example.org',
+    'postgres://u:p@db.example.org/d?host=',
     'postgres://u:p@localhost/d?sslmode=verify-full',
     'postgres://u:p@db/d?ssl=true',
     // The driver changes the meaning of these in its next version. Here they never verify less.
@@ -27,13 +29,24 @@ describe('TLS to the database of a URL', () => {
     'postgres://u:p@[::1]:5432/d',
     'postgres://u:p@%2Frun%2Fpostgresql:5432/d',
     'postgres://u:p@/d?host=/run/postgresql',
-    'postgres://u:p@/d',
-    'postgres:///d',
     'postgres://u:p@db.example.org/d?sslmode=disable',
     'postgres://u:p@db.example.org/d?ssl=0',
   ])('is not used for %s', (text) => {
     expect(parseDatabaseUrl(text).ssl).toBe(false);
   });
+
+  it.each(['postgres:///d', 'postgres://u:p@/d', 'postgres:///d?host='])(
+    'is not used for %s, which is this machine, whatever PGHOST is',
+    (text) => {
+      process.env.PGHOST = 'db.example.org';
+      try {
+        const { url, ssl } = parseDatabaseUrl(text);
+        expect({ host: new pg.Client({ connectionString: url }).host, ssl }).toEqual({ host: 'localhost', ssl: false });
+      } finally {
+        delete process.env.PGHOST;
+      }
+    },
+  );
 
   it('is not verified with no-verify only', () => {
     expect(parseDatabaseUrl('postgres://u:p@db/d?sslmode=no-verify').ssl).toEqual({

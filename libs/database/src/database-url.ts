@@ -34,7 +34,9 @@ export function parseDatabaseUrl(text: string): DatabaseServer {
   if (!URL.canParse(complete)) throw new StartupError('the URL of the database is not valid');
   const url = new URL(complete);
   const parameters = Object.fromEntries(url.searchParams);
-  const hostName = parameters.host ?? decodeURIComponent(url.hostname).replace(/^\[(.*)\]$/, '$1');
+  // The driver would use PGHOST for an empty host, and ignores an empty parameter.
+  if (url.hostname === '') url.hostname = 'localhost';
+  const hostName = parameters.host || decodeURIComponent(url.hostname).replace(/^\[(.*)\]$/, '$1');
   const mode = parameters.sslmode ?? parameters.ssl ?? (isLocal(hostName) ? 'disable' : 'verify-full');
   const ssl = tlsOf(mode, hostName, parameters);
   for (const name of TLS_PARAMETERS) url.searchParams.delete(name);
