@@ -4,7 +4,8 @@ import { readConfig, type ConfigOptions } from './read-config.js';
 /** A stop that takes longer ends with exit code 1: orchestrators kill after 10 s, and the database recovers from a crash. */
 const STOP_WITHIN_MS = 9_500;
 
-type Start = (config: Config, say: (line: string) => void) => Promise<{ stop(): Promise<void> }>;
+/** @param signal aborted by the first signal, which may come while it starts */
+type Start = (config: Config, say: (line: string) => void, signal: AbortSignal) => Promise<{ stop(): Promise<void> }>;
 
 /** Receives lines for the user, and the error of a start. */
 export interface Reporter {
@@ -20,15 +21,17 @@ export async function runUntilSignal(
   { say, fail }: Reporter = TERMINAL,
 ): Promise<void> {
   try {
+    const abort = new AbortController();
     const stopping = new Promise<void>((resolve) => {
       // Registered before the start, which may wait for a recovery. Not removed: a second signal must not end the stop early.
       const stop = (): void => {
         setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
+        abort.abort();
         resolve();
       };
       for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop);
     });
-    const running = await start(readConfig(options), say);
+    const running = await start(readConfig(options), say, abort.signal);
     await stopping;
     say('stopping');
     await running.stop();

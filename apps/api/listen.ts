@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { createServer, type AddressInfo } from 'node:net';
 import { StartupError, type Config } from '#platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 
@@ -8,9 +8,10 @@ type Endpoint = Pick<Config['http'], 'host' | 'port' | 'tls'>;
 
 /**
  * Listens on the address for a moment, so that a start that cannot succeed ends before it creates a database.
+ * @returns the port, that of a free one where it is 0
  * @throws StartupError when the address cannot be used
  */
-export async function checkAddress({ host, port }: Address): Promise<void> {
+export async function checkAddress({ host, port }: Address): Promise<number> {
   const server = createServer();
   try {
     server.listen({ host, port, exclusive: true });
@@ -18,8 +19,10 @@ export async function checkAddress({ host, port }: Address): Promise<void> {
   } catch (cause) {
     throw addressError({ host, port }, cause);
   }
+  const { port: listened } = server.address() as AddressInfo;
   server.close();
   await once(server, 'close');
+  return listened;
 }
 
 /** @returns the origin of the server's URLs @throws StartupError when the address cannot be used */

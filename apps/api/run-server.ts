@@ -8,12 +8,12 @@ import { checkAddress } from './listen.js';
  */
 export function runServer(settings: Readonly<Record<string, string>> = {}): Promise<void> {
   const options = { settings, isServer: true };
-  return runUntilSignal(async (config, say) => {
-    await checkAddress(config.http);
+  return runUntilSignal(async (config, say, signal) => {
+    const port = await checkAddress(config.http);
     if (config.http.tls !== null) readTlsFiles(config.http.tls);
     if (config.http.processes > 1) {
       const { ServerProcesses } = await import('./server-processes.js');
-      return ServerProcesses.start(config, say);
+      return ServerProcesses.start(config, port, say, signal);
     }
     // Imported only now: loading the API takes longer than a second, and a wrong address or setting is reported without it.
     const { serve } = await import('./serve.js');

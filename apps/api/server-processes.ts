@@ -29,26 +29,41 @@ export class ServerProcesses {
   private constructor(
     config: Config,
     private readonly embedded: EmbeddedPostgres | undefined,
+    signal: AbortSignal,
   ) {
     this.log = createLog(config.log.level);
+    // The processes may have had the signal too: the terminal sends it to the whole group.
+    const setStopping = (): void => void (this.isStopping = true);
+    if (signal.aborted) setStopping();
+    else signal.addEventListener('abort', setStopping, { once: true });
   }
 
   /**
-   * Starts all processes. The first one runs the migrations and the first start.
+   * Starts all processes. The first one runs the migrations and the first start; where the server is to stop by then, no others are
+   * started.
+   * @param port the port of all of them; with 0 they would have another one after they have all ended
    * @throws StartupError when one of them cannot start
    */
-  static async start(config: Config, say: (line: string) => void): Promise<ServerProcesses> {
-    const processes = new ServerProcesses(config, await openEmbedded(config, say));
+  static async start(
+    config: Config,
+    port: number,
+    say: (line: string) => void,
+    signal: AbortSignal,
+  ): Promise<ServerProcesses> {
+    const processes = new ServerProcesses(config, await openEmbedded(config, say), signal);
     const { processes: count } = config.http;
     cluster.schedulingPolicy = cluster.SCHED_RR;
     cluster.setupPrimary({ exec: PROCESS, args: [] });
-    const settings = { WEB_CONCURRENCY: String(count) };
+    const settings = { WEB_CONCURRENCY: String(count), PORT: String(port) };
     try {
       const welcome = await processes.add(settings);
-      await Promise.all(Array.from({ length: count - 1 }, () => processes.add(settings)));
+      const others = processes.isStopping ? 0 : count - 1;
+      await Promise.all(Array.from({ length: others }, () => processes.add(settings)));
       for (const line of welcome) say(line);
       return processes;
     } catch (error) {
+      // It may have ended by the same signal.
+      if (signal.aborted) return processes;
       await processes.stop();
       throw error;
     }
@@ -83,6 +98,8 @@ export class ServerProcesses {
   /** Starts a process that is started again when it ends. @returns the lines for the user @throws StartupError */
   private async add(settings: Record<string, string>, pauseMs = RESTART_MS): Promise<string[]> {
     const worker = cluster.fork(settings);
+    // Without a listener it would end this process. `reportOf` reports a failed start, and an exit follows any other error.
+    worker.on('error', () => undefined);
     const report = await reportOf(worker);
     if ('failure' in report) throw new StartupError(report.failure);
     const sinceMs = performance.now();
@@ -118,6 +135,10 @@ export class ServerProcesses {
 function reportOf(worker: Worker): Promise<ProcessReport> {
   return new Promise((resolve) => {
     worker.once('message', resolve);
+    // A process that cannot be created, such as by EAGAIN or EMFILE, has no exit.
+    worker.once('error', (error) => {
+      resolve({ failure: `a process of the server cannot be started: ${error.message}` });
+    });
     worker.once('exit', (code: number | null, signal: string | null) => {
       resolve({
         failure: `process ${pidOf(worker)} of the server ended with ${signal ?? String(code)} while it started`,

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** The compiled product: `npm test` builds it first. */
-const MAIN = join(process.cwd(), 'dist/apps/cli/main.js');
+export const MAIN = join(process.cwd(), 'dist/apps/cli/main.js');
 const COMMANDS = join(process.cwd(), 'test/cli/commands.mjs');
 
 /** The setting requires at least 32 characters. */
@@ -37,11 +37,15 @@ export class Stowage {
     readonly folder: string,
     private readonly settings: Record<string, string>,
     private readonly main: string,
+    private readonly node: string,
   ) {}
 
-  /** @param main the program; default: that of this version */
-  static async create(settings: Record<string, string> = {}, main = MAIN): Promise<Stowage> {
-    return new Stowage(await mkdtemp(join(tmpdir(), 'stowage-cli-')), settings, main);
+  /**
+   * @param main the program; default: that of this version
+   * @param node the program that runs it; default: that of the tests
+   */
+  static async create(settings: Record<string, string> = {}, main = MAIN, node = process.execPath): Promise<Stowage> {
+    return new Stowage(await mkdtemp(join(tmpdir(), 'stowage-cli-')), settings, main, node);
   }
 
   /** Runs a command that ends by itself, in a process that has already loaded the product. */
@@ -71,7 +75,7 @@ export class Stowage {
   /** Runs a command in its own process. */
   start(args: readonly string[], settings: Record<string, string> = {}): Running {
     const env = this.environment(settings);
-    const child = spawn(process.execPath, [this.main, ...args], {
+    const child = spawn(this.node, [this.main, ...args], {
       cwd: this.folder,
       env,
       stdio: ['ignore', 'pipe', 'pipe'],

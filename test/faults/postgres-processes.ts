@@ -50,7 +50,7 @@ async function isPostgres(pid: number): Promise<boolean> {
 }
 
 /** Reads /proc: these tests run on Linux only. */
-async function childrenOf(parent: number): Promise<{ pid: number; title: string }[]> {
+export async function childrenOf(parent: number): Promise<{ pid: number; title: string }[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
   const found = await Promise.all(
     pids.map(async (pid) => {

@@ -1,11 +1,13 @@
-import { readFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { copyFile, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { ADMIN_KEY, Stowage, type Running } from '../cli/stowage.js';
-import { stopPostgres } from '../faults/postgres-processes.js';
+import { ADMIN_KEY, MAIN, Stowage, type Running } from '../cli/stowage.js';
+import { childrenOf, stopPostgres } from '../faults/postgres-processes.js';
 import { stopProcess } from '../faults/stack.js';
 import { addressOfEmbedded } from '../harness/embedded.js';
 import { waitFor } from '../jobs/jobs.js';
@@ -98,7 +100,7 @@ describe('serve --processes 2', () => {
       LOG_LEVEL: 'info',
       MAX_CONNECTIONS: String(MAX_CONNECTIONS),
       DATABASE_POOL_MAX: String(POOL_MAX),
-      JOB_CONCURRENCY: '2',
+      JOB_CONCURRENCY: '4',
       RATE_LIMIT_ITEMS_PER_MINUTE: String(ITEMS_PER_MINUTE),
     });
     await start();
@@ -314,6 +316,50 @@ describe('serve --processes 2 whose first process is killed', () => {
     expect(await postmasterPid()).toBe(postmaster);
     expect(server.output()).toContain('using the PostgreSQL server that runs on this data directory');
   });
+
+  it('stops as with one signal when all processes get it, as by Ctrl-C', async () => {
+    const pids = await servingPids(0);
+    for (const pid of pids) process.kill(pid, 'SIGINT');
+    expect(await stopProcess(server, 'SIGINT')).toMatchObject({ code: 0 });
+    expect(log).not.toMatch(/has ended|started again|is killed/);
+  });
+});
+
+describe('serve --processes 2 whose processes all end', () => {
+  let folder: string;
+  let node: string;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'stowage-node-'));
+    node = join(folder, 'node');
+    await copyFile(process.execPath, node, constants.COPYFILE_FICLONE);
+    stowage = await Stowage.create({ LOG_LEVEL: 'info', STOWAGE_ADMIN_KEY: ADMIN_KEY }, MAIN, node);
+    await start();
+  });
+  afterAll(async () => {
+    await stopProcess(server);
+    await stowage.remove();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('starts them again on the same port, and tries again while no process can be created', async () => {
+    const pids = await servingPids(0);
+    await rename(node, `${node}-away`);
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
+    await waitFor(() => Promise.resolve(log.includes('cannot be started: spawn') ? true : undefined));
+    await rename(`${node}-away`, node);
+    await waitFor(() => Promise.resolve(log.match(/started again/g)?.length === PROCESSES ? true : undefined));
+    expect(await fetch(`${url}/health/ready`)).toMatchObject({ status: 200 });
+  });
+
+  it('kills one that hangs at the stop, which ends with exit code 0 and stops PostgreSQL', async () => {
+    const [pid = 0] = await servingPids(log.length);
+    const postmaster = await postmasterPid();
+    process.kill(pid, 'SIGSTOP');
+    expect(await stopProcess(server)).toMatchObject({ code: 0 });
+    expect(log).toContain(`process ${String(pid)} does not stop and is killed`);
+    expect([pid, postmaster].filter(isAlive)).toEqual([]);
+  });
 });
 
 describe('serve --processes', () => {
@@ -330,6 +376,17 @@ describe('serve --processes', () => {
       code: 1,
       stderr: expect.stringMatching(/^stowage: cannot use the database: .*ECONNREFUSED.*\n$/),
     });
+  });
+
+  it('starts no further process after a signal that all processes get while it starts', async () => {
+    const starting = stowage.start(['serve', '--processes', '2'], { LOG_LEVEL: 'warn' });
+    await starting.prints(/^ran \d+ migrations/m);
+    const children = await childrenOf(starting.child.pid ?? 0);
+    const processes = children.filter(({ title }) => title.includes('server-process'));
+    expect(processes).toHaveLength(1);
+    for (const { pid } of processes) process.kill(pid, 'SIGINT');
+    const { code, stderr } = await stopProcess(starting, 'SIGINT');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   });
 
   it.each(['0', '33', 'two', '1.5', ''])('rejects %j', async (count) => {
