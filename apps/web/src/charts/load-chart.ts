@@ -5,7 +5,7 @@ import { bucketOf, loadSpan } from '../objects/time-buckets.js';
 import { aggregateParameters, titleOf, type ChartQuery } from './chart-query.js';
 
 /** With the exact value, which is no number where JavaScript would lose digits. */
-export type AggregateResult = Omit<Schemas['AggregateResultDto'], 'value'> & { value: unknown };
+type AggregateResult = Omit<Schemas['AggregateResultDto'], 'value'> & { value: unknown };
 
 export interface ChartSeries {
   /** The value as JSON, or the computed key; unique in a chart. */
