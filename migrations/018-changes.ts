@@ -22,7 +22,7 @@ export class Changes1765700000000 implements MigrationInterface {
     await runner.query(`
       CREATE TABLE pending_changes (project_id integer NOT NULL, wal_position pg_lsn NOT NULL, ${what})`);
     await runner.query(`CREATE INDEX pending_changes_idx ON pending_changes (project_id, wal_position)`);
-    // Positions have no gaps. A row is moved here when its transaction has committed.
+    // A row is moved here when its transaction has committed, with a position after all that were read.
     await runner.query(`
       CREATE TABLE changes (
         project_id integer NOT NULL,

@@ -5,13 +5,13 @@ import type { ChangeItem } from './change-page.js';
 import type { ChangePlace } from './change-cursor.js';
 import type { ChangeRow, ChangeStore, ExpandedRow, SeqSpan } from './change.store.js';
 
-/** The objects that one step looks at; a filter may match few of them. */
-const STEP_OBJECTS = 2_000;
+/** The objects that one step looks at; a filter may match few of them. The rows of a step have about as many. */
+export const STEP_OBJECTS = 2_000;
 
 /** A change with the objects of it that a step reads. */
 interface Part {
   row: ChangeRow;
-  /** The ids that follow the place where the step starts, with the number of the first. */
+  /** The ids after the place where the step starts, and how many are before it. */
   ids: readonly string[];
   firstId: number;
 }
@@ -36,6 +36,7 @@ type Found = { place: ChangePlace; row: ChangeRow; id: string; object: ExpandedR
 /**
  * Turns rows of changes into changes of single objects, with the present state of each object. It is read after the commits of all
  * rows, so that the last change of an object has its last state.
+ * @param rows with ids after the place
  * @param start where the first row continues, if it is the one at this position
  * @param most the most changes, and about the most bytes of their data beyond the first
  */
@@ -47,12 +48,15 @@ export async function expandChanges(
   { filter, view }: ChangeView,
   most: { items: number; bytes: number },
 ): Promise<ChangeStep> {
-  const parts = partsOf(rows, start);
+  const parts = rows.map((row): Part => {
+    const firstId = row.position === start.position && start.inside !== null ? Number(start.inside) : 0;
+    return { row, ids: row.object_ids ?? [], firstId };
+  });
   const spans = parts.flatMap(({ row }) => spanOf(row, start) ?? []);
   const changedIds = parts.flatMap(({ row, ids }) => (row.kind === 'changed' ? ids : [])).slice(0, STEP_OBJECTS);
   const created = spans.length === 0 ? [] : await store.expandSpans(projectId, filter, spans, STEP_OBJECTS, most.bytes);
   const changed = changedIds.length === 0 ? [] : await store.expandIds(projectId, filter, changedIds, most.bytes);
-  const step = assemble(parts, rows.length, {
+  const step = assemble(parts, {
     start,
     created,
     changed,
@@ -61,19 +65,6 @@ export async function expandChanges(
   });
   const texts = await textsOf(step.items, view, projectId);
   return { ...step, items: step.items.map(({ place }, index) => ({ place, text: texts[index] ?? '' })) };
-}
-
-/** The first rows with about as many objects as a step reads. */
-function partsOf(rows: readonly ChangeRow[], start: ChangePlace): Part[] {
-  const parts: Part[] = [];
-  let objects = 0;
-  for (const row of rows) {
-    if (objects >= STEP_OBJECTS) break;
-    const firstId = row.position === start.position && start.inside !== null ? Number(start.inside) : 0;
-    parts.push({ row, ids: row.object_ids?.slice(firstId) ?? [], firstId });
-    objects += Number(row.objects);
-  }
-  return parts;
 }
 
 function spanOf({ position, first_seq, last_seq, batch_id }: ChangeRow, start: ChangePlace): SeqSpan | null {
@@ -95,7 +86,6 @@ interface Expanded {
 
 function assemble(
   parts: readonly Part[],
-  rowCount: number,
   { start, created, changed, changedCount, limit }: Expanded,
 ): { items: Found[]; next: ChangePlace; isComplete: boolean } {
   const items: Found[] = [];
@@ -137,7 +127,7 @@ function assemble(
     }
     next = { position, inside: null };
   }
-  return { items, next, isComplete: parts.length === rowCount };
+  return { items, next, isComplete: true };
 }
 
 /** `null` as an object says that a mirror must drop what it has: the object was deleted, or does not match the filter any more. */

@@ -2,16 +2,15 @@ import { Problem } from '#http';
 import { Config, ProjectSlots } from '#platform';
 import { Injectable } from '@nestjs/common';
 import type { ChangePlace } from './change-cursor.js';
-import { expandChanges, type ChangeView } from './change-expansion.js';
+import { expandChanges, STEP_OBJECTS, type ChangeView } from './change-expansion.js';
 import { ChangePage, type ChangeItem } from './change-page.js';
 import { ChangeStore, type FeedHead } from './change.store.js';
+import { JoinedRuns } from './joined-runs.js';
 
 /** Rows that one statement reads. */
 const ROWS = 200;
 /** A filter may match few of many changes. A read ends after this time, and the next one continues. */
 const READ_MS = 1_000;
-/** How long a first request may look for changes that were committed before it. */
-const FOLLOW_MS = 5_000;
 const SLOT_WAIT_MS = 10_000;
 const WAITING = { waitingPerProject: 1_500, waitingTotal: 4_000 };
 
@@ -32,10 +31,9 @@ export interface FollowedChanges extends ChangeView {
 @Injectable()
 export class ChangeFeed {
   private readonly slots: ProjectSlots;
-  private readonly reading = new Map<string, Promise<ChangePage>>();
-  /** Of each project the collection that runs now, and the one that follows it. */
-  private readonly running = new Map<number, Promise<boolean>>();
-  private readonly waiting = new Map<number, Promise<boolean>>();
+  private readonly follows = new JoinedRuns<number, string>();
+  private readonly reads = new JoinedRuns<string, ChangePage>();
+  private readonly collections = new JoinedRuns<number, boolean>();
 
   constructor(
     private readonly store: ChangeStore,
@@ -46,28 +44,17 @@ export class ChangeFeed {
   }
 
   /** The place after all changes that are committed now. */
-  end(followed: FollowedChanges): Promise<ChangePage> {
-    const { projectId, fingerprint } = followed;
-    return this.inSlot(projectId, async () => {
-      let position = await this.store.follow(projectId);
-      const deadline = performance.now() + FOLLOW_MS;
-      // What is left after the deadline follows after this place.
-      while ((await this.collect(projectId)) && performance.now() < deadline);
-      position = (await this.store.head(projectId))?.last_position ?? position;
-      return new ChangePage([], { position, inside: null }, false, fingerprint);
-    });
+  async end({ projectId, fingerprint }: FollowedChanges): Promise<ChangePage> {
+    const follow = (): Promise<string> => this.inSlot(projectId, () => this.store.follow(projectId));
+    const position = await this.follows.run(projectId, follow);
+    return new ChangePage([], { position, inside: null }, false, fingerprint);
   }
 
   /** The changes after a place. @throws Problem changes-expired where they are no longer kept; unavailable */
   read(followed: FollowedChanges, place: ChangePlace): Promise<ChangePage> {
     const { projectId, size, lengthMax, fingerprint, viewKey } = followed;
     const key = JSON.stringify([projectId, place, size, lengthMax, fingerprint, viewKey]);
-    let page = this.reading.get(key);
-    if (page === undefined) {
-      page = this.inSlot(projectId, () => this.readPage(followed, place)).finally(() => this.reading.delete(key));
-      this.reading.set(key, page);
-    }
-    return page;
+    return this.reads.run(key, () => this.inSlot(projectId, () => this.readPage(followed, place)));
   }
 
   private async readPage(followed: FollowedChanges, place: ChangePlace): Promise<ChangePage> {
@@ -75,13 +62,17 @@ export class ChangeFeed {
     const deadline = performance.now() + READ_MS;
     const head = requireKept(await this.store.head(projectId), place);
     if (head.is_old) await this.store.touch(projectId);
-    const hasMorePending = head.has_pending && (await this.collect(projectId));
+    const hasMorePending =
+      head.has_pending && (await this.collections.run(projectId, () => this.store.collect(projectId)));
     const items: ChangeItem[] = [];
     let next = place;
     let length = 0;
     for (;;) {
       const from = next.inside === null ? (BigInt(next.position) + 1n).toString() : next.position;
-      const rows = await this.store.read(projectId, from, ROWS);
+      const rows = await this.store.read(projectId, from, ROWS, {
+        objectsMax: STEP_OBJECTS,
+        skippedIds: next.inside ?? '0',
+      });
       if (rows === null) throw expired();
       const step = await expandChanges(this.store, projectId, rows, next, followed, {
         items: size - items.length,
@@ -92,33 +83,12 @@ export class ChangeFeed {
         length += item.text.length;
       }
       next = step.next;
-      if (step.isComplete && rows.length < ROWS) return new ChangePage(items, next, hasMorePending, fingerprint);
+      const last = rows.at(-1);
+      const isLast = last === undefined || last.position === last.last_position;
+      if (step.isComplete && isLast) return new ChangePage(items, next, hasMorePending, fingerprint);
       if (items.length >= size || length >= lengthMax || performance.now() > deadline)
         return new ChangePage(items, next, true, fingerprint);
     }
-  }
-
-  /** Collects once for all readers that wait for it; not in a collection that may have begun before their changes were committed. */
-  private collect(projectId: number): Promise<boolean> {
-    const running = this.running.get(projectId);
-    if (running === undefined) return this.startCollecting(projectId);
-    let next = this.waiting.get(projectId);
-    if (next === undefined) {
-      next = running
-        .catch(() => false)
-        .then(() => {
-          this.waiting.delete(projectId);
-          return this.startCollecting(projectId);
-        });
-      this.waiting.set(projectId, next);
-    }
-    return next;
-  }
-
-  private startCollecting(projectId: number): Promise<boolean> {
-    const collecting = this.store.collect(projectId).finally(() => this.running.delete(projectId));
-    this.running.set(projectId, collecting);
-    return collecting;
   }
 
   private async inSlot<T>(projectId: number, work: () => Promise<T>): Promise<T> {

@@ -3,6 +3,7 @@ import type { Maintenance, MaintenanceTask } from '#jobs';
 import { Config } from '#platform';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { ChangeMaintenance } from './change-maintenance.js';
+import { ChangeStore } from './change.store.js';
 
 const [FOLLOWED, UNREAD, NEVER] = [1, 2, 3];
 
@@ -12,7 +13,9 @@ const tasks: MaintenanceTask[] = [];
 beforeAll(async () => {
   db = await cloneDatabase();
   const maintenance: Pick<Maintenance, 'add'> = { add: (...added) => tasks.push(...added) };
-  new ChangeMaintenance(maintenance as Maintenance, new Config({ CHANGES_HOURS: '5' }));
+  const { database } = db;
+  const config = new Config({ CHANGES_HOURS: '5' });
+  new ChangeMaintenance(maintenance as Maintenance, config, new ChangeStore(database), database);
 });
 afterAll(() => db.close());
 
@@ -43,7 +46,7 @@ async function addChange(projectId: number, position: number, hours: number): Pr
 
 /** Runs every task once, as a run of the housekeeping does. */
 async function run(): Promise<void> {
-  for (const task of tasks) if ('sql' in task) await db.sql(task.sql);
+  for (const task of tasks) await ('sql' in task ? db.sql(task.sql) : task.run());
 }
 
 const positions = async (): Promise<string[]> =>
@@ -92,5 +95,34 @@ describe('the housekeeping of changes', () => {
     await addChange(FOLLOWED, 9, 0);
     await run();
     expect(await positions()).toEqual(['1:9']);
+  });
+
+  it('deletes only the changes before the first that is kept, so that cursors after it stay valid', async () => {
+    await addChange(FOLLOWED, 4, 6);
+    await addChange(FOLLOWED, 5, 1);
+    // Of a long transaction, whose change has an early time and a late position.
+    await addChange(FOLLOWED, 6, 7);
+    await run();
+    expect(await positions()).toEqual(['1:5', '1:6']);
+    expect(await feeds()).toContainEqual({
+      project_id: FOLLOWED,
+      last_position: '7',
+      deleted_until: '4',
+      is_read: true,
+    });
+  });
+
+  it('does not lock the feed of one project while it waits for that of another', async () => {
+    await db.sql(`UPDATE change_feeds SET read_at = now()`);
+    for (const projectId of [FOLLOWED, UNREAD]) await addPending(projectId);
+    let running: Promise<void> | undefined;
+    await db.transaction(async (tx) => {
+      await tx.query('SELECT FROM change_feeds WHERE project_id = $1 FOR UPDATE', [UNREAD]);
+      running = run();
+      // A reader of the other project: it fails where the feed stays locked.
+      while ((await positions()).length === 0) await new ChangeStore(db.database).collect(FOLLOWED);
+    });
+    await running;
+    expect(await positions()).toEqual(['1:8', '2:5']);
   });
 });

@@ -1,22 +1,28 @@
+import { Database } from '#database';
 import { Maintenance, MAINTENANCE_ROWS, type MaintenanceTask } from '#jobs';
 import { Config } from '#platform';
 import { Injectable } from '@nestjs/common';
-import { collectSql } from './change.store.js';
+import { ChangeStore } from './change.store.js';
 
-/** Changes of a project that are kept, however young: a change has at most 1,000 ids, and seldom more than a few. */
-const CHANGES_MAX = 1_000_000;
-/** Feeds that one statement collects. Any of them, so that busy ones do not keep it from the others. */
+/**
+ * Positions of a project that are kept, however young their changes: as many changes, and fewer where they have many ids. At
+ * most ten million ids.
+ */
+const POSITIONS_MAX = 1_000_000;
+/** Feeds that are listed at a time. Any of them, so that busy ones do not keep a process from the others. */
 const FEEDS = 100;
-/** Rows of a feed that one statement looks at. */
-const ROWS = 1_000;
+/** After this time a task stops, and continues with the next run. */
+const TASK_MS = 30_000;
+/** One feed keeps a process this long from the others. */
+const FEED_MS = 2_000;
 
-/** Positions for changes that no reader has collected, so that their number is known. */
-const COLLECT: MaintenanceTask = {
-  name: 'order the changes of followed projects',
-  sql: collectSql(`f.project_id IN (
-    SELECT g.project_id FROM change_feeds AS g WHERE g.read_at IS NOT NULL
-      AND EXISTS (SELECT FROM pending_changes AS p WHERE p.project_id = g.project_id)
-    ORDER BY random() LIMIT ${String(FEEDS)})`),
+/** Looks at one pending change of each feed. */
+const WITH_PENDING = {
+  name: 'changes.list-pending',
+  text: `
+    SELECT f.project_id FROM change_feeds AS f WHERE f.read_at IS NOT NULL
+      AND EXISTS (SELECT FROM pending_changes AS p WHERE p.project_id = f.project_id)
+    ORDER BY random() LIMIT ${String(FEEDS)}`,
 };
 
 /** A project whose changes nobody has read for as long as they are kept has no valid cursor. */
@@ -32,39 +38,95 @@ const FORGET: MaintenanceTask = {
     SELECT count(*) >= ${String(MAINTENANCE_ROWS)} AS has_more FROM unread`,
 };
 
-/** Its cursors become invalid, because later changes are not kept. */
+/** Its cursors become invalid, because later changes are not kept. A feed that is locked is read or followed now. */
 const unfollowSql = (kept: string): string => `
   WITH unfollowed AS (
     UPDATE change_feeds SET read_at = NULL, last_position = last_position + 1, deleted_until = last_position + 1
-    WHERE read_at < now() - ${kept} RETURNING 1)
-  SELECT false AS has_more FROM unfollowed LIMIT 1`;
+    WHERE project_id IN (
+      SELECT f.project_id FROM change_feeds AS f WHERE f.read_at < now() - ${kept}
+      LIMIT ${String(MAINTENANCE_ROWS)} FOR UPDATE SKIP LOCKED)
+    RETURNING 1)
+  SELECT count(*) >= ${String(MAINTENANCE_ROWS)} AS has_more FROM unfollowed`;
 
-/** The oldest changes of each feed, in small steps. */
+const isOldSql = (kept: string): string =>
+  `c.changed_at < now() - ${kept} OR c.position <= f.last_position - ${String(POSITIONS_MAX)} OR c.position <= f.deleted_until`;
+
+/** Looks at the oldest change of each feed. */
+const listOldSql = (kept: string): string => `
+  SELECT f.project_id FROM change_feeds AS f, LATERAL (
+    SELECT o.position, o.changed_at FROM changes AS o WHERE o.project_id = f.project_id ORDER BY o.position LIMIT 1
+  ) AS c
+  WHERE ${isOldSql(kept)} ORDER BY random() LIMIT ${String(FEEDS)}`;
+
+/** The first changes of a project, up to the first that is kept. */
 const deleteOldSql = (kept: string): string => `
-  WITH deleted AS (
-    DELETE FROM changes WHERE (project_id, position) IN (
-      SELECT oldest.project_id, oldest.position FROM change_feeds AS f, LATERAL (
-        SELECT c.project_id, c.position, c.changed_at FROM changes AS c
-        WHERE c.project_id = f.project_id ORDER BY c.position LIMIT ${String(ROWS)}
-      ) AS oldest
-      WHERE oldest.changed_at < now() - ${kept} OR oldest.position <= f.last_position - ${String(CHANGES_MAX)}
-        OR oldest.position <= f.deleted_until
-      LIMIT ${String(MAINTENANCE_ROWS)})
-    RETURNING project_id, position),
-  recorded AS (
-    UPDATE change_feeds AS f SET deleted_until = greatest(f.deleted_until, d.position)
-    FROM (SELECT project_id, max(position) AS position FROM deleted GROUP BY project_id) AS d
-    WHERE f.project_id = d.project_id)
-  SELECT count(*) >= ${String(ROWS)} AS has_more FROM deleted`;
+  WITH old AS MATERIALIZED (
+    SELECT max(position) AS position, count(*) AS changes FROM (
+      SELECT c.position, bool_and(${isOldSql(kept)}) OVER (ORDER BY c.position ROWS UNBOUNDED PRECEDING) AS is_old
+      FROM change_feeds AS f, LATERAL (
+        SELECT o.position, o.changed_at FROM changes AS o WHERE o.project_id = $1
+        ORDER BY o.position LIMIT ${String(MAINTENANCE_ROWS)}
+      ) AS c
+      WHERE f.project_id = $1
+    ) AS first WHERE is_old
+  ),
+  deleted AS (
+    DELETE FROM changes WHERE project_id = $1 AND position <= (SELECT position FROM old)
+  )
+  UPDATE change_feeds SET deleted_until = greatest(deleted_until, (SELECT position FROM old)) WHERE project_id = $1
+  RETURNING (SELECT changes FROM old) >= ${String(MAINTENANCE_ROWS)} AS has_more`;
 
-/** Keeps the tables of changes small. */
+/** Keeps the tables of changes small. Each statement that locks a feed is of one project, so that no project waits for another. */
 @Injectable()
 export class ChangeMaintenance {
-  constructor(maintenance: Maintenance, { changes: { keptHours } }: Config) {
+  constructor(
+    maintenance: Maintenance,
+    { changes: { keptHours } }: Config,
+    private readonly store: ChangeStore,
+    private readonly database: Database,
+  ) {
     const kept = `interval '${String(keptHours)} hours'`;
-    maintenance.add(COLLECT, { name: 'end feeds of changes that nobody reads', sql: unfollowSql(kept) }, FORGET, {
-      name: 'delete old changes',
-      sql: deleteOldSql(kept),
-    });
+    const listOld = { name: 'changes.list-old', text: listOldSql(kept) };
+    const deleteOld = { name: 'changes.delete-old', text: deleteOldSql(kept) };
+    maintenance.add(
+      {
+        // So that their number is known, also where no reader collects them.
+        name: 'order the changes of followed projects',
+        run: () => this.forEachFeed(WITH_PENDING, (projectId) => this.store.collect(projectId)),
+      },
+      { name: 'end feeds of changes that nobody reads', sql: unfollowSql(kept) },
+      FORGET,
+      {
+        name: 'delete old changes',
+        run: () =>
+          this.forEachFeed(listOld, async (projectId) => {
+            const [row] = await database.query<{ has_more: boolean }>(deleteOld, [projectId]);
+            return row?.has_more === true;
+          }),
+      },
+    );
+  }
+
+  /** @param work returns whether there is more to do @throws the last error, after the other feeds had their turn */
+  private async forEachFeed(
+    list: { name: string; text: string },
+    work: (projectId: number) => Promise<boolean>,
+  ): Promise<void> {
+    const deadline = performance.now() + TASK_MS;
+    const failures: unknown[] = [];
+    let feeds: { project_id: number }[];
+    do {
+      feeds = await this.database.query(list);
+      for (const { project_id: projectId } of feeds) {
+        const feedDeadline = Math.min(deadline, performance.now() + FEED_MS);
+        try {
+          while ((await work(projectId)) && performance.now() < feedDeadline);
+        } catch (error) {
+          failures.push(error);
+        }
+        if (performance.now() >= deadline) break;
+      }
+    } while (feeds.length === FEEDS && failures.length === 0 && performance.now() < deadline);
+    if (failures.length > 0) throw failures.at(-1);
   }
 }

@@ -5,61 +5,72 @@ import { Injectable } from '@nestjs/common';
 
 /** Changes that one statement gives positions. */
 const COLLECTED_MAX = 5_000;
+const IDS_OF_POSITION = 10;
+/** How long somebody who begins to follow may wait for changes that were committed before. What is left then follows. */
+const FOLLOW_MS = 5_000;
 /** The read time of a feed is stored once in this time, so that readers seldom write. */
 const READ_AT_ACCURACY = `interval '1 minute'`;
+
+/**
+ * How far a row moves the position: by 1, and by more where it has many ids. So the positions that a project may have also bound the
+ * ids, and with them the bytes, that are kept of it.
+ */
+const WEIGHT = `1 + coalesce(cardinality(object_ids), 0) / ${String(IDS_OF_POSITION)}`;
 
 const CHANGE_COLUMNS = 'kind, batch_id, is_batch, first_seq, last_seq, object_ids, objects, changed_at';
 
 /**
  * Gives the pending changes that this statement sees the next positions, in their order. The row of the feed is locked first, so that
  * positions become visible in their order: nothing is committed later before a position that was read. Other projects, and the
- * transactions that are still running, are not waited for. A row that another collector has moved meanwhile is skipped.
- * @param feeds condition on `change_feeds AS f`
+ * transactions that are still running, are not waited for. A row that another collector has moved meanwhile is skipped, and counts for
+ * `has_more`, because there may be others after it.
  */
-export function collectSql(feeds: string): string {
-  return `
+const COLLECT = {
+  name: 'changes.collect',
+  text: `
     WITH feed AS MATERIALIZED (
-      SELECT f.project_id FROM change_feeds AS f WHERE ${feeds} ORDER BY f.project_id FOR UPDATE
+      SELECT f.project_id FROM change_feeds AS f WHERE f.project_id = $1 FOR UPDATE
+    ),
+    chosen AS MATERIALIZED (
+      SELECT oldest.wal_position FROM feed, LATERAL (
+        SELECT q.wal_position FROM pending_changes AS q WHERE q.project_id = $1
+        ORDER BY q.wal_position LIMIT ${String(COLLECTED_MAX)}
+      ) AS oldest
     ),
     moved AS (
-      DELETE FROM pending_changes AS p WHERE p.ctid = ANY (ARRAY(
-        SELECT oldest.tid FROM feed, LATERAL (
-          SELECT ctid AS tid FROM pending_changes AS q WHERE q.project_id = feed.project_id
-          ORDER BY q.wal_position LIMIT ${String(COLLECTED_MAX)}
-        ) AS oldest))
+      DELETE FROM pending_changes AS p
+      WHERE p.project_id = $1 AND p.wal_position <= (SELECT max(wal_position) FROM chosen)
       RETURNING p.*
     ),
+    weighed AS (
+      SELECT sum(${WEIGHT}) OVER (ORDER BY wal_position ROWS UNBOUNDED PRECEDING)::bigint AS weight, ${CHANGE_COLUMNS} FROM moved
+    ),
     counted AS (
-      UPDATE change_feeds AS f SET last_position = f.last_position + m.moved
-      FROM (SELECT project_id, count(*) AS moved FROM moved GROUP BY project_id) AS m
-      WHERE f.project_id = m.project_id
-      RETURNING f.project_id, f.last_position - m.moved AS before
+      UPDATE change_feeds AS f SET last_position = f.last_position + total.weight
+      FROM (SELECT max(weight) AS weight FROM weighed) AS total WHERE f.project_id = $1 AND total.weight IS NOT NULL
+      RETURNING f.last_position - total.weight AS before
     ),
     added AS (
       INSERT INTO changes (project_id, position, ${CHANGE_COLUMNS})
-      SELECT m.project_id, c.before + row_number() OVER (PARTITION BY m.project_id ORDER BY m.wal_position), ${CHANGE_COLUMNS}
-      FROM moved AS m JOIN counted AS c USING (project_id)
-      RETURNING 1
+      SELECT $1::int, counted.before + weighed.weight, ${CHANGE_COLUMNS} FROM weighed, counted
     )
-    SELECT count(*) >= ${String(COLLECTED_MAX)} AS has_more FROM added`;
-}
+    SELECT count(*) >= ${String(COLLECTED_MAX)} AS has_more FROM chosen`,
+};
 
-const COLLECT = { name: 'changes.collect', text: collectSql('f.project_id = $1') };
-
+/** Whoever follows again begins after all that is committed; the cursors of before are invalid. */
 const FOLLOW = {
   name: 'changes.follow',
   text: `
-    INSERT INTO change_feeds AS f (project_id, last_position, deleted_until, read_at) VALUES ($1, 0, 0, NULL)
-    ON CONFLICT (project_id) DO UPDATE SET project_id = f.project_id
-    RETURNING f.read_at IS NOT NULL AS is_followed`,
+    INSERT INTO change_feeds AS f (project_id, last_position, deleted_until, read_at) VALUES ($1, 0, 0, now())
+    ON CONFLICT (project_id) DO UPDATE SET read_at = now()`,
 };
 
-/** Committed before anybody follows: no reader has a cursor before them. */
-const FORGET = { name: 'changes.forget', text: `DELETE FROM pending_changes WHERE project_id = $1` };
-
+/** A feed that another transaction has locked is read by others, so it is touched soon. */
 const TOUCH = {
   name: 'changes.touch',
-  text: `UPDATE change_feeds SET read_at = now() WHERE project_id = $1 RETURNING last_position`,
+  text: `
+    UPDATE change_feeds SET read_at = now() WHERE project_id = $1 AND project_id IN (
+      SELECT f.project_id FROM change_feeds AS f WHERE f.project_id = $1 FOR UPDATE SKIP LOCKED)`,
 };
 
 const HEAD = {
@@ -70,13 +81,21 @@ const HEAD = {
     FROM change_feeds AS f WHERE f.project_id = $1 AND f.read_at IS NOT NULL`,
 };
 
-/** With the state of the feed in the same snapshot: what was deleted meanwhile is noticed. */
+/**
+ * With the state of the feed in the same snapshot: what was deleted meanwhile is noticed. $4 is the number of ids of the first row that are
+ * left out. The rows end with the one that reaches $5 objects, and have the ids of as many; with null they have no ids.
+ */
 const READ = {
   name: 'changes.read',
   text: `
-    SELECT f.deleted_until, c.position, ${CHANGE_COLUMNS}
+    SELECT f.deleted_until, f.last_position, c.position, c.kind, c.batch_id, c.is_batch, c.first_seq, c.last_seq, c.objects, c.changed_at,
+      c.object_ids[c.skipped + 1 : c.skipped + $5::int] AS object_ids
     FROM change_feeds AS f LEFT JOIN LATERAL (
-      SELECT * FROM changes AS c WHERE c.project_id = $1 AND c.position >= $2::bigint ORDER BY c.position LIMIT $3
+      SELECT * FROM (
+        SELECT c.*, CASE WHEN c.position = $2::bigint THEN least($4::bigint, 1000000)::int ELSE 0 END AS skipped,
+          sum(c.objects) OVER (ORDER BY c.position ROWS UNBOUNDED PRECEDING) - c.objects AS objects_before
+        FROM changes AS c WHERE c.project_id = $1 AND c.position >= $2::bigint ORDER BY c.position LIMIT $3
+      ) AS c WHERE $5::int IS NULL OR c.objects_before < $5::int
     ) AS c ON true
     WHERE f.project_id = $1 AND f.read_at IS NOT NULL ORDER BY c.position`,
 };
@@ -96,6 +115,9 @@ export interface ChangeRow {
   objects: string;
   changed_at: string;
 }
+
+/** With the last position of the feed, at which the last row ends. */
+export type ReadRow = ChangeRow & { last_position: string };
 
 export interface FeedHead {
   last_position: string;
@@ -123,13 +145,12 @@ export class ChangeStore {
 
   /** Starts to keep the changes of a project. @returns the position after those that were committed before */
   async follow(projectId: number): Promise<string> {
-    return this.database.transaction(async (tx) => {
-      const [feed] = await tx.query<{ is_followed: boolean }>(FOLLOW, [projectId]);
-      if (feed?.is_followed === false) await tx.query(FORGET, [projectId]);
-      const [row] = await tx.query<{ last_position: string }>(TOUCH, [projectId]);
-      if (row === undefined) throw new Error('a feed that is locked does not exist');
-      return row.last_position;
-    });
+    await this.database.query(FOLLOW, [projectId]);
+    const deadline = performance.now() + FOLLOW_MS;
+    while ((await this.collect(projectId)) && performance.now() < deadline);
+    const head = await this.head(projectId);
+    if (head === null) throw new Error('a feed that is followed does not exist');
+    return head.last_position;
   }
 
   /** Null where nobody has followed the changes of the project for long. */
@@ -138,6 +159,7 @@ export class ChangeStore {
     return row ?? null;
   }
 
+  /** Notes that the feed is read. */
   async touch(projectId: number): Promise<void> {
     await this.database.query(TOUCH, [projectId]);
   }
@@ -148,14 +170,24 @@ export class ChangeStore {
     return row?.has_more === true;
   }
 
-  /** The changes from a position on; null where some of them, or the feed, were deleted. */
-  async read(projectId: number, from: string, limit: number): Promise<ChangeRow[] | null> {
+  /**
+   * The changes from a position on; null where some of them, or the feed, were deleted.
+   * @param options.objectsMax about how many objects the rows may have in all; without it they have no `object_ids`
+   * @param options.skippedIds ids of the row at this position that are left out
+   */
+  async read(
+    projectId: number,
+    from: string,
+    limit: number,
+    { objectsMax, skippedIds = '0' }: { objectsMax?: number; skippedIds?: string } = {},
+  ): Promise<ReadRow[] | null> {
+    const values = [projectId, from, limit, skippedIds, objectsMax ?? null];
     const rows = await this.database.query<
-      Omit<ChangeRow, 'position'> & { position: string | null; deleted_until: string }
-    >(READ, [projectId, from, limit]);
+      Omit<ReadRow, 'position'> & { position: string | null; deleted_until: string }
+    >(READ, values);
     const [first] = rows;
     if (first === undefined || BigInt(from) <= BigInt(first.deleted_until)) return null;
-    return rows.filter((row) => row.position !== null) as ChangeRow[];
+    return rows.filter((row) => row.position !== null) as ReadRow[];
   }
 
   /** The present objects of spans of sequence numbers, at most `limit`, and of their data about `bytesMax`. */

@@ -1,0 +1,116 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { ChangeStore } from './change.store.js';
+
+const PROJECT = 1;
+/** What one statement collects. */
+const COLLECTED = 5_000;
+
+let db: TestDatabase;
+let store: ChangeStore;
+
+beforeAll(async () => {
+  db = await cloneDatabase();
+  store = new ChangeStore(db.database);
+});
+afterAll(() => db.close());
+
+beforeEach(async () => {
+  await db.sql('TRUNCATE change_feeds, changes, pending_changes');
+});
+
+/** Pending deletions, each of as many objects. */
+async function addPending(rows: number, ids = 1): Promise<void> {
+  await db.sql(
+    `INSERT INTO pending_changes (project_id, wal_position, kind, batch_id, is_batch, object_ids, objects, changed_at)
+     SELECT $1, '0/0'::pg_lsn + n, 'deleted', 'b' || n, false, ARRAY(SELECT 'o' || i FROM generate_series(1, $3::int) AS i), $3, now()
+     FROM generate_series(1, $2::int) AS n`,
+    [PROJECT, rows, ids],
+  );
+}
+
+const lastPosition = async (): Promise<string | undefined> => (await store.head(PROJECT))?.last_position;
+
+describe('collecting changes', () => {
+  it('in several steps gives all of them positions in their order', async () => {
+    await store.follow(PROJECT);
+    await addPending(COLLECTED + 1);
+    expect([await store.collect(PROJECT), await store.collect(PROJECT)]).toEqual([true, false]);
+    const [found] = await db.sql(
+      `SELECT count(*) AS changes, bool_and(batch_id = 'b' || position) AS in_order, max(position) AS last FROM changes`,
+    );
+    expect(found).toEqual({ changes: String(COLLECTED + 1), in_order: true, last: String(COLLECTED + 1) });
+    expect(await lastPosition()).toBe(String(COLLECTED + 1));
+  });
+
+  it('says that there is more when another collector has moved what it chose', async () => {
+    await store.follow(PROJECT);
+    await addPending(COLLECTED + 10);
+    let second: Promise<boolean> | undefined;
+    await db.transaction(async (tx) => {
+      await tx.query('SELECT FROM change_feeds WHERE project_id = $1 FOR UPDATE', [PROJECT]);
+      second = store.collect(PROJECT);
+      await waitsForLock();
+      await tx.query('DELETE FROM pending_changes WHERE wal_position <= $1', [`0/${COLLECTED.toString(16)}`]);
+    });
+    expect(await second).toBe(true);
+    expect(await store.collect(PROJECT)).toBe(false);
+    expect(await lastPosition()).toBe('10');
+  });
+
+  it('moves the position further for changes with many ids, so that what is kept of a project is bounded', async () => {
+    await store.follow(PROJECT);
+    await addPending(2, 1_000);
+    await store.collect(PROJECT);
+    expect(await lastPosition()).toBe('202');
+  });
+
+  it('follows after all that was committed before', async () => {
+    await addPending(COLLECTED + 1);
+    expect(await store.follow(PROJECT)).toBe(String(COLLECTED + 1));
+    expect(await db.sql('SELECT FROM pending_changes')).toEqual([]);
+  });
+});
+
+describe('reading changes', () => {
+  it('ends with the row that reaches the most objects, and continues inside of a row', async () => {
+    await store.follow(PROJECT);
+    await addPending(5, 1_000);
+    await store.collect(PROJECT);
+    const sizes = async (skippedIds: string): Promise<(number | undefined)[] | undefined> => {
+      const rows = await store.read(PROJECT, '101', 200, { objectsMax: 1_500, skippedIds });
+      return rows?.map((row) => row.object_ids?.length);
+    };
+    expect(await sizes('0')).toEqual([1_000, 1_000]);
+    expect(await sizes('999')).toEqual([1, 1_000]);
+    expect(await sizes('9223372036854775807')).toEqual([0, 1_000]);
+    const all = await store.read(PROJECT, '1', 200);
+    expect(all?.map((row) => [row.objects, row.object_ids, row.last_position])).toEqual(
+      Array.from({ length: 5 }, () => ['1000', null, '505']),
+    );
+  });
+});
+
+describe('touching a feed', () => {
+  it('does not wait for a transaction that has locked it', async () => {
+    await store.follow(PROJECT);
+    await db.sql(`UPDATE change_feeds SET read_at = now() - interval '1 hour'`);
+    await db.transaction(async (tx) => {
+      await tx.query('SELECT FROM change_feeds WHERE project_id = $1 FOR UPDATE', [PROJECT]);
+      await store.touch(PROJECT);
+    });
+    expect((await store.head(PROJECT))?.is_old).toBe(true);
+    await store.touch(PROJECT);
+    expect((await store.head(PROJECT))?.is_old).toBe(false);
+  });
+});
+
+/** Resolves when a statement in this database waits for a lock. */
+async function waitsForLock(): Promise<void> {
+  for (;;) {
+    const [row] = await db.sql<{ waits: boolean }>(
+      `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock') AS waits`,
+    );
+    if (row?.waits === true) return;
+  }
+}
