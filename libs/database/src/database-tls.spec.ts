@@ -33,7 +33,13 @@ beforeAll(async () => {
   server = await startEmbeddedPostgres({ dataDir, say: () => undefined, settings });
   address = server.address;
   admin = new Tables(await addressOfEmbedded(dataDir, 'postgres'));
-  await appendFile(join(dataDir, 'pg_hba.conf'), 'host stowage stowage samehost scram-sha-256\n');
+  await appendFile(
+    join(dataDir, 'pg_hba.conf'),
+    `host stowage stowage samehost scram-sha-256
+hostssl postgres stowage samehost scram-sha-256 clientcert=verify-ca
+`,
+  );
+  await admin.sql(`ALTER SYSTEM SET ssl_ca_file = '${authority.pair.certFile}'`);
   await useCertificate(await authority.issue('server', 'DNS:localhost'), dataDir);
 }, 60_000);
 
@@ -123,7 +129,24 @@ describe('a connection to PostgreSQL with TLS', () => {
 
   it('is refused when the certificate is of another host, also when it is valid for localhost and the URL has an address', async () => {
     const parameters = { sslmode: 'verify-full', sslrootcert: authority.pair.certFile };
-    expect(await errorOf(connect('127.0.0.1', parameters))).toMatch(/cannot use the database: .*127\.0\.0\.1/);
+    expect(await errorOf(connect('127.0.0.1', parameters))).toMatch(
+      /cannot use the database: .*127\.0\.0\.1.*; use a name of the certificate/,
+    );
+  });
+
+  it('has the certificate of the client that the URL names', async () => {
+    const { certFile, keyFile } = await authority.issue('client', 'DNS:client');
+    const url = (parameters: Record<string, string>): string => {
+      const at = new URL(
+        urlOf('localhost', { sslrootcert: authority.pair.certFile, ...parameters, sslmode: 'verify-full' }),
+      );
+      at.pathname = '/postgres';
+      return at.href;
+    };
+    const open = (parameters: Record<string, string>): Promise<Database> =>
+      Database.connect({ ...OPTIONS, at: url(parameters) });
+    expect(await errorOf(open({}))).toContain('client certificate');
+    await (await open({ sslcert: certFile, sslkey: keyFile })).close();
   });
 
   it('is encrypted and accepts any server with no-verify', async () => {

@@ -67,7 +67,7 @@ describe('TLS to the database of a URL', () => {
   it('reads the files that the URL names, and hides its parameters of TLS from the driver', () => {
     const file = encodeURIComponent(import.meta.filename);
     const { url, ssl } = parseDatabaseUrl(
-      `postgres://u:p%40@db:5433/d?application_name=x&sslmode=verify-full&sslrootcert=${file}&sslcert=${file}&sslkey=${file}`,
+      `postgres://u:p%40@db:5433/d?application_name=x&sslmode=verify-full&sslrootcert=${file}&sslcert=${file}&sslkey=${file}&sslnegotiation=postgres`,
     );
     expect(url).toBe('postgres://u:p%40@db:5433/d?application_name=x');
     const content = expect.stringContaining('hides its parameters of TLS');
@@ -95,7 +95,14 @@ describe('TLS to the database of a URL', () => {
     expect(rejection('sslrootcert=/no/such/file')).toContain('sslrootcert of the database URL cannot be read: ENOENT');
     expect(rejection('sslrootcert=/no/such/file')).not.toContain('secret');
     expect(() => parseDatabaseUrl('postgres://u:secret@h:port/d')).toThrow(
-      new StartupError('the URL of the database is not valid'),
+      new StartupError('the database URL is not a valid URL'),
+    );
+    for (const part of ['%zz:secret@db/d', 'u:50%secret@db/d', 'u:secret@%zz/d', 'u:secret@db/%zz'])
+      expect(() => parseDatabaseUrl(`postgres://${part}`, 'DATABASE_URL')).toThrow(
+        new StartupError('DATABASE_URL is not a valid URL: write % as %25'),
+      );
+    expect(rejection('sslmode=require&sslnegotiation=direct')).toBe(
+      'sslnegotiation=direct of the database URL is not supported; remove it',
     );
   });
 });

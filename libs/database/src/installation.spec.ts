@@ -39,3 +39,14 @@ it('changes no lane if it needs no sequence numbers', async () => {
   await withInstallation(false, () => Promise.resolve());
   expect(await db.sql(LANES)).toEqual(before);
 });
+
+it('rejects an invalid URL of the database or its replica before it connects, and names the setting', async () => {
+  const urls = { DATABASE_URL: 'postgres://u:p@127.0.0.1:1/d', DATABASE_READ_URL: 'postgres://u:p@127.0.0.1:1/d' };
+  for (const name of ['DATABASE_URL', 'DATABASE_READ_URL'] as const) {
+    const config = new Config({ ...urls, [name]: `${urls[name]}?sslmode=full`, STOWAGE_KEY_SECRET: 'x'.repeat(32) });
+    const options = { config, entities: [], logger: QUIET, leasesLane: true, createsDatabase: false };
+    await expect(openInstallation({ ...options, usesReplica: true, say: () => undefined })).rejects.toThrow(
+      `sslmode of ${name} must be disable, no-verify or verify-full, not "full"`,
+    );
+  }
+});

@@ -10,6 +10,7 @@ import { DiskReserve } from './disk-reserve.js';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.js';
 import { LaneLease } from './lane-lease.js';
 import { migrate, requireSchema } from './migrate.js';
+import { parseDatabaseUrl } from './database-url.js';
 import { ReadDatabase } from './read-database.js';
 import { Sequence } from './sequence.js';
 
@@ -61,6 +62,7 @@ export async function openInstallation({
   migrations = MIGRATIONS,
   say,
 }: InstallationOptions): Promise<Installation> {
+  requireUrls(config, usesReplica);
   const dataDir = dataDirOf(config);
   if (config.database.url === null && !createsDatabase && !existsSync(join(dataDir, 'PG_VERSION'))) {
     throw noDatabase(dataDir);
@@ -113,6 +115,12 @@ export async function openInstallation({
     await embedded?.stopIfUnused();
     throw error;
   }
+}
+
+/** A replica that cannot be reached is not an error, but a wrong URL of one is. @throws StartupError */
+function requireUrls({ database: { url, readUrl } }: Config, usesReplica: boolean): void {
+  if (url !== null) parseDatabaseUrl(url, 'DATABASE_URL');
+  if (readUrl !== null && usesReplica) parseDatabaseUrl(readUrl, 'DATABASE_READ_URL');
 }
 
 function dataDirOf({ database: { dataDir } }: Config): string {
