@@ -14,7 +14,7 @@ type Endpoint = Pick<Config['http'], 'host' | 'port' | 'tls'>;
 export async function checkAddress({ host, port }: Address): Promise<number> {
   const server = createServer();
   try {
-    server.listen({ host, port, exclusive: true });
+    server.listen({ host: addressOf(host), port, exclusive: true });
     await once(server, 'listening');
   } catch (cause) {
     throw addressError({ host, port }, cause);
@@ -32,7 +32,7 @@ export async function listen(app: NestFastifyApplication, { host, port, tls }: E
   // Fastify logs a line with the address, in the middle of the text that the start prints with the same address.
   log.level = 'silent';
   try {
-    await app.listen(port, host);
+    await app.listen(port, addressOf(host));
   } catch (cause) {
     throw addressError({ host, port }, cause);
   } finally {
@@ -41,6 +41,11 @@ export async function listen(app: NestFastifyApplication, { host, port, tls }: E
   const url = (await app.getUrl()).replace('[::1]', 'localhost');
   // Nest does not know the options of the adapter.
   return tls === null ? url : url.replace(/^http:/, 'https:');
+}
+
+/** For `localhost`, Fastify would open a second server on `::1`, without the limits of connections and new certificates. */
+function addressOf(host: string): string {
+  return host === 'localhost' ? '127.0.0.1' : host;
 }
 
 /** The error with advice for the user; any other error unchanged. */

@@ -174,12 +174,18 @@ describe('a server with a certificate', () => {
 
 describe('a server with a certificate and two processes', () => {
   it('serves HTTPS with both, and no process is killed at its stop while connections have begun no handshake', async () => {
-    server = stowage.start(['serve', '--processes', '2']);
+    server = stowage.start(['serve', '--processes', '2'], { HOST: 'localhost' });
     const [, text = ''] = await server.prints(/Stowage is ready: https:\/\/127\.0\.0\.1:(\d+)\/api\/v1\//);
     port = Number(text);
+    // Fastify would have a second server there, without the limits and new certificates.
+    await expect(once(connectTcp(port, '::1'), 'connect')).rejects.toThrow();
     const silent = await connectSilently(4);
     const names = await waitFor(async () => {
-      const answers = await Promise.all(Array.from({ length: 4 }, () => call('GET', '/health/ready')));
+      // New connections, which the processes get in turn.
+      const agent = new Agent({ keepAlive: false });
+      const answers = await Promise.all(
+        Array.from({ length: 4 }, () => call('GET', '/health/ready', undefined, agent)),
+      );
       expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
       const prefixes = new Set(answers.map(({ headers }) => String(headers['x-request-id']).split('-')[0]));
       return prefixes.size === 2 ? prefixes : undefined;
