@@ -70,6 +70,11 @@ describe('a statement that a cluster refuses or runs otherwise', () => {
       'now() is not immutable and in CASE or COALESCE',
     ],
     [
+      'adds to a time in COALESCE, which depends on the time zone',
+      "INSERT INTO objects (project_id, at) VALUES ($1, coalesce($2, timestamptz '2024-01-01' + $3 * interval '1 s'))",
+      'the sum of a timestamptz is not immutable and in CASE or COALESCE',
+    ],
+    [
       'has such a function in CASE',
       'UPDATE objects SET n = CASE WHEN pg_backend_pid() > 1 THEN 1 END WHERE project_id = $1',
       'pg_backend_pid() is not immutable and in CASE or COALESCE',

@@ -125,20 +125,39 @@ function inlinedReads({ changed, inlined }) {
 function volatileChoices({ changed, dataTables }, stmt, volatileFunctions) {
   if (![...changed].some((name) => dataTables.has(name))) return [];
   const found = new Set();
-  visit(stmt, (type, node) => {
-    if (type !== 'CaseExpr' && type !== 'CoalesceExpr') return;
-    visit(node, (inner, call) => {
-      const name = inner === 'FuncCall' ? call.funcname.at(-1).String.sval : null;
-      if (name !== null && volatileFunctions.has(name)) found.add(`${name}() is not immutable and in CASE or COALESCE`);
+  visit(stmt, (type, change) => {
+    if (!WRITES.has(type)) return;
+    // A CTE is a query of its own.
+    visit({ ...change, withClause: undefined }, (kind, choice) => {
+      if (kind !== 'CaseExpr' && kind !== 'CoalesceExpr') return;
+      visit(choice, (inner, node) => {
+        const name = inner === 'FuncCall' ? node.funcname.at(-1).String.sval : null;
+        if (name !== null && volatileFunctions.has(name))
+          found.add(`${name}() is not immutable and in CASE or COALESCE`);
+        if (inner === 'A_Expr' && [node.lexpr, node.rexpr].some(isTimestamptz)) {
+          found.add('the sum of a timestamptz is not immutable and in CASE or COALESCE');
+        }
+      });
     });
   });
   return [...found];
+}
+
+const WRITES = new Set(['InsertStmt', 'UpdateStmt', 'DeleteStmt']);
+
+/** Whether an operand is a literal of the type timestamptz. */
+function isTimestamptz(operand) {
+  return (
+    operand?.TypeCast?.arg?.A_Const !== undefined &&
+    operand.TypeCast.typeName.names.at(-1).String.sval === 'timestamptz'
+  );
 }
 
 function visit(node, see) {
   if (Array.isArray(node)) for (const each of node) visit(each, see);
   else if (typeof node === 'object' && node !== null) {
     for (const [type, value] of Object.entries(node)) {
+      if (value === undefined) continue;
       see(type, value);
       visit(value, see);
     }

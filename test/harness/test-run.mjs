@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PROBLEMS } from '#http';
 import { findFaults, SECRETS_FILE } from './log-check.mjs';
+import { checkStatements } from './statement-check.mjs';
 import { connectionsTo, startPostgres, urlOf } from './postgres.mjs';
 
 const SERVERS = join(import.meta.dirname, 'servers.mjs');
@@ -54,6 +55,7 @@ export async function startTestRun(folder) {
       async close() {
         try {
           await stopServers(servers.child, log, secrets);
+          await checkStatements(folder, { ...started.superuser, database: SHARED_DATABASE });
           const left = await connectionsTo(SHARED_DATABASE, started.superuser);
           if (left.length > 0) throw new Error(`connections of the shared server were leaked: ${JSON.stringify(left)}`);
         } finally {

@@ -39,6 +39,14 @@ const PENDING = {
     ) AS pending WHERE objects > 0`,
 };
 
+/** The same on a cluster, which cannot step from project to project. */
+const PENDING_DISTRIBUTED = {
+  name: 'index.pending-distributed',
+  text: `
+    SELECT project_id, least(count(*), ${String(PENDING_MAX)})::int AS objects FROM index_pending
+    WHERE NOT is_wide GROUP BY project_id`,
+};
+
 const BUILDS = { name: 'index.builds', text: `SELECT project_id FROM index_builds` };
 
 /** The projects with segments, and the newest of each. */
@@ -118,7 +126,8 @@ export class Indexer implements BeforeApplicationShutdown {
   private async indexPending(): Promise<boolean> {
     let hasMore = false;
     this.indexedAtMs = performance.now();
-    const pending = await this.database.query<PendingObjects>(PENDING);
+    const statement = this.database.isDistributed ? PENDING_DISTRIBUTED : PENDING;
+    const pending = await this.database.query<PendingObjects>(statement);
     for (const projectId of this.schedule.takeDue(pending, performance.now())) {
       const indexed = await this.attempt(projectId, () => this.segments.indexPending(projectId, STEP_OBJECTS));
       if (indexed === STEP_OBJECTS) hasMore = true;

@@ -42,7 +42,7 @@ const FINISH = {
   name: 'webhooks.finish',
   text: `
     UPDATE webhook_deliveries SET status = $5, response_status = $6, error = $7,
-      due_at = now() + $8::int * interval '1 second', finished_at = CASE WHEN $5 = 'queued' THEN NULL ELSE now() END
+      due_at = now() + $8::int * interval '1 second', finished_at = now() + CASE WHEN $5 = 'queued' THEN NULL ELSE interval '0' END
     WHERE project_id = $1 AND webhook_id = $2 AND delivery_id = $3 AND attempts = $4 AND status = 'queued'`,
 };
 
