@@ -7,8 +7,8 @@ const API_POLICY = "default-src 'none'; frame-ancestors 'none'";
  * The security headers of every response, those of Helmet 8. A page replaces `content-security-policy` by its own. One hook
  * sets them. In a bare Fastify server that takes 3 µs of processor time per request, `useSecurityHeaders` of NestJS takes 6
  * and `@fastify/helmet` 14.
- * HSTS is sent only where clients are known to use https: the server speaks it, or PUBLIC_URL begins with it. It does not include subdomains, because those may
- * be servers of somebody else.
+ * HSTS is sent only where clients are known to use https: the server speaks it, or PUBLIC_URL begins with it. It does not include
+ * subdomains, because those may be servers of somebody else.
  */
 export function securityHeaders({
   publicUrl,

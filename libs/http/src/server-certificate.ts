@@ -34,9 +34,9 @@ export class ServerCertificate {
 
   private reload(server: Server, log: Pick<Logger, 'info' | 'warn'>): void {
     try {
-      const files = readTlsFiles(this.paths);
+      const files = readTlsFiles(this.paths, this.current);
       this.problem = null;
-      if (files.cert === this.current.cert && files.key === this.current.key) return;
+      if (files === this.current) return;
       this.current = files;
       server.setSecureContext(this.options);
       log.info('the certificate was replaced');

@@ -35,7 +35,10 @@ async function createRateLimits(config: Config, database: Database, times: Limit
   return new RateLimits(limits, times, store === null ? null : new CountCombiner(inUse, store, times));
 }
 
-/** Null where this is the only process that counts: a server with one process, which runs the jobs too. The libraries are loaded only where they are used. */
+/**
+ * Null where this is the only process that counts: a server with one process, which runs the jobs too. The libraries are loaded
+ * only where they are used.
+ */
 async function openStore(config: Config, database: Database): Promise<CountStore | null> {
   const { redisUrl } = config.rateLimits;
   if (redisUrl !== null) {

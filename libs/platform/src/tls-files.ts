@@ -8,9 +8,17 @@ export interface TlsFiles {
   key: string;
 }
 
-/** Reads TLS_CERT_FILE and TLS_KEY_FILE. @throws StartupError when one cannot be read, or they do not belong together */
-export function readTlsFiles({ certFile, keyFile }: Readonly<{ certFile: string; keyFile: string }>): TlsFiles {
+/**
+ * Reads TLS_CERT_FILE and TLS_KEY_FILE.
+ * @param current what was read before, which is returned and not parsed again while it has not changed
+ * @throws StartupError when one cannot be read, or they do not belong together
+ */
+export function readTlsFiles(
+  { certFile, keyFile }: Readonly<{ certFile: string; keyFile: string }>,
+  current?: TlsFiles,
+): TlsFiles {
   const files = { cert: read('TLS_CERT_FILE', certFile), key: read('TLS_KEY_FILE', keyFile) };
+  if (files.cert === current?.cert && files.key === current.key) return current;
   try {
     createSecureContext(files);
   } catch (cause) {
