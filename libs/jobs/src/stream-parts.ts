@@ -19,7 +19,7 @@ const TURNS_PER_PROJECT = 32;
 /** Parts of one project that are stored at a time. */
 const PARTS_PER_PROJECT = 2;
 
-/** What streams that are arriving take of the disk, per server or worker; those of one project take at most half of it. */
+/** What streams that are arriving take of the disk, per process; those of one project take at most half of it. */
 const STORED_BYTES = 4 * 1024 ** 3;
 /** Disk space is reserved in steps of this size. */
 const STORED_STEP_BYTES = 1024 ** 2;
@@ -53,8 +53,8 @@ export class StreamParts {
     private readonly sequence: Sequence,
     private readonly budget: ByteBudget,
     private readonly disk: DiskReserve,
-    { database: { sharedMax }, http: { processes } }: Config,
-    storedBytes = Math.floor(STORED_BYTES / processes),
+    { database: { sharedMax } }: Config,
+    storedBytes = STORED_BYTES,
   ) {
     this.space = new ByteBudget({ totalBytes: storedBytes, waitMs: 0, waitingPerProject: 0, waitingTotal: 0 });
     // The request of a stream takes no slot of `RequestSlots`.
