@@ -148,7 +148,7 @@ describe('a numeric setting', () => {
   it.each(RANGES)('accepts %s from %i to %i', (name, min, max, read) => {
     for (const value of [min, max]) expect(read(new Config({ [name]: String(value) }, true))).toBe(value);
     for (const value of [min - 1, max + 1]) {
-      const message = rejectionOf({ [name]: String(value) });
+      const message = rejectionOf({ [name]: String(value) }, true);
       expect(message).toContain(name);
       expect(message).toContain(`from ${String(min)} to ${String(max)}`);
       expect(message).toContain(`"${String(value)}"`);
@@ -192,9 +192,10 @@ describe('WEB_CONCURRENCY', () => {
 
   it('has defaults with which each process can do all that one can: its memory and connections grow with it', () => {
     expect(shares(of({}))).toEqual([3, 666, 20, 192 * 1024 ** 2, 2]);
+    expect(of({ ...WITH_URL, WORKER: 'inline', WEB_CONCURRENCY: '32' }).jobs.concurrency).toBe(2);
     expect(shares(of({ ...WITH_URL, WORKER: 'inline' }))).toEqual([3, 666, 20, 192 * 1024 ** 2, 2]);
     // The embedded database has 100 connections.
-    expect(shares(of({ WEB_CONCURRENCY: '8' }))).toEqual([8, 250, 9, 192 * 1024 ** 2, 1]);
+    expect(shares(of({ WEB_CONCURRENCY: '8' }))).toEqual([8, 250, 9, 192 * 1024 ** 2, 2]);
     expect(shares(of({ ...WITH_URL, WEB_CONCURRENCY: '32' }))).toEqual([32, 62, 20, 192 * 1024 ** 2, 6]);
   });
 
@@ -203,19 +204,21 @@ describe('WEB_CONCURRENCY', () => {
       ['MAX_CONNECTIONS', '29', '30'],
       ['DATABASE_POOL_MAX', '17', '18'],
       ['MEMORY_BUDGET_BYTES', String(3 * 128 * 1024 ** 2 - 1), String(3 * 128 * 1024 ** 2)],
-      ['JOB_CONCURRENCY', '2', '3'],
+      // One project has at most half of them: with one job, a process would have no room for those of another.
+      ['JOB_CONCURRENCY', '5', '6'],
     ] as const) {
-      expect(rejectionOf({ WEB_CONCURRENCY: '3', [name]: below }, true)).toContain(
-        `${name} must be a whole number from ${min} to`,
-      );
+      const message = rejectionOf({ WEB_CONCURRENCY: '3', [name]: below }, true);
+      expect(message).toContain(`${name} must be a whole number from ${min} to`);
+      expect(message).toContain(` (${String(Number(min) / 3)} for each of the 3 processes)`);
       expect(() => of({ [name]: min })).not.toThrow();
     }
-    expect(rejectionOf({ WEB_CONCURRENCY: '9' })).toContain('from 1 to 8');
+    expect(rejectionOf({ WEB_CONCURRENCY: '9' }, true)).toContain('from 1 to 8');
     expect(of({ ...WITH_URL, WEB_CONCURRENCY: '32', JOB_CONCURRENCY: '1' }).jobs.concurrency).toBe(1);
   });
 
   it('changes nothing in other commands than serve, which have one process', () => {
     expect(of({}, false)).toEqual(new Config({}));
+    expect(of({ WEB_CONCURRENCY: '32' }, false)).toEqual(new Config({}));
   });
 });
 

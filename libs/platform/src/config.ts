@@ -48,7 +48,7 @@ export class Config {
      * none.
      */
     trustedProxies: readonly string[];
-    /** WEB_CONCURRENCY: processes of the server, 1 to 32, with the embedded database 8; default 1. Always 1 in other commands. */
+    /** WEB_CONCURRENCY: processes of the server, 1 to 32, with the embedded database 8; default 1. Other commands have one process. */
     processes: number;
     /** MAX_CONNECTIONS: connections that clients may hold to a server, 10 for each process to 100,000; default 2000. */
     maxConnections: number;
@@ -185,8 +185,8 @@ export class Config {
     /** WORKER: which process runs jobs, the server itself (inline) or `stowage worker` (separate); default inline when embedded. */
     worker: 'inline' | 'separate';
     /**
-     * JOB_CONCURRENCY: jobs that a server or worker runs at a time, one for each process that runs jobs to 100; each takes a
-     * connection; default 6. One project has at most half.
+     * JOB_CONCURRENCY: jobs that a server or worker runs at a time, 1 to 100, where several processes run jobs two for each of them to
+     * 100; each takes a connection; default 6, or two for each process where that is more. One project has at most half.
      */
     concurrency: number;
   }>;
@@ -228,7 +228,9 @@ export class Config {
   constructor(variables: Variables, isServer = false) {
     const env = new Environment(variables);
     const url = postgresUrl(env, 'DATABASE_URL');
-    const webConcurrency = integer(env, 'WEB_CONCURRENCY', 1, 1, url === null ? EMBEDDED_PROCESSES_MAX : 32);
+    // Hosts set it for all commands, most of which have one process.
+    const processesMax = url === null && isServer ? EMBEDDED_PROCESSES_MAX : 32;
+    const webConcurrency = integer(env, 'WEB_CONCURRENCY', 1, 1, processesMax);
     const processes = isServer ? webConcurrency : 1;
     const readUrl = postgresUrl(env, 'DATABASE_READ_URL');
     if (url === null && readUrl !== null) {
@@ -315,9 +317,11 @@ export class Config {
     };
     const worker = choice(env, 'WORKER', ['inline', 'separate'] as const, url === null ? 'inline' : 'separate');
     const runners = worker === 'inline' ? processes : 1;
+    // With one job, a process would have no room for those of another project.
+    const minOfEach = runners > 1 ? 2 : 1;
     this.jobs = {
       worker,
-      concurrency: share(env, 'JOB_CONCURRENCY', runners, { fallback: Math.max(6, runners), minOfEach: 1, max: 100 }),
+      concurrency: share(env, 'JOB_CONCURRENCY', runners, { fallback: Math.max(6, 2 * runners), minOfEach, max: 100 }),
     };
     this.changes = { keptHours: integer(env, 'CHANGES_HOURS', 168, 1, 8760) };
     this.webhooks = { allowedNetworks: parsed(env, 'WEBHOOK_ALLOWED_NETWORKS', parseAddressRanges, []) };
@@ -366,12 +370,15 @@ class Environment {
   }
 }
 
-function integer(env: Environment, name: string, fallback: number, min: number, max: number): number {
+/** @param reason the end of the error, why the range is what it is */
+function integer(env: Environment, name: string, fallback: number, min: number, max: number, reason = ''): number {
   const text = env.get(name);
   if (text === null) return fallback;
   const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
   if (!(value >= min && value <= max)) {
-    throw new StartupError(`${name} must be a whole number from ${String(min)} to ${String(max)}, not "${text}"`);
+    throw new StartupError(
+      `${name} must be a whole number from ${String(min)} to ${String(max)}, not "${text}"${reason}`,
+    );
   }
   return value;
 }
@@ -383,7 +390,8 @@ function share(
   processes: number,
   { fallback, minOfEach, max }: { fallback: number; minOfEach: number; max: number },
 ): number {
-  return Math.floor(integer(env, name, fallback, minOfEach * processes, max) / processes);
+  const shares = processes === 1 ? '' : ` (${String(minOfEach)} for each of the ${String(processes)} processes)`;
+  return Math.floor(integer(env, name, fallback, minOfEach * processes, max, shares) / processes);
 }
 
 function parsed<T, D>(env: Environment, name: string, parse: (setting: string, text: string) => T, fallback: D): T | D {
