@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { MIGRATIONS } from '#migrations';
+import { brief, readChanges } from '../changes/change-client.js';
+import { expectProblem } from '../errors/expect-problem.js';
 import { settingsFor, TestApi, type TestProject } from '../harness/api.js';
 import { openDatabase } from '../harness/database.js';
 import { createDatabase, dropDatabase, Tables, type TestTables } from '../harness/tables.js';
@@ -34,6 +36,8 @@ let content: Record<string, string[]>;
 let reads: string[];
 let stowage: Stowage;
 let project: TestProject;
+/** A place in the changes of the project, before all of its objects. */
+let cursor: string;
 const created: Tables[] = [];
 
 beforeAll(async () => {
@@ -73,6 +77,7 @@ async function readAll(api: TestApi): Promise<string[]> {
 
 async function storeEverything(api: TestApi): Promise<void> {
   project = await api.project();
+  cursor = (await readChanges(api, project.keys.analyst)).next;
   const { admin, producer } = project.keys;
   const send = async (method: string, path: string, status: number, body: unknown, headers = {}): Promise<void> => {
     const reply = await api.call(method, path, { key: method === 'DELETE' ? admin : producer, body, headers });
@@ -112,12 +117,12 @@ async function storeEverything(api: TestApi): Promise<void> {
   );
 }
 
-/** Every row of every table, as JSON. Positions in the WAL are those of one server. */
+/** Every row of every table, as JSON. Positions in the WAL are those of one server, and a restore ends the feeds of changes. */
 async function contentOf(tables: Pick<Tables, 'sql'>): Promise<Record<string, string[]>> {
   const content: Record<string, string[]> = {};
   for (const { name } of await tables.sql<{ name: string }>(TABLES)) {
     const rows = await tables.sql<{ row: string }>(
-      `SELECT (to_jsonb(t) - 'wal_position')::text AS row FROM ${name} AS t ORDER BY 1`,
+      `SELECT (to_jsonb(t) - '{wal_position,last_position,deleted_until,read_at}'::text[])::text AS row FROM ${name} AS t ORDER BY 1`,
     );
     content[name] = rows.map(({ row }) => row);
   }
@@ -180,6 +185,34 @@ describe('stowage backup and restore', () => {
         async () => (await other.call('GET', '/batches/later', { key: analyst })).status === 200 || undefined,
       );
       await worker.stop();
+    } finally {
+      await other.stop();
+    }
+  });
+
+  it('ends the feeds of changes: no cursor of before becomes valid, whatever is written after the restore', async () => {
+    await backUp('feeds');
+    const target = await database();
+    expect(await restore('feeds', target)).toMatchObject({ code: 0 });
+    const other = await TestApi.startOn(target, { WORKER: 'separate' });
+    try {
+      const { analyst, producer } = project.keys;
+      // The second one was issued by the source after the backup.
+      const cursors = [cursor, cursor.replace(/^\w+/, 'zz')];
+      const expectExpired = async (): Promise<void> => {
+        for (const since of cursors) {
+          expectProblem(
+            await other.call('GET', `/objects/changes?since=${since}`, { key: analyst }),
+            'changes-expired',
+          );
+        }
+      };
+      await expectExpired();
+      const { next } = await readChanges(other, analyst);
+      const body = { batch_id: 'after', objects: [{ object_id: 'after', data: {} }] };
+      expect((await other.call('POST', '/batches', { key: producer, body })).status).toBe(201);
+      expect(brief((await readChanges(other, analyst, next)).results)).toEqual(['created after']);
+      await expectExpired();
     } finally {
       await other.stop();
     }

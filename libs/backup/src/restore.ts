@@ -37,6 +37,15 @@ const ORDER_PENDING_CHANGES = `
   ) AS n WHERE p.ctid = n.ctid`;
 
 /**
+ * Ends every feed of changes: a cursor that was issued after the backup must not become valid again when the restored feed reaches its
+ * position. Positions continue at a random place far beyond all that were issued, so cursors of an earlier restore are none either.
+ */
+const END_FEEDS = `
+  UPDATE change_feeds AS f SET read_at = NULL, last_position = n.position, deleted_until = n.position FROM (
+    SELECT project_id, last_position + (2 ^ 40 + floor(random() * 2 ^ 52))::bigint AS position FROM change_feeds
+  ) AS n WHERE f.project_id = n.project_id`;
+
+/**
  * The migrations that the tables of a backup had, and whether there are newer ones.
  * @throws StartupError where this version does not know all of them
  */
@@ -81,6 +90,7 @@ export async function restoreBackup(
     progress.table = 'indexes';
     for (const { definition } of indexes) await tx.query(definition);
     if (names.includes('pending_changes')) await tx.query(ORDER_PENDING_CHANGES);
+    if (names.includes('change_feeds')) await tx.query(END_FEEDS);
     await setSequences(tx, backup.header.sequences);
     await tx.query(`ANALYZE ${names.join(', ')}`);
     signal.throwIfAborted();

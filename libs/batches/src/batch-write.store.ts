@@ -349,17 +349,16 @@ export class BatchWriteStore {
     }>(
       `WITH added AS (${INSERT_STAGED} ${onConflict} RETURNING project_id, seq, bytes),
        pending AS (${addPendingSql('added')})
-       SELECT count(*) AS added, coalesce(sum(bytes), 0) AS bytes, min(seq) AS first, max(seq) AS last, (SELECT count(*) FROM staged) AS staged FROM added`,
+       SELECT count(*) AS added, coalesce(sum(bytes), 0) AS bytes, min(seq) AS first, max(seq) AS last,
+         (SELECT count(*) FROM staged) AS staged
+       FROM added`,
       target,
     );
-    const { added, bytes, first, last, staged } = row ?? rejectMissingRow();
+    if (row === undefined) throw new Error('an aggregate without a row');
+    const { added, bytes, first, last, staged } = row;
     const addedSeqs = first === null || last === null ? null : ([first, last] as const);
     return { added: { objects: Number(added), bytes: Number(bytes) }, addedSeqs, staged: Number(staged) };
   }
-}
-
-function rejectMissingRow(): never {
-  throw new Error('an aggregate without a row');
 }
 
 function digestOf(rows: object[]): Buffer {

@@ -8,7 +8,7 @@ import type { ChangeReader } from './change-readers.js';
 const FIRST_LINE = 'retry: 1000\n\n';
 /** Shorter than the time after which proxies close idle connections. */
 const HEARTBEAT_MS = 15_000;
-/** A key that was revoked stops to work within 5 seconds. */
+/** A revoked key stops working within 5 seconds. */
 const CHECK_KEY_MS = 4_000;
 
 /** Changes as Server-Sent Events, for as long as the client stays, its key works, and the server runs. */
@@ -41,12 +41,11 @@ export class ChangeEvents implements BodySource {
         this.place = page.next;
         this.mayHaveChanges = page.hasMore;
         if (page.items.length > 0) return this.sent(page.toEvents());
-        if (page.hasMore) continue;
       }
       const heartbeatInMs = this.sentAtMs + HEARTBEAT_MS - performance.now();
       // Where a filter matches nothing, the place of the client moves too.
       if (heartbeatInMs <= 0) return this.sent(`: no changes\n${this.page.toPosition()}`);
-      this.mayHaveChanges = await this.reader.wait(Math.min(heartbeatInMs, CHECK_KEY_MS));
+      if (!this.mayHaveChanges) this.mayHaveChanges = await this.reader.wait(Math.min(heartbeatInMs, CHECK_KEY_MS));
     }
   }
 

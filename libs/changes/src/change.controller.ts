@@ -26,7 +26,7 @@ import { ChangesDto, ChangesQuery } from './change.dto.js';
 
 const JSON_TYPE = 'application/json';
 const EVENTS_TYPE = 'text/event-stream';
-/** About how many characters a page has, beyond its first change: waiting readers have no memory reserved. */
+/** About how many characters a page has, beyond its first change. The memory of a large response is reserved when it is sent. */
 const PAGE_LENGTH = 1024 * 1024;
 /** Changes and characters of one chunk of a stream of events. Each slow reader has one in memory. */
 const EVENTS_MAX = 1_000;
