@@ -1,8 +1,9 @@
-/** Checks that each statement that the test servers sent runs on a cluster, on the shard of one project. */
+/** Checks that each statement that the test servers sent runs on a cluster, on the shard of one project, and records the objects that it writes. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { listDataTables } from '#database';
+import { isUnrecordedWrite } from './change-records.mjs';
 import { STATEMENTS_FILE } from './statement-tap.mjs';
 import { violationsOf } from './statement-rules.mjs';
 
@@ -77,6 +78,7 @@ export async function findStatementFaults(folder, database) {
     const faults = [];
     for (const text of texts) {
       const line = text.replace(/\s+/g, ' ').trim();
+      if (isUnrecordedWrite(text)) faults.push(`it writes objects and does not record the change: ${line}`);
       if (EXCEPTIONS.some((part) => line.includes(part))) continue;
       const violations = await violationsOf(text, new Set(tables), volatileFunctions);
       if (violations.length > 0) faults.push(`${violations.join('; ')}: ${line}`);
@@ -91,5 +93,7 @@ export async function findStatementFaults(folder, database) {
 export async function checkStatements(folder, database) {
   const faults = await findStatementFaults(folder, database);
   if (faults.length === 0) return;
-  throw new Error(`${faults.length} statements do not run on a cluster:\n${faults.slice(0, SHOWN).join('\n')}`);
+  throw new Error(
+    `${faults.length} statements do not run on a cluster, or record no change:\n${faults.slice(0, SHOWN).join('\n')}`,
+  );
 }
