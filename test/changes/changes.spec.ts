@@ -187,6 +187,29 @@ describe('a page of changes', () => {
     }
   });
 
+  it('ends and continues inside of long lists of deleted and changed objects', async () => {
+    const project = await api.project();
+    const ids = idsOf(2_500);
+    await postBatch(api, project.keys.producer, 'b', objectsOf(2_500));
+    const few = `data=${encodeURIComponent('{"n":{"$gte":2490}}')}`;
+    const [since, sinceFew] = [
+      await start(project),
+      (await readChanges(api, project.keys.analyst, undefined, few)).next,
+    ];
+    await send(project, 'DELETE', '/batches/b?cascade=true');
+    await send(project, 'POST', '/batches/b/restore');
+    for (const size of [900, 1_000]) {
+      const { changes } = await allChanges(api, project.keys.analyst, since, `page_size=${String(size)}`);
+      const [first, last] = [changes.slice(0, 2_500), changes.slice(2_500)];
+      expect([size, new Set(first.map(({ change }) => change))]).toEqual([size, new Set(['deleted'])]);
+      expect(brief(last).sort()).toEqual(ids.map((id) => `changed ${id}`).sort());
+      expect(first.map(({ object_id: id }) => id).sort()).toEqual(ids.toSorted());
+    }
+    const { changes } = await allChanges(api, project.keys.analyst, sinceFew, `${few}&page_size=1000`);
+    const matching = changes.filter(({ object }) => object !== null).map(({ object_id: id }) => id);
+    expect([changes.length, matching.sort()]).toEqual([5_000, ids.slice(2_490)]);
+  });
+
   it('ends early where it has much data', async () => {
     const project = await api.project();
     const since = await start(project);
