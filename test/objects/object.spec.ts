@@ -249,8 +249,8 @@ describe('GET /objects/{object_id}', () => {
     expect(problems[0]).toEqual(problems[1]);
   });
 
-  it('returns 404 for a reserved id', async () => {
-    expect((await read('changes')).status).toBe(404);
+  it('returns 405 for the address of the search', async () => {
+    expect((await read('search')).status).toBe(405);
   });
 });
 

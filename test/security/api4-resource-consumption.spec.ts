@@ -25,11 +25,13 @@ it('every list rejects a page over the maximum, and returns at most that many re
     parameters.filter((one) => /^(?:page_size|limit)$/.test(one.name)).map((one) => ({ name, parameter: one.name })),
   );
   expect(lists.length).toBeGreaterThan(8);
+  const webhook = { key: project.keys.admin, body: CONTRACT['POST /webhooks']?.body };
+  const { webhook_id } = (await api.call('POST', '/webhooks', webhook)).json<{ webhook_id: string }>();
   for (const { name, parameter } of lists) {
     const path = name.replace('GET /api/v1', '');
     const { roles, query = '' } = CONTRACT[`GET ${path}`] ?? { roles: [] };
     const key = roles.includes('admin') ? project.keys.admin : api.operatorKey;
-    const ids = { project_id: project.projectId, device_id: project.deviceId };
+    const ids = { project_id: project.projectId, device_id: project.deviceId, webhook_id };
     for (const size of ['1001', '99999999999999999999', '-1', '1e3', 'Infinity', '']) {
       const reply = await api.call('GET', fill(`${path}?${query}&${parameter}=${size}`.replace('?&', '?'), ids), {
         key,

@@ -58,6 +58,8 @@ beforeAll(async () => {
     }));
     expect((await api.call('POST', '/batches', { key, body: { batch_id, objects } })).status).toBe(201);
   }
+  const test = fill('/webhooks/{webhook_id}/test', mine.idsFor('admin'));
+  expect((await api.call('POST', test, { key: mine.keyOf('admin') })).status).toBe(202);
   await api.db.sql(WITHOUT_INDEX);
   await api.db.sql(SLOW_COUNT);
   slow = await api.another({ QUERY_TIMEOUT_MS: '120000' });
