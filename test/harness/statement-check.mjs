@@ -57,7 +57,7 @@ const EXCEPTIONS = [
 ];
 
 /** @param database the address of a database with the tables @returns a sentence for each rule that a recorded statement breaks */
-export async function findStatementFaults(folder, database) {
+async function findStatementFaults(folder, database) {
   const file = join(folder, STATEMENTS_FILE);
   const texts = existsSync(file)
     ? readFileSync(file, 'utf8')

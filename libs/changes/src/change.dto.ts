@@ -3,7 +3,7 @@ import { FilterQuery, ObjectDto, ObjectViewQuery } from '#objects';
 import { ApiProperty, IntersectionType, OmitType } from '@nestjs/swagger';
 import { CHANGE_CURSOR_LENGTH_MAX } from './change-cursor.js';
 
-export const WAIT_SECONDS_MAX = 60;
+const WAIT_SECONDS_MAX = 60;
 
 /** The filters and views of lists. */
 export class ChangesQuery extends IntersectionType(

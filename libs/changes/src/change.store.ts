@@ -100,7 +100,7 @@ const READ = {
     WHERE f.project_id = $1 AND f.read_at IS NOT NULL ORDER BY c.position`,
 };
 
-export type ChangeKind = 'created' | 'changed' | 'deleted';
+type ChangeKind = 'created' | 'changed' | 'deleted';
 
 /** A row of `changes`: objects of a batch by their sequence numbers where they are new, else by their ids. */
 export interface ChangeRow {

@@ -176,7 +176,7 @@ export class CreatedWebhookDto extends WebhookDto {
 
 export class WebhookPageDto extends pageOf(WebhookDto) {}
 
-export const DELIVERY_STATUSES = ['queued', 'delivered', 'failed'] as const;
+const DELIVERY_STATUSES = ['queued', 'delivered', 'failed'] as const;
 
 export class DeliveryDto {
   @ApiProperty({

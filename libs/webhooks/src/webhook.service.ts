@@ -9,7 +9,7 @@ import type { CreatedWebhookDto, CreateWebhookDto, ThresholdDto, UpdateWebhookDt
 import { WebhookStore, type WebhookContent } from './webhook.store.js';
 
 /** Of a project. Each costs a look at its events every second. */
-export const WEBHOOKS_MAX = 20;
+const WEBHOOKS_MAX = 20;
 const SECRET_BYTES = 32;
 
 /** Creates, changes and deletes webhooks. */
