@@ -44,9 +44,11 @@ export class BackupCommand extends CommandRunner {
     const { NO_PROGRESS, writeBackup } = await import('#backup');
     const { withInstallation } = await import('./with-installation.js');
     const abort = new AbortController();
-    process.on('SIGINT', () => {
-      abort.abort();
-    });
+    for (const signal of ['SIGINT', 'SIGTERM']) {
+      process.on(signal, () => {
+        abort.abort();
+      });
+    }
     // The tables are backed up as they are: a newer version must not change them before that.
     const use = { say: printMessage, leasesLane: false, createsDatabase: false, pendingMigrations: 'ignore' } as const;
     await withInstallation(use, async ({ database }) => {

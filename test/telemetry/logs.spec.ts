@@ -94,6 +94,12 @@ describe('the line of a request', () => {
       expect(line).not.toHaveProperty('trace_id');
     }
   });
+
+  it('has no trace of a request without a valid key', async () => {
+    const { line } = await logged('GET', '/me', { headers: TRACEPARENT });
+    expect(line).toMatchObject({ status: 401 });
+    expect(line).not.toHaveProperty('trace_id');
+  });
 });
 
 describe('the line of a job', () => {

@@ -181,6 +181,23 @@ describe('restoring', () => {
     expect((await restore('/objects/o-0')).json()).toEqual(restored(0, 1));
   });
 
+  it('is 409 for an object whose batch is another one now', async () => {
+    await postBatch(api, project.keys.producer, 'b', objectsOf('o', 1));
+    await remove('/objects/o-0');
+    await remove('/batches/b');
+    await postBatch(api, project.keys.producer, 'b', []);
+    const reply = await restore('/objects/o-0');
+    expect([kindOf(reply), reply.json()]).toEqual(['409 conflict', expect.objectContaining({ batch_ids: ['b'] })]);
+  });
+
+  it('restores nothing of a batch of which some objects have expired', async () => {
+    await postBatch(api, project.keys.producer, 'b', objectsOf('o', 3));
+    await remove('/batches/b?cascade=true');
+    await api.db.sql(`DELETE FROM deleted_objects WHERE project_id = $1 AND object_id = 'o-1'`, [project.projectId]);
+    expect(kindOf(await restore('/batches/b'))).toBe('404 not-found');
+    expect((await send('GET', '/batches/b')).status).toBe(404);
+  });
+
   it('finds an id that is used while the restore waits', async () => {
     await postBatch(api, project.keys.producer, 'b', objectsOf('o', 2));
     await remove('/objects/o-0');

@@ -47,7 +47,7 @@ const KEY_SECRET_IDS = `
 export async function writeBackup(database: Database, options: BackupOptions): Promise<WrittenBackup> {
   const snapshot = await database.openSnapshot({ statementTimeoutMs: 0 });
   try {
-    const tables = await lockTables(snapshot);
+    const tables = await lockTables(database, snapshot);
     options.onSize(tables.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
     const header = await readHeader(snapshot);
     const part = `${options.path}.${String(process.pid)}.part`;
@@ -67,14 +67,24 @@ export async function writeBackup(database: Database, options: BackupOptions): P
   }
 }
 
-/** Locked against migrations, which would change a table between the snapshot and its copy; reads and writes go on. */
-async function lockTables(snapshot: Snapshot): Promise<StoredTable[]> {
-  const [row] = await snapshot.query<{ has_tables: boolean }>(HAS_TABLES);
+/**
+ * Locked against migrations, which would change a table between the snapshot and its copy; reads and writes go on. The locks come first:
+ * a table that is rewritten after the snapshot seems to be empty in it.
+ */
+async function lockTables(database: Database, snapshot: Snapshot): Promise<StoredTable[]> {
+  const [row] = await database.query<{ has_tables: boolean }>(HAS_TABLES);
   if (row?.has_tables !== true)
     throw new StartupError('the database has no tables of Stowage; there is nothing to back up');
+  const names = namesOf(await listTables(database));
+  await snapshot.query(`LOCK TABLE ${names} IN ACCESS SHARE MODE`);
   const tables = await listTables(snapshot);
-  await snapshot.query(`LOCK TABLE ${tables.map(({ name }) => name).join(', ')} IN ACCESS SHARE MODE`);
+  if (namesOf(tables) !== names)
+    throw new StartupError('a migration has changed the tables meanwhile; run the backup again');
   return tables;
+}
+
+function namesOf(tables: readonly StoredTable[]): string {
+  return tables.map(({ name }) => name).join(', ');
 }
 
 async function readHeader(snapshot: Queryable): Promise<BackupHeader> {

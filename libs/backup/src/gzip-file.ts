@@ -25,9 +25,9 @@ export class GzipFile {
     private readonly level: number,
   ) {}
 
-  /** Creates a file that only its owner can read. @param level of zlib, 0 for no compression */
+  /** Creates a file that only its owner can read; it must not exist. @param level of zlib, 0 for no compression */
   static async create(path: string, level: number): Promise<GzipFile> {
-    return new GzipFile(await open(path, 'w', 0o600), level);
+    return new GzipFile(await open(path, 'wx', 0o600), level);
   }
 
   async write(chunk: Buffer | string): Promise<void> {

@@ -144,15 +144,20 @@ export function prepareHttp(
     memory.reserveForRows(this, bytes);
   });
   fastify.decorateRequest('trace', null);
-  if (telemetry.tracing !== null) traceRequests(fastify, telemetry.tracing);
   fastify.addHook('onRequest', (request, reply, done) => {
-    // A span of our own has it already.
-    if (request.headers.traceparent !== undefined) request.trace ??= parseTraceparent(request.headers.traceparent);
     reply.headers(headers).header('X-Request-Id', request.id);
     // Before all other checks, because browsers send preflight requests without the key.
     if (!handleCors(request, reply)) done(hostProblem(request));
   });
   guard(fastify);
+  // After it, so that strangers neither add to a trace nor decide that one is recorded.
+  if (telemetry.tracing !== null) traceRequests(fastify, telemetry.tracing);
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    // A span of our own has it already.
+    const { traceparent } = request.headers;
+    if (traceparent !== undefined && request.principal !== undefined) request.trace ??= parseTraceparent(traceparent);
+    done();
+  });
   limitConnections(fastify, config, times);
   fastify.addHook('onRequest', (request, _reply, done) => {
     done(problemOf(request));

@@ -9,12 +9,12 @@ declare module 'fastify' {
   }
 }
 
-/** Traces the requests of the API. Register it before every other hook. */
+/** Traces the requests of the API that have a valid key. Register it after the hook that checks keys. */
 export function traceRequests(fastify: FastifyInstance, tracing: Tracing): void {
   fastify.decorateRequest('span', null);
   fastify.addHook('onRequest', (request, _reply, done) => {
     const { url } = request.routeOptions;
-    if (url?.startsWith(API) !== true) {
+    if (url?.startsWith(API) !== true || request.principal === undefined) {
       done();
       return;
     }

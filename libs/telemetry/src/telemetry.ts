@@ -1,10 +1,13 @@
-import { createLog, type Config } from '#platform';
+import { createLog, endsWithin, type Config } from '#platform';
 import type { Logger } from 'pino';
 import type { ErrorReporter } from './error-reporter.js';
 import { MetricsServer } from './metrics-server.js';
 import { Metrics } from './metrics.js';
 import { measureProcess } from './process-metrics.js';
 import type { Tracing } from './tracing.js';
+
+/** A receiver that does not respond must not hold up the stop, which may take 10 seconds. */
+const STOP_MS = 2_000;
 
 interface Parts {
   metrics: Metrics | null;
@@ -55,9 +58,9 @@ export class Telemetry {
     return telemetry;
   }
 
-  /** Sends what waits to be sent. An error of a receiver does not matter to the stop. */
+  /** Sends what waits to be sent, for at most `STOP_MS`. An error of a receiver does not matter to the stop. */
   async stop(): Promise<void> {
-    await Promise.all(this.stops.splice(0).map(async (stop) => stop())).catch(() => undefined);
+    await endsWithin(Promise.allSettled(this.stops.splice(0).map(async (stop) => stop())), STOP_MS);
   }
 }
 

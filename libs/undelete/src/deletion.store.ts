@@ -83,9 +83,11 @@ const LOCK_BATCHES = `
   WHERE b.project_id = $1 AND b.batch_id IN (SELECT d.batch_id FROM deleted_objects AS d WHERE ${PART})
   ORDER BY b.batch_id FOR UPDATE`;
 
+/** A batch that is newer than the object is another one with its id. */
 const MISSING_BATCHES = `
   SELECT DISTINCT d.batch_id FROM deleted_objects AS d
-  WHERE ${PART} AND NOT EXISTS (SELECT FROM batches AS b WHERE b.project_id = $1 AND b.batch_id = d.batch_id)
+  WHERE ${PART} AND NOT EXISTS (
+    SELECT FROM batches AS b WHERE b.project_id = $1 AND b.batch_id = d.batch_id AND b.seq <= d.seq)
   ORDER BY d.batch_id LIMIT ${String(ERRORS_LISTED_MAX)}`;
 
 const TAKEN_IDS = `
@@ -118,7 +120,7 @@ const DELETE_RESTORED = `
   DELETE FROM deletions WHERE project_id = $1 AND deletion_id = $2 AND object_count = 0 AND ($3::boolean OR batch_seq IS NULL)`;
 
 /**
- * Deletes the rows of expired deletions, and expired deletions without rows. A deletion is deleted in a later statement than its last
+ * Deletes the rows of expired deletions, unless they are being restored, and expired deletions without rows. A deletion is deleted in a later statement than its last
  * row, because a statement does not see what it deletes.
  */
 function purgeTask(hours: number): MaintenanceTask {
@@ -128,7 +130,7 @@ function purgeTask(hours: number): MaintenanceTask {
     sql: `
       WITH expired AS MATERIALIZED (
         SELECT project_id, deletion_id FROM deletions WHERE deletion_id < ${firstSeqAtSql(`(now() - ${kept})`)}
-        ORDER BY deletion_id LIMIT ${String(PURGED_DELETIONS)}
+        ORDER BY deletion_id LIMIT ${String(PURGED_DELETIONS)} FOR UPDATE SKIP LOCKED
       ),
       purged AS (
         DELETE FROM deleted_objects WHERE (project_id, deletion_id, seq) IN (

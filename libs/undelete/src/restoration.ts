@@ -87,10 +87,13 @@ export class Restoration {
       throw conflict([batchId], 'exists again', 'batch_ids');
     }
     const missing = await this.deletions.lockBatches(tx, part);
-    if (missing.length > 0) throw conflict(missing, 'was deleted too; restore the batch', 'batch_ids');
+    if (missing.length > 0)
+      throw conflict(missing, 'was deleted too, or is another batch now; restore the batch', 'batch_ids');
     const taken = await this.deletions.takenIds(tx, part);
     if (taken.length > 0) throw conflict(taken, 'exists again', 'object_ids');
     const { batches, ...added } = await this.deletions.insert(tx, part, revision);
+    // Some of its objects have expired and are gone.
+    if (objectId === null && added.objects !== Number(deletion.object_count)) throw notRestorable('deletion');
     await this.deletions.finish(tx, part, added.objects);
     for (const { batch_id: id, objects } of batches) {
       if (Number(objects) > PENDING_OBJECTS_MAX) await this.segments.indexBatchIn(tx, projectId, id);

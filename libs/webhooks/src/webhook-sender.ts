@@ -46,14 +46,18 @@ export class WebhookSender implements BeforeApplicationShutdown {
   private async run(): Promise<void> {
     const { signal } = this.stopping;
     while (!signal.aborted) {
-      try {
-        await this.watch.look();
-        await this.sendDue();
-      } catch (error) {
-        // The heartbeat logs an outage of the database.
-        if (!isConnectionLoss(error)) this.log.warn(`webhooks: ${String(error)}`);
-      }
+      await this.attempt(() => this.sendDue());
+      await this.attempt(() => this.watch.look());
       await sleep(EVERY_MS, undefined, { signal, ref: false }).catch(() => undefined);
+    }
+  }
+
+  private async attempt(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      // The heartbeat logs an outage of the database.
+      if (!isConnectionLoss(error)) this.log.warn(`webhooks: ${String(error)}`);
     }
   }
 

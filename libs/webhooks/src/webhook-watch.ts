@@ -1,6 +1,6 @@
 import { AggregateService, parseBucket } from '#analytics';
 import { ChangeStore } from '#changes';
-import { Database, type Queryable } from '#database';
+import { Database, errorCode, type Queryable } from '#database';
 import { EventStore } from '#events';
 import type { Filter } from '#filter';
 import { Injectable, Logger } from '@nestjs/common';
@@ -70,7 +70,13 @@ export class WebhookWatch {
   ) {}
 
   async look(): Promise<void> {
-    for (const webhook of await this.database.query<WatchingWebhook>(WITH_CHANGES)) await this.addBatches(webhook);
+    for (const webhook of await this.database.query<WatchingWebhook>(WITH_CHANGES)) {
+      await this.addBatches(webhook).catch((error: unknown) => {
+        this.log.warn(
+          `the batches of webhook ${webhook.webhook_id} were not read: ${errorCode(error) ?? String(error)}`,
+        );
+      });
+    }
     if (performance.now() - this.lookedAtMs < THRESHOLDS_EVERY_MS) return;
     this.lookedAtMs = performance.now();
     for (const webhook of await this.database.query<WatchingWebhook & { threshold: string }>(WITH_THRESHOLD)) {
