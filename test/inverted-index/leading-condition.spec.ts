@@ -138,3 +138,21 @@ describe('a filter of which one condition has few objects in some segments only'
     expect([ids.length, new Set(ids).size]).toEqual([MATCHES, MATCHES]);
   });
 });
+
+describe('a rare pair, and two bounds of a key with frequent values', () => {
+  it('finds the object although the blocks between the bounds are left out', async () => {
+    const other = await api.project();
+    const objects = Array.from({ length: OBJECTS }, (_, n) => ({
+      object_id: `o-${String(n)}`,
+      data: { rating: (n % 5) + 1, grade: 'abcde'.charAt(n % 5), ...(n === 8 ? { code: 'x' } : {}) },
+    }));
+    const body = { batch_id: 'b', objects };
+    expect((await api.call('POST', '/batches', { key: other.keys.admin, body })).status).toBe(201);
+    for (const bounds of [{ rating: { $gte: 3, $lte: 4 } }, { grade: { $gt: 'c', $lt: 'e' } }]) {
+      for (const parameters of ['', '&count=exact', '&count=none']) {
+        const page = await list({ code: 'x', ...bounds }, parameters, other);
+        expect([bounds, idsOf(page)]).toEqual([bounds, ['o-8']]);
+      }
+    }
+  });
+});

@@ -57,7 +57,11 @@ class Evaluation {
       case 'lookups':
         return plan.of.every((lookup) => !this.blocks.has(lookup) && !this.isUnread(lookup));
       case 'between':
-        return !this.blocks.has(plan.within) && plan.bounds.some((bound) => this.hasNone(bound));
+        return (
+          !this.blocks.has(plan.within) &&
+          !this.isUnread(plan.within) &&
+          plan.bounds.some((bound) => this.hasNone(bound))
+        );
       case 'not':
       case 'unknown':
         return false;
