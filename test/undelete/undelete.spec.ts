@@ -190,6 +190,21 @@ describe('restoring', () => {
     expect([kindOf(reply), reply.json()]).toEqual(['409 conflict', expect.objectContaining({ batch_ids: ['b'] })]);
   });
 
+  it('brings back a batch and its objects where the batch has a greater sequence number than they', async () => {
+    // Two servers that write the first objects of a feed: the one that is first in the database may have drawn its numbers last.
+    await postBatch(api, project.keys.producer, 'b', objectsOf('o', 3));
+    await api.db.sql(
+      `UPDATE batches SET seq = (SELECT max(seq) + 1 FROM objects WHERE project_id = $1) WHERE project_id = $1`,
+      [project.projectId],
+    );
+    const before = await stateOf();
+    await remove('/objects/o-1');
+    expect((await restore('/objects/o-1')).json()).toEqual(restored(0, 1));
+    await remove('/batches/b?cascade=true');
+    expect((await restore('/batches/b')).json()).toEqual(restored(1, 3));
+    expect(await stateOf()).toEqual(before);
+  });
+
   it('restores nothing of a batch of which some objects have expired', async () => {
     await postBatch(api, project.keys.producer, 'b', objectsOf('o', 3));
     await remove('/batches/b?cascade=true');

@@ -83,11 +83,14 @@ const LOCK_BATCHES = `
   WHERE b.project_id = $1 AND b.batch_id IN (SELECT d.batch_id FROM deleted_objects AS d WHERE ${PART})
   ORDER BY b.batch_id FOR UPDATE`;
 
-/** A batch that is newer than the object is another one with its id. */
+/**
+ * A batch that was created after the deletion is another one with its id. It is not compared with the object, which can be older than its
+ * batch: a process may draw the number of an object before another one draws that of the batch.
+ */
 const MISSING_BATCHES = `
   SELECT DISTINCT d.batch_id FROM deleted_objects AS d
   WHERE ${PART} AND NOT EXISTS (
-    SELECT FROM batches AS b WHERE b.project_id = $1 AND b.batch_id = d.batch_id AND b.seq <= d.seq)
+    SELECT FROM batches AS b WHERE b.project_id = $1 AND b.batch_id = d.batch_id AND b.seq <= d.deletion_id)
   ORDER BY d.batch_id LIMIT ${String(ERRORS_LISTED_MAX)}`;
 
 const TAKEN_IDS = `

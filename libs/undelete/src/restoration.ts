@@ -86,7 +86,8 @@ export class Restoration {
     if (batchId !== null && !(await this.deletions.createBatch(tx, projectId, deletion, revision))) {
       throw conflict([batchId], 'exists again', 'batch_ids');
     }
-    const missing = await this.deletions.lockBatches(tx, part);
+    // The batch that was created is the one of all objects, and is locked.
+    const missing = batchId === null ? await this.deletions.lockBatches(tx, part) : [];
     if (missing.length > 0)
       throw conflict(missing, 'was deleted too, or is another batch now; restore the batch', 'batch_ids');
     const taken = await this.deletions.takenIds(tx, part);
