@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { posix } from 'node:path';
 import { projectFile } from '#platform';
 import { Marked } from 'marked';
 import { getHeadingList, gfmHeadingId } from 'marked-gfm-heading-id';
@@ -18,11 +19,31 @@ const GUIDES = [
   ['feeds.md', '/guides/feeds', 'Feeds'],
   ['integrations.md', '/guides/integrations', 'Integrations'],
   ['audit.md', '/guides/audit', 'Audit'],
+  ['idempotent-requests.md', '/guides/idempotent-requests', 'Idempotent requests'],
   ['operations.md', '/guides/operations', 'Operations'],
   ['capacity.md', '/guides/capacity', 'Capacity'],
   // The `type` of every problem links to it.
   ['problems.md', '/problems', 'Problems'],
 ] as const;
+
+/** The pages of `docs/operations`, below the page that links to them. */
+const OPERATIONS = [
+  'deploy',
+  'settings',
+  'encryption',
+  'start-and-stop',
+  'command-line',
+  'loading',
+  'keys',
+  'projects',
+  'jobs',
+  'limits',
+  'monitoring',
+  'alerts',
+  'backup',
+  'upgrade',
+  'scale-out',
+].map((name) => [`operations/${name}.md`, `/guides/operations/${name}`] as const);
 
 export const GUIDE_LINKS: readonly PageLink[] = [
   { href: '/browse', text: 'Browse' },
@@ -38,14 +59,15 @@ const DASHBOARD = {
 
 const PATHS: ReadonlyMap<string, string> = new Map([
   ...GUIDES.map(([file, path]): [string, string] => [file, path]),
+  ...OPERATIONS,
   [DASHBOARD.file, DASHBOARD.path],
 ]);
 
 /** The guides as pages and their files, by path. */
 export function guideDocuments(): Record<string, StaticDocument> {
-  const guides = GUIDES.map(([file, path, title]): [string, StaticDocument] => [
+  const guides = [...GUIDES, ...OPERATIONS].map(([file, path]): [string, StaticDocument] => [
     path,
-    new StaticDocument('text/html; charset=utf-8', () => renderGuide(file, path, title), { policy: PAGE_POLICY }),
+    new StaticDocument('text/html; charset=utf-8', () => renderGuide(file, path), { policy: PAGE_POLICY }),
   ]);
   const dashboard = new StaticDocument('application/json; charset=utf-8', () =>
     readFile(projectFile(`docs/${DASHBOARD.file}`)),
@@ -54,21 +76,22 @@ export function guideDocuments(): Record<string, StaticDocument> {
 }
 
 /** A link to a file that is not served becomes text. */
-async function renderGuide(file: string, path: string, title: string): Promise<string> {
+async function renderGuide(file: string, path: string): Promise<string> {
   const markdown = await readFile(projectFile(`docs/${file}`), 'utf8');
+  const [heading = '', title = ''] = /^# (.*)\n/.exec(markdown) ?? [];
   const marked = new Marked().use(gfmHeadingId(), {
     renderer: {
       link({ href, tokens }) {
         const text = this.parser.parseInline(tokens);
         const [name = '', fragment] = href.split('#');
-        const target = name === '' ? '' : PATHS.get(name);
+        const target = name === '' ? '' : PATHS.get(posix.join(posix.dirname(file), name));
         if (target === undefined) return text;
         return `<a href="${target}${fragment === undefined ? '' : `#${fragment}`}">${text}</a>`;
       },
     },
   });
   // The list of headings is state of the package, until the next text is parsed.
-  const body = marked.parse(markdown.replace(/^# .*\n/, ''), { async: false });
+  const body = marked.parse(markdown.slice(heading.length), { async: false });
   const headings = getHeadingList().filter(({ level }) => level === 2);
   const contents = headings.map(({ id, text }) => ({ href: `#${id}`, text }));
   return htmlPage(title, body, { links: GUIDE_LINKS, current: path, contents });

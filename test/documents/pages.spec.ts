@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
@@ -139,6 +140,7 @@ describe('the reference', () => {
     '/filters',
     '/filters/',
     '/guides/operations',
+    '/guides/operations/settings',
     '/guides/integrations',
   ])('at %s is a page that loads all resources from this server', async (path) => {
     const reply = await api.call('GET', api.origin + path, { headers: { Accept: BROWSER } });
@@ -175,9 +177,13 @@ describe('the reference', () => {
     const [, listed = ''] = (await textOf('/problems')).split('class="top"');
     const guides = [...(listed.split('</nav>')[0] ?? '').matchAll(/href="([^"]+)"/g)].map(([, href = '']) => href);
     expect(guides).toContain('/guides/operations');
-    for (const guide of guides.filter((path) => path !== '/browse' && path !== '/docs')) {
+    const operations = linksOf(await textOf('/guides/operations'), api.origin)
+      .map((link) => new URL(link).pathname)
+      .filter((path) => path.startsWith('/guides/operations/'));
+    expect(operations).toHaveLength((await readdir('docs/operations')).length);
+    for (const guide of [...guides, ...operations].filter((path) => path !== '/browse' && path !== '/docs')) {
       const text = await textOf(guide);
-      expect(text.match(/<h2 id=/g)?.length ?? 0).toBe(text.match(/<li><a href="#/g)?.length);
+      expect(text.match(/<h2 id=/g)?.length).toBe(text.match(/<li><a href="#/g)?.length);
       for (const link of linksOf(text, api.origin + guide)) {
         const { origin, pathname, hash } = new URL(link);
         if (origin !== api.origin || hash === '') continue;

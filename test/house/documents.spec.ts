@@ -1,6 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { Marked } from 'marked';
+import { getHeadingList, gfmHeadingId } from 'marked-gfm-heading-id';
 
 const PAGE = 'docs/how-a-request-flows.md';
 
@@ -17,14 +19,29 @@ describe('docs/how-a-request-flows.md', () => {
 });
 
 describe('the links between documents', () => {
-  const pages = ['README.md', 'CONTRIBUTING.md', ...markdownIn('docs'), ...markdownIn('docs/decisions')];
+  const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...markdownIn('docs')];
 
-  it.each(pages)('of %s lead to files that exist', (page) => {
-    const targets = [...readFileSync(page, 'utf8').matchAll(/\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)/g)];
-    for (const [, target = ''] of targets) {
-      const path = join(dirname(page), target);
+  it.each(pages)('of %s lead to files and headings that exist', (page) => {
+    const targets = [...readFileSync(page, 'utf8').matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)/g)];
+    for (const [, target = '', heading] of targets) {
+      const path = target === '' ? page : join(dirname(page), target);
       expect({ path, exists: exists(path) }).toEqual({ path, exists: true });
+      if (heading !== undefined)
+        expect({ path, heading, exists: headingsOf(path).includes(heading) }).toEqual({ path, heading, exists: true });
     }
+  });
+});
+
+describe('docs/operations/settings.md', () => {
+  // config.spec.ts compares .env.example with the code.
+  it('lists every setting of .env.example once', () => {
+    const page = readFileSync('docs/operations/settings.md', 'utf8');
+    const cells = [...page.matchAll(/^\| (`[A-Z].*?) +\|/gm)].map(([, cell = '']) => cell);
+    const listed = cells.flatMap((cell) => cell.match(/\w+/g) ?? []);
+    const example = readFileSync('.env.example', 'utf8');
+    const settings = [...example.matchAll(/^(?:# )?([A-Z][A-Z0-9_]*)=/gm)].map(([, name = '']) => name);
+    expect(settings.length).toBeGreaterThan(45);
+    expect(listed.sort()).toEqual(settings.sort());
   });
 });
 
@@ -36,9 +53,15 @@ describe('docs/decisions', () => {
 });
 
 function markdownIn(folder: string): string[] {
-  return readdirSync(folder)
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.md'))
     .map((name) => `${folder}/${name}`);
+}
+
+/** The ids that GitHub gives the headings of a page. */
+function headingsOf(path: string): string[] {
+  new Marked().use(gfmHeadingId()).parse(readFileSync(path, 'utf8'), { async: false });
+  return getHeadingList().map(({ id }) => id);
 }
 
 function exists(path: string): boolean {

@@ -16,7 +16,7 @@ import { Stack } from '../faults/stack.js';
 import { waitFor, type Job } from '../jobs/jobs.js';
 
 const MIB = 1024 ** 2;
-/** The bound in docs/operations.md. */
+/** The bound in docs/operations/limits.md. */
 const MEMORY_MAX_BYTES = 1024 * MIB;
 const OPERATOR_KEY = 'the operator key of the flood tests'.replaceAll(' ', '-');
 const { isLong } = RUN_OPTIONS;

@@ -19,14 +19,13 @@ interface Panel {
 
 const OWN = /\b(?:stowage|process|nodejs)_\w+/g;
 
-let page: string;
-/** The metrics that docs/operations.md lists, which are those of the server (metrics.spec.ts), with their types and labels. */
+/** The metrics that docs/operations/monitoring.md lists, which are those of the server (metrics.spec.ts), with their types and labels. */
 let metrics: Map<string, { type: string; labels: string[] }>;
 let rules: Rule[];
 let dashboard: { panels: Panel[]; templating: { list: { name: string; query: string }[] } };
 
 beforeAll(async () => {
-  page = await readFile('docs/operations.md', 'utf8');
+  const page = await readFile('docs/operations/monitoring.md', 'utf8');
   const rows = page.matchAll(/^\| `((?:stowage|process|nodejs)_\w+)` +\| (counter|gauge|histogram) +\| ([^|]*?) +\|/gm);
   metrics = new Map(
     [...rows].map(([, name = '', type = '', labels = '']) => [name, { type, labels: labels.match(/\w+/g) ?? [] }]),
@@ -60,9 +59,9 @@ describe('deploy/prometheus', () => {
     for (const { expr } of rules) expectKnown(expr);
   });
 
-  it('has for each alert a severity, a summary, and an entry in docs/operations.md that says what to do', () => {
-    const [, chapter = ''] = /^### Alerts\n(.*?)^##+ /ms.exec(page) ?? [];
-    const entries = [...chapter.matchAll(/^\| `(Stowage\w+)` +\| +(\S.*?) +\| +(\S.{20,}?) +\|$/gm)];
+  it('has for each alert a severity, a summary, and an entry in docs/operations/alerts.md that says what to do', async () => {
+    const page = await readFile('docs/operations/alerts.md', 'utf8');
+    const entries = [...page.matchAll(/^\| `(Stowage\w+)` +\| +(\S.*?) +\| +(\S.{20,}?) +\|$/gm)];
     expect(entries.map(([, name]) => name).sort()).toEqual(rules.map(({ alert }) => alert).sort());
     for (const { labels, annotations } of rules) {
       expect(['warning', 'critical']).toContain(labels.severity);

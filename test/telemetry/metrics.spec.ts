@@ -65,9 +65,9 @@ describe('/metrics', () => {
     await off.stop();
   });
 
-  it('has exactly the metrics of docs/operations.md, with the same text', async () => {
+  it('has exactly the metrics of docs/operations/monitoring.md, with the same text', async () => {
     const { text } = await api.call('GET', `${api.origin}/metrics`, { key: api.operatorKey });
-    const page = await readFile('docs/operations.md', 'utf8');
+    const page = await readFile('docs/operations/monitoring.md', 'utf8');
     const [, chapter = ''] = /^## Metrics\n(.*?)^## /ms.exec(page) ?? [];
     const rows = [...chapter.matchAll(/^\| `(\w+)` +\| (\w+) +\| ([^|]*?) +\| (.*?) +\|$/gm)];
     const documented = Object.fromEntries(rows.map(([, name = '', , , meaning]) => [name, meaning]));

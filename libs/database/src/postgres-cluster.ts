@@ -44,7 +44,7 @@ const UNSHARE = ['unshare', '--user', `--map-user=${String(NOBODY)}`, `--map-gro
 /** The server does not inherit our environment: it may contain keys, and a PGDATA or LANG that would change the server. */
 const ENVIRONMENT = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', TZ: 'UTC' };
 /** No TCP: without a line of type "host" PostgreSQL rejects every such connection. */
-const PG_HBA = `# Written by Stowage. Passwords: see docs/operations.md.
+const PG_HBA = `# Written by Stowage. Passwords: see docs/operations/backup.md.
 # TYPE  DATABASE  USER  METHOD
 local   all       all   scram-sha-256
 `;

@@ -44,7 +44,7 @@ export async function createPasswords(dataDir: string, draft: string): Promise<P
 export async function readPasswords(dataDir: string): Promise<Passwords> {
   const path = passwordFile(dataDir);
   const advice =
-    'restore it from a backup, or set new passwords (see "Passwords of the embedded database" in docs/operations.md)';
+    'restore it from a backup, or set new passwords (see "Passwords of the embedded database" in docs/operations/backup.md)';
   let text: string;
   try {
     const file = await fs.open(path);

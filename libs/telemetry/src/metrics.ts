@@ -9,7 +9,7 @@ const RENDER_EVERY_MS = 1_000;
 type Collector = () => void | Promise<void>;
 
 /**
- * The metrics of a process. This is the list of all: docs/operations.md has each of them, and a test compares the two. A label has
+ * The metrics of a process. This is the list of all: docs/operations/monitoring.md has each of them, and a test compares the two. A label has
  * few values, which the server chooses: routes are patterns, and no label names a project, a key or an object.
  */
 export class Metrics {

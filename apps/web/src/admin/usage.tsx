@@ -22,7 +22,7 @@ export function UsageView(): JSX.Element {
       </section>
       <p class="muted">
         A write that would exceed a limit is rejected. The operator sets the limits.{' '}
-        <a href="/guides/operations#usage-and-quotas">How usage is counted</a>
+        <a href="/guides/operations/projects#usage-and-quotas">How usage is counted</a>
       </p>
     </>
   );
