@@ -26,6 +26,7 @@ import { benchQuestions } from './questions.mjs';
 import { benchReads } from './reads.mjs';
 import { benchSingle } from './single.mjs';
 import { startStack } from './stack.mjs';
+import { benchStart } from './start.mjs';
 import { benchThreads } from './threads.mjs';
 
 /** The reads follow the ingest directly, while the table has the size of BENCH_OBJECTS. */
@@ -47,7 +48,7 @@ const PARTS = {
   observability: benchObservability,
 };
 /** Run by name only: their tables have other objects, or they start servers of their own. */
-const ALONE = { questions: benchQuestions, browse: benchBrowse, processes: benchProcesses };
+const ALONE = { questions: benchQuestions, browse: benchBrowse, processes: benchProcesses, start: benchStart };
 /** These read the objects that the ingest has stored. */
 const READERS = ['reads', 'single', 'busy'];
 const wanted = process.argv.slice(2);

@@ -49,11 +49,14 @@ export async function startStack(folder, settings = {}) {
   };
 }
 
-/** @param log a file descriptor for its log; default: that of the benchmark */
-export async function startServer(settings, log = 'inherit') {
+/**
+ * @param log a file descriptor for its log; default: that of the benchmark
+ * @param onLine receives the lines of its output
+ */
+export async function startServer(settings, log = 'inherit', onLine = () => undefined) {
   const env = { ...process.env, PORT: '0', ...settings };
   const server = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', log] });
-  const url = await readyUrl(server);
+  const url = await readyUrl(server, onLine);
   const stop = async () => {
     const ended = new Promise((resolve) => server.once('exit', resolve));
     server.kill('SIGTERM');
@@ -62,10 +65,11 @@ export async function startServer(settings, log = 'inherit') {
   return { server, url, stop };
 }
 
-function readyUrl(server) {
+function readyUrl(server, onLine) {
   return new Promise((resolve, reject) => {
     server.once('exit', (code) => reject(new Error(`the server exited with code ${code}`)));
     createInterface(server.stdout).on('line', (line) => {
+      onLine(line);
       const url = /Stowage is ready: (\S+)/.exec(line)?.[1];
       if (url !== undefined) resolve(url.replace(/\/$/, ''));
     });

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { OpenAPIObject } from '@nestjs/swagger';
 import type { FastifyInstance } from 'fastify';
 import { dump } from 'js-yaml';
 import { browseDocuments } from './browse.js';
@@ -94,12 +95,13 @@ function serve(
 }
 
 function documents(app: NestFastifyApplication): Record<string, StaticDocument> {
-  const openApi = createOpenApi(app);
+  let created: OpenAPIObject | undefined;
+  const openApi = (): OpenAPIObject => (created ??= createOpenApi(app));
   const swaggerPage = page(() => SWAGGER_PAGE, SWAGGER_POLICY);
   return {
-    '/openapi.json': new StaticDocument('application/json; charset=utf-8', () => JSON.stringify(openApi)),
+    '/openapi.json': new StaticDocument('application/json; charset=utf-8', () => JSON.stringify(openApi())),
     '/openapi.yaml': new StaticDocument('text/yaml; charset=utf-8', () =>
-      dump(openApi, { skipInvalid: true, noRefs: true }),
+      dump(openApi(), { skipInvalid: true, noRefs: true }),
     ),
     '/docs': swaggerPage,
     '/docs/index.html': swaggerPage,

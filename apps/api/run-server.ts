@@ -16,8 +16,13 @@ export function runServer(settings: Readonly<Record<string, string>> = {}): Prom
       return ServerProcesses.start(config, port, say, signal);
     }
     // Imported only now: loading the API takes longer than a second, and a wrong address or setting is reported without it.
+    // PostgreSQL starts meanwhile.
+    const { openEmbedded } = await import('#database');
+    const embedded = openEmbedded(config, say);
+    // Its error is reported by `serve`.
+    embedded.catch(() => undefined);
     const { serve } = await import('./serve.js');
-    const server = await serve(config, say);
+    const server = await serve(config, say, embedded);
     for (const line of server.welcome) say(line);
     return server;
   }, options);

@@ -1,7 +1,7 @@
 import { API, TlsHandshakes } from '#http';
 import { nestLog, type Config } from '#platform';
 import { Telemetry } from '#telemetry';
-import { openInstallation, type Installation } from '#database';
+import { openEmbedded, openInstallation, type EmbeddedPostgres, type Installation } from '#database';
 import { QuotaStore } from '#usage';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp } from './create-app.js';
@@ -26,13 +26,17 @@ export interface RunningServer {
 
 /**
  * Starts the database and the server, and reports each step.
- * @param isChild whether this is one of several processes of a server
+ * @param embedded the embedded database, which starts while this module is loaded
  * @throws StartupError
  */
-export async function serve(config: Config, say: (line: string) => void, isChild = false): Promise<RunningServer> {
-  const telemetry = await Telemetry.start(config, 'stowage', say);
+export async function serve(
+  config: Config,
+  say: (line: string) => void,
+  embedded: Promise<EmbeddedPostgres | undefined> = openEmbedded(config, say),
+): Promise<RunningServer> {
+  const telemetry = await startTelemetry(config, say, embedded);
   const logger = nestLog(telemetry.log);
-  const options = { leasesLane: true, createsDatabase: true, usesReplica: true, isChild };
+  const options = { leasesLane: true, createsDatabase: true, usesReplica: true, embedded };
   let installation: Installation | undefined;
   let app: NestFastifyApplication | undefined;
   try {
@@ -50,6 +54,23 @@ export async function serve(config: Config, say: (line: string) => void, isChild
     await app?.close();
     await installation?.close();
     await telemetry.stop();
+    throw error;
+  }
+}
+
+/** Stops the embedded database where this fails: nothing uses it yet. */
+async function startTelemetry(
+  config: Config,
+  say: (line: string) => void,
+  embedded: Promise<EmbeddedPostgres | undefined>,
+): Promise<Telemetry> {
+  try {
+    return await Telemetry.start(config, 'stowage', say);
+  } catch (error) {
+    await embedded.then(
+      (opened) => opened?.stopIfUnused(),
+      () => undefined,
+    );
     throw error;
   }
 }

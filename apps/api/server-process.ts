@@ -1,6 +1,7 @@
 import cluster from 'node:cluster';
 import { StartupError } from '#platform';
 import { runUntilSignal, TERMINAL, type Reporter } from '../run-until-signal.js';
+import { openEmbedded } from '#database';
 import { serve } from './serve.js';
 import type { ProcessReport } from './server-processes.js';
 
@@ -24,7 +25,7 @@ function report(message: ProcessReport, done: () => void = () => undefined): voi
 /** One of several processes of a server: `ServerProcesses` starts it. */
 await runUntilSignal(
   async (config, say) => {
-    const server = await serve(config, say, true);
+    const server = await serve(config, say, openEmbedded(config, say, true));
     reportsSteps = false;
     report({ welcome: server.welcome });
     return server;

@@ -196,6 +196,21 @@ describe('stowage serve on an empty folder', () => {
     expect(second.lines.join('\n')).not.toMatch(/stw_|fixtures|migration/);
     expect(await stop(second, 'SIGINT')).toBe(0);
   });
+
+  it('starts PostgreSQL before it loads the rest of the server, and stops it when that fails', async () => {
+    const third = start({ METRICS_PORT: '0' });
+    await third.ready;
+    expect(third.lines.join('\n')).toMatch(/starting PostgreSQL[^]*metrics are at/);
+    expect(await stop(third)).toBe(0);
+
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as { port: number };
+    const { code, stderr } = await start({ METRICS_PORT: String(port) }).ended;
+    other.close();
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining(`METRICS_PORT ${String(port)}`) });
+    expect(await postmasterPid()).toBe(0);
+  });
 });
 
 describe('stowage serve after a server was killed', () => {

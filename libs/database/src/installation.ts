@@ -36,8 +36,8 @@ export interface InstallationOptions {
   createsDatabase: boolean;
   /** Whether this process reads from the replica of DATABASE_READ_URL; default false. */
   usesReplica?: boolean;
-  /** Whether the parent process has started the embedded database, see `openEmbedded`; default false. */
-  isChild?: boolean;
+  /** The result of `openEmbedded`, where the caller loads modules while the database starts. */
+  embedded?: Promise<EmbeddedPostgres | undefined> | undefined;
   /** Whether pending migrations are run, rejected or ignored; default by MIGRATE_ON_START. */
   pendingMigrations?: 'run' | 'reject' | 'ignore' | undefined;
   /** Traces statements and logs slow ones; default: none. */
@@ -56,7 +56,7 @@ export async function openInstallation({
   leasesLane,
   createsDatabase,
   usesReplica = false,
-  isChild = false,
+  embedded: starting,
   pendingMigrations = config.database.migrateOnStart ? 'run' : 'reject',
   telemetry,
   migrations = MIGRATIONS,
@@ -67,7 +67,7 @@ export async function openInstallation({
   if (config.database.url === null && !createsDatabase && !existsSync(join(dataDir, 'PG_VERSION'))) {
     throw noDatabase(dataDir);
   }
-  const embedded = await openEmbedded(config, say, isChild);
+  const embedded = await (starting ?? openEmbedded(config, say));
   if (embedded === undefined) say('connecting to the database of DATABASE_URL');
   let database: Database | undefined;
   let readDatabase: ReadDatabase | undefined;
@@ -128,7 +128,8 @@ function dataDirOf({ database: { dataDir } }: Config): string {
 }
 
 /**
- * Starts the embedded database for child processes, which use it until this process closes it.
+ * Starts the embedded database before the rest of a server is loaded, or for child processes, which use it until this process closes it.
+ * @param isChild whether the parent process has started it
  * @returns undefined with DATABASE_URL
  * @throws StartupError
  */

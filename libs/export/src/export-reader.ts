@@ -13,7 +13,6 @@ import { unescape } from './export-rows.js';
 import { ExportSource } from './export-source.js';
 import { LineBuffer } from './line-buffer.js';
 import { NdjsonEncoder } from './ndjson-encoder.js';
-import { ParquetEncoder } from './parquet-encoder.js';
 import { tableOf } from './table.js';
 import { TimedCopy } from './timed-copy.js';
 
@@ -151,7 +150,10 @@ async function openEncoder(
   const isRead = hasData && (view.keys === null || format === 'parquet');
   if (isRead) await readColumns(copyOut('o.data'), columns, format, projectId);
   const table = tableOf(columns, view.fields);
-  return format === 'csv' ? new CsvEncoder(table, isSafe) : new ParquetEncoder(table);
+  if (format === 'csv') return new CsvEncoder(table, isSafe);
+  // Imported only now: the start of a server does not wait for modules that few exports need.
+  const { ParquetEncoder } = await import('./parquet-encoder.js');
+  return new ParquetEncoder(table);
 }
 
 /** @throws Problem invalid-query */
