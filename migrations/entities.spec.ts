@@ -64,8 +64,9 @@ afterAll(() => db.close());
 const linesOf = async (sql: string, values: unknown[]): Promise<string[]> =>
   (await db.sql<{ line: string }>(sql, values)).map((row) => row.line).sort();
 
-function typeOf({ type }: ColumnMetadata): string {
-  return type === 'timestamptz' ? 'timestamp with time zone' : String(type);
+function typeOf({ type, isArray }: ColumnMetadata): string {
+  const name = type === 'timestamptz' ? 'timestamp with time zone' : String(type);
+  return isArray ? `${name}[]` : name;
 }
 
 function columnLine(column: ColumnMetadata): string {

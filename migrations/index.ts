@@ -19,6 +19,7 @@ import { Changes1765700000000 } from './018-changes.js';
 import { Webhooks1765800000000 } from './019-webhooks.js';
 import { Retention1765900000000 } from './020-retention.js';
 import { Undelete1766000000000 } from './021-undelete.js';
+import { EncryptedKeys1766100000000 } from './022-encrypted-keys.js';
 import { CompatibilityAndQueuedJobs1766200000000 } from './023-compatibility-and-queued-jobs.js';
 import type { NamedMigration, SchemaMigration } from './schema-migration.js';
 
@@ -52,6 +53,7 @@ const PHASED_MIGRATIONS: readonly (new () => SchemaMigration)[] = [
   Webhooks1765800000000,
   Retention1765900000000,
   Undelete1766000000000,
+  EncryptedKeys1766100000000,
   CompatibilityAndQueuedJobs1766200000000,
 ];
 

@@ -7,6 +7,7 @@ export const PROJECT_ID_MAX = 2 ** 31 - 1;
 @Entity('projects')
 @Unique('projects_name_key', ['name'])
 @Index('projects_seq_idx', ['seq'])
+@Index('projects_encryption_idx', ['project_id'], { where: 'encryption_key_id IS NOT NULL' })
 @Index('projects_is_default_idx', ['is_default'], { unique: true, where: 'is_default = true' })
 export class ProjectEntity {
   /** Random: consecutive numbers would reveal to one tenant how many others exist. */
@@ -39,4 +40,16 @@ export class ProjectEntity {
   /** How many days objects are kept after `observed_at`; null for ever. */
   @Column('integer', { nullable: true })
   retention_days: number | null;
+
+  /** The keys whose values are encrypted; null for none. */
+  @Column('text', { array: true, nullable: true })
+  encrypted_keys: string[] | null;
+
+  /** The id of the data key of the sealed values before the last rotation has ended; null where nothing is sealed. */
+  @Column('text', { nullable: true })
+  encryption_key_id: string | null;
+
+  /** The sequence number, as text, after which stored objects have to be sealed or opened; null for none. */
+  @Column('bigint', { nullable: true })
+  encryption_cursor: string | null;
 }

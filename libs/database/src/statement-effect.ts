@@ -130,7 +130,7 @@ function alterEffects(node: Tree, table: string): StatementEffect[] {
   }
   switch (subtype) {
     case 'AT_AddColumn':
-      return addColumnEffects(column ?? {}, exclusive);
+      return addColumnEffects(column ?? {}, { ...exclusive, repeatable: node.missing_ok === true });
     case 'AT_AddConstraint':
       return addConstraintEffects(node.def, exclusive);
     case 'AT_DropColumn':

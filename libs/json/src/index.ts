@@ -29,5 +29,6 @@ export {
   type JsonSpan,
 } from './json-text.js';
 export { applyPatch, parsePatch, type PatchOperation } from './json-patch.js';
+export { jsonbText } from './jsonb-text.js';
 export { parseTree, treeText, type JsonTree } from './json-tree.js';
 export { canonicalNumber, isPositive, isWhole, NUMBER_PATTERN, numericDigits, parseNumber } from './number-text.js';

@@ -51,6 +51,7 @@ describe('Config', () => {
       log: { level: 'info' },
       metrics: { isOn: true, port: null, host: '127.0.0.1', token: null },
       tracing: { isOn: false },
+      encryption: { dataKey: null, previousDataKey: null },
       errors: { dsn: null },
       database: {
         url: null,
@@ -462,6 +463,27 @@ describe('a secret', () => {
       expect(message).not.toContain(key);
     }
     expect(() => new Config({ [name]: 'q'.repeat(1024) })).not.toThrow();
+  });
+
+  it.each(['STOWAGE_DATA_KEY', 'STOWAGE_DATA_KEY_PREVIOUS'])(
+    '%s is 32 bytes, and not included in the error',
+    (name) => {
+      const bytes = Buffer.alloc(32, 250);
+      const [hex, base64] = [bytes.toString('hex'), bytes.toString('base64')];
+      for (const text of [hex, hex.toUpperCase(), base64, base64.slice(0, -1)]) {
+        const { encryption } = new Config({ STOWAGE_DATA_KEY: hex, [name]: text });
+        expect(encryption[name === 'STOWAGE_DATA_KEY' ? 'dataKey' : 'previousDataKey']).toEqual(bytes);
+      }
+      for (const text of [hex.slice(1), `${hex}00`, base64.slice(1), base64.replaceAll('+', '-'), 'q'.repeat(32)]) {
+        const message = rejectionOf({ STOWAGE_DATA_KEY: hex, [name]: text });
+        expect(message).toContain(`${name} must be 32 bytes in base64 or hexadecimal`);
+        expect(message).not.toContain(text);
+      }
+    },
+  );
+
+  it('rejects STOWAGE_DATA_KEY_PREVIOUS without STOWAGE_DATA_KEY', () => {
+    expect(rejectionOf({ STOWAGE_DATA_KEY_PREVIOUS: 'a'.repeat(64) })).toContain('needs STOWAGE_DATA_KEY');
   });
 
   it('in SENTRY_DSN is not included in the error', () => {

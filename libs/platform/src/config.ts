@@ -1,3 +1,4 @@
+import { dataKey } from './data-key-setting.js';
 import { mayBeKey } from './key-format.js';
 import { parseAddressRanges, parseOrigin, parseOrigins } from './network-settings.js';
 import { StartupError } from './startup-error.js';
@@ -133,6 +134,15 @@ export class Config {
      * characters; default none.
      */
     previousKeySecret: string | null;
+  }>;
+  readonly encryption: Readonly<{
+    /**
+     * STOWAGE_DATA_KEY: 32 random bytes in base64 or hexadecimal, with which the values of the `encrypted_keys` of projects are
+     * encrypted; default none: projects cannot have encrypted keys.
+     */
+    dataKey: Buffer | null;
+    /** STOWAGE_DATA_KEY_PREVIOUS: another data key whose values are read while STOWAGE_DATA_KEY is changed; default none. */
+    previousDataKey: Buffer | null;
   }>;
   readonly limits: Readonly<{
     /** PAGE_SIZE: results on a page without `page_size`, 1 to PAGE_SIZE_MAX; default 10. */
@@ -283,6 +293,12 @@ export class Config {
     if (this.access.adminKey !== null && this.access.adminKey === this.access.operatorKey) {
       throw new StartupError('STOWAGE_ADMIN_KEY and STOWAGE_OPERATOR_KEY must differ: a key has one role');
     }
+    this.encryption = {
+      dataKey: parsed(env, 'STOWAGE_DATA_KEY', dataKey, null),
+      previousDataKey: parsed(env, 'STOWAGE_DATA_KEY_PREVIOUS', dataKey, null),
+    };
+    if (this.encryption.dataKey === null && this.encryption.previousDataKey !== null)
+      throw new StartupError('STOWAGE_DATA_KEY_PREVIOUS needs STOWAGE_DATA_KEY');
     const pageSizeMax = integer(env, 'PAGE_SIZE_MAX', 1000, 1, 10_000);
     const pageBytesMax = integer(env, 'PAGE_BYTES_MAX', 64 * 1024 ** 2, 1024, 256 * 1024 ** 2);
     const bodyLimitBytes = integer(env, 'BODY_LIMIT_BYTES', 64 * 1024 ** 2, 1024, 128 * 1024 ** 2);

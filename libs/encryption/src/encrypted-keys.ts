@@ -1,0 +1,113 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Database } from '#database';
+import { Config } from '#platform';
+import { Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { DataKey } from './data-key.js';
+import { openPairs, sealPairs } from './sealed-pairs.js';
+
+/**
+ * How often a process reads the lists. They change a few times in the life of a project, and a notification would need one more
+ * connection for each process.
+ */
+const READ_EVERY_MS = 1_000;
+/** A write whose process has read no list for this long reads them first. */
+const CURRENT_FOR_MS = 5_000;
+/**
+ * A list applies to every transaction that begins this long after its change, on every server: `CURRENT_FOR_MS`, and the time for which a
+ * write may wait for a connection after it was sealed. Transactions that have begun before may store plain values whenever they commit.
+ */
+export const LIST_APPLIES_AFTER_MS = 60_000;
+
+const LISTS = {
+  name: 'encryption.lists',
+  text: `
+    SELECT project_id, encrypted_keys FROM projects
+    WHERE encryption_key_id IS NOT NULL AND encrypted_keys IS NOT NULL`,
+};
+
+interface ListRow {
+  project_id: number;
+  encrypted_keys: string[];
+}
+
+/**
+ * Encrypts and decrypts the values of the keys that a project lists. Without STOWAGE_DATA_KEY, and for a project without a list,
+ * writes are not looked at; reads are opened whether there is a list or not.
+ */
+@Injectable()
+export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
+  /** Null without STOWAGE_DATA_KEY. */
+  readonly current: DataKey | null;
+  /** The current data key first. */
+  readonly dataKeys: readonly DataKey[];
+  private lists: ReadonlyMap<number, ReadonlySet<string>> = new Map();
+  private readAtMs = -Infinity;
+  private reading: Promise<void> | undefined;
+  private readonly stopping = new AbortController();
+  private polling: Promise<void> | undefined;
+
+  constructor(
+    private readonly database: Database,
+    { encryption: { dataKey, previousDataKey } }: Config,
+  ) {
+    this.current = dataKey === null ? null : new DataKey(dataKey);
+    const previous = previousDataKey === null ? [] : [new DataKey(previousDataKey)];
+    this.dataKeys = this.current === null ? [] : [this.current, ...previous];
+  }
+
+  async onModuleInit(): Promise<void> {
+    if (this.current === null) return;
+    await this.read();
+    this.polling = this.poll();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.stopping.abort();
+    await this.polling;
+  }
+
+  /** The keys whose values are sealed; null for none. */
+  listOf(projectId: number): ReadonlySet<string> | null {
+    return this.lists.get(projectId) ?? null;
+  }
+
+  /** Seals the listed keys of an object's `data`, a list of pairs. */
+  seal(projectId: number, objectId: string, data: string): string {
+    const keys = this.lists.get(projectId);
+    return keys === undefined || this.current === null
+      ? data
+      : sealPairs(this.current, { projectId, objectId }, keys, data);
+  }
+
+  /** Opens the sealed values of an object's `data`, a list of pairs. */
+  open(projectId: number, objectId: string, data: string): string {
+    return this.current === null ? data : openPairs(this.dataKeys, { projectId, objectId }, data);
+  }
+
+  /** Call it before a write: a process that could not read the lists does so now, or the write fails. */
+  async requireLists(): Promise<void> {
+    if (this.current !== null && performance.now() - this.readAtMs > CURRENT_FOR_MS) await this.read();
+  }
+
+  /** Reads the lists, for example because one has changed. */
+  async read(): Promise<void> {
+    // A read that has begun before may not have seen the change.
+    await this.reading?.catch(() => undefined);
+    this.reading ??= this.readNow().finally(() => (this.reading = undefined));
+    await this.reading;
+  }
+
+  private async readNow(): Promise<void> {
+    const startedAtMs = performance.now();
+    const rows = await this.database.reserved.query<ListRow>(LISTS);
+    this.lists = new Map(rows.map((row) => [row.project_id, new Set(row.encrypted_keys)]));
+    this.readAtMs = startedAtMs;
+  }
+
+  private async poll(): Promise<void> {
+    const { signal } = this.stopping;
+    const pause = (): Promise<boolean> => sleep(READ_EVERY_MS, true, { signal, ref: false }).catch(() => false);
+    // Without the database the lists become too old, and then writes fail.
+    while (await pause()) await this.read().catch(() => undefined);
+  }
+}
