@@ -34,7 +34,10 @@ interface Expected {
   other: number;
 }
 
-/** The counts of all values, by a scan. An object without scalars is counted in `other`. */
+/**
+ * The counts of all values, by a scan. An object without scalars is counted in `other`, and so is one with a text that begins like an
+ * encrypted value.
+ */
 async function scanned(key: string, of: Filter): Promise<Expected> {
   const values: unknown[] = [PROJECT, KEYS[key]];
   const where = filterSql(of, COLUMNS, values);
@@ -44,9 +47,12 @@ async function scanned(key: string, of: Filter): Promise<Expected> {
          unnest($2::jsonpath[]) AS path, jsonb_path_query(o.data, path) AS v(value), LATERAL (
            SELECT v.value UNION ALL SELECT jsonb_array_elements(v.value) WHERE jsonb_typeof(v.value) = 'array'
          ) AS e
-     ), scalar AS (SELECT * FROM found WHERE jsonb_typeof(value) NOT IN ('array', 'object'))
+     ), scalar AS (
+       SELECT * FROM found WHERE jsonb_typeof(value) NOT IN ('array', 'object') AND starts_with(value #>> '{}', '$enc1:') IS NOT TRUE
+     )
      SELECT value::text, count(*) FROM scalar GROUP BY value
-     UNION ALL SELECT NULL, count(DISTINCT seq) FROM found WHERE seq NOT IN (SELECT seq FROM scalar)`,
+     UNION ALL SELECT NULL, count(DISTINCT seq) FROM found
+       WHERE starts_with(value #>> '{}', '$enc1:') OR seq NOT IN (SELECT seq FROM scalar)`,
     values,
   );
   const counts = rows.flatMap(({ value, count }) => (value === null ? [] : [{ value, count: Number(count) }]));

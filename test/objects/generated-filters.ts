@@ -22,6 +22,8 @@ const scalar = fc.constantFrom<Json>(
   'é',
   '👢',
   '10',
+  // Begins like an encrypted value.
+  '$enc1:b',
   true,
   false,
   null,
@@ -43,7 +45,7 @@ const { value } = fc.letrec<{ value: Json; member: Json }>((tie) => ({
 export const pairs: fc.Arbitrary<Pair[]> = fc.array(fc.tuple(fc.constantFrom(...KEYS), value), { maxLength: 6 });
 
 const numberOrText = scalar.filter((one) => typeof one === 'number' || typeof one === 'string');
-const text = fc.constantFrom('', 'a', 'b', '1', '👢');
+const text = fc.constantFrom('', 'a', 'b', '1', '👢', '$enc1:');
 const operator: fc.Arbitrary<[string, fc.Arbitrary<Json>]> = fc.constantFrom(
   ['$eq', value],
   ['$ne', value],

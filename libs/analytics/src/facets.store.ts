@@ -1,18 +1,16 @@
 import { conjunctsOf, filterSql, valuePaths, type Filter } from '#filter';
 import { Database, type Queryable } from '#database';
-import type { ValueCounts } from '#inverted-index';
+import { isLongTextSql, type ValueCounts } from '#inverted-index';
 import { OBJECT_FILTER_COLUMNS } from '#store';
 import { Injectable } from '@nestjs/common';
 
 /** The values that one statement returns. An array of an object may have millions of elements. */
 const ROWS_MAX = 200_000;
-/** The longest text that is a value of its own, as in the index. */
-const TEXT_BYTES_MAX = 1_000;
 
-/** JSON; null for an array or an object, empty for a long text. */
+/** JSON; null for an array or an object, empty for a text that the index does not have. */
 const VALUE = `
   CASE jsonb_typeof(v.value) WHEN 'array' THEN NULL WHEN 'object' THEN NULL
-    WHEN 'string' THEN CASE WHEN octet_length(v.value #>> '{}') > ${String(TEXT_BYTES_MAX)} THEN '' ELSE v.value::text END
+    WHEN 'string' THEN CASE WHEN ${isLongTextSql("v.value #>> '{}'")} THEN '' ELSE v.value::text END
     ELSE v.value::text END`;
 
 /** The objects of a statement: a subquery, with its parameters. */

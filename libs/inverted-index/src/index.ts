@@ -25,6 +25,6 @@ export {
   sortValueKey,
   type SortValueRow,
 } from './sort-value.js';
-export { TermKind } from './term-kind.js';
+export { isLongTextSql, TermKind } from './term-kind.js';
 export { notUsable, UNUSABLE_REASONS, type UnusableReason } from './unusable-reason.js';
 export { ValueCounts, type ValueCount } from './value-counts.js';

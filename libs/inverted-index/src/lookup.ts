@@ -1,7 +1,8 @@
+import { SEALED_PREFIX } from '#encryption';
 import type { JsonText, ValueFilter } from '#filter';
 import { indexNumber, numberOrder } from './index-number.js';
 import type { SortValue } from './sort-value.js';
-import { TermKind, TEXT_BYTES_MAX } from './term-kind.js';
+import { isLongText, TermKind } from './term-kind.js';
 
 /**
  * The blocks that a condition needs of each segment:
@@ -61,9 +62,9 @@ export function lookupsOfTest(path: string, isLiteral: boolean, test: ValueFilte
       return kinds.map((kind) => plain(path, kind, true));
     }
     case 'eq':
-      return [equalTo(path, test.value)];
+      return equalTo(path, test.value);
     case 'in':
-      return test.values.map((value) => equalTo(path, value));
+      return test.values.flatMap((value) => equalTo(path, value));
     case 'gt':
     case 'gte':
     case 'lt':
@@ -89,20 +90,22 @@ function plain(path: string, kind: TermKind, isExact: boolean): Lookup {
   return { request: { type: 'plain', path, kind }, accepts: null, isExact };
 }
 
-function equalTo(path: string, value: JsonText): Lookup {
-  const term = termOf(value);
-  if (term.value === null) return plain(path, term.kind, isScalarWord(term.kind));
-  const { kind, value: wanted } = term;
-  return { request: { type: 'point', path, kind, value: wanted }, accepts: (one) => one === wanted, isExact: true };
+function equalTo(path: string, value: JsonText): Lookup[] {
+  return termsOf(value).map((term) => {
+    if (term.value === null) return plain(path, term.kind, isScalarWord(term.kind));
+    const { kind, value: wanted } = term;
+    return { request: { type: 'point', path, kind, value: wanted }, accepts: (one) => one === wanted, isExact: true };
+  });
 }
 
 /** A key with a dot has the terms of members of objects too, so that its matches are not certain. */
 export function anyKeyLookups(value: JsonText): Lookup[] {
-  const { kind, value: wanted } = termOf(value);
-  const accepts = wanted === null ? null : (one: string): boolean => one === wanted;
-  const isExact = wanted !== null || isScalarWord(kind);
-  return [false, true].map((isDotted) => {
-    return { request: { type: 'anyKey', kind, value: wanted, isDotted }, accepts, isExact: isExact && !isDotted };
+  return termsOf(value).flatMap(({ kind, value: wanted }) => {
+    const accepts = wanted === null ? null : (one: string): boolean => one === wanted;
+    const isExact = wanted !== null || isScalarWord(kind);
+    return [false, true].map((isDotted): Lookup => {
+      return { request: { type: 'anyKey', kind, value: wanted, isDotted }, accepts, isExact: isExact && !isDotted };
+    });
   });
 }
 
@@ -111,14 +114,23 @@ function isScalarWord(kind: TermKind): boolean {
   return kind === TermKind.null || kind === TermKind.true || kind === TermKind.false;
 }
 
-/** The term of a JSON value; `value` is null for kinds without values. */
-export function termOf(value: JsonText): { kind: ValueKind; value: string } | { kind: TermKind; value: null } {
+/** The terms that an object with this value may have in segments of this version and of earlier ones. */
+function termsOf(value: JsonText): ValueTerm[] {
+  const term = termOf(value);
+  const text = term.kind === TermKind.long && value.startsWith('"') ? (JSON.parse(value) as string) : '';
+  // Earlier versions had no encrypted values: a text that begins like one was a text like others.
+  return text.startsWith(SEALED_PREFIX) ? [{ kind: TermKind.text, value: text }, term] : [term];
+}
+
+/** `value` is null for kinds without values. */
+type ValueTerm = { kind: ValueKind; value: string } | { kind: TermKind; value: null };
+
+/** The term of a JSON value. */
+export function termOf(value: JsonText): ValueTerm {
   switch (value.charAt(0)) {
     case '"': {
       const text = JSON.parse(value) as string;
-      return Buffer.byteLength(text) > TEXT_BYTES_MAX
-        ? { kind: TermKind.long, value: null }
-        : { kind: TermKind.text, value: text };
+      return isLongText(text) ? { kind: TermKind.long, value: null } : { kind: TermKind.text, value: text };
     }
     case '[':
     case '{':

@@ -79,6 +79,17 @@ describe('SegmentBuilder', () => {
     expect(terms[`t text ${'é'.repeat(500)}`]).toEqual([1]);
   });
 
+  it('has no entry with a text that begins like an encrypted value, also in a list', async () => {
+    const datas = [pairs(['k', '"$enc1:abc"']), pairs(['k', '["$enc1:d", "e"]']), pairs(['k', '" $enc1:"'])];
+    expect(await termsOf(...datas)).toEqual({
+      'k key ': [0, 1, 2],
+      'k structure ': [1],
+      'k long ': [0, 1],
+      'k text e': [1],
+      'k text  $enc1:': [2],
+    });
+  });
+
   it('orders values as PostgreSQL does: numbers by value, text by code point', async () => {
     const values = ['10', '9', '-1', '"b"', '"B"', '"\u{1f600}"', '"\uffee"', '2.5'];
     const order = Object.keys(await termsOf(...values.map((value) => pairs(['k', value]))));

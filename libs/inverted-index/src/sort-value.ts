@@ -2,7 +2,7 @@ import { valuePaths } from '#filter';
 import { canonicalNumber } from '#json';
 import { compareNumberTexts, indexNumber } from './index-number.js';
 import { compareTexts } from './index-text.js';
-import { DIGITS_MAX, TermKind, TEXT_BYTES_MAX } from './term-kind.js';
+import { DIGITS_MAX, isLongText, isLongTextSql, TermKind } from './term-kind.js';
 
 /** The kinds of values that sort a list, in ascending order: booleans, numbers, text, and values that are too long to compare. */
 type SortKind =
@@ -51,7 +51,7 @@ export function parseSortKey(key: string): SortValue {
     case 'n':
       return indexNumber(value) === null ? LONG : { kind: TermKind.number, value };
     case 's':
-      return Buffer.byteLength(value) > TEXT_BYTES_MAX ? LONG : { kind: TermKind.text, value };
+      return isLongText(value) ? LONG : { kind: TermKind.text, value };
     default:
       return LONG;
   }
@@ -97,7 +97,7 @@ export function sortValueSql({ key, place }: SortKey, values: unknown[]): string
         WHEN 'boolean' THEN CASE WHEN v.value = 'true' THEN ${String(TermKind.true)} ELSE ${String(TermKind.false)} END
         WHEN 'number' THEN CASE WHEN ${digits} > ${String(DIGITS_MAX)} THEN ${String(TermKind.long)} ELSE ${String(TermKind.number)} END
         WHEN 'string' THEN
-          CASE WHEN octet_length(v.value #>> '{}') > ${String(TEXT_BYTES_MAX)} THEN ${String(TermKind.long)} ELSE ${String(TermKind.text)} END
+          CASE WHEN ${isLongTextSql("v.value #>> '{}'")} THEN ${String(TermKind.long)} ELSE ${String(TermKind.text)} END
         END AS kind
       FROM unnest(${parameter}) AS p(path), jsonb_path_query(o.data, p.path) AS v(value)
     ) AS typed WHERE kind IS NOT NULL

@@ -1,3 +1,5 @@
+import { SEALED_PREFIX } from '#encryption';
+
 /**
  * What a term of a path is about. The numbers are stored in `index_blocks.kind`.
  *
@@ -11,7 +13,7 @@ export const TermKind = {
   true: 3,
   number: 4,
   text: 5,
-  /** A number or text that is too long for an index: only the object itself shows its value. */
+  /** A number or text that is too long for an index, or an encrypted value: only the object itself shows its value. */
   long: 6,
   /** A list or an object as a whole; its parts have terms of their own. */
   structure: 7,
@@ -27,6 +29,21 @@ export type TermKind = (typeof TermKind)[keyof typeof TermKind];
  */
 export const PATH_BYTES_MAX = 1_020;
 export const TEXT_BYTES_MAX = 1_000;
+
+/**
+ * Whether the index has no entry with this text. An encrypted value is such a text, because it would take room and nobody looks for it.
+ * So is every text that begins like one.
+ */
+export function isLongText(text: string): boolean {
+  // A code unit of UTF-16 has at most three bytes in UTF-8.
+  if (text.length * 3 > TEXT_BYTES_MAX && Buffer.byteLength(text) > TEXT_BYTES_MAX) return true;
+  return text.startsWith(SEALED_PREFIX);
+}
+
+/** The same in SQL. @param text an expression of the type text */
+export function isLongTextSql(text: string): string {
+  return `(octet_length(${text}) > ${String(TEXT_BYTES_MAX)} OR starts_with(${text}, '${SEALED_PREFIX}'))`;
+}
 
 /** The most significant digits of a number in an index. */
 export const DIGITS_MAX = 200;

@@ -1,6 +1,6 @@
 import { ExactNumber, type ExactPair, type ExactValue } from './exact-json.js';
 import { indexNumber, type IndexNumber } from './index-number.js';
-import { PATH_BYTES_MAX, TermKind, TEXT_BYTES_MAX } from './term-kind.js';
+import { isLongText, PATH_BYTES_MAX, TermKind } from './term-kind.js';
 
 /** Receives the terms of one object; the same term may come several times. */
 export type TermVisitor = (path: string, kind: TermKind, value: TermValue) => void;
@@ -87,7 +87,7 @@ function visitValue(state: Visit, path: string, value: ExactValue, mayBeList: bo
 }
 
 function visitText(visit: TermVisitor, path: string, text: string): void {
-  const isLong = text.length * 3 > TEXT_BYTES_MAX && Buffer.byteLength(text) > TEXT_BYTES_MAX;
+  const isLong = isLongText(text);
   visit(path, isLong ? TermKind.long : TermKind.text, isLong ? null : text);
 }
 
