@@ -2,10 +2,8 @@ import { Command, CommandRunner, Option } from 'nest-commander';
 import { formatBytes, formatCount } from './load-meter.js';
 import { printLine, printMessage } from './output.js';
 import { bytesFigures, Progress } from './progress.js';
+import { runUntilStopped } from './stop-signals.js';
 import { UsageError } from './usage-error.js';
-
-/** The exit code of a shell for a command that SIGINT ended: 128 + 2. */
-const EXIT_INTERRUPTED = 130;
 
 const LEVEL = 1;
 
@@ -20,9 +18,10 @@ in another place.
 
 Exit codes:
   0    the file is whole
-  1    it cannot be written; an existing file is kept
+  1    it cannot be written; an existing file is kept. Or the database is
+       distributed (Citus): back up its machines with PostgreSQL
   2    the command or a setting is invalid
-  130  interrupted by Ctrl-C; an existing file is kept`;
+  130  interrupted by Ctrl-C, 143 by SIGTERM; an existing file is kept`;
 
 interface Options {
   level?: number;
@@ -41,36 +40,7 @@ export class BackupCommand extends CommandRunner {
   }
 
   async run([file = '']: string[], { level = LEVEL }: Options): Promise<void> {
-    const { NO_PROGRESS, writeBackup } = await import('#backup');
-    const { withInstallation } = await import('./with-installation.js');
-    const abort = new AbortController();
-    for (const signal of ['SIGINT', 'SIGTERM']) {
-      process.on(signal, () => {
-        abort.abort();
-      });
-    }
-    // The tables are backed up as they are: a newer version must not change them before that.
-    const use = { say: printMessage, leasesLane: false, createsDatabase: false, pendingMigrations: 'ignore' } as const;
-    await withInstallation(use, async ({ database }) => {
-      const state = { ...NO_PROGRESS };
-      let total = 0;
-      const onSize = (bytes: number): void => {
-        total = bytes;
-      };
-      const progress = new Progress((elapsedMs) => bytesFigures(state.bytes, total, state.table, elapsedMs));
-      try {
-        const options = { path: file, level, onSize, progress: state, signal: abort.signal };
-        const { rows, sizeBytes } = await writeBackup(database, options);
-        progress.end();
-        const what = `${formatCount(rows)} rows (${formatBytes(state.bytes)}) to ${file} (${formatBytes(sizeBytes)})`;
-        printLine(`backed up ${what} in ${(progress.elapsedMs / 1000).toFixed(1)} s`);
-      } catch (error) {
-        if (!abort.signal.aborted) throw error;
-        process.exitCode = EXIT_INTERRUPTED;
-      } finally {
-        progress.end();
-      }
-    });
+    await runUntilStopped('no backup was written', (signal) => backUp(file, level, signal));
   }
 
   @Option({ flags: '--level <level>', description: 'of compression, 0 (none) to 9 (slowest); default 1' })
@@ -78,4 +48,27 @@ export class BackupCommand extends CommandRunner {
     if (!/^\d$/.test(value)) throw new UsageError(`--level must be 0 to 9, not "${value}"`);
     return Number(value);
   }
+}
+
+async function backUp(file: string, level: number, signal: AbortSignal): Promise<void> {
+  const { NO_PROGRESS, writeBackup } = await import('#backup');
+  const { withInstallation } = await import('./with-installation.js');
+  // The tables are backed up as they are: a newer version must not change them before that.
+  const use = { say: printMessage, leasesLane: false, createsDatabase: false, pendingMigrations: 'ignore' } as const;
+  await withInstallation(use, async ({ database }) => {
+    const state = { ...NO_PROGRESS };
+    let total = 0;
+    const onSize = (bytes: number): void => {
+      total = bytes;
+    };
+    const progress = new Progress((elapsedMs) => bytesFigures(state.bytes, total, state.table, elapsedMs));
+    try {
+      const { rows, sizeBytes } = await writeBackup(database, { path: file, level, onSize, progress: state, signal });
+      progress.end();
+      const what = `${formatCount(rows)} rows (${formatBytes(state.bytes)}) to ${file} (${formatBytes(sizeBytes)})`;
+      printLine(`backed up ${what} in ${(progress.elapsedMs / 1000).toFixed(1)} s`);
+    } finally {
+      progress.end();
+    }
+  });
 }

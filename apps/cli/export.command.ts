@@ -1,9 +1,10 @@
 import { createWriteStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import * as zlib from 'node:zlib';
 import { Command, CommandRunner, Option } from 'nest-commander';
+import { partPathOf, publishPart } from '#platform';
 import { ApiClient } from './api-client.js';
 import { clientSettings } from './client-settings.js';
 import { ExportDigest } from './export-digest.js';
@@ -11,6 +12,7 @@ import { formatBytes, formatCount, perSecond } from './load-meter.js';
 import { reasonOf } from './load-source.js';
 import { printLine, printMessage } from './output.js';
 import { Progress, type ProgressFigures } from './progress.js';
+import { runUntilStopped } from './stop-signals.js';
 import { UsageError } from './usage-error.js';
 
 const FORMATS = ['ndjson', 'csv', 'parquet'] as const;
@@ -25,8 +27,6 @@ if (createZstdDecompress !== undefined) DECOMPRESSORS.set('zstd', createZstdDeco
 DECOMPRESSORS.set('gzip', zlib.createGunzip);
 
 const EXIT_FAILED = 1;
-/** The exit code of a shell for a command that SIGINT ended: 128 + 2. */
-const EXIT_INTERRUPTED = 130;
 
 const EXIT_CODES = `
 Examples:
@@ -40,7 +40,7 @@ Exit codes:
        written, and an existing one is kept
   2    the command or a setting is invalid, or the server cannot be reached or
        rejects the request
-  130  interrupted by Ctrl-C`;
+  130  interrupted by Ctrl-C, 143 by SIGTERM; no file is written`;
 
 interface Options {
   url?: string;
@@ -67,23 +67,15 @@ export class ExportCommand extends CommandRunner {
     const { format = 'ndjson' } = options;
     const { output = `objects.${format}` } = options;
     const query = queryOf(parameters);
-    const abort = new AbortController();
-    // The handler stays registered, because npm may send a second SIGINT.
-    process.on('SIGINT', () => {
-      abort.abort();
-    });
-    const client = new ApiClient(await clientSettings(options), printMessage);
-    try {
-      const total = await countOf(client, query, abort.signal);
+    await runUntilStopped('no file was written', async (signal) => {
+      const client = new ApiClient(await clientSettings(options), printMessage);
+      const total = await countOf(client, query, signal);
       query.set('format', format);
-      const fault = await receive(client, query, { format, output, total }, abort.signal);
+      const fault = await receive(client, query, { format, output, total }, signal);
       if (fault === undefined) return;
       printMessage(`${output}: the export is not whole: ${fault}; run the command again`);
       process.exitCode = EXIT_FAILED;
-    } catch (error) {
-      if (!abort.signal.aborted) throw error;
-      process.exitCode = EXIT_INTERRUPTED;
-    }
+    });
   }
 
   @Option({ flags: '--url <url>', description: 'the server (default: STOWAGE_URL, otherwise http://HOST:PORT)' })
@@ -160,16 +152,16 @@ async function receive(
       done(null, chunk);
     },
   });
-  const part = `${output}.${String(process.pid)}.part`;
+  const part = partPathOf(output);
   const progress = new Progress((elapsedMs) => figuresOf(digest, total, elapsedMs));
   try {
     const decompressor = DECOMPRESSORS.get(stream.headers['content-encoding'] ?? '');
     const content = decompressor === undefined ? [] : [decompressor()];
-    await pipeline([stream, ...content, counter, createWriteStream(part)]);
+    await pipeline([stream, ...content, counter, createWriteStream(part, { flags: 'wx', flush: true })]);
     progress.end();
     const { count, fault } = digest.check(stream);
     if (fault !== undefined) return fault;
-    await rename(part, output);
+    await publishPart(part, output);
     const seconds = (progress.elapsedMs / 1000).toFixed(1);
     const rate = `${seconds} s, ${perSecond(count, progress.elapsedMs)} objects/s`;
     printLine(`exported ${formatCount(count)} objects (${formatBytes(digest.sizeBytes)}) to ${output} (${rate})`);

@@ -5,9 +5,10 @@ import { findSources } from './find-sources.js';
 import type { LoadOptions } from './loader.js';
 import { describeRejects, summarize } from './load-result.js';
 import { printLine } from './output.js';
+import { StopSignals } from './stop-signals.js';
 import { UsageError } from './usage-error.js';
 
-/** After Ctrl-C, the time that files which are being sent get to finish. */
+/** After a signal, the time that files which are being sent get to finish. */
 const FINISH_TIMEOUT_MS = 3_000;
 const CONCURRENCY_MAX = 16;
 /** Such a batch is in memory while it is sent. */
@@ -15,8 +16,6 @@ const BATCH_SIZE_MAX = 100_000;
 /** More lines before the rows are a mistake. */
 const SKIPPED_LINE_MAX = 10_000;
 const EXIT_REJECTED = 1;
-/** The exit code of a shell for a command that SIGINT ended: 128 + 2. */
-const EXIT_INTERRUPTED = 130;
 
 const EXIT_CODES = `
 Exit codes:
@@ -25,7 +24,7 @@ Exit codes:
        file of rejects
   2    the command or a setting is invalid, or the server cannot be reached or
        rejects the key (401 or 403)
-  130  interrupted by Ctrl-C; run it again to continue`;
+  130  interrupted by Ctrl-C, 143 by SIGTERM; run it again to continue`;
 
 interface Options {
   url?: string;
@@ -82,12 +81,9 @@ export class LoadCommand extends CommandRunner {
       documents,
       batchSize,
     };
-    const stop = new AbortController();
+    const stop = new StopSignals();
     const abort = new AbortController();
-    // The handler stays registered, because npm may send a second SIGINT, which must not cut off the summary.
-    process.on('SIGINT', () => {
-      if (stop.signal.aborted) return;
-      stop.abort();
+    stop.signal.addEventListener('abort', () => {
       setTimeout(() => {
         abort.abort();
       }, FINISH_TIMEOUT_MS).unref();
@@ -103,7 +99,7 @@ export class LoadCommand extends CommandRunner {
     if (result.rejectsPath !== undefined) printLine(describeRejects(result.rejectsPath, result.errorsUnlisted));
     printLine(summarize(result, loading));
     if (result.error !== undefined) throw result.error;
-    if (stop.signal.aborted) process.exitCode = EXIT_INTERRUPTED;
+    if (stop.signal.aborted) process.exitCode = stop.exitCode;
     else if (result.rejected + result.objectsRejected > 0) process.exitCode = EXIT_REJECTED;
   }
 

@@ -1,15 +1,17 @@
-import { Command, CommandRunner } from 'nest-commander';
+import { Command, CommandRunner, Option } from 'nest-commander';
 import { formatBytes, formatCount } from './load-meter.js';
 import { printLine, printMessage } from './output.js';
 import { bytesFigures, Progress } from './progress.js';
-
-/** The exit code of a shell for a command that SIGINT ended: 128 + 2. */
-const EXIT_INTERRUPTED = 130;
+import { runUntilStopped } from './stop-signals.js';
 
 const DETAILS = `
 Restores into a database without projects: a new STOWAGE_DATA_DIR, or an empty
-database in DATABASE_URL. Either everything is restored or nothing. Then the
-migrations run that are newer than the backup.
+database in DATABASE_URL that no server uses. Either everything is restored or
+nothing. Then the migrations run that are newer than the backup.
+
+Jobs that waited or ran at the time of the backup run when a worker starts.
+Webhooks that waited are not sent, unless with --keep-deliveries; webhooks of
+what happens later are sent.
 
 The API keys of the backup work only with the key secret of its installation:
 set STOWAGE_KEY_SECRET, or copy the file key-secret to STOWAGE_DATA_DIR, before
@@ -18,9 +20,15 @@ the server is started.
 Exit codes:
   0    restored
   1    nothing is restored: the file is damaged, incomplete or of a newer
-       version, or the database is not empty
+       version, or the database is not empty, in use or distributed (Citus)
   2    the command or a setting is invalid
-  130  interrupted by Ctrl-C; nothing is restored`;
+  130  interrupted by Ctrl-C, 143 by SIGTERM; nothing is restored`;
+
+const USE = { say: printMessage, leasesLane: false, createsDatabase: true };
+
+interface Options {
+  keepDeliveries?: boolean;
+}
 
 @Command({
   name: 'restore',
@@ -34,39 +42,44 @@ export class RestoreCommand extends CommandRunner {
     return super.setCommand(command);
   }
 
-  async run([file = '']: string[]): Promise<void> {
-    const { BackupReader, migrationsOf, NO_PROGRESS, restoreBackup } = await import('#backup');
+  async run([file = '']: string[], { keepDeliveries = false }: Options): Promise<void> {
+    const restored = await runUntilStopped('nothing was restored', (signal) => restore(file, keepDeliveries, signal));
+    if (restored?.isOld !== true) return;
     const { withInstallation } = await import('./with-installation.js');
-    const abort = new AbortController();
-    process.on('SIGINT', () => {
-      abort.abort();
-    });
-    const backup = await BackupReader.open(file);
-    const { reader, header } = backup;
-    const use = { say: printMessage, leasesLane: false, createsDatabase: true };
-    try {
-      const { migrations, isOld } = migrationsOf(header);
-      await withInstallation({ ...use, migrations, pendingMigrations: 'ignore' }, async ({ database }) => {
-        const state = { ...NO_PROGRESS };
-        const progress = new Progress((elapsedMs) => {
-          const { text } = bytesFigures(state.bytes, 0, state.table, elapsedMs);
-          return { fraction: reader.readBytes() / reader.sizeBytes, text };
-        });
-        try {
-          const rows = await restoreBackup(database, backup, state, abort.signal);
-          progress.end();
-          const what = `${formatCount(rows)} rows (${formatBytes(state.bytes)}) of ${header.created_at}`;
-          printLine(`restored ${what} in ${(progress.elapsedMs / 1000).toFixed(1)} s`);
-        } finally {
-          progress.end();
-        }
+    await withInstallation({ ...USE, pendingMigrations: 'run' }, () => undefined);
+  }
+
+  @Option({ flags: '--keep-deliveries', description: 'send the webhooks that waited at the time of the backup' })
+  parseKeepDeliveries(): boolean {
+    return true;
+  }
+}
+
+/** @returns whether the tables are those of an older version of Stowage */
+async function restore(file: string, keepsDeliveries: boolean, signal: AbortSignal): Promise<{ isOld: boolean }> {
+  const { BackupReader, migrationsOf, NO_PROGRESS, restoreBackup } = await import('#backup');
+  const { withInstallation } = await import('./with-installation.js');
+  const backup = await BackupReader.open(file);
+  const { reader, header } = backup;
+  try {
+    const { migrations, isOld } = migrationsOf(header);
+    await withInstallation({ ...USE, migrations, pendingMigrations: 'ignore' }, async ({ database }) => {
+      const state = { ...NO_PROGRESS };
+      const progress = new Progress((elapsedMs) => {
+        const { text } = bytesFigures(state.bytes, 0, state.table, elapsedMs);
+        return { fraction: reader.readBytes() / reader.sizeBytes, text };
       });
-      if (isOld) await withInstallation({ ...use, pendingMigrations: 'run' }, () => undefined);
-    } catch (error) {
-      if (!abort.signal.aborted) throw error;
-      process.exitCode = EXIT_INTERRUPTED;
-    } finally {
-      reader.close();
-    }
+      try {
+        const rows = await restoreBackup(database, backup, { keepsDeliveries, progress: state, signal });
+        progress.end();
+        const what = `${formatCount(rows)} rows (${formatBytes(state.bytes)}) of ${header.created_at}`;
+        printLine(`restored ${what} in ${(progress.elapsedMs / 1000).toFixed(1)} s`);
+      } finally {
+        progress.end();
+      }
+    });
+    return { isOld };
+  } finally {
+    reader.close();
   }
 }

@@ -38,6 +38,7 @@ let stowage: Stowage;
 let project: TestProject;
 /** A place in the changes of the project, before all of its objects. */
 let cursor: string;
+let runningJob: string;
 const created: Tables[] = [];
 
 beforeAll(async () => {
@@ -108,6 +109,16 @@ async function storeEverything(api: TestApi): Promise<void> {
     { Prefer: 'respond-async' },
   );
   await send('POST', '/batches', 201, { batch_id: 'idempotent', objects: [] }, { 'Idempotency-Key': 'k1' });
+  // A worker of another machine runs the job that waits.
+  const [job] = await source.sql<{ job_id: string }>(
+    `UPDATE jobs SET status = 'running', worker_id = 'other', attempts = 1 WHERE project_id = $1 RETURNING job_id`,
+    [project.projectId],
+  );
+  runningJob = job?.job_id ?? '';
+  await source.sql(
+    `UPDATE graphile_worker._private_jobs SET locked_by = 'other', locked_at = now() - interval '1 hour', attempts = 1`,
+  );
+  await source.sql(`INSERT INTO job_workers (worker_id, beat_at) VALUES ('other', now() - interval '1 hour')`);
   const readings = [1, 2, 3].map((n) => ({ temperature: n / 10, recorded_at: `2024-01-0${String(n)}T00:00:00Z` }));
   await send('POST', '/buildings/b/rooms/r/temperatures', 201, readings);
   // In the background of a server that averages long times.
@@ -180,10 +191,12 @@ describe('stowage backup and restore', () => {
       const body = { batch_id: 'after', objects: [{ object_id: 'after', data: { n: 1 } }] };
       expect((await other.call('POST', '/batches', { key: producer, body })).status).toBe(201);
       const worker = await TestApi.startOn(target, { WORKER: 'inline' });
-      // The job that waited in the backup.
+      // The job that ran when the backup was taken runs again.
       await waitFor(
         async () => (await other.call('GET', '/batches/later', { key: analyst })).status === 200 || undefined,
       );
+      const job = await other.call('GET', `/jobs/${runningJob}`, { key: project.keys.admin });
+      expect(job.json()).toMatchObject({ status: 'succeeded', attempts: 2 });
       await worker.stop();
     } finally {
       await other.stop();
@@ -359,6 +372,11 @@ describe('stowage backup and restore', () => {
       });
       await writers;
       expect(backedUp).toMatchObject({ code: 0 });
+      // As if it had no project yet.
+      await busy.db.sql('TRUNCATE projects, api_keys, audit_entries, deleted_projects CASCADE');
+      expect((await restore('busy', busy.db)).stderr).toMatch(
+        /stowage: a server or worker uses the database, from this machine since 20\S+Z: stop it first/,
+      );
       const target = await database();
       expect(await restore('busy', target)).toMatchObject({ code: 0 });
       const [row] = await target.sql<Record<string, string>>(`

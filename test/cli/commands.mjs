@@ -21,7 +21,7 @@ async function run({ args, env }) {
   process.exitCode = 0;
   await runCommandLine();
   // Handlers that a command does not remove, because its process normally ends.
-  process.removeAllListeners('SIGINT');
+  for (const signal of ['SIGINT', 'SIGTERM']) process.removeAllListeners(signal);
   process.stdout.removeAllListeners('error');
   return { code: process.exitCode, ...output };
 }

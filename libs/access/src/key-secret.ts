@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { StartupError, type Config } from '#platform';
+import { partPathOf, StartupError, syncFolder, type Config } from '#platform';
 
 const FILE = 'key-secret';
 const PREVIOUS_FILE = 'key-secret-previous';
@@ -59,10 +59,11 @@ export class KeySecret {
       );
     // At any time each secret is in one of the files.
     if (previous === null) await link(path, previousPath);
-    await syncDirectory(database.dataDir);
-    const draft = await writeDraft(path);
+    await syncFolder(database.dataDir);
+    const draft = partPathOf(path);
+    await writeSecret(draft);
     await rename(draft, path);
-    await syncDirectory(database.dataDir);
+    await syncFolder(database.dataDir);
     return previousPath;
   }
 
@@ -89,11 +90,9 @@ function rethrowUnlessMissing(error: unknown): null {
   throw error;
 }
 
-/** Writes a new secret to a file beside this one. @returns its path */
-async function writeDraft(path: string): Promise<string> {
-  const draft = `${path}.${String(process.pid)}`;
-  await writeFile(draft, randomBytes(32).toString('hex') + '\n', { mode: 0o600, flush: true });
-  return draft;
+/** Writes a new secret to a file that does not exist. */
+async function writeSecret(path: string): Promise<void> {
+  await writeFile(path, randomBytes(32).toString('hex') + '\n', { flag: 'wx', mode: 0o600, flush: true });
 }
 
 /**
@@ -101,25 +100,17 @@ async function writeDraft(path: string): Promise<string> {
  * disk before any key is hashed with it: after a power failure the keys in the database would be invalid without it.
  */
 async function createOnce(path: string): Promise<boolean> {
-  const draft = `${path}.${String(process.pid)}`;
+  const draft = partPathOf(path);
   try {
     await mkdir(dirname(path), { recursive: true });
-    await link(await writeDraft(path), path);
-    await syncDirectory(dirname(path));
+    await writeSecret(draft);
+    await link(draft, path);
+    await syncFolder(dirname(path));
     return true;
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw new StartupError(`cannot store the key secret in ${path}: ${(cause as Error).message}`, { cause });
   } finally {
     await rm(draft, { force: true });
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path);
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }

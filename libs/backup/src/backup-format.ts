@@ -22,8 +22,6 @@ export interface BackupHeader {
   migrations: string[];
   /** The last migration of graphile-worker. */
   queue_migration: number;
-  /** The ids of the key secrets that the keys were hashed with; keys that were never used have none. */
-  key_secret_ids: string[];
   sequences: Record<string, SequenceState>;
 }
 
@@ -47,6 +45,80 @@ export interface BackupEnd {
 /** The rows of all tables. */
 export function rowsOf(tables: BackupEnd['tables']): number {
   return Object.values(tables).reduce((sum, { rows }) => sum + rows, 0);
+}
+
+/** @returns null where the first line is none of a backup; its members may be of a newer version */
+export function parseFormat(text: string): { version: number } | null {
+  const header = parseObject(text);
+  return header?.format === FORMAT && isCount(header.version) ? { version: header.version } : null;
+}
+
+/** @returns null where the line is none of a backup */
+export function parseHeader(text: string): BackupHeader | null {
+  const header = parseObject(text);
+  const isValid =
+    header?.format === FORMAT &&
+    isCount(header.version) &&
+    isText(header.created_at) &&
+    isCount(header.postgresql) &&
+    isTexts(header.migrations) &&
+    isCount(header.queue_migration) &&
+    isRecordOf(header.sequences, isSequenceState);
+  return isValid ? (header as unknown as BackupHeader) : null;
+}
+
+/** @returns null where the line is none of a backup */
+export function parseEntry(text: string): TableHeader | BackupEnd | null {
+  const entry = parseObject(text);
+  if (entry === null) return null;
+  if (isText(entry.table) && isTexts(entry.columns)) return { table: entry.table, columns: entry.columns };
+  if (isRecordOf(entry.tables, isTableSize) && isText(entry.sha256)) {
+    return { tables: entry.tables as BackupEnd['tables'], sha256: entry.sha256 };
+  }
+  return null;
+}
+
+/** @returns null for text that is not JSON, and for other values */
+function parseObject(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isObject(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isRecordOf(value: unknown, isMember: (member: unknown) => boolean): boolean {
+  return isObject(value) && Object.values(value).every(isMember);
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string';
+}
+
+function isTexts(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every(isText);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isSequenceState(state: unknown): boolean {
+  return (
+    isObject(state) &&
+    isText(state.last_value) &&
+    /^-?\d{1,19}$/.test(state.last_value) &&
+    typeof state.is_called === 'boolean'
+  );
+}
+
+function isTableSize(size: unknown): boolean {
+  return isObject(size) && isCount(size.rows) && isCount(size.bytes);
 }
 
 /** How far a backup or restore is; updated while it runs. */

@@ -6,8 +6,10 @@ import { createGunzip } from 'node:zlib';
 import { StartupError } from '#platform';
 import {
   END_OF_ROWS,
-  FORMAT,
   FORMAT_VERSION,
+  parseEntry,
+  parseFormat,
+  parseHeader,
   type BackupEnd,
   type BackupHeader,
   type TableHeader,
@@ -17,6 +19,7 @@ const CHUNK_BYTES = 256 * 1024;
 /** A longer line is none of a backup. */
 const LINE_BYTES_MAX = 1024 ** 2;
 const LINE_FEED = 10;
+const UNKNOWN_LINE = 'a line is none of a backup';
 /** A row ends with the line feed. */
 const LAST_ROW_AND_END = Buffer.from(`\n${END_OF_ROWS}`);
 
@@ -67,15 +70,12 @@ export class BackupReader {
   /** The next table, whose rows must be read before the one after it; the last line where there is no other. */
   async next(): Promise<TableHeader | BackupEnd> {
     const digest = this.hash.copy();
-    const text = await this.readLine();
-    const entry = this.parse(text) as Partial<TableHeader & BackupEnd>;
-    if (entry.table !== undefined && entry.columns !== undefined) {
-      return { table: entry.table, columns: entry.columns };
-    }
-    if (entry.tables === undefined || entry.sha256 === undefined) throw this.damaged('a line is none of a backup');
+    const entry = parseEntry(await this.readLine());
+    if (entry === null) throw this.damaged(UNKNOWN_LINE);
+    if ('table' in entry) return entry;
     if (entry.sha256 !== digest.digest('hex')) throw this.damaged('its SHA-256 differs');
     if (this.rest.length > 0 || (await this.fill())) throw this.damaged('there is more after its end');
-    return { tables: entry.tables, sha256: entry.sha256 };
+    return entry;
   }
 
   /** The rows of the table that `next` returned, in the text format of COPY. A chunk may end within a row. */
@@ -103,13 +103,15 @@ export class BackupReader {
     const text = await this.readLine().catch((cause: unknown) => {
       throw this.notABackup(cause);
     });
-    const header = this.parse(text.startsWith(`{"format":"${FORMAT}"`) ? text : '{}') as Partial<BackupHeader>;
-    if (header.version === undefined) throw this.notABackup();
-    if (header.version > FORMAT_VERSION) {
-      const versions = `${String(header.version)}, and this version of Stowage reads ${String(FORMAT_VERSION)}`;
+    const format = parseFormat(text);
+    if (format === null) throw this.notABackup();
+    if (format.version > FORMAT_VERSION) {
+      const versions = `${String(format.version)}, and this version of Stowage reads ${String(FORMAT_VERSION)}`;
       throw new StartupError(`${this.path} has the format ${versions}: use the version that wrote it`);
     }
-    return header as BackupHeader;
+    const header = parseHeader(text);
+    if (header === null) throw this.damaged(UNKNOWN_LINE);
+    return header;
   }
 
   private async readLine(): Promise<string> {
@@ -119,14 +121,6 @@ export class BackupReader {
       await this.require();
     }
     return this.take(end + 1).toString();
-  }
-
-  private parse(text: string): unknown {
-    try {
-      return JSON.parse(text);
-    } catch {
-      throw this.damaged('a line is none of a backup');
-    }
   }
 
   /** Removes the first bytes. Everything that is read passes here. */

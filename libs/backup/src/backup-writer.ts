@@ -1,6 +1,6 @@
-import { rename, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { errorCode, type Database, type Queryable, type Snapshot } from '#database';
-import { StartupError } from '#platform';
+import { partPathOf, publishPart, StartupError } from '#platform';
 import {
   END_OF_ROWS,
   FORMAT,
@@ -11,6 +11,7 @@ import {
   type BackupProgress,
   type TableHeader,
 } from './backup-format.js';
+import { cancelOnAbort } from './cancel-on-abort.js';
 import { GzipFile } from './gzip-file.js';
 import { listTables, readQueueMigration, readSequences, type StoredTable } from './stored-tables.js';
 
@@ -35,25 +36,30 @@ const HAS_TABLES = `SELECT to_regclass('migrations') IS NOT NULL AND to_regclass
 const VERSION = `SELECT current_setting('server_version_num')::int AS version`;
 const MIGRATIONS_RUN = 'SELECT name FROM migrations ORDER BY timestamp, id';
 
-/** The column is younger than the first version. */
-const KEY_SECRET_IDS = `
-  SELECT DISTINCT to_jsonb(k) ->> 'secret_id' AS id FROM api_keys AS k
-  WHERE to_jsonb(k) ->> 'secret_id' IS NOT NULL ORDER BY 1`;
-
 /**
  * Writes one state of all tables to a file, while servers and workers use the database.
- * @throws StartupError for a database without tables; the reason of `signal`
+ * @throws StartupError for a database without tables, and for a cluster; any error after `signal` was aborted: no file is left
  */
 export async function writeBackup(database: Database, options: BackupOptions): Promise<WrittenBackup> {
+  // A copy reads the rows of each machine at another moment.
+  if (database.isDistributed) {
+    throw new StartupError(
+      'the tables are distributed over several machines (Citus), which have no common state to copy; back up the machines with PostgreSQL, at one point of citus_create_restore_point',
+    );
+  }
   const snapshot = await database.openSnapshot({ statementTimeoutMs: 0 });
+  let cancel: { end: () => void } | undefined;
   try {
     const tables = await lockTables(database, snapshot);
+    // Not before: it would take the snapshot.
+    cancel = await cancelOnAbort(database, snapshot, options.signal);
     options.onSize(tables.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
     const header = await readHeader(snapshot);
-    const part = `${options.path}.${String(process.pid)}.part`;
+    const part = partPathOf(options.path);
     try {
       const written = await writeFile(part, snapshot, tables, header, options);
-      await rename(part, options.path);
+      options.signal.throwIfAborted();
+      await publishPart(part, options.path);
       return written;
     } catch (cause) {
       // Such as a full disk, or a database that has ended.
@@ -63,6 +69,7 @@ export async function writeBackup(database: Database, options: BackupOptions): P
       await rm(part, { force: true });
     }
   } finally {
+    cancel?.end();
     await snapshot.close();
   }
 }
@@ -90,7 +97,6 @@ function namesOf(tables: readonly StoredTable[]): string {
 async function readHeader(snapshot: Queryable): Promise<BackupHeader> {
   const [server] = await snapshot.query<{ version: number }>(VERSION);
   const migrations = await snapshot.query<{ name: string }>(MIGRATIONS_RUN);
-  const keySecretIds = await snapshot.query<{ id: string }>(KEY_SECRET_IDS);
   return {
     format: FORMAT,
     version: FORMAT_VERSION,
@@ -98,7 +104,6 @@ async function readHeader(snapshot: Queryable): Promise<BackupHeader> {
     postgresql: server?.version ?? 0,
     migrations: migrations.map(({ name }) => name),
     queue_migration: await readQueueMigration(snapshot),
-    key_secret_ids: keySecretIds.map(({ id }) => id),
     sequences: await readSequences(snapshot),
   };
 }

@@ -10,6 +10,8 @@ import {
   type TableHeader,
 } from './backup-format.js';
 import type { BackupReader } from './backup-reader.js';
+import { cancelOnAbort } from './cancel-on-abort.js';
+import { lockUse, requireUnused } from './database-use.js';
 import { listTables, readQueueMigration, readSequences, type StoredTable } from './stored-tables.js';
 
 type Migration = (typeof MIGRATIONS)[number];
@@ -45,6 +47,18 @@ const END_FEEDS = `
     SELECT project_id, last_position + (2 ^ 40 + floor(random() * 2 ^ 52))::bigint AS position FROM change_feeds
   ) AS n WHERE f.project_id = n.project_id`;
 
+/** They would be sent a second time, and by a copy for tests, too. */
+const DROP_DELIVERIES = `
+  UPDATE webhook_deliveries SET status = 'failed', error = 'not sent: a backup was restored', finished_at = now()
+  WHERE status = 'queued'`;
+
+export interface RestoreOptions {
+  /** Whether webhooks are sent that waited at the time of the backup. */
+  keepsDeliveries: boolean;
+  progress: BackupProgress;
+  signal: AbortSignal;
+}
+
 /**
  * The migrations that the tables of a backup had, and whether there are newer ones.
  * @throws StartupError where this version does not know all of them
@@ -63,44 +77,66 @@ export function migrationsOf({ migrations }: BackupHeader): { migrations: Migrat
  * Creates the tables that the backup has, and stores its rows in them in one transaction.
  * @param database knows the migrations of the backup
  * @returns the number of rows
- * @throws StartupError for a database that is not empty, and for a file that is damaged; nothing is stored
+ * @throws StartupError for a database that is not empty or in use, and for a file that is damaged; any error after `signal` was aborted:
+ *   nothing is stored
  */
 export async function restoreBackup(
   database: Database,
   backup: { reader: BackupReader; header: BackupHeader },
-  progress: BackupProgress,
-  signal: AbortSignal,
+  { keepsDeliveries, progress, signal }: RestoreOptions,
 ): Promise<number> {
+  signal.throwIfAborted();
+  if (database.isDistributed) {
+    throw new StartupError(
+      'the tables are distributed over several machines (Citus); restore into a database without distributed tables, and distribute it afterwards with "stowage migrate --citus"',
+    );
+  }
   await requireRestorable(database, backup.header);
+  await requireUnused(database);
   progress.table = 'migrations';
   await migrate(database);
   const restored = database.transactionOnce(async (tx) => {
     await tx.query(SETTINGS);
-    await lockMigrations(tx);
-    const tables = await requireRestorable(tx, backup.header);
-    if (backup.header.queue_migration > (await readQueueMigration(tx))) {
-      throw new StartupError('the backup is of a newer version of the job queue: use the version that wrote it');
+    const cancel = await cancelOnAbort(database, tx, signal);
+    try {
+      return await restoreIn(tx, backup, { keepsDeliveries, progress, signal });
+    } finally {
+      cancel.end();
     }
-    // Empty but for the rows that migrations insert. COPY FREEZE needs it too.
-    const names = tables.map(({ name }) => name);
-    await tx.query(`TRUNCATE ${names.join(', ')}`);
-    const indexes = await tx.query<{ name: string; definition: string }>(GIN_INDEXES, [names]);
-    for (const { name } of indexes) await tx.query(`DROP INDEX ${name}`);
-    const end = await copyTables(tx, tables, backup.reader, progress, signal);
-    progress.table = 'indexes';
-    for (const { definition } of indexes) await tx.query(definition);
-    if (names.includes('pending_changes')) await tx.query(ORDER_PENDING_CHANGES);
-    if (names.includes('change_feeds')) await tx.query(END_FEEDS);
-    await setSequences(tx, backup.header.sequences);
-    await tx.query(`ANALYZE ${names.join(', ')}`);
-    signal.throwIfAborted();
-    return rowsOf(end.tables);
   });
   return restored.catch((cause: unknown) => {
     // Such as a full disk, or a row that is damaged.
     if (errorCode(cause) === undefined) throw cause;
     throw new StartupError(`the restore failed: ${(cause as Error).message}; nothing was restored`, { cause });
   });
+}
+
+async function restoreIn(
+  tx: Transaction,
+  { reader, header }: { reader: BackupReader; header: BackupHeader },
+  { keepsDeliveries, progress, signal }: RestoreOptions,
+): Promise<number> {
+  await lockMigrations(tx);
+  await lockUse(tx);
+  const tables = await requireRestorable(tx, header);
+  if (header.queue_migration > (await readQueueMigration(tx))) {
+    throw new StartupError('the backup is of a newer version of the job queue: use the version that wrote it');
+  }
+  // Empty but for the rows that migrations insert. COPY FREEZE needs it too.
+  const names = tables.map(({ name }) => name);
+  await tx.query(`TRUNCATE ${names.join(', ')}`);
+  const indexes = await tx.query<{ name: string; definition: string }>(GIN_INDEXES, [names]);
+  for (const { name } of indexes) await tx.query(`DROP INDEX ${name}`);
+  const end = await copyTables(tx, tables, reader, progress, signal);
+  progress.table = 'indexes';
+  for (const { definition } of indexes) await tx.query(definition);
+  if (names.includes('pending_changes')) await tx.query(ORDER_PENDING_CHANGES);
+  if (names.includes('change_feeds')) await tx.query(END_FEEDS);
+  if (names.includes('webhook_deliveries') && !keepsDeliveries) await tx.query(DROP_DELIVERIES);
+  await setSequences(tx, header.sequences);
+  await tx.query(`ANALYZE ${names.join(', ')}`);
+  signal.throwIfAborted();
+  return rowsOf(end.tables);
 }
 
 /** @returns the tables @throws StartupError where the database has rows, or tables of a newer version */

@@ -1,0 +1,198 @@
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createCitusDatabase } from '../cluster/citus.js';
+import { settingsFor } from '../harness/api.js';
+import { countLockWaits, createDatabase, dropDatabase, Tables } from '../harness/tables.js';
+import { waitFor } from '../jobs/jobs.js';
+import { Stowage, type Ended } from './stowage.js';
+
+const SIGNALS = [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const;
+
+/** As the first process of a container: two containers may share a volume. */
+const PROCESS_1 = `--import data:text/javascript,Object.defineProperty(process,'pid',{value:1})`;
+
+/** Waits where the advisory lock 77 is held: reading the table takes as long as a test needs. */
+const SLOW_TABLE = `
+  CREATE TABLE slow (n integer);
+  INSERT INTO slow VALUES (1);
+  CREATE FUNCTION wait() RETURNS boolean LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN true; END $$;
+  ALTER TABLE slow ENABLE ROW LEVEL SECURITY;
+  ALTER TABLE slow FORCE ROW LEVEL SECURITY;
+  CREATE POLICY waits ON slow USING (wait())`;
+
+/** A database with one project. No server uses it. */
+let source: Tables;
+let stowage: Stowage;
+const created: Tables[] = [];
+
+beforeAll(async () => {
+  stowage = await Stowage.create();
+  source = await database();
+  await source.sql(`INSERT INTO projects (project_id, seq, name) VALUES (1, 1, 'kept')`);
+  expect(await backUp('whole')).toMatchObject({ code: 0 });
+});
+afterAll(async () => {
+  await stowage.remove();
+  for (const tables of created) {
+    await tables.close();
+    await dropDatabase(tables.address);
+  }
+});
+
+const pathOf = (name: string): string => join(stowage.folder, name);
+const backUp = (name: string, from: Tables = source): Promise<Ended> =>
+  stowage.run(['backup', pathOf(name)], settingsFor(from));
+const restore = (to: Tables, ...args: string[]): Promise<Ended> =>
+  stowage.run(['restore', pathOf('whole'), ...args], settingsFor(to));
+const parts = async (): Promise<string[]> => (await readdir(stowage.folder)).filter((name) => name.includes('.part'));
+
+/** A database with empty tables. */
+async function database(): Promise<Tables> {
+  const tables = new Tables(await createDatabase());
+  created.push(tables);
+  return tables;
+}
+
+describe('stowage backup', () => {
+  it('writes a file that only its owner can read', async () => {
+    expect((await stat(pathOf('whole'))).mode & 0o777).toBe(0o600);
+  });
+
+  it.each(SIGNALS)(
+    'ends cleanly with %s: exit code %i, no part file, and an existing file is kept',
+    async (signal, code) => {
+      const from = await database();
+      await from.sql(SLOW_TABLE);
+      await writeFile(pathOf('kept'), 'of before');
+      await from.transaction(async (tx) => {
+        await tx.query('SELECT pg_advisory_xact_lock(77)');
+        const running = stowage.start(['backup', pathOf('kept')], settingsFor(from));
+        await waitFor(async () => (await countLockWaits(from)) > 0 || undefined);
+        expect(await parts()).toHaveLength(1);
+        running.child.kill(signal);
+        const ended = await running.ended;
+        expect(ended).toMatchObject({ code, stderr: expect.stringContaining('interrupted; no backup was written\n') });
+      });
+      expect([await parts(), await readFile(pathOf('kept'), 'utf8')]).toEqual([[], 'of before']);
+    },
+  );
+
+  it('writes a whole file where two processes of one number write it at the same time', async () => {
+    const from = await database();
+    await from.sql(SLOW_TABLE);
+    const running = await from.transaction(async (tx) => {
+      await tx.query('SELECT pg_advisory_xact_lock(77)');
+      const settings = { ...settingsFor(from), NODE_OPTIONS: PROCESS_1 };
+      const both = [1, 2].map(() => stowage.start(['backup', pathOf('shared')], settings));
+      await waitFor(async () => (await countLockWaits(from)) > 1 || undefined);
+      expect(new Set(await parts()).size).toBe(2);
+      return both;
+    });
+    for (const { ended } of running) expect(await ended).toMatchObject({ code: 0 });
+    const lines = gunzipSync(await readFile(pathOf('shared')))
+      .toString()
+      .trimEnd()
+      .split('\n');
+    expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ tables: { slow: { rows: 1 } }, sha256: expect.any(String) });
+    expect(await parts()).toEqual([]);
+  });
+
+  it('waits for a migration, and is refused where it has added a table meanwhile', async () => {
+    const from = await database();
+    const { ended } = await from.transaction(async (tx) => {
+      await tx.query('CREATE TABLE added_meanwhile (n integer)');
+      await tx.query('LOCK TABLE objects IN ACCESS EXCLUSIVE MODE');
+      const waiting = backUp('during', from);
+      await waitFor(async () => (await countLockWaits(from)) > 0 || undefined);
+      return { ended: waiting };
+    });
+    const refused = 'stowage: a migration has changed the tables meanwhile; run the backup again\n';
+    expect(await ended).toMatchObject({ code: 1, stderr: expect.stringContaining(refused) });
+    expect(await backUp('during', from)).toMatchObject({ code: 0 });
+  });
+
+  it('has the rows of a table that a migration rewrites meanwhile', async () => {
+    const from = await database();
+    await from.sql(`INSERT INTO projects (project_id, seq, name) VALUES (1, 1, 'rewritten')`);
+    const { ended } = await from.transaction(async (tx) => {
+      await tx.query('ALTER TABLE projects ALTER COLUMN retention_days TYPE bigint');
+      const waiting = backUp('rewritten', from);
+      await waitFor(async () => (await countLockWaits(from)) > 0 || undefined);
+      return { ended: waiting };
+    });
+    expect(await ended).toMatchObject({ code: 0 });
+    const target = await database();
+    await stowage.run(['restore', pathOf('rewritten')], settingsFor(target));
+    expect(await target.sql('SELECT name FROM projects')).toEqual([{ name: 'rewritten' }]);
+  });
+});
+
+describe('stowage restore', () => {
+  it.each(SIGNALS)('ends cleanly with %s: exit code %i, nothing is restored', async (signal, code) => {
+    const target = await database();
+    await target.transaction(async (tx) => {
+      // The restore empties the table first.
+      await tx.query('LOCK TABLE objects IN ACCESS SHARE MODE');
+      const running = stowage.start(['restore', pathOf('whole')], settingsFor(target));
+      await waitFor(async () => (await countLockWaits(target)) > 0 || undefined);
+      running.child.kill(signal);
+      const ended = await running.ended;
+      expect(ended).toMatchObject({ code, stderr: expect.stringContaining('interrupted; nothing was restored\n') });
+    });
+    expect(await target.sql('SELECT FROM projects')).toEqual([]);
+    expect(await restore(target)).toMatchObject({ code: 0 });
+  });
+
+  it('refuses a database that a server uses, although it has no rows', async () => {
+    const target = await database();
+    await target.sql(
+      `UPDATE sequence_lanes SET holder = gen_random_uuid(), leased_until = now() + interval '50 seconds' WHERE lane = 3`,
+    );
+    const { code, stderr } = await restore(target);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/a server or worker uses the database: stop it first\. /),
+    ]);
+    expect(stderr).toMatch(/After a crash its lease ends in [45]\d s\n$/);
+    expect(await target.sql('SELECT FROM projects')).toEqual([]);
+    await target.sql('UPDATE sequence_lanes SET leased_until = now()');
+    expect(await restore(target)).toMatchObject({ code: 0 });
+  });
+
+  it('does not send the webhooks that waited, unless with --keep-deliveries', async () => {
+    const from = await database();
+    await from.sql(`
+      INSERT INTO projects (project_id, seq, name) VALUES (1, 1, 'hooked');
+      INSERT INTO webhook_deliveries (project_id, webhook_id, delivery_id, event, body, status, attempts, due_at)
+      VALUES (1, 1, 1, 'batch.stored', '{}', 'queued', 0, now()), (1, 1, 2, 'batch.stored', '{}', 'delivered', 1, now())`);
+    expect(await backUp('hooked', from)).toMatchObject({ code: 0 });
+    const states = async (...args: string[]): Promise<unknown> => {
+      const target = await database();
+      const ended = await stowage.run(['restore', pathOf('hooked'), ...args], settingsFor(target));
+      expect(ended).toMatchObject({ code: 0 });
+      return target.sql('SELECT status, error FROM webhook_deliveries ORDER BY delivery_id');
+    };
+    const delivered = { status: 'delivered', error: null };
+    expect(await states()).toEqual([{ status: 'failed', error: 'not sent: a backup was restored' }, delivered]);
+    expect(await states('--keep-deliveries')).toEqual([{ status: 'queued', error: null }, delivered]);
+  });
+});
+
+describe('a distributed database (Citus)', () => {
+  it('is refused by backup and restore, which say what to use instead', async () => {
+    const cluster = await createCitusDatabase();
+    created.push(cluster);
+    await cluster.sql(`SELECT create_distributed_table('batches', 'project_id')`);
+    const backedUp = await backUp('cluster', cluster);
+    expect([backedUp.code, backedUp.stderr]).toEqual([1, expect.stringContaining('citus_create_restore_point')]);
+    const restored = await restore(cluster);
+    expect([restored.code, restored.stderr]).toEqual([1, expect.stringContaining('stowage migrate --citus')]);
+    expect(await parts()).toEqual([]);
+  });
+});
