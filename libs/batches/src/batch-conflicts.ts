@@ -1,5 +1,8 @@
-import { Problem, type InputError } from '#http';
+import { checkPreconditions, Problem, type InputError, type Preconditions } from '#http';
+import type { Config } from '#platform';
+import type { BatchRow } from '#store';
 import type { BatchInput, RejectedObjects } from './batch-input.js';
+import { batchEtag } from './batch-wire.js';
 import type { Conflict } from './batch-write.store.js';
 
 /** Adds objects that are left out because of a conflict. */
@@ -53,4 +56,14 @@ function reasonOf({ exists, is_elsewhere: isElsewhere }: Conflict): string {
 /** Number of conflicts, those that are not listed included. */
 function totalOf(conflicts: readonly Conflict[]): number {
   return Number(conflicts[0]?.total ?? 0);
+}
+
+/** @throws Problem precondition-failed, precondition-required. @param batch null where none is stored */
+export function requirePreconditions(
+  { preconditions }: { preconditions?: Preconditions | undefined },
+  batch: BatchRow | null,
+  rules: Config['rules'],
+): void {
+  if (preconditions === undefined) return;
+  checkPreconditions(preconditions, batch && batchEtag(batch.revision), rules);
 }

@@ -1,6 +1,7 @@
 import type { Actor } from '#audit';
 import { ValidationErrors, type Preconditions, type Role, type StreamSource } from '#http';
 import type { BatchObject } from './batch-object.js';
+import type { BatchTarget } from './batch-write.store.js';
 
 /** Some consecutive objects of a batch, parsed and validated. */
 export interface BatchChunk {
@@ -54,4 +55,8 @@ export interface BatchWrite {
   actor: Actor;
   /** Frees the slot of the request before the batch waits for one of `WriteSlots`. */
   releaseSlot?: (() => void) | undefined;
+}
+
+export function targetOf({ projectId, batchId }: BatchWrite): BatchTarget {
+  return [projectId, batchId];
 }

@@ -1,45 +1,39 @@
 import { AuditLog } from '#audit';
-import { checkPreconditions, Problem, setObjectsRead } from '#http';
+import { Problem, setObjectsRead } from '#http';
 import { WriteSlots, type Receipt, type ReleaseSlot, type WriteResponse } from '#jobs';
 import { Config } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable, type Transaction } from '#database';
 import { SegmentStore } from '#inverted-index';
-import { sizeOf, type BatchRow } from '#store';
-import { exceeds, isShareUsedUp, NO_CHANGE, QuotaStore, UNLIMITED, UsageStore, type UsageChange } from '#usage';
+import { sizeOf } from '#store';
+import { isShareUsedUp, NO_CHANGE, QuotaStore, UNLIMITED, UsageStore } from '#usage';
 import { Injectable } from '@nestjs/common';
-import { conflictProblem, differentContent, rejectConflicts } from './batch-conflicts.js';
-import type { BatchWrite, RejectedObjects } from './batch-input.js';
+import { conflictProblem, requirePreconditions } from './batch-conflicts.js';
+import { targetOf, type BatchWrite, type RejectedObjects } from './batch-input.js';
 import type { BatchObject } from './batch-object.js';
 import { batchResponse, type BatchResult } from './batch-response.js';
-import { batchEtag } from './batch-wire.js';
-import {
-  BatchWriteStore,
-  type BatchTarget,
-  type Conflict,
-  type ConflictScope,
-  type SeqRange,
-  type StagedCounts,
-} from './batch-write.store.js';
+import { BatchWriteStore } from './batch-write.store.js';
 import { InputReader } from './input-reader.js';
-import { stagedRows } from './copy-rows.js';
 import { IdsCopyIn } from './ids-copy-in.js';
 import { ObjectsCopyIn } from './objects-copy-in.js';
+import { StagedBatchWriter } from './staged-batch-writer.js';
 
 /** Larger batches are copied; smaller ones are inserted in one statement and one round trip (docs/decisions/008). */
 const INSERT_OBJECTS_MAX = 200;
-/** Staged without a comparison with the limits of the project, so that a small batch needs no further query. */
-const STAGED_UNCHECKED: UsageChange = { objects: 20_000, bytes: 64 * 1024 * 1024 };
-/** Attempts where another transaction takes or frees an id while a batch is being stored. */
+/** Attempts where another transaction frees an id while a batch is being stored. */
 const CONFLICT_ATTEMPTS = 3;
 
 /** Nothing was stored: the batch is not valid, or an id that existed does not exist any more, so another attempt may succeed. */
 type NotStored = { kind: 'invalid' } | { kind: 'retry' };
 
-/** Writes batches: parse and validate, plan, store, respond. See docs/decisions/009. */
+/**
+ * Writes batches: parse and validate, plan, store, respond. A batch is stored in one statement, by a copy into `objects`, or by
+ * `StagedBatchWriter`. See docs/decisions/009.
+ */
 @Injectable()
 export class BatchWriter {
   constructor(
     private readonly store: BatchWriteStore,
+    private readonly staged: StagedBatchWriter,
     private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
@@ -198,41 +192,20 @@ export class BatchWriter {
     await this.audit.append(tx, { projectId, actor, action: 'batch.replace', target, details });
   }
 
-  /** Plans how to store the batch, and stores it. */
+  /** A new batch is copied, unless some of its objects may be left out; any other one is staged. */
   private async storeIn(tx: Transaction, write: BatchWrite, reader: InputReader): Promise<BatchResult | NotStored> {
     const target = targetOf(write);
     const mayCopy = !write.isPartial && write.ifExists !== 'skip';
     if (mayCopy && (await this.store.create(tx, target, this.sequence.next()))) {
-      this.checkPreconditions(write, null);
+      requirePreconditions(write, null, this.config.rules);
       return this.copy(tx, write, reader);
     }
-    if (!(await this.stage(tx, write, reader))) return { kind: 'invalid' };
-    const result = await this.storeStaged(tx, write, reader.rejected);
+    const result = await this.staged.write(tx, write, reader);
+    if (result === null) return { kind: 'invalid' };
     // Pending objects cost every query, so that only few of them may wait for the indexer.
     const isLarge = result.kind !== 'unchanged' && result.stored > INSERT_OBJECTS_MAX;
     if (isLarge && !write.isDryRun) await this.segments.indexBatchIn(tx, write.projectId, write.batchId);
     return result;
-  }
-
-  private async storeStaged(tx: Transaction, write: BatchWrite, rejected: RejectedObjects): Promise<BatchResult> {
-    const target = targetOf(write);
-    // Locked only now, so that other requests do not wait for a client that is still sending.
-    for (;;) {
-      if (await this.store.create(tx, target, this.sequence.next())) {
-        this.checkPreconditions(write, null);
-        return this.insertStaged(tx, write, rejected);
-      }
-      const existing = await this.store.lock(tx, target);
-      // It may be deleted between the two statements.
-      if (existing === null) continue;
-      this.checkPreconditions(write, existing);
-      return this.merge(tx, write, existing, rejected);
-    }
-  }
-
-  private checkPreconditions({ preconditions }: BatchWrite, batch: BatchRow | null): void {
-    if (preconditions === undefined) return;
-    checkPreconditions(preconditions, batch && batchEtag(batch.revision), this.config.rules);
   }
 
   /** Copies a new batch into `objects`; in a dry run only its ids, to find conflicts. */
@@ -256,7 +229,12 @@ export class BatchWriter {
     }
     const { objects } = copy.copied;
     const seqs = copy instanceof ObjectsCopyIn ? copy.seqs : null;
-    const batch = await this.finish(tx, write, { added: objects, seqs, digest: null });
+    const batch = await this.store.finish(tx, targetOf(write), {
+      added: objects,
+      seqs,
+      digest: null,
+      revision: this.sequence.next(),
+    });
     const { rejected } = reader;
     return {
       kind: 'created',
@@ -268,146 +246,9 @@ export class BatchWriter {
       hasOtherObjects: false,
     };
   }
-
-  /**
-   * Copies the batch into a temporary table, to compare it with the stored one.
-   * @returns false where it is not valid
-   * @throws Problem quota-exceeded where the batch alone is larger than the limit, also where some of it would not be stored
-   */
-  private async stage(tx: Transaction, write: BatchWrite, reader: InputReader): Promise<boolean> {
-    await this.store.createStage(tx);
-    let copy = this.store.copyStaged(tx);
-    const staged = { ...NO_CHANGE };
-    let most: UsageChange = STAGED_UNCHECKED;
-    for (let objects = await reader.next(); objects !== null; objects = await reader.next()) {
-      if (objects.length === 0) continue;
-      const { rows, bytes } = stagedRows(this.sequence.next(objects.length), objects);
-      staged.objects += objects.length;
-      staged.bytes += bytes;
-      if (exceeds(staged, most)) {
-        await copy.end();
-        most = await this.quotas.requireTotal(tx, write.projectId, staged);
-        copy = this.store.copyStaged(tx);
-      }
-      await copy.write(rows);
-    }
-    if (reader.isInvalid) return false;
-    await copy.end();
-    return true;
-  }
-
-  /** Stores a staged batch that is new. */
-  private async insertStaged(tx: Queryable, write: BatchWrite, rejected: RejectedObjects): Promise<BatchResult> {
-    const scope = write.ifExists === 'skip' ? 'none' : 'any';
-    const { added, addedSeqs: seqs, staged } = await this.addStaged(tx, write, scope, rejected);
-    const batch = await this.finish(tx, write, { added: added.objects, seqs, digest: null });
-    return { kind: 'created', batch, ...countsOf(added, staged), rejected, change: added, hasOtherObjects: false };
-  }
-
-  /** Stores a staged batch that exists. */
-  private async merge(
-    tx: Queryable,
-    write: BatchWrite,
-    existing: BatchRow & { digest: Buffer | null },
-    rejected: RejectedObjects,
-  ): Promise<BatchResult> {
-    const { ifExists, batchId, input, isPartial } = write;
-    const target = targetOf(write);
-    if (ifExists === 'reject') {
-      const conflicts = await this.store.conflicts(tx, target, 'any');
-      const error = { pointer: '/batch_id', detail: `"${batchId}" exists already` };
-      throw conflictProblem(conflicts, input, [error]);
-    }
-    // Before the comparison, so that the same part again is unchanged.
-    if (isPartial) {
-      const scope = ifExists === 'skip' ? 'none' : 'of other batches';
-      rejectConflicts(rejected, await this.removeConflicts(tx, write, scope), input);
-    }
-    const digest = await this.store.digestStaged(tx);
-    if (digest.equals(existing.digest ?? (await this.store.digestStored(tx, target)))) {
-      const count = Number(existing.object_count);
-      const counts = ifExists === 'skip' ? { stored: 0, skipped: count } : { stored: count, skipped: 0 };
-      return { kind: 'unchanged', batch: existing, ...counts, rejected, change: NO_CHANGE, hasOtherObjects: false };
-    }
-    if (ifExists === 'compare') throw differentContent(batchId);
-    if (ifExists === 'replace') {
-      const cleared = await this.store.clear(tx, target);
-      const rejectedBefore = rejected.objects;
-      const { added, addedSeqs: seqs } = await this.addStaged(tx, write, 'any', rejected);
-      const isWhole = rejected.objects === rejectedBefore;
-      const batch = await this.finish(tx, write, { added: added.objects, seqs, digest: isWhole ? digest : null });
-      const change = { objects: added.objects - cleared.objects, bytes: added.bytes - cleared.bytes };
-      const oldObjectCount = Number(existing.object_count);
-      return {
-        kind: 'replaced',
-        batch,
-        stored: added.objects,
-        skipped: 0,
-        rejected,
-        change,
-        hasOtherObjects: false,
-        oldObjectCount,
-      };
-    }
-    const { added, addedSeqs: seqs, staged } = await this.addStaged(tx, write, 'none', rejected);
-    const kind = added.objects === 0 ? 'unchanged' : 'extended';
-    const batch =
-      added.objects === 0 ? existing : await this.finish(tx, write, { added: added.objects, seqs, digest: null });
-    return { kind, batch, ...countsOf(added, staged), rejected, change: added, hasOtherObjects: true };
-  }
-
-  private finish(
-    tx: Queryable,
-    write: BatchWrite,
-    added: { added: number; seqs: SeqRange; digest: Buffer | null },
-  ): Promise<BatchRow> {
-    return this.store.finish(tx, targetOf(write), { ...added, revision: this.sequence.next() });
-  }
-
-  /**
-   * Inserts the staged objects, without conflicts where the batch may be stored in part.
-   * @returns how many were added, and how many were staged: with `skip` also existing ones
-   */
-  private async addStaged(
-    tx: Queryable,
-    write: BatchWrite,
-    scope: ConflictScope,
-    rejected: RejectedObjects,
-  ): Promise<StagedCounts> {
-    for (let attempt = 1; ; attempt++) {
-      await tx.query('SAVEPOINT adding');
-      const conflicts = await this.removeConflicts(tx, write, scope);
-      try {
-        const counts = await this.store.insertStaged(tx, targetOf(write), scope === 'none');
-        rejectConflicts(rejected, conflicts, write.input);
-        return counts;
-      } catch (error) {
-        // Another transaction has taken one of the ids; now the conflict can be found.
-        if (!isUniqueViolation(error) || attempt === CONFLICT_ATTEMPTS) throw error;
-        await tx.query('ROLLBACK TO SAVEPOINT adding');
-      }
-    }
-  }
-
-  /** Removes staged objects with a conflict. @throws Problem conflict, unless the batch may be stored in part */
-  private async removeConflicts(tx: Queryable, write: BatchWrite, scope: ConflictScope): Promise<Conflict[]> {
-    const conflicts = await this.store.conflicts(tx, targetOf(write), scope);
-    if (conflicts.length > 0 && !write.isPartial) throw conflictProblem(conflicts, write.input);
-    if (conflicts.length > 0) await this.store.removeConflicts(tx, targetOf(write), scope);
-    return conflicts;
-  }
 }
 
 /** Whether a small batch may be stored in one statement, which succeeds only where the batch does not exist. */
 function canInsert({ isPartial, isDryRun, preconditions }: BatchWrite, receipt: Receipt | undefined): boolean {
   return receipt === undefined && !isPartial && !isDryRun && preconditions?.ifMatch === undefined;
-}
-
-/** @param staged also those that exist, which only `skip` allows */
-function countsOf(added: UsageChange, staged: number): { stored: number; skipped: number } {
-  return { stored: added.objects, skipped: staged - added.objects };
-}
-
-function targetOf({ projectId, batchId }: BatchWrite): BatchTarget {
-  return [projectId, batchId];
 }

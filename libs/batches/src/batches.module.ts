@@ -15,6 +15,7 @@ import { BatchReader } from './batch-reader.js';
 import { BatchReadStore } from './batch-read.store.js';
 import { BatchWriteStore } from './batch-write.store.js';
 import { BatchWriter } from './batch-writer.js';
+import { StagedBatchWriter } from './staged-batch-writer.js';
 
 /** Whole batches: created, replaced, listed, read and deleted. */
 @Module({
@@ -28,6 +29,15 @@ import { BatchWriter } from './batch-writer.js';
     TypeOrmModule.forFeature([BatchEntity]),
   ],
   controllers: [BatchController],
-  providers: [BatchParser, BatchReadStore, BatchReader, BatchWriteStore, BatchWriter, BatchDeleter, BatchOperations],
+  providers: [
+    BatchParser,
+    BatchReadStore,
+    BatchReader,
+    BatchWriteStore,
+    StagedBatchWriter,
+    BatchWriter,
+    BatchDeleter,
+    BatchOperations,
+  ],
 })
 export class BatchesModule {}
