@@ -80,10 +80,15 @@ export async function countLockWaits({ sql }: Pick<TestTables, 'sql'>): Promise<
   return rows.length;
 }
 
-/** Creates a database from the template. @returns its address */
+/**
+ * Creates a database from the template, by copying its files: the other strategy writes the whole template to the WAL, which takes
+ * three times the processor time.
+ *
+ * @returns its address
+ */
 export async function createDatabase(template = 'stowage_template'): Promise<PostgresAddress> {
   const database = `test_${randomBytes(6).toString('hex')}`;
-  await asSuperuser(`CREATE DATABASE ${database} TEMPLATE ${template} OWNER ${RUN.postgres.user}`);
+  await asSuperuser(`CREATE DATABASE ${database} TEMPLATE ${template} STRATEGY file_copy OWNER ${RUN.postgres.user}`);
   return { ...RUN.postgres, database };
 }
 
