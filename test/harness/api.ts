@@ -110,6 +110,7 @@ export class TestApi {
 
   /** The lines that the server has logged since this client was created. */
   async log(): Promise<LogLine[]> {
+    await command('POST', '/log');
     const own = `"server":"${this.started.id}"`;
     const text = (await readFile(RUN.log)).toString('utf8', this.logStart);
     const lines = text.split('\n').filter((line) => line.includes(own));

@@ -4,6 +4,7 @@
  * URL, and accepts commands over HTTP:
  *
  * - `PUT /shared` sets the settings of the server that the specs share, `GET /shared` starts it unless it is running;
+ * - `POST /log` writes the lines of the log that wait;
  * - `POST /servers` starts another one, `PUT /servers/{id}/clock` sets its clock, `DELETE /servers/{id}` stops it.
  */
 import { appendFileSync, readFileSync, rmSync } from 'node:fs';
@@ -22,6 +23,8 @@ const servers = new Map();
 let started = 0;
 let sharedSettings;
 let shared;
+/** Of the first server; the logs of all of them are written together. */
+let firstLog;
 
 async function start(settings, name) {
   const [{ Config }, { serve }, { Telemetry }] = await product;
@@ -33,8 +36,10 @@ async function start(settings, name) {
   servers.set(id, server);
   recordSecrets(generatedKeysIn(printedLines.join('\n')));
   const fastify = server.app.getHttpAdapter().getInstance();
+  const { log } = server.app.get(Telemetry);
+  firstLog ??= log;
   // All servers write to one log.
-  for (const log of [fastify.log, server.app.get(Telemetry).log]) log.setBindings({ server: id });
+  for (const one of [fastify.log, log]) one.setBindings({ server: id });
   return { id, origin: server.url, printedLines, routes: fastify.printRoutes({ commonPrefix: false }) };
 }
 
@@ -59,6 +64,7 @@ async function execute(method, [resource, id, part], body) {
   const command = [method, resource, part].join(' ').trim();
   if (command === 'PUT shared') sharedSettings = body;
   else if (command === 'GET shared') return (shared ??= start(sharedSettings, SHARED_SERVER));
+  else if (command === 'POST log') firstLog?.flush();
   else if (command === 'POST servers') return start(body);
   else if (command === 'PUT servers clock') await setClock(id, body.micros);
   else if (command === 'DELETE servers') await stop(id);

@@ -73,6 +73,11 @@ function childrenOf({ spanId }: OtlpSpan): OtlpSpan[] {
   return spans().filter(({ parentSpanId }) => parentSpanId === spanId);
 }
 
+/** Waits until the log of a process has a line of this trace. */
+async function logged({ log }: Running, trace: string): Promise<void> {
+  await waitFor(() => Promise.resolve(log().includes(`"trace_id":"${trace}"`) || undefined));
+}
+
 async function post(batchId: string, traceparent: string, headers: Record<string, string> = {}): Promise<Response> {
   const body = JSON.stringify({ batch_id: batchId, objects: [{ object_id: `of-${batchId}`, data: { text: DATA } }] });
   return fetch(`${origin}/api/v1/batches`, {
@@ -105,7 +110,7 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
 
   it('the log of both processes has the trace', async () => {
     await spanNamed('job batch.create');
-    for (const { log } of [server, worker]) expect(log()).toContain(`"trace_id":"${TRACE}"`);
+    await Promise.all([server, worker].map((process) => logged(process, TRACE)));
   });
 
   it('the statements of a read belong to it', async () => {
@@ -125,7 +130,7 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
     await post('sampled', `00-${sampled}-${CLIENT_SPAN}-01`);
     await spanNamed('POST /api/v1/batches', sampled);
     expect(spans().filter(({ traceId }) => traceId === unsampled)).toEqual([]);
-    expect(server.log()).toContain(`"trace_id":"${unsampled}"`);
+    await logged(server, unsampled);
   });
 
   it('spans have no key, no id of an object and no data', () => {

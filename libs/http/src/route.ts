@@ -91,6 +91,8 @@ export function Rules(rules: RouteRules): MethodDecorator {
 }
 
 /** Whether a request only reads. */
-export function isReadRequest({ method, routeOptions }: Pick<FastifyRequest, 'method' | 'routeOptions'>): boolean {
-  return method === 'GET' || method === 'HEAD' || routeOptions.config.isRead === true;
+export function isReadRequest(request: Pick<FastifyRequest, 'method' | 'routeOptions'>): boolean {
+  const { method } = request;
+  // `routeOptions` is a getter that builds an object.
+  return method === 'GET' || method === 'HEAD' || request.routeOptions.config.isRead === true;
 }

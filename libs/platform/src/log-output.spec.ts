@@ -1,0 +1,70 @@
+import { spawnSync } from 'node:child_process';
+import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
+import { pino, type Logger } from 'pino';
+import { LogOutput } from './log-output.js';
+
+beforeEach(() => {
+  jest.useFakeTimers();
+});
+afterEach(() => {
+  jest.useRealTimers();
+});
+
+/** @returns a log, and the texts that were written of it */
+function createLog(): { log: Logger; writes: string[] } {
+  const writes: string[] = [];
+  const output = new LogOutput({ write: (text) => writes.push(text) });
+  return { log: pino({ timestamp: false, base: null }, output), writes };
+}
+
+/** Runs a script that logs in a process of its own. */
+function run(script: string): { status: number | null; lines: string[] } {
+  const text = `import { createLog } from '#platform'; const log = createLog('info'); ${script}`;
+  const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', text], { encoding: 'utf8' });
+  const lines = stderr.split('\n').filter((line) => line.startsWith('{'));
+  return { status, lines: lines.map((line) => (JSON.parse(line) as { msg: string }).msg) };
+}
+
+it('lines that follow each other are written together, 100 ms after the first at the latest', () => {
+  const { log, writes } = createLog();
+  log.info('one');
+  jest.advanceTimersByTime(99);
+  log.child({ request_id: 'r' }).info('two');
+  expect(writes).toEqual([]);
+  jest.advanceTimersByTime(1);
+  expect(writes).toEqual(['{"level":30,"msg":"one"}\n{"level":30,"request_id":"r","msg":"two"}\n']);
+  log.info('three');
+  jest.advanceTimersByTime(100);
+  expect(writes.slice(1)).toEqual(['{"level":30,"msg":"three"}\n']);
+});
+
+it.each(['warn', 'error', 'fatal'] as const)(
+  'a line of the level %s is written at once, after those before it',
+  (level) => {
+    const { log, writes } = createLog();
+    log.info('before');
+    log[level]('now');
+    log.info('after');
+    expect(writes.map((text) => text.match(/before|now|after/g))).toEqual([['before', 'now']]);
+  },
+);
+
+it('no write has lines of more than 4,096 bytes together, and a longer line is written alone', () => {
+  const { log, writes } = createLog();
+  const texts = [...Array.from({ length: 40 }, (_, n) => `${String(n)}${'ü'.repeat(200)}`), 'x'.repeat(10_000), 'last'];
+  for (const text of texts) log.info(text);
+  jest.advanceTimersByTime(100);
+  const sizes = writes.map((text) => Buffer.byteLength(text));
+  expect(sizes.filter((size) => size > 4_096)).toEqual([10_022]);
+  expect(writes.length).toBeLessThan(8);
+  const lines = writes.join('').split('\n').slice(0, -1);
+  expect(lines.map((line) => (JSON.parse(line) as { msg: string }).msg)).toEqual(texts);
+});
+
+it.each([
+  ['process.exit', 'process.exit(3)', 3],
+  ['an error that nothing catches', 'throw new Error("a bug")', 1],
+])('the lines of all logs of a process are written in order, and none is lost when it ends by %s', (_, end, status) => {
+  const script = `const other = createLog('info'); for (let n = 0; n < 50; n++) (n % 3 ? log : other).info(String(n)); ${end}`;
+  expect(run(script)).toEqual({ status, lines: Array.from({ length: 50 }, (_, n) => String(n)) });
+});

@@ -1,0 +1,61 @@
+import { symbols } from 'pino';
+
+/** A pipe takes so many bytes at once (PIPE_BUF of Linux): lines of several processes that share it are then not mixed. */
+const WRITE_BYTES = 4_096;
+/** A line waits at most so long for others. */
+const FLUSH_MS = 100;
+const WARN = 40;
+
+/** Where lines are written at once and in full, such as a `destination` of pino with `sync`. */
+interface Sink {
+  write(text: string): unknown;
+}
+
+/**
+ * Writes lines of a log together: a system call for each of them costs as much as to build the line. A line of a warning or an
+ * error is written at once, after those before it, and the others when there are enough of them, after 100 ms, and at the exit of the process. At
+ * most one write waits in memory: where the reader of the log does not read, the process waits, and no line is lost.
+ */
+export class LogOutput {
+  /** Has pino set `lastLevel` before it writes a line. */
+  readonly [symbols.needsMetadataGsym] = true;
+  lastLevel = 0;
+  private lines: string[] = [];
+  private bytes = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private flushesAtExit = false;
+
+  constructor(private readonly sink: Sink) {}
+
+  write(line: string): void {
+    const bytes = Buffer.byteLength(line);
+    if (this.bytes + bytes > WRITE_BYTES) this.flush();
+    this.lines.push(line);
+    this.bytes += bytes;
+    if (this.lastLevel >= WARN) this.flush();
+    else if (this.timer === undefined) this.flushLater();
+  }
+
+  /** Writes the lines that wait. */
+  flush(done?: () => void): void {
+    if (this.bytes > 0) {
+      const text = this.lines.join('');
+      this.lines = [];
+      this.bytes = 0;
+      this.sink.write(text);
+    }
+    done?.();
+  }
+
+  private flushLater(): void {
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      this.flush();
+    }, FLUSH_MS).unref();
+    if (this.flushesAtExit) return;
+    this.flushesAtExit = true;
+    process.once('exit', () => {
+      this.flush();
+    });
+  }
+}
