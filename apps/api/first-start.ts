@@ -1,12 +1,9 @@
 import { FIRST_START } from '#audit';
 import { KeySecret, KeyService, ProjectService } from '#access';
 import { Config } from '#platform';
-import { Database } from '#database';
+import { Database, holdMigrationLock } from '#database';
 import { Injectable } from '@nestjs/common';
 import { Fixtures } from './fixtures.js';
-
-/** An arbitrary number, the same in every process: of several first starts at once, one does the work. */
-const FIRST_START_LOCK = 7_364_502;
 
 /** The keys that this start prints. */
 export interface FirstKeys {
@@ -32,13 +29,8 @@ export class FirstStart {
    *   them does not lose them
    */
   async run(say: (line: string) => void): Promise<FirstKeys> {
-    await this.database.transaction(async (tx) => {
-      // This transaction only holds the lock; the work uses other connections.
-      await tx.query('SET LOCAL lock_timeout = 0');
-      await tx.query('SET LOCAL statement_timeout = 0');
-      await tx.query('SELECT pg_advisory_xact_lock($1)', [FIRST_START_LOCK]);
-      await this.createMissing(say);
-    });
+    // Of several first starts at once, one does the work; none while a backup is restored.
+    await this.database.retrying(() => holdMigrationLock(this.database, say, () => this.createMissing(say)));
     return this.findFirstKeys();
   }
 

@@ -82,6 +82,14 @@ describe('stowage migrate --citus', () => {
     expect(await distributed()).toEqual([...before, added]);
   });
 
+  it('removes the rows on the coordinator that a run left which ended after it had distributed their table', async () => {
+    await db.sql('INSERT INTO added_later VALUES (1, 1)');
+    const { code, stdout } = await stowage.run(['migrate', '--citus']);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`SELECT truncate_local_data_after_distributing_table('added_later')\n`);
+    expect(stdout).not.toContain('create_distributed_table');
+  });
+
   it('is required before a server starts that finds a table of data that is not distributed', async () => {
     await db.sql('CREATE TABLE added_again (project_id integer NOT NULL, n bigint, PRIMARY KEY (project_id, n))');
     const { code, stderr } = await stowage.start(['serve']).ended;

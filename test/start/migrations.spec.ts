@@ -59,6 +59,27 @@ describe('an empty database', () => {
   });
 });
 
+describe('a server that starts while another process migrates', () => {
+  it('says who that is, and waits without a lock and a snapshot, which the build of an index would wait for', async () => {
+    let ready: Promise<unknown> | undefined;
+    await db.transaction(async (tx) => {
+      // As a process that holds the lock while its other connections work.
+      await tx.query('SELECT pg_advisory_xact_lock(7364502)');
+      const server = stowage.start(['serve'], { MIGRATE_ON_START: 'false' });
+      await server.prints(
+        /^waiting for the process that changes the database: "stowage tests", process \d+ of PostgreSQL, from /m,
+      );
+      expect(
+        await db.sql(
+          `SELECT query FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+        ),
+      ).toEqual([]);
+      ready = server.prints(/Stowage is ready/);
+    });
+    await ready;
+  });
+});
+
 describe('a database with a migration of a newer version', () => {
   const NEWER = 'Newer1900000000000';
 

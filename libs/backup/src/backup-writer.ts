@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { errorCode, type Database, type Queryable, type Snapshot } from '#database';
+import { errorCode, readQueueMigration, type Database, type Queryable, type Snapshot } from '#database';
 import { partPathOf, publishPart, StartupError } from '#platform';
 import {
   END_OF_ROWS,
@@ -13,7 +13,7 @@ import {
 } from './backup-format.js';
 import { cancelOnAbort } from './cancel-on-abort.js';
 import { GzipFile } from './gzip-file.js';
-import { listTables, readQueueMigration, readSequences, type StoredTable } from './stored-tables.js';
+import { listTables, readSequences, type StoredTable } from './stored-tables.js';
 
 export interface BackupOptions {
   /** Replaced when the backup is whole. */

@@ -1,4 +1,12 @@
-import { errorCode, lockMigrations, migrate, type Database, type Queryable, type Transaction } from '#database';
+import {
+  errorCode,
+  lockMigrations,
+  migrate,
+  readQueueMigration,
+  type Database,
+  type Queryable,
+  type Transaction,
+} from '#database';
 import { MIGRATIONS } from '#migrations';
 import { StartupError } from '#platform';
 import {
@@ -12,7 +20,7 @@ import {
 import type { BackupReader } from './backup-reader.js';
 import { cancelOnAbort } from './cancel-on-abort.js';
 import { lockUse, requireUnused } from './database-use.js';
-import { listTables, readQueueMigration, readSequences, type StoredTable } from './stored-tables.js';
+import { listTables, readSequences, type StoredTable } from './stored-tables.js';
 
 type Migration = (typeof MIGRATIONS)[number];
 

@@ -60,8 +60,3 @@ export async function readSequences(on: Queryable): Promise<Record<string, Seque
   }
   return states;
 }
-
-export async function readQueueMigration(on: Queryable): Promise<number> {
-  const [row] = await on.query<{ id: number }>(`SELECT max(id) AS id FROM ${QUEUE_MIGRATIONS}`);
-  return row?.id ?? 0;
-}

@@ -13,6 +13,11 @@ import { RESERVED_CONNECTIONS } from '#platform';
 const TIMESTAMPTZ = 1184;
 const JSONB = 3802;
 
+/** Of `application_name`, in bytes. */
+const NAME_LENGTH_MAX = 63;
+/** Of the time at the end of a migration's name, in milliseconds since 1970. */
+const TIME_DIGITS = 13;
+
 /** How long a statement waits for a lock: waiting writers must not hold all connections. */
 const LOCK_TIMEOUT_MS = 10_000;
 /** Longer than the largest batch takes to store. A statement that takes longer would hold a connection that others need. */
@@ -109,8 +114,7 @@ export function dataSourceOptions(options: DatabaseOptions): DataSourceOptions {
     migrationsTableName: 'migrations',
     migrationsTransactionMode: 'each',
     installExtensions: false,
-    // With the newest migration that this version knows, for a migration that earlier versions cannot work after.
-    applicationName: ['stowage', ...migrations.slice(-1).map(({ name }) => name)].join(' '),
+    applicationName: applicationNameOf(migrations),
     poolSize: poolMax - RESERVED_CONNECTIONS,
     connectTimeoutMS: connectTimeoutMs,
     poolErrorHandler: (error: unknown) => {
@@ -122,6 +126,18 @@ export function dataSourceOptions(options: DatabaseOptions): DataSourceOptions {
       options: sessionOptions(LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS),
     },
   };
+}
+
+/**
+ * Contains the newest migration that this version knows, for a migration that earlier versions cannot work after. Its time is at the end
+ * of its name, and PostgreSQL cuts off what is longer than `NAME_LENGTH_MAX`.
+ */
+function applicationNameOf(migrations: DatabaseOptions['migrations']): string {
+  const newest = migrations.at(-1);
+  if (newest === undefined) return 'stowage';
+  const { name } = newest;
+  const time = name.slice(-TIME_DIGITS);
+  return `stowage ${name.slice(0, -TIME_DIGITS)}`.slice(0, NAME_LENGTH_MAX - TIME_DIGITS) + time;
 }
 
 /** The first line of an error message of PostgreSQL or of the socket. */

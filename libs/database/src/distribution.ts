@@ -19,6 +19,11 @@ const DATA_TABLES = `
 
 const DISTRIBUTED_TABLES = `SELECT logicalrelid::regclass::text AS name FROM pg_dist_partition WHERE partmethod = 'h'`;
 
+/** Distributed tables whose former rows are still on the coordinator, where no statement reads them. */
+const WITH_LOCAL_ROWS = `
+  SELECT logicalrelid::regclass::text AS name FROM pg_dist_partition
+  WHERE partmethod = 'h' AND pg_relation_size(logicalrelid) > 0 ORDER BY 1`;
+
 /** References from tables of data to tables of the coordinator, which a cluster cannot check. */
 const FOREIGN_KEYS = `
   SELECT conrelid::regclass::text AS table, conname AS name FROM pg_constraint
@@ -36,6 +41,8 @@ export interface DistributionState {
   database: string;
   dataTables: readonly string[];
   distributed: readonly string[];
+  /** Those of them whose rows on the coordinator were not removed: a run ended before it did so. */
+  withLocalRows: readonly string[];
   foreignKeys: readonly { table: string; name: string }[];
 }
 
@@ -50,8 +57,15 @@ export async function readDistributionState(on: Queryable): Promise<Distribution
   const [row] = await on.query<{ name: string }>('SELECT current_database() AS name');
   const dataTables = await listDataTables(on);
   const distributed = await on.query<{ name: string }>(DISTRIBUTED_TABLES);
+  const withLocalRows = await on.query<{ name: string }>(WITH_LOCAL_ROWS);
   const foreignKeys = await on.query<{ table: string; name: string }>(FOREIGN_KEYS, [dataTables]);
-  return { database: row?.name ?? '', dataTables, distributed: distributed.map(({ name }) => name), foreignKeys };
+  return {
+    database: row?.name ?? '',
+    dataTables,
+    distributed: distributed.map(({ name }) => name),
+    withLocalRows: withLocalRows.map(({ name }) => name),
+    foreignKeys,
+  };
 }
 
 /** The names of the tables that are distributed on a cluster. */
@@ -67,6 +81,7 @@ export function distributionStatements({
   database,
   dataTables,
   distributed,
+  withLocalRows,
   foreignKeys,
 }: DistributionState): string[] {
   const missing = [FIRST_TABLE, ...dataTables.filter((name) => name !== FIRST_TABLE)].filter(
@@ -75,14 +90,16 @@ export function distributionStatements({
   return [
     ...SETTINGS.flatMap(([name, value]) => settingStatements(database, name, value)),
     ...foreignKeys.map(({ table, name }) => `ALTER TABLE ${table} DROP CONSTRAINT ${name}`),
+    ...withLocalRows.map(removeLocalRows),
     ...missing.flatMap((name) => {
       const place = name === FIRST_TABLE ? '' : `, colocate_with => '${FIRST_TABLE}'`;
-      return [
-        `SELECT create_distributed_table('${name}', 'project_id'${place})`,
-        `SELECT truncate_local_data_after_distributing_table('${name}')`,
-      ];
+      return [`SELECT create_distributed_table('${name}', 'project_id'${place})`, removeLocalRows(name)];
     }),
   ];
+}
+
+function removeLocalRows(name: string): string {
+  return `SELECT truncate_local_data_after_distributing_table('${name}')`;
 }
 
 /** Sessions on the workers are not those of the servers, so what these set for themselves is set on the database. */

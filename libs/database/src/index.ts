@@ -15,7 +15,9 @@ export { errorCode } from './error-code.js';
 export { type Installation, type InstallationOptions, openEmbedded, openInstallation } from './installation.js';
 export { LaneLease } from './lane-lease.js';
 export { type PlannedMigration, planMigrations } from './migration-plan.js';
-export { distribute, lockMigrations, migrate } from './migrate.js';
+export { distribute, migrate } from './migrate.js';
+export { holdMigrationLock, lockMigrations } from './migration-lock.js';
+export { readQueueMigration } from './queue-schema.js';
 export { NotificationListener, type NotificationTimes } from './notification-listener.js';
 export {
   cappedCount,

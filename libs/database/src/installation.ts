@@ -80,7 +80,7 @@ export async function openInstallation({
       logger,
       ...(telemetry === undefined ? {} : { telemetry, slowStatementMs: config.database.slowStatementMs }),
     });
-    if (pendingMigrations === 'run') sayMigrations(await migrate(database), say);
+    if (pendingMigrations === 'run') sayMigrations(await migrate(database, say), say);
     if (pendingMigrations === 'reject') await requireSchema(database);
     database.isDistributed = await isDistributed(database);
     if (leasesLane && database.isDistributed) await requireDistribution(database);

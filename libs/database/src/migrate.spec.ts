@@ -1,12 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { MIGRATIONS } from '#migrations';
-import { countLockWaits, createDatabase, dropDatabase, Tables } from '../../../test/harness/tables.js';
+import { countLockWaits, createDatabase, dropDatabase, setParameter, Tables } from '../../../test/harness/tables.js';
 import { createIndexConcurrently } from '../../../migrations/concurrent-index.js';
 import { Database } from './database.js';
 import { migrate, requireSchema } from './migrate.js';
 import { planMigrations } from './migration-plan.js';
 import type { PostgresAddress } from './open-server.js';
+import { QUEUE_MIGRATION, readQueueMigration } from './queue-schema.js';
 
 const QUIET = { log: () => undefined, warn: () => undefined, error: () => undefined };
 /** One of a newer version, which older servers need not know. */
@@ -67,6 +68,24 @@ class RemovedLater1800000000001 implements MigrationInterface {
   }
 }
 
+/** Takes longer than the database lets a transaction take. */
+class SlowLater1800000000003 implements MigrationInterface {
+  name = 'SlowLater1800000000003';
+  readonly phase = 'expand';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('SELECT pg_sleep(1.5)');
+  }
+
+  down(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+class WithANameThatIsLongerThanTheNameOfAConnectionInPostgreSQL1800000000004 extends AddedLater1800000000000 {
+  override name = 'WithANameThatIsLongerThanTheNameOfAConnectionInPostgreSQL1800000000004';
+}
+
 class IndexedLater1800000000002 implements MigrationInterface {
   name = 'IndexedLater1800000000002';
   readonly phase = 'expand';
@@ -110,6 +129,17 @@ describe('a migration that removes something', () => {
     await close(older);
     expect(await migrate(newer)).toBe(2);
   });
+
+  it('knows the version of a process also where the name of its newest migration is too long for that of a connection', async () => {
+    const database = await open(WithANameThatIsLongerThanTheNameOfAConnectionInPostgreSQL1800000000004);
+    const [row] = await database.query<{ name: string }>(`SELECT current_setting('application_name') AS name`);
+    expect(row?.name).toMatch(/^stowage WithANameThatIsLonger[A-Za-z]{21}1800000000004$/);
+  });
+
+  it('runs while its own version watches the database on a connection of another name', async () => {
+    const newer = await open(AddedLater1800000000000, RemovedLater1800000000001);
+    expect(await newer.aside(() => migrate(newer))).toBe(2);
+  });
 });
 
 describe('a migration of a table that is in use', () => {
@@ -124,6 +154,40 @@ describe('a migration of a table that is in use', () => {
       await db.sql('SELECT FROM projects');
     });
     expect(await migrated).toBe(1);
+  });
+});
+
+describe('the job queue', () => {
+  it('has the migrations that this version knows', async () => {
+    expect(await readQueueMigration(await open())).toBe(QUEUE_MIGRATION);
+  });
+
+  it('is not used where it has a migration of a newer version, and nothing is migrated', async () => {
+    await db.sql('INSERT INTO graphile_worker.migrations (id) VALUES ($1)', [QUEUE_MIGRATION + 1]);
+    const database = await open(AddedLater1800000000000);
+    const expected = new RegExp(
+      `^the job queue in the database has the migration ${String(QUEUE_MIGRATION + 1)} of a newer`,
+    );
+    await expect(requireSchema(database)).rejects.toThrow(expected);
+    await expect(migrate(database)).rejects.toThrow(expected);
+    await expect(planMigrations(database)).rejects.toThrow(expected);
+    expect(await db.sql('SELECT FROM migrations WHERE name = $1', [ADDED])).toEqual([]);
+  });
+
+  it('is not used where it lacks migrations of this version, until they have run', async () => {
+    await db.sql('DROP SCHEMA graphile_worker CASCADE');
+    const database = await open();
+    await expect(requireSchema(database)).rejects.toThrow(/^the job queue in the database lacks migrations/);
+    await migrate(database);
+    await expect(requireSchema(database)).resolves.toBeUndefined();
+  });
+});
+
+describe('a database that ends transactions which take long', () => {
+  it('lets migrations take as long as they take', async () => {
+    await setParameter(db.address, 'idle_in_transaction_session_timeout', '1s');
+    await setParameter(db.address, 'transaction_timeout', '1s');
+    expect(await migrate(await open(SlowLater1800000000003))).toBe(1);
   });
 });
 

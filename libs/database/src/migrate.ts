@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MIGRATION_LOCK_TIMEOUT } from '#migrations';
-import { Logger, runMigrations as runQueueMigrations } from 'graphile-worker';
 import { MigrationExecutor } from 'typeorm';
 import { StartupError } from '#platform';
 import type { Database } from './database.js';
 import { distributionStatements, readDistributionState } from './distribution.js';
 import { errorCode } from './error-code.js';
-import type { Queryable } from './queryable.js';
+import { holdMigrationLock } from './migration-lock.js';
+import { withMigrationSession } from './migration-session.js';
+import { migrateQueue } from './queue-schema.js';
 import {
   declareCompatibility,
   nameOf,
@@ -17,61 +18,38 @@ import {
   type KnownMigration,
 } from './schema-state.js';
 
-/** The key of the advisory lock under which one process at a time runs migrations. */
-const MIGRATION_LOCK = 7_364_502;
-/** Without a parameter: the portal of a statement with parameters keeps its snapshot until the transaction ends. */
-const TRY_LOCK = `SELECT pg_try_advisory_xact_lock(${String(MIGRATION_LOCK)}) AS locked`;
-/** How often a process that waits for another one looks whether it has ended. */
-const LOCK_POLL_MS = 200;
-
 /** The SQLSTATE of a statement that has waited for a lock for too long. */
 const LOCK_NOT_AVAILABLE = '55P03';
 /** The pause in which the work that waited behind the migration goes on. */
 const LOCK_PAUSE_MS = 1_000;
 const LOCK_ATTEMPTS = 60;
 
-/** Processes that use this database and do not know the migration $1, by the names of their connections. */
+/**
+ * Processes that use this database and do not know the migration $1, by the names of the connections of their pools. Connections of
+ * other purposes, such as LISTEN, say nothing of a version: their processes have a pool too.
+ */
 const OLDER_CONNECTIONS = `
   SELECT count(*)::int AS connections FROM pg_stat_activity
-  WHERE datname = current_database() AND application_name ~ '^stowage( \\w+)?$'
-    AND application_name <> 'stowage listener'
+  WHERE datname = current_database() AND application_name ~ '^stowage( [A-Z]\\w*)?$'
     AND coalesce(substring(application_name FROM '\\d{13}$'), '') < $1`;
 
 /**
  * Runs the migrations that have not run, each once however many processes start at a time.
+ * @param say receives a line while another process keeps this one waiting
  * @returns their number
  * @throws StartupError
  */
-export async function migrate(database: Database): Promise<number> {
-  return holdingLock(database, () => runPending(database));
+export function migrate(database: Database, say: (line: string) => void = () => undefined): Promise<number> {
+  return orFailed(holdMigrationLock(database, say, () => runPending(database)));
 }
 
-/** Runs work that one process at a time may do. @throws StartupError */
-async function holdingLock<T>(database: Database, work: () => Promise<T>): Promise<T> {
+async function orFailed<T>(work: Promise<T>): Promise<T> {
   try {
-    for (;;) {
-      const done = await database.transactionOnce(async (tx) => {
-        // A process that waited for the lock would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for every snapshot.
-        const [row] = await tx.query<{ locked: boolean }>(TRY_LOCK);
-        // This transaction holds the lock; the work runs on other connections.
-        return row?.locked === true ? { result: await work() } : null;
-      });
-      if (done !== null) return done.result;
-      await sleep(LOCK_POLL_MS);
-    }
+    return await work;
   } catch (cause) {
     if (cause instanceof StartupError) throw cause;
     throw new StartupError(`the migrations failed: ${(cause as Error).message.split('\n')[0] ?? ''}`, { cause });
   }
-}
-
-/**
- * Keeps other processes from running migrations, and so from starting, until the transaction ends.
- * @throws StartupError where another process runs them
- */
-export async function lockMigrations(tx: Queryable): Promise<void> {
-  const [row] = await tx.query<{ locked: boolean }>(TRY_LOCK);
-  if (row?.locked !== true) throw new StartupError('another process runs migrations in this database; try again later');
 }
 
 /** @throws StartupError unless this version can work with the schema as it is */
@@ -92,21 +70,17 @@ export function migrationsOf(database: Database): readonly KnownMigration[] {
  * @throws StartupError
  */
 export async function distribute(database: Database, say: (line: string) => void): Promise<void> {
-  await holdingLock(database, async () => {
+  const work = async (): Promise<void> => {
     const statements = distributionStatements(await readDistributionState(database));
-    const runner = database.dataSource.createQueryRunner();
-    try {
-      // Moving the rows of a large table takes hours.
-      await runner.query('SET statement_timeout = 0; SET lock_timeout = 0');
+    // Moving the rows of a large table takes hours.
+    await withMigrationSession(database, 'SET lock_timeout = 0', async (runner) => {
       for (const statement of statements) {
         say(statement);
         await runner.query(statement);
       }
-    } finally {
-      await runner.query('RESET lock_timeout; RESET statement_timeout').catch(() => undefined);
-      await runner.release();
-    }
-  });
+    });
+  };
+  await orFailed(holdMigrationLock(database, say, work));
 }
 
 async function runPending(database: Database): Promise<number> {
@@ -119,8 +93,7 @@ async function runPending(database: Database): Promise<number> {
   const isDeclared = await declareCompatibility(database, known);
   if (pending.length > 0) await runWithShortLocks(database);
   if (!isDeclared) await declareCompatibility(database, known);
-  // The job queue has a schema and migrations of its own.
-  await runQueueMigrations({ pgPool: database.connections, logger: new Logger(() => () => undefined) });
+  await migrateQueue(database.connections);
   return pending.length;
 }
 
@@ -138,9 +111,7 @@ async function requireNoOlderServer(database: Database, migration: KnownMigratio
 
 /** A migration that waits for a lock for long stops everything that needs the table, so it gives up and begins again. */
 async function runWithShortLocks(database: Database): Promise<void> {
-  const runner = database.dataSource.createQueryRunner();
-  try {
-    await runner.query(`${MIGRATION_LOCK_TIMEOUT}; SET statement_timeout = 0`);
+  await withMigrationSession(database, MIGRATION_LOCK_TIMEOUT, async (runner) => {
     for (let attempt = 1; ; attempt++) {
       try {
         const executor = new MigrationExecutor(database.dataSource, runner);
@@ -152,8 +123,5 @@ async function runWithShortLocks(database: Database): Promise<void> {
         await sleep(LOCK_PAUSE_MS);
       }
     }
-  } finally {
-    await runner.query('RESET lock_timeout; RESET statement_timeout').catch(() => undefined);
-    await runner.release();
-  }
+  });
 }

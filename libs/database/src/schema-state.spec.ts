@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { QUEUE_MIGRATION } from './queue-schema.js';
 import { pendingMigrations, requireNotTooNew, requireNotTooOld, type KnownMigration } from './schema-state.js';
 
 const migration = (name: string): KnownMigration => ({ name, phase: 'expand', up: nothing, down: nothing });
@@ -11,7 +12,7 @@ function stateOf(
   executed: string[],
   since: Record<string, string | null> = {},
 ): Parameters<typeof requireNotTooNew>[0] {
-  return { executed, compatibleSince: new Map(Object.entries(since)) };
+  return { executed, compatibleSince: new Map(Object.entries(since)), queueMigration: QUEUE_MIGRATION };
 }
 
 describe('a schema with migrations of a newer version', () => {

@@ -2,6 +2,7 @@ import type { SchemaMigration } from '#migrations';
 import { StartupError } from '#platform';
 import type { MigrationInterface } from 'typeorm';
 import type { Queryable } from './queryable.js';
+import { readQueueMigration, requireQueueNotTooNew, requireQueueNotTooOld } from './queue-schema.js';
 
 /** A migration of this version. The first ones have no phase: no earlier version can work after them. */
 export type KnownMigration = MigrationInterface &
@@ -13,6 +14,8 @@ export interface SchemaState {
   executed: readonly string[];
   /** By migration, the oldest migration that a server must know after it; null where it needs to know none. */
   compatibleSince: ReadonlyMap<string, string | null>;
+  /** The newest migration of the job queue's tables; 0 where there are none. */
+  queueMigration: number;
 }
 
 const HAS_TABLES = `
@@ -36,6 +39,7 @@ export async function readSchemaState(on: Queryable): Promise<SchemaState> {
   return {
     executed: executed.map(({ name }) => name),
     compatibleSince: new Map(declared.map((row) => [row.migration, row.compatible_since])),
+    queueMigration: await readQueueMigration(on),
   };
 }
 
@@ -52,7 +56,10 @@ export async function declareCompatibility(on: Queryable, known: readonly KnownM
  * Whether this version can work with the schema although it does not know all of it.
  * @throws StartupError for a schema that is too new
  */
-export function requireNotTooNew({ executed, compatibleSince }: SchemaState, known: readonly KnownMigration[]): void {
+export function requireNotTooNew(
+  { executed, compatibleSince, queueMigration }: SchemaState,
+  known: readonly KnownMigration[],
+): void {
   const names = new Set(known.map(nameOf));
   for (const name of executed) {
     if (names.has(name)) continue;
@@ -62,10 +69,14 @@ export function requireNotTooNew({ executed, compatibleSince }: SchemaState, kno
       `the database has the migration ${name} of a newer version of Stowage, with which this version cannot work; start the newer version`,
     );
   }
+  requireQueueNotTooNew(queueMigration);
 }
 
 /** The migrations that have not run, oldest first. */
-export function pendingMigrations({ executed }: SchemaState, known: readonly KnownMigration[]): KnownMigration[] {
+export function pendingMigrations(
+  { executed }: Pick<SchemaState, 'executed'>,
+  known: readonly KnownMigration[],
+): KnownMigration[] {
   return known.filter((migration) => !executed.includes(nameOf(migration)));
 }
 
@@ -73,7 +84,10 @@ export function pendingMigrations({ executed }: SchemaState, known: readonly Kno
 export function requireNotTooOld(state: SchemaState, known: readonly KnownMigration[]): void {
   const pending = pendingMigrations(state, known);
   const [first] = pending;
-  if (first === undefined) return;
+  if (first === undefined) {
+    requireQueueNotTooOld(state.queueMigration);
+    return;
+  }
   const count = pending.length === 1 ? '1 migration' : `${String(pending.length)} migrations`;
   throw new StartupError(
     `the database lacks ${count} of this version of Stowage, from ${nameOf(first)} on; run "stowage migrate" first, or set MIGRATE_ON_START=true`,

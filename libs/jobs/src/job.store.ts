@@ -207,6 +207,16 @@ const RETRY = `
 /** Unlike `INSERT` this also works while a worker is deleting the job's earlier entry. */
 const ADD_AGAIN = `SELECT graphile_worker.add_job($1, $2::json, job_key => $3, max_attempts => $4, flags => ARRAY[$5], priority => $6)`;
 
+const LOCK_QUEUED = `SELECT FROM jobs WHERE project_id = $1 AND job_id = $2 AND status = 'queued' FOR UPDATE`;
+
+/**
+ * Changes nothing where the job has an entry, also while a worker runs it: the other modes add a second one then. A new entry has
+ * revision 0.
+ */
+const ADD_LOST = `
+  SELECT revision = 0 AS is_added FROM graphile_worker.add_job(
+    $1, $2::json, job_key => $3, max_attempts => $4, flags => ARRAY[$5], priority => $6, job_key_mode => 'unsafe_dedupe')`;
+
 /**
  * Whether a job of other projects can run now. It is near the front of the queue, if there is one, because projects run in turn
  * (`JobPlaces`): a search of the first jobs costs 0.2 ms.
@@ -295,9 +305,18 @@ export class JobStore implements OnModuleInit {
     return jobs.filter((job) => missing.has(entryKey(job)));
   }
 
-  /** Adds a job to the queue that is stored as queued. @param place see `JobPlaces` */
-  async addEntry(key: JobKey, place: number): Promise<void> {
-    await this.database.query(ADD_AGAIN, [TASK, ...queueEntry(key), place]);
+  /**
+   * Adds a job to the queue if it is still queued and has no entry.
+   * @param place see `JobPlaces`
+   * @returns whether it was added
+   */
+  async addLostEntry(key: JobKey, place: number): Promise<boolean> {
+    return this.database.transaction(async (tx) => {
+      // A worker that claims the job meanwhile waits for this lock.
+      if ((await tx.query(LOCK_QUEUED, [key.projectId, key.jobId])).length === 0) return false;
+      const [row] = await tx.query<{ is_added: boolean }>(ADD_LOST, [TASK, ...queueEntry(key), place]);
+      return row?.is_added === true;
+    });
   }
 
   /** Whether this job is stored; false where another job has its number. */

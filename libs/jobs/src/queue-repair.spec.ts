@@ -11,13 +11,23 @@ import { WorkerRegistry } from './worker-registry.js';
 let db: TestDatabase;
 let jobs: JobStore;
 let repair: QueueRepair;
+/** What happens after a run has compared the jobs, before it adds entries. */
+let meanwhile: () => Promise<void> = () => Promise.resolve();
+
+class InterruptedPlaces extends JobPlaces {
+  override async next(projectId: number): Promise<number> {
+    await meanwhile();
+    return super.next(projectId);
+  }
+}
+
 beforeAll(async () => {
   Logger.overrideLogger(false);
   db = await cloneDatabase();
   const maintenance = new Maintenance(db.database, new WorkerRegistry(db.database));
   jobs = new JobStore(db.database, new Config({}));
   await jobs.onModuleInit();
-  repair = new QueueRepair(jobs, new JobPlaces(db.database, maintenance), maintenance);
+  repair = new QueueRepair(jobs, new InterruptedPlaces(db.database, maintenance), maintenance);
 });
 beforeEach(async () => {
   await db.sql('TRUNCATE jobs, job_parts, graphile_worker._private_jobs');
@@ -67,6 +77,31 @@ it('adds an entry for each queued job that has none, once', async () => {
   expect(await entries()).toEqual([lost[0], kept, lost[1]]);
   await repair.run();
   expect(await entries()).toHaveLength(3);
+});
+
+it('adds no second entry for a job that another process has added and runs', async () => {
+  const key = { projectId: 1, jobId: '1024' };
+  await store(key);
+  await loseEntry(key);
+  meanwhile = async () => {
+    meanwhile = () => Promise.resolve();
+    await repair.run();
+    await db.sql(`UPDATE graphile_worker._private_jobs SET locked_at = now(), locked_by = 'worker'`);
+  };
+  await repair.run();
+  expect(await entries()).toEqual([key]);
+});
+
+it('adds no entry for a job that has ended meanwhile', async () => {
+  const key = { projectId: 1, jobId: '1024' };
+  await store(key);
+  await loseEntry(key);
+  meanwhile = async () => {
+    meanwhile = () => Promise.resolve();
+    await jobs.fail(db.database, key, {});
+  };
+  await repair.run();
+  expect(await entries()).toEqual([]);
 });
 
 it('leaves jobs alone that have ended, that run, or that were accepted a moment ago', async () => {

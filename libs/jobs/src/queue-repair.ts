@@ -32,7 +32,11 @@ export class QueueRepair {
     const queued = await this.jobs.queuedAfter(this.after, Date.now() - AGE_MS, JOBS);
     this.after = queued.length < JOBS ? START : (queued.at(-1) ?? START);
     const missing = await this.jobs.withoutEntry(queued);
-    for (const key of missing) await this.jobs.addEntry(key, await this.places.next(key.projectId));
-    if (missing.length > 0) this.log.warn(`${String(missing.length)} jobs had no entry in the queue and were added`);
+    let added = 0;
+    // Meanwhile others may have ended, or another process may have added them.
+    for (const key of missing) {
+      if (await this.jobs.addLostEntry(key, await this.places.next(key.projectId))) added++;
+    }
+    if (added > 0) this.log.warn(`${String(added)} jobs had no entry in the queue and were added`);
   }
 }
