@@ -27,8 +27,8 @@ const EXCEPTIONS = [
   'EXISTS (SELECT FROM objects AS o WHERE o.project_id = p.project_id AND o.observed_at < p.before)',
   'SELECT project_id, deletion_id FROM deletions WHERE deletion_id <',
   'DELETE FROM webhook_deliveries WHERE (project_id, webhook_id, delivery_id) IN',
-  // Which webhooks have something to send; not settled on a cluster, see docs/decisions/042.
-  'WITH RECURSIVE project AS ( (SELECT project_id FROM webhook_deliveries',
+  // Which projects and webhooks have something to send.
+  'SELECT w.project_id FROM webhooks AS w WHERE w.project_id <> ALL ($1::int[]) AND EXISTS',
   'FROM webhooks AS w WHERE w.is_enabled AND w.change_position IS NOT NULL',
   `FROM webhooks WHERE is_enabled AND 'threshold.reached' = ANY (events)`,
   // Which projects the background work of the index has to visit.

@@ -16,6 +16,7 @@ export const MISSING: Ids = {
   job_id: '1',
   deletion_id: '1',
   webhook_id: '1',
+  delivery_id: '1',
   factory_id: 'nothing',
   sprocket_id: 'nothing',
   building: 'nothing',
@@ -57,6 +58,12 @@ export class ProjectWithResources {
       CONTRACT['POST /webhooks']?.body ?? {},
       admin,
     );
+    // Its webhook is not enabled, so it is not sent.
+    await api.db.sql(
+      `INSERT INTO webhook_deliveries (project_id, webhook_id, delivery_id, event, body, status, attempts, due_at)
+       VALUES ($1, $2, $2, 'job.failed', '{}', 'failed', 10, now())`,
+      [project.projectId, webhook_id],
+    );
     const later = { batch_id: `later-${name}`, objects: [] };
     const { id } = await post<{ id: string }>('/batches', later, producer, { Prefer: 'respond-async' });
     const { job } = await post<{ job: string }>('/firmware', { version: '1.0.0', timestamp: 1700000000 }, device);
@@ -72,6 +79,7 @@ export class ProjectWithResources {
       project_id: project.projectId,
       key_id,
       webhook_id,
+      delivery_id: webhook_id,
       device_id: project.deviceId,
       batch_id: name,
       object_id: name,

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
 import { expectProblem, placesOf } from '../errors/expect-problem.js';
-import { TestApi, type TestProject } from '../harness/api.js';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { submitJob, waitFor, waitForJob } from '../jobs/jobs.js';
 import { postBatch } from '../objects/wire.js';
 
@@ -16,6 +16,8 @@ interface Received {
 }
 
 interface Delivery {
+  delivery_id: string;
+  due_at: string | null;
   event: string;
   status: string;
   attempts: number;
@@ -71,6 +73,21 @@ async function deliveries(id: string): Promise<Delivery[]> {
   const reply = await api.call('GET', `/webhooks/${id}/deliveries`, { key: admin });
   return reply.json<{ results: Delivery[] }>().results;
 }
+
+/** Adds a delivery of the event job.failed. */
+async function addDelivery(id: string, deliveryId: string, status: string, attempts: number): Promise<void> {
+  await api.db.sql(
+    `INSERT INTO webhook_deliveries (project_id, webhook_id, delivery_id, event, body, status, attempts, due_at)
+     VALUES ($1, $2, $3, 'job.failed', '{}', $4, $5, now())`,
+    [project.projectId, id, deliveryId, status, attempts],
+  );
+}
+
+const change = (id: string, body: object, headers: Record<string, string> = {}): Promise<Reply> =>
+  api.call('PATCH', `/webhooks/${id}`, { key: admin, body, headers });
+
+const retry = (id: string, deliveryId: string): Promise<Reply> =>
+  api.call('POST', `/webhooks/${id}/deliveries/${deliveryId}/retry`, { key: admin });
 
 const sendTest = (id: string): Promise<unknown> => api.call('POST', `/webhooks/${id}/test`, { key: admin });
 
@@ -180,13 +197,91 @@ describe('a delivery', () => {
   it('has failed after its last attempt', async () => {
     statuses = [500];
     const { webhook_id: id } = await create({ events: ['job.failed'] });
-    await api.db.sql(
-      `INSERT INTO webhook_deliveries (project_id, webhook_id, delivery_id, event, body, status, attempts, due_at)
-       VALUES ($1, $2, 7, 'job.failed', '{}', 'queued', 9, now())`,
-      [project.projectId, id],
-    );
+    await addDelivery(id, '7', 'queued', 9);
     await waitFor(async () => ((await deliveries(id))[0]?.status === 'failed' ? true : undefined));
     expect(await deliveries(id)).toMatchObject([{ attempts: 10, response_status: 500 }]);
+  });
+
+  it('is sent again with the same id when it is retried after it has failed, and this is in the audit log', async () => {
+    const { webhook_id: id } = await create({ events: ['job.failed'] });
+    await addDelivery(id, '7', 'failed', 10);
+    await addDelivery(id, '8', 'delivered', 1);
+    expect((await retry(id, '7')).json()).toMatchObject({ delivery_id: '7', status: 'queued', attempts: 0 });
+    await bodies(1);
+    expect(received[0]?.headers['webhook-id']).toBe('msg_7');
+    await waitFor(async () =>
+      (await deliveries(id)).every(({ status }) => status === 'delivered') ? true : undefined,
+    );
+    for (const one of ['7', '8']) expectProblem(await retry(id, one), 'delivery-not-failed');
+    for (const one of ['9', 'nothing']) expectProblem(await retry(id, one), 'not-found');
+    const audit = await api.call('GET', '/audit?action=webhook.retry', { key: admin });
+    expect(audit.json()).toMatchObject({
+      results: [{ target: { type: 'webhook', id }, details: { delivery_id: '7', event: 'job.failed' } }],
+    });
+  });
+
+  it('is not retried while 1,000 others wait', async () => {
+    const { webhook_id: id } = await create({ events: ['job.failed'], is_enabled: false });
+    await api.db.sql(
+      `INSERT INTO webhook_deliveries (project_id, webhook_id, delivery_id, event, body, status, attempts, due_at)
+       SELECT $1, $2, n, 'job.failed', '{}', 'queued', 1, 'infinity' FROM generate_series(1, 1000) AS n`,
+      [project.projectId, id],
+    );
+    await addDelivery(id, '2000', 'failed', 10);
+    expectProblem(await retry(id, '2000'), 'conflict');
+    expect((await deliveries(id))[0]).toMatchObject({ delivery_id: '2000', status: 'failed', attempts: 10 });
+  });
+
+  it('waits while its webhook is not enabled, and is sent when it is enabled again', async () => {
+    const { webhook_id: id } = await create({ events: ['job.failed'] });
+    const { webhook_id: other } = await create({ url: `${url}/other`, events: ['job.failed'] });
+    statuses = [500];
+    await addDelivery(id, String(2n ** 62n), 'queued', 0);
+    expect(await attempted(id)).toMatchObject({ status: 'queued', due_at: expect.any(String) });
+    await change(id, { is_enabled: false });
+    expect(await deliveries(id)).toMatchObject([{ status: 'queued', due_at: null }]);
+    // Even if it were due: as one is that was being sent when the webhook was disabled.
+    await api.db.sql(`UPDATE webhook_deliveries SET due_at = '2024-01-01' WHERE webhook_id = $1`, [id]);
+    await sendTest(other);
+    await bodies(2);
+    expect(received.map(({ path }) => path)).toEqual(['/hook', '/hook/other']);
+    await change(id, { is_enabled: true });
+    await bodies(3);
+    expect(received.map(({ path }) => path)).toEqual(['/hook', '/hook/other', '/hook']);
+  });
+
+  it('that was held for more than three days has failed, and can be retried', async () => {
+    const { webhook_id: id } = await create({ events: ['job.failed'] });
+    await change(id, { is_enabled: false });
+    await addDelivery(id, '7', 'failed', 10);
+    expect((await retry(id, '7')).json()).toMatchObject({ status: 'queued', due_at: null });
+    await change(id, { is_enabled: true });
+    const error = 'not sent within 3 days, because the webhook was not enabled';
+    expect(await deliveries(id)).toMatchObject([{ status: 'failed', attempts: 0, error }]);
+    await retry(id, '7');
+    await bodies(1);
+  });
+
+  it('has the result of its attempt also where no request can be made', async () => {
+    const { webhook_id: id } = await create({ events: ['job.failed'] });
+    await api.db.sql(`UPDATE webhooks SET secret = 'whsec_?' WHERE webhook_id = $1`, [id]);
+    await sendTest(id);
+    expect(await attempted(id)).toMatchObject({
+      status: 'queued',
+      attempts: 1,
+      error: 'the request could not be made',
+    });
+  });
+
+  it('is listed by its status', async () => {
+    const { webhook_id: id } = await create({ events: ['job.failed'], is_enabled: false });
+    await addDelivery(id, '7', 'failed', 10);
+    await addDelivery(id, '8', 'delivered', 1);
+    const list = (status: string): Promise<Reply> =>
+      api.call('GET', `/webhooks/${id}/deliveries?status=${status}`, { key: admin });
+    expect((await list('failed')).json()).toMatchObject({ count: 1, results: [{ delivery_id: '7' }] });
+    expect((await list('delivered')).json()).toMatchObject({ count: 1, results: [{ delivery_id: '8' }] });
+    expect(placesOf(expectProblem(await list('lost'), 'invalid-query'))).toEqual(['status']);
   });
 
   it.each(['http://127.0.0.2:1/', 'http://[::1]:1/', 'http://169.254.169.254/latest', 'http://2130706434/'])(
@@ -229,15 +324,35 @@ describe('the routes of webhooks', () => {
 
   it('change and delete a webhook, and record it in the audit log', async () => {
     const { webhook_id: id } = await create({ events: ['job.failed'] });
-    const headers = { 'Content-Type': 'application/merge-patch+json' };
     const body = { name: 'renamed', events: ['batch.stored'] };
-    const changed = await api.call('PATCH', `/webhooks/${id}`, { key: admin, body, headers });
+    const changed = await change(id, body, { 'Content-Type': 'application/merge-patch+json' });
     expect(changed.json()).toMatchObject({ webhook_id: id, ...body, url, is_enabled: true });
     expect((await api.call('DELETE', `/webhooks/${id}`, { key: admin })).status).toBe(204);
     expectProblem(await api.call('GET', `/webhooks/${id}`, { key: admin }), 'not-found');
     const audit = await api.call('GET', '/audit', { key: admin });
     const actions = audit.json<{ results: { action: string }[] }>().results.map(({ action }) => action);
     expect(actions.slice(0, 3)).toEqual(['webhook.delete', 'webhook.update', 'webhook.create']);
+  });
+
+  it('keep the place up to which batches were sent when something else is changed', async () => {
+    const { webhook_id: id } = await create({ events: ['batch.stored'] });
+    await api.db.sql('UPDATE webhooks SET is_enabled = false, change_position = 5 WHERE webhook_id = $1', [id]);
+    await change(id, { name: 'renamed', is_enabled: true });
+    const [row] = await api.db.sql(`SELECT change_position FROM webhooks WHERE webhook_id = $1`, [id]);
+    expect(row).toEqual({ change_position: '5' });
+  });
+
+  it('reject a change and a deletion with the ETag of another state', async () => {
+    const { webhook_id: id } = await create({ events: ['job.failed'] });
+    const etag = (await api.call('GET', `/webhooks/${id}`, { key: admin })).headers.get('etag') ?? '';
+    const changed = await change(id, { name: 'renamed' }, { 'If-Match': etag });
+    expect(changed.status).toBe(200);
+    const ofBefore = { 'If-Match': etag };
+    expectProblem(await change(id, { name: 'again' }, ofBefore), 'precondition-failed');
+    const remove = (headers: Record<string, string>): Promise<Reply> =>
+      api.call('DELETE', `/webhooks/${id}`, { key: admin, headers });
+    expectProblem(await remove(ofBefore), 'precondition-failed');
+    expect((await remove({ 'If-Match': changed.headers.get('etag') ?? '' })).status).toBe(204);
   });
 
   it('allow 20 webhooks in a project', async () => {

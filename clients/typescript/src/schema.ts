@@ -674,6 +674,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Retry a failed delivery, from its first attempt */
+        post: operations["retryDelivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/firmware": {
         parameters: {
             query?: never;
@@ -2525,7 +2542,7 @@ export interface components {
             /** @description Required for `threshold.reached`. */
             threshold?: components["schemas"]["ThresholdDto"] | null;
             /**
-             * @description Whether events are sent. Default: true.
+             * @description Whether events are sent. Default: true. A webhook that is not enabled gets no new events, and what is queued waits until it is enabled again.
              * @example true
              */
             is_enabled?: boolean;
@@ -2631,7 +2648,7 @@ export interface components {
             /** @description Required for `threshold.reached`. */
             threshold?: components["schemas"]["ThresholdDto"] | null;
             /**
-             * @description Whether events are sent. Default: true.
+             * @description Whether events are sent. Default: true. A webhook that is not enabled gets no new events, and what is queued waits until it is enabled again.
              * @example true
              */
             is_enabled?: boolean;
@@ -2654,7 +2671,10 @@ export interface components {
              * @enum {string}
              */
             status: "queued" | "delivered" | "failed";
-            /** @example 1 */
+            /**
+             * @description Number of attempts since it was queued or retried.
+             * @example 1
+             */
             attempts: number;
             /**
              * Format: date-time
@@ -2663,7 +2683,7 @@ export interface components {
             created_at: string;
             /**
              * Format: date-time
-             * @description When the next attempt is due.
+             * @description When the next attempt is due; null while the webhook is not enabled, and for a delivery that is not queued.
              * @example null
              */
             due_at: string | null;
@@ -3046,7 +3066,7 @@ export interface components {
              * @example object.delete
              * @enum {string}
              */
-            action: "object.replace" | "object.update" | "object.delete" | "object.restore" | "objects.replace" | "objects.delete" | "objects.expire" | "objects.restore" | "batch.replace" | "batch.delete" | "batch.restore" | "key.create" | "key.update" | "key.rotate" | "key.revoke" | "device.create" | "device.move" | "webhook.create" | "webhook.update" | "webhook.delete" | "project.create" | "project.update" | "project.delete" | "access.denied" | "key.canary";
+            action: "object.replace" | "object.update" | "object.delete" | "object.restore" | "objects.replace" | "objects.delete" | "objects.expire" | "objects.restore" | "batch.replace" | "batch.delete" | "batch.restore" | "key.create" | "key.update" | "key.rotate" | "key.revoke" | "device.create" | "device.move" | "webhook.create" | "webhook.update" | "webhook.delete" | "webhook.retry" | "project.create" | "project.update" | "project.delete" | "access.denied" | "key.canary";
             actor: components["schemas"]["AuditActorDto"];
             /** @description null for an action on several objects. */
             target: components["schemas"]["AuditTargetDto"] | null;
@@ -4845,7 +4865,12 @@ export interface operations {
     deleteWebhook: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes the request conditional on the ETag of the resource, or on `*` for any (RFC 9110, 13.1). */
+                "If-Match"?: string;
+                /** @description Makes the request conditional on the ETag of the resource, or on `*` for any (RFC 9110, 13.1). */
+                "If-None-Match"?: string;
+            };
             path: {
                 webhook_id: string;
             };
@@ -4865,7 +4890,12 @@ export interface operations {
     updateWebhook: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes the request conditional on the ETag of the resource, or on `*` for any (RFC 9110, 13.1). */
+                "If-Match"?: string;
+                /** @description Makes the request conditional on the ETag of the resource, or on `*` for any (RFC 9110, 13.1). */
+                "If-None-Match"?: string;
+            };
             path: {
                 webhook_id: string;
             };
@@ -4925,6 +4955,8 @@ export interface operations {
                 cursor?: string;
                 /** @description How to count all results: `exact`, `estimated` from a sample where counting would be slow, or `none`. Default: exact without a filter, for one batch, for a key, and for a key with a value; otherwise exact up to COUNT_CAP. A count that takes longer than 2 s is cancelled, see `count_reason` and `Prefer`. */
                 count?: "exact" | "estimated" | "none";
+                /** @description Only deliveries in this state. */
+                status?: "queued" | "delivered" | "failed";
             };
             header?: {
                 /** @description `wait=N` lets counting take N seconds instead of 2, up to query_timeout_ms of /api/v1/limits. */
@@ -4944,6 +4976,32 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeliveryPageDto"];
+                };
+            };
+        };
+    };
+    retryDelivery: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to retry. Use a new value, such as a UUID, for each request. For 24 hours a repeated request with the same value gets the first response again, with `Idempotency-Replayed: true`, and changes nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                webhook_id: string;
+                delivery_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryDto"];
                 };
             };
         };
@@ -5436,7 +5494,7 @@ export interface operations {
                 /** @description For operators: the project; default: the installation itself, with projects and operator keys. Example: `1804289383`. */
                 project_id?: number;
                 /** @description Only entries about this action. */
-                action?: "object.replace" | "object.update" | "object.delete" | "object.restore" | "objects.replace" | "objects.delete" | "objects.expire" | "objects.restore" | "batch.replace" | "batch.delete" | "batch.restore" | "key.create" | "key.update" | "key.rotate" | "key.revoke" | "device.create" | "device.move" | "webhook.create" | "webhook.update" | "webhook.delete" | "project.create" | "project.update" | "project.delete" | "access.denied" | "key.canary";
+                action?: "object.replace" | "object.update" | "object.delete" | "object.restore" | "objects.replace" | "objects.delete" | "objects.expire" | "objects.restore" | "batch.replace" | "batch.delete" | "batch.restore" | "key.create" | "key.update" | "key.rotate" | "key.revoke" | "device.create" | "device.move" | "webhook.create" | "webhook.update" | "webhook.delete" | "webhook.retry" | "project.create" | "project.update" | "project.delete" | "access.denied" | "key.canary";
                 /** @description Only what was done with this key. Example: `384573930291204096`. */
                 key_id?: string;
                 /** @description Only entries about a target of this type. */

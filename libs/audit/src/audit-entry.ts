@@ -25,6 +25,7 @@ export const AUDIT_ACTIONS = [
   'webhook.create',
   'webhook.update',
   'webhook.delete',
+  'webhook.retry',
   'project.create',
   'project.update',
   'project.delete',

@@ -18,6 +18,7 @@ export const PROBLEMS = {
   'request-timeout': { status: 408, title: 'Request timeout' },
   conflict: { status: 409, title: 'Conflict' },
   'job-not-failed': { status: 409, title: 'Job has not failed' },
+  'delivery-not-failed': { status: 409, title: 'Delivery has not failed' },
   'batch-not-empty': { status: 409, title: 'Batch not empty' },
   'project-not-empty': { status: 409, title: 'Project not empty' },
   'max-affected-exceeded': { status: 409, title: 'Too many objects match' },

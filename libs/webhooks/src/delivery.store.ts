@@ -1,56 +1,95 @@
-import { Database } from '#database';
+import { Database, firstSeqAt, type Queryable } from '#database';
+import { ProjectSlots } from '#platform';
 import { Injectable } from '@nestjs/common';
 
 /** An attempt whose process has stopped is repeated after this time. */
 const LEASE = `interval '60 seconds'`;
+/** Projects that one look finds; any of them, so that those with many deliveries do not keep it from the others. */
+const PROJECTS = 200;
+/** Deliveries that were held for longer, because their webhook was not enabled, are not sent. */
+const HELD_DAYS = 3;
+const HELD_TOO_LONG = `not sent within ${String(HELD_DAYS)} days, because the webhook was not enabled`;
+/** Deliveries of a disabled webhook wait for this time. */
+const HELD = `'infinity'::timestamptz`;
+/**
+ * Statements of the queue at a time in one process, and of one project: many deliveries must not take the connections that requests
+ * need. Projects get them by turns.
+ */
+const STATEMENTS = { total: 4, perProject: 1 };
+
+/** The projects with deliveries that are due. The only statement of more than one project; it reads no data. */
+const LIST_DUE = {
+  name: 'webhooks.list-due',
+  text: `
+    SELECT w.project_id FROM webhooks AS w
+    WHERE w.project_id <> ALL ($1::int[]) AND EXISTS (
+      SELECT FROM webhook_deliveries AS d WHERE d.project_id = w.project_id AND d.status = 'queued' AND d.due_at <= now())
+    GROUP BY w.project_id ORDER BY random() LIMIT ${String(PROJECTS)}`,
+};
 
 /**
- * Claims the deliveries that are due: of each project at most $2, $1 in all. It steps from project to project in the index, so that
- * many deliveries of one project do not hide those of others. $3 are the projects that have no room now.
+ * Claims the delivery of a project that is due for the longest time, of another webhook than $2. A webhook that is not enabled gets only
+ * its tests.
  */
 const CLAIM = {
   name: 'webhooks.claim',
   text: `
-    WITH RECURSIVE project AS (
-      (SELECT project_id FROM webhook_deliveries WHERE status = 'queued' ORDER BY project_id LIMIT 1)
-      UNION ALL
-      SELECT next.project_id FROM project, LATERAL (
-        SELECT d.project_id FROM webhook_deliveries AS d WHERE d.status = 'queued' AND d.project_id > project.project_id
-        ORDER BY d.project_id LIMIT 1
-      ) AS next
-    ),
-    due AS MATERIALIZED (
-      SELECT d.* FROM project, LATERAL (
-        SELECT project_id, webhook_id, delivery_id FROM webhook_deliveries AS d
-        WHERE d.project_id = project.project_id AND d.status = 'queued' AND d.due_at <= now()
-        ORDER BY d.due_at LIMIT $2
-      ) AS d
-      WHERE project.project_id <> ALL ($3::int[]) ORDER BY random() LIMIT $1
-    ),
-    locked AS MATERIALIZED (
-      SELECT d.project_id, d.webhook_id, d.delivery_id FROM webhook_deliveries AS d JOIN due USING (project_id, webhook_id, delivery_id)
-      WHERE d.status = 'queued' AND d.due_at <= now() FOR UPDATE OF d SKIP LOCKED
+    WITH due AS MATERIALIZED (
+      SELECT d.webhook_id, d.delivery_id, w.url, w.secret
+      FROM webhook_deliveries AS d JOIN webhooks AS w USING (project_id, webhook_id)
+      WHERE d.project_id = $1 AND d.status = 'queued' AND d.due_at <= now() AND d.webhook_id <> ALL ($2::bigint[])
+        AND (w.is_enabled OR d.event = 'webhook.test')
+      ORDER BY d.due_at LIMIT 1 FOR UPDATE OF d SKIP LOCKED
     )
     UPDATE webhook_deliveries AS d SET attempts = d.attempts + 1, due_at = now() + ${LEASE}
-    FROM locked AS l JOIN webhooks AS w USING (project_id, webhook_id)
-    WHERE d.project_id = l.project_id AND d.webhook_id = l.webhook_id AND d.delivery_id = l.delivery_id
-    RETURNING d.project_id, d.webhook_id, d.delivery_id, d.event, d.body, d.attempts, w.url, w.secret`,
+    FROM due WHERE d.project_id = $1 AND d.webhook_id = due.webhook_id AND d.delivery_id = due.delivery_id
+    RETURNING d.project_id, d.webhook_id, d.delivery_id, d.body, d.attempts, due.url, due.secret`,
 };
+
+/** When a delivery of a webhook is due: never while the webhook is not enabled, except for a test. */
+const dueAtSql = (time: string): string =>
+  `greatest(${time}, CASE WHEN w.is_enabled OR d.event = 'webhook.test' THEN '-infinity'::timestamptz ELSE ${HELD} END)`;
 
 /** Not where another process has claimed it again meanwhile. */
 const FINISH = {
   name: 'webhooks.finish',
   text: `
-    UPDATE webhook_deliveries SET status = $5, response_status = $6, error = $7,
-      due_at = now() + $8::int * interval '1 second', finished_at = now() + CASE WHEN $5 = 'queued' THEN NULL ELSE interval '0' END
-    WHERE project_id = $1 AND webhook_id = $2 AND delivery_id = $3 AND attempts = $4 AND status = 'queued'`,
+    UPDATE webhook_deliveries AS d SET status = $5, response_status = $6, error = $7,
+      due_at = ${dueAtSql(`now() + $8::int * interval '1 second'`)},
+      finished_at = now() + CASE WHEN $5 = 'queued' THEN NULL ELSE interval '0' END
+    FROM webhooks AS w
+    WHERE w.project_id = $1 AND w.webhook_id = $2
+      AND d.project_id = $1 AND d.webhook_id = $2 AND d.delivery_id = $3 AND d.attempts = $4 AND d.status = 'queued'`,
 };
+
+const HOLD = `
+  UPDATE webhook_deliveries SET due_at = ${HELD}
+  WHERE project_id = $1 AND webhook_id = $2 AND status = 'queued' AND event <> 'webhook.test'`;
+
+const FAIL_OLD = `
+  UPDATE webhook_deliveries SET status = 'failed', error = '${HELD_TOO_LONG}', finished_at = now()
+  WHERE project_id = $1 AND webhook_id = $2 AND status = 'queued' AND due_at = ${HELD} AND delivery_id < $3::bigint`;
+
+const RESUME = `
+  UPDATE webhook_deliveries SET due_at = now()
+  WHERE project_id = $1 AND webhook_id = $2 AND status = 'queued' AND due_at = ${HELD}`;
+
+/** The event is sent with the same id, from a first attempt on. */
+const RETRY = `
+  UPDATE webhook_deliveries AS d
+  SET status = 'queued', attempts = 0, due_at = ${dueAtSql('now()')}, response_status = NULL, error = NULL, finished_at = NULL
+  FROM webhooks AS w
+  WHERE w.project_id = $1 AND w.webhook_id = $2
+    AND d.project_id = $1 AND d.webhook_id = $2 AND d.delivery_id = $3 AND d.status = 'failed'
+  RETURNING d.delivery_id`;
+
+const COUNT_QUEUED = `
+  SELECT count(*)::int AS count FROM webhook_deliveries WHERE project_id = $1 AND webhook_id = $2 AND status = 'queued'`;
 
 export interface ClaimedDelivery {
   project_id: number;
   webhook_id: string;
   delivery_id: string;
-  event: string;
   body: string;
   /** This one included. */
   attempts: number;
@@ -69,10 +108,22 @@ export interface AttemptResult {
 /** The queue of deliveries. */
 @Injectable()
 export class DeliveryStore {
+  private readonly statements = new ProjectSlots(STATEMENTS);
+
   constructor(private readonly database: Database) {}
 
-  claim(limit: number, perProject: number, busyProjects: readonly number[]): Promise<ClaimedDelivery[]> {
-    return this.database.query<ClaimedDelivery>(CLAIM, [limit, perProject, busyProjects]);
+  /** Some projects with deliveries that are due, in any order. @param except projects that are left out */
+  async listDue(except: readonly number[]): Promise<number[]> {
+    const rows = await this.database.query<{ project_id: number }>(LIST_DUE, [except]);
+    return rows.map(({ project_id: projectId }) => projectId);
+  }
+
+  /** Null where no delivery is due. @param exceptWebhooks webhooks that get one now */
+  claim(projectId: number, exceptWebhooks: readonly string[]): Promise<ClaimedDelivery | null> {
+    return this.statements.run(projectId, async () => {
+      const [row] = await this.database.query<ClaimedDelivery>(CLAIM, [projectId, exceptWebhooks]);
+      return row ?? null;
+    });
   }
 
   async finish(
@@ -80,8 +131,28 @@ export class DeliveryStore {
     { status, responseStatus, error, retryInSeconds }: AttemptResult,
   ): Promise<void> {
     const { project_id: projectId, webhook_id: webhookId, delivery_id: id, attempts } = delivery;
-    await this.database.retrying(() =>
-      this.database.query(FINISH, [projectId, webhookId, id, attempts, status, responseStatus, error, retryInSeconds]),
-    );
+    const values = [projectId, webhookId, id, attempts, status, responseStatus, error, retryInSeconds];
+    await this.statements.run(projectId, () => this.database.retrying(() => this.database.query(FINISH, values)));
+  }
+
+  /** Keeps what is queued for a webhook while it is not enabled. */
+  async hold(tx: Queryable, projectId: number, webhookId: string): Promise<void> {
+    await tx.query(HOLD, [projectId, webhookId]);
+  }
+
+  /** Sends what was held, but not what is too old to be of use. */
+  async resume(tx: Queryable, projectId: number, webhookId: string): Promise<void> {
+    await tx.query(FAIL_OLD, [projectId, webhookId, firstSeqAt(Date.now() - HELD_DAYS * 86_400_000)]);
+    await tx.query(RESUME, [projectId, webhookId]);
+  }
+
+  /** Queues a failed delivery again. @returns false where it does not exist or has not failed */
+  async retry(tx: Queryable, projectId: number, webhookId: string, id: string): Promise<boolean> {
+    return (await tx.query(RETRY, [projectId, webhookId, id])).length > 0;
+  }
+
+  async countQueued(tx: Queryable, projectId: number, webhookId: string): Promise<number> {
+    const [row] = await tx.query<{ count: number }>(COUNT_QUEUED, [projectId, webhookId]);
+    return row?.count ?? 0;
   }
 }

@@ -1,7 +1,7 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIP } from 'node:net';
-import { Webhook } from 'standardwebhooks';
+import { signedHeaders } from '#events';
 import { AddressNotAllowedError, type PublicAddresses } from './public-address.js';
 
 /** From the look-up of the name to the headers of the response. */
@@ -33,8 +33,6 @@ export function sendWebhook(
   if (isIP(host) !== 0 && !addresses.isAllowed(host)) {
     return Promise.resolve({ status: null, error: `webhooks may not be sent to ${host}` });
   }
-  const now = new Date();
-  const signature = new Webhook(secret).sign(id, now, body);
   const send = target.protocol === 'https:' ? httpsRequest : httpRequest;
   return new Promise((resolve) => {
     const request = send(target, {
@@ -42,14 +40,7 @@ export function sendWebhook(
       agent: false,
       lookup: addresses.lookup,
       signal: AbortSignal.any([stopping, AbortSignal.timeout(timeoutMs)]),
-      headers: {
-        'Content-Type': 'application/json',
-        'Content-Length': Buffer.byteLength(body),
-        'User-Agent': 'Stowage',
-        'webhook-id': id,
-        'webhook-timestamp': String(Math.floor(now.getTime() / 1_000)),
-        'webhook-signature': signature,
-      },
+      headers: { ...signedHeaders(id, body, secret), 'Content-Length': Buffer.byteLength(body) },
     });
     request.once('response', (response) => {
       resolve({ status: response.statusCode ?? 0, error: null });

@@ -3,15 +3,19 @@ import { isConnectionLoss } from '#database';
 import { Maintenance } from '#jobs';
 import { Config } from '#platform';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
+import { BatchWatch } from './batch-watch.js';
+import { DeliverySlots, type DeliverySlot } from './delivery-slots.js';
 import { DeliveryStore, type AttemptResult, type ClaimedDelivery } from './delivery.store.js';
 import { PublicAddresses } from './public-address.js';
+import { ThresholdWatch } from './threshold-watch.js';
 import { sendWebhook, type WebhookOutcome } from './webhook-request.js';
-import { WebhookWatch } from './webhook-watch.js';
 
-const EVERY_MS = 1_000;
-/** Requests of this process at a time, and those of one project: its receiver may be slow. */
-const SENDING_MAX = 16;
-const SENDING_PER_PROJECT = 2;
+const LOOK_EVERY_MS = 1_000;
+const THRESHOLDS_EVERY_MS = 30_000;
+/** While projects wait for a slot. */
+const LOOK_AGAIN_MS = 100;
+/** A slot sends deliveries of its project for this long; then it is free for others. */
+const TURN_MS = 2_000;
 /** The pauses before the second and each further attempt, in seconds: 3 days in all. After the last attempt the delivery has failed. */
 const RETRY_SECONDS = [5, 60, 300, 1_800, 7_200, 18_000, 36_000, 86_400, 86_400];
 
@@ -20,68 +24,96 @@ const RETRY_SECONDS = [5, 60, 300, 1_800, 7_200, 18_000, 36_000, 86_400, 86_400]
 export class WebhookSender implements BeforeApplicationShutdown {
   private readonly log = new Logger('webhooks');
   private readonly addresses: PublicAddresses;
+  private readonly slots = new DeliverySlots();
   private readonly stopping = new AbortController();
-  private readonly sending = new Map<Promise<void>, number>();
-  private running: Promise<void> | undefined;
+  private readonly turns = new Set<Promise<void>>();
+  private loops: Promise<unknown> | undefined;
 
   constructor(
     private readonly store: DeliveryStore,
-    private readonly watch: WebhookWatch,
+    batches: BatchWatch,
+    thresholds: ThresholdWatch,
     maintenance: Maintenance,
     { webhooks: { allowedNetworks } }: Config,
   ) {
     this.addresses = new PublicAddresses(allowedNetworks);
+    const { signal } = this.stopping;
+    // Each has a loop of its own: many batches, or a slow aggregate, must not delay what is queued.
     maintenance.whenStarted(() => {
-      this.running ??= this.run();
+      this.loops ??= Promise.all([
+        this.repeat(() => this.sendDue()),
+        this.repeat(() => batches.look(signal).then(() => LOOK_EVERY_MS)),
+        this.repeat(() => thresholds.look(signal).then(() => THRESHOLDS_EVERY_MS)),
+      ]);
     });
   }
 
   /** Requests that are being sent are sent again by another process, or after the next start. */
   async beforeApplicationShutdown(): Promise<void> {
     this.stopping.abort();
-    await this.running;
-    await Promise.all(this.sending.keys());
+    await this.loops;
+    await Promise.all(this.turns);
   }
 
-  private async run(): Promise<void> {
+  /** @param work returns the milliseconds until it runs again */
+  private async repeat(work: () => Promise<number>): Promise<void> {
     const { signal } = this.stopping;
     while (!signal.aborted) {
-      await this.attempt(() => this.sendDue());
-      await this.attempt(() => this.watch.look());
-      await sleep(EVERY_MS, undefined, { signal, ref: false }).catch(() => undefined);
+      const pauseMs = (await this.attempt(work)) ?? LOOK_EVERY_MS;
+      await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => undefined);
     }
   }
 
-  private async attempt(work: () => Promise<void>): Promise<void> {
+  /** @returns undefined where it failed */
+  private async attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
     try {
-      await work();
+      return await work();
     } catch (error) {
       // The heartbeat logs an outage of the database.
       if (!isConnectionLoss(error)) this.log.warn(`webhooks: ${String(error)}`);
+      return undefined;
     }
   }
 
-  private async sendDue(): Promise<void> {
-    const busy = new Map<number, number>();
-    for (const projectId of this.sending.values()) busy.set(projectId, (busy.get(projectId) ?? 0) + 1);
-    const room = SENDING_MAX - this.sending.size;
-    if (room === 0) return;
-    const full = [...busy].filter(([, count]) => count >= SENDING_PER_PROJECT).map(([projectId]) => projectId);
-    for (const delivery of await this.store.claim(room, SENDING_PER_PROJECT, full)) {
-      const sent = this.send(delivery).finally(() => this.sending.delete(sent));
-      this.sending.set(sent, delivery.project_id);
+  private async sendDue(): Promise<number> {
+    let isFull = false;
+    for (const projectId of await this.store.listDue(this.slots.fullProjects())) {
+      const slot = this.slots.take(projectId);
+      isFull ||= slot === null;
+      if (slot === null) continue;
+      const turn = this.attempt(() => this.sendOf(slot)).then(() => {
+        this.slots.release(slot);
+        this.turns.delete(turn);
+      });
+      this.turns.add(turn);
+    }
+    return isFull ? LOOK_AGAIN_MS : LOOK_EVERY_MS;
+  }
+
+  private async sendOf(slot: DeliverySlot): Promise<void> {
+    const until = performance.now() + TURN_MS;
+    while (!this.stopping.signal.aborted && performance.now() < until) {
+      const delivery = await this.store.claim(slot.projectId, this.slots.busyWebhooks(slot.projectId));
+      if (delivery === null) return;
+      await this.send(slot, delivery);
     }
   }
 
-  /** Never fails. */
-  private async send(delivery: ClaimedDelivery): Promise<void> {
-    const { delivery_id: id, url, secret, body } = delivery;
+  private async send(slot: DeliverySlot, delivery: ClaimedDelivery): Promise<void> {
+    this.slots.begin(slot, delivery.webhook_id);
+    const outcome = await this.request(delivery);
+    this.slots.end(slot);
+    if (this.stopping.signal.aborted && outcome.status === null) return;
+    await this.store.finish(delivery, resultOf(outcome, delivery.attempts));
+  }
+
+  /** Never fails, so that every attempt gets its result. */
+  private async request({ delivery_id: id, url, secret, body }: ClaimedDelivery): Promise<WebhookOutcome> {
     try {
-      const outcome = await sendWebhook({ id: `msg_${id}`, url, secret, body }, this.addresses, this.stopping.signal);
-      if (this.stopping.signal.aborted) return;
-      await this.store.finish(delivery, resultOf(outcome, delivery.attempts));
+      return await sendWebhook({ id: `msg_${id}`, url, secret, body }, this.addresses, this.stopping.signal);
     } catch (error) {
-      if (!isConnectionLoss(error)) this.log.warn(`a delivery was not recorded: ${String(error)}`);
+      this.log.warn(`delivery ${id} of a webhook was not sent: ${String(error)}`);
+      return { status: null, error: 'the request could not be made' };
     }
   }
 }

@@ -2,15 +2,18 @@ import { type Actor, CurrentActor } from '#audit';
 import {
   API,
   ApiPage,
+  ApiPreconditions,
   ApiProblems,
   ApiResult,
   baseUrl,
+  etagOfJson,
   fingerprintOf,
   Http,
   type HttpContext,
   pageBody,
   PageQuery,
   pageRequest,
+  preconditionsOf,
   ProjectId,
   Rules,
 } from '#http';
@@ -21,6 +24,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import {
   CreatedWebhookDto,
   CreateWebhookDto,
+  DeliveryDto,
+  DeliveryListQuery,
   DeliveryPageDto,
   TestDeliveryDto,
   UpdateWebhookDto,
@@ -86,29 +91,36 @@ export class WebhookController {
   @Rules({ roles: ['admin'], consumes: PATCH_TYPES, bodyLimit: 'management_limit_bytes' })
   @ApiOperation({ summary: 'Change a webhook' })
   @ApiConsumes(...PATCH_TYPES)
-  @ApiResult(200, WebhookDto)
-  @ApiProblems('malformed-request', 'invalid-body', 'not-found')
-  updateWebhook(
+  @ApiPreconditions({ isExempt: true })
+  @ApiResult(200, WebhookDto, { etag: true })
+  @ApiProblems('malformed-request', 'invalid-body', 'not-found', 'conflict')
+  async updateWebhook(
     @ProjectId() projectId: number,
     @Param('webhook_id') id: string,
     @Body() body: UpdateWebhookDto,
     @CurrentActor() actor: Actor,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<WebhookDto> {
-    return this.webhooks.update(projectId, id, body, actor);
+    const webhook = await this.webhooks.update(projectId, id, body, actor, preconditionsOf(request));
+    reply.header('ETag', etagOfJson(webhook));
+    return webhook;
   }
 
   @Delete(':webhook_id')
   @HttpCode(204)
   @Rules({ roles: ['admin'] })
   @ApiOperation({ summary: 'Delete a webhook with its deliveries' })
+  @ApiPreconditions({ isExempt: true })
   @ApiResult(204)
   @ApiProblems('not-found')
   async deleteWebhook(
     @ProjectId() projectId: number,
     @Param('webhook_id') id: string,
     @CurrentActor() actor: Actor,
+    @Req() request: FastifyRequest,
   ): Promise<void> {
-    await this.webhooks.delete(projectId, id, actor);
+    await this.webhooks.delete(projectId, id, actor, preconditionsOf(request));
   }
 
   @Post(':webhook_id/test')
@@ -129,12 +141,28 @@ export class WebhookController {
   async listDeliveries(
     @ProjectId() projectId: number,
     @Param('webhook_id') id: string,
-    @Query() query: PageQuery,
+    @Query() query: DeliveryListQuery,
     @Http() http: HttpContext,
   ): Promise<object> {
     const { webhook_id: webhookId } = await this.webhooks.get(projectId, id);
-    const page = pageRequest(query, this.config, fingerprintOf('deliveries', projectId, webhookId), http);
-    const { slice, count } = await this.store.listDeliveries(projectId, webhookId, page);
+    const { status = null } = query;
+    const page = pageRequest(query, this.config, fingerprintOf('deliveries', projectId, webhookId, status), http);
+    const { slice, count } = await this.store.listDeliveries(projectId, webhookId, status, page);
     return pageBody(page, slice, count);
+  }
+
+  @Post(':webhook_id/deliveries/:delivery_id/retry')
+  @HttpCode(202)
+  @Rules({ roles: ['admin'] })
+  @ApiOperation({ summary: 'Retry a failed delivery, from its first attempt' })
+  @ApiResult(202, DeliveryDto)
+  @ApiProblems('not-found', 'delivery-not-failed', 'conflict')
+  retryDelivery(
+    @ProjectId() projectId: number,
+    @Param('webhook_id') id: string,
+    @Param('delivery_id') deliveryId: string,
+    @CurrentActor() actor: Actor,
+  ): Promise<DeliveryDto> {
+    return this.webhooks.retry(projectId, id, deliveryId, actor);
   }
 }

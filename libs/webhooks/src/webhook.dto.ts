@@ -1,6 +1,6 @@
 import { OPS, type Op } from '#analytics';
 import { EVENTS, type EventName } from '#events';
-import { ChoiceField, type NestedContext, pageOf, RuleField, TextField } from '#http';
+import { ChoiceField, type NestedContext, pageOf, PageQuery, RuleField, TextField } from '#http';
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
 import { IsOptional, ValidateIf, ValidateNested } from 'class-validator';
@@ -90,7 +90,9 @@ function EnabledField(): PropertyDecorator {
   const documented = {
     type: Boolean,
     required: false,
-    description: 'Whether events are sent. Default: true.',
+    description:
+      'Whether events are sent. Default: true. A webhook that is not enabled gets no new events, and what is queued waits until it is ' +
+      'enabled again.',
     example: true,
   };
   return optionally(
@@ -177,6 +179,12 @@ export class CreatedWebhookDto extends WebhookDto {
 export class WebhookPageDto extends pageOf(WebhookDto) {}
 
 const DELIVERY_STATUSES = ['queued', 'delivered', 'failed'] as const;
+export type DeliveryStatus = (typeof DELIVERY_STATUSES)[number];
+
+export class DeliveryListQuery extends PageQuery {
+  @ChoiceField({ optional: true, choices: DELIVERY_STATUSES, description: 'Only deliveries in this state.' })
+  status?: DeliveryStatus;
+}
 
 export class DeliveryDto {
   @ApiProperty({
@@ -191,7 +199,7 @@ export class DeliveryDto {
   @ApiProperty({ enum: DELIVERY_STATUSES, description: '`failed` after the last attempt.', example: 'delivered' })
   status: string;
 
-  @ApiProperty({ example: 1 })
+  @ApiProperty({ description: 'Number of attempts since it was queued or retried.', example: 1 })
   attempts: number;
 
   @ApiProperty({ format: 'date-time', example: '2026-11-21T09:00:00.000Z' })
@@ -201,7 +209,8 @@ export class DeliveryDto {
     type: String,
     format: 'date-time',
     nullable: true,
-    description: 'When the next attempt is due.',
+    description:
+      'When the next attempt is due; null while the webhook is not enabled, and for a delivery that is not queued.',
     example: null,
   })
   due_at: string | null;

@@ -1,11 +1,20 @@
 import { randomBytes } from 'node:crypto';
+import { PRECONDITION_RULES } from '#access';
 import { AuditLog, type Actor } from '#audit';
 import { ChangeStore } from '#changes';
 import { Database, isSeq, Sequence } from '#database';
-import { EventStore, TEST_EVENT } from '#events';
-import { Problem, ValidationErrors } from '#http';
+import { EventStore, QUEUED_MAX, TEST_EVENT } from '#events';
+import { checkPreconditions, etagOfJson, Problem, ValidationErrors, type Preconditions } from '#http';
 import { Injectable } from '@nestjs/common';
-import type { CreatedWebhookDto, CreateWebhookDto, ThresholdDto, UpdateWebhookDto, WebhookDto } from './webhook.dto.js';
+import { DeliveryStore } from './delivery.store.js';
+import type {
+  CreatedWebhookDto,
+  CreateWebhookDto,
+  DeliveryDto,
+  ThresholdDto,
+  UpdateWebhookDto,
+  WebhookDto,
+} from './webhook.dto.js';
 import { WebhookStore, type WebhookContent } from './webhook.store.js';
 
 /** Of a project. Each costs a look at its events every second. */
@@ -17,6 +26,7 @@ const SECRET_BYTES = 32;
 export class WebhookService {
   constructor(
     private readonly store: WebhookStore,
+    private readonly deliveries: DeliveryStore,
     private readonly events: EventStore,
     private readonly changes: ChangeStore,
     private readonly audit: AuditLog,
@@ -43,7 +53,7 @@ export class WebhookService {
         projectId,
         actor,
         action: 'webhook.create',
-        target: { type: 'webhook', id },
+        target: targetOf(id),
         details: { name },
       });
       const webhook = await this.store.find(projectId, id, tx);
@@ -58,43 +68,72 @@ export class WebhookService {
     return webhook ?? rejectNotFound();
   }
 
-  /** @throws Problem not-found, invalid-body */
-  async update(projectId: number, id: string, body: UpdateWebhookDto, actor: Actor): Promise<WebhookDto> {
-    const before = await this.get(projectId, id);
+  /** @throws Problem not-found, invalid-body, precondition-failed; conflict where another change of the events was faster */
+  async update(
+    projectId: number,
+    id: string,
+    body: UpdateWebhookDto,
+    actor: Actor,
+    preconditions: Preconditions,
+  ): Promise<WebhookDto> {
     const given = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
-    const content: WebhookContent = { ...before, ...(given as Partial<WebhookContent>) };
-    requireThreshold(content);
-    const position = await this.positionFor(projectId, content);
+    const merge = (before: WebhookDto): WebhookContent => ({ ...before, ...(given as Partial<WebhookContent>) });
+    // Before the transaction, because it uses a connection of its own.
+    const position = await this.positionFor(projectId, merge(await this.get(projectId, id)));
     return this.database.transaction(async (tx) => {
       await this.store.lockAll(tx, projectId);
-      await this.store.update(tx, projectId, id, content, position);
+      const before = await this.store.find(projectId, id, tx);
+      if (before === null) return rejectNotFound();
+      const content = merge(before);
+      requireThreshold(content);
+      checkPreconditions(preconditions, etagOfJson(before), PRECONDITION_RULES);
+      if (wantsBatches(content) && position === null)
+        throw new Problem('conflict', { detail: 'The webhook was changed at the same time; repeat the request.' });
+      await this.store.update(tx, projectId, id, content, wantsBatches(content) ? position : null);
+      if (content.is_enabled) await this.deliveries.resume(tx, projectId, id);
+      else await this.deliveries.hold(tx, projectId, id);
       const webhook = await this.store.find(projectId, id, tx);
-      if (webhook === null) return rejectNotFound();
+      if (webhook === null) throw new Error('a webhook that is locked does not exist');
       const details = { changed: Object.keys(given) };
-      await this.audit.append(tx, {
-        projectId,
-        actor,
-        action: 'webhook.update',
-        target: { type: 'webhook', id },
-        details,
-      });
+      await this.audit.append(tx, { projectId, actor, action: 'webhook.update', target: targetOf(id), details });
       return webhook;
     });
   }
 
-  /** @throws Problem not-found */
-  async delete(projectId: number, id: string, actor: Actor): Promise<void> {
+  /** @throws Problem not-found, precondition-failed */
+  async delete(projectId: number, id: string, actor: Actor, preconditions: Preconditions): Promise<void> {
     if (!isSeq(id)) rejectNotFound();
     await this.database.transaction(async (tx) => {
-      const name = await this.store.delete(tx, projectId, id);
-      if (name === null) return rejectNotFound();
-      await this.audit.append(tx, {
-        projectId,
-        actor,
-        action: 'webhook.delete',
-        target: { type: 'webhook', id },
-        details: { name },
-      });
+      await this.store.lockAll(tx, projectId);
+      const webhook = await this.store.find(projectId, id, tx);
+      if (webhook === null) return rejectNotFound();
+      checkPreconditions(preconditions, etagOfJson(webhook), PRECONDITION_RULES);
+      await this.store.delete(tx, projectId, id);
+      const details = { name: webhook.name };
+      await this.audit.append(tx, { projectId, actor, action: 'webhook.delete', target: targetOf(id), details });
+    });
+  }
+
+  /** Sends a failed delivery again, from its first attempt. @throws Problem not-found, delivery-not-failed; conflict where too many wait */
+  async retry(projectId: number, id: string, deliveryId: string, actor: Actor): Promise<DeliveryDto> {
+    await this.get(projectId, id);
+    if (!isSeq(deliveryId)) rejectNoDelivery();
+    return this.database.transaction(async (tx) => {
+      await this.store.lockAll(tx, projectId);
+      const isQueued = await this.deliveries.retry(tx, projectId, id, deliveryId);
+      const delivery = await this.store.findDelivery(projectId, id, deliveryId, tx);
+      if (delivery === null) return rejectNoDelivery();
+      if (!isQueued) {
+        const detail = 'Only a failed delivery can be retried; this one has not failed.';
+        throw new Problem('delivery-not-failed', { detail });
+      }
+      if ((await this.deliveries.countQueued(tx, projectId, id)) > QUEUED_MAX) {
+        const detail = `${String(QUEUED_MAX)} deliveries of this webhook wait already; retry when some of them were sent.`;
+        throw new Problem('conflict', { detail });
+      }
+      const details = { delivery_id: deliveryId, event: delivery.event };
+      await this.audit.append(tx, { projectId, actor, action: 'webhook.retry', target: targetOf(id), details });
+      return delivery;
     });
   }
 
@@ -105,12 +144,17 @@ export class WebhookService {
   }
 
   /** Batches that are stored from now on are sent. */
-  private async positionFor(
-    projectId: number,
-    { events, is_enabled: isEnabled }: WebhookContent,
-  ): Promise<string | null> {
-    return isEnabled && events.includes('batch.stored') ? this.changes.follow(projectId) : null;
+  private async positionFor(projectId: number, content: WebhookContent): Promise<string | null> {
+    return wantsBatches(content) ? this.changes.follow(projectId) : null;
   }
+}
+
+function wantsBatches({ events, is_enabled: isEnabled }: WebhookContent): boolean {
+  return isEnabled && events.includes('batch.stored');
+}
+
+function targetOf(id: string): { type: 'webhook'; id: string } {
+  return { type: 'webhook', id };
 }
 
 function requireThreshold({ events, threshold }: WebhookContent): void {
@@ -131,4 +175,8 @@ function requireKey({ op, key }: ThresholdDto): void {
 
 function rejectNotFound(): never {
   throw new Problem('not-found', { detail: 'Webhook not found.' });
+}
+
+function rejectNoDelivery(): never {
+  throw new Problem('not-found', { detail: 'Delivery not found.' });
 }

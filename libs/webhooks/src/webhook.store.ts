@@ -3,7 +3,7 @@ import type { EventName } from '#events';
 import type { PageRequest } from '#http';
 import { Config } from '#platform';
 import { Injectable } from '@nestjs/common';
-import type { DeliveryDto, ThresholdDto, WebhookDto } from './webhook.dto.js';
+import type { DeliveryDto, DeliveryStatus, ThresholdDto, WebhookDto } from './webhook.dto.js';
 
 const COLUMNS = 'webhook_id, name, url, events, threshold, is_enabled';
 
@@ -16,7 +16,8 @@ const LOCK_ALL = `SELECT webhook_id FROM webhooks WHERE project_id = $1 FOR UPDA
 const GET = `SELECT ${COLUMNS} FROM webhooks WHERE project_id = $1 AND webhook_id = $2`;
 
 const UPDATE = `
-  UPDATE webhooks SET name = $3, url = $4, events = $5, threshold = $6, is_enabled = $7, change_position = $8,
+  UPDATE webhooks SET name = $3, url = $4, events = $5, threshold = $6, is_enabled = $7,
+    change_position = CASE WHEN $8::bigint IS NULL THEN NULL ELSE coalesce(change_position, $8::bigint) END,
     fired_bucket = CASE WHEN threshold IS DISTINCT FROM $6 THEN NULL ELSE fired_bucket END
   WHERE project_id = $1 AND webhook_id = $2`;
 
@@ -24,7 +25,13 @@ const DELETE = `
   WITH deliveries AS (DELETE FROM webhook_deliveries WHERE project_id = $1 AND webhook_id = $2)
   DELETE FROM webhooks WHERE project_id = $1 AND webhook_id = $2 RETURNING name`;
 
-const DELIVERY_COLUMNS = 'delivery_id AS seq, event, status, attempts, due_at, response_status, error, finished_at';
+/** A delivery that is held is never due. */
+const DELIVERY_COLUMNS = `
+  delivery_id AS seq, event, status, attempts, response_status, error, finished_at,
+  CASE WHEN status = 'queued' AND due_at < 'infinity' THEN due_at END AS due_at`;
+
+const GET_DELIVERY = `
+  SELECT ${DELIVERY_COLUMNS} FROM webhook_deliveries WHERE project_id = $1 AND webhook_id = $2 AND delivery_id = $3`;
 
 interface WebhookRow {
   webhook_id: string;
@@ -70,6 +77,7 @@ export class WebhookStore {
     return row === undefined ? null : toDto(row);
   }
 
+  /** @param changePosition where to begin if stored batches were not wanted before; null where they are not wanted */
   async update(
     tx: Queryable,
     projectId: number,
@@ -106,20 +114,28 @@ export class WebhookStore {
     return { slice: { ...slice, items: slice.items.map((row) => ({ seq: row.seq, ...toDto(row) })) }, count };
   }
 
+  async findDelivery(projectId: number, webhookId: string, id: string, on: Queryable): Promise<DeliveryDto | null> {
+    const [row] = await on.query<DeliveryRow>(GET_DELIVERY, [projectId, webhookId, id]);
+    return row === undefined ? null : toDeliveryDto(row);
+  }
+
+  /** @param status null for all */
   async listDeliveries(
     projectId: number,
     id: string,
+    status: DeliveryStatus | null,
     page: PageRequest,
   ): Promise<{ slice: Slice<DeliveryDto & { seq: string }>; count: Count }> {
+    const ofStatus = status === null ? '' : ' AND status = $3';
     const list: ListSql = {
       select: DELIVERY_COLUMNS,
       from: 'webhook_deliveries',
-      where: 'project_id = $1 AND webhook_id = $2::bigint',
+      where: `project_id = $1 AND webhook_id = $2::bigint${ofStatus}`,
       seq: 'delivery_id',
-      values: [projectId, id],
+      values: [projectId, id, ...(status === null ? [] : [status])],
     };
     const { slice, count } = await readPage<DeliveryRow>(this.database, list, page, this.config.limits.countCap);
-    return { slice: { ...slice, items: slice.items.map(toDeliveryDto) }, count };
+    return { slice: { ...slice, items: slice.items.map((row) => ({ seq: row.seq, ...toDeliveryDto(row) })) }, count };
   }
 }
 
@@ -132,6 +148,6 @@ function toDto({ webhook_id: id, name, url, events, threshold, is_enabled: isEna
   return { webhook_id: id, name, url, events, threshold: parsed, is_enabled: isEnabled, created_at: timeOfSeq(id) };
 }
 
-function toDeliveryDto({ seq, due_at: dueAt, ...row }: DeliveryRow): DeliveryDto & { seq: string } {
-  return { seq, delivery_id: seq, ...row, created_at: timeOfSeq(seq), due_at: row.status === 'queued' ? dueAt : null };
+function toDeliveryDto({ seq, ...row }: DeliveryRow): DeliveryDto {
+  return { delivery_id: seq, ...row, created_at: timeOfSeq(seq) };
 }

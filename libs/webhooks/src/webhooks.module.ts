@@ -4,18 +4,27 @@ import { ChangesModule } from '#changes';
 import { EventsModule } from '#events';
 import { JobsModule } from '#jobs';
 import { Module } from '@nestjs/common';
+import { BatchWatch } from './batch-watch.js';
 import { DeliveryStore } from './delivery.store.js';
+import { ThresholdWatch } from './threshold-watch.js';
 import { WebhookController } from './webhook.controller.js';
 import { WebhookMaintenance } from './webhook-maintenance.js';
 import { WebhookSender } from './webhook-sender.js';
 import { WebhookService } from './webhook.service.js';
 import { WebhookStore } from './webhook.store.js';
-import { WebhookWatch } from './webhook-watch.js';
 
 /** Tells other systems what happens in a project. */
 @Module({
   imports: [AnalyticsModule, AuditModule, ChangesModule, EventsModule, JobsModule],
   controllers: [WebhookController],
-  providers: [WebhookStore, WebhookService, DeliveryStore, WebhookWatch, WebhookSender, WebhookMaintenance],
+  providers: [
+    WebhookStore,
+    WebhookService,
+    DeliveryStore,
+    BatchWatch,
+    ThresholdWatch,
+    WebhookSender,
+    WebhookMaintenance,
+  ],
 })
 export class WebhooksModule {}

@@ -33,6 +33,7 @@ const ACTIONS = [
   'webhook.create',
   'webhook.update',
   'webhook.delete',
+  'webhook.retry',
   'project.create',
   'project.update',
   'project.delete',

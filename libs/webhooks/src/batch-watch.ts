@@ -1,0 +1,78 @@
+import { ChangeStore } from '#changes';
+import { Database, errorCode } from '#database';
+import { EventStore } from '#events';
+import { Injectable, Logger } from '@nestjs/common';
+
+/** Changes that one step looks at. */
+const ROWS = 200;
+/** Webhooks that one look finds; any of them, so that busy ones do not keep it from the others. */
+const WEBHOOKS = 200;
+
+/** The webhooks of projects with changes that they have not seen. */
+const WITH_CHANGES = {
+  name: 'webhooks.with-changes',
+  text: `
+    SELECT w.project_id, w.webhook_id, w.change_position FROM webhooks AS w
+    WHERE w.is_enabled AND w.change_position IS NOT NULL AND (
+      EXISTS (SELECT FROM pending_changes AS p WHERE p.project_id = w.project_id)
+      OR w.change_position < (SELECT f.last_position FROM change_feeds AS f WHERE f.project_id = w.project_id))
+    ORDER BY random() LIMIT ${String(WEBHOOKS)}`,
+};
+
+/** No row where another process was faster, or the webhook does not want batches any more. */
+const MOVE = {
+  name: 'webhooks.move-position',
+  text: `
+    UPDATE webhooks SET change_position = $4::bigint
+    WHERE project_id = $1 AND webhook_id = $2 AND is_enabled AND change_position = $3::bigint RETURNING webhook_id`,
+};
+
+interface FollowingWebhook {
+  project_id: number;
+  webhook_id: string;
+  change_position: string;
+}
+
+/** Queues the batches that were stored for the webhooks that want them. */
+@Injectable()
+export class BatchWatch {
+  private readonly log = new Logger('webhooks');
+
+  constructor(
+    private readonly changes: ChangeStore,
+    private readonly events: EventStore,
+    private readonly database: Database,
+  ) {}
+
+  async look(stopping: AbortSignal): Promise<void> {
+    for (const webhook of await this.database.query<FollowingWebhook>(WITH_CHANGES)) {
+      if (stopping.aborted) return;
+      await this.addBatches(webhook).catch((error: unknown) => {
+        const reason = errorCode(error) ?? String(error);
+        this.log.warn(`the batches of webhook ${webhook.webhook_id} were not read: ${reason}`);
+      });
+    }
+  }
+
+  /**
+   * The position and the deliveries are committed together, so that each batch is sent once, apart from repeated attempts. The changes
+   * are read before: a transaction that waited for a second connection would keep its own from those that hold the second one.
+   */
+  private async addBatches(webhook: FollowingWebhook): Promise<void> {
+    const { project_id: projectId, webhook_id: id, change_position: position } = webhook;
+    const head = await this.changes.head(projectId);
+    if (head?.is_old === true) await this.changes.touch(projectId);
+    if (head?.has_pending === true) await this.changes.collect(projectId);
+    const rows = await this.changes.read(projectId, (BigInt(position) + 1n).toString(), ROWS);
+    // What is not kept any more cannot be sent.
+    const last = rows === null ? await this.changes.follow(projectId) : rows.at(-1)?.position;
+    if (last === undefined) return;
+    const stored = (rows ?? [])
+      .filter(({ is_batch: isBatch }) => isBatch)
+      .map(({ batch_id, objects, changed_at }) => ({ batch_id, objects: Number(objects), stored_at: changed_at }));
+    await this.database.transaction(async (tx) => {
+      if ((await tx.query(MOVE, [projectId, id, position, last])).length === 0) return;
+      await this.events.recordAll(tx, projectId, id, 'batch.stored', stored);
+    });
+  }
+}
