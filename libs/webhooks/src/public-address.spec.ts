@@ -1,4 +1,6 @@
-import { describe, expect, it } from '@jest/globals';
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { AddressNotAllowedError, PublicAddresses } from './public-address.js';
 
 const PUBLIC = ['8.8.8.8', '93.184.216.34', '2606:4700::6810:84e5', '2a00:1450:4001:81b::200e'];
@@ -55,3 +57,83 @@ describe('allowed networks', () => {
     expect(addresses.isAllowed(address)).toBe(isAllowed);
   });
 });
+
+describe('a name', () => {
+  const A = 1;
+  let server: Socket;
+  let servers: string[];
+  /** The address of each name of the server; it does not respond for others. */
+  let names: Record<string, readonly number[]>;
+
+  beforeEach(async () => {
+    names = {};
+    server = createSocket('udp4').bind(0, '127.0.0.1');
+    await once(server, 'listening');
+    servers = [`127.0.0.1:${String(server.address().port)}`];
+    server.on('message', (query, { port }) => {
+      const { name, type, end } = questionOf(query);
+      const address = names[name];
+      if (address === undefined) return;
+      server.send(responseTo(query.subarray(0, end), type === A ? address : null), port, '127.0.0.1');
+    });
+  });
+  afterEach(() => {
+    server.close();
+  });
+
+  const lookUp = (name: string, allowed: readonly string[] = []): Promise<unknown> =>
+    new Promise((resolve) => {
+      new PublicAddresses(allowed, servers).lookup(name, { all: true }, (error, found) => {
+        resolve(error ?? found);
+      });
+    });
+
+  it('is looked up in DNS', async () => {
+    names = { 'a.example': [8, 8, 8, 8] };
+    expect(await lookUp('a.example')).toEqual([{ address: '8.8.8.8', family: 4 }]);
+  });
+
+  it('with an address inside the network in DNS gets no address', async () => {
+    names = { 'a.example': [10, 0, 0, 1] };
+    expect(await lookUp('a.example')).toBeInstanceOf(AddressNotAllowedError);
+    expect(await lookUp('a.example', ['10.0.0.0/8'])).toEqual([{ address: '10.0.0.1', family: 4 }]);
+  });
+
+  it('is found in the hosts file without DNS', async () => {
+    expect(await lookUp('localhost', ['127.0.0.0/8', '::1', 'fe00::/8', 'ff00::/8'])).toContainEqual({
+      address: '127.0.0.1',
+      family: 4,
+    });
+  });
+
+  it('whose server does not respond keeps no thread of the process, and fails within some seconds', async () => {
+    const asked = once(server, 'message');
+    const failure = lookUp('silent.example');
+    await asked;
+    // What dns.lookup is while it waits on such a thread.
+    expect(process.getActiveResourcesInfo()).not.toContain('GetAddrInfoReqWrap');
+    expect(await failure).toMatchObject({ code: 'ETIMEOUT' });
+  }, 15_000);
+});
+
+/** The first question of a message (RFC 1035, section 4), and where it ends. */
+function questionOf(message: Buffer): { name: string; type: number; end: number } {
+  const labels: string[] = [];
+  let at = 12;
+  for (let length = message[at] ?? 0; length > 0; length = message[at] ?? 0) {
+    labels.push(message.toString('latin1', at + 1, at + 1 + length));
+    at += 1 + length;
+  }
+  return { name: labels.join('.').toLowerCase(), type: message.readUInt16BE(at + 1), end: at + 5 };
+}
+
+/** @param question a message up to the end of its question @param address null for a name without one */
+function responseTo(question: Buffer, address: readonly number[] | null): Buffer {
+  const header = Buffer.from(question);
+  header.writeUInt16BE(0x8180, 2);
+  header.writeUInt16BE(address === null ? 0 : 1, 6);
+  header.fill(0, 8, 12);
+  // The name of the question, type A, class IN, 60 seconds, 4 bytes.
+  const record = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4];
+  return Buffer.concat(address === null ? [header] : [header, Buffer.from([...record, ...address])]);
+}

@@ -1,6 +1,7 @@
-import { lookup, type LookupAddress } from 'node:dns';
+import type { LookupAddress } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { lookUpName } from './name-lookup.js';
 
 /** The address of a receiver is inside the network, or reserved. */
 export class AddressNotAllowedError extends Error {
@@ -14,8 +15,14 @@ const GLOBAL_IPV6 = ipaddr.IPv6.parseCIDR('2000::/3');
 export class PublicAddresses {
   private readonly allowed: [ipaddr.IPv4 | ipaddr.IPv6, number][];
 
-  /** @param allowed addresses and CIDR ranges */
-  constructor(allowed: readonly string[]) {
+  /**
+   * @param allowed addresses and CIDR ranges
+   * @param dnsServers default: those of the machine
+   */
+  constructor(
+    allowed: readonly string[],
+    private readonly dnsServers?: readonly string[],
+  ) {
     this.allowed = allowed.map((range) => ipaddr.parseCIDR(withPrefix(range)));
   }
 
@@ -35,20 +42,25 @@ export class PublicAddresses {
    * looked up again may have other addresses (DNS rebinding).
    */
   readonly lookup: LookupFunction = (hostname, options, callback) => {
-    lookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
-      if (error !== null) {
-        callback(error, '', 0);
-        return;
-      }
-      const [first] = addresses;
-      if (first === undefined || !addresses.every(({ address }) => this.isAllowed(address))) {
-        callback(new AddressNotAllowedError(`${hostname} has an address that webhooks may not be sent to`), '', 0);
-        return;
-      }
-      if (options.all === true) callback(null, addresses, 0);
-      else callback(null, first.address, first.family);
-    });
+    this.addressesOf(hostname).then(
+      (addresses) => {
+        const [first] = addresses;
+        if (options.all === true) callback(null, addresses, 0);
+        else callback(null, first.address, first.family);
+      },
+      (error: unknown) => {
+        callback(error as Error, '', 0);
+      },
+    );
   };
+
+  /** @throws AddressNotAllowedError where one of them is not allowed; Error with the code of DNS where there is none */
+  private async addressesOf(hostname: string): Promise<[LookupAddress, ...LookupAddress[]]> {
+    const addresses = await lookUpName(hostname, this.dnsServers);
+    if (!addresses.every(({ address }) => this.isAllowed(address)))
+      throw new AddressNotAllowedError(`${hostname} has an address that webhooks may not be sent to`);
+    return addresses;
+  }
 }
 
 function withPrefix(range: string): string {
