@@ -1,13 +1,13 @@
-import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import { Logger } from '@nestjs/common';
+import { Webhook } from 'standardwebhooks';
 import { AlertWebhook, type WebhookTimes } from './alert-webhook.js';
 
-const SECRET = 'a secret of the tests, 32 characters';
+const SECRET = `whsec_${Buffer.from('a secret of the tests, 32 bytes.').toString('base64')}`;
 const TIMES: WebhookTimes = { timeoutMs: 5_000, retryAfterMs: [1, 1], stopWithinMs: 5_000 };
 
 interface Received {
@@ -64,28 +64,25 @@ function nextRequest(): Promise<void> {
 
 /** Sends alerts and waits until all attempts have ended. */
 async function sendAll(webhook: AlertWebhook, alerts: object[], requests: number): Promise<void> {
-  for (const alert of alerts) webhook.send(alert);
+  for (const alert of alerts) webhook.send('e', alert);
   while (received.length < requests) await nextRequest();
   await webhook.stop();
 }
 
-it('sends an alert as JSON with a time, signed with the secret', async () => {
-  await sendAll(new AlertWebhook(url, SECRET, TIMES), [{ event: 'e', text: 'ü' }], 1);
+/** The numbers of the alerts that have arrived, and their ids. */
+const numbers = (): number[] => received.map(({ body }) => (JSON.parse(body) as { data: { n: number } }).data.n);
+const ids = (): unknown[] => received.map(({ headers }) => headers['webhook-id']);
+
+it('sends an alert as JSON with a time, signed as the library of Standard Webhooks verifies it', async () => {
+  await sendAll(new AlertWebhook(url, SECRET, TIMES), [{ text: 'ü' }], 1);
   const [request] = received;
   expect(request?.path).toBe('/alerts?token=t');
   expect(request?.headers['content-type']).toBe('application/json');
-  const hmac = createHmac('sha256', SECRET)
-    .update(request?.body ?? '')
-    .digest('hex');
-  expect(request?.headers['x-stowage-signature']).toBe(`sha256=${hmac}`);
-  const body = JSON.parse(request?.body ?? '') as { id: string; sent_at: string };
-  expect(body).toEqual({
-    id: expect.stringMatching(/^[0-9a-f-]{36}$/),
-    sent_at: expect.any(String),
-    event: 'e',
-    text: 'ü',
-  });
-  expect(Math.abs(Date.now() - Date.parse(body.sent_at))).toBeLessThan(60_000);
+  const headers = request?.headers as Record<string, string>;
+  const body = new Webhook(SECRET).verify(request?.body ?? '', headers) as { timestamp: string };
+  expect(body).toEqual({ type: 'e', timestamp: expect.any(String), data: { text: 'ü' } });
+  expect(ids()).toEqual([expect.stringMatching(/^msg_[0-9a-f-]{36}$/)]);
+  expect(Math.abs(Date.now() - Date.parse(body.timestamp))).toBeLessThan(60_000);
 });
 
 it.each([500, 503, 429, 408])(
@@ -93,22 +90,21 @@ it.each([500, 503, 429, 408])(
   async (code) => {
     responses = [status(code), status(code)];
     await sendAll(new AlertWebhook(url, SECRET, TIMES), [{ n: 1 }, { n: 2 }], 4);
-    const bodies = received.map(({ body }) => JSON.parse(body) as { id: string; n: number });
-    expect(bodies.map(({ n }) => n)).toEqual([1, 1, 1, 2]);
-    expect(new Set(bodies.map(({ id }) => id)).size).toBe(2);
+    expect(numbers()).toEqual([1, 1, 1, 2]);
+    expect(new Set(ids()).size).toBe(2);
   },
 );
 
 it('gives up after the last retry, and sends the next alert', async () => {
   responses = [status(500), status(500), status(500)];
   await sendAll(new AlertWebhook(url, SECRET, TIMES), [{ n: 1 }, { n: 2 }], 4);
-  expect(received.map(({ body }) => (JSON.parse(body) as { n: number }).n)).toEqual([1, 1, 1, 2]);
+  expect(numbers()).toEqual([1, 1, 1, 2]);
 });
 
 it.each([400, 404])('does not send an alert again after status %i', async (code) => {
   responses = [status(code)];
   await sendAll(new AlertWebhook(url, SECRET, TIMES), [{ n: 1 }, { n: 2 }], 2);
-  expect(received.map(({ body }) => (JSON.parse(body) as { n: number }).n)).toEqual([1, 2]);
+  expect(numbers()).toEqual([1, 2]);
 });
 
 it.each([301, 302, 307, 308])('does not follow the redirect %i', async (code) => {
@@ -121,22 +117,22 @@ it('tries again where the receiver does not respond in time, and where it cannot
   // It never responds to the first attempt, and closes the connection of the second.
   responses = [() => undefined, (response) => response.destroy()];
   const webhook = new AlertWebhook(url, SECRET, { ...TIMES, timeoutMs: 50 });
-  webhook.send({ n: 1 });
+  webhook.send('e', { n: 1 });
   while (received.length < 3) await nextRequest();
   await webhook.stop();
-  expect(new Set(received.map(({ body }) => (JSON.parse(body) as { id: string }).id)).size).toBe(1);
+  expect(new Set(ids()).size).toBe(1);
 });
 
 it('stops: without waiting for retries, and without waiting for long for a receiver that hangs', async () => {
   responses = [status(500)];
   const patient = new AlertWebhook(url, SECRET, { ...TIMES, retryAfterMs: [3_600_000], stopWithinMs: 1 });
-  patient.send({ n: 1 });
+  patient.send('e', { n: 1 });
   await nextRequest();
   await patient.stop();
 
   responses = [() => undefined];
   const hanging = new AlertWebhook(url, SECRET, { ...TIMES, timeoutMs: 3_600_000, stopWithinMs: 1 });
-  hanging.send({ n: 2 });
+  hanging.send('e', { n: 2 });
   await nextRequest();
   await hanging.stop();
   expect(received).toHaveLength(2);
@@ -146,12 +142,10 @@ it('holds at most 1,000 alerts', async () => {
   let finish: (() => void) | undefined;
   responses = [(response) => (finish = () => void response.writeHead(204).end())];
   const webhook = new AlertWebhook(url, SECRET, TIMES);
-  for (let n = 0; n < 1_100; n++) webhook.send({ n });
+  for (let n = 0; n < 1_100; n++) webhook.send('e', { n });
   while (finish === undefined) await nextRequest();
   finish();
   while (received.length < 1_000) await nextRequest();
   await webhook.stop();
-  expect(received.map(({ body }) => (JSON.parse(body) as { n: number }).n)).toEqual(
-    Array.from({ length: 1_000 }, (_, n) => n),
-  );
+  expect(numbers()).toEqual(Array.from({ length: 1_000 }, (_, n) => n));
 });

@@ -1,5 +1,6 @@
-import { createHmac, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { messageText, signedHeaders } from '#events';
 import { Logger } from '@nestjs/common';
 
 /** Alerts that wait to be sent. A receiver that is slow or away must not fill the memory. */
@@ -26,13 +27,18 @@ function isTemporary(status: number): boolean {
   return status >= 500 || status === 429 || status === 408;
 }
 
+interface AlertMessage {
+  id: string;
+  body: string;
+}
+
 /**
- * Sends alerts as signed JSON to ALERT_WEBHOOK_URL, one after the other. The body contains the time of the attempt, so that the
- * signature covers it. Redirects are not followed: the secret's owner has named one receiver.
+ * Sends alerts to ALERT_WEBHOOK_URL, one after the other, in the form and with the signature of all webhooks. Redirects are not
+ * followed: the secret's owner has named one receiver.
  */
 export class AlertWebhook {
   private readonly log = new Logger('alerts');
-  private readonly queue: { id: string; alert: object }[] = [];
+  private readonly queue: AlertMessage[] = [];
   private readonly stopping = new AbortController();
   private sending: Promise<void> | undefined;
   private isStopping = false;
@@ -46,12 +52,12 @@ export class AlertWebhook {
   ) {}
 
   /** Queues an alert. Failures are logged. */
-  send(alert: object): void {
+  send(type: string, data: object): void {
     if (this.queue.length >= QUEUE_MAX) {
       this.dropped++;
       return;
     }
-    this.queue.push({ id: randomUUID(), alert });
+    this.queue.push({ id: `msg_${randomUUID()}`, body: messageText(type, data) });
     this.sending ??= this.sendAll().finally(() => (this.sending = undefined));
   }
 
@@ -76,7 +82,7 @@ export class AlertWebhook {
   }
 
   /** @returns null, or why the alert was not sent */
-  private async sendWithRetries(message: { id: string; alert: object }): Promise<string | null> {
+  private async sendWithRetries(message: AlertMessage): Promise<string | null> {
     for (let attempt = 0; ; attempt++) {
       const { failure, mayRetry } = await this.attempt(message);
       const pauseMs = this.times.retryAfterMs[attempt];
@@ -85,19 +91,11 @@ export class AlertWebhook {
     }
   }
 
-  private async attempt({
-    id,
-    alert,
-  }: {
-    id: string;
-    alert: object;
-  }): Promise<{ failure: string | null; mayRetry: boolean }> {
-    const body = JSON.stringify({ id, sent_at: new Date().toISOString(), ...alert });
-    const signature = createHmac('sha256', this.secret).update(body).digest('hex');
+  private async attempt({ id, body }: AlertMessage): Promise<{ failure: string | null; mayRetry: boolean }> {
     try {
       const response = await fetch(this.url, {
         method: 'POST',
-        headers: { 'Content-Type': 'application/json', 'X-Stowage-Signature': `sha256=${signature}` },
+        headers: signedHeaders(id, body, this.secret),
         body,
         redirect: 'manual',
         signal: AbortSignal.any([AbortSignal.timeout(this.times.timeoutMs), this.stopping.signal]),

@@ -123,20 +123,19 @@ export class CanaryAlerts implements OnApplicationShutdown {
 
   private report(uses: CanaryUses): void {
     this.warn(uses);
-    this.webhook?.send(alertOf(uses));
+    this.webhook?.send('key.canary', { project_id: uses.key.projectId, ...alertOf(uses) });
     const reported = this.record(uses).finally(() => this.reporting.delete(reported));
     this.reporting.add(reported);
   }
 
   private async record(uses: CanaryUses): Promise<void> {
-    const { key, actor, method, route, userAgent, count, firstAt, lastAt } = uses;
-    const details = { method, route, user_agent: userAgent, count, first_at: firstAt, last_at: lastAt };
+    const { key, actor } = uses;
+    const details = detailsOf(uses);
     const target = { type: 'key', id: key.keyId } as const;
     const entry = { projectId: key.projectId, actor, action: 'key.canary' as const, target, details };
     try {
       await this.database.transaction(async (tx) => {
-        const data = { key_id: key.keyId, key_name: key.keyName, address: actor.address, ...details };
-        await this.events.record(tx, key.projectId, { type: 'key.canary', data });
+        await this.events.record(tx, key.projectId, { type: 'key.canary', data: alertOf(uses) });
         await this.audit.append(tx, entry);
       });
     } catch (error) {
@@ -168,20 +167,26 @@ function addUse(earlier: CanaryUses | null, key: CanaryKey, request: FastifyRequ
   };
 }
 
-function alertOf({ key, count, firstAt, lastAt, actor, method, route, userAgent }: CanaryUses): object {
+/** What webhooks are told. */
+function alertOf(uses: CanaryUses): Readonly<Record<string, unknown>> {
+  const { key, actor } = uses;
   return {
-    event: 'key.canary',
-    project_id: key.projectId,
     key_id: key.keyId,
     key_name: key.keyName,
     role: key.role,
-    count,
-    first_at: firstAt,
-    last_at: lastAt,
     address: actor.address,
-    method,
-    route,
-    user_agent: userAgent,
     request_id: actor.requestId,
+    ...detailsOf(uses),
   };
+}
+
+function detailsOf({
+  method,
+  route,
+  userAgent,
+  count,
+  firstAt,
+  lastAt,
+}: CanaryUses): Readonly<Record<string, unknown>> {
+  return { method, route, user_agent: userAgent, count, first_at: firstAt, last_at: lastAt };
 }

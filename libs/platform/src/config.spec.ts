@@ -299,7 +299,8 @@ describe('the rate limits', () => {
 });
 
 describe('the webhook of alerts', () => {
-  const ALERT_WEBHOOK_SECRET = 's'.repeat(32);
+  const secretOf = (bytes: number): string => `whsec_${Buffer.alloc(bytes, 's').toString('base64')}`;
+  const ALERT_WEBHOOK_SECRET = secretOf(32);
 
   it('is off by default, and has a URL and a secret', () => {
     expect(new Config({}).alerts.webhook).toBeNull();
@@ -310,12 +311,16 @@ describe('the webhook of alerts', () => {
     }
   });
 
-  it('needs a secret of 32 characters', () => {
+  it('needs a secret in the form of Standard Webhooks', () => {
     const url = { ALERT_WEBHOOK_URL: 'https://hooks.example.org' };
-    const required = 'ALERT_WEBHOOK_SECRET is required with ALERT_WEBHOOK_URL: at least 32 characters';
-    expect(rejectionOf(url)).toBe(required);
-    const short = { ...url, ALERT_WEBHOOK_SECRET: 's'.repeat(31) };
-    expect(rejectionOf(short)).toBe('ALERT_WEBHOOK_SECRET must have at least 32 characters');
+    const form = 'whsec_ and 24 to 64 bytes in base64';
+    expect(rejectionOf(url)).toBe(`ALERT_WEBHOOK_SECRET is required with ALERT_WEBHOOK_URL: ${form}`);
+    for (const bytes of [24, 64]) {
+      const { webhook } = new Config({ ...url, ALERT_WEBHOOK_SECRET: secretOf(bytes) }).alerts;
+      expect(webhook?.secret).toBe(secretOf(bytes));
+    }
+    for (const bad of [secretOf(23), secretOf(65), 's'.repeat(32), `whsec_${'='.repeat(40)}`, `${secretOf(32)}=`])
+      expect(rejectionOf({ ...url, ALERT_WEBHOOK_SECRET: bad })).toBe(`ALERT_WEBHOOK_SECRET must be ${form}`);
   });
 
   it('rejects a URL that is not one of HTTP, without repeating it', () => {

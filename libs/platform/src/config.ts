@@ -219,8 +219,8 @@ export class Config {
   }>;
   readonly alerts: Readonly<{
     /**
-     * ALERT_WEBHOOK_URL: an http:// or https:// URL that alerts are sent to, and ALERT_WEBHOOK_SECRET, at least 32 characters, with
-     * which they are signed; default none: alerts are only logged and recorded.
+     * ALERT_WEBHOOK_URL: an http:// or https:// URL that alerts are sent to, and ALERT_WEBHOOK_SECRET, `whsec_` and 24 to 64 bytes in
+     * base64, with which they are signed; default none: alerts are only logged and recorded.
      */
     webhook: Readonly<{ url: string; secret: string }> | null;
   }>;
@@ -468,7 +468,9 @@ function sentryDsn(env: Environment): string | null {
 /** The error never contains the URL, which may have a secret in its path. */
 function webhook(env: Environment): { url: string; secret: string } | null {
   const url = env.get('ALERT_WEBHOOK_URL');
-  const signingSecret = secret(env, 'ALERT_WEBHOOK_SECRET');
+  const signingSecret = env.get('ALERT_WEBHOOK_SECRET');
+  if (signingSecret !== null && !isSigningSecret(signingSecret))
+    throw new StartupError('ALERT_WEBHOOK_SECRET must be whsec_ and 24 to 64 bytes in base64');
   if (url === null) return null;
   const parsedUrl = URL.canParse(url) ? new URL(url) : null;
   if (
@@ -479,8 +481,17 @@ function webhook(env: Environment): { url: string; secret: string } | null {
   )
     throw new StartupError('ALERT_WEBHOOK_URL must be an http:// or https:// URL without a user name');
   if (signingSecret === null)
-    throw new StartupError('ALERT_WEBHOOK_SECRET is required with ALERT_WEBHOOK_URL: at least 32 characters');
+    throw new StartupError(
+      'ALERT_WEBHOOK_SECRET is required with ALERT_WEBHOOK_URL: whsec_ and 24 to 64 bytes in base64',
+    );
   return { url, secret: signingSecret };
+}
+
+/** In the form of Standard Webhooks. */
+function isSigningSecret(text: string): boolean {
+  const [, key] = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(text) ?? [];
+  const bytes = Buffer.from(key ?? '', 'base64');
+  return bytes.toString('base64') === key && bytes.length >= 24 && bytes.length <= 64;
 }
 
 function tlsPaths(env: Environment): { certFile: string; keyFile: string } | null {
