@@ -40,8 +40,8 @@ export interface SearchRange {
    * time than to read the blocks.
    */
   skipsLargeBlocks?: boolean;
-  /** How many objects it needs where blocks were left out. Default: `wanted`. */
-  wantedOfSkipped?: number;
+  /** How many objects it needs where blocks were left out, so that some of them may not match. Default: `wanted`. */
+  wantedOfCandidates?: number;
   /** Continue until more objects than this certainly match, or all are counted. */
   countLimit?: number | undefined;
   /** The segments to read at first: those that the last search with the query needed. Default: few. */
@@ -185,7 +185,7 @@ async function foundIn(
   range: SearchRange,
 ): Promise<Omit<FoundObjects, 'segments'> | null> {
   const { isAscending, beyondSeq, countLimit = -1 } = range;
-  const wanted = segments.some(hasSkipped) ? (range.wantedOfSkipped ?? range.wanted) : range.wanted;
+  const wanted = segments.some(hasSkipped) ? (range.wantedOfCandidates ?? range.wanted) : range.wanted;
   const isBefore = (a: bigint, b: bigint): boolean => (isAscending ? a < b : a > b);
   const found = pending.filter((seq) => beyondSeq === null || isBefore(beyondSeq, seq));
   const count: IndexCount = { must: found.length, may: found.length, isAll: next === null };

@@ -15,16 +15,10 @@ import { Injectable } from '@nestjs/common';
 import { OBJECT_FILTER_COLUMNS } from '#store';
 import type { ListSearch } from './list-searches.js';
 import { BY_SEQ } from './object-list-sql.js';
+import { SearchSize } from './search-size.js';
 
 /** The index serves numbered pages up to this object, because it reads the pages before them too. */
 const OFFSET_MAX = 10_000;
-/** The most objects of a page that are checked, where the index does not decide whether they match. */
-export const CHECKED_MAX = 4_000;
-/** How many objects are checked for each that is wanted, and how fast the number grows. */
-export const CHECKED_FOR_EACH = 4;
-
-/** The most objects that are compared where the index has found them by one condition, and left out the blocks of others: 1 ms. */
-const COMPARED_OBJECTS_MAX = 500;
 
 /** The objects of a page, and the number of all where it was found on the way. */
 export interface IndexedPage extends ListSearch {
@@ -63,27 +57,19 @@ export class ObjectIndexStore {
     }
     const matching: bigint[] = [];
     let beyondSeq = position.kind === 'offset' || isLastPage(position) ? null : BigInt(position.seq);
-    let wanted = needed;
+    const searchSize = new SearchSize(needed);
     let count: Count | null = null;
     const isCounted = page.count !== 'none' && position.kind === 'offset';
     const countCap = page.count === 'capped' && !isOnePair(filter) ? this.config.limits.countCap : null;
-    for (let checked = 0; checked < CHECKED_MAX;) {
-      const countLimit = isCounted && checked === 0 && countCap !== null ? countCap : undefined;
-      const skipsLargeBlocks = query.required.length > 1 && checked < COMPARED_OBJECTS_MAX;
-      // To count them, all are compared.
-      const wantedOfSkipped = isCounted
-        ? Math.max(wanted, COMPARED_OBJECTS_MAX)
-        : Math.min(
-            Math.max(CHECKED_FOR_EACH * wanted, Math.min(last?.compared ?? 0, COMPARED_OBJECTS_MAX)),
-            CHECKED_MAX,
-          );
-      const order = { isAscending: isAscending(position), beyondSeq };
+    while (!searchSize.isUsedUp) {
+      const isFirst = searchSize.found === 0;
       const range = {
-        ...order,
-        wanted,
-        wantedOfSkipped,
-        skipsLargeBlocks,
-        countLimit,
+        isAscending: isAscending(position),
+        beyondSeq,
+        wanted: searchSize.wanted,
+        wantedOfCandidates: isCounted ? searchSize.wantedToCount : searchSize.wantedOfCandidates(last?.compared),
+        skipsLargeBlocks: query.required.length > 1 && searchSize.skipsLargeBlocks,
+        countLimit: isCounted && isFirst && countCap !== null ? countCap : undefined,
         segments: last?.segments,
         trace,
       };
@@ -92,7 +78,7 @@ export class ObjectIndexStore {
       const { segments: segments_max, searched, count: matches, isExact: is_exact } = found;
       trace?.add('inverted_index', { segments_max, searched, matches: matches.may, is_exact });
       matching.push(...(found.isExact ? found.seqs : await this.matching(projectId, filter, found.seqs, page.on)));
-      if (isCounted && checked === 0) {
+      if (isCounted && isFirst) {
         const { length } = matching;
         // Where all possible matches were read, they are counted, too.
         const isCountedHere = found.isAll && !found.isExact;
@@ -100,12 +86,11 @@ export class ObjectIndexStore {
       }
       if (found.isAll || matching.length >= needed) {
         const share = found.isExact ? found.count.must / Math.max(found.searched, 1) : 0;
-        const compared = found.isExact ? checked : checked + found.seqs.length;
+        const compared = searchSize.found + (found.isExact ? 0 : found.seqs.length);
         return { seqs: matching.slice(offset, needed).map(String), count, segments: found.segments, share, compared };
       }
       beyondSeq = found.seqs.at(-1) ?? beyondSeq;
-      checked += found.seqs.length;
-      wanted = Math.min(Math.max(wanted * CHECKED_FOR_EACH, 100), CHECKED_MAX);
+      searchSize.grow(found.seqs.length);
     }
     trace?.add('inverted_index', notUsable('many_uncertain'));
     return null;

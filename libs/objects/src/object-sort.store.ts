@@ -25,10 +25,11 @@ import {
 } from '#inverted-index';
 import { Injectable } from '@nestjs/common';
 import { OBJECT_FILTER_COLUMNS } from '#store';
-import { CHECKED_FOR_EACH, CHECKED_MAX, ObjectIndexStore } from './object-index.store.js';
+import { ObjectIndexStore } from './object-index.store.js';
 import { BY_SEQ } from './object-list-sql.js';
 import { ORDER_COLUMNS, sortKeyOf, VALUE_COLUMNS } from './object-order.js';
 import type { ObjectSort, SortColumnName } from './object-sort.js';
+import { SearchSize } from './search-size.js';
 
 /** An object of a sorted list, with its keys in cursors. */
 export interface SortedRow {
@@ -130,9 +131,10 @@ export class ObjectSortStore {
     const isDecided = query !== null || isEverything(filter);
     const rows: SortedObject[] = [];
     let beyond = objectAt(position);
-    let asked = count;
-    for (let checked = 0; checked < CHECKED_MAX;) {
-      const range = { key, isAscending: isAscending(position), beyond, wanted: asked, few: FEW_MATCHES, trace };
+    const searchSize = new SearchSize(count);
+    while (!searchSize.isUsedUp) {
+      const order = { key, isAscending: isAscending(position), beyond };
+      const range = { ...order, wanted: searchSize.wanted, few: FEW_MATCHES, trace };
       const found = await this.search.find(projectId, query, range, on);
       if (found === null) return null;
       if ('few' in found) return this.byValue(projectId, filter, key, wanted, found.few.map(String));
@@ -145,8 +147,7 @@ export class ObjectSortStore {
         return rows.slice(0, count).map(({ seq, value }) => ({ seq: seq.toString(), keys: [sortValueKey(value)] }));
       }
       beyond = found.objects.at(-1) ?? beyond;
-      checked += found.objects.length;
-      asked = Math.min(Math.max(asked * CHECKED_FOR_EACH, 100), CHECKED_MAX);
+      searchSize.grow(found.objects.length);
     }
     trace?.add('sorted_blocks', notUsable('many_uncertain'));
     return null;
