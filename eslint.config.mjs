@@ -131,6 +131,14 @@ export default tseslint.config(
       '@typescript-eslint/no-misused-spread': 'off',
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
       eqeqeq: ['error', 'always', { null: 'ignore' }],
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector:
+            'CallExpression[callee.property.name=/^(debug|info|warn|error|fatal)$/] TemplateLiteral CallExpression[callee.name="String"] > Identifier[name=/^(error|err|reason|cause)$/]',
+          message: 'Errors of the database quote data: use describeError of #platform.',
+        },
+      ],
     },
   },
   {

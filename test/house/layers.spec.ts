@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import { ESLint } from 'eslint';
 
-/** The linter with only its rule about imports. Other rules need type information for the whole project, which takes seconds. */
+/** The linter with only its rules about imports and errors. Other rules need type information for the whole project, which takes seconds. */
 const eslint = new ESLint({
   overrideConfig: { languageOptions: { parserOptions: { projectService: false } } },
-  ruleFilter: ({ ruleId }) => ruleId === 'no-restricted-imports',
+  ruleFilter: ({ ruleId }) => /^no-restricted-(imports|syntax)$/.test(ruleId),
 });
 
 /** Returns the lint messages for a file. */
@@ -50,3 +50,11 @@ describe('imports go down only', () => {
     expect(await lint(file, `export * from '${imported}';\n`)).toEqual([]);
   });
 });
+
+it.each(['String(error)', 'x ?? String(reason)'])(
+  'rejects ${%s} in a message of the log, which may quote data',
+  async (text) => {
+    const source = `export const log = () => this.log.warn(\`failed: \${${text}}\`);\n`;
+    expect(await lint('libs/jobs/src/index.ts', source)).toEqual([expect.stringContaining('describeError')]);
+  },
+);

@@ -21,8 +21,15 @@ beforeAll(async () => {
   receiver = await startReceiver();
   api = await TestApi.start({ WORKER: 'inline', SENTRY_DSN: `${receiver.origin.replace('//', '//publickey@')}/7` });
   project = await api.project();
-  await api.db.sql(`ALTER TABLE devices ADD CONSTRAINT rejected CHECK (device_id NOT LIKE 'a-value%')`);
-  await api.db.sql(`ALTER TABLE objects ADD CONSTRAINT rejected CHECK (object_id NOT LIKE 'a-value%')`);
+  // Its error quotes the value, as many of PostgreSQL's own do.
+  await api.db.sql(`CREATE FUNCTION is_accepted(id text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+      IF id LIKE 'a-value%' THEN
+        RAISE check_violation USING MESSAGE = format('"%s" is rejected', id), DETAIL = id, HINT = id;
+      END IF;
+      RETURN true;
+    END $$`);
+  await api.db.sql(`ALTER TABLE devices ADD CONSTRAINT rejected CHECK (is_accepted(device_id))`);
+  await api.db.sql(`ALTER TABLE objects ADD CONSTRAINT rejected CHECK (is_accepted(object_id))`);
 });
 afterAll(async () => {
   await api.stop();
@@ -77,8 +84,14 @@ it('an error of the client is not sent', async () => {
   expect(events().filter(({ tags }) => tags.route === '/api/v1/devices')).toHaveLength(2);
 });
 
-it('no event has a key, an id or a value', () => {
+it('no event and no line of the log has a key, an id or a value', async () => {
   const sent = receiver.received.map(({ body }) => body).join('\n');
-  expect(sent).not.toContain(MARKER);
-  for (const key of Object.values(project.keys)) expect(sent).not.toContain(key.slice(-20));
+  const lines = await api.log();
+  expect(lines.filter(({ err }) => err !== undefined)).toContainEqual(
+    expect.objectContaining({ err: expect.objectContaining({ code: '23514', message: '"…" is rejected' }) }),
+  );
+  for (const text of [sent, JSON.stringify(lines)]) {
+    expect(text).not.toContain(MARKER);
+    for (const key of Object.values(project.keys)) expect(text).not.toContain(key.slice(-20));
+  }
 });

@@ -2,7 +2,7 @@ import { AuditLog, type Actor } from '#audit';
 import { Database } from '#database';
 import type { EventStore } from '#events';
 import { clientAddressOf, type Role } from '#http';
-import { endsWithin } from '#platform';
+import { describeError, endsWithin } from '#platform';
 import { Telemetry } from '#telemetry';
 import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
@@ -139,7 +139,7 @@ export class CanaryAlerts implements OnApplicationShutdown {
         await this.audit.append(tx, entry);
       });
     } catch (error) {
-      this.log.warn(`the use of canary key ${key.keyId} was not recorded: ${String(error)}`);
+      this.log.warn(`the use of canary key ${key.keyId} was not recorded: ${describeError(error)}`);
     }
   }
 

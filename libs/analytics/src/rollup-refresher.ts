@@ -1,5 +1,5 @@
 import { isConnectionLoss } from '#database';
-import { ProjectSlots } from '#platform';
+import { describeError, ProjectSlots } from '#platform';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import { RollupStore, splitSpan, type MeasuredSpan } from './rollup.store.js';
 
@@ -46,7 +46,7 @@ export class RollupRefresher implements BeforeApplicationShutdown {
         await this.store.refresh(part);
       }
     } catch (error) {
-      if (!isConnectionLoss(error)) this.log.warn(`computing rollups failed: ${String(error)}`);
+      if (!isConnectionLoss(error)) this.log.warn(`computing rollups failed: ${describeError(error)}`);
     }
   }
 }

@@ -1,5 +1,5 @@
 import { Database, isConnectionLoss, isPoolExhausted, isUnresponsive, OutcomeUnknownError } from '#database';
-import { endsWithin } from '#platform';
+import { describeError, endsWithin } from '#platform';
 import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { actorOf, type Actor } from './actor.js';
@@ -105,7 +105,7 @@ export class DeniedRequests implements OnApplicationShutdown {
 
   private warn(groups: readonly DeniedGroup[], state: string, error: unknown): void {
     const requests = groups.reduce((sum, { count }) => sum + count, 0);
-    this.log.warn(`${String(requests)} denied requests ${state}: ${String(error)}`);
+    this.log.warn(`${String(requests)} denied requests ${state}: ${describeError(error)}`);
   }
 
   private count(requests: DeniedGroup): void {

@@ -1,6 +1,6 @@
 import type { Telemetry } from '#telemetry';
 import type { LoggerService } from '@nestjs/common';
-import { StartupError } from '#platform';
+import { describeError, StartupError } from '#platform';
 import { Database } from './database.js';
 import { messageOf } from './database-options.js';
 import { errorCode } from './error-code.js';
@@ -182,7 +182,7 @@ export class Replica {
       return;
     }
     const reason =
-      status === 'behind' ? `is more than ${String(lagMaxMs)} ms behind` : `is unavailable: ${String(error)}`;
+      status === 'behind' ? `is more than ${String(lagMaxMs)} ms behind` : `is unavailable: ${describeError(error)}`;
     logger.warn(`exports, facets and aggregates are read from the primary, because the replica ${reason}`);
   }
 }

@@ -15,7 +15,7 @@ const DOUBLE_EXPONENT = 120;
 /** Returns null for a number with too many digits for the index. @param text a JSON number */
 export function indexNumber(text: string): IndexNumber | null {
   const canonical = canonicalNumber(text);
-  if (canonical === undefined) throw new Error(`not a number: ${text}`);
+  if (canonical === undefined) throw new Error(`not a number: "${text}"`);
   const at = canonical.indexOf('e');
   const digits = canonical.startsWith('-') ? at - 1 : at;
   if (digits > DIGITS_MAX) return null;

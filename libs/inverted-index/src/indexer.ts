@@ -1,3 +1,4 @@
+import { describeError } from '#platform';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Database, DiskReserve, isConnectionLoss } from '#database';
 import { Maintenance, MAINTENANCE_ROWS, type MaintenanceTask } from '#jobs';
@@ -176,7 +177,7 @@ export class Indexer implements BeforeApplicationShutdown {
       return await step();
     } catch (error) {
       if (isConnectionLoss(error)) throw error;
-      this.log.warn(`indexing project ${String(projectId)} failed; it is tried again: ${String(error)}`);
+      this.log.warn(`indexing project ${String(projectId)} failed; it is tried again: ${describeError(error)}`);
       return undefined;
     }
   }
@@ -191,7 +192,7 @@ export class Indexer implements BeforeApplicationShutdown {
         if (!this.disk.isLow) await this.runOnce();
       } catch (error) {
         // The heartbeat of the job runner logs an outage of the database.
-        if (!isConnectionLoss(error)) this.log.warn(`indexing failed; it is tried again: ${String(error)}`);
+        if (!isConnectionLoss(error)) this.log.warn(`indexing failed; it is tried again: ${describeError(error)}`);
       }
       await this.pause(EVERY_MS);
     }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Config } from '#platform';
+import { Config, describeError } from '#platform';
 import { Database, DiskReserve, isConnectionLoss } from '#database';
 import {
   Injectable,
@@ -185,7 +185,7 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
 
   /** Logs once per outage of the database. */
   private readonly logFailure = (error: unknown): void => {
-    if (!this.isDatabaseUnavailable) this.log.warn(`the heartbeat of the job workers failed: ${String(error)}`);
+    if (!this.isDatabaseUnavailable) this.log.warn(`the heartbeat of the job workers failed: ${describeError(error)}`);
     this.isDatabaseUnavailable = isConnectionLoss(error);
   };
 }

@@ -1,3 +1,4 @@
+import { describeError } from '#platform';
 import { Database, isConnectionLoss } from '#database';
 import { Injectable, Logger } from '@nestjs/common';
 import { WorkerRegistry } from './worker-registry.js';
@@ -180,9 +181,9 @@ export class Maintenance {
       this.states.set(name, { ranAt, hasMore, lastError });
       return hasMore;
     } catch (error) {
-      this.states.set(name, { ranAt, hasMore: false, lastError: { at: ranAt, message: String(error) } });
+      this.states.set(name, { ranAt, hasMore: false, lastError: { at: ranAt, message: describeError(error) } });
       // The heartbeat logs an outage of the database.
-      if (!isConnectionLoss(error)) this.log.warn(`maintenance failed: ${name}: ${String(error)}`);
+      if (!isConnectionLoss(error)) this.log.warn(`maintenance failed: ${name}: ${describeError(error)}`);
       return false;
     }
   }

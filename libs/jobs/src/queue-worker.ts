@@ -1,3 +1,4 @@
+import { describeError } from '#platform';
 import { EventEmitter } from 'node:events';
 import { Logger as QueueLogger, run, type Runner, type WorkerEvents, type WorkerPool } from 'graphile-worker';
 import type { Pool } from 'pg';
@@ -92,7 +93,7 @@ export class QueueWorker {
     events.on('worker:getJob:error', ({ worker, error }) => {
       this.shares.endTurn();
       if (!this.stopping) return;
-      if (!(error instanceof WorkerStoppedError)) warn(`Failed to acquire a job: ${String(error)}`);
+      if (!(error instanceof WorkerStoppedError)) warn(`Failed to acquire a job: ${describeError(error)}`);
       void worker.release(true);
     });
     events.on('worker:getJob:empty', () => {

@@ -1,4 +1,4 @@
-import { type Config, ProjectSlots } from '#platform';
+import { type Config, describeError, ProjectSlots } from '#platform';
 import { RequestStream, Problem } from '#http';
 import { Logger } from '@nestjs/common';
 import { StreamPace, type PaceLimits } from './stream-pace.js';
@@ -119,7 +119,7 @@ export class StreamReceiver {
   /** Maintenance deletes what this leaves behind. */
   private async delete(stored: StoredStream): Promise<void> {
     await this.parts.delete(stored).catch((error: unknown) => {
-      this.log.warn(`the parts of a stream were not deleted: ${String(error)}`);
+      this.log.warn(`the parts of a stream were not deleted: ${describeError(error)}`);
     });
   }
 }

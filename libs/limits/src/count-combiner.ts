@@ -1,3 +1,4 @@
+import { describeError } from '#platform';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { CountStore } from './count-store.js';
@@ -60,7 +61,7 @@ export class CountCombiner {
       if (this.isAway) return;
       this.isAway = true;
       this.log.warn(
-        `${this.store.name} is unavailable: each process limits by its own count until it responds: ${String(error)}`,
+        `${this.store.name} is unavailable: each process limits by its own count until it responds: ${describeError(error)}`,
       );
     }
   }

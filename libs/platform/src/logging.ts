@@ -1,6 +1,7 @@
 import type { LoggerService } from '@nestjs/common';
 import { destination, pino, type Logger } from 'pino';
 import type { LogLevel } from './config.js';
+import { safeError } from './error-text.js';
 import { LogOutput } from './log-output.js';
 
 /** One for all logs of the process, whose lines stay in order. */
@@ -12,7 +13,7 @@ export function createLog(level: LogLevel): Logger {
     level,
     base: { pid: process.pid },
     timestamp: isoTimes(),
-    serializers: { err: serializeError },
+    serializers: { err: safeError },
   };
   standardError ??= new LogOutput(destination({ dest: 2, sync: true }));
   return pino(options, standardError);
@@ -26,12 +27,6 @@ function isoTimes(): () => string {
     if (now !== lastMs) [lastMs, member] = [now, `,"time":"${new Date(now).toISOString()}"`];
     return member;
   };
-}
-
-/** Without further members: those of a database error quote rows. */
-function serializeError(error: unknown): object {
-  const { name, message, code, stack } = error as Error & { code?: unknown };
-  return { type: name, message, code, stack };
 }
 
 /** Nest's messages in the same log; those of every start (modules, routes) have level debug. */

@@ -1,3 +1,4 @@
+import { describeError } from '#platform';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AuditLog, RETENTION } from '#audit';
 import { Database, isConnectionLoss, Sequence } from '#database';
@@ -59,7 +60,7 @@ export class Retention implements BeforeApplicationShutdown {
         await this.run();
       } catch (error) {
         // The heartbeat of the job runner logs an outage of the database.
-        if (!isConnectionLoss(error)) this.log.warn(`retention failed; it is tried again: ${String(error)}`);
+        if (!isConnectionLoss(error)) this.log.warn(`retention failed; it is tried again: ${describeError(error)}`);
       }
       await this.pause(EVERY_MS);
     }
@@ -71,7 +72,9 @@ export class Retention implements BeforeApplicationShutdown {
       return await this.step(project, from);
     } catch (error) {
       if (isConnectionLoss(error)) throw error;
-      this.log.warn(`retention of project ${String(project.projectId)} failed; it is tried again: ${String(error)}`);
+      this.log.warn(
+        `retention of project ${String(project.projectId)} failed; it is tried again: ${describeError(error)}`,
+      );
       return undefined;
     }
   }

@@ -1,4 +1,4 @@
-import { productVersion } from '#platform';
+import { productVersion, safeError } from '#platform';
 import type * as Sentry from '@sentry/core';
 import type { ServerRuntimeClient } from '@sentry/core/server';
 
@@ -7,7 +7,6 @@ const REPORTS_PER_MINUTE = 30;
 const MINUTE_MS = 60_000;
 const SEND_TIMEOUT_MS = 5_000;
 const FLUSH_MS = 1_500;
-const MESSAGE_LENGTH_MAX = 500;
 
 /** What a report has besides the error. */
 export interface ErrorContext {
@@ -84,22 +83,10 @@ export class ErrorReporter {
 
 /** An error with the name, the code, the stack and the message of this one, and nothing else: that of a database quotes rows. */
 function reportedError(error: unknown): Error {
-  const { name = 'Error', message = '', stack = '', code } = error as Partial<Error> & { code?: unknown };
-  const text = withoutQuotes(message);
-  const reported = new Error(typeof code === 'string' ? `${code}: ${text}` : text);
-  reported.name = name;
-  // Its first lines have the message.
-  reported.stack = `${name}: ${reported.message}\n${stack
-    .split('\n')
-    .filter((line) => /^\s+at /.test(line))
-    .join('\n')}`;
+  const { type, message, code, stack = '' } = safeError(error);
+  const reported = new Error(typeof code === 'string' ? `${code}: ${message}` : message);
+  reported.name = type;
+  // Its first line has the message.
+  reported.stack = `${type}: ${reported.message}\n${stack}`;
   return reported;
-}
-
-/** From the first quote to the last one: what is quoted may have quotes itself. Names of constraints are left out, too. */
-export function withoutQuotes(message: string): string {
-  return message
-    .slice(0, MESSAGE_LENGTH_MAX)
-    .replace(/stw_[a-z]+_\w+/g, 'stw_…')
-    .replace(/["'`](?:.*["'`]|.*$)/s, '"…"');
 }

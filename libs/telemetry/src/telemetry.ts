@@ -1,4 +1,4 @@
-import { createLog, endsWithin, type Config } from '#platform';
+import { type Config, createLog, describeError, endsWithin } from '#platform';
 import type { Logger } from 'pino';
 import type { ErrorReporter } from './error-reporter.js';
 import { MetricsServer } from './metrics-server.js';
@@ -67,6 +67,6 @@ export class Telemetry {
 async function startReporter(dsn: string, log: Logger): Promise<ErrorReporter> {
   const { ErrorReporter } = await import('./error-reporter.js');
   return ErrorReporter.start(dsn, (reason) => {
-    log.warn(`an error could not be reported to SENTRY_DSN: ${String(reason)}`);
+    log.warn(`an error could not be reported to SENTRY_DSN: ${describeError(reason)}`);
   });
 }

@@ -1,6 +1,6 @@
 import { Database, errorCode, type Queryable } from '#database';
 import { Problem, PROJECT_DELETED } from '#http';
-import { Config } from '#platform';
+import { Config, describeError } from '#platform';
 import { Injectable, Logger } from '@nestjs/common';
 import type { ProjectUsageEntity } from './project-usage.entity.js';
 import { RecentProjects } from './recent-projects.js';
@@ -221,7 +221,8 @@ export class QuotaStore {
       await this.database.transaction((tx) => this.apply(tx, ...projectIds));
     } catch (error) {
       if (projectIds.length > 1) for (const projectId of projectIds) await this.applyTo([projectId]);
-      else this.log.error(`the limits of project ${String(projectIds[0])} could not be applied: ${String(error)}`);
+      else
+        this.log.error(`the limits of project ${String(projectIds[0])} could not be applied: ${describeError(error)}`);
     }
   }
 

@@ -1,3 +1,4 @@
+import { describeError } from '#platform';
 import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import type { FastifyInstance } from 'fastify';
 import { UsageStore } from './usage.store.js';
@@ -53,7 +54,7 @@ export class RequestCounter implements OnApplicationShutdown {
     try {
       await this.store.addRequests(counts);
     } catch (error) {
-      this.log.warn(`the numbers of requests could not be stored: ${String(error)}`);
+      this.log.warn(`the numbers of requests could not be stored: ${describeError(error)}`);
       for (const [projectId, requests] of counts) this.add(projectId, requests);
     }
   }

@@ -1,5 +1,6 @@
+import { describeError } from '#platform';
 import { ChangeStore } from '#changes';
-import { Database, errorCode } from '#database';
+import { Database } from '#database';
 import { EventStore } from '#events';
 import { Injectable, Logger } from '@nestjs/common';
 
@@ -48,7 +49,7 @@ export class BatchWatch {
     for (const webhook of await this.database.query<FollowingWebhook>(WITH_CHANGES)) {
       if (stopping.aborted) return;
       await this.addBatches(webhook).catch((error: unknown) => {
-        const reason = errorCode(error) ?? String(error);
+        const reason = describeError(error);
         this.log.warn(`the batches of webhook ${webhook.webhook_id} were not read: ${reason}`);
       });
     }

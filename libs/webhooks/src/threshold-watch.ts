@@ -1,3 +1,4 @@
+import { describeError } from '#platform';
 import { AggregateService, parseBucket } from '#analytics';
 import { Database, QueryScope, QueryTimeoutError } from '#database';
 import { EventStore } from '#events';
@@ -58,7 +59,7 @@ export class ThresholdWatch {
       if (stopping.aborted || (isSlow(webhook) && performance.now() > deadline)) return;
       const startedAtMs = performance.now();
       await this.check(projectId, id, JSON.parse(threshold) as ThresholdDto).catch((error: unknown) => {
-        this.log.warn(`the threshold of webhook ${id} was not computed: ${String(error)}`);
+        this.log.warn(`the threshold of webhook ${id} was not computed: ${describeError(error)}`);
       });
       if (performance.now() - startedAtMs > SLOW_MS) this.slow.add(projectId);
       else this.slow.delete(projectId);

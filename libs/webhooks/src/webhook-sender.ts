@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isConnectionLoss } from '#database';
 import { Maintenance } from '#jobs';
-import { Config } from '#platform';
+import { Config, describeError } from '#platform';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import { BatchWatch } from './batch-watch.js';
 import { DeliverySlots, type DeliverySlot } from './delivery-slots.js';
@@ -70,7 +70,7 @@ export class WebhookSender implements BeforeApplicationShutdown {
       return await work();
     } catch (error) {
       // The heartbeat logs an outage of the database.
-      if (!isConnectionLoss(error)) this.log.warn(`webhooks: ${String(error)}`);
+      if (!isConnectionLoss(error)) this.log.warn(`webhooks: ${describeError(error)}`);
       return undefined;
     }
   }
@@ -112,7 +112,7 @@ export class WebhookSender implements BeforeApplicationShutdown {
     try {
       return await sendWebhook({ id: `msg_${id}`, url, secret, body }, this.addresses, this.stopping.signal);
     } catch (error) {
-      this.log.warn(`delivery ${id} of a webhook was not sent: ${String(error)}`);
+      this.log.warn(`delivery ${id} of a webhook was not sent: ${describeError(error)}`);
       return { status: null, error: 'the request could not be made' };
     }
   }

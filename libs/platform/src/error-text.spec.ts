@@ -1,0 +1,58 @@
+import { describe, expect, it } from '@jest/globals';
+import { describeError, safeError, withoutQuotes } from './error-text.js';
+
+describe('the message of an error', () => {
+  it.each([
+    ['invalid input syntax for type integer: "secret"', 'invalid input syntax for type integer: "…"'],
+    [`Unexpected token 's', "{"a": secr"... is not valid JSON`, 'Unexpected token "…"... is not valid JSON'],
+    ['it ends "within a quote', 'it ends "…"'],
+    ['no quotes', 'no quotes'],
+    [`the key stw_admin_${'a'.repeat(36)} failed`, 'the key stw_… failed'],
+  ])('has nothing that is quoted: %s', (message, expected) => {
+    expect(withoutQuotes(message)).toBe(expected);
+  });
+});
+
+describe('an error of the database', () => {
+  const message = 'invalid input syntax for type integer: "secret\n    at secret"';
+  const members = {
+    code: '22P02',
+    table: 'objects',
+    constraint: 'objects_check',
+    detail: 'Failing row contains (secret).',
+    where: `unnamed portal parameter $1 = 'secret'`,
+    query: `SELECT 'secret'`,
+    parameters: ['secret'],
+    driverError: new Error('secret'),
+    cause: new Error('secret'),
+  };
+
+  it('keeps its code, the names of the schema and its stack, and nothing that may be a value of a client', () => {
+    const safe = safeError(Object.assign(new Error(message), members));
+    expect(safe).toEqual({
+      type: 'Error',
+      message: 'invalid input syntax for type integer: "…"',
+      code: '22P02',
+      table: 'objects',
+      column: undefined,
+      constraint: 'objects_check',
+      stack: expect.stringMatching(/^ +at .*error-text\.spec/),
+    });
+    expect(JSON.stringify(safe)).not.toContain('secret');
+  });
+
+  it('is described in one line', () => {
+    const error = Object.assign(new TypeError(message), members);
+    expect(describeError(error)).toBe('TypeError 22P02: invalid input syntax for type integer: "…"');
+    expect(describeError(new AggregateError([error], ''))).toBe(describeError(error));
+  });
+});
+
+it.each([
+  ['text "secret"', 'Error: text "…"'],
+  [undefined, 'Error: undefined'],
+  [null, 'Error: null'],
+  [{ name: 'Own', message: 'of "secret"' }, 'Own: of "…"'],
+])('describes %j, which is no Error', (thrown, expected) => {
+  expect(describeError(thrown)).toBe(expected);
+});
