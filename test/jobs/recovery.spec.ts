@@ -215,7 +215,7 @@ describe('stowage worker', () => {
     expect(await stopWorker(other)).toBe(0);
   }, 60_000);
 
-  it('sends heartbeats, and can be stopped, while its housekeeping is blocked', async () => {
+  it('sends heartbeats, and can be stopped, while its maintenance is blocked', async () => {
     const beat = async (): Promise<string | undefined> =>
       (await api.db.sql<{ beat: string }>('SELECT max(beat_at)::text AS beat FROM job_workers'))[0]?.beat;
     await api.db.transaction(async (tx) => {

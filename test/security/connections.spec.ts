@@ -4,7 +4,7 @@ import { TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { countLockWaits } from '../harness/tables.js';
 import { waitFor } from '../jobs/jobs.js';
 
-/** Two of these are reserved, and two are for streams, large batches, jobs and housekeeping. */
+/** Two of these are reserved, and two are for streams, large batches, jobs and maintenance. */
 const POOL_MAX = 8;
 const PROJECT_CONNECTIONS = POOL_MAX - 4;
 const BATCH = 'locked';

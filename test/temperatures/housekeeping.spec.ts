@@ -21,7 +21,7 @@ it('deletes marks after a day, together with the rollups that they invalidate', 
   const subjectsIn = async (table: string): Promise<string[]> =>
     (await api.db.sql<{ subject: string }>(`SELECT subject FROM ${table} ORDER BY subject`)).map((row) => row.subject);
   const remaining = async (): Promise<string[][]> => [await subjectsIn('rollup_marks'), await subjectsIn('rollups')];
-  // A server that runs jobs starts with its housekeeping.
+  // A server that runs jobs starts with its maintenance.
   const server = await api.another({ WORKER: 'inline' });
   try {
     await waitFor(async () => ((await remaining()).every(({ length }) => length === 2) ? true : undefined));
