@@ -58,6 +58,7 @@ const MAY_IMPORT = {
   'libs/analytics': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/export': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/retention': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
+  'libs/sealing': [...BELOW_STORE, 'inverted-index'],
   'libs/changes': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/webhooks': [...BELOW_STORE, 'inverted-index', 'store', 'objects', 'analytics', 'changes'],
   'libs/feeds': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
@@ -72,6 +73,7 @@ const MAY_IMPORT = {
     'deletion',
     'backup',
     'retention',
+    'sealing',
     ...FEEDS,
   ],
   // It runs in a browser.
@@ -87,6 +89,7 @@ const PARTS = [
   'deletion',
   'backup',
   'retention',
+  'sealing',
   ...FEEDS,
   'zstd',
   'migrations',

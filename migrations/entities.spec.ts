@@ -15,6 +15,7 @@ const WITHOUT_ENTITY = [
   'audit_chains',
   'change_feeds',
   'changes',
+  'data_keys',
   'deleted_objects',
   'deletions',
   'idempotency_keys',

@@ -11,6 +11,7 @@ import { UsageModule } from '#usage';
 import { InputPipe, ProblemFilter } from '#http';
 import { type Config } from '#platform';
 import { RetentionModule } from '#retention';
+import { SealingModule } from '#sealing';
 import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { FEEDS } from '../feeds.js';
@@ -38,6 +39,7 @@ export class ApiModule {
         WebhooksModule,
         DeletionModule,
         RetentionModule,
+        SealingModule,
         ...feeds,
       ],
       controllers: [ServerRootController, RootController, HealthController],

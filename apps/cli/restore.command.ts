@@ -1,3 +1,5 @@
+import type { Database } from '#database';
+import type { Config } from '#platform';
 import { Command, CommandRunner, Option } from 'nest-commander';
 import { formatBytes, formatCount } from './load-meter.js';
 import { printLine, printMessage } from './output.js';
@@ -15,7 +17,8 @@ what happens later are sent.
 
 The API keys of the backup work only with the key secret of its installation:
 set STOWAGE_KEY_SECRET, or copy the file key-secret to STOWAGE_DATA_DIR, before
-the server is started.
+the server is started. Where values are encrypted, it does not start without
+STOWAGE_DATA_KEY of that installation.
 
 Exit codes:
   0    restored
@@ -46,7 +49,9 @@ export class RestoreCommand extends CommandRunner {
     const restored = await runUntilStopped('nothing was restored', (signal) => restore(file, keepDeliveries, signal));
     if (restored?.isOld !== true) return;
     const { withInstallation } = await import('./with-installation.js');
-    await withInstallation({ ...USE, pendingMigrations: 'run' }, () => undefined);
+    await withInstallation({ ...USE, pendingMigrations: 'run' }, ({ database }, config) =>
+      nameDataKeys(database, config),
+    );
   }
 
   @Option({ flags: '--keep-deliveries', description: 'send the webhooks that waited at the time of the backup' })
@@ -63,7 +68,7 @@ async function restore(file: string, keepsDeliveries: boolean, signal: AbortSign
   const { reader, header } = backup;
   try {
     const { migrations, isOld } = migrationsOf(header);
-    await withInstallation({ ...USE, migrations, pendingMigrations: 'ignore' }, async ({ database }) => {
+    await withInstallation({ ...USE, migrations, pendingMigrations: 'ignore' }, async ({ database }, config) => {
       const state = { ...NO_PROGRESS };
       const progress = new Progress((elapsedMs) => {
         const { text } = bytesFigures(state.bytes, 0, state.table, elapsedMs);
@@ -74,6 +79,7 @@ async function restore(file: string, keepsDeliveries: boolean, signal: AbortSign
         progress.end();
         const what = `${formatCount(rows)} rows (${formatBytes(state.bytes)}) of ${header.created_at}`;
         printLine(`restored ${what} in ${(progress.elapsedMs / 1000).toFixed(1)} s`);
+        if (!isOld) await nameDataKeys(database, config);
       } finally {
         progress.end();
       }
@@ -82,4 +88,13 @@ async function restore(file: string, keepsDeliveries: boolean, signal: AbortSign
   } finally {
     reader.close();
   }
+}
+
+/** Says which data keys the server needs that are not set. */
+async function nameDataKeys(database: Database, config: Config): Promise<void> {
+  const { dataKeysOf, findMissingKeys } = await import('#encryption');
+  const ids = await findMissingKeys(database, dataKeysOf(config));
+  if (ids.length === 0) return;
+  const keys = ids.length === 1 ? `the data key ${String(ids[0])}` : `the data keys ${ids.join(' and ')}`;
+  printMessage(`values of the backup are encrypted with ${keys}: set STOWAGE_DATA_KEY before the server is started`);
 }

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { MIGRATIONS } from '#migrations';
 import { brief, readChanges } from '../changes/change-client.js';
 import { expectProblem } from '../errors/expect-problem.js';
+import { DataKey } from '#encryption';
 import { settingsFor, TestApi, type TestProject } from '../harness/api.js';
 import { openDatabase } from '../harness/database.js';
 import { createDatabase, dropDatabase, Tables, type TestTables } from '../harness/tables.js';
@@ -269,6 +270,35 @@ describe('stowage backup and restore', () => {
       stderr: expect.stringContaining('cannot be written'),
     });
     expect(await backUp('plain', source, '--level', '10')).toMatchObject({ code: 2 });
+  });
+
+  it('names the data key of encrypted values, without which neither a server nor a worker starts', async () => {
+    const [key, other] = ['01', 'fe'].map((byte) => byte.repeat(32));
+    const { id } = new DataKey(Buffer.from(String(key), 'hex'));
+    await source.sql(`INSERT INTO data_keys (key_id, used_at) VALUES ($1, now())`, [id]);
+    await backUp('encrypted');
+    await source.sql(`DELETE FROM data_keys`);
+    const target = await database();
+    const { code, stderr } = await restore('encrypted', target);
+    expect([code, stderr]).toEqual([
+      0,
+      expect.stringContaining(`encrypted with the data key ${id}: set STOWAGE_DATA_KEY`),
+    ]);
+    const settings = { ...settingsFor(target), PORT: '0' };
+    const needs = `stowage: the database has values that are encrypted with the data key ${id}, and`;
+    expect(await stowage.start(['serve'], settings).ended).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`${needs} STOWAGE_DATA_KEY is not set; set STOWAGE_DATA_KEY to this key`),
+    });
+    expect(await stowage.start(['worker'], { ...settings, STOWAGE_DATA_KEY: String(other) }).ended).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`${needs} the keys that are set have the id`),
+    });
+    const server = await TestApi.startOn(target, {
+      STOWAGE_DATA_KEY: String(other),
+      STOWAGE_DATA_KEY_PREVIOUS: String(key),
+    });
+    await server.stop();
   });
 
   it('restores nothing from a file that is damaged, cut off, changed or newer, and then the whole one', async () => {

@@ -3066,7 +3066,7 @@ export interface components {
              * @example object.delete
              * @enum {string}
              */
-            action: "object.replace" | "object.update" | "object.delete" | "object.restore" | "objects.replace" | "objects.delete" | "objects.expire" | "objects.restore" | "batch.replace" | "batch.delete" | "batch.restore" | "key.create" | "key.update" | "key.rotate" | "key.revoke" | "device.create" | "device.move" | "webhook.create" | "webhook.update" | "webhook.delete" | "webhook.retry" | "project.create" | "project.update" | "project.delete" | "access.denied" | "key.canary";
+            action: "object.replace" | "object.update" | "object.delete" | "object.restore" | "objects.replace" | "objects.delete" | "objects.expire" | "objects.restore" | "batch.replace" | "batch.delete" | "batch.restore" | "key.create" | "key.update" | "key.rotate" | "key.revoke" | "device.create" | "device.move" | "webhook.create" | "webhook.update" | "webhook.delete" | "webhook.retry" | "project.create" | "project.update" | "project.encrypt" | "project.delete" | "access.denied" | "key.canary";
             actor: components["schemas"]["AuditActorDto"];
             /** @description null for an action on several objects. */
             target: components["schemas"]["AuditTargetDto"] | null;
@@ -5494,7 +5494,7 @@ export interface operations {
                 /** @description For operators: the project; default: the installation itself, with projects and operator keys. Example: `1804289383`. */
                 project_id?: number;
                 /** @description Only entries about this action. */
-                action?: "object.replace" | "object.update" | "object.delete" | "object.restore" | "objects.replace" | "objects.delete" | "objects.expire" | "objects.restore" | "batch.replace" | "batch.delete" | "batch.restore" | "key.create" | "key.update" | "key.rotate" | "key.revoke" | "device.create" | "device.move" | "webhook.create" | "webhook.update" | "webhook.delete" | "webhook.retry" | "project.create" | "project.update" | "project.delete" | "access.denied" | "key.canary";
+                action?: "object.replace" | "object.update" | "object.delete" | "object.restore" | "objects.replace" | "objects.delete" | "objects.expire" | "objects.restore" | "batch.replace" | "batch.delete" | "batch.restore" | "key.create" | "key.update" | "key.rotate" | "key.revoke" | "device.create" | "device.move" | "webhook.create" | "webhook.update" | "webhook.delete" | "webhook.retry" | "project.create" | "project.update" | "project.encrypt" | "project.delete" | "access.denied" | "key.canary";
                 /** @description Only what was done with this key. Example: `384573930291204096`. */
                 key_id?: string;
                 /** @description Only entries about a target of this type. */

@@ -52,4 +52,8 @@ export class ProjectEntity {
   /** The sequence number, as text, after which stored objects have to be sealed or opened; null for none. */
   @Column('bigint', { nullable: true })
   encryption_cursor: string | null;
+
+  /** When the list was changed, or the values began to be sealed with another data key; the stored objects are sealed after that. */
+  @Column('timestamptz', { nullable: true })
+  encryption_changed_at: Date | null;
 }

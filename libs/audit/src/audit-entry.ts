@@ -28,6 +28,7 @@ export const AUDIT_ACTIONS = [
   'webhook.retry',
   'project.create',
   'project.update',
+  'project.encrypt',
   'project.delete',
   'access.denied',
   'key.canary',

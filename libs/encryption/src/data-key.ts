@@ -1,4 +1,5 @@
 import { createHmac, hkdfSync } from 'node:crypto';
+import type { Config } from '#platform';
 
 const KEY_BYTES = 32;
 const ID_BYTES = 6;
@@ -42,4 +43,9 @@ export class DataKey {
   derive(purpose: string): Buffer {
     return Buffer.from(hkdfSync('sha256', this.bytes, '', `stowage data ${purpose}`, KEY_BYTES));
   }
+}
+
+/** The data keys of the settings, the current one first; none without STOWAGE_DATA_KEY. */
+export function dataKeysOf({ encryption: { dataKey, previousDataKey } }: Pick<Config, 'encryption'>): DataKey[] {
+  return [dataKey, previousDataKey].flatMap((bytes) => (bytes === null ? [] : new DataKey(bytes)));
 }

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Database } from '#database';
 import { Config } from '#platform';
 import { Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
-import { DataKey } from './data-key.js';
+import { dataKeysOf, type DataKey } from './data-key.js';
+import { RECORD_USE, requireDataKeys } from './data-key-use.js';
 import { openPairs, sealPairs } from './sealed-pairs.js';
 
 /**
@@ -18,9 +19,11 @@ const CURRENT_FOR_MS = 5_000;
  */
 export const LIST_APPLIES_AFTER_MS = 60_000;
 
+/** $1: the id of the data key. */
 const LISTS = {
   name: 'encryption.lists',
   text: `
+    WITH used AS (${RECORD_USE})
     SELECT project_id, encrypted_keys FROM projects
     WHERE encryption_key_id IS NOT NULL AND encrypted_keys IS NOT NULL`,
 };
@@ -48,14 +51,14 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
 
   constructor(
     private readonly database: Database,
-    { encryption: { dataKey, previousDataKey } }: Config,
+    config: Config,
   ) {
-    this.current = dataKey === null ? null : new DataKey(dataKey);
-    const previous = previousDataKey === null ? [] : [new DataKey(previousDataKey)];
-    this.dataKeys = this.current === null ? [] : [this.current, ...previous];
+    this.dataKeys = dataKeysOf(config);
+    this.current = this.dataKeys[0] ?? null;
   }
 
   async onModuleInit(): Promise<void> {
+    await requireDataKeys(this.database, this.dataKeys);
     if (this.current === null) return;
     await this.read();
     this.polling = this.poll();
@@ -99,7 +102,7 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
 
   private async readNow(): Promise<void> {
     const startedAtMs = performance.now();
-    const rows = await this.database.reserved.query<ListRow>(LISTS);
+    const rows = await this.database.reserved.query<ListRow>(LISTS, [this.current?.id]);
     this.lists = new Map(rows.map((row) => [row.project_id, new Set(row.encrypted_keys)]));
     this.readAtMs = startedAtMs;
   }

@@ -2,7 +2,11 @@
  * encryption: encrypts the values of the keys that a project lists, before they are stored.
  * Imports json, platform, database.
  */
-export { DataKey } from './data-key.js';
+export { DataKey, dataKeysOf } from './data-key.js';
+export { findMissingKeys, KEY_UNUSED_AFTER_S } from './data-key-use.js';
 export { EncryptedKeys, LIST_APPLIES_AFTER_MS } from './encrypted-keys.js';
 export { EncryptionModule } from './encryption.module.js';
-export { SEALED_PREFIX } from './sealed-value.js';
+export { dataKeyIdOfBytes, openBytes, sealBytes, SEALED_HEAD_BYTES } from './sealed-bytes.js';
+export { resultPlace, SealedJobs } from './sealed-jobs.js';
+export { resealPairs } from './sealed-pairs.js';
+export { openValue, SEALED_PREFIX, sealValue } from './sealed-value.js';

@@ -1,6 +1,6 @@
 import { elementsOf, jsonbText, membersOf } from '#json';
 import type { DataKey } from './data-key.js';
-import { openValue, SEALED_PREFIX, sealValue } from './sealed-value.js';
+import { dataKeyIdOf, openValue, SEALED_PREFIX, sealValue } from './sealed-value.js';
 
 /** The object that has the pairs. */
 export interface PairsPlace {
@@ -24,6 +24,27 @@ export function sealPairs(dataKey: DataKey, place: PairsPlace, keys: ReadonlySet
 export function openPairs(dataKeys: readonly DataKey[], place: PairsPlace, pairs: string): string {
   if (!pairs.includes(SEALED_PREFIX)) return pairs;
   return replaceValues(pairs, (key, valueText) => openValue(dataKeys, { ...place, key }, valueText));
+}
+
+/**
+ * Seals the values of these keys with the first of the data keys, also those that are sealed with another one, and opens the values of
+ * other keys. Every other character stays as it is; the text stays the same where nothing has to be changed.
+ */
+export function resealPairs(
+  dataKeys: readonly DataKey[],
+  place: PairsPlace,
+  keys: ReadonlySet<string>,
+  pairs: string,
+): string {
+  const [current] = dataKeys;
+  if (current === undefined) throw new Error('there is no data key');
+  return replaceValues(pairs, (key, valueText) => {
+    const at = { ...place, key };
+    const opened = openValue(dataKeys, at, valueText);
+    if (!keys.has(key)) return opened;
+    const isCurrent = opened !== null && dataKeyIdOf(valueText) === current.id;
+    return isCurrent ? null : sealValue(current, at, opened ?? jsonbText(valueText));
+  });
 }
 
 /** @param replacement the new text of a value; null to keep it */

@@ -26,6 +26,16 @@ import { SortedSearch } from './sorted-search.js';
     Indexer,
     SortedSearch,
   ],
-  exports: [IndexSearch, SortedSearch, IndexKeys, IndexValues, SegmentStore, IndexCheck, IndexBuildStore, Indexer],
+  exports: [
+    IndexSearch,
+    SortedSearch,
+    IndexKeys,
+    IndexValues,
+    SegmentMergeStore,
+    SegmentStore,
+    IndexCheck,
+    IndexBuildStore,
+    Indexer,
+  ],
 })
 export class InvertedIndexModule {}

@@ -7,6 +7,7 @@ import { fullBitmap, removeOrdinal } from './ordinals.js';
 import { SEGMENT_OBJECTS_MAX, SEGMENT_WEIGHT } from './segment-builder.js';
 import { SegmentStore } from './segment.store.js';
 import { SeqRuns } from './seq-runs.js';
+import { TermKind } from './term-kind.js';
 
 /**
  * Segments of similar size are merged, so that each object is rewritten only a few times. A tier has the segments that are filled
@@ -44,6 +45,24 @@ const LOCK_OUTDATED = `
     SELECT count(*) FROM index_outdated AS o
     WHERE o.project_id = $1 AND o.seq BETWEEN s.first_seq AND s.last_seq AND o.before_segment > s.number)
   ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED`;
+
+/**
+ * A segment below the number $2 with entries of values of one of the keys $3, or of members of such values, some of whose objects are
+ * outdated. Encrypted values have only entries of the kind `long`.
+ */
+const ofValues = (path: string): string => `
+  EXISTS (
+    SELECT FROM unnest($3::text[]) AS k (key), index_blocks AS b
+    WHERE b.project_id = $1 AND b.segment = s.number AND ${path}
+      AND b.kind NOT IN (${String(TermKind.key)}, ${String(TermKind.long)}))`;
+const LOCK_WITH_VALUES = `
+  SELECT s.number, s.first_seq, s.last_seq, s.seqs, ${FILL} AS fill FROM index_segments AS s
+  WHERE s.project_id = $1 AND s.number < $2::bigint
+    AND (${ofValues('b.path = k.key')} OR ${ofValues(`b.path >= k.key || '.' AND b.path < k.key || '/'`)})
+    AND EXISTS (
+      SELECT FROM index_outdated AS o
+      WHERE o.project_id = $1 AND o.seq BETWEEN s.first_seq AND s.last_seq AND o.before_segment > s.number)
+  ORDER BY s.number LIMIT 1 FOR UPDATE SKIP LOCKED`;
 
 const IS_BUILDING = `SELECT FROM index_builds WHERE project_id = $1`;
 
@@ -108,6 +127,23 @@ export class SegmentMergeStore {
       }
       const [segment] = await tx.query<SegmentRow>(LOCK_OUTDATED, [projectId]);
       return segment !== undefined && this.dropOutdated(tx, projectId, segment);
+    });
+  }
+
+  /**
+   * Writes one of the segments again that still have entries of the former values of encrypted keys.
+   * @param below only segments with a smaller number: others were written later
+   * @returns whether there was one
+   */
+  dropValuesOf(projectId: number, keys: readonly string[], below: bigint): Promise<boolean> {
+    return this.database.transaction(async (tx) => {
+      await tx.query(`SET LOCAL statement_timeout = 0`);
+      await tx.query(SHARE_INDEX, [projectId]);
+      if ((await tx.query(IS_BUILDING, [projectId])).length > 0) return false;
+      const [segment] = await tx.query<SegmentRow>(LOCK_WITH_VALUES, [projectId, below.toString(), keys]);
+      if (segment === undefined) return false;
+      await this.replace(tx, projectId, [segment]);
+      return true;
     });
   }
 

@@ -6,6 +6,7 @@ import { RequestStream } from '#http';
 import { Logger } from '@nestjs/common';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { sealedJobs } from '../../../test/harness/sealed-jobs.js';
 import { JobBodyStore } from './job-body.store.js';
 import { JobPlaces } from './job-places.js';
 import { JobStore, type ClaimedJob, type JobKey, type NewJob } from './job.store.js';
@@ -33,7 +34,7 @@ beforeAll(async () => {
   registry = new WorkerRegistry(db.database);
   maintenance = new Maintenance(db.database, registry);
   places = new JobPlaces(db.database, maintenance);
-  jobs = new JobStore(db.database, config);
+  jobs = new JobStore(db.database, config, sealedJobs(db.database));
   await jobs.onModuleInit();
   bodies = new JobBodyStore(new StreamParts(jobs, db.sequence, budget, DiskReserve.none(), config), config);
 });

@@ -1,4 +1,5 @@
 import { INSTALLATION } from '#audit';
+import { SealedJobs } from '#encryption';
 import { Database, firstSeqAt, type Queryable, readPage, type Count, type ListSql, type Slice } from '#database';
 import { Problem, PROJECT_DELETED, type PageRequest } from '#http';
 import { Config } from '#platform';
@@ -264,6 +265,7 @@ export class JobStore implements OnModuleInit {
   constructor(
     private readonly database: Database,
     private readonly config: Config,
+    private readonly sealed: SealedJobs,
   ) {}
 
   async onModuleInit(): Promise<void> {
@@ -275,7 +277,8 @@ export class JobStore implements OnModuleInit {
 
   /** Stores a job and queues it; on a cluster only in a transaction. @throws a unique violation where its number, or that of its body, exists */
   async insert(on: Queryable, job: NewJob): Promise<void> {
-    const { projectId, jobId, keyId, operation, input, mediaType, parts, body, bodyId } = job;
+    const { projectId, jobId, keyId, operation, input, mediaType, parts, bodyId } = job;
+    const body = job.body === null ? null : await this.sealed.sealBody({ projectId, part: 0 }, job.body);
     if (bodyId !== jobId && body === null) await on.query(MOVE_PARTS, [projectId, bodyId, jobId]);
     const row = [projectId, jobId, keyId, operation, input, mediaType, parts];
     const entry = [TASK, ...queueEntry(job), job.place];
@@ -330,8 +333,9 @@ export class JobStore implements OnModuleInit {
    */
   async addPart({ projectId, jobId }: JobKey, part: number, bytes: Buffer): Promise<void> {
     const statement = part === 0 ? ADD_PART : ADD_NEXT_PART;
+    const sealed = await this.sealed.sealBody({ projectId, part }, bytes);
     const [row] = await this.database.retrying(() =>
-      this.database.query<{ is_deleted: boolean }>(statement, [projectId, jobId, part, bytes]),
+      this.database.query<{ is_deleted: boolean }>(statement, [projectId, jobId, part, sealed]),
     );
     if (row?.is_deleted === true) throw projectDeleted();
   }
@@ -363,7 +367,8 @@ export class JobStore implements OnModuleInit {
     operations: readonly string[],
   ): Promise<ClaimedJob | null> {
     const [row] = await this.database.query<ClaimedJob>(CLAIM, [projectId, jobId, workerId, operations]);
-    return row ?? null;
+    if (row === undefined) return null;
+    return { ...row, body: row.body && (await this.sealed.openBody({ projectId, part: 0 }, row.body)) };
   }
 
   /** Null for a job that does not exist, or whose project was deleted. */
@@ -375,12 +380,13 @@ export class JobStore implements OnModuleInit {
   /** Null for a missing part. */
   async part({ projectId, jobId }: JobKey, part: number): Promise<Buffer | null> {
     const [row] = await this.database.query<{ bytes: Buffer }>(PART, [projectId, jobId, part]);
-    return row?.bytes ?? null;
+    return row === undefined ? null : this.sealed.openBody({ projectId, part }, row.bytes);
   }
 
   /** @returns false where the job had succeeded before */
   async succeed(on: Queryable, { projectId, jobId }: JobKey, { status, text }: WriteResponse): Promise<boolean> {
-    return (await on.query(SUCCEED, [projectId, jobId, now(), status, text])).length > 0;
+    const result = await this.sealed.sealResult(projectId, jobId, text);
+    return (await on.query(SUCCEED, [projectId, jobId, now(), status, result])).length > 0;
   }
 
   async fail(tx: Queryable, { projectId, jobId }: JobKey, problem: object): Promise<boolean> {
@@ -411,7 +417,8 @@ export class JobStore implements OnModuleInit {
       `SELECT ${COLUMNS}, result FROM jobs WHERE project_id = $1 AND job_id = $2 AND key_id = coalesce($3, key_id)`,
       [projectId, jobId, keyId],
     );
-    return row ?? null;
+    if (row?.result == null) return row ?? null;
+    return { ...row, result: this.sealed.openResult(projectId, jobId, row.result) };
   }
 
   /** A page of the jobs without their results, and their number. */

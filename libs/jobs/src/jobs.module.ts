@@ -1,5 +1,6 @@
 import { AccessModule } from '#access';
 import { DiskReserve, Sequence } from '#database';
+import { EncryptionModule } from '#encryption';
 import { EventsModule } from '#events';
 import { LimitsModule } from '#limits';
 import { ByteBudget, Config } from '#platform';
@@ -27,7 +28,7 @@ import { WriteService } from './write.service.js';
 import { WriteSlots } from './write-slots.js';
 
 @Module({
-  imports: [AccessModule, EventsModule, LimitsModule],
+  imports: [AccessModule, EncryptionModule, EventsModule, LimitsModule],
   controllers: [JobController, MaintenanceController],
   providers: [
     IdempotencyStore,

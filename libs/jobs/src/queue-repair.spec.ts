@@ -2,6 +2,7 @@ import { Config } from '#platform';
 import { Logger } from '@nestjs/common';
 import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { sealedJobs } from '../../../test/harness/sealed-jobs.js';
 import { JobPlaces } from './job-places.js';
 import { JobStore, type JobKey, type NewJob } from './job.store.js';
 import { Maintenance } from './maintenance.js';
@@ -25,7 +26,7 @@ beforeAll(async () => {
   Logger.overrideLogger(false);
   db = await cloneDatabase();
   const maintenance = new Maintenance(db.database, new WorkerRegistry(db.database));
-  jobs = new JobStore(db.database, new Config({}));
+  jobs = new JobStore(db.database, new Config({}), sealedJobs(db.database));
   await jobs.onModuleInit();
   repair = new QueueRepair(jobs, new InterruptedPlaces(db.database, maintenance), maintenance);
 });

@@ -4,6 +4,7 @@ import { DiskReserve } from '#database';
 import { ByteBudget, Config } from '#platform';
 import { RequestStream, Problem } from '#http';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { sealedJobs } from '../../../test/harness/sealed-jobs.js';
 import { JobStore } from './job.store.js';
 import type { PaceLimits } from './stream-pace.js';
 import { StreamParts } from './stream-parts.js';
@@ -22,7 +23,7 @@ let jobs: JobStore;
 
 beforeAll(async () => {
   db = await cloneDatabase();
-  jobs = new JobStore(db.database, new Config({}));
+  jobs = new JobStore(db.database, new Config({}), sealedJobs(db.database));
 });
 afterAll(() => db.close());
 

@@ -93,6 +93,13 @@ const MISSING_BATCHES = `
     SELECT FROM batches AS b WHERE b.project_id = $1 AND b.batch_id = d.batch_id AND b.seq <= d.deletion_id)
   ORDER BY d.batch_id LIMIT ${String(ERRORS_LISTED_MAX)}`;
 
+/** While stored values are being encrypted: the cursor of that stays as it is until the restore has ended. */
+const LOCK_ENCRYPTION = `
+  SELECT FROM projects WHERE project_id = $1 AND encryption_cursor IS NOT NULL FOR NO KEY UPDATE`;
+const FIRST_SEQ = `SELECT min(d.seq) AS seq FROM deleted_objects AS d WHERE ${PART}`;
+const LOWER_CURSOR = `
+  UPDATE projects SET encryption_cursor = least(encryption_cursor, $2::bigint - 1) WHERE project_id = $1`;
+
 const TAKEN_IDS = `
   SELECT d.object_id FROM deleted_objects AS d
   WHERE ${PART} AND EXISTS (SELECT FROM objects AS o WHERE o.project_id = $1 AND o.object_id = d.object_id)
@@ -211,6 +218,16 @@ export class DeletionStore {
   async lockBatches(tx: Queryable, part: RestoredPart): Promise<string[]> {
     await tx.query(LOCK_BATCHES, valuesOf(part));
     return (await tx.query<{ batch_id: string }>(MISSING_BATCHES, valuesOf(part))).map((row) => row.batch_id);
+  }
+
+  /**
+   * Has the objects looked at again whose values are being encrypted: they may not have been, neither as deleted ones nor as others. Call it
+   * before they are read.
+   */
+  async encryptAgain(tx: Queryable, part: RestoredPart): Promise<void> {
+    if ((await tx.query(LOCK_ENCRYPTION, [part.projectId])).length === 0) return;
+    const [row] = await tx.query<{ seq: string | null }>(FIRST_SEQ, valuesOf(part));
+    if (row?.seq != null) await tx.query(LOWER_CURSOR, [part.projectId, row.seq]);
   }
 
   /** The first ids that objects have again. */

@@ -83,6 +83,7 @@ export class Restoration {
     const { projectId, deletionId, objectId } = part;
     const batchId = objectId === null && deletion.batch_seq !== null ? deletion.batch_id : null;
     const revision = this.sequence.next();
+    await this.deletions.encryptAgain(tx, part);
     if (batchId !== null && !(await this.deletions.createBatch(tx, projectId, deletion, revision))) {
       throw conflict([batchId], 'exists again', 'batch_ids');
     }

@@ -22,7 +22,18 @@ export const ADD_USAGE = `
   VALUES ($1::int, ${SHARD}, $2::bigint, $3::bigint) ${ADD_TO_ROW}`;
 
 /**
- * The same as a part of a statement that adds or deletes objects. It locks the row of the usage after the objects, because it
+ * The same, also beyond the limits of the project: the share of the row grows with it, so that what other rows may still use stays the
+ * same.
+ */
+export const ADD_USAGE_UNLIMITED = `
+  INSERT INTO project_usage AS u (project_id, shard, objects, bytes)
+  VALUES ($1::int, ${SHARD}, $2::bigint, $3::bigint)
+  ON CONFLICT (project_id, shard) DO UPDATE SET
+    objects = u.objects + excluded.objects, objects_share = u.objects_share + excluded.objects,
+    bytes = u.bytes + excluded.bytes, bytes_share = u.bytes_share + excluded.bytes`;
+
+/**
+ * The same as ADD_USAGE as a part of a statement that adds or deletes objects. It locks the row of the usage after the objects, because it
  * reads all of them first.
  * @param objects a CTE of the same statement, with `project_id` and `bytes` of the objects
  * @param sign 1 for added objects, -1 for deleted ones

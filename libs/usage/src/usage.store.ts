@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import type { ProjectRequestsEntity } from './project-requests.entity.js';
 import type { ProjectUsageEntity } from './project-usage.entity.js';
 import { isShareUsedUp, QuotaStore, type UsageChange, type UsageLimits } from './quota.store.js';
-import { ADD_USAGE } from './usage-sql.js';
+import { ADD_USAGE, ADD_USAGE_UNLIMITED } from './usage-sql.js';
 
 export const NO_CHANGE: UsageChange = { objects: 0, bytes: 0 };
 
@@ -14,6 +14,8 @@ export interface Usage extends UsageChange {
 }
 
 const ADD = { name: 'usage.add', text: ADD_USAGE };
+
+const ADD_UNLIMITED = { name: 'usage.add-unlimited', text: ADD_USAGE_UNLIMITED };
 
 const FIND = {
   name: 'usage.find',
@@ -68,6 +70,11 @@ export class UsageStore {
       await tx.query('ROLLBACK TO SAVEPOINT usage');
       await this.quotas.addExactly(tx, projectId, { objects, bytes });
     }
+  }
+
+  /** Adds a change that no client has asked for, also beyond the limits. */
+  async addUnlimited(tx: Queryable, projectId: number, change: UsageChange): Promise<void> {
+    await tx.query(ADD_UNLIMITED, [projectId, change.objects, change.bytes]);
   }
 
   /** Null for a project that does not exist. */

@@ -36,6 +36,7 @@ const ACTIONS = [
   'webhook.retry',
   'project.create',
   'project.update',
+  'project.encrypt',
   'project.delete',
   'access.denied',
   'key.canary',

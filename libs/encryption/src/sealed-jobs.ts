@@ -1,0 +1,47 @@
+import { Injectable } from '@nestjs/common';
+import { EncryptedKeys } from './encrypted-keys.js';
+import { openBytes, sealBytes, type BodyPlace } from './sealed-bytes.js';
+import { openValue, sealValue, type ValuePlace } from './sealed-value.js';
+
+/**
+ * Encrypts what jobs store of a project with encrypted keys: their bodies, which contain the values, and their results, which may. As a
+ * whole: the values are found when the job runs.
+ */
+@Injectable()
+export class SealedJobs {
+  constructor(private readonly encryption: EncryptedKeys) {}
+
+  /** Seals a part of a body, where the project has encrypted keys. */
+  async sealBody(place: BodyPlace, bytes: Buffer): Promise<Buffer> {
+    const { current } = this.encryption;
+    if (current === null) return bytes;
+    await this.encryption.requireLists();
+    return this.encryption.listOf(place.projectId) === null ? bytes : sealBytes(current, place, bytes);
+  }
+
+  /** Opens a part of a body, where it is sealed. */
+  async openBody(place: BodyPlace, bytes: Buffer): Promise<Buffer> {
+    const { dataKeys } = this.encryption;
+    return dataKeys.length === 0 ? bytes : openBytes(dataKeys, place, bytes);
+  }
+
+  /** Seals the result of a job, JSON, where the project has encrypted keys. The sealed text is JSON too. */
+  async sealResult(projectId: number, jobId: string, result: string): Promise<string> {
+    const { current } = this.encryption;
+    if (current === null) return result;
+    await this.encryption.requireLists();
+    return this.encryption.listOf(projectId) === null
+      ? result
+      : sealValue(current, resultPlace(projectId, jobId), result);
+  }
+
+  /** Opens the result of a job, where it is sealed. */
+  openResult(projectId: number, jobId: string, result: string): string {
+    return openValue(this.encryption.dataKeys, resultPlace(projectId, jobId), result) ?? result;
+  }
+}
+
+/** Different from the places of all values of objects, whose keys are not empty. */
+export function resultPlace(projectId: number, jobId: string): ValuePlace {
+  return { projectId, objectId: jobId, key: '' };
+}

@@ -1,0 +1,132 @@
+import { Database, type Queryable } from '#database';
+import { KEY_UNUSED_AFTER_S, LIST_APPLIES_AFTER_MS } from '#encryption';
+import { Injectable } from '@nestjs/common';
+
+/** A project whose stored values have to be sealed with the current data key, or opened. */
+export interface SealedProject {
+  projectId: number;
+  /** The keys whose values are sealed; those of others are opened. */
+  keys: readonly string[];
+  /** When the list or the data key has changed. */
+  changedAt: string;
+  /** The sequence number after which objects were not looked at. */
+  cursor: bigint;
+}
+
+interface ProjectRow {
+  project_id: number;
+  encrypted_keys: string[] | null;
+  encryption_cursor: string;
+  encryption_changed_at: string;
+}
+
+/** `data_keys AS k`, where no process seals values with it any more. */
+const IS_UNUSED = `k.used_at < now() - interval '${String(KEY_UNUSED_AFTER_S)} seconds'`;
+
+/**
+ * Has all values sealed with the data key $1, where no process has another one as STOWAGE_DATA_KEY: in projects with another one, and in
+ * those where a process has used another one since they were last sealed.
+ */
+const BEGIN_ROTATION = {
+  name: 'sealing.begin-rotation',
+  text: `
+    UPDATE projects AS p SET encryption_key_id = $1::text, encryption_cursor = 0, encryption_changed_at = now()
+    WHERE p.encryption_key_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM data_keys AS k WHERE k.key_id <> $1 AND NOT ${IS_UNUSED})
+      AND (p.encryption_key_id <> $1
+        OR EXISTS (SELECT FROM data_keys AS k WHERE k.key_id <> $1 AND k.used_at > p.encryption_changed_at))
+    RETURNING p.project_id`,
+};
+
+/** Forgets data keys with which no value is sealed any more; $1 is the current one. */
+const FORGET_KEYS = {
+  name: 'sealing.forget-keys',
+  text: `
+    DELETE FROM data_keys AS k WHERE ${IS_UNUSED} AND NOT EXISTS (
+      SELECT FROM projects AS p WHERE p.encryption_key_id IS NOT NULL AND (
+        p.encryption_cursor IS NOT NULL OR p.encryption_key_id = k.key_id OR p.encryption_key_id <> $1
+        OR k.used_at > p.encryption_changed_at))
+    RETURNING key_id`,
+};
+
+/**
+ * From this time on every transaction seals what is listed. One that has begun before may have plain values that nobody else sees yet, so
+ * that it has to end first.
+ */
+const APPLIES_AT = `p.encryption_changed_at + interval '${String(LIST_APPLIES_AFTER_MS)} milliseconds'`;
+
+const DUE = {
+  name: 'sealing.due',
+  text: `
+    SELECT p.project_id, p.encrypted_keys, p.encryption_cursor, p.encryption_changed_at FROM projects AS p
+    WHERE p.encryption_key_id = $1 AND p.encryption_cursor IS NOT NULL AND ${APPLIES_AT} < now()
+      AND NOT EXISTS (
+        SELECT FROM pg_stat_activity AS a
+        WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
+          AND a.xact_start < ${APPLIES_AT})
+    ORDER BY p.project_id`,
+};
+
+/** One process at a time takes a step, and a change of the list or a restore of deleted objects waits for it. */
+const LOCK = {
+  name: 'sealing.lock',
+  text: `
+    SELECT p.encryption_cursor FROM projects AS p
+    WHERE p.project_id = $1 AND p.encryption_key_id = $2 AND p.encryption_changed_at = $3::timestamptz
+      AND p.encryption_cursor IS NOT NULL
+    FOR NO KEY UPDATE SKIP LOCKED`,
+};
+
+const MOVE_CURSOR = {
+  name: 'sealing.move-cursor',
+  text: `UPDATE projects SET encryption_cursor = $2 WHERE project_id = $1`,
+};
+
+/** A project without a list has no sealed values any more. */
+const FINISH = {
+  name: 'sealing.finish',
+  text: `
+    UPDATE projects SET encryption_cursor = NULL,
+      encryption_key_id = CASE WHEN encrypted_keys IS NOT NULL THEN encryption_key_id END
+    WHERE project_id = $1`,
+};
+
+/** Which projects have to be sealed. */
+@Injectable()
+export class SealedProjectStore {
+  constructor(private readonly database: Database) {}
+
+  /** @returns the projects whose values have another data key from now on */
+  async beginRotation(keyId: string): Promise<number[]> {
+    return (await this.database.query<{ project_id: number }>(BEGIN_ROTATION, [keyId])).map((row) => row.project_id);
+  }
+
+  /** @returns the ids of the data keys that are not needed any more */
+  async forgetKeys(keyId: string): Promise<string[]> {
+    return (await this.database.query<{ key_id: string }>(FORGET_KEYS, [keyId])).map((row) => row.key_id);
+  }
+
+  async listDue(keyId: string): Promise<SealedProject[]> {
+    const rows = await this.database.query<ProjectRow>(DUE, [keyId]);
+    return rows.map((row) => ({
+      projectId: row.project_id,
+      keys: row.encrypted_keys ?? [],
+      changedAt: row.encryption_changed_at,
+      cursor: BigInt(row.encryption_cursor),
+    }));
+  }
+
+  /** Locks a project until the transaction ends. @returns its cursor; null where another process has it, or it was changed */
+  async lock(tx: Queryable, { projectId, changedAt }: SealedProject, keyId: string): Promise<bigint | null> {
+    const [row] = await tx.query<ProjectRow>(LOCK, [projectId, keyId, changedAt]);
+    return row === undefined ? null : BigInt(row.encryption_cursor);
+  }
+
+  async moveCursor(tx: Queryable, projectId: number, cursor: bigint): Promise<void> {
+    await tx.query(MOVE_CURSOR, [projectId, cursor.toString()]);
+  }
+
+  async finish(tx: Queryable, projectId: number): Promise<void> {
+    await tx.query(FINISH, [projectId]);
+  }
+}

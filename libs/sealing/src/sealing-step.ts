@@ -1,0 +1,131 @@
+import { AuditLog, SEALING } from '#audit';
+import { Database, type Transaction } from '#database';
+import { EncryptedKeys, resealPairs, type DataKey } from '#encryption';
+import { SegmentMergeStore, SegmentStore } from '#inverted-index';
+import { Config } from '#platform';
+import { UsageStore } from '#usage';
+import { Injectable } from '@nestjs/common';
+import { SealedJobStore } from './sealed-job.store.js';
+import { SealedObjectStore, type ObjectChange, type SealedObject } from './sealed-object.store.js';
+import { SealedProjectStore } from './sealed-project.store.js';
+import { afterDeleted, afterLastObject, afterObjects, afterRestore, type Walk } from './walk.js';
+
+/** Changed objects that are added to the index at once: every query reads pending objects. */
+const INDEXED_AT_ONCE = 2_000;
+const INDEX_STEP = 10_000;
+
+const LIMIT_STATEMENTS = {
+  name: 'sealing.limit-statements',
+  text: `SELECT set_config('statement_timeout', $1, true)`,
+};
+
+/** Takes the steps of a walk through what a project stores. */
+@Injectable()
+export class SealingStep {
+  constructor(
+    private readonly projects: SealedProjectStore,
+    private readonly objects: SealedObjectStore,
+    private readonly jobs: SealedJobStore,
+    private readonly segments: SegmentStore,
+    private readonly merges: SegmentMergeStore,
+    private readonly usage: UsageStore,
+    private readonly audit: AuditLog,
+    private readonly encryption: EncryptedKeys,
+    private readonly database: Database,
+    private readonly config: Config,
+  ) {}
+
+  /** One transaction. @returns the state after it; null where the walk has ended, or another process continues it */
+  async take(walk: Walk): Promise<Walk | null> {
+    if (walk.phase === 'index') return this.cleanIndex(walk);
+    const next = await this.database.transaction((tx) => this.takeIn(tx, walk));
+    if (next === null || next.unindexed < INDEXED_AT_ONCE) return next;
+    await this.segments.indexPending(next.project.projectId, INDEX_STEP);
+    return { ...next, unindexed: 0 };
+  }
+
+  private async takeIn(tx: Transaction, walk: Walk): Promise<Walk | null> {
+    const { project } = walk;
+    const { projectId } = project;
+    await tx.query(LIMIT_STATEMENTS, [String(this.config.database.queryTimeoutMs)]);
+    const cursor = await this.projects.lock(tx, project, this.dataKey.id);
+    if (cursor === null) return null;
+    const next = await this.stepOf(tx, cursor < walk.cursor ? afterRestore(walk, cursor) : walk);
+    if (next !== null && next.cursor !== cursor) await this.projects.moveCursor(tx, projectId, next.cursor);
+    return next;
+  }
+
+  private stepOf(tx: Transaction, walk: Walk): Promise<Walk | null> {
+    switch (walk.phase) {
+      case 'objects':
+        return this.sealObjects(tx, walk);
+      case 'deleted':
+        return this.sealDeleted(tx, walk);
+      case 'jobs':
+        return this.sealJobs(tx, walk);
+      default:
+        return this.finish(tx, walk);
+    }
+  }
+
+  private async sealObjects(tx: Transaction, walk: Walk): Promise<Walk> {
+    const { projectId, keys } = walk.project;
+    const { affected, last } = await this.objects.find(tx, projectId, keys, walk.seq);
+    if (last === null) return afterLastObject(walk);
+    const locked = affected.length === 0 ? [] : await this.objects.read(tx, projectId, affected);
+    const changes = this.changesOf(walk, locked);
+    if (changes.length > 0) {
+      await this.objects.update(tx, projectId, changes);
+      const bytes = changes.reduce((sum, { bytesAdded }) => sum + bytesAdded, 0);
+      await this.usage.addUnlimited(tx, projectId, { objects: 0, bytes });
+    }
+    return afterObjects(walk, last.seq, changes.length, locked.length < affected.length);
+  }
+
+  private async sealDeleted(tx: Transaction, walk: Walk): Promise<Walk> {
+    const { projectId, keys } = walk.project;
+    const { affected, last } = await this.objects.findDeleted(tx, projectId, keys, walk.deleted);
+    const locked = affected.length === 0 ? [] : await this.objects.readDeleted(tx, projectId, affected);
+    const changes = this.changesOf(walk, locked);
+    if (changes.length > 0) await this.objects.updateDeleted(tx, projectId, changes);
+    return afterDeleted(walk, last, changes.length, locked.length < affected.length);
+  }
+
+  private async sealJobs(tx: Transaction, walk: Walk): Promise<Walk> {
+    const job = await this.jobs.sealNext(tx, walk.project, walk.job);
+    return job === null ? { ...walk, phase: 'index' } : { ...walk, job };
+  }
+
+  /** Writes segments of the index again that still have the former values; the others are written again when they are merged. */
+  private async cleanIndex(walk: Walk): Promise<Walk> {
+    const { projectId, keys } = walk.project;
+    const below = walk.segmentsBelow ?? BigInt((await this.segments.nextNumbers(this.database, 1))[0] ?? 0);
+    const hasMore = await this.merges.dropValuesOf(projectId, keys, below);
+    return { ...walk, segmentsBelow: below, phase: hasMore ? 'index' : 'finish' };
+  }
+
+  private async finish(tx: Transaction, { project }: Walk): Promise<null> {
+    const { projectId, keys } = project;
+    await this.projects.finish(tx, projectId);
+    const details = { encrypted_keys: keys, data_key: this.dataKey.id };
+    await this.audit.append(tx, { projectId, actor: SEALING, action: 'project.encrypt', details });
+    return null;
+  }
+
+  private changesOf({ project }: Walk, objects: readonly SealedObject[]): ObjectChange[] {
+    const { projectId } = project;
+    const keys = new Set(project.keys);
+    return objects.flatMap(({ objectId, data, ...position }): ObjectChange[] => {
+      const sealed = resealPairs(this.encryption.dataKeys, { projectId, objectId }, keys, data);
+      if (sealed === data) return [];
+      return [{ ...position, data: sealed, bytesAdded: Buffer.byteLength(sealed) - Buffer.byteLength(data) }];
+    });
+  }
+
+  /** A process without a data key takes no step. */
+  private get dataKey(): DataKey {
+    const { current } = this.encryption;
+    if (current === null) throw new Error('there is no data key');
+    return current;
+  }
+}

@@ -1,0 +1,92 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isConnectionLoss } from '#database';
+import { EncryptedKeys } from '#encryption';
+import { Maintenance } from '#jobs';
+import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
+import { SealedProjectStore } from './sealed-project.store.js';
+import { SealingStep } from './sealing-step.js';
+import { startWalk, type Walk } from './walk.js';
+
+/** How often it is looked up which projects have to be sealed. */
+const EVERY_MS = 2_000;
+/** The pause before objects whose batch was locked are looked at again. */
+const LOCKED_PAUSE_MS = 1_000;
+
+/** Seals and opens the stored values of projects whose list, or whose data key, has changed, in steps; projects take turns. */
+@Injectable()
+export class Sealing implements BeforeApplicationShutdown {
+  private readonly log = new Logger('encryption');
+  private readonly stopping = new AbortController();
+  private running: Promise<void> | undefined;
+
+  constructor(
+    private readonly projects: SealedProjectStore,
+    private readonly step: SealingStep,
+    encryption: EncryptedKeys,
+    maintenance: Maintenance,
+  ) {
+    const { current } = encryption;
+    if (current === null) return;
+    maintenance.whenStarted(() => {
+      this.running ??= this.runAlways(current.id);
+    });
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    this.stopping.abort();
+    await this.running;
+  }
+
+  private async runAlways(keyId: string): Promise<void> {
+    while (!this.stopping.signal.aborted) {
+      try {
+        await this.run(keyId);
+      } catch (error) {
+        // The heartbeat of the job runner logs an outage of the database.
+        if (!isConnectionLoss(error)) this.log.warn(`encrypting failed; it is tried again: ${String(error)}`);
+      }
+      await this.pause(EVERY_MS);
+    }
+  }
+
+  /** Does everything that is due. Each step is followed by a pause of its duration, so that other work has half of the time. */
+  private async run(keyId: string): Promise<void> {
+    for (const projectId of await this.projects.beginRotation(keyId)) {
+      this.log.log(`the values of project ${String(projectId)} are encrypted with the data key ${keyId} from now on`);
+    }
+    for (const id of await this.projects.forgetKeys(keyId)) this.log.log(`the data key ${id} is not needed any more`);
+    let waiting = (await this.projects.listDue(keyId)).map(startWalk);
+    while (waiting.length > 0) {
+      const unfinished: Walk[] = [];
+      for (const walk of waiting) {
+        if (this.stopping.signal.aborted) return;
+        const startMs = performance.now();
+        const next = await this.attempt(walk);
+        if (next !== null) unfinished.push(next);
+        const isAgain = next !== null && next.seq < walk.seq;
+        await this.pause(isAgain ? LOCKED_PAUSE_MS : performance.now() - startMs);
+      }
+      waiting = unfinished;
+    }
+  }
+
+  /** A project whose step fails does not stop the others; it is tried again in the next run. */
+  private async attempt(walk: Walk): Promise<Walk | null> {
+    const projectId = String(walk.project.projectId);
+    try {
+      const next = await this.step.take(walk);
+      if (walk.phase === 'finish' && next === null) {
+        this.log.log(`the values of project ${projectId} are encrypted; ${String(walk.changed)} objects were changed`);
+      }
+      return next;
+    } catch (error) {
+      if (isConnectionLoss(error)) throw error;
+      this.log.warn(`encrypting the values of project ${projectId} failed; it is tried again: ${String(error)}`);
+      return null;
+    }
+  }
+
+  private async pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.stopping.signal, ref: false }).catch(() => undefined);
+  }
+}
