@@ -1,9 +1,7 @@
-/** These specs check limits of time and memory. Other specs that run at the same time could make them fail. */
-const SERIAL = [
-  ...['abusive-clients', 'database-away', 'stop'].map((name) => `test/faults/${name}.spec.ts`),
-  // On a busy machine a stream arrives so slowly that it is received before it is written, by another way.
-  'test/batches/ndjson.spec.ts',
-];
+/** These specs check limits of time and memory, which three other specs at the same time could make them miss. They run in pairs. */
+const PAIRED = ['abusive-clients', 'database-away', 'stop'].map((name) => `test/faults/${name}.spec.ts`);
+/** On a busy machine a stream arrives so slowly that it is received before it is written, by another way. */
+const SERIAL = ['test/batches/ndjson.spec.ts'];
 
 /** swc compiles the tests, because it is fast; `npm run types` checks their types. */
 const project = {
@@ -35,7 +33,16 @@ export default {
     {
       ...project,
       displayName: 'parallel',
-      testMatch: ['<rootDir>/{apps,libs,migrations,test}/**/*.spec.ts', ...SERIAL.map((specs) => `!**/${specs}`)],
+      testMatch: [
+        '<rootDir>/{apps,libs,migrations,test}/**/*.spec.ts',
+        ...[...PAIRED, ...SERIAL].map((specs) => `!**/${specs}`),
+      ],
+    },
+    {
+      ...project,
+      displayName: 'paired',
+      testMatch: PAIRED.map((specs) => `<rootDir>/${specs}`),
+      runner: '<rootDir>/test/paired-runner.mjs',
     },
     {
       ...project,
@@ -48,7 +55,7 @@ export default {
   globalSetup: '<rootDir>/test/global-setup.mjs',
   globalTeardown: '<rootDir>/test/global-teardown.mjs',
   // More than the two cores of a small machine, because specs that wait for timeouts and for other processes use none.
-  maxWorkers: 3,
+  maxWorkers: 4,
   // A worker that has loaded the product some fifty times takes a moment to exit.
   workerGracefulExitTimeout: 5_000,
   // Long enough for a busy machine: only a test that hangs takes longer.
