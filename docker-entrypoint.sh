@@ -13,6 +13,8 @@ Usage: docker-entrypoint.sh <command> [arguments]
   project          create, list, change and delete projects
   device           create, list and move devices
   audit            list and verify the audit log
+  backup <file>    write the whole database to a file
+  restore <file>   restore a backup into an empty database
   check            compare the index with the objects, and repair it
   load <path>...   send batch files to a running server
   export           write the objects of a running server that match to a file
@@ -28,7 +30,7 @@ command=${1:-}
 
 # exec: the server replaces the shell, so that it gets the container's signals.
 case $command in
-  serve | worker | migrate | key | project | device | audit | check | load | export | demo | shell)
+  serve | worker | migrate | key | project | device | audit | backup | restore | check | load | export | demo | shell)
     exec node "$main" "$command" "$@"
     ;;
   createsuperuser)

@@ -18,6 +18,8 @@ const COMMANDS = [
   'project',
   'device',
   'audit',
+  'backup',
+  'restore',
   'check',
   'load',
   'export',
@@ -105,6 +107,16 @@ describe('docker-entrypoint.sh', () => {
     const { code, stdout } = await entrypoint(['--help']).result;
     expect(code).toBe(0);
     for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+  });
+
+  it('has every command of the command line, and so has its page', async () => {
+    const { code, stdout } = await start(process.execPath, [MAIN, '--help']).result;
+    const listed = [...stdout.matchAll(/^ {2}([a-z]+) /gm)]
+      .map(([, name = '']) => name)
+      .filter((name) => name !== 'help');
+    expect([code, [...listed, 'createsuperuser'].sort()]).toEqual([0, [...COMMANDS].sort()]);
+    const page = await readFile('docs/operations/command-line.md', 'utf8');
+    for (const name of listed) expect(page).toMatch(new RegExp(`^\\| \`${name}\\b`, 'm'));
   });
 
   it.each([[[]], [['sevre']], [['keys', 'list']]])('rejects %j with the usage and exit code 2', async (args) => {
