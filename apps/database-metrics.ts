@@ -62,5 +62,6 @@ export class DatabaseMetrics {
     metrics.indexPending.set(state.pendingObjects);
     metrics.indexMostPending.set(state.mostPendingObjects);
     metrics.indexBuilding.set(state.buildingProjects);
+    metrics.encryptionPending.set(state.encryptionProjects);
   }
 }

@@ -1693,6 +1693,19 @@ export interface components {
              */
             building_projects: number;
         };
+        EncryptionStateDto: {
+            /**
+             * @description The projects whose stored values are still to be encrypted or decrypted, after their list or the data key was changed.
+             * @example 0
+             */
+            pending_projects: number;
+            /**
+             * Format: date-time
+             * @description When the first of these changes was made; null without one.
+             * @example null
+             */
+            oldest_change_at: string | null;
+        };
         ReplicaStateDto: {
             /**
              * @description `current` while exports, facets, keys and aggregates are read from the replica; `behind` while its data is older than `DATABASE_READ_LAG_MAX_MS`, and `unavailable` while it cannot be used: then they are read from the primary.
@@ -1718,6 +1731,8 @@ export interface components {
             tasks: components["schemas"]["MaintenanceTaskDto"][];
             /** @description The background work of the inverted index, by any process. */
             index: components["schemas"]["IndexStateDto"];
+            /** @description The encryption of stored values, by any process. */
+            encryption: components["schemas"]["EncryptionStateDto"];
             /** @description The replica of `DATABASE_READ_URL`, as the process that responds sees it; null without one. */
             replica: components["schemas"]["ReplicaStateDto"] | null;
         };

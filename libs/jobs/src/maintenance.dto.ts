@@ -96,6 +96,24 @@ export class IndexStateDto {
   building_projects: number;
 }
 
+export class EncryptionStateDto {
+  @ApiProperty({
+    description:
+      'The projects whose stored values are still to be encrypted or decrypted, after their list or the data key was changed.',
+    example: 0,
+  })
+  pending_projects: number;
+
+  @ApiProperty({
+    type: String,
+    format: 'date-time',
+    nullable: true,
+    description: 'When the first of these changes was made; null without one.',
+    example: null,
+  })
+  oldest_change_at: string | null;
+}
+
 export class ReplicaStateDto {
   @ApiProperty({
     enum: ['current', 'behind', 'unavailable'],
@@ -126,6 +144,9 @@ export class MaintenanceDto {
 
   @ApiProperty({ description: 'The background work of the inverted index, by any process.' })
   index: IndexStateDto;
+
+  @ApiProperty({ description: 'The encryption of stored values, by any process.' })
+  encryption: EncryptionStateDto;
 
   @ApiProperty({
     type: ReplicaStateDto,

@@ -160,4 +160,13 @@ describe('the report', () => {
       building_projects: 1,
     });
   });
+
+  it('counts the projects whose values are to be encrypted', async () => {
+    const read = async () => (await store.read(db.database)).encryption;
+    expect(await read()).toEqual({ pending_projects: 0, oldest_change_at: null });
+    await db.sql(`
+      INSERT INTO projects (project_id, seq, name, encryption_key_id, encryption_cursor, encryption_changed_at)
+      VALUES (1, 1, 'encrypted', 'k', 0, '2026-01-02T03:04:05Z'), (2, 2, 'finished', 'k', NULL, '2026-01-01T00:00:00Z')`);
+    expect(await read()).toEqual({ pending_projects: 1, oldest_change_at: '2026-01-02T03:04:05Z' });
+  });
 });

@@ -1,6 +1,6 @@
 import { ReadDatabase, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
-import type { IndexStateDto, MaintenanceDto, TableSizeDto } from './maintenance.dto.js';
+import type { EncryptionStateDto, IndexStateDto, MaintenanceDto, TableSizeDto } from './maintenance.dto.js';
 import { Maintenance } from './maintenance.js';
 
 /** The tables of Stowage and the queue of graphile-worker. From the catalogue and the sizes of files: no table is read. */
@@ -20,6 +20,10 @@ const INDEX = `
   FROM (SELECT count(*) FILTER (WHERE NOT is_wide) AS pending, count(*) FILTER (WHERE is_wide) AS large
     FROM index_pending GROUP BY project_id) AS of_project`;
 
+const ENCRYPTION = `
+  SELECT count(*)::int AS pending_projects, min(encryption_changed_at) AS oldest_change_at FROM projects
+  WHERE encryption_cursor IS NOT NULL`;
+
 /** Reads the sizes of tables, and the states of the index, of maintenance and of the read replica. */
 @Injectable()
 export class MaintenanceStore {
@@ -32,7 +36,8 @@ export class MaintenanceStore {
     const tables = await on.query<Record<keyof TableSizeDto, string | null>>(TABLES);
     const overdue = await this.overdueTasks(on);
     const [index] = await on.query<Record<keyof IndexStateDto, string>>(INDEX);
-    if (index === undefined) throw new Error('an aggregate without a row');
+    const [encryption] = await on.query<EncryptionStateDto>(ENCRYPTION);
+    if (index === undefined || encryption === undefined) throw new Error('an aggregate without a row');
     const { replicaState: replica } = this.readDatabase;
     return {
       tables: tables.map(({ name, rows_estimated, size_bytes }) => ({
@@ -56,6 +61,7 @@ export class MaintenanceStore {
         segments: Number(index.segments),
         building_projects: Number(index.building_projects),
       },
+      encryption,
       replica: replica && { status: replica.status, lag_ms: replica.lagMs, error: replica.error },
     };
   }

@@ -26,6 +26,7 @@ export interface DatabaseState {
   pendingObjects: number;
   mostPendingObjects: number;
   buildingProjects: number;
+  encryptionProjects: number;
 }
 
 /** One look-up in an index for each project, and no more rows of any of them than are counted. */
@@ -56,7 +57,8 @@ const DEAD_LETTERS = `
 
 const INDEX = `
   SELECT coalesce(sum(pending), 0) AS pending_objects, coalesce(max(pending), 0) AS most_pending_objects,
-    (SELECT count(*) FROM index_builds) AS building_projects, pg_database_size(current_database()) AS size_bytes
+    (SELECT count(*) FROM index_builds) AS building_projects,
+    (SELECT count(*) FROM projects WHERE encryption_cursor IS NOT NULL) AS encryption_projects, pg_database_size(current_database()) AS size_bytes
   FROM (SELECT count(*) AS pending FROM index_pending GROUP BY project_id) AS of_project`;
 
 /** Reads what the metrics have from the database. */
@@ -78,6 +80,7 @@ export class MetricsStore {
       pendingObjects: Number(index?.pending_objects),
       mostPendingObjects: Number(index?.most_pending_objects),
       buildingProjects: Number(index?.building_projects),
+      encryptionProjects: Number(index?.encryption_projects),
     };
   }
 }

@@ -132,6 +132,11 @@ export class Metrics {
     'Projects whose objects are still to be indexed after an upgrade or a repair.',
   );
 
+  readonly encryptionPending = this.gauge(
+    'stowage_encryption_pending_projects',
+    'Projects whose stored values are still to be encrypted or decrypted.',
+  );
+
   readonly build = this.gauge('stowage_build_info', 'Always 1; the versions of Stowage and Node.js.', [
     'version',
     'node',
