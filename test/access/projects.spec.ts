@@ -47,6 +47,8 @@ describe('POST /projects', () => {
       objects_max: null,
       bytes_max: null,
       retention_days: null,
+      encrypted_keys: null,
+      encryption_pending: false,
     });
     const read = await api.call('GET', reply.headers.get('location') ?? '', { key: api.operatorKey });
     expect(read.json()).toEqual(project);

@@ -12,6 +12,7 @@ const SERVERS = join(import.meta.dirname, 'servers.mjs');
 const SHARED_DATABASE = 'shared';
 const OPERATOR_KEY = 'an-operator-key-of-the-tests-of-the-api';
 const KEY_SECRET = 'a secret of the tests, 32 characters';
+const DATA_KEY = Buffer.from('a data key of tests, of 32 bytes').toString('base64');
 
 /** Idle servers stop within a second; a server that leaked a connection waits five seconds before it closes it. */
 const STOP_WITHIN_MS = 4_000;
@@ -33,6 +34,7 @@ export async function startTestRun(folder) {
       DATABASE_URL: urlOf(shared),
       STOWAGE_KEY_SECRET: KEY_SECRET,
       STOWAGE_OPERATOR_KEY: OPERATOR_KEY,
+      STOWAGE_DATA_KEY: DATA_KEY,
       PORT: '0',
       LOG_LEVEL: 'debug',
       WORKER: 'inline',

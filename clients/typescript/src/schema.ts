@@ -123,8 +123,8 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Change the name, the limits or the retention of a project
-         * @description A new limit applies to every write that is committed after the response. A project may be over a new limit: nothing is deleted, and writes that add are rejected until it is below.
+         * Change the name, the limits, the retention or the encrypted keys of a project
+         * @description A new limit applies to every write that is committed after the response. A project may be over a new limit: nothing is deleted, and writes that add are rejected until it is below. Encrypted keys apply to writes that begin two seconds later; stored values are encrypted or decrypted in the background.
          */
         patch: operations["updateProject"];
         trace?: never;
@@ -1084,6 +1084,11 @@ export interface components {
              * @example 365
              */
             retention_days?: number | null;
+            /**
+             * @description The keys of `data` whose values are encrypted before they are stored, and cannot be searched; null for none. The page /guides/encryption has the limits.
+             * @example null
+             */
+            encrypted_keys?: string[] | null;
         };
         ProjectDto: {
             /**
@@ -1113,6 +1118,16 @@ export interface components {
              * @example null
              */
             retention_days: number | null;
+            /**
+             * @description The keys of `data` whose values are encrypted before they are stored, and cannot be searched; null for none. The page /guides/encryption has the limits.
+             * @example null
+             */
+            encrypted_keys: string[] | null;
+            /**
+             * @description Whether stored values still have to be encrypted, decrypted, or encrypted with a new data key.
+             * @example false
+             */
+            encryption_pending: boolean;
         };
         ProjectPageDto: {
             /**
@@ -1161,6 +1176,11 @@ export interface components {
              * @example 365
              */
             retention_days?: number | null;
+            /**
+             * @description The keys of `data` whose values are encrypted before they are stored, and cannot be searched; null for none. The page /guides/encryption has the limits.
+             * @example null
+             */
+            encrypted_keys?: string[] | null;
         };
         CreateKeyDto: {
             /**
@@ -2420,6 +2440,11 @@ export interface components {
              *     ]
              */
             types: ("array" | "boolean" | "null" | "number" | "object" | "string")[];
+            /**
+             * @description True where its values are encrypted: it has no types and no example.
+             * @example true
+             */
+            encrypted?: boolean;
             /**
              * @description One of its values. Omitted where the value is longer than 1,000 bytes of JSON.
              * @example shoe

@@ -1,5 +1,6 @@
 import { AuditLog, AuditModule } from '#audit';
 import { Database } from '#database';
+import { EncryptionModule } from '#encryption';
 import { EventsModule, EventStore } from '#events';
 import { LimitsModule } from '#limits';
 import { Config } from '#platform';
@@ -26,7 +27,14 @@ import { ProjectController } from './project.controller.js';
 import { ProjectService } from './project.service.js';
 
 @Module({
-  imports: [UsageModule, TypeOrmModule.forFeature(ACCESS_ENTITIES), LimitsModule, AuditModule, EventsModule],
+  imports: [
+    UsageModule,
+    TypeOrmModule.forFeature(ACCESS_ENTITIES),
+    LimitsModule,
+    AuditModule,
+    EventsModule,
+    EncryptionModule,
+  ],
   controllers: [ProjectController, KeyController, OperatorKeyController, MeController, DeviceController],
   providers: [
     { provide: KeySecret, inject: [Config], useFactory: (config: Config) => KeySecret.load(config) },

@@ -1,6 +1,6 @@
 /**
  * access: projects, API keys and roles, devices, and the authentication of every route.
- * Imports platform, telemetry, database, http, limits, usage, audit.
+ * Imports platform, telemetry, database, http, limits, usage, audit, events, encryption.
  */
 export { ACCESS_ENTITIES } from './access-entities.js';
 export { AccessModule } from './access.module.js';

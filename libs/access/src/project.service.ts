@@ -1,7 +1,16 @@
 import { randomInt } from 'node:crypto';
 import { AuditLog, type Actor } from '#audit';
+import { EncryptedKeys } from '#encryption';
 import { Config } from '#platform';
-import { checkPreconditions, etagOfJson, Problem, type PageRequest, type Preconditions, type Principal } from '#http';
+import {
+  checkPreconditions,
+  etagOfJson,
+  Problem,
+  type PageRequest,
+  type Preconditions,
+  type Principal,
+  ValidationErrors,
+} from '#http';
 import { QuotaStore, toNumber } from '#usage';
 import {
   Database,
@@ -31,8 +40,12 @@ const PROJECT_COLUMNS = [
   'objects_max',
   'bytes_max',
   'retention_days',
+  'encrypted_keys',
+  'encryption_key_id',
+  'encryption_cursor',
 ] as const satisfies readonly (keyof ProjectEntity)[];
 type ProjectRow = Pick<ProjectEntity, (typeof PROJECT_COLUMNS)[number]>;
+type EncryptionColumns = Pick<ProjectEntity, 'encrypted_keys' | 'encryption_key_id' | 'encryption_cursor'>;
 
 const INSERT = `
   INSERT INTO projects (${PROJECT_COLUMNS.join(', ')})
@@ -49,7 +62,9 @@ const DELETE = `DELETE FROM projects WHERE project_id = $1`;
 const WAS_DELETED = `SELECT FROM deleted_projects WHERE project_id = $1`;
 
 const UPDATE = `
-  UPDATE projects SET name = $2, objects_max = $3, bytes_max = $4, retention_days = $5 WHERE project_id = $1`;
+  UPDATE projects SET name = $2, objects_max = $3, bytes_max = $4, retention_days = $5, encrypted_keys = $6,
+    encryption_key_id = $7, encryption_cursor = $8
+  WHERE project_id = $1`;
 
 /** Whether the installation has a project, or had one. */
 const HAD_PROJECTS = `
@@ -66,12 +81,14 @@ export class ProjectService {
     private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
+    private readonly encryption: EncryptedKeys,
     private readonly config: Config,
   ) {}
 
-  /** @throws Problem conflict when the name exists already */
+  /** @throws Problem conflict when the name exists already; invalid-body for keys that cannot be encrypted */
   async create(body: CreateProjectDto, actor: Actor): Promise<ProjectDto> {
-    const { name, objects_max = null, bytes_max = null, retention_days = null } = body;
+    const { name, objects_max = null, bytes_max = null, retention_days = null, encrypted_keys = null } = body;
+    this.requireEncryptable(encrypted_keys);
     const projectId = randomInt(1, PROJECT_ID_MAX);
     if ((await this.database.query(WAS_DELETED, [projectId])).length > 0) return this.create(body, actor);
     const project: ProjectRow = {
@@ -81,6 +98,7 @@ export class ProjectService {
       objects_max: toText(objects_max),
       bytes_max: toText(bytes_max),
       retention_days,
+      ...this.encryptionOf(null, encrypted_keys),
     };
     try {
       await this.database.transaction(async (tx) => {
@@ -98,13 +116,14 @@ export class ProjectService {
       if (!(await this.projects.existsBy({ name }))) return this.create(body, actor);
       throw nameExists(name);
     }
-    return toProjectDto(project);
+    if (encrypted_keys !== null) await this.encryption.read();
+    return this.toProjectDto(project);
   }
 
   /**
-   * Changes the name, the limits or the retention of a project. New limits apply to every write that is committed after this.
+   * Changes the name, the limits, the retention or the encrypted keys of a project. New limits apply to every write that is committed after this.
    * @param id as in a URL
-   * @throws Problem not-found; conflict when the name exists already; precondition-failed
+   * @throws Problem not-found; conflict when the name exists already; precondition-failed; invalid-body for keys that cannot be encrypted
    */
   async update(
     id: string,
@@ -113,28 +132,43 @@ export class ProjectService {
     preconditions: Preconditions = {},
   ): Promise<ProjectDto> {
     const projectId = parseProjectId(id);
+    this.requireEncryptable(body.encrypted_keys ?? null);
     try {
-      return await this.database.transaction(async (tx) => {
+      const updated = await this.database.transaction(async (tx) => {
         const [project] = projectId === null ? [] : await tx.query<ProjectRow>(LOCK, [projectId]);
         if (project === undefined) throw projectNotFound();
-        checkPreconditions(preconditions, etagOfJson(toProjectDto(project)), PRECONDITION_RULES);
+        checkPreconditions(preconditions, etagOfJson(this.toProjectDto(project)), PRECONDITION_RULES);
         const { name = project.name, objects_max, bytes_max, retention_days = project.retention_days } = body;
+        const { encrypted_keys = project.encrypted_keys } = body;
         const changed = {
           ...project,
           name,
           objects_max: objects_max === undefined ? project.objects_max : toText(objects_max),
           bytes_max: bytes_max === undefined ? project.bytes_max : toText(bytes_max),
           retention_days,
+          ...this.encryptionOf(project, encrypted_keys),
         };
-        await tx.query(UPDATE, [projectId, name, changed.objects_max, changed.bytes_max, retention_days]);
+        await tx.query(UPDATE, [
+          projectId,
+          name,
+          changed.objects_max,
+          changed.bytes_max,
+          retention_days,
+          changed.encrypted_keys,
+          changed.encryption_key_id,
+          changed.encryption_cursor,
+        ]);
         if (objects_max !== undefined || bytes_max !== undefined) await this.quotas.apply(tx, project.project_id);
-        const details = changesOf(toProjectDto(project), toProjectDto(changed));
+        const details = changesOf(project, changed);
         if (Object.keys(details).length > 0) {
           const target = { type: 'project', id: String(projectId) } as const;
           await this.audit.append(tx, { projectId: null, actor, action: 'project.update', target, details });
         }
-        return toProjectDto(changed);
+        return this.toProjectDto(changed);
       });
+      // Writes of this process are encrypted from now on, those of others when they have read the list.
+      if (body.encrypted_keys !== undefined) await this.encryption.read();
+      return updated;
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
       throw nameExists(body.name ?? '');
@@ -190,7 +224,7 @@ export class ProjectService {
     const projectId = parseProjectId(id);
     const [project] = projectId === null ? [] : await tx.query<ProjectRow>(LOCK_FOR_DELETE, [projectId]);
     if (project === undefined) throw projectNotFound();
-    return toProjectDto(project);
+    return this.toProjectDto(project);
   }
 
   /** Deletes the row of a locked project, whose keys, devices and usage were deleted before. */
@@ -207,7 +241,7 @@ export class ProjectService {
     const isAllowed = principal.role === 'operator' || principal.projectId === parseProjectId(id);
     const project = isAllowed ? await this.findById(id) : null;
     if (project === null) throw projectNotFound();
-    return toProjectDto(project);
+    return this.toProjectDto(project);
   }
 
   /** Lists all projects, newest first. */
@@ -216,21 +250,63 @@ export class ProjectService {
     const list: ListSql = { select, from: 'projects', where: 'TRUE', seq: 'seq', values: [] };
     const { countCap } = this.config.limits;
     const { slice, count } = await readPage<ProjectRow>(this.database, list, page, countCap);
-    const items = slice.items.map((project) => ({ seq: project.seq, ...toProjectDto(project) }));
+    const items = slice.items.map((project) => ({ seq: project.seq, ...this.toProjectDto(project) }));
     return { slice: { ...slice, items }, count };
+  }
+
+  /** @throws Problem invalid-body */
+  private requireEncryptable(keys: readonly string[] | null): void {
+    if (keys === null) return;
+    const errors = new ValidationErrors();
+    if (this.encryption.current === null) {
+      const detail = 'requires the setting STOWAGE_DATA_KEY, which this server does not have';
+      errors.add({ pointer: '/encrypted_keys', detail });
+    }
+    for (const [index, key] of keys.entries()) {
+      if (!this.encryption.isReserved(key)) continue;
+      const detail = `"${key}" cannot be encrypted: a feed stores and queries it`;
+      errors.add({ pointer: `/encrypted_keys/${String(index)}`, detail });
+    }
+    if (errors.count > 0) throw errors.problem('invalid-body');
+  }
+
+  /** The columns of a list. With another list than before, all stored objects have to be looked at. */
+  private encryptionOf(before: ProjectRow | null, keys: string[] | null): EncryptionColumns {
+    const { encrypted_keys = null, encryption_key_id = null, encryption_cursor = null } = before ?? {};
+    if (areSameKeys(encrypted_keys, keys)) return { encrypted_keys, encryption_key_id, encryption_cursor };
+    const id = encryption_key_id ?? this.encryption.current?.id ?? null;
+    return { encrypted_keys: keys, encryption_key_id: id, encryption_cursor: '0' };
+  }
+
+  private toProjectDto(row: ProjectRow): ProjectDto {
+    const { project_id, seq, encryption_key_id: keyId, encryption_cursor: cursor } = row;
+    const isOldKey = keyId !== null && keyId !== this.encryption.current?.id;
+    return {
+      project_id,
+      created_at: timeOfSeq(seq),
+      ...contentOf(row),
+      encryption_pending: isOldKey || cursor !== null,
+    };
   }
 }
 
-function toProjectDto({ project_id, name, seq, objects_max, bytes_max, retention_days }: ProjectRow): ProjectDto {
-  const limits = { objects_max: toNumber(objects_max), bytes_max: toNumber(bytes_max) };
-  return { project_id, name, created_at: timeOfSeq(seq), ...limits, retention_days };
+/** The members that differ, for the audit log. */
+function changesOf(before: ProjectRow, after: ProjectRow): Record<string, { from: unknown; to: unknown }> {
+  const [from, to] = [contentOf(before), contentOf(after)];
+  const members = ['name', 'objects_max', 'bytes_max', 'retention_days', 'encrypted_keys'] as const;
+  const names = members.filter((name) => JSON.stringify(from[name]) !== JSON.stringify(to[name]));
+  return Object.fromEntries(names.map((name) => [name, { from: from[name], to: to[name] }]));
 }
 
-/** The members that differ, for the audit log. */
-function changesOf(before: ProjectDto, after: ProjectDto): Record<string, { from: unknown; to: unknown }> {
-  const members = ['name', 'objects_max', 'bytes_max', 'retention_days'] as const;
-  const names = members.filter((name) => before[name] !== after[name]);
-  return Object.fromEntries(names.map((name) => [name, { from: before[name], to: after[name] }]));
+/** What a client can change. */
+function contentOf(row: ProjectRow): Omit<ProjectDto, 'project_id' | 'created_at' | 'encryption_pending'> {
+  const { name, objects_max, bytes_max, retention_days, encrypted_keys } = row;
+  const limits = { objects_max: toNumber(objects_max), bytes_max: toNumber(bytes_max) };
+  return { name, ...limits, retention_days, encrypted_keys };
+}
+
+function areSameKeys(a: readonly string[] | null, b: readonly string[] | null): boolean {
+  return JSON.stringify(a?.toSorted()) === JSON.stringify(b?.toSorted());
 }
 
 /** Null for text that is not the id of any project. */

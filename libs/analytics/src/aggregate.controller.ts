@@ -1,4 +1,5 @@
 import type { Queryable } from '#database';
+import { EncryptedKeys } from '#encryption';
 import { ApiResult, API, JsonHeader, ApiProblems, Queries, Rules, ProjectId } from '#http';
 import { Controller, Get, Query, Res } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
@@ -12,7 +13,10 @@ import { timeOfEpoch } from './bucket.js';
 @ApiTags('objects')
 @Controller(`${API}/objects/aggregate`)
 export class AggregateController {
-  constructor(private readonly aggregates: AggregateService) {}
+  constructor(
+    private readonly aggregates: AggregateService,
+    private readonly encryption: EncryptedKeys,
+  ) {}
 
   @Get()
   @JsonHeader()
@@ -28,8 +32,9 @@ export class AggregateController {
     @Queries() on: Queryable,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<string> {
-    const aggregate = aggregateOf(query);
-    const rows = await this.aggregates.compute(projectId, filterOfAggregate(query), aggregate, on);
+    const encrypted = this.encryption.listOf(projectId);
+    const aggregate = aggregateOf(query, encrypted);
+    const rows = await this.aggregates.compute(projectId, filterOfAggregate(query, encrypted), aggregate, on);
     reply.itemCount = rows.length;
     return aggregateText(aggregate, rows);
   }

@@ -1,4 +1,4 @@
-import type { Filter } from '#filter';
+import { type EncryptedKeyList, encryptionError, type Filter } from '#filter';
 import { ChoiceField, TextField, ValidationErrors } from '#http';
 import { ApiProperty, OmitType } from '@nestjs/swagger';
 import type { Aggregate, Dimension, Op } from './aggregate.js';
@@ -102,17 +102,21 @@ export class AggregateDto {
   results: AggregateResultDto[];
 }
 
-/** The filter of the query. @throws Problem as `filterOf` */
-export function filterOfAggregate(query: FilterOnlyQuery): Filter {
+/** The filter of the query. @param encrypted the encrypted keys of the project @throws Problem as `filterOf` */
+export function filterOfAggregate(query: FilterOnlyQuery, encrypted: EncryptedKeyList): Filter {
   const { data, match, batch_id, subject, subject_prefix, observed_from, observed_until } = query;
   const filters = { data, match, batch_id, subject, subject_prefix, observed_from, observed_until };
-  return filterOf(Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== undefined)));
+  const given = Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== undefined));
+  return filterOf(given, encrypted);
 }
 
 export const NUL_RULE = 'must not contain U+0000';
 
-/** @throws Problem invalid-query with an error for each parameter that is missing, invalid or not allowed with the others */
-export function aggregateOf(query: AggregateQuery): Aggregate {
+/**
+ * @param encrypted the encrypted keys of the project
+ * @throws Problem invalid-query with an error for each parameter that is missing, invalid or not allowed with the others
+ */
+export function aggregateOf(query: AggregateQuery, encrypted: EncryptedKeyList): Aggregate {
   const { op, key = null, by, bucket, time_zone, series } = query;
   const errors = new ValidationErrors();
   if (key === null && op !== 'count') errors.add({ parameter: 'key', detail: `is required with op=${op}` });
@@ -126,8 +130,17 @@ export function aggregateOf(query: AggregateQuery): Aggregate {
     by: by === 'time' ? parseTimeDimension(query, errors) : parseDimension('by', by, errors),
     series: parseDimension('series', series, errors),
   };
+  const keys = { key, by: keyOf(aggregate.by), series: keyOf(aggregate.series) };
+  for (const [parameter, name] of Object.entries(keys)) {
+    const detail = encryptionError(encrypted, { key: name, isLiteral: false });
+    if (detail !== null) errors.add({ parameter, detail });
+  }
   if (errors.count > 0) throw errors.problem('invalid-query');
   return aggregate;
+}
+
+function keyOf(dimension: Dimension | null): string | null {
+  return dimension?.kind === 'key' ? dimension.key : null;
 }
 
 /** Null after adding an error. */

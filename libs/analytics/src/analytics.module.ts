@@ -1,3 +1,4 @@
+import { EncryptionModule } from '#encryption';
 import { InvertedIndexModule } from '#inverted-index';
 import { JobsModule } from '#jobs';
 import { Module } from '@nestjs/common';
@@ -16,7 +17,7 @@ import { RollupStore } from './rollup.store.js';
 
 /** Keys, facets, aggregates, and the hourly rollups that make long averages fast. */
 @Module({
-  imports: [InvertedIndexModule, JobsModule],
+  imports: [EncryptionModule, InvertedIndexModule, JobsModule],
   controllers: [AggregateController, ObjectKeysController, FacetsController],
   providers: [
     RollupStore,

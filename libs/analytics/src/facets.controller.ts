@@ -1,4 +1,5 @@
 import type { Queryable } from '#database';
+import { EncryptedKeys } from '#encryption';
 import { ApiProblems, ApiResult, API, JsonHeader, ProjectId, Queries, Rules } from '#http';
 import { Controller, Get, Query, Res } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
@@ -10,7 +11,10 @@ import { type Facet, FacetsService } from './facets.service.js';
 @ApiTags('objects')
 @Controller(`${API}/objects/facets`)
 export class FacetsController {
-  constructor(private readonly facets: FacetsService) {}
+  constructor(
+    private readonly facets: FacetsService,
+    private readonly encryption: EncryptedKeys,
+  ) {}
 
   @Get()
   @JsonHeader()
@@ -24,8 +28,10 @@ export class FacetsController {
     @Queries() on: Queryable,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<string> {
-    const { key, size } = facetOf(query);
-    const facet = await this.facets.count(projectId, { key, size, filter: filterOfAggregate(query) }, on);
+    const encrypted = this.encryption.listOf(projectId);
+    const { key, size } = facetOf(query, encrypted);
+    const filter = filterOfAggregate(query, encrypted);
+    const facet = await this.facets.count(projectId, { key, size, filter }, on);
     reply.itemCount = facet.values.length;
     return facetText(key, facet);
   }

@@ -1,3 +1,4 @@
+import { type EncryptedKeyList, encryptionError } from '#filter';
 import { IntegerParameter, TextField, ValidationErrors } from '#http';
 import { VALUE_SCHEMA, type JsonValue } from '#objects';
 import { ApiProperty } from '@nestjs/swagger';
@@ -57,8 +58,16 @@ export class FacetDto {
   count_is: 'exact' | 'at_least';
 }
 
-/** The key and the number of values of a query. @throws Problem invalid-query */
-export function facetOf({ key, size = SIZE_DEFAULT }: FacetsQuery): { key: string; size: number } {
-  if (key.includes('\0')) throw new ValidationErrors({ parameter: 'key', detail: NUL_RULE }).problem('invalid-query');
+/**
+ * The key and the number of values of a query.
+ * @param encrypted the encrypted keys of the project
+ * @throws Problem invalid-query
+ */
+export function facetOf(
+  { key, size = SIZE_DEFAULT }: FacetsQuery,
+  encrypted: EncryptedKeyList,
+): { key: string; size: number } {
+  const detail = key.includes('\0') ? NUL_RULE : encryptionError(encrypted, { key, isLiteral: false });
+  if (detail !== null) throw new ValidationErrors({ parameter: 'key', detail }).problem('invalid-query');
   return { key, size };
 }

@@ -1,4 +1,6 @@
 import type { Queryable } from '#database';
+import { EncryptedKeys, SEALED_PREFIX } from '#encryption';
+import type { EncryptedKeyList } from '#filter';
 import { ApiResult, API, JsonHeader, ProjectId, Queries, Rules } from '#http';
 import { Controller, Get, Res } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
@@ -9,7 +11,10 @@ import { type KeyList, ObjectKeysService } from './object-keys.service.js';
 @ApiTags('objects')
 @Controller(`${API}/objects/keys`)
 export class ObjectKeysController {
-  constructor(private readonly keys: ObjectKeysService) {}
+  constructor(
+    private readonly keys: ObjectKeysService,
+    private readonly encryption: EncryptedKeys,
+  ) {}
 
   @Get()
   @JsonHeader()
@@ -23,14 +28,18 @@ export class ObjectKeysController {
   ): Promise<string> {
     const list = await this.keys.list(projectId, on);
     reply.itemCount = list.keys.length;
-    return keysText(list);
+    return keysText(list, this.encryption.listOf(projectId));
   }
 }
 
 /** The response body. Examples are inserted as PostgreSQL wrote them, so that numbers keep every digit. */
-function keysText({ keys, isTruncated, isExact }: KeyList): string {
+function keysText({ keys, isTruncated, isExact }: KeyList, encrypted: EncryptedKeyList): string {
   const results = keys.map(({ key, objects, types, example }) => {
-    const last = example === null ? '' : `,"example":${example}`;
+    if (encrypted?.has(key))
+      return `{"key":${JSON.stringify(key)},"objects":${String(objects)},"types":[],"encrypted":true}`;
+    // A key whose values are still to be decrypted.
+    const isSealed = example?.startsWith(`"${SEALED_PREFIX}`) === true;
+    const last = example === null || isSealed ? '' : `,"example":${example}`;
     return `{"key":${JSON.stringify(key)},"objects":${String(objects)},"types":${JSON.stringify(types.sort())}${last}}`;
   });
   const countIs = isExact ? 'exact' : 'at_least';

@@ -21,6 +21,13 @@ export class ObjectKeyDto {
   types: string[];
 
   @ApiProperty({
+    required: false,
+    description: 'True where its values are encrypted: it has no types and no example.',
+    example: true,
+  })
+  encrypted?: boolean;
+
+  @ApiProperty({
     allOf: [VALUE_SCHEMA],
     type: Object,
     required: false,

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { Database, type Queryable } from '#database';
+import { EncryptedKeys } from '#encryption';
 import { encodeCursor, Problem, StreamedBody } from '#http';
 import {
   filterOf,
@@ -15,7 +16,7 @@ import { Config, ProjectSlots } from '#platform';
 import type { BatchRow } from '#store';
 import { Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import { BatchReadStore } from './batch-read.store.js';
+import { BatchReadStore, type NestedRow } from './batch-read.store.js';
 import { LargeBatchSource } from './large-batch-source.js';
 import { batchDto, JSON_BATCH, nestedObjectText, type BatchFormat } from './batch-wire.js';
 
@@ -44,6 +45,7 @@ export class BatchReader {
 
   constructor(
     private readonly store: BatchReadStore,
+    private readonly encryption: EncryptedKeys,
     private readonly database: Database,
     { database: { sharedMax } }: Config,
   ) {
@@ -72,7 +74,7 @@ export class BatchReader {
       request?.releaseSlot();
       return this.stream(projectId, batchId, view, format);
     }
-    const objects = await viewedTexts(found.objects, nestedObjectText, view, projectId);
+    const objects = await this.textsOf(projectId, found.objects, view);
     return { batch: found.batch, body: format.head(batchId) + format.join(objects) + format.end };
   }
 
@@ -86,7 +88,7 @@ export class BatchReader {
     if (releaseSlot === null) {
       throw new Problem('unavailable', { detail: 'All slots for reading large batches are in use; retry later.' });
     }
-    const source = new LargeBatchSource(this.store, projectId, batchId, view, format, releaseSlot);
+    const source = new LargeBatchSource(this.store, this.encryption, projectId, batchId, view, format, releaseSlot);
     try {
       // Before the response begins, an error becomes a problem; later it would break the response off.
       const batch = await source.open(this.database);
@@ -133,11 +135,15 @@ export class BatchReader {
       const last = found.objects.at(-1);
       const next = found.hasMore && last ? urlOfRest(dto.objects_url, projectId, batchId, last.seq, query) : null;
       const members = JSON.stringify({ ...dto, objects_next: next }).slice(0, -1);
-      const objects = await viewedTexts(found.objects, nestedObjectText, view, projectId);
+      const objects = await this.textsOf(projectId, found.objects, view);
       yield `${separator}${members},"objects":[${objects.join()}]}`;
       separator = ',';
     }
     yield ']}';
+  }
+
+  private async textsOf(projectId: number, rows: readonly NestedRow[], view: ObjectView): Promise<string[]> {
+    return viewedTexts(await this.encryption.openRows(projectId, rows), nestedObjectText, view, projectId);
   }
 }
 
@@ -156,6 +162,6 @@ function urlOfRest(
   const view =
     (fields === undefined ? '' : `&fields=${encodeURIComponent(fields)}`) +
     (dataAs === undefined ? '' : `&data_as=${dataAs}`);
-  const fingerprint = objectsFingerprint(projectId, filterOf({ batch_id: batchId }));
+  const fingerprint = objectsFingerprint(projectId, filterOf({ batch_id: batchId }, null));
   return `${objectsUrl}${view}&cursor=${encodeCursor({ kind: 'after', seq, oldestFirst: true }, fingerprint)}`;
 }

@@ -1,4 +1,5 @@
 import { AuditLog } from '#audit';
+import { EncryptedKeys } from '#encryption';
 import { Problem, setObjectsRead } from '#http';
 import { WriteSlots, type Receipt, type ReleaseSlot, type WriteResponse } from '#jobs';
 import { Config } from '#platform';
@@ -41,6 +42,7 @@ export class BatchWriter {
     private readonly quotas: QuotaStore,
     private readonly segments: SegmentStore,
     private readonly slots: WriteSlots,
+    private readonly encryption: EncryptedKeys,
     private readonly config: Config,
   ) {}
 
@@ -60,6 +62,7 @@ export class BatchWriter {
 
   private async readAndWrite(write: BatchWrite, receipt: Receipt | undefined): Promise<WriteResponse> {
     const { input, isPartial, projectId } = write;
+    await this.encryption.requireLists();
     const reader = await InputReader.open(input, isPartial ? this.config.limits.batchObjectsMax : 0, projectId);
     try {
       return await this.writeFrom(reader, write, receipt);
@@ -109,7 +112,7 @@ export class BatchWriter {
   ): Promise<WriteResponse | null> {
     if (onlyChunk === null || onlyChunk.length > INSERT_OBJECTS_MAX) return null;
     if (!canInsert(write, receipt) || this.quotas.isNearLimit(write.projectId)) return null;
-    const result = await this.insert(write, onlyChunk, rejected);
+    const result = await this.insert(write, this.encryption.sealObjects(write.projectId, onlyChunk), rejected);
     return result === null ? null : batchResponse(write, result);
   }
 
@@ -217,7 +220,9 @@ export class BatchWriter {
     const copy = write.isDryRun
       ? new IdsCopyIn(this.store, this.sequence, tx, write.projectId, this.quotas, room)
       : new ObjectsCopyIn(this.store, this.sequence, tx, write, this.quotas, this.segments, room);
-    for (let objects = await reader.next(); objects !== null; objects = await reader.next()) await copy.write(objects);
+    for (let objects = await reader.next(); objects !== null; objects = await reader.next()) {
+      await copy.write(this.encryption.sealObjects(write.projectId, objects));
+    }
     if (reader.isInvalid) return { kind: 'invalid' };
     await copy.end();
     if (copy.hasConflict || (write.isDryRun && copy.copied.objects > 0)) {

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { type Actor, CurrentActor } from '#audit';
 import type { Queryable } from '#database';
 import { ApiRespondAsync, WriteService } from '#jobs';
+import { EncryptedKeys } from '#encryption';
 import {
   addVary,
   ApiPreconditions,
@@ -71,6 +72,7 @@ export class BatchController {
     private readonly deleter: BatchDeleter,
     private readonly reader: BatchReader,
     private readonly store: BatchReadStore,
+    private readonly encryption: EncryptedKeys,
     private readonly config: Config,
   ) {}
 
@@ -139,7 +141,7 @@ export class BatchController {
     @Query() query: BatchListQuery,
     @Http() http: HttpContext,
   ): Promise<string | Readable> {
-    const filter = filterOf(query);
+    const filter = filterOf(query, this.encryption.listOf(projectId));
     if (query.include === undefined) rejectView(query);
     const page = pageRequest(query, this.config, fingerprintOf('batches', projectId, filter), http);
     const { slice, count } = await this.store.list(projectId, filter, page);

@@ -1,4 +1,5 @@
 import { AuditModule } from '#audit';
+import { EncryptionModule } from '#encryption';
 import { InvertedIndexModule } from '#inverted-index';
 import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
@@ -21,6 +22,7 @@ import { StagedBatchWriter } from './staged-batch-writer.js';
 @Module({
   imports: [
     AuditModule,
+    EncryptionModule,
     InvertedIndexModule,
     JobsModule,
     ObjectsModule,

@@ -1,4 +1,5 @@
 import type { Database, Snapshot } from '#database';
+import type { EncryptedKeys } from '#encryption';
 import type { BodySource } from '#http';
 import { viewedTexts, type ObjectView } from '#objects';
 import type { BatchRow } from '#store';
@@ -19,6 +20,7 @@ export class LargeBatchSource implements BodySource {
   /** @param releaseSlot is called once, when the source is closed */
   constructor(
     private readonly store: BatchReadStore,
+    private readonly encryption: EncryptedKeys,
     private readonly projectId: number,
     private readonly batchId: string,
     private readonly view: ObjectView,
@@ -45,7 +47,8 @@ export class LargeBatchSource implements BodySource {
     const { head, join, separator, end } = this.format;
     const last = objects.at(-1);
     const start = this.isFirst ? head(this.batchId) : separator;
-    const text = start + join(await viewedTexts(objects, nestedObjectText, this.view, this.projectId));
+    const rows = await this.encryption.openRows(this.projectId, objects);
+    const text = start + join(await viewedTexts(rows, nestedObjectText, this.view, this.projectId));
     this.isFirst = false;
     if (!hasMore || last === undefined) {
       this.chunk = null;

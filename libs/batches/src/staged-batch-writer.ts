@@ -1,4 +1,5 @@
 import { isUniqueViolation, Sequence, type Queryable, type Transaction } from '#database';
+import { EncryptedKeys } from '#encryption';
 import { Config } from '#platform';
 import type { BatchRow } from '#store';
 import { exceeds, NO_CHANGE, QuotaStore, type UsageChange } from '#usage';
@@ -31,6 +32,7 @@ export class StagedBatchWriter {
     private readonly store: BatchWriteStore,
     private readonly sequence: Sequence,
     private readonly quotas: QuotaStore,
+    private readonly encryption: EncryptedKeys,
     private readonly config: Config,
   ) {}
 
@@ -51,7 +53,8 @@ export class StagedBatchWriter {
     let most: UsageChange = STAGED_UNCHECKED;
     for (let objects = await reader.next(); objects !== null; objects = await reader.next()) {
       if (objects.length === 0) continue;
-      const { rows, bytes } = stagedRows(this.sequence.next(objects.length), objects);
+      const sealed = this.encryption.sealObjects(write.projectId, objects);
+      const { rows, bytes } = stagedRows(this.sequence.next(objects.length), sealed);
       staged.objects += objects.length;
       staged.bytes += bytes;
       if (exceeds(staged, most)) {

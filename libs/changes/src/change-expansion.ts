@@ -1,3 +1,4 @@
+import type { EncryptedKeys } from '#encryption';
 import type { Filter } from '#filter';
 import { objectText, viewedTexts, type ObjectView } from '#objects';
 import type { ObjectRow } from '#store';
@@ -14,6 +15,12 @@ interface Part {
   /** The ids after the place where the step starts, and how many are before it. */
   ids: readonly string[];
   firstId: number;
+}
+
+/** How the objects of changes are read. */
+export interface ChangedObjects {
+  store: ChangeStore;
+  encryption: EncryptedKeys;
 }
 
 /** What a reader wants to see. */
@@ -41,7 +48,7 @@ type Found = { place: ChangePlace; row: ChangeRow; id: string; object: ExpandedR
  * @param most the most changes, and about the most bytes of their data beyond the first
  */
 export async function expandChanges(
-  store: ChangeStore,
+  { store, encryption }: ChangedObjects,
   projectId: number,
   rows: readonly ChangeRow[],
   start: ChangePlace,
@@ -58,8 +65,8 @@ export async function expandChanges(
   const changed = changedIds.length === 0 ? [] : await store.expandIds(projectId, filter, changedIds, most.bytes);
   const step = assemble(parts, {
     start,
-    created,
-    changed,
+    created: await encryption.openRows(projectId, created),
+    changed: await encryption.openRows(projectId, changed),
     changedCount: changedIds.length,
     limit: most.items,
   });

@@ -1,8 +1,9 @@
+import { EncryptedKeys } from '#encryption';
 import { Problem } from '#http';
 import { Config, ProjectSlots } from '#platform';
 import { Injectable } from '@nestjs/common';
 import type { ChangePlace } from './change-cursor.js';
-import { expandChanges, STEP_OBJECTS, type ChangeView } from './change-expansion.js';
+import { type ChangedObjects, expandChanges, STEP_OBJECTS, type ChangeView } from './change-expansion.js';
 import { ChangePage, type ChangeItem } from './change-page.js';
 import { ChangeStore, type FeedHead } from './change.store.js';
 import { JoinedRuns } from './joined-runs.js';
@@ -30,6 +31,7 @@ export interface FollowedChanges extends ChangeView {
 /** Reads the changes of projects. */
 @Injectable()
 export class ChangeFeed {
+  private readonly objects: ChangedObjects;
   private readonly slots: ProjectSlots;
   private readonly follows = new JoinedRuns<number, string>();
   private readonly reads = new JoinedRuns<string, ChangePage>();
@@ -37,8 +39,10 @@ export class ChangeFeed {
 
   constructor(
     private readonly store: ChangeStore,
+    encryption: EncryptedKeys,
     { database: { sharedMax } }: Config,
   ) {
+    this.objects = { store, encryption };
     const total = Math.max(2, Math.floor(sharedMax / 6));
     this.slots = new ProjectSlots({ total, perProject: Math.floor(total / 2), waitMs: SLOT_WAIT_MS, ...WAITING });
   }
@@ -74,7 +78,7 @@ export class ChangeFeed {
         skippedIds: next.inside ?? '0',
       });
       if (rows === null) throw expired();
-      const step = await expandChanges(this.store, projectId, rows, next, followed, {
+      const step = await expandChanges(this.objects, projectId, rows, next, followed, {
         items: size - items.length,
         bytes: Math.max(1, lengthMax - length),
       });

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { unauthenticated } from '#access';
+import { EncryptedKeys } from '#encryption';
 import {
   API,
   ApiProblems,
@@ -38,6 +39,7 @@ export class ChangeController {
   constructor(
     private readonly feed: ChangeFeed,
     private readonly readers: ChangeReaders,
+    private readonly encryption: EncryptedKeys,
     private readonly config: Config,
   ) {}
 
@@ -62,7 +64,7 @@ export class ChangeController {
     @Http() http: HttpContext,
   ): Promise<string | Readable> {
     const { request, reply } = http;
-    const filter = filterOf(query);
+    const filter = filterOf(query, this.encryption.listOf(projectId));
     const viewKey = JSON.stringify([query.fields, query.data_as]);
     const fingerprint = fingerprintOf('changes', projectId, filter);
     const size = pageSizeOf(query, this.config.limits, 'query');

@@ -1,3 +1,4 @@
+import { EncryptionModule } from '#encryption';
 import { JobsModule } from '#jobs';
 import { Module } from '@nestjs/common';
 import { ChangeController } from './change.controller.js';
@@ -8,7 +9,7 @@ import { ChangeStore } from './change.store.js';
 
 /** What was created, changed and deleted, in the order of the commits. */
 @Module({
-  imports: [JobsModule],
+  imports: [EncryptionModule, JobsModule],
   controllers: [ChangeController],
   providers: [ChangeStore, ChangeFeed, ChangeReaders, ChangeMaintenance],
   exports: [ChangeStore],

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Database } from '#database';
-import { Config } from '#platform';
+import { Config, EventLoopYield } from '#platform';
 import { Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { dataKeysOf, type DataKey } from './data-key.js';
 import { RECORD_USE, requireDataKeys } from './data-key-use.js';
 import { openPairs, sealPairs } from './sealed-pairs.js';
+import { SEALED_PREFIX } from './sealed-value.js';
 
 /**
  * How often a process reads the lists. They change a few times in the life of a project, and a notification would need one more
@@ -46,6 +47,7 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   private lists: ReadonlyMap<number, ReadonlySet<string>> = new Map();
   private readAtMs = -Infinity;
   private reading: Promise<void> | undefined;
+  private readonly reserved = new Set<string>();
   private readonly stopping = new AbortController();
   private polling: Promise<void> | undefined;
 
@@ -69,6 +71,15 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
     await this.polling;
   }
 
+  /** Adds keys that no list may have, because a feed needs their values in SQL. */
+  reserve(...keys: string[]): void {
+    for (const key of keys) this.reserved.add(key);
+  }
+
+  isReserved(key: string): boolean {
+    return this.reserved.has(key);
+  }
+
   /** The keys whose values are sealed; null for none. */
   listOf(projectId: number): ReadonlySet<string> | null {
     return this.lists.get(projectId) ?? null;
@@ -82,9 +93,30 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
       : sealPairs(this.current, { projectId, objectId }, keys, data);
   }
 
+  /** The same for objects that are to be stored. Call it as late as possible, because the list may change. */
+  sealObjects<T extends { objectId: string; data: string }>(projectId: number, objects: readonly T[]): readonly T[] {
+    if (!this.lists.has(projectId)) return objects;
+    return objects.map((object) => ({ ...object, data: this.seal(projectId, object.objectId, object.data) }));
+  }
+
   /** Opens the sealed values of an object's `data`, a list of pairs. */
   open(projectId: number, objectId: string, data: string): string {
     return this.current === null ? data : openPairs(this.dataKeys, { projectId, objectId }, data);
+  }
+
+  /** The same for the objects of a response; other requests are served in between. Rows may have no data. */
+  async openRows<Row extends { object_id: string; data: string | null }>(
+    projectId: number,
+    rows: readonly Row[],
+  ): Promise<readonly Row[]> {
+    if (this.current === null || !rows.some(({ data }) => data?.includes(SEALED_PREFIX))) return rows;
+    const turns = new EventLoopYield(projectId);
+    const opened: Row[] = [];
+    for (const row of rows) {
+      opened.push(row.data === null ? row : { ...row, data: this.open(projectId, row.object_id, row.data) });
+      if (turns.isDue) await turns.yield();
+    }
+    return opened;
   }
 
   /** Call it before a write: a process that could not read the lists does so now, or the write fails. */

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { ReadDatabase } from '#database';
+import { EncryptedKeys } from '#encryption';
 import { IndexReadStore, IndexSearch } from '#inverted-index';
 import { filterOf, ObjectIndexStore, type ObjectSort, WHOLE_VIEW } from '#objects';
 import { Config } from '#platform';
@@ -8,7 +9,7 @@ import { setParameter } from '../../../test/harness/tables.js';
 import { ExportReader } from './export-reader.js';
 import type { ExportSource } from './export-source.js';
 
-const FILTER = filterOf({});
+const FILTER = filterOf({}, null);
 
 let db: TestDatabase;
 
@@ -20,7 +21,7 @@ afterAll(() => db.close());
 function readerWith(env: Record<string, string>, database = db.database): ExportReader {
   const config = new Config(env);
   const index = new ObjectIndexStore(database, new IndexSearch(new IndexReadStore(database)), config);
-  return new ExportReader(ReadDatabase.ofPrimary(database), index, config);
+  return new ExportReader(ReadDatabase.ofPrimary(database), index, new EncryptedKeys(database, config), config);
 }
 
 it('ends when the client leaves while the snapshot is opened', async () => {

@@ -1,5 +1,6 @@
 import { filterSql, type Filter } from '#filter';
 import { ReadDatabase, type Database } from '#database';
+import { EncryptedKeys } from '#encryption';
 import { Problem, ValidationErrors } from '#http';
 import { ObjectIndexStore, type ObjectSort, type ObjectView, wholeOrderSql } from '#objects';
 import { Config, EventLoopYield, ProjectSlots } from '#platform';
@@ -9,7 +10,7 @@ import { CsvEncoder } from './csv-encoder.js';
 import { DataColumns } from './data-columns.js';
 import type { ExportFormat, ExportLayout } from './export.dto.js';
 import type { ExportEncoder } from './export-encoder.js';
-import { unescape } from './export-rows.js';
+import { parseDataRow } from './export-rows.js';
 import { ExportSource } from './export-source.js';
 import { LineBuffer } from './line-buffer.js';
 import { NdjsonEncoder } from './ndjson-encoder.js';
@@ -41,6 +42,7 @@ export class ExportReader {
   constructor(
     private readonly database: ReadDatabase,
     private readonly index: ObjectIndexStore,
+    private readonly encryption: EncryptedKeys,
     { database: { sharedMax, queryTimeoutMs } }: Config,
   ) {
     this.timeoutMs = QUERY_TIMEOUTS * queryTimeoutMs;
@@ -87,11 +89,16 @@ export class ExportReader {
         return new TimedCopy(snapshot, text, values, this.timeoutMs);
       };
       // The columns of a table are those of the order of arrival, which takes no sort.
-      const encoder = await openEncoder((columns) => copyOut(columns, null), layout, projectId);
+      const columnsOf = {
+        copyOut: (columns: string) => copyOut(columns, null),
+        encryption: this.encryption,
+        projectId,
+      };
+      const encoder = await openEncoder(columnsOf, layout);
       const copy = copyOut(exportColumns(layout.view), layout.sort);
       const firstChunk = await copy.next();
       signal.throwIfAborted();
-      return new ExportSource(snapshot, copy, firstChunk, encoder, release, projectId);
+      return new ExportSource(snapshot, copy, firstChunk, encoder, this.encryption, release, projectId);
     } catch (error) {
       await snapshot.close().catch(() => undefined);
       // The cancelled statement has an error of its own.
@@ -131,15 +138,18 @@ function exportSql(
   return { text, values };
 }
 
+/** Where the columns of a table are found. */
+interface ReadObjects {
+  copyOut: (columns: string) => TimedCopy;
+  encryption: EncryptedKeys;
+  projectId: number;
+}
+
 /**
  * The columns of a table must be known before its first row, so its objects are read twice, in one snapshot. They are read once where
  * the view names all columns and the format has no types, or has no data.
  */
-async function openEncoder(
-  copyOut: (columns: string) => TimedCopy,
-  layout: ExportLayout,
-  projectId: number,
-): Promise<ExportEncoder> {
+async function openEncoder(objects: ReadObjects, layout: ExportLayout): Promise<ExportEncoder> {
   const { format, isSafe, view } = layout;
   if (format === 'ndjson') return new NdjsonEncoder(view);
   const hasData = view.members?.has('data') !== false;
@@ -148,7 +158,7 @@ async function openEncoder(
     view.keys === null && hasData,
   );
   const isRead = hasData && (view.keys === null || format === 'parquet');
-  if (isRead) await readColumns(copyOut('o.data'), columns, format, projectId);
+  if (isRead) await readColumns(objects, columns, format);
   const table = tableOf(columns, view.fields);
   if (format === 'csv') return new CsvEncoder(table, isSafe);
   // Imported only now: the start of a server does not wait for modules that few exports need.
@@ -158,16 +168,17 @@ async function openEncoder(
 
 /** @throws Problem invalid-query */
 async function readColumns(
-  copy: TimedCopy,
+  { copyOut, encryption, projectId }: ReadObjects,
   columns: DataColumns,
   format: ExportFormat,
-  projectId: number,
 ): Promise<void> {
+  const copy = copyOut('o.object_id, o.data');
   const turns = new EventLoopYield(projectId);
   const lines = new LineBuffer();
   for (let chunk = await copy.next(); chunk !== null; chunk = await copy.next()) {
-    for (const data of lines.take(chunk)?.split('\n') ?? []) {
-      columns.add(unescape(data));
+    for (const line of lines.take(chunk)?.split('\n') ?? []) {
+      const { object_id: objectId, data } = parseDataRow(line);
+      columns.add(encryption.open(projectId, objectId, data));
       if (turns.isDue) await turns.yield();
     }
     if (columns.size > COLUMNS_MAX) {

@@ -43,8 +43,14 @@ function parseRow(line: string): ExportRow {
   return row;
 }
 
+/** The id of an object and its data, which are all columns of a row. */
+export function parseDataRow(line: string): Pick<ExportRow, 'object_id' | 'data'> {
+  const dataAt = line.indexOf('\t');
+  return { object_id: unescape(line.slice(0, dataAt)), data: unescape(line.slice(dataAt + 1)) };
+}
+
 /** A field of COPY's text format that is not null. */
-export function unescape(field: string): string {
+function unescape(field: string): string {
   if (!field.includes('\\')) return field;
   return field.replace(/\\(.)/g, (_, letter: string) => ESCAPES[letter] ?? letter);
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Snapshot } from '#database';
+import type { EncryptedKeys } from '#encryption';
 import type { BodySource } from '#http';
 import { EventLoopYield } from '#platform';
 import type { ExportEncoder } from './export-encoder.js';
@@ -35,8 +36,9 @@ export class ExportSource implements BodySource {
     private readonly copy: TimedCopy,
     private firstChunk: Buffer | null,
     private readonly encoder: ExportEncoder,
+    private readonly encryption: EncryptedKeys,
     private readonly releaseSlot: () => void,
-    projectId: number,
+    private readonly projectId: number,
   ) {
     this.turns = new EventLoopYield(projectId);
   }
@@ -77,7 +79,7 @@ export class ExportSource implements BodySource {
     const chunk = this.firstChunk ?? (await this.copy.next());
     this.firstChunk = null;
     if (chunk === null) return this.end();
-    const rows = this.rows.take(chunk);
+    const rows = await this.encryption.openRows(this.projectId, this.rows.take(chunk));
     this.count += rows.length;
     return this.hashed(await this.encoder.encode(rows, this.turns));
   }

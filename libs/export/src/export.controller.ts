@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { ClientGoneError } from '#database';
+import { EncryptedKeys } from '#encryption';
 import {
   API,
   ApiProblems,
@@ -47,7 +48,10 @@ const RESPONSE_HEADERS = {
 @ApiTags('objects')
 @Controller(`${API}/objects/export`)
 export class ExportController {
-  constructor(private readonly reader: ExportReader) {}
+  constructor(
+    private readonly reader: ExportReader,
+    private readonly encryption: EncryptedKeys,
+  ) {}
 
   @Get()
   @Rules({ roles: ['admin', 'analyst'], query: true, produces: Object.values(MEDIA_TYPES) })
@@ -60,8 +64,9 @@ export class ExportController {
     @Query() query: ExportQuery,
     @Http() { request, reply }: HttpContext,
   ): Promise<Readable> {
-    const filter = filterOf(query);
-    const layout = layoutOf(query);
+    const encrypted = this.encryption.listOf(projectId);
+    const filter = filterOf(query, encrypted);
+    const layout = layoutOf(query, encrypted);
     const { format } = layout;
     const mediaType = MEDIA_TYPES[format];
     if (preferredType(request, [mediaType]) === undefined) {

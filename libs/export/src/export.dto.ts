@@ -1,3 +1,4 @@
+import type { EncryptedKeyList } from '#filter';
 import { ChoiceField, FlagParameter, rejectInput } from '#http';
 import {
   FilterQuery,
@@ -45,10 +46,10 @@ export class ExportQuery extends IntersectionType(
   safe?: boolean;
 }
 
-/** @throws Problem invalid-query */
-export function layoutOf(query: ExportQuery): ExportLayout {
+/** @param encrypted the encrypted keys of the project @throws Problem invalid-query */
+export function layoutOf(query: ExportQuery, encrypted: EncryptedKeyList): ExportLayout {
   const { format = 'ndjson', safe, data_as: dataAs } = query;
   if (safe !== undefined && format !== 'csv') rejectInput('query', 'safe', 'requires format=csv');
   if (dataAs !== undefined && format !== 'ndjson') rejectInput('query', 'data_as', 'requires format=ndjson');
-  return { format, isSafe: safe ?? false, view: viewOf(query), sort: sortOf(query) };
+  return { format, isSafe: safe ?? false, view: viewOf(query), sort: sortOf(query, encrypted) };
 }

@@ -1,7 +1,13 @@
+import { EncryptedKeys, EncryptionModule } from '#encryption';
 import { JobsModule } from '#jobs';
 import { FeedsModule } from '#feeds';
 import { Module } from '@nestjs/common';
+import { FACTORY_KEYS } from './factory.js';
 import { FactoryController } from './factory.controller.js';
 
-@Module({ imports: [JobsModule, FeedsModule], controllers: [FactoryController] })
-export class FactoriesModule {}
+@Module({ imports: [EncryptionModule, JobsModule, FeedsModule], controllers: [FactoryController] })
+export class FactoriesModule {
+  constructor(encryption: EncryptedKeys) {
+    encryption.reserve(...FACTORY_KEYS);
+  }
+}

@@ -3,6 +3,7 @@
  * tree into an SQL condition with parameters. Pure: no Nest, no I/O.
  * Imports json only.
  */
+export { type EncryptedKeyList, encryptionError } from './encrypted-values.js';
 export { filterSql, type FilterColumns } from './filter-sql.js';
 export {
   allOf,

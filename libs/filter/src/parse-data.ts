@@ -12,6 +12,7 @@ import {
   type JsonMember,
   type JsonSpan,
 } from '#json';
+import { type EncryptedKeyList, encryptionError } from './encrypted-values.js';
 import { FilterError } from './filter-parameters.js';
 import { allOf, type Filter, type JsonText, type ValueTest } from './filter.js';
 import { PathBudget } from './path-budget.js';
@@ -40,17 +41,18 @@ const SYMBOLS: Readonly<Record<string, string>> = {
 
 /**
  * Parses the filter language of `data`: `{"type":"shoe","cost":{"$gte":10}}`. A repeated name adds a condition.
+ * @param encrypted keys whose values no condition can compare
  * @returns a filter for each member
  * @throws FilterError for the first error
  */
-export function parseData(text: string): Filter[] {
+export function parseData(text: string, encrypted: EncryptedKeyList = null): Filter[] {
   const { depth, containers, names } = scanJson(text);
   // Before JSON.parse, whose time grows with the number of containers, and before the recursion of this parser.
   if (depth > JSON_DEPTH_MAX) throw invalid('', `must not nest more than ${String(JSON_DEPTH_MAX)} levels deep`);
   if (containers > JSON_VALUES_MAX || names > JSON_VALUES_MAX)
     throw invalid('', `must not have more than ${String(JSON_VALUES_MAX)} values`);
   if (!isJsonObject(text)) throw invalid('', 'must be a JSON object such as {"type":"shoe"}');
-  return new DataParser(text).parseMembers(skipSpace(text, 0), '', 0);
+  return new DataParser(text, encrypted).parseMembers(skipSpace(text, 0), '', 0);
 }
 
 function isJsonObject(text: string): boolean {
@@ -77,7 +79,10 @@ class DataParser {
   private readonly budget = new PathBudget();
   private textSearches = 0;
 
-  constructor(private readonly text: string) {}
+  constructor(
+    private readonly text: string,
+    private readonly encrypted: EncryptedKeyList,
+  ) {}
 
   /** The members of the filter that starts at `start`. */
   parseMembers(start: number, at: string, depth: number): Filter[] {
@@ -89,7 +94,7 @@ class DataParser {
       else filters.push(this.parseKey({ name, isLiteral: false }, operand));
     }
     // So that empty filters in a list are bounded, too.
-    if (filters.length === 0 && depth > 0) rejectExcess(this.budget.addOther(), at);
+    if (filters.length === 0 && depth > 0) rejectIf(this.budget.addOther(), at);
     return filters;
   }
 
@@ -204,13 +209,14 @@ class DataParser {
     if (!this.isList(operand)) throw wrongOperand(key, name, operand, 'a list of values', '[1,2]');
     const values: JsonText[] = [];
     const place = { key: key.name, isLiteral: key.isLiteral };
+    rejectIf(encryptionError(this.encrypted, place), operand.at);
     for (const { start, end } of elementsOf(this.text, operand.start)) {
       const at = `${operand.at}/${String(values.length)}`;
       const value = this.parseValue({ start, end, at, depth: operand.depth });
-      rejectExcess(this.budget.add(place, value), at);
+      rejectIf(this.budget.add(place, value), at);
       values.push(value);
     }
-    if (values.length === 0) rejectExcess(this.budget.add(place, ''), operand.at);
+    if (values.length === 0) rejectIf(this.budget.add(place, ''), operand.at);
     return { kind: 'value', ...place, test: { op: 'in', values } };
   }
 
@@ -234,7 +240,8 @@ class DataParser {
 
   private valueFilter({ name, isLiteral }: Key, test: ValueTest, { at }: Operand): Filter {
     const place = { key: name, isLiteral };
-    rejectExcess(this.budget.add(place, textOfTest(test)), at);
+    rejectIf(encryptionError(this.encrypted, place, test.op === 'exists'), at);
+    rejectIf(this.budget.add(place, textOfTest(test)), at);
     return { kind: 'value', ...place, test };
   }
 
@@ -292,7 +299,7 @@ function invalid(pointer: string, detail: string): FilterError {
   return new FilterError('data', detail, pointer);
 }
 
-function rejectExcess(error: string | null, at: string): void {
+function rejectIf(error: string | null, at: string): void {
   if (error !== null) throw invalid(at, error);
 }
 

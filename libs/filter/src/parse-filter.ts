@@ -1,18 +1,22 @@
 import { inspectJson, NUMBER_PATTERN } from '#json';
+import { type EncryptedKeyList, encryptionError } from './encrypted-values.js';
 import { conjunctsOf, type Filter, type JsonText } from './filter.js';
 import { FilterError, type FilterParameters } from './filter-parameters.js';
 import { parseData } from './parse-data.js';
 import { PathBudget } from './path-budget.js';
 
-/** @throws FilterError for the first invalid parameter */
-export function parseFilter(parameters: FilterParameters): Filter {
+/**
+ * @param encrypted keys whose values no condition can compare
+ * @throws FilterError for the first invalid parameter
+ */
+export function parseFilter(parameters: FilterParameters, encrypted: EncryptedKeyList = null): Filter {
   const { data, match, key, value, batch_id, subject, subject_prefix, observed_from, observed_until } = parameters;
   for (const name of ['key', 'value', 'batch_id', 'subject', 'subject_prefix'] as const)
     rejectNul(name, parameters[name]);
   const of: Filter[] = [];
-  if (data !== undefined) of.push(...parseConditions(data, match ?? 'all'));
+  if (data !== undefined) of.push(...parseConditions(data, match ?? 'all', encrypted));
   else if (match !== undefined) throw new FilterError('match', 'requires data, whose conditions it combines');
-  if (key !== undefined || value !== undefined) of.push(keyAndValue(key ?? null, value));
+  if (key !== undefined || value !== undefined) of.push(keyAndValue(key ?? null, value, encrypted));
   if (batch_id !== undefined) of.push({ kind: 'batch', batchId: batch_id });
   if (subject !== undefined) of.push({ kind: 'subject', subject });
   if (subject_prefix !== undefined) of.push({ kind: 'subject_prefix', prefix: subject_prefix });
@@ -27,14 +31,16 @@ function rejectNul(parameter: keyof FilterParameters, text: string | undefined):
   if (text?.includes('\0') === true) throw new FilterError(parameter, 'must not contain U+0000');
 }
 
-function parseConditions(text: string, match: 'all' | 'any'): Filter[] {
-  const filters = parseData(text);
+function parseConditions(text: string, match: 'all' | 'any', encrypted: EncryptedKeyList): Filter[] {
+  const filters = parseData(text, encrypted);
   if (match === 'all') return filters.flatMap(conjunctsOf);
   if (filters.length === 0) throw new FilterError('data', 'must have at least one condition with match=any');
   return [{ kind: 'or', of: filters }];
 }
 
-function keyAndValue(key: string | null, value: string | undefined): Filter {
+function keyAndValue(key: string | null, value: string | undefined, encrypted: EncryptedKeyList): Filter {
+  const refusal = encryptionError(encrypted, { key, isLiteral: false }, value === undefined);
+  if (refusal !== null) throw new FilterError(value === undefined ? 'key' : 'value', refusal);
   if (value === undefined) return { kind: 'value', key, isLiteral: false, test: { op: 'exists' } };
   const [text, ...others] = valuesReadFrom(value);
   const budget = new PathBudget();

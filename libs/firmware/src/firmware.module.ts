@@ -1,9 +1,18 @@
 import { AccessModule } from '#access';
+import { EncryptedKeys, EncryptionModule } from '#encryption';
 import { JobsModule } from '#jobs';
 import { FeedsModule } from '#feeds';
 import { UsageModule } from '#usage';
 import { Module } from '@nestjs/common';
+import { FIRMWARE_KEYS } from './firmware.js';
 import { FirmwareController } from './firmware.controller.js';
 
-@Module({ imports: [AccessModule, JobsModule, UsageModule, FeedsModule], controllers: [FirmwareController] })
-export class FirmwareModule {}
+@Module({
+  imports: [EncryptionModule, AccessModule, JobsModule, UsageModule, FeedsModule],
+  controllers: [FirmwareController],
+})
+export class FirmwareModule {
+  constructor(encryption: EncryptedKeys) {
+    encryption.reserve(...FIRMWARE_KEYS);
+  }
+}

@@ -5,6 +5,8 @@ import type { FirmwareEventDto } from './firmware.dto.js';
 /** The version that a device runs, the time since which it runs it (RFC 3339 in UTC), and the status of the update. */
 export type FirmwareEvent = Omit<FirmwareEventDto, 'id'>;
 
+export const FIRMWARE_KEYS = ['version', 'status'] as const;
+
 /** The id is derived from the event, so that an event is stored once however often a device sends it. */
 export function toObject({ device_id, version, timestamp, status }: FirmwareEvent): NewObjectRow {
   const pairs: [string, string][] = [['version', JSON.stringify(version)]];

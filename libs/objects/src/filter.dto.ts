@@ -1,4 +1,4 @@
-import { FilterError, parseFilter, type Filter } from '#filter';
+import { type EncryptedKeyList, FilterError, parseFilter, type Filter } from '#filter';
 import {
   ChoiceField,
   fingerprintOf,
@@ -56,10 +56,13 @@ export class FilterQuery extends PageQuery {
   observed_until?: string;
 }
 
-/** @throws Problem invalid-query that names the invalid parameter */
-export function filterOf(query: FilterQuery): Filter {
+/**
+ * @param encrypted the encrypted keys of the project
+ * @throws Problem invalid-query that names the invalid parameter
+ */
+export function filterOf(query: FilterQuery, encrypted: EncryptedKeyList): Filter {
   try {
-    return parseFilter(query);
+    return parseFilter(query, encrypted);
   } catch (error) {
     if (!(error instanceof FilterError)) throw error;
     const { parameter, pointer, message } = error;

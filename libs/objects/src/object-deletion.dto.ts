@@ -1,4 +1,4 @@
-import { isEverything, type Filter } from '#filter';
+import { type EncryptedKeyList, isEverything, type Filter } from '#filter';
 import { IntegerParameter, ValidationErrors } from '#http';
 import { ApiProperty, OmitType } from '@nestjs/swagger';
 import { FilterQuery, filterOf } from './filter.dto.js';
@@ -21,9 +21,12 @@ export class DeletedObjectsDto {
   deleted: number;
 }
 
-/** The filter of the objects to delete. @throws Problem invalid-query, also where it would match every object */
-export function deletionFilterOf({ max_affected: _, ...filters }: DeleteObjectsQuery): Filter {
-  const filter = filterOf(filters);
+/** The filter of the objects to delete. @param encrypted the encrypted keys of the project @throws Problem invalid-query, also where it would match every object */
+export function deletionFilterOf(
+  { max_affected: _, ...filters }: DeleteObjectsQuery,
+  encrypted: EncryptedKeyList,
+): Filter {
+  const filter = filterOf(filters, encrypted);
   if (!isEverything(filter)) return filter;
   const detail = 'or another filter with at least one condition is required, because every object would be deleted';
   throw new ValidationErrors({ parameter: 'data', detail }).problem('invalid-query');

@@ -1,4 +1,4 @@
-import { FilterError, parseFilter, type Filter } from '#filter';
+import { type EncryptedKeyList, FilterError, parseFilter, type Filter } from '#filter';
 import { type JsonBody, validateDto, ValidationErrors } from '#http';
 import { isObject } from '#json';
 import { ApiProperty, OmitType } from '@nestjs/swagger';
@@ -32,16 +32,17 @@ interface ObjectSearch {
 
 /**
  * Parses and validates the body of a search.
+ * @param encrypted the encrypted keys of the project
  * @throws Problem malformed-request, invalid-body with a pointer into the filter
  */
-export function searchOf(body: JsonBody): ObjectSearch {
+export function searchOf(body: JsonBody, encrypted: EncryptedKeyList): ObjectSearch {
   const { text, value } = body.read((pointer) => /^\/data(?:\/|$)/.test(pointer));
   const errors = validateDto(ObjectSearchDto, value, '');
   if (errors.count > 0) throw errors.problem('invalid-body');
   const query = value as ObjectSearchDto;
   try {
-    const filter = parseFilter({ ...query, data: dataText(text) });
-    return { query, filter, sort: sortOf(query, 'body'), view: viewOf(query, OBJECT_MEMBERS, 'body') };
+    const filter = parseFilter({ ...query, data: dataText(text) }, encrypted);
+    return { query, filter, sort: sortOf(query, encrypted, 'body'), view: viewOf(query, OBJECT_MEMBERS, 'body') };
   } catch (error) {
     if (!(error instanceof FilterError)) throw error;
     const { parameter, pointer, message } = error;

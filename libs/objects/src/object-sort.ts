@@ -1,3 +1,4 @@
+import { type EncryptedKeyList, encryptionError } from '#filter';
 import { FlagParameter, type InputPlace, type ListOrder, rejectInput, TextField } from '#http';
 import { IntersectionType } from '@nestjs/swagger';
 import { ObjectListQuery, parseDataKey } from './object-view.js';
@@ -43,15 +44,24 @@ export class SortedObjectsQuery extends IntersectionType(ObjectListQuery, Object
   explain?: boolean;
 }
 
-/** Null for the default order. @throws Problem invalid-query or invalid-body */
-export function sortOf({ sort }: ObjectSortQuery, place: InputPlace = 'query'): ObjectSort | null {
+/** Null for the default order. @param encrypted the encrypted keys of the project @throws Problem invalid-query or invalid-body */
+export function sortOf(
+  { sort }: ObjectSortQuery,
+  encrypted: EncryptedKeyList,
+  place: InputPlace = 'query',
+): ObjectSort | null {
   if (sort === undefined) return null;
   const isAscending = !sort.startsWith('-');
   const name = isAscending ? sort : sort.slice(1);
   if (/^data\.[^"].*,/s.test(name)) {
     rejectInput(place, 'sort', 'must have one name; a key with a comma is written as a JSON string: data."a,b"');
   }
-  if (name.startsWith('data.')) return { kind: 'data', key: parseDataKey(name, 'sort', place), isAscending };
+  if (name.startsWith('data.')) {
+    const key = parseDataKey(name, 'sort', place);
+    const refusal = encryptionError(encrypted, { key, isLiteral: false });
+    if (refusal !== null) rejectInput(place, 'sort', refusal);
+    return { kind: 'data', key, isAscending };
+  }
   const column = SORT_COLUMNS.find((known) => known === name);
   if (column === undefined) {
     const detail = `must be one of ${SORT_COLUMNS.join(', ')} or data.<key>, with - before it for descending order`;

@@ -1,5 +1,6 @@
 import { actorOf, type Actor, CurrentActor } from '#audit';
 import { PageTrace, type Queryable } from '#database';
+import { EncryptedKeys } from '#encryption';
 import type { Filter } from '#filter';
 import { ApiRespondAsync, WriteService } from '#jobs';
 import {
@@ -71,6 +72,7 @@ export class ObjectController {
     private readonly lists: ObjectListStore,
     private readonly sortedLists: SortedListStore,
     private readonly deletion: ObjectDeletion,
+    private readonly encryption: EncryptedKeys,
     private readonly config: Config,
   ) {}
 
@@ -97,9 +99,10 @@ export class ObjectController {
     @Query() query: SortedObjectsQuery,
     @Http() http: HttpContext,
   ): Promise<string> {
-    const filter = filterOf(query);
+    const encrypted = this.encryption.listOf(projectId);
+    const filter = filterOf(query, encrypted);
     const view = viewOf(query);
-    const sort = sortOf(query);
+    const sort = sortOf(query, encrypted);
     const order = sort === null ? undefined : listOrderOf(sort);
     const page = pageRequest(query, this.config, objectsFingerprint(projectId, filter, sort), http, order);
     if (query.explain) requireAdminToExplain(principal, 'query');
@@ -121,7 +124,7 @@ export class ObjectController {
     @CurrentActor() actor: Actor,
     @Http() { request, reply }: HttpContext,
   ): Promise<string> {
-    const filter = deletionFilterOf(query);
+    const filter = deletionFilterOf(query, this.encryption.listOf(projectId));
     const problem = listPreconditionProblem(request);
     if (problem !== undefined) throw problem;
     const { count, firstIds } = await this.deletion.deleteMatching(projectId, filter, query.max_affected, actor);
@@ -153,7 +156,7 @@ export class ObjectController {
     @Body() body: JsonBody,
     @Http() http: HttpContext,
   ): Promise<string> {
-    const { query, filter, sort, view } = searchOf(body);
+    const { query, filter, sort, view } = searchOf(body, this.encryption.listOf(projectId));
     const order = sort === null ? undefined : listOrderOf(sort);
     const page = bodyPageRequest(query, this.config, objectsFingerprint(projectId, filter, sort), http, order);
     if (query.explain) requireAdminToExplain(principal, 'body');
@@ -256,7 +259,8 @@ export class ObjectController {
         ? await this.lists.page(projectId, filter, traced)
         : await this.sortedLists.page(projectId, filter, sort, traced);
     reply.itemCount = slice.items.length;
-    const text = pageText(page, slice, count, await viewedTexts(slice.items, objectText, view, projectId));
+    const rows = await this.encryption.openRows(projectId, slice.items);
+    const text = pageText(page, slice, count, await viewedTexts(rows, objectText, view, projectId));
     return trace === undefined ? text : withExplanation(text, trace, filter, sort);
   }
 }

@@ -9,9 +9,10 @@ import {
   type WriteResponse,
 } from '#jobs';
 import { checkPreconditions, etagOf, Problem, type Preconditions, type Role, ValidationErrors } from '#http';
+import { EncryptedKeys } from '#encryption';
 import { Config, ID_RULE, isId } from '#platform';
 import { Database, isUniqueViolation, Sequence, type Queryable } from '#database';
-import { dataBytes, listOfPairs, type ObjectRow } from '#store';
+import { listOfPairs, type ObjectRow } from '#store';
 import { DeletionIds } from '#undelete';
 import { isShareUsedUp, QuotaStore } from '#usage';
 import { Injectable } from '@nestjs/common';
@@ -51,6 +52,7 @@ export class ObjectOperations {
     private readonly objects: ObjectService,
     private readonly store: ObjectStore,
     private readonly quotas: QuotaStore,
+    private readonly encryption: EncryptedKeys,
     private readonly deletionIds: DeletionIds,
     private readonly audit: AuditLog,
     private readonly database: Database,
@@ -67,6 +69,7 @@ export class ObjectOperations {
    */
   async patch(target: ObjectTarget, role: Role, patch: ObjectPatch): Promise<WriteResponse> {
     const { projectId, objectId, preconditions, actor } = target;
+    await this.encryption.requireLists();
     const row = await this.database.transaction(async (tx) => {
       const current = await this.objects.lockForUpdate(tx, projectId, objectId);
       this.checkPreconditions(preconditions, current);
@@ -94,6 +97,7 @@ export class ObjectOperations {
 
   private async runCreate(request: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
     const { projectId, baseUrl } = request;
+    await this.encryption.requireLists();
     const { dto, data } = parseObject(CreateObjectDto, jsonBody(request));
     const object: NewObject = {
       projectId,
@@ -119,6 +123,7 @@ export class ObjectOperations {
   }
 
   private async runReplace(request: WriteRequest, receipt: Receipt | undefined): Promise<WriteResponse> {
+    await this.encryption.requireLists();
     const { dto, data } = parseObject(ReplaceObjectDto, jsonBody(request));
     const content = contentOf(dto, data);
     for (let attempt = 1; attempt <= PUT_ATTEMPTS; attempt++) {
@@ -163,10 +168,11 @@ export class ObjectOperations {
   }
 
   /** Rejects an object before it is inserted, unless its id exists, which is another error. @throws Problem quota-exceeded */
-  private async requireRoom(tx: Queryable, { projectId, objectId, data }: NewObject): Promise<void> {
+  private async requireRoom(tx: Queryable, object: NewObject): Promise<void> {
+    const { projectId, objectId } = object;
     if (!this.quotas.isNearLimit(projectId)) return;
     if ((await this.store.find(projectId, objectId, tx)) !== null) return;
-    await this.quotas.requireRoom(tx, projectId, { objects: 1, bytes: dataBytes(data) });
+    await this.quotas.requireRoom(tx, projectId, { objects: 1, bytes: this.store.storedBytes(object) });
   }
 
   /**

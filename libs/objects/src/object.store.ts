@@ -1,4 +1,5 @@
 import { Database, timeOfSeqSql, type Queryable } from '#database';
+import { EncryptedKeys } from '#encryption';
 import { addPendingSql, changedObjectsSql, deletedObjectsSql } from '#inverted-index';
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
@@ -34,7 +35,7 @@ export interface NewObject {
 
 /** The new content of an object. */
 export interface ObjectChange extends Pick<NewObject, 'projectId' | 'objectId' | 'data' | 'subject' | 'observedAt'> {
-  /** Whether `data` is the stored text, which counts as it was sent. */
+  /** Whether `data` is that of the object, so that the stored one stays as it is. */
   isSameData?: boolean;
 }
 
@@ -97,7 +98,7 @@ const UPDATE = {
   text: `
     WITH old_rows AS MATERIALIZED (SELECT ${ROLLUP_COLUMNS}, bytes FROM objects WHERE project_id = $1::int AND object_id = $2::text),
     o AS (
-      UPDATE objects SET data = $3::jsonb, bytes = coalesce($6::int, bytes), subject = $4::text,
+      UPDATE objects SET data = coalesce($3::jsonb, data), bytes = coalesce($6::int, bytes), subject = $4::text,
         observed_at = coalesce($5::timestamptz, ${timeOfSeqSql('seq')})
       WHERE project_id = $1::int AND object_id = $2::text
       RETURNING *
@@ -125,12 +126,18 @@ export class ObjectStore {
   constructor(
     @InjectRepository(ObjectEntity) private readonly objects: Repository<ObjectEntity>,
     private readonly usage: UsageStore,
+    private readonly encryption: EncryptedKeys,
     private readonly database: Database,
   ) {}
 
   async find(projectId: number, objectId: string, on: Queryable = this.database): Promise<ObjectRow | null> {
     const [row] = await on.query<ObjectRow>(GET, [projectId, objectId]);
-    return row ?? null;
+    return row === undefined ? null : this.opened(projectId, row);
+  }
+
+  /** The size of an object's data as it would be stored. */
+  storedBytes({ projectId, objectId, data }: Pick<NewObject, 'projectId' | 'objectId' | 'data'>): number {
+    return dataBytes(this.encryption.seal(projectId, objectId, data));
   }
 
   /** Whether this object is stored: the same id with the same sequence number. */
@@ -139,12 +146,20 @@ export class ObjectStore {
   }
 
   /** The objects of these ids that exist, in any order. */
-  findAll(projectId: number, objectIds: readonly string[], on: Queryable = this.database): Promise<ObjectRow[]> {
-    return on.query<ObjectRow>(GET_ALL, [projectId, objectIds]);
+  async findAll(projectId: number, objectIds: readonly string[], on: Queryable = this.database): Promise<ObjectRow[]> {
+    const rows = await on.query<ObjectRow>(GET_ALL, [projectId, objectIds]);
+    return rows.map((row) => this.opened(projectId, row));
   }
 
   /** Null where the batch does not exist; a unique violation where the object exists. @param tx default: one of its own */
   async insert(object: NewObject, tx?: Queryable): Promise<ObjectRow | null> {
+    const { projectId, objectId } = object;
+    const sealed = { ...object, data: this.encryption.seal(projectId, objectId, object.data) };
+    const row = await this.insertSealed(sealed, tx);
+    return row === null ? null : this.opened(projectId, row);
+  }
+
+  private async insertSealed(object: NewObject, tx?: Queryable): Promise<ObjectRow | null> {
     if (this.database.isDistributed) {
       return tx === undefined
         ? this.database.transaction((own) => this.insertInSteps(object, own))
@@ -185,17 +200,23 @@ export class ObjectStore {
 
   /** Replaces the content of an object whose batch is locked, and adds the difference to the usage of the project. */
   async update(tx: Queryable, change: ObjectChange): Promise<ObjectRow> {
-    const { projectId, objectId, data, subject, observedAt, isSameData = false } = change;
-    const values = [projectId, objectId, data, subject, observedAt, isSameData ? null : dataBytes(data)];
+    const { projectId, objectId, subject, observedAt, isSameData = false } = change;
+    const data = isSameData ? null : this.encryption.seal(projectId, objectId, change.data);
+    const values = [projectId, objectId, data, subject, observedAt, data === null ? null : dataBytes(data)];
     const [found] = await tx.query<ObjectRow & { bytes_added: number }>(UPDATE, values);
     if (found === undefined) throw new Error('an object of a locked batch does not exist');
     const { bytes_added: bytesAdded, ...row } = found;
     await this.usage.add(tx, projectId, { objects: 0, bytes: bytesAdded });
-    return row;
+    return this.opened(projectId, row);
   }
 
   /** @param deletionId null where it cannot be restored */
   async delete(tx: Queryable, projectId: number, objectId: string, deletionId: string | null): Promise<void> {
     await tx.query(DELETE, [projectId, objectId, deletionId]);
+  }
+
+  private opened(projectId: number, row: ObjectRow): ObjectRow {
+    const data = this.encryption.open(projectId, row.object_id, row.data);
+    return data === row.data ? row : { ...row, data };
   }
 }

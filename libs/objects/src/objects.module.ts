@@ -1,4 +1,5 @@
 import { AuditModule } from '#audit';
+import { EncryptionModule } from '#encryption';
 import { InvertedIndexModule } from '#inverted-index';
 import { JobsModule } from '#jobs';
 import { ObjectEntity } from '#store';
@@ -22,6 +23,7 @@ import { SortedListStore } from './sorted-list.store.js';
 @Module({
   imports: [
     AuditModule,
+    EncryptionModule,
     InvertedIndexModule,
     JobsModule,
     UndeleteModule,

@@ -4,7 +4,7 @@ import { dataOf, type ObjectRow, pairsOf } from '#store';
 import { type TypedCollection, type Parsed, type InputItem } from '#feeds';
 import { LENGTH_RULE, NewSprocketDto, TEETH_RULE } from './sprocket.dto.js';
 
-const KEYS = ['teeth', 'pitch_diameter', 'outside_diameter', 'pitch'] as const;
+export const SPROCKET_KEYS = ['teeth', 'pitch_diameter', 'outside_diameter', 'pitch'] as const;
 
 export const SPROCKETS: TypedCollection = {
   name: 'sprockets',
@@ -18,7 +18,9 @@ export const SPROCKETS: TypedCollection = {
 function toObject({ value, text, start, pointer }: InputItem): Parsed<string> {
   const errors = validateDto(NewSprocketDto, value, pointer);
   if (!isObject(value)) return { errors };
-  const pairs = KEYS.map((key) => [key, Number.isFinite(value[key]) ? memberText(text, start, key) : ''] as const);
+  const pairs = SPROCKET_KEYS.map(
+    (key) => [key, Number.isFinite(value[key]) ? memberText(text, start, key) : ''] as const,
+  );
   for (const [key, number] of pairs) {
     const detail = key === 'teeth' ? TEETH_RULE : LENGTH_RULE;
     if (number !== '' && !isValid(key, number)) errors.add({ pointer: `${pointer}/${key}`, detail });
@@ -28,7 +30,7 @@ function toObject({ value, text, start, pointer }: InputItem): Parsed<string> {
 
 function fromObject({ object_id, data }: Pick<ObjectRow, 'object_id' | 'data'>): string | undefined {
   const pairs = pairsOf(data);
-  const members = KEYS.map((key) => {
+  const members = SPROCKET_KEYS.map((key) => {
     const [only, more] = pairs.filter((pair) => pair.key === key);
     const isOne = only !== undefined && more === undefined && isValid(key, only.valueText);
     return isOne ? `"${key}":${only.valueText}` : undefined;
@@ -36,6 +38,6 @@ function fromObject({ object_id, data }: Pick<ObjectRow, 'object_id' | 'data'>):
   return members.includes(undefined) ? undefined : `{"id":${JSON.stringify(object_id)},${members.join()}}`;
 }
 
-function isValid(key: (typeof KEYS)[number], number: string): boolean {
+function isValid(key: (typeof SPROCKET_KEYS)[number], number: string): boolean {
   return Number.isFinite(Number(number)) && isPositive(number) && (key !== 'teeth' || isWhole(number));
 }

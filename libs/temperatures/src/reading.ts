@@ -1,6 +1,6 @@
 import { Problem } from '#http';
 import { ID_RULE, isId, isSubject } from '#platform';
-import { dataOf, type NewObjectRow, type ObjectRow, pairsOf } from '#store';
+import { dataOf, MEASURED_KEY, type NewObjectRow, type ObjectRow, pairsOf } from '#store';
 import { contentId } from '#feeds';
 
 /** A room. */
@@ -37,6 +37,8 @@ export function roomOf({ building, room }: RoomParams): Room {
 function escaped(name: string): string {
   return name.replaceAll('%', '%25').replaceAll('/', '%2F');
 }
+
+export const READING_KEYS = ['building', 'room', MEASURED_KEY] as const;
 
 /** The same room and time give the same id. A reading sent without a time replaces no other. */
 export function toObject(

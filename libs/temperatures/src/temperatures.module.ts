@@ -1,8 +1,17 @@
 import { AnalyticsModule } from '#analytics';
+import { EncryptedKeys, EncryptionModule } from '#encryption';
 import { JobsModule } from '#jobs';
 import { FeedsModule } from '#feeds';
 import { Module } from '@nestjs/common';
+import { READING_KEYS } from './reading.js';
 import { TemperaturesController } from './temperatures.controller.js';
 
-@Module({ imports: [JobsModule, AnalyticsModule, FeedsModule], controllers: [TemperaturesController] })
-export class TemperaturesModule {}
+@Module({
+  imports: [EncryptionModule, JobsModule, AnalyticsModule, FeedsModule],
+  controllers: [TemperaturesController],
+})
+export class TemperaturesModule {
+  constructor(encryption: EncryptedKeys) {
+    encryption.reserve(...READING_KEYS);
+  }
+}

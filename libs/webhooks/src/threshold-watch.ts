@@ -1,8 +1,9 @@
 import { describeError } from '#platform';
 import { AggregateService, parseBucket } from '#analytics';
 import { Database, QueryScope, QueryTimeoutError } from '#database';
+import { EncryptedKeys } from '#encryption';
 import { EventStore } from '#events';
-import type { Filter } from '#filter';
+import { encryptionError, type Filter } from '#filter';
 import { Injectable, Logger } from '@nestjs/common';
 import { bucketMinutes, type Comparison, type ThresholdDto } from './webhook.dto.js';
 
@@ -45,6 +46,7 @@ export class ThresholdWatch {
   constructor(
     private readonly events: EventStore,
     private readonly aggregates: AggregateService,
+    private readonly encryption: EncryptedKeys,
     private readonly database: Database,
   ) {}
 
@@ -69,6 +71,8 @@ export class ThresholdWatch {
   /** Of the current bucket and the one before: a value that must be low is known only at the end of its bucket. */
   private async check(projectId: number, id: string, threshold: ThresholdDto): Promise<void> {
     const { op, key = null, bucket, compare, subject } = threshold;
+    // The key was added to the encrypted ones later.
+    if (encryptionError(this.encryption.listOf(projectId), { key, isLiteral: false }) !== null) return;
     const minutes = bucketMinutes(bucket);
     const parsed = parseBucket(bucket);
     const [[comparison, limit] = []] = Object.entries(compare) as [Comparison, number][];

@@ -3,7 +3,9 @@ import { PRECONDITION_RULES } from '#access';
 import { AuditLog, type Actor } from '#audit';
 import { ChangeStore } from '#changes';
 import { Database, isSeq, Sequence } from '#database';
+import { EncryptedKeys } from '#encryption';
 import { EventStore, QUEUED_MAX, TEST_EVENT } from '#events';
+import { encryptionError } from '#filter';
 import { checkPreconditions, etagOfJson, Problem, ValidationErrors, type Preconditions } from '#http';
 import { Injectable } from '@nestjs/common';
 import { DeliveryStore } from './delivery.store.js';
@@ -29,6 +31,7 @@ export class WebhookService {
     private readonly deliveries: DeliveryStore,
     private readonly events: EventStore,
     private readonly changes: ChangeStore,
+    private readonly encryption: EncryptedKeys,
     private readonly audit: AuditLog,
     private readonly database: Database,
     private readonly sequence: Sequence,
@@ -39,6 +42,7 @@ export class WebhookService {
     const { name, url, events, threshold = null, is_enabled: isEnabled = true } = body;
     const content = { name, url, events, threshold, is_enabled: isEnabled };
     requireThreshold(content);
+    this.requireReadable(projectId, content);
     const id = this.sequence.next().toString();
     const secret = `whsec_${randomBytes(SECRET_BYTES).toString('base64')}`;
     const position = await this.positionFor(projectId, content);
@@ -86,6 +90,8 @@ export class WebhookService {
       if (before === null) return rejectNotFound();
       const content = merge(before);
       requireThreshold(content);
+      // One whose key was encrypted later can still be changed.
+      if ('threshold' in given) this.requireReadable(projectId, content);
       checkPreconditions(preconditions, etagOfJson(before), PRECONDITION_RULES);
       if (wantsBatches(content) && position === null)
         throw new Problem('conflict', { detail: 'The webhook was changed at the same time; repeat the request.' });
@@ -141,6 +147,13 @@ export class WebhookService {
   async test(projectId: number, id: string): Promise<string> {
     const { name } = await this.get(projectId, id);
     return this.events.record(this.database, projectId, { type: TEST_EVENT, data: { webhook: name } }, id);
+  }
+
+  /** @throws Problem invalid-body for a threshold of encrypted values */
+  private requireReadable(projectId: number, { threshold }: WebhookContent): void {
+    const key = { key: threshold?.key ?? null, isLiteral: false };
+    const detail = encryptionError(this.encryption.listOf(projectId), key);
+    if (detail !== null) throw new ValidationErrors({ pointer: '/threshold/key', detail }).problem('invalid-body');
   }
 
   /** Batches that are stored from now on are sent. */

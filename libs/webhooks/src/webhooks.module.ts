@@ -1,6 +1,7 @@
 import { AnalyticsModule } from '#analytics';
 import { AuditModule } from '#audit';
 import { ChangesModule } from '#changes';
+import { EncryptionModule } from '#encryption';
 import { EventsModule } from '#events';
 import { JobsModule } from '#jobs';
 import { Module } from '@nestjs/common';
@@ -15,7 +16,7 @@ import { WebhookStore } from './webhook.store.js';
 
 /** Tells other systems what happens in a project. */
 @Module({
-  imports: [AnalyticsModule, AuditModule, ChangesModule, EventsModule, JobsModule],
+  imports: [AnalyticsModule, AuditModule, ChangesModule, EncryptionModule, EventsModule, JobsModule],
   controllers: [WebhookController],
   providers: [
     WebhookStore,

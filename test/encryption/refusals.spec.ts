@@ -1,0 +1,179 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { expectProblem } from '../errors/expect-problem.js';
+import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { encrypt } from './encrypted-project.js';
+
+let api: TestApi;
+let project: TestProject;
+
+beforeAll(async () => {
+  api = await TestApi.shared();
+  project = await api.project();
+  await encrypt(api, project, ['name', 'a.b', 'owner']);
+  const data = { name: 'Ada', type: 'shoe', 'a.b': 1, owner: { city: 'Lyon' }, a: { c: 2 } };
+  const body = { batch_id: 'b', objects: [{ object_id: 'o', data }] };
+  expect((await api.call('POST', '/batches', { key: project.keys.admin, body })).status).toBe(201);
+});
+afterAll(() => api.stop());
+
+const get = (path: string): Promise<Reply> => api.call('GET', path, { key: project.keys.admin });
+const query = (parameters: Record<string, string>): string => new URLSearchParams(parameters).toString();
+
+/** What an error is about: the parameter or pointer, and its text. */
+function errorOf(reply: Reply, slug: 'invalid-query' | 'invalid-body'): string[] {
+  expectProblem(reply, slug);
+  const { errors } = reply.json<{ errors: { parameter?: string; pointer?: string; detail: string }[] }>();
+  return errors.map(({ parameter, pointer, detail }) => `${parameter ?? pointer ?? ''}: ${detail}`);
+}
+
+const ENCRYPTED = 'the values of the key "name" are encrypted';
+
+describe('a condition on the values of an encrypted key', () => {
+  it.each<[Record<string, string>, string]>([
+    [{ key: 'name', value: 'Ada' }, `value: cannot be used: ${ENCRYPTED}`],
+    [{ data: '{"name":"Ada"}' }, `data: is invalid at /name: cannot be used: ${ENCRYPTED}`],
+    [{ data: '{"name":{"$gt":1}}' }, `data: is invalid at /name/$gt: cannot be used: ${ENCRYPTED}`],
+    [{ data: '{"name":{"$in":["Ada"]}}' }, `data: is invalid at /name/$in: cannot be used: ${ENCRYPTED}`],
+    [{ data: '{"name":{"$ne":"Ada"}}' }, `data: is invalid at /name/$ne: cannot be used: ${ENCRYPTED}`],
+    [{ data: '{"name":{"$contains":"A"}}' }, `data: is invalid at /name/$contains: cannot be used: ${ENCRYPTED}`],
+    [
+      { data: '{"$or":[{"type":"shoe"},{"$pair":{"key":"name","value":1}}]}' },
+      `data: is invalid at /$or/1/$pair/value: cannot be used: ${ENCRYPTED}`,
+    ],
+    [
+      { data: '{"owner.city":"Lyon"}' },
+      'data: is invalid at /owner.city: leads into the values of the key "owner", which are encrypted; only $pair takes dots literally',
+    ],
+    [
+      { key: 'owner.city' },
+      'key: leads into the values of the key "owner", which are encrypted; only $pair takes dots literally',
+    ],
+    [{ data: '{"a.b":1}' }, 'data: is invalid at /a.b: cannot be used: the values of the key "a.b" are encrypted'],
+  ])('is rejected by every route that filters: %j', async (parameters, error) => {
+    for (const path of ['/objects', '/objects/export', '/batches', '/objects/changes'])
+      expect(errorOf(await get(`${path}?${query(parameters)}`), 'invalid-query')).toEqual([error]);
+    const deletion = await api.call('DELETE', `/objects?max_affected=1&${query(parameters)}`, {
+      key: project.keys.admin,
+    });
+    expect(errorOf(deletion, 'invalid-query')).toEqual([error]);
+    const { data } = parameters;
+    if (data === undefined) return;
+    for (const path of ['/objects/facets?key=type', '/objects/aggregate?op=count'])
+      expect(errorOf(await get(`${path}&${query(parameters)}`), 'invalid-query')).toEqual([error]);
+    const search = { key: project.keys.analyst, body: `{"data":${data}}` };
+    const [parameter = '', pointer = ''] = /^data: is invalid at (.*?): /.exec(error) ?? [];
+    expect(errorOf(await api.call('POST', '/objects/search', search), 'invalid-body')).toEqual([
+      `/data${pointer}: ${error.slice(parameter.length)}`,
+    ]);
+  });
+
+  it.each([
+    ['/objects?sort=-data.name', 'sort'],
+    ['/objects/export?sort=data.name', 'sort'],
+    ['/objects/facets?key=name', 'key'],
+    ['/objects/aggregate?op=count&key=name', 'key'],
+    ['/objects/aggregate?op=sum&key=name', 'key'],
+    ['/objects/aggregate?op=count&by=data.name', 'by'],
+    ['/objects/aggregate?op=count&by=subject&series=data.name', 'series'],
+  ])('is rejected where they are sorted, counted or aggregated: %s', async (path, parameter) => {
+    expect(errorOf(await get(path), 'invalid-query')).toEqual([`${parameter}: cannot be used: ${ENCRYPTED}`]);
+  });
+
+  it('is rejected in the body of a search that sorts', async () => {
+    const search = { key: project.keys.analyst, body: { sort: 'data.name' } };
+    const errors = errorOf(await api.call('POST', '/objects/search', search), 'invalid-body');
+    expect(errors).toEqual([`/sort: cannot be used: ${ENCRYPTED}`]);
+  });
+
+  it('is rejected in the threshold of a webhook', async () => {
+    const threshold = { op: 'max', key: 'name', bucket: '1h', compare: { $gt: 1 } };
+    const body = { name: 'w', url: 'https://hooks.example.com/', events: ['threshold.reached'], threshold };
+    const reply = await api.call('POST', '/webhooks', { key: project.keys.admin, body });
+    expect(errorOf(reply, 'invalid-body')).toEqual([`/threshold/key: cannot be used: ${ENCRYPTED}`]);
+  });
+
+  it.each([
+    'key=name',
+    'key=type&value=shoe',
+    'data={"name":{"$exists":true}}',
+    'data={"type":"shoe"}',
+    'data={"a.c":2}',
+  ])('is none where only its existence or another key matters: %s', async (parameters) => {
+    const reply = await get(`/objects?${encodeURI(parameters)}`);
+    expect([reply.status, reply.json<{ results: object[] }>().results.length]).toEqual([200, 1]);
+  });
+});
+
+describe('the list of keys', () => {
+  it('names encrypted keys without types and examples', async () => {
+    const { results } = (await get('/objects/keys')).json<{ results: { key: string }[] }>();
+    const byKey = (name: string): unknown => results.find(({ key }) => key === name);
+    expect(byKey('name')).toEqual({ key: 'name', objects: 1, types: [], encrypted: true });
+    expect(byKey('type')).toEqual({ key: 'type', objects: 1, types: ['string'], example: 'shoe' });
+  });
+});
+
+describe('the list of encrypted keys of a project', () => {
+  const patch = (body: object): Promise<Reply> =>
+    api.call('PATCH', `/projects/${String(project.projectId)}`, { key: api.operatorKey, body });
+
+  it.each([
+    [[], '/encrypted_keys'],
+    ['name', '/encrypted_keys'],
+    [['name', 'name'], '/encrypted_keys'],
+    [[''], '/encrypted_keys'],
+    [['x'.repeat(256)], '/encrypted_keys'],
+    [[7], '/encrypted_keys'],
+    [Array.from({ length: 101 }, (_, index) => `k${String(index)}`), '/encrypted_keys'],
+    [['name', 'temperature', 'status'], '/encrypted_keys/1'],
+  ])('is rejected with a pointer where it is not valid: %j', async (keys, pointer) => {
+    for (const reply of [
+      await patch({ encrypted_keys: keys }),
+      await api.call('POST', '/projects', { key: api.operatorKey, body: { name: 'never', encrypted_keys: keys } }),
+    ])
+      expect(errorOf(reply, 'invalid-body')[0]?.split(':')[0]).toBe(pointer);
+  });
+
+  it('is shown, changed, removed and audited', async () => {
+    const name = `encrypted-${String(project.projectId)}`;
+    const body = { name, encrypted_keys: ['b', '😀'.repeat(255)] };
+    const created = await api.call('POST', '/projects', { key: api.operatorKey, body });
+    const { project_id: id } = created.json<{ project_id: number }>();
+    const path = `/projects/${String(id)}`;
+    expect(created.json()).toMatchObject({ encrypted_keys: body.encrypted_keys, encryption_pending: true });
+    const send = async (encryptedKeys: string[] | null): Promise<unknown> => {
+      const options = { key: api.operatorKey, body: { encrypted_keys: encryptedKeys } };
+      return (await api.call('PATCH', path, options)).json();
+    };
+    expect(await send(['a', 'b'])).toMatchObject({ encrypted_keys: ['a', 'b'] });
+    expect(await send(null)).toMatchObject({ encrypted_keys: null });
+    const shown = await api.call('GET', path, { key: api.operatorKey });
+    expect(shown.json()).toMatchObject({ project_id: id, encrypted_keys: null });
+    const entries = await api.db.sql<{ details: string }>(
+      `SELECT details FROM audit_entries WHERE action = 'project.update' AND target_id = $1 ORDER BY number`,
+      [String(id)],
+    );
+    expect(entries.map(({ details }) => JSON.parse(details) as unknown)).toEqual([
+      { encrypted_keys: { from: body.encrypted_keys, to: ['a', 'b'] } },
+      { encrypted_keys: { from: ['a', 'b'], to: null } },
+    ]);
+  });
+
+  it('can be set by operators only', async () => {
+    const options = { key: project.keys.admin, body: { encrypted_keys: ['type'] } };
+    expect((await api.call('PATCH', `/projects/${String(project.projectId)}`, options)).status).toBe(403);
+  });
+
+  it('needs a data key', async () => {
+    const without = await TestApi.startOn(api.db, { WORKER: 'separate' });
+    try {
+      const body = { name: 'without', encrypted_keys: ['a'] };
+      const reply = await without.call('POST', '/projects', { key: api.operatorKey, body });
+      expect(errorOf(reply, 'invalid-body')).toEqual([
+        '/encrypted_keys: requires the setting STOWAGE_DATA_KEY, which this server does not have',
+      ]);
+    } finally {
+      await without.stop();
+    }
+  });
+});
