@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { violationsOf } from '../harness/statement-rules.mjs';
+import { refusalsOf, violationsOf } from '../harness/statement-rules.mjs';
 
 const DATA = new Set(['objects', 'batches', 'jobs', 'job_parts', 'index_pending']);
-const VOLATILE = new Set(['now', 'pg_backend_pid']);
+const VOLATILE = new Set(['now', 'pg_backend_pid', 'jsonb_build_object']);
 const check = (sql: string): Promise<string[]> => violationsOf(sql, DATA, VOLATILE);
 
 describe('a statement of one project', () => {
@@ -86,6 +86,77 @@ describe('a statement that a cluster refuses or runs otherwise', () => {
     ],
   ])('is rejected if it %s', async (_, sql, violation) => {
     expect(await check(sql)).toEqual([violation]);
+  });
+
+  it.each([
+    [
+      'reads rows after it has deleted them',
+      'WITH gone AS (DELETE FROM objects WHERE project_id = $1 RETURNING 1), kept AS (INSERT INTO jobs (project_id) SELECT project_id FROM objects WHERE project_id = $1) SELECT count(*) FROM gone',
+      'the CTE kept reads objects, which an earlier part of the statement changes',
+    ],
+    [
+      'reads them in its last part',
+      'WITH gone AS (DELETE FROM objects WHERE project_id = $1) SELECT count(*) FROM objects WHERE project_id = $1',
+      'the last part reads objects, which an earlier part of the statement changes',
+    ],
+    [
+      'gives a column to a function that is not immutable',
+      `UPDATE jobs SET counts = jsonb_build_object('n', jobs.n) WHERE project_id = $1`,
+      'jsonb_build_object() is not immutable and gets a column',
+    ],
+    [
+      'adds an interval to a column',
+      `DELETE FROM jobs WHERE project_id = $1 AND at + 2 * interval '1 day' < now()`,
+      'the sum of a column and an interval is not immutable',
+    ],
+    [
+      'has a function in DO UPDATE that is not immutable',
+      'INSERT INTO jobs (project_id) VALUES ($1) ON CONFLICT (project_id) DO UPDATE SET at = now()',
+      'now() is not immutable and in DO UPDATE',
+    ],
+    [
+      'has such a function in RETURNING',
+      'DELETE FROM jobs WHERE project_id = $1 RETURNING now()',
+      'now() is not immutable and in RETURNING',
+    ],
+  ])('is rejected if it %s', async (_, sql, violation) => {
+    expect(await check(sql)).toEqual([violation]);
+    expect(await refusalsOf(sql, DATA, VOLATILE)).toEqual([violation]);
+  });
+
+  it.each([
+    [
+      'locks rows',
+      'DELETE FROM jobs WHERE (project_id, n) IN (SELECT project_id, n FROM jobs LIMIT 9 FOR UPDATE)',
+      'it locks rows on several shards',
+    ],
+    [
+      'reads the first rows of each project',
+      'SELECT FROM batches AS b, LATERAL (SELECT FROM objects AS o WHERE o.project_id = b.project_id LIMIT 1) AS o',
+      'it has a LIMIT in a LATERAL subquery',
+    ],
+    [
+      'is recursive',
+      'WITH RECURSIVE p AS (SELECT project_id FROM jobs UNION SELECT project_id + 1 FROM p) SELECT FROM p',
+      'it is recursive',
+    ],
+    [
+      'has grouping sets',
+      'SELECT count(*) FROM jobs GROUP BY GROUPING SETS ((project_id), (status))',
+      'it has GROUPING SETS',
+    ],
+  ])('is rejected if it touches several shards and %s', async (_, sql, violation) => {
+    expect(await refusalsOf(sql, DATA, VOLATILE)).toEqual([violation]);
+  });
+
+  it('may lock rows, step through a LIMIT and recurse on one shard, and is otherwise accepted on several', async () => {
+    const accepted = [
+      'SELECT FROM jobs WHERE project_id = $1 FOR UPDATE',
+      'SELECT FROM batches AS b, LATERAL (SELECT FROM objects AS o WHERE o.project_id = $1 LIMIT 1) AS o WHERE b.project_id = $1',
+      'DELETE FROM jobs WHERE (project_id, n) IN (SELECT project_id, n FROM jobs WHERE at < now() LIMIT 9)',
+      `UPDATE jobs SET at = now() + interval '1 day' WHERE at < now() - interval '1 day'`,
+    ];
+    for (const sql of accepted) expect(await refusalsOf(sql, DATA, VOLATILE)).toEqual([]);
   });
 
   it('is accepted with a function outside of COALESCE, and with a CTE that is materialized', async () => {

@@ -5,7 +5,7 @@ import pg from 'pg';
 import { listDataTables } from '#database';
 import { isUnrecordedWrite } from './change-records.mjs';
 import { STATEMENTS_FILE } from './statement-tap.mjs';
-import { violationsOf } from './statement-rules.mjs';
+import { refusalsOf, violationsOf } from './statement-rules.mjs';
 
 const SHOWN = 20;
 
@@ -16,16 +16,15 @@ const EXCEPTIONS = [
   'DELETE FROM jobs WHERE (project_id, job_id) IN',
   'HAVING max(kept_at)',
   'FROM rollup_marks WHERE marked_at <',
-  'DELETE FROM index_outdated WHERE (project_id, seq) IN',
+  'SELECT DISTINCT project_id FROM ( SELECT o.project_id FROM index_outdated',
   'DELETE FROM pending_changes WHERE (project_id, wal_position) IN',
-  'UPDATE change_feeds SET read_at = NULL',
+  'SELECT f.project_id FROM change_feeds AS f WHERE f.read_at < now()',
   'SELECT project_id FROM deleted_projects WHERE finished_at >',
   `SELECT project_id AS "projectId", job_id AS "jobId" FROM jobs WHERE status = 'queued'`,
   `UPDATE jobs SET status = 'queued', worker_id = NULL, attempts = attempts -`,
   'FROM change_feeds AS f WHERE f.read_at IS NOT NULL AND EXISTS',
-  'FROM change_feeds AS f, LATERAL ( SELECT o.position',
+  'FROM change_feeds AS f JOIN changes AS c ON c.project_id = f.project_id AND c.position = (SELECT min(o.position)',
   'EXISTS (SELECT FROM objects AS o WHERE o.project_id = p.project_id AND o.observed_at < p.before)',
-  'SELECT project_id, deletion_id FROM deletions WHERE deletion_id <',
   'DELETE FROM webhook_deliveries WHERE (project_id, webhook_id, delivery_id) IN',
   // Which projects and webhooks have something to send.
   'SELECT w.project_id FROM webhooks AS w WHERE w.project_id <> ALL ($1::int[]) AND EXISTS',
@@ -39,15 +38,10 @@ const EXCEPTIONS = [
   'INSERT INTO project_requests AS r',
   'count(objects_share) AS objects',
   'INSERT INTO project_usage (project_id, shard, objects, bytes) SELECT l.project_id',
-  'FROM project_usage WHERE project_id = ANY ($1::int[])',
   'UPDATE project_usage AS u SET objects_share = u.objects + f.objects',
   'AS most_pending_objects',
   'SELECT name, due FROM (',
   `FROM jobs WHERE status = 'queued' AND project_id <> ALL`,
-  // On one machine only; a cluster gets other statements.
-  'WITH RECURSIVE project AS ( (SELECT project_id FROM index_pending',
-  'WITH job AS ( INSERT INTO jobs',
-  'AS j WHERE j.project_id = p.project_id AND j.status',
   // Migrations of an empty database, before its tables are distributed.
   'INSERT INTO sequence_lanes (lane, holder, leased_until, last_tick) SELECT',
   'INSERT INTO audit_chains (project_id, entries, hash, at) SELECT',
@@ -55,6 +49,19 @@ const EXCEPTIONS = [
   'DELETE FROM project_usage AS u WHERE NOT EXISTS',
   'INSERT INTO index_builds (project_id, below_seq) SELECT',
 ];
+
+/** On one machine only; a cluster gets other statements. */
+const ONE_MACHINE = [
+  'WITH RECURSIVE project AS ( (SELECT project_id FROM index_pending',
+  'WITH job AS ( INSERT INTO jobs',
+  'AS j WHERE j.project_id = p.project_id AND j.status',
+  'FROM change_feeds AS f, LATERAL ( SELECT o.position',
+  'WITH finished AS MATERIALIZED ( SELECT project_id FROM deleted_projects',
+  'SELECT FROM project_usage WHERE project_id = ANY ($1::int[]) ORDER BY project_id, shard FOR UPDATE',
+];
+
+/** A cluster refuses them, and nothing has replaced them yet; see docs/decisions/042. */
+const UNSETTLED = ['SELECT project_id, deletion_id FROM deletions WHERE deletion_id <'];
 
 /** @param database the address of a database with the tables @returns a sentence for each rule that a recorded statement breaks */
 async function findStatementFaults(folder, database) {
@@ -79,8 +86,10 @@ async function findStatementFaults(folder, database) {
     for (const text of texts) {
       const line = text.replace(/\s+/g, ' ').trim();
       if (isUnrecordedWrite(text)) faults.push(`it writes objects and does not record the change: ${line}`);
-      if (EXCEPTIONS.some((part) => line.includes(part))) continue;
-      const violations = await violationsOf(text, new Set(tables), volatileFunctions);
+      if ([...ONE_MACHINE, ...UNSETTLED].some((part) => line.includes(part))) continue;
+      const mayTouchSeveral = EXCEPTIONS.some((part) => line.includes(part));
+      const rulesOf = mayTouchSeveral ? refusalsOf : violationsOf;
+      const violations = await rulesOf(text, new Set(tables), volatileFunctions);
       if (violations.length > 0) faults.push(`${violations.join('; ')}: ${line}`);
     }
     return faults;

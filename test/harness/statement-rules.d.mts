@@ -3,3 +3,9 @@ export function violationsOf(
   dataTables: ReadonlySet<string>,
   volatileFunctions?: ReadonlySet<string>,
 ): Promise<string[]>;
+
+export function refusalsOf(
+  sql: string,
+  dataTables: ReadonlySet<string>,
+  volatileFunctions?: ReadonlySet<string>,
+): Promise<string[]>;

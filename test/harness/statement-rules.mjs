@@ -3,6 +3,7 @@
  * the same `project_id`. See docs/decisions/042.
  */
 import { parse } from 'libpg-query';
+import { functionFaults, shardFaults, visit } from './statement-refusals.mjs';
 
 /** The name under which the one value of `project_id` of a statement is collected, for each parameter and constant. */
 const VALUE = 'value';
@@ -36,6 +37,8 @@ class Reading {
   changed = new Set();
   /** CTEs that are evaluated where they are used, by the tables that they read. */
   inlined = [];
+  /** Parts that read a table which an earlier part has changed. */
+  late = [];
   terms = 0;
 
   constructor(dataTables) {
@@ -85,17 +88,38 @@ class Scope {
  * @returns a sentence for each rule that it breaks
  */
 export async function violationsOf(sql, dataTables, volatileFunctions = new Set()) {
+  return (await readAll(sql, dataTables)).flatMap(({ reading, stmt }) => [
+    ...scatteredTables(reading),
+    ...refusals(reading, stmt, volatileFunctions),
+  ]);
+}
+
+/** The same for a statement that may touch several shards: what a cluster refuses there, or runs otherwise. */
+export async function refusalsOf(sql, dataTables, volatileFunctions = new Set()) {
+  return (await readAll(sql, dataTables)).flatMap(({ reading, stmt }) => [
+    ...(scatteredTables(reading).length > 0 ? shardFaults(stmt, dataTables) : []),
+    ...refusals(reading, stmt, volatileFunctions),
+  ]);
+}
+
+async function readAll(sql, dataTables) {
   const { stmts = [] } = await parse(sql);
-  return stmts.flatMap(({ stmt }) => {
+  return stmts.map(({ stmt }) => {
     const reading = new Reading(dataTables);
     readStatement(reading, stmt, new Scope(null, new Map()));
-    return [
-      ...scatteredTables(reading),
-      ...mixedWrites(reading),
-      ...inlinedReads(reading),
-      ...volatileChoices(reading, stmt, volatileFunctions),
-    ];
+    if (reading.ctes !== undefined) noteLateReads(reading, 'the last part', reading.ctes.end, reading.ctes.changed);
+    return { reading, stmt };
   });
+}
+
+function refusals(reading, stmt, volatileFunctions) {
+  return [
+    ...mixedWrites(reading),
+    ...inlinedReads(reading),
+    ...lateReads(reading),
+    ...volatileChoices(reading, stmt, volatileFunctions),
+    ...functionFaults(stmt, reading.dataTables, volatileFunctions),
+  ];
 }
 
 function scatteredTables({ tables, equalities }) {
@@ -120,6 +144,18 @@ function inlinedReads({ changed, inlined }) {
       .filter((table) => changed.has(table))
       .map((table) => `the CTE ${name} reads ${table}, which the statement changes, and is not MATERIALIZED`),
   );
+}
+
+/** On a cluster the parts of a statement are evaluated one after the other, and each sees the changes of those before it. */
+function lateReads({ late }) {
+  return [
+    ...new Set(late.map(({ part, table }) => `${part} reads ${table}, which an earlier part of the statement changes`)),
+  ];
+}
+
+function noteLateReads(reading, part, from, changed) {
+  for (const { name, isTarget } of reading.tables.slice(from))
+    if (!isTarget && changed.has(name)) reading.late.push({ part, table: name });
 }
 
 function volatileChoices({ changed, dataTables }, stmt, volatileFunctions) {
@@ -153,17 +189,6 @@ function isTimestamptz(operand) {
   );
 }
 
-function visit(node, see) {
-  if (Array.isArray(node)) for (const each of node) visit(each, see);
-  else if (typeof node === 'object' && node !== null) {
-    for (const [type, value] of Object.entries(node)) {
-      if (value === undefined) continue;
-      see(type, value);
-      visit(value, see);
-    }
-  }
-}
-
 /** @returns the terms of `project_id` that the rows of the statement have, by the names of their columns; `*` of all columns */
 function readStatement(reading, stmt, scope) {
   const [[type, node]] = Object.entries(stmt);
@@ -180,6 +205,7 @@ function withCtes(reading, node, scope) {
   const inner = new Scope(scope, new Map(scope.ctes));
   for (const { CommonTableExpr: cte } of node.withClause?.ctes ?? []) {
     const before = reading.tables.length;
+    const changed = new Set(reading.changed);
     // A recursive part may name the CTE itself.
     const own = reading.newTerm();
     inner.ctes.set(cte.ctename, own);
@@ -192,7 +218,9 @@ function withCtes(reading, node, scope) {
     if (isSelect && cte.ctematerialized !== 'CTEMaterializeAlways') {
       reading.inlined.push({ name: cte.ctename, tables: reading.tables.slice(before).map(({ name }) => name) });
     }
+    noteLateReads(reading, `the CTE ${cte.ctename}`, before, changed);
   }
+  if (scope.outer === null) reading.ctes = { end: reading.tables.length, changed: new Set(reading.changed) };
   return inner;
 }
 
@@ -267,7 +295,7 @@ function readFrom(reading, item, scope) {
 }
 
 /** @returns the term of its `project_id`; null where it has none */
-function addTable(reading, { relname, schemaname, alias }, scope) {
+function addTable(reading, { relname, schemaname, alias }, scope, isTarget = false) {
   const name = alias?.aliasname ?? relname;
   let term;
   if (schemaname === undefined && scope.ctes.has(relname)) term = scope.ctes.get(relname);
@@ -275,7 +303,7 @@ function addTable(reading, { relname, schemaname, alias }, scope) {
     // Tables that are not distributed may bind others.
     term = schemaname === undefined ? reading.newTerm() : null;
     if (reading.dataTables.has(relname) && schemaname !== 'graphile_worker')
-      reading.tables.push({ name: relname, term });
+      reading.tables.push({ name: relname, term, isTarget });
   }
   if (relname === 'staged') term = null;
   scope.add(name, term);
@@ -288,7 +316,7 @@ function readInsert(reading, node, scope) {
   const names = (node.cols ?? []).map(({ ResTarget: target }) => target.name);
   const index = names.indexOf('project_id');
   const target = new Scope(inner, inner.ctes);
-  const term = addTable(reading, node.relation, target);
+  const term = addTable(reading, node.relation, target, true);
   reading.changed.add(node.relation.relname);
   if (select !== undefined) {
     const source = new Scope(inner, inner.ctes);
@@ -310,7 +338,7 @@ function readInsert(reading, node, scope) {
 function readChange(reading, node, scope, from) {
   const inner = withCtes(reading, node, scope);
   const own = new Scope(inner, inner.ctes);
-  addTable(reading, node.relation, own);
+  addTable(reading, node.relation, own, true);
   reading.changed.add(node.relation.relname);
   for (const item of from ?? []) readFrom(reading, item, own);
   readCondition(reading, node.whereClause, own);

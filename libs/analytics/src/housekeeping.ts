@@ -9,7 +9,7 @@ import { Injectable } from '@nestjs/common';
 const DELETE_OLD_MARKS: MaintenanceTask = {
   name: 'delete old marks of rollups',
   sql: `
-    WITH old AS (
+    WITH old AS MATERIALIZED (
       SELECT project_id, subject, hour, marked_at FROM rollup_marks
       WHERE marked_at < now() - interval '1 day' ORDER BY marked_at LIMIT ${String(MAINTENANCE_ROWS)}),
     deleted AS (

@@ -25,7 +25,7 @@ import {
   recordDeletedSql,
   ROLLUP_COLUMNS,
 } from '#store';
-import { keepDeletedSql } from '#undelete';
+import { keepDeletedSql, keepObjectsSql } from '#undelete';
 import { ADD_USAGE, addUsageSql, type UsageChange } from '#usage';
 import { COPY_FORMAT } from './copy-rows.js';
 
@@ -94,9 +94,10 @@ const CLEAR = {
 const DELETE_OBJECTS = {
   name: 'batch.delete-objects',
   text: `
-    WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2
+    WITH ${keepObjectsSql('o.batch_id = $2', '$3')},
+    deleted AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2
       RETURNING ${ROLLUP_COLUMNS}, bytes, seq, batch_id, object_id),
-    ${keepDeletedSql('deleted', { where: 'o.batch_id = $2', id: '$3', batch: { id: '$2', seq: '$4' } })},
+    ${keepDeletedSql('deleted', { id: '$3', batch: { id: '$2', seq: '$4' } })},
     ${deletedObjectsSql('deleted')},
     recorded AS (${recordDeletedSql('deleted')}),
     usage AS (${addUsageSql('deleted', -1)})

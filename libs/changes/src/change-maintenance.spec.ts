@@ -8,14 +8,19 @@ import { ChangeStore } from './change.store.js';
 const [FOLLOWED, UNREAD, NEVER] = [1, 2, 3];
 
 let db: TestDatabase;
-const tasks: MaintenanceTask[] = [];
+let tasks: MaintenanceTask[];
 
-beforeAll(async () => {
-  db = await cloneDatabase();
+function createTasks(): void {
+  tasks = [];
   const maintenance: Pick<Maintenance, 'add'> = { add: (...added) => tasks.push(...added) };
   const { database } = db;
   const config = new Config({ CHANGES_HOURS: '5' });
   new ChangeMaintenance(maintenance as Maintenance, config, new ChangeStore(database), database);
+}
+
+beforeAll(async () => {
+  db = await cloneDatabase();
+  createTasks();
 });
 afterAll(() => db.close());
 
@@ -46,7 +51,14 @@ async function addChange(projectId: number, position: number, hours: number): Pr
 
 /** Runs every task once, as a run of the housekeeping does. */
 async function run(): Promise<void> {
-  for (const task of tasks) await ('sql' in task ? db.sql(task.sql) : task.run());
+  for (const task of tasks) {
+    if ('run' in task) await task.run();
+    else if ('sql' in task) await db.sql(task.sql);
+    else {
+      for (const { project_id: projectId } of await db.sql<{ project_id: number }>(task.projectsSql))
+        await db.sql(task.projectSql, [projectId]);
+    }
+  }
 }
 
 const positions = async (): Promise<string[]> =>
@@ -110,6 +122,17 @@ describe('the housekeeping of changes', () => {
       deleted_until: '4',
       is_read: true,
     });
+  });
+
+  it('finds old changes on a cluster, too', async () => {
+    db.database.isDistributed = true;
+    createTasks();
+    await addChange(FOLLOWED, 5, 6);
+    await addChange(FOLLOWED, 6, 4);
+    await run();
+    expect(await positions()).toEqual(['1:6']);
+    db.database.isDistributed = false;
+    createTasks();
   });
 
   it('does not lock the feed of one project while it waits for that of another', async () => {

@@ -1,5 +1,5 @@
 import { Database } from '#database';
-import { Maintenance, MAINTENANCE_ROWS, type MaintenanceTask } from '#jobs';
+import { Maintenance, MAINTENANCE_PROJECTS, MAINTENANCE_ROWS, type MaintenanceTask } from '#jobs';
 import { Config } from '#platform';
 import { Injectable } from '@nestjs/common';
 import { ChangeStore } from './change.store.js';
@@ -39,14 +39,15 @@ const FORGET: MaintenanceTask = {
 };
 
 /** Its cursors become invalid, because later changes are not kept. A feed that is locked is read or followed now. */
-const unfollowSql = (kept: string): string => `
-  WITH unfollowed AS (
+const unfollow = (kept: string): MaintenanceTask => ({
+  name: 'end feeds of changes that nobody reads',
+  projectsSql: `
+    SELECT f.project_id FROM change_feeds AS f WHERE f.read_at < now() - ${kept} LIMIT ${String(MAINTENANCE_PROJECTS)}`,
+  projectSql: `
     UPDATE change_feeds SET read_at = NULL, last_position = last_position + 1, deleted_until = last_position + 1
-    WHERE project_id IN (
-      SELECT f.project_id FROM change_feeds AS f WHERE f.read_at < now() - ${kept}
-      LIMIT ${String(MAINTENANCE_ROWS)} FOR UPDATE SKIP LOCKED)
-    RETURNING 1)
-  SELECT count(*) >= ${String(MAINTENANCE_ROWS)} AS has_more FROM unfollowed`;
+    WHERE project_id = $1 AND project_id IN (
+      SELECT f.project_id FROM change_feeds AS f WHERE f.project_id = $1 AND f.read_at < now() - ${kept} FOR UPDATE SKIP LOCKED)`,
+});
 
 const isOldSql = (kept: string): string =>
   `c.changed_at < now() - ${kept} OR c.position <= f.last_position - ${String(POSITIONS_MAX)} OR c.position <= f.deleted_until`;
@@ -57,6 +58,12 @@ const listOldSql = (kept: string): string => `
     SELECT o.position, o.changed_at FROM changes AS o WHERE o.project_id = f.project_id ORDER BY o.position LIMIT 1
   ) AS c
   WHERE ${isOldSql(kept)} ORDER BY random() LIMIT ${String(FEEDS)}`;
+
+/** The same on a cluster, which has no LIMIT for each project. */
+const listOldDistributedSql = (kept: string): string => `
+  SELECT f.project_id FROM change_feeds AS f JOIN changes AS c ON c.project_id = f.project_id
+    AND c.position = (SELECT min(o.position) FROM changes AS o WHERE o.project_id = f.project_id)
+  WHERE (${isOldSql(kept)}) ORDER BY random() LIMIT ${String(FEEDS)}`;
 
 /** The first changes of a project, up to the first that is kept. */
 const deleteOldSql = (kept: string): string => `
@@ -86,7 +93,9 @@ export class ChangeMaintenance {
     private readonly database: Database,
   ) {
     const kept = `interval '${String(keptHours)} hours'`;
-    const listOld = { name: 'changes.list-old', text: listOldSql(kept) };
+    const listOld = database.isDistributed
+      ? { name: 'changes.list-old-distributed', text: listOldDistributedSql(kept) }
+      : { name: 'changes.list-old', text: listOldSql(kept) };
     const deleteOld = { name: 'changes.delete-old', text: deleteOldSql(kept) };
     maintenance.add(
       {
@@ -94,7 +103,7 @@ export class ChangeMaintenance {
         name: 'order the changes of followed projects',
         run: () => this.forEachFeed(WITH_PENDING, (projectId) => this.store.collect(projectId)),
       },
-      { name: 'end feeds of changes that nobody reads', sql: unfollowSql(kept) },
+      unfollow(kept),
       FORGET,
       {
         name: 'delete old changes',

@@ -62,7 +62,7 @@ const FOLLOW = {
   name: 'changes.follow',
   text: `
     INSERT INTO change_feeds AS f (project_id, last_position, deleted_until, read_at) VALUES ($1, 0, 0, now())
-    ON CONFLICT (project_id) DO UPDATE SET read_at = now()`,
+    ON CONFLICT (project_id) DO UPDATE SET read_at = excluded.read_at`,
 };
 
 /** A feed that another transaction has locked is read by others, so it is touched soon. */

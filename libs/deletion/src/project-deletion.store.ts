@@ -1,5 +1,5 @@
 import { Database, type Queryable } from '#database';
-import { Maintenance, type MaintenanceTask } from '#jobs';
+import { Maintenance, MAINTENANCE_PROJECTS, type MaintenanceTask } from '#jobs';
 import { Injectable } from '@nestjs/common';
 
 /** A table with rows of a project. */
@@ -64,22 +64,26 @@ function deleteSql({ name, key }: ProjectTable, rows: string): string {
   return `DELETE FROM ${name} WHERE (${['project_id', ...key].join(', ')}) IN (${rows}) RETURNING 1`;
 }
 
+/** Adds to the count without jsonb_build_object, which is not immutable, as a cluster requires of a function of a column. */
 function stepSql(table: ProjectTable): string {
   const { name } = table;
   return `
     WITH deleted AS (${deleteSql(table, firstRowsSql(table, '$1::int'))}),
     total AS (SELECT count(*)::int AS count FROM deleted),
     counted AS (
-      UPDATE deleted_projects AS d SET counts = counts ||
-        jsonb_build_object('${name}', coalesce((counts ->> '${name}')::bigint, 0) + total.count)
+      UPDATE deleted_projects AS d
+      SET counts = jsonb_set(counts, '{${name}}', (coalesce((counts ->> '${name}')::bigint, 0) + total.count)::text::jsonb)
       FROM total WHERE d.project_id = $1
     )
     SELECT count FROM total`;
 }
 
+const LATE_ROWS = 'delete late rows of deleted projects';
+const HAS_DELETED = `SELECT ${TABLES.map(({ name }) => `EXISTS (SELECT FROM ${name}_deleted)`).join(' OR ')} AS has_more`;
+
 /** Rows that a request or job of the project has written after their table was emptied. One look-up for each table and project. */
 const DELETE_LATE_ROWS: MaintenanceTask = {
-  name: 'delete late rows of deleted projects',
+  name: LATE_ROWS,
   sql: `
   WITH finished AS MATERIALIZED (
     SELECT project_id FROM deleted_projects WHERE finished_at > now() - interval '${String(LATE_ROWS_DAYS)} days'
@@ -88,7 +92,18 @@ const DELETE_LATE_ROWS: MaintenanceTask = {
     const rows = `SELECT late.* FROM finished, LATERAL (${firstRowsSql(table, 'finished.project_id')}) AS late`;
     return `${table.name}_deleted AS (${deleteSql(table, rows)})`;
   }).join(',\n  ')}
-  SELECT ${TABLES.map(({ name }) => `EXISTS (SELECT FROM ${name}_deleted)`).join(' OR ')} AS has_more`,
+  ${HAS_DELETED}`,
+};
+
+/** The same on a cluster, which has no LIMIT for each project. */
+const DELETE_LATE_ROWS_DISTRIBUTED: MaintenanceTask = {
+  name: LATE_ROWS,
+  projectsSql: `
+  SELECT project_id FROM deleted_projects WHERE finished_at > now() - interval '${String(LATE_ROWS_DAYS)} days'
+  ORDER BY random() LIMIT ${String(MAINTENANCE_PROJECTS)}`,
+  projectSql: `
+  WITH ${TABLES.map((table) => `${table.name}_deleted AS (${deleteSql(table, firstRowsSql(table, '$1::int'))})`).join(',\n  ')}
+  ${HAS_DELETED}`,
 };
 
 /** The numbers of deleted rows, by table. */
@@ -101,7 +116,7 @@ export class ProjectDeletionStore {
     private readonly database: Database,
     maintenance: Maintenance,
   ) {
-    maintenance.add(DELETE_LATE_ROWS);
+    maintenance.add(database.isDistributed ? DELETE_LATE_ROWS_DISTRIBUTED : DELETE_LATE_ROWS);
   }
 
   /** Records a project as deleted. */

@@ -1,7 +1,7 @@
 import { describeError } from '#platform';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Database, DiskReserve, isConnectionLoss } from '#database';
-import { Maintenance, MAINTENANCE_ROWS, type MaintenanceTask } from '#jobs';
+import { Maintenance, MAINTENANCE_PROJECTS, MAINTENANCE_ROWS, type MaintenanceTask } from '#jobs';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import { IndexBuildStore } from './index-build.store.js';
 import { PENDING_MAX, PendingSchedule, type PendingObjects } from './pending-schedule.js';
@@ -57,16 +57,20 @@ const SEGMENTS = {
 };
 
 /** Outdated objects in no segment: they were deleted before they were indexed. A build may hold entries that are not visible yet. */
+const IS_UNUSED = `
+  NOT EXISTS (
+    SELECT FROM index_segments AS s WHERE s.project_id = o.project_id AND s.first_seq <= o.seq AND s.last_seq >= o.seq)
+  AND NOT EXISTS (SELECT FROM index_builds AS b WHERE b.project_id = o.project_id)`;
 const DELETE_UNUSED: MaintenanceTask = {
   name: 'delete outdated entries of the index',
-  sql: `
+  projectsSql: `
+    SELECT DISTINCT project_id FROM (
+      SELECT o.project_id FROM index_outdated AS o WHERE ${IS_UNUSED} LIMIT ${String(MAINTENANCE_ROWS)}
+    ) AS unused LIMIT ${String(MAINTENANCE_PROJECTS)}`,
+  projectSql: `
     WITH unused AS (
-      DELETE FROM index_outdated WHERE (project_id, seq) IN (
-        SELECT o.project_id, o.seq FROM index_outdated AS o
-        WHERE NOT EXISTS (
-          SELECT FROM index_segments AS s
-          WHERE s.project_id = o.project_id AND s.first_seq <= o.seq AND s.last_seq >= o.seq)
-        AND NOT EXISTS (SELECT FROM index_builds AS b WHERE b.project_id = o.project_id)
+      DELETE FROM index_outdated WHERE project_id = $1 AND seq IN (
+        SELECT o.seq FROM index_outdated AS o WHERE o.project_id = $1 AND ${IS_UNUSED}
         LIMIT ${String(MAINTENANCE_ROWS)} FOR UPDATE SKIP LOCKED)
       RETURNING 1)
     SELECT count(*) >= ${String(MAINTENANCE_ROWS)} AS has_more FROM unused`,

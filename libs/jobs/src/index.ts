@@ -7,7 +7,7 @@ export { Idempotency } from './idempotency.js';
 export { JobDto } from './job.dto.js';
 export { JobRunner } from './job-runner.js';
 export { JobsModule } from './jobs.module.js';
-export { Maintenance, MAINTENANCE_ROWS, type MaintenanceTask } from './maintenance.js';
+export { Maintenance, MAINTENANCE_PROJECTS, MAINTENANCE_ROWS, type MaintenanceTask } from './maintenance.js';
 export {
   jsonBody,
   pathParam,

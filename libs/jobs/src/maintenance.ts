@@ -11,11 +11,14 @@ const JOBS_KEPT_DAYS = 30;
 /** Rows deleted by one statement, so that none holds many locks or runs long. */
 export const MAINTENANCE_ROWS = 10_000;
 
+/** Projects that one run of a task visits. */
+export const MAINTENANCE_PROJECTS = 1_000;
+
 /** Time after which a run repeats no statement; the next run continues. */
 const REPEAT_FOR_MS = 30_000;
 
 /** A statement, or a function, that runs every minute in every process that runs jobs. */
-export type MaintenanceTask = TaskFacts & (SqlTask | { run: () => Promise<unknown> });
+export type MaintenanceTask = TaskFacts & (SqlTask | ProjectTask | { run: () => Promise<unknown> });
 
 interface SqlTask {
   /**
@@ -23,6 +26,14 @@ interface SqlTask {
    * in the same run.
    */
   sql: string;
+}
+
+/** Statements of one project, such as those that lock rows: a cluster refuses them across projects. */
+interface ProjectTask {
+  /** Lists projects, as `project_id`, that have something to do; at most `MAINTENANCE_PROJECTS`. Costs as little as `sql` of a `SqlTask`. */
+  projectsSql: string;
+  /** Runs for each of them, as $1. Where it returns a row with `has_more` true, both run again in the same run. */
+  projectSql: string;
 }
 
 interface TaskFacts {
@@ -76,7 +87,7 @@ const ORPHANS = 100;
 const DELETE_ORPHANS: MaintenanceTask = {
   name: 'delete abandoned uploads',
   sql: `
-    WITH orphans AS (
+    WITH orphans AS MATERIALIZED (
       SELECT project_id, job_id FROM job_parts AS p
       WHERE NOT EXISTS (SELECT FROM jobs AS j WHERE j.project_id = p.project_id AND j.job_id = p.job_id)
       GROUP BY project_id, job_id HAVING max(kept_at) < now() - interval '1 day' LIMIT ${String(ORPHANS)}),
@@ -168,7 +179,17 @@ export class Maintenance {
       await task.run();
       return false;
     }
-    const [row] = await this.database.query<{ has_more?: boolean }>(task.sql);
+    if ('sql' in task) return this.hasMore(task.sql);
+    let hasMore = false;
+    for (const { project_id: projectId } of await this.database.query<{ project_id: number }>(task.projectsSql)) {
+      if (this.isStopped) break;
+      if (await this.hasMore(task.projectSql, [projectId])) hasMore = true;
+    }
+    return hasMore;
+  }
+
+  private async hasMore(sql: string, values: readonly unknown[] = []): Promise<boolean> {
+    const [row] = await this.database.query<{ has_more?: boolean }>(sql, values);
     return row?.has_more === true;
   }
 

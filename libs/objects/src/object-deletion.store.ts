@@ -5,7 +5,7 @@ import { Config } from '#platform';
 import { type Count, countRows, errorCode, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { invalidateRollupsSql, OBJECT_FILTER_COLUMNS, recordDeletedSql, ROLLUP_COLUMNS } from '#store';
-import { keepDeletedSql } from '#undelete';
+import { keepDeletedSql, keepObjectsSql } from '#undelete';
 import { addUsageSql } from '#usage';
 import { ObjectIndexStore } from './object-index.store.js';
 import { BY_SEQ, objectListSql } from './object-list-sql.js';
@@ -27,7 +27,8 @@ const LOCK_BATCHES_OF = {
 
 /** Parameters: $1 the project, $2 the sequence numbers of the objects, $3 the new revision of their batches, $4 the deletion. */
 const deleteSql = (matches: string): string => `
-  WITH deleted AS (
+  WITH ${keepObjectsSql(`o.seq IN (SELECT o.seq FROM ${BY_SEQ} WHERE ${matches})`, '$4')},
+  deleted AS (
     DELETE FROM objects WHERE project_id = $1 AND seq IN (SELECT o.seq FROM ${BY_SEQ} WHERE ${matches})
     RETURNING ${ROLLUP_COLUMNS}, bytes, seq, object_id, batch_id
   ),
@@ -36,7 +37,7 @@ const deleteSql = (matches: string): string => `
     FROM (SELECT batch_id, count(*) AS objects FROM deleted GROUP BY batch_id) AS d
     WHERE b.project_id = $1 AND b.batch_id = d.batch_id
   ),
-  ${keepDeletedSql('deleted', { where: `o.seq IN (SELECT o.seq FROM ${BY_SEQ} WHERE ${matches})`, id: '$4' })},
+  ${keepDeletedSql('deleted', { id: '$4' })},
   ${deletedObjectsSql('deleted')},
   recorded AS (${recordDeletedSql('deleted')}),
   invalidated AS (${invalidateRollupsSql('deleted')}),

@@ -18,7 +18,7 @@ import {
   recordDeletedSql,
   ROLLUP_COLUMNS,
 } from '#store';
-import { keepDeletedSql } from '#undelete';
+import { keepDeletedSql, keepObjectsSql } from '#undelete';
 import { addUsageSql, UsageStore } from '#usage';
 
 export interface NewObject {
@@ -112,9 +112,10 @@ const UPDATE = {
 const DELETE = {
   name: 'object.delete',
   text: `
-    WITH deleted AS (DELETE FROM objects WHERE project_id = $1 AND object_id = $2
+    WITH ${keepObjectsSql('o.object_id = $2', '$3')},
+    deleted AS (DELETE FROM objects WHERE project_id = $1 AND object_id = $2
       RETURNING ${ROLLUP_COLUMNS}, bytes, seq, batch_id, object_id),
-    ${keepDeletedSql('deleted', { where: 'o.object_id = $2', id: '$3', objectId: '$2' })},
+    ${keepDeletedSql('deleted', { id: '$3', objectId: '$2' })},
     ${deletedObjectsSql('deleted')},
     recorded AS (${recordDeletedSql('deleted')}),
     usage AS (${addUsageSql('deleted', -1)})

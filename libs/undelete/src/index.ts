@@ -3,5 +3,5 @@
  * Imports platform, database, http, usage, audit, jobs, inverted-index, store.
  */
 export { DeletionIds } from './deletion-ids.js';
-export { keepDeletedSql } from './keep-deleted-sql.js';
+export { keepDeletedSql, keepObjectsSql } from './keep-deleted-sql.js';
 export { UndeleteModule } from './undelete.module.js';

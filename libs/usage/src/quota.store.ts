@@ -93,13 +93,14 @@ const PROJECTS_PER_TRANSACTION = 200;
  * exist any more are no error: a write that needs more finds that there is none.
  */
 const OUTDATED = `
-  SELECT p.project_id FROM projects AS p, LATERAL (
-    SELECT count(objects_share) AS objects, sum(objects_share) AS objects_sum,
+  WITH shares AS MATERIALIZED (
+    SELECT project_id, count(objects_share) AS objects, sum(objects_share) AS objects_sum,
       count(bytes_share) AS bytes, sum(bytes_share) AS bytes_sum
-    FROM project_usage AS u WHERE u.project_id = p.project_id
-  ) AS shares
-  WHERE ($1::bigint IS NOT NULL AND p.objects_max IS NULL AND (shares.objects = 0 OR shares.objects_sum > $1))
-    OR ($2::bigint IS NOT NULL AND p.bytes_max IS NULL AND (shares.bytes = 0 OR shares.bytes_sum > $2))`;
+    FROM project_usage GROUP BY project_id
+  )
+  SELECT p.project_id FROM projects AS p LEFT JOIN shares AS s USING (project_id)
+  WHERE ($1::bigint IS NOT NULL AND p.objects_max IS NULL AND (coalesce(s.objects, 0) = 0 OR s.objects_sum > $1))
+    OR ($2::bigint IS NOT NULL AND p.bytes_max IS NULL AND (coalesce(s.bytes, 0) = 0 OR s.bytes_sum > $2))`;
 
 /**
  * The limits of projects. The part of a limit that is not used is divided among the rows of the project's usage, as their
@@ -199,7 +200,9 @@ export class QuotaStore {
     await tx.query(LOCK_PROJECTS, [projectIds]);
     const values = [projectIds, ...this.defaults];
     await tx.query(CREATE_ROWS, values);
-    await tx.query(LOCK_ROWS, [projectIds]);
+    // A cluster locks rows of one project only.
+    if (projectIds.length === 1) await tx.query(LOCK, projectIds);
+    else await tx.query(LOCK_ROWS, [projectIds]);
     await tx.query(APPLY, values);
   }
 
@@ -208,10 +211,13 @@ export class QuotaStore {
    * be applied, for example because its rows are locked for long, keeps its former ones until the next start.
    */
   async applyDefaults(): Promise<void> {
+    if (this.defaults.every((limit) => limit === null)) return;
     const rows = await this.database.query<{ project_id: number }>(OUTDATED, this.defaults);
     const projectIds = rows.map((row) => row.project_id);
-    for (let start = 0; start < projectIds.length; start += PROJECTS_PER_TRANSACTION) {
-      await this.applyTo(projectIds.slice(start, start + PROJECTS_PER_TRANSACTION));
+    // A cluster locks rows of one shard only.
+    const count = this.database.isDistributed ? 1 : PROJECTS_PER_TRANSACTION;
+    for (let start = 0; start < projectIds.length; start += count) {
+      await this.applyTo(projectIds.slice(start, start + count));
     }
   }
 
