@@ -36,6 +36,20 @@ async function list(path: string): Promise<Page> {
 }
 
 describe('POST /projects', () => {
+  it('rejects encrypted keys without STOWAGE_DATA_KEY', async () => {
+    const body = { name: 'encrypted', encrypted_keys: ['name'] };
+    const reply = await api.call('POST', '/projects', { key: api.operatorKey, body });
+    expectProblem(reply, 'invalid-body');
+    expect(reply.json()).toMatchObject({
+      errors: [
+        {
+          pointer: '/encrypted_keys',
+          detail: 'requires the setting STOWAGE_DATA_KEY, which this server does not have',
+        },
+      ],
+    });
+  });
+
   it('creates a project and returns its Location', async () => {
     const reply = await create('acme');
     expect(reply.status).toBe(201);

@@ -163,17 +163,4 @@ describe('the list of encrypted keys of a project', () => {
     const options = { key: project.keys.admin, body: { encrypted_keys: ['type'] } };
     expect((await api.call('PATCH', `/projects/${String(project.projectId)}`, options)).status).toBe(403);
   });
-
-  it('needs a data key', async () => {
-    const without = await TestApi.startOn(api.db, { WORKER: 'separate' });
-    try {
-      const body = { name: 'without', encrypted_keys: ['a'] };
-      const reply = await without.call('POST', '/projects', { key: api.operatorKey, body });
-      expect(errorOf(reply, 'invalid-body')).toEqual([
-        '/encrypted_keys: requires the setting STOWAGE_DATA_KEY, which this server does not have',
-      ]);
-    } finally {
-      await without.stop();
-    }
-  });
 });

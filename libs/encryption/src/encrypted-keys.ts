@@ -126,6 +126,7 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
 
   /** Reads the lists, for example because one has changed. */
   async read(): Promise<void> {
+    if (this.current === null) return;
     // A read that has begun before may not have seen the change.
     await this.reading?.catch(() => undefined);
     this.reading ??= this.readNow().finally(() => (this.reading = undefined));
