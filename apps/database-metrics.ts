@@ -39,7 +39,7 @@ export class DatabaseMetrics {
   /** An error shows as the age of the values; what fails in the database is in the log of the requests. */
   private async read(): Promise<void> {
     try {
-      this.state = await this.database.aside((on) => this.store.read(on));
+      this.state = await this.database.aside((on) => this.store.read(on, this.database.isDistributed));
       this.readAtMs = performance.now();
     } catch {
       return;

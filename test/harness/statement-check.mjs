@@ -40,6 +40,8 @@ const EXCEPTIONS = [
   'INSERT INTO project_usage (project_id, shard, objects, bytes) SELECT l.project_id',
   'UPDATE project_usage AS u SET objects_share = u.objects + f.objects',
   'AS most_pending_objects',
+  'AS building_projects FROM',
+  'ORDER BY finished_at DESC LIMIT',
   'SELECT name, due FROM (',
   `FROM jobs WHERE status = 'queued' AND project_id <> ALL`,
   // Migrations of an empty database, before its tables are distributed.

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { copyFile, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
-import { connect, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -49,6 +50,23 @@ async function start(settings: Record<string, string> = {}): Promise<void> {
   [, url = ''] = await server.prints(/Stowage is ready: (\S+)\/api\/v1\//);
 }
 
+/** The first of some ports in a row that nothing uses. */
+async function freePorts(count: number): Promise<number> {
+  const first = 20_000 + Math.floor(Math.random() * 10_000);
+  const ports = Array.from({ length: count }, (_, index) => first + index);
+  const servers = ports.map((port) => createServer().listen(port, '127.0.0.1'));
+  const areFree = await Promise.all(
+    servers.map((one) =>
+      once(one, 'listening').then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
+  for (const one of servers) one.close();
+  return areFree.includes(false) ? freePorts(count) : first;
+}
+
 /** The pids of the processes that serve: those whose requests are in the log, since a position in the log. */
 async function servingPids(since: number, processes = PROCESSES): Promise<number[]> {
   return waitFor(async () => {
@@ -94,10 +112,13 @@ describe('serve --processes 2', () => {
   let clients: ProcessClient[];
   let first: ProcessClient;
   let second: ProcessClient;
+  let metricsPort: number;
 
   beforeAll(async () => {
+    metricsPort = await freePorts(PROCESSES);
     stowage = await Stowage.create({
       LOG_LEVEL: 'info',
+      METRICS_PORT: String(metricsPort),
       MAX_CONNECTIONS: String(MAX_CONNECTIONS),
       DATABASE_POOL_MAX: String(POOL_MAX),
       JOB_CONCURRENCY: '4',
@@ -152,6 +173,18 @@ describe('serve --processes 2', () => {
     const pids = await servingPids(0);
     expect(pids).toHaveLength(PROCESSES);
     expect(pids).not.toContain(server.child.pid);
+  });
+
+  it('reports the metrics of each process on a port of its own, from METRICS_PORT on', async () => {
+    for (const client of clients)
+      expect(await client.call('GET', '/api/v1/me', adminKey())).toMatchObject({ status: 200 });
+    for (let port = metricsPort; port < metricsPort + PROCESSES; port++) {
+      await waitFor(async () => {
+        const text = await (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text();
+        return /^stowage_http_request_duration_seconds_count\{.*route="\/api\/v1\/me".* [1-9]/m.test(text) || undefined;
+      });
+    }
+    expect(await first.call('GET', '/metrics')).toMatchObject({ status: 404 });
   });
 
   it('rejects a key at the others that one of them has revoked', async () => {

@@ -181,7 +181,7 @@ describe('the metrics of jobs', () => {
     for (let n = 0; n < 3; n++) await submit(light, n);
     for (let n = 0; n < 100; n++) await submit(heavy, n);
     await server.db.sql(
-      `UPDATE jobs SET status = 'failed', problem = '{"type": "http://a/problems#internal"}'
+      `UPDATE jobs SET status = 'failed', finished_at = now(), problem = '{"type": "http://a/problems#internal"}'
        WHERE project_id = $1 AND job_id = (SELECT min(job_id) FROM jobs WHERE project_id = $1)`,
       [light.projectId],
     );

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client, ClientBase, Pool, PoolClient, QueryConfig } from 'pg';
+import { Pool, type Client, type ClientBase, type PoolClient, type QueryConfig, type QueryResult } from 'pg';
 import { DataSource } from 'typeorm';
 import { CopyIn } from './copy-in.js';
 import { CopyOut, copyOutSql } from './copy-out.js';
@@ -19,7 +19,7 @@ import { RunningStatement } from './running-statement.js';
 import { SlowStatements } from './slow-statements.js';
 import { DatabaseStalledError, STALL_OPTIONS, StallMonitor } from './stall-monitor.js';
 import { isConnectionLoss, isRetryable, recordConnectionError } from './sqlstates.js';
-import { StatementObserver } from './statement-observer.js';
+import { StatementObserver, type ObservedStatement } from './statement-observer.js';
 import { StartupError } from '#platform';
 import { Telemetry } from '#telemetry';
 
@@ -400,6 +400,7 @@ export class OutcomeUnknownError extends Error {
  */
 async function commit(client: PoolClient, observer: StatementObserver | null): Promise<void> {
   const observed = observer?.begin('COMMIT', []);
+  observed?.sent();
   const command = await sendCommit(client).finally(() => observed?.end());
   if (command !== 'COMMIT')
     throw new Error('a transaction with a failed statement was rolled back instead of committed');
@@ -426,16 +427,45 @@ async function run<Row extends object>(
   values: readonly unknown[],
   observer: StatementObserver | null = null,
 ): Promise<Row[]> {
-  if (observer === null) return (await on.query<Row>(queryConfig(statement, values))).rows;
+  const config = queryConfig(statement, values);
+  if (observer === null) return (await on.query<Row>(config)).rows;
   const observed = observer.begin(statement, values);
   try {
-    const { rows } = await on.query<Row>(queryConfig(statement, values));
+    const { rows } = await (on instanceof Pool
+      ? queryOver<Row>(on, config, observed)
+      : send<Row>(on, config, observed));
     observed.end();
     return rows;
   } catch (error) {
     observed.end(error);
     throw error;
   }
+}
+
+/** Like `pool.query`, which does not tell when it has a connection. */
+async function queryOver<Row extends object>(
+  pool: Pool,
+  config: QueryConfig,
+  observed: ObservedStatement,
+): Promise<QueryResult<Row>> {
+  const client = await pool.connect();
+  let isBroken = true;
+  try {
+    const result = await send<Row>(client, config, observed);
+    isBroken = false;
+    return result;
+  } finally {
+    client.release(isBroken);
+  }
+}
+
+function send<Row extends object>(
+  client: ClientBase,
+  config: QueryConfig,
+  observed: ObservedStatement,
+): Promise<QueryResult<Row>> {
+  observed.sent();
+  return client.query<Row>(config);
 }
 
 function queryConfig(statement: Statement | string, values: readonly unknown[]): QueryConfig {

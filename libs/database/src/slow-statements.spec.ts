@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Metrics } from '#telemetry';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { Metrics, Telemetry } from '#telemetry';
 import { pino } from 'pino';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
+import { Database } from './database.js';
 import { SlowStatements } from './slow-statements.js';
 import type { Statement } from './queryable.js';
 
@@ -104,6 +105,50 @@ describe('a slow statement', () => {
     expect((await second).plan).toBeUndefined();
     expect(lines.map(({ text }) => text)).toEqual(['SELECT 1', 'SELECT 2']);
     expect(await metrics.text()).toContain('stowage_slow_statements_total 6');
+  });
+
+  it('gets no plan while another one is made, which may wait for a lock', async () => {
+    const plans: ((rows: []) => void)[] = [];
+    const log = pino({ level: 'silent' });
+    const aside = (): Promise<never> => new Promise<[]>((resolve) => plans.push(resolve)) as never;
+    const slow = new SlowStatements({ slowMs: 10, log, metrics: null, aside });
+    const clock = jest.spyOn(performance, 'now');
+    for (let n = 0; n < 5; n++) {
+      clock.mockReturnValue(n * 60_000);
+      slow.add(`SELECT ${String(n)}`, [], 50);
+    }
+    expect(plans).toHaveLength(1);
+    plans[0]?.([]);
+    await new Promise(setImmediate);
+    slow.add('SELECT 5', [], 50);
+    expect(plans).toHaveLength(2);
+    clock.mockRestore();
+  });
+
+  it('is not one that waited long for a connection', async () => {
+    const log = pino({ level: 'silent' });
+    const [metrics, telemetry] = [new Metrics(), Telemetry.off()];
+    const database = await Database.connect({
+      at: db.address,
+      poolMax: 4,
+      entities: [],
+      migrations: [],
+      logger: { log: () => undefined, warn: () => undefined, error: () => undefined },
+      telemetry: Object.assign(Object.create(telemetry) as Telemetry, { log, metrics }),
+      slowStatementMs: 1_000,
+    });
+    const { max } = database.poolStates.shared;
+    let release: () => void = () => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const busy = Array.from({ length: max }, () => database.transaction(() => released));
+    const clock = jest.spyOn(performance, 'now').mockReturnValue(0);
+    const waiting = database.query('SELECT 1');
+    clock.mockReturnValue(60_000);
+    release();
+    await Promise.all([waiting, ...busy]);
+    clock.mockRestore();
+    expect(await metrics.text()).toContain('stowage_slow_statements_total 0');
+    await database.close();
   });
 
   it('is none below the limit', async () => {

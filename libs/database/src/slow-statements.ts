@@ -32,6 +32,7 @@ interface SlowStatementOptions {
 export class SlowStatements {
   private readonly loggedAtMs = new LRUCache<string, number>({ max: LOGGED_MAX });
   private explainedAtMs = -Infinity;
+  private isExplaining = false;
 
   constructor(private readonly options: SlowStatementOptions) {}
 
@@ -57,13 +58,20 @@ export class SlowStatements {
     const text = typeof statement === 'string' ? statement : statement.text;
     const now = performance.now();
     if (!EXPLAINABLE.test(text) || now - this.explainedAtMs < EXPLAIN_EVERY_MS) return undefined;
+    // It may wait for a lock, each time on a connection of its own.
+    if (this.isExplaining) return undefined;
     if (lengthOf(values) > VALUES_LENGTH_MAX) return undefined;
     this.explainedAtMs = now;
-    const rows = await this.options.aside((on) =>
-      // Not as a simple query, in which a second statement would be executed.
-      on.query<{ 'QUERY PLAN': unknown }>({ text: `EXPLAIN (FORMAT JSON) ${text}`, queryMode: 'extended' }, values),
-    );
-    return planLines(rows[0]?.['QUERY PLAN']);
+    this.isExplaining = true;
+    try {
+      const rows = await this.options.aside((on) =>
+        // Not as a simple query, in which a second statement would be executed.
+        on.query<{ 'QUERY PLAN': unknown }>({ text: `EXPLAIN (FORMAT JSON) ${text}`, queryMode: 'extended' }, values),
+      );
+      return planLines(rows[0]?.['QUERY PLAN']);
+    } finally {
+      this.isExplaining = false;
+    }
   }
 }
 

@@ -5,7 +5,7 @@ import { nameOf, shortText } from './statement-text.js';
 
 /** A statement that runs. */
 export class ObservedStatement {
-  private sentAtMs = performance.now();
+  private sentAtMs: number | undefined;
 
   constructor(
     private readonly statement: Statement | string,
@@ -14,14 +14,14 @@ export class ObservedStatement {
     private readonly slow: SlowStatements | null,
   ) {}
 
-  /** To be called when the statement has a connection, unless it had one from the beginning. */
+  /** To be called when the statement has a connection: the wait for one is not its time. */
   sent(): void {
     this.sentAtMs = performance.now();
   }
 
   end(error?: unknown): void {
     this.span?.end({}, error);
-    this.slow?.add(this.statement, this.values, performance.now() - this.sentAtMs);
+    if (this.sentAtMs !== undefined) this.slow?.add(this.statement, this.values, performance.now() - this.sentAtMs);
   }
 }
 

@@ -4,9 +4,15 @@ import { Injectable } from '@nestjs/common';
 
 /** A project with fewer queued jobs is light: its jobs should not wait long, however many jobs others have queued. */
 const LIGHT_JOBS = 100;
-/** So many queued jobs of a project are counted, and so many failed ones looked at. */
-const COUNTED_JOBS = 10_000;
-const FAILED_JOBS = 1_000;
+/** So many projects with queued jobs are looked at, so many jobs of each are counted, and so many of all of them. */
+const PROJECTS_MAX = 1_000;
+const QUEUED_OF_PROJECT_MAX = 10_000;
+const QUEUED_MAX = 1_000_000;
+/** On a cluster, whose shards send each of them to the coordinator. */
+const QUEUED_DISTRIBUTED_MAX = 100_000;
+/** Of the jobs that ended last, and of the objects that are not indexed yet. */
+const ENDED_MAX = 10_000;
+const PENDING_MAX = 200_000;
 
 export const PROJECT_CLASSES = ['operator', 'light', 'heavy'] as const;
 
@@ -29,60 +35,92 @@ export interface DatabaseState {
   encryptionProjects: number;
 }
 
-/** One look-up in an index for each project, and no more rows of any of them than are counted. */
+/** The index of queued jobs is read from project to project, so that one with many jobs does not hide the others. */
 const QUEUES = `
-  SELECT class, sum(jobs) AS jobs, count(*) AS projects, min(oldest) AS oldest
-  FROM (
-    SELECT jobs, oldest, CASE WHEN p.project_id = ${String(INSTALLATION)} THEN 'operator'
-      WHEN jobs < ${String(LIGHT_JOBS)} THEN 'light' ELSE 'heavy' END AS class
-    FROM (SELECT project_id FROM projects UNION ALL SELECT ${String(INSTALLATION)}) AS p
-    CROSS JOIN LATERAL (
-      SELECT count(*) AS jobs, min(job_id) AS oldest FROM (
-        SELECT job_id FROM jobs AS j WHERE j.project_id = p.project_id AND j.status = 'queued'
-        ORDER BY job_id LIMIT ${String(COUNTED_JOBS)}
-      ) AS counted
-    ) AS queue
-    WHERE jobs > 0
-  ) AS of_project
-  GROUP BY class`;
+  WITH RECURSIVE project AS (
+    (SELECT project_id, 1 AS number FROM jobs WHERE status = 'queued' ORDER BY project_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT j.project_id FROM jobs AS j WHERE j.status = 'queued' AND j.project_id > p.project_id
+      ORDER BY j.project_id LIMIT 1), number + 1
+    FROM project AS p WHERE p.project_id IS NOT NULL AND number < ${String(PROJECTS_MAX)}
+  )
+  SELECT p.project_id, jobs, oldest FROM project AS p
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS jobs, min(job_id) AS oldest FROM (
+      SELECT job_id FROM jobs AS j WHERE j.project_id = p.project_id AND j.status = 'queued' ORDER BY job_id
+      LIMIT least(${String(QUEUED_OF_PROJECT_MAX)}, ${String(QUEUED_MAX)} / (SELECT count(*) FROM project))
+    ) AS counted
+  ) AS queue
+  WHERE jobs > 0`;
+
+/** The same on a cluster, which has neither recursion nor LATERAL with LIMIT. */
+const QUEUES_DISTRIBUTED = `
+  SELECT project_id, count(*) AS jobs, min(job_id) AS oldest
+  FROM (SELECT project_id, job_id FROM jobs WHERE status = 'queued' LIMIT ${String(QUEUED_DISTRIBUTED_MAX)}) AS counted
+  GROUP BY project_id LIMIT ${String(PROJECTS_MAX)}`;
 
 const DEAD_LETTERS = `
-  SELECT count(*) AS dead_letters
-  FROM (SELECT project_id FROM projects UNION ALL SELECT ${String(INSTALLATION)}) AS p
-  CROSS JOIN LATERAL (
-    SELECT problem FROM jobs AS j WHERE j.project_id = p.project_id AND j.status = 'failed'
-    ORDER BY job_id DESC LIMIT ${String(FAILED_JOBS)}
-  ) AS failed
-  WHERE problem::text LIKE '%/problems#internal"%'`;
+  SELECT count(*) AS dead_letters FROM (
+    SELECT status, problem FROM jobs WHERE finished_at IS NOT NULL
+    ORDER BY finished_at DESC LIMIT ${String(ENDED_MAX)}
+  ) AS ended
+  WHERE status = 'failed' AND problem::text LIKE '%/problems#internal"%'`;
 
-const INDEX = `
-  SELECT coalesce(sum(pending), 0) AS pending_objects, coalesce(max(pending), 0) AS most_pending_objects,
-    (SELECT count(*) FROM index_builds) AS building_projects,
-    (SELECT count(*) FROM projects WHERE encryption_cursor IS NOT NULL) AS encryption_projects, pg_database_size(current_database()) AS size_bytes
-  FROM (SELECT count(*) AS pending FROM index_pending GROUP BY project_id) AS of_project`;
+const PENDING = `
+  SELECT coalesce(sum(pending), 0) AS pending_objects, coalesce(max(pending), 0) AS most_pending_objects
+  FROM (
+    SELECT count(*) AS pending FROM (SELECT project_id FROM index_pending LIMIT ${String(PENDING_MAX)}) AS counted
+    GROUP BY project_id
+  ) AS of_project`;
 
-/** Reads what the metrics have from the database. */
+const BUILDING = `SELECT count(*) AS building_projects FROM (SELECT FROM index_builds LIMIT ${String(PROJECTS_MAX)}) AS counted`;
+
+const ENCRYPTION = `SELECT count(*) AS encryption_projects FROM projects WHERE encryption_cursor IS NOT NULL`;
+
+const SIZE = `SELECT pg_database_size(current_database()) AS size_bytes`;
+
+/** Reads what the metrics have from the database. Each statement reads a bounded number of rows, of all projects together. */
 @Injectable()
 export class MetricsStore {
-  async read(on: Queryable): Promise<DatabaseState> {
-    const queues: DatabaseState['queues'] = { operator: emptyQueue(), light: emptyQueue(), heavy: emptyQueue() };
-    const rows = await on.query<{ class: keyof typeof queues; jobs: string; projects: string; oldest: string }>(QUEUES);
-    for (const { class: name, jobs, projects, oldest } of rows) {
-      const oldestAtMs = Date.parse(timeOfSeq(oldest));
-      queues[name] = { jobs: Number(jobs), projects: Number(projects), oldestAtMs };
-    }
-    const [dead] = await on.query<{ dead_letters: string }>(DEAD_LETTERS);
-    const [index] = await on.query<Record<string, string>>(INDEX);
+  /** @param isDistributed whether the database is a cluster */
+  async read(on: Queryable, isDistributed: boolean): Promise<DatabaseState> {
+    const first = async (statement: string): Promise<Record<string, string>> =>
+      (await on.query<Record<string, string>>(statement))[0] ?? {};
+    const [dead, pending, building, encryption, size] = [
+      await first(DEAD_LETTERS),
+      await first(PENDING),
+      await first(BUILDING),
+      await first(ENCRYPTION),
+      await first(SIZE),
+    ];
     return {
-      queues,
-      deadLetters: Number(dead?.dead_letters),
-      sizeBytes: Number(index?.size_bytes),
-      pendingObjects: Number(index?.pending_objects),
-      mostPendingObjects: Number(index?.most_pending_objects),
-      buildingProjects: Number(index?.building_projects),
-      encryptionProjects: Number(index?.encryption_projects),
+      queues: await readQueues(on, isDistributed),
+      deadLetters: Number(dead.dead_letters),
+      sizeBytes: Number(size.size_bytes),
+      pendingObjects: Number(pending.pending_objects),
+      mostPendingObjects: Number(pending.most_pending_objects),
+      buildingProjects: Number(building.building_projects),
+      encryptionProjects: Number(encryption.encryption_projects),
     };
   }
+}
+
+async function readQueues(on: Queryable, isDistributed: boolean): Promise<DatabaseState['queues']> {
+  const queues = { operator: emptyQueue(), light: emptyQueue(), heavy: emptyQueue() };
+  type Row = { project_id: number; jobs: string; oldest: string };
+  for (const row of await on.query<Row>(isDistributed ? QUEUES_DISTRIBUTED : QUEUES)) {
+    const jobs = Number(row.jobs);
+    const queue = queues[classOf(row.project_id, jobs)];
+    queue.jobs += jobs;
+    queue.projects++;
+    queue.oldestAtMs = Math.min(queue.oldestAtMs ?? Infinity, Date.parse(timeOfSeq(row.oldest)));
+  }
+  return queues;
+}
+
+function classOf(projectId: number, jobs: number): (typeof PROJECT_CLASSES)[number] {
+  if (projectId === INSTALLATION) return 'operator';
+  return jobs < LIGHT_JOBS ? 'light' : 'heavy';
 }
 
 function emptyQueue(): QueueState {

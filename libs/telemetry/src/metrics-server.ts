@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { StartupError, type Config } from '#platform';
+import type { Logger } from 'pino';
 import { hasToken } from './metrics-token.js';
 import type { Metrics } from './metrics.js';
 
@@ -22,14 +23,18 @@ export class MetricsServer {
    * @returns null without METRICS_PORT
    * @throws StartupError when none of them can be used
    */
-  static async start(metrics: Metrics, { metrics: settings, http }: Config): Promise<MetricsServer | null> {
+  static async start(
+    metrics: Metrics,
+    { metrics: settings, http }: Config,
+    log: Logger,
+  ): Promise<MetricsServer | null> {
     const { host, port: first, token } = settings;
     if (first === null) return null;
     const ports = Array.from({ length: first === 0 ? 1 : http.processes }, (_, index) => first + index);
     let cause: unknown;
     for (const port of ports) {
       const server = createServer({ headersTimeout: TIMEOUT_MS, requestTimeout: TIMEOUT_MS }, (request, response) => {
-        void respond(metrics, token, request, response);
+        void respond({ metrics, token, log }, request, response);
       });
       server.maxConnections = CONNECTIONS_MAX;
       // Otherwise the processes of a server would share the port, and each scrape would reach another one.
@@ -54,9 +59,15 @@ export class MetricsServer {
   }
 }
 
+interface Source {
+  metrics: Metrics;
+  token: string | null;
+  log: Logger;
+}
+
+/** Never fails: an error that nothing catches would end the process. */
 async function respond(
-  metrics: Metrics,
-  token: string | null,
+  { metrics, token, log }: Source,
   { method, url, headers }: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -67,5 +78,12 @@ async function respond(
   else if (method !== 'GET' && method !== 'HEAD') end(405, 'Only GET is supported.\n', { Allow: 'GET, HEAD' });
   else if (token !== null && !hasToken(headers.authorization, token))
     end(401, 'Send METRICS_TOKEN as `Authorization: Bearer <token>`.\n', { 'WWW-Authenticate': 'Bearer' });
-  else end(200, await metrics.text(), { 'Content-Type': metrics.contentType });
+  else {
+    try {
+      end(200, await metrics.text(), { 'Content-Type': metrics.contentType });
+    } catch (err) {
+      log.error({ err }, 'the metrics could not be read');
+      end(500, 'The metrics could not be read; the log has the error.\n');
+    }
+  }
 }

@@ -65,11 +65,11 @@ export class Metrics {
   );
   readonly deadLetters = this.gauge(
     'stowage_dead_letters',
-    'Stored jobs that finally failed because of server errors, among the newest 1,000 failed jobs of each project.',
+    'Stored jobs that finally failed because of server errors, among the 10,000 jobs that ended last.',
   );
   readonly jobsQueued = this.gauge(
     'stowage_jobs_queued',
-    'Queued jobs, at most 10,000 of each project, by class of project: operator, light (under 100 queued jobs), heavy.',
+    'Queued jobs, at most 10,000 of each of 1,000 projects, by class of project: operator, light (under 100 queued jobs), heavy.',
     ['project_class'],
   );
   readonly projectsQueued = this.gauge('stowage_job_projects', 'Projects with queued jobs, by class of project.', [
@@ -117,7 +117,7 @@ export class Metrics {
 
   readonly indexPending = this.gauge(
     'stowage_index_pending_objects',
-    'Objects that are not in a segment of the index yet.',
+    'Objects that are not in a segment of the index yet, at most 200,000.',
   );
   readonly indexMostPending = this.gauge(
     'stowage_index_pending_objects_max',

@@ -48,14 +48,20 @@ export class Telemetry {
   static async start(config: Config, serviceName: string, say: (line: string) => void): Promise<Telemetry> {
     const log = createLog(config.log.level);
     const metrics = config.metrics.isOn ? new Metrics() : null;
-    const server = metrics && (await MetricsServer.start(metrics, config));
-    if (server != null) say(`metrics are at ${server.url}`);
-    const tracing = config.tracing.isOn ? await (await import('./start-tracing.js')).startTracing(serviceName) : null;
-    const errors = config.errors.dsn === null ? null : await startReporter(config.errors.dsn, log);
-    const telemetry = new Telemetry(log, { metrics, tracing, errors });
-    if (metrics !== null) telemetry.stops.push(measureProcess(metrics));
-    for (const part of [server, tracing, errors]) if (part != null) telemetry.stops.push(() => part.stop());
-    return telemetry;
+    const server = metrics && (await MetricsServer.start(metrics, config, log));
+    try {
+      const { isOn } = config.tracing;
+      const tracing = isOn ? await (await import('./start-tracing.js')).startTracing(serviceName) : null;
+      const errors = config.errors.dsn === null ? null : await startReporter(config.errors.dsn, log);
+      const telemetry = new Telemetry(log, { metrics, tracing, errors });
+      if (metrics !== null) telemetry.stops.push(measureProcess(metrics));
+      for (const part of [server, tracing, errors]) if (part != null) telemetry.stops.push(() => part.stop());
+      if (server !== null) say(`metrics are at ${server.url}`);
+      return telemetry;
+    } catch (error) {
+      await server?.stop();
+      throw error;
+    }
   }
 
   /** Sends what waits to be sent, for at most `STOP_MS`. An error of a receiver does not matter to the stop. */
