@@ -9,7 +9,9 @@ import { cloneDatabase, type TestDatabase } from '../../../test/harness/database
 import { sealedJobs } from '../../../test/harness/sealed-jobs.js';
 import { JobBodyStore } from './job-body.store.js';
 import { JobPlaces } from './job-places.js';
-import { JobStore, type ClaimedJob, type JobKey, type NewJob } from './job.store.js';
+import type { JobKey } from './job-key.js';
+import { JobQueueStore } from './job-queue.store.js';
+import { JobStore, type ClaimedJob, type NewJob } from './job.store.js';
 import { Maintenance, MAINTENANCE_ROWS } from './maintenance.js';
 import { StreamParts } from './stream-parts.js';
 import { WorkerRegistry } from './worker-registry.js';
@@ -35,7 +37,7 @@ beforeAll(async () => {
   maintenance = new Maintenance(db.database, registry);
   places = new JobPlaces(db.database, maintenance);
   jobs = new JobStore(db.database, config, sealedJobs(db.database));
-  await jobs.onModuleInit();
+  await new JobQueueStore(db.database).onModuleInit();
   bodies = new JobBodyStore(new StreamParts(jobs, db.sequence, budget, DiskReserve.none(), config), config);
 });
 beforeEach(async () => {

@@ -1,7 +1,8 @@
 import { Config } from '#platform';
 import { isStreamType, JsonBody, RequestStream, type BodyLimit } from '#http';
 import { Injectable } from '@nestjs/common';
-import type { ClaimedJob, JobKey } from './job.store.js';
+import type { JobKey } from './job-key.js';
+import type { ClaimedJob } from './job.store.js';
 import { StreamParts } from './stream-parts.js';
 import { StreamReader } from './stream-reader.js';
 

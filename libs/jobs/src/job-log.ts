@@ -1,6 +1,7 @@
 import { idsOfWrite, type Problem } from '#http';
 import { parseTraceparent, type Telemetry } from '#telemetry';
-import type { ClaimedJob, JobKey, JobStatus } from './job.store.js';
+import type { JobKey } from './job-key.js';
+import type { ClaimedJob, JobStatus } from './job.store.js';
 import type { StoredRequest } from './stored-request.js';
 import type { WriteResponse } from './write-operation.js';
 

@@ -1,6 +1,6 @@
 import { Database } from '#database';
 import { Injectable } from '@nestjs/common';
-import { TASK } from './job.store.js';
+import { TASK } from './job-queue.store.js';
 import { Maintenance } from './maintenance.js';
 
 /** Another application may use the same queue. */

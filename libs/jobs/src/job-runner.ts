@@ -10,7 +10,7 @@ import {
 } from '@nestjs/common';
 import { JobExecutor } from './job-executor.js';
 import { JobNotifier } from './job-notifier.js';
-import { JobStore } from './job.store.js';
+import { JobQueueStore } from './job-queue.store.js';
 import { Maintenance } from './maintenance.js';
 import { QueueWorker } from './queue-worker.js';
 import { WorkerRegistry } from './worker-registry.js';
@@ -44,7 +44,7 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
 
   constructor(
     private readonly executor: JobExecutor,
-    private readonly jobs: JobStore,
+    private readonly queue: JobQueueStore,
     private readonly notifier: JobNotifier,
     private readonly registry: WorkerRegistry,
     private readonly maintenance: Maintenance,
@@ -150,10 +150,10 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
 
   /** Searches the front of the queue, and now and then all of it. */
   private async hasWaiting(projectIds: readonly number[]): Promise<boolean> {
-    if (await this.jobs.hasWaiting(projectIds)) return true;
+    if (await this.queue.hasWaiting(projectIds)) return true;
     if (performance.now() - this.searchedAllAtMs < SEARCH_ALL_EVERY_MS) return false;
     this.searchedAllAtMs = performance.now();
-    return this.jobs.hasQueued(projectIds);
+    return this.queue.hasQueued(projectIds);
   }
 
   private async addWorker(): Promise<void> {

@@ -1,5 +1,6 @@
 import { parseTraceparent, type Tracing } from '#telemetry';
-import type { ClaimedJob, JobKey } from './job.store.js';
+import type { JobKey } from './job-key.js';
+import type { ClaimedJob } from './job.store.js';
 import type { StoredRequest } from './stored-request.js';
 
 /** Runs an attempt of a job as a part of the trace of its request. */

@@ -24,7 +24,8 @@ import type { FastifyRequest } from 'fastify';
 import { JobDto, JobListQuery, JobPageDto, jobText } from './job.dto.js';
 import { JobNotifier } from './job-notifier.js';
 import { JobPlaces } from './job-places.js';
-import { JobStore, type JobKey } from './job.store.js';
+import type { JobKey } from './job-key.js';
+import { JobStore } from './job.store.js';
 
 const OF_OPERATORS = 'An operator sees the jobs of the installation, which delete projects, and no jobs of a project.';
 

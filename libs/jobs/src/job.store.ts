@@ -1,22 +1,14 @@
-import { INSTALLATION } from '#audit';
 import { SealedJobs } from '#encryption';
-import { Database, firstSeqAt, type Queryable, readPage, type Count, type ListSql, type Slice } from '#database';
+import { Database, type Queryable, readPage, type Count, type ListSql, type Slice } from '#database';
 import { Problem, PROJECT_DELETED, type PageRequest } from '#http';
 import { Config } from '#platform';
-import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
+import type { JobKey } from './job-key.js';
+import { ADD_ENTRY_AGAIN, entryValues, insertEntrySql } from './job-queue.store.js';
 import type { WriteResponse } from './write-operation.js';
-
-/** The identifier of our one kind of task in graphile-worker. */
-export const TASK = 'stowage.job';
 
 export type JobStatus = 'queued' | 'running' | 'succeeded' | 'failed';
 export const JOB_STATUSES: readonly JobStatus[] = ['queued', 'running', 'succeeded', 'failed'];
-
-/** Identifies a job; also the payload of its entry in graphile-worker's queue. */
-export interface JobKey {
-  projectId: number;
-  jobId: string;
-}
 
 /** A job as the API returns it. */
 export interface JobRow {
@@ -79,15 +71,6 @@ const JOB_ROW = `
   INSERT INTO jobs (project_id, job_id, key_id, operation, input, media_type, parts, status, attempts)
   VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', 0)`;
 
-/** Its entry in the queue, with its values from this parameter on. */
-const entrySql = (first: number): string => {
-  const [task, payload, key, attempts, flag, place] = [0, 1, 2, 3, 4, 5].map((n) => `$${String(first + n)}`);
-  return `
-    INSERT INTO graphile_worker._private_jobs (task_id, payload, key, max_attempts, flags, priority)
-    VALUES ((SELECT id FROM graphile_worker._private_tasks WHERE identifier = ${String(task)}), ${String(payload)}::json,
-      ${String(key)}, ${String(attempts)}, jsonb_build_object(${String(flag)}::text, true), ${String(place)})`;
-};
-
 /**
  * One round trip, and one commit, for the job, its body and its entry in the queue. graphile-worker's own `add_job` would be
  * the usual way in, but it notifies, and PostgreSQL commits transactions that notify one after the other: 2,100 a second
@@ -100,7 +83,7 @@ const INSERT = {
       INSERT INTO job_parts (project_id, job_id, part, bytes)
       SELECT $1::integer, $2::bigint, 0, $8::bytea WHERE $8::bytea IS NOT NULL
     )
-    ${entrySql(9)}`,
+    ${insertEntrySql(9)}`,
 };
 
 /** The same on a cluster, where the queue is on another machine than the job, and a statement inserts into one of them. */
@@ -109,28 +92,12 @@ const INSERT_BODY = {
   name: 'job.insert-body',
   text: 'INSERT INTO job_parts (project_id, job_id, part, bytes) VALUES ($1, $2, 0, $3)',
 };
-const INSERT_ENTRY = { name: 'job.insert-entry', text: entrySql(1) };
-
-/**
- * Queued jobs after the one with the number $2 of the project $1, in the order of an index that has only queued jobs; not those that are
- * being accepted at this time.
- */
-const QUEUED = `
-  SELECT project_id AS "projectId", job_id AS "jobId" FROM jobs
-  WHERE status = 'queued' AND (project_id, job_id) > ($1::int, $2::bigint) AND job_id < $3::bigint
-  ORDER BY project_id, job_id LIMIT $4`;
-
-const WITHOUT_ENTRY = `
-  SELECT key FROM unnest($1::text[]) AS queued (key)
-  WHERE NOT EXISTS (SELECT FROM graphile_worker._private_jobs AS j WHERE j.key = queued.key)`;
+const INSERT_ENTRY = { name: 'job.insert-entry', text: insertEntrySql(1) };
 
 /** `input` contains the id of the request, so no other job has the same. */
 const IS_STORED = `SELECT FROM jobs WHERE project_id = $1 AND job_id = $2 AND input = $3`;
 
 const MOVE_PARTS = `UPDATE job_parts SET job_id = $3 WHERE project_id = $1 AND job_id = $2`;
-
-/** We count the attempts ourselves: graphile-worker would keep a job that killed its last worker forever, without an error. */
-const QUEUE_ATTEMPTS_MAX = 32_767;
 
 /** Stores a part of a stream, unless its project was deleted since the stream began. */
 const addPartSql = (onConflict: string): string => `
@@ -205,75 +172,16 @@ const RETRY = `
   WHERE project_id = $1 AND job_id = $2 AND status = 'failed'
   RETURNING job_id`;
 
-/** Unlike `INSERT` this also works while a worker is deleting the job's earlier entry. */
-const ADD_AGAIN = `SELECT graphile_worker.add_job($1, $2::json, job_key => $3, max_attempts => $4, flags => ARRAY[$5], priority => $6)`;
-
-const LOCK_QUEUED = `SELECT FROM jobs WHERE project_id = $1 AND job_id = $2 AND status = 'queued' FOR UPDATE`;
-
-/**
- * Changes nothing where the job has an entry, also while a worker runs it: the other modes add a second one then. A new entry has
- * revision 0.
- */
-const ADD_LOST = `
-  SELECT revision = 0 AS is_added FROM graphile_worker.add_job(
-    $1, $2::json, job_key => $3, max_attempts => $4, flags => ARRAY[$5], priority => $6, job_key_mode => 'unsafe_dedupe')`;
-
-/**
- * Whether a job of other projects can run now. It is near the front of the queue, if there is one, because projects run in turn
- * (`JobPlaces`): a search of the first jobs costs 0.2 ms.
- */
-const SEARCHED_JOBS = 500;
-const HAS_WAITING = {
-  name: 'job.has-waiting',
-  text: `
-    SELECT FROM (
-      SELECT task_id, flags FROM graphile_worker._private_jobs
-      WHERE is_available AND run_at <= now() ORDER BY priority, run_at LIMIT ${String(SEARCHED_JOBS)}
-    ) AS first
-    WHERE (flags ?| $1::text[]) IS NOT TRUE
-      AND task_id = (SELECT id FROM graphile_worker._private_tasks WHERE identifier = $2)
-    LIMIT 1`,
-};
-
-/**
- * The same for a job that is not near the front, because more than 1,000 jobs of a project are queued. One look-up for each
- * project; the job that it finds may have to wait for its next attempt.
- */
-const HAS_QUEUED = {
-  name: 'job.has-queued',
-  text: `
-    SELECT FROM (SELECT project_id FROM projects UNION ALL SELECT ${String(INSTALLATION)}) AS p
-    CROSS JOIN LATERAL (
-      SELECT FROM jobs AS j WHERE j.project_id = p.project_id AND j.status = 'queued' LIMIT 1
-    ) AS queued
-    WHERE p.project_id <> ALL ($1::integer[])
-    LIMIT 1`,
-};
-
-/** The same on a cluster, which has no LIMIT for each project: it passes over the queued jobs of these projects. */
-const HAS_QUEUED_DISTRIBUTED = {
-  name: 'job.has-queued-distributed',
-  text: `
-    SELECT FROM jobs WHERE status = 'queued' AND project_id <> ALL ($1::integer[]) ORDER BY project_id, job_id LIMIT 1`,
-};
-
 const COLUMNS = 'job_id AS seq, status, attempts, finished_at, result_status, problem';
 
-/** Jobs, their stored requests and bodies, and their entries in graphile-worker's queue. */
+/** Jobs, and their stored requests and bodies. */
 @Injectable()
-export class JobStore implements OnModuleInit {
+export class JobStore {
   constructor(
     private readonly database: Database,
     private readonly config: Config,
     private readonly sealed: SealedJobs,
   ) {}
-
-  async onModuleInit(): Promise<void> {
-    await this.database.query(
-      `INSERT INTO graphile_worker._private_tasks (identifier) VALUES ($1) ON CONFLICT DO NOTHING`,
-      [TASK],
-    );
-  }
 
   /** Stores a job and queues it; on a cluster only in a transaction. @throws a unique violation where its number, or that of its body, exists */
   async insert(on: Queryable, job: NewJob): Promise<void> {
@@ -281,7 +189,7 @@ export class JobStore implements OnModuleInit {
     const body = job.body === null ? null : await this.sealed.sealBody({ projectId, part: 0 }, job.body);
     if (bodyId !== jobId && body === null) await on.query(MOVE_PARTS, [projectId, bodyId, jobId]);
     const row = [projectId, jobId, keyId, operation, input, mediaType, parts];
-    const entry = [TASK, ...queueEntry(job), job.place];
+    const entry = entryValues(job, job.place);
     if (!this.database.isDistributed) {
       await on.query(INSERT, [...row, body, ...entry]);
       return;
@@ -294,32 +202,6 @@ export class JobStore implements OnModuleInit {
   /** Whether `insert` needs a transaction. */
   get insertsInSteps(): boolean {
     return this.database.isDistributed;
-  }
-
-  /** The next queued jobs after one, accepted before a time. @param beforeMs milliseconds since 1970 */
-  queuedAfter({ projectId, jobId }: JobKey, beforeMs: number, limit: number): Promise<JobKey[]> {
-    return this.database.query<JobKey>(QUEUED, [projectId, jobId, firstSeqAt(beforeMs), limit]);
-  }
-
-  /** Those of the jobs that have no entry in the queue. */
-  async withoutEntry(jobs: readonly JobKey[]): Promise<JobKey[]> {
-    const rows = await this.database.query<{ key: string }>(WITHOUT_ENTRY, [jobs.map(entryKey)]);
-    const missing = new Set(rows.map(({ key }) => key));
-    return jobs.filter((job) => missing.has(entryKey(job)));
-  }
-
-  /**
-   * Adds a job to the queue if it is still queued and has no entry.
-   * @param place see `JobPlaces`
-   * @returns whether it was added
-   */
-  async addLostEntry(key: JobKey, place: number): Promise<boolean> {
-    return this.database.transaction(async (tx) => {
-      // A worker that claims the job meanwhile waits for this lock.
-      if ((await tx.query(LOCK_QUEUED, [key.projectId, key.jobId])).length === 0) return false;
-      const [row] = await tx.query<{ is_added: boolean }>(ADD_LOST, [TASK, ...queueEntry(key), place]);
-      return row?.is_added === true;
-    });
   }
 
   /** Whether this job is stored; false where another job has its number. */
@@ -347,17 +229,6 @@ export class JobStore implements OnModuleInit {
 
   async deleteParts({ projectId, jobId }: JobKey): Promise<void> {
     await this.database.query('DELETE FROM job_parts WHERE project_id = $1 AND job_id = $2', [projectId, jobId]);
-  }
-
-  /** Whether a job of any other project than these can run now, among the first jobs of the queue. */
-  async hasWaiting(projectIds: readonly number[]): Promise<boolean> {
-    return (await this.database.query(HAS_WAITING, [projectIds.map(projectFlag), TASK])).length > 0;
-  }
-
-  /** Whether a job of any other project than these is queued, wherever in the queue. */
-  async hasQueued(projectIds: readonly number[]): Promise<boolean> {
-    const statement = this.database.isDistributed ? HAS_QUEUED_DISTRIBUTED : HAS_QUEUED;
-    return (await this.database.query(statement, [projectIds])).length > 0;
   }
 
   /** Null where the job has ended, it or its project was deleted, or it is of another operation. */
@@ -406,7 +277,7 @@ export class JobStore implements OnModuleInit {
   async retry(key: JobKey, place: number): Promise<boolean> {
     return this.database.transaction(async (tx) => {
       if ((await tx.query(RETRY, [key.projectId, key.jobId])).length === 0) return false;
-      await tx.query(ADD_AGAIN, [TASK, ...queueEntry(key), place]);
+      await tx.query(ADD_ENTRY_AGAIN, entryValues(key, place));
       return true;
     });
   }
@@ -437,22 +308,6 @@ function listSql(projectId: number, { keyId, status }: JobFilter): ListSql {
 
 function projectDeleted(): Problem {
   return new Problem('not-found', { detail: PROJECT_DELETED });
-}
-
-/** Payload, key, maximum attempts and flag of a job in graphile-worker's queue. */
-function queueEntry({ projectId, jobId }: JobKey): unknown[] {
-  const payload = JSON.stringify({ projectId, jobId });
-  return [payload, entryKey({ projectId, jobId }), QUEUE_ATTEMPTS_MAX, projectFlag(projectId)];
-}
-
-/** The key of a job in graphile-worker's queue. */
-function entryKey({ projectId, jobId }: JobKey): string {
-  return `${String(projectId)}/${jobId}`;
-}
-
-/** The flag of a project's jobs in graphile-worker's queue. Jobs of earlier versions have none. */
-export function projectFlag(projectId: number): string {
-  return `project:${String(projectId)}`;
 }
 
 function now(): string {

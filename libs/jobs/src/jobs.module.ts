@@ -9,6 +9,7 @@ import { Idempotency } from './idempotency.js';
 import { IdempotencyStore } from './idempotency.store.js';
 import { JobController } from './job.controller.js';
 import { JobRunner } from './job-runner.js';
+import { JobQueueStore } from './job-queue.store.js';
 import { JobStore } from './job.store.js';
 import { JobExecutor } from './job-executor.js';
 import { JobNotifier } from './job-notifier.js';
@@ -36,6 +37,7 @@ import { WriteSlots } from './write-slots.js';
     WriteOperations,
     WriteService,
     JobStore,
+    JobQueueStore,
     JobBodyStore,
     {
       provide: StreamParts,

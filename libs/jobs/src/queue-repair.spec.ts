@@ -4,7 +4,9 @@ import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { sealedJobs } from '../../../test/harness/sealed-jobs.js';
 import { JobPlaces } from './job-places.js';
-import { JobStore, type JobKey, type NewJob } from './job.store.js';
+import type { JobKey } from './job-key.js';
+import { JobQueueStore } from './job-queue.store.js';
+import { JobStore, type NewJob } from './job.store.js';
 import { Maintenance } from './maintenance.js';
 import { QueueRepair } from './queue-repair.js';
 import { WorkerRegistry } from './worker-registry.js';
@@ -27,8 +29,9 @@ beforeAll(async () => {
   db = await cloneDatabase();
   const maintenance = new Maintenance(db.database, new WorkerRegistry(db.database));
   jobs = new JobStore(db.database, new Config({}), sealedJobs(db.database));
-  await jobs.onModuleInit();
-  repair = new QueueRepair(jobs, new InterruptedPlaces(db.database, maintenance), maintenance);
+  const queue = new JobQueueStore(db.database);
+  await queue.onModuleInit();
+  repair = new QueueRepair(queue, new InterruptedPlaces(db.database, maintenance), maintenance);
 });
 beforeEach(async () => {
   await db.sql('TRUNCATE jobs, job_parts, graphile_worker._private_jobs');

@@ -1,6 +1,7 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { JobPlaces } from './job-places.js';
-import { JobStore, type JobKey } from './job.store.js';
+import type { JobKey } from './job-key.js';
+import { JobQueueStore } from './job-queue.store.js';
 import { Maintenance } from './maintenance.js';
 
 /** Jobs that one run compares with the queue. */
@@ -20,7 +21,7 @@ export class QueueRepair {
   private after = START;
 
   constructor(
-    private readonly jobs: JobStore,
+    private readonly queue: JobQueueStore,
     private readonly places: JobPlaces,
     maintenance: Maintenance,
   ) {
@@ -29,13 +30,13 @@ export class QueueRepair {
 
   /** Compares the next queued jobs; the first ones again after the last. */
   async run(): Promise<void> {
-    const queued = await this.jobs.queuedAfter(this.after, Date.now() - AGE_MS, JOBS);
+    const queued = await this.queue.queuedAfter(this.after, Date.now() - AGE_MS, JOBS);
     this.after = queued.length < JOBS ? START : (queued.at(-1) ?? START);
-    const missing = await this.jobs.withoutEntry(queued);
+    const missing = await this.queue.withoutEntry(queued);
     let added = 0;
     // Meanwhile others may have ended, or another process may have added them.
     for (const key of missing) {
-      if (await this.jobs.addLostEntry(key, await this.places.next(key.projectId))) added++;
+      if (await this.queue.addLostEntry(key, await this.places.next(key.projectId))) added++;
     }
     if (added > 0) this.log.warn(`${String(added)} jobs had no entry in the queue and were added`);
   }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it, jest } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
-import { TASK } from './job.store.js';
+import { TASK } from './job-queue.store.js';
 import { QueueWorker } from './queue-worker.js';
 
 const JOBS = 4;

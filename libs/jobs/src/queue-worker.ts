@@ -3,7 +3,8 @@ import { EventEmitter } from 'node:events';
 import { Logger as QueueLogger, run, type Runner, type WorkerEvents, type WorkerPool } from 'graphile-worker';
 import type { Pool } from 'pg';
 import { JobShares, WorkerStoppedError } from './job-shares.js';
-import { projectFlag, TASK, type JobKey } from './job.store.js';
+import type { JobKey } from './job-key.js';
+import { projectFlag, TASK } from './job-queue.store.js';
 
 /** Notifications wake idle workers at once; polls find delayed attempts and jobs whose notification was lost. */
 const POLL_MS = 2_000;

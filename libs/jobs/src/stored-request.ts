@@ -3,7 +3,7 @@ import { timeOfSeq } from '#database';
 import { formatTraceparent } from '#telemetry';
 import type { FastifyRequest } from 'fastify';
 import { JsonBody, type BodyLimit, type Role } from '#http';
-import type { JobKey } from './job.store.js';
+import type { JobKey } from './job-key.js';
 import type { WriteRequest } from './write-operation.js';
 
 /**

@@ -1,7 +1,8 @@
 import { ByteBudget, type Config, ProjectSlots, type Reservation } from '#platform';
 import { Problem, insufficientStorage } from '#http';
 import { type DiskReserve, isUniqueViolation, type Sequence } from '#database';
-import { type JobStore, type JobKey } from './job.store.js';
+import type { JobKey } from './job-key.js';
+import type { JobStore } from './job.store.js';
 import type { Arrived, StreamReader } from './stream-reader.js';
 
 /** A stream is stored in parts of at least this size while there is memory for them. */

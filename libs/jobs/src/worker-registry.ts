@@ -1,7 +1,7 @@
 import { Database, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { NOTIFY_WORKERS } from './job-notifier.js';
-import { TASK } from './job.store.js';
+import { TASK } from './job-queue.store.js';
 
 /** A worker without a heartbeat for this time counts as dead; it sends four in it. */
 const DEAD_AFTER_S = 20;
