@@ -57,7 +57,7 @@ const MAY_IMPORT = {
   'libs/batches': [...BELOW_STORE, 'csv', 'inverted-index', 'store', 'undelete', 'objects'],
   'libs/analytics': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/export': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
-  'libs/retention': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
+  'libs/retention': [...BELOW_STORE, 'inverted-index', 'store', 'undelete', 'objects'],
   'libs/sealing': [...BELOW_STORE, 'inverted-index'],
   'libs/changes': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/webhooks': [...BELOW_STORE, 'inverted-index', 'store', 'objects', 'analytics', 'changes'],

@@ -21,6 +21,7 @@ import { Retention1765900000000 } from './020-retention.js';
 import { Undelete1766000000000 } from './021-undelete.js';
 import { EncryptedKeys1766100000000 } from './022-encrypted-keys.js';
 import { CompatibilityAndQueuedJobs1766200000000 } from './023-compatibility-and-queued-jobs.js';
+import { UndeleteBounds1766300000000 } from './024-undelete-bounds.js';
 import { WebhookDeliveries1766400000000 } from './025-webhook-deliveries.js';
 import type { NamedMigration, SchemaMigration } from './schema-migration.js';
 
@@ -56,6 +57,7 @@ const PHASED_MIGRATIONS: readonly (new () => SchemaMigration)[] = [
   Undelete1766000000000,
   EncryptedKeys1766100000000,
   CompatibilityAndQueuedJobs1766200000000,
+  UndeleteBounds1766300000000,
   WebhookDeliveries1766400000000,
 ];
 

@@ -7,6 +7,10 @@ import { postBatch, type PageBody } from '../objects/wire.js';
 const DAY_MS = 86_400_000;
 const daysAgo = (days: number): string => new Date(Date.now() - days * DAY_MS).toISOString();
 
+interface Maintenance {
+  tasks: { name: string; has_more: boolean | null; last_error: { message: string } | null }[];
+}
+
 /** Runs no background work; `expire` starts a server that does. */
 let api: TestApi;
 let stowage: Stowage;
@@ -25,10 +29,10 @@ function setRetention({ projectId }: TestProject, days: unknown): ReturnType<Tes
 }
 
 /** Starts a server that runs jobs, until the check is true. */
-async function runUntil(check: () => Promise<boolean>): Promise<void> {
+async function runUntil(check: (worker: TestApi) => Promise<boolean>): Promise<void> {
   const worker = await api.another({ WORKER: 'inline' });
   try {
-    await waitFor(async () => (await check()) || undefined);
+    await waitFor(async () => (await check(worker)) || undefined);
   } finally {
     await worker.stop();
   }
@@ -134,6 +138,86 @@ describe('retention_days', () => {
     const [first, second] = order;
     expect(order).toEqual([first, second, first, second, first, second]);
     expect(first).not.toBe(second);
+  });
+
+  it('reaches deleted objects: what is older cannot be restored, and is gone; what is younger can', async () => {
+    const project = await api.project();
+    const { keys, projectId } = project;
+    const remove = async (path: string): Promise<void> => {
+      expect((await api.call('DELETE', path, { key: keys.admin })).status).toBe(204);
+    };
+    await postBatch(
+      api,
+      keys.producer,
+      'mixed',
+      aged('mixed', 1_500, (n) => (n < 1_200 ? 31 : 29)),
+    );
+    await postBatch(
+      api,
+      keys.producer,
+      'old',
+      aged('old', 2, () => 40),
+    );
+    await remove('/objects/old-0');
+    await remove('/batches/mixed?cascade=true');
+    await setRetention(project, 30);
+    const kept = async (): Promise<number> => {
+      const rows = await api.db.sql('SELECT FROM deleted_objects WHERE project_id = $1', [projectId]);
+      return rows.length;
+    };
+    await runUntil(async () => (await kept()) === 300);
+    const { results } = await read<PageBody<{ batch_id: string; object_count: number }>>(project, '/deletions');
+    expect(results).toEqual([expect.objectContaining({ batch_id: 'mixed', object_count: 300 })]);
+    const path = '/batches/mixed/restore';
+    expect((await api.call('POST', path, { key: keys.admin })).json()).toMatchObject({ batches: 1, objects: 300 });
+    expect(await countOf(project)).toBe(300);
+    const [usage] = await api.db.sql<{ bytes: string }>(
+      'SELECT sum(deleted_bytes) AS bytes FROM project_usage WHERE project_id = $1',
+      [projectId],
+    );
+    expect(usage).toEqual({ bytes: '0' });
+    expect(await stowage.run(['check'])).toMatchObject({ code: 0 });
+  });
+
+  it('goes on with fewer objects where a step fails, and reports what it cannot delete at all', async () => {
+    const [slow, stuck] = [await api.project(), await api.project()];
+    for (const { keys } of [slow, stuck]) {
+      await postBatch(
+        api,
+        keys.producer,
+        'old',
+        aged('old', 60, () => 3),
+      );
+    }
+    // As if more objects took longer than a statement may.
+    await api.db.sql(`
+      CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+          IF (SELECT count(*) > CASE project_id WHEN ${String(stuck.projectId)} THEN 0 ELSE 25 END FROM gone
+              WHERE project_id IN (${String(slow.projectId)}, ${String(stuck.projectId)}) GROUP BY project_id) THEN
+            RAISE EXCEPTION 'too many at once';
+          END IF;
+          RETURN NULL;
+        END $$;
+      CREATE TRIGGER refuse AFTER DELETE ON objects REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION refuse()`);
+    try {
+      for (const project of [stuck, slow]) await setRetention(project, 2);
+      await runUntil(async (worker) => {
+        const { tasks } = (await worker.call('GET', '/maintenance', { key: api.operatorKey })).json<Maintenance>();
+        const task = tasks.find(({ name }) => name === 'delete objects older than the retention');
+        expect(task).toBeDefined();
+        if (task?.has_more !== false || task.last_error === null) return false;
+        expect(task.last_error.message).toContain('too many at once');
+        const metrics = await worker.call('GET', `${worker.origin}/metrics`, { key: api.operatorKey });
+        expect(metrics.text).toMatch(/^stowage_retention_failures_total 1$/m);
+        expect(metrics.text).toMatch(/^stowage_retention_objects_total 60$/m);
+        return true;
+      });
+      expect([await countOf(slow), await countOf(stuck)]).toEqual([0, 60]);
+    } finally {
+      await api.db.sql('DROP TRIGGER refuse ON objects');
+    }
+    await runUntil(async () => (await countOf(stuck)) === 0);
   });
 
   it('leaves a batch that is being written to a later run, and deletes from others', async () => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Stowage } from '../cli/stowage.js';
 import { settingsFor, TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { countLockWaits } from '../harness/tables.js';
@@ -29,6 +29,10 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   project = await api.project();
+});
+
+afterEach(async () => {
+  expect(await keptBytes()).toEqual(await countedBytes());
 });
 
 const send = (method: string, path: string, body?: object): Promise<Reply> =>
@@ -72,6 +76,19 @@ async function rowsLeft(): Promise<number> {
     [project.projectId],
   );
   return Number(row?.count);
+}
+
+/** What the deleted objects of the project take, as each delete, restore and clean-up has counted it. */
+async function countedBytes(): Promise<number> {
+  const text = `SELECT coalesce(sum(deleted_bytes), 0) AS bytes FROM project_usage WHERE project_id = $1`;
+  const [row] = await api.db.sql<{ bytes: string }>(text, [project.projectId]);
+  return Number(row?.bytes);
+}
+
+async function keptBytes(): Promise<number> {
+  const text = `SELECT coalesce(sum(bytes + 200), 0) AS bytes FROM deleted_objects WHERE project_id = $1`;
+  const [row] = await api.db.sql<{ bytes: string }>(text, [project.projectId]);
+  return Number(row?.bytes);
 }
 
 describe('restoring', () => {
@@ -190,6 +207,62 @@ describe('restoring', () => {
     expect([kindOf(reply), reply.json()]).toEqual(['409 conflict', expect.objectContaining({ batch_ids: ['b'] })]);
   });
 
+  it('is 409 for an object whose batch was replaced after it was deleted, also when that batch was restored', async () => {
+    const replace = (...objects: object[]): Promise<Reply> =>
+      send('PUT', '/batches/b?on_conflict=replace', { objects });
+    const expectReplaced = async (): Promise<void> => {
+      const reply = await restore('/objects/o-0');
+      expect([kindOf(reply), reply.json()]).toEqual([
+        '409 conflict',
+        expect.objectContaining({
+          batch_ids: ['b'],
+          detail: '"b" was replaced after the deletion; nothing was restored.',
+        }),
+      ]);
+    };
+    await postBatch(api, project.keys.producer, 'b', objectsOf('o', 3));
+    await remove('/objects/o-0');
+    expect((await replace(...objectsOf('new', 2))).status).toBe(200);
+    await expectReplaced();
+    // One of its present objects.
+    await remove('/objects/new-0');
+    expect((await restore('/objects/new-0')).json()).toEqual(restored(0, 1));
+    await remove('/batches/b?cascade=true');
+    expect((await restore('/batches/b')).json()).toEqual(restored(1, 2));
+    await expectReplaced();
+  });
+
+  it('leaves no more pending objects than one batch may, however many batches it restores', async () => {
+    for (const id of ['b', 'c', 'd']) await postBatch(api, project.keys.producer, id, objectsOf(id, 100));
+    const before = await stateOf();
+    await remove('/objects?data={"temperature":{"$gte":0}}&max_affected=1000');
+    const [deletion] = await deletions();
+    expect((await restore(`/deletions/${deletion?.deletion_id ?? ''}`)).json()).toEqual(restored(0, 300));
+    expect(await api.db.sql('SELECT FROM index_pending WHERE project_id = $1', [project.projectId])).toEqual([]);
+    expect(await stateOf()).toEqual(before);
+    expect(await stowage.run(['check'])).toMatchObject({ code: 0 });
+  });
+
+  it('restores nothing that is older than the retention of the project, and the rest of its batch', async () => {
+    const old = new Date(Date.now() - 40 * 86_400_000).toISOString();
+    const young = new Date().toISOString();
+    await postBatch(api, project.keys.producer, 'b', [
+      { object_id: 'old-1', observed_at: old, data: { n: 1 } },
+      { object_id: 'old-2', observed_at: old, data: { n: 2 } },
+      { object_id: 'young', observed_at: young, data: { n: 3 } },
+    ]);
+    await remove('/objects/old-1');
+    await remove('/batches/b?cascade=true');
+    const retention = { key: api.operatorKey, body: { retention_days: 30 } };
+    expect((await api.call('PATCH', `/projects/${String(project.projectId)}`, retention)).status).toBe(200);
+    expect((await restore('/batches/b')).json()).toEqual(restored(1, 1));
+    expect((await send('GET', '/batches/b')).json()).toMatchObject({
+      objects: [{ object_id: 'young' }],
+    });
+    for (const id of ['old-1', 'old-2']) expect(kindOf(await restore(`/objects/${id}`))).toBe('404 not-found');
+    expect((await send('GET', '/usage')).json()).toMatchObject({ objects: 1 });
+  });
+
   it('brings back a batch and its objects where the batch has a greater sequence number than they', async () => {
     // Two servers that write the first objects of a feed: the one that is first in the database may have drawn its numbers last.
     await postBatch(api, project.keys.producer, 'b', objectsOf('o', 3));
@@ -211,6 +284,10 @@ describe('restoring', () => {
     await api.db.sql(`DELETE FROM deleted_objects WHERE project_id = $1 AND object_id = 'o-1'`, [project.projectId]);
     expect(kindOf(await restore('/batches/b'))).toBe('404 not-found');
     expect((await send('GET', '/batches/b')).status).toBe(404);
+    await api.db.sql(`UPDATE project_usage SET deleted_bytes = $2 WHERE project_id = $1`, [
+      project.projectId,
+      await keptBytes(),
+    ]);
   });
 
   it('finds an id that is used while the restore waits', async () => {
@@ -292,6 +369,36 @@ describe('restoring', () => {
     expect(found).toEqual(['o-4', 'o-3', 'o-2', 'o-1', 'o-0']);
     expect((await send('GET', '/usage')).json()).toMatchObject({ objects: 0, bytes: 0 });
     expect(await text('/objects/export')).not.toContain('o-1');
+  });
+});
+
+describe('UNDELETE_BYTES_MAX', () => {
+  it('limits what a project keeps: a delete beyond it keeps nothing, until something was restored or has expired', async () => {
+    const small = await api.another({ UNDELETE_BYTES_MAX: '1000' });
+    try {
+      const key = project.keys.admin;
+      const removeBy = async (path: string): Promise<void> => {
+        expect((await small.call('DELETE', path, { key })).status).toBeLessThan(300);
+      };
+      await postBatch(api, project.keys.producer, 'b', objectsOf('o', 5));
+      await postBatch(api, project.keys.producer, 'c', objectsOf('p', 3));
+      await removeBy('/batches/b?cascade=true');
+      expect(await countedBytes()).toBeGreaterThan(1_000);
+      await removeBy('/objects/p-0');
+      await removeBy('/objects?key=exact&value=1&max_affected=1');
+      await removeBy('/batches/c?cascade=true');
+      expect((await deletions()).map(({ batch_id }) => batch_id)).toEqual(['b']);
+      expect((await restore('/batches/b')).json()).toEqual(restored(1, 5));
+      await removeBy('/objects/o-0');
+      expect((await deletions()).map(({ object_id }) => object_id)).toEqual(['o-0']);
+      // Another project has a limit of its own.
+      const other = await api.project();
+      await postBatch(api, other.keys.producer, 'b', objectsOf('o', 1));
+      expect((await small.call('DELETE', '/objects/o-0', { key: other.keys.admin })).status).toBe(204);
+      expect((await api.call('GET', '/deletions', { key: other.keys.admin })).json()).toMatchObject({ count: 1 });
+    } finally {
+      await small.stop();
+    }
   });
 });
 

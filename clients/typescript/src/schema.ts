@@ -1665,7 +1665,7 @@ export interface components {
             name: string;
             /**
              * Format: date-time
-             * @description Since when the oldest row should have been deleted, by any process; null where none should. Maintenance keeps up while this is less than two minutes ago. Always null for a task that deletes no rows by their age.
+             * @description Since when the oldest row should have been deleted, by any process; null where none should. Maintenance keeps up while this is less than two minutes ago. Always null for a task that deletes no rows by their age, and for the retention.
              * @example null
              */
             overdue_since: string | null;
@@ -1747,7 +1747,7 @@ export interface components {
         MaintenanceDto: {
             /** @description The tables, the largest first. */
             tables: components["schemas"]["TableSizeDto"][];
-            /** @description The tasks that run every minute. */
+            /** @description The tasks that run every minute, and that of the retention, which runs every hour. */
             tasks: components["schemas"]["MaintenanceTaskDto"][];
             /** @description The background work of the inverted index, by any process. */
             index: components["schemas"]["IndexStateDto"];

@@ -41,8 +41,8 @@ export class BatchDeleter {
       }
       checkPreconditions(preconditions, batchEtag(batch.revision), this.config.rules);
       const ids = count === 0 ? [] : await this.store.firstIds(tx, target, IDS_MAX);
-      await this.store.delete(tx, target, batch.seq, this.deletionIds.next());
       const [projectId, id] = target;
+      await this.store.delete(tx, target, batch.seq, await this.deletionIds.next(tx, projectId));
       const details = { object_count: count, object_ids: boundedIds(ids) };
       await this.audit.append(tx, { projectId, actor, action: 'batch.delete', target: { type: 'batch', id }, details });
       return count;

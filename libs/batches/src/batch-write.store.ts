@@ -26,7 +26,7 @@ import {
   ROLLUP_COLUMNS,
 } from '#store';
 import { keepDeletedSql, keepObjectsSql } from '#undelete';
-import { ADD_USAGE, addUsageSql, type UsageChange } from '#usage';
+import { ADD_USAGE, subtractUsageSql, type UsageChange } from '#usage';
 import { COPY_FORMAT } from './copy-rows.js';
 
 const INSERT_BATCH_ROW = `
@@ -87,7 +87,7 @@ const CLEAR = {
     ${deletedObjectsSql('deleted')},
     recorded AS (${recordDeletedSql('deleted')}),
     invalidated AS (${invalidateAllRollupsSql('deleted')})
-    UPDATE batches SET object_count = 0 WHERE project_id = $1 AND batch_id = $2
+    UPDATE batches SET object_count = 0, replaced_seq = $3::bigint WHERE project_id = $1 AND batch_id = $2
     RETURNING (SELECT count(*) FROM deleted) AS objects, (SELECT coalesce(sum(bytes), 0) FROM deleted) AS bytes`,
 };
 
@@ -97,17 +97,20 @@ const DELETE_OBJECTS = {
     WITH ${keepObjectsSql('o.batch_id = $2', '$3')},
     deleted AS (DELETE FROM objects WHERE project_id = $1 AND batch_id = $2
       RETURNING ${ROLLUP_COLUMNS}, bytes, seq, batch_id, object_id),
-    ${keepDeletedSql('deleted', { id: '$3', batch: { id: '$2', seq: '$4' } })},
+    ${keepDeletedSql('deleted', { id: '$3', batch: { id: '$2', seq: '$4', replacedSeq: '$5' } })},
     ${deletedObjectsSql('deleted')},
     recorded AS (${recordDeletedSql('deleted')}),
-    usage AS (${addUsageSql('deleted', -1)})
+    usage AS (${subtractUsageSql('deleted', '$3')})
     ${invalidateRollupsSql('deleted')}`,
 };
 
 /** The first ids of a batch in its order, for the audit log. */
 const FIRST_IDS = `SELECT object_id FROM objects WHERE project_id = $1 AND batch_id = $2 ORDER BY seq LIMIT $3`;
 
-const DELETE_BATCH = { name: 'batch.delete', text: `DELETE FROM batches WHERE project_id = $1 AND batch_id = $2` };
+const DELETE_BATCH = {
+  name: 'batch.delete',
+  text: `DELETE FROM batches WHERE project_id = $1 AND batch_id = $2 RETURNING replaced_seq`,
+};
 
 /** COPY does not return the rows that it adds, so the objects of the batch are read again. */
 const INVALIDATE_ROLLUPS = {
@@ -274,9 +277,9 @@ export class BatchWriteStore {
     await tx.query(INVALIDATE_ROLLUPS, target);
   }
 
-  /** Deletes the objects of a locked batch. @returns what was deleted */
-  async clear(tx: Queryable, target: BatchTarget): Promise<UsageChange> {
-    const [row] = await tx.query<{ objects: string; bytes: string }>(CLEAR, target);
+  /** Deletes the objects of a locked batch, which others replace. @returns what was deleted */
+  async clear(tx: Queryable, target: BatchTarget, replacedSeq: bigint): Promise<UsageChange> {
+    const [row] = await tx.query<{ objects: string; bytes: string }>(CLEAR, [...target, replacedSeq.toString()]);
     return { objects: Number(row?.objects), bytes: Number(row?.bytes) };
   }
 
@@ -288,9 +291,9 @@ export class BatchWriteStore {
 
   /** Deletes a locked batch with its objects. @param deletionId null where it cannot be restored */
   async delete(tx: Queryable, target: BatchTarget, batchSeq: string, deletionId: string | null): Promise<void> {
-    await tx.query(DELETE_BATCH, target);
+    const [batch] = await tx.query<Pick<BatchEntity, 'replaced_seq'>>(DELETE_BATCH, target);
     // The last statement, because it locks the usage of the project.
-    await tx.query(DELETE_OBJECTS, [...target, deletionId, batchSeq]);
+    await tx.query(DELETE_OBJECTS, [...target, deletionId, batchSeq, batch?.replaced_seq ?? null]);
   }
 
   copyObjects(tx: Transaction): CopyIn {

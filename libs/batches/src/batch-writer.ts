@@ -207,7 +207,7 @@ export class BatchWriter {
     if (result === null) return { kind: 'invalid' };
     // Pending objects cost every query, so that only few of them may wait for the indexer.
     const isLarge = result.kind !== 'unchanged' && result.stored > INSERT_OBJECTS_MAX;
-    if (isLarge && !write.isDryRun) await this.segments.indexBatchIn(tx, write.projectId, write.batchId);
+    if (isLarge && !write.isDryRun) await this.segments.indexBatchesIn(tx, write.projectId, [write.batchId]);
     return result;
   }
 

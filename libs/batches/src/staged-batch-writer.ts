@@ -120,7 +120,7 @@ export class StagedBatchWriter {
     }
     if (ifExists === 'compare') throw differentContent(batchId);
     if (ifExists === 'replace') {
-      const cleared = await this.store.clear(tx, target);
+      const cleared = await this.store.clear(tx, target, this.sequence.next());
       const rejectedBefore = rejected.objects;
       const { added, addedSeqs: seqs } = await this.addStaged(tx, write, 'any', rejected);
       const isWhole = rejected.objects === rejectedBefore;

@@ -47,7 +47,7 @@ export class FeedStreamWriter {
       await this.store.begin(tx);
       for await (const objects of parts) if (objects.length > 0) await this.store.stage(tx, objects);
       const { change, changed, changedIds, ...counts } = await this.mergeWithRetries(tx, stream);
-      await this.segments.indexBatchIn(tx, stream.projectId, stream.batchId);
+      await this.segments.indexBatchesIn(tx, stream.projectId, [stream.batchId]);
       await this.usage.add(tx, stream.projectId, change);
       await this.audit.append(tx, ...replacementEntry(stream, changed, changedIds));
       return counts;

@@ -45,7 +45,7 @@ const LOCK_PENDING = {
     FROM index_pending AS p LEFT JOIN LATERAL (
       SELECT bytes, batch_id FROM objects WHERE project_id = $1 AND seq = p.seq OFFSET 0
     ) AS o ON true
-    WHERE p.project_id = $1 AND NOT p.is_wide AND ($2::text IS NULL OR o.batch_id = $2)
+    WHERE p.project_id = $1 AND NOT p.is_wide AND ($2::text[] IS NULL OR o.batch_id = ANY ($2))
     ORDER BY p.seq LIMIT $3 FOR UPDATE OF p SKIP LOCKED`,
 };
 
@@ -125,19 +125,19 @@ export class SegmentStore {
     return this.database.transaction((tx) => this.indexPendingIn(tx, projectId, null, limit));
   }
 
-  /** Adds all pending objects of a batch to segments, in the transaction that has added them. */
-  async indexBatchIn(tx: Transaction, projectId: number, batchId: string): Promise<void> {
-    while ((await this.indexPendingIn(tx, projectId, batchId, SEGMENT_OBJECTS_MAX)) > 0);
+  /** Adds all pending objects of batches to segments, in the transaction that has added them. */
+  async indexBatchesIn(tx: Transaction, projectId: number, batchIds: readonly string[]): Promise<void> {
+    while ((await this.indexPendingIn(tx, projectId, batchIds, SEGMENT_OBJECTS_MAX)) > 0);
   }
 
   private async indexPendingIn(
     tx: Transaction,
     projectId: number,
-    batchId: string | null,
+    batchIds: readonly string[] | null,
     limit: number,
   ): Promise<number> {
     await tx.query(SHARE_INDEX, [projectId]);
-    const locked = withinBytes(await tx.query<ObjectSize>(LOCK_PENDING, [projectId, batchId, limit]));
+    const locked = withinBytes(await tx.query<ObjectSize>(LOCK_PENDING, [projectId, batchIds, limit]));
     if (locked.length === 0) return 0;
     // Nobody changes the objects while their rows are locked.
     const numbers = await this.nextNumbers(tx, SEGMENTS_OF_STEP);

@@ -33,7 +33,7 @@ export class MaintenanceTaskDto {
     format: 'date-time',
     nullable: true,
     description:
-      'Since when the oldest row should have been deleted, by any process; null where none should. Maintenance keeps up while this is less than two minutes ago. Always null for a task that deletes no rows by their age.',
+      'Since when the oldest row should have been deleted, by any process; null where none should. Maintenance keeps up while this is less than two minutes ago. Always null for a task that deletes no rows by their age, and for the retention.',
     example: null,
   })
   overdue_since: string | null;
@@ -139,7 +139,10 @@ export class MaintenanceDto {
   @ApiProperty({ type: [TableSizeDto], description: 'The tables, the largest first.' })
   tables: TableSizeDto[];
 
-  @ApiProperty({ type: [MaintenanceTaskDto], description: 'The tasks that run every minute.' })
+  @ApiProperty({
+    type: [MaintenanceTaskDto],
+    description: 'The tasks that run every minute, and that of the retention, which runs every hour.',
+  })
   tasks: MaintenanceTaskDto[];
 
   @ApiProperty({ description: 'The background work of the inverted index, by any process.' })

@@ -104,6 +104,7 @@ const FREE_JOBS = 'free jobs of unknown workers';
 export class Maintenance {
   private readonly log = new Logger('jobs');
   private readonly everyMinute: MaintenanceTask[] = [DELETE_EXPIRED_KEYS, DELETE_OLD_JOBS];
+  private readonly background: string[] = [];
   private readonly states = new Map<string, TaskState>();
   private readonly startCallbacks: (() => void)[] = [];
   private runs = 0;
@@ -121,6 +122,19 @@ export class Maintenance {
     this.everyMinute.push(...tasks);
   }
 
+  /** Lists work that this process does by itself, not every minute, among the tasks. It calls `record`. */
+  addBackground(name: string): void {
+    this.background.push(name);
+  }
+
+  /** Records a run of such work. @param failure the error; undefined where nothing failed */
+  record(name: string, hasMore: boolean, failure?: string): void {
+    const ranAt = new Date();
+    const lastError =
+      failure === undefined ? (this.states.get(name)?.lastError ?? null) : { at: ranAt, message: failure };
+    this.states.set(name, { ranAt, hasMore, lastError });
+  }
+
   /** Calls back when this process starts to run jobs: for background work that is not a statement. */
   whenStarted(callback: () => void): void {
     this.startCallbacks.push(callback);
@@ -128,7 +142,8 @@ export class Maintenance {
 
   /** All tasks, each with its state; null before its first run, and in a process that runs no jobs. */
   list(): { name: string; dueSql?: string; state: TaskState | null }[] {
-    return [{ name: FREE_JOBS }, ...this.everyMinute, DELETE_ORPHANS].map((task) => ({
+    const background = this.background.map((name): TaskFacts => ({ name }));
+    return [{ name: FREE_JOBS }, ...this.everyMinute, DELETE_ORPHANS, ...background].map((task) => ({
       ...task,
       state: this.states.get(task.name) ?? null,
     }));
@@ -195,14 +210,12 @@ export class Maintenance {
 
   /** @param work returns whether there is more to do @returns the same, and false where it failed */
   private async attempt(name: string, work: () => Promise<boolean>): Promise<boolean> {
-    const ranAt = new Date();
-    const lastError = this.states.get(name)?.lastError ?? null;
     try {
       const hasMore = await work();
-      this.states.set(name, { ranAt, hasMore, lastError });
+      this.record(name, hasMore);
       return hasMore;
     } catch (error) {
-      this.states.set(name, { ranAt, hasMore: false, lastError: { at: ranAt, message: describeError(error) } });
+      this.record(name, false, describeError(error));
       // The heartbeat logs an outage of the database.
       if (!isConnectionLoss(error)) this.log.warn(`maintenance failed: ${name}: ${describeError(error)}`);
       return false;

@@ -6,7 +6,7 @@ import { type Count, countRows, errorCode, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
 import { invalidateRollupsSql, OBJECT_FILTER_COLUMNS, recordDeletedSql, ROLLUP_COLUMNS } from '#store';
 import { keepDeletedSql, keepObjectsSql } from '#undelete';
-import { addUsageSql } from '#usage';
+import { subtractUsageSql } from '#usage';
 import { ObjectIndexStore } from './object-index.store.js';
 import { BY_SEQ, objectListSql } from './object-list-sql.js';
 
@@ -41,7 +41,7 @@ const deleteSql = (matches: string): string => `
   ${deletedObjectsSql('deleted')},
   recorded AS (${recordDeletedSql('deleted')}),
   invalidated AS (${invalidateRollupsSql('deleted')}),
-  usage AS (${addUsageSql('deleted', -1)})
+  usage AS (${subtractUsageSql('deleted', '$4')})
   SELECT count(*) AS count, array(SELECT object_id FROM deleted ORDER BY seq LIMIT ${String(IDS_MAX)}) AS ids FROM deleted`;
 
 /** What a statement has deleted. */

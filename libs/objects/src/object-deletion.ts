@@ -44,7 +44,7 @@ export class ObjectDeletion {
       // Every change locks the batch first. Objects that changed before are compared with the filter again, under the lock.
       await this.store.lockBatchesOf(tx, projectId, seqs);
       const revision = this.sequence.next();
-      const deletionId = this.deletionIds.next();
+      const deletionId = await this.deletionIds.next(tx, projectId);
       const { count, ids } = await this.store.delete(tx, projectId, filter, { seqs, revision, deletionId });
       if (count === 0) return NONE;
       const firstIds = boundedIds(ids);

@@ -88,7 +88,7 @@ export class ObjectOperations {
     await this.database.transaction(async (tx) => {
       const current = await this.objects.lockForDelete(tx, projectId, objectId);
       this.checkPreconditions(preconditions, current);
-      await this.store.delete(tx, projectId, objectId, this.deletionIds.next());
+      await this.store.delete(tx, projectId, objectId, await this.deletionIds.next(tx, projectId));
       const target = { type: 'object', id: objectId } as const;
       const details = { batch_id: current.batch_id };
       await this.audit.append(tx, { projectId, actor, action: 'object.delete', target, details });

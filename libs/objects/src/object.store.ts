@@ -19,7 +19,7 @@ import {
   ROLLUP_COLUMNS,
 } from '#store';
 import { keepDeletedSql, keepObjectsSql } from '#undelete';
-import { addUsageSql, UsageStore } from '#usage';
+import { addUsageSql, subtractUsageSql, UsageStore } from '#usage';
 
 export interface NewObject {
   projectId: number;
@@ -67,7 +67,7 @@ const insertSql = ({ addsUsage, hasSubjects }: Omit<AddOptions, 'isBatch'>): str
     pending AS (${addPendingSql('o')}),
     recorded AS (${recordCreatedSql('o', { isBatch: false })})
     ${hasSubjects ? `, invalidated AS (${invalidateRollupsSql('o')})` : ''}
-    ${addsUsage ? `, usage AS (${addUsageSql('o', 1)})` : ''}
+    ${addsUsage ? `, usage AS (${addUsageSql('o')})` : ''}
     SELECT ${OBJECT_COLUMNS} FROM o`;
 
 /** A transaction of its own, which adds the object to the usage of the project at its end. */
@@ -118,7 +118,7 @@ const DELETE = {
     ${keepDeletedSql('deleted', { id: '$3', objectId: '$2' })},
     ${deletedObjectsSql('deleted')},
     recorded AS (${recordDeletedSql('deleted')}),
-    usage AS (${addUsageSql('deleted', -1)})
+    usage AS (${subtractUsageSql('deleted', '$3')})
     ${invalidateRollupsSql('deleted')}`,
 };
 

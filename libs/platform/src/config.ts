@@ -173,6 +173,8 @@ export class Config {
     inflatedLimitBytes: number;
     /** UNDELETE_HOURS: how long deleted batches and objects can be restored, 0 (not at all) to 8,760; default 24. */
     undeleteHours: number;
+    /** UNDELETE_BYTES_MAX: the space of one project's deleted objects in bytes, beyond which deletes cannot be restored, 1 to 10^15 - 1; default 10 GiB. */
+    undeleteBytesMax: number;
     /**
      * MEMORY_BUDGET_BYTES: the bytes of bodies and responses that a server or worker holds at a time, half of them for one project;
      * for each process twice the larger of BODY_LIMIT_BYTES and PAGE_BYTES_MAX, to 64 GiB; default 192 MiB for each process, or
@@ -324,6 +326,7 @@ export class Config {
       projectBytesMax: integer(env, 'PROJECT_BYTES_MAX', 0, 0, QUOTA_MAX),
       inflatedLimitBytes: integer(env, 'INFLATED_LIMIT_BYTES', 16 * 1024 ** 3, 1024 ** 2, 1024 ** 4),
       undeleteHours: integer(env, 'UNDELETE_HOURS', 24, 0, 8_760),
+      undeleteBytesMax: integer(env, 'UNDELETE_BYTES_MAX', 10 * 1024 ** 3, 1, QUOTA_MAX),
       memoryBudgetBytes: share(env, 'MEMORY_BUDGET_BYTES', processes, {
         fallback: budget * processes,
         minOfEach: budgetMin,

@@ -4,7 +4,7 @@ import { Injectable } from '@nestjs/common';
 /** The first key of the advisory locks of retention; the second one is the project. An arbitrary number. */
 const RETENTION_LOCK = 71_028;
 
-/** Objects that one transaction deletes: about 100 ms, in which their batches are locked. */
+/** The most objects that one transaction deletes: about 100 ms, in which their batches are locked. */
 export const STEP_OBJECTS = 1_000;
 
 /** A project with a retention. */
@@ -49,7 +49,7 @@ const FIND = {
     SELECT o.seq, o.observed_at FROM objects AS o
     WHERE o.project_id = $1 AND o.observed_at < $2::timestamptz
       AND (o.observed_at, o.seq) > ($3::timestamptz, $4::bigint)
-    ORDER BY o.observed_at, o.seq LIMIT ${String(STEP_OBJECTS)}`,
+    ORDER BY o.observed_at, o.seq LIMIT $5`,
 };
 
 /** A batch that someone writes to is left to the next run: a stream may last for hours. */
@@ -87,13 +87,20 @@ export class RetentionStore {
     return (await tx.query(IS_EXPIRED, [projectId, before])).length > 0;
   }
 
-  /** The oldest objects after a position, and the position of the last of them. */
+  /** The oldest objects after a position, at most `limit`, and the position of the last of them. */
   async find(
     tx: Queryable,
     { projectId, before }: RetainedProject,
+    limit: number,
     { observedAt, seq } = START,
   ): Promise<{ seqs: string[]; last: Position | undefined }> {
-    const rows = await tx.query<{ seq: string; observed_at: string }>(FIND, [projectId, before, observedAt, seq]);
+    const rows = await tx.query<{ seq: string; observed_at: string }>(FIND, [
+      projectId,
+      before,
+      observedAt,
+      seq,
+      limit,
+    ]);
     const last = rows.at(-1);
     return { seqs: rows.map((row) => row.seq), last: last && { observedAt: last.observed_at, seq: last.seq } };
   }

@@ -128,9 +128,14 @@ const UPDATE = {
 const UPDATE_DELETED = {
   name: 'sealing.update-deleted',
   text: `
-    UPDATE deleted_objects AS o SET data = n.data::jsonb, bytes = o.bytes + n.bytes
-    FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::int[]) AS n (deletion_id, seq, data, bytes)
-    WHERE o.project_id = $1 AND o.deletion_id = n.deletion_id AND o.seq = n.seq`,
+    WITH sealed AS (
+      UPDATE deleted_objects AS o SET data = n.data::jsonb, bytes = o.bytes + n.bytes
+      FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::int[]) AS n (deletion_id, seq, data, bytes)
+      WHERE o.project_id = $1 AND o.deletion_id = n.deletion_id AND o.seq = n.seq
+      RETURNING o.deletion_id, n.bytes
+    )
+    SELECT coalesce(sum(s.bytes), 0) AS bytes FROM sealed AS s
+    JOIN deletions AS d ON d.project_id = $1 AND d.deletion_id = s.deletion_id AND d.is_counted`,
 };
 
 /** Reads and rewrites the data of stored and of deleted objects. */
@@ -169,9 +174,11 @@ export class SealedObjectStore {
     await tx.query(UPDATE, [projectId, seqs, ...contentsOf(changes)]);
   }
 
-  /** The same of deleted objects. */
-  async updateDeleted(tx: Queryable, projectId: number, changes: readonly ObjectChange[]): Promise<void> {
-    await tx.query(UPDATE_DELETED, [projectId, ...columnsOf(changes), ...contentsOf(changes)]);
+  /** The same of deleted objects. @returns the bytes that were added to those whose space is counted */
+  async updateDeleted(tx: Queryable, projectId: number, changes: readonly ObjectChange[]): Promise<number> {
+    const values = [projectId, ...columnsOf(changes), ...contentsOf(changes)];
+    const [row] = await tx.query<{ bytes: string }>(UPDATE_DELETED, values);
+    return Number(row?.bytes);
   }
 }
 

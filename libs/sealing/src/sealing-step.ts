@@ -87,7 +87,10 @@ export class SealingStep {
     const { affected, last } = await this.objects.findDeleted(tx, projectId, keys, walk.deleted);
     const locked = affected.length === 0 ? [] : await this.objects.readDeleted(tx, projectId, affected);
     const changes = this.changesOf(walk, locked);
-    if (changes.length > 0) await this.objects.updateDeleted(tx, projectId, changes);
+    if (changes.length > 0) {
+      const bytes = await this.objects.updateDeleted(tx, projectId, changes);
+      await this.usage.subtractDeleted(tx, projectId, -bytes);
+    }
     return afterDeleted(walk, last, changes.length, locked.length < affected.length);
   }
 

@@ -29,6 +29,10 @@ export class BatchEntity {
   @Column('bytea', { nullable: true })
   digest: Buffer | null;
 
+  /** The revision of the last time that all of its objects were replaced; null where they never were. */
+  @Column('bigint', { nullable: true })
+  replaced_seq: string | null;
+
   /** No longer used; see docs/decisions/018. */
   @Column('bigint', { default: 0 })
   rewritten: string;

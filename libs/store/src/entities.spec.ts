@@ -34,6 +34,7 @@ describe('a repository of batches', () => {
       object_count: COUNT,
       revision: SEQ,
       digest: null,
+      replaced_seq: null,
       rewritten: '0',
     });
   });

@@ -32,7 +32,7 @@ export interface AddOptions {
  */
 export function addObjectsSql(after: string, { addsUsage, hasSubjects, isBatch }: AddOptions): string {
   const [last, ...others] = [
-    ...(addsUsage ? [addUsageSql('added', 1)] : []),
+    ...(addsUsage ? [addUsageSql('added')] : []),
     ...(hasSubjects ? [invalidateRollupsSql('added')] : []),
     recordCreatedSql('added', { isBatch }),
     addPendingSql('added'),

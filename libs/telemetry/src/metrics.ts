@@ -136,6 +136,14 @@ export class Metrics {
     'stowage_encryption_pending_projects',
     'Projects whose stored values are still to be encrypted or decrypted.',
   );
+  readonly retentionObjects = this.counter(
+    'stowage_retention_objects_total',
+    'Objects that this process has deleted because they were older than the retention of their project.',
+  );
+  readonly retentionFailures = this.counter(
+    'stowage_retention_failures_total',
+    'Runs of the retention in this process that could not delete the objects of a project.',
+  );
 
   readonly build = this.gauge('stowage_build_info', 'Always 1; the versions of Stowage and Node.js.', [
     'version',

@@ -1,17 +1,29 @@
-import { Sequence } from '#database';
+import { DiskReserve, Sequence, type Queryable } from '#database';
 import { Config } from '#platform';
 import { Injectable } from '@nestjs/common';
+
+const KEPT = {
+  name: 'undelete.kept',
+  text: `SELECT coalesce(sum(deleted_bytes), 0) AS bytes FROM project_usage WHERE project_id = $1`,
+};
 
 /** Generates the ids of deletions that can be restored. */
 @Injectable()
 export class DeletionIds {
   constructor(
     private readonly sequence: Sequence,
+    private readonly disk: DiskReserve,
     private readonly config: Config,
   ) {}
 
-  /** Null where nothing is kept, because UNDELETE_HOURS is 0. */
-  next(): string | null {
-    return this.config.limits.undeleteHours === 0 ? null : this.sequence.next().toString();
+  /**
+   * Null where the deletion keeps nothing: with UNDELETE_HOURS=0, on a disk that is nearly full, which the delete is to free, and where the
+   * project has UNDELETE_BYTES_MAX of deleted objects already.
+   */
+  async next(tx: Queryable, projectId: number): Promise<string | null> {
+    const { undeleteHours, undeleteBytesMax } = this.config.limits;
+    if (undeleteHours === 0 || this.disk.isLow) return null;
+    const [row] = await tx.query<{ bytes: string }>(KEPT, [projectId]);
+    return Number(row?.bytes) < undeleteBytesMax ? this.sequence.next().toString() : null;
   }
 }

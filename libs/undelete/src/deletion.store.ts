@@ -12,7 +12,7 @@ import {
 } from '#database';
 import { ERRORS_LISTED_MAX, type PageRequest } from '#http';
 import { changedObjectsSql } from '#inverted-index';
-import { Maintenance, type MaintenanceTask } from '#jobs';
+import { Maintenance, MAINTENANCE_PROJECTS, MAINTENANCE_ROWS, type MaintenanceTask } from '#jobs';
 import { Config } from '#platform';
 import {
   invalidateAllRollupsSql,
@@ -22,11 +22,12 @@ import {
   recordChangedSql,
   ROLLUP_COLUMNS,
 } from '#store';
-import type { UsageChange } from '#usage';
+import { deletedBytesSql, UsageStore, type UsageChange } from '#usage';
 import { Injectable } from '@nestjs/common';
 import type { DeletionDto } from './deletion.dto.js';
 
-const COLUMNS = 'd.deletion_id, d.batch_id, d.batch_seq, d.object_id, d.object_count';
+const COLUMNS =
+  'd.deletion_id, d.batch_id, d.batch_seq, d.batch_replaced_seq, d.object_id, d.object_count, d.is_counted';
 
 const HOUR_MS = 3_600_000;
 
@@ -39,8 +40,11 @@ export interface DeletionRow {
   batch_id: string | null;
   /** Null where no batch was deleted. */
   batch_seq: string | null;
+  batch_replaced_seq: string | null;
   object_id: string | null;
   object_count: string;
+  /** Whether its objects are in `deleted_bytes` of the usage; null where a server of an earlier version deleted them. */
+  is_counted: boolean | null;
 }
 
 /** The objects of a deletion, or one of them. */
@@ -51,10 +55,19 @@ export interface RestoredPart {
   objectId: string | null;
 }
 
+/** What was deleted for good. */
+export interface Expired {
+  objects: number;
+  /** What they took, where it was counted. */
+  deletedBytes: number;
+}
+
 /** What was inserted. */
 export interface Inserted extends UsageChange {
   /** The batches with the numbers of their new objects. */
   batches: { batch_id: string; objects: string }[];
+  /** What they took while they were deleted. */
+  deletedBytes: number;
 }
 
 const LOCK = `SELECT ${COLUMNS} FROM deletions AS d WHERE d.project_id = $1 AND d.deletion_id = $2 AND d.deletion_id >= $3 FOR UPDATE`;
@@ -74,7 +87,7 @@ const LOCK_OBJECT_DELETION = `
 const PART = 'd.project_id = $1 AND d.deletion_id = $2 AND ($3::text IS NULL OR d.object_id = $3)';
 
 const CREATE_BATCH = `
-  INSERT INTO batches (${NEW_BATCH_COLUMNS}) VALUES ($1::int, $2::text, $3::bigint, 0, $4::bigint)
+  INSERT INTO batches (${NEW_BATCH_COLUMNS}, replaced_seq) VALUES ($1::int, $2::text, $3::bigint, 0, $4::bigint, $5::bigint)
   ON CONFLICT (project_id, batch_id) DO NOTHING RETURNING seq`;
 
 /** In the order of their ids, so that two transactions that lock the same batches never deadlock. */
@@ -100,6 +113,45 @@ const FIRST_SEQ = `SELECT min(d.seq) AS seq FROM deleted_objects AS d WHERE ${PA
 const LOWER_CURSOR = `
   UPDATE projects SET encryption_cursor = least(encryption_cursor, $2::bigint - 1) WHERE project_id = $1`;
 
+/** Batches whose objects were all replaced after the deletion: it was not one of those that they have now. */
+const REPLACED_BATCHES = `
+  SELECT DISTINCT b.batch_id FROM deleted_objects AS d JOIN batches AS b ON b.project_id = d.project_id AND b.batch_id = d.batch_id
+  WHERE ${PART} AND b.replaced_seq > d.deletion_id ORDER BY b.batch_id LIMIT ${String(ERRORS_LISTED_MAX)}`;
+
+const RETENTION = `
+  SELECT now() - make_interval(days => retention_days) AS before FROM projects
+  WHERE project_id = $1 AND retention_days IS NOT NULL`;
+
+/** Deletes objects of deletions that are locked. @param objects the condition on `deleted_objects AS d` */
+const expireSql = (objects: string): string => `
+  WITH gone AS (DELETE FROM deleted_objects AS d WHERE ${objects} RETURNING d.deletion_id, d.bytes),
+  by_deletion AS (
+    SELECT g.deletion_id, count(*) AS objects, ${deletedBytesSql('g')} AS bytes FROM gone AS g GROUP BY g.deletion_id
+  ),
+  changed AS (
+    UPDATE deletions AS d SET object_count = d.object_count - g.objects FROM by_deletion AS g
+    WHERE d.project_id = $1 AND d.deletion_id = g.deletion_id RETURNING g.objects, g.bytes, d.is_counted
+  )
+  SELECT coalesce(sum(objects), 0) AS objects, coalesce(sum(bytes) FILTER (WHERE is_counted), 0) AS bytes FROM changed`;
+
+/** Of the deletion $2, or only the object $3: from before $4. */
+const EXPIRE_PART = expireSql(`${PART} AND d.observed_at < $4::timestamptz`);
+
+/** A deletion that is being restored is left to the next run. */
+const LOCK_EXPIRED = `
+  SELECT e.deletion_id FROM deletions AS e WHERE e.project_id = $1 AND e.deletion_id IN (
+    SELECT deletion_id FROM (
+      SELECT o.deletion_id FROM deleted_objects AS o WHERE o.project_id = $1 AND o.observed_at < $2::timestamptz
+      ORDER BY o.observed_at LIMIT $3::int) AS oldest)
+  ORDER BY e.deletion_id FOR UPDATE SKIP LOCKED`;
+const EXPIRE = expireSql(`
+  d.project_id = $1 AND (d.deletion_id, d.seq) IN (
+    SELECT o.deletion_id, o.seq FROM deleted_objects AS o
+    WHERE o.project_id = $1 AND o.observed_at < $2::timestamptz AND o.deletion_id = ANY ($4::bigint[])
+    ORDER BY o.observed_at LIMIT $3::int)`);
+const DELETE_EMPTY = `
+  DELETE FROM deletions WHERE project_id = $1 AND deletion_id = ANY ($2::bigint[]) AND object_count = 0 AND batch_seq IS NULL`;
+
 const TAKEN_IDS = `
   SELECT d.object_id FROM deleted_objects AS d
   WHERE ${PART} AND EXISTS (SELECT FROM objects AS o WHERE o.project_id = $1 AND o.object_id = d.object_id)
@@ -112,7 +164,7 @@ const INSERT = `
     SELECT ${newObjectColumnsSql('d')} FROM deleted_objects AS d WHERE ${PART} ORDER BY d.seq
     RETURNING ${ROLLUP_COLUMNS}, bytes, seq, batch_id, object_id
   ),
-  by_batch AS (SELECT batch_id, count(*) AS objects, sum(bytes) AS bytes FROM added GROUP BY batch_id),
+  by_batch AS (SELECT batch_id, count(*) AS objects, sum(bytes) AS bytes, ${deletedBytesSql('added')} AS deleted_bytes FROM added GROUP BY batch_id),
   changed_batches AS (
     UPDATE batches AS b SET object_count = b.object_count + a.objects, revision = $4::bigint, digest = NULL
     FROM by_batch AS a WHERE b.project_id = $1 AND b.batch_id = a.batch_id
@@ -121,7 +173,7 @@ const INSERT = `
   invalidated AS (${invalidateAllRollupsSql('added')}),
   recorded AS (${recordChangedSql('added')}),
   gone AS (DELETE FROM deleted_objects AS d WHERE ${PART})
-  SELECT batch_id, objects, bytes FROM by_batch`;
+  SELECT batch_id, objects, bytes, deleted_bytes FROM by_batch`;
 
 /** A deletion without objects is deleted, unless its batch can still be restored. */
 const FINISH = `
@@ -135,27 +187,36 @@ const DELETE_RESTORED = `
  */
 function purgeTask(hours: number): MaintenanceTask {
   const kept = `interval '${String(hours)} hours'`;
+  const isExpired = `deletion_id < ${firstSeqAtSql(`(now() - ${kept})`)}`;
   return {
     name: 'delete what can no longer be restored',
-    sql: `
+    projectsSql: `
+      SELECT DISTINCT project_id FROM (
+        SELECT project_id FROM deletions WHERE ${isExpired} ORDER BY deletion_id LIMIT ${String(MAINTENANCE_ROWS)}
+      ) AS expired LIMIT ${String(MAINTENANCE_PROJECTS)}`,
+    projectSql: `
       WITH expired AS MATERIALIZED (
-        SELECT project_id, deletion_id FROM deletions WHERE deletion_id < ${firstSeqAtSql(`(now() - ${kept})`)}
+        SELECT deletion_id, is_counted FROM deletions WHERE project_id = $1 AND ${isExpired}
         ORDER BY deletion_id LIMIT ${String(PURGED_DELETIONS)} FOR UPDATE SKIP LOCKED
       ),
-      purged AS (
-        DELETE FROM deleted_objects WHERE (project_id, deletion_id, seq) IN (
-          SELECT o.* FROM expired AS e, LATERAL (
-            SELECT d.project_id, d.deletion_id, d.seq FROM deleted_objects AS d
-            WHERE d.project_id = e.project_id AND d.deletion_id = e.deletion_id
-            ORDER BY d.project_id, d.deletion_id, d.seq LIMIT ${String(PURGED_ROWS)}
-          ) AS o LIMIT ${String(PURGED_ROWS)})
+      ended AS (
+        DELETE FROM deletions AS d
+        WHERE d.project_id = $1 AND d.deletion_id IN (SELECT deletion_id FROM expired) AND NOT EXISTS (
+          SELECT FROM deleted_objects AS o WHERE o.project_id = $1 AND o.deletion_id = d.deletion_id)
         RETURNING 1
       ),
-      ended AS (
-        DELETE FROM deletions AS d USING expired AS e
-        WHERE d.project_id = e.project_id AND d.deletion_id = e.deletion_id AND NOT EXISTS (
-          SELECT FROM deleted_objects AS o WHERE o.project_id = e.project_id AND o.deletion_id = e.deletion_id)
-        RETURNING 1
+      purged AS (
+        DELETE FROM deleted_objects WHERE project_id = $1 AND (deletion_id, seq) IN (
+          SELECT o.deletion_id, o.seq FROM deleted_objects AS o
+          WHERE o.project_id = $1 AND o.deletion_id = ANY (array(SELECT e.deletion_id FROM expired AS e))
+          LIMIT ${String(PURGED_ROWS)})
+        RETURNING deletion_id, bytes
+      ),
+      counted AS (
+        UPDATE project_usage AS u SET deleted_bytes = u.deleted_bytes - p.bytes
+        FROM (SELECT ${deletedBytesSql('g')} AS bytes FROM purged AS g JOIN expired USING (deletion_id) WHERE is_counted) AS p
+        WHERE u.project_id = $1 AND p.bytes IS NOT NULL
+          AND u.shard = (SELECT min(s.shard) FROM project_usage AS s WHERE s.project_id = $1)
       )
       SELECT EXISTS (SELECT FROM purged) OR EXISTS (SELECT FROM ended) AS has_more`,
     dueSql: `SELECT ${timeOfSeqSql('min(deletion_id)')} + ${kept} FROM deletions`,
@@ -170,6 +231,7 @@ export class DeletionStore {
   constructor(
     private readonly database: Database,
     private readonly config: Config,
+    private readonly usage: UsageStore,
     maintenance: Maintenance,
   ) {
     this.hours = config.limits.undeleteHours;
@@ -210,7 +272,7 @@ export class DeletionStore {
 
   /** Creates and locks a batch that was deleted. @returns false where its id exists */
   async createBatch(tx: Queryable, projectId: number, row: DeletionRow, revision: bigint): Promise<boolean> {
-    const values = [projectId, row.batch_id, row.batch_seq, revision.toString()];
+    const values = [projectId, row.batch_id, row.batch_seq, revision.toString(), row.batch_replaced_seq];
     return (await tx.query(CREATE_BATCH, values)).length > 0;
   }
 
@@ -230,6 +292,32 @@ export class DeletionStore {
     if (row?.seq != null) await tx.query(LOWER_CURSOR, [part.projectId, row.seq]);
   }
 
+  /** The first of the batches, which are locked, whose objects were replaced after the deletion. */
+  async replacedBatches(tx: Queryable, part: RestoredPart): Promise<string[]> {
+    return (await tx.query<{ batch_id: string }>(REPLACED_BATCHES, valuesOf(part))).map((row) => row.batch_id);
+  }
+
+  /** Deletes those objects of a locked deletion that are older than the retention of the project. */
+  async expirePart(tx: Queryable, part: RestoredPart): Promise<Expired> {
+    const [retention] = await tx.query<{ before: string }>(RETENTION, [part.projectId]);
+    if (retention === undefined) return { objects: 0, deletedBytes: 0 };
+    return expiredOf(await tx.query(EXPIRE_PART, [...valuesOf(part), retention.before]));
+  }
+
+  /**
+   * Deletes deleted objects that were observed before a time, at most `limit` of them, the oldest first.
+   * @returns their number
+   */
+  async expire(tx: Queryable, projectId: number, before: string, limit: number): Promise<number> {
+    const locked = await tx.query<{ deletion_id: string }>(LOCK_EXPIRED, [projectId, before, limit]);
+    const ids = locked.map((row) => row.deletion_id);
+    if (ids.length === 0) return 0;
+    const { objects, deletedBytes } = expiredOf(await tx.query(EXPIRE, [projectId, before, limit, ids]));
+    await tx.query(DELETE_EMPTY, [projectId, ids]);
+    await this.usage.subtractDeleted(tx, projectId, deletedBytes);
+    return objects;
+  }
+
   /** The first ids that objects have again. */
   async takenIds(tx: Queryable, part: RestoredPart): Promise<string[]> {
     return (await tx.query<{ object_id: string }>(TAKEN_IDS, valuesOf(part))).map((row) => row.object_id);
@@ -237,10 +325,15 @@ export class DeletionStore {
 
   /** Moves deleted objects back into their batches, which are locked. @throws a unique violation where an id exists */
   async insert(tx: Queryable, part: RestoredPart, revision: bigint): Promise<Inserted> {
-    type Row = Inserted['batches'][number] & { bytes: string };
+    type Row = Inserted['batches'][number] & { bytes: string; deleted_bytes: string };
     const rows = await tx.query<Row>(INSERT, [...valuesOf(part), revision.toString()]);
     const sum = (of: (row: Row) => string): number => rows.reduce((total, row) => total + Number(of(row)), 0);
-    return { objects: sum((row) => row.objects), bytes: sum((row) => row.bytes), batches: rows };
+    return {
+      objects: sum((row) => row.objects),
+      bytes: sum((row) => row.bytes),
+      deletedBytes: sum((row) => row.deleted_bytes),
+      batches: rows,
+    };
   }
 
   /** Subtracts restored objects from a deletion, and deletes it where nothing is left of it. */
@@ -272,6 +365,11 @@ export class DeletionStore {
       object_count: Number(object_count),
     };
   }
+}
+
+function expiredOf([row]: object[]): Expired {
+  const { objects, bytes } = row as { objects: string; bytes: string };
+  return { objects: Number(objects), deletedBytes: Number(bytes) };
 }
 
 function valuesOf({ projectId, deletionId, objectId }: RestoredPart): unknown[] {

@@ -3,8 +3,8 @@ import { NEW_OBJECT_COLUMNS, newObjectColumnsSql } from '#store';
 export interface KeptDeletion {
   /** SQL of the id of the deletion, see `DeletionIds`; null keeps nothing. */
   id: string;
-  /** SQL of the id and the sequence number of a batch that is deleted too. */
-  batch?: { id: string; seq: string };
+  /** SQL of the id and the numbers of a batch that is deleted too. */
+  batch?: { id: string; seq: string; replacedSeq: string };
   /** SQL of the id of a single object. */
   objectId?: string;
 }
@@ -27,11 +27,11 @@ export function keepObjectsSql(where: string, id: string): string {
 
 /** A CTE that describes what `keepObjectsSql` keeps. @param deleted the CTE of the DELETE */
 export function keepDeletedSql(deleted: string, { id, batch, objectId = 'NULL' }: KeptDeletion): string {
-  const { id: batchId, seq: batchSeq } = batch ?? { id: 'NULL', seq: 'NULL' };
+  const { id: batchId, seq: batchSeq, replacedSeq } = batch ?? { id: 'NULL', seq: 'NULL', replacedSeq: 'NULL' };
   return `
     deletion AS (
-      INSERT INTO deletions (project_id, deletion_id, batch_id, batch_seq, object_id, object_count)
-      SELECT $1::int, ${id}::bigint, ${batchId}::text, ${batchSeq}::bigint, ${objectId}::text, count(*) FROM ${deleted}
+      INSERT INTO deletions (project_id, deletion_id, batch_id, batch_seq, batch_replaced_seq, object_id, object_count, is_counted)
+      SELECT $1::int, ${id}::bigint, ${batchId}::text, ${batchSeq}::bigint, ${replacedSeq}::bigint, ${objectId}::text, count(*), true FROM ${deleted}
       HAVING ${id}::bigint IS NOT NULL AND (count(*) > 0 OR ${batchSeq}::bigint IS NOT NULL)
     )`;
 }

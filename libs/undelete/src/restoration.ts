@@ -10,7 +10,7 @@ import type { RestoredDto } from './deletion.dto.js';
 /** Attempts while other requests use one of the ids. */
 const ATTEMPTS = 3;
 
-/** Objects of one batch that wait for the indexer: pending objects cost every query, so more are indexed at once. */
+/** Restored objects that wait for the indexer: pending objects cost every query, so more are indexed at once. */
 const PENDING_OBJECTS_MAX = 200;
 
 /** Restoring the objects of a large batch may take longer than the timeout. */
@@ -81,9 +81,12 @@ export class Restoration {
     actor: Actor,
   ): Promise<RestoredDto> {
     const { projectId, deletionId, objectId } = part;
+    await this.deletions.encryptAgain(tx, part);
+    // Restored, they would be kept for longer than the project allows.
+    const expired = await this.deletions.expirePart(tx, part);
+    const objectCount = Number(deletion.object_count) - expired.objects;
     const batchId = objectId === null && deletion.batch_seq !== null ? deletion.batch_id : null;
     const revision = this.sequence.next();
-    await this.deletions.encryptAgain(tx, part);
     if (batchId !== null && !(await this.deletions.createBatch(tx, projectId, deletion, revision))) {
       throw conflict([batchId], 'exists again', 'batch_ids');
     }
@@ -91,16 +94,21 @@ export class Restoration {
     const missing = batchId === null ? await this.deletions.lockBatches(tx, part) : [];
     if (missing.length > 0)
       throw conflict(missing, 'was deleted too, or is another batch now; restore the batch', 'batch_ids');
+    const replaced = batchId === null ? await this.deletions.replacedBatches(tx, part) : [];
+    if (replaced.length > 0) throw conflict(replaced, 'was replaced after the deletion', 'batch_ids');
     const taken = await this.deletions.takenIds(tx, part);
     if (taken.length > 0) throw conflict(taken, 'exists again', 'object_ids');
-    const { batches, ...added } = await this.deletions.insert(tx, part, revision);
+    const { batches, deletedBytes, ...added } = await this.deletions.insert(tx, part, revision);
     // Some of its objects have expired and are gone.
-    if (objectId === null && added.objects !== Number(deletion.object_count)) throw notRestorable('deletion');
+    if (objectId === null && added.objects !== objectCount) throw notRestorable('deletion');
     await this.deletions.finish(tx, part, added.objects);
-    for (const { batch_id: id, objects } of batches) {
-      if (Number(objects) > PENDING_OBJECTS_MAX) await this.segments.indexBatchIn(tx, projectId, id);
+    if (added.objects > PENDING_OBJECTS_MAX) {
+      const ids = batches.map(({ batch_id: id }) => id);
+      await this.segments.indexBatchesIn(tx, projectId, ids);
     }
     await this.usage.add(tx, projectId, added);
+    const counted = deletion.is_counted === true ? deletedBytes : 0;
+    await this.usage.subtractDeleted(tx, projectId, counted + expired.deletedBytes);
     const restoredObject = objectId ?? deletion.object_id;
     const details = { deletion_id: deletionId, object_count: added.objects };
     if (batchId !== null) {

@@ -13,6 +13,6 @@ import { Restoration } from './restoration.js';
   imports: [AuditModule, InvertedIndexModule, JobsModule, UsageModule],
   controllers: [DeletionController],
   providers: [DeletionIds, DeletionStore, Restoration],
-  exports: [DeletionIds],
+  exports: [DeletionIds, DeletionStore],
 })
 export class UndeleteModule {}

@@ -15,6 +15,6 @@ export {
 } from './quota.store.js';
 export { RecentProjects } from './recent-projects.js';
 export { RequestCounter } from './request-counter.js';
-export { ADD_USAGE, addUsageSql, OBJECT_COUNT } from './usage-sql.js';
+export { ADD_USAGE, addUsageSql, deletedBytesSql, OBJECT_COUNT, subtractUsageSql } from './usage-sql.js';
 export { UsageModule } from './usage.module.js';
 export { NO_CHANGE, UsageStore } from './usage.store.js';

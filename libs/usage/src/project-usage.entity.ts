@@ -26,4 +26,8 @@ export class ProjectUsageEntity {
   /** The largest `bytes` of this row; null without a limit. */
   @Column('bigint', { nullable: true })
   bytes_share: string | null;
+
+  /** What deleted objects take that can be restored; see docs/decisions/038. */
+  @Column('bigint', { default: 0 })
+  deleted_bytes: string;
 }

@@ -14,7 +14,15 @@ export const SHARD = `pg_backend_pid() % ${String(USAGE_SHARDS)}`;
 const ADD_TO_ROW = `
   ON CONFLICT (project_id, shard) DO UPDATE SET
     objects = u.objects + excluded.objects, objects_share = u.objects_share + least(excluded.objects, 0),
-    bytes = u.bytes + excluded.bytes, bytes_share = u.bytes_share + least(excluded.bytes, 0)`;
+    bytes = u.bytes + excluded.bytes, bytes_share = u.bytes_share + least(excluded.bytes, 0),
+    deleted_bytes = u.deleted_bytes + excluded.deleted_bytes`;
+
+/** What the row of a deleted object and its entries in indexes take beside its data. */
+const DELETED_ROW_BYTES = 200;
+
+/** The space of deleted objects. @param objects the alias of their rows */
+export const deletedBytesSql = (objects: string): string =>
+  `sum(${objects}.bytes::bigint + ${String(DELETED_ROW_BYTES)})`;
 
 /** Adds $2 objects and $3 bytes to the usage of the project $1. */
 export const ADD_USAGE = `
@@ -33,17 +41,27 @@ export const ADD_USAGE_UNLIMITED = `
     bytes = u.bytes + excluded.bytes, bytes_share = u.bytes_share + excluded.bytes`;
 
 /**
- * The same as ADD_USAGE as a part of a statement that adds or deletes objects. It locks the row of the usage after the objects, because it
+ * The same as ADD_USAGE as a part of a statement that adds objects. It locks the row of the usage after the objects, because it
  * reads all of them first.
  * @param objects a CTE of the same statement, with `project_id` and `bytes` of the objects
- * @param sign 1 for added objects, -1 for deleted ones
  */
-export function addUsageSql(objects: string, sign: 1 | -1): string {
-  const factor = String(sign);
+export function addUsageSql(objects: string): string {
   return `
     INSERT INTO project_usage AS u (project_id, shard, objects, bytes)
-    SELECT o.project_id, ${SHARD}, ${factor} * count(*), ${factor} * sum(o.bytes) FROM ${objects} AS o
+    SELECT o.project_id, ${SHARD}, count(*), sum(o.bytes) FROM ${objects} AS o
     GROUP BY o.project_id ${ADD_TO_ROW}`;
+}
+
+/**
+ * The same for objects that the statement deletes.
+ * @param deletionId SQL of the deletion that keeps them; null where nothing keeps them
+ */
+export function subtractUsageSql(deleted: string, deletionId: string): string {
+  return `
+    INSERT INTO project_usage AS u (project_id, shard, objects, bytes, deleted_bytes)
+    SELECT o.project_id, ${SHARD}, -count(*), -sum(o.bytes),
+      coalesce(${deletedBytesSql('o')} FILTER (WHERE ${deletionId}::bigint IS NOT NULL), 0)
+    FROM ${deleted} AS o GROUP BY o.project_id ${ADD_TO_ROW}`;
 }
 
 /** The number of objects of the project $1, as an expression. */

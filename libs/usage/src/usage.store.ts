@@ -17,6 +17,14 @@ const ADD = { name: 'usage.add', text: ADD_USAGE };
 
 const ADD_UNLIMITED = { name: 'usage.add-unlimited', text: ADD_USAGE_UNLIMITED };
 
+/** A row of any connection. */
+const SUBTRACT_DELETED = {
+  name: 'usage.subtract-deleted',
+  text: `
+    UPDATE project_usage SET deleted_bytes = deleted_bytes - $2::bigint
+    WHERE project_id = $1 AND shard = (SELECT min(shard) FROM project_usage WHERE project_id = $1)`,
+};
+
 const FIND = {
   name: 'usage.find',
   text: `
@@ -75,6 +83,11 @@ export class UsageStore {
   /** Adds a change that no client has asked for, also beyond the limits. */
   async addUnlimited(tx: Queryable, projectId: number, change: UsageChange): Promise<void> {
     await tx.query(ADD_UNLIMITED, [projectId, change.objects, change.bytes]);
+  }
+
+  /** Subtracts the space of deleted objects that were restored, or deleted for good; after every other statement, as `add`. */
+  async subtractDeleted(tx: Queryable, projectId: number, bytes: number): Promise<void> {
+    if (bytes !== 0) await tx.query(SUBTRACT_DELETED, [projectId, bytes]);
   }
 
   /** Null for a project that does not exist. */
