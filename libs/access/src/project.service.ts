@@ -66,6 +66,9 @@ const UPDATE = `
     encryption_key_id = $7, encryption_cursor = $8
   WHERE project_id = $1`;
 
+/** Every transaction that begins some time after it knows the list; see docs/decisions/044. By the clock of the database. */
+const LIST_CHANGED = `UPDATE projects SET encryption_changed_at = clock_timestamp() WHERE project_id = $1`;
+
 /** Whether the installation has a project, or had one. */
 const HAD_PROJECTS = `
   SELECT EXISTS (SELECT FROM projects) OR EXISTS (SELECT FROM deleted_projects) AS had_projects`;
@@ -106,6 +109,7 @@ export class ProjectService {
           INSERT,
           PROJECT_COLUMNS.map((column) => project[column]),
         );
+        if (encrypted_keys !== null) await tx.query(LIST_CHANGED, [project.project_id]);
         await this.quotas.apply(tx, project.project_id);
         const target = { type: 'project', id: String(project.project_id) } as const;
         await this.audit.append(tx, { projectId: null, actor, action: 'project.create', target, details: { name } });
@@ -158,6 +162,7 @@ export class ProjectService {
           changed.encryption_key_id,
           changed.encryption_cursor,
         ]);
+        if (changed.encrypted_keys !== project.encrypted_keys) await tx.query(LIST_CHANGED, [projectId]);
         if (objects_max !== undefined || bytes_max !== undefined) await this.quotas.apply(tx, project.project_id);
         const details = changesOf(project, changed);
         if (Object.keys(details).length > 0) {
