@@ -6,15 +6,8 @@ import { OPS } from './aggregate.js';
 import { BUCKET_RULE, isTimeZone, parseBucket, TIME_ZONE_RULE } from './bucket.js';
 import { FilterQuery, filterOf, VALUE_SCHEMA, type JsonValue } from '#objects';
 
-/** The filters of lists without paging, and without `key` and `value`: here `key` names the values to aggregate or to count. */
-export class FilterOnlyQuery extends OmitType(FilterQuery, [
-  'page',
-  'page_size',
-  'cursor',
-  'count',
-  'key',
-  'value',
-] as const) {}
+/** A filter without `key` and `value`: here `key` names the values to aggregate or to count. */
+export class FilterOnlyQuery extends OmitType(FilterQuery, ['key', 'value'] as const) {}
 
 export class AggregateQuery extends FilterOnlyQuery {
   @ChoiceField({ choices: OPS, description: 'What to compute; docs/aggregates.md explains each.', example: 'count' })

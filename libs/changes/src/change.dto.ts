@@ -1,13 +1,14 @@
-import { IntegerParameter, TextField } from '#http';
+import { IntegerParameter, PageQuery, TextField } from '#http';
 import { FilterQuery, ObjectDto, ObjectViewQuery } from '#objects';
-import { ApiProperty, IntersectionType, OmitType } from '@nestjs/swagger';
+import { ApiProperty, IntersectionType, PickType } from '@nestjs/swagger';
 import { CHANGE_CURSOR_LENGTH_MAX } from './change-cursor.js';
 
 const WAIT_SECONDS_MAX = 60;
 
 /** The filters and views of lists. */
 export class ChangesQuery extends IntersectionType(
-  OmitType(FilterQuery, ['page', 'cursor', 'count'] as const),
+  PickType(PageQuery, ['page_size'] as const),
+  FilterQuery,
   ObjectViewQuery,
 ) {
   @TextField({

@@ -9,7 +9,7 @@ import {
   sortOf,
   viewOf,
 } from '#objects';
-import { IntersectionType, OmitType } from '@nestjs/swagger';
+import { IntersectionType } from '@nestjs/swagger';
 
 const EXPORT_FORMATS = ['ndjson', 'csv', 'parquet'] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
@@ -26,11 +26,7 @@ export interface ExportLayout {
 }
 
 /** The filters, views and orders of lists, without paging. */
-export class ExportQuery extends IntersectionType(
-  OmitType(FilterQuery, ['page', 'page_size', 'cursor', 'count'] as const),
-  ObjectViewQuery,
-  ObjectSortQuery,
-) {
+export class ExportQuery extends IntersectionType(FilterQuery, ObjectViewQuery, ObjectSortQuery) {
   @ChoiceField({
     optional: true,
     choices: EXPORT_FORMATS,

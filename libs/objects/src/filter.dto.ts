@@ -1,17 +1,8 @@
 import { type EncryptedKeyList, FilterError, parseFilter, type Filter } from '#filter';
-import {
-  ChoiceField,
-  fingerprintOf,
-  IdField,
-  PageQuery,
-  SubjectField,
-  TextField,
-  TimeParameter,
-  ValidationErrors,
-} from '#http';
+import { ChoiceField, fingerprintOf, IdField, SubjectField, TextField, TimeParameter, ValidationErrors } from '#http';
 
-/** The filters of lists of batches and objects; see docs/filter-language.md. */
-export class FilterQuery extends PageQuery {
+/** A filter of objects; see docs/filter-language.md. */
+export class FilterQuery {
   @TextField({
     optional: true,
     max: 1_000_000,

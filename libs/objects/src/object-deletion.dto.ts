@@ -1,11 +1,10 @@
 import { type EncryptedKeyList, isEverything, type Filter } from '#filter';
 import { IntegerParameter, ValidationErrors } from '#http';
-import { ApiProperty, OmitType } from '@nestjs/swagger';
+import { ApiProperty } from '@nestjs/swagger';
 import { FilterQuery, filterOf } from './filter.dto.js';
 import { DELETE_OBJECTS_MAX } from './object-deletion.js';
 
-/** The filters of lists, without paging. */
-export class DeleteObjectsQuery extends OmitType(FilterQuery, ['page', 'page_size', 'cursor', 'count'] as const) {
+export class DeleteObjectsQuery extends FilterQuery {
   @IntegerParameter({
     optional: false,
     min: 0,

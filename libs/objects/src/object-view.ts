@@ -1,6 +1,7 @@
-import { ChoiceField, type InputPlace, rejectInput, TextField } from '#http';
+import { ChoiceField, type InputPlace, PageQuery, rejectInput, TextField } from '#http';
 import { EventLoopYield } from '#platform';
 import { dataView } from '#store';
+import { IntersectionType } from '@nestjs/swagger';
 import { FilterQuery } from './filter.dto.js';
 
 /** The members of an object, and of one inside its batch. */
@@ -19,13 +20,8 @@ export class ObjectViewQuery {
   data_as?: 'pairs' | 'object';
 }
 
-export class ObjectListQuery extends FilterQuery {
-  @FieldsField()
-  fields?: string;
-
-  @DataAsField()
-  data_as?: 'pairs' | 'object';
-}
+/** A page of a filtered list. */
+export class ObjectListQuery extends IntersectionType(PageQuery, FilterQuery, ObjectViewQuery) {}
 
 /** A member of objects, or a key of their data. */
 export type ViewField = { member: string; key?: never } | { key: string; member?: never };
