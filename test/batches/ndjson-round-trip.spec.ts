@@ -151,7 +151,7 @@ describe('a batch that was put as NDJSON', () => {
       await api.db.sql('DELETE FROM objects WHERE project_id = ANY ($1)', both);
       await api.db.sql('DELETE FROM batches WHERE project_id = ANY ($1)', both);
     };
-    await fc.assert(fc.asyncProperty(batch, check), { numRuns: 100 });
+    await fc.assert(fc.asyncProperty(batch, check), { numRuns: 60 });
   });
 
   it.each([

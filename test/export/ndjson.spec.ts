@@ -188,7 +188,7 @@ describe('an export that is loaded again', () => {
       await load(into, body.toString());
       expect((await readExport(api, into.keys.analyst)).body.toString()).toBe(body.toString());
     };
-    await fc.assert(fc.asyncProperty(objects, check), { numRuns: 100 });
+    await fc.assert(fc.asyncProperty(objects, check), { numRuns: 50 });
   });
 
   it('is rejected as a whole where a line is missing', async () => {

@@ -19,9 +19,9 @@ import { filter, pairs, type Data, type Pair } from '../objects/generated-filter
 const seed = Math.floor(Math.random() * 2 ** 31);
 const OBJECTS = 600;
 const SEGMENTS = 30;
-const FILTERS = 600;
+const FILTERS = 320;
 const FILTERS_AT_ONCE = 40;
-const SORTED_FILTERS = 60;
+const SORTED_FILTERS = 42;
 const SORT_KEYS = ['a', 'b', 'owner.city', 'a.b', 'owner', 'owner.tags', 'never'];
 /** A project with pending, changed and deleted objects, and one with segments only. */
 const [CHANGED, UNCHANGED] = [7, 8];
@@ -100,7 +100,7 @@ describe(`the index of generated objects (seed ${String(seed)})`, () => {
   it.each([
     ['of segments', UNCHANGED],
     ['of segments, pending and outdated entries', CHANGED],
-  ])('finds and counts the same objects as PostgreSQL, for 600 filters: %s', async (_, projectId) => {
+  ])('finds and counts the same objects as PostgreSQL, for 320 filters: %s', async (_, projectId) => {
     const filters = fc.sample(filter, { numRuns: FILTERS, seed });
     let [useful, exact] = [0, 0];
     for (let at = 0; at < filters.length; at += FILTERS_AT_ONCE) {
@@ -137,7 +137,7 @@ describe(`the index of generated objects (seed ${String(seed)})`, () => {
     }
     // Many filters are decided by the index alone: not those of texts where an object has one that the index does not hold.
     expect(exact / useful).toBeGreaterThan(0.2);
-    expect(useful / FILTERS).toBeGreaterThan(0.5);
+    expect(useful / FILTERS).toBeGreaterThan(0.4);
   });
 
   it.each([
