@@ -39,7 +39,7 @@ export interface SortedRequest {
   limit: number;
 }
 
-export type ValueKind = typeof TermKind.number | typeof TermKind.text;
+type ValueKind = typeof TermKind.number | typeof TermKind.text;
 
 export type Accepts = (value: string) => boolean;
 
