@@ -67,6 +67,33 @@ describe('a server on a cluster', () => {
     expect((await api.call('POST', '/objects', { key, body })).status).toBe(409);
   });
 
+  it('returns the present state last of an object that was deleted and created again, whatever the order of their changes', async () => {
+    const { producer, admin } = project.keys;
+    const create = (objectId: string): Promise<unknown> =>
+      api.call('POST', '/objects', { key: producer, body: { batch_id: 'again', object_id: objectId, data: { n: 1 } } });
+    await api.call('POST', '/batches', { key: producer, body: { batch_id: 'again', objects: [] } });
+    await create('again');
+    await create('gone');
+    const start = await api.call('GET', '/objects/changes', { key: admin });
+    for (const objectId of ['again', 'gone']) await api.call('DELETE', `/objects/${objectId}`, { key: admin });
+    await create('again');
+    await db.sql(
+      `UPDATE pending_changes SET wal_position = CASE kind WHEN 'created' THEN '0/1' ELSE '0/2' END::pg_lsn WHERE project_id = $1`,
+      [project.projectId],
+    );
+    const since = encodeURIComponent(start.json<{ next: string }>().next);
+    const { results } = (await api.call('GET', `/objects/changes?since=${since}`, { key: admin })).json<{
+      results: { change: string; object_id: string; object: unknown }[];
+    }>();
+    const ofObject = (id: string): unknown[] =>
+      results.filter(({ object_id }) => object_id === id).map(({ change, object }) => [change, object !== null]);
+    expect(ofObject('again').sort()).toEqual([
+      ['changed', true],
+      ['created', true],
+    ]);
+    expect(ofObject('gone')).toEqual([['deleted', false]]);
+  });
+
   it('invalidates rollups only for objects with a subject', async () => {
     const { producer: key } = project.keys;
     const data = { temperature: 20 };

@@ -38,7 +38,7 @@ export interface ChangeStep {
 }
 
 /** Before it is known as text. */
-type Found = { place: ChangePlace; row: ChangeRow; id: string; object: ExpandedRow | null };
+type Found = { place: ChangePlace; row: ChangeRow; kind: ChangeRow['kind']; id: string; object: ExpandedRow | null };
 
 /**
  * Turns rows of changes into changes of single objects, with the present state of each object. It is read after the commits of all
@@ -60,7 +60,9 @@ export async function expandChanges(
     return { row, ids: row.object_ids ?? [], firstId };
   });
   const spans = parts.flatMap(({ row }) => spanOf(row, start) ?? []);
-  const changedIds = parts.flatMap(({ row, ids }) => (row.kind === 'changed' ? ids : [])).slice(0, STEP_OBJECTS);
+  const isLookedUp = ({ kind }: ChangeRow): boolean =>
+    kind === 'changed' || (kind === 'deleted' && !store.ordersDependentChanges);
+  const changedIds = parts.flatMap(({ row, ids }) => (isLookedUp(row) ? ids : [])).slice(0, STEP_OBJECTS);
   const created = spans.length === 0 ? [] : await store.expandSpans(projectId, filter, spans, STEP_OBJECTS, most.bytes);
   const changed = changedIds.length === 0 ? [] : await store.expandIds(projectId, filter, changedIds, most.bytes);
   const step = assemble(parts, {
@@ -68,6 +70,7 @@ export async function expandChanges(
     created: await encryption.openRows(projectId, created),
     changed: await encryption.openRows(projectId, changed),
     changedCount: changedIds.length,
+    isLookedUp,
     limit: most.items,
   });
   const texts = await textsOf(step.items, view, projectId);
@@ -85,15 +88,17 @@ interface Expanded {
   start: ChangePlace;
   /** The objects of the spans, in their order. */
   created: readonly ExpandedRow[];
-  /** The objects of the first ids that were changed, as far as they exist. */
+  /** The objects of the first ids that were looked up, as far as they exist. */
   changed: readonly ExpandedRow[];
   changedCount: number;
+  /** Whether the ids of a row are among those of `changed`. */
+  isLookedUp: (row: ChangeRow) => boolean;
   limit: number;
 }
 
 function assemble(
   parts: readonly Part[],
-  { start, created, changed, changedCount, limit }: Expanded,
+  { start, created, changed, changedCount, isLookedUp, limit }: Expanded,
 ): { items: Found[]; next: ChangePlace; isComplete: boolean } {
   const items: Found[] = [];
   const bySpan = new Map<string, ExpandedRow[]>();
@@ -116,7 +121,7 @@ function assemble(
         // Without data it is beyond the limit of bytes.
         if (items.length >= limit || (object.matches && object.data === null)) return stop();
         next = { position, inside: object.seq };
-        if (object.matches) items.push({ place: next, row, id: object.object_id, object });
+        if (object.matches) items.push({ place: next, row, kind: row.kind, id: object.object_id, object });
       }
       if (ordinal === lastSpan) return stop();
     }
@@ -124,13 +129,15 @@ function assemble(
       if (items.length >= limit) return stop();
       const place = { position, inside: String(firstId + index + 1) };
       let object: ExpandedRow | null = null;
-      if (row.kind === 'changed') {
+      if (isLookedUp(row)) {
         if (id >= changedCount) return stop();
         object = byId.get(String(++id)) ?? null;
         if (object?.matches === true && object.data === null) return stop();
       }
       next = place;
-      items.push({ place, row, id: objectId, object: object?.matches === true ? object : null });
+      // An object that exists again was not only deleted: its creation may have been returned before.
+      const kind = object === null ? row.kind : 'changed';
+      items.push({ place, row, kind, id: objectId, object: object?.matches === true ? object : null });
     }
     next = { position, inside: null };
   }
@@ -139,10 +146,10 @@ function assemble(
 
 /** `null` as an object says that a mirror must drop what it has: the object was deleted, or does not match the filter any more. */
 async function textsOf(items: readonly Found[], view: ObjectView, projectId: number): Promise<string[]> {
-  const textOf = ({ row, id, object }: Found, shown: ObjectView): string => {
+  const textOf = ({ row, kind, id, object }: Found, shown: ObjectView): string => {
     const ids = `"object_id":${JSON.stringify(id)},"batch_id":${JSON.stringify(row.batch_id)}`;
     const text = object === null ? 'null' : objectText(object as ObjectRow, shown);
-    return `{"change":"${row.kind}",${ids},"at":"${row.changed_at}","object":${text}}`;
+    return `{"change":"${kind}",${ids},"at":"${row.changed_at}","object":${text}}`;
   };
   return viewedTexts(items, textOf, view, projectId);
 }

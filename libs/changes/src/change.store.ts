@@ -143,6 +143,14 @@ const EXPANDED_COLUMNS = 'ordinal, seq, object_id, batch_id, subject, observed_a
 export class ChangeStore {
   constructor(private readonly database: Database) {}
 
+  /**
+   * Whether changes that depend on each other are in their order, such as the deletion of an object and its creation again. Not on a
+   * cluster, where the position in the WAL is that of the coordinator before the locks are taken.
+   */
+  get ordersDependentChanges(): boolean {
+    return !this.database.isDistributed;
+  }
+
   /** Starts to keep the changes of a project. @returns the position after those that were committed before */
   async follow(projectId: number): Promise<string> {
     await this.database.query(FOLLOW, [projectId]);
