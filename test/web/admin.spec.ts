@@ -97,6 +97,86 @@ it('creates a device with its first key', async () => {
   await page.getByRole('link', { name: id }).waitFor();
 });
 
+describe('a webhook', () => {
+  /** Its receiver is inside the network, so that nothing is sent. */
+  const URL_INSIDE = 'http://192.0.2.1/hook';
+
+  it('is created with a threshold, and its secret is shown once', async () => {
+    const page = await open('?tab=webhooks');
+    await page.getByRole('heading', { name: 'This project has no webhooks yet' }).waitFor();
+    await page.getByRole('button', { name: 'Create a webhook' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Name').fill('cold store');
+    await dialog.getByLabel('URL').fill(URL_INSIDE);
+    await dialog.getByLabel('a value reached a threshold').check();
+    await dialog.getByLabel('Key whose').fill('temperature');
+    await dialog.getByLabel('Of objects').fill('7m');
+    await dialog.getByRole('spinbutton', { name: 'Number' }).fill('8.5');
+    await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+    await dialog.getByText('/threshold/bucket', { exact: true }).waitFor();
+    expect(await violations(page, { within: 'dialog' })).toEqual([]);
+    await dialog.getByLabel('Of objects').fill('15m');
+    await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+    expect(await dialog.locator('.secret').innerText()).toMatch(/^whsec_/);
+    await dialog.getByRole('button', { name: 'Done' }).click();
+    await row(page, 'cold store').waitFor();
+    const list = await web.api.call('GET', '/webhooks', { key: web.project.keys.admin });
+    const threshold = { op: 'avg', key: 'temperature', bucket: '15m', compare: { $gt: 8.5 } };
+    expect(list.json()).toMatchObject({ results: [{ events: ['batch.stored', 'threshold.reached'], threshold }] });
+  });
+
+  it('shows its deliveries; a failed one is retried, and the webhook is disabled and deleted', async () => {
+    const body = { name: 'stock', url: URL_INSIDE, events: ['job.failed'] };
+    const created = await web.api.call('POST', '/webhooks', { key: web.project.keys.admin, body });
+    const { webhook_id: id } = created.json<{ webhook_id: string }>();
+    await web.api.db.sql(
+      `INSERT INTO webhook_deliveries
+         (project_id, webhook_id, delivery_id, event, body, status, attempts, due_at, response_status, finished_at)
+       VALUES ($1, $2, 7, 'job.failed', '{}', 'failed', 10, now(), 500, now())`,
+      [web.project.projectId, id],
+    );
+    const page = await open('?tab=webhooks');
+    await row(page, 'stock').getByRole('button').click();
+    const panel = page.getByRole('complementary', { name: 'Webhook' });
+    await panel.getByText('HTTP status 500, 10 attempts').waitFor();
+    expect(await violations(page)).toEqual([]);
+    await panel.getByRole('button', { name: 'Disable' }).click();
+    await panel.getByRole('button', { name: 'Enable' }).waitFor();
+    await row(page, 'stock').getByText('disabled').waitFor();
+    await panel.getByRole('button', { name: 'Retry' }).click();
+    await panel.getByText('queued', { exact: true }).last().waitFor();
+    await panel.getByRole('button', { name: 'failed', exact: true }).click();
+    await panel.getByText('No delivery is failed.').waitFor();
+    const deliveries = await web.api.call('GET', `/webhooks/${id}/deliveries`, { key: web.project.keys.admin });
+    expect(deliveries.json()).toMatchObject({ results: [{ status: 'queued', attempts: 0, due_at: null }] });
+
+    await panel.getByRole('button', { name: 'Delete' }).click();
+    const dialog = page.getByRole('dialog');
+    const confirm = dialog.getByRole('button', { name: 'Delete', exact: true });
+    expect(await confirm.isDisabled()).toBe(true);
+    expect(await violations(page, { within: 'dialog' })).toEqual([]);
+    await dialog.getByLabel('Type the name').fill('stock');
+    await confirm.click();
+    await row(page, 'stock').waitFor({ state: 'detached' });
+    expect(await web.statusOf(`/webhooks/${id}`)).toBe(404);
+  });
+});
+
+it('restores a deleted batch and a deleted object', async () => {
+  await web.send('POST', '/batches', { batch_id: 'boots', objects: [{ object_id: 'boot-1', data: {} }] });
+  await web.send('POST', '/objects', { batch_id: 'shoes', object_id: 'shoe-41', data: {} });
+  await web.send('DELETE', '/batches/boots?cascade=true');
+  await web.send('DELETE', '/objects/shoe-41');
+  const page = await open('?tab=deletions');
+  await page.getByText('2 deletions').waitFor();
+  expect(await violations(page)).toEqual([]);
+  await page.getByRole('button', { name: 'Restore batch boots' }).click();
+  await page.getByRole('link', { name: 'batch boots' }).waitFor();
+  await page.getByRole('button', { name: 'Restore object shoe-41' }).click();
+  await page.getByRole('heading', { name: 'Nothing can be restored' }).waitFor();
+  expect([await web.statusOf('/objects/boot-1'), await web.statusOf('/objects/shoe-41')]).toEqual([200, 200]);
+});
+
 describe('the audit trail', () => {
   it('is filtered by what the URL says', async () => {
     const page = await open('?tab=audit');
@@ -129,7 +209,7 @@ describe('the audit trail', () => {
 });
 
 describe('the operator', () => {
-  it('creates a project and sets its limits; its admin sees how much of them is used', async () => {
+  it('creates a project and sets its limits and retention, which its admin sees with what is used', async () => {
     const page = await open('', web.api.operatorKey);
     const name = `acme ${String(web.project.projectId)}`;
     await page.getByRole('button', { name: 'Create a project' }).click();
@@ -140,6 +220,7 @@ describe('the operator', () => {
     const secret = await createKey(page, 'first admin', (dialog) => dialog.getByLabel('Role').selectOption('admin'));
     await page.getByRole('link', { name: 'Limits' }).click();
     await page.getByLabel('Most objects').fill('50');
+    await page.getByLabel('Days').fill('365');
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByText('Saved.').waitFor();
     await page.getByRole('link', { name: 'Audit trail' }).click();
@@ -150,6 +231,7 @@ describe('the operator', () => {
     await admin.getByText('40 of 50 (80 %)').waitFor();
     expect(await admin.getByRole('meter', { name: 'Objects' }).getAttribute('aria-valuenow')).toBe('80');
     await admin.getByText('without a limit').waitFor();
+    await admin.getByText('Objects are deleted 365 days after they were observed').waitFor();
   });
 
   it('can send a form again that was rejected', async () => {

@@ -39,9 +39,13 @@ const VIEWS = {
   rooms: ['/feeds?feed=rooms', ADMIN_KEY],
   jobs: ['/jobs', ADMIN_KEY],
   keys: ['/admin', ADMIN_KEY],
+  webhooks: ['/admin?tab=webhooks', ADMIN_KEY],
+  webhook: ['/admin?tab=webhooks&webhook=WEBHOOK', ADMIN_KEY],
+  deletions: ['/admin?tab=deletions', ADMIN_KEY],
   usage: ['/admin?tab=usage', ADMIN_KEY],
   audit: ['/admin?tab=audit', ADMIN_KEY],
   projects: ['/admin', OPERATOR_KEY],
+  limits: ['/admin?tab=limits&project_id=PROJECT', OPERATOR_KEY],
 };
 
 const LOOKS = {
@@ -64,6 +68,7 @@ const server = spawn(process.execPath, ['dist/apps/api/main.js'], {
 const ended = new Promise((resolve) => server.once('exit', resolve));
 try {
   const origin = await readyOrigin();
+  const ids = await storeExamples(`${origin}/api/v1`);
   await mkdir(FOLDER, { recursive: true });
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
   for (const [look, options] of Object.entries(LOOKS)) {
@@ -71,7 +76,9 @@ try {
       const context = await browser.newContext(options);
       const page = await context.newPage();
       if (key !== null) await page.addInitScript((text) => globalThis.sessionStorage.setItem('stowage.key', text), key);
-      await page.goto(`${origin}/browse${path}`, { waitUntil: 'networkidle' });
+      await page.goto(`${origin}/browse${path.replace(/[A-Z]{3,}$/, (name) => ids[name] ?? name)}`, {
+        waitUntil: 'networkidle',
+      });
       await page.screenshot({ path: join(FOLDER, `${view}-${look}.png`) });
       await context.close();
     }
@@ -82,6 +89,26 @@ try {
   server.kill('SIGTERM');
   await ended;
   await rm(dataDir, { recursive: true, force: true });
+}
+
+/** What the fixtures do not have. @returns ids for the paths */
+async function storeExamples(api) {
+  const send = async (method, path, body, key = ADMIN_KEY) => {
+    const headers = { 'X-Api-Key': key, ...(body === undefined ? {} : { 'Content-Type': 'application/json' }) };
+    const response = await fetch(`${api}${path}`, { method, headers, body: JSON.stringify(body) });
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+    return response.status === 204 ? undefined : response.json();
+  };
+  const url = 'https://hooks.example.com/stowage';
+  await send('POST', '/webhooks', { name: 'failures', url, events: ['job.failed', 'key.canary'], is_enabled: false });
+  const threshold = { op: 'avg', key: 'temperature', bucket: '15m', compare: { $gt: 8 } };
+  const events = ['batch.stored', 'threshold.reached'];
+  const webhook = await send('POST', '/webhooks', { name: 'cold store', url: 'http://192.0.2.1/', events, threshold });
+  for (let count = 0; count < 3; count++) await send('POST', `/webhooks/${webhook.webhook_id}/test`);
+  await send('POST', '/batches', { batch_id: 'mistake', objects: [{ object_id: 'wrong-1', data: {} }] });
+  await send('DELETE', '/batches/mistake?cascade=true');
+  const { project } = await send('GET', '/me');
+  return { WEBHOOK: webhook.webhook_id, PROJECT: String(project.project_id) };
 }
 
 function readyOrigin() {

@@ -6,16 +6,20 @@ import { useSession } from '../session.js';
 import { Tabs } from '../ui/tabs.js';
 import './admin.css';
 import { Audit, AUDIT_FILTERS } from './audit.js';
+import { Deletions } from './deletions.js';
 import { AdminDevices } from './devices.js';
 import { Keys } from './keys.js';
 import { Projects, ProjectSettings, projectUrl } from './projects.js';
 import { UsageView } from './usage.js';
+import { Webhooks } from './webhooks.js';
 
-const PARAMETERS = ['tab', 'project_id', 'key', ...AUDIT_FILTERS] as const;
+const PARAMETERS = ['tab', 'project_id', 'key', 'webhook', ...AUDIT_FILTERS] as const;
 
 const ADMIN_TABS = [
   ['keys', 'Keys'],
   ['devices', 'Devices'],
+  ['webhooks', 'Webhooks'],
+  ['deletions', 'Deleted'],
   ['usage', 'Usage'],
   ['audit', 'Audit trail'],
 ] as const;
@@ -27,11 +31,11 @@ const OPERATOR_TABS = [
 /** Of one project, for operators. */
 const PROJECT_TABS = [
   ['keys', 'Keys'],
-  ['limits', 'Limits'],
+  ['limits', 'Limits and retention'],
   ['audit', 'Audit trail'],
 ] as const;
 
-/** Keys, devices, usage and the audit trail of a project; for operators also projects and operator keys. */
+/** Keys, devices, webhooks, deletions, usage and the audit trail of a project; for operators also projects and operator keys. */
 export function AdminPage(): JSX.Element {
   const { me } = useSession();
   const [query, change] = useQuery(PARAMETERS);
@@ -54,6 +58,8 @@ export function AdminPage(): JSX.Element {
       {tab === 'keys' && <Keys projectId={projectId ?? ''} {...keys} />}
       {tab === 'operator-keys' && <Keys projectId={null} {...keys} />}
       {tab === 'devices' && <AdminDevices />}
+      {tab === 'webhooks' && <Webhooks current={query.webhook} onOpen={(webhook) => change({ webhook })} />}
+      {tab === 'deletions' && <Deletions />}
       {tab === 'usage' && <UsageView />}
       {tab === 'audit' && <Audit query={query} projectId={selected} onChange={change} />}
       {tab === 'projects' && <Projects />}

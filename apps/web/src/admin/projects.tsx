@@ -42,6 +42,9 @@ export function Projects(): JSX.Element {
                 <th scope="col" class="number">
                   Data, at most
                 </th>
+                <th scope="col" class="number">
+                  Kept, in days
+                </th>
                 <th scope="col">Created (UTC)</th>
               </tr>
             </thead>
@@ -54,6 +57,7 @@ export function Projects(): JSX.Element {
                   <td class="number">{project.project_id}</td>
                   <td class="number">{project.objects_max?.toLocaleString('en') ?? 'default'}</td>
                   <td class="number">{project.bytes_max === null ? 'default' : sizeText(project.bytes_max)}</td>
+                  <td class="number">{project.retention_days?.toLocaleString('en') ?? 'for ever'}</td>
                   <td>
                     <TimeText time={project.created_at} />
                   </td>
@@ -85,12 +89,14 @@ interface ProjectForm {
   /** Numbers as typed; empty for the limits of the installation. */
   objects: string;
   bytes: string;
+  /** Empty for ever. */
+  days: string;
 }
 
 function CreateProjectDialog(props: { onClose: () => void; onCreated: () => void }): JSX.Element {
   const { onClose, onCreated } = props;
   const { client } = useSession();
-  const [form, setForm] = useState<ProjectForm>({ name: '', objects: '', bytes: '' });
+  const [form, setForm] = useState<ProjectForm>({ name: '', objects: '', bytes: '', days: '' });
   const submit = useSubmit();
   const create = (event: Event): void => {
     event.preventDefault();
@@ -111,7 +117,7 @@ function CreateProjectDialog(props: { onClose: () => void; onCreated: () => void
   );
 }
 
-/** The name and the limits of a project. */
+/** The name, the limits and the retention of a project. */
 export function ProjectSettings({ projectId }: { projectId: string }): JSX.Element {
   const project = useGet('/api/v1/projects/{project_id}', { path: { project_id: projectId } });
   if (project.problem !== null) return <ProblemNote problem={project.problem} onRetry={project.reload} />;
@@ -125,6 +131,7 @@ function SettingsForm({ project }: { project: Schemas['ProjectDto'] }): JSX.Elem
     name: project.name,
     objects: project.objects_max?.toString() ?? '',
     bytes: project.bytes_max?.toString() ?? '',
+    days: project.retention_days?.toString() ?? '',
   });
   const [isSaved, setSaved] = useState(false);
   const submit = useSubmit();
@@ -140,19 +147,21 @@ function SettingsForm({ project }: { project: Schemas['ProjectDto'] }): JSX.Elem
   return (
     <form class="form settings-form" onSubmit={save}>
       <ProjectFields form={form} onChange={setForm} />
-      <p role="status">{isSaved && 'Saved. The limits apply to every write from now on.'}</p>
+      <p role="status">
+        {isSaved && 'Saved. The limits apply to every write from now on, the retention within a minute.'}
+      </p>
       <FormEnd submit={submit} labels={['Save', 'Saving']} kind="primary" />
     </form>
   );
 }
 
 function ProjectFields({ form, onChange }: { form: ProjectForm; onChange: (form: ProjectForm) => void }): JSX.Element {
-  const number = (name: 'objects' | 'bytes', label: string): JSX.Element => (
+  const number = (name: 'objects' | 'bytes' | 'days', label: string): JSX.Element => (
     <label>
       {label}
       <input
         type="number"
-        min={0}
+        min={name === 'days' ? 1 : 0}
         step={1}
         value={form[name]}
         onInput={(event) => onChange({ ...form, [name]: event.currentTarget.value })}
@@ -167,11 +176,18 @@ function ProjectFields({ form, onChange }: { form: ProjectForm; onChange: (form:
       </label>
       {number('objects', 'Most objects; empty for the limit of the installation')}
       {number('bytes', 'Most bytes of data; empty for the limit of the installation')}
+      {number('days', 'Days for which objects are kept after they were observed; empty for ever')}
+      {form.days !== '' && (
+        <p class="muted">
+          Older objects are deleted in the background, and cannot be restored.{' '}
+          <a href="/guides/operations/projects#retention">How retention works</a>
+        </p>
+      )}
     </>
   );
 }
 
-function bodyOf({ name, objects, bytes }: ProjectForm): Schemas['CreateProjectDto'] {
+function bodyOf({ name, objects, bytes, days }: ProjectForm): Schemas['CreateProjectDto'] {
   const limit = (text: string): number | null => (text === '' ? null : Number(text));
-  return { name, objects_max: limit(objects), bytes_max: limit(bytes) };
+  return { name, objects_max: limit(objects), bytes_max: limit(bytes), retention_days: limit(days) };
 }

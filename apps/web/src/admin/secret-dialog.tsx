@@ -9,6 +9,8 @@ interface Props {
   title: string;
   /** Of the button: what it does, and while it is done. */
   labels: readonly [string, string];
+  /** What it creates. Default: key. */
+  secretName?: string;
   /** What the form sends. */
   body: object;
   /** @param header makes the request safe to repeat */
@@ -20,9 +22,9 @@ interface Props {
   children: ComponentChildren;
 }
 
-/** A form that creates a key, and then shows it; the server does not return it again. */
+/** A form that creates a key or another secret, and then shows it; the server does not return it again. */
 export function SecretDialog(props: Props): JSX.Element {
-  const { title, labels, body, create, onClose, onCreated, children } = props;
+  const { title, labels, secretName = 'key', body, create, onClose, onCreated, children } = props;
   const [secret, setSecret] = useState<string | null>(null);
   const submit = useSubmit();
   const send = (event: Event): void => {
@@ -46,13 +48,13 @@ export function SecretDialog(props: Props): JSX.Element {
       ) : (
         <div class="form" role="status">
           <p>
-            This is the key. It is shown <strong>only once</strong>: store it now.
+            This is the {secretName}. It is shown <strong>only once</strong>: store it now.
           </p>
           <pre class="secret" tabIndex={0}>
             {secret}
           </pre>
           <p class="actions">
-            <CopyButton label="Copy the key" text={secret} />
+            <CopyButton label={`Copy the ${secretName}`} text={secret} />
             <button type="button" class="primary" onClick={close}>
               Done
             </button>

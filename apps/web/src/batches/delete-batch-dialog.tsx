@@ -43,7 +43,9 @@ export function DeleteBatchDialog({ batchId, onClose, onDeleted }: Props): JSX.E
       {state.data !== null && (
         <form class="form" onSubmit={submit}>
           <p>
-            This deletes the batch <strong>{batchId}</strong> with <strong>{objects}</strong>. It cannot be undone.
+            This deletes the batch <strong>{batchId}</strong> with <strong>{objects}</strong>.{' '}
+            <a href="/browse/admin?tab=deletions">Deleted batches</a> can be restored for the time that the server keeps
+            them.
           </p>
           <ConfirmationField label="Type the id of the batch to confirm" value={typed} onChange={setTyped} />
           <button type="submit" class="danger" disabled={typed !== batchId || deletion.isRunning || state.isLoading}>

@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
-import type { JobStatus } from './types.js';
 
-export function StatusText({ status }: { status: JobStatus }): JSX.Element {
+/** The state of a job or a delivery. */
+export function StatusText({ status }: { status: string }): JSX.Element {
   return (
     <span class="status" data-status={status}>
       {status}
