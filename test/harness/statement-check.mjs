@@ -27,6 +27,7 @@ const EXCEPTIONS = [
   'EXISTS (SELECT FROM objects AS o WHERE o.project_id = p.project_id AND o.observed_at < p.before)',
   'SELECT project_id FROM deletions WHERE deletion_id <',
   'DELETE FROM webhook_deliveries WHERE (project_id, webhook_id, delivery_id) IN',
+  'SELECT project_id, webhook_id, secret FROM webhooks WHERE secret LIKE ANY',
   // Which projects and webhooks have something to send.
   'SELECT w.project_id FROM webhooks AS w WHERE w.project_id <> ALL ($1::int[]) AND EXISTS',
   'FROM webhooks AS w WHERE w.is_enabled AND w.change_position IS NOT NULL',

@@ -263,14 +263,15 @@ describe('a delivery', () => {
   });
 
   it('has the result of its attempt also where no request can be made', async () => {
-    const { webhook_id: id } = await create({ events: ['job.failed'] });
-    await api.db.sql(`UPDATE webhooks SET secret = 'whsec_?' WHERE webhook_id = $1`, [id]);
+    const { webhook_id: id, secret } = await create({ events: ['job.failed'] });
+    const { webhook_id: other } = await create({ events: ['job.failed'] });
+    const stored = await api.db.sql<{ secret: string }>('SELECT secret FROM webhooks WHERE webhook_id = $1', [other]);
+    expect(stored).toEqual([{ secret: expect.stringMatching(/^sealed:/) }]);
+    expect(JSON.stringify(stored)).not.toContain(secret.slice(6, 20));
+    await api.db.sql('UPDATE webhooks SET secret = $2 WHERE webhook_id = $1', [id, stored[0]?.secret]);
     await sendTest(id);
-    expect(await attempted(id)).toMatchObject({
-      status: 'queued',
-      attempts: 1,
-      error: 'the request could not be made',
-    });
+    const error = 'the secret of the webhook was encrypted with another STOWAGE_KEY_SECRET';
+    expect(await attempted(id)).toMatchObject({ status: 'queued', attempts: 1, error });
   });
 
   it('is listed by its status', async () => {

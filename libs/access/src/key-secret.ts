@@ -20,7 +20,7 @@ export class KeySecret {
     /** Created by this start, so that it matches no existing key. */
     readonly isNew: boolean,
   ) {
-    this.id = createHmac('sha256', value).update('stowage key secret id').digest('hex').slice(0, 16);
+    this.id = KeySecret.idOf(value);
     this.accepted = [value, ...previous];
   }
 
@@ -65,6 +65,10 @@ export class KeySecret {
     await rename(draft, path);
     await syncFolder(database.dataDir);
     return previousPath;
+  }
+
+  static idOf(value: string): string {
+    return createHmac('sha256', value).update('stowage key secret id').digest('hex').slice(0, 16);
   }
 
   private static of(value: string, previous: readonly string[], isNew: boolean): KeySecret {

@@ -1,8 +1,5 @@
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes, subtle } from 'node:crypto';
-
-const CIPHER = 'aes-256-gcm';
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
+import { createHmac, hkdfSync, subtle } from 'node:crypto';
+import { openBytes, sealBytes } from '#platform';
 
 /** A response that is sent again for the same Idempotency-Key. */
 export interface StoredResponse {
@@ -48,18 +45,12 @@ export class ResponseSealer {
 
 /** The status is not included; it has a column of its own. */
 export function seal({ headers, body }: Omit<StoredResponse, 'status'>, { secret }: KeyRecord): Buffer {
-  const nonce = randomBytes(NONCE_BYTES);
-  const cipher = createCipheriv(CIPHER, secret, nonce);
-  const encrypted = [cipher.update(`${JSON.stringify(headers)}\n`), cipher.update(body), cipher.final()];
-  return Buffer.concat([nonce, cipher.getAuthTag(), ...encrypted]);
+  return sealBytes(secret, [`${JSON.stringify(headers)}\n`, body]);
 }
 
 /** @throws Error where it was encrypted with another secret, or was changed */
 export function unseal(sealed: Buffer, { secret }: KeyRecord): Omit<StoredResponse, 'status'> {
-  const nonce = sealed.subarray(0, NONCE_BYTES);
-  const decipher = createDecipheriv(CIPHER, secret, nonce, { authTagLength: TAG_BYTES });
-  decipher.setAuthTag(sealed.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES));
-  const open = Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES + TAG_BYTES)), decipher.final()]);
+  const open = openBytes(secret, sealed);
   const end = open.indexOf('\n');
   const headers = JSON.parse(open.toString('utf8', 0, end)) as Record<string, string>;
   return { headers, body: open.subarray(end + 1) };

@@ -14,6 +14,7 @@ export { isGeneratedKeyFormat, KEY_ALPHABET, KEY_RANDOM_LENGTH, mayBeKey, withCh
 export { createLog, nestLog } from './logging.js';
 export { partPathOf, publishPart, syncFolder } from './part-file.js';
 export { ProjectSlots, type SlotRejection } from './project-slots.js';
+export { openBytes, sealBytes } from './sealed-bytes.js';
 export { productVersion } from './product-version.js';
 export { projectFile } from './project-file.js';
 export { StartupError } from './startup-error.js';

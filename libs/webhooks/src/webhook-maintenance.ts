@@ -1,7 +1,17 @@
+import { Database } from '#database';
 import { Maintenance, MAINTENANCE_ROWS, type MaintenanceTask } from '#jobs';
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
+import { SecretUnreadableError, WebhookSecrets } from './webhook-secrets.js';
 
 const KEPT = `interval '30 days'`;
+/** Of one run. */
+const SECRETS = 1_000;
+
+interface StoredSecret {
+  project_id: number;
+  webhook_id: string;
+  secret: string;
+}
 
 const DELETE_OLD: MaintenanceTask = {
   name: 'delete old deliveries of webhooks',
@@ -15,10 +25,41 @@ const DELETE_OLD: MaintenanceTask = {
   dueSql: `SELECT min(finished_at) + ${KEPT} FROM webhook_deliveries`,
 };
 
-/** Deletes old deliveries, failed ones included. */
+const LIST_PREVIOUS = `
+  SELECT project_id, webhook_id, secret FROM webhooks WHERE secret LIKE ANY ($1::text[]) LIMIT ${String(SECRETS)}`;
+
+const REPLACE = `UPDATE webhooks SET secret = $4 WHERE project_id = $1 AND webhook_id = $2 AND secret = $3`;
+
+/** Deletes old deliveries, failed ones included, and encrypts secrets again after the key secret was replaced. */
 @Injectable()
 export class WebhookMaintenance {
-  constructor(maintenance: Maintenance) {
-    maintenance.add(DELETE_OLD);
+  private readonly log = new Logger('webhooks');
+
+  constructor(
+    maintenance: Maintenance,
+    private readonly secrets: WebhookSecrets,
+    private readonly database: Database,
+  ) {
+    maintenance.add(DELETE_OLD, {
+      name: 'encrypt secrets of webhooks with the current key secret',
+      run: () => this.replaceSecrets(),
+    });
+  }
+
+  /** A process that still has the previous key secret as its current one replaces them back, until it is restarted. */
+  private async replaceSecrets(): Promise<void> {
+    const patterns = this.secrets.previousPatterns;
+    if (patterns.length === 0) return;
+    const rows = await this.database.query<StoredSecret>(LIST_PREVIOUS, [patterns]);
+    for (const { project_id: projectId, webhook_id: webhookId, secret: stored } of rows) {
+      const place = { projectId, webhookId };
+      try {
+        const replaced = this.secrets.seal(place, this.secrets.open(place, stored));
+        await this.database.query(REPLACE, [projectId, webhookId, stored, replaced]);
+      } catch (error) {
+        if (!(error instanceof SecretUnreadableError)) throw error;
+        this.log.warn(`webhook ${webhookId}: ${error.message}`);
+      }
+    }
   }
 }

@@ -8,6 +8,7 @@ import { DeliverySlots, type DeliverySlot } from './delivery-slots.js';
 import { DeliveryStore, type AttemptResult, type ClaimedDelivery } from './delivery.store.js';
 import { PublicAddresses } from './public-address.js';
 import { ThresholdWatch } from './threshold-watch.js';
+import { SecretUnreadableError, WebhookSecrets } from './webhook-secrets.js';
 import { sendWebhook, type WebhookOutcome } from './webhook-request.js';
 
 const LOOK_EVERY_MS = 1_000;
@@ -31,6 +32,7 @@ export class WebhookSender implements BeforeApplicationShutdown {
 
   constructor(
     private readonly store: DeliveryStore,
+    private readonly secrets: WebhookSecrets,
     batches: BatchWatch,
     thresholds: ThresholdWatch,
     maintenance: Maintenance,
@@ -108,12 +110,15 @@ export class WebhookSender implements BeforeApplicationShutdown {
   }
 
   /** Never fails, so that every attempt gets its result. */
-  private async request({ delivery_id: id, url, secret, body }: ClaimedDelivery): Promise<WebhookOutcome> {
+  private async request(delivery: ClaimedDelivery): Promise<WebhookOutcome> {
+    const { project_id: projectId, webhook_id: webhookId, delivery_id: id, url, body } = delivery;
     try {
+      const secret = this.secrets.open({ projectId, webhookId }, delivery.secret);
       return await sendWebhook({ id: `msg_${id}`, url, secret, body }, this.addresses, this.stopping.signal);
     } catch (error) {
       this.log.warn(`delivery ${id} of a webhook was not sent: ${describeError(error)}`);
-      return { status: null, error: 'the request could not be made' };
+      const reason = error instanceof SecretUnreadableError ? error.message : 'the request could not be made';
+      return { status: null, error: reason };
     }
   }
 }

@@ -17,6 +17,7 @@ import type {
   UpdateWebhookDto,
   WebhookDto,
 } from './webhook.dto.js';
+import { WebhookSecrets } from './webhook-secrets.js';
 import { WebhookStore, type WebhookContent } from './webhook.store.js';
 
 /** Of a project. Each costs a look at its events every second. */
@@ -29,6 +30,7 @@ export class WebhookService {
   constructor(
     private readonly store: WebhookStore,
     private readonly deliveries: DeliveryStore,
+    private readonly secrets: WebhookSecrets,
     private readonly events: EventStore,
     private readonly changes: ChangeStore,
     private readonly encryption: EncryptedKeys,
@@ -52,7 +54,14 @@ export class WebhookService {
           detail: `A project has at most ${String(WEBHOOKS_MAX)} webhooks; delete one first.`,
         });
       }
-      await this.store.insert(tx, projectId, id, content, secret, position);
+      await this.store.insert(
+        tx,
+        projectId,
+        id,
+        content,
+        this.secrets.seal({ projectId, webhookId: id }, secret),
+        position,
+      );
       await this.audit.append(tx, {
         projectId,
         actor,

@@ -1,3 +1,4 @@
+import { AccessModule } from '#access';
 import { AnalyticsModule } from '#analytics';
 import { AuditModule } from '#audit';
 import { ChangesModule } from '#changes';
@@ -11,15 +12,17 @@ import { ThresholdWatch } from './threshold-watch.js';
 import { WebhookController } from './webhook.controller.js';
 import { WebhookMaintenance } from './webhook-maintenance.js';
 import { WebhookSender } from './webhook-sender.js';
+import { WebhookSecrets } from './webhook-secrets.js';
 import { WebhookService } from './webhook.service.js';
 import { WebhookStore } from './webhook.store.js';
 
 /** Tells other systems what happens in a project. */
 @Module({
-  imports: [AnalyticsModule, AuditModule, ChangesModule, EncryptionModule, EventsModule, JobsModule],
+  imports: [AccessModule, AnalyticsModule, AuditModule, ChangesModule, EncryptionModule, EventsModule, JobsModule],
   controllers: [WebhookController],
   providers: [
     WebhookStore,
+    WebhookSecrets,
     WebhookService,
     DeliveryStore,
     BatchWatch,
