@@ -44,7 +44,7 @@ describe('a statement that would touch several shards', () => {
       'SELECT FROM (SELECT project_id FROM objects WHERE project_id = $1 UNION SELECT project_id FROM jobs) AS u',
       'jobs',
     ],
-    ['SELECT FROM objects WHERE project_id = $1 UNION ALL SELECT FROM jobs', 'jobs'],
+    ['SELECT 1 FROM objects WHERE project_id = $1 UNION ALL SELECT 1 FROM jobs', 'jobs'],
   ])('is rejected: %s', async (sql, table) => {
     expect(await check(sql)).toEqual([`${table} is not bound to the project_id of one project`]);
   });
@@ -89,6 +89,16 @@ describe('a statement that a cluster refuses or runs otherwise', () => {
   });
 
   it.each([
+    [
+      'has a CTE without columns',
+      'WITH b AS MATERIALIZED (SELECT FROM batches WHERE project_id = $1) DELETE FROM jobs WHERE project_id = $1 AND EXISTS (SELECT FROM b)',
+      'the CTE b has no columns',
+    ],
+    [
+      'has a part of a UNION without columns',
+      'SELECT FROM projects UNION ALL SELECT FROM jobs WHERE project_id = $1',
+      'a part of a UNION has no columns',
+    ],
     [
       'reads rows after it has deleted them',
       'WITH gone AS (DELETE FROM objects WHERE project_id = $1 RETURNING 1), kept AS (INSERT INTO jobs (project_id) SELECT project_id FROM objects WHERE project_id = $1) SELECT count(*) FROM gone',

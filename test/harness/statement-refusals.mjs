@@ -14,26 +14,44 @@ export function visit(node, see) {
 /** Of a statement that touches several shards. */
 export function shardFaults(stmt, dataTables) {
   const found = new Set();
-  const readsData = (node) => {
-    let reads = false;
-    visit(node, (type, { relname }) => {
-      reads ||= type === 'RangeVar' && dataTables.has(relname);
-    });
-    return reads;
-  };
   visit(stmt, (type, node) => {
-    if (type === 'SelectStmt' && node.lockingClause !== undefined && readsData(node.fromClause))
+    if (type === 'SelectStmt' && node.lockingClause !== undefined && readsData(node.fromClause, dataTables))
       found.add('it locks rows on several shards');
-    if (type === 'RangeSubselect' && node.lateral && hasLimit(node.subquery) && readsData(node.subquery))
+    if (type === 'RangeSubselect' && node.lateral && hasLimit(node.subquery) && readsData(node.subquery, dataTables))
       found.add('it has a LIMIT in a LATERAL subquery');
-    if (type === 'withClause' && node.recursive && readsData(node)) found.add('it is recursive');
+    if (type === 'withClause' && node.recursive && readsData(node, dataTables)) found.add('it is recursive');
     if (type === 'GroupingSet') found.add('it has GROUPING SETS');
   });
   return [...found];
 }
 
+function readsData(node, dataTables) {
+  let reads = false;
+  visit(node, (type, { relname }) => {
+    reads ||= type === 'RangeVar' && dataTables.has(relname);
+  });
+  return reads;
+}
+
 function hasLimit(query) {
   return query.SelectStmt?.limitCount !== undefined;
+}
+
+/**
+ * Parts that are evaluated on their own, as the CTEs of a write: their result is a table, which Citus reads with a list of its columns.
+ * @param isWrite whether the statement changes a table of data
+ */
+export function columnFaults(stmt, dataTables, isWrite) {
+  const found = new Set();
+  const requireColumns = (part, select) => {
+    if (select?.op !== 'SETOP_NONE' || select.targetList !== undefined || select.valuesLists !== undefined) return;
+    if (readsData(select.fromClause, dataTables)) found.add(`${part} has no columns`);
+  };
+  visit(stmt, (type, node) => {
+    if (type === 'CommonTableExpr' && isWrite) requireColumns(`the CTE ${node.ctename}`, node.ctequery.SelectStmt);
+    if (type === 'larg' || type === 'rarg') requireColumns('a part of a UNION', node);
+  });
+  return [...found];
 }
 
 /** Functions in a write of a table of data whose results the shards would have to agree on. */

@@ -3,7 +3,7 @@
  * the same `project_id`. See docs/decisions/042.
  */
 import { parse } from 'libpg-query';
-import { functionFaults, shardFaults, visit } from './statement-refusals.mjs';
+import { columnFaults, functionFaults, shardFaults, visit } from './statement-refusals.mjs';
 
 /** The name under which the one value of `project_id` of a statement is collected, for each parameter and constant. */
 const VALUE = 'value';
@@ -112,12 +112,17 @@ async function readAll(sql, dataTables) {
   });
 }
 
+function changesData({ changed, dataTables }) {
+  return [...changed].some((name) => dataTables.has(name));
+}
+
 function refusals(reading, stmt, volatileFunctions) {
   return [
     ...mixedWrites(reading),
     ...inlinedReads(reading),
     ...lateReads(reading),
     ...volatileChoices(reading, stmt, volatileFunctions),
+    ...columnFaults(stmt, reading.dataTables, changesData(reading)),
     ...functionFaults(stmt, reading.dataTables, volatileFunctions),
   ];
 }
@@ -158,8 +163,8 @@ function noteLateReads(reading, part, from, changed) {
     if (!isTarget && changed.has(name)) reading.late.push({ part, table: name });
 }
 
-function volatileChoices({ changed, dataTables }, stmt, volatileFunctions) {
-  if (![...changed].some((name) => dataTables.has(name))) return [];
+function volatileChoices(reading, stmt, volatileFunctions) {
+  if (!changesData(reading)) return [];
   const found = new Set();
   visit(stmt, (type, change) => {
     if (!WRITES.has(type)) return;

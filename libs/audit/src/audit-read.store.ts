@@ -26,7 +26,7 @@ export interface AuditListOptions {
 type EntryRow = Pick<AuditEntryEntity, (typeof ENTRY_COLUMNS)[number]> & { seq: string };
 
 const HAS_EXISTED = `
-  SELECT FROM projects WHERE project_id = $1 UNION ALL SELECT FROM deleted_projects WHERE project_id = $1`;
+  SELECT 1 FROM projects WHERE project_id = $1 UNION ALL SELECT 1 FROM deleted_projects WHERE project_id = $1`;
 
 /** Reads entries of the audit log. */
 @Injectable()

@@ -101,7 +101,7 @@ const MOVE_PARTS = `UPDATE job_parts SET job_id = $3 WHERE project_id = $1 AND j
 
 /** Stores a part of a stream, unless its project was deleted since the stream began. */
 const addPartSql = (onConflict: string): string => `
-  WITH deleted AS MATERIALIZED (SELECT FROM deleted_projects WHERE project_id = $1::int), part AS (
+  WITH deleted AS MATERIALIZED (SELECT 1 FROM deleted_projects WHERE project_id = $1::int), part AS (
     INSERT INTO job_parts (project_id, job_id, part, bytes)
     SELECT $1::int, $2::bigint, $3::int, $4::bytea WHERE NOT EXISTS (SELECT FROM deleted) ${onConflict}
   )

@@ -25,15 +25,15 @@ const SUBTRACT_DELETED = {
     WHERE project_id = $1 AND shard = (SELECT min(shard) FROM project_usage WHERE project_id = $1)`,
 };
 
+/** The tables of data apart from that of projects, which is on another machine where they are distributed. */
 const FIND = {
   name: 'usage.find',
   text: `
+    WITH u AS MATERIALIZED (SELECT sum(objects) AS objects, sum(bytes) AS bytes FROM project_usage WHERE project_id = $1),
+      r AS MATERIALIZED (SELECT sum(requests) AS requests FROM project_requests WHERE project_id = $1)
     SELECT coalesce(u.objects, 0) AS objects, coalesce(u.bytes, 0) AS bytes, coalesce(r.requests, 0) AS requests,
       p.objects_max, p.bytes_max
-    FROM projects AS p
-    LEFT JOIN project_requests AS r USING (project_id),
-    LATERAL (SELECT sum(objects) AS objects, sum(bytes) AS bytes FROM project_usage AS u WHERE u.project_id = p.project_id) AS u
-    WHERE p.project_id = $1`,
+    FROM projects AS p, u, r WHERE p.project_id = $1`,
 };
 
 /** The exact usage, because writers wait for these locks, or have none of these rows and wait for the lock of the project. */
