@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import type { CopyIn } from './copy-in.js';
-import type { Database, Transaction } from './database.js';
+import type { Database } from './database.js';
+import type { Transaction } from './transaction.js';
 import type { Queryable } from './queryable.js';
 
 const COPY = `COPY things (name, note) FROM STDIN (FORMAT csv)`;

@@ -1,8 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Pool, type Client, type ClientBase, type PoolClient, type QueryConfig, type QueryResult } from 'pg';
+import type { Client, Pool, PoolClient } from 'pg';
 import { DataSource } from 'typeorm';
-import { CopyIn } from './copy-in.js';
-import { CopyOut, copyOutSql } from './copy-out.js';
 import {
   createReservedPool,
   createSingleClient,
@@ -15,38 +13,20 @@ import { tlsAdvice } from './database-url.js';
 import { PreparedStatements } from './prepared-statements.js';
 import type { Queryable, Statement } from './queryable.js';
 import type { QueryScope } from './query-scope.js';
+import { queryConfig, run } from './run-statement.js';
 import { RunningStatement } from './running-statement.js';
 import { SlowStatements } from './slow-statements.js';
+import { openSnapshot, type Snapshot, type SnapshotOptions } from './snapshot.js';
 import { DatabaseStalledError, STALL_OPTIONS, StallMonitor } from './stall-monitor.js';
-import { isConnectionLoss, isRetryable, recordConnectionError } from './sqlstates.js';
-import { StatementObserver, type ObservedStatement } from './statement-observer.js';
+import { isRetryable, recordConnectionError } from './sqlstates.js';
+import { StatementObserver } from './statement-observer.js';
+import { runTransaction, type Transaction } from './transaction.js';
 import { StartupError } from '#platform';
 import { Telemetry } from '#telemetry';
 
 const POSTGRES_VERSION_MIN = 15;
-
-/** After this time PostgreSQL itself ends a snapshot without any statement: the process that opened it hangs or has ended. */
-const SNAPSHOT_IDLE_TIMEOUT_MS = 15 * 60_000;
 const RETRIES = 3;
 const RETRY_DELAY_MS = 50;
-
-/** Runs SQL between BEGIN and COMMIT, on one connection. */
-export interface Transaction extends Queryable {
-  /** Starts a `COPY ... FROM STDIN`. End it before the work returns; it is aborted when the transaction rolls back. */
-  copyIn(statement: string): CopyIn;
-
-  /** Makes the transaction end with ROLLBACK instead of COMMIT when its work returns; the caller gets the result as usual. */
-  setRollbackOnly(): void;
-}
-
-/** Reads one state of the database, whatever is committed meanwhile. It holds a connection until it is closed. */
-export interface Snapshot extends Queryable {
-  /** Starts to copy the rows of a SELECT. Nothing else can run in the snapshot until the copy has ended. */
-  copyOut(select: string, values: readonly unknown[]): CopyOut;
-
-  /** Gives the connection back, and cancels a copy that has not ended. Calling it again does nothing. */
-  close(): Promise<void>;
-}
 
 /** How many connections a pool has, and how much waits for one. */
 interface PoolState {
@@ -54,11 +34,6 @@ interface PoolState {
   idle: number;
   max: number;
   waiting: number;
-}
-
-interface SnapshotOptions {
-  /** How long one statement may take, 0 for any time: the time of a copy includes that of its reader. Default: as for others. */
-  statementTimeoutMs?: number;
 }
 
 /**
@@ -263,35 +238,7 @@ export class Database implements Queryable {
 
   /** The same without repetition, for work whose input can be read only once. */
   async transactionOnce<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
-    const { observer } = this;
-    const client = await this.pool.connect();
-    let isBroken = false;
-    const end = { isRollbackOnly: false };
-    let copy: CopyIn | undefined;
-    const rollback = async (): Promise<void> => {
-      copy?.abort();
-      isBroken = await client.query('ROLLBACK').then(
-        () => false,
-        () => true,
-      );
-    };
-    try {
-      await client.query('BEGIN');
-      const result = await work({
-        query: (statement, values = []) => run(client, statement, values, observer),
-        copyIn: (statement) => (copy = new CopyIn(client, statement, observer?.beginCopy(statement))),
-        setRollbackOnly: () => {
-          end.isRollbackOnly = true;
-        },
-      });
-      await (end.isRollbackOnly ? rollback() : commit(client, observer));
-      return result;
-    } catch (error) {
-      await rollback();
-      throw error;
-    } finally {
-      client.release(isBroken);
-    }
+    return runTransaction(await this.pool.connect(), work, this.observer);
   }
 
   /**
@@ -299,21 +246,9 @@ export class Database implements Queryable {
    * keep it longer than it needs: it holds a connection, and VACUUM keeps every row that is visible to it.
    */
   openSnapshot({ statementTimeoutMs }: SnapshotOptions = {}): Promise<Snapshot> {
-    const timeout =
-      statementTimeoutMs === undefined ? '' : `; SET LOCAL statement_timeout = ${String(statementTimeoutMs)}`;
-    return this.retrying(async () => {
-      const client = await this.pool.connect();
-      try {
-        await client.query(
-          'BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; ' +
-            `SET LOCAL idle_in_transaction_session_timeout = ${String(SNAPSHOT_IDLE_TIMEOUT_MS)}${timeout}`,
-        );
-      } catch (error) {
-        client.release(true);
-        throw error;
-      }
-      return snapshotOn(client, this.reservedPool, this.observer);
-    });
+    return this.retrying(async () =>
+      openSnapshot(await this.pool.connect(), this.reservedPool, this.observer, statementTimeoutMs),
+    );
   }
 
   /** Repeats work that lost a race or its connection; it must have the same effect when it is repeated. */
@@ -342,44 +277,6 @@ export class Database implements Queryable {
   }
 }
 
-/** @param reserved runs the cancel of a copy */
-function snapshotOn(client: PoolClient, reserved: Pool, observer: StatementObserver | null): Snapshot {
-  let isOpen = true;
-  let copy: CopyOut | undefined;
-  // Closed by a client that left, while its request continues: the connection may have another owner already.
-  const requireOpen = (): void => {
-    if (!isOpen) throw new Error('the snapshot is closed');
-  };
-  return {
-    query: async (statement, values = []) => {
-      requireOpen();
-      return run(client, statement, values, observer);
-    },
-    copyOut: (select, values) => {
-      requireOpen();
-      return (copy = new CopyOut(client, copyOutSql(select, values)));
-    },
-    close: async () => {
-      if (!isOpen) return;
-      isOpen = false;
-      if (copy?.hasEnded === false) {
-        const running = new RunningStatement(client, reserved);
-        running.cancel();
-        await copy.discard();
-        running.end();
-        // A cancel that arrives late must not hit the next statement on this connection.
-        client.release(true);
-        return;
-      }
-      const isBroken = await client.query('COMMIT').then(
-        () => false,
-        () => true,
-      );
-      client.release(isBroken);
-    },
-  };
-}
-
 /**
  * Listens for the errors of a connection: an error between two queries is reported by an event only, which ends the process
  * where it has no listener.
@@ -388,88 +285,6 @@ function handleErrors(client: PoolClient): void {
   if (!client.listeners('error').includes(recordConnectionError)) client.on('error', recordConnectionError);
 }
 
-/** The connection was lost during COMMIT: the transaction may or may not be committed, so it must not be retried blindly. */
-export class OutcomeUnknownError extends Error {
-  override name = 'OutcomeUnknownError';
-}
-
-/**
- * @throws OutcomeUnknownError when the connection breaks after COMMIT was sent
- * @throws Error when a statement of the transaction failed and the work ignored its error: PostgreSQL then rolls back
- *   without an error, and only the command tag shows it
- */
-async function commit(client: PoolClient, observer: StatementObserver | null): Promise<void> {
-  const observed = observer?.begin('COMMIT', []);
-  observed?.sent();
-  const command = await sendCommit(client).finally(() => observed?.end());
-  if (command !== 'COMMIT')
-    throw new Error('a transaction with a failed statement was rolled back instead of committed');
-}
-
-async function sendCommit(client: PoolClient): Promise<string> {
-  try {
-    return (await client.query('COMMIT')).command;
-  } catch (cause) {
-    // The connection broke before COMMIT was sent, which is a rollback.
-    const wasSent = !(cause as Error).message.includes('is not queryable');
-    if (!wasSent || !isConnectionLoss(cause)) throw cause;
-    throw new OutcomeUnknownError('the connection was lost during COMMIT', { cause });
-  }
-}
-
 function stateOf({ totalCount, idleCount, waitingCount, options }: Pool): PoolState {
   return { used: totalCount - idleCount, idle: idleCount, max: options.max, waiting: waitingCount };
-}
-
-async function run<Row extends object>(
-  on: Pool | ClientBase,
-  statement: Statement | string,
-  values: readonly unknown[],
-  observer: StatementObserver | null = null,
-): Promise<Row[]> {
-  const config = queryConfig(statement, values);
-  if (observer === null) return (await on.query<Row>(config)).rows;
-  const observed = observer.begin(statement, values);
-  try {
-    const { rows } = await (on instanceof Pool
-      ? queryOver<Row>(on, config, observed)
-      : send<Row>(on, config, observed));
-    observed.end();
-    return rows;
-  } catch (error) {
-    observed.end(error);
-    throw error;
-  }
-}
-
-/** Like `pool.query`, which does not tell when it has a connection. */
-async function queryOver<Row extends object>(
-  pool: Pool,
-  config: QueryConfig,
-  observed: ObservedStatement,
-): Promise<QueryResult<Row>> {
-  const client = await pool.connect();
-  let isBroken = true;
-  try {
-    const result = await send<Row>(client, config, observed);
-    isBroken = false;
-    return result;
-  } finally {
-    client.release(isBroken);
-  }
-}
-
-function send<Row extends object>(
-  client: ClientBase,
-  config: QueryConfig,
-  observed: ObservedStatement,
-): Promise<QueryResult<Row>> {
-  observed.sent();
-  return client.query<Row>(config);
-}
-
-function queryConfig(statement: Statement | string, values: readonly unknown[]): QueryConfig {
-  const config: QueryConfig = typeof statement === 'string' ? { text: statement } : { ...statement };
-  config.values = values as unknown[];
-  return config;
 }

@@ -6,7 +6,7 @@
 export { ChangeNotifier } from './change-notifier.js';
 export { CopyIn } from './copy-in.js';
 export { type CopyOut } from './copy-out.js';
-export { Database, OutcomeUnknownError, type Snapshot, type Transaction } from './database.js';
+export { Database } from './database.js';
 export type { Queryable, Statement } from './queryable.js';
 export { distributionStatements, listDataTables, LOCAL_TABLES, readDistributionState } from './distribution.js';
 export { DiskReserve } from './disk-reserve.js';
@@ -55,6 +55,7 @@ export {
   timeOfSeq,
   timeOfSeqSql,
 } from './sequence.js';
+export type { Snapshot } from './snapshot.js';
 export type { StatementEffect } from './statement-effect.js';
 export {
   isConnectionLoss,
@@ -67,4 +68,5 @@ export {
   isUnresponsive,
   mayBeUniqueViolation,
 } from './sqlstates.js';
+export { OutcomeUnknownError, type Transaction } from './transaction.js';
 export { ClientGoneError, QueryScope, QueryTimeoutError } from './query-scope.js';

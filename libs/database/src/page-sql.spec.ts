@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
-import type { Transaction } from './database.js';
+import type { Transaction } from './transaction.js';
 import { pageSql, readSlice, type ListSql, type PagePosition } from './page-sql.js';
 
 const ROWS = 5_000;
