@@ -55,25 +55,18 @@ export function Deletions(): JSX.Element {
             <thead>
               <tr>
                 <th scope="col">Deleted</th>
+                <th scope="col">Restore</th>
                 <th scope="col" class="number">
                   Objects
                 </th>
                 <th scope="col">When (UTC)</th>
                 <th scope="col">Can be restored until (UTC)</th>
-                <th scope="col">Restore</th>
               </tr>
             </thead>
             <tbody>
               {deletions.map((deletion) => (
                 <tr key={deletion.deletion_id}>
                   <th scope="row">{nameOf(deletion)}</th>
-                  <td class="number">{deletion.object_count.toLocaleString('en')}</td>
-                  <td>
-                    <TimeText time={deletion.deleted_at} />
-                  </td>
-                  <td>
-                    <TimeText time={deletion.restorable_until} />
-                  </td>
                   <td>
                     <button
                       type="button"
@@ -83,6 +76,13 @@ export function Deletions(): JSX.Element {
                     >
                       Restore
                     </button>
+                  </td>
+                  <td class="number">{deletion.object_count.toLocaleString('en')}</td>
+                  <td>
+                    <TimeText time={deletion.deleted_at} />
+                  </td>
+                  <td>
+                    <TimeText time={deletion.restorable_until} />
                   </td>
                 </tr>
               ))}
