@@ -10,6 +10,7 @@ import { ObjectsModule } from '#objects';
 import { UsageModule } from '#usage';
 import { InputPipe, ProblemFilter } from '#http';
 import { type Config } from '#platform';
+import { Telemetry } from '#telemetry';
 import { RetentionModule } from '#retention';
 import { SealingModule } from '#sealing';
 import { Module, type DynamicModule, type Type } from '@nestjs/common';
@@ -19,6 +20,7 @@ import { FoundationModule, type OpenInstallation } from '../foundation.module.js
 import { FirstStart } from './first-start.js';
 import { Fixtures } from './fixtures.js';
 import { HealthController } from './health.controller.js';
+import { MetricsController, servesMetrics } from './metrics.controller.js';
 import { RootController, ServerRootController } from './root.controller.js';
 
 @Module({})
@@ -42,7 +44,12 @@ export class ApiModule {
         SealingModule,
         ...feeds,
       ],
-      controllers: [ServerRootController, RootController, HealthController],
+      controllers: [
+        ServerRootController,
+        RootController,
+        HealthController,
+        ...(servesMetrics(installation.telemetry ?? Telemetry.off(), config) ? [MetricsController] : []),
+      ],
       providers: [
         FirstStart,
         Fixtures,

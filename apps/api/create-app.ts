@@ -13,7 +13,7 @@ import type { OpenInstallation } from '../foundation.module.js';
 import { ApiModule } from './api.module.js';
 import { collectMetrics } from '../collect-metrics.js';
 import { serveDocuments } from './documents.js';
-import { collectServerMetrics, serveMetrics } from './metrics-route.js';
+import { collectServerMetrics } from './server-metrics.js';
 
 /** Creates the whole HTTP server, ready to listen; the tests use it too. */
 export async function createApp(
@@ -42,8 +42,6 @@ export async function createApp(
   });
   serveDocuments(app);
   if (metrics !== null) {
-    // With several processes it would be that of any of them.
-    if (config.http.processes === 1) serveMetrics(app.getHttpAdapter().getInstance(), metrics);
     collectServerMetrics(metrics, slots, budget);
     collectMetrics(app, metrics);
   }

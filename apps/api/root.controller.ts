@@ -1,5 +1,6 @@
 import { addVary, ApiResult, API, BODY_LIMITS, preferredType, requestOrigin, Rules } from '#http';
 import { Config } from '#platform';
+import { Telemetry } from '#telemetry';
 import { FEED_LIST_MAX } from '#feeds';
 import { DELETE_OBJECTS_MAX, PATCH_OPERATIONS_MAX, PATCHED_DATA_LIMIT_BYTES } from '#objects';
 import { Controller, Get, Redirect, Req, Res } from '@nestjs/common';
@@ -7,6 +8,7 @@ import { ApiExcludeController, ApiOperation, ApiProperty, ApiTags } from '@nestj
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { GUIDE_LINKS } from './guides.js';
 import { htmlPage, PAGE_POLICY } from './html-page.js';
+import { servesMetrics } from './metrics.controller.js';
 
 const ROOT_TYPES = ['application/json', 'text/html'] as const;
 
@@ -40,7 +42,10 @@ const LISTING = [
   ['filters', '/filters', 'the query language of lists'],
   ['guides', '/guides/objects', 'how to use and operate it, page by page'],
   ['health', '/healthcheck', 'whether the service and its database are up'],
+  ['metrics', '/metrics', 'the metrics of this server, for Prometheus (operator)'],
 ] as const;
+
+type ResourceLink = (typeof LISTING)[number];
 
 export class LimitsDto {
   @ApiProperty({ description: 'Results on a page without page_size.', example: 10 })
@@ -132,7 +137,14 @@ export class ServerRootController {
 @ApiTags('root')
 @Controller(API)
 export class RootController {
-  constructor(private readonly config: Config) {}
+  private readonly listing: readonly ResourceLink[];
+
+  constructor(
+    private readonly config: Config,
+    telemetry: Telemetry,
+  ) {
+    this.listing = servesMetrics(telemetry, config) ? LISTING : LISTING.filter(([name]) => name !== 'metrics');
+  }
 
   @Get()
   @Rules({ roles: 'anyone', produces: ROOT_TYPES })
@@ -142,10 +154,10 @@ export class RootController {
     const origin = requestOrigin(request);
     addVary(reply, 'Accept');
     if (preferredType(request, ROOT_TYPES) === 'application/json') {
-      return Object.fromEntries(LISTING.map(([name, path]) => [name, origin + path]));
+      return Object.fromEntries(this.listing.map(([name, path]) => [name, origin + path]));
     }
     reply.type('text/html; charset=utf-8').header('Content-Security-Policy', PAGE_POLICY);
-    return htmlPage('Stowage', listingHtml(), { links: GUIDE_LINKS });
+    return htmlPage('Stowage', listingHtml(this.listing), { links: GUIDE_LINKS });
   }
 
   @Get('limits')
@@ -182,8 +194,8 @@ export class RootController {
   }
 }
 
-function listingHtml(): string {
-  const rows = LISTING.map(
+function listingHtml(listing: readonly ResourceLink[]): string {
+  const rows = listing.map(
     ([name, path, description]) =>
       `<tr><td><a href="${path}">${name}</a></td><td><code>${path}</code></td><td>${description}</td></tr>`,
   );

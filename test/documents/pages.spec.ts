@@ -86,7 +86,7 @@ describe('GET /api/v1/', () => {
       });
       for (const [name, url] of Object.entries(listing)) {
         const { admin, analyst } = project.keys;
-        const isOfOperator = ['projects', 'operator_keys', 'audit', 'maintenance'].includes(name);
+        const isOfOperator = ['projects', 'operator_keys', 'audit', 'maintenance', 'metrics'].includes(name);
         const key = isOfOperator ? api.operatorKey : ['usage', 'deletions'].includes(name) ? admin : analyst;
         const reply = await api.call('GET', url, { key });
         // It requires device_id.

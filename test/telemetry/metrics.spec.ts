@@ -31,6 +31,17 @@ function reaches(value: number, name: string, labels?: Record<string, string>, s
 }
 
 describe('/metrics', () => {
+  it('is in the list of resources and in the OpenAPI document, with its problems', async () => {
+    const { metrics } = (await api.call('GET', '/')).json<{ metrics: string }>();
+    expect(metrics).toBe(`${api.origin}/metrics`);
+    const { paths } = (await api.call('GET', `${api.origin}/openapi.json`)).json<{
+      paths: Record<string, { get: { responses: object } }>;
+    }>();
+    expect(Object.keys(paths['/metrics']?.get.responses ?? {})).toEqual(
+      expect.arrayContaining(['200', '401', '403', '429', '503']),
+    );
+  });
+
   it('needs the key of an operator, or METRICS_TOKEN', async () => {
     const url = `${api.origin}/metrics`;
     const statusWith = async (options: object): Promise<number> => (await api.call('GET', url, options)).status;
@@ -62,6 +73,10 @@ describe('/metrics', () => {
     const off = await api.another({ METRICS: 'false', METRICS_PORT: '0' });
     expect((await off.call('GET', `${off.origin}/metrics`, { key: api.operatorKey })).status).toBe(404);
     expect(portUrl(off)).toBe('');
+    expect((await off.call('GET', '/')).json()).not.toHaveProperty('metrics');
+    expect((await off.call('GET', `${off.origin}/openapi.json`)).json<{ paths: object }>().paths).not.toHaveProperty([
+      '/metrics',
+    ]);
     await off.stop();
   });
 

@@ -133,6 +133,17 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
     await logged(server, unsampled);
   });
 
+  it('a request without a valid key is not traced, although its traceparent is sampled', async () => {
+    const [stranger, sampled] = ['4'.repeat(32), '5'.repeat(32)];
+    for (const key of ['', 'stw_admin_unknown'])
+      expect((await post('strange', `00-${stranger}-${CLIENT_SPAN}-01`, { 'X-Api-Key': key })).status).toBe(401);
+    const open = await fetch(`${origin}/health/live`, { headers: { traceparent: `00-${stranger}-${CLIENT_SPAN}-01` } });
+    expect(open.status).toBe(200);
+    await post('after-strangers', `00-${sampled}-${CLIENT_SPAN}-01`);
+    await spanNamed('POST /api/v1/batches', sampled);
+    expect(spans().filter(({ traceId }) => traceId === stranger)).toEqual([]);
+  });
+
   it('spans have no key, no id of an object and no data', () => {
     const sent = collector.received.map(({ body }) => body).join('\n');
     expect(sent.length).toBeGreaterThan(1_000);

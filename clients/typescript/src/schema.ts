@@ -86,6 +86,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the metrics of this process, in the text format of Prometheus
+         * @description For operators, and for scrapers that send METRICS_TOKEN as the bearer. The list of metrics is in the guide to operations.
+         */
+        get: operations["getMetrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects": {
         parameters: {
             query?: never;
@@ -1085,7 +1105,7 @@ export interface components {
              */
             retention_days?: number | null;
             /**
-             * @description The keys of `data` whose values are encrypted before they are stored, and cannot be searched; null for none. The page /guides/encryption has the limits.
+             * @description The keys of `data` whose values are encrypted before they are stored, and cannot be searched; null for none. The page /guides/operations/encryption has the limits.
              * @example null
              */
             encrypted_keys?: string[] | null;
@@ -1119,7 +1139,7 @@ export interface components {
              */
             retention_days: number | null;
             /**
-             * @description The keys of `data` whose values are encrypted before they are stored, and cannot be searched; null for none. The page /guides/encryption has the limits.
+             * @description The keys of `data` whose values are encrypted before they are stored, and cannot be searched; null for none. The page /guides/operations/encryption has the limits.
              * @example null
              */
             encrypted_keys: string[] | null;
@@ -1177,7 +1197,7 @@ export interface components {
              */
             retention_days?: number | null;
             /**
-             * @description The keys of `data` whose values are encrypted before they are stored, and cannot be searched; null for none. The page /guides/encryption has the limits.
+             * @description The keys of `data` whose values are encrypted before they are stored, and cannot be searched; null for none. The page /guides/operations/encryption has the limits.
              * @example null
              */
             encrypted_keys?: string[] | null;
@@ -3335,6 +3355,26 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HealthDto"];
+                };
+            };
+        };
+    };
+    getMetrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The metrics. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
                 };
             };
         };

@@ -1,20 +1,6 @@
 import type { RequestSlots } from '#http';
 import type { ByteBudget } from '#platform';
 import type { Metrics } from '#telemetry';
-import type { FastifyInstance } from 'fastify';
-
-/** Serves the metrics to operators, and to scrapers with METRICS_TOKEN. */
-export function serveMetrics(fastify: FastifyInstance, metrics: Metrics): void {
-  fastify.route({
-    method: 'GET',
-    url: '/metrics',
-    config: { roles: ['operator'], takesMetricsToken: true, isApiRoute: true, produces: ['text/plain'] },
-    handler: async (_request, reply) => {
-      const text = await metrics.text();
-      return reply.type(metrics.contentType).header('Cache-Control', 'no-store').send(text);
-    },
-  });
-}
 
 /** Sets the gauges that only a server has. */
 export function collectServerMetrics(metrics: Metrics, slots: RequestSlots, budget: ByteBudget): void {
