@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { settingsFor, TestApi, type TestProject } from '../harness/api.js';
-import { Stowage, type Ended } from './stowage.js';
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import type { TestApi, TestProject } from '../harness/api.js';
+import { serveWithCommands } from './served.js';
+import type { Stowage, Ended } from './stowage.js';
 
 /** More than one statement stores, so that they are in a segment. */
 const INDEXED = 300;
@@ -10,13 +11,8 @@ let api: TestApi;
 let stowage: Stowage;
 let project: TestProject;
 
-beforeAll(async () => {
-  api = await TestApi.start({ WORKER: 'separate' });
-  stowage = await Stowage.create(settingsFor(api.db));
-});
-afterAll(async () => {
-  await stowage.remove();
-  await api.stop();
+serveWithCommands((served) => {
+  ({ api, stowage } = served);
 });
 beforeEach(async () => {
   project = await api.project();

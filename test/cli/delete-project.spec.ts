@@ -1,20 +1,16 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { settingsFor, TestApi, type TestProject } from '../harness/api.js';
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import type { TestApi, TestProject } from '../harness/api.js';
 import { waitFor } from '../jobs/jobs.js';
-import { Stowage, type Ended } from './stowage.js';
+import { serveWithCommands } from './served.js';
+import type { Stowage, Ended } from './stowage.js';
 
 /** A server that runs no jobs. */
 let api: TestApi;
 let stowage: Stowage;
 let project: TestProject;
 
-beforeAll(async () => {
-  api = await TestApi.start({ WORKER: 'separate' });
-  stowage = await Stowage.create(settingsFor(api.db));
-});
-afterAll(async () => {
-  await stowage.remove();
-  await api.stop();
+serveWithCommands((served) => {
+  ({ api, stowage } = served);
 });
 beforeEach(async () => {
   project = await api.project();

@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Stowage } from '../cli/stowage.js';
-import { settingsFor, TestApi, type TestProject } from '../harness/api.js';
+import { describe, expect, it } from '@jest/globals';
+import { serveWithCommands } from '../cli/served.js';
+import type { Stowage } from '../cli/stowage.js';
+import type { TestApi, TestProject } from '../harness/api.js';
 import { waitFor } from '../jobs/jobs.js';
 import { postBatch, type PageBody } from '../objects/wire.js';
 
@@ -15,13 +16,8 @@ interface Maintenance {
 let api: TestApi;
 let stowage: Stowage;
 
-beforeAll(async () => {
-  api = await TestApi.start({ WORKER: 'separate' });
-  stowage = await Stowage.create(settingsFor(api.db));
-});
-afterAll(async () => {
-  await stowage.remove();
-  await api.stop();
+serveWithCommands((served) => {
+  ({ api, stowage } = served);
 });
 
 function setRetention({ projectId }: TestProject, days: unknown): ReturnType<TestApi['call']> {

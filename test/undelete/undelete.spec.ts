@@ -1,6 +1,7 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { Stowage } from '../cli/stowage.js';
-import { settingsFor, TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { serveWithCommands } from '../cli/served.js';
+import type { Stowage } from '../cli/stowage.js';
+import type { Reply, TestApi, TestProject } from '../harness/api.js';
 import { countLockWaits } from '../harness/tables.js';
 import { waitFor } from '../jobs/jobs.js';
 import { kindOf, postBatch, type PageBody } from '../objects/wire.js';
@@ -19,13 +20,8 @@ let api: TestApi;
 let stowage: Stowage;
 let project: TestProject;
 
-beforeAll(async () => {
-  api = await TestApi.start({ WORKER: 'separate' });
-  stowage = await Stowage.create(settingsFor(api.db));
-});
-afterAll(async () => {
-  await stowage.remove();
-  await api.stop();
+serveWithCommands((served) => {
+  ({ api, stowage } = served);
 });
 beforeEach(async () => {
   project = await api.project();
