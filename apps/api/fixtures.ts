@@ -92,7 +92,7 @@ export class Fixtures {
       query: {},
       body,
       preconditions: {},
-      receivedAtMicros: this.clock.arrival(),
+      receivedAtMicros: this.clock.receivedAt(),
       requestSeq: this.sequence.next().toString(),
       baseUrl: API,
     };

@@ -1,4 +1,4 @@
-import { cellJson, CsvError, csvRows, notUtf8, ragged, type CsvRow } from '#csv';
+import { cellJson, CsvError, csvRows, encodingError, rowLengthError, type CsvRow } from '#csv';
 import { DocumentError, type Document } from './document.js';
 import { SourceError } from './load-source.js';
 
@@ -47,7 +47,7 @@ export async function* csvDocuments(
 function columnsOf({ line, cells, invalid }: CsvRow, named: ReadonlyMap<string, string>): readonly string[] {
   const pointer = `/lines/${String(line)}`;
   if (invalid !== undefined)
-    throw new SourceError(`column ${String(invalid.cell + 1)} ${notUtf8(invalid.byte)}`, pointer);
+    throw new SourceError(`column ${String(invalid.cell + 1)} ${encodingError(invalid.byte)}`, pointer);
   const columns = cells.map((cell) => cell ?? '');
   const nameless = columns.indexOf('');
   if (nameless !== -1) throw new SourceError(`column ${String(nameless + 1)} of the header has no name`, pointer);
@@ -62,10 +62,10 @@ function columnsOf({ line, cells, invalid }: CsvRow, named: ReadonlyMap<string, 
 
 /** @param hint what to do about another number of cells than the header has */
 function documentOf(row: CsvRow, columns: readonly string[], isTyped: boolean, hint: string): Document | DocumentError {
-  const detail = ragged(row, columns.length);
+  const detail = rowLengthError(row, columns.length);
   if (detail !== undefined) return new DocumentError(row.line, detail + hint);
   if (row.invalid !== undefined) {
-    return new DocumentError(row.line, `${notUtf8(row.invalid.byte)} (${columns[row.invalid.cell] ?? ''})`);
+    return new DocumentError(row.line, `${encodingError(row.invalid.byte)} (${columns[row.invalid.cell] ?? ''})`);
   }
   const members = columns.map((name, index) => ({ name, valueText: cellJson(row.cells[index] ?? null, isTyped) }));
   return { place: row.line, members };

@@ -123,7 +123,7 @@ describe('POST .../temperatures with one reading', () => {
     await other.listen(0, '127.0.0.1');
     try {
       const at = Date.now() * 1_000;
-      for (const app of [api.app, other]) jest.spyOn(app.get(Clock), 'arrival').mockReturnValue(at);
+      for (const app of [api.app, other]) jest.spyOn(app.get(Clock), 'receivedAt').mockReturnValue(at);
       const { producer: key } = project.keys;
       const url = `${await other.getUrl()}/api/v1${lab.path}`;
       const replies = await Promise.all(

@@ -67,7 +67,7 @@ describe('a batch', () => {
     const page = await open('?batch=none');
     await page.getByRole('complementary').getByRole('row', { name: 'objects 0' }).waitFor();
     const other = await open('?batch=gone');
-    await other.getByRole('heading', { name: 'There is no such batch' }).waitFor();
+    await other.getByRole('heading', { name: 'Batch not found' }).waitFor();
   });
 });
 

@@ -94,7 +94,7 @@ function Elsewhere(): JSX.Element {
     route(first.path, true);
     return <></>;
   }
-  const title = isForbidden ? `A key with the role ${me.role} cannot use this view` : 'There is no such page';
+  const title = isForbidden ? `A key with the role ${me.role} cannot use this view` : 'Page not found';
   return (
     <main id="main">
       <Empty title={title}>

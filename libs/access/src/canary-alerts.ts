@@ -167,7 +167,7 @@ function addUse(earlier: CanaryUses | null, key: CanaryKey, request: FastifyRequ
   };
 }
 
-/** What webhooks are told. */
+/** The event that webhooks get. */
 function alertOf(uses: CanaryUses): Readonly<Record<string, unknown>> {
   const { key, actor } = uses;
   return {

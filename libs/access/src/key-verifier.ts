@@ -69,7 +69,7 @@ export class KeyVerifier {
   }
 
   /**
-   * Has `hasWorked` include the keys that were used last, on any server. Without it, a stranger could lock out all keys of an
+   * Has `hasWorked` include the keys that were used last, on any server. Without it, a client without a key could lock out all keys of an
    * address after a restart.
    */
   async loadLastUsed(): Promise<void> {

@@ -13,7 +13,7 @@ import {
   ROOMS,
   type Known,
 } from '../../../test/objects/aggregate-oracle.js';
-import type { Aggregate, Computed, Dimension, Op } from './aggregate.js';
+import type { Aggregate, GroupResult, Dimension, Op } from './aggregate.js';
 import { aggregateSql } from './aggregate-sql.js';
 import { AggregateService } from './aggregate.service.js';
 import { AggregateStore } from './aggregate.store.js';
@@ -37,7 +37,7 @@ beforeAll(async () => {
 afterAll(() => db.close());
 
 /** The single result over all objects that match a filter. */
-async function totalOf(projectId: number, filter: Filter, op: Op, key: string): Promise<Computed> {
+async function totalOf(projectId: number, filter: Filter, op: Op, key: string): Promise<GroupResult> {
   const [row] = await aggregates.compute(projectId, filter, { op, key, by: null, series: null });
   if (row === undefined) throw new Error('an aggregate without groups returned no row');
   return { value: row.value, count: row.count };

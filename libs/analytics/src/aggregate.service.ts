@@ -3,7 +3,7 @@ import type { Filter } from '#filter';
 import { Config, ProjectSlots } from '#platform';
 import { MEASURED_KEY } from '#store';
 import { Injectable } from '@nestjs/common';
-import type { Aggregate, Computed } from './aggregate.js';
+import type { Aggregate, GroupResult } from './aggregate.js';
 import { AggregateStore, type AggregateRow, type ParameterError } from './aggregate.store.js';
 import { RollupRefresher } from './rollup-refresher.js';
 import { isRollupOp, RollupStore, type MeasuredSpan, type RollupOp } from './rollup.store.js';
@@ -45,7 +45,7 @@ export class AggregateService {
    * @param overflowError what to report when the result has too many digits
    * @throws Problem invalid-query with `overflowError`
    */
-  async average(span: MeasuredSpan, overflowError: ParameterError, on?: Queryable): Promise<Computed> {
+  async average(span: MeasuredSpan, overflowError: ParameterError, on?: Queryable): Promise<GroupResult> {
     const computed = await this.readRollups(span, 'avg', on);
     if (computed !== null) return computed;
     const { projectId, subject, from, until } = span;
@@ -65,7 +65,7 @@ export class AggregateService {
   }
 
   /** Null where the numbers have to be read from the objects. Starts the computation of missing rollups for later requests. */
-  private async readRollups(span: MeasuredSpan, op: RollupOp, on?: Queryable): Promise<Computed | null> {
+  private async readRollups(span: MeasuredSpan, op: RollupOp, on?: Queryable): Promise<GroupResult | null> {
     const { value, count, not_in_rollups } = await this.rollupReads.run(span.projectId, () =>
       this.rollups.read(span, op, on),
     );

@@ -2,11 +2,11 @@ import type { Filter } from '#filter';
 import { Database, errorCode, type Queryable } from '#database';
 import { Problem } from '#http';
 import { Injectable } from '@nestjs/common';
-import type { Aggregate, Computed } from './aggregate.js';
+import type { Aggregate, GroupResult } from './aggregate.js';
 import { aggregateSql } from './aggregate-sql.js';
 
 /** `by` and `series` are JSON; a time is in seconds since 1970. */
-export interface AggregateRow extends Computed {
+export interface AggregateRow extends GroupResult {
   by: string;
   series: string;
 }

@@ -22,7 +22,7 @@ export interface Aggregate {
 }
 
 /** The result of one group. */
-export interface Computed {
+export interface GroupResult {
   /** A JSON number with all digits; null where no value exists. */
   value: string | null;
   /** The number of values; without a key the number of objects. */

@@ -5,7 +5,7 @@ import { Module } from '@nestjs/common';
 import { AggregateController } from './aggregate.controller.js';
 import { AggregateService } from './aggregate.service.js';
 import { AggregateStore } from './aggregate.store.js';
-import { Housekeeping } from './housekeeping.js';
+import { AnalyticsMaintenance } from './analytics-maintenance.js';
 import { FacetsController } from './facets.controller.js';
 import { FacetsService } from './facets.service.js';
 import { FacetsStore } from './facets.store.js';
@@ -24,7 +24,7 @@ import { RollupStore } from './rollup.store.js';
     RollupRefresher,
     AggregateStore,
     AggregateService,
-    Housekeeping,
+    AnalyticsMaintenance,
     ObjectKeysStore,
     ObjectKeysService,
     FacetsStore,

@@ -84,7 +84,7 @@ export class DeniedRequests implements OnApplicationShutdown {
     let failure: unknown;
     for (const projectId of new Set(groups.map((group) => group.projectId))) {
       const own = groups.filter((group) => group.projectId === projectId);
-      // Without a database each of many projects would wait for a connection in vain.
+      // Without a database each of many projects would wait for a connection that does not come.
       if (this.hasStopped || isAway(failure)) {
         unwritten.push(...own);
         continue;

@@ -17,8 +17,8 @@ import {
 
 /** An object inside its batch. */
 export interface NestedRow extends ObjectRow {
-  /** True where `observed_at` was not sent and is the time of arrival. */
-  is_arrival: boolean;
+  /** True where `observed_at` was not sent, so that it is the time at which the object was received. */
+  has_default_time: boolean;
 }
 
 /** Objects of a batch in the order sent; `hasMore` when others follow. */
@@ -35,11 +35,11 @@ export interface BatchWithObjects extends BatchObjects {
 /** The most data that one statement reads, unless a single object is larger. */
 const CHUNK_BYTES_MAX = 8 * 1024 * 1024;
 
-const NESTED_COLUMNS = `${COLUMNS_WITHOUT_DATA}, is_arrival`;
+const NESTED_COLUMNS = `${COLUMNS_WITHOUT_DATA}, has_default_time`;
 
 function nestedRowsSql(condition: string, limit: string): string {
   const rows = `
-    SELECT ${OBJECT_COLUMNS}, o.observed_at = ${timeOfSeqSql('o.seq')} AS is_arrival FROM objects AS o
+    SELECT ${OBJECT_COLUMNS}, o.observed_at = ${timeOfSeqSql('o.seq')} AS has_default_time FROM objects AS o
     WHERE o.project_id = $1::int AND o.batch_id = $2::text AND ${condition}
     ORDER BY o.seq LIMIT ${limit}`;
   return boundedRowsSql(NESTED_COLUMNS, rows, CHUNK_BYTES_MAX);

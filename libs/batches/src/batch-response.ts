@@ -31,7 +31,7 @@ export function batchResponse(write: BatchWrite, result: BatchResult): WriteResp
   const count = role === 'producer' && result.hasOtherObjects ? {} : { object_count };
   const status = rejected.objects > 0 ? 207 : kind === 'created' ? 201 : 200;
   const chargedItems = stored + skipped + rejected.objects;
-  // The number of objects of the batch does not show what became of those of the request.
+  // The number of objects of the batch does not show how many of those of the request were stored.
   const own = write.ifExists === 'skip' ? { stored, skipped } : {};
   const errors = rejected.objects > 0 ? { errors: rejected.listed, error_count: rejected.count } : {};
   if (isDryRun) {

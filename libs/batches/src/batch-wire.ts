@@ -50,11 +50,11 @@ export function nestedObjectText(row: NestedRow, view: ObjectView): string {
       ['data', row.data],
     ];
     if (row.subject !== null) members.push(['subject', JSON.stringify(row.subject)]);
-    if (!row.is_arrival) members.push(['observed_at', `"${row.observed_at}"`]);
+    if (!row.has_default_time) members.push(['observed_at', `"${row.observed_at}"`]);
     return viewedText(members, view);
   }
   const subject = row.subject === null ? '' : `,"subject":${JSON.stringify(row.subject)}`;
-  const observedAt = row.is_arrival ? '' : `,"observed_at":"${row.observed_at}"`;
+  const observedAt = row.has_default_time ? '' : `,"observed_at":"${row.observed_at}"`;
   return `{"object_id":${JSON.stringify(row.object_id)},"data":${row.data}${subject}${observedAt}}`;
 }
 

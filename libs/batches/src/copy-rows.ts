@@ -24,17 +24,17 @@ export function objectRows(
   let seq = firstSeq;
   // Most consecutive objects arrive in the same millisecond, whose text is computed once.
   let millisecond = -1n;
-  let arrival = '';
+  let receivedAt = '';
   for (const { objectId, subject, observedAt, data } of objects) {
     if (observedAt === null && seq >> 22n !== millisecond) {
       millisecond = seq >> 22n;
-      arrival = timeOfSeq(seq);
+      receivedAt = timeOfSeq(seq);
     }
     const size = dataBytes(data);
     bytes += size;
     rows +=
       `${String(projectId)}\x01${batchId}\x01${objectId}\x01${seq.toString()}\x01${subject ?? ''}\x01` +
-      `${observedAt ?? arrival}\x01\x02${data}\x02\x01${String(size)}\n`;
+      `${observedAt ?? receivedAt}\x01\x02${data}\x02\x01${String(size)}\n`;
     seq += BigInt(SEQ_STEP);
   }
   return { rows, bytes };

@@ -1,4 +1,4 @@
-import { cellJson, notUtf8, ragged, type CsvRow } from '#csv';
+import { cellJson, encodingError, rowLengthError, type CsvRow } from '#csv';
 import { JSON_VALUES_MAX, numericDigits, pointerPart } from '#json';
 import { isValidDto, Problem, validateDto, ValidationErrors, type InputError } from '#http';
 import { NewObjectDto, PairDto } from '#objects';
@@ -63,7 +63,7 @@ export class CsvTable {
     if (cells.length > JSON_VALUES_MAX) {
       errors.add({ pointer, detail: `has more than ${String(JSON_VALUES_MAX)} columns` });
     } else if (invalid !== undefined) {
-      errors.add({ pointer, detail: `column ${String(invalid.cell + 1)} ${notUtf8(invalid.byte)}` });
+      errors.add({ pointer, detail: `column ${String(invalid.cell + 1)} ${encodingError(invalid.byte)}` });
     } else {
       for (const [index, key] of cells.entries()) {
         const column = `column ${String(index + 1)}`;
@@ -87,9 +87,10 @@ export class CsvTable {
     limitBytes: number,
   ): BatchObject | ValidationErrors {
     const { cells, invalid } = row;
-    const detail = ragged(row, this.columns.length);
+    const detail = rowLengthError(row, this.columns.length);
     if (detail !== undefined) return new ValidationErrors({ pointer, detail });
-    if (invalid !== undefined) return new ValidationErrors(this.errorOf(invalid.cell, pointer, notUtf8(invalid.byte)));
+    if (invalid !== undefined)
+      return new ValidationErrors(this.errorOf(invalid.cell, pointer, encodingError(invalid.byte)));
     const { data, digits } = this.dataOf(cells);
     if (this.headerBytes + row.sizeBytes + digits > limitBytes) throw tooLarge(position, limitBytes);
     const dto = this.membersOf(cells);

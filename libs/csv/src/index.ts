@@ -5,4 +5,4 @@
 export { cellJson } from './cell.js';
 export { CsvError } from './csv-error.js';
 export { csvRows, type CsvRow } from './csv-rows.js';
-export { ragged, notUtf8 } from './row-errors.js';
+export { rowLengthError, encodingError } from './row-errors.js';

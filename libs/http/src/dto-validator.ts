@@ -15,7 +15,7 @@ export interface NestedContext {
   /** The class of the nested object, or of each element with `each`. */
   dto: DtoClass;
   /**
-   * Accept a plain object as shorthand for a list: each member stands for an element, its name for the element's field `name`
+   * Accept a plain object as shorthand for a list: each member is an element, its name for the element's field `name`
    * and its value for the field `value`. Errors point at the member.
    */
   shorthand?: { name: string; value: string };

@@ -150,7 +150,7 @@ export function prepareHttp(
     if (!handleCors(request, reply)) done(hostProblem(request));
   });
   guard(fastify);
-  // After it, so that strangers neither add to a trace nor decide that one is recorded.
+  // After it, so that clients without a key neither add to a trace nor decide that one is recorded.
   if (telemetry.tracing !== null) traceRequests(fastify, telemetry.tracing);
   fastify.addHook('onRequest', (request, _reply, done) => {
     // A span of our own has it already.

@@ -76,7 +76,7 @@ const HAS_QUEUED = {
     LIMIT 1`,
 };
 
-/** The same on a cluster, which has no LIMIT for each project: it passes over the queued jobs of these projects. */
+/** The same on a cluster, which has no LIMIT for each project: it reads past the queued jobs of these projects. */
 const HAS_QUEUED_DISTRIBUTED = {
   name: 'job.has-queued-distributed',
   text: `

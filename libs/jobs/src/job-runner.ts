@@ -96,7 +96,7 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
   /** @returns false where no worker of this process takes jobs */
   private wakeWorker(): boolean {
     const worker = this.activeWorker();
-    worker?.nudge();
+    worker?.wakeOne();
     return worker !== undefined;
   }
 

@@ -110,7 +110,7 @@ const addPartSql = (onConflict: string): string => `
 /** A unique violation where another upload uses the number. */
 const ADD_PART = { name: 'job.add-part', text: addPartSql('') };
 
-/** Repeatable: a part other than the first belongs to whoever stored the first. */
+/** Repeatable: a part other than the first belongs to the upload that stored the first. */
 const ADD_NEXT_PART = { name: 'job.add-next-part', text: addPartSql('ON CONFLICT DO NOTHING') };
 
 const IS_DELETED = `SELECT FROM deleted_projects WHERE project_id = $1`;

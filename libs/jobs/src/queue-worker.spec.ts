@@ -42,7 +42,7 @@ it('leaves no timer when it ends because the database fails during its jobs', as
       warn: () => undefined,
     });
     for (let i = 0; i < JOBS; i++) await db.sql(`SELECT graphile_worker.add_job($1, '{}')`, [TASK]);
-    for (let i = 0; i < JOBS; i++) worker.nudge();
+    for (let i = 0; i < JOBS; i++) worker.wakeOne();
     let most = 0;
     while (!worker.isStopping) {
       most = Math.max(most, waiting.size);
@@ -73,7 +73,7 @@ it('prints nothing when a connection breaks while it stops', async () => {
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%_private_jobs%'`;
   const waiting = terminate.replace('pg_terminate_backend(pid)', 'pid');
-  while ((await db.sql(waiting)).length === 0) worker.nudge();
+  while ((await db.sql(waiting)).length === 0) worker.wakeOne();
   const left = worker.stop();
   await db.sql(terminate);
   await left;

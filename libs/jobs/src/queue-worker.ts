@@ -65,7 +65,7 @@ export class QueueWorker {
   }
 
   /** Wakes an idle worker. */
-  nudge(): void {
+  wakeOne(): void {
     if (!this.stopping) this.pool?.nudge(1);
   }
 
@@ -151,7 +151,7 @@ export class QueueWorker {
   }
 }
 
-/** Failed jobs are logged by JobExecutor; messages at level info are of no use to an operator. */
+/** Failed jobs are logged by JobExecutor; messages at level info say nothing to an operator. */
 function queueLogger(warn: (message: string) => void): QueueLogger {
   return new QueueLogger(() => (level, message, meta) => {
     const isOfJob = meta !== undefined && 'failure' in meta;

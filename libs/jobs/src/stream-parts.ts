@@ -3,7 +3,7 @@ import { Problem, insufficientStorage } from '#http';
 import { type DiskReserve, isUniqueViolation, type Sequence } from '#database';
 import type { JobKey } from './job-key.js';
 import type { JobStore } from './job.store.js';
-import type { Arrived, StreamReader } from './stream-reader.js';
+import type { ReceivedBytes, StreamReader } from './stream-reader.js';
 
 /** A stream is stored in parts of at least this size while there is memory for them. */
 const PART_BYTES = 1024 ** 2;
@@ -26,7 +26,7 @@ const STORED_BYTES = 4 * 1024 ** 3;
 const STORED_STEP_BYTES = 1024 ** 2;
 
 /** Consecutive bytes of a stream that are in memory. */
-export interface StreamPart extends Arrived {
+export interface StreamPart extends ReceivedBytes {
   /** Whether `PART_BYTES` arrived within `FAST_MS`. */
   isFast: boolean;
   /** Releases the memory that is reserved for it. */

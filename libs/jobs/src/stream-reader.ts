@@ -1,5 +1,5 @@
 /** Bytes of a stream that are in memory. */
-export interface Arrived {
+export interface ReceivedBytes {
   blocks: Buffer[];
   sizeBytes: number;
   /** Whether the stream ends after them. */
@@ -66,7 +66,7 @@ export class StreamReader {
   }
 
   /** Takes the bytes that have arrived. */
-  take(): Arrived {
+  take(): ReceivedBytes {
     const { blocks, sizeBytes } = this.copies;
     this.copies = new ByteCopies();
     return { blocks, sizeBytes, isEnd: this.isEnd };

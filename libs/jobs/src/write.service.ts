@@ -145,7 +145,7 @@ export class WriteService {
       query: { ...query },
       body: requireBody(request.body),
       preconditions: preconditionsOf(request),
-      receivedAtMicros: this.clock.arrival(),
+      receivedAtMicros: this.clock.receivedAt(),
       requestSeq: this.sequence.next().toString(),
       baseUrl: baseUrl(request),
       releaseSlot: () => {

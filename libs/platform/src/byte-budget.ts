@@ -39,7 +39,7 @@ type OnReserved = (reservation: Reservation | null) => void;
 
 /**
  * The bytes that requests and running jobs hold in the memory of one process: at most `totalBytes`, and at most half of it for
- * one project. Free bytes go to the projects that wait by turns; the waiting work of one project is served in order. New work
+ * one project. Waiting projects get free bytes in turn; the waiting work of one project is served in order. New work
  * does not pass a project whose turn it is, so that large work gets its bytes too. Two kinds of work pass it because they cannot
  * wait: work that already holds bytes and grows, and responses, for a limited time (`passableMs`). Work of up to 64 KiB has a
  * pool of its own under the same rules, and does not wait for larger work.

@@ -35,7 +35,7 @@ interface Waiter {
 /**
  * Slots for work that holds a scarce resource, such as a connection: at most `total` at a time, and at most `perProject` for
  * one project, or `alone` where no other project has work, or `slow` for one whose work takes long. Free slots go to the projects
- * that wait by turns, whatever the number of their waiters; those of one project are served in order.
+ * that wait in turn, whatever the number of their waiters; those of one project are served in order.
  */
 export class ProjectSlots {
   private readonly usedByProject = new Map<number, number>();

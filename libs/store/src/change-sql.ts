@@ -10,7 +10,7 @@ const COLUMNS =
   'project_id, wal_position, kind, batch_id, is_batch, first_seq, last_seq, object_ids, objects, changed_at';
 
 /**
- * Evaluated after all objects of the statement are written, because it is above an aggregate of them: whoever has waited for one of
+ * Evaluated after all objects of the statement are written, because it is above an aggregate of them: a transaction that has waited for one of
  * these objects reads a later position.
  */
 const POSITION = 'pg_current_wal_insert_lsn()';

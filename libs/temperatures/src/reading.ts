@@ -20,7 +20,7 @@ export interface Reading {
   /** RFC 3339 in UTC. */
   recordedAt: string;
   /** For a reading sent without a time: distinguishes it from all others of the same microsecond, in any process. */
-  arrival?: string | undefined;
+  nonce?: string | undefined;
 }
 
 /** @throws Problem invalid-path for names that are not valid ids, or are too long together */
@@ -41,16 +41,13 @@ function escaped(name: string): string {
 export const READING_KEYS = ['building', 'room', MEASURED_KEY] as const;
 
 /** The same room and time give the same id. A reading sent without a time replaces no other. */
-export function toObject(
-  { building, room, subject }: Room,
-  { temperature, recordedAt, arrival }: Reading,
-): NewObjectRow {
+export function toObject({ building, room, subject }: Room, { temperature, recordedAt, nonce }: Reading): NewObjectRow {
   const data = dataOf([
     ['building', JSON.stringify(building)],
     ['room', JSON.stringify(room)],
     ['temperature', temperature],
   ]);
-  const identity = arrival === undefined ? [recordedAt] : [recordedAt, arrival];
+  const identity = nonce === undefined ? [recordedAt] : [recordedAt, nonce];
   return { objectId: contentId('temperature', building, room, ...identity), subject, observedAt: recordedAt, data };
 }
 

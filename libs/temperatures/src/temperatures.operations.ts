@@ -111,10 +111,10 @@ async function* readReadings(request: WriteRequest, { bytes }: RequestStream): A
   if (errors.count > 0) throw errors.problem('invalid-body');
 }
 
-function readingIn(line: Buffer, pointer: string, receivedAtMicros: number, arrival: string): Parsed<Reading> {
+function readingIn(line: Buffer, pointer: string, receivedAtMicros: number, nonce: string): Parsed<Reading> {
   try {
     const body = new JsonBody(line, { bytes: BODY_LIMITS.object_limit_bytes, name: 'object_limit_bytes' });
-    return parseReading({ ...readItem(body), pointer }, receivedAtMicros, arrival);
+    return parseReading({ ...readItem(body), pointer }, receivedAtMicros, nonce);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     return { errors: partErrors(error, pointer, undefined) };
@@ -125,16 +125,16 @@ function roomIn(request: WriteRequest): Room {
   return roomOf({ building: pathParam(request, 'building'), room: pathParam(request, 'room') });
 }
 
-/** @param arrival distinguishes a reading without a time from all other readings of the same microsecond */
+/** @param nonce distinguishes a reading without a time from all other readings of the same microsecond */
 function parseReading(
   { value, text, start, pointer }: InputItem,
   receivedAtMicros: number,
-  arrival: string,
+  nonce: string,
 ): Parsed<Reading> {
   const errors = validateDto(NewReadingDto, value, pointer);
   if (errors.count > 0) return { errors };
   const temperature = memberText(text, start, 'temperature');
   const { recorded_at: recordedAt } = value as NewReadingDto;
   if (recordedAt != null) return { value: { temperature, recordedAt: toUtc(recordedAt) } };
-  return { value: { temperature, recordedAt: utcFromMicros(receivedAtMicros), arrival } };
+  return { value: { temperature, recordedAt: utcFromMicros(receivedAtMicros), nonce } };
 }

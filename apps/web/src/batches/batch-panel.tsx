@@ -30,7 +30,7 @@ export function BatchPanel({ batchId, onClose, onDeleted }: Props): JSX.Element 
       {batch.problem !== null && <ProblemNote problem={batch.problem} onRetry={batch.reload} />}
       {batch.data === null && batch.isLoading && <Loading label="Loading the batch" />}
       {batch.data !== null && found === undefined && (
-        <Empty title="There is no such batch">
+        <Empty title="Batch not found">
           <p>It may have been deleted.</p>
         </Empty>
       )}

@@ -34,7 +34,7 @@ const FLUSH_PENDING_LISTS = `
 
 /** Regular maintenance of rollups and of the index on `data`. */
 @Injectable()
-export class Housekeeping {
+export class AnalyticsMaintenance {
   constructor(maintenance: Maintenance, database: Database) {
     const sql = database.isDistributed ? FLUSH_PENDING_LISTS : FLUSH_PENDING_LIST;
     maintenance.add(DELETE_OLD_MARKS, { name: 'empty the pending list of the index on data', sql });
