@@ -43,7 +43,8 @@ it('servers and workers of the previous version run beside those of this one whi
     while (ledger.tally.sent < until) await new Promise((resolve) => setTimeout(resolve, 20));
   };
   await moreWrites();
-  expect(await fleet.migrate('current')).toMatch(/^ran \d+ migrations?$/m);
+  // Not every version has migrations.
+  expect(await fleet.migrate('current')).toMatch(/^the database is up to date$/m);
   await moreWrites();
   const stopNewServer = await fleet.startServer('current');
   await moreWrites();
