@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { DataKey } from '#encryption';
@@ -119,6 +122,15 @@ async function expectExact({ projectId, keys }: TestProject, { text } = first): 
   );
   const usage = await api.call('GET', '/usage', { key: keys.admin });
   expect(usage.json()).toMatchObject({ objects: Number(stored?.objects), bytes: Number(stored?.bytes) });
+}
+
+/** By the command of the documents. */
+async function maintenanceOf({ origin, operatorKey }: TestApi): Promise<unknown> {
+  const page = await readFile('docs/operations/encryption.md', 'utf8');
+  const [, command = ''] = /```sh\n(curl .*\/maintenance.*)\n```/.exec(page) ?? [];
+  const env = { ...process.env, API: `${origin}/api/v1`, OPERATOR: operatorKey };
+  const { stdout } = await promisify(execFile)('bash', ['-c', command], { env });
+  return JSON.parse(stdout);
 }
 
 /** The ids of the data keys of all sealed values. */
@@ -385,6 +397,7 @@ describe('the data key', () => {
       return (rows.length === 1 && rows[0]?.key_id === second.id) || undefined;
     }, 60_000);
     expect(await keyIdsOf(project)).toEqual([second.id]);
+    expect(await maintenanceOf(api)).toEqual({ pending_projects: 0, oldest_change_at: null, data_keys: [second.id] });
     const after = await readObjects(project);
     for (const [id, text] of before) expect(after.get(id)).toBe(text);
     await expectExact(project, second);

@@ -1745,6 +1745,11 @@ export interface components {
              * @example null
              */
             oldest_change_at: string | null;
+            /**
+             * @description The ids of the data keys with which values may be encrypted: a process must have all of them.
+             * @example []
+             */
+            data_keys: string[];
         };
         ReplicaStateDto: {
             /**

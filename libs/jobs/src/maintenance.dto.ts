@@ -112,6 +112,13 @@ export class EncryptionStateDto {
     example: null,
   })
   oldest_change_at: string | null;
+
+  @ApiProperty({
+    type: [String],
+    description: 'The ids of the data keys with which values may be encrypted: a process must have all of them.',
+    example: [],
+  })
+  data_keys: string[];
 }
 
 export class ReplicaStateDto {

@@ -163,10 +163,15 @@ describe('the report', () => {
 
   it('counts the projects whose values are to be encrypted', async () => {
     const read = async () => (await store.read(db.database)).encryption;
-    expect(await read()).toEqual({ pending_projects: 0, oldest_change_at: null });
+    expect(await read()).toEqual({ pending_projects: 0, oldest_change_at: null, data_keys: [] });
+    await db.sql(`INSERT INTO data_keys (key_id, used_at) VALUES ('b', now()), ('a', now())`);
     await db.sql(`
       INSERT INTO projects (project_id, seq, name, encryption_key_id, encryption_cursor, encryption_changed_at)
       VALUES (1, 1, 'encrypted', 'k', 0, '2026-01-02T03:04:05Z'), (2, 2, 'finished', 'k', NULL, '2026-01-01T00:00:00Z')`);
-    expect(await read()).toEqual({ pending_projects: 1, oldest_change_at: '2026-01-02T03:04:05Z' });
+    expect(await read()).toEqual({
+      pending_projects: 1,
+      oldest_change_at: '2026-01-02T03:04:05Z',
+      data_keys: ['a', 'b'],
+    });
   });
 });

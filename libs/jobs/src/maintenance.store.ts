@@ -21,7 +21,9 @@ const INDEX = `
     FROM index_pending GROUP BY project_id) AS of_project`;
 
 const ENCRYPTION = `
-  SELECT count(*)::int AS pending_projects, min(encryption_changed_at) AS oldest_change_at FROM projects
+  SELECT count(*)::int AS pending_projects, min(encryption_changed_at) AS oldest_change_at,
+    array(SELECT key_id FROM data_keys ORDER BY key_id) AS data_keys
+  FROM projects
   WHERE encryption_cursor IS NOT NULL`;
 
 /** Reads the sizes of tables, and the states of the index, of maintenance and of the read replica. */

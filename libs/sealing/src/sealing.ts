@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isConnectionLoss } from '#database';
 import { EncryptedKeys } from '#encryption';
 import { Maintenance } from '#jobs';
+import { describeError } from '#platform';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import { SealedProjectStore } from './sealed-project.store.js';
 import { SealingStep } from './sealing-step.js';
@@ -43,7 +44,7 @@ export class Sealing implements BeforeApplicationShutdown {
         await this.run(keyId);
       } catch (error) {
         // The heartbeat of the job runner logs an outage of the database.
-        if (!isConnectionLoss(error)) this.log.warn(`encrypting failed; it is tried again: ${String(error)}`);
+        if (!isConnectionLoss(error)) this.log.warn(`encrypting failed; it is tried again: ${describeError(error)}`);
       }
       await this.pause(EVERY_MS);
     }
@@ -62,9 +63,10 @@ export class Sealing implements BeforeApplicationShutdown {
         if (this.stopping.signal.aborted) return;
         const startMs = performance.now();
         const next = await this.attempt(walk);
-        if (next !== null) unfinished.push(next);
+        const workedMs = performance.now() - startMs;
+        if (next !== null) unfinished.push({ ...next, workedMs: walk.workedMs + workedMs });
         const isAgain = next !== null && next.seq < walk.seq;
-        await this.pause(isAgain ? LOCKED_PAUSE_MS : performance.now() - startMs);
+        await this.pause(isAgain ? LOCKED_PAUSE_MS : workedMs);
       }
       waiting = unfinished;
     }
@@ -76,12 +78,15 @@ export class Sealing implements BeforeApplicationShutdown {
     try {
       const next = await this.step.take(walk);
       if (walk.phase === 'finish' && next === null) {
-        this.log.log(`the values of project ${projectId} are encrypted; ${String(walk.changed)} objects were changed`);
+        const seconds = (walk.workedMs / 1_000).toFixed(1);
+        this.log.log(
+          `the values of project ${projectId} are encrypted; ${String(walk.changed)} objects were changed in ${seconds} s of work`,
+        );
       }
       return next;
     } catch (error) {
       if (isConnectionLoss(error)) throw error;
-      this.log.warn(`encrypting the values of project ${projectId} failed; it is tried again: ${String(error)}`);
+      this.log.warn(`encrypting the values of project ${projectId} failed; it is tried again: ${describeError(error)}`);
       return null;
     }
   }

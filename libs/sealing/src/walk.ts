@@ -26,13 +26,15 @@ export interface Walk {
   /** The objects that were changed in all, and those of them that may be pending in the index. */
   changed: number;
   unindexed: number;
+  /** The time that all steps took. */
+  workedMs: number;
 }
 
 const FIRST: DeletedPosition = { deletionId: 0n, seq: 0n };
 
 export function startWalk(project: SealedProject): Walk {
   const { cursor } = project;
-  const counts = { changed: 0, unindexed: 0 };
+  const counts = { changed: 0, unindexed: 0, workedMs: 0 };
   return {
     project,
     phase: 'objects',
