@@ -21,28 +21,30 @@ export class LogOutput {
   readonly [symbols.needsMetadataGsym] = true;
   lastLevel = 0;
   private lines: string[] = [];
-  private bytes = 0;
+  private length = 0;
   private timer: NodeJS.Timeout | undefined;
   private flushesAtExit = false;
 
   constructor(private readonly sink: Sink) {}
 
   write(line: string): void {
-    const bytes = Buffer.byteLength(line);
-    if (this.bytes + bytes > WRITE_BYTES) this.flush();
+    if (this.length + line.length > WRITE_BYTES) this.flush();
     this.lines.push(line);
-    this.bytes += bytes;
+    this.length += line.length;
     if (this.lastLevel >= WARN) this.flush();
     else if (this.timer === undefined) this.flushLater();
   }
 
   /** Writes the lines that wait. */
   flush(done?: () => void): void {
-    if (this.bytes > 0) {
-      const text = this.lines.join('');
+    if (this.length > 0) {
+      const { lines } = this;
       this.lines = [];
-      this.bytes = 0;
-      this.sink.write(text);
+      this.length = 0;
+      const text = lines.join('');
+      // Nearly all of it is ASCII, so the bytes of each line are not counted: that would cost as much as to join them.
+      if (Buffer.byteLength(text) <= WRITE_BYTES) this.sink.write(text);
+      else for (const line of lines) this.sink.write(line);
     }
     done?.();
   }
