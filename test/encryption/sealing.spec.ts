@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { DataKey } from '#encryption';
+import { DataKey, LIST_APPLIES_AFTER_MS } from '#encryption';
 import { brief, readChanges } from '../changes/change-client.js';
 import { Stowage } from '../cli/stowage.js';
 import { settingsFor, TestApi, type TestProject } from '../harness/api.js';
@@ -310,6 +310,11 @@ describe('encryption', () => {
     const project = await api.project();
     const { projectId } = project;
     await post(project, batchText('a', 3));
+    await post(project, batchText('b', 3));
+    const countPlain = async (): Promise<number> => {
+      const sql = `SELECT FROM objects WHERE project_id = $1 AND strpos(data::text, $2) > 0`;
+      return (await api.db.sql(sql, [projectId, MARK])).length;
+    };
     const writer = new pg.Client(api.db.address);
     await writer.connect();
     try {
@@ -321,29 +326,20 @@ describe('encryption', () => {
       await post(other, batchText('a', 3));
       // Its list is older than the transaction, that of the first project is not.
       await setList(other, KEYS);
+      const begun = await writer.query<{ at: string }>('SELECT now()::text AS at');
       await api.db.sql(
-        `UPDATE projects SET encryption_changed_at = now() - interval '61 seconds' WHERE project_id = $1`,
-        [projectId],
+        `UPDATE projects SET encryption_changed_at = $2::timestamptz - make_interval(secs => $3) WHERE project_id = $1`,
+        [projectId, begun.rows[0]?.at, (LIST_APPLIES_AFTER_MS - 1) / 1_000],
       );
       await runUntilSealed(other);
-      const [waiting] = await api.db.sql(`SELECT encryption_cursor AS cursor FROM projects WHERE project_id = $1`, [
-        projectId,
-      ]);
-      expect(waiting).toEqual({ cursor: '0' });
+      expect(await countPlain()).toBe(6);
 
       // As if the transaction had begun later: its batch is left out, and looked at again.
       await api.db.sql(`UPDATE projects SET encryption_changed_at = now() - interval '1 hour' WHERE project_id = $1`, [
         projectId,
       ]);
       const sealed = runUntilSealed(project);
-      await post(project, batchText('b', 3));
-      await waitFor(async () => {
-        const rows = await api.db.sql(`SELECT FROM objects WHERE project_id = $1 AND strpos(data::text, $2) > 0`, [
-          projectId,
-          MARK,
-        ]);
-        return rows.length === 3 || undefined;
-      });
+      await waitFor(async () => (await countPlain()) === 3 || undefined);
       await writer.query('ROLLBACK');
       await sealed;
       expect(await keyIdsOf(project)).toEqual([first.id]);

@@ -13,21 +13,27 @@ const EVERY_MS = 2_000;
 /** The pause before objects whose batch was locked are looked at again. */
 const LOCKED_PAUSE_MS = 1_000;
 
+/** Listed among the tasks of the maintenance. */
+const TASK = 'encrypt and decrypt stored values';
+
 /** Seals and opens the stored values of projects whose list, or whose data key, has changed, in steps; projects take turns. */
 @Injectable()
 export class Sealing implements BeforeApplicationShutdown {
   private readonly log = new Logger('encryption');
   private readonly stopping = new AbortController();
   private running: Promise<void> | undefined;
+  /** The last error of the current run. */
+  private failure: string | undefined;
 
   constructor(
     private readonly projects: SealedProjectStore,
     private readonly step: SealingStep,
     encryption: EncryptedKeys,
-    maintenance: Maintenance,
+    private readonly maintenance: Maintenance,
   ) {
     const { current } = encryption;
     if (current === null) return;
+    maintenance.addBackground(TASK);
     maintenance.whenStarted(() => {
       this.running ??= this.runAlways(current.id);
     });
@@ -43,6 +49,7 @@ export class Sealing implements BeforeApplicationShutdown {
       try {
         await this.run(keyId);
       } catch (error) {
+        this.maintenance.record(TASK, true, describeError(error));
         // The heartbeat of the job runner logs an outage of the database.
         if (!isConnectionLoss(error)) this.log.warn(`encrypting failed; it is tried again: ${describeError(error)}`);
       }
@@ -57,7 +64,9 @@ export class Sealing implements BeforeApplicationShutdown {
     }
     for (const id of await this.projects.forgetKeys(keyId)) this.log.log(`the data key ${id} is not needed any more`);
     let waiting = (await this.projects.listDue(keyId)).map(startWalk);
+    this.failure = undefined;
     while (waiting.length > 0) {
+      this.maintenance.record(TASK, true);
       const unfinished: Walk[] = [];
       for (const walk of waiting) {
         if (this.stopping.signal.aborted) return;
@@ -70,6 +79,7 @@ export class Sealing implements BeforeApplicationShutdown {
       }
       waiting = unfinished;
     }
+    this.maintenance.record(TASK, false, this.failure);
   }
 
   /** A project whose step fails does not stop the others; it is tried again in the next run. */
@@ -86,6 +96,7 @@ export class Sealing implements BeforeApplicationShutdown {
       return next;
     } catch (error) {
       if (isConnectionLoss(error)) throw error;
+      this.failure = describeError(error);
       this.log.warn(`encrypting the values of project ${projectId} failed; it is tried again: ${describeError(error)}`);
       return null;
     }
