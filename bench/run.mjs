@@ -16,6 +16,7 @@ import { benchBusy } from './busy.mjs';
 import { benchChanges } from './changes.mjs';
 import { benchCopy } from './copy.mjs';
 import { benchCsv } from './csv.mjs';
+import { benchEncryption } from './encryption.mjs';
 import { benchFairness } from './fairness.mjs';
 import { benchReadings } from './feeds.mjs';
 import { benchGuard } from './guard.mjs';
@@ -48,7 +49,13 @@ const PARTS = {
   observability: benchObservability,
 };
 /** Run by name only: their tables have other objects, or they start servers of their own. */
-const ALONE = { questions: benchQuestions, browse: benchBrowse, processes: benchProcesses, start: benchStart };
+const ALONE = {
+  questions: benchQuestions,
+  browse: benchBrowse,
+  processes: benchProcesses,
+  start: benchStart,
+  encryption: benchEncryption,
+};
 /** These read the objects that the ingest has stored. */
 const READERS = ['reads', 'single', 'busy'];
 const wanted = process.argv.slice(2);

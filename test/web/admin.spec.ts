@@ -221,8 +221,13 @@ describe('the operator', () => {
     await page.getByRole('link', { name: 'Limits' }).click();
     await page.getByLabel('Most objects').fill('50');
     await page.getByLabel('Days').fill('365');
+    await page.getByLabel('Encrypted keys').fill('name\ne-mail');
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByText('Saved.').waitFor();
+    const { results } = (await web.api.call('GET', '/projects', { key: web.api.operatorKey })).json<{
+      results: object[];
+    }>();
+    expect(results).toContainEqual(expect.objectContaining({ name, encrypted_keys: ['name', 'e-mail'] }));
     await page.getByRole('link', { name: 'Audit trail' }).click();
     await page.getByRole('cell', { name: 'key.create' }).waitFor();
 

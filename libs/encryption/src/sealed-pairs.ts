@@ -2,6 +2,8 @@ import { elementsOf, jsonbText, membersOf } from '#json';
 import type { DataKey } from './data-key.js';
 import { dataKeyIdOf, openValue, SEALED_PREFIX, sealValue } from './sealed-value.js';
 
+const SEALED_START = `"${SEALED_PREFIX}`;
+
 /** The object that has the pairs. */
 export interface PairsPlace {
   projectId: number;
@@ -23,7 +25,9 @@ export function sealPairs(dataKey: DataKey, place: PairsPlace, keys: ReadonlySet
 /** Opens the values of a list of pairs that are sealed; every other character stays as it is. */
 export function openPairs(dataKeys: readonly DataKey[], place: PairsPlace, pairs: string): string {
   if (!pairs.includes(SEALED_PREFIX)) return pairs;
-  return replaceValues(pairs, (key, valueText) => openValue(dataKeys, { ...place, key }, valueText));
+  return replaceValues(pairs, (key, valueText) =>
+    valueText.startsWith(SEALED_START) ? openValue(dataKeys, { ...place, key }, valueText) : null,
+  );
 }
 
 /**

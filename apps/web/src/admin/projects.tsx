@@ -91,12 +91,14 @@ interface ProjectForm {
   bytes: string;
   /** Empty for ever. */
   days: string;
+  /** One on each line. */
+  encryptedKeys: string;
 }
 
 function CreateProjectDialog(props: { onClose: () => void; onCreated: () => void }): JSX.Element {
   const { onClose, onCreated } = props;
   const { client } = useSession();
-  const [form, setForm] = useState<ProjectForm>({ name: '', objects: '', bytes: '', days: '' });
+  const [form, setForm] = useState<ProjectForm>({ name: '', objects: '', bytes: '', days: '', encryptedKeys: '' });
   const submit = useSubmit();
   const create = (event: Event): void => {
     event.preventDefault();
@@ -117,7 +119,7 @@ function CreateProjectDialog(props: { onClose: () => void; onCreated: () => void
   );
 }
 
-/** The name, the limits and the retention of a project. */
+/** The name, the limits, the retention and the encrypted keys of a project. */
 export function ProjectSettings({ projectId }: { projectId: string }): JSX.Element {
   const project = useGet('/api/v1/projects/{project_id}', { path: { project_id: projectId } });
   if (project.problem !== null) return <ProblemNote problem={project.problem} onRetry={project.reload} />;
@@ -127,11 +129,13 @@ export function ProjectSettings({ projectId }: { projectId: string }): JSX.Eleme
 
 function SettingsForm({ project }: { project: Schemas['ProjectDto'] }): JSX.Element {
   const { client } = useSession();
+  const listedKeys = project.encrypted_keys?.join('\n') ?? '';
   const [form, setForm] = useState<ProjectForm>({
     name: project.name,
     objects: project.objects_max?.toString() ?? '',
     bytes: project.bytes_max?.toString() ?? '',
     days: project.retention_days?.toString() ?? '',
+    encryptedKeys: listedKeys,
   });
   const [isSaved, setSaved] = useState(false);
   const submit = useSubmit();
@@ -140,13 +144,17 @@ function SettingsForm({ project }: { project: Schemas['ProjectDto'] }): JSX.Elem
     setSaved(false);
     submit.run(async () => {
       const params = { path: { project_id: String(project.project_id) } };
-      await client.PATCH('/api/v1/projects/{project_id}', { params, body: bodyOf(form) });
+      const { encrypted_keys, ...others } = bodyOf(form);
+      // Keys may have line breaks: a list that was not edited is not sent.
+      const body = form.encryptedKeys === listedKeys ? others : { ...others, encrypted_keys };
+      await client.PATCH('/api/v1/projects/{project_id}', { params, body });
       setSaved(true);
     });
   };
   return (
     <form class="form settings-form" onSubmit={save}>
       <ProjectFields form={form} onChange={setForm} />
+      {project.encryption_pending && <p>Stored values are being encrypted or decrypted.</p>}
       <p role="status">
         {isSaved && 'Saved. The limits apply to every write from now on, the retention within a minute.'}
       </p>
@@ -183,11 +191,21 @@ function ProjectFields({ form, onChange }: { form: ProjectForm; onChange: (form:
           <a href="/guides/operations/projects#retention">How retention works</a>
         </p>
       )}
+      <label>
+        Encrypted keys, one on each line; their values cannot be searched
+        <textarea
+          rows={3}
+          value={form.encryptedKeys}
+          onInput={(event) => onChange({ ...form, encryptedKeys: event.currentTarget.value })}
+        />
+      </label>
     </>
   );
 }
 
-function bodyOf({ name, objects, bytes, days }: ProjectForm): Schemas['CreateProjectDto'] {
+function bodyOf({ name, objects, bytes, days, encryptedKeys }: ProjectForm): Schemas['CreateProjectDto'] {
   const limit = (text: string): number | null => (text === '' ? null : Number(text));
-  return { name, objects_max: limit(objects), bytes_max: limit(bytes), retention_days: limit(days) };
+  const keys = encryptedKeys.split('\n').filter((key) => key !== '');
+  const limits = { objects_max: limit(objects), bytes_max: limit(bytes), retention_days: limit(days) };
+  return { name, ...limits, encrypted_keys: keys.length === 0 ? null : keys };
 }
