@@ -39,15 +39,35 @@ export function sendWebhook(
       method: 'POST',
       agent: false,
       lookup: addresses.lookup,
-      signal: AbortSignal.any([stopping, AbortSignal.timeout(timeoutMs)]),
       headers: { ...signedHeaders(id, body, secret), 'Content-Length': Buffer.byteLength(body) },
     });
+    const end = (outcome: WebhookOutcome): void => {
+      clearTimeout(timer);
+      stopping.removeEventListener('abort', giveUp);
+      resolve(outcome);
+      request.destroy();
+    };
+    const giveUp = (): void => {
+      end({ status: null, error: 'no response in time' });
+    };
+    // The end does not depend on an event of the request: whatever a receiver does, it holds its slot no longer than this.
+    const timer = setTimeout(giveUp, timeoutMs);
+    stopping.addEventListener('abort', giveUp);
+    if (stopping.aborted) giveUp();
     request.once('response', (response) => {
-      resolve({ status: response.statusCode ?? 0, error: null });
-      response.on('error', () => undefined).destroy();
+      response.on('error', () => undefined);
+      end({ status: response.statusCode ?? 0, error: null });
+    });
+    // Status 101. Without a listener Node closes the connection, and emits neither a response nor an error.
+    request.once('upgrade', ({ statusCode = 101 }, socket) => {
+      socket.on('error', () => undefined).destroy();
+      end({ status: statusCode, error: null });
     });
     request.on('error', (error) => {
-      resolve({ status: null, error: reasonOf(error) });
+      end({ status: null, error: reasonOf(error) });
+    });
+    request.once('close', () => {
+      end({ status: null, error: 'the connection was closed' });
     });
     request.end(body);
   });
@@ -56,6 +76,5 @@ export function sendWebhook(
 /** Without addresses: a name must not reveal what it leads to inside the network. */
 function reasonOf(error: Error & { code?: string }): string {
   if (error instanceof AddressNotAllowedError) return error.message;
-  if (error.name === 'TimeoutError' || error.name === 'AbortError') return 'no response in time';
   return error.code ?? 'the connection failed';
 }

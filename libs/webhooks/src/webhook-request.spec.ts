@@ -1,0 +1,80 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { PublicAddresses } from './public-address.js';
+import { sendWebhook, type WebhookOutcome } from './webhook-request.js';
+
+const SECRET = `whsec_${Buffer.from('a secret of the tests, 32 bytes.').toString('base64')}`;
+
+let receiver: Server;
+let sockets: Socket[];
+/** What the receiver does when the request has arrived. */
+let respond: (socket: Socket) => void;
+
+beforeEach(async () => {
+  sockets = [];
+  receiver = createServer((socket) => {
+    sockets.push(socket);
+    socket
+      .on('error', () => undefined)
+      .once('data', () => {
+        respond(socket);
+      });
+  }).listen(0, '127.0.0.1');
+  await once(receiver, 'listening');
+});
+afterEach(async () => {
+  for (const socket of sockets) socket.destroy();
+  receiver.close();
+  await once(receiver, 'close');
+});
+
+function send(stopping = new AbortController().signal, timeoutMs?: number): Promise<WebhookOutcome> {
+  const url = `http://127.0.0.1:${String((receiver.address() as AddressInfo).port)}/hook`;
+  return sendWebhook(
+    { id: 'msg_1', url, secret: SECRET, body: '{}' },
+    new PublicAddresses(['127.0.0.1']),
+    stopping,
+    timeoutMs,
+  );
+}
+
+describe('the attempt to send a webhook ends', () => {
+  it.each(['Connection: upgrade\r\nUpgrade: websocket\r\n', ''])(
+    'with the status where the receiver switches protocols (%j), and closes the connection',
+    async (headers) => {
+      respond = (socket) => socket.write(`HTTP/1.1 101 Switching Protocols\r\n${headers}\r\n`);
+      expect(await send()).toEqual({ status: 101, error: null });
+      const [socket] = sockets;
+      if (socket?.closed === false) await once(socket.resume(), 'close');
+    },
+  );
+
+  it('in time where the receiver sends only informational responses', async () => {
+    respond = (socket) => socket.write('HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n');
+    expect(await send(undefined, 100)).toEqual({ status: null, error: 'no response in time' });
+  });
+
+  it.each(['', 'HTTP/1.1 2', 'HTTP/1.1 200 OK\r\nA: b\r\n'])(
+    'with an error where the receiver closes the connection after %j',
+    async (start) => {
+      respond = (socket) => socket.end(start);
+      expect(await send()).toEqual({ status: null, error: expect.any(String) });
+    },
+  );
+
+  it('with an error where the response is not HTTP', async () => {
+    respond = (socket) => socket.end('220 ready\r\n');
+    expect(await send()).toEqual({ status: null, error: expect.stringMatching(/^HPE_/) });
+  });
+
+  it('when the server stops, before the request or during it', async () => {
+    const stopping = new AbortController();
+    respond = () => {
+      stopping.abort();
+    };
+    const ended = { status: null, error: 'no response in time' };
+    expect(await send(stopping.signal)).toEqual(ended);
+    expect(await send(stopping.signal)).toEqual(ended);
+  });
+});
