@@ -270,7 +270,7 @@ describe('a delivery', () => {
     expect(JSON.stringify(stored)).not.toContain(secret.slice(6, 20));
     await api.db.sql('UPDATE webhooks SET secret = $2 WHERE webhook_id = $1', [id, stored[0]?.secret]);
     await sendTest(id);
-    const error = 'the secret of the webhook was encrypted with another STOWAGE_KEY_SECRET';
+    const error = 'the secret of the webhook cannot be decrypted: it is damaged, or that of another webhook';
     expect(await attempted(id)).toMatchObject({ status: 'queued', attempts: 1, error });
   });
 

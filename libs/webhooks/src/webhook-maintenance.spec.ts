@@ -25,9 +25,9 @@ async function storedSecrets(): Promise<string[]> {
   return rows.map(({ secret }) => secret);
 }
 
-it('encrypts the secrets of webhooks again after the key secret was replaced, so that the previous one can be removed', async () => {
+it('encrypts the secrets of webhooks with the current key secret: those of a previous one, and those that were not encrypted', async () => {
   const [old, lost, current] = [await secretsOf(OLD), await secretsOf(LOST), await secretsOf(NEW)];
-  const places = ['1', '2', '3'].map((webhookId) => ({ projectId: 1, webhookId }));
+  const places = ['1', '2', '3', '4'].map((webhookId) => ({ projectId: 1, webhookId }));
   const [first = '', second = '', third = ''] = places.map((place, index) =>
     ([old, lost, current][index] ?? old).seal(place, SECRET),
   );
@@ -35,14 +35,18 @@ it('encrypts the secrets of webhooks again after the key secret was replaced, so
     `INSERT INTO webhooks (project_id, webhook_id, name, url, secret, events, is_enabled)
      SELECT 1, n, 'w', 'http://192.0.2.1/', secret, '{job.failed}', true
      FROM unnest($1::text[]) WITH ORDINALITY AS s (secret, n)`,
-    [[first, second, third]],
+    [[first, second, third, SECRET]],
   );
   const tasks: MaintenanceTask[] = [];
   const maintenance = { add: (...added: MaintenanceTask[]) => tasks.push(...added) } as unknown as Maintenance;
   new WebhookMaintenance(maintenance, await secretsOf(NEW, OLD), db.database);
   for (const task of tasks) if ('run' in task) await task.run();
   const stored = await storedSecrets();
-  expect(current.open(places[0] ?? { projectId: 0, webhookId: '' }, stored[0] ?? '')).toBe(SECRET);
+  // The last one is of a version that did not encrypt secrets.
+  for (const index of [0, 3]) {
+    expect(stored[index]).toMatch(/^sealed:/);
+    expect(current.open(places[index] ?? { projectId: 0, webhookId: '' }, stored[index] ?? '')).toBe(SECRET);
+  }
   // One that cannot be read stays, and so does one that is of the current key secret.
-  expect(stored.slice(1)).toEqual([second, third]);
+  expect(stored.slice(1, 3)).toEqual([second, third]);
 });

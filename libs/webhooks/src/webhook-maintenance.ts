@@ -25,12 +25,15 @@ const DELETE_OLD: MaintenanceTask = {
   dueSql: `SELECT min(finished_at) + ${KEPT} FROM webhook_deliveries`,
 };
 
-const LIST_PREVIOUS = `
+const LIST_OUTDATED = `
   SELECT project_id, webhook_id, secret FROM webhooks WHERE secret LIKE ANY ($1::text[]) LIMIT ${String(SECRETS)}`;
 
 const REPLACE = `UPDATE webhooks SET secret = $4 WHERE project_id = $1 AND webhook_id = $2 AND secret = $3`;
 
-/** Deletes old deliveries, failed ones included, and encrypts secrets again after the key secret was replaced. */
+/**
+ * Deletes old deliveries, failed ones included, and encrypts secrets with the current key secret: after it was replaced, and those that a
+ * version before their encryption has stored.
+ */
 @Injectable()
 export class WebhookMaintenance {
   private readonly log = new Logger('webhooks');
@@ -48,9 +51,7 @@ export class WebhookMaintenance {
 
   /** A process that still has the previous key secret as its current one replaces them back, until it is restarted. */
   private async replaceSecrets(): Promise<void> {
-    const patterns = this.secrets.previousPatterns;
-    if (patterns.length === 0) return;
-    const rows = await this.database.query<StoredSecret>(LIST_PREVIOUS, [patterns]);
+    const rows = await this.database.query<StoredSecret>(LIST_OUTDATED, [this.secrets.outdatedPatterns]);
     for (const { project_id: projectId, webhook_id: webhookId, secret: stored } of rows) {
       const place = { projectId, webhookId };
       try {

@@ -31,18 +31,34 @@ describe('the stored secret of a webhook', () => {
       () => secrets.open({ ...PLACE, projectId: 2 }, stored),
       () => another.open(PLACE, stored),
       () => secrets.open(PLACE, `${stored.slice(0, -6)}AAAAAA`),
-      () => secrets.open(PLACE, SECRET),
       () => secrets.open(PLACE, ''),
+      () => secrets.open(PLACE, 'whsec'),
     ])
       expect(open).toThrow(SecretUnreadableError);
+  });
+
+  it('that does not open says whether the key secret is another one', async () => {
+    const stored = (await secretsOf(OLD)).seal(PLACE, SECRET);
+    const another = await secretsOf(NEW);
+    expect(() => another.open(PLACE, stored)).toThrow('encrypted with another STOWAGE_KEY_SECRET');
+    expect(() => another.open(PLACE, `${another.seal(PLACE, SECRET).slice(0, -6)}AAAAAA`)).toThrow(
+      'cannot be decrypted',
+    );
+    expect(() => another.open(PLACE, 'damaged')).toThrow('cannot be decrypted');
+  });
+
+  it('of a version that did not encrypt secrets is read, and is recognized', async () => {
+    const secrets = await secretsOf(OLD);
+    expect(secrets.open(PLACE, SECRET)).toBe(SECRET);
+    expect(secrets.outdatedPatterns).toEqual([String.raw`whsec\_%`]);
   });
 
   it('opens while the key secret is replaced, and is recognized as one of the previous key secret', async () => {
     const stored = (await secretsOf(OLD)).seal(PLACE, SECRET);
     const both = await secretsOf(NEW, OLD);
     expect(both.open(PLACE, stored)).toBe(SECRET);
-    const [pattern = ''] = both.previousPatterns;
-    expect(both.previousPatterns).toHaveLength(1);
+    const [, pattern = ''] = both.outdatedPatterns;
+    expect(both.outdatedPatterns).toHaveLength(2);
     expect(stored.startsWith(pattern.slice(0, -1))).toBe(true);
     expect(both.seal(PLACE, SECRET).startsWith(pattern.slice(0, -1))).toBe(false);
   });

@@ -5,11 +5,16 @@ import { Injectable } from '@nestjs/common';
 
 /** A stored secret: the id of the key secret, then the encrypted secret in base64url. */
 const STORED = /^sealed:([0-9a-f]{16}):([\w-]+)$/;
+/** A secret that a version before the encryption of secrets has stored. */
+const PLAIN = /^whsec_[\w+/-]+=*$/;
+const PLAIN_PATTERN = String.raw`whsec\_%`;
 
-/** The secret of a webhook was encrypted with a key secret that this server does not have. */
+/** The secret of a webhook was encrypted with a key secret that this server does not have, or was damaged. */
 export class SecretUnreadableError extends Error {
   override name = 'SecretUnreadableError';
 }
+
+const DAMAGED = 'the secret of the webhook cannot be decrypted: it is damaged, or that of another webhook';
 
 /** The webhook that a secret belongs to. */
 export interface SecretPlace {
@@ -42,19 +47,23 @@ export class WebhookSecrets {
 
   /** @throws SecretUnreadableError */
   open(place: SecretPlace, stored: string): string {
-    const [, id = '', sealed = ''] = STORED.exec(stored) ?? [];
+    if (PLAIN.test(stored)) return stored;
+    const [, id, sealed = ''] = STORED.exec(stored) ?? [];
+    if (id === undefined) throw new SecretUnreadableError(DAMAGED);
     const key = this.keys.get(id);
+    if (key === undefined)
+      throw new SecretUnreadableError('the secret of the webhook was encrypted with another STOWAGE_KEY_SECRET');
     try {
-      if (key !== undefined) return openBytes(key, Buffer.from(sealed, 'base64url'), textOf(place)).toString();
+      return openBytes(key, Buffer.from(sealed, 'base64url'), textOf(place)).toString();
     } catch {
-      // It was changed, or is that of another webhook.
+      throw new SecretUnreadableError(DAMAGED);
     }
-    throw new SecretUnreadableError('the secret of the webhook was encrypted with another STOWAGE_KEY_SECRET');
   }
 
-  /** Patterns of LIKE for secrets that were encrypted with a previous key secret. */
-  get previousPatterns(): string[] {
-    return [...this.keys.keys()].filter((id) => id !== this.currentId).map((id) => `sealed:${id}:%`);
+  /** Patterns of LIKE for secrets that are not encrypted with the current key secret. */
+  get outdatedPatterns(): string[] {
+    const previous = [...this.keys.keys()].filter((id) => id !== this.currentId);
+    return [PLAIN_PATTERN, ...previous.map((id) => `sealed:${id}:%`)];
   }
 }
 
