@@ -1,4 +1,7 @@
 import { spawnSync } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
 import { pino, type Logger } from 'pino';
 import { LogOutput } from './log-output.js';
@@ -18,11 +21,19 @@ function createLog(): { log: Logger; writes: string[] } {
 }
 
 /** Runs a script that logs in a process of its own. */
-function run(script: string): { status: number | null; lines: string[] } {
+function run(script: string, standardError: number | 'pipe' = 'pipe'): { status: number | null; lines: string[] } {
   const text = `import { createLog } from '#platform'; const log = createLog('info'); ${script}`;
-  const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', text], { encoding: 'utf8' });
-  const lines = stderr.split('\n').filter((line) => line.startsWith('{'));
-  return { status, lines: lines.map((line) => (JSON.parse(line) as { msg: string }).msg) };
+  const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', text], {
+    stdio: ['ignore', 'ignore', standardError],
+    encoding: 'utf8',
+  });
+  // Null where standard error is a file.
+  return { status, lines: messagesOf(typeof stderr === 'string' ? stderr : '') };
+}
+
+function messagesOf(text: string): string[] {
+  const lines = text.split('\n').filter((line) => line.startsWith('{'));
+  return lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
 }
 
 it('lines that follow each other are written together, 100 ms after the first at the latest', () => {
@@ -78,4 +89,38 @@ it.each([
 ])('the lines of all logs of a process are written in order, and none is lost when it ends by %s', (_, end, status) => {
   const script = `const other = createLog('info'); for (let n = 0; n < 50; n++) (n % 3 ? log : other).info(String(n)); ${end}`;
   expect(run(script)).toEqual({ status, lines: Array.from({ length: 50 }, (_, n) => String(n)) });
+});
+
+it('a full disk under standard error ends no process, and the lines that are lost are counted', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'stowage-log-'));
+  const full = openSync('/dev/full', 'a');
+  try {
+    const path = join(folder, 'log');
+    // 3 MB, of which 1 MiB waits. Then there is space: the file descriptor 2 becomes that of another file.
+    const script = `
+      import { closeSync, openSync } from 'node:fs';
+      import { setImmediate } from 'node:timers/promises';
+      for (let n = 0; n < 300; n++) log[n % 2 ? 'info' : 'warn']('x'.repeat(10_000));
+      log.info('waits for the timer');
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      closeSync(2);
+      if (openSync(${JSON.stringify(path)}, 'a') !== 2) process.exit(4);
+      log.warn('there is space');
+      await setImmediate();
+      log.warn('all is well');
+      process.exit(3);`;
+    expect(run(script, full).status).toBe(3);
+    const messages = messagesOf(readFileSync(path, 'utf8'));
+    const waited = messages.filter((message) => message.startsWith('x')).length;
+    expect(waited).toBeGreaterThan(90);
+    expect(messages.slice(waited)).toEqual([
+      'waits for the timer',
+      'there is space',
+      `${String(300 - waited)} lines of the log were lost: standard error could not be written`,
+      'all is well',
+    ]);
+  } finally {
+    closeSync(full);
+    rmSync(folder, { recursive: true });
+  }
 });

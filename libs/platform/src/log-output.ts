@@ -1,8 +1,8 @@
 import { symbols } from 'pino';
 
-/** A pipe takes so many bytes at once (PIPE_BUF of Linux): lines of several processes that share it are then not mixed. */
+/** A pipe takes at most 4,096 bytes at once (PIPE_BUF of Linux): lines of several processes that share it are then not mixed. */
 const WRITE_BYTES = 4_096;
-/** A line waits at most so long for others. */
+/** The longest time that a line waits for others. */
 const FLUSH_MS = 100;
 const WARN = 40;
 

@@ -4,19 +4,39 @@ import type { LogLevel } from './config.js';
 import { safeError } from './error-text.js';
 import { LogOutput } from './log-output.js';
 
+/** What waits for a disk that is full; texts beyond it are lost. */
+const WAITING_BYTES_MAX = 1024 ** 2;
+
 /** One for all logs of the process, whose lines stay in order. */
 let standardError: LogOutput | undefined;
 
+const LINE = { base: { pid: process.pid }, serializers: { err: safeError } };
+
 /** JSON lines on standard error; standard output is for people. API keys and bodies are never logged. */
 export function createLog(level: LogLevel): Logger {
-  const options = {
-    level,
-    base: { pid: process.pid },
-    timestamp: isoTimes(),
-    serializers: { err: safeError },
-  };
-  standardError ??= new LogOutput(destination({ dest: 2, sync: true }));
-  return pino(options, standardError);
+  standardError ??= new LogOutput(openStandardError());
+  return pino({ ...LINE, level, timestamp: isoTimes() }, standardError);
+}
+
+/**
+ * Writes at once. Where that fails, as on a full disk, nothing is thrown: what was not written waits for the next write. Lines that are
+ * lost are counted, and their number is logged as soon as standard error can be written again.
+ */
+function openStandardError(): ReturnType<typeof destination> {
+  const sink = destination({ dest: 2, sync: true, maxLength: WAITING_BYTES_MAX });
+  let linesLost = 0;
+  sink.on('error', () => undefined);
+  sink.on('drop', (text: string) => {
+    linesLost += text.split('\n').length - 1;
+  });
+  // All that waited is written.
+  sink.on('drain', () => {
+    if (linesLost === 0) return;
+    const message = `${String(linesLost)} lines of the log were lost: standard error could not be written`;
+    linesLost = 0;
+    pino({ ...LINE, timestamp: isoTimes() }, sink).warn(message);
+  });
+  return sink;
 }
 
 /** The member `time` of each line, made once for all lines of a millisecond: it costs as much as the rest of a short line. */
