@@ -5,7 +5,7 @@ import type { Metrics } from '#telemetry';
 
 /** However often it is scraped, a process reads the database at most once in this time. */
 const READ_EVERY_MS = 15_000;
-/** A scrape waits so long for a read that it has begun, and then has the values of the last one. */
+/** The longest time that a scrape waits for a read that it has begun; then it has the values of the last one. */
 const WAIT_MS = 1_000;
 
 /**

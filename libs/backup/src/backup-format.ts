@@ -47,13 +47,13 @@ export function rowsOf(tables: BackupEnd['tables']): number {
   return Object.values(tables).reduce((sum, { rows }) => sum + rows, 0);
 }
 
-/** @returns null where the first line is none of a backup; its members may be of a newer version */
+/** @returns null where the first line is not that of a backup; its members may be of a newer version */
 export function parseFormat(text: string): { version: number } | null {
   const header = parseObject(text);
   return header?.format === FORMAT && isCount(header.version) ? { version: header.version } : null;
 }
 
-/** @returns null where the line is none of a backup */
+/** @returns null for an unexpected line */
 export function parseHeader(text: string): BackupHeader | null {
   const header = parseObject(text);
   const isValid =
@@ -67,7 +67,7 @@ export function parseHeader(text: string): BackupHeader | null {
   return isValid ? (header as unknown as BackupHeader) : null;
 }
 
-/** @returns null where the line is none of a backup */
+/** @returns null for an unexpected line */
 export function parseEntry(text: string): TableHeader | BackupEnd | null {
   const entry = parseObject(text);
   if (entry === null) return null;

@@ -57,7 +57,7 @@ describe('BackupReader', () => {
     expect(await read([...CONTENT, endOf(CONTENT)])).toEqual(['objects']);
   });
 
-  it('rejects each line that is none of a backup with an error for the user, whatever JSON or text it is', async () => {
+  it('rejects each unexpected line with an error for the user, whatever JSON or text it is', async () => {
     const members = fc.constantFrom(...Object.keys({ ...HEADER, ...TABLE, ...endOf([]) }));
     const changed = fc.tuple(members, fc.jsonValue({ maxDepth: 2 }));
     const line = fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.string(), changed);
@@ -91,7 +91,7 @@ describe('BackupReader', () => {
   ])('rejects %s', async (_, lines) => {
     await expect(read(lines)).rejects.toMatchObject({
       name: 'StartupError',
-      message: expect.stringMatching(/is not a backup of Stowage|a line is none of a backup; nothing was restored/),
+      message: expect.stringMatching(/is not a backup of Stowage|unexpected line; nothing was restored/),
     });
   });
 });

@@ -16,10 +16,10 @@ import {
 } from './backup-format.js';
 
 const CHUNK_BYTES = 256 * 1024;
-/** A longer line is none of a backup. */
+/** No line of a backup is longer. */
 const LINE_BYTES_MAX = 1024 ** 2;
 const LINE_FEED = 10;
-const UNKNOWN_LINE = 'a line is none of a backup';
+const UNKNOWN_LINE = 'unexpected line';
 /** A row ends with the line feed. */
 const LAST_ROW_AND_END = Buffer.from(`\n${END_OF_ROWS}`);
 

@@ -49,7 +49,7 @@ async function addChange(projectId: number, position: number, hours: number): Pr
   );
 }
 
-/** Runs every task once, as a run of the housekeeping does. */
+/** Runs every task once, as a run of the maintenance does. */
 async function run(): Promise<void> {
   for (const task of tasks) {
     if ('run' in task) await task.run();
@@ -70,7 +70,7 @@ const feeds = (): Promise<object[]> =>
     `SELECT project_id, last_position, deleted_until, read_at IS NOT NULL AS is_read FROM change_feeds ORDER BY 1`,
   );
 
-describe('the housekeeping of changes', () => {
+describe('the maintenance of changes', () => {
   it('gives those of followed projects positions, and deletes those that nobody follows', async () => {
     for (const projectId of [FOLLOWED, UNREAD, NEVER, FOLLOWED]) await addPending(projectId);
     await run();

@@ -71,6 +71,25 @@ describe('the state of a task', () => {
     expect(warnings).toEqual(['maintenance stopped after 0 s with more to do; it continues in a minute: endless']);
   });
 
+  it('has the first error of a project, which does not keep the task from the projects after it', async () => {
+    await db.sql('CREATE TABLE steps (project_id bigint)');
+    maintenance.add({
+      name: 'visit',
+      projectsSql: 'SELECT generate_series(1, 3) AS project_id',
+      // 22012 for the first and the second. The third needs three runs.
+      projectSql: `
+        INSERT INTO steps SELECT CASE WHEN $1::int < 3 THEN 1 / ($1 - $1) ELSE $1 END
+        RETURNING (SELECT count(*) FROM steps) < 2 AS has_more`,
+    });
+    await maintenance.run();
+    const steps = await db.sql<{ project_id: string }>('SELECT project_id FROM steps');
+    await db.sql('DROP TABLE steps');
+    expect(steps.map(({ project_id: id }) => Number(id))).toEqual([3, 3, 3]);
+    const lastError = { at: expect.any(Date), message: expect.stringContaining('22012') };
+    expect(stateOf('visit')).toMatchObject({ hasMore: false, lastError });
+    expect(warnings).toEqual([expect.stringMatching(/^maintenance failed: visit of project 1: .*22012/)]);
+  });
+
   it('logs nothing where the process stops', async () => {
     maintenance.add({ name: 'endless', sql: 'SELECT true AS has_more' });
     await maintenance.stop();

@@ -164,7 +164,7 @@ export class Maintenance {
 
   /**
    * Runs everything that is due, and repeats in turn the tasks that have more to do. A task that fails is logged and does not
-   * stop the others.
+   * stop the others. Nor does a project whose statement fails: the next run tries it again.
    */
   async run(repeatForMs = REPEAT_FOR_MS): Promise<void> {
     await this.attempt(FREE_JOBS, async () => {
@@ -174,10 +174,11 @@ export class Maintenance {
     const isHourly = this.runs++ % RUNS_PER_HOUR === 0;
     let due = isHourly ? [...this.everyMinute, DELETE_ORPHANS] : this.everyMinute;
     const repeatUntil = performance.now() + repeatForMs;
+    const failed = new Map(due.map((task) => [task, new Set<number>()]));
     do {
       const unfinished: MaintenanceTask[] = [];
       for (const task of due) {
-        if (await this.attempt(task.name, () => this.runTask(task))) unfinished.push(task);
+        if (await this.attempt(task.name, () => this.runTask(task, failed.get(task)))) unfinished.push(task);
       }
       due = unfinished;
     } while (due.length > 0 && !this.isStopped && performance.now() < repeatUntil);
@@ -189,16 +190,26 @@ export class Maintenance {
     }
   }
 
-  private async runTask(task: MaintenanceTask): Promise<boolean> {
+  /** @param failed projects that this run skips; receives those that fail */
+  private async runTask(task: MaintenanceTask, failed = new Set<number>()): Promise<boolean> {
     if ('run' in task) {
       await task.run();
       return false;
     }
     if ('sql' in task) return this.hasMore(task.sql);
-    let hasMore = false;
+    let [hasMore, hasFailed] = [false, false];
     for (const { project_id: projectId } of await this.database.query<{ project_id: number }>(task.projectsSql)) {
       if (this.isStopped) break;
-      if (await this.hasMore(task.projectSql, [projectId])) hasMore = true;
+      if (failed.has(projectId)) continue;
+      try {
+        if (await this.hasMore(task.projectSql, [projectId])) hasMore = true;
+      } catch (error) {
+        if (isConnectionLoss(error)) throw error;
+        failed.add(projectId);
+        // Others probably fail for the same reason.
+        if (!hasFailed) this.fail(task.name, error, ` of project ${String(projectId)}`);
+        hasFailed = true;
+      }
     }
     return hasMore;
   }
@@ -215,11 +226,15 @@ export class Maintenance {
       this.record(name, hasMore);
       return hasMore;
     } catch (error) {
-      this.record(name, false, describeError(error));
-      // The heartbeat logs an outage of the database.
-      if (!isConnectionLoss(error)) this.log.warn(`maintenance failed: ${name}: ${describeError(error)}`);
+      this.fail(name, error);
       return false;
     }
+  }
+
+  private fail(name: string, error: unknown, ofProject = ''): void {
+    this.record(name, false, describeError(error));
+    // The heartbeat logs an outage of the database.
+    if (!isConnectionLoss(error)) this.log.warn(`maintenance failed: ${name}${ofProject}: ${describeError(error)}`);
   }
 
   private async turn(): Promise<void> {

@@ -4,7 +4,7 @@ import { Injectable } from '@nestjs/common';
 
 /** A project with fewer queued jobs is light: its jobs should not wait long, however many jobs others have queued. */
 const LIGHT_JOBS = 100;
-/** So many projects with queued jobs are looked at, so many jobs of each are counted, and so many of all of them. */
+/** At most 1,000 projects with queued jobs are looked at, at most 10,000 jobs of each are counted, and at most 1,000,000 of all of them. */
 const PROJECTS_MAX = 1_000;
 const QUEUED_OF_PROJECT_MAX = 10_000;
 const QUEUED_MAX = 1_000_000;
