@@ -104,4 +104,14 @@ describe('openValue', () => {
       }),
     );
   });
+
+  it.each([1, 8, 64])('returns the text of a value of %d MiB, and leaves one of a user as it is', (mib) => {
+    const text = JSON.stringify('x'.repeat(mib * 1024 * 1024));
+    const at = { ...place, key: 'a' };
+    const sealed = sealValue(dataKey, at, text);
+    // Without the texts in a message.
+    expect(openValue([dataKey], at, sealed) === text).toBe(true);
+    expect(dataKeyIdOf(sealed)).toBe(dataKey.id);
+    expect(openValue([dataKey], at, `${sealed.slice(0, -2)}*"`)).toBe(null);
+  });
 });
