@@ -4,6 +4,7 @@ import { BatchesModule } from '#batches';
 import { ChangesModule } from '#changes';
 import { WebhooksModule } from '#webhooks';
 import { DeletionModule } from '#deletion';
+import { EncryptionModule } from '#encryption';
 import { ExportModule } from '#export';
 import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
@@ -30,6 +31,7 @@ export class ApiModule {
       module: ApiModule,
       imports: [
         FoundationModule.of(config, installation),
+        EncryptionModule,
         AccessModule,
         UsageModule,
         JobsModule,

@@ -1,5 +1,6 @@
 import { ApiResult, Problem, ApiProblems, Rules } from '#http';
 import { Database } from '#database';
+import { EncryptedKeys } from '#encryption';
 import { Controller, Get } from '@nestjs/common';
 import { ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 
@@ -17,7 +18,10 @@ class HealthDto {
 @ApiTags('operations')
 @Controller()
 export class HealthController {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly encryption: EncryptedKeys,
+  ) {}
 
   @Get('health/live')
   @Rules({ roles: 'anyone' })
@@ -33,7 +37,7 @@ export class HealthController {
   @ApiResult(200, HealthDto)
   @ApiProblems('unavailable')
   getReadiness(): Promise<HealthDto> {
-    return this.pingDatabase();
+    return this.checkHealth();
   }
 
   @Get('healthcheck')
@@ -42,11 +46,22 @@ export class HealthController {
   @ApiResult(200, HealthDto)
   @ApiProblems('unavailable')
   getHealth(): Promise<HealthDto> {
-    return this.pingDatabase();
+    return this.checkHealth();
+  }
+
+  /** @throws Problem unavailable */
+  private async checkHealth(): Promise<HealthDto> {
+    await this.pingDatabase();
+    const { missingKeys } = this.encryption;
+    if (missingKeys.length === 0) return { status: 'ok', details: { database: { status: 'up' } } };
+    throw new Problem('unavailable', {
+      detail: 'A data key is missing.',
+      extra: { details: { database: { status: 'up' }, data_keys: { status: 'down', missing: missingKeys } } },
+    });
   }
 
   /** @throws Problem unavailable when the database does not respond within PING_TIMEOUT_MS */
-  private async pingDatabase(): Promise<HealthDto> {
+  private async pingDatabase(): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
@@ -55,7 +70,6 @@ export class HealthController {
     });
     try {
       await Promise.race([this.database.reserved.query('SELECT 1'), timeout]);
-      return { status: 'ok', details: { database: { status: 'up' } } };
     } catch (cause) {
       throw new Problem('unavailable', {
         detail: 'The database does not respond.',

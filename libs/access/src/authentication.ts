@@ -1,7 +1,8 @@
 import { DeniedRequests } from '#audit';
 import { API, Problem, PROBLEMS, type Principal, type Role } from '#http';
 import { RateLimits } from '#limits';
-import { Config } from '#platform';
+import { EncryptedKeys } from '#encryption';
+import { Config, MissingDataKeyError } from '#platform';
 import { hasToken } from '#telemetry';
 import { Injectable } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -26,6 +27,7 @@ export class Authentication {
     private readonly limits: RateLimits,
     private readonly denied: DeniedRequests,
     private readonly canaries: CanaryAlerts,
+    private readonly encryption: EncryptedKeys,
     private readonly config: Config,
   ) {}
 
@@ -42,6 +44,7 @@ export class Authentication {
       request.principal = principal;
       this.limits.admit(principal);
       if (roles?.includes(principal.role) !== true) throw forbidden(principal.role, roles ?? []);
+      this.requireDataKeys(principal);
     });
     // Also those that a handler rejects.
     fastify.addHook('onResponse', (request, reply, done) => {
@@ -66,6 +69,12 @@ export class Authentication {
     if (found !== null) this.alertAfter(reply, found, request);
     this.limits.chargeFailure(request);
     throw isAddressExhausted ? this.limits.addressExceeded(request) : unauthenticated();
+  }
+
+  /** @throws Problem unavailable; a value could be read as it is stored, or stored in plain text. It was logged once */
+  private requireDataKeys({ projectId }: Principal): void {
+    if (projectId === null || !this.encryption.unreadableProjects.has(projectId)) return;
+    throw new Problem('unavailable', { detail: new MissingDataKeyError().message });
   }
 
   private hasMetricsToken({ routeOptions, headers }: FastifyRequest): boolean {

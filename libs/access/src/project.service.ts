@@ -91,7 +91,7 @@ export class ProjectService {
   /** @throws Problem conflict when the name exists already; invalid-body for keys that cannot be encrypted */
   async create(body: CreateProjectDto, actor: Actor): Promise<ProjectDto> {
     const { name, objects_max = null, bytes_max = null, retention_days = null, encrypted_keys = null } = body;
-    this.requireEncryptable(encrypted_keys);
+    await this.requireEncryptable(encrypted_keys);
     const projectId = randomInt(1, PROJECT_ID_MAX);
     if ((await this.database.query(WAS_DELETED, [projectId])).length > 0) return this.create(body, actor);
     const project: ProjectRow = {
@@ -136,7 +136,7 @@ export class ProjectService {
     preconditions: Preconditions = {},
   ): Promise<ProjectDto> {
     const projectId = parseProjectId(id);
-    this.requireEncryptable(body.encrypted_keys ?? null);
+    await this.requireEncryptable(body.encrypted_keys ?? null);
     try {
       const updated = await this.database.transaction(async (tx) => {
         const [project] = projectId === null ? [] : await tx.query<ProjectRow>(LOCK, [projectId]);
@@ -260,7 +260,7 @@ export class ProjectService {
   }
 
   /** @throws Problem invalid-body */
-  private requireEncryptable(keys: readonly string[] | null): void {
+  private async requireEncryptable(keys: readonly string[] | null): Promise<void> {
     if (keys === null) return;
     const errors = new ValidationErrors();
     if (this.encryption.current === null) {
@@ -273,6 +273,13 @@ export class ProjectService {
       errors.add({ pointer: `/encrypted_keys/${String(index)}`, detail });
     }
     if (errors.count > 0) throw errors.problem('invalid-body');
+    // Servers with different data keys would not read each other's values.
+    await this.encryption.read();
+    if (this.encryption.missingKeys.length > 0) {
+      throw new Problem('unavailable', {
+        detail: 'This server does not have all data keys that are in use; retry later.',
+      });
+    }
   }
 
   /** The columns of a list. With another list than before, all stored objects have to be looked at. */

@@ -12,13 +12,16 @@ const USE_RECORDED_EVERY_S = 30;
 export const KEY_UNUSED_AFTER_S = 120;
 
 /**
- * A CTE that records that values may be sealed with the data key $1, where a project has encrypted values. It writes a row twice a minute
- * and otherwise nothing, however many processes there are.
+ * A CTE that records that values may be sealed with the data key $1, where a project has encrypted values, and this process has with the ids
+ * $2 all data keys that are needed: otherwise it seals nothing. It writes a row twice a minute and otherwise nothing, however many processes
+ * there are.
  */
 export const RECORD_USE = `
   INSERT INTO data_keys (key_id, used_at)
   SELECT $1::text, now()
   WHERE EXISTS (SELECT FROM projects WHERE encryption_key_id IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM projects WHERE encryption_key_id IS NOT NULL AND encryption_key_id <> ALL ($2::text[]))
+    AND NOT EXISTS (SELECT FROM data_keys WHERE key_id <> ALL ($2))
     AND NOT EXISTS (
       SELECT FROM data_keys WHERE key_id = $1 AND used_at > now() - interval '${String(USE_RECORDED_EVERY_S)} seconds')
   ON CONFLICT (key_id) DO UPDATE SET used_at = excluded.used_at`;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Database } from '#database';
-import { Config, EventLoopYield } from '#platform';
-import { Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { Config, EventLoopYield, MissingDataKeyError } from '#platform';
+import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { dataKeysOf, type DataKey } from './data-key.js';
 import { RECORD_USE, requireDataKeys } from './data-key-use.js';
 import { openPairs, sealPairs } from './sealed-pairs.js';
@@ -20,23 +20,27 @@ const CURRENT_FOR_MS = 5_000;
  */
 export const LIST_APPLIES_AFTER_MS = 60_000;
 
-/** $1: the id of the data key. */
-const LISTS = {
-  name: 'encryption.lists',
-  text: `
-    WITH used AS (${RECORD_USE})
-    SELECT project_id, encrypted_keys FROM projects
-    WHERE encryption_key_id IS NOT NULL AND encrypted_keys IS NOT NULL`,
-};
+/** Every project with encrypted values. A data key that is needed may have no row yet, where a list has just been set. */
+const listsOf = (keyIds: string): string => `
+  SELECT project_id, encrypted_keys, encryption_key_id,
+    array(SELECT key_id FROM data_keys WHERE key_id <> ALL (${keyIds}::text[])) AS missing
+  FROM projects WHERE encryption_key_id IS NOT NULL`;
+
+/** $1: the id of the data key; $2: the ids of both. */
+const LISTS = { name: 'encryption.lists', text: `WITH used AS (${RECORD_USE}) ${listsOf('$2')}` };
+/** Without a data key. $1: no ids. */
+const LISTS_WITHOUT_KEY = { name: 'encryption.lists-without-key', text: listsOf('$1') };
 
 interface ListRow {
   project_id: number;
-  encrypted_keys: string[];
+  encrypted_keys: string[] | null;
+  encryption_key_id: string;
+  missing: string[];
 }
 
 /**
- * Encrypts and decrypts the values of the keys that a project lists. Without STOWAGE_DATA_KEY, and for a project without a list,
- * writes are not looked at; reads are opened whether there is a list or not.
+ * Encrypts and decrypts the values of the keys that a project lists. For a project without a list writes are not looked at; reads are
+ * opened whether there is a list or not. A process that does not have all data keys reads and writes no project with encrypted values.
  */
 @Injectable()
 export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
@@ -45,6 +49,11 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   /** The current data key first. */
   readonly dataKeys: readonly DataKey[];
   private lists: ReadonlyMap<number, ReadonlySet<string>> = new Map();
+  /** The projects whose values this process cannot read. */
+  private unreadable: ReadonlySet<number> = new Set();
+  /** The ids of the data keys that are needed and missing. */
+  private missing: readonly string[] = [];
+  private readonly log = new Logger('encryption');
   private readAtMs = -Infinity;
   private reading: Promise<void> | undefined;
   private readonly reserved = new Set<string>();
@@ -61,7 +70,6 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
 
   async onModuleInit(): Promise<void> {
     await requireDataKeys(this.database, this.dataKeys);
-    if (this.current === null) return;
     await this.read();
     this.polling = this.poll();
   }
@@ -69,6 +77,21 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   async onApplicationShutdown(): Promise<void> {
     this.stopping.abort();
     await this.polling;
+  }
+
+  /** The ids of data keys that this process needs and does not have; the server that has set them was started later. */
+  get missingKeys(): readonly string[] {
+    return this.missing;
+  }
+
+  /** The projects with encrypted values, where a data key is missing. */
+  get unreadableProjects(): ReadonlySet<number> {
+    return this.unreadable;
+  }
+
+  /** @throws MissingDataKeyError */
+  requireReadable(projectId: number): void {
+    if (this.unreadable.has(projectId)) throw new MissingDataKeyError();
   }
 
   /** Adds keys that no list may have, because a feed needs their values in SQL. */
@@ -87,6 +110,7 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
 
   /** Seals the listed keys of an object's `data`, a list of pairs. */
   seal(projectId: number, objectId: string, data: string): string {
+    this.requireReadable(projectId);
     const keys = this.lists.get(projectId);
     return keys === undefined || this.current === null
       ? data
@@ -95,12 +119,14 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
 
   /** The same for objects that are to be stored. Call it as late as possible, because the list may change. */
   sealObjects<T extends { objectId: string; data: string }>(projectId: number, objects: readonly T[]): readonly T[] {
+    this.requireReadable(projectId);
     if (!this.lists.has(projectId)) return objects;
     return objects.map((object) => ({ ...object, data: this.seal(projectId, object.objectId, object.data) }));
   }
 
   /** Opens the sealed values of an object's `data`, a list of pairs. */
   open(projectId: number, objectId: string, data: string): string {
+    this.requireReadable(projectId);
     return this.current === null ? data : openPairs(this.dataKeys, { projectId, objectId }, data);
   }
 
@@ -109,6 +135,7 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
     projectId: number,
     rows: readonly Row[],
   ): Promise<readonly Row[]> {
+    this.requireReadable(projectId);
     if (this.current === null || !rows.some(({ data }) => data?.includes(SEALED_PREFIX))) return rows;
     const turns = new EventLoopYield(projectId);
     const opened: Row[] = [];
@@ -121,12 +148,11 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
 
   /** Call it before a write: a process that could not read the lists does so now, or the write fails. */
   async requireLists(): Promise<void> {
-    if (this.current !== null && performance.now() - this.readAtMs > CURRENT_FOR_MS) await this.read();
+    if (performance.now() - this.readAtMs > CURRENT_FOR_MS) await this.read();
   }
 
   /** Reads the lists, for example because one has changed. */
   async read(): Promise<void> {
-    if (this.current === null) return;
     // A read that has begun before may not have seen the change.
     await this.reading?.catch(() => undefined);
     this.reading ??= this.readNow().finally(() => (this.reading = undefined));
@@ -135,9 +161,28 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
 
   private async readNow(): Promise<void> {
     const startedAtMs = performance.now();
-    const rows = await this.database.reserved.query<ListRow>(LISTS, [this.current?.id]);
-    this.lists = new Map(rows.map((row) => [row.project_id, new Set(row.encrypted_keys)]));
+    const ids = this.dataKeys.map(({ id }) => id);
+    const [statement, values] = this.current === null ? [LISTS_WITHOUT_KEY, [ids]] : [LISTS, [this.current.id, ids]];
+    const rows = await this.database.reserved.query<ListRow>(statement, values);
+    const lists = rows.map((row) => [row.project_id, row.encrypted_keys] as const);
+    this.lists = new Map(lists.flatMap(([projectId, keys]) => (keys === null ? [] : [[projectId, new Set(keys)]])));
+    const needed = new Set(rows.flatMap((row) => [row.encryption_key_id, ...row.missing]));
+    this.setMissing([...needed].filter((id) => !ids.includes(id)).sort(), rows);
     this.readAtMs = startedAtMs;
+  }
+
+  /** Each change is logged once. */
+  private setMissing(missing: readonly string[], rows: readonly ListRow[]): void {
+    this.unreadable = new Set(missing.length === 0 ? [] : rows.map((row) => row.project_id));
+    if (missing.join() === this.missing.join()) return;
+    this.missing = missing;
+    if (missing.length === 0) this.log.log('all data keys that are needed are set');
+    else {
+      this.log.error(
+        `values are encrypted with the data key ${missing.join(' and ')}, which is not set here: requests and jobs of projects with encrypted ` +
+          'keys are refused; set STOWAGE_DATA_KEY or STOWAGE_DATA_KEY_PREVIOUS to it, and restart',
+      );
+    }
   }
 
   private async poll(): Promise<void> {

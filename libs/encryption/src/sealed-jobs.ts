@@ -14,22 +14,25 @@ export class SealedJobs {
   /** Seals a part of a body, where the project has encrypted keys. */
   async sealBody(place: BodyPlace, bytes: Buffer): Promise<Buffer> {
     const { current } = this.encryption;
-    if (current === null) return bytes;
     await this.encryption.requireLists();
+    this.encryption.requireReadable(place.projectId);
+    if (current === null) return bytes;
     return this.encryption.listOf(place.projectId) === null ? bytes : sealBytes(current, place, bytes);
   }
 
   /** Opens a part of a body, where it is sealed. */
   async openBody(place: BodyPlace, bytes: Buffer): Promise<Buffer> {
     const { dataKeys } = this.encryption;
+    this.encryption.requireReadable(place.projectId);
     return dataKeys.length === 0 ? bytes : openBytes(dataKeys, place, bytes);
   }
 
   /** Seals the result of a job, JSON, where the project has encrypted keys. The sealed text is JSON too. */
   async sealResult(projectId: number, jobId: string, result: string): Promise<string> {
     const { current } = this.encryption;
-    if (current === null) return result;
     await this.encryption.requireLists();
+    this.encryption.requireReadable(projectId);
+    if (current === null) return result;
     return this.encryption.listOf(projectId) === null
       ? result
       : sealValue(current, resultPlace(projectId, jobId), result);
@@ -37,6 +40,7 @@ export class SealedJobs {
 
   /** Opens the result of a job, where it is sealed. */
   openResult(projectId: number, jobId: string, result: string): string {
+    this.encryption.requireReadable(projectId);
     return openValue(this.encryption.dataKeys, resultPlace(projectId, jobId), result) ?? result;
   }
 }

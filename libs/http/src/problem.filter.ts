@@ -1,3 +1,4 @@
+import { MissingDataKeyError } from '#platform';
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { discardRest } from './discard-rest.js';
@@ -101,6 +102,7 @@ export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   const fromDatabase = databaseProblem(error);
   if (fromDatabase !== undefined) return fromDatabase;
+  if (error instanceof MissingDataKeyError) return new Problem('unavailable', { detail: error.message, cause: error });
   const { code, statusCode } = error as { code?: unknown; statusCode?: unknown };
   const status = error instanceof HttpException ? error.getStatus() : statusCode;
   const entry = BY_FASTIFY_CODE[String(code)] ?? BY_STATUS[Number(status)];

@@ -3,6 +3,7 @@ import { ByteBudget, type Reservation } from '#platform';
 import { Telemetry } from '#telemetry';
 import { API, chargedItemsOf, Problem, problemBody, toProblem } from '#http';
 import { ChangeNotifier, Database, type Queryable } from '#database';
+import { EncryptedKeys } from '#encryption';
 import { EventStore } from '#events';
 import { RateLimits } from '#limits';
 import { Injectable } from '@nestjs/common';
@@ -42,10 +43,13 @@ export class JobExecutor {
     private readonly changes: ChangeNotifier,
     private readonly telemetry: Telemetry,
     private readonly events: EventStore,
+    private readonly encryption: EncryptedKeys,
   ) {}
 
   /** Resolves when the job has succeeded or finally failed. @throws the error after which the job is retried */
   async run(key: JobKey, workerId: string): Promise<void> {
+    // No attempt of the job is lost: the process was asked for it before it has heard of the data key.
+    this.encryption.requireReadable(key.projectId);
     const job = await this.jobs.claim(key, workerId, this.operations.names());
     if (job === null) {
       await this.requireEnded(key);

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Config, describeError } from '#platform';
 import { Database, DiskReserve, isConnectionLoss } from '#database';
+import { EncryptedKeys } from '#encryption';
 import {
   Injectable,
   Logger,
@@ -50,6 +51,7 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
     private readonly maintenance: Maintenance,
     private readonly database: Database,
     private readonly disk: DiskReserve,
+    private readonly encryption: EncryptedKeys,
     private readonly config: Config,
   ) {
     disk.onChange(() => {
@@ -149,7 +151,8 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
   }
 
   /** Searches the front of the queue, and now and then all of it. */
-  private async hasWaiting(projectIds: readonly number[]): Promise<boolean> {
+  private async hasWaiting(full: readonly number[]): Promise<boolean> {
+    const projectIds = [...full, ...this.encryption.unreadableProjects];
     if (await this.queue.hasWaiting(projectIds)) return true;
     if (performance.now() - this.searchedAllAtMs < SEARCH_ALL_EVERY_MS) return false;
     this.searchedAllAtMs = performance.now();
@@ -164,6 +167,7 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy, OnApp
       perProject: Math.max(1, Math.floor(concurrency / 2)),
       running: this.running,
       hasWaiting: (projectIds) => this.hasWaiting(projectIds),
+      excluded: () => this.encryption.unreadableProjects,
       work: async (key, workerId) => {
         await this.yieldToRequests();
         await this.executor.run(key, workerId);

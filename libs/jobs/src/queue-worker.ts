@@ -25,6 +25,8 @@ interface QueueWorkerOptions {
   running?: Map<number, number>;
   /** Whether a job of any other project than these can run now. */
   hasWaiting: (projectIds: readonly number[]) => Promise<boolean>;
+  /** Projects whose jobs this process must not run now. */
+  excluded?: () => Iterable<number>;
   work: (key: JobKey, workerId: string) => Promise<void>;
   warn: (message: string) => void;
 }
@@ -81,7 +83,7 @@ export class QueueWorker {
   }
 
   private async begin(): Promise<void> {
-    const { connections, concurrency, warn } = this.options;
+    const { connections, concurrency, excluded = () => [], warn } = this.options;
     const events = new EventEmitter() as WorkerEvents;
     events.once('pool:create', ({ workerPool }) => {
       this.pool = workerPool;
@@ -108,7 +110,7 @@ export class QueueWorker {
       concurrency,
       pollInterval: POLL_MS,
       noHandleSignals: true,
-      forbiddenFlags: async () => (await this.shares.waitForTurn()).map(projectFlag),
+      forbiddenFlags: async () => [...(await this.shares.waitForTurn()), ...excluded()].map(projectFlag),
       events,
       logger: queueLogger(warn),
       // In batches: one commit for all jobs that end within 20 ms. An error of a batch ends the pool, where that of a single

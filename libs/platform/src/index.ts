@@ -17,6 +17,7 @@ export { ProjectSlots, type SlotRejection } from './project-slots.js';
 export { openBytes, sealBytes } from './sealed-bytes.js';
 export { productVersion } from './product-version.js';
 export { projectFile } from './project-file.js';
+export { MissingDataKeyError } from './missing-data-key-error.js';
 export { StartupError } from './startup-error.js';
 export { readTlsFiles, type TlsFiles } from './tls-files.js';
 export {

@@ -47,6 +47,7 @@ export class SealingStep {
   private async takeIn(tx: Transaction, walk: Walk): Promise<Walk | null> {
     const { project } = walk;
     const { projectId } = project;
+    this.encryption.requireReadable(projectId);
     await tx.query(LIMIT_STATEMENTS, [String(this.config.database.queryTimeoutMs)]);
     const cursor = await this.projects.lock(tx, project, this.dataKey.id);
     if (cursor === null) return null;

@@ -28,7 +28,7 @@ export class Sealing implements BeforeApplicationShutdown {
   constructor(
     private readonly projects: SealedProjectStore,
     private readonly step: SealingStep,
-    encryption: EncryptedKeys,
+    private readonly encryption: EncryptedKeys,
     private readonly maintenance: Maintenance,
   ) {
     const { current } = encryption;
@@ -59,6 +59,9 @@ export class Sealing implements BeforeApplicationShutdown {
 
   /** Does everything that is due. Each step is followed by a pause of its duration, so that other work has half of the time. */
   private async run(keyId: string): Promise<void> {
+    await this.encryption.requireLists();
+    // What is sealed with a key that is not here would be sealed again, and its key forgotten.
+    if (this.encryption.missingKeys.length > 0) return;
     for (const projectId of await this.projects.beginRotation(keyId)) {
       this.log.log(`the values of project ${String(projectId)} are encrypted with the data key ${keyId} from now on`);
     }
