@@ -92,6 +92,29 @@ describe('a condition on the values of an encrypted key', () => {
     expect(errorOf(reply, 'invalid-body')).toEqual([`/threshold/key: cannot be used: ${ENCRYPTED}`]);
   });
 
+  it('is rejected as a key of the list while the threshold of a webhook needs its values', async () => {
+    const other = await api.project();
+    const threshold = { op: 'max', key: 'hall.heat', bucket: '1h', compare: { $gt: 1 } };
+    const body = { name: 'hot', url: 'https://hooks.example.com/', events: ['threshold.reached'], threshold };
+    const created = await api.call('POST', '/webhooks', {
+      key: other.keys.admin,
+      body: { ...body, is_enabled: false },
+    });
+    const { webhook_id: id } = created.json<{ webhook_id: string }>();
+    const list = (keys: string[]): Promise<Reply> =>
+      api.call('PATCH', `/projects/${String(other.projectId)}`, {
+        key: api.operatorKey,
+        body: { encrypted_keys: keys },
+        headers: { 'Content-Type': 'application/merge-patch+json' },
+      });
+    expect(errorOf(await list(['free', 'hall']), 'invalid-body')).toEqual([
+      `/encrypted_keys/1: "hall" cannot be encrypted: the threshold of the webhook "hot" (${id}) needs its values`,
+    ]);
+    expect((await list(['free'])).status).toBe(200);
+    await api.call('DELETE', `/webhooks/${id}`, { key: other.keys.admin });
+    expect((await list(['free', 'hall'])).status).toBe(200);
+  });
+
   it.each([
     'key=name',
     'key=type&value=shoe',

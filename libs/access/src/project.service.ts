@@ -127,7 +127,8 @@ export class ProjectService {
   /**
    * Changes the name, the limits, the retention or the encrypted keys of a project. New limits apply to every write that is committed after this.
    * @param id as in a URL
-   * @throws Problem not-found; conflict when the name exists already; precondition-failed; invalid-body for keys that cannot be encrypted
+   * @throws Problem not-found; conflict when the name exists already; precondition-failed; invalid-body for keys that cannot be encrypted,
+   * also because something needs their values
    */
   async update(
     id: string,
@@ -144,6 +145,7 @@ export class ProjectService {
         checkPreconditions(preconditions, etagOfJson(this.toProjectDto(project)), PRECONDITION_RULES);
         const { name = project.name, objects_max, bytes_max, retention_days = project.retention_days } = body;
         const { encrypted_keys = project.encrypted_keys } = body;
+        await this.requireUnused(tx, project, encrypted_keys ?? []);
         const changed = {
           ...project,
           name,
@@ -280,6 +282,18 @@ export class ProjectService {
         detail: 'This server does not have all data keys that are in use; retry later.',
       });
     }
+  }
+
+  /** @throws Problem invalid-body where something of the project needs the values of a key that is added to the list */
+  private async requireUnused(tx: Queryable, project: ProjectRow, keys: readonly string[]): Promise<void> {
+    const added = keys.filter((key) => project.encrypted_keys?.includes(key) !== true);
+    if (added.length === 0) return;
+    const errors = new ValidationErrors();
+    for (const { key, by } of await this.encryption.findUses(tx, project.project_id, added)) {
+      const detail = `"${key}" cannot be encrypted: ${by} needs its values`;
+      errors.add({ pointer: `/encrypted_keys/${String(keys.indexOf(key))}`, detail });
+    }
+    if (errors.count > 0) throw errors.problem('invalid-body');
   }
 
   /** The columns of a list. With another list than before, all stored objects have to be looked at. */

@@ -4,7 +4,7 @@
  */
 export { DataKey, dataKeysOf } from './data-key.js';
 export { findMissingKeys, KEY_UNUSED_AFTER_S } from './data-key-use.js';
-export { EncryptedKeys, LIST_APPLIES_AFTER_MS } from './encrypted-keys.js';
+export { EncryptedKeys, type KeyUse, LIST_APPLIES_AFTER_MS } from './encrypted-keys.js';
 export { EncryptionModule } from './encryption.module.js';
 export { dataKeyIdOfBytes, openBytes, sealBytes, SEALED_HEAD_BYTES } from './sealed-bytes.js';
 export { resultPlace, SealedJobs } from './sealed-jobs.js';

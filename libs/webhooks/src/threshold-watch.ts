@@ -71,8 +71,9 @@ export class ThresholdWatch {
   /** Of the current bucket and the one before: a value that must be low is known only at the end of its bucket. */
   private async check(projectId: number, id: string, threshold: ThresholdDto): Promise<void> {
     const { op, key = null, bucket, compare, subject } = threshold;
-    // The key was added to the encrypted ones later.
-    if (encryptionError(this.encryption.listOf(projectId), { key, isLiteral: false }) !== null) return;
+    // The list of encrypted keys and the webhook were changed at the same time; otherwise the later change is rejected.
+    if (encryptionError(this.encryption.listOf(projectId), { key, isLiteral: false }) !== null)
+      throw new Error('the values of its key are encrypted');
     const minutes = bucketMinutes(bucket);
     const parsed = parseBucket(bucket);
     const [[comparison, limit] = []] = Object.entries(compare) as [Comparison, number][];

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { PRECONDITION_RULES } from '#access';
 import { AuditLog, type Actor } from '#audit';
 import { ChangeStore } from '#changes';
-import { Database, isSeq, Sequence } from '#database';
-import { EncryptedKeys } from '#encryption';
+import { Database, isSeq, Sequence, type Queryable } from '#database';
+import { EncryptedKeys, type KeyUse } from '#encryption';
 import { EventStore, QUEUED_MAX, TEST_EVENT } from '#events';
 import { encryptionError } from '#filter';
 import { checkPreconditions, etagOfJson, Problem, ValidationErrors, type Preconditions } from '#http';
@@ -158,10 +158,20 @@ export class WebhookService {
     return this.events.record(this.database, projectId, { type: TEST_EVENT, data: { webhook: name } }, id);
   }
 
+  /** The thresholds that need the values of some keys, also those of webhooks that are not enabled. */
+  async findKeyUses(on: Queryable, projectId: number, keys: readonly string[]): Promise<KeyUse[]> {
+    const found = await this.store.listThresholds(on, projectId);
+    return keys.flatMap((key) => {
+      const encrypted = new Set([key]);
+      return found
+        .filter(({ threshold }) => encryptionError(encrypted, keyOf(threshold)) !== null)
+        .map(({ id, name }) => ({ key, by: `the threshold of the webhook "${name}" (${id})` }));
+    });
+  }
+
   /** @throws Problem invalid-body for a threshold of encrypted values */
   private requireReadable(projectId: number, { threshold }: WebhookContent): void {
-    const key = { key: threshold?.key ?? null, isLiteral: false };
-    const detail = encryptionError(this.encryption.listOf(projectId), key);
+    const detail = encryptionError(this.encryption.listOf(projectId), keyOf(threshold));
     if (detail !== null) throw new ValidationErrors({ pointer: '/threshold/key', detail }).problem('invalid-body');
   }
 
@@ -193,6 +203,10 @@ function requireKey({ op, key }: ThresholdDto): void {
     throw new ValidationErrors({ pointer: '/threshold/key', detail: `is required with op=${op}` }).problem(
       'invalid-body',
     );
+}
+
+function keyOf(threshold: ThresholdDto | null): { key: string | null; isLiteral: boolean } {
+  return { key: threshold?.key ?? null, isLiteral: false };
 }
 
 function rejectNotFound(): never {

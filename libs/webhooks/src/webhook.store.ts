@@ -15,6 +15,9 @@ const LOCK_ALL = `SELECT webhook_id FROM webhooks WHERE project_id = $1 FOR UPDA
 
 const GET = `SELECT ${COLUMNS} FROM webhooks WHERE project_id = $1 AND webhook_id = $2`;
 
+const LIST_THRESHOLDS = `
+  SELECT webhook_id, name, threshold FROM webhooks WHERE project_id = $1 AND threshold IS NOT NULL ORDER BY webhook_id`;
+
 const UPDATE = `
   UPDATE webhooks SET name = $3, url = $4, events = $5, threshold = $6, is_enabled = $7,
     change_position = CASE WHEN $8::bigint IS NULL THEN NULL ELSE coalesce(change_position, $8::bigint) END,
@@ -75,6 +78,18 @@ export class WebhookStore {
   async find(projectId: number, id: string, on: Queryable = this.database): Promise<WebhookDto | null> {
     const [row] = await on.query<WebhookRow>(GET, [projectId, id]);
     return row === undefined ? null : toDto(row);
+  }
+
+  async listThresholds(
+    on: Queryable,
+    projectId: number,
+  ): Promise<{ id: string; name: string; threshold: ThresholdDto }[]> {
+    const rows = await on.query<{ webhook_id: string; name: string; threshold: string }>(LIST_THRESHOLDS, [projectId]);
+    return rows.map(({ webhook_id: id, name, threshold }) => ({
+      id,
+      name,
+      threshold: JSON.parse(threshold) as ThresholdDto,
+    }));
   }
 
   /** @param changePosition where to begin if stored batches were not wanted before; null where they are not wanted */

@@ -2,7 +2,7 @@ import { AccessModule } from '#access';
 import { AnalyticsModule } from '#analytics';
 import { AuditModule } from '#audit';
 import { ChangesModule } from '#changes';
-import { EncryptionModule } from '#encryption';
+import { EncryptedKeys, EncryptionModule } from '#encryption';
 import { EventsModule } from '#events';
 import { JobsModule } from '#jobs';
 import { Module } from '@nestjs/common';
@@ -31,4 +31,8 @@ import { WebhookStore } from './webhook.store.js';
     WebhookMaintenance,
   ],
 })
-export class WebhooksModule {}
+export class WebhooksModule {
+  constructor(encryption: EncryptedKeys, webhooks: WebhookService) {
+    encryption.addUses((on, projectId, keys) => webhooks.findKeyUses(on, projectId, keys));
+  }
+}
