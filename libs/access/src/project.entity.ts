@@ -45,6 +45,10 @@ export class ProjectEntity {
   @Column('text', { array: true, nullable: true })
   encrypted_keys: string[] | null;
 
+  /** Keys that were encrypted and whose values are still to be opened; null for none. */
+  @Column('text', { array: true, nullable: true })
+  encryption_removed_keys: string[] | null;
+
   /** The id of the data key of the sealed values before the last rotation has ended; null where nothing is sealed. */
   @Column('text', { nullable: true })
   encryption_key_id: string | null;

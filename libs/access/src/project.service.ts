@@ -41,11 +41,15 @@ const PROJECT_COLUMNS = [
   'bytes_max',
   'retention_days',
   'encrypted_keys',
+  'encryption_removed_keys',
   'encryption_key_id',
   'encryption_cursor',
 ] as const satisfies readonly (keyof ProjectEntity)[];
 type ProjectRow = Pick<ProjectEntity, (typeof PROJECT_COLUMNS)[number]>;
-type EncryptionColumns = Pick<ProjectEntity, 'encrypted_keys' | 'encryption_key_id' | 'encryption_cursor'>;
+type EncryptionColumns = Pick<
+  ProjectEntity,
+  'encrypted_keys' | 'encryption_removed_keys' | 'encryption_key_id' | 'encryption_cursor'
+>;
 
 const INSERT = `
   INSERT INTO projects (${PROJECT_COLUMNS.join(', ')})
@@ -63,7 +67,7 @@ const WAS_DELETED = `SELECT FROM deleted_projects WHERE project_id = $1`;
 
 const UPDATE = `
   UPDATE projects SET name = $2, objects_max = $3, bytes_max = $4, retention_days = $5, encrypted_keys = $6,
-    encryption_key_id = $7, encryption_cursor = $8
+    encryption_key_id = $7, encryption_cursor = $8, encryption_removed_keys = $9
   WHERE project_id = $1`;
 
 /** Every transaction that begins some time after it knows the list; see docs/decisions/044. By the clock of the database. */
@@ -163,6 +167,7 @@ export class ProjectService {
           changed.encrypted_keys,
           changed.encryption_key_id,
           changed.encryption_cursor,
+          changed.encryption_removed_keys,
         ]);
         if (changed.encrypted_keys !== project.encrypted_keys) await tx.query(LIST_CHANGED, [projectId]);
         if (objects_max !== undefined || bytes_max !== undefined) await this.quotas.apply(tx, project.project_id);
@@ -299,9 +304,17 @@ export class ProjectService {
   /** The columns of a list. With another list than before, all stored objects have to be looked at. */
   private encryptionOf(before: ProjectRow | null, keys: string[] | null): EncryptionColumns {
     const { encrypted_keys = null, encryption_key_id = null, encryption_cursor = null } = before ?? {};
-    if (areSameKeys(encrypted_keys, keys)) return { encrypted_keys, encryption_key_id, encryption_cursor };
-    const id = encryption_key_id ?? this.encryption.current?.id ?? null;
-    return { encrypted_keys: keys, encryption_key_id: id, encryption_cursor: '0' };
+    const { encryption_removed_keys = null } = before ?? {};
+    if (areSameKeys(encrypted_keys, keys))
+      return { encrypted_keys, encryption_removed_keys, encryption_key_id, encryption_cursor };
+    const former = new Set([...(encryption_removed_keys ?? []), ...(encrypted_keys ?? [])]);
+    const removed = [...former].filter((key) => keys?.includes(key) !== true);
+    return {
+      encrypted_keys: keys,
+      encryption_removed_keys: removed.length === 0 ? null : removed,
+      encryption_key_id: encryption_key_id ?? this.encryption.current?.id ?? null,
+      encryption_cursor: '0',
+    };
   }
 
   private toProjectDto(row: ProjectRow): ProjectDto {

@@ -32,7 +32,7 @@ export class AggregateController {
     @Queries() on: Queryable,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<string> {
-    const encrypted = this.encryption.listOf(projectId);
+    const encrypted = this.encryption.unsearchableKeysOf(projectId);
     const aggregate = aggregateOf(query, encrypted);
     const rows = await this.aggregates.compute(projectId, filterOfAggregate(query, encrypted), aggregate, on);
     reply.itemCount = rows.length;

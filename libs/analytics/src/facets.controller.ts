@@ -28,7 +28,7 @@ export class FacetsController {
     @Queries() on: Queryable,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<string> {
-    const encrypted = this.encryption.listOf(projectId);
+    const encrypted = this.encryption.unsearchableKeysOf(projectId);
     const { key, size } = facetOf(query, encrypted);
     const filter = filterOfAggregate(query, encrypted);
     const facet = await this.facets.count(projectId, { key, size, filter }, on);

@@ -1,5 +1,5 @@
 import type { Queryable } from '#database';
-import { EncryptedKeys, SEALED_PREFIX } from '#encryption';
+import { EncryptedKeys } from '#encryption';
 import type { EncryptedKeyList } from '#filter';
 import { ApiResult, API, JsonHeader, ProjectId, Queries, Rules } from '#http';
 import { Controller, Get, Res } from '@nestjs/common';
@@ -28,7 +28,7 @@ export class ObjectKeysController {
   ): Promise<string> {
     const list = await this.keys.list(projectId, on);
     reply.itemCount = list.keys.length;
-    return keysText(list, this.encryption.listOf(projectId));
+    return keysText(list, this.encryption.unsearchableKeysOf(projectId));
   }
 }
 
@@ -37,9 +37,7 @@ function keysText({ keys, isTruncated, isExact }: KeyList, encrypted: EncryptedK
   const results = keys.map(({ key, objects, types, example }) => {
     if (encrypted?.has(key))
       return `{"key":${JSON.stringify(key)},"objects":${String(objects)},"types":[],"encrypted":true}`;
-    // A key whose values are still to be decrypted.
-    const isSealed = example?.startsWith(`"${SEALED_PREFIX}`) === true;
-    const last = example === null || isSealed ? '' : `,"example":${example}`;
+    const last = example === null ? '' : `,"example":${example}`;
     return `{"key":${JSON.stringify(key)},"objects":${String(objects)},"types":${JSON.stringify(types.sort())}${last}}`;
   });
   const countIs = isExact ? 'exact' : 'at_least';

@@ -141,7 +141,7 @@ export class BatchController {
     @Query() query: BatchListQuery,
     @Http() http: HttpContext,
   ): Promise<string | Readable> {
-    const filter = filterOf(query, this.encryption.listOf(projectId));
+    const filter = filterOf(query, this.encryption.unsearchableKeysOf(projectId));
     if (query.include === undefined) rejectView(query);
     const page = pageRequest(query, this.config, fingerprintOf('batches', projectId, filter), http);
     const { slice, count } = await this.store.list(projectId, filter, page);

@@ -64,7 +64,7 @@ export class ChangeController {
     @Http() http: HttpContext,
   ): Promise<string | Readable> {
     const { request, reply } = http;
-    const filter = filterOf(query, this.encryption.listOf(projectId));
+    const filter = filterOf(query, this.encryption.unsearchableKeysOf(projectId));
     const viewKey = JSON.stringify([query.fields, query.data_as]);
     const fingerprint = fingerprintOf('changes', projectId, filter);
     const size = pageSizeOf(query, this.config.limits, 'query');

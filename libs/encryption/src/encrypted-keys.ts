@@ -22,7 +22,7 @@ export const LIST_APPLIES_AFTER_MS = 60_000;
 
 /** Every project with encrypted values. A data key that is needed may have no row yet, where a list has just been set. */
 const listsOf = (keyIds: string): string => `
-  SELECT project_id, encrypted_keys, encryption_key_id,
+  SELECT project_id, encrypted_keys, encryption_removed_keys, encryption_key_id,
     array(SELECT key_id FROM data_keys WHERE key_id <> ALL (${keyIds}::text[])) AS missing
   FROM projects WHERE encryption_key_id IS NOT NULL`;
 
@@ -34,6 +34,7 @@ const LISTS_WITHOUT_KEY = { name: 'encryption.lists-without-key', text: listsOf(
 interface ListRow {
   project_id: number;
   encrypted_keys: string[] | null;
+  encryption_removed_keys: string[] | null;
   encryption_key_id: string;
   missing: string[];
 }
@@ -58,6 +59,7 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   /** The current data key first. */
   readonly dataKeys: readonly DataKey[];
   private lists: ReadonlyMap<number, ReadonlySet<string>> = new Map();
+  private unsearchable: ReadonlyMap<number, ReadonlySet<string>> = new Map();
   /** The projects whose values this process cannot read. */
   private unreadable: ReadonlySet<number> = new Set();
   /** The ids of the data keys that are needed and missing. */
@@ -129,6 +131,14 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
     return this.lists.get(projectId) ?? null;
   }
 
+  /**
+   * The keys of which no condition can compare values, because some of them may be sealed: those of the list, and those that were removed
+   * from it and whose stored values are still to be opened; null for none.
+   */
+  unsearchableKeysOf(projectId: number): ReadonlySet<string> | null {
+    return this.unsearchable.get(projectId) ?? null;
+  }
+
   /** Seals the listed keys of an object's `data`, a list of pairs. */
   seal(projectId: number, objectId: string, data: string): string {
     this.requireReadable(projectId);
@@ -187,6 +197,12 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
     const rows = await this.database.reserved.query<ListRow>(statement, values);
     const lists = rows.map((row) => [row.project_id, row.encrypted_keys] as const);
     this.lists = new Map(lists.flatMap(([projectId, keys]) => (keys === null ? [] : [[projectId, new Set(keys)]])));
+    this.unsearchable = new Map(
+      rows.map((row) => [
+        row.project_id,
+        new Set([...(row.encrypted_keys ?? []), ...(row.encryption_removed_keys ?? [])]),
+      ]),
+    );
     const needed = new Set(rows.flatMap((row) => [row.encryption_key_id, ...row.missing]));
     this.setMissing([...needed].filter((id) => !ids.includes(id)).sort(), rows);
     this.readAtMs = startedAtMs;

@@ -64,7 +64,7 @@ export class ExportController {
     @Query() query: ExportQuery,
     @Http() { request, reply }: HttpContext,
   ): Promise<Readable> {
-    const encrypted = this.encryption.listOf(projectId);
+    const encrypted = this.encryption.unsearchableKeysOf(projectId);
     const filter = filterOf(query, encrypted);
     const layout = layoutOf(query, encrypted);
     const { format } = layout;

@@ -99,7 +99,7 @@ export class ObjectController {
     @Query() query: SortedObjectsQuery,
     @Http() http: HttpContext,
   ): Promise<string> {
-    const encrypted = this.encryption.listOf(projectId);
+    const encrypted = this.encryption.unsearchableKeysOf(projectId);
     const filter = filterOf(query, encrypted);
     const view = viewOf(query);
     const sort = sortOf(query, encrypted);
@@ -124,7 +124,9 @@ export class ObjectController {
     @CurrentActor() actor: Actor,
     @Http() { request, reply }: HttpContext,
   ): Promise<string> {
-    const filter = deletionFilterOf(query, this.encryption.listOf(projectId));
+    // With an old list, a condition could compare sealed values.
+    await this.encryption.requireLists();
+    const filter = deletionFilterOf(query, this.encryption.unsearchableKeysOf(projectId));
     const problem = listPreconditionProblem(request);
     if (problem !== undefined) throw problem;
     const { count, firstIds } = await this.deletion.deleteMatching(projectId, filter, query.max_affected, actor);
@@ -156,7 +158,7 @@ export class ObjectController {
     @Body() body: JsonBody,
     @Http() http: HttpContext,
   ): Promise<string> {
-    const { query, filter, sort, view } = searchOf(body, this.encryption.listOf(projectId));
+    const { query, filter, sort, view } = searchOf(body, this.encryption.unsearchableKeysOf(projectId));
     const order = sort === null ? undefined : listOrderOf(sort);
     const page = bodyPageRequest(query, this.config, objectsFingerprint(projectId, filter, sort), http, order);
     if (query.explain) requireAdminToExplain(principal, 'body');

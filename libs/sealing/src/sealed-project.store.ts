@@ -82,11 +82,11 @@ const MOVE_CURSOR = {
   text: `UPDATE projects SET encryption_cursor = $2 WHERE project_id = $1`,
 };
 
-/** A project without a list has no sealed values any more. */
+/** The values of removed keys are open, and a project without a list has no sealed values any more. */
 const FINISH = {
   name: 'sealing.finish',
   text: `
-    UPDATE projects SET encryption_cursor = NULL,
+    UPDATE projects SET encryption_cursor = NULL, encryption_removed_keys = NULL,
       encryption_key_id = CASE WHEN encrypted_keys IS NOT NULL THEN encryption_key_id END
     WHERE project_id = $1`,
 };

@@ -72,7 +72,7 @@ export class ThresholdWatch {
   private async check(projectId: number, id: string, threshold: ThresholdDto): Promise<void> {
     const { op, key = null, bucket, compare, subject } = threshold;
     // The list of encrypted keys and the webhook were changed at the same time; otherwise the later change is rejected.
-    if (encryptionError(this.encryption.listOf(projectId), { key, isLiteral: false }) !== null)
+    if (encryptionError(this.encryption.unsearchableKeysOf(projectId), { key, isLiteral: false }) !== null)
       throw new Error('the values of its key are encrypted');
     const minutes = bucketMinutes(bucket);
     const parsed = parseBucket(bucket);

@@ -171,7 +171,7 @@ export class WebhookService {
 
   /** @throws Problem invalid-body for a threshold of encrypted values */
   private requireReadable(projectId: number, { threshold }: WebhookContent): void {
-    const detail = encryptionError(this.encryption.listOf(projectId), keyOf(threshold));
+    const detail = encryptionError(this.encryption.unsearchableKeysOf(projectId), keyOf(threshold));
     if (detail !== null) throw new ValidationErrors({ pointer: '/threshold/key', detail }).problem('invalid-body');
   }
 
