@@ -340,6 +340,12 @@ describe('encryption', () => {
       ]);
       const sealed = runUntilSealed(project);
       await waitFor(async () => (await countPlain()) === 3 || undefined);
+      // A project whose list changes meanwhile does not wait for it.
+      const later = await api.project();
+      await post(later, batchText('later', 3));
+      await setList(later, KEYS);
+      await waitFor(async () => !(await isPending(later)) || undefined);
+      expect(await isPending(project)).toBe(true);
       await writer.query('ROLLBACK');
       await sealed;
       expect(await keyIdsOf(project)).toEqual([first.id]);

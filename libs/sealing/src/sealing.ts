@@ -59,15 +59,9 @@ export class Sealing implements BeforeApplicationShutdown {
 
   /** Does everything that is due. Each step is followed by a pause of its duration, so that other work has half of the time. */
   private async run(keyId: string): Promise<void> {
-    await this.encryption.requireLists();
-    // What is sealed with a key that is not here would be sealed again, and its key forgotten.
-    if (this.encryption.missingKeys.length > 0) return;
-    for (const projectId of await this.projects.beginRotation(keyId)) {
-      this.log.log(`the values of project ${String(projectId)} are encrypted with the data key ${keyId} from now on`);
-    }
-    for (const id of await this.projects.forgetKeys(keyId)) this.log.log(`the data key ${id} is not needed any more`);
-    let waiting = (await this.projects.listDue(keyId)).map(startWalk);
     this.failure = undefined;
+    let waiting = await this.findDue(keyId, []);
+    let foundAtMs = performance.now();
     while (waiting.length > 0) {
       this.maintenance.record(TASK, true);
       const unfinished: Walk[] = [];
@@ -81,8 +75,25 @@ export class Sealing implements BeforeApplicationShutdown {
         await this.pause(isAgain ? LOCKED_PAUSE_MS : workedMs);
       }
       waiting = unfinished;
+      // A long walk does not keep projects waiting whose list has changed meanwhile.
+      if (performance.now() - foundAtMs < EVERY_MS) continue;
+      waiting.push(...(await this.findDue(keyId, waiting)));
+      foundAtMs = performance.now();
     }
     this.maintenance.record(TASK, false, this.failure);
+  }
+
+  /** @returns walks of the projects that are due, and not among the others */
+  private async findDue(keyId: string, others: readonly Walk[]): Promise<Walk[]> {
+    await this.encryption.requireLists();
+    // What is sealed with a key that is not here would be sealed again, and its key forgotten.
+    if (this.encryption.missingKeys.length > 0) return [];
+    for (const projectId of await this.projects.beginRotation(keyId)) {
+      this.log.log(`the values of project ${String(projectId)} are encrypted with the data key ${keyId} from now on`);
+    }
+    for (const id of await this.projects.forgetKeys(keyId)) this.log.log(`the data key ${id} is not needed any more`);
+    const known = new Set(others.map(({ project }) => project.projectId));
+    return (await this.projects.listDue(keyId)).filter(({ projectId }) => !known.has(projectId)).map(startWalk);
   }
 
   /** A project whose step fails does not stop the others; it is tried again in the next run. */
