@@ -30,7 +30,7 @@ export class FirstStart {
    */
   async run(say: (line: string) => void): Promise<FirstKeys> {
     // Of several first starts at once, one does the work; none while a backup is restored.
-    await this.database.retrying(() => holdMigrationLock(this.database, say, () => this.createMissing(say)));
+    await this.database.retrying(() => holdMigrationLock(this.database, { say }, () => this.createMissing(say)));
     return this.findFirstKeys();
   }
 

@@ -25,7 +25,8 @@ Exit codes:
   1    nothing is restored: the file is damaged, incomplete or of a newer
        version, or the database is not empty, in use or distributed (Citus)
   2    the command or a setting is invalid
-  130  interrupted by Ctrl-C, 143 by SIGTERM; nothing is restored`;
+  130  interrupted by Ctrl-C, 143 by SIGTERM: nothing is restored, or everything
+       without the migrations that are newer than the backup, as it says`;
 
 const USE = { say: printMessage, leasesLane: false, createsDatabase: true };
 
@@ -46,11 +47,18 @@ export class RestoreCommand extends CommandRunner {
   }
 
   async run([file = '']: string[], { keepDeliveries = false }: Options): Promise<void> {
-    const restored = await runUntilStopped('nothing was restored', (signal) => restore(file, keepDeliveries, signal));
-    if (restored?.isOld !== true) return;
-    const { withInstallation } = await import('./with-installation.js');
-    await withInstallation({ ...USE, pendingMigrations: 'run' }, ({ database }, config) =>
-      nameDataKeys(database, config),
+    let outcome = 'nothing was restored';
+    await runUntilStopped(
+      () => outcome,
+      async (signal) => {
+        const { isOld } = await restore(file, keepDeliveries, signal);
+        if (!isOld) return;
+        outcome = 'restored, not migrated; run "stowage migrate"';
+        const { withInstallation } = await import('./with-installation.js');
+        await withInstallation({ ...USE, pendingMigrations: 'run', signal }, ({ database }, config) =>
+          nameDataKeys(database, config),
+        );
+      },
     );
   }
 
@@ -75,7 +83,12 @@ async function restore(file: string, keepsDeliveries: boolean, signal: AbortSign
         return { fraction: reader.readBytes() / reader.sizeBytes, text };
       });
       try {
-        const rows = await restoreBackup(database, backup, { keepsDeliveries, progress: state, signal });
+        const rows = await restoreBackup(database, backup, {
+          keepsDeliveries,
+          progress: state,
+          signal,
+          say: printMessage,
+        });
         progress.end();
         const what = `${formatCount(rows)} rows (${formatBytes(state.bytes)}) of ${header.created_at}`;
         printLine(`restored ${what} in ${(progress.elapsedMs / 1000).toFixed(1)} s`);

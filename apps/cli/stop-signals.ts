@@ -33,11 +33,11 @@ export class StopSignals {
 
 /**
  * Runs work that a signal stops.
- * @param outcome what is printed then, such as "nothing was restored"
+ * @param outcome what is printed then, such as "nothing was restored", or a function that returns it
  * @returns undefined where a signal has stopped it
  */
 export async function runUntilStopped<T>(
-  outcome: string,
+  outcome: string | (() => string),
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T | undefined> {
   const stop = new StopSignals();
@@ -45,7 +45,7 @@ export async function runUntilStopped<T>(
     return await work(stop.signal);
   } catch (error) {
     if (!stop.signal.aborted) throw error;
-    printMessage(`stowage: interrupted; ${outcome}`);
+    printMessage(`stowage: interrupted; ${typeof outcome === 'string' ? outcome : outcome()}`);
     process.exitCode = stop.exitCode;
     return undefined;
   }

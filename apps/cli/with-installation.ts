@@ -14,6 +14,8 @@ export interface InstallationUse {
   pendingMigrations?: InstallationOptions['pendingMigrations'];
   /** Default all. */
   migrations?: NonNullable<InstallationOptions['migrations']>;
+  /** Ends pending migrations. */
+  signal?: AbortSignal;
 }
 
 /** Opens the installation while `work` runs. A server can use the same database at the same time. */

@@ -140,6 +140,21 @@ describe('stowage restore', () => {
     expect(await restore(target)).toMatchObject({ code: 0 });
   });
 
+  it('says for which process it waits, and ends cleanly with SIGTERM meanwhile', async () => {
+    const target = await database();
+    await target.transaction(async (tx) => {
+      // As a process does that runs migrations.
+      await tx.query('SELECT pg_advisory_xact_lock(7364502)');
+      const { child, ended } = stowage.start(['restore', pathOf('whole')], settingsFor(target));
+      child.stderr?.on('data', (text: Buffer) => {
+        if (text.includes('waiting for the process that changes the database')) child.kill('SIGTERM');
+      });
+      const stderr: unknown = expect.stringMatching(/waiting for .*interrupted; nothing was restored\n/s);
+      expect(await ended).toMatchObject({ code: 143, stderr });
+    });
+    expect(await restore(target)).toMatchObject({ code: 0 });
+  });
+
   it('refuses a database that a server uses, although it has no rows', async () => {
     const target = await database();
     await target.sql(

@@ -65,6 +65,8 @@ export interface RestoreOptions {
   keepsDeliveries: boolean;
   progress: BackupProgress;
   signal: AbortSignal;
+  /** Receives a line while another process keeps this one waiting. */
+  say: (line: string) => void;
 }
 
 /**
@@ -91,8 +93,9 @@ export function migrationsOf({ migrations }: BackupHeader): { migrations: Migrat
 export async function restoreBackup(
   database: Database,
   backup: { reader: BackupReader; header: BackupHeader },
-  { keepsDeliveries, progress, signal }: RestoreOptions,
+  options: RestoreOptions,
 ): Promise<number> {
+  const { progress, signal, say } = options;
   signal.throwIfAborted();
   if (database.isDistributed) {
     throw new StartupError(
@@ -102,12 +105,12 @@ export async function restoreBackup(
   await requireRestorable(database, backup.header);
   await requireUnused(database);
   progress.table = 'migrations';
-  await migrate(database);
+  await migrate(database, say, signal);
   const restored = database.transactionOnce(async (tx) => {
     await tx.query(SETTINGS);
     const cancel = await cancelOnAbort(database, tx, signal);
     try {
-      return await restoreIn(tx, backup, { keepsDeliveries, progress, signal });
+      return await restoreIn(tx, backup, options);
     } finally {
       cancel.end();
     }

@@ -46,6 +46,8 @@ export interface InstallationOptions {
   migrations?: typeof MIGRATIONS;
   /** Receives one line for each step that takes time. */
   say: (line: string) => void;
+  /** Ends pending migrations, and the wait for those of another process. */
+  signal?: AbortSignal;
 }
 
 /** Starts the embedded database or connects to DATABASE_URL, and brings its schema up to date. @throws StartupError */
@@ -61,6 +63,7 @@ export async function openInstallation({
   telemetry,
   migrations = MIGRATIONS,
   say,
+  signal,
 }: InstallationOptions): Promise<Installation> {
   requireUrls(config, usesReplica);
   const dataDir = dataDirOf(config);
@@ -80,7 +83,7 @@ export async function openInstallation({
       logger,
       ...(telemetry === undefined ? {} : { telemetry, slowStatementMs: config.database.slowStatementMs }),
     });
-    if (pendingMigrations === 'run') sayMigrations(await migrate(database, say), say);
+    if (pendingMigrations === 'run') sayMigrations(await migrate(database, say, signal), say);
     if (pendingMigrations === 'reject') await requireSchema(database);
     database.isDistributed = await isDistributed(database);
     if (leasesLane && database.isDistributed) await requireDistribution(database);

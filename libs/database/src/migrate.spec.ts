@@ -54,6 +54,21 @@ class AddedLater1800000000000 implements MigrationInterface {
   }
 }
 
+class LosesLock1799999999999 implements MigrationInterface {
+  name = 'LosesLock1799999999999';
+  readonly phase = 'expand';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7364502 AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+    );
+  }
+
+  down(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
 class RemovedLater1800000000001 implements MigrationInterface {
   name = 'RemovedLater1800000000001';
   readonly phase = 'contract';
@@ -188,6 +203,30 @@ describe('a database that ends transactions which take long', () => {
     await setParameter(db.address, 'idle_in_transaction_session_timeout', '1s');
     await setParameter(db.address, 'transaction_timeout', '1s');
     expect(await migrate(await open(SlowLater1800000000003))).toBe(1);
+  });
+});
+
+describe('the lock of the migrations', () => {
+  it('is needed before each of them: none runs after its connection was lost', async () => {
+    const newer = await open(LosesLock1799999999999, AddedLater1800000000000);
+    await expect(migrate(newer)).rejects.toThrow(/^the migrations failed: /);
+    expect(await db.sql(`SELECT FROM migrations WHERE name = $1`, [ADDED])).toEqual([]);
+    await close(newer);
+    expect(await migrate(await open(AddedLater1800000000000))).toBe(1);
+  });
+
+  it('is not waited for by a process that was stopped, nor does it run migrations', async () => {
+    const stop = new AbortController();
+    const [newer, waiting] = [await open(AddedLater1800000000000), new AbortController()];
+    await db.transaction(async (tx) => {
+      await tx.query('SELECT pg_advisory_xact_lock(7364502)');
+      const migrated = migrate(newer, () => undefined, waiting.signal);
+      waiting.abort(new Error('stopped'));
+      await expect(migrated).rejects.toThrow('the migrations failed: ');
+    });
+    stop.abort(new Error('stopped'));
+    await expect(migrate(newer, () => undefined, stop.signal)).rejects.toThrow('the migrations failed: stopped');
+    expect(await db.sql(`SELECT FROM migrations WHERE name = $1`, [ADDED])).toEqual([]);
   });
 });
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MIGRATION_LOCK_TIMEOUT } from '#migrations';
-import { MigrationExecutor } from 'typeorm';
+import { Migration, MigrationExecutor, type DataSource, type MigrationInterface, type QueryRunner } from 'typeorm';
 import { StartupError } from '#platform';
 import type { Database } from './database.js';
 import { distributionStatements, readDistributionState } from './distribution.js';
@@ -36,11 +36,21 @@ const OLDER_CONNECTIONS = `
 /**
  * Runs the migrations that have not run, each once however many processes start at a time.
  * @param say receives a line while another process keeps this one waiting
+ * @param signal ends the wait, or the work after the migration that runs
  * @returns their number
  * @throws StartupError
  */
-export function migrate(database: Database, say: (line: string) => void = () => undefined): Promise<number> {
-  return orFailed(holdMigrationLock(database, say, () => runPending(database)));
+export function migrate(
+  database: Database,
+  say: (line: string) => void = () => undefined,
+  signal?: AbortSignal,
+): Promise<number> {
+  const work = (requireLock: () => Promise<void>): Promise<number> =>
+    runPending(database, async () => {
+      signal?.throwIfAborted();
+      await requireLock();
+    });
+  return orFailed(holdMigrationLock(database, { say, signal }, work));
 }
 
 async function orFailed<T>(work: Promise<T>): Promise<T> {
@@ -70,20 +80,22 @@ export function migrationsOf(database: Database): readonly KnownMigration[] {
  * @throws StartupError
  */
 export async function distribute(database: Database, say: (line: string) => void): Promise<void> {
-  const work = async (): Promise<void> => {
+  const work = async (requireLock: () => Promise<void>): Promise<void> => {
     const statements = distributionStatements(await readDistributionState(database));
     // Moving the rows of a large table takes hours.
     await withMigrationSession(database, 'SET lock_timeout = 0', async (runner) => {
       for (const statement of statements) {
+        await requireLock();
         say(statement);
         await runner.query(statement);
       }
     });
   };
-  await orFailed(holdMigrationLock(database, say, work));
+  await orFailed(holdMigrationLock(database, { say }, work));
 }
 
-async function runPending(database: Database): Promise<number> {
+/** @param before runs before each migration */
+async function runPending(database: Database, before: () => Promise<void>): Promise<number> {
   const known = migrationsOf(database);
   const state = await readSchemaState(database);
   requireNotTooNew(state, known);
@@ -91,8 +103,9 @@ async function runPending(database: Database): Promise<number> {
   for (const migration of pending) await requireNoOlderServer(database, migration);
   // Before they run, so that no server finds a migration without it.
   const isDeclared = await declareCompatibility(database, known);
-  if (pending.length > 0) await runWithShortLocks(database);
+  if (pending.length > 0) await runWithShortLocks(database, before);
   if (!isDeclared) await declareCompatibility(database, known);
+  await before();
   await migrateQueue(database.connections);
   return pending.length;
 }
@@ -110,11 +123,11 @@ async function requireNoOlderServer(database: Database, migration: KnownMigratio
 }
 
 /** A migration that waits for a lock for long stops everything that needs the table, so it gives up and begins again. */
-async function runWithShortLocks(database: Database): Promise<void> {
+async function runWithShortLocks(database: Database, before: () => Promise<void>): Promise<void> {
   await withMigrationSession(database, MIGRATION_LOCK_TIMEOUT, async (runner) => {
     for (let attempt = 1; ; attempt++) {
       try {
-        const executor = new MigrationExecutor(database.dataSource, runner);
+        const executor = new CheckedMigrations(database.dataSource, runner, before);
         executor.transaction = 'each';
         await executor.executePendingMigrations();
         return;
@@ -124,4 +137,30 @@ async function runWithShortLocks(database: Database): Promise<void> {
       }
     }
   });
+}
+
+/** Calls `before` in the transaction of each migration, or before one that has none. */
+class CheckedMigrations extends MigrationExecutor {
+  constructor(
+    dataSource: DataSource,
+    runner: QueryRunner,
+    private readonly before: () => Promise<void>,
+  ) {
+    super(dataSource, runner);
+  }
+
+  protected override getMigrations(): Migration[] {
+    return super.getMigrations().map(({ id, timestamp, name, instance }) => {
+      return new Migration(id, timestamp, name, instance && this.checked(instance));
+    });
+  }
+
+  private checked(migration: MigrationInterface): MigrationInterface {
+    const up = async (runner: QueryRunner): Promise<void> => {
+      await this.before();
+      await migration.up(runner);
+    };
+    const down = (runner: QueryRunner): Promise<void> => migration.down(runner);
+    return { ...migration, up, down };
+  }
 }

@@ -29,22 +29,34 @@ interface Holder {
   since: string | null;
 }
 
+export interface LockWait {
+  /** Receives a line with the process that this one waits for. */
+  say: (line: string) => void;
+  /** Ends the wait. */
+  signal?: AbortSignal | undefined;
+}
+
 /**
  * Runs work that one process at a time may do, after the process that does such work now. The work uses other connections.
- * @param say receives a line with the process that this one waits for
+ * @param work calls `requireLock` before each of its steps, which throws where the connection of the lock was lost: another process may
+ *   do such work then
  */
 export async function holdMigrationLock<T>(
   database: Database,
-  say: (line: string) => void,
-  work: () => Promise<T>,
+  { say, signal }: LockWait,
+  work: (requireLock: () => Promise<void>) => Promise<T>,
 ): Promise<T> {
   let sayAtMs = performance.now() + SAY_AFTER_MS;
   for (;;) {
+    signal?.throwIfAborted();
     const done = await database.transactionOnce(async (tx) => {
       // A process that waited in the statement would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for every snapshot.
       if (await tryLock(tx)) {
         await tx.query(TRANSACTION_WITHOUT_TIMEOUTS);
-        return { result: await work() };
+        const requireLock = async (): Promise<void> => {
+          await tx.query('SELECT');
+        };
+        return { result: await work(requireLock) };
       }
       if (performance.now() > sayAtMs) {
         const [holder] = await tx.query<Holder>(HOLDER);
@@ -54,7 +66,7 @@ export async function holdMigrationLock<T>(
       return null;
     });
     if (done !== null) return done.result;
-    await sleep(POLL_MS);
+    await sleep(POLL_MS, undefined, { signal });
   }
 }
 
