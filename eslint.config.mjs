@@ -34,7 +34,7 @@ const MAY_IMPORT = {
   'libs/limits': ['platform', 'database', 'http'],
   'libs/usage': ['platform', 'database', 'http'],
   'libs/audit': ['platform', 'database', 'http'],
-  'libs/events': ['platform', 'database'],
+  'libs/events': ['platform', 'telemetry', 'database'],
   'libs/encryption': ['json', 'platform', 'database'],
   'libs/access': ['platform', 'telemetry', 'database', 'http', 'limits', 'usage', 'audit', 'events', 'encryption'],
   'libs/jobs': [

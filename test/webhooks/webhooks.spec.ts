@@ -89,7 +89,7 @@ const change = (id: string, body: object, headers: Record<string, string> = {}):
 const retry = (id: string, deliveryId: string): Promise<Reply> =>
   api.call('POST', `/webhooks/${id}/deliveries/${deliveryId}/retry`, { key: admin });
 
-const sendTest = (id: string): Promise<unknown> => api.call('POST', `/webhooks/${id}/test`, { key: admin });
+const sendTest = (id: string): Promise<Reply> => api.call('POST', `/webhooks/${id}/test`, { key: admin });
 
 /** The first delivery when an attempt has ended. */
 const attempted = (id: string): Promise<Delivery> =>
@@ -369,8 +369,22 @@ describe('the routes of webhooks', () => {
        SELECT $1, $2, n, 'job.failed', '{}', 'queued', 1, now() + interval '1 day' FROM generate_series(1, 1000) AS n`,
       [project.projectId, id],
     );
-    await sendTest(id);
-    const [row] = await api.db.sql(`SELECT count(*)::int AS count FROM webhook_deliveries WHERE webhook_id = $1`, [id]);
-    expect(row).toEqual({ count: 1_000 });
+    const body = { batch_id: 'bad', objects: [{ object_id: '' }] };
+    await waitForJob(api, admin, await submitJob(api, 'POST', '/batches', { key: admin, body }));
+    const count = async (): Promise<unknown> =>
+      (await api.db.sql(`SELECT count(*)::int AS count FROM webhook_deliveries WHERE webhook_id = $1`, [id]))[0];
+    expect(await count()).toEqual({ count: 1_000 });
+    const metrics = await api.call('GET', `${api.origin}/metrics`, { key: api.operatorKey });
+    expect(metrics.text).toMatch(/^stowage_webhook_events_dropped_total [1-9]/m);
+    // A test shows why nothing arrives, and its delivery exists.
+    const { delivery_id: testId } = (await sendTest(id)).json<{ delivery_id: string }>();
+    expect((await deliveries(id))[0]).toMatchObject({ delivery_id: testId, event: 'webhook.test' });
+    await api.db.sql(
+      `INSERT INTO webhook_deliveries (project_id, webhook_id, delivery_id, event, body, status, attempts, due_at)
+       SELECT $1, $2, n, 'webhook.test', '{}', 'queued', 1, now() + interval '1 day' FROM generate_series(1001, 1099) AS n`,
+      [project.projectId, id],
+    );
+    expectProblem(await sendTest(id), 'conflict');
+    expect(await count()).toEqual({ count: 1_100 });
   });
 });

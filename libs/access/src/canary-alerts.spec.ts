@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { AuditLog } from '#audit';
 import { EventStore } from '#events';
+import { Telemetry } from '#telemetry';
 import type { FastifyRequest } from 'fastify';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { CanaryAlerts } from './canary-alerts.js';
@@ -13,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => db.close());
 
 it('a server stops also while the chain of a project whose canary key was used is locked', async () => {
-  const alerts = new CanaryAlerts(new AuditLog(), new EventStore(db.sequence), db.database, null);
+  const alerts = new CanaryAlerts(new AuditLog(), new EventStore(db.sequence, Telemetry.off()), db.database, null);
   const request = { method: 'GET', routeOptions: { url: '/route' }, headers: {}, id: 'r', ip: '192.0.2.1' };
   await db.sql(`INSERT INTO audit_chains VALUES (1, 0, '', '-infinity')`);
   await db.transaction(async (tx) => {

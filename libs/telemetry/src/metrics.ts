@@ -45,6 +45,10 @@ export class Metrics {
     ['state'],
   );
   readonly canaryUses = this.counter('stowage_canary_uses_total', 'Requests with a canary key.');
+  readonly webhookEventsDropped = this.counter(
+    'stowage_webhook_events_dropped_total',
+    'Events that this process did not queue, because 1,000 wait for their webhook.',
+  );
 
   readonly jobAttempts = this.counter(
     'stowage_job_attempts_total',

@@ -2,9 +2,11 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ChangeStore } from '#changes';
 import { Database } from '#database';
 import { EventStore } from '#events';
+import { Metrics, Telemetry } from '#telemetry';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { BatchWatch } from './batch-watch.js';
 
+const metrics = new Metrics();
 const PROJECT = 1;
 const WEBHOOK = '5';
 /** One for all statements, beside the two that are reserved. */
@@ -20,7 +22,7 @@ beforeAll(async () => {
   const logger = { log: () => undefined, warn: () => undefined, error: () => undefined };
   small = await Database.connect({ at: db.address, poolMax: POOL_MAX, entities: [], migrations: [], logger });
   changes = new ChangeStore(small);
-  watch = new BatchWatch(changes, new EventStore(db.sequence), small);
+  watch = new BatchWatch(changes, new EventStore(db.sequence, { metrics } as unknown as Telemetry), small);
   await db.sql(
     `INSERT INTO webhooks (project_id, webhook_id, name, url, secret, events, is_enabled, change_position)
      VALUES ($1, $2, 'w', 'http://192.0.2.1/', 'whsec_', '{batch.stored}', true, $3)`,
@@ -52,17 +54,22 @@ describe('the watch for stored batches', () => {
 
   it('queues each batch once, however many processes look at the same time', async () => {
     await storeBatches(3);
-    const another = new BatchWatch(new ChangeStore(db.database), new EventStore(db.sequence), db.database);
+    const another = new BatchWatch(
+      new ChangeStore(db.database),
+      new EventStore(db.sequence, Telemetry.off()),
+      db.database,
+    );
     const { signal } = new AbortController();
     await Promise.all([watch.look(signal), another.look(signal), another.look(signal)]);
     expect(await queued()).toEqual({ count: 5 });
   });
 
-  it('queues as many as may wait', async () => {
+  it('queues as many as may wait, and counts the others', async () => {
     for (let round = 0; round < 6; round++) {
       await storeBatches(200);
       await watch.look(new AbortController().signal);
     }
     expect(await queued()).toEqual({ count: 1_000 });
+    expect(await metrics.text()).toContain('stowage_webhook_events_dropped_total 205\n');
   });
 });

@@ -128,7 +128,7 @@ export class WebhookController {
   @Rules({ roles: ['admin'] })
   @ApiOperation({ summary: 'Send the event webhook.test to a webhook' })
   @ApiResult(202, TestDeliveryDto)
-  @ApiProblems('not-found')
+  @ApiProblems('not-found', 'conflict')
   async testWebhook(@ProjectId() projectId: number, @Param('webhook_id') id: string): Promise<TestDeliveryDto> {
     return { delivery_id: await this.webhooks.test(projectId, id) };
   }

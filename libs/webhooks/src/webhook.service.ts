@@ -152,10 +152,20 @@ export class WebhookService {
     });
   }
 
-  /** Queues an event for one webhook, also for one that is not enabled. @returns the id of the delivery @throws Problem not-found */
+  /**
+   * Queues an event for one webhook, also for one that is not enabled.
+   * @returns the id of the delivery
+   * @throws Problem not-found; conflict where too many wait
+   */
   async test(projectId: number, id: string): Promise<string> {
     const { name } = await this.get(projectId, id);
-    return this.events.record(this.database, projectId, { type: TEST_EVENT, data: { webhook: name } }, id);
+    const event = { type: TEST_EVENT, data: { webhook: name } } as const;
+    const deliveryId = await this.events.record(this.database, projectId, event, id);
+    if (deliveryId === null)
+      throw new Problem('conflict', {
+        detail: 'Too many deliveries of this webhook wait; retry when some of them were sent.',
+      });
+    return deliveryId;
   }
 
   /** The thresholds that need the values of some keys, also those of webhooks that are not enabled. */
