@@ -216,7 +216,9 @@ function hasKey(key: string | undefined, text: string, headers: Headers): boolea
 export function settingsFor({ address }: Pick<TestTables, 'address'>): Record<string, string> {
   // All tests have one address.
   const failures = { RATE_LIMIT_FAILURES_PER_MINUTE: '1000000' };
-  return { DATABASE_URL: urlOf(address), STOWAGE_KEY_SECRET: RUN.keySecret, ...failures };
+  // Some specs encrypt values of their projects in the shared database, which every server on it must be able to read.
+  const dataKey = address.database === RUN.sharedDatabase ? { STOWAGE_DATA_KEY: RUN.dataKey } : {};
+  return { DATABASE_URL: urlOf(address), STOWAGE_KEY_SECRET: RUN.keySecret, ...dataKey, ...failures };
 }
 
 function startServer(tables: Pick<TestTables, 'address'>, settings: Record<string, string>): Promise<StartedServer> {

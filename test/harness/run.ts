@@ -19,6 +19,8 @@ export interface TestRun {
   operatorKey: string;
   /** The secret with which every server hashes keys. */
   keySecret: string;
+  /** The data key of every server on the shared database. */
+  dataKey: string;
   /** The product's table of problems. Importing it here would load the product into each spec. */
   problems: typeof PROBLEMS;
 }

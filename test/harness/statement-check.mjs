@@ -56,6 +56,8 @@ const EXCEPTIONS = [
 
 /** On one machine only; a cluster gets other statements. */
 const ONE_MACHINE = [
+  // Migration 016: the tables are distributed after all migrations.
+  'INSERT INTO index_builds (project_id, below_seq) SELECT p.project_id',
   'WITH RECURSIVE project AS ( (SELECT project_id FROM index_pending',
   'WITH job AS ( INSERT INTO jobs',
   'AS j WHERE j.project_id = p.project_id AND j.status',

@@ -52,6 +52,7 @@ export async function startTestRun(folder) {
         secrets,
         operatorKey: OPERATOR_KEY,
         keySecret: KEY_SECRET,
+        dataKey: DATA_KEY,
         problems: PROBLEMS,
       },
       async close() {

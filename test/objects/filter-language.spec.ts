@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { encrypt } from '../encryption/encrypted-project.js';
 import { TestApi, type TestProject } from '../harness/api.js';
+import { RUN } from '../harness/run.js';
 import { abbreviatedLike, address, type ObjectBody, type PageBody, type ProblemBody } from './wire.js';
 
 let api: TestApi;
@@ -9,8 +11,9 @@ let fixtures: TestProject;
 let page: string;
 
 beforeAll(async () => {
-  api = await TestApi.start({ STOWAGE_SEED: 'true' });
+  api = await TestApi.start({ STOWAGE_SEED: 'true', STOWAGE_DATA_KEY: RUN.dataKey });
   fixtures = await api.project('default');
+  await encrypt(api, fixtures, ['name']);
   page = await readFile('docs/filter-language.md', 'utf8');
 });
 afterAll(() => api.stop());
