@@ -55,14 +55,15 @@ const ofValues = (path: string): string => `
     SELECT FROM unnest($3::text[]) AS k (key), index_blocks AS b
     WHERE b.project_id = $1 AND b.segment = s.number AND ${path}
       AND b.kind NOT IN (${String(TermKind.key)}, ${String(TermKind.long)}))`;
-const LOCK_WITH_VALUES = `
+const WITH_VALUES = `
   SELECT s.number, s.first_seq, s.last_seq, s.seqs, ${FILL} AS fill FROM index_segments AS s
   WHERE s.project_id = $1 AND s.number < $2::bigint
     AND (${ofValues('b.path = k.key')} OR ${ofValues(`b.path >= k.key || '.' AND b.path < k.key || '/'`)})
     AND EXISTS (
       SELECT FROM index_outdated AS o
       WHERE o.project_id = $1 AND o.seq BETWEEN s.first_seq AND s.last_seq AND o.before_segment > s.number)
-  ORDER BY s.number LIMIT 1 FOR UPDATE SKIP LOCKED`;
+  ORDER BY s.number LIMIT 1`;
+const LOCK_WITH_VALUES = `${WITH_VALUES} FOR UPDATE SKIP LOCKED`;
 
 const IS_BUILDING = `SELECT FROM index_builds WHERE project_id = $1`;
 
@@ -133,17 +134,18 @@ export class SegmentMergeStore {
   /**
    * Writes one of the segments again that still have entries of the former values of encrypted keys.
    * @param below only segments with a smaller number: others were written later
-   * @returns whether there was one
+   * @returns dropped: there may be more; busy: a build or a merge may have some, so that they are to be looked for again; none
    */
-  dropValuesOf(projectId: number, keys: readonly string[], below: bigint): Promise<boolean> {
+  dropValuesOf(projectId: number, keys: readonly string[], below: bigint): Promise<'dropped' | 'busy' | 'none'> {
     return this.database.transaction(async (tx) => {
       await tx.query(`SET LOCAL statement_timeout = 0`);
       await tx.query(SHARE_INDEX, [projectId]);
-      if ((await tx.query(IS_BUILDING, [projectId])).length > 0) return false;
-      const [segment] = await tx.query<SegmentRow>(LOCK_WITH_VALUES, [projectId, below.toString(), keys]);
-      if (segment === undefined) return false;
+      if ((await tx.query(IS_BUILDING, [projectId])).length > 0) return 'busy';
+      const values = [projectId, below.toString(), keys];
+      const [segment] = await tx.query<SegmentRow>(LOCK_WITH_VALUES, values);
+      if (segment === undefined) return (await tx.query(WITH_VALUES, values)).length > 0 ? 'busy' : 'none';
       await this.replace(tx, projectId, [segment]);
-      return true;
+      return 'dropped';
     });
   }
 

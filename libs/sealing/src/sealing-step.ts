@@ -104,8 +104,8 @@ export class SealingStep {
   private async cleanIndex(walk: Walk): Promise<Walk> {
     const { projectId, keys } = walk.project;
     const below = walk.segmentsBelow ?? BigInt((await this.segments.nextNumbers(this.database, 1))[0] ?? 0);
-    const hasMore = await this.merges.dropValuesOf(projectId, keys, below);
-    return { ...walk, segmentsBelow: below, phase: hasMore ? 'index' : 'finish' };
+    const found = await this.merges.dropValuesOf(projectId, keys, below);
+    return { ...walk, segmentsBelow: below, phase: found === 'none' ? 'finish' : 'index', isBusy: found === 'busy' };
   }
 
   private async finish(tx: Transaction, { project }: Walk): Promise<null> {

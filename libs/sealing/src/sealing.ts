@@ -10,7 +10,7 @@ import { startWalk, type Walk } from './walk.js';
 
 /** How often it is looked up which projects have to be sealed. */
 const EVERY_MS = 2_000;
-/** The pause before objects whose batch was locked are looked at again. */
+/** The pause before objects whose batch was locked, or segments of the index, are looked at again. */
 const LOCKED_PAUSE_MS = 1_000;
 
 /** Listed among the tasks of the maintenance. */
@@ -71,7 +71,7 @@ export class Sealing implements BeforeApplicationShutdown {
         const next = await this.attempt(walk);
         const workedMs = performance.now() - startMs;
         if (next !== null) unfinished.push({ ...next, workedMs: walk.workedMs + workedMs });
-        const isAgain = next !== null && next.seq < walk.seq;
+        const isAgain = next !== null && (next.seq < walk.seq || next.isBusy);
         await this.pause(isAgain ? LOCKED_PAUSE_MS : workedMs);
       }
       waiting = unfinished;

@@ -23,6 +23,8 @@ export interface Walk {
   job: JobPosition;
   /** Segments of the index with a smaller number may have entries of former values; null until the others were looked at. */
   segmentsBelow: bigint | null;
+  /** Whether something else works on the index, so that it has to be looked at again. */
+  isBusy: boolean;
   /** The objects that were changed in all, and those of them that may be pending in the index. */
   changed: number;
   unindexed: number;
@@ -45,6 +47,7 @@ export function startWalk(project: SealedProject): Walk {
     needsDeleted: true,
     job: FIRST_JOB,
     segmentsBelow: null,
+    isBusy: false,
     ...counts,
   };
 }
