@@ -64,12 +64,18 @@ describe('the watch for stored batches', () => {
     expect(await queued()).toEqual({ count: 5 });
   });
 
+  it('reads on while there is more than it reads at a time', async () => {
+    await storeBatches(450);
+    await watch.look(new AbortController().signal);
+    expect(await queued()).toEqual({ count: 455 });
+  });
+
   it('queues as many as may wait, and counts the others', async () => {
     for (let round = 0; round < 6; round++) {
       await storeBatches(200);
       await watch.look(new AbortController().signal);
     }
     expect(await queued()).toEqual({ count: 1_000 });
-    expect(await metrics.text()).toContain('stowage_webhook_events_dropped_total 205\n');
+    expect(await metrics.text()).toContain('stowage_webhook_events_dropped_total 655\n');
   });
 });

@@ -8,6 +8,8 @@ import { Injectable, Logger } from '@nestjs/common';
 const ROWS = 200;
 /** Webhooks that one look finds; any of them, so that busy ones do not keep it from the others. */
 const WEBHOOKS = 200;
+/** Time for further steps of a look, by turns; what is left then waits for the next look, which also finds other webhooks. */
+const FURTHER_STEPS_MS = 1_000;
 
 /** The webhooks of projects with changes that they have not seen. */
 const WITH_CHANGES = {
@@ -46,20 +48,30 @@ export class BatchWatch {
   ) {}
 
   async look(stopping: AbortSignal): Promise<void> {
-    for (const webhook of await this.database.query<FollowingWebhook>(WITH_CHANGES)) {
-      if (stopping.aborted) return;
-      await this.addBatches(webhook).catch((error: unknown) => {
-        const reason = describeError(error);
-        this.log.warn(`the batches of webhook ${webhook.webhook_id} were not read: ${reason}`);
-      });
+    let webhooks = await this.database.query<FollowingWebhook>(WITH_CHANGES);
+    let deadline = Infinity;
+    while (webhooks.length > 0) {
+      const behind: FollowingWebhook[] = [];
+      for (const webhook of webhooks) {
+        if (stopping.aborted || performance.now() > deadline) return;
+        const position = await this.addBatches(webhook).catch((error: unknown) => {
+          const reason = describeError(error);
+          this.log.warn(`the batches of webhook ${webhook.webhook_id} were not read: ${reason}`);
+          return null;
+        });
+        if (position !== null) behind.push({ ...webhook, change_position: position });
+      }
+      webhooks = behind;
+      if (deadline === Infinity) deadline = performance.now() + FURTHER_STEPS_MS;
     }
   }
 
   /**
    * The position and the deliveries are committed together, so that each batch is sent once, apart from repeated attempts. The changes
    * are read before: a transaction that waited for a second connection would keep its own from those that hold the second one.
+   * @returns the position where there may be more
    */
-  private async addBatches(webhook: FollowingWebhook): Promise<void> {
+  private async addBatches(webhook: FollowingWebhook): Promise<string | null> {
     const { project_id: projectId, webhook_id: id, change_position: position } = webhook;
     const head = await this.changes.head(projectId);
     if (head?.is_old === true) await this.changes.touch(projectId);
@@ -67,13 +79,17 @@ export class BatchWatch {
     const rows = await this.changes.read(projectId, (BigInt(position) + 1n).toString(), ROWS);
     // What is not kept any more cannot be sent.
     const last = rows === null ? await this.changes.follow(projectId) : rows.at(-1)?.position;
-    if (last === undefined) return;
+    if (last === undefined) return null;
     const stored = (rows ?? [])
       .filter(({ is_batch: isBatch }) => isBatch)
       .map(({ batch_id, objects, changed_at }) => ({ batch_id, objects: Number(objects), stored_at: changed_at }));
-    await this.database.transaction(async (tx) => {
-      if ((await tx.query(MOVE, [projectId, id, position, last])).length === 0) return;
+    const hasMoved = await this.database.transaction(async (tx) => {
+      if ((await tx.query(MOVE, [projectId, id, position, last])).length === 0) return false;
       await this.events.recordAll(tx, projectId, id, 'batch.stored', stored);
+      return true;
     });
+    if (hasMoved && rows === null)
+      this.log.warn(`webhook ${id} has missed batches: the changes that it had not seen are not kept any more`);
+    return hasMoved && rows?.length === ROWS ? last : null;
   }
 }
