@@ -7,6 +7,11 @@ describe('the message of an error', () => {
     [`Unexpected token 's', "{"a": secr"... is not valid JSON`, 'Unexpected token "…"... is not valid JSON'],
     ['it ends "within a quote', 'it ends "…"'],
     ['no quotes', 'no quotes'],
+    ['ungültige Eingabesyntax für Typ integer: »secret«', 'ungültige Eingabesyntax für Typ integer: "…"'],
+    ['syntaxe en entrée invalide : « secret »', 'syntaxe en entrée invalide : "…"'],
+    ['nieprawidłowa składnia: „secret”', 'nieprawidłowa składnia: "…"'],
+    ['Cannot convert 12secret to a BigInt', 'Cannot convert "…" to a BigInt'],
+    ['Invalid regular expression: /(secret/: Unterminated group', 'Invalid regular expression: "…"'],
     [`the key stw_admin_${'a'.repeat(36)} failed`, 'the key stw_… failed'],
   ])('has nothing that is quoted: %s', (message, expected) => {
     expect(withoutQuotes(message)).toBe(expected);
@@ -17,6 +22,8 @@ describe('an error of the database', () => {
   const message = 'invalid input syntax for type integer: "secret\n    at secret"';
   const members = {
     code: '22P02',
+    severity: 'ERROR',
+    schema: 'public',
     table: 'objects',
     constraint: 'objects_check',
     detail: 'Failing row contains (secret).',
@@ -33,12 +40,28 @@ describe('an error of the database', () => {
       type: 'Error',
       message: 'invalid input syntax for type integer: "…"',
       code: '22P02',
+      severity: 'ERROR',
+      schema: 'public',
       table: 'objects',
       column: undefined,
       constraint: 'objects_check',
       stack: expect.stringMatching(/^ +at .*error-text\.spec/),
     });
     expect(JSON.stringify(safe)).not.toContain('secret');
+  });
+
+  it.each([
+    ['FEHLER', 'Wert secret ist zu lang'],
+    ['ERROR', 'el valor secret es demasiado largo, no es válido'],
+  ])('has no message where it is in another language, whose quotes are unknown: %s', (severity, text) => {
+    const safe = safeError(Object.assign(new Error(text), { ...members, severity }));
+    expect(JSON.stringify(safe)).not.toContain('secret');
+    expect(safe).toMatchObject({
+      code: '22P02',
+      severity,
+      table: 'objects',
+      message: expect.stringMatching(/left out/),
+    });
   });
 
   it('is described in one line', () => {

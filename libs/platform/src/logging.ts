@@ -1,7 +1,7 @@
 import type { LoggerService } from '@nestjs/common';
 import { destination, pino, type Logger } from 'pino';
 import type { LogLevel } from './config.js';
-import { safeError } from './error-text.js';
+import { describeError, framesOf, safeError, withoutQuotes } from './error-text.js';
 import { LogOutput } from './log-output.js';
 
 /** What waits for a disk that is full; texts beyond it are lost. */
@@ -56,10 +56,14 @@ export function nestLog(log: Logger): LoggerService {
       log.debug(String(message));
     },
     warn: (message: unknown) => {
-      log.warn(String(message));
+      log.warn(message instanceof Error ? describeError(message) : String(message));
     },
     error: (message: unknown, stack?: unknown) => {
-      log.error({ stack }, String(message));
+      if (message instanceof Error) log.error({ err: message }, describeError(message));
+      // Of an error, which may quote a value of a client.
+      else if (typeof stack === 'string') {
+        log.error({ stack: framesOf(String(message), stack) }, withoutQuotes(String(message)));
+      } else log.error(String(message));
     },
   };
 }
