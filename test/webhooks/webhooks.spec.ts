@@ -335,6 +335,16 @@ describe('the routes of webhooks', () => {
     expect(actions.slice(0, 3)).toEqual(['webhook.delete', 'webhook.update', 'webhook.create']);
   });
 
+  it('follow no changes for a change that is rejected', async () => {
+    const { webhook_id: id } = await create({ events: ['job.failed'] });
+    expectProblem(await change(id, { events: ['batch.stored', 'threshold.reached'] }), 'invalid-body');
+    const feeds = (): Promise<unknown[]> =>
+      api.db.sql('SELECT project_id FROM change_feeds WHERE project_id = $1', [project.projectId]);
+    expect(await feeds()).toEqual([]);
+    await change(id, { events: ['batch.stored'] });
+    expect(await feeds()).toHaveLength(1);
+  });
+
   it('keep the place up to which batches were sent when something else is changed', async () => {
     const { webhook_id: id } = await create({ events: ['batch.stored'] });
     await api.db.sql('UPDATE webhooks SET is_enabled = false, change_position = 5 WHERE webhook_id = $1', [id]);

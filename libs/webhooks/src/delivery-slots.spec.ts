@@ -43,6 +43,7 @@ describe('slots of deliveries', () => {
     expect(sendOf(range(1, 40))).toHaveLength(40);
     nowMs = 1_001;
     // Each of them has a second slot free, but none may take it.
+    expect(slots.fullProjects()).toEqual(range(1, 40));
     expect(sendOf(range(1, 40))).toEqual([]);
     expect(sendOf([1_000])).toHaveLength(1);
   });

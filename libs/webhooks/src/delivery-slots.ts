@@ -61,7 +61,9 @@ export class DeliverySlots {
     const counts = new Map<number, number>();
     for (const { projectId } of this.slots) counts.set(projectId, (counts.get(projectId) ?? 0) + 1);
     const full = [...counts].filter(([, count]) => count >= PER_PROJECT).map(([projectId]) => projectId);
-    return this.slowInUse() >= SLOW_TOTAL ? [...new Set([...full, ...this.slow])] : full;
+    if (this.slowInUse() < SLOW_TOTAL) return full;
+    const slowNow = [...counts.keys()].filter((projectId) => this.isSlow(projectId));
+    return [...new Set([...full, ...this.slow, ...slowNow])];
   }
 
   /** The webhooks of a project that a request is being sent to. */

@@ -17,13 +17,18 @@ const HELD = `'infinity'::timestamptz`;
  */
 const STATEMENTS = { total: 4, perProject: 1 };
 
-/** The projects with deliveries that are due. The only statement of more than one project; it reads no data. */
+/**
+ * The projects with deliveries that are due. An event that happened while its webhook was being disabled is not: it is sent when the webhook
+ * is enabled again. The only statement of more than one project; it reads no data.
+ */
 const LIST_DUE = {
   name: 'webhooks.list-due',
   text: `
     SELECT w.project_id FROM webhooks AS w
     WHERE w.project_id <> ALL ($1::int[]) AND EXISTS (
-      SELECT FROM webhook_deliveries AS d WHERE d.project_id = w.project_id AND d.status = 'queued' AND d.due_at <= now())
+      SELECT FROM webhook_deliveries AS d JOIN webhooks AS o USING (project_id, webhook_id)
+      WHERE d.project_id = w.project_id AND d.status = 'queued' AND d.due_at <= now()
+        AND (o.is_enabled OR d.event = 'webhook.test'))
     GROUP BY w.project_id ORDER BY random() LIMIT ${String(PROJECTS)}`,
 };
 

@@ -11,6 +11,9 @@ export class AddressNotAllowedError extends Error {
 /** All public addresses of IPv6; those that contain an address of IPv4, such as of NAT64, are outside of it or have a range of their own. */
 const GLOBAL_IPV6 = ipaddr.IPv6.parseCIDR('2000::/3');
 
+/** Public by its number, but inside of every virtual network of Azure: it answers with credentials of the machine. */
+const INTERNAL_IPV4 = ipaddr.IPv4.parseCIDR('168.63.129.16/32');
+
 /** Which addresses webhooks may be sent to: public ones, and those that the operator allows. */
 export class PublicAddresses {
   private readonly allowed: [ipaddr.IPv4 | ipaddr.IPv6, number][];
@@ -34,6 +37,7 @@ export class PublicAddresses {
     const isIn = ([range, bits]: [ipaddr.IPv4 | ipaddr.IPv6, number]): boolean =>
       range.kind() === parsed.kind() && parsed.match(range, bits);
     if (this.allowed.some(isIn)) return true;
+    if (isIn(INTERNAL_IPV4)) return false;
     return parsed.range() === 'unicast' && (parsed.kind() === 'ipv4' || isIn(GLOBAL_IPV6));
   }
 

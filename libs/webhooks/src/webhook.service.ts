@@ -91,16 +91,21 @@ export class WebhookService {
   ): Promise<WebhookDto> {
     const given = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
     const merge = (before: WebhookDto): WebhookContent => ({ ...before, ...(given as Partial<WebhookContent>) });
+    // One whose key was encrypted later can still be changed.
+    const requireValid = (content: WebhookContent): void => {
+      requireThreshold(content);
+      if ('threshold' in given) this.requireReadable(projectId, content);
+    };
+    const expected = merge(await this.get(projectId, id));
+    requireValid(expected);
     // Before the transaction, because it uses a connection of its own.
-    const position = await this.positionFor(projectId, merge(await this.get(projectId, id)));
+    const position = await this.positionFor(projectId, expected);
     return this.database.transaction(async (tx) => {
       await this.store.lockAll(tx, projectId);
       const before = await this.store.find(projectId, id, tx);
       if (before === null) return rejectNotFound();
       const content = merge(before);
-      requireThreshold(content);
-      // One whose key was encrypted later can still be changed.
-      if ('threshold' in given) this.requireReadable(projectId, content);
+      requireValid(content);
       checkPreconditions(preconditions, etagOfJson(before), PRECONDITION_RULES);
       if (wantsBatches(content) && position === null)
         throw new Problem('conflict', { detail: 'The webhook was changed at the same time; repeat the request.' });

@@ -26,7 +26,7 @@ const UPDATE = `
 
 const DELETE = `
   WITH deliveries AS (DELETE FROM webhook_deliveries WHERE project_id = $1 AND webhook_id = $2)
-  DELETE FROM webhooks WHERE project_id = $1 AND webhook_id = $2 RETURNING name`;
+  DELETE FROM webhooks WHERE project_id = $1 AND webhook_id = $2`;
 
 /** A delivery that is held is never due. */
 const DELIVERY_COLUMNS = `
@@ -103,10 +103,9 @@ export class WebhookStore {
     await tx.query(UPDATE, [projectId, id, ...valuesOf(content), changePosition]);
   }
 
-  /** Deletes a webhook with its deliveries. @returns its name; null where it does not exist */
-  async delete(tx: Queryable, projectId: number, id: string): Promise<string | null> {
-    const [row] = await tx.query<{ name: string }>(DELETE, [projectId, id]);
-    return row?.name ?? null;
+  /** Deletes a webhook with its deliveries. */
+  async delete(tx: Queryable, projectId: number, id: string): Promise<void> {
+    await tx.query(DELETE, [projectId, id]);
   }
 
   async list(
