@@ -112,7 +112,7 @@ export class BatchWriter {
   ): Promise<WriteResponse | null> {
     if (onlyChunk === null || onlyChunk.length > INSERT_OBJECTS_MAX) return null;
     if (!canInsert(write, receipt) || this.quotas.isNearLimit(write.projectId)) return null;
-    const result = await this.insert(write, this.encryption.sealObjects(write.projectId, onlyChunk), rejected);
+    const result = await this.insert(write, await this.encryption.sealObjects(write.projectId, onlyChunk), rejected);
     return result === null ? null : batchResponse(write, result);
   }
 
@@ -221,7 +221,7 @@ export class BatchWriter {
       ? new IdsCopyIn(this.store, this.sequence, tx, write.projectId, this.quotas, room)
       : new ObjectsCopyIn(this.store, this.sequence, tx, write, this.quotas, this.segments, room);
     for (let objects = await reader.next(); objects !== null; objects = await reader.next()) {
-      await copy.write(this.encryption.sealObjects(write.projectId, objects));
+      await copy.write(await this.encryption.sealObjects(write.projectId, objects));
     }
     if (reader.isInvalid) return { kind: 'invalid' };
     await copy.end();

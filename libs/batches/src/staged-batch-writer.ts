@@ -53,7 +53,7 @@ export class StagedBatchWriter {
     let most: UsageChange = STAGED_UNCHECKED;
     for (let objects = await reader.next(); objects !== null; objects = await reader.next()) {
       if (objects.length === 0) continue;
-      const sealed = this.encryption.sealObjects(write.projectId, objects);
+      const sealed = await this.encryption.sealObjects(write.projectId, objects);
       const { rows, bytes } = stagedRows(this.sequence.next(objects.length), sealed);
       staged.objects += objects.length;
       staged.bytes += bytes;

@@ -148,11 +148,23 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
       : sealPairs(this.current, { projectId, objectId }, keys, data);
   }
 
-  /** The same for objects that are to be stored. Call it as late as possible, because the list may change. */
-  sealObjects<T extends { objectId: string; data: string }>(projectId: number, objects: readonly T[]): readonly T[] {
+  /**
+   * The same for objects that are to be stored; other requests are served in between. Call it as late as possible, because the list may
+   * change.
+   */
+  async sealObjects<T extends { objectId: string; data: string }>(
+    projectId: number,
+    objects: readonly T[],
+  ): Promise<readonly T[]> {
     this.requireReadable(projectId);
     if (!this.lists.has(projectId)) return objects;
-    return objects.map((object) => ({ ...object, data: this.seal(projectId, object.objectId, object.data) }));
+    const turns = new EventLoopYield(projectId);
+    const sealed: T[] = [];
+    for (const object of objects) {
+      sealed.push({ ...object, data: this.seal(projectId, object.objectId, object.data) });
+      if (turns.isDue) await turns.yield();
+    }
+    return sealed;
   }
 
   /** Opens the sealed values of an object's `data`, a list of pairs. */

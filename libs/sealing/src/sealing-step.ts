@@ -2,7 +2,7 @@ import { AuditLog, SEALING } from '#audit';
 import { Database, type Transaction } from '#database';
 import { EncryptedKeys, resealPairs, type DataKey } from '#encryption';
 import { SegmentMergeStore, SegmentStore } from '#inverted-index';
-import { Config } from '#platform';
+import { Config, EventLoopYield } from '#platform';
 import { UsageStore } from '#usage';
 import { Injectable } from '@nestjs/common';
 import { SealedJobStore } from './sealed-job.store.js';
@@ -74,7 +74,7 @@ export class SealingStep {
     const { affected, last } = await this.objects.find(tx, projectId, keys, walk.seq);
     if (last === null) return afterLastObject(walk);
     const locked = affected.length === 0 ? [] : await this.objects.read(tx, projectId, affected);
-    const changes = this.changesOf(walk, locked);
+    const changes = await this.changesOf(walk, locked);
     if (changes.length > 0) {
       await this.objects.update(tx, projectId, changes);
       const bytes = changes.reduce((sum, { bytesAdded }) => sum + bytesAdded, 0);
@@ -87,7 +87,7 @@ export class SealingStep {
     const { projectId, keys } = walk.project;
     const { affected, last } = await this.objects.findDeleted(tx, projectId, keys, walk.deleted);
     const locked = affected.length === 0 ? [] : await this.objects.readDeleted(tx, projectId, affected);
-    const changes = this.changesOf(walk, locked);
+    const changes = await this.changesOf(walk, locked);
     if (changes.length > 0) {
       const bytes = await this.objects.updateDeleted(tx, projectId, changes);
       await this.usage.subtractDeleted(tx, projectId, -bytes);
@@ -116,14 +116,19 @@ export class SealingStep {
     return null;
   }
 
-  private changesOf({ project }: Walk, objects: readonly SealedObject[]): ObjectChange[] {
+  /** Requests are served in between. */
+  private async changesOf({ project }: Walk, objects: readonly SealedObject[]): Promise<ObjectChange[]> {
     const { projectId } = project;
     const keys = new Set(project.keys);
-    return objects.flatMap(({ objectId, data, ...position }): ObjectChange[] => {
+    const turns = new EventLoopYield(projectId);
+    const changes: ObjectChange[] = [];
+    for (const { objectId, data, ...position } of objects) {
       const sealed = resealPairs(this.encryption.dataKeys, { projectId, objectId }, keys, data);
-      if (sealed === data) return [];
-      return [{ ...position, data: sealed, bytesAdded: Buffer.byteLength(sealed) - Buffer.byteLength(data) }];
-    });
+      const bytesAdded = Buffer.byteLength(sealed) - Buffer.byteLength(data);
+      if (sealed !== data) changes.push({ ...position, data: sealed, bytesAdded });
+      if (turns.isDue) await turns.yield();
+    }
+    return changes;
   }
 
   /** A process without a data key takes no step. */
