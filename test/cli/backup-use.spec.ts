@@ -1,4 +1,4 @@
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -92,6 +92,20 @@ describe('stowage backup', () => {
       .trimEnd()
       .split('\n');
     expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ tables: { slow: { rows: 1 } }, sha256: expect.any(String) });
+  });
+
+  it('removes the parts that killed backups to the same file have left, after a day', async () => {
+    const id = '01234567-89ab-cdef-0123-456789abcdef';
+    const names = [`left.${id}.part`, `left.${id.replace('0', 'f')}.part`, `left.other.${id}.part`, 'left.x.part'];
+    const [, young = '', ...others] = names;
+    const now = Date.now() / 1000;
+    for (const name of names) {
+      await writeFile(pathOf(name), '');
+      await utimes(pathOf(name), now, now - (name === young ? 80_000 : 90_000));
+    }
+    expect(await backUp('left')).toMatchObject({ code: 0 });
+    expect((await parts()).sort()).toEqual([young, ...others].sort());
+    for (const name of await parts()) await rm(pathOf(name));
   });
 
   it('waits for a migration, and is refused where it has added a table meanwhile', async () => {

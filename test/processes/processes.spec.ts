@@ -63,7 +63,7 @@ async function freePorts(count: number): Promise<number> {
       ),
     ),
   );
-  for (const one of servers) one.close();
+  await Promise.all(servers.filter((one) => one.listening).map((one) => once(one.close(), 'close')));
   return areFree.includes(false) ? freePorts(count) : first;
 }
 

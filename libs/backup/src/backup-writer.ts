@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { errorCode, readQueueMigration, type Database, type Queryable, type Snapshot } from '#database';
-import { partPathOf, publishPart, StartupError } from '#platform';
+import { partPathOf, publishPart, removeOldParts, StartupError } from '#platform';
 import {
   END_OF_ROWS,
   FORMAT,
@@ -57,6 +57,8 @@ export async function writeBackup(database: Database, options: BackupOptions): P
     const header = await readHeader(snapshot);
     const part = partPathOf(options.path);
     try {
+      // Before, because they take space on the disk.
+      await removeOldParts(options.path);
       const written = await writeFile(part, snapshot, tables, header, options);
       options.signal.throwIfAborted();
       await publishPart(part, options.path);
