@@ -11,9 +11,12 @@ import { bucketMinutes, type Comparison, type ThresholdDto } from './webhook.dto
 const WEBHOOKS = 200;
 /** A value that takes longer is not computed. */
 const COMPUTE_MS = 10_000;
-/** Time of a look, after which the values of projects that took long before are left for the next one. */
+/** Time of a look: what is left then waits for the next one. Projects that took long before have the last third. */
 const LOOK_MS = 30_000;
+const FAST_MS = 20_000;
 const SLOW_MS = 1_000;
+/** Projects that are known to be slow. A forgotten one is found out by its next value. */
+const SLOW_PROJECTS = 10_000;
 
 const WITH_THRESHOLD = {
   name: 'webhooks.with-threshold',
@@ -30,7 +33,7 @@ const FIRE = {
     WHERE project_id = $1 AND webhook_id = $2 AND is_enabled AND (fired_bucket IS NULL OR fired_bucket < $3) RETURNING name`,
 };
 
-interface ThresholdWebhook {
+export interface ThresholdWebhook {
   project_id: number;
   webhook_id: string;
   threshold: string;
@@ -40,8 +43,8 @@ interface ThresholdWebhook {
 @Injectable()
 export class ThresholdWatch {
   private readonly log = new Logger('webhooks');
-  /** Projects whose last value took long. They come last, so that they delay no other project. */
-  private slow = new Set<number>();
+  /** Projects whose last value took long, the latest one last. They come after the others, so that they delay no other project. */
+  private readonly slow = new Set<number>();
 
   constructor(
     private readonly events: EventStore,
@@ -51,21 +54,36 @@ export class ThresholdWatch {
   ) {}
 
   async look(stopping: AbortSignal): Promise<void> {
-    const deadline = performance.now() + LOOK_MS;
-    const found = await this.database.query<ThresholdWebhook>(WITH_THRESHOLD);
-    const isSlow = ({ project_id: projectId }: ThresholdWebhook): boolean => this.slow.has(projectId);
-    const ordered = [...found.filter((webhook) => !isSlow(webhook)), ...found.filter(isSlow)];
-    this.slow = new Set(ordered.filter(isSlow).map(({ project_id: projectId }) => projectId));
-    for (const webhook of ordered) {
-      const { project_id: projectId, webhook_id: id, threshold } = webhook;
-      if (stopping.aborted || (isSlow(webhook) && performance.now() > deadline)) return;
-      const startedAtMs = performance.now();
-      await this.check(projectId, id, JSON.parse(threshold) as ThresholdDto).catch((error: unknown) => {
-        this.log.warn(`the threshold of webhook ${id} was not computed: ${describeError(error)}`);
-      });
-      if (performance.now() - startedAtMs > SLOW_MS) this.slow.add(projectId);
-      else this.slow.delete(projectId);
+    const startedAtMs = performance.now();
+    const isOver = (afterMs: number): boolean => stopping.aborted || performance.now() - startedAtMs > afterMs;
+    const later: ThresholdWebhook[] = [];
+    let left = 0;
+    for (const webhook of inTurns(await this.database.query<ThresholdWebhook>(WITH_THRESHOLD))) {
+      if (this.slow.has(webhook.project_id)) later.push(webhook);
+      else if (isOver(FAST_MS)) left++;
+      else await this.measure(webhook);
     }
+    for (const webhook of later) {
+      if (isOver(LOOK_MS)) left++;
+      else await this.measure(webhook);
+    }
+    if (left > 0 && !stopping.aborted)
+      this.log.warn(
+        `${String(left)} thresholds were not computed within ${String(LOOK_MS / 1_000)} seconds; they are left for the next time`,
+      );
+  }
+
+  /** Notes how long it took. */
+  private async measure({ project_id: projectId, webhook_id: id, threshold }: ThresholdWebhook): Promise<void> {
+    const startedAtMs = performance.now();
+    await this.check(projectId, id, JSON.parse(threshold) as ThresholdDto).catch((error: unknown) => {
+      this.log.warn(`the threshold of webhook ${id} was not computed: ${describeError(error)}`);
+    });
+    this.slow.delete(projectId);
+    if (performance.now() - startedAtMs <= SLOW_MS) return;
+    const [oldest] = this.slow;
+    if (oldest !== undefined && this.slow.size >= SLOW_PROJECTS) this.slow.delete(oldest);
+    this.slow.add(projectId);
   }
 
   /** Of the current bucket and the one before: a value that must be low is known only at the end of its bucket. */
@@ -121,6 +139,17 @@ export class ThresholdWatch {
       clearTimeout(timer);
     }
   }
+}
+
+/** The first webhook of each project, then the second one of each, and so on. */
+export function inTurns(webhooks: readonly ThresholdWebhook[]): ThresholdWebhook[] {
+  const counts = new Map<number, number>();
+  const placed = webhooks.map((webhook) => {
+    const turn = counts.get(webhook.project_id) ?? 0;
+    counts.set(webhook.project_id, turn + 1);
+    return { webhook, turn };
+  });
+  return placed.sort((a, b) => a.turn - b.turn).map(({ webhook }) => webhook);
 }
 
 function isReached(value: number, comparison: Comparison, limit: number): boolean {
