@@ -1,3 +1,4 @@
+import type { Database } from '#database';
 import { Command, CommandRunner, Option } from 'nest-commander';
 import { formatBytes, formatCount } from './load-meter.js';
 import { printLine, printMessage } from './output.js';
@@ -50,6 +51,15 @@ export class BackupCommand extends CommandRunner {
   }
 }
 
+/** The ids of the data keys that the values of the backup may be encrypted with. */
+async function listDataKeys(database: Database): Promise<string[]> {
+  // The tables may be those of an older version.
+  const [row] = await database.query<{ exists: boolean }>(`SELECT to_regclass('data_keys') IS NOT NULL AS exists`);
+  if (row?.exists !== true) return [];
+  const { findMissingKeys } = await import('#encryption');
+  return findMissingKeys(database, []);
+}
+
 async function backUp(file: string, level: number, signal: AbortSignal): Promise<void> {
   const { NO_PROGRESS, writeBackup } = await import('#backup');
   const { withInstallation } = await import('./with-installation.js');
@@ -67,6 +77,13 @@ async function backUp(file: string, level: number, signal: AbortSignal): Promise
       progress.end();
       const what = `${formatCount(rows)} rows (${formatBytes(state.bytes)}) to ${file} (${formatBytes(sizeBytes)})`;
       printLine(`backed up ${what} in ${(progress.elapsedMs / 1000).toFixed(1)} s`);
+      const ids = await listDataKeys(database);
+      if (ids.length > 0) {
+        const keys = ids.length === 1 ? `data key ${ids.join()}` : `data keys ${ids.join(' and ')}`;
+        printMessage(
+          `after a restore its values need the ${keys}, which the file does not have: keep a copy apart from it`,
+        );
+      }
     } finally {
       progress.end();
     }

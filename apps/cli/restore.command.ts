@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Database } from '#database';
 import type { Config } from '#platform';
 import { Command, CommandRunner, Option } from 'nest-commander';
@@ -92,6 +94,7 @@ async function restore(file: string, keepsDeliveries: boolean, signal: AbortSign
         progress.end();
         const what = `${formatCount(rows)} rows (${formatBytes(state.bytes)}) of ${header.created_at}`;
         printLine(`restored ${what} in ${(progress.elapsedMs / 1000).toFixed(1)} s`);
+        nameKeySecret(config);
         if (!isOld) await nameDataKeys(database, config);
       } finally {
         progress.end();
@@ -101,6 +104,19 @@ async function restore(file: string, keepsDeliveries: boolean, signal: AbortSign
   } finally {
     reader.close();
   }
+}
+
+/** Says where the server looks for the key secret. Without the one of the backup no key in it works. */
+function nameKeySecret({ access, database }: Config): void {
+  if (access.keySecret !== null) {
+    printMessage('the API keys of the backup work only if STOWAGE_KEY_SECRET is the key secret of its installation');
+    return;
+  }
+  const path = join(database.dataDir, 'key-secret');
+  const now = existsSync(path) ? 'has another one unless you copied it' : 'is otherwise created with another one';
+  printMessage(
+    `the API keys of the backup work only with the key secret of its installation: before the server is started, copy its file over ${path}, which ${now}, or set STOWAGE_KEY_SECRET`,
+  );
 }
 
 /** Says which data keys the server needs that are not set. */

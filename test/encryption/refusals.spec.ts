@@ -42,11 +42,11 @@ describe('a condition on the values of an encrypted key', () => {
     ],
     [
       { data: '{"owner.city":"Lyon"}' },
-      'data: is invalid at /owner.city: leads into the values of the key "owner", which are encrypted; only $pair takes dots literally',
+      'data: is invalid at /owner.city: leads into the values of the key "owner", which are encrypted; only $pair in the parameter data takes dots literally',
     ],
     [
       { key: 'owner.city' },
-      'key: leads into the values of the key "owner", which are encrypted; only $pair takes dots literally',
+      'key: leads into the values of the key "owner", which are encrypted; only $pair in the parameter data takes dots literally',
     ],
     [{ data: '{"a.b":1}' }, 'data: is invalid at /a.b: cannot be used: the values of the key "a.b" are encrypted'],
   ])('is rejected by every route that filters: %j', async (parameters, error) => {

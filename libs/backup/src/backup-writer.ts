@@ -66,7 +66,9 @@ export async function writeBackup(database: Database, options: BackupOptions): P
     } catch (cause) {
       // Such as a full disk, or a database that has ended.
       if (errorCode(cause) === undefined) throw cause;
-      throw new StartupError(`the backup cannot be written: ${(cause as Error).message}`, { cause });
+      // The path of the part is of no use to the user.
+      const reason = (cause as Error).message.replaceAll(part, options.path);
+      throw new StartupError(`the backup cannot be written: ${reason}`, { cause });
     } finally {
       await rm(part, { force: true });
     }

@@ -18,7 +18,7 @@ export function encryptionError(
     if (name === null || !encrypted.has(name)) continue;
     const shown = JSON.stringify(name);
     if (members.length > 0)
-      return `leads into the values of the key ${shown}, which are encrypted; only $pair takes dots literally`;
+      return `leads into the values of the key ${shown}, which are encrypted; only $pair in the parameter data takes dots literally`;
     if (!isExistence) return `cannot be used: the values of the key ${shown} are encrypted`;
   }
   return null;

@@ -308,7 +308,7 @@ describe('a secret', () => {
       const bytes = Buffer.alloc(32, 250);
       const [hex, base64] = [bytes.toString('hex'), bytes.toString('base64')];
       for (const text of [hex, hex.toUpperCase(), base64, base64.slice(0, -1)]) {
-        const { encryption } = new Config({ STOWAGE_DATA_KEY: hex, [name]: text });
+        const { encryption } = new Config({ STOWAGE_DATA_KEY: 'b'.repeat(64), [name]: text });
         expect(encryption[name === 'STOWAGE_DATA_KEY' ? 'dataKey' : 'previousDataKey']).toEqual(bytes);
       }
       for (const text of [hex.slice(1), `${hex}00`, base64.slice(1), base64.replaceAll('+', '-'), 'q'.repeat(32)]) {
@@ -319,7 +319,10 @@ describe('a secret', () => {
     },
   );
 
-  it('rejects STOWAGE_DATA_KEY_PREVIOUS without STOWAGE_DATA_KEY', () => {
+  it('rejects STOWAGE_DATA_KEY_PREVIOUS without STOWAGE_DATA_KEY, and the same key twice', () => {
+    const key = Buffer.alloc(32, 7);
+    const settings = { STOWAGE_DATA_KEY: key.toString('hex'), STOWAGE_DATA_KEY_PREVIOUS: key.toString('base64') };
+    expect(rejectionOf(settings)).toContain('the same key');
     expect(rejectionOf({ STOWAGE_DATA_KEY_PREVIOUS: 'a'.repeat(64) })).toContain('needs STOWAGE_DATA_KEY');
   });
 

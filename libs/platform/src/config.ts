@@ -250,7 +250,7 @@ export class Config {
     const url = postgresUrl(env, 'DATABASE_URL');
     // Hosts set it for all commands, most of which have one process.
     const processesMax = url === null && isServer ? EMBEDDED_PROCESSES_MAX : 32;
-    const webConcurrency = integer(env, 'WEB_CONCURRENCY', 1, 1, processesMax);
+    const webConcurrency = integer(env, 'WEB_CONCURRENCY', 1, 1, processesMax, ' (--processes sets it, too)');
     const processes = isServer ? webConcurrency : 1;
     const readUrl = postgresUrl(env, 'DATABASE_READ_URL');
     if (url === null && readUrl !== null) {
@@ -309,6 +309,8 @@ export class Config {
     };
     if (this.encryption.dataKey === null && this.encryption.previousDataKey !== null)
       throw new StartupError('STOWAGE_DATA_KEY_PREVIOUS needs STOWAGE_DATA_KEY');
+    if (this.encryption.dataKey !== null && this.encryption.previousDataKey?.equals(this.encryption.dataKey) === true)
+      throw new StartupError('STOWAGE_DATA_KEY_PREVIOUS must not be the same key as STOWAGE_DATA_KEY');
     const pageSizeMax = integer(env, 'PAGE_SIZE_MAX', 1000, 1, 10_000);
     const pageBytesMax = integer(env, 'PAGE_BYTES_MAX', 64 * 1024 ** 2, 1024, 256 * 1024 ** 2);
     const bodyLimitBytes = integer(env, 'BODY_LIMIT_BYTES', 64 * 1024 ** 2, 1024, 128 * 1024 ** 2);
