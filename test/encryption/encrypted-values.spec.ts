@@ -174,12 +174,11 @@ describe('a project with encrypted keys', () => {
           const isTimed = path.startsWith('/batches?') || path.includes('page_size');
           return {
             text: isTimed ? reply.text.replaceAll(/"(?:created_at|next|objects_next)":"[^"]+"/g, '""') : reply.text,
-            etag: isTimed || path.startsWith('/batches') ? null : reply.headers.get('etag'),
           };
         }),
       );
       // Without the texts, which are long.
-      expect([a?.text === b?.text, a?.etag]).toEqual([true, b?.etag]);
+      expect(a?.text === b?.text).toBe(true);
       expect(a?.text.replaceAll(/\$enc1:(?:A{8}:|")/g, '').includes('$enc1:')).toBe(false);
       expect(a?.text.includes(MARKER)).toBe(true);
     }

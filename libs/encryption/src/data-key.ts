@@ -13,6 +13,8 @@ export interface ProjectKeys {
   cipher: Buffer;
   /** HMAC-SHA256, from which the nonce of a value is computed. */
   nonce: Buffer;
+  /** HMAC-SHA256 of representations, for ETags. */
+  etag: Buffer;
 }
 
 /** The key of STOWAGE_DATA_KEY, from which the keys of each project are derived. */
@@ -34,6 +36,7 @@ export class DataKey {
       projectId,
       cipher: this.derive(`values ${String(projectId)}`),
       nonce: this.derive(`nonces ${String(projectId)}`),
+      etag: this.derive(`etags ${String(projectId)}`),
     };
     this.projects.set(projectId, keys);
     return keys;

@@ -60,6 +60,8 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   readonly dataKeys: readonly DataKey[];
   private lists: ReadonlyMap<number, ReadonlySet<string>> = new Map();
   private unsearchable: ReadonlyMap<number, ReadonlySet<string>> = new Map();
+  /** The ids of the data keys of the projects with encrypted values. */
+  private keyIds: ReadonlyMap<number, string> = new Map();
   /** The projects whose values this process cannot read. */
   private unreadable: ReadonlySet<number> = new Set();
   /** The ids of the data keys that are needed and missing. */
@@ -139,6 +141,15 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
     return this.unsearchable.get(projectId) ?? null;
   }
 
+  /**
+   * The secret for the ETags of objects, with which who writes and does not read cannot guess encrypted values; null for a project without
+   * any. It is the same on all servers, also while the data key is replaced, and another one after that.
+   */
+  etagSecretOf(projectId: number): Buffer | null {
+    const keyId = this.keyIds.get(projectId);
+    return this.dataKeys.find(({ id }) => id === keyId)?.keysOf(projectId).etag ?? null;
+  }
+
   /** Seals the listed keys of an object's `data`, a list of pairs. */
   seal(projectId: number, objectId: string, data: string): string {
     this.requireReadable(projectId);
@@ -215,6 +226,7 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
         new Set([...(row.encrypted_keys ?? []), ...(row.encryption_removed_keys ?? [])]),
       ]),
     );
+    this.keyIds = new Map(rows.map((row) => [row.project_id, row.encryption_key_id]));
     const needed = new Set(rows.flatMap((row) => [row.encryption_key_id, ...row.missing]));
     this.setMissing([...needed].filter((id) => !ids.includes(id)).sort(), rows);
     this.readAtMs = startedAtMs;

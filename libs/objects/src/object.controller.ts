@@ -9,6 +9,7 @@ import {
   Http,
   type HttpContext,
   JsonBody,
+  etagOf,
   JsonHeader,
   listPreconditionProblem,
   mediaTypeOf,
@@ -179,9 +180,11 @@ export class ObjectController {
     @Param('object_id') objectId: string,
     @Query() query: ObjectViewQuery,
     @Queries() on: Queryable,
+    @Http() { reply }: HttpContext,
   ): Promise<string> {
-    const view = viewOf(query);
-    return objectText(await this.objects.get(projectId, objectId, on), view);
+    const text = objectText(await this.objects.get(projectId, objectId, on), viewOf(query));
+    reply.header('ETag', etagOf(text, this.encryption.etagSecretOf(projectId)));
+    return text;
   }
 
   @Put(':object_id')

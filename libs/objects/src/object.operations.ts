@@ -72,12 +72,12 @@ export class ObjectOperations {
     await this.encryption.requireLists();
     const row = await this.database.transaction(async (tx) => {
       const current = await this.objects.lockForUpdate(tx, projectId, objectId);
-      this.checkPreconditions(preconditions, current);
+      this.checkPreconditions(projectId, preconditions, current);
       const changed = await this.store.update(tx, { projectId, objectId, ...patchedContent(current, patch) });
       await this.audit.append(tx, ...changeEntries({ projectId, actor, action: 'object.update' }, current, changed));
       return changed;
     });
-    const headers = { ETag: etagOf(objectText(row)) };
+    const headers = { ETag: this.etagOf(projectId, row) };
     // A producer reads no data, and the object has members that the patch did not contain.
     const text = role === 'producer' ? objectTextWithoutContent(row) : objectText(row);
     return { status: 200, text, headers, items: 1 };
@@ -87,7 +87,7 @@ export class ObjectOperations {
   async delete({ projectId, objectId, preconditions, actor }: ObjectTarget): Promise<void> {
     await this.database.transaction(async (tx) => {
       const current = await this.objects.lockForDelete(tx, projectId, objectId);
-      this.checkPreconditions(preconditions, current);
+      this.checkPreconditions(projectId, preconditions, current);
       await this.store.delete(tx, projectId, objectId, await this.deletionIds.next(tx, projectId));
       const target = { type: 'object', id: objectId } as const;
       const details = { batch_id: current.batch_id };
@@ -108,7 +108,7 @@ export class ObjectOperations {
     };
     if (receipt === undefined && !this.quotas.isNearLimit(projectId)) {
       try {
-        return createdResponse(baseUrl, await this.database.retrying(() => this.insert(object)));
+        return this.createdResponse(projectId, baseUrl, await this.database.retrying(() => this.insert(object)));
       } catch (error) {
         // The project may be near its limit: a transaction finds out.
         if (!isShareUsedUp(error)) throw error;
@@ -116,7 +116,7 @@ export class ObjectOperations {
     }
     return this.database.transaction(async (tx) => {
       await this.requireRoom(tx, object);
-      const response = createdResponse(baseUrl, await this.insert(object, tx));
+      const response = this.createdResponse(projectId, baseUrl, await this.insert(object, tx));
       await receipt?.(tx, response);
       return response;
     });
@@ -154,14 +154,14 @@ export class ObjectOperations {
       const row = await this.store.insert(object, tx);
       if (row === null) throw unknownBatch(batchId);
       checkPreconditions(preconditions, null, this.config.rules);
-      const response = createdResponse(baseUrl, row);
+      const response = this.createdResponse(projectId, baseUrl, row);
       await receipt?.(tx, response);
       return response;
     }
-    this.checkPreconditions(preconditions, current);
+    this.checkPreconditions(projectId, preconditions, current);
     requireSameIds(dto, current);
     const row = await this.store.update(tx, { projectId, objectId, ...content });
-    const response = replacedResponse(row);
+    const response = this.replacedResponse(projectId, row);
     await receipt?.(tx, response);
     await this.audit.append(tx, ...changeEntries({ projectId, actor, action: 'object.replace' }, current, row));
     return response;
@@ -197,8 +197,23 @@ export class ObjectOperations {
     throw unknownBatch(batchId);
   }
 
-  private checkPreconditions(preconditions: Preconditions, current: ObjectRow): void {
-    checkPreconditions(preconditions, etagOf(objectText(current)), this.config.rules);
+  private checkPreconditions(projectId: number, preconditions: Preconditions, current: ObjectRow): void {
+    checkPreconditions(preconditions, this.etagOf(projectId, current), this.config.rules);
+  }
+
+  private createdResponse(projectId: number, baseUrl: string, row: ObjectRow): WriteResponse {
+    const { text, headers } = this.replacedResponse(projectId, row);
+    const url = `${baseUrl}/objects/${encodeURIComponent(row.object_id)}`;
+    return { status: 201, text, headers: { ...headers, Location: url }, items: 1 };
+  }
+
+  /** The object with its ETag, so that a client can change it again without reading it. */
+  private replacedResponse(projectId: number, row: ObjectRow): WriteResponse {
+    return { status: 200, text: objectText(row), headers: { ETag: this.etagOf(projectId, row) }, items: 1 };
+  }
+
+  private etagOf(projectId: number, row: ObjectRow): string {
+    return etagOf(objectText(row), this.encryption.etagSecretOf(projectId));
   }
 }
 
@@ -229,18 +244,6 @@ function batchToCreateIn(objectId: string, dto: ReplaceObjectDto): string {
     throw new Problem('not-found', { detail: 'Object not found. To create it, send its batch_id.' });
   requireSameIds(dto, { object_id: objectId, batch_id: batchId });
   return batchId;
-}
-
-function createdResponse(baseUrl: string, row: ObjectRow): WriteResponse {
-  const { text, headers } = replacedResponse(row);
-  const url = `${baseUrl}/objects/${encodeURIComponent(row.object_id)}`;
-  return { status: 201, text, headers: { ...headers, Location: url }, items: 1 };
-}
-
-/** The object with its ETag, so that a client can change it again without reading it. */
-function replacedResponse(row: ObjectRow): WriteResponse {
-  const text = objectText(row);
-  return { status: 200, text, headers: { ETag: etagOf(text) }, items: 1 };
 }
 
 function required(data: string | undefined): string {
