@@ -75,7 +75,11 @@ const PENDING = `
 
 const BUILDING = `SELECT count(*) AS building_projects FROM (SELECT FROM index_builds LIMIT ${String(PROJECTS_MAX)}) AS counted`;
 
-const ENCRYPTION = `SELECT count(*) AS encryption_projects FROM projects WHERE encryption_cursor IS NOT NULL`;
+/** The first condition has an index. */
+const ENCRYPTION = `
+  SELECT count(*) AS encryption_projects FROM (
+    SELECT FROM projects WHERE encryption_key_id IS NOT NULL AND encryption_cursor IS NOT NULL LIMIT ${String(PROJECTS_MAX)}
+  ) AS counted`;
 
 const SIZE = `SELECT pg_database_size(current_database()) AS size_bytes`;
 
