@@ -203,7 +203,8 @@ function ProjectFields({ form, onChange }: { form: ProjectForm; onChange: (form:
   );
 }
 
-function bodyOf({ name, objects, bytes, days, encryptedKeys }: ProjectForm): Schemas['CreateProjectDto'] {
+function bodyOf(form: ProjectForm): Schemas['CreateProjectDto'] & { encrypted_keys: string[] | null } {
+  const { name, objects, bytes, days, encryptedKeys } = form;
   const limit = (text: string): number | null => (text === '' ? null : Number(text));
   const keys = encryptedKeys.split('\n').filter((key) => key !== '');
   const limits = { objects_max: limit(objects), bytes_max: limit(bytes), retention_days: limit(days) };
