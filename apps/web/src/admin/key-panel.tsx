@@ -5,6 +5,7 @@ import { useGet } from '../api/use-get.js';
 import { useSubmit } from '../api/use-submit.js';
 import { useSession } from '../session.js';
 import { Dialog } from '../ui/dialog.js';
+import { FactTable } from '../ui/fact-table.js';
 import { ConfirmationField, FormEnd } from '../ui/form-end.js';
 import { Panel } from '../ui/panel.js';
 import { Loading, ProblemNote } from '../ui/states.js';
@@ -88,31 +89,20 @@ export function KeyPanel({ list, keyId, onClose, onChanged }: Props): JSX.Elemen
 }
 
 function KeyFacts({ of: key }: { of: Key }): JSX.Element {
-  const facts: readonly (readonly [string, string | null])[] = [
-    ['id', key.key_id],
-    ['role', key.role],
-    ['device', key.device_id],
-    ['begins with', key.prefix],
-    ['status', key.status],
-    ['created', key.created_at],
-    ['last used', key.last_used_at ?? 'never'],
-    ['expires', key.expires_at ?? 'never'],
-    ['revoked', key.revoked_at],
-  ];
   return (
-    <table class="pairs">
-      <tbody>
-        {facts.map(
-          ([name, value]) =>
-            value !== null && (
-              <tr key={name}>
-                <th scope="row">{name}</th>
-                <td>{value}</td>
-              </tr>
-            ),
-        )}
-      </tbody>
-    </table>
+    <FactTable
+      facts={[
+        ['id', key.key_id],
+        ['role', key.role],
+        ['device', key.device_id],
+        ['begins with', key.prefix],
+        ['status', key.status],
+        ['created', key.created_at],
+        ['last used', key.last_used_at ?? 'never'],
+        ['expires', key.expires_at ?? 'never'],
+        ['revoked', key.revoked_at],
+      ]}
+    />
   );
 }
 

@@ -5,6 +5,7 @@ import { useGet } from '../api/use-get.js';
 import { useSubmit } from '../api/use-submit.js';
 import { useSession } from '../session.js';
 import { Dialog } from '../ui/dialog.js';
+import { FactTable } from '../ui/fact-table.js';
 import { ConfirmationField, FormEnd } from '../ui/form-end.js';
 import { Panel } from '../ui/panel.js';
 import { Loading, ProblemNote } from '../ui/states.js';
@@ -81,25 +82,17 @@ export function WebhookPanel({ webhookId, onClose, onChanged }: Props): JSX.Elem
 
 function Facts({ of: webhook }: { of: Webhook }): JSX.Element {
   const { threshold } = webhook;
-  const facts: readonly (readonly [string, string])[] = [
-    ['id', webhook.webhook_id],
-    ['state', webhook.is_enabled ? 'enabled' : 'disabled'],
-    ['sent to', webhook.url],
-    ['events', webhook.events.join(', ')],
-    ...(threshold === null ? [] : [['threshold', thresholdText(threshold)] as const]),
-    ['created', webhook.created_at],
-  ];
   return (
-    <table class="pairs">
-      <tbody>
-        {facts.map(([name, value]) => (
-          <tr key={name}>
-            <th scope="row">{name}</th>
-            <td>{value}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <FactTable
+      facts={[
+        ['id', webhook.webhook_id],
+        ['state', webhook.is_enabled ? 'enabled' : 'disabled'],
+        ['sent to', webhook.url],
+        ['events', webhook.events.join(', ')],
+        ['threshold', threshold === null ? null : thresholdText(threshold)],
+        ['created', webhook.created_at],
+      ]}
+    />
   );
 }
 
