@@ -2,21 +2,8 @@ import eslint from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 const FEEDS = ['firmware', 'factories', 'sprockets', 'temperatures'];
-const BELOW_STORE = [
-  'json',
-  'filter',
-  'platform',
-  'telemetry',
-  'database',
-  'http',
-  'limits',
-  'usage',
-  'audit',
-  'events',
-  'encryption',
-  'access',
-  'jobs',
-];
+const BELOW_ACCESS = ['platform', 'telemetry', 'database', 'http', 'limits', 'usage', 'audit', 'events', 'encryption'];
+const BELOW_STORE = ['json', 'filter', ...BELOW_ACCESS, 'access', 'jobs'];
 const BELOW_FEEDS = [...BELOW_STORE, 'inverted-index', 'store', 'undelete', 'objects', 'analytics', 'feeds'];
 
 /** What each part may import; the order goes down. `json`, `zstd` and the migrations import no other part. */
@@ -36,19 +23,8 @@ const MAY_IMPORT = {
   'libs/audit': ['platform', 'database', 'http'],
   'libs/events': ['platform', 'telemetry', 'database'],
   'libs/encryption': ['json', 'platform', 'database'],
-  'libs/access': ['platform', 'telemetry', 'database', 'http', 'limits', 'usage', 'audit', 'events', 'encryption'],
-  'libs/jobs': [
-    'platform',
-    'telemetry',
-    'database',
-    'http',
-    'limits',
-    'usage',
-    'audit',
-    'events',
-    'encryption',
-    'access',
-  ],
+  'libs/access': BELOW_ACCESS,
+  'libs/jobs': [...BELOW_ACCESS, 'access'],
   'libs/deletion': ['platform', 'database', 'http', 'usage', 'audit', 'access', 'jobs'],
   'libs/inverted-index': ['json', 'filter', 'platform', 'telemetry', 'database', 'encryption', 'jobs'],
   'libs/store': [...BELOW_STORE, 'inverted-index'],
@@ -58,7 +34,7 @@ const MAY_IMPORT = {
   'libs/analytics': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/export': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/retention': [...BELOW_STORE, 'inverted-index', 'store', 'undelete', 'objects'],
-  'libs/sealing': [...BELOW_STORE, 'inverted-index'],
+  'libs/reencryption': [...BELOW_STORE, 'inverted-index'],
   'libs/changes': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
   'libs/webhooks': [...BELOW_STORE, 'inverted-index', 'store', 'objects', 'analytics', 'changes'],
   'libs/feeds': [...BELOW_STORE, 'inverted-index', 'store', 'objects'],
@@ -73,7 +49,7 @@ const MAY_IMPORT = {
     'deletion',
     'backup',
     'retention',
-    'sealing',
+    'reencryption',
     ...FEEDS,
   ],
   // It runs in a browser.
@@ -89,7 +65,7 @@ const PARTS = [
   'deletion',
   'backup',
   'retention',
-  'sealing',
+  'reencryption',
   ...FEEDS,
   'zstd',
   'migrations',

@@ -13,7 +13,7 @@ import { InputPipe, ProblemFilter } from '#http';
 import { type Config } from '#platform';
 import { Telemetry } from '#telemetry';
 import { RetentionModule } from '#retention';
-import { SealingModule } from '#sealing';
+import { ReencryptionModule } from '#reencryption';
 import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { FEEDS } from '../feeds.js';
@@ -43,7 +43,7 @@ export class ApiModule {
         WebhooksModule,
         DeletionModule,
         RetentionModule,
-        SealingModule,
+        ReencryptionModule,
         ...feeds,
       ],
       controllers: [

@@ -8,7 +8,7 @@ import { JobsModule } from '#jobs';
 import { ObjectsModule } from '#objects';
 import type { Config } from '#platform';
 import { RetentionModule } from '#retention';
-import { SealingModule } from '#sealing';
+import { ReencryptionModule } from '#reencryption';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { FEEDS } from '../feeds.js';
 import { FoundationModule, type OpenInstallation } from '../foundation.module.js';
@@ -30,7 +30,7 @@ export class WorkerModule {
         WebhooksModule,
         DeletionModule,
         RetentionModule,
-        SealingModule,
+        ReencryptionModule,
         ...FEEDS,
       ],
     };

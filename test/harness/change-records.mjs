@@ -13,7 +13,7 @@ const EXCEPTIONS = [
   /^INSERT INTO objects AS o \([^)]*\) VALUES \(\$1::int, \$2::text, \$3::text/,
   // The deletion of a project: its keys do not work any more.
   /DELETE FROM objects WHERE \(project_id, batch_id, seq\) IN/,
-  // `sealing.update` encrypts values: the content of the objects stays the same.
+  // `reencryption.update` encrypts values: the content of the objects stays the same.
   /WITH sealed AS \( UPDATE objects AS o SET data = n\.data::jsonb/,
 ];
 

@@ -73,7 +73,7 @@ export class Authentication {
 
   /** @throws Problem unavailable; a value could be read as it is stored, or stored in plain text. It was logged once */
   private requireDataKeys({ projectId }: Principal): void {
-    if (projectId === null || !this.encryption.unreadableProjects.has(projectId)) return;
+    if (projectId === null || this.encryption.isReadable(projectId)) return;
     throw new Problem('unavailable', { detail: new MissingDataKeyError().message });
   }
 

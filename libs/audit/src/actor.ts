@@ -23,7 +23,7 @@ export const FIRST_START: Actor = { ...WITHOUT_KEY, name: 'first start' };
 export const RETENTION: Actor = { ...WITHOUT_KEY, name: 'retention' };
 
 /** Encrypts and decrypts stored values in the background. */
-export const SEALING: Actor = { ...WITHOUT_KEY, name: 'encryption' };
+export const REENCRYPTION: Actor = { ...WITHOUT_KEY, name: 'encryption' };
 
 /** The actor of an authenticated request. */
 export function actorOf(request: FastifyRequest): Actor {

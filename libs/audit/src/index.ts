@@ -2,7 +2,7 @@
  * audit: a log of who deleted, replaced and managed what, append-only, with a hash chain for each project.
  * Imports platform, database, http.
  */
-export { type Actor, actorOf, COMMAND_LINE, CurrentActor, FIRST_START, RETENTION, SEALING } from './actor.js';
+export { type Actor, actorOf, COMMAND_LINE, CurrentActor, FIRST_START, RETENTION, REENCRYPTION } from './actor.js';
 export { INSTALLATION } from './audit-entry.js';
 export { AuditEntryEntity } from './audit-entry.entity.js';
 export { AuditQuery } from './audit.dto.js';

@@ -39,6 +39,16 @@ interface ListRow {
   missing: string[];
 }
 
+/** What a process knows of a project with encrypted values. */
+interface EncryptedProject {
+  /** The keys whose values are sealed; null for none. */
+  keys: ReadonlySet<string> | null;
+  /** Those, and the keys that were removed and whose stored values are still to be opened. */
+  unsearchable: ReadonlySet<string>;
+  /** The id of the data key of the values that are not newer than the last replacement. */
+  dataKeyId: string;
+}
+
 /** Something of a project that needs the values of a key in clear text. */
 export interface KeyUse {
   key: string;
@@ -58,12 +68,8 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   readonly current: DataKey | null;
   /** The current data key first. */
   readonly dataKeys: readonly DataKey[];
-  private lists: ReadonlyMap<number, ReadonlySet<string>> = new Map();
-  private unsearchable: ReadonlyMap<number, ReadonlySet<string>> = new Map();
-  /** The ids of the data keys of the projects with encrypted values. */
-  private keyIds: ReadonlyMap<number, string> = new Map();
-  /** The projects whose values this process cannot read. */
-  private unreadable: ReadonlySet<number> = new Set();
+  /** The projects with encrypted values. */
+  private projects: ReadonlyMap<number, EncryptedProject> = new Map();
   /** The ids of the data keys that are needed and missing. */
   private missing: readonly string[] = [];
   private readonly log = new Logger('encryption');
@@ -99,13 +105,18 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
   }
 
   /** The projects with encrypted values, where a data key is missing. */
-  get unreadableProjects(): ReadonlySet<number> {
-    return this.unreadable;
+  get unreadableProjects(): readonly number[] {
+    return this.missing.length === 0 ? [] : [...this.projects.keys()];
+  }
+
+  /** Whether this process has all data keys, or the project has no encrypted values. */
+  isReadable(projectId: number): boolean {
+    return this.missing.length === 0 || !this.projects.has(projectId);
   }
 
   /** @throws MissingDataKeyError */
   requireReadable(projectId: number): void {
-    if (this.unreadable.has(projectId)) throw new MissingDataKeyError();
+    if (!this.isReadable(projectId)) throw new MissingDataKeyError();
   }
 
   /** Adds keys that no list may have, because a feed needs their values in SQL. */
@@ -130,7 +141,7 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
 
   /** The keys whose values are sealed; null for none. */
   listOf(projectId: number): ReadonlySet<string> | null {
-    return this.lists.get(projectId) ?? null;
+    return this.projects.get(projectId)?.keys ?? null;
   }
 
   /**
@@ -138,7 +149,7 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
    * from it and whose stored values are still to be opened; null for none.
    */
   unsearchableKeysOf(projectId: number): ReadonlySet<string> | null {
-    return this.unsearchable.get(projectId) ?? null;
+    return this.projects.get(projectId)?.unsearchable ?? null;
   }
 
   /**
@@ -146,17 +157,15 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
    * any. It is the same on all servers, also while the data key is replaced, and another one after that.
    */
   etagSecretOf(projectId: number): Buffer | null {
-    const keyId = this.keyIds.get(projectId);
+    const keyId = this.projects.get(projectId)?.dataKeyId;
     return this.dataKeys.find(({ id }) => id === keyId)?.keysOf(projectId).etag ?? null;
   }
 
   /** Seals the listed keys of an object's `data`, a list of pairs. */
   seal(projectId: number, objectId: string, data: string): string {
     this.requireReadable(projectId);
-    const keys = this.lists.get(projectId);
-    return keys === undefined || this.current === null
-      ? data
-      : sealPairs(this.current, { projectId, objectId }, keys, data);
+    const keys = this.listOf(projectId);
+    return keys === null || this.current === null ? data : sealPairs(this.current, { projectId, objectId }, keys, data);
   }
 
   /**
@@ -168,7 +177,7 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
     objects: readonly T[],
   ): Promise<readonly T[]> {
     this.requireReadable(projectId);
-    if (!this.lists.has(projectId)) return objects;
+    if (this.listOf(projectId) === null) return objects;
     const turns = new EventLoopYield(projectId);
     const sealed: T[] = [];
     for (const object of objects) {
@@ -218,23 +227,14 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
     const ids = this.dataKeys.map(({ id }) => id);
     const [statement, values] = this.current === null ? [LISTS_WITHOUT_KEY, [ids]] : [LISTS, [this.current.id, ids]];
     const rows = await this.database.reserved.query<ListRow>(statement, values);
-    const lists = rows.map((row) => [row.project_id, row.encrypted_keys] as const);
-    this.lists = new Map(lists.flatMap(([projectId, keys]) => (keys === null ? [] : [[projectId, new Set(keys)]])));
-    this.unsearchable = new Map(
-      rows.map((row) => [
-        row.project_id,
-        new Set([...(row.encrypted_keys ?? []), ...(row.encryption_removed_keys ?? [])]),
-      ]),
-    );
-    this.keyIds = new Map(rows.map((row) => [row.project_id, row.encryption_key_id]));
+    this.projects = new Map(rows.map((row) => [row.project_id, projectOf(row)]));
     const needed = new Set(rows.flatMap((row) => [row.encryption_key_id, ...row.missing]));
-    this.setMissing([...needed].filter((id) => !ids.includes(id)).sort(), rows);
+    this.setMissing([...needed].filter((id) => !ids.includes(id)).sort());
     this.readAtMs = startedAtMs;
   }
 
   /** Each change is logged once. */
-  private setMissing(missing: readonly string[], rows: readonly ListRow[]): void {
-    this.unreadable = new Set(missing.length === 0 ? [] : rows.map((row) => row.project_id));
+  private setMissing(missing: readonly string[]): void {
     if (missing.join() === this.missing.join()) return;
     this.missing = missing;
     if (missing.length === 0) this.log.log('all data keys that are needed are set');
@@ -252,4 +252,16 @@ export class EncryptedKeys implements OnModuleInit, OnApplicationShutdown {
     // Without the database the lists become too old, and then writes fail.
     while (await pause()) await this.read().catch(() => undefined);
   }
+}
+
+function projectOf({
+  encrypted_keys: keys,
+  encryption_removed_keys: removed,
+  encryption_key_id,
+}: ListRow): EncryptedProject {
+  return {
+    keys: keys === null ? null : new Set(keys),
+    unsearchable: new Set([...(keys ?? []), ...(removed ?? [])]),
+    dataKeyId: encryption_key_id,
+  };
 }

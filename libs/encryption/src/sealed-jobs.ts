@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { EncryptedKeys } from './encrypted-keys.js';
-import { openBytes, sealBytes, type BodyPlace } from './sealed-bytes.js';
+import { openBodyPart, sealBodyPart, type BodyPlace } from './sealed-body-part.js';
 import { openValue, sealValue, type ValuePlace } from './sealed-value.js';
 
 /**
@@ -17,14 +17,14 @@ export class SealedJobs {
     await this.encryption.requireLists();
     this.encryption.requireReadable(place.projectId);
     if (current === null) return bytes;
-    return this.encryption.listOf(place.projectId) === null ? bytes : sealBytes(current, place, bytes);
+    return this.encryption.listOf(place.projectId) === null ? bytes : sealBodyPart(current, place, bytes);
   }
 
   /** Opens a part of a body, where it is sealed. */
   async openBody(place: BodyPlace, bytes: Buffer): Promise<Buffer> {
     const { dataKeys } = this.encryption;
     this.encryption.requireReadable(place.projectId);
-    return dataKeys.length === 0 ? bytes : openBytes(dataKeys, place, bytes);
+    return dataKeys.length === 0 ? bytes : openBodyPart(dataKeys, place, bytes);
   }
 
   /** Seals the result of a job, JSON, where the project has encrypted keys. The sealed text is JSON too. */

@@ -52,7 +52,7 @@ const isWithinBytes = `sized.before < ${String(LOOKED_AT_BYTES)}`;
 
 /** After $3. The sizes are read before the data, which may be large. */
 const FIND = {
-  name: 'sealing.find',
+  name: 'reencryption.find',
   text: `
     SELECT '0' AS deletion_id, o.seq, o.bytes, ${isAffected('o.data')} AS is_affected
     FROM (
@@ -66,7 +66,7 @@ const FIND = {
 
 /** The same of deleted objects, after $3 and $4. */
 const FIND_DELETED = {
-  name: 'sealing.find-deleted',
+  name: 'reencryption.find-deleted',
   text: `
     SELECT o.deletion_id, o.seq, o.bytes, ${isAffected('o.data')} AS is_affected
     FROM (
@@ -82,7 +82,7 @@ const FIND_DELETED = {
 
 /** Every change of an object locks its batch first. One that someone writes to is left for later: a stream may last for hours. */
 const LOCK_BATCHES = {
-  name: 'sealing.lock-batches',
+  name: 'reencryption.lock-batches',
   text: `
     SELECT b.batch_id FROM batches AS b
     WHERE b.project_id = $1 AND b.batch_id IN (
@@ -91,14 +91,14 @@ const LOCK_BATCHES = {
 };
 
 const READ = {
-  name: 'sealing.read',
+  name: 'reencryption.read',
   text: `
     SELECT '0' AS deletion_id, o.seq, o.object_id, o.data FROM objects AS o
     WHERE o.project_id = $1 AND o.seq = ANY ($2::bigint[]) AND o.batch_id = ANY ($3::text[])`,
 };
 
 const READ_DELETED = {
-  name: 'sealing.read-deleted',
+  name: 'reencryption.read-deleted',
   text: `
     SELECT o.deletion_id, o.seq, o.object_id, o.data FROM deleted_objects AS o
     WHERE o.project_id = $1 AND (o.deletion_id, o.seq) IN (SELECT * FROM unnest($2::bigint[], $3::bigint[]))
@@ -110,7 +110,7 @@ const READ_DELETED = {
  * what was sent, so it changes as the text does.
  */
 const UPDATE = {
-  name: 'sealing.update',
+  name: 'reencryption.update',
   text: `
     WITH sealed AS (
       UPDATE objects AS o SET data = n.data::jsonb, bytes = o.bytes + n.bytes
@@ -126,7 +126,7 @@ const UPDATE = {
 };
 
 const UPDATE_DELETED = {
-  name: 'sealing.update-deleted',
+  name: 'reencryption.update-deleted',
   text: `
     WITH sealed AS (
       UPDATE deleted_objects AS o SET data = n.data::jsonb, bytes = o.bytes + n.bytes

@@ -26,7 +26,7 @@ export interface BodyPlace {
 }
 
 /** Encrypts a part of a body. */
-export async function sealBytes(dataKey: DataKey, place: BodyPlace, bytes: Buffer): Promise<Buffer> {
+export async function sealBodyPart(dataKey: DataKey, place: BodyPlace, bytes: Buffer): Promise<Buffer> {
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv(CIPHER, keyOf(dataKey, place), nonce).setAAD(aadOf(place));
   const sealed = [PREFIX, Buffer.from(dataKey.id, 'latin1'), nonce];
@@ -35,8 +35,8 @@ export async function sealBytes(dataKey: DataKey, place: BodyPlace, bytes: Buffe
 }
 
 /** The part that was sealed with one of the keys. Other bytes are what a client has sent, and are returned as they are. */
-export async function openBytes(dataKeys: readonly DataKey[], place: BodyPlace, bytes: Buffer): Promise<Buffer> {
-  const dataKey = dataKeys.find(({ id }) => id === dataKeyIdOfBytes(bytes));
+export async function openBodyPart(dataKeys: readonly DataKey[], place: BodyPlace, bytes: Buffer): Promise<Buffer> {
+  const dataKey = dataKeys.find(({ id }) => id === dataKeyIdOfBodyPart(bytes));
   if (dataKey === undefined || bytes.length < HEAD_BYTES + NONCE_BYTES + TAG_BYTES) return bytes;
   const nonce = bytes.subarray(HEAD_BYTES, HEAD_BYTES + NONCE_BYTES);
   const decipher = createDecipheriv(CIPHER, keyOf(dataKey, place), nonce, { authTagLength: TAG_BYTES });
@@ -53,7 +53,7 @@ export async function openBytes(dataKeys: readonly DataKey[], place: BodyPlace, 
 }
 
 /** The id of the data key in sealed bytes, of which the head is enough; null for other bytes. */
-export function dataKeyIdOfBytes(bytes: Buffer): string | null {
+export function dataKeyIdOfBodyPart(bytes: Buffer): string | null {
   if (bytes.length < HEAD_BYTES || !bytes.subarray(0, PREFIX.length).equals(PREFIX)) return null;
   return bytes.toString('latin1', PREFIX.length, HEAD_BYTES);
 }

@@ -28,7 +28,7 @@ const IS_UNUSED = `k.used_at < now() - interval '${String(KEY_UNUSED_AFTER_S)} s
  * those where a process has used another one since they were last sealed.
  */
 const BEGIN_ROTATION = {
-  name: 'sealing.begin-rotation',
+  name: 'reencryption.begin-rotation',
   text: `
     UPDATE projects AS p SET encryption_key_id = $1::text, encryption_cursor = 0, encryption_changed_at = now()
     WHERE p.encryption_key_id IS NOT NULL
@@ -40,7 +40,7 @@ const BEGIN_ROTATION = {
 
 /** Forgets data keys with which no value is sealed any more; $1 is the current one. */
 const FORGET_KEYS = {
-  name: 'sealing.forget-keys',
+  name: 'reencryption.forget-keys',
   text: `
     DELETE FROM data_keys AS k WHERE ${IS_UNUSED} AND NOT EXISTS (
       SELECT FROM projects AS p WHERE p.encryption_key_id IS NOT NULL AND (
@@ -56,7 +56,7 @@ const FORGET_KEYS = {
 const APPLIES_AT = `p.encryption_changed_at + interval '${String(LIST_APPLIES_AFTER_MS)} milliseconds'`;
 
 const DUE = {
-  name: 'sealing.due',
+  name: 'reencryption.due',
   text: `
     SELECT p.project_id, p.encrypted_keys, p.encryption_cursor, p.encryption_changed_at FROM projects AS p
     WHERE p.encryption_key_id = $1 AND p.encryption_cursor IS NOT NULL AND ${APPLIES_AT} < now()
@@ -69,7 +69,7 @@ const DUE = {
 
 /** One process at a time takes a step, and a change of the list or a restore of deleted objects waits for it. */
 const LOCK = {
-  name: 'sealing.lock',
+  name: 'reencryption.lock',
   text: `
     SELECT p.encryption_cursor FROM projects AS p
     WHERE p.project_id = $1 AND p.encryption_key_id = $2 AND p.encryption_changed_at = $3::timestamptz
@@ -78,13 +78,13 @@ const LOCK = {
 };
 
 const MOVE_CURSOR = {
-  name: 'sealing.move-cursor',
+  name: 'reencryption.move-cursor',
   text: `UPDATE projects SET encryption_cursor = $2 WHERE project_id = $1`,
 };
 
 /** The values of removed keys are open, and a project without a list has no sealed values any more. */
 const FINISH = {
-  name: 'sealing.finish',
+  name: 'reencryption.finish',
   text: `
     UPDATE projects SET encryption_cursor = NULL, encryption_removed_keys = NULL,
       encryption_key_id = CASE WHEN encrypted_keys IS NOT NULL THEN encryption_key_id END

@@ -5,7 +5,7 @@ import { Maintenance } from '#jobs';
 import { describeError } from '#platform';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import { SealedProjectStore } from './sealed-project.store.js';
-import { SealingStep } from './sealing-step.js';
+import { ReencryptionStep } from './reencryption-step.js';
 import { startWalk, type Walk } from './walk.js';
 
 /** How often it is looked up which projects have to be sealed. */
@@ -18,7 +18,7 @@ const TASK = 'encrypt and decrypt stored values';
 
 /** Seals and opens the stored values of projects whose list, or whose data key, has changed, in steps; projects take turns. */
 @Injectable()
-export class Sealing implements BeforeApplicationShutdown {
+export class Reencryption implements BeforeApplicationShutdown {
   private readonly log = new Logger('encryption');
   private readonly stopping = new AbortController();
   private running: Promise<void> | undefined;
@@ -27,7 +27,7 @@ export class Sealing implements BeforeApplicationShutdown {
 
   constructor(
     private readonly projects: SealedProjectStore,
-    private readonly step: SealingStep,
+    private readonly step: ReencryptionStep,
     private readonly encryption: EncryptedKeys,
     private readonly maintenance: Maintenance,
   ) {

@@ -1,4 +1,4 @@
-import { AuditLog, SEALING } from '#audit';
+import { AuditLog, REENCRYPTION } from '#audit';
 import { Database, type Transaction } from '#database';
 import { EncryptedKeys, resealPairs, type DataKey } from '#encryption';
 import { SegmentMergeStore, SegmentStore } from '#inverted-index';
@@ -15,13 +15,13 @@ const INDEXED_AT_ONCE = 2_000;
 const INDEX_STEP = 10_000;
 
 const LIMIT_STATEMENTS = {
-  name: 'sealing.limit-statements',
+  name: 'reencryption.limit-statements',
   text: `SELECT set_config('statement_timeout', $1, true)`,
 };
 
 /** Takes the steps of a walk through what a project stores. */
 @Injectable()
-export class SealingStep {
+export class ReencryptionStep {
   constructor(
     private readonly projects: SealedProjectStore,
     private readonly objects: SealedObjectStore,
@@ -112,7 +112,7 @@ export class SealingStep {
     const { projectId, keys } = project;
     await this.projects.finish(tx, projectId);
     const details = { encrypted_keys: keys, data_key: this.dataKey.id };
-    await this.audit.append(tx, { projectId, actor: SEALING, action: 'project.encrypt', details });
+    await this.audit.append(tx, { projectId, actor: REENCRYPTION, action: 'project.encrypt', details });
     return null;
   }
 

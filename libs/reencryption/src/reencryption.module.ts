@@ -7,12 +7,12 @@ import { Module } from '@nestjs/common';
 import { SealedJobStore } from './sealed-job.store.js';
 import { SealedObjectStore } from './sealed-object.store.js';
 import { SealedProjectStore } from './sealed-project.store.js';
-import { Sealing } from './sealing.js';
-import { SealingStep } from './sealing-step.js';
+import { Reencryption } from './reencryption.js';
+import { ReencryptionStep } from './reencryption-step.js';
 
 /** Seals and opens stored values in the background, in the processes that run jobs. */
 @Module({
   imports: [AuditModule, EncryptionModule, InvertedIndexModule, JobsModule, UsageModule],
-  providers: [SealedJobStore, SealedObjectStore, SealedProjectStore, SealingStep, Sealing],
+  providers: [SealedJobStore, SealedObjectStore, SealedProjectStore, ReencryptionStep, Reencryption],
 })
-export class SealingModule {}
+export class ReencryptionModule {}

@@ -1,11 +1,11 @@
 import type { Queryable } from '#database';
 import {
-  dataKeyIdOfBytes,
+  dataKeyIdOfBodyPart,
   EncryptedKeys,
-  openBytes,
+  openBodyPart,
   openValue,
   resultPlace,
-  sealBytes,
+  sealBodyPart,
   SEALED_HEAD_BYTES,
   sealValue,
 } from '#encryption';
@@ -37,7 +37,7 @@ interface Row {
 
 /** The parts of bodies and the results after $2 and $3; a result is part -1. Of a failed job the body is kept, which it may be run again with. */
 const FIND = {
-  name: 'sealing.find-jobs',
+  name: 'reencryption.find-jobs',
   text: `
     SELECT job_id, part, head, bytes FROM (
       (SELECT p.job_id, p.part, substring(p.bytes FROM 1 FOR ${String(SEALED_HEAD_BYTES)}) AS head, octet_length(p.bytes) AS bytes
@@ -51,19 +51,19 @@ const FIND = {
 };
 
 const LOCK_PART = {
-  name: 'sealing.lock-part',
+  name: 'reencryption.lock-part',
   text: `SELECT bytes FROM job_parts WHERE project_id = $1 AND job_id = $2 AND part = $3 FOR UPDATE`,
 };
 const UPDATE_PART = {
-  name: 'sealing.update-part',
+  name: 'reencryption.update-part',
   text: `UPDATE job_parts SET bytes = $4 WHERE project_id = $1 AND job_id = $2 AND part = $3`,
 };
 const LOCK_RESULT = {
-  name: 'sealing.lock-result',
+  name: 'reencryption.lock-result',
   text: `SELECT result FROM jobs WHERE project_id = $1 AND job_id = $2 FOR NO KEY UPDATE`,
 };
 const UPDATE_RESULT = {
-  name: 'sealing.update-result',
+  name: 'reencryption.update-result',
   text: `UPDATE jobs SET result = $3 WHERE project_id = $1 AND job_id = $2`,
 };
 
@@ -81,7 +81,7 @@ export class SealedJobStore {
     for (const { job_id: jobId, part, head, bytes: size } of rows) {
       if (bytes > 0 && bytes + size > CHANGED_BYTES) break;
       last = { jobId: BigInt(jobId), part };
-      const id = part === -1 ? RESULT_HEAD.exec(head.toString())?.[1] : dataKeyIdOfBytes(head);
+      const id = part === -1 ? RESULT_HEAD.exec(head.toString())?.[1] : dataKeyIdOfBodyPart(head);
       if (isSealed ? id === this.encryption.current?.id : id == null) continue;
       bytes += size;
       if (part === -1) await this.sealResult(tx, projectId, jobId, isSealed);
@@ -101,8 +101,8 @@ export class SealedJobStore {
     // The job has succeeded meanwhile.
     if (row === undefined || current === null) return;
     const place = { projectId, part };
-    const opened = await openBytes(dataKeys, place, row.bytes);
-    const bytes = isSealed ? await sealBytes(current, place, opened) : opened;
+    const opened = await openBodyPart(dataKeys, place, row.bytes);
+    const bytes = isSealed ? await sealBodyPart(current, place, opened) : opened;
     await tx.query(UPDATE_PART, [projectId, jobId, part, bytes]);
   }
 
