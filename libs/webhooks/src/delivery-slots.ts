@@ -1,11 +1,10 @@
+import { SLOW_MS, SlowProjects } from './slow-projects.js';
+
 /** Requests at a time, and those of one project. */
 const TOTAL = 64;
 const PER_PROJECT = 2;
 /** Requests at a time of all projects whose receivers are slow: the others keep the rest. */
 const SLOW_TOTAL = 32;
-const SLOW_MS = 1_000;
-/** Projects that are known to be slow. A forgotten one is found out by its next request. */
-const SLOW_PROJECTS = 10_000;
 
 /** The right to send requests of one project, one at a time. */
 export interface DeliverySlot {
@@ -22,7 +21,7 @@ export interface DeliverySlot {
  */
 export class DeliverySlots {
   private readonly slots = new Set<DeliverySlot>();
-  private readonly slow = new Set<number>();
+  private readonly slow = new SlowProjects();
 
   /** @param now milliseconds of a monotonic clock */
   constructor(private readonly now: () => number = () => performance.now()) {}
@@ -49,11 +48,7 @@ export class DeliverySlots {
   /** Notes how long the request took. */
   end(slot: DeliverySlot): void {
     slot.webhookId = null;
-    this.slow.delete(slot.projectId);
-    if (this.now() - slot.startedAtMs <= SLOW_MS) return;
-    const [oldest] = this.slow;
-    if (oldest !== undefined && this.slow.size >= SLOW_PROJECTS) this.slow.delete(oldest);
-    this.slow.add(slot.projectId);
+    this.slow.note(slot.projectId, this.now() - slot.startedAtMs);
   }
 
   /** Projects that get no further slot now. */

@@ -5,6 +5,7 @@ import { EncryptedKeys } from '#encryption';
 import { EventStore } from '#events';
 import { encryptionError, type Filter } from '#filter';
 import { Injectable, Logger } from '@nestjs/common';
+import { SlowProjects } from './slow-projects.js';
 import { bucketMinutes, type Comparison, type ThresholdDto } from './webhook.dto.js';
 
 /** Webhooks that one look finds; any of them, so that no project keeps it from the others. */
@@ -14,9 +15,6 @@ const COMPUTE_MS = 10_000;
 /** Time of a look: what is left then waits for the next one. Projects that took long before have the last third. */
 const LOOK_MS = 30_000;
 const FAST_MS = 20_000;
-const SLOW_MS = 1_000;
-/** Projects that are known to be slow. A forgotten one is found out by its next value. */
-const SLOW_PROJECTS = 10_000;
 
 const WITH_THRESHOLD = {
   name: 'webhooks.with-threshold',
@@ -43,8 +41,8 @@ export interface ThresholdWebhook {
 @Injectable()
 export class ThresholdWatch {
   private readonly log = new Logger('webhooks');
-  /** Projects whose last value took long, the latest one last. They come after the others, so that they delay no other project. */
-  private readonly slow = new Set<number>();
+  /** They come after the others, so that they delay no other project. */
+  private readonly slow = new SlowProjects();
 
   constructor(
     private readonly events: EventStore,
@@ -79,11 +77,7 @@ export class ThresholdWatch {
     await this.check(projectId, id, JSON.parse(threshold) as ThresholdDto).catch((error: unknown) => {
       this.log.warn(`the threshold of webhook ${id} was not computed: ${describeError(error)}`);
     });
-    this.slow.delete(projectId);
-    if (performance.now() - startedAtMs <= SLOW_MS) return;
-    const [oldest] = this.slow;
-    if (oldest !== undefined && this.slow.size >= SLOW_PROJECTS) this.slow.delete(oldest);
-    this.slow.add(projectId);
+    this.slow.note(projectId, performance.now() - startedAtMs);
   }
 
   /** Of the current bucket and the one before: a value that must be low is known only at the end of its bucket. */
