@@ -89,7 +89,8 @@ describe.each([
     expect(reply.json()).toMatchObject({
       details: { database: { status: 'up' }, data_keys: { status: 'down', missing: [expect.any(String)] } },
     });
-    expect((await other.log()).filter(({ msg }) => msg?.includes(LOGGED))).toHaveLength(1);
+    const { details } = reply.json<{ details: { data_keys: { missing: [string] } } }>();
+    expect(await other.logWith(`the data key ${details.data_keys.missing[0]}, ${LOGGED}`)).toHaveLength(1);
     expect((await api.call('GET', `${api.origin}/health/ready`)).status).toBe(200);
   });
 

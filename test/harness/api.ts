@@ -109,11 +109,18 @@ export class TestApi {
   }
 
   /** The lines that the server has logged since this client was created. */
-  async log(): Promise<LogLine[]> {
+  log(): Promise<LogLine[]> {
+    return this.logWith(`"server":"${this.started.id}"`);
+  }
+
+  /**
+   * The lines with a text that any server has logged since this client was created. All servers are in one process, where the messages
+   * of Nest's loggers have the id of the server that was started last, which may be one of another spec.
+   */
+  async logWith(part: string): Promise<LogLine[]> {
     await command('POST', '/log');
-    const own = `"server":"${this.started.id}"`;
     const text = (await readFile(RUN.log)).toString('utf8', this.logStart);
-    const lines = text.split('\n').filter((line) => line.includes(own));
+    const lines = text.split('\n').filter((line) => line.includes(part));
     return lines.map((line) => JSON.parse(line) as LogLine);
   }
 
