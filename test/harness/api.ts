@@ -117,11 +117,8 @@ export class TestApi {
    * The lines with a text that any server has logged since this client was created. All servers are in one process, where the messages
    * of Nest's loggers have the id of the server that was started last, which may be one of another spec.
    */
-  async logWith(part: string): Promise<LogLine[]> {
-    await command('POST', '/log');
-    const text = (await readFile(RUN.log)).toString('utf8', this.logStart);
-    const lines = text.split('\n').filter((line) => line.includes(part));
-    return lines.map((line) => JSON.parse(line) as LogLine);
+  logWith(part: string): Promise<LogLine[]> {
+    return logLinesWith(part, this.logStart);
   }
 
   /** Fastify's route tree, as text. */
@@ -217,6 +214,17 @@ function recordKey(text: string): void {
 function hasKey(key: string | undefined, text: string, headers: Headers): boolean {
   if (key === undefined || key.length < KEY_LENGTH_MIN) return false;
   return text.includes(key) || Array.from(headers).some(([, value]) => value.includes(key));
+}
+
+/**
+ * The lines with a text that the servers have logged, with those that were not written yet.
+ * @param start bytes of the log to leave out
+ */
+export async function logLinesWith(part: string, start = 0): Promise<LogLine[]> {
+  await command('POST', '/log');
+  const text = (await readFile(RUN.log)).toString('utf8', start);
+  const lines = text.split('\n').filter((line) => line.includes(part));
+  return lines.map((line) => JSON.parse(line) as LogLine);
 }
 
 /** The settings for a server on this database. */

@@ -1,8 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { readExport, wholeLines } from '../export/export-client.js';
-import { TestApi, type LogLine, type Reply, type TestProject } from '../harness/api.js';
-import { RUN } from '../harness/run.js';
+import { logLinesWith, TestApi, type Reply, type TestProject } from '../harness/api.js';
 import { PrimaryAndStandby } from '../harness/standby.js';
 import { urlOf } from '../harness/tables.js';
 import { waitFor } from '../jobs/jobs.js';
@@ -93,8 +91,7 @@ function becomes(api: TestApi, status: string): Promise<ReplicaState> {
 
 /** The lines of all servers that name the replica. */
 async function linesOfReplica(): Promise<string[]> {
-  const lines = (await readFile(RUN.log, 'utf8')).split('\n').filter((line) => line.includes('the replica'));
-  return lines.map((line) => (JSON.parse(line) as LogLine).msg ?? '');
+  return (await logLinesWith('the replica')).map(({ msg }) => msg ?? '');
 }
 
 /** Runs work while the standby receives changes but does not apply them. */
