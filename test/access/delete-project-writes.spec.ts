@@ -63,6 +63,15 @@ function whileBatchIsLocked(batchId: string, work: () => Promise<void>): Promise
   });
 }
 
+/** Waits until a part of a stream of the project is stored: the server has checked the key of the stream. */
+async function waitForPart(): Promise<void> {
+  const { projectId } = project;
+  await waitFor(async () => {
+    const parts = await api.db.sql('SELECT FROM job_parts WHERE project_id = $1', [projectId]);
+    return parts.length > 0 ? true : undefined;
+  });
+}
+
 /** Waits until a statement waits for a lock. */
 async function waitForBlocked(pattern: string): Promise<void> {
   await waitFor(async () => {
@@ -93,7 +102,9 @@ describe('a write that is running while its project is deleted', () => {
 
   it('stores nothing and gets 404: a stream that ends after the deletion', async () => {
     async function* lines(): AsyncGenerator<string> {
+      // A slow stream is stored in parts of this size.
       yield '{"object_id":"1","data":{}}\n'.padEnd(64 * 1024, ' \n');
+      await waitForPart();
       await removeOk();
       yield '{"object_id":"2","data":{}}\n';
     }
@@ -156,14 +167,10 @@ describe('a write that is running while its project is deleted', () => {
 
 describe('a stream that is stored in parts while its project is deleted', () => {
   it('ends with 404 at its next part, and leaves none', async () => {
-    const { projectId } = project;
     async function* lines(): AsyncGenerator<string> {
       // A part has 1 MiB.
       yield '{"object_id":"1","data":{}}\n'.padEnd(2 ** 20 + 1, ' \n');
-      await waitFor(async () => {
-        const parts = await api.db.sql('SELECT FROM job_parts WHERE project_id = $1', [projectId]);
-        return parts.length > 0 ? true : undefined;
-      });
+      await waitForPart();
       await removeOk();
       for (;;) yield '\n'.repeat(64 * 1024);
     }
