@@ -1,10 +1,8 @@
 import {
   Database,
   firstSeqAt,
-  firstSeqAtSql,
   readPage,
   timeOfSeq,
-  timeOfSeqSql,
   type Count,
   type ListSql,
   type Queryable,
@@ -12,7 +10,7 @@ import {
 } from '#database';
 import { ERRORS_LISTED_MAX, type PageRequest } from '#http';
 import { changedObjectsSql } from '#inverted-index';
-import { Maintenance, MAINTENANCE_PROJECTS, MAINTENANCE_ROWS, type MaintenanceTask } from '#jobs';
+import { Maintenance } from '#jobs';
 import { Config } from '#platform';
 import {
   invalidateAllRollupsSql,
@@ -25,15 +23,12 @@ import {
 import { deletedBytesSql, UsageStore, type UsageChange } from '#usage';
 import { Injectable } from '@nestjs/common';
 import type { DeletionDto } from './deletion.dto.js';
+import { purgeTask } from './purge-task.js';
 
 const COLUMNS =
   'd.deletion_id, d.batch_id, d.batch_seq, d.batch_replaced_seq, d.object_id, d.object_count, d.is_counted';
 
 const HOUR_MS = 3_600_000;
-
-/** Deletions that have expired, and rows of them that one statement deletes. */
-const PURGED_DELETIONS = 100;
-const PURGED_ROWS = 2_000;
 
 export interface DeletionRow {
   deletion_id: string;
@@ -180,48 +175,6 @@ const FINISH = `
   UPDATE deletions SET object_count = object_count - $3::bigint WHERE project_id = $1 AND deletion_id = $2`;
 const DELETE_RESTORED = `
   DELETE FROM deletions WHERE project_id = $1 AND deletion_id = $2 AND object_count = 0 AND ($3::boolean OR batch_seq IS NULL)`;
-
-/**
- * Deletes the rows of expired deletions, unless they are being restored, and expired deletions without rows. A deletion is deleted in a later statement than its last
- * row, because a statement does not see what it deletes.
- */
-function purgeTask(hours: number): MaintenanceTask {
-  const kept = `interval '${String(hours)} hours'`;
-  const isExpired = `deletion_id < ${firstSeqAtSql(`(now() - ${kept})`)}`;
-  return {
-    name: 'delete what can no longer be restored',
-    projectsSql: `
-      SELECT DISTINCT project_id FROM (
-        SELECT project_id FROM deletions WHERE ${isExpired} ORDER BY deletion_id LIMIT ${String(MAINTENANCE_ROWS)}
-      ) AS expired LIMIT ${String(MAINTENANCE_PROJECTS)}`,
-    projectSql: `
-      WITH expired AS MATERIALIZED (
-        SELECT deletion_id, is_counted FROM deletions WHERE project_id = $1 AND ${isExpired}
-        ORDER BY deletion_id LIMIT ${String(PURGED_DELETIONS)} FOR UPDATE SKIP LOCKED
-      ),
-      ended AS (
-        DELETE FROM deletions AS d
-        WHERE d.project_id = $1 AND d.deletion_id IN (SELECT deletion_id FROM expired) AND NOT EXISTS (
-          SELECT FROM deleted_objects AS o WHERE o.project_id = $1 AND o.deletion_id = d.deletion_id)
-        RETURNING 1
-      ),
-      purged AS (
-        DELETE FROM deleted_objects WHERE project_id = $1 AND (deletion_id, seq) IN (
-          SELECT o.deletion_id, o.seq FROM deleted_objects AS o
-          WHERE o.project_id = $1 AND o.deletion_id = ANY (array(SELECT e.deletion_id FROM expired AS e))
-          LIMIT ${String(PURGED_ROWS)})
-        RETURNING deletion_id, bytes
-      ),
-      counted AS (
-        UPDATE project_usage AS u SET deleted_bytes = u.deleted_bytes - p.bytes
-        FROM (SELECT ${deletedBytesSql('g')} AS bytes FROM purged AS g JOIN expired USING (deletion_id) WHERE is_counted) AS p
-        WHERE u.project_id = $1 AND p.bytes IS NOT NULL
-          AND u.shard = (SELECT min(s.shard) FROM project_usage AS s WHERE s.project_id = $1)
-      )
-      SELECT EXISTS (SELECT FROM purged) OR EXISTS (SELECT FROM ended) AS has_more`,
-    dueSql: `SELECT ${timeOfSeqSql('min(deletion_id)')} + ${kept} FROM deletions`,
-  };
-}
 
 /** The tables of deleted batches and objects. */
 @Injectable()
