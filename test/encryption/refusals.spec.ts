@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { MEASURED_KEY } from '#store';
 import { expectProblem } from '../errors/expect-problem.js';
 import { TestApi, type Reply, type TestProject } from '../harness/api.js';
+import { waitFor } from '../jobs/jobs.js';
 import { encrypt } from './encrypted-project.js';
 
 let api: TestApi;
@@ -180,6 +182,74 @@ describe('the list of encrypted keys of a project', () => {
       { encrypted_keys: { from: body.encrypted_keys, to: ['a', 'b'] } },
       { encrypted_keys: { from: ['a', 'b'], to: null } },
     ]);
+  });
+
+  it('is rejected where more than 100 removed keys would have values that are still to be decrypted', async () => {
+    const other = await api.project();
+    const list = (first: string, count: number): string[] =>
+      Array.from({ length: count }, (_, index) => `${first}${String(index)}`);
+    const send = (keys: string[] | null): Promise<Reply> =>
+      api.call('PATCH', `/projects/${String(other.projectId)}`, {
+        key: api.operatorKey,
+        body: { encrypted_keys: keys },
+      });
+    for (const keys of [list('a', 100), list('b', 100)]) expect((await send(keys)).status).toBe(200);
+    for (const [keys, count] of [
+      [null, 200],
+      [list('b', 99), 101],
+    ] as const) {
+      const reply = await send(keys);
+      expectProblem(reply, 'conflict');
+      const detail = `would leave ${String(count)} removed keys whose values are still to be decrypted; at most 100 are allowed`;
+      expect(reply.json()).toMatchObject({ errors: [{ pointer: '/encrypted_keys', detail }] });
+    }
+    // Keys that are listed again are not removed ones.
+    const last = [...list('b', 99), 'a0'];
+    expect((await send(last)).json()).toMatchObject({ encrypted_keys: last });
+    const [row] = await api.db.sql<{ count: number }>(
+      `SELECT cardinality(encryption_removed_keys) AS count FROM projects WHERE project_id = $1`,
+      [other.projectId],
+    );
+    expect(row).toEqual({ count: 100 });
+  });
+
+  it('cannot have the only key whose numbers hourly rollups hold', async () => {
+    const columns = await api.db.sql<{ of: string; sql: string }>(
+      `SELECT d.adrelid::regclass || '.' || a.attname AS of, pg_get_expr(d.adbin, d.adrelid) AS sql
+       FROM pg_attrdef AS d JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+       JOIN pg_class AS c ON c.oid = d.adrelid
+       WHERE a.attgenerated <> '' AND a.attnum > 0 AND c.relnamespace = 'public'::regnamespace`,
+    );
+    expect(columns.map(({ of }) => of)).toEqual(['objects.measure']);
+    const keys = [...(columns[0]?.sql ?? '').matchAll(/@\."key" == "([^"]*)"/g)].map(([, key]) => key);
+    expect(new Set(keys)).toEqual(new Set([MEASURED_KEY]));
+    expect(errorOf(await patch({ encrypted_keys: [MEASURED_KEY] }), 'invalid-body')).toEqual([
+      `/encrypted_keys/0: "${MEASURED_KEY}" cannot be encrypted: a feed stores and queries it`,
+    ]);
+    const { projectId, keys: apiKeys } = await api.project();
+    const object = {
+      object_id: 'o',
+      subject: 's',
+      observed_at: '2024-12-10T05:10:00Z',
+      data: { [MEASURED_KEY]: 20, heat: 31_337 },
+    };
+    const options = { key: apiKeys.admin, body: { batch_id: 'old', objects: [object] } };
+    expect((await api.call('POST', '/batches', options)).status).toBe(201);
+    // Each request asks for rollups of its hours, where it can use them; the last one alone gets some.
+    for (const key of ['heat', MEASURED_KEY]) {
+      const span = query({
+        subject: 's',
+        observed_from: '2024-12-10T00:00:00Z',
+        observed_until: '2024-12-11T00:00:00Z',
+      });
+      const reply = await api.call('GET', `/objects/aggregate?op=sum&key=${key}&${span}`, { key: apiKeys.admin });
+      expect([key, reply.status, reply.json()]).toMatchObject([key, 200, { results: [{ count: 1 }] }]);
+    }
+    const rollups = await waitFor(async () => {
+      const rows = await api.db.sql<{ sum: string }>('SELECT sum FROM rollups WHERE project_id = $1', [projectId]);
+      return rows.length > 0 ? rows : undefined;
+    });
+    expect(rollups).toEqual([{ sum: '20' }]);
   });
 
   it('can be set by operators only', async () => {

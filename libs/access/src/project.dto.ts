@@ -21,7 +21,7 @@ function RetentionField(): PropertyDecorator {
 const ENCRYPTED_KEYS =
   'The keys of `data` whose values are encrypted before they are stored, and cannot be searched; null for none. The page /guides/operations/encryption has the limits.';
 /** Each is compared with every key that is written. */
-const ENCRYPTED_KEYS_MAX = 100;
+export const ENCRYPTED_KEYS_MAX = 100;
 const KEY_LENGTH_MAX = 255;
 const ENCRYPTED_KEYS_RULE = `must be null, or a list of 1 to ${String(ENCRYPTED_KEYS_MAX)} keys of 1 to ${String(KEY_LENGTH_MAX)} characters, each once`;
 

@@ -27,7 +27,7 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository } from 'typeorm';
 import { PRECONDITION_RULES } from './precondition-rules.js';
-import type { CreateProjectDto, ProjectDto, UpdateProjectDto } from './project.dto.js';
+import { ENCRYPTED_KEYS_MAX, type CreateProjectDto, type ProjectDto, type UpdateProjectDto } from './project.dto.js';
 import { PROJECT_ID_MAX, ProjectEntity } from './project.entity.js';
 
 /** The name with which the first start creates its project. */
@@ -131,8 +131,8 @@ export class ProjectService {
   /**
    * Changes the name, the limits, the retention or the encrypted keys of a project. New limits apply to every write that is committed after this.
    * @param id as in a URL
-   * @throws Problem not-found; conflict when the name exists already; precondition-failed; invalid-body for keys that cannot be encrypted,
-   * also because something needs their values
+   * @throws Problem not-found; conflict when the name exists already, or too many keys were removed; precondition-failed; invalid-body for
+   * keys that cannot be encrypted, also because something needs their values
    */
   async update(
     id: string,
@@ -301,7 +301,10 @@ export class ProjectService {
     if (errors.count > 0) throw errors.problem('invalid-body');
   }
 
-  /** The columns of a list. With another list than before, all stored objects have to be looked at. */
+  /**
+   * The columns of a list. With another list than before, all stored objects have to be looked at.
+   * @throws Problem conflict where more keys were removed than a list may have, and their values are not decrypted yet
+   */
   private encryptionOf(before: ProjectRow | null, keys: string[] | null): EncryptionColumns {
     const { encrypted_keys = null, encryption_key_id = null, encryption_cursor = null } = before ?? {};
     const { encryption_removed_keys = null } = before ?? {};
@@ -309,6 +312,7 @@ export class ProjectService {
       return { encrypted_keys, encryption_removed_keys, encryption_key_id, encryption_cursor };
     const former = new Set([...(encryption_removed_keys ?? []), ...(encrypted_keys ?? [])]);
     const removed = [...former].filter((key) => keys?.includes(key) !== true);
+    if (removed.length > ENCRYPTED_KEYS_MAX) throw tooManyRemoved(removed.length);
     return {
       encrypted_keys: keys,
       encryption_removed_keys: removed.length === 0 ? null : removed,
@@ -362,6 +366,16 @@ function nameExists(name: string): Problem {
   return new Problem('conflict', {
     detail: `The project name "${name}" exists already.`,
     errors: [{ pointer: '/name', detail: `"${name}" exists already` }],
+  });
+}
+
+/** Each process has the removed keys in memory, and compares every condition with them. */
+function tooManyRemoved(count: number): Problem {
+  const most = String(ENCRYPTED_KEYS_MAX);
+  const detail = `would leave ${String(count)} removed keys whose values are still to be decrypted; at most ${most} are allowed`;
+  return new Problem('conflict', {
+    detail: 'Too many encrypted keys were removed; try again when encryption_pending is false.',
+    errors: [{ pointer: '/encrypted_keys', detail }],
   });
 }
 
