@@ -1,6 +1,7 @@
 import { readTlsFiles } from '#platform';
 import { runUntilSignal } from '../run-until-signal.js';
 import { checkAddress } from './listen.js';
+import { welcomeText } from './welcome-text.js';
 
 /**
  * Runs the server until SIGTERM or SIGINT.
@@ -23,7 +24,7 @@ export function runServer(settings: Readonly<Record<string, string>> = {}): Prom
     embedded.catch(() => undefined);
     const { serve } = await import('./serve.js');
     const server = await serve(config, say, embedded);
-    for (const line of server.welcome) say(line);
+    say(welcomeText(server.welcome, [server.metricsUrl]));
     return server;
   }, options);
 }

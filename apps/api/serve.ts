@@ -16,6 +16,8 @@ const SWEEP_MS = 50;
 /** A server that accepts requests. */
 export interface RunningServer {
   url: string;
+  /** The URL of METRICS_PORT; null without it. */
+  metricsUrl: string | null;
   /** What the user reads when the server is ready: the keys of the first start, and its URL on the last line. */
   welcome: string[];
   /** For tests that set its clock. */
@@ -48,7 +50,7 @@ export async function serve(
     const handshakes = new TlsHandshakes(app.getHttpServer(), config.http.tls !== null);
     const url = await listen(app, config.http);
     const stop = stopOnce({ app, installation, handshakes }, telemetry);
-    return { url, welcome: welcomeLines(url, keys), app, stop };
+    return { url, metricsUrl: telemetry.metricsUrl, welcome: welcomeLines(url, keys), app, stop };
   } catch (error) {
     // The application may run jobs already, which hold connections.
     await app?.close();

@@ -27,7 +27,7 @@ await runUntilSignal(
   async (config, say) => {
     const server = await serve(config, say, openEmbedded(config, say, true));
     reportsSteps = false;
-    report({ welcome: server.welcome });
+    report({ ready: { welcome: server.welcome, metricsUrl: server.metricsUrl } });
     return server;
   },
   { isServer: true },

@@ -3,6 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { createLog, StartupError, type Config } from '#platform';
 import { openEmbedded, type EmbeddedPostgres } from '#database';
 import type { Logger } from 'pino';
+import type { RunningServer } from './serve.js';
+import { welcomeText } from './welcome-text.js';
 
 /** The pause before a process that ended is started again; it doubles up to the maximum while the process keeps ending. */
 const RESTART_MS = 1_000;
@@ -14,8 +16,10 @@ const KILL_AFTER_MS = 7_500;
 
 const PROCESS = fileURLToPath(new URL('./server-process.js', import.meta.url));
 
-/** What a process reports to this one: that it accepts requests, with the lines for the user, or why it cannot. */
-export type ProcessReport = { welcome: string[] } | { failure: string };
+type Ready = Pick<RunningServer, 'welcome' | 'metricsUrl'>;
+
+/** What a process reports to this one: that it accepts requests, or why it cannot. */
+export type ProcessReport = { ready: Ready } | { failure: string };
 
 /**
  * The processes of a server. This process owns the listening socket and the embedded database, and gives each connection to one of
@@ -52,14 +56,24 @@ export class ServerProcesses {
   ): Promise<ServerProcesses> {
     const processes = new ServerProcesses(config, await openEmbedded(config, say), signal);
     const { processes: count } = config.http;
+    if (config.metrics.isOn && config.metrics.token !== null && config.metrics.port === null) {
+      processes.log.warn(
+        'METRICS_TOKEN has no effect: several processes (WEB_CONCURRENCY, --processes) have their metrics on METRICS_PORT only, which is not set',
+      );
+    }
     cluster.schedulingPolicy = cluster.SCHED_RR;
     cluster.setupPrimary({ exec: PROCESS, args: [] });
     const settings = { WEB_CONCURRENCY: String(count), PORT: String(port) };
     try {
-      const welcome = await processes.add(settings);
+      const first = await processes.add(settings);
       const others = processes.isStopping ? 0 : count - 1;
-      await Promise.all(Array.from({ length: others }, () => processes.add(settings)));
-      for (const line of welcome) say(line);
+      const all = [first, ...(await Promise.all(Array.from({ length: others }, () => processes.add(settings))))];
+      say(
+        welcomeText(
+          first.welcome,
+          all.map(({ metricsUrl }) => metricsUrl),
+        ),
+      );
       return processes;
     } catch (error) {
       // It may have ended by the same signal.
@@ -95,8 +109,8 @@ export class ServerProcesses {
     });
   }
 
-  /** Starts a process that is started again when it ends. @returns the lines for the user @throws StartupError */
-  private async add(settings: Record<string, string>, pauseMs = RESTART_MS): Promise<string[]> {
+  /** Starts a process that is started again when it ends. @throws StartupError */
+  private async add(settings: Record<string, string>, pauseMs = RESTART_MS): Promise<Ready> {
     const worker = cluster.fork(settings);
     // Without a listener it would end this process. `reportOf` reports a failed start, and an exit follows any other error.
     worker.on('error', () => undefined);
@@ -108,7 +122,7 @@ export class ServerProcesses {
       this.log.warn(`process ${pidOf(worker)} of the server has ended with ${signal ?? String(code)}`);
       this.restartAfter(performance.now() - sinceMs > STABLE_MS ? RESTART_MS : pauseMs, settings);
     });
-    return report.welcome;
+    return report.ready;
   }
 
   /** Other processes serve meanwhile, so a process that cannot start does not end them: the database may be away for a while. */

@@ -21,6 +21,7 @@ const ITEMS_PER_MINUTE = 3_000;
 /** The processes combine their counts every second. */
 const ACCEPTED_MAX = 1_000;
 const EXIT_WITHIN_MS = 10_000;
+const TOKEN = 't'.repeat(32);
 
 let stowage: Stowage;
 let server: Running;
@@ -43,14 +44,19 @@ async function sql<Row extends object>(text: string): Promise<Row[]> {
   }
 }
 
+/**
+ * Not with PORT=0: the processes listen some seconds after their port was found to be free, and meanwhile a connection of another test
+ * may get it.
+ */
 async function start(settings: Record<string, string> = {}): Promise<void> {
-  server = stowage.start(['serve', '--processes', String(PROCESSES)], settings);
+  const PORT = String(await freePorts(1));
+  server = stowage.start(['serve', '--processes', String(PROCESSES)], { PORT, ...settings });
   log = '';
   server.child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()));
   [, url = ''] = await server.prints(/Stowage is ready: (\S+)\/api\/v1\//);
 }
 
-/** The first of some ports in a row that nothing uses. */
+/** The first of some ports in a row that nothing uses, and that the system gives to no connection: Linux begins at 32768. */
 async function freePorts(count: number): Promise<number> {
   const first = 20_000 + Math.floor(Math.random() * 10_000);
   const ports = Array.from({ length: count }, (_, index) => first + index);
@@ -115,7 +121,7 @@ describe('serve --processes 2', () => {
   let metricsPort: number;
 
   beforeAll(async () => {
-    metricsPort = await freePorts(PROCESSES);
+    metricsPort = await freePorts(PROCESSES + 1);
     stowage = await Stowage.create({
       LOG_LEVEL: 'info',
       METRICS_PORT: String(metricsPort),
@@ -124,7 +130,7 @@ describe('serve --processes 2', () => {
       JOB_CONCURRENCY: '4',
       RATE_LIMIT_ITEMS_PER_MINUTE: String(ITEMS_PER_MINUTE),
     });
-    await start();
+    await start({ PORT: String(metricsPort + PROCESSES) });
   });
   afterAll(async () => {
     await stopProcess(server);
@@ -185,6 +191,14 @@ describe('serve --processes 2', () => {
       });
     }
     expect(await first.call('GET', '/metrics')).toMatchObject({ status: 404 });
+  });
+
+  it('prints the ports of the metrics with its address', () => {
+    const [line = ''] = /^Stowage is ready: .*/m.exec(server.output()) ?? [];
+    expect(line.replace(/^.*; /, '')).toBe(
+      `metrics at http://127.0.0.1:${String(metricsPort)}/metrics, http://127.0.0.1:${String(metricsPort + 1)}/metrics`,
+    );
+    expect(log).not.toContain('METRICS_TOKEN');
   });
 
   it('rejects a key at the others that one of them has revoked', async () => {
@@ -329,13 +343,20 @@ describe('serve --processes 2', () => {
 
 describe('serve --processes 2 whose first process is killed', () => {
   beforeAll(async () => {
-    stowage = await Stowage.create({ LOG_LEVEL: 'info', STOWAGE_ADMIN_KEY: ADMIN_KEY });
+    stowage = await Stowage.create({ LOG_LEVEL: 'info', STOWAGE_ADMIN_KEY: ADMIN_KEY, METRICS_TOKEN: TOKEN });
     await start();
   });
   afterAll(async () => {
     await stopProcess(server);
     await stopPostgres(dataDir());
     await stowage.remove();
+  });
+
+  it('warns at the start that METRICS_TOKEN has no effect without METRICS_PORT', async () => {
+    expect(log.match(/METRICS_TOKEN has no effect: .*METRICS_PORT/g)).toHaveLength(1);
+    expect(server.output()).not.toContain('metrics at');
+    const headers = { Authorization: `Bearer ${TOKEN}` };
+    expect(await fetch(`${url}/metrics`, { headers })).toMatchObject({ status: 404 });
   });
 
   it('leaves no process that serves, and the next start adopts its PostgreSQL', async () => {

@@ -201,6 +201,7 @@ describe('stowage serve on an empty folder', () => {
     const third = start({ METRICS_PORT: '0' });
     await third.ready;
     expect(third.lines.join('\n')).toMatch(/starting PostgreSQL[^]*metrics are at/);
+    expect(third.lines.at(-1)).toMatch(/^Stowage is ready: .*; metrics at http:\/\/127\.0\.0\.1:\d+\/metrics$/);
     expect(await stop(third)).toBe(0);
 
     const other = createServer().listen(0, '127.0.0.1');

@@ -13,6 +13,7 @@ interface Parts {
   metrics: Metrics | null;
   tracing: Tracing | null;
   errors: ErrorReporter | null;
+  metricsUrl: string | null;
 }
 
 /** What a process reports about itself. */
@@ -23,21 +24,24 @@ export class Telemetry {
   readonly tracing: Tracing | null;
   /** Null without SENTRY_DSN. */
   readonly errors: ErrorReporter | null;
+  /** Where `/metrics` is on METRICS_PORT; null without it. */
+  readonly metricsUrl: string | null;
   private readonly stops: (() => void | Promise<void>)[] = [];
 
   private constructor(
     /** JSON lines on standard error. */
     readonly log: Logger,
-    { metrics, tracing, errors }: Parts,
+    { metrics, tracing, errors, metricsUrl }: Parts,
   ) {
     this.metrics = metrics;
     this.tracing = tracing;
     this.errors = errors;
+    this.metricsUrl = metricsUrl;
   }
 
   /** For a command, which reports nothing. */
   static off(): Telemetry {
-    return new Telemetry(createLog('silent'), { metrics: null, tracing: null, errors: null });
+    return new Telemetry(createLog('silent'), { metrics: null, tracing: null, errors: null, metricsUrl: null });
   }
 
   /**
@@ -53,7 +57,7 @@ export class Telemetry {
       const { isOn } = config.tracing;
       const tracing = isOn ? await (await import('./start-tracing.js')).startTracing(serviceName) : null;
       const errors = config.errors.dsn === null ? null : await startReporter(config.errors.dsn, log);
-      const telemetry = new Telemetry(log, { metrics, tracing, errors });
+      const telemetry = new Telemetry(log, { metrics, tracing, errors, metricsUrl: server?.url ?? null });
       if (metrics !== null) telemetry.stops.push(measureProcess(metrics));
       for (const part of [server, tracing, errors]) if (part != null) telemetry.stops.push(() => part.stop());
       if (server !== null) say(`metrics are at ${server.url}`);
