@@ -4,7 +4,7 @@ import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import * as zlib from 'node:zlib';
 import { Command, CommandRunner, Option } from 'nest-commander';
-import { partPathOf, publishPart } from '#platform';
+import { partPathOf, publishPart, removeOldParts } from '#platform';
 import { ApiClient } from './api-client.js';
 import { clientSettings } from './client-settings.js';
 import { ExportDigest } from './export-digest.js';
@@ -40,7 +40,10 @@ Exit codes:
        written, and an existing one is kept
   2    the command or a setting is invalid, or the server cannot be reached or
        rejects the request
-  130  interrupted by Ctrl-C, 143 by SIGTERM; no file is written`;
+  130  interrupted by Ctrl-C, 143 by SIGTERM; no file is written
+
+Until it is whole, the file has a name that ends with .part. One that a killed
+export has left is removed by the next export to the same file, after a day.`;
 
 interface Options {
   url?: string;
@@ -152,6 +155,7 @@ async function receive(
       done(null, chunk);
     },
   });
+  await removeOldParts(output);
   const part = partPathOf(output);
   const progress = new Progress((elapsedMs) => figuresOf(digest, total, elapsedMs));
   try {

@@ -1,4 +1,4 @@
-import { access, readdir, readFile, writeFile } from 'node:fs/promises';
+import { access, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -73,6 +73,21 @@ describe('stowage export', () => {
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/^exported 4 objects \(\d\.\d kB\) to all\.ndjson \(.* objects\/s\)$/m);
     expect(await readFile(pathOf('all.ndjson'), 'utf8')).toBe(await whole(project));
+  });
+
+  it('removes the parts that killed exports to the same file have left, after a day', async () => {
+    const id = '01234567-89ab-cdef-0123-456789abcdef';
+    const names = [`left.csv.${id}.part`, `left.csv.${id.replace('0', 'f')}.part`, `left.${id}.part`];
+    const [, young = '', other = ''] = names;
+    const now = Date.now() / 1000;
+    for (const name of names) {
+      await writeFile(pathOf(name), '');
+      await utimes(pathOf(name), now, now - (name === young ? 80_000 : 90_000));
+    }
+    expect(await exportTo('left.csv', '--format', 'csv')).toMatchObject({ code: 0 });
+    const left = (await readdir(stowage.folder)).filter((name) => name.startsWith('left'));
+    expect(left.sort()).toEqual([young, other, 'left.csv'].sort());
+    for (const name of [young, other]) await rm(pathOf(name));
   });
 
   it.each([
