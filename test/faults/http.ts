@@ -3,12 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Longer than any request of these tests takes. */
 const TIMEOUT_MS = 60_000;
-/**
- * Sends `Connection: keep-alive`, as most clients do. Each connection is destroyed after its response and not reused:
- * a pooled connection that breaks while it is idle would be reported as a fault.
- */
-const agent = new Agent({ keepAlive: true });
-
 /** A response with its complete body. */
 export interface Reply {
   status: number;
@@ -42,9 +36,15 @@ export function send(url: string, { method, headers = {}, body }: RequestData, t
     }, timeoutMs);
     const fail = (error: Error): void => {
       clearTimeout(timer);
-      reject(new ConnectionBroken(error.message));
+      reject(new ConnectionBroken(`${method} ${url}: ${error.message}`));
     };
+    // Sends `Connection: keep-alive`, as most clients do. The agent is for this request alone, so that no connection is reused: one that
+    // the server closes while it is idle would be reported as a fault.
+    const agent = new Agent({ keepAlive: true });
     const call = request(url, { method, headers, agent });
+    call.once('close', () => {
+      agent.destroy();
+    });
     // A server may respond and close before it has read the whole body; errors of later writes are then expected.
     let hasResponse = false;
     call.on('error', (error) => {

@@ -74,6 +74,10 @@ export async function causeFaults({
       await createSharedBatch(stack);
     }
     return { violations: ledger.faults, tally: ledger.tally };
+  } catch (error) {
+    throw new Error(`the run broke off with ${String(ledger.faults.length)} violations\n${stack.state()}`, {
+      cause: error,
+    });
   } finally {
     await stack.close();
   }

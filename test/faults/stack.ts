@@ -56,7 +56,7 @@ export class Stack {
       const tookMs = performance.now() - start;
       if (status === 200) return tookMs;
       if (tookMs > READY_WITHIN_MS) {
-        const last = [`${String(status)} ${text}`, this.server?.output() ?? '', this.worker?.output() ?? ''];
+        const last = [`${String(status)} ${text}`, this.state()];
         const log = await readFile(join(this.postgresDir, 'postgres.log'), 'utf8');
         throw new Error(
           `/health/ready did not return 200 in time:\n${[...last, log].map((part) => part.slice(-4_000)).join('\n---\n')}`,
@@ -64,6 +64,19 @@ export class Stack {
       }
       await sleep(50);
     }
+  }
+
+  /** How the server and the worker are, and the end of their output, for the message of a failed run. */
+  state(): string {
+    return [this.server, this.worker]
+      .flatMap((running) => running ?? [])
+      .map((running) => {
+        const { exitCode, signalCode, spawnargs } = running.child;
+        const state =
+          exitCode === null && signalCode === null ? 'runs' : `ended with ${String(exitCode ?? signalCode)}`;
+        return `${spawnargs.join(' ')} ${state}:\n${running.output().slice(-4_000)}`;
+      })
+      .join('\n---\n');
   }
 
   /** @throws Error with the stderr of the server or the worker if it has exited */

@@ -7,5 +7,5 @@ export default {
   ...config,
   rootDir: project.rootDir,
   projects: [{ ...project, displayName: 'upgrade', testMatch: ['<rootDir>/test/upgrade/*.upgrade.ts'] }],
-  testTimeout: 300_000,
+  testTimeout: 900_000,
 };
