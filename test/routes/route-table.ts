@@ -78,7 +78,7 @@ export const CONTRACT: Readonly<Record<string, ContractRoute>> = {
   'GET /webhooks': { roles: ['admin'] },
   'POST /webhooks': {
     roles: ['admin'],
-    body: { name: 'new', url: 'http://192.0.2.1/', events: ['job.failed'], is_enabled: false },
+    body: { name: 'new', url: 'http://receiver.invalid/', events: ['job.failed'], is_enabled: false },
   },
   'GET /webhooks/{webhook_id}': { roles: ['admin'] },
   'PATCH /webhooks/{webhook_id}': { roles: ['admin'], body: { name: 'new' }, types: PATCH_TYPES },

@@ -98,8 +98,8 @@ it('creates a device with its first key', async () => {
 });
 
 describe('a webhook', () => {
-  /** Its receiver is inside the network, so that nothing is sent. */
-  const URL_INSIDE = 'http://192.0.2.1/hook';
+  /** No such name exists, so that nothing is sent. */
+  const URL_NOWHERE = 'http://receiver.invalid/hook';
 
   it('is created with a threshold, and its secret is shown once', async () => {
     const page = await open('?tab=webhooks');
@@ -107,7 +107,7 @@ describe('a webhook', () => {
     await page.getByRole('button', { name: 'Create a webhook' }).click();
     const dialog = page.getByRole('dialog');
     await dialog.getByLabel('Name').fill('cold store');
-    await dialog.getByLabel('URL').fill(URL_INSIDE);
+    await dialog.getByLabel('URL').fill(URL_NOWHERE);
     await dialog.getByLabel('a value reached a threshold').check();
     await dialog.getByLabel('Key whose').fill('temperature');
     await dialog.getByLabel('Of objects').fill('7m');
@@ -126,7 +126,7 @@ describe('a webhook', () => {
   });
 
   it('shows its deliveries; a failed one is retried, and the webhook is disabled and deleted', async () => {
-    const body = { name: 'stock', url: URL_INSIDE, events: ['job.failed'] };
+    const body = { name: 'stock', url: URL_NOWHERE, events: ['job.failed'] };
     const created = await web.api.call('POST', '/webhooks', { key: web.project.keys.admin, body });
     const { webhook_id: id } = created.json<{ webhook_id: string }>();
     await web.api.db.sql(

@@ -103,7 +103,12 @@ async function storeExamples(api) {
   await send('POST', '/webhooks', { name: 'failures', url, events: ['job.failed', 'key.canary'], is_enabled: false });
   const threshold = { op: 'avg', key: 'temperature', bucket: '15m', compare: { $gt: 8 } };
   const events = ['batch.stored', 'threshold.reached'];
-  const webhook = await send('POST', '/webhooks', { name: 'cold store', url: 'http://192.0.2.1/', events, threshold });
+  const webhook = await send('POST', '/webhooks', {
+    name: 'cold store',
+    url: 'https://hooks.example.com/cold',
+    events,
+    threshold,
+  });
   for (let count = 0; count < 3; count++) await send('POST', `/webhooks/${webhook.webhook_id}/test`);
   await send('POST', '/batches', { batch_id: 'mistake', objects: [{ object_id: 'wrong-1', data: {} }] });
   await send('DELETE', '/batches/mistake?cascade=true');

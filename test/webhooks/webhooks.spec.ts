@@ -285,19 +285,47 @@ describe('a delivery', () => {
     expect(placesOf(expectProblem(await list('lost'), 'invalid-query'))).toEqual(['status']);
   });
 
-  it.each(['http://127.0.0.2:1/', 'http://[::1]:1/', 'http://169.254.169.254/latest', 'http://2130706434/'])(
-    'is not sent to %s',
-    async (inside) => {
-      const { webhook_id: id } = await create({ url: inside, events: ['job.failed'] });
-      await sendTest(id);
-      const { error, response_status: status } = await attempted(id);
-      expect(status).toBeNull();
-      expect(error).toMatch(/^webhooks may not be sent to /);
-    },
-  );
+  it.each([
+    ['http://127.0.0.2:1/', /^the address 127\.0\.0\.2 is in a network that WEBHOOK_ALLOWED_NETWORKS does not allow$/],
+    ['http://receiver.invalid/', /^(the name receiver\.invalid has no address|.* the name receiver\.invalid .*)$/],
+  ])('to %s, stored when it was allowed, has an error that says why it is not sent', async (nowhere, reason) => {
+    const { webhook_id: id } = await create({ events: ['job.failed'] });
+    await api.db.sql('UPDATE webhooks SET url = $2 WHERE webhook_id = $1', [id, nowhere]);
+    await sendTest(id);
+    expect(await attempted(id)).toMatchObject({ response_status: null, error: expect.stringMatching(reason) });
+  });
 });
 
 describe('the routes of webhooks', () => {
+  it.each([
+    ...[
+      'http://127.0.0.2/',
+      'http://10.0.0.1/',
+      'http://[::1]/',
+      'http://169.254.169.254/latest',
+      'http://2130706434/',
+    ],
+    ...['http://0177.0.0.2/', 'http://[::ffff:10.0.0.1]/', 'http://192.168.0.1:80/hook'],
+  ])('reject the address %s inside the network, and name the setting', async (inside) => {
+    const { webhook_id: id } = await create({ events: ['job.failed'] });
+    const body = { name: 'w', url: inside, events: ['job.failed'] };
+    for (const reply of [
+      await api.call('POST', '/webhooks', { key: admin, body }),
+      await change(id, { url: inside }),
+    ]) {
+      const { errors } = expectProblem(reply, 'invalid-body');
+      const detail = expect.stringMatching(/ is in a network that WEBHOOK_ALLOWED_NETWORKS does not allow$/);
+      expect(errors).toEqual([{ pointer: '/url', detail }]);
+    }
+    expect((await change(id, { url: 'http://localhost/' })).status).toBe(200);
+  });
+
+  it('change the name of a webhook whose address is not allowed any more', async () => {
+    const { webhook_id: id } = await create({ events: ['job.failed'] });
+    await api.db.sql(`UPDATE webhooks SET url = 'http://127.0.0.2/' WHERE webhook_id = $1`, [id]);
+    expect((await change(id, { name: 'renamed' })).json()).toMatchObject({ name: 'renamed' });
+  });
+
   it.each([
     [{ url: 'ftp://a.example' }, '/url'],
     [{ url: 'https://user:secret@a.example/' }, '/url'],
@@ -373,7 +401,7 @@ describe('the routes of webhooks', () => {
   });
 
   it('keep at most 1,000 deliveries of a webhook waiting', async () => {
-    const { webhook_id: id } = await create({ url: 'http://192.0.2.1/', events: ['job.failed'] });
+    const { webhook_id: id } = await create({ url: 'http://receiver.invalid/', events: ['job.failed'] });
     await api.db.sql(
       `INSERT INTO webhook_deliveries (project_id, webhook_id, delivery_id, event, body, status, attempts, due_at)
        SELECT $1, $2, n, 'job.failed', '{}', 'queued', 1, now() + interval '1 day' FROM generate_series(1, 1000) AS n`,

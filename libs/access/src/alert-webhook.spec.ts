@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import { Logger } from '@nestjs/common';
@@ -121,6 +121,21 @@ it('tries again where the receiver does not respond in time, and where it cannot
   while (received.length < 3) await nextRequest();
   await webhook.stop();
   expect(new Set(ids()).size).toBe(1);
+});
+
+it('takes a change of the protocol (101) as a failure: it closes the connection, tries again, and sends the next alert', async () => {
+  const sockets: Socket[] = [];
+  const switchProtocols = (response: ServerResponse): void => {
+    const { socket } = response;
+    if (socket === null) throw new Error('the connection is closed');
+    sockets.push(socket);
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+  };
+  responses = [switchProtocols, switchProtocols, switchProtocols];
+  await sendAll(new AlertWebhook(url, SECRET, TIMES), [{ n: 1 }, { n: 2 }], 4);
+  expect(numbers()).toEqual([1, 1, 1, 2]);
+  expect(sockets).toHaveLength(3);
+  for (const socket of sockets) if (!socket.closed) await once(socket, 'close');
 });
 
 it('stops: without waiting for retries, and without waiting for long for a receiver that hangs', async () => {

@@ -52,6 +52,26 @@ describe('without allowed networks', () => {
   });
 });
 
+describe('a URL', () => {
+  const addresses = new PublicAddresses(['10.0.0.0/8']);
+  const HIDDEN = [
+    ...['http://127.0.0.1/', 'http://127.1/', 'http://2130706433/', 'http://0x7f000001/', 'http://0177.0.0.1/'],
+    ...['http://127.0.0.1./', 'http://%31%32%37.0.0.1/', 'http://169.254.169.254/latest', 'http://[::1]:8080/'],
+    ...['http://[::ffff:127.0.0.1]/', 'http://[::ffff:7f00:1]/', 'http://[64:ff9b::7f00:1]/', 'http://１２７.0.0.1/'],
+  ];
+
+  it.each(HIDDEN)('%s is refused, and the reason names the setting', (url) => {
+    expect(addresses.refusalOf(url)).toMatch(/^the address \S+ is in a network that WEBHOOK_ALLOWED_NETWORKS does not/);
+  });
+
+  it.each(['http://10.1.2.3/', 'http://[::ffff:10.1.2.3]/', 'https://8.8.8.8/', 'http://localhost/'])(
+    '%s is not refused: its address is allowed, or it has a name',
+    (url) => {
+      expect(addresses.refusalOf(url)).toBeNull();
+    },
+  );
+});
+
 describe('allowed networks', () => {
   const addresses = new PublicAddresses(['10.0.0.0/8', '127.0.0.1', 'fd00::/8']);
 
@@ -73,8 +93,8 @@ describe('a name', () => {
   const A = 1;
   let server: Socket;
   let servers: string[];
-  /** The address of each name of the server; it does not respond for others. */
-  let names: Record<string, readonly number[]>;
+  /** The address of each name of the server, null for one without; it does not respond for others. */
+  let names: Record<string, readonly number[] | null>;
 
   beforeEach(async () => {
     names = {};
@@ -106,8 +126,18 @@ describe('a name', () => {
 
   it('with an address inside the network in DNS gets no address', async () => {
     names = { 'a.example': [10, 0, 0, 1] };
-    expect(await lookUp('a.example')).toBeInstanceOf(AddressNotAllowedError);
+    const refused = await lookUp('a.example');
+    expect(refused).toBeInstanceOf(AddressNotAllowedError);
+    const message = 'the name a.example has an address in a network that WEBHOOK_ALLOWED_NETWORKS does not allow';
+    expect(refused).toMatchObject({ message });
     expect(await lookUp('a.example', ['10.0.0.0/8'])).toEqual([{ address: '10.0.0.1', family: 4 }]);
+  });
+
+  it('without an address gets an error that says so, and is shortened', async () => {
+    const long = `${'a'.repeat(60)}.${'b'.repeat(60)}.example`;
+    names = { 'a.example': null, [long]: null };
+    expect(await lookUp('a.example')).toMatchObject({ message: 'the name a.example has no address' });
+    expect(await lookUp(long)).toMatchObject({ message: `the name ${long.slice(0, 100)}… has no address` });
   });
 
   it('is found in the hosts file without DNS', async () => {
@@ -123,7 +153,8 @@ describe('a name', () => {
     await asked;
     // What dns.lookup is while it waits on such a thread.
     expect(process.getActiveResourcesInfo()).not.toContain('GetAddrInfoReqWrap');
-    expect(await failure).toMatchObject({ code: 'ETIMEOUT' });
+    const message = 'DNS did not respond in time for the name silent.example';
+    expect(await failure).toMatchObject({ code: 'ETIMEOUT', message });
   }, 15_000);
 });
 

@@ -1,7 +1,9 @@
 import type { LookupAddress } from 'node:dns';
-import type { LookupFunction } from 'node:net';
+import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
-import { lookUpName } from './name-lookup.js';
+import { lookUpName, shortName } from './name-lookup.js';
+
+const NOT_ALLOWED = 'in a network that WEBHOOK_ALLOWED_NETWORKS does not allow';
 
 /** The address of a receiver is inside the network, or reserved. */
 export class AddressNotAllowedError extends Error {
@@ -42,6 +44,15 @@ export class PublicAddresses {
   }
 
   /**
+   * Why nothing can be sent to a URL that has an address in place of a name, in any form; null where it is allowed. The addresses of a
+   * name may change, so they are checked by each look-up.
+   */
+  refusalOf(url: string): string | null {
+    const host = new URL(url).hostname.replace(/^\[|\]$/g, '');
+    return isIP(host) === 0 || this.isAllowed(host) ? null : `the address ${host} is ${NOT_ALLOWED}`;
+  }
+
+  /**
    * Looks a name up for a connection, which is opened to one of the addresses that were checked, and to no other: a name that is
    * looked up again may have other addresses (DNS rebinding).
    */
@@ -58,11 +69,11 @@ export class PublicAddresses {
     );
   };
 
-  /** @throws AddressNotAllowedError where one of them is not allowed; Error with the code of DNS where there is none */
+  /** @throws AddressNotAllowedError where one of them is not allowed; NameLookupError where there is none */
   private async addressesOf(hostname: string): Promise<[LookupAddress, ...LookupAddress[]]> {
     const addresses = await lookUpName(hostname, this.dnsServers);
     if (!addresses.every(({ address }) => this.isAllowed(address)))
-      throw new AddressNotAllowedError(`${hostname} has an address that webhooks may not be sent to`);
+      throw new AddressNotAllowedError(`the name ${shortName(hostname)} has an address ${NOT_ALLOWED}`);
     return addresses;
   }
 }

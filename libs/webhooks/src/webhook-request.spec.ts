@@ -1,6 +1,11 @@
 import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { Authority } from '../../../test/harness/certificates.js';
 import { PublicAddresses } from './public-address.js';
 import { sendWebhook, type WebhookOutcome } from './webhook-request.js';
 
@@ -30,7 +35,10 @@ afterEach(async () => {
 });
 
 function send(stopping = new AbortController().signal, timeoutMs?: number): Promise<WebhookOutcome> {
-  const url = `http://127.0.0.1:${String((receiver.address() as AddressInfo).port)}/hook`;
+  return sendTo(`http://127.0.0.1:${String((receiver.address() as AddressInfo).port)}/hook`, stopping, timeoutMs);
+}
+
+function sendTo(url: string, stopping = new AbortController().signal, timeoutMs?: number): Promise<WebhookOutcome> {
   return sendWebhook(
     { id: 'msg_1', url, secret: SECRET, body: '{}' },
     new PublicAddresses(['127.0.0.1']),
@@ -52,20 +60,54 @@ describe('the attempt to send a webhook ends', () => {
 
   it('in time where the receiver sends only informational responses', async () => {
     respond = (socket) => socket.write('HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n');
-    expect(await send(undefined, 100)).toEqual({ status: null, error: 'no response in time' });
+    expect(await send(undefined, 100)).toEqual({ status: null, error: 'no response within 0.1 seconds' });
   });
 
   it.each(['', 'HTTP/1.1 2', 'HTTP/1.1 200 OK\r\nA: b\r\n'])(
     'with an error where the receiver closes the connection after %j',
     async (start) => {
       respond = (socket) => socket.end(start);
-      expect(await send()).toEqual({ status: null, error: expect.any(String) });
+      expect(await send()).toEqual({
+        status: null,
+        error: expect.stringMatching(/^the re(ceiver|sponse) .* \([A-Z_]+\)$/),
+      });
     },
   );
 
   it('with an error where the response is not HTTP', async () => {
     respond = (socket) => socket.end('220 ready\r\n');
-    expect(await send()).toEqual({ status: null, error: expect.stringMatching(/^HPE_/) });
+    expect(await send()).toEqual({
+      status: null,
+      error: 'the response of the receiver is not HTTP (HPE_INVALID_CONSTANT)',
+    });
+  });
+
+  it.each([
+    ['https', 'the TLS handshake with the receiver failed (EPROTO)'],
+    ['http', 'the receiver refuses connections (ECONNREFUSED)'],
+  ])('with a sentence where %s is of no use', async (scheme, error) => {
+    respond = (socket) => socket.end('220 ready\r\n');
+    const { port } = receiver.address() as AddressInfo;
+    if (scheme === 'http') {
+      receiver.close();
+      await once(receiver, 'close');
+    }
+    expect(await sendTo(`${scheme}://127.0.0.1:${String(port)}/`)).toEqual({ status: null, error });
+    if (scheme === 'http') receiver.listen(0, '127.0.0.1');
+  });
+
+  it('with a sentence where the certificate is not trusted', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'stowage-webhooks-'));
+    const authority = await Authority.create(folder, 'unknown');
+    const { certFile, keyFile } = await authority.issue('receiver', 'IP:127.0.0.1');
+    const [cert, key] = await Promise.all([readFile(certFile), readFile(keyFile)]);
+    const secure = createTlsServer({ cert, key }).listen(0, '127.0.0.1');
+    await once(secure, 'listening');
+    const error = 'the certificate of the receiver is not trusted (UNABLE_TO_VERIFY_LEAF_SIGNATURE)';
+    const { port } = secure.address() as AddressInfo;
+    expect(await sendTo(`https://127.0.0.1:${String(port)}/`)).toEqual({ status: null, error });
+    secure.close();
+    await rm(folder, { recursive: true });
   });
 
   it('when the server stops, before the request or during it', async () => {
@@ -73,7 +115,7 @@ describe('the attempt to send a webhook ends', () => {
     respond = () => {
       stopping.abort();
     };
-    const ended = { status: null, error: 'no response in time' };
+    const ended = { status: null, error: 'no response within 10 seconds' };
     expect(await send(stopping.signal)).toEqual(ended);
     expect(await send(stopping.signal)).toEqual(ended);
   });

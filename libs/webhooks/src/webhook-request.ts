@@ -1,11 +1,24 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { isIP } from 'node:net';
 import { signedHeaders } from '#events';
+import { NameLookupError } from './name-lookup.js';
 import { AddressNotAllowedError, type PublicAddresses } from './public-address.js';
 
 /** From the look-up of the name to the headers of the response. */
 const TIMEOUT_MS = 10_000;
+
+/** What the codes of errors of connections mean; the first pattern that matches. */
+const REASONS: readonly (readonly [RegExp, string])[] = [
+  [/^ECONNREFUSED$/, 'the receiver refuses connections'],
+  [/^(ECONNRESET|EPIPE)$/, 'the receiver closed the connection'],
+  [/^ETIMEDOUT$/, 'the receiver did not accept a connection in time'],
+  [/^CERT_HAS_EXPIRED$/, 'the certificate of the receiver has expired'],
+  [/^(ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH)$/, 'the certificate of the receiver is for another name'],
+  [/CERT|LEAF_SIGNATURE|INVALID_CA/, 'the certificate of the receiver is not trusted'],
+  [/^(EPROTO|ERR_SSL_|ERR_TLS_)/, 'the TLS handshake with the receiver failed'],
+  [/^HPE_/, 'the response of the receiver is not HTTP'],
+  [/^(EHOSTUNREACH|ENETUNREACH)$/, 'the network of the receiver cannot be reached'],
+];
 
 export interface WebhookMessage {
   id: string;
@@ -28,11 +41,9 @@ export function sendWebhook(
   timeoutMs = TIMEOUT_MS,
 ): Promise<WebhookOutcome> {
   const target = new URL(url);
-  const host = target.hostname.replace(/^\[|\]$/g, '');
   // No name is looked up for an address.
-  if (isIP(host) !== 0 && !addresses.isAllowed(host)) {
-    return Promise.resolve({ status: null, error: `webhooks may not be sent to ${host}` });
-  }
+  const refusal = addresses.refusalOf(url);
+  if (refusal !== null) return Promise.resolve({ status: null, error: refusal });
   const send = target.protocol === 'https:' ? httpsRequest : httpRequest;
   return new Promise((resolve) => {
     const request = send(target, {
@@ -48,7 +59,7 @@ export function sendWebhook(
       request.destroy();
     };
     const giveUp = (): void => {
-      end({ status: null, error: 'no response in time' });
+      end({ status: null, error: `no response within ${String(timeoutMs / 1_000)} seconds` });
     };
     // The end does not depend on an event of the request: whatever a receiver does, it holds its slot no longer than this.
     const timer = setTimeout(giveUp, timeoutMs);
@@ -67,14 +78,17 @@ export function sendWebhook(
       end({ status: null, error: reasonOf(error) });
     });
     request.once('close', () => {
-      end({ status: null, error: 'the connection was closed' });
+      end({ status: null, error: 'the receiver closed the connection' });
     });
     request.end(body);
   });
 }
 
-/** Without addresses: a name must not reveal what it leads to inside the network. */
+/** Without addresses: a name must not reveal what it leads to inside the network. Codes are for those who look further. */
 function reasonOf(error: Error & { code?: string }): string {
-  if (error instanceof AddressNotAllowedError) return error.message;
-  return error.code ?? 'the connection failed';
+  if (error instanceof AddressNotAllowedError || error instanceof NameLookupError) return error.message;
+  const { code } = error;
+  if (code === undefined) return 'the connection to the receiver failed';
+  const [, reason = 'the connection to the receiver failed'] = REASONS.find(([pattern]) => pattern.test(code)) ?? [];
+  return `${reason} (${code})`;
 }

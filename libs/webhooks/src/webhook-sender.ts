@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isConnectionLoss } from '#database';
 import { Maintenance } from '#jobs';
-import { Config, describeError } from '#platform';
+import { describeError } from '#platform';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import { BatchWatch } from './batch-watch.js';
 import { DeliverySlots, type DeliverySlot } from './delivery-slots.js';
@@ -24,7 +24,6 @@ const RETRY_SECONDS = [5, 60, 300, 1_800, 7_200, 18_000, 36_000, 86_400, 86_400]
 @Injectable()
 export class WebhookSender implements BeforeApplicationShutdown {
   private readonly log = new Logger('webhooks');
-  private readonly addresses: PublicAddresses;
   private readonly slots = new DeliverySlots();
   private readonly stopping = new AbortController();
   private readonly turns = new Set<Promise<void>>();
@@ -33,12 +32,11 @@ export class WebhookSender implements BeforeApplicationShutdown {
   constructor(
     private readonly store: DeliveryStore,
     private readonly secrets: WebhookSecrets,
+    private readonly addresses: PublicAddresses,
     batches: BatchWatch,
     thresholds: ThresholdWatch,
     maintenance: Maintenance,
-    { webhooks: { allowedNetworks } }: Config,
   ) {
-    this.addresses = new PublicAddresses(allowedNetworks);
     const { signal } = this.stopping;
     // Each has a loop of its own: many batches, or a slow aggregate, must not delay what is queued.
     maintenance.whenStarted(() => {

@@ -17,6 +17,7 @@ import type {
   UpdateWebhookDto,
   WebhookDto,
 } from './webhook.dto.js';
+import { PublicAddresses } from './public-address.js';
 import { WebhookSecrets } from './webhook-secrets.js';
 import { WebhookStore, type WebhookContent } from './webhook.store.js';
 
@@ -31,6 +32,7 @@ export class WebhookService {
     private readonly store: WebhookStore,
     private readonly deliveries: DeliveryStore,
     private readonly secrets: WebhookSecrets,
+    private readonly addresses: PublicAddresses,
     private readonly events: EventStore,
     private readonly changes: ChangeStore,
     private readonly encryption: EncryptedKeys,
@@ -43,6 +45,7 @@ export class WebhookService {
   async create(projectId: number, body: CreateWebhookDto, actor: Actor): Promise<CreatedWebhookDto> {
     const { name, url, events, threshold = null, is_enabled: isEnabled = true } = body;
     const content = { name, url, events, threshold, is_enabled: isEnabled };
+    this.requireAllowed(url);
     requireThreshold(content);
     this.requireReadable(projectId, content);
     const id = this.sequence.next().toString();
@@ -91,6 +94,7 @@ export class WebhookService {
   ): Promise<WebhookDto> {
     const given = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
     const merge = (before: WebhookDto): WebhookContent => ({ ...before, ...(given as Partial<WebhookContent>) });
+    if (body.url !== undefined) this.requireAllowed(body.url);
     // One whose key was encrypted later can still be changed.
     const requireValid = (content: WebhookContent): void => {
       requireThreshold(content);
@@ -182,6 +186,12 @@ export class WebhookService {
         .filter(({ threshold }) => encryptionError(encrypted, keyOf(threshold)) !== null)
         .map(({ id, name }) => ({ key, by: `the threshold of the webhook "${name}" (${id})` }));
     });
+  }
+
+  /** @throws Problem invalid-body for an address inside the network */
+  private requireAllowed(url: string): void {
+    const detail = this.addresses.refusalOf(url);
+    if (detail !== null) throw new ValidationErrors({ pointer: '/url', detail }).problem('invalid-body');
   }
 
   /** @throws Problem invalid-body for a threshold of encrypted values */

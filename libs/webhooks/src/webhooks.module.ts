@@ -5,9 +5,11 @@ import { ChangesModule } from '#changes';
 import { EncryptedKeys, EncryptionModule } from '#encryption';
 import { EventsModule } from '#events';
 import { JobsModule } from '#jobs';
+import { Config } from '#platform';
 import { Module } from '@nestjs/common';
 import { BatchWatch } from './batch-watch.js';
 import { DeliveryStore } from './delivery.store.js';
+import { PublicAddresses } from './public-address.js';
 import { ThresholdWatch } from './threshold-watch.js';
 import { WebhookController } from './webhook.controller.js';
 import { WebhookMaintenance } from './webhook-maintenance.js';
@@ -21,6 +23,11 @@ import { WebhookStore } from './webhook.store.js';
   imports: [AccessModule, AnalyticsModule, AuditModule, ChangesModule, EncryptionModule, EventsModule, JobsModule],
   controllers: [WebhookController],
   providers: [
+    {
+      provide: PublicAddresses,
+      useFactory: ({ webhooks }: Config) => new PublicAddresses(webhooks.allowedNetworks),
+      inject: [Config],
+    },
     WebhookStore,
     WebhookSecrets,
     WebhookService,
