@@ -338,6 +338,9 @@ describe('encryption', () => {
       );
       await runUntilSealed(other);
       expect(await countPlain()).toBe(6);
+      const [{ pid } = { pid: 0 }] = (await writer.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows;
+      const waiting = { projects: 1, transactions: [expect.objectContaining({ pid, state: 'idle in transaction' })] };
+      expect(await maintenanceOf(api)).toMatchObject({ pending_projects: 1, waiting });
 
       // As if the transaction had begun later: its batch is left out, and looked at again.
       await api.db.sql(`UPDATE projects SET encryption_changed_at = now() - interval '1 hour' WHERE project_id = $1`, [
@@ -404,7 +407,8 @@ describe('the data key', () => {
       return (rows.length === 1 && rows[0]?.key_id === second.id) || undefined;
     }, 60_000);
     expect(await keyIdsOf(project)).toEqual([second.id]);
-    expect(await maintenanceOf(api)).toEqual({ pending_projects: 0, oldest_change_at: null, data_keys: [second.id] });
+    const done = { pending_projects: 0, oldest_change_at: null, data_keys: [second.id], waiting: null };
+    expect(await maintenanceOf(api)).toEqual(done);
     const after = await readObjects(project);
     for (const [id, text] of before) expect(after.get(id)).toBe(text);
     await expectExact(project, second);

@@ -1733,6 +1733,48 @@ export interface components {
              */
             building_projects: number;
         };
+        OlderTransactionDto: {
+            /**
+             * @description Its process of PostgreSQL, as `pg_terminate_backend` takes it.
+             * @example 4711
+             */
+            pid: number;
+            /**
+             * @description Its `application_name`.
+             * @example stowage api
+             */
+            name: string | null;
+            /**
+             * @description The address of its client; null for a socket of the machine of PostgreSQL.
+             * @example 10.0.0.7
+             */
+            address: string | null;
+            /**
+             * @description Such as `active`, or `idle in transaction` where it waits for its client.
+             * @example idle in transaction
+             */
+            state: string | null;
+            /**
+             * Format: date-time
+             * @example 2026-11-26T09:12:00.000Z
+             */
+            began_at: string;
+        };
+        EncryptionWaitDto: {
+            /**
+             * @description The projects whose values wait.
+             * @example 1
+             */
+            projects: number;
+            /**
+             * Format: date-time
+             * @description Since when the first of them waits: a minute after its change.
+             * @example 2026-11-26T10:01:00.000Z
+             */
+            since: string;
+            /** @description What they wait for: the oldest 10 transactions. */
+            transactions: components["schemas"]["OlderTransactionDto"][];
+        };
         EncryptionStateDto: {
             /**
              * @description The projects whose stored values are still to be encrypted or decrypted, after their list or the data key was changed.
@@ -1750,6 +1792,11 @@ export interface components {
              * @example []
              */
             data_keys: string[];
+            /**
+             * @description Transactions that began before a change applied and may still store values in clear text: nothing is encrypted until they end. Null where nothing waits for one.
+             * @example null
+             */
+            waiting: components["schemas"]["EncryptionWaitDto"] | null;
         };
         ReplicaStateDto: {
             /**

@@ -96,6 +96,48 @@ export class IndexStateDto {
   building_projects: number;
 }
 
+export class OlderTransactionDto {
+  @ApiProperty({ description: 'Its process of PostgreSQL, as `pg_terminate_backend` takes it.', example: 4711 })
+  pid: number;
+
+  @ApiProperty({ type: String, nullable: true, description: 'Its `application_name`.', example: 'stowage api' })
+  name: string | null;
+
+  @ApiProperty({
+    type: String,
+    nullable: true,
+    description: 'The address of its client; null for a socket of the machine of PostgreSQL.',
+    example: '10.0.0.7',
+  })
+  address: string | null;
+
+  @ApiProperty({
+    type: String,
+    nullable: true,
+    description: 'Such as `active`, or `idle in transaction` where it waits for its client.',
+    example: 'idle in transaction',
+  })
+  state: string | null;
+
+  @ApiProperty({ format: 'date-time', example: '2026-11-26T09:12:00.000Z' })
+  began_at: string;
+}
+
+export class EncryptionWaitDto {
+  @ApiProperty({ description: 'The projects whose values wait.', example: 1 })
+  projects: number;
+
+  @ApiProperty({
+    format: 'date-time',
+    description: 'Since when the first of them waits: a minute after its change.',
+    example: '2026-11-26T10:01:00.000Z',
+  })
+  since: string;
+
+  @ApiProperty({ type: [OlderTransactionDto], description: 'What they wait for: the oldest 10 transactions.' })
+  transactions: OlderTransactionDto[];
+}
+
 export class EncryptionStateDto {
   @ApiProperty({
     description:
@@ -119,6 +161,15 @@ export class EncryptionStateDto {
     example: [],
   })
   data_keys: string[];
+
+  @ApiProperty({
+    type: EncryptionWaitDto,
+    nullable: true,
+    description:
+      'Transactions that began before a change applied and may still store values in clear text: nothing is encrypted until they end. Null where nothing waits for one.',
+    example: null,
+  })
+  waiting: EncryptionWaitDto | null;
 }
 
 export class ReplicaStateDto {

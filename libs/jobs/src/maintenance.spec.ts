@@ -1,6 +1,8 @@
 import { Logger, type LoggerService } from '@nestjs/common';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
 import { ReadDatabase } from '#database';
+import { LIST_APPLIES_AFTER_MS } from '#encryption';
 import { cloneDatabase, type TestDatabase } from '../../../test/harness/database.js';
 import { Maintenance, type TaskState } from './maintenance.js';
 import { MaintenanceStore } from './maintenance.store.js';
@@ -182,7 +184,8 @@ describe('the report', () => {
 
   it('counts the projects whose values are to be encrypted', async () => {
     const read = async () => (await store.read(db.database)).encryption;
-    expect(await read()).toEqual({ pending_projects: 0, oldest_change_at: null, data_keys: [] });
+    const none = { pending_projects: 0, oldest_change_at: null, data_keys: [], waiting: null };
+    expect(await read()).toEqual(none);
     await db.sql(`INSERT INTO data_keys (key_id, used_at) VALUES ('b', now()), ('a', now())`);
     await db.sql(`
       INSERT INTO projects (project_id, seq, name, encryption_key_id, encryption_cursor, encryption_changed_at)
@@ -191,6 +194,42 @@ describe('the report', () => {
       pending_projects: 1,
       oldest_change_at: '2026-01-02T03:04:05Z',
       data_keys: ['a', 'b'],
+      waiting: null,
     });
+  });
+
+  it('has the transactions for which encryption waits, without their statements', async () => {
+    const read = async () => (await store.read(db.database)).encryption.waiting;
+    const writer = new pg.Client({ ...db.address, application_name: 'forgotten' });
+    await writer.connect();
+    try {
+      await writer.query('BEGIN');
+      const begun = await writer.query<{ pid: number; at: string }>(
+        `SELECT pg_backend_pid() AS pid, to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS at, 'hidden'`,
+      );
+      const [{ pid, at } = { pid: 0, at: '' }] = begun.rows;
+      // The list of the second project applied before the transaction, that of the third one does not apply yet.
+      await db.sql(
+        `INSERT INTO projects (project_id, seq, name, encryption_key_id, encryption_cursor, encryption_changed_at)
+         SELECT n, n, n::text, 'k', 0, change.at - make_interval(secs => $2::int)
+         FROM (VALUES (11, $1::timestamptz + interval '1 microsecond'), (12, $1::timestamptz), (13, now() + interval '1 hour')) AS change (n, at)`,
+        [`${at}Z`, LIST_APPLIES_AFTER_MS / 1_000],
+      );
+      const waiting = await read();
+      expect(waiting).toEqual({
+        projects: 1,
+        since: expect.any(String),
+        transactions: [
+          { pid, name: 'forgotten', address: null, state: 'idle in transaction', began_at: expect.any(String) },
+        ],
+      });
+      expect(Date.parse(waiting?.since ?? '')).toBe(Date.parse(`${at}Z`));
+      expect(Date.parse(waiting?.transactions[0]?.began_at ?? '')).toBe(Date.parse(`${at}Z`));
+      await writer.query('ROLLBACK');
+      expect(await read()).toBeNull();
+    } finally {
+      await writer.end();
+      await db.sql('DELETE FROM projects');
+    }
   });
 });

@@ -1,6 +1,14 @@
 import { ReadDatabase, type Queryable } from '#database';
+import { beganBeforeSql, LIST_APPLIES_AT } from '#encryption';
 import { Injectable } from '@nestjs/common';
-import type { EncryptionStateDto, IndexStateDto, MaintenanceDto, TableSizeDto } from './maintenance.dto.js';
+import type {
+  EncryptionStateDto,
+  EncryptionWaitDto,
+  IndexStateDto,
+  MaintenanceDto,
+  OlderTransactionDto,
+  TableSizeDto,
+} from './maintenance.dto.js';
 import { Maintenance } from './maintenance.js';
 
 /** The tables of Stowage and the queue of graphile-worker. From the catalogue and the sizes of files: no table is read. */
@@ -26,6 +34,31 @@ const ENCRYPTION = `
   FROM projects
   WHERE encryption_cursor IS NOT NULL`;
 
+/** Without the statements, which may contain data. The oldest one is older than the change of each project that waits. */
+const ENCRYPTION_WAIT = `
+  WITH pending AS (
+    SELECT ${LIST_APPLIES_AT} AS applies_at FROM projects AS p
+    WHERE p.encryption_cursor IS NOT NULL AND ${LIST_APPLIES_AT} < now()
+  ),
+  older AS MATERIALIZED (
+    SELECT a.pid, a.application_name AS name, host(a.client_addr) AS address, a.state, a.xact_start AS began_at
+    FROM pg_stat_activity AS a WHERE ${beganBeforeSql('(SELECT max(applies_at) FROM pending)')}
+  ),
+  waiting AS (
+    SELECT count(*)::int AS projects, min(applies_at) AS since FROM pending
+    WHERE applies_at > (SELECT min(began_at) FROM older)
+  )
+  SELECT w.projects, w.since, o.* FROM waiting AS w, older AS o ORDER BY o.began_at, o.pid LIMIT 10`;
+
+type EncryptionWaitRow = Omit<EncryptionWaitDto, 'transactions'> & OlderTransactionDto;
+
+function waitOf(rows: readonly EncryptionWaitRow[]): EncryptionWaitDto | null {
+  const [first] = rows;
+  if (first === undefined) return null;
+  const transactions = rows.map(({ pid, name, address, state, began_at }) => ({ pid, name, address, state, began_at }));
+  return { projects: first.projects, since: first.since, transactions };
+}
+
 /** Reads the sizes of tables, and the states of the index, of maintenance and of the read replica. */
 @Injectable()
 export class MaintenanceStore {
@@ -38,7 +71,8 @@ export class MaintenanceStore {
     const tables = await on.query<Record<keyof TableSizeDto, string | null>>(TABLES);
     const overdue = await this.overdueTasks(on);
     const [index] = await on.query<Record<keyof IndexStateDto, string>>(INDEX);
-    const [encryption] = await on.query<EncryptionStateDto>(ENCRYPTION);
+    const [encryption] = await on.query<Omit<EncryptionStateDto, 'waiting'>>(ENCRYPTION);
+    const waits = await on.query<EncryptionWaitRow>(ENCRYPTION_WAIT);
     if (index === undefined || encryption === undefined) throw new Error('an aggregate without a row');
     const { replicaState: replica } = this.readDatabase;
     return {
@@ -63,7 +97,7 @@ export class MaintenanceStore {
         segments: Number(index.segments),
         building_projects: Number(index.building_projects),
       },
-      encryption,
+      encryption: { ...encryption, waiting: waitOf(waits) },
       replica: replica && { status: replica.status, lag_ms: replica.lagMs, error: replica.error },
     };
   }

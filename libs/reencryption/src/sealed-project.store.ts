@@ -1,5 +1,5 @@
 import { Database, type Queryable } from '#database';
-import { KEY_UNUSED_AFTER_S, LIST_APPLIES_AFTER_MS } from '#encryption';
+import { beganBeforeSql, KEY_UNUSED_AFTER_S, LIST_APPLIES_AT } from '#encryption';
 import { Injectable } from '@nestjs/common';
 
 /** A project whose stored values have to be sealed with the current data key, or opened. */
@@ -49,21 +49,13 @@ const FORGET_KEYS = {
     RETURNING key_id`,
 };
 
-/**
- * From this time on every transaction seals what is listed. One that has begun before may have plain values that nobody else sees yet, so
- * that it has to end first.
- */
-const APPLIES_AT = `p.encryption_changed_at + interval '${String(LIST_APPLIES_AFTER_MS)} milliseconds'`;
-
+/** `GET /maintenance` shows the transactions that a walk waits for. */
 const DUE = {
   name: 'reencryption.due',
   text: `
     SELECT p.project_id, p.encrypted_keys, p.encryption_cursor, p.encryption_changed_at FROM projects AS p
-    WHERE p.encryption_key_id = $1 AND p.encryption_cursor IS NOT NULL AND ${APPLIES_AT} < now()
-      AND NOT EXISTS (
-        SELECT FROM pg_stat_activity AS a
-        WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
-          AND a.xact_start < ${APPLIES_AT})
+    WHERE p.encryption_key_id = $1 AND p.encryption_cursor IS NOT NULL AND ${LIST_APPLIES_AT} < now()
+      AND NOT EXISTS (SELECT FROM pg_stat_activity AS a WHERE ${beganBeforeSql(LIST_APPLIES_AT)})
     ORDER BY p.project_id`,
 };
 
