@@ -175,14 +175,25 @@ describe('retention_days', () => {
     expect(await stowage.run(['check'])).toMatchObject({ code: 0 });
   });
 
-  it('goes on with fewer objects where a step fails, and reports what it cannot delete at all', async () => {
+  /** Waits until a worker has ended a run with an error. @returns the error */
+  async function failureOf(worker: TestApi): Promise<string | undefined> {
+    const { tasks } = (await worker.call('GET', '/maintenance', { key: api.operatorKey })).json<Maintenance>();
+    const task = tasks.find(({ name }) => name === 'delete objects older than the retention');
+    expect(task).toBeDefined();
+    return task?.has_more === false ? task.last_error?.message : undefined;
+  }
+
+  it('goes on with fewer objects where a step fails, and leaves a project of which every object fails', async () => {
     const [slow, stuck] = [await api.project(), await api.project()];
-    for (const { keys } of [slow, stuck]) {
+    for (const [{ keys }, count] of [
+      [slow, 60],
+      [stuck, 130],
+    ] as const) {
       await postBatch(
         api,
         keys.producer,
         'old',
-        aged('old', 60, () => 3),
+        aged('old', count, () => 3),
       );
     }
     // As if more objects took longer than a statement may.
@@ -199,21 +210,80 @@ describe('retention_days', () => {
     try {
       for (const project of [stuck, slow]) await setRetention(project, 2);
       await runUntil(async (worker) => {
-        const { tasks } = (await worker.call('GET', '/maintenance', { key: api.operatorKey })).json<Maintenance>();
-        const task = tasks.find(({ name }) => name === 'delete objects older than the retention');
-        expect(task).toBeDefined();
-        if (task?.has_more !== false || task.last_error === null) return false;
-        expect(task.last_error.message).toContain('too many at once');
+        const failure = await failureOf(worker);
+        if (failure === undefined) return false;
+        expect(failure).toBe(
+          `of project ${String(stuck.projectId)} 100 objects could not be deleted (P0001: 100); the last error: error P0001: too many at once`,
+        );
         const metrics = await worker.call('GET', `${worker.origin}/metrics`, { key: api.operatorKey });
         expect(metrics.text).toMatch(/^stowage_retention_failures_total 1$/m);
         expect(metrics.text).toMatch(/^stowage_retention_objects_total 60$/m);
         return true;
       });
-      expect([await countOf(slow), await countOf(stuck)]).toEqual([0, 60]);
+      expect([await countOf(slow), await countOf(stuck)]).toEqual([0, 130]);
     } finally {
       await api.db.sql('DROP TRIGGER refuse ON objects');
     }
     await runUntil(async () => (await countOf(stuck)) === 0);
+  });
+
+  it('deletes all objects but those that fail alone, names these, and tries them again', async () => {
+    const project = await api.project();
+    const { keys, projectId } = project;
+    await postBatch(
+      api,
+      keys.producer,
+      'old',
+      aged('old', 60, (n) => 90 - n),
+    );
+    await postBatch(
+      api,
+      keys.producer,
+      'deleted',
+      aged('deleted', 30, (n) => 90 - n),
+    );
+    expect((await api.call('DELETE', '/batches/deleted?cascade=true', { key: keys.admin })).status).toBe(204);
+    await api.db.sql(`
+      CREATE FUNCTION refuse_some() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+          IF OLD.object_id IN ('old-0', 'old-7', 'old-8') THEN RAISE EXCEPTION 'cannot be deleted'; END IF;
+          IF OLD.object_id = 'deleted-3' THEN PERFORM 1 / 0; END IF;
+          RETURN OLD;
+        END $$`);
+    const tables = ['objects', 'deleted_objects'];
+    for (const table of tables) {
+      await api.db.sql(
+        `CREATE TRIGGER refuse_some BEFORE DELETE ON ${table} FOR EACH ROW WHEN (OLD.project_id = ${String(projectId)}) EXECUTE FUNCTION refuse_some()`,
+      );
+    }
+    const left = async (): Promise<string[]> => {
+      const rows = await api.db.sql<{ object_id: string }>(
+        `SELECT object_id FROM objects WHERE project_id = $1
+         UNION ALL SELECT object_id FROM deleted_objects WHERE project_id = $1 ORDER BY object_id`,
+        [projectId],
+      );
+      return rows.map(({ object_id }) => object_id);
+    };
+    try {
+      await setRetention(project, 2);
+      const failures: string[] = [];
+      await runUntil(async (worker) => {
+        const failure = await failureOf(worker);
+        if (failure !== undefined) failures.push(failure);
+        return failure !== undefined;
+      });
+      expect(failures).toEqual([
+        `of project ${String(projectId)} 4 objects could not be deleted (P0001: 3, 22012: 1); the last error: error 22012: division by zero`,
+      ]);
+      expect(await left()).toEqual(['deleted-3', 'old-0', 'old-7', 'old-8']);
+      const line = `retention of project ${String(projectId)} failed; it is tried again: 4 objects could not be deleted`;
+      const [entry] = await api.logWith(line);
+      expect(entry?.msg).toMatch(/; ids: "old-0", "old-7", "old-8", "deleted-3"$/);
+    } finally {
+      for (const table of tables) await api.db.sql(`DROP TRIGGER refuse_some ON ${table}`);
+    }
+    await runUntil(async () => (await left()).length === 0);
+    expect(await stowage.run(['check'])).toMatchObject({ code: 0 });
   });
 
   it('leaves a batch that is being written to a later run, and deletes from others', async () => {

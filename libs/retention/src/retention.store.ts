@@ -1,5 +1,6 @@
 import { Database, type Queryable } from '#database';
 import { Injectable } from '@nestjs/common';
+import type { FoundObject } from './retention-failures.js';
 
 /** The first key of the advisory locks of retention; the second one is the project. An arbitrary number. */
 const RETENTION_LOCK = 71_028;
@@ -46,9 +47,9 @@ const TRY_LOCK = {
 const FIND = {
   name: 'retention.find',
   text: `
-    SELECT o.seq, o.observed_at FROM objects AS o
+    SELECT o.seq, o.object_id, o.observed_at FROM objects AS o
     WHERE o.project_id = $1 AND o.observed_at < $2::timestamptz
-      AND (o.observed_at, o.seq) > ($3::timestamptz, $4::bigint)
+      AND (o.observed_at, o.seq) > ($3::timestamptz, $4::bigint) AND o.seq <> ALL ($6::bigint[])
     ORDER BY o.observed_at, o.seq LIMIT $5`,
 };
 
@@ -87,22 +88,14 @@ export class RetentionStore {
     return (await tx.query(IS_EXPIRED, [projectId, before])).length > 0;
   }
 
-  /** The oldest objects after a position, at most `limit`, and the position of the last of them. */
-  async find(
-    tx: Queryable,
+  /** The oldest objects after a position, at most `limit`. @param without the sequence numbers of objects that are left out */
+  find(
+    on: Queryable,
     { projectId, before }: RetainedProject,
     limit: number,
-    { observedAt, seq } = START,
-  ): Promise<{ seqs: string[]; last: Position | undefined }> {
-    const rows = await tx.query<{ seq: string; observed_at: string }>(FIND, [
-      projectId,
-      before,
-      observedAt,
-      seq,
-      limit,
-    ]);
-    const last = rows.at(-1);
-    return { seqs: rows.map((row) => row.seq), last: last && { observedAt: last.observed_at, seq: last.seq } };
+    { from = START, without }: { from?: Position | undefined; without: readonly string[] },
+  ): Promise<(FoundObject & { observed_at: string })[]> {
+    return on.query(FIND, [projectId, before, from.observedAt, from.seq, limit, without]);
   }
 
   /** Locks the batches of objects. @returns the objects whose batches are locked now */

@@ -8,6 +8,7 @@ import { ObjectDeletionStore } from '#objects';
 import { Telemetry } from '#telemetry';
 import { DeletionStore } from '#undelete';
 import { Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
+import { RetentionFailures, type FoundObject } from './retention-failures.js';
 import { RetentionStore, STEP_OBJECTS, type RetainedProject, type Position } from './retention.store.js';
 
 /** Soon enough for a number of days; each run adds an entry to the audit log of a project. */
@@ -27,6 +28,8 @@ interface Step {
   limit: number;
   /** Of stored objects; undefined for the start. */
   from?: Position | undefined;
+  /** Of the project, in all steps of this run. */
+  failures: RetentionFailures;
 }
 
 interface Taken {
@@ -68,22 +71,40 @@ export class Retention implements BeforeApplicationShutdown {
   /** Deletes everything that is due now. Each step is followed by a pause of its duration, so that other work has half of the time. */
   async run(): Promise<void> {
     const projects = await this.store.listProjects();
-    let steps = projects.map((project): Step => ({ project, kind: 'stored', limit: STEP_OBJECTS }));
-    let failure: string | undefined;
+    const started = projects.map((project): Step => ({
+      project,
+      kind: 'stored',
+      limit: STEP_OBJECTS,
+      failures: new RetentionFailures(),
+    }));
+    let steps = started;
     while (steps.length > 0) {
       this.maintenance.record(TASK, true);
       const unfinished: Step[] = [];
       for (const step of steps) {
         if (this.stopping.signal.aborted) return;
         const startMs = performance.now();
-        const { next, error } = await this.attempt(step);
+        const next = await this.attempt(step);
         if (next !== null) unfinished.push(next);
-        if (error !== undefined) failure = error;
         await this.pause(performance.now() - startMs);
       }
       steps = unfinished;
     }
-    this.maintenance.record(TASK, false, failure);
+    this.maintenance.record(TASK, false, this.report(started));
+  }
+
+  /** Logs what could not be deleted, once for each project. @returns the error of the run; undefined without one */
+  private report(started: readonly Step[]): string | undefined {
+    const failed = started.filter(({ failures }) => failures.hasError);
+    for (const { project, failures } of failed) {
+      this.telemetry.metrics?.retentionFailures.inc();
+      const of = `retention of project ${String(project.projectId)} failed; it is tried again`;
+      this.log.warn(`${of}: ${failures.toString()}${failures.idsText()}`);
+    }
+    const [first] = failed;
+    if (first === undefined) return undefined;
+    const others = failed.length === 1 ? '' : `, and other objects of ${String(failed.length - 1)} more projects`;
+    return `of project ${String(first.project.projectId)} ${first.failures.toString()}${others}`;
   }
 
   private async runHourly(): Promise<void> {
@@ -100,20 +121,36 @@ export class Retention implements BeforeApplicationShutdown {
   }
 
   /**
-   * A step that fails is tried again with fewer objects, because the same ones would fail again. A project of which one object cannot be
-   * deleted does not stop the others; it is tried again in the next run.
+   * A step that fails is tried again with fewer objects, because the same ones would fail again. An object that fails alone is left out
+   * until the next run.
+   * @returns the next step; null where there is none
    */
-  private async attempt(step: Step): Promise<{ next: Step | null; error?: string }> {
+  private async attempt(step: Step): Promise<Step | null> {
     try {
-      return { next: await this.take(step) };
+      return await this.take(step);
     } catch (error) {
       if (isConnectionLoss(error)) throw error;
-      if (step.limit > 1) return { next: { ...step, limit: Math.ceil(step.limit / SMALLER_BY) } };
-      this.telemetry.metrics?.retentionFailures.inc();
-      const { projectId } = step.project;
-      this.log.warn(`retention of project ${String(projectId)} failed; it is tried again: ${describeError(error)}`);
-      return { next: null, error: describeError(error) };
+      if (step.limit > 1) return { ...step, limit: Math.ceil(step.limit / SMALLER_BY) };
+      return this.leaveOut(step, error);
     }
+  }
+
+  /** Leaves out the object of a step that failed with it alone. A project of which many fail is left to the next run. */
+  private async leaveOut(step: Step, error: unknown): Promise<Step | null> {
+    const { failures } = step;
+    const object = await this.findFirst(step).catch((cause: unknown) => {
+      if (isConnectionLoss(cause)) throw cause;
+      return null;
+    });
+    failures.add(error, object);
+    return object === null || failures.isFull ? null : step;
+  }
+
+  private async findFirst({ project, kind, from, failures: { seqs: without } }: Step): Promise<FoundObject | null> {
+    const { projectId, before } = project;
+    if (kind === 'deleted') return this.deletions.findOldest(projectId, { before, without });
+    const [object] = await this.store.find(this.database, project, 1, { from, without });
+    return object ?? null;
   }
 
   /** Deletes some objects. @returns the next step; null where there is none */
@@ -129,14 +166,19 @@ export class Retention implements BeforeApplicationShutdown {
     this.telemetry.metrics?.retentionObjects.inc(count);
     if (isFull === null) return null;
     if (isFull) return { ...step, from: last, limit: Math.min(limit * SMALLER_BY, STEP_OBJECTS) };
-    return kind === 'stored' ? { project, kind: 'deleted', limit: STEP_OBJECTS } : null;
+    return kind === 'stored' ? { project, kind: 'deleted', limit: STEP_OBJECTS, failures: step.failures } : null;
   }
 
-  private async deleteStored(tx: Queryable, { project, from, limit }: Step): Promise<Taken> {
+  private async deleteStored(tx: Queryable, { project, from, limit, failures }: Step): Promise<Taken> {
     const { projectId, before } = project;
-    const { seqs: found, last } = await this.store.find(tx, project, limit, from);
-    if (found.length === 0) return { isFull: false, last, count: 0 };
-    const seqs = await this.store.lockBatchesOf(tx, projectId, found);
+    const found = await this.store.find(tx, project, limit, { from, without: failures.seqs });
+    const end = found.at(-1);
+    if (end === undefined) return { isFull: false, last: undefined, count: 0 };
+    const seqs = await this.store.lockBatchesOf(
+      tx,
+      projectId,
+      found.map(({ seq }) => seq),
+    );
     // Compared again under the lock: an object may have got another time.
     const filter: Filter = { kind: 'observed', from: null, until: before };
     const revision = this.sequence.next();
@@ -146,12 +188,13 @@ export class Retention implements BeforeApplicationShutdown {
       const details = { object_count: count, observed_before: before };
       await this.audit.append(tx, { projectId, actor: RETENTION, action: 'objects.expire', details });
     }
-    return { isFull: found.length === limit, last, count };
+    return { isFull: found.length === limit, last: { observedAt: end.observed_at, seq: end.seq }, count };
   }
 
   /** Their deletion is in the audit log already. */
-  private async deleteDeleted(tx: Queryable, { project, limit }: Step): Promise<Taken> {
-    const count = await this.deletions.expire(tx, project.projectId, project.before, limit);
+  private async deleteDeleted(tx: Queryable, { project, limit, failures }: Step): Promise<Taken> {
+    const range = { before: project.before, without: failures.seqs };
+    const count = await this.deletions.expire(tx, project.projectId, range, limit);
     return { isFull: count === limit, last: undefined, count };
   }
 

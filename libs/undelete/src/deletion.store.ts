@@ -17,6 +17,7 @@ import {
   NEW_BATCH_COLUMNS,
   NEW_OBJECT_COLUMNS,
   newObjectColumnsSql,
+  type ObjectEntity,
   recordChangedSql,
   ROLLUP_COLUMNS,
 } from '#store';
@@ -56,6 +57,16 @@ export interface Expired {
   /** What they took, where it was counted. */
   deletedBytes: number;
 }
+
+/** Deleted objects that are older than a project keeps them. */
+export interface ExpiredRange {
+  /** They were observed before it. */
+  before: string;
+  /** The sequence numbers of objects that are left out. */
+  without: readonly string[];
+}
+
+type OldestObject = Pick<ObjectEntity, 'seq' | 'object_id'>;
 
 /** What was inserted. */
 export interface Inserted extends UsageChange {
@@ -132,18 +143,20 @@ const expireSql = (objects: string): string => `
 /** Of the deletion $2, or only the object $3: from before $4. */
 const EXPIRE_PART = expireSql(`${PART} AND d.observed_at < $4::timestamptz`);
 
+/** Deleted objects from before $2, without those with the sequence numbers $3. */
+const IS_OLD = 'o.project_id = $1 AND o.observed_at < $2::timestamptz AND o.seq <> ALL ($3::bigint[])';
+const FIND_OLDEST = `SELECT o.seq, o.object_id FROM deleted_objects AS o WHERE ${IS_OLD} ORDER BY o.observed_at LIMIT 1`;
+
 /** A deletion that is being restored is left to the next run. */
 const LOCK_EXPIRED = `
   SELECT e.deletion_id FROM deletions AS e WHERE e.project_id = $1 AND e.deletion_id IN (
     SELECT deletion_id FROM (
-      SELECT o.deletion_id FROM deleted_objects AS o WHERE o.project_id = $1 AND o.observed_at < $2::timestamptz
-      ORDER BY o.observed_at LIMIT $3::int) AS oldest)
+      SELECT o.deletion_id FROM deleted_objects AS o WHERE ${IS_OLD} ORDER BY o.observed_at LIMIT $4::int) AS oldest)
   ORDER BY e.deletion_id FOR UPDATE SKIP LOCKED`;
 const EXPIRE = expireSql(`
   d.project_id = $1 AND (d.deletion_id, d.seq) IN (
-    SELECT o.deletion_id, o.seq FROM deleted_objects AS o
-    WHERE o.project_id = $1 AND o.observed_at < $2::timestamptz AND o.deletion_id = ANY ($4::bigint[])
-    ORDER BY o.observed_at LIMIT $3::int)`);
+    SELECT o.deletion_id, o.seq FROM deleted_objects AS o WHERE ${IS_OLD} AND o.deletion_id = ANY ($5::bigint[])
+    ORDER BY o.observed_at LIMIT $4::int)`);
 const DELETE_EMPTY = `
   DELETE FROM deletions WHERE project_id = $1 AND deletion_id = ANY ($2::bigint[]) AND object_count = 0 AND batch_seq IS NULL`;
 
@@ -257,15 +270,21 @@ export class DeletionStore {
     return expiredOf(await tx.query(EXPIRE_PART, [...valuesOf(part), retention.before]));
   }
 
+  /** The deleted object that `expire` deletes first; null where there is none. */
+  async findOldest(projectId: number, { before, without }: ExpiredRange): Promise<OldestObject | null> {
+    const [row] = await this.database.query<OldestObject>(FIND_OLDEST, [projectId, before, without]);
+    return row ?? null;
+  }
+
   /**
-   * Deletes deleted objects that were observed before a time, at most `limit` of them, the oldest first.
+   * Deletes deleted objects of a range, at most `limit` of them, the oldest first.
    * @returns their number
    */
-  async expire(tx: Queryable, projectId: number, before: string, limit: number): Promise<number> {
-    const locked = await tx.query<{ deletion_id: string }>(LOCK_EXPIRED, [projectId, before, limit]);
+  async expire(tx: Queryable, projectId: number, { before, without }: ExpiredRange, limit: number): Promise<number> {
+    const locked = await tx.query<{ deletion_id: string }>(LOCK_EXPIRED, [projectId, before, without, limit]);
     const ids = locked.map((row) => row.deletion_id);
     if (ids.length === 0) return 0;
-    const { objects, deletedBytes } = expiredOf(await tx.query(EXPIRE, [projectId, before, limit, ids]));
+    const { objects, deletedBytes } = expiredOf(await tx.query(EXPIRE, [projectId, before, without, limit, ids]));
     await tx.query(DELETE_EMPTY, [projectId, ids]);
     await this.usage.subtractDeleted(tx, projectId, deletedBytes);
     return objects;
