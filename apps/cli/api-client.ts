@@ -61,8 +61,8 @@ export class ApiClient {
         const httpResponse = await this.sendOnce(request, signal);
         this.hasResponded = true;
         const response = this.parseResponse(httpResponse);
-        const isRedirect = response.status >= 300 && response.status < 400;
-        if (isRedirect || SETTINGS_STATUSES.includes(response.status)) throw this.toUsageError(response);
+        if (isRedirect(response.status) || SETTINGS_STATUSES.includes(response.status))
+          throw this.toUsageError(response);
         const isRetryable = RETRYABLE_STATUSES.includes(response.status) && !hasSlug(response, 'quota-exceeded');
         if (!isRetryable) return response as ApiResponse<Partial<Body>>;
         if (isLast) throw this.toUsageError(response);
@@ -76,7 +76,10 @@ export class ApiClient {
         if (error instanceof ResponseTooLarge) throw this.notStowage(error.message);
         reason = reasonOf(error);
         // A server that has never responded is not running: retrying would only delay the message.
-        if (!this.hasResponded) throw new UsageError(`cannot reach ${this.settings.origin}: ${reason}`);
+        if (!this.hasResponded) {
+          const { origin } = this.settings;
+          throw new UsageError(`cannot reach ${origin}: ${reason}${schemeAdvice(origin, error)}`);
+        }
         if (isLast) throw this.connectionLost(request, reason);
       }
       this.printMessage(`retrying in ${String(Math.ceil(waitMs / 1000))} s: ${reason}`);
@@ -85,10 +88,15 @@ export class ApiClient {
   }
 
   /** The error for a response that no other source would change. */
-  toUsageError({ status, statusLine, body }: ApiResponse<object>): UsageError {
+  toUsageError({ status, statusLine, location, body }: ApiResponse<object>): UsageError {
     const { origin } = this.settings;
     const { title, detail = '' } = body as ProblemBody;
     if (title !== undefined) return new UsageError(`${origin} responded ${String(status)}: ${title}: ${detail}`);
+    if (isRedirect(status) && location !== undefined) {
+      return new UsageError(
+        `${origin} redirects to ${location}; set STOWAGE_URL or --url to the address of the server`,
+      );
+    }
     return this.notStowage(`responded ${statusLine}`);
   }
 
@@ -129,6 +137,10 @@ export class ApiClient {
   }
 }
 
+function isRedirect(status: number): boolean {
+  return status >= 300 && status < 400;
+}
+
 /** Both problems have the status 429, but a quota is full until objects are deleted or an operator raises it. */
 function hasSlug({ body }: ApiResponse, slug: 'rate-limited' | 'quota-exceeded'): boolean {
   return body.type?.endsWith(`#${slug}`) === true;
@@ -149,8 +161,27 @@ function retryAfterMs({ headers: { 'retry-after': text = '' } }: HttpResponse): 
   return ms > 0 ? Math.min(ms, RETRY_AFTER_MAX_MS) : undefined;
 }
 
+/** Errors of a handshake with a server that does not speak TLS, in all versions of Node.js. */
+const NO_TLS = /^(?:EPROTO$|ERR_SSL_)/;
+/** Errors of a request to a server that expects a handshake: it closes the connection, or sends a TLS alert. */
+const NO_HTTP = /^(?:ECONNRESET$|EPIPE$|HPE_)/;
+
+/** What to check where the server may speak the other scheme. */
+function schemeAdvice(origin: string, error: unknown): string {
+  const { code = '' } = error as { code?: string };
+  if (origin.startsWith('https:')) {
+    return NO_TLS.test(code) ? '; if the server speaks HTTP, STOWAGE_URL or --url must begin with http://' : '';
+  }
+  return NO_HTTP.test(code) ? '; if the server speaks HTTPS, STOWAGE_URL or --url must begin with https://' : '';
+}
+
 /** An AggregateError has one error for each address that was tried; the first one is reported. */
 function reasonOf(error: unknown): string {
   const { errors: [first] = [error] } = error as { errors?: unknown[] };
-  return first instanceof Error ? first.message : String(first);
+  if (!(first instanceof Error)) return String(first);
+  const { code = '', message } = first as NodeJS.ErrnoException;
+  if (!NO_TLS.test(code)) return message;
+  // The message of OpenSSL also names the functions and files of its source.
+  const [, reason = code] = /:SSL routines:[^:]*:([^:]+)/.exec(message) ?? [];
+  return `the TLS handshake failed (${reason})`;
 }

@@ -17,7 +17,7 @@ let api: TestApi;
 let stowage: Stowage;
 let origin: string;
 let adminKey: string;
-/** Serves the file of returns. It does not respond to any other request. */
+/** Serves the file of returns, and redirects below /redirect. It does not respond to any other request. */
 let files: Server;
 let filesUrl: string;
 
@@ -32,6 +32,7 @@ beforeAll(async () => {
   const returns = await readFile(join(FIXTURES, RETURNS));
   files = createServer((request, response) => {
     if (request.url === '/returns.json') response.end(returns);
+    if (request.url?.startsWith('/redirect/')) response.writeHead(301, { Location: 'https://stowage.example/' }).end();
   });
   await new Promise<void>((resolve) => files.listen(0, '127.0.0.1', resolve));
   filesUrl = `http://127.0.0.1:${String((files.address() as AddressInfo).port)}`;
@@ -247,6 +248,26 @@ describe('stowage load', () => {
     expect(stdout).toMatch(/^stored 1 object in 1 batch \(.*\)/m);
     expect(stdout).toMatch(/; 3 files not finished\n$/);
     expect(stderr).toContain(`${never}: not finished`);
+  });
+
+  it('says why it does not reach a server that speaks HTTP with https:// in STOWAGE_URL', async () => {
+    const url = origin.replace(/^http:/, 'https:');
+    // Versions of OpenSSL take the response for different mistakes.
+    const reason = '(?:wrong version number|packet length too long)';
+    expect(await load(['nowhere.json'], { STOWAGE_URL: url })).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(
+        `^stowage: cannot reach ${url}: the TLS handshake failed \\(${reason}\\); if the server speaks HTTP, STOWAGE_URL or --url must begin with http://\n$`,
+      ),
+    });
+  });
+
+  it('names the address that a proxy redirects to', async () => {
+    const { code, stderr } = await load(['nowhere.json'], { STOWAGE_URL: `${filesUrl}/redirect` });
+    expect([code, stderr]).toEqual([
+      2,
+      `stowage: ${filesUrl}/redirect redirects to https://stowage.example/; set STOWAGE_URL or --url to the address of the server\n`,
+    ]);
   });
 
   it('exits with 2 and one line if the server is not reachable, or the URL or a valid key is missing', async () => {

@@ -135,6 +135,18 @@ describe('a server with a certificate', () => {
     expect(await call('GET', '/health/ready')).toMatchObject({ status: 200 });
   });
 
+  it.each(['load', 'export'])('is not reached by %s with http:// in STOWAGE_URL, which says why', async (command) => {
+    const url = `http://127.0.0.1:${String(port)}`;
+    await writeFile(join(stowage.folder, 'batch.json'), '{"batch_id":"c","objects":[]}');
+    const args = command === 'load' ? ['batch.json'] : [];
+    expect(await stowage.run([command, ...args], { STOWAGE_URL: url })).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(
+        `^stowage: cannot reach ${url}: .+; if the server speaks HTTPS, STOWAGE_URL or --url must begin with https://\n$`,
+      ),
+    });
+  });
+
   it('uses new files for new connections without a restart, and keeps the open ones', async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     expect(await call('GET', '/api/v1/batches', undefined, agent)).toMatchObject({ status: 200 });
