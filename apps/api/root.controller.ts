@@ -111,6 +111,12 @@ export class LimitsDto {
   })
   project_bytes_max: number;
 
+  @ApiProperty({
+    description: 'Hours for which deleted batches and objects can be restored; 0: not at all.',
+    example: 24,
+  })
+  undelete_hours: number;
+
   @ApiProperty({ description: 'Items that a key may use per minute; 0: no limit.', example: 600000 })
   rate_limit_items_per_minute: number;
 
@@ -167,7 +173,7 @@ export class RootController {
   getLimits(): LimitsDto {
     const { pageSize, pageSizeMax, pageBytesMax, countCap, bodyLimitBytes, batchObjectsMax, inflatedLimitBytes } =
       this.config.limits;
-    const { projectObjectsMax, projectBytesMax } = this.config.limits;
+    const { projectObjectsMax, projectBytesMax, undeleteHours } = this.config.limits;
     const { keyItems, projectItems, failures } = this.config.rateLimits;
     return {
       page_size: pageSize,
@@ -187,6 +193,7 @@ export class RootController {
       feed_list_max: FEED_LIST_MAX,
       project_objects_max: projectObjectsMax,
       project_bytes_max: projectBytesMax,
+      undelete_hours: undeleteHours,
       rate_limit_items_per_minute: keyItems,
       rate_limit_project_items_per_minute: projectItems,
       rate_limit_failures_per_minute: failures,

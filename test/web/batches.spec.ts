@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Page } from 'playwright-core';
+import { TestApi } from '../harness/api.js';
 import { scrollToRow, violations } from './browser.js';
 import { webTest, type WebTest } from './web-test.js';
 
@@ -99,6 +100,32 @@ describe('deleting a batch', () => {
     await page.getByRole('button', { name: 'Try again' }).click();
     await page.getByRole('button', { name: 'Delete the batch and 2 objects' }).click();
     await page.getByText('The batch growing with 2 objects was deleted.').waitFor();
+  });
+});
+
+describe('deleting a batch says whether it can be restored', () => {
+  const deleteText = async (page: Page): Promise<string> => {
+    await page.getByRole('button', { name: 'Delete' }).click();
+    return page.getByRole('dialog').getByText('This deletes the batch').innerText();
+  };
+
+  it('where the server keeps what was deleted', async () => {
+    const page = await open('?batch=shoes', 'admin');
+    expect(await deleteText(page)).toContain('can be restored for 24 hours');
+  });
+
+  it('and where it keeps nothing', async () => {
+    const api = await TestApi.start({ UNDELETE_HOURS: '0' });
+    try {
+      const { admin: key } = (await api.project()).keys;
+      await api.call('POST', '/batches', { key, body: { batch_id: 'shoes', objects: [] } });
+      const page = await web.open('/batches?batch=shoes', key, {}, api);
+      expect(await deleteText(page)).toContain('cannot be restored');
+      await page.goto(`${api.origin}/browse/admin?tab=deletions`);
+      await page.getByText('This server keeps nothing that was deleted.').waitFor();
+    } finally {
+      await api.stop();
+    }
   });
 });
 

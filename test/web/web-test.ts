@@ -15,9 +15,9 @@ export class WebTest {
     this.project = await this.api.project();
   }
 
-  /** @param path after `/browse` */
-  async open(path: string, key?: string, options: BrowserContextOptions = {}): Promise<Page> {
-    const opened = await this.browser.open(this.api.origin, path, key, options);
+  /** @param path after `/browse` @param api another server than the shared one */
+  async open(path: string, key?: string, options: BrowserContextOptions = {}, api = this.api): Promise<Page> {
+    const opened = await this.browser.open(api.origin, path, key, options);
     this.opened.push(opened);
     return opened.page;
   }

@@ -1056,6 +1056,11 @@ export interface components {
              */
             project_bytes_max: number;
             /**
+             * @description Hours for which deleted batches and objects can be restored; 0: not at all.
+             * @example 24
+             */
+            undelete_hours: number;
+            /**
              * @description Items that a key may use per minute; 0: no limit.
              * @example 600000
              */

@@ -2,6 +2,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import type { Schemas } from '../api/client.js';
 import { queryText } from '../api/parameters.js';
+import { useGet } from '../api/use-get.js';
 import { usePages } from '../api/use-pages.js';
 import { useSubmit } from '../api/use-submit.js';
 import { useSession } from '../session.js';
@@ -17,6 +18,7 @@ type Deletion = Schemas['DeletionDto'];
 export function Deletions(): JSX.Element {
   const { client } = useSession();
   const pages = usePages('/api/v1/deletions');
+  const limits = useGet('/api/v1/limits');
   const [restored, setRestored] = useState<Deletion | null>(null);
   const submit = useSubmit();
   const restore = (deletion: Deletion): void => {
@@ -31,7 +33,9 @@ export function Deletions(): JSX.Element {
   const empty = (
     <Empty title="Nothing can be restored">
       <p>
-        Deleted batches and objects are listed here for some time.{' '}
+        {limits.data?.undelete_hours === 0
+          ? 'This server keeps nothing that was deleted.'
+          : 'Deleted batches and objects are listed here for some time.'}{' '}
         <a href="/guides/operations/projects#restoring-what-was-deleted">How long</a>
       </p>
     </Empty>

@@ -44,8 +44,14 @@ export function DeleteBatchDialog({ batchId, onClose, onDeleted }: Props): JSX.E
         <form class="form" onSubmit={submit}>
           <p>
             This deletes the batch <strong>{batchId}</strong> with <strong>{objects}</strong>.{' '}
-            <a href="/browse/admin?tab=deletions">Deleted batches</a> can be restored for the time that the server keeps
-            them.
+            {state.data.undeleteHours === 0 ? (
+              'It cannot be restored: this server keeps nothing that was deleted.'
+            ) : (
+              <>
+                <a href="/browse/admin?tab=deletions">Deleted batches</a> can be restored for{' '}
+                {hoursText(state.data.undeleteHours)}, unless the project has too many of them.
+              </>
+            )}
           </p>
           <ConfirmationField label="Type the id of the batch to confirm" value={typed} onChange={setTyped} />
           <button type="submit" class="danger" disabled={typed !== batchId || deletion.isRunning || state.isLoading}>
@@ -58,22 +64,32 @@ export function DeleteBatchDialog({ batchId, onClose, onDeleted }: Props): JSX.E
   );
 }
 
-/**
- * The size of a batch, and the ETag of this state: with it, the server deletes no other objects than were counted.
- * @throws StowageError
- */
-async function loadState(
-  client: StowageClient,
-  batchId: string,
-  signal: AbortSignal,
-): Promise<{ etag: string; objectCount: number }> {
+interface BatchState {
+  /** With it, the server deletes no other objects than were counted. */
+  etag: string;
+  objectCount: number;
+  /** Hours for which the server keeps what was deleted. */
+  undeleteHours: number;
+}
+
+/** @throws StowageError */
+async function loadState(client: StowageClient, batchId: string, signal: AbortSignal): Promise<BatchState> {
   // First the ETag: where objects are added before they are counted, it does not match any more.
   const params = { path: { batch_id: batchId } };
   const { response } = await client.HEAD('/api/v1/batches/{batch_id}', { params, signal });
   const { data } = await client.GET('/api/v1/batches', { params: { query: { batch_id: batchId } }, signal });
-  return { etag: response.headers.get('ETag') ?? '', objectCount: data.results[0]?.object_count ?? 0 };
+  const { data: limits } = await client.GET('/api/v1/limits', { signal });
+  return {
+    etag: response.headers.get('ETag') ?? '',
+    objectCount: data.results[0]?.object_count ?? 0,
+    undeleteHours: limits.undelete_hours,
+  };
 }
 
 function objectsText(count: number): string {
   return count === 0 ? 'no objects' : `${count.toLocaleString('en')} ${count === 1 ? 'object' : 'objects'}`;
+}
+
+function hoursText(hours: number): string {
+  return hours === 1 ? 'an hour' : `${hours.toLocaleString('en')} hours`;
 }
